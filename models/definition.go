@@ -104,11 +104,11 @@ type Output struct {
 
 	Strides []int `yaml:"strides"` // yolox; default 8 16 32
 
-	Boxes      string `yaml:"boxes"`      // boxes: name of the output of boxes [n,4]
-	Scores     string `yaml:"scores"`     // boxes: name of the output of scores [n] or [n,classes]
-	Classes    string `yaml:"classes"`    // boxes: name of the output of class numbers [n]; none with [n,classes]
-	BoxFormat  string `yaml:"box_format"` // boxes: xyxy (default), cxcywh
-	BoxSpace   string `yaml:"box_space"`  // boxes: original (pixels of the picture), input (pixels of the input), unit
+	Boxes      string  `yaml:"boxes"`      // boxes: name of the output of boxes [n,4]
+	Scores     string  `yaml:"scores"`     // boxes: name of the output of scores [n] or [n,classes]
+	Classes    string  `yaml:"classes"`    // boxes: name of the output of class numbers [n]; none with [n,classes]
+	BoxFormat  string  `yaml:"box_format"` // boxes: xyxy (default), cxcywh
+	BoxSpace   string  `yaml:"box_space"`  // boxes: original (pixels of the picture), input (pixels of the input), unit
 	Score      float64 `yaml:"score_threshold"`
 	IoU        float64 `yaml:"iou_threshold"` // 0 with boxes: no suppression
 	MaxBoxes   int     `yaml:"max_boxes"`     // default 100
