@@ -98,7 +98,7 @@ func (b *Batch) build(sizes []int, shapes [][]int64) error {
 	if err != nil {
 		return err
 	}
-	b.forms = forms
+	b.forms = slices.Clone(forms) // the session's own, which other batches share, stay as they are
 	return b.buildOutputs()
 }
 

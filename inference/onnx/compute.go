@@ -64,6 +64,9 @@ func (b *Batch) try(at *bucket, options *ort.RunOptions) (err error) {
 
 // share makes data, of the shape that a run gave it, the rows of output i.
 func (b *Batch) share(i, rows int, shape []int64, data []byte) error {
+	if b.rows == 1 && len(shape) > 0 && shape[0] != 1 {
+		b.forms[i].whole = true // its first dimension was 1 by chance when it was probed
+	}
 	form := b.forms[i]
 	if form.whole {
 		b.views[0][i].Shape, b.views[0][i].Data = shape, data
@@ -85,7 +88,11 @@ func (b *Batch) guessed() (list []int) {
 		if t.info.DType == models.Float16 {
 			continue // ONNX Runtime cannot allocate it for us; the file told its shape
 		}
-		open := len(t.info.Shape) == 0 || slices.Contains(t.info.Shape[1:], -1) || b.forms[i].whole
+		declared := t.info.Shape
+		if b.rows > 1 && len(declared) > 0 {
+			declared = declared[1:] // the batch
+		}
+		open := len(t.info.Shape) == 0 || slices.Contains(declared, -1)
 		if t.block != nil && open {
 			list = append(list, i)
 		}

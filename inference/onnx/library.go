@@ -98,9 +98,10 @@ func libraryFolder() (string, error) {
 	return filepath.Dir(library.path), nil
 }
 
+// startRuntime silences ONNX Runtime's own log on standard error: every error is returned too.
 func startRuntime(path string) error {
 	ort.SetSharedLibraryPath(path)
-	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
+	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return err
 	}
 	if err := ort.DisableTelemetry(); err != nil {

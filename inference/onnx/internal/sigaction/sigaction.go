@@ -8,6 +8,7 @@ package sigaction
 #include <string.h>
 
 #define FOVEA_SIGNALS 65 // 1 to 64 on Linux
+#define FOVEA_MASK 8     // bytes of a signal mask that the kernel fills; the rest of sigset_t is unset
 
 typedef struct {
 	struct sigaction action[FOVEA_SIGNALS];
@@ -27,7 +28,7 @@ static int fovea_restore(const fovea_handlers *h) {
 		if (!h->known[s] || sigaction(s, NULL, &now) != 0)
 			continue;
 		if (now.sa_handler == h->action[s].sa_handler && now.sa_flags == h->action[s].sa_flags &&
-			memcmp(&now.sa_mask, &h->action[s].sa_mask, sizeof now.sa_mask) == 0)
+			memcmp(&now.sa_mask, &h->action[s].sa_mask, FOVEA_MASK) == 0)
 			continue;
 		if (sigaction(s, &h->action[s], NULL) == 0)
 			changed++;
