@@ -11,9 +11,10 @@ GOLANGCI_VERSION := 2.15.0
 GOLANGCI := $(CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 SCRIPTS := $(shell grep -lE '^\#!.*bash' scripts/* .ci/* 2>/dev/null)
 
-# What every Go command of Fovea needs, in its one place: only three modules of OpenCV, and where they are.
+# What every Go command of Fovea needs, in its one place: only three modules of OpenCV, and where they are; and
+# functions that are bound at their first call, as Ubuntu's compiler does not by itself and NVML needs (package gpu).
 # For a shell or an editor without make: eval "$(make -s env)"
-export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules)
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules -ldflags=-extldflags=-Wl,-z,lazy)
 export PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(CURDIR)/scripts/opencv
 ifeq ($(DEVICE),cuda)
 export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
