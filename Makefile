@@ -21,10 +21,10 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench soak lint image fresh-test env
+.PHONY: help setup build serve models test race fuzz bench soak lint fresh-test env
 
 help: ## list the verbs
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what is missing (DEVICE=cuda: ONNX Runtime for CUDA 13)
 	@scripts/setup $(DEVICE)
@@ -62,11 +62,10 @@ $(GOLANGCI):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	mv $(CACHE)/bin/new/golangci-lint $@
 
-image: ## build the container image
-	docker build -t fovea .
-
 fresh-test: ## try make serve and make test on a new Debian 12, in a chroot (as root)
 	@scripts/fresh-test
 
 env: ## print what `make` sets, for a shell: eval "$$(make -s env)"
 	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH"
+
+-include deploy/image.mk # image and what tests it
