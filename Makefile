@@ -40,6 +40,7 @@ models: build ## fetch the weights of the other shipped models
 
 test: setup ## vet and test everything
 	go vet ./...
+	python3 -B scripts/efficientnet_lite0_test.py --quiet
 	go test -shuffle=on -timeout=15m ./...
 
 race: setup ## test everything with the race detector
