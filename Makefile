@@ -16,6 +16,8 @@ SCRIPTS := $(shell grep -lE '^\#!.*bash' scripts/* .ci/* 2>/dev/null)
 # For a shell or an editor without make: eval "$(make -s env)"
 export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules -ldflags=-extldflags=-Wl,-z,lazy)
 export PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(CURDIR)/scripts/opencv
+# go-nvml's functions that NVIDIA deprecated give a thousand lines of warnings.
+export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 ifeq ($(DEVICE),cuda)
 export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
@@ -67,6 +69,6 @@ fresh-test: ## try make serve and make test on a new Debian 12, in a chroot (as 
 	@scripts/fresh-test
 
 env: ## print what `make` sets, for a shell: eval "$$(make -s env)"
-	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH"
+	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s" CGO_CFLAGS="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH" "$$CGO_CFLAGS"
 
 -include deploy/image.mk # image and what tests it
