@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// The definitions that come with Fovea: text only, never weights.
+// The definitions that come with Fovea, with their labels and self-test pictures; never weights.
 //
-//go:embed */model.yaml */labels.txt
+//go:embed */model.yaml */labels.txt */self_test.jpg
 var shipped embed.FS
 
 // Shipped lists the models whose definitions come with Fovea, sorted.
