@@ -113,8 +113,8 @@ func numbers(out postprocess.Tensor) []float64 {
 			list[i] = float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))
 		case models.Float16:
 			list[i] = wide(binary.NativeEndian.Uint16(at))
-		case models.Uint8:
-			list[i] = float64(at[0])
+		case models.Uint8, models.Int32, models.Int64:
+			list[i] = float64(at[0]) // whole numbers are not compared, see ordered
 		}
 	}
 	return list
