@@ -1,0 +1,44 @@
+package postprocess
+
+import (
+	"testing"
+
+	"fovea/models"
+)
+
+// What the ONNX files of the shipped definitions say, read with ONNX Runtime.
+func TestShippedDefinitionsFitTheirModels(t *testing.T) {
+	type info = models.TensorInfo
+	f32, f16, i64 := models.Float32, models.Float16, models.Int64
+	for name, c := range map[string]struct {
+		inputs, outputs []info
+		width, batch    int
+	}{
+		"mobilenetv2-12-int8": {[]info{{"input", f32, []int64{-1, 3, 224, 224}}}, []info{{"output", f32, []int64{-1, 1000}}}, 224, 0},
+		"squeezenet-fp32":     {[]info{{"data_0", f32, []int64{-1, 3, 224, 224}}}, []info{{"softmaxout_1", f32, []int64{-1, 1000, 1, 1}}}, 224, 0},
+		"squeezenet-fp16":     {[]info{{"data_0", f16, []int64{1, 3, 224, 224}}}, []info{{"softmaxout_1", f16, []int64{1, 1000, 1, 1}}}, 224, 1},
+		"yolox-nano":          {[]info{{"images", f32, []int64{1, 3, 416, 416}}}, []info{{"output", f32, []int64{1, 3549, 85}}}, 416, 1},
+		"yolox-nano-batch":    {[]info{{"images", f32, []int64{-1, 3, 416, 416}}}, []info{{"output", f32, []int64{-1, 3549, 85}}}, 416, 0},
+		"deimv2-atto": {[]info{{"images", f32, []int64{-1, 3, 320, 320}}, {"orig_target_sizes", i64, []int64{-1, 2}}},
+			[]info{{"labels", i64, []int64{-1, -1}}, {"boxes", f32, []int64{-1, -1, 4}}, {"scores", f32, []int64{-1, -1}}}, 320, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := shipped(t, name).Resolve(c.inputs, c.outputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := d.Input
+			if in.Name != c.inputs[0].Name || in.Width != c.width || in.Height != c.width || in.DType != c.inputs[0].DType ||
+				in.Layout != "nchw" || d.Batching.MaxSize != c.batch {
+				t.Errorf("resolved to %+v, max_size %d", in, d.Batching.MaxSize)
+			}
+			rows := make([]Tensor, len(c.outputs))
+			for i, o := range c.outputs {
+				rows[i] = Tensor{Name: o.Name, DType: o.DType, Shape: o.Shape[1:]}
+			}
+			if _, err := New(d, rows); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
