@@ -114,6 +114,11 @@ func fakeScheduler(t testing.TB, f *fakeDevice, instances, rows int, delay time.
 
 // ask sends one value through the scheduler; packing takes pack.
 func ask(ctx context.Context, s *scheduler, value uint64, pack time.Duration) (uint64, error) {
+	return askSlowly(ctx, s, value, pack, 0)
+}
+
+// askSlowly takes read to read the answer, at the end.
+func askSlowly(ctx context.Context, s *scheduler, value uint64, pack, read time.Duration) (uint64, error) {
 	t, err := s.enter(ctx)
 	if err != nil {
 		return 0, err
@@ -126,6 +131,7 @@ func ask(ctx context.Context, s *scheduler, value uint64, pack time.Duration) (u
 	if err := t.wait(ctx); err != nil {
 		return 0, err
 	}
+	time.Sleep(read)
 	return binary.LittleEndian.Uint64(t.Outputs()[0].Data), nil
 }
 

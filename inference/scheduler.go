@@ -62,7 +62,7 @@ func (s *scheduler) enter(ctx context.Context) (*ticket, error) {
 	}
 	t := &ticket{s: s}
 	s.mu.Lock()
-	if l := s.pick(); l != nil && s.waiting.Len() == 0 {
+	if l := s.pick(); l != nil { // then nobody waits: dispatch gives every place away
 		l.places--
 		t.lane, t.state = l, ticketPlaced
 		s.mu.Unlock()

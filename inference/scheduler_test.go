@@ -264,3 +264,90 @@ func TestLanesShareTheLoad(t *testing.T) {
 		rested(t, s, f)
 	})
 }
+
+func TestOlderBatchesRunFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: 10 * time.Millisecond}
+		s := fakeScheduler(t, f, 2, 1, 0)
+		var wg sync.WaitGroup
+		for i := range uint64(20) {
+			wg.Go(func() { _, _ = ask(t.Context(), s, i, 0) })
+			synctest.Wait()
+			time.Sleep(time.Millisecond) // so that the instances are not idle at the same moment
+		}
+		wg.Wait()
+		for i, run := range f.runs {
+			if run[0] != uint64(i) {
+				t.Fatalf("run %d was of request %d", i, run[0])
+			}
+		}
+		rested(t, s, f)
+	})
+}
+
+func TestSlowReadersLeaveBatchesToFill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: time.Millisecond}
+		s := fakeScheduler(t, f, 1, 1, 0)
+		var wg sync.WaitGroup
+		for i := range uint64(20) {
+			wg.Go(func() {
+				if got, err := askSlowly(t.Context(), s, i, 0, time.Second); got != i || err != nil {
+					t.Errorf("asked %d, read %d, %v: its row was used again", i, got, err)
+				}
+			})
+		}
+		wg.Wait()
+		rested(t, s, f)
+	})
+}
+
+func TestAnswerThatNobodyReadIsNotTheNextOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: time.Millisecond}
+		s := fakeScheduler(t, f, 1, 1, 0)
+		for range 5 {
+			tk, err := s.enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			tk.lease()
+			tk.commit()
+			time.Sleep(time.Minute)
+			tk.leave() // answered, but never waited for
+			tk.leave() // and twice
+		}
+		for i := range uint64(10) {
+			if got, err := ask(t.Context(), s, i, 0); got != i || err != nil {
+				t.Errorf("asked %d, got %d, %v", i, got, err)
+			}
+		}
+		rested(t, s, f)
+	})
+}
+
+func TestPlaceGivenToAClientThatLeavesIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{}
+		s := fakeScheduler(t, f, 1, 1, 0)
+		for range 200 {
+			holder, err := s.enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if tk, err := s.enter(ctx); err == nil {
+					tk.leave()
+				}
+			}()
+			synctest.Wait()
+			cancel()
+			holder.leave() // at the same moment
+			<-done
+		}
+		rested(t, s, f)
+	})
+}
