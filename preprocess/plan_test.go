@@ -1,0 +1,74 @@
+package preprocess
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"math"
+	"strings"
+	"testing"
+
+	"gocv.io/x/gocv"
+
+	"fovea/models"
+)
+
+func TestAllMistakesOfAnInputAreNamedAtOnce(t *testing.T) {
+	_, err := NewPlan(models.Input{
+		Width: 0, Height: 4, Resize: "squash", Place: "left", Fill: []float64{300}, Interpolation: "magic", Color: "hsv",
+		Scale: math.NaN(), Mean: []float64{1, 2}, Std: []float64{0}, Layout: "chw", DType: models.Int64,
+	})
+	if err == nil {
+		t.Fatal("was accepted")
+	}
+	for _, key := range []string{"width", "resize", "place", "fill", "interpolation", "color", "scale", "mean", "std", "layout", "dtype"} {
+		if !strings.Contains(err.Error(), "input."+key) {
+			t.Errorf("input.%s is not named in:\n%v", key, err)
+		}
+	}
+}
+
+func TestShortestEdgeMustCoverTheInput(t *testing.T) {
+	in := bytesInput(32, 24)
+	in.Resize, in.ShortestEdge = models.ShortestEdge, 31
+	if _, err := NewPlan(in); err == nil || !strings.Contains(err.Error(), "input.shortest_edge is 31; allowed are 32") {
+		t.Error(err)
+	}
+}
+
+func TestEveryInterpolationResizes(t *testing.T) {
+	data := read(t, "testdata", "coffee.jpg")
+	in := bytesInput(64, 64)
+	linear := prepared(t, mustPlan(t, in), data)
+	for name, most := range map[string]float64{"nearest": 20, "area": 0.01, "cubic": 3, "lanczos": 3} {
+		in.Interpolation = name
+		row := prepared(t, mustPlan(t, in), data)
+		if mean, _ := difference(row, linear); mean > most {
+			t.Errorf("%s differs from linear by %.2f in the mean", name, mean)
+		}
+	}
+}
+
+func TestPicturesOfOddSizesFillTheRow(t *testing.T) {
+	red := color.RGBA{255, 0, 0, 255}
+	for _, size := range []image.Point{{1, 1}, {1, 700}, {700, 1}, {5000, 20}, {20, 5000}, {33, 31}} {
+		data := plainPNG(t, size.X, size.Y, red)
+		for mode, in := range modes() {
+			in.Fill = []float64{255, 0, 0}
+			for _, interpolation := range []string{"nearest", "linear", "cubic", "area", "lanczos"} {
+				in.Interpolation = interpolation
+				row := prepared(t, mustPlan(t, in), data)
+				if !bytes.Equal(row, bytes.Repeat([]byte{255, 0, 0}, 32*32)) {
+					t.Errorf("%v, %s, %s: the row is not red all over", size, mode, interpolation)
+				}
+			}
+		}
+	}
+}
+
+func TestOpenCVStartsNoThreads(t *testing.T) {
+	mustPlan(t, bytesInput(8, 8))
+	if n := gocv.GetNumThreads(); n != 1 {
+		t.Errorf("OpenCV may use %d threads", n)
+	}
+}
