@@ -141,10 +141,10 @@ func rested(t testing.TB, s *scheduler, f *fakeDevice) {
 	s.mu.Lock()
 	for _, l := range s.lanes {
 		if l.places != l.instances*l.rows || l.idle != l.instances || len(l.free) != len(l.all) ||
-			len(l.filling) != 0 || l.occupied != 0 || s.waiting.Len() != 0 {
+			len(l.filling) != 0 || l.occupied != 0 || len(s.waiting) != 0 {
 			t.Errorf("not at rest: %d places of %d, %d idle of %d, %d free of %d, %d filling, %d occupied, %d waiting",
 				l.places, l.instances*l.rows, l.idle, l.instances, len(l.free), len(l.all), len(l.filling),
-				l.occupied, s.waiting.Len())
+				l.occupied, len(s.waiting))
 		}
 	}
 	s.mu.Unlock()

@@ -120,8 +120,8 @@ func (tr *traffic) conserved(t *testing.T) {
 		if n := len(l.free) + len(l.filling) + l.occupied; n != len(l.all) {
 			t.Errorf("%d batches are accounted for, there are %d", n, len(l.all))
 		}
-		if l.places > 0 && tr.s.waiting.Len() > 0 {
-			t.Errorf("%d tickets wait while %d places are free", tr.s.waiting.Len(), l.places)
+		if l.places > 0 && len(tr.s.waiting) > 0 {
+			t.Errorf("%d tickets wait while %d places are free", len(tr.s.waiting), l.places)
 		}
 	}
 }
