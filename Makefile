@@ -1,0 +1,71 @@
+# Fovea's verbs; `make help` lists them. Every verb that needs something installs it first (scripts/setup), once.
+
+ifeq (,$(shell command -v go))
+$(error Fovea is built with Go 1.26 or newer: https://go.dev/dl)
+endif
+
+DEVICE ?= cpu
+FUZZTIME ?= 30s
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fovea
+GOLANGCI_VERSION := 2.15.0
+GOLANGCI := $(CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
+SCRIPTS := $(shell grep -lE '^\#!.*bash' scripts/* .ci/* 2>/dev/null)
+
+# What every Go command of Fovea needs, in its one place: only three modules of OpenCV, and where they are.
+# For a shell or an editor without make: eval "$(make -s env)"
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules)
+export PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(CURDIR)/scripts/pkgconfig
+ifeq ($(DEVICE),cuda)
+export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build serve models test race fuzz bench soak lint image fresh-test env
+
+help: ## list the verbs
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install what is missing (DEVICE=cuda: ONNX Runtime for CUDA 13)
+	@scripts/setup $(DEVICE)
+
+build: setup ## build bin/serve
+	go build -trimpath -o bin/ ./cmd/...
+
+serve: build ## answer on 127.0.0.1:8000 (ARGS="--port …" are passed on)
+	bin/serve $(ARGS)
+
+models: build ## fetch the weights of the other shipped models
+	bin/serve models pull --all
+
+test: setup ## vet and test everything
+	go vet ./...
+	go test -shuffle=on -timeout=15m ./...
+
+race: setup ## test everything with the race detector
+	go test -race -timeout=20m ./...
+
+fuzz: setup ## run every fuzz target for FUZZTIME (30s)
+	@scripts/fuzz $(FUZZTIME)
+
+bench: build ## measure the server against a plain loop over the same sessions
+	go run ./bench ratio $(ARGS)
+
+soak: build ## 200,000 mixed requests; memory, goroutines and files must stay where they were
+	go run ./bench soak $(ARGS)
+
+lint: setup $(GOLANGCI) ## check style and who may import whom, and the scripts
+	$(GOLANGCI) run ./...
+	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); else echo "lint: no shellcheck here; the scripts are not checked"; fi
+
+$(GOLANGCI):
+	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
+	mv $(CACHE)/bin/new/golangci-lint $@
+
+image: ## build the container image
+	docker build -t fovea .
+
+fresh-test: ## try make serve and make test on a new Debian 12, in a chroot (as root)
+	@scripts/fresh-test
+
+env: ## print what `make` sets, for a shell: eval "$$(make -s env)"
+	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH"
