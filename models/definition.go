@@ -13,6 +13,36 @@ const (
 	Detection      Task = "detection"
 )
 
+// The ways to decode outputs, values of Output.Decode.
+const (
+	DecodeSoftmax       = "softmax"       // logits become probabilities
+	DecodeProbabilities = "probabilities" // probabilities already
+	DecodeYOLOX         = "yolox"         // rows of a grid: offsets, log sizes, objectness, classes
+	DecodeBoxes         = "boxes"         // outputs of boxes, scores and, perhaps, classes
+)
+
+// The values of Extra.Value: the size of the picture as a person sees it, or of the input, in pixels, as width and
+// height or as height and width.
+const (
+	OriginalSizeWH = "original_size_wh"
+	OriginalSizeHW = "original_size_hw"
+	InputSizeWH    = "input_size_wh"
+	InputSizeHW    = "input_size_hw"
+)
+
+// The values of Output.BoxFormat: two corners, or the centre and the size.
+const (
+	BoxXYXY   = "xyxy"
+	BoxCXCYWH = "cxcywh"
+)
+
+// The values of Output.BoxSpace: what a box's numbers count.
+const (
+	SpaceOriginal = "original" // pixels of the picture as a person sees it
+	SpaceInput    = "input"    // pixels of the model's input
+	SpaceUnit     = "unit"     // 0 to 1 over the model's input
+)
+
 // Definition is one model.yaml: all that is particular to a model. What can be read from the ONNX file (names,
 // dtypes and shapes of inputs and outputs) may be left out here; what is given must agree with the file.
 type Definition struct {
@@ -84,7 +114,7 @@ type Input struct {
 	Scale         float64   `yaml:"scale"`         // default 1
 	Mean          []float64 `yaml:"mean"`          // one or three values; default 0
 	Std           []float64 `yaml:"std"`           // one or three values; default 1
-	Layout        string    `yaml:"layout"`        // nchw (default), nhwc
+	Layout        string    `yaml:"layout"`        // nchw, nhwc; default: what the ONNX file's shape says, else nchw
 	DType         DType     `yaml:"dtype"`         // default: what the ONNX file says
 	Extra         []Extra   `yaml:"extra"`         // inputs beside the image
 }
@@ -100,19 +130,19 @@ type Extra struct {
 type Output struct {
 	Decode string `yaml:"decode"` // classification: softmax (logits), probabilities; detection: yolox, boxes
 	Name   string `yaml:"name"`   // the one output read by softmax, probabilities and yolox; may be left out
-	TopK   int    `yaml:"top_k"`  // classification; default 5
+	TopK   int    `yaml:"top_k"`  // classification; default 5, at most the number of classes
 
-	Strides []int `yaml:"strides"` // yolox; default 8 16 32
+	Strides []int `yaml:"strides"` // yolox: pixels of the input a grid cell covers; default 8 16 32
 
-	Boxes      string  `yaml:"boxes"`      // boxes: name of the output of boxes [n,4]
-	Scores     string  `yaml:"scores"`     // boxes: name of the output of scores [n] or [n,classes]
-	Classes    string  `yaml:"classes"`    // boxes: name of the output of class numbers [n]; none with [n,classes]
-	BoxFormat  string  `yaml:"box_format"` // boxes: xyxy (default), cxcywh
-	BoxSpace   string  `yaml:"box_space"`  // boxes: original (pixels of the picture), input (pixels of the input), unit
-	Score      float64 `yaml:"score_threshold"`
-	IoU        float64 `yaml:"iou_threshold"` // 0 with boxes: no suppression
-	MaxBoxes   int     `yaml:"max_boxes"`     // default 100
-	ClassFirst int     `yaml:"class_first"`   // number of the first class in the model's outputs; default 0
+	Boxes      string  `yaml:"boxes"`           // boxes: name of the output of boxes [n,4]
+	Scores     string  `yaml:"scores"`          // boxes: name of the output of scores [n] or [n,classes]
+	Classes    string  `yaml:"classes"`         // boxes: name of the output of class numbers [n]; none with [n,classes]
+	BoxFormat  string  `yaml:"box_format"`      // boxes: xyxy (default), cxcywh
+	BoxSpace   string  `yaml:"box_space"`       // boxes: original (pixels of the picture), input (of the input), unit (0–1 of the input)
+	Score      float64 `yaml:"score_threshold"` // detection; default 0.3
+	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression
+	MaxBoxes   int     `yaml:"max_boxes"`       // detection; default 100
+	ClassFirst int     `yaml:"class_first"`     // number of the first labelled class in the outputs; those below are background
 }
 
 // Batching bounds what waits for the model and how much runs at once.
@@ -128,6 +158,14 @@ type Group struct {
 	Count  int    `yaml:"count"`  // default: one per core on the CPU, one per GPU on CUDA
 }
 
+// TensorInfo is what an ONNX file says of an input or output. Shape holds the batch dimension; -1 is a size that
+// the file leaves open.
+type TensorInfo struct {
+	Name  string
+	DType DType
+	Shape []int64
+}
+
 // SelfTest is the picture a model must answer before it is ready. Without one, a made picture is run and the
 // outputs must be finite.
 type SelfTest struct {
@@ -138,7 +176,7 @@ type SelfTest struct {
 
 // Source says where the weights come from.
 type Source struct {
-	URL     string `yaml:"url"`
+	URL     string `yaml:"url"`    // https; none: the weights come from a mirror or are put there by hand
 	SHA256  string `yaml:"sha256"` // lower-case hexadecimal, of model.onnx
 	Size    int64  `yaml:"size"`   // bytes
 	License string `yaml:"license"`

@@ -1,0 +1,110 @@
+package models
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+)
+
+const (
+	definitionFile = "model.yaml"
+	weightsFile    = "model.onnx"
+)
+
+// Parse reads the bytes of a model.yaml, fills in defaults and validates. file names it in errors, each of which
+// gives file, line and key; all mistakes are reported at once, joined. Labels are not read.
+func Parse(data []byte, file string) (Definition, error) {
+	d, doc := parse(data)
+	return d, doc.mistakes.join(doc.place(file))
+}
+
+func parse(data []byte) (Definition, *document) {
+	var d Definition
+	doc := parseDocument(data, &d)
+	d.fill(doc.given)
+	if len(doc.mistakes) == 0 {
+		doc.mistakes = d.check()
+	}
+	return d, doc
+}
+
+// load reads the definition in a model's folder and the files it names. fsys must not let names or links leave
+// the folder. name is the folder's name, and where begins the paths in errors.
+func load(fsys fs.FS, name, where string) (Definition, error) {
+	data, err := readFile(fsys, definitionFile, maxDocument)
+	if err != nil {
+		return Definition{}, fmt.Errorf("%s: %w", path.Join(where, definitionFile), err)
+	}
+	d, doc := parse(data)
+	if d.Name != "" && d.Name != name {
+		doc.mistakes.add("name", "%q is not the folder's name, which is %q", d.Name, name)
+	}
+	d.Name = name
+	if len(doc.mistakes) == 0 {
+		d.readFiles(fsys, &doc.mistakes)
+	}
+	return d, doc.mistakes.join(doc.place(path.Join(where, definitionFile)))
+}
+
+// readFiles reads the labels and looks for the self-test's picture.
+func (d *Definition) readFiles(fsys fs.FS, m *mistakes) {
+	if d.LabelsFile != "" {
+		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
+		if err == nil {
+			d.Labels, err = ParseLabels(data)
+		}
+		if err != nil {
+			m.add("labels", "%s: %v", d.LabelsFile, err)
+		}
+	}
+	if d.SelfTest.Image != "" {
+		if err := regular(fsys, d.SelfTest.Image); err != nil {
+			m.add("self_test.image", "%s: %v", d.SelfTest.Image, err)
+		}
+	}
+	if len(d.Labels) > 0 {
+		d.checkSelfTest(m)
+	}
+}
+
+// regular refuses what is no plain file: opening a pipe would wait for ever.
+func regular(fsys fs.FS, name string) error {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return plain(err)
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("is not a plain file")
+	}
+	return nil
+}
+
+func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	if err := regular(fsys, name); err != nil {
+		return nil, err
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, plain(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("is larger than the %d bytes allowed", limit)
+	}
+	return data, nil
+}
+
+// plain drops the path that fs errors carry: the message names the file itself. It keeps the cause.
+func plain(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}

@@ -1,0 +1,113 @@
+package models
+
+import (
+	"strings"
+	"testing"
+)
+
+func definition(t *testing.T, text string) Definition {
+	t.Helper()
+	d, err := Parse([]byte(text), "model.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+const (
+	classifier = "task: classification\noutput: {decode: softmax}\n"
+	detector   = "task: detection\noutput: {decode: boxes, boxes: b, scores: s, box_space: original}\n"
+)
+
+var (
+	chw     = TensorInfo{"x", Float32, []int64{-1, 3, 224, 192}}
+	logits  = TensorInfo{"y", Float32, []int64{-1, 1000}}
+	sizes   = TensorInfo{"size", Int64, []int64{-1, 2}}
+	onlyY   = []TensorInfo{logits}
+	onlyCHW = []TensorInfo{chw}
+)
+
+func TestResolveFillsWhatIsLeftOut(t *testing.T) {
+	d, err := definition(t, classifier).Resolve(onlyCHW, onlyY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := d.Input
+	if in.Name != "x" || in.Width != 192 || in.Height != 224 || in.DType != Float32 || in.Layout != "nchw" {
+		t.Errorf("input: %+v", in)
+	}
+	if d.Output.Name != "y" || d.Batching.MaxSize != 0 {
+		t.Errorf("output name %q, max_size %d", d.Output.Name, d.Batching.MaxSize)
+	}
+}
+
+func TestResolveReadsChannelsLastAndAFixedBatch(t *testing.T) {
+	d, err := definition(t, classifier).Resolve([]TensorInfo{{"x", Float16, []int64{1, 257, 255, 3}}}, onlyY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in := d.Input; in.Layout != "nhwc" || in.Width != 255 || in.Height != 257 || in.DType != Float16 {
+		t.Errorf("input: %+v", in)
+	}
+	if d.Batching.MaxSize != 1 {
+		t.Errorf("max_size is %d, the file fixes the batch at 1", d.Batching.MaxSize)
+	}
+}
+
+func TestResolveTellsExtrasFromThePicture(t *testing.T) {
+	d, err := definition(t, detector+"input: {extra: [{name: size, value: original_size_wh}]}").
+		Resolve([]TensorInfo{sizes, chw}, []TensorInfo{{Name: "b"}, {Name: "s"}})
+	if err != nil || d.Input.Name != "x" {
+		t.Errorf("picture input %q, error %v", d.Input.Name, err)
+	}
+}
+
+func TestResolveNamesBothSides(t *testing.T) {
+	open := TensorInfo{"x", Float32, []int64{-1, 3, -1, -1}}
+	for name, c := range map[string]struct {
+		text            string
+		inputs, outputs []TensorInfo
+		want            string
+	}{
+		"another width":                {classifier + "input: {width: 256}", onlyCHW, onlyY, "input.width: model.yaml says 256, model.onnx says 192"},
+		"another height":               {classifier + "input: {height: 256}", onlyCHW, onlyY, "input.height: model.yaml says 256, model.onnx says 224"},
+		"another dtype":                {classifier + "input: {dtype: float16}", onlyCHW, onlyY, "input.dtype: model.yaml says float16, model.onnx says float32"},
+		"another layout":               {classifier + "input: {layout: nhwc}", onlyCHW, onlyY, `input.layout: nhwc of three channels does not fit "x" of model.onnx, whose shape is [?,3,224,192]`},
+		"a dtype no picture has":       {classifier, []TensorInfo{{"x", Int64, chw.Shape}}, onlyY, "input.dtype: model.onnx says int64; allowed:"},
+		"one channel":                  {classifier, []TensorInfo{{"x", Float32, []int64{1, 1, 8, 8}}}, onlyY, "input.layout: nchw of three channels does not fit"},
+		"a flat input":                 {classifier, []TensorInfo{{"x", Float32, []int64{1, 3, 64}}}, onlyY, `input: model.onnx gives "x" the shape [1,3,64]; allowed: four`},
+		"an open width":                {classifier, []TensorInfo{open}, onlyY, "input.width: must be given: model.onnx leaves it open"},
+		"an open height":               {classifier + "input: {width: 8}", []TensorInfo{open}, onlyY, "input.height: must be given"},
+		"a width too large":            {classifier, []TensorInfo{{"x", Float32, []int64{1, 3, 8, 9000}}}, onlyY, "input.width: model.onnx says 9000; allowed: 1 to 8192"},
+		"an input that is none":        {classifier + "input: {name: z}", onlyCHW, onlyY, `input.name: model.yaml says "z", model.onnx has the inputs "x"`},
+		"two inputs, none named":       {classifier, []TensorInfo{chw, sizes}, onlyY, `input.name: must be given: model.onnx has the inputs "x", "size"`},
+		"no inputs":                    {classifier, nil, onlyY, "input.name: model.onnx has the inputs (none)"},
+		"an input nothing feeds":       {classifier + "input: {name: x}", []TensorInfo{chw, sizes}, onlyY, `input.extra: model.onnx has an input "size" that model.yaml does not feed`},
+		"an extra that is none":        {classifier + "input: {extra: [{name: q, value: input_size_wh}]}", onlyCHW, onlyY, `input.extra[0].name: model.yaml says "q"`},
+		"an extra of another shape":    {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", Int64, []int64{1, 4}}}, onlyY, `input.extra[0]: model.onnx gives "e" the shape [1,4]; allowed: [N,2]`},
+		"an extra of another dtype":    {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", "bool", []int64{1, 2}}}, onlyY, `input.extra[0]: model.onnx gives "e" the dtype bool`},
+		"a batch the file does not do": {classifier + "batching: {max_size: 8}", []TensorInfo{{"x", Float32, []int64{1, 3, 8, 8}}}, onlyY, "batching.max_size: model.yaml says 8, model.onnx fixes the batch at 1"},
+		"an output that is none":       {"task: classification\noutput: {decode: softmax, name: z}", onlyCHW, onlyY, `output.name: model.yaml says "z", model.onnx has the outputs "y"`},
+		"two outputs, none named":      {classifier, onlyCHW, []TensorInfo{logits, {Name: "z"}}, `output.name: must be given: model.onnx has the outputs "y", "z"`},
+		"boxes that are none":          {detector, onlyCHW, []TensorInfo{{Name: "s"}}, `output.boxes: model.yaml says "b", model.onnx has the outputs "s"`},
+		"a crop above the edge":        {classifier + "input: {resize: shortest_edge, shortest_edge: 200}", onlyCHW, onlyY, "input.height: 224 cannot be cut from a shortest edge of 200"},
+		"scaled uint8":                 {classifier + "input: {scale: 0.5}", []TensorInfo{{"x", Uint8, chw.Shape}}, onlyY, "input.dtype: uint8 takes pixels as they are"},
+		"a stride that does not fit":   {"task: detection\noutput: {decode: yolox, strides: 5}", onlyCHW, onlyY, "output.strides[0]: 5 does not divide the input's 192×224"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := definition(t, c.text).Resolve(c.inputs, c.outputs)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is\n%v\nwant %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestResolveReportsAllContradictionsAtOnce(t *testing.T) {
+	_, err := definition(t, classifier+"input: {width: 1, dtype: uint8}").Resolve(onlyCHW, nil)
+	for _, want := range []string{"input.width:", "input.dtype:", "output.name:"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is\n%v\nwithout %s", err, want)
+		}
+	}
+}
