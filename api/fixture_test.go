@@ -192,7 +192,7 @@ func (s *site) do(r *http.Request) result {
 		s.t.Fatal(err)
 	}
 	got := result{Status: response.StatusCode, Header: response.Header, Body: body}
-	if strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
+	if len(body) > 0 && strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(body, &got); err != nil {
 			s.t.Fatalf("%v in %s", err, body)
 		}

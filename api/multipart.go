@@ -46,7 +46,11 @@ func (s *Server) readParts(r *multipart.Reader, in *submission) error {
 }
 
 func (s *Server) readPart(part *multipart.Part, in *submission) error {
-	if len(part.Header) > maxPartHeaders {
+	headers := 0
+	for _, values := range part.Header {
+		headers += len(values)
+	}
+	if headers > maxPartHeaders {
 		return fault.New(fault.Malformed, "a part has more than %d headers", maxPartHeaders)
 	}
 	if e := part.Header.Get("Content-Transfer-Encoding"); e != "" && !strings.Contains(transferAllowed, strings.ToLower(e)) {

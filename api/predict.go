@@ -14,17 +14,30 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// predict answers POST …/predict.
-func (s *Server) predict(c *gin.Context, x *exchange) {
+// predictNamed answers POST /v1/models/{model}/predict and …/versions/{version}/predict.
+func (s *Server) predictNamed(c *gin.Context, x *exchange) {
 	x.predict = true
-	model, version := c.Param("model"), c.Param("version")
-	if model == "" {
-		model = s.engine.Default()
-	}
+	model := c.Param("model")
 	if !s.catalog.has(model) {
 		s.refuse(c, x, s.noSuchModel(model))
 		return
 	}
+	s.predict(c, x, model, c.Param("version"))
+}
+
+// predictDefault answers POST /predict.
+func (s *Server) predictDefault(c *gin.Context, x *exchange) {
+	x.predict = true
+	model := s.engine.Default()
+	if model == "" {
+		s.refuse(c, x, fault.New(fault.NotReady, "no model is loaded"))
+		return
+	}
+	s.predict(c, x, model, "")
+}
+
+// predict answers for a model that there is.
+func (s *Server) predict(c *gin.Context, x *exchange, model, version string) {
 	x.model = model
 	in, body, err := s.receive(c, x)
 	if err != nil {
@@ -47,9 +60,6 @@ func (s *Server) refuse(c *gin.Context, x *exchange, err error) {
 func (s *Server) noSuchModel(name string) error {
 	if s.health.Report().Status == health.Starting {
 		return fault.New(fault.NotReady, "models are being loaded; try again soon")
-	}
-	if name == "" {
-		return fault.New(fault.NotReady, "no model is loaded")
 	}
 	return fault.New(fault.ModelNotFound, "there is no model %s; GET /v1/models lists those there are", quote(name))
 }

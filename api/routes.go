@@ -22,9 +22,9 @@ func (s *Server) routes() *gin.Engine {
 	if err := r.SetTrustedProxies(nil); err != nil {
 		panic(err) // cannot be: there is none to parse
 	}
-	r.POST("/predict", s.route(s.predict))
-	r.POST("/v1/models/:model/predict", s.route(s.predict))
-	r.POST("/v1/models/:model/versions/:version/predict", s.route(s.predict))
+	r.POST("/predict", s.route(s.predictDefault))
+	r.POST("/v1/models/:model/predict", s.route(s.predictNamed))
+	r.POST("/v1/models/:model/versions/:version/predict", s.route(s.predictNamed))
 	r.GET("/v1/models", s.route(s.listModels))
 	r.GET("/v1/models/:model", s.route(s.showModel))
 	r.GET("/health", s.route(s.showHealth))
