@@ -14,7 +14,7 @@ SCRIPTS := $(shell grep -lE '^\#!.*bash' scripts/* .ci/* 2>/dev/null)
 # What every Go command of Fovea needs, in its one place: only three modules of OpenCV, and where they are.
 # For a shell or an editor without make: eval "$(make -s env)"
 export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules)
-export PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(CURDIR)/scripts/pkgconfig
+export PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(CURDIR)/scripts/opencv
 ifeq ($(DEVICE),cuda)
 export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif

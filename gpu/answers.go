@@ -1,0 +1,79 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/NVIDIA/go-nvml/pkg/nvml"
+)
+
+// Answers asks a GPU, or a MIG instance and its GPU, a question that only the GPU itself can answer. Nil means that it
+// answered in time and takes new work. Errors: ErrUnknownDevice, ErrLost, ErrNeedsRepair, ErrNotAnswering, the
+// context's, or what else the driver says.
+func (n *NVML) Answers(ctx context.Context, uuid string) error {
+	index, instance, ok := n.find(uuid)
+	if !ok {
+		if _, err := n.Inventory(ctx); err != nil {
+			return err
+		}
+		if index, instance, ok = n.find(uuid); !ok {
+			return fmt.Errorf("%w: %s", ErrUnknownDevice, uuid)
+		}
+	}
+	if instance {
+		return n.probe(ctx, index, uuid)
+	}
+	return n.probe(ctx, index, "")
+}
+
+// find tells the index of the GPU with a UUID, or of the GPU that an instance with it is part of.
+func (n *NVML) find(uuid string) (index int, instance, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for index, id := range n.known {
+		if id.uuid == uuid {
+			return index, false, true
+		}
+		if slices.Contains(id.instances, uuid) {
+			return index, true, true
+		}
+	}
+	return 0, false, false
+}
+
+// probe reads the memory in use, which the driver fetches from the GPU, and the recovery action; for an instance also
+// whether it still exists.
+func (n *NVML) probe(ctx context.Context, index int, instance string) error {
+	_, err := call(ctx, n.lane(index), n.timeout, func() (struct{}, error) {
+		device, err := n.handle(index)
+		if err != nil {
+			return struct{}{}, err
+		}
+		_, status := device.GetMemoryInfo()
+		if err := check(status); err != nil && !errors.Is(err, errNotSupported) {
+			return struct{}{}, err
+		}
+		if err := n.exists(instance); err != nil {
+			return struct{}{}, err
+		}
+		action, err := n.readRecovery(device)
+		if err == nil && action != nil && !action.usable() {
+			err = fmt.Errorf("%w: %s", ErrNeedsRepair, *action)
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+func (n *NVML) exists(instance string) error {
+	if instance == "" {
+		return nil
+	}
+	_, status := n.api.DeviceGetHandleByUUID(instance)
+	if status == nvml.ERROR_NOT_FOUND {
+		return fmt.Errorf("%w: %s", ErrUnknownDevice, instance)
+	}
+	return check(status)
+}

@@ -1,0 +1,66 @@
+package gpu
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/NVIDIA/go-nvml/pkg/nvml"
+)
+
+var (
+	// ErrNoLibrary: NVML's library is not here. Normal on a machine without an NVIDIA driver.
+	ErrNoLibrary = errors.New("no NVML library")
+	// ErrNoDriver: the library is here, the driver is not loaded, or this process may not reach it.
+	ErrNoDriver = errors.New("no NVIDIA driver")
+	// ErrNotAnswering: a call ran past its deadline and has not returned.
+	ErrNotAnswering = errors.New("not answering")
+	// ErrLost: the GPU fell off the bus or is otherwise out of the driver's reach.
+	ErrLost = errors.New("the GPU is lost")
+	// ErrNeedsRepair: the GPU answers, but takes no work before what its recovery action says was done.
+	ErrNeedsRepair = errors.New("the GPU needs repair")
+	// ErrUnknownDevice: no such GPU among those that this process sees.
+	ErrUnknownDevice = errors.New("no such GPU")
+
+	errNotSupported = errors.New("not supported")
+)
+
+// statusTexts says the statuses that a user may meet. NVML has texts of its own, but asking for them is a call into a
+// library that may hang, and may be unloaded by then.
+var statusTexts = map[nvml.Return]string{
+	nvml.ERROR_UNINITIALIZED:           "NVML is not initialized",
+	nvml.ERROR_INVALID_ARGUMENT:        "invalid argument",
+	nvml.ERROR_NO_PERMISSION:           "no permission",
+	nvml.ERROR_NOT_FOUND:               "not found",
+	nvml.ERROR_DRIVER_NOT_LOADED:       "the driver is not loaded",
+	nvml.ERROR_TIMEOUT:                 "the driver timed out",
+	nvml.ERROR_IRQ_ISSUE:               "the kernel reports a problem with the GPU's interrupts",
+	nvml.ERROR_CORRUPTED_INFOROM:       "the GPU's infoROM is corrupted",
+	nvml.ERROR_OPERATING_SYSTEM:        "the operating system refuses access to the GPU",
+	nvml.ERROR_LIB_RM_VERSION_MISMATCH: "the library and the loaded driver differ in version: reload the driver or reboot",
+	nvml.ERROR_MEMORY:                  "out of memory",
+	nvml.ERROR_GPU_NOT_FOUND:           "no GPU found",
+	nvml.ERROR_UNKNOWN:                 "unknown error",
+}
+
+// check turns a status into an error; nil for success.
+func check(status nvml.Return) error {
+	switch status {
+	case nvml.SUCCESS:
+		return nil
+	case nvml.ERROR_GPU_IS_LOST:
+		return ErrLost
+	case nvml.ERROR_RESET_REQUIRED:
+		return fmt.Errorf("%w: it must be reset", ErrNeedsRepair)
+	case nvml.ERROR_NOT_SUPPORTED, nvml.ERROR_FUNCTION_NOT_FOUND:
+		return errNotSupported
+	}
+	if text, ok := statusTexts[status]; ok {
+		return fmt.Errorf("%s (NVML status %d)", text, status)
+	}
+	return fmt.Errorf("NVML status %d", status)
+}
+
+// fatal tells whether an error is about the GPU as a whole, not about the one value that was asked for.
+func fatal(err error) bool {
+	return errors.Is(err, ErrLost) || errors.Is(err, ErrNeedsRepair)
+}

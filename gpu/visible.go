@@ -1,0 +1,185 @@
+package gpu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Visible is a device that CUDA shows to this process: "cuda:N" is the Nth of them.
+type Visible struct {
+	UUID  string // of the GPU ("GPU-…") or of the MIG instance ("MIG-…")
+	Index int    // NVML's index of the GPU
+}
+
+// Visibility is what CUDA shows to this process, in CUDA's order.
+type Visibility struct {
+	Devices []Visible
+	// Missing names what the environment promises and NVML does not show: a misspelt identifier, or a container that
+	// lost its GPUs, as systemd's daemon-reload can bring about.
+	Missing []string
+}
+
+// UUID tells which device "cuda:N" is.
+func (v Visibility) UUID(n int) (string, error) {
+	if n < 0 || n >= len(v.Devices) {
+		missing := ""
+		if len(v.Missing) > 0 {
+			missing = "; not found: " + strings.Join(v.Missing, ", ")
+		}
+		return "", fmt.Errorf("%w: cuda:%d; CUDA shows %d device(s) to this process%s", ErrUnknownDevice, n, len(v.Devices), missing)
+	}
+	return v.Devices[n].UUID, nil
+}
+
+// Visible tells what CUDA shows to this process, by its environment.
+func (n *NVML) Visible(ctx context.Context) (Visibility, error) {
+	inventory, err := n.Inventory(ctx)
+	if err != nil {
+		return Visibility{}, err
+	}
+	return Visibly(inventory.Devices, os.LookupEnv)
+}
+
+// Visibly tells what CUDA shows of NVML's devices in an environment.
+//
+// CUDA_VISIBLE_DEVICES is CUDA's own: a list of indices and of UUIDs or their unique beginnings, in the order wanted;
+// the first one that is no device ends it; set but empty means none. Source: NVIDIA, "CUDA Programming Guide", CUDA
+// Environment Variables. CUDA's indices follow the bus, as NVML's do, only when CUDA_DEVICE_ORDER is PCI_BUS_ID or the
+// GPUs are all alike; else the fastest is first by a measure that CUDA keeps to itself, and an index is an error here.
+//
+// NVIDIA_VISIBLE_DEVICES is the container runtime's: it has acted on it before the process starts, so NVML shows only
+// what was granted, and the indices in it are the host's. Only "none" and missing UUIDs say anything here. "void" means
+// that the devices came another way (CDI) or not at all.
+func Visibly(devices []Device, lookup func(string) (string, bool)) (Visibility, error) {
+	granted, _ := lookup("NVIDIA_VISIBLE_DEVICES")
+	v := Visibility{Missing: ungranted(devices, granted)}
+	if granted == "none" {
+		return v, nil
+	}
+	all := enumerate(devices)
+	order, _ := lookup("CUDA_DEVICE_ORDER")
+	sure := order == "PCI_BUS_ID" || alike(devices)
+	list, set := lookup("CUDA_VISIBLE_DEVICES")
+	if !set {
+		v.Devices = all
+		return v, uncertain(sure || len(all) < 2)
+	}
+	for _, name := range strings.Split(list, ",") {
+		name = strings.TrimSpace(name)
+		if isIndex(name) && !sure {
+			return Visibility{}, uncertain(false)
+		}
+		device, ok := match(devices, all, name)
+		if !ok {
+			if name != "" && name != "-1" {
+				v.Missing = append(v.Missing, name)
+			}
+			break
+		}
+		if slices.Contains(v.Devices, device) {
+			return Visibility{Missing: []string{name}}, nil // Naming a device twice makes CUDA show none.
+		}
+		v.Devices = append(v.Devices, device)
+	}
+	return v, nil
+}
+
+func uncertain(sure bool) error {
+	if sure {
+		return nil
+	}
+	return fmt.Errorf("the GPUs are of different kinds, so CUDA's numbers for them are uncertain: set " +
+		"CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by UUID in CUDA_VISIBLE_DEVICES")
+}
+
+// enumerate lists the devices as CUDA does when nothing is asked for: GPUs without MIG, or, where one has MIG on, the
+// first instance alone, because a process uses one MIG instance at most. Source: NVIDIA, "Multi-Instance GPU User
+// Guide", CUDA Visible Devices and Device Enumeration.
+func enumerate(devices []Device) []Visible {
+	var gpus, instances []Visible
+	for _, d := range devices {
+		if !d.MIG {
+			gpus = append(gpus, Visible{d.UUID, d.Index})
+			continue
+		}
+		for _, in := range d.Instances {
+			instances = append(instances, Visible{in.UUID, d.Index})
+		}
+	}
+	if len(instances) > 0 {
+		return instances[:1]
+	}
+	return gpus
+}
+
+// alike tells whether CUDA's fastest-first order is the bus's because no GPU is faster.
+func alike(devices []Device) bool {
+	for _, d := range devices {
+		if d.Name != devices[0].Name || d.MIG != devices[0].MIG {
+			return false
+		}
+	}
+	return true
+}
+
+func isIndex(name string) bool {
+	_, err := strconv.ParseUint(name, 10, 31)
+	return err == nil
+}
+
+// match finds the one device that a name of CUDA_VISIBLE_DEVICES means.
+func match(devices []Device, all []Visible, name string) (Visible, bool) {
+	if index, err := strconv.ParseUint(name, 10, 31); err == nil {
+		if index < uint64(len(all)) {
+			return all[index], true
+		}
+		return Visible{}, false
+	}
+	var found []Visible
+	for _, d := range devices {
+		if !d.MIG && strings.HasPrefix(name, "GPU-") && strings.HasPrefix(d.UUID, name) {
+			found = append(found, Visible{d.UUID, d.Index})
+		}
+		for _, in := range d.Instances {
+			if in.UUID == name || in.oldName(d.UUID) == name {
+				found = append(found, Visible{in.UUID, d.Index})
+			}
+		}
+	}
+	if len(found) != 1 {
+		return Visible{}, false
+	}
+	return found[0], true
+}
+
+// oldName is how drivers before 470 name an instance: MIG-<GPU's UUID>/<GPU instance>/<compute instance>.
+func (in Instance) oldName(gpu string) string {
+	if in.GPUInstance == nil || in.ComputeInstance == nil {
+		return ""
+	}
+	return fmt.Sprintf("MIG-%s/%d/%d", gpu, *in.GPUInstance, *in.ComputeInstance)
+}
+
+// ungranted lists the UUIDs that the container was promised and NVML does not show.
+func ungranted(devices []Device, granted string) []string {
+	var missing []string
+	for _, name := range strings.Split(granted, ",") {
+		name = strings.TrimSpace(name)
+		if !strings.HasPrefix(name, "GPU-") && !strings.HasPrefix(name, "MIG-") {
+			continue
+		}
+		known := slices.ContainsFunc(devices, func(d Device) bool {
+			return d.UUID == name || slices.ContainsFunc(d.Instances, func(in Instance) bool {
+				return in.UUID == name || in.oldName(d.UUID) == name
+			})
+		})
+		if !known {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,110 @@
+package inference
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+
+	"fovea/inference/onnx"
+)
+
+// Config is what an operator decides about inference. Sizes are bytes unless the key says otherwise.
+type Config struct {
+	Library       string        `yaml:"library" koanf:"library"`               // libonnxruntime.so; empty: searched for (see onnx.Open)
+	Device        string        `yaml:"device" koanf:"device"`                 // auto, cpu, cuda, cuda:N: for models that name none
+	Models        []ModelConfig `yaml:"models" koanf:"models"`                 // empty: every model in the repository
+	Default       string        `yaml:"default" koanf:"default"`               // the model of POST /predict; empty: the first
+	DecodeWorkers int           `yaml:"decode_workers" koanf:"decode_workers"` // pictures decoded at once; 0: one per core
+	MaxPixels     int64         `yaml:"max_pixels" koanf:"max_pixels"`         // pixels of a picture
+	Instances     int           `yaml:"instances" koanf:"instances"`           // per device, for models that name none; 0: one per core on the CPU, one on a GPU
+	Threads       int           `yaml:"threads" koanf:"threads"`               // within one operator on the CPU
+	CUDA          CUDAConfig    `yaml:"cuda" koanf:"cuda"`
+}
+
+// ModelConfig is one model to be served.
+type ModelConfig struct {
+	Name     string `yaml:"name" koanf:"name"`
+	Required bool   `yaml:"required" koanf:"required"` // the server does not start, and is not ready, without it
+}
+
+// CUDAConfig tunes sessions on CUDA devices.
+type CUDAConfig struct {
+	MemLimit   int64  `yaml:"mem_limit" koanf:"mem_limit"`     // bytes of a session's arena; 0: no bound
+	ConvSearch string `yaml:"conv_search" koanf:"conv_search"` // HEURISTIC, EXHAUSTIVE, DEFAULT
+	NoTF32     bool   `yaml:"no_tf32" koanf:"no_tf32"`         // full float32 in convolutions
+	PreferNHWC bool   `yaml:"prefer_nhwc" koanf:"prefer_nhwc"` // channels last in convolutions
+}
+
+// Defaults is the configuration of a server that is told nothing.
+func Defaults() Config {
+	return Config{Device: "auto", MaxPixels: 50_000_000, Threads: 1, CUDA: CUDAConfig{ConvSearch: "HEURISTIC"}}
+}
+
+// bounds of the whole numbers that Validate checks.
+const (
+	mostWorkers   = 1024
+	leastPixels   = 10_000
+	mostPixels    = 1 << 30 // OpenCV's own limit
+	mostInstances = 256
+)
+
+// Validate names every key whose value is not allowed.
+func (c Config) Validate() error {
+	var errs []error
+	wrong := func(key, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+	between := func(key string, value, low, high int64) {
+		if value < low || value > high {
+			wrong(key, "is %d; allowed is %d to %d", value, low, high)
+		}
+	}
+	if _, err := onnx.ParseDevice(c.Device); err != nil {
+		wrong("device", "%v", err)
+	}
+	between("decode_workers", int64(c.DecodeWorkers), 0, mostWorkers)
+	between("max_pixels", c.MaxPixels, leastPixels, mostPixels)
+	between("instances", int64(c.Instances), 0, mostInstances)
+	between("threads", int64(c.Threads), 0, mostWorkers)
+	if err := c.CUDA.options().Validate(); err != nil {
+		wrong("cuda", "%v", err)
+	}
+	return errors.Join(append(errs, c.validateModels()...)...)
+}
+
+func (c Config) validateModels() (errs []error) {
+	for i, m := range c.Models {
+		if m.Name == "" {
+			errs = append(errs, fmt.Errorf("models[%d].name: is missing", i))
+		}
+		if first := c.index(m.Name); first < i {
+			errs = append(errs, fmt.Errorf("models[%d].name: %q is listed already as models[%d]", i, m.Name, first))
+		}
+	}
+	if c.Default != "" && len(c.Models) > 0 && c.index(c.Default) < 0 {
+		errs = append(errs, fmt.Errorf("default: model %q is not listed under models", c.Default))
+	}
+	return errs
+}
+
+func (c Config) index(name string) int {
+	return slices.IndexFunc(c.Models, func(m ModelConfig) bool { return m.Name == name })
+}
+
+// required says whether the server must not run without the model.
+func (c Config) required(name string) bool {
+	i := c.index(name)
+	return i >= 0 && c.Models[i].Required
+}
+
+func (c Config) decodeWorkers() int {
+	if c.DecodeWorkers > 0 {
+		return c.DecodeWorkers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func (c CUDAConfig) options() onnx.CUDAOptions {
+	return onnx.CUDAOptions{MemLimit: c.MemLimit, ConvSearch: c.ConvSearch, NoTF32: c.NoTF32, PreferNHWC: c.PreferNHWC}
+}

@@ -1,0 +1,233 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"fovea/fault"
+	"fovea/inference/onnx"
+	"fovea/models"
+	"fovea/preprocess/header"
+)
+
+// Engine holds the models that answer. Its methods may be called at the same time.
+type Engine struct {
+	cfg    Config
+	repo   *models.Repository
+	obs    Observer
+	log    *slog.Logger
+	shared *shared
+	why    string // the device was chosen
+
+	syncing *semaphore.Weighted // one Sync at a time
+	work    sync.WaitGroup      // loads and unloads under way
+
+	mu     sync.RWMutex
+	models map[string]*model
+	order  []string // names as they are listed
+	broken error
+	closed bool
+
+	closing  sync.Once
+	closeErr error
+}
+
+// model is all that is known of one name. The engine's mutex guards it.
+type model struct {
+	name     string
+	served   []*version // ready, ascending: what requests may ask for
+	versions []*version // all that are not gone
+	wanted   []wanted   // what the repository said last
+	err      error      // why it said nothing
+}
+
+// New opens the runtime's library and chooses the device; it loads nothing. obs and log may be nil.
+func New(cfg Config, repo *models.Repository, obs Observer, log *slog.Logger) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if obs == nil {
+		obs = noObserver{}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := onnx.Open(cfg.Library); err != nil {
+		return nil, err
+	}
+	device, why, err := onnx.Pick(cfg.Device)
+	if err != nil {
+		return nil, errors.Join(err, onnx.Close())
+	}
+	log.Info("device", "device", device.String(), "why", why, "runtime", onnx.Version())
+	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, models: map[string]*model{},
+		syncing: semaphore.NewWeighted(1)}
+	e.shared = &shared{cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
+		workers: semaphore.NewWeighted(int64(cfg.decodeWorkers())), obs: obs, log: log, lost: e.ranInto}
+	return e, nil
+}
+
+// ranInto latches an error after which the device computes no more in this process.
+func (e *Engine) ranInto(err error) {
+	if !onnx.Sticky(err) {
+		return
+	}
+	e.mu.Lock()
+	first := e.broken == nil
+	if first {
+		e.broken = err
+	}
+	e.mu.Unlock()
+	if first {
+		e.log.Error("device lost: every request fails until the process is restarted", "error", err)
+	}
+}
+
+// Broken is the fault that only a restart mends, nil while there is none.
+func (e *Engine) Broken() error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.broken
+}
+
+// Device is the device of models that name none, and why it was chosen.
+func (e *Engine) Device() (name, why string) { return e.shared.device.String(), e.why }
+
+// Default is the name of the model that requests without one ask for; empty when there is none.
+func (e *Engine) Default() string {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.defaultName()
+}
+
+func (e *Engine) defaultName() string {
+	if e.cfg.Default != "" {
+		return e.cfg.Default
+	}
+	if len(e.order) == 0 {
+		return ""
+	}
+	return e.order[0]
+}
+
+// known is the name for metrics: that of a model there is, so that strangers cannot make up labels.
+func (e *Engine) known(name string) string {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if name == "" {
+		name = e.defaultName()
+	}
+	if e.models[name] == nil {
+		return ""
+	}
+	return name
+}
+
+// acquire finds a version and counts the request as in flight on it; the caller calls refs.Done.
+func (e *Engine) acquire(name, number string) (*version, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	switch {
+	case e.broken != nil:
+		return nil, fault.Wrap(fault.DeviceLost, e.broken, "the device has failed; the server must be restarted")
+	case e.closed:
+		return nil, fault.New(fault.Draining, "the server is shutting down")
+	}
+	if name == "" {
+		name = e.defaultName()
+	}
+	m := e.models[name]
+	if m == nil {
+		return nil, fault.New(fault.ModelNotFound, "there is no model %q; there are: %s", name,
+			orNone(slices.Sorted(maps.Keys(e.models))))
+	}
+	v, err := m.find(number)
+	if err != nil {
+		return nil, err
+	}
+	v.refs.Add(1)
+	return v, nil
+}
+
+// find is the version of that number, or the highest for none.
+func (m *model) find(number string) (*version, error) {
+	if number == "" {
+		if len(m.served) == 0 {
+			return nil, fault.New(fault.NotReady, "model %q is not ready", m.name)
+		}
+		return m.served[len(m.served)-1], nil
+	}
+	for _, v := range m.served {
+		if v.name == number {
+			return v, nil
+		}
+	}
+	for _, w := range m.wanted {
+		if strconv.Itoa(w.version.Number) == number {
+			return nil, fault.New(fault.NotReady, "version %s of model %q is not ready", number, m.name)
+		}
+	}
+	names := make([]string, len(m.served))
+	for i, v := range m.served {
+		names[i] = v.name
+	}
+	return nil, fault.New(fault.ModelNotFound, "model %q has no version %q; it has: %s", m.name, number, orNone(names))
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Close refuses further requests, waits until those in flight are answered and frees everything. When ctx ends
+// first it says what is left; it can be called again to wait longer.
+func (e *Engine) Close(ctx context.Context) error {
+	e.refuse()
+	done := make(chan struct{})
+	go func() {
+		e.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		e.closing.Do(func() { e.closeErr = onnx.Close() })
+		return e.closeErr
+	case <-ctx.Done():
+		return fmt.Errorf("models are still in use: %s: %w", orNone(e.unfinished()), ctx.Err())
+	}
+}
+
+// refuse ends the intake and begins to unload everything.
+func (e *Engine) refuse() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	for _, m := range e.models {
+		m.wanted = nil
+		e.settle(m)
+	}
+}
+
+func (e *Engine) unfinished() (names []string) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, name := range slices.Sorted(maps.Keys(e.models)) {
+		for _, v := range e.models[name].versions {
+			if !v.is(Failed) {
+				names = append(names, name+" version "+v.name)
+			}
+		}
+	}
+	return names
+}

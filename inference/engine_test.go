@@ -1,0 +1,266 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"image/color"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fovea/fault"
+	"fovea/inference/onnx"
+	"fovea/postprocess"
+	"fovea/preprocess/geometry"
+)
+
+func TestPredictNamesTheColor(t *testing.T) {
+	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
+	for want, c := range map[string]color.Color{"red": red, "green": green, "blue": blue} {
+		for _, size := range [][2]int{{8, 8}, {1, 1}, {300, 20}} {
+			got, err := e.Predict(t.Context(), Request{Image: plain(t, c, size[0], size[1])})
+			if first(got) != want || err != nil {
+				t.Errorf("a %s picture of %v: got %q, %v", want, size, first(got), err)
+			}
+			if err == nil && (got.Model != "colors" || got.Version != "1" || got.Device != "cpu") {
+				t.Errorf("answered by %s/%s on %s", got.Model, got.Version, got.Device)
+			}
+		}
+	}
+}
+
+func TestPredictFaults(t *testing.T) {
+	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(func(c *Config) { c.MaxPixels = 10_000 })
+	good := plain(t, red, 8, 8)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	for name, test := range map[string]struct {
+		ctx     context.Context
+		request Request
+		want    fault.Code
+		says    string
+	}{
+		"a model that is not there":   {request: Request{Model: "../etc", Image: good}, want: fault.ModelNotFound, says: "there are: colors"},
+		"a version that is not there": {request: Request{Version: "7", Image: good}, want: fault.ModelNotFound, says: "it has: 1"},
+		"no bytes":                    {request: Request{}, want: fault.Undecodable},
+		"bytes of no picture":         {request: Request{Image: []byte("hello, world")}, want: fault.UnsupportedFormat},
+		"a picture cut short":         {request: Request{Image: good[:len(good)-20]}, want: fault.Undecodable},
+		"too many pixels":             {request: Request{Image: plain(t, red, 101, 100)}, want: fault.ImageTooLarge},
+		"a client that has gone":      {ctx: gone, request: Request{Image: good}, want: fault.Canceled},
+		"a deadline that is over":     {ctx: late, request: Request{Image: good}, want: fault.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := test.ctx
+			if ctx == nil {
+				ctx = t.Context()
+			}
+			_, err := e.Predict(ctx, test.request)
+			var f *fault.Fault
+			if !errors.As(err, &f) || f.Code != test.want || !strings.Contains(f.Message, test.says) {
+				t.Errorf("got %v, want %s with %q", err, test.want, test.says)
+			}
+			if got, err := e.Predict(t.Context(), Request{Image: good}); first(got) != "red" {
+				t.Errorf("the next good request got %q, %v", first(got), err)
+			}
+		})
+	}
+	atRest(t, e)
+}
+
+// atRest checks that no row, place or decode worker is held.
+func atRest(t *testing.T, e *Engine) {
+	t.Helper()
+	for _, m := range e.models {
+		for _, v := range m.served {
+			if n := v.admission.waiting(); n != 0 {
+				t.Errorf("%s: %d pictures are counted as waiting", v.model, n)
+			}
+			v.scheduler.mu.Lock()
+			for _, l := range v.scheduler.lanes {
+				if l.places != l.instances*l.rows || len(l.free) != len(l.all) || l.idle != l.instances {
+					t.Errorf("%s: %d places of %d, %d batches of %d are free", v.model, l.places, l.instances*l.rows,
+						len(l.free), len(l.all))
+				}
+			}
+			v.scheduler.mu.Unlock()
+		}
+	}
+	workers := int64(e.cfg.decodeWorkers())
+	if !e.shared.workers.TryAcquire(workers) {
+		t.Error("a decode worker is held")
+	} else {
+		e.shared.workers.Release(workers)
+	}
+}
+
+func TestClosedEngineRefuses(t *testing.T) {
+	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
+	if err := e.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)})
+	if f := fault.From(err); f == nil || f.Code != fault.Draining {
+		t.Errorf("got %v, want draining", err)
+	}
+	if err := e.Sync(t.Context()); err == nil {
+		t.Error("a closed engine synced")
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Errorf("the second Close: %v", err)
+	}
+}
+
+// gate is a runner whose runs wait, and fail when told to.
+type gate struct {
+	runner
+	enter chan struct{}
+	open  <-chan struct{}
+	err   error
+}
+
+func (g *gate) Run(rows int) error {
+	g.enter <- struct{}{}
+	<-g.open
+	if g.err != nil {
+		return g.err
+	}
+	return g.runner.Run(rows)
+}
+
+// hold puts a gate before every batch of a version.
+func hold(v *version, err error) (entered chan struct{}, open chan struct{}) {
+	entered, open = make(chan struct{}, 1000), make(chan struct{})
+	for _, l := range v.scheduler.lanes {
+		for _, b := range l.all {
+			b.runner = &gate{b.runner, entered, open, err}
+		}
+	}
+	return entered, open
+}
+
+func TestFullQueueSaysWhenToComeBack(t *testing.T) {
+	e := newRepository(t).define("colors", colors+"batching: {queue: 3}\n").add("colors", 1, "colors").
+		synced(func(c *Config) { c.Instances = 1 })
+	entered, open := hold(e.models["colors"].served[0], nil)
+	picture := plain(t, red, 8, 8)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if got, err := e.Predict(t.Context(), Request{Image: picture}); first(got) != "red" {
+				t.Errorf("an accepted picture got %q, %v", first(got), err)
+			}
+		})
+	}
+	<-entered
+	until(t, "a full queue", func() bool { return e.Models()[0].Queue == 3 })
+	_, err := e.Predict(t.Context(), Request{Image: picture})
+	if f := fault.From(err); f == nil || f.Code != fault.QueueFull || f.RetryAfter < leastRetry || f.RetryAfter > mostRetry {
+		t.Errorf("got %v, want queue_full with a time to come back", err)
+	}
+	close(open)
+	wg.Wait()
+	atRest(t, e)
+}
+
+func TestClientsThatLeaveFreeTheirPlaceAtOnce(t *testing.T) {
+	e := newRepository(t).define("colors", colors+"batching: {queue: 10}\n").add("colors", 1, "colors").
+		synced(func(c *Config) { c.Instances = 1 })
+	v := e.models["colors"].served[0]
+	entered, open := hold(v, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 10 { // one runs, one is packed, eight wait
+		wg.Go(func() {
+			if _, err := e.Predict(ctx, Request{Image: plain(t, red, 8, 8)}); fault.From(err).Code != fault.Canceled {
+				t.Errorf("got %v, want canceled", err)
+			}
+		})
+	}
+	<-entered
+	until(t, "a full queue", func() bool { return v.admission.waiting() == 10 })
+	cancel()
+	wg.Wait() // while the run still holds on
+	if n := v.admission.waiting(); n != 0 {
+		t.Errorf("%d pictures are counted as waiting", n)
+	}
+	close(open)
+	if got, err := e.Predict(t.Context(), Request{Image: plain(t, blue, 8, 8)}); first(got) != "blue" {
+		t.Errorf("the next request got %q, %v", first(got), err)
+	}
+	if n := len(entered); n != 1 {
+		t.Errorf("%d further runs, want 1: nobody waited for the packed row", n)
+	}
+	atRest(t, e)
+}
+
+func TestFailedRunIsInternalAndPasses(t *testing.T) {
+	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
+	l := e.models["colors"].served[0].scheduler.lanes[0]
+	_, open := hold(e.models["colors"].served[0], errors.New("CUDA failure 2: out of memory"))
+	close(open)
+	picture := plain(t, red, 8, 8)
+	if _, err := e.Predict(t.Context(), Request{Image: picture}); fault.From(err).Code != fault.Internal {
+		t.Errorf("got %v, want internal", err)
+	}
+	for _, b := range l.all {
+		b.runner = b.runner.(*gate).runner
+	}
+	if got, err := e.Predict(t.Context(), Request{Image: picture}); first(got) != "red" {
+		t.Errorf("the next request got %q, %v", first(got), err)
+	}
+	if err := e.Broken(); err != nil {
+		t.Errorf("a passing fault is latched: %v", err)
+	}
+	atRest(t, e)
+}
+
+func TestStickyFaultIsLatched(t *testing.T) {
+	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
+	if reasons := e.Ready(); len(reasons) != 0 {
+		t.Errorf("not ready: %v", reasons)
+	}
+	lost := &onnx.DeviceError{Device: onnx.Device{Kind: onnx.CUDA}, Code: 700, Name: "cudaErrorIllegalAddress",
+		Cause: errors.New("an illegal memory access was encountered")}
+	entered, open := hold(e.models["colors"].served[0], lost)
+	close(open)
+	for range 3 {
+		_, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)})
+		if fault.From(err).Code != fault.DeviceLost {
+			t.Errorf("got %v, want device_lost", err)
+		}
+		until(t, "the latch", func() bool { return e.Broken() != nil })
+	}
+	if n := len(entered); n != 1 {
+		t.Errorf("%d runs; want 1, then no request may touch the device", n)
+	}
+	if !errors.Is(e.Broken(), lost) || len(e.Ready()) == 0 {
+		t.Errorf("broken %v, ready %v", e.Broken(), e.Ready())
+	}
+	atRest(t, e)
+}
+
+// badDecoder panics.
+type badDecoder struct{}
+
+func (badDecoder) Decode([]postprocess.Tensor, geometry.Fit, postprocess.Params) (postprocess.Prediction, error) {
+	panic("index out of range")
+}
+
+func TestPanicInPostprocessingCostsOneRequest(t *testing.T) {
+	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
+	v := e.models["colors"].served[0]
+	good := v.decoder
+	v.decoder = badDecoder{}
+	_, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)})
+	if f := fault.From(err); f.Code != fault.Internal || strings.Contains(f.Message, "index out of range") {
+		t.Errorf("got %v, want internal without the panic's words", err)
+	}
+	v.decoder = good
+	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
+		t.Errorf("the next request got %q, %v", first(got), err)
+	}
+	atRest(t, e)
+}

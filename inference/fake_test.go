@@ -1,0 +1,151 @@
+package inference
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"testing"
+	"time"
+
+	"fovea/models"
+	"fovea/postprocess"
+)
+
+const poison = 0xA5
+
+// fakeRunner answers each row with the eight bytes of its input. It stands in for a session only where time,
+// failures or the order of events must be chosen by the test.
+type fakeRunner struct {
+	f    *fakeDevice
+	in   [][]byte
+	out  [][]byte
+	busy bool
+}
+
+// fakeDevice makes runners and records what they ran.
+type fakeDevice struct {
+	takes time.Duration
+	fail  func(run int) error
+
+	mu     sync.Mutex
+	runs   [][]uint64 // the rows of each run, padding included
+	at     []time.Time
+	open   int // runners not closed
+	atOnce int // runs at this moment
+	most   int // most runs at once
+}
+
+func (f *fakeDevice) runner(rows int) func() (runner, error) {
+	return func() (runner, error) {
+		r := &fakeRunner{f: f}
+		for range rows {
+			in, out := make([]byte, 8), make([]byte, 8)
+			for i := range in {
+				in[i], out[i] = poison, poison
+			}
+			r.in, r.out = append(r.in, in), append(r.out, out)
+		}
+		f.mu.Lock()
+		f.open++
+		f.mu.Unlock()
+		return r, nil
+	}
+}
+
+func (r *fakeRunner) Input(_, row int) []byte { return r.in[row] }
+
+func (r *fakeRunner) Run(rows int) error {
+	f := r.f
+	f.mu.Lock()
+	if r.busy {
+		panic("a runner ran twice at once")
+	}
+	r.busy = true
+	f.atOnce++
+	f.most = max(f.most, f.atOnce)
+	run := len(f.runs)
+	var got []uint64
+	for _, in := range r.in[:rows] {
+		got = append(got, binary.LittleEndian.Uint64(in))
+	}
+	f.runs = append(f.runs, got)
+	f.at = append(f.at, time.Now())
+	f.mu.Unlock()
+	time.Sleep(f.takes)
+	for i := range rows {
+		copy(r.out[i], r.in[i])
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.busy = false
+	f.atOnce--
+	if f.fail != nil {
+		return f.fail(run)
+	}
+	return nil
+}
+
+func (r *fakeRunner) Outputs(row int) []postprocess.Tensor {
+	return []postprocess.Tensor{{Name: "echo", DType: models.Int64, Shape: []int64{1}, Data: r.out[row]}}
+}
+
+func (r *fakeRunner) Close() error {
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	r.f.open--
+	return nil
+}
+
+// fakeScheduler is a scheduler of one lane over fake runners.
+func fakeScheduler(t testing.TB, f *fakeDevice, instances, rows int, delay time.Duration, buckets ...int) *scheduler {
+	t.Helper()
+	if buckets == nil {
+		for i := range rows {
+			buckets = append(buckets, i+1)
+		}
+	}
+	l, err := newLane(laneSpec{device: "cpu", instances: instances, rows: rows, buckets: buckets, inputs: 1,
+		delay: delay, newRunner: f.runner(rows)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newScheduler(func(ran) {}, l)
+}
+
+// ask sends one value through the scheduler; packing takes pack.
+func ask(ctx context.Context, s *scheduler, value uint64, pack time.Duration) (uint64, error) {
+	t, err := s.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer t.leave()
+	t.lease()
+	time.Sleep(pack)
+	binary.LittleEndian.PutUint64(t.Input(0), value)
+	t.commit()
+	if err := t.wait(ctx); err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint64(t.Outputs()[0].Data), nil
+}
+
+// rested checks that every row, batch and place is back, and closes the scheduler.
+func rested(t testing.TB, s *scheduler, f *fakeDevice) {
+	t.Helper()
+	s.mu.Lock()
+	for _, l := range s.lanes {
+		if l.places != l.instances*l.rows || l.idle != l.instances || len(l.free) != len(l.all) ||
+			len(l.filling) != 0 || l.occupied != 0 || s.waiting.Len() != 0 {
+			t.Errorf("not at rest: %d places of %d, %d idle of %d, %d free of %d, %d filling, %d occupied, %d waiting",
+				l.places, l.instances*l.rows, l.idle, l.instances, len(l.free), len(l.all), len(l.filling),
+				l.occupied, s.waiting.Len())
+		}
+	}
+	s.mu.Unlock()
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+	if f.open != 0 {
+		t.Errorf("%d runners left open", f.open)
+	}
+}

@@ -1,0 +1,219 @@
+package inference
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"fovea/inference/onnx"
+	"fovea/models"
+	"fovea/postprocess"
+	"fovea/preprocess"
+)
+
+// rows of a batch where the definition does not say.
+const (
+	rowsCUDA = 8
+	rowsCPU  = 1
+)
+
+// load makes the version ready to answer: sessions, batches, warm-up, self-test. What it made is freed when it
+// fails.
+func (v *version) load() error {
+	err := protect(v.build)
+	if err != nil {
+		return errors.Join(err, v.close())
+	}
+	return nil
+}
+
+func (v *version) build() error {
+	groups, err := v.groups()
+	if err != nil {
+		return err
+	}
+	if err := v.open(groups); err != nil {
+		return err
+	}
+	if err := v.resolve(); err != nil {
+		return err
+	}
+	v.admission = admission{bound: v.definition.Batching.Queue,
+		report: func(depth int) { v.shared.obs.Queue(v.model, v.name, depth) }}
+	v.scheduler = newScheduler(v.ranBatch)
+	for i, g := range groups {
+		l, err := v.newLane(v.sessions[i], g)
+		if err != nil {
+			return err
+		}
+		v.scheduler.add(l)
+		if err := v.warm(l); err != nil {
+			return err
+		}
+	}
+	outputs := v.scheduler.lanes[0].all[0].runner.Outputs(0)
+	if v.decoder, err = postprocess.New(v.definition, outputs); err != nil {
+		return err
+	}
+	return v.selfTest()
+}
+
+// open loads the file on the device of every group.
+func (v *version) open(groups []group) error {
+	var names []string
+	for _, g := range groups {
+		s, err := onnx.NewSession(v.path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
+			CUDA: v.shared.cfg.CUDA.options()})
+		if err != nil {
+			return err
+		}
+		v.sessions = append(v.sessions, s)
+		names = append(names, g.device.String())
+	}
+	v.device = strings.Join(names, " ")
+	return nil
+}
+
+// resolve completes the definition by what the ONNX file says, and plans the way of a picture into the inputs.
+func (v *version) resolve() error {
+	v.inputs, v.outputs = tensorInfos(v.sessions[0].Inputs()), tensorInfos(v.sessions[0].Outputs())
+	resolved, err := v.entry.Definition.Resolve(v.inputs, v.outputs)
+	if err != nil {
+		return err
+	}
+	v.definition = resolved
+	for i, in := range v.inputs {
+		if in.Name == resolved.Input.Name {
+			v.image = i
+			continue
+		}
+		x, err := newExtra(i, in, resolved.Input.Extra)
+		if err != nil {
+			return err
+		}
+		v.extras = append(v.extras, x)
+	}
+	v.plan, err = preprocess.NewPlan(resolved.Input)
+	return err
+}
+
+func tensorInfos(from []onnx.Info) []models.TensorInfo {
+	list := make([]models.TensorInfo, len(from))
+	for i, f := range from {
+		list[i] = models.TensorInfo{Name: f.Name, DType: f.DType, Shape: f.Shape}
+	}
+	return list
+}
+
+// group is a number of instances on a device that is known.
+type group struct {
+	device onnx.Device
+	count  int
+}
+
+// groups are the definition's, or one on the server's device.
+func (v *version) groups() ([]group, error) {
+	given := v.entry.Definition.Instances
+	if len(given) == 0 {
+		given = []models.Group{{}}
+	}
+	groups := make([]group, 0, len(given))
+	for i, g := range given {
+		device := v.shared.device
+		if g.Device != "" && g.Device != "auto" {
+			var err error
+			if device, _, err = onnx.Pick(g.Device); err != nil {
+				return nil, fmt.Errorf("instances[%d]: %w", i, err)
+			}
+		}
+		groups = append(groups, group{device, v.instances(device, g.Count)})
+	}
+	return groups, nil
+}
+
+// instances is how many instances a group has: what the definition says, else the server, else one per core on
+// the CPU and one on a GPU.
+func (v *version) instances(d onnx.Device, count int) int {
+	switch {
+	case count > 0:
+		return count
+	case v.shared.cfg.Instances > 0:
+		return v.shared.cfg.Instances
+	case d.Kind == onnx.CPU:
+		return runtime.GOMAXPROCS(0)
+	}
+	return 1
+}
+
+// newLane makes the instances and batches of one session. On the CPU all instances share the session, whose
+// weights are then in memory once; each runs on a thread of its own.
+func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
+	rows, buckets := v.batchSizes(s, g.device)
+	shapes := make([][]int64, len(v.inputs))
+	shapes[v.image] = imageShape(v.definition.Input)
+	spec := onnx.BatchSpec{Rows: rows, Buckets: buckets, RowShapes: shapes}
+	l, err := newLane(laneSpec{device: g.device.String(), instances: g.count, rows: rows, buckets: buckets,
+		inputs: len(v.inputs), delay: v.definition.Batching.MaxDelay,
+		newRunner: func() (runner, error) { return s.NewBatch(spec) }})
+	if err != nil {
+		return nil, err
+	}
+	if want, have := v.plan.RowBytes(), len(l.all[0].runner.Input(v.image, 0)); want != have {
+		return nil, errors.Join(fmt.Errorf("input %q: a picture is packed into %d bytes, but the model takes %d",
+			v.definition.Input.Name, want, have), l.closeRunners())
+	}
+	return l, nil
+}
+
+// batchSizes is how many rows a batch has and the numbers of rows that run: on the CPU each, on CUDA powers of
+// two, because each new shape costs a search for algorithms. A file made for one batch size has that alone.
+func (v *version) batchSizes(s *onnx.Session, d onnx.Device) (rows int, buckets []int) {
+	if fixed := s.FixedBatch(); fixed > 0 {
+		return fixed, []int{fixed}
+	}
+	rows = v.definition.Batching.MaxSize
+	if rows == 0 && d.Kind == onnx.CPU {
+		rows = rowsCPU
+	} else if rows == 0 {
+		rows = rowsCUDA
+	}
+	for n := 1; n < rows; n = nextSize(n, d) {
+		buckets = append(buckets, n)
+	}
+	return rows, append(buckets, rows)
+}
+
+func nextSize(n int, d onnx.Device) int {
+	if d.Kind == onnx.CPU {
+		return n + 1
+	}
+	return 2 * n
+}
+
+// imageShape is the shape of one row of the image input.
+func imageShape(in models.Input) []int64 {
+	h, w := int64(in.Height), int64(in.Width)
+	if in.Layout == "nhwc" {
+		return []int64{h, w, 3}
+	}
+	return []int64{3, h, w}
+}
+
+// warm runs every bucket of a lane with empty rows, so that no request pays for what the first run sets up.
+func (v *version) warm(l *lane) error {
+	b := l.all[0]
+	for row := range b.rows {
+		for input := range b.inputs {
+			clear(b.runner.Input(input, row))
+		}
+	}
+	for range max(1, v.definition.Warmup) {
+		for _, rows := range l.buckets {
+			if err := b.runner.Run(rows); err != nil {
+				return fmt.Errorf("warm-up on %s: %w", l.device, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+package inference
+
+import "time"
+
+// The stages of a picture's way, as Observer is told of them.
+const (
+	StageQueue       = "queue"       // waiting: for a place, a decode worker and an instance
+	StageDecode      = "decode"      // header and pixels
+	StagePreprocess  = "preprocess"  // resizing and packing into the row
+	StageInfer       = "infer"       // the run of the batch
+	StagePostprocess = "postprocess" // from the outputs to the answer
+)
+
+// Observer is told what happens, for metrics. Its methods are called on the hot path by many goroutines: they
+// must be quick and never wait.
+type Observer interface {
+	// Stage is how long one stage of one answered picture took.
+	Stage(model, version, stage string, d time.Duration)
+	// Batch is one run: rows with a picture, and rows that only pad the bucket.
+	Batch(model, version string, rows, padded int)
+	// Queue is the number of pictures accepted and not yet answered, whenever it changes.
+	Queue(model, version string, depth int)
+	// Rejected is a picture that was not answered; reason is the code of its fault.
+	Rejected(model, reason string)
+}
+
+type noObserver struct{}
+
+func (noObserver) Stage(string, string, string, time.Duration) {}
+func (noObserver) Batch(string, string, int, int)              {}
+func (noObserver) Queue(string, string, int)                   {}
+func (noObserver) Rejected(string, string)                     {}

@@ -1,0 +1,160 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fovea/internal/testenv"
+)
+
+func TestDevicesAreReadByName(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "auto", "auto": "auto", "cpu": "cpu", "cuda": "cuda:0", "cuda:0": "cuda:0", "cuda:13": "cuda:13",
+	} {
+		got, err := ParseDevice(text)
+		if err != nil || got.String() != want || got.Auto() != (want == "auto") {
+			t.Errorf("%q is %s (%v), want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999", "cpu:0", " cpu"} {
+		if got, err := ParseDevice(text); err == nil || !strings.Contains(err.Error(), "allowed are auto, cpu, cuda") {
+			t.Errorf("%q is %s, error %v", text, got, err)
+		}
+	}
+}
+
+// The library that `make setup` installs has no CUDA provider, so this is what a machine without one says.
+func TestWithoutTheProviderCUDAFailsAndAutoSaysWhy(t *testing.T) {
+	folder := t.TempDir()
+	library := filepath.Join(folder, libraryName)
+	if err := os.Symlink(testenv.ORTLibrary(t), library); err != nil {
+		t.Fatal(err)
+	}
+	openAt(t, library)
+	for _, want := range []string{"cuda", "cuda:1"} {
+		_, _, err := Pick(want)
+		if err == nil || !strings.Contains(err.Error(), "device cuda: "+providerName+" not found") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	device, why, err := Pick("auto")
+	if err != nil || device.Kind != CPU || !strings.Contains(why, providerName+" not found") {
+		t.Errorf("auto picks %s because %q, %v", device, why, err)
+	}
+	if device, why, err := Pick("cpu"); err != nil || device.Kind != CPU || why != "asked for" {
+		t.Errorf("cpu picks %s because %q, %v", device, why, err)
+	}
+	_, err = NewSession("testdata/conv.onnx", Options{Device: Device{Kind: CUDA}})
+	if err == nil || !strings.Contains(err.Error(), providerName+" not found") {
+		t.Errorf("session: %v", err)
+	}
+}
+
+// openAt opens a certain library for one test, which must not be open under another path.
+func openAt(t *testing.T, path string) {
+	t.Helper()
+	if err := Open(path); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The provider here is a real shared library whose header names libraries that no machine has.
+func TestEveryLibraryThatIsMissingIsNamed(t *testing.T) {
+	provider := build(t, "int provider;", "-Wl,--no-as-needed", stub(t, "libfovea_absent_one.so.13"),
+		stub(t, "libfovea_absent_two.so.10"))
+	_, err := loadProviderLibraries(provider)
+	if err == nil {
+		t.Fatal("loaded")
+	}
+	for _, name := range []string{"libfovea_absent_one.so.13", "libfovea_absent_two.so.10"} {
+		if want := name + " not found (needed by " + providerName + ")"; !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not say %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "libc.so") {
+		t.Errorf("error %q names a library that is there", err)
+	}
+}
+
+// stub is a library to link against, of a name that it will not have when it is looked for.
+func stub(t *testing.T, soname string) string {
+	t.Helper()
+	return build(t, "int "+strings.NewReplacer(".", "_").Replace(soname)+";", "-Wl,-soname,"+soname)
+}
+
+// The real provider, where the machine has one without CUDA or with a part of it: $FOVEA_TEST_CUDA_PROVIDER.
+func TestTheRealProviderNamesWhatItLacks(t *testing.T) {
+	path := os.Getenv("FOVEA_TEST_CUDA_PROVIDER")
+	if path == "" {
+		path = build(t, "int provider;", "-Wl,--no-as-needed", stub(t, "libcublasLt.so.0"))
+	}
+	_, err := loadProviderLibraries(path)
+	if err == nil || !strings.Contains(err.Error(), "libcublasLt.so.") {
+		t.Errorf("error %v does not name cuBLAS", err)
+	}
+	t.Log(err)
+}
+
+func TestCUDAOptionsAreChecked(t *testing.T) {
+	if err := (CUDAOptions{MemLimit: 1 << 30, ConvSearch: "EXHAUSTIVE"}).Validate(); err != nil {
+		t.Error(err)
+	}
+	err := CUDAOptions{MemLimit: -1, ConvSearch: "heuristic"}.Validate()
+	if err == nil || !strings.Contains(err.Error(), "-1") || !strings.Contains(err.Error(), "HEURISTIC, EXHAUSTIVE") {
+		t.Errorf("both mistakes must be named: %v", err)
+	}
+	got := fmt.Sprint(CUDAOptions{MemLimit: 5, NoTF32: true}.provider(Device{Kind: CUDA, Index: 2}))
+	want := "map[arena_extend_strategy:kSameAsRequested cudnn_conv_algo_search:HEURISTIC device_id:2 " +
+		"do_copy_in_default_stream:1 gpu_mem_limit:5 prefer_nhwc:0 use_tf32:0]"
+	if got != want {
+		t.Errorf("options %s, want %s", got, want)
+	}
+}
+
+func TestStickyErrorsAreToldFromOthers(t *testing.T) {
+	device := Device{Kind: CUDA}
+	none := func() int { return 0 }
+	for name, c := range map[string]struct {
+		text    string
+		latched int
+		want    bool
+	}{
+		"an illegal address in the text": {text: "CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=h", want: true},
+		"a launch failure in the text":   {text: "x.cc:129 CUDA failure 719: unspecified launch failure", want: true},
+		"an unknown error in the text":   {text: "CUDA failure 999: unknown error", want: true},
+		"too little memory":              {text: "CUDA failure 2: out of memory ; GPU=0"},
+		"host memory pinned twice":       {text: "CUDA failure 712: part or all of the requested memory range is already mapped"},
+		"a cuDNN status of that number":  {text: "CUDNN failure 719: x", want: false},
+		"a number that goes on":          {text: "CUDA failure 7001: x"},
+		"a number beyond all":            {text: "CUDA failure 99999999999999999999999: x"},
+		"an arena that is full":          {text: "Available memory of 0 is smaller than requested bytes of 1024"},
+		"hidden behind cuDNN":            {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED", latched: 700, want: true},
+		"cuDNN alone":                    {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			latched := none
+			if c.latched != 0 {
+				latched = func() int { return c.latched }
+			}
+			err := fmt.Errorf("run: %w", deviceError(device, errors.New(c.text), latched))
+			if Sticky(err) != c.want {
+				t.Errorf("sticky is %t: %v", !c.want, err)
+			}
+			if !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "cuda:0") {
+				t.Errorf("error %q leaves out the cause or the device", err)
+			}
+		})
+	}
+	if Sticky(nil) || Sticky(errors.New("CUDA failure 700: but from elsewhere")) {
+		t.Error("what no device said is sticky")
+	}
+}

@@ -1,0 +1,70 @@
+// Package native holds the C calls that onnxruntime_go does not make: loading shared libraries by name, asking
+// an ONNX Runtime for its version, memory outside Go's heap, and pinned memory through the CUDA runtime. It
+// needs no CUDA header or library to build.
+package native
+
+/*
+#cgo LDFLAGS: -ldl
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+// The head of OrtApiBase (onnxruntime_c_api.h), the one struct of ONNX Runtime that never changes.
+typedef struct {
+	const void *(*GetApi)(uint32_t version);
+	const char *(*GetVersionString)(void);
+} fovea_api_base;
+
+static const char *fovea_ort_version(void *lib) {
+	const fovea_api_base *(*base)(void) = (const fovea_api_base *(*)(void))dlsym(lib, "OrtGetApiBase");
+	return base ? base()->GetVersionString() : NULL;
+}
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"unsafe"
+)
+
+// Library is a loaded shared library. It is never unloaded: ONNX Runtime and CUDA keep threads and exit
+// handlers that point into their code.
+type Library struct {
+	path   string
+	handle unsafe.Pointer
+}
+
+// Load opens the shared library at path, or, for a path without a slash, finds it as the dynamic linker does.
+// The error is the linker's own text, which names the file that is missing.
+func Load(path string) (*Library, error) {
+	cpath := C.CString(path)
+	defer C.free(unsafe.Pointer(cpath))
+	runtime.LockOSThread() // dlerror speaks of the calling thread's last failure
+	defer runtime.UnlockOSThread()
+	handle := C.dlopen(cpath, C.RTLD_LAZY|C.RTLD_LOCAL)
+	if handle == nil {
+		return nil, errors.New(C.GoString(C.dlerror()))
+	}
+	return &Library{path: path, handle: handle}, nil
+}
+
+// RuntimeVersion returns the version of the ONNX Runtime that l is, such as "1.30.0".
+func (l *Library) RuntimeVersion() (string, error) {
+	version := C.fovea_ort_version(l.handle)
+	if version == nil {
+		return "", fmt.Errorf("%s is not an ONNX Runtime library: it has no OrtGetApiBase", l.path)
+	}
+	return C.GoString(version), nil
+}
+
+func (l *Library) symbol(name string) (unsafe.Pointer, error) {
+	cname := C.CString(name)
+	defer C.free(unsafe.Pointer(cname))
+	p := C.dlsym(l.handle, cname)
+	if p == nil {
+		return nil, fmt.Errorf("%s has no %s", l.path, name)
+	}
+	return p, nil
+}

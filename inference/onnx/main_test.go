@@ -1,0 +1,64 @@
+package onnx
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"fovea/internal/testenv"
+)
+
+// TestMain opens the library once and fails when a test leaves native values behind.
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	code := m.Run()
+	if n, size := Live(), LiveBytes(); n != 0 || size != 0 {
+		fmt.Fprintf(os.Stderr, "%d native values and %d bytes are not freed\n", n, size)
+		return 1
+	}
+	return code
+}
+
+// open opens the library for one test or benchmark.
+func open(t testing.TB) {
+	t.Helper()
+	if err := Open(testenv.ORTLibrary(t)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// load opens a session that ends with the test.
+func load(t testing.TB, path string, o Options) *Session {
+	t.Helper()
+	s, err := NewSession(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// batchOf makes a batch that ends with the test.
+func batchOf(t testing.TB, s *Session, spec BatchSpec) *Batch {
+	t.Helper()
+	b, err := s.NewBatch(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}

@@ -1,0 +1,166 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"fovea/inference/onnx/internal/sigaction"
+)
+
+// Options say how a session runs.
+type Options struct {
+	Device  Device      // from Pick; the zero Device is the CPU
+	Threads int         // within one operator on the CPU; 0 means 1. They wait without spinning
+	CUDA    CUDAOptions // for a CUDA device
+}
+
+// Session is a model that is loaded on a device. Its methods may be called at the same time by several
+// goroutines, and so may Run of different batches: on the CPU each then computes on its own thread over the
+// same weights, on CUDA they follow each other in the session's one stream.
+type Session struct {
+	path    string
+	device  Device
+	inputs  []Info
+	outputs []Info
+
+	mu      sync.Mutex
+	session *ort.DynamicAdvancedSession // nil once closed
+	batches int                         // open
+	probes  map[string][]rowForm        // what a probe run found, by the row shapes of the inputs
+}
+
+// NewSession loads the ONNX file at path, with its external data files where it has any. The error names the
+// file and what is wrong with it or with the device.
+func NewSession(path string, o Options) (*Session, error) {
+	s := &Session{path: path, device: o.Device, probes: map[string][]rowForm{}}
+	if s.device.Kind == "" {
+		s.device.Kind = CPU
+	}
+	if err := s.load(o); err != nil {
+		return nil, fmt.Errorf("load %s on %s: %w", path, s.device, err)
+	}
+	liveSessions.Add(1)
+	return s, nil
+}
+
+func (s *Session) load(o Options) (err error) {
+	if !ort.IsInitialized() {
+		return errors.New("ONNX Runtime is not open")
+	}
+	if err := checkFile(s.path); err != nil {
+		return err
+	}
+	if s.inputs, s.outputs, err = readInfo(s.path); err != nil {
+		return err
+	}
+	if s.device.Kind != CUDA {
+		s.session, err = s.create(o)
+		return err
+	}
+	if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
+		return err
+	}
+	sigaction.Preserve(func() { s.session, err = s.create(o) })
+	return err
+}
+
+func (s *Session) create(o Options) (*ort.DynamicAdvancedSession, error) {
+	options, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	defer options.Destroy()
+	if err := configure(options, max(o.Threads, 1), ort.GraphOptimizationLevelEnableAll); err != nil {
+		return nil, err
+	}
+	if s.device.Kind == CUDA {
+		if err := appendCUDA(options, s.device, o.CUDA); err != nil {
+			return nil, err
+		}
+	}
+	session, err := ort.NewDynamicAdvancedSession(s.path, names(s.inputs), names(s.outputs), options)
+	if err != nil {
+		return nil, err
+	}
+	if s.device.Kind == CUDA {
+		if err := confirmCUDA(session, s.device); err != nil {
+			return nil, errors.Join(err, session.Destroy())
+		}
+	}
+	return session, nil
+}
+
+// configure sets what all sessions have in common. Threads that spin while they wait would take the cores from
+// decoding. Memory patterns are plans for one set of shapes; with changing batch sizes they only cost.
+func configure(options *ort.SessionOptions, threads int, level ort.GraphOptimizationLevel) error {
+	return errors.Join(
+		options.SetIntraOpNumThreads(threads),
+		options.SetInterOpNumThreads(1),
+		options.SetExecutionMode(ort.ExecutionModeSequential),
+		options.SetGraphOptimizationLevel(level),
+		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
+		options.AddSessionConfigEntry("session.inter_op.allow_spinning", "0"),
+		options.SetMemPattern(false),
+	)
+}
+
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("is not a file")
+	}
+	if info.Size() == 0 {
+		return errors.New("is empty")
+	}
+	return nil
+}
+
+// Inputs are the model's inputs in the order of the file.
+func (s *Session) Inputs() []Info { return slices.Clone(s.inputs) }
+
+// Outputs are the model's outputs in the order of the file.
+func (s *Session) Outputs() []Info { return slices.Clone(s.outputs) }
+
+// Device is where the session runs.
+func (s *Session) Device() Device { return s.device }
+
+// Close frees the session. It is an error while batches of it are open, and does nothing the second time.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return nil
+	}
+	if s.batches > 0 {
+		return fmt.Errorf("close %s: %d batches are open", s.path, s.batches)
+	}
+	err := s.session.Destroy()
+	s.session = nil
+	liveSessions.Add(-1)
+	return err
+}
+
+// open counts a batch and returns the session to run it with.
+func (s *Session) open() (*ort.DynamicAdvancedSession, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return nil, fmt.Errorf("%s is closed", s.path)
+	}
+	s.batches++
+	return s.session, nil
+}
+
+func (s *Session) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batches--
+}

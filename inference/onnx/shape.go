@@ -1,0 +1,88 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+)
+
+// buckets returns the batch sizes of spec, ascending, or the one that the file fixes.
+func (s *Session) buckets(spec BatchSpec) ([]int, error) {
+	sizes := slices.Clone(spec.Buckets)
+	if len(sizes) == 0 {
+		sizes = []int{spec.Rows}
+	}
+	fixed, err := s.fixedBatch()
+	if err != nil {
+		return nil, err
+	}
+	if fixed > 0 {
+		sizes = []int{fixed}
+	}
+	slices.Sort(sizes)
+	sizes = slices.Compact(sizes)
+	if sizes[0] < 1 {
+		return nil, fmt.Errorf("batch size %d: must be at least 1", sizes[0])
+	}
+	if last := sizes[len(sizes)-1]; fixed == 0 && spec.Rows != 0 && spec.Rows != last {
+		return nil, fmt.Errorf("the largest of the batch sizes %v must be the number of rows, %d", sizes, spec.Rows)
+	}
+	return sizes, nil
+}
+
+// FixedBatch is the batch size that the file fixes, 0 when it takes any.
+func (s *Session) FixedBatch() int {
+	n, err := s.fixedBatch()
+	if err != nil {
+		return 0 // NewBatch tells
+	}
+	return n
+}
+
+func (s *Session) fixedBatch() (int, error) {
+	fixed := int64(-1)
+	for _, info := range s.inputs {
+		if len(info.Shape) == 0 {
+			return 0, fmt.Errorf("input %q has no batch dimension", info.Name)
+		}
+		n := info.Shape[0]
+		if n < 0 {
+			continue
+		}
+		if fixed >= 0 && n != fixed {
+			return 0, fmt.Errorf("inputs disagree about the batch size: %q has %d, another %d", info.Name, n, fixed)
+		}
+		fixed = n
+	}
+	if fixed == 0 || fixed > maxElements {
+		return 0, fmt.Errorf("the model is made for a batch of %d", fixed)
+	}
+	return int(max(fixed, 0)), nil
+}
+
+// rowShapes returns the row shape of every input: the one given, which must agree with the file, or the file's.
+func (s *Session) rowShapes(given [][]int64) ([][]int64, error) {
+	if given != nil && len(given) != len(s.inputs) {
+		return nil, fmt.Errorf("%d row shapes for %d inputs", len(given), len(s.inputs))
+	}
+	shapes := make([][]int64, len(s.inputs))
+	for i, info := range s.inputs {
+		declared := info.Shape[1:]
+		shape := declared
+		if given != nil && given[i] != nil {
+			shape = given[i]
+		}
+		if !agree(shape, declared) {
+			return nil, fmt.Errorf("input %q: row shape %v is asked for, but the file says %v", info.Name, shape, declared)
+		}
+		if slices.Min(append([]int64{1}, shape...)) < 1 {
+			return nil, fmt.Errorf("input %q: the file leaves the row shape open, %v; it must be given", info.Name, shape)
+		}
+		shapes[i] = slices.Clone(shape)
+	}
+	return shapes, nil
+}
+
+// agree says whether shape fits what is declared, where -1 takes any size.
+func agree(shape, declared []int64) bool {
+	return slices.EqualFunc(shape, declared, func(a, b int64) bool { return b < 0 || a == b })
+}

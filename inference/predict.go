@@ -1,0 +1,168 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"fovea/fault"
+	"fovea/inference/onnx"
+	"fovea/postprocess"
+	"fovea/preprocess/geometry"
+	"fovea/preprocess/header"
+)
+
+// Request is one picture for one model.
+type Request struct {
+	Model   string // empty: the default model
+	Version string // a number; empty: the highest that is served
+	Image   []byte // an encoded picture; not kept after Predict
+	Params  postprocess.Params
+}
+
+// Response is the answer for one picture.
+type Response struct {
+	Model      string
+	Version    string
+	Device     string // cpu, cuda:0
+	Prediction postprocess.Prediction
+	Timing     Timing
+}
+
+// Timing is how long the stages took.
+type Timing struct {
+	Queue       time.Duration // waiting for a place, a decode worker and an instance
+	Decode      time.Duration
+	Preprocess  time.Duration
+	Infer       time.Duration // the run of the batch the picture was in
+	Postprocess time.Duration
+}
+
+// Predict answers one picture. Every error is a *fault.Fault. It returns as soon as ctx ends, but for the
+// milliseconds of decoding that cannot be interrupted; the caller bounds the wait by ctx's deadline.
+func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
+	v, err := e.acquire(r.Model, r.Version)
+	if err != nil {
+		e.obs.Rejected(e.known(r.Model), string(fault.From(err).Code))
+		return nil, err
+	}
+	defer v.refs.Done()
+	response, err := v.predict(ctx, r.Image, r.Params, nil)
+	if err != nil {
+		f := e.explain(err)
+		e.obs.Rejected(v.model, string(f.Code))
+		return nil, f
+	}
+	v.observe(response.Timing)
+	return response, nil
+}
+
+// explain turns what ended a request into its fault.
+func (e *Engine) explain(err error) *fault.Fault {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fault.Wrap(fault.DeadlineExceeded, err, "no answer within the request's time")
+	case errors.Is(err, context.Canceled):
+		return fault.Wrap(fault.Canceled, err, "the client went away")
+	case onnx.Sticky(err):
+		return fault.Wrap(fault.DeviceLost, err, "the device has failed; the server must be restarted")
+	}
+	return fault.From(err)
+}
+
+// predict takes one picture all the way. inspect, where given, sees the outputs before they are decoded.
+func (v *version) predict(ctx context.Context, image []byte, p postprocess.Params,
+	inspect func([]postprocess.Tensor) error) (response *Response, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			response, err = nil, &panicError{value, debug.Stack()}
+		}
+	}()
+	if err := v.admission.enter(); err != nil {
+		return nil, err
+	}
+	defer v.admission.leave()
+	response = &Response{Model: v.model, Version: v.name}
+	timing := &response.Timing
+	clock := time.Now()
+	info, err := header.Read(image, v.shared.limits)
+	if err != nil {
+		return nil, err
+	}
+	timing.Decode = lap(&clock)
+	t, err := v.scheduler.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer t.leave()
+	timing.Queue = lap(&clock)
+	response.Device = t.lane.device
+	fit, err := v.prepare(ctx, t, image, info, timing)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.wait(ctx); err != nil {
+		return nil, err
+	}
+	timing.Queue += t.waited()
+	timing.Infer = t.ran()
+	clock = time.Now()
+	if inspect != nil {
+		if err := inspect(t.Outputs()); err != nil {
+			return nil, err
+		}
+	}
+	response.Prediction, err = v.decoder.Decode(t.Outputs(), fit, p)
+	timing.Postprocess = lap(&clock)
+	return response, err
+}
+
+// prepare decodes the picture, packs it into a row and commits the row. It holds a decode worker throughout:
+// no more pictures are decoded and in memory than there are workers.
+func (v *version) prepare(ctx context.Context, t *ticket, image []byte, info header.Info,
+	timing *Timing) (fit geometry.Fit, err error) {
+	clock := time.Now()
+	if err := v.shared.workers.Acquire(ctx, 1); err != nil {
+		return fit, err
+	}
+	defer v.shared.workers.Release(1)
+	timing.Queue += lap(&clock)
+	picture, err := v.plan.Decode(image, info)
+	if err != nil {
+		return fit, err
+	}
+	defer picture.Close()
+	timing.Decode += lap(&clock)
+	if err := ctx.Err(); err != nil {
+		return fit, err
+	}
+	t.lease()
+	if fit, err = v.plan.Pack(picture, t.Input(v.image)); err != nil {
+		return fit, err
+	}
+	for _, x := range v.extras {
+		x.write(t.Input(x.input), fit)
+	}
+	t.commit()
+	timing.Preprocess = lap(&clock)
+	return fit, nil
+}
+
+// lap is the time since clock, which is set to now.
+func lap(clock *time.Time) time.Duration {
+	now := time.Now()
+	took := now.Sub(*clock)
+	*clock = now
+	return took
+}
+
+// observe reports the stages of an answered picture.
+func (v *version) observe(t Timing) {
+	obs := v.shared.obs
+	obs.Stage(v.model, v.name, StageQueue, t.Queue)
+	obs.Stage(v.model, v.name, StageDecode, t.Decode)
+	obs.Stage(v.model, v.name, StagePreprocess, t.Preprocess)
+	obs.Stage(v.model, v.name, StageInfer, t.Infer)
+	obs.Stage(v.model, v.name, StagePostprocess, t.Postprocess)
+}

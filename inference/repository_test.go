@@ -1,0 +1,165 @@
+package inference
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/inference/onnx"
+	"fovea/internal/testenv"
+	"fovea/models"
+	"fovea/postprocess"
+)
+
+// colors is the definition of the tiny classifiers in testdata; more is appended to it.
+const colors = `task: classification
+labels: labels.txt
+input: {width: 8, height: 8, scale: 0.00392156862745098}
+output: {decode: softmax, top_k: 3}
+`
+
+// repository is a model repository in a folder of the test.
+type repository struct {
+	t   testing.TB
+	dir string
+}
+
+func newRepository(t testing.TB) *repository { return &repository{t, t.TempDir()} }
+
+// define writes a model's definition.
+func (r *repository) define(name, definition string) *repository {
+	r.t.Helper()
+	r.write(filepath.Join(name, "labels.txt"), []byte("red\ngreen\nblue\n"))
+	r.write(filepath.Join(name, "model.yaml"), []byte(definition))
+	return r
+}
+
+// add puts a file of testdata in place as a version.
+func (r *repository) add(name string, version int, file string) *repository {
+	r.t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", file+".onnx"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.write(filepath.Join(name, fmt.Sprint(version), "model.onnx"), data)
+	return r
+}
+
+func (r *repository) write(name string, data []byte) {
+	r.t.Helper()
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *repository) remove(name string) {
+	r.t.Helper()
+	if err := os.RemoveAll(filepath.Join(r.dir, name)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// engine makes an engine over the repository on the CPU and closes it at the end of the test.
+func (r *repository) engine(change func(*Config)) *Engine {
+	r.t.Helper()
+	return newTestEngine(r.t, r.dir, change)
+}
+
+func newTestEngine(t testing.TB, dir string, change func(*Config)) *Engine {
+	t.Helper()
+	cfg := Defaults()
+	cfg.Library, cfg.Device = testenv.ORTLibrary(t), "cpu"
+	if change != nil {
+		change(&cfg)
+	}
+	e, err := New(cfg, models.Open(dir), nil, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := e.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if n := onnx.Live(); n != 0 {
+			t.Errorf("%d native values are left after Close", n)
+		}
+	})
+	return e
+}
+
+// synced is an engine that has loaded all there is.
+func (r *repository) synced(change func(*Config)) *Engine {
+	r.t.Helper()
+	e := r.engine(change)
+	if err := e.Sync(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+	return e
+}
+
+// plain is a PNG of one colour.
+func plain(t testing.TB, c color.Color, w, h int) []byte {
+	t.Helper()
+	m := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.Draw(m, m.Bounds(), image.NewUniform(c), image.Point{}, draw.Src)
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+var (
+	red   = color.RGBA{R: 255, A: 255}
+	green = color.RGBA{G: 255, A: 255}
+	blue  = color.RGBA{B: 255, A: 255}
+)
+
+// first is the best label of an answer.
+func first(r *Response) string {
+	if r == nil {
+		return "no answer"
+	}
+	c, ok := r.Prediction.(*postprocess.Classified)
+	if !ok || len(c.Top) == 0 {
+		return "no class"
+	}
+	return c.Top[0].Label
+}
+
+// states lists name/version:state of all models.
+func states(e *Engine) string {
+	var list []string
+	for _, s := range e.Models() {
+		list = append(list, s.Name+"/"+s.Version+":"+s.State.String())
+	}
+	return strings.Join(list, " ")
+}
+
+// until waits until the condition holds.
+func until(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for range 2000 {
+		if condition() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("%s did not come", what)
+}

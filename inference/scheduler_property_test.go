@@ -1,0 +1,163 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// traffic is one random course of events.
+type traffic struct {
+	rng     *rand.Rand
+	s       *scheduler
+	f       *fakeDevice
+	mu      sync.Mutex
+	answers map[uint64]int
+	errs    map[error]int
+}
+
+var errRun = errors.New("run failed")
+
+// TestSchedulerKeepsItsPromises sends random arrivals, packing times, cancellations, deadlines, abandoned rows
+// and failing runs through schedulers of random shape, in virtual time.
+func TestSchedulerKeepsItsPromises(t *testing.T) {
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			f := &fakeDevice{takes: time.Duration(1+rng.IntN(20)) * time.Millisecond}
+			failing := rng.IntN(3) == 0
+			f.fail = func(run int) error {
+				if failing && run%5 == 4 {
+					return errRun
+				}
+				return nil
+			}
+			instances, rows := 1+rng.IntN(3), 1+rng.IntN(8)
+			buckets := []int{rows}
+			for b := 1; b < rows; b *= 2 {
+				buckets = append(buckets[:len(buckets)-1], b, rows)
+			}
+			delay := time.Duration(rng.IntN(2)*rng.IntN(9)) * time.Millisecond
+			s := fakeScheduler(t, f, instances, rows, delay, buckets...)
+			tr := &traffic{rng: rng, s: s, f: f, answers: map[uint64]int{}, errs: map[error]int{}}
+			n := 200
+			tr.send(t, n, rows, instances)
+			tr.check(t, seed, n, instances, rows)
+			rested(t, s, f)
+		})
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func (tr *traffic) send(t *testing.T, n, rows, instances int) {
+	var wg sync.WaitGroup
+	mean := float64(tr.f.takes) / float64(rows*instances) // about what the instances can do
+	for i := range n {
+		ctx, cancel := context.WithCancel(t.Context())
+		if tr.rng.IntN(4) == 0 {
+			ctx, cancel = context.WithTimeout(ctx, time.Duration(tr.rng.IntN(40))*time.Millisecond)
+		}
+		pack := time.Duration(tr.rng.IntN(300)) * time.Microsecond
+		abandon := tr.rng.IntN(10) == 0
+		wg.Go(func() {
+			defer cancel()
+			tr.one(ctx, uint64(i+1), pack, abandon)
+		})
+		time.Sleep(time.Duration(tr.rng.ExpFloat64() * mean))
+		tr.conserved(t)
+	}
+	wg.Wait()
+	time.Sleep(time.Minute) // runs that nobody waits for end
+	synctest.Wait()
+}
+
+// one sends one request; it notes exactly one outcome.
+func (tr *traffic) one(ctx context.Context, value uint64, pack time.Duration, abandon bool) {
+	var got uint64
+	var err error
+	if abandon {
+		var tk *ticket
+		if tk, err = tr.s.enter(ctx); err == nil {
+			tk.lease()
+			time.Sleep(pack)
+			tk.Input(0)[0] = poison
+			tk.leave()
+			err = errors.ErrUnsupported
+		}
+	} else {
+		got, err = ask(ctx, tr.s, value, pack)
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if err != nil {
+		tr.errs[err]++
+		return
+	}
+	tr.answers[got]++
+	if got != value {
+		tr.errs[errors.New("another's answer")]++
+	}
+}
+
+// conserved checks the state between two arrivals: nothing waits that an idle instance could run.
+func (tr *traffic) conserved(t *testing.T) {
+	synctest.Wait()
+	tr.s.mu.Lock()
+	defer tr.s.mu.Unlock()
+	for _, l := range tr.s.lanes {
+		for _, b := range l.filling {
+			if l.idle > 0 && b.runnable() && l.occupied < len(l.all)-l.instances {
+				t.Errorf("an instance is idle while %d rows wait", b.live)
+			}
+		}
+		if n := len(l.free) + len(l.filling) + l.occupied; n != len(l.all) {
+			t.Errorf("%d batches are accounted for, there are %d", n, len(l.all))
+		}
+		if l.places > 0 && tr.s.waiting.Len() > 0 {
+			t.Errorf("%d tickets wait while %d places are free", tr.s.waiting.Len(), l.places)
+		}
+	}
+}
+
+func (tr *traffic) check(t *testing.T, seed uint64, n, instances, rows int) {
+	outcomes := 0
+	for value, times := range tr.answers {
+		if times != 1 {
+			t.Errorf("%d was answered %d times", value, times)
+		}
+		outcomes += times
+	}
+	for err, times := range tr.errs {
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errors.ErrUnsupported) && err != errRun {
+			t.Errorf("seed %d: %d times %v", seed, times, err)
+		}
+		outcomes += times
+	}
+	if outcomes != n {
+		t.Errorf("%d outcomes of %d requests", outcomes, n)
+	}
+	seen := map[uint64]bool{}
+	for _, run := range tr.f.runs {
+		if len(run) > rows {
+			t.Errorf("a run of %d rows, the batch has %d", len(run), rows)
+		}
+		for _, value := range run {
+			if value != 0 && seen[value] {
+				t.Errorf("row %d ran twice", value)
+			}
+			if value > uint64(n) {
+				t.Errorf("bytes of an abandoned row ran: %x", value)
+			}
+			seen[value] = true
+		}
+	}
+	if tr.f.most > instances {
+		t.Errorf("%d runs at once on %d instances", tr.f.most, instances)
+	}
+}

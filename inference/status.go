@@ -1,0 +1,134 @@
+package inference
+
+import (
+	"fmt"
+	"slices"
+
+	"fovea/models"
+)
+
+// Status is one version of a model as it is now, or a model of which no version could be tried.
+type Status struct {
+	Name     string
+	Version  string // empty when no version could be tried
+	State    State
+	Error    string // why it failed
+	Default  bool   // of the default model
+	Required bool
+	Task     models.Task
+	Input    models.Input        // completed by the ONNX file once it is ready
+	Inputs   []models.TensorInfo // as the ONNX file declares them; nil until it is read
+	Outputs  []models.TensorInfo
+	Labels   []string
+	Device   string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
+	MaxBatch int    // rows of a batch; 0 until it is ready
+	Queue    int    // pictures accepted and not yet answered
+	MaxQueue int
+}
+
+// Models lists every version of every model, models in the order they are listed, versions ascending.
+func (e *Engine) Models() []Status {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	names := slices.Clone(e.order)
+	for name := range e.models {
+		if !slices.Contains(names, name) { // being unloaded
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names[len(e.order):])
+	var list []Status
+	for _, name := range names {
+		list = append(list, e.statuses(e.models[name])...)
+	}
+	return list
+}
+
+func (e *Engine) statuses(m *model) (list []Status) {
+	base := Status{Name: m.name, Default: m.name == e.defaultName(), Required: e.cfg.required(m.name)}
+	if m.err != nil {
+		failed := base
+		failed.State, failed.Error = Failed, m.err.Error()
+		list = append(list, failed)
+	}
+	versions := slices.Clone(m.versions)
+	slices.SortStableFunc(versions, func(a, b *version) int { return a.number - b.number })
+	for _, v := range versions {
+		list = append(list, v.status(base))
+	}
+	return list
+}
+
+func (v *version) status(s Status) Status {
+	state, err, _ := v.now()
+	s.Version, s.State = v.name, state
+	s.Task, s.Labels = v.entry.Definition.Task, v.entry.Definition.Labels
+	s.Input = v.entry.Definition.Input
+	if err != nil {
+		s.Error = err.Error()
+	}
+	if state == Ready { // what load sets is read only now; see version
+		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
+		s.Device = v.device
+		s.MaxBatch = v.scheduler.lanes[0].rows
+		s.Queue, s.MaxQueue = v.admission.waiting(), v.admission.bound
+	}
+	return s
+}
+
+// Ready lists why the engine is not ready: a device that is lost, a required model that is not ready, or none at
+// all that is. It is empty when the engine is ready.
+func (e *Engine) Ready() (reasons []string) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.broken != nil {
+		reasons = append(reasons, fmt.Sprintf("device lost: %v", e.broken))
+	}
+	if e.closed {
+		reasons = append(reasons, "draining")
+	}
+	ready := false
+	for _, m := range e.models {
+		ready = ready || len(m.served) > 0
+	}
+	for _, c := range e.cfg.Models {
+		m := e.models[c.Name]
+		if c.Required && (m == nil || len(m.served) == 0) {
+			reasons = append(reasons, "model "+c.Name+": "+m.reason())
+		}
+	}
+	if !ready {
+		reasons = append(reasons, "no model is ready")
+	}
+	return reasons
+}
+
+// Missing lists the models that are listed and do not answer, required or not.
+func (e *Engine) Missing() (reasons []string) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, name := range e.order {
+		if m := e.models[name]; len(m.served) == 0 {
+			reasons = append(reasons, "model "+name+": "+m.reason())
+		}
+	}
+	return reasons
+}
+
+// reason says why a model is not ready. A nil model has not been looked for yet.
+func (m *model) reason() string {
+	if m == nil {
+		return "not loaded yet"
+	}
+	if m.err != nil {
+		return m.err.Error()
+	}
+	for _, v := range m.versions {
+		if state, err, _ := v.now(); err != nil {
+			return "version " + v.name + ": " + err.Error()
+		} else if state == Loading {
+			return "loading"
+		}
+	}
+	return "not loaded yet"
+}

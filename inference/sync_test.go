@@ -1,0 +1,211 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
+	r := newRepository(t).define("colors", colors+"batching: {max_size: 4}\n").add("colors", 1, "colors")
+	e := r.synced(nil)
+	picture := plain(t, green, 20, 20)
+	var stop atomic.Bool
+	var seen sync.Map
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			for !stop.Load() {
+				got, err := e.Predict(t.Context(), Request{Image: picture})
+				if first(got) != "green" {
+					t.Errorf("got %q, %v", first(got), err)
+					return
+				}
+				seen.Store(got.Version, true)
+			}
+		})
+	}
+	for n, version := range []string{"2", "3", "4"} {
+		r.add("colors", n+2, "colors")
+		if err := e.Sync(t.Context()); err != nil {
+			t.Error(err)
+		}
+		got, err := e.Predict(t.Context(), Request{Image: picture})
+		if err != nil || got.Version != version {
+			t.Errorf("after the swap to %s: %+v, %v", version, got, err)
+		}
+	}
+	r.remove("colors/4") // roll back
+	if err := e.Sync(t.Context()); err != nil {
+		t.Error(err)
+	}
+	stop.Store(true)
+	wg.Wait()
+	for _, version := range []string{"1", "4"} {
+		if _, ok := seen.Load(version); !ok && version == "1" {
+			t.Errorf("version %s answered nobody: the test did not swap under load", version)
+		}
+	}
+	until(t, "the end of the old versions", func() bool { return states(e) == "colors/3:ready" })
+}
+
+func TestFailingVersionKeepsTheOld(t *testing.T) {
+	for name, file := range map[string]string{
+		"its outputs are not finite":        "colors-nan",
+		"its answer is not the self-test's": "colors",
+		"its file is no ONNX":               "make.py",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+			e := r.synced(nil)
+			switch file {
+			case "colors":
+				r.write("colors/self.png", plain(t, red, 8, 8))
+				r.define("colors", colors+"self_test: {image: self.png, label: blue}\n").add("colors", 2, file)
+			case "make.py":
+				r.write("colors/2/model.onnx", []byte("no model"))
+			default:
+				r.add("colors", 2, file)
+			}
+			err := e.Sync(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "model colors version 2") {
+				t.Errorf("Sync said %v, want the model, the version and the cause", err)
+			}
+			if got := states(e); got != "colors/1:ready colors/2:failed" {
+				t.Errorf("states %s", got)
+			}
+			got, err := e.Predict(t.Context(), Request{Image: plain(t, blue, 8, 8)})
+			if first(got) != "blue" || got.Version != "1" {
+				t.Errorf("got %+v, %v; want the old version's answer", got, err)
+			}
+			r.define("colors", colors).add("colors", 2, "colors") // mended
+			if err := e.Sync(t.Context()); err != nil {
+				t.Error(err)
+			}
+			until(t, "the mended version", func() bool { return states(e) == "colors/2:ready" })
+		})
+	}
+}
+
+func TestEditedDefinitionIsLoadedAgain(t *testing.T) {
+	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+	e := r.synced(nil)
+	before := e.models["colors"].served[0]
+	if err := e.Sync(t.Context()); err != nil || e.models["colors"].served[0] != before {
+		t.Errorf("a Sync without a change loaded again: %v", err)
+	}
+	r.write("colors/labels.txt", []byte("rouge\nvert\nbleu\n"))
+	if err := e.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "rouge" {
+		t.Errorf("got %q, %v", first(got), err)
+	}
+	r.define("colors", "task: classification\nnonsense: 1\n")
+	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("Sync said %v of a broken definition", err)
+	}
+	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "rouge" {
+		t.Errorf("with a broken definition beside it: got %q, %v", first(got), err)
+	}
+}
+
+func TestVersionsByPolicy(t *testing.T) {
+	r := newRepository(t).define("colors", colors+"versions: all\n").add("colors", 1, "colors").add("colors", 10, "colors")
+	e := r.synced(nil)
+	for asked, want := range map[string]string{"": "10", "1": "1", "10": "10"} {
+		got, err := e.Predict(t.Context(), Request{Version: asked, Image: plain(t, red, 8, 8)})
+		if err != nil || got.Version != want {
+			t.Errorf("asked for version %q, got %+v, %v; want %s", asked, got, err, want)
+		}
+	}
+}
+
+func TestModelsComeAndGo(t *testing.T) {
+	r := newRepository(t).define("a", colors).add("a", 1, "colors").define("bare", colors)
+	e := r.synced(nil)
+	if got := states(e); got != "a/1:ready" {
+		t.Errorf("states %s; a model without weights is not served", got)
+	}
+	r.define("b", colors).add("b", 1, "colors-fixed4")
+	if err := e.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := e.Predict(t.Context(), Request{Model: "b", Image: plain(t, red, 8, 8)}); first(got) != "red" {
+		t.Errorf("got %q, %v", first(got), err)
+	}
+	r.remove("a")
+	if err := e.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the end of a", func() bool { return states(e) == "b/1:ready" })
+	if e.Default() != "b" {
+		t.Errorf("the default is %q", e.Default())
+	}
+}
+
+func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
+	r := newRepository(t).define("good", colors).add("good", 1, "colors").define("nan", colors).add("nan", 1, "colors-nan")
+	e := r.engine(func(c *Config) {
+		c.Models = []ModelConfig{{Name: "good"}, {Name: "nan", Required: true}, {Name: "missing", Required: true}, {Name: "spare"}}
+	})
+	err := e.Sync(t.Context())
+	var failed *SyncError
+	if !errors.As(err, &failed) || len(failed.Failures) != 3 || len(failed.Required()) != 2 {
+		t.Fatalf("Sync said %v", err)
+	}
+	for _, want := range []string{"model nan version 1", "no finite number", "model missing: ", "model spare: "} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	reasons := strings.Join(e.Ready(), "\n")
+	if !strings.Contains(reasons, "model nan: ") || !strings.Contains(reasons, "model missing: ") || strings.Contains(reasons, "spare") {
+		t.Errorf("not ready because %q", reasons)
+	}
+	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
+		t.Errorf("the good model got %q, %v", first(got), err)
+	}
+}
+
+func TestSyncThatRunsOutOfTimeGoesOn(t *testing.T) {
+	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+	e := r.engine(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for len(e.Models()) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	_ = e.Sync(ctx) // whether the load is over before the look at ctx is not known
+	until(t, "the model", func() bool { return len(e.Ready()) == 0 })
+	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := e.Sync(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseWaitsForWhatIsAccepted(t *testing.T) {
+	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
+	entered, open := hold(e.models["colors"].served[0], nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
+			t.Errorf("got %q, %v", first(got), err)
+		}
+	})
+	<-entered
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := e.Close(ctx); err == nil || !strings.Contains(err.Error(), "colors version 1") {
+		t.Errorf("Close said %v while a request was in flight", err)
+	}
+	close(open)
+	wg.Wait()
+}

@@ -1,0 +1,112 @@
+package inference
+
+import (
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"fovea/inference/onnx"
+	"fovea/models"
+	"fovea/postprocess"
+	"fovea/preprocess"
+	"fovea/preprocess/header"
+)
+
+// shared is what all versions use.
+type shared struct {
+	cfg     Config
+	device  onnx.Device // of models that name none
+	limits  header.Limits
+	workers *semaphore.Weighted // decode workers, first come first served
+	obs     Observer
+	log     *slog.Logger
+	lost    func(error) // told of each failed run
+}
+
+// version is one version of one model, from the try to load it until it is gone. What load sets is not
+// changed afterwards and is read only once the version is ready.
+type version struct {
+	shared *shared
+	model  string
+	number int
+	name   string // the number as requests and answers write it
+	entry  *models.Entry
+	path   string
+	print  string         // what the files looked like; see fingerprint
+	refs   sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
+
+	done chan struct{} // closed when the try to load it is over
+
+	mu      sync.Mutex
+	state   State
+	err     error
+	changed time.Time
+
+	definition models.Definition // resolved against the ONNX file
+	inputs     []models.TensorInfo
+	outputs    []models.TensorInfo
+	image      int // index of the image input
+	extras     []extra
+	plan       *preprocess.Plan
+	device     string // the devices of the sessions, such as "cuda:0 cuda:1"
+	decoder    postprocess.Decoder
+	sessions   []*onnx.Session
+	scheduler  *scheduler
+	admission  admission
+}
+
+func newVersion(sh *shared, entry *models.Entry, n models.Version, print string) *version {
+	return &version{shared: sh, model: entry.Definition.Name, number: n.Number, name: strconv.Itoa(n.Number),
+		entry: entry, path: n.Path, print: print, definition: entry.Definition, done: make(chan struct{}), changed: time.Now()}
+}
+
+// become changes the state. The function it returns says so in the log; it is called without any mutex.
+func (v *version) become(to State, err error) (say func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	from, since := v.state, time.Since(v.changed)
+	v.state, v.err, v.changed = to, err, time.Now()
+	log := v.shared.log.With("model", v.model, "version", v.name, "from", from.String(), "to", to.String(),
+		"after", since.Round(time.Millisecond))
+	if err != nil {
+		return func() { log.Error("model state", "error", err) }
+	}
+	return func() { log.Info("model state", "device", v.device) }
+}
+
+// now is the state, its error, and since when.
+func (v *version) now() (State, error, time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.state, v.err, v.changed
+}
+
+func (v *version) is(s State) bool {
+	state, _, _ := v.now()
+	return state == s
+}
+
+// ranBatch is told of each run.
+func (v *version) ranBatch(r ran) {
+	v.shared.obs.Batch(v.model, v.name, r.rows, r.padded)
+	if r.err != nil {
+		v.shared.lost(r.err)
+	}
+}
+
+// close ends the instances and frees everything. No request may be in flight.
+func (v *version) close() error {
+	var errs []error
+	if v.scheduler != nil {
+		errs = append(errs, v.scheduler.close())
+	}
+	for _, s := range v.sessions {
+		errs = append(errs, s.Close())
+	}
+	v.scheduler, v.sessions = nil, nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,107 @@
+package preprocess
+
+import (
+	"bytes"
+	"errors"
+	"image/jpeg"
+
+	"gocv.io/x/gocv"
+
+	"fovea/fault"
+	"fovea/preprocess/geometry"
+	"fovea/preprocess/header"
+)
+
+// Picture is a decoded picture: 8 bits a channel, blue, green and red, as stored (not yet turned upright), possibly
+// shrunk by the decoder. It holds native memory until Close. It is for one goroutine at a time.
+type Picture struct {
+	mat         native
+	orientation int
+	size        geometry.Picture // as a person sees it
+}
+
+// Close frees the picture. It may be called twice.
+func (pic *Picture) Close() { pic.mat.free() }
+
+// ignoreOrientation is OpenCV's IMREAD_IGNORE_ORIENTATION. Pictures are turned while they are packed, which costs
+// nothing, by the orientation that package header read, which is the same for all formats.
+const ignoreOrientation = 128
+
+// imreadFlags are OpenCV's flags for decoding to 3×8 bits at 1/shrink of the size.
+var imreadFlags = map[int]gocv.IMReadFlag{
+	1: gocv.IMReadColor | ignoreOrientation,
+	2: gocv.IMReadReducedColor2 | ignoreOrientation,
+	4: gocv.IMReadReducedColor4 | ignoreOrientation,
+	8: gocv.IMReadReducedColor8 | ignoreOrientation,
+}
+
+// Decode decodes a picture whose header has been read and is within the limits. A JPEG that is much larger than
+// the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed. Alpha is dropped, 16 bits are
+// brought to 8, and grey, palettes and CMYK become three channels. The error is a *fault.Fault with code
+// Undecodable for a broken picture. data is not kept.
+func (p *Plan) Decode(data []byte, info header.Info) (*Picture, error) {
+	if len(data) == 0 || info.Width < 1 || info.Height < 1 {
+		return nil, fault.New(fault.Internal, "a picture was to be decoded whose header had not been read")
+	}
+	w, h := info.Seen()
+	pic := &Picture{mat: newNative(), orientation: info.Orientation,
+		size: geometry.Picture{Width: w, Height: h, Shrink: p.shrink(info)}}
+	if err := pic.decode(data, info); err != nil {
+		pic.Close()
+		return nil, err
+	}
+	return pic, nil
+}
+
+// decode fills the picture. IMDecodeIntoMat and not IMDecode, because the latter passes errors through one variable
+// of the whole process; and what counts is the matrix, since most broken pictures give no error at all.
+func (pic *Picture) decode(data []byte, info header.Info) error {
+	shrink := pic.size.Shrink
+	err := gocv.IMDecodeIntoMat(header.Bare(data, info), imreadFlags[shrink], &pic.mat.Mat)
+	if err != nil || pic.mat.Empty() {
+		return fault.Wrap(fault.Undecodable, err, "%s is broken: its picture data cannot be decoded", info.Format)
+	}
+	w, h := (info.Width+shrink-1)/shrink, (info.Height+shrink-1)/shrink
+	if pic.mat.Cols() != w || pic.mat.Rows() != h || pic.mat.Type() != gocv.MatTypeCV8UC3 {
+		return fault.Wrap(fault.Undecodable, errors.New("decoded size differs from the header's"),
+			"%s is broken: it has not the size that its header says", info.Format)
+	}
+	if info.Format == header.JPEG {
+		return pic.whole(data)
+	}
+	return nil
+}
+
+// whole looks for a JPEG whose picture data ends too soon although its end marker is there. libjpeg only warns, on
+// standard error, and leaves the rest mid-grey. So a last pixel of exactly that grey makes Go's own decoder, which
+// is strict and several times slower, look at the picture too. Baseline JPEG is found out this way; a progressive
+// one that lost some of its refinement is not.
+func (pic *Picture) whole(data []byte) error {
+	pixels, err := pic.mat.DataPtrUint8()
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "the decoded picture cannot be read")
+	}
+	if !bytes.HasSuffix(pixels, []byte{128, 128, 128}) {
+		return nil
+	}
+	var unsupported jpeg.UnsupportedError
+	if _, err := jpeg.Decode(bytes.NewReader(data)); err != nil && !errors.As(err, &unsupported) {
+		return fault.Wrap(fault.Undecodable, err, "JPEG is broken: its picture data ends too soon")
+	}
+	return nil
+}
+
+// shrink is how many times smaller the picture may be decoded: 1, 2, 4 or 8. Only libjpeg saves time this way.
+func (p *Plan) shrink(info header.Info) int {
+	if info.Format != header.JPEG {
+		return 1
+	}
+	w, h := info.Seen()
+	needW, needH := p.spec.Needs(w, h)
+	for shrink := 8; shrink > 1; shrink /= 2 {
+		if w/shrink >= 2*needW && h/shrink >= 2*needH {
+			return shrink
+		}
+	}
+	return 1
+}

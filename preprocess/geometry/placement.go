@@ -1,0 +1,146 @@
+package geometry
+
+import (
+	"image"
+	"math"
+
+	"fovea/models"
+)
+
+// Picture is the size of a picture as a person sees it, and of what was decoded of it: the same, or smaller where
+// the decoder shrank it by Shrink, rounding up.
+type Picture struct {
+	Width, Height int
+	Shrink        int // 1, 2, 4 or 8
+}
+
+// decoded is the size of what was decoded.
+func (p Picture) decoded() (w, h int) {
+	return ceilDiv(p.Width, p.Shrink), ceilDiv(p.Height, p.Shrink)
+}
+
+// Placement says what is done to one picture: Source, a part of the decoded picture, is resized to Resized; of
+// that, what begins at Cut is laid into the input at Target. The rest of the input is fill.
+//
+// Pixel i of a row covers the span from i to i+1, so that a resize by the factor f takes the point x to f·x. This
+// is the convention of Pillow, torchvision and OpenCV (half-pixel centres).
+type Placement struct {
+	Source  image.Rectangle // in the decoded picture, as a person sees it
+	Resized image.Point     // width and height
+	Cut     image.Point     // top left corner of what is used of the resized part
+	Target  image.Rectangle // in the input
+	Fit     Fit
+}
+
+// Place plans one picture.
+func (s Spec) Place(p Picture) Placement {
+	w, h := p.decoded()
+	out := Placement{
+		Source:  image.Rect(0, 0, w, h),
+		Resized: s.resized(p.Width, p.Height),
+		Target:  image.Rect(0, 0, s.Width, s.Height),
+	}
+	switch s.Mode {
+	case models.Letterbox:
+		out.Target = s.box(out.Resized)
+	case models.ShortestEdge:
+		out.Cut = image.Pt(centered(out.Resized.X-s.Width), centered(out.Resized.Y-s.Height))
+		if out.Resized.X*out.Resized.Y > wasteful*s.Width*s.Height {
+			out.cutFirst(s, w, h)
+		}
+	}
+	out.fit(s, p)
+	return out
+}
+
+// Needs returns the size that the whole picture is resized to: what a decoder that shrinks must not go below.
+func (s Spec) Needs(width, height int) (w, h int) {
+	size := s.resized(width, height)
+	return size.X, size.Y
+}
+
+// resized is the size that the whole picture, width×height, is resized to.
+func (s Spec) resized(width, height int) image.Point {
+	switch s.Mode {
+	case models.ShortestEdge:
+		return shortestEdge(width, height, s.ShortestEdge)
+	case models.Letterbox:
+		return inside(width, height, s)
+	}
+	return image.Pt(s.Width, s.Height)
+}
+
+// shortestEdge is torchvision's Resize(edge): the longer side is rounded down
+// (torchvision.transforms.functional._compute_resized_output_size).
+func shortestEdge(width, height, edge int) image.Point {
+	if width <= height {
+		return image.Pt(edge, edge*height/width)
+	}
+	return image.Pt(edge*width/height, edge)
+}
+
+// inside is the largest size of the picture's aspect in the input. In the corner the free side is rounded down, as
+// in YOLOX's preproc; in the centre it is rounded to the nearest, as in Ultralytics' LetterBox. The arithmetic is
+// whole, so that the tight side is exact.
+func inside(width, height int, s Spec) image.Point {
+	half := 2
+	if s.TopLeft {
+		half = math.MaxInt
+	}
+	if width*s.Height >= height*s.Width { // the width is tight
+		return image.Pt(s.Width, max(1, (height*s.Width+width/half)/width))
+	}
+	return image.Pt(max(1, (width*s.Height+height/half)/height), s.Height)
+}
+
+// box is where the resized picture lies in a letterboxed input. An odd rest is split as Ultralytics' LetterBox
+// does, the smaller half above and to the left.
+func (s Spec) box(size image.Point) image.Rectangle {
+	var at image.Point
+	if !s.TopLeft {
+		at = image.Pt((s.Width-size.X)/2, (s.Height-size.Y)/2)
+	}
+	return image.Rectangle{Min: at, Max: at.Add(size)}
+}
+
+// centered is torchvision's CenterCrop: half of the rest, rounded half to even
+// (torchvision.transforms.functional.center_crop).
+func centered(rest int) int { return int(math.RoundToEven(float64(rest) / 2)) }
+
+// wasteful is how many times the input's pixels may be resized before it is better to cut first. A long strip of
+// a picture would otherwise become millions of pixels of which a square is used.
+const wasteful = 8
+
+// cutFirst cuts what will be used out of the decoded picture, w×h, on whole pixels, and resizes that alone. The cut is
+// up to half a pixel of the decoded picture off; Fit says where it really lies.
+func (out *Placement) cutFirst(s Spec, w, h int) {
+	x0, x1 := span(out.Cut.X, s.Width, out.Resized.X, w)
+	y0, y1 := span(out.Cut.Y, s.Height, out.Resized.Y, h)
+	out.Source = image.Rect(x0, y0, x1, y1)
+	out.Resized = image.Pt(s.Width, s.Height)
+	out.Cut = image.Point{}
+}
+
+// span takes n pixels from at of a side resized to resized back to the side's own pixels: at least one.
+func span(at, n, resized, side int) (from, to int) {
+	factor := float64(side) / float64(resized)
+	from = min(int(math.Round(float64(at)*factor)), side-1)
+	to = max(from+1, min(int(math.Round(float64(at+n)*factor)), side))
+	return from, to
+}
+
+// fit works out the map from the whole picture, whose pixels are Shrink times smaller than the decoded ones.
+func (out *Placement) fit(s Spec, p Picture) {
+	perX := float64(out.Resized.X) / float64(out.Source.Dx())
+	perY := float64(out.Resized.Y) / float64(out.Source.Dy())
+	out.Fit = Fit{
+		Width: p.Width, Height: p.Height,
+		InputW: s.Width, InputH: s.Height,
+		ScaleX:  perX / float64(p.Shrink),
+		ScaleY:  perY / float64(p.Shrink),
+		OffsetX: float64(out.Target.Min.X-out.Cut.X) - float64(out.Source.Min.X)*perX,
+		OffsetY: float64(out.Target.Min.Y-out.Cut.Y) - float64(out.Source.Min.Y)*perY,
+	}
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

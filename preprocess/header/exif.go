@@ -1,0 +1,37 @@
+package header
+
+import "encoding/binary"
+
+// orientation finds the orientation, 1–8, in a block of EXIF data that begins with its TIFF header (EXIF 2.32,
+// 4.5.2 and 4.6.2). It returns 0 where there is none or the block is broken: viewers then show the picture as it
+// is stored, and so do we.
+func orientation(tiff []byte) int {
+	if len(tiff) < 8 {
+		return 0
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	switch string(tiff[:4]) {
+	case "II*\x00":
+	case "MM\x00*":
+		order = binary.BigEndian
+	default:
+		return 0
+	}
+	at := uint64(order.Uint32(tiff[4:]))
+	if at+2 > uint64(len(tiff)) {
+		return 0
+	}
+	entries := tiff[at+2:]
+	for n := order.Uint16(tiff[at:]); n > 0 && len(entries) >= 12; n-- {
+		const tag, short = 0x0112, 3
+		if order.Uint16(entries) == tag {
+			value := int(order.Uint16(entries[8:]))
+			if order.Uint16(entries[2:]) != short || value < 1 || value > 8 {
+				return 0
+			}
+			return value
+		}
+		entries = entries[12:]
+	}
+	return 0
+}

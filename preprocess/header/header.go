@@ -1,0 +1,120 @@
+// Package header reads what a picture says about itself before anything is decoded: its format, its size, how it
+// is to be turned, and whether it is whole. It is pure Go, copies nothing, and allocates nothing by what a
+// picture claims, so that a hostile picture is refused at the price of a look at it.
+package header
+
+import (
+	"strconv"
+
+	"fovea/fault"
+)
+
+// Format is a picture's file format.
+type Format string
+
+// The formats that are read.
+const (
+	JPEG Format = "JPEG"
+	PNG  Format = "PNG"
+	WebP Format = "WebP"
+	BMP  Format = "BMP"
+)
+
+// Allowed names the formats that are read, for messages.
+const Allowed = "JPEG, PNG, WebP, BMP"
+
+const (
+	// DefaultMaxPixels is the limit used where Limits leaves it out: 50 megapixels.
+	DefaultMaxPixels = 50_000_000
+	// MaxSide is the longest side that OpenCV decodes (CV_IO_MAX_IMAGE_WIDTH and _HEIGHT in its imgcodecs).
+	MaxSide = 1 << 20
+)
+
+// Limits bounds the pictures that are accepted.
+type Limits struct {
+	MaxPixels int64 // width × height; 0 means DefaultMaxPixels
+}
+
+// Info is what a picture says about itself.
+type Info struct {
+	Format        Format
+	Width, Height int // pixels as stored, before Orientation is applied; those of the first frame of several
+	// Orientation is the EXIF orientation, 1–8 (EXIF 2.32, tag 0x0112): 1 is upright, 5–8 swap the sides. It is
+	// read from JPEG, PNG and WebP.
+	Orientation int
+	BitDepth    int  // bits of one channel, or of one palette index
+	Channels    int  // as stored, alpha included; 3 for a palette
+	Progressive bool // progressive JPEG or interlaced PNG
+	Animated    bool // holds more than one frame
+
+	// frameStart and frameEnd hold the chunk of the first frame of an animated WebP.
+	frameStart, frameEnd int
+	ancillary            bool // a PNG has chunks that a decoder may leave out
+}
+
+// Seen returns the picture's width and height as a person sees it, Orientation applied.
+func (i Info) Seen() (width, height int) {
+	if i.Swapped() {
+		return i.Height, i.Width
+	}
+	return i.Width, i.Height
+}
+
+// Swapped reports whether Orientation swaps width and height.
+func (i Info) Swapped() bool { return i.Orientation >= 5 && i.Orientation <= 8 }
+
+// Read reads the header of a picture and checks that the picture is whole and within the limits. Errors are
+// *fault.Fault: UnsupportedFormat (known, but not read, or unknown), ImageTooLarge, or Undecodable (broken,
+// empty or cut short).
+func Read(data []byte, limits Limits) (Info, error) {
+	if len(data) == 0 {
+		return Info{}, fault.New(fault.Undecodable, "the picture is empty; allowed are %s", Allowed)
+	}
+	read, known := readers[sniff(data)]
+	if !known {
+		return Info{}, refuse(data)
+	}
+	info, err := read(data)
+	if tooLarge := limits.check(info); tooLarge != nil && (err == nil || info.Width > 0) {
+		err = tooLarge // the size is the reason a client can do most about, even where the picture is cut short too
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	if info.Orientation == 0 {
+		info.Orientation = 1
+	}
+	return info, nil
+}
+
+var readers = map[Format]func([]byte) (Info, error){
+	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP,
+}
+
+func (l Limits) check(info Info) error {
+	limit := l.MaxPixels
+	if limit <= 0 {
+		limit = DefaultMaxPixels
+	}
+	switch {
+	case info.Width < 1 || info.Height < 1:
+		return broken(info.Format, "its size is %d×%d pixels", info.Width, info.Height)
+	case int64(info.Width)*int64(info.Height) > limit:
+		return fault.New(fault.ImageTooLarge, "image is %d×%d pixels; the limit is %s megapixels", info.Width, info.Height,
+			strconv.FormatFloat(float64(limit)/1e6, 'f', -1, 64))
+	case info.Width > MaxSide || info.Height > MaxSide:
+		return fault.New(fault.ImageTooLarge, "image is %d×%d pixels; the limit for one side is %d pixels",
+			info.Width, info.Height, MaxSide)
+	}
+	return nil
+}
+
+// broken makes the fault of a picture that is not what its format demands.
+func broken(f Format, format string, args ...any) error {
+	return fault.New(fault.Undecodable, string(f)+" is broken: "+format, args...)
+}
+
+// short makes the fault of a picture whose end is missing.
+func short(f Format) error {
+	return fault.New(fault.Undecodable, "%s is cut short: its end is missing", f)
+}

@@ -1,0 +1,106 @@
+package header
+
+import "encoding/binary"
+
+// readWebP walks the chunks of a WebP (RFC 9649): a single VP8 or VP8L chunk, or VP8X with others. Of an animated
+// one the first frame is read, at the frame's own size.
+func readWebP(data []byte) (Info, error) {
+	end := int64(binary.LittleEndian.Uint32(data[4:])) + 8
+	if end > int64(len(data)) {
+		return Info{}, short(WebP)
+	}
+	info := Info{Format: WebP}
+	for at := 12; at+8 <= int(end); {
+		kind, body, next := riffChunk(data[:end], at)
+		if next < 0 {
+			return Info{}, short(WebP)
+		}
+		switch string(kind) {
+		case "VP8 ", "VP8L":
+			if err := info.frame(string(kind), body); err != nil {
+				return Info{}, err
+			}
+		case "VP8X":
+			if len(body) < 10 {
+				return Info{}, broken(WebP, "its VP8X chunk is too short")
+			}
+			info.Animated = body[0]&0x02 != 0
+		case "ANMF":
+			if err := info.firstFrame(data[:end], at, next); err != nil {
+				return Info{}, err
+			}
+		case "EXIF":
+			if has(body, 0, "Exif\x00\x00") { // not in the specification, but written by some
+				body = body[6:]
+			}
+			info.Orientation = orientation(body)
+		}
+		at = next
+	}
+	if info.Channels == 0 {
+		return Info{}, broken(WebP, "it has no picture data")
+	}
+	return info, nil
+}
+
+// riffChunk returns the chunk at a place: its name, its body and where the next one begins; -1 where the body is
+// not all there. Bodies are padded to even lengths.
+func riffChunk(data []byte, at int) (kind, body []byte, next int) {
+	n := int64(binary.LittleEndian.Uint32(data[at+4:]))
+	if n > int64(len(data)-at-8) {
+		return nil, nil, -1
+	}
+	stop := at + 8 + int(n)
+	return data[at : at+4], data[at+8 : stop], stop + int(n&1)
+}
+
+// firstFrame reads the first picture of an animation frame (16 bytes of placement, then chunks of its own).
+func (i *Info) firstFrame(data []byte, at, next int) error {
+	if i.Channels != 0 {
+		return nil // not the first
+	}
+	stop := min(next, len(data))
+	for at += 8 + 16; at+8 <= stop; {
+		kind, body, after := riffChunk(data[:stop], at)
+		if after < 0 {
+			return short(WebP)
+		}
+		if k := string(kind); k == "VP8 " || k == "VP8L" {
+			i.frameStart, i.frameEnd = at, at+8+len(body)
+			return i.frame(k, body)
+		}
+		at = after
+	}
+	return broken(WebP, "its first frame has no picture data")
+}
+
+// frame reads the header of a VP8 key frame (RFC 6386, 9.1) or of a VP8L picture (RFC 9649, 3.4).
+func (i *Info) frame(kind string, b []byte) error {
+	switch {
+	case i.Channels != 0:
+		return nil // only the first counts
+	case kind == "VP8 " && len(b) >= 10 && b[0]&1 == 0 && has(b, 3, "\x9d\x01\x2a"):
+		i.Width = int(binary.LittleEndian.Uint16(b[6:]) & 0x3FFF)
+		i.Height = int(binary.LittleEndian.Uint16(b[8:]) & 0x3FFF)
+		i.Channels = 3
+	case kind == "VP8L" && len(b) >= 5 && b[0] == 0x2F:
+		bits := binary.LittleEndian.Uint32(b[1:])
+		i.Width, i.Height = int(bits&0x3FFF)+1, int(bits>>14&0x3FFF)+1
+		i.Channels = 3 + int(bits>>28&1)
+	default:
+		return broken(WebP, "its picture data does not begin with a frame header")
+	}
+	i.BitDepth = 8
+	return nil
+}
+
+// stillWebP makes a WebP of one chunk of picture data.
+func stillWebP(chunk []byte) []byte {
+	padded := len(chunk) + len(chunk)&1
+	still := make([]byte, 12+padded)
+	copy(still, "RIFF")
+	binary.LittleEndian.PutUint32(still[4:], uint32(4+padded))
+	copy(still[8:], "WEBP")
+	copy(still[12:], chunk)
+	return still
+}

@@ -1,0 +1,89 @@
+package preprocess
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"fovea/models"
+	"fovea/preprocess/header"
+)
+
+// TestMain fails when a native value outlives the tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := Live(); n != 0 {
+		fmt.Fprintf(os.Stderr, "%d native values are still alive\n", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// bytesInput is an input of uint8 pixels, rows from the top, red, green, blue: what goldens are stored as.
+func bytesInput(width, height int) models.Input {
+	return models.Input{Width: width, Height: height, DType: models.Uint8, Layout: "nhwc"}
+}
+
+func mustPlan(t testing.TB, in models.Input) *Plan {
+	t.Helper()
+	p, err := NewPlan(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// mustInfo reads a header.
+func mustInfo(t testing.TB, data []byte) header.Info {
+	t.Helper()
+	info, err := header.Read(data, header.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// poisoned is a row in which every byte is 0xA5.
+func poisoned(n int) []byte {
+	row := make([]byte, n)
+	for i := range row {
+		row[i] = 0xA5
+	}
+	return row
+}
+
+// prepared decodes and packs a picture into a poisoned row.
+func prepared(t testing.TB, p *Plan, data []byte) []byte {
+	t.Helper()
+	pic, err := p.Decode(data, mustInfo(t, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pic.Close()
+	row := poisoned(p.RowBytes())
+	if _, err := p.Pack(pic, row); err != nil {
+		t.Fatal(err)
+	}
+	return row
+}
+
+func read(t testing.TB, path ...string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// difference is the mean and the largest difference of two byte rows.
+func difference(a, b []byte) (mean float64, largest int) {
+	sum := 0
+	for i := range a {
+		d := max(int(a[i])-int(b[i]), int(b[i])-int(a[i]))
+		sum += d
+		largest = max(largest, d)
+	}
+	return float64(sum) / float64(len(a)), largest
+}

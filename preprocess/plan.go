@@ -1,0 +1,119 @@
+// Package preprocess turns the bytes of a picture into a row of a model's input tensor: it decodes, resizes and
+// packs. It is the only package that knows OpenCV (through gocv).
+//
+// Broken pictures make OpenCV's libraries write a line to the process's standard error ("Corrupt JPEG data: …",
+// "libpng error: …"). No setting of OpenCV's turns that off; each picture brings at most a few such lines, because
+// package header refuses what it can tell before OpenCV sees it, and leaves out what libpng warns about.
+package preprocess
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+
+	"gocv.io/x/gocv"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+// Plan is how pictures become rows of one model's image input. It is safe for concurrent use.
+type Plan struct {
+	spec   geometry.Spec
+	scaler scaler
+	packer packer
+	size   int // bytes of one element
+}
+
+// oneThread keeps OpenCV from starting threads of its own: pictures are decoded side by side already.
+var oneThread = sync.OnceFunc(func() { gocv.SetNumThreads(1) })
+
+// NewPlan makes the plan for an input whose width, height, layout and dtype are known. Everything else that is left
+// out gets the default that models.Input names. The error holds every mistake, each naming its key.
+func NewPlan(in models.Input) (*Plan, error) {
+	oneThread()
+	spec, wrongSpec := geometry.SpecOf(in)
+	scaler, wrongScaler := newScaler(in.Interpolation)
+	values, wrongValues := newValues(in)
+	if err := errors.Join(wrongSpec, wrongScaler, wrongValues); err != nil {
+		return nil, err
+	}
+	return &Plan{spec: spec, scaler: scaler, packer: newPacker(in, values), size: in.DType.Size()}, nil
+}
+
+// RowBytes is the size of one row of the input tensor in bytes: 3 × height × width elements.
+func (p *Plan) RowBytes() int { return 3 * p.spec.Width * p.spec.Height * p.size }
+
+// values is what the 256 values of a channel become, and the fill: (v·scale − mean) / std, for each channel in the
+// order of the model's colours.
+type values struct {
+	table [3][256]float64
+	fill  [3]float64
+}
+
+// newValues works the values out, and checks all that has to do with them.
+func newValues(in models.Input) (*values, error) {
+	mean, wrongMean := three("mean", in.Mean, 0)
+	std, wrongStd := three("std", in.Std, 1)
+	fill, wrongFill := three("fill", in.Fill, 0)
+	wrong := []error{wrongMean, wrongStd, wrongFill, oneOf("color", in.Color, "rgb", "bgr"),
+		oneOf("layout", in.Layout, "nchw", "nhwc")}
+	if d := in.DType; d != models.Float32 && d != models.Float16 && d != models.Uint8 {
+		wrong = append(wrong, fmt.Errorf("input.dtype is %q; allowed are %s, %s and %s", d, models.Float32, models.Float16, models.Uint8))
+	}
+	scale := in.Scale
+	if scale == 0 {
+		scale = 1
+	}
+	if !finite(scale) {
+		wrong = append(wrong, fmt.Errorf("input.scale is %v; it must be a finite number", scale))
+	}
+	v := &values{}
+	for c := range 3 {
+		if std[c] == 0 {
+			wrong = append(wrong, fmt.Errorf("input.std[%d] is 0; nothing can be divided by it", c))
+		}
+		if fill[c] < 0 || fill[c] > 255 {
+			wrong = append(wrong, fmt.Errorf("input.fill[%d] is %v; allowed are 0 to 255", c, fill[c]))
+		}
+		for i := range v.table[c] {
+			v.table[c][i] = (float64(i)*scale - mean[c]) / std[c]
+		}
+		v.fill[c] = (fill[c]*scale - mean[c]) / std[c]
+	}
+	return v, errors.Join(wrong...)
+}
+
+// three spreads one value to three channels; none means the default.
+func three(key string, given []float64, missing float64) ([3]float64, error) {
+	for _, v := range given {
+		if !finite(v) {
+			return [3]float64{missing, missing, missing}, fmt.Errorf("input.%s holds %v; it must hold finite numbers", key, v)
+		}
+	}
+	switch len(given) {
+	case 0:
+		return [3]float64{missing, missing, missing}, nil
+	case 1:
+		return [3]float64{given[0], given[0], given[0]}, nil
+	case 3:
+		return [3]float64(given), nil
+	}
+	return [3]float64{missing, missing, missing}, fmt.Errorf("input.%s has %d values; allowed are 1 and 3", key, len(given))
+}
+
+// oneOf checks a word; none means the first.
+func oneOf(key, given string, allowed ...string) error {
+	if given == "" {
+		return nil
+	}
+	for _, a := range allowed {
+		if given == a {
+			return nil
+		}
+	}
+	return fmt.Errorf("input.%s is %q; allowed are %q", key, given, allowed)
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -1,0 +1,78 @@
+package preprocess
+
+import (
+	"fmt"
+	"image"
+
+	"gocv.io/x/gocv"
+
+	"fovea/fault"
+)
+
+// nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose middle is nearest, as Pillow and torchvision take it.
+// OpenCV's own INTER_NEAREST takes the one above and to the left.
+const nearestExact gocv.InterpolationFlags = 6
+
+// scaler is how pictures are resized. OpenCV's linear, cubic and lanczos look at a fixed number of pixels, and so
+// skip most of a picture that shrinks much; training pipelines (Pillow, and torchvision with antialias) look at all of
+// them. Shrinking is therefore done with INTER_AREA, the mean of what falls on a pixel, from the factor on at which
+// that comes nearer to Pillow's result. On photographs the mean difference to Pillow, in steps of 255, is
+//
+//	factor                     1.05  1.15  1.3  1.5  2    3    4
+//	Pillow bilinear − linear   0.4   0.7   1.1  1.5  2.1  5.1  4.9
+//	Pillow bilinear − area     0.2   0.4   0.5  1.0  2.1  1.5  1.8
+//	Pillow bicubic  − cubic    0.6   0.9   1.4  2.0  2.9  5.2  5.9
+//	Pillow bicubic  − area     1.0   0.9   0.8  0.8  1.3  1.2  1.3
+//	Pillow lanczos  − lanczos  0.5   0.9   1.5  2.3  3.5  5.4  6.2
+//	Pillow lanczos  − area     1.5   1.5   1.4  1.4  1.6  1.6  1.8
+type scaler struct {
+	grow gocv.InterpolationFlags // for sides that grow
+	upTo float64                 // shrinking by no more than this is left to grow as well
+}
+
+var scalers = map[string]scaler{
+	"nearest": {nearestExact, 1 << 30},
+	"linear":  {gocv.InterpolationLinear, 1},
+	"area":    {gocv.InterpolationLinear, 1},
+	"cubic":   {gocv.InterpolationCubic, 1.15},
+	"lanczos": {gocv.InterpolationLanczos4, 1.3},
+}
+
+func newScaler(name string) (scaler, error) {
+	if name == "" {
+		name = "linear"
+	}
+	s, known := scalers[name]
+	if !known {
+		return s, fmt.Errorf("input.interpolation is %q; allowed are nearest, linear, cubic, area and lanczos", name)
+	}
+	return s, nil
+}
+
+// resize resizes a part of a matrix, and gives a new one. A side that shrinks and one that grows take a step each.
+func (s scaler) resize(src native, part image.Rectangle, to image.Point) (native, error) {
+	region := own(src.Region(part))
+	defer region.free()
+	size := part.Size()
+	shrunk := image.Pt(min(size.X, to.X), min(size.Y, to.Y))
+	if shrunk == size || (float64(size.X) <= s.upTo*float64(to.X) && float64(size.Y) <= s.upTo*float64(to.Y)) {
+		return step(region, to, s.grow)
+	}
+	first, err := step(region, shrunk, gocv.InterpolationArea)
+	if err != nil || shrunk == to {
+		return first, err
+	}
+	defer first.free()
+	return step(first, to, s.grow)
+}
+
+// step is one resize.
+func step(src native, to image.Point, how gocv.InterpolationFlags) (native, error) {
+	dst := newNative()
+	err := gocv.Resize(src.Mat, &dst.Mat, to, 0, 0, how)
+	if err == nil && dst.Cols() == to.X && dst.Rows() == to.Y {
+		return dst, nil
+	}
+	dst.free()
+	return native{}, fault.Wrap(fault.Internal, err, "the picture cannot be resized to %d×%d pixels", to.X, to.Y)
+}

@@ -1,0 +1,224 @@
+"""Makes the small pictures of every kind that Fovea reads, and what Pillow makes of them.
+
+    pip install pillow==13.0.0 numpy==2.4.6
+    python make_goldens.py
+
+pictures/KIND.EXT are the pictures. goldens/KIND.rgb holds three results of 32x32 pixels, rows from the top, three
+bytes (red, green, blue) a pixel, one behind the other:
+
+    stretch        resized to 32x32
+    shortest_edge  shorter side resized to 36 as torchvision's Resize does it, then 32x32 from the centre
+    letterbox      fitted into 32x32, centred, the rest 114
+
+All are resized with Pillow's BILINEAR, which filters when it shrinks, as training pipelines do. All pictures show
+the same scene, in which no two corners and no two colour channels are alike, so that a wrong turn, crop or colour
+order cannot pass.
+"""
+
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+HERE = Path(__file__).parent
+SIZE = 32
+SHORTEST = 36
+FILL = 114
+
+
+def scene(width=96, height=72):
+    """A smooth background with a few shapes, different in every corner and channel."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    pixels = np.stack(
+        [40 + 180 * x / width, 200 - 150 * y / height, 90 + 60 * np.sin(x / 9) * np.cos(y / 7)], axis=-1
+    )
+    picture = Image.fromarray(pixels.round().astype(np.uint8))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle([4, 4, 34, 20], fill=(220, 30, 40))
+    draw.ellipse([56, 8, 90, 34], fill=(30, 60, 210))
+    draw.polygon([(8, 66), (30, 36), (44, 66)], fill=(240, 220, 60))
+    draw.rectangle([70, 50, 92, 68], fill=(20, 90, 40))
+    return picture
+
+
+def crop_box(width, height):
+    """torchvision.transforms.functional: _compute_resized_output_size and center_crop."""
+    if width <= height:
+        resized = (SHORTEST, int(SHORTEST * height / width))
+    else:
+        resized = (int(SHORTEST * width / height), SHORTEST)
+    left = int(round((resized[0] - SIZE) / 2.0))
+    top = int(round((resized[1] - SIZE) / 2.0))
+    return resized, (left, top, left + SIZE, top + SIZE)
+
+
+def letterboxed(picture):
+    scale = min(SIZE / picture.width, SIZE / picture.height)
+    size = (round(picture.width * scale), round(picture.height * scale))
+    canvas = Image.new("RGB", (SIZE, SIZE), (FILL,) * 3)
+    canvas.paste(picture.resize(size, Image.BILINEAR), ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2))
+    return canvas
+
+
+def expected(data):
+    """What Pillow makes of the file: turned as its EXIF data says, alpha dropped, 16 bits brought to 8."""
+    picture = Image.open(BytesIO(data))
+    picture.seek(0)
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+    picture = ImageOps.exif_transpose(picture).convert("RGB")
+    resized, box = crop_box(*picture.size)
+    return [
+        picture.resize((SIZE, SIZE), Image.BILINEAR),
+        picture.resize(resized, Image.BILINEAR).crop(box),
+        letterboxed(picture),
+    ]
+
+
+def encoded(picture, kind, **options):
+    out = BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def turned(picture, orientation):
+    """The picture as a camera stores it, so that it is upright once the orientation is applied."""
+    undo = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return (picture if undo is None else picture.transpose(undo)), exif.tobytes()
+
+
+def png(width, height, depth, color, rows, chunks=(), interlace=0):
+    """A PNG of raw rows (bytes without filter), for kinds that Pillow does not write."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace))
+    body = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows), 9))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunk(*c) for c in chunks) + body + chunk(b"IEND", b"")
+
+
+def png16(picture, color):
+    """16 bits a channel: the low byte repeats the high one, as scaling 8 bits up does."""
+    pixels = np.asarray(picture)
+    wide = pixels.astype(">u2") * 257
+    rows = [wide[y].astype(">u2").tobytes() for y in range(picture.height)]
+    return png(picture.width, picture.height, 16, color, rows)
+
+
+def png_interlaced(picture):
+    """Adam7 (PNG, third edition, 8.2)."""
+    pixels = np.asarray(picture)
+    rows = []
+    for x, y, dx, dy in [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]:
+        rows += [row.tobytes() for row in pixels[y::dy, x::dx]]
+    return png(picture.width, picture.height, 8, 2, rows, interlace=1)
+
+
+def bmp_rle8(picture):
+    """A palette BMP with run-length coded rows (BI_RLE8), which Pillow reads and does not write."""
+    picture = picture.quantize(64)
+    pixels = np.asarray(picture)
+    body = b""
+    for row in pixels[::-1]:
+        x = 0
+        while x < len(row):
+            run = 1
+            while x + run < len(row) and run < 255 and row[x + run] == row[x]:
+                run += 1
+            body += bytes([run, row[x]])
+            x += run
+        body += b"\0\0"
+    body += b"\0\1"
+    palette = np.zeros((256, 4), np.uint8)
+    colors = np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
+    palette[: len(colors), :3] = colors[:, ::-1]
+    offset = 14 + 40 + 1024
+    head = b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset)
+    info = struct.pack("<IiiHHIIiiII", 40, picture.width, picture.height, 1, 8, 1, len(body), 2835, 2835, 256, 0)
+    return head + info + palette.tobytes() + body
+
+
+def with_alpha(picture):
+    """The picture with an alpha channel that is nowhere 0, so that encoders keep all colours."""
+    alpha = Image.linear_gradient("L").resize(picture.size).point(lambda v: 40 + v * 200 // 255)
+    rgba = picture.convert("RGBA")
+    rgba.putalpha(alpha)
+    return rgba
+
+
+def kinds():
+    rgb = scene()
+    other = ImageOps.invert(rgb)
+    gray = rgb.convert("L")
+    rgba = with_alpha(rgb)
+    la = Image.merge("LA", (gray, rgba.getchannel("A")))
+    palette = rgb.quantize(64)
+    jpeg = dict(quality=92)
+    yield "jpeg_420.jpg", encoded(rgb, "JPEG", subsampling=2, **jpeg)
+    yield "jpeg_422.jpg", encoded(rgb, "JPEG", subsampling=1, **jpeg)
+    yield "jpeg_444.jpg", encoded(rgb, "JPEG", subsampling=0, **jpeg)
+    yield "jpeg_progressive.jpg", encoded(rgb, "JPEG", progressive=True, **jpeg)
+    yield "jpeg_restart.jpg", encoded(rgb, "JPEG", restart_marker_blocks=2, **jpeg)
+    yield "jpeg_gray.jpg", encoded(gray, "JPEG", **jpeg)
+    yield "jpeg_cmyk.jpg", encoded(rgb.convert("CMYK"), "JPEG", **jpeg)
+    yield "jpeg_rgb.jpg", encoded(rgb, "JPEG", keep_rgb=True, **jpeg)
+    for orientation in range(1, 9):
+        stored, exif = turned(rgb, orientation)
+        yield f"jpeg_exif{orientation}.jpg", encoded(stored, "JPEG", exif=exif, subsampling=0, **jpeg)
+    yield "png_rgb.png", encoded(rgb, "PNG")
+    yield "png_rgba.png", encoded(rgba, "PNG")
+    yield "png_gray.png", encoded(gray, "PNG")
+    yield "png_gray_alpha.png", encoded(la, "PNG")
+    yield "png_gray_1bit.png", encoded(gray.convert("1", dither=Image.Dither.NONE), "PNG")
+    yield "png_palette.png", encoded(palette, "PNG")
+    yield "png_palette_transparent.png", encoded(palette, "PNG", transparency=bytes(range(64)))
+    yield "png_gray_transparent.png", encoded(gray, "PNG", transparency=90)
+    yield "png_rgb16.png", png16(rgb, 2)
+    yield "png_gray16.png", png16(gray, 0)
+    yield "png_interlaced.png", png_interlaced(rgb)
+    stored, exif = turned(rgb, 6)
+    yield "png_exif6.png", encoded(stored, "PNG", exif=exif)
+    yield "png_animated.png", encoded(rgb, "PNG", save_all=True, append_images=[other], duration=100)
+    yield "webp_lossy.webp", encoded(rgb, "WEBP", quality=95)
+    yield "webp_lossless.webp", encoded(rgb, "WEBP", lossless=True)
+    yield "webp_lossy_alpha.webp", encoded(rgba, "WEBP", quality=95, exact=True)
+    yield "webp_lossless_alpha.webp", encoded(rgba, "WEBP", lossless=True, exact=True)
+    yield "webp_exif6.webp", encoded(stored, "WEBP", exif=exif, quality=95)
+    yield "webp_animated.webp", encoded(rgb, "WEBP", save_all=True, append_images=[other], duration=100, quality=95)
+    yield "webp_animated_lossless.webp", encoded(
+        rgba, "WEBP", save_all=True, append_images=[with_alpha(other)], duration=100, lossless=True, exact=True
+    )
+    yield "bmp_24.bmp", encoded(rgb, "BMP")
+    yield "bmp_32.bmp", encoded(rgba, "BMP")
+    yield "bmp_palette.bmp", encoded(palette, "BMP")
+    yield "bmp_gray.bmp", encoded(gray, "BMP")
+    yield "bmp_1bit.bmp", encoded(gray.convert("1", dither=Image.Dither.NONE), "BMP")
+    yield "bmp_rle8.bmp", bmp_rle8(rgb)
+
+
+def main():
+    for folder in ("pictures", "goldens"):
+        (HERE / folder).mkdir(exist_ok=True)
+    for name, data in kinds():
+        (HERE / "pictures" / name).write_bytes(data)
+        results = b"".join(np.asarray(r, np.uint8).tobytes() for r in expected(data))
+        (HERE / "goldens" / (name.split(".")[0] + ".rgb")).write_bytes(results)
+
+
+if __name__ == "__main__":
+    main()

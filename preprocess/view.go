@@ -1,0 +1,52 @@
+package preprocess
+
+import "image"
+
+// view is a picture in memory as a person sees it: the pixel (x, y) begins at origin + x·right + y·down. Turning a
+// picture upright is thus a matter of steps, and moves no pixel.
+type view struct {
+	pixels              []byte // three bytes a pixel: blue, green, red
+	origin, right, down int
+}
+
+// look makes the view of a stored picture of w×h pixels with an EXIF orientation.
+func look(pixels []byte, w, h, orientation int) view {
+	zero := stored(image.Pt(0, 0), w, h, orientation)
+	x, y := stored(image.Pt(1, 0), w, h, orientation), stored(image.Pt(0, 1), w, h, orientation)
+	offset := func(p image.Point) int { return 3 * (p.Y*w + p.X) }
+	return view{pixels, offset(zero), offset(x) - offset(zero), offset(y) - offset(zero)}
+}
+
+// from moves the view's top left corner to a point of it.
+func (v view) from(p image.Point) view {
+	v.origin += p.X*v.right + p.Y*v.down
+	return v
+}
+
+// stored is where the pixel that a person sees at p lies in a stored picture of w×h pixels (EXIF 2.32, tag 0x0112).
+func stored(p image.Point, w, h, orientation int) image.Point {
+	switch orientation {
+	case 2:
+		return image.Pt(w-1-p.X, p.Y)
+	case 3:
+		return image.Pt(w-1-p.X, h-1-p.Y)
+	case 4:
+		return image.Pt(p.X, h-1-p.Y)
+	case 5:
+		return image.Pt(p.Y, p.X)
+	case 6:
+		return image.Pt(p.Y, h-1-p.X)
+	case 7:
+		return image.Pt(w-1-p.Y, h-1-p.X)
+	case 8:
+		return image.Pt(w-1-p.Y, p.X)
+	}
+	return p
+}
+
+// storedRect is where the rectangle that a person sees lies in a stored picture of w×h pixels.
+func storedRect(r image.Rectangle, w, h, orientation int) image.Rectangle {
+	a := stored(r.Min, w, h, orientation)
+	b := stored(r.Max.Sub(image.Pt(1, 1)), w, h, orientation)
+	return image.Rect(min(a.X, b.X), min(a.Y, b.Y), max(a.X, b.X)+1, max(a.Y, b.Y)+1)
+}
