@@ -15,17 +15,29 @@ import (
 func (n *NVML) Answers(ctx context.Context, uuid string) error {
 	index, instance, ok := n.find(uuid)
 	if !ok {
-		if _, err := n.Inventory(ctx); err != nil {
+		inventory, err := n.Inventory(ctx)
+		if err != nil {
 			return err
 		}
 		if index, instance, ok = n.find(uuid); !ok {
-			return fmt.Errorf("%w: %s", ErrUnknownDevice, uuid)
+			return unknown(inventory.Devices, uuid)
 		}
 	}
 	if instance {
 		return n.probe(ctx, index, uuid)
 	}
 	return n.probe(ctx, index, "")
+}
+
+// unknown says that there is no GPU with a UUID, and why it may yet be one of those that never said theirs.
+func unknown(devices []Device, uuid string) error {
+	err := fmt.Errorf("%w: %s", ErrUnknownDevice, uuid)
+	for _, d := range devices {
+		if d.UUID == "" && d.Err != nil {
+			err = fmt.Errorf("%w; %w", err, d.Err)
+		}
+	}
+	return err
 }
 
 // find tells the index of the GPU with a UUID, or of the GPU that an instance with it is part of.

@@ -111,6 +111,7 @@ func TestAnswers(t *testing.T) {
 	n := open(t, f)
 	uuid := simnvml.UUID(0)
 	ctx := context.Background()
+	inventory(t, n)
 	for name, c := range map[string]struct {
 		key, value string
 		want       error
@@ -145,6 +146,22 @@ func TestAnswers(t *testing.T) {
 	}
 	if err := n.Answers(ctx, "GPU-none"); !errors.Is(err, ErrUnknownDevice) {
 		t.Errorf("error %v, want %v", err, ErrUnknownDevice)
+	}
+}
+
+func TestGPUThatNeverSaidItsName(t *testing.T) {
+	f := simnvml.New(t, merged(simnvml.Machine(2), map[string]string{"gpu1.lost": "1"}))
+	n := open(t, f)
+	err := n.Answers(context.Background(), simnvml.UUID(1))
+	if !errors.Is(err, ErrUnknownDevice) || !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "GPU 1") {
+		t.Errorf("error %v", err)
+	}
+	if d := inventory(t, n).Devices[1]; d.Index != 1 || d.UUID != "" || !errors.Is(d.Err, ErrLost) {
+		t.Errorf("%+v", d)
+	}
+	f.Delete("gpu1.lost")
+	if err := n.Answers(context.Background(), simnvml.UUID(1)); err != nil {
+		t.Errorf("when it is back: %v", err)
 	}
 }
 
