@@ -56,7 +56,13 @@ func poisoned(n int) []byte {
 // prepared decodes and packs a picture into a poisoned row.
 func prepared(t testing.TB, p *Plan, data []byte) []byte {
 	t.Helper()
-	pic, err := p.Decode(data, mustInfo(t, data))
+	return decoded(t, p, data, mustInfo(t, data))
+}
+
+// decoded is prepared with a header of the test's own.
+func decoded(t testing.TB, p *Plan, data []byte, info header.Info) []byte {
+	t.Helper()
+	pic, err := p.Decode(data, info)
 	if err != nil {
 		t.Fatal(err)
 	}

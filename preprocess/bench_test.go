@@ -1,0 +1,71 @@
+package preprocess
+
+import (
+	"path/filepath"
+	"testing"
+
+	"fovea/models"
+)
+
+// classifier is an input as ImageNet models have it.
+func classifier() models.Input {
+	return models.Input{
+		Width: 224, Height: 224, Resize: models.ShortestEdge, ShortestEdge: 256, DType: models.Float32, Scale: 1.0 / 255,
+		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
+	}
+}
+
+func BenchmarkDecodeAndPack(b *testing.B) {
+	plan := mustPlan(b, classifier())
+	pictures := map[string][]byte{
+		"photo 600x400":   read(b, "testdata", "coffee.jpg"),
+		"photo 2592x1944": largePhoto(b),
+	}
+	for _, name := range []string{"jpeg_cmyk.jpg", "jpeg_exif6.jpg", "png_rgb16.png", "png_interlaced.png", "webp_lossy.webp", "webp_animated.webp", "bmp_24.bmp"} {
+		pictures[name+" 96x72"] = read(b, "testdata", filepath.Join("pictures", name))
+	}
+	row := make([]byte, plan.RowBytes())
+	for name, data := range pictures {
+		info := mustInfo(b, data)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				pic, err := plan.Decode(data, info)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := plan.Pack(pic, row); err != nil {
+					b.Fatal(err)
+				}
+				pic.Close()
+			}
+			b.ReportMetric(float64(Live()), "live")
+		})
+	}
+}
+
+// BenchmarkPack packs a picture that needs no resizing: the tables alone.
+func BenchmarkPack(b *testing.B) {
+	for _, layout := range []string{"nchw", "nhwc"} {
+		for _, dtype := range []models.DType{models.Float32, models.Float16, models.Uint8} {
+			in := classifier()
+			in.Resize, in.ShortestEdge, in.Layout, in.DType = models.Stretch, 0, layout, dtype
+			plan := mustPlan(b, in)
+			data := encodedPNG(b, 224, 224)
+			pic, err := plan.Decode(data, mustInfo(b, data))
+			if err != nil {
+				b.Fatal(err)
+			}
+			row := make([]byte, plan.RowBytes())
+			b.Run(layout+"/"+string(dtype), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := plan.Pack(pic, row); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			pic.Close()
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package preprocess
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/color"
+	"image/draw"
+	"strings"
+	"sync"
+	"testing"
+
+	"fovea/fault"
+	"fovea/models"
+	"fovea/preprocess/header"
+)
+
+func TestReducedDecodingGivesTheSameInput(t *testing.T) {
+	data := largePhoto(t)
+	for name, resize := range map[string]models.Resize{"stretch": models.Stretch, "shortest edge": models.ShortestEdge, "letterbox": models.Letterbox} {
+		for _, size := range []int{32, 100, 224, 416} {
+			in := bytesInput(size, size)
+			in.Resize = resize
+			plan := mustPlan(t, in)
+			info := mustInfo(t, data)
+			pic, err := plan.Decode(data, info)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shrink := pic.size.Shrink
+			pic.Close()
+			info.Format = header.PNG // only JPEG is decoded reduced; OpenCV looks at the bytes
+			mean, worst := difference(prepared(t, plan, data), decoded(t, plan, data, info))
+			t.Logf("%s to %d: 1/%d, mean %.2f, worst %d", name, size, shrink, mean, worst)
+			if shrink == 1 {
+				t.Errorf("%s to %d was decoded in full", name, size)
+			}
+			if mean > 1 || worst > 40 {
+				t.Errorf("%s to %d: reduced decoding differs by %.2f in the mean, %d at worst", name, size, mean, worst)
+			}
+		}
+	}
+}
+
+func TestReducedDecodingStaysAtTwiceWhatIsNeeded(t *testing.T) {
+	plan := mustPlan(t, bytesInput(100, 50))
+	for _, c := range []struct {
+		what                string
+		width, height, want int
+		orientation         int
+		format              header.Format
+	}{
+		{"just too small for a half", 399, 1000, 1, 1, header.JPEG},
+		{"a half", 400, 200, 2, 1, header.JPEG},
+		{"one side holds it back", 4000, 399, 2, 1, header.JPEG},
+		{"a quarter", 800, 400, 4, 1, header.JPEG},
+		{"an eighth is the most", 20000, 20000, 8, 1, header.JPEG},
+		{"the sides as a person sees them", 200, 400, 2, 6, header.JPEG},
+		{"PNG is always decoded in full", 20000, 20000, 1, 1, header.PNG},
+	} {
+		info := header.Info{Format: c.format, Width: c.width, Height: c.height, Orientation: c.orientation}
+		if got := plan.shrink(info); got != c.want {
+			t.Errorf("%s: 1/%d, want 1/%d", c.what, got, c.want)
+		}
+	}
+}
+
+func TestBrokenPicturesAreRefused(t *testing.T) {
+	plan := mustPlan(t, bytesInput(32, 32))
+	jpg := read(t, "testdata", "coffee.jpg")
+	png := read(t, "testdata", "pictures", "png_rgb16.png")
+	webp := read(t, "testdata", "pictures", "webp_lossless.webp")
+	rle := read(t, "testdata", "pictures", "bmp_rle8.bmp")
+	gray := read(t, "testdata", "pictures", "jpeg_gray.jpg")
+	eoi := []byte{0xFF, 0xD9}
+	for what, data := range map[string][]byte{
+		"JPEG cut in the middle with an end marker put behind":      append(bytes.Clone(jpg[:len(jpg)/2]), eoi...),
+		"JPEG cut near its end with an end marker put behind":       append(bytes.Clone(jpg[:len(jpg)*9/10]), eoi...),
+		"grey JPEG cut in the middle with an end marker put behind": append(bytes.Clone(gray[:len(gray)*3/4]), eoi...),
+		"PNG with a flipped bit in its picture data":                flipped(png, len(png)/2),
+		"lossless WebP with flipped bits":                           flipped(webp, len(webp)/2),
+		"run-length coded BMP that ends too soon":                   rle[:len(rle)-200],
+	} {
+		t.Run(what, func(t *testing.T) {
+			pic, err := plan.Decode(data, mustInfo(t, data))
+			if err == nil {
+				pic.Close()
+				t.Fatal("was decoded")
+			}
+			if f := fault.From(err); f.Code != fault.Undecodable || !strings.Contains(f.Message, "broken") {
+				t.Errorf("%+v", f)
+			}
+		})
+	}
+	if _, err := plan.Decode(nil, header.Info{}); err == nil {
+		t.Error("nothing was decoded")
+	}
+	if _, err := plan.Decode(png, header.Info{Format: header.PNG, Width: 5, Height: 5, Orientation: 1}); err == nil {
+		t.Error("a picture of another size than its header's was decoded")
+	}
+}
+
+func flipped(data []byte, at int) []byte {
+	data = bytes.Clone(data)
+	data[at] ^= 0x55
+	return data
+}
+
+func TestGreyPicturesAreNotTakenForBrokenOnes(t *testing.T) {
+	img := image.NewRGBA(image.Rect(0, 0, 64, 48))
+	draw.Draw(img, img.Rect, image.NewUniform(color.RGBA{128, 128, 128, 255}), image.Point{}, draw.Src)
+	row := prepared(t, mustPlan(t, bytesInput(32, 32)), encodedJPEG(t, img))
+	if !bytes.Equal(row, bytes.Repeat([]byte{128}, len(row))) {
+		t.Error("a grey picture is not grey")
+	}
+}
+
+// TestPicturesDecodedSideBySideDoNotMix decodes pictures of one colour each, and broken ones, in many goroutines.
+func TestPicturesDecodedSideBySideDoNotMix(t *testing.T) {
+	plan := mustPlan(t, bytesInput(32, 32))
+	good := read(t, "testdata", "pictures", "png_rgb.png")
+	bad := flipped(good, len(good)/2)
+	var group sync.WaitGroup
+	for worker := range 16 {
+		group.Go(func() {
+			c := color.RGBA{uint8(worker * 16), uint8(255 - worker*16), uint8(worker * 7), 255}
+			data := plainPNG(t, 20+worker, 50-worker, c)
+			info, err := header.Read(data, header.Limits{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			row := poisoned(plan.RowBytes())
+			for range 50 {
+				if pic, err := plan.Decode(bad, mustInfoOf(good)); err == nil {
+					pic.Close()
+					t.Error("a broken picture was decoded")
+				}
+				if err := packOne(plan, data, info, row); err != nil {
+					t.Error(err)
+				}
+				if !bytes.Equal(row, bytes.Repeat([]byte{c.R, c.G, c.B}, 32*32)) {
+					t.Error("a row holds another picture's pixels")
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func mustInfoOf(data []byte) header.Info {
+	info, err := header.Read(data, header.Limits{})
+	if err != nil {
+		panic(err)
+	}
+	return info
+}
+
+func packOne(plan *Plan, data []byte, info header.Info, row []byte) error {
+	pic, err := plan.Decode(data, info)
+	if err != nil {
+		return err
+	}
+	_, err = plan.Pack(pic, row)
+	pic.Close()
+	pic.Close() // a second time does nothing
+	if _, after := plan.Pack(pic, row); after == nil {
+		return errors.Join(err, errors.New("a closed picture was packed"))
+	}
+	return err
+}

@@ -1,0 +1,119 @@
+package geometry
+
+import (
+	"image"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"fovea/models"
+)
+
+func mustSpec(t testing.TB, in models.Input) Spec {
+	t.Helper()
+	s, err := SpecOf(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var (
+	stretch   = models.Input{Width: 224, Height: 160}
+	imagenet  = models.Input{Width: 224, Height: 224, Resize: models.ShortestEdge, ShortestEdge: 256}
+	yolox     = models.Input{Width: 416, Height: 416, Resize: models.Letterbox, Place: "top_left"}
+	letterbox = models.Input{Width: 640, Height: 640, Resize: models.Letterbox}
+)
+
+// TestPlacements holds numbers worked out by hand from the sources that each mode names.
+func TestPlacements(t *testing.T) {
+	for what, c := range map[string]struct {
+		in            models.Input
+		width, height int
+		resized, cut  image.Point
+		target        image.Rectangle
+	}{
+		"stretch takes any size to the input's":               {stretch, 640, 480, image.Pt(224, 160), image.Pt(0, 0), image.Rect(0, 0, 224, 160)},
+		"torchvision rounds the longer side down: 341.33":     {imagenet, 640, 480, image.Pt(341, 256), image.Pt(58, 16), image.Rect(0, 0, 224, 224)},
+		"torchvision rounds a half to even: (345−224)/2=60.5": {imagenet, 256, 345, image.Pt(256, 345), image.Pt(16, 60), image.Rect(0, 0, 224, 224)},
+		"and (347−224)/2=61.5":                                {imagenet, 347, 256, image.Pt(347, 256), image.Pt(62, 16), image.Rect(0, 0, 224, 224)},
+		"small pictures grow":                                 {imagenet, 30, 20, image.Pt(384, 256), image.Pt(80, 16), image.Rect(0, 0, 224, 224)},
+		"YOLOX, upright: 810·416/1080=312":                    {yolox, 810, 1080, image.Pt(312, 416), image.Pt(0, 0), image.Rect(0, 0, 312, 416)},
+		"YOLOX rounds down: 491·416/640=319.15":               {yolox, 640, 491, image.Pt(416, 319), image.Pt(0, 0), image.Rect(0, 0, 416, 319)},
+		"YOLOX rounds down: 493·416/640=320.45":               {yolox, 640, 494, image.Pt(416, 321), image.Pt(0, 0), image.Rect(0, 0, 416, 321)},
+		"Ultralytics, centred":                                {letterbox, 810, 1080, image.Pt(480, 640), image.Pt(0, 0), image.Rect(80, 0, 560, 640)},
+		"Ultralytics rounds to the nearest: 480.6":            {letterbox, 1000, 751, image.Pt(640, 481), image.Pt(0, 0), image.Rect(0, 79, 640, 560)},
+		"a strip keeps a row":                                 {letterbox, 100000, 3, image.Pt(640, 1), image.Pt(0, 0), image.Rect(0, 319, 640, 320)},
+	} {
+		p := mustSpec(t, c.in).Place(Picture{Width: c.width, Height: c.height, Shrink: 1})
+		if p.Resized != c.resized || p.Cut != c.cut || p.Target != c.target || p.Source != image.Rect(0, 0, c.width, c.height) {
+			t.Errorf("%s: %+v", what, p)
+		}
+		if p.Fit.Width != c.width || p.Fit.Height != c.height || p.Fit.InputW != c.in.Width || p.Fit.InputH != c.in.Height {
+			t.Errorf("%s: %+v", what, p.Fit)
+		}
+	}
+}
+
+func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
+	for _, size := range []image.Point{{1 << 20, 40}, {40, 1 << 20}, {1 << 20, 1}, {5000, 100}} {
+		s := mustSpec(t, imagenet)
+		p := s.Place(Picture{Width: size.X, Height: size.Y, Shrink: 1})
+		if p.Resized != image.Pt(224, 224) || p.Source.Empty() || !p.Source.In(image.Rect(0, 0, size.X, size.Y)) {
+			t.Errorf("%v: %+v", size, p)
+		}
+		x, y := p.Fit.ToPicture(112, 112)
+		if math.Abs(x-float64(size.X)/2) > 1 || math.Abs(y-float64(size.Y)/2) > 1 {
+			t.Errorf("%v: the input's centre is at (%v, %v)", size, x, y)
+		}
+	}
+}
+
+// TestReducedDecodingKeepsThePlace decodes 1003 pixels to 126 at 1/8: the last of them stands for 3 pixels only, so
+// that the input covers 1008.
+func TestReducedDecodingKeepsThePlace(t *testing.T) {
+	s := mustSpec(t, models.Input{Width: 63, Height: 63})
+	p := s.Place(Picture{Width: 1003, Height: 1008, Shrink: 8})
+	if p.Source != image.Rect(0, 0, 126, 126) || p.Resized != image.Pt(63, 63) {
+		t.Fatalf("%+v", p)
+	}
+	if x, y := p.Fit.ToPicture(31.5, 31.5); x != 504 || y != 504 {
+		t.Errorf("the input's centre is at (%v, %v), want (504, 504)", x, y)
+	}
+	if x, _ := p.Fit.ToPicture(63, 0); x != 1003 {
+		t.Errorf("the input's right edge is at %v, want it clipped to 1003", x)
+	}
+}
+
+func TestToPictureUndoesTheFit(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, in := range []models.Input{stretch, imagenet, yolox, letterbox} {
+		s := mustSpec(t, in)
+		for range 5000 {
+			pic := Picture{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1 << random.IntN(4)}
+			p := s.Place(pic)
+			if !p.Target.In(image.Rect(0, 0, in.Width, in.Height)) || p.Target.Empty() {
+				t.Fatalf("%+v: target %v", pic, p.Target)
+			}
+			used := image.Rectangle{Min: p.Cut, Max: p.Cut.Add(p.Target.Size())}
+			w, h := pic.decoded()
+			if !used.In(image.Rectangle{Max: p.Resized}) || !p.Source.In(image.Rect(0, 0, w, h)) || p.Source.Empty() {
+				t.Fatalf("%+v: %+v takes pixels that are not there", pic, p)
+			}
+			x, y := random.Float64()*float64(pic.Width), random.Float64()*float64(pic.Height)
+			gx, gy := p.Fit.ToPicture(x*p.Fit.ScaleX+p.Fit.OffsetX, y*p.Fit.ScaleY+p.Fit.OffsetY)
+			if math.Abs(gx-x) > 1e-6*float64(pic.Width) || math.Abs(gy-y) > 1e-6*float64(pic.Height) {
+				t.Fatalf("%+v: (%v, %v) came back as (%v, %v)", pic, x, y, gx, gy)
+			}
+		}
+	}
+}
+
+func TestShrinkingByMuchKeepsTheAspect(t *testing.T) {
+	for _, in := range []models.Input{imagenet, yolox, letterbox} {
+		p := mustSpec(t, in).Place(Picture{Width: 4000, Height: 3000, Shrink: 1})
+		if math.Abs(p.Fit.ScaleX/p.Fit.ScaleY-1) > 0.005 {
+			t.Errorf("%s: %+v", in.Resize, p.Fit)
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package header
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fovea/fault"
+)
+
+func picture(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "testdata", "pictures", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestHeadersOfEveryKind(t *testing.T) {
+	for name, want := range map[string]Info{
+		"jpeg_420.jpg":                {Format: JPEG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3},
+		"jpeg_progressive.jpg":        {Format: JPEG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3, Progressive: true},
+		"jpeg_gray.jpg":               {Format: JPEG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 1},
+		"jpeg_cmyk.jpg":               {Format: JPEG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 4},
+		"jpeg_exif3.jpg":              {Format: JPEG, Width: 96, Height: 72, Orientation: 3, BitDepth: 8, Channels: 3},
+		"jpeg_exif6.jpg":              {Format: JPEG, Width: 72, Height: 96, Orientation: 6, BitDepth: 8, Channels: 3},
+		"png_rgb.png":                 {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3},
+		"png_exif6.png":               {Format: PNG, Width: 72, Height: 96, Orientation: 6, BitDepth: 8, Channels: 3},
+		"png_rgba.png":                {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 4},
+		"png_gray16.png":              {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 16, Channels: 1},
+		"png_gray_alpha.png":          {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 2},
+		"png_gray_1bit.png":           {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 1, Channels: 1},
+		"png_interlaced.png":          {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3, Progressive: true},
+		"png_animated.png":            {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3, Animated: true},
+		"webp_lossy.webp":             {Format: WebP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3},
+		"webp_exif6.webp":             {Format: WebP, Width: 72, Height: 96, Orientation: 6, BitDepth: 8, Channels: 3},
+		"webp_lossless_alpha.webp":    {Format: WebP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 4},
+		"webp_animated.webp":          {Format: WebP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3, Animated: true},
+		"bmp_24.bmp":                  {Format: BMP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3},
+		"bmp_32.bmp":                  {Format: BMP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 4},
+		"bmp_1bit.bmp":                {Format: BMP, Width: 96, Height: 72, Orientation: 1, BitDepth: 1, Channels: 3},
+		"bmp_rle8.bmp":                {Format: BMP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3},
+		"png_palette_transparent.png": {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3},
+		"webp_animated_lossless.webp": {Format: WebP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 4, Animated: true},
+	} {
+		got, err := Read(picture(t, name), Limits{})
+		got.frameStart, got.frameEnd, got.ancillary = 0, 0, false
+		if err != nil || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
+		}
+	}
+}
+
+func TestAPictureCutShortAnywhereIsRefused(t *testing.T) {
+	files, err := filepath.Glob("../testdata/pictures/*")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		if name == "bmp_rle8.bmp" {
+			continue // its end is known only to the decoder
+		}
+		data := picture(t, name)
+		for n := len(data) - 1; n > 30; n -= 1 + n/7 {
+			_, err := Read(data[:n], Limits{})
+			var f *fault.Fault
+			if !errors.As(err, &f) || f.Code != fault.Undecodable || !strings.Contains(f.Message, "cut short") {
+				t.Errorf("%s cut to %d of %d bytes: %v", name, n, len(data), err)
+			}
+		}
+	}
+}
+
+// claim is a small, whole PNG that says it is of a size.
+func claim(width, height uint32) []byte {
+	chunk := func(kind string, body []byte) []byte {
+		out := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+		out = append(append(out, kind...), body...)
+		return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[4:]))
+	}
+	size := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, width), height)
+	header := chunk("IHDR", append(size, 8, 2, 0, 0, 0))
+	return bytes.Join([][]byte{[]byte(pngSignature), header, chunk("IDAT", []byte("x")), chunk("IEND", nil)}, nil)
+}
+
+// changed is data with bytes put at a place; a negative place counts from the end.
+func changed(data []byte, at int, with ...byte) []byte {
+	data = bytes.Clone(data)
+	if at < 0 {
+		at += len(data)
+	}
+	copy(data[at:], with)
+	return data
+}
+
+func TestRefusalsSayWhatIsWrongAndWhatIsAllowed(t *testing.T) {
+	jpeg, png := picture(t, "jpeg_444.jpg"), picture(t, "png_rgb.png")
+	webp, bmp := picture(t, "webp_lossy.webp"), picture(t, "bmp_24.bmp")
+	sof := bytes.Index(jpeg, []byte{0xFF, 0xC0})
+	sos := bytes.Index(jpeg, []byte{0xFF, 0xDA})
+	for what, c := range map[string]struct {
+		data    []byte
+		code    fault.Code
+		message string
+	}{
+		"nothing":                      {nil, fault.Undecodable, "the picture is empty; allowed are JPEG, PNG, WebP, BMP"},
+		"one byte":                     {[]byte{1}, fault.UnsupportedFormat, "no known picture format; allowed are JPEG, PNG, WebP, BMP"},
+		"random bytes":                 {[]byte("hello, I am no picture at all"), fault.UnsupportedFormat, "no known picture format"},
+		"GIF":                          {[]byte("GIF89a\x01\x00\x01\x00"), fault.UnsupportedFormat, "GIF is not read; allowed are JPEG, PNG, WebP, BMP"},
+		"TIFF":                         {[]byte("II*\x00\x08\x00\x00\x00"), fault.UnsupportedFormat, "TIFF is not read"},
+		"AVIF":                         {[]byte("\x00\x00\x00\x20ftypavif\x00\x00"), fault.UnsupportedFormat, "AVIF is not read"},
+		"HEIC":                         {[]byte("\x00\x00\x00\x20ftypheic\x00\x00"), fault.UnsupportedFormat, "HEIC is not read"},
+		"SVG":                          {[]byte("<?xml version='1.0'?><svg/>"), fault.UnsupportedFormat, "SVG is not read"},
+		"a claim of 900 megapixels":    {claim(30000, 30000), fault.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels"},
+		"the same, cut short":          {claim(30000, 30000)[:40], fault.ImageTooLarge, "30000×30000"},
+		"a claim of a long strip":      {claim(1<<20+1, 1), fault.ImageTooLarge, "image is 1048577×1 pixels; the limit for one side is 1048576 pixels"},
+		"PNG without width":            {claim(0, 5), fault.Undecodable, "its size is 0×5 pixels"},
+		"PNG with a wrong checksum":    {changed(png, 20, 9), fault.Undecodable, "the checksum of its header is wrong"},
+		"PNG without its last chunk":   {png[:len(png)-12], fault.Undecodable, "PNG is cut short"},
+		"PNG that starts elsewhere":    {changed(png, 12, 'J'), fault.Undecodable, "does not begin with an IHDR"},
+		"JPEG without its end marker":  {jpeg[:len(jpeg)-2], fault.Undecodable, "JPEG is cut short"},
+		"JPEG, arithmetic-coded":       {changed(jpeg, sof+1, 0xC9), fault.UnsupportedFormat, "allowed are baseline, extended and progressive JPEG"},
+		"JPEG, lossless":               {changed(jpeg, sof+1, 0xC3), fault.UnsupportedFormat, "is not read"},
+		"JPEG of 12 bits":              {changed(jpeg, sof+4, 12), fault.UnsupportedFormat, "JPEG of 12 bits is not read; allowed are 8 bits"},
+		"JPEG without height":          {changed(jpeg, sof+5, 0, 0), fault.Undecodable, "its size is 96×0 pixels"},
+		"JPEG of 65535×65535 pixels":   {changed(jpeg, sof+5, 255, 255, 255, 255), fault.ImageTooLarge, "image is 65535×65535 pixels"},
+		"JPEG whose scan is not there": {append(bytes.Clone(jpeg[:sos]), 0xFF, 0xD9), fault.Undecodable, "JPEG is cut short"},
+		"JPEG of nothing":              {[]byte("\xff\xd8\xff\xd9"), fault.Undecodable, "it has no frame header"},
+		"JPEG of too many scans":       {manyScans(jpeg, sos), fault.Undecodable, "JPEG has more than 100 scans"},
+		"WebP cut short":               {webp[:len(webp)-4], fault.Undecodable, "WebP is cut short"},
+		"WebP with a broken frame":     {changed(webp, 23, 0), fault.Undecodable, "does not begin with a frame header"},
+		"WebP of nothing":              {[]byte("RIFF\x04\x00\x00\x00WEBP"), fault.Undecodable, "it has no picture data"},
+		"BMP cut short":                {bmp[:len(bmp)-1], fault.Undecodable, "BMP is cut short"},
+		"BMP of 7 bits":                {changed(bmp, 28, 7), fault.UnsupportedFormat, "BMP with 7 bits a pixel"},
+		"BMP with an odd header":       {changed(bmp, 14, 41, 1), fault.Undecodable, "it has a header of 297 bytes"},
+		"BMP of 2 gigapixels":          {changed(bmp, 18, 0, 0, 0, 64, 2, 0, 0, 0), fault.ImageTooLarge, "image is 1073741824×2 pixels"},
+	} {
+		info, err := Read(c.data, Limits{})
+		var f *fault.Fault
+		if !errors.As(err, &f) || f.Code != c.code || !strings.Contains(f.Message, c.message) {
+			t.Errorf("%s: %v; want %s: …%s…", what, err, c.code, c.message)
+		}
+		if info != (Info{}) {
+			t.Errorf("%s: %+v beside an error", what, info)
+		}
+	}
+}
+
+func manyScans(jpeg []byte, sos int) []byte {
+	length := 2 + int(binary.BigEndian.Uint16(jpeg[sos+2:]))
+	out := bytes.Clone(jpeg[:sos])
+	for range maxScans + 1 {
+		out = append(out, jpeg[sos:sos+length]...)
+	}
+	return append(out, jpeg[sos+length:]...)
+}
+
+func TestTheLimitIsThePixelsAllowed(t *testing.T) {
+	data := picture(t, "png_rgb.png")
+	if _, err := Read(data, Limits{MaxPixels: 96 * 72}); err != nil {
+		t.Error(err)
+	}
+	_, err := Read(data, Limits{MaxPixels: 96*72 - 1})
+	if err == nil || err.Error() != "image is 96×72 pixels; the limit is 0.006911 megapixels" {
+		t.Error(err)
+	}
+}
+
+func TestOrientationIsReadInBothByteOrdersAndOnlyWhereItIsOne(t *testing.T) {
+	little := "II*\x00\x08\x00\x00\x00\x02\x00\x0f\x01\x02\x00\x01\x00\x00\x00abcd\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
+	big := "MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x08\x00\x00"
+	for block, want := range map[string]int{
+		little: 6, big: 8, "": 0, little[:30]: 0, "XX" + little[2:]: 0,
+		strings.Replace(big, "\x00\x08\x00\x00", "\x00\x09\x00\x00", 1):    0, // there is no ninth
+		strings.Replace(big, "\x00\x03", "\x00\x04", 1):                    0, // not a short
+		strings.Replace(little, "\x08\x00\x00\x00", "\xff\xff\xff\xff", 1): 0, // outside
+	} {
+		if got := orientation([]byte(block)); got != want {
+			t.Errorf("%q: %d, want %d", block, got, want)
+		}
+	}
+}
+
+func TestBareKeepsWhatMakesThePixels(t *testing.T) {
+	for name, changes := range map[string]bool{
+		"jpeg_exif6.jpg": false, "webp_lossy.webp": false, "bmp_24.bmp": false, "png_rgb16.png": false,
+		"png_exif6.png": true, "png_animated.png": true, "webp_animated.webp": true,
+	} {
+		data := picture(t, name)
+		before := bytes.Clone(data)
+		info, err := Read(data, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare := Bare(data, info)
+		again, err := Read(bare, Limits{})
+		if err != nil || again.Width != info.Width || again.Height != info.Height || again.Animated {
+			t.Errorf("%s: bare it reads %+v, %v", name, again, err)
+		}
+		if changes == bytes.Equal(bare, data) || !bytes.Equal(before, data) {
+			t.Errorf("%s: changed %v, want %v; its own bytes must stay", name, !changes, changes)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	files, err := filepath.Glob("../testdata/pictures/*")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		f.Add(picture(f, filepath.Base(file)))
+	}
+	f.Add(claim(30000, 30000))
+	f.Add([]byte("GIF89a"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		info, err := Read(data, Limits{})
+		if err != nil {
+			if c := fault.From(err).Code; c != fault.Undecodable && c != fault.UnsupportedFormat && c != fault.ImageTooLarge {
+				t.Fatalf("code %s: %v", c, err)
+			}
+			return
+		}
+		pixels := int64(info.Width) * int64(info.Height)
+		if info.Width < 1 || info.Height < 1 || pixels > DefaultMaxPixels || info.Orientation < 1 || info.Orientation > 8 {
+			t.Fatalf("accepted %+v", info)
+		}
+		bare := Bare(data, info)
+		if len(bare) > len(data)+1 {
+			t.Fatalf("%d bytes became %d", len(data), len(bare))
+		}
+		if again, err := Read(bare, Limits{}); err != nil || again.Width != info.Width || again.Height != info.Height {
+			t.Fatalf("bare it reads %+v, %v", again, err)
+		}
+	})
+}
+
+// BenchmarkReadJPEG walks a JPEG of 5 MB; in real ones about one byte in 200 is a stuffed 0xFF.
+func BenchmarkReadJPEG(b *testing.B) {
+	jpeg := picture(b, "jpeg_444.jpg")
+	block := append(bytes.Repeat([]byte{0x5A}, 198), 0xFF, 0)
+	data := bytes.Join([][]byte{jpeg[:len(jpeg)-2], bytes.Repeat(block, 5<<20/len(block)), {0xFF, 0xD9}}, nil)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Read(data, Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package preprocess
+
+import (
+	"image/color"
+	"math"
+	"testing"
+	"unsafe"
+
+	"fovea/models"
+)
+
+// floatsOf views a row as float32, whatever its dtype.
+func floatsOf(row []byte, d models.DType) []float64 {
+	var out []float64
+	switch d {
+	case models.Float32:
+		for _, v := range unsafe.Slice((*float32)(unsafe.Pointer(&row[0])), len(row)/4) {
+			out = append(out, float64(v))
+		}
+	case models.Float16:
+		for _, v := range unsafe.Slice((*uint16)(unsafe.Pointer(&row[0])), len(row)/2) {
+			out = append(out, widened(v))
+		}
+	case models.Uint8:
+		for _, v := range row {
+			out = append(out, float64(v))
+		}
+	}
+	return out
+}
+
+// widened is the value of a float16, by the definition of the format.
+func widened(h uint16) float64 {
+	sign, exponent, fraction := 1-2*float64(h>>15), int(h>>10&31), float64(h&1023)
+	switch exponent {
+	case 0:
+		return sign * math.Ldexp(fraction, -24)
+	case 31:
+		if fraction != 0 {
+			return math.NaN()
+		}
+		return sign * math.Inf(1)
+	}
+	return sign * math.Ldexp(1024+fraction, exponent-25)
+}
+
+func TestEveryElementOfARowIsWritten(t *testing.T) {
+	data := plainPNG(t, 40, 20, color.RGBA{200, 100, 50, 255})
+	// What the picture's colours and the fill become: (v·0.5 − mean) / std.
+	mean, std, fill := []float64{1, 2, 3}, []float64{2, 4, 8}, []float64{10, 20, 30}
+	for _, layout := range []string{"nchw", "nhwc"} {
+		for _, dtype := range []models.DType{models.Float32, models.Float16, models.Uint8} {
+			for order, pixel := range map[string][]float64{"rgb": {200, 100, 50}, "bgr": {50, 100, 200}} {
+				for _, place := range []string{"center", "top_left"} {
+					in := models.Input{Width: 16, Height: 13, Resize: models.Letterbox, Place: place, Layout: layout, DType: dtype,
+						Color: order, Scale: 0.5, Mean: mean, Std: std, Fill: fill}
+					got := floatsOf(prepared(t, mustPlan(t, in), data), dtype)
+					top := map[string]int{"center": 2, "top_left": 0}[place] // 16×8 in 16×13
+					for i, v := range got {
+						c, y := i/(16*13), i/16%13
+						if layout == "nhwc" {
+							c, y = i%3, i/3/16
+						}
+						want := fill[c]
+						if y >= top && y < top+8 {
+							want = pixel[c]
+						}
+						want = (want*0.5 - mean[c]) / std[c]
+						if dtype == models.Uint8 {
+							want = math.RoundToEven(want)
+						}
+						if math.Abs(v-want) > math.Abs(want)/1024 {
+							t.Fatalf("%s %s %s %s: element %d is %v, want %v", layout, dtype, order, place, i, v, want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestRowsOfTheWrongSizeOrAlignmentAreRefused(t *testing.T) {
+	plan := mustPlan(t, models.Input{Width: 8, Height: 4, DType: models.Float32})
+	data := plainPNG(t, 8, 4, color.RGBA{1, 2, 3, 255})
+	pic, err := plan.Decode(data, mustInfo(t, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pic.Close()
+	if plan.RowBytes() != 8*4*3*4 {
+		t.Fatalf("a row has %d bytes", plan.RowBytes())
+	}
+	room := unsafe.Slice((*byte)(unsafe.Pointer(&make([]uint64, 64)[0])), 512)
+	for what, row := range map[string][]byte{"short": room[:380], "long": room[:388], "not aligned": room[2:386], "none": nil} {
+		if _, err := plan.Pack(pic, row); err == nil {
+			t.Errorf("a row that is %s was packed", what)
+		}
+	}
+	if _, err := plan.Pack(pic, room[:384]); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHalfRoundsToTheNearestFloat16(t *testing.T) {
+	for h := range 0x7C00 { // all finite, positive ones
+		here, next := widened(uint16(h)), widened(uint16(h+1))
+		if h == 0x7BFF {
+			next = 65536 // where the next one would be
+		}
+		middle := (here + next) / 2
+		even := uint16(h + h&1)
+		for value, want := range map[float64]uint16{here: uint16(h), middle: even,
+			math.Nextafter(middle, here) /* float64: rounds to middle in float32 */ : even} {
+			if got := half(float32(value)); got != want {
+				t.Fatalf("half(%v) is %#x, want %#x", value, got, want)
+			}
+		}
+		below := math.Nextafter32(float32(middle), float32(here))
+		if got := half(-below); got != uint16(h)|0x8000 {
+			t.Fatalf("half(%v) is %#x, want %#x", -below, got, h|0x8000)
+		}
+	}
+	for value, want := range map[float32]uint16{float32(math.Inf(1)): 0x7C00, -1e9: 0xFC00, 1e-12: 0} {
+		if got := half(value); got != want {
+			t.Errorf("half(%v) is %#x, want %#x", value, got, want)
+		}
+	}
+	if h := half(float32(math.NaN())); !math.IsNaN(widened(h)) {
+		t.Errorf("half(NaN) is %#x", h)
+	}
+}
