@@ -34,6 +34,9 @@ func (s *Server) route(handle func(*gin.Context, *exchange)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		x := &exchange{id: requestID(c.GetHeader(requestIDHeader)), start: time.Now()}
 		c.Header(requestIDHeader, x.id)
+		if s.draining.Load() {
+			c.Header("Connection", "close")
+		}
 		defer s.finish(c, x)
 		defer s.rescue(c, x)
 		handle(c, x)

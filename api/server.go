@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"fovea/health"
@@ -38,6 +39,7 @@ type Server struct {
 	admission admission
 	router    *gin.Engine
 	http      *http.Server
+	draining  atomic.Bool
 }
 
 const (
@@ -79,6 +81,10 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	return nil
 }
+
+// Drain asks clients to leave: each answer from now on closes its connection, so that the next request goes to
+// another server. Requests are still taken.
+func (s *Server) Drain() { s.draining.Store(true) }
 
 // Shutdown closes the listener and waits for the requests in flight, as long as ctx allows; those that are left
 // then are cut off.
