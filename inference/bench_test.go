@@ -1,0 +1,198 @@
+package inference
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"fovea/fault"
+	"fovea/inference/onnx"
+	"fovea/postprocess"
+	"fovea/preprocess/header"
+)
+
+// benchModels are measured where they are there; the default model always is.
+var benchModels = []string{"mobilenetv2-12-int8", "yolox-nano-batch"}
+
+// benchEngine has all models of the benchmarks loaded.
+func benchEngine(b *testing.B) (e *Engine, names []string, pictures [][]byte) {
+	b.Helper()
+	r := newRepository(b)
+	names = r.real("", benchModels...)
+	e = r.engine(nil)
+	if err := e.Sync(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	for _, s := range samples(b) {
+		pictures = append(pictures, s.data)
+	}
+	return e, names, pictures
+}
+
+// BenchmarkPredict answers pictures from eight goroutines a core through the engine.
+func BenchmarkPredict(b *testing.B) {
+	e, names, pictures := benchEngine(b)
+	for _, name := range names {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			before := cpuTime(b)
+			b.SetParallelism(8)
+			var n atomic.Int64
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					image := pictures[int(n.Add(1))%len(pictures)]
+					if _, err := e.Predict(context.Background(), Request{Model: name, Image: image}); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric((cpuTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
+		})
+	}
+}
+
+// BenchmarkInProcessLoop does the same work without the engine: each of GOMAXPROCS goroutines decodes, packs and
+// runs over the same session, with a batch of its own.
+func BenchmarkInProcessLoop(b *testing.B) {
+	e, names, pictures := benchEngine(b)
+	for _, name := range names {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			loop := newLoop(b, e.models[name].served[0], pictures)
+			defer loop.close()
+			before := cpuTime(b)
+			b.ResetTimer()
+			loop.run(b, b.N)
+			b.StopTimer()
+			b.ReportMetric((cpuTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
+		})
+	}
+}
+
+// BenchmarkEngineAgainstLoop measures both in turn in one run, so that what else the machine does meets both, and
+// reports the ratios: CPU time of the engine over the loop's, and its throughput over the loop's.
+func BenchmarkEngineAgainstLoop(b *testing.B) {
+	e, names, pictures := benchEngine(b)
+	for _, name := range names {
+		b.Run(name, func(b *testing.B) {
+			loop := newLoop(b, e.models[name].served[0], pictures)
+			defer loop.close()
+			const slice = 50
+			var engineCPU, loopCPU, engineWall, loopWall time.Duration
+			for b.Loop() {
+				cpu, wall := timed(b, func() { loop.run(b, slice) })
+				loopCPU, loopWall = loopCPU+cpu, loopWall+wall
+				cpu, wall = timed(b, func() { askAll(b, e, name, pictures, slice) })
+				engineCPU, engineWall = engineCPU+cpu, engineWall+wall
+			}
+			b.ReportMetric(float64(engineCPU)/float64(loopCPU), "cpu-ratio")
+			b.ReportMetric(float64(loopWall)/float64(engineWall), "throughput-ratio")
+			b.ReportMetric(float64(slice)*float64(b.N)/engineWall.Seconds(), "images/s")
+		})
+	}
+}
+
+// askAll sends n pictures through the engine from sixteen goroutines.
+func askAll(b *testing.B, e *Engine, name string, pictures [][]byte, n int) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
+				if _, err := e.Predict(context.Background(), Request{Model: name, Image: pictures[i%len(pictures)]}); err != nil {
+					b.Error(fault.From(err))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// loop is what the engine is measured against.
+type loop struct {
+	v        *version
+	pictures [][]byte
+	batches  []*onnx.Batch
+}
+
+func newLoop(b *testing.B, v *version, pictures [][]byte) *loop {
+	b.Helper()
+	l := &loop{v: v, pictures: pictures}
+	shapes := make([][]int64, len(v.inputs))
+	shapes[v.image] = imageShape(v.definition.Input)
+	for range runtime.GOMAXPROCS(0) {
+		batch, err := v.sessions[0].NewBatch(onnx.BatchSpec{Rows: 1, RowShapes: shapes})
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.batches = append(l.batches, batch)
+	}
+	return l
+}
+
+func (l *loop) close() {
+	for _, batch := range l.batches {
+		_ = batch.Close()
+	}
+}
+
+func (l *loop) run(b *testing.B, n int) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for _, batch := range l.batches {
+		wg.Go(func() {
+			for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
+				if err := l.one(batch, l.pictures[i%len(l.pictures)]); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (l *loop) one(batch *onnx.Batch, image []byte) error {
+	info, err := header.Read(image, header.Limits{})
+	if err != nil {
+		return err
+	}
+	picture, err := l.v.plan.Decode(image, info)
+	if err != nil {
+		return err
+	}
+	defer picture.Close()
+	fit, err := l.v.plan.Pack(picture, batch.Input(l.v.image, 0))
+	if err != nil {
+		return err
+	}
+	if err := batch.Run(1); err != nil {
+		return err
+	}
+	_, err = l.v.decoder.Decode(batch.Outputs(0), fit, postprocess.Params{})
+	return err
+}
+
+// timed is the CPU time of the process and the wall time that f takes.
+func timed(b *testing.B, f func()) (cpu, wall time.Duration) {
+	b.Helper()
+	before, start := cpuTime(b), time.Now()
+	f()
+	return cpuTime(b) - before, time.Since(start)
+}
+
+// cpuTime is what the process has used so far, system time included.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

@@ -1,0 +1,303 @@
+package inference
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fovea/internal/testenv"
+	"fovea/models"
+	"fovea/postprocess"
+)
+
+// sample is a picture and the classes that are right for it.
+type sample struct {
+	name   string
+	data   []byte
+	labels []string // any of these
+	class  int      // or this one, where labels is empty
+}
+
+// shipped are the sample pictures that ImageNet has a class for; see testdata/pictures/README.md.
+func shipped(t testing.TB) []sample {
+	return []sample{
+		{name: "chelsea.jpg", labels: []string{"tiger cat", "Egyptian cat", "tabby"}},
+		{name: "coffee.jpg", labels: []string{"espresso"}},
+		{name: "rocket.jpg", labels: []string{"missile"}},
+	}
+}
+
+// ten are the ten photographs of known classes, where they are.
+var ten = map[string]int{"airliner": 404, "arctic-fox": 279, "bee": 309, "golden_retriever": 207, "gorilla": 366,
+	"magnetic_compass": 635, "peacock": 84, "pelican": 144, "snail": 113, "zebra": 340}
+
+// samples are the ten photographs, or the shipped pictures where those are not there.
+func samples(t testing.TB) []sample {
+	t.Helper()
+	var list []sample
+	dir, ok := testenv.SharedImages(t)
+	if !ok {
+		list = shipped(t)
+		for i := range list {
+			list[i].data = testenv.Picture(t, list[i].name)
+		}
+		return list
+	}
+	for name, class := range ten {
+		data, err := os.ReadFile(filepath.Join(dir, "classes", name+".jpeg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, sample{name: name, data: data, class: class})
+	}
+	slices.SortFunc(list, func(a, b sample) int { return strings.Compare(a.name, b.name) })
+	return list
+}
+
+// right says whether the best class of an answer is the sample's.
+func (s sample) right(r *Response) bool {
+	if len(s.labels) > 0 {
+		return slices.ContainsFunc(s.labels, func(l string) bool { return strings.HasPrefix(first(r), l) })
+	}
+	c, ok := r.Prediction.(*postprocess.Classified)
+	return ok && len(c.Top) > 0 && c.Top[0].Class == s.class
+}
+
+// real puts shipped models into the repository: the default one, and those of the names whose weights are there.
+// It returns the names of those that are there.
+func (r *repository) real(batching string, names ...string) (there []string) {
+	r.t.Helper()
+	r.ship("efficientnet-lite0", filepath.Join(testenv.Models(r.t), "efficientnet-lite0", "1", "model.onnx"), batching)
+	there = []string{"efficientnet-lite0"}
+	dir, ok := testenv.SharedModels(r.t)
+	for _, name := range names {
+		weights := filepath.Join(dir, name+".onnx")
+		if _, err := os.Stat(weights); ok && err == nil {
+			r.ship(name, weights, batching)
+			there = append(there, name)
+		}
+	}
+	return there
+}
+
+// ship puts one shipped definition into the repository, with a link to its weights.
+func (r *repository) ship(name, weights, batching string) {
+	r.t.Helper()
+	from := filepath.Join(testenv.Root(r.t), "models", name)
+	files, err := os.ReadDir(from)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, file := range files {
+		if file.IsDir() {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(from, file.Name()))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if file.Name() == "model.yaml" {
+			data = append(data, "\n"+batching+"\n"...)
+		}
+		r.write(filepath.Join(name, file.Name()), data)
+	}
+	weights, err = filepath.Abs(weights)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	link := filepath.Join(r.dir, name, "1", "model.onnx")
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Symlink(weights, link); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestClassifiersNameThePictures(t *testing.T) {
+	r := newRepository(t)
+	names := r.real("", "mobilenetv2-12-int8", "squeezenet-fp32", "squeezenet-fp16")
+	e := r.synced(nil)
+	for _, name := range names {
+		for _, s := range samples(t) {
+			got, err := e.Predict(t.Context(), Request{Model: name, Image: s.data})
+			switch {
+			case err != nil:
+				t.Errorf("%s, %s: %v", name, s.name, err)
+			case !s.right(got):
+				t.Errorf("%s calls %s %q", name, s.name, first(got))
+			}
+		}
+	}
+	for _, s := range shipped(t) {
+		got, err := e.Predict(t.Context(), Request{Model: "efficientnet-lite0", Image: testenv.Picture(t, s.name)})
+		if err != nil || !s.right(got) {
+			t.Errorf("the default model calls %s %q, %v", s.name, first(got), err)
+		}
+	}
+}
+
+func TestDetectorsFindTheBus(t *testing.T) {
+	images, ok := testenv.SharedImages(t)
+	r := newRepository(t)
+	names := r.real("", "yolox-nano", "yolox-nano-batch", "deimv2-atto")
+	e := r.synced(nil)
+	if len(names) == 1 || !ok {
+		return // the default model and the shipped pictures hold no bus; the colours test the way
+	}
+	bus, err := os.ReadFile(filepath.Join(images, "scenes", "bus.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]struct {
+		bus     float64
+		persons int
+	}{"yolox-nano": {0.85, 3}, "yolox-nano-batch": {0.85, 3}, "deimv2-atto": {0.4, 3}} {
+		got, err := e.Predict(t.Context(), Request{Model: name, Image: bus})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		found := map[string]float64{}
+		persons := 0
+		for _, box := range got.Prediction.(*postprocess.Detected).Boxes {
+			found[box.Label] = max(found[box.Label], box.Score)
+			if box.Label == "person" {
+				persons++
+			}
+		}
+		if found["bus"] < want.bus || persons < want.persons {
+			t.Errorf("%s finds the bus with %.2f and %d persons; want %.2f and %d", name, found["bus"], persons,
+				want.bus, want.persons)
+		}
+	}
+}
+
+// batchCounter counts the runs of each number of rows.
+type batchCounter struct {
+	noObserver
+	mu   sync.Mutex
+	rows map[int]int
+}
+
+func (b *batchCounter) Batch(_, _ string, rows, _ int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rows[rows]++
+}
+
+// TestAnswersDoNotDependOnTheBatch sends pictures of different sizes, alone and sharing batches of 4 and 8 whose
+// every row was poisoned before, and compares all scores.
+func TestAnswersDoNotDependOnTheBatch(t *testing.T) {
+	alone := map[string]postprocess.Prediction{}
+	for _, size := range []int{1, 4, 8} {
+		t.Run(fmt.Sprintf("batches of %d", size), func(t *testing.T) {
+			r := newRepository(t)
+			names := r.real(fmt.Sprintf("batching: {max_size: %d}", size),
+				"mobilenetv2-12-int8", "squeezenet-fp32", "yolox-nano-batch", "deimv2-atto")
+			counter := &batchCounter{rows: map[int]int{}}
+			e := r.engine(func(c *Config) { c.Instances = 1 })
+			e.shared.obs = counter
+			if err := e.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range names {
+				l := e.models[name].served[0].scheduler.lanes[0]
+				if size > 1 {
+					l.delay = time.Minute // only full batches run
+				}
+				poisonAll(l)
+				compare(t, e, name, alone)
+			}
+			if runs := counter.rows[size]; runs < 8/size*len(names) {
+				t.Errorf("%d runs of %d rows, want %d", runs, size, 8/size*len(names))
+			}
+		})
+	}
+}
+
+// compare sends eight pictures at once and holds the answers against those in alone, or puts them there.
+func compare(t *testing.T, e *Engine, name string, alone map[string]postprocess.Prediction) {
+	pictures := samples(t)
+	pictures = append(pictures, append(pictures, pictures...)...)[:8]
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, s := range pictures {
+		wg.Go(func() {
+			got, err := e.Predict(t.Context(), Request{Model: name, Image: s.data})
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, s.name, err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			key := fmt.Sprint(name, " ", s.name)
+			if want, ok := alone[key]; !ok {
+				alone[key] = got.Prediction
+			} else if why := differs(want, got.Prediction); why != "" {
+				t.Errorf("%s: %s", key, why)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// poisonAll fills every row of every batch with bytes that read as NaN.
+func poisonAll(l *lane) {
+	for _, b := range l.all {
+		for row := range b.rows {
+			for input := range b.inputs {
+				in := b.runner.Input(input, row)
+				for i := range in {
+					in[i] = 0xFF
+				}
+			}
+			b.rows[row].dirty = true
+		}
+	}
+}
+
+// differs says in what two answers are not the same but for rounding.
+func differs(a, b postprocess.Prediction) string {
+	const tolerance = 1e-3
+	switch a := a.(type) {
+	case *postprocess.Classified:
+		b := b.(*postprocess.Classified)
+		for i := range a.Top {
+			if a.Top[i].Class != b.Top[i].Class || math.Abs(a.Top[i].Score-b.Top[i].Score) > tolerance {
+				return fmt.Sprintf("place %d is %+v and %+v", i, a.Top[i], b.Top[i])
+			}
+		}
+	case *postprocess.Detected:
+		b := b.(*postprocess.Detected)
+		if len(a.Boxes) != len(b.Boxes) {
+			return fmt.Sprintf("%d and %d boxes", len(a.Boxes), len(b.Boxes))
+		}
+		for i, x := range a.Boxes {
+			y := b.Boxes[i]
+			if x.Class != y.Class || math.Abs(x.Score-y.Score) > tolerance || math.Abs(x.X1-y.X1) > 0.5 ||
+				math.Abs(x.Y1-y.Y1) > 0.5 || math.Abs(x.X2-y.X2) > 0.5 || math.Abs(x.Y2-y.Y2) > 0.5 {
+				return fmt.Sprintf("box %d is %+v and %+v", i, x, y)
+			}
+		}
+	}
+	return ""
+}
+
+func TestStatusTellsWhatTheFileSays(t *testing.T) {
+	r := newRepository(t)
+	r.real("")
+	s := r.synced(nil).Models()[0]
+	if s.Name != "efficientnet-lite0" || s.State != Ready || !s.Default || s.Task != models.Classification ||
+		s.Input.Width != 224 || s.Input.Layout != "nchw" || len(s.Inputs) != 1 || len(s.Outputs) != 1 ||
+		len(s.Labels) != 1000 || s.Device != "cpu" || s.MaxBatch != 1 || s.MaxQueue != 256 {
+		s.Labels = nil
+		t.Errorf("status %+v", s)
+	}
+}
