@@ -1,0 +1,69 @@
+package preprocess
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"gocv.io/x/gocv"
+
+	"fovea/fault"
+	"fovea/preprocess/header"
+)
+
+// FuzzDecode gives broken pictures to the decoders. Nothing may crash, and what is decoded must not depend on what
+// lay in the memory before: that would be another user's picture.
+func FuzzDecode(f *testing.F) {
+	files, err := filepath.Glob("testdata/pictures/*")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		f.Add(read(f, file))
+	}
+	plan := mustPlan(f, bytesInput(16, 16))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		info, err := header.Read(data, header.Limits{MaxPixels: 1 << 16})
+		if err != nil {
+			return
+		}
+		black, blackErr := overMemoryOf(t, plan, data, info, 0)
+		white, whiteErr := overMemoryOf(t, plan, data, info, 255)
+		if (blackErr == nil) != (whiteErr == nil) || !bytes.Equal(black, white) {
+			t.Fatalf("the result depends on the memory: %v, %v", blackErr, whiteErr)
+		}
+		if n := Live(); n != 0 {
+			t.Fatalf("%d native values are left", n)
+		}
+	})
+}
+
+// overMemoryOf decodes after memory of the picture's size was filled with a value and freed, and gives the decoded
+// pixels.
+func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value float64) ([]byte, error) {
+	dirty(info.Width, info.Height, value)
+	pic, err := plan.Decode(data, info)
+	if err != nil {
+		if code := fault.From(err).Code; code != fault.Undecodable {
+			t.Fatalf("code %s: %v", code, err)
+		}
+		return nil, err
+	}
+	defer pic.Close()
+	pixels, err := pic.mat.DataPtrUint8()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Clone(pixels), nil
+}
+
+// dirty fills memory of a picture's size with a value and frees it.
+func dirty(width, height int, value float64) {
+	for range 3 {
+		m := gocv.NewMatWithSizeFromScalar(gocv.NewScalar(value, value, value, value), height, width, gocv.MatTypeCV8UC3)
+		_ = m.Close()
+	}
+}
