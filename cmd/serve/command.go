@@ -47,6 +47,7 @@ func rootCommand() *cobra.Command {
 			return serve(c.Context(), cfg, newLogger(cfg.Log, c.ErrOrStderr()))
 		},
 	}
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringP("config", "c", os.Getenv("FOVEA_CONFIG"), "configuration file (YAML); FOVEA_CONFIG")
 	addFlags(root.PersistentFlags())
 	root.AddCommand(probeCommand(), modelsCommand(), configCommand(), versionCommand())

@@ -30,10 +30,7 @@ var notKeyPrefixes = []string{"FOVEA_TEST_"}
 // were given. All mistakes are returned at once, each naming its key.
 func load(file string, environment []string, flags *pflag.FlagSet) (Config, error) {
 	known := keys(defaults())
-	fromFile, err := readFile(file, known)
-	if err != nil {
-		return Config{}, err
-	}
+	fromFile, unreadable := readFile(file, known)
 	fromEnvironment, unknown := readEnvironment(environment, known)
 	k := koanf.New(".")
 	for _, layer := range []map[string]any{fromFile, fromEnvironment, readFlags(flags, known)} {
@@ -42,15 +39,12 @@ func load(file string, environment []string, flags *pflag.FlagSet) (Config, erro
 		}
 	}
 	c := defaults()
-	err = k.UnmarshalWithConf("", nil, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+	undecodable := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result: &c, TagName: "yaml", WeaklyTypedInput: true, ErrorUnused: true, ZeroFields: true,
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(","), modelFromString),
+			mapstructure.StringToTimeDurationHookFunc(), modelsFromString),
 	}})
-	if err := errors.Join(unknown, err); err != nil {
-		return Config{}, err
-	}
-	return c, c.Validate()
+	return c, errors.Join(unreadable, unknown, undecodable, c.Validate())
 }
 
 // readFile reads a YAML file. Its keys must be known.
@@ -72,7 +66,7 @@ func readFile(file string, known []key) (map[string]any, error) {
 	}
 	flat := map[string]any{}
 	if err := flatten("", tree, paths, flat); err != nil {
-		return nil, fmt.Errorf("configuration file %s: %w", file, err)
+		return flat, fmt.Errorf("configuration file %s: %w", file, err)
 	}
 	return flat, nil
 }
@@ -145,15 +139,19 @@ func addFlags(flags *pflag.FlagSet) {
 	}
 }
 
-// modelFromString reads NAME or NAME:required where a model is wanted.
-func modelFromString(_, to reflect.Type, data any) (any, error) {
+// modelsFromString reads NAME or NAME:required, with commas between, where a list of models is wanted.
+func modelsFromString(_, to reflect.Type, data any) (any, error) {
 	text, ok := data.(string)
-	if !ok || to != reflect.TypeFor[inference.ModelConfig]() {
+	if !ok || to != reflect.TypeFor[[]inference.ModelConfig]() {
 		return data, nil
 	}
-	name, option, has := strings.Cut(strings.TrimSpace(text), ":")
-	if has && option != "required" {
-		return nil, fmt.Errorf("%q is neither NAME nor NAME:required", text)
+	var list []inference.ModelConfig
+	for word := range strings.SplitSeq(text, ",") {
+		name, option, has := strings.Cut(strings.TrimSpace(word), ":")
+		if has && option != "required" {
+			return nil, fmt.Errorf("%q is neither NAME nor NAME:required", word)
+		}
+		list = append(list, inference.ModelConfig{Name: name, Required: has})
 	}
-	return inference.ModelConfig{Name: name, Required: has}, nil
+	return list, nil
 }
