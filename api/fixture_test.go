@@ -163,13 +163,13 @@ func (s *site) url(path string) string { return "http://" + s.address + path }
 
 // result is an answer as a client sees it.
 type result struct {
-	Status int
-	Header http.Header
-	Body   []byte
-	Error  string     `json:"error"`
-	Code   fault.Code `json:"code"`
-	Model  string     `json:"model"`
-	ID     string     `json:"request_id"`
+	Status int         `json:"-"`
+	Header http.Header `json:"-"`
+	Body   []byte      `json:"-"`
+	Error  string      `json:"error"`
+	Code   fault.Code  `json:"code"`
+	Model  string      `json:"model"`
+	ID     string      `json:"request_id"`
 
 	Predictions []struct {
 		Top   []postprocess.Class `json:"top"`
