@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// The definitions that come with Fovea: text only, never weights.
+// The definitions that come with Fovea, with the files they name. Weights are never among them.
 //
-//go:embed */model.yaml */labels.txt
+//go:embed */model.yaml */labels.txt */self_test.jpg */NOTICE
 var shipped embed.FS
 
 // Shipped lists the models whose definitions come with Fovea, sorted.

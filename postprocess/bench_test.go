@@ -1,0 +1,43 @@
+package postprocess
+
+import (
+	"testing"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+func benchmark(b *testing.B, d models.Definition, outputs []Tensor, fit geometry.Fit, p Params) {
+	decoder := newDecoder(b, d, outputs)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decoder.Decode(outputs, fit, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkClassify(b *testing.B) {
+	for name, c := range map[string]struct{ model, file string }{
+		"softmax":       {"mobilenetv2-12-int8", "classify-softmax.json"},
+		"probabilities": {"squeezenet-fp16", "classify-float16.json"},
+	} {
+		g := golden[struct {
+			DType  models.DType
+			Shape  []int64
+			Scores string
+		}](b, c.file)
+		b.Run(name+"/"+string(g.DType), func(b *testing.B) {
+			benchmark(b, shipped(b, c.model), []Tensor{{"y", g.DType, g.Shape, bytesOf(b, g.Scores)}}, geometry.Fit{}, Params{})
+		})
+	}
+}
+
+func BenchmarkDetect(b *testing.B) {
+	zero := 0.0
+	d, outputs, fit, _ := yoloxBus(b)
+	b.Run("yolox", func(b *testing.B) { benchmark(b, d, outputs, fit, Params{}) })
+	b.Run("yolox/every cell a candidate", func(b *testing.B) { benchmark(b, d, outputs, fit, Params{Score: &zero}) })
+	d, outputs, fit, _ = boxesBus(b)
+	b.Run("boxes", func(b *testing.B) { benchmark(b, d, outputs, fit, Params{}) })
+}

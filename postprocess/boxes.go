@@ -1,0 +1,170 @@
+package postprocess
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+// boxes decodes outputs that hold finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores
+// [n,classes] of which the highest counts. With scores [n] and no classes every box is of the first class.
+type boxes struct {
+	def                    models.Definition
+	boxes, scores, classes source
+	hasClasses             bool
+	perBox                 int // scores of a box; 1: [n]
+}
+
+func newBoxes(def models.Definition, outputs []Tensor) (Decoder, error) {
+	o := def.Output
+	b := &boxes{def: def, hasClasses: o.Classes != ""}
+	var errs [3]error
+	var boxShape, scoreShape, classShape []int64
+	b.boxes, boxShape, errs[0] = pick(outputs, "output.boxes", o.Boxes, floatTypes...)
+	b.scores, scoreShape, errs[1] = pick(outputs, "output.scores", o.Scores, floatTypes...)
+	if b.hasClasses {
+		b.classes, classShape, errs[2] = pick(outputs, "output.classes", o.Classes,
+			models.Int64, models.Int32, models.Uint8, models.Float32, models.Float16)
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	return b, b.checkShapes(squeeze(boxShape, 2), scoreShape, classShape)
+}
+
+// checkShapes holds the shapes of the three outputs against each other and the labels.
+func (b *boxes) checkShapes(box, scores, classes []int64) error {
+	var errs []error
+	bad := func(key, name string, shape []int64, allowed string) {
+		errs = append(errs, fmt.Errorf("%s: model.onnx gives %q rows of the shape %v; allowed: %s", key, name, shape, allowed))
+	}
+	if len(box) != 2 || box[1] != 4 && box[1] != -1 {
+		bad("output.boxes", b.boxes.name, box, "[n,4]")
+		return errors.Join(errs...)
+	}
+	n := box[0]
+	b.perBox = 1
+	table, flat := squeeze(scores, 2), squeeze(scores, 1)
+	switch {
+	case !b.hasClasses && len(table) == 2 && table[1] > 1 && !differ(table[0], n):
+		b.perBox = int(table[1])
+		errs = append(errs, checkClasses(&b.def, b.scores.name, table[1]))
+	case len(flat) != 1 || differ(flat[0], n):
+		bad("output.scores", b.scores.name, scores, fmt.Sprintf("[n], or [n,classes] without output.classes, n being %d as in %q", n, b.boxes.name))
+	case !b.hasClasses && len(b.def.Labels) > 1:
+		errs = append(errs, fmt.Errorf("output.classes: must be given: %s has %d labels, output %q of model.onnx has one score per box",
+			b.def.LabelsFile, len(b.def.Labels), b.scores.name))
+	}
+	if flat := squeeze(classes, 1); b.hasClasses && (len(flat) != 1 || differ(flat[0], n)) {
+		bad("output.classes", b.classes.name, classes, fmt.Sprintf("[n], n being %d as in %q", n, b.boxes.name))
+	}
+	return errors.Join(errs...)
+}
+
+// differ compares two sizes of which -1 is open.
+func differ(a, b int64) bool { return a >= 0 && b >= 0 && a != b }
+
+// Decode answers with the boxes whose score reaches the threshold. The numbers of boxes that do not are not
+// looked at, but every score must be a probability.
+func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction, error) {
+	limits, err := p.detection(&b.def.Output)
+	if err != nil {
+		return nil, err
+	}
+	if err := usable(fit); err != nil {
+		return nil, err
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.reset()
+	rows, scores, classes, err := b.read(s, outputs)
+	if err != nil {
+		return nil, err
+	}
+	background := 0 // scores of a box that are of no labelled class
+	if b.perBox > 1 {
+		background = b.def.Output.ClassFirst
+	}
+	for i := 0; len(scores) > 0; i++ {
+		class, score, err := bestClass(scores[background:b.perBox], b.scores.name)
+		if err != nil {
+			return nil, err
+		}
+		scores = scores[b.perBox:]
+		if score < limits.score {
+			continue
+		}
+		if classes != nil {
+			if class, err = b.class(classes, i); err != nil {
+				return nil, err
+			}
+		}
+		if err := b.add(s, rows[4*i:4*i+4], score, class, fit); err != nil {
+			return nil, err
+		}
+	}
+	toPicture := inputToPicture(fit)
+	if b.def.Output.BoxSpace == models.SpaceOriginal {
+		toPicture = clipToPicture(fit)
+	}
+	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, toPicture), nil
+}
+
+// read checks the three tensors of a row against each other. classes is nil when there are none.
+func (b *boxes) read(s *scratch, outputs []Tensor) (rows, scores []float32, classes *Tensor, err error) {
+	box, err := b.boxes.read(outputs)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	score, err := b.scores.read(outputs)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	rows, s.floats = box.floats(s.floats)
+	scores, s.more = score.floats(s.more)
+	n := len(rows) / 4
+	if len(rows) != 4*n || len(scores) != n*b.perBox {
+		return nil, nil, nil, broken(fmt.Errorf("%d values in %q do not go with %d in %q", len(rows), box.Name, len(scores), score.Name))
+	}
+	if !b.hasClasses {
+		return rows, scores, nil, nil
+	}
+	classes, err = b.classes.read(outputs)
+	if err == nil && elements(classes.Shape) != int64(n) {
+		err = broken(fmt.Errorf("%q has %d classes for %d boxes", classes.Name, elements(classes.Shape), n))
+	}
+	return rows, scores, classes, err
+}
+
+// class reads the class of box i, counted from the first labelled one; below 0 it is background.
+func (b *boxes) class(classes *Tensor, i int) (int, error) {
+	n, ok := classes.integer(i)
+	if !ok || n > math.MaxInt32 || n < math.MinInt32 {
+		return 0, broken(fmt.Errorf("output %q holds a class that is no whole number", classes.Name))
+	}
+	class := int(n) - b.def.Output.ClassFirst
+	if labels := len(b.def.Labels); labels > 0 && class >= labels {
+		return 0, broken(fmt.Errorf("the model names class %d; %s has %d labels", class, b.def.LabelsFile, labels))
+	}
+	return class, nil
+}
+
+// add makes a candidate, unless the class is background.
+func (b *boxes) add(s *scratch, row []float32, score float32, class int, fit geometry.Fit) error {
+	if class < 0 {
+		return nil
+	}
+	box := corners(b.def.Output.BoxFormat, float64(row[0]), float64(row[1]), float64(row[2]), float64(row[3]))
+	if b.def.Output.BoxSpace == models.SpaceUnit {
+		w, h := float64(fit.InputW), float64(fit.InputH)
+		box = rect{box.x1 * w, box.y1 * h, box.x2 * w, box.y2 * h}
+	}
+	if !box.finite() {
+		return notFinite(b.boxes.name)
+	}
+	s.add(candidate{box, class}, score)
+	return nil
+}

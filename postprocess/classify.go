@@ -1,0 +1,109 @@
+package postprocess
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+// classifier decodes one score per class.
+type classifier struct {
+	def     models.Definition
+	scores  source
+	classes int64 // -1: open
+	softmax bool
+}
+
+func newClassifier(def models.Definition, outputs []Tensor) (Decoder, error) {
+	scores, shape, err := pick(outputs, "output.name", def.Output.Name, floatTypes...)
+	if err != nil {
+		return nil, err
+	}
+	flat := squeeze(shape, 1)
+	if len(flat) != 1 {
+		return nil, fmt.Errorf("output.name: model.onnx gives %q rows of the shape %v; allowed: one score per class, such as [1000] or [1000 1 1]",
+			scores.name, shape)
+	}
+	c := &classifier{def, scores, flat[0], def.Output.Decode == models.DecodeSoftmax}
+	return c, checkClasses(&def, scores.name, c.classes)
+}
+
+// Decode answers with the best classes.
+func (c *classifier) Decode(outputs []Tensor, _ geometry.Fit, p Params) (Prediction, error) {
+	t, err := c.scores.read(outputs)
+	if err != nil {
+		return nil, err
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	var values []float32
+	values, s.floats = t.floats(s.floats)
+	first := c.def.Output.ClassFirst
+	if c.classes < 0 {
+		if err := checkClasses(&c.def, t.Name, int64(len(values))); err != nil {
+			return nil, broken(err)
+		}
+	} else if int64(len(values)) != c.classes {
+		return nil, broken(fmt.Errorf("output %q has %d scores; it had %d classes at load", t.Name, len(values), c.classes))
+	}
+	topK, err := p.classification(&c.def.Output, len(values)-first)
+	if err != nil {
+		return nil, err
+	}
+	if !allFinite(values) {
+		return nil, notFinite(t.Name)
+	}
+	probability, err := c.scale(values)
+	if err != nil {
+		return nil, err
+	}
+	return c.best(s, values[first:], topK, probability), nil
+}
+
+// best takes the topK highest of values.
+func (c *classifier) best(s *scratch, values []float32, topK int, probability func(float32) float64) *Classified {
+	s.ranking = s.ranking[:0]
+	for i, v := range values {
+		s.ranking = append(s.ranking, ranked{v, int32(i)})
+	}
+	s.ranking.init()
+	top := make([]Class, topK)
+	for i := range top {
+		r := s.ranking.pop()
+		top[i] = Class{int(r.index), label(c.def.Labels, int(r.index)), probability(r.score)}
+	}
+	return &Classified{top}
+}
+
+// scale returns what turns a value into a probability: softmax, exp(v − max) / Σ exp(vᵢ − max), whose exponents
+// are never above 0 so that nothing overflows; or the value itself.
+func (c *classifier) scale(values []float32) (func(float32) float64, error) {
+	low, high := values[0], values[0]
+	for _, v := range values {
+		low, high = min(low, v), max(high, v)
+	}
+	if !c.softmax {
+		const slack = 1e-2 // float16 rounds
+		if low < -slack || high > 1+slack {
+			return nil, broken(errors.New("output.decode says probabilities, but scores lie outside 0 to 1; are they logits (softmax)?"))
+		}
+		return func(v float32) float64 { return float64(max(0, min(v, 1))) }, nil
+	}
+	sum := 0.0
+	for _, v := range values {
+		sum += math.Exp(float64(v - high))
+	}
+	return func(v float32) float64 { return math.Exp(float64(v-high)) / sum }, nil
+}
+
+// allFinite uses that v − v is 0 for a finite v and NaN for all else.
+func allFinite(values []float32) bool {
+	var sum float32
+	for _, v := range values {
+		sum += v - v
+	}
+	return sum == 0
+}

@@ -1,0 +1,332 @@
+package postprocess
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+// square is a picture of 100×100 that is the model's input.
+var square = geometry.Fit{Width: 100, Height: 100, InputW: 100, InputH: 100, ScaleX: 1, ScaleY: 1}
+
+func detector(change func(o *models.Output)) models.Definition {
+	d := models.Definition{Task: models.Detection, Labels: []string{"cat", "dog"}, LabelsFile: "labels.txt",
+		Output: models.Output{Decode: models.DecodeBoxes, Boxes: "b", Scores: "s", BoxSpace: models.SpaceOriginal}}
+	change(&d.Output)
+	return d.WithDefaults()
+}
+
+func find(t *testing.T, d models.Definition, fit geometry.Fit, p Params, outputs ...Tensor) []Box {
+	t.Helper()
+	answer, err := newDecoder(t, d, outputs).Decode(outputs, fit, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.(*Detected).Boxes
+}
+
+func TestBoxesInEverySpaceAndFormat(t *testing.T) {
+	// The picture of 200×100 lies in the middle of an input of 100×100, at half size.
+	fit := geometry.Fit{Width: 200, Height: 100, InputW: 100, InputH: 100, ScaleX: 0.5, ScaleY: 0.5, OffsetY: 25}
+	for name, c := range map[string]struct {
+		space, format string
+		box           [4]float32
+	}{
+		"original corners": {models.SpaceOriginal, models.BoxXYXY, [4]float32{20, 10, 60, 50}},
+		"original centre":  {models.SpaceOriginal, models.BoxCXCYWH, [4]float32{40, 30, 40, 40}},
+		"input corners":    {models.SpaceInput, models.BoxXYXY, [4]float32{10, 30, 30, 50}},
+		"input centre":     {models.SpaceInput, models.BoxCXCYWH, [4]float32{20, 40, 20, 20}},
+		"unit corners":     {models.SpaceUnit, models.BoxXYXY, [4]float32{0.1, 0.3, 0.3, 0.5}},
+		"unit centre":      {models.SpaceUnit, models.BoxCXCYWH, [4]float32{0.2, 0.4, 0.2, 0.2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := detector(func(o *models.Output) { o.BoxSpace, o.BoxFormat = c.space, c.format })
+			got := find(t, d, fit, Params{}, tensor("b", []int64{1, 4}, c.box[:]...), tensor("s", []int64{1, 2}, 0.1, 0.9))
+			if len(got) != 1 || got[0].Class != 1 || got[0].Label != "dog" {
+				t.Fatalf("boxes %+v", got)
+			}
+			want := rect{20, 10, 60, 50}
+			if same := iou(rect{got[0].X1, got[0].Y1, got[0].X2, got[0].Y2}, want); same < 0.99999 {
+				t.Errorf("box %+v, want %+v", got[0], want)
+			}
+		})
+	}
+}
+
+func TestBoxesAreClippedAndEmptyOnesDropped(t *testing.T) {
+	d := detector(func(*models.Output) {})
+	got := find(t, d, square, Params{}, tensor("b", []int64{4, 4},
+		-10, -10, 50, 150, // beyond the picture
+		200, 200, 300, 300, // outside of it
+		50, 50, 50, 90, // no width
+		90, 90, 10, 10, // turned round
+	), tensor("s", []int64{4, 2}, 0.9, 0, 0.8, 0, 0.7, 0, 0.6, 0))
+	if len(got) != 1 || got[0].X1 != 0 || got[0].Y1 != 0 || got[0].X2 != 50 || got[0].Y2 != 100 {
+		t.Errorf("boxes %+v", got)
+	}
+}
+
+func TestBoxesAreBestFirstAndLimited(t *testing.T) {
+	d := detector(func(o *models.Output) { o.MaxBoxes = 2 })
+	got := find(t, d, square, Params{}, tensor("b", []int64{3, 4}, 0, 0, 9, 9, 20, 0, 29, 9, 40, 0, 49, 9),
+		tensor("s", []int64{3, 2}, 0.5, 0, 0.9, 0, 0.7, 0))
+	if len(got) != 2 || got[0].X1 != 20 || got[1].X1 != 40 {
+		t.Errorf("boxes %+v", got)
+	}
+}
+
+func TestNoBoxesIsAnEmptyList(t *testing.T) {
+	d := detector(func(*models.Output) {})
+	outputs := []Tensor{tensor("b", []int64{0, 4}), tensor("s", []int64{0, 2})}
+	bare := []Tensor{{Name: "b", DType: models.Float32, Shape: []int64{-1, 4}}, {Name: "s", DType: models.Float32, Shape: []int64{-1, 2}}}
+	answer, err := newDecoder(t, d, bare).Decode(outputs, square, Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := json.Marshal(answer); string(text) != `{"boxes":[],"width":100,"height":100}` {
+		t.Errorf("answer is %s", text)
+	}
+}
+
+func TestThresholdsOfTheRequestWin(t *testing.T) {
+	d := detector(func(o *models.Output) { o.IoU = 0.5 })
+	outputs := []Tensor{tensor("b", []int64{3, 4}, 0, 0, 10, 10, 0, 0, 10, 6, 50, 50, 60, 60),
+		tensor("s", []int64{3, 2}, 0.9, 0, 0.8, 0, 0.2, 0)}
+	v := func(f float64) *float64 { return &f }
+	for name, c := range map[string]struct {
+		p    Params
+		want int
+	}{
+		"those of the definition": {Params{}, 1},
+		"a lower score":           {Params{Score: v(0.1)}, 2},
+		"a higher score":          {Params{Score: v(0.95)}, 0},
+		"a higher IoU":            {Params{IoU: v(0.7)}, 2},
+		"both":                    {Params{IoU: v(0.7), Score: v(0)}, 3},
+	} {
+		if got := find(t, d, square, c.p, outputs...); len(got) != c.want {
+			t.Errorf("%s: %d boxes, want %d: %+v", name, len(got), c.want, got)
+		}
+	}
+}
+
+func TestWithoutAnIoUThresholdNothingIsSuppressed(t *testing.T) {
+	d := detector(func(*models.Output) {})
+	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
+	if got := find(t, d, square, Params{}, outputs...); len(got) != 2 {
+		t.Errorf("boxes %+v", got)
+	}
+	zero := 0.0
+	if got := find(t, d, square, Params{IoU: &zero}, outputs...); len(got) != 1 {
+		t.Errorf("boxes %+v though the request asks for suppression", got)
+	}
+}
+
+func TestClassesComeFromTheirOwnOutput(t *testing.T) {
+	for name, dtype := range map[string]models.DType{"int64": models.Int64, "int32": models.Int32, "float32": models.Float32,
+		"float16": models.Float16, "uint8": models.Uint8} {
+		t.Run(name, func(t *testing.T) {
+			d := detector(func(o *models.Output) { o.Classes, o.ClassFirst = "c", 1 })
+			classes := Tensor{"c", dtype, []int64{3}, encode(dtype, 2, 0, 1)} // 0 is background
+			got := find(t, d, square, Params{}, tensor("b", []int64{3, 4}, 0, 0, 9, 9, 20, 0, 29, 9, 40, 0, 49, 9),
+				tensor("s", []int64{3}, 0.9, 0.8, 0.7), classes)
+			if len(got) != 2 || got[0].Label != "dog" || got[1].Label != "cat" || got[1].X1 != 40 {
+				t.Errorf("boxes %+v", got)
+			}
+		})
+	}
+}
+
+// encode writes small whole numbers of one dtype.
+func encode(dtype models.DType, values ...int) []byte {
+	var data []byte
+	for _, v := range values {
+		switch dtype {
+		case models.Int64:
+			data = append(data, byte(v), 0, 0, 0, 0, 0, 0, 0)
+		case models.Int32:
+			data = append(data, byte(v), 0, 0, 0)
+		case models.Uint8:
+			data = append(data, byte(v))
+		case models.Float32:
+			data = append(data, tensor("", nil, float32(v)).Data...)
+		case models.Float16:
+			data = append(data, [3][]byte{{0, 0}, {0, 0x3c}, {0, 0x40}}[v]...)
+		}
+	}
+	return data
+}
+
+func TestBackgroundColumnIsLeftOut(t *testing.T) {
+	d := detector(func(o *models.Output) { o.ClassFirst = 1 })
+	got := find(t, d, square, Params{}, tensor("b", []int64{1, 4}, 0, 0, 9, 9), tensor("s", []int64{1, 3}, 0.6, 0, 0.4))
+	if len(got) != 1 || got[0].Label != "dog" || math.Abs(got[0].Score-0.4) > 1e-6 {
+		t.Errorf("boxes %+v", got)
+	}
+}
+
+func TestYOLOXFindsTheCell(t *testing.T) {
+	// An input of 64×32 with strides 16 and 32: cells 0–7 in two lines of four, then 8 and 9 in one line.
+	d := models.Definition{Task: models.Detection, Labels: []string{"cat", "dog"},
+		Input: models.Input{Width: 64, Height: 32}, Output: models.Output{Decode: models.DecodeYOLOX, Strides: []int{16, 32}}}.WithDefaults()
+	fit := geometry.Fit{Width: 64, Height: 32, InputW: 64, InputH: 32, ScaleX: 1, ScaleY: 1}
+	for cell, want := range map[int]rect{ // centre (0.5, 0.5) of the cell, half its size
+		0: {4, 4, 12, 12}, 3: {52, 4, 60, 12}, 6: {36, 20, 44, 28}, 9: {40, 8, 56, 24},
+	} {
+		values := make([]float32, 10*7)
+		copy(values[cell*7:], []float32{0.5, 0.5, float32(math.Log(0.5)), float32(math.Log(0.5)), 0.8, 0.1, 0.9})
+		got := find(t, d, fit, Params{}, tensor("y", []int64{1, 10, 7}, values...))
+		if len(got) != 1 || got[0].Class != 1 || math.Abs(got[0].Score-0.72) > 1e-6 {
+			t.Errorf("cell %d: boxes %+v", cell, got)
+			continue
+		}
+		if same := iou(rect{got[0].X1, got[0].Y1, got[0].X2, got[0].Y2}, want); same < 0.99999 {
+			t.Errorf("cell %d: box %+v, want %+v", cell, got[0], want)
+		}
+	}
+}
+
+func TestDetectionRefusesBrokenOutputs(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	small := models.Definition{Task: models.Detection, Input: models.Input{Width: 32, Height: 32},
+		Output: models.Output{Decode: models.DecodeYOLOX, Strides: []int{32}}}.WithDefaults()
+	cell := func(v ...float32) []Tensor { return []Tensor{tensor("y", []int64{1, 6}, v...)} }
+	list := detector(func(*models.Output) {})
+	split := detector(func(o *models.Output) { o.Classes = "c" })
+	box := tensor("b", []int64{1, 4}, 0, 0, 9, 9)
+	score := tensor("s", []int64{1}, 0.9)
+	for name, c := range map[string]struct {
+		def     models.Definition
+		outputs []Tensor
+		fit     geometry.Fit
+		want    string
+	}{
+		"an objectness of NaN":      {small, cell(0, 0, 0, 0, nan, 1), square, "objectness NaN"},
+		"an objectness above one":   {small, cell(0, 0, 0, 0, 3, 1), square, "objectness 3"},
+		"a class score of NaN":      {small, cell(0, 0, 0, 0, 1, nan), square, "score NaN"},
+		"a centre of NaN":           {small, cell(nan, 0, 0, 0, 1, 1), square, "not finite"},
+		"a size without end":        {small, cell(0, 0, 1e9, 0, 1, 1), square, "not finite"},
+		"a score of NaN":            {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, nan)}, square, "score NaN"},
+		"a score below zero":        {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, -1)}, square, "score -1"},
+		"a corner without end":      {list, []Tensor{tensor("b", []int64{1, 4}, 0, 0, inf, 9), tensor("s", []int64{1, 2}, 0.9, 0)}, square, "not finite"},
+		"a class beyond the labels": {split, []Tensor{box, score, {"c", models.Int64, []int64{1}, encode(models.Int64, 2)}}, square, "names class 2; labels.txt has 2 labels"},
+		"a class that is a part":    {split, []Tensor{box, score, tensor("c", []int64{1}, 0.5)}, square, "no whole number"},
+		"a class of NaN":            {split, []Tensor{box, score, tensor("c", []int64{1}, nan)}, square, "no whole number"},
+		"a class without end":       {split, []Tensor{box, score, {"c", models.Int64, []int64{1}, []byte{0, 0, 0, 0, 0, 0, 0, 1}}}, square, "no whole number"},
+		"a picture without size":    {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, 0)}, geometry.Fit{}, "cannot be mapped"},
+		"a fit of NaN":              {small, cell(0, 0, 0, 0, 1, 1), geometry.Fit{Width: 1, Height: 1, InputW: 1, InputH: 1, ScaleX: 1, ScaleY: 1, OffsetX: math.NaN()}, "cannot be mapped"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, c.fit, Params{})
+			wantInternal(t, answer, err, c.want)
+		})
+	}
+}
+
+func TestRowsThatDoNotGoTogetherAreRefused(t *testing.T) {
+	d := detector(func(o *models.Output) { o.Classes = "c" })
+	open := []Tensor{{Name: "b", DType: models.Float32, Shape: []int64{-1, 4}},
+		{Name: "s", DType: models.Float32, Shape: []int64{-1}}, {Name: "c", DType: models.Int64, Shape: []int64{-1}}}
+	box, scores := tensor("b", []int64{1, 4}, 0, 0, 9, 9), tensor("s", []int64{1}, 0.9)
+	class := Tensor{"c", models.Int64, []int64{1}, encode(models.Int64, 0)}
+	for want, outputs := range map[string][]Tensor{
+		"do not go with": {box, tensor("s", []int64{2}, 0.9, 0.9), class},
+		"has 2 classes":  {box, scores, {"c", models.Int64, []int64{2}, encode(models.Int64, 0, 0)}},
+		"is missing":     {box, scores},
+	} {
+		answer, err := newDecoder(t, d, open).Decode(outputs, square, Params{})
+		wantInternal(t, answer, err, want)
+	}
+}
+
+// naive is suppression as it is usually written: everything against everything.
+func naive(boxes []candidate, scores []float32, threshold float64) []int {
+	order := make([]int, len(boxes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case scores[a] > scores[b]:
+			return -1
+		case scores[a] < scores[b]:
+			return 1
+		}
+		return 0
+	})
+	gone := make([]bool, len(boxes))
+	var kept []int
+	for i, a := range order {
+		if gone[a] {
+			continue
+		}
+		kept = append(kept, a)
+		for _, b := range order[i+1:] {
+			if boxes[a].class == boxes[b].class && iou(boxes[a].rect, boxes[b].rect) > threshold {
+				gone[b] = true
+			}
+		}
+	}
+	return kept
+}
+
+func TestSuppressionIsThatOfTheNaiveOne(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for round := range 300 {
+		var s scratch
+		n := r.IntN(120)
+		scores := make([]float32, n)
+		for i := range n {
+			scores[i] = float32(r.IntN(20)) / 20 // many ties
+			x, y := r.Float64()*90, r.Float64()*90
+			s.add(candidate{rect{x, y, x + 1 + r.Float64()*30, y + 1 + r.Float64()*30}, r.IntN(3)}, scores[i])
+		}
+		boxes, threshold := slices.Clone(s.candidates), float64(r.IntN(11))/10
+		want := naive(boxes, scores, threshold)
+		limit := 1 + r.IntN(n+1)
+		got := s.detected(thresholds{0, threshold, true}, limit, square, nil, func(b rect) rect { return b })
+		if len(got.Boxes) != min(limit, len(want)) {
+			t.Fatalf("round %d: %d boxes, want %d", round, len(got.Boxes), min(limit, len(want)))
+		}
+		for i, b := range got.Boxes {
+			if w := boxes[want[i]]; (rect{b.X1, b.Y1, b.X2, b.Y2}) != w.rect || b.Class != w.class {
+				t.Fatalf("round %d: box %d is %+v, want %+v", round, i, b, w)
+			}
+		}
+	}
+}
+
+func TestDecodersServeManyAtOnce(t *testing.T) {
+	d, outputs, fit, _ := yoloxBus(t)
+	decoder := newDecoder(t, d, outputs)
+	want, err := decoder.Decode(outputs, fit, Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := json.Marshal(want)
+	done := make(chan string)
+	for range 8 {
+		go func() {
+			var last string
+			for range 20 {
+				got, err := decoder.Decode(outputs, fit, Params{})
+				if err != nil {
+					last = err.Error()
+					break
+				}
+				b, _ := json.Marshal(got)
+				last = string(b)
+			}
+			done <- last
+		}()
+	}
+	for range 8 {
+		if got := <-done; got != string(text) {
+			t.Errorf("got %s, want %s", got, text)
+		}
+	}
+}

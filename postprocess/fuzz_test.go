@@ -1,0 +1,91 @@
+package postprocess
+
+import (
+	"encoding/json"
+	"testing"
+
+	"fovea/fault"
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+// FuzzDecode feeds raw bytes as outputs of every decoder: whatever they are, there must be an answer that is valid
+// JSON with boxes on the picture, or a fault.
+func FuzzDecode(f *testing.F) {
+	_, _, _, g := boxesBus(f)
+	f.Add([]byte{}, uint8(0), uint8(1), 1.0, 0.0)
+	f.Add(bytesOf(f, g.Outputs["scores"])[:1024], uint8(1), uint8(0), 0.5, 3.0)
+	f.Add(bytesOf(f, g.Outputs["boxes"])[:1024], uint8(2), uint8(1), 0.25, -7.0)
+	f.Add([]byte{0, 0x3c, 0, 0x3c, 0xff, 0x7f, 0, 0x7c}, uint8(3), uint8(1), 1e-300, 1e300)
+	f.Fuzz(func(t *testing.T, data []byte, kind, precision uint8, scale, offset float64) {
+		if len(data) > 1<<14 {
+			return
+		}
+		dtype := models.Float32
+		if precision%2 == 1 {
+			dtype = models.Float16
+		}
+		def, outputs := fuzzed(kind, dtype, data)
+		decoder, err := New(def, outputs)
+		if err != nil {
+			return
+		}
+		fit := geometry.Fit{Width: 100, Height: 50, InputW: 64, InputH: 32, ScaleX: scale, ScaleY: scale, OffsetX: offset, OffsetY: offset}
+		zero := 0.0
+		for _, p := range []Params{{}, {Score: &zero}, {TopK: 2}} {
+			answer, err := decoder.Decode(outputs, fit, p)
+			if err != nil {
+				if code := fault.From(err).Code; code != fault.Internal && code != fault.InvalidParameter {
+					t.Errorf("fault %s: %v", code, err)
+				}
+				continue
+			}
+			if _, err := json.Marshal(answer); err != nil {
+				t.Errorf("the answer is no JSON: %v", err)
+			}
+			onPicture(t, answer)
+		}
+	})
+}
+
+// fuzzed cuts data into the outputs of one of the decoders.
+func fuzzed(kind uint8, dtype models.DType, data []byte) (models.Definition, []Tensor) {
+	size := dtype.Size()
+	cut := func(name string, n int, shape ...int64) Tensor {
+		row := make([]byte, n*size)
+		data = data[copy(row, data):]
+		return Tensor{name, dtype, shape, row}
+	}
+	def := models.Definition{Task: models.Detection, Input: models.Input{Width: 64, Height: 32}}
+	switch n := len(data) / size; kind % 4 {
+	case 0, 1:
+		def.Task = models.Classification
+		def.Output.Decode = []string{models.DecodeSoftmax, models.DecodeProbabilities}[kind%4]
+		return def.WithDefaults(), []Tensor{cut("y", n, int64(n))}
+	case 2:
+		def.Output = models.Output{Decode: models.DecodeYOLOX, Strides: []int{16, 32}}
+		return def.WithDefaults(), []Tensor{cut("y", 10*8, 10, 8)}
+	default:
+		n /= 7
+		def.Output = models.Output{Decode: models.DecodeBoxes, Boxes: "b", Scores: "s", BoxSpace: models.SpaceInput, IoU: 0.5}
+		return def.WithDefaults(), []Tensor{cut("b", 4*n, int64(n), 4), cut("s", 3*n, int64(n), 3)}
+	}
+}
+
+func onPicture(t *testing.T, answer Prediction) {
+	t.Helper()
+	switch a := answer.(type) {
+	case *Detected:
+		for _, b := range a.Boxes {
+			if !(b.X1 >= 0 && b.X1 < b.X2 && b.X2 <= 100 && b.Y1 >= 0 && b.Y1 < b.Y2 && b.Y2 <= 50 && b.Score >= 0 && b.Score <= 1) {
+				t.Errorf("box %+v", b)
+			}
+		}
+	case *Classified:
+		for _, c := range a.Top {
+			if !(c.Score >= 0 && c.Score <= 1) {
+				t.Errorf("class %+v", c)
+			}
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package postprocess
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"testing"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+// The goldens are made by testdata/make.py, an implementation in numpy that shares nothing with this package.
+
+func golden[T any](t testing.TB, name string) T {
+	t.Helper()
+	var v T
+	data, err := os.ReadFile("testdata/" + name)
+	if err == nil {
+		err = json.Unmarshal(data, &v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func bytesOf(t testing.TB, text string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func shipped(t testing.TB, name string) models.Definition {
+	t.Helper()
+	d, err := models.LoadShipped(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func newDecoder(t testing.TB, d models.Definition, outputs []Tensor) Decoder {
+	t.Helper()
+	bare := make([]Tensor, len(outputs))
+	for i, o := range outputs {
+		bare[i] = Tensor{Name: o.Name, DType: o.DType, Shape: o.Shape}
+	}
+	decoder, err := New(d, bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decoder
+}
+
+func TestClassificationGolden(t *testing.T) {
+	for file, c := range map[string]struct {
+		model     string
+		tolerance float64
+	}{
+		"classify-softmax.json": {"mobilenetv2-12-int8", 1e-7},
+		"classify-float16.json": {"squeezenet-fp16", 0},
+	} {
+		t.Run(file, func(t *testing.T) {
+			g := golden[struct {
+				DType  models.DType
+				Shape  []int64
+				Scores string
+				Top    [][2]float64
+			}](t, file)
+			outputs := []Tensor{{"y", g.DType, g.Shape, bytesOf(t, g.Scores)}}
+			d := shipped(t, c.model)
+			answer, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Fit{}, Params{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			top := answer.(*Classified).Top
+			if len(top) != len(g.Top) {
+				t.Fatalf("%d classes, want %d", len(top), len(g.Top))
+			}
+			for i, want := range g.Top {
+				if top[i].Class != int(want[0]) || math.Abs(top[i].Score-want[1]) > c.tolerance {
+					t.Errorf("place %d is %+v, want %v", i, top[i], want)
+				}
+			}
+			if top[0].Label != "zebra" {
+				t.Errorf("the zebra is called %q", top[0].Label)
+			}
+		})
+	}
+}
+
+type detectionGolden struct {
+	Picture, Input [2]int
+	Ratio          float64
+	Cells          [2]int
+	Indices        []int
+	Rows           string
+	N              int64
+	Outputs        map[string]string
+	Boxes          [][6]float64
+}
+
+// yoloxBus returns the definition, output and fit of the picture of a bus.
+func yoloxBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectionGolden) {
+	g := golden[detectionGolden](t, "yolox-bus.json")
+	zipped, err := gzip.NewReader(bytes.NewReader(bytesOf(t, g.Rows)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	halves, err := io.ReadAll(zipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := make([]float32, g.Cells[1])
+	data := make([]byte, 4*g.Cells[0]*g.Cells[1])
+	for i, cell := range g.Indices {
+		float16s(row, halves[2*i*len(row):])
+		for j, v := range row {
+			binary.NativeEndian.PutUint32(data[4*(cell*len(row)+j):], math.Float32bits(v))
+		}
+	}
+	d := shipped(t, "yolox-nano")
+	d.Input.Width, d.Input.Height = g.Input[0], g.Input[1]
+	fit := geometry.Fit{Width: g.Picture[0], Height: g.Picture[1], InputW: g.Input[0], InputH: g.Input[1],
+		ScaleX: g.Ratio, ScaleY: g.Ratio}
+	return d, []Tensor{{"output", models.Float32, []int64{int64(g.Cells[0]), int64(g.Cells[1])}, data}}, fit, g
+}
+
+func boxesBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectionGolden) {
+	g := golden[detectionGolden](t, "boxes-bus.json")
+	d := shipped(t, "deimv2-atto")
+	fit := geometry.Fit{Width: g.Picture[0], Height: g.Picture[1], InputW: g.Input[0], InputH: g.Input[1],
+		ScaleX: float64(g.Input[0]) / float64(g.Picture[0]), ScaleY: float64(g.Input[1]) / float64(g.Picture[1])}
+	return d, []Tensor{
+		{"labels", models.Int64, []int64{g.N}, bytesOf(t, g.Outputs["labels"])},
+		{"boxes", models.Float32, []int64{g.N, 4}, bytesOf(t, g.Outputs["boxes"])},
+		{"scores", models.Float32, []int64{g.N}, bytesOf(t, g.Outputs["scores"])},
+	}, fit, g
+}
+
+func TestYOLOXGolden(t *testing.T) {
+	d, outputs, fit, g := yoloxBus(t)
+	// The stored rows were rounded to float16, which moves a box by less than a thousandth of its side.
+	compare(t, d, outputs, fit, g, 0.99, 2e-3)
+}
+
+func TestBoxesGolden(t *testing.T) {
+	d, outputs, fit, g := boxesBus(t)
+	compare(t, d, outputs, fit, g, 0.999999, 1e-7)
+}
+
+func compare(t *testing.T, d models.Definition, outputs []Tensor, fit geometry.Fit, g detectionGolden, overlap, tolerance float64) {
+	t.Helper()
+	answer, err := newDecoder(t, d, outputs).Decode(outputs, fit, Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := answer.(*Detected)
+	if got.Width != g.Picture[0] || got.Height != g.Picture[1] {
+		t.Errorf("the picture is %d×%d, want %v", got.Width, got.Height, g.Picture)
+	}
+	if len(got.Boxes) != len(g.Boxes) {
+		t.Fatalf("%d boxes, want %d: %+v", len(got.Boxes), len(g.Boxes), got.Boxes)
+	}
+	for i, want := range g.Boxes {
+		b := got.Boxes[i]
+		same := iou(rect{b.X1, b.Y1, b.X2, b.Y2}, rect{want[2], want[3], want[4], want[5]})
+		if b.Class != int(want[0]) || math.Abs(b.Score-want[1]) > tolerance || same < overlap {
+			t.Errorf("box %d is %+v, want %v (IoU %.4f)", i, b, want, same)
+		}
+		if b.Label != d.Labels[b.Class] {
+			t.Errorf("box %d of class %d is called %q", i, b.Class, b.Label)
+		}
+	}
+}
+
+func TestFloat16DecodesAllValues(t *testing.T) {
+	for _, c := range []struct {
+		bits uint16
+		want float64
+	}{
+		{0x0000, 0}, {0x0001, math.Pow(2, -24)}, {0x03ff, 1023 * math.Pow(2, -24)}, {0x0400, math.Pow(2, -14)},
+		{0x3c00, 1}, {0x3555, 0.333251953125}, {0x7bff, 65504}, {0xc000, -2}, {0x8001, -math.Pow(2, -24)},
+		{0x7c00, math.Inf(1)}, {0xfc00, math.Inf(-1)},
+	} {
+		if got := float64(float16(c.bits)); got != c.want {
+			t.Errorf("%#04x is %v, want %v", c.bits, got, c.want)
+		}
+	}
+	for h := range uint32(1 << 16) { // by the definition: (−1)ˢ · 2^(e−25) · (1024 + f), and 2⁻²⁴ · f for e = 0
+		e, f := int(h>>10&0x1f), float64(h&0x3ff)
+		want := math.Ldexp(1024+f, e-25)
+		if e == 0 {
+			want = math.Ldexp(f, -24)
+		}
+		if h>>15 == 1 {
+			want = -want
+		}
+		got := float16(uint16(h))
+		if e == 0x1f {
+			if finite32(got) || (f != 0) != (got != got) {
+				t.Errorf("%#04x is %v", h, got)
+			}
+		} else if float64(got) != want || math.Signbit(float64(got)) != (h>>15 == 1) {
+			t.Errorf("%#04x is %v, want %v", h, got, want)
+		}
+	}
+}
+
+func ExampleNew() {
+	def := models.Definition{Task: models.Classification, Labels: []string{"cat", "dog"},
+		Output: models.Output{Decode: models.DecodeSoftmax}}.WithDefaults()
+	row := Tensor{Name: "y", DType: models.Float16, Shape: []int64{2}}
+	decoder, err := New(def, []Tensor{row})
+	if err != nil {
+		panic(err)
+	}
+	row.Data = binary.NativeEndian.AppendUint16(nil, 0x3c00)      // 1
+	row.Data = binary.NativeEndian.AppendUint16(row.Data, 0x4000) // 2
+	answer, err := decoder.Decode([]Tensor{row}, geometry.Fit{}, Params{TopK: 1})
+	if err != nil {
+		panic(err)
+	}
+	text, _ := json.Marshal(answer)
+	fmt.Println(string(text))
+	// Output: {"top":[{"class":1,"label":"dog","score":0.7310585786300049}]}
+}

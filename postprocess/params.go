@@ -1,0 +1,52 @@
+package postprocess
+
+import (
+	"fovea/fault"
+	"fovea/models"
+)
+
+const maxTopK = 1000
+
+// classification returns how many classes to answer with.
+func (p Params) classification(o *models.Output, classes int) (topK int, err error) {
+	if p.Score != nil || p.IoU != nil {
+		return 0, fault.New(fault.InvalidParameter,
+			"score and iou belong to detection; this model classifies and takes top_k")
+	}
+	limit := min(maxTopK, classes)
+	if p.TopK == 0 {
+		return min(o.TopK, limit), nil
+	}
+	if p.TopK < 1 || p.TopK > limit {
+		return 0, fault.New(fault.InvalidParameter, "top_k is %d; allowed: 1 to %d", p.TopK, limit)
+	}
+	return p.TopK, nil
+}
+
+// thresholds are what a detection uses. suppress is false when boxes that overlap are all kept.
+type thresholds struct {
+	score    float32
+	iou      float64
+	suppress bool
+}
+
+func (p Params) detection(o *models.Output) (thresholds, error) {
+	if p.TopK != 0 {
+		return thresholds{}, fault.New(fault.InvalidParameter,
+			"top_k belongs to classification; this model detects and takes score and iou")
+	}
+	t := thresholds{float32(o.Score), o.IoU, o.IoU > 0 || o.Decode == models.DecodeYOLOX}
+	if p.Score != nil {
+		if !(*p.Score >= 0 && *p.Score <= 1) {
+			return t, fault.New(fault.InvalidParameter, "score is %v; allowed: 0 to 1", *p.Score)
+		}
+		t.score = float32(*p.Score)
+	}
+	if p.IoU != nil {
+		if !(*p.IoU >= 0 && *p.IoU <= 1) {
+			return t, fault.New(fault.InvalidParameter, "iou is %v; allowed: 0 to 1", *p.IoU)
+		}
+		t.iou, t.suppress = *p.IoU, true
+	}
+	return t, nil
+}

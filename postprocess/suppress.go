@@ -1,0 +1,105 @@
+package postprocess
+
+import (
+	"fmt"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+// rect is a box by its corners.
+type rect struct{ x1, y1, x2, y2 float64 }
+
+func (r rect) area() float64 { return max(0, r.x2-r.x1) * max(0, r.y2-r.y1) }
+
+// iou is the area that a and b share over the area that they cover together; 0 when both are empty.
+func iou(a, b rect) float64 {
+	shared := rect{max(a.x1, b.x1), max(a.y1, b.y1), min(a.x2, b.x2), min(a.y2, b.y2)}.area()
+	if shared == 0 {
+		return 0
+	}
+	return shared / (a.area() + b.area() - shared)
+}
+
+// candidate is a box that scored enough, in whatever space the decoder works in.
+type candidate struct {
+	rect
+	class int
+}
+
+// add takes a candidate.
+func (s *scratch) add(c candidate, score float32) {
+	s.ranking = append(s.ranking, ranked{score, int32(len(s.candidates))})
+	s.candidates = append(s.candidates, c)
+}
+
+// detected picks the answer from the candidates, best first: greedy non-maximum suppression within each class (a
+// box goes when it overlaps a better one by more than the threshold), up to limit boxes. toPicture maps a
+// candidate to the picture; what nothing is left of there is dropped before it can suppress anything. The work is
+// candidates × limit at most.
+func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []string, toPicture func(rect) rect) *Detected {
+	s.ranking.init()
+	s.kept = s.kept[:0]
+	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: fit.Width, Height: fit.Height}
+	for len(s.ranking) > 0 && len(out.Boxes) < limit {
+		r := s.ranking.pop()
+		c := s.candidates[r.index]
+		b := toPicture(c.rect)
+		if b.area() == 0 || t.suppress && s.overlaps(c, t.iou) {
+			continue
+		}
+		s.kept = append(s.kept, c)
+		out.Boxes = append(out.Boxes, Box{c.class, label(labels, c.class), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
+	}
+	return out
+}
+
+func (s *scratch) overlaps(c candidate, threshold float64) bool {
+	for _, k := range s.kept {
+		if k.class == c.class && iou(k.rect, c.rect) > threshold {
+			return true
+		}
+	}
+	return false
+}
+
+// reset empties the lists for the next row.
+func (s *scratch) reset() {
+	s.ranking, s.candidates = s.ranking[:0], s.candidates[:0]
+}
+
+// usable refuses a fit that would map boxes to what is no number.
+func usable(fit geometry.Fit) error {
+	good := fit.ScaleX > 0 && fit.ScaleY > 0 && fit.Width > 0 && fit.Height > 0 && fit.InputW > 0 && fit.InputH > 0
+	if !good || !(rect{fit.ScaleX, fit.ScaleY, fit.OffsetX, fit.OffsetY}).finite() {
+		return broken(fmt.Errorf("the picture cannot be mapped: %+v", fit))
+	}
+	return nil
+}
+
+// inputToPicture maps boxes of the model's input to the picture, clipped to it.
+func inputToPicture(fit geometry.Fit) func(rect) rect {
+	return func(r rect) rect {
+		var b rect
+		b.x1, b.y1 = fit.ToPicture(r.x1, r.y1)
+		b.x2, b.y2 = fit.ToPicture(r.x2, r.y2)
+		return b
+	}
+}
+
+// clipToPicture maps boxes that count the picture's pixels already.
+func clipToPicture(fit geometry.Fit) func(rect) rect {
+	w, h := float64(fit.Width), float64(fit.Height)
+	clip := func(v, top float64) float64 { return max(0, min(v, top)) }
+	return func(r rect) rect { return rect{clip(r.x1, w), clip(r.y1, h), clip(r.x2, w), clip(r.y2, h)} }
+}
+
+// corners makes corners of four numbers in a box format.
+func corners(format string, a, b, c, d float64) rect {
+	if format == models.BoxCXCYWH {
+		return rect{a - c/2, b - d/2, a + c/2, b + d/2}
+	}
+	return rect{a, b, c, d}
+}
+
+func (r rect) finite() bool { return (r.x1-r.x1)+(r.y1-r.y1)+(r.x2-r.x2)+(r.y2-r.y2) == 0 }

@@ -1,0 +1,100 @@
+package postprocess
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"unsafe"
+
+	"fovea/fault"
+	"fovea/models"
+)
+
+// elements is how many elements a shape has; -1 where a dimension is open or the product too large to be real.
+func elements(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		if d < 0 || d > 0 && n > math.MaxInt32/d {
+			return -1
+		}
+		n *= d
+	}
+	return n
+}
+
+// squeeze drops the dimensions of 1 that say nothing, down to rank dimensions: the leading ones first, then the
+// trailing ones.
+func squeeze(shape []int64, rank int) []int64 {
+	for len(shape) > rank && shape[0] == 1 {
+		shape = shape[1:]
+	}
+	for len(shape) > rank && shape[len(shape)-1] == 1 {
+		shape = shape[:len(shape)-1]
+	}
+	return shape
+}
+
+// check holds a row against what New was given: the dtype must be the same, and the bytes must fill the shape.
+func (t *Tensor) check(dtype models.DType) error {
+	n := elements(t.Shape)
+	if t.DType != dtype || n < 0 || n*int64(dtype.Size()) != int64(len(t.Data)) {
+		return broken(fmt.Errorf("output %q is %s %v of %d bytes; it was %s when the model was loaded",
+			t.Name, t.DType, t.Shape, len(t.Data), dtype))
+	}
+	return nil
+}
+
+// floats gives a row's numbers as float32: the bytes themselves where they are that, else decoded into buffer,
+// which grows as needed and is returned for the next time.
+func (t *Tensor) floats(buffer []float32) (values, grown []float32) {
+	n := len(t.Data) / t.DType.Size()
+	if n == 0 {
+		return nil, buffer
+	}
+	if t.DType == models.Float32 && uintptr(unsafe.Pointer(&t.Data[0]))%4 == 0 {
+		return unsafe.Slice((*float32)(unsafe.Pointer(&t.Data[0])), n), buffer
+	}
+	buffer = slices.Grow(buffer[:0], n)[:n]
+	if t.DType == models.Float16 {
+		float16s(buffer, t.Data)
+		return buffer, buffer
+	}
+	for i := range buffer {
+		buffer[i] = math.Float32frombits(binary.NativeEndian.Uint32(t.Data[4*i:]))
+	}
+	return buffer, buffer
+}
+
+// integer reads element i as a whole number; ok is false when it is none.
+func (t *Tensor) integer(i int) (n int64, ok bool) {
+	switch t.DType {
+	case models.Int64:
+		return int64(binary.NativeEndian.Uint64(t.Data[8*i:])), true
+	case models.Int32:
+		return int64(int32(binary.NativeEndian.Uint32(t.Data[4*i:]))), true
+	case models.Uint8:
+		return int64(t.Data[i]), true
+	}
+	var f float32
+	if t.DType == models.Float16 {
+		f = float16(binary.NativeEndian.Uint16(t.Data[2*i:]))
+	} else {
+		f = math.Float32frombits(binary.NativeEndian.Uint32(t.Data[4*i:]))
+	}
+	if f != float32(int64(f)) || f > 1<<24 || f < -1<<24 { // NaN is unequal to everything
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// broken is the fault of outputs that cannot be an answer.
+func broken(cause error) error {
+	return fault.Wrap(fault.Internal, cause, "the model gave no usable answer")
+}
+
+func notFinite(name string) error {
+	return broken(fmt.Errorf("output %q holds a value that is not finite", name))
+}
+
+func finite32(v float32) bool { return v-v == 0 }
