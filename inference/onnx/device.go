@@ -67,8 +67,8 @@ func Pick(want string) (device Device, why string, err error) {
 		return device, "asked for", nil
 	}
 	device = Device{Kind: CUDA}
-	if err := checkCUDA(device); err != nil {
-		return Device{Kind: CPU}, err.Error(), nil
+	if lacks := checkCUDA(device); lacks != nil {
+		return Device{Kind: CPU}, lacks.Error(), nil //nolint:nilerr // auto takes the CPU and says why
 	}
 	return device, "auto: CUDA works", nil
 }

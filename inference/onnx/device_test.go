@@ -45,6 +45,9 @@ func TestWithoutTheProviderCUDAFailsAndAutoSaysWhy(t *testing.T) {
 	if err != nil || device.Kind != CPU || !strings.Contains(why, providerName+" not found") {
 		t.Errorf("auto picks %s because %q, %v", device, why, err)
 	}
+	if _, err := NewSession("testdata/conv.onnx", Options{Device: Device{Kind: auto}}); err == nil {
+		t.Error("a session runs on auto")
+	}
 	if device, why, err := Pick("cpu"); err != nil || device.Kind != CPU || why != "asked for" {
 		t.Errorf("cpu picks %s because %q, %v", device, why, err)
 	}
@@ -91,7 +94,7 @@ func stub(t *testing.T, soname string) string {
 	return build(t, "int "+strings.NewReplacer(".", "_").Replace(soname)+";", "-Wl,-soname,"+soname)
 }
 
-// The real provider, where the machine has one without CUDA or with a part of it: $FOVEA_TEST_CUDA_PROVIDER.
+// $FOVEA_TEST_CUDA_PROVIDER names the real provider, where a machine has it without CUDA; else another stands in.
 func TestTheRealProviderNamesWhatItLacks(t *testing.T) {
 	path := os.Getenv("FOVEA_TEST_CUDA_PROVIDER")
 	if path == "" {

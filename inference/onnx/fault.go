@@ -48,6 +48,8 @@ var sticky = map[int]string{
 	718: "cudaErrorInvalidPc",           // process
 	719: "cudaErrorLaunchFailure",       // process
 	721: "cudaErrorTensorMemoryLeak",    // process
+	810: "cudaErrorMpsClientTerminated", // process: the MPS server ended it
+	911: "cudaErrorExternalDevice",      // process
 	999: "cudaErrorUnknown",             // what the driver says after an Xid it has no name for
 }
 

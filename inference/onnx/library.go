@@ -166,8 +166,8 @@ func findLibrary(given string) (string, error) {
 
 func libraryPlaces() (places []string) {
 	if program, err := os.Executable(); err == nil {
-		if real, err := filepath.EvalSymlinks(program); err == nil {
-			program = real
+		if resolved, err := filepath.EvalSymlinks(program); err == nil {
+			program = resolved
 		}
 		folder := filepath.Dir(program)
 		places = append(places, filepath.Join(folder, "..", "lib", libraryName), filepath.Join(folder, libraryName))

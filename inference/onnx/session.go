@@ -52,6 +52,9 @@ func (s *Session) load(o Options) (err error) {
 	if !ort.IsInitialized() {
 		return errors.New("ONNX Runtime is not open")
 	}
+	if s.device.Kind != CPU && s.device.Kind != CUDA {
+		return errors.New("a session runs on cpu or cuda; see Pick")
+	}
 	if err := checkFile(s.path); err != nil {
 		return err
 	}
@@ -66,7 +69,10 @@ func (s *Session) load(o Options) (err error) {
 		return err
 	}
 	sigaction.Preserve(func() { s.session, err = s.create(o) })
-	return err
+	if err != nil {
+		return s.classify(err)
+	}
+	return nil
 }
 
 func (s *Session) create(o Options) (*ort.DynamicAdvancedSession, error) {
@@ -96,7 +102,8 @@ func (s *Session) create(o Options) (*ort.DynamicAdvancedSession, error) {
 }
 
 // configure sets what all sessions have in common. Threads that spin while they wait would take the cores from
-// decoding. Memory patterns are plans for one set of shapes; with changing batch sizes they only cost.
+// decoding. Memory patterns are plans for one set of shapes; with changing batch sizes they only cost, and on CUDA
+// their memory grew with every new thread that ran a session (microsoft/onnxruntime#29351), as goroutines do.
 func configure(options *ort.SessionOptions, threads int, level ort.GraphOptimizationLevel) error {
 	return errors.Join(
 		options.SetIntraOpNumThreads(threads),

@@ -1,0 +1,251 @@
+//go:build gpu
+
+package onnx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"fovea/models"
+	"fovea/postprocess"
+)
+
+// These tests need a GPU and fail without one; scripts/gpu-check runs them. $FOVEA_ORT_LIBRARY must name an
+// ONNX Runtime with the CUDA provider.
+
+func openGPU(t testing.TB) Device {
+	open(t)
+	device, _, err := Pick("cuda")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return device
+}
+
+func TestGPUIsPickedByAuto(t *testing.T) {
+	want := openGPU(t)
+	device, why, err := Pick("auto")
+	if err != nil || device != want {
+		t.Fatalf("auto picks %s because %q, %v", device, why, err)
+	}
+	if _, _, err := Pick("cuda:999"); err == nil || !strings.Contains(err.Error(), "CUDA devices, numbered from 0") {
+		t.Errorf("cuda:999: %v", err)
+	}
+}
+
+func TestGPUAnswersLikeTheCPU(t *testing.T) {
+	device := openGPU(t)
+	for _, path := range realModels(t) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			cpu := batchOf(t, load(t, path, Options{}), BatchSpec{Buckets: []int{1}})
+			gpu := batchOf(t, load(t, path, Options{Device: device, CUDA: CUDAOptions{NoTF32: true}}), BatchSpec{Buckets: []int{1, 4, 8}})
+			for _, rows := range gpu.Buckets() {
+				for row := range rows {
+					noise(gpu, row, uint64(row))
+				}
+				if err := gpu.Run(rows); err != nil {
+					t.Fatal(err)
+				}
+				for row := range rows {
+					noise(cpu, 0, uint64(row))
+					if err := cpu.Run(1); err != nil {
+						t.Fatal(err)
+					}
+					if ordered(cpu.Outputs(0)) {
+						closeOutputs(t, rows, row, gpu.Outputs(row), cpu.Outputs(0))
+					}
+				}
+			}
+		})
+	}
+}
+
+// ordered says whether outputs can be compared element by element: a list of boxes with class numbers is sorted
+// by scores, of which noise has many that are nearly equal.
+func ordered(outputs []postprocess.Tensor) bool {
+	for _, out := range outputs {
+		if out.DType == models.Int64 || out.DType == models.Int32 {
+			return false
+		}
+	}
+	return true
+}
+
+// closeOutputs allows 2% of the output's largest magnitude: int8 models round at other places on the GPU, and
+// float16 has 11 bits.
+func closeOutputs(t *testing.T, rows, row int, got, want []postprocess.Tensor) {
+	t.Helper()
+	for i := range want {
+		g, w := numbers(got[i]), numbers(want[i])
+		if len(g) != len(w) {
+			t.Fatalf("row %d of %d: %s has %d elements, on the CPU %d", row, rows, want[i].Name, len(g), len(w))
+		}
+		most := 0.0
+		for _, v := range w {
+			most = max(most, math.Abs(v))
+		}
+		for j := range w {
+			if !(math.Abs(g[j]-w[j]) <= 0.02*most+1e-4) {
+				t.Fatalf("row %d of %d: %s[%d] is %v, on the CPU %v", row, rows, want[i].Name, j, g[j], w[j])
+			}
+		}
+	}
+}
+
+// numbers are the elements of a float32, float16 or uint8 output.
+func numbers(out postprocess.Tensor) []float64 {
+	size := out.DType.Size()
+	list := make([]float64, len(out.Data)/size)
+	for i := range list {
+		at := out.Data[i*size:]
+		switch out.DType {
+		case models.Float32:
+			list[i] = float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))
+		case models.Float16:
+			list[i] = wide(binary.NativeEndian.Uint16(at))
+		case models.Uint8, models.Int32, models.Int64:
+			list[i] = float64(at[0]) // whole numbers are not compared, see ordered
+		}
+	}
+	return list
+}
+
+// wide is the value of a float16 that is no infinity.
+func wide(h uint16) float64 {
+	exponent, fraction := int(h>>10&31), float64(h&1023)
+	v := math.Ldexp(fraction, -24)
+	if exponent == 31 {
+		return math.NaN()
+	}
+	if exponent > 0 {
+		v = math.Ldexp(1024+fraction, exponent-25)
+	}
+	if h>>15 == 1 {
+		return -v
+	}
+	return v
+}
+
+func TestGPUMemoryIsPinnedAndBounded(t *testing.T) {
+	device := openGPU(t)
+	const limit = 64 << 20
+	s := load(t, "testdata/open.onnx", Options{Device: device, CUDA: CUDAOptions{MemLimit: limit}})
+	spec := BatchSpec{Rows: 1, RowShapes: [][]int64{{1, 512, 512}}}
+	small := batchOf(t, s, spec)
+	for i := range small.inputs {
+		if !small.inputs[i].block.Pinned() {
+			t.Errorf("input %d is not pinned", i)
+		}
+	}
+	rows := limit/len(small.Input(0, 0)) + 1
+	spec.Rows = rows // its inputs alone exceed the bound
+	large, err := s.NewBatch(spec)
+	if err == nil {
+		t.Error("a batch beyond the memory limit ran", large.Close())
+	} else if Sticky(err) {
+		t.Errorf("too little memory counts as a lost device: %v", err)
+	} else {
+		t.Log(err)
+	}
+	noise(small, 0, 1)
+	for _, run := range []func(int) error{small.Run, small.RunShrink, small.Run} {
+		if err := run(1); err != nil {
+			t.Errorf("after the failure: %v", err)
+		}
+	}
+}
+
+func TestGPULeavesTheSignalsToGo(t *testing.T) {
+	device := openGPU(t)
+	b := batchOf(t, load(t, "testdata/conv.onnx", Options{Device: device}), BatchSpec{Buckets: []int{1, 8}})
+	for _, rows := range b.Buckets() {
+		if err := b.Run(rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		arrived := make(chan os.Signal, 1)
+		signal.Notify(arrived, sig)
+		if err := syscall.Kill(syscall.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-arrived:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s did not reach Go", sig)
+		}
+		signal.Stop(arrived)
+	}
+}
+
+// BenchmarkGPU compares Fovea's batches with a plain loop over the same session, which makes its tensors once,
+// copies every picture in, and leaves the outputs to ONNX Runtime. Both begin with raw float32 pictures.
+func BenchmarkGPU(b *testing.B) {
+	device := openGPU(b)
+	for _, rows := range []int{1, 8, 32, 64} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			s := load(b, benchModel(b), Options{Device: device})
+			batch := batchOf(b, s, BatchSpec{Buckets: []int{rows}})
+			noise(batch, 0, 1)
+			picture := append([]byte{}, batch.Input(0, 0)...)
+			b.Run("fovea", func(b *testing.B) { measure(b, rows, func() error { return runBatch(batch, picture, rows) }) })
+			b.Run("plain", func(b *testing.B) {
+				run, closeAll := plainLoop(b, s, batch, picture, rows)
+				defer closeAll()
+				measure(b, rows, run)
+			})
+		})
+	}
+}
+
+func measure(b *testing.B, rows int, run func() error) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "images/s")
+}
+
+func runBatch(batch *Batch, picture []byte, rows int) error {
+	for row := range rows {
+		copy(batch.Input(0, row), picture)
+	}
+	return batch.Run(rows)
+}
+
+func plainLoop(b *testing.B, s *Session, batch *Batch, picture []byte, rows int) (run func() error, closeAll func()) {
+	shape := append(ort.Shape{int64(rows)}, batch.inputs[0].rowShape...)
+	memory := make([]byte, rows*len(picture))
+	input, err := ort.NewCustomDataTensor(shape, memory, elements[s.inputs[0].DType])
+	if err != nil {
+		b.Fatal(err)
+	}
+	run = func() error {
+		for row := range rows {
+			copy(memory[row*len(picture):], picture)
+		}
+		outputs := make([]ort.Value, len(s.outputs))
+		if err := batch.session.Run([]ort.Value{input}, outputs); err != nil {
+			return err
+		}
+		for _, output := range outputs {
+			if err := output.Destroy(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return run, func() { _ = input.Destroy() }
+}
