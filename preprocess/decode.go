@@ -46,6 +46,7 @@ func (p *Plan) Decode(data []byte, info header.Info) (*Picture, error) {
 	w, h := info.Seen()
 	pic := &Picture{mat: newNative(), orientation: info.Orientation,
 		size: geometry.Picture{Width: w, Height: h, Shrink: p.shrink(info)}}
+	pic.size.FlippedX, pic.size.FlippedY = flipped(info.Orientation)
 	if err := pic.decode(data, info); err != nil {
 		pic.Close()
 		return nil, err
@@ -66,7 +67,7 @@ func (pic *Picture) decode(data []byte, info header.Info) error {
 		return fault.Wrap(fault.Undecodable, errors.New("decoded size differs from the header's"),
 			"%s is broken: it has not the size that its header says", info.Format)
 	}
-	if info.Format == header.JPEG {
+	if info.Format == header.JPEG && !info.Progressive {
 		return pic.whole(data)
 	}
 	return nil
@@ -74,8 +75,8 @@ func (pic *Picture) decode(data []byte, info header.Info) error {
 
 // whole looks for a JPEG whose picture data ends too soon although its end marker is there. libjpeg only warns, on
 // standard error, and leaves the rest mid-grey. So a last pixel of exactly that grey makes Go's own decoder, which
-// is strict and several times slower, look at the picture too. Baseline JPEG is found out this way; a progressive
-// one that lost some of its refinement is not.
+// is strict and several times slower, look at the picture too. This is for baseline JPEG, grey or of three channels; a
+// progressive one that lost some of its refinement looks like any other.
 func (pic *Picture) whole(data []byte) error {
 	pixels, err := pic.mat.DataPtrUint8()
 	if err != nil {

@@ -77,8 +77,9 @@ func TestBrokenPicturesAreRefused(t *testing.T) {
 		"JPEG cut in the middle with an end marker put behind":      append(bytes.Clone(jpg[:len(jpg)/2]), eoi...),
 		"JPEG cut near its end with an end marker put behind":       append(bytes.Clone(jpg[:len(jpg)*9/10]), eoi...),
 		"grey JPEG cut in the middle with an end marker put behind": append(bytes.Clone(gray[:len(gray)*3/4]), eoi...),
-		"PNG with a flipped bit in its picture data":                flipped(png, len(png)/2),
-		"lossless WebP with flipped bits":                           flipped(webp, len(webp)/2),
+		"PNG with a flipped bit in its picture data":                damaged(png, len(png)/2),
+		"lossless WebP with flipped bits":                           damaged(webp, len(webp)/2),
+		"PNG whose rows are not all there":                          shortPNG(t, 8, 5),
 		"run-length coded BMP that ends too soon":                   rle[:len(rle)-200],
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -92,6 +93,7 @@ func TestBrokenPicturesAreRefused(t *testing.T) {
 			}
 		})
 	}
+	prepared(t, plan, shortPNG(t, 8, 8)) // with all its rows it is whole
 	if _, err := plan.Decode(nil, header.Info{}); err == nil {
 		t.Error("nothing was decoded")
 	}
@@ -100,7 +102,7 @@ func TestBrokenPicturesAreRefused(t *testing.T) {
 	}
 }
 
-func flipped(data []byte, at int) []byte {
+func damaged(data []byte, at int) []byte {
 	data = bytes.Clone(data)
 	data[at] ^= 0x55
 	return data
@@ -119,7 +121,7 @@ func TestGreyPicturesAreNotTakenForBrokenOnes(t *testing.T) {
 func TestPicturesDecodedSideBySideDoNotMix(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	good := read(t, "testdata", "pictures", "png_rgb.png")
-	bad := flipped(good, len(good)/2)
+	bad := damaged(good, len(good)/2)
 	var group sync.WaitGroup
 	for worker := range 16 {
 		group.Go(func() {

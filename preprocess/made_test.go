@@ -2,6 +2,9 @@ package preprocess
 
 import (
 	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -38,6 +41,25 @@ func plainPNG(t testing.TB, width, height int, c color.RGBA) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// shortPNG is a PNG of 8 columns with valid chunks, whose compressed data holds fewer rows than it says.
+func shortPNG(t testing.TB, rows, given int) []byte {
+	t.Helper()
+	whole := plainPNG(t, 8, rows, color.RGBA{1, 2, 3, 255})
+	var packed bytes.Buffer
+	w := zlib.NewWriter(&packed)
+	if _, err := w.Write(make([]byte, given*(1+3*8))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(whole, []byte("IDAT")) - 4
+	chunk := append(binary.BigEndian.AppendUint32(nil, uint32(packed.Len())), "IDAT"...)
+	chunk = append(chunk, packed.Bytes()...)
+	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
+	return append(append(whole[:at:at], chunk...), whole[len(whole)-12:]...)
 }
 
 func encodedJPEG(t testing.TB, img image.Image) []byte {

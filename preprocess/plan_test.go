@@ -1,9 +1,14 @@
 package preprocess
 
 import (
+	"bytes"
+	"image"
+	"image/color"
 	"math"
 	"strings"
 	"testing"
+
+	"gocv.io/x/gocv"
 
 	"fovea/models"
 )
@@ -41,5 +46,29 @@ func TestEveryInterpolationResizes(t *testing.T) {
 		if mean, _ := difference(row, linear); mean > most {
 			t.Errorf("%s differs from linear by %.2f in the mean", name, mean)
 		}
+	}
+}
+
+func TestPicturesOfOddSizesFillTheRow(t *testing.T) {
+	red := color.RGBA{255, 0, 0, 255}
+	for _, size := range []image.Point{{1, 1}, {1, 700}, {700, 1}, {5000, 20}, {20, 5000}, {33, 31}} {
+		data := plainPNG(t, size.X, size.Y, red)
+		for mode, in := range modes() {
+			in.Fill = []float64{255, 0, 0}
+			for _, interpolation := range []string{"nearest", "linear", "cubic", "area", "lanczos"} {
+				in.Interpolation = interpolation
+				row := prepared(t, mustPlan(t, in), data)
+				if !bytes.Equal(row, bytes.Repeat([]byte{255, 0, 0}, 32*32)) {
+					t.Errorf("%v, %s, %s: the row is not red all over", size, mode, interpolation)
+				}
+			}
+		}
+	}
+}
+
+func TestOpenCVStartsNoThreads(t *testing.T) {
+	mustPlan(t, bytesInput(8, 8))
+	if n := gocv.GetNumThreads(); n != 1 {
+		t.Errorf("OpenCV may use %d threads", n)
 	}
 }

@@ -50,3 +50,13 @@ func storedRect(r image.Rectangle, w, h, orientation int) image.Rectangle {
 	b := stored(r.Max.Sub(image.Pt(1, 1)), w, h, orientation)
 	return image.Rect(min(a.X, b.X), min(a.Y, b.Y), max(a.X, b.X)+1, max(a.Y, b.Y)+1)
 }
+
+// flipped says for an orientation whether what a person sees from left to right, and from the top down, is stored the
+// other way round.
+func flipped(orientation int) (x, y bool) {
+	zero := stored(image.Point{}, 2, 2, orientation)
+	if orientation >= 5 {
+		zero.X, zero.Y = zero.Y, zero.X
+	}
+	return zero.X == 1, zero.Y == 1
+}

@@ -12,11 +12,26 @@ import (
 type Picture struct {
 	Width, Height int
 	Shrink        int // 1, 2, 4 or 8
+	// FlippedX and FlippedY say that the picture is stored from the right to the left, or from the bottom up. What
+	// the decoder added to round a side up then lies before its first pixel, and not behind its last.
+	FlippedX, FlippedY bool
 }
 
 // decoded is the size of what was decoded.
 func (p Picture) decoded() (w, h int) {
 	return ceilDiv(p.Width, p.Shrink), ceilDiv(p.Height, p.Shrink)
+}
+
+// before is how many pixels of the whole picture the decoder added before the first column and row.
+func (p Picture) before() (x, y int) {
+	w, h := p.decoded()
+	if p.FlippedX {
+		x = w*p.Shrink - p.Width
+	}
+	if p.FlippedY {
+		y = h*p.Shrink - p.Height
+	}
+	return x, y
 }
 
 // Placement says what is done to one picture: Source, a part of the decoded picture, is resized to Resized; of
@@ -133,13 +148,14 @@ func span(at, n, resized, side int) (from, to int) {
 func (out *Placement) fit(s Spec, p Picture) {
 	perX := float64(out.Resized.X) / float64(out.Source.Dx())
 	perY := float64(out.Resized.Y) / float64(out.Source.Dy())
+	x, y := p.before()
 	out.Fit = Fit{
 		Width: p.Width, Height: p.Height,
 		InputW: s.Width, InputH: s.Height,
 		ScaleX:  perX / float64(p.Shrink),
 		ScaleY:  perY / float64(p.Shrink),
-		OffsetX: float64(out.Target.Min.X-out.Cut.X) - float64(out.Source.Min.X)*perX,
-		OffsetY: float64(out.Target.Min.Y-out.Cut.Y) - float64(out.Source.Min.Y)*perY,
+		OffsetX: float64(out.Target.Min.X-out.Cut.X) + (float64(x)/float64(p.Shrink)-float64(out.Source.Min.X))*perX,
+		OffsetY: float64(out.Target.Min.Y-out.Cut.Y) + (float64(y)/float64(p.Shrink)-float64(out.Source.Min.Y))*perY,
 	}
 }
 

@@ -83,6 +83,11 @@ func TestReducedDecodingKeepsThePlace(t *testing.T) {
 	if x, _ := p.Fit.ToPicture(63, 0); x != 1003 {
 		t.Errorf("the input's right edge is at %v, want it clipped to 1003", x)
 	}
+	// Turned round, the 5 pixels that are not there lie at the left.
+	p = s.Place(Picture{Width: 1003, Height: 1008, Shrink: 8, FlippedX: true, FlippedY: true})
+	if x, y := p.Fit.ToPicture(31.5, 31.5); x != 499 || y != 504 {
+		t.Errorf("turned round, the input's centre is at (%v, %v), want (499, 504)", x, y)
+	}
 }
 
 func TestToPictureUndoesTheFit(t *testing.T) {
@@ -90,7 +95,8 @@ func TestToPictureUndoesTheFit(t *testing.T) {
 	for _, in := range []models.Input{stretch, imagenet, yolox, letterbox} {
 		s := mustSpec(t, in)
 		for range 5000 {
-			pic := Picture{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1 << random.IntN(4)}
+			pic := Picture{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1 << random.IntN(4),
+				FlippedX: random.IntN(2) == 0, FlippedY: random.IntN(2) == 0}
 			p := s.Place(pic)
 			if !p.Target.In(image.Rect(0, 0, in.Width, in.Height)) || p.Target.Empty() {
 				t.Fatalf("%+v: target %v", pic, p.Target)

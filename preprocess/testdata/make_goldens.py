@@ -153,6 +153,31 @@ def bmp_rle8(picture):
     return head + info + palette.tobytes() + body
 
 
+def bmp(picture, bits, header=40, top_down=False, masks=None):
+    """A BMP of a kind that Pillow reads and does not write. masks: of red, green, blue and alpha (BI_BITFIELDS)."""
+    pixels = np.asarray(picture.convert("RGB")).astype(np.uint32)
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    if bits == 16 and masks:
+        rows = ((red >> 3) << 11 | (green >> 2) << 5 | blue >> 3).astype("<u2")
+    elif bits == 16:
+        rows = ((red >> 3) << 10 | (green >> 3) << 5 | blue >> 3).astype("<u2")
+    elif bits == 32:
+        rows = (0x80000000 | red << 16 | green << 8 | blue).astype("<u4")
+    else:
+        rows = pixels[..., ::-1].astype(np.uint8)
+    body = (rows if top_down else rows[::-1]).tobytes()
+    width, height = picture.size
+    if header == 12:
+        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        info = struct.pack("<IiiHHIIiiII", header, width, -height if top_down else height, 1, bits,
+                           3 if masks else 0, len(body), 2835, 2835, 0, 0)
+        fields = struct.pack("<IIII", *masks) if masks else b""
+        info = (info + fields).ljust(header, b"\0") if header > 40 else info + fields[:12]
+    offset = 14 + len(info)
+    return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + info + body
+
+
 def with_alpha(picture):
     """The picture with an alpha channel that is nowhere 0, so that encoders keep all colours."""
     alpha = Image.linear_gradient("L").resize(picture.size).point(lambda v: 40 + v * 200 // 255)
@@ -209,6 +234,11 @@ def kinds():
     yield "bmp_gray.bmp", encoded(gray, "BMP")
     yield "bmp_1bit.bmp", encoded(gray.convert("1", dither=Image.Dither.NONE), "BMP")
     yield "bmp_rle8.bmp", bmp_rle8(rgb)
+    yield "bmp_core.bmp", bmp(rgb, 24, header=12)
+    yield "bmp_top_down.bmp", bmp(rgb, 24, top_down=True)
+    yield "bmp_555.bmp", bmp(rgb, 16)
+    yield "bmp_565.bmp", bmp(rgb, 16, masks=(0xF800, 0x07E0, 0x001F, 0))
+    yield "bmp_v5_alpha.bmp", bmp(rgb, 32, header=124, masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000))
 
 
 def main():

@@ -1,0 +1,60 @@
+package header
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"fovea/fault"
+)
+
+// FuzzRead holds Read to its word: only the three codes, only sizes within the limits, and bytes for the decoder that
+// say the same.
+func FuzzRead(f *testing.F) {
+	files, err := filepath.Glob("../testdata/pictures/*")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		f.Add(picture(f, filepath.Base(file)))
+	}
+	f.Add(claim(30000, 30000))
+	f.Add([]byte("GIF89a"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		info, err := Read(data, Limits{})
+		if err != nil {
+			if c := fault.From(err).Code; c != fault.Undecodable && c != fault.UnsupportedFormat && c != fault.ImageTooLarge {
+				t.Fatalf("code %s: %v", c, err)
+			}
+			return
+		}
+		pixels := int64(info.Width) * int64(info.Height)
+		if info.Width < 1 || info.Height < 1 || pixels > DefaultMaxPixels || info.Orientation < 1 || info.Orientation > 8 {
+			t.Fatalf("accepted %+v", info)
+		}
+		bare := Bare(data, info)
+		if len(bare) > len(data)+1 {
+			t.Fatalf("%d bytes became %d", len(data), len(bare))
+		}
+		if again, err := Read(bare, Limits{}); err != nil || again.Width != info.Width || again.Height != info.Height {
+			t.Fatalf("bare it reads %+v, %v", again, err)
+		}
+	})
+}
+
+// BenchmarkReadJPEG walks a JPEG of 5 MB; in real ones about one byte in 200 is a stuffed 0xFF.
+func BenchmarkReadJPEG(b *testing.B) {
+	jpeg := picture(b, "jpeg_444.jpg")
+	block := append(bytes.Repeat([]byte{0x5A}, 198), 0xFF, 0)
+	data := bytes.Join([][]byte{jpeg[:len(jpeg)-2], bytes.Repeat(block, 5<<20/len(block)), {0xFF, 0xD9}}, nil)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Read(data, Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
