@@ -55,6 +55,7 @@ type batch struct {
 
 	started time.Time // of the run
 	took    time.Duration
+	used    int   // rows that were committed when the run was launched
 	bucket  int   // rows that run, padding included
 	clear   []int // rows below bucket to be cleared before the run
 	err     error // of the run
@@ -88,6 +89,7 @@ func (b *batch) runnable() bool {
 // committed are padding, and cleared where they hold bytes of another request.
 func (b *batch) seal() {
 	last := 0
+	b.used = b.live
 	for i := range b.rows {
 		if b.rows[i].state == rowCommitted {
 			last = i

@@ -56,5 +56,6 @@ func (x extra) element(at []byte, n int) {
 		binary.NativeEndian.PutUint32(at, uint32(n))
 	case models.Float32:
 		binary.NativeEndian.PutUint32(at, math.Float32bits(float32(n)))
+	default: // newExtra takes no other
 	}
 }

@@ -25,7 +25,7 @@ type sample struct {
 }
 
 // shipped are the sample pictures that ImageNet has a class for; see testdata/pictures/README.md.
-func shipped(t testing.TB) []sample {
+func shipped() []sample {
 	return []sample{
 		{name: "chelsea.jpg", labels: []string{"tiger cat", "Egyptian cat", "tabby"}},
 		{name: "coffee.jpg", labels: []string{"espresso"}},
@@ -43,7 +43,7 @@ func samples(t testing.TB) []sample {
 	var list []sample
 	dir, ok := testenv.SharedImages(t)
 	if !ok {
-		list = shipped(t)
+		list = shipped()
 		for i := range list {
 			list[i].data = testenv.Picture(t, list[i].name)
 		}
@@ -135,7 +135,7 @@ func TestClassifiersNameThePictures(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range shipped(t) {
+	for _, s := range shipped() {
 		got, err := e.Predict(t.Context(), Request{Model: "efficientnet-lite0", Image: testenv.Picture(t, s.name)})
 		if err != nil || !s.right(got) {
 			t.Errorf("the default model calls %s %q, %v", s.name, first(got), err)
@@ -166,7 +166,11 @@ func TestDetectorsFindTheBus(t *testing.T) {
 		}
 		found := map[string]float64{}
 		persons := 0
-		for _, box := range got.Prediction.(*postprocess.Detected).Boxes {
+		answer, ok := got.Prediction.(*postprocess.Detected)
+		if !ok {
+			t.Fatalf("%s answers with %T", name, got.Prediction)
+		}
+		for _, box := range answer.Boxes {
 			found[box.Label] = max(found[box.Label], box.Score)
 			if box.Label == "person" {
 				persons++
@@ -215,6 +219,8 @@ func TestAnswersDoNotDependOnTheBatch(t *testing.T) {
 				poisonAll(l)
 				compare(t, e, name, alone)
 			}
+			counter.mu.Lock()
+			defer counter.mu.Unlock()
 			if runs := counter.rows[size]; runs < 8/size*len(names) {
 				t.Errorf("%d runs of %d rows, want %d", runs, size, 8/size*len(names))
 			}
@@ -268,16 +274,19 @@ func differs(a, b postprocess.Prediction) string {
 	const tolerance = 1e-3
 	switch a := a.(type) {
 	case *postprocess.Classified:
-		b := b.(*postprocess.Classified)
+		b, ok := b.(*postprocess.Classified)
+		if !ok || len(a.Top) != len(b.Top) {
+			return "not as many classes"
+		}
 		for i := range a.Top {
 			if a.Top[i].Class != b.Top[i].Class || math.Abs(a.Top[i].Score-b.Top[i].Score) > tolerance {
 				return fmt.Sprintf("place %d is %+v and %+v", i, a.Top[i], b.Top[i])
 			}
 		}
 	case *postprocess.Detected:
-		b := b.(*postprocess.Detected)
-		if len(a.Boxes) != len(b.Boxes) {
-			return fmt.Sprintf("%d and %d boxes", len(a.Boxes), len(b.Boxes))
+		b, ok := b.(*postprocess.Detected)
+		if !ok || len(a.Boxes) != len(b.Boxes) {
+			return "not as many boxes"
 		}
 		for i, x := range a.Boxes {
 			y := b.Boxes[i]

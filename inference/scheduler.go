@@ -27,7 +27,8 @@ type ran struct {
 	err          error
 }
 
-// newScheduler makes a scheduler of the lanes. onRun is called after each run, by the instance.
+// newScheduler makes a scheduler of the lanes. onRun is called after each run, by the instance, before anybody
+// has the answer.
 func newScheduler(onRun func(ran), lanes ...*lane) *scheduler {
 	s := &scheduler{onRun: onRun}
 	for _, l := range lanes {
@@ -48,6 +49,7 @@ func (s *scheduler) add(l *lane) {
 func (s *scheduler) instance(l *lane) {
 	for b := range l.work {
 		b.run()
+		s.onRun(ran{rows: b.used, padded: b.bucket - b.used, took: b.took, err: b.err})
 		s.finish(b)
 	}
 }
@@ -137,22 +139,18 @@ func (s *scheduler) launch(b *batch) {
 // finish wakes the readers of a batch that has run.
 func (s *scheduler) finish(b *batch) {
 	s.mu.Lock()
-	rows := 0
+	defer s.mu.Unlock()
 	for i := range b.rows {
 		if r := &b.rows[i]; r.state == rowCommitted {
 			r.state = rowAnswered
 			r.ready <- struct{}{}
-			rows++
 		}
 	}
-	report := ran{rows: rows, padded: b.bucket - rows, took: b.took, err: b.err}
 	b.lane.idle++
 	if b.live == 0 {
 		b.lane.recycle(b)
 	}
 	s.dispatch()
-	s.mu.Unlock()
-	s.onRun(report)
 }
 
 // hold starts the delay of a batch when its first row is leased. The mutex is held.

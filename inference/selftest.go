@@ -125,6 +125,7 @@ func finiteElement(d models.DType, at []byte) bool {
 		return !math.IsNaN(f) && !math.IsInf(f, 0)
 	case models.Float16:
 		return binary.NativeEndian.Uint16(at)&0x7C00 != 0x7C00 // the exponent of NaN and infinity
+	default: // whole numbers
+		return true
 	}
-	return true
 }

@@ -60,7 +60,7 @@ func (e *Engine) statuses(m *model) (list []Status) {
 }
 
 func (v *version) status(s Status) Status {
-	state, err, _ := v.now()
+	state, _, err := v.now()
 	s.Version, s.State = v.name, state
 	s.Task, s.Labels = v.entry.Definition.Task, v.entry.Definition.Labels
 	s.Input = v.entry.Definition.Input
@@ -124,7 +124,7 @@ func (m *model) reason() string {
 		return m.err.Error()
 	}
 	for _, v := range m.versions {
-		if state, err, _ := v.now(); err != nil {
+		if state, _, err := v.now(); err != nil {
 			return "version " + v.name + ": " + err.Error()
 		} else if state == Loading {
 			return "loading"

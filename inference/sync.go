@@ -19,7 +19,7 @@ const retryFailed = time.Minute
 // wanted is one version that the repository says should be served.
 type wanted struct {
 	version models.Version
-	print   string
+	look    string // see fingerprint
 }
 
 // LoadError is a model that could not be brought to what the repository says.
@@ -154,7 +154,7 @@ func (e *Engine) want(name string) (loads []*version) {
 	for _, w := range list {
 		v := m.tried(w)
 		if v == nil {
-			v = newVersion(e.shared, entry, w.version, w.print)
+			v = newVersion(e.shared, entry, w.version, w.look)
 			m.versions = append(m.versions, v)
 			e.work.Go(func() { e.load(m, v) })
 		}
@@ -176,11 +176,11 @@ func (e *Engine) read(name string) (entry *models.Entry, list []wanted, gone boo
 		return nil, nil, true, fmt.Errorf("there are no weights in %s", filepath.Join(entry.Dir, "<version>", "model.onnx"))
 	}
 	for _, n := range served {
-		print, err := fingerprint(entry, n)
+		look, err := fingerprint(entry, n)
 		if err != nil {
 			return nil, nil, false, err
 		}
-		list = append(list, wanted{n, print})
+		list = append(list, wanted{n, look})
 	}
 	return entry, list, false, nil
 }
@@ -210,7 +210,7 @@ func (m *model) tried(w wanted) *version {
 		if !v.of(w) {
 			continue
 		}
-		state, _, since := v.now()
+		state, since, _ := v.now()
 		switch {
 		case state == Loading, state == Ready, state == Failed && time.Since(since) < retryFailed:
 			return v
@@ -223,7 +223,7 @@ func (m *model) tried(w wanted) *version {
 }
 
 // of says whether the version was made from what is wanted.
-func (v *version) of(w wanted) bool { return v.number == w.version.Number && v.print == w.print }
+func (v *version) of(w wanted) bool { return v.number == w.version.Number && v.look == w.look }
 
 // load loads one version and settles its model.
 func (e *Engine) load(m *model, v *version) {
@@ -321,11 +321,12 @@ func (e *Engine) failures(ctx context.Context) (failures []*LoadError) {
 			add(0, m.err)
 		}
 		for _, v := range m.versions {
-			switch state, err, _ := v.now(); state {
+			switch state, _, err := v.now(); state {
 			case Failed:
 				add(v.number, err)
 			case Loading:
 				add(v.number, fmt.Errorf("still loading: %w", ctx.Err()))
+			default: // Ready and Unloading are no failures
 			}
 		}
 	}

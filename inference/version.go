@@ -36,7 +36,7 @@ type version struct {
 	name   string // the number as requests and answers write it
 	entry  *models.Entry
 	path   string
-	print  string         // what the files looked like; see fingerprint
+	look   string         // what the files looked like; see fingerprint
 	refs   sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
 
 	done chan struct{} // closed when the try to load it is over
@@ -59,9 +59,9 @@ type version struct {
 	admission  admission
 }
 
-func newVersion(sh *shared, entry *models.Entry, n models.Version, print string) *version {
+func newVersion(sh *shared, entry *models.Entry, n models.Version, look string) *version {
 	return &version{shared: sh, model: entry.Definition.Name, number: n.Number, name: strconv.Itoa(n.Number),
-		entry: entry, path: n.Path, print: print, definition: entry.Definition, done: make(chan struct{}), changed: time.Now()}
+		entry: entry, path: n.Path, look: look, definition: entry.Definition, done: make(chan struct{}), changed: time.Now()}
 }
 
 // become changes the state. The function it returns says so in the log; it is called without any mutex.
@@ -78,11 +78,11 @@ func (v *version) become(to State, err error) (say func()) {
 	return func() { log.Info("model state", "device", v.device) }
 }
 
-// now is the state, its error, and since when.
-func (v *version) now() (State, error, time.Time) {
+// now is the state, since when, and why it failed.
+func (v *version) now() (state State, since time.Time, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.state, v.err, v.changed
+	return v.state, v.changed, v.err
 }
 
 func (v *version) is(s State) bool {
