@@ -11,19 +11,22 @@ GOLANGCI_VERSION := 2.15.0
 GOLANGCI := $(CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 SCRIPTS := $(shell grep -lE '^\#!.*bash' scripts/* .ci/* 2>/dev/null)
 
-# What every Go command of Fovea needs, in its one place: only three modules of OpenCV, and where they are.
+# What every Go command of Fovea needs, in its one place: only three modules of OpenCV, and where they are; and
+# functions that are bound at their first call, as Ubuntu's compiler does not by itself and NVML needs (package gpu).
 # For a shell or an editor without make: eval "$(make -s env)"
-export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules)
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules -ldflags=-extldflags=-Wl,-z,lazy)
 export PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(CURDIR)/scripts/opencv
+# go-nvml's functions that NVIDIA deprecated give a thousand lines of warnings.
+export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 ifeq ($(DEVICE),cuda)
 export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench soak lint image fresh-test env
+.PHONY: help setup build serve models test race fuzz bench soak lint fresh-test env
 
 help: ## list the verbs
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what is missing (DEVICE=cuda: ONNX Runtime for CUDA 13)
 	@scripts/setup $(DEVICE)
@@ -39,6 +42,7 @@ models: build ## fetch the weights of the other shipped models
 
 test: setup ## vet and test everything
 	go vet ./...
+	python3 -B scripts/efficientnet_lite0_test.py --quiet
 	go test -shuffle=on -timeout=15m ./...
 
 race: setup ## test everything with the race detector
@@ -61,11 +65,10 @@ $(GOLANGCI):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	mv $(CACHE)/bin/new/golangci-lint $@
 
-image: ## build the container image
-	docker build -t fovea .
-
 fresh-test: ## try make serve and make test on a new Debian 12, in a chroot (as root)
 	@scripts/fresh-test
 
 env: ## print what `make` sets, for a shell: eval "$$(make -s env)"
-	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH"
+	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s" CGO_CFLAGS="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH" "$$CGO_CFLAGS"
+
+-include deploy/image.mk # image and what tests it

@@ -58,7 +58,7 @@ func (n *NVML) find(uuid string) (index int, instance, ok bool) {
 // probe reads the memory in use, which the driver fetches from the GPU, and the recovery action; for an instance also
 // whether it still exists.
 func (n *NVML) probe(ctx context.Context, index int, instance string) error {
-	_, err := call(ctx, n.lane(index), n.timeout, func() (struct{}, error) {
+	_, err := ask(ctx, n, n.lane(index), func() (struct{}, error) {
 		device, err := n.handle(index)
 		if err != nil {
 			return struct{}{}, err

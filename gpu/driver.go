@@ -97,7 +97,7 @@ func parseVersion(s string) ([]int, error) {
 
 // Driver reads the driver's versions.
 func (n *NVML) Driver(ctx context.Context) (Driver, error) {
-	return call(ctx, n.system, n.timeout, func() (Driver, error) {
+	return ask(ctx, n, n.system, func() (Driver, error) {
 		version, status := n.api.SystemGetDriverVersion()
 		if err := check(status); err != nil {
 			return Driver{}, fmt.Errorf("driver version: %w", err)

@@ -20,6 +20,8 @@ var (
 	ErrNeedsRepair = errors.New("the GPU needs repair")
 	// ErrUnknownDevice: no such GPU among those that this process sees.
 	ErrUnknownDevice = errors.New("no such GPU")
+	// ErrClosed: NVML was closed.
+	ErrClosed = errors.New("NVML is closed")
 
 	errNotSupported = errors.New("not supported")
 )

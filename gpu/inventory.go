@@ -29,7 +29,7 @@ func (n *NVML) Inventory(ctx context.Context) (Inventory, error) {
 }
 
 func (n *NVML) count(ctx context.Context) (int, error) {
-	return call(ctx, n.system, n.timeout, func() (int, error) {
+	return ask(ctx, n, n.system, func() (int, error) {
 		count, status := n.api.DeviceGetCount()
 		return count, check(status)
 	})
@@ -37,7 +37,7 @@ func (n *NVML) count(ctx context.Context) (int, error) {
 
 // device reads one GPU.
 func (n *NVML) device(ctx context.Context, index int) Device {
-	d, err := call(ctx, n.lane(index), n.timeout, func() (Device, error) { return n.read(index), nil })
+	d, err := ask(ctx, n, n.lane(index), func() (Device, error) { return n.read(index), nil })
 	if err != nil {
 		d = Device{Index: index, Err: err}
 	}

@@ -82,3 +82,15 @@ func call[T any](ctx context.Context, l *lane, limit time.Duration, fn func() (T
 		return none, l.silence()
 	}
 }
+
+// ask is call in one of n's lanes, with n's time-out and an end when n is closed. Close goes through every lane after
+// it has set the mark, so that no call is under way when the library is shut down.
+func ask[T any](ctx context.Context, n *NVML, l *lane, fn func() (T, error)) (T, error) {
+	return call(ctx, l, n.timeout, func() (T, error) {
+		if n.closing.Err() != nil {
+			var none T
+			return none, ErrClosed
+		}
+		return fn()
+	})
+}

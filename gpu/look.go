@@ -49,7 +49,7 @@ func (w *watcher) compare(index int, uuid string, err error) {
 
 // rejoin starts a new registration if the GPU that is back is not in the present one.
 func (w *watcher) rejoin(index int) {
-	for _, d := range w.devices {
+	for _, d := range w.events.devices {
 		if d.index == index {
 			return
 		}

@@ -11,7 +11,6 @@ package gpu
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -148,7 +147,7 @@ func (n *NVML) Close() error {
 	process.Lock()
 	defer process.Unlock()
 	if process.open != n || process.users == 0 {
-		return errors.New("NVML is closed already")
+		return ErrClosed
 	}
 	process.users--
 	if process.users > 0 {

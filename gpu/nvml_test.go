@@ -79,8 +79,14 @@ func TestOpenAgain(t *testing.T) {
 		if err := second.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := second.Close(); err == nil {
-			t.Error("a third Close of two Opens gives no error")
+		if err := second.Close(); !errors.Is(err, ErrClosed) {
+			t.Errorf("a third Close of two Opens: %v", err)
+		}
+		if _, err := second.Inventory(context.Background()); !errors.Is(err, ErrClosed) {
+			t.Errorf("use after the last Close: %v", err)
+		}
+		for e := range second.Watch(context.Background()) {
+			t.Errorf("event after the last Close: %+v", e)
 		}
 	}
 }

@@ -11,9 +11,6 @@ import (
 const (
 	minBackoff = time.Second
 	maxBackoff = 30 * time.Second
-
-	wantedEvents = nvml.EventTypeXidCriticalError | nvml.EventTypeSingleBitEccError | nvml.EventTypeDoubleBitEccError |
-		nvml.EventTypeGpuRecoveryAction
 )
 
 // Watch tells what happens to the GPUs until the context or the NVML ends; then the channel is closed. It waits for the
@@ -44,8 +41,7 @@ type watcher struct {
 	out  outbox
 	lane *lane // of the calls about the event set; a wait for events must not keep a GPU's lane
 
-	set     nvml.EventSet
-	devices []watched
+	events  registration
 	told    bool // that the watch is interrupted
 	backoff time.Duration
 
@@ -53,25 +49,19 @@ type watcher struct {
 	looked time.Time
 }
 
-// watched is a GPU whose events are received.
-type watched struct {
-	index  int
-	device nvml.Device
-}
-
 func (w *watcher) run(ctx context.Context) {
 	defer w.unregister()
-	for ctx.Err() == nil {
-		if w.set == nil {
+	for ctx.Err() == nil && w.n.closing.Err() == nil {
+		if w.events.set == nil {
 			w.register(ctx)
 		}
-		if w.set != nil {
+		if w.events.set != nil {
 			w.wait(ctx)
 		}
 		if time.Since(w.looked) >= w.n.poll {
 			w.look(ctx)
 		}
-		if w.set == nil {
+		if w.events.set == nil {
 			w.pause(ctx)
 		}
 	}
@@ -92,73 +82,9 @@ func (w *watcher) pause(ctx context.Context) {
 	}
 }
 
-// registration is a new event set and the GPUs in it.
-type registration struct {
-	set     nvml.EventSet
-	devices []watched
-}
-
-func (w *watcher) register(ctx context.Context) {
-	if _, err := w.n.Inventory(ctx); err != nil { // also learns the UUIDs
-		w.interrupted(err)
-		return
-	}
-	r, err := call(ctx, w.lane, w.n.timeout, w.n.registerAll)
-	if err != nil {
-		w.interrupted(err)
-		return
-	}
-	w.set, w.devices, w.told = r.set, r.devices, false
-	w.out.send(Event{Time: time.Now(), Kind: KindWatching, Index: -1, Class: ClassInformation})
-}
-
-// registerAll makes an event set with every GPU that can be in it: a lost one cannot, and one without any event of
-// interest need not.
-func (n *NVML) registerAll() (registration, error) {
-	count, status := n.api.DeviceGetCount()
-	if err := check(status); err != nil {
-		return registration{}, err
-	}
-	set, status := n.api.EventSetCreate()
-	if err := check(status); err != nil {
-		return registration{}, err
-	}
-	var devices []watched
-	for i := range count {
-		device, err := n.handle(i)
-		if err != nil {
-			continue
-		}
-		types, status := device.GetSupportedEventTypes()
-		if status != nvml.SUCCESS || types&wantedEvents == 0 {
-			continue
-		}
-		if device.RegisterEvents(types&wantedEvents, set) == nvml.SUCCESS {
-			devices = append(devices, watched{i, device})
-		}
-	}
-	if len(devices) == 0 {
-		set.Free()
-		return registration{}, errors.New("no GPU reports events")
-	}
-	return registration{set, devices}, nil
-}
-
-// unregister frees the event set, unless a wait for its events hangs in the driver, which then keeps it.
-func (w *watcher) unregister() {
-	if w.set == nil {
-		return
-	}
-	set := w.set
-	w.set, w.devices = nil, nil
-	_, _ = call(context.Background(), w.lane, w.n.timeout, func() (struct{}, error) {
-		return struct{}{}, check(set.Free())
-	})
-}
-
 // interrupted tells once that events are not received.
 func (w *watcher) interrupted(err error) {
-	if w.told || errors.Is(err, context.Canceled) {
+	if w.told || errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed) {
 		return
 	}
 	w.told = true
@@ -169,7 +95,7 @@ var errNoEvent = errors.New("no event")
 
 // wait waits a short while for one event. It is not cut short by the context, so that the set is free afterwards.
 func (w *watcher) wait(ctx context.Context) {
-	set := w.set
+	set := w.events.set
 	data, err := call(context.WithoutCancel(ctx), w.lane, w.n.timeout+eventWait, func() (nvml.EventData, error) {
 		data, status := set.Wait(uint32(eventWait.Milliseconds()))
 		if status == nvml.ERROR_TIMEOUT {
@@ -233,7 +159,7 @@ func instanceID(id uint32) *int {
 }
 
 func (w *watcher) indexOf(device nvml.Device) int {
-	for _, d := range w.devices {
+	for _, d := range w.events.devices {
 		if d.device == device {
 			return d.index
 		}
@@ -249,7 +175,7 @@ func (n *NVML) uuid(index int) string {
 
 // recovery asks a GPU for its recovery action, in its lane.
 func (n *NVML) recovery(ctx context.Context, index int) (*RecoveryAction, error) {
-	return call(ctx, n.lane(index), n.timeout, func() (*RecoveryAction, error) {
+	return ask(ctx, n, n.lane(index), func() (*RecoveryAction, error) {
 		device, err := n.handle(index)
 		if err != nil {
 			return nil, err

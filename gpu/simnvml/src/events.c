@@ -119,9 +119,9 @@ SIM_EXPORT int nvmlEventSetWait_v2(struct event_set *set, struct event_data *out
 {
 	const struct timespec pause = {.tv_nsec = 5000000};
 
-	for (unsigned waited = 0;; waited += 5) {
+	for (double end = sim_now() + milliseconds / 1e3;;) {
 		int status = look(set, out);
-		if (status != SIM_TIMEOUT || waited >= milliseconds)
+		if (status != SIM_TIMEOUT || sim_now() >= end)
 			return status;
 		nanosleep(&pause, NULL);
 	}

@@ -213,7 +213,7 @@ static double hang(struct sim_file *f, const struct sim_device *d)
 	return all > one ? all : one;
 }
 
-static double now(void)
+double sim_now(void)
 {
 	struct timespec t;
 
@@ -224,13 +224,13 @@ static double now(void)
 int sim_enter(struct sim_file *f, const struct sim_device *d)
 {
 	const struct timespec pause = {.tv_nsec = 5000000};
-	double start = now(), code = 0;
+	double start = sim_now(), code = 0;
 
 	for (;;) {
 		int status = sim_open(f);
 		if (status != SIM_OK)
 			return status;
-		if (hang(f, d) <= now() - start)
+		if (hang(f, d) <= sim_now() - start)
 			break;
 		sim_close(f);
 		nanosleep(&pause, NULL);

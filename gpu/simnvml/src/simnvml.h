@@ -54,6 +54,9 @@ int sim_visible(struct sim_file *f, int gpus[SIM_MAX_GPUS]);
  * library and, unless d is NULL, of the device. The caller closes f only after SIM_OK. */
 int sim_enter(struct sim_file *f, const struct sim_device *d);
 
+/* Seconds of a clock that only goes forward. */
+double sim_now(void);
+
 /* Whether nvmlInit was called more often than nvmlShutdown. */
 int sim_initialized(void);
 

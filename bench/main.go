@@ -1,0 +1,69 @@
+// Command bench measures the server against what it cannot beat: the same pictures, prepared and run with the same
+// sessions in a plain loop without HTTP. It also soaks the server. Run it by `make bench` and `make soak`.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// options are the flags of every verb.
+type options struct {
+	Serve       string        // the server's binary
+	ServeLog    string        // where its log goes; empty: shown only if it fails
+	Models      string        // the models folder
+	Model       string        // the model that answers
+	Pictures    string        // a folder of pictures
+	Connections int           // requests under way at once
+	Duration    time.Duration // of one measurement
+	Rounds      int           // measurements of each side, in turn
+	Requests    int64         // of a soak
+}
+
+func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
+
+func (o options) serveArgs(addr string) []string {
+	return []string{"--listen", addr, "--models", o.Models, "--model", o.Model, "--log-level", "warn"}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+var verbs = map[string]func(context.Context, options, io.Writer) error{
+	"ratio": ratio, "floor": floor, "soak": soak,
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 || verbs[args[0]] == nil {
+		return errors.New("usage: bench ratio|floor|soak [flags]; bench ratio -h lists the flags")
+	}
+	var o options
+	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
+	flags.StringVar(&o.Serve, "serve", "bin/serve", "the server's binary")
+	flags.StringVar(&o.ServeLog, "serve-log", "", "file for the server's log")
+	flags.StringVar(&o.Models, "models", "models", "models folder")
+	flags.StringVar(&o.Model, "model", "efficientnet-lite0", "model that answers")
+	flags.StringVar(&o.Pictures, "pictures", "testdata/pictures", "folder of pictures")
+	flags.IntVar(&o.Connections, "connections", 16, "requests under way at once")
+	flags.DurationVar(&o.Duration, "duration", 10*time.Second, "length of one measurement")
+	flags.IntVar(&o.Rounds, "rounds", 3, "measurements of each side, in turn")
+	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	return verbs[args[0]](ctx, o, out)
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// soakLimit is the growth that the check allows, in bytes of resident memory a request. One leaked 1×1 Mat header
+// is 96 bytes, so the smallest real leak on every request shows.
+const soakLimit = 64.0
+
+// sample is the server's size after a number of requests.
+type sample struct {
+	requests int64
+	usage    usage
+}
+
+// soak sends o.Requests requests of every kind, good, bad and aborted, and reports how the server's resident
+// memory grew with them, and whether its goroutines and files came back to where they started.
+func soak(ctx context.Context, o options, out io.Writer) error {
+	images, err := pictures(o.Pictures)
+	if err != nil {
+		return err
+	}
+	s, err := startServer(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	c := &client{url: s.base + o.route(), addr: strings.TrimPrefix(s.base, "http://"), path: o.route(), images: images, tallies: make([]tally, len(kinds)),
+		http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections}}}
+	// A tenth of the requests first: pools, arenas and the heap reach their size.
+	if _, err := c.send(ctx, o, s, o.Requests/10); err != nil {
+		return err
+	}
+	before, err := s.rest(ctx, c)
+	if err != nil {
+		return err
+	}
+	samples, err := c.send(ctx, o, s, o.Requests)
+	if err != nil {
+		return err
+	}
+	after, err := s.rest(ctx, c)
+	if err != nil {
+		return err
+	}
+	slope := growth(samples)
+	fmt.Fprintf(out, "requests %d  resident %.1f MiB → %.1f MiB  slope %+.1f bytes a request (limit %.0f)\n",
+		o.Requests, mib(samples[0].usage.Resident), mib(samples[len(samples)-1].usage.Resident), slope, soakLimit)
+	fmt.Fprintf(out, "goroutines %d → %d  files %d → %d\n", before.goroutines, after.goroutines, before.Files, after.Files)
+	for _, line := range c.counts() {
+		fmt.Fprintln(out, line)
+	}
+	return errors.Join(c.failed(), verdict(slope, before, after))
+}
+
+func verdict(slope float64, before, after resting) error {
+	var errs []error
+	if slope > soakLimit {
+		errs = append(errs, fmt.Errorf("memory leaks: %.1f bytes a request", slope))
+	}
+	if after.goroutines > before.goroutines {
+		errs = append(errs, fmt.Errorf("goroutines leak: %d before, %d after", before.goroutines, after.goroutines))
+	}
+	if after.Files > before.Files {
+		errs = append(errs, fmt.Errorf("files leak: %d before, %d after", before.Files, after.Files))
+	}
+	return errors.Join(errs...)
+}
+
+// growth is the slope of resident memory over requests, in bytes a request: the samples are cut into ten blocks, and
+// the median of the slopes between the least of each block and the next is taken. The least sees through garbage
+// that is not yet collected, and the median through an arena that grows once; a leak raises every block.
+func growth(samples []sample) float64 {
+	const blocks = 10
+	size := len(samples) / blocks
+	if size == 0 {
+		return 0
+	}
+	var least []sample
+	for block := range slices.Chunk(samples[:size*blocks], size) {
+		least = append(least, slices.MinFunc(block, func(a, b sample) int {
+			return int(a.usage.Resident - b.usage.Resident)
+		}))
+	}
+	var slopes []float64
+	for i, next := range least[1:] {
+		slopes = append(slopes, float64(next.usage.Resident-least[i].usage.Resident)/float64(next.requests-least[i].requests))
+	}
+	return median(slopes)
+}
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+// tally counts the requests of one kind.
+type tally struct{ sent, wrong atomic.Int64 }
+
+// client sends the requests of a soak.
+type client struct {
+	url, addr, path string
+	images          [][]byte
+	http            *http.Client
+	tallies         []tally // of each kind
+	firstWrong      atomic.Pointer[string]
+}
+
+// kinds are the requests of a soak, taken in turn.
+var kinds = []struct {
+	name string
+	send func(c *client, ctx context.Context, image []byte) error
+}{
+	{"good picture", func(c *client, ctx context.Context, image []byte) error {
+		return c.post(ctx, "application/octet-stream", image, http.StatusOK)
+	}},
+	{"good picture named by type", func(c *client, ctx context.Context, image []byte) error {
+		return c.post(ctx, http.DetectContentType(image), image, http.StatusOK)
+	}},
+	{"picture cut short", func(c *client, ctx context.Context, image []byte) error {
+		return c.post(ctx, "application/octet-stream", image[:len(image)*2/3], http.StatusUnprocessableEntity)
+	}},
+	{"two pictures, one bad", func(c *client, ctx context.Context, image []byte) error {
+		bad := base64.StdEncoding.EncodeToString(image[:100])
+		good := base64.StdEncoding.EncodeToString(image)
+		body := fmt.Sprintf(`{"images":[{"b64":%q},{"b64":%q}]}`, bad, good)
+		return c.post(ctx, "application/json", []byte(body), http.StatusOK)
+	}},
+	{"text instead of a picture", func(c *client, ctx context.Context, _ []byte) error {
+		return c.post(ctx, "application/octet-stream", []byte("not a picture at all"), http.StatusUnsupportedMediaType)
+	}},
+	{"broken JSON", func(c *client, ctx context.Context, _ []byte) error {
+		return c.post(ctx, "application/json", []byte(`{"images":[{"b64":`), http.StatusBadRequest)
+	}},
+	{"client gone halfway through its body", (*client).hangUp},
+	{"client gone before its answer", func(c *client, ctx context.Context, image []byte) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		err := c.post(ctx, "application/octet-stream", image, http.StatusOK)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil
+		}
+		return err
+	}},
+}
+
+// send sends n requests over o.Connections connections and samples the server a hundred times on the way.
+func (c *client) send(ctx context.Context, o options, s *server, n int64) ([]sample, error) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var samples []sample
+	var sampleErr error
+	every := max(1, n/100)
+	for range o.Connections {
+		wg.Go(func() {
+			for i := next.Add(1); i <= n && ctx.Err() == nil; i = next.Add(1) {
+				c.one(ctx, int(i))
+				if i%every != 0 {
+					continue
+				}
+				u, err := s.usage()
+				mu.Lock()
+				samples, sampleErr = append(samples, sample{i, u}), errors.Join(sampleErr, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(samples, func(a, b sample) int { return int(a.requests - b.requests) })
+	return samples, errors.Join(sampleErr, ctx.Err())
+}
+
+func (c *client) one(ctx context.Context, i int) {
+	kind := i % len(kinds)
+	count := &c.tallies[kind]
+	count.sent.Add(1)
+	if err := kinds[kind].send(c, ctx, c.images[(i/len(kinds))%len(c.images)]); err != nil {
+		count.wrong.Add(1)
+		text := kinds[kind].name + ": " + err.Error()
+		c.firstWrong.CompareAndSwap(nil, &text)
+	}
+}
+
+func (c *client) post(ctx context.Context, contentType string, body []byte, want int) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", contentType)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != want {
+		return fmt.Errorf("status %d, want %d: %s", resp.StatusCode, want, answer)
+	}
+	return nil
+}
+
+// hangUp promises a whole picture, sends half of it and closes the connection.
+func (c *client) hangUp(ctx context.Context, image []byte) error {
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", c.addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s",
+		c.path, len(image), image[:len(image)/2])
+	return err
+}
+
+func (c *client) counts() []string {
+	lines := make([]string, len(kinds))
+	for i, kind := range kinds {
+		lines[i] = fmt.Sprintf("%8d  %s, %d answered wrongly", c.tallies[i].sent.Load(), kind.name, c.tallies[i].wrong.Load())
+	}
+	return lines
+}
+
+func (c *client) failed() error {
+	if text := c.firstWrong.Load(); text != nil {
+		return errors.New(*text)
+	}
+	return nil
+}

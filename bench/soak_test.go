@@ -1,0 +1,47 @@
+package main
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestGrowthTellsALeakFromNoise(t *testing.T) {
+	const mib = 1 << 20
+	for _, test := range []struct {
+		name     string
+		resident func(i int) int64 // after i thousand requests
+		leaks    bool
+	}{
+		{"constant memory", func(int) int64 { return 200 * mib }, false},
+		{"noise of a few MiB", func(int) int64 { return 200*mib + rand.Int64N(4*mib) }, false},
+		{"one arena that grows once", func(i int) int64 {
+			if i > 50 {
+				return 232 * mib
+			}
+			return 200 * mib
+		}, false},
+		{"96 bytes a request", func(i int) int64 { return 200*mib + int64(i)*96_000 }, true},
+		{"1 KiB a request under noise", func(i int) int64 { return 200*mib + int64(i)*1_024_000 + rand.Int64N(8*mib) }, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var samples []sample
+			for i := range 100 {
+				samples = append(samples, sample{int64(i) * 1000, usage{Resident: test.resident(i)}})
+			}
+			slope := growth(samples)
+			err := verdict(slope, resting{}, resting{})
+			if (err != nil) != test.leaks {
+				t.Errorf("slope %.1f bytes a request, error %v, want a leak: %v", slope, err, test.leaks)
+			}
+		})
+	}
+}
+
+func TestVerdictNamesWhatDidNotComeBack(t *testing.T) {
+	before := resting{usage: usage{Files: 10}, goroutines: 20}
+	after := resting{usage: usage{Files: 11}, goroutines: 25}
+	err := verdict(0, before, after)
+	if err == nil || err.Error() != "goroutines leak: 20 before, 25 after\nfiles leak: 10 before, 11 after" {
+		t.Errorf("got %v", err)
+	}
+}
