@@ -3,8 +3,11 @@ package api
 import (
 	_ "embed"
 	"net/http"
+	"strings"
 
 	"fovea/fault"
+	"fovea/health"
+	"fovea/inference"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -50,13 +53,25 @@ func (s *Server) showHealth(c *gin.Context, x *exchange) {
 	writeJSON(c, servable(report.Live()), report)
 }
 
+// readiness is the body of GET /ready. Missing says which versions cannot be served, whether or not the server
+// is ready without them.
+type readiness struct {
+	health.Report
+	Missing []string `json:"missing"`
+}
+
 func (s *Server) showReady(c *gin.Context, x *exchange) {
 	x.quiet = true
-	report := s.health.Report()
-	if !report.Ready() {
+	answer := readiness{s.health.Report(), []string{}}
+	for _, m := range s.engine.Models() {
+		if m.State == inference.Failed {
+			answer.Missing = append(answer.Missing, strings.TrimSpace(m.Name+" "+m.Version)+": "+m.Error)
+		}
+	}
+	if !answer.Ready() {
 		c.Header("Retry-After", "1")
 	}
-	writeJSON(c, servable(report.Ready()), report)
+	writeJSON(c, servable(answer.Ready()), answer)
 }
 
 func servable(ok bool) int {

@@ -19,10 +19,10 @@ func TestHealthAndReady(t *testing.T) {
 		health, ready int
 		says          string
 	}{
-		"all well":               {func(*engine, *health.Monitor) {}, 200, 200, `{"status":"ready","reasons":[]}`},
-		"a required model fails": {func(e *engine, _ *health.Monitor) { e.ready = []string{"model cats: no file"} }, 200, 503, `{"status":"unready","reasons":["model cats: no file"]}`},
+		"all well":               {func(*engine, *health.Monitor) {}, 200, 200, `{"status":"ready","reasons":[]`},
+		"a required model fails": {func(e *engine, _ *health.Monitor) { e.ready = []string{"model cats: no file"} }, 200, 503, `{"status":"unready","reasons":["model cats: no file"]`},
 		"draining":               {func(_ *engine, m *health.Monitor) { m.Drain() }, 200, 503, `"status":"draining"`},
-		"the device is lost":     {func(e *engine, _ *health.Monitor) { e.broken = errors.New("cuda:0 is lost") }, 503, 503, `{"status":"broken","reasons":["cuda:0 is lost"]}`},
+		"the device is lost":     {func(e *engine, _ *health.Monitor) { e.broken = errors.New("cuda:0 is lost") }, 503, 503, `{"status":"broken","reasons":["cuda:0 is lost"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -38,6 +38,13 @@ func TestHealthAndReady(t *testing.T) {
 				t.Errorf("/health: %d %s", got.Status, got.Body)
 			}
 		})
+	}
+}
+
+func TestReadySaysWhatIsMissingThoughItIsReadyWithoutIt(t *testing.T) {
+	got := open(t).get("/ready")
+	if want := `{"status":"ready","reasons":[],"missing":["cats 2: self-test failed"]}` + "\n"; got.Status != 200 || string(got.Body) != want {
+		t.Errorf("%d %s", got.Status, got.Body)
 	}
 }
 
