@@ -25,6 +25,7 @@ type options struct {
 	Duration    time.Duration // of one measurement
 	Rounds      int           // measurements of each side, in turn
 	Requests    int64         // of a soak
+	Limit       float64       // of a soak's growth, in bytes of resident memory a request
 }
 
 func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
@@ -65,6 +66,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.DurationVar(&o.Duration, "duration", 10*time.Second, "length of one measurement")
 	flags.IntVar(&o.Rounds, "rounds", 3, "measurements of each side, in turn")
 	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak")
+	flags.Float64Var(&o.Limit, "limit", 64, "growth of resident memory that a soak allows, in bytes a request")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}

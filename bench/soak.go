@@ -16,10 +16,6 @@ import (
 	"time"
 )
 
-// soakLimit is the growth that the check allows, in bytes of resident memory a request. One leaked 1×1 Mat header
-// is 96 bytes, so the smallest real leak on every request shows.
-const soakLimit = 64.0
-
 // sample is the server's size after a number of requests.
 type sample struct {
 	requests int64
@@ -58,17 +54,17 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	}
 	slope := growth(samples)
 	fmt.Fprintf(out, "requests %d  resident %.1f MiB → %.1f MiB  slope %+.1f bytes a request (limit %.0f)\n",
-		o.Requests, mib(samples[0].usage.Resident), mib(samples[len(samples)-1].usage.Resident), slope, soakLimit)
+		o.Requests, mib(samples[0].usage.Resident), mib(samples[len(samples)-1].usage.Resident), slope, o.Limit)
 	fmt.Fprintf(out, "goroutines %d → %d  files %d → %d\n", before.goroutines, after.goroutines, before.Files, after.Files)
 	for _, line := range c.counts() {
 		fmt.Fprintln(out, line)
 	}
-	return errors.Join(c.failed(), verdict(slope, before, after))
+	return errors.Join(c.failed(), verdict(slope, o.Limit, before, after))
 }
 
-func verdict(slope float64, before, after resting) error {
+func verdict(slope, limit float64, before, after resting) error {
 	var errs []error
-	if slope > soakLimit {
+	if slope > limit {
 		errs = append(errs, fmt.Errorf("memory leaks: %.1f bytes a request", slope))
 	}
 	if after.goroutines > before.goroutines {

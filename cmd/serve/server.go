@@ -68,7 +68,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 func (s *service) open(ctx context.Context) error {
 	s.gpus = openGPUs(s.cfg.GPU, s.log)
 	metrics := api.NewMetrics(build(), s.gpus.collectors()...)
-	engine, err := inference.New(s.cfg.Inference, models.Open(s.cfg.Repository.Dir), metrics, s.log)
+	engine, err := inference.New(s.cfg.Inference, models.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
 		return fmt.Errorf("inference: %w", err)
