@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,15 @@ import (
 )
 
 const predictPath = "/v1/models/" + model + "/predict"
+
+// exitStatus is that of a command that ended by itself, or -1.
+func exitStatus(err error) int {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return -1
+	}
+	return exit.ExitCode()
+}
 
 // rest sends what half left out and returns the answer.
 func rest(t *testing.T, conn net.Conn, body []byte) string {
@@ -151,7 +161,7 @@ func TestABadModel(t *testing.T) {
 	}
 	t.Run("that is required ends the server, which says why", func(t *testing.T) {
 		out, err := command(t, dir, "--http.address=127.0.0.1:0", "--inference.models=bad:required,"+model).CombinedOutput()
-		if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), "serve: a required model cannot be served\nmodel bad version 1: ") {
+		if exitStatus(err) != 1 || !strings.Contains(string(out), "serve: a required model cannot be served\nmodel bad version 1: ") {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
@@ -187,7 +197,7 @@ func TestWhatKeepsTheServerFromStartingIsSaid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := command(t, test.dir, test.args...).CombinedOutput()
-			if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), test.says) {
+			if exitStatus(err) != 1 || !strings.Contains(string(out), test.says) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
