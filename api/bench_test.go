@@ -29,7 +29,7 @@ func BenchmarkPredict(b *testing.B) {
 		b.Fatal(err)
 	}
 	e.predict = func(context.Context, inference.Request) (*inference.Response, error) { return answer, nil }
-	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	log := slog.New(slog.NewJSONHandler(struct{ io.Writer }{io.Discard}, nil))
 	monitor := health.New(e, log)
 	monitor.Loaded()
 	contentType, form := parts("image=" + string(picture))

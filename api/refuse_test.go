@@ -246,7 +246,9 @@ func TestBodiesOnBrokenConnections(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
 			conn := s.dial(test.text)
-			_ = conn.(*net.TCPConn).CloseWrite()
+			if tcp, ok := conn.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
+				t.Fatal("the connection cannot be closed halfway")
+			}
 			status, body := s.answerOn(conn)
 			if status != test.status || !strings.Contains(body, test.says) {
 				t.Errorf("%d %s", status, body)
