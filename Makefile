@@ -35,7 +35,7 @@ build: setup ## build bin/serve
 	go build -trimpath -o bin/ ./cmd/...
 
 serve: build ## answer on 127.0.0.1:8000 (ARGS="--port …" are passed on)
-	bin/serve $(ARGS)
+	bin/serve --inference.default=efficientnet-lite0 $(ARGS)
 
 models: build ## fetch the weights of the other shipped models
 	bin/serve models pull --all
