@@ -13,16 +13,16 @@ func TestConfigNamesEveryMistake(t *testing.T) {
 		"the defaults": {change: func(*Config) {}},
 		"everything given": {change: func(c *Config) {
 			c.Device, c.Models, c.Default = "cuda:3", []ModelConfig{{Name: "a"}, {Name: "b", Required: true}}, "b"
-			c.DecodeWorkers, c.Instances, c.Threads, c.MaxPixels = 4, 2, 2, 1_000_000
+			c.Workers, c.Instances, c.Threads, c.MaxPixels = 4, 2, 2, 1_000_000
 			c.CUDA = CUDAConfig{MemLimit: 1 << 30, ConvSearch: "EXHAUSTIVE", NoTF32: true}
 		}},
 		"everything wrong at once": {
 			change: func(c *Config) {
-				c.Device, c.DecodeWorkers, c.Instances, c.Threads, c.MaxPixels = "gpu", -1, -1, -1, 1
+				c.Device, c.Workers, c.Instances, c.Threads, c.MaxPixels = "gpu", -1, -1, -1, 1
 				c.Models, c.Default = []ModelConfig{{Name: "a"}, {}, {Name: "a"}}, "c"
 				c.CUDA = CUDAConfig{MemLimit: -1, ConvSearch: "best"}
 			},
-			want: []string{"device:", "decode_workers: is -1; allowed is 0 to", "instances:", "threads:", "max_pixels:",
+			want: []string{"device:", "workers: is -1; allowed is 0 to", "instances:", "threads:", "max_pixels:",
 				"models[1].name: is missing", `models[2].name: "a" is listed already as models[0]`,
 				`default: model "c" is not listed`, "cuda: memory limit -1", `convolution search "best"`},
 		},

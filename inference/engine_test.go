@@ -70,7 +70,7 @@ func TestPredictFaults(t *testing.T) {
 	atRest(t, e)
 }
 
-// atRest checks that no row, place or decode worker is held.
+// atRest checks that no row, place or worker is held.
 func atRest(t *testing.T, e *Engine) {
 	t.Helper()
 	for _, m := range e.models {
@@ -88,9 +88,9 @@ func atRest(t *testing.T, e *Engine) {
 			v.scheduler.mu.Unlock()
 		}
 	}
-	workers := int64(e.cfg.decodeWorkers())
+	workers := int64(e.cfg.workers())
 	if !e.shared.workers.TryAcquire(workers) {
-		t.Error("a decode worker is held")
+		t.Error("a worker is held")
 	} else {
 		e.shared.workers.Release(workers)
 	}

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 
+	"golang.org/x/sync/semaphore"
+
 	"fovea/inference/onnx"
 	"fovea/models"
 	"fovea/postprocess"
@@ -155,7 +157,7 @@ func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
 	spec := onnx.BatchSpec{Rows: rows, Buckets: buckets, RowShapes: shapes}
 	l, err := newLane(laneSpec{device: g.device.String(), instances: g.count, rows: rows, buckets: buckets,
 		inputs: len(v.inputs), delay: v.definition.Batching.MaxDelay,
-		newRunner: func() (runner, error) { return s.NewBatch(spec) }})
+		newRunner: func() (runner, error) { return s.NewBatch(spec) }, cores: v.cores(g.device)})
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +166,15 @@ func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
 			v.definition.Input.Name, want, have), l.closeRunners())
 	}
 	return l, nil
+}
+
+// cores are those that runs on the CPU share with decoding, so that no more threads compute than there are cores:
+// more would only take turns and push each other's data out of the caches. Runs on CUDA need none.
+func (v *version) cores(d onnx.Device) *semaphore.Weighted {
+	if d.Kind == onnx.CPU {
+		return v.shared.workers
+	}
+	return nil
 }
 
 // batchSizes is how many rows a batch has and the numbers of rows that run: on the CPU each, on CUDA powers of

@@ -48,7 +48,7 @@ func (s *scheduler) add(l *lane) {
 // instance runs batches until the lane is closed.
 func (s *scheduler) instance(l *lane) {
 	for b := range l.work {
-		b.run()
+		l.run(b)
 		s.onRun(ran{rows: b.used, padded: b.bucket - b.used, took: b.took, err: b.err})
 		s.finish(b)
 	}

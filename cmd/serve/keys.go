@@ -23,7 +23,7 @@ var usages = map[string]string{
 	"inference.device":           "auto, cpu, cuda or cuda:N, for models that name none",
 	"inference.models":           "models to serve, as NAME or NAME:required; empty: all of the repository",
 	"inference.default":          "the model of POST /predict; empty: the first",
-	"inference.decode_workers":   "pictures decoded at once; 0: one per core",
+	"inference.workers":          "pictures decoded, and batches run on the CPU, at once; 0: one per core",
 	"inference.max_pixels":       "pixels of a picture",
 	"inference.instances":        "instances per device, for models that name none; 0: one per core on the CPU, one on a GPU",
 	"inference.threads":          "threads within one operator on the CPU",
