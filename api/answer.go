@@ -102,7 +102,7 @@ type encoder struct {
 
 // writeJSON sends v, whole or, when it cannot be encoded, not at all.
 func writeJSON(c *gin.Context, status int, v any) {
-	e := encoders.Get().(*encoder)
+	e, _ := encoders.Get().(*encoder) // never another type: New makes them
 	defer encoders.Put(e)
 	e.buffer.Reset()
 	if err := e.json.Encode(v); err != nil {

@@ -86,7 +86,7 @@ func TestFaultsOfTheEngine(t *testing.T) {
 			})
 			if test.code == "" { // the document doesn't know it, as it should
 				s.client.Transport = http.DefaultTransport
-				defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+				defer s.client.CloseIdleConnections()
 			}
 			for _, body := range []string{pictures("", "one"), pictures("", "one", "two")} {
 				got := s.post("/predict", "application/json", body)

@@ -98,12 +98,12 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request, p
 	r.Image = picture
 	response, err := s.engine.Predict(ctx, r)
 	if err != nil {
-		return answered{fault: s.engineFault(ctx, err)}
+		return answered{fault: s.engineFault(err)}
 	}
 	return answered{response: response}
 }
 
-func (s *Server) engineFault(ctx context.Context, err error) *fault.Fault {
+func (s *Server) engineFault(err error) *fault.Fault {
 	f := faultOf(err)
 	if f.Code == fault.DeadlineExceeded {
 		return fault.Wrap(f.Code, f.Cause, "no answer within %s", s.cfg.Timeout)

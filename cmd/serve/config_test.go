@@ -117,8 +117,8 @@ func TestEveryKeyCanBeSetByVariableAndByFlag(t *testing.T) {
 }
 
 func TestMistakesOfEverySource(t *testing.T) {
-	_, err := load("testdata/bad/all_at_once.yaml", []string{"FOVEA_HTTP_ADRESS=x", "FOVEA_HTTP_MAX_IMAGES=many"}, given(t, "--inference.models=a,b:optional"))
-	for _, want := range []string{"http.adress: unknown key", "FOVEA_HTTP_ADRESS is no key", "http.max_images", `"b:optional" is neither NAME nor NAME:required`} {
+	_, err := load("testdata/bad/all_at_once.yaml", []string{"FOVEA_HTTP_ADDRESS_=x", "FOVEA_HTTP_MAX_IMAGES=many"}, given(t, "--inference.models=a,b:optional"))
+	for _, want := range []string{"http.adress: unknown key", "FOVEA_HTTP_ADDRESS_ is no key", "http.max_images", `"b:optional" is neither NAME nor NAME:required`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}

@@ -80,13 +80,13 @@ func copyModel(t *testing.T, folder, version string) {
 	}
 }
 
-// command makes a command of the program that knows no configuration but args.
+// command makes a command of the program that knows no configuration but args, and the simulated GPUs if any.
 func command(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	args = append([]string{"--repository.dir=" + dir, "--inference.device=cpu", "--inference.library=" + testenv.ORTLibrary(t), "--log.format=json"}, args...)
 	cmd := exec.Command(program, args...)
 	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, variablePrefix) {
+		if !strings.HasPrefix(pair, variablePrefix) || strings.HasPrefix(pair, "FOVEA_SIMNVML_") {
 			cmd.Env = append(cmd.Env, pair)
 		}
 	}

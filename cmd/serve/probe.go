@@ -27,7 +27,7 @@ func probe(ctx context.Context, address, path string, timeout time.Duration) err
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // nothing is left to be done
+	defer response.Body.Close()
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}

@@ -50,7 +50,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	defer s.gpus.close(log)
-	listener, err := net.Listen("tcp", cfg.HTTP.Address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Address)
 	if err != nil {
 		return errors.Join(fmt.Errorf("http.address: %w", err), s.closeEngine(time.Second))
 	}
