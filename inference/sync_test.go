@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fovea/fault"
 )
 
 func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
@@ -208,4 +210,36 @@ func TestCloseWaitsForWhatIsAccepted(t *testing.T) {
 	}
 	close(open)
 	wg.Wait()
+}
+
+func TestBeforeTheRepositoryIsReadNothingIsUnknown(t *testing.T) {
+	e := newRepository(t).engine(nil)
+	for _, model := range []string{"", "colors"} {
+		if _, err := e.Predict(t.Context(), Request{Model: model}); fault.From(err).Code != fault.NotReady {
+			t.Errorf("model %q got %v, want not_ready", model, err)
+		}
+	}
+	if err := e.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Predict(t.Context(), Request{Model: "colors"}); fault.From(err).Code != fault.ModelNotFound {
+		t.Errorf("got %v, want model_not_found", err)
+	}
+	if _, err := e.Predict(t.Context(), Request{}); fault.From(err).Code != fault.NotReady {
+		t.Errorf("with an empty repository: got %v, want not_ready", err)
+	}
+}
+
+func TestMissingDefaultIsTold(t *testing.T) {
+	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+	e := r.engine(func(c *Config) { c.Default = "flowers" })
+	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model flowers: ") {
+		t.Errorf("Sync said %v, want that the default is missing", err)
+	}
+	if _, err := e.Predict(t.Context(), Request{}); fault.From(err).Code != fault.NotReady {
+		t.Errorf("got %v, want not_ready", err)
+	}
+	if got, err := e.Predict(t.Context(), Request{Model: "colors", Image: plain(t, red, 8, 8)}); first(got) != "red" {
+		t.Errorf("the other model got %q, %v", first(got), err)
+	}
 }
