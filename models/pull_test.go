@@ -222,60 +222,6 @@ func TestPullRefuses(t *testing.T) {
 	}
 }
 
-func TestDownloadTriesAgainAndGivesUp(t *testing.T) {
-	for name, c := range map[string]struct {
-		failures int
-		ok       bool
-	}{"a server that recovers": {2, true}, "a server that does not": {1000, false}} {
-		t.Run(name, func(t *testing.T) {
-			asked := 0
-			s := server(t, func(w http.ResponseWriter, r *http.Request) {
-				if asked++; asked <= c.failures {
-					w.WriteHeader(http.StatusServiceUnavailable)
-					return
-				}
-				serveWeights(w, r)
-			})
-			d := testDownload(t, s)
-			err := d.run(t.Context(), s.URL)
-			if c.ok && (err != nil || asked != 3) {
-				t.Errorf("asked %d times, error %v", asked, err)
-			}
-			if !c.ok && (err == nil || asked != maxTries || !strings.Contains(err.Error(), "gave up after 5 tries")) {
-				t.Errorf("asked %d times, error %v", asked, err)
-			}
-		})
-	}
-}
-
-func testDownload(t *testing.T, s *httptest.Server) *download {
-	d := newDownload(s.Client().Transport, Source{Size: int64(len(weights))}, filepath.Join(t.TempDir(), "part"),
-		&progress{say: func(string, ...any) {}})
-	d.backoff = time.Millisecond
-	return d
-}
-
-func TestDownloadLeavesAServerThatFallsSilent(t *testing.T) {
-	for name, answer := range map[string]bool{"before it answers": false, "after the first bytes": true} {
-		t.Run(name, func(t *testing.T) {
-			s := server(t, func(w http.ResponseWriter, r *http.Request) {
-				if answer {
-					w.Header().Set("Content-Length", fmt.Sprint(len(weights)))
-					_, _ = w.Write(weights[:10])
-					w.(http.Flusher).Flush()
-				}
-				<-r.Context().Done()
-			})
-			d := testDownload(t, s)
-			d.idle = 20 * time.Millisecond
-			err := d.try(t.Context(), s.URL, 0)
-			if err == nil || !strings.Contains(err.Error(), "no byte came for 20ms") {
-				t.Errorf("error is %v", err)
-			}
-		})
-	}
-}
-
 func TestPullStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := server(t, func(w http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
@@ -283,54 +229,6 @@ func TestPullStopsWithItsContext(t *testing.T) {
 	err := Pull(ctx, PullOptions{Dir: dir, Name: "m", Transport: s.Client().Transport})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
-	}
-}
-
-func TestPullFromMirrors(t *testing.T) {
-	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/base/m.onnx":
-			http.Redirect(w, r, "/elsewhere", http.StatusFound) // http to http: the user chose it
-		case "/elsewhere":
-			serveWeights(w, r)
-		default:
-			http.NotFound(w, r)
-		}
-	}))
-	t.Cleanup(plain.Close)
-	folder := write(t, map[string]string{"m.onnx": string(weights)})
-	for name, mirror := range map[string]string{"a folder": folder, "an address": plain.URL + "/base/"} {
-		t.Run(name, func(t *testing.T) {
-			dir := origin(t, "https://127.0.0.1:9/unused", weights)
-			if err := pull(t, dir, plain, PullOptions{Mirror: mirror}); err != nil {
-				t.Fatal(err)
-			}
-			pulled(t, dir)
-		})
-	}
-}
-
-func TestPullExplainsWhatIsMissing(t *testing.T) {
-	noAddress := good + "source: {sha256: " + strings.Repeat("ab", 32) + "}"
-	for name, c := range map[string]struct{ file, mirror, want string }{
-		"no public address":       {noAddress, "", "no public address; give a mirror that holds m.onnx"},
-		"a mirror without it":     {noAddress, t.TempDir(), "m.onnx: no such file"},
-		"a mirror that is a file": {noAddress, write(t, map[string]string{"m.onnx/": ""}), "is not a plain file"},
-		"no hash":                 {good, "", "no source.sha256"},
-		"a broken definition":     {"task: x", "", `task: "x" is not known`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := write(t, map[string]string{"m/model.yaml": c.file})
-			err := pull(t, dir, nil, PullOptions{Mirror: c.mirror})
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error is %v; want %q", err, c.want)
-			}
-		})
-	}
-	for _, name := range []string{"none", "../m", ""} {
-		if err := Pull(t.Context(), PullOptions{Dir: t.TempDir(), Name: name}); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%q: %v", name, err)
-		}
 	}
 }
 
