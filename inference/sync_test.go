@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"image/color"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,9 +58,10 @@ func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
 
 func TestFailingVersionKeepsTheOld(t *testing.T) {
 	for name, file := range map[string]string{
-		"its outputs are not finite":        "colors-nan",
-		"its answer is not the self-test's": "colors",
-		"its file is no ONNX":               "make.py",
+		"its outputs are not finite":         "colors-nan",
+		"its answer is not the self-test's":  "colors",
+		"its score is below the self-test's": "score",
+		"its file is no ONNX":                "make.py",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
@@ -68,6 +70,9 @@ func TestFailingVersionKeepsTheOld(t *testing.T) {
 			case "colors":
 				r.write("colors/self.png", plain(t, red, 8, 8))
 				r.define("colors", colors+"self_test: {image: self.png, label: blue}\n").add("colors", 2, file)
+			case "score":
+				r.write("colors/self.png", plain(t, color.Gray{128}, 8, 8))
+				r.define("colors", colors+"self_test: {image: self.png, label: red, min_score: 0.9}\n").add("colors", 2, "colors")
 			case "make.py":
 				r.write("colors/2/model.onnx", []byte("no model"))
 			default:
@@ -168,6 +173,9 @@ func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
 	reasons := strings.Join(e.Ready(), "\n")
 	if !strings.Contains(reasons, "model nan: ") || !strings.Contains(reasons, "model missing: ") || strings.Contains(reasons, "spare") {
 		t.Errorf("not ready because %q", reasons)
+	}
+	if missing := e.Missing(); len(missing) != 3 {
+		t.Errorf("missing %q, want all three that do not answer", missing)
 	}
 	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
 		t.Errorf("the good model got %q, %v", first(got), err)
