@@ -30,7 +30,10 @@ type options struct {
 func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
 
 func (o options) serveArgs(addr string) []string {
-	return []string{"--listen", addr, "--models", o.Models, "--model", o.Model, "--log-level", "warn"}
+	return []string{
+		"--http.address=" + addr, "--repository.dir=" + o.Models, "--inference.models=" + o.Model + ":required",
+		"--log.level=warn",
+	}
 }
 
 func main() {
