@@ -1,8 +1,11 @@
 package inference
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"fovea/inference/onnx"
 )
 
 func TestConfigNamesEveryMistake(t *testing.T) {
@@ -56,6 +59,28 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 			test.change(&c)
 			if _, err := New(c, nil, nil, nil); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("New said %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestSizesOfBatches(t *testing.T) {
+	for name, test := range map[string]struct {
+		device onnx.Device
+		size   int
+		want   []int
+	}{
+		"the CPU runs one row by default":         {onnx.Device{Kind: onnx.CPU}, 0, []int{1}},
+		"the CPU runs any number of rows":         {onnx.Device{Kind: onnx.CPU}, 3, []int{1, 2, 3}},
+		"CUDA runs up to eight by default":        {onnx.Device{Kind: onnx.CUDA}, 0, []int{1, 2, 4, 8}},
+		"CUDA runs powers of two and the largest": {onnx.Device{Kind: onnx.CUDA}, 12, []int{1, 2, 4, 8, 12}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := batchSizes(test.device, test.size, 0); !slices.Equal(got, test.want) {
+				t.Errorf("%v, want %v", got, test.want)
+			}
+			if got := batchSizes(test.device, 2, 4); !slices.Equal(got, []int{4}) {
+				t.Errorf("a file made for four runs %v", got)
 			}
 		})
 	}

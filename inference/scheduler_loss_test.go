@@ -154,3 +154,33 @@ func TestPlaceGivenToAClientThatLeavesIsNotLost(t *testing.T) {
 		rested(t, s, f)
 	})
 }
+
+func TestClaimedBatchThatEverybodyLeavesDoesNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: time.Millisecond}
+		s := fakeScheduler(t, f, 1, 4, 0)
+		packs, commits := entered(t, s), entered(t, s)
+		packs.lease()
+		commits.lease()
+		commits.commit() // the idle instance claims the batch and waits for the other row
+		commits.leave()
+		packs.leave()
+		if got, err := ask(t.Context(), s, 7, 0); got != 7 || err != nil {
+			t.Errorf("got %d, %v", got, err)
+		}
+		if want := [][]uint64{{7}}; !reflect.DeepEqual(f.runs, want) {
+			t.Errorf("runs %v, want %v", f.runs, want)
+		}
+		rested(t, s, f)
+	})
+}
+
+// entered is a ticket that has a place.
+func entered(t *testing.T, s *scheduler) *ticket {
+	t.Helper()
+	tk, err := s.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tk
+}

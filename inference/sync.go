@@ -69,10 +69,14 @@ func (e *Engine) names() (names []string, err error) {
 		return names, nil
 	}
 	names, err = e.repo.Names()
-	return slices.DeleteFunc(names, func(name string) bool {
+	names = slices.DeleteFunc(names, func(name string) bool {
 		entry, err := e.repo.Load(name)
 		return err == nil && len(entry.Versions) == 0
-	}), err
+	})
+	if e.cfg.Default != "" && !slices.Contains(names, e.cfg.Default) {
+		names = append(names, e.cfg.Default) // so that its absence is told
+	}
+	return names, err
 }
 
 // list takes over the names and unloads models that are not among them.
@@ -82,7 +86,7 @@ func (e *Engine) list(names []string) error {
 	if e.closed {
 		return errors.New("the engine is closed")
 	}
-	e.order = names
+	e.order, e.listed = names, true
 	for _, name := range names {
 		if e.models[name] == nil {
 			e.models[name] = &model{name: name}
