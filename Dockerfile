@@ -75,13 +75,13 @@ RUN set -eux; \
       -DWITH_PROTOBUF=OFF -DWITH_QUIRC=OFF -DWITH_ADE=OFF -DWITH_CAROTENE=OFF -DOPENCV_GENERATE_PKGCONFIG=OFF; \
     cmake --build build; \
     cmake --install build
-# What the static libraries are, for the list of contents.
+# What the static libraries are, for the list of contents; a plus sign is escaped in a package URL.
 RUN set -eux; \
-    { echo "pkg:deb/debian/opencv@$(echo "$OPENCV_VERSION" | sed 's/+/%2B/g')?arch=source"; \
-      dpkg-query -W -f 'pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\n' \
-        "libjpeg62-turbo-dev:$TARGETARCH" "libpng-dev:$TARGETARCH" "libwebp-dev:$TARGETARCH" "zlib1g-dev:$TARGETARCH" \
-        | sed 's/+/%2B/g'; \
-    } >/opt/opencv/contents.purl; \
+    echo "pkg:deb/debian/opencv@$OPENCV_VERSION?arch=source" >/opt/opencv/contents.purl; \
+    dpkg-query -W -f 'pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\n' \
+      "libjpeg62-turbo-dev:$TARGETARCH" "libpng-dev:$TARGETARCH" "libwebp-dev:$TARGETARCH" "zlib1g-dev:$TARGETARCH" \
+      >>/opt/opencv/contents.purl; \
+    sed -i 's/+/%2B/g' /opt/opencv/contents.purl; \
     for library in opencv libjpeg62-turbo-dev libpng-dev libwebp-dev zlib1g-dev; do \
       mkdir -p "/opt/opencv/doc/$library"; \
       if [ "$library" = opencv ]; then cp opencv/LICENSE /opt/opencv/doc/opencv/copyright; \
@@ -134,6 +134,8 @@ COPY --from=convert /out/ /efficientnet-lite0/
 FROM scratch AS model-none
 WORKDIR /
 
+# It is a stage above, not an image.
+# hadolint ignore=DL3006
 FROM model-${MODEL} AS model
 
 # ---- base files: the few libraries and records that the runtime needs, from each target's base image ----
