@@ -199,7 +199,9 @@ COPY --from=contents-cuda /out/sbom.cdx.json /
 
 # ---- the images: no shell, no package manager, nothing that is not run or read ----
 FROM scratch AS image
-ENV FOVEA_ONNXRUNTIME=/usr/lib/fovea/libonnxruntime.so \
+# The first: ONNX Runtime's wheels report their use to Microsoft unless told not to.
+ENV ORT_DISABLE_TELEMETRY=1 \
+    FOVEA_ONNXRUNTIME=/usr/lib/fovea/libonnxruntime.so \
     FOVEA_ADDRESS=0.0.0.0:8000 \
     FOVEA_MODELS=/models
 WORKDIR /
@@ -216,10 +218,10 @@ COPY --from=opencv /opt/opencv/doc/ /usr/share/doc/
 COPY --from=model / /models/
 COPY --from=contents-cuda /out/sbom.cdx.json /usr/share/fovea/
 COPY --from=build /out/serve /usr/local/bin/
-# What NVIDIA's container runtime gives: the libraries for computing and for asking the driver. The driver that is
-# needed is checked by the server itself, whose message says more.
-ENV NVIDIA_VISIBLE_DEVICES=all \
-    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# What NVIDIA's container runtime adds: the libraries for computing and for asking the driver. Which GPUs is not said
+# here, so that a container has none that nobody asked for. Nor is NVIDIA_REQUIRE_CUDA: the server compares the
+# driver with what it needs, and its message says more.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 ARG CUDA_IMAGE
 ARG VERSION=dev
 ARG REVISION=unknown
@@ -232,7 +234,7 @@ LABEL org.opencontainers.image.title="Fovea" \
       org.opencontainers.image.created="$CREATED" \
       org.opencontainers.image.base.name="$CUDA_IMAGE" \
       fovea.cuda="13.0" \
-      fovea.driver.minimum="580"
+      fovea.driver.minimum="580.65.06"
 USER 65532:65532
 
 FROM image AS cpu
