@@ -50,14 +50,19 @@ func docker(t *testing.T, args ...string) string {
 
 func tryDocker(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	return run(5*time.Minute, args...)
+}
+
+// run gives a command of Docker's client a bounded time, in the repository's root, and returns its standard output.
+func run(limit time.Duration, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Dir = root()
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("docker %s: %w\n%s%s", strings.Join(args, " "), err, out.String(), problems.String())
+		return out.String(), fmt.Errorf("docker %s: %w\n%s%s", strings.Join(args, " "), err, out.String(), tail(problems.String(), 60))
 	}
 	return strings.TrimSpace(out.String()), nil
 }

@@ -1,6 +1,7 @@
 // Command trespass tries, from inside a container, what a hardened container must not allow, and prints one line
 // for each attempt: its name, a tab, and what came of it ("allowed" or the system's error). It is a test's helper:
-// static, so that it runs in an image without a shell or a C library of its own version.
+// static, so that it runs in an image without a shell or a C library of its own version. With the argument
+// "environment" it tries nothing and tells what the server was started with.
 package main
 
 import (
@@ -17,6 +18,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "environment" {
+		environment()
+		return
+	}
 	runtime.LockOSThread() // What is tried against the thread's identity stays on one thread.
 	attempts := []struct {
 		name string
@@ -129,6 +134,16 @@ func processes() string {
 		}
 	}
 	return strings.Join(seen, " ")
+}
+
+// environment prints what the server was started with, which the engine does not tell in full, and what it sees.
+func environment() {
+	text, err := os.ReadFile("/proc/1/environ")
+	if err != nil {
+		text = []byte(err.Error())
+	}
+	fmt.Printf("environment\t%s\n", strings.Join(strings.FieldsFunc(string(text), func(r rune) bool { return r == 0 }), " "))
+	fmt.Printf("devices\t%s\n", devices())
 }
 
 // devices lists the device nodes under /dev, without the terminals that the engine makes for each container.
