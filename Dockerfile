@@ -180,7 +180,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CXX=target-c++ \
     CGO_CXXFLAGS='-std=c++11 -O2 -ffunction-sections -fdata-sections' CGO_CPPFLAGS=-I/opt/opencv/include/opencv4 \
     CGO_LDFLAGS="-Wl,--gc-sections -L/opt/opencv/lib -lopencv_imgcodecs -lopencv_imgproc -lopencv_core $codecs -ldl -lm -lpthread" \
-    go build -trimpath -buildvcs=false -tags customenv,gocv_specific_modules,netgo,osusergo \
+    go build -trimpath -buildvcs=false -tags customenv,gocv_specific_modules,netgo,osusergo,nomsgpack \
       -ldflags "-s -w -X main.version=$VERSION" -o /out/serve ./cmd/serve; \
     CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./deploy/sbom
 
@@ -201,13 +201,13 @@ COPY --from=contents-cuda /out/sbom.cdx.json /
 FROM scratch AS image
 # The first: ONNX Runtime's wheels report their use to Microsoft unless told not to.
 ENV ORT_DISABLE_TELEMETRY=1 \
-    FOVEA_ONNXRUNTIME=/usr/lib/fovea/libonnxruntime.so \
-    FOVEA_ADDRESS=0.0.0.0:8000 \
-    FOVEA_MODELS=/models
+    FOVEA_INFERENCE_LIBRARY=/usr/lib/fovea/libonnxruntime.so \
+    FOVEA_HTTP_ADDRESS=0.0.0.0:8000 \
+    FOVEA_REPOSITORY_DIR=/models
 WORKDIR /
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["/usr/local/bin/serve", "probe"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/usr/local/bin/serve", "probe"]
 ENTRYPOINT ["/usr/local/bin/serve"]
 
 FROM image AS cuda

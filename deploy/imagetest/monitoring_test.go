@@ -14,12 +14,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 	"gopkg.in/yaml.v3"
-
-	"fovea/gpu"
 )
 
 func deployed(t *testing.T, name string) []byte {
@@ -109,27 +106,24 @@ func names(t *testing.T, expression string) []string {
 	return list
 }
 
-// exposed returns the series that the running server has after a right and a wrong request, and those of GPUs as the
-// server's collector describes them, since there is none here.
+// exposed returns the series that running servers have after a right and a wrong request: one on the CPU, and one
+// that sees a simulated GPU.
 func exposed(t *testing.T) map[string]bool {
 	t.Helper()
-	c := start(t, cpuImage)
-	c.ready(t)
-	c.wantEspresso(t)
-	if status, _, err := predict(c.url, []byte("no picture")); err != nil || status < 400 {
-		t.Fatalf("a request with no picture got %d, %v", status, err)
-	}
 	found := map[string]bool{"up": true} // Prometheus makes this one for every target.
 	series := regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)[{ ]`)
-	for _, m := range series.FindAllStringSubmatch(c.metrics(t), -1) {
-		found[m[1]] = true
-	}
-	descriptions := make(chan *prometheus.Desc, 100)
-	gpu.NewCollector(nil, 0).Describe(descriptions)
-	close(descriptions)
-	name := regexp.MustCompile(`fqName: "([^"]+)"`)
-	for d := range descriptions {
-		found[name.FindStringSubmatch(d.String())[1]] = true
+	gpu := simulate(t, "driver = 580.95.05", "cuda = 13000", "gpu0.uuid = "+uuid(0), "gpu0.name = Simulated",
+		"gpu0.memory.total = 1000", "gpu0.memory.used = 100", "gpu0.utilization = 50", "gpu0.power = 100", "gpu0.temperature = 50")
+	for _, args := range [][]string{nil, gpu} {
+		c := start(t, cpuImage, args...)
+		c.ready(t)
+		c.wantEspresso(t)
+		if status, _, err := predict(c.url, []byte("no picture")); err != nil || status < 400 {
+			t.Fatalf("a request with no picture got %d, %v", status, err)
+		}
+		for _, m := range series.FindAllStringSubmatch(c.metrics(t), -1) {
+			found[m[1]] = true
+		}
 	}
 	return found
 }
