@@ -130,9 +130,9 @@ COPY models/efficientnet-lite0/ /out/
 RUN python3 -c "import hashlib,re,sys; want=re.search(r'sha256: *([0-9a-f]{64})', open('/out/model.yaml').read()).group(1); got=hashlib.sha256(open('/out/1/model.onnx','rb').read()).hexdigest(); sys.exit(0 if got == want else f'model.onnx has sha256 {got}, model.yaml says {want}')"
 
 FROM scratch AS model-efficientnet-lite0
-COPY --from=convert /out/ /efficientnet-lite0/
+COPY --from=convert /out/ /models/efficientnet-lite0/
 FROM scratch AS model-none
-WORKDIR /
+WORKDIR /models
 
 # It is a stage above, not an image.
 # hadolint ignore=DL3006
@@ -215,7 +215,7 @@ COPY --from=rootfs-cuda /rootfs/ /
 COPY --from=onnxruntime-cuda /out/lib/ /usr/lib/fovea/
 COPY --from=onnxruntime-cuda /out/doc/ /usr/share/doc/onnxruntime/
 COPY --from=opencv /opt/opencv/doc/ /usr/share/doc/
-COPY --from=model / /models/
+COPY --from=model /models/ /models/
 COPY --from=contents-cuda /out/sbom.cdx.json /usr/share/fovea/
 COPY --from=build /out/serve /usr/local/bin/
 # What NVIDIA's container runtime adds: the libraries for computing and for asking the driver. Which GPUs is not said
@@ -242,7 +242,7 @@ COPY --from=rootfs-cpu /rootfs/ /
 COPY --from=onnxruntime /out/lib/ /usr/lib/fovea/
 COPY --from=onnxruntime /out/doc/ /usr/share/doc/onnxruntime/
 COPY --from=opencv /opt/opencv/doc/ /usr/share/doc/
-COPY --from=model / /models/
+COPY --from=model /models/ /models/
 COPY --from=contents-cpu /out/sbom.cdx.json /usr/share/fovea/
 COPY --from=build /out/serve /usr/local/bin/
 ARG DEBIAN_IMAGE

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-var client = &http.Client{Timeout: 60 * time.Second}
+var client = &http.Client{Timeout: 150 * time.Second}
 
 // ready waits until the server takes requests.
 func (c *container) ready(t *testing.T) {
@@ -128,7 +128,8 @@ func TestProbeFailsWithoutServer(t *testing.T) {
 // one of them answered.
 func TestTermDrains(t *testing.T) {
 	const clients, pictures = 4, 48
-	c := start(t, cpuImage)
+	// Half a core keeps it busy for seconds on any machine, and no machine is too slow for the time limits.
+	c := start(t, cpuImage, "--cpus", "0.5", "--env", "FOVEA_HTTP_TIMEOUT=2m", "--env", "FOVEA_SHUTDOWN_TIMEOUT=2m")
 	c.ready(t)
 	body, kind := manyPictures(t, pictures)
 	answers := make(chan string, clients)
@@ -139,7 +140,7 @@ func TestTermDrains(t *testing.T) {
 		return strings.Contains(c.metrics(t), fmt.Sprintf("\nfovea_requests_in_flight %d\n", clients))
 	})
 	begin := time.Now()
-	docker(t, "stop", "--time", "40", c.id)
+	docker(t, "stop", "--time", "130", c.id)
 	took := time.Since(begin)
 	for range clients {
 		if got, want := <-answers, fmt.Sprintf("200 with %d predictions", pictures); got != want {
