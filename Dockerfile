@@ -156,7 +156,7 @@ FROM toolchain AS rootfs-cuda
 COPY scripts/image-rootfs /usr/local/bin/
 RUN --mount=from=base-cuda,target=/base set -eux; \
     set -- libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libgcc_s.so.1 libstdc++.so.6; \
-    if [ -e /base/usr/local/cuda ]; then \
+    if [ -n "$(find /base/usr/local -maxdepth 1 -type d -name 'cuda-*')" ]; then \
       set -- "$@" libcudart.so.13 libcublas.so.13 libcublasLt.so.13 libcurand.so.10 libnvrtc.so.13 'libnvrtc-builtins.so.13*' 'libcudnn*.so.9'; \
     else echo "the base image holds no CUDA: this image will serve on the CPU only" >&2; fi; \
     image-rootfs /base /rootfs "$@"; \

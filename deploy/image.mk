@@ -1,8 +1,7 @@
 # The verbs of the container images, included by the Makefile.
 
-# Linked and cached like the rest of Fovea's tools; the hash is the one of deploy/hadolint.txt.
-HADOLINT := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fovea/bin/hadolint-2.15.1
-IMAGE_VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
+HADOLINT := $(CACHE)/bin/hadolint-2.15.1
+IMAGE_VERSION = $(shell git describe --always --dirty 2>/dev/null || echo dev)
 IMAGE_ARGS = --build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
 	--build-arg CREATED=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 

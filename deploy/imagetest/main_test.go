@@ -7,6 +7,7 @@ package imagetest
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "These tests need a Docker engine, and none answers here: %v\n%s", err, out)
 		os.Exit(1)
 	}
-	if err := build(os.Stdout, root(), "-t", cpuImage); err != nil {
+	fmt.Println("building the image; where no layer is in the cache, OpenCV takes some minutes")
+	if err := build(io.Discard, root(), "-t", cpuImage); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
