@@ -24,7 +24,7 @@ const variablePrefix = "FOVEA_"
 var notKeys = []string{"FOVEA_ORT_LIBRARY", "FOVEA_CONFIG"}
 
 // notKeyPrefixes begin the variables of tests and of packages with settings of their own.
-var notKeyPrefixes = []string{"FOVEA_TEST_"}
+var notKeyPrefixes = []string{"FOVEA_TEST_", "FOVEA_SIMNVML_"}
 
 // load makes the configuration: defaults, then the file (none for ""), then the environment, then the flags that
 // were given. All mistakes are returned at once, each naming its key.
