@@ -16,8 +16,9 @@ image-cuda: ## build the container image for CUDA
 image-platforms: ## build for amd64 and arm64 and push (IMAGE=registry/name:tag)
 	docker buildx build $(IMAGE_ARGS) --platform linux/amd64,linux/arm64 -t $(or $(IMAGE),$(error IMAGE names no registry)) --push .
 
-image-lint: $(HADOLINT) ## check the Dockerfile with hadolint
+image-lint: $(HADOLINT) $(GOLANGCI) ## check the Dockerfile with hadolint, and the image tests
 	$(HADOLINT) Dockerfile
+	cd deploy/imagetest && GOFLAGS= $(GOLANGCI) run --build-tags image,arm64emulation ./...
 
 image-test: image-lint ## try the container images; needs a Docker engine
 	cd deploy/imagetest && GOFLAGS= go vet -tags image,arm64emulation ./...

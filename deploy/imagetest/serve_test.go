@@ -24,7 +24,7 @@ func (c *container) ready(t *testing.T) {
 	wait(t, 90*time.Second, "the server is ready", func() bool {
 		answer, err := client.Get(c.url + "/ready")
 		if err == nil {
-			answer.Body.Close()
+			err = answer.Body.Close()
 		}
 		return err == nil && answer.StatusCode == http.StatusOK || c.state(t).State.Status == "exited"
 	})

@@ -49,7 +49,9 @@ func sizes(t *testing.T, image string) (byPart map[string]int64, total int64) {
 		}
 	}
 	fmt.Fprintf(w, "%s as docker image inspect says\t%.1f MB\t\n", image, float64(size.Size)/megabyte)
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("\n%s", table.String())
 	return byPart, size.Size
 }

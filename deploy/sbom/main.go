@@ -8,6 +8,7 @@ package main
 
 import (
 	"debug/buildinfo"
+	"errors"
 	"fmt"
 	"os"
 )
@@ -21,7 +22,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 1 {
-		return fmt.Errorf("usage: sbom PROGRAM SOURCE...")
+		return errors.New("usage: sbom PROGRAM SOURCE…")
 	}
 	info, err := buildinfo.ReadFile(args[0])
 	if err != nil {

@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -83,34 +84,31 @@ func executeFromTmp() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile("/tmp/program", self, 0o700); err != nil {
+	const program = "/tmp/program" // nobody else is in the container
+	if err := os.WriteFile(program, self, 0o700); err != nil {
 		return err
 	}
-	defer os.Remove("/tmp/program")
-	return exec.Command("/tmp/program").Run()
+	err = exec.CommandContext(context.Background(), program, "environment").Run()
+	return errors.Join(err, os.Remove(program))
 }
 
 // fillTmp writes up to 1 GiB.
 func fillTmp() error {
-	file, err := os.Create("/tmp/big")
+	file, err := os.CreateTemp("/tmp", "big")
 	if err != nil {
 		return err
 	}
-	defer os.Remove("/tmp/big")
-	defer file.Close()
 	block := make([]byte, 1<<20)
-	for range 1024 {
-		if _, err := file.Write(block); err != nil {
-			return err
-		}
+	for i := 0; i < 1024 && err == nil; i++ {
+		_, err = file.Write(block)
 	}
-	return nil
+	return errors.Join(err, file.Close(), os.Remove(file.Name()))
 }
 
 func rawSocket() error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
 	if err == nil {
-		syscall.Close(fd)
+		err = syscall.Close(fd)
 	}
 	return err
 }
