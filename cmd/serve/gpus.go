@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -47,18 +48,35 @@ func (g *gpus) collectors() []prometheus.Collector {
 	return []prometheus.Collector{gpu.NewCollector(g.nvml, g.cfg.Check)}
 }
 
-// checks asks the GPU that the engine chose whether it answers; on the CPU there is nothing to ask. A driver that
-// is too old is logged, and left to the runtime to refuse.
-func (g *gpus) checks(ctx context.Context, device string, log *slog.Logger) []health.Check {
+// fits holds the device that is wanted against the driver, before CUDA would answer with no more than a number. With a
+// driver that is too old, a CUDA device is an error, and auto becomes the CPU.
+func (g *gpus) fits(ctx context.Context, want string, log *slog.Logger) (device string, err error) {
+	if g.nvml == nil || want == "cpu" {
+		return want, nil
+	}
+	driver, err := g.nvml.Driver(ctx)
+	if err != nil {
+		log.Warn("the driver's version is unknown", "error", err.Error())
+		return want, nil
+	}
+	old := driver.Check(cudaVersion)
+	switch {
+	case old == nil:
+		return want, nil
+	case want == "auto":
+		log.Warn("device auto takes the CPU", "why", old.Error())
+		return "cpu", nil
+	default:
+		return "", fmt.Errorf("inference.device %s: %w", want, old)
+	}
+}
+
+// checks asks the GPU that the engine chose whether it answers; on the CPU there is nothing to ask.
+func (g *gpus) checks(device string) []health.Check {
 	number, isCUDA := strings.CutPrefix(device, "cuda:")
 	index, err := strconv.Atoi(number)
 	if !isCUDA || err != nil || g.nvml == nil {
 		return nil
-	}
-	if driver, err := g.nvml.Driver(ctx); err != nil {
-		log.Warn("the driver's version is unknown", "error", err.Error())
-	} else if err := driver.Check(cudaVersion); err != nil {
-		log.Warn("the driver is too old", "error", err.Error())
 	}
 	answers := func(ctx context.Context) error {
 		visible, err := g.nvml.Visible(ctx)

@@ -67,6 +67,12 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 // open makes everything that doesn't listen yet.
 func (s *service) open(ctx context.Context) error {
 	s.gpus = openGPUs(s.cfg.GPU, s.log)
+	wanted, err := s.gpus.fits(ctx, s.cfg.Inference.Device, s.log)
+	if err != nil {
+		s.gpus.close(s.log)
+		return err
+	}
+	s.cfg.Inference.Device = wanted
 	metrics := api.NewMetrics(build(), s.gpus.collectors()...)
 	engine, err := inference.New(s.cfg.Inference, models.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
 	if err != nil {
@@ -75,7 +81,7 @@ func (s *service) open(ctx context.Context) error {
 	}
 	s.engine = engine
 	device, _ := engine.Device()
-	s.monitor = health.New(engine, s.log, s.gpus.checks(ctx, device, s.log)...)
+	s.monitor = health.New(engine, s.log, s.gpus.checks(device)...)
 	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
 	return nil
 }
