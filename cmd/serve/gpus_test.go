@@ -1,22 +1,14 @@
 package main
 
 import (
-<<<<<<< HEAD
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
-=======
-	"bytes"
-	"log/slog"
-	"strings"
-	"testing"
->>>>>>> image
 
 	"fovea/gpu/simnvml"
 )
 
-<<<<<<< HEAD
 const gpu0 = "GPU-f0ea0000-0000-4000-8000-000000000000"
 
 // h100 describes a machine with one healthy GPU.
@@ -46,10 +38,10 @@ func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	g := openGPUs(GPUConfig{Library: simnvml.Library(t), Check: 10 * time.Millisecond}, log)
 	defer g.close(log)
-	if checks := g.checks(t.Context(), "cpu", log); len(checks) != 0 {
+	if checks := g.checks("cpu"); len(checks) != 0 {
 		t.Errorf("%d checks on the CPU", len(checks))
 	}
-	checks := g.checks(t.Context(), "cuda:0", log)
+	checks := g.checks("cuda:0")
 	if len(checks) != 1 {
 		t.Fatalf("%d checks", len(checks))
 	}
@@ -70,49 +62,8 @@ func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
 	eventually("the lost GPU is a reason", func(r []string) bool { return len(r) == 1 && strings.HasPrefix(r[0], "cuda:0: ") })
 	file.Delete("gpu0.lost")
 	eventually("the GPU is back", func(r []string) bool { return len(r) == 0 })
-	missing := g.checks(t.Context(), "cuda:7", log)
+	missing := g.checks("cuda:7")
 	if reasons := missing[0](); len(reasons) != 1 || !strings.Contains(reasons[0], "cuda:7") {
 		t.Errorf("a GPU that there isn't: %q", reasons)
-=======
-func TestTheDeviceFitsTheDriver(t *testing.T) {
-	const tooOld = "driver 535.183.01 is too old for CUDA 13.0: needs 580 or newer"
-	for _, test := range []struct {
-		name, driver, cuda, want string
-		device, err, logged      string // what comes of it
-	}{
-		{"cuda with a driver that is new enough", "580.95.05", "13000", "cuda", "cuda", "", ""},
-		{"cuda with a driver that is too old", "535.183.01", "12020", "cuda", "", "inference.device cuda: " + tooOld, ""},
-		{"a GPU by number with a driver that is too old", "535.183.01", "12020", "cuda:1", "", "inference.device cuda:1: " + tooOld, ""},
-		{"auto with a driver that is too old", "535.183.01", "12020", "auto", "cpu", "", tooOld},
-		{"cpu with a driver that is too old", "535.183.01", "12020", "cpu", "cpu", "", ""},
-		{"an old driver with NVIDIA's forward compatibility package", "535.183.01", "13000", "cuda", "cuda", "", ""},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			simnvml.New(t, map[string]string{"driver": test.driver, "cuda": test.cuda, "gpu0.uuid": "GPU-0"})
-			var logged bytes.Buffer
-			log := slog.New(slog.NewTextHandler(&logged, nil))
-			g := openGPUs(GPUConfig{Library: simnvml.Library(t)}, log)
-			defer g.close(log)
-			device, err := g.fits(t.Context(), test.want, log)
-			told := ""
-			if err != nil {
-				told = err.Error()
-			}
-			if device != test.device || told != test.err {
-				t.Errorf("got device %q and error %q; want %q and %q", device, told, test.device, test.err)
-			}
-			if (logged.Len() > 0) != (test.logged != "") || !strings.Contains(logged.String(), test.logged) {
-				t.Errorf("logged %q; want %q", logged.String(), test.logged)
-			}
-		})
-	}
-}
-
-func TestWithoutADriverTheDeviceIsLeftToTheRuntime(t *testing.T) {
-	g := openGPUs(GPUConfig{Library: "/there/is/no/libnvidia-ml.so"}, slog.New(slog.DiscardHandler))
-	device, err := g.fits(t.Context(), "cuda", slog.New(slog.DiscardHandler))
-	if device != "cuda" || err != nil {
-		t.Errorf("got %q, %v", device, err)
->>>>>>> image
 	}
 }
