@@ -65,6 +65,10 @@ $(GOLANGCI):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	mv $(CACHE)/bin/new/golangci-lint $@
 
+gpu-check: ## check everything that needs a GPU, on a machine that has one (installs ONNX Runtime for CUDA 13)
+	@$(MAKE) --no-print-directory setup DEVICE=cuda
+	@scripts/gpu-check
+
 fresh-test: ## try make serve and make test on a new Debian 12, in a chroot (as root)
 	@scripts/fresh-test
 
