@@ -73,9 +73,6 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 	return s
 }
 
-// Handler is the server without a listener.
-func (s *Server) Handler() http.Handler { return s.router }
-
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
