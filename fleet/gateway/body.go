@@ -108,12 +108,16 @@ func (b *body) fill(p []byte) (int, error) {
 	return n, err
 }
 
-// cause returns why the client's body ended early, or nil.
-func (b *body) cause() error {
-	if b == nil || !b.broken.Load() {
+// cause returns why the client's body ended early, or nil. When net/http has said already that the client is gone,
+// the read that found this out is about to return, and is waited for: it alone knows whether time was up.
+func (b *body) cause(gone bool) error {
+	if b == nil || !gone && !b.broken.Load() {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.broken.Load() {
+		return nil
+	}
 	return b.err
 }

@@ -58,6 +58,3 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(mistakes...)
 }
-
-// total is the longest a request may take, from its headers to the end of its answer.
-func (c Config) total() time.Duration { return c.BodyTimeout + c.AnswerTimeout + slack }

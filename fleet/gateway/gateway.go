@@ -22,8 +22,10 @@ const (
 // Gateway passes requests on to a pool of replicas.
 type Gateway struct {
 	cfg      Config
+	total    time.Duration // the longest a request may take, from its headers to the end of its answer
 	pool     *Pool
 	metrics  *metrics
+	killers  *killers // nil: no body is ever refused
 	log      *slog.Logger
 	inFlight atomic.Int64
 	draining atomic.Bool
@@ -36,18 +38,18 @@ type Gateway struct {
 // New makes a gateway that listens nowhere and has no replicas yet. The configuration must be valid.
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
-	g := &Gateway{cfg: cfg, metrics: m, log: log, upstream: transport(cfg)}
+	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now), upstream: transport(cfg)}
 	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})
 	g.proxy = g.reverseProxy(&retrier{
-		transport: g.upstream, pool: g.pool, metrics: m, killers: newKillers(cfg, time.Now),
+		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers,
 	})
 	g.routes = g.ownRoutes()
 	g.http = &http.Server{
 		Handler:                      g,
 		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  cfg.BodyTimeout,
-		WriteTimeout:                 cfg.total() + slack,
+		WriteTimeout:                 g.total + slack,
 		IdleTimeout:                  clientIdleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true,

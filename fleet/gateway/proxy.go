@@ -43,7 +43,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		aborted = false
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), g.cfg.total(), errTotal)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), g.total, errTotal)
 	defer cancel()
 	if r.ContentLength != 0 {
 		// Without this, net/http reads the rest of the body before it sends an answer that comes early.

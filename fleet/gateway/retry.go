@@ -119,12 +119,12 @@ func clientFault(ctx context.Context, x *exchange, err error) *fault.Fault {
 	if x.body != nil && x.body.refused.Load() {
 		return fault.New(ReplicaKiller, "replicas were lost while they answered this body; it is refused for now")
 	}
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal) {
-		return fault.Wrap(fault.Canceled, err, "the client went away")
-	}
-	cause := x.body.cause()
+	gone := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal)
+	cause := x.body.cause(gone)
 	var op net.Error
 	switch {
+	case cause == nil && gone:
+		return fault.Wrap(fault.Canceled, err, "the client went away")
 	case cause == nil:
 		return nil
 	case errors.As(cause, &op) && op.Timeout():
