@@ -196,9 +196,7 @@ func TestRequestIDs(t *testing.T) {
 			if got == "" || (got == c.given) != c.kept {
 				t.Errorf("%q became %q", c.given, got)
 			}
-			if !strings.Contains(f.log.String(), `"request_id":"`+got+`"`) {
-				t.Errorf("%q is not in the log", got)
-			}
+			until(t, got+" to be in the log", func() bool { return strings.Contains(f.log.String(), `"request_id":"`+got+`"`) })
 		})
 	}
 }
