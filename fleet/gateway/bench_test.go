@@ -3,6 +3,7 @@ package gateway
 import (
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -83,8 +84,9 @@ func (s side) saturate(b *testing.B, body string, n int64) float64 {
 	return float64(n) / time.Since(begin).Seconds()
 }
 
-// p99 returns the 99th percentile of n answers' times at a fixed rate, counted from when each was due.
-func (s side) p99(b *testing.B, body string, n int, rate float64) time.Duration {
+// times returns the median and the 99th percentile of n answers' times at a fixed rate, in milliseconds, counted
+// from when each request was due.
+func (s side) times(b *testing.B, body string, n int, rate float64) (p50, p99 float64) {
 	times := make([]time.Duration, n)
 	var wg sync.WaitGroup
 	begin := time.Now()
@@ -98,7 +100,8 @@ func (s side) p99(b *testing.B, body string, n int, rate float64) time.Duration 
 	}
 	wg.Wait()
 	slices.Sort(times)
-	return times[n*99/100]
+	ms := func(i int) float64 { return times[i].Seconds() * 1e3 }
+	return ms(n / 2), ms(n * 99 / 100)
 }
 
 // BenchmarkCost compares requests through the gateway with requests to the replica itself, in turns in one run: the
@@ -114,18 +117,34 @@ func BenchmarkCost(b *testing.B) {
 		{"replica that answers at once", func() {}},
 	} {
 		for _, size := range []int{1 << 10, 100 << 10} {
-			b.Run(c.name+", "+itoa(size>>10)+" KiB", func(b *testing.B) { cost(b, c.replica, strings.Repeat("x", size)) })
+			b.Run(c.name+", "+itoa(size>>10)+" KiB", func(b *testing.B) {
+				answer := []byte(strings.Repeat("x", 600))
+				r := server(b, "a", func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					c.replica()
+					_, _ = w.Write(answer)
+				})
+				cost(b, r, strings.Repeat("x", size))
+			})
 		}
 	}
 }
 
-func cost(b *testing.B, replica func(), body string) {
-	answer := []byte(strings.Repeat("x", 600))
-	r := server(b, "a", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		replica()
-		_, _ = w.Write(answer)
-	})
+// BenchmarkReal is BenchmarkCost with the replica at $FOVEA_REPLICA, as http://127.0.0.1:8000, and the picture in
+// the file $FOVEA_PICTURE. The replica's time on the processor isn't counted then.
+func BenchmarkReal(b *testing.B) {
+	url, file := os.Getenv("FOVEA_REPLICA"), os.Getenv("FOVEA_PICTURE")
+	if url == "" || file == "" {
+		b.Skip("no $FOVEA_REPLICA and $FOVEA_PICTURE to measure with")
+	}
+	picture, err := os.ReadFile(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cost(b, Replica{"real", url}, string(picture))
+}
+
+func cost(b *testing.B, r Replica, body string) {
 	f := start(b, nil, r)
 	direct, through := side{f.client, r.URL}, side{f.client, f.url}
 	direct.saturate(b, body, 100)
@@ -144,18 +163,22 @@ func cost(b *testing.B, replica func(), body string) {
 	}
 	b.StopTimer()
 	half := median(d) / 2
-	var dp, gp []float64
+	var d50, d99, g50, g99 []float64
 	for range 5 {
-		dp = append(dp, direct.p99(b, body, 500, half).Seconds()*1e3)
-		gp = append(gp, through.p99(b, body, 500, half).Seconds()*1e3)
+		p50, p99 := direct.times(b, body, 500, half)
+		d50, d99 = append(d50, p50), append(d99, p99)
+		p50, p99 = through.times(b, body, 500, half)
+		g50, g99 = append(g50, p50), append(g99, p99)
 	}
 	b.ReportMetric(median(d), "direct/s")
 	b.ReportMetric(median(g), "gateway/s")
 	b.ReportMetric(median(g)/median(d), "ratio")
 	b.ReportMetric(float64(dCPU.Microseconds())/float64(n*turns), "µs-cpu-direct")
 	b.ReportMetric(float64((gCPU-dCPU).Microseconds())/float64(n*turns), "µs-cpu-added")
-	b.ReportMetric(median(dp), "ms-p99-direct")
-	b.ReportMetric(median(gp)-median(dp), "ms-p99-added")
+	b.ReportMetric(median(d50), "ms-p50-direct")
+	b.ReportMetric(median(g50)-median(d50), "ms-p50-added")
+	b.ReportMetric(median(d99), "ms-p99-direct")
+	b.ReportMetric(median(g99)-median(d99), "ms-p99-added")
 	b.ReportMetric(0, "ns/op")
 }
 

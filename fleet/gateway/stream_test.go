@@ -119,7 +119,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestTrailersAndInformationPassThrough(t *testing.T) {
+func TestTrailersOfAnswersPassThrough(t *testing.T) {
 	f := start(t, nil, server(t, "a", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Trailer", "X-Announced")
 		_, _ = io.WriteString(w, "answer")
