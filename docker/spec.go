@@ -73,7 +73,7 @@ type GPURequest struct {
 func Defaults() Spec {
 	return Spec{
 		UID: 65532, GID: 65532,
-		CPUs: 1, Pids: 512, NoFile: 65536, TmpfsSize: 64 << 20, ShmSize: 64 << 20,
+		CPUs: 1, Pids: 512, NoFile: 16384, TmpfsSize: 64 << 20, ShmSize: 64 << 20,
 		ContainerPort: 8000, Network: "fovea",
 		LogDriver: "json-file", LogMaxSize: 10 << 20, LogMaxFiles: 3,
 		StopGrace: 30 * time.Second,
