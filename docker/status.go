@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -101,7 +102,7 @@ func status(answer container.InspectResponse) Status {
 	for _, bindings := range answer.NetworkSettings.Ports {
 		for _, binding := range bindings {
 			if binding.HostIP == loopback {
-				_, _ = fmt.Sscan(binding.HostPort, &s.HostPort)
+				s.HostPort, _ = strconv.Atoi(binding.HostPort) // The engine's own number.
 			}
 		}
 	}
