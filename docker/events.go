@@ -36,7 +36,7 @@ var actions = []events.Action{
 func (c *Client) Events(ctx context.Context, labels map[string]string) (<-chan Event, <-chan error) {
 	out, failed := make(chan Event, 64), make(chan error, 1)
 	streamCtx, end := context.WithCancelCause(ctx)
-	late := time.AfterFunc(c.timeouts.Call, func() { end(errors.New("no answer within " + c.timeouts.Call.String())) })
+	late := time.AfterFunc(c.timeouts.Call, func() { end(fmt.Errorf("%w: not within %s", ErrTimeout, c.timeouts.Call)) })
 	messages, errs := c.api.Events(streamCtx, subscription(labels, time.Now()))
 	late.Stop()
 	var watch sync.WaitGroup
@@ -102,7 +102,7 @@ func streamError(ctx, streamCtx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("events: %w", ctx.Err())
 	case cause != nil && !errors.Is(cause, context.Canceled):
-		return fmt.Errorf("events: %w: %w", sentinel(err), cause)
+		return fmt.Errorf("events: %w", cause)
 	}
 	return translate(ctx, "events", err)
 }

@@ -90,8 +90,12 @@ func (s Spec) checkLimits(m *mistakes) {
 	}
 	inRange(m, "pids", s.Pids, 16, 1<<22)
 	inRange(m, "nofile", s.NoFile, 64, 1<<20)
-	inRange(m, "tmpfs_size", s.TmpfsSize, mebibyte, max(mebibyte, s.Memory)) // What is in it counts as memory.
-	inRange(m, "shm_size", s.ShmSize, mebibyte, max(mebibyte, s.Memory))
+	most := int64(64 * tebibyte)
+	if s.Memory >= mebibyte {
+		most = s.Memory // What is in them counts as memory.
+	}
+	inRange(m, "tmpfs_size", s.TmpfsSize, mebibyte, most)
+	inRange(m, "shm_size", s.ShmSize, mebibyte, most)
 	inRange(m, "host_port", s.HostPort, 0, math.MaxUint16)
 	inRange(m, "container_port", s.ContainerPort, 1, math.MaxUint16)
 	if s.LogDriver != "json-file" && s.LogDriver != "local" {

@@ -13,20 +13,23 @@ func attempts() map[string]string {
 	runtime.LockOSThread() // Never unlocked: the thread that may have changed ends with the goroutine.
 	tried := map[string]string{}
 	for name, try := range map[string]func() error{
-		"write /":              write("/x"),
-		"write /models":        write("/models/x"),
-		"write /run/secrets":   write("/run/secrets/x"),
-		"write a secret":       write("/run/secrets/token"),
-		"write /tmp":           write("/tmp/x"),
-		"write /dev/shm":       write("/dev/shm/x"),
-		"execute from /tmp":    executeFromTmp,
-		"fill /tmp":            fillTmp,
-		"become root":          raw(syscall.SYS_SETUID, 0),
-		"mount":                func() error { return syscall.Mount("none", "/tmp", "tmpfs", 0, "") },
-		"remount / writable":   func() error { return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND, "") },
-		"make a device":        func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) },
-		"new user namespace":   raw(syscall.SYS_UNSHARE, syscall.CLONE_NEWUSER),
-		"raw socket":           func() error { _, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP); return err },
+		"write /":            write("/x"),
+		"write /models":      write("/models/x"),
+		"write /run/secrets": write("/run/secrets/x"),
+		"write a secret":     write("/run/secrets/token"),
+		"write /tmp":         write("/tmp/x"),
+		"write /dev/shm":     write("/dev/shm/x"),
+		"execute from /tmp":  executeFromTmp,
+		"fill /tmp":          fillTmp,
+		"become root":        raw(syscall.SYS_SETUID, 0),
+		"mount":              func() error { return syscall.Mount("none", "/tmp", "tmpfs", 0, "") },
+		"remount / writable": func() error { return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND, "") },
+		"make a device":      func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) },
+		"new user namespace": raw(syscall.SYS_UNSHARE, syscall.CLONE_NEWUSER),
+		"raw socket": func() error {
+			_, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
+			return err
+		},
 		"change the clock":     func() error { return syscall.Settimeofday(&syscall.Timeval{Sec: 1}) },
 		"raise the file limit": raiseFileLimit,
 		"docker socket":        func() error { _, err := os.Stat("/var/run/docker.sock"); return err },
