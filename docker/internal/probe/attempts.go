@@ -69,7 +69,7 @@ func executeFromTmp() error {
 		return err
 	}
 	if err := os.WriteFile("/tmp/program", self, 0o700); err != nil { //nolint:gosec // G306: to execute it is the attempt
-		return err
+		return errors.New("could not be written: " + err.Error())
 	}
 	defer os.Remove("/tmp/program") //nolint:errcheck // the container goes soon
 	return exec.Command("/tmp/program", "lines", "0").Run()
