@@ -117,7 +117,11 @@ func TestEngineWeakContainersOfOthersAreSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Remove(context.Background(), id)
+	defer func() {
+		if err := c.Remove(context.Background(), id); err != nil {
+			t.Error(err)
+		}
+	}()
 	found := strings.Join(inspect(t, c, id).Weaknesses, "\n")
 	for _, want := range []string{"privileged: true", "read_only: false", "cap_add: [CAP_SYS_ADMIN]", "seccomp=unconfined", "/docker.sock"} {
 		if !strings.Contains(found, want) {
@@ -163,7 +167,7 @@ func TestEngineReplicasDoNotReachEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.Close()
+	_ = conn.Close()
 }
 
 func TestEnginePublishesOnLoopbackOnly(t *testing.T) {
@@ -182,7 +186,7 @@ func TestEnginePublishesOnLoopbackOnly(t *testing.T) {
 		tried++
 		conn, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", prefix.Addr(), p.status.HostPort), 2*time.Second)
 		if err == nil {
-			conn.Close()
+			_ = conn.Close()
 			t.Errorf("reached on %s", prefix.Addr())
 		}
 	}

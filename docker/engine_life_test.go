@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -91,7 +92,7 @@ func TestEngineWantOfMemoryIsSeen(t *testing.T) {
 	c := engine(t)
 	p := start(t, c, probeSpec(t, c, probeImage(t, c)))
 	if answer, err := browser.Post(p.url+"/memory", "", nil); err == nil {
-		answer.Body.Close()
+		_ = answer.Body.Close()
 		t.Error("it answered")
 	}
 	eventually(t, "it has ended", func() bool { return inspect(t, c, p.id).State == Exited })
@@ -175,7 +176,7 @@ func TestEngineWhatIsMissing(t *testing.T) {
 	s.ModelsDir, s.Network = "", s.Network+"-absent"
 	id, err := c.Create(ctx, s)
 	if err == nil {
-		defer c.Remove(ctx, id)
+		t.Cleanup(func() { _ = c.Remove(context.Background(), id) })
 		err = c.Start(ctx, id)
 	}
 	if !errors.Is(err, ErrNoNetwork) {
@@ -225,8 +226,8 @@ func TestEngineFoveaItself(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		answer.Body.Close()
-		return answer.StatusCode == 200
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
 	})
 	if err := c.Stop(ctx, id, 10*time.Second); err != nil {
 		t.Error(err)

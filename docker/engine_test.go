@@ -138,7 +138,7 @@ func start(t *testing.T, c *Client, s Spec) probe {
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		answer, err := browser.Get(p.url + "/env")
 		if err == nil {
-			answer.Body.Close()
+			_ = answer.Body.Close()
 			return p
 		}
 		if time.Now().After(end) {
