@@ -76,3 +76,4 @@ env: ## print what `make` sets, for a shell: eval "$$(make -s env)"
 	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s" CGO_CFLAGS="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH" "$$CGO_CFLAGS"
 
 -include deploy/image.mk # image and what tests it
+-include deploy/engine.mk # engine-test
