@@ -17,7 +17,7 @@ import (
 
 func TestPredictNamesTheColor(t *testing.T) {
 	r := newRepository(t)
-	files := []string{"colors", "colors-fixed4", "colors-nhwc"}
+	files := []string{"colors", "colors-fixed4", "colors-nhwc", "colors-half", "colors-int8"}
 	for _, file := range files {
 		r.define(file, colors).add(file, 1, file)
 	}
