@@ -72,7 +72,7 @@ func TestWhatIsNoRoute(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _ = res.Body.Close(); res.StatusCode != 405 {
+		if _ = res.Body.Close(); res.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%s: %s", line, res.Status)
 		}
 		_ = c.Close()
