@@ -61,7 +61,7 @@ func (s side) send(b *testing.B, body string) {
 		b.Error(err)
 		return
 	}
-	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != 200 {
+	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
 		b.Errorf("%s %v", res.Status, err)
 	}
 	_ = res.Body.Close()

@@ -78,7 +78,7 @@ func TestEarlyAnswerWhileTheBodyIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if text, _ := io.ReadAll(res.Body); res.StatusCode != 413 || string(text) != "big" {
+	if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusRequestEntityTooLarge || string(text) != "big" {
 		t.Errorf("%d %q", res.StatusCode, text)
 	}
 }
