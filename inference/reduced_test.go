@@ -3,6 +3,7 @@ package inference
 import (
 	"bytes"
 	"image"
+	"image/draw"
 	"image/jpeg"
 	"image/png"
 	"math"
@@ -64,10 +65,11 @@ func enlarged(t *testing.T, data []byte, w, h int) (asJPEG, asPNG []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, large := small.Bounds(), image.NewRGBA(image.Rect(0, 0, w, h))
+	from, large := rgba(small), image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
+		row := from.Pix[y*from.Rect.Dy()/h*from.Stride:]
 		for x := range w {
-			large.Set(x, y, small.At(from.Min.X+x*from.Dx()/w, from.Min.Y+y*from.Dy()/h))
+			copy(large.Pix[y*large.Stride+4*x:][:4], row[4*(x*from.Rect.Dx()/w):])
 		}
 	}
 	var j, p bytes.Buffer
@@ -78,8 +80,14 @@ func enlarged(t *testing.T, data []byte, w, h int) (asJPEG, asPNG []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&p, pixels); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&p, rgba(pixels)); err != nil {
 		t.Fatal(err)
 	}
 	return j.Bytes(), p.Bytes()
+}
+
+func rgba(from image.Image) *image.RGBA {
+	to := image.NewRGBA(image.Rect(0, 0, from.Bounds().Dx(), from.Bounds().Dy()))
+	draw.Draw(to, to.Rect, from, from.Bounds().Min, draw.Src)
+	return to
 }
