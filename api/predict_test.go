@@ -167,3 +167,15 @@ func TestRequestID(t *testing.T) {
 		})
 	}
 }
+
+func TestNoProxyIsTrusted(t *testing.T) {
+	s := open(t)
+	r := s.request("GET", "/v1/models/none", "", nil)
+	for _, header := range []string{"X-Forwarded-For", "X-Real-IP", "Forwarded"} {
+		r.Header.Set(header, "203.0.113.7")
+	}
+	s.do(r)
+	if log := s.log.String(); strings.Contains(log, "203.0.113.7") || !strings.Contains(log, `"client":"127.0.0.1"`) {
+		t.Errorf("log %s", log)
+	}
+}

@@ -151,6 +151,11 @@ func TestContentEncodings(t *testing.T) {
 			t.Errorf("%s: %d %.200s", encoding, got.Status, got.Body)
 		}
 	}
+	r := s.request("POST", "/predict", "image/jpeg", strings.NewReader(bomb()))
+	r.Header["Content-Encoding"] = []string{"identity", "gzip"}
+	if got := s.do(r); got.Status != 415 {
+		t.Errorf("a second header: %d %.200s", got.Status, got.Body)
+	}
 	s.good()
 }
 

@@ -67,7 +67,7 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 
 // form picks the form by the content type, or refuses the request.
 func (s *Server) form(r *http.Request) (form, error) {
-	if e := strings.TrimSpace(r.Header.Get("Content-Encoding")); e != "" && !strings.EqualFold(e, "identity") {
+	if e := strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")); e != "" && !strings.EqualFold(e, "identity") {
 		return form{}, fault.New(fault.UnsupportedMedia, "content encoding %s is not read; send the body as it is", quote(e))
 	}
 	given := r.Header.Get("Content-Type")

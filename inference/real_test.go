@@ -172,6 +172,7 @@ func TestDetectorsFindTheBus(t *testing.T) {
 				persons++
 			}
 		}
+		holdAgainst(t, name, answer.Boxes)
 		if found["bus"] < want.bus || persons < want.persons {
 			t.Errorf("%s finds the bus with %.2f and %d persons; want %.2f and %d", name, found["bus"], persons,
 				want.bus, want.persons)

@@ -1,0 +1,93 @@
+package inference
+
+import (
+	"bytes"
+	"image"
+	"image/draw"
+	"image/jpeg"
+	"image/png"
+	"math"
+	"testing"
+
+	"fovea/internal/testenv"
+	"fovea/postprocess"
+)
+
+// TestReducedDecodingGivesTheSameAnswers sends large pictures as JPEG, which is decoded at a quarter, and as PNG of the
+// same pixels, which is decoded in full.
+func TestReducedDecodingGivesTheSameAnswers(t *testing.T) {
+	r := newRepository(t)
+	names := r.real("", "mobilenetv2-12-int8", "yolox-nano")
+	e := r.synced(nil)
+	for _, s := range shipped() {
+		asJPEG, asPNG := enlarged(t, testenv.Picture(t, s.name), 2800, 2100)
+		for _, name := range names {
+			var answers [2]best
+			for i, data := range [][]byte{asPNG, asJPEG} {
+				got, err := e.Predict(t.Context(), Request{Model: name, Image: data})
+				if err != nil {
+					t.Fatal(err)
+				}
+				answers[i] = bestOf(got.Prediction)
+			}
+			full, reduced := answers[0], answers[1]
+			if full.label != reduced.label || math.Abs(full.score-reduced.score) > 0.05 || full.label != "" && overlap(full.box, reduced.box) < 0.9 {
+				t.Errorf("%s, %s: in full %+v, reduced %+v", name, s.name, full, reduced)
+			}
+		}
+	}
+}
+
+// best is the first class or box of an answer; a class is everywhere.
+type best struct {
+	label string // empty without a box
+	score float64
+	box   [4]float64
+}
+
+func bestOf(p postprocess.Prediction) best {
+	switch p := p.(type) {
+	case *postprocess.Classified:
+		return best{p.Top[0].Label, p.Top[0].Score, [4]float64{0, 0, 1, 1}}
+	case *postprocess.Detected:
+		if len(p.Boxes) > 0 {
+			b := p.Boxes[0]
+			return best{b.Label, b.Score, [4]float64{b.X1, b.Y1, b.X2, b.Y2}}
+		}
+	}
+	return best{}
+}
+
+// enlarged is a picture at a larger size, as JPEG and as PNG of the JPEG's pixels.
+func enlarged(t *testing.T, data []byte, w, h int) (asJPEG, asPNG []byte) {
+	t.Helper()
+	small, err := jpeg.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, large := rgba(small), image.NewRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		row := from.Pix[y*from.Rect.Dy()/h*from.Stride:]
+		for x := range w {
+			copy(large.Pix[y*large.Stride+4*x:][:4], row[4*(x*from.Rect.Dx()/w):])
+		}
+	}
+	var j, p bytes.Buffer
+	if err := jpeg.Encode(&j, large, &jpeg.Options{Quality: 95}); err != nil {
+		t.Fatal(err)
+	}
+	pixels, err := jpeg.Decode(bytes.NewReader(j.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&p, rgba(pixels)); err != nil {
+		t.Fatal(err)
+	}
+	return j.Bytes(), p.Bytes()
+}
+
+func rgba(from image.Image) *image.RGBA {
+	to := image.NewRGBA(image.Rect(0, 0, from.Bounds().Dx(), from.Bounds().Dy()))
+	draw.Draw(to, to.Rect, from, from.Bounds().Min, draw.Src)
+	return to
+}
