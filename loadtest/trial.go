@@ -1,0 +1,54 @@
+package loadtest
+
+import (
+	"context"
+	"fmt"
+)
+
+// keptUp is the share of the rate that has to be answered for a trial to pass. It leaves room for the chance in Poisson
+// arrivals.
+const keptUp = 0.9
+
+// search finds the highest rate whose p99 stays below the limit. It begins at the throughput of one request at a time,
+// or at the first rate that was given.
+func (r *run) search(ctx context.Context) error {
+	c := r.plan.config
+	r.result.Search = &Search{P99BelowMS: ms(c.P99Below), Level: -1}
+	start := 0.0
+	if len(c.Rates) > 0 {
+		start = c.Rates[0]
+	} else {
+		level, err := r.level(ctx, Level{Concurrency: 1, Purpose: "start of the search"}, 0)
+		if err != nil {
+			return err
+		}
+		start = level.Throughput / float64(c.Body.Images)
+	}
+	if start <= 0 {
+		return fmt.Errorf("the search cannot begin: no request was answered well")
+	}
+	s := newSearch(start, c.Precision)
+	for {
+		rate, more := s.next()
+		if !more {
+			return nil
+		}
+		level, err := r.level(ctx, Level{Rate: round(rate), Purpose: "search"}, c.P99Below)
+		if err != nil {
+			return err
+		}
+		passed := r.passed(level)
+		r.result.Levels[len(r.result.Levels)-1].Passed = &passed
+		s.tell(passed)
+		if passed {
+			r.result.Search.Rate, r.result.Search.Level = level.Rate, len(r.result.Levels)-1
+		}
+	}
+}
+
+// passed tells whether a trial met the limit: by its p99, its errors, and whether the server kept up with the rate.
+func (r *run) passed(l *Level) bool {
+	c := r.plan.config
+	return l.Requests > 0 && l.Latency.P99MS <= ms(c.P99Below) && l.ErrorRate() <= c.MaxErrors &&
+		l.Throughput >= keptUp*l.Rate*float64(c.Body.Images)
+}
