@@ -3,7 +3,6 @@ package loadtest
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,11 +11,6 @@ import (
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
-
-func readInto(buffer []byte, r *http.Response) ([]byte, error) {
-	rest, err := io.ReadAll(r.Body)
-	return append(buffer, rest...), err
-}
 
 // request makes vegeta's target of a body. Vegeta gives back no more of it than its URL; so what the result has to know
 // is put into the fragment, which HTTP clients never send.
@@ -107,13 +101,14 @@ func (l *load) sample(r *vegeta.Result) (sample, error) {
 func (l *load) stop() {
 	close(l.stopped)
 	l.attacker.Stop()
-	for range l.results { //nolint:revive // their windows are over
+	for range l.results {
+		continue // their windows are over
 	}
 	l.close()
 }
 
 // watch feeds the meter until it is over or ctx ends. Turned is called when a window begins or ends, from this goroutine.
-func (l *load) watch(ctx context.Context, m *meter, turned func(), progress func()) error {
+func (l *load) watch(ctx context.Context, m *meter, turned, progress func()) error {
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()
 	for m.over == "" {

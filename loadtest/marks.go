@@ -9,7 +9,6 @@ import (
 // marks are the server's counters at the bounds of the windows: mark 0 is where the first begins, mark n where window n
 // ends. They are read beside the load, so that no answer waits for them.
 type marks struct {
-	ctx     context.Context //nolint:containedctx // of one level
 	scraper scraper
 	readers sync.WaitGroup
 	list    []*mark
@@ -20,16 +19,14 @@ type mark struct {
 	err      error
 }
 
-func newMarks(ctx context.Context, s scraper) *marks { return &marks{ctx: ctx, scraper: s} }
-
 // mark reads the counters now.
-func (m *marks) mark() {
+func (m *marks) mark(ctx context.Context) {
 	if m.scraper.url == "" {
 		return
 	}
 	one := &mark{}
 	m.list = append(m.list, one)
-	m.readers.Go(func() { one.counters, one.err = m.scraper.read(m.ctx) })
+	m.readers.Go(func() { one.counters, one.err = m.scraper.read(ctx) })
 }
 
 func (m *marks) wait() { m.readers.Wait() }
@@ -38,7 +35,7 @@ func (m *marks) wait() { m.readers.Wait() }
 func (m *marks) between(from, to, images int) (*Server, error) {
 	m.wait()
 	if from >= len(m.list) || to >= len(m.list) {
-		return nil, nil //nolint:nilnil // there are no metrics
+		return nil, nil // there are no metrics
 	}
 	before, after := m.list[from], m.list[to]
 	if err := errors.Join(before.err, after.err); err != nil {

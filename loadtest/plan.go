@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -144,8 +145,8 @@ func (p *Plan) try(ctx context.Context, client *http.Client, b body) error {
 		return err
 	}
 	defer response.Body.Close()
-	answer := make([]byte, 0, 1024)
-	if answer, err = readInto(answer, response); err != nil {
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
 		return err
 	}
 	failed := p.checker.failures(b, response.StatusCode, response.Status, answer)

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -117,10 +118,10 @@ func (r *run) levels(ctx context.Context) error {
 func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Level, error) {
 	m := newMeter(r.plan.config)
 	m.limit = limit
-	counts := newMarks(ctx, r.plan.scraper)
+	counts := &marks{scraper: r.plan.scraper}
 	l := r.plan.send(given.Concurrency, given.Rate)
 	progress := func(done bool) { r.tell(progressOf(given, m, done)) }
-	err := l.watch(ctx, m, counts.mark, func() { progress(false) })
+	err := l.watch(ctx, m, func() { counts.mark(ctx) }, func() { progress(false) })
 	ended := time.Since(l.began)
 	l.stop()
 	level := named(levelOf(m), given)
@@ -135,12 +136,19 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 			level.GPUs = r.sampler.between(offset+w.start, offset+min(w.end, ended), w.images)
 		}
 		r.result.Levels = append(r.result.Levels, level)
+		if late(level) {
+			r.result.Notes = append(r.result.Notes, fmt.Sprintf("%s: requests were sent up to %.3g ms late (p99), which their latencies "+
+				"include: this machine is too busy to send on time, or max-in-flight was reached", level.Name(), level.LagP99MS))
+		}
 		progress(true)
 	} else {
 		counts.wait()
 	}
 	return &level, err
 }
+
+// late tells whether requests were sent so late that it makes a good part of the latency.
+func late(l Level) bool { return l.Rate > 0 && l.LagP99MS > 1 && l.LagP99MS > l.Latency.P99MS/10 }
 
 func named(l, given Level) Level {
 	l.Concurrency, l.Rate, l.Purpose = given.Concurrency, given.Rate, given.Purpose

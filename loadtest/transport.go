@@ -109,8 +109,15 @@ func get(ctx context.Context, url string, timeout time.Duration) (status int, da
 	if err != nil {
 		return 0, nil, err
 	}
-	t := transport{base: http.DefaultTransport}
-	response, data, err := t.exchange(r)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	if data, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer+1)); err == nil && len(data) > maxAnswer {
+		err = errAnswerTooLong
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("GET %s: %w", url, err)
 	}

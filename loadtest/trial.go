@@ -2,7 +2,7 @@ package loadtest
 
 import (
 	"context"
-	"fmt"
+	"errors"
 )
 
 // keptUp is the share of the rate that has to be answered for a trial to pass. It leaves room for the chance in Poisson
@@ -14,7 +14,7 @@ const keptUp = 0.9
 func (r *run) search(ctx context.Context) error {
 	c := r.plan.config
 	r.result.Search = &Search{P99BelowMS: ms(c.P99Below), Level: -1}
-	start := 0.0
+	var start float64
 	if len(c.Rates) > 0 {
 		start = c.Rates[0]
 	} else {
@@ -25,25 +25,38 @@ func (r *run) search(ctx context.Context) error {
 		start = level.Throughput / float64(c.Body.Images)
 	}
 	if start <= 0 {
-		return fmt.Errorf("the search cannot begin: no request was answered well")
+		return errors.New("the search cannot begin: no request was answered well")
 	}
 	s := newSearch(start, c.Precision)
-	for {
-		rate, more := s.next()
-		if !more {
-			return nil
-		}
-		level, err := r.level(ctx, Level{Rate: round(rate), Purpose: "search"}, c.P99Below)
+	for rate, more := s.next(); more; rate, more = s.next() {
+		passed, err := r.trial(ctx, rate)
 		if err != nil {
 			return err
 		}
+		s.tell(passed)
+	}
+	return nil
+}
+
+// trial tries a rate. One that fails is tried a second time, as one hiccup of a machine could end the search far too
+// low otherwise.
+func (r *run) trial(ctx context.Context, rate float64) (bool, error) {
+	for range 2 {
+		level, err := r.level(ctx, Level{Rate: round(rate), Purpose: "search"}, r.plan.config.P99Below)
+		if err != nil {
+			return false, err
+		}
 		passed := r.passed(level)
 		r.result.Levels[len(r.result.Levels)-1].Passed = &passed
-		s.tell(passed)
 		if passed {
 			r.result.Search.Rate, r.result.Search.Level = level.Rate, len(r.result.Levels)-1
+			return true, nil
+		}
+		if level.Ended == overFailing {
+			return false, nil
 		}
 	}
+	return false, nil
 }
 
 // passed tells whether a trial met the limit: by its p99, its errors, and whether the server kept up with the rate.

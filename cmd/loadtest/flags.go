@@ -193,4 +193,3 @@ func parseConcurrency(text string) ([]int, error) {
 	}
 	return levels, nil
 }
-

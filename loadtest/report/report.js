@@ -38,6 +38,13 @@ function across(name) {
   return axis(name, { nameRotate: 90, nameGap: 46 });
 }
 
+// Latencies that differ much are shown on a logarithmic scale, where the short ones can still be told apart.
+function latencyAxis(name, values) {
+  const some = values.filter((v) => v > 0);
+  const wide = Math.max(...some) > 10 * Math.min(...some);
+  return Object.assign(across(name + (wide ? " (logarithmic)" : "")), wide ? { type: "log" } : { min: 0 });
+}
+
 function base(more) {
   return Object.assign({
     color: colors, animation: false,
@@ -95,11 +102,12 @@ function throughputAgainstLatency() {
     if (!result.search || series.length === 0) return;
     series[0].markLine = {
       silent: true, symbol: "none", lineStyle: { color: "#c23b3b", type: "dotted" },
-      label: { formatter: "limit of p99", position: "insideEndTop" }, data: [{ yAxis: result.search.p99_below_ms }],
+      label: { formatter: "limit of p99", position: "insideStartTop" }, data: [{ yAxis: result.search.p99_below_ms }],
     };
   });
+  const latencies = [...groups.values()].flatMap((group) => group.points.map((p) => p.value[1]));
   plot("Throughput against latency", "Each point is a level; its number is the concurrency or the rate.", base({
-    xAxis: axis("images a second", { min: 0 }), yAxis: across("latency, ms"), series: series,
+    xAxis: axis("images a second", { min: 0 }), yAxis: latencyAxis("latency, ms", latencies), series: series,
     tooltip: {
       trigger: "item", confine: true,
       formatter: (p) => `${escape(p.seriesName)}, ${escape(p.name)}<br>${digits(p.value[0])} images/s<br>${digits(p.value[1])} ms`,
@@ -117,13 +125,12 @@ function latencyCurves() {
       series.push({ name: prefixed(label, levelName(level)), type: "line", showSymbol: false, data: points });
     }
   });
-  const values = series.flatMap((s) => s.data.map((p) => p[1]));
-  const wide = Math.max(...values) > 20 * Math.min(...values);
-  plot("Latency distribution", "So many of the requests were answered within the time" + (wide ? "; the scale is logarithmic." : "."), base({
+  const points = series.flatMap((s) => s.data);
+  plot("Latency distribution", "So many of the requests were answered within the time.", base({
     xAxis: axis("percentile", {
-      min: 0, interval: 1, axisLabel: { formatter: (v) => digits(100 - Math.pow(10, 2 - v)) + " %" },
+      min: 0, max: Math.ceil(Math.max(...points.map((p) => p[0]))), interval: 1, axisLabel: { formatter: (v) => digits(100 - Math.pow(10, 2 - v)) + " %" },
     }),
-    yAxis: Object.assign(across("latency, ms"), wide ? { type: "log" } : {}), series: series,
+    yAxis: latencyAxis("latency, ms", points.map((p) => p[1])), series: series,
     tooltip: {
       trigger: "item", confine: true,
       formatter: (p) => `${escape(p.seriesName)}<br>${digits(p.value[2])} % within ${digits(p.value[1])} ms`,
@@ -186,17 +193,18 @@ function batchPlot() {
   stacked("Batch sizes", "Share of the batches that the server ran, by their number of pictures.", "% of batches", categories, rows, { max: 100 });
 }
 
-function windowPlot(title, about, name, value) {
+function windowPlot(title, about, name, value, yAxis) {
   const series = [];
   eachLevel((level, label) => {
     if (!level.windows || level.windows.length === 0) return;
     series.push({
-      name: prefixed(label, levelName(level)) + (level.settled ? "" : " (not settled)"), type: "line", symbolSize: 6,
+      name: prefixed(label, levelName(level)), type: "line", symbolSize: 6, lineStyle: { type: level.settled ? "solid" : "dashed" },
       data: level.windows.map((w) => [w.start_s + w.seconds, value(w)]),
     });
   });
   plot(title, about, base({
-    xAxis: axis("seconds of the level's load", { min: 0 }), yAxis: across(name), series: series,
+    xAxis: axis("seconds of the level's load", { min: 0 }), series: series,
+    yAxis: yAxis(name, series.flatMap((s) => s.data.map((p) => p[1]))),
     tooltip: { trigger: "item", confine: true, formatter: (p) => `${escape(p.seriesName)}<br>${digits(p.value[1])} ${escape(name)}` },
   }));
 }
@@ -226,6 +234,7 @@ throughputAgainstLatency();
 latencyCurves();
 stagePlot();
 batchPlot();
-windowPlot("Throughput by window", "A level is settled when three windows in a row agree.", "images/s", (w) => w.throughput);
-windowPlot("p99 by window", "The same windows.", "ms", (w) => w.p99_ms);
+windowPlot("Throughput by window", "A level is settled when three windows in a row agree; dashed: it did not settle.", "images/s",
+  (w) => w.throughput, (name) => across(name));
+windowPlot("p99 by window", "The same windows.", "ms", (w) => w.p99_ms, latencyAxis);
 gpuPlots();

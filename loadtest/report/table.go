@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
 	"fovea/loadtest"
 )
@@ -31,21 +31,29 @@ func Tables(r *loadtest.Result) []Table {
 	return tables
 }
 
-// Text writes tables for a terminal.
+// Text writes tables for a terminal: the first column to the left, the others to the right.
 func Text(w io.Writer, tables []Table) error {
+	var b strings.Builder
 	for _, t := range tables {
-		out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintf(w, "%s\n", t.Title)
-		for _, row := range append([][]string{t.Head}, t.Rows...) {
-			// The trailing tab ends the last cell, which tabwriter would not align otherwise.
-			fmt.Fprintln(out, strings.Join(row, "\t")+"\t")
+		rows := append([][]string{t.Head}, t.Rows...)
+		widths := make([]int, len(t.Head))
+		for _, row := range rows {
+			for i, cell := range row {
+				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			}
 		}
-		if err := out.Flush(); err != nil {
-			return err
+		fmt.Fprintln(&b, t.Title)
+		for _, row := range rows {
+			fmt.Fprintf(&b, "%-*s", widths[0], row[0])
+			for i, cell := range row[1:] {
+				fmt.Fprintf(&b, "  %*s", widths[i+1], cell)
+			}
+			b.WriteByte('\n')
 		}
-		fmt.Fprintln(w)
+		b.WriteByte('\n')
 	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func levels(r *loadtest.Result) Table {
