@@ -59,12 +59,31 @@ func readCounters(text []byte, modelName string) (counters, error) {
 	each("fovea_batch_size", func(_ map[string]string, m *dto.Metric) { c.batch = c.batch.plus(m.GetHistogram()) })
 	each("fovea_images_total", func(labels map[string]string, m *dto.Metric) {
 		if labels["code"] == "ok" {
-			c.images += m.GetCounter().GetValue()
+			if v := valueOf(m); v != nil {
+				c.images += *v
+			}
 		}
 	})
-	each("process_cpu_seconds_total", func(_ map[string]string, m *dto.Metric) { c.cpu = m.GetCounter().Value })
-	each("process_resident_memory_bytes", func(_ map[string]string, m *dto.Metric) { c.resident = m.GetGauge().Value })
+	each("process_cpu_seconds_total", func(_ map[string]string, m *dto.Metric) { c.cpu = valueOf(m) })
+	each("process_resident_memory_bytes", func(_ map[string]string, m *dto.Metric) { c.resident = valueOf(m) })
 	return c, nil
+}
+
+// valueOf is a single number, of whatever type the server says it is; nil if there is none.
+func valueOf(m *dto.Metric) *float64 {
+	var v *float64
+	switch {
+	case m.GetCounter() != nil:
+		v = m.GetCounter().Value
+	case m.GetGauge() != nil:
+		v = m.GetGauge().Value
+	case m.GetUntyped() != nil:
+		v = m.GetUntyped().Value
+	}
+	if v == nil || math.IsNaN(*v) || math.IsInf(*v, 0) {
+		return nil
+	}
+	return v
 }
 
 // plus adds the histogram of another version of the model.

@@ -128,7 +128,7 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 	if w, first := m.result(); len(m.windows) > 0 {
 		server, failure := counts.between(first, len(m.windows), w.images)
 		level.Server = server
-		if failure != nil {
+		if failure != nil && ctx.Err() == nil {
 			r.result.Notes = append(r.result.Notes, level.Name()+": "+failure.Error())
 		}
 		if r.sampler != nil {
