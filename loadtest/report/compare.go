@@ -53,7 +53,7 @@ func found(results []*loadtest.Result) [][]string {
 		if r.Search == nil || r.Search.P99BelowMS != first.P99BelowMS {
 			continue
 		}
-		row := []string{"highest rate, p99 < " + number(first.P99BelowMS) + " ms", Label(r, i), number(r.Search.Rate), ratio(r.Search.Rate, first.Rate)}
+		row := []string{"highest rate, p99 < " + plain(first.P99BelowMS) + " ms", Label(r, i), number(r.Search.Rate), ratio(r.Search.Rate, first.Rate)}
 		rows = append(rows, append(row, none, none, none, none, none, none, none))
 	}
 	if len(rows) < 2 {

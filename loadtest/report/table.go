@@ -67,8 +67,11 @@ func levels(r *loadtest.Result) Table {
 			Name(l), number(l.Throughput), number(l.Latency.MeanMS), number(l.Latency.P50MS), number(l.Latency.P90MS),
 			number(l.Latency.P99MS), number(l.Latency.P999MS), number(l.Latency.MaxMS), failed(l), settled(l),
 		}
-		if open {
+		switch {
+		case l.Rate > 0:
 			row = append(row, number(l.LagP99MS))
+		case open:
+			row = append(row, none)
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -201,9 +204,9 @@ func Found(r *loadtest.Result) string {
 	case r.Search == nil:
 		return ""
 	case r.Search.Level < 0:
-		return fmt.Sprintf("No rate was found whose p99 stays below %s ms.", number(r.Search.P99BelowMS))
+		return fmt.Sprintf("No rate was found whose p99 stays below %s ms.", plain(r.Search.P99BelowMS))
 	}
 	l := r.Levels[r.Search.Level]
-	return fmt.Sprintf("The highest rate whose p99 stays below %s ms: %s requests a second (p99 %s ms).", number(r.Search.P99BelowMS),
+	return fmt.Sprintf("The highest rate whose p99 stays below %s ms: %s requests a second (p99 %s ms).", plain(r.Search.P99BelowMS),
 		number(r.Search.Rate), number(l.Latency.P99MS))
 }
