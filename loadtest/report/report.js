@@ -27,6 +27,16 @@ function eachLevel(visit) {
   results.forEach((result, i) => result.levels.forEach((level) => visit(level, labels[i], result)));
 }
 
+// The same, but the same levels of all results side by side.
+function eachLevelOfAll(visit) {
+  const all = [];
+  eachLevel((level, label) => all.push({ level: level, label: label }));
+  if (several) {
+    all.sort((a, b) => (a.level.rate || 0) - (b.level.rate || 0) || (a.level.concurrency || 0) - (b.level.concurrency || 0));
+  }
+  all.forEach((one) => visit(one.level, one.label));
+}
+
 function axis(name, more) {
   return Object.assign({
     type: "value", name: name, nameLocation: "middle", nameGap: 32, nameTextStyle: { color: "#5a6478" },
@@ -92,7 +102,9 @@ function throughputAgainstLatency() {
       });
     }
   });
-  const series = [...groups].map(([name, group]) => ({
+  // In a comparison both quantiles of a result have its color.
+  const series = [...groups].map(([name, group], i) => ({
+    color: colors[(several ? Math.floor(i / 2) : i) % colors.length],
     name: name, type: "line", data: group.points, symbol: "circle", symbolSize: 8,
     lineStyle: { width: group.kind === "search" ? 0 : 2, type: group.quantile === "p50" ? "dashed" : "solid" },
     label: { show: group.quantile === "p99" && group.kind !== "search", position: "top", formatter: (p) => p.name, color: "#5a6478" },
@@ -154,7 +166,7 @@ function stagePlot() {
   const categories = [];
   const rows = stageNames.map((name) => ({ name: name, values: [] }));
   const rest = { name: "rest: HTTP, network, client", values: [], style: { color: "#c9ced8" } };
-  eachLevel((level, label) => {
+  eachLevelOfAll((level, label) => {
     const stages = (level.server && level.server.stages) || [];
     if (stages.length === 0) return;
     categories.push(prefixed(label, shortName(level)));
@@ -174,7 +186,7 @@ function batchPlot() {
   const categories = [];
   const bounds = [];
   const levels = [];
-  eachLevel((level, label) => {
+  eachLevelOfAll((level, label) => {
     const batches = (level.server && level.server.batches) || [];
     if (batches.length === 0) return;
     categories.push(prefixed(label, shortName(level)));
