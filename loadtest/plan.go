@@ -129,6 +129,9 @@ func (p *Plan) probe(ctx context.Context) error {
 			break // what follows would say the same
 		}
 	}
+	if ctx.Err() != nil {
+		return ctx.Err() // and not what came of it
+	}
 	return errors.Join(errs...)
 }
 

@@ -9,21 +9,15 @@ import (
 // arrivals.
 const keptUp = 0.9
 
-// search finds the highest rate whose p99 stays below the limit. It begins at the throughput of one request at a time,
-// or at the first rate that was given.
+// search finds the highest rate whose p99 stays below the limit. It begins at the throughput of one request at a time.
 func (r *run) search(ctx context.Context) error {
 	c := r.plan.config
 	r.result.Search = &Search{P99BelowMS: ms(c.P99Below), Level: -1}
-	var start float64
-	if len(c.Rates) > 0 {
-		start = c.Rates[0]
-	} else {
-		level, err := r.level(ctx, Level{Concurrency: 1, Purpose: "start of the search"}, 0)
-		if err != nil {
-			return err
-		}
-		start = level.Throughput / float64(c.Body.Images)
+	level, err := r.level(ctx, Level{Concurrency: 1, Purpose: "start of the search"}, 0)
+	if err != nil {
+		return err
 	}
+	start := level.Throughput / float64(c.Body.Images)
 	if start <= 0 {
 		return errors.New("the search cannot begin: no request was answered well")
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -221,6 +223,18 @@ func TestBadUse(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAnInterruptIsSaid(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	defer server.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr strings.Builder
+	status := run(ctx, []string{"--url=" + server.URL, "--pictures=" + filepath.Join(testenv.Root(t), "testdata", "pictures")}, &stdout, &stderr)
+	if status != exitFailed || stderr.String() != "loadtest: interrupted\n" {
+		t.Errorf("status %d, %q", status, stderr.String())
 	}
 }
 
