@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"fovea/loadtest"
+	"fovea/loadtest/report"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func rootCommand() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use:   "loadtest",
+		Short: "Measure a server of pictures",
+		Long: "Measure a server of pictures: throughput, latency, and what the server and the GPUs did meanwhile.\n\n" +
+			"Each level (a concurrency or a rate) runs until three windows in a row agree in throughput and p99. The figures\n" +
+			"are those of these windows. Exit status: 0; 1 if a threshold is missed; 2 if the test cannot be carried out.",
+		Example: "  loadtest --concurrency 1..32 --html report.html\n" +
+			"  loadtest --rate 50,100 --arrivals poisson --json result.json\n" +
+			"  loadtest --p99-below 50ms\n" +
+			"  loadtest --url http://127.0.0.1:9000/predict --template body.json.tmpl\n" +
+			"  loadtest compare before.json after.json --max-loss 10",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.read(c.Flags()); err != nil {
+				return err
+			}
+			return test(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	o.add(root.Flags())
+	root.AddCommand(compareCommand(), reportCommand())
+	return root
+}
+
+// test carries out a load test and writes its result. An interrupted test writes what it has.
+func test(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	plan, err := loadtest.Prepare(ctx, o.config)
+	if err != nil {
+		return err
+	}
+	tell := func(loadtest.Progress) {}
+	if !o.quiet {
+		tell = line(stderr).Tell
+	}
+	result, err := plan.Run(ctx, tell)
+	if err != nil && (result == nil || len(result.Levels) == 0) {
+		return err
+	}
+	if failure := show(stdout, result); failure != nil {
+		return errors.Join(err, failure)
+	}
+	if err := errors.Join(err, o.outputs.write(result)); err != nil {
+		return err
+	}
+	return judge(o.thresholds.Missed(result))
+}
+
+// line shows the progress, in place if w is a terminal.
+func line(w io.Writer) report.Line {
+	l := report.Line{W: w, Width: func() int { return 0 }}
+	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		l.Terminal = true
+		l.Width = func() int {
+			width, _, err := term.GetSize(int(file.Fd()))
+			if err != nil {
+				return 0 // unknown: nothing is cut
+			}
+			return width
+		}
+	}
+	return l
+}
+
+func show(w io.Writer, r *loadtest.Result) error {
+	fmt.Fprintf(w, "%s\n\n", report.Headline(r))
+	if err := report.Text(w, report.Tables(r)); err != nil {
+		return err
+	}
+	if found := report.Found(r); found != "" {
+		fmt.Fprintln(w, found)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintln(w, "note:", note)
+	}
+	return nil
+}
+
+// judge makes an error of missed thresholds.
+func judge(missed []string) error {
+	if len(missed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w:\n  %s", errMissed, strings.Join(missed, "\n  "))
+}

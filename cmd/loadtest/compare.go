@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"fovea/loadtest"
+	"fovea/loadtest/report"
+
+	"github.com/spf13/cobra"
+)
+
+func compareCommand() *cobra.Command {
+	var html string
+	var loss float64
+	c := &cobra.Command{
+		Use:   "compare FIRST.json OTHER.json…",
+		Short: "Set results of load tests against the first",
+		Args:  cobra.MinimumNArgs(2),
+		RunE: func(c *cobra.Command, files []string) error {
+			if c.Flags().Changed("max-loss") && (loss < 0 || loss > 1000) {
+				return fmt.Errorf("max-loss: %g %% is not in 0 to 1000", loss)
+			}
+			results, err := readResults(files)
+			if err != nil {
+				return err
+			}
+			table, err := report.Compare(results)
+			if err != nil {
+				return err
+			}
+			if err := report.Text(c.OutOrStdout(), []report.Table{table}); err != nil {
+				return err
+			}
+			if err := toFile(html, func(w io.Writer) error { return report.HTML(w, results) }); err != nil {
+				return err
+			}
+			if !c.Flags().Changed("max-loss") {
+				return nil
+			}
+			return judge(report.Worse(results, loss/100))
+		},
+	}
+	c.Flags().StringVar(&html, "html", "", "write a page with the plots of all to this file")
+	c.Flags().Float64Var(&loss, "max-loss", 0, "exit 1 if another's throughput or p99 is worse than the first's by more than so many per cent")
+	return c
+}
+
+func reportCommand() *cobra.Command {
+	var o outputs
+	c := &cobra.Command{
+		Use:   "report RESULT.json",
+		Short: "Show a result of a load test again, as a table, CSV or a page",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, files []string) error {
+			results, err := readResults(files)
+			if err != nil {
+				return err
+			}
+			if err := show(c.OutOrStdout(), results[0]); err != nil {
+				return err
+			}
+			return o.write(results[0])
+		},
+	}
+	c.Flags().StringVar(&o.csv, "csv", "", "write a line a level to this file")
+	c.Flags().StringVar(&o.html, "html", "", "write a page with plots to this file")
+	return c
+}
+
+// readResults reads result files; one without a label is named by its file.
+func readResults(files []string) ([]*loadtest.Result, error) {
+	var results []*loadtest.Result
+	var errs []error
+	for _, name := range files {
+		r, err := readResult(name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		if r.Label == "" && len(files) > 1 {
+			r.Label = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+		}
+		results = append(results, r)
+	}
+	return results, errors.Join(errs...)
+}
+
+func readResult(name string) (*loadtest.Result, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return loadtest.Read(file)
+}

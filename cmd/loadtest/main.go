@@ -1,0 +1,50 @@
+// Command loadtest measures a server of pictures: throughput, latency, and what the server and the GPUs did meanwhile.
+// It holds no logic of its own: flags become a configuration, and package loadtest does the rest.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// The exit statuses beside 0.
+const (
+	exitMissed = 1 // a threshold was missed
+	exitFailed = 2 // bad use, or the test could not be carried out
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// errMissed: a threshold was missed.
+var errMissed = errors.New("thresholds were missed")
+
+// run is the program: it returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errMissed):
+		fmt.Fprintln(stderr, "loadtest:", err)
+		return exitMissed
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	fmt.Fprintln(stderr, "loadtest:", err)
+	return exitFailed
+}

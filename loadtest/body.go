@@ -1,0 +1,132 @@
+package loadtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"path/filepath"
+	"slices"
+)
+
+// BodyKind is how pictures are put into a request.
+type BodyKind string
+
+// The kinds of bodies.
+const (
+	Raw       BodyKind = "raw"       // one picture is the body
+	Multipart BodyKind = "multipart" // multipart/form-data, one part a picture
+	JSON      BodyKind = "json"      // {"images":[{"b64":"…"}]}, as Fovea takes it
+	Templated BodyKind = "template"  // a text/template makes the body
+)
+
+var bodyKinds = []BodyKind{Raw, Multipart, JSON, Templated}
+
+// jsonTemplate is Fovea's JSON form.
+const jsonTemplate = `{"images":[{{range $i, $p := .Images}}{{if $i}},{{end}}{"b64":"{{$p.Base64}}"}{{end}}]}`
+
+// BodyConfig says how pictures are put into a request.
+type BodyConfig struct {
+	Kind        BodyKind
+	Images      int    // pictures a request
+	Field       string // name of the multipart parts
+	Template    string // text of the template
+	ContentType string // of the body; empty: by the kind
+}
+
+func (c BodyConfig) validate() error {
+	var errs []error
+	if !slices.Contains(bodyKinds, c.Kind) {
+		errs = append(errs, fmt.Errorf("body: %q is none of %v", c.Kind, bodyKinds))
+	}
+	if c.Images < 1 || c.Images > 1024 {
+		errs = append(errs, fmt.Errorf("images: %d is not in 1 to 1024", c.Images))
+	}
+	if c.Kind == Raw && c.Images > 1 {
+		errs = append(errs, errors.New("images: a raw body holds one picture; use body multipart, json or template"))
+	}
+	if c.Kind == Multipart && c.Field == "" {
+		errs = append(errs, errors.New("field: multipart parts need a name"))
+	}
+	if (c.Kind == Templated) != (c.Template != "") {
+		errs = append(errs, errors.New("template: body template needs one, and no other body takes one"))
+	}
+	if c.ContentType != "" {
+		if _, _, err := mime.ParseMediaType(c.ContentType); err != nil {
+			errs = append(errs, fmt.Errorf("content-type: %q: %w", c.ContentType, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// body is a request's body, ready to send.
+type body struct {
+	data        []byte
+	contentType string
+	pictures    []int // indices of the pictures in it
+}
+
+// bodies makes one body for each picture, which holds it and those that follow it.
+func (c BodyConfig) bodies(pictures []Picture) ([]body, error) {
+	list := make([]body, len(pictures))
+	total := 0
+	for i := range list {
+		group := make([]Picture, c.Images)
+		for j := range group {
+			at := (i + j) % len(pictures)
+			group[j] = pictures[at]
+			list[i].pictures = append(list[i].pictures, at)
+		}
+		data, contentType, err := c.pack(group)
+		if err != nil {
+			return nil, fmt.Errorf("body of %s: %w", pictures[i].Name, err)
+		}
+		if c.ContentType != "" {
+			contentType = c.ContentType
+		}
+		list[i].data, list[i].contentType = data, contentType
+		if total += len(data); total > maxBytes {
+			return nil, fmt.Errorf("the bodies of all requests hold more than %d MiB; use fewer pictures", maxBytes>>20)
+		}
+	}
+	return list, nil
+}
+
+func (c BodyConfig) pack(group []Picture) (data []byte, contentType string, err error) {
+	switch c.Kind {
+	case Multipart:
+		return packMultipart(c.Field, group)
+	case JSON:
+		data, err = render(jsonTemplate, group)
+		return data, "application/json", err
+	case Templated:
+		data, err = render(c.Template, group)
+		return data, "application/json", err
+	}
+	return group[0].Data, http.DetectContentType(group[0].Data), nil
+}
+
+func packMultipart(field string, group []Picture) (data []byte, contentType string, err error) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for _, p := range group {
+		header := textproto.MIMEHeader{
+			"Content-Disposition": {mime.FormatMediaType("form-data", map[string]string{"name": field, "filename": filepath.Base(p.Name)})},
+			"Content-Type":        {http.DetectContentType(p.Data)},
+		}
+		part, err := w.CreatePart(header)
+		if err != nil {
+			return nil, "", err
+		}
+		if _, err := part.Write(p.Data); err != nil {
+			return nil, "", err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, "", err
+	}
+	return b.Bytes(), w.FormDataContentType(), nil
+}

@@ -1,0 +1,191 @@
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"fovea/gpu"
+)
+
+// GPU is one GPU over the whole test. Values that the GPU does not tell are absent.
+type GPU struct {
+	Index   int         `json:"index"`
+	UUID    string      `json:"uuid"`
+	Name    string      `json:"name"`
+	Driver  string      `json:"driver,omitempty"`
+	Samples []GPUSample `json:"samples"`
+}
+
+// GPUSample is a GPU at one moment.
+type GPUSample struct {
+	Seconds     float64  `json:"s"` // from the start of the test
+	Utilization *float64 `json:"utilization,omitempty"`
+	MemoryBytes *float64 `json:"memory_bytes,omitempty"`
+	Watts       *float64 `json:"watts,omitempty"`
+}
+
+// GPULevel is a GPU over the windows of which a level's figures are made.
+type GPULevel struct {
+	UUID           string   `json:"uuid"`
+	Utilization    *float64 `json:"utilization,omitempty"` // mean, 0 to 1
+	MemoryBytes    *float64 `json:"memory_bytes,omitempty"`
+	Watts          *float64 `json:"watts,omitempty"`            // mean
+	ImagesPerJoule *float64 `json:"images_per_joule,omitempty"` // of the level's pictures, by this GPU's energy alone
+}
+
+// inventory is what the sampler needs of gpu.NVML.
+type inventory interface {
+	Inventory(context.Context) (gpu.Inventory, error)
+}
+
+// sampler reads the GPUs at an interval until it is stopped.
+type sampler struct {
+	nvml     inventory
+	interval time.Duration
+	began    time.Time
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+
+	mu   sync.Mutex
+	gpus map[string]*GPU
+	seen []string // UUIDs in the order of their indices
+	err  error    // the first
+}
+
+// startSampler begins to sample. Every sampler is to be stopped.
+func startSampler(ctx context.Context, nvml inventory, interval time.Duration, began time.Time) *sampler {
+	ctx, stop := context.WithCancel(ctx)
+	s := &sampler{nvml: nvml, interval: interval, began: began, stop: stop, gpus: map[string]*GPU{}}
+	s.done.Go(func() { s.run(ctx) })
+	return s
+}
+
+func (s *sampler) run(ctx context.Context) {
+	tick := time.NewTicker(s.interval)
+	defer tick.Stop()
+	for {
+		now := time.Since(s.began)
+		inventory, err := s.nvml.Inventory(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.take(now, inventory, err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *sampler) take(now time.Duration, inventory gpu.Inventory, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	for _, d := range inventory.Devices {
+		if d.Err != nil {
+			s.fail(d.Err)
+			continue
+		}
+		g, known := s.gpus[d.UUID]
+		if !known {
+			g = &GPU{Index: d.Index, UUID: d.UUID, Name: d.Name, Driver: inventory.Driver.Version}
+			s.gpus[d.UUID] = g
+			s.seen = append(s.seen, d.UUID)
+		}
+		sample := GPUSample{Seconds: round(now.Seconds()), Utilization: d.Utilization, Watts: d.PowerWatts}
+		if d.Memory != nil {
+			used := float64(d.Memory.Used)
+			sample.MemoryBytes = &used
+		}
+		g.Samples = append(g.Samples, sample)
+	}
+}
+
+func (s *sampler) fail(err error) {
+	if s.err == nil {
+		s.err = fmt.Errorf("GPUs: %w", err)
+	}
+}
+
+// end stops the sampler and gives what it saw, and the first error it met.
+func (s *sampler) end() ([]GPU, error) {
+	s.stop()
+	s.done.Wait()
+	list := make([]GPU, 0, len(s.seen))
+	for _, uuid := range s.seen {
+		list = append(list, *s.gpus[uuid])
+	}
+	return list, s.err
+}
+
+// between sums up each GPU over a span of the test in which a number of pictures was answered.
+func (s *sampler) between(from, to time.Duration, images int) []GPULevel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []GPULevel
+	for _, uuid := range s.seen {
+		var utilization, memory, watts []float64
+		for _, sample := range s.gpus[uuid].Samples {
+			if sample.Seconds < from.Seconds() || sample.Seconds > to.Seconds() {
+				continue
+			}
+			utilization, memory, watts = collect(utilization, sample.Utilization), collect(memory, sample.MemoryBytes), collect(watts, sample.Watts)
+		}
+		level := GPULevel{UUID: uuid, Utilization: mean(utilization), MemoryBytes: most(memory), Watts: mean(watts)}
+		if joules := (to - from).Seconds(); level.Watts != nil && *level.Watts > 0 && joules > 0 {
+			perJoule := round(float64(images) / (*level.Watts * joules))
+			level.ImagesPerJoule = &perJoule
+		}
+		list = append(list, level)
+	}
+	return list
+}
+
+func collect(values []float64, v *float64) []float64 {
+	if v == nil {
+		return values
+	}
+	return append(values, *v)
+}
+
+func mean(values []float64) *float64 {
+	if len(values) == 0 {
+		return nil
+	}
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	m := round(sum / float64(len(values)))
+	return &m
+}
+
+func most(values []float64) *float64 {
+	if len(values) == 0 {
+		return nil
+	}
+	m := values[0]
+	for _, v := range values {
+		m = max(m, v)
+	}
+	return &m
+}
+
+// openGPUs opens NVML. A machine without GPUs is no error: then note says why there are none.
+func openGPUs(c Config) (n *gpu.NVML, note string, err error) {
+	if !c.GPU {
+		return nil, "", nil
+	}
+	n, err = gpu.Open(c.NVML)
+	if c.NVML == "" && (errors.Is(err, gpu.ErrNoLibrary) || errors.Is(err, gpu.ErrNoDriver)) {
+		return nil, "no GPUs are sampled: " + err.Error(), nil
+	}
+	return n, "", err
+}

@@ -1,0 +1,100 @@
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/gpu"
+	"fovea/gpu/simnvml"
+)
+
+func TestGPUsAreSampledWhileTheLoadRuns(t *testing.T) {
+	simnvml.New(t, simnvml.Machine(2))
+	s := newStandIn(t)
+	s.answer = slow(time.Millisecond)
+	c := quick(t, s)
+	c.GPU, c.NVML, c.GPUInterval = true, simnvml.Library(t), 10*time.Millisecond
+	c.Window, c.WindowCount = 150*time.Millisecond, 1
+	r := ran(t, c)
+	if len(r.GPUs) != 2 || r.GPUs[1].UUID != simnvml.UUID(1) || len(r.GPUs[0].Samples) < 2 || r.GPUs[0].Driver != "580.95.05" {
+		t.Fatalf("got %+v", r.GPUs)
+	}
+	l := r.Levels[0]
+	if len(l.GPUs) != 2 {
+		t.Fatalf("got %+v", l.GPUs)
+	}
+	g := l.GPUs[0]
+	if g.Utilization == nil || *g.Utilization != 0.37 || g.Watts == nil || *g.Watts != 123.46 || *g.MemoryBytes != 1<<30 {
+		t.Errorf("got %+v", g)
+	}
+	if want := l.Throughput / 123.456; g.ImagesPerJoule == nil || *g.ImagesPerJoule < 0.99*want || *g.ImagesPerJoule > 1.01*want {
+		t.Errorf("images a joule %v, want %g", g.ImagesPerJoule, want)
+	}
+}
+
+func TestNoGPUsAreSaidAndNoMistakeButAMissingLibraryThatWasNamedIs(t *testing.T) {
+	c := Config{GPU: true, NVML: "/no/such/libnvidia-ml.so"}
+	if _, _, err := openGPUs(c); !errors.Is(err, gpu.ErrNoLibrary) {
+		t.Errorf("got %v", err)
+	}
+	if n, note, err := openGPUs(Config{}); n != nil || note != "" || err != nil {
+		t.Errorf("not asked for: %v, %q, %v", n, note, err)
+	}
+}
+
+// turns gives one inventory after the other.
+type turns struct{ list []gpu.Inventory }
+
+func (s *turns) Inventory(ctx context.Context) (gpu.Inventory, error) {
+	if len(s.list) == 0 {
+		return gpu.Inventory{}, errors.New("the driver is gone")
+	}
+	first := s.list[0]
+	s.list = s.list[1:]
+	return first, nil
+}
+
+func device(uuid string, share, watts float64, used uint64) gpu.Device {
+	return gpu.Device{UUID: uuid, Utilization: &share, PowerWatts: &watts, Memory: &gpu.Memory{Used: used}}
+}
+
+func TestALevelSeesOnlyItsOwnSamples(t *testing.T) {
+	s := &sampler{gpus: map[string]*GPU{}}
+	for second, d := range []gpu.Device{
+		device("a", 1, 900, 9000), device("a", 0.2, 100, 10), device("a", 0.4, 300, 20), {UUID: "a", Err: gpu.ErrLost}, device("a", 1, 900, 9000),
+	} {
+		s.take(time.Duration(second)*time.Second, gpu.Inventory{Devices: []gpu.Device{d}}, nil)
+	}
+	got := s.between(500*time.Millisecond, 3500*time.Millisecond, 1200)
+	if len(got) != 1 || *got[0].Utilization != 0.3 || *got[0].Watts != 200 || *got[0].MemoryBytes != 20 || *got[0].ImagesPerJoule != 2 {
+		t.Errorf("got %+v", got)
+	}
+	if s.err == nil || !errors.Is(s.err, gpu.ErrLost) {
+		t.Errorf("the lost GPU is not told: %v", s.err)
+	}
+}
+
+func TestASamplerEndsAndTellsItsFirstError(t *testing.T) {
+	s := startSampler(t.Context(), &turns{list: []gpu.Inventory{{Devices: []gpu.Device{{UUID: "a", Name: "x"}}}}}, time.Millisecond, time.Now())
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		failed := s.err != nil
+		s.mu.Unlock()
+		if failed {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it meets no error")
+		}
+	}
+	list, err := s.end()
+	if len(list) != 1 || list[0].Name != "x" || !strings.Contains(err.Error(), "the driver is gone") {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if level := s.between(0, time.Hour, 1)[0]; level.Utilization != nil || level.Watts != nil || level.ImagesPerJoule != nil {
+		t.Errorf("values that the GPU does not tell: %+v", level)
+	}
+}

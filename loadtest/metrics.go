@@ -1,0 +1,166 @@
+package loadtest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"sort"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// stages are those of Fovea, in the order of a picture's way.
+var stages = []string{"queue", "decode", "preprocess", "infer", "postprocess"}
+
+// cumulative is a histogram as Prometheus tells it: the count of values up to each bound.
+type cumulative struct {
+	count  float64
+	sum    float64
+	bounds map[float64]float64
+}
+
+// counters is what a server counted up to one moment.
+type counters struct {
+	stages   map[string]cumulative
+	batch    cumulative
+	cpu      *float64 // seconds
+	resident *float64 // bytes; a gauge
+	images   float64  // answered well
+}
+
+// readCounters reads Prometheus' text format; only the figures of one model if it is named. A server that counts none
+// of these gives no error.
+func readCounters(text []byte, modelName string) (counters, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return counters{}, fmt.Errorf("metrics: %w", err)
+	}
+	c := counters{stages: map[string]cumulative{}, batch: cumulative{bounds: map[float64]float64{}}}
+	each := func(name string, take func(labels map[string]string, m *dto.Metric)) {
+		for _, m := range families[name].GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if of, labelled := labels["model"]; !labelled || modelName == "" || of == modelName {
+				take(labels, m)
+			}
+		}
+	}
+	each("fovea_stage_duration_seconds", func(labels map[string]string, m *dto.Metric) {
+		c.stages[labels["stage"]] = c.stages[labels["stage"]].plus(m.GetHistogram())
+	})
+	each("fovea_batch_size", func(_ map[string]string, m *dto.Metric) { c.batch = c.batch.plus(m.GetHistogram()) })
+	each("fovea_images_total", func(labels map[string]string, m *dto.Metric) {
+		if labels["code"] == "ok" {
+			if v := valueOf(m); v != nil {
+				c.images += *v
+			}
+		}
+	})
+	each("process_cpu_seconds_total", func(_ map[string]string, m *dto.Metric) { c.cpu = valueOf(m) })
+	each("process_resident_memory_bytes", func(_ map[string]string, m *dto.Metric) { c.resident = valueOf(m) })
+	return c, nil
+}
+
+// valueOf is a single number, of whatever type the server says it is; nil if there is none.
+func valueOf(m *dto.Metric) *float64 {
+	var v *float64
+	switch {
+	case m.GetCounter() != nil:
+		v = m.GetCounter().Value
+	case m.GetGauge() != nil:
+		v = m.GetGauge().Value
+	case m.GetUntyped() != nil:
+		v = m.GetUntyped().Value
+	}
+	if v == nil || math.IsNaN(*v) || math.IsInf(*v, 0) {
+		return nil
+	}
+	return v
+}
+
+// plus adds the histogram of another version of the model.
+func (c cumulative) plus(h *dto.Histogram) cumulative {
+	sum := cumulative{count: c.count + float64(h.GetSampleCount()), sum: c.sum + h.GetSampleSum(), bounds: map[float64]float64{}}
+	for bound, n := range c.bounds {
+		sum.bounds[bound] = n
+	}
+	for _, b := range h.GetBucket() {
+		sum.bounds[b.GetUpperBound()] += float64(b.GetCumulativeCount())
+	}
+	return sum
+}
+
+// minus is what was counted since earlier. A server that was restarted counts from zero: then it is all.
+func (c cumulative) minus(earlier cumulative) cumulative {
+	if c.count < earlier.count {
+		return c
+	}
+	rest := cumulative{count: c.count - earlier.count, sum: c.sum - earlier.sum, bounds: map[float64]float64{}}
+	for bound, n := range c.bounds {
+		rest.bounds[bound] = max(0, n-earlier.bounds[bound])
+	}
+	return rest
+}
+
+func (c cumulative) mean() float64 {
+	if c.count == 0 {
+		return 0
+	}
+	return c.sum / c.count
+}
+
+func (c cumulative) sorted() []float64 {
+	bounds := make([]float64, 0, len(c.bounds))
+	for bound := range c.bounds {
+		bounds = append(bounds, bound)
+	}
+	sort.Float64s(bounds)
+	return bounds
+}
+
+// quantile estimates a quantile from the buckets, linearly within one, as Prometheus' histogram_quantile does. Beyond
+// the last finite bound it is that bound.
+func (c cumulative) quantile(q float64) float64 {
+	rank, lower, below := q*c.count, 0.0, 0.0
+	for _, upper := range c.sorted() {
+		n := c.bounds[upper]
+		switch {
+		case n < rank || n == below:
+		case math.IsInf(upper, 1):
+			return lower
+		default:
+			return lower + (upper-lower)*(rank-below)/(n-below)
+		}
+		if !math.IsInf(upper, 1) {
+			lower = upper
+		}
+		below = n
+	}
+	return lower
+}
+
+// scraper reads a server's counters.
+type scraper struct {
+	url     string // empty: there are none
+	model   string
+	timeout time.Duration
+}
+
+func (s scraper) read(ctx context.Context) (counters, error) {
+	status, text, err := get(ctx, s.url, s.timeout)
+	if err != nil {
+		return counters{}, err
+	}
+	if status != http.StatusOK {
+		return counters{}, fmt.Errorf("GET %s: HTTP %d", s.url, status)
+	}
+	return readCounters(text, s.model)
+}

@@ -1,0 +1,206 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"fovea/loadtest"
+)
+
+// example is the result in testdata: a sweep and a search with GPUs and failures.
+func example(t testing.TB) *loadtest.Result {
+	t.Helper()
+	file, err := os.Open("testdata/result.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	r, err := loadtest.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestTheTablesSayWhatTheResultDoes(t *testing.T) {
+	want, err := os.ReadFile("testdata/result.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	r := example(t)
+	if err := Text(&b, Tables(r)); err != nil {
+		t.Fatal(err)
+	}
+	b.WriteString(Headline(r) + "\n" + Found(r) + "\n")
+	if b.String() != string(want) {
+		t.Errorf("got\n%s", b.String())
+	}
+}
+
+func TestCSVHasALineALevelAndACellAColumn(t *testing.T) {
+	var b bytes.Buffer
+	r := example(t)
+	if err := CSV(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := csv.NewReader(&b).ReadAll() // refuses lines of another length than the first
+	if err != nil || len(lines) != len(r.Levels)+1 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	cell := func(line int, column string) string {
+		for i, name := range lines[0] {
+			if name == column {
+				return lines[line][i]
+			}
+		}
+		t.Fatalf("no column %s", column)
+		return ""
+	}
+	for _, test := range []struct {
+		line         int
+		column, want string
+	}{
+		{1, "label", `a "label", with a comma`}, {1, "concurrency", "1"}, {1, "throughput", "110"}, {1, "p99_ms", "12"}, {1, "decode_ms", "1"},
+		{1, "infer_ms", "6"}, {1, "batch_mean", "1.5"}, {1, "resident_bytes", "104857600"}, {1, "gpu_utilization", "0.5"}, {1, "gpu_watts", "300"},
+		{2, "failed", "5"}, {2, "queue_ms", ""}, {3, "rate", "80.5"}, {3, "purpose", "search"}, {3, "settled", "false"},
+	} {
+		if got := cell(test.line, test.column); got != test.want {
+			t.Errorf("%s in line %d is %q, want %q", test.column, test.line, got, test.want)
+		}
+	}
+}
+
+func TestThePageNeedsNoNetworkAndHoldsTheResult(t *testing.T) {
+	r := example(t)
+	r.Label = `</script><script>alert("x")</script>`
+	var b bytes.Buffer
+	if err := HTML(&b, []*loadtest.Result{r}); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	if found := regexp.MustCompile(`(?i)<(link|img|iframe)\b|\bsrc\s*=\s*["']|@import|url\(`).FindAllString(strings.ReplaceAll(page, echarts, ""), -1); found != nil {
+		t.Errorf("the page fetches something: %q", found)
+	}
+	if strings.Contains(page, `<script>alert`) {
+		t.Error("a label becomes a script")
+	}
+	if strings.Count(page, "<script>") != 2 || !strings.Contains(page, echarts[:1000]) || strings.Contains(page, "ZgotmplZ") {
+		t.Error("the page's scripts are not whole")
+	}
+	_, data, _ := strings.Cut(page, "const results = ")
+	var again []loadtest.Result
+	if err := json.NewDecoder(strings.NewReader(data)).Decode(&again); err != nil || len(again) != 1 || again[0].Levels[0].Throughput != 110 {
+		t.Errorf("the page's data: %v", err)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	before, after, other := example(t), example(t), example(t)
+	before.Label, after.Label, other.Label = "before", "after", ""
+	after.Levels[0].Throughput, after.Levels[0].Latency.P99MS = 220, 9
+	after.Search.Rate = 40.25
+	other.Levels, other.Search = other.Levels[1:2], nil
+	table, err := Compare([]*loadtest.Result{before, after, other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for _, row := range table.Rows {
+		if len(row) != len(table.Head) {
+			t.Fatalf("%d cells under %d heads: %q", len(row), len(table.Head), row)
+		}
+		rows[row[0]+"/"+row[1]] = strings.Join(row[2:8], " ")
+	}
+	for key, want := range map[string]string{
+		"concurrency 1/before":             "110.0 1.00 8.00 1.00 12.00 1.00",
+		"concurrency 1/after":              "220.0 2.00 8.00 1.00 9.00 0.75",
+		"concurrency 1/result 3":           "– – – – – –",
+		"concurrency 8/result 3":           "150.0 1.00 50.00 1.00 90.00 1.00",
+		"highest rate, p99 < 50 ms/before": "80.50 1.00 – – – –",
+		"highest rate, p99 < 50 ms/after":  "40.25 0.50 – – – –",
+	} {
+		if rows[key] != want {
+			t.Errorf("%s: %q, want %q", key, rows[key], want)
+		}
+	}
+	var b bytes.Buffer
+	if err := HTML(&b, []*loadtest.Result{before, after}); err != nil || !strings.Contains(b.String(), "Each against the first") {
+		t.Errorf("page: %v", err)
+	}
+}
+
+func TestComparisonsThatMakeNoSense(t *testing.T) {
+	a, b := example(t), example(t)
+	if _, err := Compare([]*loadtest.Result{a}); err == nil {
+		t.Error("one alone")
+	}
+	for i := range b.Levels {
+		b.Levels[i].Concurrency, b.Levels[i].Rate = 0, 1e6
+	}
+	b.Search = nil
+	if _, err := Compare([]*loadtest.Result{a, b}); err == nil || !strings.Contains(err.Error(), "in common") {
+		t.Errorf("nothing in common: %v", err)
+	}
+	if err := HTML(&bytes.Buffer{}, nil); err == nil {
+		t.Error("a page of nothing")
+	}
+}
+
+func TestWorse(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*loadtest.Result)
+		want   string
+	}{
+		{"the same", func(*loadtest.Result) {}, ""},
+		{"better", func(r *loadtest.Result) { r.Levels[0].Throughput, r.Levels[0].Latency.P99MS = 500, 1 }, ""},
+		{"worse within a tenth", func(r *loadtest.Result) { r.Levels[0].Throughput, r.Levels[0].Latency.P99MS = 100, 13 }, ""},
+		{"less throughput", func(r *loadtest.Result) { r.Levels[0].Throughput = 98 }, "throughput 98.00 is below 110.0"},
+		{"a higher p99", func(r *loadtest.Result) { r.Levels[0].Latency.P99MS = 14 }, "p99 of 14.00 ms"},
+		{"nothing was answered", func(r *loadtest.Result) { r.Levels[0].Requests, r.Levels[0].Latency.P99MS = 0, 0 }, "p99 of 0 ms"},
+		{"a lower rate found", func(r *loadtest.Result) { r.Search.Rate = 70 }, "the highest rate, 70.00"},
+		{"a trial of the search is not judged", func(r *loadtest.Result) { r.Levels[2].Throughput = 1 }, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			after := example(t)
+			test.change(after)
+			worse := Worse([]*loadtest.Result{example(t), after}, 0.1)
+			if (len(worse) == 0) != (test.want == "") || len(worse) > 0 && !strings.Contains(worse[0], test.want) {
+				t.Errorf("got %q", worse)
+			}
+		})
+	}
+}
+
+func TestProgressLine(t *testing.T) {
+	running := loadtest.Progress{Level: loadtest.Level{Concurrency: 8, Throughput: 812, Failed: 3, Images: 97}, Window: 2, Windows: 10}
+	done := loadtest.Progress{Level: loadtest.Level{Rate: 50, Ended: "no three windows in a row agreed"}, Done: true}
+	for _, test := range []struct {
+		name     string
+		terminal bool
+		width    int
+		p        loadtest.Progress
+		want     string
+	}{
+		{"a running level on a terminal", true, 200, running, "\r\x1b[Kconcurrency 8 · window 2 of at most 10 · 812.0 images/s · p50 0 ms · p99 0 ms · failed 3 (3 %)"},
+		{"a narrow terminal", true, 20, running, "\r\x1b[Kconcurrency 8 · win"},
+		{"warming up", true, 200, loadtest.Progress{Level: loadtest.Level{Concurrency: 8}}, "\r\x1b[Kconcurrency 8 · warming up"},
+		{"a level is over on a terminal", true, 200, done, "\r\x1b[Krate 50 · NOT settled: no three windows in a row agreed · 0 images/s · p50 0 ms · p99 0 ms\n"},
+		{"a file sees nothing of a running level", false, 0, running, ""},
+		{"a file sees a level that is over", false, 0, done, "rate 50 · NOT settled: no three windows in a row agreed · 0 images/s · p50 0 ms · p99 0 ms\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var b strings.Builder
+			Line{W: &b, Terminal: test.terminal, Width: func() int { return test.width }}.Tell(test.p)
+			if b.String() != test.want {
+				t.Errorf("got %q", b.String())
+			}
+		})
+	}
+}

@@ -1,0 +1,212 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"fovea/loadtest"
+)
+
+// Table is one table of a report.
+type Table struct {
+	Title string
+	Head  []string
+	Rows  [][]string
+}
+
+const none = "–"
+
+// Tables are what a result says.
+func Tables(r *loadtest.Result) []Table {
+	var tables []Table
+	for _, t := range []Table{levels(r), serverStages(r), gpus(r), failures(r)} {
+		if len(t.Rows) > 0 {
+			tables = append(tables, t)
+		}
+	}
+	return tables
+}
+
+// Text writes tables for a terminal: the first column to the left, the others to the right.
+func Text(w io.Writer, tables []Table) error {
+	var b strings.Builder
+	for _, t := range tables {
+		rows := append([][]string{t.Head}, t.Rows...)
+		widths := make([]int, len(t.Head))
+		for _, row := range rows {
+			for i, cell := range row {
+				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			}
+		}
+		fmt.Fprintln(&b, t.Title)
+		for _, row := range rows {
+			fmt.Fprintf(&b, "%-*s", widths[0], row[0])
+			for i, cell := range row[1:] {
+				fmt.Fprintf(&b, "  %*s", widths[i+1], cell)
+			}
+			b.WriteByte('\n')
+		}
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func levels(r *loadtest.Result) Table {
+	t := Table{Title: "Latency in ms", Head: []string{"level", "images/s", "mean", "p50", "p90", "p99", "p99.9", "max", "failed", "settled"}}
+	open := slices.ContainsFunc(r.Levels, func(l loadtest.Level) bool { return l.Rate > 0 })
+	if open {
+		t.Head = append(t.Head, "lag p99")
+	}
+	for _, l := range r.Levels {
+		row := []string{
+			Name(l), number(l.Throughput), number(l.Latency.MeanMS), number(l.Latency.P50MS), number(l.Latency.P90MS),
+			number(l.Latency.P99MS), number(l.Latency.P999MS), number(l.Latency.MaxMS), failed(l), settled(l),
+		}
+		switch {
+		case l.Rate > 0:
+			row = append(row, number(l.LagP99MS))
+		case open:
+			row = append(row, none)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// Name is a level's name, with what the search says of it.
+func Name(l loadtest.Level) string {
+	switch {
+	case l.Passed == nil:
+		return l.Name()
+	case *l.Passed:
+		return l.Name() + " passed"
+	}
+	return l.Name() + " too fast"
+}
+
+func failed(l loadtest.Level) string {
+	if l.Failed == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d (%.2g %%)", l.Failed, 100*l.ErrorRate())
+}
+
+func settled(l loadtest.Level) string {
+	if l.Settled {
+		return fmt.Sprintf("after %d windows", len(l.Windows))
+	}
+	return "NO: " + l.Ended
+}
+
+func serverStages(r *loadtest.Result) Table {
+	t := Table{Title: "The server's own figures: mean ms of a picture by stage", Head: []string{
+		"level", "queue", "decode", "preprocess", "infer", "postprocess", "rest", "images/batch", "CPU ms/image", "memory MiB",
+	}}
+	for _, l := range r.Levels {
+		if l.Server == nil {
+			continue
+		}
+		row := []string{l.Name()}
+		rest := l.Latency.MeanMS
+		for _, name := range t.Head[1:6] {
+			cell := none
+			for _, s := range l.Server.Stages {
+				if s.Name == name {
+					cell = number(s.MeanMS)
+					rest -= s.MeanMS
+				}
+			}
+			row = append(row, cell)
+		}
+		row = append(row, number(max(0, rest)), number(l.Server.BatchMean), optional(l.Server.CPUMSPerImage, 1), optional(l.Server.ResidentBytes, 1<<20))
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func gpus(r *loadtest.Result) Table {
+	t := Table{Title: "GPUs", Head: []string{"level", "GPU", "utilization %", "memory MiB", "power W", "images/J"}}
+	names := map[string]string{}
+	for _, g := range r.GPUs {
+		names[g.UUID] = fmt.Sprintf("%d %s", g.Index, g.Name)
+	}
+	for _, l := range r.Levels {
+		for _, g := range l.GPUs {
+			t.Rows = append(t.Rows, []string{
+				l.Name(), names[g.UUID], optional(g.Utilization, 0.01), optional(g.MemoryBytes, 1<<20), optional(g.Watts, 1),
+				optional(g.ImagesPerJoule, 1),
+			})
+		}
+	}
+	return t
+}
+
+func failures(r *loadtest.Result) Table {
+	t := Table{Title: "Failures", Head: []string{"level", "kind", "pictures"}}
+	for _, l := range r.Levels {
+		kinds := make([]string, 0, len(l.Failures))
+		for kind := range l.Failures {
+			kinds = append(kinds, kind)
+		}
+		slices.Sort(kinds)
+		for _, kind := range kinds {
+			t.Rows = append(t.Rows, []string{l.Name(), kind, strconv.Itoa(l.Failures[kind])})
+		}
+	}
+	return t
+}
+
+// number has as many digits as a measurement deserves: four.
+func number(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v >= 1000:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	case v >= 0.1:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 2, 64)
+}
+
+func optional(v *float64, unit float64) string {
+	if v == nil {
+		return none
+	}
+	return number(*v / unit)
+}
+
+// Headline says in a line what was measured.
+func Headline(r *loadtest.Result) string {
+	parts := []string{r.Target.URL}
+	if r.Target.Version != "" {
+		parts = append(parts, "version "+r.Target.Version+" on "+r.Target.Device)
+	}
+	parts = append(parts, fmt.Sprintf("%d pictures of %s KiB on average, %s, %d a request", r.Load.Pictures,
+		number(r.Load.PictureBytes/1024), r.Load.Body, r.Load.Images))
+	if r.Load.Arrivals != "" {
+		parts = append(parts, string(r.Load.Arrivals)+" arrivals")
+	}
+	parts = append(parts, fmt.Sprintf("from %s/%s, %d cores", r.Client.OS, r.Client.Arch, r.Client.Cores))
+	return strings.Join(parts, " · ")
+}
+
+// Found says what the search found; empty if there was none.
+func Found(r *loadtest.Result) string {
+	switch {
+	case r.Search == nil:
+		return ""
+	case r.Search.Level < 0:
+		return fmt.Sprintf("No rate was found whose p99 stays below %s ms.", plain(r.Search.P99BelowMS))
+	}
+	l := r.Levels[r.Search.Level]
+	return fmt.Sprintf("The highest rate whose p99 stays below %s ms: %s requests a second (p99 %s ms).", plain(r.Search.P99BelowMS),
+		number(r.Search.Rate), number(l.Latency.P99MS))
+}

@@ -1,0 +1,68 @@
+package loadtest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"text/template"
+)
+
+// maxBody bounds what a template may write.
+const maxBody = 256 << 20
+
+var errTooLong = fmt.Errorf("the template writes more than %d MiB", maxBody>>20)
+
+// templateImage is a picture as a template sees it.
+type templateImage struct {
+	Name   string
+	data   []byte
+	Base64 string // standard encoding, padded
+}
+
+// Bytes gives the picture's bytes as they are.
+func (i templateImage) Bytes() string { return string(i.data) }
+
+// templateData is what a template sees: the request's pictures, and the fields of the first of them.
+type templateData struct {
+	templateImage
+	Images []templateImage
+}
+
+// render fills a text/template with pictures: {{.Base64}}, {{.Name}} and {{.Bytes}} are the first picture's;
+// {{range .Images}} goes over all.
+func render(text string, pictures []Picture) ([]byte, error) {
+	t, err := template.New("body").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("template: %w", err)
+	}
+	var data templateData
+	for _, p := range pictures {
+		data.Images = append(data.Images, templateImage{
+			Name: p.Name, data: p.Data, Base64: base64.StdEncoding.EncodeToString(p.Data),
+		})
+	}
+	data.templateImage = data.Images[0]
+	out := bounded{left: maxBody}
+	if err := t.Execute(&out, data); err != nil {
+		return nil, fmt.Errorf("template: %w", err)
+	}
+	if out.Len() == 0 {
+		return nil, errors.New("template: it writes nothing")
+	}
+	return out.Bytes(), nil
+}
+
+// bounded is a buffer that refuses to grow for ever.
+type bounded struct {
+	bytes.Buffer
+	left int
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, errTooLong
+	}
+	return b.Buffer.Write(p)
+}

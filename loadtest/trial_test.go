@@ -1,0 +1,75 @@
+package loadtest
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestATrialThatFailsIsTriedAgain(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		status func(trial int) int // what the server answers
+		want   bool
+		levels int
+	}{
+		{"a rate within reach", func(int) int { return 200 }, true, 1},
+		{"a hiccup", func(trial int) int { return []int{429, 200, 200}[trial-1] }, true, 2},
+		{"a rate out of reach", func(int) int { return 429 }, false, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStandIn(t)
+			var trial atomic.Int64 // 0: the preparation
+			s.answer = func(n int64, w http.ResponseWriter, _ []byte) {
+				if trial.Load() > 0 && test.status(int(trial.Load())) != 200 && n%2 == 0 {
+					w.WriteHeader(test.status(int(trial.Load())))
+					return
+				}
+				_, _ = io.WriteString(w, goodAnswer)
+			}
+			c := quick(t, s)
+			c.Concurrency, c.P99Below, c.MaxErrors = nil, 9*time.Second, 0.1
+			p := prepared(t, c)
+			r := &run{plan: p, began: time.Now(), result: p.empty(), tell: func(progress Progress) {
+				if progress.Done {
+					trial.Add(1)
+				}
+			}}
+			r.result.Search = &Search{Level: -1}
+			trial.Store(1)
+			passed, err := r.trial(t.Context(), 200)
+			if err != nil || passed != test.want || len(r.result.Levels) != test.levels || *r.result.Levels[test.levels-1].Passed != test.want {
+				t.Fatalf("%v, %v after %d levels", passed, err, len(r.result.Levels))
+			}
+			if test.want && (r.result.Search.Rate != 200 || r.result.Search.Level != test.levels-1) || !test.want && r.result.Search.Level != -1 {
+				t.Errorf("search %+v", r.result.Search)
+			}
+		})
+	}
+}
+
+func TestTheSearchFindsNoMoreThanTheServerCanDo(t *testing.T) {
+	s := newStandIn(t)
+	var one sync.Mutex
+	s.answer = func(_ int64, w http.ResponseWriter, _ []byte) {
+		one.Lock()
+		time.Sleep(5 * time.Millisecond) // so that 200 a second is the most
+		one.Unlock()
+		_, _ = io.WriteString(w, goodAnswer)
+	}
+	c := quick(t, s)
+	c.Concurrency, c.P99Below, c.Precision, c.MaxInFlight = nil, 9*time.Second, 0.2, 64
+	r := ran(t, c)
+	if r.Levels[0].Concurrency != 1 || r.Levels[0].Purpose == "" {
+		t.Errorf("it begins with %+v", r.Levels[0])
+	}
+	if r.Search == nil || r.Search.Rate > 200/keptUp {
+		t.Fatalf("found %+v", r.Search)
+	}
+	if i := r.Search.Level; i >= 0 && (r.Levels[i].Rate != r.Search.Rate || !*r.Levels[i].Passed) {
+		t.Errorf("found %+v, which is level %+v", r.Search, r.Levels[i])
+	}
+}
