@@ -35,7 +35,7 @@ build: setup ## build bin/serve
 	go build -trimpath -o bin/ ./cmd/...
 
 serve: build ## answer on 127.0.0.1:8000 (ARGS="--port …" are passed on)
-	bin/serve $(ARGS)
+	bin/serve --inference.default=efficientnet-lite0 $(ARGS)
 
 models: build ## fetch the weights of the other shipped models
 	bin/serve models pull --all
@@ -58,7 +58,7 @@ soak: build ## 200,000 mixed requests; memory, goroutines and files must stay wh
 	go run ./bench soak $(ARGS)
 
 lint: setup $(GOLANGCI) ## check style and who may import whom, and the scripts
-	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --allow-serial-runners ./...
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); else echo "lint: no shellcheck here; the scripts are not checked"; fi
 
 $(GOLANGCI):

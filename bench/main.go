@@ -25,12 +25,16 @@ type options struct {
 	Duration    time.Duration // of one measurement
 	Rounds      int           // measurements of each side, in turn
 	Requests    int64         // of a soak
+	Limit       float64       // of a soak's growth, in bytes of resident memory a request
 }
 
 func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
 
 func (o options) serveArgs(addr string) []string {
-	return []string{"--listen", addr, "--models", o.Models, "--model", o.Model, "--log-level", "warn"}
+	return []string{
+		"--http.address=" + addr, "--repository.dir=" + o.Models, "--inference.models=" + o.Model + ":required",
+		"--log.level=warn",
+	}
 }
 
 func main() {
@@ -62,6 +66,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.DurationVar(&o.Duration, "duration", 10*time.Second, "length of one measurement")
 	flags.IntVar(&o.Rounds, "rounds", 3, "measurements of each side, in turn")
 	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak")
+	flags.Float64Var(&o.Limit, "limit", 64, "growth of resident memory that a soak allows, in bytes a request")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}

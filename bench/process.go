@@ -59,7 +59,7 @@ func (s *server) waitReady(ctx context.Context) error {
 	for {
 		resp, err := http.Get(s.base + "/ready")
 		if err == nil {
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil
 			}

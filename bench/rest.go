@@ -16,16 +16,24 @@ type resting struct {
 	goroutines int
 }
 
-// rest closes the client's connections, waits until the server has let go of them, at most five seconds, and
-// measures it.
+// The server lets go of a connection that was cut within a second or so; a rest is measured once nothing has changed
+// for longer than that.
+const (
+	restStep  = 100 * time.Millisecond
+	restQuiet = 20  // steps without a change
+	restMost  = 200 // steps in all
+)
+
+// rest closes the client's connections, waits until the server is at rest, at most twenty seconds, and measures it.
 func (s *server) rest(ctx context.Context, c *client) (resting, error) {
 	c.http.CloseIdleConnections()
 	var last resting
-	for range 50 {
+	quiet := 0
+	for range restMost {
 		select {
 		case <-ctx.Done():
 			return last, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(restStep):
 		}
 		goroutines, err := s.metric("go_goroutines")
 		if err != nil {
@@ -35,10 +43,13 @@ func (s *server) rest(ctx context.Context, c *client) (resting, error) {
 		if now.usage, err = s.usage(); err != nil {
 			return last, err
 		}
-		if now.goroutines == last.goroutines && now.Files == last.Files {
+		quiet++
+		if now.goroutines != last.goroutines || now.Files != last.Files {
+			quiet = 0
+		}
+		if last = now; quiet >= restQuiet {
 			return now, nil
 		}
-		last = now
 	}
 	return last, nil
 }

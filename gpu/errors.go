@@ -57,9 +57,9 @@ func check(status nvml.Return) error {
 		return errNotSupported
 	}
 	if text, ok := statusTexts[status]; ok {
-		return fmt.Errorf("%s (NVML status %d)", text, status)
+		return fmt.Errorf("%s (NVML status %d)", text, int(status))
 	}
-	return fmt.Errorf("NVML status %d", status)
+	return fmt.Errorf("NVML status %d", int(status))
 }
 
 // fatal tells whether an error is about the GPU as a whole, not about the one value that was asked for.

@@ -142,7 +142,7 @@ func (q *query) load(d *Device) {
 		d.PowerWatts = &watts
 	}
 	if q.ask("", func() nvml.Return {
-		//nolint:staticcheck // Its successor exists from driver 570 on only.
+		// Its successor exists from driver 570 on only.
 		celsius, status = q.device.GetTemperature(nvml.TEMPERATURE_GPU)
 		return status
 	}) {

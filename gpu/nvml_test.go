@@ -39,7 +39,7 @@ func TestOpenTellsWhatIsMissing(t *testing.T) {
 			f.Set("init.error", fmt.Sprint(int(c.status)))
 			n, err := Open(library)
 			if err == nil {
-				n.Close()
+				_ = n.Close()
 				t.Fatal("opened")
 			}
 			if c.want != nil && !errors.Is(err, c.want) {
@@ -106,7 +106,8 @@ func TestOpenOfAHungDriver(t *testing.T) {
 	f.Delete("hang")
 	n.initTimeout = patience
 	eventually(t, "the driver answers", func() bool { return n.initialize(start) == nil })
-	for n.api.Shutdown() == nvml.SUCCESS { //nolint:revive // The abandoned initialization ended well, too.
+	for n.api.Shutdown() == nvml.SUCCESS {
+		// The abandoned initialization ended well, too.
 	}
 }
 

@@ -11,15 +11,15 @@ import (
 
 // Config is what an operator decides about inference. Sizes are bytes unless the key says otherwise.
 type Config struct {
-	Library       string        `yaml:"library" koanf:"library"`               // libonnxruntime.so; empty: searched for (see onnx.Open)
-	Device        string        `yaml:"device" koanf:"device"`                 // auto, cpu, cuda, cuda:N: for models that name none
-	Models        []ModelConfig `yaml:"models" koanf:"models"`                 // empty: every model in the repository
-	Default       string        `yaml:"default" koanf:"default"`               // the model of POST /predict; empty: the first
-	DecodeWorkers int           `yaml:"decode_workers" koanf:"decode_workers"` // pictures decoded at once; 0: one per core
-	MaxPixels     int64         `yaml:"max_pixels" koanf:"max_pixels"`         // pixels of a picture
-	Instances     int           `yaml:"instances" koanf:"instances"`           // per device, for models that name none; 0: one per core on the CPU, one on a GPU
-	Threads       int           `yaml:"threads" koanf:"threads"`               // within one operator on the CPU
-	CUDA          CUDAConfig    `yaml:"cuda" koanf:"cuda"`
+	Library   string        `yaml:"library" koanf:"library"`       // libonnxruntime.so; empty: searched for (see onnx.Open)
+	Device    string        `yaml:"device" koanf:"device"`         // auto, cpu, cuda, cuda:N: for models that name none
+	Models    []ModelConfig `yaml:"models" koanf:"models"`         // empty: every model in the repository
+	Default   string        `yaml:"default" koanf:"default"`       // the model of POST /predict; empty: the first
+	Workers   int           `yaml:"workers" koanf:"workers"`       // pictures decoded, and batches run on the CPU, at once; 0: one per core
+	MaxPixels int64         `yaml:"max_pixels" koanf:"max_pixels"` // pixels of a picture
+	Instances int           `yaml:"instances" koanf:"instances"`   // per device, for models that name none; 0: one per core on the CPU, one on a GPU
+	Threads   int           `yaml:"threads" koanf:"threads"`       // within one operator on the CPU
+	CUDA      CUDAConfig    `yaml:"cuda" koanf:"cuda"`
 }
 
 // ModelConfig is one model to be served.
@@ -63,7 +63,7 @@ func (c Config) Validate() error {
 	if _, err := onnx.ParseDevice(c.Device); err != nil {
 		wrong("device", "%v", err)
 	}
-	between("decode_workers", int64(c.DecodeWorkers), 0, mostWorkers)
+	between("workers", int64(c.Workers), 0, mostWorkers)
 	between("max_pixels", c.MaxPixels, leastPixels, mostPixels)
 	between("instances", int64(c.Instances), 0, mostInstances)
 	between("threads", int64(c.Threads), 0, mostWorkers)
@@ -98,9 +98,9 @@ func (c Config) required(name string) bool {
 	return i >= 0 && c.Models[i].Required
 }
 
-func (c Config) decodeWorkers() int {
-	if c.DecodeWorkers > 0 {
-		return c.DecodeWorkers
+func (c Config) workers() int {
+	if c.Workers > 0 {
+		return c.Workers
 	}
 	return runtime.GOMAXPROCS(0)
 }

@@ -34,6 +34,7 @@ type Engine struct {
 	mu     sync.RWMutex
 	models map[string]*model
 	order  []string // names as they are listed
+	listed bool     // the repository has been read
 	broken error
 	closed bool
 
@@ -72,7 +73,7 @@ func New(cfg Config, repo *models.Repository, obs Observer, log *slog.Logger) (*
 	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, models: map[string]*model{},
 		syncing: semaphore.NewWeighted(1)}
 	e.shared = &shared{cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
-		workers: semaphore.NewWeighted(int64(cfg.decodeWorkers())), obs: obs, log: log, lost: e.ranInto}
+		workers: semaphore.NewWeighted(int64(cfg.workers())), obs: obs, log: log, lost: e.ranInto}
 	return e, nil
 }
 
@@ -146,7 +147,10 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 		name = e.defaultName()
 	}
 	m := e.models[name]
-	if m == nil {
+	switch {
+	case m == nil && !e.listed, name == "":
+		return nil, fault.New(fault.NotReady, "no model is loaded yet")
+	case m == nil:
 		return nil, fault.New(fault.ModelNotFound, "there is no model %q; there are: %s", name,
 			orNone(slices.Sorted(maps.Keys(e.models))))
 	}

@@ -16,15 +16,22 @@ import (
 )
 
 func TestPredictNamesTheColor(t *testing.T) {
-	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
+	r := newRepository(t)
+	files := []string{"colors", "colors-fixed4", "colors-nhwc"}
+	for _, file := range files {
+		r.define(file, colors).add(file, 1, file)
+	}
+	e := r.synced(nil)
 	for want, c := range map[string]color.Color{"red": red, "green": green, "blue": blue} {
 		for _, size := range [][2]int{{8, 8}, {1, 1}, {300, 20}} {
-			got, err := e.Predict(t.Context(), Request{Image: plain(t, c, size[0], size[1])})
-			if first(got) != want || err != nil {
-				t.Errorf("a %s picture of %v: got %q, %v", want, size, first(got), err)
-			}
-			if err == nil && (got.Model != "colors" || got.Version != "1" || got.Device != "cpu") {
-				t.Errorf("answered by %s/%s on %s", got.Model, got.Version, got.Device)
+			for _, model := range files {
+				got, err := e.Predict(t.Context(), Request{Model: model, Image: plain(t, c, size[0], size[1])})
+				if first(got) != want || err != nil {
+					t.Errorf("%s calls a %s picture of %v %q, %v", model, want, size, first(got), err)
+				}
+				if err == nil && (got.Model != model || got.Version != "1" || got.Device != "cpu") {
+					t.Errorf("answered by %s/%s on %s", got.Model, got.Version, got.Device)
+				}
 			}
 		}
 	}
@@ -70,7 +77,7 @@ func TestPredictFaults(t *testing.T) {
 	atRest(t, e)
 }
 
-// atRest checks that no row, place or decode worker is held.
+// atRest checks that no row, place or worker is held.
 func atRest(t *testing.T, e *Engine) {
 	t.Helper()
 	for _, m := range e.models {
@@ -88,9 +95,9 @@ func atRest(t *testing.T, e *Engine) {
 			v.scheduler.mu.Unlock()
 		}
 	}
-	workers := int64(e.cfg.decodeWorkers())
+	workers := int64(e.cfg.workers())
 	if !e.shared.workers.TryAcquire(workers) {
-		t.Error("a decode worker is held")
+		t.Error("a worker is held")
 	} else {
 		e.shared.workers.Release(workers)
 	}

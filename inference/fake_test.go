@@ -114,6 +114,11 @@ func fakeScheduler(t testing.TB, f *fakeDevice, instances, rows int, delay time.
 
 // ask sends one value through the scheduler; packing takes pack.
 func ask(ctx context.Context, s *scheduler, value uint64, pack time.Duration) (uint64, error) {
+	return askSlowly(ctx, s, value, pack, 0)
+}
+
+// askSlowly takes read to read the answer, at the end.
+func askSlowly(ctx context.Context, s *scheduler, value uint64, pack, read time.Duration) (uint64, error) {
 	t, err := s.enter(ctx)
 	if err != nil {
 		return 0, err
@@ -126,6 +131,7 @@ func ask(ctx context.Context, s *scheduler, value uint64, pack time.Duration) (u
 	if err := t.wait(ctx); err != nil {
 		return 0, err
 	}
+	time.Sleep(read)
 	return binary.LittleEndian.Uint64(t.Outputs()[0].Data), nil
 }
 
@@ -135,10 +141,10 @@ func rested(t testing.TB, s *scheduler, f *fakeDevice) {
 	s.mu.Lock()
 	for _, l := range s.lanes {
 		if l.places != l.instances*l.rows || l.idle != l.instances || len(l.free) != len(l.all) ||
-			len(l.filling) != 0 || l.occupied != 0 || s.waiting.Len() != 0 {
+			len(l.filling) != 0 || l.occupied != 0 || len(s.waiting) != 0 {
 			t.Errorf("not at rest: %d places of %d, %d idle of %d, %d free of %d, %d filling, %d occupied, %d waiting",
 				l.places, l.instances*l.rows, l.idle, l.instances, len(l.free), len(l.all), len(l.filling),
-				l.occupied, s.waiting.Len())
+				l.occupied, len(s.waiting))
 		}
 	}
 	s.mu.Unlock()

@@ -1,10 +1,13 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // laneSpec is what a lane is made of.
@@ -16,6 +19,7 @@ type laneSpec struct {
 	inputs    int
 	delay     time.Duration
 	newRunner func() (runner, error)
+	cores     *semaphore.Weighted // a run holds one of them; nil for runs that need none
 }
 
 // batches is how many batches a lane needs. Tickets hold at most instances×rows rows that do not run yet, and a
@@ -109,6 +113,14 @@ func (l *lane) recycle(b *batch) {
 	b.stopTimer()
 	b.reset()
 	l.free = append(l.free, b)
+}
+
+// run runs a claimed batch, on a core that no other work of Fovea has where the runs need one.
+func (l *lane) run(b *batch) {
+	if l.cores != nil && l.cores.Acquire(context.Background(), 1) == nil { // whoever holds a core gives it back soon
+		defer l.cores.Release(1)
+	}
+	b.run()
 }
 
 // closeRunners frees the memory of the batches.

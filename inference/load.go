@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 
+	"golang.org/x/sync/semaphore"
+
 	"fovea/inference/onnx"
 	"fovea/models"
 	"fovea/postprocess"
@@ -149,13 +151,14 @@ func (v *version) instances(d onnx.Device, count int) int {
 // newLane makes the instances and batches of one session. On the CPU all instances share the session, whose
 // weights are then in memory once; each runs on a thread of its own.
 func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
-	rows, buckets := v.batchSizes(s, g.device)
+	buckets := batchSizes(g.device, v.definition.Batching.MaxSize, s.FixedBatch())
+	rows := buckets[len(buckets)-1]
 	shapes := make([][]int64, len(v.inputs))
 	shapes[v.image] = imageShape(v.definition.Input)
 	spec := onnx.BatchSpec{Rows: rows, Buckets: buckets, RowShapes: shapes}
 	l, err := newLane(laneSpec{device: g.device.String(), instances: g.count, rows: rows, buckets: buckets,
 		inputs: len(v.inputs), delay: v.definition.Batching.MaxDelay,
-		newRunner: func() (runner, error) { return s.NewBatch(spec) }})
+		newRunner: func() (runner, error) { return s.NewBatch(spec) }, cores: v.cores(g.device)})
 	if err != nil {
 		return nil, err
 	}
@@ -166,22 +169,31 @@ func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
 	return l, nil
 }
 
-// batchSizes is how many rows a batch has and the numbers of rows that run: on the CPU each, on CUDA powers of
-// two, because each new shape costs a search for algorithms. A file made for one batch size has that alone.
-func (v *version) batchSizes(s *onnx.Session, d onnx.Device) (rows int, buckets []int) {
-	if fixed := s.FixedBatch(); fixed > 0 {
-		return fixed, []int{fixed}
+// cores are those that runs on the CPU share with decoding, so that no more threads compute than there are cores:
+// more would only take turns and push each other's data out of the caches. Runs on CUDA need none.
+func (v *version) cores(d onnx.Device) *semaphore.Weighted {
+	if d.Kind == onnx.CPU {
+		return v.shared.workers
 	}
-	rows = v.definition.Batching.MaxSize
-	if rows == 0 && d.Kind == onnx.CPU {
-		rows = rowsCPU
-	} else if rows == 0 {
-		rows = rowsCUDA
+	return nil
+}
+
+// batchSizes are the numbers of rows that run, the last that of a batch: on the CPU every one, on CUDA powers of
+// two, because each new shape costs a search for algorithms. size is the definition's, 0 for none; fixed is the
+// one that the file is made for, 0 for any.
+func batchSizes(d onnx.Device, size, fixed int) (buckets []int) {
+	switch {
+	case fixed > 0:
+		return []int{fixed}
+	case size == 0 && d.Kind == onnx.CPU:
+		size = rowsCPU
+	case size == 0:
+		size = rowsCUDA
 	}
-	for n := 1; n < rows; n = nextSize(n, d) {
+	for n := 1; n < size; n = nextSize(n, d) {
 		buckets = append(buckets, n)
 	}
-	return rows, append(buckets, rows)
+	return append(buckets, size)
 }
 
 func nextSize(n int, d onnx.Device) int {

@@ -4,7 +4,7 @@ import "time"
 
 // The stages of a picture's way, as Observer is told of them.
 const (
-	StageQueue       = "queue"       // waiting: for a place, a decode worker and an instance
+	StageQueue       = "queue"       // waiting: for a place, a worker and an instance
 	StageDecode      = "decode"      // header and pixels
 	StagePreprocess  = "preprocess"  // resizing and packing into the row
 	StageInfer       = "infer"       // the run of the batch

@@ -32,7 +32,7 @@ type Response struct {
 
 // Timing is how long the stages took.
 type Timing struct {
-	Queue       time.Duration // waiting for a place, a decode worker and an instance
+	Queue       time.Duration // waiting for a place, a worker and an instance
 	Decode      time.Duration
 	Preprocess  time.Duration
 	Infer       time.Duration // the run of the batch the picture was in
@@ -118,7 +118,7 @@ func (v *version) predict(ctx context.Context, image []byte, p postprocess.Param
 	return response, err
 }
 
-// prepare decodes the picture, packs it into a row and commits the row. It holds a decode worker throughout:
+// prepare decodes the picture, packs it into a row and commits the row. It holds a worker throughout:
 // no more pictures are decoded and in memory than there are workers.
 func (v *version) prepare(ctx context.Context, t *ticket, image []byte, info header.Info,
 	timing *Timing) (fit geometry.Fit, err error) {

@@ -1,9 +1,9 @@
 package inference
 
 import (
-	"container/list"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,7 +16,7 @@ import (
 type scheduler struct {
 	mu      sync.Mutex
 	lanes   []*lane
-	waiting list.List // of *ticket: without a place, first come first served
+	waiting []*ticket // without a place, first come first served
 	onRun   func(b ran)
 }
 
@@ -48,7 +48,7 @@ func (s *scheduler) add(l *lane) {
 // instance runs batches until the lane is closed.
 func (s *scheduler) instance(l *lane) {
 	for b := range l.work {
-		b.run()
+		l.run(b)
 		s.onRun(ran{rows: b.used, padded: b.bucket - b.used, took: b.took, err: b.err})
 		s.finish(b)
 	}
@@ -62,14 +62,14 @@ func (s *scheduler) enter(ctx context.Context) (*ticket, error) {
 	}
 	t := &ticket{s: s}
 	s.mu.Lock()
-	if l := s.pick(); l != nil && s.waiting.Len() == 0 {
+	if l := s.pick(); l != nil { // then nobody waits: dispatch gives every place away
 		l.places--
 		t.lane, t.state = l, ticketPlaced
 		s.mu.Unlock()
 		return t, nil
 	}
 	t.granted = make(chan struct{})
-	element := s.waiting.PushBack(t)
+	s.waiting = append(s.waiting, t)
 	s.mu.Unlock()
 	select {
 	case <-t.granted:
@@ -78,7 +78,7 @@ func (s *scheduler) enter(ctx context.Context) (*ticket, error) {
 		s.mu.Lock()
 		placed := t.state == ticketPlaced
 		if !placed {
-			s.waiting.Remove(element)
+			s.waiting = slices.DeleteFunc(s.waiting, func(o *ticket) bool { return o == t })
 		}
 		s.mu.Unlock()
 		if placed {
@@ -111,12 +111,13 @@ func (s *scheduler) dispatch() {
 			}
 		}
 	}
-	for s.waiting.Len() > 0 {
+	for len(s.waiting) > 0 {
 		l := s.pick()
 		if l == nil {
 			return
 		}
-		t := s.waiting.Remove(s.waiting.Front()).(*ticket)
+		t := s.waiting[0]
+		s.waiting = slices.Delete(s.waiting, 0, 1)
 		l.places--
 		t.lane, t.state = l, ticketPlaced
 		close(t.granted)

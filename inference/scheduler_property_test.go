@@ -65,9 +65,10 @@ func (tr *traffic) send(t *testing.T, n, rows, instances int) {
 		}
 		pack := time.Duration(tr.rng.IntN(300)) * time.Microsecond
 		abandon := tr.rng.IntN(10) == 0
+		read := time.Duration(tr.rng.IntN(2)*tr.rng.IntN(3*int(tr.f.takes/time.Microsecond))) * time.Microsecond
 		wg.Go(func() {
 			defer cancel()
-			tr.one(ctx, uint64(i+1), pack, abandon)
+			tr.one(ctx, uint64(i+1), pack, read, abandon)
 		})
 		time.Sleep(time.Duration(tr.rng.ExpFloat64() * mean))
 		tr.conserved(t)
@@ -78,7 +79,7 @@ func (tr *traffic) send(t *testing.T, n, rows, instances int) {
 }
 
 // one sends one request; it notes exactly one outcome.
-func (tr *traffic) one(ctx context.Context, value uint64, pack time.Duration, abandon bool) {
+func (tr *traffic) one(ctx context.Context, value uint64, pack, read time.Duration, abandon bool) {
 	var got uint64
 	var err error
 	if abandon {
@@ -91,7 +92,7 @@ func (tr *traffic) one(ctx context.Context, value uint64, pack time.Duration, ab
 			err = errors.ErrUnsupported
 		}
 	} else {
-		got, err = ask(ctx, tr.s, value, pack)
+		got, err = askSlowly(ctx, tr.s, value, pack, read)
 	}
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -119,8 +120,8 @@ func (tr *traffic) conserved(t *testing.T) {
 		if n := len(l.free) + len(l.filling) + l.occupied; n != len(l.all) {
 			t.Errorf("%d batches are accounted for, there are %d", n, len(l.all))
 		}
-		if l.places > 0 && tr.s.waiting.Len() > 0 {
-			t.Errorf("%d tickets wait while %d places are free", tr.s.waiting.Len(), l.places)
+		if l.places > 0 && len(tr.s.waiting) > 0 {
+			t.Errorf("%d tickets wait while %d places are free", len(tr.s.waiting), l.places)
 		}
 	}
 }

@@ -1,13 +1,13 @@
 package inference
 
 import (
-	"context"
-	"errors"
 	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 func TestIdleInstanceTakesWhatIsReadyAndBusyOnesLetTheBatchGrow(t *testing.T) {
@@ -126,101 +126,6 @@ func TestBucketsArePaddedWithClearedRows(t *testing.T) {
 	})
 }
 
-func TestRowsOfClientsThatLeftAreDroppedBeforeTheRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fakeDevice{takes: 10 * time.Millisecond}
-		s := fakeScheduler(t, f, 1, 4, 0)
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { _, _ = ask(t.Context(), s, 1, 0) })
-		synctest.Wait()
-		for i := range uint64(2) {
-			wg.Go(func() {
-				if _, err := ask(ctx, s, 90+i, 0); !errors.Is(err, context.Canceled) {
-					t.Errorf("a canceled request got %v", err)
-				}
-			})
-			synctest.Wait()
-		}
-		wg.Go(func() {
-			if got, err := ask(t.Context(), s, 2, 0); got != 2 || err != nil {
-				t.Errorf("got %d, %v; want 2", got, err)
-			}
-		})
-		synctest.Wait()
-		cancel()
-		synctest.Wait()
-		wg.Go(func() { _, _ = ask(t.Context(), s, 3, 0) }) // takes a freed row
-		wg.Wait()
-		if want := [][]uint64{{1}, {3, 0, 2}}; !reflect.DeepEqual(f.runs, want) {
-			t.Errorf("runs %v, want %v", f.runs, want)
-		}
-		rested(t, s, f)
-	})
-}
-
-func TestDeadlineEndsTheWaitWhileTheRunGoesOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fakeDevice{takes: time.Hour}
-		s := fakeScheduler(t, f, 1, 1, 0)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		var wg sync.WaitGroup
-		for i := range uint64(5) { // one runs, one is committed, three wait for a place
-			wg.Go(func() {
-				start := time.Now()
-				_, err := ask(ctx, s, i, 0)
-				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
-					t.Errorf("got %v after %v; want the deadline's error after 1s", err, time.Since(start))
-				}
-			})
-		}
-		wg.Wait()
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if len(f.runs) != 1 {
-			t.Errorf("%d runs, want 1: rows that nobody waits for must not run", len(f.runs))
-		}
-		rested(t, s, f)
-	})
-}
-
-func TestFailedRunFailsItsOwnRowsOnly(t *testing.T) {
-	broken := errors.New("broken")
-	for name, fail := range map[string]func(int) error{
-		"an error": func(run int) error {
-			if run == 0 {
-				return broken
-			}
-			return nil
-		},
-		"a panic": func(run int) error {
-			if run == 0 {
-				panic("broken")
-			}
-			return nil
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := &fakeDevice{takes: time.Millisecond, fail: fail}
-				s := fakeScheduler(t, f, 1, 2, 0)
-				var wg sync.WaitGroup
-				errs := make([]error, 3)
-				for i := range errs {
-					wg.Go(func() { _, errs[i] = ask(t.Context(), s, uint64(i), 0) })
-					synctest.Wait()
-				}
-				wg.Wait()
-				if errs[0] == nil || errs[1] != nil || errs[2] != nil {
-					t.Errorf("errors %v, want the first only", errs)
-				}
-				rested(t, s, f)
-			})
-		})
-	}
-}
-
 func TestPlacesAreGivenInTheOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
@@ -260,6 +165,75 @@ func TestLanesShareTheLoad(t *testing.T) {
 		wg.Wait()
 		if f.most != 3 {
 			t.Errorf("%d runs at once, want 3: an idle device was left out", f.most)
+		}
+		rested(t, s, f)
+	})
+}
+
+func TestOlderBatchesRunFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: 10 * time.Millisecond}
+		s := fakeScheduler(t, f, 2, 1, 0)
+		var wg sync.WaitGroup
+		for i := range uint64(20) {
+			wg.Go(func() { _, _ = ask(t.Context(), s, i, 0) })
+			synctest.Wait()
+			time.Sleep(time.Millisecond) // so that the instances are not idle at the same moment
+		}
+		wg.Wait()
+		for i, run := range f.runs {
+			if run[0] != uint64(i) {
+				t.Fatalf("run %d was of request %d", i, run[0])
+			}
+		}
+		rested(t, s, f)
+	})
+}
+
+func TestSlowReadersLeaveBatchesToFill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: time.Millisecond}
+		s := fakeScheduler(t, f, 1, 1, 0)
+		var wg sync.WaitGroup
+		for i := range uint64(20) {
+			wg.Go(func() {
+				if got, err := askSlowly(t.Context(), s, i, 0, time.Second); got != i || err != nil {
+					t.Errorf("asked %d, read %d, %v: its row was used again", i, got, err)
+				}
+			})
+		}
+		wg.Wait()
+		rested(t, s, f)
+	})
+}
+
+func TestRunsThatNeedACoreWaitForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: time.Second}
+		cores := semaphore.NewWeighted(2)
+		l, err := newLane(laneSpec{device: "cpu", instances: 4, rows: 1, buckets: []int{1}, inputs: 1,
+			newRunner: f.runner(1), cores: cores})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newScheduler(func(ran) {}, l)
+		if err := cores.Acquire(t.Context(), 1); err != nil { // a picture is being decoded
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range uint64(4) {
+			wg.Go(func() {
+				if got, err := ask(t.Context(), s, i, 0); got != i || err != nil {
+					t.Errorf("asked %d, got %d, %v", i, got, err)
+				}
+			})
+		}
+		time.Sleep(2500 * time.Millisecond) // two are answered, one after the other; the third runs
+		cores.Release(1)                    // the fourth runs beside it
+		wg.Wait()
+		if took := time.Since(start); f.most != 2 || took != 3500*time.Millisecond {
+			t.Errorf("%d ran at once, and all took %s; want 2, and 3.5 s", f.most, took)
 		}
 		rested(t, s, f)
 	})

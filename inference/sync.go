@@ -22,48 +22,6 @@ type wanted struct {
 	look    string // see fingerprint
 }
 
-// LoadError is a model that could not be brought to what the repository says.
-type LoadError struct {
-	Model    string // empty: folders of the repository that are no models
-	Version  int    // 0: no version could be tried
-	Required bool
-	Err      error
-}
-
-// Error names the model, the version and the cause.
-func (l *LoadError) Error() string {
-	switch {
-	case l.Model == "":
-		return l.Err.Error()
-	case l.Version == 0:
-		return fmt.Sprintf("model %s: %v", l.Model, l.Err)
-	}
-	return fmt.Sprintf("model %s version %d: %v", l.Model, l.Version, l.Err)
-}
-
-// Unwrap returns the cause.
-func (l *LoadError) Unwrap() error { return l.Err }
-
-// SyncError is all that Sync could not do.
-type SyncError struct{ Failures []*LoadError }
-
-// Error lists the failures, one a line.
-func (s *SyncError) Error() string { return errors.Join(s.Unwrap()...).Error() }
-
-// Unwrap returns the failures.
-func (s *SyncError) Unwrap() []error {
-	errs := make([]error, len(s.Failures))
-	for i, f := range s.Failures {
-		errs[i] = f
-	}
-	return errs
-}
-
-// Required are the failures of models without which the server must not run.
-func (s *SyncError) Required() []*LoadError {
-	return slices.DeleteFunc(slices.Clone(s.Failures), func(l *LoadError) bool { return !l.Required })
-}
-
 // Sync brings what is loaded to what the repository says now: new versions are loaded beside the old and take
 // their place when they are ready; what went away is unloaded once its requests are answered. A version that
 // fails never takes the place of one that works. Models are loaded at the same time and none waits for another.
@@ -111,10 +69,14 @@ func (e *Engine) names() (names []string, err error) {
 		return names, nil
 	}
 	names, err = e.repo.Names()
-	return slices.DeleteFunc(names, func(name string) bool {
+	names = slices.DeleteFunc(names, func(name string) bool {
 		entry, err := e.repo.Load(name)
 		return err == nil && len(entry.Versions) == 0
-	}), err
+	})
+	if e.cfg.Default != "" && !slices.Contains(names, e.cfg.Default) {
+		names = append(names, e.cfg.Default) // so that its absence is told
+	}
+	return names, err
 }
 
 // list takes over the names and unloads models that are not among them.
@@ -124,7 +86,7 @@ func (e *Engine) list(names []string) error {
 	if e.closed {
 		return errors.New("the engine is closed")
 	}
-	e.order = names
+	e.order, e.listed = names, true
 	for _, name := range names {
 		if e.models[name] == nil {
 			e.models[name] = &model{name: name}
@@ -238,74 +200,6 @@ func (e *Engine) load(m *model, v *version) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle(m)
-}
-
-// settle decides what is served: every wanted version that is ready; and while one of them is not, also what was
-// served before. The rest is unloaded. The mutex is held.
-func (e *Engine) settle(m *model) {
-	complete := true
-	for _, w := range m.wanted {
-		complete = complete && m.ready(w) != nil
-	}
-	var served, keep []*version
-	for _, v := range m.versions {
-		asked := slices.ContainsFunc(m.wanted, v.of)
-		superseded := v.is(Ready) && !asked && (complete || m.replaced(v))
-		switch {
-		case superseded:
-			e.retire(m, v)
-			keep = append(keep, v)
-		case v.is(Ready):
-			served = append(served, v)
-			keep = append(keep, v)
-		case v.is(Failed) && !asked: // an old failure
-		default:
-			keep = append(keep, v)
-		}
-	}
-	slices.SortStableFunc(served, func(a, b *version) int { return a.number - b.number })
-	m.served, m.versions = served, keep
-	e.forget(m)
-}
-
-// ready is the version made from what is wanted, once it is ready.
-func (m *model) ready(w wanted) *version {
-	for _, v := range m.versions {
-		if v.of(w) && v.is(Ready) {
-			return v
-		}
-	}
-	return nil
-}
-
-// replaced says whether another version of the same number, made from what is wanted now, is ready.
-func (m *model) replaced(v *version) bool {
-	return slices.ContainsFunc(m.wanted, func(w wanted) bool {
-		return w.version.Number == v.number && m.ready(w) != nil
-	})
-}
-
-// retire unloads a version as soon as its requests are answered. The mutex is held.
-func (e *Engine) retire(m *model, v *version) {
-	say := v.become(Unloading, nil)
-	e.work.Go(func() {
-		say()
-		v.refs.Wait()
-		if err := v.close(); err != nil {
-			e.log.Error("unload", "model", v.model, "version", v.name, "error", err)
-		}
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		m.versions = slices.DeleteFunc(m.versions, func(o *version) bool { return o == v })
-		e.forget(m)
-	})
-}
-
-// forget drops a model that nobody lists any more and nothing is left of.
-func (e *Engine) forget(m *model) {
-	if len(m.versions) == 0 && !slices.Contains(e.order, m.name) && e.models[m.name] == m {
-		delete(e.models, m.name)
-	}
 }
 
 // failures lists what is wrong with the models that are listed.

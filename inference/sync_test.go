@@ -3,11 +3,14 @@ package inference
 import (
 	"context"
 	"errors"
+	"image/color"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fovea/fault"
 )
 
 func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
@@ -29,6 +32,10 @@ func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
 			}
 		})
 	}
+	answers := func(version string) func() bool {
+		return func() bool { _, ok := seen.Load(version); return ok || t.Failed() }
+	}
+	until(t, "load on version 1", answers("1"))
 	for n, version := range []string{"2", "3", "4"} {
 		r.add("colors", n+2, "colors")
 		if err := e.Sync(t.Context()); err != nil {
@@ -38,6 +45,7 @@ func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
 		if err != nil || got.Version != version {
 			t.Errorf("after the swap to %s: %+v, %v", version, got, err)
 		}
+		until(t, "load on version "+version, answers(version))
 	}
 	r.remove("colors/4") // roll back
 	if err := e.Sync(t.Context()); err != nil {
@@ -45,19 +53,15 @@ func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
-	for _, version := range []string{"1", "4"} {
-		if _, ok := seen.Load(version); !ok && version == "1" {
-			t.Errorf("version %s answered nobody: the test did not swap under load", version)
-		}
-	}
 	until(t, "the end of the old versions", func() bool { return states(e) == "colors/3:ready" })
 }
 
 func TestFailingVersionKeepsTheOld(t *testing.T) {
 	for name, file := range map[string]string{
-		"its outputs are not finite":        "colors-nan",
-		"its answer is not the self-test's": "colors",
-		"its file is no ONNX":               "make.py",
+		"its outputs are not finite":         "colors-nan",
+		"its answer is not the self-test's":  "colors",
+		"its score is below the self-test's": "score",
+		"its file is no ONNX":                "make.py",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
@@ -66,6 +70,9 @@ func TestFailingVersionKeepsTheOld(t *testing.T) {
 			case "colors":
 				r.write("colors/self.png", plain(t, red, 8, 8))
 				r.define("colors", colors+"self_test: {image: self.png, label: blue}\n").add("colors", 2, file)
+			case "score":
+				r.write("colors/self.png", plain(t, color.Gray{128}, 8, 8))
+				r.define("colors", colors+"self_test: {image: self.png, label: red, min_score: 0.9}\n").add("colors", 2, "colors")
 			case "make.py":
 				r.write("colors/2/model.onnx", []byte("no model"))
 			default:
@@ -167,6 +174,9 @@ func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
 	if !strings.Contains(reasons, "model nan: ") || !strings.Contains(reasons, "model missing: ") || strings.Contains(reasons, "spare") {
 		t.Errorf("not ready because %q", reasons)
 	}
+	if missing := e.Missing(); len(missing) != 3 {
+		t.Errorf("missing %q, want all three that do not answer", missing)
+	}
 	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
 		t.Errorf("the good model got %q, %v", first(got), err)
 	}
@@ -176,13 +186,15 @@ func TestSyncThatRunsOutOfTimeGoesOn(t *testing.T) {
 	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
 	e := r.engine(nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		for len(e.Models()) == 0 {
 			time.Sleep(time.Millisecond)
 		}
 		cancel()
-	}()
+	})
 	_ = e.Sync(ctx) // whether the load is over before the look at ctx is not known
+	wg.Wait()
 	until(t, "the model", func() bool { return len(e.Ready()) == 0 })
 	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -208,4 +220,36 @@ func TestCloseWaitsForWhatIsAccepted(t *testing.T) {
 	}
 	close(open)
 	wg.Wait()
+}
+
+func TestBeforeTheRepositoryIsReadNothingIsUnknown(t *testing.T) {
+	e := newRepository(t).engine(nil)
+	for _, model := range []string{"", "colors"} {
+		if _, err := e.Predict(t.Context(), Request{Model: model}); fault.From(err).Code != fault.NotReady {
+			t.Errorf("model %q got %v, want not_ready", model, err)
+		}
+	}
+	if err := e.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Predict(t.Context(), Request{Model: "colors"}); fault.From(err).Code != fault.ModelNotFound {
+		t.Errorf("got %v, want model_not_found", err)
+	}
+	if _, err := e.Predict(t.Context(), Request{}); fault.From(err).Code != fault.NotReady {
+		t.Errorf("with an empty repository: got %v, want not_ready", err)
+	}
+}
+
+func TestMissingDefaultIsTold(t *testing.T) {
+	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+	e := r.engine(func(c *Config) { c.Default = "flowers" })
+	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model flowers: ") {
+		t.Errorf("Sync said %v, want that the default is missing", err)
+	}
+	if _, err := e.Predict(t.Context(), Request{}); fault.From(err).Code != fault.NotReady {
+		t.Errorf("got %v, want not_ready", err)
+	}
+	if got, err := e.Predict(t.Context(), Request{Model: "colors", Image: plain(t, red, 8, 8)}); first(got) != "red" {
+		t.Errorf("the other model got %q, %v", first(got), err)
+	}
 }

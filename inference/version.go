@@ -21,7 +21,7 @@ type shared struct {
 	cfg     Config
 	device  onnx.Device // of models that name none
 	limits  header.Limits
-	workers *semaphore.Weighted // decode workers, first come first served
+	workers *semaphore.Weighted // cores for decoding and for runs on the CPU, first come first served
 	obs     Observer
 	log     *slog.Logger
 	lost    func(error) // told of each failed run

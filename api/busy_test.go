@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/fault"
+	"fovea/inference"
+)
+
+func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"requests in flight":        func(c *Config) { c.MaxRequests = 1 },
+		"bytes of bodies in flight": func(c *Config) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, func(c *Config, _ *engine) { change(c) })
+			slow := s.dial(begin + "Content-Length: 99\r\n\r\nhalf")
+			s.eventually("fovea_requests_in_flight 1")
+			r := s.request("POST", "/predict", "image/jpeg", unsent{t})
+			r.ContentLength = 50
+			r.Header.Set("Expect", "100-continue")
+			got := s.do(r)
+			if got.Status != 429 || got.Code != fault.QueueFull || got.Header.Get("Retry-After") != "1" {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+			if got := s.get("/health"); got.Status != 200 {
+				t.Errorf("/health while busy: %d", got.Status)
+			}
+			_ = slow.Close()
+			s.eventually("fovea_requests_in_flight 0")
+			s.good()
+			s.eventually(`fovea_rejected_total{model="cats",reason="queue_full"} 1`)
+		})
+	}
+}
+
+func TestABodyOfUnknownLengthTakesItsRoomAsItArrives(t *testing.T) {
+	s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 })
+	slow := s.dial(begin + "Content-Length: 60\r\n\r\nhalf")
+	s.eventually("fovea_body_bytes_in_flight 60")
+	r := s.request("POST", "/predict", "image/jpeg", struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 50))})
+	r.ContentLength = -1
+	if got := s.do(r); got.Status != 429 {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	_ = slow.Close()
+	s.eventually("fovea_body_bytes_in_flight 0")
+	s.good()
+}
+
+func TestARefusedClientThatStillSendsReadsTheRefusal(t *testing.T) {
+	s := open(t)
+	body := strings.NewReader(strings.Repeat("x", 17<<20))
+	got := s.do(s.request("POST", "/predict", "image/jpeg", body))
+	if got.Status != 413 || got.Code != fault.BodyTooLarge || body.Len() != 0 {
+		t.Errorf("%d %s, %d bytes unsent", got.Status, got.Body, body.Len())
+	}
+	s.good()
+}
+
+func TestFaultsOfTheEngine(t *testing.T) {
+	secret := errors.New("secret of the server")
+	for name, test := range map[string]struct {
+		err   error
+		want  int
+		code  fault.Code
+		retry string
+	}{
+		"queue full":             {&fault.Fault{Code: fault.QueueFull, Message: "busy", RetryAfter: 1500 * time.Millisecond}, 429, fault.QueueFull, "2"},
+		"not ready":              {fault.New(fault.NotReady, "loading"), 503, fault.NotReady, "1"},
+		"draining":               {fault.New(fault.Draining, "shutting down"), 503, fault.Draining, "1"},
+		"device lost":            {fault.Wrap(fault.DeviceLost, secret, "the device has failed"), 503, fault.DeviceLost, "1"},
+		"deadline":               {context.DeadlineExceeded, 504, fault.DeadlineExceeded, ""},
+		"an error of the server": {secret, 500, fault.Internal, ""},
+		"an unknown code":        {fault.New("made_up", "made up"), 500, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, func(_ *Config, e *engine) {
+				e.predict = func(context.Context, inference.Request) (*inference.Response, error) { return nil, test.err }
+			})
+			if test.code == "" { // the document doesn't know it, as it should
+				s.client.Transport = http.DefaultTransport
+				defer s.client.CloseIdleConnections()
+			}
+			for _, body := range []string{pictures("", "one"), pictures("", "one", "two")} {
+				got := s.post("/predict", "application/json", body)
+				if got.Status != test.want || test.code != "" && got.Code != test.code || got.Header.Get("Retry-After") != test.retry {
+					t.Errorf("%d, Retry-After %q, %s", got.Status, got.Header.Get("Retry-After"), got.Body)
+				}
+				if strings.Contains(string(got.Body), "secret") {
+					t.Errorf("the answer tells %s", got.Body)
+				}
+			}
+			if logged := strings.Count(s.log.String(), "secret"); strings.Contains(test.err.Error(), "secret") && logged != 2 {
+				t.Errorf("two requests, logged %d times", logged)
+			}
+		})
+	}
+}
+
+func TestNoAnswerInTime(t *testing.T) {
+	s := open(t, func(c *Config, e *engine) {
+		c.Timeout = 20 * time.Millisecond
+		e.predict = func(ctx context.Context, _ inference.Request) (*inference.Response, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	got := s.post("/predict", "image/jpeg", "pixels")
+	if got.Status != 504 || got.Error != "no answer within 20ms" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
+	for name, body := range map[string]string{"of one picture": pictures("", "bang"), "of several pictures": pictures("", "bang", "bang", "bang")} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, func(_ *Config, e *engine) {
+				e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
+					if string(r.Image) == "bang" {
+						panic("bang at " + r.Model)
+					}
+					return echo(ctx, r)
+				}
+			})
+			got := s.post("/predict", "application/json", body)
+			if got.Status != 500 || got.Error != "internal error" || got.Code != fault.Internal {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+			if n := strings.Count(s.log.String(), `"panic":"bang at cats"`); n != strings.Count(body, "b64") || !strings.Contains(s.log.String(), "askOne") {
+				t.Errorf("logged %d times: %s", n, s.log)
+			}
+			s.good()
+		})
+	}
+}
+
+func TestAPanicOfAHandler(t *testing.T) {
+	s := open(t)
+	s.server.health = nil
+	got := s.get("/health")
+	if got.Status != 500 || got.Code != fault.Internal || strings.Count(s.log.String(), `"msg":"panic"`) != 1 {
+		t.Errorf("%d %s\n%s", got.Status, got.Body, s.log)
+	}
+	s.good()
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Config is how the server speaks HTTP. Sizes are in bytes.
+type Config struct {
+	Address       string        `yaml:"address" usage:"host:port to listen on"`
+	Timeout       time.Duration `yaml:"timeout" usage:"time for the pictures of a request to be answered, from the end of its body"`
+	BodyTimeout   time.Duration `yaml:"body_timeout" usage:"time for the body of a request to arrive"`
+	MaxImageBytes int64         `yaml:"max_image_bytes" usage:"bytes of one encoded picture"`
+	MaxBodyBytes  int64         `yaml:"max_body_bytes" usage:"bytes of a body that holds several pictures (multipart or JSON)"`
+	MaxImages     int           `yaml:"max_images" usage:"pictures in one request"`
+	MaxRequests   int64         `yaml:"max_requests" usage:"requests for predictions in flight; more are refused with 429"`
+	BodyBudget    int64         `yaml:"body_budget" usage:"bytes of bodies in flight, over all requests; more are refused with 429"`
+}
+
+// Defaults returns the configuration that holds where nothing else is said.
+func Defaults() Config {
+	return Config{
+		Address:       "127.0.0.1:8000",
+		Timeout:       10 * time.Second,
+		BodyTimeout:   10 * time.Second,
+		MaxImageBytes: 16 << 20,
+		MaxBodyBytes:  64 << 20,
+		MaxImages:     64,
+		MaxRequests:   1024,
+		BodyBudget:    1 << 30,
+	}
+}
+
+// Validate returns all mistakes, each naming its key.
+func (c Config) Validate() error {
+	var mistakes []error
+	wrong := func(key, format string, args ...any) {
+		mistakes = append(mistakes, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+	if _, port, err := net.SplitHostPort(c.Address); err != nil || port == "" {
+		wrong("address", "%q is not host:port", c.Address)
+	}
+	durations := []struct {
+		key   string
+		value time.Duration
+	}{{"timeout", c.Timeout}, {"body_timeout", c.BodyTimeout}}
+	for _, d := range durations {
+		if d.value < time.Millisecond || d.value > time.Hour {
+			wrong(d.key, "%s is not between 1ms and 1h", d.value)
+		}
+	}
+	numbers := []struct {
+		key              string
+		value, low, high int64
+	}{
+		{"max_image_bytes", c.MaxImageBytes, 1, 1 << 30},
+		{"max_body_bytes", c.MaxBodyBytes, 1, 1 << 32},
+		{"max_images", int64(c.MaxImages), 1, 4096},
+		{"max_requests", c.MaxRequests, 1, 1 << 20},
+		{"body_budget", c.BodyBudget, 1, 1 << 40},
+	}
+	for _, n := range numbers {
+		if n.value < n.low || n.value > n.high {
+			wrong(n.key, "%d is not between %d and %d", n.value, n.low, n.high)
+		}
+	}
+	if c.BodyBudget < max(c.MaxBodyBytes, c.MaxImageBytes) {
+		wrong("body_budget", "%d is less than one body may have (%d)", c.BodyBudget, max(c.MaxBodyBytes, c.MaxImageBytes))
+	}
+	return errors.Join(mistakes...)
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/inference"
+)
+
+// dial sends text as it is, and returns the connection.
+func (s *site) dial(text string) net.Conn {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(conn, text); err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
+}
+
+func (s *site) answerOn(conn net.Conn) (int, string) {
+	s.t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+const begin = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+
+func TestASlowBody(t *testing.T) {
+	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = 100 * time.Millisecond })
+	conn := s.dial(begin + "Content-Length: 100\r\n\r\nten bytes.")
+	status, body := s.answerOn(conn)
+	if status != 408 || !strings.Contains(body, "did not arrive within 100ms; 10 bytes did") {
+		t.Errorf("%d %s", status, body)
+	}
+	s.good()
+}
+
+func TestASlowBodyDoesNotEndASlowAnswer(t *testing.T) {
+	s := open(t, func(c *Config, e *engine) {
+		c.BodyTimeout = 50 * time.Millisecond
+		e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(200 * time.Millisecond): // longer than the body may take
+				return echo(ctx, r)
+			}
+		}
+	})
+	s.good()
+	s.good()
+}
+
+func TestBodiesOnBrokenConnections(t *testing.T) {
+	s := open(t)
+	for name, test := range map[string]struct {
+		text   string
+		status int
+		says   string
+	}{
+		"a body cut short":               {begin + "Content-Length: 100\r\n\r\nten bytes.", 400, "the body ends too early, after 10 bytes"},
+		"a chunked body cut short":       {begin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 400, "the body ends too early, after 5 bytes"},
+		"a chunk that is no chunk":       {begin + "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", 400, "cannot be read"},
+		"a target that is an asterisk":   {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404, "nothing at"},
+		"a length that no body may have": {begin + "Content-Length: 99999999999\r\n\r\nten bytes.", 413, "larger than 16777216 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			conn := s.dial(test.text)
+			if tcp, ok := conn.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
+				t.Fatal("the connection cannot be closed halfway")
+			}
+			status, body := s.answerOn(conn)
+			if status != test.status || !strings.Contains(body, test.says) {
+				t.Errorf("%d %s", status, body)
+			}
+			s.good()
+		})
+	}
+}
+
+func TestAClientThatGoesAwayFreesItsPlace(t *testing.T) {
+	arrived, left := make(chan struct{}), make(chan error, 1)
+	s := open(t, func(_ *Config, e *engine) {
+		e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
+			if string(r.Image) != "left alone" {
+				return echo(ctx, r)
+			}
+			close(arrived)
+			<-ctx.Done()
+			left <- context.Cause(ctx)
+			return nil, ctx.Err()
+		}
+	})
+	conn := s.dial(begin + "Content-Length: 10\r\n\r\nleft alone")
+	<-arrived
+	_ = conn.Close()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the engine was told %v", err)
+	}
+	s.eventually(`fovea_requests_total{code="499",model="cats",version=""} 1`)
+	s.eventually("fovea_requests_in_flight 0")
+	s.good()
+}
+
+// eventually waits until the metrics hold the line.
+func (s *site) eventually(line string) {
+	s.t.Helper()
+	for range 200 {
+		if strings.Contains(string(s.get("/metrics").Body), line) {
+			return
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	s.t.Errorf("the metrics never said %s", line)
+}

@@ -1,0 +1,229 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fovea/fault"
+	"fovea/health"
+	"fovea/inference"
+	"fovea/models"
+	"fovea/postprocess"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// engine answers with the picture's own bytes as the label, so that a mix-up of pictures shows.
+type engine struct {
+	mu       sync.Mutex
+	statuses []inference.Status
+	predict  func(context.Context, inference.Request) (*inference.Response, error) // nil: echo
+	ready    []string
+	broken   error
+}
+
+func newEngine() *engine {
+	info := []models.TensorInfo{{Name: "x", DType: models.Float32, Shape: []int64{-1, 3, 224, 224}}}
+	return &engine{statuses: []inference.Status{
+		{Name: "cats", Version: "1", State: inference.Ready, Default: true, Task: models.Classification,
+			Labels: []string{"tabby", "siamese"}, Device: "cpu", Inputs: info, Outputs: info, MaxBatch: 1, MaxQueue: 256},
+		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed"},
+		{Name: "boxes", Version: "3", State: inference.Ready, Task: models.Detection, Device: "cpu"},
+	}}
+}
+
+func (e *engine) Models() []inference.Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.statuses
+}
+
+func (e *engine) Default() string {
+	for _, m := range e.Models() {
+		if m.Default {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+func (e *engine) Ready() []string { return e.ready }
+func (e *engine) Broken() error   { return e.broken }
+
+func (e *engine) Predict(ctx context.Context, r inference.Request) (*inference.Response, error) {
+	if e.predict != nil {
+		return e.predict(ctx, r)
+	}
+	return echo(ctx, r)
+}
+
+func echo(_ context.Context, r inference.Request) (*inference.Response, error) {
+	text := string(r.Image)
+	switch {
+	case r.Version != "" && r.Version != "1":
+		return nil, fault.New(fault.ModelNotFound, "model %s has no version %q", r.Model, r.Version)
+	case strings.HasPrefix(text, "truncated"):
+		return nil, fault.New(fault.Undecodable, "the JPEG is cut short")
+	case strings.HasPrefix(text, "huge"):
+		return nil, fault.New(fault.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels")
+	case len(text) < 2:
+		return nil, fault.New(fault.UnsupportedFormat, "no picture format that is read: allowed are JPEG, PNG, WebP and BMP")
+	}
+	response := &inference.Response{Model: r.Model, Version: "1", Device: "cpu",
+		Timing: inference.Timing{Queue: time.Millisecond, Decode: 2500 * time.Microsecond, Infer: 3 * time.Millisecond}}
+	if r.Model == "boxes" {
+		response.Prediction = &postprocess.Detected{Width: 640, Height: 480,
+			Boxes: []postprocess.Box{{Class: 5, Label: text, Score: 0.91, X1: 1, Y1: 2.5, X2: 3, Y2: 4}}}
+		return response, nil
+	}
+	top := []postprocess.Class{}
+	for i := range max(1, r.Params.TopK) {
+		top = append(top, postprocess.Class{Class: i, Label: text, Score: 0.5})
+	}
+	response.Prediction = &postprocess.Classified{Top: top}
+	return response, nil
+}
+
+// site is a server on a real socket. Every answer that its client takes is held against the OpenAPI document.
+type site struct {
+	t       *testing.T
+	engine  *engine
+	monitor *health.Monitor
+	server  *Server
+	address string
+	client  *http.Client
+	log     *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func open(t *testing.T, change ...func(*Config, *engine)) *site {
+	t.Helper()
+	cfg, e := Defaults(), newEngine()
+	for _, c := range change {
+		c(&cfg, e)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	log := &lockedBuffer{}
+	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	monitor := health.New(e, logger)
+	monitor.Loaded()
+	server := New(cfg, e, monitor, NewMetrics(Build{Version: "test"}), logger)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	transport := &http.Transport{ExpectContinueTimeout: 5 * time.Second}
+	s := &site{t, e, monitor, server, listener.Addr().String(), &http.Client{Transport: checked{t, transport}, Timeout: 20 * time.Second}, log}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *site) url(path string) string { return "http://" + s.address + path }
+
+// result is an answer as a client sees it.
+type result struct {
+	Status int         `json:"-"`
+	Header http.Header `json:"-"`
+	Body   []byte      `json:"-"`
+	Error  string      `json:"error"`
+	Code   fault.Code  `json:"code"`
+	Model  string      `json:"model"`
+	ID     string      `json:"request_id"`
+
+	Predictions []struct {
+		Top   []postprocess.Class `json:"top"`
+		Boxes []postprocess.Box   `json:"boxes"`
+		Error string              `json:"error"`
+		Code  fault.Code          `json:"code"`
+	} `json:"predictions"`
+	Timing map[string]float64 `json:"timing"`
+}
+
+func (s *site) do(r *http.Request) result {
+	s.t.Helper()
+	response, err := s.client.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	got := result{Status: response.StatusCode, Header: response.Header, Body: body}
+	if len(body) > 0 && strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
+		if err := json.Unmarshal(body, &got); err != nil {
+			s.t.Fatalf("%v in %s", err, body)
+		}
+	}
+	return got
+}
+
+func (s *site) request(method, path, contentType string, body io.Reader) *http.Request {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url(path), body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	return r
+}
+
+func (s *site) get(path string) result { s.t.Helper(); return s.do(s.request("GET", path, "", nil)) }
+
+func (s *site) post(path, contentType, body string) result {
+	s.t.Helper()
+	return s.do(s.request("POST", path, contentType, strings.NewReader(body)))
+}
+
+// good checks that the next good request is answered right.
+func (s *site) good() {
+	s.t.Helper()
+	got := s.post("/v1/models/cats/predict", "image/jpeg", "a good picture")
+	if got.Status != 200 || len(got.Predictions) != 1 || got.Predictions[0].Top[0].Label != "a good picture" {
+		s.t.Errorf("the next good request: %d %s", got.Status, got.Body)
+	}
+}

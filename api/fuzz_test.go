@@ -1,0 +1,156 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"mime"
+	"mime/multipart"
+	"strings"
+	"testing"
+
+	"fovea/fault"
+)
+
+const fuzzed = 1 << 16 // bytes of an input
+
+// reader makes a server that only reads forms, and a body of data.
+func reader(data []byte) (*Server, *body) {
+	cfg := Defaults()
+	cfg.MaxImageBytes, cfg.MaxBodyBytes, cfg.MaxImages = 1<<12, fuzzed, 4
+	s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler), admission: admission{maxRequests: 1, maxBytes: fuzzed}}
+	seat, err := s.admission.enter(0)
+	if err != nil {
+		panic(err)
+	}
+	return s, &body{raw: bytes.NewReader(data), limit: cfg.MaxBodyBytes, seat: seat}
+}
+
+// judge checks what holds for every body: bounds, and errors that are the client's and say what they are.
+func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
+	t.Helper()
+	if len(in.pictures) > s.cfg.MaxImages {
+		t.Errorf("%d pictures", len(in.pictures))
+	}
+	for i, p := range in.pictures {
+		if int64(len(p)) > s.cfg.MaxImageBytes {
+			t.Errorf("picture %d has %d bytes", i, len(p))
+		}
+	}
+	if p := in.params.values; p.TopK < 0 || p.TopK > maxTopK || p.Score != nil && !(*p.Score >= 0 && *p.Score <= 1) && err == nil {
+		t.Errorf("parameters %+v", p)
+	}
+	if err != nil {
+		var f *fault.Fault
+		if err = s.bodyFault(err, b); !errors.As(err, &f) || f.Message == "" || status(f.Code) < 400 || status(f.Code) >= 499 {
+			t.Errorf("the fault is %#v", err)
+		}
+	}
+	b.close()
+	if n := s.admission.bytes.Load(); n != 0 {
+		t.Errorf("%d bytes are still counted", n)
+	}
+}
+
+func FuzzJSONBody(f *testing.F) {
+	for _, seed := range []string{
+		pictures("", "one"), pictures(`{"top_k":5,"score_threshold":0.5}`, "one", "two"), `{}`, `{"images":[{}]}`, `[`, `{"images":[[[`,
+		`{"images":[{"b64":"data:image/png;base64,b25l"}]}`, `{"images":[{"b64":"b25l\u0000"}]}`, `{"parameters":{"top_k":1e99}}`,
+		`{"images":[{"b64":"b25l"}],"images":[]}`, "\xff", `{"images":null}`, `{"images":[{"b64":"b25l"},]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > fuzzed {
+			t.Skip()
+		}
+		s, b := reader(data)
+		in := &submission{}
+		err := readJSON(s, b, int64(len(data)), in)
+		judge(t, s, b, in, err)
+		if err != nil {
+			return
+		}
+		var want struct { // what the standard library reads in the same bytes
+			Images []struct {
+				B64 string `json:"b64"`
+			} `json:"images"`
+		}
+		if err := json.Unmarshal(data, &want); err != nil || len(want.Images) != len(in.pictures) {
+			t.Fatalf("taken, but %v; %d pictures for %d", err, len(in.pictures), len(want.Images))
+		}
+		for i, image := range want.Images {
+			text := image.B64
+			if strings.HasPrefix(text, "data:") {
+				_, text, _ = strings.Cut(text, ";base64,")
+			}
+			picture, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
+			if err != nil || !bytes.Equal(picture, in.pictures[i]) {
+				t.Errorf("picture %d is %q, want %q, %v", i, in.pictures[i], picture, err)
+			}
+		}
+	})
+}
+
+func FuzzMultipartBody(f *testing.F) {
+	for _, pairs := range [][]string{{"image=one"}, {"image=one", "top_k=5", "image=two"}, {"top_k=5"}, {"x=y"}, {"image=" + strings.Repeat("x", 5000)}} {
+		contentType, body := parts(pairs...)
+		_, params, _ := mime.ParseMediaType(contentType)
+		f.Add(params["boundary"], []byte(body))
+	}
+	f.Add("x", []byte("--x\r\nContent-Disposition: form-data; name=image\r\n\r\n\r\n--x--"))
+	f.Add("x", []byte("--x\r\nContent-Disposition: form-data; name=image\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=00\r\n--x--"))
+	f.Fuzz(func(t *testing.T, boundary string, data []byte) {
+		if len(data) > fuzzed {
+			t.Skip()
+		}
+		s, b := reader(data)
+		form, err := multipartForm(s.cfg.MaxBodyBytes, boundary)
+		if err != nil {
+			b.close()
+			return
+		}
+		in := &submission{}
+		err = form.read(s, b, int64(len(data)), in)
+		judge(t, s, b, in, err)
+		if err != nil {
+			return
+		}
+		whole, err := multipart.NewReader(bytes.NewReader(data), boundary).ReadForm(1 << 20)
+		if err != nil {
+			return // the standard library reads some encodings of parts that are taken as they are here
+		}
+		defer whole.RemoveAll() //nolint:errcheck // nothing is on disk
+		if n := len(whole.Value[pictureField]) + len(whole.File[pictureField]); n != len(in.pictures) {
+			t.Errorf("%d pictures, the standard library reads %d", len(in.pictures), n)
+		}
+	})
+}
+
+func FuzzParameters(f *testing.F) {
+	for _, seed := range []string{"top_k=5", "top_k=5&score_threshold=0.5", "iou_threshold=1e-3", "top_k=%zz", "top_k=5;x", "top_k=NaN", "top_k=5.0", "x"} {
+		f.Add(seed, "")
+	}
+	f.Add("", "a-sane.id")
+	f.Add("", "not sane")
+	f.Fuzz(func(t *testing.T, query, id string) {
+		if len(query)+len(id) > fuzzed {
+			t.Skip()
+		}
+		var p params
+		if err := p.query(query); err != nil {
+			var f *fault.Fault
+			if !errors.As(err, &f) || f.Code != fault.InvalidParameter || len(f.Message) > 1000 {
+				t.Errorf("%v", err)
+			}
+		} else if v := p.values; v.TopK < 0 || v.TopK > maxTopK || v.Score != nil && !(*v.Score >= 0 && *v.Score <= 1) || v.IoU != nil && !(*v.IoU >= 0 && *v.IoU <= 1) {
+			t.Errorf("%q gives %+v", query, v)
+		}
+		got := requestID(id)
+		if len(got) < 1 || len(got) > 128 || strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }) {
+			t.Errorf("%q becomes id %q", id, got)
+		}
+	})
+}

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"strconv"
+	"time"
+
+	"fovea/inference"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// unknownModel is the label of requests for models that there aren't, so that clients make no labels.
+const unknownModel = "unknown"
+
+// seconds are the bounds of histograms, from 0.1 ms to 10 s.
+var seconds = []float64{
+	0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+}
+
+// Build says what program this is.
+type Build struct {
+	Version, Revision, GoVersion string
+}
+
+// Metrics is the server's own registry. It is the engine's observer too.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	stage    *prometheus.HistogramVec
+	batch    *prometheus.HistogramVec
+	queue    *prometheus.GaugeVec
+	rejected *prometheus.CounterVec
+	images   *prometheus.CounterVec
+}
+
+// NewMetrics makes a registry of Fovea's metrics, those of the Go runtime and the process, and more.
+func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: counter("fovea_requests_total", "Requests for predictions, by HTTP status; 499 is a client that went away.", "model", "version", "code"),
+		duration: histogram("fovea_request_duration_seconds", "From the headers of a request for predictions to its answer.", seconds, "model", "version"),
+		stage:    histogram("fovea_stage_duration_seconds", "One stage of one answered picture: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
+		batch:    histogram("fovea_batch_size", "Pictures in a batch that was run, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
+		queue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fovea_queue_depth",
+			Help: "Pictures accepted and not yet answered."}, []string{"model", "version"}),
+		rejected: counter("fovea_rejected_total", "Requests and pictures that were not answered, by the code of their error.", "model", "reason"),
+		images:   counter("fovea_images_total", "Pictures, by what became of them: ok or the code of their error.", "model", "code"),
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(), buildInfo(build))
+	m.registry.MustRegister(more...)
+	return m
+}
+
+func buildInfo(b Build) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "fovea_build_info", Help: "Always 1; the labels say what program this is.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go_version": b.GoVersion},
+	}, func() float64 { return 1 })
+}
+
+// Stage implements inference.Observer.
+func (m *Metrics) Stage(model, version, stage string, d time.Duration) {
+	m.stage.WithLabelValues(model, version, stage).Observe(d.Seconds())
+}
+
+// Batch implements inference.Observer.
+func (m *Metrics) Batch(model, version string, rows, _ int) {
+	m.batch.WithLabelValues(model, version).Observe(float64(rows))
+}
+
+// Queue implements inference.Observer.
+func (m *Metrics) Queue(model, version string, depth int) {
+	m.queue.WithLabelValues(model, version).Set(float64(depth))
+}
+
+// Rejected implements inference.Observer.
+func (m *Metrics) Rejected(model, reason string) {
+	if model == "" {
+		model = unknownModel
+	}
+	m.rejected.WithLabelValues(model, reason).Inc()
+}
+
+// request counts a request for predictions that is over.
+func (m *Metrics) request(x *exchange) {
+	model := x.model
+	if model == "" {
+		model = unknownModel
+	}
+	m.requests.WithLabelValues(model, x.version, strconv.Itoa(x.status)).Inc()
+	m.duration.WithLabelValues(model, x.version).Observe(time.Since(x.start).Seconds())
+}
+
+// pictures counts what became of the pictures of one request.
+func (m *Metrics) pictures(model string, answers []answered) {
+	for _, a := range answers {
+		code := "ok"
+		if a.fault != nil {
+			code = string(a.fault.Code)
+		}
+		m.images.WithLabelValues(model, code).Inc()
+	}
+}
+
+// watch adds the metrics that are read from the server's parts when they are asked for.
+func (m *Metrics) watch(engine Engine, a *admission) {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	m.registry.MustRegister(
+		modelStates{engine},
+		gauge("fovea_requests_in_flight", "Requests for predictions being answered.", func() float64 { return float64(a.requests.Load()) }),
+		gauge("fovea_body_bytes_in_flight", "Bytes of bodies held for requests being answered.", func() float64 { return float64(a.bytes.Load()) }),
+	)
+}
+
+var readyDesc = prometheus.NewDesc("fovea_model_ready", "1 when the version answers, else 0.", []string{"model", "version", "device"}, nil)
+
+// modelStates is fovea_model_ready, read from the engine so that what was unloaded is gone.
+type modelStates struct{ engine Engine }
+
+// Describe implements prometheus.Collector.
+func (modelStates) Describe(c chan<- *prometheus.Desc) { c <- readyDesc }
+
+// Collect implements prometheus.Collector.
+func (s modelStates) Collect(c chan<- prometheus.Metric) {
+	ready := map[[3]string]float64{} // a version that is swapped for itself is in the list twice
+	for _, m := range s.engine.Models() {
+		key := [3]string{m.Name, m.Version, m.Device}
+		ready[key] = max(ready[key], 0)
+		if m.State == inference.Ready {
+			ready[key] = 1
+		}
+	}
+	for key, value := range ready {
+		c <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, value, key[:]...)
+	}
+}

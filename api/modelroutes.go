@@ -1,0 +1,112 @@
+package api
+
+import (
+	"net/http"
+
+	"fovea/inference"
+	"fovea/models"
+
+	"github.com/gin-gonic/gin"
+)
+
+// modelList is the body of GET /v1/models.
+type modelList struct {
+	Default string      `json:"default"` // "" when there is none
+	Models  []modelInfo `json:"models"`
+}
+
+// modelInfo is one model, and the body of GET /v1/models/{model}.
+type modelInfo struct {
+	Name     string        `json:"name"`
+	Default  bool          `json:"default"`
+	Required bool          `json:"required"`
+	State    string        `json:"state"` // ready when any version is, else that of the last
+	Task     models.Task   `json:"task"`
+	Labels   []string      `json:"labels,omitempty"` // not in the list: there may be thousands
+	Versions []versionInfo `json:"versions"`
+}
+
+// versionInfo is one version of a model. What only the ONNX file says is there once it has been read.
+type versionInfo struct {
+	Version    string       `json:"version"` // "" when none could be tried
+	State      string       `json:"state"`
+	Error      string       `json:"error,omitempty"`
+	Device     string       `json:"device"`
+	Image      imageInfo    `json:"image"`
+	Inputs     []tensorInfo `json:"inputs"`
+	Outputs    []tensorInfo `json:"outputs"`
+	MaxBatch   int          `json:"max_batch"`
+	QueueDepth int          `json:"queue_depth"`
+	QueueLimit int          `json:"queue_limit"`
+}
+
+// imageInfo says what a picture becomes.
+type imageInfo struct {
+	Width  int           `json:"width"`
+	Height int           `json:"height"`
+	Resize models.Resize `json:"resize"`
+	Color  string        `json:"color"`
+	Layout string        `json:"layout"`
+	DType  models.DType  `json:"dtype"`
+}
+
+type tensorInfo struct {
+	Name  string       `json:"name"`
+	DType models.DType `json:"dtype"`
+	Shape []int64      `json:"shape"` // with the batch dimension; -1 is any size
+}
+
+func (s *Server) listModels(c *gin.Context, _ *exchange) {
+	list := modelList{Default: s.engine.Default(), Models: describe(s.engine.Models())}
+	for i := range list.Models {
+		list.Models[i].Labels = nil
+	}
+	writeJSON(c, http.StatusOK, list)
+}
+
+func (s *Server) showModel(c *gin.Context, x *exchange) {
+	name := c.Param("model")
+	for _, m := range describe(s.engine.Models()) {
+		if m.Name == name {
+			writeJSON(c, http.StatusOK, m)
+			return
+		}
+	}
+	s.fail(c, x, s.noSuchModel(name))
+}
+
+// describe gathers the versions of each model, in the engine's order.
+func describe(statuses []inference.Status) []modelInfo {
+	list := []modelInfo{}
+	for _, v := range statuses {
+		if n := len(list); n == 0 || list[n-1].Name != v.Name {
+			list = append(list, modelInfo{Name: v.Name, Default: v.Default, Required: v.Required})
+		}
+		m := &list[len(list)-1]
+		m.Versions = append(m.Versions, describeVersion(v))
+		if m.State != inference.Ready.String() {
+			m.State = v.State.String()
+		}
+		if v.Task != "" {
+			m.Task, m.Labels = v.Task, v.Labels
+		}
+	}
+	return list
+}
+
+func describeVersion(v inference.Status) versionInfo {
+	return versionInfo{
+		Version: v.Version, State: v.State.String(), Error: v.Error, Device: v.Device,
+		Image:  imageInfo{v.Input.Width, v.Input.Height, v.Input.Resize, v.Input.Color, v.Input.Layout, v.Input.DType},
+		Inputs: describeTensors(v.Inputs), Outputs: describeTensors(v.Outputs),
+		MaxBatch: v.MaxBatch, QueueDepth: v.Queue, QueueLimit: v.MaxQueue,
+	}
+}
+
+func describeTensors(tensors []models.TensorInfo) []tensorInfo {
+	list := make([]tensorInfo, len(tensors))
+	for i, t := range tensors {
+		list[i] = tensorInfo(t)
+	}
+	return list
+}

@@ -1,0 +1,84 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"mime/multipart"
+	"strings"
+
+	"fovea/fault"
+)
+
+const (
+	pictureField    = "image"
+	maxPartHeaders  = 16
+	maxParameter    = 64 // bytes of a parameter's value in a part
+	maxBoundary     = 70 // characters, RFC 2046
+	allowedFields   = "send pictures as parts named " + pictureField
+	transferAllowed = "7bit 8bit binary"
+)
+
+// multipartForm is multipart/form-data, read as it streams in: nothing but the pictures is kept.
+func multipartForm(limit int64, boundary string) (form, error) {
+	if boundary == "" || len(boundary) > maxBoundary {
+		return form{}, fault.New(fault.Malformed, "multipart/form-data needs a boundary of 1 to %d characters", maxBoundary)
+	}
+	return form{limit, func(s *Server, b *body, _ int64, in *submission) error {
+		return s.readParts(multipart.NewReader(b, boundary), in)
+	}}, nil
+}
+
+// readParts reads every part. Their number is bounded by that of pictures and of parameters, since each may come
+// once.
+func (s *Server) readParts(r *multipart.Reader, in *submission) error {
+	for {
+		part, err := r.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return multipartFault(err)
+		}
+		if err := s.readPart(part, in); err != nil {
+			return multipartFault(err)
+		}
+	}
+}
+
+func (s *Server) readPart(part *multipart.Part, in *submission) error {
+	headers := 0
+	for _, values := range part.Header {
+		headers += len(values)
+	}
+	if headers > maxPartHeaders {
+		return fault.New(fault.Malformed, "a part has more than %d headers", maxPartHeaders)
+	}
+	if e := part.Header.Get("Content-Transfer-Encoding"); e != "" && !strings.Contains(transferAllowed, strings.ToLower(e)) {
+		return fault.New(fault.UnsupportedMedia, "content transfer encoding %s is not read; allowed: %s", quote(e), transferAllowed)
+	}
+	name := part.FormName()
+	if name == pictureField {
+		if err := s.roomForPicture(in); err != nil {
+			return err
+		}
+		return s.addPicture(part, in)
+	}
+	if _, ok := setters[name]; !ok {
+		return fault.New(fault.InvalidParameter, "unknown part %s; %s, and parameters as %s", quote(name), allowedFields, parameterNames())
+	}
+	text, err := io.ReadAll(io.LimitReader(part, maxParameter+1))
+	if err != nil {
+		return err
+	}
+	return in.params.set(name, strings.TrimSpace(string(text)))
+}
+
+// multipartFault tells a body that was cut short or is too large from one that breaks the rules of multipart:
+// package multipart says io.ErrUnexpectedEOF for a missing last boundary too, and either way it ends too early.
+func multipartFault(err error) error {
+	var f *fault.Fault
+	if errors.As(err, &f) || isTransport(err) {
+		return err
+	}
+	return fault.Wrap(fault.Malformed, err, "the body is not multipart/form-data with the boundary that its content type names")
+}

@@ -1,0 +1,137 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+)
+
+var document = sync.OnceValues(func() (*openapi3.T, routers.Router) {
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	if err != nil {
+		panic(err)
+	}
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		panic(err)
+	}
+	for _, media := range []string{"image/jpeg", "image/png", "image/webp", "image/bmp", "application/openmetrics-text"} {
+		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
+	}
+	return doc, router
+})
+
+// checked holds every answer against the document: by its route where there is one, else as an error.
+type checked struct {
+	t    *testing.T
+	base http.RoundTripper
+}
+
+func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := c.base.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	_ = response.Body.Close()
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	if response.Header.Get(requestIDHeader) == "" {
+		c.t.Errorf("%s %s: no %s in the answer", r.Method, r.URL.Path, requestIDHeader)
+	}
+	doc, router := document()
+	route, params, err := router.FindRoute(r)
+	if err != nil {
+		c.checkError(doc, r, response, body)
+		return response, nil
+	}
+	input := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+		Status:                 response.StatusCode,
+		Header:                 response.Header,
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	}
+	input.SetBodyBytes(body)
+	if err := openapi3filter.ValidateResponse(r.Context(), input); err != nil {
+		c.t.Errorf("%s %s: the answer is not what the document says: %v", r.Method, r.URL.Path, err)
+	}
+	return response, nil
+}
+
+func (c checked) checkError(doc *openapi3.T, r *http.Request, response *http.Response, body []byte) {
+	if response.StatusCode != http.StatusNotFound && response.StatusCode != http.StatusMethodNotAllowed {
+		c.t.Errorf("%s %s: status %d of a route that is not in the document", r.Method, r.URL.Path, response.StatusCode)
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	var value any
+	if err := json.Unmarshal(body, &value); err != nil {
+		c.t.Errorf("%s %s: %v in %s", r.Method, r.URL.Path, err, body)
+		return
+	}
+	if err := doc.Components.Schemas["Error"].Value.VisitJSON(value); err != nil {
+		c.t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+}
+
+func TestTheDocumentIsValidOpenAPI(t *testing.T) {
+	doc, _ := document()
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheDocumentHasTheServersRoutesAndNoOthers(t *testing.T) {
+	s := open(t)
+	doc, _ := document()
+	var documented, served []string
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			documented = append(documented, method+" "+path)
+		}
+	}
+	parameter := regexp.MustCompile(`:(\w+)`)
+	for _, route := range s.server.router.Routes() {
+		served = append(served, route.Method+" "+parameter.ReplaceAllString(route.Path, "{$1}"))
+	}
+	slices.Sort(documented)
+	slices.Sort(served)
+	if !slices.Equal(documented, served) {
+		t.Errorf("documented:\n%s\nserved:\n%s", strings.Join(documented, "\n"), strings.Join(served, "\n"))
+	}
+}
+
+func TestTheDocumentKnowsEveryCode(t *testing.T) {
+	doc, _ := document()
+	documented := map[string]bool{}
+	for _, code := range doc.Components.Schemas["Code"].Value.Enum {
+		documented[fmt.Sprint(code)] = true
+	}
+	for code, status := range statuses {
+		if seen := documented[string(code)]; seen == (status == statusClientGone) {
+			t.Errorf("code %s with status %d: documented %v", code, status, seen)
+		}
+	}
+}
+
+func TestTheDocumentIsServed(t *testing.T) {
+	got := open(t).get("/openapi.json")
+	if got.Status != 200 || !bytes.Equal(got.Body, openAPI) {
+		t.Errorf("%d, %d bytes", got.Status, len(got.Body))
+	}
+}

@@ -1,0 +1,113 @@
+package api
+
+import (
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fovea/fault"
+	"fovea/postprocess"
+)
+
+const maxTopK = 1000
+
+// params gathers the parameters of a request from its query and its body; none may be given twice.
+type params struct {
+	values postprocess.Params
+	given  map[string]bool
+}
+
+var setters = map[string]func(*postprocess.Params, float64) *fault.Fault{
+	"top_k": func(p *postprocess.Params, v float64) *fault.Fault {
+		if v < 1 || v > maxTopK || v != float64(int(v)) {
+			return fault.New(fault.InvalidParameter, "top_k must be a whole number from 1 to %d", maxTopK)
+		}
+		p.TopK = int(v)
+		return nil
+	},
+	"score_threshold": func(p *postprocess.Params, v float64) *fault.Fault {
+		p.Score = &v
+		return unit("score_threshold", v)
+	},
+	"iou_threshold": func(p *postprocess.Params, v float64) *fault.Fault {
+		p.IoU = &v
+		return unit("iou_threshold", v)
+	},
+}
+
+func unit(name string, v float64) *fault.Fault {
+	if v >= 0 && v <= 1 {
+		return nil
+	}
+	return fault.New(fault.InvalidParameter, "%s must be a number from 0 to 1", name)
+}
+
+func parameterNames() string { return names(setters) }
+
+func names[V any](m map[string]V) string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }
+
+// set takes one parameter, its value as JSON writes numbers.
+func (p *params) set(name, text string) error {
+	setter, ok := setters[name]
+	if !ok {
+		return fault.New(fault.InvalidParameter, "unknown parameter %s; allowed: %s", quote(name), parameterNames())
+	}
+	if p.given[name] {
+		return fault.New(fault.InvalidParameter, "parameter %s is given twice", name)
+	}
+	v, err := number(text)
+	if err != nil {
+		return fault.New(fault.InvalidParameter, "%s is not a number: %s", name, quote(text))
+	}
+	if f := setter(&p.values, v); f != nil {
+		return f
+	}
+	if p.given == nil {
+		p.given = make(map[string]bool, len(setters))
+	}
+	p.given[name] = true
+	return nil
+}
+
+// query takes the parameters of a URL's query.
+func (p *params) query(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return fault.Wrap(fault.InvalidParameter, err, "the query cannot be read; allowed: %s", parameterNames())
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, text := range values[name] {
+			if err := p.set(name, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// number reads a JSON number, which unlike strconv's are never hexadecimal, infinite or NaN.
+func number(text string) (float64, error) {
+	var n json.Number
+	if len(text) > 64 || text == "" || text[0] == '"' || text == "null" {
+		return 0, strconv.ErrSyntax
+	}
+	if err := json.Unmarshal([]byte(text), &n); err != nil {
+		return 0, err
+	}
+	return n.Float64()
+}
+
+// quote shows what a client sent, cut short, without control characters.
+func quote(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strconv.QuoteToASCII(s[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}

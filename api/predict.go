@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sync"
+
+	"fovea/fault"
+	"fovea/health"
+	"fovea/inference"
+
+	"github.com/gin-gonic/gin"
+)
+
+// predictNamed answers POST /v1/models/{model}/predict and …/versions/{version}/predict.
+func (s *Server) predictNamed(c *gin.Context, x *exchange) {
+	x.predict = true
+	model := c.Param("model")
+	if !s.catalog.has(model) {
+		s.refuse(c, x, s.noSuchModel(model))
+		return
+	}
+	s.predict(c, x, model, c.Param("version"))
+}
+
+// predictDefault answers POST /predict.
+func (s *Server) predictDefault(c *gin.Context, x *exchange) {
+	x.predict = true
+	model := s.engine.Default()
+	if model == "" {
+		s.refuse(c, x, fault.New(fault.NotReady, "no model is loaded"))
+		return
+	}
+	s.predict(c, x, model, "")
+}
+
+// predict answers for a model that there is.
+func (s *Server) predict(c *gin.Context, x *exchange, model, version string) {
+	x.model = model
+	in, body, err := s.receive(c, x)
+	if err != nil {
+		s.refuse(c, x, err)
+		return
+	}
+	defer body.close()
+	defer in.recycle() // the engine keeps no picture after it has answered
+	r := inference.Request{Model: model, Version: version, Params: in.params.values}
+	s.reply(c, x, s.ask(c.Request.Context(), x, r, in.pictures))
+}
+
+// refuse answers a request that never came to the engine, which counts those that did.
+func (s *Server) refuse(c *gin.Context, x *exchange, err error) {
+	s.metrics.Rejected(x.model, string(faultOf(err).Code))
+	s.fail(c, x, err)
+}
+
+// noSuchModel says why a model is not there: before the first load is over, that is not the client's mistake.
+func (s *Server) noSuchModel(name string) error {
+	if s.health.Report().Status == health.Starting {
+		return fault.New(fault.NotReady, "models are being loaded; try again soon")
+	}
+	return fault.New(fault.ModelNotFound, "there is no model %s; GET /v1/models lists those there are", quote(name))
+}
+
+// answered is what became of one picture.
+type answered struct {
+	response *inference.Response
+	fault    *fault.Fault
+}
+
+// ask sends all pictures to the engine at once and waits for all, at most the configured time.
+func (s *Server) ask(ctx context.Context, x *exchange, r inference.Request, pictures [][]byte) []answered {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	answers := make([]answered, len(pictures))
+	var others sync.WaitGroup
+	for i := 1; i < len(pictures); i++ {
+		others.Go(func() { answers[i] = s.askOne(ctx, x, r, pictures[i]) })
+	}
+	answers[0] = s.askOne(ctx, x, r, pictures[0])
+	others.Wait()
+	return answers
+}
+
+// askOne never panics: on a goroutine of its own, that would end the process.
+func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request, picture []byte) (a answered) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "request_id", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			a = answered{fault: fault.New(fault.Internal, "internal error")}
+		}
+	}()
+	if len(picture) == 0 {
+		return answered{fault: fault.New(fault.Malformed, "the picture is empty; %s", allowedMedia)}
+	}
+	r.Image = picture
+	response, err := s.engine.Predict(ctx, r)
+	if err != nil {
+		return answered{fault: s.engineFault(err)}
+	}
+	return answered{response: response}
+}
+
+func (s *Server) engineFault(err error) *fault.Fault {
+	f := faultOf(err)
+	if f.Code == fault.DeadlineExceeded {
+		return fault.Wrap(f.Code, f.Cause, "no answer within %s", s.cfg.Timeout)
+	}
+	return f
+}
+
+// overall is the fault of the whole request: nil when at least one picture is answered. A request of one picture
+// has that picture's fault. When all of several failed and one of them not by its picture, the request may be
+// sent again, so that is what it says.
+func overall(answers []answered) *fault.Fault {
+	for _, a := range answers {
+		if a.fault == nil {
+			return nil
+		}
+	}
+	for _, a := range answers {
+		if len(answers) == 1 || !aboutPicture(a.fault.Code) {
+			return a.fault
+		}
+	}
+	return fault.New(fault.AllFailed, "none of the %d pictures could be answered; each says why", len(answers))
+}
+
+// reply writes the answer of a request whose pictures were all asked about.
+func (s *Server) reply(c *gin.Context, x *exchange, answers []answered) {
+	s.metrics.pictures(x.model, answers)
+	f := overall(answers)
+	switch {
+	case f == nil:
+		writeJSON(c, http.StatusOK, answerOf(x, answers))
+	case f.Code == fault.AllFailed:
+		s.failWith(c, x, f, entries(answers))
+	default:
+		s.fail(c, x, f)
+	}
+}

@@ -1,0 +1,168 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func b64(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+
+func pictures(parameters string, texts ...string) string {
+	var list []string
+	for _, text := range texts {
+		list = append(list, fmt.Sprintf(`{"b64":%q}`, b64(text)))
+	}
+	if parameters != "" {
+		parameters = `,"parameters":` + parameters
+	}
+	return `{"images":[` + strings.Join(list, ",") + `]` + parameters + `}`
+}
+
+// parts is a multipart body of name=value pairs, and its content type.
+func parts(pairs ...string) (contentType, body string) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		_ = w.WriteField(name, value)
+	}
+	_ = w.Close()
+	return w.FormDataContentType(), b.String()
+}
+
+func labels(got result) (list []string) {
+	for _, p := range got.Predictions {
+		switch {
+		case p.Error != "":
+			list = append(list, "error:"+string(p.Code))
+		case len(p.Boxes) > 0:
+			list = append(list, p.Boxes[0].Label)
+		default:
+			list = append(list, p.Top[0].Label)
+		}
+	}
+	return list
+}
+
+func TestGoodRequests(t *testing.T) {
+	s := open(t)
+	form, formBody := parts("image=one", "top_k=3", "image=two")
+	for name, test := range map[string]struct {
+		path, contentType, body string
+		want                    []string
+		top                     int
+	}{
+		"a picture by its own type":                  {"/v1/models/cats/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
+		"a picture of an uncommon type":              {"/v1/models/cats/predict", "image/x-anything", "pixels", []string{"pixels"}, 1},
+		"a picture as plain bytes":                   {"/v1/models/cats/predict", "application/octet-stream", "pixels", []string{"pixels"}, 1},
+		"a content type with a parameter":            {"/v1/models/cats/predict", "image/png; charset=binary", "pixels", []string{"pixels"}, 1},
+		"the default model":                          {"/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
+		"a version":                                  {"/v1/models/cats/versions/1/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
+		"a parameter in the query":                   {"/predict?top_k=4", "image/jpeg", "pixels", []string{"pixels"}, 4},
+		"a whole number written with a fraction":     {"/predict?top_k=4.0", "image/jpeg", "pixels", []string{"pixels"}, 4},
+		"boxes":                                      {"/v1/models/boxes/predict?score_threshold=0.5&iou_threshold=1", "image/jpeg", "pixels", []string{"pixels"}, 0},
+		"parts with a parameter between pictures":    {"/predict", form, formBody, []string{"one", "two"}, 3},
+		"JSON of one picture":                        {"/predict", "application/json", pictures("", "one"), []string{"one"}, 1},
+		"JSON of several pictures":                   {"/predict", "application/json; charset=utf-8", pictures(`{"top_k":2,"iou_threshold":0.5}`, "one", "two", "three"), []string{"one", "two", "three"}, 2},
+		"JSON with parameters first and white space": {"/predict", "application/json", " { \"parameters\" : {} , \"images\" : [ {\"b64\": \"b25l\"} ] } \n", []string{"one"}, 1},
+		"base64 without padding":                     {"/predict", "application/json", `{"images":[{"b64":"` + strings.TrimRight(b64("four"), "=") + `"}]}`, []string{"four"}, 1},
+		"base64 as a data: URL":                      {"/predict", "application/json", `{"images":[{"b64":"data:image/jpeg;base64,` + b64("four") + `"}]}`, []string{"four"}, 1},
+		"base64 with an escaped slash":               {"/predict", "application/json", `{"images":[{"b64":"` + strings.ReplaceAll(b64("???>>>"), "/", `\/`) + `"}]}`, []string{"???>>>"}, 1},
+		"several, one of them bad":                   {"/predict", "application/json", pictures("", "one", "truncated", "three", ""), []string{"one", "error:undecodable", "three", "error:malformed"}, 1},
+		"a large picture":                            {"/predict", "image/jpeg", strings.Repeat("x", 1<<20), []string{strings.Repeat("x", 1<<20)}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			got := s.post(test.path, test.contentType, test.body)
+			if got.Status != http.StatusOK || !slices.Equal(labels(got), test.want) {
+				t.Fatalf("%d %.300s", got.Status, got.Body)
+			}
+			if test.top > 0 && len(got.Predictions[0].Top) != test.top {
+				t.Errorf("%d classes, want %d", len(got.Predictions[0].Top), test.top)
+			}
+		})
+	}
+}
+
+func TestTheAnswerSaysWhoAnsweredAndHowLongItTook(t *testing.T) {
+	got := open(t).post("/v1/models/cats/predict", "image/jpeg", "pixels")
+	begin := `{"model":"cats","version":"1","device":"cpu","predictions":[{"top":[{"class":0,"label":"pixels","score":0.5}]}],` +
+		`"timing":{"queue":1,"decode":2.5,"preprocess":0,"infer":3,"postprocess":0,"total":`
+	if !strings.HasPrefix(string(got.Body), begin) {
+		t.Errorf("got %s\nwant %s…", got.Body, begin)
+	}
+}
+
+func TestABodyOfUnknownLength(t *testing.T) {
+	s := open(t)
+	r := s.request("POST", "/predict", "image/jpeg", struct{ *strings.Reader }{strings.NewReader("chunked picture")})
+	r.ContentLength = -1
+	if got := s.do(r); got.Status != 200 || labels(got)[0] != "chunked picture" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	s := open(t)
+	r := s.request("POST", "/predict", "image/jpeg", strings.NewReader("expected picture"))
+	r.Header.Set("Expect", "100-continue")
+	if got := s.do(r); got.Status != 200 || labels(got)[0] != "expected picture" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+// unsent fails the test when it is read.
+type unsent struct{ t *testing.T }
+
+func (u unsent) Read([]byte) (int, error) {
+	u.t.Error("the body was asked for")
+	return 0, fmt.Errorf("unsent")
+}
+
+func TestExpectContinueOfARefusedBodyIsNotAskedFor(t *testing.T) {
+	s := open(t)
+	r := s.request("POST", "/v1/models/none/predict", "image/jpeg", unsent{t})
+	r.ContentLength = 1000
+	r.Header.Set("Expect", "100-continue")
+	if got := s.do(r); got.Status != 404 {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	s := open(t)
+	for name, test := range map[string]struct {
+		given string
+		kept  bool
+	}{
+		"sane":                {"0190-abc_DEF.9:~=+/@", true},
+		"of 128 characters":   {strings.Repeat("x", 128), true},
+		"of 129 characters":   {strings.Repeat("x", 129), false},
+		"with a space":        {"a b", false},
+		"with a quotation":    {`a"b`, false},
+		"with a high byte":    {"a\xffb", false},
+		"empty":               {"", false},
+		"meant for a log":     {"x msg=forged", false},
+		"meant for a browser": {"<script>", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			r := s.request("GET", "/v1/models/none", "", nil)
+			r.Header.Set("X-Request-ID", test.given)
+			got := s.do(r)
+			id := got.Header.Get("X-Request-ID")
+			if (id == test.given) != test.kept || len(id) < 16 && !test.kept {
+				t.Errorf("given %q, got %q", test.given, id)
+			}
+			if got.ID != id || !strings.Contains(s.log.String(), fmt.Sprintf(`"request_id":%q`, id)) {
+				t.Errorf("id %q is not in the error (%q) or not in the log", id, got.ID)
+			}
+		})
+	}
+}

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"strings"
+	"testing"
+
+	"fovea/fault"
+)
+
+func bomb() string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(make([]byte, 10<<20))
+	_ = w.Close()
+	return b.String()
+}
+
+func TestBadRequests(t *testing.T) {
+	s := open(t, func(c *Config, _ *engine) {
+		c.MaxImageBytes, c.MaxBodyBytes, c.MaxImages = 1<<20, 4<<20, 8
+	})
+	const path = "/v1/models/cats/predict"
+	form := func(pairs ...string) [2]string {
+		contentType, body := parts(pairs...)
+		return [2]string{contentType, body}
+	}
+	json := func(body string) [2]string { return [2]string{"application/json", body} }
+	image := func(body string) [2]string { return [2]string{"image/jpeg", body} }
+	large := strings.Repeat("x", 1<<20+1)
+	for name, test := range map[string]struct {
+		path string
+		send [2]string // content type and body
+		want int
+		code fault.Code
+		says string // part of the message
+	}{
+		"empty body":                     {path, image(""), 400, fault.Malformed, "the body is empty; send one picture as image/*"},
+		"one byte":                       {path, image("x"), 415, fault.UnsupportedFormat, "allowed are JPEG"},
+		"a truncated picture":            {path, image("truncated"), 422, fault.Undecodable, "cut short"},
+		"a picture of too many pixels":   {path, image("huge"), 413, fault.ImageTooLarge, "the limit is 50 megapixels"},
+		"a picture of too many bytes":    {path, image(large), 413, fault.BodyTooLarge, "larger than 1048576 bytes"},
+		"a much too large body":          {path, image(strings.Repeat(large, 17)), 413, fault.BodyTooLarge, "larger than 1048576 bytes"},
+		"no content type":                {path, [2]string{"", "pixels"}, 415, fault.UnsupportedMedia, "content type is missing; send one picture as image/*"},
+		"a content type that isn't read": {path, [2]string{"text/html", "pixels"}, 415, fault.UnsupportedMedia, `"text/html" is not read; send one picture as image/*`},
+		"a broken content type":          {path, [2]string{"image/;;", "pixels"}, 415, fault.UnsupportedMedia, "is not read"},
+
+		"unknown model":                         {"/v1/models/dogs/predict", image("pixels"), 404, fault.ModelNotFound, `no model "dogs"; GET /v1/models lists`},
+		"unknown version":                       {"/v1/models/cats/versions/9/predict", image("pixels"), 404, fault.ModelNotFound, `no version "9"`},
+		"a version that is no number":           {"/v1/models/cats/versions/..%2F1/predict", image("pixels"), 404, fault.ModelNotFound, "no version"},
+		"a model's name with an encoded slash":  {"/v1/models/..%2F..%2Fetc%2Fpasswd/predict", image("pixels"), 404, fault.ModelNotFound, `"../../etc/passwd"`},
+		"an encoded slash that makes a route":   {"/v1/models/cats%2Fversions%2F1/predict", image("pixels"), 404, fault.ModelNotFound, `"cats/versions/1"`},
+		"a model named ..":                      {"/v1/models/../predict", image("pixels"), 404, fault.ModelNotFound, `".."`},
+		"a model named .. in code":              {"/v1/models/%2e%2e/predict", image("pixels"), 404, fault.ModelNotFound, `".."`},
+		"a model's name with a NUL":             {"/v1/models/cats%00/predict", image("pixels"), 404, fault.ModelNotFound, `"cats\x00"`},
+		"a model's name with a new line":        {"/v1/models/cats%0Aforged/predict", image("pixels"), 404, fault.ModelNotFound, `"cats\nforged"`},
+		"a model's name of 5000 letters":        {"/v1/models/" + strings.Repeat("x", 5000) + "/predict", image("pixels"), 404, fault.ModelNotFound, "xxx\"…;"},
+		"a model's name with an invalid letter": {"/v1/models/%FF%FE/predict", image("pixels"), 404, fault.ModelNotFound, `"\xff\xfe"`},
+		"an empty model name":                   {"/v1/models//predict", image("pixels"), 404, fault.ModelNotFound, `no model ""`},
+		"a route that there isn't":              {"/v2/models", image("pixels"), 404, routeNotFound, "GET /openapi.json"},
+		"a slash too many":                      {path + "/", image("pixels"), 404, routeNotFound, "nothing at"},
+
+		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, fault.InvalidParameter, `"topk"; allowed: iou_threshold, score_threshold, top_k`},
+		"a parameter given twice":    {path + "?top_k=3&top_k=3", image("pixels"), 400, fault.InvalidParameter, "top_k is given twice"},
+		"top_k 0":                    {path + "?top_k=0", image("pixels"), 400, fault.InvalidParameter, "from 1 to 1000"},
+		"top_k 1001":                 {path + "?top_k=1001", image("pixels"), 400, fault.InvalidParameter, "from 1 to 1000"},
+		"top_k 2.5":                  {path + "?top_k=2.5", image("pixels"), 400, fault.InvalidParameter, "from 1 to 1000"},
+		"top_k without a value":      {path + "?top_k", image("pixels"), 400, fault.InvalidParameter, "top_k is not a number"},
+		"a threshold NaN":            {path + "?score_threshold=NaN", image("pixels"), 400, fault.InvalidParameter, "not a number"},
+		"a threshold 1e999":          {path + "?score_threshold=1e999", image("pixels"), 400, fault.InvalidParameter, "not a number"},
+		"a threshold above 1":        {path + "?iou_threshold=1.01", image("pixels"), 400, fault.InvalidParameter, "from 0 to 1"},
+		"a threshold in hexadecimal": {path + "?iou_threshold=0x0p0", image("pixels"), 400, fault.InvalidParameter, "not a number"},
+		"a query that isn't one":     {path + "?top_k=%zz", image("pixels"), 400, fault.InvalidParameter, "allowed: iou_threshold"},
+
+		"JSON that is empty":             {path, json(""), 400, fault.Malformed, "ends before its JSON does"},
+		"JSON that is cut short":         {path, json(`{"images":[{"b64":"b25`), 400, fault.Malformed, "ends too early, after 22 bytes"},
+		"JSON that isn't JSON":           {path, json(`images`), 400, fault.Malformed, `of the form {"images":[{"b64":"…"}]`},
+		"JSON that isn't an object":      {path, json(`[]`), 400, fault.Malformed, "the body is not an object"},
+		"JSON that is null":              {path, json(`null`), 400, fault.Malformed, "the body is not an object"},
+		"JSON that goes on":              {path, json(pictures("", "one") + "{}"), 400, fault.Malformed, "goes on after"},
+		"JSON without pictures":          {path, json(`{"images":[]}`), 400, fault.Malformed, "no picture"},
+		"JSON without images":            {path, json(`{}`), 400, fault.Malformed, "no picture"},
+		"images that aren't an array":    {path, json(`{"images":{"b64":"b25l"}}`), 400, fault.Malformed, "images is not an array"},
+		"an image that is a string":      {path, json(`{"images":["b25l"]}`), 400, fault.Malformed, "images[] is not an object"},
+		"an image without b64":           {path, json(`{"images":[{"b64":"b25l"},{}]}`), 400, fault.Malformed, "images[1] has no b64"},
+		"bad base64":                     {path, json(`{"images":[{"b64":"b25l"},{"b64":"%%%"}]}`), 400, fault.Malformed, "images[1].b64 is not standard base64"},
+		"base64 that is a number":        {path, json(`{"images":[{"b64":5}]}`), 400, fault.Malformed, "b64 is not a string"},
+		"a data: URL that isn't base64":  {path, json(`{"images":[{"b64":"data:text/plain,hello"}]}`), 400, fault.Malformed, "without ;base64"},
+		"an unknown field":               {path, json(`{"images":[],"colour":1}`), 400, fault.Malformed, `"colour" in the body; allowed: images, parameters`},
+		"an unknown field of an image":   {path, json(`{"images":[{"url":"http://x"}]}`), 400, fault.Malformed, `"url" in images[]; allowed: b64`},
+		"a field in capitals":            {path, json(`{"IMAGES":[]}`), 400, fault.Malformed, "unknown field"},
+		"a field given twice":            {path, json(`{"images":[],"images":[]}`), 400, fault.Malformed, "twice"},
+		"an unknown parameter in JSON":   {path, json(pictures(`{"topk":3}`, "one")), 400, fault.Malformed, `"topk" in parameters; allowed: iou_threshold, score_threshold, top_k`},
+		"a parameter that is a string":   {path, json(pictures(`{"top_k":"3"}`, "one")), 400, fault.InvalidParameter, "top_k is not a number"},
+		"a parameter in query and JSON":  {path + "?top_k=3", json(pictures(`{"top_k":3}`, "one")), 400, fault.InvalidParameter, "given twice"},
+		"a thousand nested arrays":       {path, json(`{"images":` + strings.Repeat("[", 1000)), 400, fault.Malformed, "images[] is not an object"},
+		"JSON with a picture too large":  {path, json(pictures("", large)), 413, fault.BodyTooLarge, "image 0 is larger than 1048576 bytes"},
+		"JSON with a picture too many":   {path, json(pictures("", strings.Fields("1a 2a 3a 4a 5a 6a 7a 8a 9a")...)), 400, fault.Malformed, "more than 8 pictures"},
+		"JSON with all pictures bad":     {path, json(pictures("", "truncated", "huge")), 422, fault.AllFailed, "none of the 2 pictures"},
+		"JSON whose one picture is bad":  {path, json(pictures("", "truncated")), 422, fault.Undecodable, "cut short"},
+		"multipart without a boundary":   {path, [2]string{"multipart/form-data", "pixels"}, 400, fault.Malformed, "boundary"},
+		"multipart of another boundary":  {path, [2]string{"multipart/form-data; boundary=other", form("image=one")[1]}, 400, fault.Malformed, ""},
+		"multipart of another kind":      {path, [2]string{"multipart/mixed; boundary=x", "pixels"}, 415, fault.UnsupportedMedia, "multipart/form-data"},
+		"multipart that is empty":        {path, form(), 400, fault.Malformed, ""},
+		"multipart without pictures":     {path, form("top_k=3"), 400, fault.Malformed, "no picture"},
+		"a part of an unknown name":      {path, form("file=one"), 400, fault.InvalidParameter, `"file"; send pictures as parts named image`},
+		"a parameter given in two parts": {path, form("image=one", "top_k=3", "top_k=3"), 400, fault.InvalidParameter, "twice"},
+		"a parameter of many bytes":      {path, form("image=one", "top_k="+strings.Repeat("1", 5000)), 400, fault.InvalidParameter, "not a number"},
+		"an empty picture in a part":     {path, form("image="), 400, fault.Malformed, "the picture is empty"},
+		"a part too large":               {path, form("image=" + large), 413, fault.BodyTooLarge, "image 0 is larger than 1048576 bytes"},
+		"10,000 parts":                   {path, form(strings.Split(strings.Repeat("image=one,", 9999)+"image=one", ",")...), 400, fault.Malformed, "more than 8 pictures"},
+		"a part with 10,000 headers":     {path, [2]string{"multipart/form-data; boundary=x", "--x\r\n" + strings.Repeat("A: b\r\n", 10000) + "\r\n\r\n--x--\r\n"}, 400, fault.Malformed, ""},
+		"a part with 17 headers":         {path, [2]string{"multipart/form-data; boundary=x", "--x\r\n" + seventeenHeaders() + "\r\n\r\n--x--\r\n"}, 400, fault.Malformed, "more than 16 headers"},
+		"a part in base64":               {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\nContent-Transfer-Encoding: base64\r\n\r\nb25l\r\n--x--\r\n"}, 415, fault.UnsupportedMedia, "allowed: 7bit"},
+		"multipart that is cut short":    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\n\r\npix"}, 400, fault.Malformed, "ends too early"},
+		"multipart larger than any body": {path, form("image="+large[:1<<19], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20]), 413, fault.BodyTooLarge, "larger than 4194304 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			got := s.post(test.path, test.send[0], test.send[1])
+			if got.Status != test.want || test.code != "" && got.Code != test.code || !strings.Contains(got.Error, test.says) {
+				t.Errorf("got %d %s\nwant %d %s: %s", got.Status, got.Body, test.want, test.code, test.says)
+			}
+			s.good()
+		})
+	}
+	if bytes, requests := s.server.admission.bytes.Load(), s.server.admission.requests.Load(); bytes != 0 || requests != 0 {
+		t.Errorf("%d requests of %d bytes are still counted as in flight", requests, bytes)
+	}
+}
+
+func seventeenHeaders() string {
+	var b strings.Builder
+	for i := range 17 {
+		fmt.Fprintf(&b, "X-%d: y\r\n", i)
+	}
+	return b.String()
+}
+
+func TestContentEncodings(t *testing.T) {
+	s := open(t)
+	for encoding, want := range map[string]int{"gzip": 415, "br": 415, "identity, gzip": 415, "identity": 200, "Identity": 200} {
+		r := s.request("POST", "/predict", "image/jpeg", strings.NewReader(bomb()))
+		r.Header.Set("Content-Encoding", encoding)
+		if got := s.do(r); got.Status != want || want == 415 && !strings.Contains(got.Error, "send the body as it is") {
+			t.Errorf("%s: %d %.200s", encoding, got.Status, got.Body)
+		}
+	}
+	s.good()
+}
+
+func TestOtherMethods(t *testing.T) {
+	s := open(t)
+	for target, allow := range map[string]string{
+		"GET /predict": "POST", "DELETE /v1/models/cats": "GET", "POST /health": "GET", "HEAD /ready": "GET",
+		"OPTIONS /v1/models/cats/predict": "POST", "BREW /metrics": "GET",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		got := s.do(s.request(method, path, "", nil))
+		if got.Status != 405 || got.Header.Get("Allow") != allow || method != "HEAD" && got.Code != methodNotAllowed {
+			t.Errorf("%s: %d, Allow %q, %s", target, got.Status, got.Header.Get("Allow"), got.Body)
+		}
+	}
+}

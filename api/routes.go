@@ -1,0 +1,92 @@
+package api
+
+import (
+	_ "embed"
+	"net/http"
+	"strings"
+
+	"fovea/fault"
+	"fovea/health"
+	"fovea/inference"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+//go:embed openapi.json
+var openAPI []byte
+
+func (s *Server) routes() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.HandleMethodNotAllowed = true
+	r.RedirectTrailingSlash = false
+	r.UseRawPath = true // a model's name keeps its encoded slashes, and so is found to be none
+	if err := r.SetTrustedProxies(nil); err != nil {
+		panic(err) // cannot be: there is none to parse
+	}
+	r.POST("/predict", s.route(s.predictDefault))
+	r.POST("/v1/models/:model/predict", s.route(s.predictNamed))
+	r.POST("/v1/models/:model/versions/:version/predict", s.route(s.predictNamed))
+	r.GET("/v1/models", s.route(s.listModels))
+	r.GET("/v1/models/:model", s.route(s.showModel))
+	r.GET("/health", s.route(s.showHealth))
+	r.GET("/ready", s.route(s.showReady))
+	r.GET("/openapi.json", s.route(showOpenAPI))
+	r.GET("/metrics", s.route(s.showMetrics()))
+	r.NoRoute(s.route(s.noRoute))
+	r.NoMethod(s.route(s.noMethod))
+	return r
+}
+
+func (s *Server) noRoute(c *gin.Context, x *exchange) {
+	s.fail(c, x, fault.New(routeNotFound, "there is nothing at %s; GET /openapi.json says what there is", quote(c.Request.URL.Path)))
+}
+
+func (s *Server) noMethod(c *gin.Context, x *exchange) {
+	s.fail(c, x, fault.New(methodNotAllowed, "method %s is not allowed here; allowed: %s", quote(c.Request.Method), c.Writer.Header().Get("Allow")))
+}
+
+func (s *Server) showHealth(c *gin.Context, x *exchange) {
+	x.quiet = true
+	report := s.health.Report()
+	writeJSON(c, servable(report.Live()), report)
+}
+
+// readiness is the body of GET /ready. Missing says which versions cannot be served, whether or not the server
+// is ready without them.
+type readiness struct {
+	health.Report
+	Missing []string `json:"missing"`
+}
+
+func (s *Server) showReady(c *gin.Context, x *exchange) {
+	x.quiet = true
+	answer := readiness{s.health.Report(), []string{}}
+	for _, m := range s.engine.Models() {
+		if m.State == inference.Failed {
+			answer.Missing = append(answer.Missing, strings.TrimSpace(m.Name+" "+m.Version)+": "+m.Error)
+		}
+	}
+	if !answer.Ready() {
+		c.Header("Retry-After", "1")
+	}
+	writeJSON(c, servable(answer.Ready()), answer)
+}
+
+func servable(ok bool) int {
+	if ok {
+		return http.StatusOK
+	}
+	return http.StatusServiceUnavailable
+}
+
+func showOpenAPI(c *gin.Context, _ *exchange) { c.Data(http.StatusOK, "application/json", openAPI) }
+
+func (s *Server) showMetrics() func(*gin.Context, *exchange) {
+	h := promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4, Registry: s.metrics.registry})
+	return func(c *gin.Context, x *exchange) {
+		x.quiet = true
+		h.ServeHTTP(c.Writer, c.Request)
+	}
+}

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"fovea/health"
+	"fovea/inference"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Engine is what answers. It is safe for concurrent use.
+type Engine interface {
+	// Predict answers one picture; it keeps no reference to its bytes after it returned.
+	Predict(context.Context, inference.Request) (*inference.Response, error)
+	Models() []inference.Status
+	Default() string // "" when there is none
+}
+
+// Health is what says whether the server can serve.
+type Health interface {
+	Report() health.Report
+}
+
+// Server is Fovea over HTTP.
+type Server struct {
+	cfg       Config
+	engine    Engine
+	health    Health
+	metrics   *Metrics
+	log       *slog.Logger
+	catalog   catalog
+	admission admission
+	router    *gin.Engine
+	http      *http.Server
+	draining  atomic.Bool
+}
+
+const (
+	maxHeaderBytes    = 64 << 10
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = time.Minute
+	slack             = 10 * time.Second // for what the configured times don't count: headers, writing the answer
+)
+
+// New makes a server that listens nowhere yet. The configuration must be valid.
+func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.Logger) *Server {
+	s := &Server{
+		cfg: cfg, engine: engine, health: health, metrics: metrics, log: log,
+		catalog:   catalog{engine: engine},
+		admission: admission{maxRequests: cfg.MaxRequests, maxBytes: cfg.BodyBudget},
+	}
+	s.router = s.routes()
+	s.http = &http.Server{
+		Handler:                      s.router,
+		ReadHeaderTimeout:            readHeaderTimeout,
+		ReadTimeout:                  cfg.BodyTimeout + slack,
+		WriteTimeout:                 cfg.BodyTimeout + cfg.Timeout + slack,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	metrics.watch(engine, &s.admission)
+	return s
+}
+
+// Handler is the server without a listener.
+func (s *Server) Handler() http.Handler { return s.router }
+
+// Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Drain asks clients to leave: each answer from now on closes its connection, so that the next request goes to
+// another server. Requests are still taken.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown closes the listener and waits for the requests in flight, as long as ctx allows; those that are left
+// then are cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		n := s.admission.requests.Load()
+		_ = s.http.Close() // what matters is said already
+		return fmt.Errorf("%d requests were cut off: %w", n, err)
+	}
+	return nil
+}

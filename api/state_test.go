@@ -1,0 +1,151 @@
+package api
+
+import (
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/health"
+	"fovea/inference"
+)
+
+func TestHealthAndReady(t *testing.T) {
+	for name, test := range map[string]struct {
+		change        func(*engine, *health.Monitor)
+		health, ready int
+		says          string
+	}{
+		"all well":               {func(*engine, *health.Monitor) {}, 200, 200, `{"status":"ready","reasons":[]`},
+		"a required model fails": {func(e *engine, _ *health.Monitor) { e.ready = []string{"model cats: no file"} }, 200, 503, `{"status":"unready","reasons":["model cats: no file"]`},
+		"draining":               {func(_ *engine, m *health.Monitor) { m.Drain() }, 200, 503, `"status":"draining"`},
+		"the device is lost":     {func(e *engine, _ *health.Monitor) { e.broken = errors.New("cuda:0 is lost") }, 503, 503, `{"status":"broken","reasons":["cuda:0 is lost"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			test.change(s.engine, s.monitor)
+			got := s.get("/ready")
+			if got.Status != test.ready || !strings.Contains(string(got.Body), test.says) {
+				t.Errorf("/ready: %d %s", got.Status, got.Body)
+			}
+			if retry := got.Header.Get("Retry-After"); (retry != "") != (test.ready == 503) {
+				t.Errorf("/ready: Retry-After %q", retry)
+			}
+			if got := s.get("/health"); got.Status != test.health || !strings.Contains(string(got.Body), test.says) {
+				t.Errorf("/health: %d %s", got.Status, got.Body)
+			}
+		})
+	}
+}
+
+func TestReadySaysWhatIsMissingThoughItIsReadyWithoutIt(t *testing.T) {
+	got := open(t).get("/ready")
+	if want := `{"status":"ready","reasons":[],"missing":["cats 2: self-test failed"]}` + "\n"; got.Status != 200 || string(got.Body) != want {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestBeforeModelsAreLoaded(t *testing.T) {
+	s := open(t, func(_ *Config, e *engine) { e.statuses = nil })
+	s.server.health = health.New(s.engine, s.server.log)
+	for _, path := range []string{"/predict", "/v1/models/cats/predict"} {
+		if got := s.post(path, "image/jpeg", "pixels"); got.Status != 503 || got.Code != "not_ready" || got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s", path, got.Status, got.Body)
+		}
+	}
+	if got := s.get("/v1/models"); string(got.Body) != `{"default":"","models":[]}`+"\n" {
+		t.Errorf("/v1/models: %s", got.Body)
+	}
+}
+
+func TestModels(t *testing.T) {
+	s := open(t)
+	got := s.get("/v1/models")
+	if body := string(got.Body); got.Status != 200 || !strings.HasPrefix(body, `{"default":"cats","models":[{"name":"cats"`) || strings.Contains(body, "tabby") {
+		t.Errorf("the list: %d %s", got.Status, got.Body)
+	}
+	got = s.get("/v1/models/cats")
+	for _, part := range []string{`"labels":["tabby","siamese"]`, `"state":"ready"`, `{"version":"2","state":"failed","error":"self-test failed"`, `"shape":[-1,3,224,224]`} {
+		if !strings.Contains(string(got.Body), part) {
+			t.Errorf("the model lacks %s: %s", part, got.Body)
+		}
+	}
+	if got := s.get("/v1/models/dogs"); got.Status != 404 || got.Code != "model_not_found" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestAModelThatWasLoadedLaterIsFound(t *testing.T) {
+	s := open(t)
+	s.good()
+	s.engine.mu.Lock()
+	s.engine.statuses = append(s.engine.statuses, inference.Status{Name: "late", Version: "1", State: inference.Ready})
+	s.engine.mu.Unlock()
+	if got := s.post("/v1/models/late/predict", "image/jpeg", "pixels"); got.Status != 200 {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestWhenDrainingEachAnswerClosesItsConnection(t *testing.T) {
+	s := open(t)
+	s.server.Drain()
+	s.good()
+	response, err := s.client.Get(s.url("/health"))
+	if err != nil || !response.Close {
+		t.Errorf("%v, %+v", err, response)
+	}
+	_ = response.Body.Close()
+}
+
+// documented is every metric of Fovea's, and what comes of the ways that TestMetrics goes.
+var documented = []string{
+	"fovea_requests_total", "fovea_request_duration_seconds", "fovea_stage_duration_seconds", "fovea_batch_size", "fovea_queue_depth",
+	"fovea_rejected_total", "fovea_images_total", "fovea_model_ready", "fovea_build_info", "fovea_requests_in_flight",
+	"fovea_body_bytes_in_flight",
+}
+
+func TestMetrics(t *testing.T) {
+	s := open(t)
+	m := s.server.metrics
+	m.Stage("cats", "1", inference.StageInfer, 1500*time.Microsecond)
+	m.Batch("cats", "1", 3, 1)
+	m.Queue("cats", "1", 7)
+	m.Rejected("", "model_not_found")
+	s.good()
+	for _, name := range []string{"dogs", "made-up", "../x"} {
+		s.post("/v1/models/"+strings.ReplaceAll(name, "/", "%2F")+"/predict", "image/jpeg", "pixels")
+	}
+	s.post("/predict", "application/json", pictures("", "one", "truncated"))
+	text := string(s.get("/metrics").Body)
+	for _, line := range []string{
+		`fovea_requests_total{code="200",model="cats",version="1"} 2`,
+		`fovea_requests_total{code="404",model="unknown",version=""} 3`,
+		`fovea_request_duration_seconds_count{model="cats",version="1"} 2`,
+		`fovea_stage_duration_seconds_bucket{model="cats",stage="infer",version="1",le="0.001"} 0`,
+		`fovea_stage_duration_seconds_bucket{model="cats",stage="infer",version="1",le="0.0025"} 1`,
+		`fovea_batch_size_bucket{model="cats",version="1",le="4"} 1`,
+		`fovea_queue_depth{model="cats",version="1"} 7`,
+		`fovea_rejected_total{model="unknown",reason="model_not_found"} 4`,
+		`fovea_images_total{code="ok",model="cats"} 2`,
+		`fovea_images_total{code="undecodable",model="cats"} 1`,
+		`fovea_model_ready{device="cpu",model="cats",version="1"} 1`,
+		`fovea_model_ready{device="",model="cats",version="2"} 0`,
+		`fovea_build_info{go_version="",revision="",version="test"} 1`,
+		"go_goroutines ", "process_resident_memory_bytes ", "go_build_info{",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %s", line)
+		}
+	}
+	found := map[string]bool{}
+	for _, match := range regexp.MustCompile(`(?m)^# TYPE (fovea_\w+)`).FindAllStringSubmatch(text, -1) {
+		found[match[1]] = true
+	}
+	want := slices.Sorted(slices.Values(documented))
+	if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, want) {
+		t.Errorf("metrics %s\ndocumented %s", got, want)
+	}
+}

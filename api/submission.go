@@ -1,0 +1,125 @@
+package api
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"fovea/fault"
+
+	"github.com/gin-gonic/gin"
+)
+
+const allowedMedia = "send one picture as image/* or application/octet-stream, several as multipart/form-data or application/json"
+
+// submission is what a request for predictions asks: pictures as they were encoded, and parameters.
+type submission struct {
+	pictures [][]byte // pooled buffers
+	params   params
+}
+
+// recycle gives the buffers back. Nothing may read the pictures any more.
+func (in *submission) recycle() {
+	for _, b := range in.pictures {
+		giveBuffer(b)
+	}
+	in.pictures = nil
+}
+
+// form is one way to send pictures.
+type form struct {
+	limit int64 // bytes of the body
+	read  func(s *Server, b *body, length int64, in *submission) error
+}
+
+// receive reads a request's body as its content type says. The body's share of the budget is held until the
+// returned body is closed, which is nil on an error.
+func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error) {
+	f, err := s.form(c.Request)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := &submission{}
+	if err := in.params.query(c.Request.URL.RawQuery); err != nil {
+		return nil, nil, err
+	}
+	b, err := s.open(c, f.limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = f.read(s, b, c.Request.ContentLength, in)
+	x.bytes = b.read
+	if err == nil && len(in.pictures) == 0 {
+		err = fault.New(fault.Malformed, "the request holds no picture; %s", allowedMedia)
+	}
+	if err == nil {
+		err = b.arrived()
+	}
+	if err != nil {
+		in.recycle()
+		b.close()
+		return nil, nil, s.bodyFault(err, b)
+	}
+	x.pictures = len(in.pictures)
+	return in, b, nil
+}
+
+// form picks the form by the content type, or refuses the request.
+func (s *Server) form(r *http.Request) (form, error) {
+	if e := strings.TrimSpace(r.Header.Get("Content-Encoding")); e != "" && !strings.EqualFold(e, "identity") {
+		return form{}, fault.New(fault.UnsupportedMedia, "content encoding %s is not read; send the body as it is", quote(e))
+	}
+	given := r.Header.Get("Content-Type")
+	if given == "" {
+		return form{}, fault.New(fault.UnsupportedMedia, "the content type is missing; %s", allowedMedia)
+	}
+	media, params, err := mime.ParseMediaType(given)
+	switch {
+	case err != nil:
+	case strings.HasPrefix(media, "image/"), media == "application/octet-stream":
+		return form{s.cfg.MaxImageBytes, readPicture}, nil
+	case media == "application/json":
+		return form{s.cfg.MaxBodyBytes, readJSON}, nil
+	case media == "multipart/form-data":
+		return multipartForm(s.cfg.MaxBodyBytes, params["boundary"])
+	}
+	return form{}, fault.New(fault.UnsupportedMedia, "content type %s is not read; %s", quote(given), allowedMedia)
+}
+
+// readPicture reads a body that is one picture.
+func readPicture(_ *Server, b *body, length int64, in *submission) error {
+	picture, err := readAll(b, int(max(length, 32<<10-1)))
+	if err != nil {
+		return err
+	}
+	if len(picture) == 0 {
+		giveBuffer(picture)
+		return fault.New(fault.Malformed, "the body is empty; %s", allowedMedia)
+	}
+	in.pictures = append(in.pictures, picture)
+	return nil
+}
+
+// addPicture reads one picture of several, whose place in the request is used in messages.
+func (s *Server) addPicture(r io.Reader, in *submission) error {
+	limit := s.cfg.MaxImageBytes
+	picture, err := readAll(io.LimitReader(r, limit+1), 32<<10-1)
+	if err != nil {
+		return err
+	}
+	if int64(len(picture)) > limit {
+		giveBuffer(picture)
+		return fault.New(fault.BodyTooLarge, "image %d is larger than %d bytes, the most that is read", len(in.pictures), limit)
+	}
+	in.pictures = append(in.pictures, picture)
+	return nil
+}
+
+// roomForPicture refuses a picture too many before it is read.
+func (s *Server) roomForPicture(in *submission) error {
+	if len(in.pictures) < s.cfg.MaxImages {
+		return nil
+	}
+	return fault.New(fault.Malformed, "the request holds more than %d pictures, the most that are taken at once", s.cfg.MaxImages)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/internal/testenv"
+)
+
+// buildServe builds the server, with the tags of this build and one more.
+func buildServe(t *testing.T, tag string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "serve")
+	cmd := exec.Command("go", "build", "-tags=gocv_specific_modules,"+tag, "-o", path, "fovea/cmd/serve")
+	cmd.Dir = testenv.Root(t)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// TestSoakFindsAPlantedLeakAndNothingInTheServer soaks for a short time only, so that a collection that comes late
+// weighs much: a kilobyte a request is allowed, and the planted leak is several.
+func TestSoakFindsAPlantedLeakAndNothingInTheServer(t *testing.T) {
+	for _, test := range []struct {
+		name, tag string
+		leaks     bool
+	}{
+		{"the server as it is", "none", false},
+		{"a server that keeps 16 KiB of every batch", "plantedleak", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+			defer cancel()
+			o := options{Serve: buildServe(t, test.tag), Models: testenv.Models(t), Model: "efficientnet-lite0",
+				Pictures: filepath.Join(testenv.Root(t), "testdata", "pictures"), Connections: 8, Requests: 4000, Limit: 1024}
+			var out strings.Builder
+			err := soak(ctx, o, &out)
+			t.Logf("%s", out.String())
+			if leaks := err != nil && strings.Contains(err.Error(), "memory leaks"); leaks != test.leaks || err != nil && !leaks {
+				t.Errorf("the soak said %v, want a leak: %v", err, test.leaks)
+			}
+		})
+	}
+}
+
+func TestPicturesNamesWhatAFolderLacks(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pictures(dir); err == nil || !strings.Contains(err.Error(), "no pictures in "+dir) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"fovea/api"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker for releases.
+var version = "dev"
+
+func build() api.Build {
+	b := api.Build{Version: version, Revision: "unknown", GoVersion: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				b.Revision = s.Value
+			}
+		}
+	}
+	return b
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer pictures over HTTP",
+		Long: "Answer pictures over HTTP with the models of a repository.\n\n" +
+			"Every flag below is also a key of the configuration file and an environment variable: --http.address is\n" +
+			"address in section http, and FOVEA_HTTP_ADDRESS. Flags are stronger than the environment, the environment\n" +
+			"than the file. SIGHUP looks for new models and versions; SIGTERM ends the server once all is answered.",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := configured(c)
+			if err != nil {
+				return err
+			}
+			return serve(c.Context(), cfg, newLogger(cfg.Log, c.ErrOrStderr()))
+		},
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.PersistentFlags().StringP("config", "c", os.Getenv("FOVEA_CONFIG"), "configuration file (YAML); FOVEA_CONFIG")
+	addFlags(root.PersistentFlags())
+	root.AddCommand(probeCommand(), modelsCommand(), configCommand(), versionCommand())
+	return root
+}
+
+func configured(c *cobra.Command) (Config, error) {
+	file, err := c.Flags().GetString("config")
+	if err != nil {
+		return Config{}, err
+	}
+	return load(file, os.Environ(), c.Flags())
+}
+
+func configCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "config",
+		Short: "Print the configuration as file, environment and flags make it",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := configured(c)
+			if err != nil {
+				return err
+			}
+			text, err := yaml.Marshal(cfg)
+			if err != nil {
+				return fmt.Errorf("print the configuration: %w", err)
+			}
+			_, err = c.OutOrStdout().Write(text)
+			return err
+		},
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			b := build()
+			_, err := fmt.Fprintf(c.OutOrStdout(), "fovea %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
+			return err
+		},
+	}
+}
+
+func probeCommand() *cobra.Command {
+	var timeout time.Duration
+	var ready bool
+	c := &cobra.Command{
+		Use:   "probe",
+		Short: "Ask the server at the configured address whether it is healthy; exit 0 if so, 1 if not",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := configured(c)
+			if err != nil {
+				return err
+			}
+			path := "/health"
+			if ready {
+				path = "/ready"
+			}
+			return probe(c.Context(), cfg.HTTP.Address, path, timeout)
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the answer")
+	c.Flags().BoolVar(&ready, "ready", false, "ask /ready instead of /health")
+	return c
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWhatKeepsTheServerFromStartingIsSaid(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, test := range map[string]struct {
+		dir, says string
+		args      []string
+	}{
+		"an address that is taken":          {repository(t), "http.address: listen tcp", []string{"--http.address=" + taken.Addr().String()}},
+		"a repository that there isn't":     {"/none", "/none", []string{"--http.address=127.0.0.1:0"}},
+		"a library that there isn't":        {repository(t), "/none.so", []string{"--inference.library=/none.so"}},
+		"a flag that there isn't":           {repository(t), "unknown flag: --port", []string{"--port=8000"}},
+		"an argument that nobody asked for": {repository(t), `unknown command "run"`, []string{"run"}},
+		"a mistake in the configuration":    {repository(t), "http.max_images: 0 is not", []string{"--http.max_images=0"}},
+		"CUDA where there is none":          {repository(t), "cuda", []string{"--inference.device=cuda:63"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := command(t, test.dir, test.args...).CombinedOutput()
+			if exitStatus(err) != 1 || !strings.Contains(string(out), test.says) {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+func TestProbe(t *testing.T) {
+	dir := repository(t)
+	p := start(t, dir).waitReady()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts in the kernel, never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	_, port, _ := net.SplitHostPort(p.address)
+	for name, test := range map[string]struct {
+		address string
+		args    []string
+		want    int
+	}{
+		"a healthy server":              {p.address, nil, 0},
+		"a ready server":                {p.address, []string{"--ready"}, 0},
+		"a server on all addresses":     {"0.0.0.0:" + port, nil, 0},
+		"a server that does not answer": {silent.Addr().String(), []string{"--timeout=200ms"}, 1},
+		"no server":                     {"127.0.0.1:1", nil, 1},
+	} {
+		cmd := command(t, dir, append([]string{"probe", "--http.address=" + test.address}, test.args...)...)
+		begin := time.Now()
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != test.want {
+			t.Errorf("%s: exit status %d after %s: %s", name, code, time.Since(begin), out)
+		}
+	}
+}
+
+func TestCommandsThatPrint(t *testing.T) {
+	dir := repository(t)
+	for args, want := range map[string]string{
+		"version":               "fovea dev (revision ",
+		"config":                "max_image_bytes: 16777216",
+		"models list":           model + "   classification  1",
+		"models check " + model: fmt.Sprintf("%s version 1: ready\n  device   cpu\n", model),
+	} {
+		out, err := command(t, dir, strings.Fields(args)...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v\n%s", args, err, out)
+		}
+	}
+	for args, want := range map[string]string{
+		"models check none": "none",
+		"models pull":       "name the models, or give --all",
+		"models pull none":  "none",
+	} {
+		out, err := command(t, dir, strings.Fields(args)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v\n%s", args, err, out)
+		}
+	}
+}

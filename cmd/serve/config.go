@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"fovea/api"
+	"fovea/inference"
+)
+
+// Config is all that an operator decides, composed of the packages' own configurations.
+type Config struct {
+	HTTP       api.Config       `yaml:"http"`
+	Inference  inference.Config `yaml:"inference"`
+	Repository RepositoryConfig `yaml:"repository"`
+	GPU        GPUConfig        `yaml:"gpu"`
+	Log        LogConfig        `yaml:"log"`
+	Shutdown   ShutdownConfig   `yaml:"shutdown"`
+}
+
+// RepositoryConfig says where models are.
+type RepositoryConfig struct {
+	Dir    string        `yaml:"dir" usage:"folder of models: NAME/model.yaml and NAME/VERSION/model.onnx"`
+	Mirror string        `yaml:"mirror" usage:"folder or address that holds NAME.onnx, fetched instead of a model's own source"`
+	Poll   time.Duration `yaml:"poll" usage:"how often to look for new versions; 0: only on SIGHUP"`
+}
+
+// GPUConfig says how GPUs are watched.
+type GPUConfig struct {
+	Library string        `yaml:"library" usage:"NVML's library; empty: libnvidia-ml.so.1"`
+	Check   time.Duration `yaml:"check" usage:"how long an answer of a GPU keeps it ready, and its metrics fresh"`
+}
+
+// LogConfig says what is logged and how.
+type LogConfig struct {
+	Level  string `yaml:"level" usage:"debug, info, warn or error"`
+	Format string `yaml:"format" usage:"json, text, or auto: text on a terminal"`
+}
+
+// ShutdownConfig says how the server ends.
+type ShutdownConfig struct {
+	Delay   time.Duration `yaml:"delay" usage:"how long to keep answering after /ready turned 503, so that load balancers notice"`
+	Timeout time.Duration `yaml:"timeout" usage:"time for all of the shutdown, delay included"`
+}
+
+func defaults() Config {
+	return Config{
+		HTTP:       api.Defaults(),
+		Inference:  inference.Defaults(),
+		Repository: RepositoryConfig{Dir: "models"},
+		GPU:        GPUConfig{Check: 5 * time.Second},
+		Log:        LogConfig{Level: "info", Format: "auto"},
+		Shutdown:   ShutdownConfig{Timeout: 30 * time.Second},
+	}
+}
+
+// Validate returns all mistakes, each naming its key.
+func (c Config) Validate() error {
+	return errors.Join(
+		under("http", c.HTTP.Validate()),
+		under("inference", c.Inference.Validate()),
+		under("repository", c.Repository.Validate()),
+		under("gpu", within("check", c.GPU.Check, 100*time.Millisecond)),
+		under("log", c.Log.Validate()),
+		under("shutdown", c.Shutdown.Validate()),
+	)
+}
+
+// Validate returns all mistakes, each naming its key.
+func (c RepositoryConfig) Validate() error {
+	var dir error
+	if c.Dir == "" {
+		dir = errors.New("dir: is empty")
+	}
+	return errors.Join(dir, within("poll", c.Poll, 0))
+}
+
+// Validate returns all mistakes, each naming its key.
+func (c LogConfig) Validate() error {
+	return errors.Join(oneOf("level", c.Level, "debug", "info", "warn", "error"), oneOf("format", c.Format, "auto", "json", "text"))
+}
+
+// Validate returns all mistakes, each naming its key.
+func (c ShutdownConfig) Validate() error {
+	err := errors.Join(within("delay", c.Delay, 0), within("timeout", c.Timeout, time.Millisecond))
+	if err == nil && c.Delay >= c.Timeout {
+		err = fmt.Errorf("delay: %s leaves nothing of the timeout of %s", c.Delay, c.Timeout)
+	}
+	return err
+}
+
+func within(key string, d, low time.Duration) error {
+	if d < low || d > time.Hour {
+		return fmt.Errorf("%s: %s is not between %s and 1h", key, d, low)
+	}
+	return nil
+}
+
+func oneOf(key, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
+}
+
+// under puts the section before the key of each mistake.
+func under(section string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var mistakes []error
+		for _, mistake := range joined.Unwrap() {
+			mistakes = append(mistakes, under(section, mistake))
+		}
+		return errors.Join(mistakes...)
+	}
+	return fmt.Errorf("%s.%w", section, err)
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"fovea/internal/testenv"
+)
+
+// program is the program, built once for all tests.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "serve")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "serve")
+	build := exec.Command("go", "build", "-tags", "gocv_specific_modules", "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+const model = "efficientnet-lite0"
+
+// process is a running server.
+type process struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	address string
+	exited  chan struct{} // closed when it has ended
+	mu      sync.Mutex
+	log     bytes.Buffer
+}
+
+// repository is a folder of models with the default one in it.
+func repository(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	copyModel(t, filepath.Join(dir, model), "1")
+	return dir
+}
+
+// copyModel makes a model of the default one's files, under a version.
+func copyModel(t *testing.T, folder, version string) {
+	t.Helper()
+	from := filepath.Join(testenv.Models(t), model)
+	if err := os.MkdirAll(filepath.Join(folder, version), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"labels.txt", "self_test.jpg", "1/model.onnx", "model.yaml"} {
+		to := filepath.Join(folder, strings.Replace(file, "1/", version+"/", 1))
+		data, err := os.ReadFile(filepath.Join(from, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file == "model.yaml" {
+			data = bytes.Replace(data, []byte("name: "+model), []byte("name: "+filepath.Base(folder)), 1)
+		}
+		if err := os.WriteFile(to, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// command makes a command of the program that knows no configuration but args, and the simulated GPUs if any.
+func command(t *testing.T, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	args = append([]string{"--repository.dir=" + dir, "--inference.device=cpu", "--inference.library=" + testenv.ORTLibrary(t), "--log.format=json"}, args...)
+	cmd := exec.Command(program, args...)
+	for _, pair := range os.Environ() {
+		if !strings.HasPrefix(pair, variablePrefix) || strings.HasPrefix(pair, "FOVEA_SIMNVML_") {
+			cmd.Env = append(cmd.Env, pair)
+		}
+	}
+	return cmd
+}
+
+// start runs the server and waits until it listens.
+func start(t *testing.T, dir string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: command(t, dir, append(args, "--http.address=127.0.0.1:0")...), exited: make(chan struct{})}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	listening := make(chan string, 1)
+	go p.read(stderr, listening)
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+		if t.Failed() {
+			t.Logf("log:\n%s", p.logged())
+		}
+	})
+	select {
+	case p.address = <-listening:
+	case <-p.exited:
+		t.Fatalf("the server ended: %s", p.logged())
+	case <-time.After(time.Minute):
+		t.Fatal("the server does not listen")
+	}
+	return p
+}
+
+// read keeps the log, finds the address in it, and waits for the end.
+func (p *process) read(stderr io.Reader, listening chan<- string) {
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		p.mu.Lock()
+		fmt.Fprintln(&p.log, lines.Text())
+		p.mu.Unlock()
+		var line struct{ Msg, Address string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			listening <- line.Address
+		}
+	}
+	_ = p.cmd.Wait()
+	close(p.exited)
+}
+
+func (p *process) logged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// ends waits for the end and returns the exit status.
+func (p *process) ends() int {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(time.Minute):
+		p.t.Fatal("the server does not end")
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// reply is an answer, with what the tests look at.
+type reply struct {
+	status      int
+	body        string
+	Error, Code string
+	Version     string
+	Predictions []struct {
+		Top  []struct{ Label string }
+		Code string
+	}
+}
+
+var client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
+
+func (p *process) do(method, path string, header http.Header, body io.Reader) (reply, error) {
+	r, err := http.NewRequest(method, "http://"+p.address+path, body)
+	if err != nil {
+		return reply{}, err
+	}
+	r.Header = header
+	response, err := client.Do(r)
+	if err != nil {
+		return reply{}, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return reply{}, err
+	}
+	got := reply{status: response.StatusCode, body: string(text)}
+	_ = json.Unmarshal(text, &got) // metrics are no JSON
+	return got, nil
+}
+
+func (p *process) get(path string) reply {
+	p.t.Helper()
+	got, err := p.do("GET", path, nil, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return got
+}
+
+func (p *process) post(path, contentType string, body []byte) reply {
+	p.t.Helper()
+	got, err := p.do("POST", path, http.Header{"Content-Type": {contentType}}, bytes.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return got
+}
+
+// waitReady waits until /ready is 200.
+func (p *process) waitReady() *process {
+	p.t.Helper()
+	p.wait("/ready answers 200", func() bool { return p.get("/ready").status == 200 })
+	return p
+}
+
+func (p *process) wait(what string, is func() bool) {
+	p.t.Helper()
+	for range 1200 {
+		if is() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.t.Fatalf("never: %s", what)
+}
+
+// good checks that a good request is answered right.
+func (p *process) good() {
+	p.t.Helper()
+	got := p.post("/v1/models/"+model+"/predict", "image/jpeg", testenv.Picture(p.t, "coffee.jpg"))
+	if got.status != 200 || len(got.Predictions) != 1 || got.Predictions[0].Top[0].Label != "espresso" {
+		p.t.Errorf("a good request: %d %s", got.status, got.body)
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/gpu/simnvml"
+)
+
+const gpu0 = "GPU-f0ea0000-0000-4000-8000-000000000000"
+
+// h100 describes a machine with one healthy GPU.
+func h100(t *testing.T) *simnvml.File {
+	t.Helper()
+	return simnvml.New(t, map[string]string{
+		"driver": "580.95.05", "cuda": "13000", "gpu0.uuid": gpu0, "gpu0.name": "H100", "gpu0.pci": "00000000:18:00.0",
+		"gpu0.memory.total": "85520809984", "gpu0.memory.used": "1073741824", "gpu0.utilization": "37", "gpu0.power": "123.5",
+		"gpu0.temperature": "45", "gpu0.recovery": "0",
+	})
+}
+
+func TestTheMetricsHoldTheGPUs(t *testing.T) {
+	h100(t)
+	p := start(t, repository(t), "--gpu.library="+simnvml.Library(t)).waitReady()
+	metrics := p.get("/metrics").body
+	for _, name := range []string{"utilization_ratio", "memory_used_bytes", "memory_total_bytes", "power_watts", "temperature_celsius", "up"} {
+		if !strings.Contains(metrics, "fovea_gpu_"+name+`{uuid="`+gpu0+`"} `) {
+			t.Errorf("no fovea_gpu_%s", name)
+		}
+	}
+	p.good()
+}
+
+func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
+	file := h100(t)
+	log := slog.New(slog.DiscardHandler)
+	g := openGPUs(GPUConfig{Library: simnvml.Library(t), Check: 10 * time.Millisecond}, log)
+	defer g.close(log)
+	if checks := g.checks("cpu"); len(checks) != 0 {
+		t.Errorf("%d checks on the CPU", len(checks))
+	}
+	checks := g.checks("cuda:0")
+	if len(checks) != 1 {
+		t.Fatalf("%d checks", len(checks))
+	}
+	if reasons := checks[0](); len(reasons) != 0 {
+		t.Fatalf("a healthy GPU: %q", reasons)
+	}
+	eventually := func(what string, is func([]string) bool) {
+		t.Helper()
+		for range 500 {
+			if is(checks[0]()) {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Errorf("never: %s", what)
+	}
+	file.Set("gpu0.lost", "1")
+	eventually("the lost GPU is a reason", func(r []string) bool { return len(r) == 1 && strings.HasPrefix(r[0], "cuda:0: ") })
+	file.Delete("gpu0.lost")
+	eventually("the GPU is back", func(r []string) bool { return len(r) == 0 })
+	missing := g.checks("cuda:7")
+	if reasons := missing[0](); len(reasons) != 1 || !strings.Contains(reasons[0], "cuda:7") {
+		t.Errorf("a GPU that there isn't: %q", reasons)
+	}
+}

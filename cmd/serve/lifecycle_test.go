@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"fovea/internal/testenv"
+)
+
+const predictPath = "/v1/models/" + model + "/predict"
+
+// exitStatus is that of a command that ended by itself, or -1.
+func exitStatus(err error) int {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return -1
+	}
+	return exit.ExitCode()
+}
+
+// rest sends what half left out and returns the answer.
+func rest(t *testing.T, conn net.Conn, body []byte) string {
+	t.Helper()
+	if _, err := conn.Write(body[len(body)/2:]); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}
+
+func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
+	coffee := testenv.Picture(t, "coffee.jpg")
+	for name, s := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, repository(t), "--shutdown.delay=1s").waitReady()
+			conn := p.half(predictPath, coffee)
+			p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
+			p.signal(s)
+			p.wait("/ready is 503", func() bool {
+				got := p.get("/ready")
+				return got.status == 503 && strings.Contains(got.body, `"draining"`)
+			})
+			if got := p.get("/health"); got.status != 200 {
+				t.Errorf("/health while draining: %d", got.status)
+			}
+			p.good() // within the delay
+			p.wait("the listener is closed", func() bool {
+				c, err := net.Dial("tcp", p.address)
+				if err == nil {
+					_ = c.Close()
+				}
+				return err != nil
+			})
+			if answer := rest(t, conn, coffee); !strings.HasPrefix(answer, "HTTP/1.1 200 ") || !strings.Contains(answer, "espresso") {
+				t.Errorf("the accepted request: %s", answer)
+			}
+			if code := p.ends(); code != 0 {
+				t.Errorf("exit status %d", code)
+			}
+		})
+	}
+}
+
+func TestASecondSignalEndsItAtOnce(t *testing.T) {
+	p := start(t, repository(t), "--http.body_timeout=1m").waitReady()
+	p.half(predictPath, testenv.Picture(t, "coffee.jpg"))
+	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
+	p.signal(syscall.SIGTERM)
+	p.wait("it drains", func() bool { return strings.Contains(p.logged(), `"state":"draining"`) })
+	p.signal(syscall.SIGTERM)
+	if code := p.ends(); code != 1 || !strings.Contains(p.logged(), errSecondSignal.Error()) {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+func TestTooLongADrainEndsWithOne(t *testing.T) {
+	p := start(t, repository(t), "--http.body_timeout=1m", "--shutdown.timeout=200ms").waitReady()
+	p.half(predictPath, testenv.Picture(t, "coffee.jpg"))
+	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
+	p.signal(syscall.SIGTERM)
+	if code := p.ends(); code != 1 || !strings.Contains(p.logged(), "1 requests were cut off") {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+func TestASignalWhileModelsLoadEndsWithZero(t *testing.T) {
+	p := start(t, repository(t))
+	p.signal(syscall.SIGTERM)
+	if code := p.ends(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+func TestANewVersionIsSwappedInWithoutAFailedRequest(t *testing.T) {
+	dir := repository(t)
+	p := start(t, dir).waitReady()
+	coffee := testenv.Picture(t, "coffee.jpg")
+	var stop atomic.Bool
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() {
+			for !stop.Load() {
+				got, err := p.do("POST", predictPath, map[string][]string{"Content-Type": {"image/jpeg"}}, bytes.NewReader(coffee))
+				if err != nil || got.status != 200 || got.Predictions[0].Top[0].Label != "espresso" {
+					t.Errorf("%v %d %s", err, got.status, got.body)
+				}
+			}
+		})
+	}
+	copyModel(t, filepath.Join(dir, model), "2")
+	p.signal(syscall.SIGHUP)
+	p.wait("version 2 answers and version 1 is gone", func() bool {
+		got := p.get("/v1/models/" + model).body
+		return strings.Contains(got, `"version":"2","state":"ready"`) && !strings.Contains(got, `"version":"1"`)
+	})
+	stop.Store(true)
+	clients.Wait()
+	if got := p.post(predictPath, "image/jpeg", coffee); got.Version != "2" {
+		t.Errorf("answered by version %q", got.Version)
+	}
+}
+
+func TestAVersionThatFailsNeverReplacesOneThatWorks(t *testing.T) {
+	dir := repository(t)
+	p := start(t, dir, "--repository.poll=200ms").waitReady()
+	bad := filepath.Join(dir, model, "2")
+	if err := os.Mkdir(bad, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bad, "model.onnx"), []byte("not a model"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.wait("/ready says that version 2 is missing", func() bool {
+		got := p.get("/ready")
+		return got.status == 200 && strings.Contains(got.body, `"missing":["`+model+` 2: `)
+	})
+	p.good()
+}
+
+func TestABadModel(t *testing.T) {
+	dir := repository(t)
+	bad := filepath.Join(dir, "bad")
+	copyModel(t, bad, "1")
+	if err := os.WriteFile(filepath.Join(bad, "1", "model.onnx"), []byte("not a model"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("that is required ends the server, which says why", func(t *testing.T) {
+		out, err := command(t, dir, "--http.address=127.0.0.1:0", "--inference.models=bad:required,"+model).CombinedOutput()
+		if exitStatus(err) != 1 || !strings.Contains(string(out), "serve: a required model cannot be served\nmodel bad version 1: ") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	t.Run("that isn't leaves the rest served", func(t *testing.T) {
+		p := start(t, dir, "--inference.models=bad,"+model).waitReady()
+		p.good()
+		if got := p.get("/ready"); !strings.Contains(got.body, `"missing":["bad 1: `) {
+			t.Errorf("/ready: %s", got.body)
+		}
+		if got := p.post("/v1/models/bad/predict", "image/jpeg", testenv.Picture(t, "coffee.jpg")); got.status != 503 || got.Code != "not_ready" {
+			t.Errorf("the bad model: %d %s", got.status, got.body)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"fovea/api"
+	"fovea/health"
+	"fovea/inference"
+	"fovea/models"
+)
+
+// watchEvery is how often the server looks at its own state when nobody asks for it.
+const watchEvery = time.Second
+
+var (
+	errSecondSignal = errors.New("ended by a second signal before all was answered")
+	errRequired     = errors.New("a required model cannot be served")
+)
+
+// service is a running server and what it is made of.
+type service struct {
+	cfg     Config
+	log     *slog.Logger
+	engine  *inference.Engine
+	monitor *health.Monitor
+	server  *api.Server
+	gpus    *gpus
+
+	signals chan os.Signal
+	served  chan error // the end of the listener
+	synced  chan error // the end of a look at the repository
+	syncing bool
+	again   bool // another look was asked for during one
+}
+
+// serve runs the server until a signal or ctx ends it.
+func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
+	s := &service{cfg: cfg, log: log, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1)}
+	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(s.signals)
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	defer s.gpus.close(log)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Address)
+	if err != nil {
+		return errors.Join(fmt.Errorf("http.address: %w", err), s.closeEngine(time.Second))
+	}
+	log.Info("listening", "address", listener.Addr().String(), "version", build().Version)
+	go func() { s.served <- s.server.Serve(listener) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.monitor.Watch(ctx, watchEvery)
+	s.sync(ctx)
+	why := s.loop(ctx)
+	return errors.Join(why, s.drain())
+}
+
+// open makes everything that doesn't listen yet.
+func (s *service) open(ctx context.Context) error {
+	s.gpus = openGPUs(s.cfg.GPU, s.log)
+	wanted, err := s.gpus.fits(ctx, s.cfg.Inference.Device, s.log)
+	if err != nil {
+		s.gpus.close(s.log)
+		return err
+	}
+	s.cfg.Inference.Device = wanted
+	metrics := api.NewMetrics(build(), s.gpus.collectors()...)
+	engine, err := inference.New(s.cfg.Inference, models.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
+	if err != nil {
+		s.gpus.close(s.log)
+		return fmt.Errorf("inference: %w", err)
+	}
+	s.engine = engine
+	device, _ := engine.Device()
+	s.monitor = health.New(engine, s.log, s.gpus.checks(device)...)
+	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
+	return nil
+}
+
+// loop waits for what ends the server: nil for a signal, else why it cannot go on.
+func (s *service) loop(ctx context.Context) error {
+	var poll <-chan time.Time
+	if s.cfg.Repository.Poll > 0 {
+		ticker := time.NewTicker(s.cfg.Repository.Poll)
+		defer ticker.Stop()
+		poll = ticker.C
+	}
+	first := true
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.served:
+			s.served <- nil
+			return err
+		case err := <-s.synced:
+			if err := s.looked(ctx, err, first); err != nil {
+				return err
+			}
+			first = false
+		case <-poll:
+			s.sync(ctx)
+		case sig := <-s.signals:
+			if sig != syscall.SIGHUP {
+				s.log.Info("shutting down", "signal", sig.String())
+				return nil
+			}
+			s.log.Info("looking for new models", "signal", sig.String())
+			s.sync(ctx)
+		}
+	}
+}
+
+// sync has the engine look at the repository. Looks never overlap; one asked for during another follows it.
+func (s *service) sync(ctx context.Context) {
+	if s.syncing {
+		s.again = true
+		return
+	}
+	s.syncing = true
+	go func() { s.synced <- s.engine.Sync(ctx) }()
+}
+
+// looked takes the end of a look. Only the first can end the server: later, what was loaded goes on.
+func (s *service) looked(ctx context.Context, err error, first bool) error {
+	s.syncing = false
+	var failed *inference.SyncError
+	switch {
+	case errors.As(err, &failed):
+		if required := failed.Required(); first && len(required) > 0 {
+			return requiredError(required)
+		}
+		for _, f := range failed.Failures {
+			s.log.Warn("model is not served as the repository says", "error", f.Error())
+		}
+	case err != nil && first:
+		return err
+	case err != nil:
+		s.log.Warn("the model repository cannot be read", "error", err.Error())
+	}
+	if first {
+		s.monitor.Loaded()
+	}
+	if s.again {
+		s.again = false
+		s.sync(ctx)
+	}
+	return nil
+}
+
+func requiredError(failures []*inference.LoadError) error {
+	errs := []error{errRequired}
+	for _, f := range failures {
+		errs = append(errs, f)
+	}
+	return errors.Join(errs...)
+}

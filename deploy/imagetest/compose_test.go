@@ -1,0 +1,170 @@
+//go:build image
+
+package imagetest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// project is compose.yaml with the test's settings, and brings its containers down at the end.
+type project struct {
+	t    *testing.T
+	args []string
+}
+
+// compose prepares a project of its own name, ports, images and volume. The helper is mounted into its services.
+func compose(t *testing.T, settings map[string]string) *project {
+	t.Helper()
+	dir := t.TempDir()
+	env, override := filepath.Join(dir, "env"), filepath.Join(dir, "override.yaml")
+	text := "SERVE_TAG=imagetest\nSERVE_PORT=0\nSERVE_GPU_PORT=0\n"
+	for key, value := range settings {
+		text += key + "=" + value + "\n"
+	}
+	mount := fmt.Sprintf("volumes: [%q]", trespasser(t)+":/trespass:ro")
+	over := fmt.Sprintf("services:\n  serve: {%[1]s}\n  serve-gpu: {%[1]s}\n  serve-gpu-cdi: {%[1]s}\n", mount)
+	for path, content := range map[string]string{env: text, override: over} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &project{t, []string{"compose", "--project-name", "fovea-imagetest", "--env-file", env,
+		"--file", "compose.yaml", "--file", override, "--profile", "gpu", "--profile", "gpu-cdi"}}
+	t.Cleanup(func() {
+		if _, err := tryDocker(t, append(p.args, "down", "--volumes", "--timeout", "5")...); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// up starts one service and returns its container.
+func (p *project) up(service string) *container {
+	p.t.Helper()
+	if _, err := run(buildTime, append(p.args, "up", "--detach", "--no-deps", "--build", service)...); err != nil {
+		p.t.Fatal(err)
+	}
+	c := &container{id: docker(p.t, append(p.args, "ps", "--all", "--quiet", service)...)}
+	p.t.Cleanup(func() {
+		if p.t.Failed() {
+			p.t.Logf("%s said:\n%s", service, c.logs(p.t))
+		}
+	})
+	c.url = "http://" + docker(p.t, append(p.args, "port", service, "8000")...)
+	return c
+}
+
+// TestComposeServes is what a user does first, and what the container is held to then.
+func TestComposeServes(t *testing.T) {
+	begin := time.Now()
+	c := compose(t, nil).up("serve")
+	c.ready(t)
+	c.wantEspresso(t)
+	t.Logf("compose up, to the first right answer, with all layers in the cache: %s", time.Since(begin).Round(time.Second/10))
+
+	var got struct {
+		Config struct {
+			User        string
+			StopTimeout *int
+		}
+		HostConfig struct {
+			ReadonlyRootfs, Privileged bool
+			CapDrop, SecurityOpt       []string
+			PidsLimit                  int64
+			Memory, MemorySwap         int64
+			ShmSize                    int64
+			Tmpfs                      map[string]string
+			RestartPolicy              struct{ Name string }
+			LogConfig                  struct{ Config map[string]string }
+			PortBindings               map[string][]struct{ HostIP string }
+		}
+		Mounts []struct {
+			Destination string
+			RW          bool
+		}
+	}
+	inspect(t, c.id, &got)
+	h := got.HostConfig
+	check := func(what string, holds bool) {
+		t.Helper()
+		if !holds {
+			t.Errorf("not so: %s", what)
+		}
+	}
+	check("the root file system is read-only", h.ReadonlyRootfs && !h.Privileged)
+	check("all capabilities are dropped", slices.Equal(h.CapDrop, []string{"ALL"}))
+	check("no new privileges", slices.Contains(h.SecurityOpt, "no-new-privileges:true"))
+	check("seccomp is the engine's default", !strings.Contains(strings.Join(h.SecurityOpt, " "), "seccomp"))
+	check("processes are limited", h.PidsLimit > 0)
+	check("memory is limited, with no swap beyond", h.Memory > 0 && h.Memory == h.MemorySwap)
+	check("shared memory is small", h.ShmSize == 16<<20)
+	check("/tmp is bounded and runs nothing", strings.Contains(h.Tmpfs["/tmp"], "noexec,nosuid,nodev,size="))
+	check("it is started again", h.RestartPolicy.Name == "unless-stopped")
+	check("logs are rotated", h.LogConfig.Config["max-size"] != "" && h.LogConfig.Config["max-file"] != "")
+	check("it listens on 127.0.0.1", len(h.PortBindings["8000/tcp"]) == 1 && h.PortBindings["8000/tcp"][0].HostIP == "127.0.0.1")
+	check("it may drain for more than 30 seconds", got.Config.StopTimeout != nil && *got.Config.StopTimeout > 30)
+	models := false
+	for _, m := range got.Mounts {
+		models = models || m.Destination == "/models" && !m.RW
+	}
+	check("models are mounted read-only", models)
+
+	outcome := c.trespass(t)
+	if outcome["write /models"] != "read-only file system" || outcome["execute from /tmp"] != "permission denied" {
+		t.Errorf("write /models: %q; execute from /tmp: %q", outcome["write /models"], outcome["execute from /tmp"])
+	}
+	wantLimits(t, outcome, "512", "2147483648")
+}
+
+func TestComposeTakesAFolderOfModels(t *testing.T) {
+	dir := t.TempDir()
+	id := docker(t, "create", cpuImage)
+	defer docker(t, "rm", id)
+	docker(t, "cp", id+":/models", dir)
+	c := compose(t, map[string]string{"SERVE_MODELS": dir + "/models", "SERVE_MODEL": "none"}).up("serve")
+	c.ready(t)
+	c.wantEspresso(t)
+}
+
+// The GPUs of the test bench: simulated ones, whose UUIDs end in their number.
+func uuid(number int) string { return fmt.Sprintf("GPU-00000000-0000-4000-8000-%012x", number) }
+
+// TestComposeGivesTheNamedGPUs starts the services for GPUs and reads from the server's own environment and from /dev
+// what the engine gave it.
+func TestComposeGivesTheNamedGPUs(t *testing.T) {
+	const free = "full null random tty urandom zero"
+	for _, test := range []struct {
+		name, service, gpus string
+		environment         []string // exactly these of the variables that name GPUs
+		devices             string
+	}{
+		{"one by the nvidia driver", "serve-gpu", uuid(3), []string{"NVIDIA_VISIBLE_DEVICES=" + uuid(3)}, free},
+		{"two by the nvidia driver", "serve-gpu", uuid(2) + "," + uuid(5), []string{"NVIDIA_VISIBLE_DEVICES=" + uuid(2) + "," + uuid(5)}, free},
+		{"one by CDI", "serve-gpu-cdi", uuid(4), []string{"GPU_SIM_VISIBLE_4=" + uuid(4)}, "full null nvidia4 random tty urandom zero"},
+		{"one by CDI and number", "serve-gpu-cdi", "6", []string{"GPU_SIM_VISIBLE_6=" + uuid(6)}, "full null nvidia6 random tty urandom zero"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := compose(t, map[string]string{"SERVE_GPUS": test.gpus, "SERVE_DEVICE": "auto"}).up(test.service)
+			c.ready(t)
+			got := c.trespass(t, "environment")
+			var gpus []string
+			for _, variable := range strings.Split(got["environment"], " ") {
+				if strings.HasPrefix(variable, "NVIDIA_VISIBLE_DEVICES=") || strings.HasPrefix(variable, "GPU_SIM_VISIBLE_") {
+					gpus = append(gpus, variable)
+				}
+			}
+			if !slices.Equal(gpus, test.environment) {
+				t.Errorf("the server was given %v; want %v", gpus, test.environment)
+			}
+			if got["devices"] != test.devices {
+				t.Errorf("the server sees the devices %q; want %q", got["devices"], test.devices)
+			}
+		})
+	}
+}

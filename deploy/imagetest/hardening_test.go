@@ -1,0 +1,114 @@
+//go:build image
+
+package imagetest
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// trespasser builds the static helper that is run inside containers, and returns its path.
+func trespasser(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "trespass")
+	cmd := exec.Command("go", "build", "-o", program, "./trespass")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the helper: %v\n%s", err, out)
+	}
+	return program
+}
+
+// trespass runs the helper inside a running container and returns what came of each attempt.
+func (c *container) trespass(t *testing.T, args ...string) map[string]string {
+	t.Helper()
+	outcome := map[string]string{}
+	text := docker(t, append([]string{"exec", c.id, "/trespass"}, args...)...)
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+		name, result, _ := strings.Cut(lines.Text(), "\t")
+		outcome[name] = result
+	}
+	return outcome
+}
+
+// TestWhatTheRunningContainerMayNot tries, beside the server in its own container, what an intruder would.
+func TestWhatTheRunningContainerMayNot(t *testing.T) {
+	c := start(t, cpuImage, "--volume", trespasser(t)+":/trespass:ro")
+	c.ready(t)
+	got := c.trespass(t)
+	const no, readOnly, none = "operation not permitted", "read-only file system", "0000000000000000"
+	for _, want := range []struct{ attempt, outcome string }{
+		{"write /", readOnly},
+		{"write /usr/local/bin", readOnly},
+		{"write /etc", readOnly},
+		{"write /models", readOnly},
+		{"remove the server", readOnly},
+		{"write /tmp", "allowed"},
+		{"execute from /tmp", "permission denied"},
+		{"fill /tmp", "no space left on device"},
+		{"become root", no},
+		{"give a file to root", no},
+		{"mount", no},
+		{"remount / writable", no},
+		{"make a device", no},
+		{"raw socket", no},
+		{"new user namespace", no},
+		{"load a kernel module", no},
+		{"change the clock", no},
+		{"raise the file limit", no},
+		{"read the kernel's log", no},
+		{"signal another user's process", "none is seen: serve trespass"},
+		{"devices", "full null random tty urandom zero"},
+		{"server Uid", "65532 65532 65532 65532"},
+		{"server Gid", "65532 65532 65532 65532"},
+		{"server CapEff", none},
+		{"server CapPrm", none},
+		{"server CapBnd", none},
+		{"server CapInh", none},
+		{"server CapAmb", none},
+		{"server NoNewPrivs", "1"},
+		{"server Seccomp", "2"},
+	} {
+		t.Logf("%-32s %s", want.attempt, got[want.attempt])
+		if got[want.attempt] != want.outcome {
+			t.Errorf("%s: %q; want %q", want.attempt, got[want.attempt], want.outcome)
+		}
+	}
+	wantLimits(t, got, "512", "1073741824")
+	c.wantEspresso(t)
+}
+
+// wantLimits checks the control group's bounds. Swap is bounded to nothing: version 2 says so, version 1 counts memory
+// and swap together.
+func wantLimits(t *testing.T, got map[string]string, processes, memory string) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"processes limit v2": processes, "memory limit v2": memory, "swap limit v2": "0",
+		"processes limit v1": processes, "memory limit v1": memory, "swap limit v1": memory,
+	} {
+		if value, asked := got[name]; asked {
+			t.Logf("%-32s %s", name, value)
+			if value != want {
+				t.Errorf("%s is %q; want %s", name, value, want)
+			}
+		}
+	}
+	if got["memory limit v1"] == "" && got["memory limit v2"] == "" {
+		t.Error("the helper told no memory limit")
+	}
+}
+
+func TestNoShellToBeHad(t *testing.T) {
+	c := start(t, cpuImage)
+	for _, program := range []string{"sh", "/bin/sh", "/bin/bash", "busybox", "apt-get", "curl", "perl"} {
+		out, err := tryDocker(t, "exec", c.id, program, "--version")
+		if err == nil || !regexp.MustCompile(`not found|no such file`).MatchString(err.Error()) {
+			t.Errorf("%s in the container: %q, %v", program, out, err)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package health
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type engine struct {
+	reasons []string
+	broken  error
+}
+
+func (e *engine) Ready() []string { return e.reasons }
+func (e *engine) Broken() error   { return e.broken }
+
+func newMonitor(e *engine, checks ...Check) (*Monitor, *bytes.Buffer) {
+	var log bytes.Buffer
+	return New(e, slog.New(slog.NewTextHandler(&log, nil)), checks...), &log
+}
+
+func TestStateFollowsTheStrongestCause(t *testing.T) {
+	gpuGone := func() []string { return []string{"gpu: does not answer"} }
+	for name, test := range map[string]struct {
+		engine engine
+		checks []Check
+		change func(*Monitor)
+		want   Report
+	}{
+		"before models are loaded":                   {want: Report{Starting, []string{"models are being loaded"}}},
+		"all loaded":                                 {change: (*Monitor).Loaded, want: Report{Ready, []string{}}},
+		"a required model is missing":                {engine: engine{reasons: []string{"model a: no file"}}, change: (*Monitor).Loaded, want: Report{Unready, []string{"model a: no file"}}},
+		"the GPU does not answer":                    {checks: []Check{gpuGone}, change: (*Monitor).Loaded, want: Report{Unready, []string{"gpu: does not answer"}}},
+		"draining hides what is missing":             {engine: engine{reasons: []string{"x"}}, change: func(m *Monitor) { m.Loaded(); m.Drain() }, want: Report{Draining, []string{"the server is shutting down"}}},
+		"draining before models are loaded":          {change: (*Monitor).Drain, want: Report{Draining, []string{"the server is shutting down"}}},
+		"a lost device hides draining":               {engine: engine{broken: errors.New("cuda:0 is lost")}, change: (*Monitor).Drain, want: Report{Broken, []string{"cuda:0 is lost"}}},
+		"the first of two faults from outside stays": {change: func(m *Monitor) { m.Break(errors.New("one")); m.Break(errors.New("two")) }, want: Report{Broken, []string{"one"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMonitor(&test.engine, test.checks...)
+			if test.change != nil {
+				test.change(m)
+			}
+			got := m.Report()
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+			if got.Live() != (test.want.Status != Broken) || got.Ready() != (test.want.Status == Ready) {
+				t.Errorf("live %v, ready %v in state %v", got.Live(), got.Ready(), got.Status)
+			}
+		})
+	}
+}
+
+func TestBrokenIsALatch(t *testing.T) {
+	e := &engine{broken: errors.New("cuda:0 is lost")}
+	m, _ := newMonitor(e)
+	m.Loaded()
+	e.broken = nil
+	if got := m.Report(); got.Status != Broken {
+		t.Errorf("state %v after the engine forgot its fault", got.Status)
+	}
+}
+
+func TestEachChangeIsOneLogLineWithTheOldState(t *testing.T) {
+	e := &engine{}
+	m, log := newMonitor(e)
+	m.Report()
+	m.Loaded()
+	m.Report()
+	e.reasons = []string{"model a: no file"}
+	m.Report()
+	m.Report()
+	e.reasons = nil
+	m.Report()
+	m.Drain()
+	m.Report()
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		_, states, _ := strings.Cut(line, " state=")
+		got = append(got, strings.Join(strings.Fields(states)[:2], " "))
+	}
+	want := []string{"ready was=starting", "unready was=ready", "ready was=unready", "draining was=ready"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("logged %q, want %q", got, want)
+	}
+}
+
+func TestReportAsJSON(t *testing.T) {
+	m, _ := newMonitor(&engine{})
+	m.Loaded()
+	got, err := json.Marshal(m.Report())
+	if want := `{"status":"ready","reasons":[]}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+}
+
+func TestWatchNoticesAChangeThatNobodyAsksFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &engine{}
+		m, log := newMonitor(e)
+		m.Loaded()
+		ctx, cancel := context.WithCancel(t.Context())
+		e.broken = errors.New("cuda:0 is lost")
+		go m.Watch(ctx, time.Second)
+		time.Sleep(1500 * time.Millisecond)
+		cancel()
+		synctest.Wait()
+		if !strings.Contains(log.String(), "cuda:0 is lost") {
+			t.Errorf("log: %s", log)
+		}
+	})
+}
+
+func TestCachedProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, answer := 0, error(nil)
+		release := make(chan struct{})
+		hang := false
+		check := Cached("gpu", func(context.Context) error {
+			calls++
+			if hang {
+				<-release
+			}
+			return answer
+		}, 10*time.Second, 2*time.Second)
+		expect := func(when string, wantCalls int, want ...string) {
+			t.Helper()
+			got := check()
+			synctest.Wait()
+			if !reflect.DeepEqual(got, want) || calls != wantCalls {
+				t.Errorf("%s: got %q after %d calls, want %q after %d", when, got, calls, want, wantCalls)
+			}
+		}
+		expect("first call waits for the answer", 1)
+		expect("second call is answered from the first", 1)
+		answer = errors.New("fell off the bus")
+		time.Sleep(10 * time.Second)
+		expect("a stale answer is given while a fresh one is fetched", 2)
+		expect("the fresh one is given next", 2, "gpu: fell off the bus")
+		answer, hang = nil, true
+		time.Sleep(10 * time.Second)
+		expect("the probe hangs, not yet too long", 3, "gpu: fell off the bus")
+		time.Sleep(2 * time.Second)
+		expect("the probe hangs too long", 3, "gpu does not answer within 2s")
+		time.Sleep(time.Minute)
+		expect("no second probe beside the hanging one", 3, "gpu does not answer within 2s")
+		close(release)
+		hang = false
+		synctest.Wait()
+		expect("the hanging probe came back", 4)
+	})
+}
+
+func TestFirstProbeThatHangsIsNotWaitedForLongerThanItsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		check := Cached("gpu", func(context.Context) error { <-release; return nil }, time.Second, 2*time.Second)
+		begin := time.Now()
+		got := check()
+		if took := time.Since(begin); took != 2*time.Second || len(got) != 1 {
+			t.Errorf("got %q after %s", got, took)
+		}
+		close(release)
+	})
+}

@@ -1,0 +1,47 @@
+package inference
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fovea/fault"
+)
+
+func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
+	for name, test := range map[string]struct {
+		each, want time.Duration
+	}{
+		"pictures that take 100 ms":         {each: 100 * time.Millisecond, want: 5 * time.Second},
+		"fast ones: not less than a second": {each: time.Millisecond, want: time.Second},
+		"slow ones: not more than 30 s":     {each: time.Minute, want: 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				depth := -1
+				a := &admission{bound: 50, report: func(n int) { depth = n }}
+				time.Sleep(time.Hour)
+				for range 50 {
+					if err := a.enter(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range 100 { // a full queue that moves
+					time.Sleep(test.each)
+					a.leave()
+					if err := a.enter(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				var f *fault.Fault
+				if !errors.As(a.enter(), &f) || f.Code != fault.QueueFull || f.RetryAfter != test.want {
+					t.Errorf("got %+v, want queue_full with %v", f, test.want)
+				}
+				if a.waiting() != 50 || depth != 50 {
+					t.Errorf("%d wait, %d were reported; want 50", a.waiting(), depth)
+				}
+			})
+		})
+	}
+}

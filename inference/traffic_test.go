@@ -1,0 +1,65 @@
+package inference
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"fovea/fault"
+)
+
+// TestMixedTrafficLeavesNothing sends good, bad and aborted pictures to two models, one of which is swapped all
+// the while. TestMain then looks for native memory and goroutines that are left.
+func TestMixedTrafficLeavesNothing(t *testing.T) {
+	r := newRepository(t).define("one", colors+"batching: {max_size: 4, queue: 12}\n").add("one", 1, "colors")
+	r.define("four", colors+"instances: [{device: cpu, count: 3}]\n").add("four", 1, "colors-fixed4")
+	e := r.synced(nil)
+	good, large := plain(t, green, 30, 20), plain(t, green, 900, 700)
+	allowed := map[fault.Code]bool{fault.Undecodable: true, fault.UnsupportedFormat: true, fault.Canceled: true,
+		fault.DeadlineExceeded: true, fault.QueueFull: true}
+	var wg sync.WaitGroup
+	for worker := range uint64(16) {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(worker, 7))
+			for range 60 {
+				image := [][]byte{good, large, good[:len(good)/2], []byte("nothing"), nil}[rng.IntN(5)]
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				if rng.IntN(4) == 0 {
+					ctx, cancel = context.WithTimeout(t.Context(), time.Duration(rng.IntN(3000))*time.Microsecond)
+				}
+				got, err := e.Predict(ctx, Request{Model: []string{"one", "four"}[rng.IntN(2)], Image: image})
+				cancel()
+				if err == nil && first(got) != "green" || err != nil && !allowed[fault.From(err).Code] {
+					t.Errorf("got %q, %v", first(got), err)
+				}
+			}
+		})
+	}
+	for version := 2; version < 6; version++ {
+		r.add("one", version, "colors")
+		if err := e.Sync(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
+	until(t, "rest", func() bool { return states(e) == "four/1:ready one/5:ready" })
+	until(t, "the end of runs whose pictures were given up", func() bool { return idle(e) })
+	atRest(t, e)
+}
+
+// idle says whether no instance has work.
+func idle(e *Engine) bool {
+	for _, m := range e.models {
+		for _, v := range m.served {
+			v.scheduler.mu.Lock()
+			busy := v.scheduler.lanes[0].occupied > 0
+			v.scheduler.mu.Unlock()
+			if busy {
+				return false
+			}
+		}
+	}
+	return true
+}
