@@ -1,0 +1,101 @@
+package docker
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// maxEntries bounds how much of a models folder is looked at.
+const maxEntries = 10000
+
+var errEnough = errors.New("enough seen")
+
+// CheckModels tells whether a container's user can read a models folder. Folders above it do not matter: it is mounted
+// by itself. Access lists are not looked at, nor are users that the engine shifts (CheckRootless).
+func CheckModels(dir string, uid, gid int) Check {
+	const name = "models folder"
+	if stat, err := os.Stat(dir); err != nil || !stat.IsDir() {
+		return bad(name, "set models_dir to the folder that holds one folder for each model", "%s is not a folder that can be seen from here", dir)
+	}
+	var unreadable []string
+	seen := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if seen++; seen > maxEntries || len(unreadable) == 3 {
+			return errEnough
+		}
+		if err != nil || !readable(path, uid, gid) {
+			unreadable = append(unreadable, path)
+			if entry != nil && entry.IsDir() {
+				return fs.SkipDir
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return bad(name, "see the message", "%v", err)
+	}
+	if len(unreadable) > 0 {
+		return bad(name, fmt.Sprintf("chmod -R a+rX %s, or chown it to %d:%d", dir, uid, gid), "user %d:%d cannot read %v", uid, gid, unreadable)
+	}
+	return ok(name, "%s is readable by %d:%d", dir, uid, gid)
+}
+
+// CheckSecret tells whether a container's user, and not everyone, can read a secret.
+func CheckSecret(name, path string, uid, gid int) Check {
+	what := "secret " + name
+	stat, err := os.Stat(path)
+	switch {
+	case err != nil || !stat.Mode().IsRegular():
+		return bad(what, "set secret_files."+name+" to a file", "%s is not a file that can be seen from here", path)
+	case !readable(path, uid, gid):
+		return bad(what, fmt.Sprintf("chown %d:%d %s and chmod 0400 it", uid, gid, path), "user %d:%d cannot read %s", uid, gid, path)
+	}
+	return ok(what, "%s is readable by %d:%d", path, uid, gid)
+}
+
+// readable goes by the permission bits, as the kernel does for a user without capabilities: the owner's bits if it is
+// the owner, else the group's, else the others'. A link is as readable as what it leads to.
+func readable(path string, uid, gid int) bool {
+	stat, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	system, ok := stat.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false
+	}
+	need := fs.FileMode(0o4)
+	if stat.IsDir() {
+		need = 0o5
+	}
+	switch mode := stat.Mode().Perm(); {
+	case int(system.Uid) == uid:
+		return mode>>6&need == need
+	case int(system.Gid) == gid:
+		return mode>>3&need == need
+	default:
+		return mode&need == need
+	}
+}
+
+// CheckPort tells whether a port on 127.0.0.1 is free; 0 always is.
+func CheckPort(port int) Check {
+	name := fmt.Sprintf("port %d on %s", port, loopback)
+	if port == 0 {
+		return ok("port on "+loopback, "the engine chooses")
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+	if err != nil {
+		return bad(name, "stop what listens there (ss -ltnp), or choose another port", "%v", err)
+	}
+	if err := listener.Close(); err != nil {
+		return bad(name, "try again", "%v", err)
+	}
+	return ok(name, "free")
+}

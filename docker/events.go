@@ -1,0 +1,108 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/api/types/events"
+)
+
+// Event tells that something happened to a container. It is a hint to look: what the container is now, only Inspect
+// tells.
+type Event struct {
+	ID     string // the container's
+	Action string // create, start, die, oom, pause, unpause or destroy
+	Time   time.Time
+	Labels map[string]string // the container's, and what the engine adds: image, name, exitCode
+}
+
+var actions = []events.Action{
+	events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionOOM,
+	events.ActionPause, events.ActionUnPause, events.ActionDestroy,
+}
+
+// Events subscribes to what happens to the containers with these labels. When it returns, the subscription stands or has
+// failed, so a List afterwards misses nothing. The stream never ends by itself: once the events are closed, the one
+// error says why, and the caller subscribes again and looks at everything anew. While the stream is open the engine is
+// asked for a sign of life every Timeouts.Watch, so that one that hangs ends the stream with ErrTimeout. Errors:
+// ErrUnreachable, ErrTimeout, ErrDenied, or the context's.
+//
+// A connection that hangs by itself, while the engine answers others, cannot be told from a quiet one: look at
+// everything anew from time to time all the same. Events are to be read at once or the context to be canceled.
+func (c *Client) Events(ctx context.Context, labels map[string]string) (<-chan Event, <-chan error) {
+	out, failed := make(chan Event, 64), make(chan error, 1)
+	streamCtx, end := context.WithCancelCause(ctx)
+	late := time.AfterFunc(c.timeouts.Call, func() { end(fmt.Errorf("%w: not within %s", ErrTimeout, c.timeouts.Call)) })
+	messages, errs := c.api.Events(streamCtx, subscription(labels, time.Now()))
+	late.Stop()
+	var watch sync.WaitGroup
+	watch.Go(func() { c.watch(streamCtx, end) })
+	go func() {
+		err := pump(streamCtx, messages, errs, out)
+		end(nil)
+		watch.Wait()
+		failed <- streamError(ctx, streamCtx, err)
+		close(failed)
+		close(out)
+	}()
+	return out, failed
+}
+
+// subscription asks for events from a moment on, since the engine answers shortly before it subscribes.
+func subscription(labels map[string]string, since time.Time) events.ListOptions {
+	args := withLabels(labels)
+	args.Add("type", string(events.ContainerEventType))
+	for _, action := range actions {
+		args.Add("event", string(action))
+	}
+	return events.ListOptions{Since: strconv.FormatInt(since.Unix(), 10) + "." + fmt.Sprintf("%09d", since.Nanosecond()), Filters: args}
+}
+
+// watch ends the stream when the engine gives no sign of life.
+func (c *Client) watch(ctx context.Context, end context.CancelCauseFunc) {
+	ticker := time.NewTicker(c.timeouts.Watch)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := c.Ping(ctx); err != nil && ctx.Err() == nil {
+				end(err)
+				return
+			}
+		}
+	}
+}
+
+func pump(ctx context.Context, messages <-chan events.Message, errs <-chan error, out chan<- Event) error {
+	for {
+		select {
+		case m := <-messages:
+			e := Event{ID: m.Actor.ID, Action: string(m.Action), Time: time.Unix(0, m.TimeNano), Labels: m.Actor.Attributes}
+			select {
+			case out <- e:
+			case <-ctx.Done():
+				return <-errs
+			}
+		case err := <-errs:
+			return err
+		}
+	}
+}
+
+// streamError says why a stream ended: the caller's own doing first, then what the watch found, then the stream's.
+func streamError(ctx, streamCtx context.Context, err error) error {
+	cause := context.Cause(streamCtx)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("events: %w", ctx.Err())
+	case cause != nil && !errors.Is(cause, context.Canceled):
+		return fmt.Errorf("events: %w", cause)
+	}
+	return translate(ctx, "events", err)
+}

@@ -1,0 +1,74 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/image"
+)
+
+// Image labels that Fovea's own images carry.
+const (
+	LabelCUDA      = "fovea.cuda"           // version of CUDA, as 13.0; absent: the image is for the CPU
+	LabelMinDriver = "fovea.driver.minimum" // lowest NVIDIA driver, as 580.65.06
+	LabelVersion   = "org.opencontainers.image.version"
+)
+
+// Image is one on this machine.
+type Image struct {
+	ID      string // sha256:…, the same wherever its name points later
+	Digests []string
+	Labels  map[string]string
+	Env     []string
+	User    string
+	Volumes []string // paths that it declares
+	Created time.Time
+	Size    int64 // bytes
+	OS      string
+	Arch    string
+}
+
+// ImageInfo asks for an image, by name, digest or ID. Errors: ErrNoImage and what every call may return.
+func (c *Client) ImageInfo(ctx context.Context, ref string) (Image, error) {
+	found, err := call(ctx, c.timeouts.Call, "image "+ref, func(ctx context.Context) (image.InspectResponse, error) {
+		return c.api.ImageInspect(ctx, ref)
+	})
+	if err != nil {
+		return Image{}, as(err, ErrNotFound, ErrNoImage)
+	}
+	i := Image{
+		ID: found.ID, Digests: found.RepoDigests, Created: moment(found.Created), Size: found.Size,
+		OS: found.Os, Arch: found.Architecture,
+	}
+	if found.Config != nil {
+		i.Labels, i.Env, i.User = found.Config.Labels, found.Config.Env, found.Config.User
+		i.Volumes = slices.Sorted(maps.Keys(found.Config.Volumes))
+	}
+	return i, nil
+}
+
+// Check refuses, with ErrUnsafe, an image that changes what its programs load (LD_…), that runs as root when nobody
+// says otherwise, or that declares volumes, which would be places to write in a read-only container.
+func (i Image) Check() error {
+	var errs []error
+	for _, variable := range i.Env {
+		name, _, _ := strings.Cut(variable, "=")
+		if message := forbiddenLoaderVariable(name); message != "" {
+			errs = append(errs, fmt.Errorf("env: %w: %s", ErrUnsafe, message))
+		}
+	}
+	user, _, _ := strings.Cut(i.User, ":")
+	if user == "" || user == "root" || strings.Trim(user, "0") == "" {
+		errs = append(errs, fmt.Errorf("user: %w: the image runs as root: it needs a line such as USER 65532:65532", ErrUnsafe))
+	}
+	if len(i.Volumes) > 0 {
+		errs = append(errs, fmt.Errorf("volumes: %w: the image declares %s, which would be writable: remove its VOLUME lines",
+			ErrUnsafe, strings.Join(i.Volumes, ", ")))
+	}
+	return errors.Join(errs...)
+}

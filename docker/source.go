@@ -1,0 +1,34 @@
+package docker
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// checkSources looks where the paths of the host lead, as far as they can be seen from here: behind a link may be what
+// Validate refuses. What is not there the engine itself refuses.
+func (s Spec) checkSources() error {
+	var m mistakes
+	if s.ModelsDir != "" {
+		m.weak("models_dir", forbiddenTarget(s.ModelsDir))
+	}
+	for name, source := range s.SecretFiles {
+		m.weak("secret_files."+name, forbiddenTarget(source))
+	}
+	return errors.Join(m...)
+}
+
+func forbiddenTarget(path string) string {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "" // Not there, or not for us to see.
+	}
+	if message := forbiddenSource(real); message != "" {
+		return message
+	}
+	if stat, err := os.Stat(real); err == nil && stat.Mode()&(os.ModeSocket|os.ModeDevice|os.ModeNamedPipe) != 0 {
+		return path + " is neither a file nor a folder"
+	}
+	return ""
+}
