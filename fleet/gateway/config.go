@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is how the gateway speaks HTTP on both sides. The times must be longer than the replicas' own, so that a
+// client reads the replica's answer and not the gateway's.
+type Config struct {
+	BodyTimeout   time.Duration `yaml:"body_timeout" usage:"time for the body of a request to arrive"`
+	AnswerTimeout time.Duration `yaml:"answer_timeout" usage:"time for a replica's answer to begin, from the end of the request's body"`
+	DialTimeout   time.Duration `yaml:"dial_timeout" usage:"time for a connection to a replica"`
+	IdleTimeout   time.Duration `yaml:"idle_timeout" usage:"time a connection to a replica is kept unused; below the replica's own (1m), which would close it under a request"`
+	MaxRequests   int64         `yaml:"max_requests" usage:"requests in flight; more are refused with 503"`
+	KillerStrikes int           `yaml:"killer_strikes" usage:"lost replicas after which a body that was being answered each time is refused with 422; 0 never refuses"`
+	KillerMemory  time.Duration `yaml:"killer_memory" usage:"time such a body is remembered, from the last replica lost"`
+}
+
+// Defaults returns the configuration that holds where nothing else is said.
+func Defaults() Config {
+	return Config{
+		BodyTimeout:   30 * time.Second,
+		AnswerTimeout: 30 * time.Second,
+		DialTimeout:   time.Second,
+		IdleTimeout:   30 * time.Second,
+		MaxRequests:   1024,
+		KillerStrikes: 2,
+		KillerMemory:  5 * time.Minute,
+	}
+}
+
+// Validate returns all mistakes, each naming its key.
+func (c Config) Validate() error {
+	var mistakes []error
+	durations := []struct {
+		key       string
+		value     time.Duration
+		low, high time.Duration
+	}{
+		{"body_timeout", c.BodyTimeout, time.Millisecond, time.Hour},
+		{"answer_timeout", c.AnswerTimeout, time.Millisecond, time.Hour},
+		{"dial_timeout", c.DialTimeout, time.Millisecond, time.Minute},
+		{"idle_timeout", c.IdleTimeout, time.Millisecond, time.Hour},
+		{"killer_memory", c.KillerMemory, time.Second, 24 * time.Hour},
+	}
+	for _, d := range durations {
+		if d.value < d.low || d.value > d.high {
+			mistakes = append(mistakes, fmt.Errorf("%s: %s is not between %s and %s", d.key, d.value, d.low, d.high))
+		}
+	}
+	if c.MaxRequests < 1 || c.MaxRequests > 1<<20 {
+		mistakes = append(mistakes, fmt.Errorf("max_requests: %d is not between 1 and %d", c.MaxRequests, 1<<20))
+	}
+	if c.KillerStrikes < 0 || c.KillerStrikes > 100 {
+		mistakes = append(mistakes, fmt.Errorf("killer_strikes: %d is not between 0 and 100", c.KillerStrikes))
+	}
+	return errors.Join(mistakes...)
+}

@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// errStale is a kept connection that its replica has closed. Nothing was written to it.
+var errStale = errors.New("the replica closed the connection before the request was sent")
+
+// conn is a connection to a replica that knows whether a request can have reached it.
+type conn struct {
+	net.Conn
+	raw     syscall.RawConn
+	written atomic.Int64 // bytes
+	check   atomic.Bool  // look whether the replica is still there before the next write
+}
+
+// dialer returns what makes connections to replicas.
+func dialer(timeout time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: timeout}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		s, ok := c.(syscall.Conn)
+		if !ok {
+			return nil, errors.Join(errors.New("not a socket"), c.Close())
+		}
+		raw, err := s.SyscallConn()
+		if err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		return &conn{Conn: c, raw: raw}, nil
+	}
+}
+
+// Write sends p. The first write of a request on a kept connection fails, with nothing sent, when the replica has
+// closed it: net/http learns of that in another goroutine, and the request that is sent meanwhile would be lost.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.check.CompareAndSwap(true, false) && !c.open() {
+		return 0, errStale
+	}
+	n, err := c.Conn.Write(p)
+	c.written.Add(int64(n))
+	return n, err
+}
+
+// ReadFrom sends what src gives, through a pooled buffer; net/http would make one for each body.
+func (c *conn) ReadFrom(src io.Reader) (int64, error) {
+	buf := buffers.Get()
+	defer buffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{c}, src, buf)
+}
+
+// open says whether the connection is silent, as one that awaits a request must be: neither closed nor with an
+// answer nobody asked for. It takes nothing from the connection.
+func (c *conn) open() bool {
+	open := false
+	err := c.raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		open = errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+	})
+	return err == nil && open
+}
+
+const bufferSize = 32 << 10
+
+// bufferPool holds buffers for copying bodies.
+type bufferPool struct{ pool sync.Pool }
+
+var buffers = &bufferPool{sync.Pool{New: func() any { return new([bufferSize]byte) }}}
+
+// Get implements httputil.BufferPool.
+func (p *bufferPool) Get() []byte {
+	b, _ := p.pool.Get().(*[bufferSize]byte)
+	return b[:]
+}
+
+// Put implements httputil.BufferPool.
+func (p *bufferPool) Put(b []byte) { p.pool.Put((*[bufferSize]byte)(b)) }

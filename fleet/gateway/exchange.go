@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"fovea/fault"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// exchange is what is known of one request that is passed on.
+type exchange struct {
+	id      string
+	start   time.Time
+	replica *member // whose place is taken; nil: none
+	body    *body   // nil: none
+	retried bool
+	counted bool // the replica's failure is in the metrics
+	fault   *fault.Fault
+	status  int // overrides the status that was written; 0: as written
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok {
+		panic("gateway: a request without its exchange") // the handler is the only way in
+	}
+	return x
+}
+
+// clientFailed says whether the body cannot be sent a second time because of the client or of what it sent.
+func (x *exchange) clientFailed() bool {
+	return x.body != nil && (x.body.refused.Load() || x.body.broken.Load())
+}
+
+// answer is the client's side of an exchange; it notes what was written.
+type answer struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+	err    error // the first failed write
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if status >= http.StatusOK && a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(p []byte) (int, error) {
+	n, err := a.ResponseWriter.Write(p)
+	a.bytes += int64(n)
+	if err != nil && a.err == nil {
+		a.err = err
+	}
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// finish gives the replica's place back, and writes the metrics and the log line. It runs also when the answer was
+// cut, which http.ErrAbortHandler tells net/http.
+func (g *Gateway) finish(r *http.Request, w *answer, x *exchange, aborted bool) {
+	if aborted {
+		g.aborted(r, w, x)
+	}
+	if x.status == 0 {
+		x.status = w.status
+	}
+	replica := "none"
+	if x.replica != nil {
+		replica = x.replica.id
+	}
+	duration := time.Since(x.start)
+	g.metrics.requests.WithLabelValues(replica, strconv.Itoa(x.status)).Inc()
+	g.metrics.duration.WithLabelValues(replica).Observe(duration.Seconds())
+	g.logRequest(r, w, x, replica, duration)
+	if x.replica != nil {
+		g.pool.release(x.replica)
+	}
+}
+
+// aborted finds out who ended an answer that had begun.
+func (g *Gateway) aborted(r *http.Request, w *answer, x *exchange) {
+	switch {
+	case x.fault != nil: // known already
+	case w.err != nil || r.Context().Err() != nil:
+		x.fault, x.status = fault.New(fault.Canceled, "the client went away"), statusClientGone
+	default:
+		g.metrics.upstream[cut].Inc()
+		x.fault = fault.New(answerCut, "the replica was lost within its answer")
+		x.status = status(answerCut)
+	}
+}
+
+func (g *Gateway) logRequest(r *http.Request, w *answer, x *exchange, replica string, duration time.Duration) {
+	level := slog.LevelInfo
+	if x.fault != nil && x.status >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+	ctx := r.Context()
+	if !g.log.Enabled(ctx, level) {
+		return
+	}
+	client, _, _ := net.SplitHostPort(r.RemoteAddr) // "" is as good as what cannot be read
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs,
+		slog.String("request_id", x.id),
+		slog.String("method", r.Method),
+		slog.String("path", r.URL.Path),
+		slog.Int("status", x.status),
+		slog.Duration("duration", duration),
+		slog.String("client", client),
+		slog.String("replica", replica),
+		slog.Int64("bytes_out", w.bytes),
+	)
+	if x.retried {
+		attrs = append(attrs, slog.Bool("retried", true))
+	}
+	if x.fault != nil {
+		attrs = append(attrs, slog.String("code", string(x.fault.Code)), slog.String("error", x.fault.Error()))
+	}
+	g.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// requestID takes the client's id when it is 1 to 128 letters, digits and -._~:=+/@, as the replicas do, and makes
+// one otherwise.
+func requestID(given string) string {
+	if len(given) < 1 || len(given) > 128 {
+		return rand.Text()
+	}
+	for i := range len(given) {
+		if !idByte(given[i]) {
+			return rand.Text()
+		}
+	}
+	return given
+}
+
+func idByte(b byte) bool {
+	switch {
+	case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9':
+		return true
+	}
+	switch b {
+	case '-', '.', '_', '~', ':', '=', '+', '/', '@':
+		return true
+	}
+	return false
+}

@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience ends a test whose subject hangs.
+const patience = 20 * time.Second
+
+// fixture is a gateway on a real socket.
+type fixture struct {
+	*Gateway
+	url    string
+	client *http.Client
+	log    *lines
+}
+
+// lines is a log that tests read.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
+	t.Helper()
+	cfg := Defaults()
+	if change != nil {
+		change(&cfg)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	log := &lines{}
+	g := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
+	if err := g.Pool().Set(replicas); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(l) }()
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true, ExpectContinueTimeout: patience}}
+	t.Cleanup(func() {
+		client.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := g.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return &fixture{g, "http://" + l.Addr().String(), client, log}
+}
+
+// reply is an answer, read whole.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	err    error // of the request or of reading the answer
+}
+
+func (r reply) fault(t *testing.T) (answer errorAnswer) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
+		t.Fatalf("answer %d %q is no error in JSON: %v", r.status, r.body, err)
+	}
+	if answer.Error == "" || answer.RequestID == "" || answer.RequestID != r.header.Get(requestIDHeader) {
+		t.Errorf("error %+v lacks a message, or its id isn't the header's %q", answer, r.header.Get(requestIDHeader))
+	}
+	return answer
+}
+
+func (f *fixture) post(path, body string) reply {
+	req, err := http.NewRequest(http.MethodPost, f.url+path, strings.NewReader(body))
+	if err != nil {
+		return reply{err: err}
+	}
+	return f.do(req)
+}
+
+func (f *fixture) get(path string) reply {
+	req, err := http.NewRequest(http.MethodGet, f.url+path, nil)
+	if err != nil {
+		return reply{err: err}
+	}
+	return f.do(req)
+}
+
+func (f *fixture) do(req *http.Request) reply {
+	res, err := f.client.Do(req)
+	if err != nil {
+		return reply{err: err}
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return reply{res.StatusCode, res.Header, string(text), err}
+}
+
+// counter reads a metric from /metrics, "" when it isn't there.
+func (f *fixture) metric(t *testing.T, series string) string {
+	t.Helper()
+	for line := range strings.Lines(f.get("/metrics").body) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// until waits for a condition that another goroutine brings about.
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %s in vain: %s", patience, what)
+		}
+	}
+}
+
+func wait[T any](t testing.TB, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited %s in vain: %s", patience, what)
+	}
+	panic("unreachable")
+}
+
+// server is a replica that behaves: real net/http.
+func server(t testing.TB, id string, handle http.HandlerFunc) Replica {
+	t.Helper()
+	s := httptest.NewServer(handle)
+	t.Cleanup(s.Close)
+	return Replica{id, s.URL}
+}
+
+// echo answers with the body it got, and counts.
+func echo(hits *atomic.Int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		hits.Add(1)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		_, _ = w.Write(body)
+	}
+}
+
+// raw is a replica that misbehaves: each connection is handed to serve, and closed after it.
+func raw(t testing.TB, id string, serve func(c net.Conn, r *bufio.Reader)) Replica {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	open := map[net.Conn]bool{}
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open[c] = true
+			mu.Unlock()
+			wg.Go(func() {
+				serve(c, bufio.NewReader(c))
+				mu.Lock()
+				delete(open, c)
+				mu.Unlock()
+				_ = c.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		mu.Lock()
+		for c := range open {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return Replica{id, "http://" + l.Addr().String()}
+}
+
+// nobody is a replica that is gone: its port refuses.
+func nobody(t testing.TB, id string) Replica {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return Replica{id, "http://" + l.Addr().String()}
+}
+
+// readRequest reads a request with its whole body.
+func readRequest(r *bufio.Reader) (string, error) {
+	req, err := http.ReadRequest(r)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(req.Body)
+	return string(body), err
+}

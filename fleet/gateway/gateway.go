@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxHeaderBytes    = 64 << 10
+	readHeaderTimeout = 5 * time.Second
+	clientIdleTimeout = time.Minute
+	expectTimeout     = time.Second      // for a replica's 100 Continue, after which the body is sent all the same
+	slack             = 10 * time.Second // for what the configured times don't count: headers, reading the answer
+)
+
+// Gateway passes requests on to a pool of replicas.
+type Gateway struct {
+	cfg      Config
+	total    time.Duration // the longest a request may take, from its headers to the end of its answer
+	pool     *Pool
+	metrics  *metrics
+	killers  *killers // nil: no body is ever refused
+	log      *slog.Logger
+	inFlight atomic.Int64
+	draining atomic.Bool
+	routes   map[string]http.Handler
+	proxy    http.Handler
+	upstream *http.Transport
+	http     *http.Server
+}
+
+// New makes a gateway that listens nowhere and has no replicas yet. The configuration must be valid.
+func New(cfg Config, log *slog.Logger) *Gateway {
+	m := newMetrics()
+	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now), upstream: transport(cfg)}
+	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
+	m.registry.MustRegister(states{g.pool})
+	g.proxy = g.reverseProxy(&retrier{
+		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers,
+	})
+	g.routes = g.ownRoutes()
+	g.http = &http.Server{
+		Handler:                      g,
+		ReadHeaderTimeout:            readHeaderTimeout,
+		ReadTimeout:                  cfg.BodyTimeout,
+		WriteTimeout:                 g.total + slack,
+		IdleTimeout:                  clientIdleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	return g
+}
+
+// transport makes what connects to replicas. It knows no proxies, and changes no bodies.
+func transport(cfg Config) *http.Transport {
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            dialer(cfg.DialTimeout),
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    int(cfg.MaxRequests),
+		IdleConnTimeout:        cfg.IdleTimeout,
+		ResponseHeaderTimeout:  cfg.AnswerTimeout,
+		ExpectContinueTimeout:  expectTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
+}
+
+// Pool is where it is said which replicas get requests.
+func (g *Gateway) Pool() *Pool { return g.pool }
+
+// Handler is the gateway without a listener.
+func (g *Gateway) Handler() http.Handler { return g }
+
+// Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
+func (g *Gateway) Serve(l net.Listener) error {
+	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("gateway on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Drain turns /ready to 503, so that whoever stands before the gateway sends its requests elsewhere. Requests are
+// still taken.
+func (g *Gateway) Drain() { g.draining.Store(true) }
+
+// Shutdown closes the listener and waits for the requests in flight, as long as ctx allows; those that are left
+// then are cut off. In the end no connection to a replica is kept.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.Drain()
+	defer g.upstream.CloseIdleConnections()
+	if err := g.http.Shutdown(ctx); err != nil {
+		n := g.inFlight.Load()
+		_ = g.http.Close() // what matters is said already
+		return fmt.Errorf("%d requests were cut off: %w", n, err)
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestKillersAreTold(t *testing.T) {
+	type step = func(k *killers, pass func(time.Duration))
+	lost := func(sum uint64) step { return func(k *killers, _ func(time.Duration)) { k.lost(sum) } }
+	answered := func(sum uint64) step { return func(k *killers, _ func(time.Duration)) { k.answered(sum) } }
+	after := func(d time.Duration) step { return func(_ *killers, pass func(time.Duration)) { pass(d) } }
+	for name, c := range map[string]struct {
+		steps []step
+		want  bool
+	}{
+		"a body nobody lost a replica with":             {nil, false},
+		"one loss may be chance":                        {[]step{lost(1)}, false},
+		"two losses are not":                            {[]step{lost(1), after(apart), lost(1)}, true},
+		"losses at the same time count as one":          {[]step{lost(1), lost(1), lost(1)}, false},
+		"another body's losses don't count":             {[]step{lost(1), after(apart), lost(2)}, false},
+		"an answer in between clears it":                {[]step{lost(1), after(apart), answered(1), lost(1)}, false},
+		"it is forgiven after its time":                 {[]step{lost(1), after(apart), lost(1), after(5 * time.Minute)}, false},
+		"a loss long ago doesn't count":                 {[]step{lost(1), after(5 * time.Minute), lost(1)}, false},
+		"the memory is bounded, and drops the oldest":   {[]step{lost(1), after(apart), lost(1), after(apart), manyLost}, false},
+		"it is kept while there is memory for it, also": {[]step{manyLost, after(apart), lost(1), after(apart), lost(1)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			k := newKillers(Defaults(), func() time.Time { return now })
+			for _, s := range c.steps {
+				s(k, func(d time.Duration) { now = now.Add(d) })
+			}
+			if got := k.refuse(1); got != c.want {
+				t.Errorf("refused: %v, want %v", got, c.want)
+			}
+			if n := len(k.seen); n > maxKillers || int64(n) != k.size.Load() {
+				t.Errorf("%d bodies are remembered, %d counted", n, k.size.Load())
+			}
+		})
+	}
+	if newKillers(Config{KillerStrikes: 0}, time.Now) != nil {
+		t.Error("0 strikes refuse bodies")
+	}
+}
+
+func manyLost(k *killers, _ func(time.Duration)) {
+	for sum := range uint64(maxKillers) {
+		k.lost(sum + 10)
+	}
+}
+
+func TestKillerIsRefusedBeforeAReplicaHasIt(t *testing.T) {
+	for name, known := range map[string]bool{"of known length": true, "of unknown length": false} {
+		t.Run(name, func(t *testing.T) {
+			killer := strings.Repeat("killer ", 20_000)
+			took := make(chan string, 100) // bodies that came whole
+			replica := func(id string) Replica {
+				return raw(t, id, func(c net.Conn, r *bufio.Reader) {
+					for {
+						body, err := readRequest(r)
+						if err != nil {
+							return
+						}
+						took <- id
+						if body == killer {
+							return
+						}
+						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					}
+				})
+			}
+			f := start(t, nil, replica("a"), replica("b"), replica("c"))
+			now := time.Now()
+			f.killers.now = func() time.Time { return now }
+			send := func(body string) reply {
+				req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", strings.NewReader(body))
+				if !known {
+					req.ContentLength = -1
+				}
+				return f.do(req)
+			}
+			for i, want := range []int{502, 502, 422, 422} {
+				now = now.Add(apart)
+				if got := send(killer); got.status != want {
+					t.Fatalf("time %d: %d %s, want %d", i+1, got.status, got.body, want)
+				} else if want == 422 && got.fault(t).Code != ReplicaKiller {
+					t.Errorf("code %s", got.fault(t).Code)
+				}
+			}
+			if n := len(took); n != 2 {
+				t.Errorf("%d replicas got the body whole, want 2", n)
+			}
+			for range 3 {
+				if got := send(killer + "not"); got.status != 200 {
+					t.Errorf("another body: %+v", got)
+				}
+			}
+		})
+	}
+}

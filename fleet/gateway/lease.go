@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// acquire takes a place at the replica with the fewest requests in flight, those that refused connections a moment
+// ago last, and none at the one that is excluded. It returns nil when there is none. The caller releases the place.
+func (p *Pool) acquire(exclude *member) *member {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	var best *member
+	var bestAt int
+	for i := range p.listed {
+		at := (p.next + i) % len(p.listed)
+		m := p.listed[at]
+		if m.draining || m == exclude {
+			continue
+		}
+		if best == nil || m.before(best, now) {
+			best, bestAt = m, at
+		}
+	}
+	if best != nil {
+		p.next = bestAt + 1
+		best.inFlight++
+	}
+	return best
+}
+
+// before says whether m is the better choice.
+func (m *member) before(o *member, now time.Time) bool {
+	mRefuses, oRefuses := now.Before(m.refusing), now.Before(o.refusing)
+	if mRefuses != oRefuses {
+		return oRefuses
+	}
+	return m.inFlight < o.inFlight
+}
+
+// again takes another place at the same replica, unless it should get no more requests.
+func (p *Pool) again(m *member) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.draining || m.left {
+		return false
+	}
+	m.inFlight++
+	return true
+}
+
+// release gives a place back.
+func (p *Pool) release(m *member) {
+	p.mu.Lock()
+	m.inFlight--
+	done := m.inFlight == 0
+	if done && m.idle != nil {
+		close(m.idle)
+		m.idle = nil
+	}
+	forgotten := done && m.left
+	if forgotten {
+		p.leaving = slices.DeleteFunc(p.leaving, func(o *member) bool { return o == m })
+	}
+	p.mu.Unlock()
+	if forgotten {
+		p.forgot(m.id)
+	}
+}
+
+// refused notes that the replica took no connection.
+func (p *Pool) refused(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.refusing = p.now().Add(shun)
+}
+
+// ready counts the replicas that get requests.
+func (p *Pool) ready() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, m := range p.listed {
+		if !m.draining {
+			n++
+		}
+	}
+	return n
+}
+
+// Drain gives the replica no more requests from this moment on, and waits until it has none in flight or ctx ends.
+// It stays drained until Add or Remove, also when it returns an error. An ID that isn't known has nothing in flight.
+func (p *Pool) Drain(ctx context.Context, id string) error {
+	p.mu.Lock()
+	for _, m := range p.listed {
+		if m.id == id {
+			m.draining = true
+		}
+	}
+	p.mu.Unlock()
+	for {
+		idle := p.idle(id)
+		if idle == nil {
+			return nil
+		}
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return fmt.Errorf("replica %q has %d requests in flight: %w", id, p.InFlight(id), context.Cause(ctx))
+		}
+	}
+}
+
+// idle returns a channel that is closed when one of the members with this ID that have requests in flight has none;
+// nil when all have none.
+func (p *Pool) idle(id string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for m := range p.all() {
+		if m.id != id || m.inFlight == 0 {
+			continue
+		}
+		if m.idle == nil {
+			m.idle = make(chan struct{})
+		}
+		return m.idle
+	}
+	return nil
+}

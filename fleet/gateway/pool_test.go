@@ -1,0 +1,253 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func at(ids ...string) []Replica {
+	list := make([]Replica, len(ids))
+	for i, id := range ids {
+		list[i] = Replica{id, "http://127.0.0.1:8000"}
+	}
+	return list
+}
+
+func newTestPool(t *testing.T, ids ...string) (*Pool, *time.Time, *[]string) {
+	t.Helper()
+	now, forgotten := time.Unix(1000, 0), []string{}
+	p := newPool(func() time.Time { return now }, func(id string) { forgotten = append(forgotten, id) })
+	if err := p.Set(at(ids...)); err != nil {
+		t.Fatal(err)
+	}
+	return p, &now, &forgotten
+}
+
+func picks(p *Pool, n int) string {
+	var ids []string
+	for range n {
+		m := p.acquire(nil)
+		if m == nil {
+			return strings.Join(append(ids, "none"), " ")
+		}
+		ids = append(ids, m.id)
+		p.release(m)
+	}
+	return strings.Join(ids, " ")
+}
+
+func TestPool(t *testing.T) {
+	type step = func(t *testing.T, p *Pool, now *time.Time)
+	set := func(ids ...string) step {
+		return func(t *testing.T, p *Pool, _ *time.Time) {
+			if err := p.Set(at(ids...)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	drain := func(id string) step {
+		return func(t *testing.T, p *Pool, _ *time.Time) {
+			if err := p.Drain(context.Background(), id); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	add := func(r Replica) step {
+		return func(t *testing.T, p *Pool, _ *time.Time) {
+			if err := p.Add(r); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	refused := func(_ *testing.T, p *Pool, _ *time.Time) {
+		m := p.acquire(nil)
+		p.refused(m)
+		p.release(m)
+	}
+	for name, c := range map[string]struct {
+		steps []step
+		want  string // the next four
+	}{
+		"equals take turns":                                      {nil, "a b c a"},
+		"one that is not named any more gets none":               {[]step{set("a", "c")}, "a c a c"},
+		"no replica, no request":                                 {[]step{set()}, "none"},
+		"one that is drained gets none":                          {[]step{drain("b")}, "a c a c"},
+		"an older list does not undo a drain":                    {[]step{drain("b"), set("a", "b", "c")}, "a c a c"},
+		"adding undoes a drain":                                  {[]step{drain("b"), add(at("b")[0])}, "a b c a"},
+		"one that was removed and added anew is last":            {[]step{func(_ *testing.T, p *Pool, _ *time.Time) { p.Remove("a") }, add(at("a")[0])}, "b c a b"},
+		"one that comes back at another place replaces the old":  {[]step{drain("a"), add(Replica{"a", "http://127.0.0.1:8001"})}, "b c a b"},
+		"one that took no connection is passed over":             {[]step{refused}, "b c b c"},
+		"one that took no connection is asked again in a second": {[]step{refused, func(_ *testing.T, _ *Pool, now *time.Time) { *now = now.Add(shun) }}, "b c a b"},
+		"when none takes connections all are asked":              {[]step{refused, refused, refused}, "a b c a"},
+		"removing what is not there changes nothing":             {[]step{func(_ *testing.T, p *Pool, _ *time.Time) { p.Remove("x") }, drain("x")}, "a b c a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, now, _ := newTestPool(t, "a", "b", "c")
+			for _, s := range c.steps {
+				s(t, p, now)
+			}
+			if got := picks(p, 4); got != c.want {
+				t.Errorf("requests went to %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestBadReplicasChangeNothing(t *testing.T) {
+	p, _, _ := newTestPool(t, "a")
+	bad := []Replica{
+		{"", "http://h:1"}, {"https", "https://h:1"}, {"no port", "http://h"}, {"path", "http://h:1/v1"},
+		{"user", "http://u@h:1"}, {"query", "http://h:1?x"}, {"garbage", "%"}, {"good", "http://h:1"}, {"good", "http://h:2"},
+	}
+	err := p.Set(bad)
+	if err == nil {
+		t.Fatal("no mistake found")
+	}
+	for _, r := range bad {
+		if !strings.Contains(err.Error(), fmt.Sprintf("%q", r.ID)) && r.ID != "" {
+			t.Errorf("%q is not named in:\n%v", r.ID, err)
+		}
+	}
+	if got := picks(p, 2); got != "a a" {
+		t.Errorf("requests go to %s", got)
+	}
+	if err := p.Add(bad[1]); err == nil {
+		t.Error("a replica was added over https")
+	}
+}
+
+func TestOneThatLeavesKeepsItsRequests(t *testing.T) {
+	p, _, forgotten := newTestPool(t, "a")
+	m := p.acquire(nil)
+	if err := p.Set(nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.InFlight("a"); n != 1 {
+		t.Errorf("%d in flight, want 1", n)
+	}
+	if s := p.Status(); len(s) != 1 || s[0].State != Leaving {
+		t.Errorf("status %+v, want one that is leaving", s)
+	}
+	if len(*forgotten) != 0 {
+		t.Error("forgotten with a request in flight")
+	}
+	p.release(m)
+	if len(p.Status()) != 0 || !slices.Equal(*forgotten, []string{"a"}) || p.known("a") {
+		t.Errorf("left: %+v, forgotten %v", p.Status(), *forgotten)
+	}
+}
+
+func TestDrainWaits(t *testing.T) {
+	p, _, _ := newTestPool(t, "a")
+	first, second := p.acquire(nil), p.acquire(nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Drain(ctx, "a"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "2 requests") {
+		t.Errorf("drain with no time left: %v", err)
+	}
+	if p.acquire(nil) != nil {
+		t.Error("a drain that ran out of time let requests in")
+	}
+	// It moves to another port meanwhile: what the old one has in flight counts too.
+	if err := p.Add(Replica{"a", "http://127.0.0.1:8001"}); err != nil {
+		t.Fatal(err)
+	}
+	third := p.acquire(nil)
+	done := make(chan error, 2)
+	for range cap(done) {
+		go func() { done <- p.Drain(context.Background(), "a") }()
+	}
+	for _, m := range []*member{first, second, third} {
+		select {
+		case err := <-done:
+			t.Fatalf("drained (%v) with requests in flight", err)
+		default:
+		}
+		p.release(m)
+	}
+	for range cap(done) {
+		if err := wait(t, "the drain", done); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A thousand random steps: each request goes to one that may get it and that has the fewest in flight.
+func TestLeastInFlight(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		p, now, _ := newTestPool(t)
+		names := []string{"a", "b", "c", "d", "e"}
+		var held []*member
+		for range 1000 {
+			switch n := r.IntN(20); {
+			case n == 0:
+				p.Remove(names[r.IntN(len(names))])
+			case n <= 2:
+				if err := p.Add(at(names[r.IntN(len(names))])[0]); err != nil {
+					t.Fatal(err)
+				}
+			case n == 3:
+				ctx, cancel := context.WithCancel(context.Background())
+				cancel()
+				_ = p.Drain(ctx, names[r.IntN(len(names))])
+			case n == 4 && len(held) > 0:
+				p.refused(held[r.IntN(len(held))])
+			case n == 5:
+				*now = now.Add(shun / 3)
+			case n <= 11 && len(held) > 0:
+				i := r.IntN(len(held))
+				p.release(held[i])
+				held = slices.Delete(held, i, i+1)
+			default:
+				before := p.Status()
+				m := p.acquire(nil)
+				if m != nil {
+					held = append(held, m)
+				}
+				checkChoice(t, before, m)
+			}
+		}
+		total := 0
+		for _, s := range p.Status() {
+			total += s.InFlight
+		}
+		if total != len(held) {
+			t.Errorf("%d in flight, want %d", total, len(held))
+		}
+	}
+}
+
+func checkChoice(t *testing.T, before []Status, got *member) {
+	t.Helper()
+	least := map[State]int{Ready: -1, Refusing: -1}
+	for _, s := range before {
+		if n, ok := least[s.State]; ok && (n < 0 || s.InFlight < n) {
+			least[s.State] = s.InFlight
+		}
+	}
+	want := Ready
+	if least[Ready] < 0 {
+		want = Refusing
+	}
+	if least[want] < 0 {
+		if got != nil {
+			t.Fatalf("%s was chosen among %+v", got.id, before)
+		}
+		return
+	}
+	if got == nil {
+		t.Fatalf("none was chosen among %+v", before)
+	}
+	for _, s := range before {
+		if s.ID == got.id && s.State != Leaving && (s.State != want || s.InFlight != least[want]) {
+			t.Fatalf("%s was chosen among %+v", got.id, before)
+		}
+	}
+}

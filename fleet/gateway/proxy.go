@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"time"
+
+	"fovea/fault"
+)
+
+// ServeHTTP answers the gateway's own routes and passes all others on, untouched.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	own, ok := g.routes[r.URL.Path]
+	switch {
+	case !ok:
+		g.pass(w, r)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		x := &exchange{id: requestID(r.Header.Get(requestIDHeader))}
+		refuse(w, x, fault.New(badMethod, "the gateway's own routes answer GET and HEAD only"))
+	default:
+		own.ServeHTTP(w, r)
+	}
+}
+
+// pass gives a request to a replica.
+func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{id: requestID(r.Header.Get(requestIDHeader)), start: time.Now()}
+	out := &answer{ResponseWriter: w}
+	w.Header()[requestIDHeader] = []string{x.id}
+	aborted := true // unless the end of this function is reached
+	defer func() { g.finish(r, out, x, aborted) }()
+	defer g.inFlight.Add(-1)
+	if g.inFlight.Add(1) > g.cfg.MaxRequests {
+		refuse(out, x, fault.New(Busy, "%d requests are in flight, and no more are allowed", g.cfg.MaxRequests))
+		aborted = false
+		return
+	}
+	if r.Method == http.MethodConnect || r.RequestURI == "*" {
+		refuse(out, x, fault.New(badMethod, "the gateway passes requests on to routes only"))
+		aborted = false
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(r.Context(), g.total, errTotal)
+	defer cancel()
+	if r.ContentLength != 0 {
+		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
+		_ = http.NewResponseController(out).EnableFullDuplex() // fails for other than HTTP/1, which needs none
+	}
+	g.proxy.ServeHTTP(out, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+	aborted = false
+}
+
+// reverseProxy makes what knows HTTP's rules for those in between: headers of one hop, 1xx answers, trailers.
+func (g *Gateway) reverseProxy(rt http.RoundTripper) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		Transport:      rt,
+		FlushInterval:  -1, // what arrives is sent on
+		BufferPool:     buffers,
+		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelDebug), // the access log says it at its own level
+		ModifyResponse: modify,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			refuse(w, exchangeOf(r.Context()), fault.From(err))
+		},
+	}
+}
+
+// rewrite makes the replica's request. Where it goes is the retrier's to say. What the client says of proxies before
+// this one is dropped, since nobody has checked it.
+func rewrite(p *httputil.ProxyRequest) {
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // with what ReverseProxy finds hard to read
+	p.Out.Host = p.In.Host
+	p.SetXForwarded()
+	p.Out.Header[requestIDHeader] = []string{exchangeOf(p.In.Context()).id}
+	p.Out.Header.Del("Connection") // no change of protocol: there is none
+	p.Out.Header.Del("Upgrade")
+}
+
+func modify(res *http.Response) error {
+	res.Header.Del(requestIDHeader) // the client has it from the gateway, the same
+	return nil
+}

@@ -1,0 +1,268 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fovea/fault"
+)
+
+// What becomes of a request whose first replica misbehaves while another stands ready.
+func TestTriedAgainOnlyIfNothingWasSent(t *testing.T) {
+	big := strings.Repeat("picture ", 100_000)
+	closes := func(after func(net.Conn, *bufio.Reader)) func(*testing.T, string) Replica {
+		return func(t *testing.T, id string) Replica { return raw(t, id, after) }
+	}
+	whole := func(then string) func(net.Conn, *bufio.Reader) {
+		return func(c net.Conn, r *bufio.Reader) {
+			if _, err := readRequest(r); err == nil {
+				_, _ = io.WriteString(c, then)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		first  func(t *testing.T, id string) Replica
+		body   string
+		status int // 0: the answer is cut
+		code   fault.Code
+		second int64 // requests that the other one gets
+		reason string
+	}{
+		"refused: the other answers":                    {func(t *testing.T, id string) Replica { return nobody(t, id) }, big, 200, "", 1, "dial"},
+		"closed after the headers: not tried again":     {closes(func(_ net.Conn, r *bufio.Reader) { _, _ = r.Peek(100) }), big, 502, ReplicaLost, 0, "lost"},
+		"closed after the body: not tried again":        {closes(whole("")), "picture", 502, ReplicaLost, 0, "lost"},
+		"closed after a large body: not tried again":    {closes(whole("")), big, 502, ReplicaLost, 0, "lost"},
+		"closed within the answer's headers: the same":  {closes(whole("HTTP/1.1 200 OK\r\nContent-")), "picture", 502, ReplicaLost, 0, "lost"},
+		"closed within the answer: cut for the client":  {closes(whole("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")), "picture", 0, "", 0, "cut"},
+		"no HTTP at all: not tried again":               {closes(whole("SSH-2.0-OpenSSH_9.2\r\n\r\n")), "picture", 502, ReplicaLost, 0, "lost"},
+		"an answer with 1 MB of headers: not passed on": {closes(whole("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n")), "picture", 502, ReplicaLost, 0, "lost"},
+		"no answer in time: not tried again": {closes(func(_ net.Conn, r *bufio.Reader) {
+			_, _ = readRequest(r)
+			_, _ = r.ReadByte() // until the gateway hangs up
+		}), "picture", 504, fault.DeadlineExceeded, 0, "timeout"},
+		"a body that is not taken: not tried again": {closes(func(c net.Conn, r *bufio.Reader) {
+			_, _ = r.Peek(1)
+			time.Sleep(600 * time.Millisecond) // beyond the gateway's patience; its buffers take some of the body
+			_ = c.Close()
+		}), strings.Repeat(big, 20), 504, fault.DeadlineExceeded, 0, "timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var hits atomic.Int64
+			f := start(t, func(c *Config) { c.AnswerTimeout = 200 * time.Millisecond }, c.first(t, "first"), server(t, "second", echo(&hits)))
+			if c.reason == "timeout" && len(c.body) > 1<<20 {
+				f.total = 300 * time.Millisecond
+			}
+			got := f.post("/predict", c.body)
+			switch {
+			case c.status == 0:
+				if got.err == nil {
+					t.Errorf("half an answer was taken for a whole one: %+v", got)
+				}
+			case got.err != nil || got.status != c.status:
+				t.Fatalf("%d %s %v, want %d", got.status, got.body, got.err, c.status)
+			case c.status == 200 && got.body != c.body:
+				t.Errorf("the other got %d bytes of %d", len(got.body), len(c.body))
+			case c.status != 200 && got.fault(t).Code != c.code:
+				t.Errorf("code %s, want %s", got.fault(t).Code, c.code)
+			}
+			if hits.Load() != c.second {
+				t.Errorf("the other got %d requests, want %d", hits.Load(), c.second)
+			}
+			series := `fovea_gateway_upstream_errors_total{reason="` + c.reason + `"}`
+			until(t, series, func() bool { return f.metric(t, series) == "1" })
+		})
+	}
+}
+
+func TestNoneCanBeReached(t *testing.T) {
+	for name, replicas := range map[string]func(t *testing.T) []Replica{
+		"no replica":        func(*testing.T) []Replica { return nil },
+		"one that is gone":  func(t *testing.T) []Replica { return []Replica{nobody(t, "a")} },
+		"two that are gone": func(t *testing.T) []Replica { return []Replica{nobody(t, "a"), nobody(t, "b")} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, nil, replicas(t)...)
+			got := f.post("/predict", "picture")
+			if got.status != 503 || got.fault(t).Code != fault.NotReady || got.header.Get("Retry-After") != "1" {
+				t.Errorf("%d %s %v", got.status, got.body, got.header)
+			}
+		})
+	}
+}
+
+// Three of four are gone: no request fails, although those that are gone have the fewest in flight.
+func TestThoseThatAreGoneAttractNoRequests(t *testing.T) {
+	var hits atomic.Int64
+	f := start(t, nil, nobody(t, "a"), nobody(t, "b"), nobody(t, "c"), server(t, "d", echo(&hits)))
+	for f.metric(t, `fovea_gateway_replicas{state="refusing"}`) != "3" {
+		f.post("/predict", "picture") // may find two that are gone
+	}
+	for range 30 {
+		if got := f.post("/predict", "picture"); got.status != 200 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+}
+
+// deaf hides from net/http that the replica closed the connection, as when its reading goroutine has not run yet.
+type deaf struct {
+	net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (d *deaf) Read(p []byte) (int, error) {
+	n, err := d.Conn.Read(p)
+	if err != nil {
+		<-d.closed
+	}
+	return n, err
+}
+
+func (d *deaf) Close() error {
+	d.once.Do(func() { close(d.closed) })
+	return d.Conn.Close()
+}
+
+func TestKeptConnectionThatWasClosed(t *testing.T) {
+	for name, body := range map[string]string{
+		"no body":                        "",
+		"a body that fits one write":     "picture",
+		"a body that takes many writes":  strings.Repeat("picture ", 100_000),
+		"a body as large as one buffer":  strings.Repeat("x", 4096),
+		"a body of unknown length":       "?" + strings.Repeat("picture ", 1000),
+		"a body that comes byte by byte": "+picture",
+	} {
+		for _, alone := range []bool{false, true} {
+			t.Run(name+map[bool]string{true: ", no other replica", false: ""}[alone], func(t *testing.T) {
+				testStale(t, body, alone)
+			})
+		}
+	}
+}
+
+func testStale(t *testing.T, body string, alone bool) {
+	var conns, hits atomic.Int64
+	closed := make(chan struct{})
+	// Answers once on the first connection and closes it when told, then is as good as any.
+	first := raw(t, "first", func(c net.Conn, r *bufio.Reader) {
+		n := conns.Add(1)
+		for {
+			got, err := readRequest(r)
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: "+itoa(len(got))+"\r\n\r\n"+got)
+			if n == 1 {
+				_ = c.Close()
+				close(closed)
+				return
+			}
+		}
+	})
+	replicas := []Replica{first, server(t, "second", echo(&hits))}
+	if alone {
+		replicas = replicas[:1]
+	}
+	f := start(t, nil, replicas...)
+	dial, kept := f.upstream.DialContext, make(chan *conn, 10)
+	f.upstream.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial(ctx, network, addr)
+		if c, ok := nc.(*conn); ok && "http://"+addr == first.URL {
+			if len(kept) == 0 {
+				c.Conn = &deaf{Conn: c.Conn, closed: make(chan struct{})}
+			}
+			kept <- c
+		}
+		return nc, err
+	}
+	if got := f.post("/predict", "warm"); got.status != 200 {
+		t.Fatalf("%+v", got)
+	}
+	wait(t, "the replica to close", closed)
+	c := <-kept
+	until(t, "the end to arrive", func() bool { return !c.open() })
+	kept <- c
+	if !alone {
+		f.pool.release(f.pool.acquire(nil)) // the second's turn
+	}
+	req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", strings.NewReader(body))
+	switch {
+	case strings.HasPrefix(body, "?"):
+		req.ContentLength = -1
+	case strings.HasPrefix(body, "+"):
+		req.Body = io.NopCloser(slowly(body))
+	}
+	got := f.do(req)
+	if got.status != 200 || got.body != body {
+		t.Fatalf("%d, %d bytes of %d: %.100s", got.status, len(got.body), len(body), got.body)
+	}
+	if body == "" {
+		return // net/http itself finds the request another connection, since it has nothing to send again
+	}
+	if retries := f.metric(t, "fovea_gateway_retries_total"); retries != "1" {
+		t.Errorf("%s retries, want 1", retries)
+	}
+	if !alone && hits.Load() != 1 {
+		t.Errorf("the other got %d requests", hits.Load())
+	}
+}
+
+// slowly gives a text byte by byte.
+func slowly(text string) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		for i := range len(text) {
+			_, _ = io.WriteString(w, text[i:i+1])
+			time.Sleep(time.Millisecond)
+		}
+		_ = w.Close()
+	}()
+	return r
+}
+
+// A read that was under way for an attempt that failed loses nothing.
+func TestBodyIsHandedOver(t *testing.T) {
+	r, w := io.Pipe()
+	b := newBody(r, -1, nil)
+	first := &stream{attempt: new(attempt), body: b}
+	buf := make([]byte, 10)
+	go func() { _, _ = io.WriteString(w, "abc") }()
+	if n, err := first.Read(buf); err != nil || string(buf[:n]) != "abc" {
+		t.Fatalf("%q %v", buf[:n], err)
+	}
+	pending := make(chan struct{})
+	go func() {
+		defer close(pending)
+		_, _ = first.Read(make([]byte, 10))
+	}()
+	until(t, "the read to begin", func() bool {
+		if b.mu.TryLock() {
+			b.mu.Unlock()
+			return false
+		}
+		return true
+	})
+	_ = first.Close()
+	go func() {
+		_, _ = io.WriteString(w, "def")
+		_, _ = io.WriteString(w, "ghi")
+		_ = w.Close()
+	}()
+	wait(t, "the pending read", pending)
+	got, err := io.ReadAll(&stream{attempt: new(attempt), body: b})
+	if err != nil || string(got) != "abcdefghi" {
+		t.Errorf("the second attempt read %q, %v", got, err)
+	}
+	if _, err := first.Read(buf); err == nil {
+		t.Error("an attempt that is over read on")
+	}
+}
