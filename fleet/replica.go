@@ -113,6 +113,9 @@ func (r *replica) overdue() {
 	switch r.op {
 	case opCreate:
 		r.op = opNone
+		if r.ending != alive {
+			r.remove()
+		}
 		r.end(unserved, "the engine did not make its container in time")
 	case opDrain:
 		r.op = opNone

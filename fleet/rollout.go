@@ -13,6 +13,9 @@ type rollout struct {
 	phase  phase
 	before *Deployment // what the place's replica was made of
 	due    time.Duration
+
+	proven  int                   // places at which the new deployment was seen to work
+	skipped map[*slot]*Deployment // places that could not try it, and what they had before
 }
 
 type phase int
@@ -48,6 +51,10 @@ func (m *machine) deploy(d Deployment) error {
 func (m *machine) advance() {
 	for m.roll != nil {
 		if m.roll.index == len(m.slots) {
+			if m.roll.proven == 0 {
+				m.roll.fail(m, m.slots[0], "no place is free to try it")
+				return
+			}
 			m.log.Info("roll-out is complete", "generation", m.roll.target.Generation)
 			m.active, m.target, m.failed, m.roll, m.dirty = m.roll.target, nil, "", nil, true
 			return
@@ -61,8 +68,7 @@ func (m *machine) advance() {
 // step tells whether there may be more to do at once.
 func (r *rollout) step(m *machine, s *slot) bool {
 	if s.blocked() && s.next == nil && r.phase != choosing {
-		s.dep = r.target
-		return r.skip()
+		return r.skip(s)
 	}
 	switch r.phase {
 	case choosing:
@@ -80,23 +86,42 @@ func (r *rollout) step(m *machine, s *slot) bool {
 // await waits for the new replica where the old one was. An old one that cannot be stopped holds up only its place.
 func (r *rollout) await(m *machine, s *slot) bool {
 	isNew := s.cur != nil && s.cur.generation == r.target.Generation
-	if isNew && s.cur.proven() || s.cur != nil && !isNew && s.cur.state == Stuck {
-		return r.skip()
+	switch {
+	case isNew && s.cur.proven():
+		return r.next()
+	case s.cur != nil && !isNew && s.cur.state == Stuck:
+		return r.skip(s)
 	}
 	r.check(m, s)
 	return false
 }
 
-func (r *rollout) skip() bool {
+// next leaves a place at which the new replica is good.
+func (r *rollout) next() bool {
+	r.proven++
+	r.index, r.phase, r.before = r.index+1, choosing, nil
+	return true
+}
+
+// skip leaves a place that can try nothing now. Its next replica will be of the new deployment, if that is good.
+func (r *rollout) skip(s *slot) bool {
+	if r.skipped == nil {
+		r.skipped = map[*slot]*Deployment{}
+	}
+	r.skipped[s] = s.dep
+	if r.before != nil {
+		r.skipped[s] = r.before
+	}
+	s.dep = r.target
 	r.index, r.phase, r.before = r.index+1, choosing, nil
 	return true
 }
 
 // choose decides how a place's replica is exchanged.
 func (r *rollout) choose(m *machine, s *slot) bool {
+	r.before = nil
 	if s.blocked() || s.cur != nil && s.cur.state == Stuck {
-		s.dep = r.target // The next replica here will be of it.
-		return r.skip()
+		return r.skip(s)
 	}
 	if s.cur != nil && s.cur.ending != alive {
 		return false
@@ -152,7 +177,7 @@ func (r *rollout) promote(m *machine, s *slot) bool {
 		return false
 	}
 	s.cur, s.next = s.next, nil
-	return r.skip()
+	return r.next()
 }
 
 // proven tells whether it has been ready for long enough.
@@ -190,8 +215,18 @@ func (r *rollout) fail(m *machine, s *slot, why string) {
 	m.failed = fmt.Sprintf("%s: %s", s.Name, why)
 	m.roll, m.dirty = nil, true
 	m.log.Error("roll-out failed", "generation", r.target.Generation, "replica", s.Name, "reason", why, "log", s.logs)
-	s.dep = r.before
-	s.pardon()
+	for skipped, before := range r.skipped {
+		skipped.dep = before
+		for _, unproven := range skipped.replicas() {
+			if unproven.generation == r.target.Generation {
+				unproven.end(retired, "the roll-out failed")
+			}
+		}
+	}
+	if r.before != nil {
+		s.dep = r.before
+		s.pardon()
+	}
 }
 
 // startFirst tells whether the new replica may come up beside the old one.
