@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"fovea/fleet/gateway"
+
 	"github.com/goccy/go-yaml"
 )
 
@@ -81,9 +83,10 @@ type GPUWatch struct {
 	Probes  int           `yaml:"probes"`  // that a quarantined GPU must pass, one after the other
 }
 
-// GatewayConfig says where requests come in.
+// GatewayConfig says where requests come in, and how they are passed on.
 type GatewayConfig struct {
-	Address string `yaml:"address"`
+	Address        string `yaml:"address"`
+	gateway.Config `yaml:",inline"`
 }
 
 // Engine says how the container engine is reached.
@@ -111,7 +114,7 @@ func Defaults() Config {
 		Restart: Restart{MinBackoff: time.Second, MaxBackoff: time.Minute, Reset: 10 * time.Minute, Failures: 5, Window: 10 * time.Minute},
 		Rollout: Rollout{Order: OrderAuto, Monitor: 10 * time.Second},
 		GPU:     GPUWatch{Driver: "auto", Poll: 5 * time.Second, Probes: 3},
-		Gateway: GatewayConfig{Address: "127.0.0.1:8080"},
+		Gateway: GatewayConfig{Address: "127.0.0.1:8080", Config: gateway.Defaults()},
 		Engine:  Engine{Timeout: 15 * time.Second, Resync: 10 * time.Second},
 		Socket:  "/run/fovea/supervise.sock",
 		State:   "/var/lib/fovea/supervise",

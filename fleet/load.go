@@ -100,7 +100,11 @@ func entriesOf(node ast.Node) ([]*ast.MappingValueNode, error) {
 
 func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("yaml") == name {
+		if v.Type().Field(i).Anonymous {
+			if field, ok := fieldOf(v.Field(i), name); ok {
+				return field, true
+			}
+		} else if v.Type().Field(i).Tag.Get("yaml") == name {
 			return v.Field(i), true
 		}
 	}
@@ -108,9 +112,13 @@ func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 }
 
 func namesOf(v reflect.Value) []string {
-	names := make([]string, v.NumField())
-	for i := range names {
-		names[i] = v.Type().Field(i).Tag.Get("yaml")
+	var names []string
+	for i := range v.NumField() {
+		if v.Type().Field(i).Anonymous {
+			names = append(names, namesOf(v.Field(i))...)
+		} else {
+			names = append(names, v.Type().Field(i).Tag.Get("yaml"))
+		}
 	}
 	slices.Sort(names)
 	return names

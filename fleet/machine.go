@@ -31,11 +31,12 @@ type machine struct {
 	engine  error
 	driver  error // why the GPUs could not be read
 
-	active *Deployment // what replicas are made of outside a roll-out
-	target *Deployment // of the roll-out that runs, or of the one that failed
-	failed string      // why the last roll-out failed
-	roll   *rollout
-	ending bool // everything is to stop
+	active    *Deployment // what replicas are made of outside a roll-out
+	target    *Deployment // of the roll-out that runs, or of the one that failed
+	failed    string      // why the last roll-out failed
+	failedLog []string    // of its new replica
+	roll      *rollout
+	ending    bool // everything is to stop
 
 	lives   life
 	lookDue time.Duration
@@ -152,6 +153,8 @@ func (m *machine) listed(o listed) {
 	}
 	if o.err != nil {
 		m.lookDue = m.now + min(time.Second, m.cfg.Engine.Resync)
+	} else if m.engine != nil {
+		m.retryStuck()
 	}
 	if (o.err == nil) != (m.engine == nil) {
 		if o.err != nil {
@@ -176,6 +179,15 @@ func (m *machine) listed(o listed) {
 	}
 	for _, c := range o.containers {
 		m.seen(c)
+	}
+}
+
+// retryStuck asks for the end of what is stuck again, now that the engine answers.
+func (m *machine) retryStuck() {
+	for _, r := range m.replicas() {
+		if r.state == Stuck {
+			r.since = m.now - stuckRetry
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (m *machine) deploy(d Deployment) error {
 	if m.target != nil {
 		d.Generation = max(d.Generation, m.target.Generation+1)
 	}
-	m.target, m.failed, m.dirty = &d, "", true
+	m.target, m.failed, m.failedLog, m.dirty = &d, "", nil, true
 	m.roll = &rollout{target: &d}
 	m.log.Info("roll-out begins", "image", d.Image, "generation", d.Generation)
 	return nil
@@ -212,7 +212,7 @@ func (m *machine) left(s *slot, gone *replica) {
 
 // fail ends the roll-out. What was exchanged stays; this place gets its old replica back.
 func (r *rollout) fail(m *machine, s *slot, why string) {
-	m.failed = fmt.Sprintf("%s: %s", s.Name, why)
+	m.failed, m.failedLog = fmt.Sprintf("%s: %s", s.Name, why), s.logs
 	m.roll, m.dirty = nil, true
 	m.log.Error("roll-out failed", "generation", r.target.Generation, "replica", s.Name, "reason", why, "log", s.logs)
 	for skipped, before := range r.skipped {

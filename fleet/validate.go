@@ -81,10 +81,11 @@ func (c Config) variables() error {
 }
 
 func (c Config) gateway() error {
+	var address error
 	if _, port, err := net.SplitHostPort(c.Gateway.Address); err != nil || port == "" {
-		return fmt.Errorf("gateway.address: %q: want HOST:PORT", c.Gateway.Address)
+		address = fmt.Errorf("gateway.address: %q: want HOST:PORT", c.Gateway.Address)
 	}
-	return nil
+	return errors.Join(address, under("gateway", c.Gateway.Config.Validate()))
 }
 
 func (c Config) places() error {
@@ -174,6 +175,21 @@ func (e Engine) validate() error {
 func (l Log) validate() error {
 	return errors.Join(
 		oneOf("log.level", l.Level, "debug", "info", "warn", "error"), oneOf("log.format", l.Format, "auto", "json", "text"))
+}
+
+// under puts the section before the key of each mistake.
+func under(section string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is a list of mistakes
+		var mistakes []error
+		for _, mistake := range joined.Unwrap() {
+			mistakes = append(mistakes, under(section, mistake))
+		}
+		return errors.Join(mistakes...)
+	}
+	return fmt.Errorf("%s.%w", section, err)
 }
 
 func between(key string, d, low, high time.Duration) error {
