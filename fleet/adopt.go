@@ -7,7 +7,7 @@ import (
 
 // adopt takes over the containers that a supervisor before this one has left, and finds out what each is made of.
 func (m *machine) adopt(containers []container) {
-	m.adopted = true
+	m.adopted, m.dirty = true, true
 	m.settle(containers)
 	// The active deployment's first: of two at one place, it is known to work.
 	slices.SortFunc(containers, func(a, b container) int {
@@ -57,7 +57,6 @@ func (m *machine) settle(containers []container) {
 		}
 		if d.Generation == 0 || m.taken(d, containers) {
 			d.Generation = highest + 1
-			m.dirty = true
 		}
 		highest = max(highest, d.Generation)
 	}
