@@ -106,7 +106,7 @@ type Log struct {
 func Defaults() Config {
 	return Config{
 		Name: "fovea", Image: "fovea", Replicas: 1, User: "65532:65532", Stop: 35 * time.Second,
-		Limits: Limits{Memory: 4 << 30, CPUs: 2, Pids: 256, NoFile: 65536, Tmpfs: 64 << 20, Shm: 64 << 20, LogSize: 10 << 20, Logs: 3},
+		Limits: Limits{Memory: 4 << 30, CPUs: 2, Pids: 512, NoFile: 16384, Tmpfs: 64 << 20, Shm: 64 << 20, LogSize: 10 << 20, Logs: 3},
 		Health: Health{
 			Interval: time.Second, Timeout: 3 * time.Second, Failures: 3, Start: 2 * time.Minute, Unready: 30 * time.Second,
 			Canary: 10 * time.Second, Drain: time.Minute,

@@ -62,12 +62,13 @@ func newMachine(cfg Config, places []Place, kept Kept, log *slog.Logger, random 
 // step takes the time and what was seen, and returns what to do.
 func (m *machine) step(now time.Duration, seen ...observation) []action {
 	m.now = max(m.now, now)
-	m.out = nil
 	for _, o := range seen {
 		m.observe(o)
 	}
 	m.tick()
-	return m.out
+	out := m.out // also what a command since the last step asked for
+	m.out = nil
+	return out
 }
 
 func (m *machine) tick() {
