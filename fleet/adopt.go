@@ -32,6 +32,17 @@ func (m *machine) adopt(containers []container) {
 	}
 }
 
+// settled tells whether all that were adopted have been asked how they are. Before that, a gateway would refuse requests
+// that wait for it since the last supervisor ended.
+func (m *machine) settled() bool {
+	for _, r := range m.replicas() {
+		if r.state == Starting && r.probeDue == 0 {
+			return false
+		}
+	}
+	return m.adopted
+}
+
 func compareBool(a, b bool) int {
 	switch {
 	case a == b:

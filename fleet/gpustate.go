@@ -83,6 +83,11 @@ func (m *machine) release(g *gpuState, why string) {
 		m.log.Info("GPU is released from quarantine", "gpu", g.uuid, "reason", why, "was", g.reason)
 	}
 	g.quarantined, g.manual, g.reason, g.passed, g.since = false, false, "", 0, time.Time{}
+	for _, s := range m.slots {
+		if s.GPU == g.uuid {
+			s.pardon() // What failed there may have failed because of it.
+		}
+	}
 }
 
 // inventory takes the GPUs as they are, which is also the probe that a quarantined one must pass.

@@ -248,11 +248,6 @@ func (m *machine) resume(name string) error {
 	if g := m.gpus[name]; g != nil {
 		m.release(g, "by hand")
 		g.drained = false
-		for _, s := range m.slots {
-			if s.GPU == name {
-				s.pardon()
-			}
-		}
 		return nil
 	}
 	for _, s := range m.slots {

@@ -57,6 +57,7 @@ type Supervisor struct {
 	work     sync.WaitGroup
 	removing sync.Map // IDs of containers without a place that are being removed
 
+	admit    func()            // begins to take requests; nil once it was called
 	serving  []gateway.Replica // as told to the gateway last
 	saving   bool
 	saveDue  time.Duration
@@ -164,7 +165,6 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(ctx)
 	ended := make(chan error, 2)
 	api := s.controlServer(working)
-	s.work.Go(func() { ended <- s.gateway.Serve(listener) })
 	s.work.Go(func() { ended <- serveControl(api, control) })
 	s.work.Go(func() { s.watchEngine(working) })
 	if s.with.GPUs != nil && !s.cfg.GPUs.None() {
@@ -172,7 +172,11 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.work.Go(func() { s.pollGPUs(working) })
 	}
 	s.log.Info("supervising", "gateway", listener.Addr().String(), "socket", s.cfg.Socket, "replicas", len(s.machine.slots))
+	s.admit = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
 	err = s.loop(working, ended)
+	if s.admit != nil {
+		err = errors.Join(err, listener.Close())
+	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingLimit)
 	defer cancel()
 	err = errors.Join(err, s.gateway.Shutdown(closing))
@@ -222,6 +226,10 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 	}
 	actions := s.machine.step(s.now(), seen...)
 	s.tellGateway()
+	if s.admit != nil && (s.machine.settled() || s.now() >= s.machine.cfg.Health.Timeout) {
+		s.admit()
+		s.admit = nil
+	}
 	for _, a := range actions {
 		s.work.Go(func() { s.perform(ctx, a) })
 	}
