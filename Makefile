@@ -23,7 +23,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench soak lint fresh-test env
+.PHONY: help setup build serve models test race fuzz bench soak lint gpu-check fresh-test env
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,7 +34,7 @@ setup: ## install what is missing (DEVICE=cuda: ONNX Runtime for CUDA 13)
 build: setup ## build bin/serve
 	go build -trimpath -o bin/ ./cmd/...
 
-serve: build ## answer on 127.0.0.1:8000 (ARGS="--port …" are passed on)
+serve: build ## answer on 127.0.0.1:8000 (ARGS="--http.address=…" is passed on)
 	bin/serve --inference.default=efficientnet-lite0 $(ARGS)
 
 models: build ## fetch the weights of the other shipped models
@@ -65,6 +65,10 @@ $(GOLANGCI):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	mv $(CACHE)/bin/new/golangci-lint $@
 
+gpu-check: ## check everything that needs a GPU, on a machine that has one (installs ONNX Runtime for CUDA 13)
+	@$(MAKE) --no-print-directory setup DEVICE=cuda
+	@scripts/gpu-check
+
 fresh-test: ## try make serve and make test on a new Debian 12, in a chroot (as root)
 	@scripts/fresh-test
 
@@ -72,3 +76,4 @@ env: ## print what `make` sets, for a shell: eval "$$(make -s env)"
 	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s" CGO_CFLAGS="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH" "$$CGO_CFLAGS"
 
 -include deploy/image.mk # image and what tests it
+-include deploy/engine.mk # engine-test

@@ -11,7 +11,11 @@ import (
 type admission struct {
 	maxRequests, maxBytes int64
 	requests, bytes       atomic.Int64
+	closed                atomic.Bool
 }
+
+// close refuses whoever comes from now on.
+func (a *admission) close() { a.closed.Store(true) }
 
 // seat is one admitted request's share. It is not safe for concurrent use.
 type seat struct {
@@ -21,7 +25,12 @@ type seat struct {
 
 // enter admits a request that announces a body of so many bytes. The seat must be left.
 func (a *admission) enter(bytes int64) (*seat, error) {
-	if a.requests.Add(1) > a.maxRequests {
+	n := a.requests.Add(1) // before looking at closed, so that whoever closes sees all that were let in
+	if a.closed.Load() {
+		a.requests.Add(-1)
+		return nil, fault.New(fault.Draining, "the server is shutting down; ask another or try again soon")
+	}
+	if n > a.maxRequests {
 		a.requests.Add(-1)
 		return nil, fault.New(fault.QueueFull, "the server is busy with %d requests, as many as it takes at once", a.maxRequests)
 	}

@@ -99,6 +99,33 @@ func TestBodiesOnBrokenConnections(t *testing.T) {
 	}
 }
 
+// What net/http refuses by itself is in plain text, as the document says.
+func TestWhatIsNotHTTPIsRefusedInPlainText(t *testing.T) {
+	s := open(t)
+	for name, test := range map[string]struct {
+		text   string
+		status int
+	}{
+		"a request line that is none":   {"hello\r\n\r\n", 400},
+		"a header that is none":         {"GET /health HTTP/1.1\r\nHost: x\r\nhello\r\n\r\n", 400},
+		"no host":                       {"GET /health HTTP/1.1\r\n\r\n", 400},
+		"two lengths":                   {begin + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400},
+		"headers of 80 KiB":             {"GET /health HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n", 431},
+		"an unknown expectation":        {begin + "Expect: miracles\r\nContent-Length: 1\r\n\r\nx", 417},
+		"an unknown transfer encoding":  {begin + "Transfer-Encoding: gzip\r\n\r\n", 501},
+		"a version that is not spoken":  {"GET /health HTTP/3.0\r\nHost: x\r\n\r\n", 505},
+		"a control character in a path": {"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			if status, body := s.answerOn(s.dial(test.text)); status != test.status {
+				t.Errorf("%d %s", status, body)
+			}
+			s.good()
+		})
+	}
+}
+
 func TestAClientThatGoesAwayFreesItsPlace(t *testing.T) {
 	arrived, left := make(chan struct{}), make(chan error, 1)
 	s := open(t, func(_ *Config, e *engine) {

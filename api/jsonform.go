@@ -1,57 +1,53 @@
 package api
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"io"
-	"strings"
+	"fmt"
 
 	"fovea/fault"
 )
 
-// readJSON reads {"images":[{"b64":"…"}],"parameters":{"top_k":5}} token by token, so that no more is kept than
-// one picture's text, nothing nests, and nothing unknown, misspelt or double goes unnoticed.
-func readJSON(s *Server, b *body, _ int64, in *submission) error {
-	d := &jsonReader{Decoder: json.NewDecoder(b), server: s, in: in}
-	d.UseNumber()
-	if err := d.document(); err != nil {
-		return jsonFault(err)
+const jsonForm = `{"images":[{"b64":"…"}],"parameters":{"top_k":5}}`
+
+// readJSON reads a body of jsonForm. The standard library says whether it is JSON; then each picture is decoded
+// straight from the body's buffer, and nothing unknown, misspelt or double goes unnoticed.
+func readJSON(s *Server, b *body, length int64, in *submission) error {
+	text, err := readAll(b, int(max(length, 32<<10-1)))
+	if err != nil {
+		return err
 	}
-	return nil
+	defer giveBuffer(text)
+	if err := json.Unmarshal(text, &unread{}); err != nil {
+		return fault.New(fault.Malformed, "the body is not JSON of the form %s: %s", jsonForm, err)
+	}
+	r := &jsonReader{jsonWalker{text}, s, in}
+	return r.object("the body", map[string]func() error{"images": r.images, "parameters": r.parameters})
 }
 
+// unread takes any value and leaves it alone.
+type unread struct{}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (*unread) UnmarshalJSON([]byte) error { return nil }
+
+// jsonReader fills a submission. Its functions take the value that comes next.
 type jsonReader struct {
-	*json.Decoder
+	jsonWalker
 	server *Server
 	in     *submission
 }
 
-func (d *jsonReader) document() error {
-	err := d.object("the body", map[string]func() error{"images": d.images, "parameters": d.parameters})
-	if err != nil {
-		return err
-	}
-	switch _, err := d.Token(); {
-	case errors.Is(err, io.EOF):
-		return nil
-	case err != nil:
-		return err
-	}
-	return fault.New(fault.Malformed, "the body goes on after its JSON object")
-}
-
-// object reads an object whose fields are those given, each at most once.
-func (d *jsonReader) object(what string, fields map[string]func() error) error {
-	if err := d.begin(what, '{', "an object"); err != nil {
-		return err
+// object takes an object whose fields are those given, each at most once.
+func (r *jsonReader) object(what string, fields map[string]func() error) error {
+	if r.next() != '{' {
+		return fault.New(fault.Malformed, "%s is not an object", what)
 	}
 	seen := make(map[string]bool, len(fields))
-	for d.More() {
-		name, err := d.text(what)
-		if err != nil {
-			return err
-		}
+	return r.each('}', func() error {
+		name := string(r.text())
+		r.colon()
 		read, ok := fields[name]
 		if !ok {
 			return fault.New(fault.Malformed, "unknown field %s in %s; allowed: %s", quote(name), what, names(fields))
@@ -60,109 +56,60 @@ func (d *jsonReader) object(what string, fields map[string]func() error) error {
 			return fault.New(fault.Malformed, "field %s is there twice in %s", name, what)
 		}
 		seen[name] = true
-		if err := read(); err != nil {
-			return err
-		}
-	}
-	_, err := d.Token()
-	return err
+		return read()
+	})
 }
 
-func (d *jsonReader) images() error {
-	if err := d.begin("images", '[', "an array"); err != nil {
-		return err
+func (r *jsonReader) images() error {
+	if r.next() != '[' {
+		return fault.New(fault.Malformed, "images is not an array")
 	}
-	for d.More() {
-		if err := d.server.roomForPicture(d.in); err != nil {
+	return r.each(']', func() error {
+		if err := r.server.roomForPicture(r.in); err != nil {
 			return err
 		}
-		before := len(d.in.pictures)
-		if err := d.object("images[]", map[string]func() error{"b64": d.picture}); err != nil {
+		before := len(r.in.pictures)
+		if err := r.object("images[]", map[string]func() error{"b64": r.picture}); err != nil {
 			return err
 		}
-		if len(d.in.pictures) == before {
+		if len(r.in.pictures) == before {
 			return fault.New(fault.Malformed, "images[%d] has no b64", before)
 		}
-	}
-	_, err := d.Token()
-	return err
+		return nil
+	})
 }
 
-func (d *jsonReader) parameters() error {
+func (r *jsonReader) parameters() error {
 	fields := make(map[string]func() error, len(setters))
 	for name := range setters {
-		fields[name] = func() error {
-			token, err := d.Token()
-			if err != nil {
-				return err
-			}
-			n, ok := token.(json.Number)
-			if !ok {
-				return fault.New(fault.InvalidParameter, "parameters.%s is not a number", name)
-			}
-			return d.in.params.set(name, n.String())
-		}
+		fields[name] = func() error { return r.in.params.set(name, r.number()) }
 	}
-	return d.object("parameters", fields)
+	return r.object("parameters", fields)
 }
 
-// picture reads one picture in standard base64, padded or not, with or without a data: prefix as browsers make.
-func (d *jsonReader) picture() error {
-	index := len(d.in.pictures)
-	text, err := d.text("b64")
-	if err != nil {
-		return err
+// picture takes one picture in standard base64, padded or not, with or without a data: prefix as browsers make.
+func (r *jsonReader) picture() error {
+	field := fmt.Sprintf("images[%d].b64", len(r.in.pictures))
+	if r.next() != '"' {
+		return fault.New(fault.Malformed, "%s is not a string", field)
 	}
-	if strings.HasPrefix(text, "data:") {
-		_, after, ok := strings.Cut(text, ";base64,")
-		if !ok {
-			return fault.New(fault.Malformed, "images[%d].b64 is a data: URL without ;base64", index)
+	text := r.text()
+	if bytes.HasPrefix(text, []byte("data:")) {
+		var ok bool
+		if _, text, ok = bytes.Cut(text, []byte(";base64,")); !ok {
+			return fault.New(fault.Malformed, "%s is a data: URL without ;base64", field)
 		}
-		text = after
 	}
-	text = strings.TrimRight(text, "=")
+	text = bytes.TrimRight(text, "=")
 	size := base64.RawStdEncoding.DecodedLen(len(text))
-	if limit := d.server.cfg.MaxImageBytes; int64(size) > limit {
-		return fault.New(fault.BodyTooLarge, "image %d is larger than %d bytes, the most that is read", index, limit)
+	if limit := r.server.cfg.MaxImageBytes; int64(size) > limit {
+		return fault.New(fault.BodyTooLarge, "%s is larger than %d bytes, the most that is read", field, limit)
 	}
-	picture, err := base64.RawStdEncoding.AppendDecode(takeBuffer(size), []byte(text))
+	picture, err := base64.RawStdEncoding.AppendDecode(takeBuffer(size), text)
 	if err != nil {
-		return fault.Wrap(fault.Malformed, err, "images[%d].b64 is not standard base64", index)
+		giveBuffer(picture)
+		return fault.Wrap(fault.Malformed, err, "%s is not standard base64", field)
 	}
-	d.in.pictures = append(d.in.pictures, picture)
+	r.in.pictures = append(r.in.pictures, picture)
 	return nil
-}
-
-func (d *jsonReader) begin(what string, delim json.Delim, kind string) error {
-	token, err := d.Token()
-	if err != nil {
-		return err
-	}
-	if token != delim {
-		return fault.New(fault.Malformed, "%s is not %s", what, kind)
-	}
-	return nil
-}
-
-func (d *jsonReader) text(what string) (string, error) {
-	token, err := d.Token()
-	if err != nil {
-		return "", err
-	}
-	text, ok := token.(string)
-	if !ok {
-		return "", fault.New(fault.Malformed, "%s is not a string", what)
-	}
-	return text, nil
-}
-
-func jsonFault(err error) error {
-	var f *fault.Fault
-	switch {
-	case errors.As(err, &f), isTransport(err):
-		return err
-	case errors.Is(err, io.EOF):
-		return fault.New(fault.Malformed, "the body ends before its JSON does")
-	}
-	return fault.Wrap(fault.Malformed, err, "the body is not JSON of the form %s", `{"images":[{"b64":"…"}],"parameters":{"top_k":5}}`)
 }

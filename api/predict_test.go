@@ -74,6 +74,7 @@ func TestGoodRequests(t *testing.T) {
 		"base64 without padding":                     {"/predict", "application/json", `{"images":[{"b64":"` + strings.TrimRight(b64("four"), "=") + `"}]}`, []string{"four"}, 1},
 		"base64 as a data: URL":                      {"/predict", "application/json", `{"images":[{"b64":"data:image/jpeg;base64,` + b64("four") + `"}]}`, []string{"four"}, 1},
 		"base64 with an escaped slash":               {"/predict", "application/json", `{"images":[{"b64":"` + strings.ReplaceAll(b64("???>>>"), "/", `\/`) + `"}]}`, []string{"???>>>"}, 1},
+		"field names with escapes":                   {"/predict", "application/json", `{"\u0069mages":[{"b\u00364" : "b25l"}],"parameters":{"top\u005fk" : 2 }}`, []string{"one"}, 2},
 		"several, one of them bad":                   {"/predict", "application/json", pictures("", "one", "truncated", "three", ""), []string{"one", "error:undecodable", "three", "error:malformed"}, 1},
 		"a large picture":                            {"/predict", "image/jpeg", strings.Repeat("x", 1<<20), []string{strings.Repeat("x", 1<<20)}, 1},
 	} {

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	_ "embed"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -13,8 +15,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// openAPI is the document for a server with the default limits.
+//
 //go:embed openapi.json
 var openAPI []byte
+
+// describedBy is the document for a server with the limits of cfg.
+func describedBy(cfg Config) []byte {
+	limit := func(n int) []byte { return fmt.Appendf(nil, `"maxItems": %d`, n) }
+	return bytes.ReplaceAll(openAPI, limit(Defaults().MaxImages), limit(cfg.MaxImages))
+}
 
 func (s *Server) routes() *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
@@ -32,7 +42,7 @@ func (s *Server) routes() *gin.Engine {
 	r.GET("/v1/models/:model", s.route(s.showModel))
 	r.GET("/health", s.route(s.showHealth))
 	r.GET("/ready", s.route(s.showReady))
-	r.GET("/openapi.json", s.route(showOpenAPI))
+	r.GET("/openapi.json", s.route(showDocument(describedBy(s.cfg))))
 	r.GET("/metrics", s.route(s.showMetrics()))
 	r.NoRoute(s.route(s.noRoute))
 	r.NoMethod(s.route(s.noMethod))
@@ -81,7 +91,9 @@ func servable(ok bool) int {
 	return http.StatusServiceUnavailable
 }
 
-func showOpenAPI(c *gin.Context, _ *exchange) { c.Data(http.StatusOK, "application/json", openAPI) }
+func showDocument(document []byte) func(*gin.Context, *exchange) {
+	return func(c *gin.Context, _ *exchange) { c.Data(http.StatusOK, "application/json", document) }
+}
 
 func (s *Server) showMetrics() func(*gin.Context, *exchange) {
 	h := promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4, Registry: s.metrics.registry})

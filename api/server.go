@@ -47,7 +47,8 @@ const (
 	maxHeaderBytes    = 64 << 10
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = time.Minute
-	slack             = 10 * time.Second // for what the configured times don't count: headers, writing the answer
+	idlePoll          = 10 * time.Millisecond // how often Shutdown looks whether all is answered
+	slack             = 10 * time.Second      // for what the configured times don't count: headers, writing the answer
 )
 
 // New makes a server that listens nowhere yet. The configuration must be valid.
@@ -72,9 +73,6 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 	return s
 }
 
-// Handler is the server without a listener.
-func (s *Server) Handler() http.Handler { return s.router }
-
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -87,9 +85,17 @@ func (s *Server) Serve(l net.Listener) error {
 // another server. Requests are still taken.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown closes the listener and waits for the requests in flight, as long as ctx allows; those that are left
-// then are cut off.
+// Shutdown refuses further requests for predictions and waits for those in flight, as long as ctx allows; those that
+// are left then are cut off. The listener is closed last, so that until then a client is told what happens.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	s.admission.close()
+	for s.admission.requests.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(idlePoll):
+		}
+	}
 	if err := s.http.Shutdown(ctx); err != nil {
 		n := s.admission.requests.Load()
 		_ = s.http.Close() // what matters is said already

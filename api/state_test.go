@@ -3,12 +3,14 @@ package api
 import (
 	"errors"
 	"maps"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"fovea/fault"
 	"fovea/health"
 	"fovea/inference"
 )
@@ -98,6 +100,36 @@ func TestWhenDrainingEachAnswerClosesItsConnection(t *testing.T) {
 		t.Errorf("%v, %+v", err, response)
 	}
 	_ = response.Body.Close()
+}
+
+func TestShutdownAnswersWhatIsInFlightAndRefusesMore(t *testing.T) {
+	s := open(t)
+	slow := s.dial(begin + "Content-Length: 10\r\n\r\nin fl")
+	s.eventually("fovea_requests_in_flight 1")
+	over := make(chan error, 1)
+	go func() { over <- s.server.Shutdown(t.Context()) }()
+	for s.post("/predict", "image/jpeg", "pixels").Status == 200 { // until Shutdown has begun
+	}
+	got := s.post("/predict", "image/jpeg", "pixels")
+	if got.Status != 503 || got.Code != fault.Draining || got.Header.Get("Retry-After") == "" || !strings.Contains(got.Error, "shutting down") {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if got := s.get("/health"); got.Status != 200 {
+		t.Errorf("/health: %d", got.Status)
+	}
+	if _, err := slow.Write([]byte("ight!")); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := s.answerOn(slow); status != 200 || !strings.Contains(body, "in flight!") {
+		t.Errorf("what was in flight: %d %s", status, body)
+	}
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	if conn, err := net.Dial("tcp", s.address); err == nil {
+		_ = conn.Close()
+		t.Error("the listener is open")
+	}
 }
 
 // documented is every metric of Fovea's, and what comes of the ways that TestMetrics goes.

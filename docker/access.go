@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -90,7 +91,7 @@ func CheckPort(port int) Check {
 	if port == 0 {
 		return ok("port on "+loopback, "the engine chooses")
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 	if err != nil {
 		return bad(name, "stop what listens there (ss -ltnp), or choose another port", "%v", err)
 	}

@@ -3,7 +3,10 @@ package docker
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -51,6 +54,25 @@ func TestWhatTheEngineAnswersBecomesOneOfOurErrors(t *testing.T) {
 		c := script{routes: map[string]http.HandlerFunc{"/": func(w http.ResponseWriter, _ *http.Request) { fail(w, test.status, "so it is") }}}.open(t)
 		if _, err := c.Inspect(context.Background(), "x"); !errors.Is(err, test.want) {
 			t.Errorf("status %d: got %v, want %v", test.status, err, test.want)
+		}
+	}
+}
+
+func TestASocketThatOthersMayUseIsDenied(t *testing.T) {
+	err := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)} // Root never meets it.
+	if got := translate(context.Background(), "ping", err); !errors.Is(got, ErrDenied) || errors.Is(got, ErrUnreachable) {
+		t.Errorf("got %v", got)
+	}
+	if translate(context.Background(), "ping", nil) != nil {
+		t.Error("nil is an error")
+	}
+}
+
+func TestAnImageIsAskedForByItsNameOnly(t *testing.T) {
+	c := script{routes: map[string]http.HandlerFunc{"/": func(w http.ResponseWriter, r *http.Request) { reply(w, map[string]string{"Id": r.URL.Path}) }}}.open(t)
+	for _, ref := range []string{"", "../containers/x", "x?manifests=1", "x y"} {
+		if got, err := c.ImageInfo(context.Background(), ref); !errors.Is(err, ErrRefused) {
+			t.Errorf("%q: got %+v, %v", ref, got, err)
 		}
 	}
 }

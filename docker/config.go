@@ -20,13 +20,10 @@ const (
 )
 
 // config is what of a container has nothing to do with this host.
-func (s Spec) config(imageID string) *container.Config {
+func (s Spec) config(imageID string, requests []container.DeviceRequest) *container.Config {
 	grace := wholeSeconds(s.StopGrace)
-	env := slices.Clone(s.Env)
-	if len(s.GPU.UUIDs) == 0 {
-		// Where NVIDIA's runtime is the engine's default, an image's own variable would bring all GPUs in.
-		env = append(env, "NVIDIA_VISIBLE_DEVICES=void")
-	}
+	// Where NVIDIA's runtime is the engine's default, an image's own variable would bring other GPUs in.
+	env := append(slices.Clone(s.Env), "NVIDIA_VISIBLE_DEVICES="+visible(requests))
 	return &container.Config{
 		Image: imageID, Cmd: s.Args, Env: env,
 		User:         fmt.Sprintf("%d:%d", s.UID, s.GID),
@@ -36,6 +33,16 @@ func (s Spec) config(imageID string) *container.Config {
 		// Who runs the fleet probes over HTTP; the engine's probe would start a process in each container besides.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
+}
+
+// visible is what NVIDIA's hook and runtime may bring in: with CDI or without GPUs, nothing.
+func visible(requests []container.DeviceRequest) string {
+	for _, request := range requests {
+		if request.Driver == driverNVIDIA {
+			return strings.Join(request.DeviceIDs, ",")
+		}
+	}
+	return "void"
 }
 
 func (s Spec) labels() map[string]string {
@@ -65,7 +72,8 @@ func (s Spec) hostConfig(requests []container.DeviceRequest) *container.HostConf
 		LogConfig: container.LogConfig{Type: s.LogDriver, Config: map[string]string{
 			"max-size": strconv.FormatInt(s.LogMaxSize, 10), "max-file": strconv.Itoa(s.LogMaxFiles),
 		}},
-		Tmpfs:     map[string]string{TmpPath: tmpfsOptions + ",mode=1777,size=" + strconv.FormatInt(s.TmpfsSize, 10)},
+		// Its user's own: the mode alone would not do, since runc 1.1 takes the image's instead.
+		Tmpfs:     map[string]string{TmpPath: fmt.Sprintf("%s,mode=0700,uid=%d,gid=%d,size=%d", tmpfsOptions, s.UID, s.GID, s.TmpfsSize)},
 		ShmSize:   s.ShmSize,
 		Mounts:    s.mounts(),
 		Init:      &s.Init,

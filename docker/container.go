@@ -40,7 +40,7 @@ func (c *Client) Create(ctx context.Context, s Spec) (string, error) {
 		return "", fmt.Errorf("container %s: %w", s.Name, err)
 	}
 	// The ID: what was checked is what runs, wherever the name points by now.
-	return c.create(ctx, s.Name, s.config(image.ID), s.hostConfig(requests), s.Network)
+	return c.create(ctx, s.Name, s.config(image.ID, requests), s.hostConfig(requests), s.Network)
 }
 
 func (c *Client) create(ctx context.Context, name string, config *container.Config, host *container.HostConfig, join string) (string, error) {

@@ -87,7 +87,7 @@ func CheckEngine(info Info, err error) Check {
 	case errors.Is(err, ErrTimeout):
 		return bad(name, "it hangs: look at journalctl -u docker, and restart it", "%v", err)
 	case errors.Is(err, ErrUnsupported):
-		return bad(name, "install a Docker engine from 20.10 to 28", "%v", err)
+		return bad(name, "install a Docker engine that speaks an API version from "+MinAPIVersion+" to "+MaxAPIVersion+", as 20.10 to 29 do", "%v", err)
 	}
 	return bad(name, "look at journalctl -u docker", "%v", err)
 }

@@ -69,14 +69,23 @@ func TestGPUsAreAskedForByUUIDThroughTheDriverThatTheEngineHas(t *testing.T) {
 	}
 }
 
-func TestNoGPUMeansNoneWhateverTheImageAsksFor(t *testing.T) {
-	s := valid()
-	if env := s.config("x").Env; len(env) != 1 || env[0] != "NVIDIA_VISIBLE_DEVICES=void" {
-		t.Errorf("got %q", env)
-	}
-	s.GPU.UUIDs = []string{gpu0}
-	if env := s.config("x").Env; len(env) != 0 {
-		t.Errorf("with a GPU: %q", env)
+func TestTheImagesOwnWishForGPUsIsOverruled(t *testing.T) {
+	cdi := Info{CDIDirs: []string{cdiDir(t, map[string]string{"nvidia.yaml": byUUID})}}
+	for _, test := range []struct {
+		request GPURequest
+		want    string
+	}{
+		{GPURequest{}, "void"},
+		{GPURequest{UUIDs: []string{gpu0}}, "void"}, // By CDI.
+		{GPURequest{UUIDs: []string{gpu0, gpu3}, Driver: "nvidia"}, gpu0 + "," + gpu3},
+	} {
+		requests, err := deviceRequests(test.request, cdi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if env := valid().config("x", requests).Env; len(env) != 1 || env[0] != "NVIDIA_VISIBLE_DEVICES="+test.want {
+			t.Errorf("%+v: got %q", test.request, env)
+		}
 	}
 }
 

@@ -33,8 +33,12 @@ type Image struct {
 	Arch    string
 }
 
-// ImageInfo asks for an image, by name, digest or ID. Errors: ErrNoImage and what every call may return.
+// ImageInfo asks for an image, by name, digest or ID. Errors: ErrNoImage, ErrRefused for what is no name, and
+// what every call may return.
 func (c *Client) ImageInfo(ctx context.Context, ref string) (Image, error) {
+	if !imageName(ref) {
+		return Image{}, fmt.Errorf("image: %w: %q is not an image's name, digest or ID", ErrRefused, ref)
+	}
 	found, err := call(ctx, c.timeouts.Call, "image "+ref, func(ctx context.Context) (image.InspectResponse, error) {
 		return c.api.ImageInspect(ctx, ref)
 	})

@@ -20,14 +20,14 @@ func (s Spec) checkSources() error {
 }
 
 func forbiddenTarget(path string) string {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "" // Not there, or not for us to see.
 	}
-	if message := forbiddenSource(real); message != "" {
+	if message := forbiddenSource(target); message != "" {
 		return message
 	}
-	if stat, err := os.Stat(real); err == nil && stat.Mode()&(os.ModeSocket|os.ModeDevice|os.ModeNamedPipe) != 0 {
+	if stat, err := os.Stat(target); err == nil && stat.Mode()&(os.ModeSocket|os.ModeDevice|os.ModeNamedPipe) != 0 {
 		return path + " is neither a file nor a folder"
 	}
 	return ""

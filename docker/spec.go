@@ -84,7 +84,8 @@ func Defaults() Spec {
 const hardening = 1
 
 // Hash is the same for two specifications that make the same container, and for no others: labels and the name are who
-// a container is, not what it is.
+// a container is, not what it is. The image counts as it is written: only its ID tells that a name has come to mean
+// another image.
 func (s Spec) Hash() string {
 	nanoCPUs := s.nanoCPUs() // JSON knows no NaN.
 	s.Name, s.Labels, s.CPUs = "", nil, 0

@@ -23,6 +23,7 @@ func TestValidateNamesTheKeyOfEveryMistake(t *testing.T) {
 		{"a name that is a path", func(s *Spec) { s.Name = "../x" }, "name", false},
 		{"no image", func(s *Spec) { s.Image = "" }, "image", false},
 		{"an image that is an option", func(s *Spec) { s.Image = "--privileged" }, "image", false},
+		{"an image that is another request", func(s *Spec) { s.Image = "x/../../containers/y" }, "image", false},
 		{"an image with a query", func(s *Spec) { s.Image = "x?y=z" }, "image", false},
 		{"no owner", func(s *Spec) { delete(s.Labels, LabelOwner) }, "labels", false},
 		{"no replica", func(s *Spec) { delete(s.Labels, LabelReplica) }, "labels", false},

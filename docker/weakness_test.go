@@ -21,7 +21,7 @@ func made() container.InspectResponse {
 		ContainerJSONBase: &container.ContainerJSONBase{
 			ID: "x", Name: "/" + s.Name, State: &container.State{Status: "running"}, HostConfig: host,
 		},
-		Config:          s.config("sha256:0"),
+		Config:          s.config("sha256:0", nil),
 		NetworkSettings: &container.NetworkSettings{Networks: map[string]*network.EndpointSettings{}},
 	}
 	for _, m := range host.Mounts {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,7 +133,9 @@ func (b *bench) until(what string, ok func(Status) bool) Status {
 		}
 	}
 	log, _ := os.ReadFile(filepath.Join(b.dir, "log"))
-	b.t.Fatalf("still not: %s; status %+v, error %v; log:\n%s", what, s, err, log)
+	lines := strings.Split(string(log), "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "msg=request") })
+	b.t.Fatalf("still not: %s; status %+v, error %v; log:\n%s", what, s, err, strings.Join(lines, "\n"))
 	return s
 }
 

@@ -50,9 +50,9 @@ func (c Config) network() string {
 
 // Place is where a replica runs.
 type Place struct {
-	Name   string // such as gpu0-0 or cpu-1
-	Device string // UUID of the GPU or MIG instance; empty on the CPU
-	GPU    string // UUID of the GPU; that of the instance's GPU with MIG
+	Name   string `json:"name"`   // such as gpu0-0 or cpu-1
+	Device string `json:"device"` // UUID of the GPU or MIG instance; empty on the CPU
+	GPU    string `json:"gpu"`    // UUID of the GPU; that of the instance's GPU with MIG
 }
 
 // spec is the container of a deployment's replica at a place.

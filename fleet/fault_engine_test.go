@@ -94,7 +94,6 @@ func (w *wire) cut() {
 	clear(w.conns)
 }
 
-
 func TestEngineThatHangsStopsNoRequest(t *testing.T) {
 	w := newWire(t)
 	b := newBench(t, two+"engine: {host: \"unix://"+w.path+"\", timeout: 2s, resync: 1s}\n")

@@ -17,12 +17,14 @@ type Kept struct {
 	Target      *Deployment  `json:"target,omitempty"` // of a roll-out under way, or of the one that failed
 	Failed      string       `json:"failed,omitempty"` // why it failed
 	Quarantines []Quarantine `json:"quarantines,omitempty"`
-	Boot        string       `json:"boot,omitempty"` // which start of the machine this is about
+	Places      []Place      `json:"places,omitempty"` // with the replicas' GPUs: a lost one does not say its UUID
+	Boot        string       `json:"boot,omitempty"`   // which start of the machine this is about
 }
 
 // Quarantine is a GPU that is out of use.
 type Quarantine struct {
 	GPU         string    `json:"gpu"`
+	Index       int       `json:"index"`
 	Quarantined bool      `json:"quarantined"`
 	Drained     bool      `json:"drained"` // by hand
 	Manual      bool      `json:"manual"`  // no probe can lift the quarantine
@@ -33,9 +35,14 @@ type Quarantine struct {
 // kept is what the machine knows that is to outlive it.
 func (m *machine) kept() Kept {
 	k := Kept{Active: m.active, Target: m.target, Failed: m.failed}
+	for _, s := range m.slots {
+		if s.GPU != "" {
+			k.Places = append(k.Places, s.Place)
+		}
+	}
 	for _, g := range m.sortedGPUs() {
 		if g.blocked() {
-			k.Quarantines = append(k.Quarantines, Quarantine{g.uuid, g.quarantined, g.drained, g.manual, g.reason, g.since})
+			k.Quarantines = append(k.Quarantines, Quarantine{g.uuid, g.index, g.quarantined, g.drained, g.manual, g.reason, g.since})
 		}
 	}
 	return k

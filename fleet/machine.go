@@ -54,7 +54,7 @@ func newMachine(cfg Config, places []Place, kept Kept, log *slog.Logger, random 
 		}
 	}
 	for _, q := range kept.Quarantines {
-		m.gpus[q.GPU] = &gpuState{uuid: q.GPU, index: -1, quarantined: q.Quarantined, drained: q.Drained, manual: q.Manual, reason: q.Reason, since: q.Since}
+		m.gpus[q.GPU] = &gpuState{uuid: q.GPU, index: q.Index, quarantined: q.Quarantined, drained: q.Drained, manual: q.Manual, reason: q.Reason, since: q.Since}
 	}
 	return m
 }

@@ -145,7 +145,7 @@ func (s *Supervisor) places(ctx context.Context, kept Kept) ([]Place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gpus: %w", err)
 	}
-	return gpuPlaces(s.cfg, found.Devices, kept.Quarantines)
+	return gpuPlaces(s.cfg, found.Devices, kept)
 }
 
 // Run keeps the fleet until the context ends, and then leaves the replicas running for the next supervisor; or until it

@@ -11,29 +11,29 @@ import (
 
 // Config is what an operator decides about inference. Sizes are bytes unless the key says otherwise.
 type Config struct {
-	Library   string        `yaml:"library" koanf:"library"`       // libonnxruntime.so; empty: searched for (see onnx.Open)
-	Device    string        `yaml:"device" koanf:"device"`         // auto, cpu, cuda, cuda:N: for models that name none
-	Models    []ModelConfig `yaml:"models" koanf:"models"`         // empty: every model in the repository
-	Default   string        `yaml:"default" koanf:"default"`       // the model of POST /predict; empty: the first
-	Workers   int           `yaml:"workers" koanf:"workers"`       // pictures decoded, and batches run on the CPU, at once; 0: one per core
-	MaxPixels int64         `yaml:"max_pixels" koanf:"max_pixels"` // pixels of a picture
-	Instances int           `yaml:"instances" koanf:"instances"`   // per device, for models that name none; 0: one per core on the CPU, one on a GPU
-	Threads   int           `yaml:"threads" koanf:"threads"`       // within one operator on the CPU
-	CUDA      CUDAConfig    `yaml:"cuda" koanf:"cuda"`
+	Library   string        `yaml:"library" usage:"libonnxruntime.so; empty: searched for"`
+	Device    string        `yaml:"device" usage:"auto, cpu, cuda or cuda:N, for models that name none"`
+	Models    []ModelConfig `yaml:"models" usage:"models to serve, as NAME or NAME:required; empty: all of the repository"`
+	Default   string        `yaml:"default" usage:"the model of POST /predict; empty: the first"`
+	Workers   int           `yaml:"workers" usage:"pictures decoded, and batches run on the CPU, at once; 0: one per core"`
+	MaxPixels int64         `yaml:"max_pixels" usage:"pixels of a picture"`
+	Instances int           `yaml:"instances" usage:"instances per device, for models that name none; 0: one per core on the CPU, one on a GPU"`
+	Threads   int           `yaml:"threads" usage:"threads within one operator on the CPU"`
+	CUDA      CUDAConfig    `yaml:"cuda"`
 }
 
 // ModelConfig is one model to be served.
 type ModelConfig struct {
-	Name     string `yaml:"name" koanf:"name"`
-	Required bool   `yaml:"required" koanf:"required"` // the server does not start, and is not ready, without it
+	Name     string `yaml:"name"`
+	Required bool   `yaml:"required"` // the server does not start, and is not ready, without it
 }
 
 // CUDAConfig tunes sessions on CUDA devices.
 type CUDAConfig struct {
-	MemLimit   int64  `yaml:"mem_limit" koanf:"mem_limit"`     // bytes of a session's arena; 0: no bound
-	ConvSearch string `yaml:"conv_search" koanf:"conv_search"` // HEURISTIC, EXHAUSTIVE, DEFAULT
-	NoTF32     bool   `yaml:"no_tf32" koanf:"no_tf32"`         // full float32 in convolutions
-	PreferNHWC bool   `yaml:"prefer_nhwc" koanf:"prefer_nhwc"` // channels last in convolutions
+	MemLimit   int64  `yaml:"mem_limit" usage:"bytes of a session's arena on a GPU; 0: no bound"`
+	ConvSearch string `yaml:"conv_search" usage:"HEURISTIC, EXHAUSTIVE or DEFAULT"`
+	NoTF32     bool   `yaml:"no_tf32" usage:"full float32 in convolutions"`
+	PreferNHWC bool   `yaml:"prefer_nhwc" usage:"channels last in convolutions"`
 }
 
 // Defaults is the configuration of a server that is told nothing.

@@ -27,6 +27,7 @@ type Engine struct {
 	log    *slog.Logger
 	shared *shared
 	why    string // the device was chosen
+	touch  func(onnx.Device) error
 
 	syncing *semaphore.Weighted // one Sync at a time
 	work    sync.WaitGroup      // loads and unloads under way
@@ -70,38 +71,12 @@ func New(cfg Config, repo *models.Repository, obs Observer, log *slog.Logger) (*
 		return nil, errors.Join(err, onnx.Close())
 	}
 	log.Info("device", "device", device.String(), "why", why, "runtime", onnx.Version())
-	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, models: map[string]*model{},
+	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, touch: onnx.Touch, models: map[string]*model{},
 		syncing: semaphore.NewWeighted(1)}
 	e.shared = &shared{cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
 		workers: semaphore.NewWeighted(int64(cfg.workers())), obs: obs, log: log, lost: e.ranInto}
 	return e, nil
 }
-
-// ranInto latches an error after which the device computes no more in this process.
-func (e *Engine) ranInto(err error) {
-	if !onnx.Sticky(err) {
-		return
-	}
-	e.mu.Lock()
-	first := e.broken == nil
-	if first {
-		e.broken = err
-	}
-	e.mu.Unlock()
-	if first {
-		e.log.Error("device lost: every request fails until the process is restarted", "error", err)
-	}
-}
-
-// Broken is the fault that only a restart mends, nil while there is none.
-func (e *Engine) Broken() error {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.broken
-}
-
-// Device is the device of models that name none, and why it was chosen.
-func (e *Engine) Device() (name, why string) { return e.shared.device.String(), e.why }
 
 // Default is the name of the model that requests without one ask for; empty when there is none.
 func (e *Engine) Default() string {

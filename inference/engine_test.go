@@ -17,7 +17,7 @@ import (
 
 func TestPredictNamesTheColor(t *testing.T) {
 	r := newRepository(t)
-	files := []string{"colors", "colors-fixed4", "colors-nhwc"}
+	files := []string{"colors", "colors-fixed4", "colors-nhwc", "colors-half", "colors-int8"}
 	for _, file := range files {
 		r.define(file, colors).add(file, 1, file)
 	}
@@ -248,6 +248,21 @@ func TestStickyFaultIsLatched(t *testing.T) {
 		t.Errorf("broken %v, ready %v", e.Broken(), e.Ready())
 	}
 	atRest(t, e)
+}
+
+func TestAnIdleDeviceThatIsLostIsNoticedByTouch(t *testing.T) {
+	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
+	if err := e.Touch(t.Context()); err != nil || e.Broken() != nil {
+		t.Fatalf("the CPU: %v, broken %v", err, e.Broken())
+	}
+	passing := errors.New("busy")
+	lost := &onnx.DeviceError{Device: onnx.Device{Kind: onnx.CUDA}, Code: 214, Name: "cudaErrorECCUncorrectable", Cause: passing}
+	for _, test := range []struct{ says, latched error }{{passing, nil}, {lost, lost}} {
+		e.touch = func(onnx.Device) error { return test.says }
+		if err := e.Touch(t.Context()); !errors.Is(err, test.says) || !errors.Is(e.Broken(), test.latched) {
+			t.Errorf("%v: Touch says %v, broken is %v", test.says, err, e.Broken())
+		}
+	}
 }
 
 // badDecoder panics.

@@ -220,7 +220,7 @@ func (v *version) warm(l *lane) error {
 			clear(b.runner.Input(input, row))
 		}
 	}
-	for range max(1, v.definition.Warmup) {
+	for range v.definition.Warmup {
 		for _, rows := range l.buckets {
 			if err := b.runner.Run(rows); err != nil {
 				return fmt.Errorf("warm-up on %s: %w", l.device, err)

@@ -107,12 +107,12 @@ func (v *version) predict(ctx context.Context, image []byte, p postprocess.Param
 	}
 	timing.Queue += t.waited()
 	timing.Infer = t.ran()
-	clock = time.Now()
 	if inspect != nil {
 		if err := inspect(t.Outputs()); err != nil {
 			return nil, err
 		}
 	}
+	clock = time.Now()
 	response.Prediction, err = v.decoder.Decode(t.Outputs(), fit, p)
 	timing.Postprocess = lap(&clock)
 	return response, err

@@ -103,18 +103,6 @@ func (e *Engine) Ready() (reasons []string) {
 	return reasons
 }
 
-// Missing lists the models that are listed and do not answer, required or not.
-func (e *Engine) Missing() (reasons []string) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	for _, name := range e.order {
-		if m := e.models[name]; len(m.served) == 0 {
-			reasons = append(reasons, "model "+name+": "+m.reason())
-		}
-	}
-	return reasons
-}
-
 // reason says why a model is not ready. A nil model has not been looked for yet.
 func (m *model) reason() string {
 	if m == nil {

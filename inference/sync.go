@@ -60,7 +60,8 @@ func (e *Engine) Sync(ctx context.Context) error {
 	return &SyncError{failures}
 }
 
-// names are the models to be served: those that are configured, or all that have weights or are wrong.
+// names are the models to be served: those that are configured, or all that have weights or are wrong, and the
+// default one, so that it is missed when it is not there.
 func (e *Engine) names() (names []string, err error) {
 	if len(e.cfg.Models) > 0 {
 		for _, m := range e.cfg.Models {

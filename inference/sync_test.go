@@ -174,11 +174,38 @@ func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
 	if !strings.Contains(reasons, "model nan: ") || !strings.Contains(reasons, "model missing: ") || strings.Contains(reasons, "spare") {
 		t.Errorf("not ready because %q", reasons)
 	}
-	if missing := e.Missing(); len(missing) != 3 {
-		t.Errorf("missing %q, want all three that do not answer", missing)
+	failures := 0
+	for _, m := range e.Models() {
+		if m.State == Failed && m.Error != "" {
+			failures++
+		}
+	}
+	if failures != 3 {
+		t.Errorf("%d failures in %+v, want those of all three that do not answer", failures, e.Models())
 	}
 	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
 		t.Errorf("the good model got %q, %v", first(got), err)
+	}
+}
+
+func TestADefaultModelThatIsNotThereIsMissed(t *testing.T) {
+	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+	e := r.engine(func(c *Config) { c.Default = "colours" })
+	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model colours: ") {
+		t.Errorf("Sync said %v", err)
+	}
+	if _, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); fault.From(err).Code != fault.NotReady {
+		t.Errorf("the default model: %v", err)
+	}
+	if got, err := e.Predict(t.Context(), Request{Model: "colors", Image: plain(t, red, 8, 8)}); first(got) != "red" {
+		t.Errorf("the other model got %q, %v", first(got), err)
+	}
+	r.define("colours", colors).add("colours", 1, "colors")
+	if err := e.Sync(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
+		t.Errorf("the default model, now there, got %q, %v", first(got), err)
 	}
 }
 

@@ -11,7 +11,7 @@ const maxTopK = 1000
 func (p Params) classification(o *models.Output, classes int) (topK int, err error) {
 	if p.Score != nil || p.IoU != nil {
 		return 0, fault.New(fault.InvalidParameter,
-			"score and iou belong to detection; this model classifies and takes top_k")
+			"score_threshold and iou_threshold belong to detection; this model classifies and takes top_k")
 	}
 	limit := min(maxTopK, classes)
 	if p.TopK == 0 {
@@ -33,18 +33,18 @@ type thresholds struct {
 func (p Params) detection(o *models.Output) (thresholds, error) {
 	if p.TopK != 0 {
 		return thresholds{}, fault.New(fault.InvalidParameter,
-			"top_k belongs to classification; this model detects and takes score and iou")
+			"top_k belongs to classification; this model detects and takes score_threshold and iou_threshold")
 	}
 	t := thresholds{float32(o.Score), o.IoU, o.IoU > 0 || o.Decode == models.DecodeYOLOX}
 	if p.Score != nil {
 		if !(*p.Score >= 0 && *p.Score <= 1) {
-			return t, fault.New(fault.InvalidParameter, "score is %v; allowed: 0 to 1", *p.Score)
+			return t, fault.New(fault.InvalidParameter, "score_threshold is %v; allowed: 0 to 1", *p.Score)
 		}
 		t.score = float32(*p.Score)
 	}
 	if p.IoU != nil {
 		if !(*p.IoU >= 0 && *p.IoU <= 1) {
-			return t, fault.New(fault.InvalidParameter, "iou is %v; allowed: 0 to 1", *p.IoU)
+			return t, fault.New(fault.InvalidParameter, "iou_threshold is %v; allowed: 0 to 1", *p.IoU)
 		}
 		t.iou, t.suppress = *p.IoU, true
 	}

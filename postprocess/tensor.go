@@ -96,5 +96,3 @@ func broken(cause error) error {
 func notFinite(name string) error {
 	return broken(fmt.Errorf("output %q holds a value that is not finite", name))
 }
-
-func finite32(v float32) bool { return v-v == 0 }

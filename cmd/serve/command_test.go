@@ -1,8 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,10 @@ func TestProbe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "the device is lost", http.StatusServiceUnavailable)
+	}))
+	defer broken.Close()
 	_, port, _ := net.SplitHostPort(p.address)
 	for name, test := range map[string]struct {
 		address string
@@ -54,6 +59,7 @@ func TestProbe(t *testing.T) {
 		"a server on all addresses":     {"0.0.0.0:" + port, nil, 0},
 		"a server that does not answer": {silent.Addr().String(), []string{"--timeout=200ms"}, 1},
 		"no server":                     {"127.0.0.1:1", nil, 1},
+		"a server that is broken":       {broken.Listener.Addr().String(), nil, 1},
 	} {
 		cmd := command(t, dir, append([]string{"probe", "--http.address=" + test.address}, test.args...)...)
 		begin := time.Now()
@@ -67,10 +73,11 @@ func TestProbe(t *testing.T) {
 func TestCommandsThatPrint(t *testing.T) {
 	dir := repository(t)
 	for args, want := range map[string]string{
-		"version":               "fovea dev (revision ",
-		"config":                "max_image_bytes: 16777216",
-		"models list":           model + "   classification  1",
-		"models check " + model: fmt.Sprintf("%s version 1: ready\n  device   cpu\n", model),
+		"version":     "fovea dev (revision ",
+		"config":      "max_image_bytes: 16777216",
+		"models list": model + "   classification  1",
+		"models check " + model: model + " version 1: ready\n  device   cpu\n  task     classification, 1000 labels\n" +
+			"  input    image float32 [-1 3 224 224]\n  output   logits float32 [-1 1000]\n",
 	} {
 		out, err := command(t, dir, strings.Fields(args)...).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), want) {

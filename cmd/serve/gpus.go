@@ -71,25 +71,37 @@ func (g *gpus) fits(ctx context.Context, want string, log *slog.Logger) (device 
 	}
 }
 
-// checks asks the GPU that the engine chose whether it answers; on the CPU there is nothing to ask.
-func (g *gpus) checks(device string) []health.Check {
+// checks asks the GPU that the engine chose whether it answers: the driver, where it is watched, and then CUDA
+// itself, since a container can lose one and keep the other. On the CPU there is nothing to ask.
+func (g *gpus) checks(device string, touch health.Probe) []health.Check {
 	number, isCUDA := strings.CutPrefix(device, "cuda:")
 	index, err := strconv.Atoi(number)
-	if !isCUDA || err != nil || g.nvml == nil {
+	if !isCUDA || err != nil {
 		return nil
 	}
 	answers := func(ctx context.Context) error {
-		visible, err := g.nvml.Visible(ctx)
-		if err != nil {
+		if err := g.answers(ctx, index); err != nil {
 			return err
 		}
-		uuid, err := visible.UUID(index)
-		if err != nil {
-			return err
-		}
-		return g.nvml.Answers(ctx, uuid)
+		return touch(ctx)
 	}
 	return []health.Check{health.Cached(device, answers, g.cfg.Check, gpuLimit)}
+}
+
+// answers asks the driver about the GPU that CUDA counts as index.
+func (g *gpus) answers(ctx context.Context, index int) error {
+	if g.nvml == nil {
+		return nil
+	}
+	visible, err := g.nvml.Visible(ctx)
+	if err != nil {
+		return err
+	}
+	uuid, err := visible.UUID(index)
+	if err != nil {
+		return err
+	}
+	return g.nvml.Answers(ctx, uuid)
 }
 
 func (g *gpus) close(log *slog.Logger) {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,10 +41,16 @@ func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	g := openGPUs(GPUConfig{Library: simnvml.Library(t), Check: 10 * time.Millisecond}, log)
 	defer g.close(log)
-	if checks := g.checks("cpu"); len(checks) != 0 {
+	if checks := g.checks("cpu", nil); len(checks) != 0 {
 		t.Errorf("%d checks on the CPU", len(checks))
 	}
-	checks := g.checks("cuda:0")
+	var untouchable atomic.Bool
+	checks := g.checks("cuda:0", func(context.Context) error {
+		if untouchable.Load() {
+			return errors.New("CUDA error 999")
+		}
+		return nil
+	})
 	if len(checks) != 1 {
 		t.Fatalf("%d checks", len(checks))
 	}
@@ -62,7 +71,14 @@ func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
 	eventually("the lost GPU is a reason", func(r []string) bool { return len(r) == 1 && strings.HasPrefix(r[0], "cuda:0: ") })
 	file.Delete("gpu0.lost")
 	eventually("the GPU is back", func(r []string) bool { return len(r) == 0 })
-	missing := g.checks("cuda:7")
+	untouchable.Store(true)
+	eventually("CUDA's error is a reason", func(r []string) bool { return len(r) == 1 && r[0] == "cuda:0: CUDA error 999" })
+	unwatched := &gpus{cfg: g.cfg}
+	touched := unwatched.checks("cuda:0", func(context.Context) error { return errors.New("CUDA error 100") })
+	if reasons := touched[0](); len(reasons) != 1 || reasons[0] != "cuda:0: CUDA error 100" {
+		t.Errorf("without the driver's library: %q", reasons)
+	}
+	missing := g.checks("cuda:7", nil)
 	if reasons := missing[0](); len(reasons) != 1 || !strings.Contains(reasons[0], "cuda:7") {
 		t.Errorf("a GPU that there isn't: %q", reasons)
 	}

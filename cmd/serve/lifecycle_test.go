@@ -57,13 +57,13 @@ func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
 				t.Errorf("/health while draining: %d", got.status)
 			}
 			p.good() // within the delay
-			p.wait("the listener is closed", func() bool {
-				c, err := net.Dial("tcp", p.address)
-				if err == nil {
-					_ = c.Close()
-				}
-				return err != nil
+			p.wait("more is refused", func() bool {
+				got, err := p.do("POST", predictPath, map[string][]string{"Content-Type": {"image/jpeg"}}, bytes.NewReader(coffee))
+				return err == nil && got.status == 503 && got.Code == "draining"
 			})
+			if got := p.get("/ready"); got.status != 503 {
+				t.Errorf("/ready after the delay: %d", got.status)
+			}
 			if answer := rest(t, conn, coffee); !strings.HasPrefix(answer, "HTTP/1.1 200 ") || !strings.Contains(answer, "espresso") {
 				t.Errorf("the accepted request: %s", answer)
 			}

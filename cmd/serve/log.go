@@ -12,14 +12,17 @@ import (
 
 // newLogger logs to w: JSON for machines, coloured text for a person at a terminal. The configuration is valid.
 func newLogger(cfg LogConfig, w io.Writer) *slog.Logger {
+	file, isFile := w.(*os.File)
+	return slog.New(logHandler(cfg, w, isFile && term.IsTerminal(int(file.Fd()))))
+}
+
+func logHandler(cfg LogConfig, w io.Writer, terminal bool) slog.Handler {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // checked by Validate
-	file, isFile := w.(*os.File)
-	terminal := isFile && term.IsTerminal(int(file.Fd()))
 	if cfg.Format == "json" || cfg.Format == "auto" && !terminal {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration}))
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})
 	}
-	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
+	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal})
 }
 
 // readableDuration writes durations as 1.5ms: slog's JSON would be nanoseconds without a unit.

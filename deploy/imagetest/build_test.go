@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // checkout copies what git knows of the repository, and what it would add, into a new folder.
@@ -104,13 +105,14 @@ func TestChangesRebuildOnlyWhatFollows(t *testing.T) {
 		anew             []string // the stages that may work; all others must come from the cache
 		must             string   // the stage that has to
 	}{
-		{"a Go file", "fault/fault.go", "\nvar changed = 1\n", []string{"build", "contents-cpu", "cpu"}, "build"},
-		{"go.mod", "go.mod", "\n// changed\n", []string{"modules", "build", "contents-cpu", "cpu"}, "modules"},
+		{"a Go file", "fault/fault.go", "\nvar changed = %d\n", []string{"build", "contents-cpu", "cpu"}, "build"},
+		{"go.mod", "go.mod", "\n// changed %d\n", []string{"modules", "build", "contents-cpu", "cpu"}, "modules"},
 	} {
 		t.Run("a change in "+test.name, func(t *testing.T) {
 			dir := checkout(t)
 			steps(t, dir)
-			appendTo(t, filepath.Join(dir, test.file), test.text)
+			// A change of its own each time: the cache still has what an earlier run made of its change.
+			appendTo(t, filepath.Join(dir, test.file), fmt.Sprintf(test.text, time.Now().UnixNano()))
 			worked := map[string]int{}
 			for _, s := range steps(t, dir) {
 				if s.cached || strings.HasPrefix(s.text, "FROM ") {

@@ -35,6 +35,9 @@ func rules(t *testing.T) (expressions []string, recorded map[string]bool) {
 	for _, problem := range problems {
 		t.Error(problem)
 	}
+	if groups == nil {
+		t.FailNow()
+	}
 	recorded = map[string]bool{}
 	for _, group := range groups.Groups {
 		for _, rule := range group.Rules {

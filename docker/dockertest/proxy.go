@@ -3,6 +3,7 @@
 package dockertest
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -27,7 +28,7 @@ type Proxy struct {
 // NewProxy listens on a socket in a folder, before the engine's socket at a path.
 func NewProxy(dir, target string) (*Proxy, error) {
 	path := filepath.Join(dir, "docker.sock")
-	listener, err := net.Listen("unix", path)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		engine, err := net.Dial("unix", p.target)
+		engine, err := new(net.Dialer).DialContext(context.Background(), "unix", p.target)
 		if err != nil {
 			_ = conn.Close()
 			continue

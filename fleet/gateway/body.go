@@ -90,7 +90,7 @@ func (b *body) fill(p []byte) (int, error) {
 	if b.killers != nil {
 		_, _ = b.hash.Write(p[:n])
 	}
-	ended := err == io.EOF || b.read == b.length //nolint:errorlint // io.Reader's EOF is never wrapped
+	ended := err == io.EOF || b.read == b.length
 	if ended && !b.whole.Load() {
 		if b.killers != nil {
 			b.sum.Store(b.hash.Sum64())
@@ -102,7 +102,7 @@ func (b *body) fill(p []byte) (int, error) {
 		b.whole.Store(true)
 	}
 	if err != nil {
-		b.broken.Store(err != io.EOF && !b.refused.Load()) //nolint:errorlint // as above
+		b.broken.Store(err != io.EOF && !b.refused.Load())
 		b.err = err
 	}
 	return n, err

@@ -72,7 +72,7 @@ func (c *conn) open() bool {
 	return err == nil && open
 }
 
-const bufferSize = 32 << 10
+const bufferSize = 64 << 10
 
 // bufferPool holds buffers for copying bodies.
 type bufferPool struct{ pool sync.Pool }

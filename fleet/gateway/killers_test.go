@@ -104,3 +104,25 @@ func TestKillerIsRefusedBeforeAReplicaHasIt(t *testing.T) {
 		})
 	}
 }
+
+// A replica is killed by somebody else while it answers a harmless picture, and again later.
+func TestHarmlessBodyIsNotRefused(t *testing.T) {
+	die := make(chan bool, 1)
+	f := start(t, nil, raw(t, "a", func(c net.Conn, r *bufio.Reader) {
+		for {
+			if _, err := readRequest(r); err != nil || <-die {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}))
+	now := time.Now()
+	f.killers.now = func() time.Time { return now }
+	for i, dies := range []bool{true, false, true, false, true, false} {
+		now = now.Add(apart)
+		die <- dies
+		if got, want := f.post("/predict", "picture"), map[bool]int{true: 502, false: 200}[dies]; got.status != want {
+			t.Fatalf("time %d: %d %s, want %d", i+1, got.status, got.body, want)
+		}
+	}
+}

@@ -52,6 +52,9 @@ func TestOwnRoutes(t *testing.T) {
 	if hits.Load() != 0 {
 		t.Errorf("%d requests for own routes were passed on", hits.Load())
 	}
+	if err := f.pool.Set([]Replica{a, b}); err != nil {
+		t.Fatal(err)
+	}
 	for _, route := range []string{"/predict", "/openapi.json", "/v1/models", "/health/", "/", "/no/such"} {
 		if got := f.post(route, route); got.status != 200 || got.body != route {
 			t.Errorf("%s was not passed on: %+v", route, got)
@@ -72,7 +75,7 @@ func TestWhatIsNoRoute(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _ = res.Body.Close(); res.StatusCode != 405 {
+		if _ = res.Body.Close(); res.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%s: %s", line, res.Status)
 		}
 		_ = c.Close()

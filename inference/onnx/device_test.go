@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"fovea/inference/onnx/internal/native"
 	"fovea/internal/testenv"
 )
 
@@ -159,5 +160,36 @@ func TestStickyErrorsAreToldFromOthers(t *testing.T) {
 	}
 	if Sticky(nil) || Sticky(errors.New("CUDA failure 700: but from elsewhere")) {
 		t.Error("what no device said is sticky")
+	}
+}
+
+// The CUDA runtime here is a real library in which device 0 works and an error is latched on device 1.
+func TestTouchTellsADeviceThatWorksFromOneThatIsLost(t *testing.T) {
+	lib, err := native.Load(build(t, `static int device;
+int cudaGetDeviceCount(int *n) { *n = 2; return 0; }
+int cudaSetDevice(int d) { device = d; return 0; }
+int cudaDeviceSynchronize(void) { return device == 1 ? 214 : 0; }
+int cudaHostAlloc(void) { return 2; }
+int cudaFreeHost(void) { return 0; }
+const char *cudaGetErrorName(int e) { return "name"; }
+const char *cudaGetErrorString(int e) { return "text of the error"; }`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cuda, err := native.OpenCUDA(lib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := cudaRuntime.cuda
+	cudaRuntime.cuda = cuda
+	defer func() { cudaRuntime.cuda = before }()
+	for _, d := range []Device{{Kind: CPU}, {Kind: CUDA}} {
+		if err := Touch(d); err != nil {
+			t.Errorf("%s: %v", d, err)
+		}
+	}
+	err = Touch(Device{Kind: CUDA, Index: 1})
+	if err == nil || !Sticky(err) || !strings.Contains(err.Error(), "cuda:1: CUDA error 214 cudaErrorECCUncorrectable") {
+		t.Errorf("a lost device: %v, sticky %t", err, Sticky(err))
 	}
 }

@@ -91,3 +91,20 @@ func deviceError(device Device, err error, latched func() int) error {
 	}
 	return &DeviceError{Device: device, Code: code, Name: sticky[code], Cause: err}
 }
+
+// Touch asks a device whether it still computes: it waits for the work that CUDA has on it and returns a *DeviceError
+// when an error is latched there. It may take as long as that work, or for ever where a driver hangs. The CPU always
+// answers.
+func Touch(device Device) error {
+	if device.Kind != CUDA {
+		return nil
+	}
+	cuda, err := openCUDA()
+	if err != nil {
+		return fmt.Errorf("%s: %w", device, err)
+	}
+	if code := cuda.State(device.Index); code != 0 {
+		return &DeviceError{Device: device, Code: code, Name: sticky[code], Cause: errors.New(cuda.Describe(code))}
+	}
+	return nil
+}

@@ -18,6 +18,7 @@ const (
 	libraryName    = "libonnxruntime.so"
 	libraryEnv     = "FOVEA_ORT_LIBRARY"
 	libraryCache   = "fovea/onnxruntime-1.30.0" // where `make setup` puts it, under the user's cache folder
+	telemetryEnv   = "ORT_DISABLE_TELEMETRY"    // read by the library when it starts
 	minimumVersion = "1.29"                     // the first with C API 29, which onnxruntime_go 1.36 speaks
 )
 
@@ -47,6 +48,11 @@ func Open(libraryPath string) error {
 		}
 		library.opened++
 		return nil
+	}
+	// Microsoft's builds report their use, and keep a file of it in the user's cache folder, unless told not to
+	// before they start; the call that ends it afterwards comes too late for the file.
+	if err := os.Setenv(telemetryEnv, "1"); err != nil {
+		return fmt.Errorf("ONNX Runtime: switch its telemetry off: %w", err)
 	}
 	version, err := checkVersion(path)
 	if err != nil {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the tiny classifiers in this folder: which of red, green and blue a picture has most of.
 
-Needs the Python packages onnx 1.23 and numpy. The input is [N,3,8,8] or [N,8,8,3] float32; the logits are ten times
-the mean of each channel.
+Needs the Python packages onnx 1.23 and numpy. The input is [N,3,8,8] or [N,8,8,3] float32, in colors-half float16;
+the logits are ten times the mean of each channel.
 """
 import pathlib
 
@@ -14,13 +14,13 @@ from onnx import helper, numpy_helper
 HERE = pathlib.Path(__file__).parent
 
 
-def save(name, batch, nodes, weights=(), row=(3, 8, 8), axes=(2, 3)):
+def save(name, batch, nodes, weights=(), row=(3, 8, 8), axes=(2, 3), before=(), mean_of="image", extra=(), dtype=T.FLOAT):
     graph = helper.make_graph(
-        [helper.make_node("ReduceMean", ["image"], ["mean"], axes=axes, keepdims=0), *nodes],
+        [*before, helper.make_node("ReduceMean", [mean_of], ["mean"], axes=axes, keepdims=0), *nodes],
         name,
-        [helper.make_tensor_value_info("image", T.FLOAT, [batch, *row])],
-        [helper.make_tensor_value_info("logits", T.FLOAT, [batch, 3])],
-        [numpy_helper.from_array(np.array(v, np.float32), k) for k, v in weights],
+        [helper.make_tensor_value_info("image", dtype, [batch, *row]), *extra],
+        [helper.make_tensor_value_info("logits", dtype, [batch, 3])],
+        [numpy_helper.from_array(v if isinstance(v, np.ndarray) else np.array(v, np.float32), k) for k, v in weights],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     model.producer_name = "fovea"
@@ -35,3 +35,21 @@ save("colors-nhwc", "n", [times], [("ten", 10)], row=(8, 8, 3), axes=(1, 2))
 # the logarithm of a negative number is no number
 save("colors-nan", "n", [helper.make_node("Sub", ["mean", "two"], ["below"]), helper.make_node("Log", ["below"], ["logits"])],
      [("two", 2)])
+
+save("colors-half", "n", [helper.make_node("Mul", ["mean", "ten"], ["scaled"]),
+                          helper.make_node("Cast", ["scaled"], ["logits"], to=T.FLOAT16)],
+     [("ten", 10)], before=[helper.make_node("Cast", ["image"], ["single"], to=T.FLOAT)], mean_of="single", dtype=T.FLOAT16)
+# activations in uint8 and weights in int8, each with its scale, as quantizers write them
+save("colors-int8", "n", [helper.make_node("DequantizeLinear", ["weights", "tenth"], ["w"]),
+                          helper.make_node("MatMul", ["mean", "w"], ["logits"])],
+     [("weights", 100 * np.eye(3, dtype=np.int8)), ("tenth", 0.1), ("step", 1 / 255), ("zero", np.array(0, np.uint8))],
+     before=[helper.make_node("QuantizeLinear", ["image", "step", "zero"], ["q"]),
+             helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["dq"])], mean_of="dq")
+# a second input: a picture that is wider than high is blue, whatever its pixels say
+save("colors-size", "n", [helper.make_node("Mul", ["mean", "ten"], ["seen"]), helper.make_node("Cast", ["size"], ["float"], to=T.FLOAT),
+                          helper.make_node("MatMul", ["float", "difference"], ["wider"]),
+                          helper.make_node("Clip", ["wider", "none", "one"], ["is"]),
+                          helper.make_node("MatMul", ["is", "blue"], ["more"]),
+                          helper.make_node("Add", ["seen", "more"], ["logits"])],
+     [("ten", 10), ("difference", [[1], [-1]]), ("none", 0), ("one", 1), ("blue", [[0, 0, 100]])],
+     extra=[helper.make_tensor_value_info("size", T.INT64, ["n", 2])])

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -69,15 +70,15 @@ func executeFromTmp() error {
 		return err
 	}
 	if err := os.WriteFile("/tmp/program", self, 0o700); err != nil { //nolint:gosec // G306: to execute it is the attempt
-		return err
+		return errors.New("could not be written: " + err.Error())
 	}
 	defer os.Remove("/tmp/program") //nolint:errcheck // the container goes soon
-	return exec.Command("/tmp/program", "lines", "0").Run()
+	return exec.CommandContext(context.Background(), "/tmp/program", "lines", "0").Run()
 }
 
 // fillTmp writes up to 1 GiB.
 func fillTmp() error {
-	file, err := os.Create("/tmp/big")
+	file, err := os.Create("/tmp/big") //nolint:gosec // G303: nobody else is in the container
 	if err != nil {
 		return err
 	}

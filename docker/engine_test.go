@@ -1,0 +1,198 @@
+//go:build engine
+
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/image"
+)
+
+// These tests need a Docker engine (DOCKER_HOST, or the usual socket), and clean up after themselves: all that they make
+// has the label fovea.test=docker.
+
+// owner tells the containers of this run from others'.
+var owner = fmt.Sprintf("docker-test-%d", os.Getpid())
+
+func engine(t *testing.T) *Client {
+	t.Helper()
+	return open(t, "")
+}
+
+// slug is a test's name as engines take names.
+func slug(t *testing.T) string {
+	return strings.ToLower(strings.NewReplacer("/", "-", "#", "-").Replace(t.Name()))
+}
+
+// probeImage builds the image of the tests' program, or one with further changes as a Dockerfile has them, and removes
+// it at the end of the test.
+func probeImage(t *testing.T, c *Client, changes ...string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "probe")
+	cmd := exec.Command("go", "build", "-o", program, "./internal/probe")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the probe: %v\n%s", err, out)
+	}
+	data, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, dir := range []string{"tmp", "models", "run", "run/secrets"} {
+		if err := w.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.WriteHeader(&tar.Header{Name: "probe", Mode: 0o755, Size: int64(len(data))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := "fovea-docker-test:" + slug(t)
+	changes = append([]string{`ENTRYPOINT ["/probe"]`, "USER 65532:65532", "LABEL fovea.test=docker", "ENV NVIDIA_VISIBLE_DEVICES=all"}, changes...)
+	ctx := context.Background()
+	answer, err := c.api.ImageImport(ctx, image.ImportSource{Source: &archive, SourceName: "-"}, name, image.ImportOptions{Changes: changes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Close()
+	if _, err := io.Copy(io.Discard, answer); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := c.api.ImageRemove(context.Background(), name, image.RemoveOptions{Force: true}); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+// probeSpec is a small container of the tests' image on a network of the test's own.
+func probeSpec(t *testing.T, c *Client, image string) Spec {
+	t.Helper()
+	s := Defaults()
+	s.Name = owner + "-" + slug(t)
+	s.Image, s.Memory, s.TmpfsSize, s.ShmSize, s.StopGrace = image, 64<<20, 16<<20, 1<<20, time.Second
+	s.Network = s.Name
+	s.Labels = map[string]string{LabelOwner: owner, LabelReplica: "0", "fovea.test": "docker"}
+	ctx := context.Background()
+	if err := c.EnsureNetwork(ctx, s.Network, owner); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.RemoveNetwork(context.Background(), s.Network, owner); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// create makes a container and removes it at the end of the test.
+func create(t *testing.T, c *Client, s Spec) string {
+	t.Helper()
+	id, err := c.Create(context.Background(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Remove(context.Background(), id); err != nil {
+			t.Error(err)
+		}
+	})
+	return id
+}
+
+// probe is a running container of the tests' image.
+type probe struct {
+	id, url string
+	status  Status
+}
+
+func start(t *testing.T, c *Client, s Spec) probe {
+	t.Helper()
+	id := create(t, c, s)
+	if err := c.Start(context.Background(), id); err != nil {
+		t.Fatal(err)
+	}
+	status := inspect(t, c, id)
+	p := probe{id, fmt.Sprintf("http://127.0.0.1:%d", status.HostPort), status}
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		answer, err := browser.Get(p.url + "/env")
+		if err == nil {
+			_ = answer.Body.Close()
+			return p
+		}
+		if time.Now().After(end) {
+			lines, _ := c.Logs(context.Background(), id, 20)
+			t.Fatalf("the probe does not answer: %v; its log: %q", err, lines)
+		}
+	}
+}
+
+// browser keeps no connections, which would outlive their test.
+var browser = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+
+// get asks the probe and decodes its answer, JSON unless the result is to be a string.
+func get[T any](t *testing.T, p probe, path string) T {
+	t.Helper()
+	answer, err := browser.Get(p.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	data, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var result T
+	if text, ok := any(&result).(*string); ok && strings.HasPrefix(path, "/file") {
+		*text = string(data)
+		return result
+	}
+	if err := json.Unmarshal(data, &result); err != nil {
+		t.Fatalf("%s: %v: %q", path, err, data)
+	}
+	return result
+}
+
+func (p probe) file(t *testing.T, path string) string {
+	t.Helper()
+	return get[string](t, p, "/file?path="+url.QueryEscape(path))
+}
+
+func inspect(t *testing.T, c *Client, id string) Status {
+	t.Helper()
+	status, err := c.Inspect(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still not: %s", what)
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// work keeps a core busy for as long as a model on the CPU does, by a fixed amount of work, so that other programs on
+// the machine don't make it less. The replica has two workers, as many as a small machine has cores.
+func work(d time.Duration) func() {
+	spin := func(rounds int) (sum uint64) {
+		for i := range rounds {
+			sum = sum*6364136223846793005 + uint64(i)
+		}
+		return sum
+	}
+	const rounds = 1 << 20
+	least := time.Hour
+	for range 20 {
+		begin := time.Now()
+		sink.Add(spin(rounds))
+		least = min(least, time.Since(begin))
+	}
+	n := int(float64(rounds) * float64(d) / float64(least))
+	workers := make(chan struct{}, 2)
+	return func() {
+		workers <- struct{}{}
+		sink.Add(spin(n))
+		<-workers
+	}
+}
+
+var sink atomic.Uint64 // so that the work is done
+
+// processor returns the time that this process has spent on the processor.
+func processor() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// side is one of the two ways to a replica.
+type side struct {
+	client *http.Client
+	url    string
+}
+
+func (s side) send(b *testing.B, body string) {
+	res, err := s.client.Post(s.url+"/predict", "image/jpeg", strings.NewReader(body))
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+		b.Errorf("%s %v", res.Status, err)
+	}
+	_ = res.Body.Close()
+}
+
+// saturate returns requests a second of as many clients as keep the replica busy.
+func (s side) saturate(b *testing.B, body string, n int64) float64 {
+	var left atomic.Int64
+	left.Store(n)
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for range 16 {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				s.send(b, body)
+			}
+		})
+	}
+	wg.Wait()
+	return float64(n) / time.Since(begin).Seconds()
+}
+
+// times returns the median and the 99th percentile of n answers' times at a fixed rate, in milliseconds, counted
+// from when each request was due.
+func (s side) times(b *testing.B, body string, n int, rate float64) (p50, p99 float64) {
+	times := make([]time.Duration, n)
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for i := range n {
+		due := begin.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+		time.Sleep(time.Until(due))
+		wg.Go(func() {
+			s.send(b, body)
+			times[i] = time.Since(due)
+		})
+	}
+	wg.Wait()
+	slices.Sort(times)
+	ms := func(i int) float64 { return times[i].Seconds() * 1e3 }
+	return ms(n / 2), ms(n * 99 / 100)
+}
+
+// BenchmarkCost compares requests through the gateway with requests to the replica itself, in turns in one run: the
+// ratio of requests a second, and what the gateway adds to the 99th percentile at half the replica's load. Client,
+// gateway and replica share this machine's cores and one process.
+func BenchmarkCost(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		replica func()
+	}{
+		{"replica that computes 2 ms", work(2 * time.Millisecond)},
+		{"replica that waits 2 ms", func() { time.Sleep(2 * time.Millisecond) }},
+		{"replica that answers at once", func() {}},
+	} {
+		for _, size := range []int{1 << 10, 100 << 10} {
+			b.Run(c.name+", "+itoa(size>>10)+" KiB", func(b *testing.B) {
+				answer := []byte(strings.Repeat("x", 600))
+				r := server(b, "a", func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					c.replica()
+					_, _ = w.Write(answer)
+				})
+				cost(b, r, strings.Repeat("x", size))
+			})
+		}
+	}
+}
+
+// BenchmarkReal is BenchmarkCost with the replica at $FOVEA_REPLICA, as http://127.0.0.1:8000, and the picture in
+// the file $FOVEA_PICTURE. The replica's time on the processor isn't counted then.
+func BenchmarkReal(b *testing.B) {
+	url, file := os.Getenv("FOVEA_REPLICA"), os.Getenv("FOVEA_PICTURE")
+	if url == "" || file == "" {
+		b.Skip("no $FOVEA_REPLICA and $FOVEA_PICTURE to measure with")
+	}
+	picture, err := os.ReadFile(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cost(b, Replica{"real", url}, string(picture))
+}
+
+func cost(b *testing.B, r Replica, body string) {
+	f := start(b, nil, r)
+	direct, through := side{f.client, r.URL}, side{f.client, f.url}
+	direct.saturate(b, body, 100)
+	through.saturate(b, body, 100)
+	b.ResetTimer()
+	const turns = 10
+	n := max(int64(b.N)/turns, 50)
+	var d, g []float64
+	var dCPU, gCPU time.Duration
+	for range turns {
+		t0 := processor()
+		d = append(d, direct.saturate(b, body, n))
+		t1 := processor()
+		g = append(g, through.saturate(b, body, n))
+		dCPU, gCPU = dCPU+t1-t0, gCPU+processor()-t1
+	}
+	b.StopTimer()
+	half := median(d) / 2
+	var d50, d99, g50, g99 []float64
+	for range 5 {
+		p50, p99 := direct.times(b, body, 500, half)
+		d50, d99 = append(d50, p50), append(d99, p99)
+		p50, p99 = through.times(b, body, 500, half)
+		g50, g99 = append(g50, p50), append(g99, p99)
+	}
+	b.ReportMetric(median(d), "direct/s")
+	b.ReportMetric(median(g), "gateway/s")
+	b.ReportMetric(median(g)/median(d), "ratio")
+	b.ReportMetric(float64(dCPU.Microseconds())/float64(n*turns), "µs-cpu-direct")
+	b.ReportMetric(float64((gCPU-dCPU).Microseconds())/float64(n*turns), "µs-cpu-added")
+	b.ReportMetric(median(d50), "ms-p50-direct")
+	b.ReportMetric(median(g50)-median(d50), "ms-p50-added")
+	b.ReportMetric(median(d99), "ms-p99-direct")
+	b.ReportMetric(median(g99)-median(d99), "ms-p99-added")
+	b.ReportMetric(0, "ns/op")
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// BenchmarkHash is what remembering bodies that kill costs for one of 100 KiB, in the pieces it comes in.
+func BenchmarkHash(b *testing.B) {
+	piece := make([]byte, bufferSize)
+	k := newKillers(Defaults(), time.Now)
+	b.SetBytes(100 << 10)
+	for b.Loop() {
+		body := newBody(nil, -1, k)
+		for left := 100 << 10; left > 0; left -= len(piece) {
+			_, _ = body.hash.Write(piece[:min(left, len(piece))])
+		}
+		sink.Add(body.hash.Sum64())
+	}
+}
