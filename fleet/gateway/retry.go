@@ -81,9 +81,10 @@ func (t *retrier) another(ctx context.Context, x *exchange, why reason) bool {
 	return true
 }
 
-// count notes a replica's failure.
+// count notes a replica's failure. One that was lost may still take connections for a moment, when a proxy of the
+// engine's does so in its stead, and would then lose every request that it attracts.
 func (t *retrier) count(x *exchange, why reason) {
-	if why == dialFailed {
+	if why == dialFailed || why == lost {
 		t.pool.refused(x.replica)
 	}
 	t.metrics.upstream[why].Inc()

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"fovea/fleet"
+
+	"github.com/spf13/cobra"
+)
+
+// watchEvery is how often --watch asks.
+const watchEvery = time.Second
+
+func statusCommand() *cobra.Command {
+	var asJSON, watch bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show replicas, GPUs and what is wrong",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			supervisor, err := client(c)
+			if err != nil {
+				return err
+			}
+			for {
+				s, err := supervisor.Status(c.Context())
+				if err != nil {
+					return err
+				}
+				if err := show(c.OutOrStdout(), s, asJSON, watch); err != nil || !watch {
+					return err
+				}
+				select {
+				case <-c.Context().Done():
+					return nil
+				case <-time.After(watchEvery):
+				}
+			}
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "again every second")
+	return c
+}
+
+func show(w io.Writer, s fleet.Status, asJSON, watch bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		if !watch {
+			encoder.SetIndent("", "  ")
+		}
+		return encoder.Encode(s)
+	}
+	if watch {
+		fmt.Fprint(w, "\033[H\033[2J") // top of an empty screen
+	}
+	return table(w, s)
+}
+
+// table is the status for people.
+func table(w io.Writer, s fleet.Status) error {
+	fmt.Fprintf(w, "%s: %d of %d ready at %s, image %s %s, generation %d\n", s.Name, s.Ready, s.Wanted, s.Gateway, s.Image,
+		s.Version, s.Generation)
+	if r := s.Rollout; r != nil && r.Failed != "" {
+		fmt.Fprintf(w, "roll-out of %s failed: %s\n", r.Image, r.Failed)
+		logLines(w, r.Log)
+	} else if r != nil {
+		fmt.Fprintf(w, "roll-out of %s: %d of %d, now %s\n", r.Image, r.Done, s.Wanted, r.Place)
+	}
+	for _, problem := range s.Problems {
+		fmt.Fprintln(w, "problem:", problem)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nREPLICA\tGPU\tSTATE\tSINCE\tRESTARTS\tIN FLIGHT\tVERSION\tREASON")
+	for _, r := range s.Replicas {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, dash(r.GPU), r.State, r.Since.Round(time.Second), r.Restarts,
+			r.InFlight, dash(r.Version), r.Reason)
+	}
+	if len(s.GPUs) > 0 {
+		fmt.Fprintln(t, "\nGPU\tUUID\tSTATE\tUTILIZATION\tMEMORY\tTEMPERATURE\tECC\tREASON")
+	}
+	for _, g := range s.GPUs {
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Index, g.UUID, g.State, percent(g.Utilization), memory(g),
+			degrees(g.Temperature), number(g.ECC), g.Reason)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, r := range s.Replicas {
+		if len(r.Log) > 0 {
+			fmt.Fprintf(w, "\nlast lines of %s:\n", r.Name)
+			logLines(w, r.Log)
+		}
+	}
+	return nil
+}
+
+func logLines(w io.Writer, lines []string) {
+	for _, line := range lines {
+		fmt.Fprintln(w, "  "+strings.TrimSpace(line))
+	}
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func percent(share *float64) string {
+	if share == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f %%", *share*100)
+}
+
+func degrees(celsius *float64) string {
+	if celsius == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f °C", *celsius)
+}
+
+func number(n *uint64) string {
+	if n == nil {
+		return "-"
+	}
+	return strconv.FormatUint(*n, 10)
+}
+
+func memory(g fleet.GPUStatus) string {
+	if g.MemoryTotal == 0 {
+		return "-"
+	}
+	const gib = 1 << 30
+	return fmt.Sprintf("%.1f of %.1f GiB", float64(g.MemoryUsed)/gib, float64(g.MemoryTotal)/gib)
+}

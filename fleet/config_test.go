@@ -1,0 +1,73 @@
+package fleet
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestConfigurationFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		says []string // every one of these; none: it is good
+	}{
+		"empty file": {"", nil},
+		"all kinds of values": {`
+name: cameras
+image: fovea@sha256:aa
+gpus: [0, GPU-1]
+limits: {memory: 1.5GiB, cpus: 0.5}
+health: {start: 5m}
+gateway: {address: "127.0.0.1:9000", body_timeout: 1s}
+env: {FOVEA_LOG_LEVEL: debug}`, nil},
+		"unknown keys, all at once": {"imago: x\nhealth: {strat: 1s}", []string{"imago: unknown key", "health.strat: unknown key"}},
+		"wrong types, all at once":  {"replicas: many\nstop: soon\nlimits: {memory: big}", []string{"replicas:", "stop:", "limits.memory:"}},
+		"values out of bounds, all at once": {"replicas: 0\nname: A_b\nuser: \"0:0\"\nrollout: {order: never}\ngateway: {address: x, body_timeout: 0s}",
+			[]string{"replicas: 0", "name:", "user:", "rollout.order:", "gateway.address:", "gateway.body_timeout:"}},
+		"GPUs named badly":        {"gpus: [0, 0, x]", []string{"0 is there twice", `"x" is neither`}},
+		"variables of the loader": {"env: {LD_PRELOAD: x, NVIDIA_VISIBLE_DEVICES: all}", []string{"env.LD_PRELOAD", "env.NVIDIA_VISIBLE_DEVICES"}},
+		"the host's network":      {"network: host", []string{"network:"}},
+		"a value left out":        {"image:", []string{"image: has no value"}},
+		"not YAML":                {"a: [", []string{"not valid YAML"}},
+		"two documents":           {"name: a\n---\nname: b", []string{"2 YAML documents"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "supervise.yaml")
+			if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Load(file)
+			if (err == nil) != (len(c.says) == 0) {
+				t.Fatalf("error %v", err)
+			}
+			for _, part := range c.says {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q is not in: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestValuesOfAConfiguration(t *testing.T) {
+	c, err := Parse([]byte("limits: {memory: 1.5GiB}\ngpus: all\nhealth: {drain: 90s}\nmodels: m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.anchor("/etc/fovea")
+	if c.Limits.Memory != 3<<29 || !c.GPUs.All || c.Health.Drain != 90*time.Second || c.Models != "/etc/fovea/m" || c.Health.Failures != 3 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("gpus: [0, MIG-1]\nlimits: {memory: 1GiB}\nsecrets: {key: /k}"))
+	f.Add([]byte("health:\n  start: 1m\nenv: {A: b}"))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		if c, err := Parse(data); err == nil {
+			_ = c.Validate()
+		}
+	})
+}

@@ -1,0 +1,143 @@
+package fleet
+
+import (
+	"time"
+
+	"fovea/docker"
+	"fovea/gpu"
+)
+
+// life numbers the replicas of a supervisor's run, so that an answer about one that is gone is known as such.
+type life int
+
+// action is something that the machine wants done. Each is answered by an observation, except removeExtra.
+type action interface{ isAction() }
+
+type (
+	// create makes and starts a container; answered by created.
+	create struct {
+		life life
+		spec docker.Spec
+	}
+	// probe asks a replica for its health; answered by probed.
+	probe struct {
+		life life
+		url  string
+	}
+	// predict has a replica answer a picture; answered by predicted.
+	predict struct {
+		life life
+		url  string
+	}
+	// drain waits until a replica has no requests in flight, or the limit is over; answered by drained.
+	drain struct {
+		life  life
+		id    string
+		limit time.Duration
+	}
+	// remove takes a container away, if it is the fleet's; answered by removed.
+	remove struct {
+		life  life
+		ref   string // ID, or name where the ID is not known
+		grace time.Duration
+	}
+	// removeExtra takes a container of the fleet away for which there is no place.
+	removeExtra struct {
+		id    string
+		grace time.Duration
+	}
+	// look lists the containers; answered by listed.
+	look struct{}
+)
+
+func (create) isAction()      {}
+func (probe) isAction()       {}
+func (predict) isAction()     {}
+func (drain) isAction()       {}
+func (remove) isAction()      {}
+func (removeExtra) isAction() {}
+func (look) isAction()        {}
+
+// observation is something that was seen.
+type observation interface{ isObservation() }
+
+type (
+	created struct {
+		life      life
+		container string
+		url       string
+		err       error
+		why       end // with err: what it means for the replica
+	}
+	probed struct {
+		life   life
+		health verdict // of /health
+		ready  verdict // of /ready
+		reason string  // why not
+	}
+	predicted struct {
+		life    life
+		verdict verdict
+		reason  string
+	}
+	drained struct {
+		life life
+		err  error // not all requests ended
+	}
+	removed struct {
+		life life
+		logs []string // the container's last lines
+		err  error
+	}
+	// listed is all containers of the fleet, as they were at some time after since.
+	listed struct {
+		since      time.Duration
+		containers []container
+		err        error
+	}
+	// seen is one container, as it is now.
+	seen struct{ container container }
+	// gpuEvent is news of a GPU.
+	gpuEvent struct {
+		event gpu.Event
+		wall  time.Time
+	}
+	// inventory is the GPUs as they are.
+	inventory struct {
+		devices []gpu.Device
+		wall    time.Time
+		err     error
+	}
+)
+
+func (created) isObservation()   {}
+func (probed) isObservation()    {}
+func (predicted) isObservation() {}
+func (drained) isObservation()   {}
+func (removed) isObservation()   {}
+func (listed) isObservation()    {}
+func (seen) isObservation()      {}
+func (gpuEvent) isObservation()  {}
+func (inventory) isObservation() {}
+
+// verdict is what a question to a replica gave.
+type verdict int
+
+const (
+	silent verdict = iota // no answer, or one that says nothing of the replica
+	good
+	bad // the replica itself says no
+)
+
+// container is one of the fleet, as the engine sees it.
+type container struct {
+	id, name   string
+	place      string
+	generation int
+	hash       string
+	running    bool
+	exitCode   int
+	oom        bool
+	reason     string // the engine's own, if it could not start
+	url        string
+}

@@ -1,0 +1,101 @@
+//go:build engine
+
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fovea/gpu/simnvml"
+)
+
+// withGPUs is a fleet with a replica on each of so many simulated GPUs.
+func withGPUs(t *testing.T, gpus int) (*bench, *simnvml.File) {
+	t.Helper()
+	f := simnvml.New(t, simnvml.Machine(gpus))
+	b := newBench(t, fmt.Sprintf("gpus: all\ngpu: {library: %s, poll: 500ms, driver: nvidia}\n", simnvml.Library(t)))
+	b.start(gpus)
+	return b, f
+}
+
+func on(s Status, gpu int) (ReplicaStatus, GPUStatus) {
+	for _, r := range s.Replicas {
+		if r.GPU == simnvml.UUID(gpu) {
+			for _, g := range s.GPUs {
+				if g.UUID == r.GPU {
+					return r, g
+				}
+			}
+		}
+	}
+	return ReplicaStatus{}, GPUStatus{}
+}
+
+func TestGPUThatFallsOffTheBusIsQuarantined(t *testing.T) {
+	const gpus = 4
+	b, f := withGPUs(t, gpus)
+	l := b.load()
+	start := time.Now()
+	f.Set("gpu1.lost", "1", "gpu1.event.1", "xid 79")
+	b.until("it gets no requests", func(s Status) bool { r, _ := on(s, 1); return r.State != Ready })
+	withdrawn := time.Since(start)
+	s := b.until("its replica is gone", func(s Status) bool { r, _ := on(s, 1); return r.State == Quarantined })
+	l.end(inFlight, withdrawn)
+	t.Logf("no request to it from %s after the event; %d of %d replicas go on", withdrawn.Round(time.Millisecond), s.Ready, gpus)
+	if _, g := on(s, 1); s.Ready != gpus-1 || g.State != "quarantined" || g.Reason == "" {
+		t.Errorf("%+v", s)
+	}
+
+	b.stop(syscall.SIGKILL)
+	b.start(gpus - 1)
+	if r, g := on(b.status(), 1); r.State != Quarantined || g.State != "quarantined" {
+		t.Errorf("after a restart of the supervisor: %+v %+v", r, g)
+	}
+
+	start = time.Now()
+	f.Delete("gpu1.lost")
+	b.until("it is in use again", func(s Status) bool { return s.Ready == gpus })
+	t.Logf("in use again %s after it was sound", time.Since(start).Round(time.Millisecond))
+}
+
+func TestPlannedDrainOfAGPULosesNoRequest(t *testing.T) {
+	const gpus = 2
+	b, _ := withGPUs(t, gpus)
+	l := b.load()
+	start := time.Now()
+	if _, err := b.client.Drain(context.Background(), "0"); err != nil {
+		t.Fatal(err)
+	}
+	s := b.until("nothing runs on it", func(s Status) bool { r, _ := on(s, 0); return r.State == Drained })
+	l.end(0, time.Since(start))
+	if s.Ready != 1 || len(b.containers()) != 1 {
+		t.Errorf("%+v", s)
+	}
+	b.stop(syscall.SIGTERM)
+	b.start(1) // It is kept.
+	if _, err := b.client.Resume(context.Background(), "0"); err != nil {
+		t.Fatal(err)
+	}
+	b.until("it is in use again", func(s Status) bool { return s.Ready == gpus })
+	if _, err := b.client.Drain(context.Background(), "7"); err == nil || !strings.Contains(err.Error(), `"7"`) {
+		t.Errorf("drain of a GPU that is not there: %v", err)
+	}
+}
+
+func TestReplicasGetTheirGPUAndNoOther(t *testing.T) {
+	b, _ := withGPUs(t, 2)
+	for place, id := range b.containers() {
+		status, err := b.engine.Inspect(context.Background(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := simnvml.UUID(int(place[3] - '0'))
+		if status.Labels["fovea.gpu"] != want || len(status.Weaknesses) > 0 {
+			t.Errorf("%s: GPU %q instead of %q; weaknesses %v", place, status.Labels["fovea.gpu"], want, status.Weaknesses)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"fovea/gpu"
+)
+
+// gpuState is what the fleet thinks of a GPU.
+type gpuState struct {
+	uuid   string
+	index  int // NVML's; -1 until it was read
+	device gpu.Device
+
+	quarantined bool
+	drained     bool   // by hand
+	manual      bool   // no probe can tell that it is sound: only resume, or a reboot, lifts the quarantine
+	reason      string // of the quarantine
+	since       time.Time
+	passed      int // probes since the last sign of sickness
+}
+
+func (g *gpuState) blocked() bool { return g.quarantined || g.drained }
+
+func (g *gpuState) text() string {
+	if g.quarantined {
+		return g.reason
+	}
+	return "drained by hand"
+}
+
+// happened judges news of a GPU. What the process on it is to blame for is not the GPU's fault.
+func (m *machine) happened(o gpuEvent) {
+	e := o.event
+	g := m.gpus[e.UUID]
+	if e.Missed > 0 || g == nil {
+		return // The next inventory tells.
+	}
+	reason := e.Kind.String()
+	if e.Kind == gpu.KindXID {
+		reason = fmt.Sprintf("XID %d (%s)", e.XID, e.Class)
+	}
+	if e.Recovery != nil && *e.Recovery != gpu.RecoveryNone {
+		reason += fmt.Sprintf(", recovery action %q", *e.Recovery)
+	}
+	if e.Err != nil {
+		reason += ": " + e.Err.Error()
+	}
+	switch e.Kind {
+	case gpu.KindXID, gpu.KindECC, gpu.KindRecovery:
+		if e.Class == gpu.ClassReset || e.Class == gpu.ClassOut {
+			// Where the driver knows no recovery action, a GPU that waits for its reset may answer every question.
+			m.quarantine(g, reason, o.wall, e.Recovery == nil && !e.ByDriver)
+			return
+		}
+		m.log.Warn("GPU event", "gpu", e.UUID, "event", reason, "class", e.Class.String())
+	case gpu.KindLost, gpu.KindNeedsRepair, gpu.KindNotAnswering, gpu.KindFailed:
+		m.quarantine(g, reason, o.wall, false)
+	}
+}
+
+func (m *machine) quarantine(g *gpuState, reason string, wall time.Time, manual bool) {
+	g.passed = 0
+	g.manual = g.manual || manual
+	if g.quarantined {
+		return
+	}
+	g.quarantined, g.reason, g.since = true, reason, wall
+	m.dirty = true
+	m.log.Error("GPU is quarantined", "gpu", g.uuid, "reason", reason)
+}
+
+// release ends a quarantine.
+func (m *machine) release(g *gpuState, why string) {
+	m.dirty = true
+	if g.quarantined {
+		m.log.Info("GPU is released from quarantine", "gpu", g.uuid, "reason", why, "was", g.reason)
+	}
+	g.quarantined, g.manual, g.reason, g.passed, g.since = false, false, "", 0, time.Time{}
+	for _, s := range m.slots {
+		if s.GPU == g.uuid {
+			s.pardon() // What failed there may have failed because of it.
+		}
+	}
+}
+
+// inventory takes the GPUs as they are, which is also the probe that a quarantined one must pass.
+func (m *machine) inventory(o inventory) {
+	if (o.err == nil) != (m.driver == nil) {
+		m.log.Warn("the GPUs' driver", "error", fmt.Sprint(o.err))
+	}
+	m.driver = o.err
+	for _, d := range o.devices {
+		g := m.gpus[d.UUID]
+		if g == nil || errors.Is(d.Err, context.Canceled) || errors.Is(d.Err, context.DeadlineExceeded) {
+			continue
+		}
+		g.index, g.device = d.Index, d
+		if d.Err != nil {
+			m.quarantine(g, d.Err.Error(), o.wall, false)
+			continue
+		}
+		if g.quarantined && !g.manual {
+			if g.passed++; g.passed >= m.cfg.GPU.Probes {
+				m.release(g, fmt.Sprintf("it passed %d probes", g.passed))
+			}
+		}
+	}
+}
+
+// drainGPU takes a GPU out of use by hand.
+func (m *machine) drainGPU(uuid string) error {
+	g := m.gpus[uuid]
+	if g == nil {
+		return fmt.Errorf("%q is no GPU of this fleet", uuid)
+	}
+	if !g.drained {
+		g.drained, m.dirty = true, true
+		m.log.Info("GPU is drained by hand", "gpu", uuid)
+	}
+	return nil
+}
+
+// sortedGPUs lists the GPUs in NVML's order.
+func (m *machine) sortedGPUs() []*gpuState {
+	return slices.SortedFunc(maps.Values(m.gpus), func(a, b *gpuState) int {
+		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.uuid, b.uuid))
+	})
+}

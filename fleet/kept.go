@@ -1,0 +1,141 @@
+package fleet
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Kept is what outlives a supervisor.
+type Kept struct {
+	Active      *Deployment  `json:"active,omitempty"`
+	Target      *Deployment  `json:"target,omitempty"` // of a roll-out under way, or of the one that failed
+	Failed      string       `json:"failed,omitempty"` // why it failed
+	Quarantines []Quarantine `json:"quarantines,omitempty"`
+	Places      []Place      `json:"places,omitempty"` // with the replicas' GPUs: a lost one does not say its UUID
+	Boot        string       `json:"boot,omitempty"`   // which start of the machine this is about
+}
+
+// Quarantine is a GPU that is out of use.
+type Quarantine struct {
+	GPU         string    `json:"gpu"`
+	Index       int       `json:"index"`
+	Quarantined bool      `json:"quarantined"`
+	Drained     bool      `json:"drained"` // by hand
+	Manual      bool      `json:"manual"`  // no probe can lift the quarantine
+	Reason      string    `json:"reason,omitempty"`
+	Since       time.Time `json:"since"`
+}
+
+// kept is what the machine knows that is to outlive it.
+func (m *machine) kept() Kept {
+	k := Kept{Active: m.active, Target: m.target, Failed: m.failed}
+	for _, s := range m.slots {
+		if s.GPU != "" {
+			k.Places = append(k.Places, s.Place)
+		}
+	}
+	for _, g := range m.sortedGPUs() {
+		if g.blocked() {
+			k.Quarantines = append(k.Quarantines, Quarantine{g.uuid, g.index, g.quarantined, g.drained, g.manual, g.reason, g.since})
+		}
+	}
+	return k
+}
+
+// want says which deployment the configuration asks for now. One that failed is not tried again by itself.
+func (k *Kept) want(d Deployment) {
+	same := func(other *Deployment) bool { return other != nil && other.fingerprint() == d.fingerprint() }
+	switch {
+	case k.Active == nil:
+		k.Active, k.Target, k.Failed = &d, nil, ""
+	case same(k.Active) && k.Failed == "":
+		k.Target = nil
+	case same(k.Active), same(k.Target):
+	default:
+		k.Target, k.Failed = &d, ""
+	}
+}
+
+// store is the file of what is kept.
+type store struct {
+	path string
+	boot string
+	last []byte
+}
+
+func newStore(dir string) *store {
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // Without it, a reboot lifts nothing.
+	return &store{path: filepath.Join(dir, "state.json"), boot: string(bytes.TrimSpace(boot))}
+}
+
+// load reads what was kept; nothing when there is no file. A reboot has reset every GPU, so that probes can tell again.
+func (s *store) load() (Kept, error) {
+	var k Kept
+	data, err := os.ReadFile(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return k, fmt.Errorf("state: %w", err)
+	}
+	if err := json.Unmarshal(data, &k); err != nil {
+		return k, fmt.Errorf("state: %s: %w; remove it to start afresh: running replicas are adopted all the same", s.path, err)
+	}
+	if s.boot != "" && k.Boot != s.boot {
+		for i := range k.Quarantines {
+			k.Quarantines[i].Manual = false
+		}
+	}
+	return k, nil
+}
+
+// save replaces the file as a whole, and makes sure that it is on the disk.
+func (s *store) save(k Kept) error {
+	k.Boot = s.boot
+	data, err := json.MarshalIndent(k, "", "  ")
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	if bytes.Equal(data, s.last) {
+		return nil
+	}
+	if err := replace(s.path, append(data, '\n')); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	s.last = data
+	return nil
+}
+
+func replace(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil // The name may be lost in a crash; the file is whole either way.
+	}
+	_ = dir.Sync()
+	return dir.Close()
+}

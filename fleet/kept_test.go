@@ -1,0 +1,122 @@
+package fleet
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"fovea/gpu"
+)
+
+func TestStateOutlivesASupervisor(t *testing.T) {
+	dir := t.TempDir()
+	d := deployment("v1")
+	d.Generation = 4
+	k := Kept{Active: &d, Failed: "why", Quarantines: []Quarantine{{GPU: "GPU-1", Quarantined: true, Manual: true, Reason: "XID 48", Since: time.Unix(1, 0).UTC()}}}
+	s := newStore(dir)
+	if err := s.save(k); err != nil {
+		t.Fatal(err)
+	}
+	got, err := newStore(dir).load()
+	k.Boot = s.boot
+	if err != nil || !reflect.DeepEqual(got.Quarantines, k.Quarantines) || got.Active.fingerprint() != d.fingerprint() || got.Failed != "why" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	rebooted := newStore(dir)
+	rebooted.boot = "another"
+	if got, err = rebooted.load(); err != nil || got.Quarantines[0].Manual || !got.Quarantines[0].Quarantined {
+		t.Errorf("after a reboot probes can tell again: %+v, %v", got, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestStateThatIsNotReadableIsAnErrorThatSaysWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := newStore(dir).load(); err != nil {
+		t.Errorf("no state yet: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newStore(dir).load(); err == nil {
+		t.Error("half a file was read")
+	}
+}
+
+func TestLockIsForOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	release, err := lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(path); !errors.Is(err, ErrRunning) {
+		t.Errorf("the second: %v", err)
+	}
+	release()
+	release, err = lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
+
+func TestWhatTheConfigurationWantsAfterARestart(t *testing.T) {
+	one, two, three := deployment("1"), deployment("2"), deployment("3")
+	for name, c := range map[string]struct {
+		kept   Kept
+		want   Deployment
+		target *Deployment
+		failed string
+	}{
+		"the same as before":              {Kept{Active: &one}, one, nil, ""},
+		"another: a roll-out":             {Kept{Active: &one}, two, &two, ""},
+		"a roll-out goes on":              {Kept{Active: &one, Target: &two}, two, &two, ""},
+		"the old one again in a roll-out": {Kept{Active: &one, Target: &two}, one, nil, ""},
+		"what failed is not tried again":  {Kept{Active: &one, Target: &two, Failed: "x"}, two, &two, "x"},
+		"another after one that failed":   {Kept{Active: &one, Target: &two, Failed: "x"}, three, &three, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := c.kept
+			k.want(c.want)
+			same := (k.Target == nil) == (c.target == nil) && (k.Target == nil || k.Target.fingerprint() == c.target.fingerprint())
+			if !same || k.Failed != c.failed {
+				t.Errorf("target %+v, failed %q", k.Target, k.Failed)
+			}
+		})
+	}
+}
+
+func TestPlacesOnGPUs(t *testing.T) {
+	devices := []gpu.Device{
+		{Index: 0, UUID: "GPU-a"},
+		{Index: 1, UUID: "GPU-b", MIG: true, Instances: []gpu.Instance{{UUID: "MIG-1"}, {UUID: "MIG-2"}}},
+		{Index: 2, Err: gpu.ErrLost},
+	}
+	lost := Kept{Places: []Place{{"gpu2-0", "GPU-c", "GPU-c"}}, Quarantines: []Quarantine{{GPU: "GPU-c", Index: 2, Quarantined: true}}}
+	for name, c := range map[string]struct {
+		gpus GPUSet
+		kept Kept
+		want []Place
+		fail bool
+	}{
+		"all that say their UUID": {GPUSet{All: true}, Kept{}, []Place{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1m0-0", "MIG-1", "GPU-b"}, {"gpu1m1-0", "MIG-2", "GPU-b"}}, false},
+		"by index and by UUID":    {GPUSet{List: []string{"0", "MIG-2"}}, Kept{}, []Place{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1m1-0", "MIG-2", "GPU-b"}}, false},
+		"a lost one that is kept": {GPUSet{List: []string{"2"}}, lost, []Place{{"gpu2-0", "GPU-c", "GPU-c"}}, false},
+		"one that is not there":   {GPUSet{List: []string{"7"}}, Kept{}, nil, true},
+		"one named twice":         {GPUSet{List: []string{"0", "GPU-a"}}, Kept{}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := Defaults()
+			cfg.GPUs = c.gpus
+			got, err := gpuPlaces(cfg, devices, c.kept)
+			if (err != nil) != c.fail || !c.fail && !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
+	}
+}

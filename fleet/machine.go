@@ -1,0 +1,260 @@
+package fleet
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	hurry       = 250 * time.Millisecond // between probes of a replica that is not ready
+	stuckRetry  = 30 * time.Second
+	sickGrace   = 5 * time.Second  // for a replica that is to be replaced because it is ill
+	sickDrain   = 10 * time.Second // for requests on a GPU that is quarantined
+	callSlack   = 30 * time.Second // beyond what an action may take by itself, before it counts as hung
+	createLimit = 3 * time.Minute
+)
+
+// machine decides what to do. It is given the time, which is monotonic, and what was seen; it does nothing by itself.
+type machine struct {
+	cfg  Config
+	log  *slog.Logger
+	rand *rand.Rand
+
+	now     time.Duration
+	slots   []*slot
+	strays  []*replica // stuck ones whose place has gone to another
+	gpus    map[string]*gpuState
+	adopted bool // the containers that were there at the start are known
+	engine  error
+	driver  error // why the GPUs could not be read
+
+	active    *Deployment // what replicas are made of outside a roll-out
+	target    *Deployment // of the roll-out that runs, or of the one that failed
+	failed    string      // why the last roll-out failed
+	failedLog []string    // of its new replica
+	roll      *rollout
+	ending    bool // everything is to stop
+
+	lives   life
+	lookDue time.Duration
+	looking bool
+	dirty   bool // there is something to keep
+	out     []action
+}
+
+func newMachine(cfg Config, places []Place, kept Kept, log *slog.Logger, random *rand.Rand) *machine {
+	m := &machine{cfg: cfg, log: log, rand: random, gpus: map[string]*gpuState{}, active: kept.Active, target: kept.Target, failed: kept.Failed}
+	for _, p := range places {
+		m.slots = append(m.slots, &slot{m: m, Place: p, since: 0})
+		if p.GPU != "" && m.gpus[p.GPU] == nil {
+			m.gpus[p.GPU] = &gpuState{uuid: p.GPU, index: -1}
+		}
+	}
+	for _, q := range kept.Quarantines {
+		m.gpus[q.GPU] = &gpuState{uuid: q.GPU, index: q.Index, quarantined: q.Quarantined, drained: q.Drained, manual: q.Manual, reason: q.Reason, since: q.Since}
+	}
+	return m
+}
+
+// step takes the time and what was seen, and returns what to do.
+func (m *machine) step(now time.Duration, seen ...observation) []action {
+	m.now = max(m.now, now)
+	for _, o := range seen {
+		m.observe(o)
+	}
+	m.tick()
+	out := m.out // also what a command since the last step asked for
+	m.out = nil
+	return out
+}
+
+func (m *machine) tick() {
+	if !m.looking && m.now >= m.lookDue {
+		m.looking = true
+		m.do(look{})
+	}
+	if !m.adopted {
+		return
+	}
+	m.advance()
+	for _, s := range m.slots {
+		s.tick()
+	}
+	for _, r := range m.strays {
+		r.tick()
+	}
+}
+
+func (m *machine) do(a action) { m.out = append(m.out, a) }
+
+// lookNow asks for a look at the containers, now or once the one under way is over.
+func (m *machine) lookNow() { m.lookDue = m.now }
+
+// replicas are all that live.
+func (m *machine) replicas() []*replica {
+	var all []*replica
+	for _, s := range m.slots {
+		all = append(all, s.replicas()...)
+	}
+	return append(all, m.strays...)
+}
+
+func (m *machine) replica(l life) *replica {
+	for _, r := range m.replicas() {
+		if r.life == l {
+			return r
+		}
+	}
+	return nil
+}
+
+// observe takes what was seen. What speaks of a replica that is gone says nothing any more.
+func (m *machine) observe(o observation) {
+	switch o := o.(type) {
+	case created:
+		if r := m.replica(o.life); r != nil {
+			r.created(o)
+		} else {
+			m.lookNow() // It may be there, and nobody's.
+		}
+	case probed:
+		if r := m.replica(o.life); r != nil {
+			r.probed(o)
+		}
+	case predicted:
+		if r := m.replica(o.life); r != nil {
+			r.predicted(o)
+		}
+	case drained:
+		if r := m.replica(o.life); r != nil {
+			r.drained(o)
+		}
+	case removed:
+		if r := m.replica(o.life); r != nil {
+			r.removed(o)
+		}
+	case listed:
+		m.listed(o)
+	case seen:
+		m.seen(o.container)
+	case gpuEvent:
+		m.happened(o)
+	case inventory:
+		m.inventory(o)
+	}
+}
+
+func (m *machine) listed(o listed) {
+	m.looking = false
+	if m.lookDue <= o.since { // else another was asked for meanwhile
+		m.lookDue = m.now + m.cfg.Engine.Resync
+	}
+	if o.err != nil {
+		m.lookDue = m.now + min(time.Second, m.cfg.Engine.Resync)
+	} else if m.engine != nil {
+		m.retryStuck()
+	}
+	if (o.err == nil) != (m.engine == nil) {
+		if o.err != nil {
+			m.log.Warn("the engine does not answer; replicas go on without it", "error", o.err.Error())
+		} else {
+			m.log.Info("the engine answers again")
+		}
+	}
+	m.engine = o.err
+	if o.err != nil {
+		return
+	}
+	if !m.adopted {
+		m.adopt(o.containers)
+		return
+	}
+	for _, r := range m.replicas() {
+		at := slices.IndexFunc(o.containers, func(c container) bool { return c.id == r.container })
+		if at < 0 {
+			r.vanished(o.since)
+		}
+	}
+	for _, c := range o.containers {
+		m.seen(c)
+	}
+}
+
+// retryStuck asks for the end of what is stuck again, now that the engine answers.
+func (m *machine) retryStuck() {
+	for _, r := range m.replicas() {
+		if r.state == Stuck {
+			r.since = m.now - stuckRetry
+		}
+	}
+}
+
+// seen compares a container with what is known of it.
+func (m *machine) seen(c container) {
+	if !m.adopted {
+		return
+	}
+	for _, r := range m.replicas() {
+		if r.container == c.id {
+			r.seen(c)
+			return
+		}
+		if r.container == "" && r.name == c.name {
+			return // It is being made.
+		}
+	}
+	m.log.Info("removing a container that has no place", "container", c.name)
+	m.do(removeExtra{id: c.id, grace: m.cfg.Stop})
+}
+
+// serving is the replicas that get requests.
+func (m *machine) serving() []*replica {
+	var list []*replica
+	for _, r := range m.replicas() {
+		if r.state == Ready {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// done tells whether all has ended that can be ended.
+func (m *machine) done() bool {
+	if !m.ending || !m.adopted {
+		return false
+	}
+	for _, r := range m.replicas() {
+		if r.state != Stuck {
+			return false
+		}
+	}
+	return true
+}
+
+// end stops everything.
+func (m *machine) end() {
+	m.ending = true
+	m.roll = nil
+	for _, r := range m.replicas() {
+		r.end(retired, "the fleet is being stopped")
+	}
+}
+
+// resume lifts what holds a GPU or a place back: name is a GPU's UUID, or a place's or replica's name.
+func (m *machine) resume(name string) error {
+	if g := m.gpus[name]; g != nil {
+		m.release(g, "by hand")
+		g.drained = false
+		return nil
+	}
+	for _, s := range m.slots {
+		if s.named(name) {
+			s.pardon()
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is neither a GPU nor a replica of this fleet", name)
+}

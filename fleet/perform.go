@@ -1,0 +1,124 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"fovea/docker"
+	"fovea/fleet/gateway"
+	"fovea/gpu"
+)
+
+// resubscribe is the pause after the engine's events broke off.
+const resubscribe = time.Second
+
+// post gives the machine an observation.
+func (s *Supervisor) post(ctx context.Context, o observation) {
+	select {
+	case s.inbox <- o:
+	case <-ctx.Done():
+	}
+}
+
+// perform does one thing and says how it went.
+func (s *Supervisor) perform(ctx context.Context, a action) {
+	switch a := a.(type) {
+	case create:
+		s.post(ctx, s.hands.create(ctx, a))
+	case remove:
+		s.post(ctx, s.hands.remove(ctx, a))
+	case removeExtra:
+		s.removeExtra(ctx, a)
+	case probe:
+		s.post(ctx, s.prober.probe(ctx, a, s.cfg.Health.Timeout))
+	case predict:
+		s.post(ctx, s.prober.predict(ctx, a))
+	case drain:
+		limited, cancel := context.WithTimeout(ctx, a.limit)
+		defer cancel()
+		s.post(ctx, drained{a.life, s.gateway.Pool().Drain(limited, a.id)})
+	case look:
+		s.post(ctx, s.hands.list(ctx, s.now()))
+	}
+}
+
+// removeExtra removes a container once, however often it is asked for meanwhile.
+func (s *Supervisor) removeExtra(ctx context.Context, a removeExtra) {
+	if _, running := s.removing.LoadOrStore(a.id, nil); running {
+		return
+	}
+	defer s.removing.Delete(a.id)
+	if o := s.hands.remove(ctx, remove{ref: a.id, grace: a.grace}); o.err != nil && ctx.Err() == nil {
+		s.log.Warn("a container without a place cannot be removed", "container", a.id, "error", o.err.Error())
+	}
+}
+
+func sameReplicas(a, b []gateway.Replica) bool { return slices.Equal(a, b) }
+
+// watchEngine turns the engine's events into looks at the containers. Where the stream breaks off, all are looked at.
+func (s *Supervisor) watchEngine(ctx context.Context) {
+	for ctx.Err() == nil {
+		events, failed := s.with.Engine.Events(ctx, s.hands.labels())
+		s.lookNow(ctx)
+		for e := range events {
+			s.lookAt(ctx, e)
+		}
+		if err := <-failed; err != nil && ctx.Err() == nil {
+			s.log.Warn("the engine's events broke off", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(resubscribe):
+		}
+	}
+}
+
+// lookAt asks for a container of which something was told.
+func (s *Supervisor) lookAt(ctx context.Context, e docker.Event) {
+	switch e.Action {
+	case "die", "oom", "pause", "unpause":
+		status, err := s.with.Engine.Inspect(ctx, e.ID)
+		if err != nil {
+			s.lookNow(ctx)
+			return
+		}
+		s.post(ctx, seen{inspected(status)})
+	case "destroy":
+		s.lookNow(ctx)
+	}
+}
+
+func (s *Supervisor) lookNow(ctx context.Context) {
+	select {
+	case s.commands <- s.machine.lookNow:
+	case <-ctx.Done():
+	}
+}
+
+func (s *Supervisor) watchGPUs(ctx context.Context) {
+	for e := range s.with.GPUs.Watch(ctx) {
+		if e.Kind == gpu.KindInterrupted {
+			s.log.Warn("the GPUs' events are not received", "error", e.Err)
+		}
+		s.post(ctx, gpuEvent{e, time.Now()})
+	}
+}
+
+// pollGPUs reads the GPUs' values, which are also the probes that a quarantined one must pass.
+func (s *Supervisor) pollGPUs(ctx context.Context) {
+	ticker := time.NewTicker(s.cfg.GPU.Poll)
+	defer ticker.Stop()
+	for {
+		found, err := s.with.GPUs.Inventory(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.post(ctx, inventory{devices: found.Devices, wall: time.Now(), err: err})
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxAnswer bounds what is read of a replica's answer.
+const maxAnswer = 64 << 10
+
+// prober asks replicas how they are.
+type prober struct {
+	client  *http.Client
+	picture []byte
+	most    time.Duration // for a prediction
+}
+
+func newProber(timeout time.Duration) (*prober, error) {
+	picture, err := samplePicture()
+	if err != nil {
+		return nil, fmt.Errorf("make the picture for predictions: %w", err)
+	}
+	// Each probe makes its own connection, as a new client would have to.
+	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true, ResponseHeaderTimeout: 0}
+	return &prober{client: &http.Client{Transport: transport}, picture: picture, most: 10 * timeout}, nil
+}
+
+// samplePicture is a small JPEG that any model can be shown.
+func samplePicture() ([]byte, error) {
+	m := image.NewRGBA(image.Rect(0, 0, 64, 64))
+	for i := range 64 * 64 {
+		m.SetRGBA(i%64, i/64, color.RGBA{uint8(i % 64 * 4), uint8(i / 64 * 4), 128, 255})
+	}
+	var b bytes.Buffer
+	err := jpeg.Encode(&b, m, nil)
+	return b.Bytes(), err
+}
+
+// probe asks for /health and /ready at the same time.
+func (p *prober) probe(ctx context.Context, a probe, timeout time.Duration) probed {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	type answer struct {
+		verdict verdict
+		reason  string
+	}
+	health := make(chan answer, 1)
+	go func() {
+		v, reason := p.ask(ctx, a.url+"/health")
+		health <- answer{v, reason}
+	}()
+	ready, reason := p.ask(ctx, a.url+"/ready")
+	h := <-health
+	o := probed{life: a.life, health: h.verdict, ready: ready, reason: reason}
+	if h.verdict != good {
+		o.reason = h.reason
+	}
+	return o
+}
+
+// ask turns an answer into a verdict, with the reason unless it is good.
+func (p *prober) ask(ctx context.Context, url string) (verdict, string) {
+	status, body, err := p.send(ctx, http.MethodGet, url, nil)
+	switch {
+	case err != nil:
+		return silent, err.Error()
+	case status == http.StatusOK:
+		return good, ""
+	}
+	var report struct {
+		Reasons []string `json:"reasons"`
+	}
+	if json.Unmarshal(body, &report) == nil && len(report.Reasons) > 0 {
+		return bad, strings.Join(report.Reasons, "; ")
+	}
+	return bad, fmt.Sprintf("%s answers %d", url, status)
+}
+
+// predict has a picture answered. Only an answer that blames the server itself is bad: one that is busy, or has no
+// default model, is well.
+func (p *prober) predict(ctx context.Context, a predict) predicted {
+	ctx, cancel := context.WithTimeout(ctx, p.most)
+	defer cancel()
+	status, body, err := p.send(ctx, http.MethodPost, a.url+"/predict", p.picture)
+	o := predicted{life: a.life}
+	switch {
+	case err != nil:
+		o.reason = err.Error()
+	case status == http.StatusOK:
+		o.verdict = good
+	case status == http.StatusInternalServerError || status == http.StatusBadGateway:
+		o.verdict, o.reason = bad, fmt.Sprintf("%d: %s", status, strings.TrimSpace(string(body)))
+	}
+	return o
+}
+
+func (p *prober) send(ctx context.Context, method, url string, body []byte) (int, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "image/jpeg")
+	}
+	request.Header.Set("User-Agent", "fovea-supervise")
+	response, err := p.client.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return response.StatusCode, answer, err
+}

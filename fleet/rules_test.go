@@ -1,0 +1,215 @@
+package fleet
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/gpu"
+)
+
+// quiet is a world without chance: a step every 100 ms.
+func (w *world) wait(d time.Duration) {
+	for end := w.now + d; w.now < end; {
+		w.now += 100 * time.Millisecond
+		w.step()
+	}
+}
+
+// crash ends the container of a place, and tells.
+func (w *world) crash(place string, exitCode int) {
+	for _, b := range w.all() {
+		if b.place == place {
+			b.running, b.exitCode = false, exitCode
+			w.queue = append(w.queue, pending{w.now, seen{b.container}})
+		}
+	}
+}
+
+func (w *world) until(what string, limit time.Duration, ok func() bool) {
+	w.t.Helper()
+	for end := w.now + limit; !ok(); {
+		if w.now >= end {
+			w.t.Fatalf("after %s still not: %s; %+v", limit, what, w.m.status())
+		}
+		w.wait(100 * time.Millisecond)
+	}
+}
+
+func (w *world) state(i int) State { return w.m.slots[i].display() }
+
+func TestMoreThanFiveFailuresInTenMinutesAreForGoodWhileOthersRunOn(t *testing.T) {
+	w := newWorld(t, 1, 0, 2)
+	var pauses []time.Duration
+	for i := range 6 {
+		w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
+		if w.m.slots[0].failed {
+			t.Fatalf("failed for good after %d failures", i)
+		}
+		w.crash("cpu-0", 137)
+		at := w.now
+		w.until("over", time.Minute, func() bool { return len(w.m.slots[0].failures) == i+1 })
+		pauses = append(pauses, w.m.slots[0].retryAt-at)
+	}
+	for i, pause := range pauses[:5] {
+		middle := time.Second << i
+		if pause < middle*8/10 || pause > middle*12/10+time.Second {
+			t.Errorf("pause %d is %s, want %s and a fifth either way", i, pause, middle)
+		}
+	}
+	w.wait(time.Hour)
+	if w.state(0) != Failed || w.state(1) != Ready {
+		t.Errorf("states %s and %s", w.state(0), w.state(1))
+	}
+	if err := w.m.resume("cpu-0"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("ready after resume", time.Minute, func() bool { return w.state(0) == Ready })
+}
+
+func TestBackOffStartsAnewAfterTenMinutesReady(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	for range 12 {
+		w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
+		w.wait(11 * time.Minute)
+		w.crash("cpu-0", 1)
+		at := w.now
+		w.until("over", time.Minute, func() bool { return w.state(0) != Ready })
+		if pause := w.m.slots[0].retryAt - at; pause > 3*time.Second {
+			t.Fatalf("pause %s", pause)
+		}
+	}
+}
+
+func TestStatusOfABadConfigurationIsForGoodAtOnceWithTheLastLines(t *testing.T) {
+	w := newWorld(t, 1, 0, 2)
+	bad := deployment("bad")
+	w.restart(Kept{Active: &bad})
+	w.until("failed", time.Minute, func() bool { return w.state(0) == Failed && w.state(1) == Failed })
+	s := w.m.slots[0].status()
+	if s.Restarts != 1 || !strings.Contains(s.Reason, "status 78") || len(s.Log) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestStartUpBudgetIsApartFromLiveness(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	never := deployment("never")
+	w.restart(Kept{Active: &never})
+	w.wait(15 * time.Second) // many times health.failures × health.interval
+	if w.state(0) != Starting {
+		t.Fatalf("state %s while it starts", w.state(0))
+	}
+	w.until("given up", 10*time.Second, func() bool { return len(w.m.slots[0].failures) == 1 })
+	if why := w.m.slots[0].why; !strings.Contains(why, "health.start") {
+		t.Errorf("reason %q", why)
+	}
+}
+
+func TestStopThatHangsBlocksOnlyItsPlace(t *testing.T) {
+	w := newWorld(t, 1, 0, 2)
+	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
+	for _, b := range w.all() {
+		if b.place == "cpu-0" {
+			b.held, b.sick = true, true
+		}
+	}
+	w.until("stuck", time.Minute, func() bool { return w.state(0) == Stuck })
+	w.crash("cpu-1", 137)
+	w.wait(time.Second)
+	w.until("the other is ready again", time.Minute, func() bool { return w.state(1) == Ready })
+	w.heal()
+	w.until("ready", 2*stuckRetry, func() bool { return w.state(0) == Ready })
+}
+
+func TestReplicaThatLiesIsReplaced(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
+	for _, b := range w.all() {
+		b.lies = true
+	}
+	w.until("found out", time.Minute, func() bool { return w.state(0) != Ready })
+	if why := w.m.slots[0].why; !strings.Contains(why, "predictions") {
+		t.Errorf("reason %q", why)
+	}
+}
+
+func TestEngineThatFailsIsNoFailureOfTheReplicas(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
+	w.broken = true
+	w.wait(time.Hour)
+	if w.state(0) != Ready {
+		t.Errorf("state %s while the engine fails", w.state(0))
+	}
+	w.crash("cpu-0", 137)
+	w.wait(time.Hour)
+	w.broken = false
+	w.until("ready", 3*time.Minute, func() bool { return w.state(0) == Ready })
+	if n := len(w.m.slots[0].failures); n > 1 {
+		t.Errorf("%d failures are counted", n)
+	}
+}
+
+func TestGPUEvents(t *testing.T) {
+	reset, none := gpu.RecoveryReset, gpu.RecoveryNone
+	for name, c := range map[string]struct {
+		event       gpu.Event
+		quarantined bool
+		manual      bool
+	}{
+		"fell off the bus":                     {gpu.Event{Kind: gpu.KindXID, XID: 79, Class: gpu.ClassOut, ByDriver: true}, true, false},
+		"reset, as the driver says":            {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
+		"reset, as the table alone says":       {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset}, true, true},
+		"the application's fault":              {gpu.Event{Kind: gpu.KindXID, XID: 31, Class: gpu.ClassApplication, ByDriver: true, Recovery: &none}, false, false},
+		"corrected memory error":               {gpu.Event{Kind: gpu.KindECCCorrected, Class: gpu.ClassInformation}, false, false},
+		"lost without an event of the driver":  {gpu.Event{Kind: gpu.KindLost, Class: gpu.ClassOut, Err: gpu.ErrLost}, true, false},
+		"a call about it hangs":                {gpu.Event{Kind: gpu.KindNotAnswering}, true, false},
+		"the recovery action asks for a reset": {gpu.Event{Kind: gpu.KindRecovery, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 2, 1)
+			w.until("ready", time.Minute, func() bool { return len(w.m.serving()) == 2 })
+			c.event.UUID = "GPU-1"
+			w.queue = append(w.queue, pending{w.now, gpuEvent{c.event, time.Unix(1, 0)}})
+			w.wait(200 * time.Millisecond)
+			g := w.m.gpus["GPU-1"]
+			if g.quarantined != c.quarantined || g.manual != c.manual {
+				t.Fatalf("quarantined %v, manual %v", g.quarantined, g.manual)
+			}
+			if want := map[bool]int{true: 1, false: 2}[c.quarantined]; len(w.m.serving()) != want {
+				t.Errorf("%d replicas get requests, want %d", len(w.m.serving()), want)
+			}
+			if !c.quarantined {
+				return
+			}
+			w.restart(w.m.kept()) // It outlives the supervisor.
+			for i := range 3 {
+				if w.m.gpus["GPU-1"].quarantined != true {
+					t.Fatalf("released after %d probes", i)
+				}
+				w.look()
+				w.wait(2 * time.Second)
+			}
+			if w.m.gpus["GPU-1"].quarantined != c.manual {
+				t.Errorf("after three probes quarantined is %v, and it needs resume: %v", !c.manual, c.manual)
+			}
+		})
+	}
+}
+
+func TestGPUMemoryDecidesWhatStartsFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		used uint64
+		want bool
+	}{"room for another": {30 << 30, true}, "no room": {60 << 30, false}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 1, 1)
+			w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
+			w.m.step(w.now, inventory{devices: []gpu.Device{{UUID: "GPU-0", Memory: &gpu.Memory{Total: 80 << 30, Used: c.used}}}})
+			if got := w.m.startFirst(w.m.slots[0]); got != c.want {
+				t.Errorf("start first: %v", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,179 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"fovea/docker"
+)
+
+// Runtime is the container engine. *docker.Client is one.
+type Runtime interface {
+	EnsureNetwork(ctx context.Context, name, owner string) error
+	ImageInfo(ctx context.Context, ref string) (docker.Image, error)
+	Create(ctx context.Context, s docker.Spec) (string, error)
+	Start(ctx context.Context, id string) error
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	Remove(ctx context.Context, id string) error
+	Inspect(ctx context.Context, id string) (docker.Status, error)
+	List(ctx context.Context, labels map[string]string) ([]docker.Summary, error)
+	Events(ctx context.Context, labels map[string]string) (<-chan docker.Event, <-chan error)
+	Logs(ctx context.Context, id string, tail int) ([]string, error)
+	FollowLogs(ctx context.Context, id string, tail int, w io.Writer) error
+}
+
+// tailLines is how much of an ended container's log is kept.
+const tailLines = 20
+
+// hands does with containers what the machine asks for.
+type hands struct {
+	engine Runtime
+	fleet  string
+}
+
+func (h hands) labels() map[string]string { return map[string]string{docker.LabelOwner: h.fleet} }
+
+// create makes and starts a container.
+func (h hands) create(ctx context.Context, a create) created {
+	o := created{life: a.life}
+	if err := h.engine.EnsureNetwork(ctx, a.spec.Network, h.fleet); err != nil {
+		o.err, o.why = err, meaning(err)
+		return o
+	}
+	id, err := h.engine.Create(ctx, a.spec)
+	if err != nil {
+		o.err, o.why = err, meaning(err)
+		if errors.Is(err, docker.ErrConflict) && h.owns(ctx, a.spec.Name) {
+			o.why = unserved // A leftover of the fleet: it is removed, and then there is room.
+		}
+		return o
+	}
+	o.container = id
+	if err := h.engine.Start(ctx, id); err != nil {
+		o.err, o.why = err, meaning(err)
+		return o
+	}
+	status, err := h.engine.Inspect(ctx, id)
+	if err != nil {
+		o.err, o.why = err, unserved
+		return o
+	}
+	if o.url = address(status.HostPort); o.url == "" && status.State == docker.Running {
+		o.err, o.why = errors.New("the engine published no port of it"), faulted
+	}
+	return o
+}
+
+// owns tells whether a container is there and the fleet's.
+func (h hands) owns(ctx context.Context, ref string) bool {
+	status, err := h.engine.Inspect(ctx, ref)
+	return err == nil && status.Labels[docker.LabelOwner] == h.fleet
+}
+
+// meaning says what an error of the engine means for the replica.
+func meaning(err error) end {
+	for _, passing := range []error{
+		docker.ErrUnreachable, docker.ErrTimeout, docker.ErrDenied, docker.ErrNoNetwork, docker.ErrNotFound, context.Canceled,
+	} {
+		if errors.Is(err, passing) && !errors.Is(err, docker.ErrNoImage) {
+			return unserved
+		}
+	}
+	if errors.Is(err, docker.ErrEngine) {
+		return faulted
+	}
+	return hopeless // The specification, the image or the name: the same call would fail the same way.
+}
+
+// remove takes a container of the fleet away, and its last lines along. One that is not the fleet's is left alone.
+func (h hands) remove(ctx context.Context, a remove) removed {
+	o := removed{life: a.life}
+	status, err := h.engine.Inspect(ctx, a.ref)
+	switch {
+	case errors.Is(err, docker.ErrNotFound):
+		return o
+	case err != nil:
+		o.err = err
+		return o
+	case status.Labels[docker.LabelOwner] != h.fleet:
+		return o
+	}
+	o.err = h.take(ctx, status, a.grace)
+	o.logs, err = h.engine.Logs(ctx, status.ID, tailLines)
+	if err != nil {
+		o.logs = []string{fmt.Sprintf("(its log cannot be read: %v)", err)}
+	}
+	if o.err == nil {
+		o.err = h.engine.Remove(ctx, status.ID)
+	}
+	return o
+}
+
+// take stops a container.
+func (h hands) take(ctx context.Context, status docker.Status, grace time.Duration) error {
+	if status.State != docker.Running && status.State != docker.Paused {
+		return nil
+	}
+	err := h.engine.Stop(ctx, status.ID, grace)
+	if errors.Is(err, docker.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// list tells all containers of the fleet.
+func (h hands) list(ctx context.Context, since time.Duration) listed {
+	o := listed{since: since}
+	list, err := h.engine.List(ctx, h.labels())
+	if err != nil {
+		o.err = err
+		return o
+	}
+	for _, summary := range list {
+		c := describe(summary)
+		if !c.running { // Only asking for it tells how it ended.
+			status, err := h.engine.Inspect(ctx, summary.ID)
+			if errors.Is(err, docker.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				o.err = err
+				return o
+			}
+			c = inspected(status)
+		}
+		if summary.State != docker.Removing {
+			o.containers = append(o.containers, c)
+		}
+	}
+	return o
+}
+
+func describe(s docker.Summary) container {
+	c := labeled(s.ID, s.Name, s.Labels)
+	c.running, c.url = s.State == docker.Running || s.State == docker.Paused, address(s.HostPort)
+	return c
+}
+
+func inspected(s docker.Status) container {
+	c := labeled(s.ID, s.Name, s.Labels)
+	c.running, c.url = s.State == docker.Running || s.State == docker.Paused, address(s.HostPort)
+	c.exitCode, c.oom, c.reason = s.ExitCode, s.OOMKilled, s.Error
+	return c
+}
+
+func labeled(id, name string, labels map[string]string) container {
+	generation, _ := strconv.Atoi(labels[docker.LabelGeneration]) // 0: of no deployment
+	return container{id: id, name: name, place: labels[docker.LabelReplica], generation: generation, hash: labels[docker.LabelHash]}
+}
+
+func address(port int) string {
+	if port == 0 {
+		return ""
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", port)
+}

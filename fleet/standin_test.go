@@ -1,0 +1,181 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"fovea/docker"
+)
+
+// standin is an engine whose containers are servers of the test's own process. What a real engine does is tried with
+// the build tag engine; this one is for what must hold around it, under the race detector.
+type standin struct {
+	mu     sync.Mutex
+	ids    int
+	boxes  map[string]*served
+	events chan docker.Event
+}
+
+type served struct {
+	spec   docker.Spec
+	status docker.Status
+	server *httptest.Server
+}
+
+func newStandin() *standin {
+	return &standin{boxes: map[string]*served{}, events: make(chan docker.Event, 64)}
+}
+
+func (*standin) EnsureNetwork(context.Context, string, string) error { return nil }
+
+func (*standin) ImageInfo(_ context.Context, ref string) (docker.Image, error) {
+	if ref == "missing" {
+		return docker.Image{}, fmt.Errorf("image: %w", docker.ErrNoImage)
+	}
+	return docker.Image{ID: "sha256:" + ref, User: "65532:65532", Labels: map[string]string{docker.LabelVersion: ref}}, nil
+}
+
+func (e *standin) Create(_ context.Context, s docker.Spec) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, b := range e.boxes {
+		if b.spec.Name == s.Name {
+			return "", docker.ErrConflict
+		}
+	}
+	e.ids++
+	id := strconv.Itoa(e.ids)
+	labels := map[string]string{docker.LabelHash: s.Hash()}
+	for name, value := range s.Labels {
+		labels[name] = value
+	}
+	e.boxes[id] = &served{spec: s, status: docker.Status{ID: id, Name: s.Name, State: docker.Created, Labels: labels}}
+	return id, nil
+}
+
+func (e *standin) Start(_ context.Context, id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.boxes[id]
+	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, `{"status":"ready","reasons":[]}`)
+	}))
+	u, err := url.Parse(b.server.URL)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(u.Host)
+	if err != nil {
+		return err
+	}
+	b.status.HostPort, err = strconv.Atoi(port)
+	b.status.State = docker.Running
+	return err
+}
+
+// kill ends a container at once.
+func (e *standin) kill(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, b := range e.boxes {
+		if b.spec.Name == name && b.server != nil {
+			b.server.CloseClientConnections()
+			b.server.Close()
+			b.server, b.status.State, b.status.ExitCode, b.status.HostPort = nil, docker.Exited, 137, 0
+			e.events <- docker.Event{ID: id, Action: "die"}
+		}
+	}
+}
+
+func (e *standin) Stop(_ context.Context, id string, _ time.Duration) error {
+	e.mu.Lock()
+	b, ok := e.boxes[id]
+	e.mu.Unlock()
+	if !ok {
+		return docker.ErrNotFound
+	}
+	e.kill(b.spec.Name)
+	return nil
+}
+
+func (e *standin) Remove(ctx context.Context, id string) error {
+	if err := e.Stop(ctx, id, 0); err != nil && !errors.Is(err, docker.ErrNotFound) {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.boxes, id)
+	return nil
+}
+
+func (e *standin) Inspect(_ context.Context, ref string) (docker.Status, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, b := range e.boxes {
+		if id == ref || b.spec.Name == ref {
+			return b.status, nil
+		}
+	}
+	return docker.Status{}, docker.ErrNotFound
+}
+
+func (e *standin) List(context.Context, map[string]string) ([]docker.Summary, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []docker.Summary
+	for id, b := range e.boxes {
+		list = append(list, docker.Summary{ID: id, Name: b.spec.Name, State: b.status.State, Labels: b.status.Labels, HostPort: b.status.HostPort})
+	}
+	return list, nil
+}
+
+func (e *standin) Events(ctx context.Context, _ map[string]string) (<-chan docker.Event, <-chan error) {
+	out, failed := make(chan docker.Event), make(chan error, 1)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case <-ctx.Done():
+				failed <- ctx.Err()
+				return
+			case event := <-e.events:
+				select {
+				case out <- event:
+				case <-ctx.Done():
+					failed <- ctx.Err()
+					return
+				}
+			}
+		}
+	}()
+	return out, failed
+}
+
+func (*standin) Logs(context.Context, string, int) ([]string, error) { return []string{"a line"}, nil }
+
+func (*standin) FollowLogs(_ context.Context, _ string, _ int, w io.Writer) error {
+	_, err := fmt.Fprintln(w, "a line that follows")
+	return err
+}
+
+func (e *standin) names() map[string]bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	names := map[string]bool{}
+	for _, b := range e.boxes {
+		names[b.spec.Name] = true
+	}
+	return names
+}
+
+var _ Runtime = (*standin)(nil)

@@ -1,0 +1,155 @@
+package fleet
+
+import (
+	"time"
+)
+
+// Status is the fleet at one moment.
+type Status struct {
+	Name       string          `json:"name"`
+	Gateway    string          `json:"gateway"` // its address
+	Image      string          `json:"image"`
+	Version    string          `json:"version"`
+	Generation int             `json:"generation"`
+	Wanted     int             `json:"wanted"` // replicas
+	Ready      int             `json:"ready"`
+	Rollout    *RolloutStatus  `json:"rollout,omitempty"` // under way, or failed
+	Replicas   []ReplicaStatus `json:"replicas"`
+	GPUs       []GPUStatus     `json:"gpus"`
+	Problems   []string        `json:"problems"` // of the supervisor's surroundings: engine, driver, disk
+}
+
+// RolloutStatus is a roll-out that runs or failed.
+type RolloutStatus struct {
+	Image      string   `json:"image"`
+	Generation int      `json:"generation"`
+	Place      string   `json:"place,omitempty"` // that is being exchanged
+	Done       int      `json:"done"`            // places
+	Failed     string   `json:"failed,omitempty"`
+	Log        []string `json:"log,omitempty"` // last lines of the replica that failed
+}
+
+// ReplicaStatus is a place and its replica.
+type ReplicaStatus struct {
+	Name       string        `json:"name"`
+	GPU        string        `json:"gpu,omitempty"` // UUID of the GPU or MIG instance
+	State      State         `json:"state"`
+	Since      time.Duration `json:"since_ns"` // how long it has been in the state
+	Restarts   int           `json:"restarts"` // by this supervisor
+	InFlight   int           `json:"in_flight"`
+	Generation int           `json:"generation,omitempty"`
+	Version    string        `json:"version,omitempty"`
+	Container  string        `json:"container,omitempty"`
+	URL        string        `json:"url,omitempty"`
+	Reason     string        `json:"reason,omitempty"`
+	Log        []string      `json:"log,omitempty"` // of one that failed for good, its last lines
+	RetryIn    time.Duration `json:"retry_in_ns,omitempty"`
+}
+
+// GPUStatus is a GPU of the fleet.
+type GPUStatus struct {
+	UUID        string     `json:"uuid"`
+	Index       int        `json:"index"` // NVML's; -1 if it was never read
+	Name        string     `json:"name,omitempty"`
+	State       string     `json:"state"` // ok, quarantined or drained
+	Reason      string     `json:"reason,omitempty"`
+	Since       *time.Time `json:"since,omitempty"`
+	Passed      int        `json:"probes_passed,omitempty"` // since it was quarantined
+	Manual      bool       `json:"needs_resume,omitempty"`  // no probe can lift the quarantine
+	MemoryUsed  uint64     `json:"memory_used,omitempty"`   // bytes
+	MemoryTotal uint64     `json:"memory_total,omitempty"`
+	Utilization *float64   `json:"utilization,omitempty"` // 0 to 1
+	Temperature *float64   `json:"temperature,omitempty"` // °C
+	ECC         *uint64    `json:"ecc_uncorrected,omitempty"`
+}
+
+// status is all but what only the supervisor around the machine knows.
+func (m *machine) status() Status {
+	s := Status{Name: m.cfg.Name, Wanted: len(m.slots), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{}}
+	if m.active != nil {
+		s.Image, s.Version, s.Generation = m.active.Image, m.active.Version, m.active.Generation
+	}
+	for _, slot := range m.slots {
+		s.Replicas = append(s.Replicas, slot.status())
+		if slot.next != nil {
+			s.Replicas = append(s.Replicas, slot.next.status())
+		}
+	}
+	for _, r := range m.strays {
+		s.Replicas = append(s.Replicas, r.status())
+	}
+	for _, r := range s.Replicas {
+		if r.State == Ready {
+			s.Ready++
+		}
+	}
+	for _, g := range m.sortedGPUs() {
+		s.GPUs = append(s.GPUs, g.status())
+	}
+	s.Rollout = m.rolloutStatus()
+	if m.engine != nil {
+		s.Problems = append(s.Problems, "engine: "+m.engine.Error())
+	}
+	if m.driver != nil {
+		s.Problems = append(s.Problems, "GPUs: "+m.driver.Error())
+	}
+	return s
+}
+
+func (m *machine) rolloutStatus() *RolloutStatus {
+	switch {
+	case m.roll != nil:
+		s := &RolloutStatus{Image: m.roll.target.Image, Generation: m.roll.target.Generation, Done: m.roll.index}
+		if m.roll.index < len(m.slots) {
+			s.Place = m.slots[m.roll.index].Name
+		}
+		return s
+	case m.failed != "" && m.target != nil:
+		return &RolloutStatus{Image: m.target.Image, Generation: m.target.Generation, Failed: m.failed, Log: m.failedLog}
+	}
+	return nil
+}
+
+func (s *slot) status() ReplicaStatus {
+	if s.cur != nil {
+		r := s.cur.status()
+		r.Restarts = s.restarts
+		return r
+	}
+	r := ReplicaStatus{
+		Name: s.Name, GPU: s.Device, State: s.display(), Since: s.m.now - s.since, Restarts: s.restarts, Reason: s.why,
+		RetryIn: max(0, s.retryAt-s.m.now),
+	}
+	if s.failed {
+		r.Log, r.RetryIn = s.logs, 0
+	}
+	return r
+}
+
+func (r *replica) status() ReplicaStatus {
+	s := ReplicaStatus{
+		Name: r.id, GPU: r.slot.Device, State: r.state, Since: r.now() - r.since, Generation: r.generation, Container: r.name,
+		URL: r.url, Reason: r.why,
+	}
+	if r.dep != nil {
+		s.Version = r.dep.Version
+	}
+	return s
+}
+
+func (g *gpuState) status() GPUStatus {
+	s := GPUStatus{
+		UUID: g.uuid, Index: g.index, Name: g.device.Name, State: "ok", Utilization: g.device.Utilization,
+		Temperature: g.device.Temperature, ECC: g.device.ECCVolatile,
+	}
+	if g.device.Memory != nil {
+		s.MemoryUsed, s.MemoryTotal = g.device.Memory.Used, g.device.Memory.Total
+	}
+	switch {
+	case g.quarantined:
+		s.State, s.Reason, s.Passed, s.Manual, s.Since = "quarantined", g.reason, g.passed, g.manual, &g.since
+	case g.drained:
+		s.State = "drained"
+	}
+	return s
+}

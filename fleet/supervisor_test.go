@@ -1,0 +1,216 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// limit bounds every wait; none passes because of it.
+const limit = 30 * time.Second
+
+// site is a supervisor in this process, on a stand-in engine.
+type site struct {
+	t      *testing.T
+	cfg    Config
+	engine *standin
+	client *Client
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+func newSite(t *testing.T) *site {
+	dir, err := os.MkdirTemp("", "fleet") // short, as a socket's path must be
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Defaults()
+	cfg.Name, cfg.Image, cfg.Replicas = "site", "v1", 2
+	cfg.Socket, cfg.State = filepath.Join(dir, "s.sock"), filepath.Join(dir, "state")
+	cfg.Restart.MinBackoff, cfg.Rollout.Monitor, cfg.Health.Interval = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
+	s := &site{t: t, cfg: cfg, engine: newStandin(), client: NewClient(cfg.Socket)}
+	t.Cleanup(func() {
+		s.end()
+		for name := range s.engine.names() {
+			s.engine.kill(name)
+		}
+		_ = os.RemoveAll(dir)
+	})
+	return s
+}
+
+func (s *site) open(ctx context.Context) (*Supervisor, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	supervisor, err := Open(ctx, s.cfg, Surroundings{
+		Engine: s.engine, Listener: listener, Reload: func() (Config, error) { return s.cfg, nil },
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		_ = listener.Close()
+	}
+	return supervisor, err
+}
+
+func (s *site) start() {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	supervisor, err := s.open(ctx)
+	if err != nil {
+		cancel()
+		s.t.Fatal(err)
+	}
+	s.stop, s.ended = cancel, make(chan error, 1)
+	go func() { s.ended <- supervisor.Run(ctx) }()
+}
+
+func (s *site) end() {
+	if s.stop == nil {
+		return
+	}
+	s.stop()
+	if err := <-s.ended; err != nil {
+		s.t.Errorf("the supervisor ended with %v", err)
+	}
+	s.stop = nil
+}
+
+func (s *site) until(what string, ok func(Status) bool) Status {
+	s.t.Helper()
+	var status Status
+	var err error
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if status, err = s.client.Status(context.Background()); err == nil && ok(status) {
+			return status
+		}
+	}
+	s.t.Fatalf("still not: %s: %+v, %v", what, status, err)
+	return status
+}
+
+func (s *site) predict(status Status) {
+	s.t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: limit}
+	response, err := client.Post("http://"+status.Gateway+"/predict", "image/jpeg", strings.NewReader("picture"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+		s.t.Errorf("%d %s", response.StatusCode, body)
+	}
+}
+
+func allReady(s Status) bool { return s.Ready == 2 && s.Rollout == nil }
+
+func TestLifeOfAFleet(t *testing.T) {
+	s := newSite(t)
+	s.start()
+	s.predict(s.until("ready", allReady))
+	if _, err := s.open(context.Background()); !errors.Is(err, ErrRunning) {
+		t.Errorf("a second supervisor: %v", err)
+	}
+
+	s.engine.kill("site-cpu-0.1")
+	s.predict(s.until("replaced", func(status Status) bool { return allReady(status) && status.Replicas[0].Restarts == 1 }))
+
+	before := s.engine.names()
+	s.end()
+	s.start()
+	status := s.until("adopted", allReady)
+	s.predict(status)
+	if status.Replicas[0].Restarts != 0 || len(before) != 2 || !before["site-cpu-0.1"] || !s.engine.names()["site-cpu-0.1"] {
+		t.Errorf("not adopted: %v, %+v", before, status)
+	}
+
+	s.cfg.Image = "v2"
+	if _, err := s.client.Rollout(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	status = s.until("rolled out", func(status Status) bool { return allReady(status) && status.Generation == 2 })
+	s.predict(status)
+	if status.Version != "v2" || !s.engine.names()["site-cpu-0.2"] || len(s.engine.names()) != 2 {
+		t.Errorf("%v, %+v", s.engine.names(), status)
+	}
+
+	if _, err := s.client.Down(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-s.ended; err != nil || len(s.engine.names()) != 0 {
+		t.Errorf("down: %v, left %v", err, s.engine.names())
+	}
+	s.stop()
+	s.stop = nil
+}
+
+func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
+	s := newSite(t)
+	s.start()
+	s.until("ready", allReady)
+	ctx := context.Background()
+	for name, c := range map[string]struct {
+		do   func() error
+		says string
+	}{
+		"drain of an unknown GPU":    {func() error { _, err := s.client.Drain(ctx, "GPU-x"); return err }, `"GPU-x" is no GPU`},
+		"resume of an unknown name":  {func() error { _, err := s.client.Resume(ctx, "x"); return err }, `"x" is neither`},
+		"logs of an unknown replica": {func() error { return s.client.Logs(ctx, "x", 1, false, io.Discard) }, `no replica is named "x"`},
+		"roll-out of an image that is missing": {func() error {
+			s.cfg.Image = "missing"
+			_, err := s.client.Rollout(ctx)
+			return err
+		}, "no such image"},
+		"no supervisor": {func() error {
+			_, err := NewClient(filepath.Join(t.TempDir(), "none")).Status(ctx)
+			return err
+		}, "supervise is not running"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := c.do(); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	s.until("all as before", allReady)
+}
+
+func TestLogs(t *testing.T) {
+	s := newSite(t)
+	s.start()
+	s.until("ready", allReady)
+	for follow, want := range map[bool]string{false: "a line\n", true: "a line that follows\n"} {
+		var out bytes.Buffer
+		if err := s.client.Logs(context.Background(), "cpu-1", 5, follow, &out); err != nil || out.String() != want {
+			t.Errorf("follow %v: %q, %v", follow, out.String(), err)
+		}
+	}
+}
+
+func TestSocketIsForItsGroup(t *testing.T) {
+	s := newSite(t)
+	s.start()
+	s.until("ready", allReady)
+	info, err := os.Stat(s.cfg.Socket)
+	if err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+func TestImageThatIsMissingAtTheFirstStart(t *testing.T) {
+	s := newSite(t)
+	s.cfg.Image = "missing"
+	if _, err := s.open(context.Background()); err == nil || !strings.Contains(err.Error(), "no such image") {
+		t.Errorf("error %v", err)
+	}
+}

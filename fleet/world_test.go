@@ -1,0 +1,313 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/docker"
+	"fovea/gpu"
+)
+
+var errFault = errors.New("fault")
+
+// box is a container of the simulated engine.
+type box struct {
+	container
+	readyAt time.Duration
+	sick    bool // /health says no
+	mute    bool // answers nothing
+	unready bool
+	lies    bool
+	held    bool // cannot be stopped
+}
+
+// pending is an observation on its way.
+type pending struct {
+	at  time.Duration
+	obs observation
+}
+
+// world is an engine, GPUs and replicas that can fail, on a virtual clock, with a machine that keeps a fleet on it.
+type world struct {
+	t    *testing.T
+	rand *rand.Rand
+	cfg  Config
+	now  time.Duration
+	m    *machine
+
+	places  []Place
+	boxes   map[string]*box // by ID
+	queue   []pending
+	ids     int
+	broken  bool // the engine fails every call
+	crashes float64
+	hopes   float64         // chance of an image that ends with exitConfiguration
+	sickGPU map[string]bool // by UUID
+	gpus    []string
+
+	health map[life]probed // as delivered last
+	over   map[life]bool   // known to have ended
+}
+
+func newWorld(t *testing.T, seed uint64, gpus, perGPU int) *world {
+	w := &world{
+		t: t, rand: rand.New(rand.NewPCG(seed, 1)), cfg: Defaults(), boxes: map[string]*box{}, sickGPU: map[string]bool{},
+	}
+	w.cfg.Health.Start, w.cfg.Health.Canary = 20*time.Second, 5*time.Second
+	w.cfg.Rollout.Monitor = 3 * time.Second
+	for g := range max(gpus, 1) {
+		for i := range perGPU {
+			p := Place{Name: fmt.Sprintf("cpu-%d", i)}
+			if gpus > 0 {
+				uuid := fmt.Sprintf("GPU-%d", g)
+				p = Place{Name: fmt.Sprintf("gpu%d-%d", g, i), Device: uuid, GPU: uuid}
+			}
+			w.places = append(w.places, p)
+		}
+		if gpus > 0 {
+			w.gpus = append(w.gpus, fmt.Sprintf("GPU-%d", g))
+		}
+	}
+	first := deployment("v1")
+	w.restart(Kept{Active: &first})
+	return w
+}
+
+func deployment(image string) Deployment {
+	s := docker.Defaults()
+	s.Image = image
+	return Deployment{Image: image, Spec: s}
+}
+
+// restart is a supervisor that begins anew, with what was kept.
+func (w *world) restart(k Kept) {
+	w.m = newMachine(w.cfg, w.places, k, slog.New(slog.NewTextHandler(io.Discard, nil)), w.rand)
+	w.queue, w.health, w.over = nil, map[life]probed{}, map[life]bool{}
+	w.now = 0
+	for _, b := range w.boxes {
+		b.readyAt = 0
+	}
+}
+
+// all is the containers in a fixed order.
+func (w *world) all() []*box {
+	return slices.SortedFunc(maps.Values(w.boxes), func(a, b *box) int { return strings.Compare(a.id, b.id) })
+}
+
+func (w *world) later(most time.Duration, o observation) {
+	at := w.now + time.Duration(w.rand.Int64N(int64(most)))
+	w.queue = append(w.queue, pending{at, o})
+}
+
+func (w *world) chance(p float64) bool { return w.rand.Float64() < p }
+
+// run moves time on, in steps, and checks what must always hold.
+func (w *world) run(d time.Duration) {
+	for end := w.now + d; w.now < end; {
+		w.now += time.Duration(w.rand.Int64N(int64(500 * time.Millisecond)))
+		w.step()
+	}
+}
+
+func (w *world) step() {
+	var due []observation
+	rest := w.queue[:0]
+	for _, p := range w.queue {
+		if p.at <= w.now {
+			due = append(due, p.obs)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	w.queue = rest
+	for _, o := range due {
+		switch o := o.(type) {
+		case probed:
+			w.health[o.life] = o
+		case seen:
+			w.note(o.container)
+		case listed:
+			for _, c := range o.containers {
+				w.note(c)
+			}
+		}
+	}
+	for _, a := range w.m.step(w.now, due...) {
+		w.do(a)
+	}
+	w.check()
+}
+
+// note keeps that a container's end was told.
+func (w *world) note(c container) {
+	for _, r := range w.m.replicas() {
+		if r.container == c.id && !c.running {
+			w.over[r.life] = true
+		}
+	}
+}
+
+func (w *world) do(a action) {
+	switch a := a.(type) {
+	case create:
+		w.create(a)
+	case probe:
+		w.probe(a)
+	case predict:
+		v := good
+		if b := w.at(a.url); b == nil || b.mute {
+			v = silent
+		} else if b.lies {
+			v = bad
+		}
+		w.later(time.Second, predicted{a.life, v, "no"})
+	case drain:
+		w.later(5*time.Second, drained{life: a.life})
+	case remove:
+		w.remove(a)
+	case removeExtra:
+		if !w.broken {
+			delete(w.boxes, a.id)
+		}
+	case look:
+		o := listed{since: w.now, err: errFault}
+		if !w.broken {
+			o.err = nil
+			for _, b := range w.all() {
+				o.containers = append(o.containers, b.container)
+			}
+		}
+		w.later(2*time.Second, o)
+	}
+}
+
+func (w *world) create(a create) {
+	if w.chance(0.05) && w.broken {
+		return // never answered
+	}
+	o := created{life: a.life, err: errFault, why: unserved}
+	taken := false
+	for _, b := range w.boxes {
+		taken = taken || b.name == a.spec.Name
+	}
+	if !taken && (!w.broken || w.chance(0.2)) { // A call that fails may have done its work.
+		w.ids++
+		generation, _ := strconv.Atoi(a.spec.Labels[docker.LabelGeneration])
+		b := &box{container: container{
+			id: fmt.Sprint("id", w.ids), name: a.spec.Name, place: a.spec.Labels[docker.LabelReplica], generation: generation,
+			hash: a.spec.Hash(), running: true, url: fmt.Sprint("url", w.ids),
+		}, readyAt: w.now + time.Duration(w.rand.Int64N(int64(3*time.Second)))}
+		if a.spec.Image == "bad" {
+			b.running, b.exitCode = false, exitConfiguration
+		}
+		if a.spec.Image == "never" {
+			b.readyAt = 1 << 62
+		}
+		w.boxes[b.id] = b
+		if !w.broken {
+			o = created{life: a.life, container: b.id, url: b.url}
+		}
+	}
+	w.later(2*time.Second, o)
+}
+
+func (w *world) at(url string) *box {
+	for _, b := range w.boxes {
+		if b.url == url && b.running {
+			return b
+		}
+	}
+	return nil
+}
+
+func (w *world) probe(a probe) {
+	o := probed{life: a.life}
+	if b := w.at(a.url); b != nil && !b.mute {
+		o.health, o.ready = good, good
+		if b.sick {
+			o.health = bad
+		}
+		if b.unready || w.now < b.readyAt {
+			o.ready = bad
+		}
+	}
+	w.later(time.Second, o)
+}
+
+func (w *world) remove(a remove) {
+	o := removed{life: a.life, logs: []string{"the last line"}}
+	for id, b := range w.boxes {
+		if b.id != a.ref && b.name != a.ref {
+			continue
+		}
+		if b.held || w.broken {
+			o.err = errFault
+		} else {
+			delete(w.boxes, id)
+		}
+	}
+	w.later(3*time.Second, o)
+}
+
+// inventory is read every few seconds.
+func (w *world) look() {
+	if len(w.gpus) == 0 {
+		return
+	}
+	o := inventory{wall: time.Unix(1, 0)}
+	for i, uuid := range w.gpus {
+		d := gpu.Device{Index: i, UUID: uuid, Memory: &gpu.Memory{Total: 80 << 30, Used: uint64(w.rand.IntN(80)) << 30}}
+		if w.sickGPU[uuid] {
+			d.Err = gpu.ErrLost
+		}
+		o.devices = append(o.devices, d)
+	}
+	w.later(time.Second, o)
+}
+
+// check is what must hold at every moment.
+func (w *world) check() {
+	w.t.Helper()
+	beside := 0
+	for i, s := range w.m.slots {
+		rolling := w.m.roll != nil && w.m.roll.index == i
+		if s.next != nil {
+			beside++
+			if !rolling && s.next.ending == alive {
+				w.t.Fatalf("%s has two replicas outside a roll-out", s.Name)
+			}
+		}
+	}
+	if beside > 1 {
+		w.t.Fatalf("%d places have two replicas", beside)
+	}
+	names := map[string]bool{}
+	for _, b := range w.boxes {
+		if names[b.name] {
+			w.t.Fatalf("two containers are named %s", b.name)
+		}
+		names[b.name] = true
+	}
+	for _, r := range w.m.serving() {
+		p, known := w.health[r.life]
+		switch {
+		case !known || p.health == bad || p.ready == bad:
+			w.t.Fatalf("%s gets requests, and its last answer was %+v", r.id, p)
+		case w.over[r.life]:
+			w.t.Fatalf("%s gets requests, and its container is known to have ended", r.id)
+		case r.slot.blocked():
+			w.t.Fatalf("%s gets requests on a GPU that is out of use", r.id)
+		case r.ending != alive:
+			w.t.Fatalf("%s gets requests while it ends", r.id)
+		}
+	}
+}
