@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -181,7 +182,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, s.gateway.Shutdown(closing))
 	stop()
-	err = errors.Join(err, api.Close())
+	endControl(api)
 	s.work.Wait()
 	return errors.Join(err, s.saveLast())
 }
@@ -291,6 +292,15 @@ func (s *Supervisor) saveLast() error {
 		return nil
 	}
 	return s.store.save(s.machine.kept())
+}
+
+// endControl lets answers under way be sent; what still goes on then is cut off.
+func endControl(api *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := api.Shutdown(ctx); err != nil {
+		_ = api.Close() // Its listener is closed already.
+	}
 }
 
 // listenUnix listens for the control API. The lock is held, so a socket that is there is nobody's.
