@@ -22,7 +22,7 @@ limits: {memory: 1.5GiB, cpus: 0.5}
 health: {start: 5m}
 gateway: {address: "127.0.0.1:9000", body_timeout: 1s}
 env: {FOVEA_LOG_LEVEL: debug}`, nil},
-		"unknown keys, all at once": {"imago: x\nhealth: {strat: 1s}", []string{"imago: unknown key", "health.strat: unknown key"}},
+		"unknown keys, all at once": {"imago: x\nhealth: {begin: 1s}", []string{"imago: unknown key", "health.begin: unknown key"}},
 		"wrong types, all at once":  {"replicas: many\nstop: soon\nlimits: {memory: big}", []string{"replicas:", "stop:", "limits.memory:"}},
 		"values out of bounds, all at once": {"replicas: 0\nname: A_b\nuser: \"0:0\"\nrollout: {order: never}\ngateway: {address: x, body_timeout: 0s}",
 			[]string{"replicas: 0", "name:", "user:", "rollout.order:", "gateway.address:", "gateway.body_timeout:"}},

@@ -211,7 +211,7 @@ func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if container == "" {
 		for _, line := range lines {
-			fmt.Fprintln(w, line)
+			fmt.Fprintln(w, line) //nolint:gosec // G705: it is plain text
 		}
 		return
 	}
@@ -225,7 +225,7 @@ func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 		lines = []string{"supervise: " + err.Error()}
 	}
 	for _, line := range lines {
-		fmt.Fprintln(w, line)
+		fmt.Fprintln(w, line) //nolint:gosec // G705: it is plain text
 	}
 }
 

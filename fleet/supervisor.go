@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -98,7 +99,8 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 		return nil, err
 	}
 	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
-	s.machine = newMachine(cfg, places, kept, s.log, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
+	s.machine = newMachine(cfg, places, kept, s.log, random)
 	return s, nil
 }
 
@@ -152,13 +154,13 @@ func (s *Supervisor) places(ctx context.Context, kept Kept) ([]Place, error) {
 // was told to stop them all. It returns nil in both cases.
 func (s *Supervisor) Run(ctx context.Context) error {
 	defer s.release()
-	control, err := listenUnix(s.cfg.Socket)
+	control, err := listenUnix(ctx, s.cfg.Socket)
 	if err != nil {
 		return err
 	}
 	listener := s.with.Listener
 	if listener == nil {
-		if listener, err = net.Listen("tcp", s.cfg.Gateway.Address); err != nil {
+		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Gateway.Address); err != nil {
 			return errors.Join(fmt.Errorf("gateway.address: %w", err), control.Close())
 		}
 	}
@@ -181,7 +183,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, s.gateway.Shutdown(closing))
 	stop()
-	err = errors.Join(err, api.Close())
+	endControl(api)
 	s.work.Wait()
 	return errors.Join(err, s.saveLast())
 }
@@ -293,12 +295,21 @@ func (s *Supervisor) saveLast() error {
 	return s.store.save(s.machine.kept())
 }
 
+// endControl lets answers under way be sent; what still goes on then is cut off.
+func endControl(api *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := api.Shutdown(ctx); err != nil {
+		_ = api.Close() // Its listener is closed already.
+	}
+}
+
 // listenUnix listens for the control API. The lock is held, so a socket that is there is nobody's.
-func listenUnix(path string) (net.Listener, error) {
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
-	listener, err := net.Listen("unix", path)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}

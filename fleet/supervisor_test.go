@@ -55,7 +55,7 @@ func (s *site) open(ctx context.Context) (*Supervisor, error) {
 	}
 	supervisor, err := Open(ctx, s.cfg, Surroundings{
 		Engine: s.engine, Listener: listener, Reload: func() (Config, error) { return s.cfg, nil },
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		_ = listener.Close()

@@ -182,7 +182,7 @@ func under(section string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is a list of mistakes
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var mistakes []error
 		for _, mistake := range joined.Unwrap() {
 			mistakes = append(mistakes, under(section, mistake))

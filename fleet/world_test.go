@@ -3,7 +3,6 @@ package fleet
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -48,9 +47,7 @@ type world struct {
 	boxes   map[string]*box // by ID
 	queue   []pending
 	ids     int
-	broken  bool // the engine fails every call
-	crashes float64
-	hopes   float64         // chance of an image that ends with exitConfiguration
+	broken  bool            // the engine fails every call
 	sickGPU map[string]bool // by UUID
 	gpus    []string
 
@@ -90,7 +87,7 @@ func deployment(image string) Deployment {
 
 // restart is a supervisor that begins anew, with what was kept.
 func (w *world) restart(k Kept) {
-	w.m = newMachine(w.cfg, w.places, k, slog.New(slog.NewTextHandler(io.Discard, nil)), w.rand)
+	w.m = newMachine(w.cfg, w.places, k, slog.New(slog.DiscardHandler), w.rand)
 	w.queue, w.health, w.over = nil, map[life]probed{}, map[life]bool{}
 	w.now = 0
 	for _, b := range w.boxes {

@@ -59,7 +59,11 @@ func configured(c *cobra.Command) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return load(file, os.Environ(), c.Flags())
+	cfg, err := load(file, os.Environ(), c.Flags())
+	if err != nil {
+		return Config{}, unusable{err}
+	}
+	return cfg, nil
 }
 
 func configCommand() *cobra.Command {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,8 +13,24 @@ import (
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "serve:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// exitConfiguration is EX_CONFIG of sysexits.h: the configuration or a required model is at fault, and starting again
+// does not mend it.
+const exitConfiguration = 78
+
+// unusable is an error of that kind.
+type unusable struct{ error }
+
+func (u unusable) Unwrap() error { return u.error }
+
+func exitCode(err error) int {
+	if errors.As(err, &unusable{}) {
+		return exitConfiguration
+	}
+	return 1
 }
 
 // run is the program: it returns when it is over, with an error unless all went well.

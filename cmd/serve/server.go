@@ -162,5 +162,5 @@ func requiredError(failures []*inference.LoadError) error {
 	for _, f := range failures {
 		errs = append(errs, f)
 	}
-	return errors.Join(errs...)
+	return unusable{errors.Join(errs...)}
 }
