@@ -108,7 +108,7 @@ func downCommand() *cobra.Command {
 			}
 			s, err := supervisor.Down(c.Context())
 			err = await(c, supervisor, s, err, func(fleet.Status) (bool, error) { return false, nil })
-			if errors.Is(err, fleet.ErrNotRunning) {
+			if errors.Is(err, fleet.ErrNotRunning) && !errors.Is(err, errNothingToDo) {
 				return nil // as it should be now
 			}
 			return err

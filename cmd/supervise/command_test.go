@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/fleet"
+)
+
+func command(t *testing.T, args ...string) (stdout string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	err = run(t.Context(), args, &out, &errs)
+	return out.String() + errs.String(), err
+}
+
+func TestCommandsWithoutASupervisorSaySo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "supervise.yaml")
+	if err := os.WriteFile(file, []byte("socket: none.sock"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"status"}, {"rollout"}, {"drain", "0"}, {"resume", "0"}, {"logs", "cpu-0"}, {"down"}} {
+		if _, err := command(t, append(args, "-f", file)...); err == nil || !strings.Contains(err.Error(), "supervise is not running") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+func TestMistakesInTheConfigurationAreSaidByEveryCommand(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "supervise.yaml")
+	if err := os.WriteFile(file, []byte("replicas: 0\nimage: \"a b\""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"run", "status", "config", "doctor"} {
+		_, err := command(t, name, "-f", file)
+		if err == nil || !strings.Contains(err.Error(), "replicas: 0") || !strings.Contains(err.Error(), "image:") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestConfigPrintsWhatCanBeReadAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "supervise.yaml")
+	if err := os.WriteFile(file, []byte("gpus: [0, MIG-1]\nlimits: {memory: 1.5GiB}\nenv: {A: b}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, err := command(t, "config", "-f", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, err := command(t, "config", "-f", file)
+	if err != nil || first != second || !strings.Contains(first, "memory: 1536MiB") {
+		t.Errorf("%v\n%s\n%s", err, first, second)
+	}
+}
+
+func TestTableShowsWhatAPersonNeeds(t *testing.T) {
+	share, celsius, ecc := 0.37, 45.0, uint64(2)
+	var out bytes.Buffer
+	err := table(&out, fleet.Status{
+		Name: "fovea", Gateway: "127.0.0.1:8080", Image: "fovea:cuda", Version: "1.2", Generation: 3, Wanted: 2, Ready: 1,
+		Rollout:  &fleet.RolloutStatus{Image: "fovea:new", Failed: "gpu0-0: ended with status 78", Log: []string{"no model"}},
+		Problems: []string{"engine: it hangs"},
+		Replicas: []fleet.ReplicaStatus{
+			{Name: "gpu0-0.3", GPU: "GPU-a", State: fleet.Ready, Since: time.Minute, Restarts: 4, InFlight: 7, Version: "1.2"},
+			{Name: "gpu1-0", GPU: "GPU-b", State: fleet.Failed, Reason: "ended", Log: []string{"the last line"}},
+		},
+		GPUs: []fleet.GPUStatus{{UUID: "GPU-a", State: "quarantined", Reason: "XID 79", Utilization: &share, Temperature: &celsius, ECC: &ecc, MemoryUsed: 1 << 30, MemoryTotal: 80 << 30}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		"1 of 2 ready", "fovea:new failed: gpu0-0", "no model", "problem: engine: it hangs", "gpu0-0.3", "1m0s", "failed", "the last line",
+		"XID 79", "37 %", "45 °C", "1.0 of 80.0 GiB",
+	} {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("%q is not in\n%s", part, out.String())
+		}
+	}
+}
