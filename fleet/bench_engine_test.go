@@ -165,7 +165,9 @@ func (b *bench) containers() map[string]string {
 func (b *bench) clean() {
 	if b.child != nil {
 		_ = b.child.Process.Kill()
-		<-b.ended
+		if err := <-b.ended; err == nil {
+			b.t.Log("the supervisor had ended")
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

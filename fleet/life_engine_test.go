@@ -25,13 +25,14 @@ func TestReplicaKilledUnderLoadIsReplaced(t *testing.T) {
 	b.start(2)
 	l := b.load()
 	before := b.containers()
-	t.Logf("in flight: %d", b.status().Replicas[0].InFlight)
+	lost := int64(b.status().Replicas[0].InFlight) // and those that come before it is known
+	t.Logf("in flight: %d", lost)
 	start := time.Now()
 	if err := b.engine.Kill(context.Background(), before["cpu-0"]); err != nil {
 		t.Fatal(err)
 	}
 	b.until("another container is ready", func(s Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
-	l.end(inFlight, time.Since(start))
+	l.end(lost+inFlight, time.Since(start))
 	if after := b.containers(); after["cpu-0"] == before["cpu-0"] || after["cpu-1"] != before["cpu-1"] {
 		t.Errorf("containers %v became %v", before, after)
 	}
