@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
+	"fovea/internal/safeyaml"
 )
 
 const cdiGenerate = "nvidia-ctk cdi generate --device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml"
@@ -92,7 +92,7 @@ func readCDIFile(path string) (cdiSpec, error) {
 
 func parseCDI(data []byte) (cdiSpec, error) {
 	var spec cdiSpec
-	err := yaml.Unmarshal(data, &spec)
+	err := safeyaml.Unmarshal(data, &spec)
 	return spec, err
 }
 

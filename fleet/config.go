@@ -8,8 +8,7 @@ import (
 	"time"
 
 	"fovea/fleet/gateway"
-
-	"github.com/goccy/go-yaml"
+	"fovea/internal/safeyaml"
 )
 
 // Config is supervise.yaml: all that an operator decides.
@@ -141,7 +140,7 @@ var units = []struct {
 // UnmarshalYAML reads the written form.
 func (s *Size) UnmarshalYAML(data []byte) error {
 	var text string
-	if err := yaml.Unmarshal(data, &text); err != nil {
+	if err := safeyaml.Unmarshal(data, &text); err != nil {
 		return err
 	}
 	for _, u := range units {
@@ -185,12 +184,12 @@ func (g GPUSet) None() bool { return !g.All && len(g.List) == 0 }
 // UnmarshalYAML reads none, all, one GPU, or a list of GPUs.
 func (g *GPUSet) UnmarshalYAML(data []byte) error {
 	var list []string
-	if err := yaml.Unmarshal(data, &list); err == nil {
+	if err := safeyaml.Unmarshal(data, &list); err == nil {
 		g.All, g.List = false, list
 		return nil
 	}
 	var word string
-	if err := yaml.Unmarshal(data, &word); err != nil {
+	if err := safeyaml.Unmarshal(data, &word); err != nil {
 		return fmt.Errorf("want none, all, or a list of indices and UUIDs")
 	}
 	*g = GPUSet{All: word == "all"}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"fovea/internal/safeyaml"
+
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -65,7 +67,7 @@ func decode(node ast.Node, v reflect.Value, key string) error {
 	case node.Type() == ast.NullType:
 		return fmt.Errorf("%s: has no value; give one or leave the key out", key)
 	case v.Kind() != reflect.Struct || custom:
-		if err := yaml.NodeToValue(node, v.Addr().Interface()); err != nil {
+		if err := safeyaml.Value(node, v.Addr().Interface()); err != nil {
 			return fmt.Errorf("%s: %s", key, firstLine(err))
 		}
 		return nil

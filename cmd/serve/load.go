@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"fovea/inference"
+	"fovea/internal/safeyaml"
 
 	"github.com/go-viper/mapstructure/v2"
-	"github.com/goccy/go-yaml"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
@@ -57,7 +57,7 @@ func readFile(file string, known []key) (map[string]any, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	var tree map[string]any
-	if err := yaml.Unmarshal(data, &tree); err != nil {
+	if err := safeyaml.Unmarshal(data, &tree); err != nil {
 		return nil, fmt.Errorf("configuration file %s: %w", file, err)
 	}
 	paths := make([]string, len(known))
