@@ -27,7 +27,7 @@ func buildServe(t *testing.T, tag string) string {
 }
 
 // TestSoakFindsAPlantedLeakAndNothingInTheServer soaks for a short time only, so that a collection that comes late
-// weighs much: a kilobyte a request is allowed, and the planted leak is several.
+// weighs much: four kilobytes a request are allowed, and the planted leak is more than twice that.
 func TestSoakFindsAPlantedLeakAndNothingInTheServer(t *testing.T) {
 	for _, test := range []struct {
 		name, tag string
@@ -40,7 +40,7 @@ func TestSoakFindsAPlantedLeakAndNothingInTheServer(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
 			o := options{Serve: buildServe(t, test.tag), Models: testenv.Models(t), Model: "efficientnet-lite0",
-				Pictures: filepath.Join(testenv.Root(t), "testdata", "pictures"), Connections: 8, Requests: 4000, Limit: 1024}
+				Pictures: filepath.Join(testenv.Root(t), "testdata", "pictures"), Connections: 8, Requests: 4000, Limit: 4096}
 			var out strings.Builder
 			err := soak(ctx, o, &out)
 			t.Logf("%s", out.String())
