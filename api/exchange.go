@@ -1,7 +1,6 @@
 package api
 
 import (
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"fovea/fault"
+	"fovea/internal/requestid"
 
 	"github.com/gin-gonic/gin"
 )
@@ -32,7 +32,7 @@ type exchange struct {
 // route wraps a handler with all that every request has: an id, a log line, metrics, and a net for panics.
 func (s *Server) route(handle func(*gin.Context, *exchange)) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		x := &exchange{id: requestID(c.GetHeader(requestIDHeader)), start: time.Now()}
+		x := &exchange{id: requestid.Of(c.GetHeader(requestIDHeader)), start: time.Now()}
 		c.Header(requestIDHeader, x.id)
 		if s.draining.Load() {
 			c.Header("Connection", "close")
@@ -100,29 +100,4 @@ func (s *Server) logRequest(c *gin.Context, x *exchange) {
 		attrs = append(attrs, slog.String("model", x.model), slog.String("version", x.version), slog.Int("pictures", x.pictures))
 	}
 	s.log.LogAttrs(ctx, level, "request", attrs...)
-}
-
-// requestID takes the client's id when it is 1 to 128 letters, digits and -._~:=+/@, and makes one otherwise.
-func requestID(given string) string {
-	if len(given) < 1 || len(given) > 128 {
-		return rand.Text()
-	}
-	for i := range len(given) {
-		if !idByte(given[i]) {
-			return rand.Text()
-		}
-	}
-	return given
-}
-
-func idByte(b byte) bool {
-	switch {
-	case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9':
-		return true
-	}
-	switch b {
-	case '-', '.', '_', '~', ':', '=', '+', '/', '@':
-		return true
-	}
-	return false
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"fovea/fault"
+	"fovea/internal/requestid"
 )
 
 const fuzzed = 1 << 16 // bytes of an input
@@ -148,7 +149,7 @@ func FuzzParameters(f *testing.F) {
 		} else if v := p.values; v.TopK < 0 || v.TopK > maxTopK || v.Score != nil && !(*v.Score >= 0 && *v.Score <= 1) || v.IoU != nil && !(*v.IoU >= 0 && *v.IoU <= 1) {
 			t.Errorf("%q gives %+v", query, v)
 		}
-		got := requestID(id)
+		got := requestid.Of(id)
 		if len(got) < 1 || len(got) > 128 || strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }) {
 			t.Errorf("%q becomes id %q", id, got)
 		}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fovea/internal/mistake"
 )
 
 var (
@@ -85,7 +87,7 @@ func (c Config) gateway() error {
 	if _, port, err := net.SplitHostPort(c.Gateway.Address); err != nil || port == "" {
 		address = fmt.Errorf("gateway.address: %q: want HOST:PORT", c.Gateway.Address)
 	}
-	return errors.Join(address, under("gateway", c.Gateway.Config.Validate()))
+	return errors.Join(address, mistake.Under("gateway", c.Gateway.Config.Validate()))
 }
 
 func (c Config) places() error {
@@ -175,21 +177,6 @@ func (e Engine) validate() error {
 func (l Log) validate() error {
 	return errors.Join(
 		oneOf("log.level", l.Level, "debug", "info", "warn", "error"), oneOf("log.format", l.Format, "auto", "json", "text"))
-}
-
-// under puts the section before the key of each mistake.
-func under(section string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var mistakes []error
-		for _, mistake := range joined.Unwrap() {
-			mistakes = append(mistakes, under(section, mistake))
-		}
-		return errors.Join(mistakes...)
-	}
-	return fmt.Errorf("%s.%w", section, err)
 }
 
 func between(key string, d, low, high time.Duration) error {

@@ -9,6 +9,7 @@ import (
 
 	"fovea/api"
 	"fovea/inference"
+	"fovea/internal/mistake"
 )
 
 // Config is all that an operator decides, composed of the packages' own configurations.
@@ -60,12 +61,12 @@ func defaults() Config {
 // Validate returns all mistakes, each naming its key.
 func (c Config) Validate() error {
 	return errors.Join(
-		under("http", c.HTTP.Validate()),
-		under("inference", c.Inference.Validate()),
-		under("repository", c.Repository.Validate()),
-		under("gpu", within("check", c.GPU.Check, 100*time.Millisecond)),
-		under("log", c.Log.Validate()),
-		under("shutdown", c.Shutdown.Validate()),
+		mistake.Under("http", c.HTTP.Validate()),
+		mistake.Under("inference", c.Inference.Validate()),
+		mistake.Under("repository", c.Repository.Validate()),
+		mistake.Under("gpu", within("check", c.GPU.Check, 100*time.Millisecond)),
+		mistake.Under("log", c.Log.Validate()),
+		mistake.Under("shutdown", c.Shutdown.Validate()),
 	)
 }
 
@@ -104,19 +105,4 @@ func oneOf(key, value string, allowed ...string) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
-}
-
-// under puts the section before the key of each mistake.
-func under(section string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var mistakes []error
-		for _, mistake := range joined.Unwrap() {
-			mistakes = append(mistakes, under(section, mistake))
-		}
-		return errors.Join(mistakes...)
-	}
-	return fmt.Errorf("%s.%w", section, err)
 }

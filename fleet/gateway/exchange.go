@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net"
 	"net/http"
@@ -133,30 +132,4 @@ func (g *Gateway) logRequest(r *http.Request, w *answer, x *exchange, replica st
 		attrs = append(attrs, slog.String("code", string(x.fault.Code)), slog.String("error", x.fault.Error()))
 	}
 	g.log.LogAttrs(ctx, level, "request", attrs...)
-}
-
-// requestID takes the client's id when it is 1 to 128 letters, digits and -._~:=+/@, as the replicas do, and makes
-// one otherwise.
-func requestID(given string) string {
-	if len(given) < 1 || len(given) > 128 {
-		return rand.Text()
-	}
-	for i := range len(given) {
-		if !idByte(given[i]) {
-			return rand.Text()
-		}
-	}
-	return given
-}
-
-func idByte(b byte) bool {
-	switch {
-	case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9':
-		return true
-	}
-	switch b {
-	case '-', '.', '_', '~', ':', '=', '+', '/', '@':
-		return true
-	}
-	return false
 }

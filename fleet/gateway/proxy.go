@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fovea/fault"
+	"fovea/internal/requestid"
 )
 
 // ServeHTTP answers the gateway's own routes and passes all others on, untouched.
@@ -18,7 +19,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.pass(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
-		x := &exchange{id: requestID(r.Header.Get(requestIDHeader))}
+		x := &exchange{id: requestid.Of(r.Header.Get(requestIDHeader))}
 		refuse(w, x, fault.New(badMethod, "the gateway's own routes answer GET and HEAD only"))
 	default:
 		own.ServeHTTP(w, r)
@@ -27,7 +28,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pass gives a request to a replica.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{id: requestID(r.Header.Get(requestIDHeader)), start: time.Now()}
+	x := &exchange{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now()}
 	out := &answer{ResponseWriter: w}
 	w.Header()[requestIDHeader] = []string{x.id}
 	aborted := true // unless the end of this function is reached

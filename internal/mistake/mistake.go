@@ -1,0 +1,22 @@
+// Package mistake names the keys of configurations that are wrong.
+package mistake
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Under puts the section before the key of each mistake that err joins.
+func Under(section string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var mistakes []error
+		for _, mistake := range joined.Unwrap() {
+			mistakes = append(mistakes, Under(section, mistake))
+		}
+		return errors.Join(mistakes...)
+	}
+	return fmt.Errorf("%s.%w", section, err)
+}
