@@ -30,10 +30,11 @@ type ModelConfig struct {
 
 // CUDAConfig tunes sessions on CUDA devices.
 type CUDAConfig struct {
-	MemLimit   int64  `yaml:"mem_limit" usage:"bytes of a session's arena on a GPU; 0: no bound"`
+	MemLimit   int64  `yaml:"mem_limit" usage:"bytes of a session's arena on a GPU; 0: four fifths of what is free when it is made"`
 	ConvSearch string `yaml:"conv_search" usage:"HEURISTIC, EXHAUSTIVE or DEFAULT"`
 	NoTF32     bool   `yaml:"no_tf32" usage:"full float32 in convolutions"`
 	PreferNHWC bool   `yaml:"prefer_nhwc" usage:"channels last in convolutions"`
+	RefuseCPU  bool   `yaml:"refuse_cpu" usage:"do not load a model of which parts would run on the CPU"`
 }
 
 // Defaults is the configuration of a server that is told nothing.
@@ -106,5 +107,6 @@ func (c Config) workers() int {
 }
 
 func (c CUDAConfig) options() onnx.CUDAOptions {
-	return onnx.CUDAOptions{MemLimit: c.MemLimit, ConvSearch: c.ConvSearch, NoTF32: c.NoTF32, PreferNHWC: c.PreferNHWC}
+	return onnx.CUDAOptions{MemLimit: c.MemLimit, ConvSearch: c.ConvSearch, NoTF32: c.NoTF32, PreferNHWC: c.PreferNHWC,
+		RefuseCPU: c.RefuseCPU}
 }

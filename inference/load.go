@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/semaphore"
@@ -71,6 +72,11 @@ func (v *version) open(groups []group) error {
 			return err
 		}
 		v.sessions = append(v.sessions, s)
+		if s.PartlyCPU() {
+			v.partlyCPU = true
+			v.shared.log.Warn("parts of the model run on the CPU: ONNX Runtime has no CUDA kernel for them",
+				"model", v.model, "version", v.name, "device", g.device.String())
+		}
 		names = append(names, g.device.String())
 	}
 	v.device = strings.Join(names, " ")
@@ -212,7 +218,8 @@ func imageShape(in models.Input) []int64 {
 	return []int64{3, h, w}
 }
 
-// warm runs every bucket of a lane with empty rows, so that no request pays for what the first run sets up.
+// warm runs every bucket of a lane with empty rows, so that no request pays for what the first run sets up. The
+// largest goes first: smaller ones then find their memory in what its run left in the device's arena.
 func (v *version) warm(l *lane) error {
 	b := l.all[0]
 	for row := range b.rows {
@@ -221,7 +228,7 @@ func (v *version) warm(l *lane) error {
 		}
 	}
 	for range v.definition.Warmup {
-		for _, rows := range l.buckets {
+		for _, rows := range slices.Backward(l.buckets) {
 			if err := b.runner.Run(rows); err != nil {
 				return fmt.Errorf("warm-up on %s: %w", l.device, err)
 			}

@@ -18,6 +18,7 @@ type Request struct {
 	Model   string // empty: the default model
 	Version string // a number; empty: the highest that is served
 	Image   []byte // an encoded picture; not kept after Predict
+	Row     []byte // instead of Image: the picture as a row of the model's image input, prepared already, in the machine's byte order
 	Params  postprocess.Params
 }
 
@@ -48,7 +49,7 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 		return nil, err
 	}
 	defer v.refs.Done()
-	response, err := v.predict(ctx, r.Image, r.Params, nil)
+	response, err := v.predict(ctx, r, nil)
 	if err != nil {
 		f := e.explain(err)
 		e.obs.Rejected(v.model, string(f.Code))
@@ -72,7 +73,7 @@ func (e *Engine) explain(err error) *fault.Fault {
 }
 
 // predict takes one picture all the way. inspect, where given, sees the outputs before they are decoded.
-func (v *version) predict(ctx context.Context, image []byte, p postprocess.Params,
+func (v *version) predict(ctx context.Context, r Request,
 	inspect func([]postprocess.Tensor) error) (response *Response, err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -86,7 +87,7 @@ func (v *version) predict(ctx context.Context, image []byte, p postprocess.Param
 	response = &Response{Model: v.model, Version: v.name}
 	timing := &response.Timing
 	clock := time.Now()
-	info, err := header.Read(image, v.shared.limits)
+	info, err := v.head(r)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (v *version) predict(ctx context.Context, image []byte, p postprocess.Param
 	defer t.leave()
 	timing.Queue = lap(&clock)
 	response.Device = t.lane.device
-	fit, err := v.prepare(ctx, t, image, info, timing)
+	fit, err := v.prepare(ctx, t, r, info, timing)
 	if err != nil {
 		return nil, err
 	}
@@ -113,14 +114,46 @@ func (v *version) predict(ctx context.Context, image []byte, p postprocess.Param
 		}
 	}
 	clock = time.Now()
-	response.Prediction, err = v.decoder.Decode(t.Outputs(), fit, p)
+	response.Prediction, err = v.decoder.Decode(t.Outputs(), fit, r.Params)
 	timing.Postprocess = lap(&clock)
 	return response, err
 }
 
-// prepare decodes the picture, packs it into a row and commits the row. It holds a worker throughout:
-// no more pictures are decoded and in memory than there are workers.
-func (v *version) prepare(ctx context.Context, t *ticket, image []byte, info header.Info,
+// head reads what the picture's first bytes say, or checks the size of a row.
+func (v *version) head(r Request) (header.Info, error) {
+	if r.Row == nil {
+		return header.Read(r.Image, v.shared.limits)
+	}
+	if want := v.plan.RowBytes(); len(r.Row) != want {
+		return header.Info{}, fault.New(fault.Malformed, "the row has %d bytes; the model's image input takes %d", len(r.Row), want)
+	}
+	return header.Info{}, nil
+}
+
+// prepare makes the picture a row and commits it.
+func (v *version) prepare(ctx context.Context, t *ticket, r Request, info header.Info,
+	timing *Timing) (fit geometry.Fit, err error) {
+	if r.Row != nil {
+		return v.copyRow(t, r.Row, timing), nil
+	}
+	return v.packPicture(ctx, t, r.Image, info, timing)
+}
+
+// copyRow copies a row that is prepared already. Places in it are those of the model's input.
+func (v *version) copyRow(t *ticket, row []byte, timing *Timing) geometry.Fit {
+	clock := time.Now()
+	in := v.definition.Input
+	fit := geometry.Fit{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
+	t.lease()
+	copy(t.Input(v.image), row)
+	v.commit(t, fit)
+	timing.Preprocess = lap(&clock)
+	return fit
+}
+
+// packPicture decodes the picture and packs it into a row. It holds a worker throughout: no more pictures are
+// decoded and in memory than there are workers.
+func (v *version) packPicture(ctx context.Context, t *ticket, image []byte, info header.Info,
 	timing *Timing) (fit geometry.Fit, err error) {
 	clock := time.Now()
 	if err := v.shared.workers.Acquire(ctx, 1); err != nil {
@@ -141,12 +174,17 @@ func (v *version) prepare(ctx context.Context, t *ticket, image []byte, info hea
 	if fit, err = v.plan.Pack(picture, t.Input(v.image)); err != nil {
 		return fit, err
 	}
+	v.commit(t, fit)
+	timing.Preprocess = lap(&clock)
+	return fit, nil
+}
+
+// commit writes the inputs beside the picture and hands the row over.
+func (v *version) commit(t *ticket, fit geometry.Fit) {
 	for _, x := range v.extras {
 		x.write(t.Input(x.input), fit)
 	}
 	t.commit()
-	timing.Preprocess = lap(&clock)
-	return fit, nil
 }
 
 // lap is the time since clock, which is set to now.

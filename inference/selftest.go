@@ -49,7 +49,7 @@ func (v *version) selfTestLane(ctx context.Context, i int, picture []byte) error
 		s.lanes = all
 		s.mu.Unlock()
 	}()
-	response, err := v.predict(ctx, picture, postprocess.Params{}, finite)
+	response, err := v.predict(ctx, Request{Image: picture}, finite)
 	if err != nil {
 		return err
 	}

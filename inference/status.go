@@ -21,9 +21,11 @@ type Status struct {
 	Outputs  []models.TensorInfo
 	Labels   []string
 	Device   string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
-	MaxBatch int    // rows of a batch; 0 until it is ready
-	Queue    int    // pictures accepted and not yet answered
-	MaxQueue int
+	// PartlyCPU says that it is on a GPU and parts of it run on the CPU, for want of CUDA kernels.
+	PartlyCPU bool
+	MaxBatch  int // rows of a batch; 0 until it is ready
+	Queue     int // pictures accepted and not yet answered
+	MaxQueue  int
 }
 
 // Models lists every version of every model, models in the order they are listed, versions ascending.
@@ -69,7 +71,7 @@ func (v *version) status(s Status) Status {
 	}
 	if state == Ready { // what load sets is read only now; see version
 		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
-		s.Device = v.device
+		s.Device, s.PartlyCPU = v.device, v.partlyCPU
 		s.MaxBatch = v.scheduler.lanes[0].rows
 		s.Queue, s.MaxQueue = v.admission.waiting(), v.admission.bound
 	}

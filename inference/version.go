@@ -53,6 +53,7 @@ type version struct {
 	extras     []extra
 	plan       *preprocess.Plan
 	device     string // the devices of the sessions, such as "cuda:0 cuda:1"
+	partlyCPU  bool   // a session on CUDA leaves parts of the model to the CPU
 	decoder    postprocess.Decoder
 	sessions   []*onnx.Session
 	scheduler  *scheduler

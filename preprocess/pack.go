@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"fovea/fault"
+	"fovea/internal/float16"
 	"fovea/models"
 	"fovea/preprocess/geometry"
 )
@@ -63,7 +64,7 @@ type packer interface {
 func newPacker(in models.Input, v *values) packer {
 	switch in.DType {
 	case models.Float16:
-		return newTables(in, v, func(f float64) uint16 { return half(float32(f)) })
+		return newTables(in, v, func(f float64) uint16 { return float16.Bits(float32(f)) })
 	case models.Uint8:
 		return newTables(in, v, func(f float64) uint8 { return uint8(math.RoundToEven(max(0, min(f, 255)))) })
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"fovea/internal/float16"
 	"fovea/models"
 )
 
@@ -111,21 +112,21 @@ func TestHalfRoundsToTheNearestFloat16(t *testing.T) {
 		even := uint16(h + h&1)
 		for value, want := range map[float64]uint16{here: uint16(h), middle: even,
 			math.Nextafter(middle, here) /* float64: rounds to middle in float32 */ : even} {
-			if got := half(float32(value)); got != want {
+			if got := float16.Bits(float32(value)); got != want {
 				t.Fatalf("half(%v) is %#x, want %#x", value, got, want)
 			}
 		}
 		below := math.Nextafter32(float32(middle), float32(here))
-		if got := half(-below); got != uint16(h)|0x8000 {
+		if got := float16.Bits(-below); got != uint16(h)|0x8000 {
 			t.Fatalf("half(%v) is %#x, want %#x", -below, got, h|0x8000)
 		}
 	}
 	for value, want := range map[float32]uint16{float32(math.Inf(1)): 0x7C00, -1e9: 0xFC00, 1e-12: 0} {
-		if got := half(value); got != want {
+		if got := float16.Bits(value); got != want {
 			t.Errorf("half(%v) is %#x, want %#x", value, got, want)
 		}
 	}
-	if h := half(float32(math.NaN())); !math.IsNaN(widened(h)) {
+	if h := float16.Bits(float32(math.NaN())); !math.IsNaN(widened(h)) {
 		t.Errorf("half(NaN) is %#x", h)
 	}
 }

@@ -136,6 +136,9 @@ func printModel(out io.Writer, m inference.Status) {
 		return
 	}
 	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %d labels\n", m.Device, m.Task, len(m.Labels))
+	if m.PartlyCPU {
+		_, _ = fmt.Fprintln(out, "  note     parts of it run on the CPU: ONNX Runtime has no CUDA kernel for them")
+	}
 	for _, t := range m.Inputs {
 		_, _ = fmt.Fprintf(out, "  input    %s %s %v\n", t.Name, t.DType, t.Shape)
 	}

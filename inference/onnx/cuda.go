@@ -23,17 +23,19 @@ const cudnnName = "libcudnn.so.9"
 // CUDAOptions tune sessions on a CUDA device. The names and their meaning are those of ONNX Runtime's CUDA
 // execution provider (onnxruntime.ai, "CUDA Execution Provider", "Configuration Options").
 type CUDAOptions struct {
-	MemLimit   int64  // gpu_mem_limit: bytes of the session's arena; 0 for no bound. cuDNN's and CUDA's own memory is not in it
+	MemLimit   int64  // gpu_mem_limit: bytes of the session's arena; 0 for a share of what is free (see arenaLimit). cuDNN's and CUDA's own memory is not in it
 	ConvSearch string // cudnn_conv_algo_search: HEURISTIC (default), EXHAUSTIVE, DEFAULT
 	NoTF32     bool   // use_tf32=0: full float32 in convolutions and products
 	PreferNHWC bool   // prefer_nhwc: channels last in convolutions
+	RefuseCPU  bool   // session.disable_cpu_ep_fallback: an error, where ONNX Runtime would leave a part of the model to the CPU
+	Pageable   bool   // batches in ordinary memory instead of pinned; only to measure what pinning is worth
 }
 
 // Validate names each value that is not allowed.
 func (o CUDAOptions) Validate() error {
 	var errs []error
 	if o.MemLimit < 0 {
-		errs = append(errs, fmt.Errorf("memory limit %d: must be 0 (none) or a number of bytes", o.MemLimit))
+		errs = append(errs, fmt.Errorf("memory limit %d: must be 0 (four fifths of what is free) or a number of bytes", o.MemLimit))
 	}
 	switch o.ConvSearch {
 	case "", "HEURISTIC", "EXHAUSTIVE", "DEFAULT":
@@ -51,18 +53,32 @@ func (o CUDAOptions) provider(device Device) map[string]string {
 	if search == "" {
 		search = "HEURISTIC"
 	}
-	options := map[string]string{
+	return map[string]string{
 		"device_id":                 strconv.Itoa(device.Index),
 		"arena_extend_strategy":     "kSameAsRequested",
 		"cudnn_conv_algo_search":    search,
 		"do_copy_in_default_stream": "1",
+		"gpu_mem_limit":             strconv.FormatInt(o.MemLimit, 10),
 		"use_tf32":                  flag(!o.NoTF32),
 		"prefer_nhwc":               flag(o.PreferNHWC),
 	}
+}
+
+// bounded is o with a bound of the arena. ONNX Runtime has none by default, and its arena gives nothing back: one
+// model could take the whole GPU, and then the next one, cuDNN, or a new version that is loaded beside the old one
+// fails. So a session may take four fifths of what is free when it is made. The models before it have run all
+// their batch sizes by then and have what they need; the fifth is for CUDA, cuDNN and cuBLAS, which allocate
+// beside the arena.
+func (o CUDAOptions) bounded(cuda *native.CUDA, device Device) (CUDAOptions, error) {
 	if o.MemLimit > 0 {
-		options["gpu_mem_limit"] = strconv.FormatInt(o.MemLimit, 10)
+		return o, nil
 	}
-	return options
+	free, err := cuda.FreeMemory(device.Index)
+	if err != nil {
+		return o, fmt.Errorf("free memory of %s: %w", device, err)
+	}
+	o.MemLimit = max(free/5*4, 1)
+	return o, nil
 }
 
 func flag(on bool) string {
@@ -72,8 +88,36 @@ func flag(on bool) string {
 	return "0"
 }
 
-// appendCUDA makes the CUDA provider the first of the session.
-func appendCUDA(options *ort.SessionOptions, device Device, o CUDAOptions) (err error) {
+// leftToCPU is how ONNX Runtime 1.30 words that a node of the model has no kernel on the session's device, when
+// session.disable_cpu_ep_fallback forbids the CPU (inference_session.cc). It has no code of its own for it.
+const leftToCPU = "graph nodes that are assigned to the default CPU EP"
+
+// createCUDA makes a session that computes on the GPU alone, or, where the model has parts that only the CPU can
+// compute, one that leaves them to it, unless o refuses that.
+func (s *Session) createCUDA(o Options) (*ort.DynamicAdvancedSession, error) {
+	session, err := s.create(o, true)
+	if err == nil || !strings.Contains(err.Error(), leftToCPU) {
+		return session, err
+	}
+	if o.CUDA.RefuseCPU {
+		return nil, fmt.Errorf("parts of the model would run on the CPU, because ONNX Runtime has no CUDA kernel for them; that is refused: %w", err)
+	}
+	s.partlyCPU = true
+	return s.create(o, false)
+}
+
+// appendCUDA makes the CUDA provider the first of the session; alone forbids the CPU beside it.
+func appendCUDA(options *ort.SessionOptions, device Device, o CUDAOptions, alone bool) (err error) {
+	if err := options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", flag(alone)); err != nil {
+		return err
+	}
+	runtime, err := openCUDA()
+	if err != nil {
+		return err
+	}
+	if o, err = o.bounded(runtime, device); err != nil {
+		return err
+	}
 	cuda, err := ort.NewCUDAProviderOptions()
 	if err != nil {
 		return fmt.Errorf("CUDA provider options: %w", err)

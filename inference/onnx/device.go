@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"fovea/inference/onnx/internal/sigaction"
 )
 
 // The kinds of device.
@@ -74,16 +76,21 @@ func Pick(want string) (device Device, why string, err error) {
 }
 
 // CUDADevices is the number of CUDA devices that sessions can use; the error says what CUDA lacks.
-func CUDADevices() (int, error) {
-	runtime, err := openCUDA()
-	if err != nil {
-		return 0, fmt.Errorf("device cuda: %w", err)
-	}
-	n, err := runtime.Devices()
+func CUDADevices() (n int, err error) {
+	// CUDA starts here the first time, and may install signal handlers as its other parts do.
+	sigaction.Preserve(func() { n, err = countCUDA() })
 	if err != nil {
 		return 0, fmt.Errorf("device cuda: %w", err)
 	}
 	return n, nil
+}
+
+func countCUDA() (int, error) {
+	runtime, err := openCUDA()
+	if err != nil {
+		return 0, err
+	}
+	return runtime.Devices()
 }
 
 func checkCUDA(device Device) error {

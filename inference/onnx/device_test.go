@@ -124,6 +124,25 @@ func TestCUDAOptionsAreChecked(t *testing.T) {
 	}
 }
 
+func TestTheArenaIsBoundedByWhatIsFree(t *testing.T) {
+	cuda := simulatedRuntime(t)
+	for name, c := range map[string]struct {
+		given, want int64
+		device      int
+	}{
+		"nothing is said":            {want: 800}, // of 1000 that are free
+		"a bound is said":            {given: 5, want: 5},
+		"the device does not answer": {device: 1, want: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := CUDAOptions{MemLimit: c.given}.bounded(cuda, Device{Kind: CUDA, Index: c.device})
+			if o.MemLimit != c.want || (err != nil) != (c.want == 0) {
+				t.Errorf("bound %d, %v; want %d", o.MemLimit, err, c.want)
+			}
+		})
+	}
+}
+
 func TestStickyErrorsAreToldFromOthers(t *testing.T) {
 	device := Device{Kind: CUDA}
 	none := func() int { return 0 }
@@ -163,12 +182,14 @@ func TestStickyErrorsAreToldFromOthers(t *testing.T) {
 	}
 }
 
-// The CUDA runtime here is a real library in which device 0 works and an error is latched on device 1.
-func TestTouchTellsADeviceThatWorksFromOneThatIsLost(t *testing.T) {
+// simulatedRuntime is a real library in which device 0 works and an error is latched on device 1.
+func simulatedRuntime(t *testing.T) *native.CUDA {
+	t.Helper()
 	lib, err := native.Load(build(t, `static int device;
 int cudaGetDeviceCount(int *n) { *n = 2; return 0; }
 int cudaSetDevice(int d) { device = d; return 0; }
 int cudaDeviceSynchronize(void) { return device == 1 ? 214 : 0; }
+int cudaMemGetInfo(unsigned long *n, unsigned long *all) { *n = 1000; *all = 2000; return device == 1 ? 214 : 0; }
 int cudaHostAlloc(void) { return 2; }
 int cudaFreeHost(void) { return 0; }
 const char *cudaGetErrorName(int e) { return "name"; }
@@ -180,6 +201,11 @@ const char *cudaGetErrorString(int e) { return "text of the error"; }`))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return cuda
+}
+
+func TestTouchTellsADeviceThatWorksFromOneThatIsLost(t *testing.T) {
+	cuda := simulatedRuntime(t)
 	before := cudaRuntime.cuda
 	cudaRuntime.cuda = cuda
 	defer func() { cudaRuntime.cuda = before }()
@@ -188,7 +214,7 @@ const char *cudaGetErrorString(int e) { return "text of the error"; }`))
 			t.Errorf("%s: %v", d, err)
 		}
 	}
-	err = Touch(Device{Kind: CUDA, Index: 1})
+	err := Touch(Device{Kind: CUDA, Index: 1})
 	if err == nil || !Sticky(err) || !strings.Contains(err.Error(), "cuda:1: CUDA error 214 cudaErrorECCUncorrectable") {
 		t.Errorf("a lost device: %v, sticky %t", err, Sticky(err))
 	}

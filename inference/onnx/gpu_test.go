@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -21,7 +22,10 @@ import (
 )
 
 // These tests need a GPU and fail without one; scripts/gpu-check runs them. $FOVEA_ORT_LIBRARY must name an
-// ONNX Runtime with the CUDA provider.
+// ONNX Runtime with the CUDA provider. On the simulated CUDA (package folder simcuda) all of them run but what compares
+// answers, which mean nothing there; $FOVEA_TEST_GPU_SIMULATED says so.
+
+func simulated() bool { return os.Getenv("FOVEA_TEST_GPU_SIMULATED") != "" }
 
 func openGPU(t testing.TB) Device {
 	open(t)
@@ -61,7 +65,7 @@ func TestGPUAnswersLikeTheCPU(t *testing.T) {
 					if err := cpu.Run(1); err != nil {
 						t.Fatal(err)
 					}
-					if ordered(cpu.Outputs(0)) {
+					if ordered(cpu.Outputs(0)) && !simulated() {
 						closeOutputs(t, rows, row, gpu.Outputs(row), cpu.Outputs(0))
 					}
 				}
@@ -162,6 +166,88 @@ func TestGPUMemoryIsPinnedAndBounded(t *testing.T) {
 		if err := run(1); err != nil {
 			t.Errorf("after the failure: %v", err)
 		}
+	}
+}
+
+// Every option must be one that the provider knows, with a value that it takes.
+func TestGPUOptionsAreKnownToTheProvider(t *testing.T) {
+	device := openGPU(t)
+	for name, o := range map[string]CUDAOptions{
+		"default":    {},
+		"exhaustive": {ConvSearch: "EXHAUSTIVE"},
+		"plain":      {ConvSearch: "DEFAULT"},
+		"no TF32":    {NoTF32: true},
+		"NHWC":       {PreferNHWC: true},
+		"bounded":    {MemLimit: 256 << 20},
+		"pageable":   {Pageable: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := batchOf(t, load(t, "testdata/conv.onnx", Options{Device: device, CUDA: o}), BatchSpec{Buckets: []int{1, 4}})
+			if err := b.Run(4); err != nil {
+				t.Error(err)
+			}
+			if got := b.inputs[0].block.Pinned(); got == o.Pageable {
+				t.Errorf("pinned is %t", got)
+			}
+		})
+	}
+	options := CUDAOptions{ConvSearch: "HEURISTIC", MemLimit: 1 << 20}.provider(device)
+	options["no_such_option"] = "1"
+	cuda, err := ort.NewCUDAProviderOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cuda.Destroy()
+	if err := cuda.Update(options); err == nil {
+		t.Error("the provider takes an option that it cannot know, so this test shows nothing")
+	}
+}
+
+// ONNX Runtime 1.30 has no CUDA kernel for QLinearConv, of which quantized models are made.
+func TestGPUSaysWhatIsLeftToTheCPU(t *testing.T) {
+	device := openGPU(t)
+	if s := load(t, "testdata/conv.onnx", Options{Device: device}); s.PartlyCPU() {
+		t.Error("a model of which CUDA computes all counts as partly on the CPU")
+	}
+	path := "testdata/quantized.onnx"
+	if s := load(t, path, Options{Device: device}); !s.PartlyCPU() {
+		t.Error("nothing says that a quantized model is computed by the CPU")
+	}
+	if s := load(t, path, Options{}); s.PartlyCPU() {
+		t.Error("a session on the CPU is partly on the CPU")
+	}
+	s, err := NewSession(path, Options{Device: device, CUDA: CUDAOptions{RefuseCPU: true}})
+	if err == nil {
+		t.Error("what is refused is loaded", s.Close())
+	} else if !strings.Contains(err.Error(), "would run on the CPU") {
+		t.Error(err)
+	}
+}
+
+// Only the simulated CUDA fails when it is told to; a real fault would end the process's work on the GPU.
+func TestSimulatedFaultStays(t *testing.T) {
+	file := os.Getenv("SIMCUDA_FAULT_FILE")
+	if file == "" {
+		t.Skip("no simulated CUDA")
+	}
+	device := openGPU(t)
+	b := batchOf(t, load(t, "testdata/conv.onnx", Options{Device: device}), BatchSpec{Buckets: []int{1}})
+	if err := errors.Join(Touch(device), b.Run(1)); err != nil {
+		t.Fatal(err)
+	}
+	for code, sticky := range map[string]bool{"700": true, "2": false} {
+		if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Run(1); err == nil || Sticky(err) != sticky || !strings.Contains(err.Error(), code) {
+			t.Errorf("a run with CUDA error %s: sticky %t, %v", code, Sticky(err), err)
+		}
+		if err := Touch(device); err == nil || Sticky(err) != sticky {
+			t.Errorf("Touch with CUDA error %s: sticky %t, %v", code, Sticky(err), err)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
 	}
 }
 

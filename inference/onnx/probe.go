@@ -11,6 +11,7 @@ import (
 
 	"fovea/inference/onnx/internal/native"
 	"fovea/inference/onnx/internal/sigaction"
+	"fovea/internal/float16"
 	"fovea/models"
 )
 
@@ -164,7 +165,7 @@ func fill(dtype models.DType, memory []byte, value func(int) float32) {
 		case models.Float32:
 			binary.NativeEndian.PutUint32(at, math.Float32bits(value(i)))
 		case models.Float16:
-			binary.NativeEndian.PutUint16(at, half(value(i)))
+			binary.NativeEndian.PutUint16(at, float16.Bits(value(i)))
 		case models.Uint8:
 			at[0] = byte(255 * value(i))
 		case models.Int32:
@@ -173,19 +174,6 @@ func fill(dtype models.DType, memory []byte, value func(int) float32) {
 			binary.NativeEndian.PutUint64(at, 1)
 		}
 	}
-}
-
-// half is v, from 0 to 1, as float16 (five bits of exponent with bias 15, ten of fraction), rounded down to a
-// multiple of 2^-10.
-func half(v float32) uint16 {
-	n, exponent := uint32(v*(1<<10)), uint32(15)
-	if n == 0 {
-		return 0
-	}
-	for n < 1<<10 {
-		n, exponent = n<<1, exponent-1
-	}
-	return uint16(exponent<<10 | n&(1<<10-1))
 }
 
 // poison makes the inputs what they are at birth.

@@ -28,6 +28,9 @@ type Session struct {
 	inputs  []Info
 	outputs []Info
 
+	pageable  bool // batches are not pinned
+	partlyCPU bool // on CUDA: parts of the model run on the CPU
+
 	mu      sync.Mutex
 	session *ort.DynamicAdvancedSession // nil once closed
 	batches int                         // open
@@ -62,20 +65,22 @@ func (s *Session) load(o Options) (err error) {
 		return err
 	}
 	if s.device.Kind != CUDA {
-		s.session, err = s.create(o)
+		s.session, err = s.create(o, false)
 		return err
 	}
+	s.pageable = o.CUDA.Pageable
 	if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
 		return err
 	}
-	sigaction.Preserve(func() { s.session, err = s.create(o) })
+	sigaction.Preserve(func() { s.session, err = s.createCUDA(o) })
 	if err != nil {
 		return s.classify(err)
 	}
 	return nil
 }
 
-func (s *Session) create(o Options) (*ort.DynamicAdvancedSession, error) {
+// create makes the session of ONNX Runtime; alone says that a CUDA device must compute all of it.
+func (s *Session) create(o Options, alone bool) (*ort.DynamicAdvancedSession, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
@@ -85,7 +90,7 @@ func (s *Session) create(o Options) (*ort.DynamicAdvancedSession, error) {
 		return nil, err
 	}
 	if s.device.Kind == CUDA {
-		if err := appendCUDA(options, s.device, o.CUDA); err != nil {
+		if err := appendCUDA(options, s.device, o.CUDA, alone); err != nil {
 			return nil, err
 		}
 	}
@@ -138,6 +143,10 @@ func (s *Session) Outputs() []Info { return slices.Clone(s.outputs) }
 
 // Device is where the session runs.
 func (s *Session) Device() Device { return s.device }
+
+// PartlyCPU says that the session is on CUDA and leaves parts of the model to the CPU, since ONNX Runtime has no
+// CUDA kernel for them, as for quantized convolutions.
+func (s *Session) PartlyCPU() bool { return s.partlyCPU }
 
 // Close frees the session. It is an error while batches of it are open, and does nothing the second time.
 func (s *Session) Close() error {

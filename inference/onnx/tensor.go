@@ -28,7 +28,7 @@ func (b *Batch) allocate(info Info, rowShape []int64, rows int) (tensor, error) 
 
 // memory returns tensor memory for the session's device.
 func (s *Session) memory(size int) (*native.Block, error) {
-	if s.device.Kind != CUDA {
+	if s.device.Kind != CUDA || s.pageable {
 		return native.Alloc(size)
 	}
 	cuda, err := openCUDA()

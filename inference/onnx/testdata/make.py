@@ -108,6 +108,17 @@ def shapes():
          [("x", T.FLOAT, [1, 6])], [("y", T.FLOAT16, ["a", "b"])])
 
 
+def quantized():
+    """A quantized convolution, for which ONNX Runtime has a kernel on the CPU and none on CUDA."""
+    one, zero = ("s", np.array(1, np.float32)), ("z", np.array(0, np.uint8))
+    kernel = ("k", np.ones((2, 3, 3, 3), np.int8)), ("kz", np.array(0, np.int8))
+    save("quantized",
+         [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+          helper.make_node("QLinearConv", ["q", "s", "z", "k", "s", "kz", "s", "z"], ["c"]),
+          helper.make_node("DequantizeLinear", ["c", "s", "z"], ["y"])],
+         [("x", T.FLOAT, ["n", 3, 6, 5])], [("y", T.FLOAT, ["n", 2, 4, 3])], [one, zero, *kernel])
+
+
 def refused():
     """Models that must be refused with a clear message."""
     save("float64", [helper.make_node("Identity", ["x"], ["y"])], [("x", T.DOUBLE, ["n", 2])], [("y", T.DOUBLE, ["n", 2])])
@@ -119,4 +130,5 @@ def refused():
 golden()
 element_types()
 shapes()
+quantized()
 refused()

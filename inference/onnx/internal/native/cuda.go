@@ -9,6 +9,7 @@ typedef int (*fovea_set_device)(int);
 typedef int (*fovea_synchronize)(void);
 typedef int (*fovea_host_alloc)(void **, size_t, unsigned int);
 typedef int (*fovea_free_host)(void *);
+typedef int (*fovea_memory)(size_t *, size_t *);
 typedef const char *(*fovea_text)(int);
 
 static int fovea_call_count(void *f, int *n) { return ((fovea_get_count)f)(n); }
@@ -19,6 +20,10 @@ static int fovea_call_free_host(void *f, void *p) { return ((fovea_free_host)f)(
 static int fovea_call_synchronize(void *set, void *f, int device) {
 	int err = ((fovea_set_device)set)(device);
 	return err ? err : ((fovea_synchronize)f)();
+}
+static int fovea_call_memory(void *set, void *f, int device, size_t *unused, size_t *all) {
+	int err = ((fovea_set_device)set)(device);
+	return err ? err : ((fovea_memory)f)(unused, all);
 }
 static int fovea_call_host_alloc(void *set, void *f, int device, void **p, size_t size) {
 	int err = ((fovea_set_device)set)(device);
@@ -34,7 +39,7 @@ import (
 
 // CUDA is the CUDA runtime library (libcudart), of which a few calls are made.
 type CUDA struct {
-	count, setDevice, synchronize, hostAlloc, freeHost, name, text unsafe.Pointer
+	count, setDevice, synchronize, memory, hostAlloc, freeHost, name, text unsafe.Pointer
 }
 
 // OpenCUDA finds the calls in a loaded libcudart.
@@ -44,6 +49,7 @@ func OpenCUDA(lib *Library) (*CUDA, error) {
 		"cudaGetDeviceCount":    &c.count,
 		"cudaSetDevice":         &c.setDevice,
 		"cudaDeviceSynchronize": &c.synchronize,
+		"cudaMemGetInfo":        &c.memory,
 		"cudaHostAlloc":         &c.hostAlloc,
 		"cudaFreeHost":          &c.freeHost,
 		"cudaGetErrorName":      &c.name,
@@ -69,6 +75,15 @@ func (c *CUDA) Devices() (int, error) {
 // State waits for all work on the device and returns the CUDA error code that is latched there, 0 for none.
 func (c *CUDA) State(device int) int {
 	return int(C.fovea_call_synchronize(c.setDevice, c.synchronize, C.int(device)))
+}
+
+// FreeMemory is how many bytes of the device's memory nobody has taken, this process or another.
+func (c *CUDA) FreeMemory(device int) (int64, error) {
+	var unused, all C.size_t
+	if code := C.fovea_call_memory(c.setDevice, c.memory, C.int(device), &unused, &all); code != 0 {
+		return 0, c.err("cudaMemGetInfo", code)
+	}
+	return int64(unused), nil
 }
 
 // AllocPinned is Alloc with memory that the GPU reads and writes directly.

@@ -16,6 +16,12 @@ static int device = -1, pinned;
 int cudaGetDeviceCount(int *n) { *n = 2; return getenv("FOVEA_TEST_NO_DRIVER") ? 35 : 0; }
 int cudaSetDevice(int d) { if (d > 1) return 101; device = d; return 0; }
 int cudaDeviceSynchronize(void) { return device == 1 ? 700 : 0; }
+int cudaMemGetInfo(size_t *unused, size_t *all) {
+	if (device != 1) return 101;
+	*unused = 3u << 30;
+	*all = 4u << 30;
+	return 0;
+}
 int cudaHostAlloc(void **p, size_t size, unsigned flags) {
 	if (flags != 1 || device != 1) return 1;
 	if (size > 1u << 30) return 2;
@@ -56,6 +62,16 @@ func openRuntime(t *testing.T) *CUDA {
 		t.Fatal(err)
 	}
 	return cuda
+}
+
+func TestFreeMemoryIsThatOfTheDeviceThatIsAskedFor(t *testing.T) {
+	cuda := openRuntime(t)
+	if free, err := cuda.FreeMemory(1); err != nil || free != 3<<30 {
+		t.Errorf("%d bytes are free, %v", free, err)
+	}
+	if _, err := cuda.FreeMemory(7); err == nil || !strings.Contains(err.Error(), "cudaMemGetInfo: CUDA failure 101") {
+		t.Errorf("a device that is not there: %v", err)
+	}
 }
 
 func TestPinnedMemoryComesFromTheDeviceThatIsAskedFor(t *testing.T) {

@@ -1,10 +1,11 @@
-package preprocess
+// Package float16 makes float16 (IEEE 754 binary16) of float32.
+package float16
 
 import "math"
 
-// half returns the bits of the float16 (IEEE 754 binary16) nearest to f, ties to even. What is too large becomes
+// Bits returns the bits of the float16 (IEEE 754 binary16) nearest to f, ties to even. What is too large becomes
 // infinite; what is too small, zero.
-func half(f float32) uint16 {
+func Bits(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign := uint16(bits >> 16 & 0x8000)
 	magnitude := bits & 0x7FFFFFFF
