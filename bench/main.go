@@ -1,5 +1,6 @@
 // Command bench measures the server against what it cannot beat: the same pictures, prepared and run with the same
-// sessions in a plain loop without HTTP. It also soaks the server. Run it by `make bench` and `make soak`.
+// sessions in a plain loop without HTTP. It also soaks the server, and measures GPUs. Run it by `make bench`, `make soak`
+// and `make gpu-bench`.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -26,15 +28,17 @@ type options struct {
 	Rounds      int           // measurements of each side, in turn
 	Requests    int64         // of a soak
 	Limit       float64       // of a soak's growth, in bytes of resident memory a request
+	ServeFlags  []string      // more flags of the server
+	GPU         gpuOptions
 }
 
 func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
 
 func (o options) serveArgs(addr string) []string {
-	return []string{
+	return append([]string{
 		"--http.address=" + addr, "--repository.dir=" + o.Models, "--inference.models=" + o.Model + ":required",
 		"--log.level=warn",
-	}
+	}, o.ServeFlags...)
 }
 
 func main() {
@@ -49,11 +53,12 @@ func main() {
 
 var verbs = map[string]func(context.Context, options, io.Writer) error{
 	"ratio": ratio, "floor": floor, "soak": soak,
+	"gpu": gpuBench, "gpu-group": gpuGroupBench,
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|floor|soak [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|floor|soak|gpu [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
@@ -67,6 +72,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.Rounds, "rounds", 3, "measurements of each side, in turn")
 	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak")
 	flags.Float64Var(&o.Limit, "limit", 64, "growth of resident memory that a soak allows, in bytes a request")
+	if strings.HasPrefix(args[0], "gpu") {
+		o.GPU.add(flags)
+	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"fovea/bench/resnet"
+	"fovea/models"
+)
+
+// resnetDefinition is model.yaml of a variant, without what a case adds to it.
+func resnetDefinition(v resnet.Variant) string {
+	text := "task: classification\nlabels: labels.txt\noutput: {decode: softmax}\n"
+	if v.Input == models.Uint8 {
+		return text + "input: {resize: shortest_edge, shortest_edge: 256, color: rgb}\n"
+	}
+	return text + fmt.Sprintf("input: {resize: shortest_edge, shortest_edge: 256, color: rgb, scale: %v, mean: [%v, %v, %v], std: [%v, %v, %v]}\n",
+		1.0/255, resnet.Mean[0], resnet.Mean[1], resnet.Mean[2], resnet.Std[0], resnet.Std[1], resnet.Std[2])
+}
+
+// repositoryFor makes a repository with one model, whose definition gets a batch size and instances. The weights are
+// a link to those of the model's folder.
+func repositoryFor(folder, device string, batch int, l layout) (dir string, err error) {
+	dir, err = os.MkdirTemp("", "fovea-gpu-bench-")
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Base(folder)
+	to := filepath.Join(dir, name)
+	weights, err := filepath.Abs(filepath.Join(folder, "1", "model.onnx"))
+	if err != nil {
+		return dir, err
+	}
+	err = errors.Join(os.MkdirAll(filepath.Join(to, "1"), 0o755), os.Symlink(weights, filepath.Join(to, "1", "model.onnx")))
+	if err != nil {
+		return dir, err
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		return dir, err
+	}
+	for _, file := range files {
+		if file.Type().IsRegular() {
+			err = errors.Join(err, copyDefinition(filepath.Join(folder, file.Name()), to, device, batch, l))
+		}
+	}
+	return dir, err
+}
+
+// copyDefinition copies one file of a model's folder, and adds to model.yaml.
+func copyDefinition(from, to, device string, batch int, l layout) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if filepath.Base(from) == "model.yaml" {
+		data = append(data, caseDefinition(device, batch, l)...)
+	}
+	return os.WriteFile(filepath.Join(to, filepath.Base(from)), data, fs.FileMode(0o644))
+}
+
+// caseDefinition is what a case adds to a definition. The queue holds what clients may send at once.
+func caseDefinition(device string, batch int, l layout) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nbatching: {max_size: %d, queue: %d}\ninstances:\n", batch, 2*clients(batch, l))
+	for range l.Sessions {
+		fmt.Fprintf(&text, "  - {device: %q, count: %d}\n", device, l.Instances)
+	}
+	return text.String()
+}
+
+// clients is how many requests are under way: what runs, what fills meanwhile, and as much again, so that no batch
+// waits for a client that is just told its answer.
+func clients(batch int, l layout) int { return max(16, 4*batch*l.Sessions*l.Instances) }
+
+func appendFloat(row []byte, v float32) []byte {
+	return binary.LittleEndian.AppendUint32(row, math.Float32bits(v))
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"fovea/gpu"
+)
+
+// gpuCase is one line of the report. What was not measured is zero or nil.
+type gpuCase struct {
+	Group      string   `json:"group"` // the provider's options, in words
+	Model      string   `json:"model"`
+	Case       string   `json:"case"`
+	Batch      int      `json:"batch,omitempty"`
+	Layout     string   `json:"layout,omitempty"` // sessions × instances of each
+	Cores      int      `json:"cores,omitempty"`
+	PerSecond  float64  `json:"images_per_second"`
+	Loop       float64  `json:"plain_loop_images_per_second,omitempty"` // measured beside the engine
+	OfLoop     *float64 `json:"of_plain_loop,omitempty"`
+	OfDecoding *float64 `json:"of_decoding,omitempty"`
+	GPU        *float64 `json:"gpu_utilization,omitempty"` // share of the time in which kernels ran (NVML)
+	CPU        float64  `json:"cpu,omitempty"`             // of all cores, by this process
+	Busy       float64  `json:"instances_busy,omitempty"`  // share of the time in which instances ran batches
+	Fill       float64  `json:"batches_full,omitempty"`    // share of the rows that ran which held a picture
+	MeanBatch  float64  `json:"mean_batch,omitempty"`
+	RunMS      float64  `json:"run_ms,omitempty"`
+	QueueMS    float64  `json:"queue_ms,omitempty"`
+	CopyGB     float64  `json:"copied_gb_per_second,omitempty"` // of input, from the host to the GPU
+	RowBytes   int      `json:"row_bytes,omitempty"`
+	Difference *float64 `json:"difference,omitempty"` // of outputs, relative to the largest (see PyTorch's cases)
+	Bound      string   `json:"bound,omitempty"`
+	Error      string   `json:"error,omitempty"`
+}
+
+// saturated is from what share on a resource counts as what bounds a case.
+const saturated = 0.9
+
+// bound says by the figures what keeps the case from being faster.
+func (c gpuCase) bound() string {
+	percent := func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }
+	switch {
+	case c.Error != "" || strings.HasPrefix(c.Case, "PyTorch"):
+		return ""
+	case c.Case == "decoding alone":
+		return "cores: busy " + percent(c.CPU)
+	case c.GPU != nil && *c.GPU >= saturated:
+		return "GPU: kernels run " + percent(*c.GPU) + " of the time"
+	case c.OfDecoding != nil && *c.OfDecoding >= saturated:
+		return "decoding: " + percent(*c.OfDecoding) + " of what the cores decode"
+	case c.CPU >= saturated:
+		return "cores: busy " + percent(c.CPU)
+	case c.OfDecoding != nil && c.Busy == 0:
+		return "HTTP and the load's own share of the cores: " + percent(*c.OfDecoding) + " of decoding alone"
+	case c.Busy > 0 && c.Busy < saturated:
+		return fmt.Sprintf("rows come too slowly: instances run %s of the time, batches of %.1f", percent(c.Busy), c.MeanBatch)
+	case c.GPU != nil:
+		return fmt.Sprintf("copies and launches: a run is under way %s of the time, kernels %s (%.1f GB/s of input)", percent(c.Busy), percent(*c.GPU), c.CopyGB)
+	case c.Busy > 0:
+		return "runs: one is under way " + percent(c.Busy) + " of the time; GPU utilization is not known"
+	}
+	return "not known: no utilization was told"
+}
+
+// line is the case for a terminal.
+func (c gpuCase) line() string {
+	if c.Error != "" {
+		return fmt.Sprintf("%-20s %-18s %-26s FAILED: %s", c.Model, c.Group, c.Case, c.Error)
+	}
+	text := fmt.Sprintf("%-20s %-18s %-26s batch %-4d %-8s %9.0f/s", c.Model, c.Group, c.Case, c.Batch, c.Layout, c.PerSecond)
+	for name, v := range map[string]*float64{"of the loop": c.OfLoop, "of decoding": c.OfDecoding} {
+		if v != nil {
+			text += fmt.Sprintf("  %.2f %s", *v, name)
+		}
+	}
+	return text + "  " + c.Bound
+}
+
+// gpuReport is what gpu.json holds.
+type gpuReport struct {
+	Started time.Time  `json:"started"`
+	Machine gpuMachine `json:"machine"`
+	Measure string     `json:"measure"`
+	Cases   []gpuCase  `json:"cases"`
+}
+
+// gpuMachine is where it was measured.
+type gpuMachine struct {
+	Cores  int    `json:"cores"`
+	GPU    string `json:"gpu"`
+	Driver string `json:"driver,omitempty"`
+	Device string `json:"device"`
+}
+
+func describeMachine(ctx context.Context, g gpuOptions) gpuMachine {
+	m := gpuMachine{Cores: runtime.GOMAXPROCS(0), GPU: "none that NVML tells of", Device: g.Device}
+	nvml, err := gpu.Open(g.NVML)
+	if err != nil {
+		return m
+	}
+	defer nvml.Close()
+	if inventory, err := nvml.Inventory(ctx); err == nil && len(inventory.Devices) > 0 {
+		m.GPU, m.Driver = inventory.Devices[0].Name, inventory.Driver.Version
+	}
+	return m
+}
+
+// write replaces gpu.json and gpu.md in a folder.
+func (r *gpuReport) write(dir string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeFile(filepath.Join(dir, "gpu.json"), append(data, '\n')), writeFile(filepath.Join(dir, "gpu.md"), r.markdown()))
+}
+
+func (r *gpuReport) markdown() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# %s, driver %s, %d cores, device %s, %s\n\n", r.Machine.GPU, orDash(r.Machine.Driver), r.Machine.Cores, r.Machine.Device, r.Started.Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(&b, "Each case was measured for %s. Layout: sessions × instances of each. GPU: share of the time in which kernels ran.\n\n", r.Measure)
+	b.WriteString("| model | options | case | batch | layout | images/s | of the loop | of decoding | GPU | cores | run ms | bound by |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, c := range r.Cases {
+		last, rate := c.Bound, fmt.Sprintf("%.0f", c.PerSecond)
+		if c.Error != "" {
+			last, rate = "failed: "+strings.NewReplacer("|", "/", "\n", " ").Replace(c.Error), "–"
+		}
+		if c.Difference != nil {
+			last = strings.TrimSpace(fmt.Sprintf("%s largest difference %.1e", last, *c.Difference))
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", c.Model, c.Group, c.Case, orNone(c.Batch), orDash(c.Layout),
+			rate, share(c.OfLoop), share(c.OfDecoding), share(c.GPU), figure(c.CPU), figure(c.RunMS), orDash(last))
+	}
+	return b.Bytes()
+}
+
+func share(v *float64) string {
+	if v == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", *v)
+}
+
+func figure(v float64) string {
+	if v == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "–"
+	}
+	return text
+}
+
+func orNone(n int) string {
+	if n == 0 {
+		return "–"
+	}
+	return fmt.Sprint(n)
+}
+
+// best is the batch size at which the plain loop over a model was fastest, 0 if none ran.
+func (r *gpuReport) best(model string) (batch int) {
+	fastest := 0.0
+	for _, c := range r.Cases {
+		if c.Model == model && c.Group == "default" && c.Case == "plain loop" && c.PerSecond > fastest {
+			batch, fastest = c.Batch, c.PerSecond
+		}
+	}
+	return batch
+}
+
+// decodeLimit is what the cores decode for a model, in pictures a second; 0 if that is not known.
+func (r *gpuReport) decodeLimit(model string) float64 {
+	for _, c := range r.Cases {
+		if c.Model == model && c.Case == "decoding alone" {
+			return c.PerSecond
+		}
+	}
+	return 0
+}
+
+// failures counts the cases that failed.
+func (r *gpuReport) failures() error {
+	n := 0
+	for _, c := range r.Cases {
+		if c.Error != "" {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d cases failed; the report says why", n, len(r.Cases))
+}
+
+// cleared makes the folder of the results and takes away what an earlier run left there.
+func cleared(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"gpu.json", "gpu.md"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"fovea/gpu"
+	"fovea/inference/onnx"
+)
+
+// span is what was measured while work went on.
+type span struct {
+	seconds float64
+	images  int64
+	running time.Duration // that runs took, of all instances together
+	cpu     time.Duration // of this process
+	gpu     *float64      // mean utilization, 0 to 1; nil where it is not told
+}
+
+// span starts work, waits for a third of the time that is measured, and measures. work counts its images and ends with
+// ctx; if it ends before, that is an error.
+func (b *groupBench) span(ctx context.Context, running *atomic.Int64, work func(context.Context, *atomic.Int64) error) (span, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var done atomic.Int64
+	ended := make(chan error, 1)
+	go func() { ended <- work(ctx, &done) }()
+	select {
+	case err := <-ended:
+		return span{}, err
+	case <-time.After(b.o.GPU.Measure / 3):
+	}
+	from, images, ran, cpu := time.Now(), done.Load(), running.Load(), processCPU()
+	utilization := b.gpu.mean(ctx, b.o.GPU.Measure)
+	s := span{seconds: time.Since(from).Seconds(), images: done.Load() - images,
+		running: time.Duration(running.Load() - ran), cpu: processCPU() - cpu, gpu: utilization}
+	cancel()
+	return s, <-ended
+}
+
+// timedRun runs a batch and adds the time to running.
+func timedRun(batch *onnx.Batch, size int, running *atomic.Int64) error {
+	start := time.Now()
+	err := batch.Run(size)
+	running.Add(int64(time.Since(start)))
+	return err
+}
+
+// utilization samples how busy the GPU is.
+type utilization struct {
+	nvml *gpu.NVML // nil: there is none to ask
+}
+
+// openUtilization opens NVML; without it utilization is unknown, and the report says so.
+func openUtilization(library string) *utilization {
+	nvml, err := gpu.Open(library)
+	if err != nil {
+		return &utilization{}
+	}
+	return &utilization{nvml}
+}
+
+// mean samples for a time, ten times a second, and returns the mean of the first GPU that CUDA shows. NVML's own period
+// is up to a second, so the warm-up before must not be idle.
+func (u *utilization) mean(ctx context.Context, d time.Duration) *float64 {
+	end := time.After(d)
+	sum, n := 0.0, 0
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-end:
+			if n == 0 {
+				return nil
+			}
+			sum /= float64(n)
+			return &sum
+		case <-time.After(100 * time.Millisecond):
+		}
+		if now := u.now(ctx); now != nil {
+			sum, n = sum+*now, n+1
+		}
+	}
+}
+
+func (u *utilization) now(ctx context.Context) *float64 {
+	if u.nvml == nil {
+		return nil
+	}
+	visible, err := u.nvml.Visible(ctx)
+	if err != nil {
+		return nil
+	}
+	uuid, err := visible.UUID(0)
+	if err != nil {
+		return nil
+	}
+	inventory, err := u.nvml.Inventory(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, device := range inventory.Devices {
+		if device.UUID == uuid {
+			return device.Utilization
+		}
+	}
+	return nil
+}
+
+func (u *utilization) close() {
+	if u.nvml != nil {
+		_ = u.nvml.Close() // the process ends
+	}
+}
+
+// take makes figures of a span in which instances ran batches of a size.
+func (c *gpuCase) take(s span, instances, size int) {
+	if s.seconds == 0 {
+		return
+	}
+	c.PerSecond = float64(s.images) / s.seconds
+	c.GPU = s.gpu
+	c.CPU = s.cpu.Seconds() / s.seconds / float64(runtime.GOMAXPROCS(0))
+	c.Busy = s.running.Seconds() / s.seconds / float64(instances)
+	c.CopyGB = c.PerSecond * float64(c.RowBytes) / 1e9
+	if size > 0 && s.images > 0 {
+		c.RunMS = s.running.Seconds() * 1000 * float64(size) / float64(s.images)
+	}
+}
+
+func writeFile(path string, data []byte) error { return os.WriteFile(path, data, 0o644) }
