@@ -23,7 +23,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench soak lint gpu-check fresh-test env
+.PHONY: help setup build serve models test race fuzz bench soak lint gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,6 +68,19 @@ $(GOLANGCI):
 gpu-check: ## check everything that needs a GPU, on a machine that has one (installs ONNX Runtime for CUDA 13)
 	@$(MAKE) --no-print-directory setup DEVICE=cuda
 	@scripts/gpu-check
+
+gpu-bench: ## measure a GPU: images a second, what bounds them, PyTorch beside it (docs/gpu.md)
+	@$(MAKE) --no-print-directory setup DEVICE=cuda
+	@scripts/gpu-bench
+
+gpu-rehearsal: ## run gpu-check and gpu-bench without a GPU, on a simulated CUDA
+	@$(MAKE) --no-print-directory setup DEVICE=cuda
+	@FOVEA_GPU_REHEARSAL=1 scripts/gpu-check
+	@FOVEA_GPU_REHEARSAL=1 scripts/gpu-bench
+
+gpu-pack: ## make bin/gpu-pack, to be carried to a GPU machine without network, Go or OpenCV
+	@$(MAKE) --no-print-directory setup DEVICE=cuda
+	@scripts/gpu-pack
 
 fresh-test: ## try make serve and make test on a new Debian 12, in a chroot (as root)
 	@scripts/fresh-test

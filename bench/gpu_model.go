@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"fovea/bench/resnet"
@@ -60,6 +61,9 @@ func copyDefinition(from, to, device string, batch int, l layout) error {
 		return err
 	}
 	if filepath.Base(from) == "model.yaml" {
+		if os.Getenv("FOVEA_TEST_GPU_SIMULATED") != "" { // what the simulated CUDA answers means nothing
+			data = regexp.MustCompile(`(?m)^self_test:\n(  .*\n)*`).ReplaceAll(data, nil)
+		}
 		data = append(data, caseDefinition(device, batch, l)...)
 	}
 	return os.WriteFile(filepath.Join(to, filepath.Base(from)), data, fs.FileMode(0o644))
@@ -69,9 +73,7 @@ func copyDefinition(from, to, device string, batch int, l layout) error {
 func caseDefinition(device string, batch int, l layout) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nbatching: {max_size: %d, queue: %d}\ninstances:\n", batch, 2*clients(batch, l))
-	for range l.Sessions {
-		fmt.Fprintf(&text, "  - {device: %q, count: %d}\n", device, l.Instances)
-	}
+	fmt.Fprintf(&text, "  - {device: %q, count: %d}\n", device, l.Instances)
 	return text.String()
 }
 

@@ -60,6 +60,8 @@ func (c gpuCase) bound() string {
 		return "cores: busy " + percent(c.CPU)
 	case c.OfDecoding != nil && c.Busy == 0:
 		return "HTTP and the load's own share of the cores: " + percent(*c.OfDecoding) + " of decoding alone"
+	case c.Case == "plain loop" && c.Busy > 0 && c.Busy < saturated:
+		return fmt.Sprintf("the loop's own copying of rows: runs take %s of the time", percent(c.Busy))
 	case c.Busy > 0 && c.Busy < saturated:
 		return fmt.Sprintf("rows come too slowly: instances run %s of the time, batches of %.1f", percent(c.Busy), c.MeanBatch)
 	case c.GPU != nil:

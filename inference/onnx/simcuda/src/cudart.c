@@ -125,7 +125,14 @@ int cudaHostAlloc(void **p, size_t size, unsigned flags) {
 int cudaMallocHost(void **p, size_t size) { return cudaHostAlloc(p, size, 0); }
 int cudaFreeHost(void *p) { return free(p), success; }
 int cudaMemcpy(void *to, const void *from, size_t n) { return memcpy(to, from, n), fault(); }
-int cudaMemcpyAsync(void *to, const void *from, size_t n) { return memcpy(to, from, n), fault(); }
+// What comes from the device (kind 2) is zero, since nothing was computed there: any other bytes could read as NaN.
+int cudaMemcpyAsync(void *to, const void *from, size_t n, int kind) {
+	if (kind == 2)
+		memset(to, 0, n);
+	else
+		memcpy(to, from, n);
+	return fault();
+}
 int cudaMemset(void *to, int value, size_t n) { return memset(to, value, n), success; }
 int cudaMemsetAsync(void *to, int value, size_t n) { return memset(to, value, n), success; }
 
