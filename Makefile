@@ -75,8 +75,8 @@ gpu-bench: ## measure a GPU: images a second, what bounds them, PyTorch beside i
 
 gpu-rehearsal: ## run gpu-check and gpu-bench without a GPU, on a simulated CUDA
 	@$(MAKE) --no-print-directory setup DEVICE=cuda
-	@FOVEA_GPU_REHEARSAL=1 scripts/gpu-check
-	@FOVEA_GPU_REHEARSAL=1 scripts/gpu-bench
+	@FOVEA_TEST_GPU_REHEARSAL=1 scripts/gpu-check
+	@FOVEA_TEST_GPU_REHEARSAL=1 scripts/gpu-bench
 
 gpu-pack: ## make bin/gpu-pack, to be carried to a GPU machine without network, Go or OpenCV
 	@$(MAKE) --no-print-directory setup DEVICE=cuda
