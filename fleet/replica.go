@@ -220,38 +220,3 @@ func (r *replica) gone() {
 	}
 	r.slot.forget(r)
 }
-
-// vanished is told when the container is not among those that there were after a time.
-func (r *replica) vanished(since time.Duration) {
-	switch {
-	case r.container == "" || r.made > since:
-	case r.state == Stuck && r.op == opNone:
-		r.gone()
-	case r.state == Starting || r.state == Ready || r.state == Unready:
-		r.end(faulted, "its container was removed by someone")
-	}
-}
-
-// seen is told what the engine says of the container.
-func (r *replica) seen(c container) {
-	if c.running || r.ending != alive && r.state != Draining {
-		return
-	}
-	why := fmt.Sprintf("ended with status %d", c.exitCode)
-	if c.oom {
-		why += ", out of memory: limits.memory is too low for the model and the load"
-	}
-	if c.reason != "" {
-		why += ": " + c.reason
-	}
-	switch {
-	case r.state == Draining:
-		r.op = opNone
-		r.remove()
-	case r.op == opCreate:
-	case c.exitCode == exitConfiguration && !r.everReady:
-		r.end(hopeless, why)
-	default:
-		r.end(faulted, why)
-	}
-}
