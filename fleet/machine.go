@@ -79,6 +79,7 @@ func (m *machine) tick() {
 		return
 	}
 	m.advance()
+	m.reattach()
 	for _, s := range m.slots {
 		s.tick()
 	}

@@ -49,6 +49,8 @@ type replica struct {
 	sick      int // probes of /health without success, one after the other
 	mute      int // probes of /ready without an answer
 	lies      int // predictions that failed
+	lost      bool
+	lostAt    time.Duration // since when it has said that it does not reach its GPU
 	everReady bool
 }
 
@@ -137,7 +139,7 @@ func (r *replica) end(how end, why string) {
 	switch {
 	case r.op == opCreate:
 		r.enter(Stopping) // once its container is known
-	case how == retired && r.state == Ready || how == retired && r.state == Unready:
+	case how == retired && r.state == Unready, (how == retired || how == detached) && r.state == Ready:
 		limit := r.slot.m.cfg.Health.Drain
 		if r.slot.blocked() && r.slot.m.gpus[r.slot.GPU].quarantined {
 			limit = sickDrain

@@ -65,7 +65,7 @@ func (s *slot) tick() {
 }
 
 func (s *slot) mayTry() bool {
-	return !s.m.ending && !s.blocked() && !s.failed && s.m.now >= s.retryAt && s.dep != nil
+	return s.mayCome() && s.m.now >= s.retryAt && s.dep != nil
 }
 
 // begin starts the life of a replica.
@@ -128,7 +128,7 @@ func (s *slot) tell() {
 func (s *slot) ended(r *replica) {
 	s.why = r.why
 	switch r.ending {
-	case faulted:
+	case faulted, detached:
 		s.fault()
 	case hopeless:
 		s.failed = true
