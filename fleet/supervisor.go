@@ -82,6 +82,11 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 		}
 		s.unlock = append(s.unlock, unlock)
 	}
+	unlock, err := lockName(ctx, with.Engine, cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.unlock = append(s.unlock, unlock)
 	kept, err := s.store.load()
 	if err != nil {
 		return nil, err

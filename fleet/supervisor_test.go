@@ -214,3 +214,31 @@ func TestImageThatIsMissingAtTheFirstStart(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestOneNameOnOneEngineHasOneSupervisor(t *testing.T) {
+	first, second := newSite(t), newSite(t)
+	first.start()
+	own := second.engine
+	for name, c := range map[string]struct {
+		engine *standin
+		fleet  string
+		want   error
+	}{
+		"another socket and state, the same name and engine": {first.engine, "site", ErrRunning},
+		"another name":   {first.engine, "other", nil},
+		"another engine": {own, "site", nil},
+	} {
+		second.engine, second.cfg.Name = c.engine, c.fleet
+		supervisor, err := second.open(context.Background())
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			supervisor.release()
+		}
+	}
+	first.end()
+	second.engine, second.cfg.Name = first.engine, "site"
+	second.start()
+	second.until("the second follows the first", allReady)
+}
