@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"fovea/internal/exitcode"
 )
 
 func (m *machine) listed(o listed) {
@@ -97,7 +99,7 @@ func (r *replica) seen(c container) {
 		r.op = opNone
 		r.remove()
 	case r.op == opCreate:
-	case c.exitCode == exitConfiguration && !r.everReady:
+	case c.exitCode == exitcode.Configuration && !r.everReady:
 		r.end(hopeless, why)
 	default:
 		r.end(faulted, why)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fovea/docker"
+	"fovea/internal/httpserver"
 )
 
 // The control API is JSON over HTTP on the socket:
@@ -47,10 +48,9 @@ func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	handle("POST /resume", s.resume)
 	handle("POST /down", func(r *http.Request) (any, error) { return s.ask(r, func() error { s.machine.end(); return nil }) })
 	mux.HandleFunc("GET /logs", s.showLogs)
-	return &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
+	server := httpserver.New(mux, 10*time.Second, 0, s.log)
+	server.BaseContext = func(net.Listener) context.Context { return ctx }
+	return server
 }
 
 func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {

@@ -15,10 +15,6 @@ const (
 	opRemove
 )
 
-// exitConfiguration is the server's exit status when its configuration or a required model is at fault, which no
-// restart mends. It is EX_CONFIG of sysexits.h.
-const exitConfiguration = 78
-
 // replica is one container's life.
 type replica struct {
 	life       life

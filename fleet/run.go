@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"fovea/fleet/gateway"
 	"net"
 	"time"
+
+	"fovea/fleet/gateway"
+	"fovea/internal/httpserver"
 )
 
 // Run keeps the fleet until the context ends, and then leaves the replicas running for the next supervisor; or until it
@@ -26,7 +28,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(ctx)
 	ended := make(chan error, 2)
 	api := s.controlServer(working)
-	s.work.Go(func() { ended <- serveControl(api, control) })
+	s.work.Go(func() { ended <- httpserver.Serve(api, control) })
 	s.work.Go(func() { s.watchEngine(working) })
 	if s.with.GPUs != nil && !s.cfg.GPUs.None() {
 		s.work.Go(func() { s.watchGPUs(working) })

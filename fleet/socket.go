@@ -12,8 +12,16 @@ import (
 
 // listenUnix listens for the control API. The lock is held, so a socket that is there is nobody's.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	switch stat, err := os.Lstat(path); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
 		return nil, fmt.Errorf("socket: %w", err)
+	case stat.Mode().Type() != os.ModeSocket:
+		return nil, fmt.Errorf("socket: %s is there and is no socket", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("socket: %w", err)
+		}
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if err != nil {
@@ -23,13 +31,6 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("socket: %w", err), listener.Close())
 	}
 	return listener, nil
-}
-
-func serveControl(server *http.Server, l net.Listener) error {
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("socket: %w", err)
-	}
-	return nil
 }
 
 // endControl lets answers under way be sent; what still goes on then is cut off.

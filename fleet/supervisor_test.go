@@ -242,3 +242,20 @@ func TestOneNameOnOneEngineHasOneSupervisor(t *testing.T) {
 	second.start()
 	second.until("the second follows the first", allReady)
 }
+
+func TestSocketReplacesNothingButASocket(t *testing.T) {
+	s := newSite(t)
+	if err := os.WriteFile(s.cfg.Socket, []byte("a file of someone's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	supervisor, err := s.open(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := supervisor.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("error %v", err)
+	}
+	if text, err := os.ReadFile(s.cfg.Socket); err != nil || string(text) != "a file of someone's" {
+		t.Errorf("the file is %q, %v", text, err)
+	}
+}

@@ -37,7 +37,7 @@ func (c Config) Validate() error {
 	return errors.Join(name, image, network,
 		count("replicas", c.Replicas, 1, 64), c.GPUs.validate(), c.user(), c.variables(),
 		between("stop", c.Stop, time.Second, time.Hour), c.Limits.validate(), c.Health.validate(), c.Restart.validate(),
-		c.Rollout.validate(), c.GPU.validate(), c.gateway(), c.Engine.validate(), c.places(), c.Log.validate())
+		c.Rollout.validate(), c.GPU.validate(), c.gateway(), c.Engine.validate(), c.places(), mistake.Under("log", c.Log.Validate()))
 }
 
 func (c Config) user() error {
@@ -158,13 +158,13 @@ func (r Restart) validate() error {
 
 func (r Rollout) validate() error {
 	return errors.Join(
-		oneOf("rollout.order", r.Order, OrderAuto, OrderStartFirst, OrderStopFirst),
+		mistake.OneOf("rollout.order", r.Order, OrderAuto, OrderStartFirst, OrderStopFirst),
 		between("rollout.monitor", r.Monitor, 0, time.Hour))
 }
 
 func (g GPUWatch) validate() error {
 	return errors.Join(
-		oneOf("gpu.driver", g.Driver, "auto", "nvidia", "cdi"),
+		mistake.OneOf("gpu.driver", g.Driver, "auto", "nvidia", "cdi"),
 		between("gpu.poll", g.Poll, 100*time.Millisecond, time.Minute), count("gpu.probes", g.Probes, 1, 100))
 }
 
@@ -172,11 +172,6 @@ func (e Engine) validate() error {
 	return errors.Join(
 		between("engine.timeout", e.Timeout, time.Second, 10*time.Minute),
 		between("engine.resync", e.Resync, time.Second, 10*time.Minute))
-}
-
-func (l Log) validate() error {
-	return errors.Join(
-		oneOf("log.level", l.Level, "debug", "info", "warn", "error"), oneOf("log.format", l.Format, "auto", "json", "text"))
 }
 
 func between(key string, d, low, high time.Duration) error {
@@ -198,11 +193,4 @@ func size(key string, s, low, high Size) error {
 		return fmt.Errorf("%s: %s is not between %s and %s", key, s, low, high)
 	}
 	return nil
-}
-
-func oneOf(key, value string, allowed ...string) error {
-	if slices.Contains(allowed, value) {
-		return nil
-	}
-	return fmt.Errorf("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
 }

@@ -14,6 +14,7 @@ import (
 
 	"fovea/docker"
 	"fovea/gpu"
+	"fovea/internal/exitcode"
 )
 
 var errFault = errors.New("fault")
@@ -207,7 +208,7 @@ func (w *world) create(a create) {
 			hash: a.spec.Hash(), running: true, url: fmt.Sprint("url", w.ids),
 		}, readyAt: w.now + time.Duration(w.rand.Int64N(int64(3*time.Second)))}
 		if a.spec.Image == "bad" {
-			b.running, b.exitCode = false, exitConfiguration
+			b.running, b.exitCode = false, exitcode.Configuration
 		}
 		if a.spec.Image == "never" {
 			b.readyAt = 1 << 62

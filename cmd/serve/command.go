@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"fovea/api"
+	"fovea/internal/exitcode"
+	"fovea/internal/logging"
+	"fovea/internal/safeyaml"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 )
 
@@ -44,7 +46,7 @@ func rootCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(c.Context(), cfg, newLogger(cfg.Log, c.ErrOrStderr()))
+			return serve(c.Context(), cfg, logging.New(cfg.Log, c.ErrOrStderr()))
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -61,7 +63,7 @@ func configured(c *cobra.Command) (Config, error) {
 	}
 	cfg, err := load(file, os.Environ(), c.Flags())
 	if err != nil {
-		return Config{}, unusable{err}
+		return Config{}, exitcode.ForConfiguration(err)
 	}
 	return cfg, nil
 }
@@ -76,12 +78,7 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := yaml.Marshal(cfg)
-			if err != nil {
-				return fmt.Errorf("print the configuration: %w", err)
-			}
-			_, err = c.OutOrStdout().Write(text)
-			return err
+			return safeyaml.Write(c.OutOrStdout(), cfg)
 		},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"fovea/internal/exitcode"
 	"fovea/internal/testenv"
 )
 
@@ -159,7 +160,7 @@ func TestABadModel(t *testing.T) {
 	}
 	t.Run("that is required ends the server, which says why", func(t *testing.T) {
 		out, err := command(t, dir, "--http.address=127.0.0.1:0", "--inference.models=bad:required,"+model).CombinedOutput()
-		if exitStatus(err) != exitConfiguration || !strings.Contains(string(out), "serve: a required model cannot be served\nmodel bad version 1: ") {
+		if exitStatus(err) != exitcode.Configuration || !strings.Contains(string(out), "serve: a required model cannot be served\nmodel bad version 1: ") {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"fovea/api"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/exitcode"
 	"fovea/models"
 )
 
@@ -162,5 +163,5 @@ func requiredError(failures []*inference.LoadError) error {
 	for _, f := range failures {
 		errs = append(errs, f)
 	}
-	return unusable{errors.Join(errs...)}
+	return exitcode.ForConfiguration(errors.Join(errs...))
 }

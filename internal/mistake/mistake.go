@@ -4,6 +4,8 @@ package mistake
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Under puts the section before the key of each mistake that err joins.
@@ -19,4 +21,12 @@ func Under(section string, err error) error {
 		return errors.Join(mistakes...)
 	}
 	return fmt.Errorf("%s.%w", section, err)
+}
+
+// OneOf tells whether a key's value is one of those that are allowed.
+func OneOf(key, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
 }
