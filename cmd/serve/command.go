@@ -9,6 +9,7 @@ import (
 
 	"fovea/api"
 	"fovea/internal/exitcode"
+	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/safeyaml"
 
@@ -112,7 +113,7 @@ func probeCommand() *cobra.Command {
 			if ready {
 				path = "/ready"
 			}
-			return probe(c.Context(), cfg.HTTP.Address, path, timeout)
+			return httpserver.Probe(c.Context(), cfg.HTTP.Address, path, timeout)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the answer")

@@ -30,7 +30,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringP("file", "f", defaultFile, "configuration file (YAML)")
 	root.PersistentFlags().String("socket", "", "the running supervisor's socket; empty: as the file says")
 	root.AddCommand(runCommand(), statusCommand(), rolloutCommand(), drainCommand(), resumeCommand(), logsCommand(),
-		downCommand(), doctorCommand(), configCommand())
+		downCommand(), doctorCommand(), probeCommand(), configCommand())
 	return root
 }
 

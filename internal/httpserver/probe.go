@@ -1,4 +1,4 @@
-package main
+package httpserver
 
 import (
 	"context"
@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// probe asks the server that listens on address, and returns an error unless it answers 200 in time.
-func probe(ctx context.Context, address, path string, timeout time.Duration) error {
+// Probe asks the server of this machine that listens on an address, as HOST:PORT, and returns an error unless it answers
+// 200 in time.
+func Probe(ctx context.Context, address, path string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	target, err := reachable(address)
@@ -40,7 +41,7 @@ func probe(ctx context.Context, address, path string, timeout time.Duration) err
 func reachable(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", fmt.Errorf("http.address: %w", err)
+		return "", fmt.Errorf("address: %w", err)
 	}
 	switch host {
 	case "", "0.0.0.0":
