@@ -188,12 +188,12 @@ func (s *slot) forget(r *replica) {
 		s.next = nil
 	case s.cur:
 		s.cur = nil
+		if r.ending != retired {
+			s.restarts++
+		}
 	}
 	if r.ending == faulted || r.ending == hopeless {
 		s.logs = r.logs
-	}
-	if r.ending != retired {
-		s.restarts++
 	}
 	s.m.left(s, r)
 }
