@@ -91,10 +91,7 @@ func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) 
 // status is called in the loop.
 func (s *Supervisor) status() Status {
 	status := s.machine.status()
-	status.Gateway = s.cfg.Gateway.Address
-	if s.with.Listener != nil {
-		status.Gateway = s.with.Listener.Addr().String()
-	}
+	status.Gateway = s.address
 	for i := range status.Replicas {
 		status.Replicas[i].InFlight = s.gateway.Pool().InFlight(status.Replicas[i].Name)
 	}

@@ -25,6 +25,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("gateway.address: %w", err), control.Close())
 		}
 	}
+	s.address = listener.Addr().String()
 	working, stop := context.WithCancel(ctx)
 	ended := make(chan error, 2)
 	api := s.controlServer(working)
@@ -34,7 +35,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.work.Go(func() { s.watchGPUs(working) })
 		s.work.Go(func() { s.pollGPUs(working) })
 	}
-	s.log.Info("supervising", "gateway", listener.Addr().String(), "socket", s.cfg.Socket, "replicas", len(s.machine.slots))
+	s.log.Info("supervising", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.slots))
 	s.admit = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
 	err = s.loop(working, ended)
 	if s.admit != nil {

@@ -49,6 +49,7 @@ type Supervisor struct {
 	store   *store
 	unlock  []func()
 	start   time.Time
+	address string // of the gateway
 
 	inbox    chan observation
 	commands chan func()
