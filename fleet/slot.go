@@ -49,10 +49,12 @@ func (s *slot) named(name string) bool {
 // blocked tells whether its GPU takes no replica now.
 func (s *slot) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
 
+func (s *slot) outOfUse() string { return "its GPU is out of use: " + s.m.gpus[s.GPU].text() }
+
 func (s *slot) tick() {
 	if s.blocked() {
 		for _, r := range s.replicas() {
-			r.end(retired, "its GPU is out of use: "+s.m.gpus[s.GPU].text())
+			r.end(retired, s.outOfUse())
 		}
 	}
 	for _, r := range s.replicas() {
