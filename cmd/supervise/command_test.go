@@ -113,3 +113,16 @@ func TestDrainWaitsForAllThatRunsOnTheGPU(t *testing.T) {
 		}
 	}
 }
+
+func TestDoctorLooksAtTheFolders(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{dir: true, filepath.Join(dir, "to", "be", "made"): true, file: false, filepath.Join(file, "below"): false, "/proc/1/x": false} {
+		if got := folderCheck("folder", path); got.OK != want || got.OK == (got.Advice != "") {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+}
