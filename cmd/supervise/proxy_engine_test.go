@@ -39,7 +39,7 @@ func TestCallsThatTheSocketProxyPassesAreEnoughAndAllNeeded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	filter, err := dockertest.NewFilter(dir, engineSocket(), rules)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestCallsOfTheSocketProxyAreThoseThatTheDocumentLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	rules, used := proxyRules(t), map[int]bool{}
-	rows := regexp.MustCompile("(?m)^\\| (HEAD|GET|POST|DELETE) \\| (.+) \\|$").FindAllStringSubmatch(string(text), -1)
+	rows := regexp.MustCompile(`(?m)^\| (HEAD|GET|POST|DELETE) \| (.+) \|$`).FindAllStringSubmatch(string(text), -1)
 	for _, row := range rows {
 		for _, path := range strings.Split(row[2], ", ") {
 			path = strings.NewReplacer("`", "", "NAME", "x", "ID", "x").Replace(path)

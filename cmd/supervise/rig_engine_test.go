@@ -182,7 +182,9 @@ func (r *rig) containers() map[string]string {
 func (r *rig) clean() {
 	if r.running != nil {
 		_ = r.running.Process.Kill()
-		<-r.ended
+		if err := <-r.ended; err == nil {
+			r.t.Log("the supervisor had ended")
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

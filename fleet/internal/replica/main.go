@@ -51,7 +51,7 @@ func main() {
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:revive // deep-exit: this is the program's end
+		os.Exit(1)
 	}
 }
 
