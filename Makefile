@@ -28,7 +28,7 @@ endif
 help: #+ list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	@printf '\nless often:\n'
-	@sed -nE 's/^([a-z0-9-]+):.*#\+ (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE '/^env:/s/\$$\$$/$$/; s/^([a-z0-9-]+):.*#\+ (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what is missing (DEVICE=cuda: ONNX Runtime for CUDA 13)
 	@scripts/setup $(DEVICE)
