@@ -116,8 +116,11 @@ func (m *Monitor) enter(r Report) {
 	case Unready:
 		level = slog.LevelWarn
 	}
-	m.log.Log(context.Background(), level, "server is "+r.Status.String(),
-		"state", r.Status.String(), "was", m.state.String(), "reasons", strings.Join(r.Reasons, "; "))
+	attrs := []slog.Attr{slog.String("state", r.Status.String()), slog.String("was", m.state.String())}
+	if len(r.Reasons) > 0 {
+		attrs = append(attrs, slog.String("reasons", strings.Join(r.Reasons, "; ")))
+	}
+	m.log.LogAttrs(context.Background(), level, "server is "+r.Status.String(), attrs...)
 	m.state = r.Status
 }
 

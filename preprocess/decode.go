@@ -3,6 +3,7 @@ package preprocess
 import (
 	"bytes"
 	"errors"
+	"image"
 	"image/jpeg"
 
 	"gocv.io/x/gocv"
@@ -62,21 +63,43 @@ func (pic *Picture) decode(data []byte, info header.Info) error {
 	if err != nil || pic.mat.Empty() {
 		return fault.Wrap(fault.Undecodable, err, "%s is broken: its picture data cannot be decoded", info.Format)
 	}
-	w, h := (info.Width+shrink-1)/shrink, (info.Height+shrink-1)/shrink
+	coded := info.Coded()
+	w, h := (coded.X+shrink-1)/shrink, (coded.Y+shrink-1)/shrink
 	if pic.mat.Cols() != w || pic.mat.Rows() != h || pic.mat.Type() != gocv.MatTypeCV8UC3 {
 		return fault.Wrap(fault.Undecodable, errors.New("decoded size differs from the header's"),
 			"%s is broken: it has not the size that its header says", info.Format)
 	}
-	if info.Format == header.JPEG && !info.Progressive {
+	switch {
+	case info.Format == header.JPEG && !info.Progressive:
 		return pic.whole(data)
+	case !info.Frame.Empty():
+		return pic.onCanvas(info)
 	}
+	return nil
+}
+
+// onCanvas puts the picture, a frame of an animation, in its place on the canvas. Around it the canvas is black, as
+// what is transparent there is to who does not look at alpha.
+func (pic *Picture) onCanvas(info header.Info) error {
+	if info.Frame.Size() == image.Pt(info.Width, info.Height) {
+		return nil
+	}
+	canvas := own(gocv.NewMatWithSizeFromScalar(gocv.Scalar{}, info.Height, info.Width, gocv.MatTypeCV8UC3))
+	place := own(canvas.Region(info.Frame))
+	defer place.free()
+	if err := pic.mat.CopyTo(&place.Mat); err != nil {
+		canvas.free()
+		return fault.Wrap(fault.Internal, err, "the first frame cannot be put on its canvas")
+	}
+	pic.mat.free()
+	pic.mat = canvas
 	return nil
 }
 
 // whole looks for a JPEG whose picture data ends too soon although its end marker is there. libjpeg only warns, on
 // standard error, and leaves the rest mid-grey. So a last pixel of exactly that grey makes Go's own decoder, which
-// is strict and several times slower, look at the picture too. This is for baseline JPEG, grey or of three channels; a
-// progressive one that lost some of its refinement looks like any other.
+// is strict and several times slower, look at the picture too. This is for baseline JPEG, grey or of three channels;
+// of a progressive one package header knows which scans are missing.
 func (pic *Picture) whole(data []byte) error {
 	pixels, err := pic.mat.DataPtrUint8()
 	if err != nil {

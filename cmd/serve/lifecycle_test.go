@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"fovea/internal/exitcode"
 	"fovea/internal/testenv"
@@ -149,6 +150,34 @@ func TestAVersionThatFailsNeverReplacesOneThatWorks(t *testing.T) {
 		return got.status == 200 && strings.Contains(got.body, `"missing":["`+model+` 2: `)
 	})
 	p.good()
+}
+
+func TestWhatStaysWrongIsToldOnce(t *testing.T) {
+	dir := repository(t)
+	p := start(t, dir, "--repository.poll=50ms").waitReady()
+	definition := filepath.Join(dir, "other", "model.yaml")
+	if err := os.Mkdir(filepath.Dir(definition), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, mistake := range []string{"one", "two"} { // the second is told after looks that met the first again
+		if err := os.WriteFile(definition, []byte(mistake+": 1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p.wait("it is told", func() bool { return strings.Contains(p.logged(), "model.yaml:1: "+mistake+": unknown key") })
+		time.Sleep(300 * time.Millisecond)
+	}
+	for _, mistake := range []string{"one", "two"} {
+		if n := strings.Count(p.logged(), "model.yaml:1: "+mistake+": unknown key"); n != 1 {
+			t.Errorf("%s is told %d times", mistake, n)
+		}
+	}
+}
+
+func TestAReadyServerSaysWhatToDoNext(t *testing.T) {
+	p := start(t, repository(t)).waitReady()
+	p.wait("it says so", func() bool {
+		return strings.Contains(p.logged(), "curl --data-binary @PICTURE.jpg -H 'Content-Type: image/jpeg' http://"+p.address+"/predict")
+	})
 }
 
 func TestABadModel(t *testing.T) {
