@@ -2,6 +2,7 @@
 #
 #   docker build -t fovea .                        the CPU image (the last stage is the default)
 #   docker build -t fovea:cuda --target cuda .     the CUDA image
+#   docker build -t fovea-supervise --target supervise .    the supervisor, which starts the others
 #   docker build --target sbom -o . .              only the list of what is inside
 #
 # Stages go from what changes rarely to what changes often, so that an edit to a .go file builds again only
@@ -163,6 +164,15 @@ RUN --mount=from=base-cuda,target=/base set -eux; \
     cp /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/; \
     dpkg-query -s ca-certificates >/rootfs/var/lib/dpkg/status.d/ca-certificates
 
+# The supervisor needs the C library alone.
+FROM toolchain AS rootfs-supervise
+COPY scripts/image-rootfs /usr/local/bin/
+RUN --mount=from=base-cpu,target=/base set -eux; \
+    image-rootfs /base /rootfs libc.so.6; \
+    rm -r /rootfs/models /rootfs/etc/ssl; \
+    mkdir -p /rootfs/run/fovea /rootfs/var/lib/fovea/supervise; \
+    chown 65532:65532 /rootfs/run/fovea /rootfs/var/lib/fovea/supervise
+
 # ---- modules: Go's dependencies, checked by go.sum ----
 FROM toolchain AS modules
 WORKDIR /src
@@ -184,6 +194,16 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
       -ldflags "-s -w -X main.version=$VERSION" -o /out/serve ./cmd/serve; \
     CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./deploy/sbom
 
+FROM modules AS build-supervise
+COPY . .
+ARG TARGETARCH
+ARG VERSION=dev
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build set -eux; \
+    GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CGO_CFLAGS='-O2 -g -Wno-deprecated-declarations' \
+    go build -trimpath -buildvcs=false -tags netgo,osusergo \
+      -ldflags "-s -w -X main.version=$VERSION -extldflags=-Wl,-z,lazy" -o /out/supervise ./cmd/supervise; \
+    CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./deploy/sbom
+
 # ---- contents: a software bill of materials in CycloneDX for each target ----
 FROM build AS contents-cpu
 RUN --mount=from=rootfs-cpu,source=/rootfs,target=/rootfs --mount=from=onnxruntime,source=/out,target=/onnxruntime \
@@ -192,12 +212,40 @@ FROM build AS contents-cuda
 RUN --mount=from=rootfs-cuda,source=/rootfs,target=/rootfs --mount=from=onnxruntime-cuda,source=/out,target=/onnxruntime \
     /out/sbom /out/serve /rootfs/var/lib/dpkg/status.d /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/sbom.cdx.json
 
+FROM build-supervise AS contents-supervise
+RUN --mount=from=rootfs-supervise,source=/rootfs,target=/rootfs \
+    /out/sbom /out/supervise /rootfs/var/lib/dpkg/status.d >/out/sbom.cdx.json
+
 FROM scratch AS sbom
 COPY --from=contents-cpu /out/sbom.cdx.json /
 FROM scratch AS sbom-cuda
 COPY --from=contents-cuda /out/sbom.cdx.json /
 
 # ---- the images: no shell, no package manager, nothing that is not run or read ----
+FROM scratch AS supervise
+COPY --from=rootfs-supervise /rootfs/ /
+COPY --from=contents-supervise /out/sbom.cdx.json /usr/share/fovea/
+COPY --from=build-supervise /out/supervise /usr/local/bin/
+# Of NVIDIA's driver, only the library that tells how the GPUs are.
+ENV NVIDIA_DRIVER_CAPABILITIES=utility
+ARG DEBIAN_IMAGE
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="Fovea supervise" \
+      org.opencontainers.image.description="Keeps replicas of the inference server alive, behind one address" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED" \
+      org.opencontainers.image.base.name="$DEBIAN_IMAGE"
+WORKDIR /
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["/usr/local/bin/supervise", "probe"]
+ENTRYPOINT ["/usr/local/bin/supervise"]
+CMD ["run"]
+USER 65532:65532
+
 FROM scratch AS image
 # The first: ONNX Runtime's wheels report their use to Microsoft unless told not to.
 ENV ORT_DISABLE_TELEMETRY=1 \

@@ -1,4 +1,4 @@
-# Fovea's verbs; `make help` lists them. Every verb that needs something installs it first (scripts/setup), once.
+# Fovea's verbs; `make help` lists them: first those with ##, then those with #+. Every verb that needs something installs it first (scripts/setup), once.
 
 ifeq (,$(shell command -v go))
 $(error Fovea is built with Go 1.26 or newer: https://go.dev/dl)
@@ -25,19 +25,21 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help setup build serve models test race fuzz bench soak lint gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
-help: ## list the verbs
+help: #+ list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@printf '\nless often:\n'
+	@sed -nE '/^env:/s/\$$\$$/$$/; s/^([a-z0-9-]+):.*#\+ (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what is missing (DEVICE=cuda: ONNX Runtime for CUDA 13)
 	@scripts/setup $(DEVICE)
 
-build: setup ## build bin/serve
+build: setup ## build the programs into bin/
 	go build -trimpath -o bin/ ./cmd/...
 
 serve: build ## answer on 127.0.0.1:8000 (ARGS="--http.address=…" is passed on)
 	bin/serve --inference.default=efficientnet-lite0 $(ARGS)
 
-models: build ## fetch the weights of the other shipped models
+models: build #+ fetch the weights of the other shipped models
 	bin/serve models pull --all
 
 test: setup ## vet and test everything
@@ -54,7 +56,7 @@ fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 bench: build ## measure the server against a plain loop over the same sessions
 	go run ./bench ratio $(ARGS)
 
-soak: build ## 200,000 mixed requests; memory, goroutines and files must stay where they were
+soak: build #+ 200,000 mixed requests; memory, goroutines and files must stay where they were
 	go run ./bench soak $(ARGS)
 
 lint: setup $(GOLANGCI) ## check style and who may import whom, and the scripts
@@ -65,27 +67,27 @@ $(GOLANGCI):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	mv $(CACHE)/bin/new/golangci-lint $@
 
-gpu-check: ## check everything that needs a GPU, on a machine that has one (installs ONNX Runtime for CUDA 13)
+gpu-check: #+ check everything that needs a GPU, on a machine that has one (installs ONNX Runtime for CUDA 13)
 	@$(MAKE) --no-print-directory setup DEVICE=cuda
 	@scripts/gpu-check
 
-gpu-bench: ## measure a GPU: images a second, what bounds them, PyTorch beside it (docs/gpu.md)
+gpu-bench: #+ measure a GPU: images a second, what bounds them, PyTorch beside it (docs/gpu.md)
 	@$(MAKE) --no-print-directory setup DEVICE=cuda
 	@scripts/gpu-bench
 
-gpu-rehearsal: ## run gpu-check and gpu-bench without a GPU, on a simulated CUDA
+gpu-rehearsal: #+ run gpu-check and gpu-bench without a GPU, on a simulated CUDA
 	@$(MAKE) --no-print-directory setup DEVICE=cuda
 	@FOVEA_TEST_GPU_REHEARSAL=1 scripts/gpu-check
 	@FOVEA_TEST_GPU_REHEARSAL=1 scripts/gpu-bench
 
-gpu-pack: ## make bin/gpu-pack, to be carried to a GPU machine without network, Go or OpenCV
+gpu-pack: #+ make bin/gpu-pack, to be carried to a GPU machine without network, Go or OpenCV
 	@$(MAKE) --no-print-directory setup DEVICE=cuda
 	@scripts/gpu-pack
 
-fresh-test: ## try make serve and make test on a new Debian 12, in a chroot (as root)
+fresh-test: #+ try make serve and make test on a new Debian 12, in a chroot (as root)
 	@scripts/fresh-test
 
-env: ## print what `make` sets, for a shell: eval "$$(make -s env)"
+env: #+ print what `make` sets, for a shell: eval "$$(make -s env)"
 	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s" CGO_CFLAGS="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH" "$$CGO_CFLAGS"
 
 -include deploy/image.mk # image and what tests it

@@ -82,12 +82,12 @@ func (b *body) close() { b.seat.leave() }
 // nothing, so there is nothing to drain.
 func drain(c *gin.Context, x *exchange) {
 	r := c.Request
-	if r.ContentLength == 0 || x.bytes == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+	conn := http.NewResponseController(c.Writer)
+	if r.ContentLength == 0 || conn.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
 	}
-	conn := http.NewResponseController(c.Writer)
-	if conn.SetReadDeadline(time.Now().Add(drainTime)) != nil {
-		return
+	if x.bytes == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		return // net/http closes the connection, and waits for the body no longer than the deadline
 	}
 	n, err := io.CopyN(io.Discard, r.Body, drainBytes)
 	x.bytes += n

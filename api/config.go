@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 )
 
@@ -39,8 +40,10 @@ func (c Config) Validate() error {
 	wrong := func(key, format string, args ...any) {
 		mistakes = append(mistakes, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
 	}
-	if _, port, err := net.SplitHostPort(c.Address); err != nil || port == "" {
+	if _, port, err := net.SplitHostPort(c.Address); err != nil {
 		wrong("address", "%q is not host:port", c.Address)
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		wrong("address", "port %q is not between 0 and 65535", port)
 	}
 	durations := []struct {
 		key   string

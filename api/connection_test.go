@@ -150,6 +150,17 @@ func TestAClientThatGoesAwayFreesItsPlace(t *testing.T) {
 	s.good()
 }
 
+// TestARefusedClientThatWaitsForContinueIsNotWaitedFor: it may never send its body, and the connection is of no use.
+func TestARefusedClientThatWaitsForContinueIsNotWaitedFor(t *testing.T) {
+	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = time.Hour })
+	conn := s.dial("POST /v1/models/dogs/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n" +
+		"Expect: 100-continue\r\nContent-Length: 100\r\n\r\n")
+	answer, err := io.ReadAll(conn) // to its end, within the deadline that dial sets
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 404 ") {
+		t.Errorf("%v %s", err, answer)
+	}
+}
+
 // eventually waits until the metrics hold the line.
 func (s *site) eventually(line string) {
 	s.t.Helper()

@@ -87,7 +87,8 @@ func (r *jsonReader) parameters() error {
 	return r.object("parameters", fields)
 }
 
-// picture takes one picture in standard base64, padded or not, with or without a data: prefix as browsers make.
+// picture takes one picture in base64 of either alphabet, padded or not and with or without new lines, as tools write
+// it, and with or without a data: prefix, as browsers make.
 func (r *jsonReader) picture() error {
 	field := fmt.Sprintf("images[%d].b64", len(r.in.pictures))
 	if r.next() != '"' {
@@ -100,15 +101,19 @@ func (r *jsonReader) picture() error {
 			return fault.New(fault.Malformed, "%s is a data: URL without ;base64", field)
 		}
 	}
-	text = bytes.TrimRight(text, "=")
+	text = bytes.TrimRight(text, "=\r\n")
 	size := base64.RawStdEncoding.DecodedLen(len(text))
 	if limit := r.server.cfg.MaxImageBytes; int64(size) > limit {
 		return fault.New(fault.BodyTooLarge, "%s is larger than %d bytes, the most that is read", field, limit)
 	}
-	picture, err := base64.RawStdEncoding.AppendDecode(takeBuffer(size), text)
+	buffer := takeBuffer(size)
+	picture, err := base64.RawStdEncoding.AppendDecode(buffer, text)
 	if err != nil {
-		giveBuffer(picture)
-		return fault.Wrap(fault.Malformed, err, "%s is not standard base64", field)
+		picture, err = base64.RawURLEncoding.AppendDecode(buffer, text)
+	}
+	if err != nil {
+		giveBuffer(buffer)
+		return fault.Wrap(fault.Malformed, err, "%s is not base64", field)
 	}
 	r.in.pictures = append(r.in.pictures, picture)
 	return nil

@@ -106,7 +106,7 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request, p
 func (s *Server) engineFault(err error) *fault.Fault {
 	f := faultOf(err)
 	if f.Code == fault.DeadlineExceeded {
-		return fault.Wrap(f.Code, f.Cause, "no answer within %s", s.cfg.Timeout)
+		return fault.New(f.Code, "no answer within %s", s.cfg.Timeout) // the cause is no more than that
 	}
 	return f
 }

@@ -73,6 +73,8 @@ func TestGoodRequests(t *testing.T) {
 		"JSON with parameters first and white space": {"/predict", "application/json", " { \"parameters\" : {} , \"images\" : [ {\"b64\": \"b25l\"} ] } \n", []string{"one"}, 1},
 		"base64 without padding":                     {"/predict", "application/json", `{"images":[{"b64":"` + strings.TrimRight(b64("four"), "=") + `"}]}`, []string{"four"}, 1},
 		"base64 as a data: URL":                      {"/predict", "application/json", `{"images":[{"b64":"data:image/jpeg;base64,` + b64("four") + `"}]}`, []string{"four"}, 1},
+		"base64 for URLs":                            {"/predict", "application/json", `{"images":[{"b64":"Pz8_Pj4-"}]}`, []string{"???>>>"}, 1},
+		"base64 in lines, as base64(1) writes it":    {"/predict", "application/json", `{"images":[{"b64":"Zm\n91\r\ncg==\n"}]}`, []string{"four"}, 1},
 		"base64 with an escaped slash":               {"/predict", "application/json", `{"images":[{"b64":"` + strings.ReplaceAll(b64("???>>>"), "/", `\/`) + `"}]}`, []string{"???>>>"}, 1},
 		"field names with escapes":                   {"/predict", "application/json", `{"\u0069mages":[{"b\u00364" : "b25l"}],"parameters":{"top\u005fk" : 2 }}`, []string{"one"}, 2},
 		"several, one of them bad":                   {"/predict", "application/json", pictures("", "one", "truncated", "three", ""), []string{"one", "error:undecodable", "three", "error:malformed"}, 1},

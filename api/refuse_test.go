@@ -85,7 +85,8 @@ func TestBadRequests(t *testing.T) {
 		"images that aren't an array":    {path, json(`{"images":{"b64":"b25l"}}`), 400, fault.Malformed, "images is not an array"},
 		"an image that is a string":      {path, json(`{"images":["b25l"]}`), 400, fault.Malformed, "images[] is not an object"},
 		"an image without b64":           {path, json(`{"images":[{"b64":"b25l"},{}]}`), 400, fault.Malformed, "images[1] has no b64"},
-		"bad base64":                     {path, json(`{"images":[{"b64":"b25l"},{"b64":"%%%"}]}`), 400, fault.Malformed, "images[1].b64 is not standard base64"},
+		"bad base64":                     {path, json(`{"images":[{"b64":"b25l"},{"b64":"%%%"}]}`), 400, fault.Malformed, "images[1].b64 is not base64"},
+		"base64 of two alphabets":        {path, json(`{"images":[{"b64":"+_+_"}]}`), 400, fault.Malformed, "images[0].b64 is not base64"},
 		"base64 that is a number":        {path, json(`{"images":[{"b64":5}]}`), 400, fault.Malformed, "images[0].b64 is not a string"},
 		"a data: URL that isn't base64":  {path, json(`{"images":[{"b64":"data:text/plain,hello"}]}`), 400, fault.Malformed, "without ;base64"},
 		"an unknown field":               {path, json(`{"images":[],"colour":1}`), 400, fault.Malformed, `"colour" in the body; allowed: images, parameters`},
@@ -159,11 +160,23 @@ func TestContentEncodings(t *testing.T) {
 	s.good()
 }
 
+func TestHeadIsGetWithoutItsBody(t *testing.T) {
+	s := open(t)
+	for path, want := range map[string]int{
+		"/health": 200, "/ready": 200, "/metrics": 200, "/openapi.json": 200, "/v1/models": 200, "/v1/models/cats": 200, "/v1/models/dogs": 404,
+	} {
+		got := s.do(s.request("HEAD", path, "", nil))
+		if got.Status != want || len(got.Body) > 0 || got.Header.Get("Content-Type") == "" {
+			t.Errorf("HEAD %s: %d %v %s", path, got.Status, got.Header, got.Body)
+		}
+	}
+}
+
 func TestOtherMethods(t *testing.T) {
 	s := open(t)
 	for target, allow := range map[string]string{
-		"GET /predict": "POST", "DELETE /v1/models/cats": "GET", "POST /health": "GET", "HEAD /ready": "GET",
-		"OPTIONS /v1/models/cats/predict": "POST", "BREW /metrics": "GET",
+		"GET /predict": "POST", "DELETE /v1/models/cats": "GET, HEAD", "POST /health": "GET, HEAD", "HEAD /predict": "POST",
+		"OPTIONS /v1/models/cats/predict": "POST", "BREW /metrics": "GET, HEAD",
 	} {
 		method, path, _ := strings.Cut(target, " ")
 		got := s.do(s.request(method, path, "", nil))

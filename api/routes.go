@@ -38,12 +38,13 @@ func (s *Server) routes() *gin.Engine {
 	r.POST("/predict", s.route(s.predictDefault))
 	r.POST("/v1/models/:model/predict", s.route(s.predictNamed))
 	r.POST("/v1/models/:model/versions/:version/predict", s.route(s.predictNamed))
-	r.GET("/v1/models", s.route(s.listModels))
-	r.GET("/v1/models/:model", s.route(s.showModel))
-	r.GET("/health", s.route(s.showHealth))
-	r.GET("/ready", s.route(s.showReady))
-	r.GET("/openapi.json", s.route(showDocument(describedBy(s.cfg))))
-	r.GET("/metrics", s.route(s.showMetrics()))
+	for path, show := range map[string]func(*gin.Context, *exchange){
+		"/v1/models": s.listModels, "/v1/models/:model": s.showModel, "/health": s.showHealth, "/ready": s.showReady,
+		"/openapi.json": showDocument(describedBy(s.cfg)), "/metrics": s.showMetrics(),
+	} {
+		r.GET(path, s.route(show))
+		r.HEAD(path, s.route(show)) // net/http leaves the body out
+	}
 	r.NoRoute(s.route(s.noRoute))
 	r.NoMethod(s.route(s.noMethod))
 	return r

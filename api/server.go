@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +11,7 @@ import (
 
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"
 )
@@ -44,11 +44,8 @@ type Server struct {
 }
 
 const (
-	maxHeaderBytes    = 64 << 10
-	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = time.Minute
-	idlePoll          = 10 * time.Millisecond // how often Shutdown looks whether all is answered
-	slack             = 10 * time.Second      // for what the configured times don't count: headers, writing the answer
+	idlePoll = 10 * time.Millisecond // how often Shutdown looks whether all is answered
+	slack    = 10 * time.Second      // for what the configured times don't count: headers, writing the answer
 )
 
 // New makes a server that listens nowhere yet. The configuration must be valid.
@@ -59,26 +56,14 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 		admission: admission{maxRequests: cfg.MaxRequests, maxBytes: cfg.BodyBudget},
 	}
 	s.router = s.routes()
-	s.http = &http.Server{
-		Handler:                      s.router,
-		ReadHeaderTimeout:            readHeaderTimeout,
-		ReadTimeout:                  cfg.BodyTimeout + slack,
-		WriteTimeout:                 cfg.BodyTimeout + cfg.Timeout + slack,
-		IdleTimeout:                  idleTimeout,
-		MaxHeaderBytes:               maxHeaderBytes,
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	s.http = httpserver.New(s.router, cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
 	metrics.watch(engine, &s.admission)
 	return s
 }
 
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
-	}
-	return nil
+	return httpserver.Serve(s.http, l)
 }
 
 // Drain asks clients to leave: each answer from now on closes its connection, so that the next request goes to

@@ -68,7 +68,11 @@ func (s Spec) gpuChecks(ctx context.Context, info Info, driver string) []Check {
 // CheckSpec is Validate, and where the paths lead.
 func CheckSpec(s Spec) Check {
 	const name = "container's specification"
-	if err := errors.Join(s.Validate(), s.checkSources()); err != nil {
+	err := s.Validate()
+	if err == nil {
+		err = s.checkSources()
+	}
+	if err != nil {
 		return bad(name, "mend each of these", "%v", err)
 	}
 	return ok(name, "nothing in it weakens the container")

@@ -14,6 +14,7 @@ import (
 
 // Info is what an engine says of itself and its host.
 type Info struct {
+	ID                        string // of the engine, on this machine and no other
 	APIVersion, ServerVersion string
 
 	CDIDirs    []string // where it looks for CDI specifications; none: it does no CDI
@@ -46,7 +47,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 
 func info(answer system.Info, apiVersion string) Info {
 	i := Info{
-		APIVersion: apiVersion, ServerVersion: answer.ServerVersion,
+		ID: answer.ID, APIVersion: apiVersion, ServerVersion: answer.ServerVersion,
 		Runtimes: slices.Sorted(maps.Keys(answer.Runtimes)), DefaultRuntime: answer.DefaultRuntime,
 		CgroupDriver: answer.CgroupDriver, CgroupVersion: answer.CgroupVersion, LiveRestore: answer.LiveRestoreEnabled,
 		MemoryLimit: answer.MemoryLimit, SwapLimit: answer.SwapLimit, PidsLimit: answer.PidsLimit, CPUQuota: answer.CPUCfsQuota,

@@ -114,9 +114,9 @@ func (s Spec) checkLimits(m *mistakes) {
 
 func (s Spec) checkEnv(m *mistakes) {
 	seen := map[string]bool{}
-	for i, variable := range s.Env {
+	for _, variable := range s.Env {
 		name, value, ok := strings.Cut(variable, "=")
-		switch key := fmt.Sprintf("env[%d]", i); {
+		switch key := "env." + name; {
 		case !ok || !variableForm.MatchString(name) || strings.ContainsRune(value, 0):
 			m.add(key, "%q is not NAME=value", name) // Not the value, which may be a secret.
 		case seen[name]:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fovea/fleet/gateway"
+	"fovea/internal/logging"
 	"fovea/internal/safeyaml"
 )
 
@@ -33,7 +34,7 @@ type Config struct {
 	Engine   Engine            `yaml:"engine"`
 	Socket   string            `yaml:"socket"` // of the control API
 	State    string            `yaml:"state"`  // folder for what outlives the supervisor
-	Log      Log               `yaml:"log"`
+	Log      logging.Config    `yaml:"log"`
 }
 
 // Limits bound one replica.
@@ -95,12 +96,6 @@ type Engine struct {
 	Resync  time.Duration `yaml:"resync"`  // between two looks at all containers
 }
 
-// Log says what is logged and how.
-type Log struct {
-	Level  string `yaml:"level"`  // debug, info, warn or error
-	Format string `yaml:"format"` // json, text, or auto: text on a terminal
-}
-
 // Defaults is the configuration of an empty file.
 func Defaults() Config {
 	return Config{
@@ -117,7 +112,7 @@ func Defaults() Config {
 		Engine:  Engine{Timeout: 15 * time.Second, Resync: 10 * time.Second},
 		Socket:  "/run/fovea/supervise.sock",
 		State:   "/var/lib/fovea/supervise",
-		Log:     Log{Level: "info", Format: "auto"},
+		Log:     logging.Defaults(),
 	}
 }
 

@@ -29,9 +29,12 @@ env: {FOVEA_LOG_LEVEL: debug}`, nil},
 		"GPUs named badly":        {"gpus: [0, 0, x]", []string{"0 is there twice", `"x" is neither`}},
 		"variables of the loader": {"env: {LD_PRELOAD: x, NVIDIA_VISIBLE_DEVICES: all}", []string{"env.LD_PRELOAD", "env.NVIDIA_VISIBLE_DEVICES"}},
 		"the host's network":      {"network: host", []string{"network:"}},
-		"a value left out":        {"image:", []string{"image: has no value"}},
-		"not YAML":                {"a: [", []string{"not valid YAML"}},
-		"two documents":           {"name: a\n---\nname: b", []string{"2 YAML documents"}},
+		"what a container may not have": {"models: /etc\nsecrets: {TOKEN: /var/run/docker.sock}\nenv: {API_TOKEN: x}\nlimits: {memory: 64MiB, tmpfs: 1GiB}",
+			[]string{"models: unsafe", "secrets.TOKEN: unsafe", "env.API_TOKEN: unsafe", "limits.tmpfs: "}},
+		"mistakes of all kinds, at once": {"imago: x\nreplicas: many\nname: A_b\nmodels: /etc", []string{"imago:", "replicas:", "name:", "models:"}},
+		"a value left out":               {"image:", []string{"image: has no value"}},
+		"not YAML":                       {"a: [", []string{"not valid YAML"}},
+		"two documents":                  {"name: a\n---\nname: b", []string{"2 YAML documents"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "supervise.yaml")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fovea/docker"
+	"fovea/internal/httpserver"
 )
 
 // The control API is JSON over HTTP on the socket:
@@ -47,17 +48,9 @@ func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	handle("POST /resume", s.resume)
 	handle("POST /down", func(r *http.Request) (any, error) { return s.ask(r, func() error { s.machine.end(); return nil }) })
 	mux.HandleFunc("GET /logs", s.showLogs)
-	return &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
-}
-
-func serveControl(server *http.Server, l net.Listener) error {
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("socket: %w", err)
-	}
-	return nil
+	server := httpserver.New(mux, 10*time.Second, 0, s.log)
+	server.BaseContext = func(net.Listener) context.Context { return ctx }
+	return server
 }
 
 func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
@@ -98,10 +91,7 @@ func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) 
 // status is called in the loop.
 func (s *Supervisor) status() Status {
 	status := s.machine.status()
-	status.Gateway = s.cfg.Gateway.Address
-	if s.with.Listener != nil {
-		status.Gateway = s.with.Listener.Addr().String()
-	}
+	status.Gateway = s.address
 	for i := range status.Replicas {
 		status.Replicas[i].InFlight = s.gateway.Pool().InFlight(status.Replicas[i].Name)
 	}
@@ -194,67 +184,6 @@ func (m *machine) gpuNamed(name string) string {
 		}
 	}
 	return name
-}
-
-// showLogs writes a replica's last lines, and goes on with them if asked to.
-func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	tail, err := strconv.Atoi(query.Get("tail"))
-	if err != nil || tail < 0 || tail > maxTail {
-		tail = 100
-	}
-	container, lines, err := s.logOf(r, query.Get("replica"))
-	if err != nil {
-		answer(w, r, func(*http.Request) (any, error) { return nil, err })
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if container == "" {
-		for _, line := range lines {
-			fmt.Fprintln(w, line) //nolint:gosec // G705: it is plain text
-		}
-		return
-	}
-	if query.Get("follow") == "true" {
-		if err := s.with.Engine.FollowLogs(r.Context(), container, tail, flusher{w}); err != nil && r.Context().Err() == nil {
-			fmt.Fprintln(w, "supervise:", err)
-		}
-		return
-	}
-	if lines, err = s.with.Engine.Logs(r.Context(), container, tail); err != nil {
-		lines = []string{"supervise: " + err.Error()}
-	}
-	for _, line := range lines {
-		fmt.Fprintln(w, line) //nolint:gosec // G705: it is plain text
-	}
-}
-
-// logOf finds a replica's container, or the last lines of the one that ended.
-func (s *Supervisor) logOf(r *http.Request, name string) (container string, lines []string, err error) {
-	_, err = s.ask(r, func() error {
-		for _, slot := range s.machine.slots {
-			if !slot.named(name) {
-				continue
-			}
-			lines = slot.logs
-			for _, replica := range slot.replicas() {
-				if container == "" || replica.id == name || replica.name == name {
-					container = replica.container
-				}
-			}
-			return nil
-		}
-		return problem{http.StatusNotFound, fmt.Errorf("no replica is named %q", name)}
-	})
-	return container, lines, err
-}
-
-// flusher passes on each write at once.
-type flusher struct{ w http.ResponseWriter }
-
-func (f flusher) Write(p []byte) (int, error) {
-	n, err := f.w.Write(p)
-	return n, errors.Join(err, http.NewResponseController(f.w).Flush())
 }
 
 var (

@@ -20,6 +20,9 @@ type Deployment struct {
 // fingerprint is the same for deployments that make the same replicas.
 func (d Deployment) fingerprint() string { return d.Spec.Hash() }
 
+// deviceVariable names the server's device. A replica that was given a GPU must not answer from the CPU in silence.
+const deviceVariable = "FOVEA_INFERENCE_DEVICE"
+
 // NewDeployment makes the deployment that a configuration asks for, of an image that was found.
 func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 	uid, gid, err := parseUser(c.User)
@@ -30,6 +33,9 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 	s.Image, s.Args, s.SecretFiles, s.ModelsDir = image.ID, c.Args, c.Secrets, c.Models
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		s.Env = append(s.Env, name+"="+c.Env[name])
+	}
+	if _, chosen := c.Env[deviceVariable]; !chosen && !c.GPUs.None() {
+		s.Env = append(s.Env, deviceVariable+"=cuda")
 	}
 	s.UID, s.GID, s.Network, s.StopGrace = uid, gid, c.network(), c.Stop
 	s.Memory, s.CPUs, s.Pids, s.NoFile = int64(c.Limits.Memory), c.Limits.CPUs, c.Limits.Pids, c.Limits.NoFile

@@ -48,6 +48,8 @@ type (
 	}
 	// look lists the containers; answered by listed.
 	look struct{}
+	// lookGPUs reads the GPUs as they are now; answered by inventory.
+	lookGPUs struct{}
 )
 
 func (create) isAction()      {}
@@ -57,6 +59,7 @@ func (drain) isAction()       {}
 func (remove) isAction()      {}
 func (removeExtra) isAction() {}
 func (look) isAction()        {}
+func (lookGPUs) isAction()    {}
 
 // observation is something that was seen.
 type observation interface{ isObservation() }
@@ -74,6 +77,7 @@ type (
 		health verdict // of /health
 		ready  verdict // of /ready
 		reason string  // why not
+		lost   bool    // it says that it does not reach its GPU any more
 	}
 	predicted struct {
 		life    life
@@ -102,8 +106,9 @@ type (
 		event gpu.Event
 		wall  time.Time
 	}
-	// inventory is the GPUs as they are.
+	// inventory is the GPUs as they were at some time after since.
 	inventory struct {
+		since   time.Duration
 		devices []gpu.Device
 		wall    time.Time
 		err     error

@@ -17,7 +17,7 @@ import (
 func withGPUs(t *testing.T, gpus int) (*bench, *simnvml.File) {
 	t.Helper()
 	f := simnvml.New(t, simnvml.Machine(gpus))
-	b := newBench(t, fmt.Sprintf("gpus: all\ngpu: {library: %s, poll: 500ms, driver: nvidia}\n", simnvml.Library(t)))
+	b := newBench(t, fmt.Sprintf("gpus: all\ngpu: {library: %s, poll: 500ms, driver: nvidia}\nenv: {%s: auto}\n", simnvml.Library(t), deviceVariable))
 	b.start(gpus)
 	return b, f
 }

@@ -17,6 +17,7 @@ type gpuState struct {
 	uuid   string
 	index  int // NVML's; -1 until it was read
 	device gpu.Device
+	wellAt time.Duration // when the driver was last asked and found nothing wrong with it; 0: never
 
 	quarantined bool
 	drained     bool   // by hand
@@ -106,6 +107,7 @@ func (m *machine) inventory(o inventory) {
 			m.quarantine(g, d.Err.Error(), o.wall, false)
 			continue
 		}
+		g.wellAt = o.since
 		if g.quarantined && !g.manual {
 			if g.passed++; g.passed >= m.cfg.GPU.Probes {
 				m.release(g, fmt.Sprintf("it passed %d probes", g.passed))

@@ -24,11 +24,8 @@ func Load(file string) (Config, error) {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	c, err := Parse(data)
-	if err == nil {
-		c.anchor(filepath.Dir(file))
-		err = c.Validate()
-	}
-	if err != nil {
+	c.anchor(filepath.Dir(file))
+	if err := errors.Join(err, c.Validate()); err != nil {
 		return Config{}, fmt.Errorf("configuration file %s: %w", file, err)
 	}
 	return c, nil

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
@@ -80,6 +79,7 @@ func (m *machine) tick() {
 		return
 	}
 	m.advance()
+	m.reattach()
 	for _, s := range m.slots {
 		s.tick()
 	}
@@ -145,69 +145,6 @@ func (m *machine) observe(o observation) {
 	case inventory:
 		m.inventory(o)
 	}
-}
-
-func (m *machine) listed(o listed) {
-	m.looking = false
-	if m.lookDue <= o.since { // else another was asked for meanwhile
-		m.lookDue = m.now + m.cfg.Engine.Resync
-	}
-	if o.err != nil {
-		m.lookDue = m.now + min(time.Second, m.cfg.Engine.Resync)
-	} else if m.engine != nil {
-		m.retryStuck()
-	}
-	if (o.err == nil) != (m.engine == nil) {
-		if o.err != nil {
-			m.log.Warn("the engine does not answer; replicas go on without it", "error", o.err.Error())
-		} else {
-			m.log.Info("the engine answers again")
-		}
-	}
-	m.engine = o.err
-	if o.err != nil {
-		return
-	}
-	if !m.adopted {
-		m.adopt(o.containers)
-		return
-	}
-	for _, r := range m.replicas() {
-		at := slices.IndexFunc(o.containers, func(c container) bool { return c.id == r.container })
-		if at < 0 {
-			r.vanished(o.since)
-		}
-	}
-	for _, c := range o.containers {
-		m.seen(c)
-	}
-}
-
-// retryStuck asks for the end of what is stuck again, now that the engine answers.
-func (m *machine) retryStuck() {
-	for _, r := range m.replicas() {
-		if r.state == Stuck {
-			r.since = m.now - stuckRetry
-		}
-	}
-}
-
-// seen compares a container with what is known of it.
-func (m *machine) seen(c container) {
-	if !m.adopted {
-		return
-	}
-	for _, r := range m.replicas() {
-		if r.container == c.id {
-			r.seen(c)
-			return
-		}
-		if r.container == "" && r.name == c.name {
-			return // It is being made.
-		}
-	}
-	m.log.Info("removing a container that has no place", "container", c.name)
-	m.do(removeExtra{id: c.id, grace: m.cfg.Stop})
 }
 
 // serving is the replicas that get requests.

@@ -14,7 +14,7 @@ func (w *world) disturb() {
 		if !w.chance(0.3) {
 			continue
 		}
-		switch w.rand.IntN(9) {
+		switch w.rand.IntN(10) {
 		case 0, 1:
 			b.running, b.exitCode = false, 137
 			if w.chance(0.7) { // else the event is lost
@@ -33,6 +33,8 @@ func (w *world) disturb() {
 		case 7:
 			b.held = !b.held
 		case 8:
+			b.lost = len(w.gpus) > 0
+		case 9:
 			b.readyAt = w.now + time.Duration(w.rand.Int64N(int64(time.Minute)))
 		}
 	}
@@ -71,7 +73,7 @@ func (w *world) heal() {
 	w.broken = false
 	clear(w.sickGPU)
 	for _, b := range w.boxes {
-		b.sick, b.mute, b.unready, b.lies, b.held = false, false, false, false, false
+		b.sick, b.mute, b.unready, b.lies, b.held, b.lost = false, false, false, false, false, false
 		b.readyAt = min(b.readyAt, w.now+time.Second)
 	}
 }

@@ -40,6 +40,8 @@ func (s *Supervisor) perform(ctx context.Context, a action) {
 		s.post(ctx, drained{a.life, s.gateway.Pool().Drain(limited, a.id)})
 	case look:
 		s.post(ctx, s.hands.list(ctx, s.now()))
+	case lookGPUs:
+		s.lookAtGPUs(ctx)
 	}
 }
 
@@ -110,15 +112,19 @@ func (s *Supervisor) pollGPUs(ctx context.Context) {
 	ticker := time.NewTicker(s.cfg.GPU.Poll)
 	defer ticker.Stop()
 	for {
-		found, err := s.with.GPUs.Inventory(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		s.post(ctx, inventory{devices: found.Devices, wall: time.Now(), err: err})
+		s.lookAtGPUs(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+	}
+}
+
+func (s *Supervisor) lookAtGPUs(ctx context.Context) {
+	since := s.now()
+	found, err := s.with.GPUs.Inventory(ctx)
+	if ctx.Err() == nil {
+		s.post(ctx, inventory{since: since, devices: found.Devices, wall: time.Now(), err: err})
 	}
 }

@@ -20,6 +20,9 @@ func (r *replica) probed(o probed) {
 	if !r.live(o) {
 		return
 	}
+	if o.ready != silent {
+		r.misses(o.lost)
+	}
 	switch o.ready {
 	case good:
 		r.mute = 0

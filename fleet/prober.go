@@ -49,40 +49,41 @@ func samplePicture() ([]byte, error) {
 func (p *prober) probe(ctx context.Context, a probe, timeout time.Duration) probed {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	type answer struct {
-		verdict verdict
-		reason  string
-	}
-	health := make(chan answer, 1)
-	go func() {
-		v, reason := p.ask(ctx, a.url+"/health")
-		health <- answer{v, reason}
-	}()
-	ready, reason := p.ask(ctx, a.url+"/ready")
-	h := <-health
-	o := probed{life: a.life, health: h.verdict, ready: ready, reason: reason}
-	if h.verdict != good {
-		o.reason = h.reason
+	answered := make(chan said, 1)
+	go func() { answered <- p.ask(ctx, a.url+"/health") }()
+	ready := p.ask(ctx, a.url+"/ready")
+	health := <-answered
+	o := probed{life: a.life, health: health.verdict, ready: ready.verdict, reason: ready.reason, lost: ready.lost}
+	if health.verdict != good {
+		o.reason = health.reason
 	}
 	return o
 }
 
-// ask turns an answer into a verdict, with the reason unless it is good.
-func (p *prober) ask(ctx context.Context, url string) (verdict, string) {
+// said is an answer of /health or /ready.
+type said struct {
+	verdict verdict
+	reason  string // unless it is good
+	lost    bool   // the process does not reach its GPU any more
+}
+
+func (p *prober) ask(ctx context.Context, url string) said {
 	status, body, err := p.send(ctx, http.MethodGet, url, nil)
-	switch {
-	case err != nil:
-		return silent, err.Error()
-	case status == http.StatusOK:
-		return good, ""
+	if err != nil {
+		return said{silent, err.Error(), false}
 	}
 	var report struct {
 		Reasons []string `json:"reasons"`
+		GPULost bool     `json:"gpu_lost"`
 	}
-	if json.Unmarshal(body, &report) == nil && len(report.Reasons) > 0 {
-		return bad, strings.Join(report.Reasons, "; ")
+	unreadable := json.Unmarshal(body, &report)
+	switch {
+	case status == http.StatusOK:
+		return said{good, "", report.GPULost}
+	case unreadable == nil && len(report.Reasons) > 0:
+		return said{bad, strings.Join(report.Reasons, "; "), report.GPULost}
 	}
-	return bad, fmt.Sprintf("%s answers %d", url, status)
+	return said{bad, fmt.Sprintf("%s answers %d", url, status), report.GPULost}
 }
 
 // predict has a picture answered. Only an answer that blames the server itself is bad: one that is busy, or has no

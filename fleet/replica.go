@@ -15,10 +15,6 @@ const (
 	opRemove
 )
 
-// exitConfiguration is the server's exit status when its configuration or a required model is at fault, which no
-// restart mends. It is EX_CONFIG of sysexits.h.
-const exitConfiguration = 78
-
 // replica is one container's life.
 type replica struct {
 	life       life
@@ -49,6 +45,8 @@ type replica struct {
 	sick      int // probes of /health without success, one after the other
 	mute      int // probes of /ready without an answer
 	lies      int // predictions that failed
+	lost      bool
+	lostAt    time.Duration // since when it has said that it does not reach its GPU
 	everReady bool
 }
 
@@ -137,7 +135,7 @@ func (r *replica) end(how end, why string) {
 	switch {
 	case r.op == opCreate:
 		r.enter(Stopping) // once its container is known
-	case how == retired && r.state == Ready || how == retired && r.state == Unready:
+	case how == retired && r.state == Unready, (how == retired || how == detached) && r.state == Ready:
 		limit := r.slot.m.cfg.Health.Drain
 		if r.slot.blocked() && r.slot.m.gpus[r.slot.GPU].quarantined {
 			limit = sickDrain
@@ -219,39 +217,4 @@ func (r *replica) gone() {
 		}
 	}
 	r.slot.forget(r)
-}
-
-// vanished is told when the container is not among those that there were after a time.
-func (r *replica) vanished(since time.Duration) {
-	switch {
-	case r.container == "" || r.made > since:
-	case r.state == Stuck && r.op == opNone:
-		r.gone()
-	case r.state == Starting || r.state == Ready || r.state == Unready:
-		r.end(faulted, "its container was removed by someone")
-	}
-}
-
-// seen is told what the engine says of the container.
-func (r *replica) seen(c container) {
-	if c.running || r.ending != alive && r.state != Draining {
-		return
-	}
-	why := fmt.Sprintf("ended with status %d", c.exitCode)
-	if c.oom {
-		why += ", out of memory: limits.memory is too low for the model and the load"
-	}
-	if c.reason != "" {
-		why += ": " + c.reason
-	}
-	switch {
-	case r.state == Draining:
-		r.op = opNone
-		r.remove()
-	case r.op == opCreate:
-	case c.exitCode == exitConfiguration && !r.everReady:
-		r.end(hopeless, why)
-	default:
-		r.end(faulted, why)
-	}
 }

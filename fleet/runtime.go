@@ -13,6 +13,7 @@ import (
 
 // Runtime is the container engine. *docker.Client is one.
 type Runtime interface {
+	Info(ctx context.Context) (docker.Info, error)
 	EnsureNetwork(ctx context.Context, name, owner string) error
 	ImageInfo(ctx context.Context, ref string) (docker.Image, error)
 	Create(ctx context.Context, s docker.Spec) (string, error)

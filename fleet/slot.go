@@ -49,10 +49,12 @@ func (s *slot) named(name string) bool {
 // blocked tells whether its GPU takes no replica now.
 func (s *slot) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
 
+func (s *slot) outOfUse() string { return "its GPU is out of use: " + s.m.gpus[s.GPU].text() }
+
 func (s *slot) tick() {
 	if s.blocked() {
 		for _, r := range s.replicas() {
-			r.end(retired, "its GPU is out of use: "+s.m.gpus[s.GPU].text())
+			r.end(retired, s.outOfUse())
 		}
 	}
 	for _, r := range s.replicas() {
@@ -65,7 +67,7 @@ func (s *slot) tick() {
 }
 
 func (s *slot) mayTry() bool {
-	return !s.m.ending && !s.blocked() && !s.failed && s.m.now >= s.retryAt && s.dep != nil
+	return s.mayCome() && s.m.now >= s.retryAt && s.dep != nil
 }
 
 // begin starts the life of a replica.
@@ -128,7 +130,7 @@ func (s *slot) tell() {
 func (s *slot) ended(r *replica) {
 	s.why = r.why
 	switch r.ending {
-	case faulted:
+	case faulted, detached:
 		s.fault()
 	case hopeless:
 		s.failed = true
@@ -188,12 +190,12 @@ func (s *slot) forget(r *replica) {
 		s.next = nil
 	case s.cur:
 		s.cur = nil
+		if r.ending != retired {
+			s.restarts++
+		}
 	}
 	if r.ending == faulted || r.ending == hopeless {
 		s.logs = r.logs
-	}
-	if r.ending != retired {
-		s.restarts++
 	}
 	s.m.left(s, r)
 }

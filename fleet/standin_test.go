@@ -35,6 +35,10 @@ func newStandin() *standin {
 	return &standin{boxes: map[string]*served{}, events: make(chan docker.Event, 64)}
 }
 
+func (e *standin) Info(context.Context) (docker.Info, error) {
+	return docker.Info{ID: fmt.Sprintf("%p", e)}, nil
+}
+
 func (*standin) EnsureNetwork(context.Context, string, string) error { return nil }
 
 func (*standin) ImageInfo(_ context.Context, ref string) (docker.Image, error) {

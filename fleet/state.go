@@ -56,5 +56,6 @@ const (
 	retired      // on purpose
 	faulted      // it ended or fell ill; counted, and tried again after a pause
 	hopeless     // of a cause that trying again does not mend
+	detached     // it lost its GPU, which is well; counted like a fault
 	unserved     // the engine could not do what was asked; says nothing of the replica
 )

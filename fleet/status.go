@@ -32,7 +32,8 @@ type RolloutStatus struct {
 // ReplicaStatus is a place and its replica.
 type ReplicaStatus struct {
 	Name       string        `json:"name"`
-	GPU        string        `json:"gpu,omitempty"` // UUID of the GPU or MIG instance
+	GPU        string        `json:"gpu,omitempty"`  // UUID of the GPU or MIG instance
+	Card       string        `json:"card,omitempty"` // UUID of the GPU, that of the instance's with MIG
 	State      State         `json:"state"`
 	Since      time.Duration `json:"since_ns"` // how long it has been in the state
 	Restarts   int           `json:"restarts"` // by this supervisor
@@ -117,8 +118,11 @@ func (s *slot) status() ReplicaStatus {
 		return r
 	}
 	r := ReplicaStatus{
-		Name: s.Name, GPU: s.Device, State: s.display(), Since: s.m.now - s.since, Restarts: s.restarts, Reason: s.why,
+		Name: s.Name, GPU: s.Device, Card: s.GPU, State: s.display(), Since: s.m.now - s.since, Restarts: s.restarts, Reason: s.why,
 		RetryIn: max(0, s.retryAt-s.m.now),
+	}
+	if s.blocked() {
+		r.Reason = s.outOfUse()
 	}
 	if s.failed {
 		r.Log, r.RetryIn = s.logs, 0
@@ -128,7 +132,7 @@ func (s *slot) status() ReplicaStatus {
 
 func (r *replica) status() ReplicaStatus {
 	s := ReplicaStatus{
-		Name: r.id, GPU: r.slot.Device, State: r.state, Since: r.now() - r.since, Generation: r.generation, Container: r.name,
+		Name: r.id, GPU: r.slot.Device, Card: r.slot.GPU, State: r.state, Since: r.now() - r.since, Generation: r.generation, Container: r.name,
 		URL: r.url, Reason: r.why,
 	}
 	if r.dep != nil {

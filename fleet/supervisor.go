@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -51,6 +49,7 @@ type Supervisor struct {
 	store   *store
 	unlock  []func()
 	start   time.Time
+	address string // of the gateway
 
 	inbox    chan observation
 	commands chan func()
@@ -84,6 +83,11 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 		}
 		s.unlock = append(s.unlock, unlock)
 	}
+	unlock, err := lockName(ctx, with.Engine, cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.unlock = append(s.unlock, unlock)
 	kept, err := s.store.load()
 	if err != nil {
 		return nil, err
@@ -148,173 +152,4 @@ func (s *Supervisor) places(ctx context.Context, kept Kept) ([]Place, error) {
 		return nil, fmt.Errorf("gpus: %w", err)
 	}
 	return gpuPlaces(s.cfg, found.Devices, kept)
-}
-
-// Run keeps the fleet until the context ends, and then leaves the replicas running for the next supervisor; or until it
-// was told to stop them all. It returns nil in both cases.
-func (s *Supervisor) Run(ctx context.Context) error {
-	defer s.release()
-	control, err := listenUnix(ctx, s.cfg.Socket)
-	if err != nil {
-		return err
-	}
-	listener := s.with.Listener
-	if listener == nil {
-		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Gateway.Address); err != nil {
-			return errors.Join(fmt.Errorf("gateway.address: %w", err), control.Close())
-		}
-	}
-	working, stop := context.WithCancel(ctx)
-	ended := make(chan error, 2)
-	api := s.controlServer(working)
-	s.work.Go(func() { ended <- serveControl(api, control) })
-	s.work.Go(func() { s.watchEngine(working) })
-	if s.with.GPUs != nil && !s.cfg.GPUs.None() {
-		s.work.Go(func() { s.watchGPUs(working) })
-		s.work.Go(func() { s.pollGPUs(working) })
-	}
-	s.log.Info("supervising", "gateway", listener.Addr().String(), "socket", s.cfg.Socket, "replicas", len(s.machine.slots))
-	s.admit = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
-	err = s.loop(working, ended)
-	if s.admit != nil {
-		err = errors.Join(err, listener.Close())
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingLimit)
-	defer cancel()
-	err = errors.Join(err, s.gateway.Shutdown(closing))
-	stop()
-	endControl(api)
-	s.work.Wait()
-	return errors.Join(err, s.saveLast())
-}
-
-// loop gives the machine the time and what was seen, and does what it says.
-func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
-	ticker := time.NewTicker(beat)
-	defer ticker.Stop()
-	for {
-		var seen []observation
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-ended:
-			return err
-		case <-ticker.C:
-		case o := <-s.inbox:
-			seen = append(seen, o)
-		case command := <-s.commands:
-			command()
-		case err := <-s.saved:
-			s.stored(err)
-		}
-		s.step(ctx, seen)
-		if s.machine.done() {
-			s.log.Info("the fleet is stopped")
-			return nil
-		}
-	}
-}
-
-func (s *Supervisor) now() time.Duration { return time.Since(s.start) } // monotonic: a clock that jumps changes nothing
-
-func (s *Supervisor) step(ctx context.Context, seen []observation) {
-	for drained := false; !drained; {
-		select {
-		case o := <-s.inbox:
-			seen = append(seen, o)
-		default:
-			drained = true
-		}
-	}
-	actions := s.machine.step(s.now(), seen...)
-	s.tellGateway()
-	if s.admit != nil && (s.machine.settled() || s.now() >= s.machine.cfg.Health.Timeout) {
-		s.admit()
-		s.admit = nil
-	}
-	for _, a := range actions {
-		s.work.Go(func() { s.perform(ctx, a) })
-	}
-	s.save()
-}
-
-// tellGateway says who gets requests, before anything else is done, if that has changed.
-func (s *Supervisor) tellGateway() {
-	list := []gateway.Replica{}
-	for _, r := range s.machine.serving() {
-		list = append(list, gateway.Replica{ID: r.id, URL: r.url})
-	}
-	if sameReplicas(list, s.serving) {
-		return
-	}
-	if err := s.gateway.Pool().Set(list); err != nil {
-		s.log.Error("the gateway refuses the list of replicas", "error", err.Error())
-	}
-	s.serving = list
-}
-
-// save writes what is to be kept, beside the loop: a disk that hangs or is full must not stop it.
-func (s *Supervisor) save() {
-	if !s.machine.dirty || s.saving || s.now() < s.saveDue || !s.machine.adopted {
-		return
-	}
-	s.machine.dirty, s.saving = false, true
-	kept := s.machine.kept()
-	go func() { s.saved <- s.store.save(kept) }()
-}
-
-func (s *Supervisor) stored(err error) {
-	s.saving = false
-	if (err == nil) != (s.unstored == nil) {
-		if err != nil {
-			s.log.Error("the state cannot be kept; going on without", "error", err.Error())
-		} else {
-			s.log.Info("the state is kept again")
-		}
-	}
-	s.unstored = err
-	if err != nil {
-		s.machine.dirty = true
-		s.saveDue = s.now() + saveRetry
-	}
-}
-
-// saveLast waits a little for a save under way and makes the last one.
-func (s *Supervisor) saveLast() error {
-	if s.saving {
-		select {
-		case err := <-s.saved:
-			s.stored(err)
-		case <-time.After(saveRetry):
-			return errors.New("the state was not kept: the disk does not answer")
-		}
-	}
-	if !s.machine.dirty || !s.machine.adopted {
-		return nil
-	}
-	return s.store.save(s.machine.kept())
-}
-
-// endControl lets answers under way be sent; what still goes on then is cut off.
-func endControl(api *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := api.Shutdown(ctx); err != nil {
-		_ = api.Close() // Its listener is closed already.
-	}
-}
-
-// listenUnix listens for the control API. The lock is held, so a socket that is there is nobody's.
-func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("socket: %w", err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(fmt.Errorf("socket: %w", err), listener.Close())
-	}
-	return listener, nil
 }

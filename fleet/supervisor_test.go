@@ -197,16 +197,6 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-func TestSocketIsForItsGroup(t *testing.T) {
-	s := newSite(t)
-	s.start()
-	s.until("ready", allReady)
-	info, err := os.Stat(s.cfg.Socket)
-	if err != nil || info.Mode().Perm() != 0o660 {
-		t.Errorf("%v, %v", info.Mode(), err)
-	}
-}
-
 func TestImageThatIsMissingAtTheFirstStart(t *testing.T) {
 	s := newSite(t)
 	s.cfg.Image = "missing"

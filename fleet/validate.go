@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"fovea/docker"
 	"fovea/internal/mistake"
 )
 
@@ -34,10 +35,44 @@ func (c Config) Validate() error {
 	if slices.Contains([]string{"host", "none", "bridge", "default"}, c.Network) || strings.HasPrefix(c.Network, "container:") {
 		network = fmt.Errorf("network: %q is not a network of the replicas' own", c.Network)
 	}
-	return errors.Join(name, image, network,
+	own := errors.Join(name, image, network,
 		count("replicas", c.Replicas, 1, 64), c.GPUs.validate(), c.user(), c.variables(),
 		between("stop", c.Stop, time.Second, time.Hour), c.Limits.validate(), c.Health.validate(), c.Restart.validate(),
-		c.Rollout.validate(), c.GPU.validate(), c.gateway(), c.Engine.validate(), c.places(), c.Log.validate())
+		c.Rollout.validate(), c.GPU.validate(), c.gateway(), c.Engine.validate(), c.places(), mistake.Under("log", c.Log.Validate()))
+	return errors.Join(own, c.container(own))
+}
+
+// keys are those of the configuration that become a container's, by the container's.
+var keys = map[string]string{
+	"uid": "user", "gid": "user", "memory": "limits.memory", "cpus": "limits.cpus", "pids": "limits.pids", "nofile": "limits.nofile",
+	"tmpfs_size": "limits.tmpfs", "shm_size": "limits.shm", "log_max_size": "limits.log_size", "log_max_files": "limits.logs",
+	"stop_grace": "stop", "models_dir": "models", "secret_files": "secrets",
+}
+
+// container tells what a container of this configuration could not be, or would be too weak for, beside what is said
+// already.
+func (c Config) container(said error) error {
+	d, err := NewDeployment(c, docker.Image{ID: c.Image})
+	if err != nil {
+		return nil // It is the user, which is said.
+	}
+	known := map[string]bool{}
+	for _, m := range mistake.All(said) {
+		key, _, _ := strings.Cut(m.Error(), ": ")
+		known[key] = true
+	}
+	var mistakes []error
+	for _, m := range mistake.All(d.spec(c.Name, Place{Name: "any"}).Validate()) {
+		key, why, _ := strings.Cut(m.Error(), ": ")
+		section, rest, _ := strings.Cut(key, ".")
+		if own, ok := keys[section]; ok {
+			key = strings.TrimSuffix(own+"."+rest, ".")
+		}
+		if !known[key] {
+			mistakes = append(mistakes, fmt.Errorf("%s: %s", key, why))
+		}
+	}
+	return errors.Join(mistakes...)
 }
 
 func (c Config) user() error {
@@ -158,13 +193,13 @@ func (r Restart) validate() error {
 
 func (r Rollout) validate() error {
 	return errors.Join(
-		oneOf("rollout.order", r.Order, OrderAuto, OrderStartFirst, OrderStopFirst),
+		mistake.OneOf("rollout.order", r.Order, OrderAuto, OrderStartFirst, OrderStopFirst),
 		between("rollout.monitor", r.Monitor, 0, time.Hour))
 }
 
 func (g GPUWatch) validate() error {
 	return errors.Join(
-		oneOf("gpu.driver", g.Driver, "auto", "nvidia", "cdi"),
+		mistake.OneOf("gpu.driver", g.Driver, "auto", "nvidia", "cdi"),
 		between("gpu.poll", g.Poll, 100*time.Millisecond, time.Minute), count("gpu.probes", g.Probes, 1, 100))
 }
 
@@ -172,11 +207,6 @@ func (e Engine) validate() error {
 	return errors.Join(
 		between("engine.timeout", e.Timeout, time.Second, 10*time.Minute),
 		between("engine.resync", e.Resync, time.Second, 10*time.Minute))
-}
-
-func (l Log) validate() error {
-	return errors.Join(
-		oneOf("log.level", l.Level, "debug", "info", "warn", "error"), oneOf("log.format", l.Format, "auto", "json", "text"))
 }
 
 func between(key string, d, low, high time.Duration) error {
@@ -198,11 +228,4 @@ func size(key string, s, low, high Size) error {
 		return fmt.Errorf("%s: %s is not between %s and %s", key, s, low, high)
 	}
 	return nil
-}
-
-func oneOf(key, value string, allowed ...string) error {
-	if slices.Contains(allowed, value) {
-		return nil
-	}
-	return fmt.Errorf("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
 }

@@ -14,6 +14,7 @@ import (
 
 	"fovea/docker"
 	"fovea/gpu"
+	"fovea/internal/exitcode"
 )
 
 var errFault = errors.New("fault")
@@ -25,6 +26,7 @@ type box struct {
 	sick    bool // /health says no
 	mute    bool // answers nothing
 	unready bool
+	lost    bool // says that it does not reach its GPU
 	lies    bool
 	held    bool // cannot be stopped
 }
@@ -184,6 +186,8 @@ func (w *world) do(a action) {
 			}
 		}
 		w.later(2*time.Second, o)
+	case lookGPUs:
+		w.look()
 	}
 }
 
@@ -204,7 +208,7 @@ func (w *world) create(a create) {
 			hash: a.spec.Hash(), running: true, url: fmt.Sprint("url", w.ids),
 		}, readyAt: w.now + time.Duration(w.rand.Int64N(int64(3*time.Second)))}
 		if a.spec.Image == "bad" {
-			b.running, b.exitCode = false, exitConfiguration
+			b.running, b.exitCode = false, exitcode.Configuration
 		}
 		if a.spec.Image == "never" {
 			b.readyAt = 1 << 62
@@ -236,6 +240,7 @@ func (w *world) probe(a probe) {
 		if b.unready || w.now < b.readyAt {
 			o.ready = bad
 		}
+		o.lost = b.lost
 	}
 	w.later(time.Second, o)
 }
@@ -260,7 +265,7 @@ func (w *world) look() {
 	if len(w.gpus) == 0 {
 		return
 	}
-	o := inventory{wall: time.Unix(1, 0)}
+	o := inventory{since: w.now, wall: time.Unix(1, 0)}
 	for i, uuid := range w.gpus {
 		d := gpu.Device{Index: i, UUID: uuid, Memory: &gpu.Memory{Total: 80 << 30, Used: uint64(w.rand.IntN(80)) << 30}}
 		if w.sickGPU[uuid] {

@@ -2,12 +2,22 @@ package health
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 )
 
-// Probe asks something slow, such as a driver, whether it answers. It should end when ctx does.
+var (
+	// ErrGPULost marks a probe's error: this process does not reach its GPU any more, whatever the GPU's own health.
+	ErrGPULost = errors.New("this process has lost its GPU")
+	// ErrGPUDetached marks the error of a GPU that still computes for this process and can no longer be opened anew. It is
+	// no reason to be unready.
+	ErrGPUDetached = errors.New("this process may no longer open its GPU")
+)
+
+// Probe asks something slow, such as a driver, whether it answers. It should end when ctx does. Its error may be marked
+// with ErrGPULost or ErrGPUDetached.
 type Probe func(ctx context.Context) error
 
 // Cached turns a slow probe into a Check. The probe runs at most once per keep, never twice at a time, and its
@@ -30,7 +40,7 @@ type cached struct {
 	err     error
 }
 
-func (c *cached) check() []string {
+func (c *cached) check() Finding {
 	c.mu.Lock()
 	first := c.done == nil
 	if !c.running() && (first || time.Since(c.started) >= c.keep) {
@@ -44,7 +54,7 @@ func (c *cached) check() []string {
 		case <-time.After(c.limit):
 		}
 	}
-	return c.reasons()
+	return c.finding()
 }
 
 func (c *cached) running() bool {
@@ -74,14 +84,16 @@ func (c *cached) start() {
 	}()
 }
 
-func (c *cached) reasons() []string {
+func (c *cached) finding() Finding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running() && time.Since(c.started) >= c.limit {
-		return []string{fmt.Sprintf("%s does not answer within %s", c.name, c.limit)}
+	switch {
+	case c.running() && time.Since(c.started) >= c.limit:
+		return Finding{Reasons: []string{fmt.Sprintf("%s does not answer within %s", c.name, c.limit)}}
+	case errors.Is(c.err, ErrGPUDetached):
+		return Finding{GPULost: true}
+	case c.err != nil:
+		return Finding{Reasons: []string{fmt.Sprintf("%s: %v", c.name, c.err)}, GPULost: errors.Is(c.err, ErrGPULost)}
 	}
-	if c.err != nil {
-		return []string{fmt.Sprintf("%s: %v", c.name, c.err)}
-	}
-	return nil
+	return Finding{}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -31,21 +32,22 @@ func newMonitor(e *engine, checks ...Check) (*Monitor, *bytes.Buffer) {
 }
 
 func TestStateFollowsTheStrongestCause(t *testing.T) {
-	gpuGone := func() []string { return []string{"gpu: does not answer"} }
+	gpuGone := func() Finding { return Finding{Reasons: []string{"gpu: does not answer"}, GPULost: true} }
 	for name, test := range map[string]struct {
 		engine engine
 		checks []Check
 		change func(*Monitor)
 		want   Report
 	}{
-		"before models are loaded":                   {want: Report{Starting, []string{"models are being loaded"}}},
-		"all loaded":                                 {change: (*Monitor).Loaded, want: Report{Ready, []string{}}},
-		"a required model is missing":                {engine: engine{reasons: []string{"model a: no file"}}, change: (*Monitor).Loaded, want: Report{Unready, []string{"model a: no file"}}},
-		"the GPU does not answer":                    {checks: []Check{gpuGone}, change: (*Monitor).Loaded, want: Report{Unready, []string{"gpu: does not answer"}}},
-		"draining hides what is missing":             {engine: engine{reasons: []string{"x"}}, change: func(m *Monitor) { m.Loaded(); m.Drain() }, want: Report{Draining, []string{"the server is shutting down"}}},
-		"draining before models are loaded":          {change: (*Monitor).Drain, want: Report{Draining, []string{"the server is shutting down"}}},
-		"a lost device hides draining":               {engine: engine{broken: errors.New("cuda:0 is lost")}, change: (*Monitor).Drain, want: Report{Broken, []string{"cuda:0 is lost"}}},
-		"the first of two faults from outside stays": {change: func(m *Monitor) { m.Break(errors.New("one")); m.Break(errors.New("two")) }, want: Report{Broken, []string{"one"}}},
+		"before models are loaded":                   {want: Report{Status: Starting, Reasons: []string{"models are being loaded"}}},
+		"all loaded":                                 {change: (*Monitor).Loaded, want: Report{Status: Ready, Reasons: []string{}}},
+		"a required model is missing":                {engine: engine{reasons: []string{"model a: no file"}}, change: (*Monitor).Loaded, want: Report{Status: Unready, Reasons: []string{"model a: no file"}}},
+		"the GPU does not answer":                    {checks: []Check{gpuGone}, change: (*Monitor).Loaded, want: Report{Unready, []string{"gpu: does not answer"}, true}},
+		"the GPU works on and cannot be opened anew": {checks: []Check{func() Finding { return Finding{GPULost: true} }}, change: (*Monitor).Loaded, want: Report{Ready, []string{}, true}},
+		"draining hides what is missing":             {engine: engine{reasons: []string{"x"}}, change: func(m *Monitor) { m.Loaded(); m.Drain() }, want: Report{Status: Draining, Reasons: []string{"the server is shutting down"}}},
+		"draining before models are loaded":          {change: (*Monitor).Drain, want: Report{Status: Draining, Reasons: []string{"the server is shutting down"}}},
+		"a lost device hides draining":               {engine: engine{broken: errors.New("cuda:0 is lost")}, change: (*Monitor).Drain, want: Report{Status: Broken, Reasons: []string{"cuda:0 is lost"}}},
+		"the first of two faults from outside stays": {change: func(m *Monitor) { m.Break(errors.New("one")); m.Break(errors.New("two")) }, want: Report{Status: Broken, Reasons: []string{"one"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMonitor(&test.engine, test.checks...)
@@ -137,7 +139,7 @@ func TestCachedProbe(t *testing.T) {
 		}, 10*time.Second, 2*time.Second)
 		expect := func(when string, wantCalls int, want ...string) {
 			t.Helper()
-			got := check()
+			got := check().Reasons
 			synctest.Wait()
 			if !reflect.DeepEqual(got, want) || calls != wantCalls {
 				t.Errorf("%s: got %q after %d calls, want %q after %d", when, got, calls, want, wantCalls)
@@ -163,14 +165,31 @@ func TestCachedProbe(t *testing.T) {
 	})
 }
 
+func TestCachedProbeTellsALostGPUFromOneThatFails(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		want Finding
+	}{
+		"well":     {nil, Finding{}},
+		"fails":    {errors.New("out of memory"), Finding{Reasons: []string{"gpu: out of memory"}}},
+		"lost":     {fmt.Errorf("%w: no such GPU", ErrGPULost), Finding{[]string{"gpu: this process has lost its GPU: no such GPU"}, true}},
+		"works on": {fmt.Errorf("%w: permission denied", ErrGPUDetached), Finding{GPULost: true}},
+	} {
+		check := Cached("gpu", func(context.Context) error { return test.err }, time.Second, time.Minute)
+		if got := check(); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
 func TestFirstProbeThatHangsIsNotWaitedForLongerThanItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		check := Cached("gpu", func(context.Context) error { <-release; return nil }, time.Second, 2*time.Second)
 		begin := time.Now()
 		got := check()
-		if took := time.Since(begin); took != 2*time.Second || len(got) != 1 {
-			t.Errorf("got %q after %s", got, took)
+		if took := time.Since(begin); took != 2*time.Second || len(got.Reasons) != 1 {
+			t.Errorf("got %q after %s", got.Reasons, took)
 		}
 		close(release)
 	})

@@ -14,8 +14,14 @@ type Engine interface {
 	Broken() error   // a fault that only a restart mends
 }
 
-// Check returns the reasons why a part is not ready. It must be quick: slow ones are wrapped by Cached.
-type Check func() []string
+// Finding is what a check found.
+type Finding struct {
+	Reasons []string // why the part is not ready
+	GPULost bool     // this process does not reach its GPU any more
+}
+
+// Check looks at a part. It must be quick: slow ones are wrapped by Cached.
+type Check func() Finding
 
 // Monitor answers what state the server is in. Draining and Broken are latches. It is safe for concurrent use.
 type Monitor struct {
@@ -25,6 +31,7 @@ type Monitor struct {
 
 	mu       sync.Mutex
 	state    State
+	gpuLost  bool
 	loaded   bool
 	draining bool
 	broken   error
@@ -64,9 +71,10 @@ func (m *Monitor) Break(err error) {
 // Report asks every part and returns the state of now. A change of state is logged, once, with the old state.
 func (m *Monitor) Report() Report {
 	fault := m.engine.Broken()
-	reasons := append([]string{}, m.engine.Ready()...)
+	reasons, gpuLost := append([]string{}, m.engine.Ready()...), false
 	for _, check := range m.checks {
-		reasons = append(reasons, check()...)
+		found := check()
+		reasons, gpuLost = append(reasons, found.Reasons...), gpuLost || found.GPULost
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,6 +82,7 @@ func (m *Monitor) Report() Report {
 		m.broken = fault
 	}
 	report := m.judge(reasons)
+	report.GPULost = gpuLost
 	m.enter(report)
 	return report
 }
@@ -81,18 +90,22 @@ func (m *Monitor) Report() Report {
 func (m *Monitor) judge(reasons []string) Report {
 	switch {
 	case m.broken != nil:
-		return Report{Broken, []string{m.broken.Error()}}
+		return Report{Status: Broken, Reasons: []string{m.broken.Error()}}
 	case m.draining:
-		return Report{Draining, []string{"the server is shutting down"}}
+		return Report{Status: Draining, Reasons: []string{"the server is shutting down"}}
 	case !m.loaded:
-		return Report{Starting, append([]string{"models are being loaded"}, reasons...)}
+		return Report{Status: Starting, Reasons: append([]string{"models are being loaded"}, reasons...)}
 	case len(reasons) > 0:
-		return Report{Unready, reasons}
+		return Report{Status: Unready, Reasons: reasons}
 	}
-	return Report{Ready, reasons}
+	return Report{Status: Ready, Reasons: reasons}
 }
 
 func (m *Monitor) enter(r Report) {
+	if r.GPULost && !m.gpuLost {
+		m.log.Error("this process has lost its GPU; only a new container brings it back", "state", r.Status.String())
+	}
+	m.gpuLost = r.GPULost
 	if r.Status == m.state {
 		return
 	}
@@ -103,8 +116,11 @@ func (m *Monitor) enter(r Report) {
 	case Unready:
 		level = slog.LevelWarn
 	}
-	m.log.Log(context.Background(), level, "server is "+r.Status.String(),
-		"state", r.Status.String(), "was", m.state.String(), "reasons", strings.Join(r.Reasons, "; "))
+	attrs := []slog.Attr{slog.String("state", r.Status.String()), slog.String("was", m.state.String())}
+	if len(r.Reasons) > 0 {
+		attrs = append(attrs, slog.String("reasons", strings.Join(r.Reasons, "; ")))
+	}
+	m.log.LogAttrs(context.Background(), level, "server is "+r.Status.String(), attrs...)
 	m.state = r.Status
 }
 

@@ -38,6 +38,10 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 type Report struct {
 	Status  State    `json:"status"`
 	Reasons []string `json:"reasons"` // empty when ready
+	// GPULost: this process does not reach its GPU any more, as after systemd's daemon-reload on some hosts. Whether the
+	// GPU itself is well can be seen from outside alone; if it is, a new container has it again. A server may be ready with
+	// it: what is open works on.
+	GPULost bool `json:"gpu_lost,omitempty"`
 }
 
 // Live says whether the process can serve, or can recover by itself.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"fovea/inference/onnx"
+	"fovea/models"
 )
 
 // Config is what an operator decides about inference. Sizes are bytes unless the key says otherwise.
@@ -76,8 +77,11 @@ func (c Config) Validate() error {
 
 func (c Config) validateModels() (errs []error) {
 	for i, m := range c.Models {
-		if m.Name == "" {
+		switch {
+		case m.Name == "":
 			errs = append(errs, fmt.Errorf("models[%d].name: is missing", i))
+		case !models.ValidName(m.Name):
+			errs = append(errs, fmt.Errorf("models[%d].name: %q cannot be the name of a model", i, m.Name))
 		}
 		if first := c.index(m.Name); first < i {
 			errs = append(errs, fmt.Errorf("models[%d].name: %q is listed already as models[%d]", i, m.Name, first))

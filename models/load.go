@@ -24,9 +24,7 @@ func parse(data []byte) (Definition, *document) {
 	var d Definition
 	doc := parseDocument(data, &d)
 	d.fill(doc.given)
-	if len(doc.mistakes) == 0 {
-		doc.mistakes = d.check()
-	}
+	doc.mistakes = append(doc.mistakes, d.check().without(doc.mistakes)...)
 	return d, doc
 }
 

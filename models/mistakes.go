@@ -3,6 +3,7 @@ package models
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +18,20 @@ type mistakes []mistake
 
 func (m *mistakes) add(key, format string, args ...any) {
 	*m = append(*m, mistake{key, fmt.Sprintf(format, args...)})
+}
+
+// without leaves out what is wrong with keys, or with parts of them, that others tell of already: what could not be
+// read is not to be called missing or out of range as well.
+func (m mistakes) without(others mistakes) mistakes {
+	return slices.DeleteFunc(m, func(one mistake) bool {
+		return slices.ContainsFunc(others, func(other mistake) bool { return within(one.key, other.key) || within(other.key, one.key) })
+	})
+}
+
+// within says whether a key is another one or a part of it; every key is a part of the whole file, which has none.
+func within(key, of string) bool {
+	rest, ok := strings.CutPrefix(key, of)
+	return ok && (of == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // join makes one error of all mistakes, nil of none. place gives what to put before a key, such as a file and line.

@@ -202,6 +202,9 @@ func TestParseReportsAllMistakesAtOnce(t *testing.T) {
 			"m.yaml:1: task:", "m.yaml:2: colour:", "m.yaml:4: input.width:"}},
 		"of values": {"task: detection\ninput:\n  width: -1\n  std: 0\nwarmup: -1\n", []string{
 			"m.yaml:3: input.width:", "m.yaml:4: input.std[0]:", "m.yaml:5: warmup:", "m.yaml: output.decode:"}},
+		"of form and of values": {"task: detection\ninput:\n  width: x\n  height: 99999\n  std: [1, y]\ncolour: red\nwarmup: 999\n", []string{
+			"m.yaml:3: input.width: want a whole number", "m.yaml:4: input.height: 99999 is out of range", "m.yaml:5: input.std[1]: want",
+			"m.yaml:6: colour: unknown key", "m.yaml:7: warmup: 999 is out of range", "m.yaml: output.decode: must be given"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse([]byte(c.file), "m.yaml")
@@ -209,6 +212,9 @@ func TestParseReportsAllMistakesAtOnce(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("error is\n%v\nwithout %q", err, want)
 				}
+			}
+			if lines := strings.Count(err.Error(), "\n") + 1; lines != len(c.want) {
+				t.Errorf("%d mistakes, want %d:\n%v", lines, len(c.want), err)
 			}
 		})
 	}

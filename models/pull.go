@@ -132,7 +132,10 @@ func (o PullOptions) transfer(ctx context.Context, source Source, part string) e
 	case o.Mirror == "" && source.URL == "":
 		return fmt.Errorf("these weights have no public address; give a mirror that holds %s", file)
 	case o.Mirror == "":
-		return newDownload(o.Transport, source, part, p).run(ctx, source.URL)
+		if err := newDownload(o.Transport, source, part, p).run(ctx, source.URL); err != nil {
+			return fmt.Errorf("%w; where it cannot be had, give a mirror that holds %s", err, file)
+		}
+		return nil
 	case strings.HasPrefix(o.Mirror, "http://"), strings.HasPrefix(o.Mirror, "https://"):
 		return newDownload(o.Transport, source, part, p).run(ctx, strings.TrimRight(o.Mirror, "/")+"/"+file)
 	}

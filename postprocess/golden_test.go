@@ -184,39 +184,6 @@ func compare(t *testing.T, d models.Definition, outputs []Tensor, fit geometry.F
 	}
 }
 
-func TestFloat16DecodesAllValues(t *testing.T) {
-	for _, c := range []struct {
-		bits uint16
-		want float64
-	}{
-		{0x0000, 0}, {0x0001, math.Pow(2, -24)}, {0x03ff, 1023 * math.Pow(2, -24)}, {0x0400, math.Pow(2, -14)},
-		{0x3c00, 1}, {0x3555, 0.333251953125}, {0x7bff, 65504}, {0xc000, -2}, {0x8001, -math.Pow(2, -24)},
-		{0x7c00, math.Inf(1)}, {0xfc00, math.Inf(-1)},
-	} {
-		if got := float64(float16(c.bits)); got != c.want {
-			t.Errorf("%#04x is %v, want %v", c.bits, got, c.want)
-		}
-	}
-	for h := range uint32(1 << 16) { // by the definition: (−1)ˢ · 2^(e−25) · (1024 + f), and 2⁻²⁴ · f for e = 0
-		e, f := int(h>>10&0x1f), float64(h&0x3ff)
-		want := math.Ldexp(1024+f, e-25)
-		if e == 0 {
-			want = math.Ldexp(f, -24)
-		}
-		if h>>15 == 1 {
-			want = -want
-		}
-		got := float16(uint16(h))
-		if e == 0x1f {
-			if got-got == 0 || (f != 0) != (got != got) {
-				t.Errorf("%#04x is %v", h, got)
-			}
-		} else if float64(got) != want || math.Signbit(float64(got)) != (h>>15 == 1) {
-			t.Errorf("%#04x is %v, want %v", h, got, want)
-		}
-	}
-}
-
 func ExampleNew() {
 	def := models.Definition{Task: models.Classification, Labels: []string{"cat", "dog"},
 		Output: models.Output{Decode: models.DecodeSoftmax}}.WithDefaults()

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"fovea/fault"
+	"fovea/internal/float16"
 	"fovea/models"
 )
 
@@ -78,7 +79,7 @@ func (t *Tensor) integer(i int) (n int64, ok bool) {
 	}
 	var f float32
 	if t.DType == models.Float16 {
-		f = float16(binary.NativeEndian.Uint16(t.Data[2*i:]))
+		f = float16.Value(binary.NativeEndian.Uint16(t.Data[2*i:]))
 	} else {
 		f = math.Float32frombits(binary.NativeEndian.Uint32(t.Data[4*i:]))
 	}

@@ -1,15 +1,15 @@
 package preprocess
 
 import (
-	"bytes"
 	"errors"
-	"image/jpeg"
+	"image"
 
 	"gocv.io/x/gocv"
 
 	"fovea/fault"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"
+	"fovea/preprocess/jpeg"
 )
 
 // Picture is a decoded picture: 8 bits a channel, blue, green and red, as stored (not yet turned upright), possibly
@@ -26,14 +26,6 @@ func (pic *Picture) Close() { pic.mat.free() }
 // ignoreOrientation is OpenCV's IMREAD_IGNORE_ORIENTATION. Pictures are turned while they are packed, which costs
 // nothing, by the orientation that package header read, which is the same for all formats.
 const ignoreOrientation = 128
-
-// imreadFlags are OpenCV's flags for decoding to 3×8 bits at 1/shrink of the size.
-var imreadFlags = map[int]gocv.IMReadFlag{
-	1: gocv.IMReadColor | ignoreOrientation,
-	2: gocv.IMReadReducedColor2 | ignoreOrientation,
-	4: gocv.IMReadReducedColor4 | ignoreOrientation,
-	8: gocv.IMReadReducedColor8 | ignoreOrientation,
-}
 
 // Decode decodes a picture whose header has been read and is within the limits. A JPEG that is much larger than
 // the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed. Alpha is dropped, 16 bits are
@@ -54,42 +46,61 @@ func (p *Plan) Decode(data []byte, info header.Info) (*Picture, error) {
 	return pic, nil
 }
 
-// decode fills the picture. IMDecodeIntoMat and not IMDecode, because the latter passes errors through one variable
-// of the whole process; and what counts is the matrix, since most broken pictures give no error at all.
+// decode fills the picture.
 func (pic *Picture) decode(data []byte, info header.Info) error {
-	shrink := pic.size.Shrink
-	err := gocv.IMDecodeIntoMat(header.Bare(data, info), imreadFlags[shrink], &pic.mat.Mat)
+	err := pic.fill(data, info)
 	if err != nil || pic.mat.Empty() {
 		return fault.Wrap(fault.Undecodable, err, "%s is broken: its picture data cannot be decoded", info.Format)
 	}
-	w, h := (info.Width+shrink-1)/shrink, (info.Height+shrink-1)/shrink
+	w, h := pic.stored(info)
 	if pic.mat.Cols() != w || pic.mat.Rows() != h || pic.mat.Type() != gocv.MatTypeCV8UC3 {
 		return fault.Wrap(fault.Undecodable, errors.New("decoded size differs from the header's"),
 			"%s is broken: it has not the size that its header says", info.Format)
 	}
-	if info.Format == header.JPEG && !info.Progressive {
-		return pic.whole(data)
+	if !info.Frame.Empty() {
+		return pic.onCanvas(info)
 	}
 	return nil
 }
 
-// whole looks for a JPEG whose picture data ends too soon although its end marker is there. libjpeg only warns, on
-// standard error, and leaves the rest mid-grey. So a last pixel of exactly that grey makes Go's own decoder, which
-// is strict and several times slower, look at the picture too. This is for baseline JPEG, grey or of three channels; a
-// progressive one that lost some of its refinement looks like any other.
-func (pic *Picture) whole(data []byte) error {
-	pixels, err := pic.mat.DataPtrUint8()
-	if err != nil {
-		return fault.Wrap(fault.Internal, err, "the decoded picture cannot be read")
-	}
-	if !bytes.HasSuffix(pixels, []byte{128, 128, 128}) {
+// onCanvas puts the picture, a frame of an animation, in its place on the canvas. Around it the canvas is black, as
+// what is transparent there is to who does not look at alpha.
+func (pic *Picture) onCanvas(info header.Info) error {
+	if info.Frame.Size() == image.Pt(info.Width, info.Height) {
 		return nil
 	}
-	var unsupported jpeg.UnsupportedError
-	if _, err := jpeg.Decode(bytes.NewReader(data)); err != nil && !errors.As(err, &unsupported) {
-		return fault.Wrap(fault.Undecodable, err, "JPEG is broken: its picture data ends too soon")
+	canvas := own(gocv.NewMatWithSizeFromScalar(gocv.Scalar{}, info.Height, info.Width, gocv.MatTypeCV8UC3))
+	place := own(canvas.Region(info.Frame))
+	defer place.free()
+	if err := pic.mat.CopyTo(&place.Mat); err != nil {
+		canvas.free()
+		return fault.Wrap(fault.Internal, err, "the first frame cannot be put on its canvas")
 	}
+	pic.mat.free()
+	pic.mat = canvas
 	return nil
+}
+
+// fill decodes into the matrix. IMDecodeIntoMat and not IMDecode, because the latter passes errors through one variable
+// of the whole process; and what counts is the matrix, since most broken pictures give no error at all.
+func (pic *Picture) fill(data []byte, info header.Info) error {
+	if info.Format != header.JPEG {
+		return gocv.IMDecodeIntoMat(header.Bare(data, info), gocv.IMReadColor|ignoreOrientation, &pic.mat.Mat)
+	}
+	w, h := pic.stored(info)
+	pic.mat.free()
+	pic.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialised; an error leaves it unseen
+	pixels, err := pic.mat.DataPtrUint8()
+	if err != nil {
+		return err
+	}
+	return jpeg.Decode(data, pic.size.Shrink, pixels, w, h)
+}
+
+// stored is the size of the decoded picture as it is stored.
+func (pic *Picture) stored(info header.Info) (w, h int) {
+	coded, shrink := info.Coded(), pic.size.Shrink
+	return (coded.X + shrink - 1) / shrink, (coded.Y + shrink - 1) / shrink
 }
 
 // shrink is how many times smaller the picture may be decoded: 1, 2, 4 or 8. Only libjpeg saves time this way.

@@ -42,9 +42,14 @@ func (p *Plan) resized(pic *Picture, place geometry.Placement) (view, native, er
 		if pic.orientation >= 5 {
 			size = image.Pt(size.Y, size.X)
 		}
+		wanted := storedRect(image.Rectangle{Min: cut, Max: cut.Add(place.Target.Size())}, size.X, size.Y, pic.orientation)
+		var whole bool
 		var err error
-		if scaled, err = p.scaler.resize(mat, part, size); err != nil {
+		if scaled, whole, err = p.scaler.resize(mat, part, size, wanted); err != nil {
 			return view{}, native{}, err
+		}
+		if !whole {
+			cut = image.Point{}
 		}
 		mat = scaled
 	}

@@ -1,9 +1,9 @@
 // Package preprocess turns the bytes of a picture into a row of a model's input tensor: it decodes, resizes and
-// packs. It is the only package that knows OpenCV (through gocv).
+// packs. It is the only package that knows OpenCV (through gocv), which decodes all formats but JPEG.
 //
-// Broken pictures make OpenCV's libraries write a line to the process's standard error ("Corrupt JPEG data: …",
-// "libpng error: …"). No setting of OpenCV's turns that off; each picture brings at most a few such lines, because
-// package header refuses what it can tell before OpenCV sees it, and leaves out what libpng warns about.
+// Broken PNGs make OpenCV's libraries write a line to the process's standard error ("libpng error: …"). No setting of
+// OpenCV's turns that off; each picture brings at most a few such lines, because package header refuses what it can
+// tell before OpenCV sees it, and leaves out what libpng warns about.
 package preprocess
 
 import (

@@ -7,6 +7,7 @@ import (
 	"gocv.io/x/gocv"
 
 	"fovea/fault"
+	"fovea/preprocess/area"
 )
 
 // nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose middle is nearest, as Pillow and torchvision take it.
@@ -49,21 +50,45 @@ func newScaler(name string) (scaler, error) {
 	return s, nil
 }
 
-// resize resizes a part of a matrix, and gives a new one. A side that shrinks and one that grows take a step each.
-func (s scaler) resize(src native, part image.Rectangle, to image.Point) (native, error) {
-	region := own(src.Region(part))
-	defer region.free()
+// resize resizes a part of a matrix, and gives a new one: the whole, or only what is wanted of it where that is less
+// work. A side that shrinks and one that grows take a step each.
+func (s scaler) resize(src native, part image.Rectangle, to image.Point, wanted image.Rectangle) (dst native, whole bool, err error) {
 	size := part.Size()
 	shrunk := image.Pt(min(size.X, to.X), min(size.Y, to.Y))
-	if shrunk == size || (float64(size.X) <= s.upTo*float64(to.X) && float64(size.Y) <= s.upTo*float64(to.Y)) {
-		return step(region, to, s.grow)
+	switch {
+	case shrunk == size || (float64(size.X) <= s.upTo*float64(to.X) && float64(size.Y) <= s.upTo*float64(to.Y)):
+		region := own(src.Region(part))
+		defer region.free()
+		dst, err = step(region, to, s.grow)
+		return dst, true, err
+	case shrunk == to:
+		dst, err = shrink(src, part, to, wanted)
+		return dst, false, err
 	}
-	first, err := step(region, shrunk, gocv.InterpolationArea)
-	if err != nil || shrunk == to {
-		return first, err
+	first, err := shrink(src, part, shrunk, image.Rectangle{Max: shrunk})
+	if err != nil {
+		return native{}, false, err
 	}
 	defer first.free()
-	return step(first, to, s.grow)
+	dst, err = step(first, to, s.grow)
+	return dst, true, err
+}
+
+// shrink takes a part of a matrix, of which neither side grows, to a size, and gives what is wanted of that.
+func shrink(src native, part image.Rectangle, to image.Point, wanted image.Rectangle) (native, error) {
+	dst := own(gocv.NewMatWithSizes([]int{wanted.Dy(), wanted.Dx()}, gocv.MatTypeCV8UC3)) // not initialised, and filled
+	pixels, err := src.DataPtrUint8()
+	if err == nil {
+		var out []byte
+		if out, err = dst.DataPtrUint8(); err == nil {
+			err = area.Shrink(pixels, src.Cols(), part, to, wanted, out)
+		}
+	}
+	if err == nil {
+		return dst, nil
+	}
+	dst.free()
+	return native{}, fault.Wrap(fault.Internal, err, "the picture cannot be resized to %d×%d pixels", to.X, to.Y)
 }
 
 // step is one resize.

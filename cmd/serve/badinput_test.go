@@ -95,7 +95,7 @@ func TestBadInputIsToldWhatIsAllowedAndTheNextGoodRequestIsRight(t *testing.T) {
 		"a PNG of 30000×30000":       {path, "image/png", hugePNG(), 413, "image_too_large", "30000×30000"},
 		"a body of 17 MiB":           {path, "image/jpeg", make([]byte, 17<<20), 413, "body_too_large", "16777216 bytes"},
 		"wrong content type":         {path, "text/plain", coffee, 415, "unsupported_media", "send one picture as image/*"},
-		"bad base64":                 {path, "application/json", []byte(`{"images":[{"b64":"!` + b64 + `"}]}`), 400, "malformed", "images[0].b64 is not standard base64"},
+		"bad base64":                 {path, "application/json", []byte(`{"images":[{"b64":"!` + b64 + `"}]}`), 400, "malformed", "images[0].b64 is not base64"},
 		"unknown model":              {"/v1/models/none/predict", "image/jpeg", coffee, 404, "model_not_found", "GET /v1/models lists"},
 		"unknown version":            {"/v1/models/" + model + "/versions/7/predict", "image/jpeg", coffee, 404, "model_not_found", "it has: 1"},
 		"a path trick":               {"/v1/models/..%2f..%2fetc%2fpasswd/predict", "image/jpeg", coffee, 404, "model_not_found", `"../../etc/passwd"`},

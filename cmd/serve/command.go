@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"fovea/api"
+	"fovea/internal/exitcode"
+	"fovea/internal/httpserver"
+	"fovea/internal/logging"
+	"fovea/internal/safeyaml"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 )
 
@@ -44,7 +47,7 @@ func rootCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(c.Context(), cfg, newLogger(cfg.Log, c.ErrOrStderr()))
+			return serve(c.Context(), cfg, logging.New(cfg.Log, c.ErrOrStderr()))
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -61,7 +64,7 @@ func configured(c *cobra.Command) (Config, error) {
 	}
 	cfg, err := load(file, os.Environ(), c.Flags())
 	if err != nil {
-		return Config{}, unusable{err}
+		return Config{}, exitcode.ForConfiguration(err)
 	}
 	return cfg, nil
 }
@@ -76,12 +79,7 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := yaml.Marshal(cfg)
-			if err != nil {
-				return fmt.Errorf("print the configuration: %w", err)
-			}
-			_, err = c.OutOrStdout().Write(text)
-			return err
+			return safeyaml.Write(c.OutOrStdout(), cfg)
 		},
 	}
 }
@@ -115,7 +113,7 @@ func probeCommand() *cobra.Command {
 			if ready {
 				path = "/ready"
 			}
-			return probe(c.Context(), cfg.HTTP.Address, path, timeout)
+			return httpserver.Probe(c.Context(), cfg.HTTP.Address, path, timeout)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the answer")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/internal/exitcode"
 )
 
 func TestWhatKeepsTheServerFromStartingIsSaid(t *testing.T) {
@@ -31,7 +33,7 @@ func TestWhatKeepsTheServerFromStartingIsSaid(t *testing.T) {
 			out, err := command(t, test.dir, test.args...).CombinedOutput()
 			status := 1
 			if name == "a mistake in the configuration" {
-				status = exitConfiguration
+				status = exitcode.Configuration
 			}
 			if exitStatus(err) != status || !strings.Contains(string(out), test.says) {
 				t.Errorf("%v\n%s", err, out)

@@ -3,12 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"fovea/api"
 	"fovea/inference"
+	"fovea/internal/logging"
 	"fovea/internal/mistake"
 )
 
@@ -18,7 +17,7 @@ type Config struct {
 	Inference  inference.Config `yaml:"inference"`
 	Repository RepositoryConfig `yaml:"repository"`
 	GPU        GPUConfig        `yaml:"gpu"`
-	Log        LogConfig        `yaml:"log"`
+	Log        logging.Config   `yaml:"log"`
 	Shutdown   ShutdownConfig   `yaml:"shutdown"`
 }
 
@@ -35,12 +34,6 @@ type GPUConfig struct {
 	Check   time.Duration `yaml:"check" usage:"how long an answer of a GPU keeps it ready, and its metrics fresh"`
 }
 
-// LogConfig says what is logged and how.
-type LogConfig struct {
-	Level  string `yaml:"level" usage:"debug, info, warn or error"`
-	Format string `yaml:"format" usage:"json, text, or auto: text on a terminal"`
-}
-
 // ShutdownConfig says how the server ends.
 type ShutdownConfig struct {
 	Delay   time.Duration `yaml:"delay" usage:"how long to keep answering after /ready turned 503, so that load balancers notice"`
@@ -53,7 +46,7 @@ func defaults() Config {
 		Inference:  inference.Defaults(),
 		Repository: RepositoryConfig{Dir: "models"},
 		GPU:        GPUConfig{Check: 5 * time.Second},
-		Log:        LogConfig{Level: "info", Format: "auto"},
+		Log:        logging.Defaults(),
 		Shutdown:   ShutdownConfig{Timeout: 30 * time.Second},
 	}
 }
@@ -80,11 +73,6 @@ func (c RepositoryConfig) Validate() error {
 }
 
 // Validate returns all mistakes, each naming its key.
-func (c LogConfig) Validate() error {
-	return errors.Join(oneOf("level", c.Level, "debug", "info", "warn", "error"), oneOf("format", c.Format, "auto", "json", "text"))
-}
-
-// Validate returns all mistakes, each naming its key.
 func (c ShutdownConfig) Validate() error {
 	err := errors.Join(within("delay", c.Delay, 0), within("timeout", c.Timeout, time.Millisecond))
 	if err == nil && c.Delay >= c.Timeout {
@@ -98,11 +86,4 @@ func within(key string, d, low time.Duration) error {
 		return fmt.Errorf("%s: %s is not between %s and 1h", key, d, low)
 	}
 	return nil
-}
-
-func oneOf(key, value string, allowed ...string) error {
-	if slices.Contains(allowed, value) {
-		return nil
-	}
-	return fmt.Errorf("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
 }

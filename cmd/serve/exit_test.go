@@ -4,17 +4,19 @@ import (
 	"errors"
 	"io"
 	"testing"
+
+	"fovea/internal/exitcode"
 )
 
 func TestExitStatusTellsWhatNoRestartMends(t *testing.T) {
-	if got := exitCode(errors.New("device lost")); got != 1 {
+	if got := exitcode.Of(errors.New("device lost")); got != 1 {
 		t.Errorf("another error: %d", got)
 	}
-	if got := exitCode(requiredError(nil)); got != exitConfiguration {
+	if got := exitcode.Of(requiredError(nil)); got != exitcode.Configuration {
 		t.Errorf("a required model: %d", got)
 	}
 	err := run(t.Context(), []string{"config", "--http.address="}, io.Discard, io.Discard)
-	if got := exitCode(err); err == nil || got != exitConfiguration {
+	if got := exitcode.Of(err); err == nil || got != exitcode.Configuration {
 		t.Errorf("a mistake in the configuration: %d, %v", got, err)
 	}
 }

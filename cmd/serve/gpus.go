@@ -81,11 +81,28 @@ func (g *gpus) checks(device string, touch health.Probe) []health.Check {
 	}
 	answers := func(ctx context.Context) error {
 		if err := g.answers(ctx, index); err != nil {
+			return lost(err)
+		}
+		if err := touch(ctx); err != nil {
 			return err
 		}
-		return touch(ctx)
+		if err := gpu.Reachable(gpu.ControlDevice); err != nil {
+			return fmt.Errorf("%w: %w", health.ErrGPUDetached, err)
+		}
+		return nil
 	}
 	return []health.Check{health.Cached(device, answers, g.cfg.Check, gpuLimit)}
+}
+
+// lost marks what the driver says about a GPU that it no longer finds or reaches. An answer that only takes its time says
+// nothing of the kind.
+func lost(err error) error {
+	for _, slow := range []error{gpu.ErrNotAnswering, gpu.ErrClosed, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, slow) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", health.ErrGPULost, err)
 }
 
 // answers asks the driver about the GPU that CUDA counts as index.

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"fovea/gpu"
 	"fovea/gpu/simnvml"
+	"fovea/health"
 )
 
 const gpu0 = "GPU-f0ea0000-0000-4000-8000-000000000000"
@@ -54,10 +56,10 @@ func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
 	if len(checks) != 1 {
 		t.Fatalf("%d checks", len(checks))
 	}
-	if reasons := checks[0](); len(reasons) != 0 {
-		t.Fatalf("a healthy GPU: %q", reasons)
+	if found := checks[0](); len(found.Reasons) != 0 || found.GPULost {
+		t.Fatalf("a healthy GPU: %+v", found)
 	}
-	eventually := func(what string, is func([]string) bool) {
+	eventually := func(what string, is func(health.Finding) bool) {
 		t.Helper()
 		for range 500 {
 			if is(checks[0]()) {
@@ -68,18 +70,27 @@ func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
 		t.Errorf("never: %s", what)
 	}
 	file.Set("gpu0.lost", "1")
-	eventually("the lost GPU is a reason", func(r []string) bool { return len(r) == 1 && strings.HasPrefix(r[0], "cuda:0: ") })
+	eventually("the lost GPU is a reason", func(f health.Finding) bool {
+		return f.GPULost && len(f.Reasons) == 1 && strings.HasPrefix(f.Reasons[0], "cuda:0: ")
+	})
 	file.Delete("gpu0.lost")
-	eventually("the GPU is back", func(r []string) bool { return len(r) == 0 })
+	eventually("the GPU is back", func(f health.Finding) bool { return !f.GPULost && len(f.Reasons) == 0 })
 	untouchable.Store(true)
-	eventually("CUDA's error is a reason", func(r []string) bool { return len(r) == 1 && r[0] == "cuda:0: CUDA error 999" })
+	eventually("CUDA's error is a reason", func(f health.Finding) bool {
+		return !f.GPULost && len(f.Reasons) == 1 && f.Reasons[0] == "cuda:0: CUDA error 999"
+	})
 	unwatched := &gpus{cfg: g.cfg}
 	touched := unwatched.checks("cuda:0", func(context.Context) error { return errors.New("CUDA error 100") })
-	if reasons := touched[0](); len(reasons) != 1 || reasons[0] != "cuda:0: CUDA error 100" {
+	if reasons := touched[0]().Reasons; len(reasons) != 1 || reasons[0] != "cuda:0: CUDA error 100" {
 		t.Errorf("without the driver's library: %q", reasons)
 	}
 	missing := g.checks("cuda:7", nil)
-	if reasons := missing[0](); len(reasons) != 1 || !strings.Contains(reasons[0], "cuda:7") {
-		t.Errorf("a GPU that there isn't: %q", reasons)
+	if found := missing[0](); !found.GPULost || len(found.Reasons) != 1 || !strings.Contains(found.Reasons[0], "cuda:7") {
+		t.Errorf("a GPU that there isn't: %+v", found)
+	}
+	for _, slow := range []error{gpu.ErrNotAnswering, context.DeadlineExceeded} {
+		if errors.Is(lost(slow), health.ErrGPULost) {
+			t.Errorf("%v says that the GPU is lost", slow)
+		}
 	}
 }

@@ -13,7 +13,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"fovea/internal/exitcode"
 	"fovea/internal/testenv"
 )
 
@@ -150,6 +152,34 @@ func TestAVersionThatFailsNeverReplacesOneThatWorks(t *testing.T) {
 	p.good()
 }
 
+func TestWhatStaysWrongIsToldOnce(t *testing.T) {
+	dir := repository(t)
+	p := start(t, dir, "--repository.poll=50ms").waitReady()
+	definition := filepath.Join(dir, "other", "model.yaml")
+	if err := os.Mkdir(filepath.Dir(definition), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, mistake := range []string{"one", "two"} { // the second is told after looks that met the first again
+		if err := os.WriteFile(definition, []byte(mistake+": 1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p.wait("it is told", func() bool { return strings.Contains(p.logged(), "model.yaml:1: "+mistake+": unknown key") })
+		time.Sleep(300 * time.Millisecond)
+	}
+	for _, mistake := range []string{"one", "two"} {
+		if n := strings.Count(p.logged(), "model.yaml:1: "+mistake+": unknown key"); n != 1 {
+			t.Errorf("%s is told %d times", mistake, n)
+		}
+	}
+}
+
+func TestAReadyServerSaysWhatToDoNext(t *testing.T) {
+	p := start(t, repository(t)).waitReady()
+	p.wait("it says so", func() bool {
+		return strings.Contains(p.logged(), "curl --data-binary @PICTURE.jpg -H 'Content-Type: image/jpeg' http://"+p.address+"/predict")
+	})
+}
+
 func TestABadModel(t *testing.T) {
 	dir := repository(t)
 	bad := filepath.Join(dir, "bad")
@@ -159,7 +189,7 @@ func TestABadModel(t *testing.T) {
 	}
 	t.Run("that is required ends the server, which says why", func(t *testing.T) {
 		out, err := command(t, dir, "--http.address=127.0.0.1:0", "--inference.models=bad:required,"+model).CombinedOutput()
-		if exitStatus(err) != exitConfiguration || !strings.Contains(string(out), "serve: a required model cannot be served\nmodel bad version 1: ") {
+		if exitStatus(err) != exitcode.Configuration || !strings.Contains(string(out), "serve: a required model cannot be served\nmodel bad version 1: ") {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})

@@ -9,10 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"fovea/inference"
 	"fovea/internal/safeyaml"
 
-	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
@@ -39,11 +37,7 @@ func load(file string, environment []string, flags *pflag.FlagSet) (Config, erro
 		}
 	}
 	c := defaults()
-	undecodable := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result: &c, TagName: "yaml", WeaklyTypedInput: true, ErrorUnused: true, ZeroFields: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.StringToTimeDurationHookFunc(), modelsFromString),
-	}})
+	undecodable := decode(k, &c)
 	return c, errors.Join(unreadable, unknown, undecodable, c.Validate())
 }
 
@@ -80,7 +74,7 @@ func flatten(prefix string, tree map[string]any, known []string, flat map[string
 		section, isTree := tree[name].(map[string]any)
 		switch {
 		case slices.Contains(known, path):
-			flat[path] = tree[name]
+			flat[path] = asText(tree[name])
 		case isSection && isTree:
 			mistakes = append(mistakes, flatten(path+".", section, known, flat))
 		case isSection && tree[name] != nil:
@@ -90,6 +84,15 @@ func flatten(prefix string, tree map[string]any, known []string, flat map[string
 		}
 	}
 	return errors.Join(mistakes...)
+}
+
+// asText writes a single value as the environment and flags would, so that all three are read alike.
+func asText(value any) any {
+	switch value.(type) {
+	case nil, map[string]any, []any:
+		return value
+	}
+	return fmt.Sprint(value)
 }
 
 // readEnvironment takes the variables of the keys; one that is set but empty counts as not set.
@@ -137,21 +140,4 @@ func addFlags(flags *pflag.FlagSet) {
 		}
 		flags.String(k.path, text, k.usage)
 	}
-}
-
-// modelsFromString reads NAME or NAME:required, with commas between, where a list of models is wanted.
-func modelsFromString(_, to reflect.Type, data any) (any, error) {
-	text, ok := data.(string)
-	if !ok || to != reflect.TypeFor[[]inference.ModelConfig]() {
-		return data, nil
-	}
-	var list []inference.ModelConfig
-	for word := range strings.SplitSeq(text, ",") {
-		name, option, has := strings.Cut(strings.TrimSpace(word), ":")
-		if has && option != "required" {
-			return nil, fmt.Errorf("%q is neither NAME nor NAME:required", word)
-		}
-		list = append(list, inference.ModelConfig{Name: name, Required: has})
-	}
-	return list, nil
 }

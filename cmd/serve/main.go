@@ -4,33 +4,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	"fovea/internal/exitcode"
 )
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "serve:", err)
-		os.Exit(exitCode(err))
+		os.Exit(exitcode.Of(err))
 	}
-}
-
-// exitConfiguration is EX_CONFIG of sysexits.h: the configuration or a required model is at fault, and starting again
-// does not mend it.
-const exitConfiguration = 78
-
-// unusable is an error of that kind.
-type unusable struct{ error }
-
-func (u unusable) Unwrap() error { return u.error }
-
-func exitCode(err error) int {
-	if errors.As(err, &unusable{}) {
-		return exitConfiguration
-	}
-	return 1
 }
 
 // run is the program: it returns when it is over, with an error unless all went well.

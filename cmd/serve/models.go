@@ -131,6 +131,10 @@ func checkModels(ctx context.Context, cfg Config, names []string, out io.Writer)
 }
 
 func printModel(out io.Writer, m inference.Status) {
+	if m.Version == "" { // none was found
+		_, _ = fmt.Fprintf(out, "%s: %s\n", m.Name, m.State)
+		return
+	}
 	_, _ = fmt.Fprintf(out, "%s version %s: %s\n", m.Name, m.Version, m.State)
 	if m.State != inference.Ready {
 		return

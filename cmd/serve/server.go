@@ -14,6 +14,8 @@ import (
 	"fovea/api"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/exitcode"
+	"fovea/internal/httpserver"
 	"fovea/models"
 )
 
@@ -38,7 +40,9 @@ type service struct {
 	served  chan error // the end of the listener
 	synced  chan error // the end of a look at the repository
 	syncing bool
-	again   bool // another look was asked for during one
+	again   bool            // another look was asked for during one
+	told    map[string]bool // what the last look found wrong
+	address string          // that it listens on
 }
 
 // serve runs the server until a signal or ctx ends it.
@@ -54,7 +58,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("http.address: %w", err), s.closeEngine(time.Second))
 	}
-	log.Info("listening", "address", listener.Addr().String(), "version", build().Version)
+	s.address = listener.Addr().String()
+	log.Info("listening", "address", s.address, "version", build().Version)
 	go func() { s.served <- s.server.Serve(listener) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -133,22 +138,21 @@ func (s *service) sync(ctx context.Context) {
 // looked takes the end of a look. Only the first can end the server: later, what was loaded goes on.
 func (s *service) looked(ctx context.Context, err error, first bool) error {
 	s.syncing = false
-	var failed *inference.SyncError
-	switch {
-	case errors.As(err, &failed):
-		if required := failed.Required(); first && len(required) > 0 {
+	failures := &inference.SyncError{}
+	if errors.As(err, &failures) {
+		if required := failures.Required(); first && len(required) > 0 {
 			return requiredError(required)
 		}
-		for _, f := range failed.Failures {
-			s.log.Warn("model is not served as the repository says", "error", f.Error())
+	} else if err != nil {
+		if first {
+			return err
 		}
-	case err != nil && first:
-		return err
-	case err != nil:
-		s.log.Warn("the model repository cannot be read", "error", err.Error())
+		failures.Failures = []*inference.LoadError{{Err: fmt.Errorf("the model repository cannot be read: %w", err)}}
 	}
+	s.tell(failures.Failures)
 	if first {
 		s.monitor.Loaded()
+		s.greet()
 	}
 	if s.again {
 		s.again = false
@@ -157,10 +161,30 @@ func (s *service) looked(ctx context.Context, err error, first bool) error {
 	return nil
 }
 
+// tell logs what a look found wrong and the last one did not. A version that fails logs that itself.
+func (s *service) tell(failures []*inference.LoadError) {
+	told := map[string]bool{}
+	for _, f := range failures {
+		text := f.Error()
+		if told[text] = true; f.Version == 0 && !s.told[text] {
+			s.log.Warn("models are not served as the repository says", "error", text)
+		}
+	}
+	s.told = told
+}
+
+// greet says what to do next, once there is something to do.
+func (s *service) greet() {
+	address, err := httpserver.Reachable(s.address)
+	if err == nil && s.monitor.Report().Ready() {
+		s.log.Info("pictures are answered", "try", "curl --data-binary @PICTURE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
+	}
+}
+
 func requiredError(failures []*inference.LoadError) error {
 	errs := []error{errRequired}
 	for _, f := range failures {
 		errs = append(errs, f)
 	}
-	return unusable{errors.Join(errs...)}
+	return exitcode.ForConfiguration(errors.Join(errs...))
 }

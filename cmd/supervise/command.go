@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
 	"fovea/fleet"
+	"fovea/internal/exitcode"
+	"fovea/internal/safeyaml"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 )
 
@@ -30,7 +30,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringP("file", "f", defaultFile, "configuration file (YAML)")
 	root.PersistentFlags().String("socket", "", "the running supervisor's socket; empty: as the file says")
 	root.AddCommand(runCommand(), statusCommand(), rolloutCommand(), drainCommand(), resumeCommand(), logsCommand(),
-		downCommand(), doctorCommand(), configCommand())
+		downCommand(), doctorCommand(), probeCommand(), configCommand())
 	return root
 }
 
@@ -39,7 +39,8 @@ func configured(c *cobra.Command) (fleet.Config, error) {
 	if err != nil {
 		return fleet.Config{}, err
 	}
-	return fleet.Load(file)
+	cfg, err := fleet.Load(file)
+	return cfg, exitcode.ForConfiguration(err)
 }
 
 // client connects to the running supervisor. The file tells its socket; who may not read the file, or has none, names
@@ -76,12 +77,7 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := yaml.Marshal(cfg)
-			if err != nil {
-				return fmt.Errorf("print the configuration: %w", err)
-			}
-			_, err = c.OutOrStdout().Write(text)
-			return err
+			return safeyaml.Write(c.OutOrStdout(), cfg)
 		},
 	}
 }

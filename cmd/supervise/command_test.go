@@ -86,3 +86,43 @@ func TestTableShowsWhatAPersonNeeds(t *testing.T) {
 		}
 	}
 }
+
+func TestDrainWaitsForAllThatRunsOnTheGPU(t *testing.T) {
+	gpus := []fleet.GPUStatus{{UUID: "GPU-a", Index: 0}, {UUID: "GPU-b", Index: 1}}
+	gone := fleet.ReplicaStatus{Name: "gpu0-0", GPU: "GPU-a", Card: "GPU-a"}
+	whole := fleet.ReplicaStatus{Name: "gpu0-1.1", GPU: "GPU-a", Card: "GPU-a", Container: "c"}
+	instance := fleet.ReplicaStatus{Name: "gpu1m0-0.1", GPU: "MIG-b0", Card: "GPU-b", Container: "c"}
+	second := fleet.ReplicaStatus{Name: "gpu1m1-0", GPU: "MIG-b1", Card: "GPU-b"}
+	stuck := instance
+	stuck.State = fleet.Stuck
+	for name, test := range map[string]struct {
+		replicas []fleet.ReplicaStatus
+		gpu      string
+		done     bool
+	}{
+		"all are gone, by index":                     {[]fleet.ReplicaStatus{gone, instance}, "0", true},
+		"one still runs, by UUID":                    {[]fleet.ReplicaStatus{gone, whole}, "GPU-a", false},
+		"an instance still runs, by the GPU's index": {[]fleet.ReplicaStatus{gone, instance}, "1", false},
+		"an instance still runs, by another's UUID":  {[]fleet.ReplicaStatus{instance, second}, "MIG-b1", false},
+		"an instance still runs, on another GPU":     {[]fleet.ReplicaStatus{gone, instance}, "GPU-a", true},
+		"what is stuck ends the wait, with an error": {[]fleet.ReplicaStatus{stuck}, "1", true},
+	} {
+		done, err := drained(drainCommand(), fleet.Status{GPUs: gpus, Replicas: test.replicas}, test.gpu)
+		if done != test.done || (err != nil) != (test.replicas[0].State == fleet.Stuck) {
+			t.Errorf("%s: %v, %v", name, done, err)
+		}
+	}
+}
+
+func TestDoctorLooksAtTheFolders(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{dir: true, filepath.Join(dir, "to", "be", "made"): true, file: false, filepath.Join(file, "below"): false, "/proc/1/x": false} {
+		if got := folderCheck("folder", path); got.OK != want || got.OK == (got.Advice != "") {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"fovea/docker"
@@ -45,7 +48,8 @@ func doctor(ctx context.Context, cfg fleet.Config, w io.Writer) error {
 	spec.GPU.UUIDs = uuids
 	timeouts := docker.Timeouts{Call: cfg.Engine.Timeout}
 	checks = append(checks, docker.Doctor(ctx, cfg.Engine.Host, spec, driver.Version, docker.WithTimeouts(timeouts))...)
-	checks = append(checks, gatewayCheck(ctx, cfg))
+	checks = append(checks, gatewayCheck(ctx, cfg), folderCheck("folder of the state", cfg.State),
+		folderCheck("folder of the socket", filepath.Dir(cfg.Socket)))
 	if !cfg.GPUs.None() {
 		checks = append(checks, cudaCheck(ctx, cfg, driver))
 	}
@@ -118,6 +122,27 @@ func cudaCheck(ctx context.Context, cfg fleet.Config, driver gpu.Driver) docker.
 		return failed(name, err, "install a newer driver")
 	}
 	return docker.Check{Name: name, OK: true, Found: driver.Version + " runs CUDA " + cuda}
+}
+
+// mayWrite is W_OK and X_OK of access(2): files may be made in a folder.
+const mayWrite = 2 | 1
+
+// folderCheck tells whether a folder, or the one that it is to be made in, can be written to.
+func folderCheck(name, path string) docker.Check {
+	at := path
+	for at != filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	if stat, err := os.Stat(at); err != nil || !stat.IsDir() {
+		return failed(name, fmt.Errorf("%s is no folder that can be seen", at), "make it one, for the user of supervise")
+	}
+	if err := syscall.Access(at, mayWrite); err != nil {
+		return failed(name, &os.PathError{Op: "write to", Path: at, Err: err}, "give it to the user of supervise, or choose another")
+	}
+	return docker.Check{Name: name, OK: true, Found: path + " can be written to"}
 }
 
 // gatewayCheck tells whether the gateway's address is free, or taken by the supervisor that runs.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"fovea/internal/exitcode"
 )
 
 func main() {
@@ -17,7 +19,7 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "supervise:", err)
-		os.Exit(1)
+		os.Exit(exitcode.Of(err))
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -60,19 +61,23 @@ func drainCommand() *cobra.Command {
 	}
 }
 
-// drained tells whether nothing runs on a GPU any more.
+// drained tells whether nothing runs on a GPU any more, named by index, by its UUID or by that of one of its instances.
 func drained(c *cobra.Command, s fleet.Status, name string) (bool, error) {
-	for _, g := range s.GPUs {
-		if g.UUID != name && strconv.Itoa(g.Index) != name {
-			continue
-		}
-		for _, r := range s.Replicas {
-			if r.GPU != g.UUID || r.Container == "" {
-				continue
-			}
-			if r.State == fleet.Stuck {
-				return true, fmt.Errorf("%s cannot be stopped: %s", r.Name, r.Reason)
-			}
+	named := func(r fleet.ReplicaStatus) bool {
+		return r.Card == name || r.GPU == name || slices.ContainsFunc(s.GPUs, func(g fleet.GPUStatus) bool {
+			return g.UUID == r.Card && strconv.Itoa(g.Index) == name
+		})
+	}
+	cards := map[string]bool{}
+	for _, r := range s.Replicas {
+		cards[r.Card] = cards[r.Card] || named(r)
+	}
+	for _, r := range s.Replicas {
+		switch {
+		case !cards[r.Card] || r.Container == "":
+		case r.State == fleet.Stuck:
+			return true, fmt.Errorf("%s cannot be stopped: %s", r.Name, r.Reason)
+		default:
 			return false, nil
 		}
 	}

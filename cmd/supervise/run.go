@@ -13,6 +13,7 @@ import (
 	"fovea/docker"
 	"fovea/fleet"
 	"fovea/gpu"
+	"fovea/internal/logging"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +32,7 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			reload := func() (fleet.Config, error) { return configured(c) }
-			return supervise(c.Context(), cfg, reload, newLogger(cfg.Log, c.ErrOrStderr()))
+			return supervise(c.Context(), cfg, reload, logging.New(cfg.Log, c.ErrOrStderr()))
 		},
 	}
 }

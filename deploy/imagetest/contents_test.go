@@ -74,17 +74,19 @@ func file(t *testing.T, image, name string) []byte {
 
 // TestOnlyWhatRuns holds the image against the kinds of file that it may have.
 func TestOnlyWhatRuns(t *testing.T) {
-	allowed := regexp.MustCompile(`^(usr/local/bin/serve|usr/lib/fovea/[^/]+\.so|usr/lib/[a-z0-9_]+-linux-gnu/[^/]+\.so(\.\d+)*|` +
+	allowed := regexp.MustCompile(`^(usr/local/bin/(serve|supervise)|usr/lib/fovea/[^/]+\.so|usr/lib/[a-z0-9_]+-linux-gnu/[^/]+\.so(\.\d+)*|` +
 		`usr/lib(64)?/ld-linux-[^/]+|lib|lib64|models/.*|usr/share/(doc|fovea)/.*|var/lib/dpkg/status\.d/.*|` +
 		`etc/(os-release|passwd|group|ssl/certs/ca-certificates\.crt))$`)
 	// Docker makes these for every container.
 	engine := regexp.MustCompile(`^(\.dockerenv|dev|proc|sys|etc/(hostname|hosts|mtab|resolv\.conf))(/|$)`)
-	for name, h := range contents(t, cpuImage) {
-		if h.FileInfo().IsDir() || engine.MatchString(name) {
-			continue
-		}
-		if !allowed.MatchString(name) {
-			t.Errorf("%s is in the image; nothing runs it or reads it", name)
+	for _, image := range []string{cpuImage, supervisor(t)} {
+		for name, h := range contents(t, image) {
+			if h.FileInfo().IsDir() || engine.MatchString(name) {
+				continue
+			}
+			if !allowed.MatchString(name) {
+				t.Errorf("%s is in %s; nothing runs it or reads it", name, image)
+			}
 		}
 	}
 }

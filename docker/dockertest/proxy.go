@@ -1,5 +1,5 @@
-// Package dockertest has what tests need to see a Docker engine fail: a proxy before its socket that hangs or cuts
-// connections when told to.
+// Package dockertest has what tests put before the socket of a Docker engine: a proxy that hangs or cuts
+// connections when told to, and a filter of calls.
 package dockertest
 
 import (

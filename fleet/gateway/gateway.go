@@ -2,21 +2,19 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"fovea/internal/httpserver"
 )
 
 const (
-	maxHeaderBytes    = 64 << 10
-	readHeaderTimeout = 5 * time.Second
-	clientIdleTimeout = time.Minute
-	expectTimeout     = time.Second      // for a replica's 100 Continue, after which the body is sent all the same
-	slack             = 10 * time.Second // for what the configured times don't count: headers, reading the answer
+	expectTimeout = time.Second      // for a replica's 100 Continue, after which the body is sent all the same
+	slack         = 10 * time.Second // for what the configured times don't count: headers, reading the answer
 )
 
 // Gateway passes requests on to a pool of replicas.
@@ -45,16 +43,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers,
 	})
 	g.routes = g.ownRoutes()
-	g.http = &http.Server{
-		Handler:                      g,
-		ReadHeaderTimeout:            readHeaderTimeout,
-		ReadTimeout:                  cfg.BodyTimeout,
-		WriteTimeout:                 g.total + slack,
-		IdleTimeout:                  clientIdleTimeout,
-		MaxHeaderBytes:               maxHeaderBytes,
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	g.http = httpserver.New(g, cfg.BodyTimeout, g.total+slack, log)
 	return g
 }
 
@@ -68,7 +57,7 @@ func transport(cfg Config) *http.Transport {
 		IdleConnTimeout:        cfg.IdleTimeout,
 		ResponseHeaderTimeout:  cfg.AnswerTimeout,
 		ExpectContinueTimeout:  expectTimeout,
-		MaxResponseHeaderBytes: maxHeaderBytes,
+		MaxResponseHeaderBytes: httpserver.MaxHeaderBytes,
 	}
 }
 
@@ -80,10 +69,7 @@ func (g *Gateway) Handler() http.Handler { return g }
 
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {
-	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("gateway on %s: %w", l.Addr(), err)
-	}
-	return nil
+	return httpserver.Serve(g.http, l)
 }
 
 // Drain turns /ready to 503, so that whoever stands before the gateway sends its requests elsewhere. Requests are

@@ -17,6 +17,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
+	"fovea/internal/float16"
 	"fovea/models"
 	"fovea/postprocess"
 )
@@ -116,28 +117,12 @@ func numbers(out postprocess.Tensor) []float64 {
 		case models.Float32:
 			list[i] = float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))
 		case models.Float16:
-			list[i] = wide(binary.NativeEndian.Uint16(at))
+			list[i] = float64(float16.Value(binary.NativeEndian.Uint16(at)))
 		case models.Uint8, models.Int32, models.Int64:
 			list[i] = float64(at[0]) // whole numbers are not compared, see ordered
 		}
 	}
 	return list
-}
-
-// wide is the value of a float16 that is no infinity.
-func wide(h uint16) float64 {
-	exponent, fraction := int(h>>10&31), float64(h&1023)
-	v := math.Ldexp(fraction, -24)
-	if exponent == 31 {
-		return math.NaN()
-	}
-	if exponent > 0 {
-		v = math.Ldexp(1024+fraction, exponent-25)
-	}
-	if h>>15 == 1 {
-		return -v
-	}
-	return v
 }
 
 func TestGPUMemoryIsPinnedAndBounded(t *testing.T) {

@@ -1,4 +1,5 @@
-// Package float16 makes float16 (IEEE 754 binary16) of float32.
+// Package float16 converts between float16 (IEEE 754 binary16: 1 sign bit, 5 exponent bits of bias 15, 10 fraction
+// bits) and float32.
 package float16
 
 import "math"
@@ -28,4 +29,19 @@ func Bits(f float32) uint16 {
 	magnitude -= (127 - 15) << 23
 	magnitude += 0x0FFF + magnitude>>13&1
 	return sign | uint16(magnitude>>13)
+}
+
+// Value is the value of a float16's bits, exactly.
+func Value(h uint16) float32 {
+	sign := uint32(h&0x8000) << 16
+	exponent := uint32(h>>10) & 0x1f
+	fraction := uint32(h & 0x3ff)
+	switch exponent {
+	case 0: // zero and subnormals: fraction × 2⁻²⁴
+		v := math.Float32bits(float32(fraction) * (1.0 / (1 << 24)))
+		return math.Float32frombits(sign | v)
+	case 0x1f: // infinity and NaN
+		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
+	}
+	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
 }

@@ -19,7 +19,18 @@ type bmpHeader struct {
 	width, height int64
 	bits          int // of one pixel
 	compression   uint32
+	masks         bmpMasks // with bmpBitfields
 }
+
+// bmpMasks are the bits of a pixel that hold red, green and blue.
+type bmpMasks [3]uint32
+
+// The masks that OpenCV reads. Of others it would mix up the colours.
+var (
+	bmp555 = bmpMasks{0x7C00, 0x03E0, 0x001F}
+	bmp565 = bmpMasks{0xF800, 0x07E0, 0x001F}
+	bmp888 = bmpMasks{0xFF0000, 0x00FF00, 0x0000FF}
+)
 
 // readBMP reads the file header and the bitmap header (BITMAPCOREHEADER of 12 bytes, BITMAPINFOHEADER of 40 and
 // its successors) and checks that the rows are all there. Of run-length coded rows only the place of the first is
@@ -32,13 +43,22 @@ func readBMP(data []byte) (Info, error) {
 	if len(data) < 14+int(size) {
 		return Info{}, short(BMP)
 	}
-	h := parseBMP(data[14 : 14+size])
+	h := parseBMP(data[14:], size)
+	start := int64(binary.LittleEndian.Uint32(data[10:]))
 	info := Info{Format: BMP, Width: int(h.width), Height: int(h.height), BitDepth: 8, Channels: 3}
 	switch {
 	case !h.exists():
 		return Info{}, fault.New(fault.UnsupportedFormat,
 			"BMP with %d bits a pixel and compression %d is not read; allowed are 1, 4, 8, 16, 24 and 32 bits, plain or run-length coded",
 			h.bits, h.compression)
+	case h.compression == bmpBitfields && len(data) < 14+40+12:
+		return Info{}, short(BMP)
+	case !h.masked():
+		return Info{}, fault.New(fault.UnsupportedFormat,
+			"BMP with %d bits a pixel and the masks %x is not read; allowed are %x and %x for 16 bits, %x for 32",
+			h.bits, h.masks, bmp555, bmp565, bmp888)
+	case start < 14+int64(size):
+		return Info{}, broken(BMP, "its rows begin within its header")
 	case h.bits <= 8:
 		info.BitDepth = h.bits
 	case h.bits == 16:
@@ -46,16 +66,17 @@ func readBMP(data []byte) (Info, error) {
 	case h.bits == 32:
 		info.Channels = 4
 	}
-	if int64(binary.LittleEndian.Uint32(data[10:]))+h.bytes() > int64(len(data)) {
+	if start+h.bytes() > int64(len(data)) {
 		return info, short(BMP)
 	}
 	return info, nil
 }
 
 // parseBMP reads either kind of bitmap header. A negative height means rows from the top down; there is no
-// negative width.
-func parseBMP(b []byte) bmpHeader {
-	if len(b) == 12 {
+// negative width. The masks are the last of a header of 52 bytes or more, and follow one of 40: either way they are in
+// the same place.
+func parseBMP(b []byte, size uint32) bmpHeader {
+	if size == 12 {
 		return bmpHeader{
 			width:  int64(binary.LittleEndian.Uint16(b[4:])),
 			height: int64(binary.LittleEndian.Uint16(b[6:])),
@@ -63,12 +84,29 @@ func parseBMP(b []byte) bmpHeader {
 		}
 	}
 	height := int64(int32(binary.LittleEndian.Uint32(b[8:])))
-	return bmpHeader{
+	h := bmpHeader{
 		width:       max(0, int64(int32(binary.LittleEndian.Uint32(b[4:])))),
 		height:      max(height, -height),
 		bits:        int(binary.LittleEndian.Uint16(b[14:])),
 		compression: binary.LittleEndian.Uint32(b[16:]),
 	}
+	for i := range h.masks {
+		if at := 40 + 4*i; h.compression == bmpBitfields && len(b) >= at+4 {
+			h.masks[i] = binary.LittleEndian.Uint32(b[at:])
+		}
+	}
+	return h
+}
+
+// masked reports whether the colours are where OpenCV looks for them.
+func (h bmpHeader) masked() bool {
+	switch {
+	case h.compression != bmpBitfields:
+		return true
+	case h.bits == 16:
+		return h.masks == bmp555 || h.masks == bmp565
+	}
+	return h.masks == bmp888
 }
 
 // exists reports whether the pixels are stored in a way that is read.

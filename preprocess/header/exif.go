@@ -2,10 +2,16 @@ package header
 
 import "encoding/binary"
 
-// orientation finds the orientation, 1–8, in a block of EXIF data that begins with its TIFF header (EXIF 2.32,
-// 4.5.2 and 4.6.2). It returns 0 where there is none or the block is broken: viewers then show the picture as it
+// exifName begins EXIF data in a JPEG. In PNG and WebP it has no place, but some write it there too.
+const exifName = "Exif\x00\x00"
+
+// orientation finds the orientation, 1–8, in a block of EXIF data: its TIFF header and what follows (EXIF 2.32, 4.5.2
+// and 4.6.2), perhaps behind its name. It returns 0 where there is none or the block is broken: viewers then show the picture as it
 // is stored, and so do we.
 func orientation(tiff []byte) int {
+	if has(tiff, 0, exifName) {
+		tiff = tiff[len(exifName):]
+	}
 	if len(tiff) < 8 {
 		return 0
 	}

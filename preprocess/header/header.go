@@ -4,6 +4,7 @@
 package header
 
 import (
+	"image"
 	"strconv"
 
 	"fovea/fault"
@@ -38,7 +39,7 @@ type Limits struct {
 // Info is what a picture says about itself.
 type Info struct {
 	Format        Format
-	Width, Height int // pixels as stored, before Orientation is applied; those of the first frame of several
+	Width, Height int // pixels as stored, before Orientation is applied; those of the canvas of an animation
 	// Orientation is the EXIF orientation, 1–8 (EXIF 2.32, tag 0x0112): 1 is upright, 5–8 swap the sides. It is
 	// read from JPEG, PNG and WebP.
 	Orientation int
@@ -47,9 +48,20 @@ type Info struct {
 	Progressive bool // progressive JPEG or interlaced PNG
 	Animated    bool // holds more than one frame
 
+	// Frame is where on the canvas of an animated WebP its first frame lies; empty for every other picture.
+	Frame image.Rectangle
+
 	// frameStart and frameEnd hold the chunk of the first frame of an animated WebP.
 	frameStart, frameEnd int
 	ancillary            bool // a PNG has chunks that a decoder may leave out
+}
+
+// Coded returns the size in pixels of the picture that Bare returns: that of the first frame of an animation.
+func (i Info) Coded() image.Point {
+	if !i.Frame.Empty() {
+		return i.Frame.Size()
+	}
+	return image.Pt(i.Width, i.Height)
 }
 
 // Seen returns the picture's width and height as a person sees it, Orientation applied.

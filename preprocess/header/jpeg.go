@@ -28,12 +28,17 @@ const (
 	markerTEM  = 0x01
 )
 
+// coefficients is a set of the 64 of a block, a bit for each; the first is that for DC.
+type coefficients uint64
+
+const wholeBlock = ^coefficients(0)
+
 // jpegWalk is the state of a walk over a JPEG's markers.
 type jpegWalk struct {
 	data    []byte
 	at      int
 	info    Info
-	missing map[byte]bool // components of the frame that no scan has brought yet; nil before the frame header
+	missing map[byte]coefficients // of the frame's components, what no scan has brought yet; nil before its header
 	scans   int
 }
 
@@ -98,8 +103,8 @@ func (w *jpegWalk) segment() ([]byte, bool) {
 func (w *jpegWalk) take(marker byte, segment []byte) error {
 	switch {
 	case marker == markerAPP1:
-		if w.info.Orientation == 0 && has(segment, 0, "Exif\x00\x00") {
-			w.info.Orientation = orientation(segment[6:])
+		if w.info.Orientation == 0 && has(segment, 0, exifName) {
+			w.info.Orientation = orientation(segment)
 		}
 	case marker == markerSOS:
 		return w.scan(segment)
@@ -133,9 +138,9 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 	if c := w.info.Channels; c != 1 && c != 3 && c != 4 {
 		return fault.New(fault.UnsupportedFormat, "JPEG of %d channels is not read; allowed are 1, 3 and 4", c)
 	}
-	w.missing = make(map[byte]bool, 4)
+	w.missing = make(map[byte]coefficients, 4)
 	for c := range w.info.Channels {
-		w.missing[s[6+3*c]] = true
+		w.missing[s[6+3*c]] = wholeBlock
 	}
 	return nil
 }
@@ -148,16 +153,34 @@ func (w *jpegWalk) scan(s []byte) error {
 		return broken(JPEG, "it has picture data before its frame header")
 	case w.scans > maxScans:
 		return fault.New(fault.Undecodable, "JPEG has more than %d scans", maxScans)
-	case len(s) < 1 || len(s) < 1+2*int(s[0]):
+	case len(s) < 1 || len(s) < 4+2*int(s[0]):
 		return broken(JPEG, "its scan header is too short")
 	}
+	brought := w.brought(s[1+2*int(s[0]):])
 	for c := range int(s[0]) {
-		delete(w.missing, s[1+2*c])
+		id := s[1+2*c]
+		if w.missing[id] &^= brought; w.missing[id] == 0 {
+			delete(w.missing, id)
+		}
 	}
 	return nil
 }
 
-// complete checks at the end marker that every component of the picture has come.
+// brought is what a scan brings to its last bit, by the end of its header: the first and last coefficient, and in the
+// low half of a byte how many bits a later scan has to add (ITU-T T.81, G.1.1.1). That may be none: the standard
+// lets an encoder leave bits out, but none is known that does, and a picture that lost its last scans looks the same.
+func (w *jpegWalk) brought(s []byte) coefficients {
+	switch first, last, later := s[0], s[1], s[2]&0x0F; {
+	case !w.info.Progressive:
+		return wholeBlock
+	case first > last || last > 63 || later > 0:
+		return 0
+	default:
+		return wholeBlock >> (63 - last) &^ (1<<first - 1)
+	}
+}
+
+// complete checks at the end marker that every component of the picture has come, with all of its scans.
 func (w *jpegWalk) complete() error {
 	if w.missing == nil {
 		return broken(JPEG, "it has no frame header")

@@ -1,15 +1,19 @@
 package header
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"image"
+)
 
 // readWebP walks the chunks of a WebP (RFC 9649): a single VP8 or VP8L chunk, or VP8X with others. Of an animated
-// one the first frame is read, at the frame's own size.
+// one the first frame is read, in its place on the canvas.
 func readWebP(data []byte) (Info, error) {
 	end := int64(binary.LittleEndian.Uint32(data[4:])) + 8
 	if end > int64(len(data)) {
 		return Info{}, short(WebP)
 	}
 	info := Info{Format: WebP}
+	var canvas image.Point
 	for at := 12; at+8 <= int(end); {
 		kind, body, next := riffChunk(data[:end], at)
 		if next < 0 {
@@ -25,14 +29,12 @@ func readWebP(data []byte) (Info, error) {
 				return Info{}, broken(WebP, "its VP8X chunk is too short")
 			}
 			info.Animated = body[0]&0x02 != 0
+			canvas = image.Pt(1+uint24(body[4:]), 1+uint24(body[7:]))
 		case "ANMF":
-			if err := info.firstFrame(data[:end], at, next); err != nil {
+			if err := info.firstFrame(data[:end], at, next, canvas); err != nil {
 				return Info{}, err
 			}
 		case "EXIF":
-			if has(body, 0, "Exif\x00\x00") { // not in the specification, but written by some
-				body = body[6:]
-			}
 			info.Orientation = orientation(body)
 		}
 		at = next
@@ -54,12 +56,17 @@ func riffChunk(data []byte, at int) (kind, body []byte, next int) {
 	return data[at : at+4], data[at+8 : stop], stop + int(n&1)
 }
 
-// firstFrame reads the first picture of an animation frame (16 bytes of placement, then chunks of its own).
-func (i *Info) firstFrame(data []byte, at, next int) error {
+// firstFrame reads the first picture of an animation frame (16 bytes of placement, then chunks of its own). The
+// picture is the canvas with the frame in its place.
+func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 	if i.Channels != 0 {
 		return nil // not the first
 	}
 	stop := min(next, len(data))
+	if at+8+16 > stop {
+		return broken(WebP, "its first frame has no place")
+	}
+	corner := image.Pt(2*uint24(data[at+8:]), 2*uint24(data[at+11:]))
 	for at += 8 + 16; at+8 <= stop; {
 		kind, body, after := riffChunk(data[:stop], at)
 		if after < 0 {
@@ -67,12 +74,28 @@ func (i *Info) firstFrame(data []byte, at, next int) error {
 		}
 		if k := string(kind); k == "VP8 " || k == "VP8L" {
 			i.frameStart, i.frameEnd = at, at+8+len(body)
-			return i.frame(k, body)
+			if err := i.frame(k, body); err != nil {
+				return err
+			}
+			return i.onCanvas(corner, canvas)
 		}
 		at = after
 	}
 	return broken(WebP, "its first frame has no picture data")
 }
+
+// onCanvas makes the picture that of the canvas, and keeps where the frame lies on it.
+func (i *Info) onCanvas(corner, canvas image.Point) error {
+	i.Frame = image.Rectangle{Min: corner, Max: corner.Add(image.Pt(i.Width, i.Height))}
+	if i.Frame.Empty() || !i.Frame.In(image.Rectangle{Max: canvas}) {
+		return broken(WebP, "its first frame does not lie on its canvas of %d×%d pixels", canvas.X, canvas.Y)
+	}
+	i.Width, i.Height = canvas.X, canvas.Y
+	return nil
+}
+
+// uint24 reads the three bytes of a number.
+func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
 // frame reads the header of a VP8 key frame (RFC 6386, 9.1) or of a VP8L picture (RFC 9649, 3.4).
 func (i *Info) frame(kind string, b []byte) error {

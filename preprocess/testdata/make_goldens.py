@@ -178,6 +178,50 @@ def bmp(picture, bits, header=40, top_down=False, masks=None):
     return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + info + body
 
 
+def cmyk_jpeg(picture, transform):
+    """A CMYK JPEG whose Adobe segment names a transform (2: YCCK), or that has no such segment (None)."""
+    if transform == 2:
+        cmyk = picture.convert("CMYK").split()
+        picture = Image.merge("CMYK", Image.merge("RGB", cmyk[:3]).convert("YCbCr").split() + cmyk[3:])
+    data = encoded(picture.convert("CMYK"), "JPEG", quality=92)
+    start = data.index(b"\xff\xee")
+    end = start + 2 + struct.unpack_from(">H", data, start + 2)[0]
+    segment = b"" if transform is None else data[start : end - 1] + bytes([transform])
+    return data[:start] + segment + data[end:]
+
+
+def jpeg_with_thumbnail(picture):
+    """As cameras write it: big-endian EXIF data with a thumbnail, which has an end marker of its own, other segments
+    before it, and something behind the picture's end."""
+    stored, _ = turned(picture, 6)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    exif += encoded(ImageOps.invert(picture).resize((32, 24)), "JPEG")
+    comment = b"\xff\xfe" + struct.pack(">H", 10) + b"\xff\xd9\xff\xda  \xff\xd8"
+    app1 = b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif
+    data = encoded(stored, "JPEG", quality=92, subsampling=0)
+    return data[:2] + comment + app1 + data[2:] + encoded(ImageOps.invert(stored), "JPEG")
+
+
+def webp_animated_small(picture):
+    """An animation whose first frame covers only a part of its canvas."""
+
+    def chunk(kind, body):
+        return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+    def uint24(value):
+        return struct.pack("<I", value)[:3]
+
+    def frame(left, top, image):
+        place = b"".join(map(uint24, (left // 2, top // 2, image.width - 1, image.height - 1, 100))) + b"\x02"
+        return chunk(b"ANMF", place + encoded(image, "WEBP", lossless=True)[12:])
+
+    small = picture.crop((20, 10, 80, 60))
+    size = uint24(picture.width - 1) + uint24(picture.height - 1)
+    body = chunk(b"VP8X", b"\x02\0\0\0" + size) + chunk(b"ANIM", b"\x20\x80\xff\xff\0\0")
+    body += frame(20, 10, small) + frame(0, 0, ImageOps.invert(picture))
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
 def with_alpha(picture):
     """The picture with an alpha channel that is nowhere 0, so that encoders keep all colours."""
     alpha = Image.linear_gradient("L").resize(picture.size).point(lambda v: 40 + v * 200 // 255)
@@ -201,6 +245,9 @@ def kinds():
     yield "jpeg_restart.jpg", encoded(rgb, "JPEG", restart_marker_blocks=2, **jpeg)
     yield "jpeg_gray.jpg", encoded(gray, "JPEG", **jpeg)
     yield "jpeg_cmyk.jpg", encoded(rgb.convert("CMYK"), "JPEG", **jpeg)
+    yield "jpeg_cmyk_plain.jpg", cmyk_jpeg(rgb, None)
+    yield "jpeg_ycck.jpg", cmyk_jpeg(rgb, 2)
+    yield "jpeg_thumbnail.jpg", jpeg_with_thumbnail(rgb)
     yield "jpeg_rgb.jpg", encoded(rgb, "JPEG", keep_rgb=True, **jpeg)
     for orientation in range(1, 9):
         stored, exif = turned(rgb, orientation)
@@ -228,6 +275,7 @@ def kinds():
     yield "webp_animated_lossless.webp", encoded(
         rgba, "WEBP", save_all=True, append_images=[with_alpha(other)], duration=100, lossless=True, exact=True
     )
+    yield "webp_animated_small.webp", webp_animated_small(rgb)
     yield "bmp_24.bmp", encoded(rgb, "BMP")
     yield "bmp_32.bmp", encoded(rgba, "BMP")
     yield "bmp_palette.bmp", encoded(palette, "BMP")

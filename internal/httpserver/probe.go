@@ -1,4 +1,4 @@
-package main
+package httpserver
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// probe asks the server that listens on address, and returns an error unless it answers 200 in time.
-func probe(ctx context.Context, address, path string, timeout time.Duration) error {
+// Probe asks the server of this machine that listens on an address, as HOST:PORT, and returns an error unless it answers
+// 200 in time.
+func Probe(ctx context.Context, address, path string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	target, err := reachable(address)
+	target, err := Reachable(address)
 	if err != nil {
 		return err
 	}
@@ -35,12 +36,12 @@ func probe(ctx context.Context, address, path string, timeout time.Duration) err
 	return fmt.Errorf("probe: %s answers %s: %s", path, response.Status, strings.TrimSpace(string(why)))
 }
 
-// reachable is the address to ask a server that listens on address: one that listens everywhere is on this
+// Reachable is the address to ask a server that listens on address: one that listens everywhere is on this
 // machine too.
-func reachable(address string) (string, error) {
+func Reachable(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", fmt.Errorf("http.address: %w", err)
+		return "", fmt.Errorf("address: %w", err)
 	}
 	switch host {
 	case "", "0.0.0.0":

@@ -1,0 +1,107 @@
+package fleet
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"fovea/internal/exitcode"
+)
+
+func (m *machine) listed(o listed) {
+	m.looking = false
+	if m.lookDue <= o.since { // else another was asked for meanwhile
+		m.lookDue = m.now + m.cfg.Engine.Resync
+	}
+	if o.err != nil {
+		m.lookDue = m.now + min(time.Second, m.cfg.Engine.Resync)
+	} else if m.engine != nil {
+		m.retryStuck()
+	}
+	if (o.err == nil) != (m.engine == nil) {
+		if o.err != nil {
+			m.log.Warn("the engine does not answer; replicas go on without it", "error", o.err.Error())
+		} else {
+			m.log.Info("the engine answers again")
+		}
+	}
+	m.engine = o.err
+	if o.err != nil {
+		return
+	}
+	if !m.adopted {
+		m.adopt(o.containers)
+		return
+	}
+	for _, r := range m.replicas() {
+		at := slices.IndexFunc(o.containers, func(c container) bool { return c.id == r.container })
+		if at < 0 {
+			r.vanished(o.since)
+		}
+	}
+	for _, c := range o.containers {
+		m.seen(c)
+	}
+}
+
+// retryStuck asks for the end of what is stuck again, now that the engine answers.
+func (m *machine) retryStuck() {
+	for _, r := range m.replicas() {
+		if r.state == Stuck {
+			r.since = m.now - stuckRetry
+		}
+	}
+}
+
+// seen compares a container with what is known of it.
+func (m *machine) seen(c container) {
+	if !m.adopted {
+		return
+	}
+	for _, r := range m.replicas() {
+		if r.container == c.id {
+			r.seen(c)
+			return
+		}
+		if r.container == "" && r.name == c.name {
+			return // It is being made.
+		}
+	}
+	m.log.Info("removing a container that has no place", "container", c.name)
+	m.do(removeExtra{id: c.id, grace: m.cfg.Stop})
+}
+
+// vanished is told when the container is not among those that there were after a time.
+func (r *replica) vanished(since time.Duration) {
+	switch {
+	case r.container == "" || r.made > since:
+	case r.state == Stuck && r.op == opNone:
+		r.gone()
+	case r.state == Starting || r.state == Ready || r.state == Unready:
+		r.end(faulted, "its container was removed by someone")
+	}
+}
+
+// seen is told what the engine says of the container.
+func (r *replica) seen(c container) {
+	if c.running || r.ending != alive && r.state != Draining {
+		return
+	}
+	why := fmt.Sprintf("ended with status %d", c.exitCode)
+	if c.oom {
+		why += ", out of memory: limits.memory is too low for the model and the load"
+	}
+	if c.reason != "" {
+		why += ": " + c.reason
+	}
+	switch {
+	case r.state == Draining:
+		r.op = opNone
+		r.remove()
+	case r.op == opCreate:
+	case c.exitCode == exitcode.Configuration && !r.everReady:
+		r.end(hopeless, why)
+	default:
+		r.end(faulted, why)
+	}
+}

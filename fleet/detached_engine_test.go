@@ -1,0 +1,91 @@
+//go:build engine
+
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"fovea/gpu/simnvml"
+)
+
+// replicaImage builds the image of a server that can say that it lost its GPU, which needs no GPU to do so.
+func replicaImage(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "replica"), "./internal/replica")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text := "FROM scratch\nCOPY replica /\nUSER 65532:65532\nENTRYPOINT [\"/replica\"]\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("fovea-fleet-test-replica:%d", os.Getpid())
+	if out, err := exec.Command("docker", "build", "-t", name, dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("docker", "rmi", name).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	return name
+}
+
+func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
+	const gpus = 3
+	image := replicaImage(t)
+	for name, c := range map[string]struct {
+		files []string
+		most  int64 // requests that may fail
+	}{
+		"they still answer pictures":   {[]string{"lost"}, 0},
+		"they answer no more pictures": {[]string{"deaf", "lost"}, 1 << 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := simnvml.New(t, simnvml.Machine(gpus))
+			models := t.TempDir()
+			for _, dir := range []string{filepath.Dir(models), models} {
+				if err := os.Chmod(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Setenv("FOVEA_TEST_IMAGE", image)
+			b := newBench(t, fmt.Sprintf("gpus: all\nmodels: %s\ngpu: {library: %s, poll: 500ms, driver: nvidia}\n", models, simnvml.Library(t)))
+			b.start(gpus)
+			l := b.load()
+			before := b.containers()
+			start := time.Now()
+			for _, file := range c.files {
+				if err := os.WriteFile(filepath.Join(models, file), nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := b.until("all are made anew", func(s Status) bool {
+				for place, id := range b.containers() {
+					if before[place] == id {
+						return false
+					}
+				}
+				return s.Ready == gpus
+			})
+			l.end(c.most, time.Since(start))
+			for i, r := range s.Replicas {
+				if _, g := on(s, i); r.Restarts != 1 || g.State != "ok" {
+					t.Errorf("%+v %+v", r, g)
+				}
+			}
+
+			f.Set("gpu1.lost", "1") // What the GPU itself is to blame for is no matter of its container.
+			b.until("the GPU is quarantined", func(s Status) bool { _, g := on(s, 1); return g.State == "quarantined" })
+			b.stop(syscall.SIGTERM)
+		})
+	}
+}

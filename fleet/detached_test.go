@@ -1,0 +1,109 @@
+package fleet
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/gpu"
+)
+
+// lose has the containers say that they do not reach their GPU; those that are not ready with it answer no picture.
+func (w *world) lose(ready bool) {
+	for _, b := range w.all() {
+		b.lost, b.unready = true, !ready
+	}
+}
+
+// ready waits until so many replicas get requests.
+func (w *world) ready(replicas int) {
+	w.t.Helper()
+	w.until("ready", time.Minute, func() bool { return len(w.m.serving()) == replicas })
+}
+
+func TestReplicaThatLostAGPUWhichTheMachineHasIsMadeAnewAtOnce(t *testing.T) {
+	w := newWorld(t, 1, 1, 1)
+	w.ready(1)
+	before := w.m.slots[0].cur.container
+	w.lose(false)
+	w.until("replaced", w.cfg.Health.Unready/2, func() bool { r := w.m.slots[0].cur; return r != nil && r.container != before && r.state == Ready })
+	if s := w.m.slots[0]; !strings.Contains(s.why, "lost the GPU") || len(s.failures) != 1 || s.restarts != 1 {
+		t.Errorf("reason %q, %d failures, %d restarts", s.why, len(s.failures), s.restarts)
+	}
+	if w.m.gpus["GPU-0"].quarantined {
+		t.Error("the GPU is quarantined")
+	}
+}
+
+func TestGPUThatEveryNewContainerLosesIsNotTriedForEver(t *testing.T) {
+	w := newWorld(t, 1, 1, 1)
+	w.ready(1)
+	for end := w.now + time.Hour; w.now < end && !w.m.slots[0].failed; {
+		w.lose(false)
+		w.wait(100 * time.Millisecond)
+	}
+	if s := w.m.slots[0]; !s.failed || len(s.failures) != w.cfg.Restart.Failures+1 {
+		t.Errorf("failed for good: %v, after %d failures", s.failed, len(s.failures))
+	}
+}
+
+func TestReplicasThatStillAnswerAreMadeAnewOneAfterTheOther(t *testing.T) {
+	w := newWorld(t, 1, 3, 1)
+	w.ready(3)
+	before := map[string]bool{}
+	for _, b := range w.all() {
+		before[b.id] = true
+	}
+	w.lose(true)
+	fewest := 3
+	w.until("all are replaced", 2*time.Minute, func() bool {
+		serving := w.m.serving()
+		fewest = min(fewest, len(serving))
+		for _, r := range serving {
+			if before[r.container] {
+				return false
+			}
+		}
+		return len(serving) == 3
+	})
+	if fewest != 2 {
+		t.Errorf("%d of 3 got requests meanwhile", fewest)
+	}
+}
+
+func TestReplicaThatLostAGPUWhichIsNotKnownToBeWellWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		device gpu.Device
+		err    error
+		place  Place
+		state  State
+	}{
+		"the GPU is sick":             {device: gpu.Device{Err: gpu.ErrLost}, state: Quarantined},
+		"the driver does not answer":  {err: gpu.ErrNotAnswering, state: Unready},
+		"the MIG instance is no more": {device: gpu.Device{MIG: true}, place: Place{"gpu0m0-0", "MIG-0", "GPU-0"}, state: Unready},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 1, 1)
+			if c.place.Name != "" {
+				w.places = []Place{c.place}
+				w.restart(w.m.kept())
+			}
+			w.ready(1)
+			w.lose(false)
+			w.gpus = nil // From here on the driver says:
+			o := inventory{err: c.err}
+			if c.err == nil {
+				c.device.UUID = "GPU-0"
+				o.devices = []gpu.Device{c.device}
+			}
+			for range 100 {
+				o.since = w.now
+				w.queue = append(w.queue, pending{w.now, o})
+				w.wait(100 * time.Millisecond)
+			}
+			if got := w.state(0); got != c.state {
+				t.Errorf("state %s, want %s", got, c.state)
+			}
+		})
+	}
+}

@@ -1,0 +1,116 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"fovea/fleet/gateway"
+	"fovea/internal/httpserver"
+)
+
+// Run keeps the fleet until the context ends, and then leaves the replicas running for the next supervisor; or until it
+// was told to stop them all. It returns nil in both cases.
+func (s *Supervisor) Run(ctx context.Context) error {
+	defer s.release()
+	control, err := listenUnix(ctx, s.cfg.Socket)
+	if err != nil {
+		return err
+	}
+	listener := s.with.Listener
+	if listener == nil {
+		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Gateway.Address); err != nil {
+			return errors.Join(fmt.Errorf("gateway.address: %w", err), control.Close())
+		}
+	}
+	s.address = listener.Addr().String()
+	working, stop := context.WithCancel(ctx)
+	ended := make(chan error, 2)
+	api := s.controlServer(working)
+	s.work.Go(func() { ended <- httpserver.Serve(api, control) })
+	s.work.Go(func() { s.watchEngine(working) })
+	if s.with.GPUs != nil && !s.cfg.GPUs.None() {
+		s.work.Go(func() { s.watchGPUs(working) })
+		s.work.Go(func() { s.pollGPUs(working) })
+	}
+	s.log.Info("supervising", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.slots))
+	s.admit = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
+	err = s.loop(working, ended)
+	if s.admit != nil {
+		err = errors.Join(err, listener.Close())
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingLimit)
+	defer cancel()
+	err = errors.Join(err, s.gateway.Shutdown(closing))
+	stop()
+	endControl(api)
+	s.work.Wait()
+	return errors.Join(err, s.saveLast())
+}
+
+// loop gives the machine the time and what was seen, and does what it says.
+func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	for {
+		var seen []observation
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			return err
+		case <-ticker.C:
+		case o := <-s.inbox:
+			seen = append(seen, o)
+		case command := <-s.commands:
+			command()
+		case err := <-s.saved:
+			s.stored(err)
+		}
+		s.step(ctx, seen)
+		if s.machine.done() {
+			s.log.Info("the fleet is stopped")
+			return nil
+		}
+	}
+}
+
+func (s *Supervisor) now() time.Duration { return time.Since(s.start) } // monotonic: a clock that jumps changes nothing
+
+func (s *Supervisor) step(ctx context.Context, seen []observation) {
+	for drained := false; !drained; {
+		select {
+		case o := <-s.inbox:
+			seen = append(seen, o)
+		default:
+			drained = true
+		}
+	}
+	actions := s.machine.step(s.now(), seen...)
+	s.tellGateway()
+	if s.admit != nil && (s.machine.settled() || s.now() >= s.machine.cfg.Health.Timeout) {
+		s.admit()
+		s.admit = nil
+	}
+	for _, a := range actions {
+		s.work.Go(func() { s.perform(ctx, a) })
+	}
+	s.save()
+}
+
+// tellGateway says who gets requests, before anything else is done, if that has changed.
+func (s *Supervisor) tellGateway() {
+	list := []gateway.Replica{}
+	for _, r := range s.machine.serving() {
+		list = append(list, gateway.Replica{ID: r.id, URL: r.url})
+	}
+	if sameReplicas(list, s.serving) {
+		return
+	}
+	if err := s.gateway.Pool().Set(list); err != nil {
+		s.log.Error("the gateway refuses the list of replicas", "error", err.Error())
+	}
+	s.serving = list
+}

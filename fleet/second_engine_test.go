@@ -1,0 +1,30 @@
+//go:build engine
+
+package fleet
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+func TestSecondSupervisorOfANameByAnotherSocketIsRefused(t *testing.T) {
+	b, other := newBench(t, "replicas: 1"), newBench(t, "replicas: 1")
+	b.start(1)
+	before := b.containers()
+	own := other.name
+	other.name = b.name
+	other.configure("replicas: 1")
+	second := exec.Command(os.Args[0])
+	second.Env = append(os.Environ(), childFile+"="+other.file)
+	second.ExtraFiles = []*os.File{other.listener}
+	out, err := second.CombinedOutput()
+	other.name = own // Its clean-up is for what is its own.
+	if err == nil || !bytes.Contains(out, []byte("another supervisor is running")) {
+		t.Errorf("the second one: %v, %s", err, out)
+	}
+	if s := b.status(); s.Ready != 1 || b.containers()["cpu-0"] != before["cpu-0"] {
+		t.Errorf("the first one: %+v", s)
+	}
+}

@@ -1,0 +1,31 @@
+// Package exitcode is what the programs' exit statuses mean.
+package exitcode
+
+import "errors"
+
+// Configuration is EX_CONFIG of sysexits.h: the configuration, or what it names, is at fault, and starting again does not
+// mend it.
+const Configuration = 78
+
+type configuration struct{ error }
+
+func (c configuration) Unwrap() error { return c.error }
+
+// ForConfiguration marks an error that only another configuration mends; nil stays nil.
+func ForConfiguration(err error) error {
+	if err == nil {
+		return nil
+	}
+	return configuration{err}
+}
+
+// Of is the exit status of a program that ended with an error.
+func Of(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &configuration{}):
+		return Configuration
+	}
+	return 1
+}

@@ -1,0 +1,11 @@
+#ifndef FOVEA_JPEG_DECODE_H
+#define FOVEA_JPEG_DECODE_H
+
+#include <stddef.h>
+
+// fovea_jpeg_decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size (1, 2, 4 or 8) into height rows of
+// width pixels: blue, green, red, from the top, without gaps. It returns NULL, or what is wrong, to be freed; pixels
+// then hold anything. A picture whose data ends too soon is an error.
+char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsigned char *pixels, int width, int height);
+
+#endif

@@ -1,0 +1,33 @@
+// Package jpeg decodes JPEG with libjpeg-turbo, which OpenCV uses too. OpenCV has it write red first and then swaps
+// every pixel by itself, which takes as long as decoding; it copies the file before; and it hides libjpeg's warning that
+// the picture's data ends too soon.
+package jpeg
+
+/*
+#cgo !customenv LDFLAGS: -ljpeg
+#include <stdlib.h>
+#include "decode.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// Decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size, rounded up; shrink is 1, 2, 4 or 8. pixels
+// receive height rows of width pixels, blue, green and red, uint8, from the top, as the picture is stored. After an
+// error they hold anything. Data that ends before the picture does is an error.
+func Decode(data []byte, shrink int, pixels []byte, width, height int) error {
+	if len(data) == 0 || width < 1 || height < 1 || len(pixels) != 3*width*height {
+		return fmt.Errorf("%d bytes of JPEG, %d bytes for %d×%d pixels", len(data), len(pixels), width, height)
+	}
+	why := C.fovea_jpeg_decode((*C.uchar)(unsafe.SliceData(data)), C.size_t(len(data)), C.int(shrink),
+		(*C.uchar)(unsafe.SliceData(pixels)), C.int(width), C.int(height))
+	if why == nil {
+		return nil
+	}
+	defer C.free(unsafe.Pointer(why))
+	return errors.New(C.GoString(why))
+}
