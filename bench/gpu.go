@@ -33,6 +33,7 @@ type gpuOptions struct {
 	Loadtest string        // the load test's binary
 	Python   string        // which has torch and torchvision
 	Torch    string        // the script of PyTorch's figures
+	TorchOn  string        // its device; empty: Device
 	NVML     string        // its library; empty: the system's
 	Group    string        // of a child: its group as JSON
 	Work     string        // of a child: the parent's work folder
@@ -46,6 +47,7 @@ func (g *gpuOptions) add(f *flag.FlagSet) {
 	f.StringVar(&g.Loadtest, "loadtest", "bin/loadtest", "the load test's binary")
 	f.StringVar(&g.Python, "python", "python3", "Python with torch and torchvision")
 	f.StringVar(&g.Torch, "torch", "bench/torch_reference.py", "script of PyTorch's figures")
+	f.StringVar(&g.TorchOn, "torch-device", "", "device of PyTorch; empty: the device that is measured")
 	f.StringVar(&g.NVML, "nvml", "", "NVML's library")
 	f.StringVar(&g.Group, "group", "", "one group of cases as JSON (the program calls itself so)")
 	f.StringVar(&g.Work, "work", "", "folder of the models (the program calls itself so)")

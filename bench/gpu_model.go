@@ -54,6 +54,9 @@ func repositoryFor(folder, device string, batch int, l layout) (dir string, err 
 	return dir, err
 }
 
+// simulatedCUDA says whether scripts/gpu-env put the simulated CUDA in the place of the real one.
+func simulatedCUDA() bool { return os.Getenv("FOVEA_TEST_GPU_SIMULATED") != "" }
+
 // copyDefinition copies one file of a model's folder, and adds to model.yaml.
 func copyDefinition(from, to, device string, batch int, l layout) error {
 	data, err := os.ReadFile(from)
@@ -61,7 +64,7 @@ func copyDefinition(from, to, device string, batch int, l layout) error {
 		return err
 	}
 	if filepath.Base(from) == "model.yaml" {
-		if os.Getenv("FOVEA_TEST_GPU_SIMULATED") != "" { // what the simulated CUDA answers means nothing
+		if simulatedCUDA() { // what the simulated CUDA answers means nothing
 			data = regexp.MustCompile(`(?m)^self_test:\n(  .*\n)*`).ReplaceAll(data, nil)
 		}
 		data = append(data, caseDefinition(device, batch, l)...)

@@ -38,6 +38,7 @@ type gpuCase struct {
 	RowBytes   int      `json:"row_bytes,omitempty"`
 	Difference *float64 `json:"difference,omitempty"` // of outputs, relative to the largest (see PyTorch's cases)
 	Bound      string   `json:"bound,omitempty"`
+	LeftOut    string   `json:"left_out,omitempty"` // why it was not tried, which is no failure
 	Error      string   `json:"error,omitempty"`
 }
 
@@ -48,7 +49,7 @@ const saturated = 0.9
 func (c gpuCase) bound() string {
 	percent := func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }
 	switch {
-	case c.Error != "" || strings.HasPrefix(c.Case, "PyTorch"):
+	case c.Error != "" || c.LeftOut != "" || strings.HasPrefix(c.Case, "PyTorch"):
 		return ""
 	case c.Case == "decoding alone":
 		return "cores: busy " + percent(c.CPU)
@@ -77,6 +78,9 @@ func (c gpuCase) line() string {
 	if c.Error != "" {
 		return fmt.Sprintf("%-20s %-18s %-26s FAILED: %s", c.Model, c.Group, c.Case, c.Error)
 	}
+	if c.LeftOut != "" {
+		return fmt.Sprintf("%-20s %-18s %-26s left out: %s", c.Model, c.Group, c.Case, c.LeftOut)
+	}
 	text := fmt.Sprintf("%-20s %-18s %-26s batch %-4d %-8s %9.0f/s", c.Model, c.Group, c.Case, c.Batch, c.Layout, c.PerSecond)
 	for name, v := range map[string]*float64{"of the loop": c.OfLoop, "of decoding": c.OfDecoding} {
 		if v != nil {
@@ -100,10 +104,13 @@ type gpuMachine struct {
 	GPU    string `json:"gpu"`
 	Driver string `json:"driver,omitempty"`
 	Device string `json:"device"`
+	// Simulated says that the simulated CUDA computed nothing: every line of the program ran, and the figures of ONNX
+	// Runtime mean nothing.
+	Simulated bool `json:"simulated,omitempty"`
 }
 
 func describeMachine(ctx context.Context, g gpuOptions) gpuMachine {
-	m := gpuMachine{Cores: runtime.GOMAXPROCS(0), GPU: "none that NVML tells of", Device: g.Device}
+	m := gpuMachine{Cores: runtime.GOMAXPROCS(0), GPU: "none that NVML tells of", Device: g.Device, Simulated: simulatedCUDA()}
 	nvml, err := gpu.Open(g.NVML)
 	if err != nil {
 		return m
@@ -128,12 +135,18 @@ func (r *gpuReport) markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s, driver %s, %d cores, device %s, %s\n\n", r.Machine.GPU, orDash(r.Machine.Driver), r.Machine.Cores, r.Machine.Device, r.Started.Format("2006-01-02 15:04 UTC"))
 	fmt.Fprintf(&b, "Each case was measured for %s. Layout: sessions × instances of each. GPU: share of the time in which kernels ran.\n\n", r.Measure)
+	if r.Machine.Simulated {
+		b.WriteString("**A rehearsal on the simulated CUDA, which computes nothing. What needs a GPU: every rate, share, bound and difference below.**\n\n")
+	}
 	b.WriteString("| model | options | case | batch | layout | images/s | of the loop | of decoding | GPU | cores | run ms | bound by |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, c := range r.Cases {
 		last, rate := c.Bound, fmt.Sprintf("%.0f", c.PerSecond)
 		if c.Error != "" {
 			last, rate = "failed: "+strings.NewReplacer("|", "/", "\n", " ").Replace(c.Error), "–"
+		}
+		if c.LeftOut != "" {
+			last, rate = "left out: "+c.LeftOut, "–"
 		}
 		if c.Difference != nil {
 			last = strings.TrimSpace(fmt.Sprintf("%s largest difference %.1e", last, *c.Difference))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,7 +21,7 @@ func torchFigures(ctx context.Context, g gpuOptions, end time.Time) []gpuCase {
 	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(torchTime), end.Add(torchTime/2)))
 	defer cancel()
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, g.Python, "-B", g.Torch, g.Work, g.Device, fmt.Sprint(g.Measure.Seconds()))
+	cmd := exec.CommandContext(ctx, g.Python, "-B", g.Torch, g.Work, cmp.Or(g.TorchOn, g.Device), fmt.Sprint(g.Measure.Seconds()))
 	cmd.Stderr, cmd.WaitDelay = &said, 5*time.Second
 	text, err := cmd.Output()
 	if err != nil {

@@ -9,9 +9,13 @@ import pathlib
 import sys
 import time
 
-import numpy as np
-import torch
-import torchvision
+try:
+    import numpy as np
+    import torch
+    import torchvision
+except ImportError as missing:
+    print(json.dumps([{"model": "resnet50", "case": "PyTorch", "left_out": str(missing)}]))
+    sys.exit()
 
 WORK, DEVICE, SECONDS = pathlib.Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 CUDA = DEVICE.startswith("cuda")
