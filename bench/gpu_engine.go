@@ -156,7 +156,8 @@ func (b *groupBench) ask(ctx context.Context, e *inference.Engine, t *engineTall
 	if rows > 0 {
 		run := float64(t.infer.Load()) / rows / 1e9 // each picture of a batch is told the batch's time
 		c.RunMS, c.QueueMS = run*1000, float64(t.queue.Load())/rows/1e6
-		c.Busy = run * batches / all / float64(l.Sessions*l.Instances)
+		// An estimate: by rows, long batches weigh more than their share.
+		c.Busy = min(1, run*batches/all/float64(l.Sessions*l.Instances))
 		c.Fill = rows / (rows + float64(t.padded.Load()))
 		c.MeanBatch = rows / batches
 	}
