@@ -29,6 +29,7 @@ type Gateway struct {
 	log      *slog.Logger
 	inFlight atomic.Int64
 	draining atomic.Bool
+	guests   guests
 	routes   map[string]http.Handler
 	proxy    http.Handler
 	upstream *http.Transport
@@ -39,6 +40,7 @@ type Gateway struct {
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
 	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now), upstream: transport(cfg)}
+	g.guests.states = map[net.Conn]http.ConnState{}
 	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})
 	g.proxy = g.reverseProxy(&retrier{
@@ -53,6 +55,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 		IdleTimeout:                  clientIdleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true,
+		ConnState:                    g.guests.changed,
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return g
@@ -80,22 +83,27 @@ func (g *Gateway) Handler() http.Handler { return g }
 
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {
-	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if !g.guests.listen(l) {
+		return l.Close()
+	}
+	defer g.guests.taking.Done()
+	if err := g.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !g.guests.left() {
 		return fmt.Errorf("gateway on %s: %w", l.Addr(), err)
 	}
 	return nil
 }
 
-// Drain turns /ready to 503, so that whoever stands before the gateway sends its requests elsewhere. Requests are
-// still taken.
+// Drain turns /ready to 503, so that whoever stands before the gateway sends its requests elsewhere, and ends each
+// connection with its next answer. Requests are still taken.
 func (g *Gateway) Drain() { g.draining.Store(true) }
 
-// Shutdown closes the listener and waits for the requests in flight, as long as ctx allows; those that are left
+// Shutdown takes leave of the clients, closes the listener and waits for the requests in flight, as long as ctx allows; those that are left
 // then are cut off. In the end no connection to a replica is kept.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.Drain()
+	g.guests.takeLeave(ctx)
 	defer g.upstream.CloseIdleConnections()
-	if err := g.http.Shutdown(ctx); err != nil {
+	if err := g.http.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // as its listener is
 		n := g.inFlight.Load()
 		_ = g.http.Close() // what matters is said already
 		return fmt.Errorf("%d requests were cut off: %w", n, err)
