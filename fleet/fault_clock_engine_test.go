@@ -167,4 +167,3 @@ func TestWallClockThatJumpsChangesNothing(t *testing.T) {
 
 // successor is a supervisor that makes the gateway's listener itself.
 func (b *bench) successor() *exec.Cmd { return exec.Command(program, "run", "-f", b.file) }
-

@@ -130,7 +130,7 @@ func (l *load) begin() {
 			case <-l.stop:
 				return
 			case <-ticker.C:
-				if l.under.Load() >= most {
+				if l.under.Load() >= most && !figures() {
 					l.skipped.Add(1)
 					continue
 				}
