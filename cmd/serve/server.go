@@ -15,6 +15,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/exitcode"
+	"fovea/internal/httpserver"
 	"fovea/models"
 )
 
@@ -174,7 +175,7 @@ func (s *service) tell(failures []*inference.LoadError) {
 
 // greet says what to do next, once there is something to do.
 func (s *service) greet() {
-	address, err := reachable(s.address)
+	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
 		s.log.Info("pictures are answered", "try", "curl --data-binary @PICTURE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
 	}

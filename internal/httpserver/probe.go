@@ -15,7 +15,7 @@ import (
 func Probe(ctx context.Context, address, path string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	target, err := reachable(address)
+	target, err := Reachable(address)
 	if err != nil {
 		return err
 	}
@@ -36,9 +36,9 @@ func Probe(ctx context.Context, address, path string, timeout time.Duration) err
 	return fmt.Errorf("probe: %s answers %s: %s", path, response.Status, strings.TrimSpace(string(why)))
 }
 
-// reachable is the address to ask a server that listens on address: one that listens everywhere is on this
+// Reachable is the address to ask a server that listens on address: one that listens everywhere is on this
 // machine too.
-func reachable(address string) (string, error) {
+func Reachable(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", fmt.Errorf("address: %w", err)
