@@ -1,5 +1,6 @@
 // Command bench measures the server against what it cannot beat: the same pictures, prepared and run with the same
-// sessions in a plain loop without HTTP. It also soaks the server. Run it by `make bench` and `make soak`.
+// sessions in a plain loop without HTTP; and against other servers. It also soaks the server. Run it by `make bench`,
+// `make bench-peers` and `make soak`.
 package main
 
 import (
@@ -12,6 +13,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"fovea/bench/peers"
 )
 
 // options are the flags of every verb.
@@ -51,9 +54,17 @@ var verbs = map[string]func(context.Context, options, io.Writer) error{
 	"ratio": ratio, "floor": floor, "soak": soak,
 }
 
+// comparisons are the verbs with flags of their own.
+var comparisons = map[string]func(context.Context, []string, io.Writer) error{
+	"peers": peers.Compare, "peers-table": peers.Table,
+}
+
 func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 && comparisons[args[0]] != nil {
+		return comparisons[args[0]](ctx, args[1:], out)
+	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|floor|soak [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|floor|soak|peers|peers-table [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
