@@ -79,7 +79,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	d.process = exec.CommandContext(context.WithoutCancel(ctx), d.program, d.flags...) //nolint:gosec // G204: the machine's own engine
+	d.process = exec.CommandContext(context.WithoutCancel(ctx), d.program, d.flags...)
 	d.process.Env = append(os.Environ(), "PATH="+d.path)
 	d.process.Stdout, d.process.Stderr = log, log
 	if err := d.process.Start(); err != nil {
@@ -112,9 +112,12 @@ func (d *Daemon) Stop(ctx context.Context, signal os.Signal) error {
 		return err
 	}
 	select {
-	case <-d.ended: // With what status is the engine's business.
+	case err := <-d.ended:
 		d.process = nil
-		return nil
+		if status := new(exec.ExitError); errors.As(err, &status) {
+			return nil // With which status is the engine's business.
+		}
+		return err
 	case <-ctx.Done():
 		return fmt.Errorf("the engine does not end: %w", ctx.Err())
 	}
