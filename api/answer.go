@@ -7,9 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"fovea/fault"
 	"fovea/inference"
-	"fovea/postprocess"
 
 	"github.com/gin-gonic/gin"
 )
@@ -23,19 +21,8 @@ type answer struct {
 	Timing      timing  `json:"timing"`
 }
 
-// entry is one picture's answer: what the model says, or what is wrong with the picture.
-type entry struct {
-	prediction postprocess.Prediction
-	fault      *fault.Fault
-}
-
-// MarshalJSON writes whichever of the two there is.
-func (e entry) MarshalJSON() ([]byte, error) {
-	if e.fault != nil {
-		return json.Marshal(errorAnswer{Error: e.fault.Message, Code: e.fault.Code})
-	}
-	return json.Marshal(e.prediction)
-}
+// entry is one picture's answer: the postprocess.Prediction, or an errorAnswer that says what is wrong with the picture.
+type entry any
 
 // timing is in milliseconds. With several pictures, each stage is that of the picture it took longest for; total
 // is from the request's headers to its answer and so holds the arrival of the body.
@@ -48,20 +35,17 @@ type timing struct {
 	Total       millis `json:"total"`
 }
 
-// millis writes a duration as milliseconds with three decimals.
-type millis time.Duration
+// millis is a time in milliseconds with three decimals.
+type millis float64
 
-// MarshalJSON implements json.Marshaler.
-func (m millis) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, float64(time.Duration(m).Microseconds())/1000, 'f', -1, 64), nil
-}
+func millisOf(d time.Duration) millis { return millis(float64(d.Microseconds()) / 1000) }
 
 func (t *timing) stretch(by inference.Timing) {
-	t.Queue = max(t.Queue, millis(by.Queue))
-	t.Decode = max(t.Decode, millis(by.Decode))
-	t.Preprocess = max(t.Preprocess, millis(by.Preprocess))
-	t.Infer = max(t.Infer, millis(by.Infer))
-	t.Postprocess = max(t.Postprocess, millis(by.Postprocess))
+	t.Queue = max(t.Queue, millisOf(by.Queue))
+	t.Decode = max(t.Decode, millisOf(by.Decode))
+	t.Preprocess = max(t.Preprocess, millisOf(by.Preprocess))
+	t.Infer = max(t.Infer, millisOf(by.Infer))
+	t.Postprocess = max(t.Postprocess, millisOf(by.Postprocess))
 }
 
 // answerOf gathers the answers of at least one answered picture.
@@ -73,7 +57,7 @@ func answerOf(x *exchange, answers []answered) answer {
 			a.Timing.stretch(r.Timing)
 		}
 	}
-	a.Timing.Total = millis(time.Since(x.start))
+	a.Timing.Total = millisOf(time.Since(x.start))
 	x.version = a.Version
 	return a
 }
@@ -81,8 +65,10 @@ func answerOf(x *exchange, answers []answered) answer {
 func entries(answers []answered) []entry {
 	list := make([]entry, len(answers))
 	for i, a := range answers {
-		if list[i].fault = a.fault; a.response != nil {
-			list[i].prediction = a.response.Prediction
+		if a.fault != nil {
+			list[i] = errorAnswer{Error: a.fault.Message, Code: a.fault.Code}
+		} else {
+			list[i] = a.response.Prediction
 		}
 	}
 	return list

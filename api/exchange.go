@@ -13,7 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-const requestIDHeader = "X-Request-ID"
+const requestIDHeader = "X-Request-Id" // as net/http writes X-Request-ID, so that it need not be rewritten
 
 // exchange is what is known of one request, for its log line and its metrics.
 type exchange struct {
@@ -83,7 +83,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange) {
 	if route == "" {
 		route = "none"
 	}
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 12),
 		slog.String("request_id", x.id),
 		slog.String("method", c.Request.Method),
 		slog.String("route", route),
@@ -91,8 +91,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange) {
 		slog.Duration("duration", time.Since(x.start)),
 		slog.String("client", c.ClientIP()),
 		slog.Int64("bytes_in", x.bytes),
-		slog.Int("bytes_out", max(0, c.Writer.Size())),
-	}
+		slog.Int("bytes_out", max(0, c.Writer.Size())))
 	if x.code != "" {
 		attrs = append(attrs, slog.String("code", string(x.code)))
 	}

@@ -5,9 +5,7 @@ package docker
 import (
 	"context"
 	"errors"
-	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,11 +17,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // behind opens the engine through a proxy that can hang.
 func behind(t *testing.T) (*Client, *dockertest.Proxy) {
 	t.Helper()
-	socket, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://")
-	if !ok {
-		socket = "/var/run/docker.sock"
-	}
-	proxy, err := dockertest.NewProxy(t.TempDir(), socket)
+	proxy, err := dockertest.NewProxy(t.TempDir(), dockertest.Socket())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +34,7 @@ func TestEngineThatHangs(t *testing.T) {
 	direct := engine(t)
 	c, proxy := behind(t)
 	ctx := context.Background()
-	p := start(t, direct, probeSpec(t, direct, probeImage(t, direct)))
+	p := start(t, direct, probeSpec(t, direct, probeImage(t)))
 	events, failed := c.Events(ctx, map[string]string{LabelOwner: owner})
 	if err := direct.Kill(ctx, p.id); err != nil {
 		t.Fatal(err)

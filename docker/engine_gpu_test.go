@@ -28,7 +28,7 @@ func simulated(t *testing.T, c *Client) Info {
 func TestEngineGPUsArePinned(t *testing.T) {
 	c := engine(t)
 	simulated(t, c)
-	image := probeImage(t, c)
+	image := probeImage(t)
 	for _, test := range []struct {
 		name    string
 		request GPURequest
@@ -69,7 +69,7 @@ func TestEngineGPUsArePinned(t *testing.T) {
 func TestEngineDoctor(t *testing.T) {
 	c := engine(t)
 	simulated(t, c)
-	s := probeSpec(t, c, probeImage(t, c))
+	s := probeSpec(t, c, probeImage(t))
 	s.ModelsDir, _ = folders(t)
 	s.GPU.UUIDs = []string{gpu3}
 	bad := map[string]bool{}

@@ -30,7 +30,7 @@ func folders(t *testing.T) (models, secret string) {
 
 func TestEngineContainerIsClosed(t *testing.T) {
 	c := engine(t)
-	s := probeSpec(t, c, probeImage(t, c))
+	s := probeSpec(t, c, probeImage(t))
 	models, secret := folders(t)
 	s.ModelsDir, s.SecretFiles, s.Env = models, map[string]string{"token": secret}, []string{"FOVEA_X=y"}
 	p := start(t, c, s)
@@ -107,7 +107,7 @@ func TestEngineContainerIsClosed(t *testing.T) {
 
 func TestEngineWeakContainersOfOthersAreSeen(t *testing.T) {
 	c := engine(t)
-	image := probeImage(t, c)
+	image := probeImage(t)
 	s := probeSpec(t, c, image)
 	config, host := s.config(image, nil), s.hostConfig(nil)
 	host.Privileged, host.ReadonlyRootfs, host.CapAdd = true, false, []string{"SYS_ADMIN"}
@@ -138,7 +138,7 @@ func TestEngineUnsafeImagesAreRefused(t *testing.T) {
 		{"declares a volume", "VOLUME /data", "volumes: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := probeSpec(t, c, probeImage(t, c, test.change))
+			s := probeSpec(t, c, probeImage(t, test.change))
 			if id, err := c.Create(context.Background(), s); !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), test.key) {
 				t.Errorf("got %s, %v", id, err)
 			}
@@ -148,7 +148,7 @@ func TestEngineUnsafeImagesAreRefused(t *testing.T) {
 
 func TestEngineReplicasDoNotReachEachOther(t *testing.T) {
 	c := engine(t)
-	s := probeSpec(t, c, probeImage(t, c))
+	s := probeSpec(t, c, probeImage(t))
 	p := start(t, c, s)
 	other := s
 	other.Name += "-other"
@@ -172,7 +172,7 @@ func TestEngineReplicasDoNotReachEachOther(t *testing.T) {
 
 func TestEnginePublishesOnLoopbackOnly(t *testing.T) {
 	c := engine(t)
-	p := start(t, c, probeSpec(t, c, probeImage(t, c)))
+	p := start(t, c, probeSpec(t, c, probeImage(t)))
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 func TestEngineLife(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, probeImage(t, c))
+	s := probeSpec(t, c, probeImage(t))
 	events, failed := c.Events(t.Context(), map[string]string{LabelOwner: owner, "fovea.test": ""})
 
 	id := create(t, c, s)
@@ -67,7 +67,7 @@ func TestEngineLife(t *testing.T) {
 
 func TestEngineAdoptionByLabels(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, probeImage(t, c))
+	s := probeSpec(t, c, probeImage(t))
 	s.Labels[LabelGeneration] = "7"
 	p := start(t, c, s)
 
@@ -90,7 +90,7 @@ func TestEngineAdoptionByLabels(t *testing.T) {
 
 func TestEngineWantOfMemoryIsSeen(t *testing.T) {
 	c := engine(t)
-	p := start(t, c, probeSpec(t, c, probeImage(t, c)))
+	p := start(t, c, probeSpec(t, c, probeImage(t)))
 	if answer, err := browser.Post(p.url+"/memory", "", nil); err == nil {
 		_ = answer.Body.Close()
 		t.Error("it answered")
@@ -103,7 +103,7 @@ func TestEngineWantOfMemoryIsSeen(t *testing.T) {
 
 func TestEngineGraceEndsInSIGKILL(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, probeImage(t, c))
+	s := probeSpec(t, c, probeImage(t))
 	s.Args = []string{"deaf"}
 	p := start(t, c, s)
 	if err := c.Stop(ctx, p.id, time.Second); err != nil {
@@ -116,7 +116,7 @@ func TestEngineGraceEndsInSIGKILL(t *testing.T) {
 
 func TestEngineLogs(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, probeImage(t, c))
+	s := probeSpec(t, c, probeImage(t))
 	s.Args = []string{"lines", "50"}
 	id := create(t, c, s)
 	if err := c.Start(ctx, id); err != nil {
@@ -164,7 +164,7 @@ func TestEngineWhatIsMissing(t *testing.T) {
 	if _, err := c.ImageInfo(ctx, s.Image); !errors.Is(err, ErrNoImage) {
 		t.Errorf("image: %v", err)
 	}
-	s.Image = probeImage(t, c)
+	s.Image = probeImage(t)
 	// Between our look and the engine's the image may go as well.
 	if _, err := c.create(ctx, s.Name, s.config("sha256:"+strings.Repeat("0", 64), nil), s.hostConfig(nil), s.Network); !errors.Is(err, ErrNoImage) {
 		t.Errorf("image, later: %v", err)

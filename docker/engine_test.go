@@ -3,8 +3,6 @@
 package docker
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,13 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/image"
+	"fovea/docker/dockertest"
 )
 
 // These tests need a Docker engine (DOCKER_HOST, or the usual socket), and clean up after themselves: all that they make
@@ -39,47 +35,15 @@ func slug(t *testing.T) string {
 
 // probeImage builds the image of the tests' program, or one with further changes as a Dockerfile has them, and removes
 // it at the end of the test.
-func probeImage(t *testing.T, c *Client, changes ...string) string {
+func probeImage(t *testing.T, changes ...string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "probe")
-	cmd := exec.Command("go", "build", "-o", program, "./internal/probe")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the probe: %v\n%s", err, out)
-	}
-	data, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	for _, dir := range []string{"tmp", "models", "run", "run/secrets"} {
-		if err := w.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.WriteHeader(&tar.Header{Name: "probe", Mode: 0o755, Size: int64(len(data))}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
 	name := "fovea-docker-test:" + slug(t)
-	changes = append([]string{`ENTRYPOINT ["/probe"]`, "USER 65532:65532", "LABEL fovea.test=docker", "ENV NVIDIA_VISIBLE_DEVICES=all"}, changes...)
-	ctx := context.Background()
-	answer, err := c.api.ImageImport(ctx, image.ImportSource{Source: &archive, SourceName: "-"}, name, image.ImportOptions{Changes: changes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Close()
-	if _, err := io.Copy(io.Discard, answer); err != nil {
+	changes = append([]string{"LABEL fovea.test=docker", "ENV NVIDIA_VISIBLE_DEVICES=all"}, changes...)
+	if err := dockertest.ProgramImage(context.Background(), "", name, "./internal/probe", changes...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := c.api.ImageRemove(context.Background(), name, image.RemoveOptions{Force: true}); err != nil {
+		if err := dockertest.RemoveImage(context.Background(), "", name); err != nil {
 			t.Error(err)
 		}
 	})

@@ -5,26 +5,21 @@ package fleet
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"fovea/docker"
-	"fovea/internal/testenv"
 )
 
 // patience bounds every wait; none passes because of it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // bench is a fleet on a real engine, and its supervisor in a process of its own.
 type bench struct {
@@ -32,6 +27,8 @@ type bench struct {
 	dir      string
 	file     string
 	name     string
+	host     string // the engine's; empty: the usual one
+	image    string
 	engine   *docker.Client
 	client   *Client
 	listener *os.File
@@ -40,11 +37,26 @@ type bench struct {
 	ended    chan error
 }
 
+// usual is what the tests' fleets have in common: times that do not matter to a test are so long that a busy machine
+// does not reach them.
+const usual = `
+name: %s
+image: %s
+socket: s.sock
+state: state
+gateway: {address: %q, answer_timeout: 90s}
+log: {format: json}
+`
+
 // newBench writes a configuration, with what is particular to the test, and makes sure that nothing is left at the end.
 func newBench(t *testing.T, particular string) *bench {
 	t.Helper()
-	ctx := context.Background()
-	engine, err := docker.Open(ctx, "")
+	return newBenchOn(t, "", testImage(), particular)
+}
+
+func newBenchOn(t *testing.T, host, image, particular string) *bench {
+	t.Helper()
+	engine, err := docker.Open(context.Background(), host)
 	if err != nil {
 		t.Fatalf("these tests need a Docker engine: %v", err)
 	}
@@ -61,7 +73,7 @@ func newBench(t *testing.T, particular string) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{t: t, dir: dir, file: filepath.Join(dir, "supervise.yaml"), name: "ft" + strings.ToLower(filepath.Base(dir))[5:],
-		engine: engine, listener: file, address: listener.Addr().String()}
+		host: host, image: image, engine: engine, listener: file, address: listener.Addr().String()}
 	_ = listener.Close() // The file keeps it open.
 	b.client = NewClient(filepath.Join(dir, "s.sock"))
 	b.configure(particular)
@@ -69,40 +81,54 @@ func newBench(t *testing.T, particular string) *bench {
 	return b
 }
 
-func testImage() string {
-	if name := os.Getenv("FOVEA_TEST_IMAGE"); name != "" {
-		return name
-	}
-	return "fovea"
-}
-
 func (b *bench) configure(particular string) {
 	b.t.Helper()
-	text := fmt.Sprintf("name: %s\nimage: %s\nsocket: s.sock\nstate: state\nlimits: {memory: 1GiB, cpus: 1}\ngateway: {address: %q}\n%s\n",
-		b.name, testImage(), b.address, particular)
+	text := fmt.Sprintf(usual, b.name, b.image, b.address) + particular + "\n"
+	limits := "{memory: 1GiB, cpus: 1}"
+	if figures() { // One replica carries all of the load while the other is away.
+		limits = "{memory: 1GiB, cpus: 2}"
+	}
+	for key, value := range map[string]string{"limits": limits, "health": "{timeout: 30s}"} {
+		if !strings.Contains(particular, key+":") {
+			text += key + ": " + value + "\n"
+		}
+	}
 	if err := os.WriteFile(b.file, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
+// command is the supervisor's process, which inherits the gateway's listener as systemd hands it over.
+func (b *bench) command() *exec.Cmd {
+	c := exec.Command("/bin/sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" run -f "$1"`, program, b.file)
+	c.ExtraFiles = []*os.File{b.listener}
+	return c
+}
+
 // start starts a supervisor and waits until so many replicas are ready.
 func (b *bench) start(ready int) {
 	b.t.Helper()
-	b.child = exec.Command(os.Args[0])
-	b.child.Env = append(os.Environ(), childFile+"="+b.file)
-	b.child.ExtraFiles = []*os.File{b.listener}
-	log, err := os.OpenFile(filepath.Join(b.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	b.run(b.command())
+	b.until(fmt.Sprintf("%d replicas are ready", ready), func(s Status) bool { return s.Ready == ready })
+}
+
+func (b *bench) run(c *exec.Cmd) {
+	b.t.Helper()
+	log, err := os.OpenFile(b.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer log.Close()
-	b.child.Stderr = log
-	if err := b.child.Start(); err != nil {
+	c.Stderr = log
+	if err := c.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	b.ended = make(chan error, 1)
-	go func(c *exec.Cmd, ended chan error) { ended <- c.Wait() }(b.child, b.ended)
-	b.until(fmt.Sprintf("%d replicas are ready", ready), func(s Status) bool { return s.Ready == ready })
+	b.wait(c)
+}
+
+func (b *bench) wait(c *exec.Cmd) {
+	b.child, b.ended = c, make(chan error, 1)
+	go func(ended chan<- error) { ended <- c.Wait() }(b.ended)
 }
 
 // stop ends the supervisor by a signal.
@@ -111,15 +137,22 @@ func (b *bench) stop(signal syscall.Signal) {
 	if err := b.child.Process.Signal(signal); err != nil {
 		b.t.Fatal(err)
 	}
+	if err := b.over(); signal == syscall.SIGTERM && err != nil {
+		b.t.Errorf("the supervisor ended with %v", err)
+	}
+}
+
+// over waits for the supervisor's end.
+func (b *bench) over() error {
+	b.t.Helper()
 	select {
 	case err := <-b.ended:
-		if signal == syscall.SIGTERM && err != nil {
-			b.t.Errorf("the supervisor ended with %v", err)
-		}
+		b.child = nil
+		return err
 	case <-time.After(patience):
 		b.t.Fatal("the supervisor does not end")
+		return nil
 	}
-	b.child = nil
 }
 
 // until waits for a status.
@@ -131,10 +164,13 @@ func (b *bench) until(what string, ok func(Status) bool) Status {
 		if s, err = b.client.Status(context.Background()); err == nil && ok(s) {
 			return s
 		}
+		if b.child != nil && len(b.ended) > 0 {
+			break
+		}
 	}
-	log, _ := os.ReadFile(filepath.Join(b.dir, "log"))
+	log, _ := os.ReadFile(b.log())
 	lines := strings.Split(string(log), "\n")
-	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "msg=request") })
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"msg":"request"`) })
 	b.t.Fatalf("still not: %s; status %+v, error %v; log:\n%s", what, s, err, strings.Join(lines, "\n"))
 	return s
 }
@@ -162,6 +198,23 @@ func (b *bench) containers() map[string]string {
 	return ids
 }
 
+// kill ends a replica's process with SIGKILL, as the kernel would.
+func (b *bench) kill(place string) {
+	b.t.Helper()
+	status, err := b.engine.Inspect(context.Background(), b.containers()[place])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if os.Getuid() == 0 && b.host == "" {
+		err = syscall.Kill(status.Pid, syscall.SIGKILL) // at once
+	} else {
+		err = b.engine.Kill(context.Background(), status.ID)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func (b *bench) clean() {
 	if b.child != nil {
 		_ = b.child.Process.Kill()
@@ -182,78 +235,4 @@ func (b *bench) clean() {
 	_ = b.engine.Close()
 	_ = b.listener.Close()
 	_ = os.RemoveAll(b.dir)
-}
-
-// load sends a picture to the gateway at a fixed rate.
-type load struct {
-	t       *testing.T
-	stop    chan struct{}
-	senders sync.WaitGroup
-	client  *http.Client
-
-	sent, failed atomic.Int64
-	mu           sync.Mutex
-	last         time.Time // of a good answer
-	gap          time.Duration
-	errors       map[string]int
-}
-
-const rate = 100 // a second
-
-func (b *bench) load() *load {
-	picture := testenv.Picture(b.t, "chelsea.jpg")
-	l := &load{t: b.t, stop: make(chan struct{}), last: time.Now(), errors: map[string]int{},
-		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
-	l.senders.Go(func() {
-		ticker := time.NewTicker(time.Second / rate)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-l.stop:
-				return
-			case <-ticker.C:
-				l.senders.Go(func() { l.send("http://"+b.address+"/predict", picture) })
-			}
-		}
-	})
-	time.Sleep(time.Second)
-	return l
-}
-
-func (l *load) send(url string, picture []byte) {
-	l.sent.Add(1)
-	response, err := l.client.Post(url, "image/jpeg", strings.NewReader(string(picture)))
-	if err == nil {
-		defer response.Body.Close()
-		body, _ := io.ReadAll(response.Body)
-		if response.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%d %s", response.StatusCode, body[:min(len(body), 60)])
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err != nil {
-		l.failed.Add(1)
-		l.errors[err.Error()]++
-		return
-	}
-	l.gap = max(l.gap, time.Since(l.last))
-	l.last = time.Now()
-}
-
-// end stops the load and says how it went. full is the time until full strength.
-func (l *load) end(most int64, full time.Duration) {
-	l.t.Helper()
-	time.Sleep(time.Second)
-	close(l.stop)
-	l.senders.Wait()
-	l.client.CloseIdleConnections()
-	l.t.Logf("sent %d, failed %d, longest gap %s, full strength after %s", l.sent.Load(), l.failed.Load(),
-		l.gap.Round(time.Millisecond), full.Round(time.Millisecond))
-	for text, n := range l.errors {
-		l.t.Logf("%d times: %s", n, text)
-	}
-	if l.failed.Load() > most {
-		l.t.Errorf("more than %d requests failed", most)
-	}
 }

@@ -17,6 +17,7 @@ func (m *machine) listed(o listed) {
 		m.lookDue = m.now + min(time.Second, m.cfg.Engine.Resync)
 	} else if m.engine != nil {
 		m.retryStuck()
+		m.reprieve()
 	}
 	if (o.err == nil) != (m.engine == nil) {
 		if o.err != nil {
@@ -49,6 +50,15 @@ func (m *machine) retryStuck() {
 	for _, r := range m.replicas() {
 		if r.state == Stuck {
 			r.since = m.now - stuckRetry
+		}
+	}
+}
+
+// reprieve gives what could not be reached without the engine its time to answer anew.
+func (m *machine) reprieve() {
+	for _, r := range m.replicas() {
+		if r.state == Unready {
+			r.since, r.sick = m.now, 0
 		}
 	}
 }

@@ -4,62 +4,83 @@ package fleet
 
 import (
 	"context"
+	"flag"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
-	"os/signal"
-	"syscall"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"sync"
 	"testing"
 
-	"fovea/docker"
-	"fovea/gpu"
+	"fovea/docker/dockertest"
 )
 
-// childFile names, in a child process's environment, the configuration of the supervisor that it is to be.
-const childFile = "FOVEA_FLEET_TEST_FILE"
+// These tests need a Docker engine (DOCKER_HOST, or the usual socket) and the image that FOVEA_TEST_IMAGE names, and run
+// the supervisor as it is shipped. FOVEA_FLEET_RATE is how many requests a second they send at most. They clean up after
+// themselves.
+
+// program is bin/supervise, built as these tests are built.
+var program string
 
 func TestMain(m *testing.M) {
-	if file := os.Getenv(childFile); file != "" {
-		if err := runChild(file); err != nil {
-			fmt.Fprintln(os.Stderr, "supervise:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "fleet")
+	if err == nil {
+		program = filepath.Join(dir, "supervise")
+		err = build()
 	}
-	os.Exit(m.Run())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if madeImpostor {
+		if err := dockertest.RemoveImage(context.Background(), "", impostorImage()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	_ = os.RemoveAll(dir)
+	if testing.Verbose() || figures() {
+		figuresTable.print(os.Stdout)
+	}
+	os.Exit(code)
 }
 
-// runChild is a supervisor whose gateway's listener is the process's fourth file, as systemd hands it over.
-func runChild(file string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	cfg, err := Load(file)
-	if err != nil {
-		return err
+func build() error {
+	args := []string{"build", "-o", program}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	engine, err := docker.Open(ctx, cfg.Engine.Host, docker.WithTimeouts(docker.Timeouts{Call: cfg.Engine.Timeout, Watch: cfg.Engine.Timeout}), docker.WithLogger(log))
-	if err != nil {
-		return err
+	if out, err := exec.Command("go", append(args, "fovea/cmd/supervise")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build supervise: %w\n%s", err, out)
 	}
-	defer engine.Close()
-	listener, err := net.FileListener(os.NewFile(3, "gateway"))
-	if err != nil {
-		return err
+	return nil
+}
+
+func testImage() string {
+	if name := os.Getenv("FOVEA_TEST_IMAGE"); name != "" {
+		return name
 	}
-	with := Surroundings{Engine: engine, Listener: listener, Log: log, Reload: func() (Config, error) { return Load(file) }}
-	if !cfg.GPUs.None() {
-		nvml, err := gpu.Open(cfg.GPU.Library, gpu.WithPoll(cfg.GPU.Poll))
-		if err != nil {
-			return err
-		}
-		defer nvml.Close()
-		with.GPUs = nvml
+	return "fovea"
+}
+
+func impostorImage() string { return fmt.Sprintf("fovea-fleet-test:%d", os.Getpid()) }
+
+var madeImpostor bool
+
+var makeImpostor = sync.OnceValue(func() error {
+	madeImpostor = true
+	return dockertest.ProgramImage(context.Background(), "", impostorImage(), "fovea/fleet/internal/impostor")
+})
+
+// impostor is the image of a server that misbehaves on command.
+func impostor(t *testing.T) string {
+	t.Helper()
+	if err := makeImpostor(); err != nil {
+		t.Fatal(err)
 	}
-	s, err := Open(ctx, cfg, with)
-	if err != nil {
-		return err
-	}
-	return s.Run(ctx)
+	return impostorImage()
 }

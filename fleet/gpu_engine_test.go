@@ -39,13 +39,28 @@ func TestGPUThatFallsOffTheBusIsQuarantined(t *testing.T) {
 	const gpus = 4
 	b, f := withGPUs(t, gpus)
 	l := b.load()
-	start := time.Now()
+	sick, _ := on(b.status(), 1)
+	begun, event := l.begun.Load(), time.Now()
 	f.Set("gpu1.lost", "1", "gpu1.event.1", "xid 79")
-	b.until("it gets no requests", func(s Status) bool { r, _ := on(s, 1); return r.State != Ready })
-	withdrawn := time.Since(start)
-	s := b.until("its replica is gone", func(s Status) bool { r, _ := on(s, 1); return r.State == Quarantined })
-	l.end(inFlight, withdrawn)
-	t.Logf("no request to it from %s after the event; %d of %d replicas go on", withdrawn.Round(time.Millisecond), s.Ready, gpus)
+	s := b.until("it gets no requests", func(s Status) bool { r, _ := on(s, 1); return r.State != Ready })
+	may := l.begun.Load() - begun
+	withdrawn, _ := on(s, 1)
+	given := withdrawn.InFlight + b.count(sick.Name)
+	s = b.until("its replica is gone", func(s Status) bool { r, _ := on(s, 1); return r.State == Quarantined })
+	full := time.Since(event)
+	o := l.end()
+	_, _, last := b.by(sick.Name, event)
+	o.figure(t, "XID 79 on one of four GPUs", 0, fmt.Sprintf("last request to it %.3f s after the event; its replica is gone after %.2f s",
+		last.Sub(event).Seconds(), full.Seconds()))
+	if after := b.count(sick.Name); after > given {
+		t.Errorf("%d requests were given to it after it was taken out of service", after-given)
+	}
+	if figures() && last.Sub(event) > time.Second {
+		t.Errorf("a request was given to it %s after the event", last.Sub(event))
+	}
+	if int64(o.failed) > may {
+		t.Errorf("%d requests failed; %d may have been given to it", o.failed, may)
+	}
 	if _, g := on(s, 1); s.Ready != gpus-1 || g.State != "quarantined" || g.Reason == "" {
 		t.Errorf("%+v", s)
 	}
@@ -56,7 +71,7 @@ func TestGPUThatFallsOffTheBusIsQuarantined(t *testing.T) {
 		t.Errorf("after a restart of the supervisor: %+v %+v", r, g)
 	}
 
-	start = time.Now()
+	start := time.Now()
 	f.Delete("gpu1.lost")
 	b.until("it is in use again", func(s Status) bool { return s.Ready == gpus })
 	t.Logf("in use again %s after it was sound", time.Since(start).Round(time.Millisecond))
@@ -71,7 +86,8 @@ func TestPlannedDrainOfAGPULosesNoRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := b.until("nothing runs on it", func(s Status) bool { r, _ := on(s, 0); return r.State == Drained })
-	l.end(0, time.Since(start))
+	full := time.Since(start)
+	l.end().none(t).figure(t, "planned drain of one of two GPUs", 0, fmt.Sprintf("nothing runs on it after %.2f s", full.Seconds()))
 	if s.Ready != 1 || len(b.containers()) != 1 {
 		t.Errorf("%+v", s)
 	}

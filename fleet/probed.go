@@ -58,11 +58,16 @@ func (r *replica) live(o probed) bool {
 	case o.health == bad:
 		r.leave()
 	}
-	if r.sick++; r.sick >= r.slot.m.cfg.Health.Failures {
-		r.end(faulted, fmt.Sprintf("not healthy in %d probes: %s", r.sick, o.reason))
-		return false
+	r.sick++
+	switch {
+	case r.sick < r.slot.m.cfg.Health.Failures:
+		return true
+	case o.health == silent && r.slot.m.engine != nil: // The way to it may have gone with the engine.
+		r.leave()
+		return true
 	}
-	return true
+	r.end(faulted, fmt.Sprintf("not healthy in %d probes: %s", r.sick, o.reason))
+	return false
 }
 
 // predicted takes the outcome of a prediction. After one that failed, the next follows soon.

@@ -1,8 +1,11 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"fovea/docker"
 )
 
 // op is the one thing that is being done to a replica.
@@ -76,7 +79,7 @@ func (r *replica) tick() {
 			return
 		}
 	case Unready:
-		if r.now()-r.since >= r.slot.m.cfg.Health.Unready {
+		if r.slot.m.engine == nil && r.now()-r.since >= r.slot.m.cfg.Health.Unready {
 			r.end(faulted, fmt.Sprintf("unready for health.unready, %s: %s", r.slot.m.cfg.Health.Unready, r.why))
 			return
 		}
@@ -173,6 +176,8 @@ func (r *replica) created(o created) {
 	switch {
 	case r.ending != alive:
 		r.remove()
+	case errors.Is(o.err, docker.ErrNoImage) && r.dep != nil: // The engine knows it by its ID, people by its name.
+		r.end(o.why, fmt.Sprintf("image %s: %s", r.dep.Image, o.err))
 	case o.err != nil:
 		r.end(o.why, o.err.Error())
 	default:

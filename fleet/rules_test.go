@@ -213,3 +213,25 @@ func TestGPUMemoryDecidesWhatStartsFirst(t *testing.T) {
 		})
 	}
 }
+
+func TestReplicaThatIsSilentWhileTheEngineIsAwayIsKept(t *testing.T) {
+	w := newWorld(t, 1, 0, 2)
+	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
+	before := w.all()
+	w.broken = true
+	for _, b := range before {
+		b.mute = true // as when what passes connections on to containers ends with the engine
+	}
+	w.until("out of service", time.Minute, func() bool { return w.state(0) == Unready && w.state(1) == Unready })
+	w.wait(10 * time.Minute)
+	if w.state(0) != Unready || w.state(1) != Unready {
+		t.Errorf("states %s and %s while the engine is away", w.state(0), w.state(1))
+	}
+	w.broken = false
+	before[0].mute = false
+	w.until("the one that answers again is in service", time.Minute, func() bool { return w.state(0) == Ready })
+	w.until("the other one is replaced", 2*time.Minute, func() bool { return w.state(1) == Ready })
+	if after := w.all(); after[0] != before[0] || after[1] == before[1] || w.m.slots[0].restarts != 0 || w.m.slots[1].restarts != 1 {
+		t.Errorf("%+v became %+v", before, after)
+	}
+}

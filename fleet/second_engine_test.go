@@ -4,8 +4,6 @@ package fleet
 
 import (
 	"bytes"
-	"os"
-	"os/exec"
 	"testing"
 )
 
@@ -16,10 +14,7 @@ func TestSecondSupervisorOfANameByAnotherSocketIsRefused(t *testing.T) {
 	own := other.name
 	other.name = b.name
 	other.configure("replicas: 1")
-	second := exec.Command(os.Args[0])
-	second.Env = append(os.Environ(), childFile+"="+other.file)
-	second.ExtraFiles = []*os.File{other.listener}
-	out, err := second.CombinedOutput()
+	out, err := other.command().CombinedOutput()
 	other.name = own // Its clean-up is for what is its own.
 	if err == nil || !bytes.Contains(out, []byte("another supervisor is running")) {
 		t.Errorf("the second one: %v, %s", err, out)

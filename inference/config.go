@@ -20,6 +20,7 @@ type Config struct {
 	MaxPixels int64         `yaml:"max_pixels" usage:"pixels of a picture"`
 	Instances int           `yaml:"instances" usage:"instances per device, for models that name none; 0: one per core on the CPU, one on a GPU"`
 	Threads   int           `yaml:"threads" usage:"threads within one operator on the CPU"`
+	ExactInt8 bool          `yaml:"exact_int8" usage:"int8 models give on a CPU without VNNI the answers that they give on others; slower there"`
 	CUDA      CUDAConfig    `yaml:"cuda"`
 }
 

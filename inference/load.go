@@ -67,7 +67,7 @@ func (v *version) open(groups []group) error {
 	var names []string
 	for _, g := range groups {
 		s, err := onnx.NewSession(v.path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
-			CUDA: v.shared.cfg.CUDA.options()})
+			ExactInt8: v.shared.cfg.ExactInt8, CUDA: v.shared.cfg.CUDA.options()})
 		if err != nil {
 			return err
 		}

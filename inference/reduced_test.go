@@ -7,7 +7,6 @@ import (
 	"image/jpeg"
 	"image/png"
 	"math"
-	"strings"
 	"testing"
 
 	"fovea/internal/testenv"
@@ -19,7 +18,7 @@ import (
 func TestReducedDecodingGivesTheSameAnswers(t *testing.T) {
 	r := newRepository(t)
 	names := r.real("", "mobilenetv2-12-int8", "yolox-nano")
-	e := r.synced(nil)
+	e := r.synced(func(c *Config) { c.ExactInt8 = true }) // else scores of int8 move far with pixels that hardly differ
 	for _, s := range shipped() {
 		asJPEG, asPNG := enlarged(t, testenv.Picture(t, s.name), 2800, 2100)
 		for _, name := range names {
@@ -32,20 +31,11 @@ func TestReducedDecodingGivesTheSameAnswers(t *testing.T) {
 				answers[i] = bestOf(got.Prediction)
 			}
 			full, reduced := answers[0], answers[1]
-			if full.label != reduced.label || math.Abs(full.score-reduced.score) > scoreTolerance(name) || full.label != "" && overlap(full.box, reduced.box) < 0.9 {
+			if full.label != reduced.label || math.Abs(full.score-reduced.score) > 0.05 || full.label != "" && overlap(full.box, reduced.box) < 0.9 {
 				t.Errorf("%s, %s: in full %+v, reduced %+v", name, s.name, full, reduced)
 			}
 		}
 	}
-}
-
-// scoreTolerance is wide for integers of 8 bits: on processors without VNNI their products are cut off at 16 bits, so
-// that a score moves far with pixels that hardly differ (0.14 has been seen).
-func scoreTolerance(model string) float64 {
-	if strings.HasSuffix(model, "-int8") {
-		return 0.25
-	}
-	return 0.05
 }
 
 // best is the first class or box of an answer; a class is everywhere.

@@ -1,3 +1,7 @@
+//go:build !race
+
+// There are no goroutines here for the race detector, under which drawing 25 million weights takes a minute.
+
 package resnet
 
 import (

@@ -1,13 +1,17 @@
-// Package dockertest has what tests put before the socket of a Docker engine: a proxy that hangs or cuts
-// connections when told to, and a filter of calls.
+// Package dockertest has what tests need to see a Docker engine and its containers fail: a proxy before the engine's
+// socket that hangs or cuts connections when told to, a filter of calls, an engine that may be restarted, and images of
+// programs that misbehave.
 package dockertest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -22,6 +26,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
 	gate   chan struct{} // open while closed
+	held   string        // what requests begin with that get no answer
 	closed chan struct{}
 }
 
@@ -63,6 +68,14 @@ func (p *Proxy) Resume() {
 	}
 }
 
+// Hold gives no answer to requests, on any connection, whose first line holds a text, such as "/stop". The engine does
+// not see them. An empty text holds none any more, but those that are held stay so.
+func (p *Proxy) Hold(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = text
+}
+
 // Cut closes all connections; new ones are taken.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
@@ -97,8 +110,8 @@ func (p *Proxy) accept() {
 		}
 		p.running.Go(func() {
 			var both sync.WaitGroup
-			both.Go(func() { p.pass(conn, engine) })
-			both.Go(func() { p.pass(engine, conn) })
+			both.Go(func() { p.pass(conn, engine, p.holds) })
+			both.Go(func() { p.pass(engine, conn, func([]byte) bool { return false }) })
 			both.Wait()
 			p.drop(conn, engine)
 		})
@@ -130,8 +143,8 @@ func (p *Proxy) drop(conns ...net.Conn) {
 	}
 }
 
-// pass copies until either end closes, and then closes both.
-func (p *Proxy) pass(from, to net.Conn) {
+// pass copies until either end closes, and then closes both. What is held is read and goes no further.
+func (p *Proxy) pass(from, to net.Conn, held func([]byte) bool) {
 	defer from.Close()
 	defer to.Close()
 	block := make([]byte, 32<<10)
@@ -140,10 +153,22 @@ func (p *Proxy) pass(from, to net.Conn) {
 		if n > 0 && !p.waitGate() {
 			return
 		}
+		if n > 0 && held(block[:n]) {
+			_, _ = io.Copy(io.Discard, from) // until its client gives up
+			return
+		}
 		if _, writeErr := to.Write(block[:n]); errors.Join(err, writeErr) != nil {
 			return
 		}
 	}
+}
+
+// holds tells whether a block begins with a request that is held. The client sends a request's head in one piece.
+func (p *Proxy) holds(block []byte) bool {
+	line, _, _ := bytes.Cut(block, []byte("\r\n"))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held != "" && bytes.Contains(line, []byte(p.held))
 }
 
 func (p *Proxy) waitGate() bool {
@@ -159,3 +184,11 @@ func (p *Proxy) waitGate() bool {
 }
 
 var _ io.Closer = (*Proxy)(nil)
+
+// Socket is the path of the machine's own engine.
+func Socket() string {
+	if path, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {
+		return path
+	}
+	return "/var/run/docker.sock"
+}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -27,6 +28,7 @@ type Gateway struct {
 	log      *slog.Logger
 	inFlight atomic.Int64
 	draining atomic.Bool
+	guests   guests
 	routes   map[string]http.Handler
 	proxy    http.Handler
 	upstream *http.Transport
@@ -37,6 +39,7 @@ type Gateway struct {
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
 	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now), upstream: transport(cfg)}
+	g.guests.states = map[net.Conn]http.ConnState{}
 	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})
 	g.proxy = g.reverseProxy(&retrier{
@@ -44,6 +47,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	})
 	g.routes = g.ownRoutes()
 	g.http = httpserver.New(g, cfg.BodyTimeout, g.total+slack, log)
+	g.http.ConnState = g.guests.changed
 	return g
 }
 
@@ -69,19 +73,27 @@ func (g *Gateway) Handler() http.Handler { return g }
 
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {
-	return httpserver.Serve(g.http, l)
+	if !g.guests.listen(l) {
+		return l.Close()
+	}
+	defer g.guests.taking.Done()
+	if err := httpserver.Serve(g.http, l); err != nil && !g.guests.left() {
+		return err
+	}
+	return nil
 }
 
-// Drain turns /ready to 503, so that whoever stands before the gateway sends its requests elsewhere. Requests are
-// still taken.
+// Drain turns /ready to 503, so that whoever stands before the gateway sends its requests elsewhere, and ends each
+// connection with its next answer. Requests are still taken.
 func (g *Gateway) Drain() { g.draining.Store(true) }
 
-// Shutdown closes the listener and waits for the requests in flight, as long as ctx allows; those that are left
-// then are cut off. In the end no connection to a replica is kept.
+// Shutdown takes leave of the clients, closes the listener and waits for the requests in flight, as long as ctx allows;
+// those that are left then are cut off. In the end no connection to a replica is kept.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.Drain()
+	g.guests.takeLeave(ctx)
 	defer g.upstream.CloseIdleConnections()
-	if err := g.http.Shutdown(ctx); err != nil {
+	if err := g.http.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // as its listener is
 		n := g.inFlight.Load()
 		_ = g.http.Close() // what matters is said already
 		return fmt.Errorf("%d requests were cut off: %w", n, err)

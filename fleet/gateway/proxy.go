@@ -13,6 +13,9 @@ import (
 
 // ServeHTTP answers the gateway's own routes and passes all others on, untouched.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if g.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
 	own, ok := g.routes[r.URL.Path]
 	switch {
 	case !ok:

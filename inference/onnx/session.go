@@ -14,9 +14,10 @@ import (
 
 // Options say how a session runs.
 type Options struct {
-	Device  Device      // from Pick; the zero Device is the CPU
-	Threads int         // within one operator on the CPU; 0 means 1. They wait without spinning
-	CUDA    CUDAOptions // for a CUDA device
+	Device    Device      // from Pick; the zero Device is the CPU
+	Threads   int         // within one operator on the CPU; 0 means 1. They wait without spinning
+	ExactInt8 bool        // sums of int8 products are never cut off at 16 bits on the CPU (see exactInt8)
+	CUDA      CUDAOptions // for a CUDA device
 }
 
 // Session is a model that is loaded on a device. Its methods may be called at the same time by several
@@ -89,6 +90,11 @@ func (s *Session) create(o Options, alone bool) (*ort.DynamicAdvancedSession, er
 	if err := configure(options, max(o.Threads, 1), ort.GraphOptimizationLevelEnableAll); err != nil {
 		return nil, err
 	}
+	if o.ExactInt8 {
+		if err := options.AddSessionConfigEntry(exactInt8, "1"); err != nil {
+			return nil, err
+		}
+	}
 	if s.device.Kind == CUDA {
 		if err := appendCUDA(options, s.device, o.CUDA, alone); err != nil {
 			return nil, err
@@ -105,6 +111,10 @@ func (s *Session) create(o Options, alone bool) (*ort.DynamicAdvancedSession, er
 	}
 	return session, nil
 }
+
+// exactInt8 is ONNX Runtime's kOrtSessionOptionsAvx2PrecisionMode: on x86 without VNNI, products of uint8 and int8 are
+// added in pairs with saturation at 16 bits; with it, slower ones of uint8 and uint8 are taken, which cannot overflow.
+const exactInt8 = "session.x64quantprecision"
 
 // configure sets what all sessions have in common. Threads that spin while they wait would take the cores from
 // decoding. Memory patterns are plans for one set of shapes; with changing batch sizes they only cost, and on CUDA

@@ -1,0 +1,218 @@
+package peers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"fovea/loadtest"
+)
+
+const (
+	// field is the name of the multipart field that holds the picture.
+	field = "image"
+	// equalLoad is the rate at which latencies are compared, as a share of what the slowest server reached in the first
+	// round: all can carry it.
+	equalLoad = 0.6
+	// turnLimit bounds one turn of one server.
+	turnLimit = 5 * time.Minute
+)
+
+var concurrencies = []int{1, 8, 32}
+
+// compare measures the cells one after the other, and writes the result after each.
+func compare(ctx context.Context, o Options, out io.Writer) error {
+	if err := pin(o.Cores); err != nil {
+		return err
+	}
+	chosen, err := selectCells(o.Only)
+	if err != nil {
+		return err
+	}
+	competing, err := selectServers(o.Compete)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(o.absolute(), o.check(chosen), adopt()); err != nil {
+		return err
+	}
+	installed, err := versions(ctx, o.Python)
+	if err != nil {
+		return err
+	}
+	r := &Result{Format: format, Started: time.Now().UTC().Truncate(time.Second), Command: os.Args[1:], Machine: describe(), Versions: installed}
+	for _, c := range chosen {
+		samples, err := measure(ctx, o, c, competing, out)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name(), err)
+		}
+		r.Samples = append(r.Samples, samples...)
+		if err := r.write(o.JSON); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure lets the servers take turns in a cell. Each round begins with another one.
+func measure(ctx context.Context, o Options, c cell, competing []server, out io.Writer) ([]Sample, error) {
+	var samples []Sample
+	var rate float64
+	for round := range o.Rounds {
+		if o.Compete == "" {
+			floor, err := floorTurn(ctx, o, c)
+			if err != nil {
+				return nil, err
+			}
+			floor.Round = round
+			show(out, floor)
+			samples = append(samples, floor)
+		}
+		for i := range competing {
+			s := competing[(i+round)%len(competing)]
+			sample, err := turn(ctx, o, s, c, rate)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.title, err)
+			}
+			sample.Round = round
+			show(out, sample)
+			samples = append(samples, sample)
+		}
+		if round == 0 {
+			rate = commonRate(samples)
+		}
+	}
+	return samples, nil
+}
+
+// commonRate is a share of the highest throughput of the slowest server.
+func commonRate(samples []Sample) float64 {
+	slowest := math.Inf(1)
+	for _, s := range samples {
+		best := 0.0
+		for _, l := range s.Levels {
+			best = max(best, l.Throughput)
+		}
+		if s.Server != floorKey {
+			slowest = min(slowest, best)
+		}
+	}
+	return max(0.1, math.Round(equalLoad*slowest*10)/10)
+}
+
+// turn starts a server, loads it at every concurrency and, unless it is 0, at the rate, and ends it.
+func turn(ctx context.Context, o Options, s server, c cell, rate float64) (sample Sample, err error) {
+	ctx, cancel := context.WithTimeout(ctx, turnLimit)
+	defer cancel()
+	p, err := start(ctx, o, s, c)
+	if err != nil {
+		return sample, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	g, err := startGauge(ctx)
+	if err != nil {
+		return sample, err
+	}
+	defer func() { err = errors.Join(err, g.close()) }()
+	sample = Sample{Cell: c.name(), Server: s.key, StartupMS: milliseconds(p.startup)}
+	config := loadConfig(o, s, c, p.url, g.url)
+	config.Concurrency = concurrencies
+	if err := sample.load(ctx, config); err != nil {
+		return sample, fmt.Errorf("%w; the server said:\n%s", err, p.tail())
+	}
+	if rate > 0 {
+		config.Concurrency, config.Rates, config.Arrivals, config.Window = nil, []float64{rate}, loadtest.Poisson, 2*o.Window
+		if err := sample.load(ctx, config); err != nil {
+			return sample, err
+		}
+	}
+	g.look()
+	sample.PeakMiB = float64(g.peak.Load()) / (1 << 20)
+	return sample, nil
+}
+
+// loadConfig is the same load for every server: pictures as multipart/form-data, every answer checked.
+func loadConfig(o Options, s server, c cell, url, metrics string) loadtest.Config {
+	config := loadtest.Default()
+	config.URL, config.Metrics, config.GPU = url, metrics, false
+	config.Pictures = filepath.Join(o.Pictures, c.size)
+	config.Body.Kind, config.Body.Field = loadtest.Multipart, field
+	config.Expect = loadtest.Expectation{Classes: c.want, At: s.prefix + c.at}
+	config.Warmup, config.Window, config.WindowCount = o.Window, o.Window, 20
+	config.MaxWindows, config.Timeout = 3, 30*time.Second // three windows make a level
+	return config
+}
+
+func (s *Sample) load(ctx context.Context, config loadtest.Config) error {
+	plan, err := loadtest.Prepare(ctx, config)
+	if err != nil {
+		return err
+	}
+	result, err := plan.Run(ctx, func(loadtest.Progress) {})
+	if err != nil {
+		return err
+	}
+	for _, l := range result.Levels {
+		level := Level{Concurrency: l.Concurrency, Rate: l.Rate, Throughput: l.Throughput, P50MS: l.Latency.P50MS, P99MS: l.Latency.P99MS,
+			Requests: l.Requests, Failed: l.Failed, Failures: l.Failures}
+		if l.Server == nil || l.Server.CPUMSPerImage == nil {
+			return fmt.Errorf("%s: the CPU time of the server is not known: %v", l.Name(), result.Notes)
+		}
+		level.CPUMS = *l.Server.CPUMSPerImage
+		s.Levels = append(s.Levels, level)
+	}
+	return nil
+}
+
+// floorTurn runs the loop without HTTP in a process of its own (`bench floor`).
+func floorTurn(ctx context.Context, o Options, c cell) (Sample, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnLimit)
+	defer cancel()
+	self, err := os.Executable()
+	if err != nil {
+		return Sample{}, err
+	}
+	cmd := exec.CommandContext(ctx, self, "floor", "-models", o.Models, "-model", c.model,
+		"-pictures", filepath.Join(o.Pictures, c.size), "-duration", (3 * o.Window).String())
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return Sample{}, fmt.Errorf("the loop without HTTP: %w", err)
+	}
+	var rate struct {
+		PerSecond float64
+		CPU       time.Duration
+	}
+	if err := json.Unmarshal(text, &rate); err != nil {
+		return Sample{}, fmt.Errorf("the loop without HTTP: %w", err)
+	}
+	level := Level{Throughput: rate.PerSecond, CPUMS: milliseconds(rate.CPU)}
+	return Sample{Cell: c.name(), Server: floorKey, Levels: []Level{level}}, nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// show prints the turn's figures.
+func show(out io.Writer, s Sample) {
+	for _, l := range s.Levels {
+		at := fmt.Sprintf("concurrency %d", l.Concurrency)
+		switch {
+		case s.Server == floorKey:
+			at = "no HTTP"
+		case l.Rate > 0:
+			at = fmt.Sprintf("%g/s", l.Rate)
+		}
+		fmt.Fprintf(out, "%d %-16s %-9s %-14s %8.1f/s  p50 %8.2f ms  p99 %8.2f ms  CPU %7.2f ms  failed %d %v\n",
+			s.Round+1, s.Cell, s.Server, at, l.Throughput, l.P50MS, l.P99MS, l.CPUMS, l.Failed, l.Failures)
+	}
+	if s.Server != floorKey {
+		fmt.Fprintf(out, "%d %-16s %-9s first answer %.2f s, at most %.0f MiB\n", s.Round+1, s.Cell, s.Server, s.StartupMS/1000, s.PeakMiB)
+	}
+}

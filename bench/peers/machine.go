@@ -1,0 +1,82 @@
+package peers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pin starts this program anew on the first n of its cores, unless it has no more: what it starts inherits them, so
+// that all servers and the load share the same ones. It sets the affinity of one thread, which exec keeps.
+func pin(n int) error {
+	var now, want unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &now); err != nil {
+		return fmt.Errorf("read the cores of this process: %w", err)
+	}
+	if n <= 0 || now.Count() <= n {
+		return nil
+	}
+	for i := 0; want.Count() < n; i++ {
+		if now.IsSet(i) {
+			want.Set(i)
+		}
+	}
+	runtime.LockOSThread()
+	if err := unix.SchedSetaffinity(0, &want); err != nil {
+		return fmt.Errorf("keep to %d cores: %w", n, err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return unix.Exec(self, os.Args, os.Environ())
+}
+
+func describe() Machine {
+	m := Machine{CPU: field1("/proc/cpuinfo", "model name", ":"), Cores: runtime.NumCPU()}
+	m.System = strings.Trim(field1("/etc/os-release", "PRETTY_NAME", "="), `"`)
+	kib, _ := strconv.ParseInt(strings.TrimSuffix(field1("/proc/meminfo", "MemTotal", ":"), " kB"), 10, 64)
+	m.MemoryMiB = kib >> 10
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.Kernel = strings.TrimSpace(string(release))
+	}
+	return m
+}
+
+// field1 is the value of the first line of a file with this key; empty if there is none.
+func field1(path, key, separator string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if k, v, ok := strings.Cut(line, separator); ok && strings.TrimSpace(k) == key {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+const askVersions = `import importlib.metadata as m, json, platform
+names = "fastapi uvicorn litserve bentoml onnxruntime opencv-python-headless numpy".split()
+print(json.dumps({"python": platform.python_version(), **{n: m.version(n) for n in names}}))`
+
+// versions asks the peers' Python for what is installed.
+func versions(ctx context.Context, python string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	text, err := exec.CommandContext(ctx, python, "-c", askVersions).Output()
+	if err != nil {
+		return nil, fmt.Errorf("the peers' Python, %s: %w (scripts/bench-peers installs it)", python, err)
+	}
+	found := map[string]string{}
+	return found, json.Unmarshal(text, &found)
+}

@@ -1,0 +1,172 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	startLimit = time.Minute
+	stopLimit  = 10 * time.Second
+	firstRetry = 5 * time.Millisecond
+)
+
+// process is a running server with all its processes.
+type process struct {
+	cmd     *exec.Cmd
+	log     *os.File
+	url     string        // of its route
+	startup time.Duration // from its start to its first right answer
+}
+
+// start runs a server on a free port and waits for its first right answer.
+func start(ctx context.Context, o Options, s server, c cell) (p *process, err error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	body, contentType, err := firstBody(filepath.Join(o.Pictures, c.size, c.first))
+	if err != nil {
+		return nil, err
+	}
+	p = &process{url: "http://" + address(port) + s.route(c)}
+	if p.log, err = os.CreateTemp("", "bench-"+s.key+"-*.log"); err != nil {
+		return nil, err
+	}
+	args := s.command(o, c, port)
+	p.cmd = exec.Command(args[0], args[1:]...)
+	p.cmd.Dir = o.Servers
+	if s.key == "fovea" {
+		p.cmd.Dir = ""
+	}
+	p.cmd.Env = o.environment(s, c, port)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	began := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", s.title, err), p.closeLog())
+	}
+	if err := p.awaitFirst(ctx, body, contentType, `"class":`+c.want[c.first]); err != nil {
+		said := p.tail()
+		return nil, errors.Join(fmt.Errorf("%s: %w; it said:\n%s", s.title, err, said), p.stop())
+	}
+	p.startup = time.Since(began)
+	return p, nil
+}
+
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
+}
+
+// firstBody is a picture as multipart/form-data, the form that all servers take.
+func firstBody(path string) (body []byte, contentType string, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, "", err
+	}
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	part, err := w.CreateFormFile(field, filepath.Base(path))
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := part.Write(data); err != nil {
+		return nil, "", err
+	}
+	if err := w.Close(); err != nil {
+		return nil, "", err
+	}
+	return b.Bytes(), w.FormDataContentType(), nil
+}
+
+// awaitFirst asks until an answer holds want, which has no blanks.
+func (p *process) awaitFirst(ctx context.Context, body []byte, contentType, want string) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	last := "no answer"
+	for {
+		status, answer, err := post(ctx, client, p.url, contentType, body)
+		switch {
+		case err == nil && status == http.StatusOK && strings.Contains(strings.ReplaceAll(string(answer), " ", ""), want):
+			return nil
+		case err == nil:
+			last = fmt.Sprintf("HTTP %d: %.200s", status, answer)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no right answer within %s, last: %s", startLimit, last)
+		case <-time.After(firstRetry):
+		}
+	}
+}
+
+func post(ctx context.Context, client *http.Client, url, contentType string, body []byte) (status int, answer []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Content-Type", contentType)
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, answer, err
+}
+
+// stop asks the server to end, and ends what is left of it after stopLimit, or as soon as its first process has ended.
+func (p *process) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an ended process is what is wanted
+	timer := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
+	_ = p.cmd.Wait() // its exit status says nothing here
+	timer.Stop()
+	return errors.Join(sweep(), p.closeLog())
+}
+
+// sweep kills and reaps all processes below this one.
+func sweep() error {
+	for deadline := time.Now().Add(stopLimit); ; time.Sleep(10 * time.Millisecond) {
+		list, err := tree()
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d processes of a server do not end, such as %d", len(list), list[0].pid)
+		}
+		for _, s := range list {
+			_ = syscall.Kill(s.pid, syscall.SIGKILL) // it may have ended
+			if s.parent == os.Getpid() {
+				_, _ = syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil)
+			}
+		}
+	}
+}
+
+func (p *process) closeLog() error { return errors.Join(p.log.Close(), os.Remove(p.log.Name())) }
+
+// tail is the end of what the server said.
+func (p *process) tail() string {
+	text, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-4000):])
+}

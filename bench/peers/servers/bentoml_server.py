@@ -1,0 +1,18 @@
+"""BentoML with adaptive batching, as its documentation shows it:
+https://docs.bentoml.com/en/latest/get-started/adaptive-batching.html."""
+
+from pathlib import Path
+
+import bentoml
+from vision import BATCH, WORKERS, Model
+
+
+@bentoml.service(name="pictures", workers=WORKERS)
+class Pictures:
+    def __init__(self) -> None:
+        self.model = Model()
+
+    @bentoml.api(route="/predict", batchable=True, max_batch_size=BATCH)
+    def predict(self, image: list[Path]) -> list[dict]:
+        tensors, fits = zip(*(self.model.prepare(path.read_bytes()) for path in image))
+        return [self.model.answer(row, fit) for row, fit in zip(self.model.run(list(tensors)), fits)]

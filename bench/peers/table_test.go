@@ -1,0 +1,138 @@
+package peers
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// made is a result in which Fovea answers 300 and each peer 100 pictures a second at every concurrency.
+func made(cellName string, fovea float64) *Result {
+	r := &Result{Format: format, Machine: Machine{CPU: "Test CPU", Cores: 2}, Versions: map[string]string{"python": "3"}}
+	for round := range 2 {
+		for _, s := range servers {
+			rate := 100.0
+			if s.key == "fovea" {
+				rate = fovea
+			}
+			sample := Sample{Cell: cellName, Server: s.key, Round: round, StartupMS: 1e5 / rate, PeakMiB: 3e4 / rate}
+			for _, n := range concurrencies {
+				sample.Levels = append(sample.Levels, Level{Concurrency: n, Throughput: rate, P50MS: 10, P99MS: 2000 / rate, CPUMS: 20})
+			}
+			if round > 0 {
+				sample.Levels = append(sample.Levels, Level{Rate: 60, Throughput: 60, P50MS: 10, P99MS: 3000 / rate, CPUMS: 20})
+			}
+			r.Samples = append(r.Samples, sample)
+		}
+		r.Samples = append(r.Samples, Sample{Cell: cellName, Server: floorKey, Round: round, Levels: []Level{{Throughput: 320, CPUMS: 19}}})
+	}
+	return r
+}
+
+func TestMarkdownSetsFoveaAgainstThePeers(t *testing.T) {
+	text := markdown(made("classifier/small", 300))
+	for _, line := range []string{
+		"| classifier/small | 3.00 | 3.00 | 0.94 | 1.05 | 0.33 | 0.33 | 0.33 |",
+		"| 250×200 | Fovea | 300, 300, 300 | 10.0, 10.0, 10.0 | 6.67, 6.67, 6.67 | 20.0 | 60.0/s: 10.0, 10.0 | 100 | 0.33 |",
+		"| 250×200 | loop without HTTP | 320 | | | 19.0 | | | |",
+		"2 cores of Test CPU",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("it lacks %q:\n%s", line, text)
+		}
+	}
+	if strings.Contains(text, "YOLOX") || strings.Contains(text, "NaN") {
+		t.Errorf("it speaks of what was not measured:\n%s", text)
+	}
+}
+
+func TestMarkdownTellsFailures(t *testing.T) {
+	r := made("yolox/hd", 300)
+	r.Samples[1].Levels[0].Failed, r.Samples[1].Levels[0].Failures = 3, map[string]int{"wrong class": 2, "HTTP 503": 1}
+	if text := markdown(r); !strings.Contains(text, "FastAPI (3 failed: HTTP 503, wrong class)") {
+		t.Errorf("the failures are missing:\n%s", text)
+	}
+}
+
+func TestReadResultsTakesTheLastOfEachCell(t *testing.T) {
+	first, second := made("classifier/small", 300), made("classifier/small", 200)
+	other := made("yolox/hd", 150)
+	paths := []string{store(t, first), store(t, other), store(t, second)}
+	r, err := readResults(paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]float64{"classifier/small": 200, "yolox/hd": 150} {
+		if got := (view{r.Samples, name, "fovea"}).best(); got != want {
+			t.Errorf("%s: %g pictures a second, want %g", name, got, want)
+		}
+	}
+}
+
+func TestReadResultsRefusesWhatCannotBeCompared(t *testing.T) {
+	elsewhere := made("yolox/hd", 150)
+	elsewhere.Machine.Cores = 64
+	old := made("yolox/hd", 150)
+	old.Format = 0
+	for name, paths := range map[string][]string{
+		"another machine": {store(t, made("yolox/hd", 1)), store(t, elsewhere)},
+		"another format":  {store(t, old)},
+		"no such file":    {filepath.Join(t.TempDir(), "none.json")},
+		"no file":         nil,
+	} {
+		if _, err := readResults(paths); err == nil {
+			t.Errorf("%s: it was read", name)
+		}
+	}
+}
+
+func store(t *testing.T, r *Result) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "result.json")
+	data, err := json.Marshal(r)
+	if err == nil {
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestReplaceTablesLeavesTheRestAlone(t *testing.T) {
+	got, err := replaceTables("before\n"+beginMark+"old\n"+endMark+"after\n", "new\n")
+	if want := "before\n" + beginMark + "new\n" + endMark + "after\n"; err != nil || got != want {
+		t.Errorf("got %q and %v, want %q", got, err, want)
+	}
+	if _, err := replaceTables("no marks", "new\n"); err == nil {
+		t.Error("a document without marks was changed")
+	}
+}
+
+func TestCommonRateIsWhatTheSlowestCarries(t *testing.T) {
+	samples := []Sample{
+		{Server: floorKey, Levels: []Level{{Throughput: 10}}},
+		{Server: "fovea", Levels: []Level{{Throughput: 300}, {Throughput: 280}}},
+		{Server: "bentoml", Levels: []Level{{Throughput: 60}, {Throughput: 100}}},
+	}
+	if got := commonRate(samples); got != 60 {
+		t.Errorf("got %g, want 60", got)
+	}
+}
+
+func TestMedianAndNumbers(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		want   string
+	}{{nil, "–"}, {[]float64{3, 1, 2}, "2.00"}, {[]float64{1, 100, 30, 40}, "35.0"}, {[]float64{1234.5}, "1234"}} {
+		if got := number(median(test.values)); got != test.want {
+			t.Errorf("%v gives %s, want %s", test.values, got, test.want)
+		}
+	}
+	if !math.IsNaN(median(nil)) {
+		t.Error("nothing has a median")
+	}
+}

@@ -1,0 +1,115 @@
+package peers
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// view is what one server did in one cell, over all rounds. Its figures are medians over the rounds; NaN where there is
+// nothing.
+type view struct {
+	all          []Sample
+	cell, server string
+}
+
+func (v view) samples() []Sample {
+	var list []Sample
+	for _, s := range v.all {
+		if s.Cell == v.cell && s.Server == v.server {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (v view) any() bool { return len(v.samples()) > 0 }
+
+// The figures of a level, and of a sample.
+func throughput(l Level) float64 { return l.Throughput }
+func p50(l Level) float64        { return l.P50MS }
+func p99(l Level) float64        { return l.P99MS }
+func cpu(l Level) float64        { return l.CPUMS }
+func rateOf(l Level) float64     { return l.Rate }
+func peak(s Sample) float64      { return s.PeakMiB }
+func startup(s Sample) float64   { return s.StartupMS }
+
+// at picks the closed loop of a concurrency; 0 is the loop without HTTP.
+func at(concurrency int) func(Level) bool {
+	return func(l Level) bool { return l.Rate == 0 && l.Concurrency == concurrency }
+}
+
+func atRate(l Level) bool { return l.Rate > 0 }
+
+func (v view) level(pick func(Level) bool, of func(Level) float64) float64 {
+	var values []float64
+	for _, s := range v.samples() {
+		for _, l := range s.Levels {
+			if pick(l) {
+				values = append(values, of(l))
+			}
+		}
+	}
+	return median(values)
+}
+
+func (v view) sample(of func(Sample) float64) float64 {
+	var values []float64
+	for _, s := range v.samples() {
+		values = append(values, of(s))
+	}
+	return median(values)
+}
+
+// best is the highest throughput of the concurrencies.
+func (v view) best() float64 {
+	best := math.NaN()
+	for _, n := range concurrencies {
+		if t := v.level(at(n), throughput); math.IsNaN(best) || t > best {
+			best = t
+		}
+	}
+	return best
+}
+
+// row is a figure at all concurrencies.
+func (v view) row(of func(Level) float64) string {
+	var texts []string
+	for _, n := range concurrencies {
+		texts = append(texts, number(v.level(at(n), of)))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// failures says how many pictures were not answered well, if any.
+func (v view) failures() string {
+	failed, kinds := 0, map[string]bool{}
+	for _, s := range v.samples() {
+		for _, l := range s.Levels {
+			failed += l.Failed
+			for kind := range l.Failures {
+				kinds[kind] = true
+			}
+		}
+	}
+	if failed == 0 {
+		return ""
+	}
+	var list []string
+	for kind := range kinds {
+		list = append(list, kind)
+	}
+	slices.Sort(list)
+	return fmt.Sprintf(" (%d failed: %s)", failed, strings.Join(list, ", "))
+}
+
+// median is the middle of the values; of an even number, the mean of the two in the middle.
+func median(values []float64) float64 {
+	n := len(values)
+	if n == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}

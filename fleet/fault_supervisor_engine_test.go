@@ -1,0 +1,163 @@
+//go:build engine
+
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, two)
+	b.start(2)
+	l := b.load(freshConnections)
+	before := b.containers()
+	start := time.Now()
+	underWay := l.under.Load()
+	b.stop(syscall.SIGKILL)
+	gone := time.Now()
+	b.start(2)
+	full := time.Since(start)
+	l.end().only(t, start, gone).figure(t, "supervisor killed with SIGKILL", full, fmt.Sprintf("%d under way", underWay))
+	if after := b.containers(); !maps.Equal(before, after) {
+		t.Errorf("containers %v became %v", before, after)
+	}
+}
+
+func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, two)
+	b.start(2)
+	l := b.load()
+	before := b.containers()
+	start := time.Now()
+	b.stop(syscall.SIGTERM)
+	b.start(2)
+	full := time.Since(start)
+	l.end().none(t).figure(t, "supervisor restarted as planned", full, "")
+	if after := b.containers(); !maps.Equal(before, after) {
+		t.Errorf("containers %v became %v", before, after)
+	}
+}
+
+func TestTwoSupervisors(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "replicas: 1\n")
+	b.start(1)
+	out, err := b.command().CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("another supervisor is running")) {
+		t.Errorf("the second one: %v, %s", err, out)
+	}
+	if s := b.status(); s.Ready != 1 {
+		t.Errorf("the first one: %+v", s)
+	}
+}
+
+// fill writes to a folder until its disk is full.
+func fill(t *testing.T, dir string) (file string) {
+	t.Helper()
+	file = filepath.Join(dir, "filler")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 4096); ; {
+		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+			return file
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, two)
+	state := filepath.Join(b.dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=64k"); errors.Is(err, syscall.EPERM) {
+		t.Skip("a disk of the test's own needs root")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(state, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	b.start(2)
+	b.until("its state is kept", func(Status) bool { _, err := os.Stat(filepath.Join(state, "state.json")); return err == nil })
+	file := fill(t, state)
+	l := b.load(freshConnections)
+	start := time.Now()
+	if _, err := b.client.Rollout(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	s := b.until("the roll-out is over", func(s Status) bool { return s.Rollout == nil })
+	full := time.Since(start)
+	if s.Ready != 2 || s.Generation != 2 || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "no space left on device") {
+		t.Errorf("%+v", s)
+	}
+	killed := time.Now()
+	b.stop(syscall.SIGKILL) // What was kept last is older than the replicas.
+	gone := time.Now()
+	b.start(2)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the state is kept again", func(s Status) bool { return len(s.Problems) == 0 && s.Ready == 2 && s.Rollout == nil })
+	b.stop(syscall.SIGTERM)
+	b.start(2)
+	l.end().only(t, killed, gone).figure(t, "disk full: roll-out, and supervisor killed", full, "time of the roll-out")
+}
+
+func TestContainersOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "replicas: 1")
+	foreign := containerName(b.name, "cpu-0", 1)
+	if out, err := exec.Command("docker", "create", "--name", foreign, testImage()).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	defer func() {
+		if out, err := exec.Command("docker", "rm", foreign).CombinedOutput(); err != nil {
+			t.Errorf("it was removed: %v: %s", err, out)
+		}
+	}()
+	b.start(0)
+	s := b.until("the replica failed", func(s Status) bool { return s.Replicas[0].State == Failed })
+	if !strings.Contains(s.Replicas[0].Reason, foreign) {
+		t.Errorf("the reason does not name it: %+v", s.Replicas[0])
+	}
+}
+
+func TestNoReplicaIsReady(t *testing.T) {
+	t.Parallel()
+	b := newBenchOn(t, "", impostor(t), "args: [unready]\n")
+	b.start(0)
+	b.until("it starts", func(s Status) bool { return s.Replicas[0].State == Starting })
+	response, err := http.Post("http://"+b.address+"/predict", "image/jpeg", strings.NewReader("a picture"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+		t.Errorf("%s %v %s, %v", response.Status, response.Header, body, err)
+	}
+}
