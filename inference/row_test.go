@@ -1,0 +1,59 @@
+package inference
+
+import (
+	"image/color"
+	"reflect"
+	"testing"
+
+	"fovea/fault"
+	"fovea/preprocess"
+	"fovea/preprocess/header"
+)
+
+func TestARowIsAnsweredLikeItsPicture(t *testing.T) {
+	r := newRepository(t)
+	files := []string{"colors", "colors-nhwc", "colors-half", "colors-int8"}
+	for _, file := range files {
+		r.define(file, colors).add(file, 1, file)
+	}
+	e := r.synced(nil)
+	for want, c := range map[string]color.Color{"red": red, "green": green, "blue": blue} {
+		picture := plain(t, c, 30, 20)
+		for _, model := range files {
+			byPicture, err := e.Predict(t.Context(), Request{Model: model, Image: picture})
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := rowOf(t, e.models[model].served[0].plan, picture)
+			byRow, err := e.Predict(t.Context(), Request{Model: model, Row: row})
+			if err != nil || first(byRow) != want || !reflect.DeepEqual(byRow.Prediction, byPicture.Prediction) {
+				t.Errorf("%s: %s as a row is %q, %v; as a picture %q", model, want, first(byRow), err, first(byPicture))
+			}
+			for what, wrong := range map[string][]byte{"short": row[:len(row)-1], "empty": {}, "long": append(row, 0)} {
+				if _, err := e.Predict(t.Context(), Request{Model: model, Row: wrong}); err == nil || fault.From(err).Code != fault.Malformed {
+					t.Errorf("%s: a row that is %s: %v", model, what, err)
+				}
+			}
+		}
+	}
+	atRest(t, e)
+}
+
+// rowOf is the picture as a row of the plan's model.
+func rowOf(t *testing.T, plan *preprocess.Plan, picture []byte) []byte {
+	t.Helper()
+	info, err := header.Read(picture, header.Limits{MaxPixels: Defaults().MaxPixels})
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded, err := plan.Decode(picture, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer decoded.Close()
+	row := make([]byte, plan.RowBytes())
+	if _, err := plan.Pack(decoded, row); err != nil {
+		t.Fatal(err)
+	}
+	return row
+}
