@@ -86,14 +86,19 @@ func valueOf(m *dto.Metric) *float64 {
 	return v
 }
 
-// plus adds the histogram of another version of the model.
+// plus adds the histogram of another version of the model. A sum and bounds that are no times or sizes are left out.
 func (c cumulative) plus(h *dto.Histogram) cumulative {
-	sum := cumulative{count: c.count + float64(h.GetSampleCount()), sum: c.sum + h.GetSampleSum(), bounds: map[float64]float64{}}
+	sum := cumulative{count: c.count + float64(h.GetSampleCount()), sum: c.sum, bounds: map[float64]float64{}}
+	if s := h.GetSampleSum(); s >= 0 && !math.IsInf(s, 1) {
+		sum.sum += s
+	}
 	for bound, n := range c.bounds {
 		sum.bounds[bound] = n
 	}
 	for _, b := range h.GetBucket() {
-		sum.bounds[b.GetUpperBound()] += float64(b.GetCumulativeCount())
+		if bound := b.GetUpperBound(); bound >= 0 {
+			sum.bounds[bound] += float64(b.GetCumulativeCount())
+		}
 	}
 	return sum
 }

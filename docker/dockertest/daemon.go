@@ -17,14 +17,15 @@ import (
 const enginePid = "/var/run/docker.pid"
 
 // Daemon is an engine of the test's own, that may be stopped and started again. It shares nothing with the machine's own
-// engine, and leaves the machine's packet filter alone, so that containers are reached on published ports only. Needs
-// root. Close it.
+// engine but its programs, and leaves the machine's packet filter alone, so that containers are reached on published ports
+// only. Needs root. Close it.
 type Daemon struct {
 	Host string // where it listens, as unix:///path
 
 	program string
 	path    string // the variable, for what it starts itself
 	dir     string
+	bridge  string // a network of the machine's own engine
 	flags   []string
 	process *exec.Cmd
 	ended   chan error
@@ -41,14 +42,28 @@ func StartDaemon(ctx context.Context, dir string, flags ...string) (*Daemon, err
 	if err := os.WriteFile(configuration, []byte("{}"), 0o600); err != nil {
 		return nil, err
 	}
+	if err := d.connect(ctx); err != nil {
+		return nil, err
+	}
 	d.flags = append([]string{
 		"--config-file", configuration, "--host", d.Host, "--data-root", filepath.Join(dir, "data"),
 		"--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
 		"--containerd-namespace", "fovea-test", "--containerd-plugins-namespace", "fovea-test-plugins",
-		"--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false",
-		"--default-address-pool", "base=10.213.0.0/16,size=24",
+		"--bridge", d.bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false",
 	}, flags...)
 	return d, d.Start(ctx)
+}
+
+// connect makes a bridge. An engine that is told to have none removes docker0, which is that of the machine's own engine;
+// so does one with address pools of its own, when it starts again.
+func (d *Daemon) connect(ctx context.Context) error {
+	name := fmt.Sprintf("fovea%x", time.Now().UnixNano()&0xFFFFFFFF) // a link's name has 15 characters at most
+	out, err := command(ctx, "", "network", "create", "--opt", "com.docker.network.bridge.name="+name, name).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make a bridge: %w\n%s", err, out)
+	}
+	d.bridge = name
+	return nil
 }
 
 func (d *Daemon) find() (err error) {
@@ -153,6 +168,7 @@ func (d *Daemon) Close() error {
 		}
 		errs = append(errs, command(ctx, d.Host, "network", "prune", "--force").Run(), d.Stop(ctx, syscall.SIGTERM))
 	}
+	errs = append(errs, command(ctx, "", "network", "rm", d.bridge).Run())
 	return errors.Join(append(errs, d.unmount(), os.RemoveAll(d.dir))...)
 }
 
