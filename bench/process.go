@@ -11,9 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"fovea/bench/peers"
 )
 
 // server is a running bin/serve with one model.
@@ -87,24 +88,18 @@ type usage struct {
 	Files    int           // open file descriptors
 }
 
-// clockTick is the unit of the CPU times in /proc/PID/stat: USER_HZ, 100 on every Linux port (man 5 proc).
-const clockTick = time.Second / 100
-
 func (s *server) usage() (usage, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid))
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	cpu, err := peers.CPU(s.cmd.Process.Pid)
 	if err != nil {
 		return usage{}, fmt.Errorf("read the server's CPU time: %w", err)
 	}
-	// The second field is the program's name in brackets and may hold blanks; the rest starts behind it.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	pages, err3 := strconv.ParseInt(fields[21], 10, 64)
-	files, err4 := os.ReadDir(filepath.Join(dir, "fd"))
-	return usage{
-		CPU:      time.Duration(user+system) * clockTick,
-		Resident: pages * int64(os.Getpagesize()),
-		Files:    len(files),
-	}, errors.Join(err1, err2, err3, err4)
+	memory, err := os.ReadFile(filepath.Join(dir, "statm"))
+	if err != nil {
+		return usage{}, fmt.Errorf("read the server's memory: %w", err)
+	}
+	var size, resident int64 // in pages
+	_, err1 := fmt.Sscan(string(memory), &size, &resident)
+	files, err2 := os.ReadDir(filepath.Join(dir, "fd"))
+	return usage{CPU: cpu, Resident: resident * int64(os.Getpagesize()), Files: len(files)}, errors.Join(err1, err2)
 }

@@ -51,6 +51,16 @@ func parseStat(text []byte) (stat, error) {
 	return stat{pid, parent, fields[0] == "Z", time.Duration(user+system) * clockTick}, errors.Join(err1, err2, err3, err4)
 }
 
+// CPU is the user and system time of a process, of all its threads.
+func CPU(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, err
+	}
+	s, err := parseStat(text)
+	return s.cpu, err
+}
+
 // processes are all of this machine. Those that end meanwhile are left out.
 func processes() ([]stat, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
