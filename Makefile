@@ -87,8 +87,9 @@ gpu-pack: #+ make bin/gpu-pack, to be carried to a GPU machine without network, 
 	@$(MAKE) --no-print-directory setup DEVICE=cuda
 	@scripts/gpu-pack
 
-fresh-test: #+ try make serve and make test on a new Debian 12, in a chroot (as root)
-	@scripts/fresh-test
+fresh-test: #+ try make serve and make test on a new Debian 12 and a new Ubuntu 24.04, in chroots (as root)
+	@scripts/fresh-test debian
+	@scripts/fresh-test ubuntu
 
 env: #+ print what `make` sets, for a shell: eval "$$(make -s env)"
 	@printf 'export GOFLAGS="%s" PKG_CONFIG_PATH="%s" CGO_CFLAGS="%s"\n' "$$GOFLAGS" "$$PKG_CONFIG_PATH" "$$CGO_CFLAGS"
