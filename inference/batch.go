@@ -16,6 +16,8 @@ type runner interface {
 	Input(input, row int) []byte
 	// Run computes the first rows rows; rows is one of the lane's buckets.
 	Run(rows int) error
+	// RunWide is Run on all cores.
+	RunWide(rows int) error
 	// Outputs are the outputs of one row of the last run, valid until the next.
 	Outputs(row int) []postprocess.Tensor
 	// Close frees the memory.
@@ -105,15 +107,16 @@ func (b *batch) seal() {
 	}
 }
 
-// run clears the padding and runs the batch. It is called by an instance, without the scheduler's mutex.
-func (b *batch) run() {
+// run clears the padding and runs the batch, by one of the runner's ways. It is called by an instance, without the
+// scheduler's mutex.
+func (b *batch) run(way func(rows int) error) {
 	b.started = time.Now()
 	for _, i := range b.clear {
 		for input := range b.inputs {
 			clear(b.runner.Input(input, i))
 		}
 	}
-	b.err = protect(func() error { return b.runner.Run(b.bucket) })
+	b.err = protect(func() error { return way(b.bucket) })
 	b.took = time.Since(b.started)
 }
 

@@ -74,7 +74,7 @@ func New(cfg Config, repo *models.Repository, obs Observer, log *slog.Logger) (*
 	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, touch: onnx.Touch, models: map[string]*model{},
 		syncing: semaphore.NewWeighted(1)}
 	e.shared = &shared{cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
-		workers: semaphore.NewWeighted(int64(cfg.workers())), obs: obs, log: log, lost: e.ranInto}
+		cores: newCores(cfg.workers()), obs: obs, log: log, lost: e.ranInto}
 	return e, nil
 }
 

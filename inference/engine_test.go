@@ -95,11 +95,14 @@ func atRest(t *testing.T, e *Engine) {
 			v.scheduler.mu.Unlock()
 		}
 	}
-	workers := int64(e.cfg.workers())
-	if !e.shared.workers.TryAcquire(workers) {
-		t.Error("a worker is held")
+	c := e.shared.cores
+	if !c.free.TryAcquire(c.all) {
+		t.Error("a core is held")
 	} else {
-		e.shared.workers.Release(workers)
+		c.free.Release(c.all)
+	}
+	if n := c.pictures.Load(); n != 0 {
+		t.Errorf("%d pictures are counted as being in the server", n)
 	}
 }
 
@@ -136,6 +139,8 @@ func (g *gate) Run(rows int) error {
 	}
 	return g.runner.Run(rows)
 }
+
+func (g *gate) RunWide(rows int) error { return g.Run(rows) }
 
 // hold puts a gate before every batch of a version.
 func hold(v *version, err error) (entered chan struct{}, open chan struct{}) {

@@ -33,6 +33,7 @@ type fakeDevice struct {
 	open   int // runners not closed
 	atOnce int // runs at this moment
 	most   int // most runs at once
+	wide   int // runs on all cores
 }
 
 func (f *fakeDevice) runner(rows int) func() (runner, error) {
@@ -83,6 +84,13 @@ func (r *fakeRunner) Run(rows int) error {
 		return f.fail(run)
 	}
 	return nil
+}
+
+func (r *fakeRunner) RunWide(rows int) error {
+	r.f.mu.Lock()
+	r.f.wide++
+	r.f.mu.Unlock()
+	return r.Run(rows)
 }
 
 func (r *fakeRunner) Outputs(row int) []postprocess.Tensor {

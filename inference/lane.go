@@ -1,13 +1,10 @@
 package inference
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // laneSpec is what a lane is made of.
@@ -19,7 +16,7 @@ type laneSpec struct {
 	inputs    int
 	delay     time.Duration
 	newRunner func() (runner, error)
-	cores     *semaphore.Weighted // a run holds one of them; nil for runs that need none
+	cores     *cores // that runs compute on; nil for runs that need none
 }
 
 // batches is how many batches a lane needs. Tickets hold at most instances×rows rows that do not run yet, and a
@@ -115,12 +112,19 @@ func (l *lane) recycle(b *batch) {
 	l.free = append(l.free, b)
 }
 
-// run runs a claimed batch, on a core that no other work of Fovea has where the runs need one.
+// run runs a claimed batch, on cores that no other work of Fovea has where the runs need any.
 func (l *lane) run(b *batch) {
-	if l.cores != nil && l.cores.Acquire(context.Background(), 1) == nil { // whoever holds a core gives it back soon
-		defer l.cores.Release(1)
+	if l.cores == nil {
+		b.run(b.runner.Run)
+		return
 	}
-	b.run()
+	alone, release := l.cores.forRun(b.used)
+	defer release()
+	if alone {
+		b.run(b.runner.RunWide)
+		return
+	}
+	b.run(b.runner.Run)
 }
 
 // closeRunners frees the memory of the batches.

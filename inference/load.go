@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/semaphore"
-
 	"fovea/inference/onnx"
 	"fovea/models"
 	"fovea/postprocess"
@@ -175,11 +173,10 @@ func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
 	return l, nil
 }
 
-// cores are those that runs on the CPU share with decoding, so that no more threads compute than there are cores:
-// more would only take turns and push each other's data out of the caches. Runs on CUDA need none.
-func (v *version) cores(d onnx.Device) *semaphore.Weighted {
+// cores are those that runs on the CPU share with decoding. Runs on CUDA need none.
+func (v *version) cores(d onnx.Device) *cores {
 	if d.Kind == onnx.CPU {
-		return v.shared.workers
+		return v.shared.cores
 	}
 	return nil
 }

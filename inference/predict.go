@@ -84,6 +84,8 @@ func (v *version) predict(ctx context.Context, r Request,
 		return nil, err
 	}
 	defer v.admission.leave()
+	v.shared.cores.pictures.Add(1)
+	defer v.shared.cores.pictures.Add(-1)
 	response = &Response{Model: v.model, Version: v.name}
 	timing := &response.Timing
 	clock := time.Now()
@@ -130,13 +132,20 @@ func (v *version) head(r Request) (header.Info, error) {
 	return header.Info{}, nil
 }
 
-// prepare makes the picture a row and commits it.
+// prepare makes the picture a row, writes the inputs beside it and commits the row. No core is held then any more, so
+// that the run may take all of them.
 func (v *version) prepare(ctx context.Context, t *ticket, r Request, info header.Info,
 	timing *Timing) (fit geometry.Fit, err error) {
 	if r.Row != nil {
-		return v.copyRow(t, r.Row, timing), nil
+		fit = v.copyRow(t, r.Row, timing)
+	} else if fit, err = v.packPicture(ctx, t, r.Image, info, timing); err != nil {
+		return fit, err
 	}
-	return v.packPicture(ctx, t, r.Image, info, timing)
+	for _, x := range v.extras {
+		x.write(t.Input(x.input), fit)
+	}
+	t.commit()
+	return fit, nil
 }
 
 // copyRow copies a row that is prepared already. Places in it are those of the model's input.
@@ -146,20 +155,19 @@ func (v *version) copyRow(t *ticket, row []byte, timing *Timing) geometry.Fit {
 	fit := geometry.Fit{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
 	t.lease()
 	copy(t.Input(v.image), row)
-	v.commit(t, fit)
 	timing.Preprocess = lap(&clock)
 	return fit
 }
 
-// packPicture decodes the picture and packs it into a row. It holds a worker throughout: no more pictures are
-// decoded and in memory than there are workers.
+// packPicture decodes the picture and packs it into a row. It holds a core throughout: no more pictures are
+// decoded and in memory than there are cores.
 func (v *version) packPicture(ctx context.Context, t *ticket, image []byte, info header.Info,
 	timing *Timing) (fit geometry.Fit, err error) {
 	clock := time.Now()
-	if err := v.shared.workers.Acquire(ctx, 1); err != nil {
+	if err := v.shared.cores.acquire(ctx); err != nil {
 		return fit, err
 	}
-	defer v.shared.workers.Release(1)
+	defer v.shared.cores.release()
 	timing.Queue += lap(&clock)
 	picture, err := v.plan.Decode(image, info)
 	if err != nil {
@@ -174,17 +182,8 @@ func (v *version) packPicture(ctx context.Context, t *ticket, image []byte, info
 	if fit, err = v.plan.Pack(picture, t.Input(v.image)); err != nil {
 		return fit, err
 	}
-	v.commit(t, fit)
 	timing.Preprocess = lap(&clock)
 	return fit, nil
-}
-
-// commit writes the inputs beside the picture and hands the row over.
-func (v *version) commit(t *ticket, fit geometry.Fit) {
-	for _, x := range v.extras {
-		x.write(t.Input(x.input), fit)
-	}
-	t.commit()
 }
 
 // lap is the time since clock, which is set to now.

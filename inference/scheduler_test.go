@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 func TestIdleInstanceTakesWhatIsReadyAndBusyOnesLetTheBatchGrow(t *testing.T) {
@@ -203,38 +201,6 @@ func TestSlowReadersLeaveBatchesToFill(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		rested(t, s, f)
-	})
-}
-
-func TestRunsThatNeedACoreWaitForOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fakeDevice{takes: time.Second}
-		cores := semaphore.NewWeighted(2)
-		l, err := newLane(laneSpec{device: "cpu", instances: 4, rows: 1, buckets: []int{1}, inputs: 1,
-			newRunner: f.runner(1), cores: cores})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := newScheduler(func(ran) {}, l)
-		if err := cores.Acquire(t.Context(), 1); err != nil { // a picture is being decoded
-			t.Fatal(err)
-		}
-		start := time.Now()
-		var wg sync.WaitGroup
-		for i := range uint64(4) {
-			wg.Go(func() {
-				if got, err := ask(t.Context(), s, i, 0); got != i || err != nil {
-					t.Errorf("asked %d, got %d, %v", i, got, err)
-				}
-			})
-		}
-		time.Sleep(2500 * time.Millisecond) // two are answered, one after the other; the third runs
-		cores.Release(1)                    // the fourth runs beside it
-		wg.Wait()
-		if took := time.Since(start); f.most != 2 || took != 3500*time.Millisecond {
-			t.Errorf("%d ran at once, and all took %s; want 2, and 3.5 s", f.most, took)
-		}
 		rested(t, s, f)
 	})
 }

@@ -195,6 +195,8 @@ func (e *Engine) load(m *model, v *version) {
 	if err != nil {
 		state = Failed
 		e.ranInto(err)
+	} else {
+		v.widening.Go(v.widen)
 	}
 	say := v.become(state, err)
 	say()

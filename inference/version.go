@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"fovea/inference/onnx"
 	"fovea/models"
 	"fovea/postprocess"
@@ -18,13 +16,13 @@ import (
 
 // shared is what all versions use.
 type shared struct {
-	cfg     Config
-	device  onnx.Device // of models that name none
-	limits  header.Limits
-	workers *semaphore.Weighted // cores for decoding and for runs on the CPU, first come first served
-	obs     Observer
-	log     *slog.Logger
-	lost    func(error) // told of each failed run
+	cfg    Config
+	device onnx.Device // of models that name none
+	limits header.Limits
+	cores  *cores
+	obs    Observer
+	log    *slog.Logger
+	lost   func(error) // told of each failed run
 }
 
 // version is one version of one model, from the try to load it until it is gone. What load sets is not
@@ -56,6 +54,7 @@ type version struct {
 	partlyCPU  bool   // a session on CUDA leaves parts of the model to the CPU
 	decoder    postprocess.Decoder
 	sessions   []*onnx.Session
+	widening   sync.WaitGroup // one goroutine, after the load
 	scheduler  *scheduler
 	admission  admission
 }
@@ -101,6 +100,7 @@ func (v *version) ranBatch(r ran) {
 
 // close ends the instances and frees everything. No request may be in flight.
 func (v *version) close() error {
+	v.widening.Wait()
 	var errs []error
 	if v.scheduler != nil {
 		errs = append(errs, v.scheduler.close())

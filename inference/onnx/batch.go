@@ -24,7 +24,7 @@ type BatchSpec struct {
 // written by several at once. At birth every byte is 0xFF, which reads as NaN in floats.
 type Batch struct {
 	parent  *Session
-	session *ort.DynamicAdvancedSession
+	session *ort.DynamicAdvancedSession // nil once closed
 	rows    int
 	buckets []bucket // ascending
 	inputs  []tensor
@@ -171,7 +171,15 @@ func (b *Batch) Outputs(row int) []postprocess.Tensor { return b.views[row] }
 
 // Run computes the first rows rows, where rows is one of the buckets. Rows that were not written are computed
 // from what is in them. An error on CUDA is a *DeviceError; see Sticky.
-func (b *Batch) Run(rows int) error { return b.run(rows, nil) }
+func (b *Batch) Run(rows int) error { return b.run(b.session, rows, nil) }
+
+// RunWide is Run on the threads of Widen, for a run that has all cores to itself. Before Widen it is Run.
+func (b *Batch) RunWide(rows int) error {
+	if wide := b.parent.wide.Load(); wide != nil {
+		return b.run(wide, rows, nil)
+	}
+	return b.Run(rows)
+}
 
 // RunShrink is Run, after which the device's arena gives the memory back that nothing uses. It takes long: call
 // it after a change of batch sizes, never on every batch.
@@ -184,7 +192,7 @@ func (b *Batch) RunShrink(rows int) (err error) {
 	if err := options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", b.parent.device.arena()); err != nil {
 		return err
 	}
-	return b.run(rows, options)
+	return b.run(b.session, rows, options)
 }
 
 // arena is the device in the words of ONNX Runtime's arena option.
@@ -195,12 +203,12 @@ func (d Device) arena() string {
 	return "cpu:0"
 }
 
-func (b *Batch) run(rows int, options *ort.RunOptions) error {
+func (b *Batch) run(on *ort.DynamicAdvancedSession, rows int, options *ort.RunOptions) error {
 	i := slices.IndexFunc(b.buckets, func(at bucket) bool { return at.size == rows })
 	if i < 0 {
 		return fmt.Errorf("run of %d rows: the batch sizes are %v", rows, b.Buckets())
 	}
-	err := b.call(&b.buckets[i], options)
+	err := b.call(on, &b.buckets[i], options)
 	if err == nil {
 		return nil
 	}
@@ -208,11 +216,11 @@ func (b *Batch) run(rows int, options *ort.RunOptions) error {
 }
 
 // call runs one bucket. The first run on CUDA may load more of CUDA, which installs signal handlers.
-func (b *Batch) call(at *bucket, options *ort.RunOptions) (err error) {
+func (b *Batch) call(on *ort.DynamicAdvancedSession, at *bucket, options *ort.RunOptions) (err error) {
 	if b.ran || b.parent.device.Kind != CUDA {
-		return b.compute(at, options)
+		return b.compute(on, at, options)
 	}
-	sigaction.Preserve(func() { err = b.compute(at, options) })
+	sigaction.Preserve(func() { err = b.compute(on, at, options) })
 	b.ran = err == nil
 	return err
 }

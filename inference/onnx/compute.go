@@ -12,8 +12,8 @@ import (
 
 // compute runs a bucket. An output that was given memory because two probe runs agreed on its shape may still
 // turn out to have another one; ONNX Runtime then fails the run, and it is done again with memory of its own.
-func (b *Batch) compute(at *bucket, options *ort.RunOptions) error {
-	err := b.try(at, options)
+func (b *Batch) compute(on *ort.DynamicAdvancedSession, at *bucket, options *ort.RunOptions) error {
+	err := b.try(on, at, options)
 	if err == nil || Sticky(err) {
 		return err
 	}
@@ -25,7 +25,7 @@ func (b *Batch) compute(at *bucket, options *ort.RunOptions) error {
 	for _, i := range guessed {
 		at.outputs[i] = nil
 	}
-	again := b.try(at, options)
+	again := b.try(on, at, options)
 	at.outputs = kept
 	if again != nil {
 		return err
@@ -34,14 +34,14 @@ func (b *Batch) compute(at *bucket, options *ort.RunOptions) error {
 }
 
 // try runs a bucket once and takes over the outputs that ONNX Runtime allocated.
-func (b *Batch) try(at *bucket, options *ort.RunOptions) (err error) {
+func (b *Batch) try(on *ort.DynamicAdvancedSession, at *bucket, options *ort.RunOptions) (err error) {
 	allocated := make([]int, 0, 8)
 	for i := range at.outputs {
 		if at.outputs[i] == nil {
 			allocated = append(allocated, i)
 		}
 	}
-	err = b.session.RunWithOptions(at.inputs, at.outputs, options)
+	err = on.RunWithOptions(at.inputs, at.outputs, options)
 	if err != nil {
 		err = b.parent.classify(err)
 	}

@@ -95,7 +95,7 @@ const leftToCPU = "graph nodes that are assigned to the default CPU EP"
 // createCUDA makes a session that computes on the GPU alone, or, where the model has parts that only the CPU can
 // compute, one that leaves them to it, unless o refuses that.
 func (s *Session) createCUDA(o Options) (*ort.DynamicAdvancedSession, error) {
-	session, err := s.create(o, true)
+	session, err := s.tryCUDA(o, true)
 	if err == nil || !strings.Contains(err.Error(), leftToCPU) {
 		return session, err
 	}
@@ -103,7 +103,21 @@ func (s *Session) createCUDA(o Options) (*ort.DynamicAdvancedSession, error) {
 		return nil, fmt.Errorf("parts of the model would run on the CPU, because ONNX Runtime has no CUDA kernel for them; that is refused: %w", err)
 	}
 	s.partlyCPU = true
-	return s.create(o, false)
+	return s.tryCUDA(o, false)
+}
+
+// tryCUDA makes a session with the CUDA provider; alone says that the GPU must compute all of the model.
+func (s *Session) tryCUDA(o Options, alone bool) (*ort.DynamicAdvancedSession, error) {
+	session, err := s.create(o, func(options *ort.SessionOptions) error {
+		return appendCUDA(options, s.device, o.CUDA, alone)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := confirmCUDA(session, s.device); err != nil {
+		return nil, errors.Join(err, session.Destroy())
+	}
+	return session, nil
 }
 
 // appendCUDA makes the CUDA provider the first of the session; alone forbids the CPU beside it.

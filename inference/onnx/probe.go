@@ -53,6 +53,9 @@ func (s *Session) probe(b *Batch) ([]rowForm, error) {
 	if err != nil {
 		return nil, err
 	}
+	if forms := s.declaredForms(first, small.size, large.size); forms != nil {
+		return forms, nil
+	}
 	second, err := b.probeShapes(large, func(i int) float32 { return float32(i*7919%256) / 255 })
 	if err != nil {
 		return nil, err
@@ -64,6 +67,24 @@ func (s *Session) probe(b *Batch) ([]rowForm, error) {
 		}
 	}
 	return forms, nil
+}
+
+// declaredForms are the forms of the outputs as the file declares them, where it leaves nothing but the batch open and a
+// run with small rows gave just that; else nil.
+func (s *Session) declaredForms(ran [][]int64, small, large int) []rowForm {
+	forms := make([]rowForm, len(s.outputs))
+	for i, info := range s.outputs {
+		declared := slices.Clone(info.Shape)
+		if len(declared) == 0 || declared[0] != -1 && small != large {
+			return nil
+		}
+		declared[0] = int64(small)
+		if !slices.Equal(declared, ran[i]) {
+			return nil
+		}
+		forms[i] = rowForm{shape: declared[1:]}
+	}
+	return forms
 }
 
 // formOf compares the shapes of two runs with n and m rows.

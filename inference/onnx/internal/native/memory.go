@@ -8,6 +8,13 @@ static void *fovea_alloc(size_t size, size_t alignment) {
 	void *p = NULL;
 	return posix_memalign(&p, alignment, size) == 0 ? p : NULL;
 }
+
+#ifdef __GLIBC__
+#include <malloc.h>
+static void fovea_trim(void) { malloc_trim(0); }
+#else
+static void fovea_trim(void) {}
+#endif
 */
 import "C"
 
@@ -30,6 +37,9 @@ func Blocks() int64 { return blocks.Load() }
 
 // Bytes is the size of all blocks that are not freed.
 func Bytes() int64 { return bytes.Load() }
+
+// Trim gives the memory that C's heap has free back to the kernel. glibc keeps all but the end of a heap otherwise.
+func Trim() { C.fovea_trim() }
 
 // Block is memory outside Go's heap, which C may keep. Its owner calls Free, after which nothing may touch what
 // Bytes returned.

@@ -1,0 +1,106 @@
+package inference
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// coresScheduler is a scheduler of one lane over fake runners whose runs need cores.
+func coresScheduler(t *testing.T, f *fakeDevice, instances, rows int, c *cores) *scheduler {
+	t.Helper()
+	l, err := newLane(laneSpec{device: "cpu", instances: instances, rows: rows, buckets: []int{rows}, inputs: 1,
+		newRunner: f.runner(rows), cores: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newScheduler(func(ran) {}, l)
+}
+
+func TestRunsThatNeedACoreWaitForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: time.Second}
+		c := newCores(2)
+		s := coresScheduler(t, f, 4, 1, c)
+		c.pictures.Add(5)
+		if err := c.acquire(t.Context()); err != nil { // a picture is being decoded
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range uint64(4) {
+			wg.Go(func() {
+				if got, err := ask(t.Context(), s, i, 0); got != i || err != nil {
+					t.Errorf("asked %d, got %d, %v", i, got, err)
+				}
+			})
+		}
+		time.Sleep(2500 * time.Millisecond) // two are answered, one after the other; the third runs
+		c.release()                         // the fourth runs beside it
+		wg.Wait()
+		if took := time.Since(start); f.most != 2 || took != 3500*time.Millisecond {
+			t.Errorf("%d ran at once, and all took %s; want 2, and 3.5 s", f.most, took)
+		}
+		if f.wide != 0 {
+			t.Errorf("%d runs took all cores while other pictures were in the server", f.wide)
+		}
+		rested(t, s, f)
+	})
+}
+
+func TestRunOfAllPicturesThereAreTakesAllCores(t *testing.T) {
+	for name, test := range map[string]struct {
+		pictures int64 // in the server
+		rows     int   // of the batch that runs
+		held     bool  // a core, by a picture that is decoded
+		wide     int
+	}{
+		"a picture alone":                                   {pictures: 1, rows: 1, wide: 1},
+		"one of two pictures":                               {pictures: 2, rows: 1, wide: 0},
+		"two pictures in one batch":                         {pictures: 2, rows: 2, wide: 1},
+		"a picture alone while somebody still holds a core": {pictures: 1, rows: 1, held: true, wide: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeDevice{takes: time.Second}
+				c := newCores(2)
+				s := coresScheduler(t, f, 1, test.rows, c)
+				c.pictures.Add(test.pictures)
+				if test.held {
+					if err := c.acquire(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				var tickets []*ticket
+				for range test.rows {
+					k, err := s.enter(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					k.lease()
+					tickets = append(tickets, k)
+				}
+				for _, k := range tickets {
+					k.commit()
+				}
+				for _, k := range tickets {
+					if err := k.wait(t.Context()); err != nil {
+						t.Error(err)
+					}
+					k.leave()
+				}
+				if f.wide != test.wide {
+					t.Errorf("%d runs took all cores, want %d", f.wide, test.wide)
+				}
+				if test.held {
+					c.release()
+				}
+				if synctest.Wait(); !c.free.TryAcquire(c.all) {
+					t.Error("a core is held after the run")
+				}
+				rested(t, s, f)
+			})
+		})
+	}
+}

@@ -1,0 +1,57 @@
+package inference
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// largestTwice is the size of the largest model whose weights are kept twice without being asked for, in bytes.
+const largestTwice = 256 << 20
+
+// widen lets the runs of pictures that are alone in the server have more threads. The version answers meanwhile, and
+// goes on as it is when this fails.
+func (v *version) widen() {
+	threads, err := v.shared.cfg.threadsAlone(v.path)
+	for _, s := range v.sessions {
+		if err == nil {
+			err = s.Widen(threads)
+		}
+	}
+	if err != nil {
+		v.shared.log.Warn("a picture alone is answered on one core only", "model", v.model, "version", v.name, "error", err)
+	}
+}
+
+// threadsAlone are the threads of runs of the model at path that have the cores to themselves.
+func (c Config) threadsAlone(path string) (int, error) {
+	if c.ThreadsAlone > 0 {
+		return c.ThreadsAlone, nil
+	}
+	size, err := filesSize(filepath.Dir(path))
+	if err != nil {
+		return 0, err
+	}
+	if size > largestTwice {
+		return c.Threads, nil
+	}
+	return min(c.workers(), runtime.GOMAXPROCS(0)), nil
+}
+
+// filesSize is the size of the files of a folder in bytes: a model's weights may lie beside model.onnx.
+func filesSize(folder string) (sum int64, err error) {
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		return 0, err
+	}
+	for _, file := range files {
+		info, err := os.Stat(filepath.Join(folder, file.Name()))
+		if err != nil {
+			return 0, err
+		}
+		if info.Mode().IsRegular() {
+			sum += info.Size()
+		}
+	}
+	return sum, nil
+}

@@ -1,0 +1,83 @@
+package inference
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"testing"
+)
+
+// counted counts a runner's runs on all cores.
+type counted struct {
+	runner
+	wide *atomic.Int64
+}
+
+func (c counted) RunWide(rows int) error {
+	c.wide.Add(1)
+	return c.runner.RunWide(rows)
+}
+
+func TestAPictureAloneIsAnsweredOnAllCoresAndTheSame(t *testing.T) {
+	r := newRepository(t)
+	names := r.real("", "mobilenetv2-12-int8", "yolox-nano")
+	narrow := r.synced(func(c *Config) { c.ThreadsAlone = 1 })
+	wide := r.synced(func(c *Config) { c.ThreadsAlone = 4 })
+	for _, name := range names {
+		v := wide.models[name].served[0]
+		v.widening.Wait()
+		var runs atomic.Int64
+		for _, b := range v.scheduler.lanes[0].all {
+			b.runner = counted{b.runner, &runs}
+		}
+		list := samples(t)
+		for _, s := range list {
+			var answers [2]best
+			for i, e := range []*Engine{narrow, wide} {
+				got, err := e.Predict(t.Context(), Request{Model: name, Image: s.data})
+				if err != nil {
+					t.Fatal(err)
+				}
+				answers[i] = bestOf(got.Prediction)
+			}
+			one, all := answers[0], answers[1]
+			if one.label != all.label || math.Abs(one.score-all.score) > 1e-4 {
+				t.Errorf("%s, %s: on one core %+v, on all %+v", name, s.name, one, all)
+			}
+		}
+		if got := runs.Load(); got != int64(len(list)) {
+			t.Errorf("%s: %d of %d runs took all cores", name, got, len(list))
+		}
+		atRest(t, wide)
+	}
+}
+
+func TestLargeModelsAreInMemoryOnceUnlessAskedForTwice(t *testing.T) {
+	dir := t.TempDir()
+	weights := filepath.Join(dir, "weights.bin")
+	if err := os.WriteFile(weights, []byte("of another file than model.onnx"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		size    int64
+		threads int
+		want    int
+	}{
+		"a model of the usual size":         {largestTwice, 0, min(6, runtime.GOMAXPROCS(0))},
+		"a large model":                     {largestTwice + 1, 0, 1},
+		"a large model that is asked for":   {largestTwice + 1, 3, 3},
+		"a small model that is not to have": {1000, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.Truncate(weights, test.size); err != nil { // a hole: it takes no space
+				t.Fatal(err)
+			}
+			got, err := Config{Threads: 1, Workers: 6, ThreadsAlone: test.threads}.threadsAlone(filepath.Join(dir, "model.onnx"))
+			if err != nil || got != test.want {
+				t.Errorf("got %d threads, %v; want %d", got, err, test.want)
+			}
+		})
+	}
+}
