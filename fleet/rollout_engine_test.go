@@ -74,4 +74,10 @@ func TestDownStopsEverything(t *testing.T) {
 	if left := b.containers(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
+	if err := b.engine.EnsureNetwork(context.Background(), b.name, "another fleet"); err != nil {
+		t.Errorf("the network is left: %v", err)
+	}
+	if err := b.engine.RemoveNetwork(context.Background(), b.name, "another fleet"); err != nil {
+		t.Error(err)
+	}
 }

@@ -72,6 +72,9 @@ func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
 		s.step(ctx, seen)
 		if s.machine.done() {
 			s.log.Info("the fleet is stopped")
+			if err := s.with.Engine.RemoveNetwork(ctx, s.cfg.network(), s.cfg.Name); err != nil {
+				s.log.Warn("the fleet's network is left", "error", err.Error())
+			}
 			return nil
 		}
 	}

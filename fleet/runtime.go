@@ -15,6 +15,7 @@ import (
 type Runtime interface {
 	Info(ctx context.Context) (docker.Info, error)
 	EnsureNetwork(ctx context.Context, name, owner string) error
+	RemoveNetwork(ctx context.Context, name, owner string) error
 	ImageInfo(ctx context.Context, ref string) (docker.Image, error)
 	Create(ctx context.Context, s docker.Spec) (string, error)
 	Start(ctx context.Context, id string) error

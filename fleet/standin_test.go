@@ -40,6 +40,7 @@ func (e *standin) Info(context.Context) (docker.Info, error) {
 }
 
 func (*standin) EnsureNetwork(context.Context, string, string) error { return nil }
+func (*standin) RemoveNetwork(context.Context, string, string) error { return nil }
 
 func (*standin) ImageInfo(_ context.Context, ref string) (docker.Image, error) {
 	if ref == "missing" {

@@ -2,33 +2,66 @@ package inference
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 
 	"golang.org/x/sync/semaphore"
+)
+
+// When a run takes all cores; see forRun.
+const (
+	mostMeetings = 0.5 // the share of pictures that meet others when they come
+	meetingsMean = 16  // pictures that the share is a moving mean of
 )
 
 // cores are the processor's cores as decoding and runs on the CPU share them, first come first served. No more
 // threads compute than there are cores: more would only take turns and push each other's data out of the caches.
 type cores struct {
-	all      int64
-	free     *semaphore.Weighted
-	pictures atomic.Int64 // accepted and not yet answered, of all models
+	all  int64
+	free *semaphore.Weighted
+
+	mu       sync.Mutex
+	pictures int     // accepted and not yet answered, of all models
+	meetings float64 // the share of the last pictures that met others when they came
 }
 
 func newCores(n int) *cores { return &cores{all: int64(n), free: semaphore.NewWeighted(int64(n))} }
+
+// enter counts a picture that comes in; leave is called once it is answered.
+func (c *cores) enter() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	met := 0.0
+	if c.pictures > 0 {
+		met = 1
+	}
+	c.meetings += (met - c.meetings) / meetingsMean
+	c.pictures++
+}
+
+func (c *cores) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pictures--
+}
 
 // acquire takes one core; release gives it back.
 func (c *cores) acquire(ctx context.Context) error { return c.free.Acquire(ctx, 1) }
 func (c *cores) release()                          { c.free.Release(1) }
 
-// forRun takes the cores for a run of some pictures: all of them when nothing else is in the server, so that the
-// answer comes sooner; else one, since as many runs side by side get more done than one after the other.
+// forRun takes the cores for a run of some pictures: all of them when these are the only ones in the server, so that
+// the answer comes sooner; else one, since runs side by side get more done than one after the other. For the same
+// reason it is one while pictures often meet: those that come during a run on all cores wait for its end.
 func (c *cores) forRun(pictures int) (alone bool, release func()) {
-	if c.pictures.Load() <= int64(pictures) && c.free.TryAcquire(c.all) {
+	if c.calm(pictures) && c.free.TryAcquire(c.all) {
 		return true, func() { c.free.Release(c.all) }
 	}
-	if err := c.acquire(context.Background()); err != nil { // it fails only when its context ends, which this one never does
-		panic(err)
-	}
+	_ = c.acquire(context.Background()) // it fails only when its context ends, which this one never does
 	return false, c.release
+}
+
+// calm says whether some pictures are all there are, and few meet others of late.
+func (c *cores) calm(pictures int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pictures <= pictures && c.meetings < mostMeetings
 }

@@ -23,7 +23,7 @@ func TestRunsThatNeedACoreWaitForOne(t *testing.T) {
 		f := &fakeDevice{takes: time.Second}
 		c := newCores(2)
 		s := coresScheduler(t, f, 4, 1, c)
-		c.pictures.Add(5)
+		c.pictures = 5
 		if err := c.acquire(t.Context()); err != nil { // a picture is being decoded
 			t.Fatal(err)
 		}
@@ -51,22 +51,25 @@ func TestRunsThatNeedACoreWaitForOne(t *testing.T) {
 
 func TestRunOfAllPicturesThereAreTakesAllCores(t *testing.T) {
 	for name, test := range map[string]struct {
-		pictures int64 // in the server
-		rows     int   // of the batch that runs
-		held     bool  // a core, by a picture that is decoded
+		pictures int // in the server
+		meetings float64
+		rows     int  // of the batch that runs
+		held     bool // a core, by a picture that is decoded
 		wide     int
 	}{
 		"a picture alone":                                   {pictures: 1, rows: 1, wide: 1},
 		"one of two pictures":                               {pictures: 2, rows: 1, wide: 0},
 		"two pictures in one batch":                         {pictures: 2, rows: 2, wide: 1},
 		"a picture alone while somebody still holds a core": {pictures: 1, rows: 1, held: true, wide: 0},
+		"a picture alone where few met others":              {pictures: 1, rows: 1, meetings: 0.49, wide: 1},
+		"a picture alone where many met others":             {pictures: 1, rows: 1, meetings: 0.5, wide: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fakeDevice{takes: time.Second}
 				c := newCores(2)
 				s := coresScheduler(t, f, 1, test.rows, c)
-				c.pictures.Add(test.pictures)
+				c.pictures, c.meetings = test.pictures, test.meetings
 				if test.held {
 					if err := c.acquire(t.Context()); err != nil {
 						t.Fatal(err)
@@ -102,5 +105,30 @@ func TestRunOfAllPicturesThereAreTakesAllCores(t *testing.T) {
 				rested(t, s, f)
 			})
 		})
+	}
+}
+
+func TestMeetingsAreAMovingMean(t *testing.T) {
+	c := newCores(2)
+	alone := func(n int) {
+		for range n {
+			c.enter()
+			c.leave()
+		}
+	}
+	if alone(100); !c.calm(1) {
+		t.Error("pictures that come one after the other are not calm")
+	}
+	c.enter()
+	for range 100 { // each finds one that is there
+		c.enter()
+		c.leave()
+	}
+	c.leave()
+	if c.calm(1) {
+		t.Error("after pictures that all met another it is calm at once")
+	}
+	if alone(meetingsMean); !c.calm(1) {
+		t.Error("it is not calm again after as many pictures alone as the mean is of")
 	}
 }

@@ -101,8 +101,8 @@ func atRest(t *testing.T, e *Engine) {
 	} else {
 		c.free.Release(c.all)
 	}
-	if n := c.pictures.Load(); n != 0 {
-		t.Errorf("%d pictures are counted as being in the server", n)
+	if c.pictures != 0 {
+		t.Errorf("%d pictures are counted as being in the server", c.pictures)
 	}
 }
 

@@ -84,8 +84,8 @@ func (v *version) predict(ctx context.Context, r Request,
 		return nil, err
 	}
 	defer v.admission.leave()
-	v.shared.cores.pictures.Add(1)
-	defer v.shared.cores.pictures.Add(-1)
+	v.shared.cores.enter()
+	defer v.shared.cores.leave()
 	response = &Response{Model: v.model, Version: v.name}
 	timing := &response.Timing
 	clock := time.Now()
