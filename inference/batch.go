@@ -16,6 +16,8 @@ type runner interface {
 	Input(input, row int) []byte
 	// Run computes the first rows rows; rows is one of the lane's buckets.
 	Run(rows int) error
+	// Wide says whether RunWide takes more cores than Run.
+	Wide() bool
 	// RunWide is Run on all cores.
 	RunWide(rows int) error
 	// Outputs are the outputs of one row of the last run, valid until the next.

@@ -24,8 +24,9 @@ type fakeRunner struct {
 
 // fakeDevice makes runners and records what they ran.
 type fakeDevice struct {
-	takes time.Duration
-	fail  func(run int) error
+	takes  time.Duration
+	narrow bool // it has no more cores to run on
+	fail   func(run int) error
 
 	mu     sync.Mutex
 	runs   [][]uint64 // the rows of each run, padding included
@@ -85,6 +86,8 @@ func (r *fakeRunner) Run(rows int) error {
 	}
 	return nil
 }
+
+func (r *fakeRunner) Wide() bool { return !r.f.narrow }
 
 func (r *fakeRunner) RunWide(rows int) error {
 	r.f.mu.Lock()

@@ -114,17 +114,15 @@ func (l *lane) recycle(b *batch) {
 
 // run runs a claimed batch, on cores that no other work of Fovea has where the runs need any.
 func (l *lane) run(b *batch) {
-	if l.cores == nil {
-		b.run(b.runner.Run)
-		return
+	way := b.runner.Run
+	if l.cores != nil {
+		all, release := l.cores.forRun(b.used, b.runner.Wide())
+		defer release()
+		if all {
+			way = b.runner.RunWide
+		}
 	}
-	alone, release := l.cores.forRun(b.used)
-	defer release()
-	if alone {
-		b.run(b.runner.RunWide)
-		return
-	}
-	b.run(b.runner.Run)
+	b.run(way)
 }
 
 // closeRunners frees the memory of the batches.

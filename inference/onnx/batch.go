@@ -173,6 +173,9 @@ func (b *Batch) Outputs(row int) []postprocess.Tensor { return b.views[row] }
 // from what is in them. An error on CUDA is a *DeviceError; see Sticky.
 func (b *Batch) Run(rows int) error { return b.run(b.session, rows, nil) }
 
+// Wide says whether RunWide has threads that Run has not: whether Widen is done.
+func (b *Batch) Wide() bool { return b.parent.wide.Load() != nil }
+
 // RunWide is Run on the threads of Widen, for a run that has all cores to itself. Before Widen it is Run.
 func (b *Batch) RunWide(rows int) error {
 	if wide := b.parent.wide.Load(); wide != nil {

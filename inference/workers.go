@@ -48,11 +48,11 @@ func (c *cores) leave() {
 func (c *cores) acquire(ctx context.Context) error { return c.free.Acquire(ctx, 1) }
 func (c *cores) release()                          { c.free.Release(1) }
 
-// forRun takes the cores for a run of some pictures: all of them when these are the only ones in the server, so that
-// the answer comes sooner; else one, since runs side by side get more done than one after the other. For the same
+// forRun takes the cores for a run of some pictures: all of them when it can use them (wide) and these are the only
+// pictures in the server, so that the answer comes sooner; else one, since runs side by side get more done than one after the other. For the same
 // reason it is one while pictures often meet: those that come during a run on all cores wait for its end.
-func (c *cores) forRun(pictures int) (alone bool, release func()) {
-	if c.calm(pictures) && c.free.TryAcquire(c.all) {
+func (c *cores) forRun(pictures int, wide bool) (all bool, release func()) {
+	if wide && c.calm(pictures) && c.free.TryAcquire(c.all) {
 		return true, func() { c.free.Release(c.all) }
 	}
 	_ = c.acquire(context.Background()) // it fails only when its context ends, which this one never does

@@ -55,18 +55,20 @@ func TestRunOfAllPicturesThereAreTakesAllCores(t *testing.T) {
 		meetings float64
 		rows     int  // of the batch that runs
 		held     bool // a core, by a picture that is decoded
+		narrow   bool // the model has no session for all cores
 		wide     int
 	}{
 		"a picture alone":                                   {pictures: 1, rows: 1, wide: 1},
 		"one of two pictures":                               {pictures: 2, rows: 1, wide: 0},
 		"two pictures in one batch":                         {pictures: 2, rows: 2, wide: 1},
 		"a picture alone while somebody still holds a core": {pictures: 1, rows: 1, held: true, wide: 0},
+		"a picture alone, of a model that runs on one core": {pictures: 1, rows: 1, narrow: true, wide: 0},
 		"a picture alone where few met others":              {pictures: 1, rows: 1, meetings: 0.49, wide: 1},
 		"a picture alone where many met others":             {pictures: 1, rows: 1, meetings: 0.5, wide: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &fakeDevice{takes: time.Second}
+				f := &fakeDevice{takes: time.Second, narrow: test.narrow}
 				c := newCores(2)
 				s := coresScheduler(t, f, 1, test.rows, c)
 				c.pictures, c.meetings = test.pictures, test.meetings
