@@ -110,10 +110,29 @@ func startRuntime(path string) error {
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return err
 	}
-	if err := ort.DisableTelemetry(); err != nil {
+	if err := errors.Join(ort.DisableTelemetry(), shareArena()); err != nil {
 		return errors.Join(err, ort.DestroyEnvironment())
 	}
 	return nil
+}
+
+// sameAsRequested has an arena grow by what is asked for, instead of by powers of two (OrtArenaCfg's
+// arena_extend_strategy).
+const sameAsRequested = 1
+
+// shareArena gives all sessions on the CPU one arena for what is computed between inputs and outputs. An arena keeps the
+// most that its runs ever needed, and sessions that take turns, as a model's two do, would each keep that.
+func shareArena() error {
+	memory, err := ort.GetMemoryInfo()
+	if err != nil {
+		return err
+	}
+	arena, err := ort.NewArenaCfg(0, sameAsRequested, -1, -1)
+	if err != nil {
+		return err
+	}
+	defer arena.Destroy()
+	return ort.CreateAndRegisterAllocator(memory, arena)
 }
 
 // checkVersion asks the library itself: onnxruntime_go only says that an old one has no API of its number.

@@ -72,7 +72,7 @@ func (s *Session) load(o Options) (err error) {
 		return err
 	}
 	if s.device.Kind != CUDA {
-		s.session, err = s.create(o, func(*ort.SessionOptions) error { return nil })
+		s.session, err = s.create(o, takeSharedArena)
 		return err
 	}
 	s.pageable = o.CUDA.Pageable
@@ -113,8 +113,18 @@ func (s *Session) Widen(threads int) error {
 // widen lets threads spin while they wait for each other within a run, which has all cores to itself, and not after it.
 func widen(options *ort.SessionOptions) error {
 	return errors.Join(
+		takeSharedArena(options),
 		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1"),
 		options.AddSessionConfigEntry("session.force_spinning_stop", "1"),
+	)
+}
+
+// takeSharedArena has a session on the CPU compute in the arena that all such sessions share. Weights stay outside, so that
+// those of a model that is unloaded leave no holes there.
+func takeSharedArena(options *ort.SessionOptions) error {
+	return errors.Join(
+		options.AddSessionConfigEntry("session.use_env_allocators", "1"),
+		options.AddSessionConfigEntry("session.use_device_allocator_for_initializers", "1"),
 	)
 }
 
