@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,14 +25,18 @@ const (
 
 // body is a request's body with its bounds: bytes, time, and the room of the whole server.
 type body struct {
-	raw   io.Reader // as net/http gives it
-	limit int64
-	read  int64
-	seat  *seat
-	conn  *http.ResponseController
+	raw    io.Reader // as net/http gives it
+	length int64     // as announced; -1: unknown
+	limit  int64
+	read   int64
+	seat   *seat
+	share  *share
+	waited time.Duration // to be read
+	conn   *http.ResponseController
 }
 
-// open admits the request for a body of at most limit bytes and starts its clock. The body must be closed.
+// open admits the request for a body of at most limit bytes, waits until it may be read, and starts its clock. The body
+// must be closed.
 func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
 	length := c.Request.ContentLength
 	if length > limit {
@@ -41,12 +46,28 @@ func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &body{raw: c.Request.Body, limit: limit, seat: seat, conn: http.NewResponseController(c.Writer)}
-	if err := b.conn.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)); err != nil {
+	b := &body{raw: c.Request.Body, length: length, limit: limit, seat: seat, conn: http.NewResponseController(c.Writer)}
+	if err := s.wait(c.Request.Context(), b); err != nil {
 		seat.leave()
+		return nil, err
+	}
+	if err := b.conn.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)); err != nil {
+		b.close()
 		return nil, fmt.Errorf("set the body's deadline: %w", err)
 	}
 	return b, nil
+}
+
+// wait returns when the body may be read. That is part of the time that its answer has.
+func (s *Server) wait(ctx context.Context, b *body) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	start := time.Now()
+	if b.share, err = s.readAhead.enter(ctx, b.length); err != nil {
+		return s.engineFault(err)
+	}
+	b.waited = time.Since(start)
+	return nil
 }
 
 // Read reads on, and fails once the body is larger than its limit. A body of unknown length takes its room in
@@ -70,13 +91,24 @@ func (b *body) Read(p []byte) (int, error) {
 
 // arrived stops the clock: net/http must not take the body's deadline for a client that went away.
 func (b *body) arrived() error {
+	b.share.arrived()
 	if err := b.conn.SetReadDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("clear the body's deadline: %w", err)
 	}
 	return nil
 }
 
-func (b *body) close() { b.seat.leave() }
+func (b *body) close() {
+	b.share.leave()
+	b.seat.leave()
+}
+
+// left is how many bytes are still to come, at most: those that package multipart has read and not yet handed on are
+// among them.
+func (b *body) left() int64 {
+	const held = 4 << 10 // its buffer
+	return max(0, b.length-b.read) + held
+}
 
 // drain throws away what is left of a refused body, within bounds. A client that waits for "100 Continue" sends
 // nothing, so there is nothing to drain.

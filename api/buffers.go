@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// Buffers for pictures come in powers of two from 4 KiB to 16 MiB, one pool each. Larger ones are not kept.
+// Buffers for pictures come in sizes from 4 KiB to 20 MiB, four to a doubling, one pool each. Larger ones are not kept.
 const (
 	smallestShift = 12
-	largestShift  = 24
+	sizes         = 4*12 + 2
 )
 
-var pools [largestShift - smallestShift + 1]sync.Pool
+var pools [sizes]sync.Pool
 
 // takeBuffer returns an empty buffer with room for at least n bytes.
 func takeBuffer(n int) []byte {
@@ -24,19 +24,43 @@ func takeBuffer(n int) []byte {
 	if b, ok := pools[class].Get().(*[]byte); ok {
 		return (*b)[:0]
 	}
-	return make([]byte, 0, 1<<(class+smallestShift))
+	return make([]byte, 0, classSize(class))
 }
 
 // giveBuffer keeps a buffer for later. Nothing may use it any more.
 func giveBuffer(b []byte) {
 	class := bufferClass(cap(b))
-	if class < len(pools) && cap(b) == 1<<(class+smallestShift) {
+	if class < len(pools) && cap(b) == classSize(class) {
 		pools[class].Put(&b)
 	}
 }
 
+// bufferClass is the class of the smallest buffers with room for n bytes.
 func bufferClass(n int) int {
-	return max(0, bits.Len(uint(max(n, 1)-1))-smallestShift)
+	if n <= 1<<smallestShift {
+		return 0
+	}
+	shift := bits.Len(uint(n-1)) - 1 // n-1 is in [1<<shift, 2<<shift), of which each quarter is a class
+	return 4*(shift-smallestShift) + (n-1)>>(shift-2)&3 + 1
+}
+
+// classSize is the size of a class's buffers in bytes.
+func classSize(class int) int {
+	if class == 0 {
+		return 1 << smallestShift
+	}
+	quarter := 1 << ((class-1)/4 + smallestShift - 2)
+	return quarter * (5 + (class-1)%4)
+}
+
+// fitted moves what is in a buffer to a smaller one where more than half of it is empty.
+func fitted(b []byte) []byte {
+	if classSize(bufferClass(len(b))) > cap(b)/2 {
+		return b
+	}
+	smaller := append(takeBuffer(len(b)), b...)
+	giveBuffer(b)
+	return smaller
 }
 
 // readAll reads r to its end into a pooled buffer that starts with room for hint bytes. On an error the buffer

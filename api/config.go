@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -18,6 +19,7 @@ type Config struct {
 	MaxImages     int           `yaml:"max_images" usage:"pictures in one request"`
 	MaxRequests   int64         `yaml:"max_requests" usage:"requests for predictions in flight; more are refused with 429"`
 	BodyBudget    int64         `yaml:"body_budget" usage:"bytes of bodies in flight, over all requests; more are refused with 429"`
+	ReadAhead     int64         `yaml:"read_ahead" usage:"bytes of bodies in memory whose pictures are not decoded yet; more wait in the network. 0: 16 MiB a core"`
 }
 
 // Defaults returns the configuration that holds where nothing else is said.
@@ -63,6 +65,7 @@ func (c Config) Validate() error {
 		{"max_images", int64(c.MaxImages), 1, 4096},
 		{"max_requests", c.MaxRequests, 1, 1 << 20},
 		{"body_budget", c.BodyBudget, 1, 1 << 40},
+		{"read_ahead", c.ReadAhead, 0, 1 << 40},
 	}
 	for _, n := range numbers {
 		if n.value < n.low || n.value > n.high {
@@ -73,4 +76,12 @@ func (c Config) Validate() error {
 		wrong("body_budget", "%d is less than one body may have (%d)", c.BodyBudget, max(c.MaxBodyBytes, c.MaxImageBytes))
 	}
 	return errors.Join(mistakes...)
+}
+
+// readAhead is how many bytes of bodies are read before their pictures are decoded.
+func (c Config) readAhead() int64 {
+	if c.ReadAhead > 0 {
+		return c.ReadAhead
+	}
+	return int64(runtime.GOMAXPROCS(0)) * 16 << 20 // a core decodes one while the next ones, even the largest, come in
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,11 @@ func reader(data []byte) (*Server, *body) {
 	if err != nil {
 		panic(err)
 	}
-	return s, &body{raw: bytes.NewReader(data), limit: cfg.MaxBodyBytes, seat: seat}
+	share, err := newReadAhead(fuzzed).enter(context.Background(), int64(len(data)))
+	if err != nil {
+		panic(err)
+	}
+	return s, &body{raw: bytes.NewReader(data), length: int64(len(data)), limit: cfg.MaxBodyBytes, seat: seat, share: share}
 }
 
 // judge checks what holds for every body: bounds, and errors that are the client's and say what they are.

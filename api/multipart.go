@@ -24,13 +24,13 @@ func multipartForm(limit int64, boundary string) (form, error) {
 		return form{}, fault.New(fault.Malformed, "multipart/form-data needs a boundary of 1 to %d characters", maxBoundary)
 	}
 	return form{limit, func(s *Server, b *body, _ int64, in *submission) error {
-		return s.readParts(multipart.NewReader(b, boundary), in)
+		return s.readParts(multipart.NewReader(b, boundary), b, in)
 	}}, nil
 }
 
 // readParts reads every part. Their number is bounded by that of pictures and of parameters, since each may come
 // once.
-func (s *Server) readParts(r *multipart.Reader, in *submission) error {
+func (s *Server) readParts(r *multipart.Reader, b *body, in *submission) error {
 	for {
 		part, err := r.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -39,13 +39,13 @@ func (s *Server) readParts(r *multipart.Reader, in *submission) error {
 		if err != nil {
 			return multipartFault(err)
 		}
-		if err := s.readPart(part, in); err != nil {
+		if err := s.readPart(part, b, in); err != nil {
 			return multipartFault(err)
 		}
 	}
 }
 
-func (s *Server) readPart(part *multipart.Part, in *submission) error {
+func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 	headers := 0
 	for _, values := range part.Header {
 		headers += len(values)
@@ -61,7 +61,7 @@ func (s *Server) readPart(part *multipart.Part, in *submission) error {
 		if err := s.roomForPicture(in); err != nil {
 			return err
 		}
-		return s.addPicture(part, in)
+		return s.addPicture(part, b, in)
 	}
 	if _, ok := setters[name]; !ok {
 		return fault.New(fault.InvalidParameter, "unknown part %s; %s, and parameters as %s", quote(name), allowedFields, parameterNames())

@@ -45,9 +45,8 @@ func (s *Server) predict(c *gin.Context, x *exchange, model, version string) {
 		return
 	}
 	defer body.close()
-	defer in.recycle() // the engine keeps no picture after it has answered
-	r := inference.Request{Model: model, Version: version, Params: in.params.values}
-	s.reply(c, x, s.ask(c.Request.Context(), x, r, in.pictures))
+	r := inference.Request{Model: model, Version: version, Params: in.params.values, Waited: body.waited}
+	s.reply(c, x, s.ask(c.Request.Context(), x, r, in, body))
 }
 
 // refuse answers a request that never came to the engine, which counts those that did.
@@ -70,32 +69,37 @@ type answered struct {
 	fault    *fault.Fault
 }
 
-// ask sends all pictures to the engine at once and waits for all, at most the configured time.
-func (s *Server) ask(ctx context.Context, x *exchange, r inference.Request, pictures [][]byte) []answered {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+// ask sends all pictures to the engine at once and waits for all, as long as is left of the configured time.
+func (s *Server) ask(ctx context.Context, x *exchange, r inference.Request, in *submission, b *body) []answered {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout-b.waited)
 	defer cancel()
-	answers := make([]answered, len(pictures))
-	var others sync.WaitGroup
-	for i := 1; i < len(pictures); i++ {
-		others.Go(func() { answers[i] = s.askOne(ctx, x, r, pictures[i]) })
+	answers := make([]answered, len(in.pictures))
+	one := func(i int) {
+		r := r
+		r.Image, r.Decoded = in.pictures[i], func() { in.decoded(i, b) }
+		defer r.Decoded() // where it was not: the engine keeps no picture after it has answered
+		answers[i] = s.askOne(ctx, x, r)
 	}
-	answers[0] = s.askOne(ctx, x, r, pictures[0])
+	var others sync.WaitGroup
+	for i := 1; i < len(in.pictures); i++ {
+		others.Go(func() { one(i) })
+	}
+	one(0)
 	others.Wait()
 	return answers
 }
 
 // askOne never panics: on a goroutine of its own, that would end the process.
-func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request, picture []byte) (a answered) {
+func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (a answered) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic", "request_id", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			a = answered{fault: fault.New(fault.Internal, "internal error")}
 		}
 	}()
-	if len(picture) == 0 {
+	if len(r.Image) == 0 {
 		return answered{fault: fault.New(fault.Malformed, "the picture is empty; %s", allowedMedia)}
 	}
-	r.Image = picture
 	response, err := s.engine.Predict(ctx, r)
 	if err != nil {
 		return answered{fault: s.engineFault(err)}

@@ -38,6 +38,7 @@ type Server struct {
 	log       *slog.Logger
 	catalog   catalog
 	admission admission
+	readAhead *readAhead
 	router    *gin.Engine
 	http      *http.Server
 	draining  atomic.Bool
@@ -54,6 +55,7 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 		cfg: cfg, engine: engine, health: health, metrics: metrics, log: log,
 		catalog:   catalog{engine: engine},
 		admission: admission{maxRequests: cfg.MaxRequests, maxBytes: cfg.BodyBudget},
+		readAhead: newReadAhead(cfg.readAhead()),
 	}
 	s.router = s.routes()
 	s.http = httpserver.New(s.router, cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)

@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"fovea/fault"
 
@@ -15,14 +16,28 @@ const allowedMedia = "send one picture as image/* or application/octet-stream, s
 
 // submission is what a request for predictions asks: pictures as they were encoded, and parameters.
 type submission struct {
-	pictures [][]byte // pooled buffers
+	pictures [][]byte     // pooled buffers; nil once decoded
+	encoded  atomic.Int64 // pictures that are not decoded
 	params   params
 }
 
-// recycle gives the buffers back. Nothing may read the pictures any more.
+// decoded gives a picture's buffer back. Nothing may read the picture any more. Pictures may be decoded at the same
+// time, each by one goroutine; a second call for the same one does nothing.
+func (in *submission) decoded(picture int, b *body) {
+	if in.pictures[picture] == nil {
+		return
+	}
+	giveBuffer(in.pictures[picture])
+	in.pictures[picture] = nil
+	if in.encoded.Add(-1) == 0 {
+		b.share.leave()
+	}
+}
+
+// recycle gives the buffers back of a request that is not answered.
 func (in *submission) recycle() {
-	for _, b := range in.pictures {
-		giveBuffer(b)
+	for _, picture := range in.pictures {
+		giveBuffer(picture)
 	}
 	in.pictures = nil
 }
@@ -61,6 +76,7 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 		b.close()
 		return nil, nil, s.bodyFault(err, b)
 	}
+	in.encoded.Store(int64(len(in.pictures)))
 	x.pictures = len(in.pictures)
 	return in, b, nil
 }
@@ -101,10 +117,11 @@ func readPicture(_ *Server, b *body, length int64, in *submission) error {
 	return nil
 }
 
-// addPicture reads one picture of several, whose place in the request is used in messages.
-func (s *Server) addPicture(r io.Reader, in *submission) error {
+// addPicture reads one picture of several, whose place in the request is used in messages. Its length is not known; most
+// often it is the only one, so that it is about as long as what is left of the body.
+func (s *Server) addPicture(r io.Reader, b *body, in *submission) error {
 	limit := s.cfg.MaxImageBytes
-	picture, err := readAll(io.LimitReader(r, limit+1), 32<<10-1)
+	picture, err := readAll(io.LimitReader(r, limit+1), int(min(b.left(), limit)))
 	if err != nil {
 		return err
 	}
@@ -112,7 +129,7 @@ func (s *Server) addPicture(r io.Reader, in *submission) error {
 		giveBuffer(picture)
 		return fault.New(fault.BodyTooLarge, "image %d is larger than %d bytes, the most that is read", len(in.pictures), limit)
 	}
-	in.pictures = append(in.pictures, picture)
+	in.pictures = append(in.pictures, fitted(picture))
 	return nil
 }
 

@@ -18,8 +18,10 @@ type Request struct {
 	Model   string // empty: the default model
 	Version string // a number; empty: the highest that is served
 	Image   []byte // an encoded picture; not kept after Predict
+	Decoded func() // unless nil, called by Predict once Image is not read any more, if it comes so far
 	Row     []byte // instead of Image: the picture as a row of the model's image input, prepared already, in the machine's byte order
 	Params  postprocess.Params
+	Waited  time.Duration // before it came here; told as time in the queue
 }
 
 // Response is the answer for one picture.
@@ -99,7 +101,7 @@ func (v *version) predict(ctx context.Context, r Request,
 		return nil, err
 	}
 	defer t.leave()
-	timing.Queue = lap(&clock)
+	timing.Queue = r.Waited + lap(&clock)
 	response.Device = t.lane.device
 	fit, err := v.prepare(ctx, t, r, info, timing)
 	if err != nil {
@@ -138,7 +140,7 @@ func (v *version) prepare(ctx context.Context, t *ticket, r Request, info header
 	timing *Timing) (fit geometry.Fit, err error) {
 	if r.Row != nil {
 		fit = v.copyRow(t, r.Row, timing)
-	} else if fit, err = v.packPicture(ctx, t, r.Image, info, timing); err != nil {
+	} else if fit, err = v.packPicture(ctx, t, r, info, timing); err != nil {
 		return fit, err
 	}
 	for _, x := range v.extras {
@@ -161,7 +163,7 @@ func (v *version) copyRow(t *ticket, row []byte, timing *Timing) geometry.Fit {
 
 // packPicture decodes the picture and packs it into a row. It holds a core throughout: no more pictures are
 // decoded and in memory than there are cores.
-func (v *version) packPicture(ctx context.Context, t *ticket, image []byte, info header.Info,
+func (v *version) packPicture(ctx context.Context, t *ticket, r Request, info header.Info,
 	timing *Timing) (fit geometry.Fit, err error) {
 	clock := time.Now()
 	if err := v.shared.cores.acquire(ctx); err != nil {
@@ -169,11 +171,14 @@ func (v *version) packPicture(ctx context.Context, t *ticket, image []byte, info
 	}
 	defer v.shared.cores.release()
 	timing.Queue += lap(&clock)
-	picture, err := v.plan.Decode(image, info)
+	picture, err := v.plan.Decode(r.Image, info)
 	if err != nil {
 		return fit, err
 	}
 	defer picture.Close()
+	if r.Decoded != nil {
+		r.Decoded()
+	}
 	timing.Decode += lap(&clock)
 	if err := ctx.Err(); err != nil {
 		return fit, err
