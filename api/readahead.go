@@ -10,7 +10,7 @@ import (
 
 const (
 	// slowBody is how long a body holds others up that wait to be read.
-	slowBody = 25 * time.Millisecond
+	slowBody = 100 * time.Millisecond
 	// unknownLength is what a body that does not tell its length counts for, in bytes.
 	unknownLength = 1 << 20
 )

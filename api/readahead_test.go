@@ -63,7 +63,7 @@ func TestABodyBeyondWhatIsReadAheadWaitsInTheNetwork(t *testing.T) {
 			answered := make(chan result, 1)
 			go func() { answered <- s.do(r) }()
 			s.eventually("fovea_requests_in_flight 2")
-			time.Sleep(4 * slowBody)
+			time.Sleep(2 * slowBody)
 			if second.read.Load() {
 				t.Error("the second body was read while the first was not decoded")
 			}

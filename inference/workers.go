@@ -13,8 +13,9 @@ const (
 	meetingsMean = 16  // pictures that the share is a moving mean of
 )
 
-// cores are the processor's cores as decoding and runs on the CPU share them, first come first served. No more
-// threads compute than there are cores: more would only take turns and push each other's data out of the caches.
+// cores are the processor's cores as decoding and runs on the CPU share them, first come first served. Hardly more
+// threads compute than there are cores (see Config.workers): more would only take turns and push each other's data out of
+// the caches.
 type cores struct {
 	all  int64
 	free *semaphore.Weighted
@@ -49,8 +50,9 @@ func (c *cores) acquire(ctx context.Context) error { return c.free.Acquire(ctx, 
 func (c *cores) release()                          { c.free.Release(1) }
 
 // forRun takes the cores for a run of some pictures: all of them when it can use them (wide) and these are the only
-// pictures in the server, so that the answer comes sooner; else one, since runs side by side get more done than one after the other. For the same
-// reason it is one while pictures often meet: those that come during a run on all cores wait for its end.
+// pictures in the server, so that the answer comes sooner; else one, since runs side by side get more done than one after
+// the other. For the same reason it is one while pictures often meet: those that come during a run on all cores wait for
+// its end.
 func (c *cores) forRun(pictures int, wide bool) (all bool, release func()) {
 	if wide && c.calm(pictures) && c.free.TryAcquire(c.all) {
 		return true, func() { c.free.Release(c.all) }

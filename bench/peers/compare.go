@@ -128,7 +128,8 @@ func turn(ctx context.Context, o Options, s server, c cell, rate float64) (sampl
 		return sample, fmt.Errorf("%w; the server said:\n%s", err, p.tail())
 	}
 	if rate > 0 {
-		config.Concurrency, config.Rates, config.Arrivals, config.Window = nil, []float64{rate}, loadtest.Poisson, 2*o.Window
+		config.Concurrency, config.Rates, config.Arrivals = nil, []float64{rate}, loadtest.Poisson
+		config.Window, config.WindowCount = 5*o.Window, 100 // a p99 of arrivals at random needs many of them
 		if err := sample.load(ctx, config); err != nil {
 			return sample, err
 		}
