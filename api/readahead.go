@@ -37,7 +37,7 @@ func (r *readAhead) enter(ctx context.Context, bytes int64) (*share, error) {
 	if err := r.room.Acquire(ctx, s.bytes); err != nil {
 		return nil, err
 	}
-	s.slow = time.AfterFunc(slowBody, s.leave)
+	s.slow = time.AfterFunc(slowBody, s.release)
 	return s, nil
 }
 
@@ -52,10 +52,10 @@ type share struct {
 // arrived says that the body is there: from now on it counts until it is decoded.
 func (s *share) arrived() { s.slow.Stop() }
 
-// leave gives the share back. Further calls do nothing.
+// leave gives the share back, unless the body was slow and has. Further calls do nothing.
 func (s *share) leave() {
-	s.once.Do(func() {
-		s.slow.Stop()
-		s.room.Release(s.bytes)
-	})
+	s.slow.Stop()
+	s.release()
 }
+
+func (s *share) release() { s.once.Do(func() { s.room.Release(s.bytes) }) }
