@@ -60,10 +60,8 @@ func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
 
 // wait returns when the body may be read. That is part of the time that its answer has.
 func (s *Server) wait(ctx context.Context, b *body) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
 	start := time.Now()
-	if b.share, err = s.readAhead.enter(ctx, b.length); err != nil {
+	if b.share, err = s.readAhead.enter(ctx, b.length, s.cfg.Timeout); err != nil {
 		return s.engineFault(err)
 	}
 	b.waited = time.Since(start)
@@ -104,9 +102,12 @@ func (b *body) close() {
 }
 
 // left is how many bytes are still to come, at most: those that package multipart has read and not yet handed on are
-// among them.
+// among them. Where that is not known it is a guess.
 func (b *body) left() int64 {
 	const held = 4 << 10 // its buffer
+	if b.length < 0 {
+		return firstRoom
+	}
 	return max(0, b.length-b.read) + held
 }
 

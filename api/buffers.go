@@ -11,6 +11,7 @@ import (
 const (
 	smallestShift = 12
 	sizes         = 4*12 + 2
+	firstRoom     = 32<<10 - 1 // of a body whose length is not known, in bytes; readAll asks for one more
 )
 
 var pools [sizes]sync.Pool

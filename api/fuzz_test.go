@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"strings"
 	"testing"
+	"time"
 
 	"fovea/fault"
 	"fovea/internal/requestid"
@@ -27,7 +28,7 @@ func reader(data []byte) (*Server, *body) {
 	if err != nil {
 		panic(err)
 	}
-	share, err := newReadAhead(fuzzed).enter(context.Background(), int64(len(data)))
+	share, err := newReadAhead(fuzzed).enter(context.Background(), int64(len(data)), time.Second)
 	if err != nil {
 		panic(err)
 	}
@@ -74,7 +75,7 @@ func FuzzJSONBody(f *testing.F) {
 		}
 		s, b := reader(data)
 		in := &submission{}
-		err := readJSON(s, b, int64(len(data)), in)
+		err := readJSON(s, b, in)
 		judge(t, s, b, in, err)
 		if err != nil {
 			return
@@ -120,7 +121,7 @@ func FuzzMultipartBody(f *testing.F) {
 			return
 		}
 		in := &submission{}
-		err = form.read(s, b, int64(len(data)), in)
+		err = form.read(s, b, in)
 		judge(t, s, b, in, err)
 		if err != nil {
 			return

@@ -13,8 +13,8 @@ const jsonForm = `{"images":[{"b64":"…"}],"parameters":{"top_k":5}}`
 
 // readJSON reads a body of jsonForm. The standard library says whether it is JSON; then each picture is decoded
 // straight from the body's buffer, and nothing unknown, misspelt or double goes unnoticed.
-func readJSON(s *Server, b *body, length int64, in *submission) error {
-	text, err := readAll(b, int(max(length, 32<<10-1)))
+func readJSON(s *Server, b *body, in *submission) error {
+	text, err := readAll(b, int(max(b.length, firstRoom)))
 	if err != nil {
 		return err
 	}

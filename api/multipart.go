@@ -23,7 +23,7 @@ func multipartForm(limit int64, boundary string) (form, error) {
 	if boundary == "" || len(boundary) > maxBoundary {
 		return form{}, fault.New(fault.Malformed, "multipart/form-data needs a boundary of 1 to %d characters", maxBoundary)
 	}
-	return form{limit, func(s *Server, b *body, _ int64, in *submission) error {
+	return form{limit, func(s *Server, b *body, in *submission) error {
 		return s.readParts(multipart.NewReader(b, boundary), b, in)
 	}}, nil
 }

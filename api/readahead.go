@@ -28,14 +28,19 @@ func newReadAhead(size int64) *readAhead {
 	return &readAhead{size: size, room: semaphore.NewWeighted(size)}
 }
 
-// enter waits until a body of so many bytes (-1: unknown) may be read, as long as ctx allows. The share must be left.
-func (r *readAhead) enter(ctx context.Context, bytes int64) (*share, error) {
+// enter waits until a body of so many bytes (-1: unknown) may be read, at most for a time and as long as ctx allows. The
+// share must be left. Most need not wait, and no clock for it.
+func (r *readAhead) enter(ctx context.Context, bytes int64, atMost time.Duration) (*share, error) {
 	if bytes < 0 {
 		bytes = unknownLength
 	}
 	s := &share{room: r.room, bytes: min(bytes, r.size)} // one that is larger than all there is waits for all
-	if err := r.room.Acquire(ctx, s.bytes); err != nil {
-		return nil, err
+	if !r.room.TryAcquire(s.bytes) {
+		ctx, cancel := context.WithTimeout(ctx, atMost)
+		defer cancel()
+		if err := r.room.Acquire(ctx, s.bytes); err != nil {
+			return nil, err
+		}
 	}
 	s.slow = time.AfterFunc(slowBody, s.release)
 	return s, nil

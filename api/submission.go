@@ -45,7 +45,7 @@ func (in *submission) recycle() {
 // form is one way to send pictures.
 type form struct {
 	limit int64 // bytes of the body
-	read  func(s *Server, b *body, length int64, in *submission) error
+	read  func(s *Server, b *body, in *submission) error
 }
 
 // receive reads a request's body as its content type says. The body's share of the budget is held until the
@@ -63,7 +63,7 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 	if err != nil {
 		return nil, nil, err
 	}
-	err = f.read(s, b, c.Request.ContentLength, in)
+	err = f.read(s, b, in)
 	x.bytes = b.read
 	if err == nil && len(in.pictures) == 0 {
 		err = fault.New(fault.Malformed, "the request holds no picture; %s", allowedMedia)
@@ -104,8 +104,8 @@ func (s *Server) form(r *http.Request) (form, error) {
 }
 
 // readPicture reads a body that is one picture.
-func readPicture(_ *Server, b *body, length int64, in *submission) error {
-	picture, err := readAll(b, int(max(length, 32<<10-1)))
+func readPicture(_ *Server, b *body, in *submission) error {
+	picture, err := readAll(b, int(max(b.length, firstRoom)))
 	if err != nil {
 		return err
 	}
