@@ -13,7 +13,8 @@ import (
 )
 
 // Picture is a decoded picture: 8 bits a channel, blue, green and red, as stored (not yet turned upright), possibly
-// shrunk by the decoder. It holds native memory until Close. It is for one goroutine at a time.
+// shrunk by the decoder, and filled only where the plan looks. It holds native memory until Close. It is for one goroutine
+// at a time, and for the plan that decoded it.
 type Picture struct {
 	mat         native
 	orientation int
@@ -39,16 +40,16 @@ func (p *Plan) Decode(data []byte, info header.Info) (*Picture, error) {
 	pic := &Picture{mat: newNative(), orientation: info.Orientation,
 		size: geometry.Picture{Width: w, Height: h, Shrink: p.shrink(info)}}
 	pic.size.FlippedX, pic.size.FlippedY = flipped(info.Orientation)
-	if err := pic.decode(data, info); err != nil {
+	if err := pic.decode(data, info, p); err != nil {
 		pic.Close()
 		return nil, err
 	}
 	return pic, nil
 }
 
-// decode fills the picture.
-func (pic *Picture) decode(data []byte, info header.Info) error {
-	err := pic.fill(data, info)
+// decode fills the picture where the plan looks.
+func (pic *Picture) decode(data []byte, info header.Info, p *Plan) error {
+	err := pic.fill(data, info, p)
 	if err != nil || pic.mat.Empty() {
 		return fault.Wrap(fault.Undecodable, err, "%s is broken: its picture data cannot be decoded", info.Format)
 	}
@@ -83,7 +84,7 @@ func (pic *Picture) onCanvas(info header.Info) error {
 
 // fill decodes into the matrix. IMDecodeIntoMat and not IMDecode, because the latter passes errors through one variable
 // of the whole process; and what counts is the matrix, since most broken pictures give no error at all.
-func (pic *Picture) fill(data []byte, info header.Info) error {
+func (pic *Picture) fill(data []byte, info header.Info, p *Plan) error {
 	if info.Format != header.JPEG {
 		return gocv.IMDecodeIntoMat(header.Bare(data, info), gocv.IMReadColor|ignoreOrientation, &pic.mat.Mat)
 	}
@@ -94,7 +95,8 @@ func (pic *Picture) fill(data []byte, info header.Info) error {
 	if err != nil {
 		return err
 	}
-	return jpeg.Decode(data, pic.size.Shrink, pixels, w, h)
+	seen := p.resizing(pic, w, h).looksAt()
+	return jpeg.Decode(data, pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
 }
 
 // stored is the size of the decoded picture as it is stored.

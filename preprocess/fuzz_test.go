@@ -8,6 +8,7 @@ import (
 	"gocv.io/x/gocv"
 
 	"fovea/fault"
+	"fovea/models"
 	"fovea/preprocess/header"
 )
 
@@ -21,7 +22,7 @@ func FuzzDecode(f *testing.F) {
 	for _, file := range files {
 		f.Add(read(f, file))
 	}
-	plan := mustPlan(f, bytesInput(16, 16))
+	plans := seeing(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return
@@ -30,10 +31,12 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		black, blackErr := overMemoryOf(t, plan, data, info, 0)
-		white, whiteErr := overMemoryOf(t, plan, data, info, 255)
-		if (blackErr == nil) != (whiteErr == nil) || !bytes.Equal(black, white) {
-			t.Fatalf("the result depends on the memory: %v, %v", blackErr, whiteErr)
+		for _, plan := range plans {
+			black, blackErr := overMemoryOf(t, plan, data, info, 0)
+			white, whiteErr := overMemoryOf(t, plan, data, info, 255)
+			if (blackErr == nil) != (whiteErr == nil) || !bytes.Equal(black, white) {
+				t.Fatalf("the result depends on the memory: %v, %v", blackErr, whiteErr)
+			}
 		}
 		if n := Live(); n != 0 {
 			t.Fatalf("%d native values are left", n)
@@ -41,8 +44,15 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// overMemoryOf decodes after memory of the picture's size was filled with a value and freed, and gives the decoded
-// pixels.
+// seeing are plans that look at all of a picture and at the middle of it.
+func seeing(t testing.TB) []*Plan {
+	middle := bytesInput(16, 16)
+	middle.Resize, middle.ShortestEdge = models.ShortestEdge, 40
+	return []*Plan{mustPlan(t, bytesInput(16, 16)), mustPlan(t, middle)}
+}
+
+// overMemoryOf decodes after memory of the picture's size was filled with a value and freed, and gives the row that is
+// packed of it and all decoded pixels that the plan looks at.
 func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value float64) ([]byte, error) {
 	dirty(info.Width, info.Height, value)
 	pic, err := plan.Decode(data, info)
@@ -53,11 +63,15 @@ func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value
 		return nil, err
 	}
 	defer pic.Close()
-	pixels, err := pic.mat.DataPtrUint8()
-	if err != nil {
+	row := poisoned(plan.RowBytes())
+	if _, err := plan.Pack(pic, row); err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Clone(pixels), nil
+	region := own(pic.mat.Region(plan.resizing(pic, pic.mat.Cols(), pic.mat.Rows()).looksAt()))
+	defer region.free()
+	alone := own(region.Clone()) // without gaps between the rows
+	defer alone.free()
+	return append(row, alone.ToBytes()...), nil
 }
 
 // dirty fills memory of a picture's size with a value and frees it.

@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"bytes"
 	"image"
 	"math/rand/v2"
 	"path/filepath"
@@ -35,7 +36,7 @@ func TestJPEGIsDecodedAsOpenCVDoes(t *testing.T) {
 				t.Fatal(err)
 			}
 			ours := poisoned(len(theirs))
-			if err := jpeg.Decode(data, shrink, ours, want.Cols(), want.Rows()); err != nil {
+			if err := jpeg.Decode(data, shrink, ours, want.Cols(), want.Rows(), 0, want.Cols()); err != nil {
 				t.Errorf("%s at 1/%d: %v", file, shrink, err)
 			}
 			allowed := 0
@@ -46,6 +47,39 @@ func TestJPEGIsDecodedAsOpenCVDoes(t *testing.T) {
 				t.Errorf("%s at 1/%d differs from OpenCV by %d", file, shrink, worst)
 			}
 			want.free()
+		}
+	}
+}
+
+// TestColumnsAloneAreThoseOfTheWhole decodes some columns of every kind of JPEG. They are the same to the bit, in all rows.
+func TestColumnsAloneAreThoseOfTheWhole(t *testing.T) {
+	files, err := filepath.Glob("testdata/pictures/*.jpg")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d pictures, %v", len(files), err)
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, file := range append(files, "testdata/coffee.jpg") {
+		data := read(t, file)
+		size := mustInfo(t, data).Coded()
+		for _, shrink := range []int{1, 2, 4, 8} {
+			w, h := (size.X+shrink-1)/shrink, (size.Y+shrink-1)/shrink
+			whole := make([]byte, 3*w*h)
+			if err := jpeg.Decode(data, shrink, whole, w, h, 0, w); err != nil {
+				t.Fatal(err)
+			}
+			for range 40 {
+				r := randomIn(random, image.Rect(0, 0, w, h))
+				some := poisoned(len(whole))
+				if err := jpeg.Decode(data, shrink, some, w, h, r.Min.X, r.Max.X); err != nil {
+					t.Fatalf("%s at 1/%d: %v", file, shrink, err)
+				}
+				for y := range h {
+					from, to := 3*(y*w+r.Min.X), 3*(y*w+r.Max.X)
+					if !bytes.Equal(some[from:to], whole[from:to]) {
+						t.Fatalf("%s at 1/%d, columns %d to %d of %d: row %d differs", file, shrink, r.Min.X, r.Max.X, w, y)
+					}
+				}
+			}
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (p *Plan) Pack(pic *Picture, row []byte) (geometry.Fit, error) {
 		return geometry.Fit{}, fault.New(fault.Internal, "a row of %d bytes, aligned, was expected; it has %d", p.RowBytes(), len(row))
 	}
 	place := p.spec.Place(pic.size)
-	v, scaled, err := p.resized(pic, place)
+	v, scaled, err := p.resized(pic)
 	if err != nil {
 		return geometry.Fit{}, err
 	}
@@ -30,35 +30,39 @@ func (p *Plan) Pack(pic *Picture, row []byte) (geometry.Fit, error) {
 	return place.Fit, nil
 }
 
+// resizing is what is done to a picture, w×h as it is stored.
+func (p *Plan) resizing(pic *Picture, w, h int) resizing {
+	place := p.spec.Place(pic.size)
+	r := resizing{part: storedRect(place.Source, w, h, pic.orientation), size: place.Resized}
+	if pic.orientation >= 5 {
+		r.size = image.Pt(place.Resized.Y, place.Resized.X)
+	}
+	wanted := image.Rectangle{Min: place.Cut, Max: place.Cut.Add(place.Target.Size())}
+	r.wanted = storedRect(wanted, r.size.X, r.size.Y, pic.orientation)
+	r.cuts = p.scaler.cuts(r.part.Size(), r.size)
+	return r
+}
+
 // resized returns the view of what goes into the input, and the matrix behind it where a new one was needed.
-func (p *Plan) resized(pic *Picture, place geometry.Placement) (view, native, error) {
-	mat, cut := pic.mat, place.Cut
+func (p *Plan) resized(pic *Picture) (view, native, error) {
+	r := p.resizing(pic, pic.mat.Cols(), pic.mat.Rows())
+	mat, shown := pic.mat, r.looksAt()
 	var scaled native
-	if place.Source.Size() == place.Resized {
-		cut = cut.Add(place.Source.Min)
-	} else {
-		part := storedRect(place.Source, mat.Cols(), mat.Rows(), pic.orientation)
-		size := place.Resized
-		if pic.orientation >= 5 {
-			size = image.Pt(size.Y, size.X)
-		}
-		wanted := storedRect(image.Rectangle{Min: cut, Max: cut.Add(place.Target.Size())}, size.X, size.Y, pic.orientation)
-		var whole bool
+	if r.part.Size() != r.size {
 		var err error
-		if scaled, whole, err = p.scaler.resize(mat, part, size, wanted); err != nil {
+		if scaled, err = p.scaler.resize(mat, r); err != nil {
 			return view{}, native{}, err
 		}
-		if !whole {
-			cut = image.Point{}
+		if mat, shown = scaled, r.wanted; r.cuts {
+			shown = image.Rectangle{Max: r.wanted.Size()}
 		}
-		mat = scaled
 	}
 	pixels, err := mat.DataPtrUint8()
 	if err != nil {
 		scaled.free()
 		return view{}, native{}, fault.Wrap(fault.Internal, err, "the resized picture cannot be read")
 	}
-	return look(pixels, mat.Cols(), mat.Rows(), pic.orientation).from(cut), scaled, nil
+	return look(pixels, mat.Cols(), shown, pic.orientation), scaled, nil
 }
 
 // packer writes a view into the target of a row, and fill into the rest.

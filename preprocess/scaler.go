@@ -50,28 +50,56 @@ func newScaler(name string) (scaler, error) {
 	return s, nil
 }
 
-// resize resizes a part of a matrix, and gives a new one: the whole, or only what is wanted of it where that is less
-// work. A side that shrinks and one that grows take a step each.
-func (s scaler) resize(src native, part image.Rectangle, to image.Point, wanted image.Rectangle) (dst native, whole bool, err error) {
-	size := part.Size()
-	shrunk := image.Pt(min(size.X, to.X), min(size.Y, to.Y))
+// resizing is what is done to one picture, in its own coordinates as it is stored: the rectangle part becomes size, of
+// which wanted is used. cuts says that only this is made and only what it comes from is looked at.
+type resizing struct {
+	part   image.Rectangle
+	size   image.Point
+	wanted image.Rectangle
+	cuts   bool
+}
+
+// looksAt is all that is looked at of the picture.
+func (r resizing) looksAt() image.Rectangle {
 	switch {
-	case shrunk == size || (float64(size.X) <= s.upTo*float64(to.X) && float64(size.Y) <= s.upTo*float64(to.Y)):
-		region := own(src.Region(part))
-		defer region.free()
-		dst, err = step(region, to, s.grow)
-		return dst, true, err
-	case shrunk == to:
-		dst, err = shrink(src, part, to, wanted)
-		return dst, false, err
+	case !r.cuts:
+		return r.part
+	case r.part.Size() == r.size:
+		return r.wanted.Add(r.part.Min)
 	}
-	first, err := shrink(src, part, shrunk, image.Rectangle{Max: shrunk})
+	return area.Source(r.part, r.size, r.wanted)
+}
+
+// cuts says whether a resize makes only what is wanted: where nothing grows, and shrinking is not left to grow as well.
+func (s scaler) cuts(from, to image.Point) bool {
+	grows := to.X > from.X || to.Y > from.Y
+	return from == to || !grows && !s.leaves(from, to)
+}
+
+// leaves says that shrinking, if any, is left to grow as well.
+func (s scaler) leaves(from, to image.Point) bool {
+	return float64(from.X) <= s.upTo*float64(to.X) && float64(from.Y) <= s.upTo*float64(to.Y)
+}
+
+// resize gives a new matrix: the whole, or only what is wanted of it. A side that shrinks and one that grows take a step
+// each.
+func (s scaler) resize(src native, r resizing) (native, error) {
+	if r.cuts {
+		return shrink(src, r.part, r.size, r.wanted)
+	}
+	from := r.part.Size()
+	shrunk := image.Pt(min(from.X, r.size.X), min(from.Y, r.size.Y))
+	if shrunk == from || s.leaves(from, r.size) {
+		region := own(src.Region(r.part))
+		defer region.free()
+		return step(region, r.size, s.grow)
+	}
+	first, err := shrink(src, r.part, shrunk, image.Rectangle{Max: shrunk})
 	if err != nil {
-		return native{}, false, err
+		return native{}, err
 	}
 	defer first.free()
-	dst, err = step(first, to, s.grow)
-	return dst, true, err
+	return step(first, r.size, s.grow)
 }
 
 // shrink takes a part of a matrix, of which neither side grows, to a size, and gives what is wanted of that.

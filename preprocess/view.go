@@ -9,18 +9,14 @@ type view struct {
 	origin, right, down int
 }
 
-// look makes the view of a stored picture of w×h pixels with an EXIF orientation.
-func look(pixels []byte, w, h, orientation int) view {
-	zero := stored(image.Pt(0, 0), w, h, orientation)
-	x, y := stored(image.Pt(1, 0), w, h, orientation), stored(image.Pt(0, 1), w, h, orientation)
-	offset := func(p image.Point) int { return 3 * (p.Y*w + p.X) }
-	return view{pixels, offset(zero), offset(x) - offset(zero), offset(y) - offset(zero)}
-}
-
-// from moves the view's top left corner to a point of it.
-func (v view) from(p image.Point) view {
-	v.origin += p.X*v.right + p.Y*v.down
-	return v
+// look makes the view of a rectangle of a stored picture, whose rows have width pixels, with an EXIF orientation.
+func look(pixels []byte, width int, r image.Rectangle, orientation int) view {
+	at := func(x, y int) int {
+		p := stored(image.Pt(x, y), r.Dx(), r.Dy(), orientation).Add(r.Min)
+		return 3 * (p.Y*width + p.X)
+	}
+	zero := at(0, 0)
+	return view{pixels, zero, at(1, 0) - zero, at(0, 1) - zero}
 }
 
 // stored is where the pixel that a person sees at p lies in a stored picture of w×h pixels (EXIF 2.32, tag 0x0112).

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"math"
 )
 
 // Shrink shrinks a part of a picture to size, of which it writes the rectangle wanted to out. Pixels are three bytes,
@@ -33,4 +34,13 @@ func Shrink(pixels []byte, width int, part image.Rectangle, size image.Point, wa
 		return errors.New("out of memory")
 	}
 	return nil
+}
+
+// Source is what Shrink looks at for the rectangle wanted: the pixels that fall on it, even if only in part.
+func Source(part image.Rectangle, size image.Point, wanted image.Rectangle) image.Rectangle {
+	x, y := float64(part.Dx())/float64(size.X), float64(part.Dy())/float64(size.Y)
+	low := func(at int, factor float64) int { return int(float64(at) * factor) }
+	high := func(at int, factor float64) int { return int(math.Ceil(float64(at) * factor)) }
+	return image.Rect(low(wanted.Min.X, x), low(wanted.Min.Y, y), high(wanted.Max.X, x), high(wanted.Max.Y, y)).
+		Add(part.Min).Intersect(part)
 }

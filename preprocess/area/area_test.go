@@ -2,6 +2,7 @@ package area
 
 import (
 	"image"
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -54,6 +55,35 @@ func TestTheMeanOfWhatFallsOnAPixel(t *testing.T) {
 		}
 		if !slices.Equal(out, tt.want) {
 			t.Errorf("%s: %v, want %v", name, out, tt.want)
+		}
+	}
+}
+
+func TestNothingButTheSourceIsLookedAt(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	within := func(r image.Rectangle) image.Rectangle {
+		x, y := r.Min.X+random.IntN(r.Dx()), r.Min.Y+random.IntN(r.Dy())
+		return image.Rect(x, y, x+1+random.IntN(r.Max.X-x), y+1+random.IntN(r.Max.Y-y))
+	}
+	for range 2000 {
+		whole := image.Rect(0, 0, 1+random.IntN(60), 1+random.IntN(60))
+		part := within(whole)
+		size := image.Pt(1+random.IntN(part.Dx()), 1+random.IntN(part.Dy()))
+		wanted := within(image.Rectangle{Max: size})
+		source := Source(part, size, wanted)
+		if source.Empty() || !source.In(part) {
+			t.Fatalf("%v of %v, of which %v: source %v", part, size, wanted, source)
+		}
+		pixels := slices.Repeat([]byte{255}, 3*whole.Dx()*whole.Dy())
+		for y := source.Min.Y; y < source.Max.Y; y++ {
+			clear(pixels[3*(y*whole.Dx()+source.Min.X) : 3*(y*whole.Dx()+source.Max.X)])
+		}
+		out := make([]byte, 3*wanted.Dx()*wanted.Dy())
+		if err := Shrink(pixels, whole.Dx(), part, size, wanted, out); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Max(out) != 0 { // the mean of zeros is zero
+			t.Errorf("%v to %v, of which %v, looks at more than %v", part, size, wanted, source)
 		}
 	}
 }

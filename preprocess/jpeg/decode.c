@@ -32,9 +32,23 @@ static void warn(j_common_ptr info, int level) {
 
 static void say_nothing(j_common_ptr info) { (void)info; }
 
+// crop has libjpeg make only the columns from..to and some around them, and returns the first that it makes. The colours
+// of a column are mixed with those beside it, and at the edge of what is made with the edge itself, hence the margin. This
+// is called once and before any row is read, without which jpeg_crop_scanline uses memory that is freed
+// (libjpeg-turbo#669). Rows are not left out: jpeg_skip_scanlines has faults (libjpeg-turbo#915), and would not see the
+// end of the data.
+static size_t crop(j_decompress_ptr info, JDIMENSION from, JDIMENSION to) {
+  const JDIMENSION margin = 16;
+  JDIMENSION left = from > margin ? from - margin : 0;
+  JDIMENSION columns = (to + margin < info->output_width ? to + margin : info->output_width) - left;
+  if (columns < info->output_width) {
+    jpeg_crop_scanline(info, &left, &columns); // moves left to where a block begins
+  }
+  return left;
+}
+
 // read_bgr has libjpeg write the rows where they belong.
-static void read_bgr(j_decompress_ptr info, unsigned char *pixels) {
-  const size_t stride = (size_t)3 * info->output_width;
+static void read_bgr(j_decompress_ptr info, unsigned char *pixels, size_t stride) {
   while (info->output_scanline < info->output_height) {
     JSAMPROW rows[16];
     for (int i = 0; i < 16; i++) {
@@ -45,21 +59,24 @@ static void read_bgr(j_decompress_ptr info, unsigned char *pixels) {
 }
 
 // read_cmyk reads the four colours of printing, which every program writes inverted as Adobe does: 255 is no ink.
-static void read_cmyk(j_decompress_ptr info, unsigned char *pixels) {
+static void read_cmyk(j_decompress_ptr info, unsigned char *pixels, size_t stride) {
   JSAMPARRAY row = info->mem->alloc_sarray((j_common_ptr)info, JPOOL_IMAGE, 4 * info->output_width, 1);
   while (info->output_scanline < info->output_height) {
     jpeg_read_scanlines(info, row, 1);
     const unsigned char *from = row[0];
-    for (JDIMENSION x = 0; x < info->output_width; x++, from += 4, pixels += 3) {
+    unsigned char *to = pixels;
+    for (JDIMENSION x = 0; x < info->output_width; x++, from += 4, to += 3) {
       const int black = from[3];
-      pixels[0] = (unsigned char)((from[2] * black + 127) / 255);
-      pixels[1] = (unsigned char)((from[1] * black + 127) / 255);
-      pixels[2] = (unsigned char)((from[0] * black + 127) / 255);
+      to[0] = (unsigned char)((from[2] * black + 127) / 255);
+      to[1] = (unsigned char)((from[1] * black + 127) / 255);
+      to[2] = (unsigned char)((from[0] * black + 127) / 255);
     }
+    pixels += stride;
   }
 }
 
-char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsigned char *pixels, int width, int height) {
+char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsigned char *pixels, int width, int height,
+                        int from, int to) {
   struct jpeg_decompress_struct info;
   struct manager m;
   info.err = jpeg_std_error(&m.base);
@@ -81,10 +98,12 @@ char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsi
     snprintf(m.why, sizeof m.why, "it has %u×%u pixels and not %d×%d", info.output_width, info.output_height, width, height);
     longjmp(m.failed, 1);
   }
+  const size_t stride = (size_t)3 * width;
+  pixels += 3 * crop(&info, from, to);
   if (info.num_components == 4) {
-    read_cmyk(&info, pixels);
+    read_cmyk(&info, pixels, stride);
   } else {
-    read_bgr(&info, pixels);
+    read_bgr(&info, pixels, stride);
   }
   jpeg_finish_decompress(&info);
   jpeg_destroy_decompress(&info);

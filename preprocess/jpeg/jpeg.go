@@ -17,14 +17,15 @@ import (
 )
 
 // Decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size, rounded up; shrink is 1, 2, 4 or 8. pixels
-// receive height rows of width pixels, blue, green and red, uint8, from the top, as the picture is stored. After an
-// error they hold anything. Data that ends before the picture does is an error.
-func Decode(data []byte, shrink int, pixels []byte, width, height int) error {
-	if len(data) == 0 || width < 1 || height < 1 || len(pixels) != 3*width*height {
-		return fmt.Errorf("%d bytes of JPEG, %d bytes for %d×%d pixels", len(data), len(pixels), width, height)
+// receive height rows of width pixels, blue, green and red, uint8, from the top, as the picture is stored; columns
+// outside of from..to, and all after an error, hold anything. Data that ends before the picture does is an error.
+func Decode(data []byte, shrink int, pixels []byte, width, height, from, to int) error {
+	if len(data) == 0 || width < 1 || height < 1 || len(pixels) != 3*width*height || from < 0 || from >= to || to > width {
+		return fmt.Errorf("%d bytes of JPEG, %d bytes for %d×%d pixels, of which columns %d to %d",
+			len(data), len(pixels), width, height, from, to)
 	}
 	why := C.fovea_jpeg_decode((*C.uchar)(unsafe.SliceData(data)), C.size_t(len(data)), C.int(shrink),
-		(*C.uchar)(unsafe.SliceData(pixels)), C.int(width), C.int(height))
+		(*C.uchar)(unsafe.SliceData(pixels)), C.int(width), C.int(height), C.int(from), C.int(to))
 	if why == nil {
 		return nil
 	}
