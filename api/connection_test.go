@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -50,6 +51,52 @@ func TestASlowBody(t *testing.T) {
 	conn := s.dial(begin + "Content-Length: 100\r\n\r\nten bytes.")
 	status, body := s.answerOn(conn)
 	if status != 408 || !strings.Contains(body, "did not arrive within 100ms; 10 bytes did") {
+		t.Errorf("%d %s", status, body)
+	}
+	s.good()
+}
+
+// A form is whole before its body is, which net/http would wait for without an end.
+func TestAFormWhoseBodyGoesOn(t *testing.T) {
+	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = 100 * time.Millisecond })
+	contentType, form := parts("image=one")
+	request := "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: " + contentType + "\r\n"
+	ofLength := func(n int64) string { return request + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", n, form) }
+	length := int64(len(form))
+	for name, test := range map[string]struct {
+		text   string
+		status int
+	}{
+		"a byte that does not come":       {ofLength(length + 1), 408},
+		"a last chunk that does not come": {request + fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", length, form), 408},
+		"an epilogue, which is read over": {ofLength(length+8) + "epilogue", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			if status, body := s.answerOn(s.dial(test.text)); status != test.status {
+				t.Errorf("%d %s", status, body)
+			}
+			s.eventually("fovea_requests_in_flight 0")
+			s.good()
+		})
+	}
+}
+
+func TestAClientThatOnlyStopsSendingIsNotToldThatAllIsWell(t *testing.T) {
+	s := open(t, func(_ *Config, e *engine) {
+		e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
+			if string(r.Image) != "left alone" {
+				return echo(ctx, r)
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	conn := s.dial(begin + "Content-Length: 10\r\n\r\nleft alone")
+	if tcp, ok := conn.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
+		t.Fatal("the connection cannot be closed halfway")
+	}
+	if status, body := s.answerOn(conn); status != 499 || body != "" {
 		t.Errorf("%d %s", status, body)
 	}
 	s.good()

@@ -86,6 +86,7 @@ func (s *Server) failWith(c *gin.Context, x *exchange, f *fault.Fault, entries [
 	}
 	if code == statusClientGone {
 		x.status = code
+		c.Status(code) // which one sees that only stopped sending; without it net/http would say 200
 		return
 	}
 	if f.Cause != nil && code >= http.StatusInternalServerError {

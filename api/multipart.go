@@ -34,7 +34,7 @@ func (s *Server) readParts(r *multipart.Reader, b *body, in *submission) error {
 	for {
 		part, err := r.NextRawPart()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return readRest(b)
 		}
 		if err != nil {
 			return multipartFault(err)
@@ -43,6 +43,15 @@ func (s *Server) readParts(r *multipart.Reader, b *body, in *submission) error {
 			return multipartFault(err)
 		}
 	}
+}
+
+// readRest reads what follows the last boundary, and throws it away, while the body still has a deadline: net/http would
+// wait for it without one before it answers, and until all is read it does not tell that the client went away.
+func readRest(b *body) error {
+	if _, err := io.Copy(io.Discard, b); err != nil {
+		return multipartFault(err)
+	}
+	return nil
 }
 
 func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
