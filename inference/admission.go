@@ -16,7 +16,7 @@ const (
 // admission bounds the pictures that a version has accepted and not yet answered, and knows how fast they go.
 type admission struct {
 	bound  int
-	report func(depth int)
+	report func(change int)
 
 	mu    sync.Mutex
 	depth int
@@ -37,7 +37,7 @@ func (a *admission) enter() error {
 		a.last = time.Now()
 	}
 	a.depth++
-	a.report(a.depth)
+	a.report(1)
 	return nil
 }
 
@@ -53,7 +53,7 @@ func (a *admission) leave() {
 	a.each += (took - a.each) / 16
 	a.last = now
 	a.depth--
-	a.report(a.depth)
+	a.report(-1)
 }
 
 // waiting is the number of pictures accepted and not yet answered.

@@ -19,8 +19,8 @@ func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				depth := -1
-				a := &admission{bound: 50, report: func(n int) { depth = n }}
+				depth := 0
+				a := &admission{bound: 50, report: func(change int) { depth += change }}
 				time.Sleep(time.Hour)
 				for range 50 {
 					if err := a.enter(); err != nil {

@@ -3,6 +3,7 @@ package inference
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 
@@ -49,7 +50,7 @@ func Defaults() Config {
 const (
 	mostWorkers   = 1024
 	leastPixels   = 10_000
-	mostPixels    = 1 << 30 // OpenCV's own limit
+	mostPixels    = math.MaxInt32 / 3 // gocv counts the bytes of a picture's three channels in 32 bits
 	mostInstances = 256
 )
 

@@ -41,24 +41,28 @@ func TestExtraInputsHoldTheSize(t *testing.T) {
 // TestEachPictureOfABatchHasItsOwnExtraInput fills batches with pictures that differ in nothing but their shape, by
 // which alone the model calls them blue or red.
 func TestEachPictureOfABatchHasItsOwnExtraInput(t *testing.T) {
-	r := newRepository(t).define("size", "batching: {max_size: 4}\n"+strings.Replace(colors, "scale:",
-		"name: image, extra: [{name: size, value: original_size_wh}], scale:", 1)).add("size", 1, "colors-size")
-	e := r.synced(func(c *Config) { c.Instances = 1 })
-	e.models["size"].served[0].scheduler.lanes[0].delay = time.Minute // only full batches run
-	var wg sync.WaitGroup
-	for i := range 8 {
-		shape, want := [2]int{20, 30}, "red"
-		if i%2 == 1 {
-			shape, want = [2]int{31, 30}, "blue"
-		}
-		wg.Go(func() {
-			got, err := e.Predict(t.Context(), Request{Image: plain(t, red, shape[0], shape[1])})
-			if first(got) != want {
-				t.Errorf("%v is %q, %v; want %q", shape, first(got), err, want)
+	for name, file := range map[string]string{"two sizes": "colors-size", "any number of sizes": "colors-size-open"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t).define("size", "batching: {max_size: 4}\n"+strings.Replace(colors, "scale:",
+				"name: image, extra: [{name: size, value: original_size_wh}], scale:", 1)).add("size", 1, file)
+			e := r.synced(func(c *Config) { c.Instances = 1 })
+			e.models["size"].served[0].scheduler.lanes[0].delay = time.Minute // only full batches run
+			var wg sync.WaitGroup
+			for i := range 8 {
+				shape, want := [2]int{20, 30}, "red"
+				if i%2 == 1 {
+					shape, want = [2]int{31, 30}, "blue"
+				}
+				wg.Go(func() {
+					got, err := e.Predict(t.Context(), Request{Image: plain(t, red, shape[0], shape[1])})
+					if first(got) != want {
+						t.Errorf("%v is %q, %v; want %q", shape, first(got), err, want)
+					}
+				})
 			}
+			wg.Wait()
 		})
 	}
-	wg.Wait()
 }
 
 func number(d models.DType, at []byte) float64 {

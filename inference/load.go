@@ -41,7 +41,7 @@ func (v *version) build() error {
 		return err
 	}
 	v.admission = admission{bound: v.definition.Batching.Queue,
-		report: func(depth int) { v.shared.obs.Queue(v.model, v.name, depth) }}
+		report: func(change int) { v.shared.obs.Queue(v.model, v.name, change) }}
 	v.scheduler = newScheduler(v.ranBatch)
 	for i, g := range groups {
 		l, err := v.newLane(v.sessions[i], g)
@@ -159,6 +159,9 @@ func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
 	rows := buckets[len(buckets)-1]
 	shapes := make([][]int64, len(v.inputs))
 	shapes[v.image] = imageShape(v.definition.Input)
+	for _, x := range v.extras {
+		shapes[x.input] = []int64{2}
+	}
 	spec := onnx.BatchSpec{Rows: rows, Buckets: buckets, RowShapes: shapes}
 	l, err := newLane(laneSpec{device: g.device.String(), instances: g.count, rows: rows, buckets: buckets,
 		inputs: len(v.inputs), delay: v.definition.Batching.MaxDelay,

@@ -18,8 +18,9 @@ type Observer interface {
 	Stage(model, version, stage string, d time.Duration)
 	// Batch is one run: rows with a picture, and rows that only pad the bucket.
 	Batch(model, version string, rows, padded int)
-	// Queue is the number of pictures accepted and not yet answered, whenever it changes.
-	Queue(model, version string, depth int)
+	// Queue is a change in the number of pictures accepted and not yet answered. It is no total, since a version that is
+	// loaded anew has its own beside that of the one it replaces.
+	Queue(model, version string, change int)
 	// Rejected is a picture that was not answered; reason is the code of its fault.
 	Rejected(model, reason string)
 }

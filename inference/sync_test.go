@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"image/color"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,6 +119,36 @@ func TestEditedDefinitionIsLoadedAgain(t *testing.T) {
 	}
 	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "rouge" {
 		t.Errorf("with a broken definition beside it: got %q, %v", first(got), err)
+	}
+}
+
+func TestWeightsBesideTheModelAreLoadedAgain(t *testing.T) {
+	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+	r.write("colors/1/model.onnx.data", []byte("weights"))
+	e := r.synced(nil)
+	before := e.models["colors"].served[0]
+	r.write("colors/1/model.onnx.data", []byte("other weights"))
+	if err := e.Sync(t.Context()); err != nil || e.models["colors"].served[0] == before {
+		t.Errorf("the version is still the one with the old weights; %v", err)
+	}
+}
+
+func TestAFolderThatCannotBeReadUnloadsNothing(t *testing.T) {
+	r := newRepository(t).define("a", colors).add("a", 1, "colors").define("b", colors).add("b", 1, "colors")
+	e := r.synced(func(c *Config) { c.Default = "b" })
+	if err := os.Rename(r.dir, r.dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Sync(t.Context()); err == nil {
+		t.Error("a folder that is not there is no error")
+	}
+	if got := states(e); got != "a/1:ready b/1:ready" {
+		t.Errorf("states %s", got)
+	}
+	for _, model := range []string{"", "a"} {
+		if got, err := e.Predict(t.Context(), Request{Model: model, Image: plain(t, red, 8, 8)}); first(got) != "red" {
+			t.Errorf("model %q got %q, %v", model, first(got), err)
+		}
 	}
 }
 

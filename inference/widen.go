@@ -1,7 +1,6 @@
 package inference
 
 import (
-	"os"
 	"path/filepath"
 	"runtime"
 )
@@ -40,18 +39,9 @@ func (c Config) threadsAlone(path string) (int, error) {
 
 // filesSize is the size of the files of a folder in bytes: a model's weights may lie beside model.onnx.
 func filesSize(folder string) (sum int64, err error) {
-	files, err := os.ReadDir(folder)
-	if err != nil {
-		return 0, err
+	list, err := files(folder)
+	for _, file := range list {
+		sum += file.Size()
 	}
-	for _, file := range files {
-		info, err := os.Stat(filepath.Join(folder, file.Name()))
-		if err != nil {
-			return 0, err
-		}
-		if info.Mode().IsRegular() {
-			sum += info.Size()
-		}
-	}
-	return sum, nil
+	return sum, err
 }

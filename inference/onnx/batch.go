@@ -31,7 +31,6 @@ type Batch struct {
 	outputs []tensor
 	forms   []rowForm
 	views   [][]postprocess.Tensor // by row: what Outputs returns
-	ran     bool
 }
 
 // bucket is one batch size with its native tensors over the first rows of the memory.
@@ -218,13 +217,16 @@ func (b *Batch) run(on *ort.DynamicAdvancedSession, rows int, options *ort.RunOp
 	return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, err)
 }
 
-// call runs one bucket. The first run on CUDA may load more of CUDA, which installs signal handlers.
+// call runs one bucket. A session's first run of a size on CUDA may load more of CUDA, which installs signal handlers.
+// Later ones must not wait for others that load.
 func (b *Batch) call(on *ort.DynamicAdvancedSession, at *bucket, options *ort.RunOptions) (err error) {
-	if b.ran || b.parent.device.Kind != CUDA {
+	if b.parent.device.Kind != CUDA || b.parent.hasRun(at.size) {
 		return b.compute(on, at, options)
 	}
 	sigaction.Preserve(func() { err = b.compute(on, at, options) })
-	b.ran = err == nil
+	if err == nil {
+		b.parent.ran(at.size)
+	}
 	return err
 }
 

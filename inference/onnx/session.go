@@ -41,12 +41,13 @@ type Session struct {
 	session *ort.DynamicAdvancedSession // nil once closed
 	batches int                         // open
 	probes  map[string][]rowForm        // what a probe run found, by the row shapes of the inputs
+	sizes   map[int]bool                // batch sizes that ran on CUDA
 }
 
 // NewSession loads the ONNX file at path, with its external data files where it has any. The error names the
 // file and what is wrong with it or with the device.
 func NewSession(path string, o Options) (*Session, error) {
-	s := &Session{path: path, options: o, device: o.Device, probes: map[string][]rowForm{}}
+	s := &Session{path: path, options: o, device: o.Device, probes: map[string][]rowForm{}, sizes: map[int]bool{}}
 	if s.device.Kind == "" {
 		s.device.Kind = CPU
 	}
@@ -225,6 +226,18 @@ func (s *Session) open() (*ort.DynamicAdvancedSession, error) {
 	}
 	s.batches++
 	return s.session, nil
+}
+
+func (s *Session) hasRun(size int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sizes[size]
+}
+
+func (s *Session) ran(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sizes[size] = true
 }
 
 func (s *Session) release() {

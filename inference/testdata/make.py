@@ -46,10 +46,11 @@ save("colors-int8", "n", [helper.make_node("DequantizeLinear", ["weights", "tent
      before=[helper.make_node("QuantizeLinear", ["image", "step", "zero"], ["q"]),
              helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["dq"])], mean_of="dq")
 # a second input: a picture that is wider than high is blue, whatever its pixels say
-save("colors-size", "n", [helper.make_node("Mul", ["mean", "ten"], ["seen"]), helper.make_node("Cast", ["size"], ["float"], to=T.FLOAT),
-                          helper.make_node("MatMul", ["float", "difference"], ["wider"]),
-                          helper.make_node("Clip", ["wider", "none", "one"], ["is"]),
-                          helper.make_node("MatMul", ["is", "blue"], ["more"]),
-                          helper.make_node("Add", ["seen", "more"], ["logits"])],
-     [("ten", 10), ("difference", [[1], [-1]]), ("none", 0), ("one", 1), ("blue", [[0, 0, 100]])],
-     extra=[helper.make_tensor_value_info("size", T.INT64, ["n", 2])])
+for name, two in ("colors-size", 2), ("colors-size-open", "two"):
+    save(name, "n", [helper.make_node("Mul", ["mean", "ten"], ["seen"]), helper.make_node("Cast", ["size"], ["float"], to=T.FLOAT),
+                     helper.make_node("MatMul", ["float", "difference"], ["wider"]),
+                     helper.make_node("Clip", ["wider", "none", "one"], ["is"]),
+                     helper.make_node("MatMul", ["is", "blue"], ["more"]),
+                     helper.make_node("Add", ["seen", "more"], ["logits"])],
+         [("ten", 10), ("difference", [[1], [-1]]), ("none", 0), ("one", 1), ("blue", [[0, 0, 100]])],
+         extra=[helper.make_tensor_value_info("size", T.INT64, ["n", two])])
