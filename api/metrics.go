@@ -79,8 +79,8 @@ func (m *Metrics) Batch(model, version string, rows, _ int) {
 }
 
 // Queue implements inference.Observer.
-func (m *Metrics) Queue(model, version string, depth int) {
-	m.queue.WithLabelValues(model, version).Set(float64(depth))
+func (m *Metrics) Queue(model, version string, change int) {
+	m.queue.WithLabelValues(model, version).Add(float64(change))
 }
 
 // Rejected implements inference.Observer.

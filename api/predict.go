@@ -94,17 +94,23 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic", "request_id", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			a = answered{fault: fault.New(fault.Internal, "internal error")}
+			a = s.unasked(x, fault.New(fault.Internal, "internal error"))
 		}
 	}()
 	if len(r.Image) == 0 {
-		return answered{fault: fault.New(fault.Malformed, "the picture is empty; %s", allowedMedia)}
+		return s.unasked(x, fault.New(fault.Malformed, "the picture is empty; %s", allowedMedia))
 	}
 	response, err := s.engine.Predict(ctx, r)
 	if err != nil {
 		return answered{fault: s.engineFault(err)}
 	}
 	return answered{response: response}
+}
+
+// unasked counts a picture about which the engine was not asked, or never said anything.
+func (s *Server) unasked(x *exchange, f *fault.Fault) answered {
+	s.metrics.Rejected(x.model, string(f.Code))
+	return answered{fault: f}
 }
 
 func (s *Server) engineFault(err error) *fault.Fault {

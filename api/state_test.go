@@ -145,12 +145,13 @@ func TestMetrics(t *testing.T) {
 	m.Stage("cats", "1", inference.StageInfer, 1500*time.Microsecond)
 	m.Batch("cats", "1", 3, 1)
 	m.Queue("cats", "1", 7)
+	m.Queue("cats", "1", -2)
 	m.Rejected("", "model_not_found")
 	s.good()
 	for _, name := range []string{"dogs", "made-up", "../x"} {
 		s.post("/v1/models/"+strings.ReplaceAll(name, "/", "%2F")+"/predict", "image/jpeg", "pixels")
 	}
-	s.post("/predict", "application/json", pictures("", "one", "truncated"))
+	s.post("/predict", "application/json", pictures("", "one", "truncated", ""))
 	text := string(s.get("/metrics").Body)
 	for _, line := range []string{
 		`fovea_requests_total{code="200",model="cats",version="1"} 2`,
@@ -159,10 +160,12 @@ func TestMetrics(t *testing.T) {
 		`fovea_stage_duration_seconds_bucket{model="cats",stage="infer",version="1",le="0.001"} 0`,
 		`fovea_stage_duration_seconds_bucket{model="cats",stage="infer",version="1",le="0.0025"} 1`,
 		`fovea_batch_size_bucket{model="cats",version="1",le="4"} 1`,
-		`fovea_queue_depth{model="cats",version="1"} 7`,
+		`fovea_queue_depth{model="cats",version="1"} 5`,
 		`fovea_rejected_total{model="unknown",reason="model_not_found"} 4`,
 		`fovea_images_total{code="ok",model="cats"} 2`,
 		`fovea_images_total{code="undecodable",model="cats"} 1`,
+		`fovea_images_total{code="malformed",model="cats"} 1`,
+		`fovea_rejected_total{model="cats",reason="malformed"} 1`,
 		`fovea_model_ready{device="cpu",model="cats",version="1"} 1`,
 		`fovea_model_ready{device="",model="cats",version="2"} 0`,
 		`fovea_build_info{go_version="",revision="",version="test"} 1`,

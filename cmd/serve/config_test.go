@@ -81,7 +81,8 @@ func TestFlagsAreStrongerThanTheEnvironmentAndThatThanTheFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("http: {max_images: 1, max_requests: 1, address: 'a:1'}\nlog: {level: error}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	environment := []string{"FOVEA_HTTP_MAX_REQUESTS=2", "FOVEA_HTTP_ADDRESS=b:2", "FOVEA_LOG_LEVEL=", "OTHER=x", "FOVEA_ORT_LIBRARY=x", "FOVEA_TEST_X=y"}
+	environment := []string{"FOVEA_HTTP_MAX_REQUESTS=2", "FOVEA_HTTP_ADDRESS=b:2", "FOVEA_LOG_LEVEL=", "OTHER=x", "FOVEA_ORT_LIBRARY=x", "FOVEA_TEST_X=y",
+		"FOVEA_PORT=tcp://10.0.0.1:80", "FOVEA_PORT_80_TCP_ADDR=10.0.0.1", "FOVEA_SERVICE_HOST=10.0.0.1"}
 	got, err := load(file, environment, given(t, "--http.address=c:3"))
 	if err != nil {
 		t.Fatal(err)

@@ -18,11 +18,12 @@ import (
 
 const variablePrefix = "FOVEA_"
 
-// notKeys are variables that others of Fovea's programs read.
-var notKeys = []string{"FOVEA_ORT_LIBRARY", "FOVEA_CONFIG"}
+// notKeys are variables that others of Fovea's programs read, and one of those that notKeyPrefixes tells of.
+var notKeys = []string{"FOVEA_ORT_LIBRARY", "FOVEA_CONFIG", "FOVEA_PORT"}
 
-// notKeyPrefixes begin the variables of tests and of packages with settings of their own.
-var notKeyPrefixes = []string{"FOVEA_TEST_", "FOVEA_SIMNVML_"}
+// notKeyPrefixes begin the variables of tests, of packages with settings of their own, and those by which Kubernetes tells
+// the pods beside a service named fovea where it is.
+var notKeyPrefixes = []string{"FOVEA_TEST_", "FOVEA_SIMNVML_", "FOVEA_PORT_", "FOVEA_SERVICE_"}
 
 // load makes the configuration: defaults, then the file (none for ""), then the environment, then the flags that
 // were given. All mistakes are returned at once, each naming its key.

@@ -3,6 +3,8 @@
 package safeyaml
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -10,9 +12,26 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// Unmarshal decodes the first document of data.
+// Unmarshal decodes data, which may hold no more than one document.
 func Unmarshal(data []byte, into any) error {
-	return guard(func() error { return yaml.Unmarshal(data, into) })
+	return guard(func() error {
+		decoder := yaml.NewDecoder(bytes.NewReader(data))
+		if err := decoder.Decode(into); err != nil {
+			return unlessEnd(err)
+		}
+		var more any
+		if err := decoder.Decode(&more); err != nil {
+			return unlessEnd(err)
+		}
+		return errors.New("there is more than one YAML document; allowed: 1")
+	})
+}
+
+func unlessEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // Value decodes a node.
