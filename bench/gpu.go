@@ -129,7 +129,7 @@ func gpuBench(ctx context.Context, o options, out io.Writer) (err error) {
 		add(runGroup(ctx, o, group, end)...)
 	}
 	for _, model := range []string{"resnet50-fp16", o.Model} {
-		add(overHTTP(ctx, o, model, report.best(model), report.decodeLimit(model), end))
+		add(overHTTP(ctx, o, model, report, end))
 	}
 	add(torchFigures(ctx, g, end)...)
 	fmt.Fprintf(out, "results: %s and %s\n", filepath.Join(g.Out, "gpu.json"), filepath.Join(g.Out, "gpu.md"))

@@ -23,16 +23,17 @@ func alignedRow(size int) []byte {
 }
 
 // overHTTP measures bin/serve with pictures over HTTP, by bin/loadtest on the same cores.
-func overHTTP(ctx context.Context, o options, model string, batch int, limit float64, end time.Time) gpuCase {
+// What it takes from the report so far is the best batch, the decode limit and the GPU.
+func overHTTP(ctx context.Context, o options, model string, report *gpuReport, end time.Time) gpuCase {
 	l := layout{1, 2}
-	c := gpuCase{Group: "default", Model: model, Case: "serve, pictures over HTTP", Batch: batch, Layout: l.String()}
-	if err := c.http(ctx, o, l, limit, end); err != nil {
+	c := gpuCase{Group: "default", Model: model, Case: "serve, pictures over HTTP", Batch: report.best(model), Layout: l.String()}
+	if err := c.http(ctx, o, l, report, end); err != nil {
 		c.Error = err.Error()
 	}
 	return c
 }
 
-func (c *gpuCase) http(ctx context.Context, o options, l layout, limit float64, end time.Time) error {
+func (c *gpuCase) http(ctx context.Context, o options, l layout, report *gpuReport, end time.Time) error {
 	if c.Batch == 0 {
 		return fmt.Errorf("no batch size of %s ran", c.Model)
 	}
@@ -71,11 +72,11 @@ func (c *gpuCase) http(ctx context.Context, o options, l layout, limit float64, 
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w: %s", o.GPU.Loadtest, err, lastLines(said.String()))
 	}
-	return c.read(result, limit)
+	return c.read(result, report.decodeLimit(c.Model), report.Machine.UUID)
 }
 
-// read takes the figures of a load test's result.
-func (c *gpuCase) read(file string, limit float64) error {
+// read takes the figures of a load test's result; uuid is the GPU that was measured.
+func (c *gpuCase) read(file string, limit float64, uuid string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -106,8 +107,10 @@ func (c *gpuCase) read(file string, limit float64) error {
 			}
 		}
 	}
-	if len(level.GPUs) > 0 {
-		c.GPU = level.GPUs[0].Utilization
+	for _, g := range level.GPUs {
+		if g.UUID == uuid {
+			c.GPU = g.Utilization
+		}
 	}
 	return nil
 }

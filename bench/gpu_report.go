@@ -102,6 +102,7 @@ type gpuReport struct {
 type gpuMachine struct {
 	Cores  int    `json:"cores"`
 	GPU    string `json:"gpu"`
+	UUID   string `json:"uuid,omitempty"`
 	Driver string `json:"driver,omitempty"`
 	Device string `json:"device"`
 	// Simulated says that the simulated CUDA computed nothing: every line of the program ran, and the figures of ONNX
@@ -116,8 +117,8 @@ func describeMachine(ctx context.Context, g gpuOptions) gpuMachine {
 		return m
 	}
 	defer nvml.Close()
-	if inventory, err := nvml.Inventory(ctx); err == nil && len(inventory.Devices) > 0 {
-		m.GPU, m.Driver = inventory.Devices[0].Name, inventory.Driver.Version
+	if device, driver, err := measuredGPU(ctx, nvml); err == nil {
+		m.GPU, m.UUID, m.Driver = device.Name, device.UUID, driver.Version
 	}
 	return m
 }

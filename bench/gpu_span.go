@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -90,24 +92,32 @@ func (u *utilization) now(ctx context.Context) *float64 {
 	if u.nvml == nil {
 		return nil
 	}
-	visible, err := u.nvml.Visible(ctx)
+	device, _, err := measuredGPU(ctx, u.nvml)
 	if err != nil {
 		return nil
+	}
+	return device.Utilization
+}
+
+// measuredGPU is the first GPU that CUDA shows to this process, which is the one that is measured, and its driver.
+func measuredGPU(ctx context.Context, nvml *gpu.NVML) (gpu.Device, gpu.Driver, error) {
+	inventory, err := nvml.Inventory(ctx)
+	if err != nil {
+		return gpu.Device{}, gpu.Driver{}, err
+	}
+	visible, err := gpu.Visibly(inventory.Devices, os.LookupEnv)
+	if err != nil {
+		return gpu.Device{}, inventory.Driver, err
 	}
 	uuid, err := visible.UUID(0)
 	if err != nil {
-		return nil
+		return gpu.Device{}, inventory.Driver, err
 	}
-	inventory, err := u.nvml.Inventory(ctx)
-	if err != nil {
-		return nil
+	at := slices.IndexFunc(inventory.Devices, func(d gpu.Device) bool { return d.UUID == uuid })
+	if at < 0 {
+		return gpu.Device{}, inventory.Driver, fmt.Errorf("%s is a part of a GPU", uuid)
 	}
-	for _, device := range inventory.Devices {
-		if device.UUID == uuid {
-			return device.Utilization
-		}
-	}
-	return nil
+	return inventory.Devices[at], inventory.Driver, nil
 }
 
 func (u *utilization) close() {

@@ -123,13 +123,17 @@ func turn(ctx context.Context, o Options, s server, c cell, rate float64) (sampl
 	defer func() { err = errors.Join(err, g.close()) }()
 	sample = Sample{Cell: c.name(), Server: s.key, StartupMS: milliseconds(p.startup)}
 	config := loadConfig(o, s, c, p.url, g.url)
-	config.Concurrency = concurrencies
-	if err := sample.load(ctx, config); err != nil {
-		return sample, fmt.Errorf("%w; the server said:\n%s", err, p.tail())
+	for _, n := range concurrencies {
+		config.Concurrency = []int{n}
+		config.Window = max(o.Window, oneEach(n, sample.Levels))
+		config.Warmup = config.Window
+		if err := sample.load(ctx, config); err != nil {
+			return sample, fmt.Errorf("%w; the server said:\n%s", err, p.tail())
+		}
 	}
 	if rate > 0 {
 		config.Concurrency, config.Rates, config.Arrivals = nil, []float64{rate}, loadtest.Poisson
-		config.Window, config.WindowCount = 5*o.Window, 100 // a p99 of arrivals at random needs many of them
+		config.Warmup, config.Window, config.WindowCount = o.Window, 5*o.Window, 100 // a p99 of arrivals at random needs many
 		if err := sample.load(ctx, config); err != nil {
 			return sample, err
 		}
@@ -137,6 +141,16 @@ func turn(ctx context.Context, o Options, s server, c cell, rate float64) (sampl
 	g.look()
 	sample.PeakMiB = float64(g.peak.Load()) / (1 << 20)
 	return sample, nil
+}
+
+// oneEach is about how long it takes until each of n requests under way is answered once, by the level before; 0 without
+// one. In a window that is shorter, and in one that begins before the last of the first requests is answered, a server
+// whose requests wait for seconds shows a part of its throughput.
+func oneEach(n int, before []Level) time.Duration {
+	if len(before) == 0 {
+		return 0
+	}
+	return time.Duration(float64(n) / max(before[len(before)-1].Throughput, 0.1) * float64(time.Second))
 }
 
 // loadConfig is the same load for every server: pictures as multipart/form-data, every answer checked.
