@@ -29,15 +29,26 @@ func orientation(tiff []byte) int {
 	}
 	entries := tiff[at+2:]
 	for n := order.Uint16(tiff[at:]); n > 0 && len(entries) >= 12; n-- {
-		const tag, short = 0x0112, 3
-		if order.Uint16(entries) == tag {
-			value := int(order.Uint16(entries[8:]))
-			if order.Uint16(entries[2:]) != short || value < 1 || value > 8 {
-				return 0
-			}
-			return value
+		if order.Uint16(entries) == 0x0112 {
+			return orientationValue(order, entries)
 		}
 		entries = entries[12:]
 	}
 	return 0
+}
+
+// orientationValue reads the value of the tag: a SHORT, or the LONG that some programs write, as Pillow takes it too.
+func orientationValue(order binary.ByteOrder, entry []byte) int {
+	const short, long = 3, 4
+	var value uint32
+	switch order.Uint16(entry[2:]) {
+	case short:
+		value = uint32(order.Uint16(entry[8:]))
+	case long:
+		value = order.Uint32(entry[8:])
+	}
+	if value < 1 || value > 8 {
+		return 0
+	}
+	return int(value)
 }

@@ -198,9 +198,12 @@ func TestOrientationIsReadInBothByteOrdersAndOnlyWhereItIsOne(t *testing.T) {
 	for block, want := range map[string]int{
 		little: 6, big: 8, "": 0, little[:30]: 0, "XX" + little[2:]: 0,
 		strings.Replace(big, "\x00\x08\x00\x00", "\x00\x09\x00\x00", 1): 0, // there is no ninth
-		"Exif\x00\x00" + big:                                               8,
-		strings.Replace(big, "\x00\x03", "\x00\x04", 1):                    0, // not a short
-		strings.Replace(little, "\x08\x00\x00\x00", "\xff\xff\xff\xff", 1): 0, // outside
+		"Exif\x00\x00" + big:                                       8,
+		strings.Replace(big, "\x00\x03", "\x00\x07", 1):            0, // no number
+		strings.Replace(big, "\x00\x03", "\x00\x04", 1):            0, // a long of 524288
+		strings.Replace(little, "\x12\x01\x03", "\x12\x01\x04", 1): 6, // a long
+		strings.Replace(big, "\x03\x00\x00\x00\x01\x00\x08\x00\x00", "\x04\x00\x00\x00\x01\x00\x00\x00\x08", 1): 8,
+		strings.Replace(little, "\x08\x00\x00\x00", "\xff\xff\xff\xff", 1):                                      0, // outside
 	} {
 		if got := orientation([]byte(block)); got != want {
 			t.Errorf("%q: %d, want %d", block, got, want)
