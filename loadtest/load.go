@@ -97,14 +97,20 @@ func (l *load) sample(r *vegeta.Result) (sample, error) {
 	return s, nil
 }
 
-// stop ends the load and waits for the answers under way, each at most for the time-out.
-func (l *load) stop() {
+// stop ends the load and waits for the requests under way, each at most for the time-out.
+func (l *load) stop() (underWay []sample, err error) {
 	close(l.stopped)
 	l.attacker.Stop()
-	for range l.results {
-		continue // their windows are over
+	for r := range l.results {
+		s, failure := l.sample(r)
+		if failure != nil {
+			err = failure
+			continue // so that the load ends
+		}
+		underWay = append(underWay, s)
 	}
 	l.close()
+	return underWay, err
 }
 
 // watch feeds the meter until it is over or ctx ends. Turned is called when a window begins or ends, from this goroutine.

@@ -123,7 +123,10 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 	progress := func(done bool) { r.tell(progressOf(given, m, done)) }
 	err := l.watch(ctx, m, func() { counts.mark(ctx) }, func() { progress(false) })
 	ended := time.Since(l.began)
-	l.stop()
+	underWay, failure := l.stop()
+	if err = errors.Join(err, failure); err == nil {
+		m.conclude(underWay)
+	}
 	level := named(levelOf(m), given)
 	if w, first := m.result(); len(m.windows) > 0 {
 		server, failure := counts.between(first, len(m.windows), w.images)

@@ -61,6 +61,18 @@ func (w *window) add(s sample) {
 	}
 }
 
+// addStraggler takes a request that was due in the window or before it and finished after it. It tells nothing of what
+// was answered within the window.
+func (w *window) addStraggler(s sample) {
+	if len(s.failed) == 0 {
+		record(w.latency, s.end-s.due)
+	}
+	w.failed += len(s.failed)
+	for _, kind := range s.failed {
+		w.failures[kind]++
+	}
+}
+
 // throughput is the pictures answered well a second.
 func (w *window) throughput() float64 {
 	if w.end <= w.start {
