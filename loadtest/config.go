@@ -27,7 +27,7 @@ type Config struct {
 	P99Below    time.Duration // search the highest rate whose p99 stays below; 0: no search
 	Precision   float64       // the search ends when its bounds are so near, as a share of the rate
 
-	Warmup      time.Duration // sent before each level, and not counted
+	Warmup      time.Duration // sent before each level; of its answers only failures count
 	Window      time.Duration // at least, until WindowCount answers are there
 	WindowCount int           // answers that a window wants; it waits for them up to five times its length
 	MaxWindows  int

@@ -14,6 +14,7 @@ type meter struct {
 	current    *window // nil while warming up
 	windows    []*window
 	stragglers []sample // that finished when it was over
+	whole      tally    // of every request, with those of the warm-up and the stragglers
 	settled    bool
 	over       string // why nothing more is measured; empty: it goes on
 	seen       time.Duration
@@ -35,6 +36,7 @@ func newMeter(c Config) *meter {
 // add takes a finished request. Requests come nearly in the order of their ends. It tells whether a window began or
 // ended.
 func (m *meter) add(s sample) (turned bool) {
+	m.whole.add(s)
 	turned = m.advance(s.end)
 	switch {
 	case m.over != "":

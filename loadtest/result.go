@@ -61,7 +61,7 @@ type Load struct {
 	TimeoutMS    float64  `json:"timeout_ms"`
 }
 
-// Level is one concurrency or one rate. Its figures are those of its last three windows.
+// Level is one concurrency or one rate. Its figures are those of its last three windows, but for AllImages and Failures.
 type Level struct {
 	Concurrency int      `json:"concurrency,omitempty"` // closed loop
 	Rate        float64  `json:"rate,omitempty"`        // open loop: requests a second that were due
@@ -71,13 +71,16 @@ type Level struct {
 	Ended       string   `json:"ended"` // why the level was over
 	Windows     []Window `json:"windows"`
 
-	Throughput float64        `json:"throughput"` // pictures answered well a second
-	Images     int            `json:"images"`     // answered well
-	Requests   int            `json:"requests"`   // all of whose pictures were answered well
-	Failed     int            `json:"failed"`     // pictures
-	Failures   map[string]int `json:"failures,omitempty"`
-	Latency    Latency        `json:"latency"` // of requests
-	LagP99MS   float64        `json:"lag_p99_ms"`
+	Throughput float64 `json:"throughput"` // pictures answered well a second
+	Images     int     `json:"images"`     // answered well
+	Requests   int     `json:"requests"`   // all of whose pictures were answered well
+	Failed     int     `json:"failed"`     // pictures
+	Latency    Latency `json:"latency"`    // of requests
+	LagP99MS   float64 `json:"lag_p99_ms"`
+
+	// AllImages and Failures count the pictures of the whole level, from the warm-up to the last answer.
+	AllImages int            `json:"all_images,omitempty"` // answered well
+	Failures  map[string]int `json:"failures,omitempty"`   // by kind
 
 	Server *Server    `json:"server,omitempty"`
 	GPUs   []GPULevel `json:"gpus,omitempty"`
@@ -176,19 +179,33 @@ func Read(in io.Reader) (*Result, error) {
 		if (l.Concurrency > 0) == (l.Rate > 0) {
 			return nil, fmt.Errorf("level %d has to have either a concurrency or a rate above zero", i)
 		}
-		if l.Throughput < 0 || l.Images < 0 || l.Failed < 0 {
+		if l.Throughput < 0 || l.Images < 0 || l.Failed < 0 || l.AllImages < 0 {
 			return nil, fmt.Errorf("level %d counts below zero", i)
 		}
 	}
 	return &r, nil
 }
 
-// ErrorRate is the share of pictures that were not answered well.
+// AllFailed is how many pictures failed in the whole level.
+func (l Level) AllFailed() int {
+	n := 0
+	for _, of := range l.Failures {
+		n += of
+	}
+	return max(n, l.Failed)
+}
+
+// ErrorRate is the share of pictures that were not answered well: of those in the figures or in the whole level,
+// whichever is greater.
 func (l Level) ErrorRate() float64 {
-	if l.Images+l.Failed == 0 {
+	return max(share(l.Failed, l.Images), share(l.AllFailed(), max(l.AllImages, l.Images)))
+}
+
+func share(failed, good int) float64 {
+	if failed+good == 0 {
 		return 0
 	}
-	return float64(l.Failed) / float64(l.Images+l.Failed)
+	return float64(failed) / float64(failed+good)
 }
 
 // Name says what was fixed at the level, such as "concurrency 8" or "rate 120".

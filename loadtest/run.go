@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"strings"
@@ -171,7 +172,8 @@ func progressOf(given Level, m *meter, done bool) Progress {
 	recent := append(m.windows[max(0, len(m.windows)-1):len(m.windows):len(m.windows)], m.current)
 	w := merge(recent)
 	p.Level = named(Level{
-		Throughput: round(w.throughput()), Images: w.images, Requests: w.requests, Failed: w.failed, Failures: w.failures,
+		Throughput: round(w.throughput()), Images: w.images, Requests: w.requests, Failed: w.failed,
+		AllImages: m.whole.images, Failures: maps.Clone(m.whole.failures),
 		Latency: Latency{P50MS: ms(quantile(w.latency, 50)), P99MS: ms(w.p99())},
 	}, given)
 	return p

@@ -114,8 +114,8 @@ func TestFailuresAreCountedByKind(t *testing.T) {
 	c.Expect.Classes = map[string]string{"a.jpg": "967", "b.png": "967"}
 	l := ran(t, c).Levels[0]
 	n := l.Failures
-	if len(n) != 3 || n["429 queue_full"] == 0 || n[kindClass] == 0 || n[kindCut] == 0 || n["429 queue_full"]+n[kindClass]+n[kindCut] != l.Failed {
-		t.Errorf("failures %v of %d", n, l.Failed)
+	if len(n) != 3 || n["429 queue_full"] == 0 || n[kindClass] == 0 || n[kindCut] == 0 || n["429 queue_full"]+n[kindClass]+n[kindCut] != l.AllFailed() {
+		t.Errorf("failures %v of %d", n, l.AllFailed())
 	}
 	// They come in turn, so a quarter is good.
 	if l.Images < l.Failed/3-1 || l.Images > l.Failed/3+1 {
@@ -133,7 +133,7 @@ func TestALevelAtWhichEverythingFailsIsCutShort(t *testing.T) {
 		_, _ = io.WriteString(w, goodAnswer)
 	}
 	l := ran(t, quick(t, s)).Levels[0]
-	if l.Ended != overFailing || len(l.Windows) != 2 || l.Settled || l.Throughput != 0 || l.Failures["HTTP 500"] != l.Failed {
+	if l.Ended != overFailing || len(l.Windows) != 2 || l.Settled || l.Throughput != 0 || l.Failures["HTTP 500"] != l.AllFailed() {
 		t.Errorf("%+v", l)
 	}
 }
@@ -166,8 +166,8 @@ func TestAnotherServerIsMeasuredByATemplate(t *testing.T) {
 	if s.headers.Get("Authorization") != "Bearer x" || s.headers.Get("Content-Type") != "text/x-picture" || s.headers.Get("X-Vegeta-Seq") != "" {
 		t.Errorf("headers %v", s.headers)
 	}
-	if n := l.Failures[kindClass]; n == 0 || n != l.Failed || l.Images < n-2 || l.Images > n+2 {
-		t.Errorf("%d good, failures %v", l.Images, l.Failures)
+	if n := l.Failures[kindClass]; n == 0 || n != l.AllFailed() || l.AllImages < n-2 || l.AllImages > n+2 {
+		t.Errorf("%d good, failures %v", l.AllImages, l.Failures)
 	}
 }
 

@@ -74,7 +74,7 @@ func TestAServerThatHangsIsTold(t *testing.T) {
 			}
 			r := ran(t, c)
 			l := r.Levels[0]
-			if l.Failed == 0 || l.Failures[kindTimeout] != l.Failed || (l.Images > 0) != test.images {
+			if l.Failed == 0 || l.Failures[kindTimeout] < l.Failed || (l.Images > 0) != test.images {
 				t.Errorf("%d images, %d failed: %v", l.Images, l.Failed, l.Failures)
 			}
 			if missed := (Thresholds{}).Missed(r); len(missed) == 0 {

@@ -10,7 +10,7 @@ import (
 type Thresholds struct {
 	MinThroughput float64       // pictures a second that the best level has to reach
 	MaxP99        time.Duration // of every level
-	MaxErrors     float64       // share of failed pictures of every level
+	MaxErrors     float64       // share of failed pictures of every level, in its figures and in the whole of it
 	MinRate       float64       // requests a second that the search has to find
 	Settled       bool          // every level has to have settled
 }

@@ -53,7 +53,7 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.Float64Var(&c.Precision, "precision", c.Precision, "of the search, as a share of the rate")
 	f.IntVar(&c.MaxInFlight, "max-in-flight", c.MaxInFlight, "of an open loop: requests under way at once; later ones wait, and their wait counts")
 
-	f.DurationVar(&c.Warmup, "warmup", c.Warmup, "load before each level that is not counted")
+	f.DurationVar(&c.Warmup, "warmup", c.Warmup, "load before each level of which only failures are counted")
 	f.DurationVar(&c.Window, "window", c.Window, "length of a window")
 	f.IntVar(&c.WindowCount, "window-count", c.WindowCount, "answers that a window wants; it waits for them up to five times its length")
 	f.IntVar(&c.MaxWindows, "max-windows", c.MaxWindows, "windows after which a level ends unsettled")

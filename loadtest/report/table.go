@@ -90,10 +90,10 @@ func Name(l loadtest.Level) string {
 }
 
 func failed(l loadtest.Level) string {
-	if l.Failed == 0 {
+	if l.AllFailed() == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%d (%.2g %%)", l.Failed, 100*l.ErrorRate())
+	return fmt.Sprintf("%d (%.2g %%)", l.AllFailed(), 100*l.ErrorRate())
 }
 
 func settled(l loadtest.Level) string {
@@ -147,7 +147,7 @@ func gpus(r *loadtest.Result) Table {
 }
 
 func failures(r *loadtest.Result) Table {
-	t := Table{Title: "Failures", Head: []string{"level", "kind", "pictures"}}
+	t := Table{Title: "Failures of the whole level, warm-up included", Head: []string{"level", "kind", "pictures"}}
 	for _, l := range r.Levels {
 		kinds := make([]string, 0, len(l.Failures))
 		for kind := range l.Failures {
