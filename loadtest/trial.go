@@ -57,5 +57,20 @@ func (r *run) trial(ctx context.Context, rate float64) (bool, error) {
 func (r *run) passed(l *Level) bool {
 	c := r.plan.config
 	return l.Requests > 0 && l.Latency.P99MS <= ms(c.P99Below) && l.ErrorRate() <= c.MaxErrors &&
-		l.Throughput >= keptUp*l.Rate*float64(c.Body.Images)
+		l.Throughput >= keptUp*l.Rate*float64(c.Body.Images) && (l.Settled || !rising(l.Windows, c.Tolerance))
+}
+
+// rising tells whether the p99 rises from window to window, and by more than the tolerance over those of the figures: then
+// requests pile up, and it is a matter of time until the p99 is above any limit.
+func rising(windows []Window, tolerance float64) bool {
+	if len(windows) < stableWindows {
+		return false
+	}
+	last := windows[len(windows)-stableWindows:]
+	for i := 1; i < stableWindows; i++ {
+		if last[i].P99MS <= last[i-1].P99MS {
+			return false
+		}
+	}
+	return last[stableWindows-1].P99MS > last[0].P99MS*(1+tolerance)
 }

@@ -73,3 +73,40 @@ func TestTheSearchFindsNoMoreThanTheServerCanDo(t *testing.T) {
 		t.Errorf("found %+v, which is level %+v", r.Search, r.Levels[i])
 	}
 }
+
+func TestATrialPassesIfTheServerHoldsTheRate(t *testing.T) {
+	level := func(settled bool, tails ...float64) Level { // 100 requests a second, as many answered
+		l := Level{Rate: 100, Settled: settled, Throughput: 100, Images: 600, Requests: 600, AllImages: 2000, Latency: Latency{P99MS: tails[len(tails)-1]}}
+		for _, p99 := range tails {
+			l.Windows = append(l.Windows, Window{P99MS: p99})
+		}
+		return l
+	}
+	for _, test := range []struct {
+		name   string
+		level  Level
+		change func(*Level)
+		want   bool
+	}{
+		{"windows that agree", level(true, 900, 910, 920), nil, true},
+		{"a p99 that goes up and down", level(false, 700, 900, 800), nil, true},
+		{"a p99 that falls", level(false, 900, 800, 700), nil, true},
+		{"a p99 that rises within the tolerance, while the throughput does not agree", level(false, 900, 910, 920), nil, true},
+		{"requests pile up below the limit", level(false, 160, 1280, 1440, 1600), nil, false},
+		{"above the limit", level(true, 2001, 2001, 2001), nil, false},
+		{"the server does not keep up", level(true, 900, 910, 920), func(l *Level) { l.Throughput = 89 }, false},
+		{"failures before the windows of the figures", level(true, 900, 910, 920), func(l *Level) { l.Failures = map[string]int{kindTimeout: 1} }, false},
+		{"nothing is answered", level(false, 0, 0, 0), func(l *Level) { l.Requests = 0 }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := Default()
+			c.P99Below = 2 * time.Second
+			if test.change != nil {
+				test.change(&test.level)
+			}
+			if got := (&run{plan: &Plan{config: c}}).passed(&test.level); got != test.want {
+				t.Errorf("passed: %v", got)
+			}
+		})
+	}
+}

@@ -207,6 +207,10 @@ func Found(r *loadtest.Result) string {
 		return fmt.Sprintf("No rate was found whose p99 stays below %s ms.", plain(r.Search.P99BelowMS))
 	}
 	l := r.Levels[r.Search.Level]
-	return fmt.Sprintf("The highest rate whose p99 stays below %s ms: %s requests a second (p99 %s ms).", plain(r.Search.P99BelowMS),
-		number(r.Search.Rate), number(l.Latency.P99MS))
+	doubt := ""
+	if !l.Settled {
+		doubt = "; its windows did not settle"
+	}
+	return fmt.Sprintf("The highest rate whose p99 stays below %s ms: %s requests a second (p99 %s ms%s).", plain(r.Search.P99BelowMS),
+		number(r.Search.Rate), number(l.Latency.P99MS), doubt)
 }
