@@ -213,7 +213,7 @@ func (l Level) Name() string {
 	if l.Concurrency > 0 {
 		return fmt.Sprintf("concurrency %d", l.Concurrency)
 	}
-	return fmt.Sprintf("rate %.4g", l.Rate)
+	return fmt.Sprintf("rate %g", l.Rate) // in full, as levels are compared by their names
 }
 
 func ms(d time.Duration) float64 { return round(d.Seconds() * 1000) }

@@ -6,11 +6,11 @@ const colors = ["#3465a4", "#e08a1e", "#3f8f4f", "#c23b3b", "#7a56a8", "#17a2b8"
 const several = results.length > 1;
 
 function levelName(level) {
-  return level.concurrency ? "concurrency " + level.concurrency : "rate " + digits(level.rate);
+  return level.concurrency ? "concurrency " + level.concurrency : "rate " + level.rate;
 }
 
 function shortName(level) {
-  return level.concurrency ? String(level.concurrency) : digits(level.rate) + "/s";
+  return level.concurrency ? String(level.concurrency) : level.rate + "/s";
 }
 
 function prefixed(label, name) {

@@ -93,7 +93,7 @@ func failed(l loadtest.Level) string {
 	if l.AllFailed() == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%d (%.2g %%)", l.AllFailed(), 100*l.ErrorRate())
+	return fmt.Sprintf("%d (%.3g %%)", l.AllFailed(), 100*l.ErrorRate())
 }
 
 func settled(l loadtest.Level) string {
