@@ -188,11 +188,15 @@ func (p *Plan) findMetrics(ctx context.Context) error {
 	case p.config.Metrics == "":
 		p.scraper.url = strings.TrimSuffix(p.config.Server, "/") + "/metrics"
 	}
-	_, err := p.scraper.read(ctx)
-	if err != nil && p.config.Metrics == "" {
+	counters, err := p.scraper.read(ctx)
+	switch {
+	case err != nil && p.config.Metrics == "":
 		p.notes = append(p.notes, "the server's own figures are missing: "+err.Error())
 		p.scraper.url = ""
 		return nil
+	case err == nil && p.checker.fovea && len(counters.stages) == 0: // though the probes were answered
+		p.notes = append(p.notes, fmt.Sprintf("%s counts no stages: the CPU time and memory are those of what stands before "+
+			"Fovea there, such as the supervisor's gateway; give a replica's as metrics", p.scraper.url))
 	}
 	return err
 }

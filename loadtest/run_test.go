@@ -152,6 +152,30 @@ func TestTheServersOwnFiguresStandBesideTheClients(t *testing.T) {
 	}
 }
 
+func TestFiguresThatAreNotFoveasAreSaidToBeSo(t *testing.T) {
+	const gateway = "fovea_gateway_retries_total 0\nprocess_cpu_seconds_total 7\n"
+	for _, test := range []struct {
+		name, metrics string
+		change        func(s *standIn, c *Config)
+		want          bool
+	}{
+		{"Fovea's own", "", func(*standIn, *Config) {}, false},
+		{"a gateway's before Fovea", gateway, func(*standIn, *Config) {}, true},
+		{"another server's", gateway, func(s *standIn, c *Config) { c.URL, c.Metrics = s.URL+"/foreign", s.URL+"/metrics" }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStandIn(t)
+			s.metrics = test.metrics
+			c := quick(t, s)
+			test.change(s, &c)
+			r := ran(t, c)
+			if said := strings.Contains(strings.Join(r.Notes, "\n"), s.URL+"/metrics counts no stages"); said != test.want {
+				t.Errorf("notes %q", r.Notes)
+			}
+		})
+	}
+}
+
 func TestAnotherServerIsMeasuredByATemplate(t *testing.T) {
 	s := newStandIn(t)
 	s.answer = func(_ int64, w http.ResponseWriter, _ []byte) { _, _ = io.WriteString(w, `{"label":"cat"}`) }

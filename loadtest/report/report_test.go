@@ -43,6 +43,27 @@ func TestTheTablesSayWhatTheResultDoes(t *testing.T) {
 	}
 }
 
+func TestWhatTheServersFiguresDoNotTellIsNotMadeUp(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		change      func(*loadtest.Result)
+		rest, batch string
+	}{
+		{"Fovea with a picture a request", func(*loadtest.Result) {}, "1.48", "1.50"},
+		{"several pictures a request", func(r *loadtest.Result) { r.Load.Images = 8 }, none, "1.50"},
+		{"neither stages nor batches, as of a gateway", func(r *loadtest.Result) { r.Levels[0].Server.Stages, r.Levels[0].Server.BatchMean = nil, 0 }, none, none},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := example(t)
+			test.change(r)
+			row := serverStages(r).Rows[0]
+			if row[6] != test.rest || row[7] != test.batch || row[8] != "7.70" {
+				t.Errorf("got %q", row)
+			}
+		})
+	}
+}
+
 func TestCSVHasALineALevelAndACellAColumn(t *testing.T) {
 	var b bytes.Buffer
 	r := example(t)

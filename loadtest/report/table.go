@@ -112,19 +112,25 @@ func serverStages(r *loadtest.Result) Table {
 			continue
 		}
 		row := []string{l.Name()}
-		rest := l.Latency.MeanMS
+		known := 0.0
 		for _, name := range t.Head[1:6] {
 			cell := none
 			for _, s := range l.Server.Stages {
 				if s.Name == name {
 					cell = number(s.MeanMS)
-					rest -= s.MeanMS
+					known += s.MeanMS
 				}
 			}
 			row = append(row, cell)
 		}
-		row = append(row, number(max(0, rest)), number(l.Server.BatchMean), optional(l.Server.CPUMSPerImage, 1), optional(l.Server.ResidentBytes, 1<<20))
-		t.Rows = append(t.Rows, row)
+		rest, batch := none, none
+		if len(l.Server.Stages) > 0 && r.Load.Images == 1 { // a latency is a request's, and stages are a picture's
+			rest = number(max(0, l.Latency.MeanMS-known))
+		}
+		if l.Server.BatchMean > 0 {
+			batch = number(l.Server.BatchMean)
+		}
+		t.Rows = append(t.Rows, append(row, rest, batch, optional(l.Server.CPUMSPerImage, 1), optional(l.Server.ResidentBytes, 1<<20)))
 	}
 	return t
 }
