@@ -60,17 +60,18 @@ func (r *run) passed(l *Level) bool {
 		l.Throughput >= keptUp*l.Rate*float64(c.Body.Images) && (l.Settled || !rising(l.Windows, c.Tolerance))
 }
 
-// rising tells whether the p99 rises from window to window, and by more than the tolerance over those of the figures: then
-// requests pile up, and it is a matter of time until the p99 is above any limit.
+// rising tells whether p50 and p99 both rise from window to window, and by more than the tolerance over those of the
+// figures: then requests pile up, and it is a matter of time until the p99 is above any limit. A p99 alone may well rise by
+// chance.
 func rising(windows []Window, tolerance float64) bool {
 	if len(windows) < stableWindows {
 		return false
 	}
-	last := windows[len(windows)-stableWindows:]
-	for i := 1; i < stableWindows; i++ {
-		if last[i].P99MS <= last[i-1].P99MS {
+	first, last := windows[len(windows)-stableWindows], windows[len(windows)-1]
+	for i := len(windows) - stableWindows + 1; i < len(windows); i++ {
+		if windows[i].P50MS <= windows[i-1].P50MS || windows[i].P99MS <= windows[i-1].P99MS {
 			return false
 		}
 	}
-	return last[stableWindows-1].P99MS > last[0].P99MS*(1+tolerance)
+	return last.P50MS > first.P50MS*(1+tolerance) && last.P99MS > first.P99MS*(1+tolerance)
 }
