@@ -82,8 +82,9 @@ type Level struct {
 	AllImages int            `json:"all_images,omitempty"` // answered well
 	Failures  map[string]int `json:"failures,omitempty"`   // by kind
 
-	Server *Server    `json:"server,omitempty"`
-	GPUs   []GPULevel `json:"gpus,omitempty"`
+	Server         *Server    `json:"server,omitempty"`
+	GPUs           []GPULevel `json:"gpus,omitempty"`
+	ImagesPerJoule *float64   `json:"images_per_joule,omitempty"` // by the energy of all GPUs
 }
 
 // Latency describes the latencies of requests. In an open loop they count from when a request was due.

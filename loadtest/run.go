@@ -136,8 +136,9 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 			r.result.Notes = append(r.result.Notes, level.Name()+": "+failure.Error())
 		}
 		if r.sampler != nil {
-			offset := l.began.Sub(r.began)
-			level.GPUs = r.sampler.between(offset+w.start, offset+min(w.end, ended), w.images)
+			offset, end := l.began.Sub(r.began), min(w.end, ended)
+			level.GPUs = r.sampler.between(offset+w.start, offset+end)
+			level.ImagesPerJoule = imagesPerJoule(level.GPUs, end-w.start, w.images)
 		}
 		r.result.Levels = append(r.result.Levels, level)
 		if late(level) {

@@ -88,7 +88,7 @@ func TestCSVHasALineALevelAndACellAColumn(t *testing.T) {
 		column, want string
 	}{
 		{1, "label", `a "label", with a comma`}, {1, "concurrency", "1"}, {1, "throughput", "110"}, {1, "p99_ms", "12"}, {1, "decode_ms", "1"},
-		{1, "infer_ms", "6"}, {1, "batch_mean", "1.5"}, {1, "resident_bytes", "104857600"}, {1, "gpu_utilization", "0.5"}, {1, "gpu_watts", "300"},
+		{1, "infer_ms", "6"}, {1, "batch_mean", "1.5"}, {1, "resident_bytes", "104857600"}, {1, "gpu_utilization", "0.5"}, {1, "gpu_watts", "300"}, {1, "images_per_joule", "0.367"},
 		{2, "failed", "5"}, {2, "queue_ms", ""}, {3, "rate", "80.5"}, {3, "purpose", "search"}, {3, "settled", "false"}, {2, "all_images", "2000"}, {2, "all_failed", "45"},
 	} {
 		if got := cell(test.line, test.column); got != test.want {

@@ -142,11 +142,19 @@ func gpus(r *loadtest.Result) Table {
 		names[g.UUID] = fmt.Sprintf("%d %s", g.Index, g.Name)
 	}
 	for _, l := range r.Levels {
+		perJoule, watts := optional(l.ImagesPerJoule, 1), 0.0
 		for _, g := range l.GPUs {
-			t.Rows = append(t.Rows, []string{
-				l.Name(), names[g.UUID], optional(g.Utilization, 0.01), optional(g.MemoryBytes, 1<<20), optional(g.Watts, 1),
-				optional(g.ImagesPerJoule, 1),
-			})
+			row := []string{l.Name(), names[g.UUID], optional(g.Utilization, 0.01), optional(g.MemoryBytes, 1<<20), optional(g.Watts, 1), none}
+			if len(l.GPUs) == 1 {
+				row[5] = perJoule
+			}
+			if g.Watts != nil {
+				watts += *g.Watts
+			}
+			t.Rows = append(t.Rows, row)
+		}
+		if len(l.GPUs) > 1 && l.ImagesPerJoule != nil {
+			t.Rows = append(t.Rows, []string{l.Name(), "all", none, none, number(watts), perJoule})
 		}
 	}
 	return t
