@@ -12,10 +12,10 @@ import (
 type Config struct {
 	Label string // names the result in comparisons
 
-	Server string // base URL of a Fovea server; unused if URL is given
-	Model  string // of the Fovea server; empty: its default model
-	URL    string // full URL of any other server's route; empty: a Fovea server at Server
-	Header http.Header
+	Server string      // base URL of a Fovea server; unused if URL is given
+	Model  string      // of the Fovea server; empty: its default model
+	URL    string      // full URL of any other server's route; empty: a Fovea server at Server
+	Header http.Header // of every request, but of those for metrics only if they go to the same host
 
 	Pictures string // a folder of pictures, or one picture
 	Body     BodyConfig
@@ -67,6 +67,7 @@ func (c Config) Validate() error {
 		errs = append(errs, address("metrics", c.Metrics, false))
 	}
 	check(c.URL == "" || c.Model == "", "model: only a Fovea server is asked for a model; put it into url")
+	check(c.Header.Values("Content-Type") == nil, "header: the content type of bodies is given by content-type")
 	check(c.Pictures != "", "pictures: name a folder of pictures, or one")
 	check(len(c.Concurrency)+len(c.Rates) > 0 || c.P99Below > 0, "concurrency: give levels, or rates, or p99-below")
 	for _, n := range c.Concurrency {

@@ -68,7 +68,7 @@ func (p *Plan) askFovea(ctx context.Context) error {
 	if err := p.ready(ctx, base); err != nil {
 		return err
 	}
-	status, data, err := get(ctx, base+"/v1/models", p.config.Timeout)
+	status, data, err := get(ctx, base+"/v1/models", p.config.Header, p.config.Timeout)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (p *Plan) askFovea(ctx context.Context) error {
 }
 
 func (p *Plan) ready(ctx context.Context, base string) error {
-	status, data, err := get(ctx, base+"/ready", p.config.Timeout)
+	status, data, err := get(ctx, base+"/ready", p.config.Header, p.config.Timeout)
 	if err != nil {
 		return fmt.Errorf("no server answers: %w", err)
 	}
@@ -188,6 +188,9 @@ func (p *Plan) findMetrics(ctx context.Context) error {
 	case p.config.Metrics == "":
 		p.scraper.url = strings.TrimSuffix(p.config.Server, "/") + "/metrics"
 	}
+	if sameHost(p.scraper.url, p.target.URL) {
+		p.scraper.header = p.config.Header
+	}
 	counters, err := p.scraper.read(ctx)
 	switch {
 	case err != nil && p.config.Metrics == "":
@@ -199,4 +202,11 @@ func (p *Plan) findMetrics(ctx context.Context) error {
 			"Fovea there, such as the supervisor's gateway; give a replica's as metrics", p.scraper.url))
 	}
 	return err
+}
+
+// sameHost tells whether one server answers both URLs, which then may see the same headers.
+func sameHost(a, b string) bool {
+	one, err1 := url.Parse(a)
+	other, err2 := url.Parse(b)
+	return err1 == nil && err2 == nil && one.Scheme == other.Scheme && one.Host == other.Host
 }

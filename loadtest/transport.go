@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -97,19 +98,24 @@ func newClient(n int, timeout time.Duration) (client *http.Client, closeIdle fun
 	}
 	return &http.Client{
 		Transport:     transport{base, timeout},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: noRedirect,
 	}, base.CloseIdleConnections
 }
 
-// get fetches a small page for the preparation, with errors that say what was wrong.
-func get(ctx context.Context, url string, timeout time.Duration) (status int, data []byte, err error) {
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// get fetches a small page beside the load, with errors that say what was wrong. It follows no redirects: the load does
+// not either, and headers may hold a secret that is this host's alone.
+func get(ctx context.Context, url string, header http.Header, timeout time.Duration) (status int, data []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	maps.Copy(r.Header, header)
+	r.Host = header.Get("Host") // empty: the URL's
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: noRedirect}
 	response, err := client.Do(r)
 	if err != nil {
 		return 0, nil, err

@@ -35,7 +35,7 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.StringVar(&c.Server, "server", c.Server, "base URL of a Fovea server")
 	f.StringVar(&c.Model, "model", "", "model of the Fovea server (default: its default model)")
 	f.StringVar(&c.URL, "url", "", "full URL of another server's route, instead of --server")
-	f.StringArrayVar(&o.headers, "header", nil, "header of every request, such as 'Authorization: Bearer …'; may be repeated")
+	f.StringArrayVar(&o.headers, "header", nil, "header of every request to the server, such as 'Authorization: Bearer …'; may be repeated")
 	f.StringVar(&c.Pictures, "pictures", c.Pictures, "folder of pictures, or one picture")
 	f.StringVar(&o.body, "body", string(c.Body.Kind), "how pictures are sent: raw, multipart, json (Fovea's) or template")
 	f.StringVar(&c.Body.Field, "field", c.Body.Field, "name of multipart parts")
