@@ -38,8 +38,8 @@ type load struct {
 }
 
 // send begins to send: n requests under way at all times, or rate requests a second if it is above zero. Every load is
-// to be stopped.
-func (p *Plan) send(concurrency int, rate float64) *load {
+// to be stopped. If ctx ends, so do the requests under way.
+func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 	workers := concurrency
 	l := &load{plan: p, stopped: make(chan struct{})}
 	var pacer vegeta.Pacer = vegeta.Rate{}
@@ -48,7 +48,7 @@ func (p *Plan) send(concurrency int, rate float64) *load {
 		l.schedule = newSchedule(p.config.Arrivals, rate, p.config.Seed, workers, l.stopped)
 		pacer = l.schedule
 	}
-	client, closeIdle := newClient(workers, p.config.Timeout)
+	client, closeIdle := newClient(ctx, workers, p.config.Timeout)
 	l.close = closeIdle
 	first := uint64(min(workers, max(concurrency, 1)))
 	l.attacker = vegeta.NewAttacker(vegeta.Client(client), vegeta.Workers(first), vegeta.MaxWorkers(uint64(workers)))
@@ -121,6 +121,9 @@ func (l *load) watch(ctx context.Context, m *meter, turned, progress func()) err
 		var changed bool
 		select {
 		case r, ok := <-l.results:
+			if ctx.Err() != nil {
+				continue // it may have failed for that
+			}
 			if !ok {
 				return fmt.Errorf("the load ended by itself after %s", time.Since(l.began).Round(time.Millisecond))
 			}
@@ -133,7 +136,6 @@ func (l *load) watch(ctx context.Context, m *meter, turned, progress func()) err
 			changed = m.advance(time.Since(l.began))
 			progress()
 		case <-ctx.Done():
-			m.over = overCanceled
 			return ctx.Err()
 		}
 		if changed {

@@ -117,7 +117,7 @@ func (p *Plan) ready(ctx context.Context, base string) error {
 
 // probe sends each body once, up to maxProbes, and tells all those that are not answered well.
 func (p *Plan) probe(ctx context.Context) error {
-	client, closeIdle := newClient(1, p.config.Timeout)
+	client, closeIdle := newClient(ctx, 1, p.config.Timeout)
 	defer closeIdle()
 	var errs []error
 	for _, b := range p.bodies[:min(len(p.bodies), maxProbes)] {

@@ -142,9 +142,10 @@ type Batch struct {
 
 // Search is the search for the highest rate under a limit of the p99.
 type Search struct {
-	P99BelowMS float64 `json:"p99_below_ms"`
-	Rate       float64 `json:"rate"`  // requests a second; 0: none passed
-	Level      int     `json:"level"` // its place in Levels; -1: none
+	P99BelowMS  float64 `json:"p99_below_ms"`
+	Rate        float64 `json:"rate"`                  // requests a second; 0: none passed
+	Level       int     `json:"level"`                 // its place in Levels; -1: none
+	Interrupted bool    `json:"interrupted,omitempty"` // it may have found a higher rate
 }
 
 // Write writes the result as JSON.

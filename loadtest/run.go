@@ -120,12 +120,17 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 	m := newMeter(r.plan.config)
 	m.limit = limit
 	counts := &marks{scraper: r.plan.scraper}
-	l := r.plan.send(given.Concurrency, given.Rate)
+	l := r.plan.send(ctx, given.Concurrency, given.Rate)
 	progress := func(done bool) { r.tell(progressOf(given, m, done)) }
 	err := l.watch(ctx, m, func() { counts.mark(ctx) }, func() { progress(false) })
 	ended := time.Since(l.began)
 	underWay, failure := l.stop()
-	if err = errors.Join(err, failure); err == nil {
+	switch {
+	case ctx.Err() != nil: // requests under way were ended, and tell nothing
+		m.settled, m.over, err = false, overCanceled, ctx.Err()
+	case err != nil || failure != nil:
+		err = errors.Join(err, failure)
+	default:
 		m.conclude(underWay)
 	}
 	level := named(levelOf(m), given)

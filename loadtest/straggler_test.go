@@ -1,6 +1,8 @@
 package loadtest
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"testing"
@@ -79,6 +81,54 @@ func TestAServerThatHangsIsTold(t *testing.T) {
 			}
 			if missed := (Thresholds{}).Missed(r); len(missed) == 0 {
 				t.Error("no threshold is missed")
+			}
+		})
+	}
+}
+
+func TestAnInterruptWaitsForNoAnswers(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		hangs func(n int64) bool // the nth request after the probes
+		after time.Duration      // of a load whose windows take 0.2 to 0.8 s
+	}{
+		{"while windows are waited for", func(int64) bool { return true }, 300 * time.Millisecond},
+		{"while the last answers of a level are waited for", func(n int64) bool { return n == 2 }, time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStandIn(t)
+			over := make(chan struct{})
+			t.Cleanup(func() { close(over) })
+			ctx, cancel := context.WithCancel(t.Context())
+			s.answer = func(n int64, w http.ResponseWriter, _ []byte) {
+				if n > 2 && test.hangs(n-2) {
+					time.AfterFunc(test.after, cancel)
+					<-over
+				}
+				_, _ = io.WriteString(w, goodAnswer)
+			}
+			c := quick(t, s)
+			c.Timeout = maxLatency
+			p := prepared(t, c)
+			done := make(chan struct{})
+			var r *Result
+			var err error
+			go func() {
+				defer close(done)
+				r, err = p.Run(ctx, func(Progress) {})
+			}()
+			select {
+			case <-done:
+			case <-time.After(time.Minute):
+				t.Fatal("it waits for answers")
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			for _, l := range r.Levels {
+				if l.Settled || l.Ended != overCanceled || l.AllFailed() > 0 {
+					t.Errorf("settled: %v, %q, failures %v", l.Settled, l.Ended, l.Failures)
+				}
 			}
 		})
 	}

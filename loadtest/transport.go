@@ -33,6 +33,7 @@ var errAnswerTooLong = errors.New("answer too long")
 // transport sends requests and reads their answers to the end, so that it sees every failure as a typed error. Vegeta
 // hands on only an error's text; so a failure becomes an answer with the status 0 and its kind as the status text.
 type transport struct {
+	ctx     context.Context // ends all requests; vegeta makes them without one
 	base    http.RoundTripper
 	timeout time.Duration
 }
@@ -41,6 +42,7 @@ type transport struct {
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), t.timeout)
 	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
 	r = r.WithContext(ctx)
 	r.Header.Del("X-Vegeta-Seq") // not the server's business
 	response, data, err := t.exchange(r)
@@ -86,8 +88,9 @@ func kindOf(err error) string {
 	return kindNetworks
 }
 
-// newClient makes a client that keeps up to n connections open and follows no redirects. Close ends its idle ones.
-func newClient(n int, timeout time.Duration) (client *http.Client, closeIdle func()) {
+// newClient makes a client that keeps up to n connections open and follows no redirects. Its requests end with ctx; close
+// ends its idle connections.
+func newClient(ctx context.Context, n int, timeout time.Duration) (client *http.Client, closeIdle func()) {
 	base := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: timeout}).DialContext,
 		MaxIdleConnsPerHost: n,
@@ -97,7 +100,7 @@ func newClient(n int, timeout time.Duration) (client *http.Client, closeIdle fun
 		WriteBufferSize:     64 << 10,
 	}
 	return &http.Client{
-		Transport:     transport{base, timeout},
+		Transport:     transport{ctx, base, timeout},
 		CheckRedirect: noRedirect,
 	}, base.CloseIdleConnections
 }

@@ -12,7 +12,7 @@ const keptUp = 0.9
 // search finds the highest rate whose p99 stays below the limit. It begins at the throughput of one request at a time.
 func (r *run) search(ctx context.Context) error {
 	c := r.plan.config
-	r.result.Search = &Search{P99BelowMS: ms(c.P99Below), Level: -1}
+	r.result.Search = &Search{P99BelowMS: ms(c.P99Below), Level: -1, Interrupted: true}
 	level, err := r.level(ctx, Level{Concurrency: 1, Purpose: "start of the search"}, 0)
 	if err != nil {
 		return err
@@ -29,6 +29,7 @@ func (r *run) search(ctx context.Context) error {
 		}
 		s.tell(passed)
 	}
+	r.result.Search.Interrupted = false
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package loadtest
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -69,8 +71,27 @@ func TestTheSearchFindsNoMoreThanTheServerCanDo(t *testing.T) {
 	if r.Search == nil || r.Search.Rate > 200/keptUp {
 		t.Fatalf("found %+v", r.Search)
 	}
+	if r.Search.Interrupted {
+		t.Error("it went to its end")
+	}
 	if i := r.Search.Level; i >= 0 && (r.Levels[i].Rate != r.Search.Rate || !*r.Levels[i].Passed) {
 		t.Errorf("found %+v, which is level %+v", r.Search, r.Levels[i])
+	}
+}
+
+func TestAnInterruptedSearchIsSaidToBeSo(t *testing.T) {
+	c := quick(t, newStandIn(t))
+	c.Concurrency, c.P99Below = nil, 9*time.Second
+	p := prepared(t, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := p.Run(ctx, func(progress Progress) {
+		if progress.Done {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || r.Search == nil || !r.Search.Interrupted {
+		t.Errorf("%v, %+v", err, r.Search)
 	}
 }
 

@@ -61,7 +61,11 @@ func found(results []*loadtest.Result) [][]string {
 		if sameSearch(first, r.Search) {
 			row[2], row[3] = number(r.Search.Rate), ratio(r.Search.Rate, first.Rate)
 		}
-		rows = append(rows, append(row, none, none, none, none, none, none, none))
+		ended := none
+		if r.Search != nil && r.Search.Interrupted {
+			ended = "NO: interrupted"
+		}
+		rows = append(rows, append(row, none, none, none, none, none, none, ended))
 	}
 	return rows
 }

@@ -43,6 +43,33 @@ func TestTheTablesSayWhatTheResultDoes(t *testing.T) {
 	}
 }
 
+func TestFoundSaysWhatItIsWorth(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*loadtest.Result)
+		want   string
+	}{
+		{"no search", func(r *loadtest.Result) { r.Search = nil }, ""},
+		{"windows that settled", func(r *loadtest.Result) { r.Levels[2].Settled = true },
+			"The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms)."},
+		{"windows that did not settle", func(*loadtest.Result) {},
+			"The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms; its windows did not settle)."},
+		{"nothing", func(r *loadtest.Result) { r.Search.Level = -1 }, "No rate was found whose p99 stays below 50 ms."},
+		{"nothing before it was interrupted", func(r *loadtest.Result) { r.Search.Level, r.Search.Interrupted = -1, true },
+			"The search was interrupted. No rate was found whose p99 stays below 50 ms."},
+		{"a rate before it was interrupted", func(r *loadtest.Result) { r.Levels[2].Settled, r.Search.Interrupted = true, true },
+			"The search was interrupted. The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms)."},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := example(t)
+			test.change(r)
+			if got := Found(r); got != test.want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
 func TestWhatTheServersFiguresDoNotTellIsNotMadeUp(t *testing.T) {
 	for _, test := range []struct {
 		name        string

@@ -214,17 +214,20 @@ func Headline(r *loadtest.Result) string {
 
 // Found says what the search found; empty if there was none.
 func Found(r *loadtest.Result) string {
-	switch {
-	case r.Search == nil:
+	if r.Search == nil {
 		return ""
-	case r.Search.Level < 0:
-		return fmt.Sprintf("No rate was found whose p99 stays below %s ms.", plain(r.Search.P99BelowMS))
 	}
-	l := r.Levels[r.Search.Level]
-	doubt := ""
+	limit, so := plain(r.Search.P99BelowMS), ""
+	if r.Search.Interrupted {
+		so = "The search was interrupted. "
+	}
+	if r.Search.Level < 0 {
+		return fmt.Sprintf("%sNo rate was found whose p99 stays below %s ms.", so, limit)
+	}
+	l, doubt := r.Levels[r.Search.Level], ""
 	if !l.Settled {
 		doubt = "; its windows did not settle"
 	}
-	return fmt.Sprintf("The highest rate whose p99 stays below %s ms: %s requests a second (p99 %s ms%s).", plain(r.Search.P99BelowMS),
+	return fmt.Sprintf("%sThe highest rate found whose p99 stays below %s ms: %s requests a second (p99 %s ms%s).", so, limit,
 		number(r.Search.Rate), number(l.Latency.P99MS), doubt)
 }
