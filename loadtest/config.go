@@ -12,10 +12,10 @@ import (
 type Config struct {
 	Label string // names the result in comparisons
 
-	Server string // base URL of a Fovea server; unused if URL is given
-	Model  string // of the Fovea server; empty: its default model
-	URL    string // full URL of any other server's route; empty: a Fovea server at Server
-	Header http.Header
+	Server string      // base URL of a Fovea server; unused if URL is given
+	Model  string      // of the Fovea server; empty: its default model
+	URL    string      // full URL of any other server's route; empty: a Fovea server at Server
+	Header http.Header // of every request, but of those for metrics only if they go to the same host
 
 	Pictures string // a folder of pictures, or one picture
 	Body     BodyConfig
@@ -27,7 +27,7 @@ type Config struct {
 	P99Below    time.Duration // search the highest rate whose p99 stays below; 0: no search
 	Precision   float64       // the search ends when its bounds are so near, as a share of the rate
 
-	Warmup      time.Duration // sent before each level, and not counted
+	Warmup      time.Duration // sent before each level; of its answers only failures count
 	Window      time.Duration // at least, until WindowCount answers are there
 	WindowCount int           // answers that a window wants; it waits for them up to five times its length
 	MaxWindows  int
@@ -67,6 +67,7 @@ func (c Config) Validate() error {
 		errs = append(errs, address("metrics", c.Metrics, false))
 	}
 	check(c.URL == "" || c.Model == "", "model: only a Fovea server is asked for a model; put it into url")
+	check(c.Header.Values("Content-Type") == nil, "header: the content type of bodies is given by content-type")
 	check(c.Pictures != "", "pictures: name a folder of pictures, or one")
 	check(len(c.Concurrency)+len(c.Rates) > 0 || c.P99Below > 0, "concurrency: give levels, or rates, or p99-below")
 	for _, n := range c.Concurrency {

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"maps"
 	"math"
 	"time"
 
@@ -42,10 +43,8 @@ func levelOf(m *meter) Level {
 	w, _ := m.result()
 	l := Level{
 		Settled: m.settled, Ended: m.over, Throughput: round(w.throughput()), Images: w.images, Requests: w.requests,
-		Failed: w.failed, Latency: latencyOf(w.latency), LagP99MS: ms(quantile(w.lag, 99)), Windows: []Window{},
-	}
-	if w.failed > 0 {
-		l.Failures = w.failures
+		Failed: w.failed, AllImages: m.whole.images, Failures: maps.Clone(m.whole.failures), Latency: latencyOf(w.latency),
+		LagP99MS: ms(quantile(w.lag, 99)), Windows: []Window{},
 	}
 	for _, one := range m.windows {
 		l.Windows = append(l.Windows, windowOf(one))

@@ -29,11 +29,10 @@ type GPUSample struct {
 
 // GPULevel is a GPU over the windows of which a level's figures are made.
 type GPULevel struct {
-	UUID           string   `json:"uuid"`
-	Utilization    *float64 `json:"utilization,omitempty"` // mean, 0 to 1
-	MemoryBytes    *float64 `json:"memory_bytes,omitempty"`
-	Watts          *float64 `json:"watts,omitempty"`            // mean
-	ImagesPerJoule *float64 `json:"images_per_joule,omitempty"` // of the level's pictures, by this GPU's energy alone
+	UUID        string   `json:"uuid"`
+	Utilization *float64 `json:"utilization,omitempty"` // mean, 0 to 1
+	MemoryBytes *float64 `json:"memory_bytes,omitempty"`
+	Watts       *float64 `json:"watts,omitempty"` // mean
 }
 
 // inventory is what the sampler needs of gpu.NVML.
@@ -125,8 +124,8 @@ func (s *sampler) end() ([]GPU, error) {
 	return list, s.err
 }
 
-// between sums up each GPU over a span of the test in which a number of pictures was answered.
-func (s *sampler) between(from, to time.Duration, images int) []GPULevel {
+// between sums up each GPU over a span of the test.
+func (s *sampler) between(from, to time.Duration) []GPULevel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []GPULevel
@@ -138,14 +137,26 @@ func (s *sampler) between(from, to time.Duration, images int) []GPULevel {
 			}
 			utilization, memory, watts = collect(utilization, sample.Utilization), collect(memory, sample.MemoryBytes), collect(watts, sample.Watts)
 		}
-		level := GPULevel{UUID: uuid, Utilization: mean(utilization), MemoryBytes: most(memory), Watts: mean(watts)}
-		if joules := (to - from).Seconds(); level.Watts != nil && *level.Watts > 0 && joules > 0 {
-			perJoule := round(float64(images) / (*level.Watts * joules))
-			level.ImagesPerJoule = &perJoule
-		}
-		list = append(list, level)
+		list = append(list, GPULevel{UUID: uuid, Utilization: mean(utilization), MemoryBytes: most(memory), Watts: mean(watts)})
 	}
 	return list
+}
+
+// imagesPerJoule is a number of pictures by the energy of all GPUs, as nobody tells which of them answered a picture. Nil
+// if it is not known of one.
+func imagesPerJoule(list []GPULevel, span time.Duration, images int) *float64 {
+	watts := 0.0
+	for _, g := range list {
+		if g.Watts == nil {
+			return nil
+		}
+		watts += *g.Watts
+	}
+	if watts <= 0 || span <= 0 {
+		return nil
+	}
+	perJoule := round(float64(images) / (watts * span.Seconds()))
+	return &perJoule
 }
 
 func collect(values []float64, v *float64) []float64 {

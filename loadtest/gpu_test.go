@@ -30,8 +30,8 @@ func TestGPUsAreSampledWhileTheLoadRuns(t *testing.T) {
 	if g.Utilization == nil || *g.Utilization != 0.37 || g.Watts == nil || *g.Watts != 123.46 || *g.MemoryBytes != 1<<30 {
 		t.Errorf("got %+v", g)
 	}
-	if want := l.Throughput / 123.456; g.ImagesPerJoule == nil || *g.ImagesPerJoule < 0.99*want || *g.ImagesPerJoule > 1.01*want {
-		t.Errorf("images a joule %v, want %g", g.ImagesPerJoule, want)
+	if want := l.Throughput / (2 * 123.456); l.ImagesPerJoule == nil || *l.ImagesPerJoule < 0.99*want || *l.ImagesPerJoule > 1.01*want {
+		t.Errorf("images a joule %v, want %g by the energy of both", l.ImagesPerJoule, want)
 	}
 }
 
@@ -68,12 +68,34 @@ func TestALevelSeesOnlyItsOwnSamples(t *testing.T) {
 	} {
 		s.take(time.Duration(second)*time.Second, gpu.Inventory{Devices: []gpu.Device{d}}, nil)
 	}
-	got := s.between(500*time.Millisecond, 3500*time.Millisecond, 1200)
-	if len(got) != 1 || *got[0].Utilization != 0.3 || *got[0].Watts != 200 || *got[0].MemoryBytes != 20 || *got[0].ImagesPerJoule != 2 {
+	got := s.between(500*time.Millisecond, 3500*time.Millisecond)
+	if len(got) != 1 || *got[0].Utilization != 0.3 || *got[0].Watts != 200 || *got[0].MemoryBytes != 20 {
 		t.Errorf("got %+v", got)
 	}
 	if s.err == nil || !errors.Is(s.err, gpu.ErrLost) {
 		t.Errorf("the lost GPU is not told: %v", s.err)
+	}
+}
+
+func TestImagesPerJouleAreByTheEnergyOfAllGPUs(t *testing.T) {
+	watts := func(v float64) *float64 { return &v }
+	for _, test := range []struct {
+		name string
+		gpus []GPULevel
+		want float64 // of 1200 images in 3 s; 0: not known
+	}{
+		{"one GPU", []GPULevel{{Watts: watts(200)}}, 2},
+		{"two GPUs", []GPULevel{{Watts: watts(200)}, {Watts: watts(300)}}, 0.8},
+		{"two GPUs of which one does not tell", []GPULevel{{Watts: watts(200)}, {}}, 0},
+		{"no power", []GPULevel{{Watts: watts(0)}}, 0},
+		{"no GPU", nil, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := imagesPerJoule(test.gpus, 3*time.Second, 1200)
+			if (got == nil) != (test.want == 0) || got != nil && *got != test.want {
+				t.Errorf("got %v", got)
+			}
+		})
 	}
 }
 
@@ -94,7 +116,7 @@ func TestASamplerEndsAndTellsItsFirstError(t *testing.T) {
 	if len(list) != 1 || list[0].Name != "x" || !strings.Contains(err.Error(), "the driver is gone") {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if level := s.between(0, time.Hour, 1)[0]; level.Utilization != nil || level.Watts != nil || level.ImagesPerJoule != nil {
+	if level := s.between(0, time.Hour)[0]; level.Utilization != nil || level.Watts != nil {
 		t.Errorf("values that the GPU does not tell: %+v", level)
 	}
 }

@@ -38,8 +38,8 @@ type load struct {
 }
 
 // send begins to send: n requests under way at all times, or rate requests a second if it is above zero. Every load is
-// to be stopped.
-func (p *Plan) send(concurrency int, rate float64) *load {
+// to be stopped. If ctx ends, so do the requests under way.
+func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 	workers := concurrency
 	l := &load{plan: p, stopped: make(chan struct{})}
 	var pacer vegeta.Pacer = vegeta.Rate{}
@@ -48,7 +48,7 @@ func (p *Plan) send(concurrency int, rate float64) *load {
 		l.schedule = newSchedule(p.config.Arrivals, rate, p.config.Seed, workers, l.stopped)
 		pacer = l.schedule
 	}
-	client, closeIdle := newClient(workers, p.config.Timeout)
+	client, closeIdle := newClient(ctx, workers, p.config.Timeout)
 	l.close = closeIdle
 	first := uint64(min(workers, max(concurrency, 1)))
 	l.attacker = vegeta.NewAttacker(vegeta.Client(client), vegeta.Workers(first), vegeta.MaxWorkers(uint64(workers)))
@@ -97,14 +97,20 @@ func (l *load) sample(r *vegeta.Result) (sample, error) {
 	return s, nil
 }
 
-// stop ends the load and waits for the answers under way, each at most for the time-out.
-func (l *load) stop() {
+// stop ends the load and waits for the requests under way, each at most for the time-out.
+func (l *load) stop() (underWay []sample, err error) {
 	close(l.stopped)
 	l.attacker.Stop()
-	for range l.results {
-		continue // their windows are over
+	for r := range l.results {
+		s, failure := l.sample(r)
+		if failure != nil {
+			err = failure
+			continue // so that the load ends
+		}
+		underWay = append(underWay, s)
 	}
 	l.close()
+	return underWay, err
 }
 
 // watch feeds the meter until it is over or ctx ends. Turned is called when a window begins or ends, from this goroutine.
@@ -115,6 +121,9 @@ func (l *load) watch(ctx context.Context, m *meter, turned, progress func()) err
 		var changed bool
 		select {
 		case r, ok := <-l.results:
+			if ctx.Err() != nil {
+				continue // it may have failed for that
+			}
 			if !ok {
 				return fmt.Errorf("the load ended by itself after %s", time.Since(l.began).Round(time.Millisecond))
 			}
@@ -127,7 +136,6 @@ func (l *load) watch(ctx context.Context, m *meter, turned, progress func()) err
 			changed = m.advance(time.Since(l.began))
 			progress()
 		case <-ctx.Done():
-			m.over = overCanceled
 			return ctx.Err()
 		}
 		if changed {

@@ -11,19 +11,22 @@ type meter struct {
 	tolerance      float64
 	limit          time.Duration // of the p99; 0: none
 
-	current *window // nil while warming up
-	windows []*window
-	settled bool
-	over    string // why nothing more is measured; empty: it goes on
-	seen    time.Duration
+	current    *window // nil while warming up
+	windows    []*window
+	stragglers []sample // that finished when it was over
+	whole      tally    // of every request, with those of the warm-up and the stragglers
+	settled    bool
+	over       string // why nothing more is measured; empty: it goes on
+	seen       time.Duration
 }
 
 const (
-	overStable   = "stable"
-	overMax      = "no three windows in a row agreed"
-	overFailing  = "every request fails"
-	overLimit    = "p99 stays above the limit"
-	overCanceled = "interrupted"
+	overStable     = "stable"
+	overMax        = "no three windows in a row agreed"
+	overFailing    = "every request fails"
+	overLimit      = "p99 stays above the limit"
+	overStragglers = "answers after the last window raise the p99"
+	overCanceled   = "interrupted"
 )
 
 func newMeter(c Config) *meter {
@@ -33,11 +36,28 @@ func newMeter(c Config) *meter {
 // add takes a finished request. Requests come nearly in the order of their ends. It tells whether a window began or
 // ended.
 func (m *meter) add(s sample) (turned bool) {
+	m.whole.add(s)
 	turned = m.advance(s.end)
-	if m.current != nil && m.over == "" {
+	switch {
+	case m.over != "":
+		m.stragglers = append(m.stragglers, s)
+	case m.current != nil:
 		m.current.add(s)
 	}
 	return turned
+}
+
+// conclude takes the requests that were still under way when it was over. Windows that agree only because their slowest
+// requests are not among them are not settled.
+func (m *meter) conclude(underWay []sample) {
+	for _, s := range underWay {
+		m.add(s)
+	}
+	w, first := m.result()
+	tails := []float64{float64(merge(m.windows[first:]).p99()), float64(w.p99())}
+	if m.settled && !agree(tails, m.tolerance) {
+		m.settled, m.over = false, overStragglers
+	}
 }
 
 // advance says that it is now so late. It tells whether a window began or ended.
@@ -90,8 +110,18 @@ func (m *meter) last(n int, is func(*window) bool) bool {
 	return true
 }
 
-// result is the last windows, of which the level's figures are made, and the number of the first of them.
+// result is the last windows, of which the level's figures are made, and the number of the first of them. Requests that
+// were due before these ended belong to them, however late they finished: without those, a server that hangs would only
+// be judged by what it answers. Of the answers that came after the windows only the slow ones count, as the server had
+// less and less to do by then and the others would flatter it.
 func (m *meter) result() (w *window, first int) {
 	first = max(0, len(m.windows)-stableWindows)
-	return merge(m.windows[first:]), first
+	w = merge(m.windows[first:])
+	slow := w.p99()
+	for _, s := range m.stragglers {
+		if s.due < w.end && (len(s.failed) > 0 || s.end-s.due > slow) {
+			w.addStraggler(s)
+		}
+	}
+	return w, first
 }

@@ -156,11 +156,12 @@ func (c cumulative) quantile(q float64) float64 {
 type scraper struct {
 	url     string // empty: there are none
 	model   string
+	header  http.Header
 	timeout time.Duration
 }
 
 func (s scraper) read(ctx context.Context) (counters, error) {
-	status, text, err := get(ctx, s.url, s.timeout)
+	status, text, err := get(ctx, s.url, s.header, s.timeout)
 	if err != nil {
 		return counters{}, err
 	}

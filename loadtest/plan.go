@@ -68,7 +68,7 @@ func (p *Plan) askFovea(ctx context.Context) error {
 	if err := p.ready(ctx, base); err != nil {
 		return err
 	}
-	status, data, err := get(ctx, base+"/v1/models", p.config.Timeout)
+	status, data, err := get(ctx, base+"/v1/models", p.config.Header, p.config.Timeout)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (p *Plan) askFovea(ctx context.Context) error {
 }
 
 func (p *Plan) ready(ctx context.Context, base string) error {
-	status, data, err := get(ctx, base+"/ready", p.config.Timeout)
+	status, data, err := get(ctx, base+"/ready", p.config.Header, p.config.Timeout)
 	if err != nil {
 		return fmt.Errorf("no server answers: %w", err)
 	}
@@ -117,7 +117,7 @@ func (p *Plan) ready(ctx context.Context, base string) error {
 
 // probe sends each body once, up to maxProbes, and tells all those that are not answered well.
 func (p *Plan) probe(ctx context.Context) error {
-	client, closeIdle := newClient(1, p.config.Timeout)
+	client, closeIdle := newClient(ctx, 1, p.config.Timeout)
 	defer closeIdle()
 	var errs []error
 	for _, b := range p.bodies[:min(len(p.bodies), maxProbes)] {
@@ -188,11 +188,25 @@ func (p *Plan) findMetrics(ctx context.Context) error {
 	case p.config.Metrics == "":
 		p.scraper.url = strings.TrimSuffix(p.config.Server, "/") + "/metrics"
 	}
-	_, err := p.scraper.read(ctx)
-	if err != nil && p.config.Metrics == "" {
+	if sameHost(p.scraper.url, p.target.URL) {
+		p.scraper.header = p.config.Header
+	}
+	counters, err := p.scraper.read(ctx)
+	switch {
+	case err != nil && p.config.Metrics == "":
 		p.notes = append(p.notes, "the server's own figures are missing: "+err.Error())
 		p.scraper.url = ""
 		return nil
+	case err == nil && p.checker.fovea && len(counters.stages) == 0: // though the probes were answered
+		p.notes = append(p.notes, fmt.Sprintf("%s counts no stages: the CPU time and memory are those of what stands before "+
+			"Fovea there, such as the supervisor's gateway; give a replica's as metrics", p.scraper.url))
 	}
 	return err
+}
+
+// sameHost tells whether one server answers both URLs, which then may see the same headers.
+func sameHost(a, b string) bool {
+	one, err1 := url.Parse(a)
+	other, err2 := url.Parse(b)
+	return err1 == nil && err2 == nil && one.Scheme == other.Scheme && one.Host == other.Host
 }

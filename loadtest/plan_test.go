@@ -82,11 +82,11 @@ func TestAllMistakesOfAConfigurationAreToldAtOnce(t *testing.T) {
 	c := Config{
 		Server: "127.0.0.1:8000", URL: "ftp://x", Metrics: "x#y", Model: "m", Body: BodyConfig{Kind: "xml", Images: 0, ContentType: "/"},
 		Concurrency: []int{0}, Rates: []float64{-1}, Arrivals: "bursts", P99Below: time.Hour, Timeout: time.Minute, Warmup: -1, MaxErrors: 2,
-		GPU: true,
+		GPU: true, Header: http.Header{"Content-Type": {""}},
 	}
 	err := c.Validate()
 	for _, key := range []string{
-		"url", "metrics", "model", "body", "images", "content-type", "pictures", "concurrency", "rate", "arrivals", "p99-below", "precision",
+		"url", "metrics", "model", "header", "body", "images", "content-type", "pictures", "concurrency", "rate", "arrivals", "p99-below", "precision",
 		"warmup", "window", "window-count", "max-windows", "tolerance", "max-in-flight", "max-error-rate", "gpu-interval",
 	} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+key+": ") {

@@ -61,7 +61,7 @@ type Load struct {
 	TimeoutMS    float64  `json:"timeout_ms"`
 }
 
-// Level is one concurrency or one rate. Its figures are those of its last three windows.
+// Level is one concurrency or one rate. Its figures are those of its last three windows, but for AllImages and Failures.
 type Level struct {
 	Concurrency int      `json:"concurrency,omitempty"` // closed loop
 	Rate        float64  `json:"rate,omitempty"`        // open loop: requests a second that were due
@@ -71,16 +71,20 @@ type Level struct {
 	Ended       string   `json:"ended"` // why the level was over
 	Windows     []Window `json:"windows"`
 
-	Throughput float64        `json:"throughput"` // pictures answered well a second
-	Images     int            `json:"images"`     // answered well
-	Requests   int            `json:"requests"`   // all of whose pictures were answered well
-	Failed     int            `json:"failed"`     // pictures
-	Failures   map[string]int `json:"failures,omitempty"`
-	Latency    Latency        `json:"latency"` // of requests
-	LagP99MS   float64        `json:"lag_p99_ms"`
+	Throughput float64 `json:"throughput"` // pictures answered well a second
+	Images     int     `json:"images"`     // answered well
+	Requests   int     `json:"requests"`   // all of whose pictures were answered well
+	Failed     int     `json:"failed"`     // pictures
+	Latency    Latency `json:"latency"`    // of requests
+	LagP99MS   float64 `json:"lag_p99_ms"`
 
-	Server *Server    `json:"server,omitempty"`
-	GPUs   []GPULevel `json:"gpus,omitempty"`
+	// AllImages and Failures count the pictures of the whole level, from the warm-up to the last answer.
+	AllImages int            `json:"all_images,omitempty"` // answered well
+	Failures  map[string]int `json:"failures,omitempty"`   // by kind
+
+	Server         *Server    `json:"server,omitempty"`
+	GPUs           []GPULevel `json:"gpus,omitempty"`
+	ImagesPerJoule *float64   `json:"images_per_joule,omitempty"` // by the energy of all GPUs
 }
 
 // Latency describes the latencies of requests. In an open loop they count from when a request was due.
@@ -138,9 +142,10 @@ type Batch struct {
 
 // Search is the search for the highest rate under a limit of the p99.
 type Search struct {
-	P99BelowMS float64 `json:"p99_below_ms"`
-	Rate       float64 `json:"rate"`  // requests a second; 0: none passed
-	Level      int     `json:"level"` // its place in Levels; -1: none
+	P99BelowMS  float64 `json:"p99_below_ms"`
+	Rate        float64 `json:"rate"`                  // requests a second; 0: none passed
+	Level       int     `json:"level"`                 // its place in Levels; -1: none
+	Interrupted bool    `json:"interrupted,omitempty"` // it may have found a higher rate
 }
 
 // Write writes the result as JSON.
@@ -176,19 +181,33 @@ func Read(in io.Reader) (*Result, error) {
 		if (l.Concurrency > 0) == (l.Rate > 0) {
 			return nil, fmt.Errorf("level %d has to have either a concurrency or a rate above zero", i)
 		}
-		if l.Throughput < 0 || l.Images < 0 || l.Failed < 0 {
+		if l.Throughput < 0 || l.Images < 0 || l.Failed < 0 || l.AllImages < 0 {
 			return nil, fmt.Errorf("level %d counts below zero", i)
 		}
 	}
 	return &r, nil
 }
 
-// ErrorRate is the share of pictures that were not answered well.
+// AllFailed is how many pictures failed in the whole level.
+func (l Level) AllFailed() int {
+	n := 0
+	for _, of := range l.Failures {
+		n += of
+	}
+	return max(n, l.Failed)
+}
+
+// ErrorRate is the share of pictures that were not answered well: of those in the figures or in the whole level,
+// whichever is greater.
 func (l Level) ErrorRate() float64 {
-	if l.Images+l.Failed == 0 {
+	return max(share(l.Failed, l.Images), share(l.AllFailed(), max(l.AllImages, l.Images)))
+}
+
+func share(failed, good int) float64 {
+	if failed+good == 0 {
 		return 0
 	}
-	return float64(l.Failed) / float64(l.Images+l.Failed)
+	return float64(failed) / float64(failed+good)
 }
 
 // Name says what was fixed at the level, such as "concurrency 8" or "rate 120".
@@ -196,7 +215,7 @@ func (l Level) Name() string {
 	if l.Concurrency > 0 {
 		return fmt.Sprintf("concurrency %d", l.Concurrency)
 	}
-	return fmt.Sprintf("rate %.4g", l.Rate)
+	return fmt.Sprintf("rate %g", l.Rate) // in full, as levels are compared by their names
 }
 
 func ms(d time.Duration) float64 { return round(d.Seconds() * 1000) }

@@ -75,6 +75,7 @@ func TestThresholds(t *testing.T) {
 		{name: "failures, of which none are allowed unless it is said", t: Thresholds{}, change: func(r *Result) { r.Levels[0].Failed = 3 }, want: []string{"concurrency 1: 0.99 %"}},
 		{name: "failures that are allowed", t: Thresholds{MaxErrors: 0.01}, change: func(r *Result) { r.Levels[0].Failed = 3 }},
 		{name: "no good answer has no p99", t: Thresholds{MaxP99: time.Second, MaxErrors: 1}, change: func(r *Result) { r.Levels[0].Requests = 0 }, want: []string{"concurrency 1: p99"}},
+		{name: "no good answer at all is never enough", t: Thresholds{MaxErrors: 1}, change: func(r *Result) { r.Levels[0].Images, r.Levels[0].Requests = 0, 0 }, want: []string{"concurrency 1: no picture"}},
 		{name: "a search that found nothing", t: Thresholds{}, change: func(r *Result) { r.Search.Level, r.Search.Rate = -1, 0 }, want: []string{"no rate has a p99 below 30 ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"strings"
@@ -119,11 +120,19 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 	m := newMeter(r.plan.config)
 	m.limit = limit
 	counts := &marks{scraper: r.plan.scraper}
-	l := r.plan.send(given.Concurrency, given.Rate)
+	l := r.plan.send(ctx, given.Concurrency, given.Rate)
 	progress := func(done bool) { r.tell(progressOf(given, m, done)) }
 	err := l.watch(ctx, m, func() { counts.mark(ctx) }, func() { progress(false) })
 	ended := time.Since(l.began)
-	l.stop()
+	underWay, failure := l.stop()
+	switch {
+	case ctx.Err() != nil: // requests under way were ended, and tell nothing
+		m.settled, m.over, err = false, overCanceled, ctx.Err()
+	case err != nil || failure != nil:
+		err = errors.Join(err, failure)
+	default:
+		m.conclude(underWay)
+	}
 	level := named(levelOf(m), given)
 	if w, first := m.result(); len(m.windows) > 0 {
 		server, failure := counts.between(first, len(m.windows), w.images)
@@ -132,8 +141,9 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 			r.result.Notes = append(r.result.Notes, level.Name()+": "+failure.Error())
 		}
 		if r.sampler != nil {
-			offset := l.began.Sub(r.began)
-			level.GPUs = r.sampler.between(offset+w.start, offset+min(w.end, ended), w.images)
+			offset, end := l.began.Sub(r.began), min(w.end, ended)
+			level.GPUs = r.sampler.between(offset+w.start, offset+end)
+			level.ImagesPerJoule = imagesPerJoule(level.GPUs, end-w.start, w.images)
 		}
 		r.result.Levels = append(r.result.Levels, level)
 		if late(level) {
@@ -168,7 +178,8 @@ func progressOf(given Level, m *meter, done bool) Progress {
 	recent := append(m.windows[max(0, len(m.windows)-1):len(m.windows):len(m.windows)], m.current)
 	w := merge(recent)
 	p.Level = named(Level{
-		Throughput: round(w.throughput()), Images: w.images, Requests: w.requests, Failed: w.failed, Failures: w.failures,
+		Throughput: round(w.throughput()), Images: w.images, Requests: w.requests, Failed: w.failed,
+		AllImages: m.whole.images, Failures: maps.Clone(m.whole.failures),
 		Latency: Latency{P50MS: ms(quantile(w.latency, 50)), P99MS: ms(w.p99())},
 	}, given)
 	return p

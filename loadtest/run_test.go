@@ -114,8 +114,8 @@ func TestFailuresAreCountedByKind(t *testing.T) {
 	c.Expect.Classes = map[string]string{"a.jpg": "967", "b.png": "967"}
 	l := ran(t, c).Levels[0]
 	n := l.Failures
-	if len(n) != 3 || n["429 queue_full"] == 0 || n[kindClass] == 0 || n[kindCut] == 0 || n["429 queue_full"]+n[kindClass]+n[kindCut] != l.Failed {
-		t.Errorf("failures %v of %d", n, l.Failed)
+	if len(n) != 3 || n["429 queue_full"] == 0 || n[kindClass] == 0 || n[kindCut] == 0 || n["429 queue_full"]+n[kindClass]+n[kindCut] != l.AllFailed() {
+		t.Errorf("failures %v of %d", n, l.AllFailed())
 	}
 	// They come in turn, so a quarter is good.
 	if l.Images < l.Failed/3-1 || l.Images > l.Failed/3+1 {
@@ -133,7 +133,7 @@ func TestALevelAtWhichEverythingFailsIsCutShort(t *testing.T) {
 		_, _ = io.WriteString(w, goodAnswer)
 	}
 	l := ran(t, quick(t, s)).Levels[0]
-	if l.Ended != overFailing || len(l.Windows) != 2 || l.Settled || l.Throughput != 0 || l.Failures["HTTP 500"] != l.Failed {
+	if l.Ended != overFailing || len(l.Windows) != 2 || l.Settled || l.Throughput != 0 || l.Failures["HTTP 500"] != l.AllFailed() {
 		t.Errorf("%+v", l)
 	}
 }
@@ -152,6 +152,30 @@ func TestTheServersOwnFiguresStandBesideTheClients(t *testing.T) {
 	}
 }
 
+func TestFiguresThatAreNotFoveasAreSaidToBeSo(t *testing.T) {
+	const gateway = "fovea_gateway_retries_total 0\nprocess_cpu_seconds_total 7\n"
+	for _, test := range []struct {
+		name, metrics string
+		change        func(s *standIn, c *Config)
+		want          bool
+	}{
+		{"Fovea's own", "", func(*standIn, *Config) {}, false},
+		{"a gateway's before Fovea", gateway, func(*standIn, *Config) {}, true},
+		{"another server's", gateway, func(s *standIn, c *Config) { c.URL, c.Metrics = s.URL+"/foreign", s.URL+"/metrics" }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStandIn(t)
+			s.metrics = test.metrics
+			c := quick(t, s)
+			test.change(s, &c)
+			r := ran(t, c)
+			if said := strings.Contains(strings.Join(r.Notes, "\n"), s.URL+"/metrics counts no stages"); said != test.want {
+				t.Errorf("notes %q", r.Notes)
+			}
+		})
+	}
+}
+
 func TestAnotherServerIsMeasuredByATemplate(t *testing.T) {
 	s := newStandIn(t)
 	s.answer = func(_ int64, w http.ResponseWriter, _ []byte) { _, _ = io.WriteString(w, `{"label":"cat"}`) }
@@ -166,8 +190,8 @@ func TestAnotherServerIsMeasuredByATemplate(t *testing.T) {
 	if s.headers.Get("Authorization") != "Bearer x" || s.headers.Get("Content-Type") != "text/x-picture" || s.headers.Get("X-Vegeta-Seq") != "" {
 		t.Errorf("headers %v", s.headers)
 	}
-	if n := l.Failures[kindClass]; n == 0 || n != l.Failed || l.Images < n-2 || l.Images > n+2 {
-		t.Errorf("%d good, failures %v", l.Images, l.Failures)
+	if n := l.Failures[kindClass]; n == 0 || n != l.AllFailed() || l.AllImages < n-2 || l.AllImages > n+2 {
+		t.Errorf("%d good, failures %v", l.AllImages, l.Failures)
 	}
 }
 

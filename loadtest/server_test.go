@@ -19,6 +19,7 @@ type standIn struct {
 	*httptest.Server
 	answer   func(n int64, w http.ResponseWriter, body []byte) // the nth prediction, from 1; nil: a good one
 	ready    string                                            // of GET /ready; empty: ready
+	metrics  string                                            // of GET /metrics; empty: Fovea's
 	posts    atomic.Int64
 	inFlight atomic.Int64
 	most     atomic.Int64
@@ -45,6 +46,10 @@ func newStandIn(t *testing.T) *standIn {
 		_, _ = io.WriteString(w, `{"default":"m","models":[{"name":"m","task":"classification"},{"name":"d","task":"detection"}]}`)
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		if s.metrics != "" {
+			_, _ = io.WriteString(w, s.metrics)
+			return
+		}
 		n := s.posts.Load()
 		fmt.Fprintf(w, "# TYPE fovea_stage_duration_seconds histogram\n"+
 			"fovea_stage_duration_seconds_bucket{model=\"m\",stage=\"infer\",le=\"0.01\"} %d\n"+

@@ -10,7 +10,7 @@ import (
 type Thresholds struct {
 	MinThroughput float64       // pictures a second that the best level has to reach
 	MaxP99        time.Duration // of every level
-	MaxErrors     float64       // share of failed pictures of every level
+	MaxErrors     float64       // share of failed pictures of every level, in its figures and in the whole of it
 	MinRate       float64       // requests a second that the search has to find
 	Settled       bool          // every level has to have settled
 }
@@ -33,8 +33,8 @@ func (t Thresholds) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Missed tells every threshold that the result misses. Of a search only the rate that it found is judged: its other
-// trials are meant to fail.
+// Missed tells every threshold that the result misses. A level without a good answer is never good enough. Of a search
+// only the rate that it found is judged: its other trials are meant to fail.
 func (t Thresholds) Missed(r *Result) []string {
 	var missed []string
 	miss := func(format string, args ...any) { missed = append(missed, fmt.Sprintf(format, args...)) }
@@ -44,6 +44,9 @@ func (t Thresholds) Missed(r *Result) []string {
 			continue
 		}
 		best = max(best, l.Throughput)
+		if l.Images == 0 {
+			miss("%s: no picture was answered well", l.Name())
+		}
 		if t.MaxP99 > 0 && (l.Requests == 0 || l.Latency.P99MS > ms(t.MaxP99)) {
 			miss("%s: p99 of %g ms is above %g ms", l.Name(), l.Latency.P99MS, ms(t.MaxP99))
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -32,6 +33,7 @@ var errAnswerTooLong = errors.New("answer too long")
 // transport sends requests and reads their answers to the end, so that it sees every failure as a typed error. Vegeta
 // hands on only an error's text; so a failure becomes an answer with the status 0 and its kind as the status text.
 type transport struct {
+	ctx     context.Context // ends all requests; vegeta makes them without one
 	base    http.RoundTripper
 	timeout time.Duration
 }
@@ -40,6 +42,7 @@ type transport struct {
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), t.timeout)
 	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
 	r = r.WithContext(ctx)
 	r.Header.Del("X-Vegeta-Seq") // not the server's business
 	response, data, err := t.exchange(r)
@@ -85,8 +88,9 @@ func kindOf(err error) string {
 	return kindNetworks
 }
 
-// newClient makes a client that keeps up to n connections open and follows no redirects. Close ends its idle ones.
-func newClient(n int, timeout time.Duration) (client *http.Client, closeIdle func()) {
+// newClient makes a client that keeps up to n connections open and follows no redirects. Its requests end with ctx; close
+// ends its idle connections.
+func newClient(ctx context.Context, n int, timeout time.Duration) (client *http.Client, closeIdle func()) {
 	base := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: timeout}).DialContext,
 		MaxIdleConnsPerHost: n,
@@ -96,20 +100,25 @@ func newClient(n int, timeout time.Duration) (client *http.Client, closeIdle fun
 		WriteBufferSize:     64 << 10,
 	}
 	return &http.Client{
-		Transport:     transport{base, timeout},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     transport{ctx, base, timeout},
+		CheckRedirect: noRedirect,
 	}, base.CloseIdleConnections
 }
 
-// get fetches a small page for the preparation, with errors that say what was wrong.
-func get(ctx context.Context, url string, timeout time.Duration) (status int, data []byte, err error) {
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// get fetches a small page beside the load, with errors that say what was wrong. It follows no redirects: the load does
+// not either, and headers may hold a secret that is this host's alone.
+func get(ctx context.Context, url string, header http.Header, timeout time.Duration) (status int, data []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	maps.Copy(r.Header, header)
+	r.Host = header.Get("Host") // empty: the URL's
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: noRedirect}
 	response, err := client.Do(r)
 	if err != nil {
 		return 0, nil, err

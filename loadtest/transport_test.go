@@ -86,7 +86,7 @@ func TestFailuresOfTheTransportAreSorted(t *testing.T) {
 // status posts something and returns the status text of the answer that stands for the failure.
 func status(t *testing.T, url string, timeout time.Duration) string {
 	t.Helper()
-	client, closeIdle := newClient(1, timeout)
+	client, closeIdle := newClient(t.Context(), 1, timeout)
 	defer closeIdle()
 	response, err := client.Post(url, "text/plain", strings.NewReader("x"))
 	if err != nil {

@@ -12,7 +12,7 @@ const keptUp = 0.9
 // search finds the highest rate whose p99 stays below the limit. It begins at the throughput of one request at a time.
 func (r *run) search(ctx context.Context) error {
 	c := r.plan.config
-	r.result.Search = &Search{P99BelowMS: ms(c.P99Below), Level: -1}
+	r.result.Search = &Search{P99BelowMS: ms(c.P99Below), Level: -1, Interrupted: true}
 	level, err := r.level(ctx, Level{Concurrency: 1, Purpose: "start of the search"}, 0)
 	if err != nil {
 		return err
@@ -29,6 +29,7 @@ func (r *run) search(ctx context.Context) error {
 		}
 		s.tell(passed)
 	}
+	r.result.Search.Interrupted = false
 	return nil
 }
 
@@ -57,5 +58,21 @@ func (r *run) trial(ctx context.Context, rate float64) (bool, error) {
 func (r *run) passed(l *Level) bool {
 	c := r.plan.config
 	return l.Requests > 0 && l.Latency.P99MS <= ms(c.P99Below) && l.ErrorRate() <= c.MaxErrors &&
-		l.Throughput >= keptUp*l.Rate*float64(c.Body.Images)
+		l.Throughput >= keptUp*l.Rate*float64(c.Body.Images) && (l.Settled || !rising(l.Windows, c.Tolerance))
+}
+
+// rising tells whether p50 and p99 both rise from window to window, and by more than the tolerance over those of the
+// figures: then requests pile up, and it is a matter of time until the p99 is above any limit. A p99 alone may well rise by
+// chance.
+func rising(windows []Window, tolerance float64) bool {
+	if len(windows) < stableWindows {
+		return false
+	}
+	first, last := windows[len(windows)-stableWindows], windows[len(windows)-1]
+	for i := len(windows) - stableWindows + 1; i < len(windows); i++ {
+		if windows[i].P50MS <= windows[i-1].P50MS || windows[i].P99MS <= windows[i-1].P99MS {
+			return false
+		}
+	}
+	return last.P50MS > first.P50MS*(1+tolerance) && last.P99MS > first.P99MS*(1+tolerance)
 }

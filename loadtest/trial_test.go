@@ -1,6 +1,8 @@
 package loadtest
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -28,10 +30,10 @@ func TestATrialThatFailsIsTriedAgain(t *testing.T) {
 					w.WriteHeader(test.status(int(trial.Load())))
 					return
 				}
-				_, _ = io.WriteString(w, goodAnswer)
+				slow(20*time.Millisecond)(n, w, nil) // beside which the machine's hiccups are small
 			}
 			c := quick(t, s)
-			c.Concurrency, c.P99Below, c.MaxErrors = nil, 9*time.Second, 0.1
+			c.Concurrency, c.P99Below, c.MaxErrors, c.Tolerance = nil, 9*time.Second, 0.1, 1
 			p := prepared(t, c)
 			r := &run{plan: p, began: time.Now(), result: p.empty(), tell: func(progress Progress) {
 				if progress.Done {
@@ -69,7 +71,64 @@ func TestTheSearchFindsNoMoreThanTheServerCanDo(t *testing.T) {
 	if r.Search == nil || r.Search.Rate > 200/keptUp {
 		t.Fatalf("found %+v", r.Search)
 	}
+	if r.Search.Interrupted {
+		t.Error("it went to its end")
+	}
 	if i := r.Search.Level; i >= 0 && (r.Levels[i].Rate != r.Search.Rate || !*r.Levels[i].Passed) {
 		t.Errorf("found %+v, which is level %+v", r.Search, r.Levels[i])
+	}
+}
+
+func TestAnInterruptedSearchIsSaidToBeSo(t *testing.T) {
+	c := quick(t, newStandIn(t))
+	c.Concurrency, c.P99Below = nil, 9*time.Second
+	p := prepared(t, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := p.Run(ctx, func(progress Progress) {
+		if progress.Done {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || r.Search == nil || !r.Search.Interrupted {
+		t.Errorf("%v, %+v", err, r.Search)
+	}
+}
+
+func TestATrialPassesIfTheServerHoldsTheRate(t *testing.T) {
+	level := func(settled bool, tails ...float64) Level { // 100 requests a second, as many answered
+		l := Level{Rate: 100, Settled: settled, Throughput: 100, Images: 600, Requests: 600, AllImages: 2000, Latency: Latency{P99MS: tails[len(tails)-1]}}
+		for _, p99 := range tails {
+			l.Windows = append(l.Windows, Window{P50MS: p99 / 2, P99MS: p99})
+		}
+		return l
+	}
+	for _, test := range []struct {
+		name   string
+		level  Level
+		change func(*Level)
+		want   bool
+	}{
+		{"windows that agree", level(true, 900, 910, 920), nil, true},
+		{"a p99 that goes up and down", level(false, 700, 900, 800), nil, true},
+		{"a p99 that falls", level(false, 900, 800, 700), nil, true},
+		{"a p99 that rises within the tolerance, while the throughput does not agree", level(false, 900, 910, 920), nil, true},
+		{"a p99 that rises alone", level(false, 700, 800, 900), func(l *Level) { l.Windows[1].P50MS = 300 }, true},
+		{"requests pile up below the limit", level(false, 160, 1280, 1440, 1600), nil, false},
+		{"above the limit", level(true, 2001, 2001, 2001), nil, false},
+		{"the server does not keep up", level(true, 900, 910, 920), func(l *Level) { l.Throughput = 89 }, false},
+		{"failures before the windows of the figures", level(true, 900, 910, 920), func(l *Level) { l.Failures = map[string]int{kindTimeout: 1} }, false},
+		{"nothing is answered", level(false, 0, 0, 0), func(l *Level) { l.Requests = 0 }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := Default()
+			c.P99Below = 2 * time.Second
+			if test.change != nil {
+				test.change(&test.level)
+			}
+			if got := (&run{plan: &Plan{config: c}}).passed(&test.level); got != test.want {
+				t.Errorf("passed: %v", got)
+			}
+		})
 	}
 }

@@ -33,31 +33,58 @@ type sample struct {
 	failed []string // kinds of failures, one a picture
 }
 
+// tally counts pictures.
+type tally struct {
+	images   int // answered well
+	failed   int
+	failures map[string]int
+}
+
+func (t *tally) fail(kind string, n int) {
+	if t.failures == nil {
+		t.failures = map[string]int{}
+	}
+	t.failed += n
+	t.failures[kind] += n
+}
+
+func (t *tally) add(s sample) {
+	t.images += s.images
+	for _, kind := range s.failed {
+		t.fail(kind, 1)
+	}
+}
+
 // window is what finished in a span of time.
 type window struct {
+	tally
 	start, end time.Duration
-	images     int
-	requests   int // answered well in full
-	failures   map[string]int
-	failed     int
+	requests   int                     // answered well in full
 	latency    *hdrhistogram.Histogram // µs, of the requests answered well in full
 	lag        *hdrhistogram.Histogram // µs, from due to sent
 }
 
 func newWindow(start time.Duration) *window {
-	return &window{start: start, end: start, failures: map[string]int{}, latency: newHistogram(), lag: newHistogram()}
+	return &window{start: start, end: start, latency: newHistogram(), lag: newHistogram()}
 }
 
 func (w *window) add(s sample) {
-	w.images += s.images
-	w.failed += len(s.failed)
-	for _, kind := range s.failed {
-		w.failures[kind]++
-	}
+	w.tally.add(s)
 	record(w.lag, s.sent-s.due)
 	if len(s.failed) == 0 {
 		w.requests++
 		record(w.latency, s.end-s.due)
+	}
+}
+
+// addStraggler takes a request that was due in the window or before it and finished after it. It tells nothing of what
+// was answered within the window.
+func (w *window) addStraggler(s sample) {
+	if len(s.failed) == 0 {
+		record(w.latency, s.end-s.due)
+	}
+	for _, kind := range s.failed {
+		w.fail(kind, 1)
 	}
 }
 
@@ -85,9 +112,8 @@ func merge(windows []*window) *window {
 		all.end = w.end
 		all.images += w.images
 		all.requests += w.requests
-		all.failed += w.failed
 		for kind, n := range w.failures {
-			all.failures[kind] += n
+			all.fail(kind, n)
 		}
 		all.latency.Merge(w.latency)
 		all.lag.Merge(w.lag)

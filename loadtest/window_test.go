@@ -128,7 +128,38 @@ func TestMeter(t *testing.T) {
 	}
 }
 
-func TestMeterCountsNothingOfTheWarmUp(t *testing.T) {
+func TestFailuresOfTheWholeLevelCount(t *testing.T) {
+	failing := func(time.Duration) sample { return sample{failed: []string{"HTTP 500"}} }
+	for _, test := range []struct {
+		name     string
+		from, to time.Duration // fails; the warm-up is the first second
+		allowed  float64
+		missed   bool
+	}{
+		{"none", 0, 0, 0, false},
+		{"one in the warm-up", 0, 10 * time.Millisecond, 0, true},
+		{"in a window before those of the figures", 1500 * time.Millisecond, 1900 * time.Millisecond, 0, true},
+		{"fewer than are allowed", 1500 * time.Millisecond, 1900 * time.Millisecond, 0.1, false},
+		{"more than are allowed", 0, 1900 * time.Millisecond, 0.1, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMeter(Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 10, Tolerance: 0.1})
+			steady(m, 0, test.from, 10*time.Millisecond, good(5*time.Millisecond))
+			steady(m, test.from, test.to, 10*time.Millisecond, failing)
+			end := steady(m, test.to, time.Minute, 10*time.Millisecond, good(5*time.Millisecond))
+			l := named(levelOf(m), Level{Concurrency: 1})
+			all, failed := int(end/(10*time.Millisecond))+1, int((test.to-test.from)/(10*time.Millisecond))
+			if !l.Settled || l.Failed != 0 || l.AllFailed() != failed || l.Failures["HTTP 500"] != failed || l.AllImages != all-failed {
+				t.Errorf("settled: %v, %d failed in the figures, %v in all, %d were good of %d", l.Settled, l.Failed, l.Failures, l.AllImages, all)
+			}
+			if missed := (Thresholds{MaxErrors: test.allowed}).Missed(&Result{Levels: []Level{l}}); (len(missed) > 0) != test.missed {
+				t.Errorf("missed: %q", missed)
+			}
+		})
+	}
+}
+
+func TestMeterCountsNoLatencyOfTheWarmUp(t *testing.T) {
 	m := newMeter(Config{Warmup: time.Second, Window: time.Second, WindowCount: 1, MaxWindows: 10, Tolerance: 0.1})
 	steady(m, 0, time.Second, 10*time.Millisecond, good(900*time.Millisecond))
 	steady(m, time.Second, time.Minute, 10*time.Millisecond, good(5*time.Millisecond))

@@ -36,6 +36,9 @@ func compareCommand() *cobra.Command {
 			if err := report.Text(c.OutOrStdout(), []report.Table{table}); err != nil {
 				return err
 			}
+			for _, difference := range report.Differences(results) {
+				fmt.Fprintln(c.OutOrStdout(), "note:", difference)
+			}
 			if err := toFile(html, func(w io.Writer) error { return report.HTML(w, results) }); err != nil {
 				return err
 			}
@@ -46,7 +49,7 @@ func compareCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&html, "html", "", "write a page with the plots of all to this file")
-	c.Flags().Float64Var(&loss, "max-loss", 0, "exit 1 if another's throughput or p99 is worse than the first's by more than so many per cent")
+	c.Flags().Float64Var(&loss, "max-loss", 0, "exit 1 if another lacks a level of the first, or its throughput, p99 or share of failures is worse by more than so many per cent")
 	return c
 }
 

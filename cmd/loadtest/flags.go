@@ -35,7 +35,7 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.StringVar(&c.Server, "server", c.Server, "base URL of a Fovea server")
 	f.StringVar(&c.Model, "model", "", "model of the Fovea server (default: its default model)")
 	f.StringVar(&c.URL, "url", "", "full URL of another server's route, instead of --server")
-	f.StringArrayVar(&o.headers, "header", nil, "header of every request, such as 'Authorization: Bearer …'; may be repeated")
+	f.StringArrayVar(&o.headers, "header", nil, "header of every request to the server, such as 'Authorization: Bearer …'; may be repeated")
 	f.StringVar(&c.Pictures, "pictures", c.Pictures, "folder of pictures, or one picture")
 	f.StringVar(&o.body, "body", string(c.Body.Kind), "how pictures are sent: raw, multipart, json (Fovea's) or template")
 	f.StringVar(&c.Body.Field, "field", c.Body.Field, "name of multipart parts")
@@ -53,7 +53,7 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.Float64Var(&c.Precision, "precision", c.Precision, "of the search, as a share of the rate")
 	f.IntVar(&c.MaxInFlight, "max-in-flight", c.MaxInFlight, "of an open loop: requests under way at once; later ones wait, and their wait counts")
 
-	f.DurationVar(&c.Warmup, "warmup", c.Warmup, "load before each level that is not counted")
+	f.DurationVar(&c.Warmup, "warmup", c.Warmup, "load before each level of which only failures are counted")
 	f.DurationVar(&c.Window, "window", c.Window, "length of a window")
 	f.IntVar(&c.WindowCount, "window-count", c.WindowCount, "answers that a window wants; it waits for them up to five times its length")
 	f.IntVar(&c.MaxWindows, "max-windows", c.MaxWindows, "windows after which a level ends unsettled")

@@ -164,14 +164,11 @@ func checkFiles(t *testing.T, dir string) {
 	}
 	r.Label = ""
 	r.Levels[0].Throughput /= 2
-	file, err := os.Create(filepath.Join(dir, "slower.json"))
-	if err != nil {
+	if err := toFile(filepath.Join(dir, "slower.json"), r.Write); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Write(file); err != nil {
-		t.Fatal(err)
-	}
-	if err := file.Close(); err != nil {
+	r.Levels, r.Load.Images = r.Levels[1:], 2
+	if err := toFile(filepath.Join(dir, "other.json"), r.Write); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -182,6 +179,8 @@ func checkFiles(t *testing.T, dir string) {
 		{[]string{"compare", dir + "/sweep.json", dir + "/slower.json", "--html=" + dir + "/both.html"}, 0, "0.50"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/slower.json", "--max-loss=10"}, 1, "slower: concurrency 1: throughput"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/slower.json", "--max-loss=60"}, 0, ""},
+		{[]string{"compare", dir + "/sweep.json", dir + "/other.json", "--max-loss=60"}, 1, "concurrency 1: it was not measured"},
+		{[]string{"compare", dir + "/sweep.json", dir + "/other.json"}, 0, "note: other was measured otherwise than sweep: images a request: 2 instead of 1"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/rate.json"}, 2, "in common"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/sweep.csv", "/no/such"}, 2, "/no/such"},
 		{[]string{"compare", dir + "/sweep.json"}, 2, "at least 2"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -25,17 +26,39 @@ func (o *outputs) add(f *pflag.FlagSet) {
 // check tells before the load that a file cannot be written after it.
 func (o *outputs) check() error {
 	var errs []error
-	for key, path := range map[string]string{"json": o.json, "csv": o.csv, "html": o.html} {
-		if path == "" {
+	for _, file := range []struct{ key, path string }{{"json", o.json}, {"csv", o.csv}, {"html", o.html}} {
+		if file.path == "" {
 			continue
 		}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			errs = append(errs, fmt.Errorf("%s: %s is a folder", key, path))
-		} else if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		if err := writable(file.path); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", file.key, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// writable tries to open a file as it will be written, and leaves it as it is.
+func writable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%s is a folder", path)
+	case err == nil && !info.Mode().IsRegular():
+		return nil // to open a pipe is to begin to write it
+	}
+	isNew := errors.Is(err, fs.ErrNotExist)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) //nolint:gosec // the permissions of os.Create, by which it will be written
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil || !isNew {
+		return err
+	}
+	made, err := filepath.EvalSymlinks(path) // a link to no file yet stays
+	if err != nil {
+		return err
+	}
+	return os.Remove(made)
 }
 
 func (o *outputs) write(r *loadtest.Result) error {

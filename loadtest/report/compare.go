@@ -8,13 +8,16 @@ import (
 	"fovea/loadtest"
 )
 
-// Compare puts results side by side, level by level; each is set against the first.
+// Compare puts results side by side, level by level of the first; each is set against the first.
 func Compare(results []*loadtest.Result) (Table, error) {
 	if len(results) < 2 {
 		return Table{}, errors.New("a comparison needs two results or more")
 	}
+	if !slices.ContainsFunc(results[1:], func(r *loadtest.Result) bool { return haveInCommon(results[0], r) }) {
+		return Table{}, errors.New("the first result has neither a level nor a search in common with another")
+	}
 	t := Table{Title: "Each against the first", Head: []string{"level", "result", "images/s", "×", "p50 ms", "×", "p99 ms", "×", "CPU ms/image", "failed", "settled"}}
-	for _, name := range common(results) {
+	for _, name := range names(results[0]) {
 		first := find(results[0], name)
 		for i, r := range results {
 			l := find(r, name)
@@ -26,23 +29,27 @@ func Compare(results []*loadtest.Result) (Table, error) {
 			if l.Server != nil {
 				cpu = optional(l.Server.CPUMSPerImage, 1)
 			}
-			t.Rows = append(t.Rows, []string{
-				name, Label(r, i),
-				number(l.Throughput), ratio(l.Throughput, first.Throughput),
-				number(l.Latency.P50MS), ratio(l.Latency.P50MS, first.Latency.P50MS),
-				number(l.Latency.P99MS), ratio(l.Latency.P99MS, first.Latency.P99MS),
-				cpu, failed(*l), settled(*l),
-			})
+			row := []string{name, Label(r, i), number(l.Throughput), ratio(l.Throughput, first.Throughput)}
+			row = append(row, latencies(l, first)...)
+			t.Rows = append(t.Rows, append(row, cpu, failed(*l), settled(*l)))
 		}
 	}
 	t.Rows = append(t.Rows, found(results)...)
-	if len(t.Rows) == 0 {
-		return t, errors.New("the first result has neither a level nor a search in common with another")
-	}
 	return t, nil
 }
 
-// found compares what searches for the same limit found.
+// latencies are the cells of p50 and p99, each with its ratio to the first's. A level without a good answer has none.
+func latencies(l, first *loadtest.Level) []string {
+	if l.Requests == 0 {
+		return []string{none, none, none, none}
+	}
+	return []string{
+		number(l.Latency.P50MS), ratio(l.Latency.P50MS, first.Latency.P50MS),
+		number(l.Latency.P99MS), ratio(l.Latency.P99MS, first.Latency.P99MS),
+	}
+}
+
+// found compares what searches for the first's limit found.
 func found(results []*loadtest.Result) [][]string {
 	first := results[0].Search
 	if first == nil {
@@ -50,42 +57,52 @@ func found(results []*loadtest.Result) [][]string {
 	}
 	var rows [][]string
 	for i, r := range results {
-		if r.Search == nil || r.Search.P99BelowMS != first.P99BelowMS {
-			continue
+		row := []string{"highest rate, p99 < " + plain(first.P99BelowMS) + " ms", Label(r, i), none, none}
+		if sameSearch(first, r.Search) {
+			row[2], row[3] = number(r.Search.Rate), ratio(r.Search.Rate, first.Rate)
 		}
-		row := []string{"highest rate, p99 < " + plain(first.P99BelowMS) + " ms", Label(r, i), number(r.Search.Rate), ratio(r.Search.Rate, first.Rate)}
-		rows = append(rows, append(row, none, none, none, none, none, none, none))
-	}
-	if len(rows) < 2 {
-		return nil
+		ended := none
+		if r.Search != nil && r.Search.Interrupted {
+			ended = "NO: interrupted"
+		}
+		rows = append(rows, append(row, none, none, none, none, none, none, ended))
 	}
 	return rows
 }
 
-// Worse tells every level at which a result is worse than the first by more than a share: less throughput, or a higher
-// p99. Levels of a search are left out, but for what it found.
-func Worse(results []*loadtest.Result, share float64) []string {
-	var worse []string
+// Differences tells how what was sent, and to what, differs from the first result: then figures differ for other reasons
+// than the server's.
+func Differences(results []*loadtest.Result) []string {
+	var list []string
 	first := results[0]
 	for i, r := range results[1:] {
-		label := Label(r, i+1)
-		for _, name := range common(results) {
-			a, b := find(first, name), find(r, name)
-			if b == nil {
-				continue
-			}
-			if b.Throughput < a.Throughput*(1-share) {
-				worse = append(worse, fmt.Sprintf("%s: %s: throughput %s is below %s by more than %g %%", label, name, number(b.Throughput), number(a.Throughput), 100*share))
-			}
-			if b.Requests == 0 || b.Latency.P99MS > a.Latency.P99MS*(1+share) {
-				worse = append(worse, fmt.Sprintf("%s: %s: p99 of %s ms is above %s ms by more than %g %%", label, name, number(b.Latency.P99MS), number(a.Latency.P99MS), 100*share))
+		differ := func(what string, a, b any) {
+			if a != b {
+				list = append(list, fmt.Sprintf("%s was measured otherwise than %s: %s: %v instead of %v", Label(r, i+1), Label(first, 0), what, b, a))
 			}
 		}
-		if first.Search != nil && r.Search != nil && first.Search.P99BelowMS == r.Search.P99BelowMS && r.Search.Rate < first.Search.Rate*(1-share) {
-			worse = append(worse, fmt.Sprintf("%s: the highest rate, %s, is below %s by more than %g %%", label, number(r.Search.Rate), number(first.Search.Rate), 100*share))
+		a, b := first.Load, r.Load
+		differ("server", kind(first.Target), kind(r.Target))
+		if kind(first.Target) == kind(r.Target) {
+			differ("model", first.Target.Model, r.Target.Model)
+		}
+		differ("pictures", a.Pictures, b.Pictures)
+		differ("mean bytes of a picture", a.PictureBytes, b.PictureBytes)
+		differ("body", a.Body, b.Body)
+		differ("images a request", a.Images, b.Images)
+		if a.Arrivals != "" && b.Arrivals != "" {
+			differ("arrivals", a.Arrivals, b.Arrivals)
 		}
 	}
-	return worse
+	return list
+}
+
+// kind is what sort of server was measured: only Fovea is asked for a model.
+func kind(t loadtest.Target) string {
+	if t.Model != "" {
+		return "Fovea"
+	}
+	return "another server"
 }
 
 // Label names a result: by its label, or by its place.
@@ -96,19 +113,25 @@ func Label(r *loadtest.Result, place int) string {
 	return fmt.Sprintf("result %d", place+1)
 }
 
-// common are the names of the first result's levels that another has too, in their order.
-func common(results []*loadtest.Result) []string {
-	var names []string
-	for _, l := range results[0].Levels {
-		name := l.Name()
-		if l.Purpose != "" || slices.Contains(names, name) {
-			continue
-		}
-		if slices.ContainsFunc(results[1:], func(r *loadtest.Result) bool { return find(r, name) != nil }) {
-			names = append(names, name)
+// names are those of a result's levels, in their order, without those of a search.
+func names(r *loadtest.Result) []string {
+	var list []string
+	for _, l := range r.Levels {
+		if name := l.Name(); l.Purpose == "" && !slices.Contains(list, name) {
+			list = append(list, name)
 		}
 	}
-	return names
+	return list
+}
+
+func haveInCommon(first, r *loadtest.Result) bool {
+	return sameSearch(first.Search, r.Search) ||
+		slices.ContainsFunc(names(first), func(name string) bool { return find(r, name) != nil })
+}
+
+// sameSearch tells whether both searched, and for the same limit.
+func sameSearch(a, b *loadtest.Search) bool {
+	return a != nil && b != nil && a.P99BelowMS == b.P99BelowMS
 }
 
 func find(r *loadtest.Result, name string) *loadtest.Level {

@@ -15,7 +15,7 @@ func CSV(w io.Writer, r *loadtest.Result) error {
 		"label", "url", "model", "concurrency", "rate", "purpose", "settled", "windows", "throughput", "images", "requests", "failed",
 		"mean_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms", "lag_p99_ms",
 		"queue_ms", "decode_ms", "preprocess_ms", "infer_ms", "postprocess_ms", "batch_mean", "cpu_ms_per_image", "resident_bytes",
-		"gpu_utilization", "gpu_memory_bytes", "gpu_watts",
+		"gpu_utilization", "gpu_memory_bytes", "gpu_watts", "all_images", "all_failed", "images_per_joule",
 	}
 	if err := out.Write(head); err != nil {
 		return err
@@ -29,6 +29,7 @@ func CSV(w io.Writer, r *loadtest.Result) error {
 		}
 		row = append(row, serverCells(l.Server, head[21:26])...)
 		row = append(row, gpuCells(l.GPUs)...)
+		row = append(row, strconv.Itoa(l.AllImages), strconv.Itoa(l.AllFailed()), known(l.ImagesPerJoule))
 		if err := out.Write(row); err != nil {
 			return err
 		}

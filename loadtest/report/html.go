@@ -43,6 +43,7 @@ func HTML(w io.Writer, results []*loadtest.Result) error {
 		Style           template.CSS
 		ECharts, Script template.JS
 		Comparison      *Table
+		Differences     []string
 		Sections        []section
 		Results         []*loadtest.Result
 		Labels          []string
@@ -61,7 +62,7 @@ func HTML(w io.Writer, results []*loadtest.Result) error {
 		if err != nil {
 			return err
 		}
-		data.Comparison = &table
+		data.Comparison, data.Differences = &table, Differences(results)
 		data.Title = "Load tests: " + strings.Join(data.Labels, ", ")
 	} else if results[0].Label != "" {
 		data.Title = "Load test: " + results[0].Label

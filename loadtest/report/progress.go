@@ -51,7 +51,7 @@ func text(p loadtest.Progress) string {
 	}
 	parts = append(parts, number(p.Level.Throughput)+" images/s",
 		"p50 "+number(p.Level.Latency.P50MS)+" ms", "p99 "+number(p.Level.Latency.P99MS)+" ms")
-	if p.Level.Failed > 0 {
+	if p.Level.AllFailed() > 0 {
 		parts = append(parts, "failed "+failed(p.Level))
 	}
 	return strings.Join(parts, " · ")

@@ -6,11 +6,11 @@ const colors = ["#3465a4", "#e08a1e", "#3f8f4f", "#c23b3b", "#7a56a8", "#17a2b8"
 const several = results.length > 1;
 
 function levelName(level) {
-  return level.concurrency ? "concurrency " + level.concurrency : "rate " + digits(level.rate);
+  return level.concurrency ? "concurrency " + level.concurrency : "rate " + level.rate;
 }
 
 function shortName(level) {
-  return level.concurrency ? String(level.concurrency) : digits(level.rate) + "/s";
+  return level.concurrency ? String(level.concurrency) : level.rate + "/s";
 }
 
 function prefixed(label, name) {
@@ -30,11 +30,11 @@ function eachLevel(visit) {
 // The same, but the same levels of all results side by side.
 function eachLevelOfAll(visit) {
   const all = [];
-  eachLevel((level, label) => all.push({ level: level, label: label }));
+  eachLevel((level, label, result) => all.push({ level: level, label: label, result: result }));
   if (several) {
     all.sort((a, b) => (a.level.rate || 0) - (b.level.rate || 0) || (a.level.concurrency || 0) - (b.level.concurrency || 0));
   }
-  all.forEach((one) => visit(one.level, one.label));
+  all.forEach((one) => visit(one.level, one.label, one.result));
 }
 
 function axis(name, more) {
@@ -166,7 +166,7 @@ function stagePlot() {
   const categories = [];
   const rows = stageNames.map((name) => ({ name: name, values: [] }));
   const rest = { name: "rest: HTTP, network, client", values: [], style: { color: "#c9ced8" } };
-  eachLevelOfAll((level, label) => {
+  eachLevelOfAll((level, label, result) => {
     const stages = (level.server && level.server.stages) || [];
     if (stages.length === 0) return;
     categories.push(prefixed(label, shortName(level)));
@@ -176,9 +176,10 @@ function stagePlot() {
       row.values.push(stage ? stage.mean_ms : 0);
       known += stage ? stage.mean_ms : 0;
     });
-    rest.values.push(Number(Math.max(0, level.latency.mean_ms - known).toPrecision(4)));
+    // A latency is a request's, and stages are a picture's.
+    rest.values.push(result.load.images_per_request === 1 ? Number(Math.max(0, level.latency.mean_ms - known).toPrecision(4)) : null);
   });
-  stacked("Where the time goes", "Mean of each stage as the server counts it; with the rest it is the mean that the client saw.",
+  stacked("Where the time goes", "Mean of each stage as the server counts it; with the rest, of requests with one picture, it is the mean that the client saw.",
     "mean latency, ms", categories, categories.length ? [...rows, rest] : []);
 }
 

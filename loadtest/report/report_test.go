@@ -43,6 +43,54 @@ func TestTheTablesSayWhatTheResultDoes(t *testing.T) {
 	}
 }
 
+func TestFoundSaysWhatItIsWorth(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*loadtest.Result)
+		want   string
+	}{
+		{"no search", func(r *loadtest.Result) { r.Search = nil }, ""},
+		{"windows that settled", func(r *loadtest.Result) { r.Levels[2].Settled = true },
+			"The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms)."},
+		{"windows that did not settle", func(*loadtest.Result) {},
+			"The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms; its windows did not settle)."},
+		{"nothing", func(r *loadtest.Result) { r.Search.Level = -1 }, "No rate was found whose p99 stays below 50 ms."},
+		{"nothing before it was interrupted", func(r *loadtest.Result) { r.Search.Level, r.Search.Interrupted = -1, true },
+			"The search was interrupted. No rate was found whose p99 stays below 50 ms."},
+		{"a rate before it was interrupted", func(r *loadtest.Result) { r.Levels[2].Settled, r.Search.Interrupted = true, true },
+			"The search was interrupted. The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms)."},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := example(t)
+			test.change(r)
+			if got := Found(r); got != test.want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestWhatTheServersFiguresDoNotTellIsNotMadeUp(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		change      func(*loadtest.Result)
+		rest, batch string
+	}{
+		{"Fovea with a picture a request", func(*loadtest.Result) {}, "1.48", "1.50"},
+		{"several pictures a request", func(r *loadtest.Result) { r.Load.Images = 8 }, none, "1.50"},
+		{"neither stages nor batches, as of a gateway", func(r *loadtest.Result) { r.Levels[0].Server.Stages, r.Levels[0].Server.BatchMean = nil, 0 }, none, none},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := example(t)
+			test.change(r)
+			row := serverStages(r).Rows[0]
+			if row[6] != test.rest || row[7] != test.batch || row[8] != "7.70" {
+				t.Errorf("got %q", row)
+			}
+		})
+	}
+}
+
 func TestCSVHasALineALevelAndACellAColumn(t *testing.T) {
 	var b bytes.Buffer
 	r := example(t)
@@ -67,8 +115,8 @@ func TestCSVHasALineALevelAndACellAColumn(t *testing.T) {
 		column, want string
 	}{
 		{1, "label", `a "label", with a comma`}, {1, "concurrency", "1"}, {1, "throughput", "110"}, {1, "p99_ms", "12"}, {1, "decode_ms", "1"},
-		{1, "infer_ms", "6"}, {1, "batch_mean", "1.5"}, {1, "resident_bytes", "104857600"}, {1, "gpu_utilization", "0.5"}, {1, "gpu_watts", "300"},
-		{2, "failed", "5"}, {2, "queue_ms", ""}, {3, "rate", "80.5"}, {3, "purpose", "search"}, {3, "settled", "false"},
+		{1, "infer_ms", "6"}, {1, "batch_mean", "1.5"}, {1, "resident_bytes", "104857600"}, {1, "gpu_utilization", "0.5"}, {1, "gpu_watts", "300"}, {1, "images_per_joule", "0.367"},
+		{2, "failed", "5"}, {2, "queue_ms", ""}, {3, "rate", "80.5"}, {3, "purpose", "search"}, {3, "settled", "false"}, {2, "all_images", "2000"}, {2, "all_failed", "45"},
 	} {
 		if got := cell(test.line, test.column); got != test.want {
 			t.Errorf("%s in line %d is %q, want %q", test.column, test.line, got, test.want)
@@ -97,84 +145,6 @@ func TestThePageNeedsNoNetworkAndHoldsTheResult(t *testing.T) {
 	var again []loadtest.Result
 	if err := json.NewDecoder(strings.NewReader(data)).Decode(&again); err != nil || len(again) != 1 || again[0].Levels[0].Throughput != 110 {
 		t.Errorf("the page's data: %v", err)
-	}
-}
-
-func TestCompare(t *testing.T) {
-	before, after, other := example(t), example(t), example(t)
-	before.Label, after.Label, other.Label = "before", "after", ""
-	after.Levels[0].Throughput, after.Levels[0].Latency.P99MS = 220, 9
-	after.Search.Rate = 40.25
-	other.Levels, other.Search = other.Levels[1:2], nil
-	table, err := Compare([]*loadtest.Result{before, after, other})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := map[string]string{}
-	for _, row := range table.Rows {
-		if len(row) != len(table.Head) {
-			t.Fatalf("%d cells under %d heads: %q", len(row), len(table.Head), row)
-		}
-		rows[row[0]+"/"+row[1]] = strings.Join(row[2:8], " ")
-	}
-	for key, want := range map[string]string{
-		"concurrency 1/before":             "110.0 1.00 8.00 1.00 12.00 1.00",
-		"concurrency 1/after":              "220.0 2.00 8.00 1.00 9.00 0.75",
-		"concurrency 1/result 3":           "– – – – – –",
-		"concurrency 8/result 3":           "150.0 1.00 50.00 1.00 90.00 1.00",
-		"highest rate, p99 < 50 ms/before": "80.50 1.00 – – – –",
-		"highest rate, p99 < 50 ms/after":  "40.25 0.50 – – – –",
-	} {
-		if rows[key] != want {
-			t.Errorf("%s: %q, want %q", key, rows[key], want)
-		}
-	}
-	var b bytes.Buffer
-	if err := HTML(&b, []*loadtest.Result{before, after}); err != nil || !strings.Contains(b.String(), "Each against the first") {
-		t.Errorf("page: %v", err)
-	}
-}
-
-func TestComparisonsThatMakeNoSense(t *testing.T) {
-	a, b := example(t), example(t)
-	if _, err := Compare([]*loadtest.Result{a}); err == nil {
-		t.Error("one alone")
-	}
-	for i := range b.Levels {
-		b.Levels[i].Concurrency, b.Levels[i].Rate = 0, 1e6
-	}
-	b.Search = nil
-	if _, err := Compare([]*loadtest.Result{a, b}); err == nil || !strings.Contains(err.Error(), "in common") {
-		t.Errorf("nothing in common: %v", err)
-	}
-	if err := HTML(&bytes.Buffer{}, nil); err == nil {
-		t.Error("a page of nothing")
-	}
-}
-
-func TestWorse(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		change func(*loadtest.Result)
-		want   string
-	}{
-		{"the same", func(*loadtest.Result) {}, ""},
-		{"better", func(r *loadtest.Result) { r.Levels[0].Throughput, r.Levels[0].Latency.P99MS = 500, 1 }, ""},
-		{"worse within a tenth", func(r *loadtest.Result) { r.Levels[0].Throughput, r.Levels[0].Latency.P99MS = 100, 13 }, ""},
-		{"less throughput", func(r *loadtest.Result) { r.Levels[0].Throughput = 98 }, "throughput 98.00 is below 110.0"},
-		{"a higher p99", func(r *loadtest.Result) { r.Levels[0].Latency.P99MS = 14 }, "p99 of 14.00 ms"},
-		{"nothing was answered", func(r *loadtest.Result) { r.Levels[0].Requests, r.Levels[0].Latency.P99MS = 0, 0 }, "p99 of 0 ms"},
-		{"a lower rate found", func(r *loadtest.Result) { r.Search.Rate = 70 }, "the highest rate, 70.00"},
-		{"a trial of the search is not judged", func(r *loadtest.Result) { r.Levels[2].Throughput = 1 }, ""},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			after := example(t)
-			test.change(after)
-			worse := Worse([]*loadtest.Result{example(t), after}, 0.1)
-			if (len(worse) == 0) != (test.want == "") || len(worse) > 0 && !strings.Contains(worse[0], test.want) {
-				t.Errorf("got %q", worse)
-			}
-		})
 	}
 }
 

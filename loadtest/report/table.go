@@ -90,10 +90,10 @@ func Name(l loadtest.Level) string {
 }
 
 func failed(l loadtest.Level) string {
-	if l.Failed == 0 {
+	if l.AllFailed() == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%d (%.2g %%)", l.Failed, 100*l.ErrorRate())
+	return fmt.Sprintf("%d (%.3g %%)", l.AllFailed(), 100*l.ErrorRate())
 }
 
 func settled(l loadtest.Level) string {
@@ -112,19 +112,25 @@ func serverStages(r *loadtest.Result) Table {
 			continue
 		}
 		row := []string{l.Name()}
-		rest := l.Latency.MeanMS
+		known := 0.0
 		for _, name := range t.Head[1:6] {
 			cell := none
 			for _, s := range l.Server.Stages {
 				if s.Name == name {
 					cell = number(s.MeanMS)
-					rest -= s.MeanMS
+					known += s.MeanMS
 				}
 			}
 			row = append(row, cell)
 		}
-		row = append(row, number(max(0, rest)), number(l.Server.BatchMean), optional(l.Server.CPUMSPerImage, 1), optional(l.Server.ResidentBytes, 1<<20))
-		t.Rows = append(t.Rows, row)
+		rest, batch := none, none
+		if len(l.Server.Stages) > 0 && r.Load.Images == 1 { // a latency is a request's, and stages are a picture's
+			rest = number(max(0, l.Latency.MeanMS-known))
+		}
+		if l.Server.BatchMean > 0 {
+			batch = number(l.Server.BatchMean)
+		}
+		t.Rows = append(t.Rows, append(row, rest, batch, optional(l.Server.CPUMSPerImage, 1), optional(l.Server.ResidentBytes, 1<<20)))
 	}
 	return t
 }
@@ -136,18 +142,26 @@ func gpus(r *loadtest.Result) Table {
 		names[g.UUID] = fmt.Sprintf("%d %s", g.Index, g.Name)
 	}
 	for _, l := range r.Levels {
+		perJoule, watts := optional(l.ImagesPerJoule, 1), 0.0
 		for _, g := range l.GPUs {
-			t.Rows = append(t.Rows, []string{
-				l.Name(), names[g.UUID], optional(g.Utilization, 0.01), optional(g.MemoryBytes, 1<<20), optional(g.Watts, 1),
-				optional(g.ImagesPerJoule, 1),
-			})
+			row := []string{l.Name(), names[g.UUID], optional(g.Utilization, 0.01), optional(g.MemoryBytes, 1<<20), optional(g.Watts, 1), none}
+			if len(l.GPUs) == 1 {
+				row[5] = perJoule
+			}
+			if g.Watts != nil {
+				watts += *g.Watts
+			}
+			t.Rows = append(t.Rows, row)
+		}
+		if len(l.GPUs) > 1 && l.ImagesPerJoule != nil {
+			t.Rows = append(t.Rows, []string{l.Name(), "all", none, none, number(watts), perJoule})
 		}
 	}
 	return t
 }
 
 func failures(r *loadtest.Result) Table {
-	t := Table{Title: "Failures", Head: []string{"level", "kind", "pictures"}}
+	t := Table{Title: "Failures of the whole level, warm-up included", Head: []string{"level", "kind", "pictures"}}
 	for _, l := range r.Levels {
 		kinds := make([]string, 0, len(l.Failures))
 		for kind := range l.Failures {
@@ -200,13 +214,20 @@ func Headline(r *loadtest.Result) string {
 
 // Found says what the search found; empty if there was none.
 func Found(r *loadtest.Result) string {
-	switch {
-	case r.Search == nil:
+	if r.Search == nil {
 		return ""
-	case r.Search.Level < 0:
-		return fmt.Sprintf("No rate was found whose p99 stays below %s ms.", plain(r.Search.P99BelowMS))
 	}
-	l := r.Levels[r.Search.Level]
-	return fmt.Sprintf("The highest rate whose p99 stays below %s ms: %s requests a second (p99 %s ms).", plain(r.Search.P99BelowMS),
-		number(r.Search.Rate), number(l.Latency.P99MS))
+	limit, so := plain(r.Search.P99BelowMS), ""
+	if r.Search.Interrupted {
+		so = "The search was interrupted. "
+	}
+	if r.Search.Level < 0 {
+		return fmt.Sprintf("%sNo rate was found whose p99 stays below %s ms.", so, limit)
+	}
+	l, doubt := r.Levels[r.Search.Level], ""
+	if !l.Settled {
+		doubt = "; its windows did not settle"
+	}
+	return fmt.Sprintf("%sThe highest rate found whose p99 stays below %s ms: %s requests a second (p99 %s ms%s).", so, limit,
+		number(r.Search.Rate), number(l.Latency.P99MS), doubt)
 }

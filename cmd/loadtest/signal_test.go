@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fovea/internal/testenv"
+)
+
+func TestASecondSignalEndsTheProgramAsItIs(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	dir := t.TempDir()
+	program, pipe := filepath.Join(dir, "loadtest"), filepath.Join(dir, "pipe")
+	if out, err := exec.Command("go", "build", "-tags=gocv_specific_modules", "-o", program, "fovea/cmd/loadtest").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	// Once interrupted, it waits for somebody who reads the page, which is more than a pipe holds.
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	test := exec.Command(program, "--url="+server.URL, "--pictures="+filepath.Join(testenv.Root(t), "testdata", "pictures"), "--gpu=false",
+		"--warmup=0s", "--window=10ms", "--window-count=1", "--concurrency="+strings.Repeat("1,", 1000)+"1", "--html="+pipe)
+	stderr, err := test.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := test.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := test.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stuck := time.AfterFunc(time.Minute, func() { _ = test.Process.Kill() })
+	defer stuck.Stop()
+	awaitLine(t, stderr) // of the first level
+	if err := test.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	awaitLine(t, stdout) // of what it has
+	go func() {
+		for test.Process.Signal(os.Interrupt) == nil { // it may not be ready for the next one at once
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	err = test.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {
+		t.Errorf("got %v", err)
+	}
+}
+
+// awaitLine reads a line, and has what follows read.
+func awaitLine(t *testing.T, r io.Reader) {
+	t.Helper()
+	lines := bufio.NewReader(r)
+	if _, err := lines.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, lines) }()
+}
