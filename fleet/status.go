@@ -50,7 +50,7 @@ type ReplicaStatus struct {
 // GPUStatus is a GPU of the fleet.
 type GPUStatus struct {
 	UUID        string     `json:"uuid"`
-	Index       int        `json:"index"` // NVML's; -1 if it was never read
+	Index       int        `json:"index"` // NVML's; -1 if it has none that is known
 	Name        string     `json:"name,omitempty"`
 	State       string     `json:"state"` // ok, quarantined or drained
 	Reason      string     `json:"reason,omitempty"`
