@@ -113,7 +113,6 @@ func (s *slot) adopt(c container) {
 	for _, d := range []*Deployment{s.m.active, s.m.target} {
 		if d != nil && d.Generation == c.generation && d.hash(s.m.cfg.Name, s.Place) == c.hash {
 			r.dep = d
-			s.dep = d
 		}
 	}
 	if r.dep == nil {

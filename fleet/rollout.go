@@ -108,18 +108,14 @@ func (r *rollout) skip(s *slot) bool {
 	if r.skipped == nil {
 		r.skipped = map[*slot]*Deployment{}
 	}
-	r.skipped[s] = s.dep
-	if r.before != nil {
-		r.skipped[s] = r.before
-	}
-	s.dep = r.target
+	r.skipped[s], s.dep = r.before, r.target
 	r.index, r.phase, r.before = r.index+1, choosing, nil
 	return true
 }
 
 // choose decides how a place's replica is exchanged.
 func (r *rollout) choose(m *machine, s *slot) bool {
-	r.before = nil
+	r.before = s.dep
 	if s.blocked() || s.cur != nil && s.cur.state == Stuck {
 		return r.skip(s)
 	}
@@ -127,10 +123,10 @@ func (r *rollout) choose(m *machine, s *slot) bool {
 		return false
 	}
 	c := m.cfg
-	r.before = s.dep
 	r.due = m.now + c.Health.Start + c.Health.Drain + c.Stop + 10*c.Rollout.Monitor + createLimit
 	switch {
-	case s.cur != nil && s.cur.generation == r.target.Generation:
+	case s.cur != nil && s.cur.generation == r.target.Generation: // as the supervisor before this one began it
+		s.dep = r.target
 		r.phase = newAlone
 	case s.cur != nil && s.cur.state == Ready && m.startFirst(s):
 		s.next = s.begin(r.target)
