@@ -56,3 +56,29 @@ func TestRolloutThatGoesOnUnderAnotherSupervisorFallsBack(t *testing.T) {
 		})
 	}
 }
+
+func TestRolloutThatTheEngineRefusesEnds(t *testing.T) {
+	for _, order := range []string{OrderStartFirst, OrderStopFirst} {
+		t.Run(order, func(t *testing.T) {
+			w := newWorld(t, 1, 0, 2)
+			w.cfg.Rollout.Order = order
+			w.restart(w.m.kept())
+			w.ready(2)
+			before := w.all()
+			w.refuses = true
+			w.rolling("v2")
+			w.until("it is told why it waits", time.Minute, func() bool {
+				s := w.m.status()
+				return strings.Contains(s.Rollout.Reason+s.Replicas[0].Reason, "not allowed")
+			})
+			w.until("the roll-out has failed", time.Hour, func() bool { return w.m.failed != "" })
+			if order == OrderStartFirst && (w.m.slots[0].cur.container != before[0].id || len(w.m.serving()) != 2) {
+				t.Errorf("the old replicas did not go on: %+v", w.m.status())
+			}
+			w.refuses = false
+			w.fallen("not allowed")
+			w.rolling("v2") // It may be tried again.
+			w.until("the roll-out is complete", 5*time.Minute, func() bool { return w.m.active.Image == "v2" })
+		})
+	}
+}

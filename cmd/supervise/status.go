@@ -71,7 +71,7 @@ func table(w io.Writer, s fleet.Status) error {
 		fmt.Fprintf(w, "roll-out of %s failed: %s\n", r.Image, r.Failed)
 		logLines(w, r.Log)
 	} else if r != nil {
-		fmt.Fprintf(w, "roll-out of %s: %d of %d, now %s\n", r.Image, r.Done, s.Wanted, r.Place)
+		fmt.Fprintf(w, "roll-out of %s: %d of %d, now %s\n", r.Image, r.Done, s.Wanted, strings.TrimSuffix(r.Place+": "+r.Reason, ": "))
 	}
 	for _, problem := range s.Problems {
 		fmt.Fprintln(w, "problem:", problem)
