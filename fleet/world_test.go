@@ -117,10 +117,10 @@ func (w *world) step() {
 		case probed:
 			w.health[o.life] = o
 		case seen:
-			w.note(o.container)
+			w.note(o.container, w.now)
 		case listed:
 			for _, c := range o.containers {
-				w.note(c)
+				w.note(c, o.since)
 			}
 		}
 	}
@@ -130,10 +130,10 @@ func (w *world) step() {
 	w.check()
 }
 
-// note keeps that a container's end was told.
-func (w *world) note(c container) {
+// note keeps that a container's end was told, unless it was asked for before the container was known to have started.
+func (w *world) note(c container, asked time.Duration) {
 	for _, r := range w.m.replicas() {
-		if r.container == c.id && !c.running {
+		if r.container == c.id && !c.running && r.made <= asked {
 			w.over[r.life] = true
 		}
 	}
