@@ -142,6 +142,7 @@ func (c Config) compatible(next Config) error {
 	fixed("name", c.Name == next.Name)
 	fixed("gpus", c.GPUs.All == next.GPUs.All && slices.Equal(c.GPUs.List, next.GPUs.List))
 	fixed("replicas", c.Replicas == next.Replicas)
+	fixed("network", c.network() == next.network())
 	fixed("gateway", c.Gateway == next.Gateway)
 	fixed("engine", c.Engine == next.Engine)
 	fixed("socket", c.Socket == next.Socket)

@@ -197,6 +197,12 @@ func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
 			_, err := s.client.Rollout(ctx)
 			return err
 		}, "no such image"},
+		"roll-out to another network": {func() error {
+			s.cfg.Network = "another"
+			_, err := s.client.Rollout(ctx)
+			s.cfg.Network = ""
+			return err
+		}, "network: changes only when supervise itself is restarted"},
 		"no supervisor": {func() error {
 			_, err := NewClient(filepath.Join(t.TempDir(), "none")).Status(ctx)
 			return err
