@@ -30,6 +30,9 @@ func (m *machine) adopt(containers []container) {
 		}
 		m.roll = &rollout{target: m.target}
 	}
+	if m.ending {
+		m.end() // It was told to before the engine answered.
+	}
 }
 
 // settled tells whether all that were adopted have been asked how they are. Before that, a gateway would refuse requests

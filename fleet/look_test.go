@@ -35,3 +35,18 @@ func TestEndThatIsToldBeforeTheContainerIsKnownIsNoticed(t *testing.T) {
 		}
 	}
 }
+
+func TestDownBeforeTheFirstLookEndsWhatIsFound(t *testing.T) {
+	w := newWorld(t, 1, 0, 2)
+	w.ready(2)
+	w.restart(w.m.kept())
+	w.broken = true
+	w.wait(time.Minute)
+	w.m.end()
+	w.wait(time.Minute)
+	w.broken = false
+	w.until("all has ended", time.Minute, w.m.done)
+	if len(w.boxes) > 0 {
+		t.Errorf("%d containers are left", len(w.boxes))
+	}
+}
