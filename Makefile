@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fovea
 GOLANGCI_VERSION := 2.15.0
 GOLANGCI := $(CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
-SCRIPTS := $(shell grep -lE '^\#!.*bash' scripts/* .ci/* 2>/dev/null)
+SCRIPTS := $(shell grep -lE '^\#!.*[/ ](ba)?sh$$' scripts/* .ci/* 2>/dev/null)
 
 # What every Go command of Fovea needs, in its one place: only three modules of OpenCV, and where they are; and
 # functions that are bound at their first call, as Ubuntu's compiler does not by itself and NVML needs (package gpu).

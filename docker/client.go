@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -59,7 +60,8 @@ type Client struct {
 	api      *client.Client
 	timeouts Timeouts
 	log      *slog.Logger
-	server   string // the engine's version
+	server   string     // the engine's version
+	making   sync.Mutex // a network
 }
 
 // Open connects to the engine and agrees with it on a version of its API. host is unix:///path, tcp://address or empty:

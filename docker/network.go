@@ -17,12 +17,19 @@ var networkOptions = map[string]string{
 
 // EnsureNetwork makes a bridge network for an owner's containers unless it is there. ErrConflict: a network of that name
 // is there and is not this owner's.
+//
+// One at a time makes one: an engine before 25 that is asked twice at once makes two of one name, and then takes neither.
 func (c *Client) EnsureNetwork(ctx context.Context, name, owner string) error {
 	if message := wrongNetwork(name); message != "" {
 		return fmt.Errorf("network: %w: %s", ErrUnsafe, message)
 	}
 	err := c.checkNetwork(ctx, name, owner)
 	if !errors.Is(err, ErrNoNetwork) {
+		return err
+	}
+	c.making.Lock()
+	defer c.making.Unlock()
+	if err = c.checkNetwork(ctx, name, owner); !errors.Is(err, ErrNoNetwork) {
 		return err
 	}
 	_, err = call(ctx, c.timeouts.Call, "create network "+name, func(ctx context.Context) (network.CreateResponse, error) {

@@ -30,6 +30,9 @@ func (m *machine) adopt(containers []container) {
 		}
 		m.roll = &rollout{target: m.target}
 	}
+	if m.ending {
+		m.end() // It was told to before the engine answered.
+	}
 }
 
 // settled tells whether all that were adopted have been asked how they are. Before that, a gateway would refuse requests
@@ -113,7 +116,6 @@ func (s *slot) adopt(c container) {
 	for _, d := range []*Deployment{s.m.active, s.m.target} {
 		if d != nil && d.Generation == c.generation && d.hash(s.m.cfg.Name, s.Place) == c.hash {
 			r.dep = d
-			s.dep = d
 		}
 	}
 	if r.dep == nil {

@@ -19,7 +19,7 @@ type Client struct {
 	http *http.Client
 }
 
-// ErrNotRunning: nobody listens on the socket.
+// ErrNotRunning: nobody listens on the socket, or only until its end, which has begun.
 var ErrNotRunning = errors.New("supervise is not running")
 
 // NewClient connects to the socket at its first call.
@@ -107,6 +107,9 @@ func (c *Client) open(ctx context.Context, method, path string, query url.Values
 	}
 	if err := json.NewDecoder(response.Body).Decode(&said); err != nil || said.Error == "" {
 		return nil, fmt.Errorf("%s: the supervisor answers %s", strings.TrimPrefix(path, "/"), response.Status)
+	}
+	if response.StatusCode == http.StatusServiceUnavailable {
+		return nil, fmt.Errorf("%w: %s", ErrNotRunning, said.Error)
 	}
 	return nil, errors.New(said.Error)
 }

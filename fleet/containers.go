@@ -41,8 +41,20 @@ func (m *machine) listed(o listed) {
 		}
 	}
 	for _, c := range o.containers {
-		m.seen(c)
+		if r := m.holder(c.id); r == nil || r.made <= o.since { // else this may be older than its start
+			m.seen(c)
+		}
 	}
+}
+
+// holder is the replica whose container it is.
+func (m *machine) holder(id string) *replica {
+	for _, r := range m.replicas() {
+		if r.container == id {
+			return r
+		}
+	}
+	return nil
 }
 
 // retryStuck asks for the end of what is stuck again, now that the engine answers.

@@ -25,7 +25,7 @@ import (
 //	POST /down                   begins to stop everything
 //	GET  /logs?replica=R&tail=N&follow=true
 //
-// Errors are {"error": "…"} with status 400, 404 or 409.
+// Errors are {"error": "…"} with status 400, 404 or 409, and with 503 when the supervisor ends.
 
 const maxTail = 10000
 
@@ -59,7 +59,10 @@ func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, 
 	if err != nil {
 		var p problem
 		status, body = http.StatusConflict, map[string]string{"error": err.Error()}
-		if errors.As(err, &p) {
+		switch {
+		case r.Context().Err() != nil: // Its own end; or who asked has gone.
+			status, body = http.StatusServiceUnavailable, map[string]string{"error": "it is ending"}
+		case errors.As(err, &p):
 			status = p.status
 		}
 	}
@@ -139,6 +142,7 @@ func (c Config) compatible(next Config) error {
 	fixed("name", c.Name == next.Name)
 	fixed("gpus", c.GPUs.All == next.GPUs.All && slices.Equal(c.GPUs.List, next.GPUs.List))
 	fixed("replicas", c.Replicas == next.Replicas)
+	fixed("network", c.network() == next.network())
 	fixed("gateway", c.Gateway == next.Gateway)
 	fixed("engine", c.Engine == next.Engine)
 	fixed("socket", c.Socket == next.Socket)

@@ -15,7 +15,7 @@ import (
 // gpuState is what the fleet thinks of a GPU.
 type gpuState struct {
 	uuid   string
-	index  int // NVML's; -1 until it was read
+	index  int // NVML's; -1 while it has none that is known
 	device gpu.Device
 	wellAt time.Duration // when the driver was last asked and found nothing wrong with it; 0: never
 
@@ -98,6 +98,7 @@ func (m *machine) inventory(o inventory) {
 	}
 	m.driver = o.err
 	for _, d := range o.devices {
+		m.found(d.Index, d.UUID)
 		g := m.gpus[d.UUID]
 		if g == nil || errors.Is(d.Err, context.Canceled) || errors.Is(d.Err, context.DeadlineExceeded) {
 			continue
@@ -112,6 +113,15 @@ func (m *machine) inventory(o inventory) {
 			if g.passed++; g.passed >= m.cfg.GPU.Probes {
 				m.release(g, fmt.Sprintf("it passed %d probes", g.passed))
 			}
+		}
+	}
+}
+
+// found takes an index from the GPU that had it before the driver counted anew.
+func (m *machine) found(index int, uuid string) {
+	for _, g := range m.gpus {
+		if g.index == index && g.uuid != uuid && uuid != "" {
+			g.index = -1
 		}
 	}
 }

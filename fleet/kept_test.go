@@ -7,8 +7,6 @@ import (
 	"reflect"
 	"testing"
 	"time"
-
-	"fovea/gpu"
 )
 
 func TestStateOutlivesASupervisor(t *testing.T) {
@@ -86,36 +84,6 @@ func TestWhatTheConfigurationWantsAfterARestart(t *testing.T) {
 			same := (k.Target == nil) == (c.target == nil) && (k.Target == nil || k.Target.fingerprint() == c.target.fingerprint())
 			if !same || k.Failed != c.failed {
 				t.Errorf("target %+v, failed %q", k.Target, k.Failed)
-			}
-		})
-	}
-}
-
-func TestPlacesOnGPUs(t *testing.T) {
-	devices := []gpu.Device{
-		{Index: 0, UUID: "GPU-a"},
-		{Index: 1, UUID: "GPU-b", MIG: true, Instances: []gpu.Instance{{UUID: "MIG-1"}, {UUID: "MIG-2"}}},
-		{Index: 2, Err: gpu.ErrLost},
-	}
-	lost := Kept{Places: []Place{{"gpu2-0", "GPU-c", "GPU-c"}}, Quarantines: []Quarantine{{GPU: "GPU-c", Index: 2, Quarantined: true}}}
-	for name, c := range map[string]struct {
-		gpus GPUSet
-		kept Kept
-		want []Place
-		fail bool
-	}{
-		"all that say their UUID": {GPUSet{All: true}, Kept{}, []Place{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1m0-0", "MIG-1", "GPU-b"}, {"gpu1m1-0", "MIG-2", "GPU-b"}}, false},
-		"by index and by UUID":    {GPUSet{List: []string{"0", "MIG-2"}}, Kept{}, []Place{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1m1-0", "MIG-2", "GPU-b"}}, false},
-		"a lost one that is kept": {GPUSet{List: []string{"2"}}, lost, []Place{{"gpu2-0", "GPU-c", "GPU-c"}}, false},
-		"one that is not there":   {GPUSet{List: []string{"7"}}, Kept{}, nil, true},
-		"one named twice":         {GPUSet{List: []string{"0", "GPU-a"}}, Kept{}, nil, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := Defaults()
-			cfg.GPUs = c.gpus
-			got, err := gpuPlaces(cfg, devices, c.kept)
-			if (err != nil) != c.fail || !c.fail && !reflect.DeepEqual(got, c.want) {
-				t.Errorf("%v, %v", got, err)
 			}
 		})
 	}

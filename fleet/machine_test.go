@@ -16,7 +16,7 @@ func (w *world) disturb() {
 		}
 		switch w.rand.IntN(10) {
 		case 0, 1:
-			b.running, b.exitCode = false, 137
+			b.end(137)
 			if w.chance(0.7) { // else the event is lost
 				w.later(time.Second, seen{b.container})
 			}
@@ -35,6 +35,9 @@ func (w *world) disturb() {
 		case 8:
 			b.lost = len(w.gpus) > 0
 		case 9:
+			if b.readyAt == never {
+				continue
+			}
 			b.readyAt = w.now + time.Duration(w.rand.Int64N(int64(time.Minute)))
 		}
 	}
@@ -51,6 +54,8 @@ func (w *world) disturb() {
 		w.restart(w.m.kept())
 	case 5:
 		w.m.lookNow()
+	case 6:
+		w.refuses = !w.refuses
 	}
 }
 
@@ -70,11 +75,13 @@ func (w *world) disturbGPU(uuid string) {
 
 // heal ends all faults.
 func (w *world) heal() {
-	w.broken = false
+	w.broken, w.refuses = false, false
 	clear(w.sickGPU)
 	for _, b := range w.boxes {
 		b.sick, b.mute, b.unready, b.lies, b.held, b.lost = false, false, false, false, false, false
-		b.readyAt = min(b.readyAt, w.now+time.Second)
+		if b.readyAt != never {
+			b.readyAt = min(b.readyAt, w.now+time.Second)
+		}
 	}
 }
 
@@ -84,8 +91,8 @@ func (w *world) converged() string {
 		if s.cur == nil || s.cur.state != Ready || s.next != nil {
 			return fmt.Sprintf("%s is %s: %s", s.Name, s.display(), s.why)
 		}
-		if s.cur.dep == nil && w.m.failed != "" {
-			continue // of a deployment that is forgotten; it stays until the next roll-out
+		if s.cur.dep != s.dep && w.m.failed != "" {
+			continue // It was adopted after a roll-out that failed, and stays until its end or the next roll-out.
 		}
 		if b := w.at(s.cur.url); b == nil || b.hash != s.dep.hash(w.cfg.Name, s.Place) {
 			return fmt.Sprintf("%s is of generation %d, not %d; failed %q; active %+v; target %+v", s.Name, s.cur.generation, s.dep.Generation, w.m.failed, w.m.active.Generation, w.m.target)

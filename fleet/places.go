@@ -30,10 +30,11 @@ type chosen struct {
 // gpuPlaces finds the places on the GPUs that the configuration names. A lost GPU may no longer say its UUID: what is
 // kept of it stands in. All mistakes are returned at once.
 func gpuPlaces(c Config, devices []gpu.Device, kept Kept) ([]Place, error) {
-	list := missing(devices, kept)
+	var list []chosen
 	for _, d := range devices {
 		list = append(list, choices(d)...)
 	}
+	list = append(list, apart(missing(devices, kept), list)...)
 	var mistakes []error
 	if !c.GPUs.All {
 		list, mistakes = pick(c.GPUs.List, list)
@@ -87,6 +88,33 @@ func missing(devices []gpu.Device, kept Kept) []chosen {
 		}
 	}
 	return list
+}
+
+// apart gives what is missing an index and a name that nothing found has. The driver counts anew when the machine starts,
+// so that another GPU may have those of one that is gone.
+func apart(gone, found []chosen) []chosen {
+	taken, names := map[int]string{}, map[string]bool{}
+	for _, choice := range found {
+		taken[choice.index], names[choice.name] = choice.gpu, true
+	}
+	for _, choice := range gone {
+		if choice.index >= 0 && taken[choice.index] == "" {
+			taken[choice.index] = choice.gpu
+		}
+	}
+	for i := range gone {
+		choice := &gone[i]
+		if taken[choice.index] != choice.gpu {
+			for choice.index = 0; taken[choice.index] != "" && taken[choice.index] != choice.gpu; {
+				choice.index++
+			}
+			taken[choice.index] = choice.gpu
+		}
+		if names[choice.name] {
+			choice.name = strings.ToLower(choice.device)
+		}
+	}
+	return gone
 }
 
 // choices are a GPU, or its instances where it is split. One that never said its UUID cannot be chosen.

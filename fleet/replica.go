@@ -182,6 +182,7 @@ func (r *replica) created(o created) {
 		r.end(o.why, o.err.Error())
 	default:
 		r.enter(Starting)
+		r.slot.m.lookNow() // Its end, if it was told already, was not known to be its own.
 	}
 }
 

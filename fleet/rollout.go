@@ -11,8 +11,8 @@ type rollout struct {
 	target *Deployment
 	index  int // of the place that is being exchanged
 	phase  phase
-	before *Deployment // what the place's replica was made of
-	due    time.Duration
+	before *Deployment   // what the place's replica was made of
+	due    time.Duration // for all tries at the place
 
 	proven  int                   // places at which the new deployment was seen to work
 	skipped map[*slot]*Deployment // places that could not try it, and what they had before
@@ -99,7 +99,12 @@ func (r *rollout) await(m *machine, s *slot) bool {
 // next leaves a place at which the new replica is good.
 func (r *rollout) next() bool {
 	r.proven++
-	r.index, r.phase, r.before = r.index+1, choosing, nil
+	return r.leave()
+}
+
+func (r *rollout) leave() bool {
+	r.index++
+	r.phase, r.before, r.due = choosing, nil, 0
 	return true
 }
 
@@ -108,18 +113,13 @@ func (r *rollout) skip(s *slot) bool {
 	if r.skipped == nil {
 		r.skipped = map[*slot]*Deployment{}
 	}
-	r.skipped[s] = s.dep
-	if r.before != nil {
-		r.skipped[s] = r.before
-	}
-	s.dep = r.target
-	r.index, r.phase, r.before = r.index+1, choosing, nil
-	return true
+	r.skipped[s], s.dep = r.before, r.target
+	return r.leave()
 }
 
 // choose decides how a place's replica is exchanged.
 func (r *rollout) choose(m *machine, s *slot) bool {
-	r.before = nil
+	r.before = s.dep
 	if s.blocked() || s.cur != nil && s.cur.state == Stuck {
 		return r.skip(s)
 	}
@@ -127,10 +127,12 @@ func (r *rollout) choose(m *machine, s *slot) bool {
 		return false
 	}
 	c := m.cfg
-	r.before = s.dep
-	r.due = m.now + c.Health.Start + c.Health.Drain + c.Stop + 10*c.Rollout.Monitor + createLimit
+	if r.due == 0 {
+		r.due = m.now + c.Health.Start + c.Health.Drain + c.Stop + 10*c.Rollout.Monitor + createLimit
+	}
 	switch {
-	case s.cur != nil && s.cur.generation == r.target.Generation:
+	case s.cur != nil && s.cur.generation == r.target.Generation: // as the supervisor before this one began it
+		s.dep = r.target
 		r.phase = newAlone
 	case s.cur != nil && s.cur.state == Ready && m.startFirst(s):
 		s.next = s.begin(r.target)
@@ -149,6 +151,8 @@ func (r *rollout) choose(m *machine, s *slot) bool {
 // compare watches the new replica beside the old one.
 func (r *rollout) compare(m *machine, s *slot) bool {
 	switch {
+	case s.next == nil && m.now >= r.due: // The engine never could make it; the old one goes on.
+		r.fail(m, s, s.why)
 	case s.next == nil && m.now < s.retryAt: // The engine could not make it.
 	case s.next == nil:
 		r.phase = choosing
@@ -185,16 +189,21 @@ func (r *replica) proven() bool {
 	return r.state == Ready && r.now()-r.readySince >= r.slot.m.cfg.Rollout.Monitor
 }
 
-// check ends a roll-out whose new replica is alive and never proves itself.
+// check ends a roll-out whose new replica never proves itself.
 func (r *rollout) check(m *machine, s *slot) {
 	if m.now < r.due {
 		return
 	}
 	why := "the new replica was never ready for rollout.monitor, " + m.cfg.Rollout.Monitor.String()
-	if s.next != nil {
-		s.next.end(retired, why)
-	} else if s.cur != nil {
-		s.cur.end(retired, why)
+	fresh := s.next
+	if fresh == nil {
+		fresh = s.cur
+	}
+	if fresh == nil || fresh.container == "" || fresh.ending == unserved {
+		why = s.why // The engine could not make it.
+	}
+	if fresh != nil {
+		fresh.end(retired, why)
 	}
 	r.fail(m, s, why)
 }

@@ -20,7 +20,7 @@ func (w *world) wait(d time.Duration) {
 func (w *world) crash(place string, exitCode int) {
 	for _, b := range w.all() {
 		if b.place == place {
-			b.running, b.exitCode = false, exitCode
+			b.end(exitCode)
 			w.queue = append(w.queue, pending{w.now, seen{b.container}})
 		}
 	}

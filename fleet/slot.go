@@ -8,7 +8,7 @@ import (
 type slot struct {
 	m *machine
 	Place
-	dep  *Deployment // what its replica is made of; nil before adoption
+	dep  *Deployment // what its next replica is made of; nil before adoption
 	cur  *replica
 	next *replica // the new one, in a roll-out that starts first
 

@@ -23,8 +23,9 @@ type Status struct {
 type RolloutStatus struct {
 	Image      string   `json:"image"`
 	Generation int      `json:"generation"`
-	Place      string   `json:"place,omitempty"` // that is being exchanged
-	Done       int      `json:"done"`            // places
+	Place      string   `json:"place,omitempty"`  // that is being exchanged
+	Done       int      `json:"done"`             // places
+	Reason     string   `json:"reason,omitempty"` // why the engine could not make the place's new replica; it is tried again
 	Failed     string   `json:"failed,omitempty"`
 	Log        []string `json:"log,omitempty"` // last lines of the replica that failed
 }
@@ -50,7 +51,7 @@ type ReplicaStatus struct {
 // GPUStatus is a GPU of the fleet.
 type GPUStatus struct {
 	UUID        string     `json:"uuid"`
-	Index       int        `json:"index"` // NVML's; -1 if it was never read
+	Index       int        `json:"index"` // NVML's; -1 if it has none that is known
 	Name        string     `json:"name,omitempty"`
 	State       string     `json:"state"` // ok, quarantined or drained
 	Reason      string     `json:"reason,omitempty"`
@@ -102,7 +103,11 @@ func (m *machine) rolloutStatus() *RolloutStatus {
 	case m.roll != nil:
 		s := &RolloutStatus{Image: m.roll.target.Image, Generation: m.roll.target.Generation, Done: m.roll.index}
 		if m.roll.index < len(m.slots) {
-			s.Place = m.slots[m.roll.index].Name
+			slot := m.slots[m.roll.index]
+			s.Place = slot.Name
+			if m.roll.phase == newBeside && slot.next == nil {
+				s.Reason = slot.why
+			}
 		}
 		return s
 	case m.failed != "" && m.target != nil:

@@ -154,6 +154,32 @@ func TestLifeOfAFleet(t *testing.T) {
 	s.stop = nil
 }
 
+// A client of the gateway that keeps its connection holds the supervisor's end up for a moment.
+func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
+	s := newSite(t)
+	s.start()
+	status := s.until("ready", allReady)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport, Timeout: limit}).Get("http://" + status.Gateway + "/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
+	for _, err = s.client.Down(context.Background()); err == nil; {
+		_, err = s.client.Status(context.Background())
+	}
+	if !errors.Is(err, ErrNotRunning) {
+		t.Errorf("the end is told as %v", err)
+	}
+	if err := <-s.ended; err != nil {
+		t.Error(err)
+	}
+	s.stop()
+	s.stop = nil
+}
+
 func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
 	s := newSite(t)
 	s.start()
@@ -171,6 +197,12 @@ func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
 			_, err := s.client.Rollout(ctx)
 			return err
 		}, "no such image"},
+		"roll-out to another network": {func() error {
+			s.cfg.Network = "another"
+			_, err := s.client.Rollout(ctx)
+			s.cfg.Network = ""
+			return err
+		}, "network: changes only when supervise itself is restarted"},
 		"no supervisor": {func() error {
 			_, err := NewClient(filepath.Join(t.TempDir(), "none")).Status(ctx)
 			return err

@@ -4,32 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"fovea/docker"
 	"fovea/gpu"
-	"fovea/internal/exitcode"
 )
 
 var errFault = errors.New("fault")
-
-// box is a container of the simulated engine.
-type box struct {
-	container
-	readyAt time.Duration
-	sick    bool // /health says no
-	mute    bool // answers nothing
-	unready bool
-	lost    bool // says that it does not reach its GPU
-	lies    bool
-	held    bool // cannot be stopped
-}
 
 // pending is an observation on its way.
 type pending struct {
@@ -50,6 +33,7 @@ type world struct {
 	queue   []pending
 	ids     int
 	broken  bool            // the engine fails every call
+	refuses bool            // what is before the engine lets no container be made
 	sickGPU map[string]bool // by UUID
 	gpus    []string
 
@@ -91,20 +75,19 @@ func deployment(image string) Deployment {
 func (w *world) restart(k Kept) {
 	w.m = newMachine(w.cfg, w.places, k, slog.New(slog.DiscardHandler), w.rand)
 	w.queue, w.health, w.over = nil, map[life]probed{}, map[life]bool{}
-	w.now = 0
 	for _, b := range w.boxes {
-		b.readyAt = 0
+		b.shift(w.now)
 	}
+	w.now = 0
 }
 
-// all is the containers in a fixed order.
-func (w *world) all() []*box {
-	return slices.SortedFunc(maps.Values(w.boxes), func(a, b *box) int { return strings.Compare(a.id, b.id) })
+// soon is a time from now on.
+func (w *world) soon(most time.Duration) time.Duration {
+	return w.now + time.Duration(w.rand.Int64N(int64(most)))
 }
 
 func (w *world) later(most time.Duration, o observation) {
-	at := w.now + time.Duration(w.rand.Int64N(int64(most)))
-	w.queue = append(w.queue, pending{at, o})
+	w.queue = append(w.queue, pending{w.soon(most), o})
 }
 
 func (w *world) chance(p float64) bool { return w.rand.Float64() < p }
@@ -118,6 +101,7 @@ func (w *world) run(d time.Duration) {
 }
 
 func (w *world) step() {
+	w.live()
 	var due []observation
 	rest := w.queue[:0]
 	for _, p := range w.queue {
@@ -133,10 +117,10 @@ func (w *world) step() {
 		case probed:
 			w.health[o.life] = o
 		case seen:
-			w.note(o.container)
+			w.note(o.container, w.now)
 		case listed:
 			for _, c := range o.containers {
-				w.note(c)
+				w.note(c, o.since)
 			}
 		}
 	}
@@ -146,10 +130,10 @@ func (w *world) step() {
 	w.check()
 }
 
-// note keeps that a container's end was told.
-func (w *world) note(c container) {
+// note keeps that a container's end was told, unless it was asked for before the container was known to have started.
+func (w *world) note(c container, asked time.Duration) {
 	for _, r := range w.m.replicas() {
-		if r.container == c.id && !c.running {
+		if r.container == c.id && !c.running && r.made <= asked {
 			w.over[r.life] = true
 		}
 	}
@@ -178,86 +162,10 @@ func (w *world) do(a action) {
 			delete(w.boxes, a.id)
 		}
 	case look:
-		o := listed{since: w.now, err: errFault}
-		if !w.broken {
-			o.err = nil
-			for _, b := range w.all() {
-				o.containers = append(o.containers, b.container)
-			}
-		}
-		w.later(2*time.Second, o)
+		w.list()
 	case lookGPUs:
 		w.look()
 	}
-}
-
-func (w *world) create(a create) {
-	if w.chance(0.05) && w.broken {
-		return // never answered
-	}
-	o := created{life: a.life, err: errFault, why: unserved}
-	taken := false
-	for _, b := range w.boxes {
-		taken = taken || b.name == a.spec.Name
-	}
-	if !taken && (!w.broken || w.chance(0.2)) { // A call that fails may have done its work.
-		w.ids++
-		generation, _ := strconv.Atoi(a.spec.Labels[docker.LabelGeneration])
-		b := &box{container: container{
-			id: fmt.Sprint("id", w.ids), name: a.spec.Name, place: a.spec.Labels[docker.LabelReplica], generation: generation,
-			hash: a.spec.Hash(), running: true, url: fmt.Sprint("url", w.ids),
-		}, readyAt: w.now + time.Duration(w.rand.Int64N(int64(3*time.Second)))}
-		if a.spec.Image == "bad" {
-			b.running, b.exitCode = false, exitcode.Configuration
-		}
-		if a.spec.Image == "never" {
-			b.readyAt = 1 << 62
-		}
-		w.boxes[b.id] = b
-		if !w.broken {
-			o = created{life: a.life, container: b.id, url: b.url}
-		}
-	}
-	w.later(2*time.Second, o)
-}
-
-func (w *world) at(url string) *box {
-	for _, b := range w.boxes {
-		if b.url == url && b.running {
-			return b
-		}
-	}
-	return nil
-}
-
-func (w *world) probe(a probe) {
-	o := probed{life: a.life}
-	if b := w.at(a.url); b != nil && !b.mute {
-		o.health, o.ready = good, good
-		if b.sick {
-			o.health = bad
-		}
-		if b.unready || w.now < b.readyAt {
-			o.ready = bad
-		}
-		o.lost = b.lost
-	}
-	w.later(time.Second, o)
-}
-
-func (w *world) remove(a remove) {
-	o := removed{life: a.life, logs: []string{"the last line"}}
-	for id, b := range w.boxes {
-		if b.id != a.ref && b.name != a.ref {
-			continue
-		}
-		if b.held || w.broken {
-			o.err = errFault
-		} else {
-			delete(w.boxes, id)
-		}
-	}
-	w.later(3*time.Second, o)
 }
 
 // inventory is read every few seconds.

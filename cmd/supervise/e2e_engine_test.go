@@ -5,8 +5,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -56,12 +58,28 @@ func TestEveryCommandOfARunningFleet(t *testing.T) {
 	r.says(false, []string{"replicas: "}, "rollout")
 
 	r.configure(two)
+	keep(t, s.Gateway)
 	r.says(true, nil, "down")
 	r.gone()
 	if left := r.containers(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 	r.says(false, []string{"there is no supervisor to tell"}, "down")
+}
+
+// keep leaves a connection to the gateway open, for which the supervisor's end waits a moment.
+func keep(t *testing.T, gateway string) {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	response, err := (&http.Client{Transport: transport, Timeout: patience}).Get("http://" + gateway + "/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // watches has status show the fleet again and again.

@@ -71,7 +71,7 @@ func table(w io.Writer, s fleet.Status) error {
 		fmt.Fprintf(w, "roll-out of %s failed: %s\n", r.Image, r.Failed)
 		logLines(w, r.Log)
 	} else if r != nil {
-		fmt.Fprintf(w, "roll-out of %s: %d of %d, now %s\n", r.Image, r.Done, s.Wanted, r.Place)
+		fmt.Fprintf(w, "roll-out of %s: %d of %d, now %s\n", r.Image, r.Done, s.Wanted, strings.TrimSuffix(r.Place+": "+r.Reason, ": "))
 	}
 	for _, problem := range s.Problems {
 		fmt.Fprintln(w, "problem:", problem)
@@ -86,7 +86,7 @@ func table(w io.Writer, s fleet.Status) error {
 		fmt.Fprintln(t, "\nGPU\tUUID\tSTATE\tUTILIZATION\tMEMORY\tTEMPERATURE\tECC\tREASON")
 	}
 	for _, g := range s.GPUs {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Index, g.UUID, g.State, percent(g.Utilization), memory(g),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", index(g), g.UUID, g.State, percent(g.Utilization), memory(g),
 			degrees(g.Temperature), number(g.ECC), g.Reason)
 	}
 	if err := t.Flush(); err != nil {
@@ -112,6 +112,13 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+func index(g fleet.GPUStatus) string {
+	if g.Index < 0 {
+		return "-"
+	}
+	return strconv.Itoa(g.Index)
 }
 
 func percent(share *float64) string {

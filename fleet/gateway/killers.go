@@ -17,7 +17,8 @@ const (
 )
 
 // killers remembers, by hash, the bodies that were being answered when replicas were lost, without which a client
-// that sends one again and again would take down one replica after the other. Any answer to a body clears it.
+// that sends one again and again would take down one replica after the other. An answer of one that looked at the body
+// clears it.
 type killers struct {
 	seed    maphash.Seed // new in each process: nobody can make a body with another's hash
 	strikes int

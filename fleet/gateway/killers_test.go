@@ -126,3 +126,46 @@ func TestHarmlessBodyIsNotRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAnswerThatSparesABody(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string // between two losses
+		spares bool
+	}{
+		"an answer": {"200 OK", true},
+		"a fault of the body, which was looked at": {"422 Unprocessable Entity", true},
+		"refused by a full queue":                  {"429 Too Many Requests", false},
+		"refused by one that is not ready":         {"503 Service Unavailable", false},
+		"out of time, perhaps in the queue":        {"504 Gateway Timeout", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers := make(chan string, 1)
+			f := start(t, nil, raw(t, "a", func(conn net.Conn, r *bufio.Reader) {
+				for {
+					if _, err := readRequest(r); err != nil {
+						return
+					}
+					answer := <-answers
+					if answer == "" {
+						return // It is lost.
+					}
+					_, _ = io.WriteString(conn, "HTTP/1.1 "+answer+"\r\nContent-Length: 2\r\n\r\nok")
+				}
+			}))
+			now := time.Now()
+			f.killers.now = func() time.Time { return now }
+			for _, answer := range []string{"", c.answer, ""} {
+				now = now.Add(apart)
+				answers <- answer
+				if got := f.post("/predict", "picture"); strings.Contains(got.body, string(ReplicaKiller)) {
+					t.Fatal("refused too early")
+				}
+			}
+			now = now.Add(apart)
+			answers <- "200 OK"
+			if got, want := f.post("/predict", "picture"), map[bool]int{true: 200, false: 422}[c.spares]; got.status != want {
+				t.Errorf("%d %s, want %d", got.status, got.body, want)
+			}
+		})
+	}
+}

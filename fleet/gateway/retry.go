@@ -53,10 +53,16 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, t.explain(req.Context(), x, try.failed(err), err)
 	}
-	if x.body != nil && t.killers != nil && x.body.whole.Load() {
+	if x.body != nil && t.killers != nil && x.body.whole.Load() && looked(res.StatusCode) {
 		t.killers.answered(x.body.sum.Load())
 	}
 	return res, nil
+}
+
+// looked tells whether a replica that answers with a status has looked at the body. One that is busy, not ready or out of
+// time may not have come to it.
+func looked(status int) bool {
+	return status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout
 }
 
 // another moves the request to another replica if the first cannot know of it. A kept connection that was closed

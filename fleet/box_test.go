@@ -1,0 +1,154 @@
+package fleet
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fovea/docker"
+	"fovea/internal/exitcode"
+)
+
+const never = time.Duration(1 << 62)
+
+// box is a container of the simulated engine: first made, then started, and ended at last.
+type box struct {
+	container
+	started  bool
+	startsAt time.Duration
+	readyAt  time.Duration
+	endsAt   time.Duration // by itself
+	sick     bool          // /health says no
+	mute     bool          // answers nothing
+	unready  bool
+	lost     bool // says that it does not reach its GPU
+	lies     bool
+	held     bool // cannot be stopped
+}
+
+func (b *box) end(exitCode int) {
+	b.started, b.running, b.endsAt, b.exitCode = true, false, never, exitCode
+}
+
+// shift moves its times to a clock that begins anew.
+func (b *box) shift(by time.Duration) {
+	for _, at := range []*time.Duration{&b.startsAt, &b.readyAt, &b.endsAt} {
+		if *at != never {
+			*at -= by
+		}
+	}
+}
+
+// all is the containers in a fixed order.
+func (w *world) all() []*box {
+	return slices.SortedFunc(maps.Values(w.boxes), func(a, b *box) int { return strings.Compare(a.id, b.id) })
+}
+
+// live starts and ends what does so by itself now.
+func (w *world) live() {
+	for _, b := range w.all() {
+		if !b.started && w.now >= b.startsAt {
+			b.started, b.running = true, true
+		}
+		if b.running && w.now >= b.endsAt {
+			b.end(exitcode.Configuration)
+			w.later(time.Second, seen{b.container})
+		}
+	}
+}
+
+func (w *world) create(a create) {
+	switch {
+	case w.refuses:
+		w.later(time.Second, created{life: a.life, err: docker.ErrDenied, why: meaning(docker.ErrDenied)})
+		return
+	case w.broken && w.chance(0.05):
+		return // never answered
+	}
+	o := created{life: a.life, err: errFault, why: unserved}
+	answered := w.soon(2 * time.Second)
+	taken := slices.ContainsFunc(w.all(), func(b *box) bool { return b.name == a.spec.Name })
+	if !taken && (!w.broken || w.chance(0.2)) { // A call that fails may have done its work.
+		b := w.put(a.spec, answered)
+		if !w.broken {
+			o = created{life: a.life, container: b.id, url: b.url}
+			if b.endsAt <= answered {
+				o.url = "" // The engine knows no port of what has ended.
+			}
+		}
+	}
+	w.queue = append(w.queue, pending{answered, o})
+}
+
+// put makes a container, which is started before that is answered.
+func (w *world) put(s docker.Spec, answered time.Duration) *box {
+	w.ids++
+	generation, _ := strconv.Atoi(s.Labels[docker.LabelGeneration])
+	b := &box{container: container{
+		id: fmt.Sprint("id", w.ids), name: s.Name, place: s.Labels[docker.LabelReplica], generation: generation,
+		hash: s.Hash(), url: fmt.Sprint("url", w.ids),
+	}, endsAt: never}
+	b.startsAt = w.soon(max(answered-w.now, 1))
+	b.readyAt = b.startsAt + time.Duration(w.rand.Int64N(int64(3*time.Second)))
+	switch s.Image {
+	case "bad":
+		b.readyAt, b.endsAt = never, b.startsAt+time.Duration(w.rand.Int64N(int64(2*time.Second)))
+	case "never":
+		b.readyAt = never
+	}
+	w.boxes[b.id] = b
+	return b
+}
+
+func (w *world) list() {
+	o := listed{since: w.now, err: errFault}
+	if !w.broken {
+		o.err = nil
+		for _, b := range w.all() {
+			o.containers = append(o.containers, b.container)
+		}
+	}
+	w.later(2*time.Second, o)
+}
+
+func (w *world) at(url string) *box {
+	for _, b := range w.boxes {
+		if b.url == url && b.running {
+			return b
+		}
+	}
+	return nil
+}
+
+func (w *world) probe(a probe) {
+	o := probed{life: a.life}
+	if b := w.at(a.url); b != nil && !b.mute {
+		o.health, o.ready = good, good
+		if b.sick {
+			o.health = bad
+		}
+		if b.unready || w.now < b.readyAt {
+			o.ready = bad
+		}
+		o.lost = b.lost
+	}
+	w.later(time.Second, o)
+}
+
+func (w *world) remove(a remove) {
+	o := removed{life: a.life, logs: []string{"the last line"}}
+	for id, b := range w.boxes {
+		if b.id != a.ref && b.name != a.ref {
+			continue
+		}
+		if b.held || w.broken {
+			o.err = errFault
+		} else {
+			delete(w.boxes, id)
+		}
+	}
+	w.later(3*time.Second, o)
+}
