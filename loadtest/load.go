@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -38,7 +39,7 @@ type load struct {
 }
 
 // send begins to send: n requests under way at all times, or rate requests a second if it is above zero. Every load is
-// to be stopped. If ctx ends, so do the requests under way.
+// to be measured, which ends it. If ctx ends, so do the requests under way.
 func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 	workers := concurrency
 	l := &load{plan: p, stopped: make(chan struct{})}
@@ -97,6 +98,22 @@ func (l *load) sample(r *vegeta.Result) (sample, error) {
 	return s, nil
 }
 
+// measure feeds the meter until it is over or ctx ends, and ends the load. Turned is called when a window begins or ends,
+// from this goroutine.
+func (l *load) measure(ctx context.Context, m *meter, turned, progress func()) error {
+	err := l.watch(ctx, m, turned, progress)
+	underWay, failure := l.stop()
+	switch {
+	case ctx.Err() != nil: // requests under way were ended, and tell nothing
+		m.settled, m.over = false, overCanceled
+		return ctx.Err()
+	case err != nil || failure != nil:
+		return errors.Join(err, failure)
+	}
+	m.conclude(underWay)
+	return nil
+}
+
 // stop ends the load and waits for the requests under way, each at most for the time-out.
 func (l *load) stop() (underWay []sample, err error) {
 	close(l.stopped)
@@ -113,7 +130,7 @@ func (l *load) stop() (underWay []sample, err error) {
 	return underWay, err
 }
 
-// watch feeds the meter until it is over or ctx ends. Turned is called when a window begins or ends, from this goroutine.
+// watch feeds the meter until it is over or ctx ends.
 func (l *load) watch(ctx context.Context, m *meter, turned, progress func()) error {
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()

@@ -122,17 +122,7 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 	counts := &marks{scraper: r.plan.scraper}
 	l := r.plan.send(ctx, given.Concurrency, given.Rate)
 	progress := func(done bool) { r.tell(progressOf(given, m, done)) }
-	err := l.watch(ctx, m, func() { counts.mark(ctx) }, func() { progress(false) })
-	ended := time.Since(l.began)
-	underWay, failure := l.stop()
-	switch {
-	case ctx.Err() != nil: // requests under way were ended, and tell nothing
-		m.settled, m.over, err = false, overCanceled, ctx.Err()
-	case err != nil || failure != nil:
-		err = errors.Join(err, failure)
-	default:
-		m.conclude(underWay)
-	}
+	err := l.measure(ctx, m, func() { counts.mark(ctx) }, func() { progress(false) })
 	level := named(levelOf(m), given)
 	if w, first := m.result(); len(m.windows) > 0 {
 		server, failure := counts.between(first, len(m.windows), w.images)
@@ -141,9 +131,9 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 			r.result.Notes = append(r.result.Notes, level.Name()+": "+failure.Error())
 		}
 		if r.sampler != nil {
-			offset, end := l.began.Sub(r.began), min(w.end, ended)
-			level.GPUs = r.sampler.between(offset+w.start, offset+end)
-			level.ImagesPerJoule = imagesPerJoule(level.GPUs, end-w.start, w.images)
+			offset := l.began.Sub(r.began)
+			level.GPUs = r.sampler.between(offset+w.start, offset+w.end)
+			level.ImagesPerJoule = imagesPerJoule(level.GPUs, w.end-w.start, w.images)
 		}
 		r.result.Levels = append(r.result.Levels, level)
 		if late(level) {

@@ -47,7 +47,7 @@ func writable(path string) error {
 		return nil // to open a pipe is to begin to write it
 	}
 	isNew := errors.Is(err, fs.ErrNotExist)
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) //nolint:gosec // the permissions of os.Create, by which it will be written
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) // as os.Create has it
 	if err != nil {
 		return err
 	}
