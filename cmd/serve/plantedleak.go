@@ -8,7 +8,7 @@ import "fovea/inference"
 // memory can fail.
 var leaked [][]byte
 
-const leakedBytes = 16 << 10
+const leakedBytes = 64 << 10
 
 type leaking struct{ inference.Observer }
 
