@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"fovea/models"
@@ -146,46 +144,6 @@ func (e *Engine) read(name string) (entry *models.Entry, list []wanted, gone boo
 		list = append(list, wanted{n, look})
 	}
 	return entry, list, false, nil
-}
-
-// fingerprint tells whether a version must be loaded again: its definition and the sizes and times of its files, which
-// are model.onnx and the weights that lie beside it.
-func fingerprint(entry *models.Entry, n models.Version) (string, error) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%+v", entry.Definition)
-	files, err := files(filepath.Dir(n.Path))
-	if err != nil {
-		return "", err
-	}
-	if image := entry.Definition.SelfTest.Image; image != "" {
-		info, err := os.Stat(filepath.Join(entry.Dir, image))
-		if err != nil {
-			return "", err
-		}
-		files = append(files, info)
-	}
-	for _, file := range files {
-		fmt.Fprintf(&b, " %s %d %d", file.Name(), file.Size(), file.ModTime().UnixNano())
-	}
-	return b.String(), nil
-}
-
-// files are the files in a folder, by name.
-func files(folder string) (list []os.FileInfo, err error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, err
-	}
-	for _, entry := range entries {
-		info, err := os.Stat(filepath.Join(folder, entry.Name())) // what a link leads to
-		if err != nil {
-			return nil, err
-		}
-		if info.Mode().IsRegular() {
-			list = append(list, info)
-		}
-	}
-	return list, nil
 }
 
 // tried is the version that loads, is ready, or failed so lately that it is not tried again; nil when there is

@@ -36,12 +36,3 @@ func (c Config) threadsAlone(path string) (int, error) {
 	}
 	return min(c.workers(), runtime.GOMAXPROCS(0)), nil
 }
-
-// filesSize is the size of the files of a folder in bytes: a model's weights may lie beside model.onnx.
-func filesSize(folder string) (sum int64, err error) {
-	list, err := files(folder)
-	for _, file := range list {
-		sum += file.Size()
-	}
-	return sum, err
-}
