@@ -195,18 +195,24 @@ func TestAnotherServerIsMeasuredByATemplate(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedTestKeepsWhatItHas(t *testing.T) {
-	s := newStandIn(t)
-	c := quick(t, s)
-	c.Concurrency = []int{1, 1}
+// interrupted runs a test that is interrupted after its first level.
+func interrupted(t *testing.T, c Config) (*Result, error) {
+	t.Helper()
 	p := prepared(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r, err := p.Run(ctx, func(progress Progress) {
+	return p.Run(ctx, func(progress Progress) {
 		if progress.Done {
 			cancel()
 		}
 	})
+}
+
+func TestAnInterruptedTestKeepsWhatItHas(t *testing.T) {
+	s := newStandIn(t)
+	c := quick(t, s)
+	c.Concurrency = []int{1, 1}
+	r, err := interrupted(t, c)
 	if !errors.Is(err, context.Canceled) || r == nil || len(r.Levels) != 1 {
 		t.Errorf("%v, %+v", err, r)
 	}

@@ -82,14 +82,7 @@ func TestTheSearchFindsNoMoreThanTheServerCanDo(t *testing.T) {
 func TestAnInterruptedSearchIsSaidToBeSo(t *testing.T) {
 	c := quick(t, newStandIn(t))
 	c.Concurrency, c.P99Below = nil, 9*time.Second
-	p := prepared(t, c)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	r, err := p.Run(ctx, func(progress Progress) {
-		if progress.Done {
-			cancel()
-		}
-	})
+	r, err := interrupted(t, c)
 	if !errors.Is(err, context.Canceled) || r.Search == nil || !r.Search.Interrupted {
 		t.Errorf("%v, %+v", err, r.Search)
 	}

@@ -95,7 +95,7 @@ func (pic *Picture) fill(data []byte, info header.Info, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	seen := p.resizing(pic, w, h).looksAt()
+	seen := p.resizing(pic, p.spec.Place(pic.size), w, h).looksAt()
 	return jpeg.Decode(data, pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
 }
 

@@ -67,7 +67,7 @@ func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value
 	if _, err := plan.Pack(pic, row); err != nil {
 		t.Fatal(err)
 	}
-	region := own(pic.mat.Region(plan.resizing(pic, pic.mat.Cols(), pic.mat.Rows()).looksAt()))
+	region := own(pic.mat.Region(plan.resizing(pic, plan.spec.Place(pic.size), pic.mat.Cols(), pic.mat.Rows()).looksAt()))
 	defer region.free()
 	alone := own(region.Clone()) // without gaps between the rows
 	defer alone.free()

@@ -21,7 +21,7 @@ func (p *Plan) Pack(pic *Picture, row []byte) (geometry.Fit, error) {
 		return geometry.Fit{}, fault.New(fault.Internal, "a row of %d bytes, aligned, was expected; it has %d", p.RowBytes(), len(row))
 	}
 	place := p.spec.Place(pic.size)
-	v, scaled, err := p.resized(pic)
+	v, scaled, err := p.resized(pic, place)
 	if err != nil {
 		return geometry.Fit{}, err
 	}
@@ -30,9 +30,8 @@ func (p *Plan) Pack(pic *Picture, row []byte) (geometry.Fit, error) {
 	return place.Fit, nil
 }
 
-// resizing is what is done to a picture, w×h as it is stored.
-func (p *Plan) resizing(pic *Picture, w, h int) resizing {
-	place := p.spec.Place(pic.size)
+// resizing is what a placement means for a picture, w×h as it is stored.
+func (p *Plan) resizing(pic *Picture, place geometry.Placement, w, h int) resizing {
 	r := resizing{part: storedRect(place.Source, w, h, pic.orientation), size: place.Resized}
 	if pic.orientation >= 5 {
 		r.size = image.Pt(place.Resized.Y, place.Resized.X)
@@ -44,8 +43,8 @@ func (p *Plan) resizing(pic *Picture, w, h int) resizing {
 }
 
 // resized returns the view of what goes into the input, and the matrix behind it where a new one was needed.
-func (p *Plan) resized(pic *Picture) (view, native, error) {
-	r := p.resizing(pic, pic.mat.Cols(), pic.mat.Rows())
+func (p *Plan) resized(pic *Picture, place geometry.Placement) (view, native, error) {
+	r := p.resizing(pic, place, pic.mat.Cols(), pic.mat.Rows())
 	mat, shown := pic.mat, r.looksAt()
 	var scaled native
 	if r.part.Size() != r.size {
