@@ -22,7 +22,7 @@ func (m *machine) adopt(containers []container) {
 		}
 	}
 	for _, c := range containers {
-		m.seen(c)
+		m.seen(c, m.now)
 	}
 	if m.failed == "" && (m.target != nil || slices.ContainsFunc(m.slots, (*slot).outdated)) {
 		if m.target == nil {

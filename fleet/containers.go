@@ -41,20 +41,8 @@ func (m *machine) listed(o listed) {
 		}
 	}
 	for _, c := range o.containers {
-		if r := m.holder(c.id); r == nil || r.made <= o.since { // else this may be older than its start
-			m.seen(c)
-		}
+		m.seen(c, o.since)
 	}
-}
-
-// holder is the replica whose container it is.
-func (m *machine) holder(id string) *replica {
-	for _, r := range m.replicas() {
-		if r.container == id {
-			return r
-		}
-	}
-	return nil
 }
 
 // retryStuck asks for the end of what is stuck again, now that the engine answers.
@@ -75,14 +63,16 @@ func (m *machine) reprieve() {
 	}
 }
 
-// seen compares a container with what is known of it.
-func (m *machine) seen(c container) {
+// seen compares a container, as it was at some time after since, with what is known of it.
+func (m *machine) seen(c container, since time.Duration) {
 	if !m.adopted {
 		return
 	}
 	for _, r := range m.replicas() {
 		if r.container == c.id {
-			r.seen(c)
+			if r.made <= since { // else this may be older than its start
+				r.seen(c)
+			}
 			return
 		}
 		if r.container == "" && r.name == c.name {

@@ -139,7 +139,7 @@ func (m *machine) observe(o observation) {
 	case listed:
 		m.listed(o)
 	case seen:
-		m.seen(o.container)
+		m.seen(o.container, m.now)
 	case gpuEvent:
 		m.happened(o)
 	case inventory:
