@@ -79,8 +79,19 @@ func (m *machine) seen(c container, since time.Duration) {
 			return // It is being made.
 		}
 	}
-	m.log.Info("removing a container that has no place", "container", c.name)
-	m.do(removeExtra{id: c.id, grace: m.cfg.Stop})
+	if !m.extras[c.id] {
+		m.log.Info("removing a container that has no place", "container", c.name)
+		m.extras[c.id] = true
+		m.do(removeExtra{id: c.id, grace: m.cfg.Stop})
+	}
+}
+
+// removedExtra is told how the removal of a container without a place went. One that is still there is seen again.
+func (m *machine) removedExtra(o removedExtra) {
+	delete(m.extras, o.id)
+	if o.err != nil {
+		m.log.Warn("a container without a place cannot be removed", "container", o.id, "error", o.err.Error())
+	}
 }
 
 // vanished is told when the container is not among those that there were after a time.

@@ -10,7 +10,7 @@ import (
 // life numbers the replicas of a supervisor's run, so that an answer about one that is gone is known as such.
 type life int
 
-// action is something that the machine wants done. Each is answered by an observation, except removeExtra.
+// action is something that the machine wants done. Each is answered by an observation.
 type action interface{ isAction() }
 
 type (
@@ -41,7 +41,7 @@ type (
 		ref   string // ID, or name where the ID is not known
 		grace time.Duration
 	}
-	// removeExtra takes a container of the fleet away for which there is no place.
+	// removeExtra takes a container of the fleet away for which there is no place; answered by removedExtra.
 	removeExtra struct {
 		id    string
 		grace time.Duration
@@ -93,6 +93,10 @@ type (
 		logs []string // the container's last lines
 		err  error
 	}
+	removedExtra struct {
+		id  string
+		err error
+	}
 	// listed is all containers of the fleet, as they were at some time after since.
 	listed struct {
 		since      time.Duration
@@ -115,15 +119,16 @@ type (
 	}
 )
 
-func (created) isObservation()   {}
-func (probed) isObservation()    {}
-func (predicted) isObservation() {}
-func (drained) isObservation()   {}
-func (removed) isObservation()   {}
-func (listed) isObservation()    {}
-func (seen) isObservation()      {}
-func (gpuEvent) isObservation()  {}
-func (inventory) isObservation() {}
+func (created) isObservation()      {}
+func (probed) isObservation()       {}
+func (predicted) isObservation()    {}
+func (drained) isObservation()      {}
+func (removed) isObservation()      {}
+func (removedExtra) isObservation() {}
+func (listed) isObservation()       {}
+func (seen) isObservation()         {}
+func (gpuEvent) isObservation()     {}
+func (inventory) isObservation()    {}
 
 // verdict is what a question to a replica gave.
 type verdict int

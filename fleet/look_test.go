@@ -1,9 +1,12 @@
 package fleet
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/docker"
 )
 
 func TestLookThatIsOlderThanAStartFindsNoFault(t *testing.T) {
@@ -33,6 +36,29 @@ func TestEndThatIsToldBeforeTheContainerIsKnownIsNoticed(t *testing.T) {
 		if s := w.m.slots[0]; !strings.Contains(s.why, "status 78") || len(s.failures) > 0 {
 			t.Errorf("sequence %d: %s, after %d failures", seed, s.why, len(s.failures))
 		}
+	}
+}
+
+func TestDownWaitsForContainersWithoutAPlace(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	w.ready(1)
+	extra := w.put(docker.Spec{Name: "extra", Labels: map[string]string{docker.LabelReplica: "cpu-7"}}, w.now)
+	extra.held = true
+	w.m.seen(extra.container, w.now)
+	w.m.seen(extra.container, w.now)
+	actions := w.m.step(w.now)
+	asked := slices.DeleteFunc(slices.Clone(actions), func(a action) bool { _, is := a.(removeExtra); return !is })
+	if len(asked) != 1 {
+		t.Fatalf("seen twice, it is removed %d times", len(asked))
+	}
+	w.m.end()
+	w.until("the replica has ended", time.Minute, func() bool { return len(w.m.replicas()) == 0 })
+	if w.m.done() {
+		t.Error("done while a container is being removed")
+	}
+	w.m.step(w.now, removedExtra{id: extra.id, err: errFault})
+	if !w.m.done() {
+		t.Error("a container that cannot be removed holds up the end")
 	}
 }
 

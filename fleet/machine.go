@@ -24,7 +24,8 @@ type machine struct {
 
 	now     time.Duration
 	slots   []*slot
-	strays  []*replica // stuck ones whose place has gone to another
+	strays  []*replica      // stuck ones whose place has gone to another
+	extras  map[string]bool // IDs of containers without a place that are being removed
 	gpus    map[string]*gpuState
 	adopted bool // the containers that were there at the start are known
 	engine  error
@@ -45,7 +46,8 @@ type machine struct {
 }
 
 func newMachine(cfg Config, places []Place, kept Kept, log *slog.Logger, random *rand.Rand) *machine {
-	m := &machine{cfg: cfg, log: log, rand: random, gpus: map[string]*gpuState{}, active: kept.Active, target: kept.Target, failed: kept.Failed}
+	m := &machine{cfg: cfg, log: log, rand: random, extras: map[string]bool{}, gpus: map[string]*gpuState{},
+		active: kept.Active, target: kept.Target, failed: kept.Failed}
 	for _, p := range places {
 		m.slots = append(m.slots, &slot{m: m, Place: p, since: 0})
 		if p.GPU != "" && m.gpus[p.GPU] == nil {
@@ -136,6 +138,8 @@ func (m *machine) observe(o observation) {
 		if r := m.replica(o.life); r != nil {
 			r.removed(o)
 		}
+	case removedExtra:
+		m.removedExtra(o)
 	case listed:
 		m.listed(o)
 	case seen:
@@ -160,7 +164,7 @@ func (m *machine) serving() []*replica {
 
 // done tells whether all has ended that can be ended.
 func (m *machine) done() bool {
-	if !m.ending || !m.adopted {
+	if !m.ending || !m.adopted || len(m.extras) > 0 {
 		return false
 	}
 	for _, r := range m.replicas() {

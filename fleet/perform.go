@@ -29,7 +29,7 @@ func (s *Supervisor) perform(ctx context.Context, a action) {
 	case remove:
 		s.post(ctx, s.hands.remove(ctx, a))
 	case removeExtra:
-		s.removeExtra(ctx, a)
+		s.post(ctx, removedExtra{a.id, s.hands.remove(ctx, remove{ref: a.id, grace: a.grace}).err})
 	case probe:
 		s.post(ctx, s.prober.probe(ctx, a, s.cfg.Health.Timeout))
 	case predict:
@@ -42,17 +42,6 @@ func (s *Supervisor) perform(ctx context.Context, a action) {
 		s.post(ctx, s.hands.list(ctx, s.now()))
 	case lookGPUs:
 		s.lookAtGPUs(ctx)
-	}
-}
-
-// removeExtra removes a container once, however often it is asked for meanwhile.
-func (s *Supervisor) removeExtra(ctx context.Context, a removeExtra) {
-	if _, running := s.removing.LoadOrStore(a.id, nil); running {
-		return
-	}
-	defer s.removing.Delete(a.id)
-	if o := s.hands.remove(ctx, remove{ref: a.id, grace: a.grace}); o.err != nil && ctx.Err() == nil {
-		s.log.Warn("a container without a place cannot be removed", "container", a.id, "error", o.err.Error())
 	}
 }
 

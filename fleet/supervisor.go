@@ -55,7 +55,6 @@ type Supervisor struct {
 	commands chan func()
 	saved    chan error
 	work     sync.WaitGroup
-	removing sync.Map // IDs of containers without a place that are being removed
 
 	admit    func()            // begins to take requests; nil once it was called
 	serving  []gateway.Replica // as told to the gateway last

@@ -158,9 +158,13 @@ func (w *world) do(a action) {
 	case remove:
 		w.remove(a)
 	case removeExtra:
-		if !w.broken {
+		o := removedExtra{id: a.id}
+		if b := w.boxes[a.id]; b != nil && (b.held || w.broken) {
+			o.err = errFault
+		} else {
 			delete(w.boxes, a.id)
 		}
+		w.later(3*time.Second, o)
 	case look:
 		w.list()
 	case lookGPUs:

@@ -46,6 +46,9 @@ func newSchedule(kind Arrivals, rate float64, seed uint64, inFlight int, stopped
 	return s
 }
 
+// longestSleep is how long vegeta sleeps until a request is sent, at most, since it sleeps through a stop.
+const longestSleep = time.Second
+
 // Pace implements vegeta.Pacer. Vegeta asks once for every request, from one goroutine.
 func (s *schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
 	if hits == 0 {
@@ -57,7 +60,17 @@ func (s *schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration,
 	case <-s.stopped:
 		return 0, true
 	}
-	return s.next - elapsed, false
+	wait = s.next - elapsed
+	if wait <= longestSleep {
+		return wait, false
+	}
+	asked := time.Now()
+	select {
+	case <-time.After(wait - longestSleep):
+		return wait - time.Since(asked), false
+	case <-s.stopped:
+		return 0, true
+	}
 }
 
 // Rate implements vegeta.Pacer.

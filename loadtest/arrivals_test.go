@@ -90,3 +90,12 @@ func TestAScheduleEndsWhileNobodyTakesItsTimes(t *testing.T) {
 	}
 	t.Error("it goes on")
 }
+
+func TestAStopEndsALongGap(t *testing.T) {
+	stopped := make(chan struct{})
+	s := newSchedule(Constant, 0.001, 1, 1, stopped)
+	close(stopped)
+	if wait, stop := s.Pace(0, 0); !stop {
+		t.Errorf("sleeps %s", wait)
+	}
+}
