@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -45,12 +46,24 @@ func (s *scheduler) add(l *lane) {
 	}
 }
 
+// yieldEvery is how long an instance goes without letting every other goroutine go first. A call into C keeps its
+// processor, and where cores are busy Go hands connections that have become readable to its global queue, which a
+// processor with a queue of its own looks at once in 61 times (runtime.findRunnable). With a run of milliseconds each time,
+// a request would wait unread for half a second, while others are answered again and again. To yield after each run makes
+// batches wait for decoders.
+const yieldEvery = 50 * time.Millisecond
+
 // instance runs batches until the lane is closed.
 func (s *scheduler) instance(l *lane) {
+	yielded := time.Now()
 	for b := range l.work {
 		l.run(b)
 		s.onRun(ran{rows: b.used, padded: b.bucket - b.used, took: b.took, err: b.err})
 		s.finish(b)
+		if now := time.Now(); now.Sub(yielded) > yieldEvery {
+			runtime.Gosched()
+			yielded = now
+		}
 	}
 }
 
