@@ -64,10 +64,9 @@ func (s *schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration,
 	if wait <= longestSleep {
 		return wait, false
 	}
-	asked := time.Now()
 	select {
 	case <-time.After(wait - longestSleep):
-		return wait - time.Since(asked), false
+		return s.next - time.Since(s.began), false
 	case <-s.stopped:
 		return 0, true
 	}

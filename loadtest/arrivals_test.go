@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -98,4 +99,15 @@ func TestAStopEndsALongGap(t *testing.T) {
 	if wait, stop := s.Pace(0, 0); !stop {
 		t.Errorf("sleeps %s", wait)
 	}
+}
+
+func TestALongGapIsWaitedForInFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(Constant, 0.01, 1, 1, nil)
+		asked := time.Now()
+		wait, stop := s.Pace(0, 0)
+		if waited := time.Since(asked); stop || wait > longestSleep || waited+wait != 100*time.Second {
+			t.Errorf("waits %s and leaves %s, stop %t", waited, wait, stop)
+		}
+	})
 }
