@@ -121,7 +121,7 @@ func (l *loop) answer(batch *onnx.Batch, image []byte) error {
 	if err != nil {
 		return err
 	}
-	picture, err := l.plan.Decode(image, info)
+	picture, err := l.plan.Decode(context.Background(), image, info)
 	if err != nil {
 		return err
 	}

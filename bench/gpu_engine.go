@@ -240,7 +240,7 @@ func decodeInto(plan *preprocess.Plan, image, row []byte) error {
 	if err != nil {
 		return err
 	}
-	picture, err := plan.Decode(image, info)
+	picture, err := plan.Decode(context.Background(), image, info)
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func (l *loop) one(batch *onnx.Batch, image []byte) error {
 	if err != nil {
 		return err
 	}
-	picture, err := l.v.plan.Decode(image, info)
+	picture, err := l.v.plan.Decode(context.Background(), image, info)
 	if err != nil {
 		return err
 	}

@@ -171,7 +171,7 @@ func (v *version) packPicture(ctx context.Context, t *ticket, r Request, info he
 	}
 	defer v.shared.cores.release()
 	timing.Queue += lap(&clock)
-	picture, err := v.plan.Decode(r.Image, info)
+	picture, err := v.plan.Decode(ctx, r.Image, info)
 	if err != nil {
 		return fit, err
 	}

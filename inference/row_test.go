@@ -46,7 +46,7 @@ func rowOf(t *testing.T, plan *preprocess.Plan, picture []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoded, err := plan.Decode(picture, info)
+	decoded, err := plan.Decode(t.Context(), picture, info)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func BenchmarkDecodeAndPack(b *testing.B) {
 			b.ReportAllocs()
 			start := cpuTime(b)
 			for b.Loop() {
-				pic, err := plan.Decode(data, info)
+				pic, err := plan.Decode(b.Context(), data, info)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -66,7 +66,7 @@ func BenchmarkPack(b *testing.B) {
 			in.Resize, in.ShortestEdge, in.Layout, in.DType = models.Stretch, 0, layout, dtype
 			plan := mustPlan(b, in)
 			data := encodedPNG(b, 224, 224)
-			pic, err := plan.Decode(data, mustInfo(b, data))
+			pic, err := plan.Decode(b.Context(), data, mustInfo(b, data))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"context"
 	"errors"
 	"image"
 
@@ -31,8 +32,11 @@ const ignoreOrientation = 128
 // Decode decodes a picture whose header has been read and is within the limits. A JPEG that is much larger than
 // the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed. Alpha is dropped, 16 bits are
 // brought to 8, and grey, palettes and CMYK become three channels. The error is a *fault.Fault with code
-// Undecodable for a broken picture. data is not kept.
-func (p *Plan) Decode(data []byte, info header.Info) (*Picture, error) {
+// Undecodable for a broken picture, or ctx's error: decoding ends soon after ctx has. data is not kept.
+func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Picture, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if len(data) == 0 || info.Width < 1 || info.Height < 1 {
 		return nil, fault.New(fault.Internal, "a picture was to be decoded whose header had not been read")
 	}
@@ -40,7 +44,7 @@ func (p *Plan) Decode(data []byte, info header.Info) (*Picture, error) {
 	pic := &Picture{mat: newNative(), orientation: info.Orientation,
 		size: geometry.Picture{Width: w, Height: h, Shrink: p.shrink(info)}}
 	pic.size.FlippedX, pic.size.FlippedY = flipped(info.Orientation)
-	if err := pic.decode(data, info, p); err != nil {
+	if err := pic.decode(ctx, data, info, p); err != nil {
 		pic.Close()
 		return nil, err
 	}
@@ -48,8 +52,11 @@ func (p *Plan) Decode(data []byte, info header.Info) (*Picture, error) {
 }
 
 // decode fills the picture where the plan looks.
-func (pic *Picture) decode(data []byte, info header.Info, p *Plan) error {
-	err := pic.fill(data, info, p)
+func (pic *Picture) decode(ctx context.Context, data []byte, info header.Info, p *Plan) error {
+	err := pic.fill(ctx, data, info, p)
+	if ended := ctx.Err(); ended != nil && err != nil {
+		return ended
+	}
 	if err != nil || pic.mat.Empty() {
 		return fault.Wrap(fault.Undecodable, err, "%s is broken: its picture data cannot be decoded", info.Format)
 	}
@@ -84,7 +91,7 @@ func (pic *Picture) onCanvas(info header.Info) error {
 
 // fill decodes into the matrix. IMDecodeIntoMat and not IMDecode, because the latter passes errors through one variable
 // of the whole process; and what counts is the matrix, since most broken pictures give no error at all.
-func (pic *Picture) fill(data []byte, info header.Info, p *Plan) error {
+func (pic *Picture) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
 	if info.Format != header.JPEG {
 		return gocv.IMDecodeIntoMat(header.Bare(data, info), gocv.IMReadColor|ignoreOrientation, &pic.mat.Mat)
 	}
@@ -96,7 +103,7 @@ func (pic *Picture) fill(data []byte, info header.Info, p *Plan) error {
 		return err
 	}
 	seen := p.resizing(pic, p.spec.Place(pic.size), w, h).looksAt()
-	return jpeg.Decode(data, pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
+	return jpeg.Decode(ctx, data, pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
 }
 
 // stored is the size of the decoded picture as it is stored.

@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"image"
 	"image/color"
@@ -23,7 +24,7 @@ func TestReducedDecodingGivesTheSameInput(t *testing.T) {
 			in.Resize = resize
 			plan := mustPlan(t, in)
 			info := mustInfo(t, data)
-			pic, err := plan.Decode(data, info)
+			pic, err := plan.Decode(t.Context(), data, info)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +84,7 @@ func TestBrokenPicturesAreRefused(t *testing.T) {
 		"run-length coded BMP that ends too soon":                   rle[:len(rle)-200],
 	} {
 		t.Run(what, func(t *testing.T) {
-			pic, err := plan.Decode(data, mustInfo(t, data))
+			pic, err := plan.Decode(t.Context(), data, mustInfo(t, data))
 			if err == nil {
 				pic.Close()
 				t.Fatal("was decoded")
@@ -94,10 +95,10 @@ func TestBrokenPicturesAreRefused(t *testing.T) {
 		})
 	}
 	prepared(t, plan, shortPNG(t, 8, 8)) // with all its rows it is whole
-	if _, err := plan.Decode(nil, header.Info{}); err == nil {
+	if _, err := plan.Decode(t.Context(), nil, header.Info{}); err == nil {
 		t.Error("nothing was decoded")
 	}
-	if _, err := plan.Decode(png, header.Info{Format: header.PNG, Width: 5, Height: 5, Orientation: 1}); err == nil {
+	if _, err := plan.Decode(t.Context(), png, header.Info{Format: header.PNG, Width: 5, Height: 5, Orientation: 1}); err == nil {
 		t.Error("a picture of another size than its header's was decoded")
 	}
 }
@@ -134,7 +135,7 @@ func TestPicturesDecodedSideBySideDoNotMix(t *testing.T) {
 			}
 			row := poisoned(plan.RowBytes())
 			for range 50 {
-				if pic, err := plan.Decode(bad, mustInfoOf(good)); err == nil {
+				if pic, err := plan.Decode(t.Context(), bad, mustInfoOf(good)); err == nil {
 					pic.Close()
 					t.Error("a broken picture was decoded")
 				}
@@ -159,7 +160,7 @@ func mustInfoOf(data []byte) header.Info {
 }
 
 func packOne(plan *Plan, data []byte, info header.Info, row []byte) error {
-	pic, err := plan.Decode(data, info)
+	pic, err := plan.Decode(context.Background(), data, info)
 	if err != nil {
 		return err
 	}

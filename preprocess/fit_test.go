@@ -32,7 +32,7 @@ func TestFitSaysWhereThePixelsWent(t *testing.T) {
 			for orientation, want := range middle {
 				info := mustInfo(t, data)
 				info.Orientation = orientation
-				pic, err := plan.Decode(data, info)
+				pic, err := plan.Decode(t.Context(), data, info)
 				if err != nil {
 					t.Fatal(err)
 				}

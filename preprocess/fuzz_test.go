@@ -55,7 +55,7 @@ func seeing(t testing.TB) []*Plan {
 // packed of it and all decoded pixels that the plan looks at.
 func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value float64) ([]byte, error) {
 	dirty(info.Width, info.Height, value)
-	pic, err := plan.Decode(data, info)
+	pic, err := plan.Decode(t.Context(), data, info)
 	if err != nil {
 		if code := fault.From(err).Code; code != fault.Undecodable {
 			t.Fatalf("code %s: %v", code, err)

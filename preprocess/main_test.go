@@ -62,7 +62,7 @@ func prepared(t testing.TB, p *Plan, data []byte) []byte {
 // decoded is prepared with a header of the test's own.
 func decoded(t testing.TB, p *Plan, data []byte, info header.Info) []byte {
 	t.Helper()
-	pic, err := p.Decode(data, info)
+	pic, err := p.Decode(t.Context(), data, info)
 	if err != nil {
 		t.Fatal(err)
 	}

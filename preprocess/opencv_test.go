@@ -36,7 +36,7 @@ func TestJPEGIsDecodedAsOpenCVDoes(t *testing.T) {
 				t.Fatal(err)
 			}
 			ours := poisoned(len(theirs))
-			if err := jpeg.Decode(data, shrink, ours, want.Cols(), want.Rows(), 0, want.Cols()); err != nil {
+			if err := jpeg.Decode(t.Context(), data, shrink, ours, want.Cols(), want.Rows(), 0, want.Cols()); err != nil {
 				t.Errorf("%s at 1/%d: %v", file, shrink, err)
 			}
 			allowed := 0
@@ -64,13 +64,13 @@ func TestColumnsAloneAreThoseOfTheWhole(t *testing.T) {
 		for _, shrink := range []int{1, 2, 4, 8} {
 			w, h := (size.X+shrink-1)/shrink, (size.Y+shrink-1)/shrink
 			whole := make([]byte, 3*w*h)
-			if err := jpeg.Decode(data, shrink, whole, w, h, 0, w); err != nil {
+			if err := jpeg.Decode(t.Context(), data, shrink, whole, w, h, 0, w); err != nil {
 				t.Fatal(err)
 			}
 			for range 40 {
 				r := randomIn(random, image.Rect(0, 0, w, h))
 				some := poisoned(len(whole))
-				if err := jpeg.Decode(data, shrink, some, w, h, r.Min.X, r.Max.X); err != nil {
+				if err := jpeg.Decode(t.Context(), data, shrink, some, w, h, r.Min.X, r.Max.X); err != nil {
 					t.Fatalf("%s at 1/%d: %v", file, shrink, err)
 				}
 				for y := range h {

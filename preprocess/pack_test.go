@@ -68,7 +68,7 @@ func TestEveryElementOfARowIsWritten(t *testing.T) {
 func TestRowsOfTheWrongSizeOrAlignmentAreRefused(t *testing.T) {
 	plan := mustPlan(t, models.Input{Width: 8, Height: 4, DType: models.Float32})
 	data := plainPNG(t, 8, 4, color.RGBA{1, 2, 3, 255})
-	pic, err := plan.Decode(data, mustInfo(t, data))
+	pic, err := plan.Decode(t.Context(), data, mustInfo(t, data))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ struct manager {
   struct jpeg_error_mgr base; // first, so that a pointer to it is one to the whole
   jmp_buf failed;
   char why[JMSG_LENGTH_MAX];
+  const int *stop;
 };
 
 static void fail(j_common_ptr info) {
@@ -27,6 +28,15 @@ static void fail(j_common_ptr info) {
 static void warn(j_common_ptr info, int level) {
   if (level < 0 && (info->err->msg_code == JWRN_HIT_MARKER || info->err->msg_code == JWRN_JPEG_EOF)) {
     fail(info);
+  }
+}
+
+// progress is called by libjpeg after each row of blocks of each scan.
+static void progress(j_common_ptr info) {
+  struct manager *m = (struct manager *)info->err;
+  if (__atomic_load_n(m->stop, __ATOMIC_RELAXED)) {
+    strcpy(m->why, "stopped");
+    longjmp(m->failed, 1);
   }
 }
 
@@ -76,9 +86,10 @@ static void read_cmyk(j_decompress_ptr info, unsigned char *pixels, size_t strid
 }
 
 char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsigned char *pixels, int width, int height,
-                        int from, int to) {
+                        int from, int to, const int *stop) {
   struct jpeg_decompress_struct info;
-  struct manager m;
+  struct manager m = {.stop = stop};
+  struct jpeg_progress_mgr monitor = {.progress_monitor = progress};
   info.err = jpeg_std_error(&m.base);
   m.base.error_exit = fail;
   m.base.emit_message = warn;
@@ -88,6 +99,7 @@ char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsi
     return strdup(m.why);
   }
   jpeg_create_decompress(&info);
+  info.progress = &monitor;
   jpeg_mem_src(&info, data, size);
   jpeg_read_header(&info, TRUE);
   info.out_color_space = info.num_components == 4 ? JCS_CMYK : JCS_EXT_BGR;

@@ -5,8 +5,9 @@
 
 // fovea_jpeg_decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size (1, 2, 4 or 8) into height rows of
 // width pixels: blue, green, red, from the top, without gaps. Only the columns from..to are filled for sure. It returns
-// NULL, or what is wrong, to be freed; pixels then hold anything. A picture whose data ends too soon is an error.
+// NULL, or what is wrong, to be freed; pixels then hold anything. A picture whose data ends too soon is an error, and so
+// is that another thread sets *stop to 1 meanwhile.
 char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsigned char *pixels, int width, int height,
-                        int from, int to);
+                        int from, int to, const int *stop);
 
 #endif

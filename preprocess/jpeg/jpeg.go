@@ -11,24 +11,33 @@ package jpeg
 import "C"
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"unsafe"
+
+	"fovea/preprocess/internal/stop"
 )
 
 // Decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size, rounded up; shrink is 1, 2, 4 or 8. pixels
 // receive height rows of width pixels, blue, green and red, uint8, from the top, as the picture is stored; columns
-// outside of from..to, and all after an error, hold anything. Data that ends before the picture does is an error.
-func Decode(data []byte, shrink int, pixels []byte, width, height, from, to int) error {
+// outside of from..to, and all after an error, hold anything. Data that ends before the picture does is an error. Decoding ends with ctx's error within some
+// milliseconds of the end of ctx.
+func Decode(ctx context.Context, data []byte, shrink int, pixels []byte, width, height, from, to int) error {
 	if len(data) == 0 || width < 1 || height < 1 || len(pixels) != 3*width*height || from < 0 || from >= to || to > width {
 		return fmt.Errorf("%d bytes of JPEG, %d bytes for %d×%d pixels, of which columns %d to %d",
 			len(data), len(pixels), width, height, from, to)
 	}
+	stopped := stop.On(ctx)
+	defer stopped.Release()
 	why := C.fovea_jpeg_decode((*C.uchar)(unsafe.SliceData(data)), C.size_t(len(data)), C.int(shrink),
-		(*C.uchar)(unsafe.SliceData(pixels)), C.int(width), C.int(height), C.int(from), C.int(to))
+		(*C.uchar)(unsafe.SliceData(pixels)), C.int(width), C.int(height), C.int(from), C.int(to), (*C.int)(stopped.Address()))
 	if why == nil {
 		return nil
 	}
 	defer C.free(unsafe.Pointer(why))
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	return errors.New(C.GoString(why))
 }

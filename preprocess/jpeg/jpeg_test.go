@@ -43,7 +43,7 @@ func TestWhatIsNoWholePictureSaysWhy(t *testing.T) {
 		"progressive, cut short, an end":   {half("jpeg_progressive.jpg"), w, h, 3 * w * h, "premature end of data"},
 	}
 	for name, tt := range tests {
-		err := Decode(tt.data, 1, make([]byte, tt.pixels), tt.w, tt.h, 0, tt.w)
+		err := Decode(t.Context(), tt.data, 1, make([]byte, tt.pixels), tt.w, tt.h, 0, tt.w)
 		if err == nil || !strings.Contains(err.Error(), tt.why) {
 			t.Errorf("%s: %v, want %q", name, err, tt.why)
 		}
@@ -55,7 +55,7 @@ func TestOnlyColumnsOfThePictureCanBeWanted(t *testing.T) {
 	for name, columns := range map[string][2]int{
 		"none": {10, 10}, "before the first": {-1, 10}, "behind the last": {90, w + 1}, "the wrong way round": {20, 10},
 	} {
-		if err := Decode(picture(t, "jpeg_420.jpg"), 1, make([]byte, 3*w*h), w, h, columns[0], columns[1]); err == nil {
+		if err := Decode(t.Context(), picture(t, "jpeg_420.jpg"), 1, make([]byte, 3*w*h), w, h, columns[0], columns[1]); err == nil {
 			t.Errorf("%s: columns %d to %d are taken", name, columns[0], columns[1])
 		}
 	}

@@ -1,0 +1,35 @@
+package stop_test
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"fovea/preprocess/internal/stop"
+)
+
+func read(f *stop.Flag) int32 { return atomic.LoadInt32((*int32)(f.Address())) }
+
+func TestTheFlagIsSetOnceTheContextHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := stop.On(ctx)
+	defer f.Release()
+	if read(f) != 0 {
+		t.Fatal("set before the context has ended")
+	}
+	cancel()
+	for read(f) == 0 { // AfterFunc runs on a goroutine of its own; the test's own limit ends this
+		runtime.Gosched()
+	}
+}
+
+func TestAReleasedFlagIsLeftAlone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := stop.On(ctx)
+	f.Release()
+	cancel()
+	if read(f) != 0 {
+		t.Fatal("set after its release")
+	}
+}
