@@ -23,7 +23,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench bench-peers soak lint gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test race fuzz bench bench-peers soak stress lint vuln gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -61,6 +61,12 @@ bench-peers: build #+ measure the server against FastAPI, LitServe and BentoML (
 
 soak: build #+ 200,000 mixed requests; memory, goroutines and files must stay where they were
 	go run ./bench soak $(ARGS)
+
+stress: setup #+ run the tests again and again beside a load (ARGS="-n 5 -run Watch ./gpu")
+	@scripts/repeat-tests $(ARGS)
+
+vuln: setup #+ look for known vulnerabilities with govulncheck (docs/security.md)
+	@scripts/vulncheck
 
 lint: setup $(GOLANGCI) ## check style and who may import whom, and the scripts
 	$(GOLANGCI) run --allow-serial-runners ./...

@@ -37,8 +37,12 @@ func TestSoakFindsAPlantedLeakAndNothingInTheServer(t *testing.T) {
 		{"a server that keeps 64 KiB of every batch", "plantedleak", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-			defer cancel()
+			ctx := t.Context()
+			if end, bounded := t.Deadline(); bounded { // All that is bounded is the tests' time: a busy machine is no leak.
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithDeadline(ctx, end.Add(-10*time.Second))
+				defer cancel()
+			}
 			o := options{Serve: buildServe(t, test.tag), Models: testenv.Models(t), Model: "efficientnet-lite0",
 				Pictures: filepath.Join(testenv.Root(t), "testdata", "pictures"), Connections: 8, Requests: 4000, Limit: 4096}
 			var out strings.Builder

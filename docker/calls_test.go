@@ -13,6 +13,7 @@ import (
 
 func TestEveryCallGivesUpOnAnEngineThatHangs(t *testing.T) {
 	c := script{routes: map[string]http.HandlerFunc{"/": never}}.open(t)
+	c.timeouts = quick
 	ctx := context.Background()
 	for name, try := range map[string]func() error{
 		"Info":          func() error { _, err := c.Info(ctx); return err },
@@ -112,6 +113,7 @@ func TestEachCallHasItsOwnTimeout(t *testing.T) {
 		"POST /{v}/containers/stuck/stop": never,
 		"POST /{v}/containers/other/stop": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 	}}.open(t)
+	c.timeouts.Stop = quick.Stop
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	stuck := make(chan error, 1)

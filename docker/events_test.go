@@ -96,7 +96,7 @@ func TestAnEngineThatHangsInTheMiddleOfTheStreamEndsIt(t *testing.T) {
 			w.Header().Set("Api-Version", "1.45")
 		},
 	}}.serve(t)
-	c := open(t, host, WithTimeouts(quick))
+	c := open(t, host, WithTimeouts(Timeouts{Call: 2 * time.Second, Watch: 5 * time.Millisecond})) // An engine that lives answers in 2 s.
 	events, failed := c.Events(context.Background(), nil)
 	next(t, events)
 	for before := pings.Load(); pings.Load() < before+3; time.Sleep(time.Millisecond) { // Signs of life keep it open.

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait of a test; none of them passes because of it.
 const patience = 30 * time.Second
 
-// quick are the time-outs of tests that wait for one.
+// quick are the time-outs of tests that wait for one. Opening a client has the default ones, which no stall exceeds.
 var quick = Timeouts{Call: 100 * time.Millisecond, Start: 100 * time.Millisecond, Stop: 100 * time.Millisecond, Watch: 50 * time.Millisecond}
 
 // script answers as an engine that does not exist here would: one of another version, or one that fails.
@@ -64,7 +64,7 @@ func (s script) open(t *testing.T) *Client {
 	if s.apiVersion == "" {
 		s.apiVersion = "1.45"
 	}
-	return open(t, s.serve(t), WithTimeouts(quick))
+	return open(t, s.serve(t))
 }
 
 func open(t *testing.T, host string, options ...Option) *Client {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 // standin is an engine whose containers are servers of the test's own process. What a real engine does is tried with
 // the build tag engine; this one is for what must hold around it, under the race detector.
 type standin struct {
+	id     string // like no other's on this machine, whose supervisors know each other by it
 	mu     sync.Mutex
 	ids    int
 	boxes  map[string]*served
@@ -32,11 +34,11 @@ type served struct {
 }
 
 func newStandin() *standin {
-	return &standin{boxes: map[string]*served{}, events: make(chan docker.Event, 64)}
+	return &standin{id: rand.Text(), boxes: map[string]*served{}, events: make(chan docker.Event, 64)}
 }
 
 func (e *standin) Info(context.Context) (docker.Info, error) {
-	return docker.Info{ID: fmt.Sprintf("%p", e)}, nil
+	return docker.Info{ID: e.id}, nil
 }
 
 func (*standin) EnsureNetwork(context.Context, string, string) error { return nil }

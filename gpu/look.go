@@ -7,18 +7,16 @@ import (
 	"time"
 )
 
-// look asks every GPU seen so far whether it answers and tells what changed.
+// look asks every GPU whether it answers, also one that never said its UUID, and tells what changed.
 func (w *watcher) look(ctx context.Context) {
 	w.looked = time.Now()
+	count := w.count
 	w.n.mu.Lock()
-	errs := make([]error, len(w.n.known))
-	uuids := make([]string, len(w.n.known))
-	for index, id := range w.n.known {
-		if index < len(uuids) { // NVML's indices have no gaps.
-			uuids[index] = id.uuid
-		}
+	for index := range w.n.known {
+		count = max(count, index+1) // NVML's indices have no gaps.
 	}
 	w.n.mu.Unlock()
+	errs := make([]error, count)
 	var probes sync.WaitGroup
 	for i := range errs {
 		probes.Go(func() { errs[i] = w.n.probe(ctx, i, "") })
@@ -28,7 +26,7 @@ func (w *watcher) look(ctx context.Context) {
 		return // The errors say only that the watch ends.
 	}
 	for i, err := range errs {
-		w.compare(i, uuids[i], err)
+		w.compare(i, w.n.uuid(i), err)
 	}
 }
 
@@ -36,13 +34,15 @@ func (w *watcher) look(ctx context.Context) {
 func (w *watcher) compare(index int, uuid string, err error) {
 	state, class := stateOf(err)
 	before, unwell := w.states[index]
+	if err == nil && (unwell || w.events.missing[index]) {
+		w.rejoin(index)
+	}
 	if (!unwell && err == nil) || (unwell && before == state) {
 		return
 	}
 	w.states[index] = state
 	if err == nil {
 		delete(w.states, index)
-		w.rejoin(index)
 	}
 	w.out.send(Event{Time: time.Now(), Kind: state, Index: index, UUID: uuid, Class: class, Err: err})
 }

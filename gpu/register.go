@@ -15,7 +15,8 @@ const wantedEvents = nvml.EventTypeXidCriticalError | nvml.EventTypeSingleBitEcc
 type registration struct {
 	set     nvml.EventSet
 	devices []watched
-	stuck   bool // a call that uses the set may still hang in the driver, which then keeps the set
+	missing map[int]bool // indices of the GPUs that were not well when they were to be added
+	stuck   bool         // a call that uses the set may still hang in the driver, which then keeps the set
 }
 
 // watched is a GPU whose events are received.
@@ -39,7 +40,7 @@ func (w *watcher) register(ctx context.Context) {
 		w.interrupted(err)
 		return
 	}
-	w.events = registration{set: set}
+	w.events, w.count = registration{set: set, missing: map[int]bool{}}, len(inventory.Devices)
 	for _, d := range inventory.Devices {
 		w.add(ctx, d.Index)
 	}
@@ -53,7 +54,8 @@ func (w *watcher) register(ctx context.Context) {
 }
 
 // add puts a GPU into the set, in the GPU's lane: one that hangs must not keep the others out. A lost GPU cannot be in
-// a set, and one without any event of interest need not.
+// a set, and one without any event of interest need not. One that is not well is kept in mind as missing: it may be well
+// again before the first look at it, so that no look sees its state change.
 func (w *watcher) add(ctx context.Context, index int) {
 	set := w.events.set
 	device, err := ask(ctx, w.n, w.n.lane(index), func() (nvml.Device, error) {
@@ -62,18 +64,24 @@ func (w *watcher) add(ctx context.Context, index int) {
 			return nil, err
 		}
 		types, status := device.GetSupportedEventTypes()
-		if err := check(status); err != nil {
-			return nil, err
+		if status == nvml.SUCCESS && types&wantedEvents != 0 {
+			status = device.RegisterEvents(types&wantedEvents, set)
+		} else if status == nvml.SUCCESS {
+			status = nvml.ERROR_NOT_SUPPORTED
 		}
-		if types&wantedEvents == 0 {
-			return nil, errNotSupported
+		err = check(status)
+		if err != nil && !fatal(err) {
+			err = errNotSupported // It answers a look, so trying again would have no end.
 		}
-		return device, check(device.RegisterEvents(types&wantedEvents, set))
+		return device, err
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		w.events.devices = append(w.events.devices, watched{index, device})
-	} else if errors.Is(err, ErrNotAnswering) || ctx.Err() != nil {
-		w.events.stuck = true
+	case errors.Is(err, errNotSupported):
+	default:
+		w.events.missing[index] = true
+		w.events.stuck = w.events.stuck || errors.Is(err, ErrNotAnswering) || ctx.Err() != nil
 	}
 }
 

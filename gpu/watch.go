@@ -45,6 +45,7 @@ type watcher struct {
 	told    bool // that the watch is interrupted
 	backoff time.Duration
 
+	count  int          // of GPUs, at the last registration
 	states map[int]Kind // of GPUs that are not well
 	looked time.Time
 }

@@ -109,11 +109,15 @@ func TestGPULostAndBack(t *testing.T) {
 	events := watch(t, n)
 	f.Set("gpu1.lost", "1", "gpu1.event.1", "xid 79")
 
-	if e, _ := next(t, events, KindXID); e.XID != 79 || e.Class != ClassOut {
-		t.Errorf("the XID: %+v", e)
+	xid, before := next(t, events, KindXID)
+	if xid.XID != 79 || xid.Class != ClassOut {
+		t.Errorf("the XID: %+v", xid)
 	}
-	e, _ := next(t, events, KindLost)
-	if e.Index != 1 || e.UUID != simnvml.UUID(1) || e.Class != ClassOut || !errors.Is(e.Err, ErrLost) {
+	if len(before) == 0 { // else a look saw it first
+		before = append(before, Event{})
+		before[0], _ = next(t, events, KindLost)
+	}
+	if e := before[0]; e.Kind != KindLost || e.Index != 1 || e.UUID != simnvml.UUID(1) || e.Class != ClassOut || !errors.Is(e.Err, ErrLost) {
 		t.Errorf("lost: %+v", e)
 	}
 	next(t, events, KindWatching) // without the lost one
@@ -211,11 +215,62 @@ func TestOneGPUThatHangsDoesNotSilenceTheOther(t *testing.T) {
 		t.Errorf("event: %+v", e)
 	}
 	f.Delete("gpu0.hang")
-	next(t, events, KindBack)
-	next(t, events, KindWatching) // both
+	next(t, events, KindWatching) // both; "back" comes before it only if a look came between the registration and here
 	f.Set("gpu0.event.1", "xid 31")
 	if e, _ := next(t, events, KindXID); e.Index != 0 {
 		t.Errorf("event: %+v", e)
+	}
+}
+
+// Between the registration and the first look nobody asks a GPU how it is.
+func TestGPUThatIsWellAgainBeforeTheFirstLook(t *testing.T) {
+	for name, c := range map[string]struct {
+		key, value string
+		known      bool // its UUID was read before
+	}{
+		"hangs":                            {"gpu0.hang", "600", true},
+		"hangs from the start":             {"gpu0.hang", "600", false},
+		"is lost":                          {"gpu0.lost", "1", true},
+		"is lost from the start":           {"gpu0.lost", "1", false},
+		"must be reset":                    {"gpu0.error", "16", true},
+		"gives an error that nobody knows": {"gpu0.error", "999", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := simnvml.New(t, simnvml.Machine(2))
+			n := open(t, f, WithTimeout(time.Second))
+			if c.known {
+				inventory(t, n)
+			}
+			l, done := n.watchLane()
+			defer done()
+			w := &watcher{n: n, out: outbox{make(chan Event, eventBuffer)}, lane: l, states: map[int]Kind{}}
+			defer w.unregister()
+			f.Set(c.key, c.value)
+			w.register(t.Context())
+			f.Delete(c.key)
+			eventually(t, "GPU 0 answers", func() bool { return n.probe(t.Context(), 0, "") == nil })
+			w.look(t.Context())
+			if w.events.set != nil {
+				t.Fatal("the registration without GPU 0 stays")
+			}
+			w.register(t.Context())
+			if len(w.events.devices) != 2 || n.uuid(0) != simnvml.UUID(0) {
+				t.Errorf("registered: %+v; the UUID of GPU 0 is %q", w.events.devices, n.uuid(0))
+			}
+			w.look(t.Context())
+			if w.events.set == nil {
+				t.Error("a registration with every GPU does not stay")
+			}
+		})
+	}
+}
+
+func TestLookReachesEveryGPUWhenTheFirstNeverSaidItsName(t *testing.T) {
+	f := simnvml.New(t, merged(simnvml.Machine(2), map[string]string{"gpu0.lost": "1"}))
+	events := watch(t, open(t, f, WithPoll(20*time.Millisecond)))
+	f.Set("gpu1.recovery", "1")
+	if e, _ := next(t, events, KindNeedsRepair); e.Index != 1 || e.UUID != simnvml.UUID(1) {
+		t.Errorf("%+v", e)
 	}
 }
 

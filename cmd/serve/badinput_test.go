@@ -67,7 +67,7 @@ func zipped(data []byte) []byte {
 }
 
 func TestBadInputIsToldWhatIsAllowedAndTheNextGoodRequestIsRight(t *testing.T) {
-	p := start(t, repository(t), "--http.body_timeout=1s").waitReady()
+	p := start(t, repository(t), "--http.body_timeout=3s").waitReady()
 	coffee := testenv.Picture(t, "coffee.jpg")
 	noise := make([]byte, 5000)
 	random := rand.NewChaCha8([32]byte{1})
@@ -133,7 +133,7 @@ func TestBadInputIsToldWhatIsAllowedAndTheNextGoodRequestIsRight(t *testing.T) {
 		p.t = t
 		conn := p.half(path, coffee)
 		answer, err := io.ReadAll(conn)
-		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "did not arrive within 1s") {
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "did not arrive within 3s") {
 			t.Errorf("%v %s", err, answer)
 		}
 		p.good()

@@ -60,9 +60,9 @@ func TestProbe(t *testing.T) {
 		args    []string
 		want    int
 	}{
-		"a healthy server":              {p.address, nil, 0},
-		"a ready server":                {p.address, []string{"--ready"}, 0},
-		"a server on all addresses":     {"0.0.0.0:" + port, nil, 0},
+		"a healthy server":              {p.address, []string{"--timeout=1m"}, 0},
+		"a ready server":                {p.address, []string{"--timeout=1m", "--ready"}, 0},
+		"a server on all addresses":     {"0.0.0.0:" + port, []string{"--timeout=1m"}, 0},
 		"a server that does not answer": {silent.Addr().String(), []string{"--timeout=200ms"}, 1},
 		"no server":                     {"127.0.0.1:1", nil, 1},
 		"a server that is broken":       {broken.Listener.Addr().String(), nil, 1},

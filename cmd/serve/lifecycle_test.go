@@ -45,11 +45,13 @@ func rest(t *testing.T, conn net.Conn, body []byte) string {
 
 func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
 	coffee := testenv.Picture(t, "coffee.jpg")
+	const delay = time.Second
 	for name, s := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, repository(t), "--shutdown.delay=1s").waitReady()
+			p := start(t, repository(t), "--shutdown.delay="+delay.String()).waitReady()
 			conn := p.half(predictPath, coffee)
 			p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
+			told := time.Now()
 			p.signal(s)
 			p.wait("/ready is 503", func() bool {
 				got := p.get("/ready")
@@ -58,7 +60,10 @@ func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
 			if got := p.get("/health"); got.status != 200 {
 				t.Errorf("/health while draining: %d", got.status)
 			}
-			p.good() // within the delay
+			within, err := p.do("POST", predictPath, map[string][]string{"Content-Type": {"image/jpeg"}}, bytes.NewReader(coffee))
+			if time.Since(told) < delay && (err != nil || within.status != 200) {
+				t.Errorf("within the delay: %v %d %s", err, within.status, within.body)
+			}
 			p.wait("more is refused", func() bool {
 				got, err := p.do("POST", predictPath, map[string][]string{"Content-Type": {"image/jpeg"}}, bytes.NewReader(coffee))
 				return err == nil && got.status == 503 && got.Code == "draining"

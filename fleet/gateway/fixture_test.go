@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -222,15 +223,34 @@ func raw(t testing.TB, id string, serve func(c net.Conn, r *bufio.Reader)) Repli
 	return Replica{id, "http://" + l.Addr().String()}
 }
 
-// nobody is a replica that is gone: its port refuses.
+// nobody is a replica that is gone: its port refuses. The port stays bound, so that no other process listens there.
 func nobody(t testing.TB, id string) Replica {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return Replica{id, "http://" + l.Addr().String()}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	addr, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound, ok := addr.(*syscall.SockaddrInet4)
+	if !ok {
+		t.Fatalf("bound to %T", addr)
+	}
+	return Replica{id, "http://127.0.0.1:" + itoa(bound.Port)}
+}
+
+// stopClock keeps a replica that took no connection refusing for the rest of the test.
+func (f *fixture) stopClock() {
+	now := time.Now()
+	f.pool.mu.Lock()
+	defer f.pool.mu.Unlock()
+	f.pool.now = func() time.Time { return now }
 }
 
 // readRequest reads a request with its whole body.

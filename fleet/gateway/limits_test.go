@@ -110,7 +110,11 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 		"chunks are cut": {"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", true, 0, "", "499"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := start(t, func(c *Config) { c.BodyTimeout = 300 * time.Millisecond }, server(t, "a", func(w http.ResponseWriter, r *http.Request) {
+			f := start(t, func(cfg *Config) {
+				if c.status == 408 {
+					cfg.BodyTimeout = 300 * time.Millisecond
+				}
+			}, server(t, "a", func(w http.ResponseWriter, r *http.Request) {
 				if _, err := io.Copy(io.Discard, r.Body); err == nil {
 					t.Error("the replica took the body for whole")
 				}
@@ -206,7 +210,8 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) {
 		others, flags = append(others, next), append(flags, flag)
 		oldest, drained = others[0], flags[0]
 		others, flags = others[1:], flags[1:]
-		time.Sleep(5 * time.Millisecond)
+		before := served[1].Load()
+		until(t, "requests to be answered", func() bool { return served[1].Load() >= before+5 })
 	}
 	close(stop)
 	for range clients {

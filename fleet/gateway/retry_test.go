@@ -48,15 +48,23 @@ func TestTriedAgainOnlyIfNothingWasSent(t *testing.T) {
 			_, _ = readRequest(r)
 			_, _ = r.ReadByte() // until the gateway hangs up
 		}), "picture", 504, fault.DeadlineExceeded, 0, "timeout"},
-		"a body that is not taken: not tried again": {closes(func(c net.Conn, r *bufio.Reader) {
-			_, _ = r.Peek(1)
-			time.Sleep(600 * time.Millisecond) // beyond the gateway's patience; its buffers take some of the body
-			_ = c.Close()
-		}), strings.Repeat(big, 20), 504, fault.DeadlineExceeded, 0, "timeout"},
+		"a body that is not taken: not tried again": {func(t *testing.T, id string) Replica {
+			answered := make(chan struct{})
+			r := raw(t, id, func(_ net.Conn, r *bufio.Reader) {
+				_, _ = r.Peek(1) // Buffers take some of the body.
+				<-answered
+			})
+			t.Cleanup(func() { close(answered) })
+			return r
+		}, strings.Repeat(big, 20), 504, fault.DeadlineExceeded, 0, "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var hits atomic.Int64
-			f := start(t, func(c *Config) { c.AnswerTimeout = 200 * time.Millisecond }, c.first(t, "first"), server(t, "second", echo(&hits)))
+			f := start(t, func(cfg *Config) {
+				if c.reason == "timeout" {
+					cfg.AnswerTimeout = 200 * time.Millisecond
+				}
+			}, c.first(t, "first"), server(t, "second", echo(&hits)))
 			if c.reason == "timeout" && len(c.body) > 1<<20 {
 				f.total = 300 * time.Millisecond
 			}
@@ -102,6 +110,7 @@ func TestNoneCanBeReached(t *testing.T) {
 func TestThoseThatAreGoneAttractNoRequests(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, nobody(t, "a"), nobody(t, "b"), nobody(t, "c"), server(t, "d", echo(&hits)))
+	f.stopClock()
 	for f.metric(t, `fovea_gateway_replicas{state="refusing"}`) != "3" {
 		f.post("/predict", "picture") // may find two that are gone
 	}

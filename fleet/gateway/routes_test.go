@@ -104,6 +104,7 @@ func TestOtherHostsAreNotReached(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, server(t, "a", echo(&hits)), nobody(t, "b"))
+	f.stopClock()
 	for range 3 {
 		f.post("/predict", "picture")
 	}

@@ -93,6 +93,7 @@ func TestContinueComesFromTheReplica(t *testing.T) {
 				}
 				_, _ = io.Copy(w, r.Body)
 			}))
+			f.upstream.ExpectContinueTimeout = patience // after which the body is sent all the same
 			var sent atomic.Int64
 			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", &counted{strings.NewReader("picture"), &sent})
 			req.ContentLength = 7
