@@ -130,7 +130,7 @@ func TestBadRequests(t *testing.T) {
 			s.good()
 		})
 	}
-	if bytes, requests := s.server.admission.bytes.Load(), s.server.admission.requests.Load(); bytes != 0 || requests != 0 {
+	if bytes, requests := s.server.admission.Bytes(), s.server.admission.Requests(); bytes != 0 || requests != 0 {
 		t.Errorf("%d requests of %d bytes are still counted as in flight", requests, bytes)
 	}
 }

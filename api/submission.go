@@ -68,14 +68,12 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 	if err == nil && len(in.pictures) == 0 {
 		err = fault.New(fault.Malformed, "the request holds no picture; %s", allowedMedia)
 	}
-	if err == nil {
-		err = b.arrived()
-	}
 	if err != nil {
 		in.recycle()
 		b.close()
 		return nil, nil, s.bodyFault(err, b)
 	}
+	b.arrived()
 	in.encoded.Store(int64(len(in.pictures)))
 	x.pictures = len(in.pictures)
 	return in, b, nil

@@ -13,7 +13,9 @@ type Config struct {
 	AnswerTimeout time.Duration `yaml:"answer_timeout" usage:"time for a replica's answer to begin, from the end of the request's body"`
 	DialTimeout   time.Duration `yaml:"dial_timeout" usage:"time for a connection to a replica"`
 	IdleTimeout   time.Duration `yaml:"idle_timeout" usage:"time a connection to a replica is kept unused; below the replica's own (1m), which would close it under a request"`
-	MaxRequests   int64         `yaml:"max_requests" usage:"requests in flight; more are refused with 503"`
+	MaxRequests   int64         `yaml:"max_requests" usage:"requests in flight; beyond it the slowest body that is still arriving gives way, or more are refused with 503"`
+	MinBodyRate   int64         `yaml:"min_body_rate" usage:"bytes a second that a body must keep up, after 5s; 0: any"`
+	ClientShare   float64       `yaml:"client_share" usage:"part of max_requests that one client address (IPv6: a /64) may hold when others need it; 1: all, for a gateway behind a proxy"`
 	KillerStrikes int           `yaml:"killer_strikes" usage:"lost replicas after which a body that was being answered each time is refused with 422; 0 never refuses"`
 	KillerMemory  time.Duration `yaml:"killer_memory" usage:"time such a body is remembered, from the last replica lost"`
 }
@@ -26,6 +28,8 @@ func Defaults() Config {
 		DialTimeout:   time.Second,
 		IdleTimeout:   30 * time.Second,
 		MaxRequests:   1024,
+		MinBodyRate:   1 << 10,
+		ClientShare:   0.25,
 		KillerStrikes: 2,
 		KillerMemory:  5 * time.Minute,
 	}
@@ -52,6 +56,12 @@ func (c Config) Validate() error {
 	}
 	if c.MaxRequests < 1 || c.MaxRequests > 1<<20 {
 		mistakes = append(mistakes, fmt.Errorf("max_requests: %d is not between 1 and %d", c.MaxRequests, 1<<20))
+	}
+	if c.MinBodyRate < 0 || c.MinBodyRate > 1<<30 {
+		mistakes = append(mistakes, fmt.Errorf("min_body_rate: %d is not between 0 and %d", c.MinBodyRate, 1<<30))
+	}
+	if !(c.ClientShare > 0 && c.ClientShare <= 1) { // nor NaN
+		mistakes = append(mistakes, fmt.Errorf("client_share: %v is not above 0 and at most 1", c.ClientShare))
 	}
 	if c.KillerStrikes < 0 || c.KillerStrikes > 100 {
 		mistakes = append(mistakes, fmt.Errorf("killer_strikes: %d is not between 0 and 100", c.KillerStrikes))

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fovea/internal/admission"
 	"fovea/internal/httpserver"
 )
 
@@ -26,7 +27,8 @@ type Gateway struct {
 	metrics  *metrics
 	killers  *killers // nil: no body is ever refused
 	log      *slog.Logger
-	inFlight atomic.Int64
+	room     *admission.Room
+	inFlight atomic.Int64 // also those whose answer is being read, which hold no slot
 	draining atomic.Bool
 	guests   guests
 	routes   map[string]http.Handler
@@ -39,6 +41,7 @@ type Gateway struct {
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
 	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now), upstream: transport(cfg)}
+	g.room = admission.New(cfg.limits())
 	g.guests.states = map[net.Conn]http.ConnState{}
 	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})
