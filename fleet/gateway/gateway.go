@@ -50,7 +50,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	})
 	g.routes = g.ownRoutes()
 	g.http = httpserver.New(g, cfg.BodyTimeout, g.total+slack, log)
-	g.http.ConnState = g.guests.changed
+	httpserver.Watch(g.http, g.guests.changed)
 	return g
 }
 
