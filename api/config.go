@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"fovea/internal/cors"
 )
 
 // Config is how the server speaks HTTP. Sizes are in bytes.
@@ -21,6 +23,7 @@ type Config struct {
 	BodyBudget    int64         `yaml:"body_budget" usage:"bytes of bodies that have arrived, over all requests in flight; beyond it slow bodies give way, or more are refused with 429"`
 	MinBodyRate   int64         `yaml:"min_body_rate" usage:"bytes a second that a body must keep up, after 5s; 0: any"`
 	ClientShare   float64       `yaml:"client_share" usage:"part of max_requests and body_budget that one client address (IPv6: a /64) may hold when others need it; 1: all, for a server behind a proxy"`
+	CORS          string        `yaml:"cors" usage:"origins whose web pages may ask and read answers, as https://app.example with commas between; *: any; or none"`
 	ReadAhead     int64         `yaml:"read_ahead" usage:"bytes of bodies in memory whose pictures are not decoded yet; more wait in the network. 0: 16 MiB a core"`
 }
 
@@ -37,6 +40,7 @@ func Defaults() Config {
 		BodyBudget:    1 << 30,
 		MinBodyRate:   1 << 10,
 		ClientShare:   0.25,
+		CORS:          cors.Any,
 	}
 }
 
@@ -76,6 +80,9 @@ func (c Config) Validate() error {
 		if n.value < n.low || n.value > n.high {
 			wrong(n.key, "%d is not between %d and %d", n.value, n.low, n.high)
 		}
+	}
+	if _, err := cors.Parse(c.CORS); err != nil {
+		wrong("cors", "%s", err)
 	}
 	if !(c.ClientShare > 0 && c.ClientShare <= 1) { // nor NaN
 		wrong("client_share", "%v is not above 0 and at most 1", c.ClientShare)

@@ -12,6 +12,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/admission"
+	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"
@@ -59,10 +60,14 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 		readAhead: newReadAhead(cfg.readAhead()),
 	}
 	s.router = s.routes()
-	s.http = httpserver.New(s.router, cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
+	pages, _ := cors.Parse(cfg.CORS) // the configuration is valid
+	s.http = httpserver.New(pages.Handler(s.router, forPages), cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
 	metrics.watch(engine, s.admission)
 	return s
 }
+
+// forPages says whether web pages of other origins may ask for a path: all but what only a monitor reads.
+func forPages(path string) bool { return path != "/metrics" }
 
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {

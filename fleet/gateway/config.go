@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"fovea/internal/cors"
 )
 
 // Config is how the gateway speaks HTTP on both sides. The times must be longer than the replicas' own, so that a
@@ -16,6 +18,7 @@ type Config struct {
 	MaxRequests   int64         `yaml:"max_requests" usage:"requests in flight; beyond it the slowest body that is still arriving gives way, or more are refused with 503"`
 	MinBodyRate   int64         `yaml:"min_body_rate" usage:"bytes a second that a body must keep up, after 5s; 0: any"`
 	ClientShare   float64       `yaml:"client_share" usage:"part of max_requests that one client address (IPv6: a /64) may hold when others need it; 1: all, for a gateway behind a proxy"`
+	CORS          string        `yaml:"cors" usage:"origins whose web pages may ask and read answers, as https://app.example with commas between; *: any; or none"`
 	KillerStrikes int           `yaml:"killer_strikes" usage:"lost replicas after which a body that was being answered each time is refused with 422; 0 never refuses"`
 	KillerMemory  time.Duration `yaml:"killer_memory" usage:"time such a body is remembered, from the last replica lost"`
 }
@@ -30,6 +33,7 @@ func Defaults() Config {
 		MaxRequests:   1024,
 		MinBodyRate:   1 << 10,
 		ClientShare:   0.25,
+		CORS:          cors.Any,
 		KillerStrikes: 2,
 		KillerMemory:  5 * time.Minute,
 	}
@@ -59,6 +63,9 @@ func (c Config) Validate() error {
 	}
 	if c.MinBodyRate < 0 || c.MinBodyRate > 1<<30 {
 		mistakes = append(mistakes, fmt.Errorf("min_body_rate: %d is not between 0 and %d", c.MinBodyRate, 1<<30))
+	}
+	if _, err := cors.Parse(c.CORS); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("cors: %w", err))
 	}
 	if !(c.ClientShare > 0 && c.ClientShare <= 1) { // nor NaN
 		mistakes = append(mistakes, fmt.Errorf("client_share: %v is not above 0 and at most 1", c.ClientShare))

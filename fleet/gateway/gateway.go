@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fovea/internal/admission"
+	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 )
 
@@ -33,6 +34,8 @@ type Gateway struct {
 	guests   guests
 	routes   map[string]http.Handler
 	proxy    http.Handler
+	pages    cors.Policy  // the gateway's own: it stands in for the replicas'
+	handler  http.Handler // the gateway behind that policy
 	upstream *http.Transport
 	http     *http.Server
 }
@@ -49,7 +52,9 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers,
 	})
 	g.routes = g.ownRoutes()
-	g.http = httpserver.New(g, cfg.BodyTimeout, g.total+slack, log)
+	g.pages, _ = cors.Parse(cfg.CORS) // the configuration is valid
+	g.handler = g.pages.Handler(g, forPages)
+	g.http = httpserver.New(g.handler, cfg.BodyTimeout, g.total+slack, log)
 	httpserver.Watch(g.http, g.guests.changed)
 	return g
 }
@@ -72,7 +77,10 @@ func transport(cfg Config) *http.Transport {
 func (g *Gateway) Pool() *Pool { return g.pool }
 
 // Handler is the gateway without a listener.
-func (g *Gateway) Handler() http.Handler { return g }
+func (g *Gateway) Handler() http.Handler { return g.handler }
+
+// forPages says whether web pages of other origins may ask for a path: all but what only a monitor reads.
+func forPages(path string) bool { return path != "/metrics" }
 
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {

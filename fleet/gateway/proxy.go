@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fovea/fault"
+	"fovea/internal/cors"
 	"fovea/internal/requestid"
 )
 
@@ -67,7 +68,7 @@ func (g *Gateway) reverseProxy(rt http.RoundTripper) http.Handler {
 		FlushInterval:  -1, // what arrives is sent on
 		BufferPool:     buffers,
 		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelDebug), // the access log says it at its own level
-		ModifyResponse: modify,
+		ModifyResponse: g.modify,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			refuse(w, exchangeOf(r.Context()), fault.From(err))
 		},
@@ -85,8 +86,11 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.Header.Del("Upgrade")
 }
 
-func modify(res *http.Response) error {
+func (g *Gateway) modify(res *http.Response) error {
+	if g.pages.On() {
+		cors.Remove(res.Header)
+	}
 	exchangeOf(res.Request.Context()).admitted.Leave() // a client that is slow to read its answer holds no slot
-	res.Header.Del(requestIDHeader) // the client has it from the gateway, the same
+	res.Header.Del(requestIDHeader)                    // the client has it from the gateway, the same
 	return nil
 }

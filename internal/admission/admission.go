@@ -12,12 +12,15 @@ import (
 	"time"
 )
 
-// headStart is how far behind a body counts as before its first bytes: a request of which nothing has arrived can always
-// give way. A body that is less behind keeps its slot: its packets may be on their way.
-const headStart = 100 * time.Millisecond
-
-// patience is how much further behind a body is idle, so that its client may not have more than its share of such.
-const patience = time.Second
+const (
+	// late is how far behind a body can give its slot up. One that is less behind keeps it: its packets may be on their way.
+	late = 100 * time.Millisecond
+	// headStart is how far behind a body counts as before its first bytes, so that a request of which nothing, or next to
+	// nothing, has arrived can always give way.
+	headStart = 2 * late
+	// patience is how much further behind a body is idle, so that its client may not have more than its share of such.
+	patience = time.Second
+)
 
 // Errors of a request that is not let in, or not any longer.
 var (
@@ -127,7 +130,7 @@ func (r *Room) limit(all, held int64, alone bool) int64 {
 
 // behind returns the body that is the most behind; nil when none is enough to give way.
 func (r *Room) behind(now time.Time) *Ticket {
-	if len(r.arriving) == 0 || r.arriving[0].lag(now) < headStart {
+	if len(r.arriving) == 0 || r.arriving[0].lag(now) < late {
 		return nil
 	}
 	return r.arriving[0]

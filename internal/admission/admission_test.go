@@ -112,7 +112,7 @@ func TestIdleRequestsNeverKeepOthersOut(t *testing.T) {
 				for range 200 {
 					ticket, err := r.Enter(alice, func() {})
 					if err != nil {
-						c.after(2 * headStart) // those before it lag by then
+						c.after(2 * late) // those before it lag by then
 						ticket, _ = enter(t, r, alice)
 					}
 					idle = append(idle, ticket)
@@ -177,7 +177,7 @@ func TestWhoKeepsItsSlot(t *testing.T) {
 		"a body that has arrived":       (*Ticket).whole,
 		"a body that waits to be read":  (*Ticket).whole, // the same to the room
 		"a body that has just sent":     func(k *Ticket) { _ = k.gets(10_000) },
-		"a body that sends at the rate": func(k *Ticket) { _ = k.gets(102) },
+		"a body that sends at the rate": func(k *Ticket) { _ = k.gets(250) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
@@ -185,7 +185,7 @@ func TestWhoKeepsItsSlot(t *testing.T) {
 			k, stopped := enter(t, r, alice)
 			c.after(time.Millisecond)
 			keep(k)
-			c.after(headStart / 2)
+			c.after(late / 2)
 			var full *FullError
 			if _, err := r.Enter(alice, func() {}); !errors.As(err, &full) || full.Limit != 1 || full.What != "requests" {
 				t.Errorf("the newcomer is told %v", err)

@@ -69,7 +69,7 @@ func (t *Ticket) grow(n int64, now time.Time) error {
 func (r *Room) freed(bytes int64, t *Ticket, now time.Time) bool {
 	var sum int64
 	for _, o := range r.arriving {
-		if o != t && o.lag(now) >= headStart && o.paid.Before(t.paid) {
+		if o != t && o.lag(now) >= late && o.paid.Before(t.paid) {
 			sum += o.bytes
 		}
 	}
