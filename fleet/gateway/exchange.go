@@ -23,7 +23,8 @@ type exchange struct {
 	retried  bool
 	http2    bool // on the client's side
 	admitted *admission.Body
-	counted  bool // the replica's failure is in the metrics
+	first    []byte // of the body, read before a replica was chosen
+	counted  bool   // the replica's failure is in the metrics
 	fault    *fault.Fault
 	status   int // overrides the status that was written; 0: as written
 }

@@ -1,14 +1,19 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 
 	"fovea/fault"
 	"fovea/internal/admission"
 )
+
+// firstBytes is how much of a body is read before a replica is chosen, at most.
+const firstBytes = 512
 
 // limits are those of all requests together.
 func (c Config) limits() admission.Limits {
@@ -34,9 +39,33 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, x *exchange) err
 func (x *exchange) within(ctx context.Context, r *http.Request) *http.Request {
 	inner := r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	if r.ContentLength != 0 {
-		inner.Body = limited{x.admitted, r.Body}
+		inner.Body = limited{io.MultiReader(bytes.NewReader(x.first), x.admitted), r.Body}
 	}
 	return inner
+}
+
+// begin waits for the first bytes of the body, so that a client that sends none costs no replica anything. Whether one
+// that waits for "100 Continue" is to send them is the replica's to say.
+func (x *exchange) begin(r *http.Request) error {
+	if r.ContentLength == 0 || r.Header.Get("Expect") != "" {
+		return nil
+	}
+	first := make([]byte, firstBytes)
+	n, err := x.admitted.Read(first)
+	if x.first = first[:n]; err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	if f := slowFault(err); f != nil {
+		return f
+	}
+	var op net.Error
+	switch {
+	case errors.As(err, &op) && op.Timeout():
+		return fault.Wrap(bodyTimeout, err, "the body did not arrive in time")
+	case errors.As(err, &op), errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.Wrap(fault.Canceled, err, "the client went away")
+	}
+	return fault.Wrap(fault.Malformed, err, "the body cannot be read")
 }
 
 // limited is a client's body that keeps up the least rate.

@@ -56,6 +56,11 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
 		_ = http.NewResponseController(out).EnableFullDuplex() // fails for other than HTTP/1, which needs none
 	}
+	if err := x.begin(r); err != nil {
+		refuse(out, x, fault.From(err))
+		aborted = false
+		return
+	}
 	g.proxy.ServeHTTP(out, x.within(ctx, r))
 	aborted = false
 }
