@@ -1,59 +1,33 @@
 package api
 
 import (
-	"sync/atomic"
+	"errors"
+	"os"
 
 	"fovea/fault"
+	"fovea/internal/admission"
 )
 
-// admission bounds the requests for predictions in flight, and the bytes of their bodies over all of them, so
-// that memory stays bounded however many clients come at once.
-type admission struct {
-	maxRequests, maxBytes int64
-	requests, bytes       atomic.Int64
-	closed                atomic.Bool
+// limits are those of all requests for predictions together.
+func (c Config) limits() admission.Limits {
+	return admission.Limits{Requests: c.MaxRequests, Bytes: c.BodyBudget, Share: c.ClientShare, Rate: c.MinBodyRate}
 }
 
-// close refuses whoever comes from now on.
-func (a *admission) close() { a.closed.Store(true) }
-
-// seat is one admitted request's share. It is not safe for concurrent use.
-type seat struct {
-	room  *admission
-	bytes int64
-}
-
-// enter admits a request that announces a body of so many bytes. The seat must be left.
-func (a *admission) enter(bytes int64) (*seat, error) {
-	n := a.requests.Add(1) // before looking at closed, so that whoever closes sees all that were let in
-	if a.closed.Load() {
-		a.requests.Add(-1)
-		return nil, fault.New(fault.Draining, "the server is shutting down; ask another or try again soon")
+// admissionFault says why a request is not let in, or gives its slot up; what is about something else is returned as it is.
+func (s *Server) admissionFault(err error, read int64) error {
+	var full *admission.FullError
+	var slow *admission.SlowError
+	switch {
+	case errors.Is(err, admission.ErrClosed):
+		return fault.New(fault.Draining, "the server is shutting down; ask another or try again soon")
+	case errors.Is(err, admission.ErrDisplaced):
+		return fault.New(displaced, "the server is busy, and this body was the slowest to arrive; %d bytes did", read)
+	case errors.As(err, &full):
+		return fault.New(fault.QueueFull, "the server is busy with %d %s, as many as it takes at once", full.Limit, full.What)
+	case errors.As(err, &slow):
+		return fault.Wrap(bodyTimeout, err, "the body arrived at less than %d bytes a second; %d bytes did", slow.Rate, read)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fault.Wrap(bodyTimeout, err, "the body did not arrive within %s; %d bytes did", s.cfg.BodyTimeout, read)
 	}
-	if n > a.maxRequests {
-		a.requests.Add(-1)
-		return nil, fault.New(fault.QueueFull, "the server is busy with %d requests, as many as it takes at once", a.maxRequests)
-	}
-	s := &seat{room: a}
-	if err := s.grow(bytes); err != nil {
-		s.leave()
-		return nil, err
-	}
-	return s, nil
-}
-
-// grow takes room for more bytes, or refuses.
-func (s *seat) grow(bytes int64) error {
-	if s.room.bytes.Add(bytes) > s.room.maxBytes {
-		s.room.bytes.Add(-bytes)
-		return fault.New(fault.QueueFull, "the server is busy with bodies of %d bytes, as many as it takes at once", s.room.maxBytes)
-	}
-	s.bytes += bytes
-	return nil
-}
-
-func (s *seat) leave() {
-	s.room.bytes.Add(-s.bytes)
-	s.room.requests.Add(-1)
-	s.bytes = 0
+	return err
 }

@@ -3,8 +3,10 @@ package api
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -38,13 +40,15 @@ func BenchmarkPredict(b *testing.B) {
 		contentType string
 		body        []byte
 	}{
-		"form=picture":   {"image/jpeg", picture},
-		"form=multipart": {contentType, []byte(form)},
-		"form=json":      {"application/json", []byte(pictures("", string(picture)))},
+		"form=picture":           {"image/jpeg", picture},
+		"form=picture,size=200K": {"image/jpeg", bytes.Repeat([]byte("x"), 200_000)},
+		"form=picture,size=2M":   {"image/jpeg", bytes.Repeat([]byte("x"), 2_000_000)},
+		"form=multipart":         {contentType, []byte(form)},
+		"form=json":              {"application/json", []byte(pictures("", string(picture)))},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			b.SetBytes(int64(len(picture)))
+			b.SetBytes(int64(len(send.body)))
 			r := httptest.NewRequest(http.MethodPost, "/v1/models/boxes/predict", nil)
 			r.Header.Set("Content-Type", send.contentType)
 			r.ContentLength = int64(len(send.body))
@@ -59,6 +63,48 @@ func BenchmarkPredict(b *testing.B) {
 				if w.Code != http.StatusOK {
 					b.Fatal(w.Body)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkUpload is what a body costs over a connection, with net/http on both sides.
+func BenchmarkUpload(b *testing.B) {
+	e := newEngine()
+	answer, err := echo(b.Context(), inference.Request{Model: "boxes", Image: []byte("bus")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e.predict = func(context.Context, inference.Request) (*inference.Response, error) { return answer, nil }
+	log := slog.New(slog.DiscardHandler)
+	monitor := health.New(e, log)
+	monitor.Loaded()
+	server := New(Defaults(), e, monitor, NewMetrics(Build{}), log)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	transport := &http.Transport{WriteBufferSize: 64 << 10}
+	client := &http.Client{Transport: transport}
+	b.Cleanup(func() {
+		transport.CloseIdleConnections()
+		_ = server.Shutdown(context.Background())
+		<-served
+	})
+	for _, size := range []int{10_000, 200_000, 2_000_000} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			body := bytes.Repeat([]byte("x"), size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				response, err := client.Post("http://"+l.Addr().String()+"/v1/models/boxes/predict", "image/jpeg", bytes.NewReader(body))
+				if err != nil || response.StatusCode != http.StatusOK {
+					b.Fatal(response, err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
 			}
 		})
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"fovea/fault"
+	"fovea/internal/admission"
 
 	"github.com/gin-gonic/gin"
 )
@@ -25,80 +25,104 @@ const (
 
 // body is a request's body with its bounds: bytes, time, and the room of the whole server.
 type body struct {
-	raw    io.Reader // as net/http gives it
-	length int64     // as announced; -1: unknown
-	limit  int64
-	read   int64
-	seat   *seat
-	share  *share
-	waited time.Duration // to be read
-	conn   *http.ResponseController
+	admitted *admission.Body
+	server   *Server
+	ctx      context.Context // of the request: io.Reader has no other way to it
+	length   int64           // as announced; -1: unknown
+	limit    int64
+	read     int64
+	head     []byte // read by peek, and not by Read yet
+	share    *share
+	begun    bool          // it may be read beyond its first block
+	waited   time.Duration // to be read
 }
 
-// open admits the request for a body of at most limit bytes, waits until it may be read, and starts its clock. The body
-// must be closed.
+// open admits the request for a body of at most limit bytes, and starts its clock. The body must be closed.
 func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
-	length := c.Request.ContentLength
-	if length > limit {
+	r := c.Request
+	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	seat, err := s.admission.enter(max(0, length))
+	admitted, err := s.admission.Open(r.RemoteAddr, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer))
 	if err != nil {
-		return nil, err
+		return nil, s.admissionFault(err, 0)
 	}
-	b := &body{raw: c.Request.Body, length: length, limit: limit, seat: seat, conn: http.NewResponseController(c.Writer)}
-	if err := s.wait(c.Request.Context(), b); err != nil {
-		seat.leave()
-		return nil, err
-	}
-	if err := b.conn.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)); err != nil {
-		b.close()
-		return nil, fmt.Errorf("set the body's deadline: %w", err)
-	}
-	return b, nil
+	return &body{admitted: admitted, server: s, ctx: r.Context(), length: r.ContentLength, limit: limit, share: s.readAhead.enter()}, nil
 }
 
-// wait returns when the body may be read. That is part of the time that its answer has.
-func (s *Server) wait(ctx context.Context, b *body) (err error) {
-	start := time.Now()
-	if b.share, err = s.readAhead.enter(ctx, b.length, s.cfg.Timeout); err != nil {
-		return s.engineFault(err)
-	}
-	b.waited = time.Since(start)
-	return nil
-}
-
-// Read reads on, and fails once the body is larger than its limit. A body of unknown length takes its room in
-// the server's budget as it arrives.
+// Read reads on, and fails once the body is larger than its limit. What has arrived takes its room in the server's
+// budget. Beyond the first block it waits for its turn.
 func (b *body) Read(p []byte) (int, error) {
+	if len(b.head) > 0 {
+		n := copy(p, b.head)
+		b.head = b.head[n:]
+		return n, nil
+	}
+	return b.receive(p)
+}
+
+func (b *body) receive(p []byte) (int, error) {
 	if over := b.limit + 1 - b.read; int64(len(p)) > over {
 		p = p[:over]
 	}
-	n, err := b.raw.Read(p)
+	if b.read < firstBlock {
+		p = p[:min(int64(len(p)), firstBlock-b.read)]
+	} else if err := b.turn(); err != nil {
+		return 0, err
+	}
+	n, err := b.admitted.Read(p)
 	b.read += int64(n)
+	b.share.read(n)
 	if b.read > b.limit {
 		return n, tooLarge(b.limit)
-	}
-	if short := b.read - b.seat.bytes; short > 0 {
-		if full := b.seat.grow(short); full != nil {
-			return n, full
-		}
 	}
 	return n, err
 }
 
-// arrived stops the clock: net/http must not take the body's deadline for a client that went away.
-func (b *body) arrived() error {
-	b.share.arrived()
-	if err := b.conn.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("clear the body's deadline: %w", err)
+// turn returns when the body may be read beyond its first block. That is part of the time that its answer has.
+func (b *body) turn() (err error) {
+	if b.begun || b.admitted.Arrived() {
+		return nil
 	}
-	return nil
+	b.begun = true
+	if b.share.tryBegin() {
+		return nil
+	}
+	b.waited, err = b.admitted.Wait(func() error {
+		ctx, cancel := context.WithTimeout(b.ctx, b.server.cfg.Timeout)
+		defer cancel()
+		if err := b.share.begin(ctx); err != nil {
+			return b.server.engineFault(err)
+		}
+		return nil
+	})
+	return err
 }
+
+// peek returns the first n bytes, or all when there are fewer, and leaves them to Read.
+func (b *body) peek(n int) ([]byte, error) {
+	head := make([]byte, n)
+	got := 0
+	for got < n {
+		more, err := b.receive(head[got:])
+		got += more
+		if errors.Is(err, io.EOF) {
+			break // which the next read returns again
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	b.head = head[:got]
+	return b.head, nil
+}
+
+// arrived notes that nothing more of the body is wanted.
+func (b *body) arrived() { b.share.arrived() }
 
 func (b *body) close() {
 	b.share.leave()
-	b.seat.leave()
+	b.admitted.Leave()
 }
 
 // left is how many bytes are still to come, at most: those that package multipart has read and not yet handed on are
@@ -112,11 +136,11 @@ func (b *body) left() int64 {
 }
 
 // drain throws away what is left of a refused body, within bounds. A client that waits for "100 Continue" sends
-// nothing, so there is nothing to drain.
+// nothing, so there is nothing to drain; on HTTP/2 the stream is reset without harm to the answer.
 func drain(c *gin.Context, x *exchange) {
 	r := c.Request
 	conn := http.NewResponseController(c.Writer)
-	if r.ContentLength == 0 || conn.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+	if r.ContentLength == 0 || r.ProtoMajor > 1 || conn.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
 	}
 	if x.bytes == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
@@ -135,20 +159,22 @@ func tooLarge(limit int64) *fault.Fault {
 	return fault.New(fault.BodyTooLarge, "the body is larger than %d bytes, the most that is read", limit)
 }
 
-// isTransport says whether reading failed below the form: the client went away, was too slow, or cut the body.
+// isTransport says whether reading failed below the form: the client went away, was too slow, gave its slot up, or cut the
+// body.
 func isTransport(err error) bool {
+	var full *admission.FullError
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, admission.ErrDisplaced) || errors.As(err, &full)
 }
 
 // bodyFault says what went wrong while a body was read; what is not about the transport is returned as it is.
 func (s *Server) bodyFault(err error, b *body) error {
+	err = s.admissionFault(err, b.read)
 	var f *fault.Fault
 	switch {
 	case errors.As(err, &f):
 		return err
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fault.Wrap(bodyTimeout, err, "the body did not arrive within %s; %d bytes did", s.cfg.BodyTimeout, b.read)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.Wrap(fault.Malformed, err, "the body ends too early, after %d bytes", b.read)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

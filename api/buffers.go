@@ -12,6 +12,8 @@ const (
 	smallestShift = 12
 	sizes         = 4*12 + 2
 	firstRoom     = 32<<10 - 1 // of a body whose length is not known, in bytes; readAll asks for one more
+	smallRoom     = 16 << 10   // a buffer's largest first size in bytes, whatever is announced
+	doubling      = 2 << 20    // a buffer's size in bytes from which on it is no more than doubled
 )
 
 var pools [sizes]sync.Pool
@@ -64,13 +66,32 @@ func fitted(b []byte) []byte {
 	return smaller
 }
 
-// readAll reads r to its end into a pooled buffer that starts with room for hint bytes. On an error the buffer
-// has been given back.
+// nextRoom is the size of the buffer that follows one of have bytes, or of the first one (0), on the way to one of the
+// bytes that are expected. The way is such that the bytes copied are a third of a body's, for the largest up to all.
+func nextRoom(have, expected int) int {
+	if have >= expected {
+		return 2 * have
+	}
+	for {
+		before := (expected + 3) / 4
+		if expected > doubling {
+			before = (expected + 1) / 2
+		}
+		if before <= have || have == 0 && expected <= smallRoom {
+			return expected
+		}
+		expected = before
+	}
+}
+
+// readAll reads r to its end into a pooled buffer that grows, as bytes arrive, up to hint bytes and beyond. On an error
+// the buffer has been given back.
 func readAll(r io.Reader, hint int) ([]byte, error) {
-	b := takeBuffer(hint + 1) // one more, so that the end is seen without growing
+	hint++ // so that the end is seen without growing
+	b := takeBuffer(nextRoom(0, hint))
 	for {
 		if len(b) == cap(b) {
-			larger := append(takeBuffer(2*cap(b)), b...)
+			larger := append(takeBuffer(nextRoom(cap(b), hint)), b...)
 			giveBuffer(b)
 			b = larger
 		}

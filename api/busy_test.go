@@ -13,26 +13,42 @@ import (
 	"fovea/inference"
 )
 
+// waiting is an engine that takes pictures that begin with "wait" and answers them once it is let.
+func waiting(e *engine) (let func()) {
+	answer := make(chan struct{})
+	e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
+		if strings.HasPrefix(string(r.Image), "wait") {
+			select {
+			case <-answer:
+			case <-ctx.Done():
+			}
+		}
+		return echo(ctx, r)
+	}
+	return func() { close(answer) }
+}
+
 func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"requests in flight":        func(c *Config) { c.MaxRequests = 1 },
 		"bytes of bodies in flight": func(c *Config) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, func(c *Config, _ *engine) { change(c) })
-			slow := s.dial(begin + "Content-Length: 99\r\n\r\nhalf")
-			s.eventually("fovea_requests_in_flight 1")
-			r := s.request("POST", "/predict", "image/jpeg", unsent{t})
-			r.ContentLength = 50
-			r.Header.Set("Expect", "100-continue")
-			got := s.do(r)
+			var let func()
+			s := open(t, func(c *Config, e *engine) { change(c); let = waiting(e) })
+			first := s.dial(begin + "Content-Length: 99\r\n\r\nwait" + strings.Repeat(".", 95))
+			s.eventually("fovea_body_bytes_in_flight 99")
+			got := s.post("/predict", "image/jpeg", strings.Repeat("x", 50))
 			if got.Status != 429 || got.Code != fault.QueueFull || got.Header.Get("Retry-After") != "1" {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
 			if got := s.get("/health"); got.Status != 200 {
 				t.Errorf("/health while busy: %d", got.Status)
 			}
-			_ = slow.Close()
+			let()
+			if status, text := s.answerOn(first); status != 200 {
+				t.Errorf("the first: %d %s", status, text)
+			}
 			s.eventually("fovea_requests_in_flight 0")
 			s.good()
 			s.eventually(`fovea_rejected_total{model="cats",reason="queue_full"} 1`)
@@ -40,18 +56,26 @@ func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
 	}
 }
 
-func TestABodyOfUnknownLengthTakesItsRoomAsItArrives(t *testing.T) {
-	s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 })
-	slow := s.dial(begin + "Content-Length: 60\r\n\r\nhalf")
-	s.eventually("fovea_body_bytes_in_flight 60")
-	r := s.request("POST", "/predict", "image/jpeg", struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 50))})
-	r.ContentLength = -1
-	if got := s.do(r); got.Status != 429 {
-		t.Errorf("%d %s", got.Status, got.Body)
+func TestABodyTakesItsRoomAsItArrives(t *testing.T) {
+	for name, length := range map[string]int64{"of known length": 50, "of unknown length": -1} {
+		t.Run(name, func(t *testing.T) {
+			var let func()
+			s := open(t, func(c *Config, e *engine) {
+				c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100
+				let = waiting(e)
+			})
+			s.dial(begin + "Content-Length: 60\r\n\r\nwait" + strings.Repeat(".", 56))
+			s.eventually("fovea_body_bytes_in_flight 60")
+			r := s.request("POST", "/predict", "image/jpeg", struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 50))})
+			r.ContentLength = length
+			if got := s.do(r); got.Status != 429 {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+			let()
+			s.eventually("fovea_body_bytes_in_flight 0")
+			s.good()
+		})
 	}
-	_ = slow.Close()
-	s.eventually("fovea_body_bytes_in_flight 0")
-	s.good()
 }
 
 func TestARefusedClientThatStillSendsReadsTheRefusal(t *testing.T) {

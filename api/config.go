@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"fovea/internal/cors"
 )
 
 // Config is how the server speaks HTTP. Sizes are in bytes.
@@ -17,8 +19,11 @@ type Config struct {
 	MaxImageBytes int64         `yaml:"max_image_bytes" usage:"bytes of one encoded picture"`
 	MaxBodyBytes  int64         `yaml:"max_body_bytes" usage:"bytes of a body that holds several pictures (multipart or JSON)"`
 	MaxImages     int           `yaml:"max_images" usage:"pictures in one request"`
-	MaxRequests   int64         `yaml:"max_requests" usage:"requests for predictions in flight; more are refused with 429"`
-	BodyBudget    int64         `yaml:"body_budget" usage:"bytes of bodies in flight, over all requests; more are refused with 429"`
+	MaxRequests   int64         `yaml:"max_requests" usage:"requests for predictions in flight; beyond it the slowest body that is still arriving gives way, or more are refused with 429"`
+	BodyBudget    int64         `yaml:"body_budget" usage:"bytes of bodies that have arrived, over all requests in flight; beyond it slow bodies give way, or more are refused with 429"`
+	MinBodyRate   int64         `yaml:"min_body_rate" usage:"bytes a second that a body must keep up, after 5s; 0: any"`
+	ClientShare   float64       `yaml:"client_share" usage:"part of max_requests and body_budget that one client address (IPv6: a /64) may hold when others need it; 1: all, for a server behind a proxy"`
+	CORS          string        `yaml:"cors" usage:"origins whose web pages may ask and read answers, as https://app.example with commas between; *: any; or none"`
 	ReadAhead     int64         `yaml:"read_ahead" usage:"bytes of bodies in memory whose pictures are not decoded yet; more wait in the network. 0: 16 MiB a core"`
 }
 
@@ -33,6 +38,9 @@ func Defaults() Config {
 		MaxImages:     64,
 		MaxRequests:   1024,
 		BodyBudget:    1 << 30,
+		MinBodyRate:   1 << 10,
+		ClientShare:   0.25,
+		CORS:          cors.Any,
 	}
 }
 
@@ -65,12 +73,19 @@ func (c Config) Validate() error {
 		{"max_images", int64(c.MaxImages), 1, 4096},
 		{"max_requests", c.MaxRequests, 1, 1 << 20},
 		{"body_budget", c.BodyBudget, 1, 1 << 40},
+		{"min_body_rate", c.MinBodyRate, 0, 1 << 30},
 		{"read_ahead", c.ReadAhead, 0, 1 << 40},
 	}
 	for _, n := range numbers {
 		if n.value < n.low || n.value > n.high {
 			wrong(n.key, "%d is not between %d and %d", n.value, n.low, n.high)
 		}
+	}
+	if _, err := cors.Parse(c.CORS); err != nil {
+		wrong("cors", "%s", err)
+	}
+	if !(c.ClientShare > 0 && c.ClientShare <= 1) { // nor NaN
+		wrong("client_share", "%v is not above 0 and at most 1", c.ClientShare)
 	}
 	if c.BodyBudget < max(c.MaxBodyBytes, c.MaxImageBytes) {
 		wrong("body_budget", "%d is less than one body may have (%d)", c.BodyBudget, max(c.MaxBodyBytes, c.MaxImageBytes))

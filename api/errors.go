@@ -17,6 +17,7 @@ const (
 	routeNotFound    fault.Code = "not_found"          // 404: no such route
 	methodNotAllowed fault.Code = "method_not_allowed" // 405: Allow says which are
 	bodyTimeout      fault.Code = "body_timeout"       // 408: the body did not arrive in time
+	displaced        fault.Code = "body_displaced"     // 429: the body lagged, and another request needed its slot
 )
 
 // statusClientGone is what logs and metrics say of a request whose client went away; nobody receives it.
@@ -29,6 +30,7 @@ var statuses = map[fault.Code]int{
 	routeNotFound:           http.StatusNotFound,
 	methodNotAllowed:        http.StatusMethodNotAllowed,
 	bodyTimeout:             http.StatusRequestTimeout,
+	displaced:               http.StatusTooManyRequests,
 	fault.BodyTooLarge:      http.StatusRequestEntityTooLarge,
 	fault.ImageTooLarge:     http.StatusRequestEntityTooLarge,
 	fault.UnsupportedMedia:  http.StatusUnsupportedMediaType,
@@ -79,9 +81,12 @@ func (s *Server) fail(c *gin.Context, x *exchange, err error) {
 func (s *Server) failWith(c *gin.Context, x *exchange, f *fault.Fault, entries []entry) {
 	x.code = f.Code
 	code := status(f.Code)
-	if f.Code == bodyTimeout || f.Code == fault.Canceled {
-		c.Header("Connection", "close")
-	} else {
+	switch f.Code {
+	case bodyTimeout, displaced, fault.Canceled:
+		if c.Request.ProtoMajor == 1 { // on HTTP/2 only this stream has been spoilt
+			c.Header("Connection", "close")
+		}
+	default:
 		drain(c, x)
 	}
 	if code == statusClientGone {

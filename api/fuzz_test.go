@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fovea/fault"
+	"fovea/internal/admission"
 	"fovea/internal/requestid"
 )
 
@@ -23,16 +24,13 @@ const fuzzed = 1 << 16 // bytes of an input
 func reader(data []byte) (*Server, *body) {
 	cfg := Defaults()
 	cfg.MaxImageBytes, cfg.MaxBodyBytes, cfg.MaxImages = 1<<12, fuzzed, 4
-	s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler), admission: admission{maxRequests: 1, maxBytes: fuzzed}}
-	seat, err := s.admission.enter(0)
+	cfg.MaxRequests, cfg.BodyBudget = 1, fuzzed
+	s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler), admission: admission.New(cfg.limits()), readAhead: newReadAhead(fuzzed)}
+	admitted, err := s.admission.Open("", bytes.NewReader(data), int64(len(data)), time.Hour, conn{})
 	if err != nil {
 		panic(err)
 	}
-	share, err := newReadAhead(fuzzed).enter(context.Background(), int64(len(data)), time.Second)
-	if err != nil {
-		panic(err)
-	}
-	return s, &body{raw: bytes.NewReader(data), length: int64(len(data)), limit: cfg.MaxBodyBytes, seat: seat, share: share}
+	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: cfg.MaxBodyBytes, share: s.readAhead.enter()}
 }
 
 // judge checks what holds for every body: bounds, and errors that are the client's and say what they are.
@@ -56,7 +54,7 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 		}
 	}
 	b.close()
-	if n := s.admission.bytes.Load(); n != 0 {
+	if n := s.admission.Bytes(); n != 0 {
 		t.Errorf("%d bytes are still counted", n)
 	}
 }

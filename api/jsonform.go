@@ -19,10 +19,11 @@ func readJSON(s *Server, b *body, in *submission) error {
 		return err
 	}
 	defer giveBuffer(text)
-	if err := json.Unmarshal(text, &unread{}); err != nil {
+	document := bytes.TrimPrefix(text, byteOrderMark)
+	if err := json.Unmarshal(document, &unread{}); err != nil {
 		return fault.New(fault.Malformed, "the body is not JSON of the form %s: %s", jsonForm, err)
 	}
-	r := &jsonReader{jsonWalker{text}, s, in}
+	r := &jsonReader{jsonWalker{document}, s, in}
 	return r.object("the body", map[string]func() error{"images": r.images, "parameters": r.parameters})
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fovea/inference"
+	"fovea/internal/admission"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -113,14 +114,14 @@ func (m *Metrics) pictures(model string, answers []answered) {
 }
 
 // watch adds the metrics that are read from the server's parts when they are asked for.
-func (m *Metrics) watch(engine Engine, a *admission) {
+func (m *Metrics) watch(engine Engine, a *admission.Room) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	m.registry.MustRegister(
 		modelStates{engine},
-		gauge("fovea_requests_in_flight", "Requests for predictions being answered.", func() float64 { return float64(a.requests.Load()) }),
-		gauge("fovea_body_bytes_in_flight", "Bytes of bodies held for requests being answered.", func() float64 { return float64(a.bytes.Load()) }),
+		gauge("fovea_requests_in_flight", "Requests for predictions being answered.", func() float64 { return float64(a.Requests()) }),
+		gauge("fovea_body_bytes_in_flight", "Bytes that have arrived of the bodies of requests being answered.", func() float64 { return float64(a.Bytes()) }),
 	)
 }
 

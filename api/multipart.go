@@ -4,19 +4,22 @@ import (
 	"errors"
 	"io"
 	"mime/multipart"
+	"slices"
 	"strings"
 
 	"fovea/fault"
 )
 
 const (
-	pictureField    = "image"
-	maxPartHeaders  = 16
-	maxParameter    = 64 // bytes of a parameter's value in a part
-	maxBoundary     = 70 // characters, RFC 2046
-	allowedFields   = "send pictures as parts named " + pictureField
-	transferAllowed = "7bit 8bit binary"
+	pictureField   = "image"
+	maxPartHeaders = 16
+	maxParameter   = 64 // bytes of a parameter's value in a part
+	maxBoundary    = 70 // characters, RFC 2046
+	allowedFields  = "send pictures as parts named " + pictureField
 )
+
+// transferAllowed are the encodings of parts that leave their bytes as they are.
+var transferAllowed = []string{"7bit", "8bit", "binary"}
 
 // multipartForm is multipart/form-data, read as it streams in: nothing but the pictures is kept.
 func multipartForm(limit int64, boundary string) (form, error) {
@@ -62,10 +65,14 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 	if headers > maxPartHeaders {
 		return fault.New(fault.Malformed, "a part has more than %d headers", maxPartHeaders)
 	}
-	if e := part.Header.Get("Content-Transfer-Encoding"); e != "" && !strings.Contains(transferAllowed, strings.ToLower(e)) {
-		return fault.New(fault.UnsupportedMedia, "content transfer encoding %s is not read; allowed: %s", quote(e), transferAllowed)
+	if e := strings.TrimSpace(part.Header.Get("Content-Transfer-Encoding")); e != "" && !slices.Contains(transferAllowed, strings.ToLower(e)) {
+		return fault.New(fault.UnsupportedMedia, "content transfer encoding %s is not read; allowed: %s", quote(e), strings.Join(transferAllowed, " "))
 	}
-	name := part.FormName()
+	name := partName(part)
+	if name == "" {
+		return fault.New(fault.InvalidParameter, "a part has no name that can be read in its Content-Disposition %s; %s",
+			quote(part.Header.Get("Content-Disposition")), allowedFields)
+	}
 	if name == pictureField {
 		if err := s.roomForPicture(in); err != nil {
 			return err

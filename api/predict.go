@@ -44,9 +44,11 @@ func (s *Server) predict(c *gin.Context, x *exchange, model, version string) {
 		s.refuse(c, x, err)
 		return
 	}
-	defer body.close()
+	defer body.close() // also when something panics
 	r := inference.Request{Model: model, Version: version, Params: in.params.values, Waited: body.waited}
-	s.reply(c, x, s.ask(c.Request.Context(), x, r, in, body))
+	answers := s.ask(c.Request.Context(), x, r, in, body)
+	body.close() // a client that is slow to read its answer holds no slot
+	s.reply(c, x, answers)
 }
 
 // refuse answers a request that never came to the engine, which counts those that did.

@@ -78,6 +78,12 @@ func TestGoodRequests(t *testing.T) {
 		"base64 with an escaped slash":               {"/predict", "application/json", `{"images":[{"b64":"` + strings.ReplaceAll(b64("???>>>"), "/", `\/`) + `"}]}`, []string{"???>>>"}, 1},
 		"field names with escapes":                   {"/predict", "application/json", `{"\u0069mages":[{"b\u00364" : "b25l"}],"parameters":{"top\u005fk" : 2 }}`, []string{"one"}, 2},
 		"several, one of them bad":                   {"/predict", "application/json", pictures("", "one", "truncated", "three", ""), []string{"one", "error:undecodable", "three", "error:malformed"}, 1},
+		"a picture of S3's type":                     {"/predict", "binary/octet-stream", "\xff\xd8\xffpixels", []string{"\ufffd\ufffd\ufffdpixels"}, 1},
+		"a picture of a form's type, as curl's":      {"/predict", "application/x-www-form-urlencoded", "BM" + strings.Repeat("x", 20), []string{"BM" + strings.Repeat("x", 20)}, 1},
+		"a picture without a type":                   {"/predict", "", "GIF89a pixels", []string{"GIF89a pixels"}, 1},
+		"a large picture without a type":             {"/predict", "", "GIF89a" + strings.Repeat("x", 1<<20), []string{"GIF89a" + strings.Repeat("x", 1<<20)}, 1},
+		"JSON without a type":                        {"/predict", "", "\ufeff \n" + pictures("", "one", "two"), []string{"one", "two"}, 1},
+		"JSON after a byte order mark":               {"/predict", "application/json", "\ufeff" + pictures("", "one"), []string{"one"}, 1},
 		"a large picture":                            {"/predict", "image/jpeg", strings.Repeat("x", 1<<20), []string{strings.Repeat("x", 1<<20)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

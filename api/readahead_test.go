@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
+	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,59 +37,63 @@ func undecoded(t *testing.T, change ...func(*Config)) (s *site, decode, answer c
 	return s, decode, answer
 }
 
-// later is a body that tells when it is read.
-type later struct {
-	io.Reader
-	read atomic.Bool
+// large is a body that is larger than its first block.
+func large(t *testing.T) string {
+	t.Helper()
+	return strings.Repeat("x", firstBlock+1)
 }
 
-func (l *later) Read(p []byte) (int, error) {
-	l.read.Store(true)
-	return l.Reader.Read(p)
+// arrived waits until so many bytes of bodies have.
+func (s *site) arrived(bytes int64) {
+	s.t.Helper()
+	for range 800 {
+		if s.server.admission.Bytes() == bytes {
+			return
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	s.t.Errorf("%d bytes have arrived, not %d", s.server.admission.Bytes(), bytes)
 }
 
 func TestABodyBeyondWhatIsReadAheadWaitsInTheNetwork(t *testing.T) {
-	for name, body := range map[string]string{
-		"a body of known length":       strings.Repeat("x", 80),
-		"a body larger than the bound": strings.Repeat("x", 1000),
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, decode, answer := undecoded(t)
-			first := s.dial(begin + "Content-Length: 60\r\n\r\nfirst" + strings.Repeat(".", 55))
-			s.eventually("fovea_body_bytes_in_flight 60")
-			time.Sleep(2 * slowBody) // it has arrived: that it waits for a decoder makes it no slow body
-			second := &later{Reader: strings.NewReader(body)}
-			r := s.request("POST", "/predict", "image/jpeg", second)
-			r.ContentLength = int64(len(body))
-			r.Header.Set("Expect", "100-continue")
-			answered := make(chan result, 1)
-			go func() { answered <- s.do(r) }()
-			s.eventually("fovea_requests_in_flight 2")
-			time.Sleep(2 * slowBody)
-			if second.read.Load() {
-				t.Error("the second body was read while the first was not decoded")
-			}
-			close(decode)
-			if got := <-answered; got.Status != 200 || got.Timing["queue"] < 50 {
-				t.Errorf("%d %s", got.Status, got.Body)
-			}
-			close(answer)
-			if status, text := s.answerOn(first); status != 200 {
-				t.Errorf("the first: %d %s", status, text)
-			}
-		})
+	s, decode, answer := undecoded(t)
+	first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
+	s.eventually("fovea_body_bytes_in_flight 100")
+	time.Sleep(2 * slowBody) // it has arrived: that it waits for a decoder makes it no slow body
+	answered := make(chan result, 1)
+	go func() { answered <- s.post("/predict", "image/jpeg", large(t)) }()
+	s.arrived(100 + firstBlock)
+	s.good() // one that is not larger than a first block need not wait
+	time.Sleep(2 * slowBody)
+	if n := s.server.admission.Bytes(); n != 100+firstBlock {
+		t.Errorf("the second body was read while the first was not decoded: %d bytes are there", n)
+	}
+	close(decode)
+	if got := <-answered; got.Status != 200 || got.Timing["queue"] < 50 {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	close(answer)
+	if status, text := s.answerOn(first); status != 200 {
+		t.Errorf("the first: %d %s", status, text)
 	}
 }
 
-func TestASlowBodyHoldsNobodyUp(t *testing.T) {
+// TestBodiesThatStallHoldNobodyUp has more of them than there are turns, each with more than a first block.
+func TestBodiesThatStallHoldNobodyUp(t *testing.T) {
 	s, _, _ := undecoded(t)
-	slow := s.dial(begin + "Content-Length: 100\r\n\r\nhalf")
-	s.eventually("fovea_body_bytes_in_flight 100")
-	s.good()
-	if _, err := io.WriteString(slow, strings.Repeat("x", 96)); err != nil {
+	stalledBody := begin + fmt.Sprintf("Content-Length: %d\r\n\r\n", firstBlock+10) + large(t)
+	slow := make([]net.Conn, 3*turnsPerCore*runtime.GOMAXPROCS(0))
+	for i := range slow {
+		slow[i] = s.dial(stalledBody)
+	}
+	s.arrived(int64(len(slow) * (firstBlock + 1)))
+	if got := s.post("/predict", "image/jpeg", large(t)); got.Status != 200 {
+		t.Errorf("%d %s", got.Status, got.Error)
+	}
+	if _, err := io.WriteString(slow[0], strings.Repeat("x", 9)); err != nil {
 		t.Fatal(err)
 	}
-	if status, text := s.answerOn(slow); status != 200 {
+	if status, text := s.answerOn(slow[0]); status != 200 {
 		t.Errorf("the slow one: %d %s", status, text)
 	}
 }
@@ -96,7 +102,7 @@ func TestABodyThatIsNotReadInTimeIsNoAnswerInTime(t *testing.T) {
 	s, decode, answer := undecoded(t, func(c *Config) { c.Timeout = 300 * time.Millisecond })
 	first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
 	s.eventually("fovea_body_bytes_in_flight 100")
-	got := s.post("/predict", "image/jpeg", "a good picture")
+	got := s.post("/predict", "image/jpeg", large(t))
 	if got.Status != 504 || got.Code != fault.DeadlineExceeded || got.Error != "no answer within 300ms" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
@@ -108,9 +114,10 @@ func TestABodyThatIsNotReadInTimeIsNoAnswerInTime(t *testing.T) {
 
 func TestEveryRequestGivesBackWhatItReadAhead(t *testing.T) {
 	s, _, _ := undecoded(t)
-	unknown := func(body string) *later { return &later{Reader: strings.NewReader(body)} }
+	unknown := func(body string) io.Reader { return struct{ io.Reader }{strings.NewReader(body)} }
 	for name, ask := range map[string]func() result{
 		"one picture":       func() result { return s.post("/predict", "image/jpeg", "pixels") },
+		"a large picture":   func() result { return s.post("/predict", "image/jpeg", large(t)) },
 		"no picture":        func() result { return s.post("/predict", "image/jpeg", "") },
 		"an unknown length": func() result { return s.do(s.request("POST", "/predict", "image/jpeg", unknown("pixels"))) },
 		"several, two wrong": func() result {
@@ -122,12 +129,35 @@ func TestEveryRequestGivesBackWhatItReadAhead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ask()
 			s.eventually("fovea_requests_in_flight 0")
-			if room := s.server.readAhead.room; room.TryAcquire(100) {
-				room.Release(100)
-			} else {
-				t.Error("not all of the 100 bytes are free again")
+			r := s.server.readAhead
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.held != 0 || r.turns != turnsPerCore*runtime.GOMAXPROCS(0) || len(r.waiting) != 0 {
+				t.Errorf("%d bytes are held, %d turns are free, %d wait", r.held, r.turns, len(r.waiting))
 			}
 		})
+	}
+}
+
+// TestABuffersRoomFollowsWhatHasArrived: what is announced takes no memory.
+func TestABuffersRoomFollowsWhatHasArrived(t *testing.T) {
+	for _, announced := range []int{1, 4 << 10, 200_000, 2 << 20, 64 << 20} {
+		copied := 0
+		for have, arrived := nextRoom(0, announced), 0; ; have = nextRoom(have, announced) {
+			if have > max(smallRoom, 4*arrived+8) {
+				t.Errorf("of %d bytes %d have arrived, and the buffer has %d", announced, arrived, have)
+			}
+			if arrived = have; arrived >= announced {
+				break
+			}
+			copied += have
+		}
+		if copied > announced+smallRoom {
+			t.Errorf("of %d bytes %d are copied", announced, copied)
+		}
+	}
+	if got := nextRoom(100, 10); got != 200 {
+		t.Errorf("beyond what was expected the buffer has %d bytes, not twice as many", got)
 	}
 }
 

@@ -37,15 +37,20 @@ func TestBadRequests(t *testing.T) {
 		code fault.Code
 		says string // part of the message
 	}{
-		"empty body":                     {path, image(""), 400, fault.Malformed, "the body is empty; send one picture as image/*"},
-		"one byte":                       {path, image("x"), 415, fault.UnsupportedFormat, "allowed are JPEG"},
-		"a truncated picture":            {path, image("truncated"), 422, fault.Undecodable, "cut short"},
-		"a picture of too many pixels":   {path, image("huge"), 413, fault.ImageTooLarge, "the limit is 50 megapixels"},
-		"a picture of too many bytes":    {path, image(large), 413, fault.BodyTooLarge, "larger than 1048576 bytes"},
-		"a much too large body":          {path, image(strings.Repeat(large, 17)), 413, fault.BodyTooLarge, "larger than 1048576 bytes"},
-		"no content type":                {path, [2]string{"", "pixels"}, 415, fault.UnsupportedMedia, "content type is missing; send one picture as image/*"},
-		"a content type that isn't read": {path, [2]string{"text/html", "pixels"}, 415, fault.UnsupportedMedia, `"text/html" is not read; send one picture as image/*`},
-		"a broken content type":          {path, [2]string{"image/;;", "pixels"}, 415, fault.UnsupportedMedia, "is not read"},
+		"empty body":                      {path, image(""), 400, fault.Malformed, "the body is empty; send one picture as image/*"},
+		"one byte":                        {path, image("x"), 415, fault.UnsupportedFormat, "allowed are JPEG"},
+		"a truncated picture":             {path, image("truncated"), 422, fault.Undecodable, "cut short"},
+		"a picture of too many pixels":    {path, image("huge"), 413, fault.ImageTooLarge, "the limit is 50 megapixels"},
+		"a picture of too many bytes":     {path, image(large), 413, fault.BodyTooLarge, "larger than 1048576 bytes"},
+		"a much too large body":           {path, image(strings.Repeat(large, 17)), 413, fault.BodyTooLarge, "larger than 1048576 bytes"},
+		"no content type":                 {path, [2]string{"", "pixels"}, 415, fault.UnsupportedMedia, "content type is missing, and the body is no picture that is known; send one picture as image/*"},
+		"a content type that isn't read":  {path, [2]string{"text/html", "pixels"}, 415, fault.UnsupportedMedia, `"text/html" is not read; send one picture as image/*`},
+		"a form's type, as curl sends it": {path, [2]string{"application/x-www-form-urlencoded", "pixels"}, 415, fault.UnsupportedMedia, `"application/x-www-form-urlencoded" says nothing of the body`},
+		"no content type and no body":     {path, [2]string{"", ""}, 400, fault.Malformed, "the body is empty"},
+		"no content type, and large":      {path, [2]string{"", "\xff\xd8\xff" + large}, 413, fault.BodyTooLarge, "larger than 1048576 bytes"},
+		"no content type, broken JSON":    {path, [2]string{"", "{"}, 400, fault.Malformed, "not JSON of the form"},
+		"JSON after two byte order marks": {path, json("\ufeff\ufeff{}"), 400, fault.Malformed, "not JSON of the form"},
+		"a broken content type":           {path, [2]string{"image/;;", "pixels"}, 415, fault.UnsupportedMedia, "is not read"},
 
 		"unknown model":                         {"/v1/models/dogs/predict", image("pixels"), 404, fault.ModelNotFound, `no model "dogs"; GET /v1/models lists`},
 		"unknown version":                       {"/v1/models/cats/versions/9/predict", image("pixels"), 404, fault.ModelNotFound, `no version "9"`},
@@ -118,6 +123,9 @@ func TestBadRequests(t *testing.T) {
 		"a part with 10,000 headers":     {path, [2]string{"multipart/form-data; boundary=x", "--x\r\n" + strings.Repeat("A: b\r\n", 10000) + "\r\n\r\n--x--\r\n"}, 400, fault.Malformed, ""},
 		"a part with 17 headers":         {path, [2]string{"multipart/form-data; boundary=x", "--x\r\n" + seventeenHeaders() + "\r\n\r\n--x--\r\n"}, 400, fault.Malformed, "more than 16 headers"},
 		"a part in base64":               {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\nContent-Transfer-Encoding: base64\r\n\r\nb25l\r\n--x--\r\n"}, 415, fault.UnsupportedMedia, "allowed: 7bit"},
+		"a part in b":                    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\nContent-Transfer-Encoding: b\r\n\r\nb25l\r\n--x--\r\n"}, 415, fault.UnsupportedMedia, `"b" is not read; allowed: 7bit 8bit binary`},
+		"a part without a name":          {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; filename=image 1.jpg\r\n\r\none\r\n--x--\r\n"}, 400, fault.InvalidParameter, `no name that can be read in its Content-Disposition "form-data; filename=image 1.jpg"; send pictures as parts named image`},
+		"a part of another name":         {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=file; filename=image 1.jpg\r\n\r\none\r\n--x--\r\n"}, 400, fault.InvalidParameter, `unknown part "file"; send pictures as parts named image`},
 		"multipart that is cut short":    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\n\r\npix"}, 400, fault.Malformed, "ends too early"},
 		"multipart larger than any body": {path, form("image="+large[:1<<19], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20]), 413, fault.BodyTooLarge, "larger than 4194304 bytes"},
 	} {
@@ -130,7 +138,7 @@ func TestBadRequests(t *testing.T) {
 			s.good()
 		})
 	}
-	if bytes, requests := s.server.admission.bytes.Load(), s.server.admission.requests.Load(); bytes != 0 || requests != 0 {
+	if bytes, requests := s.server.admission.Bytes(), s.server.admission.Requests(); bytes != 0 || requests != 0 {
 		t.Errorf("%d requests of %d bytes are still counted as in flight", requests, bytes)
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/admission"
+	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"
@@ -37,7 +39,7 @@ type Server struct {
 	metrics   *Metrics
 	log       *slog.Logger
 	catalog   catalog
-	admission admission
+	admission *admission.Room
 	readAhead *readAhead
 	router    *gin.Engine
 	http      *http.Server
@@ -54,14 +56,18 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 	s := &Server{
 		cfg: cfg, engine: engine, health: health, metrics: metrics, log: log,
 		catalog:   catalog{engine: engine},
-		admission: admission{maxRequests: cfg.MaxRequests, maxBytes: cfg.BodyBudget},
+		admission: admission.New(cfg.limits()),
 		readAhead: newReadAhead(cfg.readAhead()),
 	}
 	s.router = s.routes()
-	s.http = httpserver.New(s.router, cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
-	metrics.watch(engine, &s.admission)
+	pages, _ := cors.Parse(cfg.CORS) // the configuration is valid
+	s.http = httpserver.New(pages.Handler(s.router, forPages), cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
+	metrics.watch(engine, s.admission)
 	return s
 }
+
+// forPages says whether web pages of other origins may ask for a path: all but what only a monitor reads.
+func forPages(path string) bool { return path != "/metrics" }
 
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
@@ -76,15 +82,15 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // are left then are cut off. The listener is closed last, so that until then a client is told what happens.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
-	s.admission.close()
-	for s.admission.requests.Load() > 0 && ctx.Err() == nil {
+	s.admission.Close()
+	for s.admission.Requests() > 0 && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-time.After(idlePoll):
 		}
 	}
 	if err := s.http.Shutdown(ctx); err != nil {
-		n := s.admission.requests.Load()
+		n := s.admission.Requests()
 		_ = s.http.Close() // what matters is said already
 		return fmt.Errorf("%d requests were cut off: %w", n, err)
 	}

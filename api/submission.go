@@ -2,9 +2,6 @@ package api
 
 import (
 	"io"
-	"mime"
-	"net/http"
-	"strings"
 	"sync/atomic"
 
 	"fovea/fault"
@@ -68,39 +65,15 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 	if err == nil && len(in.pictures) == 0 {
 		err = fault.New(fault.Malformed, "the request holds no picture; %s", allowedMedia)
 	}
-	if err == nil {
-		err = b.arrived()
-	}
 	if err != nil {
 		in.recycle()
 		b.close()
 		return nil, nil, s.bodyFault(err, b)
 	}
+	b.arrived()
 	in.encoded.Store(int64(len(in.pictures)))
 	x.pictures = len(in.pictures)
 	return in, b, nil
-}
-
-// form picks the form by the content type, or refuses the request.
-func (s *Server) form(r *http.Request) (form, error) {
-	if e := strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")); e != "" && !strings.EqualFold(e, "identity") {
-		return form{}, fault.New(fault.UnsupportedMedia, "content encoding %s is not read; send the body as it is", quote(e))
-	}
-	given := r.Header.Get("Content-Type")
-	if given == "" {
-		return form{}, fault.New(fault.UnsupportedMedia, "the content type is missing; %s", allowedMedia)
-	}
-	media, params, err := mime.ParseMediaType(given)
-	switch {
-	case err != nil:
-	case strings.HasPrefix(media, "image/"), media == "application/octet-stream":
-		return form{s.cfg.MaxImageBytes, readPicture}, nil
-	case media == "application/json":
-		return form{s.cfg.MaxBodyBytes, readJSON}, nil
-	case media == "multipart/form-data":
-		return multipartForm(s.cfg.MaxBodyBytes, params["boundary"])
-	}
-	return form{}, fault.New(fault.UnsupportedMedia, "content type %s is not read; %s", quote(given), allowedMedia)
 }
 
 // readPicture reads a body that is one picture.

@@ -1,5 +1,5 @@
 // Command bench measures the server against what it cannot beat: the same pictures, prepared and run with the same
-// sessions in a plain loop without HTTP; and against other servers. It also soaks the server, and measures GPUs. Run it
+// sessions in a plain loop without HTTP; and against other servers. It also soaks the server, holds idle connections against it, and measures GPUs. Run it
 // by `make bench`, `make bench-peers`, `make soak` and `make gpu-bench`.
 package main
 
@@ -32,6 +32,7 @@ type options struct {
 	Limit       float64       // of a soak's growth, in bytes of resident memory a request
 	ServeFlags  []string      // more flags of the server
 	GPU         gpuOptions
+	Idle        idleOptions
 }
 
 func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
@@ -56,6 +57,7 @@ func main() {
 var verbs = map[string]func(context.Context, options, io.Writer) error{
 	"ratio": ratio, "floor": floor, "soak": soak,
 	"gpu": gpuBench, "gpu-group": gpuGroupBench,
+	"idle": idleBench, "idle-gateway": idleGateway,
 }
 
 // comparisons are the verbs with flags of their own.
@@ -68,7 +70,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return comparisons[args[0]](ctx, args[1:], out)
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|floor|soak|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|floor|soak|idle|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
@@ -82,6 +84,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.Rounds, "rounds", 3, "measurements of each side, in turn")
 	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak")
 	flags.Float64Var(&o.Limit, "limit", 64, "growth of resident memory that a soak allows, in bytes a request")
+	if strings.HasPrefix(args[0], "idle") {
+		o.Idle.add(flags)
+	}
 	if strings.HasPrefix(args[0], "gpu") {
 		o.GPU.add(flags)
 	}

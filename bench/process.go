@@ -88,15 +88,17 @@ type usage struct {
 	Files    int           // open file descriptors
 }
 
-func (s *server) usage() (usage, error) {
-	dir := filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid))
-	cpu, err := peers.CPU(s.cmd.Process.Pid)
+func (s *server) usage() (usage, error) { return usageOf(s.cmd.Process.Pid) }
+
+func usageOf(pid int) (usage, error) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	cpu, err := peers.CPU(pid)
 	if err != nil {
-		return usage{}, fmt.Errorf("read the server's CPU time: %w", err)
+		return usage{}, fmt.Errorf("read the process's CPU time: %w", err)
 	}
 	memory, err := os.ReadFile(filepath.Join(dir, "statm"))
 	if err != nil {
-		return usage{}, fmt.Errorf("read the server's memory: %w", err)
+		return usage{}, fmt.Errorf("read the process's memory: %w", err)
 	}
 	var size, resident int64 // in pages
 	_, err1 := fmt.Sscan(string(memory), &size, &resident)

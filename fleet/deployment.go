@@ -23,6 +23,10 @@ func (d Deployment) fingerprint() string { return d.Spec.Hash() }
 // deviceVariable names the server's device. A replica that was given a GPU must not answer from the CPU in silence.
 const deviceVariable = "FOVEA_INFERENCE_DEVICE"
 
+// shareVariable names the part of the server that one client address may hold. To a replica all clients have the gateway's,
+// which keeps the shares itself. An empty value leaves it out, for an image that does not know it.
+const shareVariable = "FOVEA_HTTP_CLIENT_SHARE"
+
 // NewDeployment makes the deployment that a configuration asks for, of an image that was found.
 func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 	uid, gid, err := parseUser(c.User)
@@ -32,7 +36,12 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 	s := docker.Defaults()
 	s.Image, s.Args, s.SecretFiles, s.ModelsDir = image.ID, c.Args, c.Secrets, c.Models
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
-		s.Env = append(s.Env, name+"="+c.Env[name])
+		if name != shareVariable || c.Env[name] != "" {
+			s.Env = append(s.Env, name+"="+c.Env[name])
+		}
+	}
+	if _, chosen := c.Env[shareVariable]; !chosen {
+		s.Env = append(s.Env, shareVariable+"=1")
 	}
 	if _, chosen := c.Env[deviceVariable]; !chosen && !c.GPUs.None() {
 		s.Env = append(s.Env, deviceVariable+"=cuda")

@@ -43,6 +43,8 @@ func inWords(err error) string {
 	switch {
 	case errors.As(err, &text) && text.Expected.Kind() == reflect.Bool:
 		return fmt.Sprintf("%q is neither true nor false", text.Value)
+	case errors.As(err, &text) && text.Expected.Kind() == reflect.Float64:
+		return fmt.Sprintf("%q is no number", text.Value)
 	case errors.As(err, &text):
 		return fmt.Sprintf("%q is no whole number", text.Value)
 	case errors.As(err, &kind):

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"fovea/internal/cors"
 )
 
 // Config is how the gateway speaks HTTP on both sides. The times must be longer than the replicas' own, so that a
@@ -13,7 +15,10 @@ type Config struct {
 	AnswerTimeout time.Duration `yaml:"answer_timeout" usage:"time for a replica's answer to begin, from the end of the request's body"`
 	DialTimeout   time.Duration `yaml:"dial_timeout" usage:"time for a connection to a replica"`
 	IdleTimeout   time.Duration `yaml:"idle_timeout" usage:"time a connection to a replica is kept unused; below the replica's own (1m), which would close it under a request"`
-	MaxRequests   int64         `yaml:"max_requests" usage:"requests in flight; more are refused with 503"`
+	MaxRequests   int64         `yaml:"max_requests" usage:"requests in flight; beyond it the slowest body that is still arriving gives way, or more are refused with 503"`
+	MinBodyRate   int64         `yaml:"min_body_rate" usage:"bytes a second that a body must keep up, after 5s; 0: any"`
+	ClientShare   float64       `yaml:"client_share" usage:"part of max_requests that one client address (IPv6: a /64) may hold when others need it; 1: all, for a gateway behind a proxy"`
+	CORS          string        `yaml:"cors" usage:"origins whose web pages may ask and read answers, as https://app.example with commas between; *: any; or none"`
 	KillerStrikes int           `yaml:"killer_strikes" usage:"lost replicas after which a body that was being answered each time is refused with 422; 0 never refuses"`
 	KillerMemory  time.Duration `yaml:"killer_memory" usage:"time such a body is remembered, from the last replica lost"`
 }
@@ -26,6 +31,9 @@ func Defaults() Config {
 		DialTimeout:   time.Second,
 		IdleTimeout:   30 * time.Second,
 		MaxRequests:   1024,
+		MinBodyRate:   1 << 10,
+		ClientShare:   0.25,
+		CORS:          cors.Any,
 		KillerStrikes: 2,
 		KillerMemory:  5 * time.Minute,
 	}
@@ -52,6 +60,15 @@ func (c Config) Validate() error {
 	}
 	if c.MaxRequests < 1 || c.MaxRequests > 1<<20 {
 		mistakes = append(mistakes, fmt.Errorf("max_requests: %d is not between 1 and %d", c.MaxRequests, 1<<20))
+	}
+	if c.MinBodyRate < 0 || c.MinBodyRate > 1<<30 {
+		mistakes = append(mistakes, fmt.Errorf("min_body_rate: %d is not between 0 and %d", c.MinBodyRate, 1<<30))
+	}
+	if _, err := cors.Parse(c.CORS); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("cors: %w", err))
+	}
+	if !(c.ClientShare > 0 && c.ClientShare <= 1) { // nor NaN
+		mistakes = append(mistakes, fmt.Errorf("client_share: %v is not above 0 and at most 1", c.ClientShare))
 	}
 	if c.KillerStrikes < 0 || c.KillerStrikes > 100 {
 		mistakes = append(mistakes, fmt.Errorf("killer_strikes: %d is not between 0 and 100", c.KillerStrikes))

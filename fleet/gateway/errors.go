@@ -16,6 +16,7 @@ const (
 	ReplicaKiller fault.Code = "replica_killer" // 422: replicas were lost with this very body
 
 	bodyTimeout fault.Code = "body_timeout"       // 408: the body did not arrive in time
+	displaced   fault.Code = "body_displaced"     // 429: the body lagged, and another request needed its slot
 	badMethod   fault.Code = "method_not_allowed" // 405: on the gateway's own routes, and CONNECT
 	answerCut   fault.Code = "answer_cut"         // in the log only: the answer had begun
 )
@@ -27,6 +28,7 @@ var statuses = map[fault.Code]int{
 	fault.Malformed:        http.StatusBadRequest,
 	badMethod:              http.StatusMethodNotAllowed,
 	bodyTimeout:            http.StatusRequestTimeout,
+	displaced:              http.StatusTooManyRequests,
 	ReplicaKiller:          http.StatusUnprocessableEntity,
 	fault.Canceled:         statusClientGone,
 	ReplicaLost:            http.StatusBadGateway,
@@ -58,10 +60,10 @@ func refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 		x.status = s
 		panic(http.ErrAbortHandler) // closes the connection; net/http would answer 200 otherwise
 	}
-	if s == http.StatusServiceUnavailable {
+	if s == http.StatusServiceUnavailable || s == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.RetryAfter.Seconds())))))
 	}
-	if f.Code == bodyTimeout || f.Code == ReplicaKiller {
+	if !x.http2 && (f.Code == bodyTimeout || f.Code == displaced || f.Code == ReplicaKiller) {
 		w.Header().Set("Connection", "close") // the rest of the body is not waited for
 	}
 	writeJSON(w, s, errorAnswer{f.Message, f.Code, x.id})

@@ -9,20 +9,24 @@ import (
 	"time"
 
 	"fovea/fault"
+	"fovea/internal/admission"
 )
 
 const requestIDHeader = "X-Request-Id"
 
 // exchange is what is known of one request that is passed on.
 type exchange struct {
-	id      string
-	start   time.Time
-	replica *member // whose place is taken; nil: none
-	body    *body   // nil: none
-	retried bool
-	counted bool // the replica's failure is in the metrics
-	fault   *fault.Fault
-	status  int // overrides the status that was written; 0: as written
+	id       string
+	start    time.Time
+	replica  *member // whose place is taken; nil: none
+	body     *body   // nil: none
+	retried  bool
+	http2    bool // on the client's side
+	admitted *admission.Body
+	first    []byte // of the body, read before a replica was chosen
+	counted  bool   // the replica's failure is in the metrics
+	fault    *fault.Fault
+	status   int // overrides the status that was written; 0: as written
 }
 
 type exchangeKey struct{}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fovea/internal/admission"
+	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 )
 
@@ -26,11 +28,14 @@ type Gateway struct {
 	metrics  *metrics
 	killers  *killers // nil: no body is ever refused
 	log      *slog.Logger
-	inFlight atomic.Int64
+	room     *admission.Room
+	inFlight atomic.Int64 // also those whose answer is being read, which hold no slot
 	draining atomic.Bool
 	guests   guests
 	routes   map[string]http.Handler
 	proxy    http.Handler
+	pages    cors.Policy  // the gateway's own: it stands in for the replicas'
+	handler  http.Handler // the gateway behind that policy
 	upstream *http.Transport
 	http     *http.Server
 }
@@ -39,6 +44,7 @@ type Gateway struct {
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
 	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now), upstream: transport(cfg)}
+	g.room = admission.New(cfg.limits())
 	g.guests.states = map[net.Conn]http.ConnState{}
 	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})
@@ -46,8 +52,10 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers,
 	})
 	g.routes = g.ownRoutes()
-	g.http = httpserver.New(g, cfg.BodyTimeout, g.total+slack, log)
-	g.http.ConnState = g.guests.changed
+	g.pages, _ = cors.Parse(cfg.CORS) // the configuration is valid
+	g.handler = g.pages.Handler(g, forPages)
+	g.http = httpserver.New(g.handler, cfg.BodyTimeout, g.total+slack, log)
+	httpserver.Watch(g.http, g.guests.changed)
 	return g
 }
 
@@ -69,7 +77,10 @@ func transport(cfg Config) *http.Transport {
 func (g *Gateway) Pool() *Pool { return g.pool }
 
 // Handler is the gateway without a listener.
-func (g *Gateway) Handler() http.Handler { return g }
+func (g *Gateway) Handler() http.Handler { return g.handler }
+
+// forPages says whether web pages of other origins may ask for a path: all but what only a monitor reads.
+func forPages(path string) bool { return path != "/metrics" }
 
 // Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {

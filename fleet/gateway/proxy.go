@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fovea/fault"
+	"fovea/internal/cors"
 	"fovea/internal/requestid"
 )
 
@@ -31,17 +32,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pass gives a request to a replica.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now()}
+	x := &exchange{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: r.ProtoMajor > 1}
 	out := &answer{ResponseWriter: w}
 	w.Header()[requestIDHeader] = []string{x.id}
 	aborted := true // unless the end of this function is reached
 	defer func() { g.finish(r, out, x, aborted) }()
+	g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
-	if g.inFlight.Add(1) > g.cfg.MaxRequests {
-		refuse(out, x, fault.New(Busy, "%d requests are in flight, and no more are allowed", g.cfg.MaxRequests))
+	if err := g.admit(out, r, x); err != nil {
+		refuse(out, x, fault.From(err))
 		aborted = false
 		return
 	}
+	defer x.admitted.Leave()
 	if r.Method == http.MethodConnect || r.RequestURI == "*" {
 		refuse(out, x, fault.New(badMethod, "the gateway passes requests on to routes only"))
 		aborted = false
@@ -53,7 +56,12 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
 		_ = http.NewResponseController(out).EnableFullDuplex() // fails for other than HTTP/1, which needs none
 	}
-	g.proxy.ServeHTTP(out, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+	if err := x.begin(r); err != nil {
+		refuse(out, x, fault.From(err))
+		aborted = false
+		return
+	}
+	g.proxy.ServeHTTP(out, x.within(ctx, r))
 	aborted = false
 }
 
@@ -65,7 +73,7 @@ func (g *Gateway) reverseProxy(rt http.RoundTripper) http.Handler {
 		FlushInterval:  -1, // what arrives is sent on
 		BufferPool:     buffers,
 		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelDebug), // the access log says it at its own level
-		ModifyResponse: modify,
+		ModifyResponse: g.modify,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			refuse(w, exchangeOf(r.Context()), fault.From(err))
 		},
@@ -83,7 +91,11 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.Header.Del("Upgrade")
 }
 
-func modify(res *http.Response) error {
-	res.Header.Del(requestIDHeader) // the client has it from the gateway, the same
+func (g *Gateway) modify(res *http.Response) error {
+	if g.pages.On() {
+		cors.Remove(res.Header)
+	}
+	exchangeOf(res.Request.Context()).admitted.Leave() // a client that is slow to read its answer holds no slot
+	res.Header.Del(requestIDHeader)                    // the client has it from the gateway, the same
 	return nil
 }

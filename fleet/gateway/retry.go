@@ -134,6 +134,11 @@ func clientFault(ctx context.Context, x *exchange, err error) *fault.Fault {
 		return fault.Wrap(fault.Canceled, err, "the client went away")
 	case cause == nil:
 		return nil
+	}
+	if f := slowFault(cause); f != nil {
+		return f
+	}
+	switch {
 	case errors.As(cause, &op) && op.Timeout():
 		return fault.Wrap(bodyTimeout, cause, "the body did not arrive in time")
 	case errors.As(cause, &op), errors.Is(cause, io.ErrUnexpectedEOF):

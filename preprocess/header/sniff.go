@@ -21,6 +21,20 @@ func sniff(data []byte) Format {
 	return ""
 }
 
+// Known reports whether data, of which the first 32 bytes are enough, begins like a picture of a format that is read, or of
+// one that is known not to be.
+func Known(data []byte) bool {
+	if sniff(data) != "" || has(data, 0, "<?xml") {
+		return true
+	}
+	for _, m := range refused {
+		if has(data, m.at, m.bytes) {
+			return true
+		}
+	}
+	return false
+}
+
 // magic names a format that is known and not read, by bytes at a place.
 type magic struct {
 	at    int

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"bytes"
+	"mime"
+	"net/http"
+	"strings"
+
+	"fovea/fault"
+	"fovea/preprocess/header"
+)
+
+// guessed are the content types that say nothing of a body: clients send them when nobody has told them better. curl sends
+// the form's, S3's tools binary/octet-stream, many none at all.
+var guessed = map[string]bool{"": true, "binary/octet-stream": true, "application/x-www-form-urlencoded": true}
+
+// sniffed is how much of a body of such a type is looked at, in bytes.
+const sniffed = 32
+
+// byteOrderMark is what some editors and Windows programs begin UTF-8 with. RFC 8259 lets a reader of JSON pass over it.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// form picks the form by the content type, or refuses the request.
+func (s *Server) form(r *http.Request) (form, error) {
+	if e := strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")); e != "" && !strings.EqualFold(e, "identity") {
+		return form{}, fault.New(fault.UnsupportedMedia, "content encoding %s is not read; send the body as it is", quote(e))
+	}
+	given := r.Header.Get("Content-Type")
+	media, params, err := mime.ParseMediaType(given)
+	if given == "" {
+		media, err = "", nil
+	}
+	switch {
+	case err != nil:
+	case strings.HasPrefix(media, "image/"), media == "application/octet-stream":
+		return form{s.cfg.MaxImageBytes, readPicture}, nil
+	case guessed[media]:
+		return form{max(s.cfg.MaxImageBytes, s.cfg.MaxBodyBytes), readGuessed(given)}, nil
+	case media == "application/json":
+		return form{s.cfg.MaxBodyBytes, readJSON}, nil
+	case media == "multipart/form-data":
+		return multipartForm(s.cfg.MaxBodyBytes, params["boundary"])
+	}
+	return form{}, fault.New(fault.UnsupportedMedia, "content type %s is not read; %s", quote(given), allowedMedia)
+}
+
+// readGuessed reads a body whose content type says nothing of it: what it is, its first bytes say.
+func readGuessed(given string) func(s *Server, b *body, in *submission) error {
+	return func(s *Server, b *body, in *submission) error {
+		first, err := b.peek(sniffed)
+		if err != nil {
+			return err
+		}
+		read, limit := readPicture, s.cfg.MaxImageBytes
+		switch text := bytes.TrimLeft(bytes.TrimPrefix(first, byteOrderMark), " \t\r\n"); {
+		case len(first) == 0, header.Known(first):
+		case len(text) > 0 && text[0] == '{':
+			read, limit = readJSON, s.cfg.MaxBodyBytes
+		case given == "":
+			return fault.New(fault.UnsupportedMedia, "the content type is missing, and the body is no picture that is known; %s", allowedMedia)
+		default:
+			return fault.New(fault.UnsupportedMedia, "content type %s says nothing of the body, which is no picture that is known; %s", quote(given), allowedMedia)
+		}
+		if b.limit = limit; b.length > limit || b.read > limit {
+			return tooLarge(limit)
+		}
+		return read(s, b, in)
+	}
+}

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"fovea/fault"
+)
+
+// endless repeats a text for ever, after a beginning.
+type endless struct {
+	io.Reader
+	text string
+	sent int64
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	if err == io.EOF {
+		e.Reader = strings.NewReader(e.text)
+		err = nil
+	}
+	e.sent += int64(n)
+	return n, err
+}
+
+// TestABodyOfUnknownLengthThatIsTooLargeIsRefused: nothing is announced, so that only what arrives can tell. No body ends
+// by itself.
+func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
+	const image, whole = 1 << 20, 4 << 20
+	part := "--x\r\nContent-Disposition: form-data; name=image\r\n\r\n"
+	large := strings.Repeat("x", image/2)
+	forms := map[string]struct {
+		contentType, beginning, rest string
+		limit                        int64
+		says                         string
+	}{
+		"a picture":                       {"image/jpeg", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
+		"a picture without a type":        {"", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
+		"JSON":                            {"application/json", `{"images":[{"b64":"`, large, whole, "the body is larger than 4194304 bytes"},
+		"JSON without a type":             {"", `{"images":[{"b64":"`, large, whole, "the body is larger than 4194304 bytes"},
+		"a form with one picture":         {"multipart/form-data; boundary=x", part, large, image, "image 0 is larger than 1048576 bytes"},
+		"a form with many pictures":       {"multipart/form-data; boundary=x", part + large, "\r\n" + part + large, whole, "the body is larger than 4194304 bytes"},
+		"a form with an endless preamble": {"multipart/form-data; boundary=x", "", strings.Repeat("preamble\r\n", 10_000), whole, "the body is larger than 4194304 bytes"},
+		"a form with an endless epilogue": {"multipart/form-data; boundary=x", part + "pixels\r\n--x--\r\n", large, whole, "the body is larger than 4194304 bytes"},
+	}
+	for _, http2 := range []bool{false, true} {
+		s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes, c.MaxBodyBytes, c.MaxImages = image, whole, 64 })
+		if http2 {
+			s.http2()
+		}
+		for name, form := range forms {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %v", name, http2), func(t *testing.T) {
+				s.t = t
+				r := s.request("POST", "/predict", form.contentType, &endless{strings.NewReader(form.beginning), form.rest, 0})
+				r.ContentLength = -1
+				got := s.do(r)
+				if got.Status != 413 || got.Code != fault.BodyTooLarge || !strings.Contains(got.Error, form.says) {
+					t.Errorf("%d %s", got.Status, got.Body)
+				}
+				s.eventually("fovea_body_bytes_in_flight 0")
+				s.good()
+			})
+		}
+		s.t = t
+	}
+}

@@ -1,0 +1,153 @@
+package gateway
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestIdleClientsKeepNobodyOut is the kind: more connections than requests are allowed, each of which announces a body and
+// sends little of it.
+func TestIdleClientsKeepNobodyOut(t *testing.T) {
+	for name, idle := range map[string]string{
+		"a length, and nothing":  "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 67108864\r\n\r\n",
+		"a length, and 10 bytes": "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 67108864\r\n\r\nten bytes.",
+		"chunks, and nothing":    "POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"no headers":             "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var hits atomic.Int64
+			f := start(t, func(c *Config) { c.MaxRequests = 8 }, server(t, "a", echo(&hits)))
+			var conns []net.Conn
+			for range 40 {
+				c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				_, _ = io.WriteString(c, idle)
+				conns = append(conns, c)
+			}
+			if idle != "" { // all have come: each but those that hold the slots has been told to leave
+				until(t, "the idle ones to come", func() bool { return strings.Count(f.log.String(), "\n") >= len(conns)-8 })
+			}
+			for range 50 {
+				if got := f.post("/predict", "picture"); got.status != 200 || got.body != "picture" {
+					t.Fatalf("%+v", got)
+				}
+			}
+			if idle == "" {
+				return
+			}
+			_ = conns[0].SetReadDeadline(time.Now().Add(patience))
+			answer, err := http.ReadResponse(bufio.NewReader(conns[0]), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			text, _ := io.ReadAll(answer.Body)
+			if answer.StatusCode != 429 && answer.StatusCode != 503 || !strings.Contains(string(text), `"body_displaced"`) && !strings.Contains(string(text), `"gateway_busy"`) || answer.Header.Get("Retry-After") == "" {
+				t.Errorf("the first idle one: %d %v %s", answer.StatusCode, answer.Header, text)
+			}
+		})
+	}
+}
+
+// TestSlowReadersKeepNobodyOut: the answers are larger than what the connections hold.
+func TestSlowReadersKeepNobodyOut(t *testing.T) {
+	large := strings.Repeat("x", 8<<20)
+	f := start(t, func(c *Config) { c.MaxRequests = 4 }, server(t, "a", func(w http.ResponseWriter, r *http.Request) {
+		if _, _ = io.Copy(io.Discard, r.Body); r.URL.Path == "/large" {
+			_, _ = io.WriteString(w, large)
+		}
+	}))
+	for range 8 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+		if _, err := bufio.NewReader(c).Peek(1); err != nil { // its answer has begun
+			t.Fatal(err)
+		}
+	}
+	if got := f.post("/predict", "picture"); got.status != 200 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestASlowBodyIsToldTheRate(t *testing.T) {
+	f := start(t, func(c *Config) { c.BodyTimeout = time.Minute; c.MinBodyRate = 1 << 20 }, server(t, "a", echo(new(atomic.Int64))))
+	c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != 408 || !strings.Contains(string(text), "less than 1048576 bytes a second") {
+		t.Errorf("%d %s", answer.StatusCode, text)
+	}
+}
+
+func TestPagesOfOtherOrigins(t *testing.T) {
+	replica := server(t, "a", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "https://replica.example")
+		w.WriteHeader(http.StatusNotFound)
+	})
+	for name, test := range map[string]struct {
+		cors, method string
+		replicas     []Replica
+		status       int
+		allowed      []string
+	}{
+		"an answer of a replica":   {"*", "POST", []Replica{replica}, 404, []string{"*"}},
+		"an error of the gateway":  {"*", "POST", nil, 503, []string{"*"}},
+		"a preflight":              {"*", "OPTIONS", nil, 204, []string{"*"}},
+		"what the replicas decide": {"none", "OPTIONS", []Replica{replica}, 404, []string{"https://replica.example"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, func(c *Config) { c.CORS = test.cors }, test.replicas...)
+			req, _ := http.NewRequest(test.method, f.url+"/predict", nil)
+			req.Header.Set("Origin", "https://app.example")
+			req.Header.Set("Access-Control-Request-Method", "POST")
+			got := f.do(req)
+			if allowed := got.header["Access-Control-Allow-Origin"]; got.status != test.status || fmt.Sprint(allowed) != fmt.Sprint(test.allowed) {
+				t.Errorf("%d, allowed %v", got.status, allowed)
+			}
+		})
+	}
+}
+
+func TestHTTP2ToTheGateway(t *testing.T) {
+	f := start(t, func(c *Config) { c.BodyTimeout = 300 * time.Millisecond }, server(t, "a", echo(new(atomic.Int64))))
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	defer transport.CloseIdleConnections()
+	f.client = &http.Client{Transport: transport, Timeout: patience}
+	if got := f.post("/predict", strings.Repeat("x", 1<<20)); got.status != 200 || len(got.body) != 1<<20 {
+		t.Errorf("%d, %d bytes, %v", got.status, len(got.body), got.err)
+	}
+	r, w := io.Pipe()
+	defer w.Close()
+	go func() { _, _ = io.WriteString(w, "half") }()
+	req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", r)
+	if got := f.do(req); got.status != 408 || got.fault(t).Code != bodyTimeout {
+		t.Errorf("%+v", got)
+	}
+	if got := f.post("/predict", "picture"); got.body != "picture" {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+
+	"fovea/fault"
+	"fovea/internal/admission"
+)
+
+// firstBytes is how much of a body is read before a replica is chosen, at most.
+const firstBytes = 512
+
+// limits are those of all requests together.
+func (c Config) limits() admission.Limits {
+	return admission.Limits{Requests: c.MaxRequests, Share: c.ClientShare, Rate: c.MinBodyRate}
+}
+
+// admit lets a request in, whose exchange holds its slot from then on.
+func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	admitted, err := g.room.Open(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w))
+	var full *admission.FullError
+	switch {
+	case errors.As(err, &full):
+		return fault.New(Busy, "%d requests are in flight, and no more are allowed", full.Limit)
+	case err != nil:
+		return fault.From(err)
+	}
+	x.admitted = admitted
+	return nil
+}
+
+// within returns the request as the proxy gets it, whose body is read by way of its admission. The client's own request
+// keeps its body, at which net/http looks when it answers.
+func (x *exchange) within(ctx context.Context, r *http.Request) *http.Request {
+	inner := r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
+	if r.ContentLength != 0 {
+		inner.Body = limited{io.MultiReader(bytes.NewReader(x.first), x.admitted), r.Body}
+	}
+	return inner
+}
+
+// begin waits for the first bytes of the body, so that a client that sends none costs no replica anything. Whether one
+// that waits for "100 Continue" is to send them is the replica's to say.
+func (x *exchange) begin(r *http.Request) error {
+	if r.ContentLength == 0 || r.Header.Get("Expect") != "" {
+		return nil
+	}
+	first := make([]byte, firstBytes)
+	n, err := x.admitted.Read(first)
+	if x.first = first[:n]; err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	if f := slowFault(err); f != nil {
+		return f
+	}
+	var op net.Error
+	switch {
+	case errors.As(err, &op) && op.Timeout():
+		return fault.Wrap(bodyTimeout, err, "the body did not arrive in time")
+	case errors.As(err, &op), errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.Wrap(fault.Canceled, err, "the client went away")
+	}
+	return fault.Wrap(fault.Malformed, err, "the body cannot be read")
+}
+
+// limited is a client's body that keeps up the least rate.
+type limited struct {
+	io.Reader
+	io.Closer
+}
+
+// slowFault is the fault of a body that ended by what package admission found of it, or nil.
+func slowFault(cause error) *fault.Fault {
+	var slow *admission.SlowError
+	switch {
+	case errors.Is(cause, admission.ErrDisplaced):
+		return fault.Wrap(displaced, cause, "the gateway is busy, and this body was the slowest to arrive")
+	case errors.As(cause, &slow):
+		return fault.Wrap(bodyTimeout, cause, "the body arrived at less than %d bytes a second", slow.Rate)
+	}
+	return nil
+}

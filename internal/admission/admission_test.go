@@ -1,0 +1,495 @@
+package admission
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// clock is a time that tests move.
+type clock struct{ t time.Time }
+
+func (c *clock) now() time.Time           { return c.t }
+func (c *clock) after(d time.Duration)    { c.t = c.t.Add(d) }
+func newClock() *clock                    { return &clock{time.Unix(1000, 0)} }
+func (c *clock) room(limits Limits) *Room { r := New(limits); r.now = c.now; return r }
+
+// line is a connection that notes its deadline. Its reads give what is put into it.
+type line struct {
+	deadline time.Time
+	stopped  bool
+}
+
+func (l *line) SetReadDeadline(t time.Time) error {
+	l.deadline = t
+	l.stopped = l.stopped || t.Unix() == 1
+	return nil
+}
+
+// source gives the bytes of a body a given number at a time, then err.
+type source struct {
+	sizes []int
+	err   error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if len(s.sizes) == 0 {
+		return 0, s.err
+	}
+	n := min(len(p), s.sizes[0])
+	s.sizes = s.sizes[1:]
+	return n, nil
+}
+
+var (
+	alice = Address("192.0.2.1:1000")
+	bob   = Address("192.0.2.2:1000")
+)
+
+func TestAddresses(t *testing.T) {
+	for given, want := range map[string]string{
+		"192.0.2.1:80":          "192.0.2.1/32",
+		"[2001:db8:1:2:3::4]:1": "2001:db8:1:2::/64",
+		"[::ffff:192.0.2.1]:80": "192.0.2.1/32",
+		"[fe80::1%eth0]:80":     "fe80::/64",
+		"@":                     "invalid Prefix",
+		"":                      "invalid Prefix",
+	} {
+		if got := Address(given).String(); got != want {
+			t.Errorf("%q counts as %s, want %s", given, got, want)
+		}
+	}
+}
+
+// enter lets a request in, with a flag that says whether it was ended.
+func enter(t *testing.T, r *Room, from netip.Prefix) (*Ticket, *bool) {
+	t.Helper()
+	stopped := new(bool)
+	ticket, err := r.Enter(from, func() { *stopped = true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ticket, stopped
+}
+
+func (t *Ticket) gets(n int64) error {
+	t.room.mu.Lock()
+	defer t.room.mu.Unlock()
+	return t.arrive(n, t.room.now())
+}
+
+func (t *Ticket) whole() {
+	t.room.mu.Lock()
+	defer t.room.mu.Unlock()
+	t.pause()
+}
+
+// TestIdleRequestsNeverKeepOthersOut is the kind: however many requests announce a body and send little or nothing of it,
+// one whose body arrives is let in and keeps its slot.
+func TestIdleRequestsNeverKeepOthersOut(t *testing.T) {
+	for name, sends := range map[string]struct {
+		first int64         // bytes at once
+		every time.Duration // a further byte; 0: never
+	}{
+		"nothing":                       {0, 0},
+		"10 bytes":                      {10, 0},
+		"a byte every 10 ms":            {1, 10 * time.Millisecond},
+		"1 MiB at once, and then stops": {1 << 20, 0},
+	} {
+		for _, share := range []float64{0.25, 1} {
+			t.Run(fmt.Sprintf("%s, share %v", name, share), func(t *testing.T) {
+				c := newClock()
+				r := c.room(Limits{Requests: 64, Bytes: 1 << 30, Share: share, Rate: 1024})
+				var idle []*Ticket
+				for range 200 {
+					ticket, err := r.Enter(alice, func() {})
+					if err != nil {
+						c.after(2 * late) // those before it lag by then
+						ticket, _ = enter(t, r, alice)
+					}
+					idle = append(idle, ticket)
+					_ = ticket.gets(sends.first)
+				}
+				for range 100 {
+					c.after(10 * time.Millisecond)
+					for _, ticket := range idle {
+						if sends.every > 0 && !ticket.left {
+							_ = ticket.gets(1)
+						}
+					}
+				}
+				for i := range 100 {
+					good, _ := enter(t, r, alice)
+					c.after(time.Millisecond)
+					if err := good.gets(100_000); err != nil {
+						t.Fatalf("good request %d: %v", i, err)
+					}
+					good.whole()
+					good.Leave()
+				}
+				for _, ticket := range idle {
+					ticket.Leave()
+				}
+				if r.requests != 0 || r.bytes != 0 || len(r.arriving) != 0 || len(r.clients) != 0 {
+					t.Errorf("left behind: %d requests, %d bytes, %d arriving, %d clients", r.requests, r.bytes, len(r.arriving), len(r.clients))
+				}
+			})
+		}
+	}
+}
+
+func TestTheSlowestGivesWay(t *testing.T) {
+	c := newClock()
+	r := c.room(Limits{Requests: 3, Share: 1, Rate: 1000})
+	fast, fastStopped := enter(t, r, alice)
+	slow, slowStopped := enter(t, r, alice)
+	whole, wholeStopped := enter(t, r, alice)
+	whole.whole()
+	c.after(time.Second)
+	_, _ = fast.gets(2000), slow.gets(900)
+	c.after(150 * time.Millisecond)
+	if err := slow.gets(50); err != nil { // it stays 300 ms behind, though it was the last to send
+		t.Fatal(err)
+	}
+	enter(t, r, alice)
+	if !*slowStopped || *fastStopped || *wholeStopped {
+		t.Errorf("ended: the slow %v, the fast %v, the whole %v", *slowStopped, *fastStopped, *wholeStopped)
+	}
+	if err := slow.gets(1); !errors.Is(err, ErrDisplaced) {
+		t.Errorf("the slow one is told %v", err)
+	}
+	slow.Leave()
+	if got := r.Requests(); got != 3 {
+		t.Errorf("%d requests are in flight", got)
+	}
+}
+
+func TestWhoKeepsItsSlot(t *testing.T) {
+	for name, keep := range map[string]func(*Ticket){
+		"a body that has arrived":       (*Ticket).whole,
+		"a body that waits to be read":  (*Ticket).whole, // the same to the room
+		"a body that has just sent":     func(k *Ticket) { _ = k.gets(10_000) },
+		"a body that sends at the rate": func(k *Ticket) { _ = k.gets(250) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			r := c.room(Limits{Requests: 1, Share: 1, Rate: 1024})
+			k, stopped := enter(t, r, alice)
+			c.after(time.Millisecond)
+			keep(k)
+			c.after(late / 2)
+			var full *FullError
+			if _, err := r.Enter(alice, func() {}); !errors.As(err, &full) || full.Limit != 1 || full.What != "requests" {
+				t.Errorf("the newcomer is told %v", err)
+			}
+			if *stopped {
+				t.Error("it was ended")
+			}
+		})
+	}
+}
+
+func TestOneAddressLeavesRoomToTheOthers(t *testing.T) {
+	for _, test := range []struct {
+		share      float64
+		alone, bob int // whole requests that alice can have in flight alone; that bob can then
+	}{{0.25, 12, 4}, {0.5, 8, 8}, {0.75, 12, 4}, {1, 16, 0}} {
+		c := newClock()
+		r := c.room(Limits{Requests: 16, Share: test.share, Rate: 1024})
+		count := func(from netip.Prefix) (n int) {
+			for {
+				ticket, err := r.Enter(from, func() {})
+				if err != nil {
+					return n
+				}
+				ticket.whole()
+				n++
+			}
+		}
+		if a, b := count(alice), count(bob); a != test.alone || b != test.bob {
+			t.Errorf("share %v: alice has %d and bob %d, want %d and %d", test.share, a, b, test.alone, test.bob)
+		}
+	}
+}
+
+func TestOneAddressCannotHoldMoreLaggingBodiesThanItsShare(t *testing.T) {
+	c := newClock()
+	r := c.room(Limits{Requests: 1000, Share: 0.25, Rate: 1024})
+	for range 600 {
+		enter(t, r, alice)
+	}
+	if got := r.Requests(); got != 600 {
+		t.Errorf("%d requests that have just come are in flight, want 600", got)
+	}
+	c.after(2 * patience)
+	enter(t, r, bob)
+	enter(t, r, alice)
+	r.requests-- // bob's
+	if got := r.Requests(); got != 250 {
+		t.Errorf("%d idle requests are in flight, want 250", got)
+	}
+}
+
+func TestManyConnectionsOfOneAddressWhoseBodiesArriveAreLetIn(t *testing.T) {
+	c := newClock()
+	r := c.room(Limits{Requests: 1024, Share: 0.25, Rate: 1024})
+	for range 512 {
+		ticket, _ := enter(t, r, alice)
+		if err := ticket.gets(10_000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.Requests(); got != 512 {
+		t.Errorf("%d requests are in flight, want 512", got)
+	}
+}
+
+func TestBytes(t *testing.T) {
+	limits := Limits{Requests: 100, Bytes: 1000, Share: 1, Rate: 100}
+	t.Run("bodies that lag give their bytes up", func(t *testing.T) {
+		c := newClock()
+		r := c.room(limits)
+		first, firstStopped := enter(t, r, alice)
+		second, secondStopped := enter(t, r, alice)
+		_ = first.gets(500)
+		c.after(time.Second)
+		_ = second.gets(500)
+		c.after(time.Second)
+		third, _ := enter(t, r, bob)
+		if err := third.gets(400); err != nil || !*firstStopped || *secondStopped {
+			t.Errorf("%v; ended: the first %v, the second %v", err, *firstStopped, *secondStopped)
+		}
+		if got := r.Bytes(); got != 900 {
+			t.Errorf("%d bytes are in flight", got)
+		}
+	})
+	t.Run("nobody is ended where it would not be enough", func(t *testing.T) {
+		c := newClock()
+		r := c.room(limits)
+		whole, _ := enter(t, r, alice)
+		_ = whole.gets(900)
+		whole.whole()
+		_, lagStopped := enter(t, r, alice)
+		c.after(time.Second)
+		late, _ := enter(t, r, bob)
+		var full *FullError
+		if err := late.gets(200); !errors.As(err, &full) || full.What != "bytes of bodies" || *lagStopped {
+			t.Errorf("%v; the one that lags was ended: %v", err, *lagStopped)
+		}
+	})
+	t.Run("one body may be as large as all", func(t *testing.T) {
+		l := limits
+		l.Share = 0.25
+		ticket, _ := enter(t, newClock().room(l), alice)
+		if err := ticket.gets(1000); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a second one leaves room to others", func(t *testing.T) {
+		l := limits
+		l.Share = 0.25
+		r := newClock().room(l)
+		first, _ := enter(t, r, alice)
+		second, _ := enter(t, r, alice)
+		first.whole()
+		var full *FullError
+		if err := errors.Join(first.gets(500), second.gets(251)); !errors.As(err, &full) || full.Limit != 750 {
+			t.Errorf("alice is told %v", err)
+		}
+		third, _ := enter(t, r, bob)
+		if err := third.gets(250); err != nil {
+			t.Errorf("bob is told %v", err)
+		}
+	})
+}
+
+// TestTheBooksAreKept does at random what requests do, and looks whether what is counted is what is held.
+func TestTheBooksAreKept(t *testing.T) {
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		c := newClock()
+		r := c.room(Limits{Requests: 1 + rnd.Int64N(20), Bytes: 1 + rnd.Int64N(5000), Share: 0.05 + 0.95*rnd.Float64(), Rate: rnd.Int64N(2000)})
+		var open []*Ticket
+		for range 500 {
+			c.after(time.Duration(rnd.Int64N(int64(50 * time.Millisecond))))
+			if len(open) == 0 || rnd.IntN(3) == 0 {
+				from := Address(fmt.Sprintf("192.0.2.%d:1", rnd.IntN(4)))
+				if ticket, err := r.Enter(from, func() {}); err == nil {
+					open = append(open, ticket)
+				}
+				continue
+			}
+			at := rnd.IntN(len(open))
+			switch ticket := open[at]; rnd.IntN(4) {
+			case 0:
+				ticket.Leave()
+				open = slices.Delete(open, at, at+1)
+			case 1:
+				ticket.whole()
+			default:
+				_ = ticket.gets(rnd.Int64N(1000))
+			}
+			var requests, bytes int64
+			for _, ticket := range open {
+				if !ticket.left {
+					requests++
+					bytes += ticket.bytes
+				}
+			}
+			if r.requests != requests || r.bytes != bytes || requests > r.limits.Requests || bytes > r.limits.Bytes {
+				t.Fatalf("seed %d: counted %d requests and %d bytes, held %d and %d, limits %+v", seed, r.requests, r.bytes, requests, bytes, r.limits)
+			}
+			for i, ticket := range r.arriving {
+				if ticket.at != i || ticket.left {
+					t.Fatalf("seed %d: the order of who gives way is broken", seed)
+				}
+			}
+		}
+	}
+}
+
+func TestAfterClosingNobodyIsLetIn(t *testing.T) {
+	r := New(Limits{Requests: 1, Share: 1})
+	r.Close()
+	if _, err := r.Enter(alice, func() {}); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestBodyDeadlines(t *testing.T) {
+	const within = time.Minute
+	timeout := fmt.Errorf("i/o: %w", os.ErrDeadlineExceeded)
+	for name, test := range map[string]struct {
+		rate     int64
+		sizes    []int
+		every    time.Duration
+		deadline time.Duration // of the connection, from the start, after these
+		late     time.Duration // when a read then fails
+		slow     bool          // it says so
+	}{
+		"nothing arrives":              {1000, nil, 0, Grace, Grace, true},
+		"nothing arrives, at any rate": {0, nil, 0, within, within, false},
+		"less than the rate":           {1000, slices.Repeat([]int{500}, 4), time.Second, Grace, Grace, true},
+		"fast to the end of the time":  {1000, slices.Repeat([]int{5000}, 58), time.Second, within, within, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			start := c.t
+			conn := &line{}
+			src := &source{sizes: test.sizes, err: timeout}
+			b, err := c.room(Limits{Requests: 1, Share: 1, Rate: test.rate}).Open("192.0.2.1:1", src, -1, within, conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range test.sizes {
+				c.after(test.every)
+				if conn.deadline.Before(c.t) {
+					t.Fatalf("after %s the deadline of %s is over", c.t.Sub(start), conn.deadline.Sub(start))
+				}
+				if _, err := b.Read(make([]byte, 1<<16)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := conn.deadline.Sub(start); got > test.deadline+2*Grace/2 || got < test.deadline-Grace/2 {
+				t.Errorf("the deadline is after %s, want about %s", got, test.deadline)
+			}
+			c.t = start.Add(test.late)
+			_, err = b.Read(make([]byte, 1))
+			var slow *SlowError
+			if !errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &slow) != test.slow {
+				t.Errorf("the read says %v", err)
+			}
+			b.Leave()
+		})
+	}
+}
+
+func TestABodyThatHasArrivedHasNoDeadlineAndKeepsItsSlot(t *testing.T) {
+	for name, test := range map[string]struct {
+		src    io.Reader
+		length int64
+		reads  int
+	}{
+		"of known length":   {&source{sizes: []int{10}, err: io.EOF}, 10, 1},
+		"of unknown length": {&source{sizes: []int{10}, err: io.EOF}, -1, 2},
+		"without a byte":    {strings.NewReader(""), 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
+			conn := &line{deadline: time.Unix(5, 0)}
+			b, err := r.Open("192.0.2.1:1", test.src, test.length, time.Minute, conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range test.reads {
+				_, _ = b.Read(make([]byte, 100))
+			}
+			c.after(time.Hour)
+			if _, err := r.Enter(bob, func() {}); err == nil || conn.stopped || !conn.deadline.IsZero() || !b.Arrived() {
+				t.Errorf("the newcomer is told %v; stopped %v, deadline %v", err, conn.stopped, conn.deadline)
+			}
+		})
+	}
+}
+
+func TestWaitingToBeReadIsNotTheClientsTime(t *testing.T) {
+	c := newClock()
+	r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
+	conn := &line{}
+	b, err := r.Open("192.0.2.1:1", &source{sizes: []int{10}}, 20, 10*time.Second, conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited, err := b.Wait(func() error {
+		c.after(time.Hour)
+		if !conn.deadline.IsZero() {
+			t.Errorf("the client has until %v while it waits", conn.deadline)
+		}
+		if _, err := r.Enter(bob, func() {}); err == nil {
+			t.Error("a body that waits gave its slot up")
+		}
+		return nil
+	})
+	if err != nil || waited != time.Hour || conn.deadline.Before(c.t.Add(Grace)) {
+		t.Errorf("%v; it waited %s, and has until %v at %v", err, waited, conn.deadline, c.t)
+	}
+	broken := errors.New("broken")
+	if _, err := b.Wait(func() error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+	c.after(time.Second)
+	enter(t, r, bob) // it lags again
+	if _, err := b.Wait(func() error { return nil }); !errors.Is(err, ErrDisplaced) || !conn.stopped {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	r := New(Limits{Requests: 8, Bytes: 1 << 16, Share: 0.5, Rate: 1 << 20})
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			for range 50 {
+				b, err := r.Open(fmt.Sprintf("192.0.2.%d:1", i%3), strings.NewReader(strings.Repeat("x", 4096)), 4096, time.Minute, &line{})
+				if err != nil {
+					continue
+				}
+				_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{b}, make([]byte, 1024))
+				b.Leave()
+			}
+		})
+	}
+	all.Wait()
+	if r.Requests() != 0 || r.Bytes() != 0 {
+		t.Errorf("%d requests and %d bytes are left", r.Requests(), r.Bytes())
+	}
+}
