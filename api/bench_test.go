@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -90,8 +91,9 @@ func BenchmarkUpload(b *testing.B) {
 	client := &http.Client{Transport: transport}
 	b.Cleanup(func() {
 		transport.CloseIdleConnections()
-		_ = server.Shutdown(context.Background())
-		<-served
+		if err := errors.Join(server.Shutdown(context.Background()), <-served); err != nil {
+			b.Error(err)
+		}
 	})
 	for _, size := range []int{10_000, 200_000, 2_000_000} {
 		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {

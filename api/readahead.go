@@ -12,7 +12,7 @@ const (
 	// slowBody is how long a body holds others up that wait to be read, and stalled how long it does while nothing of it
 	// arrives.
 	slowBody = 100 * time.Millisecond
-	stalled  = 20 * time.Millisecond
+	stalled  = 10 * time.Millisecond
 	// firstBlock is how much of every body is read without waiting, in bytes: what is announced holds nobody up.
 	firstBlock = 64 << 10
 	// turnsPerCore is how many bodies a core reads beyond their first blocks at once. What they hold when the room is full

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -62,7 +63,7 @@ func idleKinds() []idleKind {
 		{name: "chunked", send: post("image/jpeg", "Transfer-Encoding: chunked")},
 		{name: "nothing"},
 		{name: "header", send: "POST /predict HTTP/1.1\r\nHost: x\r\n", drip: true},
-		{name: "reader", send: strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 100), deaf: true},
+		{name: "reader", send: strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 10), deaf: true},
 	}
 }
 
@@ -93,6 +94,9 @@ func idleBench(ctx context.Context, o options, out io.Writer) error {
 
 func (o options) idleCase(ctx context.Context, via string, kind idleKind, images [][]byte, out io.Writer) error {
 	o.ServeLog = os.DevNull
+	if via == "gateway" {
+		o.ServeFlags = append(slices.Clone(o.ServeFlags), "--http.client_share=1") // as the supervisor sets it
+	}
 	s, err := startServer(ctx, o)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"fovea/internal/admission"
 )
 
-// firstBytes is how much of a body is read before a replica is chosen, at most.
+// firstBytes is how much of a body is read before a replica is chosen.
 const firstBytes = 512
 
 // limits are those of all requests together.
@@ -44,14 +44,19 @@ func (x *exchange) within(ctx context.Context, r *http.Request) *http.Request {
 	return inner
 }
 
-// begin waits for the first bytes of the body, so that a client that sends none costs no replica anything. Whether one
-// that waits for "100 Continue" is to send them is the replica's to say.
+// begin waits for the first bytes of the body, or all of a shorter one, so that a client that sends next to nothing costs
+// no replica anything. Whether one that waits for "100 Continue" is to send them is the replica's to say.
 func (x *exchange) begin(r *http.Request) error {
 	if r.ContentLength == 0 || r.Header.Get("Expect") != "" {
 		return nil
 	}
 	first := make([]byte, firstBytes)
-	n, err := x.admitted.Read(first)
+	n, err := 0, error(nil)
+	for n < len(first) && err == nil {
+		var more int
+		more, err = x.admitted.Read(first[n:])
+		n += more
+	}
 	if x.first = first[:n]; err == nil || errors.Is(err, io.EOF) {
 		return nil
 	}

@@ -97,6 +97,7 @@ func TestClientThatGoesAwayFreesItsReplica(t *testing.T) {
 
 // What a client does wrong while its body is on its way to a replica.
 func TestBodiesThatDoNotArrive(t *testing.T) {
+	half := strings.Repeat("x", firstBytes) // which a replica is chosen for
 	for name, c := range map[string]struct {
 		request string
 		hangsUp bool
@@ -104,10 +105,10 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 		code    fault.Code
 		metric  string
 	}{
-		"too slow":       {"Content-Length: 10\r\n\r\nhalf", false, 408, bodyTimeout, "408"},
-		"cut":            {"Content-Length: 10\r\n\r\nhalf", true, 0, "", "499"},
-		"broken chunks":  {"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n", false, 400, fault.Malformed, "400"},
-		"chunks are cut": {"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", true, 0, "", "499"},
+		"too slow":       {"Content-Length: 1000\r\n\r\n" + half, false, 408, bodyTimeout, "408"},
+		"cut":            {"Content-Length: 1000\r\n\r\n" + half, true, 0, "", "499"},
+		"broken chunks":  {"Transfer-Encoding: chunked\r\n\r\n200\r\n" + half + "\r\nzz\r\n", false, 400, fault.Malformed, "400"},
+		"chunks are cut": {"Transfer-Encoding: chunked\r\n\r\n200\r\n" + half + "\r\n", true, 0, "", "499"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, func(cfg *Config) {

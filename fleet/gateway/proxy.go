@@ -95,7 +95,11 @@ func (g *Gateway) modify(res *http.Response) error {
 	if g.pages.On() {
 		cors.Remove(res.Header)
 	}
-	exchangeOf(res.Request.Context()).admitted.Leave() // a client that is slow to read its answer holds no slot
-	res.Header.Del(requestIDHeader)                    // the client has it from the gateway, the same
+	x := exchangeOf(res.Request.Context())
+	x.admitted.Leave() // a client that is slow to read its answer holds no slot
+	if !x.http2 && !x.admitted.Arrived() {
+		res.Header.Set("Connection", "close") // what is left of the body must not be read as the next request
+	}
+	res.Header.Del(requestIDHeader) // the client has it from the gateway, the same
 	return nil
 }

@@ -16,15 +16,16 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // Each half waits for what the other side does after it: whoever held a body back would hang.
 func TestBodiesAreStreamed(t *testing.T) {
+	one, two := strings.Repeat("1", firstBytes), strings.Repeat("2", firstBytes)
 	for name, known := range map[string]bool{"of known length": true, "of unknown length": false} {
 		t.Run(name, func(t *testing.T) {
 			got := make(chan string, 2)
 			f := start(t, nil, server(t, "a", func(w http.ResponseWriter, r *http.Request) {
 				_ = http.NewResponseController(w).EnableFullDuplex()
 				if known {
-					w.Header().Set("Content-Length", "6")
+					w.Header().Set("Content-Length", strconv.Itoa(2*firstBytes))
 				}
-				buf := make([]byte, 3)
+				buf := make([]byte, firstBytes)
 				for range 2 {
 					_, _ = io.ReadFull(r.Body, buf)
 					got <- string(buf)
@@ -35,26 +36,26 @@ func TestBodiesAreStreamed(t *testing.T) {
 			body, send := io.Pipe()
 			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", body)
 			if known {
-				req.ContentLength = 6
+				req.ContentLength = 2 * firstBytes
 			}
-			go func() { _, _ = io.WriteString(send, "one") }()
+			go func() { _, _ = io.WriteString(send, one) }()
 			res, err := f.client.Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer res.Body.Close()
-			if g := wait(t, "the first half at the replica", got); g != "one" {
+			if g := wait(t, "the first half at the replica", got); g != one {
 				t.Errorf("the replica got %q", g)
 			}
-			buf := make([]byte, 3)
-			if _, err := io.ReadFull(res.Body, buf); err != nil || string(buf) != "one" {
+			buf := make([]byte, firstBytes)
+			if _, err := io.ReadFull(res.Body, buf); err != nil || string(buf) != one {
 				t.Fatalf("the answer began with %q, %v, before the body ended", buf, err)
 			}
 			go func() {
-				_, _ = io.WriteString(send, "two")
+				_, _ = io.WriteString(send, two)
 				_ = send.Close()
 			}()
-			if rest, err := io.ReadAll(res.Body); err != nil || string(rest) != "two" {
+			if rest, err := io.ReadAll(res.Body); err != nil || string(rest) != two {
 				t.Errorf("the answer ended with %q, %v", rest, err)
 			}
 		})
@@ -72,7 +73,7 @@ func TestEarlyAnswerWhileTheBodyIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_, _ = io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nthe beginning")
+	_, _ = io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", firstBytes))
 	res, err := http.ReadResponse(bufio.NewReader(c), nil) // nothing more is sent meanwhile
 	if err != nil {
 		t.Fatal(err)

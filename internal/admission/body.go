@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,9 +34,9 @@ type Body struct {
 	conn   Connection
 	length int64 // as announced; -1: unknown
 	read   int64
-	end    time.Time // when all of it must have arrived
-	due    time.Time // the connection's deadline
-	done   bool      // nothing more is to come: the deadline is gone
+	end    time.Time   // when all of it must have arrived
+	due    time.Time   // the connection's deadline
+	done   atomic.Bool // nothing more is to come: the deadline is gone
 }
 
 // Open lets a request in and returns its body, of a length (-1: unknown) that must arrive within a time. The errors of
@@ -69,7 +70,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	r := b.ticket.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b.done {
+	if b.done.Load() {
 		return n, err
 	}
 	now := r.now()
@@ -77,7 +78,7 @@ func (b *Body) Read(p []byte) (int, error) {
 		return n, full
 	}
 	switch {
-	case err == io.EOF, err == nil && b.read == b.length:
+	case errors.Is(err, io.EOF), err == nil && b.read == b.length:
 		if cannot := b.finish(); cannot != nil {
 			return n, cannot
 		}
@@ -111,10 +112,10 @@ func (b *Body) extend(now time.Time) error {
 
 // finish notes that the body has arrived. From now on the request keeps its slot. The lock is held.
 func (b *Body) finish() error {
-	if b.done {
+	if b.done.Load() {
 		return nil
 	}
-	b.done = true
+	b.done.Store(true)
 	b.ticket.pause()
 	if err := b.conn.SetReadDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("clear the body's deadline: %w", err)
@@ -150,7 +151,7 @@ func (b *Body) Wait(wait func() error) (time.Duration, error) {
 }
 
 // Arrived says whether all of the body has.
-func (b *Body) Arrived() bool { return b.done }
+func (b *Body) Arrived() bool { return b.done.Load() }
 
 // Bytes returns how many have been read.
 func (b *Body) Bytes() int64 { return b.read }
