@@ -157,13 +157,13 @@ func (h hands) list(ctx context.Context, since time.Duration) listed {
 
 func describe(s docker.Summary) container {
 	c := labeled(s.ID, s.Name, s.Labels)
-	c.running, c.url = s.State == docker.Running || s.State == docker.Paused, address(s.HostPort)
+	c.running, c.paused, c.url = s.State == docker.Running || s.State == docker.Paused, s.State == docker.Paused, address(s.HostPort)
 	return c
 }
 
 func inspected(s docker.Status) container {
 	c := labeled(s.ID, s.Name, s.Labels)
-	c.running, c.url = s.State == docker.Running || s.State == docker.Paused, address(s.HostPort)
+	c.running, c.paused, c.url = s.State == docker.Running || s.State == docker.Paused, s.State == docker.Paused, address(s.HostPort)
 	c.exitCode, c.oom, c.reason = s.ExitCode, s.OOMKilled, s.Error
 	return c
 }

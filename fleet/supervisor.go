@@ -58,6 +58,7 @@ type Supervisor struct {
 
 	admit    func()            // begins to take requests; nil once it was called
 	serving  []gateway.Replica // as told to the gateway last
+	lookedAt time.Duration     // when it was seen last how requests end
 	saving   bool
 	saveDue  time.Duration
 	unstored error // why the state is not on the disk
