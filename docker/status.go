@@ -10,6 +10,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
 )
 
 // State is a container's, as the engine sees it.
@@ -59,6 +60,7 @@ type Status struct {
 	Pid       int        // of its first process on the host; 0 unless it runs
 	HostPort  int        // on 127.0.0.1; 0 unless it runs
 	Address   netip.Addr // on its own network, for callers that are on it; invalid unless it runs
+	Gateway   netip.Addr // the engine's host on that network
 
 	// Weaknesses are the ways in which it is less closed than a container of this package, such as
 	// "privileged: true". A container with any was not made by this package.
@@ -72,6 +74,8 @@ type Summary struct {
 	ImageID  string
 	Labels   map[string]string
 	HostPort int // on 127.0.0.1; 0 unless it runs
+
+	Address, Gateway netip.Addr // as in Status
 }
 
 // Inspect asks for one container, by ID or name. Errors: ErrNotFound and what every call may return.
@@ -106,12 +110,22 @@ func status(answer container.InspectResponse) Status {
 			}
 		}
 	}
-	for _, endpoint := range answer.NetworkSettings.Networks {
+	s.Address, s.Gateway = addresses(answer.NetworkSettings.Networks)
+	return s
+}
+
+// addresses are a container's own on the one network that it has, and its host's there.
+func addresses(networks map[string]*network.EndpointSettings) (own, gateway netip.Addr) {
+	for _, endpoint := range networks {
+		if endpoint == nil {
+			continue
+		}
 		if address, err := netip.ParseAddr(endpoint.IPAddress); err == nil {
-			s.Address = address
+			own = address
+			gateway, _ = netip.ParseAddr(endpoint.Gateway) // invalid where there is none
 		}
 	}
-	return s
+	return own, gateway
 }
 
 // moment reads a time of the engine; year 1 is its way to say never.
@@ -136,6 +150,9 @@ func (c *Client) List(ctx context.Context, labels map[string]string) ([]Summary,
 		s := Summary{ID: found.ID, State: parseState(found.State), ImageID: found.ImageID, Labels: found.Labels}
 		if len(found.Names) > 0 {
 			s.Name = strings.TrimPrefix(found.Names[0], "/")
+		}
+		if found.NetworkSettings != nil {
+			s.Address, s.Gateway = addresses(found.NetworkSettings.Networks)
 		}
 		for _, port := range found.Ports {
 			if port.IP == loopback {

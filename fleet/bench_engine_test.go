@@ -31,7 +31,7 @@ type bench struct {
 	image    string
 	engine   *docker.Client
 	client   *Client
-	listener *os.File
+	listener *os.File // that outlives the supervisor, as that of a systemd unit with a socket; nil: it makes its own
 	address  string
 	child    *exec.Cmd
 	ended    chan error
@@ -68,13 +68,9 @@ func newBenchOn(t *testing.T, host, image, particular string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := &bench{t: t, dir: dir, file: filepath.Join(dir, "supervise.yaml"), name: "ft" + strings.ToLower(filepath.Base(dir))[5:],
-		host: host, image: image, engine: engine, listener: file, address: listener.Addr().String()}
-	_ = listener.Close() // The file keeps it open.
+		host: host, image: image, engine: engine, address: listener.Addr().String()}
+	_ = listener.Close() // The port is the supervisor's.
 	b.client = NewClient(filepath.Join(dir, "s.sock"))
 	b.configure(particular)
 	t.Cleanup(b.clean)
@@ -98,8 +94,25 @@ func (b *bench) configure(particular string) {
 	}
 }
 
-// command is the supervisor's process, which inherits the gateway's listener as systemd hands it over.
+// hold listens at the gateway's address, for the supervisors to come.
+func (b *bench) hold() {
+	b.t.Helper()
+	listener, err := net.Listen("tcp", b.address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if b.listener, err = listener.(*net.TCPListener).File(); err != nil {
+		b.t.Fatal(err)
+	}
+	_ = listener.Close() // The file keeps it open.
+}
+
+// command is the supervisor's process, as it is documented; one that inherits the gateway's listener gets it as systemd hands
+// it over.
 func (b *bench) command() *exec.Cmd {
+	if b.listener == nil {
+		return exec.Command(program, "run", "-f", b.file)
+	}
 	c := exec.Command("/bin/sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" run -f "$1"`, program, b.file)
 	c.ExtraFiles = []*os.File{b.listener}
 	return c
@@ -233,6 +246,8 @@ func (b *bench) clean() {
 		b.t.Errorf("clean up: %v", err)
 	}
 	_ = b.engine.Close()
-	_ = b.listener.Close()
+	if b.listener != nil {
+		_ = b.listener.Close()
+	}
 	_ = os.RemoveAll(b.dir)
 }

@@ -26,7 +26,9 @@ type box struct {
 	unready  bool
 	lost     bool // says that it does not reach its GPU
 	lies     bool
-	held     bool // cannot be stopped
+	late     bool    // answers no prediction in time
+	fails    float64 // of its requests; its own predictions alone are answered
+	held     bool    // cannot be stopped
 }
 
 func (b *box) end(exitCode int) {

@@ -86,7 +86,15 @@ type GPUWatch struct {
 // GatewayConfig says where requests come in, and how they are passed on.
 type GatewayConfig struct {
 	Address        string `yaml:"address"`
+	ReplayMemory   Size   `yaml:"replay_memory"` // for bodies until their answers begin, so that a second replica can be given them; one takes a quarter at most
 	gateway.Config `yaml:",inline"`
+}
+
+// own is the gateway's own configuration.
+func (c GatewayConfig) own() gateway.Config {
+	own := c.Config
+	own.ReplayMemory = int64(c.ReplayMemory)
+	return own
 }
 
 // Engine says how the container engine is reached.
@@ -108,7 +116,7 @@ func Defaults() Config {
 		Restart: Restart{MinBackoff: time.Second, MaxBackoff: time.Minute, Reset: 10 * time.Minute, Failures: 5, Window: 10 * time.Minute},
 		Rollout: Rollout{Order: OrderAuto, Monitor: 10 * time.Second},
 		GPU:     GPUWatch{Driver: "auto", Poll: 5 * time.Second, Probes: 3},
-		Gateway: GatewayConfig{Address: "127.0.0.1:8080", Config: gateway.Defaults()},
+		Gateway: GatewayConfig{Address: "127.0.0.1:8080", ReplayMemory: Size(gateway.Defaults().ReplayMemory), Config: gateway.Defaults()},
 		Engine:  Engine{Timeout: 15 * time.Second, Resync: 10 * time.Second},
 		Socket:  "/run/fovea/supervise.sock",
 		State:   "/var/lib/fovea/supervise",

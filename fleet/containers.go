@@ -107,6 +107,10 @@ func (r *replica) vanished(since time.Duration) {
 
 // seen is told what the engine says of the container.
 func (r *replica) seen(c container) {
+	if c.paused && r.state == Ready {
+		r.why = "its container is paused"
+		r.leave()
+	}
 	if c.running || r.ending != alive && r.state != Draining {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fovea/docker"
+	"fovea/fleet/gateway"
 	"fovea/gpu"
 )
 
@@ -84,6 +85,8 @@ type (
 		verdict verdict
 		reason  string
 	}
+	// traffic is how requests ended at the gateway's replicas.
+	traffic struct{ replicas []gateway.Status }
 	drained struct {
 		life life
 		err  error // not all requests ended
@@ -122,6 +125,7 @@ type (
 func (created) isObservation()      {}
 func (probed) isObservation()       {}
 func (predicted) isObservation()    {}
+func (traffic) isObservation()      {}
 func (drained) isObservation()      {}
 func (removed) isObservation()      {}
 func (removedExtra) isObservation() {}
@@ -136,7 +140,8 @@ type verdict int
 const (
 	silent verdict = iota // no answer, or one that says nothing of the replica
 	good
-	bad // the replica itself says no
+	bad  // the replica itself says no
+	late // no answer in time, for which its load may be to blame; of predictions alone
 )
 
 // container is one of the fleet, as the engine sees it.
@@ -146,6 +151,7 @@ type container struct {
 	generation int
 	hash       string
 	running    bool
+	paused     bool
 	exitCode   int
 	oom        bool
 	reason     string // the engine's own, if it could not start

@@ -19,38 +19,61 @@ import (
 	"time"
 )
 
-func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, two)
-	b.start(2)
-	l := b.load(freshConnections)
-	before := b.containers()
-	start := time.Now()
-	underWay := l.under.Load()
-	b.stop(syscall.SIGKILL)
-	gone := time.Now()
-	b.start(2)
-	full := time.Since(start)
-	l.end().only(t, start, gone).figure(t, "supervisor killed with SIGKILL", full, fmt.Sprintf("%d under way", underWay))
-	if after := b.containers(); !maps.Equal(before, after) {
-		t.Errorf("containers %v became %v", before, after)
+// supervised runs a test with a supervisor as it is documented, and with one whose listener outlives it.
+func supervised(t *testing.T, fault string, run func(t *testing.T, b *bench, fault string)) {
+	t.Helper()
+	for name, held := range map[string]bool{"": false, ", with a unit's socket": true} {
+		t.Run("held "+fmt.Sprint(held), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, two)
+			if held {
+				b.hold()
+			}
+			b.start(2)
+			run(t, b, fault+name)
+		})
 	}
 }
 
+func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
+	supervised(t, "supervisor killed with SIGKILL", func(t *testing.T, b *bench, fault string) {
+		l := b.load(freshConnections)
+		before := b.containers()
+		start := time.Now()
+		underWay := l.under.Load()
+		b.stop(syscall.SIGKILL)
+		gone := time.Now()
+		b.start(2)
+		full := time.Since(start)
+		if b.listener == nil {
+			gone = time.Now() // Nobody listens meanwhile.
+		}
+		l.end().only(t, start, gone).figure(t, fault, full, fmt.Sprintf("%d under way", underWay))
+		if after := b.containers(); !maps.Equal(before, after) {
+			t.Errorf("containers %v became %v", before, after)
+		}
+	})
+}
+
 func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, two)
-	b.start(2)
-	l := b.load()
-	before := b.containers()
-	start := time.Now()
-	b.stop(syscall.SIGTERM)
-	b.start(2)
-	full := time.Since(start)
-	l.end().none(t).figure(t, "supervisor restarted as planned", full, "")
-	if after := b.containers(); !maps.Equal(before, after) {
-		t.Errorf("containers %v became %v", before, after)
-	}
+	supervised(t, "supervisor restarted as planned", func(t *testing.T, b *bench, fault string) {
+		l := b.load()
+		before := b.containers()
+		start := time.Now()
+		b.stop(syscall.SIGTERM)
+		b.start(2)
+		full := time.Since(start)
+		o := l.end()
+		if b.listener == nil {
+			o.only(t, start, start.Add(full)) // Nobody listens meanwhile.
+		} else {
+			o.none(t)
+		}
+		o.figure(t, fault, full, "")
+		if after := b.containers(); !maps.Equal(before, after) {
+			t.Errorf("containers %v became %v", before, after)
+		}
+	})
 }
 
 func TestTwoSupervisors(t *testing.T) {
@@ -116,7 +139,6 @@ func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
 	}
 	killed := time.Now()
 	b.stop(syscall.SIGKILL) // What was kept last is older than the replicas.
-	gone := time.Now()
 	b.start(2)
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
@@ -124,7 +146,8 @@ func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
 	b.until("the state is kept again", func(s Status) bool { return len(s.Problems) == 0 && s.Ready == 2 && s.Rollout == nil })
 	b.stop(syscall.SIGTERM)
 	b.start(2)
-	l.end().only(t, killed, gone).figure(t, "disk full: roll-out, and supervisor killed", full, "time of the roll-out")
+	again := time.Now()
+	l.end().only(t, killed, again).figure(t, "disk full: roll-out, and supervisor killed", full, "time of the roll-out")
 }
 
 func TestContainersOfOthersAreLeftAlone(t *testing.T) {

@@ -103,7 +103,7 @@ func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 			if field, ok := fieldOf(v.Field(i), name); ok {
 				return field, true
 			}
-		} else if v.Type().Field(i).Tag.Get("yaml") == name {
+		} else if v.Type().Field(i).Tag.Get("yaml") == name && name != "-" {
 			return v.Field(i), true
 		}
 	}
@@ -115,8 +115,8 @@ func namesOf(v reflect.Value) []string {
 	for i := range v.NumField() {
 		if v.Type().Field(i).Anonymous {
 			names = append(names, namesOf(v.Field(i))...)
-		} else {
-			names = append(names, v.Type().Field(i).Tag.Get("yaml"))
+		} else if name := v.Type().Field(i).Tag.Get("yaml"); name != "-" {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)

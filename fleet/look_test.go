@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -74,5 +75,27 @@ func TestDownBeforeTheFirstLookEndsWhatIsFound(t *testing.T) {
 	w.until("all has ended", time.Minute, w.m.done)
 	if len(w.boxes) > 0 {
 		t.Errorf("%d containers are left", len(w.boxes))
+	}
+}
+
+func TestAddressOfAReplica(t *testing.T) {
+	here, elsewhere := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.1")
+	for name, c := range map[string]struct {
+		port         int
+		own, gateway netip.Addr
+		want         string
+	}{
+		"it ended":                              {0, here, here, ""},
+		"the engine tells no address":           {4711, netip.Addr{}, netip.Addr{}, "http://127.0.0.1:4711"},
+		"its network is on this machine":        {4711, netip.MustParseAddr("127.0.0.2"), here, "http://127.0.0.2:8000"},
+		"its network is on no network of ours":  {4711, elsewhere, netip.MustParseAddr("192.0.2.254"), "http://127.0.0.1:4711"},
+		"its network has no gateway":            {4711, here, netip.Addr{}, "http://127.0.0.1:4711"},
+		"its network's gateway is another host": {4711, here, elsewhere, "http://127.0.0.1:4711"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := address(c.port, c.own, c.gateway); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
 	}
 }

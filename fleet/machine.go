@@ -130,6 +130,8 @@ func (m *machine) observe(o observation) {
 		if r := m.replica(o.life); r != nil {
 			r.predicted(o)
 		}
+	case traffic:
+		m.trafficked(o)
 	case drained:
 		if r := m.replica(o.life); r != nil {
 			r.drained(o)

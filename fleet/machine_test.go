@@ -14,7 +14,9 @@ func (w *world) disturb() {
 		if !w.chance(0.3) {
 			continue
 		}
-		switch w.rand.IntN(10) {
+		switch w.rand.IntN(11) {
+		case 10:
+			b.late = !b.late
 		case 0, 1:
 			b.end(137)
 			if w.chance(0.7) { // else the event is lost
@@ -41,7 +43,9 @@ func (w *world) disturb() {
 			b.readyAt = w.now + time.Duration(w.rand.Int64N(int64(time.Minute)))
 		}
 	}
-	switch w.rand.IntN(8) {
+	switch w.rand.IntN(9) {
+	case 8:
+		w.load, w.share = w.rand.Float64()*20, w.rand.Float64()
 	case 0:
 		w.broken = !w.broken
 	case 1, 2:
@@ -75,10 +79,10 @@ func (w *world) disturbGPU(uuid string) {
 
 // heal ends all faults.
 func (w *world) heal() {
-	w.broken, w.refuses = false, false
+	w.broken, w.refuses, w.share = false, false, 1
 	clear(w.sickGPU)
 	for _, b := range w.boxes {
-		b.sick, b.mute, b.unready, b.lies, b.held, b.lost = false, false, false, false, false, false
+		b.sick, b.mute, b.unready, b.lies, b.held, b.lost, b.late = false, false, false, false, false, false, false
 		if b.readyAt != never {
 			b.readyAt = min(b.readyAt, w.now+time.Second)
 		}

@@ -80,9 +80,15 @@ func (r *replica) predicted(o predicted) {
 	switch o.verdict {
 	case good:
 		r.lies = 0
+		r.record.good++
+		r.worked()
 	case bad:
 		r.lies++
+		r.record.bad++
 		r.askDue = r.now() + r.slot.m.cfg.Health.Interval
+	case late:
+		r.askDue = r.now() + r.slot.m.cfg.Health.Interval
+		r.tooLate(o.reason)
 	case silent:
 	}
 	if r.lies >= r.slot.m.cfg.Health.Failures {

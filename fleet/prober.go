@@ -86,8 +86,8 @@ func (p *prober) ask(ctx context.Context, url string) said {
 	return said{bad, fmt.Sprintf("%s answers %d", url, status), report.GPULost}
 }
 
-// predict has a picture answered. Only an answer that blames the server itself is bad: one that is busy, or has no
-// default model, is well.
+// predict has a picture answered. An answer that blames the server itself is bad; none in time, one that says so and one
+// that never ends may be the load's fault. A server that is busy, or has no default model, is well.
 func (p *prober) predict(ctx context.Context, a predict) predicted {
 	ctx, cancel := context.WithTimeout(ctx, p.most)
 	defer cancel()
@@ -95,10 +95,12 @@ func (p *prober) predict(ctx context.Context, a predict) predicted {
 	o := predicted{life: a.life}
 	switch {
 	case err != nil:
-		o.reason = err.Error()
+		o.verdict, o.reason = late, err.Error()
 	case status == http.StatusOK:
 		o.verdict = good
-	case status == http.StatusInternalServerError || status == http.StatusBadGateway:
+	case status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout:
+		o.verdict, o.reason = late, fmt.Sprintf("%d: %s", status, strings.TrimSpace(string(body)))
+	case status >= http.StatusInternalServerError:
 		o.verdict, o.reason = bad, fmt.Sprintf("%d: %s", status, strings.TrimSpace(string(body)))
 	}
 	return o

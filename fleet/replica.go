@@ -48,6 +48,7 @@ type replica struct {
 	sick      int // probes of /health without success, one after the other
 	mute      int // probes of /ready without an answer
 	lies      int // predictions that failed
+	record    record
 	lost      bool
 	lostAt    time.Duration // since when it has said that it does not reach its GPU
 	everReady bool
@@ -63,6 +64,7 @@ func (r *replica) enter(s State) {
 	if s == Ready {
 		r.readySince, r.everReady, r.why, r.mute, r.lies = r.now(), true, "", 0, 0
 		r.askDue = r.now() + r.slot.m.cfg.Health.Canary
+		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, calm: true}
 	}
 }
 
@@ -105,6 +107,7 @@ func (r *replica) tick() {
 func (r *replica) ask() {
 	if canary := r.slot.m.cfg.Health.Canary; canary > 0 && !r.asking && r.now() >= r.askDue {
 		r.asking = true
+		r.record.askedAt, r.record.askedBy = r.now(), r.record.gateway.InFlight
 		r.slot.m.do(predict{r.life, r.url})
 	}
 }

@@ -214,7 +214,7 @@ func (m *machine) left(s *slot, gone *replica) {
 	if r == nil || r.index >= len(m.slots) || m.slots[r.index] != s || gone.generation != r.target.Generation {
 		return
 	}
-	if gone.ending == faulted || gone.ending == hopeless {
+	if gone.ending == faulted || gone.ending == fruitless || gone.ending == hopeless {
 		r.fail(m, s, gone.why)
 	}
 }

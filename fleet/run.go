@@ -91,6 +91,10 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 			drained = true
 		}
 	}
+	if s.now()-s.lookedAt >= trafficEvery {
+		s.lookedAt = s.now()
+		seen = append(seen, traffic{s.gateway.Pool().Status()})
+	}
 	actions := s.machine.step(s.now(), seen...)
 	s.tellGateway()
 	if s.admit != nil && (s.machine.settled() || s.now() >= s.machine.cfg.Health.Timeout) {

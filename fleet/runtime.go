@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -64,7 +66,7 @@ func (h hands) create(ctx context.Context, a create) created {
 		o.err, o.why = err, unserved
 		return o
 	}
-	if o.url = address(status.HostPort); o.url == "" && status.State == docker.Running {
+	if o.url = address(status.HostPort, status.Address, status.Gateway); o.url == "" && status.State == docker.Running {
 		o.err, o.why = errors.New("the engine published no port of it"), faulted
 	}
 	return o
@@ -157,13 +159,13 @@ func (h hands) list(ctx context.Context, since time.Duration) listed {
 
 func describe(s docker.Summary) container {
 	c := labeled(s.ID, s.Name, s.Labels)
-	c.running, c.url = s.State == docker.Running || s.State == docker.Paused, address(s.HostPort)
+	c.running, c.paused, c.url = s.State == docker.Running || s.State == docker.Paused, s.State == docker.Paused, address(s.HostPort, s.Address, s.Gateway)
 	return c
 }
 
 func inspected(s docker.Status) container {
 	c := labeled(s.ID, s.Name, s.Labels)
-	c.running, c.url = s.State == docker.Running || s.State == docker.Paused, address(s.HostPort)
+	c.running, c.paused, c.url = s.State == docker.Running || s.State == docker.Paused, s.State == docker.Paused, address(s.HostPort, s.Address, s.Gateway)
 	c.exitCode, c.oom, c.reason = s.ExitCode, s.OOMKilled, s.Error
 	return c
 }
@@ -173,9 +175,32 @@ func labeled(id, name string, labels map[string]string) container {
 	return container{id: id, name: name, place: labels[docker.LabelReplica], generation: generation, hash: labels[docker.LabelHash]}
 }
 
-func address(port int) string {
-	if port == 0 {
+// address is where a container's server is asked: at the container's own address where the engine's bridge is on this
+// machine, since what passes a published port on is a process of the engine's and ends with it, with live-restore too. Else,
+// as with an engine without root, it is the published port.
+func address(port int, own, gateway netip.Addr) string {
+	switch {
+	case port == 0:
 		return ""
+	case bridged(own, gateway):
+		return "http://" + netip.AddrPortFrom(own, serverPort).String()
 	}
 	return fmt.Sprintf("http://127.0.0.1:%d", port)
+}
+
+// serverPort is the server's in its container.
+var serverPort = uint16(docker.Defaults().ContainerPort) //nolint:gosec // G115: a port
+
+// bridged tells whether this machine itself is a container's gateway: then that is what it would send from. Nothing is sent.
+func bridged(own, gateway netip.Addr) bool {
+	if !own.IsValid() || !gateway.IsValid() {
+		return false
+	}
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(own, serverPort)))
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	from, ok := c.LocalAddr().(*net.UDPAddr)
+	return ok && from.AddrPort().Addr().Unmap() == gateway
 }

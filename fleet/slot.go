@@ -132,6 +132,9 @@ func (s *slot) ended(r *replica) {
 	switch r.ending {
 	case faulted, detached:
 		s.fault()
+	case fruitless:
+		s.tries++
+		s.retryAt = s.m.now + s.pause(s.tries)
 	case hopeless:
 		s.failed = true
 	case unserved:
@@ -194,7 +197,7 @@ func (s *slot) forget(r *replica) {
 			s.restarts++
 		}
 	}
-	if r.ending == faulted || r.ending == hopeless {
+	if r.ending == faulted || r.ending == fruitless || r.ending == hopeless {
 		s.logs = r.logs
 	}
 	s.m.left(s, r)

@@ -52,10 +52,11 @@ func (s *State) UnmarshalText(text []byte) error {
 type end int
 
 const (
-	alive    end = iota
-	retired      // on purpose
-	faulted      // it ended or fell ill; counted, and tried again after a pause
-	hopeless     // of a cause that trying again does not mend
-	detached     // it lost its GPU, which is well; counted like a fault
-	unserved     // the engine could not do what was asked; says nothing of the replica
+	alive     end = iota
+	retired       // on purpose
+	faulted       // it ended or fell ill; counted, and tried again after a pause
+	hopeless      // of a cause that trying again does not mend
+	detached      // it lost its GPU, which is well; counted like a fault
+	fruitless     // it answered nothing, as the others did: perhaps for load; tried again after a pause, and never failed for good
+	unserved      // the engine could not do what was asked; says nothing of the replica
 )

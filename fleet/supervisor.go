@@ -58,6 +58,7 @@ type Supervisor struct {
 
 	admit    func()            // begins to take requests; nil once it was called
 	serving  []gateway.Replica // as told to the gateway last
+	lookedAt time.Duration     // when it was seen last how requests end
 	saving   bool
 	saveDue  time.Duration
 	unstored error // why the state is not on the disk
@@ -101,7 +102,7 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 	if s.prober, err = newProber(cfg.Health.Timeout); err != nil {
 		return nil, err
 	}
-	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
+	s.gateway = gateway.New(cfg.Gateway.own(), s.log)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, places, kept, s.log, random)
 	return s, nil

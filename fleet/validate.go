@@ -122,7 +122,7 @@ func (c Config) gateway() error {
 	if _, port, err := net.SplitHostPort(c.Gateway.Address); err != nil || port == "" {
 		address = fmt.Errorf("gateway.address: %q: want HOST:PORT", c.Gateway.Address)
 	}
-	return errors.Join(address, mistake.Under("gateway", c.Gateway.Config.Validate()))
+	return errors.Join(address, size("gateway.replay_memory", c.Gateway.ReplayMemory, 0, 1<<40), mistake.Under("gateway", c.Gateway.own().Validate()))
 }
 
 func (c Config) places() error {

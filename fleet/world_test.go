@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fovea/docker"
+	"fovea/fleet/gateway"
 	"fovea/gpu"
 )
 
@@ -22,11 +23,12 @@ type pending struct {
 
 // world is an engine, GPUs and replicas that can fail, on a virtual clock, with a machine that keeps a fleet on it.
 type world struct {
-	t    *testing.T
-	rand *rand.Rand
-	cfg  Config
-	now  time.Duration
-	m    *machine
+	t      *testing.T
+	rand   *rand.Rand
+	cfg    Config
+	now    time.Duration
+	before time.Duration // of the last traffic
+	m      *machine
 
 	places  []Place
 	boxes   map[string]*box // by ID
@@ -36,6 +38,9 @@ type world struct {
 	refuses bool            // what is before the engine lets no container be made
 	sickGPU map[string]bool // by UUID
 	gpus    []string
+	load    float64                    // requests a second for each replica
+	share   float64                    // of the requests that replicas which are well answer; less than 1 is overload
+	totals  map[string]*gateway.Status // by URL
 
 	health map[life]probed // as delivered last
 	over   map[life]bool   // known to have ended
@@ -44,6 +49,7 @@ type world struct {
 func newWorld(t *testing.T, seed uint64, gpus, perGPU int) *world {
 	w := &world{
 		t: t, rand: rand.New(rand.NewPCG(seed, 1)), cfg: Defaults(), boxes: map[string]*box{}, sickGPU: map[string]bool{},
+		share: 1, totals: map[string]*gateway.Status{},
 	}
 	w.cfg.Health.Start, w.cfg.Health.Canary = 20*time.Second, 5*time.Second
 	w.cfg.Rollout.Monitor = 3 * time.Second
@@ -74,11 +80,12 @@ func deployment(image string) Deployment {
 // restart is a supervisor that begins anew, with what was kept.
 func (w *world) restart(k Kept) {
 	w.m = newMachine(w.cfg, w.places, k, slog.New(slog.DiscardHandler), w.rand)
+	w.totals = map[string]*gateway.Status{} // the gateway's, which begins anew, too
 	w.queue, w.health, w.over = nil, map[life]probed{}, map[life]bool{}
 	for _, b := range w.boxes {
 		b.shift(w.now)
 	}
-	w.now = 0
+	w.now, w.before = 0, 0
 }
 
 // soon is a time from now on.
@@ -103,6 +110,7 @@ func (w *world) run(d time.Duration) {
 func (w *world) step() {
 	w.live()
 	var due []observation
+	due = append(due, w.traffic())
 	rest := w.queue[:0]
 	for _, p := range w.queue {
 		if p.at <= w.now {
@@ -146,13 +154,7 @@ func (w *world) do(a action) {
 	case probe:
 		w.probe(a)
 	case predict:
-		v := good
-		if b := w.at(a.url); b == nil || b.mute {
-			v = silent
-		} else if b.lies {
-			v = bad
-		}
-		w.later(time.Second, predicted{a.life, v, "no"})
+		w.later(time.Second, predicted{a.life, w.answers(a.url), "no"})
 	case drain:
 		w.later(5*time.Second, drained{life: a.life})
 	case remove:
@@ -170,6 +172,46 @@ func (w *world) do(a action) {
 	case lookGPUs:
 		w.look()
 	}
+}
+
+// answers is how a prediction of a replica ends.
+func (w *world) answers(url string) verdict {
+	b := w.at(url)
+	switch {
+	case b == nil || b.mute || b.late || !w.chance(w.share):
+		return late
+	case b.lies:
+		return bad
+	}
+	return good
+}
+
+// traffic is what became of the requests that the replicas in service were given since the last step.
+func (w *world) traffic() traffic {
+	var o traffic
+	for _, r := range w.m.serving() {
+		s := w.totals[r.url]
+		if s == nil {
+			s = &gateway.Status{ID: r.id, URL: r.url}
+			w.totals[r.url] = s
+		}
+		requests := w.load * (w.now - w.before).Seconds()
+		n := int(requests)
+		if w.chance(requests - float64(n)) {
+			n++
+		}
+		s.InFlight = int(w.load)
+		for range n {
+			if b := w.at(r.url); w.answers(r.url) == good && !w.chance(b.fails) {
+				s.Good++
+			} else {
+				s.Bad++
+			}
+		}
+		o.replicas = append(o.replicas, *s)
+	}
+	w.before = w.now
+	return o
 }
 
 // inventory is read every few seconds.

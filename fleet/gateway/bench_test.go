@@ -199,7 +199,7 @@ func BenchmarkHash(b *testing.B) {
 	k := newKillers(Defaults(), time.Now)
 	b.SetBytes(100 << 10)
 	for b.Loop() {
-		body := newBody(nil, -1, k)
+		body := newBody(nil, -1, k, &budget{})
 		for left := 100 << 10; left > 0; left -= len(piece) {
 			_, _ = body.hash.Write(piece[:min(left, len(piece))])
 		}

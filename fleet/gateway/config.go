@@ -15,6 +15,8 @@ type Config struct {
 	AnswerTimeout time.Duration `yaml:"answer_timeout" usage:"time for a replica's answer to begin, from the end of the request's body"`
 	DialTimeout   time.Duration `yaml:"dial_timeout" usage:"time for a connection to a replica"`
 	IdleTimeout   time.Duration `yaml:"idle_timeout" usage:"time a connection to a replica is kept unused; below the replica's own (1m), which would close it under a request"`
+	StallTimeout  time.Duration `yaml:"stall_timeout" usage:"time for a sign of life of a replica that owes answers (an answer to another request, or to /health), after which what it was given is tried on another"`
+	ReplayMemory  int64         `yaml:"-"` // bytes of bodies that are kept for a second attempt; one body takes a quarter at most
 	MaxRequests   int64         `yaml:"max_requests" usage:"requests in flight; beyond it the slowest body that is still arriving gives way, or more are refused with 503"`
 	MinBodyRate   int64         `yaml:"min_body_rate" usage:"bytes a second that a body must keep up, after 5s; 0: any"`
 	ClientShare   float64       `yaml:"client_share" usage:"part of max_requests that one client address (IPv6: a /64) may hold when others need it; 1: all, for a gateway behind a proxy"`
@@ -30,6 +32,8 @@ func Defaults() Config {
 		AnswerTimeout: 30 * time.Second,
 		DialTimeout:   time.Second,
 		IdleTimeout:   30 * time.Second,
+		StallTimeout:  2 * time.Second,
+		ReplayMemory:  64 << 20,
 		MaxRequests:   1024,
 		MinBodyRate:   1 << 10,
 		ClientShare:   0.25,
@@ -51,6 +55,7 @@ func (c Config) Validate() error {
 		{"answer_timeout", c.AnswerTimeout, time.Millisecond, time.Hour},
 		{"dial_timeout", c.DialTimeout, time.Millisecond, time.Minute},
 		{"idle_timeout", c.IdleTimeout, time.Millisecond, time.Hour},
+		{"stall_timeout", c.StallTimeout, 10 * time.Millisecond, time.Hour},
 		{"killer_memory", c.KillerMemory, time.Second, 24 * time.Hour},
 	}
 	for _, d := range durations {

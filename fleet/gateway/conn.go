@@ -20,6 +20,7 @@ type conn struct {
 	raw     syscall.RawConn
 	written atomic.Int64 // bytes
 	check   atomic.Bool  // look whether the replica is still there before the next write
+	writer  atomic.Pointer[attempt]
 }
 
 // dialer returns what makes connections to replicas.
@@ -48,7 +49,14 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.check.CompareAndSwap(true, false) && !c.open() {
 		return 0, errStale
 	}
+	a := c.writer.Load()
+	if a != nil {
+		a.owed() // A write waits while the other side takes nothing.
+	}
 	n, err := c.Conn.Write(p)
+	if a != nil {
+		a.waits.Store(0)
+	}
 	c.written.Add(int64(n))
 	return n, err
 }

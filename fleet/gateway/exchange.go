@@ -18,13 +18,17 @@ const requestIDHeader = "X-Request-Id"
 type exchange struct {
 	id       string
 	start    time.Time
-	replica  *member // whose place is taken; nil: none
-	body     *body   // nil: none
+	replica  *member   // whose place is taken; nil: none
+	body     *body     // nil: none
+	tried    []*member // before replica
 	retried  bool
+	resent   bool // another replica may have run it before
+	suspect  bool // it is tried again after a loss
+	counted  bool // the replica's failure is in the metrics
+	predict  bool // it asks for a prediction, so that how it ends tells of the replica
 	http2    bool // on the client's side
 	admitted *admission.Body
 	first    []byte // of the body, read before a replica was chosen
-	counted  bool   // the replica's failure is in the metrics
 	fault    *fault.Fault
 	status   int // overrides the status that was written; 0: as written
 }
@@ -44,18 +48,49 @@ func (x *exchange) clientFailed() bool {
 	return x.body != nil && (x.body.refused.Load() || x.body.broken.Load())
 }
 
+// failed notes that the replica failed the request.
+func (x *exchange) failed(p *Pool) {
+	if x.predict {
+		p.answered(x.replica, false)
+	}
+}
+
+// fence ends all reading of the request's body, and gives net/http a moment to take the rest of it off the connection.
+func (x *exchange) fence(w http.ResponseWriter) {
+	if x.body == nil {
+		return
+	}
+	control := http.NewResponseController(w)
+	x.body.fence(func() error { return control.SetReadDeadline(time.Unix(1, 0)) })
+	until := time.Time{}
+	if !x.body.whole.Load() {
+		until = time.Now().Add(linger)
+	}
+	_ = control.SetReadDeadline(until) // fails where there is no connection any more
+}
+
+// linger is how long the rest of a body is read after its answer, before the connection is closed. Closed at once, it would
+// be reset, and the client might lose the answer.
+const linger = time.Second
+
 // answer is the client's side of an exchange; it notes what was written.
 type answer struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
-	err    error // the first failed write
+	exchange *exchange
+	duplex   bool // the body may be unread when the answer begins
+	status   int
+	bytes    int64
+	err      error // the first failed write
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
 	if status >= http.StatusOK && a.status == 0 {
 		a.status = status
+		if a.duplex && (a.exchange.body == nil || !a.exchange.body.whole.Load()) {
+			// The rest of the body may never come, and net/http can take another request only after it.
+			a.Header().Set("Connection", "close")
+		}
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
@@ -87,11 +122,23 @@ func (g *Gateway) finish(r *http.Request, w *answer, x *exchange, aborted bool) 
 		replica = x.replica.id
 	}
 	duration := time.Since(x.start)
+	g.judge(x)
 	g.metrics.requests.WithLabelValues(replica, strconv.Itoa(x.status)).Inc()
 	g.metrics.duration.WithLabelValues(replica).Observe(duration.Seconds())
 	g.logRequest(r, w, x, replica, duration)
 	if x.replica != nil {
 		g.pool.release(x.replica)
+	}
+}
+
+// judge notes what an answer tells of its replica. A fault that the gateway answers was counted when it was found.
+func (g *Gateway) judge(x *exchange) {
+	switch {
+	case x.replica == nil || !x.predict || x.fault != nil && x.fault.Code != answerCut:
+	case x.status >= http.StatusOK && x.status < http.StatusMultipleChoices:
+		g.pool.answered(x.replica, true)
+	case x.status == http.StatusInternalServerError || x.status == http.StatusBadGateway || x.status == http.StatusGatewayTimeout:
+		g.pool.answered(x.replica, false)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,21 +37,29 @@ type Gateway struct {
 	proxy    http.Handler
 	pages    cors.Policy  // the gateway's own: it stands in for the replicas'
 	handler  http.Handler // the gateway behind that policy
+	retrier  *retrier
 	upstream *http.Transport
 	http     *http.Server
+	probes   *http.Transport
+	watched  sync.Once
+	unwatch  context.CancelFunc
+	watching sync.WaitGroup
 }
 
 // New makes a gateway that listens nowhere and has no replicas yet. The configuration must be valid.
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
-	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now), upstream: transport(cfg)}
+	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now),
+		upstream: transport(cfg), probes: probing(cfg), unwatch: func() {}}
 	g.room = admission.New(cfg.limits())
 	g.guests.states = map[net.Conn]http.ConnState{}
 	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})
-	g.proxy = g.reverseProxy(&retrier{
-		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers,
-	})
+	g.retrier = &retrier{
+		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers, memory: &budget{most: cfg.ReplayMemory},
+		suspects: make(chan struct{}, 1), patience: lossPatience,
+	}
+	g.proxy = g.reverseProxy(g.retrier)
 	g.routes = g.ownRoutes()
 	g.pages, _ = cors.Parse(cfg.CORS) // the configuration is valid
 	g.handler = g.pages.Handler(g, forPages)
@@ -88,6 +97,11 @@ func (g *Gateway) Serve(l net.Listener) error {
 		return l.Close()
 	}
 	defer g.guests.taking.Done()
+	g.watched.Do(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		g.unwatch = cancel
+		g.watching.Go(func() { g.watch(ctx) })
+	})
 	if err := httpserver.Serve(g.http, l); err != nil && !g.guests.left() {
 		return err
 	}
@@ -104,10 +118,18 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.Drain()
 	g.guests.takeLeave(ctx)
 	defer g.upstream.CloseIdleConnections()
+	defer g.watching.Wait()
+	defer g.endWatch()
 	if err := g.http.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // as its listener is
 		n := g.inFlight.Load()
 		_ = g.http.Close() // what matters is said already
 		return fmt.Errorf("%d requests were cut off: %w", n, err)
 	}
 	return nil
+}
+
+// endWatch ends the watch on replicas, also one that has not begun.
+func (g *Gateway) endWatch() {
+	g.watched.Do(func() {})
+	g.unwatch()
 }

@@ -46,14 +46,14 @@ func newKillers(c Config, now func() time.Time) *killers {
 	}
 }
 
-// lost notes that a replica was lost with this body.
-func (k *killers) lost(sum uint64) {
+// lost notes that a replica was lost with this body. Again tells that it was sent there since another was lost with it.
+func (k *killers) lost(sum uint64, again bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
 	k.expire(now)
 	s, ok := k.seen[sum]
-	if ok && now.Sub(s.last) < apart {
+	if ok && !again && now.Sub(s.last) < apart {
 		return
 	}
 	if !ok && len(k.seen) >= maxKillers {

@@ -12,23 +12,25 @@ import (
 
 func TestKillersAreTold(t *testing.T) {
 	type step = func(k *killers, pass func(time.Duration))
-	lost := func(sum uint64) step { return func(k *killers, _ func(time.Duration)) { k.lost(sum) } }
+	lost := func(sum uint64) step { return func(k *killers, _ func(time.Duration)) { k.lost(sum, false) } }
+	again := func(sum uint64) step { return func(k *killers, _ func(time.Duration)) { k.lost(sum, true) } }
 	answered := func(sum uint64) step { return func(k *killers, _ func(time.Duration)) { k.answered(sum) } }
 	after := func(d time.Duration) step { return func(_ *killers, pass func(time.Duration)) { pass(d) } }
 	for name, c := range map[string]struct {
 		steps []step
 		want  bool
 	}{
-		"a body nobody lost a replica with":             {nil, false},
-		"one loss may be chance":                        {[]step{lost(1)}, false},
-		"two losses are not":                            {[]step{lost(1), after(apart), lost(1)}, true},
-		"losses at the same time count as one":          {[]step{lost(1), lost(1), lost(1)}, false},
-		"another body's losses don't count":             {[]step{lost(1), after(apart), lost(2)}, false},
-		"an answer in between clears it":                {[]step{lost(1), after(apart), answered(1), lost(1)}, false},
-		"it is forgiven after its time":                 {[]step{lost(1), after(apart), lost(1), after(5 * time.Minute)}, false},
-		"a loss long ago doesn't count":                 {[]step{lost(1), after(5 * time.Minute), lost(1)}, false},
-		"the memory is bounded, and drops the oldest":   {[]step{lost(1), after(apart), lost(1), after(apart), manyLost}, false},
-		"it is kept while there is memory for it, also": {[]step{manyLost, after(apart), lost(1), after(apart), lost(1)}, true},
+		"a body nobody lost a replica with":                {nil, false},
+		"one loss may be chance":                           {[]step{lost(1)}, false},
+		"two losses are not":                               {[]step{lost(1), after(apart), lost(1)}, true},
+		"losses at the same time count as one":             {[]step{lost(1), lost(1), lost(1)}, false},
+		"but not on the replica that it was given to next": {[]step{lost(1), again(1)}, true},
+		"another body's losses don't count":                {[]step{lost(1), after(apart), lost(2)}, false},
+		"an answer in between clears it":                   {[]step{lost(1), after(apart), answered(1), lost(1)}, false},
+		"it is forgiven after its time":                    {[]step{lost(1), after(apart), lost(1), after(5 * time.Minute)}, false},
+		"a loss long ago doesn't count":                    {[]step{lost(1), after(5 * time.Minute), lost(1)}, false},
+		"the memory is bounded, and drops the oldest":      {[]step{lost(1), after(apart), lost(1), after(apart), manyLost}, false},
+		"it is kept while there is memory for it, also":    {[]step{manyLost, after(apart), lost(1), after(apart), lost(1)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Unix(1000, 0)
@@ -51,7 +53,7 @@ func TestKillersAreTold(t *testing.T) {
 
 func manyLost(k *killers, _ func(time.Duration)) {
 	for sum := range uint64(maxKillers) {
-		k.lost(sum + 10)
+		k.lost(sum+10, false)
 	}
 }
 
@@ -85,7 +87,7 @@ func TestKillerIsRefusedBeforeAReplicaHasIt(t *testing.T) {
 				}
 				return f.do(req)
 			}
-			for i, want := range []int{502, 502, 422, 422} {
+			for i, want := range []int{502, 422, 422, 422} {
 				now = now.Add(apart)
 				if got := send(killer); got.status != want {
 					t.Fatalf("time %d: %d %s, want %d", i+1, got.status, got.body, want)

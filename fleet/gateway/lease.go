@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// acquire takes a place at the replica with the fewest requests in flight, those that refused connections a moment
-// ago last, and none at the one that is excluded. It returns nil when there is none. The caller releases the place.
-func (p *Pool) acquire(exclude *member) *member {
+// acquire takes a place at the replica with the fewest requests in flight, those that are silent or refused requests a
+// moment ago last, and none at those that were tried. It returns nil when there is none. The caller releases the place.
+func (p *Pool) acquire(tried ...*member) *member {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
@@ -18,7 +18,7 @@ func (p *Pool) acquire(exclude *member) *member {
 	for i := range p.listed {
 		at := (p.next + i) % len(p.listed)
 		m := p.listed[at]
-		if m.draining || m == exclude {
+		if m.draining || slices.Contains(tried, m) {
 			continue
 		}
 		if best == nil || m.before(best, now) {
@@ -32,13 +32,44 @@ func (p *Pool) acquire(exclude *member) *member {
 	return best
 }
 
+// spare acquires a place only where another replica that was not tried stands ready beside. Alone tells that there is none
+// but those that were tried.
+func (p *Pool) spare(tried ...*member) (m *member, alone bool) {
+	p.mu.Lock()
+	ready, now := 0, p.now()
+	for _, m := range p.listed {
+		if !slices.Contains(tried, m) && m.rank(now) == 0 {
+			ready++
+		}
+	}
+	p.mu.Unlock()
+	if ready < 2 {
+		return nil, ready == 0
+	}
+	return p.acquire(tried...), false
+}
+
 // before says whether m is the better choice.
 func (m *member) before(o *member, now time.Time) bool {
-	mRefuses, oRefuses := now.Before(m.refusing), now.Before(o.refusing)
-	if mRefuses != oRefuses {
-		return oRefuses
+	if mine, others := m.rank(now), o.rank(now); mine != others {
+		return mine < others
 	}
 	return m.inFlight < o.inFlight
+}
+
+// rank is the lower the more can be expected.
+func (m *member) rank(now time.Time) int {
+	switch {
+	case m.draining:
+		return 4
+	case m.silent:
+		return 3
+	case now.Before(m.refusing):
+		return 2
+	case m.quiet:
+		return 1
+	}
+	return 0
 }
 
 // again takes another place at the same replica, unless it should get no more requests.
@@ -71,11 +102,33 @@ func (p *Pool) release(m *member) {
 	}
 }
 
-// refused notes that the replica took no connection.
+// refused notes that the replica took no request.
 func (p *Pool) refused(m *member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.refusing = p.now().Add(shun)
+	m.shun(p.now().Add(shun))
+}
+
+func (m *member) shun(until time.Time) {
+	if until.After(m.refusing) {
+		m.refusing = until
+	}
+}
+
+// answered notes how a request ended that no client is to blame for. A replica that fails one after the other is shunned.
+func (p *Pool) answered(m *member, well bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if well {
+		m.good++
+		m.streak = 0
+		return
+	}
+	m.bad++
+	m.streak++
+	if over := m.streak - streaks; over >= 0 {
+		m.shun(p.now().Add(min(shun<<min(over, 10), longestShun)))
+	}
 }
 
 // ready counts the replicas that get requests.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,13 +12,14 @@ type State int
 // The states.
 const (
 	Ready    State = iota // gets requests
-	Refusing              // took no connection a moment ago; asked only when there is no other
+	Refusing              // took no request a moment ago, or failed several; asked only when there is no other
+	Silent                // owes answers and gives no sign of life; asked only when there is no other
 	Draining              // gets none, on request; those in flight are answered
 	Leaving               // no longer among the replicas; those in flight are answered
 )
 
 // States lists all states.
-var States = [...]State{Ready, Refusing, Draining, Leaving}
+var States = [...]State{Ready, Refusing, Silent, Draining, Leaving}
 
 // String returns the state's name as it appears in metrics and in the log.
 func (s State) String() string {
@@ -26,6 +28,8 @@ func (s State) String() string {
 		return "ready"
 	case Refusing:
 		return "refusing"
+	case Silent:
+		return "silent"
 	case Draining:
 		return "draining"
 	case Leaving:
@@ -43,6 +47,10 @@ type Status struct {
 	URL      string `json:"url"`
 	State    State  `json:"state"`
 	InFlight int    `json:"in_flight"`
+
+	// POST requests since it is known: answered with 2xx; and answered with 500, 502 or 504, or not at all, for which no
+	// client is to blame.
+	Good, Bad int64 `json:"-"`
 }
 
 // member is a replica in the pool. Its pool's lock guards all of it but id and url, which never change.
@@ -54,6 +62,15 @@ type member struct {
 	left     bool
 	refusing time.Time     // until when it is asked only if there is no other
 	idle     chan struct{} // closed when inFlight falls to 0; nil while nobody waits
+
+	attempts map[*attempt]bool // that have no answer yet
+	quiet    bool              // owes answers, and gave no sign of life for a moment
+	silent   bool              // for so long that its requests are tried elsewhere
+	probing  bool
+	sign     atomic.Int64 // the last sign of life, on the pool's clock
+	good     int64
+	bad      int64
+	streak   int // bad ones since the last good one
 }
 
 func newMember(r Replica) (*member, error) {
@@ -61,8 +78,11 @@ func newMember(r Replica) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &member{id: r.ID, url: u}, nil
+	return &member{id: r.ID, url: u, attempts: map[*attempt]bool{}}, nil
 }
+
+// alive notes a sign of life.
+func (m *member) alive(now time.Duration) { m.sign.Store(int64(now)) }
 
 func (m *member) sameID(o *member) bool { return m.id == o.id }
 
@@ -74,6 +94,8 @@ func (m *member) state(now time.Time) State {
 		return Leaving
 	case m.draining:
 		return Draining
+	case m.silent:
+		return Silent
 	case now.Before(m.refusing):
 		return Refusing
 	}

@@ -33,7 +33,7 @@ func newMetrics() *metrics {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fovea_gateway_request_duration_seconds",
 			Help: "From the headers of a request to the end of its answer.", Buckets: seconds}, []string{"replica"}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "fovea_gateway_retries_total",
-			Help: "Requests that found no connection and were given to another replica."}),
+			Help: "Requests that were given to another replica."}),
 		upstream: map[reason]prometheus.Counter{},
 	}
 	upstream := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fovea_gateway_upstream_errors_total",

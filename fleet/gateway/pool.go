@@ -15,9 +15,16 @@ type Replica struct {
 	URL string // http://host:port
 }
 
-// shun is how long a replica that took no connection is asked only when there is no other. Without it the one that
-// is gone would have the fewest requests in flight, and so attract all.
-const shun = time.Second
+const (
+	// shun is how long a replica that took no request is asked only when there is no other. Without it the one that is
+	// gone would have the fewest requests in flight, and so attract all.
+	shun = time.Second
+
+	// streaks is the number of requests, one after the other, that a replica fails before it is shunned: for shun, and twice
+	// as long with each further one, up to longestShun.
+	streaks     = 3
+	longestShun = 8 * time.Second
+)
 
 // Pool says which replicas get requests. It is safe for concurrent use, and ready to use as New made it.
 type Pool struct {
@@ -26,12 +33,16 @@ type Pool struct {
 	leaving []*member // get none, and have some in flight
 	next    int       // where the search for the next replica begins, so that equals take turns
 	now     func() time.Time
+	epoch   time.Time       // of clock
 	forgot  func(id string) // called, without the lock, when nothing is left of a replica
 }
 
 func newPool(now func() time.Time, forgot func(string)) *Pool {
-	return &Pool{now: now, forgot: forgot}
+	return &Pool{now: now, epoch: now().Add(-time.Nanosecond), forgot: forgot}
 }
+
+// clock is the time since the pool was made, never 0.
+func (p *Pool) clock() time.Duration { return p.now().Sub(p.epoch) }
 
 // Set names all replicas that get requests from now on. One that isn't named keeps what it has in flight and gets
 // no more. One that is being drained stays so, since the list may be older than the drain. When any URL is bad,
@@ -115,7 +126,7 @@ func (p *Pool) Status() []Status {
 	now := p.now()
 	list := []Status{}
 	for m := range p.all() {
-		list = append(list, Status{ID: m.id, URL: m.url.String(), State: m.state(now), InFlight: m.inFlight})
+		list = append(list, Status{ID: m.id, URL: m.url.String(), State: m.state(now), InFlight: m.inFlight, Good: m.good, Bad: m.bad})
 	}
 	return list
 }

@@ -32,7 +32,7 @@ func newTestPool(t *testing.T, ids ...string) (*Pool, *time.Time, *[]string) {
 func picks(p *Pool, n int) string {
 	var ids []string
 	for range n {
-		m := p.acquire(nil)
+		m := p.acquire()
 		if m == nil {
 			return strings.Join(append(ids, "none"), " ")
 		}
@@ -66,7 +66,7 @@ func TestPool(t *testing.T) {
 		}
 	}
 	refused := func(_ *testing.T, p *Pool, _ *time.Time) {
-		m := p.acquire(nil)
+		m := p.acquire()
 		p.refused(m)
 		p.release(m)
 	}
@@ -124,7 +124,7 @@ func TestBadReplicasChangeNothing(t *testing.T) {
 
 func TestOneThatLeavesKeepsItsRequests(t *testing.T) {
 	p, _, forgotten := newTestPool(t, "a")
-	m := p.acquire(nil)
+	m := p.acquire()
 	if err := p.Set(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -145,20 +145,20 @@ func TestOneThatLeavesKeepsItsRequests(t *testing.T) {
 
 func TestDrainWaits(t *testing.T) {
 	p, _, _ := newTestPool(t, "a")
-	first, second := p.acquire(nil), p.acquire(nil)
+	first, second := p.acquire(), p.acquire()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := p.Drain(ctx, "a"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "2 requests") {
 		t.Errorf("drain with no time left: %v", err)
 	}
-	if p.acquire(nil) != nil {
+	if p.acquire() != nil {
 		t.Error("a drain that ran out of time let requests in")
 	}
 	// It moves to another port meanwhile: what the old one has in flight counts too.
 	if err := p.Add(Replica{"a", "http://127.0.0.1:8001"}); err != nil {
 		t.Fatal(err)
 	}
-	third := p.acquire(nil)
+	third := p.acquire()
 	done := make(chan error, 2)
 	for range cap(done) {
 		go func() { done <- p.Drain(context.Background(), "a") }()
@@ -207,7 +207,7 @@ func TestLeastInFlight(t *testing.T) {
 				held = slices.Delete(held, i, i+1)
 			default:
 				before := p.Status()
-				m := p.acquire(nil)
+				m := p.acquire()
 				if m != nil {
 					held = append(held, m)
 				}

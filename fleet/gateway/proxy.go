@@ -33,7 +33,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // pass gives a request to a replica.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: r.ProtoMajor > 1}
-	out := &answer{ResponseWriter: w}
+	x.predict = r.Method == http.MethodPost
+	out := &answer{ResponseWriter: w, exchange: x}
 	w.Header()[requestIDHeader] = []string{x.id}
 	aborted := true // unless the end of this function is reached
 	defer func() { g.finish(r, out, x, aborted) }()
@@ -54,8 +55,10 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if r.ContentLength != 0 {
 		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
-		_ = http.NewResponseController(out).EnableFullDuplex() // fails for other than HTTP/1, which needs none
+		// Then it must not be left to net/http, either: see body.fence.
+		out.duplex = http.NewResponseController(out).EnableFullDuplex() == nil && r.ProtoMajor == 1
 	}
+	defer x.fence(w)
 	if err := x.begin(r); err != nil {
 		refuse(out, x, fault.From(err))
 		aborted = false

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"time"
 
 	"fovea/fault"
 )
@@ -14,47 +16,75 @@ import (
 type reason string
 
 const (
-	dialFailed reason = "dial"    // no connection
-	stale      reason = "stale"   // a kept connection that was closed before a byte of the request was written
-	notSent    reason = "request" // net/http could not make a request of it
-	timedOut   reason = "timeout" // no answer in time
-	lost       reason = "lost"    // the connection ended before an answer
-	cut        reason = "cut"     // the connection ended within an answer
+	dialFailed  reason = "dial"        // no connection
+	stale       reason = "stale"       // a kept connection that was closed before a byte of the request was written
+	notSent     reason = "request"     // net/http could not make a request of it
+	timedOut    reason = "timeout"     // no answer in time
+	stalled     reason = "stalled"     // it gave no sign of life any more
+	lost        reason = "lost"        // the connection ended before an answer
+	cut         reason = "cut"         // the connection ended within an answer
+	unavailable reason = "unavailable" // it answered 502 or 503
 )
 
-var reasons = []reason{dialFailed, stale, notSent, timedOut, lost, cut}
+var reasons = []reason{dialFailed, stale, notSent, timedOut, stalled, lost, cut, unavailable}
+
+const (
+	// lossPatience bounds the wait for a replica that a request under which another was lost may be given to.
+	lossPatience = 10 * time.Second
+	lossTick     = 20 * time.Millisecond
+)
 
 // errTotal is why a request's context ends when the gateway's own time is over.
 var errTotal = errors.New("the request took longer than the gateway allows")
 
-// retrier is the http.RoundTripper that picks a replica, and another when the first took no connection.
+// retrier is the http.RoundTripper that picks a replica, and another when the first did not answer.
 type retrier struct {
 	transport *http.Transport
 	pool      *Pool
 	metrics   *metrics
 	killers   *killers
+	memory    *budget
+	suspects  chan struct{} // holds one for a request that is tried again after a loss
+	patience  time.Duration // with such a request
 }
 
 // RoundTrip implements http.RoundTripper. The request's context holds its exchange. Errors are *fault.Fault.
 func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := exchangeOf(req.Context())
 	if req.Body != nil {
-		x.body = newBody(req.Body, req.ContentLength, t.killers)
+		x.body = newBody(req.Body, req.ContentLength, t.killers, t.memory)
 	}
-	if x.replica = t.pool.acquire(nil); x.replica == nil {
+	if x.replica = t.pool.acquire(); x.replica == nil {
 		return nil, fault.New(fault.NotReady, "no replica is ready")
 	}
-	try := new(attempt)
-	res, err := try.send(t.transport, req, x.replica, x.body)
-	if err != nil && t.another(req.Context(), x, try.failed(err)) {
-		try = new(attempt)
-		res, err = try.send(t.transport, req, x.replica, x.body)
+	defer t.cleared(x)
+	for {
+		try := &attempt{pool: t.pool, to: x.replica}
+		res, err := try.send(t.transport, req, x.body)
+		why := try.outcome(res, err)
+		if why == "" || !t.another(req, x, why) {
+			return t.take(req.Context(), x, res, why, err)
+		}
+		if res != nil {
+			_ = res.Body.Close() // nobody reads it
+		}
+		try.cancel(nil)
 	}
+}
+
+// take ends a request with what its last attempt gave.
+func (t *retrier) take(ctx context.Context, x *exchange, res *http.Response, why reason, err error) (*http.Response, error) {
 	if err != nil {
-		return nil, t.explain(req.Context(), x, try.failed(err), err)
+		return nil, t.explain(ctx, x, why, err)
 	}
-	if x.body != nil && t.killers != nil && x.body.whole.Load() && looked(res.StatusCode) {
-		t.killers.answered(x.body.sum.Load())
+	if x.body != nil {
+		x.body.forget()
+		if t.killers != nil && x.body.whole.Load() && looked(res.StatusCode) {
+			t.killers.answered(x.body.sum.Load())
+		}
+	}
+	if why != "" {
+		t.count(x, why)
 	}
 	return res, nil
 }
@@ -65,33 +95,114 @@ func looked(status int) bool {
 	return status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout
 }
 
-// another moves the request to another replica if the first cannot know of it. A kept connection that was closed
-// says little of its replica, so that it may be the same one when there is no other.
-func (t *retrier) another(ctx context.Context, x *exchange, why reason) bool {
-	if why != dialFailed && why != stale || ctx.Err() != nil || x.clientFailed() {
+// another moves the request to another replica. Where the first cannot know of it, all are tried; where it may have been
+// run, one more, and only with what may be run twice.
+func (t *retrier) another(req *http.Request, x *exchange, why reason) bool {
+	ctx := req.Context()
+	if ctx.Err() != nil || x.clientFailed() {
 		return false
 	}
-	t.count(x, why)
+	switch why {
+	case dialFailed, stale:
+		if !x.body.replayable() {
+			return false
+		}
+	case lost, stalled, timedOut, unavailable:
+		if x.resent || !repeatable(req.Method) || !x.body.replayable() {
+			return false
+		}
+	default:
+		return false
+	}
 	first := x.replica
-	next := t.pool.acquire(first)
-	if next == nil && why == stale && t.pool.again(first) {
+	next := t.next(ctx, x, why)
+	if next == nil && why == stale && slices.Index(x.tried, first) == len(x.tried)-1 && t.pool.again(first) {
 		next = first
 	}
 	if next == nil {
-		x.counted = true
 		return false
 	}
+	if !x.counted {
+		t.count(x, why)
+	}
+	x.counted = false
 	t.pool.release(first)
 	t.metrics.retries.Inc()
 	x.replica, x.retried = next, true
+	x.resent = x.resent || why != dialFailed && why != stale
 	return true
+}
+
+// repeatable tells whether a request may be run twice. Predictions are POSTs and change nothing.
+func repeatable(method string) bool {
+	return method == http.MethodPost || method == http.MethodGet || method == http.MethodHead
+}
+
+// next takes a place at the replica that the request is tried at after a failure.
+func (t *retrier) next(ctx context.Context, x *exchange, why reason) *member {
+	x.tried = append(x.tried, x.replica)
+	if why != lost || x.body == nil || !x.body.whole.Load() {
+		return t.pool.acquire(x.tried...)
+	}
+	t.count(x, why)
+	x.counted = true
+	if t.killers != nil && t.killers.refuse(x.body.sum.Load()) {
+		return nil
+	}
+	return t.afterLoss(ctx, x)
+}
+
+// afterLoss finds a replica for a request under which one was lost. Its body may be to blame, so such requests are tried one
+// at a time, and only where another replica stands ready beside: no body takes the last one. With none but the one that was
+// lost nothing is waited for.
+func (t *retrier) afterLoss(ctx context.Context, x *exchange) *member {
+	ctx, cancel := context.WithTimeout(ctx, t.patience)
+	defer cancel()
+	if m, alone := t.pool.spare(x.tried...); m != nil {
+		t.pool.release(m)
+	} else if alone {
+		return nil
+	}
+	select {
+	case t.suspects <- struct{}{}:
+		x.suspect = true
+	case <-ctx.Done():
+		return nil
+	}
+	ticker := time.NewTicker(lossTick)
+	defer ticker.Stop()
+	for {
+		if m, _ := t.pool.spare(x.tried...); m != nil {
+			return m
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// cleared lets the next request be tried again after a loss.
+func (t *retrier) cleared(x *exchange) {
+	if x.suspect {
+		<-t.suspects
+		x.suspect = false
+	}
 }
 
 // count notes a replica's failure. One that was lost may still take connections for a moment, when a proxy of the
 // engine's does so in its stead, and would then lose every request that it attracts.
 func (t *retrier) count(x *exchange, why reason) {
-	if why == dialFailed || why == lost {
+	switch why {
+	case dialFailed, lost, unavailable:
 		t.pool.refused(x.replica)
+	}
+	if why == lost || why == stalled || why == timedOut {
+		x.failed(t.pool)
+	}
+	if (why == lost || why == stalled) && x.body != nil && t.killers != nil && x.body.whole.Load() {
+		t.killers.lost(x.body.sum.Load(), x.resent)
 	}
 	t.metrics.upstream[why].Inc()
 }
@@ -115,10 +226,7 @@ func (t *retrier) explain(ctx context.Context, x *exchange, why reason, err erro
 	case timedOut:
 		return fault.Wrap(fault.DeadlineExceeded, err, "the replica did not answer in time")
 	}
-	if x.body != nil && t.killers != nil && x.body.whole.Load() {
-		t.killers.lost(x.body.sum.Load())
-	}
-	return fault.Wrap(ReplicaLost, err, "the replica was lost while it answered; the request may have been run and was not tried again")
+	return fault.Wrap(ReplicaLost, err, "the replica was lost while it answered; the request may have been run")
 }
 
 // clientFault returns the fault when it is the client's, else nil.

@@ -15,78 +15,112 @@ import (
 	"fovea/fault"
 )
 
-// What becomes of a request whose first replica misbehaves while another stands ready.
-func TestTriedAgainOnlyIfNothingWasSent(t *testing.T) {
+// What becomes of a request whose first replica misbehaves while others stand ready.
+func TestTriedOnAnotherReplica(t *testing.T) {
 	big := strings.Repeat("picture ", 100_000)
-	closes := func(after func(net.Conn, *bufio.Reader)) func(*testing.T, string) Replica {
+	huge := strings.Repeat("x", 3<<20) // more than is kept here
+	serves := func(after func(net.Conn, *bufio.Reader)) func(*testing.T, string) Replica {
 		return func(t *testing.T, id string) Replica { return raw(t, id, after) }
 	}
-	whole := func(then string) func(net.Conn, *bufio.Reader) {
-		return func(c net.Conn, r *bufio.Reader) {
+	whole := func(then string) func(*testing.T, string) Replica {
+		return serves(func(c net.Conn, r *bufio.Reader) {
 			if _, err := readRequest(r); err == nil {
 				_, _ = io.WriteString(c, then)
 			}
-		}
+		})
 	}
+	waits := serves(func(_ net.Conn, r *bufio.Reader) {
+		_, _ = readRequest(r)
+		_, _ = r.ReadByte() // until the gateway hangs up
+	})
+	answer := func(status string) string { return "HTTP/1.1 " + status + "\r\nContent-Length: 4\r\n\r\nlate" }
 	for name, c := range map[string]struct {
 		first  func(t *testing.T, id string) Replica
 		body   string
+		others int
 		status int // 0: the answer is cut
 		code   fault.Code
-		second int64 // requests that the other one gets
+		tried  int64 // requests that the others get
 		reason string
 	}{
-		"refused: the other answers":                    {func(t *testing.T, id string) Replica { return nobody(t, id) }, big, 200, "", 1, "dial"},
-		"closed after the headers: not tried again":     {closes(func(_ net.Conn, r *bufio.Reader) { _, _ = r.Peek(100) }), big, 502, ReplicaLost, 0, "lost"},
-		"closed after the body: not tried again":        {closes(whole("")), "picture", 502, ReplicaLost, 0, "lost"},
-		"closed after a large body: not tried again":    {closes(whole("")), big, 502, ReplicaLost, 0, "lost"},
-		"closed within the answer's headers: the same":  {closes(whole("HTTP/1.1 200 OK\r\nContent-")), "picture", 502, ReplicaLost, 0, "lost"},
-		"closed within the answer: cut for the client":  {closes(whole("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")), "picture", 0, "", 0, "cut"},
-		"no HTTP at all: not tried again":               {closes(whole("SSH-2.0-OpenSSH_9.2\r\n\r\n")), "picture", 502, ReplicaLost, 0, "lost"},
-		"an answer with 1 MB of headers: not passed on": {closes(whole("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n")), "picture", 502, ReplicaLost, 0, "lost"},
-		"no answer in time: not tried again": {closes(func(_ net.Conn, r *bufio.Reader) {
-			_, _ = readRequest(r)
-			_, _ = r.ReadByte() // until the gateway hangs up
-		}), "picture", 504, fault.DeadlineExceeded, 0, "timeout"},
-		"a body that is not taken: not tried again": {func(t *testing.T, id string) Replica {
-			answered := make(chan struct{})
-			r := raw(t, id, func(_ net.Conn, r *bufio.Reader) {
-				_, _ = r.Peek(1) // Buffers take some of the body.
-				<-answered
-			})
-			t.Cleanup(func() { close(answered) })
-			return r
-		}, strings.Repeat(big, 20), 504, fault.DeadlineExceeded, 0, "timeout"},
+		"refused":                                {nobodyThere, big, 1, 200, "", 1, "dial"},
+		"refused, and the body is not kept":      {nobodyThere, huge, 1, 200, "", 1, "dial"},
+		"closed after the headers":               {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = r.Peek(100) }), big, 2, 200, "", 1, "lost"},
+		"closed within the body":                 {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 300_000) }), big, 2, 200, "", 1, "lost"},
+		"closed within a body that is not kept":  {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 3_000_000) }), huge, 1, 502, ReplicaLost, 0, "lost"},
+		"closed after the body":                  {whole(""), "picture", 2, 200, "", 1, "lost"},
+		"closed after the body, one other":       {whole(""), "picture", 1, 502, ReplicaLost, 0, "lost"},
+		"closed after the body, no other":        {whole(""), "picture", 0, 502, ReplicaLost, 0, "lost"},
+		"closed after a large body":              {whole(""), big, 2, 200, "", 1, "lost"},
+		"closed within the answer's headers":     {whole("HTTP/1.1 200 OK\r\nContent-"), "picture", 2, 200, "", 1, "lost"},
+		"closed within the answer":               {whole("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "picture", 2, 0, "", 0, "cut"},
+		"no HTTP at all":                         {whole("SSH-2.0-OpenSSH_9.2\r\n\r\n"), "picture", 2, 200, "", 1, "lost"},
+		"an answer with 1 MB of headers":         {whole("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), "picture", 2, 200, "", 1, "lost"},
+		"draining":                               {whole(answer("503 Service Unavailable")), big, 1, 200, "", 1, "unavailable"},
+		"draining, no other":                     {whole(answer("503 Service Unavailable")), big, 0, 503, "", 0, "unavailable"},
+		"draining before the body is read":       {serves(early(answer("503 Service Unavailable"))), big, 1, 200, "", 1, "unavailable"},
+		"a gateway's fault before it":            {whole(answer("502 Bad Gateway")), "picture", 1, 200, "", 1, "unavailable"},
+		"no answer in time":                      {waits, big, 1, 200, "", 1, "timeout"},
+		"no answer in time, no other":            {waits, "picture", 0, 504, fault.DeadlineExceeded, 0, "timeout"},
+		"no answer in time, body not kept":       {waits, huge, 1, 504, fault.DeadlineExceeded, 0, "timeout"},
+		"busy: an answer":                        {whole(answer("429 Too Many Requests")), "picture", 1, 429, "", 0, ""},
+		"a fault of the server: an answer":       {whole(answer("500 Internal Server Error")), "picture", 1, 500, "", 0, ""},
+		"out of time at the replica: an answer":  {whole(answer("504 Gateway Timeout")), "picture", 1, 504, "", 0, ""},
+		"a body of unknown length, and draining": {whole(answer("503 Service Unavailable")), "?" + big, 1, 200, "", 1, "unavailable"},
+		"a body of unknown length, closed in it": {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 300_000) }), "?" + big, 2, 200, "", 1, "lost"},
+		"a body of unknown length, closed after": {whole(""), "?" + big, 2, 200, "", 1, "lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var hits atomic.Int64
-			f := start(t, func(cfg *Config) {
-				if c.reason == "timeout" {
-					cfg.AnswerTimeout = 200 * time.Millisecond
-				}
-			}, c.first(t, "first"), server(t, "second", echo(&hits)))
-			if c.reason == "timeout" && len(c.body) > 1<<20 {
-				f.total = 300 * time.Millisecond
+			replicas := []Replica{c.first(t, "first")}
+			for i := range c.others {
+				replicas = append(replicas, server(t, "other"+itoa(i), echo(&hits)))
 			}
-			got := f.post("/predict", c.body)
+			f := start(t, func(c *Config) { c.AnswerTimeout, c.ReplayMemory = 500*time.Millisecond, 8<<20 }, replicas...)
+			f.retrier.patience = 50 * time.Millisecond
+			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", strings.NewReader(c.body))
+			if c.body[0] == '?' {
+				req.ContentLength = -1
+			}
+			got := f.do(req)
 			switch {
 			case c.status == 0:
 				if got.err == nil {
 					t.Errorf("half an answer was taken for a whole one: %+v", got)
 				}
 			case got.err != nil || got.status != c.status:
-				t.Fatalf("%d %s %v, want %d", got.status, got.body, got.err, c.status)
+				t.Fatalf("%d %.100s %v, want %d", got.status, got.body, got.err, c.status)
 			case c.status == 200 && got.body != c.body:
 				t.Errorf("the other got %d bytes of %d", len(got.body), len(c.body))
-			case c.status != 200 && got.fault(t).Code != c.code:
+			case c.code != "" && got.fault(t).Code != c.code:
 				t.Errorf("code %s, want %s", got.fault(t).Code, c.code)
 			}
-			if hits.Load() != c.second {
-				t.Errorf("the other got %d requests, want %d", hits.Load(), c.second)
+			if hits.Load() != c.tried {
+				t.Errorf("the others got %d requests, want %d", hits.Load(), c.tried)
 			}
-			series := `fovea_gateway_upstream_errors_total{reason="` + c.reason + `"}`
-			until(t, series, func() bool { return f.metric(t, series) == "1" })
+			for _, reason := range reasons {
+				want := map[bool]string{true: "1", false: "0"}[string(reason) == c.reason]
+				series := `fovea_gateway_upstream_errors_total{reason="` + string(reason) + `"}`
+				until(t, series, func() bool { return f.metric(t, series) == want })
+			}
+			if used := f.retrier.memory.used.Load(); used != 0 {
+				t.Errorf("%d bytes of bodies are still kept", used)
+			}
 		})
+	}
+}
+
+func nobodyThere(t *testing.T, id string) Replica { return nobody(t, id) }
+
+// early answers before it reads the body.
+func early(answer string) func(net.Conn, *bufio.Reader) {
+	return func(c net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, answer)
+		_, _ = io.Copy(io.Discard, r)
 	}
 }
 
@@ -110,7 +144,6 @@ func TestNoneCanBeReached(t *testing.T) {
 func TestThoseThatAreGoneAttractNoRequests(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, nobody(t, "a"), nobody(t, "b"), nobody(t, "c"), server(t, "d", echo(&hits)))
-	f.stopClock()
 	for f.metric(t, `fovea_gateway_replicas{state="refusing"}`) != "3" {
 		f.post("/predict", "picture") // may find two that are gone
 	}
@@ -201,7 +234,7 @@ func testStale(t *testing.T, body string, alone bool) {
 	until(t, "the end to arrive", func() bool { return !c.open() })
 	kept <- c
 	if !alone {
-		f.pool.release(f.pool.acquire(nil)) // the second's turn
+		f.pool.release(f.pool.acquire()) // the second's turn
 	}
 	req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", strings.NewReader(body))
 	switch {
@@ -241,8 +274,8 @@ func slowly(text string) io.Reader {
 // A read that was under way for an attempt that failed loses nothing.
 func TestBodyIsHandedOver(t *testing.T) {
 	r, w := io.Pipe()
-	b := newBody(r, -1, nil)
-	first := &stream{attempt: new(attempt), body: b}
+	b := newBody(r, -1, nil, &budget{})
+	first := &stream{body: b}
 	buf := make([]byte, 10)
 	go func() { _, _ = io.WriteString(w, "abc") }()
 	if n, err := first.Read(buf); err != nil || string(buf[:n]) != "abc" {
@@ -254,8 +287,8 @@ func TestBodyIsHandedOver(t *testing.T) {
 		_, _ = first.Read(make([]byte, 10))
 	}()
 	until(t, "the read to begin", func() bool {
-		if b.mu.TryLock() {
-			b.mu.Unlock()
+		if b.reading.TryLock() {
+			b.reading.Unlock()
 			return false
 		}
 		return true
@@ -267,7 +300,7 @@ func TestBodyIsHandedOver(t *testing.T) {
 		_ = w.Close()
 	}()
 	wait(t, "the pending read", pending)
-	got, err := io.ReadAll(&stream{attempt: new(attempt), body: b})
+	got, err := io.ReadAll(&stream{body: b})
 	if err != nil || string(got) != "abcdefghi" {
 		t.Errorf("the second attempt read %q, %v", got, err)
 	}

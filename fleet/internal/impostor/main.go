@@ -3,6 +3,9 @@
 //
 //	unready  /ready says 503
 //	lying    /ready says 200, and predictions fail
+//	late     /ready says 200, and predictions are answered with 504
+//	endless  /ready says 200, and predictions are not answered
+//	draining /ready says 200, and predictions are answered with 503
 //
 // GET /lies tells how many predictions it has failed.
 package main
@@ -60,6 +63,17 @@ func (i *impostor) routes() *http.ServeMux {
 		if i.mood.Load() == "lying" {
 			i.lies.Add(1)
 			http.Error(w, `{"error":"CUDA error 700","code":"internal"}`, http.StatusInternalServerError)
+			return
+		}
+		switch i.mood.Load() {
+		case "late":
+			http.Error(w, `{"error":"no answer within the request's time","code":"deadline_exceeded"}`, http.StatusGatewayTimeout)
+			return
+		case "draining":
+			http.Error(w, `{"error":"the server is shutting down","code":"draining"}`, http.StatusServiceUnavailable)
+			return
+		case "endless":
+			<-r.Context().Done()
 			return
 		}
 		fmt.Fprintln(w, `{"model":"impostor","predictions":[]}`)

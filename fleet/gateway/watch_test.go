@@ -1,0 +1,310 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// frozen is a replica that can stop answering anything, as one that was paused does: connections are taken, by the kernel.
+type frozen struct {
+	Replica
+	mu     sync.Mutex
+	until  chan struct{} // closed when it goes on; nil: it runs
+	served atomic.Int64
+}
+
+func (z *frozen) freeze() {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.until = make(chan struct{})
+}
+
+func (z *frozen) thaw() {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.until != nil {
+		close(z.until)
+		z.until = nil
+	}
+}
+
+func (z *frozen) wait() {
+	z.mu.Lock()
+	until := z.until
+	z.mu.Unlock()
+	if until != nil {
+		<-until
+	}
+}
+
+func freezable(t *testing.T, id string) *frozen {
+	t.Helper()
+	z := &frozen{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		z.wait()
+		body, err := io.ReadAll(r.Body)
+		z.wait()
+		if err != nil {
+			return
+		}
+		z.served.Add(1)
+		_, _ = w.Write(body)
+	}))
+	z.Replica = Replica{id, s.URL}
+	t.Cleanup(func() { z.thaw(); s.Close() })
+	return z
+}
+
+func state(f *fixture, id string) State {
+	for _, s := range f.pool.Status() {
+		if s.ID == id {
+			return s.State
+		}
+	}
+	return Leaving
+}
+
+func TestReplicaThatAnswersNothingFailsNoRequest(t *testing.T) {
+	for name, body := range map[string]string{"small bodies": "picture", "bodies beyond what sockets hold": strings.Repeat("x", 6<<20)} {
+		t.Run(name, func(t *testing.T) {
+			a, b := freezable(t, "a"), freezable(t, "b")
+			f := start(t, func(c *Config) { c.StallTimeout = 300 * time.Millisecond }, a.Replica, b.Replica)
+			a.freeze()
+			for i := range 10 {
+				if got := f.post("/predict", body); got.err != nil || got.status != 200 || got.body != body {
+					t.Fatalf("request %d: %d %.100s %v", i, got.status, got.body, got.err)
+				}
+			}
+			until(t, "it is shown as silent", func() bool { f.post("/predict", "picture"); return state(f, "a") == Silent })
+			if n := a.served.Load(); n > 0 {
+				t.Errorf("it answered %d requests", n)
+			}
+			a.thaw()
+			until(t, "it is asked again", func() bool { return state(f, "a") == Ready })
+			before := a.served.Load()
+			until(t, "it answers again", func() bool { f.post("/predict", "picture"); return a.served.Load() > before })
+		})
+	}
+}
+
+func TestOnlyReplicaIsWaitedFor(t *testing.T) {
+	a := freezable(t, "a")
+	f := start(t, func(c *Config) { c.StallTimeout = 100 * time.Millisecond }, a.Replica)
+	a.freeze()
+	replies := f.background(3)
+	until(t, "it is silent", func() bool { return state(f, "a") == Silent })
+	a.thaw()
+	for range 3 {
+		if got := wait(t, "an answer", replies); got.status != 200 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+}
+
+// A replica that takes its time over every prediction, and answers /health meanwhile, is not silent.
+func TestSlowReplicaKeepsItsRequests(t *testing.T) {
+	release := make(chan struct{})
+	var predictions atomic.Int64
+	slow := server(t, "slow", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/health" {
+			return
+		}
+		predictions.Add(1)
+		<-release
+		_, _ = io.WriteString(w, "slow")
+	})
+	var hits atomic.Int64
+	f := start(t, func(c *Config) { c.StallTimeout = 400 * time.Millisecond }, slow, server(t, "other", echo(&hits)))
+	replies := f.background(1)
+	until(t, "it has a prediction", func() bool { return predictions.Load() == 1 })
+	m := f.pool.listed[0]
+	first := m.sign.Load()
+	for range 4 { // longer than stall_timeout, as the signs of life themselves tell
+		last := m.sign.Load()
+		until(t, "a sign of life", func() bool { return m.sign.Load() > last })
+	}
+	if state(f, "slow") != Ready || time.Duration(m.sign.Load()-first) < 300*time.Millisecond {
+		t.Errorf("it is shown as %s", state(f, "slow"))
+	}
+	close(release)
+	if got := wait(t, "the answer", replies); got.body != "slow" || hits.Load() != 0 {
+		t.Errorf("answered with %q; the other got %d requests", got.body, hits.Load())
+	}
+}
+
+func TestGatewayThatStoodStillBlamesNobody(t *testing.T) {
+	p, now, _ := newTestPool(t, "a", "b")
+	for range 2 {
+		m := p.acquire()
+		try := &attempt{pool: p, to: m, cancel: func(error) { t.Error("an attempt was ended") }}
+		p.await(try)
+		try.owed()
+	}
+	*now = now.Add(time.Hour)
+	p.forgive()
+	if ask := p.watch(time.Second); len(ask) != 0 || p.Status()[0].State != Ready {
+		t.Errorf("%d are asked; %+v", len(ask), p.Status())
+	}
+}
+
+func TestReplicaThatFailsOneAfterTheOtherIsShunned(t *testing.T) {
+	for name, c := range map[string]struct {
+		ends string // of its requests: g(ood), b(ad)
+		pass time.Duration
+		want State
+	}{
+		"two are chance":                       {"bb", 0, Ready},
+		"three are not":                        {"bbb", 0, Refusing},
+		"a good one in between begins anew":    {"bbgbb", 0, Ready},
+		"it is tried again":                    {"bbb", shun, Ready},
+		"one more, and it is longer":           {"bbbb", shun, Refusing},
+		"it is tried again then":               {"bbbb", 2 * shun, Ready},
+		"it never is longer than the longest":  {strings.Repeat("b", 100), longestShun, Ready},
+		"a good one ends the time for good":    {"bbbbbbgb", longestShun, Ready},
+		"a good one alone does not cut a shun": {"bbbg", shun / 2, Refusing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, now, _ := newTestPool(t, "a", "b")
+			m := p.acquire()
+			for _, end := range c.ends {
+				p.answered(m, end == 'g')
+			}
+			*now = now.Add(c.pass)
+			if got := p.Status()[0]; got.State != c.want || got.Good != int64(strings.Count(c.ends, "g")) || got.Bad != int64(strings.Count(c.ends, "b")) {
+				t.Errorf("%+v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// Replicas misbehave at random, in every way at once, while clients send bodies of all sizes: each request ends with its
+// own right answer, since one replica is always well.
+func TestAnyFaultsOfReplicasFailNoRequest(t *testing.T) {
+	misbehave := func(seed uint64) func(net.Conn, *bufio.Reader) {
+		var mu sync.Mutex
+		random := rand.New(rand.NewPCG(seed, 1))
+		return func(c net.Conn, r *bufio.Reader) {
+			mu.Lock()
+			kind, take := random.IntN(5), random.Int64N(200_000)
+			mu.Unlock()
+			switch kind {
+			case 0: // a reset at once
+				_ = c.(*net.TCPConn).SetLinger(0)
+			case 1: // nothing is read, nothing answered
+				_, _ = c.Read(make([]byte, 1))
+				_, _ = io.Copy(io.Discard, io.LimitReader(r, take))
+				_, _ = r.Peek(r.Size() + 1)
+			case 2: // refused early
+				if _, err := http.ReadRequest(r); err == nil {
+					_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno")
+					_, _ = io.Copy(io.Discard, io.LimitReader(r, take))
+				}
+			case 3: // refused after the body
+				if _, err := readRequest(r); err == nil {
+					_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno")
+				}
+			case 4: // half an answer's headers, then a reset
+				if _, err := http.ReadRequest(r); err == nil {
+					_, _ = io.WriteString(c, "HTTP/1.1 200 O")
+					_ = c.(*net.TCPConn).SetLinger(0)
+				}
+			}
+		}
+	}
+	var hits atomic.Int64
+	well := []Replica{server(t, "well0", echo(&hits)), server(t, "well1", echo(&hits)), server(t, "well2", echo(&hits))}
+	bad := []Replica{raw(t, "bad0", misbehave(1)), nobody(t, "gone")}
+	f := start(t, func(c *Config) {
+		c.StallTimeout, c.AnswerTimeout, c.KillerStrikes = 500*time.Millisecond, 5*time.Second, 0
+	}, append(bad, well...)...)
+	var clients sync.WaitGroup
+	for client := range 6 {
+		clients.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(client), 2))
+			for i := range 40 {
+				body := strings.Repeat(itoa(i%10), 1+random.IntN([]int{10, 5_000, 300_000}[i%3]))
+				req, _ := http.NewRequestWithContext(context.Background(), http.MethodPost, f.url+"/predict", strings.NewReader(body))
+				if random.IntN(2) == 0 {
+					req.ContentLength = -1
+				}
+				if got := f.do(req); got.err != nil || got.status != 200 || got.body != body {
+					t.Errorf("%d bytes: %d %.150q %v", len(body), got.status, got.body, got.err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	if log := f.log.String(); strings.Contains(log, "panic") {
+		t.Errorf("a handler panicked: %.2000s", log)
+	}
+	if used := f.retrier.memory.used.Load(); used != 0 {
+		t.Errorf("%d bytes of bodies are still kept", used)
+	}
+}
+
+func TestBodiesAreKeptWithinTheBudget(t *testing.T) {
+	memory := &budget{most: 8 * bufferSize}
+	random := rand.New(rand.NewPCG(1, 1))
+	var held []*replay
+	for range 2000 {
+		if random.IntN(3) == 0 && len(held) > 0 {
+			i := random.IntN(len(held))
+			held[i].drop()
+			held = append(held[:i], held[i+1:]...)
+			continue
+		}
+		r := &replay{budget: memory}
+		text := strings.Repeat("abcdefg", 1+random.IntN(bufferSize/2))
+		for left := text; left != ""; {
+			n := 1 + random.IntN(len(left))
+			r.add([]byte(left[:n]))
+			left = left[n:]
+		}
+		held = append(held, r)
+		if memory.used.Load() > memory.most {
+			t.Fatalf("%d bytes are kept of %d allowed", memory.used.Load(), memory.most)
+		}
+		if r.dropped {
+			continue
+		}
+		if got, err := io.ReadAll(&reader{r, 0}); err != nil || string(got) != text {
+			t.Fatalf("%d bytes came back of %d, %v", len(got), len(text), err)
+		}
+	}
+	for _, r := range held {
+		r.drop()
+	}
+	if used := memory.used.Load(); used != 0 {
+		t.Errorf("%d bytes are kept by nobody", used)
+	}
+}
+
+// reader reads what is kept.
+type reader struct {
+	*replay
+	at int64
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if r.at == r.length {
+		return 0, io.EOF
+	}
+	n := r.copy(p, r.at)
+	r.at += int64(n)
+	if n == 0 {
+		return 0, errors.New("nothing came")
+	}
+	return n, nil
+}
