@@ -19,7 +19,7 @@ type Tensor struct {
 type Params struct {
 	TopK  int      // 1–1000, and at most the number of classes
 	Score *float64 // 0–1: detection score threshold
-	IoU   *float64 // 0–1: detection IoU threshold
+	IoU   *float64 // 0–1: detection IoU threshold, for models whose definition asks for suppression
 }
 
 // Prediction is what one picture's answer is: *Classified or *Detected.

@@ -96,8 +96,13 @@ func clipToPicture(fit geometry.Fit) func(rect) rect {
 
 // corners makes corners of four numbers in a box format.
 func corners(format string, a, b, c, d float64) rect {
-	if format == models.BoxCXCYWH {
+	switch format {
+	case models.BoxCXCYWH:
 		return rect{a - c/2, b - d/2, a + c/2, b + d/2}
+	case models.BoxXYWH:
+		return rect{a, b, a + c, b + d}
+	case models.BoxYXYX:
+		return rect{b, a, d, c}
 	}
 	return rect{a, b, c, d}
 }

@@ -72,11 +72,18 @@ type packer interface {
 func newPacker(in models.Input, v *values) packer {
 	switch in.DType {
 	case models.Float16:
-		return newTables(in, v, func(f float64) uint16 { return float16.Bits(float32(f)) })
+		return packerOf(in, v, func(f float64) uint16 { return float16.Bits(float32(f)) })
 	case models.Uint8:
-		return newTables(in, v, func(f float64) uint8 { return uint8(math.RoundToEven(max(0, min(f, 255)))) })
+		return packerOf(in, v, func(f float64) uint8 { return uint8(math.RoundToEven(max(0, min(f, 255)))) })
 	}
-	return newTables(in, v, func(f float64) float32 { return float32(f) })
+	return packerOf(in, v, func(f float64) float32 { return float32(f) })
+}
+
+func packerOf[T element](in models.Input, v *values, convert func(float64) T) packer {
+	if in.Color == models.ColorGray {
+		return newGray(in, v, convert)
+	}
+	return newTables(in, v, convert)
 }
 
 // element is the machine type of a tensor's elements; float16 travels as its bits.
@@ -96,7 +103,7 @@ type tables[T element] struct {
 
 func newTables[T element](in models.Input, v *values, convert func(float64) T) *tables[T] {
 	t := &tables[T]{width: in.Width, height: in.Height, interleaved: in.Layout == "nhwc", channel: [3]int{2, 1, 0}}
-	if in.Color == "bgr" {
+	if in.Color == models.ColorBGR {
 		t.channel = [3]int{0, 1, 2}
 	}
 	for i := range 256 {
