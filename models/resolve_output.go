@@ -19,11 +19,20 @@ func (d *Definition) resolveOutputs(outputs []TensorInfo, m *mistakes) {
 		o.Name = d.onlyOutput(outputs, m)
 		return
 	}
-	for _, named := range [...]struct{ key, name string }{
-		{"output.name", o.Name}, {"output.boxes", o.Boxes}, {"output.scores", o.Scores}, {"output.classes", o.Classes},
+	for _, named := range [...]struct {
+		key, name string
+		allowed   []DType
+	}{
+		{"output.name", o.Name, ScoreTypes()}, {"output.boxes", o.Boxes, NumberTypes()},
+		{"output.scores", o.Scores, ScoreTypes()}, {"output.classes", o.Classes, NumberTypes()},
 	} {
-		if named.name != "" && find(outputs, named.name) < 0 {
+		at := find(outputs, named.name)
+		switch {
+		case named.name == "":
+		case at < 0:
 			m.add(named.key, "model.yaml says %q, model.onnx has the outputs %s", named.name, list(outputs))
+		case !slices.Contains(named.allowed, outputs[at].DType):
+			m.add(named.key, "model.onnx gives %q the type %s; allowed: %v", named.name, outputs[at].DType, named.allowed)
 		}
 	}
 }
@@ -31,6 +40,9 @@ func (d *Definition) resolveOutputs(outputs []TensorInfo, m *mistakes) {
 // onlyOutput is the output of a file that has one, or the only one whose type and shape the decoder can read.
 func (d *Definition) onlyOutput(outputs []TensorInfo, m *mistakes) string {
 	if len(outputs) == 1 {
+		if one := outputs[0]; !slices.Contains(ScoreTypes(), one.DType) {
+			m.add("output.name", "model.onnx gives its only output, %q, the type %s; allowed: %v", one.Name, one.DType, ScoreTypes())
+		}
 		return outputs[0].Name
 	}
 	fitting := slices.DeleteFunc(slices.Clone(outputs), func(t TensorInfo) bool { return !d.fits(t) })
@@ -82,6 +94,11 @@ func squeezed(dims []int64, rank int) []int64 {
 
 // ScoreTypes are the element types of outputs that hold scores.
 func ScoreTypes() []DType { return []DType{Float32, Float16, Float64} }
+
+// NumberTypes are the element types of outputs that hold boxes or classes.
+func NumberTypes() []DType {
+	return append(ScoreTypes(), Int64, Int32, Int16, Int8, Uint64, Uint32, Uint16, Uint8)
+}
 
 // described lists outputs with their types and shapes.
 func described(tensors []TensorInfo) string {

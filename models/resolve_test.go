@@ -109,7 +109,7 @@ func TestResolveTakesTheOnlyOutputThatFits(t *testing.T) {
 
 func TestResolveTellsExtrasFromThePicture(t *testing.T) {
 	d, err := definition(t, detector+"input: {extra: [{name: size, value: original_size_wh}]}").
-		Resolve([]TensorInfo{sizes, chw}, []TensorInfo{{Name: "b"}, {Name: "s"}})
+		Resolve([]TensorInfo{sizes, chw}, []TensorInfo{{Name: "b", DType: Int32}, {Name: "s", DType: Float64}})
 	if err != nil || d.Input.Name != "x" {
 		t.Errorf("picture input %q, error %v", d.Input.Name, err)
 	}
@@ -150,6 +150,9 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"two outputs that fit":         {classifier, onlyCHW, []TensorInfo{logits, {"z", Float16, nil}, {"b", "bool", nil}}, `output.name: must be given: of the outputs of model.onnx, "y" (float32 [?,1000]), "z" (float16 []) fit`},
 		"two outputs, none fitting":    {classifier, onlyCHW, []TensorInfo{{"a", "sequence", nil}, {"m", Float32, []int64{-1, 9, 7, 7}}}, `output.name: must be given: none of the outputs of model.onnx, "a" (sequence []), "m" (float32 [?,9,7,7]), has the type and shape of decode: softmax`},
 		"boxes that are none":          {detector, onlyCHW, []TensorInfo{{Name: "s"}}, `output.boxes: model.yaml says "b", model.onnx has the outputs "s"`},
+		"scores of a type not read":    {"task: classification\noutput: {decode: softmax, name: z}", onlyCHW, []TensorInfo{logits, {"z", Int8, nil}}, `output.name: model.onnx gives "z" the type int8; allowed: [float32 float16 float64]`},
+		"an only output not read":      {classifier, onlyCHW, []TensorInfo{{"z", "sequence", nil}}, `output.name: model.onnx gives its only output, "z", the type sequence; allowed:`},
+		"boxes of a type not read":     {detector, onlyCHW, []TensorInfo{{"s", Float32, nil}, {"b", "bool", nil}}, `output.boxes: model.onnx gives "b" the type bool; allowed: [float32`},
 		"a crop above the edge":        {classifier + "input: {resize: shortest_edge, shortest_edge: 200}", onlyCHW, onlyY, "input.height: 224 cannot be cut from a shortest edge of 200"},
 		"scaled uint8":                 {classifier + "input: {scale: 0.5}", []TensorInfo{{"x", Uint8, chw.Shape}}, onlyY, "input.dtype: uint8 takes pixels as they are"},
 		"a stride that does not fit":   {"task: detection\noutput: {decode: yolox, strides: 5}", onlyCHW, onlyY, "output.strides[0]: 5 does not divide the input's 192×224"},

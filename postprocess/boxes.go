@@ -23,16 +23,29 @@ func newBoxes(def models.Definition, outputs []Tensor) (Decoder, error) {
 	b := &boxes{def: def, hasClasses: o.Classes != ""}
 	var errs [3]error
 	var boxShape, scoreShape, classShape []int64
-	b.boxes, boxShape, errs[0] = pick(outputs, "output.boxes", o.Boxes, floatTypes...)
+	b.boxes, boxShape, errs[0] = pick(outputs, "output.boxes", o.Boxes, numberTypes...)
 	b.scores, scoreShape, errs[1] = pick(outputs, "output.scores", o.Scores, floatTypes...)
 	if b.hasClasses {
-		b.classes, classShape, errs[2] = pick(outputs, "output.classes", o.Classes,
-			models.Int64, models.Int32, models.Uint8, models.Float32, models.Float16)
+		b.classes, classShape, errs[2] = pick(outputs, "output.classes", o.Classes, numberTypes...)
 	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	return b, b.checkShapes(squeeze(boxShape, 2), scoreShape, classShape)
+	boxShape = squeeze(boxShape, 2)
+	if len(boxShape) == 1 { // the number of boxes was 1 whenever the model was run, and was taken for the batch
+		boxShape = append([]int64{-1}, boxShape...)
+		scoreShape, classShape = b.withNumber(scoreShape, 1), b.withNumber(classShape, 0)
+	}
+	return b, b.checkShapes(boxShape, scoreShape, classShape)
+}
+
+// withNumber puts an open number of boxes before a shape that has lost it. more is how many dimensions may follow it: 1 for
+// scores, which may be a table where there is no output of classes.
+func (b *boxes) withNumber(shape []int64, more int) []int64 {
+	if len(shape) == 0 || len(shape) == 1 && more == 1 && !b.hasClasses && shape[0] > 1 {
+		return append([]int64{-1}, shape...)
+	}
+	return shape
 }
 
 // checkShapes holds the shapes of the three outputs against each other and the labels.
@@ -106,11 +119,11 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 			return nil, err
 		}
 	}
-	toPicture := inputToPicture(fit)
+	field, toPicture := inputField(fit), inputToPicture(fit)
 	if b.def.Output.BoxSpace == models.SpaceOriginal {
-		toPicture = clipToPicture(fit)
+		field, toPicture = rect{x2: float64(fit.Width), y2: float64(fit.Height)}, clipToPicture(fit)
 	}
-	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, toPicture), nil
+	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, field, toPicture), nil
 }
 
 // read checks the three tensors of a row against each other. classes is nil when there are none.

@@ -3,8 +3,10 @@ package postprocess
 import (
 	"encoding/json"
 	"math"
+	"strings"
 	"testing"
 
+	"fovea/fault"
 	"fovea/models"
 	"fovea/preprocess/geometry"
 )
@@ -112,15 +114,28 @@ func TestThresholdsOfTheRequestWin(t *testing.T) {
 	}
 }
 
+// TestARequestDoesNotSwitchSuppressionOn: an iou_threshold is refused where the definition asks for no suppression, whatever
+// it is, and taken everywhere else.
+func TestARequestDoesNotSwitchSuppressionOn(t *testing.T) {
+	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
+	for _, iou := range []float64{0, 0.3, 1, 7} {
+		d := newDecoder(t, detector(func(*models.Output) {}), outputs)
+		_, err := d.Decode(outputs, square, Params{IoU: &iou})
+		if f := fault.From(err); err == nil || f.Code != fault.InvalidParameter || !strings.Contains(f.Message, "score_threshold") {
+			t.Errorf("iou_threshold %v: %v", iou, err)
+		}
+		d = newDecoder(t, detector(func(o *models.Output) { o.IoU = 0.5 }), outputs)
+		if _, err := d.Decode(outputs, square, Params{IoU: &iou}); (err == nil) != (iou <= 1) {
+			t.Errorf("with suppression, iou_threshold %v: %v", iou, err)
+		}
+	}
+}
+
 func TestWithoutAnIoUThresholdNothingIsSuppressed(t *testing.T) {
 	d := detector(func(*models.Output) {})
 	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
 	if got := find(t, d, square, Params{}, outputs...); len(got) != 2 {
 		t.Errorf("boxes %+v", got)
-	}
-	zero := 0.0
-	if got := find(t, d, square, Params{IoU: &zero}, outputs...); len(got) != 1 {
-		t.Errorf("boxes %+v though the request asks for suppression", got)
 	}
 }
 

@@ -39,7 +39,7 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 		"a background class too many": {background, []Tensor{f32("y", 1)}, `output.class_first: model.yaml says 1, output "y" of model.onnx has 1 classes`},
 		"another number of classes":   {ten, []Tensor{f32("y", 12)}, `labels: labels.txt has 10 labels, output "y" of model.onnx has 12 classes`},
 		"a map for scores":            {ten, []Tensor{f32("y", 10, 7, 7)}, `model.onnx gives "y" rows of the shape [10 7 7]`},
-		"whole numbers for scores":    {ten, []Tensor{i64("y", 10)}, `output.name: model.onnx gives "y" the dtype int64; allowed: [float32 float16]`},
+		"whole numbers for scores":    {ten, []Tensor{i64("y", 10)}, `output.name: model.onnx gives "y" the dtype int64; allowed: [float32 float16 float64]`},
 		"an output that is none":      {named, []Tensor{f32("y", 10)}, `output.name: model.yaml says "z", model.onnx has the outputs "y"`},
 		"no name of two":              {ten, []Tensor{f32("a", 10), f32("b", 10)}, `model.yaml says "", model.onnx has the outputs "a", "b"`},
 		"an unknown decode":           {models.Definition{}, nil, `output.decode: "" is not known`},

@@ -53,6 +53,9 @@ type Detected struct {
 	Boxes  []Box `json:"boxes"`
 	Width  int   `json:"width"`
 	Height int   `json:"height"`
+	// Discarded is how many boxes scored enough, but lay so far outside that they cannot be meant: more than ten times the
+	// input's side, or the picture's where boxes count its pixels. Clipped, they would be boxes over the whole picture.
+	Discarded int `json:"-"`
 }
 
 func (*Classified) prediction() {}

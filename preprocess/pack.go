@@ -30,6 +30,13 @@ func (p *Plan) Pack(pic *Picture, row []byte) (geometry.Fit, error) {
 	return place.Fit, nil
 }
 
+// PackPixels writes the whole of row, as Pack does, from an image that has the input's size already: three bytes (blue,
+// green, red) a pixel, rows from the top.
+func (p *Plan) PackPixels(pixels, row []byte) {
+	w, h := p.spec.Width, p.spec.Height
+	p.packer.pack(look(pixels, w, image.Rect(0, 0, w, h), 1), image.Rect(0, 0, w, h), row)
+}
+
 // resizing is what a placement means for a picture, w×h as it is stored.
 func (p *Plan) resizing(pic *Picture, place geometry.Placement, w, h int) resizing {
 	r := resizing{part: storedRect(place.Source, w, h, pic.orientation), size: place.Resized}
