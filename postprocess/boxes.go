@@ -31,21 +31,34 @@ func newBoxes(def models.Definition, outputs []Tensor) (Decoder, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	boxShape = squeeze(boxShape, 2)
-	if len(boxShape) == 1 { // the number of boxes was 1 whenever the model was run, and was taken for the batch
-		boxShape = append([]int64{-1}, boxShape...)
-		scoreShape, classShape = b.withNumber(scoreShape, 1), b.withNumber(classShape, 0)
-	}
-	return b, b.checkShapes(boxShape, scoreShape, classShape)
+	box, scores, classes := b.withNumber(squeeze(boxShape, 2), scoreShape, classShape)
+	return b, b.checkShapes(box, scores, classes)
 }
 
-// withNumber puts an open number of boxes before a shape that has lost it. more is how many dimensions may follow it: 1 for
-// scores, which may be a table where there is no output of classes.
-func (b *boxes) withNumber(shape []int64, more int) []int64 {
-	if len(shape) == 0 || len(shape) == 1 && more == 1 && !b.hasClasses && shape[0] > 1 {
-		return append([]int64{-1}, shape...)
+// withNumber puts the number of boxes, open, back into shapes that have lost it: it was 1 whenever the model was run, and
+// was taken for the batch.
+func (b *boxes) withNumber(box, scores, classes []int64) (ofBoxes, ofScores, ofClasses []int64) {
+	lost := len(box) == 1
+	if lost {
+		box = append([]int64{-1}, box...)
 	}
-	return shape
+	if len(scores) == 0 || len(box) > 0 && box[0] <= 1 && b.isRowOfTable(scores, lost) {
+		scores = append([]int64{-1}, scores...)
+	}
+	if len(classes) == 0 {
+		classes = []int64{-1}
+	}
+	return box, scores, classes
+}
+
+// isRowOfTable says whether scores are those of one box, of a table [n,classes] that has lost its n; lost says that the boxes
+// have lost theirs.
+func (b *boxes) isRowOfTable(scores []int64, lost bool) bool {
+	if b.hasClasses || len(scores) != 1 || scores[0] < 2 {
+		return false
+	}
+	labels := len(b.def.Labels)
+	return lost || labels > 1 && scores[0] == int64(labels+b.def.Output.ClassFirst)
 }
 
 // checkShapes holds the shapes of the three outputs against each other and the labels.

@@ -1,6 +1,7 @@
 package postprocess
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"strings"
@@ -141,7 +142,8 @@ func TestWithoutAnIoUThresholdNothingIsSuppressed(t *testing.T) {
 
 func TestClassesComeFromTheirOwnOutput(t *testing.T) {
 	for name, dtype := range map[string]models.DType{"int64": models.Int64, "int32": models.Int32, "float32": models.Float32,
-		"float16": models.Float16, "uint8": models.Uint8} {
+		"float16": models.Float16, "uint8": models.Uint8, "float64": models.Float64, "int8": models.Int8, "int16": models.Int16,
+		"uint16": models.Uint16, "uint32": models.Uint32, "uint64": models.Uint64} {
 		t.Run(name, func(t *testing.T) {
 			d := detector(func(o *models.Output) { o.Classes, o.ClassFirst = "c", 1 })
 			classes := Tensor{"c", dtype, []int64{3}, encode(dtype, 2, 0, 1)} // 0 is background
@@ -163,8 +165,16 @@ func encode(dtype models.DType, values ...int) []byte {
 			data = append(data, byte(v), 0, 0, 0, 0, 0, 0, 0)
 		case models.Int32:
 			data = append(data, byte(v), 0, 0, 0)
-		case models.Uint8:
+		case models.Uint8, models.Int8:
 			data = append(data, byte(v))
+		case models.Uint16, models.Int16:
+			data = append(data, byte(v), 0)
+		case models.Uint32:
+			data = append(data, byte(v), 0, 0, 0)
+		case models.Uint64:
+			data = append(data, byte(v), 0, 0, 0, 0, 0, 0, 0)
+		case models.Float64:
+			data = binary.NativeEndian.AppendUint64(data, math.Float64bits(float64(v)))
 		case models.Float32:
 			data = append(data, tensor("", nil, float32(v)).Data...)
 		case models.Float16:
