@@ -98,10 +98,10 @@ func (d *Definition) resolveChannels(image TensorInfo, m *mistakes) (h, w int64,
 // checkChannels holds the number of channels of the file, -1 where open, against the color.
 func (in *Input) checkChannels(image TensorInfo, c int64, m *mistakes) bool {
 	want := int64(in.Channels())
-	switch {
-	case c == want || c == -1:
+	switch c {
+	case want, -1:
 		return true
-	case c == 1 || c == 3:
+	case 1, 3:
 		has, allowed := "1 channel", "rgb, bgr"
 		if c == 1 {
 			has, allowed = "3 channels", ColorGray

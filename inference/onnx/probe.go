@@ -161,7 +161,7 @@ func (b *Batch) trial(at *bucket, trial int, write func(trial, input, row int, m
 				write(trial, i, row, memory)
 				continue
 			}
-			random := rand.New(rand.NewPCG(uint64(trial), uint64(row)))
+			random := rand.New(rand.NewPCG(uint64(trial), uint64(row))) //nolint:gosec // the same in every load
 			fill(b.inputs[i].info.DType, memory, func() float32 { return min(1, float32(trial)) * random.Float32() })
 		}
 	}
