@@ -110,10 +110,7 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 	if err != nil {
 		return nil, err
 	}
-	background := 0 // scores of a box that are of no labelled class
-	if b.perBox > 1 {
-		background = b.def.Output.ClassFirst
-	}
+	background := b.background()
 	for i := 0; len(scores) > 0; i++ {
 		class, score, err := bestClass(scores[background:b.perBox], b.scores.name)
 		if err != nil {
@@ -137,6 +134,14 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 		field, toPicture = rect{x2: float64(fit.Width), y2: float64(fit.Height)}, clipToPicture(fit)
 	}
 	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, field, toPicture), nil
+}
+
+// background is how many scores of a box are of no labelled class.
+func (b *boxes) background() int {
+	if b.perBox > 1 {
+		return b.def.Output.ClassFirst
+	}
+	return 0
 }
 
 // read checks the three tensors of a row against each other. classes is nil when there are none.

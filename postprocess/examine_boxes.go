@@ -44,7 +44,9 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit) {
 	if err != nil {
 		return
 	}
-	e.scores.add(scores...)
+	for at := 0; at < len(scores); at += e.b.perBox {
+		e.scores.add(scores[at+e.b.background() : at+e.b.perBox]...)
+	}
 	if len(rows) > 0 && slices.Equal(rows, e.first) {
 		return // a run that finds what the first one did says nothing new
 	}
@@ -138,7 +140,7 @@ func (e *boxesExaminer) conclude(f *Findings) {
 			"is output.class_first right?", e.b.classes.name, e.classes.high+float64(o.ClassFirst), e.b.def.LabelsFile, labels, o.ClassFirst)
 	}
 	e.places(f)
-	if o.BoxFormat != models.BoxYXYX && strings.Contains(o.Boxes, "detection_boxes") {
+	if o.BoxFormat != models.BoxYXYX && (strings.Contains(o.Boxes, "detection_boxes") || strings.Contains(o.Boxes, "TFLite_Detection_PostProcess")) {
 		f.doubtful("output.box_format: says %s, but TensorFlow's Object Detection API, whose name for boxes is %q, puts y first (yxyx)",
 			o.BoxFormat, o.Boxes)
 	}

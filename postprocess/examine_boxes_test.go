@@ -37,9 +37,12 @@ func boxRows(random *rand.Rand, r reading, most int) (rows [][]Tensor) {
 	for range trialRows {
 		var values []float32
 		n := random.IntN(most + 1)
-		for range n {
+		for i := range n {
 			w, h := 0.03+0.3*random.Float64(), 0.03+0.3*random.Float64()
 			x, y := 1.05*random.Float64()*(1-w), 1.05*random.Float64()*(1-h)
+			if most > 10 && i%10 == 0 {
+				x += 0.4 // further beyond it, as some boxes of no matter do
+			}
 			values = append(values, written(r, x, y, x+w, y+h)...)
 		}
 		values = append(values, 0, 0, 0, 0)
@@ -212,5 +215,23 @@ func TestOneBoxMayHaveLostItsDimension(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestLargeBoxesInTheMiddleAreNoCorners holds boxes whose sizes are all above their places, as those of a picture that one thing
+// fills.
+func TestLargeBoxesInTheMiddleAreNoCorners(t *testing.T) {
+	r := reading{models.BoxCXCYWH, models.SpaceUnit}
+	random := rand.New(rand.NewPCG(1, 5))
+	var values, scores []float32
+	for range 40 {
+		w, h := 0.6+0.3*random.Float64(), 0.6+0.3*random.Float64()
+		x, y := 0.4+0.1*random.Float64(), 0.4+0.1*random.Float64()
+		values = append(values, written(r, x-w/2, y-h/2, x+w/2, y+h/2)...)
+		scores = append(scores, 0.5)
+	}
+	rows := [][]Tensor{{tensor("b", []int64{40, 4}, values...), tensor("s", []int64{40}, scores...)}}
+	if verdict, text := found(t, readAs(r), wide, rows); verdict != "" {
+		t.Errorf("%q: %s", verdict, text)
 	}
 }

@@ -163,6 +163,35 @@ func TestGridsReadWronglyAreFound(t *testing.T) {
 	}
 }
 
+// TestHowLargeABoxMayBe holds the bound between a raw grid and one that is decoded already: a box a hundred times as large as
+// the input. It must be passed in every run to be certain.
+func TestHowLargeABoxMayBe(t *testing.T) {
+	d := models.Definition{Task: models.Detection, Input: models.Input{Width: 64, Height: 32},
+		Output: models.Output{Decode: models.DecodeYOLOX, Strides: []int{32}}}.WithDefaults()
+	row := func(times float64) []Tensor { // two cells, of which the second's height is so many times the input's
+		return []Tensor{tensor("y", []int64{2, 6}, 0, 0, 0, 0, 0, 0, 0, 0, -1, float32(math.Log(times)), 0, 0)}
+	}
+	for want, sizes := range map[string][]float64{"": {1, 50, 99}, "doubtful": {1, 101, 1}, "wrong": {101, 1e9, 500}} {
+		var rows [][]Tensor
+		for _, times := range sizes {
+			rows = append(rows, row(times))
+		}
+		if verdict, text := found(t, d, square, rows); verdict != want {
+			t.Errorf("boxes of %v inputs: found %q, want %q: %s", sizes, verdict, want, text)
+		}
+	}
+}
+
+func TestScoresThatAddUpOnceAreNotProbabilities(t *testing.T) {
+	rows := [][]Tensor{{tensor("y", []int64{6}, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1)}}
+	for i := range 5 {
+		rows = append(rows, []Tensor{tensor("y", []int64{6}, 0.9, 0.8, float32(i)/10, 0.1, 0.1, 0.1)})
+	}
+	if verdict, text := found(t, classes(models.DecodeSoftmax), square, rows); verdict != "doubtful" || strings.Contains(text, "already") {
+		t.Errorf("%q: %s", verdict, text)
+	}
+}
+
 func TestAGridDecodedToFractionsIsDoubtful(t *testing.T) {
 	d := models.Definition{Task: models.Detection, Input: models.Input{Width: 128, Height: 96},
 		Output: models.Output{Decode: models.DecodeYOLOX}}.WithDefaults()

@@ -55,7 +55,8 @@ func (e *yoloxExaminer) add(outputs []Tensor, _ geometry.Fit) {
 
 // cell takes the numbers of a cell, and returns its box's larger side in sides of the input.
 func (e *yoloxExaminer) cell(row []float32, stride float64) float64 {
-	e.scores.add(row[4:]...)
+	e.scores.add(row[4])
+	e.scores.add(row[yoloxHead+e.y.def.Output.ClassFirst:]...)
 	if row[2] != 0 || row[3] != 0 {
 		e.places.add(row[:4]...)
 		e.sizes++

@@ -132,7 +132,8 @@ func formOf(runs []trialRun, i, most int) (rowForm, error) {
 		if len(shape) == 0 || shape[0] != int64(run.rows) {
 			batched = false
 			if most > 1 {
-				return rowForm{}, fmt.Errorf("its shape is %v in a batch of %d: the first dimension must be the batch", shape, run.rows)
+				return rowForm{}, fmt.Errorf("its shape is %v in a batch of %d: the first dimension must be the batch, "+
+					"or batching.max_size must be 1", shape, run.rows)
 			}
 		}
 	}
