@@ -167,7 +167,7 @@ type Output struct {
 	BoxFormat  string  `yaml:"box_format"`      // boxes: xyxy (default), yxyx, cxcywh, xywh
 	BoxSpace   string  `yaml:"box_space"`       // boxes: original (pixels of the picture), input (of the input), unit (0–1 of the input)
 	Score      float64 `yaml:"score_threshold"` // detection; default 0.3
-	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression
+	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression, nor by a request
 	MaxBoxes   int     `yaml:"max_boxes"`       // detection; default 100
 	ClassFirst int     `yaml:"class_first"`     // number of the first labelled class in the outputs; those below are background
 }

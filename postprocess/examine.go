@@ -93,13 +93,14 @@ func (s *span) within(low, high, slack float64) bool {
 	return s.n > 0 && s.low >= low-slack && s.high <= high+slack
 }
 
-// scores says what is wrong with scores that must be probabilities.
-func (s *span) scores(f *Findings, key, output string) {
+// scores says what is wrong with scores that must be probabilities. all says that the model gives those of all places or
+// classes, and not only of what it found, which may be above a threshold.
+func (s *span) scores(f *Findings, key, output string, all bool) {
 	switch {
 	case s.n > 0 && !s.within(0, 1, maxProbability-1):
 		f.wrong("%s: output %q must hold probabilities, but its scores go from %.4g to %.4g in trial runs; if they are logits, "+
 			"export the model with its sigmoid or softmax", key, output, s.low, s.high)
-	case s.n >= manyScores && s.within(0.5, sigmoidOfOne, 1e-6):
+	case all && s.n >= manyScores && s.high > s.low && s.within(0.5, sigmoidOfOne, 1e-6):
 		f.doubtful("%s: all scores of output %q lie between 0.5 and %.3f in trial runs, as those do that went through a sigmoid twice",
 			key, output, sigmoidOfOne)
 	}

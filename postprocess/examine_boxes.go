@@ -131,7 +131,7 @@ func (e *boxesExaminer) class(classes *Tensor, i int, scores bool) {
 
 func (e *boxesExaminer) conclude(f *Findings) {
 	o := e.b.def.Output
-	e.scores.scores(f, "output.scores", e.b.scores.name)
+	e.scores.scores(f, "output.scores", e.b.scores.name, e.b.perBox > 1)
 	if e.noClass {
 		f.wrong("output.classes: output %q must hold numbers of classes, but held others in trial runs", e.b.classes.name)
 	}

@@ -235,3 +235,21 @@ func TestLargeBoxesInTheMiddleAreNoCorners(t *testing.T) {
 		t.Errorf("%q: %s", verdict, text)
 	}
 }
+
+func TestATableThatWentThroughASigmoidTwiceIsDoubtful(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 6))
+	for _, n := range []int64{20, 1} { // a table, and scores of what was found, which end where a threshold does
+		rows := boxRows(random, reading{models.BoxXYXY, models.SpaceUnit}, 60)
+		for i, outputs := range rows {
+			scores := make([]float32, n*outputs[0].Shape[0])
+			for j := range scores {
+				scores[j] = 0.5 + 0.231*random.Float32()
+			}
+			rows[i][1] = tensor("s", []int64{outputs[0].Shape[0], n}, scores...)
+		}
+		want := map[int64]string{20: "doubtful", 1: ""}[n]
+		if verdict, text := found(t, readAs(reading{models.BoxXYXY, models.SpaceUnit}), wide, rows); verdict != want {
+			t.Errorf("%d scores a box: %q: %s", n, verdict, text)
+		}
+	}
+}

@@ -75,7 +75,7 @@ func (e *yoloxExaminer) conclude(f *Findings) {
 		return
 	}
 	output := e.y.grid.name
-	e.scores.scores(f, "output.name", output)
+	e.scores.scores(f, "output.name", output, true)
 	switch {
 	case e.absurd > 0:
 		f.judge(e.absurd == e.rows, "output.decode: says yolox, which decodes a raw grid, but then boxes of output %q would be up to "+
