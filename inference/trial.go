@@ -13,7 +13,11 @@ import (
 
 // trials is how many made images a model is run with when it is loaded, to hold its definition against the outputs. The
 // first of them also find the shapes that the ONNX file leaves open.
-const trials = onnx.Trials + 2
+const trials = len(trialSides)
+
+// trialSides say on which side of the image of each trial something is to be seen.
+var trialSides = [...]postprocess.Side{0: postprocess.Everywhere, 1: postprocess.Everywhere, 2: postprocess.Everywhere, 3: postprocess.Everywhere,
+	onnx.Trials: postprocess.Left, postprocess.Right, postprocess.Top, postprocess.Bottom}
 
 // trialTime is how long trial runs go on at load: a run that would begin later is left out.
 const trialTime = 5 * time.Second
@@ -39,31 +43,45 @@ func (v *version) writeTrial(trial, input, _ int, memory []byte) {
 }
 
 // trialImage is an image of w×h pixels, three bytes (blue, green, red) each, always the same: black, noise, a scene, a
-// gradient, faint noise, coarse noise.
+// gradient, and coarse noise in a third of the image on one side.
 func trialImage(trial, w, h int) []byte {
+	const blocks = 40 // of coarse noise, in a row
 	pixels := make([]byte, 3*w*h)
 	random := rand.New(rand.NewPCG(uint64(trial), 1)) //nolint:gosec // the same in every load
-	coarse := make([]byte, 3*64)
+	coarse := make([]byte, 3*blocks*blocks)
 	for i := range coarse {
 		coarse[i] = byte(random.UintN(256))
 	}
 	for i := range pixels {
 		x, y, c := i/3%w, i/3/w, i%3
-		switch trial {
-		case 0:
-		case 1:
+		switch {
+		case trial == 0:
+		case trial == 1:
 			pixels[i] = byte(random.UintN(256))
-		case 2:
+		case trial == 2:
 			pixels[i] = scene(x*256/w, y*256/h, c)
-		case 3:
+		case trial == 3:
 			pixels[i] = byte([...]int{x * 255 / w, y * 255 / h, (x + y) * 255 / (w + h)}[c])
-		case 4:
-			pixels[i] = 118 + byte(random.UintN(20))
+		case on(trialSides[trial], x*3/w, y*3/h):
+			pixels[i] = coarse[3*(x*blocks/w+blocks*(y*blocks/h))+c]
 		default:
-			pixels[i] = coarse[3*(x*8/w+8*(y*8/h))+c]
+			pixels[i] = 118
 		}
 	}
 	return pixels
+}
+
+// on says whether a ninth of an image, by its column and line, is on a side.
+func on(side postprocess.Side, column, line int) bool {
+	switch side {
+	case postprocess.Left:
+		return column == 0
+	case postprocess.Right:
+		return column == 2
+	case postprocess.Top:
+		return line == 0
+	}
+	return line == 2
 }
 
 // scene is a few things on a plain ground, in a field of 256×256: a disc and two rectangles.
@@ -99,7 +117,7 @@ func (v *version) examine(l *lane) error {
 			continue
 		}
 		for row := range rows {
-			examination.Add(b.runner.Outputs(row), v.trialFit())
+			examination.Add(b.runner.Outputs(row), v.trialFit(), trialSides[(trial+row)%trials])
 		}
 	}
 	findings := examination.Findings()

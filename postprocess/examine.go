@@ -36,9 +36,22 @@ func (f *Findings) judge(certain bool, format string, args ...any) {
 // there are enough of them. It is for one goroutine.
 type Examination struct{ of examiner }
 
+// Side says where all that an image shows is, the rest of it being plain.
+type Side int
+
+// The sides of an image. Everywhere is the zero value.
+const (
+	Everywhere Side = iota
+	Left
+	Right
+	Top
+	Bottom
+	sides
+)
+
 // examiner is what a decoder makes of rows of outputs that are not answered.
 type examiner interface {
-	add(outputs []Tensor, fit geometry.Fit)
+	add(outputs []Tensor, fit geometry.Fit, side Side)
 	conclude(*Findings)
 }
 
@@ -50,11 +63,11 @@ func Examine(d Decoder) *Examination {
 	return &Examination{}
 }
 
-// Add takes the outputs of one trial run, in the order that New was given. fit is how the trial's picture lies in the
-// input. Rows that no decoder could read are left out.
-func (e *Examination) Add(outputs []Tensor, fit geometry.Fit) {
+// Add takes the outputs of one trial run, in the order that New was given. fit is how the trial's image lies in the
+// input, and side where in it something is to be seen. Rows that no decoder could read are left out.
+func (e *Examination) Add(outputs []Tensor, fit geometry.Fit, side Side) {
 	if e.of != nil {
-		e.of.add(outputs, fit)
+		e.of.add(outputs, fit, side)
 	}
 }
 
@@ -127,7 +140,7 @@ type classifierExaminer struct {
 
 func (c *classifier) examiner() examiner { return &classifierExaminer{c: c} }
 
-func (e *classifierExaminer) add(outputs []Tensor, _ geometry.Fit) {
+func (e *classifierExaminer) add(outputs []Tensor, _ geometry.Fit, _ Side) {
 	t, err := e.c.scores.read(outputs)
 	if err != nil {
 		return

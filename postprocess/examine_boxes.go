@@ -33,13 +33,15 @@ type boxesExaminer struct {
 	noClass bool    // a class is no whole number
 	sure    bool    // a box with a class beyond the labels scores enough to be answered
 	buffer  scratch
+	centres [sides]point // of the best boxes, by where something was to be seen
+	seen    [sides]bool
 }
 
 func (b *boxes) examiner() examiner {
 	return &boxesExaminer{b: b, sense: map[reading]int{}}
 }
 
-func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit) {
+func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
 	rows, scores, classes, err := e.b.read(&e.buffer, outputs)
 	if err != nil {
 		return
@@ -47,6 +49,7 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit) {
 	for at := 0; at < len(scores); at += e.b.perBox {
 		e.scores.add(scores[at+e.b.background() : at+e.b.perBox]...)
 	}
+	e.centre(rows, scores, fit, side)
 	if len(rows) > 0 && slices.Equal(rows, e.first) {
 		return // a run that finds what the first one did says nothing new
 	}
@@ -88,7 +91,7 @@ func (e *boxesExaminer) readings() (list []reading) {
 
 // try counts a box that makes sense when it is read so: its second corner lies behind the first, and it lies on the picture.
 func (e *boxesExaminer) try(r reading, row [4]float64, fit geometry.Fit) {
-	w, h := sides(r.space, fit)
+	w, h := extent(r.space, fit)
 	box := corners(r.format, row[0], row[1], row[2], row[3])
 	box = rect{box.x1 / w, box.y1 / h, box.x2 / w, box.y2 / h}
 	if box.x2 >= box.x1 && box.y2 >= box.y1 && min(box.x1, box.y1) >= -outside && max(box.x2, box.y2) <= 1+outside {
@@ -96,8 +99,8 @@ func (e *boxesExaminer) try(r reading, row [4]float64, fit geometry.Fit) {
 	}
 }
 
-// sides are what the width and the height of a picture are in a space.
-func sides(space string, fit geometry.Fit) (w, h float64) {
+// extent is what the width and the height of a picture are in a space.
+func extent(space string, fit geometry.Fit) (w, h float64) {
 	switch space {
 	case models.SpaceInput:
 		return float64(fit.InputW), float64(fit.InputH)
@@ -113,7 +116,7 @@ func (e *boxesExaminer) order(row [4]float64, fit geometry.Fit) {
 	if row[2] >= row[0] && row[3] >= row[1] {
 		e.ordered++
 	}
-	if w, h := sides(e.b.def.Output.BoxSpace, fit); row[0] > 0.75*w || row[1] > 0.75*h {
+	if w, h := extent(e.b.def.Output.BoxSpace, fit); row[0] > 0.75*w || row[1] > 0.75*h {
 		e.late++
 	}
 }
@@ -140,6 +143,7 @@ func (e *boxesExaminer) conclude(f *Findings) {
 			"is output.class_first right?", e.b.classes.name, e.classes.high+float64(o.ClassFirst), e.b.def.LabelsFile, labels, o.ClassFirst)
 	}
 	e.places(f)
+	e.directions(f)
 	if o.BoxFormat != models.BoxYXYX && (strings.Contains(o.Boxes, "detection_boxes") || strings.Contains(o.Boxes, "TFLite_Detection_PostProcess")) {
 		f.doubtful("output.box_format: says %s, but TensorFlow's Object Detection API, whose name for boxes is %q, puts y first (yxyx)",
 			o.BoxFormat, o.Boxes)

@@ -15,7 +15,7 @@ var wide = geometry.Fit{Width: 1200, Height: 200, InputW: 400, InputH: 100, Scal
 
 // written is a box, given in parts of the image, as a model of a format and a space gives it.
 func written(r reading, x1, y1, x2, y2 float64) []float32 {
-	w, h := sides(r.space, wide)
+	w, h := extent(r.space, wide)
 	x1, x2, y1, y2 = x1*w, x2*w, y1*h, y2*h
 	var row [4]float64
 	switch r.format {

@@ -20,7 +20,7 @@ func found(t *testing.T, d models.Definition, fit geometry.Fit, rows [][]Tensor)
 	t.Helper()
 	e := Examine(newDecoder(t, d, rows[0]))
 	for _, outputs := range rows {
-		e.Add(outputs, fit)
+		e.Add(outputs, fit, Everywhere)
 	}
 	f := e.Findings()
 	switch {

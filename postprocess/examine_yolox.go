@@ -29,7 +29,7 @@ type yoloxExaminer struct {
 
 func (y *yolox) examiner() examiner { return &yoloxExaminer{y: y} }
 
-func (e *yoloxExaminer) add(outputs []Tensor, _ geometry.Fit) {
+func (e *yoloxExaminer) add(outputs []Tensor, _ geometry.Fit, _ Side) {
 	t, err := e.y.grid.read(outputs)
 	if err != nil {
 		return

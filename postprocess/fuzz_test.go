@@ -32,8 +32,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		fit := geometry.Fit{Width: 100, Height: 50, InputW: 64, InputH: 32, ScaleX: scale, ScaleY: scale, OffsetX: offset, OffsetY: offset}
 		examination := Examine(decoder)
-		examination.Add(outputs, fit)
-		examination.Add(outputs, fit)
+		for side := range sides {
+			examination.Add(outputs, fit, side)
+		}
 		_ = examination.Findings() // whatever it finds
 		zero := 0.0
 		for _, p := range []Params{{}, {Score: &zero}, {TopK: 2}} {
