@@ -301,3 +301,28 @@ func TestDiscardedBoxesAreCounted(t *testing.T) {
 		t.Errorf("%d discarded boxes are counted, want 3", seen.boxes)
 	}
 }
+
+// TestTrialsTellTheModelASize has a model that multiplies its boxes by the size that it is told.
+func TestTrialsTellTheModelASize(t *testing.T) {
+	for space, want := range map[string]string{"original": "", "input": "box_space: original", "unit": "box_space: original"} {
+		m := &onnxtest.Model{}
+		m.Input("image", onnxtest.Float, 1, 3, 64, 64)
+		m.Input("size", onnxtest.Int64, 1, 2)
+		m.Node("Cast", "float", onnxtest.Attributes{"to": int(onnxtest.Float)}, "size")
+		m.Node("Concat", "twice", onnxtest.Attributes{"axis": 1}, "float", "float")
+		m.Floats("unit", []float32{0.1, 0.2, 0.5, 0.9, 0.6, 0.3, 0.9, 0.7}, 1, 2, 4)
+		m.Node("Mul", "b", nil, "unit", "twice")
+		m.Output("b", onnxtest.Float, 1, 2, 4)
+		m.Floats("none", []float32{0})
+		m.Node("ReduceMean", "mean", onnxtest.Attributes{"keepdims": 0}, "image")
+		m.Node("Mul", "zero", nil, "mean", "none")
+		m.Floats("score", []float32{0.9, 0.8}, 1, 2)
+		m.Node("Add", "s", nil, "score", "zero")
+		m.Output("s", onnxtest.Float, 1, 2)
+		e := newRepository(t).made("m", "task: detection\ninput: {name: image, extra: [{name: size, value: original_size_wh}]}\n"+
+			"output: {decode: boxes, boxes: b, scores: s, box_space: "+space+"}", m).synced(nil)
+		if said := strings.Join(only(t, e).Warnings, "\n"); want == "" && said != "" || !strings.Contains(said, want) {
+			t.Errorf("%s: %q, want %q", space, said, want)
+		}
+	}
+}

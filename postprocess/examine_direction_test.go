@@ -78,3 +78,43 @@ func TestBoxesThatFollowNothingSayNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyBoxesThatFollowTheOtherWayAreDoubted puts the best box of each run at a place, among many of little score elsewhere.
+func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
+	type places [sides]point
+	middle := point{0.5, 0.5}
+	for name, c := range map[string]struct {
+		places places
+		want   bool
+	}{
+		"as they should":        {places{Left: {0.2, 0.5}, Right: {0.8, 0.5}, Top: {0.5, 0.2}, Bottom: {0.5, 0.8}}, false},
+		"exchanged":             {places{Left: {0.5, 0.2}, Right: {0.5, 0.8}, Top: {0.2, 0.5}, Bottom: {0.8, 0.5}}, true},
+		"one way only":          {places{Left: {0.5, 0.2}, Right: {0.5, 0.8}, Top: middle, Bottom: middle}, false},
+		"the other way only":    {places{Left: middle, Right: middle, Top: {0.2, 0.5}, Bottom: {0.8, 0.5}}, false},
+		"from corner to corner": {places{Left: {0.2, 0.2}, Right: {0.8, 0.8}, Top: {0.2, 0.2}, Bottom: {0.8, 0.8}}, false},
+		"against it":            {places{Left: {0.5, 0.8}, Right: {0.5, 0.2}, Top: {0.8, 0.5}, Bottom: {0.2, 0.5}}, false},
+		"hardly":                {places{Left: {0.5, 0.4}, Right: {0.5, 0.6}, Top: {0.4, 0.5}, Bottom: {0.6, 0.5}}, false},
+	} {
+		r := reading{models.BoxXYXY, models.SpaceUnit}
+		var e *Examination
+		for side := range sides {
+			var values, scores []float32
+			for range 10 {
+				p := c.places[side]
+				values, scores = append(values, written(r, p.x-0.1, p.y-0.1, p.x+0.1, p.y+0.1)...), append(scores, 0.9)
+			}
+			for i := range 400 { // never among the best, or of little weight
+				values = append(values, written(r, 0.45, 0.45, 0.55, 0.55+float64(i)/1e4)...)
+				scores = append(scores, 0.1)
+			}
+			outputs := []Tensor{tensor("b", []int64{410, 4}, values...), tensor("s", []int64{410}, scores...)}
+			if e == nil {
+				e = Examine(newDecoder(t, readAs(r), outputs))
+			}
+			e.Add(outputs, wide, side)
+		}
+		if f := e.Findings(); len(f.Wrong) > 0 || (len(f.Doubtful) > 0) != c.want {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
