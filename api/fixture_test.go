@@ -39,7 +39,8 @@ func newEngine() *engine {
 		{Name: "cats", Version: "1", State: inference.Ready, Default: true, Task: models.Classification,
 			Labels: []string{"tabby", "siamese"}, Device: "cpu", Inputs: info, Outputs: info, MaxBatch: 1, MaxQueue: 256},
 		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed"},
-		{Name: "boxes", Version: "3", State: inference.Ready, Task: models.Detection, Device: "cpu"},
+		{Name: "boxes", Version: "3", State: inference.Ready, Task: models.Detection, Device: "cpu",
+			Warnings: []string{"output.box_format: may be another"}},
 	}}
 }
 

@@ -34,6 +34,7 @@ type Metrics struct {
 	queue    *prometheus.GaugeVec
 	rejected *prometheus.CounterVec
 	images   *prometheus.CounterVec
+	discards *prometheus.CounterVec
 }
 
 // NewMetrics makes a registry of Fovea's metrics, those of the Go runtime and the process, and more.
@@ -53,9 +54,10 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 		queue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fovea_queue_depth",
 			Help: "Pictures accepted and not yet answered."}, []string{"model", "version"}),
 		rejected: counter("fovea_rejected_total", "Requests and pictures that were not answered, by the code of their error.", "model", "reason"),
+		discards: counter("fovea_boxes_discarded_total", "Boxes left out of answers because they lie far outside of the picture.", "model", "version"),
 		images:   counter("fovea_images_total", "Pictures, by what became of them: ok or the code of their error.", "model", "code"),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images)
+	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(), buildInfo(build))
 	m.registry.MustRegister(more...)
@@ -82,6 +84,11 @@ func (m *Metrics) Batch(model, version string, rows, _ int) {
 // Queue implements inference.Observer.
 func (m *Metrics) Queue(model, version string, change int) {
 	m.queue.WithLabelValues(model, version).Add(float64(change))
+}
+
+// Discarded implements inference.Observer.
+func (m *Metrics) Discarded(model, version string, boxes int) {
+	m.discards.WithLabelValues(model, version).Add(float64(boxes))
 }
 
 // Rejected implements inference.Observer.

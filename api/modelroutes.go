@@ -32,7 +32,8 @@ type versionInfo struct {
 	State      string       `json:"state"`
 	Error      string       `json:"error,omitempty"`
 	Device     string       `json:"device"`
-	PartlyCPU  bool         `json:"partly_cpu"` // on a GPU, but parts of it run on the CPU
+	PartlyCPU  bool         `json:"partly_cpu"`         // on a GPU, but parts of it run on the CPU
+	Warnings   []string     `json:"warnings,omitempty"` // what may be wrong with its definition
 	Image      imageInfo    `json:"image"`
 	Inputs     []tensorInfo `json:"inputs"`
 	Outputs    []tensorInfo `json:"outputs"`
@@ -97,7 +98,7 @@ func describe(statuses []inference.Status) []modelInfo {
 
 func describeVersion(v inference.Status) versionInfo {
 	return versionInfo{
-		Version: v.Version, State: v.State.String(), Error: v.Error, Device: v.Device, PartlyCPU: v.PartlyCPU,
+		Version: v.Version, State: v.State.String(), Error: v.Error, Device: v.Device, PartlyCPU: v.PartlyCPU, Warnings: v.Warnings,
 		Image:  imageInfo{v.Input.Width, v.Input.Height, v.Input.Resize, v.Input.Color, v.Input.Layout, v.Input.DType},
 		Inputs: describeTensors(v.Inputs), Outputs: describeTensors(v.Outputs),
 		MaxBatch: v.MaxBatch, QueueDepth: v.Queue, QueueLimit: v.MaxQueue,

@@ -45,6 +45,9 @@ func (t *engineTally) Batch(_, _ string, rows, padded int) {
 // Queue implements inference.Observer.
 func (*engineTally) Queue(string, string, int) {}
 
+// Discarded implements inference.Observer.
+func (*engineTally) Discarded(string, string, int) {}
+
 // Rejected implements inference.Observer.
 func (t *engineTally) Rejected(_, reason string) { t.failed.CompareAndSwap(nil, &reason) }
 

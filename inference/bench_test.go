@@ -125,7 +125,7 @@ func newLoop(b *testing.B, v *version, pictures [][]byte) *loop {
 	b.Helper()
 	l := &loop{v: v, pictures: pictures}
 	shapes := make([][]int64, len(v.inputs))
-	shapes[v.image] = imageShape(v.definition.Input)
+	shapes[v.image] = imageShape(v.definition.Input, 4)
 	for range runtime.GOMAXPROCS(0) {
 		batch, err := v.sessions[0].NewBatch(onnx.BatchSpec{Rows: 1, RowShapes: shapes})
 		if err != nil {

@@ -34,10 +34,10 @@ func (v *version) build() error {
 	if err != nil {
 		return err
 	}
-	if err := v.open(groups); err != nil {
+	if err := v.resolve(); err != nil {
 		return err
 	}
-	if err := v.resolve(); err != nil {
+	if err := v.open(groups); err != nil {
 		return err
 	}
 	v.admission = admission{bound: v.definition.Batching.Queue,
@@ -57,15 +57,18 @@ func (v *version) build() error {
 	if v.decoder, err = postprocess.New(v.definition, outputs); err != nil {
 		return err
 	}
+	if err := v.examine(v.scheduler.lanes[0]); err != nil {
+		return err
+	}
 	return v.selfTest()
 }
 
-// open loads the file on the device of every group.
+// open loads the file on the device of every group. Only the outputs that the definition reads are fetched.
 func (v *version) open(groups []group) error {
 	var names []string
 	for _, g := range groups {
 		s, err := onnx.NewSession(v.path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
-			ExactInt8: v.shared.cfg.ExactInt8, CUDA: v.shared.cfg.CUDA.options()})
+			ExactInt8: v.shared.cfg.ExactInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.definition.Outputs(), File: v.file})
 		if err != nil {
 			return err
 		}
@@ -83,7 +86,11 @@ func (v *version) open(groups []group) error {
 
 // resolve completes the definition by what the ONNX file says, and plans the way of a picture into the inputs.
 func (v *version) resolve() error {
-	v.inputs, v.outputs = tensorInfos(v.sessions[0].Inputs()), tensorInfos(v.sessions[0].Outputs())
+	file, err := onnx.ReadFile(v.path)
+	if err != nil {
+		return err
+	}
+	v.file, v.inputs, v.outputs = file, tensorInfos(file.Inputs), tensorInfos(file.Outputs)
 	resolved, err := v.entry.Definition.Resolve(v.inputs, v.outputs)
 	if err != nil {
 		return err
@@ -158,11 +165,11 @@ func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
 	buckets := batchSizes(g.device, v.definition.Batching.MaxSize, s.FixedBatch())
 	rows := buckets[len(buckets)-1]
 	shapes := make([][]int64, len(v.inputs))
-	shapes[v.image] = imageShape(v.definition.Input)
+	shapes[v.image] = imageShape(v.definition.Input, len(v.inputs[v.image].Shape))
 	for _, x := range v.extras {
 		shapes[x.input] = []int64{2}
 	}
-	spec := onnx.BatchSpec{Rows: rows, Buckets: buckets, RowShapes: shapes}
+	spec := onnx.BatchSpec{Rows: rows, Buckets: buckets, RowShapes: shapes, Trial: v.writeTrial}
 	l, err := newLane(laneSpec{device: g.device.String(), instances: g.count, rows: rows, buckets: buckets,
 		inputs: len(v.inputs), delay: v.definition.Batching.MaxDelay,
 		newRunner: func() (runner, error) { return s.NewBatch(spec) }, cores: v.cores(g.device)})
@@ -209,13 +216,16 @@ func nextSize(n int, d onnx.Device) int {
 	return 2 * n
 }
 
-// imageShape is the shape of one row of the image input.
-func imageShape(in models.Input) []int64 {
-	h, w := int64(in.Height), int64(in.Width)
-	if in.Layout == "nhwc" {
-		return []int64{h, w, 3}
+// imageShape is the shape of one row of the image input, which has dimensions dimensions with that of the batch.
+func imageShape(in models.Input, dimensions int) []int64 {
+	h, w, channels := int64(in.Height), int64(in.Width), int64(in.Channels())
+	switch {
+	case dimensions == 3: // gray
+		return []int64{h, w}
+	case in.Layout == "nhwc":
+		return []int64{h, w, channels}
 	}
-	return []int64{3, h, w}
+	return []int64{channels, h, w}
 }
 
 // warm runs every bucket of a lane with empty rows, so that no request pays for what the first run sets up. The

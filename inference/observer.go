@@ -21,6 +21,8 @@ type Observer interface {
 	// Queue is a change in the number of pictures accepted and not yet answered. It is no total, since a version that is
 	// loaded anew has its own beside that of the one it replaces.
 	Queue(model, version string, change int)
+	// Discarded are boxes of one answered picture that were left out, as they lie far outside of it.
+	Discarded(model, version string, boxes int)
 	// Rejected is a picture that was not answered; reason is the code of its fault.
 	Rejected(model, reason string)
 }
@@ -30,4 +32,5 @@ type noObserver struct{}
 func (noObserver) Stage(string, string, string, time.Duration) {}
 func (noObserver) Batch(string, string, int, int)              {}
 func (noObserver) Queue(string, string, int)                   {}
+func (noObserver) Discarded(string, string, int)               {}
 func (noObserver) Rejected(string, string)                     {}

@@ -57,7 +57,7 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 		e.obs.Rejected(v.model, string(f.Code))
 		return nil, f
 	}
-	v.observe(response.Timing)
+	v.observe(response)
 	return response, nil
 }
 
@@ -199,9 +199,16 @@ func lap(clock *time.Time) time.Duration {
 	return took
 }
 
-// observe reports the stages of an answered picture.
-func (v *version) observe(t Timing) {
-	obs := v.shared.obs
+// observe reports the stages of an answered picture, and boxes that were discarded.
+func (v *version) observe(r *Response) {
+	obs, t := v.shared.obs, r.Timing
+	if d, ok := r.Prediction.(*postprocess.Detected); ok && d.Discarded > 0 {
+		obs.Discarded(v.model, v.name, d.Discarded)
+		v.discarding.Do(func() {
+			v.shared.log.Warn("boxes far outside of the image are left out; is the definition right?", "model", v.model,
+				"version", v.name, "boxes", d.Discarded)
+		})
+	}
 	obs.Stage(v.model, v.name, StageQueue, t.Queue)
 	obs.Stage(v.model, v.name, StageDecode, t.Decode)
 	obs.Stage(v.model, v.name, StagePreprocess, t.Preprocess)

@@ -121,6 +121,20 @@ func plain(t testing.TB, c color.Color, w, h int) []byte {
 	return b.Bytes()
 }
 
+// stripes is a PNG of 6×1 pixels of which the first n are white, the others black.
+func stripes(t testing.TB, n int) []byte {
+	t.Helper()
+	m := image.NewGray(image.Rect(0, 0, 6, 1))
+	for x := range n {
+		m.SetGray(x, 0, color.Gray{Y: 255})
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 var (
 	red   = color.RGBA{R: 255, A: 255}
 	green = color.RGBA{G: 255, A: 255}

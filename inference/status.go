@@ -23,8 +23,9 @@ type Status struct {
 	Device   string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
 	// PartlyCPU says that it is on a GPU and parts of it run on the CPU, for want of CUDA kernels.
 	PartlyCPU bool
-	MaxBatch  int // rows of a batch; 0 until it is ready
-	Queue     int // pictures accepted and not yet answered
+	Warnings  []string // what may be wrong with the definition, as trial runs at load tell
+	MaxBatch  int      // rows of a batch; 0 until it is ready
+	Queue     int      // pictures accepted and not yet answered
 	MaxQueue  int
 }
 
@@ -71,7 +72,7 @@ func (v *version) status(s Status) Status {
 	}
 	if state == Ready { // what load sets is read only now; see version
 		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
-		s.Device, s.PartlyCPU = v.device, v.partlyCPU
+		s.Device, s.PartlyCPU, s.Warnings = v.device, v.partlyCPU, v.warnings
 		s.MaxBatch = v.scheduler.lanes[0].rows
 		s.Queue, s.MaxQueue = v.admission.waiting(), v.admission.bound
 	}

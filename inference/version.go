@@ -44,6 +44,7 @@ type version struct {
 	err     error
 	changed time.Time
 
+	file       *onnx.File        // what the ONNX file declares
 	definition models.Definition // resolved against the ONNX file
 	inputs     []models.TensorInfo
 	outputs    []models.TensorInfo
@@ -53,6 +54,8 @@ type version struct {
 	device     string // the devices of the sessions, such as "cuda:0 cuda:1"
 	partlyCPU  bool   // a session on CUDA leaves parts of the model to the CPU
 	decoder    postprocess.Decoder
+	warnings   []string  // what may be wrong with the definition
+	discarding sync.Once // the first boxes that are discarded are told of in the log
 	sessions   []*onnx.Session
 	widening   sync.WaitGroup // one goroutine, after the load
 	scheduler  *scheduler

@@ -3,7 +3,7 @@ package models
 import "slices"
 
 // WithDefaults returns the definition with every value that was left out (the zero value) set to its default.
-// What the ONNX file says (width, height, dtype, layout, names) and what the device decides (max_size, count)
+// What the ONNX file says (width, height, color, dtype, layout, names) and what the device decides (max_size, count)
 // stays zero. Load does this itself; it is for definitions made in Go.
 func (d Definition) WithDefaults() Definition {
 	d.fill(func(string) bool { return false })
@@ -15,7 +15,6 @@ func (d Definition) WithDefaults() Definition {
 func (d *Definition) fill(given func(key string) bool) {
 	fillValue(&d.Input.Resize, Stretch, given("input.resize"))
 	fillValue(&d.Input.Interpolation, "linear", given("input.interpolation"))
-	fillValue(&d.Input.Color, "rgb", given("input.color"))
 	fillValue(&d.Input.Scale, 1, given("input.scale"))
 	fillList(&d.Input.Mean, []float64{0}, given("input.mean"))
 	fillList(&d.Input.Std, []float64{1}, given("input.std"))
@@ -46,7 +45,7 @@ func (o *Output) fill(task Task, given func(key string) bool) {
 		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
 		fillValue(&o.IoU, 0.45, given("output.iou_threshold"))
 	case DecodeBoxes:
-		fillValue(&o.BoxFormat, "xyxy", given("output.box_format"))
+		fillValue(&o.BoxFormat, BoxXYXY, given("output.box_format"))
 	}
 }
 

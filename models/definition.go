@@ -30,10 +30,20 @@ const (
 	InputSizeHW    = "input_size_hw"
 )
 
-// The values of Output.BoxFormat: two corners, or the centre and the size.
+// The values of Output.BoxFormat: two corners, two corners with y first as TensorFlow's Object Detection API has them,
+// the centre and the size, or the top left corner and the size.
 const (
 	BoxXYXY   = "xyxy"
+	BoxYXYX   = "yxyx"
 	BoxCXCYWH = "cxcywh"
+	BoxXYWH   = "xywh"
+)
+
+// The values of Input.Color: the order of the channels, or one channel of brightness.
+const (
+	ColorRGB  = "rgb"
+	ColorBGR  = "bgr"
+	ColorGray = "gray"
 )
 
 // The values of Output.BoxSpace: what a box's numbers count.
@@ -75,32 +85,39 @@ const (
 // DType is a tensor's element type.
 type DType string
 
-// The element types that inputs and outputs may have.
+// The element types that are read. Inputs have one of the first five.
 const (
 	Float32 DType = "float32"
 	Float16 DType = "float16"
 	Uint8   DType = "uint8"
 	Int32   DType = "int32"
 	Int64   DType = "int64"
+	Float64 DType = "float64"
+	Int8    DType = "int8"
+	Int16   DType = "int16"
+	Uint16  DType = "uint16"
+	Uint32  DType = "uint32"
+	Uint64  DType = "uint64"
 )
 
-// Size is the size of one element in bytes, 0 for an unknown type.
+// Size is the size of one element in bytes, 0 for a type that is not read, such as "bool" or "sequence".
 func (d DType) Size() int {
 	switch d {
-	case Float32, Int32:
+	case Float32, Int32, Uint32:
 		return 4
-	case Float16:
+	case Float16, Int16, Uint16:
 		return 2
-	case Uint8:
+	case Uint8, Int8:
 		return 1
-	case Int64:
+	case Int64, Uint64, Float64:
 		return 8
 	}
 	return 0
 }
 
 // Input says how the picture becomes the model's image tensor: each channel value v (0–255) becomes
-// (v·Scale − Mean[c]) / Std[c], with c counted in the order of Color.
+// (v·Scale − Mean[c]) / Std[c], with c counted in the order of Color. With gray, v is the brightness of ITU-R BT.601,
+// 0.299·red + 0.587·green + 0.114·blue, rounded as Pillow's convert("L") does. The picture is resized first.
 type Input struct {
 	Name          string    `yaml:"name"`   // the image input; may be left out when the model has one input
 	Width         int       `yaml:"width"`  // pixels; may be left out when the ONNX file fixes it
@@ -108,15 +125,23 @@ type Input struct {
 	Resize        Resize    `yaml:"resize"` // default stretch
 	ShortestEdge  int       `yaml:"shortest_edge"`
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left
-	Fill          []float64 `yaml:"fill"`          // letterbox: one or three values 0–255; default 0
+	Fill          []float64 `yaml:"fill"`          // letterbox: one value 0–255, or one for each channel; default 0
 	Interpolation string    `yaml:"interpolation"` // nearest, linear (default), cubic, area, lanczos
-	Color         string    `yaml:"color"`         // rgb (default), bgr
+	Color         string    `yaml:"color"`         // rgb, bgr, gray; default: gray where the ONNX file takes one channel, else rgb
 	Scale         float64   `yaml:"scale"`         // default 1
-	Mean          []float64 `yaml:"mean"`          // one or three values; default 0
-	Std           []float64 `yaml:"std"`           // one or three values; default 1
+	Mean          []float64 `yaml:"mean"`          // one value, or one for each channel; default 0
+	Std           []float64 `yaml:"std"`           // one value, or one for each channel; default 1
 	Layout        string    `yaml:"layout"`        // nchw, nhwc; default: what the ONNX file's shape says, else nchw
 	DType         DType     `yaml:"dtype"`         // default: what the ONNX file says
 	Extra         []Extra   `yaml:"extra"`         // inputs beside the image
+}
+
+// Channels is how many channels the input has: one with gray, else three.
+func (in Input) Channels() int {
+	if in.Color == ColorGray {
+		return 1
+	}
+	return 3
 }
 
 // Extra is an input beside the image. Value is original_size_wh or original_size_hw (the picture's size in
@@ -126,10 +151,12 @@ type Extra struct {
 	Value string `yaml:"value"`
 }
 
-// Output says how the model's outputs become answers.
+// Output says how the model's outputs become answers. Outputs that it does not name are neither fetched nor looked at,
+// and may be of any type. Those it names are tensors of float32, float16 or float64; boxes and classes may be whole
+// numbers, too.
 type Output struct {
 	Decode string `yaml:"decode"` // classification: softmax (logits), probabilities; detection: yolox, boxes
-	Name   string `yaml:"name"`   // the one output read by softmax, probabilities and yolox; may be left out
+	Name   string `yaml:"name"`   // the one output read by softmax, probabilities and yolox; may be left out where only one fits
 	TopK   int    `yaml:"top_k"`  // classification; default 5, at most the number of classes
 
 	Strides []int `yaml:"strides"` // yolox: pixels of the input a grid cell covers; default 8 16 32
@@ -137,10 +164,10 @@ type Output struct {
 	Boxes      string  `yaml:"boxes"`           // boxes: name of the output of boxes [n,4]
 	Scores     string  `yaml:"scores"`          // boxes: name of the output of scores [n] or [n,classes]
 	Classes    string  `yaml:"classes"`         // boxes: name of the output of class numbers [n]; none with [n,classes]
-	BoxFormat  string  `yaml:"box_format"`      // boxes: xyxy (default), cxcywh
+	BoxFormat  string  `yaml:"box_format"`      // boxes: xyxy (default), yxyx, cxcywh, xywh
 	BoxSpace   string  `yaml:"box_space"`       // boxes: original (pixels of the picture), input (of the input), unit (0–1 of the input)
 	Score      float64 `yaml:"score_threshold"` // detection; default 0.3
-	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression
+	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression, nor by a request
 	MaxBoxes   int     `yaml:"max_boxes"`       // detection; default 100
 	ClassFirst int     `yaml:"class_first"`     // number of the first labelled class in the outputs; those below are background
 }
@@ -159,7 +186,7 @@ type Group struct {
 }
 
 // TensorInfo is what an ONNX file says of an input or output. Shape holds the batch dimension; -1 is a size that
-// the file leaves open.
+// the file leaves open. DType is its name also where it is not read: "bool", "string", "sequence", "map".
 type TensorInfo struct {
 	Name  string
 	DType DType

@@ -18,7 +18,7 @@ func TestParseFillsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := d.Input
-	if in.Resize != Stretch || in.Interpolation != "linear" || in.Color != "rgb" || in.Scale != 1 ||
+	if in.Resize != Stretch || in.Interpolation != "linear" || in.Color != "" || in.Scale != 1 ||
 		len(in.Mean) != 1 || in.Mean[0] != 0 || len(in.Std) != 1 || in.Std[0] != 1 {
 		t.Errorf("input defaults: %+v", in)
 	}

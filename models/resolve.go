@@ -1,17 +1,16 @@
 package models
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-const channels = 3 // of every picture input
-
-// Resolve fills in what the definition leaves to the ONNX file (the picture input's name, width, height, dtype
+// Resolve fills in what the definition leaves to the ONNX file (the picture input's name, width, height, color, dtype
 // and layout, the output's name, and the batch size where the file fixes it) and reports everything in which the
 // two contradict each other, joined, naming both sides. inputs and outputs are what the file says, with the
-// batch dimension. The result is complete: Width, Height, DType, Layout and Name of its Input are set.
+// batch dimension. The result is complete: Width, Height, Color, DType, Layout and Name of its Input are set.
 func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
 	var m mistakes
 	if image := d.resolveImage(inputs, &m); image != nil {
@@ -60,30 +59,75 @@ func (d *Definition) isExtra(name string) bool {
 }
 
 func (d *Definition) resolveShape(image TensorInfo, m *mistakes) {
-	if len(image.Shape) != 4 {
-		m.add("input", "model.onnx gives %q the shape %s; allowed: four dimensions, [N,3,height,width] or "+
-			"[N,height,width,3]", image.Name, shape(image.Shape))
-		return
+	h, w, ok := d.resolveChannels(image, m)
+	if ok {
+		d.Input.Width = side(m, "input.width", d.Input.Width, w)
+		d.Input.Height = side(m, "input.height", d.Input.Height, h)
 	}
-	if d.Input.Layout == "" {
-		d.Input.Layout = layoutOf(image.Shape)
-	}
-	c, h, w := image.Shape[1], image.Shape[2], image.Shape[3]
-	if d.Input.Layout == "nhwc" {
-		h, w, c = c, h, w
-	}
-	if c != channels && c != -1 {
-		m.add("input.layout", "%s of three channels does not fit %q of model.onnx, whose shape is %s",
-			d.Input.Layout, image.Name, shape(image.Shape))
-		return
-	}
-	d.Input.Width = side(m, "input.width", d.Input.Width, w)
-	d.Input.Height = side(m, "input.height", d.Input.Height, h)
 }
 
-// layoutOf reads the layout off the dimension that is 3; nchw where both or none are.
-func layoutOf(shape []int64) string {
-	if shape[3] == channels && shape[1] != channels {
+// resolveChannels finds where the channels are and how many, and what is left: the height and the width, -1 where open.
+func (d *Definition) resolveChannels(image TensorInfo, m *mistakes) (h, w int64, ok bool) {
+	in, dims := &d.Input, image.Shape
+	if len(dims) == 3 && in.Color == ColorGray { // without a dimension for the one channel
+		in.Layout = cmp.Or(in.Layout, "nchw") // which is the same then
+		return dims[1], dims[2], true
+	}
+	if len(dims) != 4 {
+		m.add("input", "model.onnx gives %q the shape %s; allowed: four dimensions, [N,channels,height,width] or "+
+			"[N,height,width,channels], with 3 channels or 1, or [N,height,width] with color: gray", image.Name, shape(dims))
+		return 0, 0, false
+	}
+	c, h, w := dims[1], dims[2], dims[3]
+	if seen := layoutOf(dims); in.Layout != "" && in.Layout != seen && c != w && c != -1 && w != -1 {
+		m.add("input.layout", "model.yaml says %s; %q of model.onnx has the shape %s, which is %s", in.Layout, image.Name, shape(dims), seen)
+		return 0, 0, false
+	}
+	in.Layout = cmp.Or(in.Layout, layoutOf(dims))
+	if in.Layout == "nhwc" {
+		h, w, c = c, h, w
+	}
+	if in.Color == "" && c == 1 {
+		in.Color = ColorGray
+	} else if in.Color == "" {
+		in.Color = ColorRGB
+	}
+	return h, w, in.checkChannels(image, c, m)
+}
+
+// checkChannels holds the number of channels of the file, -1 where open, against the color.
+func (in *Input) checkChannels(image TensorInfo, c int64, m *mistakes) bool {
+	want := int64(in.Channels())
+	switch c {
+	case want, -1:
+		return true
+	case 1, 3:
+		has, allowed := "1 channel", "rgb, bgr"
+		if c == 1 {
+			has, allowed = "3 channels", ColorGray
+		}
+		m.add("input.color", "%s has %s; %q of model.onnx takes %d, its shape being %s (layout %s); allowed with %d: %s",
+			in.Color, has, image.Name, c, shape(image.Shape), in.Layout, c, allowed)
+	default:
+		m.add("input", "%q of model.onnx takes %d channels, its shape being %s (layout %s); allowed: 3 (color: rgb, bgr) or 1 (color: gray)",
+			image.Name, c, shape(image.Shape), in.Layout)
+	}
+	return false
+}
+
+// layoutOf reads the layout off the dimension that is 3, or 1 where none is; where both or none are, the channels are
+// the first, unless the last is the smaller one.
+func layoutOf(dims []int64) string {
+	first, last := dims[1], dims[3]
+	for _, channels := range [...]int64{3, 1} {
+		switch {
+		case first == channels:
+			return "nchw"
+		case last == channels:
+			return "nhwc"
+		}
+	}
+	if last > 0 && first > last {
 		return "nhwc"
 	}
 	return "nchw"
@@ -150,25 +194,6 @@ func (d *Definition) resolveExtra(inputs []TensorInfo, m *mistakes) {
 	for _, in := range inputs {
 		if d.Input.Name != "" && in.Name != d.Input.Name && !d.isExtra(in.Name) {
 			m.add("input.extra", "model.onnx has an input %q that model.yaml does not feed", in.Name)
-		}
-	}
-}
-
-func (d *Definition) resolveOutputs(outputs []TensorInfo, m *mistakes) {
-	o := &d.Output
-	if o.Decode != DecodeBoxes && o.Name == "" {
-		if len(outputs) == 1 {
-			o.Name = outputs[0].Name
-		} else {
-			m.add("output.name", "must be given: model.onnx has the outputs %s", list(outputs))
-		}
-		return
-	}
-	for _, named := range [...]struct{ key, name string }{
-		{"output.name", o.Name}, {"output.boxes", o.Boxes}, {"output.scores", o.Scores}, {"output.classes", o.Classes},
-	} {
-		if named.name != "" && find(outputs, named.name) < 0 {
-			m.add(named.key, "model.yaml says %q, model.onnx has the outputs %s", named.name, list(outputs))
 		}
 	}
 }

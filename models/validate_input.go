@@ -9,7 +9,9 @@ func (in *Input) check(m *mistakes) {
 	in.checkEdge(m)
 	in.checkLetterbox(m)
 	m.oneOf("input.interpolation", in.Interpolation, "nearest", "linear", "cubic", "area", "lanczos")
-	m.oneOf("input.color", in.Color, "rgb", "bgr")
+	if in.Color != "" {
+		m.oneOf("input.color", in.Color, ColorRGB, ColorBGR, ColorGray)
+	}
 	if in.Layout != "" {
 		m.oneOf("input.layout", in.Layout, "nchw", "nhwc")
 	}
@@ -50,7 +52,7 @@ func (in *Input) checkLetterbox(m *mistakes) {
 		return
 	}
 	m.oneOf("input.place", in.Place, "center", "top_left")
-	m.oneOrThree("input.fill", in.Fill)
+	in.onePerChannel(m, "input.fill", in.Fill)
 	for i, v := range in.Fill {
 		between(m, indexKey("input.fill", i), v, 0, 255)
 	}
@@ -60,11 +62,11 @@ func (in *Input) checkNumbers(m *mistakes) {
 	if !(in.Scale > 0 && in.Scale <= maxFactor) {
 		m.add("input.scale", "%v is out of range; allowed: above 0, up to %v", in.Scale, maxFactor)
 	}
-	m.oneOrThree("input.mean", in.Mean)
+	in.onePerChannel(m, "input.mean", in.Mean)
 	for i, v := range in.Mean {
 		between(m, indexKey("input.mean", i), v, -maxFactor, maxFactor)
 	}
-	m.oneOrThree("input.std", in.Std)
+	in.onePerChannel(m, "input.std", in.Std)
 	for i, v := range in.Std {
 		if !(v >= 1/maxFactor && v <= maxFactor) {
 			m.add(indexKey("input.std", i), "%v is out of range; allowed: %v to %v", v, 1/maxFactor, maxFactor)
@@ -80,8 +82,13 @@ func (in *Input) changesValues() bool {
 	return in.Scale != 1 || slices.ContainsFunc(in.Mean, other(0)) || slices.ContainsFunc(in.Std, other(1))
 }
 
-func (m *mistakes) oneOrThree(key string, values []float64) {
-	if len(values) != 1 && len(values) != 3 {
+// onePerChannel reports a list that has neither one value nor one for each channel.
+func (in *Input) onePerChannel(m *mistakes, key string, values []float64) {
+	switch {
+	case len(values) == 1:
+	case in.Color == ColorGray:
+		m.add(key, "has %d values; allowed: 1, as color: gray has one channel", len(values))
+	case len(values) != 3:
 		m.add(key, "has %d values; allowed: 1 or 3", len(values))
 	}
 }

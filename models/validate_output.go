@@ -69,6 +69,6 @@ func (o *Output) checkBoxes(m *mistakes) {
 	if o.Boxes != "" && (o.Boxes == o.Scores || o.Boxes == o.Classes) || o.Scores != "" && o.Scores == o.Classes {
 		m.add("output", "boxes, scores and classes must name different outputs")
 	}
-	m.oneOf("output.box_format", o.BoxFormat, BoxXYXY, BoxCXCYWH)
+	m.oneOf("output.box_format", o.BoxFormat, BoxXYXY, BoxYXYX, BoxCXCYWH, BoxXYWH)
 	m.oneOf("output.box_space", o.BoxSpace, SpaceOriginal, SpaceInput, SpaceUnit)
 }

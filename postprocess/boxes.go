@@ -23,16 +23,42 @@ func newBoxes(def models.Definition, outputs []Tensor) (Decoder, error) {
 	b := &boxes{def: def, hasClasses: o.Classes != ""}
 	var errs [3]error
 	var boxShape, scoreShape, classShape []int64
-	b.boxes, boxShape, errs[0] = pick(outputs, "output.boxes", o.Boxes, floatTypes...)
+	b.boxes, boxShape, errs[0] = pick(outputs, "output.boxes", o.Boxes, numberTypes...)
 	b.scores, scoreShape, errs[1] = pick(outputs, "output.scores", o.Scores, floatTypes...)
 	if b.hasClasses {
-		b.classes, classShape, errs[2] = pick(outputs, "output.classes", o.Classes,
-			models.Int64, models.Int32, models.Uint8, models.Float32, models.Float16)
+		b.classes, classShape, errs[2] = pick(outputs, "output.classes", o.Classes, numberTypes...)
 	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	return b, b.checkShapes(squeeze(boxShape, 2), scoreShape, classShape)
+	box, scores, classes := b.withNumber(squeeze(boxShape, 2), scoreShape, classShape)
+	return b, b.checkShapes(box, scores, classes)
+}
+
+// withNumber puts the number of boxes, open, back into shapes that have lost it: it was 1 whenever the model was run, and
+// was taken for the batch.
+func (b *boxes) withNumber(box, scores, classes []int64) (ofBoxes, ofScores, ofClasses []int64) {
+	lost := len(box) == 1
+	if lost {
+		box = append([]int64{-1}, box...)
+	}
+	if len(scores) == 0 || len(box) > 0 && box[0] <= 1 && b.isRowOfTable(scores, lost) {
+		scores = append([]int64{-1}, scores...)
+	}
+	if len(classes) == 0 {
+		classes = []int64{-1}
+	}
+	return box, scores, classes
+}
+
+// isRowOfTable says whether scores are those of one box, of a table [n,classes] that has lost its n; lost says that the boxes
+// have lost theirs.
+func (b *boxes) isRowOfTable(scores []int64, lost bool) bool {
+	if b.hasClasses || len(scores) != 1 || scores[0] < 2 {
+		return false
+	}
+	labels := len(b.def.Labels)
+	return lost || labels > 1 && scores[0] == int64(labels+b.def.Output.ClassFirst)
 }
 
 // checkShapes holds the shapes of the three outputs against each other and the labels.
@@ -84,10 +110,7 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 	if err != nil {
 		return nil, err
 	}
-	background := 0 // scores of a box that are of no labelled class
-	if b.perBox > 1 {
-		background = b.def.Output.ClassFirst
-	}
+	background := b.background()
 	for i := 0; len(scores) > 0; i++ {
 		class, score, err := bestClass(scores[background:b.perBox], b.scores.name)
 		if err != nil {
@@ -106,11 +129,19 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 			return nil, err
 		}
 	}
-	toPicture := inputToPicture(fit)
+	field, toPicture := inputField(fit), inputToPicture(fit)
 	if b.def.Output.BoxSpace == models.SpaceOriginal {
-		toPicture = clipToPicture(fit)
+		field, toPicture = rect{x2: float64(fit.Width), y2: float64(fit.Height)}, clipToPicture(fit)
 	}
-	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, toPicture), nil
+	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, field, toPicture), nil
+}
+
+// background is how many scores of a box are of no labelled class.
+func (b *boxes) background() int {
+	if b.perBox > 1 {
+		return b.def.Output.ClassFirst
+	}
+	return 0
 }
 
 // read checks the three tensors of a row against each other. classes is nil when there are none.

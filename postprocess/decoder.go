@@ -38,7 +38,11 @@ type source struct {
 	dtype models.DType
 }
 
-var floatTypes = []models.DType{models.Float32, models.Float16}
+// The element types of outputs that hold scores, and of those that hold boxes or classes.
+var (
+	floatTypes  = models.ScoreTypes()
+	numberTypes = models.NumberTypes()
+)
 
 // pick finds an output by the name that key gives and checks its dtype.
 func pick(outputs []Tensor, key, name string, allowed ...models.DType) (source, []int64, error) {

@@ -1,10 +1,13 @@
 package postprocess
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"math"
+	"strings"
 	"testing"
 
+	"fovea/fault"
 	"fovea/models"
 	"fovea/preprocess/geometry"
 )
@@ -112,21 +115,35 @@ func TestThresholdsOfTheRequestWin(t *testing.T) {
 	}
 }
 
+// TestARequestDoesNotSwitchSuppressionOn: an iou_threshold is refused where the definition asks for no suppression, whatever
+// it is, and taken everywhere else.
+func TestARequestDoesNotSwitchSuppressionOn(t *testing.T) {
+	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
+	for _, iou := range []float64{0, 0.3, 1, 7} {
+		d := newDecoder(t, detector(func(*models.Output) {}), outputs)
+		_, err := d.Decode(outputs, square, Params{IoU: &iou})
+		if f := fault.From(err); err == nil || f.Code != fault.InvalidParameter || !strings.Contains(f.Message, "score_threshold") {
+			t.Errorf("iou_threshold %v: %v", iou, err)
+		}
+		d = newDecoder(t, detector(func(o *models.Output) { o.IoU = 0.5 }), outputs)
+		if _, err := d.Decode(outputs, square, Params{IoU: &iou}); (err == nil) != (iou <= 1) {
+			t.Errorf("with suppression, iou_threshold %v: %v", iou, err)
+		}
+	}
+}
+
 func TestWithoutAnIoUThresholdNothingIsSuppressed(t *testing.T) {
 	d := detector(func(*models.Output) {})
 	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
 	if got := find(t, d, square, Params{}, outputs...); len(got) != 2 {
 		t.Errorf("boxes %+v", got)
 	}
-	zero := 0.0
-	if got := find(t, d, square, Params{IoU: &zero}, outputs...); len(got) != 1 {
-		t.Errorf("boxes %+v though the request asks for suppression", got)
-	}
 }
 
 func TestClassesComeFromTheirOwnOutput(t *testing.T) {
 	for name, dtype := range map[string]models.DType{"int64": models.Int64, "int32": models.Int32, "float32": models.Float32,
-		"float16": models.Float16, "uint8": models.Uint8} {
+		"float16": models.Float16, "uint8": models.Uint8, "float64": models.Float64, "int8": models.Int8, "int16": models.Int16,
+		"uint16": models.Uint16, "uint32": models.Uint32, "uint64": models.Uint64} {
 		t.Run(name, func(t *testing.T) {
 			d := detector(func(o *models.Output) { o.Classes, o.ClassFirst = "c", 1 })
 			classes := Tensor{"c", dtype, []int64{3}, encode(dtype, 2, 0, 1)} // 0 is background
@@ -148,8 +165,16 @@ func encode(dtype models.DType, values ...int) []byte {
 			data = append(data, byte(v), 0, 0, 0, 0, 0, 0, 0)
 		case models.Int32:
 			data = append(data, byte(v), 0, 0, 0)
-		case models.Uint8:
+		case models.Uint8, models.Int8:
 			data = append(data, byte(v))
+		case models.Uint16, models.Int16:
+			data = append(data, byte(v), 0)
+		case models.Uint32:
+			data = append(data, byte(v), 0, 0, 0)
+		case models.Uint64:
+			data = append(data, byte(v), 0, 0, 0, 0, 0, 0, 0)
+		case models.Float64:
+			data = binary.NativeEndian.AppendUint64(data, math.Float64bits(float64(v)))
 		case models.Float32:
 			data = append(data, tensor("", nil, float32(v)).Data...)
 		case models.Float16:

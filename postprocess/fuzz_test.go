@@ -31,6 +31,11 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		fit := geometry.Fit{Width: 100, Height: 50, InputW: 64, InputH: 32, ScaleX: scale, ScaleY: scale, OffsetX: offset, OffsetY: offset}
+		examination := Examine(decoder)
+		for side := range sides {
+			examination.Add(outputs, fit, side)
+		}
+		_ = examination.Findings() // whatever it finds
 		zero := 0.0
 		for _, p := range []Params{{}, {Score: &zero}, {TopK: 2}} {
 			answer, err := decoder.Decode(outputs, fit, p)
@@ -57,14 +62,19 @@ func fuzzed(kind uint8, dtype models.DType, data []byte) (models.Definition, []T
 		return Tensor{name, dtype, shape, row}
 	}
 	def := models.Definition{Task: models.Detection, Input: models.Input{Width: 64, Height: 32}}
-	switch n := len(data) / size; kind % 4 {
+	switch n := len(data) / size; kind % 5 {
 	case 0, 1:
 		def.Task = models.Classification
-		def.Output.Decode = []string{models.DecodeSoftmax, models.DecodeProbabilities}[kind%4]
+		def.Output.Decode = []string{models.DecodeSoftmax, models.DecodeProbabilities}[kind%5]
 		return def.WithDefaults(), []Tensor{cut("y", n, int64(n))}
 	case 2:
 		def.Output = models.Output{Decode: models.DecodeYOLOX, Strides: []int{16, 32}}
 		return def.WithDefaults(), []Tensor{cut("y", 10*8, 10, 8)}
+	case 3:
+		n /= 6
+		def.Labels = []string{"cat", "dog"}
+		def.Output = models.Output{Decode: models.DecodeBoxes, Boxes: "b", Scores: "s", Classes: "c", BoxSpace: models.SpaceUnit, BoxFormat: models.BoxYXYX}
+		return def.WithDefaults(), []Tensor{cut("b", 4*n, int64(n), 4), cut("s", n, int64(n)), cut("c", n, int64(n))}
 	default:
 		n /= 7
 		def.Output = models.Output{Decode: models.DecodeBoxes, Boxes: "b", Scores: "s", BoxSpace: models.SpaceInput, IoU: 0.5}

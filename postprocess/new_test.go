@@ -24,6 +24,8 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 	split := shipped(t, "deimv2-atto")
 	table := split
 	table.Output.Classes = ""
+	two := table
+	two.Labels = []string{"cat", "dog"}
 	single := table
 	single.Labels = []string{"face"}
 	for name, c := range map[string]struct {
@@ -39,7 +41,7 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 		"a background class too many": {background, []Tensor{f32("y", 1)}, `output.class_first: model.yaml says 1, output "y" of model.onnx has 1 classes`},
 		"another number of classes":   {ten, []Tensor{f32("y", 12)}, `labels: labels.txt has 10 labels, output "y" of model.onnx has 12 classes`},
 		"a map for scores":            {ten, []Tensor{f32("y", 10, 7, 7)}, `model.onnx gives "y" rows of the shape [10 7 7]`},
-		"whole numbers for scores":    {ten, []Tensor{i64("y", 10)}, `output.name: model.onnx gives "y" the dtype int64; allowed: [float32 float16]`},
+		"whole numbers for scores":    {ten, []Tensor{i64("y", 10)}, `output.name: model.onnx gives "y" the dtype int64; allowed: [float32 float16 float64]`},
 		"an output that is none":      {named, []Tensor{f32("y", 10)}, `output.name: model.yaml says "z", model.onnx has the outputs "y"`},
 		"no name of two":              {ten, []Tensor{f32("a", 10), f32("b", 10)}, `model.yaml says "", model.onnx has the outputs "a", "b"`},
 		"an unknown decode":           {models.Definition{}, nil, `output.decode: "" is not known`},
@@ -53,19 +55,21 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 		"an open grid without labels": {unlabelled, []Tensor{f32("output", 3549, -1)}, "labels: must be given"},
 		"a grid of any labels":        {unlabelled, []Tensor{f32("output", 3549, 25)}, ""},
 
-		"split outputs":                   {split, []Tensor{i64("labels", 300), f32("boxes", 300, 4), f32("scores", 300)}, ""},
-		"open split outputs":              {split, []Tensor{i64("labels", -1), f32("boxes", -1, 4), f32("scores", -1)}, ""},
-		"open columns":                    {split, []Tensor{i64("labels", -1, 1), f32("boxes", -1, -1), f32("scores", -1, 1)}, ""},
-		"boxes of five numbers":           {split, []Tensor{i64("labels", 3), f32("boxes", 3, 5), f32("scores", 3)}, "output.boxes: model.onnx gives"},
-		"fewer scores than boxes":         {split, []Tensor{i64("labels", 3), f32("boxes", 3, 4), f32("scores", 2)}, `output.scores: model.onnx gives "scores" rows of the shape [2]`},
-		"fewer classes than boxes":        {split, []Tensor{i64("labels", 2), f32("boxes", 3, 4), f32("scores", 3)}, "output.classes: model.onnx gives"},
-		"a table of scores":               {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 80)}, ""},
-		"a table for one box":             {table, []Tensor{f32("boxes", 1, 4), f32("scores", 1, 80)}, ""},
-		"a table of other classes":        {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 81)}, "labels.txt has 80 labels"},
-		"a table beside classes":          {split, []Tensor{i64("labels", 3), f32("boxes", 3, 4), f32("scores", 3, 80)}, "output.scores: model.onnx gives"},
-		"one class":                       {single, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 1)}, ""},
-		"one score a box of many classes": {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3)}, "output.classes: must be given: labels.txt has 80 labels"},
-		"all names wrong":                 {split, []Tensor{f32("x", 1)}, `output.scores: model.yaml says "scores"`},
+		"split outputs":                       {split, []Tensor{i64("labels", 300), f32("boxes", 300, 4), f32("scores", 300)}, ""},
+		"open split outputs":                  {split, []Tensor{i64("labels", -1), f32("boxes", -1, 4), f32("scores", -1)}, ""},
+		"open columns":                        {split, []Tensor{i64("labels", -1, 1), f32("boxes", -1, -1), f32("scores", -1, 1)}, ""},
+		"boxes of five numbers":               {split, []Tensor{i64("labels", 3), f32("boxes", 3, 5), f32("scores", 3)}, "output.boxes: model.onnx gives"},
+		"fewer scores than boxes":             {split, []Tensor{i64("labels", 3), f32("boxes", 3, 4), f32("scores", 2)}, `output.scores: model.onnx gives "scores" rows of the shape [2]`},
+		"fewer classes than boxes":            {split, []Tensor{i64("labels", 2), f32("boxes", 3, 4), f32("scores", 3)}, "output.classes: model.onnx gives"},
+		"a table of scores":                   {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 80)}, ""},
+		"a table for one box":                 {table, []Tensor{f32("boxes", 1, 4), f32("scores", 1, 80)}, ""},
+		"a table of other classes":            {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 81)}, "labels.txt has 80 labels"},
+		"a table beside classes":              {split, []Tensor{i64("labels", 3), f32("boxes", 3, 4), f32("scores", 3, 80)}, "output.scores: model.onnx gives"},
+		"one class":                           {single, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 1)}, ""},
+		"one score a box of many classes":     {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3)}, "output.classes: must be given: labels.txt has 80 labels"},
+		"as many scores as boxes and classes": {two, []Tensor{f32("boxes", 2, 4), f32("scores", 2)}, "output.classes: must be given: labels.txt has 2 labels"},
+		"no boxes at all":                     {table, []Tensor{f32("boxes"), f32("scores", 3)}, "output.boxes: model.onnx gives"},
+		"all names wrong":                     {split, []Tensor{f32("x", 1)}, `output.scores: model.yaml says "scores"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			decoder, err := New(c.def, c.outputs)

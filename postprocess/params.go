@@ -23,7 +23,8 @@ func (p Params) classification(o *models.Output, classes int) (topK int, err err
 	return p.TopK, nil
 }
 
-// thresholds are what a detection uses. suppress is false when boxes that overlap are all kept.
+// thresholds are what a detection uses. suppress is false when boxes that overlap are all kept; the definition alone
+// decides it, and a request only sets the threshold.
 type thresholds struct {
 	score    float32
 	iou      float64
@@ -42,11 +43,16 @@ func (p Params) detection(o *models.Output) (thresholds, error) {
 		}
 		t.score = float32(*p.Score)
 	}
-	if p.IoU != nil {
-		if !(*p.IoU >= 0 && *p.IoU <= 1) {
-			return t, fault.New(fault.InvalidParameter, "iou_threshold is %v; allowed: 0 to 1", *p.IoU)
-		}
-		t.iou, t.suppress = *p.IoU, true
+	if p.IoU == nil {
+		return t, nil
 	}
+	if !t.suppress {
+		return t, fault.New(fault.InvalidParameter, "iou_threshold belongs to models whose overlapping boxes are suppressed; "+
+			"the boxes of this one are final, and it takes score_threshold")
+	}
+	if !(*p.IoU >= 0 && *p.IoU <= 1) {
+		return t, fault.New(fault.InvalidParameter, "iou_threshold is %v; allowed: 0 to 1", *p.IoU)
+	}
+	t.iou = *p.IoU
 	return t, nil
 }

@@ -19,7 +19,7 @@ type Tensor struct {
 type Params struct {
 	TopK  int      // 1–1000, and at most the number of classes
 	Score *float64 // 0–1: detection score threshold
-	IoU   *float64 // 0–1: detection IoU threshold
+	IoU   *float64 // 0–1: detection IoU threshold, for models whose definition asks for suppression
 }
 
 // Prediction is what one picture's answer is: *Classified or *Detected.
@@ -53,6 +53,9 @@ type Detected struct {
 	Boxes  []Box `json:"boxes"`
 	Width  int   `json:"width"`
 	Height int   `json:"height"`
+	// Discarded is how many boxes scored enough, but lay so far outside that they cannot be meant: more than ten times the
+	// input's side, or the picture's where boxes count its pixels. Clipped, they would be boxes over the whole picture.
+	Discarded int `json:"-"`
 }
 
 func (*Classified) prediction() {}

@@ -35,15 +35,19 @@ func (s *scratch) add(c candidate, score float32) {
 
 // detected picks the answer from the candidates, best first: greedy non-maximum suppression within each class (a
 // box goes when it overlaps a better one by more than the threshold), up to limit boxes. toPicture maps a
-// candidate to the picture; what nothing is left of there is dropped before it can suppress anything. The work is
-// candidates × limit at most.
-func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []string, toPicture func(rect) rect) *Detected {
+// candidate to the picture; what nothing is left of there, and what lies far outside of field, in which candidates are, is
+// dropped before it can suppress anything. The work is candidates × limit at most.
+func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []string, field rect, toPicture func(rect) rect) *Detected {
 	s.ranking.init()
 	s.kept = s.kept[:0]
 	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: fit.Width, Height: fit.Height}
 	for len(s.ranking) > 0 && len(out.Boxes) < limit {
 		r := s.ranking.pop()
 		c := s.candidates[r.index]
+		if c.farOutside(field) {
+			out.Discarded++
+			continue
+		}
 		b := toPicture(c.rect)
 		if b.area() == 0 || t.suppress && s.overlaps(c, t.iou) {
 			continue
@@ -52,6 +56,13 @@ func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []s
 		out.Boxes = append(out.Boxes, Box{c.class, label(labels, c.class), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
 	}
 	return out
+}
+
+// farOutside says whether a box reaches more than ten times the sides of field beyond it.
+func (r rect) farOutside(field rect) bool {
+	const most = 10
+	w, h := most*(field.x2-field.x1), most*(field.y2-field.y1)
+	return min(r.x1, r.x2) < field.x1-w || min(r.y1, r.y2) < field.y1-h || max(r.x1, r.x2) > field.x2+w || max(r.y1, r.y2) > field.y2+h
 }
 
 func (s *scratch) overlaps(c candidate, threshold float64) bool {
@@ -87,6 +98,9 @@ func inputToPicture(fit geometry.Fit) func(rect) rect {
 	}
 }
 
+// inputField is the model's input, as a box.
+func inputField(fit geometry.Fit) rect { return rect{x2: float64(fit.InputW), y2: float64(fit.InputH)} }
+
 // clipToPicture maps boxes that count the picture's pixels already.
 func clipToPicture(fit geometry.Fit) func(rect) rect {
 	w, h := float64(fit.Width), float64(fit.Height)
@@ -96,8 +110,13 @@ func clipToPicture(fit geometry.Fit) func(rect) rect {
 
 // corners makes corners of four numbers in a box format.
 func corners(format string, a, b, c, d float64) rect {
-	if format == models.BoxCXCYWH {
+	switch format {
+	case models.BoxCXCYWH:
 		return rect{a - c/2, b - d/2, a + c/2, b + d/2}
+	case models.BoxXYWH:
+		return rect{a, b, a + c, b + d}
+	case models.BoxYXYX:
+		return rect{b, a, d, c}
 	}
 	return rect{a, b, c, d}
 }

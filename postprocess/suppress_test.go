@@ -51,7 +51,7 @@ func TestSuppressionIsThatOfTheNaiveOne(t *testing.T) {
 		boxes, threshold := slices.Clone(s.candidates), float64(r.IntN(11))/10
 		want := naive(boxes, scores, threshold)
 		limit := 1 + r.IntN(n+1)
-		got := s.detected(thresholds{0, threshold, true}, limit, square, nil, func(b rect) rect { return b })
+		got := s.detected(thresholds{0, threshold, true}, limit, square, nil, rect{-1e9, -1e9, 1e9, 1e9}, func(b rect) rect { return b })
 		if len(got.Boxes) != min(limit, len(want)) {
 			t.Fatalf("round %d: %d boxes, want %d", round, len(got.Boxes), min(limit, len(want)))
 		}

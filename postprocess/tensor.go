@@ -62,28 +62,53 @@ func (t *Tensor) floats(buffer []float32) (values, grown []float32) {
 		return buffer, buffer
 	}
 	for i := range buffer {
-		buffer[i] = math.Float32frombits(binary.NativeEndian.Uint32(t.Data[4*i:]))
+		buffer[i] = float32(t.number(i))
 	}
 	return buffer, buffer
 }
 
+// number reads element i. Whole numbers beyond 2⁵³ are rounded.
+func (t *Tensor) number(i int) float64 {
+	switch t.DType {
+	case models.Float32:
+		return float64(math.Float32frombits(binary.NativeEndian.Uint32(t.Data[4*i:])))
+	case models.Float16:
+		return float64(float16.Value(binary.NativeEndian.Uint16(t.Data[2*i:])))
+	case models.Float64:
+		return math.Float64frombits(binary.NativeEndian.Uint64(t.Data[8*i:]))
+	case models.Uint64:
+		return float64(binary.NativeEndian.Uint64(t.Data[8*i:]))
+	}
+	return float64(t.whole(i))
+}
+
+// whole reads element i of whole numbers.
+func (t *Tensor) whole(i int) int64 {
+	switch t.DType {
+	case models.Int64, models.Uint64:
+		return int64(binary.NativeEndian.Uint64(t.Data[8*i:]))
+	case models.Int32:
+		return int64(int32(binary.NativeEndian.Uint32(t.Data[4*i:])))
+	case models.Uint32:
+		return int64(binary.NativeEndian.Uint32(t.Data[4*i:]))
+	case models.Int16:
+		return int64(int16(binary.NativeEndian.Uint16(t.Data[2*i:])))
+	case models.Uint16:
+		return int64(binary.NativeEndian.Uint16(t.Data[2*i:]))
+	case models.Int8:
+		return int64(int8(t.Data[i]))
+	}
+	return int64(t.Data[i])
+}
+
 // integer reads element i as a whole number; ok is false when it is none.
 func (t *Tensor) integer(i int) (n int64, ok bool) {
-	switch t.DType {
-	case models.Int64:
-		return int64(binary.NativeEndian.Uint64(t.Data[8*i:])), true
-	case models.Int32:
-		return int64(int32(binary.NativeEndian.Uint32(t.Data[4*i:]))), true
-	case models.Uint8:
-		return int64(t.Data[i]), true
+	if !slices.Contains(floatTypes, t.DType) {
+		n = t.whole(i)
+		return n, t.DType != models.Uint64 || n >= 0
 	}
-	var f float32
-	if t.DType == models.Float16 {
-		f = float16.Value(binary.NativeEndian.Uint16(t.Data[2*i:]))
-	} else {
-		f = math.Float32frombits(binary.NativeEndian.Uint32(t.Data[4*i:]))
-	}
-	if f != float32(int64(f)) || f > 1<<24 || f < -1<<24 { // NaN is unequal to everything
+	f := t.number(i)
+	if f != math.Trunc(f) || math.Abs(f) > 1<<24 { // NaN is unequal to everything
 		return 0, false
 	}
 	return int64(f), true

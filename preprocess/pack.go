@@ -30,6 +30,13 @@ func (p *Plan) Pack(pic *Picture, row []byte) (geometry.Fit, error) {
 	return place.Fit, nil
 }
 
+// PackPixels writes the whole of row, as Pack does, from an image that has the input's size already: three bytes (blue,
+// green, red) a pixel, rows from the top.
+func (p *Plan) PackPixels(pixels, row []byte) {
+	w, h := p.spec.Width, p.spec.Height
+	p.packer.pack(look(pixels, w, image.Rect(0, 0, w, h), 1), image.Rect(0, 0, w, h), row)
+}
+
 // resizing is what a placement means for a picture, w×h as it is stored.
 func (p *Plan) resizing(pic *Picture, place geometry.Placement, w, h int) resizing {
 	r := resizing{part: storedRect(place.Source, w, h, pic.orientation), size: place.Resized}
@@ -72,11 +79,18 @@ type packer interface {
 func newPacker(in models.Input, v *values) packer {
 	switch in.DType {
 	case models.Float16:
-		return newTables(in, v, func(f float64) uint16 { return float16.Bits(float32(f)) })
+		return packerOf(in, v, func(f float64) uint16 { return float16.Bits(float32(f)) })
 	case models.Uint8:
-		return newTables(in, v, func(f float64) uint8 { return uint8(math.RoundToEven(max(0, min(f, 255)))) })
+		return packerOf(in, v, func(f float64) uint8 { return uint8(math.RoundToEven(max(0, min(f, 255)))) })
 	}
-	return newTables(in, v, func(f float64) float32 { return float32(f) })
+	return packerOf(in, v, func(f float64) float32 { return float32(f) })
+}
+
+func packerOf[T element](in models.Input, v *values, convert func(float64) T) packer {
+	if in.Color == models.ColorGray {
+		return newGray(in, v, convert)
+	}
+	return newTables(in, v, convert)
 }
 
 // element is the machine type of a tensor's elements; float16 travels as its bits.
@@ -96,7 +110,7 @@ type tables[T element] struct {
 
 func newTables[T element](in models.Input, v *values, convert func(float64) T) *tables[T] {
 	t := &tables[T]{width: in.Width, height: in.Height, interleaved: in.Layout == "nhwc", channel: [3]int{2, 1, 0}}
-	if in.Color == "bgr" {
+	if in.Color == models.ColorBGR {
 		t.channel = [3]int{0, 1, 2}
 	}
 	for i := range 256 {

@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"bytes"
 	"image/color"
 	"math"
 	"testing"
@@ -84,5 +85,26 @@ func TestRowsOfTheWrongSizeOrAlignmentAreRefused(t *testing.T) {
 	}
 	if _, err := plan.Pack(pic, room[:384]); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPackedPixelsAreThoseOfAPictureOfTheInputsSize packs pixels as they are, and a PNG of them.
+func TestPackedPixelsAreThoseOfAPictureOfTheInputsSize(t *testing.T) {
+	const w, h = 24, 10
+	data := encodedPNG(t, w, h)
+	rgb := prepared(t, mustPlan(t, bytesInput(w, h)), data)
+	pixels := make([]byte, len(rgb))
+	for i := range w * h {
+		pixels[3*i], pixels[3*i+1], pixels[3*i+2] = rgb[3*i+2], rgb[3*i+1], rgb[3*i]
+	}
+	for _, color := range []string{"rgb", "bgr", "gray"} {
+		for _, layout := range []string{"nchw", "nhwc"} {
+			plan := mustPlan(t, models.Input{Width: w, Height: h, DType: models.Float32, Color: color, Layout: layout, Mean: []float64{9}})
+			row := poisoned(plan.RowBytes())
+			plan.PackPixels(pixels, row)
+			if !bytes.Equal(row, prepared(t, plan, data)) {
+				t.Errorf("%s %s: the rows differ", color, layout)
+			}
+		}
 	}
 }

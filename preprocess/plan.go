@@ -20,10 +20,11 @@ import (
 
 // Plan is how pictures become rows of one model's image input. It is safe for concurrent use.
 type Plan struct {
-	spec   geometry.Spec
-	scaler scaler
-	packer packer
-	size   int // bytes of one element
+	spec     geometry.Spec
+	scaler   scaler
+	packer   packer
+	size     int // bytes of one element
+	channels int // 1 or 3
 }
 
 // oneThread keeps OpenCV from starting threads of its own: pictures are decoded side by side already.
@@ -39,14 +40,14 @@ func NewPlan(in models.Input) (*Plan, error) {
 	if err := errors.Join(wrongSpec, wrongScaler, wrongValues); err != nil {
 		return nil, err
 	}
-	return &Plan{spec: spec, scaler: scaler, packer: newPacker(in, values), size: in.DType.Size()}, nil
+	return &Plan{spec: spec, scaler: scaler, packer: newPacker(in, values), size: in.DType.Size(), channels: in.Channels()}, nil
 }
 
-// RowBytes is the size of one row of the input tensor in bytes: 3 × height × width elements.
-func (p *Plan) RowBytes() int { return 3 * p.spec.Width * p.spec.Height * p.size }
+// RowBytes is the size of one row of the input tensor in bytes: channels (1 or 3) × height × width elements.
+func (p *Plan) RowBytes() int { return p.channels * p.spec.Width * p.spec.Height * p.size }
 
 // values is what the 256 values of a channel become, and the fill: (v·scale − mean) / std, for each channel in the
-// order of the model's colours.
+// order of the model's colours. A gray input has the first channel alone.
 type values struct {
 	table [3][256]float64
 	fill  [3]float64
@@ -54,10 +55,10 @@ type values struct {
 
 // newValues works the values out, and checks all that has to do with them.
 func newValues(in models.Input) (*values, error) {
-	mean, wrongMean := three("mean", in.Mean, 0)
-	std, wrongStd := three("std", in.Std, 1)
-	fill, wrongFill := three("fill", in.Fill, 0)
-	wrong := []error{wrongMean, wrongStd, wrongFill, oneOf("color", in.Color, "rgb", "bgr"),
+	mean, wrongMean := spread("mean", in.Mean, in.Channels(), 0)
+	std, wrongStd := spread("std", in.Std, in.Channels(), 1)
+	fill, wrongFill := spread("fill", in.Fill, in.Channels(), 0)
+	wrong := []error{wrongMean, wrongStd, wrongFill, oneOf("color", in.Color, models.ColorRGB, models.ColorBGR, models.ColorGray),
 		oneOf("layout", in.Layout, "nchw", "nhwc")}
 	if d := in.DType; d != models.Float32 && d != models.Float16 && d != models.Uint8 {
 		wrong = append(wrong, fmt.Errorf("input.dtype is %q; allowed are %s, %s and %s", d, models.Float32, models.Float16, models.Uint8))
@@ -85,22 +86,26 @@ func newValues(in models.Input) (*values, error) {
 	return v, errors.Join(wrong...)
 }
 
-// three spreads one value to three channels; none means the default.
-func three(key string, given []float64, missing float64) ([3]float64, error) {
+// spread gives each channel its value: one for all, or one for each. None means the default.
+func spread(key string, given []float64, channels int, missing float64) ([3]float64, error) {
 	for _, v := range given {
 		if !finite(v) {
 			return [3]float64{missing, missing, missing}, fmt.Errorf("input.%s holds %v; it must hold finite numbers", key, v)
 		}
 	}
-	switch len(given) {
-	case 0:
+	switch {
+	case len(given) == 0:
 		return [3]float64{missing, missing, missing}, nil
-	case 1:
+	case len(given) == 1:
 		return [3]float64{given[0], given[0], given[0]}, nil
-	case 3:
+	case len(given) == 3 && channels == 3:
 		return [3]float64(given), nil
 	}
-	return [3]float64{missing, missing, missing}, fmt.Errorf("input.%s has %d values; allowed are 1 and 3", key, len(given))
+	allowed := "1 and 3"
+	if channels == 1 {
+		allowed = "1, as color gray has one channel"
+	}
+	return [3]float64{missing, missing, missing}, fmt.Errorf("input.%s has %d values; allowed are %s", key, len(given), allowed)
 }
 
 // oneOf checks a word; none means the first.

@@ -143,6 +143,9 @@ func printModel(out io.Writer, m inference.Status) {
 	if m.PartlyCPU {
 		_, _ = fmt.Fprintln(out, "  note     parts of it run on the CPU: ONNX Runtime has no CUDA kernel for them")
 	}
+	for _, w := range m.Warnings {
+		_, _ = fmt.Fprintf(out, "  warning  %s\n", w)
+	}
 	for _, t := range m.Inputs {
 		_, _ = fmt.Fprintf(out, "  input    %s %s %v\n", t.Name, t.DType, t.Shape)
 	}

@@ -16,6 +16,10 @@ type BatchSpec struct {
 	Rows      int       // rows of memory; 0 means the largest bucket
 	Buckets   []int     // the batch sizes that Run takes; empty means Rows alone. A model whose file fixes the batch has that one
 	RowShapes [][]int64 // of each input, without the batch dimension; nil (all or one) takes the file's, which must then be known
+
+	// Trial writes one row of an input for one of the Trials trial runs that find shapes which the file leaves open; the more
+	// these inputs differ, the more is found. Nil: nothing in the first run, noise in the others.
+	Trial func(trial, input, row int, memory []byte)
 }
 
 // Batch is the memory of one batch: the inputs that rows are written to and the outputs that they are read
@@ -40,7 +44,8 @@ type bucket struct {
 	outputs []ort.Value // nil where ONNX Runtime allocates
 }
 
-// NewBatch allocates a batch. Where the file leaves the shape of an output open, the model is run to find it.
+// NewBatch allocates a batch. Where the file leaves the shape of an output open, the model is run to find it, with several
+// inputs.
 func (s *Session) NewBatch(spec BatchSpec) (batch *Batch, err error) {
 	sizes, err := s.buckets(spec)
 	if err != nil {
@@ -55,7 +60,7 @@ func (s *Session) NewBatch(spec BatchSpec) (batch *Batch, err error) {
 		return nil, s.batchError(err)
 	}
 	b := &Batch{parent: s, session: session, rows: sizes[len(sizes)-1]}
-	if err := b.build(sizes, shapes); err != nil {
+	if err := b.build(sizes, shapes, spec.Trial); err != nil {
 		return nil, s.batchError(errors.Join(err, b.Close()))
 	}
 	return b, nil
@@ -65,7 +70,7 @@ func (s *Session) batchError(err error) error {
 	return fmt.Errorf("batch for %s on %s: %w", s.path, s.device, err)
 }
 
-func (b *Batch) build(sizes []int, shapes [][]int64) error {
+func (b *Batch) build(sizes []int, shapes [][]int64, write func(trial, input, row int, memory []byte)) error {
 	for i, info := range b.parent.inputs {
 		t, err := b.allocate(info, shapes[i], b.rows)
 		if err != nil {
@@ -84,7 +89,7 @@ func (b *Batch) build(sizes []int, shapes [][]int64) error {
 			at.inputs = append(at.inputs, value)
 		}
 	}
-	forms, err := b.parent.outputForms(b)
+	forms, err := b.parent.outputForms(b, write)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"fovea/models"
 )
 
-// compute runs a bucket. An output that was given memory because two probe runs agreed on its shape may still
+// compute runs a bucket. An output that was given memory because all trial runs agreed on its shape may still
 // turn out to have another one; ONNX Runtime then fails the run, and it is done again with memory of its own.
 func (b *Batch) compute(on *ort.DynamicAdvancedSession, at *bucket, options *ort.RunOptions) error {
 	err := b.try(on, at, options)

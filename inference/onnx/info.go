@@ -1,7 +1,10 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -12,75 +15,157 @@ import (
 // Info is one input or output as the ONNX file declares it.
 type Info struct {
 	Name  string
-	DType models.DType
-	Shape []int64 // with the batch dimension, which is the first; -1 for what the file leaves open. Empty: unknown
+	DType models.DType // Size is 0 for what is not read: "bool", "string", "sequence", "map"
+	Shape []int64      // with the batch dimension, which is the first; -1 for what the file leaves open. Empty: unknown
 }
 
-// elements are the element types that inputs and outputs may have.
+// elements are the element types that are read.
 var elements = map[models.DType]ort.TensorElementDataType{
 	models.Float32: ort.TensorElementDataTypeFloat,
 	models.Float16: ort.TensorElementDataTypeFloat16,
+	models.Float64: ort.TensorElementDataTypeDouble,
 	models.Uint8:   ort.TensorElementDataTypeUint8,
+	models.Int8:    ort.TensorElementDataTypeInt8,
+	models.Uint16:  ort.TensorElementDataTypeUint16,
+	models.Int16:   ort.TensorElementDataTypeInt16,
+	models.Uint32:  ort.TensorElementDataTypeUint32,
 	models.Int32:   ort.TensorElementDataTypeInt32,
+	models.Uint64:  ort.TensorElementDataTypeUint64,
 	models.Int64:   ort.TensorElementDataTypeInt64,
 }
 
-// readInfo reads inputs and outputs. The wrapper needs a session of its own for it, so this one is made cheap:
+// inputTypes are the element types that inputs may have.
+var inputTypes = []models.DType{models.Float32, models.Float16, models.Uint8, models.Int32, models.Int64}
+
+// unread are names of types that are not read.
+var (
+	unreadElements = map[ort.TensorElementDataType]models.DType{
+		ort.TensorElementDataTypeBool:       "bool",
+		ort.TensorElementDataTypeString:     "string",
+		ort.TensorElementDataTypeBFloat16:   "bfloat16",
+		ort.TensorElementDataTypeComplex64:  "complex64",
+		ort.TensorElementDataTypeComplex128: "complex128",
+	}
+	unreadValues = map[ort.ONNXType]models.DType{
+		ort.ONNXTypeSequence:     "sequence",
+		ort.ONNXTypeMap:          "map",
+		ort.ONNXTypeOptional:     "optional",
+		ort.ONNXTypeSparseTensor: "sparse tensor",
+		ort.ONNXTypeOpaque:       "opaque",
+	}
+)
+
+// File is what an ONNX file declares.
+type File struct {
+	Inputs  []Info
+	Outputs []Info
+}
+
+// ReadFile reads what the ONNX file at path declares. Inputs are all of types that can be fed; outputs may be of any. The
+// error names the file and what is wrong with it.
+func ReadFile(path string) (*File, error) {
+	file, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", path, err)
+	}
+	return file, nil
+}
+
+// readFile reads inputs and outputs. The wrapper needs a session of its own for it, so this one is made cheap:
 // on the CPU, the graph as it is.
-func readInfo(path string) (inputs, outputs []Info, err error) {
+func readFile(path string) (*File, error) {
+	if !ort.IsInitialized() {
+		return nil, errors.New("ONNX Runtime is not open")
+	}
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
 	options, err := ort.NewSessionOptions()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer options.Destroy()
 	if err := configure(options, 1, ort.GraphOptimizationLevelDisableAll); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := options.AddSessionConfigEntry("session.disable_prepacking", "1"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	in, out, err := ort.GetInputOutputInfoWithOptions(path, options)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if inputs, err = infos("input", in); err != nil {
-		return nil, nil, err
+	if len(in) == 0 || len(out) == 0 {
+		return nil, fmt.Errorf("the model has %d inputs and %d outputs; it needs one of each at least", len(in), len(out))
 	}
-	if outputs, err = infos("output", out); err != nil {
-		return nil, nil, err
+	file := &File{infos(in), infos(out)}
+	for i, info := range file.Inputs {
+		if !slices.Contains(inputTypes, info.DType) {
+			return nil, fmt.Errorf("input %q has elements of %s; allowed: %v", in[i].Name, info.DType, inputTypes)
+		}
 	}
-	return inputs, outputs, nil
+	return file, nil
 }
 
-func infos(what string, from []ort.InputOutputInfo) ([]Info, error) {
-	if len(from) == 0 {
-		return nil, fmt.Errorf("the model has no %ss", what)
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
 	}
+	if !info.Mode().IsRegular() {
+		return errors.New("is not a file")
+	}
+	if info.Size() == 0 {
+		return errors.New("is empty")
+	}
+	return nil
+}
+
+// wanted are the inputs, and the outputs of the names, or all, in the order of the file.
+func (f *File) wanted(names []string) (inputs, outputs []Info, err error) {
+	outputs = slices.Clone(f.Outputs)
+	if names != nil {
+		outputs = slices.DeleteFunc(outputs, func(info Info) bool { return !slices.Contains(names, info.Name) })
+		if len(outputs) != len(names) {
+			return nil, nil, fmt.Errorf("the outputs %q are asked for; the file has %q", names, namesOf(f.Outputs))
+		}
+	}
+	for _, info := range outputs {
+		if info.DType.Size() == 0 {
+			return nil, nil, fmt.Errorf("output %q has elements of %s; allowed: %v", info.Name, info.DType, slices.Sorted(maps.Keys(elements)))
+		}
+	}
+	return slices.Clone(f.Inputs), outputs, nil
+}
+
+func infos(from []ort.InputOutputInfo) []Info {
 	list := make([]Info, len(from))
 	for i, f := range from {
-		if f.OrtValueType != ort.ONNXTypeTensor {
-			return nil, fmt.Errorf("%s %q is no tensor (%s)", what, f.Name, f.OrtValueType)
-		}
-		dtype, ok := dtypeOf(f.DataType)
-		if !ok {
-			return nil, fmt.Errorf("%s %q has elements of %s; supported are float32, float16, uint8, int32 and int64",
-				what, f.Name, f.DataType)
-		}
-		list[i] = Info{Name: f.Name, DType: dtype, Shape: slices.Clone(f.Dimensions)}
+		list[i] = Info{Name: f.Name, DType: dtypeOf(f), Shape: slices.Clone(f.Dimensions)}
 	}
-	return list, nil
+	return list
 }
 
-func dtypeOf(element ort.TensorElementDataType) (models.DType, bool) {
+// dtypeOf is the element type of a tensor, or a word for what is not read.
+func dtypeOf(info ort.InputOutputInfo) models.DType {
+	if info.OrtValueType != ort.ONNXTypeTensor {
+		if word, ok := unreadValues[info.OrtValueType]; ok {
+			return word
+		}
+		return models.DType(info.OrtValueType.String())
+	}
 	for dtype, e := range elements {
-		if e == element {
-			return dtype, true
+		if e == info.DataType {
+			return dtype
 		}
 	}
-	return "", false
+	if word, ok := unreadElements[info.DataType]; ok {
+		return word
+	}
+	return models.DType(info.DataType.String())
 }
 
-func names(list []Info) []string {
+func namesOf(list []Info) []string {
 	names := make([]string, len(list))
 	for i, info := range list {
 		names[i] = info.Name

@@ -1,11 +1,14 @@
 package onnx
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
+	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -23,9 +26,15 @@ type rowForm struct {
 
 func (f rowForm) varies() bool { return slices.Contains(f.shape, -1) }
 
-// outputForms finds what rows of the outputs are, by running b's smallest and largest bucket: files often leave
-// shapes open that are always the same, and sometimes say too little. Batches of the same row shapes share it.
-func (s *Session) outputForms(b *Batch) ([]rowForm, error) {
+// Trials is how many trial runs, each with other inputs, find the shapes that the file leaves open.
+const Trials = 4
+
+// trialTime is how long trial runs go on: one that begins later is left out, but for the first two.
+const trialTime = 5 * time.Second
+
+// outputForms finds what rows of the outputs are, by trial runs: files often leave shapes open that are always the same,
+// and sometimes say too little. Batches of the same row shapes share it.
+func (s *Session) outputForms(b *Batch, write func(trial, input, row int, memory []byte)) ([]rowForm, error) {
 	key := fmt.Sprint(b.rows, b.buckets[0].size)
 	for _, t := range b.inputs {
 		key += fmt.Sprint(t.rowShape)
@@ -36,9 +45,9 @@ func (s *Session) outputForms(b *Batch) ([]rowForm, error) {
 	if known {
 		return forms, nil
 	}
-	forms, err := s.probe(b)
+	forms, err := s.probe(b, write)
 	if err != nil {
-		return nil, fmt.Errorf("probe run: %w", err)
+		return nil, fmt.Errorf("trial run: %w", err)
 	}
 	s.mu.Lock()
 	s.probes[key] = forms
@@ -46,72 +55,116 @@ func (s *Session) outputForms(b *Batch) ([]rowForm, error) {
 	return forms, nil
 }
 
-func (s *Session) probe(b *Batch) ([]rowForm, error) {
+// trialRun is what one trial run with a number of rows gave.
+type trialRun struct {
+	rows   int
+	shapes [][]int64 // of each output
+}
+
+// probe runs the smallest and the largest bucket with different inputs. One run is enough where the file leaves nothing
+// open, and one of each size where it leaves nothing but the batch open. A trial that fails says nothing, unless all do.
+func (s *Session) probe(b *Batch, write func(trial, input, row int, memory []byte)) ([]rowForm, error) {
 	defer b.poison()
 	small, large := &b.buckets[0], &b.buckets[len(b.buckets)-1]
-	first, err := b.probeShapes(small, func(int) float32 { return 0 })
-	if err != nil {
-		return nil, err
+	order := [Trials]*bucket{small, large, small, large}
+	var runs []trialRun
+	var failed error
+	start := time.Now()
+	for trial, at := range order {
+		if trial >= 2 && time.Since(start) > trialTime || s.toldBy(runs, small.size != large.size) {
+			break
+		}
+		shapes, err := b.trial(at, trial, write)
+		if err != nil {
+			if Sticky(err) {
+				return nil, err
+			}
+			failed = cmp.Or(failed, err)
+			continue
+		}
+		runs = append(runs, trialRun{at.size, shapes})
 	}
-	if forms := s.declaredForms(first, small.size, large.size); forms != nil {
-		return forms, nil
-	}
-	second, err := b.probeShapes(large, func(i int) float32 { return float32(i*7919%256) / 255 })
-	if err != nil {
-		return nil, err
+	if len(runs) == 0 {
+		return nil, failed
 	}
 	forms := make([]rowForm, len(s.outputs))
 	for i, info := range s.outputs {
-		if forms[i], err = formOf(first[i], second[i], small.size, large.size); err != nil {
+		var err error
+		if forms[i], err = formOf(runs, i, large.size); err != nil {
 			return nil, fmt.Errorf("output %q: %w", info.Name, err)
 		}
 	}
 	return forms, nil
 }
 
-// declaredForms are the forms of the outputs as the file declares them, where it leaves nothing but the batch open and a
-// run with small rows gave just that; else nil.
-func (s *Session) declaredForms(ran [][]int64, small, large int) []rowForm {
-	forms := make([]rowForm, len(s.outputs))
+// toldBy says whether the runs so far tell the shapes, as they gave what the file declares, and that leaves nothing open, or
+// nothing but the batch, where runs of two sizes agreed on it.
+func (s *Session) toldBy(runs []trialRun, twoSizes bool) bool {
+	if len(runs) == 0 || twoSizes && len(runs) < 2 {
+		return false
+	}
 	for i, info := range s.outputs {
 		declared := slices.Clone(info.Shape)
-		if len(declared) == 0 || declared[0] != -1 && small != large {
-			return nil
+		if len(declared) == 0 || declared[0] == -1 && !twoSizes {
+			return false
 		}
-		declared[0] = int64(small)
-		if !slices.Equal(declared, ran[i]) {
-			return nil
+		for _, run := range runs {
+			if info.Shape[0] == -1 {
+				declared[0] = int64(run.rows)
+			}
+			if !slices.Equal(declared, run.shapes[i]) {
+				return false
+			}
 		}
-		forms[i] = rowForm{shape: declared[1:]}
 	}
-	return forms
+	return true
 }
 
-// formOf compares the shapes of two runs with n and m rows.
-func formOf(a, b []int64, n, m int) (rowForm, error) {
-	batched := len(a) > 0 && len(a) == len(b) && a[0] == int64(n) && b[0] == int64(m)
-	if !batched && m > 1 {
-		return rowForm{}, fmt.Errorf("its shape is %v in a batch of %d: the first dimension must be the batch", b, m)
+// formOf compares the shapes that runs gave output i; most is the most rows of a batch. A size that was 0 is open.
+func formOf(runs []trialRun, i, most int) (rowForm, error) {
+	first := runs[0].shapes[i]
+	batched := len(first) > 0
+	for _, run := range runs {
+		shape := run.shapes[i]
+		if len(shape) != len(first) {
+			return rowForm{}, fmt.Errorf("its number of dimensions changes from run to run: %v, %v", first, shape)
+		}
+		if len(shape) == 0 || shape[0] != int64(run.rows) {
+			batched = false
+			if most > 1 {
+				return rowForm{}, fmt.Errorf("its shape is %v in a batch of %d: the first dimension must be the batch, "+
+					"or batching.max_size must be 1", shape, run.rows)
+			}
+		}
 	}
-	if len(a) != len(b) {
-		return rowForm{}, fmt.Errorf("its number of dimensions changes from run to run: %v, %v", a, b)
-	}
-	form := rowForm{shape: slices.Clone(a), whole: !batched}
+	form := rowForm{shape: slices.Clone(first), whole: !batched}
+	skip := 0
 	if batched {
-		form.shape, b = form.shape[1:], b[1:]
+		form.shape, skip = form.shape[1:], 1
 	}
-	for i := range form.shape {
-		if form.shape[i] != b[i] || b[i] == 0 {
-			form.shape[i] = -1
+	for at := range form.shape {
+		for _, run := range runs {
+			if size := run.shapes[i][at+skip]; size != first[at+skip] || size == 0 {
+				form.shape[at] = -1
+			}
 		}
 	}
 	return form, nil
 }
 
-// probeShapes fills the inputs of a bucket with value(element), runs it, and returns the outputs' shapes.
-func (b *Batch) probeShapes(at *bucket, value func(int) float32) (shapes [][]int64, err error) {
+// trial fills the inputs of a bucket for a trial, runs it, and returns the outputs' shapes. The inputs are those of write, or
+// nothing in the first trial and noise in the others.
+func (b *Batch) trial(at *bucket, trial int, write func(trial, input, row int, memory []byte)) (shapes [][]int64, err error) {
 	for i := range b.inputs {
-		fill(b.inputs[i].info.DType, b.inputs[i].block.Bytes(), value)
+		for row := range at.size {
+			memory := b.Input(i, row)
+			if write != nil {
+				write(trial, i, row, memory)
+				continue
+			}
+			random := rand.New(rand.NewPCG(uint64(trial), uint64(row))) //nolint:gosec // the same in every load
+			fill(b.inputs[i].info.DType, memory, func() float32 { return min(1, float32(trial)) * random.Float32() })
+		}
 	}
 	outputs, free, err := b.probeOutputs(at.size)
 	defer func() { err = errors.Join(err, free()) }()
@@ -177,18 +230,18 @@ func (b *Batch) probeOutputs(size int) (outputs []ort.Value, free func() error, 
 	return outputs, free, nil
 }
 
-// fill writes value(i) to element i; integers get 255 times it for bytes, 1 otherwise (a size, an index).
-func fill(dtype models.DType, memory []byte, value func(int) float32) {
+// fill writes a value to each element; integers get 255 times it for bytes, 1 otherwise (a size, an index).
+func fill(dtype models.DType, memory []byte, value func() float32) {
 	size := dtype.Size()
 	for i := range len(memory) / size {
 		at := memory[i*size:]
 		switch dtype {
 		case models.Float32:
-			binary.NativeEndian.PutUint32(at, math.Float32bits(value(i)))
+			binary.NativeEndian.PutUint32(at, math.Float32bits(value()))
 		case models.Float16:
-			binary.NativeEndian.PutUint16(at, float16.Bits(value(i)))
+			binary.NativeEndian.PutUint16(at, float16.Bits(value()))
 		case models.Uint8:
-			at[0] = byte(255 * value(i))
+			at[0] = byte(255 * value())
 		case models.Int32:
 			binary.NativeEndian.PutUint32(at, 1)
 		case models.Int64:

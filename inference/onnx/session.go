@@ -3,7 +3,6 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,8 @@ type Options struct {
 	Threads   int         // within one operator on the CPU; 0 means 1. They wait without spinning
 	ExactInt8 bool        // sums of int8 products are never cut off at 16 bits on the CPU (see exactInt8)
 	CUDA      CUDAOptions // for a CUDA device
+	Outputs   []string    // those that are fetched; nil means all. Others may be of any type
+	File      *File       // what ReadFile found; nil: it is read again
 }
 
 // Session is a model that is loaded on a device. Its methods may be called at the same time by several
@@ -66,10 +67,13 @@ func (s *Session) load(o Options) (err error) {
 	if s.device.Kind != CPU && s.device.Kind != CUDA {
 		return errors.New("a session runs on cpu or cuda; see Pick")
 	}
-	if err := checkFile(s.path); err != nil {
-		return err
+	file := o.File
+	if file == nil {
+		if file, err = readFile(s.path); err != nil {
+			return err
+		}
 	}
-	if s.inputs, s.outputs, err = readInfo(s.path); err != nil {
+	if s.inputs, s.outputs, err = file.wanted(o.Outputs); err != nil {
 		return err
 	}
 	if s.device.Kind != CUDA {
@@ -147,7 +151,7 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	if err := more(options); err != nil {
 		return nil, err
 	}
-	return ort.NewDynamicAdvancedSession(s.path, names(s.inputs), names(s.outputs), options)
+	return ort.NewDynamicAdvancedSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
 }
 
 // exactInt8 is ONNX Runtime's kOrtSessionOptionsAvx2PrecisionMode: on x86 without VNNI, products of uint8 and int8 are
@@ -169,24 +173,10 @@ func configure(options *ort.SessionOptions, threads int, level ort.GraphOptimiza
 	)
 }
 
-func checkFile(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("is not a file")
-	}
-	if info.Size() == 0 {
-		return errors.New("is empty")
-	}
-	return nil
-}
-
 // Inputs are the model's inputs in the order of the file.
 func (s *Session) Inputs() []Info { return slices.Clone(s.inputs) }
 
-// Outputs are the model's outputs in the order of the file.
+// Outputs are the outputs that are fetched, in the order of the file.
 func (s *Session) Outputs() []Info { return slices.Clone(s.outputs) }
 
 // Device is where the session runs.

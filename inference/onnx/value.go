@@ -46,18 +46,32 @@ func take(value ort.Value) (shape []int64, data []byte, err error) {
 	shape = value.GetShape()
 	switch t := value.(type) {
 	case *ort.Tensor[float32]:
-		return shape, rawBytes(t.GetData()), nil
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[float64]:
+		data = rawBytes(t.GetData())
 	case *ort.Tensor[int64]:
-		return shape, rawBytes(t.GetData()), nil
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[uint64]:
+		data = rawBytes(t.GetData())
 	case *ort.Tensor[int32]:
-		return shape, rawBytes(t.GetData()), nil
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[uint32]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[int16]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[uint16]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[int8]:
+		data = rawBytes(t.GetData())
 	case *ort.Tensor[uint8]:
-		return shape, t.GetData(), nil
+		data = t.GetData()
+	default:
+		err = fmt.Errorf("element type %T cannot be taken over", value)
 	}
-	return shape, nil, fmt.Errorf("element type %T cannot be taken over", value)
+	return shape, data, err
 }
 
-func rawBytes[T float32 | int32 | int64](data []T) []byte {
+func rawBytes[T float32 | float64 | int8 | int16 | int32 | int64 | uint16 | uint32 | uint64](data []T) []byte {
 	if len(data) == 0 {
 		return []byte{}
 	}

@@ -10,6 +10,9 @@ bytes (red, green, blue) a pixel, one behind the other:
     shortest_edge  shorter side resized to 36 as torchvision's Resize does it, then 32x32 from the centre
     letterbox      fitted into 32x32, centred, the rest 114
 
+gray/colors.png holds many colours, gray/colors.l what Pillow's convert("L") makes of them, one byte a pixel, and
+gray/scene.l what it makes of pictures/png_rgb.png, resized to 32x32 afterwards.
+
 All are resized with Pillow's BILINEAR, which filters when it shrinks, as training pipelines do. All pictures show
 the same scene, in which no two corners and no two colour channels are alike, so that a wrong turn, crop or colour
 order cannot pass.
@@ -289,13 +292,24 @@ def kinds():
     yield "bmp_v5_alpha.bmp", bmp(rgb, 32, header=124, masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000))
 
 
+def make_gray():
+    """Pixels of all corners of the colour cube, and random ones, for inputs of one channel."""
+    corners = [[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)]
+    colors = np.vstack([corners, np.random.default_rng(0).integers(0, 256, (64 * 48 - 8, 3))]).astype(np.uint8)
+    picture = Image.fromarray(colors.reshape(48, 64, 3))
+    picture.save(HERE / "gray" / "colors.png")
+    (HERE / "gray" / "colors.l").write_bytes(picture.convert("L").tobytes())
+    (HERE / "gray" / "scene.l").write_bytes(scene().convert("L").resize((SIZE, SIZE), Image.BILINEAR).tobytes())
+
+
 def main():
-    for folder in ("pictures", "goldens"):
+    for folder in ("pictures", "goldens", "gray"):
         (HERE / folder).mkdir(exist_ok=True)
     for name, data in kinds():
         (HERE / "pictures" / name).write_bytes(data)
         results = b"".join(np.asarray(r, np.uint8).tobytes() for r in expected(data))
         (HERE / "goldens" / (name.split(".")[0] + ".rgb")).write_bytes(results)
+    make_gray()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,194 @@
+package postprocess
+
+import (
+	"fmt"
+	"math"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+// Findings are what trial runs say against a definition.
+type Findings struct {
+	Wrong    []error  // the definition is wrong: every answer, or nearly, would be
+	Doubtful []string // it may be
+}
+
+func (f *Findings) wrong(format string, args ...any) {
+	f.Wrong = append(f.Wrong, fmt.Errorf(format, args...))
+}
+
+func (f *Findings) doubtful(format string, args ...any) {
+	f.Doubtful = append(f.Doubtful, fmt.Sprintf(format, args...))
+}
+
+// judge says that the definition is wrong where that is certain, else that it is doubtful.
+func (f *Findings) judge(certain bool, format string, args ...any) {
+	if certain {
+		f.wrong(format, args...)
+		return
+	}
+	f.doubtful(format, args...)
+}
+
+// Examination holds a definition against the outputs of trial runs. A wrong definition often gives answers that look like
+// any others: boxes that are decoded twice, probabilities that are made probabilities again. The raw numbers tell, where
+// there are enough of them. It is for one goroutine.
+type Examination struct{ of examiner }
+
+// Side says where all that an image shows is, the rest of it being plain.
+type Side int
+
+// The sides of an image. Everywhere is the zero value.
+const (
+	Everywhere Side = iota
+	Left
+	Right
+	Top
+	Bottom
+	sides
+)
+
+// examiner is what a decoder makes of rows of outputs that are not answered.
+type examiner interface {
+	add(outputs []Tensor, fit geometry.Fit, side Side)
+	conclude(*Findings)
+}
+
+// Examine begins an examination of the definition that the decoder was made from.
+func Examine(d Decoder) *Examination {
+	if from, ok := d.(interface{ examiner() examiner }); ok {
+		return &Examination{from.examiner()}
+	}
+	return &Examination{}
+}
+
+// Add takes the outputs of one trial run, in the order that New was given. fit is how the trial's image lies in the
+// input, and side where in it something is to be seen. Rows that no decoder could read are left out.
+func (e *Examination) Add(outputs []Tensor, fit geometry.Fit, side Side) {
+	if e.of != nil {
+		e.of.add(outputs, fit, side)
+	}
+}
+
+// Findings are what all trial runs together say.
+func (e *Examination) Findings() (f Findings) {
+	if e.of != nil {
+		e.of.conclude(&f)
+	}
+	return f
+}
+
+// span is a range of numbers, and how many they are. Numbers that are not finite are counted apart.
+type span struct {
+	low, high float64
+	n         int
+	notFinite int
+}
+
+func (s *span) add(values ...float32) {
+	for _, v32 := range values {
+		v := float64(v32)
+		switch {
+		case v-v != 0:
+			s.notFinite++
+			continue
+		case s.n == 0:
+			s.low, s.high = v, v
+		}
+		s.low, s.high = min(s.low, v), max(s.high, v)
+		s.n++
+	}
+}
+
+// within says whether all numbers lie between low and high, give or take slack.
+func (s *span) within(low, high, slack float64) bool {
+	return s.n > 0 && s.low >= low-slack && s.high <= high+slack
+}
+
+// scores says what is wrong with scores that must be probabilities. all says that the model gives those of all places or
+// classes, and not only of what it found, which may be above a threshold.
+func (s *span) scores(f *Findings, key, output string, all bool) {
+	switch {
+	case s.n > 0 && !s.within(0, 1, maxProbability-1):
+		f.wrong("%s: output %q must hold probabilities, but its scores go from %.4g to %.4g in trial runs; if they are logits, "+
+			"export the model with its sigmoid or softmax", key, output, s.low, s.high)
+	case all && s.n >= manyScores && s.high > s.low && s.within(0.5, sigmoidOfOne, 1e-6):
+		f.doubtful("%s: all scores of output %q lie between 0.5 and %.3f in trial runs, as those do that went through a sigmoid twice",
+			key, output, sigmoidOfOne)
+	}
+	if s.notFinite > 0 {
+		f.doubtful("%s: output %q held numbers that are not finite in trial runs; such pictures are answered with an error", key, output)
+	}
+}
+
+const (
+	manyScores   = 32                 // so many are not all alike by chance
+	sigmoidOfOne = 0.7310585786300049 // 1 / (1 + e⁻¹)
+)
+
+// classifierExaminer examines classification.
+type classifierExaminer struct {
+	c      *classifier
+	values span
+	rows   int
+	sums   int // rows that add up to 1
+	first  []float32
+	varies bool // rows differ
+	buffer []float32
+}
+
+func (c *classifier) examiner() examiner { return &classifierExaminer{c: c} }
+
+func (e *classifierExaminer) add(outputs []Tensor, _ geometry.Fit, _ Side) {
+	t, err := e.c.scores.read(outputs)
+	if err != nil {
+		return
+	}
+	var values []float32
+	values, e.buffer = t.floats(e.buffer)
+	e.values.add(values...)
+	if !allFinite(values) {
+		return
+	}
+	tolerance := 1e-3
+	if t.DType == models.Float16 {
+		tolerance = 1e-2 // each of many numbers is rounded
+	}
+	sum := 0.0
+	for _, v := range values {
+		sum += float64(v)
+	}
+	if math.Abs(sum-1) <= tolerance {
+		e.sums++
+	}
+	if e.rows == 0 {
+		e.first = append(e.first, values...)
+	}
+	for i, v := range values {
+		e.varies = e.varies || i >= len(e.first) || math.Abs(float64(v-e.first[i])) > tolerance
+	}
+	e.rows++
+}
+
+func (e *classifierExaminer) conclude(f *Findings) {
+	output := e.c.scores.name
+	unit := e.values.within(0, 1, 1e-4)
+	switch {
+	case e.rows == 0 || len(e.first) < 2:
+	case !e.c.softmax:
+		if !e.values.within(0, 1, 1e-2) {
+			f.wrong("output.decode: says probabilities, but the scores of output %q go from %.4g to %.4g in trial runs; if they are "+
+				"logits, it must be softmax", output, e.values.low, e.values.high)
+		}
+	case unit && e.sums == e.rows:
+		f.judge(e.varies && e.rows > 1, "output.decode: says softmax, but the scores of output %q are probabilities already: "+
+			"they lie between 0 and 1 and add up to 1 in every trial run; it must be probabilities", output)
+	case unit && e.varies && len(e.first) >= 5 && e.values.n >= 2*manyScores/3:
+		f.doubtful("output.decode: says softmax, but all scores of output %q lie between 0 and 1 in trial runs; if they went through "+
+			"a sigmoid, it must be probabilities", output)
+	}
+	if e.values.notFinite > 0 {
+		f.doubtful("output.name: output %q held numbers that are not finite in trial runs; such pictures are answered with an error", output)
+	}
+}

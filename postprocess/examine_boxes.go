@@ -1,0 +1,208 @@
+package postprocess
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"fovea/models"
+	"fovea/preprocess/geometry"
+)
+
+const (
+	mostBoxes  = 1000 // of a trial run that are looked at, about
+	someBoxes  = 10   // so many do not all fit, or all not fit, by chance
+	outside    = 0.15 // how far a box may reach beyond the picture, in sides of it
+	leastReach = 4    // pixels: a model whose boxes all end before does not count them
+)
+
+// reading is a way to read the four numbers of a box.
+type reading struct{ format, space string }
+
+// boxesExaminer examines finished boxes. It counts for each way of reading them how many boxes make sense.
+type boxesExaminer struct {
+	b       *boxes
+	scores  span
+	boxes   int
+	first   []float32 // the numbers of the first run that had boxes
+	sense   map[reading]int
+	reach   float64 // the largest number of a box
+	ordered int     // the last two numbers are not below the first two
+	late    int     // one of the first two numbers is in the last quarter of the picture
+	classes span    // counted from the first labelled one
+	noClass bool    // a class is no whole number
+	sure    bool    // a box with a class beyond the labels scores enough to be answered
+	buffer  scratch
+	centres [sides]point // of the best boxes, by where something was to be seen
+	seen    [sides]bool
+}
+
+func (b *boxes) examiner() examiner {
+	return &boxesExaminer{b: b, sense: map[reading]int{}}
+}
+
+func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
+	rows, scores, classes, err := e.b.read(&e.buffer, outputs)
+	if err != nil {
+		return
+	}
+	for at := 0; at < len(scores); at += e.b.perBox {
+		e.scores.add(scores[at+e.b.background() : at+e.b.perBox]...)
+	}
+	e.centre(rows, scores, fit, side)
+	if len(rows) > 0 && slices.Equal(rows, e.first) {
+		return // a run that finds what the first one did says nothing new
+	}
+	if len(e.first) == 0 {
+		e.first = slices.Clone(rows)
+	}
+	n := len(rows) / 4
+	for i := 0; i < n; i += 1 + n/mostBoxes { // of all parts of the picture
+		row := [4]float64{float64(rows[4*i]), float64(rows[4*i+1]), float64(rows[4*i+2]), float64(rows[4*i+3])}
+		if row[0] == row[1] && row[1] == row[2] && row[2] == row[3] || row[0]-row[0]+row[1]-row[1]+row[2]-row[2]+row[3]-row[3] != 0 {
+			continue // what fills a list up; and NaN is unequal to everything
+		}
+		e.boxes++
+		e.reach = max(e.reach, math.Abs(row[0]), math.Abs(row[1]), math.Abs(row[2]), math.Abs(row[3]))
+		for _, r := range e.readings() {
+			e.try(r, row, fit)
+		}
+		e.order(row, fit)
+		if classes != nil {
+			e.class(classes, i, scores[i] >= float32(e.b.def.Output.Score))
+		}
+	}
+}
+
+// readings are the ways to read a box. Pixels of the picture are one where the model is told its size, or the definition
+// says so.
+func (e *boxesExaminer) readings() (list []reading) {
+	spaces := []string{models.SpaceUnit, models.SpaceInput}
+	if e.b.def.Output.BoxSpace == models.SpaceOriginal || e.b.toldSize() {
+		spaces = append(spaces, models.SpaceOriginal)
+	}
+	for _, space := range spaces {
+		for _, format := range [...]string{models.BoxXYXY, models.BoxYXYX, models.BoxCXCYWH, models.BoxXYWH} {
+			list = append(list, reading{format, space})
+		}
+	}
+	return list
+}
+
+// try counts a box that makes sense when it is read so: its second corner lies behind the first, and it lies on the picture.
+func (e *boxesExaminer) try(r reading, row [4]float64, fit geometry.Fit) {
+	w, h := extent(r.space, fit)
+	box := corners(r.format, row[0], row[1], row[2], row[3])
+	box = rect{box.x1 / w, box.y1 / h, box.x2 / w, box.y2 / h}
+	if box.x2 >= box.x1 && box.y2 >= box.y1 && min(box.x1, box.y1) >= -outside && max(box.x2, box.y2) <= 1+outside {
+		e.sense[r]++
+	}
+}
+
+// extent is what the width and the height of a picture are in a space.
+func extent(space string, fit geometry.Fit) (w, h float64) {
+	switch space {
+	case models.SpaceInput:
+		return float64(fit.InputW), float64(fit.InputH)
+	case models.SpaceOriginal:
+		return float64(fit.Width), float64(fit.Height)
+	}
+	return 1, 1
+}
+
+// order counts what tells two corners from a place and a size: a second corner is never before the first, but sizes have
+// nothing to do with places.
+func (e *boxesExaminer) order(row [4]float64, fit geometry.Fit) {
+	if row[2] >= row[0] && row[3] >= row[1] {
+		e.ordered++
+	}
+	if w, h := extent(e.b.def.Output.BoxSpace, fit); row[0] > 0.75*w || row[1] > 0.75*h {
+		e.late++
+	}
+}
+
+func (e *boxesExaminer) class(classes *Tensor, i int, scores bool) {
+	n, ok := classes.integer(i)
+	if !ok {
+		e.noClass = true
+		return
+	}
+	class := n - int64(e.b.def.Output.ClassFirst)
+	e.classes.add(float32(class))
+	e.sure = e.sure || scores && class >= int64(len(e.b.def.Labels))
+}
+
+func (e *boxesExaminer) conclude(f *Findings) {
+	o := e.b.def.Output
+	e.scores.scores(f, "output.scores", e.b.scores.name, e.b.perBox > 1)
+	if e.noClass {
+		f.wrong("output.classes: output %q must hold numbers of classes, but held others in trial runs", e.b.classes.name)
+	}
+	if labels := len(e.b.def.Labels); labels > 0 && e.classes.high >= float64(labels) {
+		f.judge(e.sure, "output.classes: output %q names class %v in trial runs, but %s has %d labels, the first of which is class %d; "+
+			"is output.class_first right?", e.b.classes.name, e.classes.high+float64(o.ClassFirst), e.b.def.LabelsFile, labels, o.ClassFirst)
+	}
+	e.places(f)
+	e.directions(f)
+	if o.BoxFormat != models.BoxYXYX && (strings.Contains(o.Boxes, "detection_boxes") || strings.Contains(o.Boxes, "TFLite_Detection_PostProcess")) {
+		f.doubtful("output.box_format: says %s, but TensorFlow's Object Detection API, whose name for boxes is %q, puts y first (yxyx)",
+			o.BoxFormat, o.Boxes)
+	}
+	if o.BoxSpace == models.SpaceOriginal && !e.b.toldSize() {
+		f.doubtful("output.box_space: says original, but the model is not told the picture's size by any of input.extra")
+	}
+}
+
+// toldSize says whether the model is told the picture's size.
+func (b *boxes) toldSize() bool {
+	return slices.ContainsFunc(b.def.Input.Extra, func(x models.Extra) bool {
+		return x.Value == models.OriginalSizeWH || x.Value == models.OriginalSizeHW
+	})
+}
+
+// places holds the definition's way to read boxes against the others.
+func (e *boxesExaminer) places(f *Findings) {
+	if e.boxes == 0 {
+		return
+	}
+	o := e.b.def.Output
+	said := reading{o.BoxFormat, o.BoxSpace}
+	own, best := e.share(said), 0.0
+	for _, r := range e.readings() {
+		best = max(best, e.share(r))
+	}
+	sized, many := o.BoxFormat == models.BoxCXCYWH || o.BoxFormat == models.BoxXYWH, e.boxes >= someBoxes
+	switch {
+	case own < 0.6 && best-own >= 0.3:
+		f.judge(own <= 0.05 && best >= 0.9 && many, "output.boxes: read with box_format: %s and box_space: %s, only %d of %d boxes "+
+			"of output %q make sense in trial runs; more do with %s", o.BoxFormat, o.BoxSpace, e.senseful(said), e.boxes, o.Boxes, e.atLeast(best-0.05))
+	case own < 0.1 && many:
+		f.doubtful("output.boxes: only %d of %d boxes of output %q lie on the picture in trial runs, and no other box_format or "+
+			"box_space makes more sense of them", e.senseful(said), e.boxes, o.Boxes)
+	case sized && many && 50*e.ordered >= 49*e.boxes && 10*e.late >= e.boxes:
+		f.doubtful("output.box_format: says %s, but in %d of %d boxes of output %q the last two numbers are not below the first two in "+
+			"trial runs, as in second corners (xyxy, yxyx)", o.BoxFormat, e.ordered, e.boxes, o.Boxes)
+	}
+}
+
+// atLeast lists the ways of reading in which at least a share of the boxes makes sense.
+func (e *boxesExaminer) atLeast(share float64) string {
+	var better []string
+	for _, r := range e.readings() {
+		if e.share(r) >= share {
+			better = append(better, "box_format: "+r.format+" with box_space: "+r.space)
+		}
+	}
+	return strings.Join(better, ", or ")
+}
+
+// senseful is how many boxes make sense in a way of reading; as pixels, none do when all are in the corner.
+func (e *boxesExaminer) senseful(r reading) int {
+	if r.space != models.SpaceUnit && e.reach < leastReach {
+		return 0
+	}
+	return e.sense[r]
+}
+
+// share is the part of boxes that make sense.
+func (e *boxesExaminer) share(r reading) float64 { return float64(e.senseful(r)) / float64(e.boxes) }

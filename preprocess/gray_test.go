@@ -1,0 +1,87 @@
+package preprocess
+
+import (
+	"bytes"
+	"image/color"
+	"math"
+	"slices"
+	"testing"
+
+	"fovea/models"
+)
+
+func grayInput(width, height int) models.Input {
+	return models.Input{Width: width, Height: height, DType: models.Uint8, Layout: "nchw", Color: models.ColorGray}
+}
+
+func TestGrayIsWhatPillowMakesOfEveryColour(t *testing.T) {
+	got := prepared(t, mustPlan(t, grayInput(64, 48)), read(t, "testdata", "gray", "colors.png"))
+	want := read(t, "testdata", "gray", "colors.l")
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("pixel %d is %d; Pillow's is %d", i, got[i], want[i])
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d pixels, want %d", len(got), len(want))
+	}
+}
+
+func TestGrayAfterResizingIsWithinTheTolerance(t *testing.T) {
+	got := prepared(t, mustPlan(t, grayInput(32, 32)), read(t, "testdata", "pictures", "png_rgb.png"))
+	mean, worst := difference(got, read(t, "testdata", "gray", "scene.l"))
+	if mean > meanTolerance || worst > worstTolerance {
+		t.Errorf("differs from Pillow by %.2f in the mean and %d at worst", mean, worst)
+	}
+}
+
+func TestAGrayPixelKeepsItsValue(t *testing.T) {
+	for v := range 256 {
+		if got := brightness(byte(v), byte(v), byte(v)); int(got) != v {
+			t.Errorf("%d becomes %d", v, got)
+		}
+	}
+}
+
+// TestGrayIsTheBrightnessOfTheColours holds every placement and dtype of a gray input against the same input of colours.
+func TestGrayIsTheBrightnessOfTheColours(t *testing.T) {
+	data := read(t, "testdata", "pictures", "jpeg_exif6.jpg")
+	for mode, in := range modes() {
+		colours := prepared(t, mustPlan(t, in), data)
+		for _, layout := range []string{"nchw", "nhwc"} {
+			for _, dtype := range []models.DType{models.Float32, models.Float16, models.Uint8} {
+				one := in
+				one.Color, one.Layout, one.DType = models.ColorGray, layout, dtype
+				one.Scale, one.Mean, one.Std = 0.5, []float64{3}, []float64{2}
+				plan := mustPlan(t, one)
+				if plan.RowBytes() != 32*32*dtype.Size() {
+					t.Fatalf("%s: a row has %d bytes", dtype, plan.RowBytes())
+				}
+				for i, v := range floatsOf(prepared(t, plan, data), dtype) {
+					rgb := colours[3*i : 3*i+3]
+					want := (float64(brightness(rgb[2], rgb[1], rgb[0]))*0.5 - 3) / 2
+					if dtype == models.Uint8 {
+						want = math.RoundToEven(max(0, want))
+					}
+					if math.Abs(v-want) > math.Abs(want)/1024 {
+						t.Fatalf("%s %s %s: pixel %d is %v, want %v", mode, layout, dtype, i, v, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTheFillOfAGrayInputIsItsOnlyValue(t *testing.T) {
+	in := grayInput(8, 8)
+	in.Resize, in.Fill = models.Letterbox, []float64{114}
+	got := prepared(t, mustPlan(t, in), plainPNG(t, 16, 8, color.RGBA{255, 255, 255, 255}))
+	want := slices.Concat(bytes.Repeat([]byte{114}, 16), bytes.Repeat([]byte{255}, 32), bytes.Repeat([]byte{114}, 16))
+	if !bytes.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	in.Fill = []float64{1, 2, 3}
+	if _, err := NewPlan(in); err == nil {
+		t.Error("three fills were accepted for one channel")
+	}
+}
