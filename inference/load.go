@@ -62,10 +62,16 @@ func (v *version) build() error {
 
 // open loads the file on the device of every group.
 func (v *version) open(groups []group) error {
+	weights, err := v.entry.Weights(v.weights)
+	if err != nil {
+		return err
+	}
+	v.size = weights.Size
+	v.tellInt8(weights.Quantized, groups)
 	var names []string
 	for _, g := range groups {
-		s, err := onnx.NewSession(v.path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
-			ExactInt8: v.shared.cfg.ExactInt8, CUDA: v.shared.cfg.CUDA.options()})
+		s, err := onnx.NewSession(weights.Path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
+			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options()})
 		if err != nil {
 			return err
 		}
@@ -79,6 +85,21 @@ func (v *version) open(groups []group) error {
 	}
 	v.device = strings.Join(names, " ")
 	return nil
+}
+
+// tellInt8 says how sums of int8 products are made where the processor makes that a choice: on the CPU, of x86 without VNNI.
+func (v *version) tellInt8(quantized bool, groups []group) {
+	onCPU := slices.ContainsFunc(groups, func(g group) bool { return g.device.Kind == onnx.CPU })
+	if !quantized || !onCPU || !onnx.Int8Saturates() {
+		return
+	}
+	log := v.shared.log.With("model", v.model, "version", v.name)
+	if v.saturating = v.shared.cfg.SaturatingInt8; v.saturating {
+		log.Warn("inference.saturating_int8: sums of int8 products are cut off at 16 bits on this processor, which has no VNNI; " +
+			"answers may be wrong that are right elsewhere")
+		return
+	}
+	log.Info("sums of int8 products are exact, and slower than on a processor with VNNI; inference.saturating_int8 is faster and may give wrong answers")
 }
 
 // resolve completes the definition by what the ONNX file says, and plans the way of a picture into the inputs.

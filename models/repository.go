@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // ErrNotFound says that the repository has no model of a name.
@@ -30,13 +31,17 @@ func (r *Repository) Dir() string { return r.dir }
 func (r *Repository) Names() ([]string, error) {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
-		return nil, fmt.Errorf("model repository: %w", err)
+		return nil, fmt.Errorf("model repository: %w", denied(err, r.dir))
 	}
 	var names []string
 	var errs []error
 	for _, entry := range entries {
 		name := entry.Name()
-		if strings.HasPrefix(name, ".") || !isFile(filepath.Join(r.dir, name, definitionFile)) {
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		// What cannot be looked at is listed, so that Load says why.
+		if is, err := present(filepath.Join(r.dir, name, definitionFile)); err == nil && !is || err != nil && !ValidName(name) {
 			continue
 		}
 		if !ValidName(name) {
@@ -54,6 +59,7 @@ type Entry struct {
 	Definition Definition
 	Dir        string    // the model's folder
 	Versions   []Version // all versions that have weights, ascending; none before they are pulled
+	repository string    // the folder of the repository
 }
 
 // Version is one set of weights.
@@ -70,51 +76,83 @@ func (r *Repository) Load(name string) (*Entry, error) {
 		return nil, fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, name)
 	}
 	dir := filepath.Join(r.dir, name)
-	root, err := os.OpenRoot(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
-	}
+	entry, err := r.read(name, dir)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", name, err)
+		return nil, denied(err, filepath.Join(dir, definitionFile))
 	}
-	defer root.Close()
-	definition, err := load(root.FS(), name, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	versions, err := findVersions(dir)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", name, err)
-	}
-	entry := &Entry{definition, dir, versions}
 	if err := entry.checkVersions(); err != nil {
 		return nil, err
 	}
 	return entry, nil
 }
 
+func (r *Repository) read(name, dir string) (*Entry, error) {
+	t, err := openTree(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	defer t.Close()
+	if _, err := t.stat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
+	} else if err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	definition, err := load(folder{t, name}, name, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	versions, err := findVersions(t, name, dir)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	return &Entry{definition, dir, versions, r.dir}, nil
+}
+
 // findVersions lists the folders that are named by a positive number, written plainly, and hold weights. Others
-// are passed over: a version may be half copied. Weights may be links.
-func findVersions(dir string) ([]Version, error) {
-	entries, err := os.ReadDir(dir)
+// are passed over: a version may be half copied. Whether weights that are a link may be read is seen when they are.
+func findVersions(t *tree, name, dir string) ([]Version, error) {
+	entries, err := t.readDir(name, 0)
 	if err != nil {
 		return nil, err
 	}
 	var versions []Version
 	for _, entry := range entries {
-		n, err := strconv.Atoi(entry.Name())
-		if err != nil || n < 1 || n > maxVersion || strconv.Itoa(n) != entry.Name() {
+		n := versionNumber(entry.Name())
+		if n == 0 {
 			continue
 		}
-		if weights := filepath.Join(dir, entry.Name(), weightsFile); isFile(weights) {
+		weights := filepath.Join(dir, entry.Name(), weightsFile)
+		is, err := present(weights)
+		if err != nil {
+			return nil, denied(err, weights)
+		}
+		if is {
 			versions = append(versions, Version{n, weights})
 		}
 	}
 	slices.SortFunc(versions, func(a, b Version) int { return a.Number - b.Number })
 	return versions, nil
+}
+
+// versionNumber is the version that a folder's name says; 0: it is none.
+func versionNumber(name string) int {
+	n, err := strconv.Atoi(name)
+	if err != nil || n < 1 || n > maxVersion || strconv.Itoa(n) != name {
+		return 0
+	}
+	return n
+}
+
+// present says whether there is a plain file of that name, or a link, whatever it leads to.
+func present(path string) (bool, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return false, nil
+	}
+	return err == nil && (info.Mode().IsRegular() || info.Mode()&fs.ModeSymlink != 0), err
 }
 
 // Serve returns the versions that the definition's policy serves, ascending: the highest, all, or those listed.

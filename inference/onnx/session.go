@@ -16,10 +16,10 @@ import (
 
 // Options say how a session runs.
 type Options struct {
-	Device    Device      // from Pick; the zero Device is the CPU
-	Threads   int         // within one operator on the CPU; 0 means 1. They wait without spinning
-	ExactInt8 bool        // sums of int8 products are never cut off at 16 bits on the CPU (see exactInt8)
-	CUDA      CUDAOptions // for a CUDA device
+	Device         Device      // from Pick; the zero Device is the CPU
+	Threads        int         // within one operator on the CPU; 0 means 1. They wait without spinning
+	SaturatingInt8 bool        // sums of int8 products may be cut off at 16 bits on the CPU (see Int8Saturates)
+	CUDA           CUDAOptions // for a CUDA device
 }
 
 // Session is a model that is loaded on a device. Its methods may be called at the same time by several
@@ -70,11 +70,13 @@ func (s *Session) load(o Options) (err error) {
 		return err
 	}
 	if s.inputs, s.outputs, err = readInfo(s.path); err != nil {
-		return err
+		return explain(err)
 	}
 	if s.device.Kind != CUDA {
-		s.session, err = s.create(o, takeSharedArena)
-		return err
+		if s.session, err = s.create(o, takeSharedArena); err != nil {
+			return explain(err)
+		}
+		return nil
 	}
 	s.pageable = o.CUDA.Pageable
 	if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
@@ -139,7 +141,7 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	if err := configure(options, max(o.Threads, 1), ort.GraphOptimizationLevelEnableAll); err != nil {
 		return nil, err
 	}
-	if o.ExactInt8 {
+	if !o.SaturatingInt8 && Int8Saturates() {
 		if err := options.AddSessionConfigEntry(exactInt8, "1"); err != nil {
 			return nil, err
 		}
@@ -149,10 +151,6 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	}
 	return ort.NewDynamicAdvancedSession(s.path, names(s.inputs), names(s.outputs), options)
 }
-
-// exactInt8 is ONNX Runtime's kOrtSessionOptionsAvx2PrecisionMode: on x86 without VNNI, products of uint8 and int8 are
-// added in pairs with saturation at 16 bits; with it, slower ones of uint8 and uint8 are taken, which cannot overflow.
-const exactInt8 = "session.x64quantprecision"
 
 // configure sets what all sessions have in common. Threads that spin while they wait would take the cores from
 // decoding. Memory patterns are plans for one set of shapes; with changing batch sizes they only cost, and on CUDA
