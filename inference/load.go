@@ -67,7 +67,6 @@ func (v *version) open(groups []group) error {
 		return err
 	}
 	v.size = weights.Size
-	v.tellInt8(weights.Quantized, groups)
 	var names []string
 	for _, g := range groups {
 		s, err := onnx.NewSession(weights.Path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
@@ -84,22 +83,28 @@ func (v *version) open(groups []group) error {
 		names = append(names, g.device.String())
 	}
 	v.device = strings.Join(names, " ")
+	v.tellInt8(weights)
 	return nil
 }
 
-// tellInt8 says how sums of int8 products are made where the processor makes that a choice: on the CPU, of x86 without VNNI.
-func (v *version) tellInt8(quantized bool, groups []group) {
-	onCPU := slices.ContainsFunc(groups, func(g group) bool { return g.device.Kind == onnx.CPU })
-	if !quantized || !onCPU || !onnx.Int8Saturates() {
+// tellInt8 says how sums of int8 products are made where that is a choice: on a processor of x86 without VNNI.
+func (v *version) tellInt8(w models.Weights) {
+	onCPU := func(s *onnx.Session) bool { return s.Device().Kind == onnx.CPU || s.PartlyCPU() }
+	if !w.Quantized || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
 		return
 	}
 	log := v.shared.log.With("model", v.model, "version", v.name)
-	if v.saturating = v.shared.cfg.SaturatingInt8; v.saturating {
-		log.Warn("inference.saturating_int8: sums of int8 products are cut off at 16 bits on this processor, which has no VNNI; " +
-			"answers may be wrong that are right elsewhere")
+	const wrong = "sums of int8 products may be cut off at 16 bits on this processor, which has no VNNI, and answers be wrong that are right on others"
+	switch {
+	case v.shared.cfg.SaturatingInt8:
+		log.Warn(wrong, "reason", "inference.saturating_int8 is set")
+	case w.SaturatesAlways || slices.ContainsFunc(v.sessions, (*onnx.Session).InexactInt8):
+		log.Warn(wrong, "reason", "ONNX Runtime has no exact way for this model's operators; quantize it as pairs of QuantizeLinear and DequantizeLinear")
+	default:
+		log.Info("sums of int8 products are exact on this processor, which has no VNNI, and slower than on others")
 		return
 	}
-	log.Info("sums of int8 products are exact, and slower than on a processor with VNNI; inference.saturating_int8 is faster and may give wrong answers")
+	v.saturating = true
 }
 
 // resolve completes the definition by what the ONNX file says, and plans the way of a picture into the inputs.

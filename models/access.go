@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -15,7 +16,7 @@ func denied(err error, path string) error {
 	if err == nil || !errors.Is(err, fs.ErrPermission) || errors.As(err, new(*deniedError)) {
 		return err
 	}
-	return &deniedError{err, path}
+	return &deniedError{plain(err), path}
 }
 
 // deniedError is an error for want of permission.
@@ -29,8 +30,8 @@ func (d *deniedError) Unwrap() error { return d.err }
 
 // Error names the user that must be given permission and what refuses it.
 func (d *deniedError) Error() string {
-	return fmt.Sprintf("%v; serve runs as uid %d, gid %d, which must be able to read it%s",
-		d.err, os.Geteuid(), os.Getegid(), refusing(d.path))
+	return fmt.Sprintf("%s: %v; serve runs as uid %d, gid %d, which must be able to read it%s",
+		d.path, d.err, os.Geteuid(), os.Getegid(), refusing(d.path))
 }
 
 // refusing describes the deepest part of path whose owner and mode can be told.
@@ -59,4 +60,12 @@ func owned(path string, info fs.FileInfo) string {
 	}
 	return fmt.Sprintf(" (%s has mode %04o and belongs to uid %d, gid %d; it must %s)", path, info.Mode().Perm(),
 		stat.Uid, stat.Gid, need)
+}
+
+// atPath has an error begin with the path that it is about, unless it names one already.
+func atPath(path string, err error) error {
+	if strings.HasPrefix(err.Error(), "/") && (errors.As(err, new(*deniedError)) || errors.As(err, new(*linkError))) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }

@@ -81,7 +81,7 @@ func zeros(head []byte, size int64) string {
 	return fmt.Sprintf("%d bytes of which the first %d are zero, not ONNX: a download or copy was not finished; %s", size, len(head), copyAgain)
 }
 
-var lfsSize = regexp.MustCompile(`(?m)^size (\d+)\r?$`)
+var lfsSize = regexp.MustCompile(`(?m)^size (\d{1,18})\r?$`)
 
 // pointer knows files that stand for another one.
 func pointer(head []byte, size int64) string {

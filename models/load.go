@@ -32,7 +32,7 @@ func parse(data []byte) (Definition, *document) {
 func load(fsys fs.FS, name, where string) (Definition, error) {
 	data, err := readFile(fsys, definitionFile, maxDocument)
 	if err != nil {
-		return Definition{}, fmt.Errorf("%s: %w", path.Join(where, definitionFile), err)
+		return Definition{}, atPath(path.Join(where, definitionFile), err)
 	}
 	d, doc := parse(data)
 	if d.Name != "" && d.Name != name {
@@ -108,7 +108,7 @@ func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 // plain drops the path that fs errors carry: the message names the file itself. It keeps the cause.
 func plain(err error) error {
 	var e *fs.PathError
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && !errors.As(err, new(*deniedError)) {
 		return e.Err
 	}
 	return err

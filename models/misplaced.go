@@ -97,7 +97,7 @@ func otherDefinition(dir string) string {
 
 // Misplaced says where a model that has no version keeps what looks like weights; empty: nowhere.
 func (e *Entry) Misplaced() string {
-	if len(e.Versions) > 0 {
+	if len(e.Versions) > 0 || e.Dir == "" { // it is there, or comes with Fovea and is not installed
 		return ""
 	}
 	return strings.Join(newScan(e.Dir).weights("", maxScanDepth), ", ")

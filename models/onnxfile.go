@@ -23,6 +23,9 @@ type onnxFile struct {
 	// quantized says that the file has weights of int8, and operators that multiply them as whole numbers.
 	quantized bool
 
+	matMul bool   // it has QLinearMatMul
+	opset  uint64 // of the domain of ONNX
+
 	graph       bool
 	operatorSet bool
 	foreign     bool // it has top-level fields that ONNX does not have
@@ -59,6 +62,7 @@ func (e *damagedError) Error() string {
 const (
 	modelProducer, modelGraph                        = 2, 7
 	modelOperatorSet, modelFunctions                 = 8, 25
+	setDomain, setVersion                            = 1, 2
 	graphNode, graphInitializer                      = 1, 5
 	functionNode                                     = 7
 	nodeOperator, nodeAttribute                      = 4, 5
@@ -135,12 +139,35 @@ func (f *onnxFile) modelField(c *cursor, number uint64, length int64) error {
 			return c.message(end, 1, f.graphField)
 		case modelOperatorSet:
 			f.operatorSet = true
+			var set setReader
+			if err := c.message(end, 1, set.field); err != nil {
+				return err
+			}
+			if set.domain == "" || set.domain == "ai.onnx" {
+				f.opset = set.version
+			}
 		case modelFunctions:
 			return c.message(end, 1, f.functionField)
 		}
 	}
 	c.at = end
 	return nil
+}
+
+// setReader keeps what is told of one operator set.
+type setReader struct {
+	domain  string
+	version uint64
+}
+
+func (s *setReader) field(c *cursor, number uint64, end int64, _ int) (err error) {
+	switch number {
+	case setDomain:
+		s.domain, err = c.text(end)
+	case setVersion:
+		s.version = c.value
+	}
+	return err
 }
 
 func (f *onnxFile) functionField(c *cursor, number uint64, end int64, depth int) error {
@@ -165,6 +192,7 @@ func (f *onnxFile) nodeField(c *cursor, number uint64, end int64, depth int) err
 	case nodeOperator:
 		name, err := c.text(end)
 		f.integerOps = f.integerOps || integerOps[name]
+		f.matMul = f.matMul || name == "QLinearMatMul"
 		return err
 	case nodeAttribute:
 		return c.message(end, depth, f.attributeField)

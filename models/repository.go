@@ -26,7 +26,8 @@ func Open(dir string) *Repository { return &Repository{dir} }
 func (r *Repository) Dir() string { return r.dir }
 
 // Names lists the models, sorted. Folders without a model.yaml, and those whose name begins with a dot, are no
-// models. A folder that holds a model.yaml but whose name is not allowed is an error; the other names are
+// models. What may be a model and cannot be looked at, for want of permission or as a link to nothing, is listed:
+// Load says why. A folder that holds a model.yaml but whose name is not allowed is an error; the other names are
 // returned with it.
 func (r *Repository) Names() ([]string, error) {
 	entries, err := os.ReadDir(r.dir)
@@ -40,8 +41,9 @@ func (r *Repository) Names() ([]string, error) {
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
-		// What cannot be looked at is listed, so that Load says why.
-		if is, err := present(filepath.Join(r.dir, name, definitionFile)); err == nil && !is || err != nil && !ValidName(name) {
+		is, err := present(filepath.Join(r.dir, name, definitionFile))
+		unseen := err != nil || leadsNowhere(r.dir, entry) // is listed, so that Load says why
+		if !is && !unseen || unseen && !ValidName(name) {
 			continue
 		}
 		if !ValidName(name) {
@@ -78,7 +80,7 @@ func (r *Repository) Load(name string) (*Entry, error) {
 	dir := filepath.Join(r.dir, name)
 	entry, err := r.read(name, dir)
 	if err != nil {
-		return nil, denied(err, filepath.Join(dir, definitionFile))
+		return nil, err
 	}
 	if err := entry.checkVersions(); err != nil {
 		return nil, err
@@ -126,6 +128,9 @@ func findVersions(t *tree, name, dir string) ([]Version, error) {
 		}
 		weights := filepath.Join(dir, entry.Name(), weightsFile)
 		is, err := present(weights)
+		if leadsNowhere(dir, entry) { // Entry.Weights says so
+			is, err = true, nil
+		}
 		if err != nil {
 			return nil, denied(err, weights)
 		}
@@ -135,6 +140,15 @@ func findVersions(t *tree, name, dir string) ([]Version, error) {
 	}
 	slices.SortFunc(versions, func(a, b Version) int { return a.Number - b.Number })
 	return versions, nil
+}
+
+// leadsNowhere says whether an entry of a folder is a link to nothing, or to itself.
+func leadsNowhere(dir string, entry fs.DirEntry) bool {
+	if entry.Type()&fs.ModeSymlink == 0 {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(dir, entry.Name()))
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP)
 }
 
 // versionNumber is the version that a folder's name says; 0: it is none.

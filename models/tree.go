@@ -36,11 +36,11 @@ func openTree(dir string) (*tree, error) {
 		return nil, err
 	}
 	if absolute, err = filepath.EvalSymlinks(absolute); err != nil {
-		return nil, err
+		return nil, denied(err, dir)
 	}
 	root, err := os.OpenRoot(absolute)
 	if err != nil {
-		return nil, err
+		return nil, denied(err, absolute)
 	}
 	return &tree{absolute, root, blobsOf(absolute)}, nil
 }
@@ -66,7 +66,7 @@ func (t *tree) resolve(name string) (string, error) {
 	}
 	path, err := filepath.EvalSymlinks(filepath.Join(t.dir, name))
 	if err != nil {
-		return "", t.broken(name, err)
+		return "", denied(t.broken(name, err), filepath.Join(t.dir, name))
 	}
 	if _, _, ok := t.within(path); !ok {
 		return "", t.refused(name)
@@ -94,12 +94,12 @@ func (t *tree) open(name string) (f *os.File, path string, err error) {
 	root := t.root
 	if dir != t.dir {
 		if root, err = os.OpenRoot(dir); err != nil {
-			return nil, "", err
+			return nil, "", denied(err, dir)
 		}
 		defer root.Close()
 	}
 	f, err = root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	return f, path, err
+	return f, path, denied(err, path)
 }
 
 // openFile opens a plain file.

@@ -21,6 +21,9 @@ type Weights struct {
 	Size int64  // bytes of model.onnx and of its external data
 	// Quantized says that the model multiplies whole numbers by weights of int8.
 	Quantized bool
+	// SaturatesAlways says that it does so by operators that ONNX Runtime 1.30 cannot make exact where the processor's
+	// sums saturate: QLinearMatMul of opset 21 and later.
+	SaturatesAlways bool
 }
 
 // Weights looks at a version's model.onnx before ONNX Runtime opens it. A file that is none, or not a whole one, is an
@@ -30,10 +33,9 @@ type Weights struct {
 // "Protobuf parsing failed". A file that is a whole message is left to it.
 func (e *Entry) Weights(v Version) (w Weights, err error) {
 	defer func() {
-		if err != nil && !strings.HasPrefix(err.Error(), v.Path) { // as the name of a link may
-			err = fmt.Errorf("%s: %w", v.Path, err)
+		if err != nil {
+			err = atPath(v.Path, err)
 		}
-		err = denied(err, v.Path)
 	}()
 	t, err := openTree(e.repository)
 	if err != nil {
@@ -50,7 +52,8 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 	if err != nil {
 		return Weights{}, err
 	}
-	w = Weights{Path: path, Size: info.Size(), Quantized: file.quantized}
+	w = Weights{Path: path, Size: info.Size(), Quantized: file.quantized,
+		SaturatesAlways: file.quantized && file.matMul && file.opset >= 21}
 	if len(file.external) > 0 {
 		err = t.external(&w, name, file.external)
 	}
@@ -134,7 +137,7 @@ func (t *tree) dataOf(path, real string, files map[string]int64) (sum int64, err
 	for _, location := range slices.Sorted(maps.Keys(files)) {
 		size, err := t.data(path, real, location, files[location])
 		if err != nil {
-			return 0, fmt.Errorf("keeps weights in %q, %w", location, err)
+			return 0, fmt.Errorf("keeps weights in %.200q, %w", location, err)
 		}
 		sum += size
 	}
@@ -192,7 +195,6 @@ func below(path, folder string) bool {
 // and time of the self-test's image and of the files beside model.onnx, which may hold its weights. An exchanged link
 // changes the place.
 func (e *Entry) Fingerprint(v Version) (print string, err error) {
-	defer func() { err = denied(err, filepath.Dir(v.Path)) }()
 	t, err := openTree(e.repository)
 	if err != nil {
 		return "", err
@@ -243,13 +245,12 @@ func (t *tree) look(b *strings.Builder, name string) error {
 func (e *Entry) SelfTestImage() ([]byte, error) {
 	t, err := openTree(e.repository)
 	if err != nil {
-		return nil, denied(err, e.Dir)
+		return nil, err
 	}
 	defer t.Close()
 	data, err := readFile(folder{t, e.Definition.Name}, e.Definition.SelfTest.Image, maxSelfTest)
 	if err != nil {
-		path := filepath.Join(e.Dir, e.Definition.SelfTest.Image)
-		return nil, denied(fmt.Errorf("%s: %w", path, err), path)
+		return nil, atPath(filepath.Join(e.Dir, e.Definition.SelfTest.Image), err)
 	}
 	return data, nil
 }

@@ -44,8 +44,11 @@ func unregistered(operator, domain, version string) string {
 }
 
 // explain says in words of its own what is known of an error of ONNX Runtime about a model, and of others leaves out
-// what only repeats the file's name.
+// what only repeats the file's name. Errors of a device stay as they are.
 func explain(err error) error {
+	if err == nil || errors.As(err, new(*DeviceError)) {
+		return err
+	}
 	text := err.Error()
 	for _, e := range explanations {
 		if m := e.when.FindStringSubmatch(text); m != nil {

@@ -4,6 +4,8 @@ import "golang.org/x/sys/cpu"
 
 // exactInt8 is ONNX Runtime's kOrtSessionOptionsAvx2PrecisionMode: weights of int8 are turned into uint8, whose slower
 // kernels cannot overflow. It does so on every processor with AVX2, also where VNNI makes the sums exact without it.
+// ONNX Runtime 1.30 then fails to make a session for QLinearConv of int8 activations, which takes no weights of uint8; such
+// a model is loaded without it.
 const exactInt8 = "session.x64quantprecision"
 
 // Int8Saturates says that this processor's fast way to add up products of uint8 and int8 saturates: x86 with AVX2 or

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,8 @@ type Session struct {
 	inputs  []Info
 	outputs []Info
 
+	exact     bool // exactInt8 is set
+	inexact   bool // exactInt8 could not be set
 	pageable  bool // batches are not pinned
 	partlyCPU bool // on CUDA: parts of the model run on the CPU
 
@@ -72,14 +75,26 @@ func (s *Session) load(o Options) (err error) {
 	if s.inputs, s.outputs, err = readInfo(s.path); err != nil {
 		return explain(err)
 	}
-	if s.device.Kind != CUDA {
-		if s.session, err = s.create(o, takeSharedArena); err != nil {
-			return explain(err)
+	if s.device.Kind == CUDA {
+		s.pageable = o.CUDA.Pageable
+		if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
+			return err
 		}
-		return nil
 	}
-	s.pageable = o.CUDA.Pageable
-	if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
+	s.exact = !o.SaturatingInt8 && Int8Saturates()
+	if err = s.start(o); err != nil && s.exact && strings.Contains(err.Error(), "Failed to find kernel") {
+		s.exact, s.inexact = false, true // see exactInt8
+		if s.start(o) == nil {
+			return nil
+		}
+	}
+	return explain(err)
+}
+
+// start makes the session of ONNX Runtime.
+func (s *Session) start(o Options) (err error) {
+	if s.device.Kind != CUDA {
+		s.session, err = s.create(o, takeSharedArena)
 		return err
 	}
 	sigaction.Preserve(func() { s.session, err = s.createCUDA(o) })
@@ -88,6 +103,9 @@ func (s *Session) load(o Options) (err error) {
 	}
 	return nil
 }
+
+// InexactInt8 says that sums of int8 products may be cut off although Options did not allow it.
+func (s *Session) InexactInt8() bool { return s.inexact }
 
 // Widen makes RunWide run on threads within one operator, where that is more than Options.Threads. The model is loaded a
 // second time for it, so its weights are then in memory twice: ONNX Runtime fixes the threads when a session is made,
@@ -141,7 +159,7 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	if err := configure(options, max(o.Threads, 1), ort.GraphOptimizationLevelEnableAll); err != nil {
 		return nil, err
 	}
-	if !o.SaturatingInt8 && Int8Saturates() {
+	if s.exact {
 		if err := options.AddSessionConfigEntry(exactInt8, "1"); err != nil {
 			return nil, err
 		}

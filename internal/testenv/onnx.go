@@ -9,7 +9,7 @@ import (
 
 // The element types of onnx.proto that tests use.
 const (
-	ONNXFloat, ONNXUint8, ONNXInt8, ONNXInt32, ONNXInt64 = 1, 2, 3, 6, 7
+	ONNXFloat, ONNXUint8, ONNXInt8, ONNXInt16 = 1, 2, 3, 5
 )
 
 // ONNXModel is a small ONNX model for tests, which Bytes writes as a file in the order of onnx.proto's fields, as
@@ -28,7 +28,14 @@ type ONNXModel struct {
 type ONNXNode struct {
 	Op, Domain string
 	In, Out    []string
+	Ints       []ONNXInt
 	Constant   *ONNXTensor // the attribute value, of Constant
+}
+
+// ONNXInt is an attribute that is a whole number.
+type ONNXInt struct {
+	Name  string
+	Value int64
 }
 
 // ONNXTensor is a weight, an input or an output.
@@ -102,6 +109,13 @@ func (n ONNXNode) message() (m message) {
 		m.text(2, out)
 	}
 	m.text(4, n.Op)
+	for _, a := range n.Ints {
+		var value message
+		value.text(1, a.Name)
+		value.number(3, a.Value)
+		value.number(20, 2) // the attribute is a whole number
+		m.bytes(5, value)
+	}
 	if n.Constant != nil {
 		var value message
 		value.text(1, "value")
