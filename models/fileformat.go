@@ -131,7 +131,7 @@ func pickled(head []byte, _ int64) string {
 }
 
 // safetensors begin with the length of a JSON header.
-func safetensors(head []byte, size int64) string {
+func safetensors(head []byte, _ int64) string {
 	if len(head) < 9 || head[8] != '{' {
 		return ""
 	}
@@ -202,7 +202,7 @@ func ultralytics(head []byte, size int64) string {
 var errorText = regexp.MustCompile(`(?is)<(?:title|message|code)>\s*([^<]{1,200})`)
 
 // markup knows the answers of servers that were stored as the file, and models written as XML and JSON.
-func markup(head []byte, size int64) string {
+func markup(head []byte, _ int64) string {
 	text := strings.TrimLeft(string(bytes.TrimPrefix(head, []byte("\ufeff"))), " \t\r\n")
 	lower := strings.ToLower(text)
 	switch {

@@ -238,26 +238,26 @@ func TestAnExchangedVolumeIsAChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	print := func() string {
+	fingerprint := func() string {
 		entry, err := Open(dir).Load("m")
 		if err != nil {
 			t.Fatal(err)
 		}
-		print, err := entry.Fingerprint(entry.Versions[0])
+		text, err := entry.Fingerprint(entry.Versions[0])
 		if err != nil {
 			t.Fatal(err)
 		}
-		return print
+		return text
 	}
-	before := print()
-	if again := print(); again != before {
+	before := fingerprint()
+	if again := fingerprint(); again != before {
 		t.Errorf("without a change: %s, then %s", before, again)
 	}
 	next := filepath.Join(dir, "m/..data_tmp")
 	if err := errors.Join(os.Symlink("..2", next), os.Rename(next, filepath.Join(dir, "m/..data"))); err != nil {
 		t.Fatal(err)
 	}
-	if after := print(); after == before {
+	if after := fingerprint(); after == before {
 		t.Error("the exchanged volume is not seen")
 	}
 }

@@ -132,10 +132,10 @@ func (t *tree) hops(name, end string) (paths []string, err error) {
 	return nil, fmt.Errorf("%s leads through more than 40 links", name)
 }
 
-// dataOf is the size of the external data of a model at path; real is where links at path lead to.
-func (t *tree) dataOf(path, real string, files map[string]int64) (sum int64, err error) {
+// dataOf is the size of the external data of a model at path; end is what links at path lead to.
+func (t *tree) dataOf(path, end string, files map[string]int64) (sum int64, err error) {
 	for _, location := range slices.Sorted(maps.Keys(files)) {
-		size, err := t.data(path, real, location, files[location])
+		size, err := t.data(path, end, location, files[location])
 		if err != nil {
 			return 0, fmt.Errorf("keeps weights in %.200q, %w", location, err)
 		}
@@ -146,7 +146,7 @@ func (t *tree) dataOf(path, real string, files map[string]int64) (sum int64, err
 
 // data looks at one file of external data, which must have want bytes. ONNX Runtime reads it only from below the
 // folder of model.onnx, or of what model.onnx leads to.
-func (t *tree) data(path, real, location string, want int64) (size int64, err error) {
+func (t *tree) data(path, end, location string, want int64) (size int64, err error) {
 	if !filepath.IsLocal(location) || location == "." {
 		return 0, errors.New("which is not a file in the folder of model.onnx; export the model again, with external data beside it")
 	}
@@ -163,7 +163,7 @@ func (t *tree) data(path, real, location string, want int64) (size int64, err er
 		return 0, fmt.Errorf("which must lie in %s: %w", filepath.Dir(path), plain(err))
 	}
 	defer f.Close()
-	if !below(at, filepath.Dir(path)) && !below(at, filepath.Dir(real)) {
+	if !below(at, filepath.Dir(path)) && !below(at, filepath.Dir(end)) {
 		return 0, fmt.Errorf("which is a link to %s: ONNX Runtime reads such data only from the folder of model.onnx; copy it there", at)
 	}
 	if info.Size() < want {
@@ -194,7 +194,7 @@ func below(path, folder string) bool {
 // Fingerprint changes when a version must be loaded again: with the definition and its labels, and with the place, size
 // and time of the self-test's image and of the files beside model.onnx, which may hold its weights. An exchanged link
 // changes the place.
-func (e *Entry) Fingerprint(v Version) (print string, err error) {
+func (e *Entry) Fingerprint(v Version) (string, error) {
 	t, err := openTree(e.repository)
 	if err != nil {
 		return "", err

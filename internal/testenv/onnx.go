@@ -9,7 +9,10 @@ import (
 
 // The element types of onnx.proto that tests use.
 const (
-	ONNXFloat, ONNXUint8, ONNXInt8, ONNXInt16 = 1, 2, 3, 5
+	ONNXFloat = 1
+	ONNXUint8 = 2
+	ONNXInt8  = 3
+	ONNXInt16 = 5
 )
 
 // ONNXModel is a small ONNX model for tests, which Bytes writes as a file in the order of onnx.proto's fields, as
