@@ -81,8 +81,12 @@ func (e *Engine) names() (names []string, err error) {
 	return names, err
 }
 
-// misplaced keeps, for Ready, and returns what looks like a model and lies where none is looked for.
+// misplaced keeps, for Ready, and returns what looks like a model and lies where none is looked for. Where models are
+// named by the configuration, what else is there is nobody's concern: see read.
 func (e *Engine) misplaced() []error {
+	if len(e.cfg.Models) > 0 {
+		return nil
+	}
 	found := e.repo.Misplaced()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -141,8 +145,11 @@ func (e *Engine) want(name string) (loads []*version) {
 // than being there and wrong.
 func (e *Engine) read(name string) (entry *models.Entry, list []wanted, gone bool, err error) {
 	entry, err = e.repo.Load(name)
+	if errors.Is(err, models.ErrNotFound) {
+		return nil, nil, true, errors.Join(append([]error{err}, e.repo.MisplacedModel(name)...)...)
+	}
 	if err != nil {
-		return nil, nil, errors.Is(err, models.ErrNotFound), err
+		return nil, nil, false, err
 	}
 	served := entry.Serve()
 	if len(served) == 0 {

@@ -50,6 +50,24 @@ func TestWeightsInTheWrongPlaceAreTold(t *testing.T) {
 	}
 }
 
+func TestAModelOfTheConfigurationInTheWrongPlaceIsTold(t *testing.T) {
+	r := newRepository(t).define("good", colors).add("good", 1, "colors")
+	r.write("triton/config.pbtxt", nil)
+	r.write("triton/1/model.onnx", []byte("x"))
+	r.write("stray.onnx", []byte("x"))
+	e := r.engine(func(c *Config) { c.Models = []ModelConfig{{Name: "good"}} })
+	if err := e.Sync(t.Context()); err != nil {
+		t.Errorf("what nobody asked for is told: %v", err)
+	}
+	e = r.engine(func(c *Config) { c.Models = []ModelConfig{{Name: "triton", Required: true}} })
+	err := e.Sync(t.Context())
+	for _, want := range []string{"no such model", "triton holds weights and no model.yaml", "config.pbtxt is Triton's", "stray.onnx lies in the repository itself"} {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(strings.Join(e.Ready(), "\n"), want) {
+			t.Errorf("no %q in %v, or not in %q", want, err, e.Ready())
+		}
+	}
+}
+
 // move renames a file or folder of the repository.
 func (r *repository) move(from, to string) {
 	r.t.Helper()

@@ -38,39 +38,52 @@ func looksLikeWeights(name string) bool {
 // repository's own folder, a folder with weights and no model.yaml, and a version's folder without model.onnx beside
 // versions that have one. Models without any version are not among them: see Entry.Misplaced. What cannot be read is
 // passed over.
-func (r *Repository) Misplaced() (found []error) {
+func (r *Repository) Misplaced() []error {
+	entries := newScan(r.dir).list("")
+	found := r.misplacedHere(entries)
+	for _, entry := range entries {
+		if isFolder(filepath.Join(r.dir, entry.Name())) && len(found) < maxFolders {
+			found = append(found, r.misplacedIn(entry.Name())...)
+		}
+	}
+	return found
+}
+
+// MisplacedModel lists what may be the model of that name, and lies where none is looked for.
+func (r *Repository) MisplacedModel(name string) []error {
+	return append(r.misplacedIn(name), r.misplacedHere(newScan(r.dir).list(""))...)
+}
+
+// misplacedHere looks at what lies in the repository itself. Where that is a model's folder, versions are no models.
+func (r *Repository) misplacedHere(entries []fs.DirEntry) (found []error) {
 	if path := filepath.Join(r.dir, definitionFile); isFile(path) {
 		return []error{fmt.Errorf("%s lies in the repository itself, where it defines no model; if %s is a model's folder, "+
 			"the repository (repository.dir) is the folder above it", path, r.dir)}
 	}
-	for _, entry := range newScan(r.dir).list("") {
-		name := entry.Name()
-		path := filepath.Join(r.dir, name)
-		switch {
-		case len(found) >= maxFolders:
-			return found
-		case looksLikeWeights(name) && !isFolder(path):
+	for _, entry := range entries {
+		path := filepath.Join(r.dir, entry.Name())
+		if looksLikeWeights(entry.Name()) && !isFolder(path) && len(found) < maxFound {
 			found = append(found, fmt.Errorf("%s lies in the repository itself, where no weights are looked for; want %s and %s",
 				path, filepath.Join(r.dir, "NAME", "1", weightsFile), filepath.Join(r.dir, "NAME", definitionFile)))
-		case isFolder(path):
-			if err := r.misplacedIn(name); err != nil {
-				found = append(found, err)
-			}
 		}
 	}
 	return found
 }
 
 // misplacedIn looks at one folder of the repository.
-func (r *Repository) misplacedIn(name string) error {
+func (r *Repository) misplacedIn(name string) []error {
 	dir := filepath.Join(r.dir, name)
-	if is, err := present(filepath.Join(dir, definitionFile)); err != nil {
+	is, err := present(filepath.Join(dir, definitionFile))
+	switch {
+	case err != nil:
 		return nil
-	} else if is {
+	case is:
 		if found := unserved(dir); len(found) > 0 {
-			return fmt.Errorf("model %s has a version without %s: %s", name, weightsFile, strings.Join(found, ", "))
+			return []error{fmt.Errorf("model %s has a version without %s: %s", name, weightsFile, strings.Join(found, ", "))}
 		}
 		return nil
+	case versionNumber(name) > 0 && isFile(filepath.Join(r.dir, definitionFile)):
+		return nil // see misplacedHere
 	}
 	found := newScan(dir).weights("", maxScanDepth)
 	if len(found) == 0 {
@@ -83,7 +96,7 @@ func (r *Repository) misplacedIn(name string) error {
 	if other := otherDefinition(dir); other != "" {
 		text += "; the definition must be named " + definitionFile + ", and not " + other
 	}
-	return errors.New(text)
+	return []error{errors.New(text)}
 }
 
 func otherDefinition(dir string) string {

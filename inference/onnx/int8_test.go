@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -137,6 +139,28 @@ func TestSumsOfInt8AreExact(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSumsOfInt8AreExactWithoutVNNI has an emulator of a processor without VNNI run the test above, where there is one.
+func TestSumsOfInt8AreExactWithoutVNNI(t *testing.T) {
+	emulator, err := exec.LookPath("qemu-x86_64-static")
+	if err != nil {
+		emulator, err = exec.LookPath("qemu-x86_64")
+	}
+	if err != nil || runtime.GOARCH != "amd64" {
+		t.Skip("needs qemu-user on amd64")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), emulator, "-cpu", "Haswell", self, "-test.run=^TestSumsOfInt8AreExact$", "-test.v").CombinedOutput()
+	if strings.Contains(string(out), "ThreadSanitizer") {
+		t.Skip("the race detector does not run in the emulator")
+	}
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestSumsOfInt8AreExact ") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
