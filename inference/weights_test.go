@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"fovea/inference/onnx"
+	"fovea/models"
 )
 
 func TestWeightsInTheWrongPlaceAreTold(t *testing.T) {
@@ -130,5 +133,54 @@ func TestARefusedLinkKeepsTheOldVersion(t *testing.T) {
 	}
 	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
 		t.Errorf("got %q, %v", first(got), err)
+	}
+}
+
+// ONNX Runtime holds external data to folders by a rule of its own, which must allow what models.Weights does.
+func TestTheRuntimeReadsExternalDataBehindLinks(t *testing.T) {
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join("onnx", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	for name, c := range map[string]struct {
+		root         string
+		files, links [2]string // of model.onnx and of its external data
+	}{
+		"no links":                 {"", [2]string{"m/1/model.onnx", "m/1/external.data"}, [2]string{}},
+		"a volume of Kubernetes":   {"", [2]string{"m/1/..1/model.onnx", "m/1/..1/external.data"}, [2]string{"..1/model.onnx", "..1/external.data"}},
+		"files shared by versions": {"", [2]string{"shared/r50.onnx", "shared/external.data"}, [2]string{"../../shared/r50.onnx", ""}},
+		"a snapshot of Hugging Face": {"hub/m/snapshots/a", [2]string{"hub/m/blobs/01", "hub/m/blobs/02"},
+			[2]string{"../../../../blobs/01", "../../../../blobs/02"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t)
+			for i, file := range []string{"external.onnx", "external.data"} {
+				r.write(c.files[i], read(file))
+				if c.links[i] != "" {
+					r.link(c.links[i], filepath.Join(c.root, "m", "1", []string{"model.onnx", "external.data"}[i]))
+				}
+			}
+			inner := &repository{t, filepath.Join(r.dir, c.root)}
+			inner.define("m", colors)
+			entry, err := models.Open(inner.dir).Load("m")
+			if err != nil {
+				t.Fatal(err)
+			}
+			weights, err := entry.Weights(entry.Versions[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.engine(nil) // which opens the runtime
+			s, err := onnx.NewSession(weights.Path, onnx.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
