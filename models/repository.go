@@ -91,13 +91,13 @@ func (r *Repository) Load(name string) (*Entry, error) {
 func (r *Repository) read(name, dir string) (*Entry, error) {
 	t, err := openTree(r.dir)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", name, err)
+		return nil, atPath(dir, err)
 	}
 	defer t.Close()
 	if _, err := t.stat(name); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
 	} else if err != nil {
-		return nil, fmt.Errorf("model %s: %w", name, err)
+		return nil, atPath(dir, err)
 	}
 	definition, err := load(folder{t, name}, name, dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +108,7 @@ func (r *Repository) read(name, dir string) (*Entry, error) {
 	}
 	versions, err := findVersions(t, name, dir)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", name, err)
+		return nil, atPath(dir, err)
 	}
 	return &Entry{definition, dir, versions, r.dir}, nil
 }
