@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -79,7 +80,7 @@ func (r *Repository) misplacedIn(name string) []error {
 		return nil
 	case is:
 		if found := unserved(dir); len(found) > 0 {
-			return []error{fmt.Errorf("model %s has a version without %s: %s", name, weightsFile, strings.Join(found, ", "))}
+			return []error{fmt.Errorf("model %s has a version that is not served: %s", name, strings.Join(found, ", "))}
 		}
 		return nil
 	case versionNumber(name) > 0 && isFile(filepath.Join(r.dir, definitionFile)):
@@ -116,14 +117,18 @@ func (e *Entry) Misplaced() string {
 	return strings.Join(newScan(e.Dir).weights("", maxScanDepth), ", ")
 }
 
-// unserved are weights in the folders of versions that have no model.onnx, where another version has one.
+// misnamedVersion is the name of a folder that is meant as a version's: v1, 01, version-1.
+var misnamedVersion = regexp.MustCompile(`^(?i:v|ver|version)?[-_.]?\d+$`)
+
+// unserved are weights in the folders of versions that have no model.onnx, or that are named wrongly, where another version
+// has one.
 func unserved(dir string) (found []string) {
 	s, serves := newScan(dir), false
 	for _, entry := range s.list("") {
 		is, err := present(filepath.Join(dir, entry.Name(), weightsFile))
 		switch {
-		case versionNumber(entry.Name()) == 0 || err != nil:
-		case is:
+		case err != nil || !misnamedVersion.MatchString(entry.Name()):
+		case is && versionNumber(entry.Name()) > 0:
 			serves = true
 		default:
 			found = append(found, s.weights(entry.Name(), 0)...)
