@@ -62,7 +62,11 @@ func newLoop(o options, images [][]byte) (l *loop, err error) {
 	if len(versions) == 0 {
 		return nil, errors.New("the model has no weights; get them with `serve models pull`")
 	}
-	if l.session, err = onnx.NewSession(versions[len(versions)-1].Path, onnx.Options{}); err != nil {
+	weights, err := entry.Weights(versions[len(versions)-1])
+	if err != nil {
+		return nil, err
+	}
+	if l.session, err = onnx.NewSession(weights.Path, onnx.Options{SaturatingInt8: o.Saturating}); err != nil {
 		return nil, err
 	}
 	definition, err := entry.Definition.Resolve(tensors(l.session.Inputs()), tensors(l.session.Outputs()))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -26,7 +27,7 @@ func resnetDefinition(v resnet.Variant) string {
 }
 
 // repositoryFor makes a repository with one model, whose definition gets a batch size and instances. The weights are
-// a link to those of the model's folder.
+// those of the model's folder: the same file where the file system allows it, else a copy.
 func repositoryFor(folder, device string, batch int, l layout) (dir string, err error) {
 	dir, err = os.MkdirTemp("", "fovea-gpu-bench-")
 	if err != nil {
@@ -34,12 +35,10 @@ func repositoryFor(folder, device string, batch int, l layout) (dir string, err 
 	}
 	name := filepath.Base(folder)
 	to := filepath.Join(dir, name)
-	weights, err := filepath.Abs(filepath.Join(folder, "1", "model.onnx"))
-	if err != nil {
+	if err := os.MkdirAll(filepath.Join(to, "1"), 0o755); err != nil {
 		return dir, err
 	}
-	err = errors.Join(os.MkdirAll(filepath.Join(to, "1"), 0o755), os.Symlink(weights, filepath.Join(to, "1", "model.onnx")))
-	if err != nil {
+	if err := placeFile(filepath.Join(folder, "1", "model.onnx"), filepath.Join(to, "1", "model.onnx")); err != nil {
 		return dir, err
 	}
 	files, err := os.ReadDir(folder)
@@ -52,6 +51,24 @@ func repositoryFor(folder, device string, batch int, l layout) (dir string, err 
 		}
 	}
 	return dir, err
+}
+
+// placeFile makes a file appear under another name.
+func placeFile(from, to string) (err error) {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // simulatedCUDA says whether scripts/gpu-env put the simulated CUDA in the place of the real one.

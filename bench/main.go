@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +32,7 @@ type options struct {
 	Requests    int64         // of a soak
 	Limit       float64       // of a soak's growth, in bytes of resident memory a request
 	ServeFlags  []string      // more flags of the server
+	Saturating  bool          // the server's inference.saturating_int8, and the loop's
 	GPU         gpuOptions
 	Idle        idleOptions
 }
@@ -40,7 +42,7 @@ func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
 func (o options) serveArgs(addr string) []string {
 	return append([]string{
 		"--http.address=" + addr, "--repository.dir=" + o.Models, "--inference.models=" + o.Model + ":required",
-		"--log.level=warn",
+		"--log.level=warn", "--inference.saturating_int8=" + strconv.FormatBool(o.Saturating),
 	}, o.ServeFlags...)
 }
 
@@ -84,6 +86,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.Rounds, "rounds", 3, "measurements of each side, in turn")
 	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak")
 	flags.Float64Var(&o.Limit, "limit", 64, "growth of resident memory that a soak allows, in bytes a request")
+	flags.BoolVar(&o.Saturating, "saturating-int8", false, "sums of int8 products may be cut off, as with ONNX Runtime's defaults")
 	if strings.HasPrefix(args[0], "idle") {
 		o.Idle.add(flags)
 	}

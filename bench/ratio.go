@@ -112,7 +112,8 @@ func floorProcess(ctx context.Context, o options) (rate, error) {
 		return rate{}, err
 	}
 	cmd := exec.CommandContext(ctx, self, "floor", "-models", o.Models, "-model", o.Model, "-pictures", o.Pictures,
-		"-duration", o.Duration.String(), "-connections", strconv.Itoa(o.Connections))
+		"-duration", o.Duration.String(), "-connections", strconv.Itoa(o.Connections),
+		"-saturating-int8="+strconv.FormatBool(o.Saturating))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {

@@ -13,17 +13,17 @@ import (
 
 // Config is what an operator decides about inference. Sizes are bytes unless the key says otherwise.
 type Config struct {
-	Library      string        `yaml:"library" usage:"libonnxruntime.so; empty: searched for"`
-	Device       string        `yaml:"device" usage:"auto, cpu, cuda or cuda:N, for models that name none"`
-	Models       []ModelConfig `yaml:"models" usage:"models to serve, as NAME or NAME:required; empty: all of the repository"`
-	Default      string        `yaml:"default" usage:"the model of POST /predict; empty: the first"`
-	Workers      int           `yaml:"workers" usage:"pictures decoded, and batches run on the CPU, at once; 0: one more than cores"`
-	MaxPixels    int64         `yaml:"max_pixels" usage:"pixels of a picture"`
-	Instances    int           `yaml:"instances" usage:"instances per device, for models that name none; 0: one per core on the CPU, one on a GPU"`
-	Threads      int           `yaml:"threads" usage:"threads within one operator on the CPU, while several pictures are in the server"`
-	ThreadsAlone int           `yaml:"threads_alone" usage:"threads within one operator on the CPU for a picture that is alone in the server; 0: one per core, for models up to 256 MiB, since their weights are in memory twice then; 1: none, they are there once"`
-	ExactInt8    bool          `yaml:"exact_int8" usage:"int8 models give on a CPU without VNNI the answers that they give on others; slower there"`
-	CUDA         CUDAConfig    `yaml:"cuda"`
+	Library        string        `yaml:"library" usage:"libonnxruntime.so; empty: searched for"`
+	Device         string        `yaml:"device" usage:"auto, cpu, cuda or cuda:N, for models that name none"`
+	Models         []ModelConfig `yaml:"models" usage:"models to serve, as NAME or NAME:required; empty: all of the repository"`
+	Default        string        `yaml:"default" usage:"the model of POST /predict; empty: the first"`
+	Workers        int           `yaml:"workers" usage:"pictures decoded, and batches run on the CPU, at once; 0: one more than cores"`
+	MaxPixels      int64         `yaml:"max_pixels" usage:"pixels of a picture"`
+	Instances      int           `yaml:"instances" usage:"instances per device, for models that name none; 0: one per core on the CPU, one on a GPU"`
+	Threads        int           `yaml:"threads" usage:"threads within one operator on the CPU, while several pictures are in the server"`
+	ThreadsAlone   int           `yaml:"threads_alone" usage:"threads within one operator on the CPU for a picture that is alone in the server; 0: one per core, for models up to 256 MiB, since their weights are in memory twice then; 1: none, they are there once"`
+	SaturatingInt8 bool          `yaml:"saturating_int8" usage:"on an x86 CPU without VNNI, cut sums of int8 products off at 16 bits: faster, and answers may be wrong; elsewhere without effect"`
+	CUDA           CUDAConfig    `yaml:"cuda"`
 }
 
 // ModelConfig is one model to be served.

@@ -36,6 +36,7 @@ type Engine struct {
 	models map[string]*model
 	order  []string // names as they are listed
 	listed bool     // the repository has been read
+	strays []error  // see models.Repository.Misplaced
 	broken error
 	closed bool
 

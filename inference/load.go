@@ -63,12 +63,12 @@ func (v *version) build() error {
 	return v.selfTest()
 }
 
-// open loads the file on the device of every group. Only the outputs that the definition reads are fetched.
+// open loads the weights on the device of every group. Only the outputs that the definition reads are fetched.
 func (v *version) open(groups []group) error {
 	var names []string
 	for _, g := range groups {
-		s, err := onnx.NewSession(v.path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
-			ExactInt8: v.shared.cfg.ExactInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.definition.Outputs(), File: v.file})
+		s, err := onnx.NewSession(v.found.Path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
+			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.definition.Outputs(), File: v.file})
 		if err != nil {
 			return err
 		}
@@ -81,15 +81,42 @@ func (v *version) open(groups []group) error {
 		names = append(names, g.device.String())
 	}
 	v.device = strings.Join(names, " ")
+	v.tellInt8()
 	return nil
 }
 
-// resolve completes the definition by what the ONNX file says, and plans the way of a picture into the inputs.
+// tellInt8 says how sums of int8 products are made where that is a choice: on a processor of x86 without VNNI.
+func (v *version) tellInt8() {
+	w := v.found
+	onCPU := func(s *onnx.Session) bool { return s.Device().Kind == onnx.CPU || s.PartlyCPU() }
+	if !w.Quantized || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
+		return
+	}
+	log := v.shared.log.With("model", v.model, "version", v.name)
+	const wrong = "sums of int8 products may be cut off at 16 bits on this processor, which has no VNNI, and answers be wrong that are right on others"
+	switch {
+	case v.shared.cfg.SaturatingInt8:
+		log.Warn(wrong, "reason", "inference.saturating_int8 is set")
+	case w.SaturatesAlways || slices.ContainsFunc(v.sessions, (*onnx.Session).InexactInt8):
+		log.Warn(wrong, "reason", "ONNX Runtime has no exact way for this model's operators; quantize it as pairs of QuantizeLinear and DequantizeLinear")
+	default:
+		log.Info("sums of int8 products are exact on this processor, which has no VNNI, and slower than on others")
+		return
+	}
+	v.saturating = true
+}
+
+// resolve looks at the weights, completes the definition by what the ONNX file says, and plans the way of a picture into the inputs.
 func (v *version) resolve() error {
-	file, err := onnx.ReadFile(v.path)
+	found, err := v.entry.Weights(v.weights)
 	if err != nil {
 		return err
 	}
+	file, err := onnx.ReadFile(found.Path)
+	if err != nil {
+		return err
+	}
+	v.found = found
 	v.file, v.inputs, v.outputs = file, tensorInfos(file.Inputs), tensorInfos(file.Outputs)
 	resolved, err := v.entry.Definition.Resolve(v.inputs, v.outputs)
 	if err != nil {

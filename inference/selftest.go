@@ -9,8 +9,6 @@ import (
 	"image/color"
 	"image/png"
 	"math"
-	"os"
-	"path/filepath"
 	"time"
 
 	"fovea/models"
@@ -57,8 +55,8 @@ func (v *version) selfTestLane(ctx context.Context, i int, picture []byte) error
 }
 
 func (v *version) testPicture() ([]byte, error) {
-	if name := v.definition.SelfTest.Image; name != "" {
-		return os.ReadFile(filepath.Join(v.entry.Dir, name))
+	if v.definition.SelfTest.Image != "" {
+		return v.entry.SelfTestImage()
 	}
 	return madePicture()
 }

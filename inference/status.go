@@ -23,10 +23,12 @@ type Status struct {
 	Device   string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
 	// PartlyCPU says that it is on a GPU and parts of it run on the CPU, for want of CUDA kernels.
 	PartlyCPU bool
-	Warnings  []string // what may be wrong with the definition, as trial runs at load tell
-	MaxBatch  int      // rows of a batch; 0 until it is ready
-	Queue     int      // pictures accepted and not yet answered
-	MaxQueue  int
+	// SaturatingInt8 says that sums of its int8 products may be cut off at 16 bits: see Config.SaturatingInt8.
+	SaturatingInt8 bool
+	Warnings       []string // what may be wrong with the definition, as trial runs at load tell
+	MaxBatch       int      // rows of a batch; 0 until it is ready
+	Queue          int      // pictures accepted and not yet answered
+	MaxQueue       int
 }
 
 // Models lists every version of every model, models in the order they are listed, versions ascending.
@@ -72,7 +74,7 @@ func (v *version) status(s Status) Status {
 	}
 	if state == Ready { // what load sets is read only now; see version
 		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
-		s.Device, s.PartlyCPU, s.Warnings = v.device, v.partlyCPU, v.warnings
+		s.Device, s.PartlyCPU, s.SaturatingInt8, s.Warnings = v.device, v.partlyCPU, v.saturating, v.warnings
 		s.MaxBatch = v.scheduler.lanes[0].rows
 		s.Queue, s.MaxQueue = v.admission.waiting(), v.admission.bound
 	}
@@ -102,6 +104,9 @@ func (e *Engine) Ready() (reasons []string) {
 	}
 	if !ready {
 		reasons = append(reasons, "no model is ready")
+		for _, err := range e.strays {
+			reasons = append(reasons, err.Error())
+		}
 	}
 	return reasons
 }

@@ -17,7 +17,7 @@ const retryFailed = time.Minute
 // wanted is one version that the repository says should be served.
 type wanted struct {
 	version models.Version
-	look    string // see fingerprint
+	look    string // see models.Entry.Fingerprint
 }
 
 // Sync brings what is loaded to what the repository says now: new versions are loaded beside the old and take
@@ -52,6 +52,9 @@ func (e *Engine) Sync(ctx context.Context) error {
 	if unreadable != nil {
 		failures = append(failures, &LoadError{Err: unreadable})
 	}
+	for _, err := range e.misplaced() {
+		failures = append(failures, &LoadError{Err: err})
+	}
 	if len(failures) == 0 {
 		return nil
 	}
@@ -70,12 +73,25 @@ func (e *Engine) names() (names []string, err error) {
 	names, err = e.repo.Names()
 	names = slices.DeleteFunc(names, func(name string) bool {
 		entry, err := e.repo.Load(name)
-		return err == nil && len(entry.Versions) == 0
+		return err == nil && len(entry.Versions) == 0 && entry.Misplaced() == ""
 	})
 	if e.cfg.Default != "" && !slices.Contains(names, e.cfg.Default) && (err == nil || len(names) > 0) {
 		names = append(names, e.cfg.Default) // so that its absence is told, where anything is known of what is there
 	}
 	return names, err
+}
+
+// misplaced keeps, for Ready, and returns what looks like a model and lies where none is looked for. Where models are
+// named by the configuration, what else is there is nobody's concern: see read.
+func (e *Engine) misplaced() []error {
+	if len(e.cfg.Models) > 0 {
+		return nil
+	}
+	found := e.repo.Misplaced()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.strays = found
+	return found
 }
 
 // list takes over the names and unloads models that are not among them.
@@ -129,15 +145,22 @@ func (e *Engine) want(name string) (loads []*version) {
 // than being there and wrong.
 func (e *Engine) read(name string) (entry *models.Entry, list []wanted, gone bool, err error) {
 	entry, err = e.repo.Load(name)
+	if errors.Is(err, models.ErrNotFound) {
+		return nil, nil, true, errors.Join(append([]error{err}, e.repo.MisplacedModel(name)...)...)
+	}
 	if err != nil {
-		return nil, nil, errors.Is(err, models.ErrNotFound), err
+		return nil, nil, false, err
 	}
 	served := entry.Serve()
 	if len(served) == 0 {
-		return nil, nil, true, fmt.Errorf("there are no weights in %s", filepath.Join(entry.Dir, "<version>", "model.onnx"))
+		err := fmt.Errorf("there are no weights in %s", filepath.Join(entry.Dir, "<version>", "model.onnx"))
+		if found := entry.Misplaced(); found != "" {
+			err = fmt.Errorf("%w, but there is %s", err, found)
+		}
+		return nil, nil, true, err
 	}
 	for _, n := range served {
-		look, err := fingerprint(entry, n)
+		look, err := entry.Fingerprint(n)
 		if err != nil {
 			return nil, nil, false, err
 		}

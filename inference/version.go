@@ -28,14 +28,14 @@ type shared struct {
 // version is one version of one model, from the try to load it until it is gone. What load sets is not
 // changed afterwards and is read only once the version is ready.
 type version struct {
-	shared *shared
-	model  string
-	number int
-	name   string // the number as requests and answers write it
-	entry  *models.Entry
-	path   string
-	look   string         // what the files looked like; see fingerprint
-	refs   sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
+	shared  *shared
+	model   string
+	number  int
+	name    string // the number as requests and answers write it
+	entry   *models.Entry
+	weights models.Version
+	look    string         // see models.Entry.Fingerprint
+	refs    sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
 
 	done chan struct{} // closed when the try to load it is over
 
@@ -51,8 +51,10 @@ type version struct {
 	image      int // index of the image input
 	extras     []extra
 	plan       *preprocess.Plan
-	device     string // the devices of the sessions, such as "cuda:0 cuda:1"
-	partlyCPU  bool   // a session on CUDA leaves parts of the model to the CPU
+	device     string         // the devices of the sessions, such as "cuda:0 cuda:1"
+	partlyCPU  bool           // a session on CUDA leaves parts of the model to the CPU
+	saturating bool           // sums of int8 products may be cut off at 16 bits
+	found      models.Weights // what was found of the weights when they were looked at
 	decoder    postprocess.Decoder
 	warnings   []string  // what may be wrong with the definition
 	discarding sync.Once // the first boxes that are discarded are told of in the log
@@ -64,7 +66,7 @@ type version struct {
 
 func newVersion(sh *shared, entry *models.Entry, n models.Version, look string) *version {
 	return &version{shared: sh, model: entry.Definition.Name, number: n.Number, name: strconv.Itoa(n.Number),
-		entry: entry, path: n.Path, look: look, definition: entry.Definition, done: make(chan struct{}), changed: time.Now()}
+		entry: entry, weights: n, look: look, definition: entry.Definition, done: make(chan struct{}), changed: time.Now()}
 }
 
 // become changes the state. The function it returns says so in the log; it is called without any mutex.

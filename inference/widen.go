@@ -1,9 +1,6 @@
 package inference
 
-import (
-	"path/filepath"
-	"runtime"
-)
+import "runtime"
 
 // largestTwice is the size of the largest model whose weights are kept twice without being asked for, in bytes.
 const largestTwice = 256 << 20
@@ -11,7 +8,8 @@ const largestTwice = 256 << 20
 // widen lets the runs of pictures that are alone in the server have more threads. The version answers meanwhile, and
 // goes on as it is when this fails.
 func (v *version) widen() {
-	threads, err := v.shared.cfg.threadsAlone(v.path)
+	threads := v.shared.cfg.threadsAlone(v.found.Size)
+	var err error
 	for _, s := range v.sessions {
 		if err == nil {
 			err = s.Widen(threads)
@@ -22,17 +20,13 @@ func (v *version) widen() {
 	}
 }
 
-// threadsAlone are the threads of runs of the model at path that have the cores to themselves.
-func (c Config) threadsAlone(path string) (int, error) {
-	if c.ThreadsAlone > 0 {
-		return c.ThreadsAlone, nil
+// threadsAlone are the threads of runs that have the cores to themselves, of a model with weights of size bytes.
+func (c Config) threadsAlone(size int64) int {
+	switch {
+	case c.ThreadsAlone > 0:
+		return c.ThreadsAlone
+	case size > largestTwice:
+		return c.Threads
 	}
-	size, err := filesSize(filepath.Dir(path))
-	if err != nil {
-		return 0, err
-	}
-	if size > largestTwice {
-		return c.Threads, nil
-	}
-	return min(c.workers(), runtime.GOMAXPROCS(0)), nil
+	return min(c.workers(), runtime.GOMAXPROCS(0))
 }

@@ -28,12 +28,11 @@ func parse(data []byte) (Definition, *document) {
 	return d, doc
 }
 
-// load reads the definition in a model's folder and the files it names. fsys must not let names or links leave
-// the folder. name is the folder's name, and where begins the paths in errors.
+// load reads the definition in a model's folder and the files it names. fsys decides which links are followed. name is the folder's name, and where begins the paths in errors.
 func load(fsys fs.FS, name, where string) (Definition, error) {
 	data, err := readFile(fsys, definitionFile, maxDocument)
 	if err != nil {
-		return Definition{}, fmt.Errorf("%s: %w", path.Join(where, definitionFile), err)
+		return Definition{}, atPath(path.Join(where, definitionFile), err)
 	}
 	d, doc := parse(data)
 	if d.Name != "" && d.Name != name {
@@ -58,7 +57,11 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) {
 		}
 	}
 	if d.SelfTest.Image != "" {
-		if err := regular(fsys, d.SelfTest.Image); err != nil {
+		f, err := openPlain(fsys, d.SelfTest.Image)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
 			m.add("self_test.image", "%s: %v", d.SelfTest.Image, err)
 		}
 	}
@@ -67,25 +70,29 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) {
 	}
 }
 
-// regular refuses what is no plain file: opening a pipe would wait for ever.
-func regular(fsys fs.FS, name string) error {
-	info, err := fs.Stat(fsys, name)
-	if err != nil {
-		return plain(err)
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("is not a plain file")
-	}
-	return nil
-}
+// errNotPlain says that a name is that of a folder, a pipe or a device.
+var errNotPlain = errors.New("is not a plain file")
 
-func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
-	if err := regular(fsys, name); err != nil {
-		return nil, err
-	}
+// openPlain opens a plain file.
+func openPlain(fsys fs.FS, name string) (fs.File, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, plain(err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotPlain
+	}
+	if err != nil {
+		return nil, errors.Join(plain(err), f.Close())
+	}
+	return f, nil
+}
+
+func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	f, err := openPlain(fsys, name)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -101,7 +108,7 @@ func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 // plain drops the path that fs errors carry: the message names the file itself. It keeps the cause.
 func plain(err error) error {
 	var e *fs.PathError
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && !errors.As(err, new(*deniedError)) {
 		return e.Err
 	}
 	return err

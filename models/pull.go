@@ -43,16 +43,16 @@ func Pull(ctx context.Context, o PullOptions) error {
 }
 
 func (o PullOptions) pull(ctx context.Context) error {
-	folder := filepath.Join(o.Dir, o.Name)
-	if !isFile(filepath.Join(folder, definitionFile)) {
+	dir := filepath.Join(o.Dir, o.Name)
+	if !isFile(filepath.Join(dir, definitionFile)) {
 		if _, err := shippedFolder(o.Name); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, filepath.Join(folder, ".pull.lock"))
+	unlock, err := lock(ctx, filepath.Join(dir, ".pull.lock"))
 	if err != nil {
 		return err
 	}
@@ -60,16 +60,16 @@ func (o PullOptions) pull(ctx context.Context) error {
 	if err := install(o.Dir, o.Name); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(folder)
+	t, err := openTree(o.Dir)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	d, err := load(root.FS(), o.Name, folder)
+	defer t.Close()
+	d, err := load(folder{t, o.Name}, o.Name, dir)
 	if err != nil {
 		return err
 	}
-	return o.weights(ctx, d.Source, filepath.Join(folder, strconv.Itoa(d.Source.Version)))
+	return o.weights(ctx, d.Source, filepath.Join(dir, strconv.Itoa(d.Source.Version)))
 }
 
 // weights brings model.onnx into the folder of a version.

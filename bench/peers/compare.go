@@ -195,7 +195,7 @@ func floorTurn(ctx context.Context, o Options, c cell) (Sample, error) {
 		return Sample{}, err
 	}
 	cmd := exec.CommandContext(ctx, self, "floor", "-models", o.Models, "-model", c.model,
-		"-pictures", filepath.Join(o.Pictures, c.size), "-duration", (3 * o.Window).String())
+		"-pictures", filepath.Join(o.Pictures, c.size), "-duration", (3 * o.Window).String(), "-saturating-int8")
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {

@@ -90,7 +90,13 @@ func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error 
 	for _, name := range slices.Compact(names) {
 		_, _ = fmt.Fprintln(w, modelLine(repo, name))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, stray := range repo.Misplaced() {
+		_, _ = fmt.Fprintf(out, "no model: %v\n", stray)
+	}
+	return nil
 }
 
 func modelLine(repo *models.Repository, name string) string {
@@ -105,6 +111,9 @@ func modelLine(repo *models.Repository, name string) string {
 	versions := make([]string, len(entry.Versions))
 	for i, v := range entry.Versions {
 		versions[i] = fmt.Sprint(v.Number)
+	}
+	if found := entry.Misplaced(); found != "" {
+		return name + "\tbroken: no weights where they are looked for, but there is " + found + "\t\t"
 	}
 	if len(versions) == 0 {
 		versions = []string{"not fetched"}
@@ -142,6 +151,9 @@ func printModel(out io.Writer, m inference.Status) {
 	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %d labels\n", m.Device, m.Task, len(m.Labels))
 	if m.PartlyCPU {
 		_, _ = fmt.Fprintln(out, "  note     parts of it run on the CPU: ONNX Runtime has no CUDA kernel for them")
+	}
+	if m.SaturatingInt8 {
+		_, _ = fmt.Fprintln(out, "  note     sums of its int8 products may be cut off at 16 bits on this processor, and answers be wrong: see inference.saturating_int8")
 	}
 	for _, w := range m.Warnings {
 		_, _ = fmt.Fprintf(out, "  warning  %s\n", w)

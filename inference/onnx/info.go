@@ -93,7 +93,7 @@ func readFile(path string) (*File, error) {
 	}
 	in, out, err := ort.GetInputOutputInfoWithOptions(path, options)
 	if err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
 	if len(in) == 0 || len(out) == 0 {
 		return nil, fmt.Errorf("the model has %d inputs and %d outputs; it needs one of each at least", len(in), len(out))

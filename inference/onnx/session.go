@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -15,12 +16,12 @@ import (
 
 // Options say how a session runs.
 type Options struct {
-	Device    Device      // from Pick; the zero Device is the CPU
-	Threads   int         // within one operator on the CPU; 0 means 1. They wait without spinning
-	ExactInt8 bool        // sums of int8 products are never cut off at 16 bits on the CPU (see exactInt8)
-	CUDA      CUDAOptions // for a CUDA device
-	Outputs   []string    // those that are fetched; nil means all. Others may be of any type
-	File      *File       // what ReadFile found; nil: it is read again
+	Device         Device      // from Pick; the zero Device is the CPU
+	Threads        int         // within one operator on the CPU; 0 means 1. They wait without spinning
+	SaturatingInt8 bool        // sums of int8 products may be cut off at 16 bits on the CPU (see Int8Saturates)
+	CUDA           CUDAOptions // for a CUDA device
+	Outputs        []string    // those that are fetched; nil means all. Others may be of any type
+	File           *File       // what ReadFile found; nil: it is read again
 }
 
 // Session is a model that is loaded on a device. Its methods may be called at the same time by several
@@ -33,6 +34,8 @@ type Session struct {
 	inputs  []Info
 	outputs []Info
 
+	exact     bool // exactInt8 is set
+	inexact   bool // exactInt8 could not be set
 	pageable  bool // batches are not pinned
 	partlyCPU bool // on CUDA: parts of the model run on the CPU
 
@@ -76,12 +79,26 @@ func (s *Session) load(o Options) (err error) {
 	if s.inputs, s.outputs, err = file.wanted(o.Outputs); err != nil {
 		return err
 	}
+	if s.device.Kind == CUDA {
+		s.pageable = o.CUDA.Pageable
+		if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
+			return err
+		}
+	}
+	s.exact = !o.SaturatingInt8 && Int8Saturates()
+	if err = s.start(o); err != nil && s.exact && strings.Contains(err.Error(), "Failed to find kernel") {
+		s.exact, s.inexact = false, true // see exactInt8
+		if s.start(o) == nil {
+			return nil
+		}
+	}
+	return explain(err)
+}
+
+// start makes the session of ONNX Runtime.
+func (s *Session) start(o Options) (err error) {
 	if s.device.Kind != CUDA {
 		s.session, err = s.create(o, takeSharedArena)
-		return err
-	}
-	s.pageable = o.CUDA.Pageable
-	if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
 		return err
 	}
 	sigaction.Preserve(func() { s.session, err = s.createCUDA(o) })
@@ -90,6 +107,9 @@ func (s *Session) load(o Options) (err error) {
 	}
 	return nil
 }
+
+// InexactInt8 says that sums of int8 products may be cut off although Options did not allow it.
+func (s *Session) InexactInt8() bool { return s.inexact }
 
 // Widen makes RunWide run on threads within one operator, where that is more than Options.Threads. The model is loaded a
 // second time for it, so its weights are then in memory twice: ONNX Runtime fixes the threads when a session is made,
@@ -143,7 +163,7 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	if err := configure(options, max(o.Threads, 1), ort.GraphOptimizationLevelEnableAll); err != nil {
 		return nil, err
 	}
-	if o.ExactInt8 {
+	if s.exact {
 		if err := options.AddSessionConfigEntry(exactInt8, "1"); err != nil {
 			return nil, err
 		}
@@ -153,10 +173,6 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	}
 	return ort.NewDynamicAdvancedSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
 }
-
-// exactInt8 is ONNX Runtime's kOrtSessionOptionsAvx2PrecisionMode: on x86 without VNNI, products of uint8 and int8 are
-// added in pairs with saturation at 16 bits; with it, slower ones of uint8 and uint8 are taken, which cannot overflow.
-const exactInt8 = "session.x64quantprecision"
 
 // configure sets what all sessions have in common. Threads that spin while they wait would take the cores from
 // decoding. Memory patterns are plans for one set of shapes; with changing batch sizes they only cost, and on CUDA
