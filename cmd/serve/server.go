@@ -16,6 +16,7 @@ import (
 	"fovea/inference"
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
+	"fovea/internal/logging"
 	"fovea/models"
 )
 
@@ -31,6 +32,7 @@ var (
 type service struct {
 	cfg     Config
 	log     *slog.Logger
+	lines   *logging.Queue
 	engine  *inference.Engine
 	monitor *health.Monitor
 	server  *api.Server
@@ -45,9 +47,9 @@ type service struct {
 	address string          // that it listens on
 }
 
-// serve runs the server until a signal or ctx ends it.
-func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
-	s := &service{cfg: cfg, log: log, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1)}
+// serve runs the server until a signal or ctx ends it. log writes to lines.
+func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Queue) error {
+	s := &service{cfg: cfg, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1)}
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
 	if err := s.open(ctx); err != nil {
@@ -78,7 +80,7 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	s.cfg.Inference.Device = wanted
-	metrics := api.NewMetrics(build(), s.gpus.collectors()...)
+	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), droppedLines(s.lines))...)
 	engine, err := inference.New(s.cfg.Inference, models.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
