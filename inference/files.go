@@ -2,7 +2,7 @@ package inference
 
 import (
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -11,15 +11,15 @@ import (
 
 // fingerprint tells whether a version must be loaded again: its definition and the sizes and times of its files, which
 // are model.onnx and the weights that lie beside it.
-func fingerprint(entry *models.Entry, n models.Version) (string, error) {
+func fingerprint(from models.Files, entry *models.Entry, n models.Version) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%+v", entry.Definition)
-	files, err := files(filepath.Dir(n.Path))
+	files, err := files(from, filepath.Dir(n.Path))
 	if err != nil {
 		return "", err
 	}
 	if image := entry.Definition.SelfTest.Image; image != "" {
-		info, err := os.Stat(filepath.Join(entry.Dir, image))
+		info, err := from.Stat(filepath.Join(entry.Dir, image))
 		if err != nil {
 			return "", err
 		}
@@ -32,13 +32,13 @@ func fingerprint(entry *models.Entry, n models.Version) (string, error) {
 }
 
 // files are the files in a folder, by name.
-func files(folder string) (list []os.FileInfo, err error) {
-	entries, err := os.ReadDir(folder)
+func files(from models.Files, folder string) (list []fs.FileInfo, err error) {
+	entries, err := from.ReadDir(folder)
 	if err != nil {
 		return nil, err
 	}
 	for _, entry := range entries {
-		info, err := os.Stat(filepath.Join(folder, entry.Name())) // what a link leads to
+		info, err := from.Stat(filepath.Join(folder, entry.Name())) // what a link leads to
 		if err != nil {
 			return nil, err
 		}
@@ -50,8 +50,8 @@ func files(folder string) (list []os.FileInfo, err error) {
 }
 
 // filesSize is the size of the files of a folder in bytes: a model's weights may lie beside model.onnx.
-func filesSize(folder string) (sum int64, err error) {
-	list, err := files(folder)
+func filesSize(from models.Files, folder string) (sum int64, err error) {
+	list, err := files(from, folder)
 	for _, file := range list {
 		sum += file.Size()
 	}

@@ -3,6 +3,8 @@ package inference
 import (
 	"path/filepath"
 	"runtime"
+
+	"fovea/models"
 )
 
 // largestTwice is the size of the largest model whose weights are kept twice without being asked for, in bytes.
@@ -11,7 +13,7 @@ const largestTwice = 256 << 20
 // widen lets the runs of pictures that are alone in the server have more threads. The version answers meanwhile, and
 // goes on as it is when this fails.
 func (v *version) widen() {
-	threads, err := v.shared.cfg.threadsAlone(v.path)
+	threads, err := v.shared.cfg.threadsAlone(v.shared.files, v.path)
 	for _, s := range v.sessions {
 		if err == nil {
 			err = s.Widen(threads)
@@ -23,11 +25,11 @@ func (v *version) widen() {
 }
 
 // threadsAlone are the threads of runs of the model at path that have the cores to themselves.
-func (c Config) threadsAlone(path string) (int, error) {
+func (c Config) threadsAlone(files models.Files, path string) (int, error) {
 	if c.ThreadsAlone > 0 {
 		return c.ThreadsAlone, nil
 	}
-	size, err := filesSize(filepath.Dir(path))
+	size, err := filesSize(files, filepath.Dir(path))
 	if err != nil {
 		return 0, err
 	}

@@ -1,12 +1,15 @@
 package inference
 
 import (
+	"context"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"testing"
+
+	"fovea/models"
 )
 
 // counted counts a runner's runs on all cores.
@@ -15,9 +18,9 @@ type counted struct {
 	wide *atomic.Int64
 }
 
-func (c counted) RunWide(rows int) error {
+func (c counted) RunWide(ctx context.Context, rows int) error {
 	c.wide.Add(1)
-	return c.runner.RunWide(rows)
+	return c.runner.RunWide(ctx, rows)
 }
 
 func TestAPictureAloneIsAnsweredOnAllCoresAndTheSame(t *testing.T) {
@@ -74,7 +77,7 @@ func TestLargeModelsAreInMemoryOnceUnlessAskedForTwice(t *testing.T) {
 			if err := os.Truncate(weights, test.size); err != nil { // a hole: it takes no space
 				t.Fatal(err)
 			}
-			got, err := Config{Threads: 1, Workers: 6, ThreadsAlone: test.threads}.threadsAlone(filepath.Join(dir, "model.onnx"))
+			got, err := Config{Threads: 1, Workers: 6, ThreadsAlone: test.threads}.threadsAlone(models.Open("").Files(), filepath.Join(dir, "model.onnx"))
 			if err != nil || got != test.want {
 				t.Errorf("got %d threads, %v; want %d", got, err, test.want)
 			}

@@ -118,7 +118,7 @@ func (b *Batch) probeShapes(at *bucket, value func(int) float32) (shapes [][]int
 	if err != nil {
 		return nil, err
 	}
-	run := func() { err = b.session.Run(at.inputs, outputs) }
+	run := func() { err = b.session.RunWithOptions(at.inputs, outputs, b.options) }
 	if b.parent.device.Kind == CUDA {
 		sigaction.Preserve(run)
 	} else {

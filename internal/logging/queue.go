@@ -92,15 +92,11 @@ func (q *Queue) Close() {
 
 // NewQueued is New with a Queue between the logger and w.
 func NewQueued(cfg Config, w io.Writer) (*slog.Logger, *Queue) {
-	var log *slog.Logger
-	ready := make(chan struct{})
+	direct := slog.New(handler(cfg, w, isTerminal(w))) // used by the queue's own goroutine alone, which may wait
 	q := newQueue(w, func(dropped uint64) {
-		<-ready
-		log.Warn("lines of the log were dropped: they could not be written", "lines", dropped)
+		direct.Warn("lines of the log were dropped: they could not be written", "lines", dropped)
 	})
-	log = slog.New(handler(cfg, q, isTerminal(w)))
-	close(ready)
-	return log, q
+	return slog.New(handler(cfg, q, isTerminal(w))), q
 }
 
 // Last writes the last words of a process to w, and waits no longer than a second for whoever reads them.
