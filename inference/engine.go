@@ -218,7 +218,7 @@ func (e *Engine) refuse() {
 	e.closed = true
 	e.stopLoads(errClosed)
 	for _, m := range e.models {
-		m.wanted = nil
+		m.wanted, m.blocked = nil, nil
 		e.settle(m)
 	}
 }

@@ -19,7 +19,7 @@ var errUnwanted = errors.New("the repository does not ask for it any more")
 func (e *Engine) load(m *model, v *version) {
 	defer close(v.done)
 	begin := time.Now()
-	state, err := Ready, e.tryLoad(v)
+	state, err := Ready, e.tryLoad(m, v)
 	if err != nil {
 		state = Failed
 		e.ranInto(err)
@@ -37,15 +37,18 @@ func (e *Engine) load(m *model, v *version) {
 }
 
 // tryLoad loads the version within the time for it.
-func (e *Engine) tryLoad(v *version) error {
+func (e *Engine) tryLoad(m *model, v *version) error {
 	limit := e.cfg.LoadTimeout
 	ctx, cancel := context.WithTimeoutCause(v.loading, limit, fmt.Errorf("it did not load within inference.load_timeout, %s", limit))
 	result := make(chan error, 1)
 	e.work.Go(func() {
-		defer close(v.ended)
-		defer v.stop(nil)
 		defer cancel()
 		result <- v.load(ctx)
+		close(v.ended)
+		v.stop(nil)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.settle(m)
 	})
 	select {
 	case err := <-result:

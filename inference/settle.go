@@ -20,7 +20,7 @@ func (e *Engine) settle(m *model) {
 		case v.is(Ready):
 			served = append(served, v)
 			keep = append(keep, v)
-		case v.is(Failed) && !asked: // an old failure
+		case v.is(Failed) && !asked && v.over(): // an old failure
 		case v.is(Loading) && !asked && m.blocked == nil:
 			v.stop(errUnwanted)
 			keep = append(keep, v)

@@ -269,10 +269,17 @@ func (e *Engine) failures(ctx context.Context) (failures []*LoadError) {
 			case Failed:
 				add(v.number, err)
 			case Loading:
-				add(v.number, errors.Join(errors.New("still loading"), ctx.Err()))
+				add(v.number, stillLoading(ctx.Err()))
 			default: // Ready and Unloading are no failures
 			}
 		}
 	}
 	return failures
+}
+
+func stillLoading(err error) error {
+	if err == nil {
+		return errors.New("still loading")
+	}
+	return fmt.Errorf("still loading: %w", err)
 }

@@ -82,7 +82,10 @@ func (v *version) become(to State, err error) (say func()) {
 	v.state, v.err, v.changed = to, err, time.Now()
 	log := v.shared.log.With("model", v.model, "version", v.name, "from", from.String(), "to", to.String(),
 		"after", since.Round(time.Millisecond))
-	if err != nil {
+	switch {
+	case errors.Is(err, errClosed), errors.Is(err, errUnwanted):
+		return func() { log.Info("model state", "reason", err) }
+	case err != nil:
 		return func() { log.Error("model state", "error", err) }
 	}
 	return func() { log.Info("model state", "device", v.device) }

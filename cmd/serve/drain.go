@@ -52,12 +52,16 @@ func (s *service) finish(ctx context.Context) error {
 		err = errors.Join(err, served)
 	}
 	if err == nil {
-		if err = s.engine.Close(drain); err == nil {
-			return nil
-		}
+		err = s.engine.Close(drain)
+	}
+	if err == nil {
+		return nil
 	}
 	s.engine.Terminate()
-	return errors.Join(fmt.Errorf("shutdown.timeout of %s: %w", timeout, err), s.engine.Close(ctx))
+	if left := s.engine.Close(ctx); left != nil {
+		err = errors.Join(err, errors.New("what still computes is left to the end of the process"))
+	}
+	return fmt.Errorf("shutdown.timeout of %s: %w", timeout, err)
 }
 
 // closeEngine is for a server that never listened.

@@ -135,7 +135,7 @@ func checkModels(ctx context.Context, cfg Config, names []string, out io.Writer)
 }
 
 // checkEnds is how long a check waits for loads that were told to end.
-const checkEnds = 5 * time.Second
+const checkEnds = time.Second
 
 func printModel(out io.Writer, m inference.Status) {
 	if m.Version == "" { // none was found
