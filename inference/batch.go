@@ -60,7 +60,7 @@ type batch struct {
 	due     bool        // its delay is over
 	timer   *time.Timer // runs while max_delay holds the batch open; nil without
 
-	ctx       context.Context         //nolint:containedctx // of the run: its end ends the run
+	ctx       context.Context         // of the run: its end ends the run
 	end       context.CancelCauseFunc // of ctx; nil unless the batch is launched and not finished
 	abandoned *time.Timer             // ends the run that nobody waits for any more; nil while somebody does
 	started   time.Time               // of the run

@@ -33,7 +33,7 @@ type Engine struct {
 	work    sync.WaitGroup          // loads and unloads under way
 	stop    context.CancelCauseFunc // ends all loads and runs
 
-	loads     context.Context         //nolint:containedctx // of all loads: its end ends them
+	loads     context.Context         // of all loads: its end ends them
 	stopLoads context.CancelCauseFunc // ends it
 
 	mu     sync.RWMutex

@@ -15,7 +15,7 @@ import (
 // It is a state machine under one mutex: every event (lease, commit, give up, end of a run, end of a delay,
 // end of reading) changes the state and calls dispatch, and nothing waits with the mutex held.
 type scheduler struct {
-	ctx     context.Context //nolint:containedctx // of all runs: its end ends them
+	ctx     context.Context // of all runs: its end ends them
 	mu      sync.Mutex
 	lanes   []*lane
 	waiting []*ticket // without a place, first come first served

@@ -289,7 +289,7 @@ func TestAnEmptyFolderInThePlaceOfAnotherIsNotBelieved(t *testing.T) {
 				t.Fatal(err)
 			}
 			if path == "a" || path == "" { // elsewhere it would be in the repository
-				defer os.RemoveAll(place + ".away")
+				defer func() { _ = os.RemoveAll(place + ".away") }()
 			}
 			for range 2 {
 				if err := e.Sync(t.Context()); !errors.Is(err, models.ErrUnreadable) || !strings.Contains(err.Error(), "mounted") {

@@ -17,7 +17,7 @@ import (
 
 // shared is what all versions use.
 type shared struct {
-	ctx    context.Context //nolint:containedctx // of all loads and runs: its end ends them
+	ctx    context.Context // of all loads and runs: its end ends them
 	cfg    Config
 	files  models.Files // of the repository
 	device onnx.Device  // of models that name none
@@ -44,7 +44,7 @@ type version struct {
 	ended chan struct{} // closed when nothing of that try computes any more
 	took  time.Duration // the try; guarded by mu
 
-	loading context.Context         //nolint:containedctx // of the try: its end ends it
+	loading context.Context         // of the try: its end ends it
 	stop    context.CancelCauseFunc // ends it
 
 	mu      sync.Mutex

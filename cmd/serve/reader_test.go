@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -92,8 +93,8 @@ func TestACommandInAPipeEndsQuietly(t *testing.T) {
 	list.Stdout, list.Stderr = w, &stderr
 	err = list.Run()
 	_ = w.Close()
-	status, isExit := err.(*exec.ExitError)
-	if !isExit || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE || stderr.String() != "" {
+	var status *exec.ExitError
+	if !errors.As(err, &status) || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE || stderr.String() != "" {
 		t.Errorf("it ended with %v and said %q", err, stderr.String())
 	}
 }

@@ -102,6 +102,6 @@ func NewQueued(cfg Config, w io.Writer) (*slog.Logger, *Queue) {
 // Last writes the last words of a process to w, and waits no longer than a second for whoever reads them.
 func Last(w io.Writer, words ...any) {
 	q := NewQueue(w)
-	_, _ = q.Write([]byte(fmt.Sprintln(words...)))
+	_, _ = fmt.Fprintln(q, words...)
 	q.Close()
 }
