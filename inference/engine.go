@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 
@@ -29,9 +30,10 @@ type Engine struct {
 	why    string // the device was chosen
 	touch  func(onnx.Device) error
 
-	syncing *semaphore.Weighted     // one look at the repository at a time
-	work    sync.WaitGroup          // loads and unloads under way
-	stop    context.CancelCauseFunc // ends all loads and runs
+	syncing   *semaphore.Weighted     // one look at the repository at a time
+	work      sync.WaitGroup          // loads and unloads under way
+	computing atomic.Int64            // tries to load, those among them that were given up
+	stop      context.CancelCauseFunc // ends all loads and runs
 
 	loads     context.Context         // of all loads: its end ends them
 	stopLoads context.CancelCauseFunc // ends it
@@ -182,9 +184,12 @@ func orNone(names []string) string {
 // errClosed is why loads, and at last runs, are ended.
 var errClosed = errors.New("the server is shutting down")
 
+// ErrComputing is what Close says when nothing is left but loads that failed and cannot be stopped.
+var ErrComputing = errors.New("a load that was given up still computes")
+
 // Close refuses further requests, ends the loads, waits until requests in flight are answered and frees everything. When
 // ctx ends first it says what is left; it can be called again to wait longer. ONNX Runtime is closed only once nothing
-// computes any more.
+// computes any more: until then the error is ErrComputing.
 func (e *Engine) Close(ctx context.Context) error {
 	e.refuse()
 	done := make(chan struct{})
@@ -194,6 +199,9 @@ func (e *Engine) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		if e.computing.Load() > 0 {
+			return ErrComputing
+		}
 		e.closing.Do(func() {
 			e.stop(errClosed)
 			e.closeErr = onnx.Close()

@@ -86,7 +86,7 @@ func (v *version) open(ctx context.Context, groups []group) error {
 			return context.Cause(ctx)
 		}
 		s, err := onnx.NewSession(v.path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
-			ExactInt8: v.shared.cfg.ExactInt8, CUDA: v.shared.cfg.CUDA.options()})
+			ExactInt8: v.shared.cfg.ExactInt8, CUDA: v.shared.cfg.CUDA.options(), Load: ctx})
 		if err != nil {
 			return err
 		}

@@ -41,23 +41,27 @@ func (e *Engine) tryLoad(m *model, v *version) error {
 	limit := e.cfg.LoadTimeout
 	ctx, cancel := context.WithTimeoutCause(v.loading, limit, fmt.Errorf("it did not load within inference.load_timeout, %s", limit))
 	result := make(chan error, 1)
-	e.work.Go(func() {
-		defer cancel()
+	e.computing.Add(1)
+	go func() {
 		result <- v.load(ctx)
-		close(v.ended)
+		cancel()
 		v.stop(nil)
+		e.computing.Add(-1)
+		close(v.ended)
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.settle(m)
-	})
+		if !e.closed {
+			e.settle(m) // of a try that was given up, nothing is left now
+		}
+	}()
 	select {
-	case err := <-result:
-		return err
+	case <-v.ended:
+		return <-result
 	case <-ctx.Done():
 	}
 	select {
-	case err := <-result:
-		return err
+	case <-v.ended:
+		return <-result
 	case <-time.After(terminateTime):
 		return fmt.Errorf("%w; what it computes cannot be stopped and goes on", context.Cause(ctx))
 	}

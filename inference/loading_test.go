@@ -138,6 +138,7 @@ func TestARunThatNobodyWaitsForIsEnded(t *testing.T) {
 				}
 				wg.Wait()
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				if len(f.runs) != test.runs || at.Round(10*time.Millisecond) != test.endedAt || errors.Is(last.err, errAbandoned) != f.ends {
 					t.Errorf("%d runs; the last ended after %s with %v; want %s", len(f.runs), at, last.err, test.endedAt)
 				}

@@ -138,7 +138,12 @@ func failingEngine(t *testing.T, names bool) (*Engine, *repository, *failing) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := e.Close(ctx); err != nil {
+		err := e.Close(ctx)
+		for errors.Is(err, ErrComputing) && ctx.Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+			err = e.Close(ctx)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"fovea/inference"
 )
 
 // Of the time for the shutdown, an eighth, and no more than lastPart, is for ending what still computes when the rest is over.
@@ -53,6 +55,10 @@ func (s *service) finish(ctx context.Context) error {
 	}
 	if err == nil {
 		err = s.engine.Close(drain)
+	}
+	if errors.Is(err, inference.ErrComputing) {
+		s.log.Warn("the process ends while something computes", "error", err)
+		return nil
 	}
 	if err == nil {
 		return nil

@@ -68,7 +68,7 @@ func TestARequiredModelWhoseLoadNeverEndsEndsTheServer(t *testing.T) {
 func TestWhatCannotBeStoppedDoesNotKeepTheServer(t *testing.T) {
 	dir := t.TempDir()
 	addTiny(t, dir, "bad", "colors-slow-node")
-	p := start(t, dir, "--shutdown.timeout=500ms")
+	p := start(t, dir)
 	p.wait("it is within the node that takes seconds", func() bool {
 		_, value, _ := strings.Cut(p.get("/metrics").body, "\nprocess_cpu_seconds_total ")
 		value, _, _ = strings.Cut(value, "\n")
@@ -76,7 +76,7 @@ func TestWhatCannotBeStoppedDoesNotKeepTheServer(t *testing.T) {
 		return err == nil && seconds > 1
 	})
 	p.signal(syscall.SIGTERM)
-	if code := p.ends(); code != 1 || !strings.Contains(p.logged(), "models are still in use: bad version 1") {
+	if code := p.ends(); code != 0 || !strings.Contains(p.logged(), "a load that was given up still computes") {
 		t.Errorf("exit status %d", code)
 	}
 }

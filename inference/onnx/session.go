@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +21,9 @@ type Options struct {
 	Threads   int         // within one operator on the CPU; 0 means 1. They wait without spinning
 	ExactInt8 bool        // sums of int8 products are never cut off at 16 bits on the CPU (see exactInt8)
 	CUDA      CUDAOptions // for a CUDA device
+
+	// Load ends the making of the session with its own end, where ONNX Runtime looks at that; nil: nothing does.
+	Load context.Context
 }
 
 // Session is a model that is loaded on a device. Its methods may be called at the same time by several
@@ -95,7 +99,7 @@ func (s *Session) Widen(threads int) error {
 		return nil
 	}
 	o := s.options
-	o.Threads = threads
+	o.Threads, o.Load = threads, nil
 	wide, err := s.create(o, widen)
 	if err != nil {
 		return fmt.Errorf("load %s with %d threads: %w", s.path, threads, err)
@@ -147,6 +151,10 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	if err := more(options); err != nil {
 		return nil, err
 	}
+	if o.Load != nil && o.Load.Err() != nil {
+		return nil, context.Cause(o.Load)
+	}
+	defer cancelLoad(o.Load, options)()
 	return ort.NewDynamicAdvancedSession(s.path, names(s.inputs), names(s.outputs), options)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -24,5 +25,25 @@ func terminateWith(ctx context.Context, options *ort.RunOptions) (done func(err 
 			return errors.Join(err, failed)
 		}
 		return errors.Join(fmt.Errorf("the run was terminated: %w (%v)", context.Cause(ctx), err), failed) //nolint:errorlint // what ONNX Runtime says then is no cause
+	}
+}
+
+// cancelLoad has the end of ctx, which may be nil, end the making of a session with options. ONNX Runtime looks at that
+// between two passes over the graph and between two weights, and not while it folds constants. The caller calls done before
+// it frees options.
+func cancelLoad(ctx context.Context, options *ort.SessionOptions) (done func()) {
+	lib := openLibrary()
+	if ctx == nil || lib == nil {
+		return func() {}
+	}
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(over)
+		lib.CancelLoad(*(*unsafe.Pointer)(unsafe.Pointer(options))) // its one field is the *OrtSessionOptions
+	})
+	return func() {
+		if !stop() {
+			<-over
+		}
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
 )
 
 // redEndless computes for ever where a row's first channel is much more than its second; see inference/testdata/make.py.
@@ -94,5 +97,32 @@ func TestTheEndOfARunIsNotThatOfTheNext(t *testing.T) {
 		if err := b.Run(t.Context(), 1); err != nil {
 			t.Fatal(i, err)
 		}
+	}
+}
+
+func TestTheMakingOfASessionIsEnded(t *testing.T) {
+	open(t)
+	before := Live()
+	over, cancel := context.WithCancelCause(t.Context())
+	cancel(errEnough)
+	if s, err := NewSession("testdata/conv.onnx", Options{Load: over}); !errors.Is(err, errEnough) {
+		t.Errorf("a session was made: %v, %v", s, err)
+	}
+	if Live() != before {
+		t.Errorf("%d native values are left", Live()-before)
+	}
+	options, err := ort.NewSessionOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer options.Destroy()
+	done := cancelLoad(over, options)
+	done() // waits for the flag, as the context is over
+	s, err := ort.NewDynamicAdvancedSession("testdata/conv.onnx", []string{"x"}, []string{"y"}, options)
+	if err == nil || !strings.Contains(err.Error(), "canceled due to user request") {
+		t.Errorf("a session was made: %v, %v", s, err)
+	}
+	if err := load(t, "testdata/conv.onnx", Options{Load: t.Context()}).Widen(2); err != nil {
+		t.Error(err)
 	}
 }
