@@ -21,7 +21,7 @@ const (
 // wanted is one version that the repository says should be served.
 type wanted struct {
 	version models.Version
-	look    string // see fingerprint; of one that cannot be looked at now, that of the version that is served
+	look    string // see fingerprint
 }
 
 // Sync brings what is loaded to what the repository says now, as Refresh and Await do. The error is that of Refresh where
@@ -185,8 +185,8 @@ func (e *Engine) read(name string) (f found) {
 	return f
 }
 
-// look takes the look of the versions that should be served. Of those that cannot be looked at now, the ones that are served
-// already stay wanted as they are. all are the versions that would be served if each could be looked at.
+// look takes the look of the versions that should be served, without those that cannot be looked at now. all are the versions
+// that would be served if each could be looked at.
 func (e *Engine) look(entry *models.Entry, all []models.Version) (list []wanted, blocked error) {
 	var errs []error
 	for _, v := range all {
@@ -201,9 +201,6 @@ func (e *Engine) look(entry *models.Entry, all []models.Version) (list []wanted,
 			if look, err = fingerprint(e.repo.Files(), entry, v); err != nil {
 				errs = append(errs, fmt.Errorf("version %d: %w", v.Number, models.Unreadable(err)))
 			}
-		}
-		if now := held[v.Number]; err != nil && now != nil {
-			look, err = now.look, nil
 		}
 		if err == nil {
 			list = append(list, wanted{v, look})

@@ -192,6 +192,24 @@ func TestNoFailureOfTheFileSystemUnloadsWhatIsServed(t *testing.T) {
 	}
 }
 
+func TestNoFailureWhileAVersionAppearsLeavesAModelWithoutOne(t *testing.T) {
+	for at := 0; ; at++ {
+		e, r, f := failingEngine(t, false)
+		r.add("a", 3, "colors").add("b", 3, "colors").define("c", colors)
+		f.arm(at, "", syscall.EIO)
+		_ = e.Sync(t.Context()) // what it says is another test's
+		got := " " + states(e)
+		for _, want := range [][2]string{{"a/2:ready", "a/3:ready"}, {"b/1:ready", "b/1:ready"}, {"b/2:ready", "b/2:ready"}, {"c/1:ready", "c/1:ready"}} {
+			if !strings.Contains(got, want[0]) && !strings.Contains(got, want[1]) {
+				t.Errorf("a failure of call %d, %s, leaves %s", at, f.calls[min(at, len(f.calls)-1)], got)
+			}
+		}
+		if at >= len(f.calls) {
+			return
+		}
+	}
+}
+
 func TestWhatCannotBeReadForAWhileIsToldAndStaysServed(t *testing.T) {
 	e, r, f := failingEngine(t, false)
 	before := served(e)
