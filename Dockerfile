@@ -247,11 +247,13 @@ CMD ["run"]
 USER 65532:65532
 
 FROM scratch AS image
-# The first: ONNX Runtime's wheels report their use to Microsoft unless told not to.
+# The first: ONNX Runtime's wheels report their use to Microsoft unless told not to. The last: an engine restarts a container
+# that has ended, and none that is unhealthy.
 ENV ORT_DISABLE_TELEMETRY=1 \
     FOVEA_INFERENCE_LIBRARY=/usr/lib/fovea/libonnxruntime.so \
     FOVEA_HTTP_ADDRESS=0.0.0.0:8000 \
-    FOVEA_REPOSITORY_DIR=/models
+    FOVEA_REPOSITORY_DIR=/models \
+    FOVEA_SHUTDOWN_BROKEN_AFTER=15s
 WORKDIR /
 EXPOSE 8000
 STOPSIGNAL SIGTERM

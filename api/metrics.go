@@ -132,18 +132,30 @@ func (m *Metrics) watch(engine Engine, a *admission.Room) {
 	)
 }
 
-var readyDesc = prometheus.NewDesc("fovea_model_ready", "1 when the version answers, else 0.", []string{"model", "version", "device"}, nil)
+var (
+	readyDesc      = prometheus.NewDesc("fovea_model_ready", "1 when the version answers, else 0.", []string{"model", "version", "device"}, nil)
+	unreadableDesc = prometheus.NewDesc("fovea_model_unreadable",
+		"1 when the repository cannot be looked at for the model now, else 0. What is served of it goes on.", []string{"model"}, nil)
+)
 
-// modelStates is fovea_model_ready, read from the engine so that what was unloaded is gone.
+// modelStates is fovea_model_ready and fovea_model_unreadable, read from the engine so that what was unloaded is gone.
 type modelStates struct{ engine Engine }
 
 // Describe implements prometheus.Collector.
-func (modelStates) Describe(c chan<- *prometheus.Desc) { c <- readyDesc }
+func (modelStates) Describe(c chan<- *prometheus.Desc) {
+	c <- readyDesc
+	c <- unreadableDesc
+}
 
 // Collect implements prometheus.Collector.
 func (s modelStates) Collect(c chan<- prometheus.Metric) {
 	ready := map[[3]string]float64{} // a version that is swapped for itself is in the list twice
+	unreadable := map[string]float64{}
 	for _, m := range s.engine.Models() {
+		unreadable[m.Name] = 0
+		if m.Unreadable != "" {
+			unreadable[m.Name] = 1
+		}
 		key := [3]string{m.Name, m.Version, m.Device}
 		ready[key] = max(ready[key], 0)
 		if m.State == inference.Ready {
@@ -152,5 +164,8 @@ func (s modelStates) Collect(c chan<- prometheus.Metric) {
 	}
 	for key, value := range ready {
 		c <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, value, key[:]...)
+	}
+	for model, value := range unreadable {
+		c <- prometheus.MustNewConstMetric(unreadableDesc, prometheus.GaugeValue, value, model)
 	}
 }

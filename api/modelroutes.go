@@ -17,13 +17,15 @@ type modelList struct {
 
 // modelInfo is one model, and the body of GET /v1/models/{model}.
 type modelInfo struct {
-	Name     string        `json:"name"`
-	Default  bool          `json:"default"`
-	Required bool          `json:"required"`
-	State    string        `json:"state"` // ready when any version is, else that of the last
-	Task     models.Task   `json:"task"`
-	Labels   []string      `json:"labels,omitempty"` // not in the list: there may be thousands
-	Versions []versionInfo `json:"versions"`
+	Name     string `json:"name"`
+	Default  bool   `json:"default"`
+	Required bool   `json:"required"`
+	// Unreadable says why the repository cannot be looked at for it now.
+	Unreadable string        `json:"unreadable,omitempty"`
+	State      string        `json:"state"` // ready when any version is, else that of the last
+	Task       models.Task   `json:"task"`
+	Labels     []string      `json:"labels,omitempty"` // not in the list: there may be thousands
+	Versions   []versionInfo `json:"versions"`
 }
 
 // versionInfo is one version of a model. What only the ONNX file says is there once it has been read.
@@ -82,7 +84,7 @@ func describe(statuses []inference.Status) []modelInfo {
 	list := []modelInfo{}
 	for _, v := range statuses {
 		if n := len(list); n == 0 || list[n-1].Name != v.Name {
-			list = append(list, modelInfo{Name: v.Name, Default: v.Default, Required: v.Required})
+			list = append(list, modelInfo{Name: v.Name, Default: v.Default, Required: v.Required, Unreadable: v.Unreadable})
 		}
 		m := &list[len(list)-1]
 		m.Versions = append(m.Versions, describeVersion(v))

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"fovea/fault"
@@ -64,21 +65,26 @@ func (s *Server) showHealth(c *gin.Context, x *exchange) {
 	writeJSON(c, servable(report.Live()), report)
 }
 
-// readiness is the body of GET /ready. Missing says which versions cannot be served, whether or not the server
-// is ready without them.
+// readiness is the body of GET /ready. Missing says which versions cannot be served, and Warnings for which models the
+// repository cannot be looked at now, whether or not the server is ready all the same.
 type readiness struct {
 	health.Report
-	Missing []string `json:"missing"`
+	Missing  []string `json:"missing"`
+	Warnings []string `json:"warnings"`
 }
 
 func (s *Server) showReady(c *gin.Context, x *exchange) {
 	x.quiet = true
-	answer := readiness{s.health.Report(), []string{}}
+	answer := readiness{s.health.Report(), []string{}, []string{}}
 	for _, m := range s.engine.Models() {
+		if m.Unreadable != "" && m.State != inference.Failed {
+			answer.Warnings = append(answer.Warnings, m.Name+" goes on as it was loaded: "+m.Unreadable)
+		}
 		if m.State == inference.Failed {
 			answer.Missing = append(answer.Missing, strings.TrimSpace(m.Name+" "+m.Version)+": "+m.Error)
 		}
 	}
+	answer.Warnings = slices.Compact(answer.Warnings) // the versions of a model say the same
 	if !answer.Ready() {
 		c.Header("Retry-After", "1")
 	}

@@ -45,8 +45,26 @@ func TestHealthAndReady(t *testing.T) {
 
 func TestReadySaysWhatIsMissingThoughItIsReadyWithoutIt(t *testing.T) {
 	got := open(t).get("/ready")
-	if want := `{"status":"ready","reasons":[],"missing":["cats 2: self-test failed"]}` + "\n"; got.Status != 200 || string(got.Body) != want {
+	if want := `{"status":"ready","reasons":[],"missing":["cats 2: self-test failed"],"warnings":[]}` + "\n"; got.Status != 200 || string(got.Body) != want {
 		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestAModelThatCannotBeLookedAtIsAWarningAndNoMore(t *testing.T) {
+	s := open(t, func(_ *Config, e *engine) {
+		for i := range e.statuses {
+			e.statuses[i].Unreadable = "cannot be read: input/output error"
+		}
+	})
+	got := s.get("/ready")
+	if want := `"warnings":["cats goes on as it was loaded: cannot be read: input/output error","boxes goes on as it was loaded: cannot be read: input/output error"]}`; got.Status != 200 || !strings.Contains(string(got.Body), want) {
+		t.Errorf("/ready: %d %s", got.Status, got.Body)
+	}
+	if got := s.get("/v1/models/cats"); got.Status != 200 || !strings.Contains(string(got.Body), `"unreadable":"cannot be read: input/output error"`) {
+		t.Errorf("/v1/models/cats: %d %s", got.Status, got.Body)
+	}
+	if got := s.get("/metrics"); !strings.Contains(string(got.Body), `fovea_model_unreadable{model="cats"} 1`) {
+		t.Error("the metric does not tell")
 	}
 }
 
@@ -135,7 +153,7 @@ func TestShutdownAnswersWhatIsInFlightAndRefusesMore(t *testing.T) {
 // documented is every metric of Fovea's, and what comes of the ways that TestMetrics goes.
 var documented = []string{
 	"fovea_requests_total", "fovea_request_duration_seconds", "fovea_stage_duration_seconds", "fovea_batch_size", "fovea_queue_depth",
-	"fovea_rejected_total", "fovea_images_total", "fovea_model_ready", "fovea_build_info", "fovea_requests_in_flight",
+	"fovea_rejected_total", "fovea_images_total", "fovea_model_ready", "fovea_model_unreadable", "fovea_build_info", "fovea_requests_in_flight",
 	"fovea_body_bytes_in_flight",
 }
 
@@ -168,6 +186,7 @@ func TestMetrics(t *testing.T) {
 		`fovea_rejected_total{model="cats",reason="malformed"} 1`,
 		`fovea_model_ready{device="cpu",model="cats",version="1"} 1`,
 		`fovea_model_ready{device="",model="cats",version="2"} 0`,
+		`fovea_model_unreadable{model="cats"} 0`,
 		`fovea_build_info{go_version="",revision="",version="test"} 1`,
 		"go_goroutines ", "process_resident_memory_bytes ", "go_build_info{",
 	} {

@@ -58,7 +58,7 @@ func newLoop(o options, images [][]byte) (l *loop, err error) {
 	if err != nil {
 		return nil, err
 	}
-	versions := entry.Serve()
+	versions := entry.Serve(nil)
 	if len(versions) == 0 {
 		return nil, errors.New("the model has no weights; get them with `serve models pull`")
 	}
@@ -77,7 +77,7 @@ func newLoop(o options, images [][]byte) (l *loop, err error) {
 		return nil, err
 	}
 	for range runtime.GOMAXPROCS(0) {
-		batch, err := l.session.NewBatch(onnx.BatchSpec{Rows: 1})
+		batch, err := l.session.NewBatch(context.Background(), onnx.BatchSpec{Rows: 1})
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +134,7 @@ func (l *loop) answer(batch *onnx.Batch, image []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := batch.Run(1); err != nil {
+	if err := batch.Run(context.Background(), 1); err != nil {
 		return err
 	}
 	_, err = l.decoder.Decode(batch.Outputs(0), fit, postprocess.Params{})

@@ -117,7 +117,7 @@ func (b *groupBench) loop(ctx context.Context, sessions []*onnx.Session, l layou
 		}
 	}()
 	for i := range l.Sessions * l.Instances {
-		batch, err := sessions[i%l.Sessions].NewBatch(onnx.BatchSpec{Buckets: []int{size}})
+		batch, err := sessions[i%l.Sessions].NewBatch(context.Background(), onnx.BatchSpec{Buckets: []int{size}})
 		if err != nil {
 			return c, err
 		}
@@ -179,7 +179,7 @@ func (b *groupBench) keepOutputs(batch *onnx.Batch) error {
 	for row := range 8 {
 		copy(batch.Input(0, row), b.rows[row])
 	}
-	if err := batch.Run(8); err != nil {
+	if err := batch.Run(context.Background(), 8); err != nil {
 		return err
 	}
 	var all []byte

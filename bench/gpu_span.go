@@ -46,7 +46,7 @@ func (b *groupBench) span(ctx context.Context, running *atomic.Int64, work func(
 // timedRun runs a batch and adds the time to running.
 func timedRun(batch *onnx.Batch, size int, running *atomic.Int64) error {
 	start := time.Now()
-	err := batch.Run(size)
+	err := batch.Run(context.Background(), size)
 	running.Add(int64(time.Since(start)))
 	return err
 }

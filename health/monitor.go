@@ -35,11 +35,12 @@ type Monitor struct {
 	loaded   bool
 	draining bool
 	broken   error
+	latched  chan struct{} // closed once broken is set
 }
 
 // New makes a monitor in state Starting, which it leaves after Loaded.
 func New(engine Engine, log *slog.Logger, checks ...Check) *Monitor {
-	return &Monitor{engine: engine, checks: checks, log: log, state: Starting}
+	return &Monitor{engine: engine, checks: checks, log: log, state: Starting, latched: make(chan struct{})}
 }
 
 // Loaded says that the first load of models is over, however it went.
@@ -61,11 +62,27 @@ func (m *Monitor) Drain() {
 // Break latches a fault that only a restart mends; the first one stays.
 func (m *Monitor) Break(err error) {
 	m.mu.Lock()
-	if m.broken == nil {
-		m.broken = err
-	}
+	m.latch(err)
 	m.mu.Unlock()
 	m.Report()
+}
+
+// latch keeps the first fault that only a restart mends. The caller holds mu.
+func (m *Monitor) latch(err error) {
+	if m.broken == nil && err != nil {
+		m.broken = err
+		close(m.latched)
+	}
+}
+
+// Broken is closed once a fault is latched that only a restart mends.
+func (m *Monitor) Broken() <-chan struct{} { return m.latched }
+
+// Fault is the fault that only a restart mends, nil while there is none.
+func (m *Monitor) Fault() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.broken
 }
 
 // Report asks every part and returns the state of now. A change of state is logged, once, with the old state.
@@ -78,9 +95,7 @@ func (m *Monitor) Report() Report {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.broken == nil {
-		m.broken = fault
-	}
+	m.latch(fault)
 	report := m.judge(reasons)
 	report.GPULost = gpuLost
 	m.enter(report)

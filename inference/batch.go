@@ -1,6 +1,8 @@
 package inference
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -14,12 +16,13 @@ import (
 type runner interface {
 	// Input is the memory of one row of an input.
 	Input(input, row int) []byte
-	// Run computes the first rows rows; rows is one of the lane's buckets.
-	Run(rows int) error
+	// Run computes the first rows rows; rows is one of the lane's buckets. The end of ctx ends it as soon as the model
+	// allows, with an error that wraps ctx's cause.
+	Run(ctx context.Context, rows int) error
 	// Wide says whether RunWide takes more cores than Run.
 	Wide() bool
 	// RunWide is Run on all cores.
-	RunWide(rows int) error
+	RunWide(ctx context.Context, rows int) error
 	// Outputs are the outputs of one row of the last run, valid until the next.
 	Outputs(row int) []postprocess.Tensor
 	// Close frees the memory.
@@ -57,12 +60,15 @@ type batch struct {
 	due     bool        // its delay is over
 	timer   *time.Timer // runs while max_delay holds the batch open; nil without
 
-	started time.Time // of the run
-	took    time.Duration
-	used    int   // rows that were committed when the run was launched
-	bucket  int   // rows that run, padding included
-	clear   []int // rows below bucket to be cleared before the run
-	err     error // of the run
+	ctx       context.Context         // of the run: its end ends the run
+	end       context.CancelCauseFunc // of ctx; nil unless the batch is launched and not finished
+	abandoned *time.Timer             // ends the run that nobody waits for any more; nil while somebody does
+	started   time.Time               // of the run
+	took      time.Duration
+	used      int   // rows that were committed when the run was launched
+	bucket    int   // rows that run, padding included
+	clear     []int // rows below bucket to be cleared before the run
+	err       error // of the run
 }
 
 func newBatch(l *lane, r runner, inputs, rows int) *batch {
@@ -109,16 +115,37 @@ func (b *batch) seal() {
 	}
 }
 
+// errAbandoned is why a run was ended: every request in it has been past its deadline, or cancelled, for runMargin.
+var errAbandoned = errors.New("nobody waits for the run any more")
+
+// runMargin is how long a run goes on that nobody waits for. Most end by themselves in that time.
+const runMargin = time.Second
+
+// abandon has the run end in a while, since no row of it is wanted any more. The mutex is held.
+func (b *batch) abandon() {
+	end := b.end // of this run: it does nothing once the run is over
+	b.abandoned = time.AfterFunc(runMargin, func() { end(errAbandoned) })
+}
+
+// finished lets go of what ends the run. The mutex is held.
+func (b *batch) finished() {
+	if b.abandoned != nil {
+		b.abandoned.Stop()
+	}
+	b.end(nil)
+	b.ctx, b.end, b.abandoned = nil, nil, nil
+}
+
 // run clears the padding and runs the batch, by one of the runner's ways. It is called by an instance, without the
 // scheduler's mutex.
-func (b *batch) run(way func(rows int) error) {
+func (b *batch) run(ctx context.Context, way func(ctx context.Context, rows int) error) {
 	b.started = time.Now()
 	for _, i := range b.clear {
 		for input := range b.inputs {
 			clear(b.runner.Input(input, i))
 		}
 	}
-	b.err = protect(func() error { return way(b.bucket) })
+	b.err = protect(func() error { return way(ctx, b.bucket) })
 	b.took = time.Since(b.started)
 }
 

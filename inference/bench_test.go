@@ -127,7 +127,7 @@ func newLoop(b *testing.B, v *version, pictures [][]byte) *loop {
 	shapes := make([][]int64, len(v.inputs))
 	shapes[v.image] = imageShape(v.definition.Input, 4)
 	for range runtime.GOMAXPROCS(0) {
-		batch, err := v.sessions[0].NewBatch(onnx.BatchSpec{Rows: 1, RowShapes: shapes})
+		batch, err := v.sessions[0].NewBatch(context.Background(), onnx.BatchSpec{Rows: 1, RowShapes: shapes})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func (l *loop) one(batch *onnx.Batch, image []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := batch.Run(1); err != nil {
+	if err := batch.Run(context.Background(), 1); err != nil {
 		return err
 	}
 	_, err = l.v.decoder.Decode(batch.Outputs(0), fit, postprocess.Params{})

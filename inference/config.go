@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"time"
 
 	"fovea/inference/onnx"
 	"fovea/models"
@@ -23,6 +24,7 @@ type Config struct {
 	Threads        int           `yaml:"threads" usage:"threads within one operator on the CPU, while several pictures are in the server"`
 	ThreadsAlone   int           `yaml:"threads_alone" usage:"threads within one operator on the CPU for a picture that is alone in the server; 0: one per core, for models up to 256 MiB, since their weights are in memory twice then; 1: none, they are there once"`
 	SaturatingInt8 bool          `yaml:"saturating_int8" usage:"on an x86 CPU without VNNI, cut sums of int8 products off at 16 bits: faster, and answers may be wrong; elsewhere without effect"`
+	LoadTimeout    time.Duration `yaml:"load_timeout" usage:"time for one version of a model to be loaded, run in every batch size and tested"`
 	CUDA           CUDAConfig    `yaml:"cuda"`
 }
 
@@ -43,7 +45,8 @@ type CUDAConfig struct {
 
 // Defaults is the configuration of a server that is told nothing.
 func Defaults() Config {
-	return Config{Device: "auto", MaxPixels: 50_000_000, Threads: 1, CUDA: CUDAConfig{ConvSearch: "HEURISTIC"}}
+	return Config{Device: "auto", MaxPixels: 50_000_000, Threads: 1, LoadTimeout: 5 * time.Minute,
+		CUDA: CUDAConfig{ConvSearch: "HEURISTIC"}}
 }
 
 // bounds of the whole numbers that Validate checks.
@@ -52,6 +55,8 @@ const (
 	leastPixels   = 10_000
 	mostPixels    = math.MaxInt32 / 3 // gocv counts the bytes of a picture's three channels in 32 bits
 	mostInstances = 256
+
+	leastLoadTimeout, mostLoadTimeout = 100 * time.Millisecond, 24 * time.Hour
 )
 
 // Validate names every key whose value is not allowed.
@@ -73,6 +78,9 @@ func (c Config) Validate() error {
 	between("instances", int64(c.Instances), 0, mostInstances)
 	between("threads", int64(c.Threads), 0, mostWorkers)
 	between("threads_alone", int64(c.ThreadsAlone), 0, mostWorkers)
+	if c.LoadTimeout < leastLoadTimeout || c.LoadTimeout > mostLoadTimeout {
+		wrong("load_timeout", "is %s; allowed is %s to %s", c.LoadTimeout, leastLoadTimeout, mostLoadTimeout)
+	}
 	if err := c.CUDA.options().Validate(); err != nil {
 		wrong("cuda", "%v", err)
 	}

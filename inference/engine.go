@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 
@@ -29,14 +30,20 @@ type Engine struct {
 	why    string // the device was chosen
 	touch  func(onnx.Device) error
 
-	syncing *semaphore.Weighted // one Sync at a time
-	work    sync.WaitGroup      // loads and unloads under way
+	syncing   *semaphore.Weighted     // one look at the repository at a time
+	work      sync.WaitGroup          // loads and unloads under way
+	computing atomic.Int64            // tries to load, those among them that were given up
+	stop      context.CancelCauseFunc // ends all loads and runs
+
+	loads     context.Context         // of all loads: its end ends them
+	stopLoads context.CancelCauseFunc // ends it
 
 	mu     sync.RWMutex
 	models map[string]*model
 	order  []string // names as they are listed
 	listed bool     // the repository has been read
 	strays []error  // see models.Repository.Misplaced
+	unread error    // why the repository, or a part of it, could not be read at the last look
 	broken error
 	closed bool
 
@@ -51,6 +58,9 @@ type model struct {
 	versions []*version // all that are not gone
 	wanted   []wanted   // what the repository said last
 	err      error      // why it said nothing
+	// blocked says why a version that should be served, or the whole model, cannot be looked at now: a models.ErrUnreadable.
+	// What is served goes on meanwhile.
+	blocked error
 }
 
 // New opens the runtime's library and chooses the device; it loads nothing. obs and log may be nil.
@@ -72,9 +82,11 @@ func New(cfg Config, repo *models.Repository, obs Observer, log *slog.Logger) (*
 		return nil, errors.Join(err, onnx.Close())
 	}
 	log.Info("device", "device", device.String(), "why", why, "runtime", onnx.Version())
+	ctx, stop := context.WithCancelCause(context.Background())
 	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, touch: onnx.Touch, models: map[string]*model{},
-		syncing: semaphore.NewWeighted(1)}
-	e.shared = &shared{cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
+		syncing: semaphore.NewWeighted(1), stop: stop}
+	e.loads, e.stopLoads = context.WithCancelCause(ctx)
+	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
 		cores: newCores(cfg.workers()), obs: obs, log: log, lost: e.ranInto}
 	return e, nil
 }
@@ -170,8 +182,15 @@ func orNone(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Close refuses further requests, waits until those in flight are answered and frees everything. When ctx ends
-// first it says what is left; it can be called again to wait longer.
+// errClosed is why loads, and at last runs, are ended.
+var errClosed = errors.New("the server is shutting down")
+
+// ErrComputing is what Close says when nothing is left but loads that failed and cannot be stopped.
+var ErrComputing = errors.New("a load that was given up still computes")
+
+// Close refuses further requests, ends the loads, waits until requests in flight are answered and frees everything. When
+// ctx ends first it says what is left; it can be called again to wait longer. ONNX Runtime is closed only once nothing
+// computes any more: until then the error is ErrComputing.
 func (e *Engine) Close(ctx context.Context) error {
 	e.refuse()
 	done := make(chan struct{})
@@ -181,20 +200,34 @@ func (e *Engine) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		e.closing.Do(func() { e.closeErr = onnx.Close() })
+		if e.computing.Load() > 0 {
+			return ErrComputing
+		}
+		e.closing.Do(func() {
+			e.stop(errClosed)
+			e.closeErr = onnx.Close()
+		})
 		return e.closeErr
 	case <-ctx.Done():
 		return fmt.Errorf("models are still in use: %s: %w", orNone(e.unfinished()), ctx.Err())
 	}
 }
 
-// refuse ends the intake and begins to unload everything.
+// Terminate ends every load and run as soon as the models allow; requests that wait for them fail. It is for the end of a
+// shutdown's time, before Close.
+func (e *Engine) Terminate() {
+	e.refuse()
+	e.stop(fault.Wrap(fault.Draining, errClosed, "the server is shutting down"))
+}
+
+// refuse ends the intake and the loads, and begins to unload everything.
 func (e *Engine) refuse() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
+	e.stopLoads(errClosed)
 	for _, m := range e.models {
-		m.wanted = nil
+		m.wanted, m.blocked = nil, nil
 		e.settle(m)
 	}
 }
@@ -204,7 +237,7 @@ func (e *Engine) unfinished() (names []string) {
 	defer e.mu.RUnlock()
 	for _, name := range slices.Sorted(maps.Keys(e.models)) {
 		for _, v := range e.models[name].versions {
-			if !v.is(Failed) {
+			if !v.is(Failed) || !v.over() {
 				names = append(names, name+" version "+v.name)
 			}
 		}

@@ -131,16 +131,16 @@ type gate struct {
 	err   error
 }
 
-func (g *gate) Run(rows int) error {
+func (g *gate) Run(ctx context.Context, rows int) error {
 	g.enter <- struct{}{}
 	<-g.open
 	if g.err != nil {
 		return g.err
 	}
-	return g.runner.Run(rows)
+	return g.runner.Run(ctx, rows)
 }
 
-func (g *gate) RunWide(rows int) error { return g.Run(rows) }
+func (g *gate) RunWide(ctx context.Context, rows int) error { return g.Run(ctx, rows) }
 
 // hold puts a gate before every batch of a version.
 func hold(v *version, err error) (entered chan struct{}, open chan struct{}) {

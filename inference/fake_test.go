@@ -27,6 +27,7 @@ type fakeDevice struct {
 	takes  time.Duration
 	narrow bool // it has no more cores to run on
 	fail   func(run int) error
+	ends   bool // runs last until they are ended
 
 	mu     sync.Mutex
 	runs   [][]uint64 // the rows of each run, padding included
@@ -56,7 +57,7 @@ func (f *fakeDevice) runner(rows int) func() (runner, error) {
 
 func (r *fakeRunner) Input(_, row int) []byte { return r.in[row] }
 
-func (r *fakeRunner) Run(rows int) error {
+func (r *fakeRunner) Run(ctx context.Context, rows int) error {
 	f := r.f
 	f.mu.Lock()
 	if r.busy {
@@ -74,6 +75,9 @@ func (r *fakeRunner) Run(rows int) error {
 	f.at = append(f.at, time.Now())
 	f.mu.Unlock()
 	time.Sleep(f.takes)
+	if f.ends {
+		<-ctx.Done()
+	}
 	for i := range rows {
 		copy(r.out[i], r.in[i])
 	}
@@ -81,6 +85,9 @@ func (r *fakeRunner) Run(rows int) error {
 	defer f.mu.Unlock()
 	r.busy = false
 	f.atOnce--
+	if f.ends {
+		return context.Cause(ctx)
+	}
 	if f.fail != nil {
 		return f.fail(run)
 	}
@@ -89,11 +96,11 @@ func (r *fakeRunner) Run(rows int) error {
 
 func (r *fakeRunner) Wide() bool { return !r.f.narrow }
 
-func (r *fakeRunner) RunWide(rows int) error {
+func (r *fakeRunner) RunWide(ctx context.Context, rows int) error {
 	r.f.mu.Lock()
 	r.f.wide++
 	r.f.mu.Unlock()
-	return r.Run(rows)
+	return r.Run(ctx, rows)
 }
 
 func (r *fakeRunner) Outputs(row int) []postprocess.Tensor {
@@ -120,7 +127,7 @@ func fakeScheduler(t testing.TB, f *fakeDevice, instances, rows int, delay time.
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newScheduler(func(ran) {}, l)
+	return newScheduler(context.Background(), func(ran) {}, l)
 }
 
 // ask sends one value through the scheduler; packing takes pack.

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -114,15 +115,19 @@ func (l *lane) recycle(b *batch) {
 
 // run runs a claimed batch, on cores that no other work of Fovea has where the runs need any.
 func (l *lane) run(b *batch) {
-	way := b.runner.Run
+	ctx, way := b.ctx, b.runner.Run
 	if l.cores != nil {
-		all, release := l.cores.forRun(b.used, b.runner.Wide())
+		all, release, err := l.cores.forRun(ctx, b.used, b.runner.Wide())
+		if err != nil {
+			b.started, b.took, b.err = time.Now(), 0, context.Cause(ctx)
+			return
+		}
 		defer release()
 		if all {
 			way = b.runner.RunWide
 		}
 	}
-	b.run(way)
+	b.run(ctx, way)
 }
 
 // closeRunners frees the memory of the batches.

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -20,16 +21,19 @@ const (
 )
 
 // load makes the version ready to answer: sessions, batches, warm-up, self-test. What it made is freed when it
-// fails.
-func (v *version) load() error {
-	err := protect(v.build)
+// fails. The end of ctx ends its runs, and fails it.
+func (v *version) load(ctx context.Context) error {
+	err := protect(func() error { return v.build(ctx) })
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return errors.Join(err, v.close())
 	}
 	return nil
 }
 
-func (v *version) build() error {
+func (v *version) build(ctx context.Context) error {
 	groups, err := v.groups()
 	if err != nil {
 		return err
@@ -37,19 +41,19 @@ func (v *version) build() error {
 	if err := v.resolve(); err != nil {
 		return err
 	}
-	if err := v.open(groups); err != nil {
+	if err := v.open(ctx, groups); err != nil {
 		return err
 	}
 	v.admission = admission{bound: v.definition.Batching.Queue,
 		report: func(change int) { v.shared.obs.Queue(v.model, v.name, change) }}
-	v.scheduler = newScheduler(v.ranBatch)
+	v.scheduler = newScheduler(v.shared.ctx, v.ranBatch)
 	for i, g := range groups {
-		l, err := v.newLane(v.sessions[i], g)
+		l, err := v.newLane(ctx, v.sessions[i], g)
 		if err != nil {
 			return err
 		}
 		v.scheduler.add(l)
-		if err := v.warm(l); err != nil {
+		if err := v.warm(ctx, l); err != nil {
 			return err
 		}
 	}
@@ -57,18 +61,36 @@ func (v *version) build() error {
 	if v.decoder, err = postprocess.New(v.definition, outputs); err != nil {
 		return err
 	}
-	if err := v.examine(v.scheduler.lanes[0]); err != nil {
+	if err := v.examine(ctx, v.scheduler.lanes[0]); err != nil {
 		return err
 	}
-	return v.selfTest()
+	if err := v.selfTest(ctx); err != nil {
+		return err
+	}
+	v.share(groups)
+	return nil
+}
+
+// share has the runs from now on share the cores with decoding and with other models. Those of the load do not: a model
+// that never answers its self-test would keep cores that others need.
+func (v *version) share(groups []group) {
+	v.scheduler.mu.Lock()
+	defer v.scheduler.mu.Unlock()
+	for i, l := range v.scheduler.lanes {
+		l.cores = v.cores(groups[i].device)
+	}
 }
 
 // open loads the weights on the device of every group. Only the outputs that the definition reads are fetched.
-func (v *version) open(groups []group) error {
+func (v *version) open(ctx context.Context, groups []group) error {
 	var names []string
 	for _, g := range groups {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		s, err := onnx.NewSession(v.found.Path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
-			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.definition.Outputs(), File: v.file})
+			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.definition.Outputs(),
+			File: v.file, Load: ctx})
 		if err != nil {
 			return err
 		}
@@ -188,7 +210,7 @@ func (v *version) instances(d onnx.Device, count int) int {
 
 // newLane makes the instances and batches of one session. On the CPU all instances share the session, whose
 // weights are then in memory once; each runs on a thread of its own.
-func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
+func (v *version) newLane(ctx context.Context, s *onnx.Session, g group) (*lane, error) {
 	buckets := batchSizes(g.device, v.definition.Batching.MaxSize, s.FixedBatch())
 	rows := buckets[len(buckets)-1]
 	shapes := make([][]int64, len(v.inputs))
@@ -199,7 +221,7 @@ func (v *version) newLane(s *onnx.Session, g group) (*lane, error) {
 	spec := onnx.BatchSpec{Rows: rows, Buckets: buckets, RowShapes: shapes, Trial: v.writeTrial}
 	l, err := newLane(laneSpec{device: g.device.String(), instances: g.count, rows: rows, buckets: buckets,
 		inputs: len(v.inputs), delay: v.definition.Batching.MaxDelay,
-		newRunner: func() (runner, error) { return s.NewBatch(spec) }, cores: v.cores(g.device)})
+		newRunner: func() (runner, error) { return s.NewBatch(ctx, spec) }})
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +279,7 @@ func imageShape(in models.Input, dimensions int) []int64 {
 
 // warm runs every bucket of a lane with empty rows, so that no request pays for what the first run sets up. The
 // largest goes first: smaller ones then find their memory in what its run left in the device's arena.
-func (v *version) warm(l *lane) error {
+func (v *version) warm(ctx context.Context, l *lane) error {
 	b := l.all[0]
 	for row := range b.rows {
 		for input := range b.inputs {
@@ -266,7 +288,7 @@ func (v *version) warm(l *lane) error {
 	}
 	for range v.definition.Warmup {
 		for _, rows := range slices.Backward(l.buckets) {
-			if err := b.runner.Run(rows); err != nil {
+			if err := b.runner.Run(ctx, rows); err != nil {
 				return fmt.Errorf("warm-up on %s: %w", l.device, err)
 			}
 		}

@@ -21,7 +21,7 @@ func TestWarmUpRunsEveryBucketAsOftenAsTheDefinitionSays(t *testing.T) {
 		l := fakeLane(t, f, 1, 2, 4)
 		v := &version{}
 		v.definition.Warmup = warmup
-		if err := v.warm(l); err != nil {
+		if err := v.warm(t.Context(), l); err != nil {
 			t.Fatal(err)
 		}
 		for i, run := range f.runs {
@@ -44,7 +44,7 @@ func TestAWarmUpThatFailsKeepsTheVersionFromBeingReady(t *testing.T) {
 	f := &fakeDevice{fail: func(run int) error { return fmt.Errorf("run %d failed", run) }}
 	v := &version{}
 	v.definition.Warmup = 1
-	if err := v.warm(fakeLane(t, f, 1)); err == nil || err.Error() != "warm-up on cpu: run 0 failed" {
+	if err := v.warm(t.Context(), fakeLane(t, f, 1)); err == nil || err.Error() != "warm-up on cpu: run 0 failed" {
 		t.Error(err)
 	}
 }

@@ -3,6 +3,7 @@ package inference
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -90,9 +91,14 @@ func newTestEngine(t testing.TB, dir string, change func(*Config)) *Engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
-		if err := e.Close(ctx); err != nil {
+		err := e.Close(ctx)
+		for errors.Is(err, ErrComputing) && ctx.Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+			err = e.Close(ctx)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})

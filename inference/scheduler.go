@@ -15,6 +15,7 @@ import (
 // It is a state machine under one mutex: every event (lease, commit, give up, end of a run, end of a delay,
 // end of reading) changes the state and calls dispatch, and nothing waits with the mutex held.
 type scheduler struct {
+	ctx     context.Context // of all runs: its end ends them
 	mu      sync.Mutex
 	lanes   []*lane
 	waiting []*ticket // without a place, first come first served
@@ -28,10 +29,10 @@ type ran struct {
 	err          error
 }
 
-// newScheduler makes a scheduler of the lanes. onRun is called after each run, by the instance, before anybody
-// has the answer.
-func newScheduler(onRun func(ran), lanes ...*lane) *scheduler {
-	s := &scheduler{onRun: onRun}
+// newScheduler makes a scheduler of the lanes. The end of ctx ends all runs. onRun is called after each run, by the
+// instance, before anybody has the answer.
+func newScheduler(ctx context.Context, onRun func(ran), lanes ...*lane) *scheduler {
+	s := &scheduler{ctx: ctx, onRun: onRun}
 	for _, l := range lanes {
 		s.add(l)
 	}
@@ -147,6 +148,7 @@ func (s *scheduler) launch(b *batch) {
 		return
 	}
 	b.seal()
+	b.ctx, b.end = context.WithCancelCause(s.ctx)
 	l.work <- b // never blocks: the buffer has one slot for each instance that was idle
 }
 
@@ -160,6 +162,7 @@ func (s *scheduler) finish(b *batch) {
 			r.ready <- struct{}{}
 		}
 	}
+	b.finished()
 	b.lane.idle++
 	if b.live == 0 {
 		b.lane.recycle(b)

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"reflect"
 	"sync"
 	"testing"
@@ -154,7 +155,7 @@ func TestLanesShareTheLoad(t *testing.T) {
 			}
 			lanes = append(lanes, l)
 		}
-		s := newScheduler(func(ran) {}, lanes...)
+		s := newScheduler(context.Background(), func(ran) {}, lanes...)
 		var wg sync.WaitGroup
 		for i := range uint64(3) {
 			wg.Go(func() { _, _ = ask(t.Context(), s, i, 0) })

@@ -20,15 +20,19 @@ const selfTestTime = 2 * time.Minute
 
 // selfTest sends the definition's picture, or a made one, the whole way on every device. The outputs must be
 // finite, and the answer what the definition says.
-func (v *version) selfTest() error {
+func (v *version) selfTest(ctx context.Context) error {
 	picture, err := v.testPicture()
 	if err != nil {
 		return fmt.Errorf("self-test: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), selfTestTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, selfTestTime, fmt.Errorf("no answer within %s", selfTestTime))
 	defer cancel()
 	for i := range v.scheduler.lanes {
-		if err := v.selfTestLane(ctx, i, picture); err != nil {
+		err := v.selfTestLane(ctx, i, picture)
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
 			return fmt.Errorf("self-test on %s: %w", v.scheduler.lanes[i].device, err)
 		}
 	}

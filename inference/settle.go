@@ -2,10 +2,10 @@ package inference
 
 import "slices"
 
-// settle decides what is served: every wanted version that is ready; and while one of them is not, also what was
-// served before. The rest is unloaded. The mutex is held.
+// settle decides what is served: every wanted version that is ready; and while one of them is not, or cannot be looked at,
+// also what was served before. The rest is unloaded. The mutex is held.
 func (e *Engine) settle(m *model) {
-	complete := true
+	complete := m.blocked == nil
 	for _, w := range m.wanted {
 		complete = complete && m.ready(w) != nil
 	}
@@ -20,7 +20,10 @@ func (e *Engine) settle(m *model) {
 		case v.is(Ready):
 			served = append(served, v)
 			keep = append(keep, v)
-		case v.is(Failed) && !asked: // an old failure
+		case v.is(Failed) && !asked && v.over(): // an old failure
+		case v.is(Loading) && !asked && m.blocked == nil:
+			v.stop(errUnwanted)
+			keep = append(keep, v)
 		default:
 			keep = append(keep, v)
 		}

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,18 +10,20 @@ import (
 
 // Status is one version of a model as it is now, or a model of which no version could be tried.
 type Status struct {
-	Name     string
-	Version  string // empty when no version could be tried
-	State    State
-	Error    string // why it failed
-	Default  bool   // of the default model
-	Required bool
-	Task     models.Task
-	Input    models.Input        // completed by the ONNX file once it is ready
-	Inputs   []models.TensorInfo // as the ONNX file declares them; nil until it is read
-	Outputs  []models.TensorInfo
-	Labels   []string
-	Device   string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
+	Name    string
+	Version string // empty when no version could be tried
+	State   State
+	Error   string // why it failed
+	// Unreadable says why the repository cannot be looked at for this model now. What is served of it goes on.
+	Unreadable string
+	Default    bool // of the default model
+	Required   bool
+	Task       models.Task
+	Input      models.Input        // completed by the ONNX file once it is ready
+	Inputs     []models.TensorInfo // as the ONNX file declares them; nil until it is read
+	Outputs    []models.TensorInfo
+	Labels     []string
+	Device     string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
 	// PartlyCPU says that it is on a GPU and parts of it run on the CPU, for want of CUDA kernels.
 	PartlyCPU bool
 	// SaturatingInt8 says that sums of its int8 products may be cut off at 16 bits: see Config.SaturatingInt8.
@@ -51,9 +54,14 @@ func (e *Engine) Models() []Status {
 
 func (e *Engine) statuses(m *model) (list []Status) {
 	base := Status{Name: m.name, Default: m.name == e.defaultName(), Required: e.cfg.required(m.name)}
-	if m.err != nil {
+	if err := m.blocked; err != nil {
+		base.Unreadable = err.Error()
+	} else if errors.Is(e.unread, models.ErrUnreadable) {
+		base.Unreadable = e.unread.Error()
+	}
+	if err := m.failure(); err != nil {
 		failed := base
-		failed.State, failed.Error = Failed, m.err.Error()
+		failed.State, failed.Error = Failed, err.Error()
 		list = append(list, failed)
 	}
 	versions := slices.Clone(m.versions)
@@ -111,13 +119,21 @@ func (e *Engine) Ready() (reasons []string) {
 	return reasons
 }
 
+// failure is why there is a model without a version that could be tried, or with other versions than it should have.
+func (m *model) failure() error {
+	if m.err == nil && len(m.served) == 0 {
+		return m.blocked
+	}
+	return m.err
+}
+
 // reason says why a model is not ready. A nil model has not been looked for yet.
 func (m *model) reason() string {
 	if m == nil {
 		return "not loaded yet"
 	}
-	if m.err != nil {
-		return m.err.Error()
+	if err := m.failure(); err != nil {
+		return err.Error()
 	}
 	for _, v := range m.versions {
 		if state, _, err := v.now(); err != nil {

@@ -116,8 +116,11 @@ func (t *ticket) giveUp() {
 	case b.claimed:
 		waited := r.state == rowLeased
 		r.state = rowDead
-		if waited && b.pending == 0 {
+		switch {
+		case waited && b.pending == 0:
 			t.s.launch(b)
+		case b.live == 0 && b.end != nil:
+			b.abandon()
 		}
 	default:
 		r.state = rowFree

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -98,8 +99,8 @@ func scene(x, y, c int) byte {
 }
 
 // examine runs the model with made images and holds its definition against the outputs. What is certainly wrong is the
-// error; what may be is kept as a warning. A trial that fails is one, too.
-func (v *version) examine(l *lane) error {
+// error; what may be is kept as a warning. A trial that fails is one, too. The end of ctx ends it, with an error.
+func (v *version) examine(ctx context.Context, l *lane) error {
 	examination := postprocess.Examine(v.decoder)
 	rows := l.buckets[0]
 	start, b := time.Now(), l.all[0]
@@ -109,8 +110,8 @@ func (v *version) examine(l *lane) error {
 				v.writeTrial((trial+row)%trials, input, row, b.runner.Input(input, row))
 			}
 		}
-		if err := b.runner.Run(rows); err != nil {
-			if onnx.Sticky(err) {
+		if err := b.runner.Run(ctx, rows); err != nil {
+			if onnx.Sticky(err) || ctx.Err() != nil {
 				return fmt.Errorf("trial run on %s: %w", l.device, err)
 			}
 			v.warnings = append(v.warnings, fmt.Sprintf("a trial run with a made image failed: %v", err))

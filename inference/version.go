@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 
 // shared is what all versions use.
 type shared struct {
+	ctx    context.Context // of all loads and runs: its end ends them
 	cfg    Config
 	device onnx.Device // of models that name none
 	limits header.Limits
@@ -37,7 +39,12 @@ type version struct {
 	look    string         // see models.Entry.Fingerprint
 	refs    sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
 
-	done chan struct{} // closed when the try to load it is over
+	done  chan struct{} // closed when the try to load it is over, however it went
+	ended chan struct{} // closed when nothing of that try computes any more
+	took  time.Duration // the try; guarded by mu
+
+	loading context.Context         // of the try: its end ends it
+	stop    context.CancelCauseFunc // ends it
 
 	mu      sync.Mutex
 	state   State
@@ -64,9 +71,11 @@ type version struct {
 	admission  admission
 }
 
-func newVersion(sh *shared, entry *models.Entry, n models.Version, look string) *version {
-	return &version{shared: sh, model: entry.Definition.Name, number: n.Number, name: strconv.Itoa(n.Number),
-		entry: entry, weights: n, look: look, definition: entry.Definition, done: make(chan struct{}), changed: time.Now()}
+func newVersion(ctx context.Context, sh *shared, entry *models.Entry, n models.Version, look string) *version {
+	ctx, stop := context.WithCancelCause(ctx)
+	return &version{loading: ctx, stop: stop, shared: sh, model: entry.Definition.Name, number: n.Number, name: strconv.Itoa(n.Number),
+		entry: entry, weights: n, look: look, definition: entry.Definition, done: make(chan struct{}), ended: make(chan struct{}),
+		changed: time.Now()}
 }
 
 // become changes the state. The function it returns says so in the log; it is called without any mutex.
@@ -77,7 +86,10 @@ func (v *version) become(to State, err error) (say func()) {
 	v.state, v.err, v.changed = to, err, time.Now()
 	log := v.shared.log.With("model", v.model, "version", v.name, "from", from.String(), "to", to.String(),
 		"after", since.Round(time.Millisecond))
-	if err != nil {
+	switch {
+	case errors.Is(err, errClosed), errors.Is(err, errUnwanted):
+		return func() { log.Info("model state", "reason", err) }
+	case err != nil:
 		return func() { log.Error("model state", "error", err) }
 	}
 	return func() { log.Info("model state", "device", v.device) }
@@ -90,6 +102,16 @@ func (v *version) now() (state State, since time.Time, err error) {
 	return v.state, v.changed, v.err
 }
 
+// over says whether nothing of the try to load it computes any more.
+func (v *version) over() bool {
+	select {
+	case <-v.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 func (v *version) is(s State) bool {
 	state, _, _ := v.now()
 	return state == s
@@ -98,7 +120,10 @@ func (v *version) is(s State) bool {
 // ranBatch is told of each run.
 func (v *version) ranBatch(r ran) {
 	v.shared.obs.Batch(v.model, v.name, r.rows, r.padded)
-	if r.err != nil {
+	if errors.Is(r.err, errAbandoned) {
+		v.shared.log.Warn("a run was ended: all its requests were past their deadline or cancelled", "model", v.model,
+			"version", v.name, "after", r.took.Round(time.Millisecond))
+	} else if r.err != nil {
 		v.shared.lost(r.err)
 	}
 }

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"math"
 	"runtime"
 	"sync/atomic"
@@ -13,9 +14,9 @@ type counted struct {
 	wide *atomic.Int64
 }
 
-func (c counted) RunWide(rows int) error {
+func (c counted) RunWide(ctx context.Context, rows int) error {
 	c.wide.Add(1)
-	return c.runner.RunWide(rows)
+	return c.runner.RunWide(ctx, rows)
 }
 
 func TestAPictureAloneIsAnsweredOnAllCoresAndTheSame(t *testing.T) {

@@ -52,13 +52,12 @@ func (c *cores) release()                          { c.free.Release(1) }
 // forRun takes the cores for a run of some pictures: all of them when it can use them (wide) and these are the only
 // pictures in the server, so that the answer comes sooner; else one, since runs side by side get more done than one after
 // the other. For the same reason it is one while pictures often meet: those that come during a run on all cores wait for
-// its end.
-func (c *cores) forRun(pictures int, wide bool) (all bool, release func()) {
+// its end. The error is ctx's.
+func (c *cores) forRun(ctx context.Context, pictures int, wide bool) (all bool, release func(), err error) {
 	if wide && c.calm(pictures) && c.free.TryAcquire(c.all) {
-		return true, func() { c.free.Release(c.all) }
+		return true, func() { c.free.Release(c.all) }, nil
 	}
-	_ = c.acquire(context.Background()) // it fails only when its context ends, which this one never does
-	return false, c.release
+	return false, c.release, c.acquire(ctx)
 }
 
 // calm says whether some pictures are all there are, and few meet others of late.

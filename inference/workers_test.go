@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,7 +16,7 @@ func coresScheduler(t *testing.T, f *fakeDevice, instances, rows int, c *cores) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newScheduler(func(ran) {}, l)
+	return newScheduler(context.Background(), func(ran) {}, l)
 }
 
 func TestRunsThatNeedACoreWaitForOne(t *testing.T) {

@@ -40,17 +40,22 @@ func load(fsys fs.FS, name, where string) (Definition, error) {
 	}
 	d.Name = name
 	if len(doc.mistakes) == 0 {
-		d.readFiles(fsys, &doc.mistakes)
+		if err := d.readFiles(fsys, &doc.mistakes); err != nil {
+			return Definition{}, fmt.Errorf("%s: %w", where, err)
+		}
 	}
 	return d, doc.mistakes.join(doc.place(path.Join(where, definitionFile)))
 }
 
-// readFiles reads the labels and looks for the self-test's picture.
-func (d *Definition) readFiles(fsys fs.FS, m *mistakes) {
+// readFiles reads the labels and looks for the self-test's picture. The error is the file system's, which may pass.
+func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
 		if err == nil {
 			d.Labels, err = ParseLabels(data)
+		}
+		if passing(err) {
+			return fmt.Errorf("%s: %w", d.LabelsFile, err)
 		}
 		if err != nil {
 			m.add("labels", "%s: %v", d.LabelsFile, err)
@@ -61,6 +66,9 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) {
 		if err == nil {
 			err = f.Close()
 		}
+		if passing(err) {
+			return fmt.Errorf("%s: %w", d.SelfTest.Image, err)
+		}
 		if err != nil {
 			m.add("self_test.image", "%s: %v", d.SelfTest.Image, err)
 		}
@@ -68,6 +76,7 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) {
 	if len(d.Labels) > 0 {
 		d.checkSelfTest(m)
 	}
+	return nil
 }
 
 // errNotPlain says that a name is that of a folder, a pipe or a device.

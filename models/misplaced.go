@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Bounds of looking for weights in the wrong place.
@@ -202,4 +203,13 @@ func wrongPlace(rel string) string {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// present says whether there is a plain file of that name, or a link, whatever it leads to.
+func present(path string) (bool, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return false, nil
+	}
+	return err == nil && (info.Mode().IsRegular() || info.Mode()&fs.ModeSymlink != 0), err
 }

@@ -60,7 +60,7 @@ func (o PullOptions) pull(ctx context.Context) error {
 	if err := install(o.Dir, o.Name); err != nil {
 		return err
 	}
-	t, err := openTree(o.Dir)
+	t, err := openTree(osFiles{}, o.Dir)
 	if err != nil {
 		return err
 	}

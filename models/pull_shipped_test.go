@@ -28,7 +28,7 @@ func TestPullShippedModelsFromAMirrorFolder(t *testing.T) {
 			continue
 		}
 		entry, err := Open(dir).Load(name)
-		if err != nil || len(entry.Serve()) != 1 || len(entry.Definition.Labels) == 0 {
+		if err != nil || len(entry.Serve(nil)) != 1 || len(entry.Definition.Labels) == 0 {
 			t.Errorf("%s: entry %+v, error %v", name, entry, err)
 		}
 		pulled++

@@ -77,7 +77,7 @@ func TestLoadFindsVersions(t *testing.T) {
 		if got := numbers(entry.Versions); !slices.Equal(got, []int{1, 2, 10}) {
 			t.Errorf("Versions = %v", got)
 		}
-		if got := numbers(entry.Serve()); !slices.Equal(got, want) {
+		if got := numbers(entry.Serve(nil)); !slices.Equal(got, want) {
 			t.Errorf("%s serves %v, want %v", policy, got, want)
 		}
 		if want := filepath.Join(entry.Dir, "10", "model.onnx"); entry.Versions[2].Path != want {
@@ -88,7 +88,7 @@ func TestLoadFindsVersions(t *testing.T) {
 
 func TestLoadWithoutWeightsServesNothing(t *testing.T) {
 	entry, err := Open(write(t, map[string]string{"m/model.yaml": good + "versions: [1]"})).Load("m")
-	if err != nil || len(entry.Serve()) != 0 {
+	if err != nil || len(entry.Serve(nil)) != 0 {
 		t.Errorf("entry %+v, error %v", entry, err)
 	}
 }

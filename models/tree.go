@@ -18,8 +18,9 @@ import (
 // A name is resolved first and then opened through an os.Root, so that a link that is exchanged in between cannot lead
 // out of the folder.
 type tree struct {
+	files Files
 	dir   string // absolute, free of links
-	root  *os.Root
+	root  Root
 	blobs string // the folder of blobs; empty: none
 }
 
@@ -30,19 +31,19 @@ type linkError struct{ text string }
 func (l *linkError) Error() string { return l.text }
 
 // openTree opens the repository in dir; Close ends it.
-func openTree(dir string) (*tree, error) {
+func openTree(files Files, dir string) (*tree, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	if absolute, err = filepath.EvalSymlinks(absolute); err != nil {
+	if absolute, err = files.EvalSymlinks(absolute); err != nil {
 		return nil, denied(err, dir)
 	}
-	root, err := os.OpenRoot(absolute)
+	root, err := files.OpenRoot(absolute)
 	if err != nil {
 		return nil, denied(err, absolute)
 	}
-	return &tree{absolute, root, blobsOf(absolute)}, nil
+	return &tree{files, absolute, root, blobsOf(absolute)}, nil
 }
 
 // Close frees the folder's handle.
@@ -64,7 +65,7 @@ func (t *tree) resolve(name string) (string, error) {
 	if !filepath.IsLocal(name) {
 		return "", fmt.Errorf("%s lies outside the repository %s", name, t.dir)
 	}
-	path, err := filepath.EvalSymlinks(filepath.Join(t.dir, name))
+	path, err := t.files.EvalSymlinks(filepath.Join(t.dir, name))
 	if err != nil {
 		return "", denied(t.broken(name, err), filepath.Join(t.dir, name))
 	}
@@ -86,14 +87,14 @@ func (t *tree) within(path string) (dir, name string, ok bool) {
 }
 
 // open opens a file or folder, and returns where it lies. It does not wait for the other end of a pipe.
-func (t *tree) open(name string) (f *os.File, path string, err error) {
+func (t *tree) open(name string) (f File, path string, err error) {
 	if path, err = t.resolve(name); err != nil {
 		return nil, "", err
 	}
 	dir, rel, _ := t.within(path)
 	root := t.root
 	if dir != t.dir {
-		if root, err = os.OpenRoot(dir); err != nil {
+		if root, err = t.files.OpenRoot(dir); err != nil {
 			return nil, "", denied(err, dir)
 		}
 		defer root.Close()
@@ -103,7 +104,7 @@ func (t *tree) open(name string) (f *os.File, path string, err error) {
 }
 
 // openFile opens a plain file.
-func (t *tree) openFile(name string) (f *os.File, info fs.FileInfo, path string, err error) {
+func (t *tree) openFile(name string) (f File, info fs.FileInfo, path string, err error) {
 	if f, path, err = t.open(name); err != nil {
 		return nil, nil, "", err
 	}

@@ -37,7 +37,7 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 			err = atPath(v.Path, err)
 		}
 	}()
-	t, err := openTree(e.repository)
+	t, err := openTree(e.files, e.repository)
 	if err != nil {
 		return Weights{}, err
 	}
@@ -112,7 +112,7 @@ func (t *tree) external(w *Weights, name string, files map[string]int64) error {
 func (t *tree) hops(name, end string) (paths []string, err error) {
 	path := filepath.Join(t.dir, name)
 	for range 40 {
-		folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+		folder, err := t.files.EvalSymlinks(filepath.Dir(path))
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +195,7 @@ func below(path, folder string) bool {
 // and time of the self-test's image and of the files beside model.onnx, which may hold its weights. An exchanged link
 // changes the place.
 func (e *Entry) Fingerprint(v Version) (string, error) {
-	t, err := openTree(e.repository)
+	t, err := openTree(e.files, e.repository)
 	if err != nil {
 		return "", err
 	}
@@ -234,7 +234,7 @@ func (t *tree) look(b *strings.Builder, name string) error {
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(path)
+	info, err := t.files.Stat(path)
 	if err == nil && info.Mode().IsRegular() {
 		fmt.Fprintf(b, " %s %d %d", path, info.Size(), info.ModTime().UnixNano())
 	}
@@ -243,7 +243,7 @@ func (t *tree) look(b *strings.Builder, name string) error {
 
 // SelfTestImage reads the image of the definition's self-test.
 func (e *Entry) SelfTestImage() ([]byte, error) {
-	t, err := openTree(e.repository)
+	t, err := openTree(e.files, e.repository)
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func logits(t *testing.T, v Variant) (data []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.NewBatch(onnx.BatchSpec{Rows: 1})
+	b, err := s.NewBatch(t.Context(), onnx.BatchSpec{Rows: 1})
 	if err != nil {
 		t.Fatal(errors.Join(err, s.Close()))
 	}
@@ -101,7 +101,7 @@ func logits(t *testing.T, v Variant) (data []byte) {
 		}
 	}()
 	fill(v.Input, b.Input(0, 0))
-	if err := b.Run(1); err != nil {
+	if err := b.Run(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	return append(data, b.Outputs(0)[0].Data...)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"fovea/internal/logging"
 	"fovea/loadtest"
 	"fovea/loadtest/report"
 
@@ -35,6 +36,7 @@ func rootCommand() *cobra.Command {
 			if err := o.read(c.Flags()); err != nil {
 				return err
 			}
+			logging.SurviveSIGPIPE()
 			return test(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -52,16 +54,16 @@ func test(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	}
 	tell := func(loadtest.Progress) {}
 	if !o.quiet {
-		tell = line(stderr).Tell
+		l, queue := line(stderr), logging.NewQueue(stderr) // the load waits for nobody who reads
+		defer queue.Close()
+		l.W = queue
+		tell = l.Tell
 	}
 	result, err := plan.Run(ctx, tell)
 	if err != nil && (result == nil || len(result.Levels) == 0) {
 		return err
 	}
-	if failure := show(stdout, result); failure != nil {
-		return errors.Join(err, failure)
-	}
-	if err := errors.Join(err, o.outputs.write(result)); err != nil {
+	if err := errors.Join(err, show(stdout, result), o.outputs.write(result)); err != nil {
 		return err
 	}
 	return judge(o.thresholds.Missed(result))
@@ -84,7 +86,9 @@ func line(w io.Writer) report.Line {
 }
 
 func show(w io.Writer, r *loadtest.Result) error {
-	fmt.Fprintf(w, "%s\n\n", report.Headline(r))
+	if _, err := fmt.Fprintf(w, "%s\n\n", report.Headline(r)); err != nil {
+		return err
+	}
 	if err := report.Text(w, report.Tables(r)); err != nil {
 		return err
 	}

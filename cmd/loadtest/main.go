@@ -5,11 +5,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"fovea/internal/logging"
 )
 
 // The exit statuses beside 0.
@@ -40,12 +41,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, errMissed):
-		fmt.Fprintln(stderr, "loadtest:", err)
+		logging.Last(stderr, "loadtest:", err)
 		return exitMissed
 	}
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintln(stderr, "loadtest:", err)
+	logging.Last(stderr, "loadtest:", err)
 	return exitFailed
 }

@@ -70,3 +70,47 @@ func awaitLine(t *testing.T, r io.Reader) {
 	}
 	go func() { _, _ = io.Copy(io.Discard, lines) }()
 }
+
+func TestTheLoadTestGoesOnWithoutAReaderOfItsProgress(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	dir := t.TempDir()
+	program, result := filepath.Join(dir, "loadtest"), filepath.Join(dir, "result.json")
+	if out, err := exec.Command("go", "build", "-tags=gocv_specific_modules", "-o", program, "fovea/cmd/loadtest").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	test := exec.Command(program, "--url="+server.URL, "--pictures="+filepath.Join(testenv.Root(t), "testdata", "pictures"), "--gpu=false",
+		"--warmup=0s", "--window=10ms", "--window-count=2", "--concurrency=1", "--json="+result)
+	test.Stderr, test.Stdout = w, w
+	err = test.Run()
+	_ = w.Close()
+	if status := exitStatusOf(err); status != exitFailed {
+		t.Errorf("without a reader of its result it ended with %v", err)
+	}
+	if info, err := os.Stat(result); err != nil || info.Size() == 0 {
+		t.Errorf("the result is not written: %v", err)
+	}
+	test = exec.Command(program, test.Args[1:]...)
+	if r, w, err = os.Pipe(); err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	test.Stderr = w
+	if err := test.Run(); err != nil {
+		t.Errorf("without a reader of its progress it ended with %v", err)
+	}
+	_ = w.Close()
+}
+
+func exitStatusOf(err error) int {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return -1
+	}
+	return exit.ExitCode()
+}

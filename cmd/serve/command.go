@@ -47,7 +47,10 @@ func rootCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(c.Context(), cfg, logging.New(cfg.Log, c.ErrOrStderr()))
+			logging.SurviveSIGPIPE()
+			log, queue := logging.NewQueued(cfg.Log, c.ErrOrStderr())
+			defer queue.Close()
+			return serve(c.Context(), cfg, log, queue)
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -38,6 +38,8 @@ type GPUConfig struct {
 type ShutdownConfig struct {
 	Delay   time.Duration `yaml:"delay" usage:"how long to keep answering after /ready turned 503, so that load balancers notice"`
 	Timeout time.Duration `yaml:"timeout" usage:"time for all of the shutdown, delay included"`
+	// BrokenAfter is for where nobody else restarts a server whose /health is 503 for good.
+	BrokenAfter time.Duration `yaml:"broken_after" usage:"how long after a fault that only a restart mends the server ends itself with status 75; 0: never"`
 }
 
 func defaults() Config {
@@ -78,7 +80,7 @@ func (c ShutdownConfig) Validate() error {
 	if err == nil && c.Delay >= c.Timeout {
 		err = fmt.Errorf("delay: %s leaves nothing of the timeout of %s", c.Delay, c.Timeout)
 	}
-	return err
+	return errors.Join(err, within("broken_after", c.BrokenAfter, 0))
 }
 
 func within(key string, d, low time.Duration) error {

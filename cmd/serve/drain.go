@@ -6,6 +6,14 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"fovea/inference"
+)
+
+// Of the time for the shutdown, an eighth, and no more than lastPart, is for ending what still computes when the rest is over.
+const (
+	lastPart  = 3 * time.Second
+	lastShare = 8
 )
 
 // drain ends the server: it says that it isn't ready, goes on for the delay, then closes the listener and waits
@@ -32,25 +40,37 @@ func (s *service) drain() error {
 	}
 }
 
+// finish waits for what was accepted, and ends what still computes before the time is over.
 func (s *service) finish(ctx context.Context) error {
+	timeout := s.cfg.Shutdown.Timeout
+	drain, cancel := context.WithTimeout(ctx, timeout-min(lastPart, timeout/lastShare))
+	defer cancel()
 	select {
 	case <-time.After(s.cfg.Shutdown.Delay):
-	case <-ctx.Done():
+	case <-drain.Done():
 	}
-	err := s.server.Shutdown(ctx)
+	err := s.server.Shutdown(drain)
 	if served := <-s.served; served != nil {
 		err = errors.Join(err, served)
 	}
-	if err != nil {
-		err = fmt.Errorf("shutdown.timeout of %s: %w", s.cfg.Shutdown.Timeout, err)
-		return errors.Join(err, s.closeEngine(time.Second)) // what was cut off ends soon
+	if err == nil {
+		err = s.engine.Close(drain)
 	}
-	if err := s.engine.Close(ctx); err != nil {
-		return fmt.Errorf("close the engine: %w", err)
+	if errors.Is(err, inference.ErrComputing) {
+		s.log.Warn("the process ends while something computes", "error", err)
+		return nil
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	s.engine.Terminate()
+	if left := s.engine.Close(ctx); left != nil {
+		err = errors.Join(err, errors.New("what still computes is left to the end of the process"))
+	}
+	return fmt.Errorf("shutdown.timeout of %s: %w", timeout, err)
 }
 
+// closeEngine is for a server that never listened.
 func (s *service) closeEngine(limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

@@ -5,7 +5,9 @@ import (
 	"io"
 	"testing"
 
+	"fovea/inference"
 	"fovea/internal/exitcode"
+	"fovea/models"
 )
 
 func TestExitStatusTellsWhatNoRestartMends(t *testing.T) {
@@ -14,6 +16,12 @@ func TestExitStatusTellsWhatNoRestartMends(t *testing.T) {
 	}
 	if got := exitcode.Of(requiredError(nil)); got != exitcode.Configuration {
 		t.Errorf("a required model: %d", got)
+	}
+	if got := exitcode.Of(requiredError([]*inference.LoadError{{Model: "a", Err: models.ErrUnreadable}})); got != 1 {
+		t.Errorf("a required model that cannot be read now: %d", got)
+	}
+	if got := exitcode.Of(exitcode.ForRestart(errors.New("device lost"))); got != exitcode.Restart {
+		t.Errorf("a fault that a restart mends: %d", got)
 	}
 	err := run(t.Context(), []string{"config", "--http.address="}, io.Discard, io.Discard)
 	if got := exitcode.Of(err); err == nil || got != exitcode.Configuration {

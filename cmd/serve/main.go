@@ -4,16 +4,16 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 
 	"fovea/internal/exitcode"
+	"fovea/internal/logging"
 )
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "serve:", err)
+		logging.Last(os.Stderr, "serve:", err)
 		os.Exit(exitcode.Of(err))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"fovea/inference"
 	"fovea/models"
@@ -136,8 +137,14 @@ func checkModels(ctx context.Context, cfg Config, names []string, out io.Writer)
 	for _, m := range engine.Models() {
 		printModel(out, m)
 	}
-	return errors.Join(err, engine.Close(context.WithoutCancel(ctx)))
+	engine.Terminate() // what still loads, or goes on after a load that failed
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkEnds)
+	defer cancel()
+	return errors.Join(err, engine.Close(closing))
 }
+
+// checkEnds is how long a check waits for loads that were told to end.
+const checkEnds = time.Second
 
 func printModel(out io.Writer, m inference.Status) {
 	if m.Version == "" { // none was found

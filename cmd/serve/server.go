@@ -16,11 +16,15 @@ import (
 	"fovea/inference"
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
+	"fovea/internal/logging"
 	"fovea/models"
 )
 
 // watchEvery is how often the server looks at its own state when nobody asks for it.
 const watchEvery = time.Second
+
+// firstLoads is how long a server that starts waits for models that are not required before it is ready without them.
+const firstLoads = 5 * time.Second
 
 var (
 	errSecondSignal = errors.New("ended by a second signal before all was answered")
@@ -31,6 +35,7 @@ var (
 type service struct {
 	cfg     Config
 	log     *slog.Logger
+	lines   *logging.Queue
 	engine  *inference.Engine
 	monitor *health.Monitor
 	server  *api.Server
@@ -39,15 +44,17 @@ type service struct {
 	signals chan os.Signal
 	served  chan error // the end of the listener
 	synced  chan error // the end of a look at the repository
+	started chan error // the end of the first loads
 	syncing bool
-	again   bool            // another look was asked for during one
-	told    map[string]bool // what the last look found wrong
-	address string          // that it listens on
+	again   bool             // another look was asked for during one
+	told    map[string]error // what the last look found wrong
+	address string           // that it listens on
 }
 
-// serve runs the server until a signal or ctx ends it.
-func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
-	s := &service{cfg: cfg, log: log, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1)}
+// serve runs the server until a signal or ctx ends it. log writes to lines.
+func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Queue) error {
+	s := &service{cfg: cfg, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1),
+		started: make(chan error, 1)}
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
 	if err := s.open(ctx); err != nil {
@@ -64,8 +71,9 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.monitor.Watch(ctx, watchEvery)
+	broken := s.broken(ctx)
 	s.sync(ctx)
-	why := s.loop(ctx)
+	why := s.loop(ctx, broken)
 	return errors.Join(why, s.drain())
 }
 
@@ -78,7 +86,7 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	s.cfg.Inference.Device = wanted
-	metrics := api.NewMetrics(build(), s.gpus.collectors()...)
+	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), droppedLines(s.lines))...)
 	engine, err := inference.New(s.cfg.Inference, models.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
@@ -91,8 +99,9 @@ func (s *service) open(ctx context.Context) error {
 	return nil
 }
 
-// loop waits for what ends the server: nil for a signal, else why it cannot go on.
-func (s *service) loop(ctx context.Context) error {
+// loop waits for what ends the server: nil for a signal, else why it cannot go on. broken brings a fault that only a restart
+// mends.
+func (s *service) loop(ctx context.Context, broken <-chan error) error {
 	var poll <-chan time.Time
 	if s.cfg.Repository.Poll > 0 {
 		ticker := time.NewTicker(s.cfg.Repository.Poll)
@@ -112,6 +121,12 @@ func (s *service) loop(ctx context.Context) error {
 				return err
 			}
 			first = false
+		case err := <-s.started:
+			if err := s.begin(err); err != nil {
+				return err
+			}
+		case err := <-broken:
+			return err
 		case <-poll:
 			s.sync(ctx)
 		case sig := <-s.signals:
@@ -132,27 +147,22 @@ func (s *service) sync(ctx context.Context) {
 		return
 	}
 	s.syncing = true
-	go func() { s.synced <- s.engine.Sync(ctx) }()
+	go func() { s.synced <- s.engine.Refresh(ctx) }()
 }
 
 // looked takes the end of a look. Only the first can end the server: later, what was loaded goes on.
 func (s *service) looked(ctx context.Context, err error, first bool) error {
 	s.syncing = false
 	failures := &inference.SyncError{}
-	if errors.As(err, &failures) {
-		if required := failures.Required(); first && len(required) > 0 {
-			return requiredError(required)
-		}
-	} else if err != nil {
+	if !errors.As(err, &failures) && err != nil {
 		if first {
 			return err
 		}
-		failures.Failures = []*inference.LoadError{{Err: fmt.Errorf("the model repository cannot be read: %w", err)}}
+		failures.Failures = []*inference.LoadError{{Err: err}}
 	}
 	s.tell(failures.Failures)
 	if first {
-		s.monitor.Loaded()
-		s.greet()
+		go func() { s.started <- s.awaitFirst(ctx) }()
 	}
 	if s.again {
 		s.again = false
@@ -161,13 +171,45 @@ func (s *service) looked(ctx context.Context, err error, first bool) error {
 	return nil
 }
 
-// tell logs what a look found wrong and the last one did not. A version that fails logs that itself.
+// awaitFirst waits for the first loads: for those of required models as long as they take, for the others a moment.
+func (s *service) awaitFirst(ctx context.Context) error {
+	moment, cancel := context.WithTimeout(ctx, firstLoads)
+	defer cancel()
+	_ = s.engine.Await(moment, false) // what failed is told with the rest
+	return s.engine.Await(ctx, true)
+}
+
+// begin takes the end of the first loads. A required model that failed ends the server.
+func (s *service) begin(err error) error {
+	failures := &inference.SyncError{}
+	if errors.As(err, &failures) {
+		if required := failures.Required(); len(required) > 0 {
+			return requiredError(required)
+		}
+	}
+	s.monitor.Loaded()
+	s.greet()
+	return nil
+}
+
+// tell logs what a look found wrong and the last one did not, and what can be read again. A version that fails logs that
+// itself.
 func (s *service) tell(failures []*inference.LoadError) {
-	told := map[string]bool{}
+	told := map[string]error{}
 	for _, f := range failures {
 		text := f.Error()
-		if told[text] = true; f.Version == 0 && !s.told[text] {
+		if told[text] = f; s.told[text] != nil {
+			continue
+		}
+		if errors.Is(f, models.ErrUnreadable) {
+			s.log.Warn("a part of the model repository cannot be read; what is served of it goes on", "error", text)
+		} else {
 			s.log.Warn("models are not served as the repository says", "error", text)
+		}
+	}
+	for text, before := range s.told {
+		if told[text] == nil && errors.Is(before, models.ErrUnreadable) {
+			s.log.Info("a part of the model repository can be read again, or something else is wrong with it now", "was", text)
 		}
 	}
 	s.told = told
@@ -181,10 +223,15 @@ func (s *service) greet() {
 	}
 }
 
+// requiredError tells of required models that failed. What cannot be read now may be readable after a restart.
 func requiredError(failures []*inference.LoadError) error {
-	errs := []error{errRequired}
+	errs, passing := []error{errRequired}, false
 	for _, f := range failures {
-		errs = append(errs, f)
+		errs, passing = append(errs, f), passing || errors.Is(f, models.ErrUnreadable)
 	}
-	return exitcode.ForConfiguration(errors.Join(errs...))
+	err := errors.Join(errs...)
+	if passing {
+		return err
+	}
+	return exitcode.ForConfiguration(err)
 }

@@ -4,13 +4,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"fovea/internal/exitcode"
+	"fovea/internal/logging"
 )
 
 func main() {
@@ -18,7 +18,7 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "supervise:", err)
+		logging.Last(os.Stderr, "supervise:", err)
 		os.Exit(exitcode.Of(err))
 	}
 }

@@ -32,7 +32,10 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			reload := func() (fleet.Config, error) { return configured(c) }
-			return supervise(c.Context(), cfg, reload, logging.New(cfg.Log, c.ErrOrStderr()))
+			logging.SurviveSIGPIPE()
+			log, queue := logging.NewQueued(cfg.Log, c.ErrOrStderr())
+			defer queue.Close()
+			return supervise(c.Context(), cfg, reload, log)
 		},
 	}
 }

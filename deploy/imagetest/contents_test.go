@@ -162,6 +162,12 @@ func TestSettings(t *testing.T) {
 	if !slices.Contains(c.Env, "ORT_DISABLE_TELEMETRY=1") {
 		t.Error("ONNX Runtime would report its use")
 	}
+	if !slices.ContainsFunc(c.Env, func(v string) bool {
+		grace, set := strings.CutPrefix(v, "FOVEA_SHUTDOWN_BROKEN_AFTER=")
+		return set && grace != "0" && grace != ""
+	}) {
+		t.Error("a server that only a restart mends would stay, and no engine restarts it")
+	}
 	if len(c.Entrypoint) != 1 || path.Base(c.Entrypoint[0]) != "serve" {
 		t.Errorf("entrypoint is %q; want the server alone, which gets the signals then", c.Entrypoint)
 	}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,6 +30,7 @@ type BatchSpec struct {
 type Batch struct {
 	parent  *Session
 	session *ort.DynamicAdvancedSession // nil once closed
+	options *ort.RunOptions             // of its runs, which come one after the other
 	rows    int
 	buckets []bucket // ascending
 	inputs  []tensor
@@ -45,8 +47,8 @@ type bucket struct {
 }
 
 // NewBatch allocates a batch. Where the file leaves the shape of an output open, the model is run to find it, with several
-// inputs.
-func (s *Session) NewBatch(spec BatchSpec) (batch *Batch, err error) {
+// inputs. The end of ctx ends these runs.
+func (s *Session) NewBatch(ctx context.Context, spec BatchSpec) (batch *Batch, err error) {
 	sizes, err := s.buckets(spec)
 	if err != nil {
 		return nil, s.batchError(err)
@@ -60,7 +62,12 @@ func (s *Session) NewBatch(spec BatchSpec) (batch *Batch, err error) {
 		return nil, s.batchError(err)
 	}
 	b := &Batch{parent: s, session: session, rows: sizes[len(sizes)-1]}
-	if err := b.build(sizes, shapes, spec.Trial); err != nil {
+	if b.options, err = ort.NewRunOptions(); err != nil {
+		return nil, s.batchError(errors.Join(err, b.Close()))
+	}
+	liveValues.Add(1)
+	done := terminateWith(ctx, b.options)
+	if err := done(b.build(sizes, shapes, spec.Trial)); err != nil {
 		return nil, s.batchError(errors.Join(err, b.Close()))
 	}
 	return b, nil
@@ -174,23 +181,26 @@ func (b *Batch) Input(input, row int) []byte { return b.inputs[input].row(row) }
 func (b *Batch) Outputs(row int) []postprocess.Tensor { return b.views[row] }
 
 // Run computes the first rows rows, where rows is one of the buckets. Rows that were not written are computed
-// from what is in them. An error on CUDA is a *DeviceError; see Sticky.
-func (b *Batch) Run(rows int) error { return b.run(b.session, rows, nil) }
+// from what is in them. The end of ctx ends the run between two of the model's nodes, with an error that wraps ctx's
+// cause; the batch can be run again then. Another error on CUDA is a *DeviceError; see Sticky.
+func (b *Batch) Run(ctx context.Context, rows int) error {
+	return b.run(ctx, b.session, rows, b.options)
+}
 
 // Wide says whether RunWide has threads that Run has not: whether Widen is done.
 func (b *Batch) Wide() bool { return b.parent.wide.Load() != nil }
 
 // RunWide is Run on the threads of Widen, for a run that has all cores to itself. Before Widen it is Run.
-func (b *Batch) RunWide(rows int) error {
+func (b *Batch) RunWide(ctx context.Context, rows int) error {
 	if wide := b.parent.wide.Load(); wide != nil {
-		return b.run(wide, rows, nil)
+		return b.run(ctx, wide, rows, b.options)
 	}
-	return b.Run(rows)
+	return b.Run(ctx, rows)
 }
 
 // RunShrink is Run, after which the device's arena gives the memory back that nothing uses. It takes long: call
 // it after a change of batch sizes, never on every batch.
-func (b *Batch) RunShrink(rows int) (err error) {
+func (b *Batch) RunShrink(ctx context.Context, rows int) (err error) {
 	options, err := ort.NewRunOptions()
 	if err != nil {
 		return err
@@ -199,7 +209,7 @@ func (b *Batch) RunShrink(rows int) (err error) {
 	if err := options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", b.parent.device.arena()); err != nil {
 		return err
 	}
-	return b.run(b.session, rows, options)
+	return b.run(ctx, b.session, rows, options)
 }
 
 // arena is the device in the words of ONNX Runtime's arena option.
@@ -210,12 +220,16 @@ func (d Device) arena() string {
 	return "cpu:0"
 }
 
-func (b *Batch) run(on *ort.DynamicAdvancedSession, rows int, options *ort.RunOptions) error {
+func (b *Batch) run(ctx context.Context, on *ort.DynamicAdvancedSession, rows int, options *ort.RunOptions) error {
 	i := slices.IndexFunc(b.buckets, func(at bucket) bool { return at.size == rows })
 	if i < 0 {
 		return fmt.Errorf("run of %d rows: the batch sizes are %v", rows, b.Buckets())
 	}
-	err := b.call(on, &b.buckets[i], options)
+	if ctx.Err() != nil {
+		return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, context.Cause(ctx))
+	}
+	done := terminateWith(ctx, options)
+	err := done(b.call(on, &b.buckets[i], options))
 	if err == nil {
 		return nil
 	}
@@ -249,7 +263,11 @@ func (b *Batch) Close() error {
 			errs = append(errs, t.block.Free())
 		}
 	}
-	b.buckets, b.inputs, b.outputs, b.views, b.session = nil, nil, nil, nil, nil
+	if b.options != nil {
+		errs = append(errs, b.options.Destroy())
+		liveValues.Add(-1)
+	}
+	b.buckets, b.inputs, b.outputs, b.views, b.session, b.options = nil, nil, nil, nil, nil, nil
 	b.parent.release()
 	return errors.Join(errs...)
 }

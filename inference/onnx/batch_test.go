@@ -49,7 +49,7 @@ func TestOutputsAreThoseOfTheIndependentProgram(t *testing.T) {
 				for row := range rows {
 					put(b.Input(0, row), g.X[row])
 				}
-				if err := b.Run(rows); err != nil {
+				if err := b.Run(t.Context(), rows); err != nil {
 					t.Fatal(err)
 				}
 				for row := range rows {
@@ -78,7 +78,7 @@ func TestRowsThatWereNotWrittenAreSeenAndStayApart(t *testing.T) {
 	}
 	put(b.Input(0, 0), g.X[0])
 	put(b.Input(0, 2), g.X[2])
-	if err := b.Run(4); err != nil {
+	if err := b.Run(t.Context(), 4); err != nil {
 		t.Fatal(err)
 	}
 	for _, row := range []int{0, 2} {
@@ -120,7 +120,7 @@ func TestEveryElementTypeGoesInAndComesOut(t *testing.T) {
 		}
 		binary.NativeEndian.PutUint64(b.Input(4, row), 1<<40)
 	}
-	if err := b.Run(2); err != nil {
+	if err := b.Run(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	for row := range 2 {
@@ -162,7 +162,7 @@ func TestShapesThatTheFileLeavesOpenAreFound(t *testing.T) {
 		values[i] = float32(i)
 	}
 	put(b.Input(0, 1), values)
-	if err := b.Run(2); err != nil {
+	if err := b.Run(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	if got := floats(b.Outputs(1)[0].Data); !near(got, []float32{3.5, 5.5, 7.5, 15.5, 17.5, 19.5}) {
@@ -190,7 +190,7 @@ func TestOutputsWhoseShapeChangesFromRunToRun(t *testing.T) {
 			{2, [][]float32{{1, 2, 0}, {0, 3, 4}}},
 			{1, [][]float32{{1, 2}}},
 		} {
-			if err := b.Run(c.rows); err != nil {
+			if err := b.Run(t.Context(), c.rows); err != nil {
 				t.Fatal(err)
 			}
 			for row, want := range c.want {
@@ -202,7 +202,7 @@ func TestOutputsWhoseShapeChangesFromRunToRun(t *testing.T) {
 		}
 	}
 	clear(b.Input(0, 0))
-	if err := b.Run(1); err != nil {
+	if err := b.Run(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	if out := b.Outputs(0)[0]; len(out.Data) != 0 || !slices.Equal(out.Shape, []int64{0}) {
@@ -220,7 +220,7 @@ func TestAnOutputThatChangesOnlyAfterTheProbeRuns(t *testing.T) {
 		{[]float32{0, 0, 0, 0, 0, 0}, []float32{7}},
 	} {
 		put(b.Input(0, 0), c.in)
-		if err := b.Run(1); err != nil {
+		if err := b.Run(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 		if out := b.Outputs(0)[0]; !slices.Equal(floats(out.Data), c.want) {
@@ -236,13 +236,13 @@ func TestAModelWithAFixedBatchHasThatOneBucket(t *testing.T) {
 		t.Fatalf("buckets %v, for one row %d, rows %d", b.Buckets(), b.Bucket(1), b.Rows())
 	}
 	put(b.Input(0, 0), []float32{1, 2})
-	if err := b.Run(4); err != nil {
+	if err := b.Run(t.Context(), 4); err != nil {
 		t.Fatal(err)
 	}
 	if got := floats(b.Outputs(0)[0].Data); !slices.Equal(got, []float32{2, 4}) {
 		t.Errorf("the one row that was written gives %v", got)
 	}
-	if err := b.Run(1); err == nil || !strings.Contains(err.Error(), "[4]") {
+	if err := b.Run(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "[4]") {
 		t.Errorf("a run of one row: %v", err)
 	}
 }
@@ -268,7 +268,7 @@ func TestBatchesThatCannotBeAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := load(t, "testdata/"+c.model+".onnx", Options{})
 			before := Live()
-			b, err := s.NewBatch(c.spec)
+			b, err := s.NewBatch(t.Context(), c.spec)
 			if err == nil {
 				t.Fatal("made", b.Close())
 			}
@@ -293,7 +293,7 @@ func TestBatchesOfOneSessionRunAtTheSameTime(t *testing.T) {
 			for i := range 200 {
 				row := (worker + i) % 8
 				put(b.Input(0, 0), g.X[row])
-				if err := b.Run(1); err != nil {
+				if err := b.Run(t.Context(), 1); err != nil {
 					t.Error(err)
 					return
 				}
@@ -311,7 +311,7 @@ func TestShrinkingTheArenaKeepsTheAnswers(t *testing.T) {
 	g := readGolden(t)
 	b := batchOf(t, load(t, "testdata/conv.onnx", Options{}), BatchSpec{Rows: 1})
 	put(b.Input(0, 0), g.X[3])
-	if err := b.RunShrink(1); err != nil {
+	if err := b.RunShrink(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	if got := floats(b.Outputs(0)[0].Data); !near(got, g.Y[3]) {

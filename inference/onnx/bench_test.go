@@ -33,7 +33,7 @@ func BenchmarkCall(b *testing.B) {
 	b.Run("run", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := batch.Run(1); err != nil {
+			if err := batch.Run(b.Context(), 1); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -85,7 +85,7 @@ func BenchmarkTwoInstances(b *testing.B) {
 			for i, batch := range batches {
 				group.Go(func() {
 					for range (b.N + i) / 2 {
-						if err := batch.Run(1); err != nil {
+						if err := batch.Run(b.Context(), 1); err != nil {
 							b.Error(err)
 							return
 						}

@@ -3,6 +3,7 @@
 package onnx
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -58,12 +59,12 @@ func TestGPUAnswersLikeTheCPU(t *testing.T) {
 				for row := range rows {
 					noise(gpu, row, uint64(row))
 				}
-				if err := gpu.Run(rows); err != nil {
+				if err := gpu.Run(t.Context(), rows); err != nil {
 					t.Fatal(err)
 				}
 				for row := range rows {
 					noise(cpu, 0, uint64(row))
-					if err := cpu.Run(1); err != nil {
+					if err := cpu.Run(t.Context(), 1); err != nil {
 						t.Fatal(err)
 					}
 					if ordered(cpu.Outputs(0)) && !simulated() { // scripts/gpu-check says that a rehearsal leaves this out
@@ -138,7 +139,7 @@ func TestGPUMemoryIsPinnedAndBounded(t *testing.T) {
 	}
 	rows := limit/len(small.Input(0, 0)) + 1
 	spec.Rows = rows // its inputs alone exceed the bound
-	large, err := s.NewBatch(spec)
+	large, err := s.NewBatch(t.Context(), spec)
 	if err == nil {
 		t.Error("a batch beyond the memory limit ran", large.Close())
 	} else if Sticky(err) {
@@ -147,8 +148,8 @@ func TestGPUMemoryIsPinnedAndBounded(t *testing.T) {
 		t.Log(err)
 	}
 	noise(small, 0, 1)
-	for _, run := range []func(int) error{small.Run, small.RunShrink, small.Run} {
-		if err := run(1); err != nil {
+	for _, run := range []func(context.Context, int) error{small.Run, small.RunShrink, small.Run} {
+		if err := run(t.Context(), 1); err != nil {
 			t.Errorf("after the failure: %v", err)
 		}
 	}
@@ -168,7 +169,7 @@ func TestGPUOptionsAreKnownToTheProvider(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := batchOf(t, load(t, "testdata/conv.onnx", Options{Device: device, CUDA: o}), BatchSpec{Buckets: []int{1, 4}})
-			if err := b.Run(4); err != nil {
+			if err := b.Run(t.Context(), 4); err != nil {
 				t.Error(err)
 			}
 			if got := b.inputs[0].block.Pinned(); got == o.Pageable {
@@ -217,14 +218,14 @@ func TestSimulatedFaultStays(t *testing.T) {
 	}
 	device := openGPU(t)
 	b := batchOf(t, load(t, "testdata/conv.onnx", Options{Device: device}), BatchSpec{Buckets: []int{1}})
-	if err := errors.Join(Touch(device), b.Run(1)); err != nil {
+	if err := errors.Join(Touch(device), b.Run(t.Context(), 1)); err != nil {
 		t.Fatal(err)
 	}
 	for code, sticky := range map[string]bool{"700": true, "2": false} {
 		if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Run(1); err == nil || Sticky(err) != sticky || !strings.Contains(err.Error(), code) {
+		if err := b.Run(t.Context(), 1); err == nil || Sticky(err) != sticky || !strings.Contains(err.Error(), code) {
 			t.Errorf("a run with CUDA error %s: sticky %t, %v", code, Sticky(err), err)
 		}
 		if err := Touch(device); err == nil || Sticky(err) != sticky {
@@ -240,7 +241,7 @@ func TestGPULeavesTheSignalsToGo(t *testing.T) {
 	device := openGPU(t)
 	b := batchOf(t, load(t, "testdata/conv.onnx", Options{Device: device}), BatchSpec{Buckets: []int{1, 8}})
 	for _, rows := range b.Buckets() {
-		if err := b.Run(rows); err != nil {
+		if err := b.Run(t.Context(), rows); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -293,7 +294,7 @@ func runBatch(batch *Batch, picture []byte, rows int) error {
 	for row := range rows {
 		copy(batch.Input(0, row), picture)
 	}
-	return batch.Run(rows)
+	return batch.Run(context.Background(), rows)
 }
 
 func plainLoop(b *testing.B, s *Session, batch *Batch, picture []byte, rows int) (run func() error, closeAll func()) {

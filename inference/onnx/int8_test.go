@@ -172,7 +172,7 @@ func sumOfInt8(t *testing.T, path string, saturating bool) float64 {
 	for i := 0; i < len(in); i += 4 {
 		binary.NativeEndian.PutUint32(in[i:], math.Float32bits(1))
 	}
-	if err := b.Run(1); err != nil {
+	if err := b.Run(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	return float64(math.Float32frombits(binary.NativeEndian.Uint32(b.Outputs(0)[0].Data)))

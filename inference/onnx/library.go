@@ -28,6 +28,17 @@ var library struct {
 	opened  int // Opens without a Close
 	path    string
 	version string
+	native  *native.Library
+}
+
+// openLibrary is the ONNX Runtime that is open; nil when none is.
+func openLibrary() *native.Library {
+	library.Lock()
+	defer library.Unlock()
+	if library.opened == 0 {
+		return nil
+	}
+	return library.native
 }
 
 // Open loads ONNX Runtime. It looks at libraryPath (a file, or a folder that holds libonnxruntime.so), and when
@@ -54,14 +65,14 @@ func Open(libraryPath string) error {
 	if err := os.Setenv(telemetryEnv, "1"); err != nil {
 		return fmt.Errorf("ONNX Runtime: switch its telemetry off: %w", err)
 	}
-	version, err := checkVersion(path)
+	lib, version, err := checkVersion(path)
 	if err != nil {
 		return err
 	}
 	if err := startRuntime(path); err != nil {
 		return fmt.Errorf("ONNX Runtime %s at %s does not start: %w", version, path, err)
 	}
-	library.path, library.version, library.opened = path, version, 1
+	library.path, library.version, library.native, library.opened = path, version, lib, 1
 	return nil
 }
 
@@ -136,20 +147,18 @@ func shareArena() error {
 }
 
 // checkVersion asks the library itself: onnxruntime_go only says that an old one has no API of its number.
-func checkVersion(path string) (string, error) {
-	lib, err := native.Load(path)
-	if err != nil {
-		return "", fmt.Errorf("ONNX Runtime cannot be loaded: %w", err)
+func checkVersion(path string) (lib *native.Library, version string, err error) {
+	if lib, err = native.Load(path); err != nil {
+		return nil, "", fmt.Errorf("ONNX Runtime cannot be loaded: %w", err)
 	}
-	version, err := lib.RuntimeVersion()
-	if err != nil {
-		return "", err
+	if version, err = lib.RuntimeVersion(); err != nil {
+		return nil, "", err
 	}
 	if !atLeast(version, minimumVersion) {
-		return "", fmt.Errorf("ONNX Runtime at %s is version %s; %s or newer is needed", path, version,
+		return nil, "", fmt.Errorf("ONNX Runtime at %s is version %s; %s or newer is needed", path, version,
 			minimumVersion)
 	}
-	return version, nil
+	return lib, version, nil
 }
 
 // atLeast compares versions by their major and minor numbers.

@@ -51,7 +51,7 @@ func load(t testing.TB, path string, o Options) *Session {
 // batchOf makes a batch that ends with the test.
 func batchOf(t testing.TB, s *Session, spec BatchSpec) *Batch {
 	t.Helper()
-	b, err := s.NewBatch(spec)
+	b, err := s.NewBatch(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}

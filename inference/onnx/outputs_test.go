@@ -48,7 +48,7 @@ func TestOnlyWantedOutputsAreFetched(t *testing.T) {
 		s := load(t, path, Options{Outputs: names, File: file})
 		b := batchOf(t, s, BatchSpec{Rows: 1})
 		put(b.Input(0, 0), []float32{3, -4})
-		if err := b.Run(1); err != nil {
+		if err := b.Run(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 		if len(b.Outputs(0)) != len(names) || len(s.Outputs()) != len(names) {
@@ -122,7 +122,7 @@ func TestHowManyBoxesTrialRunsFindDoesNotMatter(t *testing.T) {
 			}
 			for n := range 7 {
 				put(b.Input(0, 0), ones(n))
-				if err := b.Run(1); err != nil {
+				if err := b.Run(t.Context(), 1); err != nil {
 					t.Fatal(err)
 				}
 				out := b.Outputs(0)[0]
@@ -162,11 +162,11 @@ func TestATrialThatFailsSaysNothing(t *testing.T) {
 	s := load(t, path, Options{})
 	b := batchOf(t, s, BatchSpec{Rows: 1, Trial: sums(9, 1, 9, 2)})
 	put(b.Input(0, 0), ones(2))
-	if err := b.Run(1); err != nil || floats(b.Outputs(0)[0].Data)[0] != 3 {
+	if err := b.Run(t.Context(), 1); err != nil || floats(b.Outputs(0)[0].Data)[0] != 3 {
 		t.Error(err)
 	}
 	other := load(t, path, Options{})
-	if b, err := other.NewBatch(BatchSpec{Rows: 1, Trial: sums(9, 9, 9, 9)}); err == nil {
+	if b, err := other.NewBatch(t.Context(), BatchSpec{Rows: 1, Trial: sums(9, 9, 9, 9)}); err == nil {
 		t.Error("a model that fails in every trial was loaded", b.Close())
 	}
 }

@@ -171,7 +171,7 @@ func (b *Batch) trial(at *bucket, trial int, write func(trial, input, row int, m
 	if err != nil {
 		return nil, err
 	}
-	run := func() { err = b.session.Run(at.inputs, outputs) }
+	run := func() { err = b.session.RunWithOptions(at.inputs, outputs, b.options) }
 	if b.parent.device.Kind == CUDA {
 		sigaction.Preserve(run)
 	} else {

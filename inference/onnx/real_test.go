@@ -43,12 +43,12 @@ func TestRealModelsAnswerTheSameAtEveryBatchSize(t *testing.T) {
 				for row := range rows {
 					noise(b, row, uint64(row))
 				}
-				if err := b.Run(rows); err != nil {
+				if err := b.Run(t.Context(), rows); err != nil {
 					t.Fatal(err)
 				}
 				for row := range rows {
 					noise(alone, 0, uint64(row))
-					if err := alone.Run(1); err != nil {
+					if err := alone.Run(t.Context(), 1); err != nil {
 						t.Fatal(err)
 					}
 					sameOutputs(t, b, row, alone)

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +23,9 @@ type Options struct {
 	CUDA           CUDAOptions // for a CUDA device
 	Outputs        []string    // those that are fetched; nil means all. Others may be of any type
 	File           *File       // what ReadFile found; nil: it is read again
+
+	// Load ends the making of the session with its own end, where ONNX Runtime looks at that; nil: nothing does.
+	Load context.Context
 }
 
 // Session is a model that is loaded on a device. Its methods may be called at the same time by several
@@ -119,7 +123,7 @@ func (s *Session) Widen(threads int) error {
 		return nil
 	}
 	o := s.options
-	o.Threads = threads
+	o.Threads, o.Load = threads, nil
 	wide, err := s.create(o, widen)
 	if err != nil {
 		return fmt.Errorf("load %s with %d threads: %w", s.path, threads, err)
@@ -171,6 +175,10 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	if err := more(options); err != nil {
 		return nil, err
 	}
+	if o.Load != nil && o.Load.Err() != nil {
+		return nil, context.Cause(o.Load)
+	}
+	defer cancelLoad(o.Load, options)()
 	return ort.NewDynamicAdvancedSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
 }
 

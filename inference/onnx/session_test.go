@@ -131,7 +131,7 @@ func TestSessionsWithOpenBatchesStayOpen(t *testing.T) {
 	if err := Close(); err == nil {
 		t.Fatal("the library closed under its session")
 	}
-	if err := b.Run(1); err != nil {
+	if err := b.Run(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -139,7 +139,7 @@ func TestSessionsWithOpenBatchesStayOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := b.Run(1); err == nil {
+	if err := b.Run(t.Context(), 1); err == nil {
 		t.Error("a closed batch ran")
 	}
 	for range 2 {
@@ -147,7 +147,7 @@ func TestSessionsWithOpenBatchesStayOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.NewBatch(BatchSpec{Rows: 1}); err == nil || !strings.Contains(err.Error(), "is closed") {
+	if _, err := s.NewBatch(t.Context(), BatchSpec{Rows: 1}); err == nil || !strings.Contains(err.Error(), "is closed") {
 		t.Errorf("batch of a closed session: %v", err)
 	}
 }

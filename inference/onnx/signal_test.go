@@ -45,6 +45,32 @@ func TestSignalsReachGoAfterNativeCodeTookThem(t *testing.T) {
 	}
 }
 
+func TestPreservingDoesNotWaitForOthersThatTakeLong(t *testing.T) {
+	arrived := make(chan os.Signal, 1)
+	signal.Notify(arrived, syscall.SIGUSR1)
+	defer signal.Stop(arrived)
+	var changed [2]int
+	changed[0] = sigaction.Preserve(func() {
+		if err := sigaction.TakeOver(syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		inner := make(chan int)
+		go func() { inner <- sigaction.Preserve(func() {}) }()
+		changed[1] = <-inner
+	})
+	if changed != [2]int{0, 1} {
+		t.Errorf("%d handlers were put back by the first, %d by the one within", changed[0], changed[1])
+	}
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-arrived:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the signal did not reach Go")
+	}
+}
+
 func TestHandlersThatNobodyTouchedStay(t *testing.T) {
 	open(t)
 	if n := sigaction.Preserve(func() { load(t, "testdata/conv.onnx", Options{}) }); n != 0 {

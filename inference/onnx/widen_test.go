@@ -15,7 +15,7 @@ func TestRunsOnMoreThreadsGiveTheSameOutputs(t *testing.T) {
 			for row := range rows {
 				put(b.Input(0, row), g.X[row])
 			}
-			if err := b.RunWide(rows); err != nil {
+			if err := b.RunWide(t.Context(), rows); err != nil {
 				t.Fatal(err)
 			}
 			for row := range rows {
@@ -83,7 +83,7 @@ func TestRunsGoOnWhileASessionIsWidened(t *testing.T) {
 					after++
 				default:
 				}
-				if err := b.RunWide(1); err != nil {
+				if err := b.RunWide(t.Context(), 1); err != nil {
 					t.Error(err)
 					return
 				}

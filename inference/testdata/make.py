@@ -54,3 +54,43 @@ for name, two in ("colors-size", 2), ("colors-size-open", "two"):
                      helper.make_node("Add", ["seen", "more"], ["logits"])],
          [("ten", 10), ("difference", [[1], [-1]]), ("none", 0), ("one", 1), ("blue", [[0, 0, 100]])],
          extra=[helper.make_tensor_value_info("size", T.INT64, ["n", two])])
+
+# loops that never end: whatever the image (colors-endless), and only where an image of the batch is much redder than green
+# (colors-red-endless)
+def loop(condition, weights, *compute):
+    body = helper.make_graph([helper.make_node("Identity", ["goes"], ["goes_on"]), *compute], "body",
+                             [helper.make_tensor_value_info("i", T.INT64, []), helper.make_tensor_value_info("goes", T.BOOL, []),
+                              helper.make_tensor_value_info("sum", T.FLOAT, [])],
+                             [helper.make_tensor_value_info("goes_on", T.BOOL, []), helper.make_tensor_value_info("next", T.FLOAT, [])])
+    return ([helper.make_node("Loop", ["", condition, "none"], ["more"], body=body), helper.make_node("Mul", ["mean", "ten"], ["seen"]),
+             helper.make_node("Add", ["seen", "more"], ["logits"])], [("ten", 10), ("none", 0), ("one", 1), *weights])
+
+
+always, counts = ("always", np.array(True)), helper.make_node("Add", ["sum", "one"], ["next"])
+save("colors-endless", "n", *loop("always", [always], counts))
+nodes, weights = loop("red", [("difference", [[1], [-1], [0]]), ("limit", 0.9)], counts)
+save("colors-red-endless", "n", [helper.make_node("MatMul", ["mean", "difference"], ["redder"]),
+                                 helper.make_node("ReduceMax", ["redder"], ["reddest"], keepdims=0),
+                                 helper.make_node("Greater", ["reddest", "limit"], ["red"]), *nodes], weights)
+
+# one node that computes for seconds: no box of the many overlaps another, so that each is compared with all before it. The
+# number of boxes is made of the image, else ONNX Runtime would compute it while it loads
+boxes = 130_000
+save("colors-slow-node", "n", [
+    helper.make_node("ReduceMin", ["mean"], ["least"], keepdims=0),
+    helper.make_node("Mul", ["least", "none"], ["zero"]),
+    helper.make_node("Add", ["zero", "boxes"], ["end"]),
+    helper.make_node("Range", ["none", "end", "one"], ["left"]),
+    helper.make_node("Add", ["left", "half"], ["right"]),
+    helper.make_node("Mul", ["left", "none"], ["top"]),
+    helper.make_node("Add", ["top", "one"], ["bottom"]),
+    *(helper.make_node("Unsqueeze", [side, "last"], [f"{side}s"]) for side in ("left", "top", "right", "bottom")),
+    helper.make_node("Concat", ["tops", "lefts", "bottoms", "rights"], ["corners"], axis=1),
+    helper.make_node("Unsqueeze", ["corners", "first"], ["list"]),
+    helper.make_node("Unsqueeze", ["bottom", "two"], ["scores"]),
+    helper.make_node("NonMaxSuppression", ["list", "scores", "many", "half"], ["kept"]),
+    helper.make_node("Cast", ["kept"], ["numbers"], to=T.FLOAT),
+    helper.make_node("ReduceMin", ["numbers"], ["more"], keepdims=0),
+    helper.make_node("Mul", ["mean", "ten"], ["seen"]), helper.make_node("Add", ["seen", "more"], ["logits"])],
+    [("ten", 10), ("none", 0), ("one", 1), ("half", 0.5), ("boxes", boxes), ("last", np.array([1])), ("first", np.array([0])),
+     ("two", np.array([0, 1])), ("many", np.array([boxes]))])

@@ -7,9 +7,25 @@ import "errors"
 // mend it.
 const Configuration = 78
 
+// Restart is EX_TEMPFAIL of sysexits.h: the process has met a fault that it cannot recover from, such as a lost GPU, and
+// starting again may mend it.
+const Restart = 75
+
 type configuration struct{ error }
 
 func (c configuration) Unwrap() error { return c.error }
+
+type restart struct{ error }
+
+func (r restart) Unwrap() error { return r.error }
+
+// ForRestart marks an error that starting again may mend; nil stays nil.
+func ForRestart(err error) error {
+	if err == nil {
+		return nil
+	}
+	return restart{err}
+}
 
 // ForConfiguration marks an error that only another configuration mends; nil stays nil.
 func ForConfiguration(err error) error {
@@ -26,6 +42,8 @@ func Of(err error) int {
 		return 0
 	case errors.As(err, &configuration{}):
 		return Configuration
+	case errors.As(err, &restart{}):
+		return Restart
 	}
 	return 1
 }

@@ -31,8 +31,12 @@ func (c Config) Validate() error {
 
 // New logs to w: JSON for machines, coloured text for a person at a terminal. The configuration must be valid.
 func New(cfg Config, w io.Writer) *slog.Logger {
+	return slog.New(handler(cfg, w, isTerminal(w)))
+}
+
+func isTerminal(w io.Writer) bool {
 	file, isFile := w.(*os.File)
-	return slog.New(handler(cfg, w, isFile && term.IsTerminal(int(file.Fd()))))
+	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
 func handler(cfg Config, w io.Writer, terminal bool) slog.Handler {

@@ -53,16 +53,29 @@ import (
 	"syscall"
 )
 
-// guard makes saving and restoring one step: two at once could take each other's foreign handlers for Go's.
-var guard sync.Mutex
+// own are the handlers as they were when nobody was in Preserve: with a copy each, two at once could take each other's
+// foreign handlers for Go's.
+var own struct {
+	sync.Mutex
+	inside   int // calls of Preserve under way
+	handlers C.fovea_handlers
+}
 
-// Preserve runs f and puts back every signal handler that f changed. It returns how many those were.
+// Preserve runs f and puts back every signal handler that was changed meanwhile. It returns how many those were. Calls do not
+// wait for each other, since f may take long.
 func Preserve(f func()) (changed int) {
-	guard.Lock()
-	defer guard.Unlock()
-	var handlers C.fovea_handlers
-	C.fovea_save(&handlers)
-	defer func() { changed = int(C.fovea_restore(&handlers)) }()
+	own.Lock()
+	if own.inside == 0 {
+		C.fovea_save(&own.handlers)
+	}
+	own.inside++
+	own.Unlock()
+	defer func() {
+		own.Lock()
+		defer own.Unlock()
+		own.inside--
+		changed = int(C.fovea_restore(&own.handlers))
+	}()
 	f()
 	return changed
 }
