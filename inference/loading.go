@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +42,7 @@ func (e *Engine) tryLoad(m *model, v *version) error {
 	limit := e.cfg.LoadTimeout
 	ctx, cancel := context.WithTimeoutCause(v.loading, limit, fmt.Errorf("it did not load within inference.load_timeout, %s", limit))
 	result := make(chan error, 1)
+	var givenUp atomic.Bool
 	e.computing.Add(1)
 	go func() {
 		result <- v.load(ctx)
@@ -48,10 +50,10 @@ func (e *Engine) tryLoad(m *model, v *version) error {
 		v.stop(nil)
 		e.computing.Add(-1)
 		close(v.ended)
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if !e.closed {
-			e.settle(m) // of a try that was given up, nothing is left now
+		if givenUp.Load() { // then nothing is left of it now
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.settle(m)
 		}
 	}()
 	select {
@@ -63,6 +65,7 @@ func (e *Engine) tryLoad(m *model, v *version) error {
 	case <-v.ended:
 		return <-result
 	case <-time.After(terminateTime):
+		givenUp.Store(true)
 		return fmt.Errorf("%w; what it computes cannot be stopped and goes on", context.Cause(ctx))
 	}
 }

@@ -18,8 +18,10 @@ func TestALoadThatNeverEndsFailsInItsTimeAndHoldsNothingUp(t *testing.T) {
 		"colors-slow-node": "it did not load within inference.load_timeout, 500ms; what it computes cannot be stopped",
 	} {
 		t.Run(file, func(t *testing.T) {
-			r := newRepository(t).define("colors", colors).add("colors", 1, "colors").define("bad", colors).add("bad", 1, file)
-			e := r.engine(func(c *Config) { c.LoadTimeout = 500 * time.Millisecond })
+			r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+			e := r.synced(nil)
+			e.cfg.LoadTimeout = 500 * time.Millisecond // from now on, when nothing loads
+			r.define("bad", colors).add("bad", 1, file)
 			failures := &SyncError{}
 			if err := e.Sync(t.Context()); !errors.As(err, &failures) || len(failures.Failures) != 1 || !strings.Contains(err.Error(), says) {
 				t.Errorf("Sync said %v, want %s", err, says)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,16 @@ import (
 )
 
 // lostGPU is an engine that has met a fault that only a restart mends, once it is asked to.
-type lostGPU struct{ fault error }
+type lostGPU struct{ fault atomic.Pointer[error] }
 
-func (lostGPU) Ready() []string  { return nil }
-func (l *lostGPU) Broken() error { return l.fault }
+func (*lostGPU) Ready() []string { return nil }
+
+func (l *lostGPU) Broken() error {
+	if fault := l.fault.Load(); fault != nil {
+		return *fault
+	}
+	return nil
+}
 
 func TestABrokenServerEndsItselfWhereItShould(t *testing.T) {
 	for name, grace := range map[string]time.Duration{"after its grace": 15 * time.Second, "never by default": defaults().Shutdown.BrokenAfter} {
@@ -33,7 +40,8 @@ func TestABrokenServerEndsItselfWhereItShould(t *testing.T) {
 				go s.monitor.Watch(ctx, watchEvery)
 				broken := s.broken(ctx)
 				time.Sleep(time.Minute + watchEvery/2)
-				engine.fault = errors.New("cuda:0 is lost")
+				lost := errors.New("cuda:0 is lost")
+				engine.fault.Store(&lost)
 				begin := time.Now()
 				err := s.loop(ctx, broken)
 				took := time.Since(begin)
@@ -46,6 +54,8 @@ func TestABrokenServerEndsItselfWhereItShould(t *testing.T) {
 				if exitcode.Of(errors.Join(err, errors.New("and of the drain"))) != exitcode.Restart || took != grace+watchEvery/2 {
 					t.Errorf("it ended with %v after %s", err, took)
 				}
+				cancel()
+				synctest.Wait()
 				if text := logged.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "only a restart mends this") || !strings.Contains(text, "cuda:0 is lost") {
 					t.Errorf("logged %s", text)
 				}
