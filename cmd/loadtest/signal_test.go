@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -39,6 +40,10 @@ func TestASecondSignalEndsTheProgramAsItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Whoever runs the tests in the background of a shell ignores SIGINT, which programs inherit; one that is handled not.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, os.Interrupt)
+	defer signal.Stop(handled)
 	if err := test.Start(); err != nil {
 		t.Fatal(err)
 	}
