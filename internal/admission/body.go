@@ -140,12 +140,13 @@ func (b *Body) Wait(wait func() error) (time.Duration, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	waited := r.now().Sub(start)
+	now := r.now()
+	waited := now.Sub(start)
 	b.end = b.end.Add(waited)
 	b.due = time.Time{}
-	b.ticket.resume(waited)
+	b.ticket.resume(now)
 	if err == nil {
-		err = b.extend(r.now())
+		err = b.extend(now)
 	}
 	return waited, err
 }
