@@ -12,6 +12,7 @@ type Ticket struct {
 	address netip.Prefix
 	client  *client
 	stop    func()
+	unread  func() bool
 
 	// guarded by the room's lock
 	paid      time.Time // until when the bytes that have arrived are enough

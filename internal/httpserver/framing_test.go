@@ -241,3 +241,33 @@ func TestHTTP2ByPriorKnowledge(t *testing.T) {
 		}
 	}
 }
+
+func TestUnreadTellsWhatHasArrived(t *testing.T) {
+	asked, told := make(chan struct{}), make(chan bool)
+	address := serve(t, func(s *http.Server) {
+		s.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			for range asked {
+				told <- Unread(r)()
+			}
+		})
+	})
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	defer close(asked)
+	ask := func() bool { asked <- struct{}{}; return <-told }
+	_, _ = io.WriteString(c, line+"Content-Length: 100\r\n\r\n")
+	if ask() {
+		t.Error("something has arrived before anything was sent")
+	}
+	_, _ = io.WriteString(c, "x")
+	for range 1000 {
+		if ask() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("what was sent never arrives")
+}
