@@ -93,6 +93,7 @@ func TestAmbiguousRequestsAreRefusedAndTheirConnectionsClosed(t *testing.T) {
 		"lines that end in a line feed only":      "POST /1 HTTP/1.1\nHost: x\nContent-Length: 5\nTransfer-Encoding: chunked\n\n" + chunks,
 		"a length in a folded line":               line + "X: y\r\n Content-Length: 5\r\n" + chunked + "\r\n" + chunks,
 		"chunks in a folded line":                 line + length + "X: y\r\n\tTransfer-Encoding: chunked\r\n\r\nhello",
+		"a folded header that says nothing of it": line + "X: y\r\n\tz\r\n" + length + "\r\nhello",
 		"a folded value":                          line + "Transfer-Encoding:\r\n chunked\r\n" + "\r\n" + chunks,
 		"chunks of HTTP/1.0":                      "POST /1 HTTP/1.0\r\nConnection: keep-alive\r\n" + chunked + "\r\n" + chunks,
 		"after a good one":                        line + length + "\r\nhello" + line + length + chunked + "\r\n" + chunks,
