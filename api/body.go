@@ -12,6 +12,7 @@ import (
 
 	"fovea/fault"
 	"fovea/internal/admission"
+	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"
 )
@@ -43,7 +44,7 @@ func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	admitted, err := s.admission.Open(r.RemoteAddr, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer))
+	admitted, err := s.admission.Open(r.RemoteAddr, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer), httpserver.Unread(r))
 	if err != nil {
 		return nil, s.admissionFault(err, 0)
 	}

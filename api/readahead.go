@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	// slowBody is how long a body holds others up that wait to be read, and stalled how long it does while nothing of it
-	// arrives.
+	// slowBody is how long a body holds others up that wait to be read, stalled how long it does while nothing of it arrives,
+	// and unready how long when it has waited for its turn, since what it has to send should be there by then.
 	slowBody = 100 * time.Millisecond
 	stalled  = 10 * time.Millisecond
+	unready  = 3 * time.Millisecond
 	// firstBlock is how much of every body is read without waiting, in bytes: what is announced holds nobody up.
 	firstBlock = 64 << 10
 	// turnsPerCore is how many bodies a core reads beyond their first blocks at once. What they hold when the room is full
@@ -83,7 +84,7 @@ func (s *share) begin(ctx context.Context) error {
 		return err
 	}
 	s.turn, s.until = true, time.Now().Add(slowBody)
-	s.slow.Reset(stalled)
+	s.slow.Reset(unready)
 	return nil // also when both came at once: the next wait for the client finds out
 }
 

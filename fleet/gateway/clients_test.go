@@ -151,3 +151,25 @@ func TestHTTP2ToTheGateway(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestAmbiguousRequestsReachNoReplica: what they smuggle would be taken for a request of somebody else there.
+func TestAmbiguousRequestsReachNoReplica(t *testing.T) {
+	var hits atomic.Int64
+	f := start(t, nil, server(t, "a", echo(&hits)))
+	for name, head := range map[string]string{
+		"a length and chunks": "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+		"chunks of HTTP/1.0":  "POST /predict HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n",
+	} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(c, head+"\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+		answer, _ := io.ReadAll(c) // what came before a reset is enough
+		_ = c.Close()
+		if !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") || strings.Count(string(answer), "HTTP/1.1") != 1 || hits.Load() != 0 {
+			t.Errorf("%s: %d requests at the replica, answered %q", name, hits.Load(), answer)
+		}
+	}
+}

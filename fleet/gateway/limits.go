@@ -10,6 +10,7 @@ import (
 
 	"fovea/fault"
 	"fovea/internal/admission"
+	"fovea/internal/httpserver"
 )
 
 // firstBytes is how much of a body is read before a replica is chosen.
@@ -22,7 +23,7 @@ func (c Config) limits() admission.Limits {
 
 // admit lets a request in, whose exchange holds its slot from then on.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, x *exchange) error {
-	admitted, err := g.room.Open(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w))
+	admitted, err := g.room.Open(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
 	var full *admission.FullError
 	switch {
 	case errors.As(err, &full):

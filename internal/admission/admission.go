@@ -92,9 +92,10 @@ func (r *Room) Bytes() int64 {
 }
 
 // Enter lets a request in whose body has not arrived yet. When there is no room it takes that of the body that is the
-// most behind; stop is called for that one, with the room's lock held, and must end its reads. The ticket must be left.
-// The error is ErrClosed or a *FullError.
-func (r *Room) Enter(address netip.Prefix, stop func()) (*Ticket, error) {
+// most behind; stop is called for that one, with the room's lock held, and must end its reads. Unread (nil: it is not known)
+// says whether bytes of the body have arrived that nobody has read yet. The ticket must be left. The error is ErrClosed or
+// a *FullError.
+func (r *Room) Enter(address netip.Prefix, stop func(), unread func() bool) (*Ticket, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -112,7 +113,7 @@ func (r *Room) Enter(address netip.Prefix, stop func()) (*Ticket, error) {
 		r.forget(address, c)
 		return nil, &FullError{"requests", limit}
 	}
-	t := &Ticket{room: r, address: address, client: c, stop: stop, paid: now.Add(-headStart), at: -1}
+	t := &Ticket{room: r, address: address, client: c, stop: stop, unread: unread, paid: now.Add(-headStart), at: -1}
 	r.requests++
 	r.push(t)
 	return t, nil
@@ -130,24 +131,41 @@ func (r *Room) limit(all, held int64, alone bool) int64 {
 
 // behind returns the body that is the most behind; nil when none is enough to give way.
 func (r *Room) behind(now time.Time) *Ticket {
-	if len(r.arriving) == 0 || r.arriving[0].lag(now) < late {
-		return nil
+	for len(r.arriving) > 0 && r.arriving[0].lag(now) >= late {
+		if t := r.arriving[0]; !r.excused(t, now) {
+			return t
+		}
 	}
-	return r.arriving[0]
+	return nil
+}
+
+// excused tells whether it is not the client that a body lags by, but this process: on a busy machine a body that is there
+// may wait to be read.
+func (r *Room) excused(t *Ticket, now time.Time) bool {
+	if t.unread == nil || !t.unread() {
+		return false
+	}
+	t.paid = now
+	heap.Fix(&r.arriving, t.at)
+	return true
 }
 
 // idle returns a client's body that is the most behind; nil when none is so far behind that it is idle.
 func (r *Room) idle(now time.Time, c *client) *Ticket {
-	var worst *Ticket
-	for _, t := range r.arriving {
-		if t.client == c && (worst == nil || t.paid.Before(worst.paid)) {
-			worst = t
+	for {
+		var worst *Ticket
+		for _, t := range r.arriving {
+			if t.client == c && (worst == nil || t.paid.Before(worst.paid)) {
+				worst = t
+			}
+		}
+		if worst == nil || worst.lag(now) < headStart+patience {
+			return nil
+		}
+		if !r.excused(worst, now) {
+			return worst
 		}
 	}
-	if worst == nil || worst.lag(now) < headStart+patience {
-		return nil
-	}
-	return worst
 }
 
 // displace ends a request whose body is arriving. What it held is free at once. It returns false for nil.

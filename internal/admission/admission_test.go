@@ -73,7 +73,7 @@ func TestAddresses(t *testing.T) {
 func enter(t *testing.T, r *Room, from netip.Prefix) (*Ticket, *bool) {
 	t.Helper()
 	stopped := new(bool)
-	ticket, err := r.Enter(from, func() { *stopped = true })
+	ticket, err := r.Enter(from, func() { *stopped = true }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestIdleRequestsNeverKeepOthersOut(t *testing.T) {
 				r := c.room(Limits{Requests: 64, Bytes: 1 << 30, Share: share, Rate: 1024})
 				var idle []*Ticket
 				for range 200 {
-					ticket, err := r.Enter(alice, func() {})
+					ticket, err := r.Enter(alice, func() {}, nil)
 					if err != nil {
 						c.after(2 * late) // those before it lag by then
 						ticket, _ = enter(t, r, alice)
@@ -172,6 +172,36 @@ func TestTheSlowestGivesWay(t *testing.T) {
 	}
 }
 
+func TestABodyThatIsThereAndNotReadYetKeepsItsSlot(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"where slots are short":                  {Requests: 2, Share: 1, Rate: 1024},
+		"beyond a client's share of idle bodies": {Requests: 4, Share: 0.5, Rate: 1024},
+	} {
+		c := newClock()
+		r := c.room(limits)
+		var stopped [2]bool
+		unread := true
+		for i := range stopped {
+			if _, err := r.Enter(alice, func() { stopped[i] = true }, func() bool { return i == 0 && unread }); err != nil {
+				t.Fatal(err)
+			}
+			c.after(2 * patience)
+		}
+		enter(t, r, alice)
+		if stopped[0] || limits.Requests == 2 && !stopped[1] {
+			t.Errorf("%s: ended %v", name, stopped)
+		}
+		unread = false
+		for range 3 {
+			c.after(2 * patience)
+			enter(t, r, alice)
+		}
+		if !stopped[0] {
+			t.Errorf("%s: it keeps its slot once nothing more comes", name)
+		}
+	}
+}
+
 func TestWhoKeepsItsSlot(t *testing.T) {
 	for name, keep := range map[string]func(*Ticket){
 		"a body that has arrived":       (*Ticket).whole,
@@ -187,7 +217,7 @@ func TestWhoKeepsItsSlot(t *testing.T) {
 			keep(k)
 			c.after(late / 2)
 			var full *FullError
-			if _, err := r.Enter(alice, func() {}); !errors.As(err, &full) || full.Limit != 1 || full.What != "requests" {
+			if _, err := r.Enter(alice, func() {}, nil); !errors.As(err, &full) || full.Limit != 1 || full.What != "requests" {
 				t.Errorf("the newcomer is told %v", err)
 			}
 			if *stopped {
@@ -206,7 +236,7 @@ func TestOneAddressLeavesRoomToTheOthers(t *testing.T) {
 		r := c.room(Limits{Requests: 16, Share: test.share, Rate: 1024})
 		count := func(from netip.Prefix) (n int) {
 			for {
-				ticket, err := r.Enter(from, func() {})
+				ticket, err := r.Enter(from, func() {}, nil)
 				if err != nil {
 					return n
 				}
@@ -322,7 +352,7 @@ func TestTheBooksAreKept(t *testing.T) {
 			c.after(time.Duration(rnd.Int64N(int64(50 * time.Millisecond))))
 			if len(open) == 0 || rnd.IntN(3) == 0 {
 				from := Address(fmt.Sprintf("192.0.2.%d:1", rnd.IntN(4)))
-				if ticket, err := r.Enter(from, func() {}); err == nil {
+				if ticket, err := r.Enter(from, func() {}, nil); err == nil {
 					open = append(open, ticket)
 				}
 				continue
@@ -359,7 +389,7 @@ func TestTheBooksAreKept(t *testing.T) {
 func TestAfterClosingNobodyIsLetIn(t *testing.T) {
 	r := New(Limits{Requests: 1, Share: 1})
 	r.Close()
-	if _, err := r.Enter(alice, func() {}); !errors.Is(err, ErrClosed) {
+	if _, err := r.Enter(alice, func() {}, nil); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
 }
@@ -385,7 +415,7 @@ func TestBodyDeadlines(t *testing.T) {
 			start := c.t
 			conn := &line{}
 			src := &source{sizes: test.sizes, err: timeout}
-			b, err := c.room(Limits{Requests: 1, Share: 1, Rate: test.rate}).Open("192.0.2.1:1", src, -1, within, conn)
+			b, err := c.room(Limits{Requests: 1, Share: 1, Rate: test.rate}).Open("192.0.2.1:1", src, -1, within, conn, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -426,7 +456,7 @@ func TestABodyThatHasArrivedHasNoDeadlineAndKeepsItsSlot(t *testing.T) {
 			c := newClock()
 			r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
 			conn := &line{deadline: time.Unix(5, 0)}
-			b, err := r.Open("192.0.2.1:1", test.src, test.length, time.Minute, conn)
+			b, err := r.Open("192.0.2.1:1", test.src, test.length, time.Minute, conn, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -434,7 +464,7 @@ func TestABodyThatHasArrivedHasNoDeadlineAndKeepsItsSlot(t *testing.T) {
 				_, _ = b.Read(make([]byte, 100))
 			}
 			c.after(time.Hour)
-			if _, err := r.Enter(bob, func() {}); err == nil || conn.stopped || !conn.deadline.IsZero() || !b.Arrived() {
+			if _, err := r.Enter(bob, func() {}, nil); err == nil || conn.stopped || !conn.deadline.IsZero() || !b.Arrived() {
 				t.Errorf("the newcomer is told %v; stopped %v, deadline %v", err, conn.stopped, conn.deadline)
 			}
 		})
@@ -445,7 +475,7 @@ func TestWaitingToBeReadIsNotTheClientsTime(t *testing.T) {
 	c := newClock()
 	r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
 	conn := &line{}
-	b, err := r.Open("192.0.2.1:1", &source{sizes: []int{10}}, 20, 10*time.Second, conn)
+	b, err := r.Open("192.0.2.1:1", &source{sizes: []int{10}}, 20, 10*time.Second, conn, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,7 +484,7 @@ func TestWaitingToBeReadIsNotTheClientsTime(t *testing.T) {
 		if !conn.deadline.IsZero() {
 			t.Errorf("the client has until %v while it waits", conn.deadline)
 		}
-		if _, err := r.Enter(bob, func() {}); err == nil {
+		if _, err := r.Enter(bob, func() {}, nil); err == nil {
 			t.Error("a body that waits gave its slot up")
 		}
 		return nil
@@ -479,7 +509,7 @@ func TestManyAtOnce(t *testing.T) {
 	for i := range 64 {
 		all.Go(func() {
 			for range 50 {
-				b, err := r.Open(fmt.Sprintf("192.0.2.%d:1", i%3), strings.NewReader(strings.Repeat("x", 4096)), 4096, time.Minute, &line{})
+				b, err := r.Open(fmt.Sprintf("192.0.2.%d:1", i%3), strings.NewReader(strings.Repeat("x", 4096)), 4096, time.Minute, &line{}, nil)
 				if err != nil {
 					continue
 				}

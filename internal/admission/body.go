@@ -39,12 +39,13 @@ type Body struct {
 	done   atomic.Bool // nothing more is to come: the deadline is gone
 }
 
-// Open lets a request in and returns its body, of a length (-1: unknown) that must arrive within a time. The errors of
+// Open lets a request in and returns its body, of a length (-1: unknown) that must arrive within a time. Unread is as in
+// Enter. The errors of
 // its reads are those of src, os.ErrDeadlineExceeded when the time is over, *SlowError, ErrDisplaced and *FullError. The
 // body must be left.
-func (r *Room) Open(remote string, src io.Reader, length int64, within time.Duration, conn Connection) (*Body, error) {
+func (r *Room) Open(remote string, src io.Reader, length int64, within time.Duration, conn Connection, unread func() bool) (*Body, error) {
 	b := &Body{src: src, conn: conn, length: length}
-	t, err := r.Enter(Address(remote), func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // no connection: no read to end
+	t, err := r.Enter(Address(remote), func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }, unread) // no connection: no read to end
 	if err != nil {
 		return nil, err
 	}
@@ -140,12 +141,13 @@ func (b *Body) Wait(wait func() error) (time.Duration, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	waited := r.now().Sub(start)
+	now := r.now()
+	waited := now.Sub(start)
 	b.end = b.end.Add(waited)
 	b.due = time.Time{}
-	b.ticket.resume(waited)
+	b.ticket.resume(now)
 	if err == nil {
-		err = b.extend(r.now())
+		err = b.extend(now)
 	}
 	return waited, err
 }

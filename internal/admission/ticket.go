@@ -12,6 +12,7 @@ type Ticket struct {
 	address netip.Prefix
 	client  *client
 	stop    func()
+	unread  func() bool
 
 	// guarded by the room's lock
 	paid      time.Time // until when the bytes that have arrived are enough
@@ -84,15 +85,16 @@ func (r *Room) freed(bytes int64, t *Ticket, now time.Time) bool {
 	return true
 }
 
-// pause stops the body's clock while it waits to be read; resume starts it again.
+// pause stops the body's clock while it waits to be read. resume starts it again: what the client has to send should be
+// there by now, and if it is not, the slot can be given up at once.
 func (t *Ticket) pause() {
 	if t.at >= 0 {
 		t.room.pull(t)
 	}
 }
 
-func (t *Ticket) resume(waited time.Duration) {
-	t.paid = t.paid.Add(waited)
+func (t *Ticket) resume(now time.Time) {
+	t.paid = now.Add(-late)
 	if !t.left && t.at < 0 {
 		t.room.push(t)
 	}

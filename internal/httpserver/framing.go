@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"syscall"
 )
 
 // keptLine is how much is kept of a line's beginning, and of its end: enough for a header's name, for the last digits of a
@@ -56,6 +57,25 @@ func (c *framed) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
+}
+
+// unread tells whether bytes have arrived that nobody has read yet. It takes nothing from the connection.
+func (c *framed) unread() bool {
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	there := false
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		there = err == nil && n > 0
+	})
+	return err == nil && there
 }
 
 // replace keeps what came before the end of the head.

@@ -93,6 +93,7 @@ func TestAmbiguousRequestsAreRefusedAndTheirConnectionsClosed(t *testing.T) {
 		"lines that end in a line feed only":      "POST /1 HTTP/1.1\nHost: x\nContent-Length: 5\nTransfer-Encoding: chunked\n\n" + chunks,
 		"a length in a folded line":               line + "X: y\r\n Content-Length: 5\r\n" + chunked + "\r\n" + chunks,
 		"chunks in a folded line":                 line + length + "X: y\r\n\tTransfer-Encoding: chunked\r\n\r\nhello",
+		"a folded header that says nothing of it": line + "X: y\r\n\tz\r\n" + length + "\r\nhello",
 		"a folded value":                          line + "Transfer-Encoding:\r\n chunked\r\n" + "\r\n" + chunks,
 		"chunks of HTTP/1.0":                      "POST /1 HTTP/1.0\r\nConnection: keep-alive\r\n" + chunked + "\r\n" + chunks,
 		"after a good one":                        line + length + "\r\nhello" + line + length + chunked + "\r\n" + chunks,
@@ -240,4 +241,34 @@ func TestHTTP2ByPriorKnowledge(t *testing.T) {
 			t.Errorf("%d bytes: %v, %d bytes %.20q", size, err, len(body), body)
 		}
 	}
+}
+
+func TestUnreadTellsWhatHasArrived(t *testing.T) {
+	asked, told := make(chan struct{}), make(chan bool)
+	address := serve(t, func(s *http.Server) {
+		s.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			for range asked {
+				told <- Unread(r)()
+			}
+		})
+	})
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	defer close(asked)
+	ask := func() bool { asked <- struct{}{}; return <-told }
+	_, _ = io.WriteString(c, line+"Content-Length: 100\r\n\r\n")
+	if ask() {
+		t.Error("something has arrived before anything was sent")
+	}
+	_, _ = io.WriteString(c, "x")
+	for range 1000 {
+		if ask() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("what was sent never arrives")
 }

@@ -3,6 +3,7 @@
 package httpserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,7 +50,22 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 		},
 		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnState: newCrowd(connectionLimit()).changed,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, c)
+		},
 	}
+}
+
+type connectionKey struct{}
+
+// Unread returns what tells whether bytes have arrived on a request's connection that nobody has read yet; nil where that
+// says nothing of the request, as on HTTP/2.
+func Unread(r *http.Request) func() bool {
+	c, ok := r.Context().Value(connectionKey{}).(*framed)
+	if !ok || r.ProtoMajor > 1 {
+		return nil
+	}
+	return c.unread
 }
 
 // Watch has f told of the state of each connection too. It is called before Serve.
