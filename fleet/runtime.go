@@ -189,7 +189,7 @@ func address(port int, own, gateway netip.Addr) string {
 }
 
 // serverPort is the server's in its container.
-var serverPort = uint16(docker.Defaults().ContainerPort) //nolint:gosec // G115: a port
+var serverPort = uint16(docker.Defaults().ContainerPort)
 
 // bridged tells whether this machine itself is a container's gateway: then that is what it would send from. Nothing is sent.
 func bridged(own, gateway netip.Addr) bool {

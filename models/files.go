@@ -120,7 +120,10 @@ func (r *Repository) gone(dir, name string) error {
 	path := filepath.Join(dir, name)
 	switch _, err := r.files.Lstat(path); {
 	case err == nil:
-		return Unreadable(fmt.Errorf("%s is a link that leads nowhere, or has just appeared", path))
+		if target, err := os.Readlink(path); err == nil {
+			return Unreadable(&linkError{fmt.Sprintf("%s is a link to %s, which is not there", path, target), true})
+		}
+		return Unreadable(fmt.Errorf("%s has just appeared", path))
 	case !errors.Is(err, fs.ErrNotExist):
 		return Unreadable(err)
 	}

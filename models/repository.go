@@ -134,7 +134,8 @@ func (r *Repository) read(name, dir string) (*Entry, error) {
 // absent is the error of a look at an entry of a folder of the model that has failed: ErrNotFound when the entry is known
 // not to be there.
 func (r *Repository) absent(dir, entry, model string, err error) error {
-	if errors.As(err, new(*linkError)) {
+	var link *linkError
+	if errors.As(err, &link) && !link.nowhere {
 		return err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -160,7 +161,7 @@ func (r *Repository) findVersions(e *Entry) error {
 		}
 		folder := filepath.Join(e.Dir, entry.Name())
 		there, err := r.isFile(folder, weightsFile)
-		if r.leadsNowhere(e.Dir, entry) { // Entry.Weights says so
+		if r.endless(e.Dir, entry) { // Entry.Weights says so
 			there, err = true, nil
 		}
 		switch v := (Version{n, filepath.Join(folder, weightsFile), err}); {
@@ -176,13 +177,13 @@ func (r *Repository) findVersions(e *Entry) error {
 	return nil
 }
 
-// leadsNowhere says whether an entry of a folder is a link to nothing, or to itself.
-func (r *Repository) leadsNowhere(dir string, entry fs.DirEntry) bool {
+// endless says whether an entry of a folder is a link that leads to itself.
+func (r *Repository) endless(dir string, entry fs.DirEntry) bool {
 	if entry.Type()&fs.ModeSymlink == 0 {
 		return false
 	}
 	_, err := r.files.Stat(filepath.Join(dir, entry.Name()))
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP)
+	return errors.Is(err, syscall.ELOOP)
 }
 
 // versionNumber is the version that a folder's name says; 0: it is none.
@@ -238,17 +239,17 @@ func (e *Entry) checkVersions() error {
 	return m.join(func(string) string { return file })
 }
 
-// isFile says whether a folder of the repository has a plain file of that name, a link to one, or a link to nothing. The error, an
+// isFile says whether a folder of the repository has a plain file of that name, or a link to one or to itself. The error, an
 // ErrUnreadable, says that this is not known now.
 func (r *Repository) isFile(dir, name string) (bool, error) {
 	info, err := r.files.Stat(filepath.Join(dir, name))
 	switch {
 	case err == nil:
 		return info.Mode().IsRegular(), nil
-	case r.isLink(filepath.Join(dir, name)) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP)):
-		return true, nil // what reads it says why it cannot
 	case errors.Is(err, fs.ErrNotExist):
 		return false, r.gone(dir, name)
+	case errors.Is(err, syscall.ELOOP) && r.isLink(filepath.Join(dir, name)):
+		return true, nil // what reads it says why it cannot
 	case errors.Is(err, syscall.ENOTDIR): // a link to a file stands where a folder may
 		if info, failed := r.files.Stat(dir); failed == nil && !info.IsDir() {
 			return false, nil

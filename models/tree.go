@@ -25,7 +25,10 @@ type tree struct {
 }
 
 // linkError is a link that is not followed, or leads nowhere.
-type linkError struct{ text string }
+type linkError struct {
+	text    string
+	nowhere bool // what it leads to is not there, now at least
+}
 
 // Error names the link, what it leads to and the rule.
 func (l *linkError) Error() string { return l.text }
@@ -153,7 +156,7 @@ func (t *tree) refused(name string) error {
 		allowed += " or in " + t.blobs
 	}
 	return &linkError{fmt.Sprintf("%s is a link to %s, which lies outside the repository %s; links may lead only to files %s: copy or mount the file there",
-		link, target, t.dir, allowed)}
+		link, target, t.dir, allowed), false}
 }
 
 // broken explains why a name cannot be resolved. A link that leads nowhere is no absence of the name.
@@ -164,12 +167,12 @@ func (t *tree) broken(name string, err error) error {
 			return errors.Is(err, fs.ErrNotExist)
 		})
 		if target != "" {
-			return &linkError{fmt.Sprintf("%s is a link to %s, which is not there", link, target)}
+			return &linkError{fmt.Sprintf("%s is a link to %s, which is not there", link, target), true}
 		}
 		return err
 	}
 	if errors.Is(err, syscall.ELOOP) || strings.Contains(err.Error(), "too many links") {
-		return &linkError{filepath.Join(t.dir, name) + " leads through links without an end"}
+		return &linkError{filepath.Join(t.dir, name) + " leads through links without an end", false}
 	}
 	return err
 }

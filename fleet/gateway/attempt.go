@@ -17,6 +17,8 @@ var errStalled = errors.New("the replica gives no sign of life")
 type attempt struct {
 	pool   *Pool
 	to     *member
+	body   *body                 // nil: none
+	last   bool                  // no further one may follow
 	got    atomic.Pointer[grant] // the connection that was found; nil: none yet
 	waits  atomic.Int64          // since when the replica owes a sign of life, on the pool's clock; 0: it does not
 	begun  atomic.Bool           // its answer has
@@ -85,7 +87,7 @@ func (a *attempt) outcome(res *http.Response, err error) reason {
 }
 
 // send gives the request to the replica.
-func (a *attempt) send(t *http.Transport, req *http.Request, b *body) (*http.Response, error) {
+func (a *attempt) send(t *http.Transport, req *http.Request) (*http.Response, error) {
 	defer a.pool.settle(a)
 	a.ctx, a.cancel = context.WithCancelCause(req.Context())
 	a.pool.await(a)
@@ -98,8 +100,8 @@ func (a *attempt) send(t *http.Transport, req *http.Request, b *body) (*http.Res
 	u.Scheme, u.Host = a.to.url.Scheme, a.to.url.Host
 	out.URL = &u
 	out.Trailer = nil // of the request; a proxy may drop them, and no route reads any
-	if b != nil {
-		out.Body = &stream{body: b}
+	if a.body != nil {
+		out.Body = &stream{body: a.body}
 	}
 	return t.RoundTrip(out)
 }
@@ -109,6 +111,9 @@ func (a *attempt) wrote(err error) {
 		a.owed()
 	}
 }
+
+// movable tells whether the request can be given to another replica.
+func (a *attempt) movable() bool { return !a.last && a.body.replayable() }
 
 // since is how long the replica has owed a sign of life.
 func (a *attempt) since(now time.Duration) (time.Duration, bool) {

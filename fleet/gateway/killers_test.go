@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -167,6 +168,74 @@ func TestAnswerThatSparesABody(t *testing.T) {
 			answers <- "200 OK"
 			if got, want := f.post("/predict", "picture"), map[bool]int{true: 200, false: 422}[c.spares]; got.status != want {
 				t.Errorf("%d %s, want %d", got.status, got.body, want)
+			}
+		})
+	}
+}
+
+// A body that kills replicas, sent again and again: it takes two, and being tried again never the last one that stands.
+func TestBodyThatKillsNeverTakesTheLastReplica(t *testing.T) {
+	for _, replicas := range []int{2, 3, 5} {
+		t.Run(itoa(replicas)+" replicas", func(t *testing.T) {
+			var mu sync.Mutex
+			alive, least, kills, made := 0, replicas, 0, 0
+			var f *fixture
+			var begin func() Replica
+			begin = func() Replica {
+				made++
+				alive++
+				id := itoa(made)
+				return raw(t, id, func(c net.Conn, r *bufio.Reader) {
+					for {
+						body, err := readRequest(r)
+						if err != nil {
+							return
+						}
+						if body == "killer" {
+							mu.Lock()
+							defer mu.Unlock()
+							alive--
+							kills++
+							least = min(least, alive)
+							f.pool.Remove(id)
+							time.AfterFunc(100*time.Millisecond, func() { // as its supervisor does
+								mu.Lock()
+								defer mu.Unlock()
+								_ = f.pool.Add(begin())
+							})
+							return
+						}
+						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					}
+				})
+			}
+			var list []Replica
+			for range replicas {
+				list = append(list, begin())
+			}
+			f = start(t, nil, list...)
+			var clients sync.WaitGroup
+			clients.Go(func() {
+				for i := range 5 {
+					if got, want := f.post("/predict", "killer"), map[bool]int{true: 502, false: 422}[i == 0]; got.status != want {
+						t.Errorf("time %d: %d %s", i, got.status, got.body)
+					}
+				}
+			})
+			for range 50 { // meanwhile; some are lost with a replica
+				if got := f.post("/predict", "picture"); got.status == 503 {
+					t.Errorf("%d %s", got.status, got.body)
+				}
+			}
+			clients.Wait()
+			if got := f.post("/predict", "killer"); got.status != 422 {
+				t.Errorf("at last: %d %s", got.status, got.body)
+			}
+			until(t, "all are back", func() bool { mu.Lock(); defer mu.Unlock(); return alive == replicas })
+			mu.Lock()
+			defer mu.Unlock()
+			if kills != 2 || least < 1 {
+				t.Errorf("%d were killed; %d stood at least", kills, least)
 			}
 		})
 	}

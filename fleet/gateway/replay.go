@@ -38,7 +38,7 @@ type replay struct {
 // add keeps what follows, or drops everything where there is no room for it.
 func (r *replay) add(p []byte) {
 	for len(p) > 0 && !r.dropped {
-		n := 0
+		var n int
 		if r.length < headSize {
 			n = min(len(p), headSize-len(r.head))
 			r.head = append(r.head, p[:n]...)

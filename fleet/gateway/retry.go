@@ -59,8 +59,8 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	defer t.cleared(x)
 	for {
-		try := &attempt{pool: t.pool, to: x.replica}
-		res, err := try.send(t.transport, req, x.body)
+		try := &attempt{pool: t.pool, to: x.replica, body: x.body, last: x.resent || !repeatable(req.Method)}
+		res, err := try.send(t.transport, req)
 		why := try.outcome(res, err)
 		if why == "" || !t.another(req, x, why) {
 			return t.take(req.Context(), x, res, why, err)

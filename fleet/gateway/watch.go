@@ -63,7 +63,7 @@ func (p *Pool) watch(limit time.Duration) (ask []*member) {
 	for m := range p.all() {
 		if m.silent && p.elsewhere(m) {
 			for a := range m.attempts {
-				if d, owes := a.since(now); owes && d >= limit/quietPart {
+				if d, owes := a.since(now); owes && d >= limit/quietPart && a.movable() {
 					a.cancel(errStalled)
 				}
 			}

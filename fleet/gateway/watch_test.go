@@ -112,6 +112,26 @@ func TestOnlyReplicaIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A request whose body is not kept cannot be given to another, and may yet be answered.
+func TestRequestThatCannotBeMovedStaysWithASilentReplica(t *testing.T) {
+	a, b := freezable(t, "a"), freezable(t, "b")
+	f := start(t, func(c *Config) { c.StallTimeout, c.ReplayMemory = 100*time.Millisecond, 0 }, a.Replica, b.Replica)
+	a.freeze()
+	body := strings.Repeat("x", 100_000)
+	replies := make(chan reply, 2)
+	for range 2 {
+		go func() { replies <- f.post("/predict", body) }()
+	}
+	if got := wait(t, "the answer of the other", replies); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	until(t, "it is silent", func() bool { return state(f, "a") == Silent })
+	a.thaw()
+	if got := wait(t, "its answer", replies); got.status != 200 || got.body != body || a.served.Load() == 0 {
+		t.Errorf("%d %.100s", got.status, got.body)
+	}
+}
+
 // A replica that takes its time over every prediction, and answers /health meanwhile, is not silent.
 func TestSlowReplicaKeepsItsRequests(t *testing.T) {
 	release := make(chan struct{})
