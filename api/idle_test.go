@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"fovea/inference"
 )
@@ -34,12 +35,12 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 				s.dial(idle)
 			}
 			if strings.Contains(idle, "\r\n\r\n") { // all have come: those that hold no slot have been told to leave
-				s.eventually(`fovea_requests_in_flight 6`)
-				for range 800 {
-					if strings.Count(s.log.String(), `"status":429`) >= connections-6 {
+				told := func() int { return strings.Count(s.log.String(), `"status":429`) }
+				for range 4000 {
+					if told() >= connections-6 {
 						break
 					}
-					s.get("/health")
+					time.Sleep(5 * time.Millisecond)
 				}
 			}
 			for range 50 {

@@ -85,3 +85,23 @@ func TestOverHTTP2(t *testing.T) {
 		s.good()
 	})
 }
+
+func TestShutdownAnswersWhatCameOverHTTP2(t *testing.T) {
+	var let func()
+	s := open(t, func(_ *Config, e *engine) { let = waiting(e) })
+	s.http2()
+	answered, ended := make(chan result, 1), make(chan error, 1)
+	go func() { answered <- s.post("/predict", "image/jpeg", "wait for it") }()
+	s.arrived(int64(len("wait for it")))
+	go func() { ended <- s.server.Shutdown(t.Context()) }()
+	for !s.server.draining.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	let()
+	if got := <-answered; got.Status != 200 {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
