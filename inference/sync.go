@@ -64,7 +64,7 @@ func (e *Engine) Refresh(ctx context.Context) error {
 // Await waits until no model loads any more (only of those that are required, where that is asked), or until ctx ends. The
 // error is a *SyncError, in which a load that goes on counts as a failure.
 func (e *Engine) Await(ctx context.Context, required bool) error {
-	for _, v := range e.loading(required) {
+	for _, v := range e.tries(required) {
 		select {
 		case <-v.done:
 		case <-ctx.Done():
@@ -80,13 +80,13 @@ func syncError(failures []*LoadError) error {
 	return &SyncError{failures}
 }
 
-// loading are the versions that load now.
-func (e *Engine) loading(required bool) (list []*version) {
+// tries are the versions whose loads may not be over. The state does not tell: one that is ready is served a moment later.
+func (e *Engine) tries(required bool) (list []*version) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for name, m := range e.models {
 		for _, v := range m.versions {
-			if v.is(Loading) && (!required || e.cfg.required(name)) {
+			if !required || e.cfg.required(name) {
 				list = append(list, v)
 			}
 		}
