@@ -23,25 +23,51 @@ static inline uint32_t add(uint32_t a, uint32_t b) {
 
 static inline uint32_t average(uint32_t a, uint32_t b) { return (((a ^ b) & 0xFEFEFEFE) >> 1) + (a & b); }
 
+// EACH predicts each pixel of a stretch and adds what is coded. L, T, TL and TR are the pixels to the left, above, and
+// above to the left and right.
+#define EACH(prediction)                                                            \
+  for (int x = from; x < to; x++) {                                                 \
+    const uint32_t L = left, T = above[x], TL = above[x - 1], TR = above[x + 1];    \
+    (void)L, (void)T, (void)TL, (void)TR;                                           \
+    left = out[x] = add(row[x], (prediction));                                      \
+  }                                                                                 \
+  break
+
 #if defined(__SSE2__)
 
-static inline __m128i wide(uint32_t v) { return _mm_unpacklo_epi8(_mm_cvtsi32_si128((int)v), _mm_setzero_si128()); }
-static inline uint32_t narrow(__m128i v) { return (uint32_t)_mm_cvtsi128_si32(_mm_packus_epi16(v, v)); }
+// The predictions that are costly, and most frequent in photographs, are made in SIMD registers: each pixel waits for the
+// one to its left, so what counts is the time from one to the next.
+static inline __m128i pixel(uint32_t v) { return _mm_cvtsi32_si128((int)v); }
+static inline __m128i wide(__m128i v) { return _mm_unpacklo_epi8(v, _mm_setzero_si128()); }
+static inline __m128i narrow(__m128i v) { return _mm_packus_epi16(v, v); }
 
-// distance is the sum of the differences of the four bytes.
-static inline int distance(uint32_t a, uint32_t b) {
-  return _mm_cvtsi128_si32(_mm_sad_epu8(_mm_cvtsi32_si128((int)a), _mm_cvtsi32_si128((int)b)));
+// nearer is that of left and top which is nearer to left + top − corner.
+static inline __m128i nearer(__m128i left, __m128i top, __m128i corner) {
+  const __m128i to_left = _mm_sad_epu8(top, corner), to_top = _mm_sad_epu8(left, corner);
+  const __m128i is_left = _mm_cmpgt_epi32(to_top, to_left);
+  return _mm_or_si128(_mm_and_si128(is_left, left), _mm_andnot_si128(is_left, top));
 }
 
-static inline uint32_t gradient(uint32_t left, uint32_t top, uint32_t corner) {
-  return narrow(_mm_sub_epi16(_mm_add_epi16(wide(left), wide(top)), wide(corner)));
+static inline __m128i gradient(__m128i left, __m128i top, __m128i corner) {
+  return narrow(_mm_add_epi16(wide(left), _mm_sub_epi16(wide(top), wide(corner))));
 }
 
-static inline uint32_t half_gradient(uint32_t mean, uint32_t corner) {
-  const __m128i a = wide(mean), b = wide(corner), d = _mm_sub_epi16(a, b);
+static inline __m128i half_gradient(__m128i left, __m128i top, __m128i corner) {
+  const __m128i b = wide(corner), a = _mm_srli_epi16(_mm_add_epi16(wide(left), wide(top)), 1), d = _mm_sub_epi16(a, b);
   const __m128i half = _mm_srai_epi16(_mm_sub_epi16(d, _mm_cmpgt_epi16(b, a)), 1); // rounded towards 0
   return narrow(_mm_add_epi16(a, half));
 }
+
+#define EACH_COSTLY(prediction)                                              \
+  {                                                                          \
+    __m128i at_left = pixel(left);                                           \
+    for (int x = from; x < to; x++) {                                        \
+      const __m128i v = prediction(at_left, pixel(above[x]), pixel(above[x - 1])); \
+      at_left = _mm_add_epi8(v, pixel(row[x]));                              \
+      out[x] = (uint32_t)_mm_cvtsi128_si32(at_left);                         \
+    }                                                                        \
+    break;                                                                   \
+  }
 
 #else
 
@@ -56,6 +82,11 @@ static inline int distance(uint32_t a, uint32_t b) {
   return sum;
 }
 
+// nearer is that of left and top which is nearer to left + top − corner.
+static inline uint32_t nearer(uint32_t left, uint32_t top, uint32_t corner) {
+  return distance(top, corner) < distance(left, corner) ? left : top;
+}
+
 static inline uint32_t gradient(uint32_t left, uint32_t top, uint32_t corner) {
   uint32_t v = 0;
   for (int i = 0; i < 4; i++) {
@@ -64,7 +95,8 @@ static inline uint32_t gradient(uint32_t left, uint32_t top, uint32_t corner) {
   return v;
 }
 
-static inline uint32_t half_gradient(uint32_t mean, uint32_t corner) {
+static inline uint32_t half_gradient(uint32_t left, uint32_t top, uint32_t corner) {
+  const uint32_t mean = average(left, top);
   uint32_t v = 0;
   for (int i = 0; i < 4; i++) {
     const int a = byte_of(mean, i);
@@ -73,17 +105,9 @@ static inline uint32_t half_gradient(uint32_t mean, uint32_t corner) {
   return v;
 }
 
-#endif
+#define EACH_COSTLY(prediction) EACH(prediction(L, T, TL));
 
-// EACH predicts each pixel of a stretch and adds what is coded. L, T, TL and TR are the pixels to the left, above, and
-// above to the left and right.
-#define EACH(prediction)                                                            \
-  for (int x = from; x < to; x++) {                                                 \
-    const uint32_t L = left, T = above[x], TL = above[x - 1], TR = above[x + 1];    \
-    (void)L, (void)T, (void)TL, (void)TR;                                           \
-    left = out[x] = add(row[x], (prediction));                                      \
-  }                                                                                 \
-  break
+#endif
 
 // stretch undoes one of the predictions (RFC 9649, 4.1) on a part of a row, not its first pixel.
 static void stretch(int mode, const uint32_t *row, const uint32_t *above, uint32_t *out, int from, int to) {
@@ -99,9 +123,9 @@ static void stretch(int mode, const uint32_t *row, const uint32_t *above, uint32
   case 8: EACH(average(TL, T));
   case 9: EACH(average(T, TR));
   case 10: EACH(average(average(L, TL), average(T, TR)));
-  case 11: EACH(distance(T, TL) < distance(L, TL) ? L : T);
-  case 12: EACH(gradient(L, T, TL));
-  case 13: EACH(half_gradient(average(L, T), TL));
+  case 11: EACH_COSTLY(nearer)
+  case 12: EACH_COSTLY(gradient)
+  case 13: EACH_COSTLY(half_gradient)
   default: EACH(black);
   }
 }
