@@ -7,11 +7,16 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"gocv.io/x/gocv"
+	"golang.org/x/sys/unix"
 
+	"fovea/fault"
 	"fovea/preprocess/header"
 )
 
@@ -344,4 +349,128 @@ func webpOf(t testing.TB, random *rand.Rand, width, height, kind, quality int) [
 	}
 	defer out.Close()
 	return bytes.Clone(out.GetBytes())
+}
+
+// TestAWholePNGIsAMatterOfItsRows cuts PNGs anywhere: either all pixels are there, or the file is said to be cut short.
+func TestAWholePNGIsAMatterOfItsRows(t *testing.T) {
+	files, err := filepath.Glob("testdata/pictures/*.png")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d pictures, %v", len(files), err)
+	}
+	for _, file := range files {
+		data := read(t, file)
+		whole, err := byUs(t, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := len(data) - 1; n > 30; n -= 1 + n/50 {
+			half, err := byUs(t, data[:n])
+			if err == nil && !bytes.Equal(half, whole) {
+				t.Errorf("%s cut to %d of %d bytes: half an image was decoded", file, n, len(data))
+			}
+			if f := fault.From(err); err != nil && (f.Code != fault.Undecodable || !strings.Contains(f.Message, "cut short")) {
+				t.Errorf("%s cut to %d of %d bytes: %v", file, n, len(data), err)
+			}
+		}
+		if _, err := byUs(t, data[:len(data)-12]); err != nil {
+			t.Errorf("%s without its last chunk, which says nothing: %v", file, err)
+		}
+	}
+}
+
+// TestDecodersWriteNothing decodes broken images of all formats and finds nothing on the process's standard error and
+// output.
+func TestDecodersWriteNothing(t *testing.T) {
+	files, err := filepath.Glob("testdata/pictures/*")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	said := silently(t, func() {
+		random := rand.New(rand.NewPCG(13, 14))
+		for _, file := range files {
+			data := read(t, file)
+			info := mustInfo(t, data)
+			for range 20 {
+				pic, err := mustPlan(t, bytesInput(8, 8)).Decode(t.Context(), damaged(data, random.IntN(len(data))), info)
+				if err == nil {
+					pic.Close()
+				}
+			}
+		}
+	})
+	if len(said) > 0 {
+		t.Errorf("%.200q", said)
+	}
+}
+
+// silently returns what is written to the process's standard error and output meanwhile, by C code too.
+func silently(t *testing.T, do func()) []byte {
+	t.Helper()
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, fd := range []int{1, 2} {
+		kept, err := unix.Dup(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Dup3(int(file.Fd()), fd, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = unix.Dup3(kept, fd, 0)
+			_ = unix.Close(kept)
+		}()
+	}
+	do()
+	said, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+// FuzzAsOpenCV gives changed files and compressed data to us and to OpenCV. What both decode must be the same to the bit,
+// and what OpenCV decodes we decode too, but for a WebP whose image goes on behind its chunk, which libwebp allows.
+func FuzzAsOpenCV(f *testing.F) {
+	random := rand.New(rand.NewPCG(15, 16))
+	for _, pattern := range []string{"*.bmp", "*.webp"} {
+		files, err := filepath.Glob("testdata/pictures/" + pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			f.Add(read(f, file), -1, 0, false, 0, 0)
+		}
+	}
+	for color, some := range depths {
+		for _, depth := range some {
+			k := pngKind{width: 9, height: 7, depth: depth, color: color, filter: -1}
+			f.Add(k.rows(random), color, depth, depth%3 == 0, 9, 7)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, color, depth int, interlaced bool, width, height int) {
+		if color >= 0 {
+			k := pngKind{width: width & 63, height: height & 63, depth: depth, color: color, interlaced: interlaced, chunk: 1 << 10, palette: 3}
+			if !slices.Contains(depths[color], depth) {
+				return
+			}
+			data = k.fileOf(random, deflated(t, data, 1))
+		}
+		info, err := header.Read(data, header.Limits{MaxPixels: 1 << 16})
+		if err != nil || info.Format == header.JPEG || info.Animated || len(data) > 1<<16 {
+			return
+		}
+		theirs := byOpenCV(t, data)
+		ours, err := byUs(t, data)
+		if theirs != nil && err != nil && info.Format != header.WebP {
+			t.Errorf("OpenCV decodes what we refuse: %v", err)
+		}
+		if theirs != nil && err == nil && !bytes.Equal(ours, theirs) {
+			_, worst := difference(ours, theirs)
+			t.Errorf("%v differs from OpenCV by up to %d", info.Format, worst)
+		}
+	})
 }
