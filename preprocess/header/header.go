@@ -27,7 +27,7 @@ const Allowed = "JPEG, PNG, WebP, BMP"
 const (
 	// DefaultMaxPixels is the limit used where Limits leaves it out: 50 megapixels.
 	DefaultMaxPixels = 50_000_000
-	// MaxSide is the longest side that OpenCV decodes (CV_IO_MAX_IMAGE_WIDTH and _HEIGHT in its imgcodecs).
+	// MaxSide is the longest side that is read: it bounds the memory that a row takes.
 	MaxSide = 1 << 20
 )
 
@@ -51,12 +51,11 @@ type Info struct {
 	// Frame is where on the canvas of an animated WebP its first frame lies; empty for every other picture.
 	Frame image.Rectangle
 
-	// frameStart and frameEnd hold the chunk of the first frame of an animated WebP.
+	// frameStart and frameEnd hold the chunk of a WebP's image.
 	frameStart, frameEnd int
-	ancillary            bool // a PNG has chunks that a decoder may leave out
 }
 
-// Coded returns the size in pixels of the picture that Bare returns: that of the first frame of an animation.
+// Coded returns the size in pixels of the picture that is decoded: that of the first frame of an animation.
 func (i Info) Coded() image.Point {
 	if !i.Frame.Empty() {
 		return i.Frame.Size()
