@@ -57,6 +57,9 @@ func (pic *Picture) decode(ctx context.Context, data []byte, info header.Info, p
 	if ended := ctx.Err(); ended != nil && err != nil {
 		return ended
 	}
+	if errors.Is(err, jpeg.ErrCutShort) {
+		return fault.Wrap(fault.Undecodable, err, "JPEG is cut short: its end is missing")
+	}
 	if err != nil || pic.mat.Empty() {
 		return fault.Wrap(fault.Undecodable, err, "%s is broken: its picture data cannot be decoded", info.Format)
 	}
@@ -103,7 +106,7 @@ func (pic *Picture) fill(ctx context.Context, data []byte, info header.Info, p *
 		return err
 	}
 	seen := p.resizing(pic, p.spec.Place(pic.size), w, h).looksAt()
-	return jpeg.Decode(ctx, data, pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
+	return jpeg.Decode(ctx, header.Bare(data, info), pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
 }
 
 // stored is the size of the decoded picture as it is stored.

@@ -30,7 +30,8 @@ func TestReducedDecodingGivesTheSameInput(t *testing.T) {
 			}
 			shrink := pic.size.Shrink
 			pic.Close()
-			info.Format = header.PNG // only JPEG is decoded reduced; OpenCV looks at the bytes
+			// Only JPEG is decoded reduced; OpenCV looks at the bytes.
+			info = header.Info{Format: header.PNG, Width: info.Width, Height: info.Height, Orientation: 1}
 			mean, worst := difference(prepared(t, plan, data), decoded(t, plan, data, info))
 			t.Logf("%s to %d: 1/%d, mean %.2f, worst %d", name, size, shrink, mean, worst)
 			if shrink == 1 {
@@ -89,7 +90,7 @@ func TestBrokenPicturesAreRefused(t *testing.T) {
 				pic.Close()
 				t.Fatal("was decoded")
 			}
-			if f := fault.From(err); f.Code != fault.Undecodable || !strings.Contains(f.Message, "broken") {
+			if f := fault.From(err); f.Code != fault.Undecodable || !strings.Contains(f.Message, "is broken") && !strings.Contains(f.Message, "is cut short") {
 				t.Errorf("%+v", f)
 			}
 		})

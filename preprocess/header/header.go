@@ -54,6 +54,12 @@ type Info struct {
 	// frameStart and frameEnd hold the chunk of the first frame of an animated WebP.
 	frameStart, frameEnd int
 	ancillary            bool // a PNG has chunks that a decoder may leave out
+
+	// Of a JPEG: where the scan ends that completes it, how many scans it has, what they cost, and how many samples it
+	// has for each pixel.
+	end, scans int
+	work       int64
+	samples    float64
 }
 
 // Coded returns the size in pixels of the picture that Bare returns: that of the first frame of an animation.
@@ -90,6 +96,9 @@ func Read(data []byte, limits Limits) (Info, error) {
 	if tooLarge := limits.check(info); tooLarge != nil && (err == nil || info.Width > 0) {
 		err = tooLarge // the size is the reason a client can do most about, even where the picture is cut short too
 	}
+	if err == nil && info.Format == JPEG {
+		err = limits.checkWork(info)
+	}
 	if err != nil {
 		return Info{}, err
 	}
@@ -103,11 +112,16 @@ var readers = map[Format]func([]byte) (Info, error){
 	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP,
 }
 
-func (l Limits) check(info Info) error {
-	limit := l.MaxPixels
-	if limit <= 0 {
-		limit = DefaultMaxPixels
+// pixels is the limit of pixels.
+func (l Limits) pixels() int64 {
+	if l.MaxPixels <= 0 {
+		return DefaultMaxPixels
 	}
+	return l.MaxPixels
+}
+
+func (l Limits) check(info Info) error {
+	limit := l.pixels()
 	switch {
 	case info.Width < 1 || info.Height < 1:
 		return broken(info.Format, "its size is %d×%d pixels", info.Width, info.Height)
