@@ -24,7 +24,7 @@ func TestAJPEGCutAnywhereIsRefusedOrWhole(t *testing.T) {
 	plans := []*Plan{mustPlan(t, bytesInput(96, 72)), mustPlan(t, small)}
 	for _, file := range files {
 		whole := read(t, file)
-		end := len(header.Bare(whole, mustInfo(t, whole))) // of the last scan
+		end := len(header.Chunk(whole, mustInfo(t, whole))) // of the last scan
 		for i, plan := range plans {
 			want := prepared(t, plan, whole)
 			for n := 2; n <= len(whole); n++ {
@@ -80,7 +80,7 @@ func TestDataThatFollowsTheLastRowDoesNotMatter(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	for _, file := range files {
 		whole := read(t, file)
-		bare := header.Bare(whole, mustInfo(t, whole))
+		bare := header.Chunk(whole, mustInfo(t, whole))
 		want := prepared(t, plan, whole)
 		for _, trailer := range []string{"dhav\x00\x01\x02", strings.Repeat("\x00", 5000), "\xff", "\xff\xff\xff", "\xff\x00\xff\x00", "\xff\xd0\xff\xd1"} {
 			row, err := rowOf(t, plan, append(bytes.Clone(bare), trailer...))

@@ -8,9 +8,12 @@ import (
 	"gocv.io/x/gocv"
 
 	"fovea/fault"
+	"fovea/preprocess/bmp"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"
 	"fovea/preprocess/jpeg"
+	"fovea/preprocess/png"
+	"fovea/preprocess/webp"
 )
 
 // Picture is a decoded picture: 8 bits a channel, blue, green and red, as stored (not yet turned upright), possibly
@@ -24,10 +27,6 @@ type Picture struct {
 
 // Close frees the picture. It may be called twice.
 func (pic *Picture) Close() { pic.mat.free() }
-
-// ignoreOrientation is OpenCV's IMREAD_IGNORE_ORIENTATION. Pictures are turned while they are packed, which costs
-// nothing, by the orientation that package header read, which is the same for all formats.
-const ignoreOrientation = 128
 
 // Decode decodes a picture whose header has been read and is within the limits. A JPEG that is much larger than
 // the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed, and only so far that the picture's edges
@@ -56,21 +55,18 @@ func (pic *Picture) decode(ctx context.Context, data []byte, info header.Info, p
 	if ended := ctx.Err(); ended != nil && err != nil {
 		return ended
 	}
-	if errors.Is(err, jpeg.ErrCutShort) {
-		return fault.Wrap(fault.Undecodable, err, "JPEG is cut short: its end is missing")
-	}
-	if err != nil || pic.mat.Empty() {
+	var told *fault.Fault
+	switch {
+	case errors.Is(err, png.ErrCut), errors.Is(err, jpeg.ErrCutShort):
+		return fault.Wrap(fault.Undecodable, err, "%s is cut short: its end is missing", info.Format)
+	case errors.As(err, &told):
+		return err
+	case err != nil:
 		return fault.Wrap(fault.Undecodable, err, "%s is broken: its picture data cannot be decoded", info.Format)
+	case info.Frame.Empty():
+		return nil
 	}
-	w, h := pic.stored(info)
-	if pic.mat.Cols() != w || pic.mat.Rows() != h || pic.mat.Type() != gocv.MatTypeCV8UC3 {
-		return fault.Wrap(fault.Undecodable, errors.New("decoded size differs from the header's"),
-			"%s is broken: it has not the size that its header says", info.Format)
-	}
-	if !info.Frame.Empty() {
-		return pic.onCanvas(info)
-	}
-	return nil
+	return pic.onCanvas(info)
 }
 
 // onCanvas puts the picture, a frame of an animation, in its place on the canvas. Around it the canvas is black, as
@@ -91,12 +87,8 @@ func (pic *Picture) onCanvas(info header.Info) error {
 	return nil
 }
 
-// fill decodes into the matrix. IMDecodeIntoMat and not IMDecode, because the latter passes errors through one variable
-// of the whole process; and what counts is the matrix, since most broken pictures give no error at all.
+// fill decodes into a new matrix.
 func (pic *Picture) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
-	if info.Format != header.JPEG {
-		return gocv.IMDecodeIntoMat(header.Bare(data, info), gocv.IMReadColor|ignoreOrientation, &pic.mat.Mat)
-	}
 	w, h := pic.stored(info)
 	pic.mat.free()
 	pic.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialised; an error leaves it unseen
@@ -104,8 +96,16 @@ func (pic *Picture) fill(ctx context.Context, data []byte, info header.Info, p *
 	if err != nil {
 		return err
 	}
+	switch info.Format {
+	case header.PNG:
+		return png.Decode(ctx, data, pixels, w, h)
+	case header.BMP:
+		return bmp.Decode(ctx, data, pixels, w, h)
+	case header.WebP:
+		return webp.Decode(ctx, header.Chunk(data, info), pixels, w, h)
+	}
 	seen := p.resizing(pic, p.spec.Place(pic.size), w, h).looksAt()
-	return jpeg.Decode(ctx, header.Bare(data, info), pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
+	return jpeg.Decode(ctx, header.Chunk(data, info), pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
 }
 
 // stored is the size of the decoded picture as it is stored.

@@ -1,9 +1,9 @@
 // Package preprocess turns the bytes of a picture into a row of a model's input tensor: it decodes, resizes and
-// packs. It is the only package that knows OpenCV (through gocv), which decodes all formats but JPEG.
+// packs. It is the only package that knows OpenCV (through gocv), which resizes, and is what the decoders are held against
+// in tests.
 //
-// Broken PNGs make OpenCV's libraries write a line to the process's standard error ("libpng error: …"). No setting of
-// OpenCV's turns that off; each picture brings at most a few such lines, because package header refuses what it can
-// tell before OpenCV sees it, and leaves out what libpng warns about.
+// Each format has a decoder whose work is bounded by the picture's pixels and the file's bytes, and which looks at the
+// context within the decode: package png, webp, bmp and jpeg.
 package preprocess
 
 import (

@@ -20,6 +20,9 @@ type bmpHeader struct {
 	bits          int // of one pixel
 	compression   uint32
 	masks         bmpMasks // with bmpBitfields
+	topDown       bool
+	colors        uint32 // entries of the palette, with up to 8 bits
+	entry         int    // bytes of one
 }
 
 // bmpMasks are the bits of a pixel that hold red, green and blue.
@@ -32,44 +35,90 @@ var (
 	bmp888 = bmpMasks{0xFF0000, 0x00FF00, 0x0000FF}
 )
 
-// readBMP reads the file header and the bitmap header (BITMAPCOREHEADER of 12 bytes, BITMAPINFOHEADER of 40 and
-// its successors) and checks that the rows are all there. Of run-length coded rows only the place of the first is
-// known here; OpenCV refuses those that end too soon.
+// BMPFile is what the headers of a BMP say that are whole and of a kind that is read.
+type BMPFile struct {
+	Width, Height int
+	Bits          int          // of one pixel: 1, 4, 8, 16, 24 or 32
+	RunLength     bool         // run-length coded, with 4 or 8 bits
+	Green6        bool         // of 16 bits green has six, not five
+	TopDown       bool         // the first row is the topmost
+	Palette       [256][3]byte // blue, green and red; what the file does not give is black
+	Rows          []byte       // the file from its first row on
+}
+
 func readBMP(data []byte) (Info, error) {
+	bmp, err := ParseBMP(data)
+	if err != nil && bmp.Width == 0 {
+		return Info{}, err
+	}
+	info := Info{Format: BMP, Width: bmp.Width, Height: bmp.Height, BitDepth: 8, Channels: 3}
+	switch {
+	case bmp.Bits <= 8:
+		info.BitDepth = bmp.Bits
+	case bmp.Bits == 16:
+		info.BitDepth = 5
+	case bmp.Bits == 32:
+		info.Channels = 4
+	}
+	return info, err
+}
+
+// ParseBMP reads the file header and the bitmap header (BITMAPCOREHEADER of 12 bytes, BITMAPINFOHEADER of 40 and
+// its successors) and checks that the rows are all there. Of run-length coded rows only the place of the first is
+// known here. Errors are *fault.Fault; beside one of a BMP that is cut short stands its size.
+func ParseBMP(data []byte) (BMPFile, error) {
+	if len(data) < 18 {
+		return BMPFile{}, short(BMP)
+	}
 	size := binary.LittleEndian.Uint32(data[14:])
 	if size != 12 && (size < 40 || size > 124) {
-		return Info{}, broken(BMP, "it has a header of %d bytes", size)
+		return BMPFile{}, broken(BMP, "it has a header of %d bytes", size)
 	}
 	if len(data) < 14+int(size) {
-		return Info{}, short(BMP)
+		return BMPFile{}, short(BMP)
 	}
 	h := parseBMP(data[14:], size)
 	start := int64(binary.LittleEndian.Uint32(data[10:]))
-	info := Info{Format: BMP, Width: int(h.width), Height: int(h.height), BitDepth: 8, Channels: 3}
 	switch {
 	case !h.exists():
-		return Info{}, fault.New(fault.UnsupportedFormat,
+		return BMPFile{}, fault.New(fault.UnsupportedFormat,
 			"BMP with %d bits a pixel and compression %d is not read; allowed are 1, 4, 8, 16, 24 and 32 bits, plain or run-length coded",
 			h.bits, h.compression)
 	case h.compression == bmpBitfields && len(data) < 14+40+12:
-		return Info{}, short(BMP)
+		return BMPFile{}, short(BMP)
 	case !h.masked():
-		return Info{}, fault.New(fault.UnsupportedFormat,
+		return BMPFile{}, fault.New(fault.UnsupportedFormat,
 			"BMP with %d bits a pixel and the masks %x is not read; allowed are %x and %x for 16 bits, %x for 32",
 			h.bits, h.masks, bmp555, bmp565, bmp888)
 	case start < 14+int64(size):
-		return Info{}, broken(BMP, "its rows begin within its header")
-	case h.bits <= 8:
-		info.BitDepth = h.bits
-	case h.bits == 16:
-		info.BitDepth = 5
-	case h.bits == 32:
-		info.Channels = 4
+		return BMPFile{}, broken(BMP, "its rows begin within its header")
+	}
+	bmp := BMPFile{
+		Width: int(h.width), Height: int(h.height), Bits: h.bits, TopDown: h.topDown,
+		RunLength: h.compression == bmpRLE8 || h.compression == bmpRLE4, Green6: h.masks == bmp565,
 	}
 	if start+h.bytes() > int64(len(data)) {
-		return info, short(BMP)
+		return bmp, short(BMP)
 	}
-	return info, nil
+	bmp.Rows = data[start:]
+	if h.bits > 8 {
+		return bmp, nil
+	}
+	return bmp, bmp.palette(data[14+size:], h)
+}
+
+// palette reads the palette, which follows the header: entries of three bytes behind the oldest header, else of four.
+func (bmp *BMPFile) palette(b []byte, h bmpHeader) error {
+	switch {
+	case h.colors > uint32(len(bmp.Palette)):
+		return broken(BMP, "its palette has %d colours", h.colors)
+	case len(b) < int(h.colors)*h.entry:
+		return short(BMP)
+	}
+	for i := range h.colors {
+		copy(bmp.Palette[i][:], b[int(i)*h.entry:])
+	}
+	return nil
 }
 
 // parseBMP reads either kind of bitmap header. A negative height means rows from the top down; there is no
@@ -81,7 +130,8 @@ func parseBMP(b []byte, size uint32) bmpHeader {
 			width:  int64(binary.LittleEndian.Uint16(b[4:])),
 			height: int64(binary.LittleEndian.Uint16(b[6:])),
 			bits:   int(binary.LittleEndian.Uint16(b[10:])),
-		}
+			entry:  3,
+		}.withColors()
 	}
 	height := int64(int32(binary.LittleEndian.Uint32(b[8:])))
 	h := bmpHeader{
@@ -89,11 +139,22 @@ func parseBMP(b []byte, size uint32) bmpHeader {
 		height:      max(height, -height),
 		bits:        int(binary.LittleEndian.Uint16(b[14:])),
 		compression: binary.LittleEndian.Uint32(b[16:]),
+		topDown:     height < 0,
+		colors:      binary.LittleEndian.Uint32(b[32:]),
+		entry:       4,
 	}
 	for i := range h.masks {
 		if at := 40 + 4*i; h.compression == bmpBitfields && len(b) >= at+4 {
 			h.masks[i] = binary.LittleEndian.Uint32(b[at:])
 		}
+	}
+	return h.withColors()
+}
+
+// withColors fills in the number of colours where the header leaves it out: as many as there are indices.
+func (h bmpHeader) withColors() bmpHeader {
+	if h.colors == 0 && h.bits <= 8 {
+		h.colors = 1 << h.bits
 	}
 	return h
 }

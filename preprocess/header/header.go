@@ -27,7 +27,7 @@ const Allowed = "JPEG, PNG, WebP, BMP"
 const (
 	// DefaultMaxPixels is the limit used where Limits leaves it out: 50 megapixels.
 	DefaultMaxPixels = 50_000_000
-	// MaxSide is the longest side that OpenCV decodes (CV_IO_MAX_IMAGE_WIDTH and _HEIGHT in its imgcodecs).
+	// MaxSide is the longest side that is read: it bounds the memory that a row takes.
 	MaxSide = 1 << 20
 )
 
@@ -51,24 +51,27 @@ type Info struct {
 	// Frame is where on the canvas of an animated WebP its first frame lies; empty for every other picture.
 	Frame image.Rectangle
 
-	// frameStart and frameEnd hold the chunk of the first frame of an animated WebP.
+	// frameStart and frameEnd hold the chunk of a WebP's image, and a JPEG as far as the scan that completes it.
 	frameStart, frameEnd int
-	ancillary            bool // a PNG has chunks that a decoder may leave out
 
-	// Of a JPEG: where the scan ends that completes it, how many scans it has, what they cost, and how many samples it
-	// has for each pixel.
-	end, scans int
-	work       int64
-	samples    float64
+	// Of a JPEG: how many scans it has, what they cost, and how many samples it has for each pixel.
+	scans   int
+	work    int64
+	samples float64
 }
 
-// Coded returns the size in pixels of the picture that Bare returns: that of the first frame of an animation.
+// Coded returns the size in pixels of the picture that is decoded: that of the first frame of an animation.
 func (i Info) Coded() image.Point {
 	if !i.Frame.Empty() {
 		return i.Frame.Size()
 	}
 	return image.Pt(i.Width, i.Height)
 }
+
+// Chunk returns what holds the image: of a WebP the chunk VP8 or VP8L, with its name and its size, that of the first frame
+// of an animation; of a JPEG all up to the end of the scan that completes it. info must come from Read of the same data,
+// and be of one of these.
+func Chunk(data []byte, info Info) []byte { return data[info.frameStart:info.frameEnd] }
 
 // Seen returns the picture's width and height as a person sees it, Orientation applied.
 func (i Info) Seen() (width, height int) {

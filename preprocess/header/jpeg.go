@@ -58,9 +58,9 @@ func readJPEG(data []byte) (Info, error) {
 		marker, ok := w.next()
 		switch {
 		case w.complete():
-			w.info.end = len(data)
+			w.info.frameEnd = len(data)
 			if ok {
-				w.info.end = w.at - 2
+				w.info.frameEnd = w.at - 2
 			}
 			return w.info, nil
 		case !ok:

@@ -24,8 +24,8 @@ func TestWhatFollowsTheLastScanIsNotLookedAt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.HasPrefix(data[want.end:], []byte{0xFF, markerEOI}) {
-			t.Errorf("%s: its last scan ends at %d of %d, where no end marker is", file, want.end, len(data))
+		if !bytes.HasPrefix(data[want.frameEnd:], []byte{0xFF, markerEOI}) {
+			t.Errorf("%s: its last scan ends at %d of %d, where no end marker is", file, want.frameEnd, len(data))
 		}
 		for what, trailer := range map[string][]byte{
 			"nothing":                       nil,
@@ -39,17 +39,17 @@ func TestWhatFollowsTheLastScanIsNotLookedAt(t *testing.T) {
 			"a segment beyond the end":      {0xFF, 0xE0, 0xFF, 0xFF, 1, 2, 3},
 			"a scan again":                  {0xFF, markerSOS, 0, 8, 1, 1, 0, 0, 63, 0, 1, 2, 3},
 		} {
-			got, err := Read(append(bytes.Clone(data[:want.end]), trailer...), Limits{})
-			if got.end == want.end+1 && len(trailer) == 1 {
-				got.end--
+			got, err := Read(append(bytes.Clone(data[:want.frameEnd]), trailer...), Limits{})
+			if got.frameEnd == want.frameEnd+1 && len(trailer) == 1 {
+				got.frameEnd--
 			}
 			if err != nil || got != want {
 				t.Errorf("%s with %s behind: %+v, %v; want %+v", file, what, got, err, want)
 			}
 		}
 		// Bytes that are no marker may be the scan's own: where it ends is then known to the decoder alone.
-		got, err := Read(append(bytes.Clone(data[:want.end]), "dhav of a camera"...), Limits{})
-		if got.end -= len("dhav of a camera"); err != nil || got != want {
+		got, err := Read(append(bytes.Clone(data[:want.frameEnd]), "dhav of a camera"...), Limits{})
+		if got.frameEnd -= len("dhav of a camera"); err != nil || got != want {
 			t.Errorf("%s with a camera's trailer behind: %+v, %v; want %+v", file, got, err, want)
 		}
 	}

@@ -21,7 +21,7 @@ func readWebP(data []byte) (Info, error) {
 		}
 		switch string(kind) {
 		case "VP8 ", "VP8L":
-			if err := info.frame(string(kind), body); err != nil {
+			if err := info.frame(string(kind), body, at); err != nil {
 				return Info{}, err
 			}
 		case "VP8X":
@@ -73,8 +73,7 @@ func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 			return short(WebP)
 		}
 		if k := string(kind); k == "VP8 " || k == "VP8L" {
-			i.frameStart, i.frameEnd = at, at+8+len(body)
-			if err := i.frame(k, body); err != nil {
+			if err := i.frame(k, body, at); err != nil {
 				return err
 			}
 			return i.onCanvas(corner, canvas)
@@ -97,8 +96,8 @@ func (i *Info) onCanvas(corner, canvas image.Point) error {
 // uint24 reads the three bytes of a number.
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-// frame reads the header of a VP8 key frame (RFC 6386, 9.1) or of a VP8L picture (RFC 9649, 3.4).
-func (i *Info) frame(kind string, b []byte) error {
+// frame reads the header of a VP8 key frame (RFC 6386, 9.1) or of a VP8L picture (RFC 9649, 3.4), in the chunk at a place.
+func (i *Info) frame(kind string, b []byte, at int) error {
 	switch {
 	case i.Channels != 0:
 		return nil // only the first counts
@@ -114,16 +113,6 @@ func (i *Info) frame(kind string, b []byte) error {
 		return broken(WebP, "its picture data does not begin with a frame header")
 	}
 	i.BitDepth = 8
+	i.frameStart, i.frameEnd = at, at+8+len(b)
 	return nil
-}
-
-// stillWebP makes a WebP of one chunk of picture data.
-func stillWebP(chunk []byte) []byte {
-	padded := len(chunk) + len(chunk)&1
-	still := make([]byte, 12+padded)
-	copy(still, "RIFF")
-	binary.LittleEndian.PutUint32(still[4:], uint32(4+padded))
-	copy(still[8:], "WEBP")
-	copy(still[12:], chunk)
-	return still
 }

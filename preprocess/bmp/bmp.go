@@ -1,0 +1,117 @@
+// Package bmp decodes Windows bitmaps.
+package bmp
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"fovea/preprocess/header"
+)
+
+// between is how many pixels are decoded between two looks at the context: some hundred microseconds.
+const between = 1 << 17
+
+// Decode decodes a BMP that header.ParseBMP reads. pixels receive height rows of width pixels, blue, green and red,
+// uint8, from the top; after an error they hold anything. Alpha is left out; 5 and 6 bits are shifted up to 8. Pixels
+// that a run-length coded BMP leaves out have the first colour of its palette, as in OpenCV. Decoding ends with ctx's
+// error within a few milliseconds of the end of ctx.
+func Decode(ctx context.Context, data, pixels []byte, width, height int) error {
+	file, err := header.ParseBMP(data)
+	if err != nil {
+		return err
+	}
+	if file.Width != width || file.Height != height || len(pixels) != 3*width*height {
+		return fmt.Errorf("a BMP of %d×%d pixels was to become %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
+	}
+	d := decoder{ctx: ctx, BMPFile: &file, pixels: pixels}
+	if file.RunLength {
+		return d.runs(file.Rows)
+	}
+	return d.rows()
+}
+
+type decoder struct {
+	*header.BMPFile
+	ctx     context.Context //nolint:containedctx // of one call
+	pixels  []byte
+	decoded int // pixels since the last look at the context
+}
+
+// tick counts pixels and looks at the context from time to time.
+func (d *decoder) tick(pixels int) error {
+	if d.decoded += pixels; d.decoded < between {
+		return nil
+	}
+	d.decoded = 0
+	return d.ctx.Err()
+}
+
+// row is the place of a row, counted as they are stored.
+func (d *decoder) row(y int) []byte {
+	if !d.TopDown {
+		y = d.Height - 1 - y
+	}
+	return d.pixels[3*y*d.Width:][:3*d.Width]
+}
+
+// rows decodes rows that are not run-length coded, each of which is padded to four bytes.
+func (d *decoder) rows() error {
+	pitch := (d.Width*d.Bits + 31) / 32 * 4
+	for y := range d.Height {
+		if err := d.tick(d.Width); err != nil {
+			return err
+		}
+		from, to := d.Rows[y*pitch:][:pitch], d.row(y)
+		switch d.Bits {
+		case 1, 4:
+			d.small(from, to)
+		case 8:
+			d.indices(from[:d.Width], to)
+		case 16:
+			d.packed(from, to)
+		case 24:
+			copy(to, from)
+		case 32:
+			for len(to) >= 3 {
+				copy(to[:3], from[:3])
+				from, to = from[4:], to[3:]
+			}
+		}
+	}
+	return nil
+}
+
+// small reads indices of 1 or 4 bits, the first in the highest bits of a byte.
+func (d *decoder) small(from, to []byte) {
+	bits, mask := uint(d.Bits), byte(1<<d.Bits-1)
+	shift := uint(8)
+	for len(to) >= 3 {
+		shift -= bits
+		*(*[3]byte)(to) = d.Palette[from[0]>>shift&mask]
+		to = to[3:]
+		if shift == 0 {
+			shift, from = 8, from[1:]
+		}
+	}
+}
+
+func (d *decoder) indices(from, to []byte) {
+	for _, index := range from {
+		*(*[3]byte)(to) = d.Palette[index]
+		to = to[3:]
+	}
+}
+
+// packed reads pixels of 16 bits: five of each colour, or six of green.
+func (d *decoder) packed(from, to []byte) {
+	for len(to) >= 3 {
+		v := binary.LittleEndian.Uint16(from)
+		if d.Green6 {
+			to[0], to[1], to[2] = byte(v<<3), byte(v>>3&^3), byte(v>>8&^7)
+		} else {
+			to[0], to[1], to[2] = byte(v<<3), byte(v>>2&^7), byte(v>>7&^7)
+		}
+		from, to = from[2:], to[3:]
+	}
+}

@@ -1,0 +1,51 @@
+#ifndef FOVEA_WEBP_CODES_H
+#define FOVEA_WEBP_CODES_H
+
+#include <stddef.h>
+
+#include "bits.h"
+#include "decode.h"
+
+// code is a prefix code: a table of what the next bits mean, looked up by as many of them as the mask has, at most
+// code_root. Longer codes go on in a table of their own, further behind.
+struct entry {
+  uint16_t value; // a symbol, or the place of a further table
+  uint8_t length; // bits; in the first table, above code_root: of prefix and further table together
+};
+struct code {
+  const struct entry *table;
+  uint32_t mask;
+};
+
+enum {
+  code_root = 8,
+  most_length = 15,                      // bits of a code
+  most_symbols = 256 + 24 + (1 << 11),   // of an alphabet: green, lengths and the largest colour cache
+  most_entries = (1 << code_root) << 7 | 1 << code_root, // of a table, if each entry of the first led to a further one
+};
+
+// symbol takes one symbol; 15 bits must be ready.
+static inline uint32_t symbol(const struct code *c, struct bits *b) {
+  const struct entry *e = c->table + (b->value & c->mask);
+  if (e->length > code_root) {
+    bits_take(b, code_root);
+    e = c->table + e->value + (b->value & ((1u << (e->length - code_root)) - 1));
+  }
+  b->value >>= e->length;
+  b->count -= e->length;
+  return e->value;
+}
+
+// arena holds the tables.
+struct arena {
+  struct block *blocks;
+  size_t free, total;                // entries: left in the first block, and in all tables
+  struct entry scratch[most_entries]; // the table that is being made
+};
+
+void arena_free(struct arena *a);
+
+// read_code reads a prefix code of an alphabet (RFC 9649, 6.2.1).
+enum fovea_webp_result read_code(struct bits *b, int symbols, struct arena *a, struct code *out);
+
+#endif

@@ -1,0 +1,25 @@
+#ifndef FOVEA_WEBP_TRANSFORMS_H
+#define FOVEA_WEBP_TRANSFORMS_H
+
+#include <stdint.h>
+
+enum transform_kind { predictor, cross_color, subtract_green, color_indexing };
+
+// transform is what was done to the image before it was coded (RFC 9649, 4), and is undone row by row. Pixels are alpha,
+// red, green and blue from the highest byte down.
+struct transform {
+  enum transform_kind kind;
+  int bits;       // a block is 1 << bits pixels wide and high; with color_indexing a pixel holds 1 << bits of them
+  int width;      // pixels of a row once it is undone
+  uint32_t *data; // of each block, or the palette
+  uint32_t *rows; // predictor: this row and the one above, each of width + 1 pixels
+};
+
+// undo undoes a transform on row y and returns where the result is: in spare, of width pixels, or in the
+// transform's own rows. The row may lie in spare, except for color_indexing.
+const uint32_t *undo(struct transform *t, int y, const uint32_t *row, uint32_t *spare);
+
+// to_bgr writes 3 × width bytes.
+void to_bgr(const uint32_t *row, unsigned char *to, int width);
+
+#endif
