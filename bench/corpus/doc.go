@@ -50,6 +50,11 @@ func (s Size) strip(most int) (long, short int) {
 	return long, max(1, s.Pixels/long)
 }
 
+// seeded gives the same numbers each time.
+func seeded(seed uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // nothing is secret about them
+}
+
 // noise is n bytes without a pattern.
 func noise(n int) []byte {
 	random := rand.NewChaCha8([32]byte{1})

@@ -1,6 +1,9 @@
 package corpus
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // empty are blocks of nothing: one, so that a run of ends may go over all that there are.
 var empty = make([][64]int16, 1)
@@ -17,13 +20,13 @@ func ones(last int, v int16) [][64]int16 {
 }
 
 // fitting makes an image of blocks with nearly as much detail as the file may have bytes.
-func fitting(s Size, make func(Size, [][64]int16) []byte) []byte {
+func fitting(s Size, write func(Size, [][64]int16) []byte) []byte {
 	const part = 16
 	detail, sample := 3.0, Size{s.Pixels / part, s.Bytes / part * 9 / 10}
-	for len(make(sample, texture(detail))) > sample.Bytes {
+	for len(write(sample, texture(detail))) > sample.Bytes {
 		detail /= 1.2
 	}
-	return make(s, texture(detail))
+	return write(s, texture(detail))
 }
 
 // scans repeats a step between the DC of all components and what completes the image.
@@ -50,22 +53,37 @@ func bands(bits int) []step {
 	return script
 }
 
-func jpegs() []Image {
+func jpegs() []Image { return slices.Concat(honestJPEGs(), hostileJPEGs(), padded()) }
+
+// photo is an image with as much detail as fits, by a script or, without one, in one scan.
+func photo(components []component, script []step) func(Size) []byte {
+	return func(s Size) []byte {
+		return fitting(s, func(s Size, blocks [][64]int16) []byte {
+			w, h := s.sides()
+			if script == nil {
+				return baseline(w, h, components, blocks, 0)
+			}
+			return progressive(w, h, components, script, blocks)
+		})
+	}
+}
+
+func honestJPEGs() []Image {
+	return []Image{
+		{Name: "baseline 4:2:0", Honest: true, Make: photo(ycc420, nil)},
+		{Name: "baseline 4:4:4", Honest: true, Make: photo(ycc444, nil)},
+		{Name: "progressive grey", Honest: true, Make: photo(grey, standard(1))},
+		{Name: "progressive 4:2:0", Honest: true, Make: photo(ycc420, standard(3))},
+		{Name: "progressive 4:4:4", Honest: true, Make: photo(ycc444, standard(3))},
+		{Name: "progressive, four components", Honest: true, Make: photo(fourFull, standard(4))},
+	}
+}
+
+func hostileJPEGs() []Image {
 	scripted := func(components []component, script []step, blocks [][64]int16) func(Size) []byte {
 		return func(s Size) []byte {
 			w, h := s.sides()
 			return progressive(w, h, components, script, blocks)
-		}
-	}
-	honest := func(components []component, script []step) func(Size) []byte {
-		return func(s Size) []byte {
-			return fitting(s, func(s Size, blocks [][64]int16) []byte {
-				w, h := s.sides()
-				if script == nil {
-					return baseline(w, h, components, blocks, 0)
-				}
-				return progressive(w, h, components, script, blocks)
-			})
 		}
 	}
 	whole := func(components []component, blocks [][64]int16, interval int) func(Size) []byte {
@@ -76,13 +94,7 @@ func jpegs() []Image {
 	}
 	refine := step{0, 1, 63, 1, 0}
 	many := append([]step{{-1, 0, 0, 0, 0}, {0, 1, 63, 0, 1}}, refine, refine, refine, refine, refine, refine)
-	list := []Image{
-		{Name: "baseline 4:2:0", Honest: true, Make: honest(ycc420, nil)},
-		{Name: "baseline 4:4:4", Honest: true, Make: honest(ycc444, nil)},
-		{Name: "progressive grey", Honest: true, Make: honest(grey, standard(1))},
-		{Name: "progressive 4:2:0", Honest: true, Make: honest(ycc420, standard(3))},
-		{Name: "progressive 4:4:4", Honest: true, Make: honest(ycc444, standard(3))},
-		{Name: "progressive, four components", Honest: true, Make: honest(fourFull, standard(4))},
+	return []Image{
 		{Name: "100 empty scans that refine", Make: scripted(ycc444, scans(100, 3, refine), empty)},
 		{Name: "40 empty scans of AC", Make: scripted(grey, scans(40, 1, step{0, 1, 62, 0, 1}), empty)},
 		{Name: "20 scans of DC", Make: scripted(grey, scans(20, 1, step{0, 0, 0, 0, 0}), empty)},
@@ -91,7 +103,7 @@ func jpegs() []Image {
 		{Name: "63 bands of 14 bits", Make: scripted(grey, bands(13), empty)},
 		{Name: "each coefficient 1, AC at once", Make: scripted(grey, scans(0, 1, refine), ones(63, 1))},
 		{Name: "each coefficient 1, found by refining", Make: scripted(grey, []step{{-1, 0, 0, 0, 0}, {0, 1, 63, 0, 1}, refine}, ones(63, 1))},
-		{Name: "bits for coefficients that are there", Make: scripted(grey, many, ones(22, 2))},
+		{Name: "bits for coefficients that are there", Make: scripted(grey, many, ones(19, 2))},
 		{Name: "empty canvas", Make: whole(ycc444, ones(0, 0), 0)},
 		{Name: "empty canvas of four components", Make: whole(fourFull, ones(0, 0), 0)},
 		{Name: "each coefficient 1", Make: whole(grey, ones(60, 1), 0)},
@@ -107,15 +119,18 @@ func jpegs() []Image {
 			return progressive(w, h, ycc420, standard(3), texture(0.1))
 		}},
 		{Name: "one component again and again", Make: repeated},
-		{Name: "60,000 scans of one block", Make: func(s Size) []byte {
-			return progressive(8, 8, grey, scans(min(60_000, s.Bytes/60), 1, refine), empty)
+		{Name: "15,000 scans of one block", Make: func(s Size) []byte {
+			return progressive(8, 8, grey, scans(min(15_000, s.Bytes/60), 1, step{0, 1, 63, 2, 1}), empty)
 		}},
+		{Name: "60,000 scans of one block", Make: func(s Size) []byte {
+			return progressive(8, 8, grey, scans(min(60_000, s.Bytes/60), 1, step{0, 1, 63, 2, 1}), empty)
+		}},
+		{Name: "a photograph with more scans of DC", Make: photo(ycc444, slices.Concat(slices.Repeat([]step{{-1, 0, 0, 0, 1}}, 4), standard(3)))},
 		{Name: "cut in half", Make: func(s Size) []byte {
-			data := honest(ycc420, standard(3))(s)
+			data := photo(ycc420, standard(3))(s)
 			return data[:len(data)/2]
 		}},
 	}
-	return append(list, padded()...)
 }
 
 // repeated is sequential, with a scan of the first component as often as there is room, and the others last.
@@ -125,9 +140,10 @@ func repeated(s Size) []byte {
 	one := func(c int) {
 		f.coded(f.blocks(c), 1024, func() { f.scanHeader([]int{c}, 0, 63, 0, 0) }, func(e *entropy, _ int) { e.sequential(&empty[0], 0) })
 	}
-	for start, size := f.Len(), 0; f.Len()+3*size < s.Bytes; size = f.Len() - start {
-		start = f.Len()
+	for size := 0; f.Len()+3*size < s.Bytes; {
+		start := f.Len()
 		one(0)
+		size = f.Len() - start
 	}
 	one(1)
 	one(2)

@@ -1,14 +1,11 @@
 package corpus
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math"
 
 // texture are blocks of quantised coefficients in zigzag order, as photographs have them: Laplacian, less of the higher
 // frequencies. Images are made of these in turn.
 func texture(detail float64) [][64]int16 {
-	random := rand.New(rand.NewPCG(1, 2))
+	random := seeded(2)
 	blocks := make([][64]int16, 4099) // a prime, so that rows do not repeat
 	for i := range blocks {
 		busy := detail * math.Exp(random.NormFloat64()*0.7)
@@ -72,6 +69,10 @@ func (f *jpegFile) step(s step, blocks [][64]int16) {
 	if s.first == 0 {
 		units, _ := f.units()
 		f.coded(units, period, header, f.direct(s, blocks))
+		return
+	}
+	if period == 1 && blocks[0] == empty[0] {
+		f.coded(1, 1, header, func(e *entropy, _ int) { e.emptyBlocks(f.blocks(s.component)) })
 		return
 	}
 	f.coded(f.blocks(s.component), period, header, func(e *entropy, i int) {

@@ -233,6 +233,14 @@ func (e *entropy) endBlock() {
 	}
 }
 
+// emptyBlocks counts n blocks in which there is nothing.
+func (e *entropy) emptyBlocks(n int) {
+	for ; n > 0; n -= e.run {
+		e.endRun()
+		e.run = min(n, 0x7FFF)
+	}
+}
+
 // first codes coefficients first..last of a block without their low bits for the first time (ITU-T T.81, G.1.2.2).
 func (e *entropy) first(block *[64]int16, first, last, low int) {
 	zeros := 0

@@ -10,7 +10,7 @@ import (
 // be the scan's own data a few bytes. The unit is about a nanosecond on a processor of 2024. Bits cost extra; those the
 // size of the body bounds.
 const (
-	workOfScan       = 5000 // a scan of no blocks: its tables are made
+	workOfScan       = 1000 // a scan of no blocks: its tables are made
 	workOfSequential = 24   // a block of a sequential scan
 	workOfDC         = 16   // a block's DC for the first time
 	workOfDCBit      = 6    // one more bit of it
