@@ -23,7 +23,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench bench-peers soak stress lint vuln gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress lint vuln gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -58,6 +58,9 @@ bench: build ## measure the server against a plain loop over the same sessions
 
 bench-peers: build #+ measure the server against FastAPI, LitServe and BentoML (ARGS="-quick")
 	@scripts/bench-peers $(ARGS)
+
+bench-corpus: setup #+ CPU time of hostile images against honest ones (ARGS="-url=… -copies=4" sends the costliest)
+	go run ./bench corpus $(ARGS)
 
 soak: build #+ 200,000 mixed requests; memory, goroutines and files must stay where they were
 	go run ./bench soak $(ARGS)

@@ -1,6 +1,7 @@
 // Command bench measures the server against what it cannot beat: the same pictures, prepared and run with the same
-// sessions in a plain loop without HTTP; and against other servers. It also soaks the server, holds idle connections against it, and measures GPUs. Run it
-// by `make bench`, `make bench-peers`, `make soak` and `make gpu-bench`.
+// sessions in a plain loop without HTTP; and against other servers. It also soaks the server, holds idle connections against
+// it, measures what hostile images cost, and measures GPUs. Run it by `make bench`, `make bench-peers`, `make soak`,
+// `make bench-corpus` and `make gpu-bench`.
 package main
 
 import (
@@ -64,7 +65,7 @@ var verbs = map[string]func(context.Context, options, io.Writer) error{
 
 // comparisons are the verbs with flags of their own.
 var comparisons = map[string]func(context.Context, []string, io.Writer) error{
-	"peers": peers.Compare, "peers-table": peers.Table,
+	"peers": peers.Compare, "peers-table": peers.Table, "corpus": corpusBench,
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return comparisons[args[0]](ctx, args[1:], out)
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|floor|soak|idle|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|floor|soak|idle|corpus|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)

@@ -17,7 +17,7 @@ const (
 	InvalidParameter  Code = "invalid_parameter"  // 400: a parameter is unknown or out of range
 	ModelNotFound     Code = "model_not_found"    // 404: no such model or version
 	BodyTooLarge      Code = "body_too_large"     // 413: more bytes than allowed
-	ImageTooLarge     Code = "image_too_large"    // 413: more pixels than allowed
+	ImageTooLarge     Code = "image_too_large"    // 413: more pixels, or more work to decode them, than allowed
 	UnsupportedMedia  Code = "unsupported_media"  // 415: a content type or encoding that is not read
 	UnsupportedFormat Code = "unsupported_format" // 415: bytes of no picture format that is read
 	Undecodable       Code = "undecodable"        // 422: a picture that is broken or cut short

@@ -96,6 +96,11 @@ func (v *version) predict(ctx context.Context, r Request,
 		return nil, err
 	}
 	timing.Decode = lap(&clock)
+	decoded, err := v.shared.cores.turn(ctx, info.Estimate(len(r.Image)))
+	if err != nil {
+		return nil, err
+	}
+	defer decoded()
 	t, err := v.scheduler.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -107,6 +112,7 @@ func (v *version) predict(ctx context.Context, r Request,
 	if err != nil {
 		return nil, err
 	}
+	decoded()
 	if err := t.wait(ctx); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -17,15 +18,35 @@ const (
 // threads compute than there are cores (see Config.workers): more would only take turns and push each other's data out of
 // the caches.
 type cores struct {
-	all  int64
-	free *semaphore.Weighted
+	all   int64
+	free  *semaphore.Weighted
+	large *semaphore.Weighted // of the images that take longer than largeFrom: all cores but one
 
 	mu       sync.Mutex
 	pictures int     // accepted and not yet answered, of all models
 	meetings float64 // the share of the last pictures that met others when they came
 }
 
-func newCores(n int) *cores { return &cores{all: int64(n), free: semaphore.NewWeighted(int64(n))} }
+func newCores(n int) *cores {
+	return &cores{all: int64(n), free: semaphore.NewWeighted(int64(n)), large: semaphore.NewWeighted(int64(max(1, n-1)))}
+}
+
+// largeFrom is the estimated time of an image that holds a core for long. Photographs of 12 megapixels take less.
+const largeFrom = 100 * time.Millisecond
+
+// turn waits until an image that may take so long may ask for a place and a core, and returns what is to be called once
+// it is decoded. Large images wait for each other, first come first served, so that one core is left to the small ones and
+// to runs: these need not wait for any number of large images, nor large ones for small ones, since at the cores both are
+// served as they come. A single core they take in turn.
+func (c *cores) turn(ctx context.Context, estimate time.Duration) (done func(), err error) {
+	if estimate < largeFrom {
+		return func() {}, nil
+	}
+	if err := c.large.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(func() { c.large.Release(1) }), nil
+}
 
 // enter counts a picture that comes in; leave is called once it is answered.
 func (c *cores) enter() {

@@ -2,7 +2,10 @@ package inference
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,5 +136,79 @@ func TestMeetingsAreAMovingMean(t *testing.T) {
 	}
 	if alone(meetingsMean); !c.calm(1) {
 		t.Error("it is not calm again after as many pictures alone as the mean is of")
+	}
+}
+
+// TestLargeImagesLeaveACoreToOthers lets images of random kinds come at random times, many more large ones than there are
+// cores, each of which first waits for its turn and then for a core as in predict.
+func TestLargeImagesLeaveACoreToOthers(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			n := 2 + random.IntN(6)
+			c := newCores(n)
+			const takesLarge, takesSmall = 5 * time.Second, 10 * time.Millisecond
+			var large atomic.Int64
+			var group sync.WaitGroup
+			image := func(estimate, takes, longest time.Duration) {
+				came := time.Now()
+				done, err := c.turn(t.Context(), estimate)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer done()
+				if err := c.acquire(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.release()
+				if waited := time.Since(came); waited > longest {
+					t.Errorf("seed %d, %d cores: an image of %v waited for %v, longer than %v", seed, n, takes, waited, longest)
+				}
+				if takes == takesLarge {
+					if now := large.Add(1); now > int64(n-1) {
+						t.Errorf("seed %d: %d large images on %d cores", seed, now, n)
+					}
+					defer large.Add(-1)
+				}
+				time.Sleep(takes)
+			}
+			const large16, small100 = 16, 100
+			for range large16 { // all at once; each waits for those before it and for small ones on the way to a core
+				group.Go(func() {
+					image(largeFrom, takesLarge, (large16/time.Duration(n-1)+1)*(takesLarge+small100*takesSmall))
+				})
+			}
+			for range small100 {
+				time.Sleep(time.Duration(random.Int64N(int64(100 * time.Millisecond))))
+				group.Go(func() { image(largeFrom-1, takesSmall, small100*takesSmall) })
+			}
+			group.Wait()
+			if !c.free.TryAcquire(c.all) || !c.large.TryAcquire(int64(n-1)) {
+				t.Error("a core or a turn is held after all images")
+			}
+		})
+	}
+}
+
+func TestATurnIsGivenUpWithItsRequest(t *testing.T) {
+	c := newCores(2)
+	done, err := c.turn(t.Context(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.turn(ended, time.Second); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v for a request that has ended", err)
+	}
+	done()
+	done() // a second time does nothing
+	for range 2 {
+		if done, err = c.turn(t.Context(), time.Second); err != nil {
+			t.Fatal(err)
+		}
+		done()
 	}
 }

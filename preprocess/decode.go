@@ -29,7 +29,8 @@ type Picture struct {
 func (pic *Picture) Close() { pic.mat.free() }
 
 // Decode decodes a picture whose header has been read and is within the limits. A JPEG that is much larger than
-// the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed. Alpha is dropped, 16 bits are
+// the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed, and only so far that the picture's edges
+// are its own. Alpha is dropped, 16 bits are
 // brought to 8, and grey, palettes and CMYK become three channels. The error is a *fault.Fault with code
 // Undecodable for a broken picture, or ctx's error: decoding ends soon after ctx has. data is not kept.
 func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Picture, error) {
@@ -39,10 +40,8 @@ func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Pict
 	if len(data) == 0 || info.Width < 1 || info.Height < 1 {
 		return nil, fault.New(fault.Internal, "a picture was to be decoded whose header had not been read")
 	}
-	w, h := info.Seen()
-	pic := &Picture{mat: newNative(), orientation: info.Orientation,
-		size: geometry.Picture{Width: w, Height: h, Shrink: p.shrink(info)}}
-	pic.size.FlippedX, pic.size.FlippedY = flipped(info.Orientation)
+	pic := p.sized(info, p.shrink(info))
+	pic.mat = newNative()
 	if err := pic.decode(ctx, data, info, p); err != nil {
 		pic.Close()
 		return nil, err
@@ -58,7 +57,7 @@ func (pic *Picture) decode(ctx context.Context, data []byte, info header.Info, p
 	}
 	var told *fault.Fault
 	switch {
-	case errors.Is(err, png.ErrCut):
+	case errors.Is(err, png.ErrCut), errors.Is(err, jpeg.ErrCutShort):
 		return fault.Wrap(fault.Undecodable, err, "%s is cut short: its end is missing", info.Format)
 	case errors.As(err, &told):
 		return err
@@ -106,7 +105,7 @@ func (pic *Picture) fill(ctx context.Context, data []byte, info header.Info, p *
 		return webp.Decode(ctx, header.Chunk(data, info), pixels, w, h)
 	}
 	seen := p.resizing(pic, p.spec.Place(pic.size), w, h).looksAt()
-	return jpeg.Decode(ctx, data, pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
+	return jpeg.Decode(ctx, header.Chunk(data, info), pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
 }
 
 // stored is the size of the decoded picture as it is stored.
@@ -115,17 +114,41 @@ func (pic *Picture) stored(info header.Info) (w, h int) {
 	return (coded.X + shrink - 1) / shrink, (coded.Y + shrink - 1) / shrink
 }
 
-// shrink is how many times smaller the picture may be decoded: 1, 2, 4 or 8. Only libjpeg saves time this way.
+// shrink is how many times smaller the picture may be decoded: 1, 2, 4 or 8. Only libjpeg saves time this way. A scaler
+// that picks pixels gets them all.
 func (p *Plan) shrink(info header.Info) int {
-	if info.Format != header.JPEG {
+	if info.Format != header.JPEG || p.scaler.grow == nearestExact {
 		return 1
 	}
 	w, h := info.Seen()
 	needW, needH := p.spec.Needs(w, h)
 	for shrink := 8; shrink > 1; shrink /= 2 {
-		if w/shrink >= 2*needW && h/shrink >= 2*needH {
+		if w/shrink >= 2*needW && h/shrink >= 2*needH && p.edgesHold(info, shrink) {
 			return shrink
 		}
 	}
 	return 1
+}
+
+// edgesHold says whether the last column and row of a JPEG decoded at 1/shrink are those of the picture, where the plan
+// looks at them. A side that shrink does not divide ends within a pixel, in which columns are mixed that a person does not
+// see: encoders make them of the last one, so that it is the mean of the seen ones only if it holds one of these, or two
+// pixels in all.
+func (p *Plan) edgesHold(info header.Info, shrink int) bool {
+	restX, restY := info.Width%shrink, info.Height%shrink
+	if shrink == 2 || restX <= 1 && restY <= 1 {
+		return true
+	}
+	pic := p.sized(info, shrink)
+	w, h := pic.stored(info)
+	seen := p.resizing(pic, p.spec.Place(pic.size), w, h).looksAt()
+	return (restX <= 1 || seen.Max.X < w) && (restY <= 1 || seen.Max.Y < h)
+}
+
+// sized is a picture that is to be decoded at 1/shrink.
+func (p *Plan) sized(info header.Info, shrink int) *Picture {
+	w, h := info.Seen()
+	pic := &Picture{orientation: info.Orientation, size: geometry.Picture{Width: w, Height: h, Shrink: shrink}}
+	pic.size.FlippedX, pic.size.FlippedY = flipped(info.Orientation)
+	return pic
 }

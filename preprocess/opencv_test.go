@@ -10,6 +10,7 @@ import (
 	"gocv.io/x/gocv"
 
 	"fovea/preprocess/area"
+	"fovea/preprocess/geometry"
 	"fovea/preprocess/jpeg"
 )
 
@@ -103,7 +104,7 @@ func TestShrinkingIsWhatINTERAREADoes(t *testing.T) {
 		}
 		wanted := randomIn(random, image.Rectangle{Max: size})
 		ours := poisoned(3 * wanted.Dx() * wanted.Dy())
-		if err := area.Shrink(pixels, w, part, size, wanted, ours); err != nil {
+		if err := area.Shrink(pixels, w, boxOf(part), size, wanted, ours); err != nil {
 			t.Fatal(err)
 		}
 		region := own(picture.Region(part))
@@ -121,6 +122,10 @@ func TestShrinkingIsWhatINTERAREADoes(t *testing.T) {
 			m.free()
 		}
 	}
+}
+
+func boxOf(r image.Rectangle) geometry.Box {
+	return geometry.Box{MinX: float64(r.Min.X), MinY: float64(r.Min.Y), MaxX: float64(r.Max.X), MaxY: float64(r.Max.Y)}
 }
 
 // randomIn is a rectangle in another that is not empty.

@@ -39,13 +39,13 @@ func (p *Plan) PackPixels(pixels, row []byte) {
 
 // resizing is what a placement means for a picture, w×h as it is stored.
 func (p *Plan) resizing(pic *Picture, place geometry.Placement, w, h int) resizing {
-	r := resizing{part: storedRect(place.Source, w, h, pic.orientation), size: place.Resized}
+	r := resizing{part: storedBox(place.Source, w, h, pic.orientation), size: place.Resized}
 	if pic.orientation >= 5 {
 		r.size = image.Pt(place.Resized.Y, place.Resized.X)
 	}
 	wanted := image.Rectangle{Min: place.Cut, Max: place.Cut.Add(place.Target.Size())}
 	r.wanted = storedRect(wanted, r.size.X, r.size.Y, pic.orientation)
-	r.cuts = p.scaler.cuts(r.part.Size(), r.size)
+	r.cuts = p.scaler.cuts(r.part, r.size)
 	return r
 }
 
@@ -54,7 +54,7 @@ func (p *Plan) resized(pic *Picture, place geometry.Placement) (view, native, er
 	r := p.resizing(pic, place, pic.mat.Cols(), pic.mat.Rows())
 	mat, shown := pic.mat, r.looksAt()
 	var scaled native
-	if r.part.Size() != r.size {
+	if !r.stays() {
 		var err error
 		if scaled, err = p.scaler.resize(mat, r); err != nil {
 			return view{}, native{}, err

@@ -8,6 +8,7 @@ import (
 
 	"fovea/fault"
 	"fovea/preprocess/area"
+	"fovea/preprocess/geometry"
 )
 
 // nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose middle is nearest, as Pillow and torchvision take it.
@@ -50,47 +51,54 @@ func newScaler(name string) (scaler, error) {
 	return s, nil
 }
 
-// resizing is what is done to one picture, in its own coordinates as it is stored: the rectangle part becomes size, of
-// which wanted is used. cuts says that only this is made and only what it comes from is looked at.
+// resizing is what is done to one picture, in its own coordinates as it is stored: the box part becomes size, of which
+// wanted is used. cuts says that only this is made and only what it comes from is looked at.
 type resizing struct {
-	part   image.Rectangle
+	part   geometry.Box
 	size   image.Point
 	wanted image.Rectangle
 	cuts   bool
+}
+
+// stays says that nothing is resized.
+func (r resizing) stays() bool { return same(r.part, r.size) }
+
+func same(part geometry.Box, size image.Point) bool {
+	return part.Dx() == float64(size.X) && part.Dy() == float64(size.Y)
 }
 
 // looksAt is all that is looked at of the picture.
 func (r resizing) looksAt() image.Rectangle {
 	switch {
 	case !r.cuts:
-		return r.part
-	case r.part.Size() == r.size:
-		return r.wanted.Add(r.part.Min)
+		return r.part.Pixels()
+	case r.stays():
+		return r.wanted.Add(r.part.Pixels().Min)
 	}
 	return area.Source(r.part, r.size, r.wanted)
 }
 
 // cuts says whether a resize makes only what is wanted: where nothing grows, and shrinking is not left to grow as well.
-func (s scaler) cuts(from, to image.Point) bool {
-	grows := to.X > from.X || to.Y > from.Y
-	return from == to || !grows && !s.leaves(from, to)
+func (s scaler) cuts(from geometry.Box, to image.Point) bool {
+	grows := float64(to.X) > from.Dx() || float64(to.Y) > from.Dy()
+	return same(from, to) || !grows && !s.leaves(from, to)
 }
 
 // leaves says that shrinking, if any, is left to grow as well.
-func (s scaler) leaves(from, to image.Point) bool {
-	return float64(from.X) <= s.upTo*float64(to.X) && float64(from.Y) <= s.upTo*float64(to.Y)
+func (s scaler) leaves(from geometry.Box, to image.Point) bool {
+	return from.Dx() <= s.upTo*float64(to.X) && from.Dy() <= s.upTo*float64(to.Y)
 }
 
 // resize gives a new matrix: the whole, or only what is wanted of it. A side that shrinks and one that grows take a step
-// each.
+// each. Only what cuts may have edges within pixels: a picture that the decoder shrank.
 func (s scaler) resize(src native, r resizing) (native, error) {
 	if r.cuts {
 		return shrink(src, r.part, r.size, r.wanted)
 	}
-	from := r.part.Size()
-	shrunk := image.Pt(min(from.X, r.size.X), min(from.Y, r.size.Y))
-	if shrunk == from || s.leaves(from, r.size) {
-		region := own(src.Region(r.part))
+	pixels := r.part.Pixels()
+	shrunk := image.Pt(min(pixels.Dx(), r.size.X), min(pixels.Dy(), r.size.Y))
+	if shrunk == pixels.Size() || s.leaves(r.part, r.size) {
+		region := own(src.Region(pixels))
 		defer region.free()
 		return step(region, r.size, s.grow)
 	}
@@ -103,7 +111,7 @@ func (s scaler) resize(src native, r resizing) (native, error) {
 }
 
 // shrink takes a part of a matrix, of which neither side grows, to a size, and gives what is wanted of that.
-func shrink(src native, part image.Rectangle, to image.Point, wanted image.Rectangle) (native, error) {
+func shrink(src native, part geometry.Box, to image.Point, wanted image.Rectangle) (native, error) {
 	dst := own(gocv.NewMatWithSizes([]int{wanted.Dy(), wanted.Dx()}, gocv.MatTypeCV8UC3)) // not initialised, and filled
 	pixels, err := src.DataPtrUint8()
 	if err == nil {

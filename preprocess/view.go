@@ -1,6 +1,10 @@
 package preprocess
 
-import "image"
+import (
+	"image"
+
+	"fovea/preprocess/geometry"
+)
 
 // view is a picture in memory as a person sees it: the pixel (x, y) begins at origin + x·right + y·down. Turning a
 // picture upright is thus a matter of steps, and moves no pixel.
@@ -45,6 +49,24 @@ func storedRect(r image.Rectangle, w, h, orientation int) image.Rectangle {
 	a := stored(r.Min, w, h, orientation)
 	b := stored(r.Max.Sub(image.Pt(1, 1)), w, h, orientation)
 	return image.Rect(min(a.X, b.X), min(a.Y, b.Y), max(a.X, b.X)+1, max(a.Y, b.Y)+1)
+}
+
+// storedBox is storedRect for a box.
+func storedBox(b geometry.Box, w, h, orientation int) geometry.Box {
+	if orientation >= 5 {
+		b = geometry.Box{MinX: b.MinY, MinY: b.MinX, MaxX: b.MaxY, MaxY: b.MaxX}
+	}
+	x, y := flipped(orientation)
+	if orientation >= 5 {
+		x, y = y, x
+	}
+	if x {
+		b.MinX, b.MaxX = float64(w)-b.MaxX, float64(w)-b.MinX
+	}
+	if y {
+		b.MinY, b.MaxY = float64(h)-b.MaxY, float64(h)-b.MinY
+	}
+	return b
 }
 
 // flipped says for an orientation whether what a person sees from left to right, and from the top down, is stored the

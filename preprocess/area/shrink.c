@@ -18,20 +18,20 @@ struct span {
 
 // spans works out a side. One allocation holds all; NULL without memory.
 static struct span *spans(struct fovea_area_side s) {
-  const double factor = (double)s.length / s.size;
-  const size_t most = (size_t)factor + 2;
+  const double factor = (s.high - s.low) / s.size;
+  const size_t most = (size_t)factor + 3;
   struct span *list = malloc(s.count * (sizeof *list + most * sizeof(float)));
   if (list == NULL) {
     return NULL;
   }
   float *weights = (float *)(list + s.count);
   for (int i = 0; i < s.count; i++, weights += most) {
-    const double low = (s.begin + i) * factor, high = low + factor;
+    const double low = s.low + (s.begin + i) * factor, high = low + factor;
     int first = (int)low, count = 0;
     if (first + 1 - low < 1e-3) { // nothing but the error of rounding
       first++;
     }
-    for (int j = first; j < s.length && (count == 0 || high - j > 1e-3) && (size_t)count < most; j++) {
+    for (int j = first; j < s.high && (count == 0 || high - j > 1e-3) && (size_t)count < most; j++) {
       const double from = j > low ? j : low, to = j + 1 < high ? j + 1 : high;
       weights[count++] = (float)((to - from) / factor);
     }

@@ -3,9 +3,11 @@
 
 #include <stddef.h>
 
-// fovea_area_side is how one side is shrunk: length pixels become size, of which count are wanted from begin on.
+// fovea_area_side is how one side is shrunk: the span of low to high, in pixels, becomes size pixels, of which count are
+// wanted from begin on.
 struct fovea_area_side {
-  int length, size, begin, count;
+  double low, high;
+  int size, begin, count;
 };
 
 // fovea_area_shrink shrinks a picture of 3 bytes a pixel, whose rows are stride bytes apart, by the mean over the area

@@ -13,7 +13,7 @@ type Picture struct {
 	Width, Height int
 	Shrink        int // 1, 2, 4 or 8
 	// FlippedX and FlippedY say that the picture is stored from the right to the left, or from the bottom up. What
-	// the decoder added to round a side up then lies before its first pixel, and not behind its last.
+	// the decoder added to round a side up then lies before its first pixel, and not after its last.
 	FlippedX, FlippedY bool
 }
 
@@ -22,16 +22,32 @@ func (p Picture) decoded() (w, h int) {
 	return ceilDiv(p.Width, p.Shrink), ceilDiv(p.Height, p.Shrink)
 }
 
-// before is how many pixels of the whole picture the decoder added before the first column and row.
-func (p Picture) before() (x, y int) {
+// covered is where the picture lies in what was decoded of it: without what the decoder added to round a side up.
+func (p Picture) covered() Box {
 	w, h := p.decoded()
+	width, height := float64(p.Width)/float64(p.Shrink), float64(p.Height)/float64(p.Shrink)
+	b := Box{MaxX: width, MaxY: height}
 	if p.FlippedX {
-		x = w*p.Shrink - p.Width
+		b.MinX, b.MaxX = float64(w)-width, float64(w)
 	}
 	if p.FlippedY {
-		y = h*p.Shrink - p.Height
+		b.MinY, b.MaxY = float64(h)-height, float64(h)
 	}
-	return x, y
+	return b
+}
+
+// Box is a rectangle whose edges may lie within pixels. Pixel i of a row covers the span from i to i+1.
+type Box struct{ MinX, MinY, MaxX, MaxY float64 }
+
+// Dx is its width.
+func (b Box) Dx() float64 { return b.MaxX - b.MinX }
+
+// Dy is its height.
+func (b Box) Dy() float64 { return b.MaxY - b.MinY }
+
+// Pixels is the smallest rectangle of whole pixels that holds the box.
+func (b Box) Pixels() image.Rectangle {
+	return image.Rect(int(math.Floor(b.MinX)), int(math.Floor(b.MinY)), int(math.Ceil(b.MaxX)), int(math.Ceil(b.MaxY)))
 }
 
 // Placement says what is done to one picture: Source, a part of the decoded picture, is resized to Resized; of
@@ -40,7 +56,7 @@ func (p Picture) before() (x, y int) {
 // Pixel i of a row covers the span from i to i+1, so that a resize by the factor f takes the point x to f·x. This
 // is the convention of Pillow, torchvision and OpenCV (half-pixel centres).
 type Placement struct {
-	Source  image.Rectangle // in the decoded picture, as a person sees it
+	Source  Box             // in the decoded picture, as a person sees it; of whole pixels where that was not shrunk
 	Resized image.Point     // width and height
 	Cut     image.Point     // top left corner of what is used of the resized part
 	Target  image.Rectangle // in the input
@@ -49,9 +65,8 @@ type Placement struct {
 
 // Place plans one picture.
 func (s Spec) Place(p Picture) Placement {
-	w, h := p.decoded()
 	out := Placement{
-		Source:  image.Rect(0, 0, w, h),
+		Source:  p.covered(),
 		Resized: s.resized(p.Width, p.Height),
 		Target:  image.Rect(0, 0, s.Width, s.Height),
 	}
@@ -61,7 +76,7 @@ func (s Spec) Place(p Picture) Placement {
 	case models.ShortestEdge:
 		out.Cut = image.Pt(centered(out.Resized.X-s.Width), centered(out.Resized.Y-s.Height))
 		if out.Resized.X*out.Resized.Y > wasteful*s.Width*s.Height {
-			out.cutFirst(s, w, h)
+			out.cutFirst(s, p.Shrink == 1)
 		}
 	}
 	out.fit(s, p)
@@ -126,36 +141,38 @@ func centered(rest int) int { return int(math.RoundToEven(float64(rest) / 2)) }
 // a picture would otherwise become millions of pixels of which a square is used.
 const wasteful = 8
 
-// cutFirst cuts what will be used out of the decoded picture, w×h, on whole pixels, and resizes that alone. The cut is
-// up to half a pixel of the decoded picture off; Fit says where it really lies.
-func (out *Placement) cutFirst(s Spec, w, h int) {
-	x0, x1 := span(out.Cut.X, s.Width, out.Resized.X, w)
-	y0, y1 := span(out.Cut.Y, s.Height, out.Resized.Y, h)
-	out.Source = image.Rect(x0, y0, x1, y1)
+// cutFirst cuts what will be used out of the decoded picture, and resizes that alone. Where whole is wanted the cut is on
+// whole pixels, up to half a one off; Fit says where it really lies.
+func (out *Placement) cutFirst(s Spec, whole bool) {
+	perX, perY := out.Source.Dx()/float64(out.Resized.X), out.Source.Dy()/float64(out.Resized.Y)
+	out.Source.MinX, out.Source.MaxX = span(out.Source.MinX, out.Source.MaxX, perX*float64(out.Cut.X), perX*float64(s.Width), whole)
+	out.Source.MinY, out.Source.MaxY = span(out.Source.MinY, out.Source.MaxY, perY*float64(out.Cut.Y), perY*float64(s.Height), whole)
 	out.Resized = image.Pt(s.Width, s.Height)
 	out.Cut = image.Point{}
 }
 
-// span takes n pixels from at of a side resized to resized back to the side's own pixels: at least one.
-func span(at, n, resized, side int) (from, to int) {
-	factor := float64(side) / float64(resized)
-	from = min(int(math.Round(float64(at)*factor)), side-1)
-	to = max(from+1, min(int(math.Round(float64(at+n)*factor)), side))
-	return from, to
+// span is the part of a side from low to high that begins at a place of it and has a length; where whole pixels are
+// wanted, at least one.
+func span(low, high, at, length float64, whole bool) (from, to float64) {
+	if !whole {
+		return low + at, min(low+at+length, high)
+	}
+	from = min(math.Round(at), high-1)
+	return from, max(from+1, min(math.Round(at+length), high))
 }
 
 // fit works out the map from the whole picture, whose pixels are Shrink times smaller than the decoded ones.
 func (out *Placement) fit(s Spec, p Picture) {
-	perX := float64(out.Resized.X) / float64(out.Source.Dx())
-	perY := float64(out.Resized.Y) / float64(out.Source.Dy())
-	x, y := p.before()
+	perX := float64(out.Resized.X) / out.Source.Dx()
+	perY := float64(out.Resized.Y) / out.Source.Dy()
+	all := p.covered()
 	out.Fit = Fit{
 		Width: p.Width, Height: p.Height,
 		InputW: s.Width, InputH: s.Height,
 		ScaleX:  perX / float64(p.Shrink),
 		ScaleY:  perY / float64(p.Shrink),
-		OffsetX: float64(out.Target.Min.X-out.Cut.X) + (float64(x)/float64(p.Shrink)-float64(out.Source.Min.X))*perX,
-		OffsetY: float64(out.Target.Min.Y-out.Cut.Y) + (float64(y)/float64(p.Shrink)-float64(out.Source.Min.Y))*perY,
+		OffsetX: float64(out.Target.Min.X-out.Cut.X) + (all.MinX-out.Source.MinX)*perX,
+		OffsetY: float64(out.Target.Min.Y-out.Cut.Y) + (all.MinY-out.Source.MinY)*perY,
 	}
 }
 

@@ -46,7 +46,7 @@ func TestPlacements(t *testing.T) {
 		"a strip keeps a row":                                 {letterbox, 100000, 3, image.Pt(640, 1), image.Pt(0, 0), image.Rect(0, 319, 640, 320)},
 	} {
 		p := mustSpec(t, c.in).Place(Picture{Width: c.width, Height: c.height, Shrink: 1})
-		if p.Resized != c.resized || p.Cut != c.cut || p.Target != c.target || p.Source != image.Rect(0, 0, c.width, c.height) {
+		if p.Resized != c.resized || p.Cut != c.cut || p.Target != c.target || p.Source.Pixels() != image.Rect(0, 0, c.width, c.height) {
 			t.Errorf("%s: %+v", what, p)
 		}
 		if p.Fit.Width != c.width || p.Fit.Height != c.height || p.Fit.InputW != c.in.Width || p.Fit.InputH != c.in.Height {
@@ -59,7 +59,7 @@ func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
 	for _, size := range []image.Point{{1 << 20, 40}, {40, 1 << 20}, {1 << 20, 1}, {5000, 100}} {
 		s := mustSpec(t, imagenet)
 		p := s.Place(Picture{Width: size.X, Height: size.Y, Shrink: 1})
-		if p.Resized != image.Pt(224, 224) || p.Source.Empty() || !p.Source.In(image.Rect(0, 0, size.X, size.Y)) {
+		if p.Resized != image.Pt(224, 224) || p.Source.Pixels().Empty() || !p.Source.Pixels().In(image.Rect(0, 0, size.X, size.Y)) {
 			t.Errorf("%v: %+v", size, p)
 		}
 		x, y := p.Fit.ToPicture(112, 112)
@@ -70,23 +70,52 @@ func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
 }
 
 // TestReducedDecodingKeepsThePlace decodes 1003 pixels to 126 at 1/8: the last of them stands for 3 pixels only, so
-// that the input covers 1008.
+// that the input covers no more than 125 3/8 of them.
 func TestReducedDecodingKeepsThePlace(t *testing.T) {
 	s := mustSpec(t, models.Input{Width: 63, Height: 63})
 	p := s.Place(Picture{Width: 1003, Height: 1008, Shrink: 8})
-	if p.Source != image.Rect(0, 0, 126, 126) || p.Resized != image.Pt(63, 63) {
+	if p.Source != (Box{0, 0, 125.375, 126}) || p.Resized != image.Pt(63, 63) {
 		t.Fatalf("%+v", p)
 	}
-	if x, y := p.Fit.ToPicture(31.5, 31.5); x != 504 || y != 504 {
-		t.Errorf("the input's centre is at (%v, %v), want (504, 504)", x, y)
-	}
-	if x, _ := p.Fit.ToPicture(63, 0); x != 1003 {
-		t.Errorf("the input's right edge is at %v, want it clipped to 1003", x)
-	}
 	// Turned round, the 5 pixels that are not there lie at the left.
-	p = s.Place(Picture{Width: 1003, Height: 1008, Shrink: 8, FlippedX: true, FlippedY: true})
-	if x, y := p.Fit.ToPicture(31.5, 31.5); x != 499 || y != 504 {
-		t.Errorf("turned round, the input's centre is at (%v, %v), want (499, 504)", x, y)
+	flipped := s.Place(Picture{Width: 1003, Height: 1008, Shrink: 8, FlippedX: true, FlippedY: true})
+	if flipped.Source != (Box{0.625, 0, 126, 126}) {
+		t.Fatalf("%+v", flipped)
+	}
+	for _, p := range []Placement{p, flipped} {
+		for _, c := range [][2]float64{{0, 0}, {31.5, 501.5}, {63, 1003}} {
+			if x, _ := p.Fit.ToPicture(c[0], 0); math.Abs(x-c[1]) > 1e-9 {
+				t.Errorf("%v of the input lies at %v, want %v", c[0], x, c[1])
+			}
+		}
+	}
+}
+
+// TestAShrunkPictureLiesWhereTheWholeOneDoes compares the place of each point, whatever the decoder shrinks and rounds.
+func TestAShrunkPictureLiesWhereTheWholeOneDoes(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, in := range []models.Input{stretch, imagenet, yolox, letterbox} {
+		s := mustSpec(t, in)
+		for range 5000 {
+			whole := Picture{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1}
+			shrunk := whole
+			shrunk.Shrink, shrunk.FlippedX, shrunk.FlippedY = 2<<random.IntN(3), random.IntN(2) == 0, random.IntN(2) == 0
+			a, b := s.Place(whole), s.Place(shrunk)
+			near := 1e-9 * float64(whole.Width+whole.Height)
+			if a.Resized.X*a.Resized.Y != b.Resized.X*b.Resized.Y || a.Target != b.Target {
+				t.Fatalf("%+v: %+v and %+v", shrunk, a, b)
+			}
+			if s.Mode == models.ShortestEdge && a.Source.Dx()*a.Source.Dy() < float64(whole.Width*whole.Height) {
+				near = 1 // cut on whole pixels
+			}
+			for _, at := range [][2]float64{{0, 0}, {1, 2}, {100, 50}, {float64(in.Width), float64(in.Height)}} {
+				ax, ay := a.Fit.ToPicture(at[0], at[1])
+				bx, by := b.Fit.ToPicture(at[0], at[1])
+				if math.Abs(ax-bx) > near || math.Abs(ay-by) > near {
+					t.Fatalf("%+v: %v lies at (%v, %v) and at (%v, %v)", shrunk, at, ax, ay, bx, by)
+				}
+			}
+		}
 	}
 }
 
@@ -103,7 +132,7 @@ func TestToPictureUndoesTheFit(t *testing.T) {
 			}
 			used := image.Rectangle{Min: p.Cut, Max: p.Cut.Add(p.Target.Size())}
 			w, h := pic.decoded()
-			if !used.In(image.Rectangle{Max: p.Resized}) || !p.Source.In(image.Rect(0, 0, w, h)) || p.Source.Empty() {
+			if !used.In(image.Rectangle{Max: p.Resized}) || !p.Source.Pixels().In(image.Rect(0, 0, w, h)) || p.Source.Pixels().Empty() {
 				t.Fatalf("%+v: %+v takes pixels that are not there", pic, p)
 			}
 			x, y := random.Float64()*float64(pic.Width), random.Float64()*float64(pic.Height)

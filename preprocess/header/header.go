@@ -51,8 +51,13 @@ type Info struct {
 	// Frame is where on the canvas of an animated WebP its first frame lies; empty for every other picture.
 	Frame image.Rectangle
 
-	// frameStart and frameEnd hold the chunk of a WebP's image.
+	// frameStart and frameEnd hold the chunk of a WebP's image, and a JPEG as far as the scan that completes it.
 	frameStart, frameEnd int
+
+	// Of a JPEG: how many scans it has, what they cost, and how many samples it has for each pixel.
+	scans   int
+	work    int64
+	samples float64
 }
 
 // Coded returns the size in pixels of the picture that is decoded: that of the first frame of an animation.
@@ -62,6 +67,11 @@ func (i Info) Coded() image.Point {
 	}
 	return image.Pt(i.Width, i.Height)
 }
+
+// Chunk returns what holds the image: of a WebP the chunk VP8 or VP8L, with its name and its size, that of the first frame
+// of an animation; of a JPEG all up to the end of the scan that completes it. info must come from Read of the same data,
+// and be of one of these.
+func Chunk(data []byte, info Info) []byte { return data[info.frameStart:info.frameEnd] }
 
 // Seen returns the picture's width and height as a person sees it, Orientation applied.
 func (i Info) Seen() (width, height int) {
@@ -89,6 +99,9 @@ func Read(data []byte, limits Limits) (Info, error) {
 	if tooLarge := limits.check(info); tooLarge != nil && (err == nil || info.Width > 0) {
 		err = tooLarge // the size is the reason a client can do most about, even where the picture is cut short too
 	}
+	if err == nil && info.Format == JPEG {
+		err = limits.checkWork(info)
+	}
 	if err != nil {
 		return Info{}, err
 	}
@@ -102,11 +115,16 @@ var readers = map[Format]func([]byte) (Info, error){
 	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP,
 }
 
-func (l Limits) check(info Info) error {
-	limit := l.MaxPixels
-	if limit <= 0 {
-		limit = DefaultMaxPixels
+// pixels is the limit of pixels.
+func (l Limits) pixels() int64 {
+	if l.MaxPixels <= 0 {
+		return DefaultMaxPixels
 	}
+	return l.MaxPixels
+}
+
+func (l Limits) check(info Info) error {
+	limit := l.pixels()
 	switch {
 	case info.Width < 1 || info.Height < 1:
 		return broken(info.Format, "its size is %d×%d pixels", info.Width, info.Height)

@@ -7,9 +7,9 @@ import (
 	"fovea/fault"
 )
 
-// maxScans bounds the scans of a progressive JPEG. Real ones have about ten; each scan costs a pass over the whole
-// picture, so that thousands of tiny scans keep a decoder busy for minutes.
-const maxScans = 100
+// maxSegments bounds the marker segments of a JPEG. Real ones have some hundred: a colour profile and extended XMP have
+// at most 255 each, a progressive image two for each scan.
+const maxSegments = 1 << 16
 
 // JPEG's markers (ITU-T T.81, table B.1).
 const (
@@ -33,28 +33,45 @@ type coefficients uint64
 
 const wholeBlock = ^coefficients(0)
 
-// jpegWalk is the state of a walk over a JPEG's markers.
-type jpegWalk struct {
-	data    []byte
-	at      int
-	info    Info
-	missing map[byte]coefficients // of the frame's components, what no scan has brought yet; nil before its header
-	scans   int
+// jpegComponent is a component of the frame.
+type jpegComponent struct {
+	id      byte
+	h, v    int          // sampling factors
+	missing coefficients // what no scan has brought yet
 }
 
-// readJPEG walks all of the markers, through the scans, to the end marker. A JPEG without one is cut short:
-// libjpeg would fill the rest with grey and call it a picture.
+// jpegWalk is the state of a walk over a JPEG's markers.
+type jpegWalk struct {
+	data       []byte
+	at         int
+	info       Info
+	components []jpegComponent // of the frame; nil before its header
+	segments   int
+}
+
+// readJPEG walks all of the markers, through the scans, to the end of the scan that completes the image, or of the
+// data. An end marker is not asked for, and what follows is not looked at: makers write trailers of their own there, and
+// other images. Whether a scan's data is all there is known to the decoder.
 func readJPEG(data []byte) (Info, error) {
 	w := &jpegWalk{data: data, at: 2, info: Info{Format: JPEG}}
 	for {
 		marker, ok := w.next()
-		if !ok {
+		switch {
+		case w.complete():
+			w.info.frameEnd = len(data)
+			if ok {
+				w.info.frameEnd = w.at - 2
+			}
+			return w.info, nil
+		case !ok:
 			return w.info, short(JPEG)
-		}
-		if marker == markerEOI {
-			return w.info, w.complete()
-		}
-		if marker == markerTEM || (marker >= markerRST0 && marker <= markerSOI) {
+		case marker == markerEOI && w.components == nil:
+			return w.info, broken(JPEG, "it has no frame header")
+		case marker == markerEOI:
+			return w.info, short(JPEG)
+		case marker == markerSOI:
+			return w.info, broken(JPEG, "another image begins in it")
+		case marker == markerTEM:
 			continue // stands alone
 		}
 		segment, ok := w.segment()
@@ -69,21 +86,29 @@ func readJPEG(data []byte) (Info, error) {
 
 // next finds the next marker that is no restart marker and no stuffed byte, and steps behind it.
 func (w *jpegWalk) next() (marker byte, ok bool) {
-	for {
-		i := bytes.IndexByte(w.data[w.at:], 0xFF)
-		if i < 0 || w.at+i+1 >= len(w.data) {
+	data, at := w.data, w.at
+	for at < len(data) {
+		if data[at] != 0xFF {
+			i := bytes.IndexByte(data[at:], 0xFF)
+			if i < 0 {
+				return 0, false
+			}
+			at += i
+		}
+		for at < len(data) && data[at] == 0xFF { // fill bytes; the last may begin the marker
+			at++
+		}
+		if at == len(data) {
 			return 0, false
 		}
-		w.at += i + 1
-		switch m := w.data[w.at]; {
-		case m == 0xFF: // fill byte; the next one may be the marker
-		case m == 0, m >= markerRST0 && m <= markerRST7:
-			w.at++
-		default:
-			w.at++
+		m := data[at]
+		at++
+		if m != 0 && (m < markerRST0 || m > markerRST7) {
+			w.at = at
 			return m, true
 		}
 	}
+	return 0, false
 }
 
 // segment returns the marker's segment, without its length, and steps behind it.
@@ -101,7 +126,10 @@ func (w *jpegWalk) segment() ([]byte, bool) {
 }
 
 func (w *jpegWalk) take(marker byte, segment []byte) error {
+	w.segments++
 	switch {
+	case w.segments > maxSegments:
+		return fault.New(fault.Undecodable, "JPEG has more than %d segments, which is all that is allowed", maxSegments)
 	case marker == markerAPP1:
 		if w.info.Orientation == 0 && has(segment, 0, exifName) {
 			w.info.Orientation = orientation(segment)
@@ -117,7 +145,7 @@ func (w *jpegWalk) take(marker byte, segment []byte) error {
 
 // frame reads a frame header (ITU-T T.81, B.2.2).
 func (w *jpegWalk) frame(marker byte, s []byte) error {
-	if w.missing != nil {
+	if w.components != nil {
 		return broken(JPEG, "it has two frame headers")
 	}
 	if marker > markerSOF2 {
@@ -138,29 +166,41 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 	if c := w.info.Channels; c != 1 && c != 3 && c != 4 {
 		return fault.New(fault.UnsupportedFormat, "JPEG of %d channels is not read; allowed are 1, 3 and 4", c)
 	}
-	w.missing = make(map[byte]coefficients, 4)
-	for c := range w.info.Channels {
-		w.missing[s[6+3*c]] = wholeBlock
+	w.components = make([]jpegComponent, w.info.Channels)
+	for i := range w.components {
+		c := s[6+3*i:]
+		w.components[i] = jpegComponent{id: c[0], h: int(c[1] >> 4), v: int(c[1] & 0x0F), missing: wholeBlock}
+		if h, v := w.components[i].h, w.components[i].v; h < 1 || h > 4 || v < 1 || v > 4 {
+			return broken(JPEG, "a component has sampling factors of %d×%d", h, v)
+		}
 	}
+	w.info.samples = w.samples()
 	return nil
 }
 
 // scan reads a scan header (ITU-T T.81, B.2.3); the walk then runs through the scan's data by itself.
 func (w *jpegWalk) scan(s []byte) error {
-	w.scans++
 	switch {
-	case w.missing == nil:
+	case w.components == nil:
 		return broken(JPEG, "it has picture data before its frame header")
-	case w.scans > maxScans:
-		return fault.New(fault.Undecodable, "JPEG has more than %d scans", maxScans)
 	case len(s) < 1 || len(s) < 4+2*int(s[0]):
 		return broken(JPEG, "its scan header is too short")
 	}
-	brought := w.brought(s[1+2*int(s[0]):])
-	for c := range int(s[0]) {
-		id := s[1+2*c]
-		if w.missing[id] &^= brought; w.missing[id] == 0 {
-			delete(w.missing, id)
+	parameters := s[1+2*int(s[0]):]
+	brought := w.brought(parameters)
+	perBlock := w.work(parameters)
+	w.info.scans++
+	w.info.work += workOfScan
+	var used [4]bool
+	for i := range int(s[0]) {
+		// As libjpeg does, components with the same identifier are taken in turn.
+		for c := range w.components {
+			if w.components[c].id == s[1+2*i] && !used[c] {
+				used[c] = true
+				w.components[c].missing &^= brought
+				w.info.work += perBlock * w.blocks(w.components[c])
+				break
+			}
 		}
 	}
 	return nil
@@ -180,13 +220,12 @@ func (w *jpegWalk) brought(s []byte) coefficients {
 	}
 }
 
-// complete checks at the end marker that every component of the picture has come, with all of its scans.
-func (w *jpegWalk) complete() error {
-	if w.missing == nil {
-		return broken(JPEG, "it has no frame header")
+// complete says that every component has come with all of its scans.
+func (w *jpegWalk) complete() bool {
+	for _, c := range w.components {
+		if c.missing != 0 {
+			return false
+		}
 	}
-	if len(w.missing) > 0 {
-		return short(JPEG)
-	}
-	return nil
+	return w.components != nil
 }

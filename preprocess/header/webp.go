@@ -116,7 +116,3 @@ func (i *Info) frame(kind string, b []byte, at int) error {
 	i.frameStart, i.frameEnd = at, at+8+len(b)
 	return nil
 }
-
-// Chunk returns the chunk of a WebP that holds the image, VP8 or VP8L, with its name and its size: that of the first frame
-// of an animation. info must come from Read of the same data, and be of a WebP.
-func Chunk(data []byte, info Info) []byte { return data[info.frameStart:info.frameEnd] }

@@ -15,6 +15,8 @@ struct manager {
   jmp_buf failed;
   char why[JMSG_LENGTH_MAX];
   const int *stop;
+  long *checks;
+  int *missing;
 };
 
 static void fail(j_common_ptr info) {
@@ -23,21 +25,26 @@ static void fail(j_common_ptr info) {
   longjmp(m->failed, 1);
 }
 
-// warn ends the decoding where libjpeg would go on with grey. Other warnings, such as of stray bytes between two
-// markers, are of pictures that are whole.
-static void warn(j_common_ptr info, int level) {
-  if (level < 0 && (info->err->msg_code == JWRN_HIT_MARKER || info->err->msg_code == JWRN_JPEG_EOF)) {
-    fail(info);
-  }
-}
-
-// progress is called by libjpeg after each row of blocks of each scan.
-static void progress(j_common_ptr info) {
+// check ends the decoding once *stop is set.
+static void check(j_common_ptr info) {
   struct manager *m = (struct manager *)info->err;
+  ++*m->checks;
   if (__atomic_load_n(m->stop, __ATOMIC_RELAXED)) {
     strcpy(m->why, "stopped");
     longjmp(m->failed, 1);
   }
+}
+
+// message is called with warnings, and for tracing with each marker and table: of those a file may have many before a
+// row of blocks. The decoding ends where libjpeg would go on with grey: JWRN_HIT_MARKER says that a block needed more
+// bits than there were. JWRN_JPEG_EOF says only that the data ends without an end marker, and other warnings, such as of
+// stray bytes between two markers, are of pictures that are whole.
+static void message(j_common_ptr info, int level) {
+  if (level < 0 && info->err->msg_code == JWRN_HIT_MARKER) {
+    *((struct manager *)info->err)->missing = 1;
+    fail(info);
+  }
+  check(info);
 }
 
 static void say_nothing(j_common_ptr info) { (void)info; }
@@ -86,13 +93,13 @@ static void read_cmyk(j_decompress_ptr info, unsigned char *pixels, size_t strid
 }
 
 char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsigned char *pixels, int width, int height,
-                        int from, int to, const int *stop) {
+                        int from, int to, const int *stop, long *checks, int *missing) {
   struct jpeg_decompress_struct info;
-  struct manager m = {.stop = stop};
-  struct jpeg_progress_mgr monitor = {.progress_monitor = progress};
+  struct manager m = {.stop = stop, .checks = checks, .missing = missing};
+  struct jpeg_progress_mgr monitor = {.progress_monitor = check}; // called for each row of blocks of each scan
   info.err = jpeg_std_error(&m.base);
   m.base.error_exit = fail;
-  m.base.emit_message = warn;
+  m.base.emit_message = message;
   m.base.output_message = say_nothing;
   if (setjmp(m.failed)) {
     jpeg_destroy_decompress(&info);
@@ -117,7 +124,7 @@ char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsi
   } else {
     read_bgr(&info, pixels, stride);
   }
-  jpeg_finish_decompress(&info);
+  // What is left in the file is of no interest, so that it is not finished but ended.
   jpeg_destroy_decompress(&info);
   return NULL;
 }

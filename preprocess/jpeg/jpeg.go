@@ -19,10 +19,13 @@ import (
 	"fovea/preprocess/internal/stop"
 )
 
+// ErrCutShort says that a block's data is missing.
+var ErrCutShort = errors.New("the image's data ends before its last row")
+
 // Decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size, rounded up; shrink is 1, 2, 4 or 8. pixels
 // receive height rows of width pixels, blue, green and red, uint8, from the top, as the picture is stored; columns
-// outside of from..to, and all after an error, hold anything. Data that ends before the picture does is an error. Decoding ends with ctx's error within some
-// milliseconds of the end of ctx.
+// outside of from..to, and all after an error, hold anything. An image of which a block's data is missing gives
+// ErrCutShort; a missing end marker is no error. Decoding ends with ctx's error within some milliseconds of the end of ctx.
 func Decode(ctx context.Context, data []byte, shrink int, pixels []byte, width, height, from, to int) error {
 	if len(data) == 0 || width < 1 || height < 1 || len(pixels) != 3*width*height || from < 0 || from >= to || to > width {
 		return fmt.Errorf("%d bytes of JPEG, %d bytes for %d×%d pixels, of which columns %d to %d",
@@ -30,14 +33,26 @@ func Decode(ctx context.Context, data []byte, shrink int, pixels []byte, width, 
 	}
 	stopped := stop.On(ctx)
 	defer stopped.Release()
+	_, err := decode(data, shrink, pixels, width, height, from, to, stopped.Address())
+	if ended := ctx.Err(); ended != nil && err != nil {
+		return ended
+	}
+	return err
+}
+
+// decode also returns how often the decoder looked whether it is to stop: whether the int32 at stopped is 1.
+func decode(data []byte, shrink int, pixels []byte, width, height, from, to int, stopped unsafe.Pointer) (checks int, err error) {
+	var count C.long
+	var missing C.int
 	why := C.fovea_jpeg_decode((*C.uchar)(unsafe.SliceData(data)), C.size_t(len(data)), C.int(shrink),
-		(*C.uchar)(unsafe.SliceData(pixels)), C.int(width), C.int(height), C.int(from), C.int(to), (*C.int)(stopped.Address()))
+		(*C.uchar)(unsafe.SliceData(pixels)), C.int(width), C.int(height), C.int(from), C.int(to), (*C.int)(stopped), &count,
+		&missing)
 	if why == nil {
-		return nil
+		return int(count), nil
 	}
 	defer C.free(unsafe.Pointer(why))
-	if err := ctx.Err(); err != nil {
-		return err
+	if missing != 0 {
+		return int(count), ErrCutShort
 	}
-	return errors.New(C.GoString(why))
+	return int(count), errors.New(C.GoString(why))
 }

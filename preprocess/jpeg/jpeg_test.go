@@ -2,10 +2,13 @@ package jpeg
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 var endMarker = []byte{0xFF, 0xD9}
@@ -36,11 +39,11 @@ func TestWhatIsNoWholePictureSaysWhy(t *testing.T) {
 		"another size than the header's":   {whole, w + 1, h, 3 * (w + 1) * h, "96×72 pixels and not 97×72"},
 		"memory too small":                 {whole, w, h, 3*w*h - 1, "bytes for 96×72"},
 		"no JPEG":                          {[]byte("GIF89a, or so they say"), w, h, 3 * w * h, "Not a JPEG file"},
-		"cut short":                        {whole[:len(whole)/2], w, h, 3 * w * h, "Premature end"},
-		"cut short, and an end marker":     {half("jpeg_420.jpg"), w, h, 3 * w * h, "premature end of data"},
-		"grey, cut short, an end marker":   {half("jpeg_gray.jpg"), w, h, 3 * w * h, "premature end of data"},
-		"four channels, cut short, an end": {half("jpeg_cmyk.jpg"), w, h, 3 * w * h, "premature end of data"},
-		"progressive, cut short, an end":   {half("jpeg_progressive.jpg"), w, h, 3 * w * h, "premature end of data"},
+		"cut short":                        {whole[:len(whole)/2], w, h, 3 * w * h, "ends before its last row"},
+		"cut short, and an end marker":     {half("jpeg_420.jpg"), w, h, 3 * w * h, "ends before its last row"},
+		"grey, cut short, an end marker":   {half("jpeg_gray.jpg"), w, h, 3 * w * h, "ends before its last row"},
+		"four channels, cut short, an end": {half("jpeg_cmyk.jpg"), w, h, 3 * w * h, "ends before its last row"},
+		"progressive, cut short, an end":   {half("jpeg_progressive.jpg"), w, h, 3 * w * h, "ends before its last row"},
 	}
 	for name, tt := range tests {
 		err := Decode(t.Context(), tt.data, 1, make([]byte, tt.pixels), tt.w, tt.h, 0, tt.w)
@@ -57,6 +60,63 @@ func TestOnlyColumnsOfThePictureCanBeWanted(t *testing.T) {
 	} {
 		if err := Decode(t.Context(), picture(t, "jpeg_420.jpg"), 1, make([]byte, 3*w*h), w, h, columns[0], columns[1]); err == nil {
 			t.Errorf("%s: columns %d to %d are taken", name, columns[0], columns[1])
+		}
+	}
+}
+
+// TestTheDecoderLooksOftenWhetherItIsToStop counts the looks: one for each row of blocks of each scan and for each
+// segment, and none after that which says stop.
+func TestTheDecoderLooksOftenWhetherItIsToStop(t *testing.T) {
+	segments := append(bytes.Clone(picture(t, "jpeg_420.jpg")[:2]), bytes.Repeat([]byte{0xFF, 0xFE, 0, 3, 'x'}, 1000)...)
+	tests := map[string]struct {
+		data  []byte
+		least int
+	}{
+		"baseline: 5 rows of blocks of 16 rows":            {picture(t, "jpeg_420.jpg"), 5},
+		"progressive: as many in each of 10 scans":         {picture(t, "jpeg_progressive.jpg"), 50},
+		"four channels, read row by row":                   {picture(t, "jpeg_cmyk.jpg"), 72},
+		"a thousand comments before the frame header":      {append(segments, picture(t, "jpeg_420.jpg")[2:]...), 1000},
+		"a thousand comments before the first scan header": {beforeScan(t, bytes.Repeat([]byte{0xFF, 0xFE, 0, 3, 'x'}, 1000)), 1000},
+		"a thousand tables in one segment":                 {beforeScan(t, tables(1000)), 1000},
+	}
+	for name, tt := range tests {
+		const w, h = 96, 72
+		running, stopped := int32(0), int32(1)
+		checks, err := decode(tt.data, 1, make([]byte, 3*w*h), w, h, 0, w, unsafe.Pointer(&running))
+		if err != nil || checks < tt.least {
+			t.Errorf("%s: it looked %d times, want at least %d; %v", name, checks, tt.least, err)
+		}
+		checks, err = decode(tt.data, 1, make([]byte, 3*w*h), w, h, 0, w, unsafe.Pointer(&stopped))
+		if err == nil || checks != 1 {
+			t.Errorf("%s: told to stop it looked %d times; %v", name, checks, err)
+		}
+	}
+}
+
+// beforeScan puts segments before the scan header of a JPEG.
+func beforeScan(t *testing.T, segments []byte) []byte {
+	whole := picture(t, "jpeg_420.jpg")
+	at := bytes.Index(whole, []byte{0xFF, 0xDA})
+	return append(append(bytes.Clone(whole[:at]), segments...), whole[at:]...)
+}
+
+// tables is a segment of n empty Huffman tables, of which none is used.
+func tables(n int) []byte {
+	body := bytes.Repeat(append([]byte{3}, make([]byte, 16)...), n)
+	return append([]byte{0xFF, 0xC4, byte((len(body) + 2) >> 8), byte(len(body) + 2)}, body...)
+}
+
+func TestDecodingEndsWithItsContext(t *testing.T) {
+	const w, h = 96, 72
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 1000 { // the flag is set by a goroutine, so that a small image may be decoded before
+		err := Decode(ctx, picture(t, "jpeg_progressive.jpg"), 1, make([]byte, 3*w*h), w, h, 0, w)
+		if errors.Is(err, context.Canceled) {
+			return
+		}
+		if err != nil || i == 999 {
+			t.Fatalf("%v after the end of its context", err)
 		}
 	}
 }
