@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -149,6 +150,46 @@ func TestHTTP2ToTheGateway(t *testing.T) {
 	}
 	if got := f.post("/predict", "picture"); got.body != "picture" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestAnHTTP2ClientThatGoesAwayIsNoBadRequest: the errors of its bodies are none of the network's.
+func TestAnHTTP2ClientThatGoesAwayIsNoBadRequest(t *testing.T) {
+	for name, c := range map[string]struct{ sent, replica string }{
+		"before a replica is chosen": {"x", "none"},
+		"while a replica reads":      {strings.Repeat("x", firstBytes), "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, nil, server(t, "a", echo(new(atomic.Int64))))
+			protocols := new(http.Protocols)
+			protocols.SetUnencryptedHTTP2(true)
+			transport := &http.Transport{Protocols: protocols}
+			defer transport.CloseIdleConnections()
+			client := &http.Client{Transport: transport, Timeout: patience}
+			r, w := io.Pipe()
+			defer w.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/predict", r)
+			done := make(chan error, 1)
+			go func() {
+				res, err := client.Do(req)
+				if err == nil {
+					_ = res.Body.Close()
+				}
+				done <- err
+			}()
+			_, _ = io.WriteString(w, c.sent)
+			until(t, "the body to be on its way", func() bool {
+				return f.room.Requests() == 1 && (c.replica == "none" || f.pool.InFlight(c.replica) == 1)
+			})
+			cancel()
+			if err := wait(t, "the client", done); err == nil {
+				t.Error("it was answered")
+			}
+			series := `fovea_gateway_requests_total{code="499",replica="` + c.replica + `"}`
+			until(t, series, func() bool { return f.metric(t, series) == "1" })
+		})
 	}
 }
 

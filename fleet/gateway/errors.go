@@ -63,9 +63,6 @@ func refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 	if s == http.StatusServiceUnavailable || s == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.RetryAfter.Seconds())))))
 	}
-	if !x.http2 && (f.Code == bodyTimeout || f.Code == displaced || f.Code == ReplicaKiller || x.admitted != nil && !x.admitted.Arrived()) {
-		w.Header().Set("Connection", "close") // the rest of the body is not waited for
-	}
 	writeJSON(w, s, errorAnswer{f.Message, f.Code, x.id})
 }
 

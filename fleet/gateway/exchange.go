@@ -57,13 +57,12 @@ func (x *exchange) failed(p *Pool) {
 
 // fence ends all reading of the request's body, and gives net/http a moment to take the rest of it off the connection.
 func (x *exchange) fence(w http.ResponseWriter) {
-	if x.body == nil {
-		return
-	}
 	control := http.NewResponseController(w)
-	x.body.fence(func() error { return control.SetReadDeadline(time.Unix(1, 0)) })
+	if x.body != nil {
+		x.body.fence(func() error { return control.SetReadDeadline(time.Unix(1, 0)) })
+	}
 	until := time.Time{}
-	if !x.body.whole.Load() {
+	if !x.admitted.Arrived() {
 		until = time.Now().Add(linger)
 	}
 	_ = control.SetReadDeadline(until) // fails where there is no connection any more
@@ -77,7 +76,6 @@ const linger = time.Second
 type answer struct {
 	http.ResponseWriter
 	exchange *exchange
-	duplex   bool // the body may be unread when the answer begins
 	status   int
 	bytes    int64
 	err      error // the first failed write
@@ -87,8 +85,8 @@ type answer struct {
 func (a *answer) WriteHeader(status int) {
 	if status >= http.StatusOK && a.status == 0 {
 		a.status = status
-		if a.duplex && (a.exchange.body == nil || !a.exchange.body.whole.Load()) {
-			// The rest of the body may never come, and net/http can take another request only after it.
+		if x := a.exchange; !x.http2 && x.admitted != nil && !x.admitted.Arrived() {
+			// The rest of the body may never come, and must not be taken for the next request.
 			a.Header().Set("Connection", "close")
 		}
 	}

@@ -61,17 +61,7 @@ func (x *exchange) begin(r *http.Request) error {
 	if x.first = first[:n]; err == nil || errors.Is(err, io.EOF) {
 		return nil
 	}
-	if f := slowFault(err); f != nil {
-		return f
-	}
-	var op net.Error
-	switch {
-	case errors.As(err, &op) && op.Timeout():
-		return fault.Wrap(bodyTimeout, err, "the body did not arrive in time")
-	case errors.As(err, &op), errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.Wrap(fault.Canceled, err, "the client went away")
-	}
-	return fault.Wrap(fault.Malformed, err, "the body cannot be read")
+	return bodyFault(err, r.Context().Err() != nil)
 }
 
 // limited is a client's body that keeps up the least rate.
@@ -80,14 +70,19 @@ type limited struct {
 	io.Closer
 }
 
-// slowFault is the fault of a body that ended by what package admission found of it, or nil.
-func slowFault(cause error) *fault.Fault {
+// bodyFault is the fault of a body that did not arrive whole. Gone tells whether its client is; on HTTP/2 the error does not.
+func bodyFault(cause error, gone bool) *fault.Fault {
 	var slow *admission.SlowError
+	var op net.Error
 	switch {
 	case errors.Is(cause, admission.ErrDisplaced):
 		return fault.Wrap(displaced, cause, "the gateway is busy, and this body was the slowest to arrive")
 	case errors.As(cause, &slow):
 		return fault.Wrap(bodyTimeout, cause, "the body arrived at less than %d bytes a second", slow.Rate)
+	case errors.As(cause, &op) && op.Timeout():
+		return fault.Wrap(bodyTimeout, cause, "the body did not arrive in time")
+	case gone, errors.As(cause, &op), errors.Is(cause, io.ErrUnexpectedEOF):
+		return fault.Wrap(fault.Canceled, cause, "the client went away")
 	}
-	return nil
+	return fault.Wrap(fault.Malformed, cause, "the body cannot be read")
 }

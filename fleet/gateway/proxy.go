@@ -18,6 +18,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 	own, ok := g.routes[r.URL.Path]
+	if ok && r.ContentLength != 0 && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // so that the answer does not wait for a body that nobody reads
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger))
+	}
 	switch {
 	case !ok:
 		g.pass(w, r)
@@ -46,6 +50,12 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer x.admitted.Leave()
+	if r.ContentLength != 0 {
+		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
+		// Then it must not be left to net/http, either: see body.fence.
+		_ = http.NewResponseController(out).EnableFullDuplex() // where it is no server's, nothing is read on
+		defer x.fence(w)
+	}
 	if r.Method == http.MethodConnect || r.RequestURI == "*" {
 		refuse(out, x, fault.New(badMethod, "the gateway passes requests on to routes only"))
 		aborted = false
@@ -53,12 +63,6 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), g.total, errTotal)
 	defer cancel()
-	if r.ContentLength != 0 {
-		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
-		// Then it must not be left to net/http, either: see body.fence.
-		out.duplex = http.NewResponseController(out).EnableFullDuplex() == nil && r.ProtoMajor == 1
-	}
-	defer x.fence(w)
 	if err := x.begin(r); err != nil {
 		refuse(out, x, fault.From(err))
 		aborted = false
@@ -99,10 +103,7 @@ func (g *Gateway) modify(res *http.Response) error {
 		cors.Remove(res.Header)
 	}
 	x := exchangeOf(res.Request.Context())
-	x.admitted.Leave() // a client that is slow to read its answer holds no slot
-	if !x.http2 && !x.admitted.Arrived() {
-		res.Header.Set("Connection", "close") // what is left of the body must not be read as the next request
-	}
+	x.admitted.Leave()              // a client that is slow to read its answer holds no slot
 	res.Header.Del(requestIDHeader) // the client has it from the gateway, the same
 	return nil
 }

@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// late is what comes of a body when its time is over: a request of its own to whoever takes it for one.
+const late = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// unread is a request that is answered before its body has arrived.
+type unread struct {
+	line, headers, body string
+	status              int
+	replica             func(t *testing.T) Replica // nil: none
+	change              func(*Config)
+	before, meanwhile   func(t *testing.T, f *fixture)
+}
+
+// Wherever an answer comes before the whole body, its connection ends with it. net/http uses a connection again when its time
+// to read the rest of a body is over, and takes what comes then for a request: one that the client may have put there for a
+// proxy before the gateway to pass on unseen.
+func TestTheRestOfABodyIsNoRequest(t *testing.T) {
+	const length, chunked = "Content-Length: 2000\r\n", "Transfer-Encoding: chunked\r\n"
+	some := strings.Repeat("x", firstBytes) // as much as a replica is chosen for
+	chunks := "200\r\n" + some + "\r\n"
+	held, _, let := holding(t, "a")
+	hasty := func(c *Config) { c.BodyTimeout = 100 * time.Millisecond }
+	single := func(c *Config) { c.MaxRequests, c.BodyTimeout = 1, time.Second }
+	for name, c := range map[string]unread{
+		"no replica is ready":              {line: "POST /predict", headers: length, body: some, status: 503},
+		"no replica is ready, chunks":      {line: "POST /predict", headers: chunked, body: chunks, status: 503},
+		"no replica can be reached":        {line: "POST /predict", headers: length, body: some, status: 503, replica: func(t *testing.T) Replica { return nobody(t, "a") }},
+		"the replica refuses":              {line: "POST /predict", headers: length, body: some, status: 413, replica: answering("413 No\r\nContent-Length: 0")},
+		"the replica refuses, chunks":      {line: "POST /predict", headers: chunked, body: chunks, status: 413, replica: answering("413 No\r\nContent-Length: 0")},
+		"the replica says next to nothing": {line: "POST /predict", headers: length, body: some, status: 204, replica: answering("204 No Content")},
+		"a GET with a body":                {line: "GET /v1/models", headers: length, body: some, status: 200, replica: answering("200 OK\r\nContent-Length: 0")},
+		"no 100 Continue":                  {line: "POST /predict", headers: length + "Expect: 100-continue\r\n", status: 413, replica: answering("413 No\r\nContent-Length: 0")},
+		"the first bytes are late":         {line: "POST /predict", headers: length, body: "x", status: 408, change: hasty},
+		"the rest is late":                 {line: "POST /predict", headers: length, body: some, status: 408, change: hasty, replica: reading},
+		"the first chunk is none":          {line: "POST /predict", headers: chunked, body: "zz\r\n", status: 400},
+		"a later chunk is none":            {line: "POST /predict", headers: chunked, body: chunks + "zz\r\n", status: 400, replica: reading},
+		"another needs its slot": {line: "POST /predict", headers: length, body: "x", status: 429, replica: reading, change: single, meanwhile: func(t *testing.T, f *fixture) {
+			until(t, "the request to be there", func() bool { return f.room.Requests() == 1 })
+			if got := f.post("/predict", "picture"); got.status != 200 {
+				t.Errorf("the other: %+v", got)
+			}
+		}},
+		"there is no slot": {line: "POST /predict", headers: length, body: "x", status: 503, change: single, replica: func(*testing.T) Replica { return held }, before: func(t *testing.T, f *fixture) {
+			t.Cleanup(let)
+			f.background(1)
+			until(t, "the other to be at the replica", func() bool { return f.pool.InFlight("a") == 1 })
+		}},
+		"a route of no replica's":         {line: "OPTIONS *", headers: length, body: some, status: 405},
+		"a tunnel":                        {line: "CONNECT x:1", headers: length, body: some, status: 405},
+		"the gateway's own route":         {line: "GET /health", headers: length, body: "x", status: 200},
+		"the gateway's own route, no GET": {line: "POST /ready", headers: chunked, body: chunks, status: 405},
+		"a web page's question":           {line: "OPTIONS /predict", headers: length + "Origin: http://y\r\nAccess-Control-Request-Method: POST\r\n", body: "x", status: 204, change: hasty},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.try(t)
+		})
+	}
+}
+
+// answering is a replica that answers without reading a body; "": not at all.
+func answering(text string) func(t *testing.T) Replica {
+	return func(t *testing.T) Replica {
+		return raw(t, "a", func(c net.Conn, r *bufio.Reader) {
+			if _, err := http.ReadRequest(r); err == nil && text != "" {
+				_, _ = io.WriteString(c, "HTTP/1.1 "+text+"\r\n\r\n")
+			}
+		})
+	}
+}
+
+// reading is a replica that answers when it has read the body.
+func reading(t *testing.T) Replica {
+	return server(t, "a", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+}
+
+func (u unread) try(t *testing.T) {
+	var replicas []Replica
+	if u.replica != nil {
+		replicas = append(replicas, u.replica(t))
+	}
+	f := start(t, u.change, replicas...)
+	if u.before != nil {
+		u.before(t, f)
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(conn, u.line+" HTTP/1.1\r\nHost: x\r\n"+u.headers+"\r\n"+u.body)
+	if u.meanwhile != nil {
+		u.meanwhile(t, f)
+	}
+	r := bufio.NewReader(conn)
+	res, err := http.ReadResponse(r, nil)
+	for err == nil && res.StatusCode == http.StatusContinue { // it may be asked for the body all the same
+		res, err = http.ReadResponse(r, nil)
+	}
+	if err != nil {
+		t.Fatalf("no answer: %v; log: %s", err, f.log)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	_ = res.Body.Close()
+	if res.StatusCode != u.status || !res.Close {
+		t.Errorf("answered %d, and that the connection ends: %v; want %d and true; log: %s", res.StatusCode, res.Close, u.status, f.log)
+	}
+	time.Sleep(linger + linger/4) // after which the rest is read no more
+	_, _ = io.WriteString(conn, late)
+	if more, _ := io.ReadAll(r); len(more) > 0 { // its error is that of a connection that is closed
+		t.Errorf("the rest of the body was answered: %q", more)
+	}
+}
