@@ -25,6 +25,9 @@ func Decode(ctx context.Context, data, pixels []byte, width, height int) error {
 		return fmt.Errorf("a BMP of %d×%d pixels was to become %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
 	}
 	d := decoder{ctx: ctx, BMPFile: &file, pixels: pixels}
+	for i, c := range file.Palette {
+		d.colors[i] = uint32(c[0]) | uint32(c[1])<<8 | uint32(c[2])<<16
+	}
 	if file.RunLength {
 		return d.runs(file.Rows)
 	}
@@ -35,7 +38,8 @@ type decoder struct {
 	*header.BMPFile
 	ctx     context.Context //nolint:containedctx // of one call
 	pixels  []byte
-	decoded int // pixels since the last look at the context
+	decoded int         // pixels since the last look at the context
+	colors  [256]uint32 // the palette, each colour in one number
 }
 
 // tick counts pixels and looks at the context from time to time.
@@ -96,11 +100,14 @@ func (d *decoder) small(from, to []byte) {
 	}
 }
 
+// indices reads indices of 8 bits. Four bytes are written at once, the last of which belongs to the next pixel.
 func (d *decoder) indices(from, to []byte) {
-	for _, index := range from {
-		*(*[3]byte)(to) = d.Palette[index]
+	last := len(from) - 1
+	for _, index := range from[:last] {
+		binary.LittleEndian.PutUint32(to, d.colors[index])
 		to = to[3:]
 	}
+	*(*[3]byte)(to) = d.Palette[from[last]]
 }
 
 // packed reads pixels of 16 bits: five of each colour, or six of green.

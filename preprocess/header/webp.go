@@ -6,18 +6,20 @@ import (
 )
 
 // readWebP walks the chunks of a WebP (RFC 9649): a single VP8 or VP8L chunk, or VP8X with others. Of an animated
-// one the first frame is read, in its place on the canvas.
+// one the first frame is read, in its place on the canvas. A file that is cut behind its image is whole, unless it
+// says that EXIF follows, which may have the orientation.
 func readWebP(data []byte) (Info, error) {
 	end := int64(binary.LittleEndian.Uint32(data[4:])) + 8
-	if end > int64(len(data)) {
-		return Info{}, short(WebP)
-	}
+	isCut := end > int64(len(data))
+	end = min(end, int64(len(data)))
 	info := Info{Format: WebP}
 	var canvas image.Point
+	var lacksEXIF bool
 	for at := 12; at+8 <= int(end); {
 		kind, body, next := riffChunk(data[:end], at)
 		if next < 0 {
-			return Info{}, short(WebP)
+			isCut = true
+			break
 		}
 		switch string(kind) {
 		case "VP8 ", "VP8L":
@@ -28,18 +30,21 @@ func readWebP(data []byte) (Info, error) {
 			if len(body) < 10 {
 				return Info{}, broken(WebP, "its VP8X chunk is too short")
 			}
-			info.Animated = body[0]&0x02 != 0
+			info.Animated, lacksEXIF = body[0]&0x02 != 0, body[0]&0x08 != 0
 			canvas = image.Pt(1+uint24(body[4:]), 1+uint24(body[7:]))
 		case "ANMF":
 			if err := info.firstFrame(data[:end], at, next, canvas); err != nil {
 				return Info{}, err
 			}
 		case "EXIF":
-			info.Orientation = orientation(body)
+			info.Orientation, lacksEXIF = orientation(body), false
 		}
 		at = next
 	}
-	if info.Channels == 0 {
+	switch {
+	case isCut && (info.Channels == 0 || lacksEXIF):
+		return Info{}, short(WebP)
+	case info.Channels == 0:
 		return Info{}, broken(WebP, "it has no picture data")
 	}
 	return info, nil

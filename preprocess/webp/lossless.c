@@ -287,8 +287,7 @@ static enum fovea_webp_result read_palette(struct decoder *d, struct transform *
     result = FOVEA_WEBP_MEMORY;
   }
   for (int i = 0; result == FOVEA_WEBP_OK && i < colors; i++) {
-    const uint32_t before = i == 0 ? 0 : t->data[i - 1], odd = 0xFF00FF00, even = 0x00FF00FF;
-    t->data[i] = (((given[i] & odd) + (before & odd)) & odd) | (((given[i] & even) + (before & even)) & even);
+    t->data[i] = i == 0 ? given[0] : add_pixels(given[i], t->data[i - 1]);
   }
   free(given);
   *width = blocks(*width, t->bits);
@@ -382,10 +381,7 @@ enum fovea_webp_result fovea_webp_lossless(const unsigned char *data, size_t siz
     return FOVEA_WEBP_MEMORY;
   }
   d->bits = (struct bits){.next = data, .end = data + size};
-  d->stop = stop;
-  d->pixels = pixels;
-  d->width = width;
-  d->rows = rows;
+  d->stop = stop, d->pixels = pixels, d->width = width, d->rows = rows;
   *rows = 0;
   const enum fovea_webp_result result = decode(d, width, height);
   for (int i = 0; i < d->count; i++) {

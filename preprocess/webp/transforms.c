@@ -15,12 +15,6 @@
 
 static const uint32_t black = 0xFF000000;
 
-// add adds each of the four bytes.
-static inline uint32_t add(uint32_t a, uint32_t b) {
-  const uint32_t odd = 0xFF00FF00, even = 0x00FF00FF;
-  return (((a & odd) + (b & odd)) & odd) | (((a & even) + (b & even)) & even);
-}
-
 static inline uint32_t average(uint32_t a, uint32_t b) { return (((a ^ b) & 0xFEFEFEFE) >> 1) + (a & b); }
 
 // EACH predicts each pixel of a stretch and adds what is coded. L, T, TL and TR are the pixels to the left, above, and
@@ -29,7 +23,7 @@ static inline uint32_t average(uint32_t a, uint32_t b) { return (((a ^ b) & 0xFE
   for (int x = from; x < to; x++) {                                                 \
     const uint32_t L = left, T = above[x], TL = above[x - 1], TR = above[x + 1];    \
     (void)L, (void)T, (void)TL, (void)TR;                                           \
-    left = out[x] = add(row[x], (prediction));                                      \
+    left = out[x] = add_pixels(row[x], (prediction));                                      \
   }                                                                                 \
   break
 
@@ -133,11 +127,11 @@ static void stretch(int mode, const uint32_t *row, const uint32_t *above, uint32
 static const uint32_t *unpredict(struct transform *t, int y, const uint32_t *row) {
   uint32_t *out = t->rows + (y & 1) * (t->width + 1), *above = t->rows + (~y & 1) * (t->width + 1);
   if (y == 0) {
-    out[0] = add(row[0], black);
+    out[0] = add_pixels(row[0], black);
     stretch(1, row, out, out, 1, t->width);
     return out;
   }
-  out[0] = add(row[0], above[0]);
+  out[0] = add_pixels(row[0], above[0]);
   above[t->width] = out[0]; // right of the row above lies the first pixel of this one
   const int size = 1 << t->bits, blocks = (t->width + size - 1) >> t->bits;
   const uint32_t *modes = t->data + (size_t)(y >> t->bits) * blocks;

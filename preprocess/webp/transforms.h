@@ -15,6 +15,12 @@ struct transform {
   uint32_t *rows; // predictor: this row and the one above, each of width + 1 pixels
 };
 
+// add_pixels adds each of the four bytes.
+static inline uint32_t add_pixels(uint32_t a, uint32_t b) {
+  const uint32_t odd = 0xFF00FF00, even = 0x00FF00FF;
+  return (((a & odd) + (b & odd)) & odd) | (((a & even) + (b & even)) & even);
+}
+
 // undo undoes a transform on row y and returns where the result is: in spare, of width pixels, or in the
 // transform's own rows. The row may lie in spare, except for color_indexing.
 const uint32_t *undo(struct transform *t, int y, const uint32_t *row, uint32_t *spare);

@@ -71,6 +71,28 @@ func zeros(width, height int) []byte {
 	return chunk("VP8 ", append(out, make([]byte, modes+tokens)...))
 }
 
+// copies is a lossless image that begins with a copy of pixels before its first one.
+func copies(width, height int) []byte {
+	var b bitWriter
+	b.head(width, height)
+	b.put(0, 3)  // no transform, no cache, one group
+	b.put(0, 1)  // code lengths that are coded,
+	b.put(11, 4) // of which 15 of the format's order are given:
+	for i := range 15 {
+		b.put(map[int]int{1: 1, 3: 1}[i], 3) // 18, which is zeros, and 1 have a bit each
+	}
+	b.put(0, 1)
+	for _, zeros := range []int{138, 118} {
+		b.put(1, 1)
+		b.put(zeros-11, 7)
+	}
+	b.put(0, 1) // 1, for symbol 256: a copy of one pixel
+	b.put(1, 1)
+	b.put(23-11, 7)
+	b.codes(0, 0, 255, 0)
+	return chunk("VP8L", append(b.bytes, make([]byte, 99)...))
+}
+
 func TestACanvasIsWhatItsFewBytesSay(t *testing.T) {
 	const w, h = 5, 3
 	pixels := make([]byte, 3*w*h)
@@ -138,6 +160,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 		"lossy of another size":          {lossy, w + 1, h, 3 * (w + 1) * h, "another size"},
 		"lossless, cut within its codes": {cut(lossless, 12), w, h, 3 * w * h, "ends before the rows"},
 		"lossy, cut within its modes":    {cut(lossy, 200), w, h, 3 * w * h, "not valid"},
+		"a copy of what is not there":    {copies(w, h), w, h, 3 * w * h, "not valid"},
 		"lossless, empty":                {cut(lossless, 0), w, h, 3 * w * h, "not valid"},
 		"lossy, empty":                   {cut(lossy, 0), w, h, 3 * w * h, "not valid"},
 	} {
