@@ -19,6 +19,7 @@ type Image struct {
 	Format string
 	Name   string
 	Honest bool // as a program writes that means well
+	Large  bool // an honest image of so many pixels that has more bytes than a file may have
 	Make   func(Size) []byte
 }
 

@@ -88,6 +88,19 @@ func canvas(width, height int, depth, colour, interlaced, filter byte) []byte {
 	return f.end()
 }
 
+// slope is a gradient of 16 bits with alpha, as programs for photographs save it: every row predicted by Paeth's filter.
+func slope(s Size) []byte {
+	w, h := s.sides()
+	row := make([]byte, 1+8*w)
+	row[0] = 4
+	for x := 0; x < w; x += 3 {
+		row[1+8*x+1], row[1+8*x+3], row[1+8*x+5] = 1, 2, 1
+	}
+	f := newPNG(w, h, 16, 6, 0)
+	f.chunk("IDAT", deflated(row, h, zlib.BestSpeed))
+	return f.end()
+}
+
 // graphic is a drawing as programs save it: areas of colour, edges and a few thousand strokes.
 func graphic(width, height int, alpha bool) []byte {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
@@ -198,6 +211,21 @@ func pngs() []Image {
 		{Name: "graphic", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, false) }},
 		{Name: "graphic with alpha", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, true) }},
 		{Name: "grey photograph", Honest: true, Make: photograph},
+		{Name: "photograph in colour", Honest: true, Large: true, Make: func(s Size) []byte {
+			w, h := s.sides()
+			img := image.NewNRGBA(image.Rect(0, 0, w, h))
+			random := seeded(4)
+			for i := range img.Pix {
+				img.Pix[i] = uint8(i/4%w*150/w) + uint8(random.Uint32()&15)
+				if i%4 == 3 {
+					img.Pix[i] = 255
+				}
+			}
+			var out bytes.Buffer
+			_ = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, img)
+			return out.Bytes()
+		}},
+		{Name: "slope of 16 bits with alpha", Honest: true, Make: slope},
 	}, hostilePNGs()...)
 }
 
