@@ -14,6 +14,9 @@ type Size struct {
 	Bytes  int // of the file
 }
 
+// deep is the size whose images of so many bits a pixel are as large as are allowed: those above 32 bits count for more.
+func (s Size) deep(bits int) Size { return Size{s.Pixels * 32 / max(32, bits), s.Bytes} }
+
 // Image is one of the corpus.
 type Image struct {
 	Format string

@@ -90,7 +90,7 @@ func canvas(width, height int, depth, colour, interlaced, filter byte) []byte {
 
 // slope is a gradient of 16 bits with alpha, as programs for photographs save it: every row predicted by Paeth's filter.
 func slope(s Size) []byte {
-	w, h := s.sides()
+	w, h := s.deep(64).sides()
 	row := make([]byte, 1+8*w)
 	row[0] = 4
 	for x := 0; x < w; x += 3 {
@@ -232,7 +232,7 @@ func pngs() []Image {
 func hostilePNGs() []Image {
 	blank := func(depth, colour, interlaced, filter byte) func(Size) []byte {
 		return func(s Size) []byte {
-			w, h := s.sides()
+			w, h := s.deep(int(depth) * map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]).sides()
 			return canvas(w, h, depth, colour, interlaced, filter)
 		}
 	}
@@ -265,6 +265,8 @@ func hostilePNGs() []Image {
 		{Name: "empty canvas, 8 bits, RGB", Make: blank(8, 2, 0, 0)},
 		{Name: "empty canvas, 16 bits, RGBA", Make: blank(16, 6, 0, 0)},
 		{Name: "empty canvas, 16 bits, RGBA, Paeth", Make: blank(16, 6, 0, 4)},
+		{Name: "empty canvas, 16 bits, RGB, Paeth", Make: blank(16, 2, 0, 4)},
+		{Name: "empty canvas, 8 bits, RGBA, Paeth", Make: blank(8, 6, 0, 4)},
 		{Name: "empty canvas, 8 bits, RGBA, average", Make: blank(8, 6, 0, 3)},
 		{Name: "empty canvas, 1 bit", Make: blank(1, 0, 0, 0)},
 		{Name: "empty canvas, palette", Make: blank(8, 3, 0, 1)},
