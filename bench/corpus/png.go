@@ -226,16 +226,32 @@ func pngs() []Image {
 			return out.Bytes()
 		}},
 		{Name: "slope of 16 bits with alpha", Honest: true, Make: slope},
-	}, hostilePNGs()...)
+	}, append(emptyPNGs(), hostilePNGs()...)...)
 }
 
-func hostilePNGs() []Image {
+// emptyPNGs are canvases of one colour, whose data is next to nothing.
+func emptyPNGs() []Image {
 	blank := func(depth, colour, interlaced, filter byte) func(Size) []byte {
 		return func(s Size) []byte {
 			w, h := s.deep(int(depth) * map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]).sides()
 			return canvas(w, h, depth, colour, interlaced, filter)
 		}
 	}
+	return []Image{
+		{Name: "empty canvas, 8 bits, RGB", Make: blank(8, 2, 0, 0)},
+		{Name: "empty canvas, 16 bits, RGBA", Make: blank(16, 6, 0, 0)},
+		{Name: "empty canvas, 16 bits, RGBA, Paeth", Make: blank(16, 6, 0, 4)},
+		{Name: "empty canvas, 16 bits, RGB, Paeth", Make: blank(16, 2, 0, 4)},
+		{Name: "empty canvas, 8 bits, RGBA, Paeth", Make: blank(8, 6, 0, 4)},
+		{Name: "empty canvas, 8 bits, RGBA, average", Make: blank(8, 6, 0, 3)},
+		{Name: "empty canvas, 1 bit", Make: blank(1, 0, 0, 0)},
+		{Name: "empty canvas, palette", Make: blank(8, 3, 0, 1)},
+		{Name: "empty canvas, interlaced, 16 bits, RGBA", Make: blank(16, 6, 1, 0)},
+		{Name: "empty canvas, interlaced, 1 bit, palette", Make: blank(1, 3, 1, 0)},
+	}
+}
+
+func hostilePNGs() []Image {
 	small := func(f func(*pngFile, Size)) func(Size) []byte {
 		return func(s Size) []byte {
 			file := newPNG(64, 64, 8, 2, 0)
@@ -262,16 +278,6 @@ func hostilePNGs() []Image {
 		{Name: "64×64, inflates to 1,000 times the file's limit", Make: small(func(f *pngFile, s Size) { f.chunk("IDAT", zeros(64*s.Bytes)) })},
 		{Name: "64×64, zeros as long as fit into the file", Make: small(func(f *pngFile, s Size) { f.chunk("IDAT", zeros(900*s.Bytes)) })},
 		{Name: "64×64, noise behind its rows", Make: small(func(f *pngFile, s Size) { f.chunk("IDAT", deflated(noise(s.Bytes-4096), 1, zlib.NoCompression)) })},
-		{Name: "empty canvas, 8 bits, RGB", Make: blank(8, 2, 0, 0)},
-		{Name: "empty canvas, 16 bits, RGBA", Make: blank(16, 6, 0, 0)},
-		{Name: "empty canvas, 16 bits, RGBA, Paeth", Make: blank(16, 6, 0, 4)},
-		{Name: "empty canvas, 16 bits, RGB, Paeth", Make: blank(16, 2, 0, 4)},
-		{Name: "empty canvas, 8 bits, RGBA, Paeth", Make: blank(8, 6, 0, 4)},
-		{Name: "empty canvas, 8 bits, RGBA, average", Make: blank(8, 6, 0, 3)},
-		{Name: "empty canvas, 1 bit", Make: blank(1, 0, 0, 0)},
-		{Name: "empty canvas, palette", Make: blank(8, 3, 0, 1)},
-		{Name: "empty canvas, interlaced, 16 bits, RGBA", Make: blank(16, 6, 1, 0)},
-		{Name: "empty canvas, interlaced, 1 bit, palette", Make: blank(1, 3, 1, 0)},
 		{Name: "a code for each byte", Make: func(s Size) []byte {
 			w, h := s.sides()
 			f := newPNG(w, h, 8, 2, 0)
