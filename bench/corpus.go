@@ -176,6 +176,8 @@ func tabulate(costs []cost, out io.Writer) error {
 		ratio, text := float64(c.cpu)/float64(honest[c.Format]), "row packed"
 		name := c.Name
 		switch {
+		case c.Large:
+			name += " (honest, of any size)"
 		case c.Honest:
 			name += " (honest)"
 		case honest[c.Format] > 0 && ratio > mostRatio:

@@ -67,8 +67,8 @@ func flood(ctx context.Context, o floodOptions, costs []cost, out io.Writer) err
 		fmt.Fprintf(out, " %v × %d", answer, n.(*atomic.Int64).Load())
 		return true
 	})
-	fmt.Fprintf(out, "\n%d ordinary requests meanwhile, %.1f a second: %.2f%% answered, %v, p50 %v, p99 %v, longest %v\n\n", m.Requests,
-		o.rate, 100*m.Success, m.StatusCodes, m.Latencies.P50, m.Latencies.P99, m.Latencies.Max)
+	fmt.Fprintf(out, "\n%d ordinary requests meanwhile, %.1f a second: %.2f%% answered, %v, p50 %v, p95 %v, p99 %v, longest %v\n\n", m.Requests,
+		o.rate, 100*m.Success, m.StatusCodes, m.Latencies.P50, m.Latencies.P95, m.Latencies.P99, m.Latencies.Max)
 	if m.Success < leastAnswered {
 		return fmt.Errorf("%.2f%% of the ordinary requests were answered, want %.0f%%", 100*m.Success, 100*leastAnswered)
 	}

@@ -19,7 +19,7 @@ type Config struct {
 	Models         []ModelConfig `yaml:"models" usage:"models to serve, as NAME or NAME:required; empty: all of the repository"`
 	Default        string        `yaml:"default" usage:"the model of POST /predict; empty: the first"`
 	Workers        int           `yaml:"workers" usage:"pictures decoded, and batches run on the CPU, at once; 0: one more than cores"`
-	MaxPixels      int64         `yaml:"max_pixels" usage:"pixels of a picture"`
+	MaxPixels      int64         `yaml:"max_pixels" usage:"pixels of an image; those of more than 32 bits count for more"`
 	Instances      int           `yaml:"instances" usage:"instances per device, for models that name none; 0: one per core on the CPU, one on a GPU"`
 	Threads        int           `yaml:"threads" usage:"threads within one operator on the CPU, while several pictures are in the server"`
 	ThreadsAlone   int           `yaml:"threads_alone" usage:"threads within one operator on the CPU for a picture that is alone in the server; 0: one per core, for models up to 256 MiB, since their weights are in memory twice then; 1: none, they are there once"`

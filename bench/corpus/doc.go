@@ -14,11 +14,15 @@ type Size struct {
 	Bytes  int // of the file
 }
 
+// deep is the size whose images of so many bits a pixel are as large as are allowed: those above 32 bits count for more.
+func (s Size) deep(bits int) Size { return Size{s.Pixels * 32 / max(32, bits), s.Bytes} }
+
 // Image is one of the corpus.
 type Image struct {
 	Format string
 	Name   string
 	Honest bool // as a program writes that means well
+	Large  bool // an honest image of so many pixels that has more bytes than a file may have
 	Make   func(Size) []byte
 }
 

@@ -88,6 +88,19 @@ func canvas(width, height int, depth, colour, interlaced, filter byte) []byte {
 	return f.end()
 }
 
+// slope is a gradient of 16 bits with alpha, as programs for photographs save it: every row predicted by Paeth's filter.
+func slope(s Size) []byte {
+	w, h := s.deep(64).sides()
+	row := make([]byte, 1+8*w)
+	row[0] = 4
+	for x := 0; x < w; x += 3 {
+		row[1+8*x+1], row[1+8*x+3], row[1+8*x+5] = 1, 2, 1
+	}
+	f := newPNG(w, h, 16, 6, 0)
+	f.chunk("IDAT", deflated(row, h, zlib.BestSpeed))
+	return f.end()
+}
+
 // graphic is a drawing as programs save it: areas of colour, edges and a few thousand strokes.
 func graphic(width, height int, alpha bool) []byte {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
@@ -198,16 +211,47 @@ func pngs() []Image {
 		{Name: "graphic", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, false) }},
 		{Name: "graphic with alpha", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, true) }},
 		{Name: "grey photograph", Honest: true, Make: photograph},
-	}, hostilePNGs()...)
+		{Name: "photograph in colour", Honest: true, Large: true, Make: func(s Size) []byte {
+			w, h := s.sides()
+			img := image.NewNRGBA(image.Rect(0, 0, w, h))
+			random := seeded(4)
+			for i := range img.Pix {
+				img.Pix[i] = uint8(i/4%w*150/w) + uint8(random.Uint32()&15)
+				if i%4 == 3 {
+					img.Pix[i] = 255
+				}
+			}
+			var out bytes.Buffer
+			_ = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, img)
+			return out.Bytes()
+		}},
+		{Name: "slope of 16 bits with alpha", Honest: true, Make: slope},
+	}, append(emptyPNGs(), hostilePNGs()...)...)
 }
 
-func hostilePNGs() []Image {
+// emptyPNGs are canvases of one colour, whose data is next to nothing.
+func emptyPNGs() []Image {
 	blank := func(depth, colour, interlaced, filter byte) func(Size) []byte {
 		return func(s Size) []byte {
-			w, h := s.sides()
+			w, h := s.deep(int(depth) * map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]).sides()
 			return canvas(w, h, depth, colour, interlaced, filter)
 		}
 	}
+	return []Image{
+		{Name: "empty canvas, 8 bits, RGB", Make: blank(8, 2, 0, 0)},
+		{Name: "empty canvas, 16 bits, RGBA", Make: blank(16, 6, 0, 0)},
+		{Name: "empty canvas, 16 bits, RGBA, Paeth", Make: blank(16, 6, 0, 4)},
+		{Name: "empty canvas, 16 bits, RGB, Paeth", Make: blank(16, 2, 0, 4)},
+		{Name: "empty canvas, 8 bits, RGBA, Paeth", Make: blank(8, 6, 0, 4)},
+		{Name: "empty canvas, 8 bits, RGBA, average", Make: blank(8, 6, 0, 3)},
+		{Name: "empty canvas, 1 bit", Make: blank(1, 0, 0, 0)},
+		{Name: "empty canvas, palette", Make: blank(8, 3, 0, 1)},
+		{Name: "empty canvas, interlaced, 16 bits, RGBA", Make: blank(16, 6, 1, 0)},
+		{Name: "empty canvas, interlaced, 1 bit, palette", Make: blank(1, 3, 1, 0)},
+	}
+}
+
+func hostilePNGs() []Image {
 	small := func(f func(*pngFile, Size)) func(Size) []byte {
 		return func(s Size) []byte {
 			file := newPNG(64, 64, 8, 2, 0)
@@ -234,14 +278,6 @@ func hostilePNGs() []Image {
 		{Name: "64×64, inflates to 1,000 times the file's limit", Make: small(func(f *pngFile, s Size) { f.chunk("IDAT", zeros(64*s.Bytes)) })},
 		{Name: "64×64, zeros as long as fit into the file", Make: small(func(f *pngFile, s Size) { f.chunk("IDAT", zeros(900*s.Bytes)) })},
 		{Name: "64×64, noise behind its rows", Make: small(func(f *pngFile, s Size) { f.chunk("IDAT", deflated(noise(s.Bytes-4096), 1, zlib.NoCompression)) })},
-		{Name: "empty canvas, 8 bits, RGB", Make: blank(8, 2, 0, 0)},
-		{Name: "empty canvas, 16 bits, RGBA", Make: blank(16, 6, 0, 0)},
-		{Name: "empty canvas, 16 bits, RGBA, Paeth", Make: blank(16, 6, 0, 4)},
-		{Name: "empty canvas, 8 bits, RGBA, average", Make: blank(8, 6, 0, 3)},
-		{Name: "empty canvas, 1 bit", Make: blank(1, 0, 0, 0)},
-		{Name: "empty canvas, palette", Make: blank(8, 3, 0, 1)},
-		{Name: "empty canvas, interlaced, 16 bits, RGBA", Make: blank(16, 6, 1, 0)},
-		{Name: "empty canvas, interlaced, 1 bit, palette", Make: blank(1, 3, 1, 0)},
 		{Name: "a code for each byte", Make: func(s Size) []byte {
 			w, h := s.sides()
 			f := newPNG(w, h, 8, 2, 0)

@@ -54,6 +54,8 @@ type Info struct {
 	// frameStart and frameEnd hold the chunk of a WebP's image, and a JPEG as far as the scan that completes it.
 	frameStart, frameEnd int
 
+	lossyBytes int // of a lossy WebP's data
+
 	// Of a JPEG: how many scans it has, what they cost, and how many samples it has for each pixel.
 	scans   int
 	work    int64
@@ -99,7 +101,7 @@ func Read(data []byte, limits Limits) (Info, error) {
 	if tooLarge := limits.check(info); tooLarge != nil && (err == nil || info.Width > 0) {
 		err = tooLarge // the size is the reason a client can do most about, even where the picture is cut short too
 	}
-	if err == nil && info.Format == JPEG {
+	if err == nil {
 		err = limits.checkWork(info)
 	}
 	if err != nil {
@@ -123,6 +125,15 @@ func (l Limits) pixels() int64 {
 	return l.MaxPixels
 }
 
+// pixelBits is the depth up to which a pixel counts as one.
+const pixelBits = 32
+
+// rowPixels is the number of pixels, where deeper ones count for more: the rows of a PNG with 16 bits a channel are up to
+// twice as long as those of one with 8, and take as much longer to inflate and to filter.
+func (i Info) rowPixels() float64 {
+	return float64(i.Width) * float64(i.Height) * float64(max(pixelBits, i.BitDepth*i.Channels)) / pixelBits
+}
+
 func (l Limits) check(info Info) error {
 	limit := l.pixels()
 	switch {
@@ -131,6 +142,11 @@ func (l Limits) check(info Info) error {
 	case int64(info.Width)*int64(info.Height) > limit:
 		return fault.New(fault.ImageTooLarge, "image is %d×%d pixels; the limit is %s megapixels", info.Width, info.Height,
 			strconv.FormatFloat(float64(limit)/1e6, 'f', -1, 64))
+	case info.rowPixels() > float64(limit):
+		bits := info.BitDepth * info.Channels
+		return fault.New(fault.ImageTooLarge, "image is %d×%d pixels of %d bits; the limit for these is %s megapixels",
+			info.Width, info.Height, bits,
+			strconv.FormatFloat(float64(limit)*pixelBits/float64(bits)/1e6, 'g', 3, 64))
 	case info.Width > MaxSide || info.Height > MaxSide:
 		return fault.New(fault.ImageTooLarge, "image is %d×%d pixels; the limit for one side is %d pixels",
 			info.Width, info.Height, MaxSide)

@@ -54,7 +54,7 @@ func TestHeadersOfEveryKind(t *testing.T) {
 	} {
 		got, err := Read(picture(t, name), Limits{})
 		got.frameStart, got.frameEnd = 0, 0
-		got.scans, got.work, got.samples = 0, 0, 0
+		got.lossyBytes, got.scans, got.work, got.samples = 0, 0, 0, 0
 		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
 		}

@@ -109,7 +109,7 @@ func (i *Info) frame(kind string, b []byte, at int) error {
 	case kind == "VP8 " && len(b) >= 10 && b[0]&1 == 0 && has(b, 3, "\x9d\x01\x2a"):
 		i.Width = int(binary.LittleEndian.Uint16(b[6:]) & 0x3FFF)
 		i.Height = int(binary.LittleEndian.Uint16(b[8:]) & 0x3FFF)
-		i.Channels = 3
+		i.Channels, i.lossyBytes = 3, len(b)
 	case kind == "VP8L" && len(b) >= 5 && b[0] == 0x2F:
 		bits := binary.LittleEndian.Uint32(b[1:])
 		i.Width, i.Height = int(bits&0x3FFF)+1, int(bits>>14&0x3FFF)+1
