@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,27 +57,22 @@ func (x *exchange) failed(p *Pool) {
 	}
 }
 
-// fence ends all reading of the request's body, and gives net/http a moment to take the rest of it off the connection.
+// fence ends all reading of the request's body on behalf of replicas.
 func (x *exchange) fence(w http.ResponseWriter) {
 	control := http.NewResponseController(w)
 	if x.body != nil {
 		x.body.fence(func() error { return control.SetReadDeadline(time.Unix(1, 0)) })
 	}
-	until := time.Time{}
-	if !x.admitted.Arrived() {
-		until = time.Now().Add(linger)
+	if x.admitted.Arrived() {
+		_ = control.SetReadDeadline(time.Time{}) // fails where there is no connection any more
 	}
-	_ = control.SetReadDeadline(until) // fails where there is no connection any more
 }
-
-// linger is how long the rest of a body is read after its answer, before the connection is closed. Closed at once, it would
-// be reset, and the client might lose the answer.
-const linger = time.Second
 
 // answer is the client's side of an exchange; it notes what was written.
 type answer struct {
 	http.ResponseWriter
 	exchange *exchange
+	ended    bool // all of it was given to net/http
 	status   int
 	bytes    int64
 	err      error // the first failed write
@@ -106,10 +103,25 @@ func (a *answer) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
+// linger is how long the rest of a body is read behind its answer. A connection that is closed while its client still sends is
+// reset, and the client may lose the answer; so does curl before 8 on HTTP/2, where the stream is reset.
+const linger = time.Second
+
+// drain sends an answer that came before the whole body, and reads on for a moment.
+func (a *answer) drain(r *http.Request) {
+	if x := a.exchange; !a.ended || x.admitted == nil || x.admitted.Arrived() {
+		return
+	}
+	control := http.NewResponseController(a.ResponseWriter)
+	if errors.Join(control.SetReadDeadline(time.Now().Add(linger)), control.Flush()) == nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
+}
+
 // finish gives the replica's place back, and writes the metrics and the log line. It runs also when the answer was
 // cut, which http.ErrAbortHandler tells net/http.
-func (g *Gateway) finish(r *http.Request, w *answer, x *exchange, aborted bool) {
-	if aborted {
+func (g *Gateway) finish(r *http.Request, w *answer, x *exchange) {
+	if !w.ended {
 		g.aborted(r, w, x)
 	}
 	if x.status == 0 {

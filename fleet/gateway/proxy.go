@@ -40,13 +40,13 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 	x.predict = r.Method == http.MethodPost
 	out := &answer{ResponseWriter: w, exchange: x}
 	w.Header()[requestIDHeader] = []string{x.id}
-	aborted := true // unless the end of this function is reached
-	defer func() { g.finish(r, out, x, aborted) }()
+	defer out.drain(r)
+	defer g.finish(r, out, x)
 	g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
 	if err := g.admit(out, r, x); err != nil {
 		refuse(out, x, fault.From(err))
-		aborted = false
+		out.ended = true
 		return
 	}
 	defer x.admitted.Leave()
@@ -54,22 +54,22 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
 		// Then it must not be left to net/http, either: see body.fence.
 		_ = http.NewResponseController(out).EnableFullDuplex() // where it is no server's, nothing is read on
-		defer x.fence(w)
+		defer x.fence(out)
 	}
 	if r.Method == http.MethodConnect || r.RequestURI == "*" {
 		refuse(out, x, fault.New(badMethod, "the gateway passes requests on to routes only"))
-		aborted = false
+		out.ended = true
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), g.total, errTotal)
 	defer cancel()
 	if err := x.begin(r); err != nil {
 		refuse(out, x, fault.From(err))
-		aborted = false
+		out.ended = true
 		return
 	}
 	g.proxy.ServeHTTP(out, x.within(ctx, r))
-	aborted = false
+	out.ended = true
 }
 
 // reverseProxy makes what knows HTTP's rules for those in between: headers of one hop, 1xx answers, trailers.

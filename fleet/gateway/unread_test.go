@@ -69,12 +69,13 @@ func TestTheRestOfABodyIsNoRequest(t *testing.T) {
 	}
 }
 
-// answering is a replica that answers without reading a body; "": not at all.
+// answering is a replica that answers before it reads a body.
 func answering(text string) func(t *testing.T) Replica {
 	return func(t *testing.T) Replica {
 		return raw(t, "a", func(c net.Conn, r *bufio.Reader) {
-			if _, err := http.ReadRequest(r); err == nil && text != "" {
+			if req, err := http.ReadRequest(r); err == nil {
 				_, _ = io.WriteString(c, "HTTP/1.1 "+text+"\r\n\r\n")
+				_, _ = io.Copy(io.Discard, req.Body)
 			}
 		})
 	}
@@ -121,5 +122,43 @@ func (u unread) try(t *testing.T) {
 	_, _ = io.WriteString(conn, late)
 	if more, _ := io.ReadAll(r); len(more) > 0 { // its error is that of a connection that is closed
 		t.Errorf("the rest of the body was answered: %q", more)
+	}
+}
+
+// Many clients read no answer before they have sent their body. One that is refused must not meet a connection that is reset.
+func TestWhoSendsAllOfABodyGetsTheAnswerThatCameBefore(t *testing.T) {
+	const size = 8 << 20 // more than the sockets and net/http take
+	for name, c := range map[string]struct {
+		status  int
+		replica func(t *testing.T) Replica // nil: none
+	}{
+		"no replica is ready": {503, nil},
+		"the replica refuses": {413, answering("413 No\r\nContent-Length: 0")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var replicas []Replica
+			if c.replica != nil {
+				replicas = append(replicas, c.replica(t))
+			}
+			f := start(t, nil, replicas...)
+			conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			_, err = io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n"+strings.Repeat("x", size))
+			if err != nil {
+				t.Fatalf("sending: %v", err)
+			}
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.StatusCode != c.status {
+				t.Errorf("answered %d", res.StatusCode)
+			}
+		})
 	}
 }
