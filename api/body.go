@@ -137,11 +137,12 @@ func (b *body) left() int64 {
 }
 
 // drain throws away what is left of a refused body, within bounds. A client that waits for "100 Continue" sends
-// nothing, so there is nothing to drain; on HTTP/2 the stream is reset without harm to the answer.
+// nothing, so there is nothing to drain. On HTTP/2 a stream whose body is unread is reset behind its answer, as RFC 9113
+// section 8.1 has it; but curl before 8 loses the answer then.
 func drain(c *gin.Context, x *exchange) {
 	r := c.Request
 	conn := http.NewResponseController(c.Writer)
-	if r.ContentLength == 0 || r.ProtoMajor > 1 || conn.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+	if r.ContentLength == 0 || conn.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
 	}
 	if x.bytes == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
@@ -150,7 +151,9 @@ func drain(c *gin.Context, x *exchange) {
 	n, err := io.CopyN(io.Discard, r.Body, drainBytes)
 	x.bytes += n
 	if !errors.Is(err, io.EOF) {
-		c.Header("Connection", "close") // what is left must not be read as the next request
+		if r.ProtoMajor == 1 {
+			c.Header("Connection", "close") // what is left must not be read as the next request
+		}
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{}) // a connection that cannot is closed by the next read

@@ -67,3 +67,23 @@ func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
 		s.t = t
 	}
 }
+
+// TestARefusedBodyIsReadToItsEnd: curl before version 8 loses an answer behind which its stream is reset, as one is whose body
+// is left unread, and with HTTP/1 the connection would be.
+func TestARefusedBodyIsReadToItsEnd(t *testing.T) {
+	const size = 4 << 20 // more than the window of a stream
+	for _, http2 := range []bool{false, true} {
+		s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes = 1 << 20 })
+		if http2 {
+			s.http2()
+		}
+		for contentType, status := range map[string]int{"image/jpeg": 413, "text/plain": 415} {
+			body := &endless{Reader: strings.NewReader(""), text: strings.Repeat("x", 1<<16)}
+			r := s.request("POST", "/predict", contentType, io.LimitReader(body, size))
+			r.ContentLength = -1
+			if got := s.do(r); got.Status != status || body.sent != size || got.Header.Get("Connection") != "" {
+				t.Errorf("%s, HTTP/2 %v: %d after %d of %d bytes", contentType, http2, got.Status, body.sent, size)
+			}
+		}
+	}
+}

@@ -10,7 +10,7 @@ import (
 
 const (
 	// slowBody is how long a body holds others up that wait to be read, stalled how long it does while nothing of it arrives,
-	// and unready how long when it has waited for its turn, since what it has to send should be there by then.
+	// and unready how long when others wait, since what it has to send should be there by then.
 	slowBody = 100 * time.Millisecond
 	stalled  = 10 * time.Millisecond
 	unready  = 3 * time.Millisecond
@@ -116,7 +116,11 @@ func (s *share) read(n int) {
 	s.bytes += int64(n)
 	r.held += int64(n)
 	if s.turn {
-		s.slow.Reset(min(stalled, time.Until(s.until)))
+		idle := stalled
+		if len(r.waiting) > 0 {
+			idle = unready
+		}
+		s.slow.Reset(min(idle, time.Until(s.until)))
 	}
 }
 

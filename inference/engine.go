@@ -32,7 +32,7 @@ type Engine struct {
 
 	syncing   *semaphore.Weighted     // one look at the repository at a time
 	work      sync.WaitGroup          // loads and unloads under way
-	computing atomic.Int64            // tries to load, those among them that were given up
+	computing atomic.Int64            // tries to load, and widenings, those among them that were given up
 	stop      context.CancelCauseFunc // ends all loads and runs
 
 	loads     context.Context         // of all loads: its end ends them

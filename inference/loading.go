@@ -25,7 +25,7 @@ func (e *Engine) load(m *model, v *version) {
 		state = Failed
 		e.ranInto(err)
 	} else {
-		v.widening.Go(v.widen)
+		e.widen(v)
 	}
 	v.mu.Lock()
 	v.took = time.Since(begin)

@@ -112,6 +112,9 @@ func (e *Engine) Ready() (reasons []string) {
 	}
 	if !ready {
 		reasons = append(reasons, "no model is ready")
+		if e.listed && e.unread == nil && len(e.order)+len(e.strays) == 0 {
+			reasons = append(reasons, "there is no model in "+e.repo.Dir()+": looked for NAME/model.yaml with NAME/1/model.onnx")
+		}
 		for _, err := range e.strays {
 			reasons = append(reasons, err.Error())
 		}

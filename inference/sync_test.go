@@ -296,6 +296,9 @@ func TestBeforeTheRepositoryIsReadNothingIsUnknown(t *testing.T) {
 	if _, err := e.Predict(t.Context(), Request{}); fault.From(err).Code != fault.NotReady {
 		t.Errorf("with an empty repository: got %v, want not_ready", err)
 	}
+	if got := strings.Join(e.Ready(), "; "); !strings.Contains(got, "there is no model in "+e.repo.Dir()) {
+		t.Errorf("with an empty repository: %q does not say where models were looked for", got)
+	}
 }
 
 func TestMissingDefaultIsTold(t *testing.T) {

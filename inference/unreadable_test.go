@@ -270,7 +270,8 @@ func TestAnUnreadableVersionDoesNotHoldOtherModelsOrVersionsUp(t *testing.T) {
 }
 
 func TestAtTheStartWhatCannotBeReadIsNamed(t *testing.T) {
-	for path, want := range map[string]string{"a": "a/:failed b/1:ready", "a/2": "a/1:ready b/1:ready", "a/model.yaml": "a/:failed b/1:ready"} {
+	for path, want := range map[string]string{"a": "a/:failed b/1:ready", "a/2": "a/1:ready b/1:ready", "a/model.yaml": "a/:failed b/1:ready",
+		"b/1/model.onnx": "a/2:ready b/:failed"} {
 		r := newRepository(t).define("a", colors).add("a", 1, "colors").add("a", 2, "colors").define("b", colors).add("b", 1, "colors")
 		f := &failing{at: -1}
 		cfg := Defaults()
@@ -288,7 +289,7 @@ func TestAtTheStartWhatCannotBeReadIsNamed(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 		f.arm(-1, "", nil)
-		if err := e.Sync(t.Context()); err != nil || !strings.Contains(states(e), "a/2:ready") {
+		if err := e.Sync(t.Context()); err != nil || !strings.Contains(states(e), "a/2:ready") || !strings.HasSuffix(states(e), "b/1:ready") {
 			t.Errorf("%s, readable: %v, %s", path, err, states(e))
 		}
 		if err := e.Close(t.Context()); err != nil {
@@ -318,12 +319,13 @@ func TestWhatIsKnownToBeGoneIsUnloaded(t *testing.T) {
 }
 
 func TestAnEmptyFolderInThePlaceOfAnotherIsNotBelieved(t *testing.T) {
-	for _, path := range []string{"", "a", "a/2", "b/1"} {
-		t.Run("at "+path, func(t *testing.T) {
+	for _, at := range [][2]string{{"", ""}, {"a", ""}, {"a/2", ""}, {"b/1", ""}, {"", ".keep"}, {"", "lost+found"}, {"a/2", ".keep"}} {
+		path, inside := at[0], at[1] // and what a mount point may hold
+		t.Run("at "+path+" with "+inside, func(t *testing.T) {
 			e, r, _ := failingEngine(t, false)
 			before := served(e)
 			place := filepath.Join(r.dir, path)
-			if err := errors.Join(os.Rename(place, place+".away"), os.Mkdir(place, 0o755)); err != nil { // as a disk that is no longer mounted
+			if err := errors.Join(os.Rename(place, place+".away"), os.MkdirAll(filepath.Join(place, inside), 0o755)); err != nil { // as a disk that is no longer mounted
 				t.Fatal(err)
 			}
 			if path == "a" || path == "" { // elsewhere it would be in the repository
@@ -344,14 +346,14 @@ func TestAnEmptyFolderInThePlaceOfAnotherIsNotBelieved(t *testing.T) {
 func TestALinkThatLeadsNowhereUnloadsNothing(t *testing.T) {
 	e, r, _ := failingEngine(t, false)
 	before := served(e)
-	for _, path := range []string{"a", "b/1", "a/model.yaml", "a/2/model.onnx"} {
+	for _, path := range []string{"a", "b/1", "a/model.yaml", "a/2/model.onnx", "c/red.png"} {
 		place := filepath.Join(r.dir, path)
 		away := filepath.Join(t.TempDir(), "away")
 		if err := errors.Join(os.Rename(place, away), os.Symlink(away+".nowhere", place)); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Sync(t.Context()); err == nil {
-			t.Errorf("%s: it is not told", path)
+		if err := e.Sync(t.Context()); !errors.Is(err, models.ErrUnreadable) {
+			t.Errorf("%s: it is told as %v", path, err)
 		}
 		if !sameVersions(before, served(e)) {
 			t.Fatalf("%s: left is %s", path, states(e))

@@ -66,7 +66,7 @@ type version struct {
 	warnings   []string  // what may be wrong with the definition
 	discarding sync.Once // the first boxes that are discarded are told of in the log
 	sessions   []*onnx.Session
-	widening   sync.WaitGroup // one goroutine, after the load
+	widening   *widening // since the load; nil before
 	scheduler  *scheduler
 	admission  admission
 }
@@ -130,7 +130,7 @@ func (v *version) ranBatch(r ran) {
 
 // close ends the instances and frees everything. No request may be in flight.
 func (v *version) close() error {
-	v.widening.Wait()
+	v.widening.end()
 	var errs []error
 	if v.scheduler != nil {
 		errs = append(errs, v.scheduler.close())

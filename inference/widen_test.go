@@ -2,10 +2,12 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"math"
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 // counted counts a runner's runs on all cores.
@@ -26,7 +28,7 @@ func TestAPictureAloneIsAnsweredOnAllCoresAndTheSame(t *testing.T) {
 	wide := r.synced(func(c *Config) { c.ThreadsAlone = 4 })
 	for _, name := range names {
 		v := wide.models[name].served[0]
-		v.widening.Wait()
+		<-v.widening.over
 		var runs atomic.Int64
 		for _, b := range v.scheduler.lanes[0].all {
 			b.runner = counted{b.runner, &runs}
@@ -50,6 +52,27 @@ func TestAPictureAloneIsAnsweredOnAllCoresAndTheSame(t *testing.T) {
 			t.Errorf("%s: %d of %d runs took all cores", name, got, len(list))
 		}
 		atRest(t, wide)
+	}
+}
+
+func TestWideningThatCannotBeStoppedHoldsNoEndUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stopped := false
+		v := &version{widening: &widening{stop: func() { stopped = true }, over: make(chan struct{})}}
+		if err := v.close(); err != nil || !stopped {
+			t.Errorf("%v, stopped %v", err, stopped)
+		}
+	})
+}
+
+func TestTheEndOfLoadsEndsWidening(t *testing.T) {
+	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+	e := r.synced(func(c *Config) { c.ThreadsAlone = 2 })
+	v := e.models["colors"].served[0]
+	<-v.widening.over
+	e.stopLoads(errClosed)
+	if err := widen(e.loads, v.sessions, 3); !errors.Is(err, errClosed) {
+		t.Errorf("after the end of loads: %v", err)
 	}
 }
 

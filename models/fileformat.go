@@ -206,7 +206,8 @@ func markup(head []byte, _ int64) string {
 	text := strings.TrimLeft(string(bytes.TrimPrefix(head, []byte("\ufeff"))), " \t\r\n")
 	lower := strings.ToLower(text)
 	switch {
-	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"), strings.HasPrefix(lower, "<head"), strings.HasPrefix(lower, "<body"):
+	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"), strings.HasPrefix(lower, "<head"), strings.HasPrefix(lower, "<body"),
+		strings.HasPrefix(lower, "<!--") && strings.Contains(lower, "<html"):
 		return "an HTML page" + title(text) + ", not ONNX: " + fetchAgain
 	case strings.HasPrefix(text, "<") && strings.Contains(text, "<net ") && strings.Contains(text, "<layers"):
 		return "an OpenVINO model (.xml), not ONNX: " + useSourceToo

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -78,10 +79,12 @@ func Unreadable(err error) error {
 // definite are the errors of file systems that say what is there. All others may pass.
 var definite = []syscall.Errno{syscall.ENOENT, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EINVAL}
 
-// passing says whether an error is the file system's, rather than a mistake in what is there.
+// passing says whether an error is the file system's, or that of a link which leads nowhere now, rather than a mistake in what
+// is there.
 func passing(err error) bool {
 	var number syscall.Errno
-	return errors.As(err, &number) && !slices.Contains(definite, number)
+	var link *linkError
+	return errors.As(err, &number) && !slices.Contains(definite, number) || errors.As(err, &link) && link.nowhere
 }
 
 // identity is a folder as the kernel knows it.
@@ -137,6 +140,14 @@ func (r *Repository) gone(dir, name string) error {
 	return r.believable(dir, info)
 }
 
+// isEmpty says whether a folder holds nothing but what a mount point or a new disk may: names that begin with a dot, and the
+// lost+found of a file system.
+func isEmpty(entries []fs.DirEntry) bool {
+	return !slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		return !strings.HasPrefix(entry.Name(), ".") && entry.Name() != "lost+found"
+	})
+}
+
 // believable returns nil unless the folder is empty and another than the one in which something was found.
 func (r *Repository) believable(dir string, info fs.FileInfo) error {
 	before, known := r.folders.get(dir)
@@ -148,7 +159,7 @@ func (r *Repository) believable(dir string, info fs.FileInfo) error {
 	if err != nil {
 		return Unreadable(err)
 	}
-	if len(entries) == 0 {
+	if isEmpty(entries) {
 		return Unreadable(fmt.Errorf("%s is empty, and not the folder that it was: is its disk still mounted?", dir))
 	}
 	return nil

@@ -121,22 +121,27 @@ func (e *Entry) Misplaced() string {
 // misnamedVersion is the name of a folder that is meant as a version's: v1, 01, version-1.
 var misnamedVersion = regexp.MustCompile(`^(?i:v|ver|version)?[-_.]?\d+$`)
 
-// unserved are weights in the folders of versions that have no model.onnx, or that are named wrongly, where another version
-// has one.
+// unserved are weights in the folders of versions that have no model.onnx, or that are named wrongly, and a model.onnx in no
+// version's folder, where another version has one.
 func unserved(dir string) (found []string) {
-	s, serves := newScan(dir), false
+	s, serves, used := newScan(dir), false, false
+	flat, _ := os.Stat(filepath.Join(dir, weightsFile)) // nil: there is none
 	for _, entry := range s.list("") {
 		is, err := present(filepath.Join(dir, entry.Name(), weightsFile))
 		switch {
 		case err != nil || !misnamedVersion.MatchString(entry.Name()):
 		case is && versionNumber(entry.Name()) > 0:
-			serves = true
+			version, err := os.Stat(filepath.Join(dir, entry.Name(), weightsFile))
+			serves, used = true, used || err == nil && os.SameFile(version, flat)
 		default:
 			found = append(found, s.weights(entry.Name(), 0)...)
 		}
 	}
 	if !serves {
 		return nil
+	}
+	if flat != nil && flat.Mode().IsRegular() && !used { // else a version is a link to it
+		found = append(found, filepath.Join(dir, weightsFile)+wrongPlace(weightsFile))
 	}
 	return found
 }

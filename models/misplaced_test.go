@@ -2,6 +2,7 @@ package models
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ func TestMisplacedWeightsAreFound(t *testing.T) {
 		"a TensorRT plan":                {map[string]string{"m/model.yaml": good, "m/1/model.plan": ""}, []string{"m/1/model.plan (must be an ONNX file named model.onnx)"}, true},
 		"beside a version that is right": {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/2/resnet.onnx": ""}, []string{"model m has a version that is not served", "m/2/resnet.onnx (must be named model.onnx)"}, false},
 		"v2 beside 1":                    {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/v2/model.onnx": ""}, []string{"model m has a version that is not served", "m/v2/model.onnx", `not "v2"`}, false},
+		"no version beside 1":            {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/model.onnx": ""}, []string{"a version that is not served", "m/model.onnx (must lie in the folder of a version"}, false},
 		"a folder of training beside 1":  {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/checkpoints/best.pt": ""}, nil, false},
 		"other files beside model.onnx":  {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/1/resnet.onnx": ""}, nil, false},
 		"in the repository itself":       {map[string]string{"model.onnx": ""}, []string{"model.onnx lies in the repository itself", "NAME/1/model.onnx", "NAME/model.yaml"}, false},
@@ -69,6 +71,16 @@ func TestMisplacedWeightsAreFound(t *testing.T) {
 				t.Errorf("want one message with the place, not %q", text)
 			}
 		})
+	}
+}
+
+func TestWeightsThatAVersionLinksToAreNotMisplaced(t *testing.T) {
+	dir := write(t, map[string]string{"m/model.yaml": good, "m/model.onnx": "", "m/1/": ""})
+	if err := os.Symlink("../model.onnx", filepath.Join(dir, "m/1/model.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	if found := Open(dir).Misplaced(); len(found) > 0 {
+		t.Error(found)
 	}
 }
 

@@ -44,7 +44,7 @@ func (r *Repository) Files() Files { return r.files }
 // returned with it. Without names the error wraps ErrUnreadable when the repository itself cannot be read.
 func (r *Repository) Names() ([]string, error) {
 	entries, err := r.files.ReadDir(r.dir)
-	if err == nil && len(entries) == 0 {
+	if err == nil && isEmpty(entries) {
 		err = r.gone(r.dir, definitionFile) // of any name: whether the emptiness can be believed
 	}
 	if err != nil {

@@ -193,7 +193,7 @@ func below(path, folder string) bool {
 
 // Fingerprint changes when a version must be loaded again: with the definition and its labels, and with the place, size
 // and time of the self-test's image and of the files beside model.onnx, which may hold its weights. An exchanged link
-// changes the place.
+// changes the place. The error says, too, that model.onnx cannot be opened now.
 func (e *Entry) Fingerprint(v Version) (string, error) {
 	t, err := openTree(e.files, e.repository)
 	if err != nil {
@@ -212,6 +212,16 @@ func (e *Entry) Fingerprint(v Version) (string, error) {
 	slices.Sort(names)
 	if image := e.Definition.SelfTest.Image; image != "" {
 		names = append(names, filepath.Join(e.Definition.Name, image))
+	}
+	f, _, err := t.open(filepath.Join(folder, weightsFile))
+	switch {
+	case err == nil:
+		err = f.Close()
+	case !passing(err):
+		err = nil // Weights says what is wrong
+	}
+	if err != nil {
+		return "", err
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%+v", e.Definition)

@@ -69,6 +69,7 @@ func TestWhatIsNoONNXFileIsNamed(t *testing.T) {
 		"an old Git LFS pointer":         {"version https://hawser.github.com/spec/v1\noid sha256:4d7a\nsize 5\n", []string{"Git LFS pointer"}},
 		"a git-annex pointer":            {"/annex/objects/SHA256E-s12--ab.onnx\n", []string{"git-annex", "git annex get"}},
 		"a DVC file":                     {"outs:\n- md5: 3f2b\n  size: 12\n  path: model.onnx\n", []string{"DVC", "dvc pull"}},
+		"an HTML page that was saved":    {"<!-- saved from url=(0014)about:internet -->\n<html><head><title>Sign in</title>", []string{"HTML page", "Sign in"}},
 		"an HTML page":                   {"<!DOCTYPE html><html><head><title>404 Not Found</title>", []string{"HTML page", "404 Not Found", "fetch it again"}},
 		"an HTML page after white space": {"\r\n\n  <HTML lang=en><body>Sign in", []string{"HTML page"}},
 		"S3's refusal":                   {`<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, []string{"XML document", "AccessDenied", "fetch it again"}},

@@ -184,7 +184,7 @@ func (e *classifierExaminer) conclude(f *Findings) {
 	case unit && e.sums == e.rows:
 		f.judge(e.varies && e.rows > 1, "output.decode: says softmax, but the scores of output %q are probabilities already: "+
 			"they lie between 0 and 1 and add up to 1 in every trial run; it must be probabilities", output)
-	case unit && e.varies && len(e.first) >= 5 && e.values.n >= 2*manyScores/3:
+	case unit && e.values.low > 0 && e.varies && len(e.first) >= 5 && e.values.n >= 2*manyScores/3: // ReLU gives 0, and a sigmoid does not
 		f.doubtful("output.decode: says softmax, but all scores of output %q lie between 0 and 1 in trial runs; if they went through "+
 			"a sigmoid, it must be probabilities", output)
 	}

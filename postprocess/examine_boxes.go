@@ -14,6 +14,7 @@ const (
 	someBoxes  = 10   // so many do not all fit, or all not fit, by chance
 	outside    = 0.15 // how far a box may reach beyond the picture, in sides of it
 	leastReach = 4    // pixels: a model whose boxes all end before does not count them
+	someReach  = 8    // a box ends before this part of the input's shorter side: most of those of such a model do not
 )
 
 // reading is a way to read the four numbers of a box.
@@ -27,10 +28,13 @@ type boxesExaminer struct {
 	first   []float32 // the numbers of the first run that had boxes
 	sense   map[reading]int
 	reach   float64 // the largest number of a box
+	far     int     // boxes with a number that pixels of the input may be, see someReach
+	hits    int     // boxes that cover some of the picture, as the definition reads them
 	ordered int     // the last two numbers are not below the first two
 	late    int     // one of the first two numbers is in the last quarter of the picture
 	classes span    // counted from the first labelled one
 	noClass bool    // a class is no whole number
+	bad     bool    // that of a box which scores enough to be answered
 	sure    bool    // a box with a class beyond the labels scores enough to be answered
 	buffer  scratch
 	centres [sides]point // of the best boxes, by where something was to be seen
@@ -62,8 +66,15 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
 		if row[0] == row[1] && row[1] == row[2] && row[2] == row[3] || row[0]-row[0]+row[1]-row[1]+row[2]-row[2]+row[3]-row[3] != 0 {
 			continue // what fills a list up; and NaN is unequal to everything
 		}
+		if slices.Max(scores[i*e.b.perBox:(i+1)*e.b.perBox]) <= 0 {
+			continue // what fills a list up, too, whatever its numbers are
+		}
 		e.boxes++
-		e.reach = max(e.reach, math.Abs(row[0]), math.Abs(row[1]), math.Abs(row[2]), math.Abs(row[3]))
+		reach := max(math.Abs(row[0]), math.Abs(row[1]), math.Abs(row[2]), math.Abs(row[3]))
+		e.reach = max(e.reach, reach)
+		if someReach*reach >= float64(min(fit.InputW, fit.InputH)) {
+			e.far++
+		}
 		for _, r := range e.readings() {
 			e.try(r, row, fit)
 		}
@@ -116,15 +127,20 @@ func (e *boxesExaminer) order(row [4]float64, fit geometry.Fit) {
 	if row[2] >= row[0] && row[3] >= row[1] {
 		e.ordered++
 	}
-	if w, h := extent(e.b.def.Output.BoxSpace, fit); row[0] > 0.75*w || row[1] > 0.75*h {
+	w, h := extent(e.b.def.Output.BoxSpace, fit)
+	if row[0] > 0.75*w || row[1] > 0.75*h {
 		e.late++
+	}
+	box := corners(e.b.def.Output.BoxFormat, row[0], row[1], row[2], row[3])
+	if box.x1 <= box.x2 && box.y1 <= box.y2 && box.x2 >= 0 && box.y2 >= 0 && box.x1 <= w && box.y1 <= h {
+		e.hits++
 	}
 }
 
 func (e *boxesExaminer) class(classes *Tensor, i int, scores bool) {
 	n, ok := classes.integer(i)
 	if !ok {
-		e.noClass = true
+		e.noClass, e.bad = true, e.bad || scores
 		return
 	}
 	class := n - int64(e.b.def.Output.ClassFirst)
@@ -136,7 +152,7 @@ func (e *boxesExaminer) conclude(f *Findings) {
 	o := e.b.def.Output
 	e.scores.scores(f, "output.scores", e.b.scores.name, e.b.perBox > 1)
 	if e.noClass {
-		f.wrong("output.classes: output %q must hold numbers of classes, but held others in trial runs", e.b.classes.name)
+		f.judge(e.bad, "output.classes: output %q must hold numbers of classes, but held others in trial runs", e.b.classes.name)
 	}
 	if labels := len(e.b.def.Labels); labels > 0 && e.classes.high >= float64(labels) {
 		f.judge(e.sure, "output.classes: output %q names class %v in trial runs, but %s has %d labels, the first of which is class %d; "+
@@ -176,9 +192,9 @@ func (e *boxesExaminer) places(f *Findings) {
 	case own < 0.6 && best-own >= 0.3:
 		f.judge(own <= 0.05 && best >= 0.9 && many, "output.boxes: read with box_format: %s and box_space: %s, only %d of %d boxes "+
 			"of output %q make sense in trial runs; more do with %s", o.BoxFormat, o.BoxSpace, e.senseful(said), e.boxes, o.Boxes, e.atLeast(best-0.05))
-	case own < 0.1 && many:
+	case own < 0.1 && many && 10*e.hits < e.boxes:
 		f.doubtful("output.boxes: only %d of %d boxes of output %q lie on the picture in trial runs, and no other box_format or "+
-			"box_space makes more sense of them", e.senseful(said), e.boxes, o.Boxes)
+			"box_space makes more sense of them", e.hits, e.boxes, o.Boxes)
 	case sized && many && 50*e.ordered >= 49*e.boxes && 10*e.late >= e.boxes:
 		f.doubtful("output.box_format: says %s, but in %d of %d boxes of output %q the last two numbers are not below the first two in "+
 			"trial runs, as in second corners (xyxy, yxyx)", o.BoxFormat, e.ordered, e.boxes, o.Boxes)
@@ -196,9 +212,10 @@ func (e *boxesExaminer) atLeast(share float64) string {
 	return strings.Join(better, ", or ")
 }
 
-// senseful is how many boxes make sense in a way of reading; as pixels, none do when all are in the corner.
+// senseful is how many boxes make sense in a way of reading; as pixels, none do when all or most are in the corner, as parts of
+// the picture are, also those of boxes that are larger than it.
 func (e *boxesExaminer) senseful(r reading) int {
-	if r.space != models.SpaceUnit && e.reach < leastReach {
+	if r.space != models.SpaceUnit && (e.reach < leastReach || 2*e.far < e.boxes) {
 		return 0
 	}
 	return e.sense[r]

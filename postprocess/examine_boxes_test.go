@@ -2,6 +2,7 @@ package postprocess
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -138,6 +139,7 @@ func TestScoresClassesAndNamesThatDoNotFitAreFound(t *testing.T) {
 		"a class beyond the labels":           {func(*models.Definition) {}, 0.9, 2, "wrong", "names class 2 in trial runs, but labels.txt has 2 labels"},
 		"one that would not be answered":      {func(*models.Definition) {}, 0.1, 2, "doubtful", "output.class_first"},
 		"classes counted from 1, and told so": {func(d *models.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
+		"a class that is none, unanswered":    {func(*models.Definition) {}, 0.1, 0.5, "doubtful", "numbers of classes"},
 		"a class that is none":                {func(*models.Definition) {}, 0.9, 0.5, "wrong", "numbers of classes"},
 		"a name that means y first":           {func(d *models.Definition) { d.Output.Boxes = "detection_boxes" }, 0.9, 1, "doubtful", "yxyx"},
 		"that name with y first": {func(d *models.Definition) { d.Output.Boxes, d.Output.BoxFormat = "detection_boxes:0", "yxyx" },
@@ -250,6 +252,30 @@ func TestATableThatWentThroughASigmoidTwiceIsDoubtful(t *testing.T) {
 		want := map[int64]string{20: "doubtful", 1: ""}[n]
 		if verdict, text := found(t, readAs(reading{models.BoxXYXY, models.SpaceUnit}), wide, rows); verdict != want {
 			t.Errorf("%d scores a box: %q: %s", n, verdict, text)
+		}
+	}
+}
+
+// TestBoxesOfNoTraining holds right definitions against boxes as models with random weights give them, many of them larger than
+// the image.
+func TestBoxesOfNoTraining(t *testing.T) {
+	for _, r := range everyReading() {
+		for seed := range uint64(seeds) {
+			random := rand.New(rand.NewPCG(seed, 9))
+			var values, scores []float32
+			for range 60 {
+				x, y := random.Float64(), random.Float64()
+				w, h := math.Exp(1+random.NormFloat64()), math.Exp(1+random.NormFloat64())
+				values = append(values, written(r, x-w/2, y-h/2, x+w/2, y+h/2)...)
+				scores = append(scores, random.Float32())
+			}
+			for range 60 { // and what fills the list up
+				values, scores = append(values, written(r, -1, -1, -1, -1)...), append(scores, 0)
+			}
+			rows := [][]Tensor{{tensor("b", []int64{120, 4}, values...), tensor("s", []int64{120}, scores...)}}
+			if verdict, text := found(t, readAs(r), wide, rows); verdict != "" {
+				t.Errorf("%v, seed %d: %q: %s", r, seed, verdict, text)
+			}
 		}
 	}
 }

@@ -147,6 +147,7 @@ func TestGridsReadWronglyAreFound(t *testing.T) {
 		"a grid that is decoded":          {true, 1, sigmoid, "wrong", "decoded already"},
 		"scores without their sigmoid":    {false, 1, self, "wrong", "must hold probabilities"},
 		"scores that had it twice":        {false, 1, func(x float64) float64 { return sigmoid(sigmoid(x)) }, "doubtful", "a sigmoid twice"},
+		"a grid decoded to parts":         {true, 1.0 / 112, sigmoid, "doubtful", "decoded already"},
 		"decoded, scores without sigmoid": {true, 1, self, "wrong", "decoded already"},
 	} {
 		for seed := range uint64(seeds) {
@@ -164,28 +165,87 @@ func TestGridsReadWronglyAreFound(t *testing.T) {
 }
 
 // TestHowLargeABoxMayBe holds the bound between a raw grid and one that is decoded already: a box a hundred times as large as
-// the input. It must be passed in every run to be certain.
+// the input. It must be passed in every run to be certain, in a grid of many cells whose sizes are not below 0.
 func TestHowLargeABoxMayBe(t *testing.T) {
-	d := models.Definition{Task: models.Detection, Input: models.Input{Width: 64, Height: 32},
-		Output: models.Output{Decode: models.DecodeYOLOX, Strides: []int{32}}}.WithDefaults()
-	row := func(times float64) []Tensor { // two cells, of which the second's height is so many times the input's
-		return []Tensor{tensor("y", []int64{2, 6}, 0, 0, 0, 0, 0, 0, 0, 0, -1, float32(math.Log(times)), 0, 0)}
-	}
-	for want, sizes := range map[string][]float64{"": {1, 50, 99}, "doubtful": {1, 101, 1}, "wrong": {101, 1e9, 500}} {
+	for _, c := range []struct {
+		stride int
+		below  int // cells with sizes below 0
+		times  []float64
+		want   string
+	}{
+		{8, 0, []float64{1, 50, 99}, ""},
+		{8, 0, []float64{1, 101, 1}, "doubtful"},
+		{8, 0, []float64{101, 1e9, 500}, "wrong"},
+		{8, 1, []float64{101, 1e9, 500}, "wrong"},
+		{8, 16, []float64{101, 1e9, 500}, ""},
+		{32, 0, []float64{101, 1e9, 500}, "doubtful"},
+	} {
+		d := models.Definition{Task: models.Detection, Input: models.Input{Width: 64, Height: 32},
+			Output: models.Output{Decode: models.DecodeYOLOX, Strides: []int{c.stride}}}.WithDefaults()
+		n := 64 * 32 / c.stride / c.stride
 		var rows [][]Tensor
-		for _, times := range sizes {
-			rows = append(rows, row(times))
+		for _, times := range c.times {
+			values := make([]float32, 6*n) // the last cell's height is so many times the input's
+			for cell := range n {
+				values[6*cell+2], values[6*cell+3] = 0.1, 0.1
+				if cell < c.below {
+					values[6*cell+2], values[6*cell+3] = -1, -1
+				}
+			}
+			values[6*n-3] = float32(math.Log(times * 32 / float64(c.stride)))
+			rows = append(rows, []Tensor{tensor("y", []int64{int64(n), 6}, values...)})
 		}
-		if verdict, text := found(t, d, square, rows); verdict != want {
-			t.Errorf("boxes of %v inputs: found %q, want %q: %s", sizes, verdict, want, text)
+		if verdict, text := found(t, d, square, rows); verdict != c.want {
+			t.Errorf("%+v: found %q: %s", c, verdict, text)
 		}
+	}
+}
+
+// TestNumbersOfNoTraining holds right definitions against numbers as models give them whose weights are random, or all alike.
+func TestNumbersOfNoTraining(t *testing.T) {
+	d := models.Definition{Task: models.Detection, Input: models.Input{Width: 128, Height: 96}, Labels: []string{"a", "b"},
+		LabelsFile: "labels.txt", Output: models.Output{Decode: models.DecodeYOLOX}}.WithDefaults()
+	for name, change := range map[string]func(float32) float32{
+		"tiny":      func(v float32) float32 { return v / 1000 },
+		"large":     func(v float32) float32 { return 30 * v },
+		"exploding": func(v float32) float32 { return 1e6 * v },
+		"all alike": func(float32) float32 { return 0.3 },
+	} {
+		for seed := range uint64(seeds) {
+			random := rand.New(rand.NewPCG(seed, 7))
+			var rows [][]Tensor
+			for range trialRows {
+				values := grid(random, d, false, 1, sigmoid)
+				for i := range values {
+					if i%7 < 4 {
+						values[i] = change(values[i])
+					}
+				}
+				rows = append(rows, []Tensor{tensor("y", []int64{int64(len(values) / 7), 7}, values...)})
+			}
+			if verdict, text := found(t, d, square, rows); verdict != "" {
+				t.Errorf("a raw grid of %s numbers, seed %d: %q: %s", name, seed, verdict, text)
+			}
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 8))
+	var rows [][]Tensor
+	for range trialRows { // logits that went through ReLU
+		values := make([]float32, 10)
+		for i := range values {
+			values[i] = max(0, float32(0.3*random.NormFloat64()))
+		}
+		rows = append(rows, []Tensor{tensor("y", []int64{10}, values...)})
+	}
+	if verdict, text := found(t, classes(models.DecodeSoftmax), square, rows); verdict != "" {
+		t.Errorf("logits above 0: %q: %s", verdict, text)
 	}
 }
 
 func TestScoresThatAddUpOnceAreNotProbabilities(t *testing.T) {
 	rows := [][]Tensor{{tensor("y", []int64{6}, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1)}}
 	for i := range 5 {
-		rows = append(rows, []Tensor{tensor("y", []int64{6}, 0.9, 0.8, float32(i)/10, 0.1, 0.1, 0.1)})
+		rows = append(rows, []Tensor{tensor("y", []int64{6}, 0.9, 0.8, float32(i+1)/10, 0.1, 0.1, 0.1)})
 	}
 	if verdict, text := found(t, classes(models.DecodeSoftmax), square, rows); verdict != "doubtful" || strings.Contains(text, "already") {
 		t.Errorf("%q: %s", verdict, text)

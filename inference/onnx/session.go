@@ -117,13 +117,14 @@ func (s *Session) InexactInt8() bool { return s.inexact }
 
 // Widen makes RunWide run on threads within one operator, where that is more than Options.Threads. The model is loaded a
 // second time for it, so its weights are then in memory twice: ONNX Runtime fixes the threads when a session is made,
-// and sessions of several threads get less done where runs are side by side. Runs go on meanwhile.
-func (s *Session) Widen(threads int) error {
+// and sessions of several threads get less done where runs are side by side. Runs go on meanwhile, and the session may be closed.
+// The end of ctx ends it as that of Options.Load does.
+func (s *Session) Widen(ctx context.Context, threads int) error {
 	if s.device.Kind != CPU || threads <= max(s.options.Threads, 1) {
 		return nil
 	}
 	o := s.options
-	o.Threads, o.Load = threads, nil
+	o.Threads, o.Load = threads, ctx
 	wide, err := s.create(o, widen)
 	if err != nil {
 		return fmt.Errorf("load %s with %d threads: %w", s.path, threads, err)

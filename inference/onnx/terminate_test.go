@@ -42,7 +42,7 @@ func ended(t *testing.T) context.Context {
 func TestARunThatIsEndedLeavesTheBatchAsItWas(t *testing.T) {
 	open(t)
 	s := load(t, redEndless, Options{})
-	if err := s.Widen(2); err != nil {
+	if err := s.Widen(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	b := batchOf(t, s, BatchSpec{Buckets: []int{1, 2}})
@@ -122,7 +122,7 @@ func TestTheMakingOfASessionIsEnded(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "canceled due to user request") {
 		t.Errorf("a session was made: %v, %v", s, err)
 	}
-	if err := load(t, "testdata/conv.onnx", Options{Load: t.Context()}).Widen(2); err != nil {
+	if err := load(t, "testdata/conv.onnx", Options{Load: t.Context()}).Widen(t.Context(), 2); err != nil {
 		t.Error(err)
 	}
 }

@@ -25,7 +25,7 @@ func TestRunsOnMoreThreadsGiveTheSameOutputs(t *testing.T) {
 			}
 		}
 		if when == "before Widen" {
-			if err := s.Widen(2); err != nil {
+			if err := s.Widen(t.Context(), 2); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -49,7 +49,7 @@ func TestWidenCountsAndEndsWithItsSession(t *testing.T) {
 		{"more threads are a second session", 3, 2, false},
 		{"a third session is refused", 4, 2, true},
 	} {
-		if err := s.Widen(c.threads); (err != nil) != c.fails {
+		if err := s.Widen(t.Context(), c.threads); (err != nil) != c.fails {
 			t.Errorf("%s: error %v", c.name, err)
 		}
 		if got := Live() - before; got != c.live {
@@ -59,7 +59,7 @@ func TestWidenCountsAndEndsWithItsSession(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Widen(3); err == nil {
+	if err := s.Widen(t.Context(), 3); err == nil {
 		t.Error("a closed session was widened")
 	}
 	if got := Live() - before; got != 0 {
@@ -93,7 +93,7 @@ func TestRunsGoOnWhileASessionIsWidened(t *testing.T) {
 			}
 		})
 	}
-	if err := s.Widen(2); err != nil {
+	if err := s.Widen(t.Context(), 2); err != nil {
 		t.Error(err)
 	}
 	close(widened)

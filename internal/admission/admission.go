@@ -20,6 +20,11 @@ const (
 	headStart = 2 * late
 	// patience is how much further behind a body is idle, so that its client may not have more than its share of such.
 	patience = time.Second
+	// mostWait is how long a request waits for room. Where idle clients come in bursts, all slots may be held by bodies that
+	// stopped a moment ago, or that wait to be read: it takes that long until they lag. Another request may be faster then.
+	mostWait = 500 * time.Millisecond
+	// look is how long it waits where it is not known when a body can give way.
+	look = 25 * time.Millisecond
 )
 
 // Errors of a request that is not let in, or not any longer.
@@ -51,6 +56,7 @@ type Limits struct {
 type Room struct {
 	limits Limits
 	now    func() time.Time
+	sleep  func(time.Duration)
 
 	mu       sync.Mutex
 	closed   bool
@@ -58,6 +64,7 @@ type Room struct {
 	bytes    int64
 	clients  map[netip.Prefix]*client
 	arriving byLag // requests whose bodies are arriving, the one that is the most behind first
+	unread   int   // requests whose bodies wait to be read
 }
 
 // client is what the requests of one address hold.
@@ -67,7 +74,7 @@ type client struct {
 
 // New makes a room.
 func New(limits Limits) *Room {
-	return &Room{limits: limits, now: time.Now, clients: map[netip.Prefix]*client{}}
+	return &Room{limits: limits, now: time.Now, sleep: time.Sleep, clients: map[netip.Prefix]*client{}}
 }
 
 // Close refuses whoever comes from now on.
@@ -92,9 +99,9 @@ func (r *Room) Bytes() int64 {
 }
 
 // Enter lets a request in whose body has not arrived yet. When there is no room it takes that of the body that is the
-// most behind; stop is called for that one, with the room's lock held, and must end its reads. Unread (nil: it is not known)
-// says whether bytes of the body have arrived that nobody has read yet. The ticket must be left. The error is ErrClosed or
-// a *FullError.
+// most behind, and waits for half a second at most until one is enough behind; stop is called for that one, with the
+// room's lock held, and must end its reads. Unread (nil: it is not known) says whether bytes of the body have arrived that
+// nobody has read yet. The ticket must be left. The error is ErrClosed or a *FullError.
 func (r *Room) Enter(address netip.Prefix, stop func(), unread func() bool) (*Ticket, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,16 +114,38 @@ func (r *Room) Enter(address netip.Prefix, stop func(), unread func() bool) (*Ti
 	for float64(c.arriving+1) > r.limits.Share*float64(r.limits.Requests) && r.displace(r.idle(now, c)) {
 		continue
 	}
-	limit := r.limit(r.limits.Requests, c.requests, c.requests == 1)
-	if r.requests >= limit && !r.displace(r.behind(now)) {
+	if err := r.makeRoom(c); err != nil {
 		c.requests--
 		r.forget(address, c)
-		return nil, &FullError{"requests", limit}
+		return nil, err
 	}
-	t := &Ticket{room: r, address: address, client: c, stop: stop, unread: unread, paid: now.Add(-headStart), at: -1}
+	t := &Ticket{room: r, address: address, client: c, stop: stop, unread: unread, paid: r.now().Add(-headStart), at: -1}
 	r.requests++
 	r.push(t)
 	return t, nil
+}
+
+// makeRoom returns once there is room for a request of a client. The lock is held, but for the time that it waits.
+func (r *Room) makeRoom(c *client) error {
+	for waited := time.Duration(0); ; {
+		limit := r.limit(r.limits.Requests, c.requests, c.requests == 1)
+		switch {
+		case r.closed:
+			return ErrClosed
+		case r.requests < limit, r.displace(r.behind(r.now())):
+			return nil
+		case waited >= mostWait, len(r.arriving) == 0 && r.unread == 0:
+			return &FullError{"requests", limit}
+		}
+		soon := look
+		if r.unread == 0 {
+			soon = late - r.arriving[0].lag(r.now())
+		}
+		waited += soon
+		r.mu.Unlock()
+		r.sleep(soon)
+		r.mu.Lock()
+	}
 }
 
 // limit is how much of all there is may be taken, over all clients, for one that would then hold so much. Who holds more

@@ -16,10 +16,14 @@ import (
 // clock is a time that tests move.
 type clock struct{ t time.Time }
 
-func (c *clock) now() time.Time           { return c.t }
-func (c *clock) after(d time.Duration)    { c.t = c.t.Add(d) }
-func newClock() *clock                    { return &clock{time.Unix(1000, 0)} }
-func (c *clock) room(limits Limits) *Room { r := New(limits); r.now = c.now; return r }
+func (c *clock) now() time.Time        { return c.t }
+func (c *clock) after(d time.Duration) { c.t = c.t.Add(d) }
+func newClock() *clock                 { return &clock{time.Unix(1000, 0)} }
+func (c *clock) room(limits Limits) *Room {
+	r := New(limits)
+	r.now, r.sleep = c.now, func(time.Duration) {} // who waits sees no change
+	return r
+}
 
 var (
 	alice = Address("192.0.2.1:1000")
@@ -384,5 +388,59 @@ func TestManyAtOnce(t *testing.T) {
 	all.Wait()
 	if r.Requests() != 0 || r.Bytes() != 0 {
 		t.Errorf("%d requests and %d bytes are left", r.Requests(), r.Bytes())
+	}
+}
+
+// TestABurstOfIdleRequestsKeepsNobodyOut: all that hold the slots have sent something a moment ago, so that none can give way
+// yet.
+func TestABurstOfIdleRequestsKeepsNobodyOut(t *testing.T) {
+	for name, test := range map[string]struct {
+		each   func(*Ticket) // what the holders of slots do while somebody waits
+		enters bool
+		slept  time.Duration
+	}{
+		"bodies that stopped":            {func(*Ticket) {}, true, late},
+		"bodies that go on arriving":     {func(ticket *Ticket) { _ = ticket.gets(1000) }, false, mostWait},
+		"bodies that are there as whole": {nil, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			r := c.room(Limits{Requests: 8, Share: 1, Rate: 1000})
+			var held []*Ticket
+			var slept time.Duration
+			r.sleep = func(d time.Duration) {
+				c.after(d)
+				slept += d
+				for _, ticket := range held {
+					test.each(ticket)
+				}
+			}
+			for range 8 {
+				ticket, _ := enter(t, r, alice)
+				if _ = ticket.gets(1000); test.each == nil {
+					ticket.whole()
+				}
+				held = append(held, ticket)
+			}
+			_, err := r.Enter(bob, func() {}, nil)
+			var full *FullError
+			if test.enters != (err == nil) || err != nil && !errors.As(err, &full) || slept != test.slept {
+				t.Errorf("%v after %v", err, slept)
+			}
+			if r.Close(); !test.enters && len(r.clients) != 1 {
+				t.Errorf("%d clients are known", len(r.clients))
+			}
+		})
+	}
+}
+
+func TestWhoWaitsIsRefusedWhenTheRoomIsClosed(t *testing.T) {
+	c := newClock()
+	r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
+	held, _ := enter(t, r, alice)
+	_ = held.gets(1000)
+	r.sleep = func(time.Duration) { r.Close() }
+	if _, err := r.Enter(bob, func() {}, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("%v", err)
 	}
 }

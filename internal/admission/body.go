@@ -133,6 +133,7 @@ func (b *Body) Wait(wait func() error) (time.Duration, error) {
 		return 0, ErrDisplaced
 	}
 	b.ticket.pause()
+	r.unread++
 	start := r.now()
 	err := b.conn.SetReadDeadline(time.Time{})
 	r.mu.Unlock()
@@ -141,6 +142,7 @@ func (b *Body) Wait(wait func() error) (time.Duration, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.unread--
 	now := r.now()
 	waited := now.Sub(start)
 	b.end = b.end.Add(waited)

@@ -146,3 +146,29 @@ func TestWaitingToBeReadIsNotTheClientsTime(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestARequestWaitsForABodyThatWaitsToBeRead: such a body may not give way, but it may turn out to be idle once it is read.
+func TestARequestWaitsForABodyThatWaitsToBeRead(t *testing.T) {
+	c := newClock()
+	r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
+	b, err := r.Open("192.0.2.1:1", &source{sizes: []int{10}}, 20, 10*time.Second, &line{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asleep, read, entered := make(chan struct{}, 100), make(chan struct{}), make(chan error, 1)
+	r.sleep = func(time.Duration) { asleep <- struct{}{}; <-read }
+	if _, err := b.Wait(func() error {
+		go func() { _, err := r.Enter(bob, func() {}, nil); entered <- err }()
+		<-asleep
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	close(read)
+	if err := <-entered; err != nil {
+		t.Errorf("%v", err)
+	}
+	if r.unread != 0 {
+		t.Errorf("%d bodies wait to be read", r.unread)
+	}
+}

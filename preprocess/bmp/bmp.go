@@ -66,7 +66,7 @@ func (d *decoder) rows() error {
 		if err := d.tick(d.Width); err != nil {
 			return err
 		}
-		from, to := d.Rows[y*pitch:][:pitch], d.row(y)
+		from, to := d.Rows[y*pitch:], d.row(y)
 		switch d.Bits {
 		case 1, 4:
 			d.small(from, to)

@@ -165,3 +165,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestOnlyThePaddingOfTheLastRowMayBeMissing: an image is whole when its pixels are there.
+func TestOnlyThePaddingOfTheLastRowMayBeMissing(t *testing.T) {
+	for _, bits := range []int{1, 4, 8, 16, 24, 32} {
+		for width := 1; width <= 9; width++ {
+			used := (width*bits + 7) / 8
+			pitch := (used + 3) / 4 * 4
+			whole := file(width, 2, bits, 0, bytes.Repeat([]byte{0x11}, 2*pitch))
+			want, got := make([]byte, 3*2*width), make([]byte, 3*2*width)
+			if err := Decode(t.Context(), whole, want, width, 2); err != nil {
+				t.Fatalf("%d bits, %d pixels wide: %v", bits, width, err)
+			}
+			for missing := 1; missing <= pitch; missing++ {
+				err := Decode(t.Context(), whole[:len(whole)-missing], got, width, 2)
+				if isPadding := missing <= pitch-used; isPadding != (err == nil) || isPadding && !bytes.Equal(got, want) {
+					t.Errorf("%d bits, %d pixels wide, %d bytes missing: %v", bits, width, missing, err)
+				}
+			}
+		}
+	}
+}

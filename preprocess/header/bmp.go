@@ -43,7 +43,7 @@ type BMPFile struct {
 	Green6        bool         // of 16 bits green has six, not five
 	TopDown       bool         // the first row is the topmost
 	Palette       [256][3]byte // blue, green and red; what the file does not give is black
-	Rows          []byte       // the file from its first row on
+	Rows          []byte       // the file from its first row on; of the last row the padding may be missing
 }
 
 func readBMP(data []byte) (Info, error) {
@@ -185,11 +185,14 @@ func (h bmpHeader) exists() bool {
 	return false
 }
 
-// bytes is how much the rows take, each padded to four bytes; 1 for run-length coded ones.
+// bytes is how much the rows take, each padded to four bytes, but for what pads the last, which not every program writes;
+// 1 for run-length coded ones.
 func (h bmpHeader) bytes() int64 {
 	if h.compression == bmpRLE8 || h.compression == bmpRLE4 {
 		return 1
 	}
 	const tooMuch = 1 << 40 // no picture within the limits; keeps the product from overflowing
-	return min((h.width*int64(h.bits)+31)/32*4, tooMuch/max(1, h.height)) * h.height
+	pitch := min((h.width*int64(h.bits)+31)/32*4, tooMuch/max(1, h.height))
+	padding := max(0, pitch-(h.width*int64(h.bits)+7)/8)
+	return max(0, pitch*h.height-padding)
 }

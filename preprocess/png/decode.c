@@ -153,7 +153,7 @@ static int prepare(struct decoder *d, unsigned char **memory) {
   d->line = d->above + bytes + margin;
   memset(d->row - margin, 0, 2 * whole_row); // left of a row are zeros, which nobody overwrites
   memset(d->raw + raw - margin, 0, margin);
-  return inflateInit2(&d->z, MAX_WBITS) == Z_OK;
+  return inflateInit2(&d->z, MAX_WBITS) == Z_OK && inflateValidate(&d->z, 0) == Z_OK;
 }
 
 enum fovea_png_result fovea_png_decode(const struct fovea_png_image *image, const unsigned char *chunks, size_t size,
