@@ -107,13 +107,20 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 // reset, and the client may lose the answer; so does curl before 8 on HTTP/2, where the stream is reset.
 const linger = time.Second
 
-// drain sends an answer that came before the whole body, and reads on for a moment.
+// drain reads on for a moment where an answer came before the whole body. On HTTP/1 the answer is sent first. On HTTP/2 some
+// clients send no more once it has begun, and wait for its end: the gateway's own answers wait, and behind a replica's nothing is
+// read, as a replica reads on itself.
 func (a *answer) drain(r *http.Request) {
-	if x := a.exchange; !a.ended || x.admitted == nil || x.admitted.Arrived() {
+	x := a.exchange
+	if !a.ended || x.admitted == nil || x.admitted.Arrived() || x.http2 && x.fault == nil {
 		return
 	}
 	control := http.NewResponseController(a.ResponseWriter)
-	if errors.Join(control.SetReadDeadline(time.Now().Add(linger)), control.Flush()) == nil {
+	err := control.SetReadDeadline(time.Now().Add(linger))
+	if !x.http2 {
+		err = errors.Join(err, control.Flush())
+	}
+	if err == nil {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}
 }

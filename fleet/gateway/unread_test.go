@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -160,5 +161,21 @@ func TestWhoSendsAllOfABodyGetsTheAnswerThatCameBefore(t *testing.T) {
 				t.Errorf("answered %d", res.StatusCode)
 			}
 		})
+	}
+}
+
+// A stream of HTTP/2 that is reset behind its answer loses it in some clients.
+func TestARefusedBodyIsReadToItsEndOverHTTP2(t *testing.T) {
+	f := start(t, nil)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	defer transport.CloseIdleConnections()
+	f.client = &http.Client{Transport: transport, Timeout: patience}
+	const size = 4 << 20 // more than a stream's window
+	body := &counted{strings.NewReader(strings.Repeat("x", size)), new(atomic.Int64)}
+	req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", body)
+	if got := f.do(req); got.status != 503 || body.n.Load() != size {
+		t.Errorf("%d after %d of %d bytes, %v", got.status, body.n.Load(), size, got.err)
 	}
 }
