@@ -59,7 +59,9 @@ type share struct {
 // first block doesn't count: if all who wait held the room, nobody would ever go on.
 func (s *share) begin(ctx context.Context) error {
 	r := s.room
-	s.slow.Stop()
+	if !s.slow.Stop() {
+		s.release() // the time has come to, and would while this waits, when nobody could tell what it holds
+	}
 	r.mu.Lock()
 	if s.over {
 		r.mu.Unlock()

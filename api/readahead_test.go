@@ -194,3 +194,45 @@ func TestAPictureThatIsSmallForItsBufferMoves(t *testing.T) {
 		})
 	}
 }
+
+// TestNoTurnIsLostWhenABodyIsSlowAsItBegins: on a busy machine the timer that makes a body a slow one may go off just before
+// the body begins to wait for its turn, and do its work only after that.
+func TestNoTurnIsLostWhenABodyIsSlowAsItBegins(t *testing.T) {
+	r := newReadAhead(1 << 20)
+	r.turns = 1
+	other := r.enter()
+	if !other.tryBegin() {
+		t.Fatal("there is no turn")
+	}
+	s := r.enter()
+	s.read(100)
+	s.slow.Stop()
+	gone, held := make(chan struct{}), make(chan struct{})
+	s.slow = time.AfterFunc(0, func() { close(gone); <-held; s.release() })
+	<-gone
+	began := make(chan error, 1)
+	go func() { began <- s.begin(t.Context()) }()
+	for range 1000 {
+		r.mu.Lock()
+		is := s.over || len(r.waiting) > 0
+		r.mu.Unlock()
+		if is {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	close(held)
+	for over := false; !over; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		over = s.over
+		r.mu.Unlock()
+	}
+	other.leave()
+	if err := <-began; err != nil {
+		t.Fatal(err)
+	}
+	s.leave()
+	if r.turns != 1 || r.held != 0 || len(r.waiting) != 0 {
+		t.Errorf("%d turns are free, %d bytes are held, %d wait", r.turns, r.held, len(r.waiting))
+	}
+}

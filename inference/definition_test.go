@@ -2,14 +2,17 @@ package inference
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"image/color"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"fovea/internal/onnxtest"
+	"fovea/models"
 	"fovea/postprocess"
 )
 
@@ -323,6 +326,21 @@ func TestTrialsTellTheModelASize(t *testing.T) {
 			"output: {decode: boxes, boxes: b, scores: s, box_space: "+space+"}", m).synced(nil)
 		if said := strings.Join(only(t, e).Warnings, "\n"); want == "" && said != "" || !strings.Contains(said, want) {
 			t.Errorf("%s: %q, want %q", space, said, want)
+		}
+	}
+}
+
+// TestNumbersThatAreNotFiniteAreFound holds the self-test's look at outputs for every type that scores may have.
+func TestNumbersThatAreNotFiniteAreFound(t *testing.T) {
+	for dtype, bits := range map[models.DType][2][]byte{ // finite and not
+		models.Float64: {binary.NativeEndian.AppendUint64(nil, math.Float64bits(1e300)), binary.NativeEndian.AppendUint64(nil, math.Float64bits(math.NaN()))},
+		models.Float32: {binary.NativeEndian.AppendUint32(nil, math.Float32bits(1e30)), binary.NativeEndian.AppendUint32(nil, math.Float32bits(float32(math.Inf(-1))))},
+		models.Float16: {binary.NativeEndian.AppendUint16(nil, 0x3c00), binary.NativeEndian.AppendUint16(nil, 0x7c00)},
+	} {
+		for i, data := range bits {
+			if err := finite([]postprocess.Tensor{{Name: "y", DType: dtype, Data: data}}); (err != nil) != (i == 1) {
+				t.Errorf("%s % x: %v", dtype, data, err)
+			}
 		}
 	}
 }

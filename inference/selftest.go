@@ -125,6 +125,9 @@ func finiteElement(d models.DType, at []byte) bool {
 	case models.Float32:
 		f := float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))
 		return !math.IsNaN(f) && !math.IsInf(f, 0)
+	case models.Float64:
+		f := math.Float64frombits(binary.NativeEndian.Uint64(at))
+		return !math.IsNaN(f) && !math.IsInf(f, 0)
 	case models.Float16:
 		return binary.NativeEndian.Uint16(at)&0x7C00 != 0x7C00 // the exponent of NaN and infinity
 	default: // whole numbers

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"fovea/inference/onnx"
@@ -114,7 +115,9 @@ func (v *version) examine(ctx context.Context, l *lane) error {
 			if onnx.Sticky(err) || ctx.Err() != nil {
 				return fmt.Errorf("trial run on %s: %w", l.device, err)
 			}
-			v.warnings = append(v.warnings, fmt.Sprintf("a trial run with a made image failed: %v", err))
+			if warning := fmt.Sprintf("a trial run with a made image failed: %v", err); !slices.Contains(v.warnings, warning) {
+				v.warnings = append(v.warnings, warning)
+			}
 			continue
 		}
 		for row := range rows {

@@ -40,6 +40,9 @@ func lossy(width, height int, simple bool, filter byte, coefficients []byte) []b
 	return riffChunk("VP8 ", bytes.Join([][]byte{frame, first, coefficients}, nil))
 }
 
+// mostLossy is how many bytes of lossy data are allowed at 50 megapixels, about (package header, webp_work.go).
+const mostLossy = 13_500_000
+
 // lossless writes a VP8L image (RFC 9649, 3).
 type lossless struct{ lsbWriter }
 
@@ -145,8 +148,8 @@ func webps() []Image {
 	vp8 := func(simple bool, filter byte, share float64) func(Size) []byte {
 		return func(s Size) []byte {
 			w, h := s.webpSides()
-			dense := int(share * float64(s.Bytes))
 			blocks := w * h / 256 * 3
+			dense := min(int(share*float64(s.Bytes)), mostLossy-2*blocks)
 			return riff(lossy(w, h, simple, filter, append(noise(max(0, min(dense, s.Bytes*9/10-2*blocks))), make([]byte, blocks)...)))
 		}
 	}

@@ -33,10 +33,10 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
+			logging.SurviveSIGPIPE()
 			if err := o.read(c.Flags()); err != nil {
 				return err
 			}
-			logging.SurviveSIGPIPE()
 			return test(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}

@@ -43,11 +43,11 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
+			logging.SurviveSIGPIPE() // also what is wrong with the configuration may have no reader
 			cfg, err := configured(c)
 			if err != nil {
 				return err
 			}
-			logging.SurviveSIGPIPE()
 			log, queue := logging.NewQueued(cfg.Log, c.ErrOrStderr())
 			defer queue.Close()
 			return serve(c.Context(), cfg, log, queue)

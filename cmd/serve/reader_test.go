@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"fovea/internal/exitcode"
 )
 
 // startPiped runs the server with its standard error in a pipe, and returns the pipe's other end once the server listens.
@@ -96,5 +98,19 @@ func TestACommandInAPipeEndsQuietly(t *testing.T) {
 	var status *exec.ExitError
 	if !errors.As(err, &status) || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE || stderr.String() != "" {
 		t.Errorf("it ended with %v and said %q", err, stderr.String())
+	}
+}
+
+func TestTheExitStatusDoesNotDependOnAReader(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	defer w.Close()
+	c := command(t, repository(t), "--http.address=nowhere")
+	c.Stdout, c.Stderr = w, w
+	if err := c.Run(); c.ProcessState.ExitCode() != exitcode.Configuration {
+		t.Errorf("a wrong configuration without a reader: %v", err)
 	}
 }

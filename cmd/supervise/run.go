@@ -27,12 +27,12 @@ func runCommand() *cobra.Command {
 		Short: "Supervise until SIGTERM; replicas go on and are adopted by the next run",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			logging.SurviveSIGPIPE()
 			cfg, err := configured(c)
 			if err != nil {
 				return err
 			}
 			reload := func() (fleet.Config, error) { return configured(c) }
-			logging.SurviveSIGPIPE()
 			log, queue := logging.NewQueued(cfg.Log, c.ErrOrStderr())
 			defer queue.Close()
 			return supervise(c.Context(), cfg, reload, log)

@@ -22,7 +22,7 @@ const (
 	patience = time.Second
 	// mostWait is how long a request waits for room. Where idle clients come in bursts, all slots may be held by bodies that
 	// stopped a moment ago, or that wait to be read: it takes that long until they lag. Another request may be faster then.
-	mostWait = 500 * time.Millisecond
+	mostWait = time.Second
 	// look is how long it waits where it is not known when a body can give way.
 	look = 25 * time.Millisecond
 )
@@ -99,7 +99,7 @@ func (r *Room) Bytes() int64 {
 }
 
 // Enter lets a request in whose body has not arrived yet. When there is no room it takes that of the body that is the
-// most behind, and waits for half a second at most until one is enough behind; stop is called for that one, with the
+// most behind, and waits for a second at most until one is enough behind; stop is called for that one, with the
 // room's lock held, and must end its reads. Unread (nil: it is not known) says whether bytes of the body have arrived that
 // nobody has read yet. The ticket must be left. The error is ErrClosed or a *FullError.
 func (r *Room) Enter(address netip.Prefix, stop func(), unread func() bool) (*Ticket, error) {
