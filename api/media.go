@@ -10,7 +10,7 @@ import (
 	"fovea/preprocess/header"
 )
 
-// guessed are the content types that say nothing of a body: clients send them when nobody has told them better. curl sends
+// guessed are the content types that say nothing about a body: clients send them by default. curl sends
 // the form's, S3's tools binary/octet-stream, many none at all.
 var guessed = map[string]bool{"": true, "binary/octet-stream": true, "application/x-www-form-urlencoded": true}
 

@@ -35,9 +35,6 @@ func OpenWith(dir string, files Files) *Repository {
 // Dir is the repository's folder.
 func (r *Repository) Dir() string { return r.dir }
 
-// Files are the calls by which it looks at the folder.
-func (r *Repository) Files() Files { return r.files }
-
 // Names lists the models, sorted. Folders without a model.yaml, and those whose name begins with a dot, are no
 // models. What may be a model and cannot be looked at, for want of permission or as a link to nothing, is listed:
 // Load says why. A folder that holds a model.yaml but whose name is not allowed is an error; the other names are

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fovea/fault"
+	"fovea/internal/testenv"
 	"fovea/preprocess/header"
 )
 
@@ -253,7 +254,7 @@ func FuzzAsOpenCV(f *testing.F) {
 			if !slices.Contains(depths[color], depth) {
 				return
 			}
-			data = k.fileOf(random, deflated(t, data, 1))
+			data = k.fileOf(random, testenv.Deflated(t, data, 1))
 		}
 		info, err := header.Read(data, header.Limits{MaxPixels: 1 << 16})
 		if err != nil || info.Format == header.JPEG || info.Animated || len(data) > 1<<16 {

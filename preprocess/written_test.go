@@ -2,7 +2,6 @@ package preprocess
 
 import (
 	"bytes"
-	"compress/zlib"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -10,6 +9,8 @@ import (
 	"testing"
 
 	"gocv.io/x/gocv"
+
+	"fovea/internal/testenv"
 )
 
 // pngKind is how a PNG is written.
@@ -70,7 +71,7 @@ func (k pngKind) rows(random *rand.Rand) []byte {
 
 func (k pngKind) file(t testing.TB, random *rand.Rand) []byte {
 	t.Helper()
-	return k.fileOf(random, deflated(t, k.rows(random), k.level))
+	return k.fileOf(random, testenv.Deflated(t, k.rows(random), k.level))
 }
 
 // fileOf is a PNG with given compressed data.
@@ -81,22 +82,6 @@ func (k pngKind) fileOf(random *rand.Rand, compressed []byte) []byte {
 		out, compressed = append(out, pngChunk("IDAT", compressed[:n])...), compressed[n:]
 	}
 	return append(out, pngChunk("IEND", nil)...)
-}
-
-func deflated(t testing.TB, data []byte, level int) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w, err := zlib.NewWriterLevel(&out, level)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
 }
 
 func noise(random *rand.Rand, n int) []byte {

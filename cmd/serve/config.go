@@ -39,7 +39,7 @@ type ShutdownConfig struct {
 	Delay   time.Duration `yaml:"delay" usage:"how long to keep answering after /ready turned 503, so that load balancers notice"`
 	Timeout time.Duration `yaml:"timeout" usage:"time for all of the shutdown, delay included"`
 	// BrokenAfter is for where nobody else restarts a server whose /health is 503 for good.
-	BrokenAfter time.Duration `yaml:"broken_after" usage:"how long after a fault that only a restart mends the server ends itself with status 75; 0: never"`
+	BrokenAfter time.Duration `yaml:"broken_after" usage:"time after a fault that only a restart can fix until the server exits with status 75; 0: never"`
 }
 
 func defaults() Config {

@@ -53,16 +53,6 @@ func Models(t testing.TB) string {
 	return dir
 }
 
-// Picture returns the bytes of a shipped picture in testdata/pictures.
-func Picture(t testing.TB, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(Root(t), "testdata", "pictures", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // SharedModels returns a folder of further real models, where there is one: $FOVEA_TEST_MODELS, or shared/models
 // beside the repository.
 func SharedModels(t testing.TB) (dir string, ok bool) {

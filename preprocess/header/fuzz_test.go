@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"fovea/fault"
+	"fovea/internal/testenv"
 )
 
 // FuzzRead holds Read to its word: only the three codes, and only sizes within the limits.
@@ -15,7 +16,7 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, file := range files {
-		f.Add(picture(f, filepath.Base(file)))
+		f.Add(testenv.FormatSample(f, filepath.Base(file)))
 	}
 	f.Add(claim(30000, 30000))
 	f.Add([]byte("GIF89a"))
@@ -45,7 +46,7 @@ func FuzzRead(f *testing.F) {
 
 // BenchmarkReadJPEG walks a JPEG of 5 MB; in real ones about one byte in 200 is a stuffed 0xFF.
 func BenchmarkReadJPEG(b *testing.B) {
-	jpeg := picture(b, "jpeg_444.jpg")
+	jpeg := testenv.FormatSample(b, "jpeg_444.jpg")
 	block := append(bytes.Repeat([]byte{0x5A}, 198), 0xFF, 0)
 	data := bytes.Join([][]byte{jpeg[:len(jpeg)-2], bytes.Repeat(block, 5<<20/len(block)), {0xFF, 0xD9}}, nil)
 	b.SetBytes(int64(len(data)))

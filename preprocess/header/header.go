@@ -154,6 +154,17 @@ func (l Limits) check(info Info) error {
 	return nil
 }
 
+// checkWork refuses an image whose data costs more than its pixels tell.
+func (l Limits) checkWork(info Info) error {
+	switch {
+	case info.Format == JPEG:
+		return l.checkScans(info)
+	case info.lossyBytes > 0:
+		return l.checkLossy(info)
+	}
+	return nil
+}
+
 // broken makes the fault of a picture that is not what its format demands.
 func broken(f Format, format string, args ...any) error {
 	return fault.New(fault.Undecodable, string(f)+" is broken: "+format, args...)

@@ -6,22 +6,13 @@ import (
 	"errors"
 	"hash/crc32"
 	"image"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"fovea/fault"
+	"fovea/internal/testenv"
 )
-
-func picture(t testing.TB, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "testdata", "pictures", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
 
 func TestHeadersOfEveryKind(t *testing.T) {
 	for name, want := range map[string]Info{
@@ -52,7 +43,7 @@ func TestHeadersOfEveryKind(t *testing.T) {
 		"png_palette_transparent.png": {Format: PNG, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 3},
 		"webp_animated_lossless.webp": {Format: WebP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 4, Animated: true, Frame: image.Rect(0, 0, 96, 72)},
 	} {
-		got, err := Read(picture(t, name), Limits{})
+		got, err := Read(testenv.FormatSample(t, name), Limits{})
 		got.frameStart, got.frameEnd = 0, 0
 		got.lossyBytes, got.scans, got.work, got.samples = 0, 0, 0, 0
 		if err != nil || got != want {
@@ -71,7 +62,7 @@ func TestAPictureCutShortAnywhereIsRefused(t *testing.T) {
 		if name == "bmp_rle8.bmp" || name == "jpeg_thumbnail.jpg" || filepath.Ext(name) == ".png" {
 			continue // where rows end is known only to the decoder of two; the other holds more behind its end
 		}
-		data := picture(t, name)
+		data := testenv.FormatSample(t, name)
 		if filepath.Ext(name) == ".jpg" { // and so is that of a JPEG's last scan
 			data = data[:bytes.LastIndex(data, []byte{0xFF, markerSOS})+8]
 		}
@@ -111,10 +102,10 @@ func changed(data []byte, at int, with ...byte) []byte {
 }
 
 func TestRefusalsSayWhatIsWrongAndWhatIsAllowed(t *testing.T) {
-	jpeg, png := picture(t, "jpeg_444.jpg"), picture(t, "png_rgb.png")
-	webp, bmp := picture(t, "webp_lossy.webp"), picture(t, "bmp_24.bmp")
-	small, v5, progressive := picture(t, "webp_animated_small.webp"), picture(t, "bmp_v5_alpha.bmp"), picture(t, "jpeg_progressive.jpg")
-	indexed := picture(t, "png_palette.png")
+	jpeg, png := testenv.FormatSample(t, "jpeg_444.jpg"), testenv.FormatSample(t, "png_rgb.png")
+	webp, bmp := testenv.FormatSample(t, "webp_lossy.webp"), testenv.FormatSample(t, "bmp_24.bmp")
+	small, v5, progressive := testenv.FormatSample(t, "webp_animated_small.webp"), testenv.FormatSample(t, "bmp_v5_alpha.bmp"), testenv.FormatSample(t, "jpeg_progressive.jpg")
+	indexed := testenv.FormatSample(t, "png_palette.png")
 	sof := bytes.Index(jpeg, []byte{0xFF, 0xC0})
 	sos := bytes.Index(jpeg, []byte{0xFF, 0xDA})
 	for what, c := range map[string]struct {
@@ -146,7 +137,7 @@ func TestRefusalsSayWhatIsWrongAndWhatIsAllowed(t *testing.T) {
 		"PNG with two palettes":            {withChunk(indexed, bytes.Index(indexed, []byte("PLTE"))-4, "PLTE", "abc"), fault.Undecodable, "two palettes"},
 		"PNG with half a colour":           {withChunk(headed(png, 25, 3), 33, "PLTE", "abcd"), fault.Undecodable, "its palette has 4 bytes"},
 		"PNG of 5 bits":                    {headed(png, 24, 5), fault.Undecodable, "colour type 2 with 5 bits does not exist"},
-		"BMP of 257 colours":               {changed(picture(t, "bmp_palette.bmp"), 46, 1, 1), fault.Undecodable, "its palette has 257 colours"},
+		"BMP of 257 colours":               {changed(testenv.FormatSample(t, "bmp_palette.bmp"), 46, 1, 1), fault.Undecodable, "its palette has 257 colours"},
 		"PNG that starts elsewhere":        {changed(png, 12, 'J'), fault.Undecodable, "does not begin with an IHDR"},
 		"JPEG, arithmetic-coded":           {changed(jpeg, sof+1, 0xC9), fault.UnsupportedFormat, "allowed are baseline, extended and progressive JPEG"},
 		"JPEG, lossless":                   {changed(jpeg, sof+1, 0xC3), fault.UnsupportedFormat, "is not read"},
@@ -166,7 +157,7 @@ func TestRefusalsSayWhatIsWrongAndWhatIsAllowed(t *testing.T) {
 		"progressive JPEG, last scan":      {withoutScans(progressive, 1), fault.Undecodable, "JPEG is cut short"},
 		"progressive JPEG, all but DC":     {withoutScans(progressive, 9), fault.Undecodable, "JPEG is cut short"},
 		"BMP of red where blue is":         {changed(v5, 54, 255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0), fault.UnsupportedFormat, "and the masks [ff ff00 ff0000] is not read; allowed are"},
-		"BMP of 4 bits a channel":          {changed(picture(t, "bmp_565.bmp"), 54, 0, 15), fault.UnsupportedFormat, "allowed are [7c00 3e0 1f] and [f800 7e0 1f] for 16 bits"},
+		"BMP of 4 bits a channel":          {changed(testenv.FormatSample(t, "bmp_565.bmp"), 54, 0, 15), fault.UnsupportedFormat, "allowed are [7c00 3e0 1f] and [f800 7e0 1f] for 16 bits"},
 		"BMP, rows in its header":          {changed(bmp, 10, 0), fault.Undecodable, "its rows begin within its header"},
 		"BMP cut short":                    {bmp[:len(bmp)-1], fault.Undecodable, "BMP is cut short"},
 		"BMP of 7 bits":                    {changed(bmp, 28, 7), fault.UnsupportedFormat, "BMP with 7 bits a pixel"},
@@ -212,7 +203,7 @@ func manySegments(jpeg []byte) []byte {
 }
 
 func TestTheLimitIsThePixelsAllowed(t *testing.T) {
-	data := picture(t, "png_rgb.png")
+	data := testenv.FormatSample(t, "png_rgb.png")
 	if _, err := Read(data, Limits{MaxPixels: 96 * 72}); err != nil {
 		t.Error(err)
 	}
@@ -246,7 +237,7 @@ func TestTheChunkOfAWebPIsThatOfItsImage(t *testing.T) {
 		"webp_lossy.webp": "VP8 ", "webp_lossy_alpha.webp": "VP8 ", "webp_exif6.webp": "VP8 ", "webp_lossless.webp": "VP8L",
 		"webp_animated.webp": "VP8 ", "webp_animated_small.webp": "VP8L", "webp_animated_lossless.webp": "VP8L",
 	} {
-		data := picture(t, name)
+		data := testenv.FormatSample(t, name)
 		info, err := Read(data, Limits{})
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"fovea/fault"
+	"fovea/internal/testenv"
 )
 
 // TestWhatFollowsTheLastScanIsNotLookedAt puts what makers write there behind each JPEG, in place of its end marker and
@@ -17,9 +18,9 @@ func TestWhatFollowsTheLastScanIsNotLookedAt(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
-	another := picture(t, "jpeg_cmyk.jpg")
+	another := testenv.FormatSample(t, "jpeg_cmyk.jpg")
 	for _, file := range files {
-		data := picture(t, filepath.Base(file))
+		data := testenv.FormatSample(t, filepath.Base(file))
 		want, err := Read(data, Limits{})
 		if err != nil {
 			t.Fatal(err)

@@ -68,17 +68,6 @@ func (w *jpegWalk) blocks(c jpegComponent) int64 {
 	return int64(across*c.h) * int64(down*c.v)
 }
 
-// checkWork refuses an image whose data costs more than its pixels tell.
-func (l Limits) checkWork(info Info) error {
-	switch {
-	case info.Format == JPEG:
-		return l.checkScans(info)
-	case info.lossyBytes > 0:
-		return l.checkLossy(info)
-	}
-	return nil
-}
-
 // checkScans refuses a JPEG whose scans cost too much.
 func (l Limits) checkScans(info Info) error {
 	allowed := maxWork / 64 * info.samples * float64(max(l.pixels(), leastPixels))

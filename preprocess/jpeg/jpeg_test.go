@@ -4,29 +4,20 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unsafe"
+
+	"fovea/internal/testenv"
 )
 
 var endMarker = []byte{0xFF, 0xD9}
 
-func picture(t *testing.T, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "testdata", "pictures", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 func TestWhatIsNoWholePictureSaysWhy(t *testing.T) {
 	const w, h = 96, 72
-	whole := picture(t, "jpeg_420.jpg")
+	whole := testenv.FormatSample(t, "jpeg_420.jpg")
 	half := func(name string) []byte {
-		data := picture(t, name)
+		data := testenv.FormatSample(t, name)
 		return append(bytes.Clone(data[:len(data)*3/4]), endMarker...)
 	}
 	tests := map[string]struct {
@@ -58,7 +49,7 @@ func TestOnlyColumnsOfThePictureCanBeWanted(t *testing.T) {
 	for name, columns := range map[string][2]int{
 		"none": {10, 10}, "before the first": {-1, 10}, "behind the last": {90, w + 1}, "the wrong way round": {20, 10},
 	} {
-		if err := Decode(t.Context(), picture(t, "jpeg_420.jpg"), 1, make([]byte, 3*w*h), w, h, columns[0], columns[1]); err == nil {
+		if err := Decode(t.Context(), testenv.FormatSample(t, "jpeg_420.jpg"), 1, make([]byte, 3*w*h), w, h, columns[0], columns[1]); err == nil {
 			t.Errorf("%s: columns %d to %d are taken", name, columns[0], columns[1])
 		}
 	}
@@ -67,15 +58,15 @@ func TestOnlyColumnsOfThePictureCanBeWanted(t *testing.T) {
 // TestTheDecoderLooksOftenWhetherItIsToStop counts the looks: one for each row of blocks of each scan and for each
 // segment, and none after that which says stop.
 func TestTheDecoderLooksOftenWhetherItIsToStop(t *testing.T) {
-	segments := append(bytes.Clone(picture(t, "jpeg_420.jpg")[:2]), bytes.Repeat([]byte{0xFF, 0xFE, 0, 3, 'x'}, 1000)...)
+	segments := append(bytes.Clone(testenv.FormatSample(t, "jpeg_420.jpg")[:2]), bytes.Repeat([]byte{0xFF, 0xFE, 0, 3, 'x'}, 1000)...)
 	tests := map[string]struct {
 		data  []byte
 		least int
 	}{
-		"baseline: 5 rows of blocks of 16 rows":            {picture(t, "jpeg_420.jpg"), 5},
-		"progressive: as many in each of 10 scans":         {picture(t, "jpeg_progressive.jpg"), 50},
-		"four channels, read row by row":                   {picture(t, "jpeg_cmyk.jpg"), 72},
-		"a thousand comments before the frame header":      {append(segments, picture(t, "jpeg_420.jpg")[2:]...), 1000},
+		"baseline: 5 rows of blocks of 16 rows":            {testenv.FormatSample(t, "jpeg_420.jpg"), 5},
+		"progressive: as many in each of 10 scans":         {testenv.FormatSample(t, "jpeg_progressive.jpg"), 50},
+		"four channels, read row by row":                   {testenv.FormatSample(t, "jpeg_cmyk.jpg"), 72},
+		"a thousand comments before the frame header":      {append(segments, testenv.FormatSample(t, "jpeg_420.jpg")[2:]...), 1000},
 		"a thousand comments before the first scan header": {beforeScan(t, bytes.Repeat([]byte{0xFF, 0xFE, 0, 3, 'x'}, 1000)), 1000},
 		"a thousand tables in one segment":                 {beforeScan(t, tables(1000)), 1000},
 	}
@@ -95,7 +86,7 @@ func TestTheDecoderLooksOftenWhetherItIsToStop(t *testing.T) {
 
 // beforeScan puts segments before the scan header of a JPEG.
 func beforeScan(t *testing.T, segments []byte) []byte {
-	whole := picture(t, "jpeg_420.jpg")
+	whole := testenv.FormatSample(t, "jpeg_420.jpg")
 	at := bytes.Index(whole, []byte{0xFF, 0xDA})
 	return append(append(bytes.Clone(whole[:at]), segments...), whole[at:]...)
 }
@@ -111,7 +102,7 @@ func TestDecodingEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for i := range 1000 { // the flag is set by a goroutine, so that a small image may be decoded before
-		err := Decode(ctx, picture(t, "jpeg_progressive.jpg"), 1, make([]byte, 3*w*h), w, h, 0, w)
+		err := Decode(ctx, testenv.FormatSample(t, "jpeg_progressive.jpg"), 1, make([]byte, 3*w*h), w, h, 0, w)
 		if errors.Is(err, context.Canceled) {
 			return
 		}

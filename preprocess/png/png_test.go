@@ -8,11 +8,11 @@ import (
 	"errors"
 	"hash/crc32"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/internal/testenv"
 )
 
 func chunk(kind string, body []byte) []byte {
@@ -28,37 +28,12 @@ func rgb(width, height int, compressed []byte) []byte {
 		chunk("IDAT", compressed), chunk("IEND", nil)}, nil)
 }
 
-func deflated(t *testing.T, data []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w, err := zlib.NewWriterLevel(&out, zlib.BestSpeed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
-func picture(t *testing.T, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "testdata", "pictures", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // TestNothingBehindTheRowsIsInflated gives rows that go on, into more data or into what is no data at all.
 func TestNothingBehindTheRowsIsInflated(t *testing.T) {
 	const w, h = 64, 48
 	rows := make([]byte, h*(1+3*w))
-	more := deflated(t, make([]byte, 16<<20))
-	alone := deflated(t, rows)
+	more := testenv.Deflated(t, make([]byte, 16<<20), zlib.BestSpeed)
+	alone := testenv.Deflated(t, rows, zlib.BestSpeed)
 	for what, compressed := range map[string][]byte{
 		"the rows alone":                   alone,
 		"16 MiB too much":                  more,
@@ -121,7 +96,7 @@ func TestARowMayEndABlock(t *testing.T) {
 func TestDecodingEndsWithItsContext(t *testing.T) {
 	const w, h = 3000, 3000
 	total := h * (1 + 3*w)
-	data, pixels := rgb(w, h, deflated(t, make([]byte, total))), make([]byte, 3*w*h)
+	data, pixels := rgb(w, h, testenv.Deflated(t, make([]byte, total), zlib.BestSpeed)), make([]byte, 3*w*h)
 	for after := range 30 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(after)*time.Millisecond)
 		done, err := decode(ctx, data, pixels, w, h)
@@ -138,7 +113,7 @@ func TestDecodingEndsWithItsContext(t *testing.T) {
 
 func TestAFileIsCutWhereItsRowsAreNotAllThere(t *testing.T) {
 	for _, name := range []string{"png_rgb.png", "png_interlaced.png", "png_palette.png", "png_gray_1bit.png", "png_animated.png", "png_exif6.png"} {
-		data := picture(t, name)
+		data := testenv.FormatSample(t, name)
 		w, h := int(binary.BigEndian.Uint32(data[16:])), int(binary.BigEndian.Uint32(data[20:]))
 		whole := make([]byte, 3*w*h)
 		if err := Decode(t.Context(), data, whole, w, h); err != nil {
@@ -169,8 +144,8 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 	rows := make([]byte, h*(1+3*w))
 	wrongFilter := bytes.Clone(rows)
 	wrongFilter[2*(1+3*w)] = 5
-	whole := rgb(w, h, deflated(t, rows))
-	twoParts := bytes.Join([][]byte{whole[:33], chunk("IDAT", deflated(t, rows)[:4]), chunk("PLTE", make([]byte, 3)), chunk("IDAT", deflated(t, rows)[4:]), chunk("IEND", nil)}, nil)
+	whole := rgb(w, h, testenv.Deflated(t, rows, zlib.BestSpeed))
+	twoParts := bytes.Join([][]byte{whole[:33], chunk("IDAT", testenv.Deflated(t, rows, zlib.BestSpeed)[:4]), chunk("PLTE", make([]byte, 3)), chunk("IDAT", testenv.Deflated(t, rows, zlib.BestSpeed)[4:]), chunk("IEND", nil)}, nil)
 	for name, c := range map[string]struct {
 		data      []byte
 		w, h, len int
@@ -179,10 +154,10 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 		"nothing":                        {nil, w, h, 3 * w * h, "cut short"},
 		"another size than the header's": {whole, w + 1, h, 3 * (w + 1) * h, "8×6 pixels was to become 9×6"},
 		"memory too small":               {whole, w, h, 3*w*h - 1, "in 143 bytes"},
-		"a row too few":                  {rgb(w, h, deflated(t, rows[:len(rows)-1])), w, h, 3 * w * h, "ends before the rows"},
+		"a row too few":                  {rgb(w, h, testenv.Deflated(t, rows[:len(rows)-1], zlib.BestSpeed)), w, h, 3 * w * h, "ends before the rows"},
 		"no compressed data":             {rgb(w, h, nil), w, h, 3 * w * h, "ends before the rows"},
 		"data of another kind":           {rgb(w, h, []byte("no zlib at all")), w, h, 3 * w * h, "not valid"},
-		"a filter that does not exist":   {rgb(w, h, deflated(t, wrongFilter)), w, h, 3 * w * h, "filter"},
+		"a filter that does not exist":   {rgb(w, h, testenv.Deflated(t, wrongFilter, zlib.BestSpeed)), w, h, 3 * w * h, "filter"},
 		"a critical chunk within":        {twoParts, w, h, 3 * w * h, "ends before the rows"},
 	} {
 		err := Decode(t.Context(), c.data, make([]byte, c.len), c.w, c.h)
@@ -214,7 +189,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if compress {
-			body = deflated(t, body)
+			body = testenv.Deflated(t, body, zlib.BestSpeed)
 		}
 		size := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(w)), uint32(h))
 		head := chunk("IHDR", append(size, c[1], c[0], 0, 0, kind>>4&1))

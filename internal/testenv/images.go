@@ -1,0 +1,47 @@
+package testenv
+
+import (
+	"bytes"
+	"compress/zlib"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Picture returns the bytes of a shipped picture in testdata/pictures.
+func Picture(t testing.TB, name string) []byte {
+	t.Helper()
+	return file(t, "testdata", "pictures", name)
+}
+
+// FormatSample returns an image of preprocess/testdata/pictures, which has one for each variant of the formats.
+func FormatSample(t testing.TB, name string) []byte {
+	t.Helper()
+	return file(t, "preprocess", "testdata", "pictures", name)
+}
+
+func file(t testing.TB, path ...string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(Root(t), filepath.Join(path...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Deflated compresses data as zlib does, at one of the levels of package zlib.
+func Deflated(t testing.TB, data []byte, level int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := zlib.NewWriterLevel(&out, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
