@@ -120,7 +120,7 @@ func (d *download) try(ctx context.Context, address string, have int64) error {
 	defer res.Body.Close()
 	from, err := d.start(res, have)
 	if err != nil {
-		return err
+		return orCause(ctx, err) // a server may still answer what has been given up
 	}
 	return orCause(ctx, d.save(res, from, stalled))
 }

@@ -232,6 +232,19 @@ func TestPullStopsWithItsContext(t *testing.T) {
 	}
 }
 
+// An answer may still arrive after the context has ended, here one of the wrong size.
+func TestPullThatWasCancelledSaysSoWhateverTheAnswerIs(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	late := roundTripper(func(r *http.Request) (*http.Response, error) {
+		cancel()
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
+	})
+	err := Pull(ctx, PullOptions{Dir: origin(t, "https://127.0.0.1:9/", weights), Name: "m", Transport: late})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestPullKeepsWeightsThatDiffer(t *testing.T) {
 	dir := origin(t, "https://127.0.0.1:9/", weights)
 	target := filepath.Join(dir, "m", "3", "model.onnx")
@@ -284,3 +297,7 @@ func TestPullInstallsAShippedDefinition(t *testing.T) {
 		t.Errorf("entry %+v, error %v", entry, err)
 	}
 }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
