@@ -17,7 +17,7 @@ ARG CUDA_IMAGE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 # The model that is baked in at /models: efficientnet-lite0 or none.
 ARG MODEL=efficientnet-lite0
 
-# ---- toolchain: the compilers for the target, and the static picture codecs with their security updates ----
+# ---- toolchain: the compilers for the target, and the static image codecs with their security updates ----
 FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS toolchain
 ARG TARGETARCH
 # Versions of Debian's packages are fixed by the release and its signature; a version written here would be gone

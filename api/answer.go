@@ -21,10 +21,10 @@ type answer struct {
 	Timing      timing  `json:"timing"`
 }
 
-// entry is one picture's answer: the postprocess.Prediction, or an errorAnswer that says what is wrong with the picture.
+// entry is one image's answer: the postprocess.Prediction, or an errorAnswer that says what is wrong with the image.
 type entry any
 
-// timing is in milliseconds. With several pictures, each stage is that of the picture it took longest for; total
+// timing is in milliseconds. With several images, each stage is that of the image it took longest for; total
 // is from the request's headers to its answer and so holds the arrival of the body.
 type timing struct {
 	Queue       millis `json:"queue"`
@@ -48,7 +48,7 @@ func (t *timing) stretch(by inference.Timing) {
 	t.Postprocess = max(t.Postprocess, millisOf(by.Postprocess))
 }
 
-// answerOf gathers the answers of at least one answered picture.
+// answerOf gathers the answers of at least one answered image.
 func answerOf(x *exchange, answers []answered) answer {
 	a := answer{Predictions: entries(answers)}
 	for _, one := range answers {

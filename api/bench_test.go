@@ -23,9 +23,9 @@ type conn struct{ *httptest.ResponseRecorder }
 func (conn) SetReadDeadline(time.Time) error { return nil }
 
 // BenchmarkPredict is what a request costs beside net/http and the engine: routing, admission, reading, metrics,
-// the log line and the answer. Its 100 KB are a usual picture.
+// the log line and the answer. Its 100 KB are a usual image.
 func BenchmarkPredict(b *testing.B) {
-	picture := bytes.Repeat([]byte("x"), 100_000)
+	img := bytes.Repeat([]byte("x"), 100_000)
 	e := newEngine()
 	answer, err := echo(b.Context(), inference.Request{Model: "boxes", Image: []byte("bus")})
 	if err != nil {
@@ -35,17 +35,17 @@ func BenchmarkPredict(b *testing.B) {
 	log := slog.New(slog.NewJSONHandler(struct{ io.Writer }{io.Discard}, nil))
 	monitor := health.New(e, log)
 	monitor.Loaded()
-	contentType, form := parts("image=" + string(picture))
+	contentType, form := parts("image=" + string(img))
 	server := New(Defaults(), e, monitor, NewMetrics(Build{}), log)
 	for name, send := range map[string]struct {
 		contentType string
 		body        []byte
 	}{
-		"form=picture":           {"image/jpeg", picture},
-		"form=picture,size=200K": {"image/jpeg", bytes.Repeat([]byte("x"), 200_000)},
-		"form=picture,size=2M":   {"image/jpeg", bytes.Repeat([]byte("x"), 2_000_000)},
-		"form=multipart":         {contentType, []byte(form)},
-		"form=json":              {"application/json", []byte(pictures("", string(picture)))},
+		"form=image":           {"image/jpeg", img},
+		"form=image,size=200K": {"image/jpeg", bytes.Repeat([]byte("x"), 200_000)},
+		"form=image,size=2M":   {"image/jpeg", bytes.Repeat([]byte("x"), 2_000_000)},
+		"form=multipart":       {contentType, []byte(form)},
+		"form=json":            {"application/json", []byte(images("", string(img)))},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Buffers for pictures come in sizes from 4 KiB to 20 MiB, four to a doubling, one pool each. Larger ones are not kept.
+// Buffers for images come in sizes from 4 KiB to 20 MiB, four to a doubling, one pool each. Larger ones are not kept.
 const (
 	smallestShift = 12
 	sizes         = 4*12 + 2

@@ -13,7 +13,7 @@ import (
 	"fovea/inference"
 )
 
-// waiting is an engine that takes pictures that begin with "wait" and answers them once it is let.
+// waiting is an engine that takes images that begin with "wait" and answers them once it is let.
 func waiting(e *engine) (let func()) {
 	answer := make(chan struct{})
 	e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
@@ -112,7 +112,7 @@ func TestFaultsOfTheEngine(t *testing.T) {
 				s.client.Transport = http.DefaultTransport
 				defer s.client.CloseIdleConnections()
 			}
-			for _, body := range []string{pictures("", "one"), pictures("", "one", "two")} {
+			for _, body := range []string{images("", "one"), images("", "one", "two")} {
 				got := s.post("/predict", "application/json", body)
 				if got.Status != test.want || test.code != "" && got.Code != test.code || got.Header.Get("Retry-After") != test.retry {
 					t.Errorf("%d, Retry-After %q, %s", got.Status, got.Header.Get("Retry-After"), got.Body)
@@ -143,7 +143,7 @@ func TestNoAnswerInTime(t *testing.T) {
 }
 
 func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
-	for name, body := range map[string]string{"of one picture": pictures("", "bang"), "of several pictures": pictures("", "bang", "bang", "bang")} {
+	for name, body := range map[string]string{"of one image": images("", "bang"), "of several images": images("", "bang", "bang", "bang")} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, func(_ *Config, e *engine) {
 				e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {

@@ -14,17 +14,17 @@ import (
 // Config is how the server speaks HTTP. Sizes are in bytes.
 type Config struct {
 	Address       string        `yaml:"address" usage:"host:port to listen on"`
-	Timeout       time.Duration `yaml:"timeout" usage:"time for the pictures of a request to be answered, from the end of its body"`
+	Timeout       time.Duration `yaml:"timeout" usage:"time for the images of a request to be answered, from the end of its body"`
 	BodyTimeout   time.Duration `yaml:"body_timeout" usage:"time for the body of a request to arrive"`
-	MaxImageBytes int64         `yaml:"max_image_bytes" usage:"bytes of one encoded picture"`
-	MaxBodyBytes  int64         `yaml:"max_body_bytes" usage:"bytes of a body that holds several pictures (multipart or JSON)"`
-	MaxImages     int           `yaml:"max_images" usage:"pictures in one request"`
+	MaxImageBytes int64         `yaml:"max_image_bytes" usage:"bytes of one encoded image"`
+	MaxBodyBytes  int64         `yaml:"max_body_bytes" usage:"bytes of a body that holds several images (multipart or JSON)"`
+	MaxImages     int           `yaml:"max_images" usage:"images in one request"`
 	MaxRequests   int64         `yaml:"max_requests" usage:"requests for predictions in flight; beyond it the slowest body that is still arriving gives way, or more are refused with 429"`
 	BodyBudget    int64         `yaml:"body_budget" usage:"bytes of bodies that have arrived, over all requests in flight; beyond it slow bodies give way, or more are refused with 429"`
 	MinBodyRate   int64         `yaml:"min_body_rate" usage:"bytes a second that a body must keep up, after 5s; 0: any"`
 	ClientShare   float64       `yaml:"client_share" usage:"part of max_requests and body_budget that one client address (IPv6: a /64) may hold when others need it; 1: all, for a server behind a proxy"`
 	CORS          string        `yaml:"cors" usage:"origins whose web pages may ask and read answers, as https://app.example with commas between; *: any; or none"`
-	ReadAhead     int64         `yaml:"read_ahead" usage:"bytes of bodies in memory whose pictures are not decoded yet; more wait in the network. 0: 16 MiB a core"`
+	ReadAhead     int64         `yaml:"read_ahead" usage:"bytes of bodies in memory whose images are not decoded yet; more wait in the network. 0: 16 MiB a core"`
 }
 
 // Defaults returns the configuration that holds where nothing else is said.
@@ -93,7 +93,7 @@ func (c Config) Validate() error {
 	return errors.Join(mistakes...)
 }
 
-// readAhead is how many bytes of bodies are read before their pictures are decoded.
+// readAhead is how many bytes of bodies are read before their images are decoded.
 func (c Config) readAhead() int64 {
 	if c.ReadAhead > 0 {
 		return c.ReadAhead

@@ -49,7 +49,7 @@ func TestAPartsNameIsTakenWhereItIsClear(t *testing.T) {
 	}
 }
 
-func TestPicturesOfFormsWrittenByHand(t *testing.T) {
+func TestImagesOfFormsWrittenByHand(t *testing.T) {
 	s := open(t)
 	for _, filename := range []string{`IMG 1.jpg`, `a/b(1).jpg`, `ф.jpg`, `"a"b"`, `x;`, "\xff\xfe.jpg"} {
 		got := s.post("/predict", "multipart/form-data; boundary=X",

@@ -54,9 +54,9 @@ func status(code fault.Code) int {
 	return http.StatusInternalServerError
 }
 
-// aboutPicture says whether a fault lies in the picture, so that the others of its request may be answered and
+// aboutImage says whether a fault lies in the image, so that the others of its request may be answered and
 // sending the same one again cannot help.
-func aboutPicture(code fault.Code) bool {
+func aboutImage(code fault.Code) bool {
 	switch code {
 	case fault.Undecodable, fault.UnsupportedFormat, fault.ImageTooLarge, fault.Malformed, fault.BodyTooLarge:
 		return true

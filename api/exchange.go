@@ -17,16 +17,16 @@ const requestIDHeader = "X-Request-Id" // as net/http writes X-Request-ID, so th
 
 // exchange is what is known of one request, for its log line and its metrics.
 type exchange struct {
-	id       string
-	start    time.Time
-	model    string // a model that exists, or ""
-	version  string // the version that answered, or ""
-	code     fault.Code
-	status   int   // overrides the status that was written; 0: as written
-	bytes    int64 // of the body, as received
-	pictures int
-	predict  bool // counted by the metrics of requests
-	quiet    bool // asked often by machines: logged at debug level
+	id      string
+	start   time.Time
+	model   string // a model that exists, or ""
+	version string // the version that answered, or ""
+	code    fault.Code
+	status  int   // overrides the status that was written; 0: as written
+	bytes   int64 // of the body, as received
+	images  int
+	predict bool // counted by the metrics of requests
+	quiet   bool // asked often by machines: logged at debug level
 }
 
 // route wraps a handler with all that every request has: an id, a log line, metrics, and a net for panics.
@@ -96,7 +96,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange) {
 		attrs = append(attrs, slog.String("code", string(x.code)))
 	}
 	if x.predict {
-		attrs = append(attrs, slog.String("model", x.model), slog.String("version", x.version), slog.Int("pictures", x.pictures))
+		attrs = append(attrs, slog.String("model", x.model), slog.String("version", x.version), slog.Int("images", x.images))
 	}
 	s.log.LogAttrs(ctx, level, "request", attrs...)
 }

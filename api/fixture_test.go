@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// engine answers with the picture's own bytes as the label, so that a mix-up of pictures shows.
+// engine answers with the image's own bytes as the label, so that a mix-up of images shows.
 type engine struct {
 	mu       sync.Mutex
 	statuses []inference.Status
@@ -79,7 +79,7 @@ func echo(_ context.Context, r inference.Request) (*inference.Response, error) {
 	case strings.HasPrefix(text, "huge"):
 		return nil, fault.New(fault.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels")
 	case len(text) < 2:
-		return nil, fault.New(fault.UnsupportedFormat, "no picture format that is read: allowed are JPEG, PNG, WebP and BMP")
+		return nil, fault.New(fault.UnsupportedFormat, "no image format that is read: allowed are JPEG, PNG, WebP and BMP")
 	}
 	response := &inference.Response{Model: r.Model, Version: "1", Device: "cpu",
 		Timing: inference.Timing{Queue: time.Millisecond, Decode: 2500 * time.Microsecond, Infer: 3 * time.Millisecond}}
@@ -223,8 +223,8 @@ func (s *site) post(path, contentType, body string) result {
 // good checks that the next good request is answered right.
 func (s *site) good() {
 	s.t.Helper()
-	got := s.post("/v1/models/cats/predict", "image/jpeg", "a good picture")
-	if got.Status != 200 || len(got.Predictions) != 1 || got.Predictions[0].Top[0].Label != "a good picture" {
+	got := s.post("/v1/models/cats/predict", "image/jpeg", "a good image")
+	if got.Status != 200 || len(got.Predictions) != 1 || got.Predictions[0].Top[0].Label != "a good image" {
 		s.t.Errorf("the next good request: %d %s", got.Status, got.Body)
 	}
 }

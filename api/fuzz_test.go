@@ -36,12 +36,12 @@ func reader(data []byte) (*Server, *body) {
 // judge checks what holds for every body: bounds, and errors that are the client's and say what they are.
 func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 	t.Helper()
-	if len(in.pictures) > s.cfg.MaxImages {
-		t.Errorf("%d pictures", len(in.pictures))
+	if len(in.images) > s.cfg.MaxImages {
+		t.Errorf("%d images", len(in.images))
 	}
-	for i, p := range in.pictures {
+	for i, p := range in.images {
 		if int64(len(p)) > s.cfg.MaxImageBytes {
-			t.Errorf("picture %d has %d bytes", i, len(p))
+			t.Errorf("image %d has %d bytes", i, len(p))
 		}
 	}
 	if p := in.params.values; p.TopK < 0 || p.TopK > maxTopK || p.Score != nil && !(*p.Score >= 0 && *p.Score <= 1) && err == nil {
@@ -61,7 +61,7 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 
 func FuzzJSONBody(f *testing.F) {
 	for _, seed := range []string{
-		pictures("", "one"), pictures(`{"top_k":5,"score_threshold":0.5}`, "one", "two"), `{}`, `{"images":[{}]}`, `[`, `{"images":[[[`,
+		images("", "one"), images(`{"top_k":5,"score_threshold":0.5}`, "one", "two"), `{}`, `{"images":[{}]}`, `[`, `{"images":[[[`,
 		`{"images":[{"b64":"data:image/png;base64,b25l"}]}`, `{"images":[{"b64":"b25l\u0000"}]}`, `{"images":[{"b64":"-_-_\n-_=\n"}]}`, `{"parameters":{"top_k":1e99}}`,
 		`{"images":[{"b64":"b25l"}],"images":[]}`, "\xff", `{"images":null}`, `{"images":[{"b64":"b25l"},]}`,
 	} {
@@ -83,8 +83,8 @@ func FuzzJSONBody(f *testing.F) {
 				B64 string `json:"b64"`
 			} `json:"images"`
 		}
-		if err := json.Unmarshal(data, &want); err != nil || len(want.Images) != len(in.pictures) {
-			t.Fatalf("taken, but %v; %d pictures for %d", err, len(in.pictures), len(want.Images))
+		if err := json.Unmarshal(data, &want); err != nil || len(want.Images) != len(in.images) {
+			t.Fatalf("taken, but %v; %d images for %d", err, len(in.images), len(want.Images))
 		}
 		for i, image := range want.Images {
 			text := image.B64
@@ -92,9 +92,9 @@ func FuzzJSONBody(f *testing.F) {
 				_, text, _ = strings.Cut(text, ";base64,")
 			}
 			text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "=\r\n"))
-			picture, err := base64.RawStdEncoding.DecodeString(text)
-			if err != nil || !bytes.Equal(picture, in.pictures[i]) {
-				t.Errorf("picture %d is %q, want %q, %v", i, in.pictures[i], picture, err)
+			img, err := base64.RawStdEncoding.DecodeString(text)
+			if err != nil || !bytes.Equal(img, in.images[i]) {
+				t.Errorf("image %d is %q, want %q, %v", i, in.images[i], img, err)
 			}
 		}
 	})
@@ -129,8 +129,8 @@ func FuzzMultipartBody(f *testing.F) {
 			return // the standard library reads some encodings of parts that are taken as they are here
 		}
 		defer whole.RemoveAll() //nolint:errcheck // nothing is on disk
-		if n := len(whole.Value[pictureField]) + len(whole.File[pictureField]); n != len(in.pictures) {
-			t.Errorf("%d pictures, the standard library reads %d", len(in.pictures), n)
+		if n := len(whole.Value[imageField]) + len(whole.File[imageField]); n != len(in.images) {
+			t.Errorf("%d images, the standard library reads %d", len(in.images), n)
 		}
 	})
 }

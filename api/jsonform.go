@@ -11,7 +11,7 @@ import (
 
 const jsonForm = `{"images":[{"b64":"…"}],"parameters":{"top_k":5}}`
 
-// readJSON reads a body of jsonForm. The standard library says whether it is JSON; then each picture is decoded
+// readJSON reads a body of jsonForm. The standard library says whether it is JSON; then each image is decoded
 // straight from the body's buffer, and nothing unknown, misspelt or double goes unnoticed.
 func readJSON(s *Server, b *body, in *submission) error {
 	text, err := readAll(b, int(max(b.length, firstRoom)))
@@ -66,14 +66,14 @@ func (r *jsonReader) images() error {
 		return fault.New(fault.Malformed, "images is not an array")
 	}
 	return r.each(']', func() error {
-		if err := r.server.roomForPicture(r.in); err != nil {
+		if err := r.server.roomForImage(r.in); err != nil {
 			return err
 		}
-		before := len(r.in.pictures)
-		if err := r.object("images[]", map[string]func() error{"b64": r.picture}); err != nil {
+		before := len(r.in.images)
+		if err := r.object("images[]", map[string]func() error{"b64": r.img}); err != nil {
 			return err
 		}
-		if len(r.in.pictures) == before {
+		if len(r.in.images) == before {
 			return fault.New(fault.Malformed, "images[%d] has no b64", before)
 		}
 		return nil
@@ -88,10 +88,10 @@ func (r *jsonReader) parameters() error {
 	return r.object("parameters", fields)
 }
 
-// picture takes one picture in base64 of either alphabet, padded or not and with or without new lines, as tools write
+// image takes one image in base64 of either alphabet, padded or not and with or without new lines, as tools write
 // it, and with or without a data: prefix, as browsers make.
-func (r *jsonReader) picture() error {
-	field := fmt.Sprintf("images[%d].b64", len(r.in.pictures))
+func (r *jsonReader) img() error {
+	field := fmt.Sprintf("images[%d].b64", len(r.in.images))
 	if r.next() != '"' {
 		return fault.New(fault.Malformed, "%s is not a string", field)
 	}
@@ -108,14 +108,14 @@ func (r *jsonReader) picture() error {
 		return fault.New(fault.BodyTooLarge, "%s is larger than %d bytes, the most that is read", field, limit)
 	}
 	buffer := takeBuffer(size)
-	picture, err := base64.RawStdEncoding.AppendDecode(buffer, text)
+	img, err := base64.RawStdEncoding.AppendDecode(buffer, text)
 	if err != nil {
-		picture, err = base64.RawURLEncoding.AppendDecode(buffer, text)
+		img, err = base64.RawURLEncoding.AppendDecode(buffer, text)
 	}
 	if err != nil {
 		giveBuffer(buffer)
 		return fault.Wrap(fault.Malformed, err, "%s is not base64", field)
 	}
-	r.in.pictures = append(r.in.pictures, picture)
+	r.in.images = append(r.in.images, img)
 	return nil
 }

@@ -33,7 +33,7 @@ func (s *Server) form(r *http.Request) (form, error) {
 	switch {
 	case err != nil:
 	case strings.HasPrefix(media, "image/"), media == "application/octet-stream":
-		return form{s.cfg.MaxImageBytes, readPicture}, nil
+		return form{s.cfg.MaxImageBytes, readImage}, nil
 	case guessed[media]:
 		return form{max(s.cfg.MaxImageBytes, s.cfg.MaxBodyBytes), readGuessed(given)}, nil
 	case media == "application/json":
@@ -51,15 +51,15 @@ func readGuessed(given string) func(s *Server, b *body, in *submission) error {
 		if err != nil {
 			return err
 		}
-		read, limit := readPicture, s.cfg.MaxImageBytes
+		read, limit := readImage, s.cfg.MaxImageBytes
 		switch text := bytes.TrimLeft(bytes.TrimPrefix(first, byteOrderMark), " \t\r\n"); {
 		case len(first) == 0, header.Known(first):
 		case len(text) > 0 && text[0] == '{':
 			read, limit = readJSON, s.cfg.MaxBodyBytes
 		case given == "":
-			return fault.New(fault.UnsupportedMedia, "the content type is missing, and the body is no picture that is known; %s", allowedMedia)
+			return fault.New(fault.UnsupportedMedia, "the content type is missing, and the body is no image that is known; %s", allowedMedia)
 		default:
-			return fault.New(fault.UnsupportedMedia, "content type %s says nothing of the body, which is no picture that is known; %s", quote(given), allowedMedia)
+			return fault.New(fault.UnsupportedMedia, "content type %s says nothing of the body, which is no image that is known; %s", quote(given), allowedMedia)
 		}
 		if b.limit = limit; b.length > limit || b.read > limit {
 			return tooLarge(limit)

@@ -49,13 +49,13 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 		registry: prometheus.NewRegistry(),
 		requests: counter("fovea_requests_total", "Requests for predictions, by HTTP status; 499 is a client that went away.", "model", "version", "code"),
 		duration: histogram("fovea_request_duration_seconds", "From the headers of a request for predictions to its answer.", seconds, "model", "version"),
-		stage:    histogram("fovea_stage_duration_seconds", "One stage of one answered picture: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
-		batch:    histogram("fovea_batch_size", "Pictures in a batch that was run, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
+		stage:    histogram("fovea_stage_duration_seconds", "One stage of one answered image: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
+		batch:    histogram("fovea_batch_size", "Images in a batch that was run, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
 		queue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fovea_queue_depth",
-			Help: "Pictures accepted and not yet answered."}, []string{"model", "version"}),
-		rejected: counter("fovea_rejected_total", "Requests and pictures that were not answered, by the code of their error.", "model", "reason"),
-		discards: counter("fovea_boxes_discarded_total", "Boxes left out of answers because they lie far outside of the picture.", "model", "version"),
-		images:   counter("fovea_images_total", "Pictures, by what became of them: ok or the code of their error.", "model", "code"),
+			Help: "Images accepted and not yet answered."}, []string{"model", "version"}),
+		rejected: counter("fovea_rejected_total", "Requests and images that were not answered, by the code of their error.", "model", "reason"),
+		discards: counter("fovea_boxes_discarded_total", "Boxes left out of answers because they lie far outside of the image.", "model", "version"),
+		images:   counter("fovea_images_total", "Images, by what became of them: ok or the code of their error.", "model", "code"),
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -109,8 +109,8 @@ func (m *Metrics) request(x *exchange) {
 	m.duration.WithLabelValues(model, x.version).Observe(time.Since(x.start).Seconds())
 }
 
-// pictures counts what became of the pictures of one request.
-func (m *Metrics) pictures(model string, answers []answered) {
+// countImages counts what became of the images of one request.
+func (m *Metrics) countImages(model string, answers []answered) {
 	for _, a := range answers {
 		code := "ok"
 		if a.fault != nil {

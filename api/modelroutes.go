@@ -44,7 +44,7 @@ type versionInfo struct {
 	QueueLimit int          `json:"queue_limit"`
 }
 
-// imageInfo says what a picture becomes.
+// imageInfo says what an image becomes.
 type imageInfo struct {
 	Width  int           `json:"width"`
 	Height int           `json:"height"`

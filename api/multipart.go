@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	pictureField   = "image"
+	imageField     = "image"
 	maxPartHeaders = 16
 	maxParameter   = 64 // bytes of a parameter's value in a part
 	maxBoundary    = 70 // characters, RFC 2046
-	allowedFields  = "send pictures as parts named " + pictureField
+	allowedFields  = "send images as parts named " + imageField
 )
 
 // transferAllowed are the encodings of parts that leave their bytes as they are.
 var transferAllowed = []string{"7bit", "8bit", "binary"}
 
-// multipartForm is multipart/form-data, read as it streams in: nothing but the pictures is kept.
+// multipartForm is multipart/form-data, read as it streams in: nothing but the images is kept.
 func multipartForm(limit int64, boundary string) (form, error) {
 	if boundary == "" || len(boundary) > maxBoundary {
 		return form{}, fault.New(fault.Malformed, "multipart/form-data needs a boundary of 1 to %d characters", maxBoundary)
@@ -31,7 +31,7 @@ func multipartForm(limit int64, boundary string) (form, error) {
 	}}, nil
 }
 
-// readParts reads every part. Their number is bounded by that of pictures and of parameters, since each may come
+// readParts reads every part. Their number is bounded by that of images and of parameters, since each may come
 // once.
 func (s *Server) readParts(r *multipart.Reader, b *body, in *submission) error {
 	for {
@@ -73,11 +73,11 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 		return fault.New(fault.InvalidParameter, "a part has no name that can be read in its Content-Disposition %s; %s",
 			quote(part.Header.Get("Content-Disposition")), allowedFields)
 	}
-	if name == pictureField {
-		if err := s.roomForPicture(in); err != nil {
+	if name == imageField {
+		if err := s.roomForImage(in); err != nil {
 			return err
 		}
-		return s.addPicture(part, b, in)
+		return s.addImage(part, b, in)
 	}
 	if _, ok := setters[name]; !ok {
 		return fault.New(fault.InvalidParameter, "unknown part %s; %s, and parameters as %s", quote(name), allowedFields, parameterNames())

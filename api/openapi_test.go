@@ -132,13 +132,13 @@ func TestTheDocumentKnowsEveryCode(t *testing.T) {
 	}
 }
 
-func TestTheDocumentSaysTheServersLimitOfPictures(t *testing.T) {
+func TestTheDocumentSaysTheServersLimitOfImages(t *testing.T) {
 	got := open(t, func(c *Config, _ *engine) { c.MaxImages = 3 }).get("/openapi.json")
 	doc, err := openapi3.NewLoader().LoadFromData(got.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for schema, property := range map[string]string{"Form": "image", "Pictures": "images"} {
+	for schema, property := range map[string]string{"Form": "image", "Images": "images"} {
 		limit := doc.Components.Schemas[schema].Value.Properties[property].Value.MaxItems
 		if limit == nil || *limit != 3 {
 			t.Errorf("%s.%s: %v", schema, property, limit)

@@ -37,12 +37,12 @@ func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
 		limit                        int64
 		says                         string
 	}{
-		"a picture":                       {"image/jpeg", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
-		"a picture without a type":        {"", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
+		"an image":                        {"image/jpeg", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
+		"an image without a type":         {"", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
 		"JSON":                            {"application/json", `{"images":[{"b64":"`, large, whole, "the body is larger than 4194304 bytes"},
 		"JSON without a type":             {"", `{"images":[{"b64":"`, large, whole, "the body is larger than 4194304 bytes"},
-		"a form with one picture":         {"multipart/form-data; boundary=x", part, large, image, "image 0 is larger than 1048576 bytes"},
-		"a form with many pictures":       {"multipart/form-data; boundary=x", part + large, "\r\n" + part + large, whole, "the body is larger than 4194304 bytes"},
+		"a form with one image":           {"multipart/form-data; boundary=x", part, large, image, "image 0 is larger than 1048576 bytes"},
+		"a form with many images":         {"multipart/form-data; boundary=x", part + large, "\r\n" + part + large, whole, "the body is larger than 4194304 bytes"},
 		"a form with an endless preamble": {"multipart/form-data; boundary=x", "", strings.Repeat("preamble\r\n", 10_000), whole, "the body is larger than 4194304 bytes"},
 		"a form with an endless epilogue": {"multipart/form-data; boundary=x", part + "pixels\r\n--x--\r\n", large, whole, "the body is larger than 4194304 bytes"},
 	}

@@ -65,25 +65,25 @@ func (s *Server) noSuchModel(name string) error {
 	return fault.New(fault.ModelNotFound, "there is no model %s; GET /v1/models lists those there are", quote(name))
 }
 
-// answered is what became of one picture.
+// answered is what became of one image.
 type answered struct {
 	response *inference.Response
 	fault    *fault.Fault
 }
 
-// ask sends all pictures to the engine at once and waits for all, as long as is left of the configured time.
+// ask sends all images to the engine at once and waits for all, as long as is left of the configured time.
 func (s *Server) ask(ctx context.Context, x *exchange, r inference.Request, in *submission, b *body) []answered {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout-b.waited)
 	defer cancel()
-	answers := make([]answered, len(in.pictures))
+	answers := make([]answered, len(in.images))
 	one := func(i int) {
 		r := r
-		r.Image, r.Decoded = in.pictures[i], func() { in.decoded(i, b) }
-		defer r.Decoded() // where it was not: the engine keeps no picture after it has answered
+		r.Image, r.Decoded = in.images[i], func() { in.decoded(i, b) }
+		defer r.Decoded() // where it was not: the engine keeps no image after it has answered
 		answers[i] = s.askOne(ctx, x, r)
 	}
 	var others sync.WaitGroup
-	for i := 1; i < len(in.pictures); i++ {
+	for i := 1; i < len(in.images); i++ {
 		others.Go(func() { one(i) })
 	}
 	one(0)
@@ -100,7 +100,7 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (
 		}
 	}()
 	if len(r.Image) == 0 {
-		return s.unasked(x, fault.New(fault.Malformed, "the picture is empty; %s", allowedMedia))
+		return s.unasked(x, fault.New(fault.Malformed, "the image is empty; %s", allowedMedia))
 	}
 	response, err := s.engine.Predict(ctx, r)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (
 	return answered{response: response}
 }
 
-// unasked counts a picture about which the engine was not asked, or never said anything.
+// unasked counts an image about which the engine was not asked, or never said anything.
 func (s *Server) unasked(x *exchange, f *fault.Fault) answered {
 	s.metrics.Rejected(x.model, string(f.Code))
 	return answered{fault: f}
@@ -123,8 +123,8 @@ func (s *Server) engineFault(err error) *fault.Fault {
 	return f
 }
 
-// overall is the fault of the whole request: nil when at least one picture is answered. A request of one picture
-// has that picture's fault. When all of several failed and one of them not by its picture, the request may be
+// overall is the fault of the whole request: nil when at least one image is answered. A request of one image
+// has that image's fault. When all of several failed and one of them not by its image, the request may be
 // sent again, so that is what it says.
 func overall(answers []answered) *fault.Fault {
 	for _, a := range answers {
@@ -133,16 +133,16 @@ func overall(answers []answered) *fault.Fault {
 		}
 	}
 	for _, a := range answers {
-		if len(answers) == 1 || !aboutPicture(a.fault.Code) {
+		if len(answers) == 1 || !aboutImage(a.fault.Code) {
 			return a.fault
 		}
 	}
-	return fault.New(fault.AllFailed, "none of the %d pictures could be answered; each says why", len(answers))
+	return fault.New(fault.AllFailed, "none of the %d images could be answered; each says why", len(answers))
 }
 
-// reply writes the answer of a request whose pictures were all asked about.
+// reply writes the answer of a request whose images were all asked about.
 func (s *Server) reply(c *gin.Context, x *exchange, answers []answered) {
-	s.metrics.pictures(x.model, answers)
+	s.metrics.countImages(x.model, answers)
 	f := overall(answers)
 	switch {
 	case f == nil:

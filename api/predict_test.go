@@ -13,7 +13,7 @@ import (
 
 func b64(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
-func pictures(parameters string, texts ...string) string {
+func images(parameters string, texts ...string) string {
 	var list []string
 	for _, text := range texts {
 		list = append(list, fmt.Sprintf(`{"b64":%q}`, b64(text)))
@@ -58,18 +58,18 @@ func TestGoodRequests(t *testing.T) {
 		want                    []string
 		top                     int
 	}{
-		"a picture by its own type":                  {"/v1/models/cats/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
-		"a picture of an uncommon type":              {"/v1/models/cats/predict", "image/x-anything", "pixels", []string{"pixels"}, 1},
-		"a picture as plain bytes":                   {"/v1/models/cats/predict", "application/octet-stream", "pixels", []string{"pixels"}, 1},
+		"an image by its own type":                   {"/v1/models/cats/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
+		"an image of an uncommon type":               {"/v1/models/cats/predict", "image/x-anything", "pixels", []string{"pixels"}, 1},
+		"an image as plain bytes":                    {"/v1/models/cats/predict", "application/octet-stream", "pixels", []string{"pixels"}, 1},
 		"a content type with a parameter":            {"/v1/models/cats/predict", "image/png; charset=binary", "pixels", []string{"pixels"}, 1},
 		"the default model":                          {"/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
 		"a version":                                  {"/v1/models/cats/versions/1/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
 		"a parameter in the query":                   {"/predict?top_k=4", "image/jpeg", "pixels", []string{"pixels"}, 4},
 		"a whole number written with a fraction":     {"/predict?top_k=4.0", "image/jpeg", "pixels", []string{"pixels"}, 4},
 		"boxes":                                      {"/v1/models/boxes/predict?score_threshold=0.5&iou_threshold=1", "image/jpeg", "pixels", []string{"pixels"}, 0},
-		"parts with a parameter between pictures":    {"/predict", form, formBody, []string{"one", "two"}, 3},
-		"JSON of one picture":                        {"/predict", "application/json", pictures("", "one"), []string{"one"}, 1},
-		"JSON of several pictures":                   {"/predict", "application/json; charset=utf-8", pictures(`{"top_k":2,"iou_threshold":0.5}`, "one", "two", "three"), []string{"one", "two", "three"}, 2},
+		"parts with a parameter between images":      {"/predict", form, formBody, []string{"one", "two"}, 3},
+		"JSON of one image":                          {"/predict", "application/json", images("", "one"), []string{"one"}, 1},
+		"JSON of several images":                     {"/predict", "application/json; charset=utf-8", images(`{"top_k":2,"iou_threshold":0.5}`, "one", "two", "three"), []string{"one", "two", "three"}, 2},
 		"JSON with parameters first and white space": {"/predict", "application/json", " { \"parameters\" : {} , \"images\" : [ {\"b64\": \"b25l\"} ] } \n", []string{"one"}, 1},
 		"base64 without padding":                     {"/predict", "application/json", `{"images":[{"b64":"` + strings.TrimRight(b64("four"), "=") + `"}]}`, []string{"four"}, 1},
 		"base64 as a data: URL":                      {"/predict", "application/json", `{"images":[{"b64":"data:image/jpeg;base64,` + b64("four") + `"}]}`, []string{"four"}, 1},
@@ -77,14 +77,14 @@ func TestGoodRequests(t *testing.T) {
 		"base64 in lines, as base64(1) writes it":    {"/predict", "application/json", `{"images":[{"b64":"Zm\n91\r\ncg==\n"}]}`, []string{"four"}, 1},
 		"base64 with an escaped slash":               {"/predict", "application/json", `{"images":[{"b64":"` + strings.ReplaceAll(b64("???>>>"), "/", `\/`) + `"}]}`, []string{"???>>>"}, 1},
 		"field names with escapes":                   {"/predict", "application/json", `{"\u0069mages":[{"b\u00364" : "b25l"}],"parameters":{"top\u005fk" : 2 }}`, []string{"one"}, 2},
-		"several, one of them bad":                   {"/predict", "application/json", pictures("", "one", "truncated", "three", ""), []string{"one", "error:undecodable", "three", "error:malformed"}, 1},
-		"a picture of S3's type":                     {"/predict", "binary/octet-stream", "\xff\xd8\xffpixels", []string{"\ufffd\ufffd\ufffdpixels"}, 1},
-		"a picture of a form's type, as curl's":      {"/predict", "application/x-www-form-urlencoded", "BM" + strings.Repeat("x", 20), []string{"BM" + strings.Repeat("x", 20)}, 1},
-		"a picture without a type":                   {"/predict", "", "GIF89a pixels", []string{"GIF89a pixels"}, 1},
-		"a large picture without a type":             {"/predict", "", "GIF89a" + strings.Repeat("x", 1<<20), []string{"GIF89a" + strings.Repeat("x", 1<<20)}, 1},
-		"JSON without a type":                        {"/predict", "", "\ufeff \n" + pictures("", "one", "two"), []string{"one", "two"}, 1},
-		"JSON after a byte order mark":               {"/predict", "application/json", "\ufeff" + pictures("", "one"), []string{"one"}, 1},
-		"a large picture":                            {"/predict", "image/jpeg", strings.Repeat("x", 1<<20), []string{strings.Repeat("x", 1<<20)}, 1},
+		"several, one of them bad":                   {"/predict", "application/json", images("", "one", "truncated", "three", ""), []string{"one", "error:undecodable", "three", "error:malformed"}, 1},
+		"an image of S3's type":                      {"/predict", "binary/octet-stream", "\xff\xd8\xffpixels", []string{"\ufffd\ufffd\ufffdpixels"}, 1},
+		"an image of a form's type, as curl's":       {"/predict", "application/x-www-form-urlencoded", "BM" + strings.Repeat("x", 20), []string{"BM" + strings.Repeat("x", 20)}, 1},
+		"an image without a type":                    {"/predict", "", "GIF89a pixels", []string{"GIF89a pixels"}, 1},
+		"a large image without a type":               {"/predict", "", "GIF89a" + strings.Repeat("x", 1<<20), []string{"GIF89a" + strings.Repeat("x", 1<<20)}, 1},
+		"JSON without a type":                        {"/predict", "", "\ufeff \n" + images("", "one", "two"), []string{"one", "two"}, 1},
+		"JSON after a byte order mark":               {"/predict", "application/json", "\ufeff" + images("", "one"), []string{"one"}, 1},
+		"a large image":                              {"/predict", "image/jpeg", strings.Repeat("x", 1<<20), []string{strings.Repeat("x", 1<<20)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
@@ -110,18 +110,18 @@ func TestTheAnswerSaysWhoAnsweredAndHowLongItTook(t *testing.T) {
 
 func TestABodyOfUnknownLength(t *testing.T) {
 	s := open(t)
-	r := s.request("POST", "/predict", "image/jpeg", struct{ *strings.Reader }{strings.NewReader("chunked picture")})
+	r := s.request("POST", "/predict", "image/jpeg", struct{ *strings.Reader }{strings.NewReader("chunked image")})
 	r.ContentLength = -1
-	if got := s.do(r); got.Status != 200 || labels(got)[0] != "chunked picture" {
+	if got := s.do(r); got.Status != 200 || labels(got)[0] != "chunked image" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 }
 
 func TestExpectContinue(t *testing.T) {
 	s := open(t)
-	r := s.request("POST", "/predict", "image/jpeg", strings.NewReader("expected picture"))
+	r := s.request("POST", "/predict", "image/jpeg", strings.NewReader("expected image"))
 	r.Header.Set("Expect", "100-continue")
-	if got := s.do(r); got.Status != 200 || labels(got)[0] != "expected picture" {
+	if got := s.do(r); got.Status != 200 || labels(got)[0] != "expected image" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 }

@@ -21,9 +21,9 @@ const (
 	turnsPerCore = 4
 )
 
-// readAhead bounds the bytes of bodies that have come in and whose pictures are not decoded yet. Those beyond wait in
+// readAhead bounds the bytes of bodies that have come in and whose images are not decoded yet. Those beyond wait in
 // the network, where TCP holds their senders back, first come first served: to have more of them in memory would not
-// have one picture decoded sooner. A body that is slow to arrive stops counting, so that it holds nobody up; the
+// have one image decoded sooner. A body that is slow to arrive stops counting, so that it holds nobody up; the
 // server's budget (admission) counts it all the same.
 type readAhead struct {
 	size int64

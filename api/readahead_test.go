@@ -14,7 +14,7 @@ import (
 	"fovea/inference"
 )
 
-// undecoded is a site that reads 100 bytes ahead, whose engine takes pictures that begin with "first" and neither decodes
+// undecoded is a site that reads 100 bytes ahead, whose engine takes images that begin with "first" and neither decodes
 // nor answers them until told.
 func undecoded(t *testing.T, change ...func(*Config)) (s *site, decode, answer chan struct{}) {
 	decode, answer = make(chan struct{}), make(chan struct{})
@@ -116,14 +116,14 @@ func TestEveryRequestGivesBackWhatItReadAhead(t *testing.T) {
 	s, _, _ := undecoded(t)
 	unknown := func(body string) io.Reader { return struct{ io.Reader }{strings.NewReader(body)} }
 	for name, ask := range map[string]func() result{
-		"one picture":       func() result { return s.post("/predict", "image/jpeg", "pixels") },
-		"a large picture":   func() result { return s.post("/predict", "image/jpeg", large(t)) },
-		"no picture":        func() result { return s.post("/predict", "image/jpeg", "") },
+		"one image":         func() result { return s.post("/predict", "image/jpeg", "pixels") },
+		"a large image":     func() result { return s.post("/predict", "image/jpeg", large(t)) },
+		"no image":          func() result { return s.post("/predict", "image/jpeg", "") },
 		"an unknown length": func() result { return s.do(s.request("POST", "/predict", "image/jpeg", unknown("pixels"))) },
 		"several, two wrong": func() result {
-			return s.post("/predict", "application/json", pictures("", "one", "truncated", "", "two"))
+			return s.post("/predict", "application/json", images("", "one", "truncated", "", "two"))
 		},
-		"all wrong": func() result { return s.post("/predict", "application/json", pictures("", "huge", "truncated")) },
+		"all wrong": func() result { return s.post("/predict", "application/json", images("", "huge", "truncated")) },
 		"no JSON":   func() result { return s.post("/predict", "application/json", "{") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,11 +175,11 @@ func TestBuffersHaveTheSizeThatIsNeeded(t *testing.T) {
 		}
 	}
 	if largest := int64(classSize(sizes - 1)); largest <= Defaults().MaxImageBytes {
-		t.Errorf("the largest picture's buffer is not kept: the largest has %d bytes", largest)
+		t.Errorf("the largest image's buffer is not kept: the largest has %d bytes", largest)
 	}
 }
 
-func TestAPictureThatIsSmallForItsBufferMoves(t *testing.T) {
+func TestAImageThatIsSmallForItsBufferMoves(t *testing.T) {
 	for name, test := range map[string]struct{ size, room, want int }{
 		"a buffer that fits":                   {5000, 5120, 5120},
 		"half empty, and none smaller by half": {2600, 5120, 5120},

@@ -20,7 +20,7 @@ import (
 
 // Engine is what answers. It is safe for concurrent use.
 type Engine interface {
-	// Predict answers one picture; it keeps no reference to its bytes after it returned.
+	// Predict answers one image; it keeps no reference to its bytes after it returned.
 	Predict(context.Context, inference.Request) (*inference.Response, error)
 	Models() []inference.Status
 	Default() string // "" when there is none

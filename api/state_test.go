@@ -169,7 +169,7 @@ func TestMetrics(t *testing.T) {
 	for _, name := range []string{"dogs", "made-up", "../x"} {
 		s.post("/v1/models/"+strings.ReplaceAll(name, "/", "%2F")+"/predict", "image/jpeg", "pixels")
 	}
-	s.post("/predict", "application/json", pictures("", "one", "truncated", ""))
+	s.post("/predict", "application/json", images("", "one", "truncated", ""))
 	text := string(s.get("/metrics").Body)
 	for _, line := range []string{
 		`fovea_requests_total{code="200",model="cats",version="1"} 2`,

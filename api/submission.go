@@ -9,23 +9,23 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-const allowedMedia = "send one picture as image/* or application/octet-stream, several as multipart/form-data or application/json"
+const allowedMedia = "send one image as image/* or application/octet-stream, several as multipart/form-data or application/json"
 
-// submission is what a request for predictions asks: pictures as they were encoded, and parameters.
+// submission is what a request for predictions asks: images as they were encoded, and parameters.
 type submission struct {
-	pictures [][]byte     // pooled buffers; nil once decoded
-	encoded  atomic.Int64 // pictures that are not decoded
-	params   params
+	images  [][]byte     // pooled buffers; nil once decoded
+	encoded atomic.Int64 // images that are not decoded
+	params  params
 }
 
-// decoded gives a picture's buffer back. Nothing may read the picture any more. Pictures may be decoded at the same
+// decoded gives an image's buffer back. Nothing may read the image any more. Images may be decoded at the same
 // time, each by one goroutine; a second call for the same one does nothing.
-func (in *submission) decoded(picture int, b *body) {
-	if in.pictures[picture] == nil {
+func (in *submission) decoded(img int, b *body) {
+	if in.images[img] == nil {
 		return
 	}
-	giveBuffer(in.pictures[picture])
-	in.pictures[picture] = nil
+	giveBuffer(in.images[img])
+	in.images[img] = nil
 	if in.encoded.Add(-1) == 0 {
 		b.share.leave()
 	}
@@ -33,13 +33,13 @@ func (in *submission) decoded(picture int, b *body) {
 
 // recycle gives the buffers back of a request that is not answered.
 func (in *submission) recycle() {
-	for _, picture := range in.pictures {
-		giveBuffer(picture)
+	for _, img := range in.images {
+		giveBuffer(img)
 	}
-	in.pictures = nil
+	in.images = nil
 }
 
-// form is one way to send pictures.
+// form is one way to send images.
 type form struct {
 	limit int64 // bytes of the body
 	read  func(s *Server, b *body, in *submission) error
@@ -62,8 +62,8 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 	}
 	err = f.read(s, b, in)
 	x.bytes = b.read
-	if err == nil && len(in.pictures) == 0 {
-		err = fault.New(fault.Malformed, "the request holds no picture; %s", allowedMedia)
+	if err == nil && len(in.images) == 0 {
+		err = fault.New(fault.Malformed, "the request holds no image; %s", allowedMedia)
 	}
 	if err != nil {
 		in.recycle()
@@ -71,45 +71,45 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 		return nil, nil, s.bodyFault(err, b)
 	}
 	b.arrived()
-	in.encoded.Store(int64(len(in.pictures)))
-	x.pictures = len(in.pictures)
+	in.encoded.Store(int64(len(in.images)))
+	x.images = len(in.images)
 	return in, b, nil
 }
 
-// readPicture reads a body that is one picture.
-func readPicture(_ *Server, b *body, in *submission) error {
-	picture, err := readAll(b, int(max(b.length, firstRoom)))
+// readImage reads a body that is one image.
+func readImage(_ *Server, b *body, in *submission) error {
+	img, err := readAll(b, int(max(b.length, firstRoom)))
 	if err != nil {
 		return err
 	}
-	if len(picture) == 0 {
-		giveBuffer(picture)
+	if len(img) == 0 {
+		giveBuffer(img)
 		return fault.New(fault.Malformed, "the body is empty; %s", allowedMedia)
 	}
-	in.pictures = append(in.pictures, picture)
+	in.images = append(in.images, img)
 	return nil
 }
 
-// addPicture reads one picture of several, whose place in the request is used in messages. Its length is not known; most
+// addImage reads one image of several, whose place in the request is used in messages. Its length is not known; most
 // often it is the only one, so that it is about as long as what is left of the body.
-func (s *Server) addPicture(r io.Reader, b *body, in *submission) error {
+func (s *Server) addImage(r io.Reader, b *body, in *submission) error {
 	limit := s.cfg.MaxImageBytes
-	picture, err := readAll(io.LimitReader(r, limit+1), int(min(b.left(), limit)))
+	img, err := readAll(io.LimitReader(r, limit+1), int(min(b.left(), limit)))
 	if err != nil {
 		return err
 	}
-	if int64(len(picture)) > limit {
-		giveBuffer(picture)
-		return fault.New(fault.BodyTooLarge, "image %d is larger than %d bytes, the most that is read", len(in.pictures), limit)
+	if int64(len(img)) > limit {
+		giveBuffer(img)
+		return fault.New(fault.BodyTooLarge, "image %d is larger than %d bytes, the most that is read", len(in.images), limit)
 	}
-	in.pictures = append(in.pictures, fitted(picture))
+	in.images = append(in.images, fitted(img))
 	return nil
 }
 
-// roomForPicture refuses a picture too many before it is read.
-func (s *Server) roomForPicture(in *submission) error {
-	if len(in.pictures) < s.cfg.MaxImages {
+// roomForImage refuses an image too many before it is read.
+func (s *Server) roomForImage(in *submission) error {
+	if len(in.images) < s.cfg.MaxImages {
 		return nil
 	}
-	return fault.New(fault.Malformed, "the request holds more than %d pictures, the most that are taken at once", s.cfg.MaxImages)
+	return fault.New(fault.Malformed, "the request holds more than %d images, the most that are taken at once", s.cfg.MaxImages)
 }

@@ -135,12 +135,12 @@ func prepare(ctx context.Context, plan *preprocess.Plan, row, data []byte, limit
 		if err != nil {
 			return err
 		}
-		picture, err := plan.Decode(ctx, data, info)
+		img, err := plan.Decode(ctx, data, info)
 		if err != nil {
 			return err
 		}
-		defer picture.Close()
-		_, err = plan.Pack(picture, row)
+		defer img.Close()
+		_, err = plan.Pack(img, row)
 		return err
 	}()
 	after, clockErr := cpuTime()

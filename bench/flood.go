@@ -24,7 +24,7 @@ type floodOptions struct {
 	url      string
 	worst    int
 	copies   int
-	pictures string
+	images   string
 	rate     float64
 	duration time.Duration
 }
@@ -33,15 +33,15 @@ func (o *floodOptions) add(flags *flag.FlagSet) {
 	flags.StringVar(&o.url, "url", "", "predict route of a server or gateway that gets the costliest images")
 	flags.IntVar(&o.worst, "worst", 4, "how many different images that are")
 	flags.IntVar(&o.copies, "copies", 4, "how often each of them is sent, all at once")
-	flags.StringVar(&o.pictures, "pictures", "testdata/pictures", "folder of ordinary pictures")
-	flags.Float64Var(&o.rate, "rate", 5, "ordinary pictures a second meanwhile")
+	flags.StringVar(&o.images, "images", "testdata/images", "folder of ordinary images")
+	flags.Float64Var(&o.rate, "rate", 5, "ordinary images a second meanwhile")
 	flags.DurationVar(&o.duration, "duration", 30*time.Second, "how long they are sent; the costliest are sent after two seconds")
 }
 
-// flood sends ordinary pictures at an even rate, and the costliest hostile ones in between, all at once. It fails when
+// flood sends ordinary images at an even rate, and the costliest hostile ones in between, all at once. It fails when
 // too few of the ordinary ones are answered.
 func flood(ctx context.Context, o floodOptions, costs []cost, out io.Writer) error {
-	images, err := pictures(o.pictures)
+	images, err := images(o.images)
 	if err != nil {
 		return err
 	}

@@ -18,10 +18,10 @@ import (
 	"fovea/preprocess/header"
 )
 
-// floor is what the server is measured against: one goroutine a core takes the pictures in turn, decodes each,
+// floor is what the server is measured against: one goroutine a core takes the images in turn, decodes each,
 // packs it, runs it alone and reads the answer, with nothing else in the process. It prints a rate as JSON.
 func floor(ctx context.Context, o options, out io.Writer) (err error) {
-	images, err := pictures(o.Pictures)
+	images, err := images(o.Images)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func floor(ctx context.Context, o options, out io.Writer) (err error) {
 	return json.NewEncoder(out).Encode(r)
 }
 
-// loop is a model ready to run, and the pictures to run.
+// loop is a model ready to run, and the images to run.
 type loop struct {
 	images  [][]byte
 	plan    *preprocess.Plan
@@ -95,7 +95,7 @@ func tensors(infos []onnx.Info) []models.TensorInfo {
 	return list
 }
 
-// run answers pictures for d and returns what it took.
+// run answers images for d and returns what it took.
 func (l *loop) run(ctx context.Context, d time.Duration) (rate, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -125,12 +125,12 @@ func (l *loop) answer(batch *onnx.Batch, image []byte) error {
 	if err != nil {
 		return err
 	}
-	picture, err := l.plan.Decode(context.Background(), image, info)
+	img, err := l.plan.Decode(context.Background(), image, info)
 	if err != nil {
 		return err
 	}
-	defer picture.Close()
-	fit, err := l.plan.Pack(picture, batch.Input(0, 0))
+	defer img.Close()
+	fit, err := l.plan.Pack(img, batch.Input(0, 0))
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // gpuOptions are the flags of `bench gpu`, which measures a GPU: ResNet-50 and the default classifier, from rows that
-// are ready and from pictures, against a plain loop over the same session, against the cores' decoding alone, and
+// are ready and from images, against a plain loop over the same session, against the cores' decoding alone, and
 // against PyTorch.
 type gpuOptions struct {
 	Device   string        // cuda, or cpu to try the program without a GPU
@@ -62,7 +62,7 @@ type gpuGroup struct {
 	Pageable bool
 	Batches  []int    // of the plain loop with one instance
 	Layouts  []layout // at the best of Batches: the engine against the plain loop
-	Pictures bool     // at the best of Batches: the engine from pictures, against decoding alone
+	Images   bool     // at the best of Batches: the engine from images, against decoding alone
 }
 
 // layout is how many sessions there are on the GPU, and instances of each.
@@ -82,10 +82,10 @@ func gpuPlan(classifier string) []gpuGroup {
 		return g
 	}
 	plan := []gpuGroup{
-		{Title: "default", Model: fp16, CUDA: heuristic, Batches: buckets, Layouts: layouts, Pictures: true},
-		{Title: "default", Model: classifier, CUDA: heuristic, Batches: buckets, Layouts: layouts, Pictures: true},
+		{Title: "default", Model: fp16, CUDA: heuristic, Batches: buckets, Layouts: layouts, Images: true},
+		{Title: "default", Model: classifier, CUDA: heuristic, Batches: buckets, Layouts: layouts, Images: true},
 		{Title: "default", Model: fp32, CUDA: heuristic, Batches: buckets, Layouts: layouts},
-		{Title: "default", Model: bytes, CUDA: heuristic, Batches: []int{32, 64, 128}, Layouts: layouts[1:], Pictures: true},
+		{Title: "default", Model: bytes, CUDA: heuristic, Batches: []int{32, 64, 128}, Layouts: layouts[1:], Images: true},
 	}
 	for _, model := range []string{fp16, fp32} {
 		plan = append(plan,
@@ -156,7 +156,7 @@ func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (ca
 	}
 	var said bytes.Buffer
 	cmd := exec.CommandContext(ctx, self, "gpu-group", "-group", string(spec), "-work", o.GPU.Work, "-device", o.GPU.Device,
-		"-measure", o.GPU.Measure.String(), "-models", o.Models, "-pictures", o.Pictures, "-nvml", o.GPU.NVML)
+		"-measure", o.GPU.Measure.String(), "-models", o.Models, "-images", o.Images, "-nvml", o.GPU.NVML)
 	cmd.Stderr = &said
 	cmd.WaitDelay = 5 * time.Second
 	text, err := cmd.Output()
@@ -208,7 +208,7 @@ func prepareModels(work string) error {
 }
 
 // noiseRows are rows of a number of elements of 4, 2 or 1 bytes: float32, float16 or uint8. Floats are uniform from
-// -2 to 2, about what a normalized picture has; zeros would run faster than pictures do.
+// -2 to 2, about what a normalized image has; zeros would run faster than images do.
 func noiseRows(width, elements int, seed uint64) [][]byte {
 	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // noise, not secrets
 	rows := make([][]byte, gpuRows)

@@ -54,8 +54,8 @@ func gpuGroupBench(ctx context.Context, o options, out io.Writer) (err error) {
 	for _, l := range b.group.Layouts {
 		b.tell(b.engineAgainstLoop(ctx, best, l))
 	}
-	if b.group.Pictures {
-		b.pictures(ctx, best)
+	if b.group.Images {
+		b.images(ctx, best)
 	}
 	return nil
 }

@@ -157,7 +157,7 @@ func (b *groupBench) ask(ctx context.Context, e *inference.Engine, t *engineTall
 	all, batches, rows := time.Since(begin).Seconds(), float64(t.batches.Load()), float64(t.rows.Load())
 	c.take(s, l.Sessions*l.Instances, size)
 	if rows > 0 {
-		run := float64(t.infer.Load()) / rows / 1e9 // each picture of a batch is told the batch's time
+		run := float64(t.infer.Load()) / rows / 1e9 // each image of a batch is told the batch's time
 		c.RunMS, c.QueueMS = run*1000, float64(t.queue.Load())/rows/1e6
 		// An estimate: by rows, long batches weigh more than their share.
 		c.Busy = min(1, run*batches/all/float64(l.Sessions*l.Instances))
@@ -167,11 +167,11 @@ func (b *groupBench) ask(ctx context.Context, e *inference.Engine, t *engineTall
 	return c, err
 }
 
-// pictures measures what the cores can decode, and the engine from the same pictures.
-func (b *groupBench) pictures(ctx context.Context, size int) {
-	images, err := pictures(b.o.Pictures)
+// images measures what the cores can decode, and the engine from the same images.
+func (b *groupBench) images(ctx context.Context, size int) {
+	images, err := images(b.o.Images)
 	if err != nil {
-		b.tell(gpuCase{Case: "engine, from pictures"}, err)
+		b.tell(gpuCase{Case: "engine, from images"}, err)
 		return
 	}
 	limit, err := b.decoding(ctx, images)
@@ -179,11 +179,11 @@ func (b *groupBench) pictures(ctx context.Context, size int) {
 	l, t := layout{1, 2}, &engineTally{}
 	e, stop, err := b.engine(ctx, size, l, t)
 	if err != nil {
-		b.tell(gpuCase{Case: "engine, from pictures"}, err)
+		b.tell(gpuCase{Case: "engine, from images"}, err)
 		return
 	}
 	c, err := b.ask(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Image: images[i%len(images)]} })
-	c.Case = "engine, from pictures"
+	c.Case = "engine, from images"
 	if limit.PerSecond > 0 {
 		share := c.PerSecond / limit.PerSecond
 		c.OfDecoding = &share
@@ -220,7 +220,7 @@ func (b *groupBench) decoding(ctx context.Context, images [][]byte) (gpuCase, er
 	return c, err
 }
 
-// plan is how pictures become rows of the group's model.
+// plan is how images become rows of the group's model.
 func (b *groupBench) plan() (*preprocess.Plan, error) {
 	entry, err := models.Open(filepath.Dir(b.folder)).Load(b.group.Model)
 	if err != nil {
@@ -243,11 +243,11 @@ func decodeInto(plan *preprocess.Plan, image, row []byte) error {
 	if err != nil {
 		return err
 	}
-	picture, err := plan.Decode(context.Background(), image, info)
+	img, err := plan.Decode(context.Background(), image, info)
 	if err != nil {
 		return err
 	}
-	defer picture.Close()
-	_, err = plan.Pack(picture, row)
+	defer img.Close()
+	_, err = plan.Pack(img, row)
 	return err
 }

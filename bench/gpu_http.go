@@ -22,11 +22,11 @@ func alignedRow(size int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), size)
 }
 
-// overHTTP measures bin/serve with pictures over HTTP, by bin/loadtest on the same cores.
+// overHTTP measures bin/serve with images over HTTP, by bin/loadtest on the same cores.
 // What it takes from the report so far is the best batch, the decode limit and the GPU.
 func overHTTP(ctx context.Context, o options, model string, report *gpuReport, end time.Time) gpuCase {
 	l := layout{1, 2}
-	c := gpuCase{Group: "default", Model: model, Case: "serve, pictures over HTTP", Batch: report.best(model), Layout: l.String()}
+	c := gpuCase{Group: "default", Model: model, Case: "serve, images over HTTP", Batch: report.best(model), Layout: l.String()}
 	if err := c.http(ctx, o, l, report, end); err != nil {
 		c.Error = err.Error()
 	}
@@ -61,7 +61,7 @@ func (c *gpuCase) http(ctx context.Context, o options, l layout, report *gpuRepo
 	defer s.stop()
 	n := clients(c.Batch, l) / 2
 	result := filepath.Join(dir, "result.json")
-	args := []string{"--quiet", "--server", s.base, "--model", c.Model, "--pictures", o.Pictures, "--concurrency", strconv.Itoa(n),
+	args := []string{"--quiet", "--server", s.base, "--model", c.Model, "--images", o.Images, "--concurrency", strconv.Itoa(n),
 		"--warmup", "2s", "--window", o.GPU.Measure.String(), "--max-windows", "6", "--json", result}
 	if o.GPU.NVML != "" {
 		args = append(args, "--nvml", o.GPU.NVML)
@@ -89,7 +89,7 @@ func (c *gpuCase) read(file string, limit float64, uuid string) error {
 	level := result.Levels[0]
 	if level.Failed > 0 {
 		failures, _ := json.Marshal(level.Failures) // a map of numbers can be written
-		return fmt.Errorf("%d pictures failed: %s", level.Failed, failures)
+		return fmt.Errorf("%d images failed: %s", level.Failed, failures)
 	}
 	c.PerSecond = level.Throughput
 	if limit > 0 {

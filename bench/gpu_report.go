@@ -30,7 +30,7 @@ type gpuCase struct {
 	GPU        *float64 `json:"gpu_utilization,omitempty"` // share of the time in which kernels ran (NVML)
 	CPU        float64  `json:"cpu,omitempty"`             // of all cores, by this process
 	Busy       float64  `json:"instances_busy,omitempty"`  // share of the time in which instances ran batches
-	Fill       float64  `json:"batches_full,omitempty"`    // share of the rows that ran which held a picture
+	Fill       float64  `json:"batches_full,omitempty"`    // share of the rows that ran which held an image
 	MeanBatch  float64  `json:"mean_batch,omitempty"`
 	RunMS      float64  `json:"run_ms,omitempty"`
 	QueueMS    float64  `json:"queue_ms,omitempty"`
@@ -197,7 +197,7 @@ func (r *gpuReport) best(model string) (batch int) {
 	return batch
 }
 
-// decodeLimit is what the cores decode for a model, in pictures a second; 0 if that is not known.
+// decodeLimit is what the cores decode for a model, in images a second; 0 if that is not known.
 func (r *gpuReport) decodeLimit(model string) float64 {
 	for _, c := range r.Cases {
 		if c.Model == model && c.Case == "decoding alone" {

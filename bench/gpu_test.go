@@ -20,11 +20,11 @@ func TestEachCaseSaysWhatBoundsIt(t *testing.T) {
 		"copies and launch": {Case: "plain loop", Busy: 0.97, GPU: at(0.5)},
 		"rows come too":     {Case: "engine, from rows", Busy: 0.5, GPU: at(0.4)},
 		"runs: one is":      {Case: "engine, from rows", Busy: 0.95},
-		"decoding: 95 %":    {Case: "engine, from pictures", Busy: 0.5, GPU: at(0.3), CPU: 0.99, OfDecoding: at(0.95)},
-		"cores: busy 97 %":  {Case: "engine, from pictures", Busy: 0.5, GPU: at(0.3), CPU: 0.97, OfDecoding: at(0.7)},
+		"decoding: 95 %":    {Case: "engine, from images", Busy: 0.5, GPU: at(0.3), CPU: 0.99, OfDecoding: at(0.95)},
+		"cores: busy 97 %":  {Case: "engine, from images", Busy: 0.5, GPU: at(0.3), CPU: 0.97, OfDecoding: at(0.7)},
 		"cores: busy 99 %":  {Case: "decoding alone", CPU: 0.99},
-		"HTTP and the load": {Case: "serve, pictures over HTTP", GPU: at(0.3), OfDecoding: at(0.7)},
-		"not known":         {Case: "serve, pictures over HTTP"},
+		"HTTP and the load": {Case: "serve, images over HTTP", GPU: at(0.3), OfDecoding: at(0.7)},
+		"not known":         {Case: "serve, images over HTTP"},
 	} {
 		if got := c.bound(); !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%+v: %q, want %q", c, got, want)

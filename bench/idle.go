@@ -75,7 +75,7 @@ func idleKinds() []idleKind {
 // idleBench measures how many good requests are answered while idle clients of each kind hold connections, of which each
 // connects again when it is refused. The server is a new one for each kind.
 func idleBench(ctx context.Context, o options, out io.Writer) error {
-	images, err := pictures(o.Pictures)
+	images, err := images(o.Images)
 	if err != nil {
 		return err
 	}

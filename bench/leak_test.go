@@ -44,7 +44,7 @@ func TestSoakFindsAPlantedLeakAndNothingInTheServer(t *testing.T) {
 				defer cancel()
 			}
 			o := options{Serve: buildServe(t, test.tag), Models: testenv.Models(t), Model: "efficientnet-lite0",
-				Pictures: filepath.Join(testenv.Root(t), "testdata", "pictures"), Connections: 8, Requests: 4000, Limit: 4096}
+				Images: filepath.Join(testenv.Root(t), "testdata", "images"), Connections: 8, Requests: 4000, Limit: 4096}
 			var out strings.Builder
 			err := soak(ctx, o, &out)
 			t.Logf("%s", out.String())
@@ -55,12 +55,12 @@ func TestSoakFindsAPlantedLeakAndNothingInTheServer(t *testing.T) {
 	}
 }
 
-func TestPicturesNamesWhatAFolderLacks(t *testing.T) {
+func TestImagesNamesWhatAFolderLacks(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pictures(dir); err == nil || !strings.Contains(err.Error(), "no pictures in "+dir) {
+	if _, err := images(dir); err == nil || !strings.Contains(err.Error(), "no images in "+dir) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// pictures reads every JPEG, PNG, WebP and BMP of a folder, in the order of their names.
-func pictures(dir string) ([][]byte, error) {
+// images reads every JPEG, PNG, WebP and BMP of a folder, in the order of their names.
+func images(dir string) ([][]byte, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.*"))
 	if err != nil {
 		return nil, err
@@ -32,12 +32,12 @@ func pictures(dir string) ([][]byte, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("no pictures in %s: need .jpg, .jpeg, .png, .webp or .bmp", dir)
+		return nil, fmt.Errorf("no images in %s: need .jpg, .jpeg, .png, .webp or .bmp", dir)
 	}
 	return found, nil
 }
 
-// targets sends the pictures in turn to url.
+// targets sends the images in turn to url.
 func targets(url string, images [][]byte) vegeta.Targeter {
 	var next atomic.Uint64
 	header := http.Header{"Content-Type": {"application/octet-stream"}}

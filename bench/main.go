@@ -1,4 +1,4 @@
-// Command bench measures the server against what it cannot beat: the same pictures, prepared and run with the same
+// Command bench measures the server against what it cannot beat: the same images, prepared and run with the same
 // sessions in a plain loop without HTTP; and against other servers. It also soaks the server, holds idle connections against
 // it, measures what hostile images cost, and measures GPUs. Run it by `make bench`, `make bench-peers`, `make soak`,
 // `make bench-corpus` and `make gpu-bench`.
@@ -26,7 +26,7 @@ type options struct {
 	ServeLog    string        // where its log goes; empty: shown only if it fails
 	Models      string        // the models folder
 	Model       string        // the model that answers
-	Pictures    string        // a folder of pictures
+	Images      string        // a folder of images
 	Connections int           // requests under way at once
 	Duration    time.Duration // of one measurement
 	Rounds      int           // measurements of each side, in turn
@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&o.ServeLog, "serve-log", "", "file for the server's log")
 	flags.StringVar(&o.Models, "models", "models", "models folder")
 	flags.StringVar(&o.Model, "model", "efficientnet-lite0", "model that answers")
-	flags.StringVar(&o.Pictures, "pictures", "testdata/pictures", "folder of pictures")
+	flags.StringVar(&o.Images, "images", "testdata/images", "folder of images")
 	flags.IntVar(&o.Connections, "connections", 16, "requests under way at once")
 	flags.DurationVar(&o.Duration, "duration", 10*time.Second, "length of one measurement")
 	flags.IntVar(&o.Rounds, "rounds", 3, "measurements of each side, in turn")

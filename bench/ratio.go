@@ -16,15 +16,15 @@ import (
 
 // rate is what one measurement of either side gives.
 type rate struct {
-	PerSecond float64       // pictures a second
-	CPU       time.Duration // CPU time of the measured process for each picture
-	Mallocs   float64       // Go heap allocations for each picture
+	PerSecond float64       // images a second
+	CPU       time.Duration // CPU time of the measured process for each image
+	Mallocs   float64       // Go heap allocations for each image
 }
 
 // ratio measures the loop without HTTP and the server in turn, and prints each figure and the medians of the ratios
 // between neighbours in time, which a machine that changes its speed moves least.
 func ratio(ctx context.Context, o options, out io.Writer) error {
-	images, err := pictures(o.Pictures)
+	images, err := images(o.Images)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func ratio(ctx context.Context, o options, out io.Writer) error {
 	}
 	var cpu, throughput []float64
 	var served rate
-	fmt.Fprintf(out, "%-6s %-8s %12s %16s %14s\n", "round", "side", "pictures/s", "CPU ms/picture", "allocations")
+	fmt.Fprintf(out, "%-6s %-8s %12s %16s %14s\n", "round", "side", "images/s", "CPU ms/image", "allocations")
 	for round := range o.Rounds {
 		loop, err := floorProcess(ctx, o)
 		if err != nil {
@@ -56,7 +56,7 @@ func ratio(ctx context.Context, o options, out io.Writer) error {
 		cpu = append(cpu, float64(served.CPU)/float64(loop.CPU))
 		throughput = append(throughput, served.PerSecond/loop.PerSecond)
 	}
-	fmt.Fprintf(out, "CPU time a picture, serve/loop: median %.3f of %.3f\n", median(cpu), cpu)
+	fmt.Fprintf(out, "CPU time an image, serve/loop: median %.3f of %.3f\n", median(cpu), cpu)
 	fmt.Fprintf(out, "throughput at %d connections, serve/loop: median %.3f of %.3f\n", o.Connections, median(throughput), throughput)
 	return latency(o, served.PerSecond, send, out)
 }
@@ -111,7 +111,7 @@ func floorProcess(ctx context.Context, o options) (rate, error) {
 	if err != nil {
 		return rate{}, err
 	}
-	cmd := exec.CommandContext(ctx, self, "floor", "-models", o.Models, "-model", o.Model, "-pictures", o.Pictures,
+	cmd := exec.CommandContext(ctx, self, "floor", "-models", o.Models, "-model", o.Model, "-images", o.Images,
 		"-duration", o.Duration.String(), "-connections", strconv.Itoa(o.Connections),
 		"-saturating-int8="+strconv.FormatBool(o.Saturating))
 	cmd.Stderr = os.Stderr

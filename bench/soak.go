@@ -25,7 +25,7 @@ type sample struct {
 // soak sends o.Requests requests of every kind, good, bad and aborted, and reports how the server's resident
 // memory grew with them, and whether its goroutines and files came back to where they started.
 func soak(ctx context.Context, o options, out io.Writer) error {
-	images, err := pictures(o.Pictures)
+	images, err := images(o.Images)
 	if err != nil {
 		return err
 	}
@@ -121,23 +121,23 @@ var kinds = []struct {
 	name string
 	send func(c *client, ctx context.Context, image []byte) error
 }{
-	{"good picture", func(c *client, ctx context.Context, image []byte) error {
+	{"good image", func(c *client, ctx context.Context, image []byte) error {
 		return c.post(ctx, "application/octet-stream", image, http.StatusOK)
 	}},
-	{"good picture named by type", func(c *client, ctx context.Context, image []byte) error {
+	{"good image named by type", func(c *client, ctx context.Context, image []byte) error {
 		return c.post(ctx, http.DetectContentType(image), image, http.StatusOK)
 	}},
-	{"picture cut short", func(c *client, ctx context.Context, image []byte) error {
+	{"image cut short", func(c *client, ctx context.Context, image []byte) error {
 		return c.post(ctx, "application/octet-stream", image[:len(image)*2/3], http.StatusUnprocessableEntity)
 	}},
-	{"two pictures, one bad", func(c *client, ctx context.Context, image []byte) error {
+	{"two images, one bad", func(c *client, ctx context.Context, image []byte) error {
 		bad := base64.StdEncoding.EncodeToString(image[:100])
 		good := base64.StdEncoding.EncodeToString(image)
 		body := fmt.Sprintf(`{"images":[{"b64":%q},{"b64":%q}]}`, bad, good)
 		return c.post(ctx, "application/json", []byte(body), http.StatusOK)
 	}},
-	{"text instead of a picture", func(c *client, ctx context.Context, _ []byte) error {
-		return c.post(ctx, "application/octet-stream", []byte("not a picture at all"), http.StatusUnsupportedMediaType)
+	{"text instead of an image", func(c *client, ctx context.Context, _ []byte) error {
+		return c.post(ctx, "application/octet-stream", []byte("not an image at all"), http.StatusUnsupportedMediaType)
 	}},
 	{"broken JSON", func(c *client, ctx context.Context, _ []byte) error {
 		return c.post(ctx, "application/json", []byte(`{"images":[{"b64":`), http.StatusBadRequest)
@@ -213,7 +213,7 @@ func (c *client) post(ctx context.Context, contentType string, body []byte, want
 	return nil
 }
 
-// hangUp promises a whole picture, sends half of it and closes the connection.
+// hangUp promises a whole image, sends half of it and closes the connection.
 func (c *client) hangUp(ctx context.Context, image []byte) error {
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", c.addr)
 	if err != nil {

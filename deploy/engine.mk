@@ -25,5 +25,5 @@ gateway-figures: setup #+ measure the gateway against its replica itself, in tur
 	@replica=$$(docker run --rm --detach --read-only --tmpfs /tmp --publish 127.0.0.1::8000 $(or $(FOVEA_TEST_IMAGE),fovea)) \
 	  && trap "docker rm --force $$replica >/dev/null" EXIT \
 	  && url=http://$$(docker port $$replica 8000/tcp) && curl --silent --fail --retry 60 --retry-delay 1 --retry-all-errors --output /dev/null $$url/ready \
-	  && FOVEA_REPLICA=$$url FOVEA_PICTURE=$(CURDIR)/testdata/pictures/chelsea.jpg \
+	  && FOVEA_REPLICA=$$url FOVEA_IMAGE=$(CURDIR)/testdata/images/chelsea.jpg \
 	    bin/gateway.test -test.run='^$$' -test.bench=Real -test.benchtime=$(or $(ROUND),2000)x $(ARGS)

@@ -88,7 +88,7 @@ func (s Spec) resources(requests []container.DeviceRequest) container.Resources 
 		PidsLimit: &s.Pids,
 		Ulimits: []*container.Ulimit{
 			{Name: "nofile", Soft: s.NoFile, Hard: s.NoFile},
-			{Name: "core", Soft: 0, Hard: 0}, // A core file would hold users' pictures.
+			{Name: "core", Soft: 0, Hard: 0}, // A core file would hold users' images.
 		},
 		DeviceRequests: requests,
 	}

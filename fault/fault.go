@@ -19,9 +19,9 @@ const (
 	BodyTooLarge      Code = "body_too_large"     // 413: more bytes than allowed
 	ImageTooLarge     Code = "image_too_large"    // 413: more pixels, or more work to decode them, than allowed
 	UnsupportedMedia  Code = "unsupported_media"  // 415: a content type or encoding that is not read
-	UnsupportedFormat Code = "unsupported_format" // 415: bytes of no picture format that is read
-	Undecodable       Code = "undecodable"        // 422: a picture that is broken or cut short
-	AllFailed         Code = "all_failed"         // 422: no picture of a request could be answered
+	UnsupportedFormat Code = "unsupported_format" // 415: bytes of no image format that is read
+	Undecodable       Code = "undecodable"        // 422: an image that is broken or cut short
+	AllFailed         Code = "all_failed"         // 422: no image of a request could be answered
 	QueueFull         Code = "queue_full"         // 429: try again after RetryAfter
 	NotReady          Code = "not_ready"          // 503: the model is not loaded or failed its self-test
 	Draining          Code = "draining"           // 503: the server is shutting down

@@ -56,7 +56,7 @@ type Health struct {
 	Failures int           `yaml:"failures"` // probes without success, one after the other, that count as a failure
 	Start    time.Duration `yaml:"start"`    // from creation until first ready
 	Unready  time.Duration `yaml:"unready"`  // how long one that was ready may be unready before it is replaced
-	Canary   time.Duration `yaml:"canary"`   // between two predictions on a picture of the supervisor's own; 0: none
+	Canary   time.Duration `yaml:"canary"`   // between two predictions on an image of the supervisor's own; 0: none
 	Drain    time.Duration `yaml:"drain"`    // how long requests in flight may take before a planned stop cuts them off
 }
 

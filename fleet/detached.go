@@ -33,7 +33,7 @@ func (m *machine) has(p Place, r *replica) bool {
 	return p.Device == p.GPU || slices.ContainsFunc(g.device.Instances, func(in gpu.Instance) bool { return in.UUID == p.Device })
 }
 
-// reattach replaces the replicas that lost a GPU which is well: at once where they answer no more pictures, one after the
+// reattach replaces the replicas that lost a GPU which is well: at once where they answer no more images, one after the
 // other where they still do, since all on the machine lose theirs at the same moment.
 func (m *machine) reattach() {
 	settled := true

@@ -37,8 +37,8 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 		files []string
 		most  int // requests that may fail
 	}{
-		"they still answer pictures":   {[]string{"lost"}, 0},
-		"they answer no more pictures": {[]string{"deaf", "lost"}, 1 << 30},
+		"they still answer images":   {[]string{"lost"}, 0},
+		"they answer no more images": {[]string{"deaf", "lost"}, 1 << 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := simnvml.New(t, simnvml.Machine(gpus))

@@ -8,7 +8,7 @@ import (
 	"fovea/gpu"
 )
 
-// lose has the containers say that they do not reach their GPU; those that are not ready with it answer no picture.
+// lose has the containers say that they do not reach their GPU; those that are not ready with it answer no image.
 func (w *world) lose(ready bool) {
 	for _, b := range w.all() {
 		b.lost, b.unready = true, !ready

@@ -25,7 +25,7 @@ type (
 		life life
 		url  string
 	}
-	// predict has a replica answer a picture; answered by predicted.
+	// predict has a replica answer an image; answered by predicted.
 	predict struct {
 		life life
 		url  string

@@ -51,8 +51,8 @@ func TestReplicaKilledUnderLoadIsReplaced(t *testing.T) {
 	}
 }
 
-// bigPicture needs more memory to decode than a small replica has, and few bytes.
-func bigPicture(t *testing.T) []byte {
+// bigImage needs more memory to decode than a small replica has, and few bytes.
+func bigImage(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, image.NewGray(image.Rect(0, 0, 7000, 7000))); err != nil {
@@ -61,31 +61,31 @@ func bigPicture(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-func TestPictureThatTakesAllMemoryKillsAReplicaAndIsThenRefused(t *testing.T) {
+func TestImageThatTakesAllMemoryKillsAReplicaAndIsThenRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, two+"limits: {memory: 160MiB, cpus: 1}\nrestart: {min_backoff: 3s}\n")
 	b.start(2)
 	l := b.load()
-	picture := bigPicture(t)
+	img := bigImage(t)
 	begun, start := l.begun.Load(), time.Now()
 	// It is tried again by the gateway once two are ready, or by its client.
 	tries, err := 0, error(nil)
 	for ; tries < 3 && (err == nil || !strings.Contains(err.Error(), "replica_killer")); tries++ {
-		err = post(l.client, "http://"+b.address+"/predict", picture)
+		err = post(l.client, "http://"+b.address+"/predict", img)
 		if err == nil || !strings.Contains(err.Error(), "replica_lost") && !strings.Contains(err.Error(), "replica_killer") {
-			t.Fatalf("picture %d: %v", tries, err)
+			t.Fatalf("image %d: %v", tries, err)
 		}
 		b.until("all are ready again", func(s Status) bool { return s.Ready == 2 })
 	}
 	may, full := l.begun.Load()-begun, time.Since(start)
 	if err == nil || !strings.Contains(err.Error(), "replica_killer") {
-		t.Errorf("the picture that killed two: %v", err)
+		t.Errorf("the image that killed two: %v", err)
 	}
 	if log, err := os.ReadFile(b.log()); err != nil || !strings.Contains(string(log), "out of memory: limits.memory is too low") {
 		t.Errorf("the reason is not in the log: %v", err)
 	}
 	o := l.end()
-	o.figure(t, "out of memory, twice", full, "the picture is refused from then on")
+	o.figure(t, "out of memory, twice", full, "the image is refused from then on")
 	restarts := 0
 	for _, r := range b.status().Replicas {
 		restarts += r.Restarts

@@ -174,7 +174,7 @@ func TestNoReplicaIsReady(t *testing.T) {
 	b := newBenchOn(t, "", impostor(t), "args: [unready]\n")
 	b.start(0)
 	b.until("it starts", func(s Status) bool { return s.Replicas[0].State == Starting })
-	response, err := http.Post("http://"+b.address+"/predict", "image/jpeg", strings.NewReader("a picture"))
+	response, err := http.Post("http://"+b.address+"/predict", "image/jpeg", strings.NewReader("an image"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func namesOf(v reflect.Value) []string {
 	return names
 }
 
-// firstLine leaves out the library's picture of the source.
+// firstLine leaves out the library's image of the source.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line

@@ -57,12 +57,12 @@ type sent struct {
 	err        string // empty: answered with 200
 }
 
-// load sends a picture to the gateway at a rate.
+// load sends an image to the gateway at a rate.
 type load struct {
 	b       *bench
 	t       *testing.T
 	rate    float64
-	picture []byte
+	img     []byte
 	stop    chan struct{}
 	senders sync.WaitGroup
 	client  *http.Client
@@ -83,7 +83,7 @@ func (b *bench) load(options ...func(*http.Transport)) *load {
 	for _, option := range options {
 		option(transport)
 	}
-	l := &load{b: b, t: b.t, rate: rate(b.t), picture: testenv.Picture(b.t, "chelsea.jpg"), stop: make(chan struct{}),
+	l := &load{b: b, t: b.t, rate: rate(b.t), img: testenv.Image(b.t, "chelsea.jpg"), stop: make(chan struct{}),
 		client: &http.Client{Timeout: patience, Transport: transport}}
 	if able := l.warm(); !figures() {
 		l.rate = min(l.rate, able/4)
@@ -148,7 +148,7 @@ func (l *load) begin() {
 func (l *load) send() {
 	l.begun.Add(1)
 	s := sent{begin: time.Now()}
-	if err := post(l.client, "http://"+l.b.address+"/predict", l.picture); err != nil {
+	if err := post(l.client, "http://"+l.b.address+"/predict", l.img); err != nil {
 		s.err = err.Error()
 	}
 	s.end = time.Now()
@@ -157,9 +157,9 @@ func (l *load) send() {
 	l.all = append(l.all, s)
 }
 
-// post has a picture answered; what is not 200 is an error.
-func post(client *http.Client, url string, picture []byte) error {
-	response, err := client.Post(url, "image/jpeg", strings.NewReader(string(picture)))
+// post has an image answered; what is not 200 is an error.
+func post(client *http.Client, url string, img []byte) error {
+	response, err := client.Post(url, "image/jpeg", strings.NewReader(string(img)))
 	if err != nil {
 		return err
 	}

@@ -19,23 +19,23 @@ const maxAnswer = 64 << 10
 
 // prober asks replicas how they are.
 type prober struct {
-	client  *http.Client
-	picture []byte
-	most    time.Duration // for a prediction
+	client *http.Client
+	img    []byte
+	most   time.Duration // for a prediction
 }
 
 func newProber(timeout time.Duration) (*prober, error) {
-	picture, err := samplePicture()
+	img, err := sampleImage()
 	if err != nil {
-		return nil, fmt.Errorf("make the picture for predictions: %w", err)
+		return nil, fmt.Errorf("make the image for predictions: %w", err)
 	}
 	// Each probe makes its own connection, as a new client would have to.
 	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true, ResponseHeaderTimeout: 0}
-	return &prober{client: &http.Client{Transport: transport}, picture: picture, most: 10 * timeout}, nil
+	return &prober{client: &http.Client{Transport: transport}, img: img, most: 10 * timeout}, nil
 }
 
-// samplePicture is a small JPEG that any model can be shown.
-func samplePicture() ([]byte, error) {
+// sampleImage is a small JPEG that any model can be shown.
+func sampleImage() ([]byte, error) {
 	m := image.NewRGBA(image.Rect(0, 0, 64, 64))
 	for i := range 64 * 64 {
 		m.SetRGBA(i%64, i/64, color.RGBA{uint8(i % 64 * 4), uint8(i / 64 * 4), 128, 255})
@@ -86,12 +86,12 @@ func (p *prober) ask(ctx context.Context, url string) said {
 	return said{bad, fmt.Sprintf("%s answers %d", url, status), report.GPULost}
 }
 
-// predict has a picture answered. An answer that blames the server itself is bad; none in time, one that says so and one
+// predict has an image answered. An answer that blames the server itself is bad; none in time, one that says so and one
 // that never ends may be the load's fault. A server that is busy, or has no default model, is well.
 func (p *prober) predict(ctx context.Context, a predict) predicted {
 	ctx, cancel := context.WithTimeout(ctx, p.most)
 	defer cancel()
-	status, body, err := p.send(ctx, http.MethodPost, a.url+"/predict", p.picture)
+	status, body, err := p.send(ctx, http.MethodPost, a.url+"/predict", p.img)
 	o := predicted{life: a.life}
 	switch {
 	case err != nil:

@@ -103,7 +103,7 @@ func (r *replica) tick() {
 	}
 }
 
-// ask has it predict now and then: a server may say that it is ready and answer no picture.
+// ask has it predict now and then: a server may say that it is ready and answer no image.
 func (r *replica) ask() {
 	if canary := r.slot.m.cfg.Health.Canary; canary > 0 && !r.asking && r.now() >= r.askDue {
 		r.asking = true

@@ -102,7 +102,7 @@ func (s *site) until(what string, ok func(Status) bool) Status {
 func (s *site) predict(status Status) {
 	s.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: limit}
-	response, err := client.Post("http://"+status.Gateway+"/predict", "image/jpeg", strings.NewReader("picture"))
+	response, err := client.Post("http://"+status.Gateway+"/predict", "image/jpeg", strings.NewReader("image"))
 	if err != nil {
 		s.t.Fatal(err)
 	}

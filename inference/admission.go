@@ -13,15 +13,15 @@ const (
 	mostRetry  = 30 * time.Second
 )
 
-// admission bounds the pictures that a version has accepted and not yet answered, and knows how fast they go.
+// admission bounds the images that a version has accepted and not yet answered, and knows how fast they go.
 type admission struct {
 	bound  int
 	report func(change int)
 
 	mu    sync.Mutex
 	depth int
-	last  time.Time     // when the last picture left, or the first came after a pause
-	each  time.Duration // moving mean of the time between two pictures that leave while others wait
+	last  time.Time     // when the last image left, or the first came after a pause
+	each  time.Duration // moving mean of the time between two images that leave while others wait
 }
 
 // enter takes a place in the queue, or says when to try again.
@@ -29,7 +29,7 @@ func (a *admission) enter() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.depth >= a.bound {
-		f := fault.New(fault.QueueFull, "%d pictures are waiting for this model; no more are allowed", a.depth)
+		f := fault.New(fault.QueueFull, "%d images are waiting for this model; no more are allowed", a.depth)
 		f.RetryAfter = min(max(time.Duration(a.depth)*a.each, leastRetry), mostRetry)
 		return f
 	}
@@ -56,7 +56,7 @@ func (a *admission) leave() {
 	a.report(-1)
 }
 
-// waiting is the number of pictures accepted and not yet answered.
+// waiting is the number of images accepted and not yet answered.
 func (a *admission) waiting() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -13,7 +13,7 @@ func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
 	for name, test := range map[string]struct {
 		each, want time.Duration
 	}{
-		"pictures that take 100 ms":         {each: 100 * time.Millisecond, want: 5 * time.Second},
+		"images that take 100 ms":           {each: 100 * time.Millisecond, want: 5 * time.Second},
 		"fast ones: not less than a second": {each: time.Millisecond, want: time.Second},
 		"slow ones: not more than 30 s":     {each: time.Minute, want: 30 * time.Second},
 	} {

@@ -19,7 +19,7 @@ import (
 var benchModels = []string{"mobilenetv2-12-int8", "yolox-nano-batch"}
 
 // benchEngine has all models of the benchmarks loaded.
-func benchEngine(b *testing.B) (e *Engine, names []string, pictures [][]byte) {
+func benchEngine(b *testing.B) (e *Engine, names []string, images [][]byte) {
 	b.Helper()
 	r := newRepository(b)
 	names = r.real("", benchModels...)
@@ -28,14 +28,14 @@ func benchEngine(b *testing.B) (e *Engine, names []string, pictures [][]byte) {
 		b.Fatal(err)
 	}
 	for _, s := range samples(b) {
-		pictures = append(pictures, s.data)
+		images = append(images, s.data)
 	}
-	return e, names, pictures
+	return e, names, images
 }
 
-// BenchmarkPredict answers pictures from eight goroutines a core through the engine.
+// BenchmarkPredict answers images from eight goroutines a core through the engine.
 func BenchmarkPredict(b *testing.B) {
-	e, names, pictures := benchEngine(b)
+	e, names, images := benchEngine(b)
 	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -44,7 +44,7 @@ func BenchmarkPredict(b *testing.B) {
 			var n atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					image := pictures[int(n.Add(1))%len(pictures)]
+					image := images[int(n.Add(1))%len(images)]
 					if _, err := e.Predict(context.Background(), Request{Model: name, Image: image}); err != nil {
 						b.Error(err)
 						return
@@ -59,11 +59,11 @@ func BenchmarkPredict(b *testing.B) {
 // BenchmarkInProcessLoop does the same work without the engine: each of GOMAXPROCS goroutines decodes, packs and
 // runs over the same session, with a batch of its own.
 func BenchmarkInProcessLoop(b *testing.B) {
-	e, names, pictures := benchEngine(b)
+	e, names, images := benchEngine(b)
 	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			loop := newLoop(b, e.models[name].served[0], pictures)
+			loop := newLoop(b, e.models[name].served[0], images)
 			defer loop.close()
 			before := cpuTime(b)
 			b.ResetTimer()
@@ -77,17 +77,17 @@ func BenchmarkInProcessLoop(b *testing.B) {
 // BenchmarkEngineAgainstLoop measures both in turn in one run, so that what else the machine does meets both, and
 // reports the ratios: CPU time of the engine over the loop's, and its throughput over the loop's.
 func BenchmarkEngineAgainstLoop(b *testing.B) {
-	e, names, pictures := benchEngine(b)
+	e, names, images := benchEngine(b)
 	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
-			loop := newLoop(b, e.models[name].served[0], pictures)
+			loop := newLoop(b, e.models[name].served[0], images)
 			defer loop.close()
 			const slice = 50
 			var engineCPU, loopCPU, engineWall, loopWall time.Duration
 			for b.Loop() {
 				cpu, wall := timed(b, func() { loop.run(b, slice) })
 				loopCPU, loopWall = loopCPU+cpu, loopWall+wall
-				cpu, wall = timed(b, func() { askAll(b, e, name, pictures, slice) })
+				cpu, wall = timed(b, func() { askAll(b, e, name, images, slice) })
 				engineCPU, engineWall = engineCPU+cpu, engineWall+wall
 			}
 			b.ReportMetric(float64(engineCPU)/float64(loopCPU), "cpu-ratio")
@@ -97,14 +97,14 @@ func BenchmarkEngineAgainstLoop(b *testing.B) {
 	}
 }
 
-// askAll sends n pictures through the engine from sixteen goroutines.
-func askAll(b *testing.B, e *Engine, name string, pictures [][]byte, n int) {
+// askAll sends n images through the engine from sixteen goroutines.
+func askAll(b *testing.B, e *Engine, name string, images [][]byte, n int) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
 			for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
-				if _, err := e.Predict(context.Background(), Request{Model: name, Image: pictures[i%len(pictures)]}); err != nil {
+				if _, err := e.Predict(context.Background(), Request{Model: name, Image: images[i%len(images)]}); err != nil {
 					b.Error(fault.From(err))
 					return
 				}
@@ -116,14 +116,14 @@ func askAll(b *testing.B, e *Engine, name string, pictures [][]byte, n int) {
 
 // loop is what the engine is measured against.
 type loop struct {
-	v        *version
-	pictures [][]byte
-	batches  []*onnx.Batch
+	v       *version
+	images  [][]byte
+	batches []*onnx.Batch
 }
 
-func newLoop(b *testing.B, v *version, pictures [][]byte) *loop {
+func newLoop(b *testing.B, v *version, images [][]byte) *loop {
 	b.Helper()
-	l := &loop{v: v, pictures: pictures}
+	l := &loop{v: v, images: images}
 	shapes := make([][]int64, len(v.inputs))
 	shapes[v.image] = imageShape(v.definition.Input, 4)
 	for range runtime.GOMAXPROCS(0) {
@@ -148,7 +148,7 @@ func (l *loop) run(b *testing.B, n int) {
 	for _, batch := range l.batches {
 		wg.Go(func() {
 			for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
-				if err := l.one(batch, l.pictures[i%len(l.pictures)]); err != nil {
+				if err := l.one(batch, l.images[i%len(l.images)]); err != nil {
 					b.Error(err)
 					return
 				}
@@ -163,12 +163,12 @@ func (l *loop) one(batch *onnx.Batch, image []byte) error {
 	if err != nil {
 		return err
 	}
-	picture, err := l.v.plan.Decode(context.Background(), image, info)
+	img, err := l.v.plan.Decode(context.Background(), image, info)
 	if err != nil {
 		return err
 	}
-	defer picture.Close()
-	fit, err := l.v.plan.Pack(picture, batch.Input(l.v.image, 0))
+	defer img.Close()
+	fit, err := l.v.plan.Pack(img, batch.Input(l.v.image, 0))
 	if err != nil {
 		return err
 	}

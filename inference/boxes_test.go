@@ -10,7 +10,7 @@ import (
 )
 
 // holdAgainst wants a box of the same class with an IoU of 0.9 for each of the golden that an independent program
-// made of the same picture, decoding and resizing included (see postprocess/testdata/make.py), and no others.
+// made of the same image, decoding and resizing included (see postprocess/testdata/make.py), and no others.
 func holdAgainst(t *testing.T, model string, boxes []postprocess.Box) {
 	t.Helper()
 	file, ok := map[string]string{"yolox-nano": "yolox-bus.json", "deimv2-atto": "boxes-bus.json"}[model]

@@ -18,11 +18,11 @@ type Config struct {
 	Device         string        `yaml:"device" usage:"auto, cpu, cuda or cuda:N, for models that name none"`
 	Models         []ModelConfig `yaml:"models" usage:"models to serve, as NAME or NAME:required; empty: all of the repository"`
 	Default        string        `yaml:"default" usage:"the model of POST /predict; empty: the first"`
-	Workers        int           `yaml:"workers" usage:"pictures decoded, and batches run on the CPU, at once; 0: one more than cores"`
+	Workers        int           `yaml:"workers" usage:"images decoded, and batches run on the CPU, at once; 0: one more than cores"`
 	MaxPixels      int64         `yaml:"max_pixels" usage:"pixels of an image; those of more than 32 bits count for more"`
 	Instances      int           `yaml:"instances" usage:"instances per device, for models that name none; 0: one per core on the CPU, one on a GPU"`
-	Threads        int           `yaml:"threads" usage:"threads within one operator on the CPU, while several pictures are in the server"`
-	ThreadsAlone   int           `yaml:"threads_alone" usage:"threads within one operator on the CPU for a picture that is alone in the server; 0: one per core, for models up to 256 MiB, since their weights are in memory twice then; 1: none, they are there once"`
+	Threads        int           `yaml:"threads" usage:"threads within one operator on the CPU, while several images are in the server"`
+	ThreadsAlone   int           `yaml:"threads_alone" usage:"threads within one operator on the CPU for an image that is alone in the server; 0: one per core, for models up to 256 MiB, since their weights are in memory twice then; 1: none, they are there once"`
 	SaturatingInt8 bool          `yaml:"saturating_int8" usage:"on an x86 CPU without VNNI, cut sums of int8 products off at 16 bits: faster, and answers may be wrong; elsewhere without effect"`
 	LoadTimeout    time.Duration `yaml:"load_timeout" usage:"time for one version of a model to be loaded, run in every batch size and tested"`
 	CUDA           CUDAConfig    `yaml:"cuda"`
@@ -53,7 +53,7 @@ func Defaults() Config {
 const (
 	mostWorkers   = 1024
 	leastPixels   = 10_000
-	mostPixels    = math.MaxInt32 / 3 // gocv counts the bytes of a picture's three channels in 32 bits
+	mostPixels    = math.MaxInt32 / 3 // gocv counts the bytes of an image's three channels in 32 bits
 	mostInstances = 256
 
 	leastLoadTimeout, mostLoadTimeout = 100 * time.Millisecond, 24 * time.Hour
@@ -115,7 +115,7 @@ func (c Config) required(name string) bool {
 	return i >= 0 && c.Models[i].Required
 }
 
-// workers are how many pictures are decoded and batches run at once. The one more than cores takes the time in which
+// workers are how many images are decoded and batches run at once. The one more than cores takes the time in which
 // a thread is woken for the next: without it 3 % of the cores' time was idle with the classifier under full load, 6 %
 // with MobileNetV2 int8, and 1 % with it.
 func (c Config) workers() int {

@@ -27,7 +27,7 @@ func TestPredictNamesTheColor(t *testing.T) {
 			for _, model := range files {
 				got, err := e.Predict(t.Context(), Request{Model: model, Image: plain(t, c, size[0], size[1])})
 				if first(got) != want || err != nil {
-					t.Errorf("%s calls a %s picture of %v %q, %v", model, want, size, first(got), err)
+					t.Errorf("%s calls a %s image of %v %q, %v", model, want, size, first(got), err)
 				}
 				if err == nil && (got.Model != model || got.Version != "1" || got.Device != "cpu") {
 					t.Errorf("answered by %s/%s on %s", got.Model, got.Version, got.Device)
@@ -53,8 +53,8 @@ func TestPredictFaults(t *testing.T) {
 		"a model that is not there":   {request: Request{Model: "../etc", Image: good}, want: fault.ModelNotFound, says: "there are: colors"},
 		"a version that is not there": {request: Request{Version: "7", Image: good}, want: fault.ModelNotFound, says: "it has: 1"},
 		"no bytes":                    {request: Request{}, want: fault.Undecodable},
-		"bytes of no picture":         {request: Request{Image: []byte("hello, world")}, want: fault.UnsupportedFormat},
-		"a picture cut short":         {request: Request{Image: good[:len(good)/2]}, want: fault.Undecodable},
+		"bytes of no image":           {request: Request{Image: []byte("hello, world")}, want: fault.UnsupportedFormat},
+		"an image cut short":          {request: Request{Image: good[:len(good)/2]}, want: fault.Undecodable},
 		"too many pixels":             {request: Request{Image: plain(t, red, 101, 100)}, want: fault.ImageTooLarge},
 		"a client that has gone":      {ctx: gone, request: Request{Image: good}, want: fault.Canceled},
 		"a deadline that is over":     {ctx: late, request: Request{Image: good}, want: fault.DeadlineExceeded},
@@ -83,7 +83,7 @@ func atRest(t *testing.T, e *Engine) {
 	for _, m := range e.models {
 		for _, v := range m.served {
 			if n := v.admission.waiting(); n != 0 {
-				t.Errorf("%s: %d pictures are counted as waiting", v.model, n)
+				t.Errorf("%s: %d images are counted as waiting", v.model, n)
 			}
 			v.scheduler.mu.Lock()
 			for _, l := range v.scheduler.lanes {
@@ -101,8 +101,8 @@ func atRest(t *testing.T, e *Engine) {
 	} else {
 		c.free.Release(c.all)
 	}
-	if c.pictures != 0 {
-		t.Errorf("%d pictures are counted as being in the server", c.pictures)
+	if c.images != 0 {
+		t.Errorf("%d images are counted as being in the server", c.images)
 	}
 }
 
@@ -157,18 +157,18 @@ func TestFullQueueSaysWhenToComeBack(t *testing.T) {
 	e := newRepository(t).define("colors", colors+"batching: {queue: 3}\n").add("colors", 1, "colors").
 		synced(func(c *Config) { c.Instances = 1 })
 	entered, open := hold(e.models["colors"].served[0], nil)
-	picture := plain(t, red, 8, 8)
+	img := plain(t, red, 8, 8)
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			if got, err := e.Predict(t.Context(), Request{Image: picture}); first(got) != "red" {
-				t.Errorf("an accepted picture got %q, %v", first(got), err)
+			if got, err := e.Predict(t.Context(), Request{Image: img}); first(got) != "red" {
+				t.Errorf("an accepted image got %q, %v", first(got), err)
 			}
 		})
 	}
 	<-entered
 	until(t, "a full queue", func() bool { return e.Models()[0].Queue == 3 })
-	_, err := e.Predict(t.Context(), Request{Image: picture})
+	_, err := e.Predict(t.Context(), Request{Image: img})
 	if f := fault.From(err); f == nil || f.Code != fault.QueueFull || f.RetryAfter < leastRetry || f.RetryAfter > mostRetry {
 		t.Errorf("got %v, want queue_full with a time to come back", err)
 	}
@@ -196,7 +196,7 @@ func TestClientsThatLeaveFreeTheirPlaceAtOnce(t *testing.T) {
 	cancel()
 	wg.Wait() // while the run still holds on
 	if n := v.admission.waiting(); n != 0 {
-		t.Errorf("%d pictures are counted as waiting", n)
+		t.Errorf("%d images are counted as waiting", n)
 	}
 	close(open)
 	if got, err := e.Predict(t.Context(), Request{Image: plain(t, blue, 8, 8)}); first(got) != "blue" {
@@ -213,8 +213,8 @@ func TestFailedRunIsInternalAndPasses(t *testing.T) {
 	l := e.models["colors"].served[0].scheduler.lanes[0]
 	_, open := hold(e.models["colors"].served[0], errors.New("CUDA failure 2: out of memory"))
 	close(open)
-	picture := plain(t, red, 8, 8)
-	if _, err := e.Predict(t.Context(), Request{Image: picture}); fault.From(err).Code != fault.Internal {
+	img := plain(t, red, 8, 8)
+	if _, err := e.Predict(t.Context(), Request{Image: img}); fault.From(err).Code != fault.Internal {
 		t.Errorf("got %v, want internal", err)
 	}
 	for _, b := range l.all {
@@ -222,7 +222,7 @@ func TestFailedRunIsInternalAndPasses(t *testing.T) {
 			b.runner = g.runner
 		}
 	}
-	if got, err := e.Predict(t.Context(), Request{Image: picture}); first(got) != "red" {
+	if got, err := e.Predict(t.Context(), Request{Image: img}); first(got) != "red" {
 		t.Errorf("the next request got %q, %v", first(got), err)
 	}
 	if err := e.Broken(); err != nil {

@@ -38,9 +38,9 @@ func TestExtraInputsHoldTheSize(t *testing.T) {
 	}
 }
 
-// TestEachPictureOfABatchHasItsOwnExtraInput fills batches with pictures that differ in nothing but their shape, by
+// TestEachImageOfABatchHasItsOwnExtraInput fills batches with images that differ in nothing but their shape, by
 // which alone the model calls them blue or red.
-func TestEachPictureOfABatchHasItsOwnExtraInput(t *testing.T) {
+func TestEachImageOfABatchHasItsOwnExtraInput(t *testing.T) {
 	for name, file := range map[string]string{"two sizes": "colors-size", "any number of sizes": "colors-size-open"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRepository(t).define("size", "batching: {max_size: 4}\n"+strings.Replace(colors, "scale:",

@@ -128,7 +128,7 @@ func (v *version) tellInt8() {
 	v.saturating = true
 }
 
-// resolve looks at the weights, completes the definition by what the ONNX file says, and plans the way of a picture into the inputs.
+// resolve looks at the weights, completes the definition by what the ONNX file says, and plans the way of an image into the inputs.
 func (v *version) resolve() error {
 	found, err := v.entry.Weights(v.weights)
 	if err != nil {
@@ -226,7 +226,7 @@ func (v *version) newLane(ctx context.Context, s *onnx.Session, g group) (*lane,
 		return nil, err
 	}
 	if want, have := v.plan.RowBytes(), len(l.all[0].runner.Input(v.image, 0)); want != have {
-		return nil, errors.Join(fmt.Errorf("input %q: a picture is packed into %d bytes, but the model takes %d",
+		return nil, errors.Join(fmt.Errorf("input %q: an image is packed into %d bytes, but the model takes %d",
 			v.definition.Input.Name, want, have), l.closeRunners())
 	}
 	return l, nil

@@ -2,7 +2,7 @@ package inference
 
 import "time"
 
-// The stages of a picture's way, as Observer is told of them.
+// The stages of an image's way, as Observer is told of them.
 const (
 	StageQueue       = "queue"       // waiting: for a place, a worker and an instance
 	StageDecode      = "decode"      // header and pixels
@@ -14,16 +14,16 @@ const (
 // Observer is told what happens, for metrics. Its methods are called on the hot path by many goroutines: they
 // must be quick and never wait.
 type Observer interface {
-	// Stage is how long one stage of one answered picture took.
+	// Stage is how long one stage of one answered image took.
 	Stage(model, version, stage string, d time.Duration)
-	// Batch is one run: rows with a picture, and rows that only pad the bucket.
+	// Batch is one run: rows with an image, and rows that only pad the bucket.
 	Batch(model, version string, rows, padded int)
-	// Queue is a change in the number of pictures accepted and not yet answered. It is no total, since a version that is
+	// Queue is a change in the number of images accepted and not yet answered. It is no total, since a version that is
 	// loaded anew has its own beside that of the one it replaces.
 	Queue(model, version string, change int)
-	// Discarded are boxes of one answered picture that were left out, as they lie far outside of it.
+	// Discarded are boxes of one answered image that were left out, as they lie far outside of it.
 	Discarded(model, version string, boxes int)
-	// Rejected is a picture that was not answered; reason is the code of its fault.
+	// Rejected is an image that was not answered; reason is the code of its fault.
 	Rejected(model, reason string)
 }
 

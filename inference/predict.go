@@ -13,18 +13,18 @@ import (
 	"fovea/preprocess/header"
 )
 
-// Request is one picture for one model.
+// Request is one image for one model.
 type Request struct {
 	Model   string // empty: the default model
 	Version string // a number; empty: the highest that is served
-	Image   []byte // an encoded picture; not kept after Predict
+	Image   []byte // an encoded image; not kept after Predict
 	Decoded func() // unless nil, called by Predict once Image is not read any more, if it comes so far
-	Row     []byte // instead of Image: the picture as a row of the model's image input, prepared already, in the machine's byte order
+	Row     []byte // instead of Image: the image as a row of the model's image input, prepared already, in the machine's byte order
 	Params  postprocess.Params
 	Waited  time.Duration // before it came here; told as time in the queue
 }
 
-// Response is the answer for one picture.
+// Response is the answer for one image.
 type Response struct {
 	Model      string
 	Version    string
@@ -38,11 +38,11 @@ type Timing struct {
 	Queue       time.Duration // waiting for a place, a worker and an instance
 	Decode      time.Duration
 	Preprocess  time.Duration
-	Infer       time.Duration // the run of the batch the picture was in
+	Infer       time.Duration // the run of the batch the image was in
 	Postprocess time.Duration
 }
 
-// Predict answers one picture. Every error is a *fault.Fault. It returns as soon as ctx ends, but for the
+// Predict answers one image. Every error is a *fault.Fault. It returns as soon as ctx ends, but for the
 // milliseconds of decoding that cannot be interrupted; the caller bounds the wait by ctx's deadline.
 func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 	v, err := e.acquire(r.Model, r.Version)
@@ -74,7 +74,7 @@ func (e *Engine) explain(err error) *fault.Fault {
 	return fault.From(err)
 }
 
-// predict takes one picture all the way. inspect, where given, sees the outputs before they are decoded.
+// predict takes one image all the way. inspect, where given, sees the outputs before they are decoded.
 func (v *version) predict(ctx context.Context, r Request,
 	inspect func([]postprocess.Tensor) error) (response *Response, err error) {
 	defer func() {
@@ -129,7 +129,7 @@ func (v *version) predict(ctx context.Context, r Request,
 	return response, err
 }
 
-// head reads what the picture's first bytes say, or checks the size of a row.
+// head reads what the image's first bytes say, or checks the size of a row.
 func (v *version) head(r Request) (header.Info, error) {
 	if r.Row == nil {
 		return header.Read(r.Image, v.shared.limits)
@@ -140,13 +140,13 @@ func (v *version) head(r Request) (header.Info, error) {
 	return header.Info{}, nil
 }
 
-// prepare makes the picture a row, writes the inputs beside it and commits the row. No core is held then any more, so
+// prepare makes the image a row, writes the inputs beside it and commits the row. No core is held then any more, so
 // that the run may take all of them.
 func (v *version) prepare(ctx context.Context, t *ticket, r Request, info header.Info,
 	timing *Timing) (fit geometry.Fit, err error) {
 	if r.Row != nil {
 		fit = v.copyRow(t, r.Row, timing)
-	} else if fit, err = v.packPicture(ctx, t, r, info, timing); err != nil {
+	} else if fit, err = v.packImage(ctx, t, r, info, timing); err != nil {
 		return fit, err
 	}
 	for _, x := range v.extras {
@@ -167,9 +167,9 @@ func (v *version) copyRow(t *ticket, row []byte, timing *Timing) geometry.Fit {
 	return fit
 }
 
-// packPicture decodes the picture and packs it into a row. It holds a core throughout: no more pictures are
+// packImage decodes the image and packs it into a row. It holds a core throughout: no more images are
 // decoded and in memory than there are cores.
-func (v *version) packPicture(ctx context.Context, t *ticket, r Request, info header.Info,
+func (v *version) packImage(ctx context.Context, t *ticket, r Request, info header.Info,
 	timing *Timing) (fit geometry.Fit, err error) {
 	clock := time.Now()
 	if err := v.shared.cores.acquire(ctx); err != nil {
@@ -177,11 +177,11 @@ func (v *version) packPicture(ctx context.Context, t *ticket, r Request, info he
 	}
 	defer v.shared.cores.release()
 	timing.Queue += lap(&clock)
-	picture, err := v.plan.Decode(ctx, r.Image, info)
+	img, err := v.plan.Decode(ctx, r.Image, info)
 	if err != nil {
 		return fit, err
 	}
-	defer picture.Close()
+	defer img.Close()
 	if r.Decoded != nil {
 		r.Decoded()
 	}
@@ -190,7 +190,7 @@ func (v *version) packPicture(ctx context.Context, t *ticket, r Request, info he
 		return fit, err
 	}
 	t.lease()
-	if fit, err = v.plan.Pack(picture, t.Input(v.image)); err != nil {
+	if fit, err = v.plan.Pack(img, t.Input(v.image)); err != nil {
 		return fit, err
 	}
 	timing.Preprocess = lap(&clock)
@@ -205,7 +205,7 @@ func lap(clock *time.Time) time.Duration {
 	return took
 }
 
-// observe reports the stages of an answered picture, and boxes that were discarded.
+// observe reports the stages of an answered image, and boxes that were discarded.
 func (v *version) observe(r *Response) {
 	obs, t := v.shared.obs, r.Timing
 	if d, ok := r.Prediction.(*postprocess.Detected); ok && d.Discarded > 0 {

@@ -12,7 +12,7 @@ import (
 	"fovea/postprocess"
 )
 
-// sample is a picture and the classes that are right for it.
+// sample is an image and the classes that are right for it.
 type sample struct {
 	name   string
 	data   []byte
@@ -20,7 +20,7 @@ type sample struct {
 	class  int      // or this one, where labels is empty
 }
 
-// shipped are the sample pictures that ImageNet has a class for; see testdata/pictures/README.md.
+// shipped are the sample images that ImageNet has a class for; see testdata/images/README.md.
 func shipped() []sample {
 	return []sample{
 		{name: "chelsea.jpg", labels: []string{"tiger cat", "Egyptian cat", "tabby"}},
@@ -33,7 +33,7 @@ func shipped() []sample {
 var ten = map[string]int{"airliner": 404, "arctic-fox": 279, "bee": 309, "golden_retriever": 207, "gorilla": 366,
 	"magnetic_compass": 635, "peacock": 84, "pelican": 144, "snail": 113, "zebra": 340}
 
-// samples are the ten photographs, or the shipped pictures where those are not there.
+// samples are the ten photographs, or the shipped images where those are not there.
 func samples(t testing.TB) []sample {
 	t.Helper()
 	var list []sample
@@ -41,7 +41,7 @@ func samples(t testing.TB) []sample {
 	if !ok {
 		list = shipped()
 		for i := range list {
-			list[i].data = testenv.Picture(t, list[i].name)
+			list[i].data = testenv.Image(t, list[i].name)
 		}
 		return list
 	}
@@ -110,7 +110,7 @@ func (r *repository) ship(name, weights, batching string) {
 	r.write(filepath.Join(name, "1", "model.onnx"), data)
 }
 
-func TestClassifiersNameThePictures(t *testing.T) {
+func TestClassifiersNameTheImages(t *testing.T) {
 	r := newRepository(t)
 	names := r.real("", "mobilenetv2-12-int8", "squeezenet-fp32", "squeezenet-fp16")
 	e := r.synced(nil)
@@ -126,7 +126,7 @@ func TestClassifiersNameThePictures(t *testing.T) {
 		}
 	}
 	for _, s := range shipped() {
-		got, err := e.Predict(t.Context(), Request{Model: "efficientnet-lite0", Image: testenv.Picture(t, s.name)})
+		got, err := e.Predict(t.Context(), Request{Model: "efficientnet-lite0", Image: testenv.Image(t, s.name)})
 		if err != nil || !s.right(got) {
 			t.Errorf("the default model calls %s %q, %v", s.name, first(got), err)
 		}
@@ -139,7 +139,7 @@ func TestDetectorsFindTheBus(t *testing.T) {
 	names := r.real("", "yolox-nano", "yolox-nano-batch", "deimv2-atto")
 	e := r.synced(nil)
 	if len(names) == 1 || !ok {
-		return // the default model and the shipped pictures hold no bus; the colours test the way
+		return // the default model and the shipped images hold no bus; the colours test the way
 	}
 	bus, err := os.ReadFile(filepath.Join(images, "scenes", "bus.jpg"))
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 	"fovea/postprocess"
 )
 
-// TestReducedDecodingGivesTheSameAnswers sends large pictures as JPEG, which is decoded at a quarter, and as PNG of the
+// TestReducedDecodingGivesTheSameAnswers sends large images as JPEG, which is decoded at a quarter, and as PNG of the
 // same pixels, which is decoded in full.
 func TestReducedDecodingGivesTheSameAnswers(t *testing.T) {
 	r := newRepository(t)
 	names := r.real("", "mobilenetv2-12-int8", "yolox-nano")
 	e := r.synced(nil)
 	for _, s := range shipped() {
-		asJPEG, asPNG := enlarged(t, testenv.Picture(t, s.name), 2800, 2100)
+		asJPEG, asPNG := enlarged(t, testenv.Image(t, s.name), 2800, 2100)
 		for _, name := range names {
 			var answers [2]best
 			for i, data := range [][]byte{asPNG, asJPEG} {
@@ -58,7 +58,7 @@ func bestOf(p postprocess.Prediction) best {
 	return best{}
 }
 
-// enlarged is a picture at a larger size, as JPEG and as PNG of the JPEG's pixels.
+// enlarged is an image at a larger size, as JPEG and as PNG of the JPEG's pixels.
 func enlarged(t *testing.T, data []byte, w, h int) (asJPEG, asPNG []byte) {
 	t.Helper()
 	small, err := jpeg.Decode(bytes.NewReader(data))

@@ -10,7 +10,7 @@ import (
 	"fovea/preprocess/header"
 )
 
-func TestARowIsAnsweredLikeItsPicture(t *testing.T) {
+func TestARowIsAnsweredLikeItsImage(t *testing.T) {
 	r := newRepository(t)
 	files := []string{"colors", "colors-nhwc", "colors-half", "colors-int8"}
 	for _, file := range files {
@@ -18,16 +18,16 @@ func TestARowIsAnsweredLikeItsPicture(t *testing.T) {
 	}
 	e := r.synced(nil)
 	for want, c := range map[string]color.Color{"red": red, "green": green, "blue": blue} {
-		picture := plain(t, c, 30, 20)
+		img := plain(t, c, 30, 20)
 		for _, model := range files {
-			byPicture, err := e.Predict(t.Context(), Request{Model: model, Image: picture})
+			byImage, err := e.Predict(t.Context(), Request{Model: model, Image: img})
 			if err != nil {
 				t.Fatal(err)
 			}
-			row := rowOf(t, e.models[model].served[0].plan, picture)
+			row := rowOf(t, e.models[model].served[0].plan, img)
 			byRow, err := e.Predict(t.Context(), Request{Model: model, Row: row})
-			if err != nil || first(byRow) != want || !reflect.DeepEqual(byRow.Prediction, byPicture.Prediction) {
-				t.Errorf("%s: %s as a row is %q, %v; as a picture %q", model, want, first(byRow), err, first(byPicture))
+			if err != nil || first(byRow) != want || !reflect.DeepEqual(byRow.Prediction, byImage.Prediction) {
+				t.Errorf("%s: %s as a row is %q, %v; as an image %q", model, want, first(byRow), err, first(byImage))
 			}
 			for what, wrong := range map[string][]byte{"short": row[:len(row)-1], "empty": {}, "long": append(row, 0)} {
 				if _, err := e.Predict(t.Context(), Request{Model: model, Row: wrong}); err == nil || fault.From(err).Code != fault.Malformed {
@@ -39,14 +39,14 @@ func TestARowIsAnsweredLikeItsPicture(t *testing.T) {
 	atRest(t, e)
 }
 
-// rowOf is the picture as a row of the plan's model.
-func rowOf(t *testing.T, plan *preprocess.Plan, picture []byte) []byte {
+// rowOf is the image as a row of the plan's model.
+func rowOf(t *testing.T, plan *preprocess.Plan, img []byte) []byte {
 	t.Helper()
-	info, err := header.Read(picture, header.Limits{MaxPixels: Defaults().MaxPixels})
+	info, err := header.Read(img, header.Limits{MaxPixels: Defaults().MaxPixels})
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoded, err := plan.Decode(t.Context(), picture, info)
+	decoded, err := plan.Decode(t.Context(), img, info)
 	if err != nil {
 		t.Fatal(err)
 	}

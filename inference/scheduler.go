@@ -24,7 +24,7 @@ type scheduler struct {
 
 // ran says what one run was.
 type ran struct {
-	rows, padded int // rows with a picture, and rows beside them
+	rows, padded int // rows with an image, and rows beside them
 	took         time.Duration
 	err          error
 }

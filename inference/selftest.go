@@ -15,20 +15,20 @@ import (
 	"fovea/postprocess"
 )
 
-// selfTestTime bounds the self-test of one device, which is one picture.
+// selfTestTime bounds the self-test of one device, which is one image.
 const selfTestTime = 2 * time.Minute
 
-// selfTest sends the definition's picture, or a made one, the whole way on every device. The outputs must be
+// selfTest sends the definition's image, or a made one, the whole way on every device. The outputs must be
 // finite, and the answer what the definition says.
 func (v *version) selfTest(ctx context.Context) error {
-	picture, err := v.testPicture()
+	img, err := v.testImage()
 	if err != nil {
 		return fmt.Errorf("self-test: %w", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, selfTestTime, fmt.Errorf("no answer within %s", selfTestTime))
 	defer cancel()
 	for i := range v.scheduler.lanes {
-		err := v.selfTestLane(ctx, i, picture)
+		err := v.selfTestLane(ctx, i, img)
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
@@ -40,7 +40,7 @@ func (v *version) selfTest(ctx context.Context) error {
 }
 
 // selfTestLane tests one device through a scheduler that sees only its lane.
-func (v *version) selfTestLane(ctx context.Context, i int, picture []byte) error {
+func (v *version) selfTestLane(ctx context.Context, i int, img []byte) error {
 	s := v.scheduler
 	all := s.lanes
 	s.mu.Lock()
@@ -51,22 +51,22 @@ func (v *version) selfTestLane(ctx context.Context, i int, picture []byte) error
 		s.lanes = all
 		s.mu.Unlock()
 	}()
-	response, err := v.predict(ctx, Request{Image: picture}, finite)
+	response, err := v.predict(ctx, Request{Image: img}, finite)
 	if err != nil {
 		return err
 	}
 	return v.expected(response.Prediction)
 }
 
-func (v *version) testPicture() ([]byte, error) {
+func (v *version) testImage() ([]byte, error) {
 	if v.definition.SelfTest.Image != "" {
 		return v.entry.SelfTestImage()
 	}
-	return madePicture()
+	return madeImage()
 }
 
-// madePicture is a PNG of smooth colours.
-func madePicture() ([]byte, error) {
+// madeImage is a PNG of smooth colours.
+func madeImage() ([]byte, error) {
 	const w, h = 96, 64
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {

@@ -23,7 +23,7 @@ func (b *batchCounter) Batch(_, _ string, rows, _ int) {
 	b.rows[rows]++
 }
 
-// TestAnswersDoNotDependOnTheBatch sends pictures of different sizes, alone and sharing batches of 4 and 8 whose
+// TestAnswersDoNotDependOnTheBatch sends images of different sizes, alone and sharing batches of 4 and 8 whose
 // every row was poisoned before, and compares all scores.
 func TestAnswersDoNotDependOnTheBatch(t *testing.T) {
 	alone := map[string]postprocess.Prediction{}
@@ -55,13 +55,13 @@ func TestAnswersDoNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
-// compare sends eight pictures at once and holds the answers against those in alone, or puts them there.
+// compare sends eight images at once and holds the answers against those in alone, or puts them there.
 func compare(t *testing.T, e *Engine, name string, alone map[string]postprocess.Prediction) {
-	pictures := samples(t)
-	pictures = append(pictures, append(pictures, pictures...)...)[:8]
+	images := samples(t)
+	images = append(images, append(images, images...)...)[:8]
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	for _, s := range pictures {
+	for _, s := range images {
 		wg.Go(func() {
 			got, err := e.Predict(t.Context(), Request{Model: name, Image: s.data})
 			if err != nil {

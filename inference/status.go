@@ -30,7 +30,7 @@ type Status struct {
 	SaturatingInt8 bool
 	Warnings       []string // what may be wrong with the definition, as trial runs at load tell
 	MaxBatch       int      // rows of a batch; 0 until it is ready
-	Queue          int      // pictures accepted and not yet answered
+	Queue          int      // images accepted and not yet answered
 	MaxQueue       int
 }
 

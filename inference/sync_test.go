@@ -17,14 +17,14 @@ import (
 func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
 	r := newRepository(t).define("colors", colors+"batching: {max_size: 4}\n").add("colors", 1, "colors")
 	e := r.synced(nil)
-	picture := plain(t, green, 20, 20)
+	img := plain(t, green, 20, 20)
 	var stop atomic.Bool
 	var seen sync.Map
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
 			for !stop.Load() {
-				got, err := e.Predict(t.Context(), Request{Image: picture})
+				got, err := e.Predict(t.Context(), Request{Image: img})
 				if first(got) != "green" {
 					t.Errorf("got %q, %v", first(got), err)
 					return
@@ -42,7 +42,7 @@ func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
 		if err := e.Sync(t.Context()); err != nil {
 			t.Error(err)
 		}
-		got, err := e.Predict(t.Context(), Request{Image: picture})
+		got, err := e.Predict(t.Context(), Request{Image: img})
 		if err != nil || got.Version != version {
 			t.Errorf("after the swap to %s: %+v, %v", version, got, err)
 		}

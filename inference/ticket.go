@@ -18,7 +18,7 @@ const (
 	ticketLeft                         // over
 )
 
-// ticket is one picture's way through the scheduler: enter, lease, Input, commit, wait, Outputs, leave. It is
+// ticket is one image's way through the scheduler: enter, lease, Input, commit, wait, Outputs, leave. It is
 // used by one goroutine. leave is safe in every state and gives back whatever is held, so it is deferred as
 // soon as enter has returned.
 type ticket struct {

@@ -10,7 +10,7 @@ import (
 	"fovea/fault"
 )
 
-// TestMixedTrafficLeavesNothing sends good, bad and aborted pictures to two models, one of which is swapped all
+// TestMixedTrafficLeavesNothing sends good, bad and aborted images to two models, one of which is swapped all
 // the while. TestMain then looks for native memory and goroutines that are left.
 func TestMixedTrafficLeavesNothing(t *testing.T) {
 	r := newRepository(t).define("one", colors+"batching: {max_size: 4, queue: 12}\n").add("one", 1, "colors")
@@ -45,7 +45,7 @@ func TestMixedTrafficLeavesNothing(t *testing.T) {
 	}
 	wg.Wait()
 	until(t, "rest", func() bool { return states(e) == "four/1:ready one/5:ready" })
-	until(t, "the end of runs whose pictures were given up", func() bool { return idle(e) })
+	until(t, "the end of runs whose images were given up", func() bool { return idle(e) })
 	atRest(t, e)
 }
 

@@ -133,7 +133,7 @@ func (r failingFile) Stat() (fs.FileInfo, error) {
 }
 
 // failingEngine serves three models: a with versions 1 and 2, of which the highest is served, b with all of its two, and c,
-// which names a picture for its self-test.
+// which names an image for its self-test.
 func failingEngine(t *testing.T, names bool) (*Engine, *repository, *failing) {
 	r := newRepository(t).define("a", colors).add("a", 1, "colors").add("a", 2, "colors").
 		define("b", colors+"versions: all\n").add("b", 1, "colors").add("b", 2, "colors").

@@ -11,13 +11,13 @@ import (
 // largestTwice is the size of the largest model whose weights are kept twice without being asked for, in bytes.
 const largestTwice = 256 << 20
 
-// widening is the making of the sessions for pictures that are alone, beside a version that answers.
+// widening is the making of the sessions for images that are alone, beside a version that answers.
 type widening struct {
 	stop context.CancelFunc
 	over chan struct{} // closed when it computes no more
 }
 
-// widen begins to let the runs of pictures that are alone in the server have more threads. The version goes on as it is when
+// widen begins to let the runs of images that are alone in the server have more threads. The version goes on as it is when
 // this fails. It holds up neither the version's end nor the engine's.
 func (e *Engine) widen(v *version) {
 	ctx, stop := context.WithCancel(e.loads)
@@ -29,7 +29,7 @@ func (e *Engine) widen(v *version) {
 		defer e.computing.Add(-1)
 		defer stop()
 		if err := widen(ctx, sessions, threads); err != nil && ctx.Err() == nil {
-			e.log.Warn("a picture alone is answered on one core only", "model", v.model, "version", v.name, "error", err)
+			e.log.Warn("an image alone is answered on one core only", "model", v.model, "version", v.name, "error", err)
 		}
 	}()
 }

@@ -21,7 +21,7 @@ func (c counted) RunWide(ctx context.Context, rows int) error {
 	return c.runner.RunWide(ctx, rows)
 }
 
-func TestAPictureAloneIsAnsweredOnAllCoresAndTheSame(t *testing.T) {
+func TestAImageAloneIsAnsweredOnAllCoresAndTheSame(t *testing.T) {
 	r := newRepository(t)
 	names := r.real("", "mobilenetv2-12-int8", "yolox-nano")
 	narrow := r.synced(func(c *Config) { c.ThreadsAlone = 1 })

@@ -27,8 +27,8 @@ func TestRunsThatNeedACoreWaitForOne(t *testing.T) {
 		f := &fakeDevice{takes: time.Second}
 		c := newCores(2)
 		s := coresScheduler(t, f, 4, 1, c)
-		c.pictures = 5
-		if err := c.acquire(t.Context()); err != nil { // a picture is being decoded
+		c.images = 5
+		if err := c.acquire(t.Context()); err != nil { // an image is being decoded
 			t.Fatal(err)
 		}
 		start := time.Now()
@@ -47,35 +47,35 @@ func TestRunsThatNeedACoreWaitForOne(t *testing.T) {
 			t.Errorf("%d ran at once, and all took %s; want 2, and 3.5 s", f.most, took)
 		}
 		if f.wide != 0 {
-			t.Errorf("%d runs took all cores while other pictures were in the server", f.wide)
+			t.Errorf("%d runs took all cores while other images were in the server", f.wide)
 		}
 		rested(t, s, f)
 	})
 }
 
-func TestRunOfAllPicturesThereAreTakesAllCores(t *testing.T) {
+func TestRunOfAllImagesThereAreTakesAllCores(t *testing.T) {
 	for name, test := range map[string]struct {
-		pictures int // in the server
+		images   int // in the server
 		meetings float64
 		rows     int  // of the batch that runs
-		held     bool // a core, by a picture that is decoded
+		held     bool // a core, by an image that is decoded
 		narrow   bool // the model has no session for all cores
 		wide     int
 	}{
-		"a picture alone":                                   {pictures: 1, rows: 1, wide: 1},
-		"one of two pictures":                               {pictures: 2, rows: 1, wide: 0},
-		"two pictures in one batch":                         {pictures: 2, rows: 2, wide: 1},
-		"a picture alone while somebody still holds a core": {pictures: 1, rows: 1, held: true, wide: 0},
-		"a picture alone, of a model that runs on one core": {pictures: 1, rows: 1, narrow: true, wide: 0},
-		"a picture alone where few met others":              {pictures: 1, rows: 1, meetings: 0.49, wide: 1},
-		"a picture alone where many met others":             {pictures: 1, rows: 1, meetings: 0.5, wide: 0},
+		"an image alone":          {images: 1, rows: 1, wide: 1},
+		"one of two images":       {images: 2, rows: 1, wide: 0},
+		"two images in one batch": {images: 2, rows: 2, wide: 1},
+		"an image alone while somebody still holds a core": {images: 1, rows: 1, held: true, wide: 0},
+		"an image alone, of a model that runs on one core": {images: 1, rows: 1, narrow: true, wide: 0},
+		"an image alone where few met others":              {images: 1, rows: 1, meetings: 0.49, wide: 1},
+		"an image alone where many met others":             {images: 1, rows: 1, meetings: 0.5, wide: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fakeDevice{takes: time.Second, narrow: test.narrow}
 				c := newCores(2)
 				s := coresScheduler(t, f, 1, test.rows, c)
-				c.pictures, c.meetings = test.pictures, test.meetings
+				c.images, c.meetings = test.images, test.meetings
 				if test.held {
 					if err := c.acquire(t.Context()); err != nil {
 						t.Fatal(err)
@@ -123,7 +123,7 @@ func TestMeetingsAreAMovingMean(t *testing.T) {
 		}
 	}
 	if alone(100); !c.calm(1) {
-		t.Error("pictures that come one after the other are not calm")
+		t.Error("images that come one after the other are not calm")
 	}
 	c.enter()
 	for range 100 { // each finds one that is there
@@ -132,10 +132,10 @@ func TestMeetingsAreAMovingMean(t *testing.T) {
 	}
 	c.leave()
 	if c.calm(1) {
-		t.Error("after pictures that all met another it is calm at once")
+		t.Error("after images that all met another it is calm at once")
 	}
 	if alone(meetingsMean); !c.calm(1) {
-		t.Error("it is not calm again after as many pictures alone as the mean is of")
+		t.Error("it is not calm again after as many images alone as the mean is of")
 	}
 }
 

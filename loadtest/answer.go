@@ -14,14 +14,14 @@ const (
 	kindClass     = "wrong class"
 	kindNoClass   = "no class in the answer"
 	kindNothing   = "no prediction and no error"
-	kindPerAnswer = "picture: "
+	kindPerAnswer = "image: "
 )
 
 // checker judges answers.
 type checker struct {
-	fovea    bool
-	pictures []Picture
-	expect   Expectation
+	fovea  bool
+	images []Image
+	expect Expectation
 }
 
 // foveaAnswer is what every answer of Fovea must have.
@@ -33,17 +33,17 @@ type foveaAnswer struct {
 	}
 }
 
-// failures gives the kind of failure of every picture that was not answered well, none if all were.
+// failures gives the kind of failure of every image that was not answered well, none if all were.
 func (c checker) failures(b body, status int, kind string, answer []byte) []string {
 	if status < 200 || status > 299 {
 		if status != 0 {
 			kind = statusKind(status, answer)
 		}
-		return repeat(kind, len(b.pictures))
+		return repeat(kind, len(b.images))
 	}
 	var failed []string
 	if c.fovea {
-		failed = foveaFailures(len(b.pictures), answer)
+		failed = foveaFailures(len(b.images), answer)
 	}
 	if len(failed) > 0 || c.expect.Classes == nil {
 		return failed
@@ -60,13 +60,13 @@ func statusKind(status int, answer []byte) string {
 	return fmt.Sprintf("HTTP %d", status)
 }
 
-func foveaFailures(pictures int, answer []byte) []string {
+func foveaFailures(images int, answer []byte) []string {
 	var a foveaAnswer
 	if err := json.Unmarshal(answer, &a); err != nil {
-		return repeat(kindNoJSON, pictures)
+		return repeat(kindNoJSON, images)
 	}
-	if len(a.Predictions) != pictures {
-		return repeat(kindCount, pictures)
+	if len(a.Predictions) != images {
+		return repeat(kindCount, images)
 	}
 	var failed []string
 	for _, p := range a.Predictions {
@@ -82,18 +82,18 @@ func foveaFailures(pictures int, answer []byte) []string {
 
 // wrong compares the classes of an answer with those expected.
 func (c checker) wrong(b body, answer []byte) []string {
-	if !slices.ContainsFunc(b.pictures, func(i int) bool { return c.expect.Classes[c.pictures[i].Name] != "" }) {
+	if !slices.ContainsFunc(b.images, func(i int) bool { return c.expect.Classes[c.images[i].Name] != "" }) {
 		return nil
 	}
 	decoder := json.NewDecoder(bytes.NewReader(answer))
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		return repeat(kindNoJSON, len(b.pictures))
+		return repeat(kindNoJSON, len(b.images))
 	}
 	var failed []string
-	for place, picture := range b.pictures {
-		want, ok := c.expect.Classes[c.pictures[picture].Name]
+	for place, img := range b.images {
+		want, ok := c.expect.Classes[c.images[img].Name]
 		if !ok {
 			continue
 		}

@@ -7,47 +7,47 @@ import (
 )
 
 func TestEveryAnswerIsJudged(t *testing.T) {
-	pictures := []Picture{{Name: "coffee.jpg"}, {Name: "rocket.jpg"}, {Name: "any.jpg"}}
+	images := []Image{{Name: "coffee.jpg"}, {Name: "rocket.jpg"}, {Name: "any.jpg"}}
 	expect := Expectation{Classes: map[string]string{"coffee.jpg": "967", "rocket.jpg": "657"}, At: classificationAt}
 	const coffee, rocket = `{"top":[{"class":967}]}`, `{"top":[{"class":657}]}`
 	for _, test := range []struct {
-		name     string
-		pictures []int
-		foreign  bool
-		at       string
-		status   int
-		kind     string
-		answer   string
-		want     []string
+		name    string
+		images  []int
+		foreign bool
+		at      string
+		status  int
+		kind    string
+		answer  string
+		want    []string
 	}{
-		{name: "a good answer", pictures: []int{0}, status: 200, answer: `{"predictions":[` + coffee + `]}`},
-		{name: "two good answers", pictures: []int{0, 1}, status: 200, answer: `{"predictions":[` + coffee + `,` + rocket + `]}`},
-		{name: "answers in the wrong order", pictures: []int{0, 1}, status: 200, answer: `{"predictions":[` + rocket + `,` + coffee + `]}`, want: []string{kindClass, kindClass}},
-		{name: "one of two is wrong", pictures: []int{0, 1}, status: 200, answer: `{"predictions":[` + coffee + `,` + coffee + `]}`, want: []string{kindClass}},
-		{name: "nothing is expected of a picture", pictures: []int{2}, status: 200, answer: `{"predictions":[` + coffee + `]}`},
-		{name: "an error in place of one of two", pictures: []int{0, 1}, status: 200, answer: `{"predictions":[` + coffee + `,{"error":"cut","code":"undecodable"}]}`, want: []string{"picture: undecodable"}},
-		{name: "a prediction too few", pictures: []int{0, 1}, status: 200, answer: `{"predictions":[` + coffee + `]}`, want: []string{kindCount, kindCount}},
-		{name: "neither a prediction nor an error", pictures: []int{0}, status: 200, answer: `{"predictions":[{}]}`, want: []string{kindNothing}},
-		{name: "no JSON", pictures: []int{0}, status: 200, answer: `<html>`, want: []string{kindNoJSON}},
-		{name: "Fovea's error", pictures: []int{0, 1}, status: 429, kind: "429 Too Many Requests", answer: `{"error":"x","code":"queue_full"}`, want: []string{"429 queue_full", "429 queue_full"}},
-		{name: "any error", pictures: []int{0}, status: 502, kind: "502 Bad Gateway", answer: `<html>`, want: []string{"HTTP 502"}},
-		{name: "a redirect is no answer", pictures: []int{0}, status: 302, answer: ``, want: []string{"HTTP 302"}},
-		{name: "no answer", pictures: []int{0, 1}, status: 0, kind: kindTimeout, want: []string{kindTimeout, kindTimeout}},
-		{name: "another server's answer need not be JSON", pictures: []int{2}, foreign: true, status: 204},
-		{name: "another server's class", pictures: []int{0}, foreign: true, at: "label", status: 200, answer: `{"label":"967"}`},
-		{name: "another server's class for each picture", pictures: []int{0, 1}, foreign: true, at: "{i}.c", status: 200, answer: `[{"c":967},{"c":1}]`, want: []string{kindClass}},
-		{name: "no class where it should be", pictures: []int{0}, foreign: true, at: "label", status: 200, answer: `{"lable":"967"}`, want: []string{kindNoClass}},
-		{name: "any box will do", pictures: []int{0}, at: detectionAt, status: 200, answer: `{"predictions":[{"boxes":[{"class":1},{"class":967}]}]}`},
-		{name: "no box", pictures: []int{0}, at: detectionAt, status: 200, answer: `{"predictions":[{"boxes":[]}]}`, want: []string{kindClass}},
-		{name: "the class is a list", pictures: []int{0}, foreign: true, at: "c", status: 200, answer: `{"c":[967]}`, want: []string{kindNoClass}},
-		{name: "a place beyond the list", pictures: []int{0}, foreign: true, at: "c.7", status: 200, answer: `{"c":[967]}`, want: []string{kindNoClass}},
+		{name: "a good answer", images: []int{0}, status: 200, answer: `{"predictions":[` + coffee + `]}`},
+		{name: "two good answers", images: []int{0, 1}, status: 200, answer: `{"predictions":[` + coffee + `,` + rocket + `]}`},
+		{name: "answers in the wrong order", images: []int{0, 1}, status: 200, answer: `{"predictions":[` + rocket + `,` + coffee + `]}`, want: []string{kindClass, kindClass}},
+		{name: "one of two is wrong", images: []int{0, 1}, status: 200, answer: `{"predictions":[` + coffee + `,` + coffee + `]}`, want: []string{kindClass}},
+		{name: "nothing is expected of an image", images: []int{2}, status: 200, answer: `{"predictions":[` + coffee + `]}`},
+		{name: "an error in place of one of two", images: []int{0, 1}, status: 200, answer: `{"predictions":[` + coffee + `,{"error":"cut","code":"undecodable"}]}`, want: []string{"image: undecodable"}},
+		{name: "a prediction too few", images: []int{0, 1}, status: 200, answer: `{"predictions":[` + coffee + `]}`, want: []string{kindCount, kindCount}},
+		{name: "neither a prediction nor an error", images: []int{0}, status: 200, answer: `{"predictions":[{}]}`, want: []string{kindNothing}},
+		{name: "no JSON", images: []int{0}, status: 200, answer: `<html>`, want: []string{kindNoJSON}},
+		{name: "Fovea's error", images: []int{0, 1}, status: 429, kind: "429 Too Many Requests", answer: `{"error":"x","code":"queue_full"}`, want: []string{"429 queue_full", "429 queue_full"}},
+		{name: "any error", images: []int{0}, status: 502, kind: "502 Bad Gateway", answer: `<html>`, want: []string{"HTTP 502"}},
+		{name: "a redirect is no answer", images: []int{0}, status: 302, answer: ``, want: []string{"HTTP 302"}},
+		{name: "no answer", images: []int{0, 1}, status: 0, kind: kindTimeout, want: []string{kindTimeout, kindTimeout}},
+		{name: "another server's answer need not be JSON", images: []int{2}, foreign: true, status: 204},
+		{name: "another server's class", images: []int{0}, foreign: true, at: "label", status: 200, answer: `{"label":"967"}`},
+		{name: "another server's class for each image", images: []int{0, 1}, foreign: true, at: "{i}.c", status: 200, answer: `[{"c":967},{"c":1}]`, want: []string{kindClass}},
+		{name: "no class where it should be", images: []int{0}, foreign: true, at: "label", status: 200, answer: `{"lable":"967"}`, want: []string{kindNoClass}},
+		{name: "any box will do", images: []int{0}, at: detectionAt, status: 200, answer: `{"predictions":[{"boxes":[{"class":1},{"class":967}]}]}`},
+		{name: "no box", images: []int{0}, at: detectionAt, status: 200, answer: `{"predictions":[{"boxes":[]}]}`, want: []string{kindClass}},
+		{name: "the class is a list", images: []int{0}, foreign: true, at: "c", status: 200, answer: `{"c":[967]}`, want: []string{kindNoClass}},
+		{name: "a place beyond the list", images: []int{0}, foreign: true, at: "c.7", status: 200, answer: `{"c":[967]}`, want: []string{kindNoClass}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := checker{fovea: !test.foreign, pictures: pictures, expect: expect}
+			c := checker{fovea: !test.foreign, images: images, expect: expect}
 			if test.at != "" {
 				c.expect.At = test.at
 			}
-			got := c.failures(body{pictures: test.pictures}, test.status, test.kind, []byte(test.answer))
+			got := c.failures(body{images: test.images}, test.status, test.kind, []byte(test.answer))
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
@@ -61,7 +61,7 @@ func TestReadExpected(t *testing.T) {
 		want       int
 		wrong      []string
 	}{
-		{"lines, a comment and spaces", "# pictures\ncoffee.jpg, 967\n\"a,b.jpg\",Siamese cat\n", 2, nil},
+		{"lines, a comment and spaces", "# images\ncoffee.jpg, 967\n\"a,b.jpg\",Siamese cat\n", 2, nil},
 		{"all mistakes at once", "coffee.jpg\na.jpg,1\na.jpg,2\nb.jpg,\n", 0, []string{"line 1 ", "line 3 names a.jpg", "line 4 "}},
 		{"nothing", "# later\n", 0, []string{"no lines"}},
 		{"a quote without an end", "\"coffee.jpg,967\n", 0, []string{"expect: "}},

@@ -12,13 +12,13 @@ import (
 	"slices"
 )
 
-// BodyKind is how pictures are put into a request.
+// BodyKind is how images are put into a request.
 type BodyKind string
 
 // The kinds of bodies.
 const (
-	Raw       BodyKind = "raw"       // one picture is the body
-	Multipart BodyKind = "multipart" // multipart/form-data, one part a picture
+	Raw       BodyKind = "raw"       // one image is the body
+	Multipart BodyKind = "multipart" // multipart/form-data, one part an image
 	JSON      BodyKind = "json"      // {"images":[{"b64":"…"}]}, as Fovea takes it
 	Templated BodyKind = "template"  // a text/template makes the body
 )
@@ -28,10 +28,10 @@ var bodyKinds = []BodyKind{Raw, Multipart, JSON, Templated}
 // jsonTemplate is Fovea's JSON form.
 const jsonTemplate = `{"images":[{{range $i, $p := .Images}}{{if $i}},{{end}}{"b64":"{{$p.Base64}}"}{{end}}]}`
 
-// BodyConfig says how pictures are put into a request.
+// BodyConfig says how images are put into a request.
 type BodyConfig struct {
 	Kind        BodyKind
-	Images      int    // pictures a request
+	Images      int    // images a request
 	Field       string // name of the multipart parts
 	Template    string // text of the template
 	ContentType string // of the body; empty: by the kind
@@ -46,7 +46,7 @@ func (c BodyConfig) validate() error {
 		errs = append(errs, fmt.Errorf("images: %d is not in 1 to 1024", c.Images))
 	}
 	if c.Kind == Raw && c.Images > 1 {
-		errs = append(errs, errors.New("images: a raw body holds one picture; use body multipart, json or template"))
+		errs = append(errs, errors.New("images: a raw body holds one image; use body multipart, json or template"))
 	}
 	if c.Kind == Multipart && c.Field == "" {
 		errs = append(errs, errors.New("field: multipart parts need a name"))
@@ -66,36 +66,36 @@ func (c BodyConfig) validate() error {
 type body struct {
 	data        []byte
 	contentType string
-	pictures    []int // indices of the pictures in it
+	images      []int // indices of the images in it
 }
 
-// bodies makes one body for each picture, which holds it and those that follow it.
-func (c BodyConfig) bodies(pictures []Picture) ([]body, error) {
-	list := make([]body, len(pictures))
+// bodies makes one body for each image, which holds it and those that follow it.
+func (c BodyConfig) bodies(images []Image) ([]body, error) {
+	list := make([]body, len(images))
 	total := 0
 	for i := range list {
-		group := make([]Picture, c.Images)
+		group := make([]Image, c.Images)
 		for j := range group {
-			at := (i + j) % len(pictures)
-			group[j] = pictures[at]
-			list[i].pictures = append(list[i].pictures, at)
+			at := (i + j) % len(images)
+			group[j] = images[at]
+			list[i].images = append(list[i].images, at)
 		}
 		data, contentType, err := c.pack(group)
 		if err != nil {
-			return nil, fmt.Errorf("body of %s: %w", pictures[i].Name, err)
+			return nil, fmt.Errorf("body of %s: %w", images[i].Name, err)
 		}
 		if c.ContentType != "" {
 			contentType = c.ContentType
 		}
 		list[i].data, list[i].contentType = data, contentType
 		if total += len(data); total > maxBytes {
-			return nil, fmt.Errorf("the bodies of all requests hold more than %d MiB; use fewer pictures", maxBytes>>20)
+			return nil, fmt.Errorf("the bodies of all requests hold more than %d MiB; use fewer images", maxBytes>>20)
 		}
 	}
 	return list, nil
 }
 
-func (c BodyConfig) pack(group []Picture) (data []byte, contentType string, err error) {
+func (c BodyConfig) pack(group []Image) (data []byte, contentType string, err error) {
 	switch c.Kind {
 	case Multipart:
 		return packMultipart(c.Field, group)
@@ -109,7 +109,7 @@ func (c BodyConfig) pack(group []Picture) (data []byte, contentType string, err 
 	return group[0].Data, http.DetectContentType(group[0].Data), nil
 }
 
-func packMultipart(field string, group []Picture) (data []byte, contentType string, err error) {
+func packMultipart(field string, group []Image) (data []byte, contentType string, err error) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
 	for _, p := range group {

@@ -13,42 +13,42 @@ import (
 	"fovea/internal/testenv"
 )
 
-func samples(t *testing.T) []Picture {
+func samples(t *testing.T) []Image {
 	t.Helper()
-	return []Picture{
-		{Name: "coffee.jpg", Data: testenv.Picture(t, "coffee.jpg")},
-		{Name: `qu"ote.jpg`, Data: testenv.Picture(t, "rocket.jpg")},
-		{Name: "chelsea.jpg", Data: testenv.Picture(t, "chelsea.jpg")},
+	return []Image{
+		{Name: "coffee.jpg", Data: testenv.Image(t, "coffee.jpg")},
+		{Name: `qu"ote.jpg`, Data: testenv.Image(t, "rocket.jpg")},
+		{Name: "chelsea.jpg", Data: testenv.Image(t, "chelsea.jpg")},
 	}
 }
 
-func bodiesOf(t *testing.T, c BodyConfig, pictures []Picture) []body {
+func bodiesOf(t *testing.T, c BodyConfig, images []Image) []body {
 	t.Helper()
 	if err := c.validate(); err != nil {
 		t.Fatal(err)
 	}
-	list, err := c.bodies(pictures)
+	list, err := c.bodies(images)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(list) != len(pictures) {
-		t.Fatalf("%d bodies of %d pictures", len(list), len(pictures))
+	if len(list) != len(images) {
+		t.Fatalf("%d bodies of %d images", len(list), len(images))
 	}
 	return list
 }
 
-func TestRawBodiesAreThePictures(t *testing.T) {
-	pictures := samples(t)
-	for i, b := range bodiesOf(t, BodyConfig{Kind: Raw, Images: 1}, pictures) {
-		if !bytes.Equal(b.data, pictures[i].Data) || b.contentType != "image/jpeg" {
+func TestRawBodiesAreTheImages(t *testing.T) {
+	images := samples(t)
+	for i, b := range bodiesOf(t, BodyConfig{Kind: Raw, Images: 1}, images) {
+		if !bytes.Equal(b.data, images[i].Data) || b.contentType != "image/jpeg" {
 			t.Errorf("body %d is %d bytes of %s", i, len(b.data), b.contentType)
 		}
 	}
 }
 
-func TestMultipartBodiesHoldThePicturesInTurn(t *testing.T) {
-	pictures := samples(t)
-	for i, b := range bodiesOf(t, BodyConfig{Kind: Multipart, Field: "image", Images: 2}, pictures) {
+func TestMultipartBodiesHoldTheImagesInTurn(t *testing.T) {
+	images := samples(t)
+	for i, b := range bodiesOf(t, BodyConfig{Kind: Multipart, Field: "image", Images: 2}, images) {
 		_, params, err := mime.ParseMediaType(b.contentType)
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestMultipartBodiesHoldThePicturesInTurn(t *testing.T) {
 				t.Fatal(err)
 			}
 			data, err := io.ReadAll(part)
-			want := pictures[(i+place)%3]
+			want := images[(i+place)%3]
 			if err != nil || !bytes.Equal(data, want.Data) || part.FormName() != "image" || part.FileName() != want.Name {
 				t.Errorf("part %d of body %d: %q %q, %d bytes, %v", place, i, part.FormName(), part.FileName(), len(data), err)
 			}
@@ -74,15 +74,15 @@ func TestMultipartBodiesHoldThePicturesInTurn(t *testing.T) {
 	}
 }
 
-func TestJSONBodiesHoldThePicturesInTurn(t *testing.T) {
-	pictures := samples(t)
-	for i, b := range bodiesOf(t, BodyConfig{Kind: JSON, Images: 3}, pictures) {
+func TestJSONBodiesHoldTheImagesInTurn(t *testing.T) {
+	images := samples(t)
+	for i, b := range bodiesOf(t, BodyConfig{Kind: JSON, Images: 3}, images) {
 		var form struct{ Images []struct{ B64 []byte } }
 		if err := json.Unmarshal(b.data, &form); err != nil || len(form.Images) != 3 {
 			t.Fatalf("%d images, %v", len(form.Images), err)
 		}
 		for place, image := range form.Images {
-			if !bytes.Equal(image.B64, pictures[(i+place)%3].Data) || b.contentType != "application/json" {
+			if !bytes.Equal(image.B64, images[(i+place)%3].Data) || b.contentType != "application/json" {
 				t.Errorf("image %d of body %d is another", place, i)
 			}
 		}
@@ -90,18 +90,18 @@ func TestJSONBodiesHoldThePicturesInTurn(t *testing.T) {
 }
 
 func TestTemplates(t *testing.T) {
-	picture := []Picture{{Name: "a.jpg", Data: []byte("\xff\xd8<&>")}, {Name: "b.jpg", Data: []byte("b")}}
+	img := []Image{{Name: "a.jpg", Data: []byte("\xff\xd8<&>")}, {Name: "b.jpg", Data: []byte("b")}}
 	for _, test := range []struct{ name, text, want, wrong string }{
-		{name: "the first picture's fields", text: `{"n":"{{.Name}}","d":"{{.Base64}}"}`, want: `{"n":"a.jpg","d":"` + base64.StdEncoding.EncodeToString(picture[0].Data) + `"}`},
+		{name: "the first image's fields", text: `{"n":"{{.Name}}","d":"{{.Base64}}"}`, want: `{"n":"a.jpg","d":"` + base64.StdEncoding.EncodeToString(img[0].Data) + `"}`},
 		{name: "bytes are not escaped", text: `{{.Bytes}}`, want: "\xff\xd8<&>"},
-		{name: "all pictures", text: `{{range .Images}}{{.Name}};{{.Bytes}}{{end}}`, want: "a.jpg;\xff\xd8<&>b.jpg;b"},
+		{name: "all images", text: `{{range .Images}}{{.Name}};{{.Bytes}}{{end}}`, want: "a.jpg;\xff\xd8<&>b.jpg;b"},
 		{name: "a template that cannot be read", text: `{{.Base64`, wrong: "unclosed action"},
 		{name: "a field that there is not", text: `{{.Base46}}`, wrong: "Base46"},
 		{name: "nothing comes of it", text: `{{if false}}x{{end}}`, wrong: "writes nothing"},
 		{name: "no end to it", text: `{{range 1000000000}}` + strings.Repeat("x", 1<<20) + `{{end}}`, wrong: "more than 256 MiB"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := render(test.text, picture)
+			got, err := render(test.text, img)
 			if test.wrong != "" {
 				if err == nil || !strings.Contains(err.Error(), test.wrong) {
 					t.Errorf("got %v", err)
@@ -120,12 +120,12 @@ func FuzzTemplate(f *testing.F) {
 	for _, seed := range []string{jsonTemplate, `{{.Base64}}`, `{{range .Images}}{{.Bytes}}{{end}}`, `{{template "x"}}`, `{{index .Images 9}}`, `{{`} {
 		f.Add(seed)
 	}
-	pictures := []Picture{{Name: "a.jpg", Data: []byte("abc")}}
+	images := []Image{{Name: "a.jpg", Data: []byte("abc")}}
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 4096 || strings.Contains(text, "range") && strings.ContainsAny(text, "0123456789") || strings.Contains(text, "template") || strings.Contains(text, "printf") {
 			return // loops, recursion and padding that take long are their author's business
 		}
-		data, err := render(text, pictures)
+		data, err := render(text, images)
 		if (err == nil) != (len(data) > 0) {
 			t.Errorf("%d bytes and %v", len(data), err)
 		}

@@ -17,9 +17,9 @@ type Config struct {
 	URL    string      // full URL of any other server's route; empty: a Fovea server at Server
 	Header http.Header // of every request, but of those for metrics only if they go to the same host
 
-	Pictures string // a folder of pictures, or one picture
-	Body     BodyConfig
-	Expect   Expectation
+	Images string // a folder of images, or one image
+	Body   BodyConfig
+	Expect Expectation
 
 	Concurrency []int // closed loop: levels of requests under way at once
 	Rates       []float64
@@ -47,7 +47,7 @@ type Config struct {
 // Default is a closed loop of 1 to 32 requests under way against a Fovea server on this machine.
 func Default() Config {
 	return Config{
-		Server: "http://127.0.0.1:8000", Header: http.Header{}, Pictures: "testdata/pictures",
+		Server: "http://127.0.0.1:8000", Header: http.Header{}, Images: "testdata/images",
 		Body: BodyConfig{Kind: Raw, Field: "image", Images: 1}, Concurrency: []int{1, 2, 4, 8, 16, 32}, Arrivals: Constant,
 		Precision: 0.05, Warmup: time.Second, Window: 2 * time.Second, WindowCount: 100, MaxWindows: 10, Tolerance: 0.1,
 		Timeout: 10 * time.Second, MaxInFlight: 1024, Seed: 1, GPU: true, GPUInterval: 200 * time.Millisecond,
@@ -68,7 +68,7 @@ func (c Config) Validate() error {
 	}
 	check(c.URL == "" || c.Model == "", "model: only a Fovea server is asked for a model; put it into url")
 	check(c.Header.Values("Content-Type") == nil, "header: the content type of bodies is given by content-type")
-	check(c.Pictures != "", "pictures: name a folder of pictures, or one")
+	check(c.Images != "", "images: name a folder of images, or one")
 	check(len(c.Concurrency)+len(c.Rates) > 0 || c.P99Below > 0, "concurrency: give levels, or rates, or p99-below")
 	for _, n := range c.Concurrency {
 		check(n >= 1 && n <= 10_000, "concurrency: %d is not in 1 to 10000", n)

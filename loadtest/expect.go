@@ -11,10 +11,10 @@ import (
 
 // Expectation says what answers must hold.
 type Expectation struct {
-	// Classes are the right ones, by the picture's file name. A picture that is not in it may be answered anyhow.
+	// Classes are the right ones, by the image's file name. An image that is not in it may be answered anyhow.
 	Classes map[string]string
 	// At is where an answer in JSON holds the class: keys and indices with dots between, "*" for any element of a list,
-	// "{i}" for the picture's place in the request. Empty: where Fovea's answer holds it.
+	// "{i}" for the image's place in the request. Empty: where Fovea's answer holds it.
 	At string
 }
 
@@ -43,7 +43,7 @@ func ReadExpected(r io.Reader) (map[string]string, error) {
 		}
 		number, _ := lines.FieldPos(0)
 		if len(record) != 2 || record[0] == "" || record[1] == "" {
-			errs = append(errs, fmt.Errorf("expect: line %d is not of the form picture.jpg,class", number))
+			errs = append(errs, fmt.Errorf("expect: line %d is not of the form image.jpg,class", number))
 			continue
 		}
 		if _, twice := classes[record[0]]; twice {
@@ -52,7 +52,7 @@ func ReadExpected(r io.Reader) (map[string]string, error) {
 		classes[record[0]] = record[1]
 	}
 	if len(classes) == 0 && len(errs) == 0 {
-		errs = append(errs, errors.New("expect: there are no lines of the form picture.jpg,class"))
+		errs = append(errs, errors.New("expect: there are no lines of the form image.jpg,class"))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -60,19 +60,19 @@ func ReadExpected(r io.Reader) (map[string]string, error) {
 	return classes, nil
 }
 
-// check tells pictures that are expected and not sent, which would make an expectation that nothing can miss.
-func (e Expectation) check(pictures []Picture) error {
+// check tells images that are expected and not sent, which would make an expectation that nothing can miss.
+func (e Expectation) check(images []Image) error {
 	if e.Classes == nil {
 		return nil
 	}
 	sent := map[string]bool{}
-	for _, p := range pictures {
+	for _, p := range images {
 		sent[p.Name] = true
 	}
 	var errs []error
 	for name := range e.Classes {
 		if !sent[name] {
-			errs = append(errs, fmt.Errorf("expect: %s is not among the pictures", name))
+			errs = append(errs, fmt.Errorf("expect: %s is not among the images", name))
 		}
 	}
 	return errors.Join(errs...)
@@ -122,7 +122,7 @@ func scalarText(v any) (string, bool) {
 	return "", false
 }
 
-// path is the way to the class of the picture at a place in the request.
+// path is the way to the class of the image at a place in the request.
 func (e Expectation) path(place int) []string {
 	return strings.Split(strings.ReplaceAll(e.At, "{i}", strconv.Itoa(place)), ".")
 }

@@ -67,7 +67,7 @@ func serverOf(before, after counters, images int) *Server {
 	}
 	s.ResidentBytes = after.resident
 	if counted := after.images - before.images; counted > 0 {
-		images = int(counted) // the same span as the CPU time, to the picture
+		images = int(counted) // the same span as the CPU time, to the image
 	}
 	if before.cpu != nil && after.cpu != nil && *after.cpu >= *before.cpu && images > 0 {
 		perImage := round((*after.cpu - *before.cpu) * 1000 / float64(images))

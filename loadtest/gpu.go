@@ -142,7 +142,7 @@ func (s *sampler) between(from, to time.Duration) []GPULevel {
 	return list
 }
 
-// imagesPerJoule is a number of pictures by the energy of all GPUs, as nobody tells which of them answered a picture. Nil
+// imagesPerJoule is a number of images by the energy of all GPUs, as nobody tells which of them answered an image. Nil
 // if it is not known of one.
 func imagesPerJoule(list []GPULevel, span time.Duration, images int) *float64 {
 	watts := 0.0

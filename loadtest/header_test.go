@@ -12,7 +12,7 @@ import (
 func TestHeadersGoWithEveryRequestToTheServer(t *testing.T) {
 	s := newStandIn(t)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer x" || r.Host != "pictures.example" {
+		if r.Header.Get("Authorization") != "Bearer x" || r.Host != "images.example" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -20,7 +20,7 @@ func TestHeadersGoWithEveryRequestToTheServer(t *testing.T) {
 	}))
 	defer proxy.Close()
 	c := quick(t, s)
-	c.Server, c.Header = proxy.URL, http.Header{"Authorization": {"Bearer x"}, "Host": {"pictures.example"}}
+	c.Server, c.Header = proxy.URL, http.Header{"Authorization": {"Bearer x"}, "Host": {"images.example"}}
 	r := ran(t, c)
 	if l := r.Levels[0]; l.AllFailed() > 0 || l.Server == nil || len(r.Notes) > 0 {
 		t.Errorf("failed: %v; the server's figures: %+v; notes %q", l.Failures, l.Server, r.Notes)

@@ -87,7 +87,7 @@ func (l *load) sample(r *vegeta.Result) (sample, error) {
 	b := l.plan.bodies[i]
 	s := sample{sent: r.Timestamp.Sub(l.began), failed: l.plan.checker.failures(b, int(r.Code), r.Error, r.Body)}
 	s.end, s.due = s.sent+r.Latency, s.sent
-	s.images = len(b.pictures) - len(s.failed)
+	s.images = len(b.images) - len(s.failed)
 	if open {
 		at, err := strconv.ParseInt(due, 10, 64)
 		if err != nil {

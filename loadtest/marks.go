@@ -31,7 +31,7 @@ func (m *marks) mark(ctx context.Context) {
 
 func (m *marks) wait() { m.readers.Wait() }
 
-// between is what the server counted from one mark to another, when it answered a number of pictures.
+// between is what the server counted from one mark to another, when it answered a number of images.
 func (m *marks) between(from, to, images int) (*Server, error) {
 	m.wait()
 	if from >= len(m.list) || to >= len(m.list) {

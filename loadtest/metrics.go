@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// stages are those of Fovea, in the order of a picture's way.
+// stages are those of Fovea, in the order of an image's way.
 var stages = []string{"queue", "decode", "preprocess", "infer", "postprocess"}
 
 // cumulative is a histogram as Prometheus tells it: the count of values up to each bound.

@@ -77,7 +77,7 @@ func TestCountersBetweenTwoMomentsAreThoseOfTheModel(t *testing.T) {
 		t.Errorf("batches %v, mean %g", s.Batches, s.BatchMean)
 	}
 	if s.CPUMSPerImage == nil || *s.CPUMSPerImage != 0 {
-		t.Errorf("CPU time a picture %v", s.CPUMSPerImage)
+		t.Errorf("CPU time an image %v", s.CPUMSPerImage)
 	}
 	if s.ResidentBytes != nil {
 		t.Error("memory that was not told")

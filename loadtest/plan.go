@@ -16,7 +16,7 @@ import (
 // maxProbes bounds how many requests are tried before the load.
 const maxProbes = 64
 
-// Plan is a load test that is ready to run: the pictures are read, and the server has answered them.
+// Plan is a load test that is ready to run: the images are read, and the server has answered them.
 type Plan struct {
 	config  Config
 	target  Target
@@ -26,21 +26,21 @@ type Plan struct {
 	notes   []string
 }
 
-// Prepare reads the pictures, asks the server whether it is ready, has the model and answers each of the pictures (the
+// Prepare reads the images, asks the server whether it is ready, has the model and answers each of the images (the
 // first 64 of many), and says what is wrong otherwise.
 func Prepare(ctx context.Context, c Config) (*Plan, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	pictures, err := ReadPictures(c.Pictures)
+	images, err := ReadImages(c.Images)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Expect.check(pictures); err != nil {
+	if err := c.Expect.check(images); err != nil {
 		return nil, err
 	}
-	p := &Plan{config: c, target: Target{URL: c.URL}, checker: checker{fovea: c.URL == "", pictures: pictures, expect: c.Expect}}
-	if p.bodies, err = c.Body.bodies(pictures); err != nil {
+	p := &Plan{config: c, target: Target{URL: c.URL}, checker: checker{fovea: c.URL == "", images: images, expect: c.Expect}}
+	if p.bodies, err = c.Body.bodies(images); err != nil {
 		return nil, err
 	}
 	if p.checker.fovea {
@@ -123,7 +123,7 @@ func (p *Plan) probe(ctx context.Context) error {
 	for _, b := range p.bodies[:min(len(p.bodies), maxProbes)] {
 		err := p.try(ctx, client, b)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.checker.pictures[b.pictures[0]].Name, err))
+			errs = append(errs, fmt.Errorf("%s: %w", p.checker.images[b.images[0]].Name, err))
 		}
 		if ctx.Err() != nil || len(errs) == 5 || errors.Is(err, errNoAnswer) {
 			break // what follows would say the same

@@ -21,35 +21,35 @@ func TestBadUseIsToldBeforeAnyLoadIsSent(t *testing.T) {
 		{"another server", func(_ *testing.T, s *standIn, c *Config) { c.Server = s.URL + "/else" }, []string{"is no Fovea server", "HTTP 404", "url"}, 0},
 		{"a server that is not ready", func(_ *testing.T, s *standIn, _ *Config) { s.ready = "m is being loaded" }, []string{"not ready", "m is being loaded"}, 0},
 		{"a model that there is not", func(_ *testing.T, _ *standIn, c *Config) { c.Model = "x" }, []string{`no "x"`, "it has m, d"}, 0},
-		{"no such folder", func(_ *testing.T, _ *standIn, c *Config) { c.Pictures = "/no/such" }, []string{"there is no /no/such"}, 0},
-		{"a folder without pictures", func(t *testing.T, _ *standIn, c *Config) { c.Pictures = folder(t, map[string]string{"x.txt": "x"}) }, []string{"there are none in", ".jpg"}, 0},
+		{"no such folder", func(_ *testing.T, _ *standIn, c *Config) { c.Images = "/no/such" }, []string{"there is no /no/such"}, 0},
+		{"a folder without images", func(t *testing.T, _ *standIn, c *Config) { c.Images = folder(t, map[string]string{"x.txt": "x"}) }, []string{"there are none in", ".jpg"}, 0},
 		{"files that cannot be read, all of them", func(t *testing.T, _ *standIn, c *Config) {
-			c.Pictures = folder(t, map[string]string{"good.jpg": "x", "empty.jpg": ""})
-			if err := os.Symlink("nowhere", filepath.Join(c.Pictures, "gone.jpg")); err != nil {
+			c.Images = folder(t, map[string]string{"good.jpg": "x", "empty.jpg": ""})
+			if err := os.Symlink("nowhere", filepath.Join(c.Images, "gone.jpg")); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Mkdir(filepath.Join(c.Pictures, "folder.jpg"), 0o700); err != nil {
+			if err := os.Mkdir(filepath.Join(c.Images, "folder.jpg"), 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}, []string{"empty.jpg is empty", "gone.jpg", "folder.jpg"}, 0},
-		{"a picture that the server refuses", func(_ *testing.T, s *standIn, _ *Config) {
+		{"an image that the server refuses", func(_ *testing.T, s *standIn, _ *Config) {
 			s.answer = func(_ int64, w http.ResponseWriter, body []byte) {
 				if string(body) == "bbb" {
 					w.WriteHeader(http.StatusUnprocessableEntity)
-					_, _ = io.WriteString(w, `{"error":"the picture is cut short","code":"undecodable"}`)
+					_, _ = io.WriteString(w, `{"error":"the image is cut short","code":"undecodable"}`)
 					return
 				}
 				_, _ = io.WriteString(w, goodAnswer)
 			}
-		}, []string{"b.png:", "422 undecodable", "the picture is cut short"}, 2},
+		}, []string{"b.png:", "422 undecodable", "the image is cut short"}, 2},
 		{"a route that there is not", func(_ *testing.T, s *standIn, c *Config) { c.URL, c.Model = s.URL+"/nowhere", "" }, []string{"a.jpg:", "HTTP 404"}, 0},
 		{"another server that is not there", func(_ *testing.T, s *standIn, c *Config) { c.URL = s.URL + "/foreign"; s.Close() }, []string{"connection refused"}, 0},
 		{"an expectation of another server without its place", func(_ *testing.T, s *standIn, c *Config) {
 			c.URL, c.Expect.Classes = s.URL+"/foreign", map[string]string{"a.jpg": "1"}
 		}, []string{"expect-at"}, 0},
-		{"an expectation of a picture that is not sent", func(_ *testing.T, _ *standIn, c *Config) {
+		{"an expectation of an image that is not sent", func(_ *testing.T, _ *standIn, c *Config) {
 			c.Expect.Classes = map[string]string{"z.jpg": "1"}
-		}, []string{"z.jpg is not among the pictures"}, 0},
+		}, []string{"z.jpg is not among the images"}, 0},
 		{"a place where answers hold nothing", func(_ *testing.T, _ *standIn, c *Config) {
 			c.Expect = Expectation{Classes: map[string]string{"a.jpg": "967"}, At: "predictions.{i}.best"}
 		}, []string{"a.jpg:", kindNoClass}, 2},
@@ -86,7 +86,7 @@ func TestAllMistakesOfAConfigurationAreToldAtOnce(t *testing.T) {
 	}
 	err := c.Validate()
 	for _, key := range []string{
-		"url", "metrics", "model", "header", "body", "images", "content-type", "pictures", "concurrency", "rate", "arrivals", "p99-below", "precision",
+		"url", "metrics", "model", "header", "body", "images", "content-type", "images", "concurrency", "rate", "arrivals", "p99-below", "precision",
 		"warmup", "window", "window-count", "max-windows", "tolerance", "max-in-flight", "max-error-rate", "gpu-interval",
 	} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+key+": ") {
@@ -98,7 +98,7 @@ func TestAllMistakesOfAConfigurationAreToldAtOnce(t *testing.T) {
 	}
 }
 
-func TestPrepareTriesEachPictureOnceAndLearnsWhatAnswers(t *testing.T) {
+func TestPrepareTriesEachImageOnceAndLearnsWhatAnswers(t *testing.T) {
 	s := newStandIn(t)
 	p := prepared(t, quick(t, s))
 	if s.bodies["aaaa"] != 1 || s.bodies["bbb"] != 1 || len(s.bodies) != 2 {

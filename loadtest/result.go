@@ -48,17 +48,17 @@ type Target struct {
 
 // Load is what was sent.
 type Load struct {
-	Pictures     int      `json:"pictures"`
-	PictureBytes float64  `json:"picture_bytes"` // mean
-	Body         BodyKind `json:"body"`
-	Images       int      `json:"images_per_request"`
-	Arrivals     Arrivals `json:"arrivals,omitempty"` // of open loops
-	Seed         uint64   `json:"seed,omitempty"`
-	WarmupMS     float64  `json:"warmup_ms"`
-	WindowMS     float64  `json:"window_ms"`
-	MaxWindows   int      `json:"max_windows"`
-	Tolerance    float64  `json:"tolerance"`
-	TimeoutMS    float64  `json:"timeout_ms"`
+	Images           int      `json:"images"`
+	ImageBytes       float64  `json:"image_bytes"` // mean
+	Body             BodyKind `json:"body"`
+	ImagesPerRequest int      `json:"images_per_request"`
+	Arrivals         Arrivals `json:"arrivals,omitempty"` // of open loops
+	Seed             uint64   `json:"seed,omitempty"`
+	WarmupMS         float64  `json:"warmup_ms"`
+	WindowMS         float64  `json:"window_ms"`
+	MaxWindows       int      `json:"max_windows"`
+	Tolerance        float64  `json:"tolerance"`
+	TimeoutMS        float64  `json:"timeout_ms"`
 }
 
 // Level is one concurrency or one rate. Its figures are those of its last three windows, but for AllImages and Failures.
@@ -71,14 +71,14 @@ type Level struct {
 	Ended       string   `json:"ended"` // why the level was over
 	Windows     []Window `json:"windows"`
 
-	Throughput float64 `json:"throughput"` // pictures answered well a second
+	Throughput float64 `json:"throughput"` // images answered well a second
 	Images     int     `json:"images"`     // answered well
-	Requests   int     `json:"requests"`   // all of whose pictures were answered well
-	Failed     int     `json:"failed"`     // pictures
+	Requests   int     `json:"requests"`   // all of whose images were answered well
+	Failed     int     `json:"failed"`     // images
 	Latency    Latency `json:"latency"`    // of requests
 	LagP99MS   float64 `json:"lag_p99_ms"`
 
-	// AllImages and Failures count the pictures of the whole level, from the warm-up to the last answer.
+	// AllImages and Failures count the images of the whole level, from the warm-up to the last answer.
 	AllImages int            `json:"all_images,omitempty"` // answered well
 	Failures  map[string]int `json:"failures,omitempty"`   // by kind
 
@@ -126,7 +126,7 @@ type Server struct {
 	ResidentBytes *float64 `json:"resident_bytes,omitempty"` // at the end
 }
 
-// Stage is one stage of a picture's way. Quantiles are estimated from the buckets of the server's histogram.
+// Stage is one stage of an image's way. Quantiles are estimated from the buckets of the server's histogram.
 type Stage struct {
 	Name   string  `json:"name"`
 	MeanMS float64 `json:"mean_ms"`
@@ -134,7 +134,7 @@ type Stage struct {
 	P99MS  float64 `json:"p99_ms"`
 }
 
-// Batch counts the batches of more than the bound before and at most UpTo pictures; 0 is without bound.
+// Batch counts the batches of more than the bound before and at most UpTo images; 0 is without bound.
 type Batch struct {
 	UpTo  float64 `json:"up_to"`
 	Count float64 `json:"count"`
@@ -188,7 +188,7 @@ func Read(in io.Reader) (*Result, error) {
 	return &r, nil
 }
 
-// AllFailed is how many pictures failed in the whole level.
+// AllFailed is how many images failed in the whole level.
 func (l Level) AllFailed() int {
 	n := 0
 	for _, of := range l.Failures {
@@ -197,7 +197,7 @@ func (l Level) AllFailed() int {
 	return max(n, l.Failed)
 }
 
-// ErrorRate is the share of pictures that were not answered well: of those in the figures or in the whole level,
+// ErrorRate is the share of images that were not answered well: of those in the figures or in the whole level,
 // whichever is greater.
 func (l Level) ErrorRate() float64 {
 	return max(share(l.Failed, l.Images), share(l.AllFailed(), max(l.AllImages, l.Images)))

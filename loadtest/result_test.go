@@ -17,7 +17,7 @@ func example() *Result {
 	return &Result{
 		Format: Format, Label: "x", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Seconds: 12,
 		Client: Machine{OS: "linux", Arch: "amd64", Cores: 2}, Target: Target{URL: "http://127.0.0.1:8000/predict"},
-		Load: Load{Pictures: 1, PictureBytes: 10, Body: Raw, Images: 1},
+		Load: Load{Images: 1, ImageBytes: 10, Body: Raw, ImagesPerRequest: 1},
 		Levels: []Level{
 			{Concurrency: 1, Settled: true, Throughput: 100, Images: 300, Requests: 300, Latency: Latency{P99MS: 10}, Windows: []Window{}},
 			{Rate: 50, Purpose: "search", Passed: truth(true), Throughput: 50, Images: 100, Requests: 100, Latency: Latency{P99MS: 20}, Windows: []Window{}},
@@ -75,7 +75,7 @@ func TestThresholds(t *testing.T) {
 		{name: "failures, of which none are allowed unless it is said", t: Thresholds{}, change: func(r *Result) { r.Levels[0].Failed = 3 }, want: []string{"concurrency 1: 0.99 %"}},
 		{name: "failures that are allowed", t: Thresholds{MaxErrors: 0.01}, change: func(r *Result) { r.Levels[0].Failed = 3 }},
 		{name: "no good answer has no p99", t: Thresholds{MaxP99: time.Second, MaxErrors: 1}, change: func(r *Result) { r.Levels[0].Requests = 0 }, want: []string{"concurrency 1: p99"}},
-		{name: "no good answer at all is never enough", t: Thresholds{MaxErrors: 1}, change: func(r *Result) { r.Levels[0].Images, r.Levels[0].Requests = 0, 0 }, want: []string{"concurrency 1: no picture"}},
+		{name: "no good answer at all is never enough", t: Thresholds{MaxErrors: 1}, change: func(r *Result) { r.Levels[0].Images, r.Levels[0].Requests = 0, 0 }, want: []string{"concurrency 1: no image"}},
 		{name: "a search that found nothing", t: Thresholds{}, change: func(r *Result) { r.Search.Level, r.Search.Rate = -1, 0 }, want: []string{"no rate has a p99 below 30 ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

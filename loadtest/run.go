@@ -61,12 +61,12 @@ func (p *Plan) Run(ctx context.Context, tell func(Progress)) (result *Result, er
 func (p *Plan) empty() *Result {
 	c := p.config
 	bytes := 0
-	for _, picture := range p.checker.pictures {
-		bytes += len(picture.Data)
+	for _, img := range p.checker.images {
+		bytes += len(img.Data)
 	}
 	load := Load{
-		Pictures: len(p.checker.pictures), PictureBytes: round(float64(bytes) / float64(len(p.checker.pictures))), Body: c.Body.Kind,
-		Images: c.Body.Images, WarmupMS: ms(c.Warmup), WindowMS: ms(c.Window), MaxWindows: c.MaxWindows, Tolerance: c.Tolerance,
+		Images: len(p.checker.images), ImageBytes: round(float64(bytes) / float64(len(p.checker.images))), Body: c.Body.Kind,
+		ImagesPerRequest: c.Body.Images, WarmupMS: ms(c.Warmup), WindowMS: ms(c.Window), MaxWindows: c.MaxWindows, Tolerance: c.Tolerance,
 		TimeoutMS: ms(c.Timeout),
 	}
 	if len(c.Rates) > 0 || c.P99Below > 0 {

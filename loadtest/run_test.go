@@ -43,7 +43,7 @@ func TestAClosedLoopKeepsItsConcurrency(t *testing.T) {
 			t.Errorf("fastest %g ms, %g a second", l.Latency.MinMS, l.Throughput)
 		}
 		if a, b := s.bodies["aaaa"], s.bodies["bbb"]; a-b > 1 || b-a > 1 {
-			t.Errorf("the pictures are not sent in turn: %v", s.bodies)
+			t.Errorf("the images are not sent in turn: %v", s.bodies)
 		}
 	}
 }
@@ -84,9 +84,9 @@ func TestAnOpenLoopDoesNotWaitForAnswers(t *testing.T) {
 	}
 	c := quick(t, s)
 	c.URL, c.Concurrency, c.Rates, c.Arrivals = s.URL+"/foreign", nil, []float64{500}, Poisson
-	c.Pictures = folder(t, map[string]string{"a.jpg": "a"})
-	p := &Plan{config: c, target: Target{URL: c.URL}, bodies: []body{{data: []byte("a"), contentType: "image/jpeg", pictures: []int{0}}},
-		checker: checker{pictures: []Picture{{Name: "a.jpg"}}}}
+	c.Images = folder(t, map[string]string{"a.jpg": "a"})
+	p := &Plan{config: c, target: Target{URL: c.URL}, bodies: []body{{data: []byte("a"), contentType: "image/jpeg", images: []int{0}}},
+		checker: checker{images: []Image{{Name: "a.jpg"}}}}
 	r, err := p.Run(t.Context(), func(Progress) {})
 	if err != nil || r.Levels[0].Failed > 0 || s.most.Load() < 20 {
 		t.Errorf("%v; %d requests under way at once; %+v", err, s.most.Load(), r.Levels)
@@ -181,13 +181,13 @@ func TestAnotherServerIsMeasuredByATemplate(t *testing.T) {
 	s.answer = func(_ int64, w http.ResponseWriter, _ []byte) { _, _ = io.WriteString(w, `{"label":"cat"}`) }
 	c := quick(t, s)
 	c.URL, c.Header = s.URL+"/foreign?x=1", http.Header{"Authorization": {"Bearer x"}}
-	c.Body = BodyConfig{Kind: Templated, Template: `<{{.Name}}:{{.Base64}}>`, ContentType: "text/x-picture", Images: 1}
+	c.Body = BodyConfig{Kind: Templated, Template: `<{{.Name}}:{{.Base64}}>`, ContentType: "text/x-image", Images: 1}
 	c.Expect = Expectation{Classes: map[string]string{"a.jpg": "cat", "b.png": "dog"}, At: "label"}
 	l := ran(t, c).Levels[0]
 	if s.bodies["<a.jpg:YWFhYQ==>"] == 0 || s.bodies["<b.png:YmJi>"] == 0 || len(s.bodies) != 2 {
 		t.Errorf("sent %v", s.bodies)
 	}
-	if s.headers.Get("Authorization") != "Bearer x" || s.headers.Get("Content-Type") != "text/x-picture" || s.headers.Get("X-Vegeta-Seq") != "" {
+	if s.headers.Get("Authorization") != "Bearer x" || s.headers.Get("Content-Type") != "text/x-image" || s.headers.Get("X-Vegeta-Seq") != "" {
 		t.Errorf("headers %v", s.headers)
 	}
 	if n := l.Failures[kindClass]; n == 0 || n != l.AllFailed() || l.AllImages < n-2 || l.AllImages > n+2 {

@@ -108,7 +108,7 @@ func quick(t *testing.T, s *standIn) Config {
 	t.Helper()
 	c := Default()
 	c.Server, c.GPU, c.Warmup = s.URL, false, 0
-	c.Pictures = folder(t, map[string]string{"a.jpg": "aaaa", "b.png": "bbb", "notes.txt": "no picture"})
+	c.Images = folder(t, map[string]string{"a.jpg": "aaaa", "b.png": "bbb", "notes.txt": "no image"})
 	c.Window, c.WindowCount, c.MaxWindows = 40*time.Millisecond, 5, 4
 	c.Concurrency = []int{2}
 	return c

@@ -13,31 +13,31 @@ const maxBody = 256 << 20
 
 var errTooLong = fmt.Errorf("the template writes more than %d MiB", maxBody>>20)
 
-// templateImage is a picture as a template sees it.
+// templateImage is an image as a template sees it.
 type templateImage struct {
 	Name   string
 	data   []byte
 	Base64 string // standard encoding, padded
 }
 
-// Bytes gives the picture's bytes as they are.
+// Bytes gives the image's bytes as they are.
 func (i templateImage) Bytes() string { return string(i.data) }
 
-// templateData is what a template sees: the request's pictures, and the fields of the first of them.
+// templateData is what a template sees: the request's images, and the fields of the first of them.
 type templateData struct {
 	templateImage
 	Images []templateImage
 }
 
-// render fills a text/template with pictures: {{.Base64}}, {{.Name}} and {{.Bytes}} are the first picture's;
+// render fills a text/template with images: {{.Base64}}, {{.Name}} and {{.Bytes}} are the first image's;
 // {{range .Images}} goes over all.
-func render(text string, pictures []Picture) ([]byte, error) {
+func render(text string, images []Image) ([]byte, error) {
 	t, err := template.New("body").Option("missingkey=error").Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("template: %w", err)
 	}
 	var data templateData
-	for _, p := range pictures {
+	for _, p := range images {
 		data.Images = append(data.Images, templateImage{
 			Name: p.Name, data: p.Data, Base64: base64.StdEncoding.EncodeToString(p.Data),
 		})

@@ -8,9 +8,9 @@ import (
 
 // Thresholds say when a result is good enough. Zero values ask for nothing, but for MaxErrors.
 type Thresholds struct {
-	MinThroughput float64       // pictures a second that the best level has to reach
+	MinThroughput float64       // images a second that the best level has to reach
 	MaxP99        time.Duration // of every level
-	MaxErrors     float64       // share of failed pictures of every level, in its figures and in the whole of it
+	MaxErrors     float64       // share of failed images of every level, in its figures and in the whole of it
 	MinRate       float64       // requests a second that the search has to find
 	Settled       bool          // every level has to have settled
 }
@@ -45,20 +45,20 @@ func (t Thresholds) Missed(r *Result) []string {
 		}
 		best = max(best, l.Throughput)
 		if l.Images == 0 {
-			miss("%s: no picture was answered well", l.Name())
+			miss("%s: no image was answered well", l.Name())
 		}
 		if t.MaxP99 > 0 && (l.Requests == 0 || l.Latency.P99MS > ms(t.MaxP99)) {
 			miss("%s: p99 of %g ms is above %g ms", l.Name(), l.Latency.P99MS, ms(t.MaxP99))
 		}
 		if l.ErrorRate() > t.MaxErrors {
-			miss("%s: %.3g %% of the pictures failed; allowed are %.3g %%", l.Name(), 100*l.ErrorRate(), 100*t.MaxErrors)
+			miss("%s: %.3g %% of the images failed; allowed are %.3g %%", l.Name(), 100*l.ErrorRate(), 100*t.MaxErrors)
 		}
 		if t.Settled && !l.Settled {
 			miss("%s: not settled: %s", l.Name(), l.Ended)
 		}
 	}
 	if best < t.MinThroughput {
-		miss("throughput of %g pictures a second is below %g", best, t.MinThroughput)
+		miss("throughput of %g images a second is below %g", best, t.MinThroughput)
 	}
 	if r.Search != nil && r.Search.Level < 0 {
 		miss("no rate has a p99 below %g ms", r.Search.P99BelowMS)

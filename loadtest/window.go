@@ -30,10 +30,10 @@ type sample struct {
 	sent   time.Duration
 	end    time.Duration
 	images int      // answered well
-	failed []string // kinds of failures, one a picture
+	failed []string // kinds of failures, one an image
 }
 
-// tally counts pictures.
+// tally counts images.
 type tally struct {
 	images   int // answered well
 	failed   int
@@ -88,7 +88,7 @@ func (w *window) addStraggler(s sample) {
 	}
 }
 
-// throughput is the pictures answered well a second.
+// throughput is the images answered well a second.
 func (w *window) throughput() float64 {
 	if w.end <= w.start {
 		return 0

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// made is a window of one second with so many pictures answered, all in the same time.
+// made is a window of one second with so many images answered, all in the same time.
 func made(images int, latency time.Duration) *window {
 	w := newWindow(0)
 	for range images {

@@ -1,4 +1,4 @@
-// Package models is the model repository: the definitions that say how a picture becomes a model's input and
+// Package models is the model repository: the definitions that say how an image becomes a model's input and
 // how its outputs become an answer, and where the weights are. It is pure Go and knows no runtime.
 package models
 
@@ -21,7 +21,7 @@ const (
 	DecodeBoxes         = "boxes"         // outputs of boxes, scores and, perhaps, classes
 )
 
-// The values of Extra.Value: the size of the picture as a person sees it, or of the input, in pixels, as width and
+// The values of Extra.Value: the size of the image as a person sees it, or of the input, in pixels, as width and
 // height or as height and width.
 const (
 	OriginalSizeWH = "original_size_wh"
@@ -48,7 +48,7 @@ const (
 
 // The values of Output.BoxSpace: what a box's numbers count.
 const (
-	SpaceOriginal = "original" // pixels of the picture as a person sees it
+	SpaceOriginal = "original" // pixels of the image as a person sees it
 	SpaceInput    = "input"    // pixels of the model's input
 	SpaceUnit     = "unit"     // 0 to 1 over the model's input
 )
@@ -71,7 +71,7 @@ type Definition struct {
 	Source      Source   `yaml:"source"`
 }
 
-// Resize says how a picture is brought to the model's input size.
+// Resize says how an image is brought to the model's input size.
 type Resize string
 
 // The ways to resize. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the aspect, and cuts
@@ -115,9 +115,9 @@ func (d DType) Size() int {
 	return 0
 }
 
-// Input says how the picture becomes the model's image tensor: each channel value v (0–255) becomes
+// Input says how the image becomes the model's image tensor: each channel value v (0–255) becomes
 // (v·Scale − Mean[c]) / Std[c], with c counted in the order of Color. With gray, v is the brightness of ITU-R BT.601,
-// 0.299·red + 0.587·green + 0.114·blue, rounded as Pillow's convert("L") does. The picture is resized first.
+// 0.299·red + 0.587·green + 0.114·blue, rounded as Pillow's convert("L") does. The image is resized first.
 type Input struct {
 	Name          string    `yaml:"name"`   // the image input; may be left out when the model has one input
 	Width         int       `yaml:"width"`  // pixels; may be left out when the ONNX file fixes it
@@ -144,7 +144,7 @@ func (in Input) Channels() int {
 	return 3
 }
 
-// Extra is an input beside the image. Value is original_size_wh or original_size_hw (the picture's size in
+// Extra is an input beside the image. Value is original_size_wh or original_size_hw (the image's size in
 // pixels, as a person sees it) or input_size_wh or input_size_hw (the model's), two elements a row.
 type Extra struct {
 	Name  string `yaml:"name"`
@@ -165,7 +165,7 @@ type Output struct {
 	Scores     string  `yaml:"scores"`          // boxes: name of the output of scores [n] or [n,classes]
 	Classes    string  `yaml:"classes"`         // boxes: name of the output of class numbers [n]; none with [n,classes]
 	BoxFormat  string  `yaml:"box_format"`      // boxes: xyxy (default), yxyx, cxcywh, xywh
-	BoxSpace   string  `yaml:"box_space"`       // boxes: original (pixels of the picture), input (of the input), unit (0–1 of the input)
+	BoxSpace   string  `yaml:"box_space"`       // boxes: original (pixels of the image), input (of the input), unit (0–1 of the input)
 	Score      float64 `yaml:"score_threshold"` // detection; default 0.3
 	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression, nor by a request
 	MaxBoxes   int     `yaml:"max_boxes"`       // detection; default 100
@@ -176,7 +176,7 @@ type Output struct {
 type Batching struct {
 	MaxSize  int           `yaml:"max_size"`  // rows in a batch; default 8 on CUDA, 1 on the CPU
 	MaxDelay time.Duration `yaml:"max_delay"` // how long an idle instance may wait for more rows; default 0
-	Queue    int           `yaml:"queue"`     // pictures accepted and not yet answered; default 256
+	Queue    int           `yaml:"queue"`     // images accepted and not yet answered; default 256
 }
 
 // Group is a number of instances on one device.
@@ -193,7 +193,7 @@ type TensorInfo struct {
 	Shape []int64
 }
 
-// SelfTest is the picture a model must answer before it is ready. Without one, a made picture is run and the
+// SelfTest is the image a model must answer before it is ready. Without one, a made image is run and the
 // outputs must be finite.
 type SelfTest struct {
 	Image    string  `yaml:"image"`     // file beside model.yaml

@@ -47,7 +47,7 @@ func load(fsys fs.FS, name, where string) (Definition, error) {
 	return d, doc.mistakes.join(doc.place(path.Join(where, definitionFile)))
 }
 
-// readFiles reads the labels and looks for the self-test's picture. The error is the file system's, which may pass.
+// readFiles reads the labels and looks for the self-test's image. The error is the file system's, which may pass.
 func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)

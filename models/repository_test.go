@@ -126,7 +126,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a definition too large":          {"m", map[string]string{"m/model.yaml": strings.Repeat("#", maxDocument+1)}, "is larger than"},
 		"labels by a link that leaves":    {"m", map[string]string{"m/model.yaml": good + "labels: link/labels.txt"}, "labels: link/labels.txt: "},
 		"a self-test label that is none":  {"m", map[string]string{"m/model.yaml": good + "labels: l\nself_test: {image: i, label: x}", "m/l": "a", "m/i": ""}, `self_test.label: "x" is not in l`},
-		"a self-test picture not there":   {"m", map[string]string{"m/model.yaml": good + "self_test: {image: i}"}, "self_test.image: i: "},
+		"a self-test image not there":     {"m", map[string]string{"m/model.yaml": good + "self_test: {image: i}"}, "self_test.image: i: "},
 		"a version that is not there":     {"m", map[string]string{"m/model.yaml": good + "versions: [2]", "m/1/model.onnx": ""}, "versions[0]: there is no 2/model.onnx"},
 	} {
 		t.Run(name, func(t *testing.T) {

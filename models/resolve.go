@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Resolve fills in what the definition leaves to the ONNX file (the picture input's name, width, height, color, dtype
+// Resolve fills in what the definition leaves to the ONNX file (the image input's name, width, height, color, dtype
 // and layout, the output's name, and the batch size where the file fixes it) and reports everything in which the
 // two contradict each other, joined, naming both sides. inputs and outputs are what the file says, with the
 // batch dimension. The result is complete: Width, Height, Color, DType, Layout and Name of its Input are set.
@@ -26,7 +26,7 @@ func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
 	return d, m.join(nowhere)
 }
 
-// resolveImage finds the picture input: the one that is named, or the only one that is no extra.
+// resolveImage finds the image input: the one that is named, or the only one that is no extra.
 func (d *Definition) resolveImage(inputs []TensorInfo, m *mistakes) *TensorInfo {
 	if d.Input.Name != "" {
 		if i := find(inputs, d.Input.Name); i >= 0 {
@@ -47,7 +47,7 @@ func (d *Definition) resolveImage(inputs []TensorInfo, m *mistakes) *TensorInfo 
 		image = &inputs[i]
 	}
 	if image == nil {
-		m.add("input.name", "model.onnx has the inputs %s, and none is left for the picture", list(inputs))
+		m.add("input.name", "model.onnx has the inputs %s, and none is left for the image", list(inputs))
 		return nil
 	}
 	d.Input.Name = image.Name

@@ -81,7 +81,7 @@ func TestResolveReadsTheColorOffTheChannels(t *testing.T) {
 func TestResolveTakesTheOnlyOutputThatFits(t *testing.T) {
 	other := func(dtype DType, shape ...int64) TensorInfo { return TensorInfo{"other", dtype, shape} }
 	const grid = "task: detection\ninput: {width: 32, height: 32}\noutput: {decode: yolox, strides: 32}\n"
-	picture := []TensorInfo{{"x", Float32, []int64{-1, 3, -1, -1}}}
+	img := []TensorInfo{{"x", Float32, []int64{-1, 3, -1, -1}}}
 	for name, c := range map[string]struct {
 		text   string
 		labels []string
@@ -99,7 +99,7 @@ func TestResolveTakesTheOnlyOutputThatFits(t *testing.T) {
 		d.Labels = c.labels
 		d.Input.Width, d.Input.Height = 32, 32
 		for at := range len(c.others) + 1 { // wherever it stands
-			resolved, err := d.Resolve(picture, slices.Insert(slices.Clone(c.others), at, c.fits))
+			resolved, err := d.Resolve(img, slices.Insert(slices.Clone(c.others), at, c.fits))
 			if err != nil || resolved.Output.Name != "y" || !slices.Equal(resolved.Outputs(), []string{"y"}) {
 				t.Errorf("%s, at %d: %q, %v", name, at, resolved.Output.Name, err)
 			}
@@ -107,11 +107,11 @@ func TestResolveTakesTheOnlyOutputThatFits(t *testing.T) {
 	}
 }
 
-func TestResolveTellsExtrasFromThePicture(t *testing.T) {
+func TestResolveTellsExtrasFromTheImage(t *testing.T) {
 	d, err := definition(t, detector+"input: {extra: [{name: size, value: original_size_wh}]}").
 		Resolve([]TensorInfo{sizes, chw}, []TensorInfo{{Name: "b", DType: Int32}, {Name: "s", DType: Float64}})
 	if err != nil || d.Input.Name != "x" {
-		t.Errorf("picture input %q, error %v", d.Input.Name, err)
+		t.Errorf("image input %q, error %v", d.Input.Name, err)
 	}
 }
 
@@ -126,7 +126,7 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"another height":               {classifier + "input: {height: 256}", onlyCHW, onlyY, "input.height: model.yaml says 256, model.onnx says 224"},
 		"another dtype":                {classifier + "input: {dtype: float16}", onlyCHW, onlyY, "input.dtype: model.yaml says float16, model.onnx says float32"},
 		"another layout":               {classifier + "input: {layout: nhwc}", onlyCHW, onlyY, `input.layout: model.yaml says nhwc; "x" of model.onnx has the shape [?,3,224,192], which is nchw`},
-		"a dtype no picture has":       {classifier, []TensorInfo{{"x", Int64, chw.Shape}}, onlyY, "input.dtype: model.onnx says int64; allowed:"},
+		"a dtype no image has":         {classifier, []TensorInfo{{"x", Int64, chw.Shape}}, onlyY, "input.dtype: model.onnx says int64; allowed:"},
 		"one channel read as three":    {classifier + "input: {color: bgr}", []TensorInfo{{"x", Float32, []int64{1, 1, 8, 8}}}, onlyY, `input.color: bgr has 3 channels; "x" of model.onnx takes 1, its shape being [1,1,8,8] (layout nchw); allowed with 1: gray`},
 		"three channels read as one":   {classifier + "input: {color: gray}", onlyCHW, onlyY, `input.color: gray has 1 channel; "x" of model.onnx takes 3, its shape being [?,3,224,192] (layout nchw); allowed with 3: rgb, bgr`},
 		"three means for one channel":  {classifier + "input: {mean: [1, 2, 3]}", []TensorInfo{{"x", Float32, []int64{1, 1, 8, 8}}}, onlyY, "input.mean: has 3 values; allowed: 1, as color: gray has one channel"},

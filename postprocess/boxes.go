@@ -129,11 +129,11 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 			return nil, err
 		}
 	}
-	field, toPicture := inputField(fit), inputToPicture(fit)
+	field, toImage := inputField(fit), inputToImage(fit)
 	if b.def.Output.BoxSpace == models.SpaceOriginal {
-		field, toPicture = rect{x2: float64(fit.Width), y2: float64(fit.Height)}, clipToPicture(fit)
+		field, toImage = rect{x2: float64(fit.Width), y2: float64(fit.Height)}, clipToImage(fit)
 	}
-	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, field, toPicture), nil
+	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, field, toImage), nil
 }
 
 // background is how many scores of a box are of no labelled class.

@@ -35,7 +35,7 @@ func TestDetectionRefusesBrokenOutputs(t *testing.T) {
 		"a class that is a part":    {split, []Tensor{box, score, tensor("c", []int64{1}, 0.5)}, square, "no whole number"},
 		"a class of NaN":            {split, []Tensor{box, score, tensor("c", []int64{1}, nan)}, square, "no whole number"},
 		"a class without end":       {split, []Tensor{box, score, {"c", models.Int64, []int64{1}, []byte{0, 0, 0, 0, 0, 0, 0, 1}}}, square, "no whole number"},
-		"a picture without size":    {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, 0)}, geometry.Fit{}, "cannot be mapped"},
+		"an image without size":     {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, 0)}, geometry.Fit{}, "cannot be mapped"},
 		"a fit of NaN":              {small, cell(0, 0, 0, 0, 1, 1), geometry.Fit{Width: 1, Height: 1, InputW: 1, InputH: 1, ScaleX: 1, ScaleY: 1, OffsetX: math.NaN()}, "cannot be mapped"},
 	} {
 		t.Run(name, func(t *testing.T) {

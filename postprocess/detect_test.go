@@ -12,7 +12,7 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// square is a picture of 100×100 that is the model's input.
+// square is an image of 100×100 that is the model's input.
 var square = geometry.Fit{Width: 100, Height: 100, InputW: 100, InputH: 100, ScaleX: 1, ScaleY: 1}
 
 func detector(change func(o *models.Output)) models.Definition {
@@ -32,7 +32,7 @@ func find(t *testing.T, d models.Definition, fit geometry.Fit, p Params, outputs
 }
 
 func TestBoxesInEverySpaceAndFormat(t *testing.T) {
-	// The picture of 200×100 lies in the middle of an input of 100×80, at half size.
+	// The image of 200×100 lies in the middle of an input of 100×80, at half size.
 	fit := geometry.Fit{Width: 200, Height: 100, InputW: 100, InputH: 80, ScaleX: 0.5, ScaleY: 0.5, OffsetY: 15}
 	for name, c := range map[string]struct {
 		space, format string
@@ -62,7 +62,7 @@ func TestBoxesInEverySpaceAndFormat(t *testing.T) {
 func TestBoxesAreClippedAndEmptyOnesDropped(t *testing.T) {
 	d := detector(func(*models.Output) {})
 	got := find(t, d, square, Params{}, tensor("b", []int64{4, 4},
-		-10, -10, 50, 150, // beyond the picture
+		-10, -10, 50, 150, // beyond the image
 		200, 200, 300, 300, // outside of it
 		50, 50, 50, 90, // no width
 		90, 90, 10, 10, // turned round

@@ -118,7 +118,7 @@ func (s *span) scores(f *Findings, key, output string, all bool) {
 			key, output, sigmoidOfOne)
 	}
 	if s.notFinite > 0 {
-		f.doubtful("%s: output %q held numbers that are not finite in trial runs; such pictures are answered with an error", key, output)
+		f.doubtful("%s: output %q held numbers that are not finite in trial runs; such images are answered with an error", key, output)
 	}
 }
 
@@ -189,6 +189,6 @@ func (e *classifierExaminer) conclude(f *Findings) {
 			"a sigmoid, it must be probabilities", output)
 	}
 	if e.values.notFinite > 0 {
-		f.doubtful("output.name: output %q held numbers that are not finite in trial runs; such pictures are answered with an error", output)
+		f.doubtful("output.name: output %q held numbers that are not finite in trial runs; such images are answered with an error", output)
 	}
 }

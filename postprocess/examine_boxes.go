@@ -12,7 +12,7 @@ import (
 const (
 	mostBoxes  = 1000 // of a trial run that are looked at, about
 	someBoxes  = 10   // so many do not all fit, or all not fit, by chance
-	outside    = 0.15 // how far a box may reach beyond the picture, in sides of it
+	outside    = 0.15 // how far a box may reach beyond the image, in sides of it
 	leastReach = 4    // pixels: a model whose boxes all end before does not count them
 	someReach  = 8    // a box ends before this part of the input's shorter side: most of those of such a model do not
 )
@@ -29,9 +29,9 @@ type boxesExaminer struct {
 	sense   map[reading]int
 	reach   float64 // the largest number of a box
 	far     int     // boxes with a number that pixels of the input may be, see someReach
-	hits    int     // boxes that cover some of the picture, as the definition reads them
+	hits    int     // boxes that cover some of the image, as the definition reads them
 	ordered int     // the last two numbers are not below the first two
-	late    int     // one of the first two numbers is in the last quarter of the picture
+	late    int     // one of the first two numbers is in the last quarter of the image
 	classes span    // counted from the first labelled one
 	noClass bool    // a class is no whole number
 	bad     bool    // that of a box which scores enough to be answered
@@ -61,7 +61,7 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
 		e.first = slices.Clone(rows)
 	}
 	n := len(rows) / 4
-	for i := 0; i < n; i += 1 + n/mostBoxes { // of all parts of the picture
+	for i := 0; i < n; i += 1 + n/mostBoxes { // of all parts of the image
 		row := [4]float64{float64(rows[4*i]), float64(rows[4*i+1]), float64(rows[4*i+2]), float64(rows[4*i+3])}
 		if row[0] == row[1] && row[1] == row[2] && row[2] == row[3] || row[0]-row[0]+row[1]-row[1]+row[2]-row[2]+row[3]-row[3] != 0 {
 			continue // what fills a list up; and NaN is unequal to everything
@@ -85,7 +85,7 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
 	}
 }
 
-// readings are the ways to read a box. Pixels of the picture are one where the model is told its size, or the definition
+// readings are the ways to read a box. Pixels of the image are one where the model is told its size, or the definition
 // says so.
 func (e *boxesExaminer) readings() (list []reading) {
 	spaces := []string{models.SpaceUnit, models.SpaceInput}
@@ -100,7 +100,7 @@ func (e *boxesExaminer) readings() (list []reading) {
 	return list
 }
 
-// try counts a box that makes sense when it is read so: its second corner lies behind the first, and it lies on the picture.
+// try counts a box that makes sense when it is read so: its second corner lies behind the first, and it lies on the image.
 func (e *boxesExaminer) try(r reading, row [4]float64, fit geometry.Fit) {
 	w, h := extent(r.space, fit)
 	box := corners(r.format, row[0], row[1], row[2], row[3])
@@ -110,7 +110,7 @@ func (e *boxesExaminer) try(r reading, row [4]float64, fit geometry.Fit) {
 	}
 }
 
-// extent is what the width and the height of a picture are in a space.
+// extent is what the width and the height of an image are in a space.
 func extent(space string, fit geometry.Fit) (w, h float64) {
 	switch space {
 	case models.SpaceInput:
@@ -165,11 +165,11 @@ func (e *boxesExaminer) conclude(f *Findings) {
 			o.BoxFormat, o.Boxes)
 	}
 	if o.BoxSpace == models.SpaceOriginal && !e.b.toldSize() {
-		f.doubtful("output.box_space: says original, but the model is not told the picture's size by any of input.extra")
+		f.doubtful("output.box_space: says original, but the model is not told the image's size by any of input.extra")
 	}
 }
 
-// toldSize says whether the model is told the picture's size.
+// toldSize says whether the model is told the image's size.
 func (b *boxes) toldSize() bool {
 	return slices.ContainsFunc(b.def.Input.Extra, func(x models.Extra) bool {
 		return x.Value == models.OriginalSizeWH || x.Value == models.OriginalSizeHW
@@ -193,7 +193,7 @@ func (e *boxesExaminer) places(f *Findings) {
 		f.judge(own <= 0.05 && best >= 0.9 && many, "output.boxes: read with box_format: %s and box_space: %s, only %d of %d boxes "+
 			"of output %q make sense in trial runs; more do with %s", o.BoxFormat, o.BoxSpace, e.senseful(said), e.boxes, o.Boxes, e.atLeast(best-0.05))
 	case own < 0.1 && many && 10*e.hits < e.boxes:
-		f.doubtful("output.boxes: only %d of %d boxes of output %q lie on the picture in trial runs, and no other box_format or "+
+		f.doubtful("output.boxes: only %d of %d boxes of output %q lie on the image in trial runs, and no other box_format or "+
 			"box_space makes more sense of them", e.hits, e.boxes, o.Boxes)
 	case sized && many && 50*e.ordered >= 49*e.boxes && 10*e.late >= e.boxes:
 		f.doubtful("output.box_format: says %s, but in %d of %d boxes of output %q the last two numbers are not below the first two in "+
@@ -213,7 +213,7 @@ func (e *boxesExaminer) atLeast(share float64) string {
 }
 
 // senseful is how many boxes make sense in a way of reading; as pixels, none do when all or most are in the corner, as parts of
-// the picture are, also those of boxes that are larger than it.
+// the image are, also those of boxes that are larger than it.
 func (e *boxesExaminer) senseful(r reading) int {
 	if r.space != models.SpaceUnit && (e.reach < leastReach || 2*e.far < e.boxes) {
 		return 0

@@ -220,7 +220,7 @@ func TestOneBoxMayHaveLostItsDimension(t *testing.T) {
 	}
 }
 
-// TestLargeBoxesInTheMiddleAreNoCorners holds boxes whose sizes are all above their places, as those of a picture that one thing
+// TestLargeBoxesInTheMiddleAreNoCorners holds boxes whose sizes are all above their places, as those of an image that one thing
 // fills.
 func TestLargeBoxesInTheMiddleAreNoCorners(t *testing.T) {
 	r := reading{models.BoxCXCYWH, models.SpaceUnit}

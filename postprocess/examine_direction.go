@@ -9,17 +9,17 @@ import (
 )
 
 // A detector's best boxes follow what is to be seen. So images that show something on one side alone tell x from y, also where
-// width and height count the same: with trained models, boxes move by half of the picture and more from side to side, and by a
+// width and height count the same: with trained models, boxes move by half of the image and more from side to side, and by a
 // twentieth across. With random weights they do not.
 const (
 	bestBoxes = 20  // of a trial run whose centres count
-	follows   = 0.3 // of the picture: boxes that move so far follow
+	follows   = 0.3 // of the image: boxes that move so far follow
 	across    = 0.5 // boxes that move less than this part of it the other way do not follow there
 )
 
 type point struct{ x, y float64 }
 
-// centre keeps where the best boxes of a run are, read as the definition says, in parts of the picture.
+// centre keeps where the best boxes of a run are, read as the definition says, in parts of the image.
 func (e *boxesExaminer) centre(rows, scores []float32, fit geometry.Fit, side Side) {
 	n := len(rows) / 4
 	if side == Everywhere || n == 0 {
@@ -63,5 +63,5 @@ func (e *boxesExaminer) directions(f *Findings) {
 	o := e.b.def.Output
 	other := map[string]string{models.BoxXYXY: " (yxyx)", models.BoxYXYX: " (xyxy)"}[o.BoxFormat]
 	f.doubtful("output.box_format: says %s, but x and y of output %q seem to be exchanged%s: in trial runs boxes moved down by %.2f of the "+
-		"picture when what it shows moved to the right, and to the right by %.2f when it moved down", o.BoxFormat, o.Boxes, other, right.y, down.x)
+		"image when what it shows moved to the right, and to the right by %.2f when it moved down", o.BoxFormat, o.Boxes, other, right.y, down.x)
 }

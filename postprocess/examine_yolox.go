@@ -8,7 +8,7 @@ import (
 
 // Limits of what the numbers of a raw YOLOX grid can be.
 const (
-	// beyondSense is how many times the input's side a box can be, in no trained model: its boxes end near the picture.
+	// beyondSense is how many times the input's side a box can be, in no trained model: its boxes end near the image.
 	beyondSense = 100
 	// manySizes is how many sizes cannot all be fractions by chance: half of all cells' log sizes are below 0.
 	manySizes = 64

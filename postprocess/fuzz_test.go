@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzDecode feeds raw bytes as outputs of every decoder: whatever they are, there must be an answer that is valid
-// JSON with boxes on the picture, or a fault.
+// JSON with boxes on the image, or a fault.
 func FuzzDecode(f *testing.F) {
 	_, _, _, g := boxesBus(f)
 	f.Add([]byte{}, uint8(0), uint8(1), 1.0, 0.0)
@@ -48,7 +48,7 @@ func FuzzDecode(f *testing.F) {
 			if _, err := json.Marshal(answer); err != nil {
 				t.Errorf("the answer is no JSON: %v", err)
 			}
-			onPicture(t, answer)
+			onImage(t, answer)
 		}
 	})
 }
@@ -82,7 +82,7 @@ func fuzzed(kind uint8, dtype models.DType, data []byte) (models.Definition, []T
 	}
 }
 
-func onPicture(t *testing.T, answer Prediction) {
+func onImage(t *testing.T, answer Prediction) {
 	t.Helper()
 	switch a := answer.(type) {
 	case *Detected:

@@ -100,17 +100,17 @@ func TestClassificationGolden(t *testing.T) {
 }
 
 type detectionGolden struct {
-	Picture, Input [2]int
-	Ratio          float64
-	Cells          [2]int
-	Indices        []int
-	Rows           string
-	N              int64
-	Outputs        map[string]string
-	Boxes          [][6]float64
+	Image, Input [2]int
+	Ratio        float64
+	Cells        [2]int
+	Indices      []int
+	Rows         string
+	N            int64
+	Outputs      map[string]string
+	Boxes        [][6]float64
 }
 
-// yoloxBus returns the definition, output and fit of the picture of a bus.
+// yoloxBus returns the definition, output and fit of the image of a bus.
 func yoloxBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectionGolden) {
 	g := golden[detectionGolden](t, "yolox-bus.json")
 	zipped, err := gzip.NewReader(bytes.NewReader(bytesOf(t, g.Rows)))
@@ -131,7 +131,7 @@ func yoloxBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectio
 	}
 	d := shipped(t, "yolox-nano")
 	d.Input.Width, d.Input.Height = g.Input[0], g.Input[1]
-	fit := geometry.Fit{Width: g.Picture[0], Height: g.Picture[1], InputW: g.Input[0], InputH: g.Input[1],
+	fit := geometry.Fit{Width: g.Image[0], Height: g.Image[1], InputW: g.Input[0], InputH: g.Input[1],
 		ScaleX: g.Ratio, ScaleY: g.Ratio}
 	return d, []Tensor{{"output", models.Float32, []int64{int64(g.Cells[0]), int64(g.Cells[1])}, data}}, fit, g
 }
@@ -139,8 +139,8 @@ func yoloxBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectio
 func boxesBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectionGolden) {
 	g := golden[detectionGolden](t, "boxes-bus.json")
 	d := shipped(t, "deimv2-atto")
-	fit := geometry.Fit{Width: g.Picture[0], Height: g.Picture[1], InputW: g.Input[0], InputH: g.Input[1],
-		ScaleX: float64(g.Input[0]) / float64(g.Picture[0]), ScaleY: float64(g.Input[1]) / float64(g.Picture[1])}
+	fit := geometry.Fit{Width: g.Image[0], Height: g.Image[1], InputW: g.Input[0], InputH: g.Input[1],
+		ScaleX: float64(g.Input[0]) / float64(g.Image[0]), ScaleY: float64(g.Input[1]) / float64(g.Image[1])}
 	return d, []Tensor{
 		{"labels", models.Int64, []int64{g.N}, bytesOf(t, g.Outputs["labels"])},
 		{"boxes", models.Float32, []int64{g.N, 4}, bytesOf(t, g.Outputs["boxes"])},
@@ -166,8 +166,8 @@ func compare(t *testing.T, d models.Definition, outputs []Tensor, fit geometry.F
 		t.Fatal(err)
 	}
 	got := answer.(*Detected)
-	if got.Width != g.Picture[0] || got.Height != g.Picture[1] {
-		t.Errorf("the picture is %d×%d, want %v", got.Width, got.Height, g.Picture)
+	if got.Width != g.Image[0] || got.Height != g.Image[1] {
+		t.Errorf("the image is %d×%d, want %v", got.Width, got.Height, g.Image)
 	}
 	if len(got.Boxes) != len(g.Boxes) {
 		t.Fatalf("%d boxes, want %d: %+v", len(got.Boxes), len(g.Boxes), got.Boxes)

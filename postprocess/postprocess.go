@@ -22,7 +22,7 @@ type Params struct {
 	IoU   *float64 // 0–1: detection IoU threshold, for models whose definition asks for suppression
 }
 
-// Prediction is what one picture's answer is: *Classified or *Detected.
+// Prediction is what one image's answer is: *Classified or *Detected.
 type Prediction interface{ prediction() }
 
 // Class is one class of an answer.
@@ -32,12 +32,12 @@ type Class struct {
 	Score float64 `json:"score"`
 }
 
-// Classified holds the classes of a picture, best first.
+// Classified holds the classes of an image, best first.
 type Classified struct {
 	Top []Class `json:"top"`
 }
 
-// Box is a detected object, in pixels of the picture as a person sees it.
+// Box is a detected object, in pixels of the image as a person sees it.
 type Box struct {
 	Class int     `json:"class"`
 	Label string  `json:"label"`
@@ -48,13 +48,13 @@ type Box struct {
 	Y2    float64 `json:"y2"`
 }
 
-// Detected holds the objects of a picture, best first.
+// Detected holds the objects of an image, best first.
 type Detected struct {
 	Boxes  []Box `json:"boxes"`
 	Width  int   `json:"width"`
 	Height int   `json:"height"`
 	// Discarded is how many boxes scored enough, but lay so far outside that they cannot be meant: more than ten times the
-	// input's side, or the picture's where boxes count its pixels. Clipped, they would be boxes over the whole picture.
+	// input's side, or the image's where boxes count its pixels. Clipped, they would be boxes over the whole image.
 	Discarded int `json:"-"`
 }
 

@@ -34,10 +34,10 @@ func (s *scratch) add(c candidate, score float32) {
 }
 
 // detected picks the answer from the candidates, best first: greedy non-maximum suppression within each class (a
-// box goes when it overlaps a better one by more than the threshold), up to limit boxes. toPicture maps a
-// candidate to the picture; what nothing is left of there, and what lies far outside of field, in which candidates are, is
+// box goes when it overlaps a better one by more than the threshold), up to limit boxes. toImage maps a
+// candidate to the image; what nothing is left of there, and what lies far outside of field, in which candidates are, is
 // dropped before it can suppress anything. The work is candidates × limit at most.
-func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []string, field rect, toPicture func(rect) rect) *Detected {
+func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []string, field rect, toImage func(rect) rect) *Detected {
 	s.ranking.init()
 	s.kept = s.kept[:0]
 	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: fit.Width, Height: fit.Height}
@@ -48,7 +48,7 @@ func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []s
 			out.Discarded++
 			continue
 		}
-		b := toPicture(c.rect)
+		b := toImage(c.rect)
 		if b.area() == 0 || t.suppress && s.overlaps(c, t.iou) {
 			continue
 		}
@@ -83,17 +83,17 @@ func (s *scratch) reset() {
 func usable(fit geometry.Fit) error {
 	good := fit.ScaleX > 0 && fit.ScaleY > 0 && fit.Width > 0 && fit.Height > 0 && fit.InputW > 0 && fit.InputH > 0
 	if !good || !(rect{fit.ScaleX, fit.ScaleY, fit.OffsetX, fit.OffsetY}).finite() {
-		return broken(fmt.Errorf("the picture cannot be mapped: %+v", fit))
+		return broken(fmt.Errorf("the image cannot be mapped: %+v", fit))
 	}
 	return nil
 }
 
-// inputToPicture maps boxes of the model's input to the picture, clipped to it.
-func inputToPicture(fit geometry.Fit) func(rect) rect {
+// inputToImage maps boxes of the model's input to the image, clipped to it.
+func inputToImage(fit geometry.Fit) func(rect) rect {
 	return func(r rect) rect {
 		var b rect
-		b.x1, b.y1 = fit.ToPicture(r.x1, r.y1)
-		b.x2, b.y2 = fit.ToPicture(r.x2, r.y2)
+		b.x1, b.y1 = fit.ToImage(r.x1, r.y1)
+		b.x2, b.y2 = fit.ToImage(r.x2, r.y2)
 		return b
 	}
 }
@@ -101,8 +101,8 @@ func inputToPicture(fit geometry.Fit) func(rect) rect {
 // inputField is the model's input, as a box.
 func inputField(fit geometry.Fit) rect { return rect{x2: float64(fit.InputW), y2: float64(fit.InputH)} }
 
-// clipToPicture maps boxes that count the picture's pixels already.
-func clipToPicture(fit geometry.Fit) func(rect) rect {
+// clipToImage maps boxes that count the image's pixels already.
+func clipToImage(fit geometry.Fit) func(rect) rect {
 	w, h := float64(fit.Width), float64(fit.Height)
 	clip := func(v, top float64) float64 { return max(0, min(v, top)) }
 	return func(r rect) rect { return rect{clip(r.x1, w), clip(r.y1, h), clip(r.x2, w), clip(r.y2, h)} }

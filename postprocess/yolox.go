@@ -84,7 +84,7 @@ func (y *yolox) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 			}
 		}
 	}
-	return s.detected(limits, y.def.Output.MaxBoxes, fit, y.def.Labels, inputField(fit), inputToPicture(fit)), nil
+	return s.detected(limits, y.def.Output.MaxBoxes, fit, y.def.Labels, inputField(fit), inputToImage(fit)), nil
 }
 
 // cell adds a candidate when its score reaches the threshold.

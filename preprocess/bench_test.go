@@ -29,15 +29,15 @@ func cpuTime(b *testing.B) float64 {
 
 func BenchmarkDecodeAndPack(b *testing.B) {
 	plan := mustPlan(b, classifier())
-	pictures := map[string][]byte{
+	images := map[string][]byte{
 		"photo 600x400":   read(b, "testdata", "coffee.jpg"),
 		"photo 2592x1944": largePhoto(b),
 	}
 	for _, name := range []string{"jpeg_cmyk.jpg", "jpeg_exif6.jpg", "png_rgb16.png", "png_interlaced.png", "webp_lossy.webp", "webp_animated.webp", "bmp_24.bmp"} {
-		pictures[name+" 96x72"] = read(b, "testdata", filepath.Join("pictures", name))
+		images[name+" 96x72"] = read(b, "testdata", filepath.Join("images", name))
 	}
 	row := make([]byte, plan.RowBytes())
-	for name, data := range pictures {
+	for name, data := range images {
 		info := mustInfo(b, data)
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -58,7 +58,7 @@ func BenchmarkDecodeAndPack(b *testing.B) {
 	}
 }
 
-// BenchmarkPack packs a picture that needs no resizing: the tables alone.
+// BenchmarkPack packs an image that needs no resizing: the tables alone.
 func BenchmarkPack(b *testing.B) {
 	for _, layout := range []string{"nchw", "nhwc"} {
 		for _, dtype := range []models.DType{models.Float32, models.Float16, models.Uint8} {

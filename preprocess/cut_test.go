@@ -15,7 +15,7 @@ import (
 // TestAJPEGCutAnywhereIsRefusedOrWhole cuts every JPEG at many places, and at each of the last hundred. What is accepted
 // has the pixels of the whole image; without its end marker, and with anything in its place, it is accepted.
 func TestAJPEGCutAnywhereIsRefusedOrWhole(t *testing.T) {
-	files, err := filepath.Glob("testdata/pictures/*.jpg")
+	files, err := filepath.Glob("testdata/images/*.jpg")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func rowOf(t *testing.T, plan *Plan, data []byte) ([]byte, error) {
 // TestDataThatFollowsTheLastRowDoesNotMatter has bytes of the maker's own, with no marker among them, where the end
 // marker should be: they might be the scan's, which the decoder alone can tell.
 func TestDataThatFollowsTheLastRowDoesNotMatter(t *testing.T) {
-	files, err := filepath.Glob("testdata/pictures/*.jpg")
+	files, err := filepath.Glob("testdata/images/*.jpg")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}

@@ -16,29 +16,29 @@ import (
 	"fovea/preprocess/webp"
 )
 
-// Picture is a decoded picture: 8 bits a channel, blue, green and red, as stored (not yet turned upright), possibly
+// Image is a decoded image: 8 bits a channel, blue, green and red, as stored (not yet turned upright), possibly
 // shrunk by the decoder, and filled only where the plan looks. It holds native memory until Close. It is for one goroutine
 // at a time, and for the plan that decoded it.
-type Picture struct {
+type Image struct {
 	mat         native
 	orientation int
-	size        geometry.Picture // as a person sees it
+	size        geometry.Image // as a person sees it
 }
 
-// Close frees the picture. It may be called twice.
-func (pic *Picture) Close() { pic.mat.free() }
+// Close frees the image. It may be called twice.
+func (pic *Image) Close() { pic.mat.free() }
 
-// Decode decodes a picture whose header has been read and is within the limits. A JPEG that is much larger than
-// the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed, and only so far that the picture's edges
+// Decode decodes an image whose header has been read and is within the limits. A JPEG that is much larger than
+// the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed, and only so far that the image's edges
 // are its own. Alpha is dropped, 16 bits are
 // brought to 8, and grey, palettes and CMYK become three channels. The error is a *fault.Fault with code
-// Undecodable for a broken picture, or ctx's error: decoding ends soon after ctx has. data is not kept.
-func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Picture, error) {
+// Undecodable for a broken image, or ctx's error: decoding ends soon after ctx has. data is not kept.
+func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Image, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if len(data) == 0 || info.Width < 1 || info.Height < 1 {
-		return nil, fault.New(fault.Internal, "a picture was to be decoded whose header had not been read")
+		return nil, fault.New(fault.Internal, "an image was to be decoded whose header had not been read")
 	}
 	pic := p.sized(info, p.shrink(info))
 	pic.mat = newNative()
@@ -49,8 +49,8 @@ func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Pict
 	return pic, nil
 }
 
-// decode fills the picture where the plan looks.
-func (pic *Picture) decode(ctx context.Context, data []byte, info header.Info, p *Plan) error {
+// decode fills the image where the plan looks.
+func (pic *Image) decode(ctx context.Context, data []byte, info header.Info, p *Plan) error {
 	err := pic.fill(ctx, data, info, p)
 	if ended := ctx.Err(); ended != nil && err != nil {
 		return ended
@@ -62,16 +62,16 @@ func (pic *Picture) decode(ctx context.Context, data []byte, info header.Info, p
 	case errors.As(err, &told):
 		return err
 	case err != nil:
-		return fault.Wrap(fault.Undecodable, err, "%s is broken: its picture data cannot be decoded", info.Format)
+		return fault.Wrap(fault.Undecodable, err, "%s is broken: its image data cannot be decoded", info.Format)
 	case info.Frame.Empty():
 		return nil
 	}
 	return pic.onCanvas(info)
 }
 
-// onCanvas puts the picture, a frame of an animation, in its place on the canvas. Around it the canvas is black, as
+// onCanvas puts the image, a frame of an animation, in its place on the canvas. Around it the canvas is black, as
 // what is transparent there is to who does not look at alpha.
-func (pic *Picture) onCanvas(info header.Info) error {
+func (pic *Image) onCanvas(info header.Info) error {
 	if info.Frame.Size() == image.Pt(info.Width, info.Height) {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (pic *Picture) onCanvas(info header.Info) error {
 }
 
 // fill decodes into a new matrix.
-func (pic *Picture) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
+func (pic *Image) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
 	w, h := pic.stored(info)
 	pic.mat.free()
 	pic.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialised; an error leaves it unseen
@@ -108,13 +108,13 @@ func (pic *Picture) fill(ctx context.Context, data []byte, info header.Info, p *
 	return jpeg.Decode(ctx, header.Chunk(data, info), pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
 }
 
-// stored is the size of the decoded picture as it is stored.
-func (pic *Picture) stored(info header.Info) (w, h int) {
+// stored is the size of the decoded image as it is stored.
+func (pic *Image) stored(info header.Info) (w, h int) {
 	coded, shrink := info.Coded(), pic.size.Shrink
 	return (coded.X + shrink - 1) / shrink, (coded.Y + shrink - 1) / shrink
 }
 
-// shrink is how many times smaller the picture may be decoded: 1, 2, 4 or 8. Only libjpeg saves time this way. A scaler
+// shrink is how many times smaller the image may be decoded: 1, 2, 4 or 8. Only libjpeg saves time this way. A scaler
 // that picks pixels gets them all.
 func (p *Plan) shrink(info header.Info) int {
 	if info.Format != header.JPEG || p.scaler.grow == nearestExact {
@@ -130,7 +130,7 @@ func (p *Plan) shrink(info header.Info) int {
 	return 1
 }
 
-// edgesHold says whether the last column and row of a JPEG decoded at 1/shrink are those of the picture, where the plan
+// edgesHold says whether the last column and row of a JPEG decoded at 1/shrink are those of the image, where the plan
 // looks at them. A side that shrink does not divide ends within a pixel, in which columns are mixed that a person does not
 // see: encoders make them of the last one, so that it is the mean of the seen ones only if it holds one of these, or two
 // pixels in all.
@@ -145,10 +145,10 @@ func (p *Plan) edgesHold(info header.Info, shrink int) bool {
 	return (restX <= 1 || seen.Max.X < w) && (restY <= 1 || seen.Max.Y < h)
 }
 
-// sized is a picture that is to be decoded at 1/shrink.
-func (p *Plan) sized(info header.Info, shrink int) *Picture {
+// sized is an image that is to be decoded at 1/shrink.
+func (p *Plan) sized(info header.Info, shrink int) *Image {
 	w, h := info.Seen()
-	pic := &Picture{orientation: info.Orientation, size: geometry.Picture{Width: w, Height: h, Shrink: shrink}}
+	pic := &Image{orientation: info.Orientation, size: geometry.Image{Width: w, Height: h, Shrink: shrink}}
 	pic.size.FlippedX, pic.size.FlippedY = flipped(info.Orientation)
 	return pic
 }

@@ -48,7 +48,7 @@ func TestReducedDecodingGivesTheSameInput(t *testing.T) {
 // inFull decodes a JPEG at its full size and packs it.
 func inFull(t *testing.T, plan *Plan, data []byte, info header.Info) []byte {
 	t.Helper()
-	pic := &Picture{mat: own(gocv.NewMat()), orientation: 1, size: geometry.Picture{Width: info.Width, Height: info.Height, Shrink: 1}}
+	pic := &Image{mat: own(gocv.NewMat()), orientation: 1, size: geometry.Image{Width: info.Width, Height: info.Height, Shrink: 1}}
 	defer pic.Close()
 	if err := gocv.IMDecodeIntoMat(data, gocv.IMReadColor|ignoreOrientation, &pic.mat.Mat); err != nil {
 		t.Fatal(err)
@@ -83,19 +83,19 @@ func TestReducedDecodingStaysAtTwiceWhatIsNeeded(t *testing.T) {
 	}
 }
 
-func TestBrokenPicturesAreRefused(t *testing.T) {
+func TestBrokenImagesAreRefused(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	jpg := read(t, "testdata", "coffee.jpg")
-	png := read(t, "testdata", "pictures", "png_rgb16.png")
-	webp := read(t, "testdata", "pictures", "webp_lossless.webp")
-	rle := read(t, "testdata", "pictures", "bmp_rle8.bmp")
-	gray := read(t, "testdata", "pictures", "jpeg_gray.jpg")
+	png := read(t, "testdata", "images", "png_rgb16.png")
+	webp := read(t, "testdata", "images", "webp_lossless.webp")
+	rle := read(t, "testdata", "images", "bmp_rle8.bmp")
+	gray := read(t, "testdata", "images", "jpeg_gray.jpg")
 	eoi := []byte{0xFF, 0xD9}
 	for what, data := range map[string][]byte{
 		"JPEG cut in the middle with an end marker put behind":      append(bytes.Clone(jpg[:len(jpg)/2]), eoi...),
 		"JPEG cut near its end with an end marker put behind":       append(bytes.Clone(jpg[:len(jpg)*9/10]), eoi...),
 		"grey JPEG cut in the middle with an end marker put behind": append(bytes.Clone(gray[:len(gray)*3/4]), eoi...),
-		"PNG with a flipped bit in its picture data":                damaged(png, len(png)/2),
+		"PNG with a flipped bit in its image data":                  damaged(png, len(png)/2),
 		"lossless WebP with flipped bits":                           damaged(webp, len(webp)/2),
 		"PNG whose rows are not all there":                          shortPNG(t, 8, 5),
 		"run-length coded BMP that ends too soon":                   rle[:len(rle)-200],
@@ -103,7 +103,7 @@ func TestBrokenPicturesAreRefused(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			info, err := header.Read(data, header.Limits{})
 			if err == nil {
-				var pic *Picture
+				var pic *Image
 				if pic, err = plan.Decode(t.Context(), data, info); err == nil {
 					pic.Close()
 					t.Fatal("was decoded")
@@ -119,7 +119,7 @@ func TestBrokenPicturesAreRefused(t *testing.T) {
 		t.Error("nothing was decoded")
 	}
 	if _, err := plan.Decode(t.Context(), png, header.Info{Format: header.PNG, Width: 5, Height: 5, Orientation: 1}); err == nil {
-		t.Error("a picture of another size than its header's was decoded")
+		t.Error("an image of another size than its header's was decoded")
 	}
 }
 
@@ -129,19 +129,19 @@ func damaged(data []byte, at int) []byte {
 	return data
 }
 
-func TestGreyPicturesAreNotTakenForBrokenOnes(t *testing.T) {
+func TestGreyImagesAreNotTakenForBrokenOnes(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 64, 48))
 	draw.Draw(img, img.Rect, image.NewUniform(color.RGBA{128, 128, 128, 255}), image.Point{}, draw.Src)
 	row := prepared(t, mustPlan(t, bytesInput(32, 32)), encodedJPEG(t, img))
 	if !bytes.Equal(row, bytes.Repeat([]byte{128}, len(row))) {
-		t.Error("a grey picture is not grey")
+		t.Error("a grey image is not grey")
 	}
 }
 
-// TestPicturesDecodedSideBySideDoNotMix decodes pictures of one colour each, and broken ones, in many goroutines.
-func TestPicturesDecodedSideBySideDoNotMix(t *testing.T) {
+// TestImagesDecodedSideBySideDoNotMix decodes images of one colour each, and broken ones, in many goroutines.
+func TestImagesDecodedSideBySideDoNotMix(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
-	good := read(t, "testdata", "pictures", "png_rgb.png")
+	good := read(t, "testdata", "images", "png_rgb.png")
 	bad := damaged(good, len(good)/2)
 	var group sync.WaitGroup
 	for worker := range 16 {
@@ -157,13 +157,13 @@ func TestPicturesDecodedSideBySideDoNotMix(t *testing.T) {
 			for range 50 {
 				if pic, err := plan.Decode(t.Context(), bad, mustInfoOf(good)); err == nil {
 					pic.Close()
-					t.Error("a broken picture was decoded")
+					t.Error("a broken image was decoded")
 				}
 				if err := packOne(plan, data, info, row); err != nil {
 					t.Error(err)
 				}
 				if !bytes.Equal(row, bytes.Repeat([]byte{c.R, c.G, c.B}, 32*32)) {
-					t.Error("a row holds another picture's pixels")
+					t.Error("a row holds another image's pixels")
 				}
 			}
 		})
@@ -188,7 +188,7 @@ func packOne(plan *Plan, data []byte, info header.Info, row []byte) error {
 	pic.Close()
 	pic.Close() // a second time does nothing
 	if _, after := plan.Pack(pic, row); after == nil {
-		return errors.Join(err, errors.New("a closed picture was packed"))
+		return errors.Join(err, errors.New("a closed image was packed"))
 	}
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"fovea/models"
 )
 
-// TestFitSaysWhereThePixelsWent looks for a white square in the packed row and takes its middle back to the picture:
+// TestFitSaysWhereThePixelsWent looks for a white square in the packed row and takes its middle back to the image:
 // for every orientation, every way to resize, and several sizes, at which JPEG is decoded in full or reduced.
 func TestFitSaysWhereThePixelsWent(t *testing.T) {
 	const width, height = 1009, 809
@@ -45,10 +45,10 @@ func TestFitSaysWhereThePixelsWent(t *testing.T) {
 				}
 				name := fmt.Sprintf("%s to %d, orientation %d", resize, size, orientation)
 				if w, h := info.Seen(); fit.Width != w || fit.Height != h {
-					t.Errorf("%s: the picture is %d×%d", name, fit.Width, fit.Height)
+					t.Errorf("%s: the image is %d×%d", name, fit.Width, fit.Height)
 				}
 				gx, gy := brightMiddle(row, size)
-				x, y := fit.ToPicture(gx, gy)
+				x, y := fit.ToImage(gx, gy)
 				if math.Hypot(x-want[0], y-want[1]) > 1 {
 					t.Errorf("%s: the square is at (%.1f, %.1f), want %v", name, x, y, want)
 				}

@@ -25,14 +25,14 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	}
 }
 
-// TestFlippedBytesNeverShowOldMemory damages every picture at many places, one byte at a time. FOVEA_FLIP_STEP=1
+// TestFlippedBytesNeverShowOldMemory damages every image at many places, one byte at a time. FOVEA_FLIP_STEP=1
 // does it at each place, which takes a minute or two.
 func TestFlippedBytesNeverShowOldMemory(t *testing.T) {
 	step := 61
 	if s, err := strconv.Atoi(os.Getenv("FOVEA_FLIP_STEP")); err == nil && s > 0 {
 		step = s
 	}
-	files, err := filepath.Glob("testdata/pictures/*")
+	files, err := filepath.Glob("testdata/images/*")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}

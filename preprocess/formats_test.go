@@ -127,9 +127,9 @@ func TestRunLengthCodedBMPIsDecodedAsOpenCVDoes(t *testing.T) {
 }
 
 func TestWebPIsDecodedAsOpenCVDoes(t *testing.T) {
-	files, err := filepath.Glob("testdata/pictures/*.webp")
+	files, err := filepath.Glob("testdata/images/*.webp")
 	if err != nil || len(files) < 7 {
-		t.Fatalf("%d pictures, %v", len(files), err)
+		t.Fatalf("%d images, %v", len(files), err)
 	}
 	for _, file := range files {
 		if data := read(t, file); !mustInfo(t, data).Animated {
@@ -150,9 +150,9 @@ func TestWebPIsDecodedAsOpenCVDoes(t *testing.T) {
 
 // TestAWholePNGIsAMatterOfItsRows cuts PNGs anywhere: either all pixels are there, or the file is said to be cut short.
 func TestAWholePNGIsAMatterOfItsRows(t *testing.T) {
-	files, err := filepath.Glob("testdata/pictures/*.png")
+	files, err := filepath.Glob("testdata/images/*.png")
 	if err != nil || len(files) < 10 {
-		t.Fatalf("%d pictures, %v", len(files), err)
+		t.Fatalf("%d images, %v", len(files), err)
 	}
 	for _, file := range files {
 		data := read(t, file)
@@ -178,7 +178,7 @@ func TestAWholePNGIsAMatterOfItsRows(t *testing.T) {
 // TestDecodersWriteNothing decodes broken images of all formats and finds nothing on the process's standard error and
 // output.
 func TestDecodersWriteNothing(t *testing.T) {
-	files, err := filepath.Glob("testdata/pictures/*")
+	files, err := filepath.Glob("testdata/images/*")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func silently(t *testing.T, do func()) []byte {
 func FuzzAsOpenCV(f *testing.F) {
 	random := rand.New(rand.NewPCG(15, 16))
 	for _, pattern := range []string{"*.bmp", "*.webp"} {
-		files, err := filepath.Glob("testdata/pictures/" + pattern)
+		files, err := filepath.Glob("testdata/images/" + pattern)
 		if err != nil || len(files) == 0 {
 			f.Fatal(err)
 		}

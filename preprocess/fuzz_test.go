@@ -12,10 +12,10 @@ import (
 	"fovea/preprocess/header"
 )
 
-// FuzzDecode gives broken pictures to the decoders. Nothing may crash, and what is decoded must not depend on what
-// lay in the memory before: that would be another user's picture.
+// FuzzDecode gives broken images to the decoders. Nothing may crash, and what is decoded must not depend on what
+// lay in the memory before: that would be another user's image.
 func FuzzDecode(f *testing.F) {
-	files, err := filepath.Glob("testdata/pictures/*")
+	files, err := filepath.Glob("testdata/images/*")
 	if err != nil || len(files) == 0 {
 		f.Fatal(err)
 	}
@@ -44,14 +44,14 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// seeing are plans that look at all of a picture and at the middle of it.
+// seeing are plans that look at all of an image and at the middle of it.
 func seeing(t testing.TB) []*Plan {
 	middle := bytesInput(16, 16)
 	middle.Resize, middle.ShortestEdge = models.ShortestEdge, 40
 	return []*Plan{mustPlan(t, bytesInput(16, 16)), mustPlan(t, middle)}
 }
 
-// overMemoryOf decodes after memory of the picture's size was filled with a value and freed, and gives the row that is
+// overMemoryOf decodes after memory of the image's size was filled with a value and freed, and gives the row that is
 // packed of it and all decoded pixels that the plan looks at.
 func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value float64) ([]byte, error) {
 	dirty(info.Width, info.Height, value)
@@ -74,7 +74,7 @@ func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value
 	return append(row, alone.ToBytes()...), nil
 }
 
-// dirty fills memory of a picture's size with a value and frees it.
+// dirty fills memory of an image's size with a value and frees it.
 func dirty(width, height int, value float64) {
 	for range 3 {
 		m := gocv.NewMatWithSizeFromScalar(gocv.NewScalar(value, value, value, value), height, width, gocv.MatTypeCV8UC3)

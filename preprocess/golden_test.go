@@ -16,7 +16,7 @@ const (
 	worstTolerance = 48
 )
 
-// tolerance is wider for pictures of black and white alone, whose every edge is as high as an edge can be, and for
+// tolerance is wider for images of black and white alone, whose every edge is as high as an edge can be, and for
 // BMP of 5 bits a channel, whose 31 OpenCV brings to 248 and Pillow to 255.
 func tolerance(name string) (mean float64, worst int) {
 	switch {
@@ -53,10 +53,10 @@ func golden(t testing.TB, name, mode string) []byte {
 	return nil
 }
 
-func TestEveryKindOfPictureIsWhatPillowMakesOfIt(t *testing.T) {
-	files, err := filepath.Glob("testdata/pictures/*")
+func TestEveryKindOfImageIsWhatPillowMakesOfIt(t *testing.T) {
+	files, err := filepath.Glob("testdata/images/*")
 	if err != nil || len(files) < 40 {
-		t.Fatalf("%d pictures, %v", len(files), err)
+		t.Fatalf("%d images, %v", len(files), err)
 	}
 	for mode, in := range modes() {
 		plan := mustPlan(t, in)
@@ -75,7 +75,7 @@ func TestEveryKindOfPictureIsWhatPillowMakesOfIt(t *testing.T) {
 
 // TestTheToleranceFindsMistakes shows that the tolerance is narrow enough: each of these mistakes exceeds it.
 func TestTheToleranceFindsMistakes(t *testing.T) {
-	data := read(t, "testdata", "pictures", "jpeg_exif6.jpg")
+	data := read(t, "testdata", "images", "jpeg_exif6.jpg")
 	for mode, in := range modes() {
 		want := golden(t, "jpeg_exif6.jpg", mode)
 		bgr := in

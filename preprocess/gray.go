@@ -21,7 +21,7 @@ func brightness(blue, green, red byte) byte {
 	return byte((redPart*uint32(red) + greenPart*uint32(green) + bluePart*uint32(blue) + 1<<15) >> 16)
 }
 
-// gray packs pictures into an input of one channel. In memory [1,h,w], [h,w,1] and [h,w] are the same.
+// gray packs images into an input of one channel. In memory [1,h,w], [h,w,1] and [h,w] are the same.
 type gray[T element] struct {
 	width, height int
 	values        [256]T // what each brightness becomes

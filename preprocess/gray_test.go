@@ -28,7 +28,7 @@ func TestGrayIsWhatPillowMakesOfEveryColour(t *testing.T) {
 }
 
 func TestGrayAfterResizingIsWithinTheTolerance(t *testing.T) {
-	got := prepared(t, mustPlan(t, grayInput(32, 32)), read(t, "testdata", "pictures", "png_rgb.png"))
+	got := prepared(t, mustPlan(t, grayInput(32, 32)), read(t, "testdata", "images", "png_rgb.png"))
 	mean, worst := difference(got, read(t, "testdata", "gray", "scene.l"))
 	if mean > meanTolerance || worst > worstTolerance {
 		t.Errorf("differs from Pillow by %.2f in the mean and %d at worst", mean, worst)
@@ -45,7 +45,7 @@ func TestAGrayPixelKeepsItsValue(t *testing.T) {
 
 // TestGrayIsTheBrightnessOfTheColours holds every placement and dtype of a gray input against the same input of colours.
 func TestGrayIsTheBrightnessOfTheColours(t *testing.T) {
-	data := read(t, "testdata", "pictures", "jpeg_exif6.jpg")
+	data := read(t, "testdata", "images", "jpeg_exif6.jpg")
 	for mode, in := range modes() {
 		colours := prepared(t, mustPlan(t, in), data)
 		for _, layout := range []string{"nchw", "nhwc"} {

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// encodedPNG is a smooth picture.
+// encodedPNG is a smooth image.
 func encodedPNG(t testing.TB, width, height int) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -29,7 +29,7 @@ func encodedPNG(t testing.TB, width, height int) []byte {
 	return out.Bytes()
 }
 
-// plainPNG is a picture of one colour.
+// plainPNG is an image of one colour.
 func plainPNG(t testing.TB, width, height int, c color.RGBA) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, width, height))

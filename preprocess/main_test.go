@@ -53,7 +53,7 @@ func poisoned(n int) []byte {
 	return row
 }
 
-// prepared decodes and packs a picture into a poisoned row.
+// prepared decodes and packs an image into a poisoned row.
 func prepared(t testing.TB, p *Plan, data []byte) []byte {
 	t.Helper()
 	return decoded(t, p, data, mustInfo(t, data))

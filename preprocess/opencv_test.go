@@ -20,9 +20,9 @@ var reduced = map[int]gocv.IMReadFlag{
 }
 
 func TestJPEGIsDecodedAsOpenCVDoes(t *testing.T) {
-	files, err := filepath.Glob("testdata/pictures/*.jpg")
+	files, err := filepath.Glob("testdata/images/*.jpg")
 	if err != nil || len(files) < 10 {
-		t.Fatalf("%d pictures, %v", len(files), err)
+		t.Fatalf("%d images, %v", len(files), err)
 	}
 	for _, file := range append(files, "testdata/coffee.jpg") {
 		data := read(t, file)
@@ -54,9 +54,9 @@ func TestJPEGIsDecodedAsOpenCVDoes(t *testing.T) {
 
 // TestColumnsAloneAreThoseOfTheWhole decodes some columns of every kind of JPEG. They are the same to the bit, in all rows.
 func TestColumnsAloneAreThoseOfTheWhole(t *testing.T) {
-	files, err := filepath.Glob("testdata/pictures/*.jpg")
+	files, err := filepath.Glob("testdata/images/*.jpg")
 	if err != nil || len(files) < 10 {
-		t.Fatalf("%d pictures, %v", len(files), err)
+		t.Fatalf("%d images, %v", len(files), err)
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, file := range append(files, "testdata/coffee.jpg") {
@@ -89,8 +89,8 @@ func TestShrinkingIsWhatINTERAREADoes(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 400 {
 		w, h := 1+random.IntN(300), 1+random.IntN(300)
-		picture := own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3))
-		pixels, err := picture.DataPtrUint8()
+		img := own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3))
+		pixels, err := img.DataPtrUint8()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestShrinkingIsWhatINTERAREADoes(t *testing.T) {
 		if err := area.Shrink(pixels, w, boxOf(part), size, wanted, ours); err != nil {
 			t.Fatal(err)
 		}
-		region := own(picture.Region(part))
+		region := own(img.Region(part))
 		whole, err := step(region, size, gocv.InterpolationArea)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func TestShrinkingIsWhatINTERAREADoes(t *testing.T) {
 		if _, worst := difference(ours, theirs); worst > 1 {
 			t.Errorf("%v of %d×%d to %v, of which %v, differs from OpenCV by %d", part, w, h, size, wanted, worst)
 		}
-		for _, m := range []*native{&picture, &region, &whole, &cut, &alone} {
+		for _, m := range []*native{&img, &region, &whole, &cut, &alone} {
 			m.free()
 		}
 	}

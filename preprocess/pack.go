@@ -11,11 +11,11 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// Pack resizes the picture as the plan says and writes the whole of row, which must be RowBytes long and aligned to
-// its elements. It returns how the picture lies in the input. Nothing of what row held before is left.
-func (p *Plan) Pack(pic *Picture, row []byte) (geometry.Fit, error) {
+// Pack resizes the image as the plan says and writes the whole of row, which must be RowBytes long and aligned to
+// its elements. It returns how the image lies in the input. Nothing of what row held before is left.
+func (p *Plan) Pack(pic *Image, row []byte) (geometry.Fit, error) {
 	if pic.mat.Ptr() == nil {
-		return geometry.Fit{}, fault.New(fault.Internal, "a closed picture was to be packed")
+		return geometry.Fit{}, fault.New(fault.Internal, "a closed image was to be packed")
 	}
 	if len(row) != p.RowBytes() || uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(p.size) != 0 {
 		return geometry.Fit{}, fault.New(fault.Internal, "a row of %d bytes, aligned, was expected; it has %d", p.RowBytes(), len(row))
@@ -37,8 +37,8 @@ func (p *Plan) PackPixels(pixels, row []byte) {
 	p.packer.pack(look(pixels, w, image.Rect(0, 0, w, h), 1), image.Rect(0, 0, w, h), row)
 }
 
-// resizing is what a placement means for a picture, w×h as it is stored.
-func (p *Plan) resizing(pic *Picture, place geometry.Placement, w, h int) resizing {
+// resizing is what a placement means for an image, w×h as it is stored.
+func (p *Plan) resizing(pic *Image, place geometry.Placement, w, h int) resizing {
 	r := resizing{part: storedBox(place.Source, w, h, pic.orientation), size: place.Resized}
 	if pic.orientation >= 5 {
 		r.size = image.Pt(place.Resized.Y, place.Resized.X)
@@ -50,7 +50,7 @@ func (p *Plan) resizing(pic *Picture, place geometry.Placement, w, h int) resizi
 }
 
 // resized returns the view of what goes into the input, and the matrix behind it where a new one was needed.
-func (p *Plan) resized(pic *Picture, place geometry.Placement) (view, native, error) {
+func (p *Plan) resized(pic *Image, place geometry.Placement) (view, native, error) {
 	r := p.resizing(pic, place, pic.mat.Cols(), pic.mat.Rows())
 	mat, shown := pic.mat, r.looksAt()
 	var scaled native
@@ -66,7 +66,7 @@ func (p *Plan) resized(pic *Picture, place geometry.Placement) (view, native, er
 	pixels, err := mat.DataPtrUint8()
 	if err != nil {
 		scaled.free()
-		return view{}, native{}, fault.Wrap(fault.Internal, err, "the resized picture cannot be read")
+		return view{}, native{}, fault.Wrap(fault.Internal, err, "the resized image cannot be read")
 	}
 	return look(pixels, mat.Cols(), shown, pic.orientation), scaled, nil
 }

@@ -33,7 +33,7 @@ func floatsOf(row []byte, d models.DType) []float64 {
 
 func TestEveryElementOfARowIsWritten(t *testing.T) {
 	data := plainPNG(t, 40, 20, color.RGBA{200, 100, 50, 255})
-	// What the picture's colours and the fill become: (v·0.5 − mean) / std.
+	// What the image's colours and the fill become: (v·0.5 − mean) / std.
 	mean, std, fill := []float64{1, 2, 3}, []float64{2, 4, 8}, []float64{10, 20, 30}
 	for _, layout := range []string{"nchw", "nhwc"} {
 		for _, dtype := range []models.DType{models.Float32, models.Float16, models.Uint8} {
@@ -88,8 +88,8 @@ func TestRowsOfTheWrongSizeOrAlignmentAreRefused(t *testing.T) {
 	}
 }
 
-// TestPackedPixelsAreThoseOfAPictureOfTheInputsSize packs pixels as they are, and a PNG of them.
-func TestPackedPixelsAreThoseOfAPictureOfTheInputsSize(t *testing.T) {
+// TestPackedPixelsAreThoseOfAImageOfTheInputsSize packs pixels as they are, and a PNG of them.
+func TestPackedPixelsAreThoseOfAImageOfTheInputsSize(t *testing.T) {
 	const w, h = 24, 10
 	data := encodedPNG(t, w, h)
 	rgb := prepared(t, mustPlan(t, bytesInput(w, h)), data)

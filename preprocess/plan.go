@@ -1,8 +1,8 @@
-// Package preprocess turns the bytes of a picture into a row of a model's input tensor: it decodes, resizes and
+// Package preprocess turns the bytes of an image into a row of a model's input tensor: it decodes, resizes and
 // packs. It is the only package that knows OpenCV (through gocv), which resizes, and is what the decoders are held against
 // in tests.
 //
-// Each format has a decoder whose work is bounded by the picture's pixels and the file's bytes, and which looks at the
+// Each format has a decoder whose work is bounded by the image's pixels and the file's bytes, and which looks at the
 // context within the decode: package png, webp, bmp and jpeg.
 package preprocess
 
@@ -18,7 +18,7 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// Plan is how pictures become rows of one model's image input. It is safe for concurrent use.
+// Plan is how images become rows of one model's image input. It is safe for concurrent use.
 type Plan struct {
 	spec     geometry.Spec
 	scaler   scaler
@@ -27,7 +27,7 @@ type Plan struct {
 	channels int // 1 or 3
 }
 
-// oneThread keeps OpenCV from starting threads of its own: pictures are decoded side by side already.
+// oneThread keeps OpenCV from starting threads of its own: images are decoded side by side already.
 var oneThread = sync.OnceFunc(func() { gocv.SetNumThreads(1) })
 
 // NewPlan makes the plan for an input whose width, height, layout and dtype are known. Everything else that is left

@@ -49,7 +49,7 @@ func TestEveryInterpolationResizes(t *testing.T) {
 	}
 }
 
-func TestPicturesOfOddSizesFillTheRow(t *testing.T) {
+func TestImagesOfOddSizesFillTheRow(t *testing.T) {
 	red := color.RGBA{255, 0, 0, 255}
 	for _, size := range []image.Point{{1, 1}, {1, 700}, {700, 1}, {5000, 20}, {20, 5000}, {33, 31}} {
 		data := plainPNG(t, size.X, size.Y, red)

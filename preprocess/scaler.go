@@ -15,8 +15,8 @@ import (
 // OpenCV's own INTER_NEAREST takes the one above and to the left.
 const nearestExact gocv.InterpolationFlags = 6
 
-// scaler is how pictures are resized. OpenCV's linear, cubic and lanczos look at a fixed number of pixels, and so
-// skip most of a picture that shrinks much; training pipelines (Pillow, and torchvision with antialias) look at all of
+// scaler is how images are resized. OpenCV's linear, cubic and lanczos look at a fixed number of pixels, and so
+// skip most of an image that shrinks much; training pipelines (Pillow, and torchvision with antialias) look at all of
 // them. Shrinking is therefore done with INTER_AREA, the mean of what falls on a pixel, from the factor on at which
 // that comes nearer to Pillow's result. On photographs the mean difference to Pillow, in steps of 255, is
 //
@@ -51,7 +51,7 @@ func newScaler(name string) (scaler, error) {
 	return s, nil
 }
 
-// resizing is what is done to one picture, in its own coordinates as it is stored: the box part becomes size, of which
+// resizing is what is done to one image, in its own coordinates as it is stored: the box part becomes size, of which
 // wanted is used. cuts says that only this is made and only what it comes from is looked at.
 type resizing struct {
 	part   geometry.Box
@@ -67,7 +67,7 @@ func same(part geometry.Box, size image.Point) bool {
 	return part.Dx() == float64(size.X) && part.Dy() == float64(size.Y)
 }
 
-// looksAt is all that is looked at of the picture.
+// looksAt is all that is looked at of the image.
 func (r resizing) looksAt() image.Rectangle {
 	switch {
 	case !r.cuts:
@@ -90,7 +90,7 @@ func (s scaler) leaves(from geometry.Box, to image.Point) bool {
 }
 
 // resize gives a new matrix: the whole, or only what is wanted of it. A side that shrinks and one that grows take a step
-// each. Only what cuts may have edges within pixels: a picture that the decoder shrank.
+// each. Only what cuts may have edges within pixels: an image that the decoder shrank.
 func (s scaler) resize(src native, r resizing) (native, error) {
 	if r.cuts {
 		return shrink(src, r.part, r.size, r.wanted)
@@ -124,7 +124,7 @@ func shrink(src native, part geometry.Box, to image.Point, wanted image.Rectangl
 		return dst, nil
 	}
 	dst.free()
-	return native{}, fault.Wrap(fault.Internal, err, "the picture cannot be resized to %d×%d pixels", to.X, to.Y)
+	return native{}, fault.Wrap(fault.Internal, err, "the image cannot be resized to %d×%d pixels", to.X, to.Y)
 }
 
 // step is one resize.
@@ -135,5 +135,5 @@ func step(src native, to image.Point, how gocv.InterpolationFlags) (native, erro
 		return dst, nil
 	}
 	dst.free()
-	return native{}, fault.Wrap(fault.Internal, err, "the picture cannot be resized to %d×%d pixels", to.X, to.Y)
+	return native{}, fault.Wrap(fault.Internal, err, "the image cannot be resized to %d×%d pixels", to.X, to.Y)
 }

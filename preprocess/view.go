@@ -6,14 +6,14 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// view is a picture in memory as a person sees it: the pixel (x, y) begins at origin + x·right + y·down. Turning a
-// picture upright is thus a matter of steps, and moves no pixel.
+// view is an image in memory as a person sees it: the pixel (x, y) begins at origin + x·right + y·down. Turning an
+// image upright is thus a matter of steps, and moves no pixel.
 type view struct {
 	pixels              []byte // three bytes a pixel: blue, green, red
 	origin, right, down int
 }
 
-// look makes the view of a rectangle of a stored picture, whose rows have width pixels, with an EXIF orientation.
+// look makes the view of a rectangle of a stored image, whose rows have width pixels, with an EXIF orientation.
 func look(pixels []byte, width int, r image.Rectangle, orientation int) view {
 	at := func(x, y int) int {
 		p := stored(image.Pt(x, y), r.Dx(), r.Dy(), orientation).Add(r.Min)
@@ -23,7 +23,7 @@ func look(pixels []byte, width int, r image.Rectangle, orientation int) view {
 	return view{pixels, zero, at(1, 0) - zero, at(0, 1) - zero}
 }
 
-// stored is where the pixel that a person sees at p lies in a stored picture of w×h pixels (EXIF 2.32, tag 0x0112).
+// stored is where the pixel that a person sees at p lies in a stored image of w×h pixels (EXIF 2.32, tag 0x0112).
 func stored(p image.Point, w, h, orientation int) image.Point {
 	switch orientation {
 	case 2:
@@ -44,7 +44,7 @@ func stored(p image.Point, w, h, orientation int) image.Point {
 	return p
 }
 
-// storedRect is where the rectangle that a person sees lies in a stored picture of w×h pixels.
+// storedRect is where the rectangle that a person sees lies in a stored image of w×h pixels.
 func storedRect(r image.Rectangle, w, h, orientation int) image.Rectangle {
 	a := stored(r.Min, w, h, orientation)
 	b := stored(r.Max.Sub(image.Pt(1, 1)), w, h, orientation)

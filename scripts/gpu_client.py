@@ -1,4 +1,4 @@
-"""What scripts/gpu-check asks a server, with Python alone: gpu_client.py URL ready | top PICTURE… | load N PICTURE | models"""
+"""What scripts/gpu-check asks a server, with Python alone: gpu_client.py URL ready | top IMAGE… | load N IMAGE | models"""
 import collections
 import concurrent.futures
 import json
@@ -32,7 +32,7 @@ def main():
         print(ask(f"{url}/{verb}")[0])
     elif verb == "models":
         print(ask(url + "/v1/models")[1].decode())
-    elif verb == "top":  # the device that answered and the first class, a line a picture
+    elif verb == "top":  # the device that answered and the first class, a line an image
         for path in arguments:
             status, body = ask(url + "/predict", read(path))
             answer = json.loads(body) if status == 200 else {}

@@ -1,6 +1,6 @@
-"""What schemathesis cannot make by itself: real pictures, wherever the document wants one.
+"""What schemathesis cannot make by itself: real images, wherever the document wants one.
 
-FOVEA_PICTURES is the folder of pictures to take. Python's base64 is independent of Go's.
+FOVEA_IMAGES is the folder of images to take. Python's base64 is independent of Go's.
 """
 
 import base64
@@ -10,15 +10,15 @@ import pathlib
 import schemathesis
 from hypothesis import strategies as st
 
-pictures = [path.read_bytes() for path in sorted(pathlib.Path(os.environ["FOVEA_PICTURES"]).glob("*.jpg"))]
-assert pictures, "no pictures in FOVEA_PICTURES"
-picture = st.sampled_from(pictures)
+images = [path.read_bytes() for path in sorted(pathlib.Path(os.environ["FOVEA_IMAGES"]).glob("*.jpg"))]
+assert images, "no images in FOVEA_IMAGES"
+image = st.sampled_from(images)
 
-# Any type of picture holds any format: the server goes by the bytes.
+# Any type of image holds any format: the server goes by the bytes.
 for media_type in ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream"):
-    schemathesis.openapi.media_type(media_type, picture)
-schemathesis.openapi.format("picture-base64", picture.map(lambda p: base64.b64encode(p).decode()))
-schemathesis.openapi.format("binary", picture)
+    schemathesis.openapi.media_type(media_type, image)
+schemathesis.openapi.format("image-base64", image.map(lambda p: base64.b64encode(p).decode()))
+schemathesis.openapi.format("binary", image)
 
 
 @schemathesis.hook

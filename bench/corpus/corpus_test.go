@@ -19,12 +19,12 @@ func outcome(t *testing.T, plan *preprocess.Plan, data []byte, limits header.Lim
 	if err != nil {
 		return err
 	}
-	picture, err := plan.Decode(t.Context(), data, info)
+	img, err := plan.Decode(t.Context(), data, info)
 	if err != nil {
 		return err
 	}
-	defer picture.Close()
-	_, err = plan.Pack(picture, make([]byte, plan.RowBytes()))
+	defer img.Close()
+	_, err = plan.Pack(img, make([]byte, plan.RowBytes()))
 	return err
 }
 

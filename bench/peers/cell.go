@@ -12,9 +12,9 @@ type contender struct {
 	key   string // in the names of cells
 	model string // folder below models/
 	title string
-	at    string            // where an answer for one picture holds the class
-	want  map[string]string // classes by picture: those of which the model is sure at all sizes
-	first string            // the picture of the first answer, whose class is in want
+	at    string            // where an answer for one image holds the class
+	want  map[string]string // classes by image: those of which the model is sure at all sizes
+	first string            // the image of the first answer, whose class is in want
 }
 
 var contenders = []contender{
@@ -26,12 +26,12 @@ var contenders = []contender{
 		map[string]string{"astronaut.jpg": "0", "chelsea.jpg": "15", "coffee.jpg": "41"}, "coffee.jpg"},
 }
 
-// sizes are the folders of pictures that servers/pictures.py makes, and what they hold.
+// sizes are the folders of images that servers/images.py makes, and what they hold.
 var sizes = []struct{ key, title string }{
 	{"small", "250×200"}, {"hd", "1280×720"}, {"12mp", "4000×3000"},
 }
 
-// cell is a model with pictures of one size: what is measured in one go.
+// cell is a model with images of one size: what is measured in one go.
 type cell struct {
 	contender
 	size  string

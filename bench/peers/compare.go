@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// field is the name of the multipart field that holds the picture.
+	// field is the name of the multipart field that holds the image.
 	field = "image"
 	// equalLoad is the rate at which latencies are compared, as a share of what the slowest server reached in the first
 	// round: all can carry it.
@@ -153,11 +153,11 @@ func oneEach(n int, before []Level) time.Duration {
 	return time.Duration(float64(n) / max(before[len(before)-1].Throughput, 0.1) * float64(time.Second))
 }
 
-// loadConfig is the same load for every server: pictures as multipart/form-data, every answer checked.
+// loadConfig is the same load for every server: images as multipart/form-data, every answer checked.
 func loadConfig(o Options, s server, c cell, url, metrics string) loadtest.Config {
 	config := loadtest.Default()
 	config.URL, config.Metrics, config.GPU = url, metrics, false
-	config.Pictures = filepath.Join(o.Pictures, c.size)
+	config.Images = filepath.Join(o.Images, c.size)
 	config.Body.Kind, config.Body.Field = loadtest.Multipart, field
 	config.Expect = loadtest.Expectation{Classes: c.want, At: s.prefix + c.at}
 	config.Warmup, config.Window, config.WindowCount = o.Window, o.Window, 20
@@ -195,7 +195,7 @@ func floorTurn(ctx context.Context, o Options, c cell) (Sample, error) {
 		return Sample{}, err
 	}
 	cmd := exec.CommandContext(ctx, self, "floor", "-models", o.Models, "-model", c.model,
-		"-pictures", filepath.Join(o.Pictures, c.size), "-duration", (3 * o.Window).String(), "-saturating-int8")
+		"-images", filepath.Join(o.Images, c.size), "-duration", (3 * o.Window).String(), "-saturating-int8")
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {

@@ -15,18 +15,18 @@ import (
 
 // Options are the flags of a comparison.
 type Options struct {
-	Serve    string // Fovea's binary
-	Models   string // the models folder, with weights
-	Python   string // of the virtual environment of the peers
-	Servers  string // folder of the peers' programs
-	Pictures string // folder that servers/pictures.py made
-	Only     string // cells
-	Compete  string // servers
-	JSON     string // the result's file
-	Cores    int    // that servers and load share; 0: all
-	Rounds   int    // turns of each server in each cell
-	Window   time.Duration
-	Quick    bool
+	Serve   string // Fovea's binary
+	Models  string // the models folder, with weights
+	Python  string // of the virtual environment of the peers
+	Servers string // folder of the peers' programs
+	Images  string // folder that servers/images.py made
+	Only    string // cells
+	Compete string // servers
+	JSON    string // the result's file
+	Cores   int    // that servers and load share; 0: all
+	Rounds  int    // turns of each server in each cell
+	Window  time.Duration
+	Quick   bool
 }
 
 // Compare is the verb `bench peers`: it measures the cells and writes the result.
@@ -37,14 +37,14 @@ func Compare(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&o.Models, "models", "models", "models folder, with weights")
 	f.StringVar(&o.Python, "python", "", "Python of the peers' virtual environment (scripts/bench-peers makes it)")
 	f.StringVar(&o.Servers, "peers", "bench/peers/servers", "folder of the peers' programs")
-	f.StringVar(&o.Pictures, "pictures", "", "folder of pictures (scripts/bench-peers makes it)")
+	f.StringVar(&o.Images, "images", "", "folder of images (scripts/bench-peers makes it)")
 	f.StringVar(&o.Only, "only", "", "cells to measure, such as classifier/small,yolox/* (default: all)")
 	f.StringVar(&o.Compete, "servers", "", "servers to measure: fovea,fastapi,litserve,bentoml (default: all, and the loop without HTTP)")
 	f.StringVar(&o.JSON, "json", "peers.json", "file for the result")
 	f.IntVar(&o.Cores, "cores", 0, "cores that servers and load share (default: all)")
 	f.IntVar(&o.Rounds, "rounds", 3, "turns of each server in each cell; rates follow the first")
 	f.DurationVar(&o.Window, "window", time.Second, "length of each of a level's three windows")
-	f.BoolVar(&o.Quick, "quick", false, "small pictures only, two rounds, short windows")
+	f.BoolVar(&o.Quick, "quick", false, "small images only, two rounds, short windows")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (o *Options) check(chosen []cell) error {
 	}
 	for _, c := range chosen {
 		for key, path := range map[string]string{
-			"models":   filepath.Join(o.Models, c.model, "1", "model.onnx"),
-			"pictures": filepath.Join(o.Pictures, c.size, c.first),
+			"models": filepath.Join(o.Models, c.model, "1", "model.onnx"),
+			"images": filepath.Join(o.Images, c.size, c.first),
 		} {
 			if _, err := os.Stat(path); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", key, err))
@@ -107,7 +107,7 @@ func (o *Options) check(chosen []cell) error {
 
 // absolute makes paths that hold in another folder as well.
 func (o *Options) absolute() error {
-	for _, path := range []*string{&o.Serve, &o.Models, &o.Servers, &o.Pictures} {
+	for _, path := range []*string{&o.Serve, &o.Models, &o.Servers, &o.Images} {
 		full, err := filepath.Abs(*path)
 		if err != nil {
 			return err

@@ -45,12 +45,12 @@ func TestSelectServers(t *testing.T) {
 
 func TestCheckTellsAllThatIsMissing(t *testing.T) {
 	dir := t.TempDir()
-	o := Options{Serve: filepath.Join(dir, "serve"), Models: dir, Python: filepath.Join(dir, "python"), Servers: dir, Pictures: dir}
+	o := Options{Serve: filepath.Join(dir, "serve"), Models: dir, Python: filepath.Join(dir, "python"), Servers: dir, Images: dir}
 	err := o.check(cells()[:1])
 	if err == nil {
 		t.Fatal("nothing is missing")
 	}
-	for _, key := range []string{"serve: ", "python: ", "models: ", "pictures: ", "rounds: "} {
+	for _, key := range []string{"serve: ", "python: ", "models: ", "images: ", "rounds: "} {
 		if !strings.Contains(err.Error(), key) {
 			t.Errorf("%q is not told: %v", key, err)
 		}

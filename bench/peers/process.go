@@ -37,7 +37,7 @@ func start(ctx context.Context, o Options, s server, c cell) (p *process, err er
 	if err != nil {
 		return nil, err
 	}
-	body, contentType, err := firstBody(filepath.Join(o.Pictures, c.size, c.first))
+	body, contentType, err := firstBody(filepath.Join(o.Images, c.size, c.first))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
-// firstBody is a picture as multipart/form-data, the form that all servers take.
+// firstBody is an image as multipart/form-data, the form that all servers take.
 func firstBody(path string) (body []byte, contentType string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

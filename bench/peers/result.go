@@ -45,10 +45,10 @@ type Sample struct {
 type Level struct {
 	Concurrency int            `json:"concurrency,omitempty"`
 	Rate        float64        `json:"rate,omitempty"` // requests a second
-	Throughput  float64        `json:"throughput"`     // pictures answered well a second
+	Throughput  float64        `json:"throughput"`     // images answered well a second
 	P50MS       float64        `json:"p50_ms"`
 	P99MS       float64        `json:"p99_ms"`
-	CPUMS       float64        `json:"cpu_ms"` // user and system time of all the server's processes for a picture
+	CPUMS       float64        `json:"cpu_ms"` // user and system time of all the server's processes for an image
 	Requests    int            `json:"requests"`
 	Failed      int            `json:"failed"`
 	Failures    map[string]int `json:"failures,omitempty"`

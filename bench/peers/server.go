@@ -11,7 +11,7 @@ import (
 type server struct {
 	key, title string
 	route      func(c cell) string
-	prefix     string // of where an answer holds the first picture's prediction
+	prefix     string // of where an answer holds the first image's prediction
 	command    func(o Options, c cell, port int) []string
 	env        []string // how it was tuned; what the environment says instead is stronger
 }
@@ -38,7 +38,7 @@ func fastAPICommand(o Options, _ cell, port int) []string {
 }
 
 func bentoCommand(o Options, _ cell, port int) []string {
-	return []string{o.Python, "-m", "bentoml", "serve", "bentoml_server:Pictures", "--host", "127.0.0.1", "--port", strconv.Itoa(port)}
+	return []string{o.Python, "-m", "bentoml", "serve", "bentoml_server:Images", "--host", "127.0.0.1", "--port", strconv.Itoa(port)}
 }
 
 func script(name string) func(Options, cell, int) []string {

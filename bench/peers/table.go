@@ -45,7 +45,7 @@ func markdown(r *Result) string {
 
 // figures is the table of one model.
 func figures(b *strings.Builder, r *Result, c contender) {
-	b.WriteString("| pictures | server | pictures/s at 1, 8, 32 | p50 ms at 1, 8, 32 | p99 ms at 1, 8, 32 | CPU ms a request at 8 | at equal load: p50, p99 ms | memory MiB | first answer s |\n")
+	b.WriteString("| images | server | images/s at 1, 8, 32 | p50 ms at 1, 8, 32 | p99 ms at 1, 8, 32 | CPU ms a request at 8 | at equal load: p50, p99 ms | memory MiB | first answer s |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	for _, one := range cells() {
 		if one.key != c.key {

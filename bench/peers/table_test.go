@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// made is a result in which Fovea answers 300 and each peer 100 pictures a second at every concurrency.
+// made is a result in which Fovea answers 300 and each peer 100 images a second at every concurrency.
 func made(cellName string, fovea float64) *Result {
 	r := &Result{Format: format, Machine: Machine{CPU: "Test CPU", Cores: 2}, Versions: map[string]string{"python": "3"}}
 	for round := range 2 {
@@ -67,7 +67,7 @@ func TestReadResultsTakesTheLastOfEachCell(t *testing.T) {
 	}
 	for name, want := range map[string]float64{"classifier/small": 200, "yolox/hd": 150} {
 		if got := (view{r.Samples, name, "fovea"}).best(); got != want {
-			t.Errorf("%s: %g pictures a second, want %g", name, got, want)
+			t.Errorf("%s: %g images a second, want %g", name, got, want)
 		}
 	}
 }

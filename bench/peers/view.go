@@ -82,7 +82,7 @@ func (v view) row(of func(Level) float64) string {
 	return strings.Join(texts, ", ")
 }
 
-// failures says how many pictures were not answered well, if any.
+// failures says how many images were not answered well, if any.
 func (v view) failures() string {
 	failed, kinds := 0, map[string]bool{}
 	for _, s := range v.samples() {

@@ -41,7 +41,7 @@ func TestWeightsAreResNet50s(t *testing.T) {
 	}
 }
 
-// TestVariantsAnswerLikeTorchvision runs one picture. The golden is torchvision's, in float32 (testdata/make.py).
+// TestVariantsAnswerLikeTorchvision runs one image. The golden is torchvision's, in float32 (testdata/make.py).
 func TestVariantsAnswerLikeTorchvision(t *testing.T) {
 	golden, err := os.ReadFile("testdata/logits.f32")
 	if err != nil {
@@ -81,7 +81,7 @@ func TestVariantsAnswerLikeTorchvision(t *testing.T) {
 	}
 }
 
-// logits runs the test's picture.
+// logits runs the test's image.
 func logits(t *testing.T, v Variant) (data []byte) {
 	dir := t.TempDir()
 	if err := v.Write(dir, ""); err != nil {
@@ -107,7 +107,7 @@ func logits(t *testing.T, v Variant) (data []byte) {
 	return append(data, b.Outputs(0)[0].Data...)
 }
 
-// fill writes the picture of testdata/make.py as a row: byte i of its height × width × 3 is the top byte of the 32
+// fill writes the image of testdata/make.py as a row: byte i of its height × width × 3 is the top byte of the 32
 // bits of 2654435761 i.
 func fill(dtype models.DType, row []byte) {
 	for i := range Size * Size * 3 {

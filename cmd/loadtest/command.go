@@ -20,8 +20,8 @@ func rootCommand() *cobra.Command {
 	var o options
 	root := &cobra.Command{
 		Use:   "loadtest",
-		Short: "Measure a server of pictures",
-		Long: "Measure a server of pictures: throughput, latency, and what the server and the GPUs did meanwhile.\n\n" +
+		Short: "Measure a server of images",
+		Long: "Measure a server of images: throughput, latency, and what the server and the GPUs did meanwhile.\n\n" +
 			"Each level (a concurrency or a rate) runs until three windows in a row agree in throughput and p99. The figures\n" +
 			"are those of these windows. Exit status: 0; 1 if a threshold is missed; 2 if the test cannot be carried out.",
 		Example: "  loadtest --concurrency 1..32 --html report.html\n" +

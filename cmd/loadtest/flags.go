@@ -36,13 +36,13 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.StringVar(&c.Model, "model", "", "model of the Fovea server (default: its default model)")
 	f.StringVar(&c.URL, "url", "", "full URL of another server's route, instead of --server")
 	f.StringArrayVar(&o.headers, "header", nil, "header of every request to the server, such as 'Authorization: Bearer …'; may be repeated")
-	f.StringVar(&c.Pictures, "pictures", c.Pictures, "folder of pictures, or one picture")
-	f.StringVar(&o.body, "body", string(c.Body.Kind), "how pictures are sent: raw, multipart, json (Fovea's) or template")
+	f.StringVar(&c.Images, "images", c.Images, "folder of images, or one image")
+	f.StringVar(&o.body, "body", string(c.Body.Kind), "how images are sent: raw, multipart, json (Fovea's) or template")
 	f.StringVar(&c.Body.Field, "field", c.Body.Field, "name of multipart parts")
 	f.StringVar(&o.template, "template", "", "file with the text/template of a body: {{.Base64}}, {{.Name}}, {{.Bytes}}, {{range .Images}}; implies --body template")
-	f.StringVar(&c.Body.ContentType, "content-type", "", "content type of bodies (default: the picture's, or that of --body)")
-	f.IntVar(&c.Body.Images, "images", c.Body.Images, "pictures a request")
-	f.StringVar(&o.expect, "expect", "", "CSV file with lines picture.jpg,class: answers with another class are failures")
+	f.StringVar(&c.Body.ContentType, "content-type", "", "content type of bodies (default: the image's, or that of --body)")
+	f.IntVar(&c.Body.Images, "images", c.Body.Images, "images a request")
+	f.StringVar(&o.expect, "expect", "", "CSV file with lines image.jpg,class: answers with another class are failures")
 	f.StringVar(&c.Expect.At, "expect-at", "", "where an answer holds the class, such as predictions.{i}.top.0.class (default: Fovea's)")
 
 	f.StringVar(&o.concurrency, "concurrency", "1..32", "closed loop: requests under way at once, such as 1,4,16; 1..32 doubles from 1 to 32")
@@ -66,9 +66,9 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.DurationVar(&c.GPUInterval, "gpu-interval", c.GPUInterval, "between samples of the GPUs")
 
 	t := &o.thresholds
-	f.Float64Var(&t.MinThroughput, "min-throughput", 0, "exit 1 if no level reaches so many pictures a second")
+	f.Float64Var(&t.MinThroughput, "min-throughput", 0, "exit 1 if no level reaches so many images a second")
 	f.DurationVar(&t.MaxP99, "max-p99", 0, "exit 1 if a level's p99 is above")
-	f.Float64Var(&t.MaxErrors, "max-error-rate", 0, "exit 1 if more than this share of a level's pictures fails; the search goes by it too")
+	f.Float64Var(&t.MaxErrors, "max-error-rate", 0, "exit 1 if more than this share of a level's images fails; the search goes by it too")
 	f.Float64Var(&t.MinRate, "min-rate", 0, "exit 1 if the search finds no rate so high")
 	f.BoolVar(&t.Settled, "settled", false, "exit 1 if a level does not settle")
 

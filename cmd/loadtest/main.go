@@ -1,4 +1,4 @@
-// Command loadtest measures a server of pictures: throughput, latency, and what the server and the GPUs did meanwhile.
+// Command loadtest measures a server of images: throughput, latency, and what the server and the GPUs did meanwhile.
 // It holds no logic of its own: flags become a configuration, and package loadtest does the rest.
 package main
 

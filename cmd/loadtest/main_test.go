@@ -96,8 +96,8 @@ func write(t *testing.T, name, text string) string {
 
 func TestAgainstTheRealServer(t *testing.T) {
 	base := startServer(t)
-	pictures := filepath.Join(testenv.Root(t), "testdata", "pictures")
-	short := []string{"--server", base, "--pictures", pictures, "--warmup=100ms", "--window=200ms", "--window-count=5", "--max-windows=3", "--gpu=false"}
+	images := filepath.Join(testenv.Root(t), "testdata", "images")
+	short := []string{"--server", base, "--images", images, "--warmup=100ms", "--window=200ms", "--window-count=5", "--max-windows=3", "--gpu=false"}
 	right := write(t, "right.csv", "coffee.jpg,967\nrocket.jpg,657\n")
 	wrong := write(t, "wrong.csv", "coffee.jpg,1\n")
 	// Fovea as if it were another server: its JSON form by a template.
@@ -121,7 +121,7 @@ func TestAgainstTheRealServer(t *testing.T) {
 			"--url=" + base + "/v1/models/" + model + "/predict", "--template=" + form, "--concurrency=1", "--expect=" + right,
 			"--expect-at=predictions.0.top.0.class",
 		}, 0, []string{"template, 1 a request"}},
-		{"wrong classes miss the threshold of failures", []string{"--concurrency=1", "--expect=" + wrong}, 1, []string{"wrong class", "of the pictures failed; allowed are 0 %"}},
+		{"wrong classes miss the threshold of failures", []string{"--concurrency=1", "--expect=" + wrong}, 1, []string{"wrong class", "of the images failed; allowed are 0 %"}},
 		{"thresholds out of reach", []string{"--concurrency=1", "--min-throughput=1e6", "--max-p99=1us"}, 1, []string{"is below 1e+06", "is above 0.001 ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -169,7 +169,7 @@ func checkFiles(t *testing.T, dir string) {
 	if err := toFile(filepath.Join(dir, "slower.json"), r.Write); err != nil {
 		t.Fatal(err)
 	}
-	r.Levels, r.Load.Images = r.Levels[1:], 2
+	r.Levels, r.Load.ImagesPerRequest = r.Levels[1:], 2
 	if err := toFile(filepath.Join(dir, "other.json"), r.Write); err != nil {
 		t.Fatal(err)
 	}
@@ -195,13 +195,13 @@ func checkFiles(t *testing.T, dir string) {
 }
 
 func TestBadUse(t *testing.T) {
-	pictures := "--pictures=" + filepath.Join(testenv.Root(t), "testdata", "pictures")
+	images := "--images=" + filepath.Join(testenv.Root(t), "testdata", "images")
 	for _, test := range []struct {
 		name string
 		args []string
 		want []string
 	}{
-		{"no server", []string{pictures, "--server=http://127.0.0.1:1"}, []string{"no server answers"}},
+		{"no server", []string{images, "--server=http://127.0.0.1:1"}, []string{"no server answers"}},
 		{"a flag that there is not", []string{"--speed=11"}, []string{"unknown flag"}},
 		{"an argument too many", []string{"now"}, []string{"unknown command"}},
 		{"all mistakes at once", []string{
@@ -233,7 +233,7 @@ func TestAnInterruptIsSaid(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var stdout, stderr strings.Builder
-	status := run(ctx, []string{"--url=" + server.URL, "--pictures=" + filepath.Join(testenv.Root(t), "testdata", "pictures")}, &stdout, &stderr)
+	status := run(ctx, []string{"--url=" + server.URL, "--images=" + filepath.Join(testenv.Root(t), "testdata", "images")}, &stdout, &stderr)
 	if status != exitFailed || stderr.String() != "loadtest: interrupted\n" {
 		t.Errorf("status %d, %q", status, stderr.String())
 	}

@@ -30,7 +30,7 @@ func TestASecondSignalEndsTheProgramAsItIs(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	test := exec.Command(program, "--url="+server.URL, "--pictures="+filepath.Join(testenv.Root(t), "testdata", "pictures"), "--gpu=false",
+	test := exec.Command(program, "--url="+server.URL, "--images="+filepath.Join(testenv.Root(t), "testdata", "images"), "--gpu=false",
 		"--warmup=0s", "--window=10ms", "--window-count=1", "--concurrency="+strings.Repeat("1,", 1000)+"1", "--html="+pipe)
 	stderr, err := test.StderrPipe()
 	if err != nil {
@@ -89,7 +89,7 @@ func TestTheLoadTestGoesOnWithoutAReaderOfItsProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = r.Close()
-	test := exec.Command(program, "--url="+server.URL, "--pictures="+filepath.Join(testenv.Root(t), "testdata", "pictures"), "--gpu=false",
+	test := exec.Command(program, "--url="+server.URL, "--images="+filepath.Join(testenv.Root(t), "testdata", "images"), "--gpu=false",
 		"--warmup=0s", "--window=10ms", "--window-count=2", "--concurrency=1", "--json="+result)
 	test.Stderr, test.Stdout = w, w
 	err = test.Run()

@@ -24,12 +24,12 @@ import (
 // asPNG turns a JPEG into a PNG.
 func asPNG(t *testing.T, data []byte) []byte {
 	t.Helper()
-	picture, err := jpeg.Decode(bytes.NewReader(data))
+	img, err := jpeg.Decode(bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := png.Encode(&b, picture); err != nil {
+	if err := png.Encode(&b, img); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -43,16 +43,16 @@ func hugePNG() []byte {
 		return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[4:]))
 	}
 	size := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 30000), 30000)
-	picture := append([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", append(size, 8, 2, 0, 0, 0))...)
-	return append(append(picture, chunk("IDAT", nil)...), chunk("IEND", nil)...)
+	img := append([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", append(size, 8, 2, 0, 0, 0))...)
+	return append(append(img, chunk("IDAT", nil)...), chunk("IEND", nil)...)
 }
 
-func form(pictures ...[]byte) (contentType string, body []byte) {
+func form(images ...[]byte) (contentType string, body []byte) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
-	for i, picture := range pictures {
+	for i, img := range images {
 		part, _ := w.CreateFormFile("image", fmt.Sprint(i)) // a bytes.Buffer takes everything
-		_, _ = part.Write(picture)
+		_, _ = part.Write(img)
 	}
 	_ = w.Close()
 	return w.FormDataContentType(), b.Bytes()
@@ -68,7 +68,7 @@ func zipped(data []byte) []byte {
 
 func TestBadInputIsToldWhatIsAllowedAndTheNextGoodRequestIsRight(t *testing.T) {
 	p := start(t, repository(t), "--http.body_timeout=3s").waitReady()
-	coffee := testenv.Picture(t, "coffee.jpg")
+	coffee := testenv.Image(t, "coffee.jpg")
 	noise := make([]byte, 5000)
 	random := rand.NewChaCha8([32]byte{1})
 	_, _ = random.Read(noise)
@@ -85,28 +85,28 @@ func TestBadInputIsToldWhatIsAllowedAndTheNextGoodRequestIsRight(t *testing.T) {
 		code              string
 		says              string
 	}{
-		"empty body":                 {path, "image/jpeg", nil, 400, "malformed", "the body is empty; send one picture as image/*"},
-		"one byte":                   {path, "image/jpeg", []byte{0xff}, 415, "unsupported_format", "JPEG"},
-		"random bytes":               {path, "image/jpeg", noise, 415, "unsupported_format", "JPEG"},
-		"a truncated JPEG":           {path, "image/jpeg", coffee[:len(coffee)/2], 422, "undecodable", ""},
-		"a JPEG without its end":     {path, "image/jpeg", coffee[:len(coffee)-20], 422, "undecodable", "JPEG is cut short"},
-		"a JPEG's first bytes":       {path, "image/jpeg", coffee[:20], 422, "undecodable", ""},
-		"a truncated PNG":            {path, "image/png", pngCoffee[:len(pngCoffee)/2], 422, "undecodable", ""},
-		"a PNG of 30000×30000":       {path, "image/png", hugePNG(), 413, "image_too_large", "30000×30000"},
-		"a body of 17 MiB":           {path, "image/jpeg", make([]byte, 17<<20), 413, "body_too_large", "16777216 bytes"},
-		"wrong content type":         {path, "text/plain", coffee, 415, "unsupported_media", "send one picture as image/*"},
-		"bad base64":                 {path, "application/json", []byte(`{"images":[{"b64":"!` + b64 + `"}]}`), 400, "malformed", "images[0].b64 is not base64"},
-		"unknown model":              {"/v1/models/none/predict", "image/jpeg", coffee, 404, "model_not_found", "GET /v1/models lists"},
-		"unknown version":            {"/v1/models/" + model + "/versions/7/predict", "image/jpeg", coffee, 404, "model_not_found", "it has: 1"},
-		"a path trick":               {"/v1/models/..%2f..%2fetc%2fpasswd/predict", "image/jpeg", coffee, 404, "model_not_found", `"../../etc/passwd"`},
-		"a path trick with dots":     {"/v1/models/../predict", "image/jpeg", coffee, 404, "model_not_found", `".."`},
-		"a path trick with a NUL":    {"/v1/models/" + model + "%00.onnx/predict", "image/jpeg", coffee, 404, "model_not_found", `\x00`},
-		"a path trick into a file":   {"/v1/models/" + model + "%2f1/predict", "image/jpeg", coffee, 404, "model_not_found", "/1"},
-		"a version's path trick":     {"/v1/models/" + model + "/versions/%2e%2e/predict", "image/jpeg", coffee, 404, "model_not_found", `".."`},
-		"a very long model name":     {"/v1/models/" + strings.Repeat("x", 60000) + "/predict", "image/jpeg", coffee, 404, "model_not_found", ""},
-		"10,000 parts":               {path, manyType, manyBody, 400, "malformed", "more than 64 pictures"},
-		"all pictures bad":           {path, "application/json", []byte(`{"images":[{"b64":""},{"b64":"AAAA"}]}`), 422, "all_failed", "none of the 2"},
-		"one of two pictures is bad": {path, halfBad, halfBadBody, 200, "", ""},
+		"empty body":               {path, "image/jpeg", nil, 400, "malformed", "the body is empty; send one image as image/*"},
+		"one byte":                 {path, "image/jpeg", []byte{0xff}, 415, "unsupported_format", "JPEG"},
+		"random bytes":             {path, "image/jpeg", noise, 415, "unsupported_format", "JPEG"},
+		"a truncated JPEG":         {path, "image/jpeg", coffee[:len(coffee)/2], 422, "undecodable", ""},
+		"a JPEG without its end":   {path, "image/jpeg", coffee[:len(coffee)-20], 422, "undecodable", "JPEG is cut short"},
+		"a JPEG's first bytes":     {path, "image/jpeg", coffee[:20], 422, "undecodable", ""},
+		"a truncated PNG":          {path, "image/png", pngCoffee[:len(pngCoffee)/2], 422, "undecodable", ""},
+		"a PNG of 30000×30000":     {path, "image/png", hugePNG(), 413, "image_too_large", "30000×30000"},
+		"a body of 17 MiB":         {path, "image/jpeg", make([]byte, 17<<20), 413, "body_too_large", "16777216 bytes"},
+		"wrong content type":       {path, "text/plain", coffee, 415, "unsupported_media", "send one image as image/*"},
+		"bad base64":               {path, "application/json", []byte(`{"images":[{"b64":"!` + b64 + `"}]}`), 400, "malformed", "images[0].b64 is not base64"},
+		"unknown model":            {"/v1/models/none/predict", "image/jpeg", coffee, 404, "model_not_found", "GET /v1/models lists"},
+		"unknown version":          {"/v1/models/" + model + "/versions/7/predict", "image/jpeg", coffee, 404, "model_not_found", "it has: 1"},
+		"a path trick":             {"/v1/models/..%2f..%2fetc%2fpasswd/predict", "image/jpeg", coffee, 404, "model_not_found", `"../../etc/passwd"`},
+		"a path trick with dots":   {"/v1/models/../predict", "image/jpeg", coffee, 404, "model_not_found", `".."`},
+		"a path trick with a NUL":  {"/v1/models/" + model + "%00.onnx/predict", "image/jpeg", coffee, 404, "model_not_found", `\x00`},
+		"a path trick into a file": {"/v1/models/" + model + "%2f1/predict", "image/jpeg", coffee, 404, "model_not_found", "/1"},
+		"a version's path trick":   {"/v1/models/" + model + "/versions/%2e%2e/predict", "image/jpeg", coffee, 404, "model_not_found", `".."`},
+		"a very long model name":   {"/v1/models/" + strings.Repeat("x", 60000) + "/predict", "image/jpeg", coffee, 404, "model_not_found", ""},
+		"10,000 parts":             {path, manyType, manyBody, 400, "malformed", "more than 64 images"},
+		"all images bad":           {path, "application/json", []byte(`{"images":[{"b64":""},{"b64":"AAAA"}]}`), 422, "all_failed", "none of the 2"},
+		"one of two images is bad": {path, halfBad, halfBadBody, 200, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.t = t

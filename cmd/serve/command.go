@@ -34,8 +34,8 @@ func build() api.Build {
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "serve",
-		Short: "Answer pictures over HTTP",
-		Long: "Answer pictures over HTTP with the models of a repository.\n\n" +
+		Short: "Answer images over HTTP",
+		Long: "Answer images over HTTP with the models of a repository.\n\n" +
 			"Every flag below is also a key of the configuration file and an environment variable: --http.address is\n" +
 			"address in section http, and FOVEA_HTTP_ADDRESS. Flags are stronger than the environment, the environment\n" +
 			"than the file. SIGHUP looks for new models and versions; SIGTERM ends the server once all is answered.",

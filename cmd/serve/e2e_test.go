@@ -236,7 +236,7 @@ func (p *process) wait(what string, is func() bool) {
 // good checks that a good request is answered right.
 func (p *process) good() {
 	p.t.Helper()
-	got := p.post("/v1/models/"+model+"/predict", "image/jpeg", testenv.Picture(p.t, "coffee.jpg"))
+	got := p.post("/v1/models/"+model+"/predict", "image/jpeg", testenv.Image(p.t, "coffee.jpg"))
 	if got.status != 200 || len(got.Predictions) != 1 || got.Predictions[0].Top[0].Label != "espresso" {
 		p.t.Errorf("a good request: %d %s", got.status, got.body)
 	}

@@ -44,7 +44,7 @@ func rest(t *testing.T, conn net.Conn, body []byte) string {
 }
 
 func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
-	coffee := testenv.Picture(t, "coffee.jpg")
+	coffee := testenv.Image(t, "coffee.jpg")
 	const delay = time.Second
 	for name, s := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
 
 func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	p := start(t, repository(t), "--http.body_timeout=1m").waitReady()
-	p.half(predictPath, testenv.Picture(t, "coffee.jpg"))
+	p.half(predictPath, testenv.Image(t, "coffee.jpg"))
 	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
 	p.signal(syscall.SIGTERM)
 	p.wait("it drains", func() bool { return strings.Contains(p.logged(), `"state":"draining"`) })
@@ -95,7 +95,7 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 
 func TestTooLongADrainEndsWithOne(t *testing.T) {
 	p := start(t, repository(t), "--http.body_timeout=1m", "--shutdown.timeout=200ms").waitReady()
-	p.half(predictPath, testenv.Picture(t, "coffee.jpg"))
+	p.half(predictPath, testenv.Image(t, "coffee.jpg"))
 	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
 	p.signal(syscall.SIGTERM)
 	if code := p.ends(); code != 1 || !strings.Contains(p.logged(), "1 requests were cut off") {
@@ -114,7 +114,7 @@ func TestASignalWhileModelsLoadEndsWithZero(t *testing.T) {
 func TestANewVersionIsSwappedInWithoutAFailedRequest(t *testing.T) {
 	dir := repository(t)
 	p := start(t, dir).waitReady()
-	coffee := testenv.Picture(t, "coffee.jpg")
+	coffee := testenv.Image(t, "coffee.jpg")
 	var stop atomic.Bool
 	var clients sync.WaitGroup
 	for range 3 {
@@ -181,7 +181,7 @@ func TestWhatStaysWrongIsToldOnce(t *testing.T) {
 func TestAReadyServerSaysWhatToDoNext(t *testing.T) {
 	p := start(t, repository(t)).waitReady()
 	p.wait("it says so", func() bool {
-		return strings.Contains(p.logged(), "curl --data-binary @PICTURE.jpg -H 'Content-Type: image/jpeg' http://"+p.address+"/predict")
+		return strings.Contains(p.logged(), "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+p.address+"/predict")
 	})
 }
 
@@ -204,7 +204,7 @@ func TestABadModel(t *testing.T) {
 		if got := p.get("/ready"); !strings.Contains(got.body, `"missing":["bad 1: `) {
 			t.Errorf("/ready: %s", got.body)
 		}
-		if got := p.post("/v1/models/bad/predict", "image/jpeg", testenv.Picture(t, "coffee.jpg")); got.status != 503 || got.Code != "not_ready" {
+		if got := p.post("/v1/models/bad/predict", "image/jpeg", testenv.Image(t, "coffee.jpg")); got.status != 503 || got.Code != "not_ready" {
 			t.Errorf("the bad model: %d %s", got.status, got.body)
 		}
 	})

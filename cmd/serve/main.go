@@ -1,4 +1,4 @@
-// Command serve answers pictures over HTTP with the models of a repository. It holds no logic of its own: flags,
+// Command serve answers images over HTTP with the models of a repository. It holds no logic of its own: flags,
 // environment and file become one configuration, and the packages do the rest.
 package main
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTheMetricsCountARealPicture wants one picture in every metric that it passes.
-func TestTheMetricsCountARealPicture(t *testing.T) {
+// TestTheMetricsCountARealImage wants one image in every metric that it passes.
+func TestTheMetricsCountARealImage(t *testing.T) {
 	p := start(t, repository(t)).waitReady()
 	p.good()
 	metrics := p.get("/metrics").body

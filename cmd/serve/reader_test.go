@@ -72,7 +72,7 @@ func TestAReaderThatStopsHoldsNoAnswerUp(t *testing.T) {
 	p.waitReady()
 	long := strings.Repeat("x", 120) // the request's id is in its line; a pipe holds 64 KiB
 	for range 600 {
-		got, err := p.do("POST", predictPath, http.Header{"Content-Type": {"image/jpeg"}, "X-Request-Id": {long}}, strings.NewReader("no picture"))
+		got, err := p.do("POST", predictPath, http.Header{"Content-Type": {"image/jpeg"}, "X-Request-Id": {long}}, strings.NewReader("no image"))
 		if err != nil || got.status < 400 || got.status >= 500 {
 			t.Fatal(got.status, err)
 		}

@@ -12,7 +12,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-// TestTheREADMEsRequestGetsTheREADMEsAnswer sends what the README says, and the picture cut short, and wants the
+// TestTheREADMEsRequestGetsTheREADMEsAnswer sends what the README says, and the image cut short, and wants the
 // answers that it shows but for times and the request's id.
 func TestTheREADMEsRequestGetsTheREADMEsAnswer(t *testing.T) {
 	type answer struct {
@@ -30,14 +30,14 @@ func TestTheREADMEsRequestGetsTheREADMEsAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := regexp.MustCompile(`curl --data-binary @testdata/pictures/(\S+) -H 'Content-Type: (\S+)' 'http://127.0.0.1:8000(\S+)'`).FindSubmatch(readme)
+	request := regexp.MustCompile(`curl --data-binary @testdata/images/(\S+) -H 'Content-Type: (\S+)' 'http://127.0.0.1:8000(\S+)'`).FindSubmatch(readme)
 	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(readme, -1)
 	if request == nil || len(blocks) != 2 {
 		t.Fatalf("the README has request %q and %d answers", request, len(blocks))
 	}
 	p := start(t, repository(t)).waitReady()
-	picture := testenv.Picture(t, string(request[1]))
-	for i, body := range [][]byte{picture, picture[:3000]} {
+	img := testenv.Image(t, string(request[1]))
+	for i, body := range [][]byte{img, img[:3000]} {
 		var want, got answer
 		reply := p.post(string(request[3]), string(request[2]), body)
 		if err := json.Unmarshal(blocks[i][1], &want); err != nil {

@@ -219,7 +219,7 @@ func (s *service) tell(failures []*inference.LoadError) {
 func (s *service) greet() {
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("pictures are answered", "try", "curl --data-binary @PICTURE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
+		s.log.Info("images are answered", "try", "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
 	}
 }
 

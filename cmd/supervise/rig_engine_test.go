@@ -200,11 +200,11 @@ func (r *rig) clean() {
 	_ = os.RemoveAll(r.dir)
 }
 
-// predict sends a picture on a connection of its own.
+// predict sends an image on a connection of its own.
 func predict(t *testing.T, address string) error {
 	t.Helper()
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Post("http://"+address+"/predict?top_k=1", "image/jpeg", strings.NewReader(string(testenv.Picture(t, "coffee.jpg"))))
+	response, err := client.Post("http://"+address+"/predict?top_k=1", "image/jpeg", strings.NewReader(string(testenv.Image(t, "coffee.jpg"))))
 	if err != nil {
 		return err
 	}

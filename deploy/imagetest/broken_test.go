@@ -91,7 +91,7 @@ func TestComposeRestartsWhatIsBroken(t *testing.T) {
 	if status := c.health(); status != http.StatusOK {
 		t.Errorf("after the restart /health is %d", status)
 	}
-	if status, _, err := predict(c.url, picture(t)); status != http.StatusOK {
+	if status, _, err := predict(c.url, img(t)); status != http.StatusOK {
 		t.Errorf("after the restart a prediction is answered with %d, %v", status, err)
 	}
 	ends := docker(t, "events", "--since", strconv.FormatInt(begin.Unix(), 10), "--until", strconv.FormatInt(time.Now().Unix()+1, 10),

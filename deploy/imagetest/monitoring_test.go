@@ -121,8 +121,8 @@ func exposed(t *testing.T) map[string]bool {
 		c := start(t, cpuImage, args...)
 		c.ready(t)
 		c.wantEspresso(t)
-		if status, _, err := predict(c.url, []byte("no picture")); err != nil || status < 400 {
-			t.Fatalf("a request with no picture got %d, %v", status, err)
+		if status, _, err := predict(c.url, []byte("no image")); err != nil || status < 400 {
+			t.Fatalf("a request with no image got %d, %v", status, err)
 		}
 		for _, m := range series.FindAllStringSubmatch(c.metrics(t), -1) {
 			found[m[1]] = true

@@ -33,16 +33,16 @@ func (c *container) ready(t *testing.T) {
 	}
 }
 
-func picture(t testing.TB) []byte {
+func img(t testing.TB) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(root(), "testdata/pictures/coffee.jpg"))
+	data, err := os.ReadFile(filepath.Join(root(), "testdata/images/coffee.jpg"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
 }
 
-// predict sends a picture and returns the status and the label that was found most likely.
+// predict sends an image and returns the status and the label that was found most likely.
 func predict(url string, data []byte) (status int, label string, err error) {
 	answer, err := client.Post(url+"/predict", "image/jpeg", bytes.NewReader(data))
 	if err != nil {
@@ -69,7 +69,7 @@ func predict(url string, data []byte) (status int, label string, err error) {
 
 func (c *container) wantEspresso(t *testing.T) {
 	t.Helper()
-	status, label, err := predict(c.url, picture(t))
+	status, label, err := predict(c.url, img(t))
 	if err != nil || status != http.StatusOK || !strings.Contains(label, "espresso") {
 		t.Fatalf("the cup of coffee got %d, %q, %v; want 200 and espresso", status, label, err)
 	}
@@ -124,14 +124,14 @@ func TestProbeFailsWithoutServer(t *testing.T) {
 	}
 }
 
-// TestTermDrains ends the server as `docker stop` does while it works on requests of many pictures, and wants every
+// TestTermDrains ends the server as `docker stop` does while it works on requests of many images, and wants every
 // one of them answered.
 func TestTermDrains(t *testing.T) {
-	const clients, pictures = 4, 48
+	const clients, images = 4, 48
 	// Half a core keeps it busy for seconds on any machine, and no machine is too slow for the time limits.
 	c := start(t, cpuImage, "--cpus", "0.5", "--env", "FOVEA_HTTP_TIMEOUT=2m", "--env", "FOVEA_SHUTDOWN_TIMEOUT=2m")
 	c.ready(t)
-	body, kind := manyPictures(t, pictures)
+	body, kind := manyImages(t, images)
 	answers := make(chan string, clients)
 	for range clients {
 		go func() { answers <- countAnswers(c.url, kind, body) }()
@@ -143,25 +143,25 @@ func TestTermDrains(t *testing.T) {
 	docker(t, "stop", "--time", "130", c.id)
 	took := time.Since(begin)
 	for range clients {
-		if got, want := <-answers, fmt.Sprintf("200 with %d predictions", pictures); got != want {
+		if got, want := <-answers, fmt.Sprintf("200 with %d predictions", images); got != want {
 			t.Errorf("a request that the server had taken got %s; want %s", got, want)
 		}
 	}
 	if s := c.state(t); s.State.ExitCode != 0 || s.State.OOMKilled {
 		t.Errorf("the server ended with %d", s.State.ExitCode)
 	}
-	t.Logf("%d requests of %d pictures answered; ended %s after the signal", clients, pictures, took.Round(10*time.Millisecond))
+	t.Logf("%d requests of %d images answered; ended %s after the signal", clients, images, took.Round(10*time.Millisecond))
 }
 
-// manyPictures is the body of one request that keeps the server busy for a while, and its content type.
-func manyPictures(t *testing.T, count int) ([]byte, string) {
+// manyImages is the body of one request that keeps the server busy for a while, and its content type.
+func manyImages(t *testing.T, count int) ([]byte, string) {
 	t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for range count {
 		part, err := form.CreateFormFile("image", "coffee.jpg")
 		if err == nil {
-			_, err = part.Write(picture(t))
+			_, err = part.Write(img(t))
 		}
 		if err != nil {
 			t.Fatal(err)

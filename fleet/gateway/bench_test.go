@@ -130,18 +130,18 @@ func BenchmarkCost(b *testing.B) {
 	}
 }
 
-// BenchmarkReal is BenchmarkCost with the replica at $FOVEA_REPLICA, as http://127.0.0.1:8000, and the picture in
-// the file $FOVEA_PICTURE. The replica's time on the processor isn't counted then.
+// BenchmarkReal is BenchmarkCost with the replica at $FOVEA_REPLICA, as http://127.0.0.1:8000, and the image in
+// the file $FOVEA_IMAGE. The replica's time on the processor isn't counted then.
 func BenchmarkReal(b *testing.B) {
-	url, file := os.Getenv("FOVEA_REPLICA"), os.Getenv("FOVEA_PICTURE")
+	url, file := os.Getenv("FOVEA_REPLICA"), os.Getenv("FOVEA_IMAGE")
 	if url == "" || file == "" {
-		b.Skip("no $FOVEA_REPLICA and $FOVEA_PICTURE to measure with")
+		b.Skip("no $FOVEA_REPLICA and $FOVEA_IMAGE to measure with")
 	}
-	picture, err := os.ReadFile(file)
+	img, err := os.ReadFile(file)
 	if err != nil {
 		b.Fatal(err)
 	}
-	cost(b, Replica{"real", url}, string(picture))
+	cost(b, Replica{"real", url}, string(img))
 }
 
 // turns is how often each side has its turn; figures are medians over what two neighbouring turns gave.

@@ -39,7 +39,7 @@ func TestIdleClientsKeepNobodyOut(t *testing.T) {
 				until(t, "the idle ones to come", func() bool { return strings.Count(f.log.String(), "\n") >= len(conns)-8 })
 			}
 			for range 50 {
-				if got := f.post("/predict", "picture"); got.status != 200 || got.body != "picture" {
+				if got := f.post("/predict", "image"); got.status != 200 || got.body != "image" {
 					t.Fatalf("%+v", got)
 				}
 			}
@@ -79,7 +79,7 @@ func TestSlowReadersKeepNobodyOut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := f.post("/predict", "picture"); got.status != 200 {
+	if got := f.post("/predict", "image"); got.status != 200 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -148,7 +148,7 @@ func TestHTTP2ToTheGateway(t *testing.T) {
 	if got := f.do(req); got.status != 408 || got.fault(t).Code != bodyTimeout {
 		t.Errorf("%+v", got)
 	}
-	if got := f.post("/predict", "picture"); got.body != "picture" {
+	if got := f.post("/predict", "image"); got.body != "image" {
 		t.Errorf("%+v", got)
 	}
 }

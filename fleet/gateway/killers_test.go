@@ -108,7 +108,7 @@ func TestKillerIsRefusedBeforeAReplicaHasIt(t *testing.T) {
 	}
 }
 
-// A replica is killed by somebody else while it answers a harmless picture, and again later.
+// A replica is killed by somebody else while it answers a harmless image, and again later.
 func TestHarmlessBodyIsNotRefused(t *testing.T) {
 	die := make(chan bool, 1)
 	f := start(t, nil, raw(t, "a", func(c net.Conn, r *bufio.Reader) {
@@ -124,7 +124,7 @@ func TestHarmlessBodyIsNotRefused(t *testing.T) {
 	for i, dies := range []bool{true, false, true, false, true, false} {
 		now = now.Add(apart)
 		die <- dies
-		if got, want := f.post("/predict", "picture"), map[bool]int{true: 502, false: 200}[dies]; got.status != want {
+		if got, want := f.post("/predict", "image"), map[bool]int{true: 502, false: 200}[dies]; got.status != want {
 			t.Fatalf("time %d: %d %s, want %d", i+1, got.status, got.body, want)
 		}
 	}
@@ -160,13 +160,13 @@ func TestAnswerThatSparesABody(t *testing.T) {
 			for _, answer := range []string{"", c.answer, ""} {
 				now = now.Add(apart)
 				answers <- answer
-				if got := f.post("/predict", "picture"); strings.Contains(got.body, string(ReplicaKiller)) {
+				if got := f.post("/predict", "image"); strings.Contains(got.body, string(ReplicaKiller)) {
 					t.Fatal("refused too early")
 				}
 			}
 			now = now.Add(apart)
 			answers <- "200 OK"
-			if got, want := f.post("/predict", "picture"), map[bool]int{true: 200, false: 422}[c.spares]; got.status != want {
+			if got, want := f.post("/predict", "image"), map[bool]int{true: 200, false: 422}[c.spares]; got.status != want {
 				t.Errorf("%d %s, want %d", got.status, got.body, want)
 			}
 		})
@@ -223,7 +223,7 @@ func TestBodyThatKillsNeverTakesTheLastReplica(t *testing.T) {
 				}
 			})
 			for range 50 { // meanwhile; some are lost with a replica
-				if got := f.post("/predict", "picture"); got.status == 503 {
+				if got := f.post("/predict", "image"); got.status == 503 {
 					t.Errorf("%d %s", got.status, got.body)
 				}
 			}

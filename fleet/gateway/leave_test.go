@@ -52,7 +52,7 @@ func goOn(t *testing.T, client *http.Client, url string, stop <-chan struct{}) {
 			return
 		default:
 		}
-		if r := f.post("/predict", "a picture"); r.err != nil || r.status != http.StatusOK {
+		if r := f.post("/predict", "an image"); r.err != nil || r.status != http.StatusOK {
 			t.Errorf("a request was lost: %d %s %v", r.status, r.body, r.err)
 			return
 		}

@@ -35,7 +35,7 @@ func holding(t testing.TB, id string) (r Replica, arrived chan struct{}, let fun
 func (f *fixture) background(n int) chan reply {
 	replies := make(chan reply, n)
 	for range n {
-		go func() { replies <- f.post("/predict", "picture") }()
+		go func() { replies <- f.post("/predict", "image") }()
 	}
 	return replies
 }
@@ -47,7 +47,7 @@ func TestNoMoreRequestsThanAllowed(t *testing.T) {
 	for range 2 {
 		wait(t, "a request at the replica", arrived)
 	}
-	got := f.post("/predict", "picture")
+	got := f.post("/predict", "image")
 	if got.status != 503 || got.fault(t).Code != Busy || got.header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
@@ -60,13 +60,13 @@ func TestNoMoreRequestsThanAllowed(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
-	if got := f.post("/predict", "picture"); got.status != 200 {
+	if got := f.post("/predict", "image"); got.status != 200 {
 		t.Errorf("places were not given back: %+v", got)
 	}
 }
 
 func TestClientThatGoesAwayFreesItsReplica(t *testing.T) {
-	for name, body := range map[string]string{"while it waits": "picture", "without a body": ""} {
+	for name, body := range map[string]string{"while it waits": "image", "without a body": ""} {
 		t.Run(name, func(t *testing.T) {
 			gone := make(chan struct{})
 			arrived := make(chan struct{})
@@ -186,7 +186,7 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) {
 					return
 				default:
 				}
-				if got := f.post("/predict", "picture"); got.status != 200 || got.err != nil {
+				if got := f.post("/predict", "image"); got.status != 200 || got.err != nil {
 					failed.Add(1)
 					t.Errorf("%+v", got)
 				}

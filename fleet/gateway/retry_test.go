@@ -17,7 +17,7 @@ import (
 
 // What becomes of a request whose first replica misbehaves while others stand ready.
 func TestTriedOnAnotherReplica(t *testing.T) {
-	big := strings.Repeat("picture ", 100_000)
+	big := strings.Repeat("image ", 100_000)
 	huge := strings.Repeat("x", 3<<20) // more than is kept here
 	serves := func(after func(net.Conn, *bufio.Reader)) func(*testing.T, string) Replica {
 		return func(t *testing.T, id string) Replica { return raw(t, id, after) }
@@ -48,24 +48,24 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 		"closed after the headers":               {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = r.Peek(100) }), big, 2, 200, "", 1, "lost"},
 		"closed within the body":                 {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 300_000) }), big, 2, 200, "", 1, "lost"},
 		"closed within a body that is not kept":  {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 3_000_000) }), huge, 1, 502, ReplicaLost, 0, "lost"},
-		"closed after the body":                  {whole(""), "picture", 2, 200, "", 1, "lost"},
-		"closed after the body, one other":       {whole(""), "picture", 1, 502, ReplicaLost, 0, "lost"},
-		"closed after the body, no other":        {whole(""), "picture", 0, 502, ReplicaLost, 0, "lost"},
+		"closed after the body":                  {whole(""), "image", 2, 200, "", 1, "lost"},
+		"closed after the body, one other":       {whole(""), "image", 1, 502, ReplicaLost, 0, "lost"},
+		"closed after the body, no other":        {whole(""), "image", 0, 502, ReplicaLost, 0, "lost"},
 		"closed after a large body":              {whole(""), big, 2, 200, "", 1, "lost"},
-		"closed within the answer's headers":     {whole("HTTP/1.1 200 OK\r\nContent-"), "picture", 2, 200, "", 1, "lost"},
-		"closed within the answer":               {whole("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "picture", 2, 0, "", 0, "cut"},
-		"no HTTP at all":                         {whole("SSH-2.0-OpenSSH_9.2\r\n\r\n"), "picture", 2, 200, "", 1, "lost"},
-		"an answer with 1 MB of headers":         {whole("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), "picture", 2, 200, "", 1, "lost"},
+		"closed within the answer's headers":     {whole("HTTP/1.1 200 OK\r\nContent-"), "image", 2, 200, "", 1, "lost"},
+		"closed within the answer":               {whole("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "image", 2, 0, "", 0, "cut"},
+		"no HTTP at all":                         {whole("SSH-2.0-OpenSSH_9.2\r\n\r\n"), "image", 2, 200, "", 1, "lost"},
+		"an answer with 1 MB of headers":         {whole("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), "image", 2, 200, "", 1, "lost"},
 		"draining":                               {whole(answer("503 Service Unavailable")), big, 1, 200, "", 1, "unavailable"},
 		"draining, no other":                     {whole(answer("503 Service Unavailable")), big, 0, 503, "", 0, "unavailable"},
 		"draining before the body is read":       {serves(early(answer("503 Service Unavailable"))), big, 1, 200, "", 1, "unavailable"},
-		"a gateway's fault before it":            {whole(answer("502 Bad Gateway")), "picture", 1, 200, "", 1, "unavailable"},
+		"a gateway's fault before it":            {whole(answer("502 Bad Gateway")), "image", 1, 200, "", 1, "unavailable"},
 		"no answer in time":                      {waits, big, 1, 200, "", 1, "timeout"},
-		"no answer in time, no other":            {waits, "picture", 0, 504, fault.DeadlineExceeded, 0, "timeout"},
+		"no answer in time, no other":            {waits, "image", 0, 504, fault.DeadlineExceeded, 0, "timeout"},
 		"no answer in time, body not kept":       {waits, huge, 1, 504, fault.DeadlineExceeded, 0, "timeout"},
-		"busy: an answer":                        {whole(answer("429 Too Many Requests")), "picture", 1, 429, "", 0, ""},
-		"a fault of the server: an answer":       {whole(answer("500 Internal Server Error")), "picture", 1, 500, "", 0, ""},
-		"out of time at the replica: an answer":  {whole(answer("504 Gateway Timeout")), "picture", 1, 504, "", 0, ""},
+		"busy: an answer":                        {whole(answer("429 Too Many Requests")), "image", 1, 429, "", 0, ""},
+		"a fault of the server: an answer":       {whole(answer("500 Internal Server Error")), "image", 1, 500, "", 0, ""},
+		"out of time at the replica: an answer":  {whole(answer("504 Gateway Timeout")), "image", 1, 504, "", 0, ""},
 		"a body of unknown length, and draining": {whole(answer("503 Service Unavailable")), "?" + big, 1, 200, "", 1, "unavailable"},
 		"a body of unknown length, closed in it": {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 300_000) }), "?" + big, 2, 200, "", 1, "lost"},
 		"a body of unknown length, closed after": {whole(""), "?" + big, 2, 200, "", 1, "lost"},
@@ -132,7 +132,7 @@ func TestNoneCanBeReached(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, nil, replicas(t)...)
-			got := f.post("/predict", "picture")
+			got := f.post("/predict", "image")
 			if got.status != 503 || got.fault(t).Code != fault.NotReady || got.header.Get("Retry-After") != "1" {
 				t.Errorf("%d %s %v", got.status, got.body, got.header)
 			}
@@ -145,10 +145,10 @@ func TestThoseThatAreGoneAttractNoRequests(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, nobody(t, "a"), nobody(t, "b"), nobody(t, "c"), server(t, "d", echo(&hits)))
 	for f.metric(t, `fovea_gateway_replicas{state="refusing"}`) != "3" {
-		f.post("/predict", "picture") // may find two that are gone
+		f.post("/predict", "image") // may find two that are gone
 	}
 	for range 30 {
-		if got := f.post("/predict", "picture"); got.status != 200 {
+		if got := f.post("/predict", "image"); got.status != 200 {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 	}
@@ -177,11 +177,11 @@ func (d *deaf) Close() error {
 func TestKeptConnectionThatWasClosed(t *testing.T) {
 	for name, body := range map[string]string{
 		"no body":                        "",
-		"a body that fits one write":     "picture",
-		"a body that takes many writes":  strings.Repeat("picture ", 100_000),
+		"a body that fits one write":     "image",
+		"a body that takes many writes":  strings.Repeat("image ", 100_000),
 		"a body as large as one buffer":  strings.Repeat("x", 4096),
-		"a body of unknown length":       "?" + strings.Repeat("picture ", 1000),
-		"a body that comes byte by byte": "+picture",
+		"a body of unknown length":       "?" + strings.Repeat("image ", 1000),
+		"a body that comes byte by byte": "+image",
 	} {
 		for _, alone := range []bool{false, true} {
 			t.Run(name+map[bool]string{true: ", no other replica", false: ""}[alone], func(t *testing.T) {

@@ -106,7 +106,7 @@ func TestMetrics(t *testing.T) {
 	f := start(t, nil, server(t, "a", echo(&hits)), nobody(t, "b"))
 	f.stopClock()
 	for range 3 {
-		f.post("/predict", "picture")
+		f.post("/predict", "image")
 	}
 	for series, want := range map[string]string{
 		`fovea_gateway_requests_total{code="200",replica="a"}`:      "3",
@@ -153,7 +153,7 @@ func TestLogLine(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, "nothing")
 	}))
-	f.post("/v1/models/x/predict?secret=1", "picture")
+	f.post("/v1/models/x/predict?secret=1", "image")
 	var line map[string]any
 	until(t, "the log line", func() bool { return json.Unmarshal([]byte(f.log.String()), &line) == nil })
 	want := map[string]any{

@@ -76,7 +76,7 @@ func state(f *fixture, id string) State {
 }
 
 func TestReplicaThatAnswersNothingFailsNoRequest(t *testing.T) {
-	for name, body := range map[string]string{"small bodies": "picture", "bodies beyond what sockets hold": strings.Repeat("x", 6<<20)} {
+	for name, body := range map[string]string{"small bodies": "image", "bodies beyond what sockets hold": strings.Repeat("x", 6<<20)} {
 		t.Run(name, func(t *testing.T) {
 			a, b := freezable(t, "a"), freezable(t, "b")
 			f := start(t, func(c *Config) { c.StallTimeout = 300 * time.Millisecond }, a.Replica, b.Replica)
@@ -86,14 +86,14 @@ func TestReplicaThatAnswersNothingFailsNoRequest(t *testing.T) {
 					t.Fatalf("request %d: %d %.100s %v", i, got.status, got.body, got.err)
 				}
 			}
-			until(t, "it is shown as silent", func() bool { f.post("/predict", "picture"); return state(f, "a") == Silent })
+			until(t, "it is shown as silent", func() bool { f.post("/predict", "image"); return state(f, "a") == Silent })
 			if n := a.served.Load(); n > 0 {
 				t.Errorf("it answered %d requests", n)
 			}
 			a.thaw()
 			until(t, "it is asked again", func() bool { return state(f, "a") == Ready })
 			before := a.served.Load()
-			until(t, "it answers again", func() bool { f.post("/predict", "picture"); return a.served.Load() > before })
+			until(t, "it answers again", func() bool { f.post("/predict", "image"); return a.served.Load() > before })
 		})
 	}
 }

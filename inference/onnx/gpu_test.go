@@ -261,7 +261,7 @@ func TestGPULeavesTheSignalsToGo(t *testing.T) {
 }
 
 // BenchmarkGPU compares Fovea's batches with a plain loop over the same session, which makes its tensors once,
-// copies every picture in, and leaves the outputs to ONNX Runtime. Both begin with raw float32 pictures.
+// copies every image in, and leaves the outputs to ONNX Runtime. Both begin with raw float32 images.
 func BenchmarkGPU(b *testing.B) {
 	device := openGPU(b)
 	for _, rows := range []int{1, 8, 32, 64} {
@@ -269,10 +269,10 @@ func BenchmarkGPU(b *testing.B) {
 			s := load(b, benchModel(b), Options{Device: device})
 			batch := batchOf(b, s, BatchSpec{Buckets: []int{rows}})
 			noise(batch, 0, 1)
-			picture := append([]byte{}, batch.Input(0, 0)...)
-			b.Run("fovea", func(b *testing.B) { measure(b, rows, func() error { return runBatch(batch, picture, rows) }) })
+			img := append([]byte{}, batch.Input(0, 0)...)
+			b.Run("fovea", func(b *testing.B) { measure(b, rows, func() error { return runBatch(batch, img, rows) }) })
 			b.Run("plain", func(b *testing.B) {
-				run, closeAll := plainLoop(b, s, batch, picture, rows)
+				run, closeAll := plainLoop(b, s, batch, img, rows)
 				defer closeAll()
 				measure(b, rows, run)
 			})
@@ -290,23 +290,23 @@ func measure(b *testing.B, rows int, run func() error) {
 	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "images/s")
 }
 
-func runBatch(batch *Batch, picture []byte, rows int) error {
+func runBatch(batch *Batch, img []byte, rows int) error {
 	for row := range rows {
-		copy(batch.Input(0, row), picture)
+		copy(batch.Input(0, row), img)
 	}
 	return batch.Run(context.Background(), rows)
 }
 
-func plainLoop(b *testing.B, s *Session, batch *Batch, picture []byte, rows int) (run func() error, closeAll func()) {
+func plainLoop(b *testing.B, s *Session, batch *Batch, img []byte, rows int) (run func() error, closeAll func()) {
 	shape := append(ort.Shape{int64(rows)}, batch.inputs[0].rowShape...)
-	memory := make([]byte, rows*len(picture))
+	memory := make([]byte, rows*len(img))
 	input, err := ort.NewCustomDataTensor(shape, memory, elements[s.inputs[0].DType])
 	if err != nil {
 		b.Fatal(err)
 	}
 	run = func() error {
 		for row := range rows {
-			copy(memory[row*len(picture):], picture)
+			copy(memory[row*len(img):], img)
 		}
 		outputs := make([]ort.Value, len(s.outputs))
 		if err := batch.session.Run([]ort.Value{input}, outputs); err != nil {

@@ -24,7 +24,7 @@ func realModels(t *testing.T) []string {
 	return []string{filepath.Join(testenv.Models(t), "efficientnet-lite0", "1", "model.onnx")}
 }
 
-// noise fills a row with values that a picture could have, always the same for the same seed.
+// noise fills a row with values that an image could have, always the same for the same seed.
 func noise(b *Batch, row int, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	for i := range b.inputs {

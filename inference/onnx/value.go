@@ -78,7 +78,7 @@ func rawBytes[T float32 | float64 | int8 | int16 | int32 | int64 | uint16 | uint
 	return unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), len(data)*int(unsafe.Sizeof(data[0])))
 }
 
-// maxElements bounds a row to what no picture model needs and no multiplication overflows.
+// maxElements bounds a row to what no image model needs and no multiplication overflows.
 const maxElements = math.MaxInt32
 
 // count is the number of elements of a shape whose sizes are all known.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the tiny classifiers in this folder: which of red, green and blue a picture has most of.
+"""Makes the tiny classifiers in this folder: which of red, green and blue an image has most of.
 
 Needs the Python packages onnx 1.23 and numpy. The input is [N,3,8,8] or [N,8,8,3] float32, in colors-half float16;
 the logits are ten times the mean of each channel.
@@ -45,7 +45,7 @@ save("colors-int8", "n", [helper.make_node("DequantizeLinear", ["weights", "tent
      [("weights", 100 * np.eye(3, dtype=np.int8)), ("tenth", 0.1), ("step", 1 / 255), ("zero", np.array(0, np.uint8))],
      before=[helper.make_node("QuantizeLinear", ["image", "step", "zero"], ["q"]),
              helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["dq"])], mean_of="dq")
-# a second input: a picture that is wider than high is blue, whatever its pixels say
+# a second input: an image that is wider than high is blue, whatever its pixels say
 for name, two in ("colors-size", 2), ("colors-size-open", "two"):
     save(name, "n", [helper.make_node("Mul", ["mean", "ten"], ["seen"]), helper.make_node("Cast", ["size"], ["float"], to=T.FLOAT),
                      helper.make_node("MatMul", ["float", "difference"], ["wider"]),

@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// Picture returns the bytes of a shipped picture in testdata/pictures.
-func Picture(t testing.TB, name string) []byte {
+// Image returns the bytes of a shipped image in testdata/images.
+func Image(t testing.TB, name string) []byte {
 	t.Helper()
-	return file(t, "testdata", "pictures", name)
+	return file(t, "testdata", "images", name)
 }
 
-// FormatSample returns an image of preprocess/testdata/pictures, which has one for each variant of the formats.
+// FormatSample returns an image of preprocess/testdata/images, which has one for each variant of the formats.
 func FormatSample(t testing.TB, name string) []byte {
 	t.Helper()
-	return file(t, "preprocess", "testdata", "pictures", name)
+	return file(t, "preprocess", "testdata", "images", name)
 }
 
 func file(t testing.TB, path ...string) []byte {

@@ -1,4 +1,4 @@
-// Package testenv finds what tests need: the repository's root, the ONNX Runtime library, models and pictures.
+// Package testenv finds what tests need: the repository's root, the ONNX Runtime library, models and images.
 package testenv
 
 import (
@@ -59,7 +59,7 @@ func SharedModels(t testing.TB) (dir string, ok bool) {
 	return shared(t, "FOVEA_TEST_MODELS", "models")
 }
 
-// SharedImages returns a folder of further real pictures, where there is one: $FOVEA_TEST_IMAGES, or
+// SharedImages returns a folder of further real images, where there is one: $FOVEA_TEST_IMAGES, or
 // shared/images beside the repository.
 func SharedImages(t testing.TB) (dir string, ok bool) {
 	return shared(t, "FOVEA_TEST_IMAGES", "images")

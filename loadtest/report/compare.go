@@ -86,10 +86,10 @@ func Differences(results []*loadtest.Result) []string {
 		if kind(first.Target) == kind(r.Target) {
 			differ("model", first.Target.Model, r.Target.Model)
 		}
-		differ("pictures", a.Pictures, b.Pictures)
-		differ("mean bytes of a picture", a.PictureBytes, b.PictureBytes)
+		differ("images", a.Images, b.Images)
+		differ("mean bytes of an image", a.ImageBytes, b.ImageBytes)
 		differ("body", a.Body, b.Body)
-		differ("images a request", a.Images, b.Images)
+		differ("images a request", a.ImagesPerRequest, b.ImagesPerRequest)
 		if a.Arrivals != "" && b.Arrivals != "" {
 			differ("arrivals", a.Arrivals, b.Arrivals)
 		}

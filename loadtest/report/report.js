@@ -176,10 +176,10 @@ function stagePlot() {
       row.values.push(stage ? stage.mean_ms : 0);
       known += stage ? stage.mean_ms : 0;
     });
-    // A latency is a request's, and stages are a picture's.
+    // A latency is a request's, and stages are an image's.
     rest.values.push(result.load.images_per_request === 1 ? Number(Math.max(0, level.latency.mean_ms - known).toPrecision(4)) : null);
   });
-  stacked("Where the time goes", "Mean of each stage as the server counts it; with the rest, of requests with one picture, it is the mean that the client saw.",
+  stacked("Where the time goes", "Mean of each stage as the server counts it; with the rest, of requests with one image, it is the mean that the client saw.",
     "mean latency, ms", categories, categories.length ? [...rows, rest] : []);
 }
 
@@ -203,7 +203,7 @@ function batchPlot() {
       return one ? Number((100 * one.count / all).toPrecision(4)) : 0;
     }),
   }));
-  stacked("Batch sizes", "Share of the batches that the server ran, by their number of pictures.", "% of batches", categories, rows, { max: 100 });
+  stacked("Batch sizes", "Share of the batches that the server ran, by their number of images.", "% of batches", categories, rows, { max: 100 });
 }
 
 function windowPlot(title, about, name, value, yAxis) {

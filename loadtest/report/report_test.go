@@ -76,8 +76,8 @@ func TestWhatTheServersFiguresDoNotTellIsNotMadeUp(t *testing.T) {
 		change      func(*loadtest.Result)
 		rest, batch string
 	}{
-		{"Fovea with a picture a request", func(*loadtest.Result) {}, "1.48", "1.50"},
-		{"several pictures a request", func(r *loadtest.Result) { r.Load.Images = 8 }, none, "1.50"},
+		{"Fovea with an image a request", func(*loadtest.Result) {}, "1.48", "1.50"},
+		{"several images a request", func(r *loadtest.Result) { r.Load.ImagesPerRequest = 8 }, none, "1.50"},
 		{"neither stages nor batches, as of a gateway", func(r *loadtest.Result) { r.Levels[0].Server.Stages, r.Levels[0].Server.BatchMean = nil, 0 }, none, none},
 	} {
 		t.Run(test.name, func(t *testing.T) {

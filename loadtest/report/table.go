@@ -104,7 +104,7 @@ func settled(l loadtest.Level) string {
 }
 
 func serverStages(r *loadtest.Result) Table {
-	t := Table{Title: "The server's own figures: mean ms of a picture by stage", Head: []string{
+	t := Table{Title: "The server's own figures: mean ms of an image by stage", Head: []string{
 		"level", "queue", "decode", "preprocess", "infer", "postprocess", "rest", "images/batch", "CPU ms/image", "memory MiB",
 	}}
 	for _, l := range r.Levels {
@@ -124,7 +124,7 @@ func serverStages(r *loadtest.Result) Table {
 			row = append(row, cell)
 		}
 		rest, batch := none, none
-		if len(l.Server.Stages) > 0 && r.Load.Images == 1 { // a latency is a request's, and stages are a picture's
+		if len(l.Server.Stages) > 0 && r.Load.ImagesPerRequest == 1 { // a latency is a request's, and stages are an image's
 			rest = number(max(0, l.Latency.MeanMS-known))
 		}
 		if l.Server.BatchMean > 0 {
@@ -161,7 +161,7 @@ func gpus(r *loadtest.Result) Table {
 }
 
 func failures(r *loadtest.Result) Table {
-	t := Table{Title: "Failures of the whole level, warm-up included", Head: []string{"level", "kind", "pictures"}}
+	t := Table{Title: "Failures of the whole level, warm-up included", Head: []string{"level", "kind", "images"}}
 	for _, l := range r.Levels {
 		kinds := make([]string, 0, len(l.Failures))
 		for kind := range l.Failures {
@@ -203,8 +203,8 @@ func Headline(r *loadtest.Result) string {
 	if r.Target.Version != "" {
 		parts = append(parts, "version "+r.Target.Version+" on "+r.Target.Device)
 	}
-	parts = append(parts, fmt.Sprintf("%d pictures of %s KiB on average, %s, %d a request", r.Load.Pictures,
-		number(r.Load.PictureBytes/1024), r.Load.Body, r.Load.Images))
+	parts = append(parts, fmt.Sprintf("%d images of %s KiB on average, %s, %d a request", r.Load.Images,
+		number(r.Load.ImageBytes/1024), r.Load.Body, r.Load.ImagesPerRequest))
 	if r.Load.Arrivals != "" {
 		parts = append(parts, string(r.Load.Arrivals)+" arrivals")
 	}

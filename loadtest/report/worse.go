@@ -46,7 +46,7 @@ func worseLevel(a, b *loadtest.Level, share float64) []string {
 		worse = append(worse, fmt.Sprintf("p99 of %s ms is above %s ms by more than %g %%", number(b.Latency.P99MS), number(a.Latency.P99MS), 100*share))
 	}
 	if b.ErrorRate() > a.ErrorRate()*(1+share) {
-		worse = append(worse, fmt.Sprintf("%.3g %% of the pictures failed, which is more than %.3g %% by more than %g %%", 100*b.ErrorRate(), 100*a.ErrorRate(), 100*share))
+		worse = append(worse, fmt.Sprintf("%.3g %% of the images failed, which is more than %.3g %% by more than %g %%", 100*b.ErrorRate(), 100*a.ErrorRate(), 100*share))
 	}
 	return worse
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the golden answers beside this file from real models and pictures: python make.py MODELS PICTURES.
+"""Makes the golden answers beside this file from real models and images: python make.py MODELS IMAGES.
 
-Needs numpy, Pillow and onnxruntime. MODELS holds NAME.onnx, PICTURES holds scenes/bus.jpg and
-classes/zebra.jpeg. Each golden is JSON with the raw outputs of one picture and the answer, worked out here in
+Needs numpy, Pillow and onnxruntime. MODELS holds NAME.onnx, IMAGES holds scenes/bus.jpg and
+classes/zebra.jpeg. Each golden is JSON with the raw outputs of one image and the answer, worked out here in
 numpy, independently of the Go code:
 
 - classify-*.json: scores as base64 of their dtype; top is [class, probability], best first.
@@ -44,8 +44,8 @@ def cropped(path):
     return np.asarray(image.crop((left, top, left + 224, top + 224)), np.float32)
 
 
-def classify(models, pictures):
-    pixels = cropped(pictures / "classes" / "zebra.jpeg")
+def classify(models, images):
+    pixels = cropped(images / "classes" / "zebra.jpeg")
     rgb = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     logits = run(models, "mobilenetv2-12-int8", {"input": rgb.transpose(2, 0, 1)[None].astype(np.float32)})[0][0]
     exponents = np.exp(logits.astype(np.longdouble))
@@ -96,12 +96,12 @@ def yolox(models, image):
         while len(left):
             best, left = left[0], left[1:]
             left = left[overlap(corners[best], corners[left]) <= 0.45]
-            on_picture = np.clip(corners[best] / ratio, 0, [image.width, image.height] * 2)
-            boxes.append([int(c), float(scores[best]), *map(float, on_picture)])
+            on_image = np.clip(corners[best] / ratio, 0, [image.width, image.height] * 2)
+            boxes.append([int(c), float(scores[best]), *map(float, on_image)])
     cells = np.flatnonzero(raw[:, 4] > 0.01)
     packed = gzip.compress(raw[cells].astype(np.float16).tobytes(), 9, mtime=0)
     save("yolox-bus.json", {
-        "picture": image.size, "input": [416, 416], "ratio": ratio, "cells": list(raw.shape),
+        "image": image.size, "input": [416, 416], "ratio": ratio, "cells": list(raw.shape),
         "indices": cells.tolist(), "rows": base64.b64encode(packed).decode(),
         "boxes": sorted(boxes, key=lambda b: -b[1]),
     })
@@ -111,18 +111,18 @@ def finished(models, image):
     pixels = np.asarray(image.resize((320, 320), Image.BILINEAR), np.float32) / 255
     feed = {"images": pixels.transpose(2, 0, 1)[None], "orig_target_sizes": np.array([image.size], np.int64)}
     labels, boxes, scores = (output[0] for output in run(models, "deimv2-atto", feed))
-    on_picture = np.clip(boxes, 0, [image.width, image.height] * 2)
+    on_image = np.clip(boxes, 0, [image.width, image.height] * 2)
     order = [i for i in np.argsort(-scores, kind="stable") if scores[i] >= 0.4]
     save("boxes-bus.json", {
-        "picture": image.size, "input": [320, 320], "n": len(scores),
+        "image": image.size, "input": [320, 320], "n": len(scores),
         "outputs": {"labels": text(labels), "boxes": text(boxes), "scores": text(scores)},
-        "boxes": [[int(labels[i]), float(scores[i]), *map(float, on_picture[i])] for i in order],
+        "boxes": [[int(labels[i]), float(scores[i]), *map(float, on_image[i])] for i in order],
     })
 
 
 if __name__ == "__main__":
-    models, pictures = map(pathlib.Path, sys.argv[1:])
-    classify(models, pictures)
-    bus = Image.open(pictures / "scenes" / "bus.jpg").convert("RGB")
+    models, images = map(pathlib.Path, sys.argv[1:])
+    classify(models, images)
+    bus = Image.open(images / "scenes" / "bus.jpg").convert("RGB")
     yolox(models, bus)
     finished(models, bus)

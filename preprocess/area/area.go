@@ -1,4 +1,4 @@
-// Package area shrinks pictures by the mean over the area that falls on a pixel, as OpenCV's INTER_AREA does, but in
+// Package area shrinks images by the mean over the area that falls on a pixel, as OpenCV's INTER_AREA does, but in
 // SIMD, down before across, and only where the result is wanted.
 package area
 
@@ -17,13 +17,13 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// Shrink shrinks a part of a picture to size, of which it writes the rectangle wanted to out. Pixels are three bytes,
-// uint8; rows of the picture are width pixels and have no gaps, nor do those of out. The part's edges may lie within
+// Shrink shrinks a part of an image to size, of which it writes the rectangle wanted to out. Pixels are three bytes,
+// uint8; rows of the image are width pixels and have no gaps, nor do those of out. The part's edges may lie within
 // pixels, which then weigh as much less. Neither side of size may be larger than the part's.
 func Shrink(pixels []byte, width int, part geometry.Box, size image.Point, wanted image.Rectangle, out []byte) error {
 	switch whole := part.Pixels(); {
 	case width < 1 || whole.Empty() || !whole.In(image.Rect(0, 0, width, len(pixels)/(3*width))):
-		return fmt.Errorf("the part %v is outside of the picture, %d bytes of rows of %d pixels", part, len(pixels), width)
+		return fmt.Errorf("the part %v is outside of the image, %d bytes of rows of %d pixels", part, len(pixels), width)
 	case float64(size.X) > part.Dx() || float64(size.Y) > part.Dy():
 		return fmt.Errorf("%v is larger than %v", size, part)
 	case wanted.Empty() || !wanted.In(image.Rectangle{Max: size}) || len(out) != 3*wanted.Dx()*wanted.Dy():

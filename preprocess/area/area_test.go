@@ -23,14 +23,14 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 		wanted        image.Rectangle
 		out           int
 	}{
-		"no picture":                    {0, 0, whole, small, image.Rectangle{Max: small}, 36},
-		"a picture with too few bytes":  {3*8*6 - 1, 8, whole, small, image.Rectangle{Max: small}, 36},
-		"a part outside of the picture": {3 * 8 * 6, 8, whole.Add(image.Pt(1, 0)), small, image.Rectangle{Max: small}, 36},
-		"an empty part":                 {3 * 8 * 6, 8, image.Rectangle{}, small, image.Rectangle{Max: small}, 36},
-		"a side that grows":             {3 * 8 * 6, 8, whole, image.Pt(9, 3), image.Rect(0, 0, 4, 3), 36},
-		"nothing wanted":                {3 * 8 * 6, 8, whole, small, image.Rectangle{}, 0},
-		"wanted outside of the result":  {3 * 8 * 6, 8, whole, small, image.Rect(1, 0, 5, 3), 36},
-		"memory of another size":        {3 * 8 * 6, 8, whole, small, image.Rectangle{Max: small}, 35},
+		"no image":                     {0, 0, whole, small, image.Rectangle{Max: small}, 36},
+		"an image with too few bytes":  {3*8*6 - 1, 8, whole, small, image.Rectangle{Max: small}, 36},
+		"a part outside of the image":  {3 * 8 * 6, 8, whole.Add(image.Pt(1, 0)), small, image.Rectangle{Max: small}, 36},
+		"an empty part":                {3 * 8 * 6, 8, image.Rectangle{}, small, image.Rectangle{Max: small}, 36},
+		"a side that grows":            {3 * 8 * 6, 8, whole, image.Pt(9, 3), image.Rect(0, 0, 4, 3), 36},
+		"nothing wanted":               {3 * 8 * 6, 8, whole, small, image.Rectangle{}, 0},
+		"wanted outside of the result": {3 * 8 * 6, 8, whole, small, image.Rect(1, 0, 5, 3), 36},
+		"memory of another size":       {3 * 8 * 6, 8, whole, small, image.Rectangle{Max: small}, 35},
 	}
 	for name, tt := range tests {
 		if err := Shrink(make([]byte, tt.pixels), tt.width, box(tt.part), tt.size, tt.wanted, make([]byte, tt.out)); err == nil {
@@ -49,14 +49,14 @@ func TestTheMeanOfWhatFallsOnAPixel(t *testing.T) {
 		size image.Point
 		want []byte
 	}{
-		"two by two":                    {box(image.Rect(0, 0, 2, 2)), image.Pt(1, 1), []byte{3, 25, 255}},
-		"all":                           {box(image.Rect(0, 0, 3, 2)), image.Pt(1, 1), []byte{52, 17, 170}},
-		"a pixel and a half each":       {box(image.Rect(0, 0, 3, 1)), image.Pt(2, 1), []byte{1, 13, 255, 67, 7, 85}},
-		"one side alone":                {box(image.Rect(2, 0, 3, 2)), image.Pt(1, 1), []byte{150, 0, 0}},
-		"half of the last pixel":        {geometry.Box{MaxX: 2.5, MaxY: 1}, image.Pt(1, 1), []byte{21, 12, 204}},
-		"a quarter of the first":        {geometry.Box{MinX: 0.75, MaxX: 2, MaxY: 1}, image.Pt(1, 1), []byte{2, 18, 255}},
-		"a part within one pixel":       {geometry.Box{MinX: 1, MinY: 0.5, MaxX: 3, MaxY: 1.5}, image.Pt(2, 1), []byte{4, 31, 255, 150, 0, 0}},
-		"a picture that stays as it is": {box(image.Rect(1, 0, 3, 1)), image.Pt(2, 1), []byte{2, 20, 255, 100, 0, 0}},
+		"two by two":                   {box(image.Rect(0, 0, 2, 2)), image.Pt(1, 1), []byte{3, 25, 255}},
+		"all":                          {box(image.Rect(0, 0, 3, 2)), image.Pt(1, 1), []byte{52, 17, 170}},
+		"a pixel and a half each":      {box(image.Rect(0, 0, 3, 1)), image.Pt(2, 1), []byte{1, 13, 255, 67, 7, 85}},
+		"one side alone":               {box(image.Rect(2, 0, 3, 2)), image.Pt(1, 1), []byte{150, 0, 0}},
+		"half of the last pixel":       {geometry.Box{MaxX: 2.5, MaxY: 1}, image.Pt(1, 1), []byte{21, 12, 204}},
+		"a quarter of the first":       {geometry.Box{MinX: 0.75, MaxX: 2, MaxY: 1}, image.Pt(1, 1), []byte{2, 18, 255}},
+		"a part within one pixel":      {geometry.Box{MinX: 1, MinY: 0.5, MaxX: 3, MaxY: 1.5}, image.Pt(2, 1), []byte{4, 31, 255, 150, 0, 0}},
+		"an image that stays as it is": {box(image.Rect(1, 0, 3, 1)), image.Pt(2, 1), []byte{2, 20, 255, 100, 0, 0}},
 	}
 	for name, tt := range tests {
 		out := make([]byte, 3*tt.size.X*tt.size.Y)

@@ -140,7 +140,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 
 // FuzzDecode holds that nothing depends on what the memory held before.
 func FuzzDecode(f *testing.F) {
-	files, err := filepath.Glob("../testdata/pictures/*.bmp")
+	files, err := filepath.Glob("../testdata/images/*.bmp")
 	if err != nil || len(files) == 0 {
 		f.Fatal(err)
 	}

@@ -7,23 +7,23 @@ import (
 	"fovea/models"
 )
 
-// Picture is the size of a picture as a person sees it, and of what was decoded of it: the same, or smaller where
+// Image is the size of an image as a person sees it, and of what was decoded of it: the same, or smaller where
 // the decoder shrank it by Shrink, rounding up.
-type Picture struct {
+type Image struct {
 	Width, Height int
 	Shrink        int // 1, 2, 4 or 8
-	// FlippedX and FlippedY say that the picture is stored from the right to the left, or from the bottom up. What
+	// FlippedX and FlippedY say that the image is stored from the right to the left, or from the bottom up. What
 	// the decoder added to round a side up then lies before its first pixel, and not after its last.
 	FlippedX, FlippedY bool
 }
 
 // decoded is the size of what was decoded.
-func (p Picture) decoded() (w, h int) {
+func (p Image) decoded() (w, h int) {
 	return ceilDiv(p.Width, p.Shrink), ceilDiv(p.Height, p.Shrink)
 }
 
-// covered is where the picture lies in what was decoded of it: without what the decoder added to round a side up.
-func (p Picture) covered() Box {
+// covered is where the image lies in what was decoded of it: without what the decoder added to round a side up.
+func (p Image) covered() Box {
 	w, h := p.decoded()
 	width, height := float64(p.Width)/float64(p.Shrink), float64(p.Height)/float64(p.Shrink)
 	b := Box{MaxX: width, MaxY: height}
@@ -50,21 +50,21 @@ func (b Box) Pixels() image.Rectangle {
 	return image.Rect(int(math.Floor(b.MinX)), int(math.Floor(b.MinY)), int(math.Ceil(b.MaxX)), int(math.Ceil(b.MaxY)))
 }
 
-// Placement says what is done to one picture: Source, a part of the decoded picture, is resized to Resized; of
+// Placement says what is done to one image: Source, a part of the decoded image, is resized to Resized; of
 // that, what begins at Cut is laid into the input at Target. The rest of the input is fill.
 //
 // Pixel i of a row covers the span from i to i+1, so that a resize by the factor f takes the point x to f·x. This
 // is the convention of Pillow, torchvision and OpenCV (half-pixel centres).
 type Placement struct {
-	Source  Box             // in the decoded picture, as a person sees it; of whole pixels where that was not shrunk
+	Source  Box             // in the decoded image, as a person sees it; of whole pixels where that was not shrunk
 	Resized image.Point     // width and height
 	Cut     image.Point     // top left corner of what is used of the resized part
 	Target  image.Rectangle // in the input
 	Fit     Fit
 }
 
-// Place plans one picture.
-func (s Spec) Place(p Picture) Placement {
+// Place plans one image.
+func (s Spec) Place(p Image) Placement {
 	out := Placement{
 		Source:  p.covered(),
 		Resized: s.resized(p.Width, p.Height),
@@ -83,13 +83,13 @@ func (s Spec) Place(p Picture) Placement {
 	return out
 }
 
-// Needs returns the size that the whole picture is resized to: what a decoder that shrinks must not go below.
+// Needs returns the size that the whole image is resized to: what a decoder that shrinks must not go below.
 func (s Spec) Needs(width, height int) (w, h int) {
 	size := s.resized(width, height)
 	return size.X, size.Y
 }
 
-// resized is the size that the whole picture, width×height, is resized to.
+// resized is the size that the whole image, width×height, is resized to.
 func (s Spec) resized(width, height int) image.Point {
 	switch s.Mode {
 	case models.ShortestEdge:
@@ -109,7 +109,7 @@ func shortestEdge(width, height, edge int) image.Point {
 	return image.Pt(edge*width/height, edge)
 }
 
-// inside is the largest size of the picture's aspect in the input. In the corner the free side is rounded down, as
+// inside is the largest size of the image's aspect in the input. In the corner the free side is rounded down, as
 // in YOLOX's preproc; in the centre it is rounded to the nearest, as in Ultralytics' LetterBox. The arithmetic is
 // whole, so that the tight side is exact.
 func inside(width, height int, s Spec) image.Point {
@@ -123,7 +123,7 @@ func inside(width, height int, s Spec) image.Point {
 	return image.Pt(max(1, (width*s.Height+height/half)/height), s.Height)
 }
 
-// box is where the resized picture lies in a letterboxed input. An odd rest is split as Ultralytics' LetterBox
+// box is where the resized image lies in a letterboxed input. An odd rest is split as Ultralytics' LetterBox
 // does, the smaller half above and to the left.
 func (s Spec) box(size image.Point) image.Rectangle {
 	var at image.Point
@@ -138,10 +138,10 @@ func (s Spec) box(size image.Point) image.Rectangle {
 func centered(rest int) int { return int(math.RoundToEven(float64(rest) / 2)) }
 
 // wasteful is how many times the input's pixels may be resized before it is better to cut first. A long strip of
-// a picture would otherwise become millions of pixels of which a square is used.
+// an image would otherwise become millions of pixels of which a square is used.
 const wasteful = 8
 
-// cutFirst cuts what will be used out of the decoded picture, and resizes that alone. Where whole is wanted the cut is on
+// cutFirst cuts what will be used out of the decoded image, and resizes that alone. Where whole is wanted the cut is on
 // whole pixels, up to half a one off; Fit says where it really lies.
 func (out *Placement) cutFirst(s Spec, whole bool) {
 	perX, perY := out.Source.Dx()/float64(out.Resized.X), out.Source.Dy()/float64(out.Resized.Y)
@@ -161,8 +161,8 @@ func span(low, high, at, length float64, whole bool) (from, to float64) {
 	return from, max(from+1, min(math.Round(at+length), high))
 }
 
-// fit works out the map from the whole picture, whose pixels are Shrink times smaller than the decoded ones.
-func (out *Placement) fit(s Spec, p Picture) {
+// fit works out the map from the whole image, whose pixels are Shrink times smaller than the decoded ones.
+func (out *Placement) fit(s Spec, p Image) {
 	perX := float64(out.Resized.X) / out.Source.Dx()
 	perY := float64(out.Resized.Y) / out.Source.Dy()
 	all := p.covered()

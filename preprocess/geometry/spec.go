@@ -7,12 +7,12 @@ import (
 	"fovea/models"
 )
 
-// Spec says how pictures of any size are brought to one input size.
+// Spec says how images of any size are brought to one input size.
 type Spec struct {
 	Mode          models.Resize
 	Width, Height int  // the input's size in pixels
-	ShortestEdge  int  // for models.ShortestEdge: what the picture's shorter side becomes
-	TopLeft       bool // for models.Letterbox: the picture lies in the corner, not in the centre
+	ShortestEdge  int  // for models.ShortestEdge: what the image's shorter side becomes
+	TopLeft       bool // for models.Letterbox: the image lies in the corner, not in the centre
 }
 
 // SpecOf reads the Spec out of a model's input, whose Width and Height must be known. What is left out gets its

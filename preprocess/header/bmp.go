@@ -191,7 +191,7 @@ func (h bmpHeader) bytes() int64 {
 	if h.compression == bmpRLE8 || h.compression == bmpRLE4 {
 		return 1
 	}
-	const tooMuch = 1 << 40 // no picture within the limits; keeps the product from overflowing
+	const tooMuch = 1 << 40 // no image within the limits; keeps the product from overflowing
 	pitch := min((h.width*int64(h.bits)+31)/32*4, tooMuch/max(1, h.height))
 	padding := max(0, pitch-(h.width*int64(h.bits)+7)/8)
 	return max(0, pitch*h.height-padding)

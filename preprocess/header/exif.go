@@ -6,7 +6,7 @@ import "encoding/binary"
 const exifName = "Exif\x00\x00"
 
 // orientation finds the orientation, 1–8, in a block of EXIF data: its TIFF header and what follows (EXIF 2.32, 4.5.2
-// and 4.6.2), perhaps behind its name. It returns 0 where there is none or the block is broken: viewers then show the picture as it
+// and 4.6.2), perhaps behind its name. It returns 0 where there is none or the block is broken: viewers then show the image as it
 // is stored, and so do we.
 func orientation(tiff []byte) int {
 	if has(tiff, 0, exifName) {

@@ -11,7 +11,7 @@ import (
 
 // FuzzRead holds Read to its word: only the three codes, and only sizes within the limits.
 func FuzzRead(f *testing.F) {
-	files, err := filepath.Glob("../testdata/pictures/*")
+	files, err := filepath.Glob("../testdata/images/*")
 	if err != nil || len(files) == 0 {
 		f.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package header reads what a picture says about itself before anything is decoded: its format, its size, how it
-// is to be turned, and whether it is whole. It is pure Go, copies nothing, and allocates nothing by what a
-// picture claims, so that a hostile picture is refused at the price of a look at it.
+// Package header reads what an image says about itself before anything is decoded: its format, its size, how it
+// is to be turned, and whether it is whole. It is pure Go, copies nothing, and allocates nothing by what an
+// image claims, so that a hostile image is refused at the price of a look at it.
 package header
 
 import (
@@ -10,7 +10,7 @@ import (
 	"fovea/fault"
 )
 
-// Format is a picture's file format.
+// Format is an image's file format.
 type Format string
 
 // The formats that are read.
@@ -31,12 +31,12 @@ const (
 	MaxSide = 1 << 20
 )
 
-// Limits bounds the pictures that are accepted.
+// Limits bounds the images that are accepted.
 type Limits struct {
 	MaxPixels int64 // width × height; 0 means DefaultMaxPixels
 }
 
-// Info is what a picture says about itself.
+// Info is what an image says about itself.
 type Info struct {
 	Format        Format
 	Width, Height int // pixels as stored, before Orientation is applied; those of the canvas of an animation
@@ -48,7 +48,7 @@ type Info struct {
 	Progressive bool // progressive JPEG or interlaced PNG
 	Animated    bool // holds more than one frame
 
-	// Frame is where on the canvas of an animated WebP its first frame lies; empty for every other picture.
+	// Frame is where on the canvas of an animated WebP its first frame lies; empty for every other image.
 	Frame image.Rectangle
 
 	// frameStart and frameEnd hold the chunk of a WebP's image, and a JPEG as far as the scan that completes it.
@@ -62,7 +62,7 @@ type Info struct {
 	samples float64
 }
 
-// Coded returns the size in pixels of the picture that is decoded: that of the first frame of an animation.
+// Coded returns the size in pixels of the image that is decoded: that of the first frame of an animation.
 func (i Info) Coded() image.Point {
 	if !i.Frame.Empty() {
 		return i.Frame.Size()
@@ -75,7 +75,7 @@ func (i Info) Coded() image.Point {
 // and be of one of these.
 func Chunk(data []byte, info Info) []byte { return data[info.frameStart:info.frameEnd] }
 
-// Seen returns the picture's width and height as a person sees it, Orientation applied.
+// Seen returns the image's width and height as a person sees it, Orientation applied.
 func (i Info) Seen() (width, height int) {
 	if i.Swapped() {
 		return i.Height, i.Width
@@ -86,12 +86,12 @@ func (i Info) Seen() (width, height int) {
 // Swapped reports whether Orientation swaps width and height.
 func (i Info) Swapped() bool { return i.Orientation >= 5 && i.Orientation <= 8 }
 
-// Read reads the header of a picture and checks that the picture is whole and within the limits. Errors are
+// Read reads the header of an image and checks that the image is whole and within the limits. Errors are
 // *fault.Fault: UnsupportedFormat (known, but not read, or unknown), ImageTooLarge, or Undecodable (broken,
 // empty or cut short).
 func Read(data []byte, limits Limits) (Info, error) {
 	if len(data) == 0 {
-		return Info{}, fault.New(fault.Undecodable, "the picture is empty; allowed are %s", Allowed)
+		return Info{}, fault.New(fault.Undecodable, "the image is empty; allowed are %s", Allowed)
 	}
 	read, known := readers[sniff(data)]
 	if !known {
@@ -99,7 +99,7 @@ func Read(data []byte, limits Limits) (Info, error) {
 	}
 	info, err := read(data)
 	if tooLarge := limits.check(info); tooLarge != nil && (err == nil || info.Width > 0) {
-		err = tooLarge // the size is the reason a client can do most about, even where the picture is cut short too
+		err = tooLarge // the size is the reason a client can do most about, even where the image is cut short too
 	}
 	if err == nil {
 		err = limits.checkWork(info)
@@ -165,12 +165,12 @@ func (l Limits) checkWork(info Info) error {
 	return nil
 }
 
-// broken makes the fault of a picture that is not what its format demands.
+// broken makes the fault of an image that is not what its format demands.
 func broken(f Format, format string, args ...any) error {
 	return fault.New(fault.Undecodable, string(f)+" is broken: "+format, args...)
 }
 
-// short makes the fault of a picture whose end is missing.
+// short makes the fault of an image whose end is missing.
 func short(f Format) error {
 	return fault.New(fault.Undecodable, "%s is cut short: its end is missing", f)
 }

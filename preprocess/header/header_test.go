@@ -52,8 +52,8 @@ func TestHeadersOfEveryKind(t *testing.T) {
 	}
 }
 
-func TestAPictureCutShortAnywhereIsRefused(t *testing.T) {
-	files, err := filepath.Glob("../testdata/pictures/*")
+func TestAImageCutShortAnywhereIsRefused(t *testing.T) {
+	files, err := filepath.Glob("../testdata/images/*")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
@@ -113,9 +113,9 @@ func TestRefusalsSayWhatIsWrongAndWhatIsAllowed(t *testing.T) {
 		code    fault.Code
 		message string
 	}{
-		"nothing":                          {nil, fault.Undecodable, "the picture is empty; allowed are JPEG, PNG, WebP, BMP"},
-		"one byte":                         {[]byte{1}, fault.UnsupportedFormat, "no known picture format; allowed are JPEG, PNG, WebP, BMP"},
-		"random bytes":                     {[]byte("hello, I am no picture at all"), fault.UnsupportedFormat, "no known picture format"},
+		"nothing":                          {nil, fault.Undecodable, "the image is empty; allowed are JPEG, PNG, WebP, BMP"},
+		"one byte":                         {[]byte{1}, fault.UnsupportedFormat, "no known image format; allowed are JPEG, PNG, WebP, BMP"},
+		"random bytes":                     {[]byte("hello, I am no image at all"), fault.UnsupportedFormat, "no known image format"},
 		"GIF":                              {[]byte("GIF89a\x01\x00\x01\x00"), fault.UnsupportedFormat, "GIF is not read; allowed are JPEG, PNG, WebP, BMP"},
 		"TIFF":                             {[]byte("II*\x00\x08\x00\x00\x00"), fault.UnsupportedFormat, "TIFF is not read"},
 		"AVIF":                             {[]byte("\x00\x00\x00\x20ftypavif\x00\x00"), fault.UnsupportedFormat, "AVIF is not read"},
@@ -151,7 +151,7 @@ func TestRefusalsSayWhatIsWrongAndWhatIsAllowed(t *testing.T) {
 		"JPEG of nothing":                  {[]byte("\xff\xd8\xff\xd9"), fault.Undecodable, "it has no frame header"},
 		"WebP cut short":                   {webp[:len(webp)-4], fault.Undecodable, "WebP is cut short"},
 		"WebP with a broken frame":         {changed(webp, 23, 0), fault.Undecodable, "does not begin with a frame header"},
-		"WebP of nothing":                  {[]byte("RIFF\x04\x00\x00\x00WEBP"), fault.Undecodable, "it has no picture data"},
+		"WebP of nothing":                  {[]byte("RIFF\x04\x00\x00\x00WEBP"), fault.Undecodable, "it has no image data"},
 		"WebP, its frame off canvas":       {changed(small, 24, 50), fault.Undecodable, "its first frame does not lie on its canvas of 51×72 pixels"},
 		"WebP, its frame without room":     {changed(small, bytes.Index(small, []byte("ANMF"))+4, 9, 0, 0), fault.Undecodable, "broken"},
 		"progressive JPEG, last scan":      {withoutScans(progressive, 1), fault.Undecodable, "JPEG is cut short"},

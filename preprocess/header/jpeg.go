@@ -182,7 +182,7 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 func (w *jpegWalk) scan(s []byte) error {
 	switch {
 	case w.components == nil:
-		return broken(JPEG, "it has picture data before its frame header")
+		return broken(JPEG, "it has image data before its frame header")
 	case len(s) < 1 || len(s) < 4+2*int(s[0]):
 		return broken(JPEG, "its scan header is too short")
 	}
@@ -208,7 +208,7 @@ func (w *jpegWalk) scan(s []byte) error {
 
 // brought is what a scan brings to its last bit, by the end of its header: the first and last coefficient, and in the
 // low half of a byte how many bits a later scan has to add (ITU-T T.81, G.1.1.1). That may be none: the standard
-// lets an encoder leave bits out, but none is known that does, and a picture that lost its last scans looks the same.
+// lets an encoder leave bits out, but none is known that does, and an image that lost its last scans looks the same.
 func (w *jpegWalk) brought(s []byte) coefficients {
 	switch first, last, later := s[0], s[1], s[2]&0x0F; {
 	case !w.info.Progressive:

@@ -14,7 +14,7 @@ import (
 // TestWhatFollowsTheLastScanIsNotLookedAt puts what makers write there behind each JPEG, in place of its end marker and
 // after it.
 func TestWhatFollowsTheLastScanIsNotLookedAt(t *testing.T) {
-	files, err := filepath.Glob("../testdata/pictures/*.jpg")
+	files, err := filepath.Glob("../testdata/images/*.jpg")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}

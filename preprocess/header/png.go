@@ -104,7 +104,7 @@ func (png *PNGFile) take(c pngChunk, rest []byte) error {
 	case "IEND":
 		png.hasEnd = true
 		if !png.hasData {
-			return broken(PNG, "it has no picture data")
+			return broken(PNG, "it has no image data")
 		}
 		return nil
 	}

@@ -21,7 +21,7 @@ func sniff(data []byte) Format {
 	return ""
 }
 
-// Known reports whether data, of which the first 32 bytes are enough, begins like a picture of a format that is read, or of
+// Known reports whether data, of which the first 32 bytes are enough, begins like an image of a format that is read, or of
 // one that is known not to be.
 func Known(data []byte) bool {
 	if sniff(data) != "" || has(data, 0, "<?xml") {
@@ -82,7 +82,7 @@ func refuse(data []byte) error {
 	if bytes.HasPrefix(data, []byte("<?xml")) && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {
 		return fault.New(fault.UnsupportedFormat, "SVG is not read; allowed are %s", Allowed)
 	}
-	return fault.New(fault.UnsupportedFormat, "the bytes are of no known picture format; allowed are %s", Allowed)
+	return fault.New(fault.UnsupportedFormat, "the bytes are of no known image format; allowed are %s", Allowed)
 }
 
 // has reports whether data holds s at a place.

@@ -45,7 +45,7 @@ func readWebP(data []byte) (Info, error) {
 	case isCut && (info.Channels == 0 || lacksEXIF):
 		return Info{}, short(WebP)
 	case info.Channels == 0:
-		return Info{}, broken(WebP, "it has no picture data")
+		return Info{}, broken(WebP, "it has no image data")
 	}
 	return info, nil
 }
@@ -61,8 +61,8 @@ func riffChunk(data []byte, at int) (kind, body []byte, next int) {
 	return data[at : at+4], data[at+8 : stop], stop + int(n&1)
 }
 
-// firstFrame reads the first picture of an animation frame (16 bytes of placement, then chunks of its own). The
-// picture is the canvas with the frame in its place.
+// firstFrame reads the first image of an animation frame (16 bytes of placement, then chunks of its own). The
+// image is the canvas with the frame in its place.
 func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 	if i.Channels != 0 {
 		return nil // not the first
@@ -85,10 +85,10 @@ func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 		}
 		at = after
 	}
-	return broken(WebP, "its first frame has no picture data")
+	return broken(WebP, "its first frame has no image data")
 }
 
-// onCanvas makes the picture that of the canvas, and keeps where the frame lies on it.
+// onCanvas makes the image that of the canvas, and keeps where the frame lies on it.
 func (i *Info) onCanvas(corner, canvas image.Point) error {
 	i.Frame = image.Rectangle{Min: corner, Max: corner.Add(image.Pt(i.Width, i.Height))}
 	if i.Frame.Empty() || !i.Frame.In(image.Rectangle{Max: canvas}) {
@@ -101,7 +101,7 @@ func (i *Info) onCanvas(corner, canvas image.Point) error {
 // uint24 reads the three bytes of a number.
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-// frame reads the header of a VP8 key frame (RFC 6386, 9.1) or of a VP8L picture (RFC 9649, 3.4), in the chunk at a place.
+// frame reads the header of a VP8 key frame (RFC 6386, 9.1) or of a VP8L image (RFC 9649, 3.4), in the chunk at a place.
 func (i *Info) frame(kind string, b []byte, at int) error {
 	switch {
 	case i.Channels != 0:
@@ -115,7 +115,7 @@ func (i *Info) frame(kind string, b []byte, at int) error {
 		i.Width, i.Height = int(bits&0x3FFF)+1, int(bits>>14&0x3FFF)+1
 		i.Channels = 3 + int(bits>>28&1)
 	default:
-		return broken(WebP, "its picture data does not begin with a frame header")
+		return broken(WebP, "its image data does not begin with a frame header")
 	}
 	i.BitDepth = 8
 	i.frameStart, i.frameEnd = at, at+8+len(b)

@@ -38,7 +38,7 @@ static void check(j_common_ptr info) {
 // message is called with warnings, and for tracing with each marker and table: of those a file may have many before a
 // row of blocks. The decoding ends where libjpeg would go on with grey: JWRN_HIT_MARKER says that a block needed more
 // bits than there were. JWRN_JPEG_EOF says only that the data ends without an end marker, and other warnings, such as of
-// stray bytes between two markers, are of pictures that are whole.
+// stray bytes between two markers, are of images that are whole.
 static void message(j_common_ptr info, int level) {
   if (level < 0 && info->err->msg_code == JWRN_HIT_MARKER) {
     *((struct manager *)info->err)->missing = 1;

@@ -1,6 +1,6 @@
 // Package jpeg decodes JPEG with libjpeg-turbo, which OpenCV uses too. OpenCV has it write red first and then swaps
 // every pixel by itself, which takes as long as decoding; it copies the file before; and it hides libjpeg's warning that
-// the picture's data ends too soon.
+// the image's data ends too soon.
 package jpeg
 
 /*
@@ -23,7 +23,7 @@ import (
 var ErrCutShort = errors.New("the image's data ends before its last row")
 
 // Decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size, rounded up; shrink is 1, 2, 4 or 8. pixels
-// receive height rows of width pixels, blue, green and red, uint8, from the top, as the picture is stored; columns
+// receive height rows of width pixels, blue, green and red, uint8, from the top, as the image is stored; columns
 // outside of from..to, and all after an error, hold anything. An image of which a block's data is missing gives
 // ErrCutShort; a missing end marker is no error. Decoding ends with ctx's error within some milliseconds of the end of ctx.
 func Decode(ctx context.Context, data []byte, shrink int, pixels []byte, width, height, from, to int) error {

@@ -13,7 +13,7 @@ import (
 
 var endMarker = []byte{0xFF, 0xD9}
 
-func TestWhatIsNoWholePictureSaysWhy(t *testing.T) {
+func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 	const w, h = 96, 72
 	whole := testenv.FormatSample(t, "jpeg_420.jpg")
 	half := func(name string) []byte {
@@ -44,7 +44,7 @@ func TestWhatIsNoWholePictureSaysWhy(t *testing.T) {
 	}
 }
 
-func TestOnlyColumnsOfThePictureCanBeWanted(t *testing.T) {
+func TestOnlyColumnsOfTheImageCanBeWanted(t *testing.T) {
 	const w, h = 96, 72
 	for name, columns := range map[string][2]int{
 		"none": {10, 10}, "before the first": {-1, 10}, "behind the last": {90, w + 1}, "the wrong way round": {20, 10},

@@ -83,7 +83,7 @@ static enum fovea_png_result inflate_rows(struct decoder *d, unsigned char *to, 
   return FOVEA_PNG_OK;
 }
 
-// pass is a part of the picture whose rows are stored one after another: every dx-th column from x on of every dy-th row
+// pass is a part of the image whose rows are stored one after another: every dx-th column from x on of every dy-th row
 // from y on.
 struct pass {
   int x, y, dx, dy;
@@ -95,7 +95,7 @@ static const struct pass whole[] = {{0, 0, 1, 1}};
 
 static size_t row_bytes(const struct decoder *d, size_t width) { return (width * d->bits + 7) / 8; }
 
-// put writes a row of a pass where it belongs in the picture.
+// put writes a row of a pass where it belongs in the image.
 static void put(struct decoder *d, unsigned char *to, int width, int dx) {
   if (dx == 1) {
     fovea_spread_row(&d->spread, d->row, to, width);
@@ -138,7 +138,7 @@ static enum fovea_png_result decode_pass(struct decoder *d, struct pass p, unsig
   return FOVEA_PNG_OK;
 }
 
-// prepare allocates what a decode needs besides the picture: a few rows.
+// prepare allocates what a decode needs besides the image: a few rows.
 static int prepare(struct decoder *d, unsigned char **memory) {
   const struct fovea_png_image *image = d->image;
   const size_t bytes = row_bytes(d, image->width), whole_row = margin + bytes + margin;

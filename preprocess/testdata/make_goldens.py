@@ -1,9 +1,9 @@
-"""Makes the small pictures of every kind that Fovea reads, and what Pillow makes of them.
+"""Makes the small images of every kind that Fovea reads, and what Pillow makes of them.
 
     pip install pillow==13.0.0 numpy==2.4.6
     python make_goldens.py
 
-pictures/KIND.EXT are the pictures. goldens/KIND.rgb holds three results of 32x32 pixels, rows from the top, three
+images/KIND.EXT are the images. goldens/KIND.rgb holds three results of 32x32 pixels, rows from the top, three
 bytes (red, green, blue) a pixel, one behind the other:
 
     stretch        resized to 32x32
@@ -11,9 +11,9 @@ bytes (red, green, blue) a pixel, one behind the other:
     letterbox      fitted into 32x32, centred, the rest 114
 
 gray/colors.png holds many colours, gray/colors.l what Pillow's convert("L") makes of them, one byte a pixel, and
-gray/scene.l what it makes of pictures/png_rgb.png, resized to 32x32 afterwards.
+gray/scene.l what it makes of images/png_rgb.png, resized to 32x32 afterwards.
 
-All are resized with Pillow's BILINEAR, which filters when it shrinks, as training pipelines do. All pictures show
+All are resized with Pillow's BILINEAR, which filters when it shrinks, as training pipelines do. All images show
 the same scene, in which no two corners and no two colour channels are alike, so that a wrong turn, crop or colour
 order cannot pass.
 """
@@ -38,13 +38,13 @@ def scene(width=96, height=72):
     pixels = np.stack(
         [40 + 180 * x / width, 200 - 150 * y / height, 90 + 60 * np.sin(x / 9) * np.cos(y / 7)], axis=-1
     )
-    picture = Image.fromarray(pixels.round().astype(np.uint8))
-    draw = ImageDraw.Draw(picture)
+    image = Image.fromarray(pixels.round().astype(np.uint8))
+    draw = ImageDraw.Draw(image)
     draw.rectangle([4, 4, 34, 20], fill=(220, 30, 40))
     draw.ellipse([56, 8, 90, 34], fill=(30, 60, 210))
     draw.polygon([(8, 66), (30, 36), (44, 66)], fill=(240, 220, 60))
     draw.rectangle([70, 50, 92, 68], fill=(20, 90, 40))
-    return picture
+    return image
 
 
 def crop_box(width, height):
@@ -58,37 +58,37 @@ def crop_box(width, height):
     return resized, (left, top, left + SIZE, top + SIZE)
 
 
-def letterboxed(picture):
-    scale = min(SIZE / picture.width, SIZE / picture.height)
-    size = (round(picture.width * scale), round(picture.height * scale))
+def letterboxed(image):
+    scale = min(SIZE / image.width, SIZE / image.height)
+    size = (round(image.width * scale), round(image.height * scale))
     canvas = Image.new("RGB", (SIZE, SIZE), (FILL,) * 3)
-    canvas.paste(picture.resize(size, Image.BILINEAR), ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2))
+    canvas.paste(image.resize(size, Image.BILINEAR), ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2))
     return canvas
 
 
 def expected(data):
     """What Pillow makes of the file: turned as its EXIF data says, alpha dropped, 16 bits brought to 8."""
-    picture = Image.open(BytesIO(data))
-    picture.seek(0)
-    if picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
-    picture = ImageOps.exif_transpose(picture).convert("RGB")
-    resized, box = crop_box(*picture.size)
+    image = Image.open(BytesIO(data))
+    image.seek(0)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    resized, box = crop_box(*image.size)
     return [
-        picture.resize((SIZE, SIZE), Image.BILINEAR),
-        picture.resize(resized, Image.BILINEAR).crop(box),
-        letterboxed(picture),
+        image.resize((SIZE, SIZE), Image.BILINEAR),
+        image.resize(resized, Image.BILINEAR).crop(box),
+        letterboxed(image),
     ]
 
 
-def encoded(picture, kind, **options):
+def encoded(image, kind, **options):
     out = BytesIO()
-    picture.save(out, kind, **options)
+    image.save(out, kind, **options)
     return out.getvalue()
 
 
-def turned(picture, orientation):
-    """The picture as a camera stores it, so that it is upright once the orientation is applied."""
+def turned(image, orientation):
+    """The image as a camera stores it, so that it is upright once the orientation is applied."""
     undo = {
         1: None,
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -101,7 +101,7 @@ def turned(picture, orientation):
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return (picture if undo is None else picture.transpose(undo)), exif.tobytes()
+    return (image if undo is None else image.transpose(undo)), exif.tobytes()
 
 
 def png(width, height, depth, color, rows, chunks=(), interlace=0):
@@ -115,27 +115,27 @@ def png(width, height, depth, color, rows, chunks=(), interlace=0):
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunk(*c) for c in chunks) + body + chunk(b"IEND", b"")
 
 
-def png16(picture, color):
+def png16(image, color):
     """16 bits a channel: the low byte repeats the high one, as scaling 8 bits up does."""
-    pixels = np.asarray(picture)
+    pixels = np.asarray(image)
     wide = pixels.astype(">u2") * 257
-    rows = [wide[y].astype(">u2").tobytes() for y in range(picture.height)]
-    return png(picture.width, picture.height, 16, color, rows)
+    rows = [wide[y].astype(">u2").tobytes() for y in range(image.height)]
+    return png(image.width, image.height, 16, color, rows)
 
 
-def png_interlaced(picture):
+def png_interlaced(image):
     """Adam7 (PNG, third edition, 8.2)."""
-    pixels = np.asarray(picture)
+    pixels = np.asarray(image)
     rows = []
     for x, y, dx, dy in [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]:
         rows += [row.tobytes() for row in pixels[y::dy, x::dx]]
-    return png(picture.width, picture.height, 8, 2, rows, interlace=1)
+    return png(image.width, image.height, 8, 2, rows, interlace=1)
 
 
-def bmp_rle8(picture):
+def bmp_rle8(image):
     """A palette BMP with run-length coded rows (BI_RLE8), which Pillow reads and does not write."""
-    picture = picture.quantize(64)
-    pixels = np.asarray(picture)
+    image = image.quantize(64)
+    pixels = np.asarray(image)
     body = b""
     for row in pixels[::-1]:
         x = 0
@@ -148,17 +148,17 @@ def bmp_rle8(picture):
         body += b"\0\0"
     body += b"\0\1"
     palette = np.zeros((256, 4), np.uint8)
-    colors = np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
+    colors = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
     palette[: len(colors), :3] = colors[:, ::-1]
     offset = 14 + 40 + 1024
     head = b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset)
-    info = struct.pack("<IiiHHIIiiII", 40, picture.width, picture.height, 1, 8, 1, len(body), 2835, 2835, 256, 0)
+    info = struct.pack("<IiiHHIIiiII", 40, image.width, image.height, 1, 8, 1, len(body), 2835, 2835, 256, 0)
     return head + info + palette.tobytes() + body
 
 
-def bmp(picture, bits, header=40, top_down=False, masks=None):
+def bmp(image, bits, header=40, top_down=False, masks=None):
     """A BMP of a kind that Pillow reads and does not write. masks: of red, green, blue and alpha (BI_BITFIELDS)."""
-    pixels = np.asarray(picture.convert("RGB")).astype(np.uint32)
+    pixels = np.asarray(image.convert("RGB")).astype(np.uint32)
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     if bits == 16 and masks:
         rows = ((red >> 3) << 11 | (green >> 2) << 5 | blue >> 3).astype("<u2")
@@ -169,7 +169,7 @@ def bmp(picture, bits, header=40, top_down=False, masks=None):
     else:
         rows = pixels[..., ::-1].astype(np.uint8)
     body = (rows if top_down else rows[::-1]).tobytes()
-    width, height = picture.size
+    width, height = image.size
     if header == 12:
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)
     else:
@@ -181,31 +181,31 @@ def bmp(picture, bits, header=40, top_down=False, masks=None):
     return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + info + body
 
 
-def cmyk_jpeg(picture, transform):
+def cmyk_jpeg(image, transform):
     """A CMYK JPEG whose Adobe segment names a transform (2: YCCK), or that has no such segment (None)."""
     if transform == 2:
-        cmyk = picture.convert("CMYK").split()
-        picture = Image.merge("CMYK", Image.merge("RGB", cmyk[:3]).convert("YCbCr").split() + cmyk[3:])
-    data = encoded(picture.convert("CMYK"), "JPEG", quality=92)
+        cmyk = image.convert("CMYK").split()
+        image = Image.merge("CMYK", Image.merge("RGB", cmyk[:3]).convert("YCbCr").split() + cmyk[3:])
+    data = encoded(image.convert("CMYK"), "JPEG", quality=92)
     start = data.index(b"\xff\xee")
     end = start + 2 + struct.unpack_from(">H", data, start + 2)[0]
     segment = b"" if transform is None else data[start : end - 1] + bytes([transform])
     return data[:start] + segment + data[end:]
 
 
-def jpeg_with_thumbnail(picture):
+def jpeg_with_thumbnail(image):
     """As cameras write it: big-endian EXIF data with a thumbnail, which has an end marker of its own, other segments
-    before it, and something behind the picture's end."""
-    stored, _ = turned(picture, 6)
+    before it, and something behind the image's end."""
+    stored, _ = turned(image, 6)
     exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
-    exif += encoded(ImageOps.invert(picture).resize((32, 24)), "JPEG")
+    exif += encoded(ImageOps.invert(image).resize((32, 24)), "JPEG")
     comment = b"\xff\xfe" + struct.pack(">H", 10) + b"\xff\xd9\xff\xda  \xff\xd8"
     app1 = b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif
     data = encoded(stored, "JPEG", quality=92, subsampling=0)
     return data[:2] + comment + app1 + data[2:] + encoded(ImageOps.invert(stored), "JPEG")
 
 
-def webp_animated_small(picture):
+def webp_animated_small(image):
     """An animation whose first frame covers only a part of its canvas."""
 
     def chunk(kind, body):
@@ -218,17 +218,17 @@ def webp_animated_small(picture):
         place = b"".join(map(uint24, (left // 2, top // 2, image.width - 1, image.height - 1, 100))) + b"\x02"
         return chunk(b"ANMF", place + encoded(image, "WEBP", lossless=True)[12:])
 
-    small = picture.crop((20, 10, 80, 60))
-    size = uint24(picture.width - 1) + uint24(picture.height - 1)
+    small = image.crop((20, 10, 80, 60))
+    size = uint24(image.width - 1) + uint24(image.height - 1)
     body = chunk(b"VP8X", b"\x02\0\0\0" + size) + chunk(b"ANIM", b"\x20\x80\xff\xff\0\0")
-    body += frame(20, 10, small) + frame(0, 0, ImageOps.invert(picture))
+    body += frame(20, 10, small) + frame(0, 0, ImageOps.invert(image))
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
 
 
-def with_alpha(picture):
-    """The picture with an alpha channel that is nowhere 0, so that encoders keep all colours."""
-    alpha = Image.linear_gradient("L").resize(picture.size).point(lambda v: 40 + v * 200 // 255)
-    rgba = picture.convert("RGBA")
+def with_alpha(image):
+    """The image with an alpha channel that is nowhere 0, so that encoders keep all colours."""
+    alpha = Image.linear_gradient("L").resize(image.size).point(lambda v: 40 + v * 200 // 255)
+    rgba = image.convert("RGBA")
     rgba.putalpha(alpha)
     return rgba
 
@@ -296,17 +296,17 @@ def make_gray():
     """Pixels of all corners of the colour cube, and random ones, for inputs of one channel."""
     corners = [[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)]
     colors = np.vstack([corners, np.random.default_rng(0).integers(0, 256, (64 * 48 - 8, 3))]).astype(np.uint8)
-    picture = Image.fromarray(colors.reshape(48, 64, 3))
-    picture.save(HERE / "gray" / "colors.png")
-    (HERE / "gray" / "colors.l").write_bytes(picture.convert("L").tobytes())
+    image = Image.fromarray(colors.reshape(48, 64, 3))
+    image.save(HERE / "gray" / "colors.png")
+    (HERE / "gray" / "colors.l").write_bytes(image.convert("L").tobytes())
     (HERE / "gray" / "scene.l").write_bytes(scene().convert("L").resize((SIZE, SIZE), Image.BILINEAR).tobytes())
 
 
 def main():
-    for folder in ("pictures", "goldens", "gray"):
+    for folder in ("images", "goldens", "gray"):
         (HERE / folder).mkdir(exist_ok=True)
     for name, data in kinds():
-        (HERE / "pictures" / name).write_bytes(data)
+        (HERE / "images" / name).write_bytes(data)
         results = b"".join(np.asarray(r, np.uint8).tobytes() for r in expected(data))
         (HERE / "goldens" / (name.split(".")[0] + ".rgb")).write_bytes(results)
     make_gray()

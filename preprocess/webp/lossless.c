@@ -19,7 +19,7 @@ struct group {
   uint32_t plain; // the pixel, without green unless uniform
 };
 
-// image is a coded image: the picture itself, or one of those of lower resolution that say how it was coded.
+// image is a coded image: the image itself, or one of those of lower resolution that say how it was coded.
 struct image {
   int width, height;
   struct group *groups;
@@ -38,7 +38,7 @@ struct decoder {
   struct image main;
   uint32_t *parts, *window, *spare[2];
   unsigned char *pixels;
-  int width; // of the picture, all transforms undone
+  int width; // of the image, all transforms undone
   int *rows;
 };
 
@@ -243,7 +243,7 @@ static enum fovea_webp_result read_small(struct decoder *d, int width, int heigh
   return result;
 }
 
-// read_groups reads the groups of the picture itself. Those that no part of it has are read and forgotten.
+// read_groups reads the groups of the image itself. Those that no part of it has are read and forgotten.
 static enum fovea_webp_result read_groups(struct decoder *d, struct image *m) {
   const int has_parts = (int)bits_read(&d->bits, 1);
   size_t pixels = 0;

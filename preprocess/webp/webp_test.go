@@ -226,7 +226,7 @@ func TestPrefixCodesHaveABoundTogether(t *testing.T) {
 
 // FuzzDecode holds that nothing depends on what the memory held before.
 func FuzzDecode(f *testing.F) {
-	files, err := filepath.Glob("../testdata/pictures/*.webp")
+	files, err := filepath.Glob("../testdata/images/*.webp")
 	if err != nil || len(files) == 0 {
 		f.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import bentoml
 from vision import BATCH, WORKERS, Model
 
 
-@bentoml.service(name="pictures", workers=WORKERS)
-class Pictures:
+@bentoml.service(name="images", workers=WORKERS)
+class Images:
     def __init__(self) -> None:
         self.model = Model()
 

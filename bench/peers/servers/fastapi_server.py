@@ -1,7 +1,7 @@
 """FastAPI with uvicorn: a worker a core, each with a session of its own.
 
 The handler is a plain `def`, which FastAPI runs in its thread pool. With PEER_ASYNC=1 it is `async def`, so that a
-worker computes one picture at a time; docs/benchmarks.md says how the two compare.
+worker computes one image at a time; docs/benchmarks.md says how the two compare.
 """
 
 import os

@@ -6,7 +6,7 @@ import litserve
 from vision import BATCH, WORKERS, Model
 
 
-class PictureAPI(litserve.LitAPI):
+class ImageAPI(litserve.LitAPI):
     def setup(self, device):
         self.model = Model()
 
@@ -28,7 +28,7 @@ class PictureAPI(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    api = PictureAPI(max_batch_size=BATCH, batch_timeout=float(os.environ.get("PEER_WAIT", "0.001")))
+    api = ImageAPI(max_batch_size=BATCH, batch_timeout=float(os.environ.get("PEER_WAIT", "0.001")))
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=WORKERS)
     server.run(
         host="127.0.0.1",

@@ -1,7 +1,7 @@
-"""What the peers share: pictures become tensors, outputs become answers. The numbers are those of models/*/model.yaml.
+"""What the peers share: images become tensors, outputs become answers. The numbers are those of models/*/model.yaml.
 
 Everything here is the fastest form in plain OpenCV and NumPy that was found: cv2.dnn.blobFromImage in place of NumPy
-arithmetic, and only the part of the picture that the model sees is resized.
+arithmetic, and only the part of the image that the model sees is resized.
 """
 
 import os
@@ -13,13 +13,13 @@ import onnxruntime as ort
 
 THREADS = int(os.environ.get("PEER_THREADS", "1"))  # of ONNX Runtime, inside an operator
 WORKERS = int(os.environ.get("PEER_WORKERS", "2"))  # processes
-BATCH = int(os.environ.get("PEER_BATCH", "8"))  # pictures a batch may hold
+BATCH = int(os.environ.get("PEER_BATCH", "8"))  # images a batch may hold
 
 
 def decode(data):
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError("not a picture")
+        raise ValueError("not an image")
     return image
 
 
@@ -56,7 +56,7 @@ class Classifier:
 
 
 class YOLOX:
-    """The picture is scaled to fit into 416×416 at the top left; a grid of three strides, then suppression by class."""
+    """The image is scaled to fit into 416×416 at the top left; a grid of three strides, then suppression by class."""
 
     SIZE, SCORE, IOU = 416, 0.3, 0.45
 
@@ -131,7 +131,7 @@ class Model:
         self.input = self.session.get_inputs()[0]
 
     def prepare(self, data):
-        """The input [1,3,height,width] of a picture's bytes, and what leads from the output back to the picture."""
+        """The input [1,3,height,width] of an image's bytes, and what leads from the output back to the image."""
         return self.pipeline.prepare(data)
 
     def run(self, inputs):

@@ -21,9 +21,9 @@ assert len(values) == sum(shape.numel() for shape in shapes)
 parts = np.split(values, np.cumsum([shape.numel() for shape in shapes])[:-1])
 net.load_state_dict({name: torch.from_numpy(part.reshape(shape)) for name, part, shape in zip(names, parts, shapes)}, strict=False)
 
-# The picture of resnet_test.go: byte i of SIZE × SIZE × 3 is the top byte of the 32 bits of 2654435761 i.
-picture = ((np.arange(SIZE * SIZE * 3, dtype=np.uint64) * 2654435761 & 0xFFFFFFFF) >> 24).reshape(SIZE, SIZE, 3)
-row = ((picture / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32)
+# The image of resnet_test.go: byte i of SIZE × SIZE × 3 is the top byte of the 32 bits of 2654435761 i.
+image = ((np.arange(SIZE * SIZE * 3, dtype=np.uint64) * 2654435761 & 0xFFFFFFFF) >> 24).reshape(SIZE, SIZE, 3)
+row = ((image / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32)
 with torch.inference_mode():
     logits = net(torch.from_numpy(row)[None])[0].numpy()
 assert logits.dtype == np.float32 and len(logits) == 1000

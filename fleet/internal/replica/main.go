@@ -1,6 +1,6 @@
 // Command replica is the whole content of an image for tests: a server that reports its health as Fovea's does, without
 // a GPU, and that says that it lost its GPU when the folder of models holds a file named lost at its start or later, until
-// the container is made anew. With a file named deaf it answers no pictures then.
+// the container is made anew. With a file named deaf it answers no images then.
 package main
 
 import (

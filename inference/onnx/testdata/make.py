@@ -34,7 +34,7 @@ def numbers(*shape):
 
 
 def golden():
-    """conv: 3x3 convolution with bias, ReLU, mean over the picture."""
+    """conv: 3x3 convolution with bias, ReLU, mean over the image."""
     kernel, bias = numbers(2, 3, 3, 3), np.array([0.1, -0.2], np.float32)
     nodes = [
         helper.make_node("Conv", ["x", "k", "b"], ["c"], kernel_shape=[3, 3]),

@@ -15,7 +15,7 @@ static void *fovea_alloc(size_t size, size_t alignment) {
 static void fovea_trim(void) { malloc_trim(0); }
 
 // glibc gives threads heaps of their own, up to eight a core, and each keeps what it has freed: as Go moves calls from
-// thread to thread, every heap comes to hold a decoded picture or a run's outputs. One heap for two cores is as fast.
+// thread to thread, every heap comes to hold a decoded image or a run's outputs. One heap for two cores is as fast.
 // This must come before there are other threads; what the environment says is stronger.
 __attribute__((constructor)) static void fovea_few_heaps(void) {
 	const char *tunables = getenv("GLIBC_TUNABLES");

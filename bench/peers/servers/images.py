@@ -1,4 +1,4 @@
-"""Makes the pictures of the comparison from the sample pictures: pictures.py FROM TO.
+"""Makes the images of the comparison from the sample images: images.py FROM TO.
 
 Each is cut to the shape, scaled, and given grain like a camera's, so that the files are as large as real ones. JPEG of
 quality 90; the same bytes on every run with the same OpenCV and NumPy.

@@ -10,32 +10,32 @@ import (
 	"strings"
 )
 
-// maxBytes bounds the pictures and the bodies that are held in memory.
+// maxBytes bounds the images and the bodies that are held in memory.
 const maxBytes = 1 << 30
 
 var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
-// Picture is a file to send.
-type Picture struct {
+// Image is a file to send.
+type Image struct {
 	Name string // without its folder
 	Data []byte
 }
 
-// ReadPictures reads every picture of a folder in the order of names, or the one file that path names. All files that
+// ReadImages reads every image of a folder in the order of names, or the one file that path names. All files that
 // cannot be read are told at once.
-func ReadPictures(path string) ([]Picture, error) {
+func ReadImages(path string) ([]Image, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("pictures: there is no %s", path)
+		return nil, fmt.Errorf("images: there is no %s", path)
 	case err != nil:
-		return nil, fmt.Errorf("pictures: %w", err)
+		return nil, fmt.Errorf("images: %w", err)
 	case !info.IsDir():
 		return readAll(filepath.Dir(path), []string{filepath.Base(path)})
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, fmt.Errorf("pictures: %w", err)
+		return nil, fmt.Errorf("images: %w", err)
 	}
 	var names []string
 	for _, e := range entries {
@@ -44,30 +44,30 @@ func ReadPictures(path string) ([]Picture, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("pictures: there are none in %s; they are known by %s", path, strings.Join(extensions, " "))
+		return nil, fmt.Errorf("images: there are none in %s; they are known by %s", path, strings.Join(extensions, " "))
 	}
 	return readAll(path, names)
 }
 
-func readAll(dir string, names []string) ([]Picture, error) {
-	var pictures []Picture
+func readAll(dir string, names []string) ([]Image, error) {
+	var images []Image
 	var errs []error
 	total := 0
 	for _, name := range names {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("pictures: %w", err))
+			errs = append(errs, fmt.Errorf("images: %w", err))
 			continue
 		case len(data) == 0:
-			errs = append(errs, fmt.Errorf("pictures: %s is empty", filepath.Join(dir, name)))
+			errs = append(errs, fmt.Errorf("images: %s is empty", filepath.Join(dir, name)))
 			continue
 		}
 		if total += len(data); total > maxBytes {
-			errs = append(errs, fmt.Errorf("pictures: %s holds more than %d MiB; use fewer", dir, maxBytes>>20))
+			errs = append(errs, fmt.Errorf("images: %s holds more than %d MiB; use fewer", dir, maxBytes>>20))
 			break
 		}
-		pictures = append(pictures, Picture{Name: name, Data: data})
+		images = append(images, Image{Name: name, Data: data})
 	}
-	return pictures, errors.Join(errs...)
+	return images, errors.Join(errs...)
 }
