@@ -192,7 +192,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     CGO_LDFLAGS="-Wl,--gc-sections -L/opt/opencv/lib -lopencv_imgcodecs -lopencv_imgproc -lopencv_core $codecs -ldl -lm -lpthread" \
     go build -trimpath -buildvcs=false -tags customenv,gocv_specific_modules,netgo,osusergo,nomsgpack \
       -ldflags "-s -w -X main.version=$VERSION" -o /out/serve ./cmd/serve; \
-    CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./deploy/sbom
+    CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./tools/sbom
 
 FROM modules AS build-supervise
 COPY . .
@@ -202,7 +202,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CGO_CFLAGS='-O2 -g -Wno-deprecated-declarations' \
     go build -trimpath -buildvcs=false -tags netgo,osusergo \
       -ldflags "-s -w -X main.version=$VERSION -extldflags=-Wl,-z,lazy" -o /out/supervise ./cmd/supervise; \
-    CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./deploy/sbom
+    CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./tools/sbom
 
 # ---- contents: a software bill of materials in CycloneDX for each target ----
 FROM build AS contents-cpu

@@ -54,16 +54,16 @@ fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)
 
 bench: build ## measure the server against a plain loop over the same sessions
-	go run ./bench ratio $(ARGS)
+	go run ./tools/bench ratio $(ARGS)
 
 bench-peers: build #+ measure the server against FastAPI, LitServe and BentoML (ARGS="-quick")
 	@scripts/bench-peers $(ARGS)
 
 bench-corpus: setup #+ CPU time of hostile images against honest ones (ARGS="-url=… -copies=4" sends the costliest)
-	go run ./bench corpus $(ARGS)
+	go run ./tools/bench corpus $(ARGS)
 
 soak: build #+ 200,000 mixed requests; memory, goroutines and files must stay where they were
-	go run ./bench soak $(ARGS)
+	go run ./tools/bench soak $(ARGS)
 
 stress: setup #+ run the tests again and again beside a load (ARGS="-n 5 -run Watch ./gpu")
 	@scripts/repeat-tests $(ARGS)

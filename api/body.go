@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/admission"
 	"fovea/internal/httpserver"
 
@@ -159,8 +159,8 @@ func drain(c *gin.Context, x *exchange) {
 	_ = conn.SetReadDeadline(time.Time{}) // a connection that cannot is closed by the next read
 }
 
-func tooLarge(limit int64) *fault.Fault {
-	return fault.New(fault.BodyTooLarge, "the body is larger than %d bytes, the most that is read", limit)
+func tooLarge(limit int64) *apierror.Error {
+	return apierror.New(apierror.BodyTooLarge, "the body is larger than %d bytes, the most that is read", limit)
 }
 
 // isTransport says whether reading failed below the form: the client went away, was too slow, gave its slot up, or cut the
@@ -175,14 +175,14 @@ func isTransport(err error) bool {
 // bodyFault says what went wrong while a body was read; what is not about the transport is returned as it is.
 func (s *Server) bodyFault(err error, b *body) error {
 	err = s.admissionFault(err, b.read)
-	var f *fault.Fault
+	var f *apierror.Error
 	switch {
 	case errors.As(err, &f):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.Wrap(fault.Malformed, err, "the body ends too early, after %d bytes", b.read)
+		return apierror.Wrap(apierror.Malformed, err, "the body ends too early, after %d bytes", b.read)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fault.Wrap(fault.Canceled, err, "the client went away")
+		return apierror.Wrap(apierror.Canceled, err, "the client went away")
 	}
-	return fault.Wrap(fault.Malformed, err, "the body cannot be read")
+	return apierror.Wrap(apierror.Malformed, err, "the body cannot be read")
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/inference"
 )
 
@@ -39,7 +39,7 @@ func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
 			first := s.dial(begin + "Content-Length: 99\r\n\r\nwait" + strings.Repeat(".", 95))
 			s.eventually("fovea_body_bytes_in_flight 99")
 			got := s.post("/predict", "image/jpeg", strings.Repeat("x", 50))
-			if got.Status != 429 || got.Code != fault.QueueFull || got.Header.Get("Retry-After") != "1" {
+			if got.Status != 429 || got.Code != apierror.QueueFull || got.Header.Get("Retry-After") != "1" {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
 			if got := s.get("/health"); got.Status != 200 {
@@ -82,7 +82,7 @@ func TestARefusedClientThatStillSendsReadsTheRefusal(t *testing.T) {
 	s := open(t)
 	body := strings.NewReader(strings.Repeat("x", 17<<20))
 	got := s.do(s.request("POST", "/predict", "image/jpeg", body))
-	if got.Status != 413 || got.Code != fault.BodyTooLarge || body.Len() != 0 {
+	if got.Status != 413 || got.Code != apierror.BodyTooLarge || body.Len() != 0 {
 		t.Errorf("%d %s, %d bytes unsent", got.Status, got.Body, body.Len())
 	}
 	s.good()
@@ -93,16 +93,16 @@ func TestFaultsOfTheEngine(t *testing.T) {
 	for name, test := range map[string]struct {
 		err   error
 		want  int
-		code  fault.Code
+		code  apierror.Code
 		retry string
 	}{
-		"queue full":             {&fault.Fault{Code: fault.QueueFull, Message: "busy", RetryAfter: 1500 * time.Millisecond}, 429, fault.QueueFull, "2"},
-		"not ready":              {fault.New(fault.NotReady, "loading"), 503, fault.NotReady, "1"},
-		"draining":               {fault.New(fault.Draining, "shutting down"), 503, fault.Draining, "1"},
-		"device lost":            {fault.Wrap(fault.DeviceLost, secret, "the device has failed"), 503, fault.DeviceLost, "1"},
-		"deadline":               {context.DeadlineExceeded, 504, fault.DeadlineExceeded, ""},
-		"an error of the server": {secret, 500, fault.Internal, ""},
-		"an unknown code":        {fault.New("made_up", "made up"), 500, "", ""},
+		"queue full":             {&apierror.Error{Code: apierror.QueueFull, Message: "busy", RetryAfter: 1500 * time.Millisecond}, 429, apierror.QueueFull, "2"},
+		"not ready":              {apierror.New(apierror.NotReady, "loading"), 503, apierror.NotReady, "1"},
+		"draining":               {apierror.New(apierror.Draining, "shutting down"), 503, apierror.Draining, "1"},
+		"device lost":            {apierror.Wrap(apierror.DeviceLost, secret, "the device has failed"), 503, apierror.DeviceLost, "1"},
+		"deadline":               {context.DeadlineExceeded, 504, apierror.DeadlineExceeded, ""},
+		"an error of the server": {secret, 500, apierror.Internal, ""},
+		"an unknown code":        {apierror.New("made_up", "made up"), 500, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, func(_ *Config, e *engine) {
@@ -154,7 +154,7 @@ func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
 				}
 			})
 			got := s.post("/predict", "application/json", body)
-			if got.Status != 500 || got.Error != "internal error" || got.Code != fault.Internal {
+			if got.Status != 500 || got.Error != "internal error" || got.Code != apierror.Internal {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
 			if n := strings.Count(s.log.String(), `"panic":"bang at cats"`); n != strings.Count(body, "b64") || !strings.Contains(s.log.String(), "askOne") {
@@ -169,7 +169,7 @@ func TestAPanicOfAHandler(t *testing.T) {
 	s := open(t)
 	s.server.health = nil
 	got := s.get("/health")
-	if got.Status != 500 || got.Code != fault.Internal || strings.Count(s.log.String(), `"msg":"panic"`) != 1 {
+	if got.Status != 500 || got.Code != apierror.Internal || strings.Count(s.log.String(), `"msg":"panic"`) != 1 {
 		t.Errorf("%d %s\n%s", got.Status, got.Body, s.log)
 	}
 	s.good()

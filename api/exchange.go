@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/requestid"
 
 	"github.com/gin-gonic/gin"
@@ -21,7 +21,7 @@ type exchange struct {
 	start   time.Time
 	model   string // a model that exists, or ""
 	version string // the version that answered, or ""
-	code    fault.Code
+	code    apierror.Code
 	status  int   // overrides the status that was written; 0: as written
 	bytes   int64 // of the body, as received
 	images  int
@@ -54,10 +54,10 @@ func (s *Server) rescue(c *gin.Context, x *exchange) {
 	}
 	s.log.Error("panic", "request_id", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	if c.Writer.Written() {
-		x.code, x.status = fault.Internal, http.StatusInternalServerError
+		x.code, x.status = apierror.Internal, http.StatusInternalServerError
 		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
 	}
-	s.fail(c, x, fault.New(fault.Internal, "internal error"))
+	s.fail(c, x, apierror.New(apierror.Internal, "internal error"))
 }
 
 func (s *Server) finish(c *gin.Context, x *exchange) {

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/health"
 	"fovea/inference"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 
 	"go.uber.org/goleak"
@@ -34,12 +34,12 @@ type engine struct {
 }
 
 func newEngine() *engine {
-	info := []models.TensorInfo{{Name: "x", DType: models.Float32, Shape: []int64{-1, 3, 224, 224}}}
+	info := []repository.TensorInfo{{Name: "x", DType: repository.Float32, Shape: []int64{-1, 3, 224, 224}}}
 	return &engine{statuses: []inference.Status{
-		{Name: "cats", Version: "1", State: inference.Ready, Default: true, Task: models.Classification,
+		{Name: "cats", Version: "1", State: inference.Ready, Default: true, Task: repository.Classification,
 			Labels: []string{"tabby", "siamese"}, Device: "cpu", Inputs: info, Outputs: info, MaxBatch: 1, MaxQueue: 256},
 		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed"},
-		{Name: "boxes", Version: "3", State: inference.Ready, Task: models.Detection, Device: "cpu",
+		{Name: "boxes", Version: "3", State: inference.Ready, Task: repository.Detection, Device: "cpu",
 			Warnings: []string{"output.box_format: may be another"}},
 	}}
 }
@@ -73,13 +73,13 @@ func echo(_ context.Context, r inference.Request) (*inference.Response, error) {
 	text := string(r.Image)
 	switch {
 	case r.Version != "" && r.Version != "1":
-		return nil, fault.New(fault.ModelNotFound, "model %s has no version %q", r.Model, r.Version)
+		return nil, apierror.New(apierror.ModelNotFound, "model %s has no version %q", r.Model, r.Version)
 	case strings.HasPrefix(text, "truncated"):
-		return nil, fault.New(fault.Undecodable, "the JPEG is cut short")
+		return nil, apierror.New(apierror.Undecodable, "the JPEG is cut short")
 	case strings.HasPrefix(text, "huge"):
-		return nil, fault.New(fault.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels")
+		return nil, apierror.New(apierror.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels")
 	case len(text) < 2:
-		return nil, fault.New(fault.UnsupportedFormat, "no image format that is read: allowed are JPEG, PNG, WebP and BMP")
+		return nil, apierror.New(apierror.UnsupportedFormat, "no image format that is read: allowed are JPEG, PNG, WebP and BMP")
 	}
 	response := &inference.Response{Model: r.Model, Version: "1", Device: "cpu",
 		Timing: inference.Timing{Queue: time.Millisecond, Decode: 2500 * time.Microsecond, Infer: 3 * time.Millisecond}}
@@ -168,7 +168,7 @@ type result struct {
 	Header http.Header `json:"-"`
 	Body   []byte      `json:"-"`
 	Error  string      `json:"error"`
-	Code   fault.Code  `json:"code"`
+	Code   apierror.Code  `json:"code"`
 	Model  string      `json:"model"`
 	ID     string      `json:"request_id"`
 
@@ -176,7 +176,7 @@ type result struct {
 		Top   []postprocess.Class `json:"top"`
 		Boxes []postprocess.Box   `json:"boxes"`
 		Error string              `json:"error"`
-		Code  fault.Code          `json:"code"`
+		Code  apierror.Code          `json:"code"`
 	} `json:"predictions"`
 	Timing map[string]float64 `json:"timing"`
 }

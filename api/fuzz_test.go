@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/admission"
 	"fovea/internal/requestid"
 )
@@ -48,7 +48,7 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 		t.Errorf("parameters %+v", p)
 	}
 	if err != nil {
-		var f *fault.Fault
+		var f *apierror.Error
 		if err = s.bodyFault(err, b); !errors.As(err, &f) || f.Message == "" || status(f.Code) < 400 || status(f.Code) >= 499 {
 			t.Errorf("the fault is %#v", err)
 		}
@@ -147,8 +147,8 @@ func FuzzParameters(f *testing.F) {
 		}
 		var p params
 		if err := p.query(query); err != nil {
-			var f *fault.Fault
-			if !errors.As(err, &f) || f.Code != fault.InvalidParameter || len(f.Message) > 1000 {
+			var f *apierror.Error
+			if !errors.As(err, &f) || f.Code != apierror.InvalidParameter || len(f.Message) > 1000 {
 				t.Errorf("%v", err)
 			}
 		} else if v := p.values; v.TopK < 0 || v.TopK > maxTopK || v.Score != nil && !(*v.Score >= 0 && *v.Score <= 1) || v.IoU != nil && !(*v.IoU >= 0 && *v.IoU <= 1) {

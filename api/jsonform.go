@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 const jsonForm = `{"images":[{"b64":"…"}],"parameters":{"top_k":5}}`
@@ -21,7 +21,7 @@ func readJSON(s *Server, b *body, in *submission) error {
 	defer giveBuffer(text)
 	document := bytes.TrimPrefix(text, byteOrderMark)
 	if err := json.Unmarshal(document, &unread{}); err != nil {
-		return fault.New(fault.Malformed, "the body is not JSON of the form %s: %s", jsonForm, err)
+		return apierror.New(apierror.Malformed, "the body is not JSON of the form %s: %s", jsonForm, err)
 	}
 	r := &jsonReader{jsonWalker{document}, s, in}
 	return r.object("the body", map[string]func() error{"images": r.images, "parameters": r.parameters})
@@ -43,7 +43,7 @@ type jsonReader struct {
 // object takes an object whose fields are those given, each at most once.
 func (r *jsonReader) object(what string, fields map[string]func() error) error {
 	if r.next() != '{' {
-		return fault.New(fault.Malformed, "%s is not an object", what)
+		return apierror.New(apierror.Malformed, "%s is not an object", what)
 	}
 	seen := make(map[string]bool, len(fields))
 	return r.each('}', func() error {
@@ -51,10 +51,10 @@ func (r *jsonReader) object(what string, fields map[string]func() error) error {
 		r.colon()
 		read, ok := fields[name]
 		if !ok {
-			return fault.New(fault.Malformed, "unknown field %s in %s; allowed: %s", quote(name), what, names(fields))
+			return apierror.New(apierror.Malformed, "unknown field %s in %s; allowed: %s", quote(name), what, names(fields))
 		}
 		if seen[name] {
-			return fault.New(fault.Malformed, "field %s is there twice in %s", name, what)
+			return apierror.New(apierror.Malformed, "field %s is there twice in %s", name, what)
 		}
 		seen[name] = true
 		return read()
@@ -63,7 +63,7 @@ func (r *jsonReader) object(what string, fields map[string]func() error) error {
 
 func (r *jsonReader) images() error {
 	if r.next() != '[' {
-		return fault.New(fault.Malformed, "images is not an array")
+		return apierror.New(apierror.Malformed, "images is not an array")
 	}
 	return r.each(']', func() error {
 		if err := r.server.roomForImage(r.in); err != nil {
@@ -74,7 +74,7 @@ func (r *jsonReader) images() error {
 			return err
 		}
 		if len(r.in.images) == before {
-			return fault.New(fault.Malformed, "images[%d] has no b64", before)
+			return apierror.New(apierror.Malformed, "images[%d] has no b64", before)
 		}
 		return nil
 	})
@@ -93,19 +93,19 @@ func (r *jsonReader) parameters() error {
 func (r *jsonReader) img() error {
 	field := fmt.Sprintf("images[%d].b64", len(r.in.images))
 	if r.next() != '"' {
-		return fault.New(fault.Malformed, "%s is not a string", field)
+		return apierror.New(apierror.Malformed, "%s is not a string", field)
 	}
 	text := r.text()
 	if bytes.HasPrefix(text, []byte("data:")) {
 		var ok bool
 		if _, text, ok = bytes.Cut(text, []byte(";base64,")); !ok {
-			return fault.New(fault.Malformed, "%s is a data: URL without ;base64", field)
+			return apierror.New(apierror.Malformed, "%s is a data: URL without ;base64", field)
 		}
 	}
 	text = bytes.TrimRight(text, "=\r\n")
 	size := base64.RawStdEncoding.DecodedLen(len(text))
 	if limit := r.server.cfg.MaxImageBytes; int64(size) > limit {
-		return fault.New(fault.BodyTooLarge, "%s is larger than %d bytes, the most that is read", field, limit)
+		return apierror.New(apierror.BodyTooLarge, "%s is larger than %d bytes, the most that is read", field, limit)
 	}
 	buffer := takeBuffer(size)
 	img, err := base64.RawStdEncoding.AppendDecode(buffer, text)
@@ -114,7 +114,7 @@ func (r *jsonReader) img() error {
 	}
 	if err != nil {
 		giveBuffer(buffer)
-		return fault.Wrap(fault.Malformed, err, "%s is not base64", field)
+		return apierror.Wrap(apierror.Malformed, err, "%s is not base64", field)
 	}
 	r.in.images = append(r.in.images, img)
 	return nil

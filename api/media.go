@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/preprocess/header"
 )
 
@@ -23,7 +23,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // form picks the form by the content type, or refuses the request.
 func (s *Server) form(r *http.Request) (form, error) {
 	if e := strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")); e != "" && !strings.EqualFold(e, "identity") {
-		return form{}, fault.New(fault.UnsupportedMedia, "content encoding %s is not read; send the body as it is", quote(e))
+		return form{}, apierror.New(apierror.UnsupportedMedia, "content encoding %s is not read; send the body as it is", quote(e))
 	}
 	given := r.Header.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(given)
@@ -41,7 +41,7 @@ func (s *Server) form(r *http.Request) (form, error) {
 	case media == "multipart/form-data":
 		return multipartForm(s.cfg.MaxBodyBytes, params["boundary"])
 	}
-	return form{}, fault.New(fault.UnsupportedMedia, "content type %s is not read; %s", quote(given), allowedMedia)
+	return form{}, apierror.New(apierror.UnsupportedMedia, "content type %s is not read; %s", quote(given), allowedMedia)
 }
 
 // readGuessed reads a body whose content type says nothing of it: what it is, its first bytes say.
@@ -57,9 +57,9 @@ func readGuessed(given string) func(s *Server, b *body, in *submission) error {
 		case len(text) > 0 && text[0] == '{':
 			read, limit = readJSON, s.cfg.MaxBodyBytes
 		case given == "":
-			return fault.New(fault.UnsupportedMedia, "the content type is missing, and the body is no image that is known; %s", allowedMedia)
+			return apierror.New(apierror.UnsupportedMedia, "the content type is missing, and the body is no image that is known; %s", allowedMedia)
 		default:
-			return fault.New(fault.UnsupportedMedia, "content type %s says nothing of the body, which is no image that is known; %s", quote(given), allowedMedia)
+			return apierror.New(apierror.UnsupportedMedia, "content type %s says nothing of the body, which is no image that is known; %s", quote(given), allowedMedia)
 		}
 		if b.limit = limit; b.length > limit || b.read > limit {
 			return tooLarge(limit)

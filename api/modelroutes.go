@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"fovea/inference"
-	"fovea/models"
+	"fovea/internal/repository"
 
 	"github.com/gin-gonic/gin"
 )
@@ -23,7 +23,7 @@ type modelInfo struct {
 	// Unreadable says why the repository cannot be looked at for it now.
 	Unreadable string        `json:"unreadable,omitempty"`
 	State      string        `json:"state"` // ready when any version is, else that of the last
-	Task       models.Task   `json:"task"`
+	Task       repository.Task   `json:"task"`
 	Labels     []string      `json:"labels,omitempty"` // not in the list: there may be thousands
 	Versions   []versionInfo `json:"versions"`
 }
@@ -48,15 +48,15 @@ type versionInfo struct {
 type imageInfo struct {
 	Width  int           `json:"width"`
 	Height int           `json:"height"`
-	Resize models.Resize `json:"resize"`
+	Resize repository.Resize `json:"resize"`
 	Color  string        `json:"color"`
 	Layout string        `json:"layout"`
-	DType  models.DType  `json:"dtype"`
+	DType  repository.DType  `json:"dtype"`
 }
 
 type tensorInfo struct {
 	Name  string       `json:"name"`
-	DType models.DType `json:"dtype"`
+	DType repository.DType `json:"dtype"`
 	Shape []int64      `json:"shape"` // with the batch dimension; -1 is any size
 }
 
@@ -107,7 +107,7 @@ func describeVersion(v inference.Status) versionInfo {
 	}
 }
 
-func describeTensors(tensors []models.TensorInfo) []tensorInfo {
+func describeTensors(tensors []repository.TensorInfo) []tensorInfo {
 	list := make([]tensorInfo, len(tensors))
 	for i, t := range tensors {
 		list[i] = tensorInfo(t)

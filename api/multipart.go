@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 const (
@@ -24,7 +24,7 @@ var transferAllowed = []string{"7bit", "8bit", "binary"}
 // multipartForm is multipart/form-data, read as it streams in: nothing but the images is kept.
 func multipartForm(limit int64, boundary string) (form, error) {
 	if boundary == "" || len(boundary) > maxBoundary {
-		return form{}, fault.New(fault.Malformed, "multipart/form-data needs a boundary of 1 to %d characters", maxBoundary)
+		return form{}, apierror.New(apierror.Malformed, "multipart/form-data needs a boundary of 1 to %d characters", maxBoundary)
 	}
 	return form{limit, func(s *Server, b *body, in *submission) error {
 		return s.readParts(multipart.NewReader(b, boundary), b, in)
@@ -63,14 +63,14 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 		headers += len(values)
 	}
 	if headers > maxPartHeaders {
-		return fault.New(fault.Malformed, "a part has more than %d headers", maxPartHeaders)
+		return apierror.New(apierror.Malformed, "a part has more than %d headers", maxPartHeaders)
 	}
 	if e := strings.TrimSpace(part.Header.Get("Content-Transfer-Encoding")); e != "" && !slices.Contains(transferAllowed, strings.ToLower(e)) {
-		return fault.New(fault.UnsupportedMedia, "content transfer encoding %s is not read; allowed: %s", quote(e), strings.Join(transferAllowed, " "))
+		return apierror.New(apierror.UnsupportedMedia, "content transfer encoding %s is not read; allowed: %s", quote(e), strings.Join(transferAllowed, " "))
 	}
 	name := partName(part)
 	if name == "" {
-		return fault.New(fault.InvalidParameter, "a part has no name that can be read in its Content-Disposition %s; %s",
+		return apierror.New(apierror.InvalidParameter, "a part has no name that can be read in its Content-Disposition %s; %s",
 			quote(part.Header.Get("Content-Disposition")), allowedFields)
 	}
 	if name == imageField {
@@ -80,7 +80,7 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 		return s.addImage(part, b, in)
 	}
 	if _, ok := setters[name]; !ok {
-		return fault.New(fault.InvalidParameter, "unknown part %s; %s, and parameters as %s", quote(name), allowedFields, parameterNames())
+		return apierror.New(apierror.InvalidParameter, "unknown part %s; %s, and parameters as %s", quote(name), allowedFields, parameterNames())
 	}
 	text, err := io.ReadAll(io.LimitReader(part, maxParameter+1))
 	if err != nil {
@@ -92,9 +92,9 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 // multipartFault tells a body that was cut short or is too large from one that breaks the rules of multipart:
 // package multipart says io.ErrUnexpectedEOF for a missing last boundary too, and either way it ends too early.
 func multipartFault(err error) error {
-	var f *fault.Fault
+	var f *apierror.Error
 	if errors.As(err, &f) || isTransport(err) {
 		return err
 	}
-	return fault.Wrap(fault.Malformed, err, "the body is not multipart/form-data with the boundary that its content type names")
+	return apierror.Wrap(apierror.Malformed, err, "the body is not multipart/form-data with the boundary that its content type names")
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // endless repeats a text for ever, after a beginning.
@@ -57,7 +57,7 @@ func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
 				r := s.request("POST", "/predict", form.contentType, &endless{strings.NewReader(form.beginning), form.rest, 0})
 				r.ContentLength = -1
 				got := s.do(r)
-				if got.Status != 413 || got.Code != fault.BodyTooLarge || !strings.Contains(got.Error, form.says) {
+				if got.Status != 413 || got.Code != apierror.BodyTooLarge || !strings.Contains(got.Error, form.says) {
 					t.Errorf("%d %s", got.Status, got.Body)
 				}
 				s.eventually("fovea_body_bytes_in_flight 0")

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/postprocess"
 )
 
@@ -20,29 +20,29 @@ type params struct {
 	given  map[string]bool
 }
 
-var setters = map[string]func(*postprocess.Params, float64) *fault.Fault{
-	"top_k": func(p *postprocess.Params, v float64) *fault.Fault {
+var setters = map[string]func(*postprocess.Params, float64) *apierror.Error{
+	"top_k": func(p *postprocess.Params, v float64) *apierror.Error {
 		if v < 1 || v > maxTopK || v != float64(int(v)) {
-			return fault.New(fault.InvalidParameter, "top_k must be a whole number from 1 to %d", maxTopK)
+			return apierror.New(apierror.InvalidParameter, "top_k must be a whole number from 1 to %d", maxTopK)
 		}
 		p.TopK = int(v)
 		return nil
 	},
-	"score_threshold": func(p *postprocess.Params, v float64) *fault.Fault {
+	"score_threshold": func(p *postprocess.Params, v float64) *apierror.Error {
 		p.Score = &v
 		return unit("score_threshold", v)
 	},
-	"iou_threshold": func(p *postprocess.Params, v float64) *fault.Fault {
+	"iou_threshold": func(p *postprocess.Params, v float64) *apierror.Error {
 		p.IoU = &v
 		return unit("iou_threshold", v)
 	},
 }
 
-func unit(name string, v float64) *fault.Fault {
+func unit(name string, v float64) *apierror.Error {
 	if v >= 0 && v <= 1 {
 		return nil
 	}
-	return fault.New(fault.InvalidParameter, "%s must be a number from 0 to 1", name)
+	return apierror.New(apierror.InvalidParameter, "%s must be a number from 0 to 1", name)
 }
 
 func parameterNames() string { return names(setters) }
@@ -53,14 +53,14 @@ func names[V any](m map[string]V) string { return strings.Join(slices.Sorted(map
 func (p *params) set(name, text string) error {
 	setter, ok := setters[name]
 	if !ok {
-		return fault.New(fault.InvalidParameter, "unknown parameter %s; allowed: %s", quote(name), parameterNames())
+		return apierror.New(apierror.InvalidParameter, "unknown parameter %s; allowed: %s", quote(name), parameterNames())
 	}
 	if p.given[name] {
-		return fault.New(fault.InvalidParameter, "parameter %s is given twice", name)
+		return apierror.New(apierror.InvalidParameter, "parameter %s is given twice", name)
 	}
 	v, err := number(text)
 	if err != nil {
-		return fault.New(fault.InvalidParameter, "%s is not a number: %s", name, quote(text))
+		return apierror.New(apierror.InvalidParameter, "%s is not a number: %s", name, quote(text))
 	}
 	if f := setter(&p.values, v); f != nil {
 		return f
@@ -79,7 +79,7 @@ func (p *params) query(raw string) error {
 	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return fault.Wrap(fault.InvalidParameter, err, "the query cannot be read; allowed: %s", parameterNames())
+		return apierror.Wrap(apierror.InvalidParameter, err, "the query cannot be read; allowed: %s", parameterNames())
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		for _, text := range values[name] {

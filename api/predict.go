@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/health"
 	"fovea/inference"
 
@@ -30,7 +30,7 @@ func (s *Server) predictDefault(c *gin.Context, x *exchange) {
 	x.predict = true
 	model := s.engine.Default()
 	if model == "" {
-		s.refuse(c, x, fault.New(fault.NotReady, "no model is loaded"))
+		s.refuse(c, x, apierror.New(apierror.NotReady, "no model is loaded"))
 		return
 	}
 	s.predict(c, x, model, "")
@@ -60,15 +60,15 @@ func (s *Server) refuse(c *gin.Context, x *exchange, err error) {
 // noSuchModel says why a model is not there: before the first load is over, that is not the client's mistake.
 func (s *Server) noSuchModel(name string) error {
 	if s.health.Report().Status == health.Starting {
-		return fault.New(fault.NotReady, "models are being loaded; try again soon")
+		return apierror.New(apierror.NotReady, "models are being loaded; try again soon")
 	}
-	return fault.New(fault.ModelNotFound, "there is no model %s; GET /v1/models lists those there are", quote(name))
+	return apierror.New(apierror.ModelNotFound, "there is no model %s; GET /v1/models lists those there are", quote(name))
 }
 
 // answered is what became of one image.
 type answered struct {
 	response *inference.Response
-	fault    *fault.Fault
+	fault    *apierror.Error
 }
 
 // ask sends all images to the engine at once and waits for all, as long as is left of the configured time.
@@ -96,11 +96,11 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic", "request_id", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			a = s.unasked(x, fault.New(fault.Internal, "internal error"))
+			a = s.unasked(x, apierror.New(apierror.Internal, "internal error"))
 		}
 	}()
 	if len(r.Image) == 0 {
-		return s.unasked(x, fault.New(fault.Malformed, "the image is empty; %s", allowedMedia))
+		return s.unasked(x, apierror.New(apierror.Malformed, "the image is empty; %s", allowedMedia))
 	}
 	response, err := s.engine.Predict(ctx, r)
 	if err != nil {
@@ -110,15 +110,15 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (
 }
 
 // unasked counts an image about which the engine was not asked, or never said anything.
-func (s *Server) unasked(x *exchange, f *fault.Fault) answered {
+func (s *Server) unasked(x *exchange, f *apierror.Error) answered {
 	s.metrics.Rejected(x.model, string(f.Code))
 	return answered{fault: f}
 }
 
-func (s *Server) engineFault(err error) *fault.Fault {
+func (s *Server) engineFault(err error) *apierror.Error {
 	f := faultOf(err)
-	if f.Code == fault.DeadlineExceeded {
-		return fault.New(f.Code, "no answer within %s", s.cfg.Timeout) // the cause is no more than that
+	if f.Code == apierror.DeadlineExceeded {
+		return apierror.New(f.Code, "no answer within %s", s.cfg.Timeout) // the cause is no more than that
 	}
 	return f
 }
@@ -126,7 +126,7 @@ func (s *Server) engineFault(err error) *fault.Fault {
 // overall is the fault of the whole request: nil when at least one image is answered. A request of one image
 // has that image's fault. When all of several failed and one of them not by its image, the request may be
 // sent again, so that is what it says.
-func overall(answers []answered) *fault.Fault {
+func overall(answers []answered) *apierror.Error {
 	for _, a := range answers {
 		if a.fault == nil {
 			return nil
@@ -137,7 +137,7 @@ func overall(answers []answered) *fault.Fault {
 			return a.fault
 		}
 	}
-	return fault.New(fault.AllFailed, "none of the %d images could be answered; each says why", len(answers))
+	return apierror.New(apierror.AllFailed, "none of the %d images could be answered; each says why", len(answers))
 }
 
 // reply writes the answer of a request whose images were all asked about.
@@ -147,7 +147,7 @@ func (s *Server) reply(c *gin.Context, x *exchange, answers []answered) {
 	switch {
 	case f == nil:
 		writeJSON(c, http.StatusOK, answerOf(x, answers))
-	case f.Code == fault.AllFailed:
+	case f.Code == apierror.AllFailed:
 		s.failWith(c, x, f, entries(answers))
 	default:
 		s.fail(c, x, f)

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/inference"
 )
 
@@ -103,7 +103,7 @@ func TestABodyThatIsNotReadInTimeIsNoAnswerInTime(t *testing.T) {
 	first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
 	s.eventually("fovea_body_bytes_in_flight 100")
 	got := s.post("/predict", "image/jpeg", large(t))
-	if got.Status != 504 || got.Code != fault.DeadlineExceeded || got.Error != "no answer within 300ms" {
+	if got.Status != 504 || got.Code != apierror.DeadlineExceeded || got.Error != "no answer within 300ms" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 	close(decode)

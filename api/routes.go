@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/health"
 	"fovea/inference"
 
@@ -52,11 +52,11 @@ func (s *Server) routes() *gin.Engine {
 }
 
 func (s *Server) noRoute(c *gin.Context, x *exchange) {
-	s.fail(c, x, fault.New(routeNotFound, "there is nothing at %s; GET /openapi.json says what there is", quote(c.Request.URL.Path)))
+	s.fail(c, x, apierror.New(routeNotFound, "there is nothing at %s; GET /openapi.json says what there is", quote(c.Request.URL.Path)))
 }
 
 func (s *Server) noMethod(c *gin.Context, x *exchange) {
-	s.fail(c, x, fault.New(methodNotAllowed, "method %s is not allowed here; allowed: %s", quote(c.Request.Method), c.Writer.Header().Get("Allow")))
+	s.fail(c, x, apierror.New(methodNotAllowed, "method %s is not allowed here; allowed: %s", quote(c.Request.Method), c.Writer.Header().Get("Allow")))
 }
 
 func (s *Server) showHealth(c *gin.Context, x *exchange) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/health"
 	"fovea/inference"
 )
@@ -129,7 +129,7 @@ func TestShutdownAnswersWhatIsInFlightAndRefusesMore(t *testing.T) {
 	for s.post("/predict", "image/jpeg", "pixels").Status == 200 { // until Shutdown has begun
 	}
 	got := s.post("/predict", "image/jpeg", "pixels")
-	if got.Status != 503 || got.Code != fault.Draining || got.Header.Get("Retry-After") == "" || !strings.Contains(got.Error, "shutting down") {
+	if got.Status != 503 || got.Code != apierror.Draining || got.Header.Get("Retry-After") == "" || !strings.Contains(got.Error, "shutting down") {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 	if got := s.get("/health"); got.Status != 200 {

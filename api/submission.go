@@ -4,7 +4,7 @@ import (
 	"io"
 	"sync/atomic"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 
 	"github.com/gin-gonic/gin"
 )
@@ -63,7 +63,7 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 	err = f.read(s, b, in)
 	x.bytes = b.read
 	if err == nil && len(in.images) == 0 {
-		err = fault.New(fault.Malformed, "the request holds no image; %s", allowedMedia)
+		err = apierror.New(apierror.Malformed, "the request holds no image; %s", allowedMedia)
 	}
 	if err != nil {
 		in.recycle()
@@ -84,7 +84,7 @@ func readImage(_ *Server, b *body, in *submission) error {
 	}
 	if len(img) == 0 {
 		giveBuffer(img)
-		return fault.New(fault.Malformed, "the body is empty; %s", allowedMedia)
+		return apierror.New(apierror.Malformed, "the body is empty; %s", allowedMedia)
 	}
 	in.images = append(in.images, img)
 	return nil
@@ -100,7 +100,7 @@ func (s *Server) addImage(r io.Reader, b *body, in *submission) error {
 	}
 	if int64(len(img)) > limit {
 		giveBuffer(img)
-		return fault.New(fault.BodyTooLarge, "image %d is larger than %d bytes, the most that is read", len(in.images), limit)
+		return apierror.New(apierror.BodyTooLarge, "image %d is larger than %d bytes, the most that is read", len(in.images), limit)
 	}
 	in.images = append(in.images, fitted(img))
 	return nil
@@ -111,5 +111,5 @@ func (s *Server) roomForImage(in *submission) error {
 	if len(in.images) < s.cfg.MaxImages {
 		return nil
 	}
-	return fault.New(fault.Malformed, "the request holds more than %d images, the most that are taken at once", s.cfg.MaxImages)
+	return apierror.New(apierror.Malformed, "the request holds more than %d images, the most that are taken at once", s.cfg.MaxImages)
 }

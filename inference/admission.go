@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // Bounds of what a client is told to wait when a queue is full.
@@ -29,7 +29,7 @@ func (a *admission) enter() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.depth >= a.bound {
-		f := fault.New(fault.QueueFull, "%d images are waiting for this model; no more are allowed", a.depth)
+		f := apierror.New(apierror.QueueFull, "%d images are waiting for this model; no more are allowed", a.depth)
 		f.RetryAfter = min(max(time.Duration(a.depth)*a.each, leastRetry), mostRetry)
 		return f
 	}

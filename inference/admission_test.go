@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
@@ -34,8 +34,8 @@ func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				var f *fault.Fault
-				if !errors.As(a.enter(), &f) || f.Code != fault.QueueFull || f.RetryAfter != test.want {
+				var f *apierror.Error
+				if !errors.As(a.enter(), &f) || f.Code != apierror.QueueFull || f.RetryAfter != test.want {
 					t.Errorf("got %+v, want queue_full with %v", f, test.want)
 				}
 				if a.waiting() != 50 || depth != 50 {

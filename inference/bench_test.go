@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/inference/onnx"
 	"fovea/postprocess"
 	"fovea/preprocess/header"
@@ -105,7 +105,7 @@ func askAll(b *testing.B, e *Engine, name string, images [][]byte, n int) {
 		wg.Go(func() {
 			for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
 				if _, err := e.Predict(context.Background(), Request{Model: name, Image: images[i%len(images)]}); err != nil {
-					b.Error(fault.From(err))
+					b.Error(apierror.From(err))
 					return
 				}
 			}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"fovea/inference/onnx"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // Config is what an operator decides about inference. Sizes are bytes unless the key says otherwise.
@@ -92,7 +92,7 @@ func (c Config) validateModels() (errs []error) {
 		switch {
 		case m.Name == "":
 			errs = append(errs, fmt.Errorf("models[%d].name: is missing", i))
-		case !models.ValidName(m.Name):
+		case !repository.ValidName(m.Name):
 			errs = append(errs, fmt.Errorf("models[%d].name: %q cannot be the name of a model", i, m.Name))
 		}
 		if first := c.index(m.Name); first < i {

@@ -12,12 +12,12 @@ import (
 	"testing"
 
 	"fovea/internal/onnxtest"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
 // made puts a model that a test has written into the repository.
-func (r *repository) made(name, definition string, m *onnxtest.Model) *repository {
+func (r *testRepository) made(name, definition string, m *onnxtest.Model) *testRepository {
 	r.t.Helper()
 	r.write(filepath.Join(name, "model.yaml"), []byte(definition))
 	r.write(filepath.Join(name, "labels.txt"), []byte("cat\ndog\n"))
@@ -332,10 +332,10 @@ func TestTrialsTellTheModelASize(t *testing.T) {
 
 // TestNumbersThatAreNotFiniteAreFound holds the self-test's look at outputs for every type that scores may have.
 func TestNumbersThatAreNotFiniteAreFound(t *testing.T) {
-	for dtype, bits := range map[models.DType][2][]byte{ // finite and not
-		models.Float64: {binary.NativeEndian.AppendUint64(nil, math.Float64bits(1e300)), binary.NativeEndian.AppendUint64(nil, math.Float64bits(math.NaN()))},
-		models.Float32: {binary.NativeEndian.AppendUint32(nil, math.Float32bits(1e30)), binary.NativeEndian.AppendUint32(nil, math.Float32bits(float32(math.Inf(-1))))},
-		models.Float16: {binary.NativeEndian.AppendUint16(nil, 0x3c00), binary.NativeEndian.AppendUint16(nil, 0x7c00)},
+	for dtype, bits := range map[repository.DType][2][]byte{ // finite and not
+		repository.Float64: {binary.NativeEndian.AppendUint64(nil, math.Float64bits(1e300)), binary.NativeEndian.AppendUint64(nil, math.Float64bits(math.NaN()))},
+		repository.Float32: {binary.NativeEndian.AppendUint32(nil, math.Float32bits(1e30)), binary.NativeEndian.AppendUint32(nil, math.Float32bits(float32(math.Inf(-1))))},
+		repository.Float16: {binary.NativeEndian.AppendUint16(nil, 0x3c00), binary.NativeEndian.AppendUint16(nil, 0x7c00)},
 	} {
 		for i, data := range bits {
 			if err := finite([]postprocess.Tensor{{Name: "y", DType: dtype, Data: data}}); (err != nil) != (i == 1) {

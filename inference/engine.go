@@ -14,16 +14,16 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/inference/onnx"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/header"
 )
 
 // Engine holds the models that answer. Its methods may be called at the same time.
 type Engine struct {
 	cfg    Config
-	repo   *models.Repository
+	repo   *repository.Repository
 	obs    Observer
 	log    *slog.Logger
 	shared *shared
@@ -64,7 +64,7 @@ type model struct {
 }
 
 // New opens the runtime's library and chooses the device; it loads nothing. obs and log may be nil.
-func New(cfg Config, repo *models.Repository, obs Observer, log *slog.Logger) (*Engine, error) {
+func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -127,9 +127,9 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	defer e.mu.RUnlock()
 	switch {
 	case e.broken != nil:
-		return nil, fault.Wrap(fault.DeviceLost, e.broken, "the device has failed; the server must be restarted")
+		return nil, apierror.Wrap(apierror.DeviceLost, e.broken, "the device has failed; the server must be restarted")
 	case e.closed:
-		return nil, fault.New(fault.Draining, "the server is shutting down")
+		return nil, apierror.New(apierror.Draining, "the server is shutting down")
 	}
 	if name == "" {
 		name = e.defaultName()
@@ -137,9 +137,9 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	m := e.models[name]
 	switch {
 	case m == nil && !e.listed, name == "":
-		return nil, fault.New(fault.NotReady, "no model is loaded yet")
+		return nil, apierror.New(apierror.NotReady, "no model is loaded yet")
 	case m == nil:
-		return nil, fault.New(fault.ModelNotFound, "there is no model %q; there are: %s", name,
+		return nil, apierror.New(apierror.ModelNotFound, "there is no model %q; there are: %s", name,
 			orNone(slices.Sorted(maps.Keys(e.models))))
 	}
 	v, err := m.find(number)
@@ -154,7 +154,7 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 func (m *model) find(number string) (*version, error) {
 	if number == "" {
 		if len(m.served) == 0 {
-			return nil, fault.New(fault.NotReady, "model %q is not ready", m.name)
+			return nil, apierror.New(apierror.NotReady, "model %q is not ready", m.name)
 		}
 		return m.served[len(m.served)-1], nil
 	}
@@ -165,14 +165,14 @@ func (m *model) find(number string) (*version, error) {
 	}
 	for _, w := range m.wanted {
 		if strconv.Itoa(w.version.Number) == number {
-			return nil, fault.New(fault.NotReady, "version %s of model %q is not ready", number, m.name)
+			return nil, apierror.New(apierror.NotReady, "version %s of model %q is not ready", number, m.name)
 		}
 	}
 	names := make([]string, len(m.served))
 	for i, v := range m.served {
 		names[i] = v.name
 	}
-	return nil, fault.New(fault.ModelNotFound, "model %q has no version %q; it has: %s", m.name, number, orNone(names))
+	return nil, apierror.New(apierror.ModelNotFound, "model %q has no version %q; it has: %s", m.name, number, orNone(names))
 }
 
 func orNone(names []string) string {
@@ -217,7 +217,7 @@ func (e *Engine) Close(ctx context.Context) error {
 // shutdown's time, before Close.
 func (e *Engine) Terminate() {
 	e.refuse()
-	e.stop(fault.Wrap(fault.Draining, errClosed, "the server is shutting down"))
+	e.stop(apierror.Wrap(apierror.Draining, errClosed, "the server is shutting down"))
 }
 
 // refuse ends the intake and the loads, and begins to unload everything.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/inference/onnx"
 	"fovea/postprocess"
 	"fovea/preprocess/geometry"
@@ -47,17 +47,17 @@ func TestPredictFaults(t *testing.T) {
 	for name, test := range map[string]struct {
 		ctx     context.Context
 		request Request
-		want    fault.Code
+		want    apierror.Code
 		says    string
 	}{
-		"a model that is not there":   {request: Request{Model: "../etc", Image: good}, want: fault.ModelNotFound, says: "there are: colors"},
-		"a version that is not there": {request: Request{Version: "7", Image: good}, want: fault.ModelNotFound, says: "it has: 1"},
-		"no bytes":                    {request: Request{}, want: fault.Undecodable},
-		"bytes of no image":           {request: Request{Image: []byte("hello, world")}, want: fault.UnsupportedFormat},
-		"an image cut short":          {request: Request{Image: good[:len(good)/2]}, want: fault.Undecodable},
-		"too many pixels":             {request: Request{Image: plain(t, red, 101, 100)}, want: fault.ImageTooLarge},
-		"a client that has gone":      {ctx: gone, request: Request{Image: good}, want: fault.Canceled},
-		"a deadline that is over":     {ctx: late, request: Request{Image: good}, want: fault.DeadlineExceeded},
+		"a model that is not there":   {request: Request{Model: "../etc", Image: good}, want: apierror.ModelNotFound, says: "there are: colors"},
+		"a version that is not there": {request: Request{Version: "7", Image: good}, want: apierror.ModelNotFound, says: "it has: 1"},
+		"no bytes":                    {request: Request{}, want: apierror.Undecodable},
+		"bytes of no image":           {request: Request{Image: []byte("hello, world")}, want: apierror.UnsupportedFormat},
+		"an image cut short":          {request: Request{Image: good[:len(good)/2]}, want: apierror.Undecodable},
+		"too many pixels":             {request: Request{Image: plain(t, red, 101, 100)}, want: apierror.ImageTooLarge},
+		"a client that has gone":      {ctx: gone, request: Request{Image: good}, want: apierror.Canceled},
+		"a deadline that is over":     {ctx: late, request: Request{Image: good}, want: apierror.DeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := test.ctx
@@ -65,7 +65,7 @@ func TestPredictFaults(t *testing.T) {
 				ctx = t.Context()
 			}
 			_, err := e.Predict(ctx, test.request)
-			var f *fault.Fault
+			var f *apierror.Error
 			if !errors.As(err, &f) || f.Code != test.want || !strings.Contains(f.Message, test.says) {
 				t.Errorf("got %v, want %s with %q", err, test.want, test.says)
 			}
@@ -112,7 +112,7 @@ func TestClosedEngineRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)})
-	if f := fault.From(err); f == nil || f.Code != fault.Draining {
+	if f := apierror.From(err); f == nil || f.Code != apierror.Draining {
 		t.Errorf("got %v, want draining", err)
 	}
 	if err := e.Sync(t.Context()); err == nil {
@@ -169,7 +169,7 @@ func TestFullQueueSaysWhenToComeBack(t *testing.T) {
 	<-entered
 	until(t, "a full queue", func() bool { return e.Models()[0].Queue == 3 })
 	_, err := e.Predict(t.Context(), Request{Image: img})
-	if f := fault.From(err); f == nil || f.Code != fault.QueueFull || f.RetryAfter < leastRetry || f.RetryAfter > mostRetry {
+	if f := apierror.From(err); f == nil || f.Code != apierror.QueueFull || f.RetryAfter < leastRetry || f.RetryAfter > mostRetry {
 		t.Errorf("got %v, want queue_full with a time to come back", err)
 	}
 	close(open)
@@ -186,7 +186,7 @@ func TestClientsThatLeaveFreeTheirPlaceAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 10 { // one runs, one is packed, eight wait
 		wg.Go(func() {
-			if _, err := e.Predict(ctx, Request{Image: plain(t, red, 8, 8)}); fault.From(err).Code != fault.Canceled {
+			if _, err := e.Predict(ctx, Request{Image: plain(t, red, 8, 8)}); apierror.From(err).Code != apierror.Canceled {
 				t.Errorf("got %v, want canceled", err)
 			}
 		})
@@ -214,7 +214,7 @@ func TestFailedRunIsInternalAndPasses(t *testing.T) {
 	_, open := hold(e.models["colors"].served[0], errors.New("CUDA failure 2: out of memory"))
 	close(open)
 	img := plain(t, red, 8, 8)
-	if _, err := e.Predict(t.Context(), Request{Image: img}); fault.From(err).Code != fault.Internal {
+	if _, err := e.Predict(t.Context(), Request{Image: img}); apierror.From(err).Code != apierror.Internal {
 		t.Errorf("got %v, want internal", err)
 	}
 	for _, b := range l.all {
@@ -242,7 +242,7 @@ func TestStickyFaultIsLatched(t *testing.T) {
 	close(open)
 	for range 3 {
 		_, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)})
-		if fault.From(err).Code != fault.DeviceLost {
+		if apierror.From(err).Code != apierror.DeviceLost {
 			t.Errorf("got %v, want device_lost", err)
 		}
 	}
@@ -283,7 +283,7 @@ func TestPanicInPostprocessingCostsOneRequest(t *testing.T) {
 	good := v.decoder
 	v.decoder = badDecoder{}
 	_, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)})
-	if f := fault.From(err); f.Code != fault.Internal || strings.Contains(f.Message, "index out of range") {
+	if f := apierror.From(err); f.Code != apierror.Internal || strings.Contains(f.Message, "index out of range") {
 		t.Errorf("got %v, want internal without the panic's words", err)
 	}
 	v.decoder = good

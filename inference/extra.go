@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -14,17 +14,17 @@ import (
 type extra struct {
 	input int
 	value string
-	dtype models.DType
+	dtype repository.DType
 }
 
 // newExtra finds what the definition says of the input.
-func newExtra(input int, info models.TensorInfo, defined []models.Extra) (extra, error) {
-	i := slices.IndexFunc(defined, func(x models.Extra) bool { return x.Name == info.Name })
+func newExtra(input int, info repository.TensorInfo, defined []repository.Extra) (extra, error) {
+	i := slices.IndexFunc(defined, func(x repository.Extra) bool { return x.Name == info.Name })
 	if i < 0 {
 		return extra{}, fmt.Errorf("the ONNX file has an input %q that input.extra does not describe", info.Name)
 	}
 	switch info.DType {
-	case models.Int64, models.Int32, models.Float32:
+	case repository.Int64, repository.Int32, repository.Float32:
 	default:
 		return extra{}, fmt.Errorf("input %q is %s; a size can be int64, int32 or float32", info.Name, info.DType)
 	}
@@ -35,12 +35,12 @@ func newExtra(input int, info models.TensorInfo, defined []models.Extra) (extra,
 func (x extra) write(row []byte, fit geometry.Fit) {
 	var w, h int
 	switch x.value {
-	case models.OriginalSizeWH, models.OriginalSizeHW:
+	case repository.OriginalSizeWH, repository.OriginalSizeHW:
 		w, h = fit.Width, fit.Height
 	default:
 		w, h = fit.InputW, fit.InputH
 	}
-	if x.value == models.OriginalSizeHW || x.value == models.InputSizeHW {
+	if x.value == repository.OriginalSizeHW || x.value == repository.InputSizeHW {
 		w, h = h, w
 	}
 	size := x.dtype.Size()
@@ -50,11 +50,11 @@ func (x extra) write(row []byte, fit geometry.Fit) {
 
 func (x extra) element(at []byte, n int) {
 	switch x.dtype {
-	case models.Int64:
+	case repository.Int64:
 		binary.NativeEndian.PutUint64(at, uint64(n))
-	case models.Int32:
+	case repository.Int32:
 		binary.NativeEndian.PutUint32(at, uint32(n))
-	case models.Float32:
+	case repository.Float32:
 		binary.NativeEndian.PutUint32(at, math.Float32bits(float32(n)))
 	default: // newExtra takes no other
 	}

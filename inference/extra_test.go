@@ -8,18 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
 func TestExtraInputsHoldTheSize(t *testing.T) {
 	fit := geometry.Fit{Width: 640, Height: 480, InputW: 320, InputH: 256}
 	for value, want := range map[string][2]float64{
-		models.OriginalSizeWH: {640, 480}, models.OriginalSizeHW: {480, 640},
-		models.InputSizeWH: {320, 256}, models.InputSizeHW: {256, 320},
+		repository.OriginalSizeWH: {640, 480}, repository.OriginalSizeHW: {480, 640},
+		repository.InputSizeWH: {320, 256}, repository.InputSizeHW: {256, 320},
 	} {
-		for _, dtype := range []models.DType{models.Int64, models.Int32, models.Float32} {
-			x, err := newExtra(1, models.TensorInfo{Name: "size", DType: dtype}, []models.Extra{{Name: "size", Value: value}})
+		for _, dtype := range []repository.DType{repository.Int64, repository.Int32, repository.Float32} {
+			x, err := newExtra(1, repository.TensorInfo{Name: "size", DType: dtype}, []repository.Extra{{Name: "size", Value: value}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -30,10 +30,10 @@ func TestExtraInputsHoldTheSize(t *testing.T) {
 			}
 		}
 	}
-	if _, err := newExtra(1, models.TensorInfo{Name: "mask", DType: models.Int64}, nil); err == nil {
+	if _, err := newExtra(1, repository.TensorInfo{Name: "mask", DType: repository.Int64}, nil); err == nil {
 		t.Error("an input that nobody feeds was taken")
 	}
-	if _, err := newExtra(1, models.TensorInfo{Name: "size", DType: models.Float16}, []models.Extra{{Name: "size"}}); err == nil {
+	if _, err := newExtra(1, repository.TensorInfo{Name: "size", DType: repository.Float16}, []repository.Extra{{Name: "size"}}); err == nil {
 		t.Error("a size in float16 was taken")
 	}
 }
@@ -65,11 +65,11 @@ func TestEachImageOfABatchHasItsOwnExtraInput(t *testing.T) {
 	}
 }
 
-func number(d models.DType, at []byte) float64 {
+func number(d repository.DType, at []byte) float64 {
 	switch d {
-	case models.Int64:
+	case repository.Int64:
 		return float64(int64(binary.NativeEndian.Uint64(at)))
-	case models.Int32:
+	case repository.Int32:
 		return float64(int32(binary.NativeEndian.Uint32(at)))
 	default:
 		return float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
@@ -104,7 +104,7 @@ func (r *fakeRunner) RunWide(ctx context.Context, rows int) error {
 }
 
 func (r *fakeRunner) Outputs(row int) []postprocess.Tensor {
-	return []postprocess.Tensor{{Name: "echo", DType: models.Int64, Shape: []int64{1}, Data: r.out[row]}}
+	return []postprocess.Tensor{{Name: "echo", DType: repository.Int64, Shape: []int64{1}, Data: r.out[row]}}
 }
 
 func (r *fakeRunner) Close() error {

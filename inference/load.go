@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"fovea/inference/onnx"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 	"fovea/preprocess"
 )
@@ -160,10 +160,10 @@ func (v *version) resolve() error {
 	return err
 }
 
-func tensorInfos(from []onnx.Info) []models.TensorInfo {
-	list := make([]models.TensorInfo, len(from))
+func tensorInfos(from []onnx.Info) []repository.TensorInfo {
+	list := make([]repository.TensorInfo, len(from))
 	for i, f := range from {
-		list[i] = models.TensorInfo{Name: f.Name, DType: f.DType, Shape: f.Shape}
+		list[i] = repository.TensorInfo{Name: f.Name, DType: f.DType, Shape: f.Shape}
 	}
 	return list
 }
@@ -178,7 +178,7 @@ type group struct {
 func (v *version) groups() ([]group, error) {
 	given := v.entry.Definition.Instances
 	if len(given) == 0 {
-		given = []models.Group{{}}
+		given = []repository.Group{{}}
 	}
 	groups := make([]group, 0, len(given))
 	for i, g := range given {
@@ -266,7 +266,7 @@ func nextSize(n int, d onnx.Device) int {
 }
 
 // imageShape is the shape of one row of the image input, which has dimensions dimensions with that of the batch.
-func imageShape(in models.Input, dimensions int) []int64 {
+func imageShape(in repository.Input, dimensions int) []int64 {
 	h, w, channels := int64(in.Height), int64(in.Width), int64(in.Channels())
 	switch {
 	case dimensions == 3: // gray

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 func TestALoadThatNeverEndsFailsInItsTimeAndHoldsNothingUp(t *testing.T) {
@@ -75,7 +75,7 @@ func TestARequestThatNeverEndsLeavesItsInstanceToOthers(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 				defer cancel()
 				_, err := e.Predict(ctx, Request{Image: c.data})
-				if code := fault.From(err).Code; err != nil && code != fault.DeadlineExceeded || err == nil && c.name == "endless" {
+				if code := apierror.From(err).Code; err != nil && code != apierror.DeadlineExceeded || err == nil && c.name == "endless" {
 					t.Errorf("%s: %v", c.name, err)
 				}
 			})
@@ -103,7 +103,7 @@ func TestTerminateEndsRunsThatOutliveTheShutdown(t *testing.T) {
 		t.Errorf("Close said %v during the run", err)
 	}
 	e.Terminate()
-	if err := <-over; fault.From(err).Code != fault.Draining {
+	if err := <-over; apierror.From(err).Code != apierror.Draining {
 		t.Errorf("the request got %v", err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/inference/onnx"
 	"fovea/postprocess"
 	"fovea/preprocess/geometry"
@@ -47,7 +47,7 @@ type Timing struct {
 func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 	v, err := e.acquire(r.Model, r.Version)
 	if err != nil {
-		e.obs.Rejected(e.known(r.Model), string(fault.From(err).Code))
+		e.obs.Rejected(e.known(r.Model), string(apierror.From(err).Code))
 		return nil, err
 	}
 	defer v.refs.Done()
@@ -62,16 +62,16 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 }
 
 // explain turns what ended a request into its fault.
-func (e *Engine) explain(err error) *fault.Fault {
+func (e *Engine) explain(err error) *apierror.Error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fault.Wrap(fault.DeadlineExceeded, err, "no answer within the request's time")
+		return apierror.Wrap(apierror.DeadlineExceeded, err, "no answer within the request's time")
 	case errors.Is(err, context.Canceled):
-		return fault.Wrap(fault.Canceled, err, "the client went away")
+		return apierror.Wrap(apierror.Canceled, err, "the client went away")
 	case onnx.Sticky(err):
-		return fault.Wrap(fault.DeviceLost, err, "the device has failed; the server must be restarted")
+		return apierror.Wrap(apierror.DeviceLost, err, "the device has failed; the server must be restarted")
 	}
-	return fault.From(err)
+	return apierror.From(err)
 }
 
 // predict takes one image all the way. inspect, where given, sees the outputs before they are decoded.
@@ -135,7 +135,7 @@ func (v *version) head(r Request) (header.Info, error) {
 		return header.Read(r.Image, v.shared.limits)
 	}
 	if want := v.plan.RowBytes(); len(r.Row) != want {
-		return header.Info{}, fault.New(fault.Malformed, "the row has %d bytes; the model's image input takes %d", len(r.Row), want)
+		return header.Info{}, apierror.New(apierror.Malformed, "the row has %d bytes; the model's image input takes %d", len(r.Row), want)
 	}
 	return header.Info{}, nil
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"fovea/internal/testenv"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
@@ -67,7 +67,7 @@ func (s sample) right(r *Response) bool {
 
 // real puts shipped models into the repository: the default one, and those of the names whose weights are there.
 // It returns the names of those that are there.
-func (r *repository) real(batching string, names ...string) (there []string) {
+func (r *testRepository) real(batching string, names ...string) (there []string) {
 	r.t.Helper()
 	r.ship("efficientnet-lite0", filepath.Join(testenv.Models(r.t), "efficientnet-lite0", "1", "model.onnx"), batching)
 	there = []string{"efficientnet-lite0"}
@@ -83,7 +83,7 @@ func (r *repository) real(batching string, names ...string) (there []string) {
 }
 
 // ship puts one shipped definition into the repository, with its weights.
-func (r *repository) ship(name, weights, batching string) {
+func (r *testRepository) ship(name, weights, batching string) {
 	r.t.Helper()
 	from := filepath.Join(testenv.Root(r.t), "models", name)
 	files, err := os.ReadDir(from)
@@ -178,7 +178,7 @@ func TestStatusTellsWhatTheFileSays(t *testing.T) {
 	r := newRepository(t)
 	r.real("")
 	s := r.synced(nil).Models()[0]
-	if s.Name != "efficientnet-lite0" || s.State != Ready || !s.Default || s.Task != models.Classification ||
+	if s.Name != "efficientnet-lite0" || s.State != Ready || !s.Default || s.Task != repository.Classification ||
 		s.Input.Width != 224 || s.Input.Layout != "nchw" || len(s.Inputs) != 1 || len(s.Outputs) != 1 ||
 		len(s.Labels) != 1000 || s.Device != "cpu" || s.MaxBatch != 1 || s.MaxQueue != 256 {
 		s.Labels = nil

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"fovea/internal/testenv"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
@@ -28,16 +28,16 @@ input: {width: 8, height: 8, scale: 0.00392156862745098}
 output: {decode: softmax, top_k: 3}
 `
 
-// repository is a model repository in a folder of the test.
-type repository struct {
+// testRepository is a model repository in a folder of the test.
+type testRepository struct {
 	t   testing.TB
 	dir string
 }
 
-func newRepository(t testing.TB) *repository { return &repository{t, t.TempDir()} }
+func newRepository(t testing.TB) *testRepository { return &testRepository{t, t.TempDir()} }
 
 // define writes a model's definition.
-func (r *repository) define(name, definition string) *repository {
+func (r *testRepository) define(name, definition string) *testRepository {
 	r.t.Helper()
 	r.write(filepath.Join(name, "labels.txt"), []byte("red\ngreen\nblue\n"))
 	r.write(filepath.Join(name, "model.yaml"), []byte(definition))
@@ -45,7 +45,7 @@ func (r *repository) define(name, definition string) *repository {
 }
 
 // add puts a file of testdata in place as a version.
-func (r *repository) add(name string, version int, file string) *repository {
+func (r *testRepository) add(name string, version int, file string) *testRepository {
 	r.t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", file+".onnx"))
 	if err != nil {
@@ -55,7 +55,7 @@ func (r *repository) add(name string, version int, file string) *repository {
 	return r
 }
 
-func (r *repository) write(name string, data []byte) {
+func (r *testRepository) write(name string, data []byte) {
 	r.t.Helper()
 	path := filepath.Join(r.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -66,7 +66,7 @@ func (r *repository) write(name string, data []byte) {
 	}
 }
 
-func (r *repository) remove(name string) {
+func (r *testRepository) remove(name string) {
 	r.t.Helper()
 	if err := os.RemoveAll(filepath.Join(r.dir, name)); err != nil {
 		r.t.Fatal(err)
@@ -74,7 +74,7 @@ func (r *repository) remove(name string) {
 }
 
 // engine makes an engine over the repository on the CPU and closes it at the end of the test.
-func (r *repository) engine(change func(*Config)) *Engine {
+func (r *testRepository) engine(change func(*Config)) *Engine {
 	r.t.Helper()
 	return newTestEngine(r.t, r.dir, change)
 }
@@ -86,7 +86,7 @@ func newTestEngine(t testing.TB, dir string, change func(*Config)) *Engine {
 	if change != nil {
 		change(&cfg)
 	}
-	e, err := New(cfg, models.Open(dir), nil, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	e, err := New(cfg, repository.Open(dir), nil, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func newTestEngine(t testing.TB, dir string, change func(*Config)) *Engine {
 }
 
 // synced is an engine that has loaded all there is.
-func (r *repository) synced(change func(*Config)) *Engine {
+func (r *testRepository) synced(change func(*Config)) *Engine {
 	r.t.Helper()
 	e := r.engine(change)
 	if err := e.Sync(r.t.Context()); err != nil {

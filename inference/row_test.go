@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"testing"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/preprocess"
 	"fovea/preprocess/header"
 )
@@ -30,7 +30,7 @@ func TestARowIsAnsweredLikeItsImage(t *testing.T) {
 				t.Errorf("%s: %s as a row is %q, %v; as an image %q", model, want, first(byRow), err, first(byImage))
 			}
 			for what, wrong := range map[string][]byte{"short": row[:len(row)-1], "empty": {}, "long": append(row, 0)} {
-				if _, err := e.Predict(t.Context(), Request{Model: model, Row: wrong}); err == nil || fault.From(err).Code != fault.Malformed {
+				if _, err := e.Predict(t.Context(), Request{Model: model, Row: wrong}); err == nil || apierror.From(err).Code != apierror.Malformed {
 					t.Errorf("%s: a row that is %s: %v", model, what, err)
 				}
 			}

@@ -11,7 +11,7 @@ import (
 	"math"
 	"time"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
@@ -120,15 +120,15 @@ func finite(outputs []postprocess.Tensor) error {
 	return nil
 }
 
-func finiteElement(d models.DType, at []byte) bool {
+func finiteElement(d repository.DType, at []byte) bool {
 	switch d {
-	case models.Float32:
+	case repository.Float32:
 		f := float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))
 		return !math.IsNaN(f) && !math.IsInf(f, 0)
-	case models.Float64:
+	case repository.Float64:
 		f := math.Float64frombits(binary.NativeEndian.Uint64(at))
 		return !math.IsNaN(f) && !math.IsInf(f, 0)
-	case models.Float16:
+	case repository.Float16:
 		return binary.NativeEndian.Uint16(at)&0x7C00 != 0x7C00 // the exponent of NaN and infinity
 	default: // whole numbers
 		return true

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // Status is one version of a model as it is now, or a model of which no version could be tried.
@@ -18,10 +18,10 @@ type Status struct {
 	Unreadable string
 	Default    bool // of the default model
 	Required   bool
-	Task       models.Task
-	Input      models.Input        // completed by the ONNX file once it is ready
-	Inputs     []models.TensorInfo // as the ONNX file declares them; nil until it is read
-	Outputs    []models.TensorInfo
+	Task       repository.Task
+	Input      repository.Input        // completed by the ONNX file once it is ready
+	Inputs     []repository.TensorInfo // as the ONNX file declares them; nil until it is read
+	Outputs    []repository.TensorInfo
 	Labels     []string
 	Device     string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
 	// PartlyCPU says that it is on a GPU and parts of it run on the CPU, for want of CUDA kernels.
@@ -56,7 +56,7 @@ func (e *Engine) statuses(m *model) (list []Status) {
 	base := Status{Name: m.name, Default: m.name == e.defaultName(), Required: e.cfg.required(m.name)}
 	if err := m.blocked; err != nil {
 		base.Unreadable = err.Error()
-	} else if errors.Is(e.unread, models.ErrUnreadable) {
+	} else if errors.Is(e.unread, repository.ErrUnreadable) {
 		base.Unreadable = e.unread.Error()
 	}
 	if err := m.failure(); err != nil {

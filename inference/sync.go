@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // retryFailed is how long at least a version whose files did not change is left alone after it failed to load, and
@@ -20,7 +20,7 @@ const (
 
 // wanted is one version that the repository says should be served.
 type wanted struct {
-	version models.Version
+	version repository.Version
 	look    string // see models.Entry.Fingerprint
 }
 
@@ -172,7 +172,7 @@ func (e *Engine) want(name string) {
 
 // found is what the repository says of a model.
 type found struct {
-	entry   *models.Entry // nil where it cannot be read or is wrong
+	entry   *repository.Entry // nil where it cannot be read or is wrong
 	wanted  []wanted
 	gone    bool  // the model is known not to be there, rather than being there and wrong
 	err     error // why nothing of it can be served
@@ -182,11 +182,11 @@ type found struct {
 // read loads a model's definition and the look of its files.
 func (e *Engine) read(name string) (f found) {
 	f.entry, f.err = e.repo.Load(name)
-	if errors.Is(f.err, models.ErrUnreadable) {
+	if errors.Is(f.err, repository.ErrUnreadable) {
 		return found{blocked: f.err}
 	}
 	if f.err != nil {
-		if f.gone = errors.Is(f.err, models.ErrNotFound); f.gone {
+		if f.gone = errors.Is(f.err, repository.ErrNotFound); f.gone {
 			f.err = errors.Join(append([]error{f.err}, e.repo.MisplacedModel(name)...)...)
 		}
 		return f
@@ -205,7 +205,7 @@ func (e *Engine) read(name string) (f found) {
 
 // look takes the look of the versions that should be served, without those that cannot be looked at now. all are the versions
 // that would be served if each could be looked at.
-func (e *Engine) look(entry *models.Entry, all []models.Version) (list []wanted, blocked error) {
+func (e *Engine) look(entry *repository.Entry, all []repository.Version) (list []wanted, blocked error) {
 	var errs []error
 	for _, v := range all {
 		if v.Err != nil {
@@ -217,7 +217,7 @@ func (e *Engine) look(entry *models.Entry, all []models.Version) (list []wanted,
 		look, err := "", v.Err
 		if err == nil {
 			if look, err = entry.Fingerprint(v); err != nil {
-				errs = append(errs, fmt.Errorf("version %d: %w", v.Number, models.Unreadable(err)))
+				errs = append(errs, fmt.Errorf("version %d: %w", v.Number, repository.Unreadable(err)))
 			}
 		}
 		if err == nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
@@ -225,7 +225,7 @@ func TestADefaultModelThatIsNotThereIsMissed(t *testing.T) {
 	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model colours: ") {
 		t.Errorf("Sync said %v", err)
 	}
-	if _, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); fault.From(err).Code != fault.NotReady {
+	if _, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); apierror.From(err).Code != apierror.NotReady {
 		t.Errorf("the default model: %v", err)
 	}
 	if got, err := e.Predict(t.Context(), Request{Model: "colors", Image: plain(t, red, 8, 8)}); first(got) != "red" {
@@ -283,17 +283,17 @@ func TestCloseWaitsForWhatIsAccepted(t *testing.T) {
 func TestBeforeTheRepositoryIsReadNothingIsUnknown(t *testing.T) {
 	e := newRepository(t).engine(nil)
 	for _, model := range []string{"", "colors"} {
-		if _, err := e.Predict(t.Context(), Request{Model: model}); fault.From(err).Code != fault.NotReady {
+		if _, err := e.Predict(t.Context(), Request{Model: model}); apierror.From(err).Code != apierror.NotReady {
 			t.Errorf("model %q got %v, want not_ready", model, err)
 		}
 	}
 	if err := e.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Predict(t.Context(), Request{Model: "colors"}); fault.From(err).Code != fault.ModelNotFound {
+	if _, err := e.Predict(t.Context(), Request{Model: "colors"}); apierror.From(err).Code != apierror.ModelNotFound {
 		t.Errorf("got %v, want model_not_found", err)
 	}
-	if _, err := e.Predict(t.Context(), Request{}); fault.From(err).Code != fault.NotReady {
+	if _, err := e.Predict(t.Context(), Request{}); apierror.From(err).Code != apierror.NotReady {
 		t.Errorf("with an empty repository: got %v, want not_ready", err)
 	}
 	if got := strings.Join(e.Ready(), "; "); !strings.Contains(got, "there is no model in "+e.repo.Dir()) {
@@ -307,7 +307,7 @@ func TestMissingDefaultIsTold(t *testing.T) {
 	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model flowers: ") {
 		t.Errorf("Sync said %v, want that the default is missing", err)
 	}
-	if _, err := e.Predict(t.Context(), Request{}); fault.From(err).Code != fault.NotReady {
+	if _, err := e.Predict(t.Context(), Request{}); apierror.From(err).Code != apierror.NotReady {
 		t.Errorf("got %v, want not_ready", err)
 	}
 	if got, err := e.Predict(t.Context(), Request{Model: "colors", Image: plain(t, red, 8, 8)}); first(got) != "red" {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // TestMixedTrafficLeavesNothing sends good, bad and aborted images to two models, one of which is swapped all
@@ -17,8 +17,8 @@ func TestMixedTrafficLeavesNothing(t *testing.T) {
 	r.define("four", colors+"instances: [{device: cpu, count: 3}]\n").add("four", 1, "colors-fixed4")
 	e := r.synced(nil)
 	good, large := plain(t, green, 30, 20), plain(t, green, 900, 700)
-	allowed := map[fault.Code]bool{fault.Undecodable: true, fault.UnsupportedFormat: true, fault.Canceled: true,
-		fault.DeadlineExceeded: true, fault.QueueFull: true}
+	allowed := map[apierror.Code]bool{apierror.Undecodable: true, apierror.UnsupportedFormat: true, apierror.Canceled: true,
+		apierror.DeadlineExceeded: true, apierror.QueueFull: true}
 	var wg sync.WaitGroup
 	for worker := range uint64(16) {
 		wg.Go(func() {
@@ -31,7 +31,7 @@ func TestMixedTrafficLeavesNothing(t *testing.T) {
 				}
 				got, err := e.Predict(ctx, Request{Model: []string{"one", "four"}[rng.IntN(2)], Image: image})
 				cancel()
-				if err == nil && first(got) != "green" || err != nil && !allowed[fault.From(err).Code] {
+				if err == nil && first(got) != "green" || err != nil && !allowed[apierror.From(err).Code] {
 					t.Errorf("got %q, %v", first(got), err)
 				}
 			}

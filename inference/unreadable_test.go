@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"fovea/internal/testenv"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // failing are the file system's calls, of which one fails.
@@ -75,7 +75,7 @@ func (f *failing) EvalSymlinks(name string) (string, error) {
 	return filepath.EvalSymlinks(name)
 }
 
-func (f *failing) OpenRoot(name string) (models.Root, error) {
+func (f *failing) OpenRoot(name string) (repository.Root, error) {
 	if err := f.check("openroot", name); err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ type failingRoot struct {
 	f   *failing
 }
 
-func (r failingRoot) OpenFile(name string, flag int, perm fs.FileMode) (models.File, error) {
+func (r failingRoot) OpenFile(name string, flag int, perm fs.FileMode) (repository.File, error) {
 	path := filepath.Join(r.dir, name)
 	if err := r.f.check("open", path); err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (r failingFile) Stat() (fs.FileInfo, error) {
 
 // failingEngine serves three models: a with versions 1 and 2, of which the highest is served, b with all of its two, and c,
 // which names an image for its self-test.
-func failingEngine(t *testing.T, names bool) (*Engine, *repository, *failing) {
+func failingEngine(t *testing.T, names bool) (*Engine, *testRepository, *failing) {
 	r := newRepository(t).define("a", colors).add("a", 1, "colors").add("a", 2, "colors").
 		define("b", colors+"versions: all\n").add("b", 1, "colors").add("b", 2, "colors").
 		define("c", colors+"self_test: {image: red.png, label: red}\n").add("c", 1, "colors")
@@ -145,7 +145,7 @@ func failingEngine(t *testing.T, names bool) (*Engine, *repository, *failing) {
 	if names {
 		cfg.Models = []ModelConfig{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	}
-	e, err := New(cfg, models.OpenWith(r.dir, f), nil, slog.New(slog.DiscardHandler))
+	e, err := New(cfg, repository.OpenWith(r.dir, f), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestNoFailureOfTheFileSystemUnloadsWhatIsServed(t *testing.T) {
 					if got := states(e); got != allServed || !sameVersions(before, served(e)) {
 						t.Fatalf("%v at call %d, %s, leaves %s", cause, at, call, got)
 					}
-					if errors.Is(err, models.ErrUnreadable) != (err != nil) {
+					if errors.Is(err, repository.ErrUnreadable) != (err != nil) {
 						t.Errorf("%v at call %d, %s, is told as %v", cause, at, call, err)
 					}
 				}
@@ -261,7 +261,7 @@ func TestAnUnreadableVersionDoesNotHoldOtherModelsOrVersionsUp(t *testing.T) {
 	e, r, f := failingEngine(t, false)
 	r.add("b", 3, "colors").define("d", colors).add("d", 1, "colors").remove("c")
 	f.arm(-1, filepath.Join(r.dir, "b/1"), syscall.EIO)
-	if err := e.Sync(t.Context()); !errors.Is(err, models.ErrUnreadable) {
+	if err := e.Sync(t.Context()); !errors.Is(err, repository.ErrUnreadable) {
 		t.Errorf("Sync said %v", err)
 	}
 	until(t, "what is new, and the end of what is gone", func() bool {
@@ -276,13 +276,13 @@ func TestAtTheStartWhatCannotBeReadIsNamed(t *testing.T) {
 		f := &failing{at: -1}
 		cfg := Defaults()
 		cfg.Library, cfg.Device = testenv.ORTLibrary(t), "cpu"
-		e, err := New(cfg, models.OpenWith(r.dir, f), nil, nil)
+		e, err := New(cfg, repository.OpenWith(r.dir, f), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.arm(-1, filepath.Join(r.dir, path), syscall.EACCES)
 		err = e.Sync(t.Context())
-		if !errors.Is(err, models.ErrUnreadable) || !strings.Contains(err.Error(), filepath.Join(r.dir, path)) || !strings.Contains(err.Error(), fmt.Sprint("id ", os.Geteuid())) {
+		if !errors.Is(err, repository.ErrUnreadable) || !strings.Contains(err.Error(), filepath.Join(r.dir, path)) || !strings.Contains(err.Error(), fmt.Sprint("id ", os.Geteuid())) {
 			t.Errorf("%s: Sync said %v", path, err)
 		}
 		if got := states(e); got != want {
@@ -332,7 +332,7 @@ func TestAnEmptyFolderInThePlaceOfAnotherIsNotBelieved(t *testing.T) {
 				defer func() { _ = os.RemoveAll(place + ".away") }()
 			}
 			for range 2 {
-				if err := e.Sync(t.Context()); !errors.Is(err, models.ErrUnreadable) || !strings.Contains(err.Error(), "mounted") {
+				if err := e.Sync(t.Context()); !errors.Is(err, repository.ErrUnreadable) || !strings.Contains(err.Error(), "mounted") {
 					t.Errorf("Sync said %v", err)
 				}
 			}
@@ -352,7 +352,7 @@ func TestALinkThatLeadsNowhereUnloadsNothing(t *testing.T) {
 		if err := errors.Join(os.Rename(place, away), os.Symlink(away+".nowhere", place)); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Sync(t.Context()); !errors.Is(err, models.ErrUnreadable) {
+		if err := e.Sync(t.Context()); !errors.Is(err, repository.ErrUnreadable) {
 			t.Errorf("%s: it is told as %v", path, err)
 		}
 		if !sameVersions(before, served(e)) {

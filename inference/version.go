@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"fovea/inference/onnx"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 	"fovea/preprocess"
 	"fovea/preprocess/header"
@@ -34,8 +34,8 @@ type version struct {
 	model   string
 	number  int
 	name    string // the number as requests and answers write it
-	entry   *models.Entry
-	weights models.Version
+	entry   *repository.Entry
+	weights repository.Version
 	look    string         // see models.Entry.Fingerprint
 	refs    sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
 
@@ -52,16 +52,16 @@ type version struct {
 	changed time.Time
 
 	file       *onnx.File        // what the ONNX file declares
-	definition models.Definition // resolved against the ONNX file
-	inputs     []models.TensorInfo
-	outputs    []models.TensorInfo
+	definition repository.Definition // resolved against the ONNX file
+	inputs     []repository.TensorInfo
+	outputs    []repository.TensorInfo
 	image      int // index of the image input
 	extras     []extra
 	plan       *preprocess.Plan
 	device     string         // the devices of the sessions, such as "cuda:0 cuda:1"
 	partlyCPU  bool           // a session on CUDA leaves parts of the model to the CPU
 	saturating bool           // sums of int8 products may be cut off at 16 bits
-	found      models.Weights // what was found of the weights when they were looked at
+	found      repository.Weights // what was found of the weights when they were looked at
 	decoder    postprocess.Decoder
 	warnings   []string  // what may be wrong with the definition
 	discarding sync.Once // the first boxes that are discarded are told of in the log
@@ -71,7 +71,7 @@ type version struct {
 	admission  admission
 }
 
-func newVersion(ctx context.Context, sh *shared, entry *models.Entry, n models.Version, look string) *version {
+func newVersion(ctx context.Context, sh *shared, entry *repository.Entry, n repository.Version, look string) *version {
 	ctx, stop := context.WithCancelCause(ctx)
 	return &version{loading: ctx, stop: stop, shared: sh, model: entry.Definition.Name, number: n.Number, name: strconv.Itoa(n.Number),
 		entry: entry, weights: n, look: look, definition: entry.Definition, done: make(chan struct{}), ended: make(chan struct{}),

@@ -8,20 +8,20 @@ import (
 	"testing"
 
 	"fovea/inference/onnx"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 func TestWeightsInTheWrongPlaceAreTold(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(r *repository)
+		change func(r *testRepository)
 		model  string // that is shown as failed; none: it is told of the repository
 		want   string
 	}{
-		"another name":    {func(r *repository) { r.define("m", colors).write("m/1/resnet50.onnx", []byte("x")) }, "m", "m/1/resnet50.onnx (must be named model.onnx)"},
-		"v1":              {func(r *repository) { r.define("m", colors).add("m", 1, "colors").move("m/1", "m/v1") }, "m", "m/v1/model.onnx"},
-		"no version":      {func(r *repository) { r.define("m", colors).write("m/model.onnx", []byte("x")) }, "m", "m/model.onnx (must lie in"},
-		"a Triton folder": {func(r *repository) { r.write("m/config.pbtxt", nil); r.write("m/1/model.plan", []byte("x")) }, "", "m holds weights and no model.yaml"},
-		"a bare file":     {func(r *repository) { r.write("model.onnx", []byte("x")) }, "", "model.onnx lies in the repository itself"},
+		"another name":    {func(r *testRepository) { r.define("m", colors).write("m/1/resnet50.onnx", []byte("x")) }, "m", "m/1/resnet50.onnx (must be named model.onnx)"},
+		"v1":              {func(r *testRepository) { r.define("m", colors).add("m", 1, "colors").move("m/1", "m/v1") }, "m", "m/v1/model.onnx"},
+		"no version":      {func(r *testRepository) { r.define("m", colors).write("m/model.onnx", []byte("x")) }, "m", "m/model.onnx (must lie in"},
+		"a Triton folder": {func(r *testRepository) { r.write("m/config.pbtxt", nil); r.write("m/1/model.plan", []byte("x")) }, "", "m holds weights and no model.yaml"},
+		"a bare file":     {func(r *testRepository) { r.write("model.onnx", []byte("x")) }, "", "model.onnx lies in the repository itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRepository(t)
@@ -72,14 +72,14 @@ func TestAModelOfTheConfigurationInTheWrongPlaceIsTold(t *testing.T) {
 }
 
 // move renames a file or folder of the repository.
-func (r *repository) move(from, to string) {
+func (r *testRepository) move(from, to string) {
 	r.t.Helper()
 	if err := os.Rename(filepath.Join(r.dir, from), filepath.Join(r.dir, to)); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-func (r *repository) link(target, name string) {
+func (r *testRepository) link(target, name string) {
 	r.t.Helper()
 	next := filepath.Join(r.dir, name+".next")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(next), 0o755), os.Symlink(target, next), os.Rename(next, filepath.Join(r.dir, name))); err != nil {
@@ -163,9 +163,9 @@ func TestTheRuntimeReadsExternalDataBehindLinks(t *testing.T) {
 					r.link(c.links[i], filepath.Join(c.root, "m", "1", []string{"model.onnx", "external.data"}[i]))
 				}
 			}
-			inner := &repository{t, filepath.Join(r.dir, c.root)}
+			inner := &testRepository{t, filepath.Join(r.dir, c.root)}
 			inner.define("m", colors)
-			entry, err := models.Open(inner.dir).Load("m")
+			entry, err := repository.Open(inner.dir).Load("m")
 			if err != nil {
 				t.Fatal(err)
 			}

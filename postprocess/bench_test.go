@@ -3,11 +3,11 @@ package postprocess
 import (
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
-func benchmark(b *testing.B, d models.Definition, outputs []Tensor, fit geometry.Fit, p Params) {
+func benchmark(b *testing.B, d repository.Definition, outputs []Tensor, fit geometry.Fit, p Params) {
 	decoder := newDecoder(b, d, outputs)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -23,7 +23,7 @@ func BenchmarkClassify(b *testing.B) {
 		"probabilities": {"squeezenet-fp16", "classify-float16.json"},
 	} {
 		g := golden[struct {
-			DType  models.DType
+			DType  repository.DType
 			Shape  []int64
 			Scores string
 		}](b, c.file)

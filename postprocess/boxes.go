@@ -5,20 +5,20 @@ import (
 	"fmt"
 	"math"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
 // boxes decodes outputs that hold finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores
 // [n,classes] of which the highest counts. With scores [n] and no classes every box is of the first class.
 type boxes struct {
-	def                    models.Definition
+	def                    repository.Definition
 	boxes, scores, classes source
 	hasClasses             bool
 	perBox                 int // scores of a box; 1: [n]
 }
 
-func newBoxes(def models.Definition, outputs []Tensor) (Decoder, error) {
+func newBoxes(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	o := def.Output
 	b := &boxes{def: def, hasClasses: o.Classes != ""}
 	var errs [3]error
@@ -130,7 +130,7 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 		}
 	}
 	field, toImage := inputField(fit), inputToImage(fit)
-	if b.def.Output.BoxSpace == models.SpaceOriginal {
+	if b.def.Output.BoxSpace == repository.SpaceOriginal {
 		field, toImage = rect{x2: float64(fit.Width), y2: float64(fit.Height)}, clipToImage(fit)
 	}
 	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, field, toImage), nil
@@ -189,7 +189,7 @@ func (b *boxes) add(s *scratch, row []float32, score float32, class int, fit geo
 		return nil
 	}
 	box := corners(b.def.Output.BoxFormat, float64(row[0]), float64(row[1]), float64(row[2]), float64(row[3]))
-	if b.def.Output.BoxSpace == models.SpaceUnit {
+	if b.def.Output.BoxSpace == repository.SpaceUnit {
 		w, h := float64(fit.InputW), float64(fit.InputH)
 		box = rect{box.x1 * w, box.y1 * h, box.x2 * w, box.y2 * h}
 	}

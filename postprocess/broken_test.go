@@ -4,21 +4,21 @@ import (
 	"math"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
 func TestDetectionRefusesBrokenOutputs(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	small := models.Definition{Task: models.Detection, Input: models.Input{Width: 32, Height: 32},
-		Output: models.Output{Decode: models.DecodeYOLOX, Strides: []int{32}}}.WithDefaults()
+	small := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 32, Height: 32},
+		Output: repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{32}}}.WithDefaults()
 	cell := func(v ...float32) []Tensor { return []Tensor{tensor("y", []int64{1, 6}, v...)} }
-	list := detector(func(*models.Output) {})
-	split := detector(func(o *models.Output) { o.Classes = "c" })
+	list := detector(func(*repository.Output) {})
+	split := detector(func(o *repository.Output) { o.Classes = "c" })
 	box := tensor("b", []int64{1, 4}, 0, 0, 9, 9)
 	score := tensor("s", []int64{1}, 0.9)
 	for name, c := range map[string]struct {
-		def     models.Definition
+		def     repository.Definition
 		outputs []Tensor
 		fit     geometry.Fit
 		want    string
@@ -31,10 +31,10 @@ func TestDetectionRefusesBrokenOutputs(t *testing.T) {
 		"a score of NaN":            {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, nan)}, square, "score NaN"},
 		"a score below zero":        {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, -1)}, square, "score -1"},
 		"a corner without end":      {list, []Tensor{tensor("b", []int64{1, 4}, 0, 0, inf, 9), tensor("s", []int64{1, 2}, 0.9, 0)}, square, "not finite"},
-		"a class beyond the labels": {split, []Tensor{box, score, {"c", models.Int64, []int64{1}, encode(models.Int64, 2)}}, square, "names class 2; labels.txt has 2 labels"},
+		"a class beyond the labels": {split, []Tensor{box, score, {"c", repository.Int64, []int64{1}, encode(repository.Int64, 2)}}, square, "names class 2; labels.txt has 2 labels"},
 		"a class that is a part":    {split, []Tensor{box, score, tensor("c", []int64{1}, 0.5)}, square, "no whole number"},
 		"a class of NaN":            {split, []Tensor{box, score, tensor("c", []int64{1}, nan)}, square, "no whole number"},
-		"a class without end":       {split, []Tensor{box, score, {"c", models.Int64, []int64{1}, []byte{0, 0, 0, 0, 0, 0, 0, 1}}}, square, "no whole number"},
+		"a class without end":       {split, []Tensor{box, score, {"c", repository.Int64, []int64{1}, []byte{0, 0, 0, 0, 0, 0, 0, 1}}}, square, "no whole number"},
 		"an image without size":     {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, 0)}, geometry.Fit{}, "cannot be mapped"},
 		"a fit of NaN":              {small, cell(0, 0, 0, 0, 1, 1), geometry.Fit{Width: 1, Height: 1, InputW: 1, InputH: 1, ScaleX: 1, ScaleY: 1, OffsetX: math.NaN()}, "cannot be mapped"},
 	} {
@@ -46,14 +46,14 @@ func TestDetectionRefusesBrokenOutputs(t *testing.T) {
 }
 
 func TestRowsThatDoNotGoTogetherAreRefused(t *testing.T) {
-	d := detector(func(o *models.Output) { o.Classes = "c" })
-	open := []Tensor{{Name: "b", DType: models.Float32, Shape: []int64{-1, 4}},
-		{Name: "s", DType: models.Float32, Shape: []int64{-1}}, {Name: "c", DType: models.Int64, Shape: []int64{-1}}}
+	d := detector(func(o *repository.Output) { o.Classes = "c" })
+	open := []Tensor{{Name: "b", DType: repository.Float32, Shape: []int64{-1, 4}},
+		{Name: "s", DType: repository.Float32, Shape: []int64{-1}}, {Name: "c", DType: repository.Int64, Shape: []int64{-1}}}
 	box, scores := tensor("b", []int64{1, 4}, 0, 0, 9, 9), tensor("s", []int64{1}, 0.9)
-	class := Tensor{"c", models.Int64, []int64{1}, encode(models.Int64, 0)}
+	class := Tensor{"c", repository.Int64, []int64{1}, encode(repository.Int64, 0)}
 	for want, outputs := range map[string][]Tensor{
 		"do not go with": {box, tensor("s", []int64{2}, 0.9, 0.9), class},
-		"has 2 classes":  {box, scores, {"c", models.Int64, []int64{2}, encode(models.Int64, 0, 0)}},
+		"has 2 classes":  {box, scores, {"c", repository.Int64, []int64{2}, encode(repository.Int64, 0, 0)}},
 		"is missing":     {box, scores},
 	} {
 		answer, err := newDecoder(t, d, open).Decode(outputs, square, Params{})

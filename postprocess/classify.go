@@ -5,19 +5,19 @@ import (
 	"fmt"
 	"math"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
 // classifier decodes one score per class.
 type classifier struct {
-	def     models.Definition
+	def     repository.Definition
 	scores  source
 	classes int64 // -1: open
 	softmax bool
 }
 
-func newClassifier(def models.Definition, outputs []Tensor) (Decoder, error) {
+func newClassifier(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	scores, shape, err := pick(outputs, "output.name", def.Output.Name, floatTypes...)
 	if err != nil {
 		return nil, err
@@ -27,7 +27,7 @@ func newClassifier(def models.Definition, outputs []Tensor) (Decoder, error) {
 		return nil, fmt.Errorf("output.name: model.onnx gives %q rows of the shape %v; allowed: one score per class, such as [1000] or [1000 1 1]",
 			scores.name, shape)
 	}
-	c := &classifier{def, scores, flat[0], def.Output.Decode == models.DecodeSoftmax}
+	c := &classifier{def, scores, flat[0], def.Output.Decode == repository.DecodeSoftmax}
 	return c, checkClasses(&def, scores.name, c.classes)
 }
 

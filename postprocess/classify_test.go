@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/fault"
-	"fovea/models"
+	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -21,15 +21,15 @@ func tensor(name string, shape []int64, values ...float32) Tensor {
 	for _, v := range values {
 		data = binary.NativeEndian.AppendUint32(data, math.Float32bits(v))
 	}
-	return Tensor{name, models.Float32, shape, data}
+	return Tensor{name, repository.Float32, shape, data}
 }
 
-func classes(decode string, labels ...string) models.Definition {
-	return models.Definition{Task: models.Classification, Labels: labels, LabelsFile: "labels.txt",
-		Output: models.Output{Decode: decode}}.WithDefaults()
+func classes(decode string, labels ...string) repository.Definition {
+	return repository.Definition{Task: repository.Classification, Labels: labels, LabelsFile: "labels.txt",
+		Output: repository.Output{Decode: decode}}.WithDefaults()
 }
 
-func decodeOne(t *testing.T, d models.Definition, row Tensor, p Params) (*Classified, error) {
+func decodeOne(t *testing.T, d repository.Definition, row Tensor, p Params) (*Classified, error) {
 	t.Helper()
 	outputs := []Tensor{row}
 	answer, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Fit{}, p)
@@ -40,14 +40,14 @@ func decodeOne(t *testing.T, d models.Definition, row Tensor, p Params) (*Classi
 }
 
 func TestSoftmaxOfLargeLogitsDoesNotOverflow(t *testing.T) {
-	got, err := decodeOne(t, classes(models.DecodeSoftmax), tensor("y", []int64{3}, 3e38, 3e38, -3e38), Params{})
+	got, err := decodeOne(t, classes(repository.DecodeSoftmax), tensor("y", []int64{3}, 3e38, 3e38, -3e38), Params{})
 	if err != nil || got.Top[0].Score != 0.5 || got.Top[1].Score != 0.5 || got.Top[2].Score != 0 {
 		t.Errorf("answer %+v, error %v", got, err)
 	}
 }
 
 func TestClassesAreSortedAndTiesGoToTheLower(t *testing.T) {
-	got, err := decodeOne(t, classes(models.DecodeProbabilities), tensor("y", []int64{1, 4, 1}, 0.1, 0.4, 0.4, 0.1), Params{TopK: 4})
+	got, err := decodeOne(t, classes(repository.DecodeProbabilities), tensor("y", []int64{1, 4, 1}, 0.1, 0.4, 0.4, 0.1), Params{TopK: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestTopKIsThatOfAFullSort(t *testing.T) {
 			values[i] = float32(r.IntN(50)) / 50 // many ties
 		}
 		k := 1 + r.IntN(len(values))
-		got, err := decodeOne(t, classes(models.DecodeProbabilities), tensor("y", []int64{int64(len(values))}, values...), Params{TopK: k})
+		got, err := decodeOne(t, classes(repository.DecodeProbabilities), tensor("y", []int64{int64(len(values))}, values...), Params{TopK: k})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestTopKIsThatOfAFullSort(t *testing.T) {
 }
 
 func TestBackgroundClassesAreLeftOut(t *testing.T) {
-	d := classes(models.DecodeSoftmax, "cat", "dog")
+	d := classes(repository.DecodeSoftmax, "cat", "dog")
 	d.Output.ClassFirst = 1
 	got, err := decodeOne(t, d, tensor("y", []int64{3}, 9, 1, 2), Params{})
 	if err != nil || len(got.Top) != 2 || got.Top[0].Label != "dog" || got.Top[0].Class != 1 {
@@ -98,7 +98,7 @@ func TestBackgroundClassesAreLeftOut(t *testing.T) {
 }
 
 func TestFewClassesLimitTheAnswer(t *testing.T) {
-	got, err := decodeOne(t, classes(models.DecodeSoftmax), tensor("y", []int64{2}, 1, 2), Params{})
+	got, err := decodeOne(t, classes(repository.DecodeSoftmax), tensor("y", []int64{2}, 1, 2), Params{})
 	if err != nil || len(got.Top) != 2 {
 		t.Errorf("answer %+v, error %v; top_k is 5 by default, of 2 classes", got, err)
 	}
@@ -107,7 +107,7 @@ func TestFewClassesLimitTheAnswer(t *testing.T) {
 func TestUnalignedDataIsRead(t *testing.T) {
 	row := tensor("y", []int64{2}, 0.25, 0.75)
 	row.Data = append([]byte{0}, row.Data...)[1:]
-	got, err := decodeOne(t, classes(models.DecodeProbabilities), row, Params{})
+	got, err := decodeOne(t, classes(repository.DecodeProbabilities), row, Params{})
 	if err != nil || got.Top[0].Score != 0.75 {
 		t.Errorf("answer %+v, error %v", got, err)
 	}
@@ -120,24 +120,24 @@ func TestClassificationRefusesBrokenOutputs(t *testing.T) {
 		row    Tensor
 		want   string
 	}{
-		"NaN":                  {models.DecodeSoftmax, tensor("y", []int64{2}, 1, nan), "not finite"},
-		"infinity":             {models.DecodeSoftmax, tensor("y", []int64{2}, inf, 1), "not finite"},
-		"negative infinity":    {models.DecodeSoftmax, tensor("y", []int64{2}, 1, -inf), "not finite"},
-		"NaN probability":      {models.DecodeProbabilities, tensor("y", []int64{2}, nan, 1), "not finite"},
-		"logits":               {models.DecodeProbabilities, tensor("y", []int64{2}, -3, 8), "are they logits"},
-		"too few bytes":        {models.DecodeSoftmax, Tensor{"y", models.Float32, []int64{2}, make([]byte, 7)}, "of 7 bytes"},
-		"another shape":        {models.DecodeSoftmax, tensor("y", []int64{3}, 1, 2, 3), "it had 2 classes at load"},
-		"another dtype":        {models.DecodeSoftmax, Tensor{"y", models.Float16, []int64{2}, make([]byte, 4)}, "it was float32"},
-		"a shape left open":    {models.DecodeSoftmax, Tensor{"y", models.Float32, []int64{-1}, make([]byte, 8)}, "of 8 bytes"},
-		"a shape beyond sense": {models.DecodeSoftmax, Tensor{"y", models.Float32, []int64{1 << 62, 4}, make([]byte, 8)}, "of 8 bytes"},
+		"NaN":                  {repository.DecodeSoftmax, tensor("y", []int64{2}, 1, nan), "not finite"},
+		"infinity":             {repository.DecodeSoftmax, tensor("y", []int64{2}, inf, 1), "not finite"},
+		"negative infinity":    {repository.DecodeSoftmax, tensor("y", []int64{2}, 1, -inf), "not finite"},
+		"NaN probability":      {repository.DecodeProbabilities, tensor("y", []int64{2}, nan, 1), "not finite"},
+		"logits":               {repository.DecodeProbabilities, tensor("y", []int64{2}, -3, 8), "are they logits"},
+		"too few bytes":        {repository.DecodeSoftmax, Tensor{"y", repository.Float32, []int64{2}, make([]byte, 7)}, "of 7 bytes"},
+		"another shape":        {repository.DecodeSoftmax, tensor("y", []int64{3}, 1, 2, 3), "it had 2 classes at load"},
+		"another dtype":        {repository.DecodeSoftmax, Tensor{"y", repository.Float16, []int64{2}, make([]byte, 4)}, "it was float32"},
+		"a shape left open":    {repository.DecodeSoftmax, Tensor{"y", repository.Float32, []int64{-1}, make([]byte, 8)}, "of 8 bytes"},
+		"a shape beyond sense": {repository.DecodeSoftmax, Tensor{"y", repository.Float32, []int64{1 << 62, 4}, make([]byte, 8)}, "of 8 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			decoder := newDecoder(t, classes(c.decode), []Tensor{{Name: "y", DType: models.Float32, Shape: []int64{2}}})
+			decoder := newDecoder(t, classes(c.decode), []Tensor{{Name: "y", DType: repository.Float32, Shape: []int64{2}}})
 			answer, err := decoder.Decode([]Tensor{c.row}, geometry.Fit{}, Params{})
 			wantInternal(t, answer, err, c.want)
 		})
 	}
-	decoder := newDecoder(t, classes(models.DecodeSoftmax), []Tensor{{Name: "y", DType: models.Float32, Shape: []int64{2}}})
+	decoder := newDecoder(t, classes(repository.DecodeSoftmax), []Tensor{{Name: "y", DType: repository.Float32, Shape: []int64{2}}})
 	answer, err := decoder.Decode(nil, geometry.Fit{}, Params{})
 	wantInternal(t, answer, err, "an output is missing")
 }
@@ -148,19 +148,19 @@ func wantInternal(t *testing.T, answer Prediction, err error, want string) {
 	if err == nil {
 		t.Fatalf("answer %+v; want an error with %q", answer, want)
 	}
-	f := fault.From(err)
-	if f.Code != fault.Internal || !strings.Contains(err.Error(), want) || strings.Contains(f.Message, want) {
+	f := apierror.From(err)
+	if f.Code != apierror.Internal || !strings.Contains(err.Error(), want) || strings.Contains(f.Message, want) {
 		t.Errorf("error %v (%s); want internal with %q in its cause alone", err, f.Code, want)
 	}
 }
 
 func TestParamsOutOfRangeAreTheClientsFault(t *testing.T) {
 	f := func(v float64) *float64 { return &v }
-	classifier := classes(models.DecodeSoftmax)
+	classifier := classes(repository.DecodeSoftmax)
 	detector, grid, fit, _ := yoloxBus(t)
 	row := []Tensor{tensor("y", []int64{3}, 1, 2, 3)}
 	for name, c := range map[string]struct {
-		def     models.Definition
+		def     repository.Definition
 		outputs []Tensor
 		p       Params
 		want    string
@@ -178,8 +178,8 @@ func TestParamsOutOfRangeAreTheClientsFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, fit, c.p)
-			var f *fault.Fault
-			if !errors.As(err, &f) || f.Code != fault.InvalidParameter || !strings.Contains(f.Message, c.want) {
+			var f *apierror.Error
+			if !errors.As(err, &f) || f.Code != apierror.InvalidParameter || !strings.Contains(f.Message, c.want) {
 				t.Errorf("error is %v; want %q", err, c.want)
 			}
 		})

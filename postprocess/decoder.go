@@ -7,18 +7,18 @@ import (
 	"strings"
 	"sync"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // New makes the decoder that a definition asks for and holds it against the model's outputs: their names, dtypes,
 // row shapes (without the batch dimension, -1 where open) and number of classes. Data of the outputs is not
 // read. The definition must be resolved. The error joins everything that does not fit, naming both sides.
-func New(def models.Definition, outputs []Tensor) (Decoder, error) {
-	decoders := map[string]func(models.Definition, []Tensor) (Decoder, error){
-		models.DecodeSoftmax:       newClassifier,
-		models.DecodeProbabilities: newClassifier,
-		models.DecodeYOLOX:         newYOLOX,
-		models.DecodeBoxes:         newBoxes,
+func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
+	decoders := map[string]func(repository.Definition, []Tensor) (Decoder, error){
+		repository.DecodeSoftmax:       newClassifier,
+		repository.DecodeProbabilities: newClassifier,
+		repository.DecodeYOLOX:         newYOLOX,
+		repository.DecodeBoxes:         newBoxes,
 	}
 	build, ok := decoders[def.Output.Decode]
 	if !ok {
@@ -35,17 +35,17 @@ func New(def models.Definition, outputs []Tensor) (Decoder, error) {
 type source struct {
 	index int
 	name  string
-	dtype models.DType
+	dtype repository.DType
 }
 
 // The element types of outputs that hold scores, and of those that hold boxes or classes.
 var (
-	floatTypes  = models.ScoreTypes()
-	numberTypes = models.NumberTypes()
+	floatTypes  = repository.ScoreTypes()
+	numberTypes = repository.NumberTypes()
 )
 
 // pick finds an output by the name that key gives and checks its dtype.
-func pick(outputs []Tensor, key, name string, allowed ...models.DType) (source, []int64, error) {
+func pick(outputs []Tensor, key, name string, allowed ...repository.DType) (source, []int64, error) {
 	i := slices.IndexFunc(outputs, func(t Tensor) bool { return t.Name == name })
 	if i < 0 && name == "" && len(outputs) == 1 {
 		i = 0
@@ -78,7 +78,7 @@ func (s source) read(outputs []Tensor) (*Tensor, error) {
 }
 
 // checkClasses compares the number of classes in an output, -1 where open, with the labels.
-func checkClasses(def *models.Definition, output string, classes int64) error {
+func checkClasses(def *repository.Definition, output string, classes int64) error {
 	labels, first := int64(len(def.Labels)), int64(def.Output.ClassFirst)
 	switch {
 	case classes < 0:

@@ -7,22 +7,22 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/fault"
-	"fovea/models"
+	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
 // square is an image of 100×100 that is the model's input.
 var square = geometry.Fit{Width: 100, Height: 100, InputW: 100, InputH: 100, ScaleX: 1, ScaleY: 1}
 
-func detector(change func(o *models.Output)) models.Definition {
-	d := models.Definition{Task: models.Detection, Labels: []string{"cat", "dog"}, LabelsFile: "labels.txt",
-		Output: models.Output{Decode: models.DecodeBoxes, Boxes: "b", Scores: "s", BoxSpace: models.SpaceOriginal}}
+func detector(change func(o *repository.Output)) repository.Definition {
+	d := repository.Definition{Task: repository.Detection, Labels: []string{"cat", "dog"}, LabelsFile: "labels.txt",
+		Output: repository.Output{Decode: repository.DecodeBoxes, Boxes: "b", Scores: "s", BoxSpace: repository.SpaceOriginal}}
 	change(&d.Output)
 	return d.WithDefaults()
 }
 
-func find(t *testing.T, d models.Definition, fit geometry.Fit, p Params, outputs ...Tensor) []Box {
+func find(t *testing.T, d repository.Definition, fit geometry.Fit, p Params, outputs ...Tensor) []Box {
 	t.Helper()
 	answer, err := newDecoder(t, d, outputs).Decode(outputs, fit, p)
 	if err != nil {
@@ -38,15 +38,15 @@ func TestBoxesInEverySpaceAndFormat(t *testing.T) {
 		space, format string
 		box           [4]float32
 	}{
-		"original corners": {models.SpaceOriginal, models.BoxXYXY, [4]float32{20, 10, 60, 50}},
-		"original centre":  {models.SpaceOriginal, models.BoxCXCYWH, [4]float32{40, 30, 40, 40}},
-		"input corners":    {models.SpaceInput, models.BoxXYXY, [4]float32{10, 20, 30, 40}},
-		"input centre":     {models.SpaceInput, models.BoxCXCYWH, [4]float32{20, 30, 20, 20}},
-		"unit corners":     {models.SpaceUnit, models.BoxXYXY, [4]float32{0.1, 0.25, 0.3, 0.5}},
-		"unit centre":      {models.SpaceUnit, models.BoxCXCYWH, [4]float32{0.2, 0.375, 0.2, 0.25}},
+		"original corners": {repository.SpaceOriginal, repository.BoxXYXY, [4]float32{20, 10, 60, 50}},
+		"original centre":  {repository.SpaceOriginal, repository.BoxCXCYWH, [4]float32{40, 30, 40, 40}},
+		"input corners":    {repository.SpaceInput, repository.BoxXYXY, [4]float32{10, 20, 30, 40}},
+		"input centre":     {repository.SpaceInput, repository.BoxCXCYWH, [4]float32{20, 30, 20, 20}},
+		"unit corners":     {repository.SpaceUnit, repository.BoxXYXY, [4]float32{0.1, 0.25, 0.3, 0.5}},
+		"unit centre":      {repository.SpaceUnit, repository.BoxCXCYWH, [4]float32{0.2, 0.375, 0.2, 0.25}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := detector(func(o *models.Output) { o.BoxSpace, o.BoxFormat = c.space, c.format })
+			d := detector(func(o *repository.Output) { o.BoxSpace, o.BoxFormat = c.space, c.format })
 			got := find(t, d, fit, Params{}, tensor("b", []int64{1, 4}, c.box[:]...), tensor("s", []int64{1, 2}, 0.1, 0.9))
 			if len(got) != 1 || got[0].Class != 1 || got[0].Label != "dog" {
 				t.Fatalf("boxes %+v", got)
@@ -60,7 +60,7 @@ func TestBoxesInEverySpaceAndFormat(t *testing.T) {
 }
 
 func TestBoxesAreClippedAndEmptyOnesDropped(t *testing.T) {
-	d := detector(func(*models.Output) {})
+	d := detector(func(*repository.Output) {})
 	got := find(t, d, square, Params{}, tensor("b", []int64{4, 4},
 		-10, -10, 50, 150, // beyond the image
 		200, 200, 300, 300, // outside of it
@@ -73,7 +73,7 @@ func TestBoxesAreClippedAndEmptyOnesDropped(t *testing.T) {
 }
 
 func TestBoxesAreBestFirstAndLimited(t *testing.T) {
-	d := detector(func(o *models.Output) { o.MaxBoxes = 2 })
+	d := detector(func(o *repository.Output) { o.MaxBoxes = 2 })
 	got := find(t, d, square, Params{}, tensor("b", []int64{3, 4}, 0, 0, 9, 9, 20, 0, 29, 9, 40, 0, 49, 9),
 		tensor("s", []int64{3, 2}, 0.5, 0, 0.9, 0, 0.7, 0))
 	if len(got) != 2 || got[0].X1 != 20 || got[1].X1 != 40 {
@@ -82,9 +82,9 @@ func TestBoxesAreBestFirstAndLimited(t *testing.T) {
 }
 
 func TestNoBoxesIsAnEmptyList(t *testing.T) {
-	d := detector(func(*models.Output) {})
+	d := detector(func(*repository.Output) {})
 	outputs := []Tensor{tensor("b", []int64{0, 4}), tensor("s", []int64{0, 2})}
-	bare := []Tensor{{Name: "b", DType: models.Float32, Shape: []int64{-1, 4}}, {Name: "s", DType: models.Float32, Shape: []int64{-1, 2}}}
+	bare := []Tensor{{Name: "b", DType: repository.Float32, Shape: []int64{-1, 4}}, {Name: "s", DType: repository.Float32, Shape: []int64{-1, 2}}}
 	answer, err := newDecoder(t, d, bare).Decode(outputs, square, Params{})
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestNoBoxesIsAnEmptyList(t *testing.T) {
 }
 
 func TestThresholdsOfTheRequestWin(t *testing.T) {
-	d := detector(func(o *models.Output) { o.IoU = 0.5 })
+	d := detector(func(o *repository.Output) { o.IoU = 0.5 })
 	outputs := []Tensor{tensor("b", []int64{3, 4}, 0, 0, 10, 10, 0, 0, 10, 6, 50, 50, 60, 60),
 		tensor("s", []int64{3, 2}, 0.9, 0, 0.8, 0, 0.2, 0)}
 	v := func(f float64) *float64 { return &f }
@@ -120,12 +120,12 @@ func TestThresholdsOfTheRequestWin(t *testing.T) {
 func TestARequestDoesNotSwitchSuppressionOn(t *testing.T) {
 	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
 	for _, iou := range []float64{0, 0.3, 1, 7} {
-		d := newDecoder(t, detector(func(*models.Output) {}), outputs)
+		d := newDecoder(t, detector(func(*repository.Output) {}), outputs)
 		_, err := d.Decode(outputs, square, Params{IoU: &iou})
-		if f := fault.From(err); err == nil || f.Code != fault.InvalidParameter || !strings.Contains(f.Message, "score_threshold") {
+		if f := apierror.From(err); err == nil || f.Code != apierror.InvalidParameter || !strings.Contains(f.Message, "score_threshold") {
 			t.Errorf("iou_threshold %v: %v", iou, err)
 		}
-		d = newDecoder(t, detector(func(o *models.Output) { o.IoU = 0.5 }), outputs)
+		d = newDecoder(t, detector(func(o *repository.Output) { o.IoU = 0.5 }), outputs)
 		if _, err := d.Decode(outputs, square, Params{IoU: &iou}); (err == nil) != (iou <= 1) {
 			t.Errorf("with suppression, iou_threshold %v: %v", iou, err)
 		}
@@ -133,7 +133,7 @@ func TestARequestDoesNotSwitchSuppressionOn(t *testing.T) {
 }
 
 func TestWithoutAnIoUThresholdNothingIsSuppressed(t *testing.T) {
-	d := detector(func(*models.Output) {})
+	d := detector(func(*repository.Output) {})
 	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
 	if got := find(t, d, square, Params{}, outputs...); len(got) != 2 {
 		t.Errorf("boxes %+v", got)
@@ -141,11 +141,11 @@ func TestWithoutAnIoUThresholdNothingIsSuppressed(t *testing.T) {
 }
 
 func TestClassesComeFromTheirOwnOutput(t *testing.T) {
-	for name, dtype := range map[string]models.DType{"int64": models.Int64, "int32": models.Int32, "float32": models.Float32,
-		"float16": models.Float16, "uint8": models.Uint8, "float64": models.Float64, "int8": models.Int8, "int16": models.Int16,
-		"uint16": models.Uint16, "uint32": models.Uint32, "uint64": models.Uint64} {
+	for name, dtype := range map[string]repository.DType{"int64": repository.Int64, "int32": repository.Int32, "float32": repository.Float32,
+		"float16": repository.Float16, "uint8": repository.Uint8, "float64": repository.Float64, "int8": repository.Int8, "int16": repository.Int16,
+		"uint16": repository.Uint16, "uint32": repository.Uint32, "uint64": repository.Uint64} {
 		t.Run(name, func(t *testing.T) {
-			d := detector(func(o *models.Output) { o.Classes, o.ClassFirst = "c", 1 })
+			d := detector(func(o *repository.Output) { o.Classes, o.ClassFirst = "c", 1 })
 			classes := Tensor{"c", dtype, []int64{3}, encode(dtype, 2, 0, 1)} // 0 is background
 			got := find(t, d, square, Params{}, tensor("b", []int64{3, 4}, 0, 0, 9, 9, 20, 0, 29, 9, 40, 0, 49, 9),
 				tensor("s", []int64{3}, 0.9, 0.8, 0.7), classes)
@@ -157,27 +157,27 @@ func TestClassesComeFromTheirOwnOutput(t *testing.T) {
 }
 
 // encode writes small whole numbers of one dtype.
-func encode(dtype models.DType, values ...int) []byte {
+func encode(dtype repository.DType, values ...int) []byte {
 	var data []byte
 	for _, v := range values {
 		switch dtype {
-		case models.Int64:
+		case repository.Int64:
 			data = append(data, byte(v), 0, 0, 0, 0, 0, 0, 0)
-		case models.Int32:
+		case repository.Int32:
 			data = append(data, byte(v), 0, 0, 0)
-		case models.Uint8, models.Int8:
+		case repository.Uint8, repository.Int8:
 			data = append(data, byte(v))
-		case models.Uint16, models.Int16:
+		case repository.Uint16, repository.Int16:
 			data = append(data, byte(v), 0)
-		case models.Uint32:
+		case repository.Uint32:
 			data = append(data, byte(v), 0, 0, 0)
-		case models.Uint64:
+		case repository.Uint64:
 			data = append(data, byte(v), 0, 0, 0, 0, 0, 0, 0)
-		case models.Float64:
+		case repository.Float64:
 			data = binary.NativeEndian.AppendUint64(data, math.Float64bits(float64(v)))
-		case models.Float32:
+		case repository.Float32:
 			data = append(data, tensor("", nil, float32(v)).Data...)
-		case models.Float16:
+		case repository.Float16:
 			data = append(data, [3][]byte{{0, 0}, {0, 0x3c}, {0, 0x40}}[v]...)
 		}
 	}
@@ -185,7 +185,7 @@ func encode(dtype models.DType, values ...int) []byte {
 }
 
 func TestBackgroundColumnIsLeftOut(t *testing.T) {
-	d := detector(func(o *models.Output) { o.ClassFirst = 1 })
+	d := detector(func(o *repository.Output) { o.ClassFirst = 1 })
 	got := find(t, d, square, Params{}, tensor("b", []int64{1, 4}, 0, 0, 9, 9), tensor("s", []int64{1, 3}, 0.6, 0, 0.4))
 	if len(got) != 1 || got[0].Label != "dog" || math.Abs(got[0].Score-0.4) > 1e-6 {
 		t.Errorf("boxes %+v", got)
@@ -194,8 +194,8 @@ func TestBackgroundColumnIsLeftOut(t *testing.T) {
 
 func TestYOLOXFindsTheCell(t *testing.T) {
 	// An input of 64×32 with strides 16 and 32: cells 0–7 in two lines of four, then 8 and 9 in one line.
-	d := models.Definition{Task: models.Detection, Labels: []string{"cat", "dog"},
-		Input: models.Input{Width: 64, Height: 32}, Output: models.Output{Decode: models.DecodeYOLOX, Strides: []int{16, 32}}}.WithDefaults()
+	d := repository.Definition{Task: repository.Detection, Labels: []string{"cat", "dog"},
+		Input: repository.Input{Width: 64, Height: 32}, Output: repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{16, 32}}}.WithDefaults()
 	fit := geometry.Fit{Width: 64, Height: 32, InputW: 64, InputH: 32, ScaleX: 1, ScaleY: 1}
 	for cell, want := range map[int]rect{ // centre (0.5, 0.5) of the cell, half its size
 		0: {4, 4, 12, 12}, 3: {52, 4, 60, 12}, 6: {36, 20, 44, 28}, 9: {40, 8, 56, 24},

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -152,7 +152,7 @@ func (e *classifierExaminer) add(outputs []Tensor, _ geometry.Fit, _ Side) {
 		return
 	}
 	tolerance := 1e-3
-	if t.DType == models.Float16 {
+	if t.DType == repository.Float16 {
 		tolerance = 1e-2 // each of many numbers is rounded
 	}
 	sum := 0.0

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -88,12 +88,12 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
 // readings are the ways to read a box. Pixels of the image are one where the model is told its size, or the definition
 // says so.
 func (e *boxesExaminer) readings() (list []reading) {
-	spaces := []string{models.SpaceUnit, models.SpaceInput}
-	if e.b.def.Output.BoxSpace == models.SpaceOriginal || e.b.toldSize() {
-		spaces = append(spaces, models.SpaceOriginal)
+	spaces := []string{repository.SpaceUnit, repository.SpaceInput}
+	if e.b.def.Output.BoxSpace == repository.SpaceOriginal || e.b.toldSize() {
+		spaces = append(spaces, repository.SpaceOriginal)
 	}
 	for _, space := range spaces {
-		for _, format := range [...]string{models.BoxXYXY, models.BoxYXYX, models.BoxCXCYWH, models.BoxXYWH} {
+		for _, format := range [...]string{repository.BoxXYXY, repository.BoxYXYX, repository.BoxCXCYWH, repository.BoxXYWH} {
 			list = append(list, reading{format, space})
 		}
 	}
@@ -113,9 +113,9 @@ func (e *boxesExaminer) try(r reading, row [4]float64, fit geometry.Fit) {
 // extent is what the width and the height of an image are in a space.
 func extent(space string, fit geometry.Fit) (w, h float64) {
 	switch space {
-	case models.SpaceInput:
+	case repository.SpaceInput:
 		return float64(fit.InputW), float64(fit.InputH)
-	case models.SpaceOriginal:
+	case repository.SpaceOriginal:
 		return float64(fit.Width), float64(fit.Height)
 	}
 	return 1, 1
@@ -160,19 +160,19 @@ func (e *boxesExaminer) conclude(f *Findings) {
 	}
 	e.places(f)
 	e.directions(f)
-	if o.BoxFormat != models.BoxYXYX && (strings.Contains(o.Boxes, "detection_boxes") || strings.Contains(o.Boxes, "TFLite_Detection_PostProcess")) {
+	if o.BoxFormat != repository.BoxYXYX && (strings.Contains(o.Boxes, "detection_boxes") || strings.Contains(o.Boxes, "TFLite_Detection_PostProcess")) {
 		f.doubtful("output.box_format: says %s, but TensorFlow's Object Detection API, whose name for boxes is %q, puts y first (yxyx)",
 			o.BoxFormat, o.Boxes)
 	}
-	if o.BoxSpace == models.SpaceOriginal && !e.b.toldSize() {
+	if o.BoxSpace == repository.SpaceOriginal && !e.b.toldSize() {
 		f.doubtful("output.box_space: says original, but the model is not told the image's size by any of input.extra")
 	}
 }
 
 // toldSize says whether the model is told the image's size.
 func (b *boxes) toldSize() bool {
-	return slices.ContainsFunc(b.def.Input.Extra, func(x models.Extra) bool {
-		return x.Value == models.OriginalSizeWH || x.Value == models.OriginalSizeHW
+	return slices.ContainsFunc(b.def.Input.Extra, func(x repository.Extra) bool {
+		return x.Value == repository.OriginalSizeWH || x.Value == repository.OriginalSizeHW
 	})
 }
 
@@ -187,7 +187,7 @@ func (e *boxesExaminer) places(f *Findings) {
 	for _, r := range e.readings() {
 		best = max(best, e.share(r))
 	}
-	sized, many := o.BoxFormat == models.BoxCXCYWH || o.BoxFormat == models.BoxXYWH, e.boxes >= someBoxes
+	sized, many := o.BoxFormat == repository.BoxCXCYWH || o.BoxFormat == repository.BoxXYWH, e.boxes >= someBoxes
 	switch {
 	case own < 0.6 && best-own >= 0.3:
 		f.judge(own <= 0.05 && best >= 0.9 && many, "output.boxes: read with box_format: %s and box_space: %s, only %d of %d boxes "+
@@ -215,7 +215,7 @@ func (e *boxesExaminer) atLeast(share float64) string {
 // senseful is how many boxes make sense in a way of reading; as pixels, none do when all or most are in the corner, as parts of
 // the image are, also those of boxes that are larger than it.
 func (e *boxesExaminer) senseful(r reading) int {
-	if r.space != models.SpaceUnit && (e.reach < leastReach || 2*e.far < e.boxes) {
+	if r.space != repository.SpaceUnit && (e.reach < leastReach || 2*e.far < e.boxes) {
 		return 0
 	}
 	return e.sense[r]

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -20,13 +20,13 @@ func written(r reading, x1, y1, x2, y2 float64) []float32 {
 	x1, x2, y1, y2 = x1*w, x2*w, y1*h, y2*h
 	var row [4]float64
 	switch r.format {
-	case models.BoxXYXY:
+	case repository.BoxXYXY:
 		row = [4]float64{x1, y1, x2, y2}
-	case models.BoxYXYX:
+	case repository.BoxYXYX:
 		row = [4]float64{y1, x1, y2, x2}
-	case models.BoxCXCYWH:
+	case repository.BoxCXCYWH:
 		row = [4]float64{(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1}
-	case models.BoxXYWH:
+	case repository.BoxXYWH:
 		row = [4]float64{x1, y1, x2 - x1, y2 - y1}
 	}
 	return []float32{float32(row[0]), float32(row[1]), float32(row[2]), float32(row[3])}
@@ -61,18 +61,18 @@ func boxRows(random *rand.Rand, r reading, most int) (rows [][]Tensor) {
 	return rows
 }
 
-func readAs(r reading) models.Definition {
-	d := models.Definition{Task: models.Detection, Output: models.Output{Decode: models.DecodeBoxes, Boxes: "b", Scores: "s",
+func readAs(r reading) repository.Definition {
+	d := repository.Definition{Task: repository.Detection, Output: repository.Output{Decode: repository.DecodeBoxes, Boxes: "b", Scores: "s",
 		BoxFormat: r.format, BoxSpace: r.space}}
-	if r.space == models.SpaceOriginal {
-		d.Input.Extra = []models.Extra{{Name: "size", Value: models.OriginalSizeWH}}
+	if r.space == repository.SpaceOriginal {
+		d.Input.Extra = []repository.Extra{{Name: "size", Value: repository.OriginalSizeWH}}
 	}
 	return d.WithDefaults()
 }
 
 func everyReading() (list []reading) {
-	for _, space := range []string{models.SpaceUnit, models.SpaceInput, models.SpaceOriginal} {
-		for _, format := range []string{models.BoxXYXY, models.BoxYXYX, models.BoxCXCYWH, models.BoxXYWH} {
+	for _, space := range []string{repository.SpaceUnit, repository.SpaceInput, repository.SpaceOriginal} {
+		for _, format := range []string{repository.BoxXYXY, repository.BoxYXYX, repository.BoxCXCYWH, repository.BoxXYWH} {
 			list = append(list, reading{format, space})
 		}
 	}
@@ -83,11 +83,11 @@ func everyReading() (list []reading) {
 // both have sizes beside them, nor x from y in parts of the image, nor pixels of the input from those of the larger image.
 func tellable(is, said reading) bool {
 	if is.space != said.space {
-		return is.space == models.SpaceUnit || said.space == models.SpaceUnit
+		return is.space == repository.SpaceUnit || said.space == repository.SpaceUnit
 	}
-	sized := func(r reading) bool { return r.format == models.BoxCXCYWH || r.format == models.BoxXYWH }
+	sized := func(r reading) bool { return r.format == repository.BoxCXCYWH || r.format == repository.BoxXYWH }
 	if sized(is) == sized(said) {
-		return !sized(is) && is.space != models.SpaceUnit
+		return !sized(is) && is.space != repository.SpaceUnit
 	}
 	return true
 }
@@ -98,7 +98,7 @@ func TestBoxesReadWronglyAreFound(t *testing.T) {
 		for _, said := range everyReading() {
 			for seed := range uint64(seeds) {
 				d := readAs(said)
-				if is.space == models.SpaceOriginal {
+				if is.space == repository.SpaceOriginal {
 					d.Input.Extra = readAs(is).Input.Extra
 				}
 				verdict, text := found(t, d, wide, boxRows(rand.New(rand.NewPCG(seed, 3)), is, 60))
@@ -125,26 +125,26 @@ func TestRightBoxesAreNotDoubted(t *testing.T) {
 }
 
 func TestScoresClassesAndNamesThatDoNotFitAreFound(t *testing.T) {
-	unit := reading{models.BoxXYXY, models.SpaceUnit}
+	unit := reading{repository.BoxXYXY, repository.SpaceUnit}
 	box := tensor("b", []int64{1, 4}, 0.1, 0.2, 0.5, 0.9)
 	for name, c := range map[string]struct {
-		change  func(*models.Definition)
+		change  func(*repository.Definition)
 		score   float32
 		class   float32
 		want    string
 		message string
 	}{
-		"all as it should be":                 {func(*models.Definition) {}, 0.9, 1, "", ""},
-		"a score that is a logit":             {func(*models.Definition) {}, 4.5, 1, "wrong", "must hold probabilities"},
-		"a class beyond the labels":           {func(*models.Definition) {}, 0.9, 2, "wrong", "names class 2 in trial runs, but labels.txt has 2 labels"},
-		"one that would not be answered":      {func(*models.Definition) {}, 0.1, 2, "doubtful", "output.class_first"},
-		"classes counted from 1, and told so": {func(d *models.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
-		"a class that is none, unanswered":    {func(*models.Definition) {}, 0.1, 0.5, "doubtful", "numbers of classes"},
-		"a class that is none":                {func(*models.Definition) {}, 0.9, 0.5, "wrong", "numbers of classes"},
-		"a name that means y first":           {func(d *models.Definition) { d.Output.Boxes = "detection_boxes" }, 0.9, 1, "doubtful", "yxyx"},
-		"that name with y first": {func(d *models.Definition) { d.Output.Boxes, d.Output.BoxFormat = "detection_boxes:0", "yxyx" },
+		"all as it should be":                 {func(*repository.Definition) {}, 0.9, 1, "", ""},
+		"a score that is a logit":             {func(*repository.Definition) {}, 4.5, 1, "wrong", "must hold probabilities"},
+		"a class beyond the labels":           {func(*repository.Definition) {}, 0.9, 2, "wrong", "names class 2 in trial runs, but labels.txt has 2 labels"},
+		"one that would not be answered":      {func(*repository.Definition) {}, 0.1, 2, "doubtful", "output.class_first"},
+		"classes counted from 1, and told so": {func(d *repository.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
+		"a class that is none, unanswered":    {func(*repository.Definition) {}, 0.1, 0.5, "doubtful", "numbers of classes"},
+		"a class that is none":                {func(*repository.Definition) {}, 0.9, 0.5, "wrong", "numbers of classes"},
+		"a name that means y first":           {func(d *repository.Definition) { d.Output.Boxes = "detection_boxes" }, 0.9, 1, "doubtful", "yxyx"},
+		"that name with y first": {func(d *repository.Definition) { d.Output.Boxes, d.Output.BoxFormat = "detection_boxes:0", "yxyx" },
 			0.9, 1, "", ""},
-		"a size that the model is not told": {func(d *models.Definition) { d.Output.BoxSpace = models.SpaceOriginal }, 0.9, 1, "doubtful", "is not told"},
+		"a size that the model is not told": {func(d *repository.Definition) { d.Output.BoxSpace = repository.SpaceOriginal }, 0.9, 1, "doubtful", "is not told"},
 	} {
 		d := readAs(unit)
 		d.Labels, d.LabelsFile, d.Output.Classes = []string{"cat", "dog"}, "labels.txt", "c"
@@ -184,14 +184,14 @@ func TestBoxesFarOutsideAreDiscarded(t *testing.T) {
 
 // TestOneBoxMayHaveLostItsDimension feeds one box in all shapes that a batch of one gives it.
 func TestOneBoxMayHaveLostItsDimension(t *testing.T) {
-	d := readAs(reading{models.BoxXYXY, models.SpaceInput})
+	d := readAs(reading{repository.BoxXYXY, repository.SpaceInput})
 	d.Labels, d.LabelsFile = []string{"cat", "dog"}, "labels.txt"
 	named := d
 	named.Output.Classes = "c"
 	box := []float32{40, 10, 80, 30}
 	for _, shape := range [][]int64{{4}, {1, 4}, {1, 1, 4}, {-1, 4}} {
 		for what, c := range map[string]struct {
-			d      models.Definition
+			d      repository.Definition
 			scores []float32
 			shapes [][]int64 // of the scores, and of the classes
 		}{
@@ -199,14 +199,14 @@ func TestOneBoxMayHaveLostItsDimension(t *testing.T) {
 			"a table":            {d, []float32{0.1, 0.9}, [][]int64{{2}, {1, 2}, {-1, 2}}},
 		} {
 			for _, s := range c.shapes {
-				loaded := []Tensor{{"b", models.Float32, shape, nil}, {"s", models.Float32, s, nil}, {"c", models.Int64, s, nil}}
+				loaded := []Tensor{{"b", repository.Float32, shape, nil}, {"s", repository.Float32, s, nil}, {"c", repository.Int64, s, nil}}
 				decoder, err := New(c.d, loaded)
 				if err != nil {
 					t.Errorf("%s, boxes %v, scores %v: %v", what, shape, s, err)
 					continue
 				}
 				row := []Tensor{tensor("b", []int64{4}, box...), tensor("s", []int64{int64(len(c.scores))}, c.scores...),
-					{"c", models.Int64, []int64{}, encode(models.Int64, 1)}}
+					{"c", repository.Int64, []int64{}, encode(repository.Int64, 1)}}
 				answer, err := decoder.Decode(row, wide, Params{})
 				if err != nil {
 					t.Errorf("%s, boxes %v, scores %v: %v", what, shape, s, err)
@@ -223,7 +223,7 @@ func TestOneBoxMayHaveLostItsDimension(t *testing.T) {
 // TestLargeBoxesInTheMiddleAreNoCorners holds boxes whose sizes are all above their places, as those of an image that one thing
 // fills.
 func TestLargeBoxesInTheMiddleAreNoCorners(t *testing.T) {
-	r := reading{models.BoxCXCYWH, models.SpaceUnit}
+	r := reading{repository.BoxCXCYWH, repository.SpaceUnit}
 	random := rand.New(rand.NewPCG(1, 5))
 	var values, scores []float32
 	for range 40 {
@@ -241,7 +241,7 @@ func TestLargeBoxesInTheMiddleAreNoCorners(t *testing.T) {
 func TestATableThatWentThroughASigmoidTwiceIsDoubtful(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 6))
 	for _, n := range []int64{20, 1} { // a table, and scores of what was found, which end where a threshold does
-		rows := boxRows(random, reading{models.BoxXYXY, models.SpaceUnit}, 60)
+		rows := boxRows(random, reading{repository.BoxXYXY, repository.SpaceUnit}, 60)
 		for i, outputs := range rows {
 			scores := make([]float32, n*outputs[0].Shape[0])
 			for j := range scores {
@@ -250,7 +250,7 @@ func TestATableThatWentThroughASigmoidTwiceIsDoubtful(t *testing.T) {
 			rows[i][1] = tensor("s", []int64{outputs[0].Shape[0], n}, scores...)
 		}
 		want := map[int64]string{20: "doubtful", 1: ""}[n]
-		if verdict, text := found(t, readAs(reading{models.BoxXYXY, models.SpaceUnit}), wide, rows); verdict != want {
+		if verdict, text := found(t, readAs(reading{repository.BoxXYXY, repository.SpaceUnit}), wide, rows); verdict != want {
 			t.Errorf("%d scores a box: %q: %s", n, verdict, text)
 		}
 	}

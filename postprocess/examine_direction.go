@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -61,7 +61,7 @@ func (e *boxesExaminer) directions(f *Findings) {
 		return
 	}
 	o := e.b.def.Output
-	other := map[string]string{models.BoxXYXY: " (yxyx)", models.BoxYXYX: " (xyxy)"}[o.BoxFormat]
+	other := map[string]string{repository.BoxXYXY: " (yxyx)", repository.BoxYXYX: " (xyxy)"}[o.BoxFormat]
 	f.doubtful("output.box_format: says %s, but x and y of output %q seem to be exchanged%s: in trial runs boxes moved down by %.2f of the "+
 		"image when what it shows moved to the right, and to the right by %.2f when it moved down", o.BoxFormat, o.Boxes, other, right.y, down.x)
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // following are trial runs of a detector whose best boxes are where something is to be seen, among others anywhere with less
@@ -61,7 +61,7 @@ func TestXAndYThatAreExchangedAreFound(t *testing.T) {
 
 // TestBoxesThatFollowNothingSayNothing has boxes anywhere, as models with random weights give them.
 func TestBoxesThatFollowNothingSayNothing(t *testing.T) {
-	r := reading{models.BoxXYXY, models.SpaceUnit}
+	r := reading{repository.BoxXYXY, repository.SpaceUnit}
 	for seed := range uint64(20 * seeds) {
 		random := rand.New(rand.NewPCG(seed, 8))
 		rows := following(random, r, false)
@@ -95,7 +95,7 @@ func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
 		"against it":            {places{Left: {0.5, 0.8}, Right: {0.5, 0.2}, Top: {0.8, 0.5}, Bottom: {0.2, 0.5}}, false},
 		"hardly":                {places{Left: {0.5, 0.4}, Right: {0.5, 0.6}, Top: {0.4, 0.5}, Bottom: {0.6, 0.5}}, false},
 	} {
-		r := reading{models.BoxXYXY, models.SpaceUnit}
+		r := reading{repository.BoxXYXY, repository.SpaceUnit}
 		var e *Examination
 		for side := range sides {
 			var values, scores []float32

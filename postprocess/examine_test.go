@@ -9,14 +9,14 @@ import (
 	"testing"
 
 	"fovea/internal/float16"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
 const trialRows, seeds = 6, 25
 
 // found says what an examination of some rows finds: "wrong", "doubtful" or nothing, and all that it says.
-func found(t *testing.T, d models.Definition, fit geometry.Fit, rows [][]Tensor) (verdict, text string) {
+func found(t *testing.T, d repository.Definition, fit geometry.Fit, rows [][]Tensor) (verdict, text string) {
 	t.Helper()
 	e := Examine(newDecoder(t, d, rows[0]))
 	for _, outputs := range rows {
@@ -33,12 +33,12 @@ func found(t *testing.T, d models.Definition, fit geometry.Fit, rows [][]Tensor)
 }
 
 // encodeFloats are values as the elements of a dtype.
-func encodeFloats(dtype models.DType, values []float32) (data []byte) {
+func encodeFloats(dtype repository.DType, values []float32) (data []byte) {
 	for _, v := range values {
 		switch dtype {
-		case models.Float16:
+		case repository.Float16:
 			data = binary.NativeEndian.AppendUint16(data, float16.Bits(v))
-		case models.Float64:
+		case repository.Float64:
 			data = binary.NativeEndian.AppendUint64(data, math.Float64bits(float64(v)))
 		default:
 			data = binary.NativeEndian.AppendUint32(data, math.Float32bits(v))
@@ -78,19 +78,19 @@ func TestClassifiersReadWronglyAreFound(t *testing.T) {
 		"sigmoids":          func(v []float32) []float32 { return each(v, sigmoid) },
 	}
 	for _, c := range []struct{ kind, decode, want string }{
-		{"logits", models.DecodeSoftmax, ""},
-		{"log probabilities", models.DecodeSoftmax, ""},
-		{"probabilities", models.DecodeProbabilities, ""},
-		{"sigmoids", models.DecodeProbabilities, ""},
-		{"probabilities", models.DecodeSoftmax, "wrong"},
-		{"sigmoids", models.DecodeSoftmax, "doubtful"},
-		{"logits", models.DecodeProbabilities, "wrong"},
-		{"log probabilities", models.DecodeProbabilities, "wrong"},
+		{"logits", repository.DecodeSoftmax, ""},
+		{"log probabilities", repository.DecodeSoftmax, ""},
+		{"probabilities", repository.DecodeProbabilities, ""},
+		{"sigmoids", repository.DecodeProbabilities, ""},
+		{"probabilities", repository.DecodeSoftmax, "wrong"},
+		{"sigmoids", repository.DecodeSoftmax, "doubtful"},
+		{"logits", repository.DecodeProbabilities, "wrong"},
+		{"log probabilities", repository.DecodeProbabilities, "wrong"},
 	} {
 		for seed := range uint64(seeds) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			n := 5 + random.IntN(100)
-			for _, dtype := range []models.DType{models.Float32, models.Float16, models.Float64} {
+			for _, dtype := range []repository.DType{repository.Float32, repository.Float16, repository.Float64} {
 				var rows [][]Tensor
 				for range trialRows {
 					values := each(make([]float32, n), func(float64) float64 { return 4 * random.NormFloat64() })
@@ -106,13 +106,13 @@ func TestClassifiersReadWronglyAreFound(t *testing.T) {
 
 func TestAClassifierThatGivesTheSameAlwaysIsOnlyDoubtful(t *testing.T) {
 	row := []Tensor{tensor("y", []int64{3}, 0.9, 0.05, 0.05)}
-	if verdict, text := found(t, classes(models.DecodeSoftmax), square, [][]Tensor{row, row}); verdict != "doubtful" || !strings.Contains(text, "probabilities already") {
+	if verdict, text := found(t, classes(repository.DecodeSoftmax), square, [][]Tensor{row, row}); verdict != "doubtful" || !strings.Contains(text, "probabilities already") {
 		t.Errorf("%q: %s", verdict, text)
 	}
 }
 
 // grid makes a raw grid of YOLOX, or with decoded the boxes that it means, in pixels times scale.
-func grid(random *rand.Rand, d models.Definition, decoded bool, scale float64, score func(float64) float64) []float32 {
+func grid(random *rand.Rand, d repository.Definition, decoded bool, scale float64, score func(float64) float64) []float32 {
 	var values []float32
 	for _, s := range d.Output.Strides {
 		stride := float64(s)
@@ -133,8 +133,8 @@ func grid(random *rand.Rand, d models.Definition, decoded bool, scale float64, s
 }
 
 func TestGridsReadWronglyAreFound(t *testing.T) {
-	d := models.Definition{Task: models.Detection, Input: models.Input{Width: 128, Height: 96}, Labels: []string{"a", "b"},
-		LabelsFile: "labels.txt", Output: models.Output{Decode: models.DecodeYOLOX}}.WithDefaults()
+	d := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 128, Height: 96}, Labels: []string{"a", "b"},
+		LabelsFile: "labels.txt", Output: repository.Output{Decode: repository.DecodeYOLOX}}.WithDefaults()
 	self := func(x float64) float64 { return x }
 	for name, c := range map[string]struct {
 		decoded bool
@@ -180,8 +180,8 @@ func TestHowLargeABoxMayBe(t *testing.T) {
 		{8, 16, []float64{101, 1e9, 500}, ""},
 		{32, 0, []float64{101, 1e9, 500}, "doubtful"},
 	} {
-		d := models.Definition{Task: models.Detection, Input: models.Input{Width: 64, Height: 32},
-			Output: models.Output{Decode: models.DecodeYOLOX, Strides: []int{c.stride}}}.WithDefaults()
+		d := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 64, Height: 32},
+			Output: repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{c.stride}}}.WithDefaults()
 		n := 64 * 32 / c.stride / c.stride
 		var rows [][]Tensor
 		for _, times := range c.times {
@@ -203,8 +203,8 @@ func TestHowLargeABoxMayBe(t *testing.T) {
 
 // TestNumbersOfNoTraining holds right definitions against numbers as models give them whose weights are random, or all alike.
 func TestNumbersOfNoTraining(t *testing.T) {
-	d := models.Definition{Task: models.Detection, Input: models.Input{Width: 128, Height: 96}, Labels: []string{"a", "b"},
-		LabelsFile: "labels.txt", Output: models.Output{Decode: models.DecodeYOLOX}}.WithDefaults()
+	d := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 128, Height: 96}, Labels: []string{"a", "b"},
+		LabelsFile: "labels.txt", Output: repository.Output{Decode: repository.DecodeYOLOX}}.WithDefaults()
 	for name, change := range map[string]func(float32) float32{
 		"tiny":      func(v float32) float32 { return v / 1000 },
 		"large":     func(v float32) float32 { return 30 * v },
@@ -237,7 +237,7 @@ func TestNumbersOfNoTraining(t *testing.T) {
 		}
 		rows = append(rows, []Tensor{tensor("y", []int64{10}, values...)})
 	}
-	if verdict, text := found(t, classes(models.DecodeSoftmax), square, rows); verdict != "" {
+	if verdict, text := found(t, classes(repository.DecodeSoftmax), square, rows); verdict != "" {
 		t.Errorf("logits above 0: %q: %s", verdict, text)
 	}
 }
@@ -247,14 +247,14 @@ func TestScoresThatAddUpOnceAreNotProbabilities(t *testing.T) {
 	for i := range 5 {
 		rows = append(rows, []Tensor{tensor("y", []int64{6}, 0.9, 0.8, float32(i+1)/10, 0.1, 0.1, 0.1)})
 	}
-	if verdict, text := found(t, classes(models.DecodeSoftmax), square, rows); verdict != "doubtful" || strings.Contains(text, "already") {
+	if verdict, text := found(t, classes(repository.DecodeSoftmax), square, rows); verdict != "doubtful" || strings.Contains(text, "already") {
 		t.Errorf("%q: %s", verdict, text)
 	}
 }
 
 func TestAGridDecodedToFractionsIsDoubtful(t *testing.T) {
-	d := models.Definition{Task: models.Detection, Input: models.Input{Width: 128, Height: 96},
-		Output: models.Output{Decode: models.DecodeYOLOX}}.WithDefaults()
+	d := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 128, Height: 96},
+		Output: repository.Output{Decode: repository.DecodeYOLOX}}.WithDefaults()
 	random := rand.New(rand.NewPCG(1, 1))
 	n := 16*12 + 8*6 + 4*3
 	row := make([]float32, 7*n)

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"testing"
 
-	"fovea/fault"
-	"fovea/models"
+	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -21,9 +21,9 @@ func FuzzDecode(f *testing.F) {
 		if len(data) > 1<<14 {
 			return
 		}
-		dtype := models.Float32
+		dtype := repository.Float32
 		if precision%2 == 1 {
-			dtype = models.Float16
+			dtype = repository.Float16
 		}
 		def, outputs := fuzzed(kind, dtype, data)
 		decoder, err := New(def, outputs)
@@ -40,7 +40,7 @@ func FuzzDecode(f *testing.F) {
 		for _, p := range []Params{{}, {Score: &zero}, {TopK: 2}} {
 			answer, err := decoder.Decode(outputs, fit, p)
 			if err != nil {
-				if code := fault.From(err).Code; code != fault.Internal && code != fault.InvalidParameter {
+				if code := apierror.From(err).Code; code != apierror.Internal && code != apierror.InvalidParameter {
 					t.Errorf("fault %s: %v", code, err)
 				}
 				continue
@@ -54,30 +54,30 @@ func FuzzDecode(f *testing.F) {
 }
 
 // fuzzed cuts data into the outputs of one of the decoders.
-func fuzzed(kind uint8, dtype models.DType, data []byte) (models.Definition, []Tensor) {
+func fuzzed(kind uint8, dtype repository.DType, data []byte) (repository.Definition, []Tensor) {
 	size := dtype.Size()
 	cut := func(name string, n int, shape ...int64) Tensor {
 		row := make([]byte, n*size)
 		data = data[copy(row, data):]
 		return Tensor{name, dtype, shape, row}
 	}
-	def := models.Definition{Task: models.Detection, Input: models.Input{Width: 64, Height: 32}}
+	def := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 64, Height: 32}}
 	switch n := len(data) / size; kind % 5 {
 	case 0, 1:
-		def.Task = models.Classification
-		def.Output.Decode = []string{models.DecodeSoftmax, models.DecodeProbabilities}[kind%5]
+		def.Task = repository.Classification
+		def.Output.Decode = []string{repository.DecodeSoftmax, repository.DecodeProbabilities}[kind%5]
 		return def.WithDefaults(), []Tensor{cut("y", n, int64(n))}
 	case 2:
-		def.Output = models.Output{Decode: models.DecodeYOLOX, Strides: []int{16, 32}}
+		def.Output = repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{16, 32}}
 		return def.WithDefaults(), []Tensor{cut("y", 10*8, 10, 8)}
 	case 3:
 		n /= 6
 		def.Labels = []string{"cat", "dog"}
-		def.Output = models.Output{Decode: models.DecodeBoxes, Boxes: "b", Scores: "s", Classes: "c", BoxSpace: models.SpaceUnit, BoxFormat: models.BoxYXYX}
+		def.Output = repository.Output{Decode: repository.DecodeBoxes, Boxes: "b", Scores: "s", Classes: "c", BoxSpace: repository.SpaceUnit, BoxFormat: repository.BoxYXYX}
 		return def.WithDefaults(), []Tensor{cut("b", 4*n, int64(n), 4), cut("s", n, int64(n)), cut("c", n, int64(n))}
 	default:
 		n /= 7
-		def.Output = models.Output{Decode: models.DecodeBoxes, Boxes: "b", Scores: "s", BoxSpace: models.SpaceInput, IoU: 0.5}
+		def.Output = repository.Output{Decode: repository.DecodeBoxes, Boxes: "b", Scores: "s", BoxSpace: repository.SpaceInput, IoU: 0.5}
 		return def.WithDefaults(), []Tensor{cut("b", 4*n, int64(n), 4), cut("s", 3*n, int64(n), 3)}
 	}
 }

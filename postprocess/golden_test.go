@@ -12,7 +12,7 @@ import (
 	"os"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -40,16 +40,16 @@ func bytesOf(t testing.TB, text string) []byte {
 	return b
 }
 
-func shipped(t testing.TB, name string) models.Definition {
+func shipped(t testing.TB, name string) repository.Definition {
 	t.Helper()
-	d, err := models.LoadShipped(name)
+	d, err := repository.LoadShipped(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-func newDecoder(t testing.TB, d models.Definition, outputs []Tensor) Decoder {
+func newDecoder(t testing.TB, d repository.Definition, outputs []Tensor) Decoder {
 	t.Helper()
 	bare := make([]Tensor, len(outputs))
 	for i, o := range outputs {
@@ -72,7 +72,7 @@ func TestClassificationGolden(t *testing.T) {
 	} {
 		t.Run(file, func(t *testing.T) {
 			g := golden[struct {
-				DType  models.DType
+				DType  repository.DType
 				Shape  []int64
 				Scores string
 				Top    [][2]float64
@@ -111,7 +111,7 @@ type detectionGolden struct {
 }
 
 // yoloxBus returns the definition, output and fit of the image of a bus.
-func yoloxBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectionGolden) {
+func yoloxBus(t testing.TB) (repository.Definition, []Tensor, geometry.Fit, detectionGolden) {
 	g := golden[detectionGolden](t, "yolox-bus.json")
 	zipped, err := gzip.NewReader(bytes.NewReader(bytesOf(t, g.Rows)))
 	if err != nil {
@@ -133,18 +133,18 @@ func yoloxBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectio
 	d.Input.Width, d.Input.Height = g.Input[0], g.Input[1]
 	fit := geometry.Fit{Width: g.Image[0], Height: g.Image[1], InputW: g.Input[0], InputH: g.Input[1],
 		ScaleX: g.Ratio, ScaleY: g.Ratio}
-	return d, []Tensor{{"output", models.Float32, []int64{int64(g.Cells[0]), int64(g.Cells[1])}, data}}, fit, g
+	return d, []Tensor{{"output", repository.Float32, []int64{int64(g.Cells[0]), int64(g.Cells[1])}, data}}, fit, g
 }
 
-func boxesBus(t testing.TB) (models.Definition, []Tensor, geometry.Fit, detectionGolden) {
+func boxesBus(t testing.TB) (repository.Definition, []Tensor, geometry.Fit, detectionGolden) {
 	g := golden[detectionGolden](t, "boxes-bus.json")
 	d := shipped(t, "deimv2-atto")
 	fit := geometry.Fit{Width: g.Image[0], Height: g.Image[1], InputW: g.Input[0], InputH: g.Input[1],
 		ScaleX: float64(g.Input[0]) / float64(g.Image[0]), ScaleY: float64(g.Input[1]) / float64(g.Image[1])}
 	return d, []Tensor{
-		{"labels", models.Int64, []int64{g.N}, bytesOf(t, g.Outputs["labels"])},
-		{"boxes", models.Float32, []int64{g.N, 4}, bytesOf(t, g.Outputs["boxes"])},
-		{"scores", models.Float32, []int64{g.N}, bytesOf(t, g.Outputs["scores"])},
+		{"labels", repository.Int64, []int64{g.N}, bytesOf(t, g.Outputs["labels"])},
+		{"boxes", repository.Float32, []int64{g.N, 4}, bytesOf(t, g.Outputs["boxes"])},
+		{"scores", repository.Float32, []int64{g.N}, bytesOf(t, g.Outputs["scores"])},
 	}, fit, g
 }
 
@@ -159,7 +159,7 @@ func TestBoxesGolden(t *testing.T) {
 	compare(t, d, outputs, fit, g, 0.999999, 1e-7)
 }
 
-func compare(t *testing.T, d models.Definition, outputs []Tensor, fit geometry.Fit, g detectionGolden, overlap, tolerance float64) {
+func compare(t *testing.T, d repository.Definition, outputs []Tensor, fit geometry.Fit, g detectionGolden, overlap, tolerance float64) {
 	t.Helper()
 	answer, err := newDecoder(t, d, outputs).Decode(outputs, fit, Params{})
 	if err != nil {
@@ -185,9 +185,9 @@ func compare(t *testing.T, d models.Definition, outputs []Tensor, fit geometry.F
 }
 
 func ExampleNew() {
-	def := models.Definition{Task: models.Classification, Labels: []string{"cat", "dog"},
-		Output: models.Output{Decode: models.DecodeSoftmax}}.WithDefaults()
-	row := Tensor{Name: "y", DType: models.Float16, Shape: []int64{2}}
+	def := repository.Definition{Task: repository.Classification, Labels: []string{"cat", "dog"},
+		Output: repository.Output{Decode: repository.DecodeSoftmax}}.WithDefaults()
+	row := Tensor{Name: "y", DType: repository.Float16, Shape: []int64{2}}
 	decoder, err := New(def, []Tensor{row})
 	if err != nil {
 		panic(err)

@@ -4,15 +4,15 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 	f32 := func(name string, shape ...int64) Tensor {
-		return Tensor{Name: name, DType: models.Float32, Shape: shape}
+		return Tensor{Name: name, DType: repository.Float32, Shape: shape}
 	}
-	i64 := func(name string, shape ...int64) Tensor { return Tensor{Name: name, DType: models.Int64, Shape: shape} }
-	ten := classes(models.DecodeSoftmax, strings.Split("abcdefghij", "")...)
+	i64 := func(name string, shape ...int64) Tensor { return Tensor{Name: name, DType: repository.Int64, Shape: shape} }
+	ten := classes(repository.DecodeSoftmax, strings.Split("abcdefghij", "")...)
 	background := ten
 	background.Output.ClassFirst = 1
 	named := ten
@@ -29,14 +29,14 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 	single := table
 	single.Labels = []string{"face"}
 	for name, c := range map[string]struct {
-		def     models.Definition
+		def     repository.Definition
 		outputs []Tensor
 		want    string // empty: it fits
 	}{
 		"a flat row":                  {ten, []Tensor{f32("y", 10)}, ""},
 		"a row with ones":             {ten, []Tensor{f32("y", 1, 10, 1, 1)}, ""},
 		"an open row":                 {ten, []Tensor{f32("y", -1)}, ""},
-		"half precision":              {ten, []Tensor{{Name: "y", DType: models.Float16, Shape: []int64{10}}}, ""},
+		"half precision":              {ten, []Tensor{{Name: "y", DType: repository.Float16, Shape: []int64{10}}}, ""},
 		"a background class":          {background, []Tensor{f32("y", 11)}, ""},
 		"a background class too many": {background, []Tensor{f32("y", 1)}, `output.class_first: model.yaml says 1, output "y" of model.onnx has 1 classes`},
 		"another number of classes":   {ten, []Tensor{f32("y", 12)}, `labels: labels.txt has 10 labels, output "y" of model.onnx has 12 classes`},
@@ -44,7 +44,7 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 		"whole numbers for scores":    {ten, []Tensor{i64("y", 10)}, `output.name: model.onnx gives "y" the dtype int64; allowed: [float32 float16 float64]`},
 		"an output that is none":      {named, []Tensor{f32("y", 10)}, `output.name: model.yaml says "z", model.onnx has the outputs "y"`},
 		"no name of two":              {ten, []Tensor{f32("a", 10), f32("b", 10)}, `model.yaml says "", model.onnx has the outputs "a", "b"`},
-		"an unknown decode":           {models.Definition{}, nil, `output.decode: "" is not known`},
+		"an unknown decode":           {repository.Definition{}, nil, `output.decode: "" is not known`},
 
 		"a grid":                      {grid, []Tensor{f32("output", 3549, 85)}, ""},
 		"an open grid":                {grid, []Tensor{f32("output", -1, -1)}, ""},

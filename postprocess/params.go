@@ -1,16 +1,16 @@
 package postprocess
 
 import (
-	"fovea/fault"
-	"fovea/models"
+	"fovea/internal/apierror"
+	"fovea/internal/repository"
 )
 
 const maxTopK = 1000
 
 // classification returns how many classes to answer with.
-func (p Params) classification(o *models.Output, classes int) (topK int, err error) {
+func (p Params) classification(o *repository.Output, classes int) (topK int, err error) {
 	if p.Score != nil || p.IoU != nil {
-		return 0, fault.New(fault.InvalidParameter,
+		return 0, apierror.New(apierror.InvalidParameter,
 			"score_threshold and iou_threshold belong to detection; this model classifies and takes top_k")
 	}
 	limit := min(maxTopK, classes)
@@ -18,7 +18,7 @@ func (p Params) classification(o *models.Output, classes int) (topK int, err err
 		return min(o.TopK, limit), nil
 	}
 	if p.TopK < 1 || p.TopK > limit {
-		return 0, fault.New(fault.InvalidParameter, "top_k is %d; allowed: 1 to %d", p.TopK, limit)
+		return 0, apierror.New(apierror.InvalidParameter, "top_k is %d; allowed: 1 to %d", p.TopK, limit)
 	}
 	return p.TopK, nil
 }
@@ -31,15 +31,15 @@ type thresholds struct {
 	suppress bool
 }
 
-func (p Params) detection(o *models.Output) (thresholds, error) {
+func (p Params) detection(o *repository.Output) (thresholds, error) {
 	if p.TopK != 0 {
-		return thresholds{}, fault.New(fault.InvalidParameter,
+		return thresholds{}, apierror.New(apierror.InvalidParameter,
 			"top_k belongs to classification; this model detects and takes score_threshold and iou_threshold")
 	}
-	t := thresholds{float32(o.Score), o.IoU, o.IoU > 0 || o.Decode == models.DecodeYOLOX}
+	t := thresholds{float32(o.Score), o.IoU, o.IoU > 0 || o.Decode == repository.DecodeYOLOX}
 	if p.Score != nil {
 		if !(*p.Score >= 0 && *p.Score <= 1) {
-			return t, fault.New(fault.InvalidParameter, "score_threshold is %v; allowed: 0 to 1", *p.Score)
+			return t, apierror.New(apierror.InvalidParameter, "score_threshold is %v; allowed: 0 to 1", *p.Score)
 		}
 		t.score = float32(*p.Score)
 	}
@@ -47,11 +47,11 @@ func (p Params) detection(o *models.Output) (thresholds, error) {
 		return t, nil
 	}
 	if !t.suppress {
-		return t, fault.New(fault.InvalidParameter, "iou_threshold belongs to models whose overlapping boxes are suppressed; "+
+		return t, apierror.New(apierror.InvalidParameter, "iou_threshold belongs to models whose overlapping boxes are suppressed; "+
 			"the boxes of this one are final, and it takes score_threshold")
 	}
 	if !(*p.IoU >= 0 && *p.IoU <= 1) {
-		return t, fault.New(fault.InvalidParameter, "iou_threshold is %v; allowed: 0 to 1", *p.IoU)
+		return t, apierror.New(apierror.InvalidParameter, "iou_threshold is %v; allowed: 0 to 1", *p.IoU)
 	}
 	t.iou = *p.IoU
 	return t, nil

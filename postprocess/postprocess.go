@@ -2,7 +2,7 @@
 package postprocess
 
 import (
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -10,7 +10,7 @@ import (
 // data belongs to the batch: nothing may keep it after Decode returns.
 type Tensor struct {
 	Name  string
-	DType models.DType
+	DType repository.DType
 	Shape []int64
 	Data  []byte
 }

@@ -3,16 +3,16 @@ package postprocess
 import (
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // What the ONNX files of the shipped definitions say, read with ONNX Runtime.
 func TestShippedDefinitionsFitTheirModels(t *testing.T) {
-	info := func(name string, dtype models.DType, shape ...int64) models.TensorInfo {
-		return models.TensorInfo{Name: name, DType: dtype, Shape: shape}
+	info := func(name string, dtype repository.DType, shape ...int64) repository.TensorInfo {
+		return repository.TensorInfo{Name: name, DType: dtype, Shape: shape}
 	}
-	type list = []models.TensorInfo
-	f32, f16, i64 := models.Float32, models.Float16, models.Int64
+	type list = []repository.TensorInfo
+	f32, f16, i64 := repository.Float32, repository.Float16, repository.Int64
 	for name, c := range map[string]struct {
 		inputs, outputs list
 		width, batch    int

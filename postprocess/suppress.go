@@ -3,7 +3,7 @@ package postprocess
 import (
 	"fmt"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -111,11 +111,11 @@ func clipToImage(fit geometry.Fit) func(rect) rect {
 // corners makes corners of four numbers in a box format.
 func corners(format string, a, b, c, d float64) rect {
 	switch format {
-	case models.BoxCXCYWH:
+	case repository.BoxCXCYWH:
 		return rect{a - c/2, b - d/2, a + c/2, b + d/2}
-	case models.BoxXYWH:
+	case repository.BoxXYWH:
 		return rect{a, b, a + c, b + d}
-	case models.BoxYXYX:
+	case repository.BoxYXYX:
 		return rect{b, a, d, c}
 	}
 	return rect{a, b, c, d}

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"unsafe"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/float16"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // elements is how many elements a shape has; -1 where a dimension is open or the product too large to be real.
@@ -37,7 +37,7 @@ func squeeze(shape []int64, rank int) []int64 {
 }
 
 // check holds a row against what New was given: the dtype must be the same, and the bytes must fill the shape.
-func (t *Tensor) check(dtype models.DType) error {
+func (t *Tensor) check(dtype repository.DType) error {
 	n := elements(t.Shape)
 	if t.DType != dtype || n < 0 || n*int64(dtype.Size()) != int64(len(t.Data)) {
 		return broken(fmt.Errorf("output %q is %s %v of %d bytes; it was %s when the model was loaded",
@@ -53,11 +53,11 @@ func (t *Tensor) floats(buffer []float32) (values, grown []float32) {
 	if n == 0 {
 		return nil, buffer
 	}
-	if t.DType == models.Float32 && uintptr(unsafe.Pointer(&t.Data[0]))%4 == 0 {
+	if t.DType == repository.Float32 && uintptr(unsafe.Pointer(&t.Data[0]))%4 == 0 {
 		return unsafe.Slice((*float32)(unsafe.Pointer(&t.Data[0])), n), buffer
 	}
 	buffer = slices.Grow(buffer[:0], n)[:n]
-	if t.DType == models.Float16 {
+	if t.DType == repository.Float16 {
 		float16s(buffer, t.Data)
 		return buffer, buffer
 	}
@@ -70,13 +70,13 @@ func (t *Tensor) floats(buffer []float32) (values, grown []float32) {
 // number reads element i. Whole numbers beyond 2⁵³ are rounded.
 func (t *Tensor) number(i int) float64 {
 	switch t.DType {
-	case models.Float32:
+	case repository.Float32:
 		return float64(math.Float32frombits(binary.NativeEndian.Uint32(t.Data[4*i:])))
-	case models.Float16:
+	case repository.Float16:
 		return float64(float16.Value(binary.NativeEndian.Uint16(t.Data[2*i:])))
-	case models.Float64:
+	case repository.Float64:
 		return math.Float64frombits(binary.NativeEndian.Uint64(t.Data[8*i:]))
-	case models.Uint64:
+	case repository.Uint64:
 		return float64(binary.NativeEndian.Uint64(t.Data[8*i:]))
 	}
 	return float64(t.whole(i))
@@ -85,17 +85,17 @@ func (t *Tensor) number(i int) float64 {
 // whole reads element i of whole numbers.
 func (t *Tensor) whole(i int) int64 {
 	switch t.DType {
-	case models.Int64, models.Uint64:
+	case repository.Int64, repository.Uint64:
 		return int64(binary.NativeEndian.Uint64(t.Data[8*i:]))
-	case models.Int32:
+	case repository.Int32:
 		return int64(int32(binary.NativeEndian.Uint32(t.Data[4*i:])))
-	case models.Uint32:
+	case repository.Uint32:
 		return int64(binary.NativeEndian.Uint32(t.Data[4*i:]))
-	case models.Int16:
+	case repository.Int16:
 		return int64(int16(binary.NativeEndian.Uint16(t.Data[2*i:])))
-	case models.Uint16:
+	case repository.Uint16:
 		return int64(binary.NativeEndian.Uint16(t.Data[2*i:]))
-	case models.Int8:
+	case repository.Int8:
 		return int64(int8(t.Data[i]))
 	}
 	return int64(t.Data[i])
@@ -105,7 +105,7 @@ func (t *Tensor) whole(i int) int64 {
 func (t *Tensor) integer(i int) (n int64, ok bool) {
 	if !slices.Contains(floatTypes, t.DType) {
 		n = t.whole(i)
-		return n, t.DType != models.Uint64 || n >= 0
+		return n, t.DType != repository.Uint64 || n >= 0
 	}
 	f := t.number(i)
 	if f != math.Trunc(f) || math.Abs(f) > 1<<24 { // NaN is unequal to everything
@@ -116,7 +116,7 @@ func (t *Tensor) integer(i int) (n int64, ok bool) {
 
 // broken is the fault of outputs that cannot be an answer.
 func broken(cause error) error {
-	return fault.Wrap(fault.Internal, cause, "the model gave no usable answer")
+	return apierror.Wrap(apierror.Internal, cause, "the model gave no usable answer")
 }
 
 func notFinite(name string) error {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -13,7 +13,7 @@ import (
 // objectness and one score per class, the latter two after the sigmoid. The centre is ((x + column)·s,
 // (y + line)·s), the size is (eʷ·s, eʰ·s), in pixels of the input; the score is objectness × class.
 type yolox struct {
-	def   models.Definition
+	def   repository.Definition
 	grid  source
 	cells int // rows
 	width int // numbers of a row
@@ -21,7 +21,7 @@ type yolox struct {
 
 const yoloxHead = 5 // numbers before the classes
 
-func newYOLOX(def models.Definition, outputs []Tensor) (Decoder, error) {
+func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	grid, shape, err := pick(outputs, "output.name", def.Output.Name, floatTypes...)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (y *yolox) cell(s *scratch, row []float32, column, line, stride int, thresh
 	size := float64(stride)
 	cx, cy := (float64(row[0])+float64(column))*size, (float64(row[1])+float64(line))*size
 	w, h := math.Exp(float64(row[2]))*size, math.Exp(float64(row[3]))*size
-	box := corners(models.BoxCXCYWH, cx, cy, w, h)
+	box := corners(repository.BoxCXCYWH, cx, cy, w, h)
 	if !box.finite() {
 		return notFinite(y.grid.name)
 	}

@@ -5,13 +5,13 @@ import (
 	"syscall"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // classifier is an input as ImageNet models have it.
-func classifier() models.Input {
-	return models.Input{
-		Width: 224, Height: 224, Resize: models.ShortestEdge, ShortestEdge: 256, DType: models.Float32, Scale: 1.0 / 255,
+func classifier() repository.Input {
+	return repository.Input{
+		Width: 224, Height: 224, Resize: repository.ShortestEdge, ShortestEdge: 256, DType: repository.Float32, Scale: 1.0 / 255,
 		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
 	}
 }
@@ -61,9 +61,9 @@ func BenchmarkDecodeAndPack(b *testing.B) {
 // BenchmarkPack packs an image that needs no resizing: the tables alone.
 func BenchmarkPack(b *testing.B) {
 	for _, layout := range []string{"nchw", "nhwc"} {
-		for _, dtype := range []models.DType{models.Float32, models.Float16, models.Uint8} {
+		for _, dtype := range []repository.DType{repository.Float32, repository.Float16, repository.Uint8} {
 			in := classifier()
-			in.Resize, in.ShortestEdge, in.Layout, in.DType = models.Stretch, 0, layout, dtype
+			in.Resize, in.ShortestEdge, in.Layout, in.DType = repository.Stretch, 0, layout, dtype
 			plan := mustPlan(b, in)
 			data := encodedPNG(b, 224, 224)
 			pic, err := plan.Decode(b.Context(), data, mustInfo(b, data))

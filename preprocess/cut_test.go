@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/fault"
-	"fovea/models"
+	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/preprocess/header"
 )
 
@@ -20,7 +20,7 @@ func TestAJPEGCutAnywhereIsRefusedOrWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	small := bytesInput(4, 4) // 96×72 is decoded at 1/8
-	small.Resize = models.Letterbox
+	small.Resize = repository.Letterbox
 	plans := []*Plan{mustPlan(t, bytesInput(96, 72)), mustPlan(t, small)}
 	for _, file := range files {
 		whole := read(t, file)
@@ -34,11 +34,11 @@ func TestAJPEGCutAnywhereIsRefusedOrWhole(t *testing.T) {
 				for _, trailer := range []string{"", "\xff\xd9", "\xff\xd8\xff\xe0 another", "\xff\xfe\x00\x04ab"} {
 					data := append(bytes.Clone(whole[:n]), trailer...)
 					row, err := rowOf(t, plan, data)
-					f := fault.From(err)
+					f := apierror.From(err)
 					switch {
 					case err != nil && n >= end:
 						t.Errorf("%s cut to %d of %d bytes, after its last scan, with %q behind: %v", file, n, len(whole), trailer, err)
-					case err != nil && f.Code != fault.Undecodable:
+					case err != nil && f.Code != apierror.Undecodable:
 						t.Errorf("%s cut to %d of %d bytes with %q behind: %v", file, n, len(whole), trailer, err)
 					case err != nil && trailer == "" && n > 600 && !strings.Contains(f.Message, "cut short"):
 						t.Errorf("%s cut to %d of %d bytes: %v", file, n, len(whole), err)

@@ -7,7 +7,7 @@ import (
 
 	"gocv.io/x/gocv"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/preprocess/bmp"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"
@@ -38,7 +38,7 @@ func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Imag
 		return nil, err
 	}
 	if len(data) == 0 || info.Width < 1 || info.Height < 1 {
-		return nil, fault.New(fault.Internal, "an image was to be decoded whose header had not been read")
+		return nil, apierror.New(apierror.Internal, "an image was to be decoded whose header had not been read")
 	}
 	pic := p.sized(info, p.shrink(info))
 	pic.mat = newNative()
@@ -55,14 +55,14 @@ func (pic *Image) decode(ctx context.Context, data []byte, info header.Info, p *
 	if ended := ctx.Err(); ended != nil && err != nil {
 		return ended
 	}
-	var told *fault.Fault
+	var told *apierror.Error
 	switch {
 	case errors.Is(err, png.ErrCut), errors.Is(err, jpeg.ErrCutShort):
-		return fault.Wrap(fault.Undecodable, err, "%s is cut short: its end is missing", info.Format)
+		return apierror.Wrap(apierror.Undecodable, err, "%s is cut short: its end is missing", info.Format)
 	case errors.As(err, &told):
 		return err
 	case err != nil:
-		return fault.Wrap(fault.Undecodable, err, "%s is broken: its image data cannot be decoded", info.Format)
+		return apierror.Wrap(apierror.Undecodable, err, "%s is broken: its image data cannot be decoded", info.Format)
 	case info.Frame.Empty():
 		return nil
 	}
@@ -80,7 +80,7 @@ func (pic *Image) onCanvas(info header.Info) error {
 	defer place.free()
 	if err := pic.mat.CopyTo(&place.Mat); err != nil {
 		canvas.free()
-		return fault.Wrap(fault.Internal, err, "the first frame cannot be put on its canvas")
+		return apierror.Wrap(apierror.Internal, err, "the first frame cannot be put on its canvas")
 	}
 	pic.mat.free()
 	pic.mat = canvas

@@ -13,15 +13,15 @@ import (
 
 	"gocv.io/x/gocv"
 
-	"fovea/fault"
-	"fovea/models"
+	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"
 )
 
 func TestReducedDecodingGivesTheSameInput(t *testing.T) {
 	data := largePhoto(t)
-	for name, resize := range map[string]models.Resize{"stretch": models.Stretch, "shortest edge": models.ShortestEdge, "letterbox": models.Letterbox} {
+	for name, resize := range map[string]repository.Resize{"stretch": repository.Stretch, "shortest edge": repository.ShortestEdge, "letterbox": repository.Letterbox} {
 		for _, size := range []int{32, 100, 224, 416} {
 			in := bytesInput(size, size)
 			in.Resize = resize
@@ -109,7 +109,7 @@ func TestBrokenImagesAreRefused(t *testing.T) {
 					t.Fatal("was decoded")
 				}
 			}
-			if f := fault.From(err); f.Code != fault.Undecodable || !strings.Contains(f.Message, "is broken") && !strings.Contains(f.Message, "is cut short") {
+			if f := apierror.From(err); f.Code != apierror.Undecodable || !strings.Contains(f.Message, "is broken") && !strings.Contains(f.Message, "is cut short") {
 				t.Errorf("%+v", f)
 			}
 		})

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"
 )
@@ -69,7 +69,7 @@ func TestTheSamePixelsAsJPEGAndPNGAreTheSameRow(t *testing.T) {
 	const side = 16
 	shrinks := map[int]int{}
 	n := 0
-	for _, resize := range []models.Resize{models.Stretch, models.Letterbox, models.ShortestEdge} {
+	for _, resize := range []repository.Resize{repository.Stretch, repository.Letterbox, repository.ShortestEdge} {
 		in := bytesInput(side, side)
 		in.Resize, in.Fill = resize, []float64{114}
 		plan := mustPlan(t, in)
@@ -80,7 +80,7 @@ func TestTheSamePixelsAsJPEGAndPNGAreTheSameRow(t *testing.T) {
 					h = 2*side*factor + (beyond*7)%65
 				}
 				for i, name := range slices.Sorted(maps.Keys(drawings)) {
-					if n++; resize != models.Stretch && (beyond+i)%len(drawings) != 0 {
+					if n++; resize != repository.Stretch && (beyond+i)%len(drawings) != 0 {
 						continue // one of them each is enough
 					}
 					asJPEG, asPNG := bothWays(t, drawings[name], w, h)
@@ -105,11 +105,11 @@ func TestTheSamePixelsAsJPEGAndPNGAreTheSameRow(t *testing.T) {
 
 func TestEdgesHoldTheDecoderBackOnlyWhereTheyAreLookedAt(t *testing.T) {
 	stretch, whole, crop := bytesInput(100, 100), bytesInput(100, 100), bytesInput(100, 100)
-	whole.Resize = models.ShortestEdge
-	crop.Resize, crop.ShortestEdge = models.ShortestEdge, 116
+	whole.Resize = repository.ShortestEdge
+	crop.Resize, crop.ShortestEdge = repository.ShortestEdge, 116
 	for _, c := range []struct {
 		what          string
-		in            models.Input
+		in            repository.Input
 		width, height int
 		want          int
 	}{

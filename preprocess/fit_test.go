@@ -8,7 +8,7 @@ import (
 	"math"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // TestFitSaysWhereThePixelsWent looks for a white square in the packed row and takes its middle back to the image:
@@ -25,7 +25,7 @@ func TestFitSaysWhereThePixelsWent(t *testing.T) {
 	data := encodedJPEG(t, img)
 	shrinks := map[int]bool{}
 	for _, size := range []int{40, 100, 180, 400} {
-		for _, resize := range []models.Resize{models.Stretch, models.ShortestEdge, models.Letterbox} {
+		for _, resize := range []repository.Resize{repository.Stretch, repository.ShortestEdge, repository.Letterbox} {
 			in := bytesInput(size, size)
 			in.Resize = resize
 			plan := mustPlan(t, in)

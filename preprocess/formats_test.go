@@ -13,7 +13,7 @@ import (
 	"gocv.io/x/gocv"
 	"golang.org/x/sys/unix"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/testenv"
 	"fovea/preprocess/header"
 )
@@ -165,7 +165,7 @@ func TestAWholePNGIsAMatterOfItsRows(t *testing.T) {
 			if err == nil && !bytes.Equal(half, whole) {
 				t.Errorf("%s cut to %d of %d bytes: half an image was decoded", file, n, len(data))
 			}
-			if f := fault.From(err); err != nil && (f.Code != fault.Undecodable || !strings.Contains(f.Message, "cut short")) {
+			if f := apierror.From(err); err != nil && (f.Code != apierror.Undecodable || !strings.Contains(f.Message, "cut short")) {
 				t.Errorf("%s cut to %d of %d bytes: %v", file, n, len(data), err)
 			}
 		}

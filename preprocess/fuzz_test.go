@@ -7,8 +7,8 @@ import (
 
 	"gocv.io/x/gocv"
 
-	"fovea/fault"
-	"fovea/models"
+	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/preprocess/header"
 )
 
@@ -47,7 +47,7 @@ func FuzzDecode(f *testing.F) {
 // seeing are plans that look at all of an image and at the middle of it.
 func seeing(t testing.TB) []*Plan {
 	middle := bytesInput(16, 16)
-	middle.Resize, middle.ShortestEdge = models.ShortestEdge, 40
+	middle.Resize, middle.ShortestEdge = repository.ShortestEdge, 40
 	return []*Plan{mustPlan(t, bytesInput(16, 16)), mustPlan(t, middle)}
 }
 
@@ -57,7 +57,7 @@ func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value
 	dirty(info.Width, info.Height, value)
 	pic, err := plan.Decode(t.Context(), data, info)
 	if err != nil {
-		if code := fault.From(err).Code; code != fault.Undecodable {
+		if code := apierror.From(err).Code; code != apierror.Undecodable {
 			t.Fatalf("code %s: %v", code, err)
 		}
 		return nil, err

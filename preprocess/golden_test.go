@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // What a result may differ from Pillow's, in steps of 255: the mean over all values, and the worst one. The
@@ -31,11 +31,11 @@ func tolerance(name string) (mean float64, worst int) {
 }
 
 // modes are the three results that each golden holds, in their order.
-func modes() map[string]models.Input {
+func modes() map[string]repository.Input {
 	stretch, crop, letterbox := bytesInput(32, 32), bytesInput(32, 32), bytesInput(32, 32)
-	crop.Resize, crop.ShortestEdge = models.ShortestEdge, 36
-	letterbox.Resize, letterbox.Fill = models.Letterbox, []float64{114}
-	return map[string]models.Input{"stretch": stretch, "shortest_edge": crop, "letterbox": letterbox}
+	crop.Resize, crop.ShortestEdge = repository.ShortestEdge, 36
+	letterbox.Resize, letterbox.Fill = repository.Letterbox, []float64{114}
+	return map[string]repository.Input{"stretch": stretch, "shortest_edge": crop, "letterbox": letterbox}
 }
 
 var modeOrder = []string{"stretch", "shortest_edge", "letterbox"}

@@ -4,7 +4,7 @@ import (
 	"image"
 	"unsafe"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // The parts that red, green and blue have in brightness, in 65536ths: ITU-R BT.601, 2.5.1 (0.299, 0.587, 0.114), rounded
@@ -28,7 +28,7 @@ type gray[T element] struct {
 	fill          T
 }
 
-func newGray[T element](in models.Input, v *values, convert func(float64) T) *gray[T] {
+func newGray[T element](in repository.Input, v *values, convert func(float64) T) *gray[T] {
 	g := &gray[T]{width: in.Width, height: in.Height, fill: convert(v.fill[0])}
 	for i := range g.values {
 		g.values[i] = convert(v.table[0][i])

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
-func grayInput(width, height int) models.Input {
-	return models.Input{Width: width, Height: height, DType: models.Uint8, Layout: "nchw", Color: models.ColorGray}
+func grayInput(width, height int) repository.Input {
+	return repository.Input{Width: width, Height: height, DType: repository.Uint8, Layout: "nchw", Color: repository.ColorGray}
 }
 
 func TestGrayIsWhatPillowMakesOfEveryColour(t *testing.T) {
@@ -49,9 +49,9 @@ func TestGrayIsTheBrightnessOfTheColours(t *testing.T) {
 	for mode, in := range modes() {
 		colours := prepared(t, mustPlan(t, in), data)
 		for _, layout := range []string{"nchw", "nhwc"} {
-			for _, dtype := range []models.DType{models.Float32, models.Float16, models.Uint8} {
+			for _, dtype := range []repository.DType{repository.Float32, repository.Float16, repository.Uint8} {
 				one := in
-				one.Color, one.Layout, one.DType = models.ColorGray, layout, dtype
+				one.Color, one.Layout, one.DType = repository.ColorGray, layout, dtype
 				one.Scale, one.Mean, one.Std = 0.5, []float64{3}, []float64{2}
 				plan := mustPlan(t, one)
 				if plan.RowBytes() != 32*32*dtype.Size() {
@@ -60,7 +60,7 @@ func TestGrayIsTheBrightnessOfTheColours(t *testing.T) {
 				for i, v := range floatsOf(prepared(t, plan, data), dtype) {
 					rgb := colours[3*i : 3*i+3]
 					want := (float64(brightness(rgb[2], rgb[1], rgb[0]))*0.5 - 3) / 2
-					if dtype == models.Uint8 {
+					if dtype == repository.Uint8 {
 						want = math.RoundToEven(max(0, want))
 					}
 					if math.Abs(v-want) > math.Abs(want)/1024 {
@@ -74,7 +74,7 @@ func TestGrayIsTheBrightnessOfTheColours(t *testing.T) {
 
 func TestTheFillOfAGrayInputIsItsOnlyValue(t *testing.T) {
 	in := grayInput(8, 8)
-	in.Resize, in.Fill = models.Letterbox, []float64{114}
+	in.Resize, in.Fill = repository.Letterbox, []float64{114}
 	got := prepared(t, mustPlan(t, in), plainPNG(t, 16, 8, color.RGBA{255, 255, 255, 255}))
 	want := slices.Concat(bytes.Repeat([]byte{114}, 16), bytes.Repeat([]byte{255}, 32), bytes.Repeat([]byte{114}, 16))
 	if !bytes.Equal(got, want) {

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/header"
 )
 
@@ -21,11 +21,11 @@ func TestMain(m *testing.M) {
 }
 
 // bytesInput is an input of uint8 pixels, rows from the top, red, green, blue: what goldens are stored as.
-func bytesInput(width, height int) models.Input {
-	return models.Input{Width: width, Height: height, DType: models.Uint8, Layout: "nhwc"}
+func bytesInput(width, height int) repository.Input {
+	return repository.Input{Width: width, Height: height, DType: repository.Uint8, Layout: "nhwc"}
 }
 
-func mustPlan(t testing.TB, in models.Input) *Plan {
+func mustPlan(t testing.TB, in repository.Input) *Plan {
 	t.Helper()
 	p, err := NewPlan(in)
 	if err != nil {

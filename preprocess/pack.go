@@ -5,9 +5,9 @@ import (
 	"math"
 	"unsafe"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/float16"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -15,10 +15,10 @@ import (
 // its elements. It returns how the image lies in the input. Nothing of what row held before is left.
 func (p *Plan) Pack(pic *Image, row []byte) (geometry.Fit, error) {
 	if pic.mat.Ptr() == nil {
-		return geometry.Fit{}, fault.New(fault.Internal, "a closed image was to be packed")
+		return geometry.Fit{}, apierror.New(apierror.Internal, "a closed image was to be packed")
 	}
 	if len(row) != p.RowBytes() || uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(p.size) != 0 {
-		return geometry.Fit{}, fault.New(fault.Internal, "a row of %d bytes, aligned, was expected; it has %d", p.RowBytes(), len(row))
+		return geometry.Fit{}, apierror.New(apierror.Internal, "a row of %d bytes, aligned, was expected; it has %d", p.RowBytes(), len(row))
 	}
 	place := p.spec.Place(pic.size)
 	v, scaled, err := p.resized(pic, place)
@@ -66,7 +66,7 @@ func (p *Plan) resized(pic *Image, place geometry.Placement) (view, native, erro
 	pixels, err := mat.DataPtrUint8()
 	if err != nil {
 		scaled.free()
-		return view{}, native{}, fault.Wrap(fault.Internal, err, "the resized image cannot be read")
+		return view{}, native{}, apierror.Wrap(apierror.Internal, err, "the resized image cannot be read")
 	}
 	return look(pixels, mat.Cols(), shown, pic.orientation), scaled, nil
 }
@@ -76,18 +76,18 @@ type packer interface {
 	pack(v view, target image.Rectangle, row []byte)
 }
 
-func newPacker(in models.Input, v *values) packer {
+func newPacker(in repository.Input, v *values) packer {
 	switch in.DType {
-	case models.Float16:
+	case repository.Float16:
 		return packerOf(in, v, func(f float64) uint16 { return float16.Bits(float32(f)) })
-	case models.Uint8:
+	case repository.Uint8:
 		return packerOf(in, v, func(f float64) uint8 { return uint8(math.RoundToEven(max(0, min(f, 255)))) })
 	}
 	return packerOf(in, v, func(f float64) float32 { return float32(f) })
 }
 
-func packerOf[T element](in models.Input, v *values, convert func(float64) T) packer {
-	if in.Color == models.ColorGray {
+func packerOf[T element](in repository.Input, v *values, convert func(float64) T) packer {
+	if in.Color == repository.ColorGray {
 		return newGray(in, v, convert)
 	}
 	return newTables(in, v, convert)
@@ -108,9 +108,9 @@ type tables[T element] struct {
 	fill          [3]T // in the order of the model's channels
 }
 
-func newTables[T element](in models.Input, v *values, convert func(float64) T) *tables[T] {
+func newTables[T element](in repository.Input, v *values, convert func(float64) T) *tables[T] {
 	t := &tables[T]{width: in.Width, height: in.Height, interleaved: in.Layout == "nhwc", channel: [3]int{2, 1, 0}}
-	if in.Color == models.ColorBGR {
+	if in.Color == repository.ColorBGR {
 		t.channel = [3]int{0, 1, 2}
 	}
 	for i := range 256 {

@@ -8,22 +8,22 @@ import (
 	"unsafe"
 
 	"fovea/internal/float16"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // floatsOf views a row as float32, whatever its dtype.
-func floatsOf(row []byte, d models.DType) []float64 {
+func floatsOf(row []byte, d repository.DType) []float64 {
 	var out []float64
 	switch d {
-	case models.Float32:
+	case repository.Float32:
 		for _, v := range unsafe.Slice((*float32)(unsafe.Pointer(&row[0])), len(row)/4) {
 			out = append(out, float64(v))
 		}
-	case models.Float16:
+	case repository.Float16:
 		for _, v := range unsafe.Slice((*uint16)(unsafe.Pointer(&row[0])), len(row)/2) {
 			out = append(out, float64(float16.Value(v)))
 		}
-	case models.Uint8:
+	case repository.Uint8:
 		for _, v := range row {
 			out = append(out, float64(v))
 		}
@@ -36,10 +36,10 @@ func TestEveryElementOfARowIsWritten(t *testing.T) {
 	// What the image's colours and the fill become: (v·0.5 − mean) / std.
 	mean, std, fill := []float64{1, 2, 3}, []float64{2, 4, 8}, []float64{10, 20, 30}
 	for _, layout := range []string{"nchw", "nhwc"} {
-		for _, dtype := range []models.DType{models.Float32, models.Float16, models.Uint8} {
+		for _, dtype := range []repository.DType{repository.Float32, repository.Float16, repository.Uint8} {
 			for order, pixel := range map[string][]float64{"rgb": {200, 100, 50}, "bgr": {50, 100, 200}} {
 				for _, place := range []string{"center", "top_left"} {
-					in := models.Input{Width: 16, Height: 13, Resize: models.Letterbox, Place: place, Layout: layout, DType: dtype,
+					in := repository.Input{Width: 16, Height: 13, Resize: repository.Letterbox, Place: place, Layout: layout, DType: dtype,
 						Color: order, Scale: 0.5, Mean: mean, Std: std, Fill: fill}
 					got := floatsOf(prepared(t, mustPlan(t, in), data), dtype)
 					top := map[string]int{"center": 2, "top_left": 0}[place] // 16×8 in 16×13
@@ -53,7 +53,7 @@ func TestEveryElementOfARowIsWritten(t *testing.T) {
 							want = pixel[c]
 						}
 						want = (want*0.5 - mean[c]) / std[c]
-						if dtype == models.Uint8 {
+						if dtype == repository.Uint8 {
 							want = math.RoundToEven(want)
 						}
 						if math.Abs(v-want) > math.Abs(want)/1024 {
@@ -67,7 +67,7 @@ func TestEveryElementOfARowIsWritten(t *testing.T) {
 }
 
 func TestRowsOfTheWrongSizeOrAlignmentAreRefused(t *testing.T) {
-	plan := mustPlan(t, models.Input{Width: 8, Height: 4, DType: models.Float32})
+	plan := mustPlan(t, repository.Input{Width: 8, Height: 4, DType: repository.Float32})
 	data := plainPNG(t, 8, 4, color.RGBA{1, 2, 3, 255})
 	pic, err := plan.Decode(t.Context(), data, mustInfo(t, data))
 	if err != nil {
@@ -99,7 +99,7 @@ func TestPackedPixelsAreThoseOfAImageOfTheInputsSize(t *testing.T) {
 	}
 	for _, color := range []string{"rgb", "bgr", "gray"} {
 		for _, layout := range []string{"nchw", "nhwc"} {
-			plan := mustPlan(t, models.Input{Width: w, Height: h, DType: models.Float32, Color: color, Layout: layout, Mean: []float64{9}})
+			plan := mustPlan(t, repository.Input{Width: w, Height: h, DType: repository.Float32, Color: color, Layout: layout, Mean: []float64{9}})
 			row := poisoned(plan.RowBytes())
 			plan.PackPixels(pixels, row)
 			if !bytes.Equal(row, prepared(t, plan, data)) {

@@ -14,7 +14,7 @@ import (
 
 	"gocv.io/x/gocv"
 
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -32,7 +32,7 @@ var oneThread = sync.OnceFunc(func() { gocv.SetNumThreads(1) })
 
 // NewPlan makes the plan for an input whose width, height, layout and dtype are known. Everything else that is left
 // out gets the default that models.Input names. The error holds every mistake, each naming its key.
-func NewPlan(in models.Input) (*Plan, error) {
+func NewPlan(in repository.Input) (*Plan, error) {
 	oneThread()
 	spec, wrongSpec := geometry.SpecOf(in)
 	scaler, wrongScaler := newScaler(in.Interpolation)
@@ -54,14 +54,14 @@ type values struct {
 }
 
 // newValues works the values out, and checks all that has to do with them.
-func newValues(in models.Input) (*values, error) {
+func newValues(in repository.Input) (*values, error) {
 	mean, wrongMean := spread("mean", in.Mean, in.Channels(), 0)
 	std, wrongStd := spread("std", in.Std, in.Channels(), 1)
 	fill, wrongFill := spread("fill", in.Fill, in.Channels(), 0)
-	wrong := []error{wrongMean, wrongStd, wrongFill, oneOf("color", in.Color, models.ColorRGB, models.ColorBGR, models.ColorGray),
+	wrong := []error{wrongMean, wrongStd, wrongFill, oneOf("color", in.Color, repository.ColorRGB, repository.ColorBGR, repository.ColorGray),
 		oneOf("layout", in.Layout, "nchw", "nhwc")}
-	if d := in.DType; d != models.Float32 && d != models.Float16 && d != models.Uint8 {
-		wrong = append(wrong, fmt.Errorf("input.dtype is %q; allowed are %s, %s and %s", d, models.Float32, models.Float16, models.Uint8))
+	if d := in.DType; d != repository.Float32 && d != repository.Float16 && d != repository.Uint8 {
+		wrong = append(wrong, fmt.Errorf("input.dtype is %q; allowed are %s, %s and %s", d, repository.Float32, repository.Float16, repository.Uint8))
 	}
 	scale := in.Scale
 	if scale == 0 {

@@ -10,13 +10,13 @@ import (
 
 	"gocv.io/x/gocv"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 func TestAllMistakesOfAnInputAreNamedAtOnce(t *testing.T) {
-	_, err := NewPlan(models.Input{
+	_, err := NewPlan(repository.Input{
 		Width: 0, Height: 4, Resize: "squash", Place: "left", Fill: []float64{300}, Interpolation: "magic", Color: "hsv",
-		Scale: math.NaN(), Mean: []float64{1, 2}, Std: []float64{0}, Layout: "chw", DType: models.Int64,
+		Scale: math.NaN(), Mean: []float64{1, 2}, Std: []float64{0}, Layout: "chw", DType: repository.Int64,
 	})
 	if err == nil {
 		t.Fatal("was accepted")
@@ -30,7 +30,7 @@ func TestAllMistakesOfAnInputAreNamedAtOnce(t *testing.T) {
 
 func TestShortestEdgeMustCoverTheInput(t *testing.T) {
 	in := bytesInput(32, 24)
-	in.Resize, in.ShortestEdge = models.ShortestEdge, 31
+	in.Resize, in.ShortestEdge = repository.ShortestEdge, 31
 	if _, err := NewPlan(in); err == nil || !strings.Contains(err.Error(), "input.shortest_edge is 31; allowed are 32") {
 		t.Error(err)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"gocv.io/x/gocv"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/preprocess/area"
 	"fovea/preprocess/geometry"
 )
@@ -124,7 +124,7 @@ func shrink(src native, part geometry.Box, to image.Point, wanted image.Rectangl
 		return dst, nil
 	}
 	dst.free()
-	return native{}, fault.Wrap(fault.Internal, err, "the image cannot be resized to %d×%d pixels", to.X, to.Y)
+	return native{}, apierror.Wrap(apierror.Internal, err, "the image cannot be resized to %d×%d pixels", to.X, to.Y)
 }
 
 // step is one resize.
@@ -135,5 +135,5 @@ func step(src native, to image.Point, how gocv.InterpolationFlags) (native, erro
 		return dst, nil
 	}
 	dst.free()
-	return native{}, fault.Wrap(fault.Internal, err, "the image cannot be resized to %d×%d pixels", to.X, to.Y)
+	return native{}, apierror.Wrap(apierror.Internal, err, "the image cannot be resized to %d×%d pixels", to.X, to.Y)
 }

@@ -67,7 +67,7 @@ func zipped(data []byte) []byte {
 }
 
 func TestBadInputIsToldWhatIsAllowedAndTheNextGoodRequestIsRight(t *testing.T) {
-	p := start(t, repository(t), "--http.body_timeout=3s").waitReady()
+	p := start(t, newRepository(t), "--http.body_timeout=3s").waitReady()
 	coffee := testenv.Image(t, "coffee.jpg")
 	noise := make([]byte, 5000)
 	random := rand.NewChaCha8([32]byte{1})

@@ -21,13 +21,13 @@ func TestWhatKeepsTheServerFromStartingIsSaid(t *testing.T) {
 		dir, says string
 		args      []string
 	}{
-		"an address that is taken":          {repository(t), "http.address: listen tcp", []string{"--http.address=" + taken.Addr().String()}},
+		"an address that is taken":          {newRepository(t), "http.address: listen tcp", []string{"--http.address=" + taken.Addr().String()}},
 		"a repository that there isn't":     {"/none", "/none", []string{"--http.address=127.0.0.1:0"}},
-		"a library that there isn't":        {repository(t), "/none.so", []string{"--inference.library=/none.so"}},
-		"a flag that there isn't":           {repository(t), "unknown flag: --port", []string{"--port=8000"}},
-		"an argument that nobody asked for": {repository(t), `unknown command "run"`, []string{"run"}},
-		"a mistake in the configuration":    {repository(t), "http.max_images: 0 is not", []string{"--http.max_images=0"}},
-		"CUDA where there is none":          {repository(t), "cuda", []string{"--inference.device=cuda:63"}},
+		"a library that there isn't":        {newRepository(t), "/none.so", []string{"--inference.library=/none.so"}},
+		"a flag that there isn't":           {newRepository(t), "unknown flag: --port", []string{"--port=8000"}},
+		"an argument that nobody asked for": {newRepository(t), `unknown command "run"`, []string{"run"}},
+		"a mistake in the configuration":    {newRepository(t), "http.max_images: 0 is not", []string{"--http.max_images=0"}},
+		"CUDA where there is none":          {newRepository(t), "cuda", []string{"--inference.device=cuda:63"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := command(t, test.dir, test.args...).CombinedOutput()
@@ -43,7 +43,7 @@ func TestWhatKeepsTheServerFromStartingIsSaid(t *testing.T) {
 }
 
 func TestProbe(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	p := start(t, dir).waitReady()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts in the kernel, never answers
 	if err != nil {
@@ -77,7 +77,7 @@ func TestProbe(t *testing.T) {
 }
 
 func TestCommandsThatPrint(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	for args, want := range map[string]string{
 		"version":     "fovea dev (revision ",
 		"config":      "max_image_bytes: 16777216",

@@ -51,7 +51,7 @@ type process struct {
 }
 
 // repository is a folder of models with the default one in it.
-func repository(t *testing.T) string {
+func newRepository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	copyModel(t, filepath.Join(dir, model), "1")

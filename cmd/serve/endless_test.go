@@ -37,7 +37,7 @@ func addTiny(t *testing.T, dir, name, file string) {
 }
 
 func TestAModelWhoseLoadNeverEndsHoldsNothingUp(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	addTiny(t, dir, "bad", "colors-endless")
 	p := start(t, dir).waitReady()
 	p.good()
@@ -57,7 +57,7 @@ func TestAModelWhoseLoadNeverEndsHoldsNothingUp(t *testing.T) {
 }
 
 func TestARequiredModelWhoseLoadNeverEndsEndsTheServer(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	addTiny(t, dir, "bad", "colors-endless")
 	out, err := command(t, dir, "--http.address=127.0.0.1:0", "--inference.models=bad:required,"+model, "--inference.load_timeout=500ms").CombinedOutput()
 	if exitStatus(err) != 78 || !strings.Contains(string(out), "it did not load within inference.load_timeout, 500ms") {
@@ -82,7 +82,7 @@ func TestWhatCannotBeStoppedDoesNotKeepTheServer(t *testing.T) {
 }
 
 func TestARequestThatNeverEndsIs504AndTheModelAnswersOn(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	addTiny(t, dir, "red", "colors-red-endless")
 	p := start(t, dir, "--inference.instances=1", "--inference.workers=1", "--http.timeout=500ms").waitReady()
 	endless, harmless := onePixel(0xFF, 0, 0), onePixel(0, 0xFF, 0)
@@ -106,7 +106,7 @@ func TestARequestThatNeverEndsIs504AndTheModelAnswersOn(t *testing.T) {
 }
 
 func TestARunThatOutlivesTheShutdownIsEnded(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	addTiny(t, dir, "red", "colors-red-endless")
 	p := start(t, dir, "--http.timeout=10m", "--shutdown.timeout=2s").waitReady()
 	answered := make(chan reply, 1)
@@ -125,7 +125,7 @@ func TestARunThatOutlivesTheShutdownIsEnded(t *testing.T) {
 }
 
 func TestACheckEndsWithTheSignalAndInItsTime(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	addTiny(t, dir, "bad", "colors-endless")
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		check := command(t, dir, "models", "check", "bad")

@@ -7,7 +7,7 @@ import (
 
 	"fovea/inference"
 	"fovea/internal/exitcode"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 func TestExitStatusTellsWhatNoRestartMends(t *testing.T) {
@@ -17,7 +17,7 @@ func TestExitStatusTellsWhatNoRestartMends(t *testing.T) {
 	if got := exitcode.Of(requiredError(nil)); got != exitcode.Configuration {
 		t.Errorf("a required model: %d", got)
 	}
-	if got := exitcode.Of(requiredError([]*inference.LoadError{{Model: "a", Err: models.ErrUnreadable}})); got != 1 {
+	if got := exitcode.Of(requiredError([]*inference.LoadError{{Model: "a", Err: repository.ErrUnreadable}})); got != 1 {
 		t.Errorf("a required model that cannot be read now: %d", got)
 	}
 	if got := exitcode.Of(exitcode.ForRestart(errors.New("device lost"))); got != exitcode.Restart {

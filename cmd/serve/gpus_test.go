@@ -28,7 +28,7 @@ func h100(t *testing.T) *simnvml.File {
 
 func TestTheMetricsHoldTheGPUs(t *testing.T) {
 	h100(t)
-	p := start(t, repository(t), "--gpu.library="+simnvml.Library(t)).waitReady()
+	p := start(t, newRepository(t), "--gpu.library="+simnvml.Library(t)).waitReady()
 	metrics := p.get("/metrics").body
 	for _, name := range []string{"utilization_ratio", "memory_used_bytes", "memory_total_bytes", "power_watts", "temperature_celsius", "up"} {
 		if !strings.Contains(metrics, "fovea_gpu_"+name+`{uuid="`+gpu0+`"} `) {

@@ -48,7 +48,7 @@ func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
 	const delay = time.Second
 	for name, s := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, repository(t), "--shutdown.delay="+delay.String()).waitReady()
+			p := start(t, newRepository(t), "--shutdown.delay="+delay.String()).waitReady()
 			conn := p.half(predictPath, coffee)
 			p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
 			told := time.Now()
@@ -82,7 +82,7 @@ func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
 }
 
 func TestASecondSignalEndsItAtOnce(t *testing.T) {
-	p := start(t, repository(t), "--http.body_timeout=1m").waitReady()
+	p := start(t, newRepository(t), "--http.body_timeout=1m").waitReady()
 	p.half(predictPath, testenv.Image(t, "coffee.jpg"))
 	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
 	p.signal(syscall.SIGTERM)
@@ -94,7 +94,7 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 }
 
 func TestTooLongADrainEndsWithOne(t *testing.T) {
-	p := start(t, repository(t), "--http.body_timeout=1m", "--shutdown.timeout=200ms").waitReady()
+	p := start(t, newRepository(t), "--http.body_timeout=1m", "--shutdown.timeout=200ms").waitReady()
 	p.half(predictPath, testenv.Image(t, "coffee.jpg"))
 	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
 	p.signal(syscall.SIGTERM)
@@ -104,7 +104,7 @@ func TestTooLongADrainEndsWithOne(t *testing.T) {
 }
 
 func TestASignalWhileModelsLoadEndsWithZero(t *testing.T) {
-	p := start(t, repository(t))
+	p := start(t, newRepository(t))
 	p.signal(syscall.SIGTERM)
 	if code := p.ends(); code != 0 {
 		t.Errorf("exit status %d", code)
@@ -112,7 +112,7 @@ func TestASignalWhileModelsLoadEndsWithZero(t *testing.T) {
 }
 
 func TestANewVersionIsSwappedInWithoutAFailedRequest(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	p := start(t, dir).waitReady()
 	coffee := testenv.Image(t, "coffee.jpg")
 	var stop atomic.Bool
@@ -141,7 +141,7 @@ func TestANewVersionIsSwappedInWithoutAFailedRequest(t *testing.T) {
 }
 
 func TestAVersionThatFailsNeverReplacesOneThatWorks(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	p := start(t, dir, "--repository.poll=200ms").waitReady()
 	bad := filepath.Join(dir, model, "2")
 	if err := os.Mkdir(bad, 0o755); err != nil {
@@ -158,7 +158,7 @@ func TestAVersionThatFailsNeverReplacesOneThatWorks(t *testing.T) {
 }
 
 func TestWhatStaysWrongIsToldOnce(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	p := start(t, dir, "--repository.poll=50ms").waitReady()
 	definition := filepath.Join(dir, "other", "model.yaml")
 	if err := os.Mkdir(filepath.Dir(definition), 0o755); err != nil {
@@ -179,14 +179,14 @@ func TestWhatStaysWrongIsToldOnce(t *testing.T) {
 }
 
 func TestAReadyServerSaysWhatToDoNext(t *testing.T) {
-	p := start(t, repository(t)).waitReady()
+	p := start(t, newRepository(t)).waitReady()
 	p.wait("it says so", func() bool {
 		return strings.Contains(p.logged(), "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+p.address+"/predict")
 	})
 }
 
 func TestABadModel(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	bad := filepath.Join(dir, "bad")
 	copyModel(t, bad, "1")
 	if err := os.WriteFile(filepath.Join(bad, "1", "model.onnx"), []byte("not a model"), 0o644); err != nil {

@@ -8,7 +8,7 @@ import (
 
 // TestTheMetricsCountARealImage wants one image in every metric that it passes.
 func TestTheMetricsCountARealImage(t *testing.T) {
-	p := start(t, repository(t)).waitReady()
+	p := start(t, newRepository(t)).waitReady()
 	p.good()
 	metrics := p.get("/metrics").body
 	labels := `model="` + model + `",version="1"`

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"fovea/inference"
-	"fovea/models"
+	"fovea/internal/repository"
 
 	"github.com/spf13/cobra"
 )
@@ -63,8 +63,8 @@ func pullCommand() *cobra.Command {
 
 // pullable lists the shipped models that say where their weights are.
 func pullable() []string {
-	return slices.DeleteFunc(models.Shipped(), func(name string) bool {
-		d, err := models.LoadShipped(name)
+	return slices.DeleteFunc(repository.Shipped(), func(name string) bool {
+		d, err := repository.LoadShipped(name)
 		return err != nil || d.Source.URL == ""
 	})
 }
@@ -72,19 +72,19 @@ func pullable() []string {
 func pullModels(ctx context.Context, cfg Config, names []string, out io.Writer) error {
 	var errs []error
 	for _, name := range names {
-		errs = append(errs, models.Pull(ctx, models.PullOptions{
+		errs = append(errs, repository.Pull(ctx, repository.PullOptions{
 			Dir: cfg.Repository.Dir, Name: name, Mirror: cfg.Repository.Mirror, Progress: out}))
 	}
 	return errors.Join(errs...)
 }
 
 func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error {
-	repo := models.Open(cfg.Repository.Dir)
+	repo := repository.Open(cfg.Repository.Dir)
 	names, err := repo.Names()
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	names = append(names, models.Shipped()...)
+	names = append(names, repository.Shipped()...)
 	slices.Sort(names)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NAME\tTASK\tVERSIONS\tLICENSE")
@@ -100,11 +100,11 @@ func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error 
 	return nil
 }
 
-func modelLine(repo *models.Repository, name string) string {
+func modelLine(repo *repository.Repository, name string) string {
 	entry, err := repo.Load(name)
-	if errors.Is(err, models.ErrNotFound) {
-		entry = &models.Entry{}
-		entry.Definition, err = models.LoadShipped(name)
+	if errors.Is(err, repository.ErrNotFound) {
+		entry = &repository.Entry{}
+		entry.Definition, err = repository.LoadShipped(name)
 	}
 	if err != nil {
 		return name + "\tbroken: " + strings.ReplaceAll(err.Error(), "\n", "; ") + "\t\t"
@@ -129,7 +129,7 @@ func checkModels(ctx context.Context, cfg Config, names []string, out io.Writer)
 	for _, name := range names {
 		cfg.Inference.Models = append(cfg.Inference.Models, inference.ModelConfig{Name: name, Required: true})
 	}
-	engine, err := inference.New(cfg.Inference, models.Open(cfg.Repository.Dir), nil, slog.New(slog.DiscardHandler))
+	engine, err := inference.New(cfg.Inference, repository.Open(cfg.Repository.Dir), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

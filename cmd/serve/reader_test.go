@@ -49,7 +49,7 @@ func startPiped(t *testing.T, dir string, args ...string) (*process, *os.File) {
 }
 
 func TestTheServerGoesOnWithoutAReaderOfItsLog(t *testing.T) {
-	p, r := startPiped(t, repository(t))
+	p, r := startPiped(t, newRepository(t))
 	p.waitReady()
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestTheServerGoesOnWithoutAReaderOfItsLog(t *testing.T) {
 }
 
 func TestAReaderThatStopsHoldsNoAnswerUp(t *testing.T) {
-	p, _ := startPiped(t, repository(t))
+	p, _ := startPiped(t, newRepository(t))
 	p.waitReady()
 	long := strings.Repeat("x", 120) // the request's id is in its line; a pipe holds 64 KiB
 	for range 600 {
@@ -85,7 +85,7 @@ func TestAReaderThatStopsHoldsNoAnswerUp(t *testing.T) {
 }
 
 func TestACommandInAPipeEndsQuietly(t *testing.T) {
-	list := command(t, repository(t), "models", "list")
+	list := command(t, newRepository(t), "models", "list")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestTheExitStatusDoesNotDependOnAReader(t *testing.T) {
 	}
 	_ = r.Close()
 	defer w.Close()
-	c := command(t, repository(t), "--http.address=nowhere")
+	c := command(t, newRepository(t), "--http.address=nowhere")
 	c.Stdout, c.Stderr = w, w
 	if err := c.Run(); c.ProcessState.ExitCode() != exitcode.Configuration {
 		t.Errorf("a wrong configuration without a reader: %v", err)

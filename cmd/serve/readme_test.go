@@ -35,7 +35,7 @@ func TestTheREADMEsRequestGetsTheREADMEsAnswer(t *testing.T) {
 	if request == nil || len(blocks) != 2 {
 		t.Fatalf("the README has request %q and %d answers", request, len(blocks))
 	}
-	p := start(t, repository(t)).waitReady()
+	p := start(t, newRepository(t)).waitReady()
 	img := testenv.Image(t, string(request[1]))
 	for i, body := range [][]byte{img, img[:3000]} {
 		var want, got answer

@@ -17,7 +17,7 @@ import (
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // watchEvery is how often the server looks at its own state when nobody asks for it.
@@ -87,7 +87,7 @@ func (s *service) open(ctx context.Context) error {
 	}
 	s.cfg.Inference.Device = wanted
 	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), droppedLines(s.lines))...)
-	engine, err := inference.New(s.cfg.Inference, models.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
+	engine, err := inference.New(s.cfg.Inference, repository.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
 		return fmt.Errorf("inference: %w", err)
@@ -201,14 +201,14 @@ func (s *service) tell(failures []*inference.LoadError) {
 		if told[text] = f; s.told[text] != nil {
 			continue
 		}
-		if errors.Is(f, models.ErrUnreadable) {
+		if errors.Is(f, repository.ErrUnreadable) {
 			s.log.Warn("a part of the model repository cannot be read; what is served of it goes on", "error", text)
 		} else {
 			s.log.Warn("models are not served as the repository says", "error", text)
 		}
 	}
 	for text, before := range s.told {
-		if told[text] == nil && errors.Is(before, models.ErrUnreadable) {
+		if told[text] == nil && errors.Is(before, repository.ErrUnreadable) {
 			s.log.Info("a part of the model repository can be read again, or something else is wrong with it now", "was", text)
 		}
 	}
@@ -227,7 +227,7 @@ func (s *service) greet() {
 func requiredError(failures []*inference.LoadError) error {
 	errs, passing := []error{errRequired}, false
 	for _, f := range failures {
-		errs, passing = append(errs, f), passing || errors.Is(f, models.ErrUnreadable)
+		errs, passing = append(errs, f), passing || errors.Is(f, repository.ErrUnreadable)
 	}
 	err := errors.Join(errs...)
 	if passing {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestAModelThatCannotBeLookedAtIsServedAndTold(t *testing.T) {
-	dir := repository(t)
+	dir := newRepository(t)
 	addTiny(t, dir, "colors", "colors")
 	p := start(t, dir, "--repository.poll=50ms").waitReady()
 	place, away := filepath.Join(dir, model), filepath.Join(t.TempDir(), "away")

@@ -105,7 +105,7 @@ func TestChangesRebuildOnlyWhatFollows(t *testing.T) {
 		anew             []string // the stages that may work; all others must come from the cache
 		must             string   // the stage that has to
 	}{
-		{"a Go file", "fault/fault.go", "\nvar changed = %d\n", []string{"build", "contents-cpu", "cpu"}, "build"},
+		{"a Go file", "internal/apierror/apierror.go", "\nvar changed = %d\n", []string{"build", "contents-cpu", "cpu"}, "build"},
 		{"go.mod", "go.mod", "\n// changed %d\n", []string{"modules", "build", "contents-cpu", "cpu"}, "modules"},
 	} {
 		t.Run("a change in "+test.name, func(t *testing.T) {

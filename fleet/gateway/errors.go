@@ -6,39 +6,39 @@ import (
 	"net/http"
 	"strconv"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // Codes of faults that only the gateway has; the others are package fault's.
 const (
-	ReplicaLost   fault.Code = "replica_lost"   // 502: the connection ended before an answer; the request may have been run
-	Busy          fault.Code = "gateway_busy"   // 503: as many requests in flight as allowed
-	ReplicaKiller fault.Code = "replica_killer" // 422: replicas were lost with this very body
+	ReplicaLost   apierror.Code = "replica_lost"   // 502: the connection ended before an answer; the request may have been run
+	Busy          apierror.Code = "gateway_busy"   // 503: as many requests in flight as allowed
+	ReplicaKiller apierror.Code = "replica_killer" // 422: replicas were lost with this very body
 
-	bodyTimeout fault.Code = "body_timeout"       // 408: the body did not arrive in time
-	displaced   fault.Code = "body_displaced"     // 429: the body lagged, and another request needed its slot
-	badMethod   fault.Code = "method_not_allowed" // 405: on the gateway's own routes, and CONNECT
-	answerCut   fault.Code = "answer_cut"         // in the log only: the answer had begun
+	bodyTimeout apierror.Code = "body_timeout"       // 408: the body did not arrive in time
+	displaced   apierror.Code = "body_displaced"     // 429: the body lagged, and another request needed its slot
+	badMethod   apierror.Code = "method_not_allowed" // 405: on the gateway's own routes, and CONNECT
+	answerCut   apierror.Code = "answer_cut"         // in the log only: the answer had begun
 )
 
 // statusClientGone is what logs and metrics say of a request whose client went away; nobody receives it.
 const statusClientGone = 499
 
-var statuses = map[fault.Code]int{
-	fault.Malformed:        http.StatusBadRequest,
+var statuses = map[apierror.Code]int{
+	apierror.Malformed:        http.StatusBadRequest,
 	badMethod:              http.StatusMethodNotAllowed,
 	bodyTimeout:            http.StatusRequestTimeout,
 	displaced:              http.StatusTooManyRequests,
 	ReplicaKiller:          http.StatusUnprocessableEntity,
-	fault.Canceled:         statusClientGone,
+	apierror.Canceled:         statusClientGone,
 	ReplicaLost:            http.StatusBadGateway,
 	answerCut:              http.StatusBadGateway,
-	fault.NotReady:         http.StatusServiceUnavailable,
+	apierror.NotReady:         http.StatusServiceUnavailable,
 	Busy:                   http.StatusServiceUnavailable,
-	fault.DeadlineExceeded: http.StatusGatewayTimeout,
+	apierror.DeadlineExceeded: http.StatusGatewayTimeout,
 }
 
-func status(code fault.Code) int {
+func status(code apierror.Code) int {
 	if s, ok := statuses[code]; ok {
 		return s
 	}
@@ -48,12 +48,12 @@ func status(code fault.Code) int {
 // errorAnswer is the body of every error that the gateway itself answers.
 type errorAnswer struct {
 	Error     string     `json:"error"`
-	Code      fault.Code `json:"code"`
+	Code      apierror.Code `json:"code"`
 	RequestID string     `json:"request_id"`
 }
 
 // refuse answers with a fault.
-func refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
+func refuse(w http.ResponseWriter, x *exchange, f *apierror.Error) {
 	x.fault = f
 	s := status(f.Code)
 	if s == statusClientGone {

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/admission"
 )
 
@@ -31,7 +31,7 @@ type exchange struct {
 	http2    bool // on the client's side
 	admitted *admission.Body
 	first    []byte // of the body, read before a replica was chosen
-	fault    *fault.Fault
+	fault    *apierror.Error
 	status   int // overrides the status that was written; 0: as written
 }
 
@@ -164,10 +164,10 @@ func (g *Gateway) aborted(r *http.Request, w *answer, x *exchange) {
 	switch {
 	case x.fault != nil: // known already
 	case w.err != nil || r.Context().Err() != nil:
-		x.fault, x.status = fault.New(fault.Canceled, "the client went away"), statusClientGone
+		x.fault, x.status = apierror.New(apierror.Canceled, "the client went away"), statusClientGone
 	default:
 		g.metrics.upstream[cut].Inc()
-		x.fault = fault.New(answerCut, "the replica was lost within its answer")
+		x.fault = apierror.New(answerCut, "the replica was lost within its answer")
 		x.status = status(answerCut)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/admission"
 	"fovea/internal/httpserver"
 )
@@ -27,9 +27,9 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, x *exchange) err
 	var full *admission.FullError
 	switch {
 	case errors.As(err, &full):
-		return fault.New(Busy, "%d requests are in flight, and no more are allowed", full.Limit)
+		return apierror.New(Busy, "%d requests are in flight, and no more are allowed", full.Limit)
 	case err != nil:
-		return fault.From(err)
+		return apierror.From(err)
 	}
 	x.admitted = admitted
 	return nil
@@ -71,18 +71,18 @@ type limited struct {
 }
 
 // bodyFault is the fault of a body that did not arrive whole. Gone tells whether its client is; on HTTP/2 the error does not.
-func bodyFault(cause error, gone bool) *fault.Fault {
+func bodyFault(cause error, gone bool) *apierror.Error {
 	var slow *admission.SlowError
 	var op net.Error
 	switch {
 	case errors.Is(cause, admission.ErrDisplaced):
-		return fault.Wrap(displaced, cause, "the gateway is busy, and this body was the slowest to arrive")
+		return apierror.Wrap(displaced, cause, "the gateway is busy, and this body was the slowest to arrive")
 	case errors.As(cause, &slow):
-		return fault.Wrap(bodyTimeout, cause, "the body arrived at less than %d bytes a second", slow.Rate)
+		return apierror.Wrap(bodyTimeout, cause, "the body arrived at less than %d bytes a second", slow.Rate)
 	case errors.As(cause, &op) && op.Timeout():
-		return fault.Wrap(bodyTimeout, cause, "the body did not arrive in time")
+		return apierror.Wrap(bodyTimeout, cause, "the body did not arrive in time")
 	case gone, errors.As(cause, &op), errors.Is(cause, io.ErrUnexpectedEOF):
-		return fault.Wrap(fault.Canceled, cause, "the client went away")
+		return apierror.Wrap(apierror.Canceled, cause, "the client went away")
 	}
-	return fault.Wrap(fault.Malformed, cause, "the body cannot be read")
+	return apierror.Wrap(apierror.Malformed, cause, "the body cannot be read")
 }

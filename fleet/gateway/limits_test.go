@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // holding is a replica whose answers wait.
@@ -102,12 +102,12 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 		request string
 		hangsUp bool
 		status  int // 0: no answer
-		code    fault.Code
+		code    apierror.Code
 		metric  string
 	}{
 		"too slow":       {"Content-Length: 1000\r\n\r\n" + half, false, 408, bodyTimeout, "408"},
 		"cut":            {"Content-Length: 1000\r\n\r\n" + half, true, 0, "", "499"},
-		"broken chunks":  {"Transfer-Encoding: chunked\r\n\r\n200\r\n" + half + "\r\nzz\r\n", false, 400, fault.Malformed, "400"},
+		"broken chunks":  {"Transfer-Encoding: chunked\r\n\r\n200\r\n" + half + "\r\nzz\r\n", false, 400, apierror.Malformed, "400"},
 		"chunks are cut": {"Transfer-Encoding: chunked\r\n\r\n200\r\n" + half + "\r\n", true, 0, "", "499"},
 	} {
 		t.Run(name, func(t *testing.T) {

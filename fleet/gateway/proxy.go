@@ -7,7 +7,7 @@ import (
 	"net/http/httputil"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/cors"
 	"fovea/internal/requestid"
 )
@@ -28,7 +28,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		x := &exchange{id: requestid.Of(r.Header.Get(requestIDHeader))}
-		refuse(w, x, fault.New(badMethod, "the gateway's own routes answer GET and HEAD only"))
+		refuse(w, x, apierror.New(badMethod, "the gateway's own routes answer GET and HEAD only"))
 	default:
 		own.ServeHTTP(w, r)
 	}
@@ -45,7 +45,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 	g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
 	if err := g.admit(out, r, x); err != nil {
-		refuse(out, x, fault.From(err))
+		refuse(out, x, apierror.From(err))
 		out.ended = true
 		return
 	}
@@ -57,14 +57,14 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		defer x.fence(out)
 	}
 	if r.Method == http.MethodConnect || r.RequestURI == "*" {
-		refuse(out, x, fault.New(badMethod, "the gateway passes requests on to routes only"))
+		refuse(out, x, apierror.New(badMethod, "the gateway passes requests on to routes only"))
 		out.ended = true
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), g.total, errTotal)
 	defer cancel()
 	if err := x.begin(r); err != nil {
-		refuse(out, x, fault.From(err))
+		refuse(out, x, apierror.From(err))
 		out.ended = true
 		return
 	}
@@ -82,7 +82,7 @@ func (g *Gateway) reverseProxy(rt http.RoundTripper) http.Handler {
 		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelDebug), // the access log says it at its own level
 		ModifyResponse: g.modify,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			refuse(w, exchangeOf(r.Context()), fault.From(err))
+			refuse(w, exchangeOf(r.Context()), apierror.From(err))
 		},
 	}
 }

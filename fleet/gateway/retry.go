@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // reason is why a replica gave no whole answer, as the metric of upstream errors has it.
@@ -53,7 +53,7 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.body = newBody(req.Body, req.ContentLength, t.killers, t.memory)
 	}
 	if x.replica = t.pool.acquire(); x.replica == nil {
-		return nil, fault.New(fault.NotReady, "no replica is ready")
+		return nil, apierror.New(apierror.NotReady, "no replica is ready")
 	}
 	defer t.cleared(x)
 	for {
@@ -218,19 +218,19 @@ func (t *retrier) explain(ctx context.Context, x *exchange, why reason, err erro
 	}
 	switch why {
 	case dialFailed, stale:
-		return fault.Wrap(fault.NotReady, err, "no replica could be reached; the request was not run and can be sent again")
+		return apierror.Wrap(apierror.NotReady, err, "no replica could be reached; the request was not run and can be sent again")
 	case notSent:
-		return fault.Wrap(fault.Malformed, err, "the request cannot be passed on")
+		return apierror.Wrap(apierror.Malformed, err, "the request cannot be passed on")
 	case timedOut:
-		return fault.Wrap(fault.DeadlineExceeded, err, "the replica did not answer in time")
+		return apierror.Wrap(apierror.DeadlineExceeded, err, "the replica did not answer in time")
 	}
-	return fault.Wrap(ReplicaLost, err, "the replica was lost while it answered; the request may have been run")
+	return apierror.Wrap(ReplicaLost, err, "the replica was lost while it answered; the request may have been run")
 }
 
 // clientFault returns the fault when it is the client's, else nil.
-func clientFault(ctx context.Context, x *exchange, err error) *fault.Fault {
+func clientFault(ctx context.Context, x *exchange, err error) *apierror.Error {
 	if x.body != nil && x.body.refused.Load() {
-		return fault.New(ReplicaKiller, "replicas were lost while they answered this body; it is refused for now")
+		return apierror.New(ReplicaKiller, "replicas were lost while they answered this body; it is refused for now")
 	}
 	gone := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal)
 	cause := x.body.cause(gone)
@@ -238,7 +238,7 @@ func clientFault(ctx context.Context, x *exchange, err error) *fault.Fault {
 	case cause != nil:
 		return bodyFault(cause, gone)
 	case gone:
-		return fault.Wrap(fault.Canceled, err, "the client went away")
+		return apierror.Wrap(apierror.Canceled, err, "the client went away")
 	}
 	return nil
 }

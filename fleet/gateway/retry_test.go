@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // What becomes of a request whose first replica misbehaves while others stand ready.
@@ -39,7 +39,7 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 		body   string
 		others int
 		status int // 0: the answer is cut
-		code   fault.Code
+		code   apierror.Code
 		tried  int64 // requests that the others get
 		reason string
 	}{
@@ -61,8 +61,8 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 		"draining before the body is read":       {serves(early(answer("503 Service Unavailable"))), big, 1, 200, "", 1, "unavailable"},
 		"a gateway's fault before it":            {whole(answer("502 Bad Gateway")), "image", 1, 200, "", 1, "unavailable"},
 		"no answer in time":                      {waits, big, 1, 200, "", 1, "timeout"},
-		"no answer in time, no other":            {waits, "image", 0, 504, fault.DeadlineExceeded, 0, "timeout"},
-		"no answer in time, body not kept":       {waits, huge, 1, 504, fault.DeadlineExceeded, 0, "timeout"},
+		"no answer in time, no other":            {waits, "image", 0, 504, apierror.DeadlineExceeded, 0, "timeout"},
+		"no answer in time, body not kept":       {waits, huge, 1, 504, apierror.DeadlineExceeded, 0, "timeout"},
 		"busy: an answer":                        {whole(answer("429 Too Many Requests")), "image", 1, 429, "", 0, ""},
 		"a fault of the server: an answer":       {whole(answer("500 Internal Server Error")), "image", 1, 500, "", 0, ""},
 		"out of time at the replica: an answer":  {whole(answer("504 Gateway Timeout")), "image", 1, 504, "", 0, ""},
@@ -133,7 +133,7 @@ func TestNoneCanBeReached(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, nil, replicas(t)...)
 			got := f.post("/predict", "image")
-			if got.status != 503 || got.fault(t).Code != fault.NotReady || got.header.Get("Retry-After") != "1" {
+			if got.status != 503 || got.fault(t).Code != apierror.NotReady || got.header.Get("Retry-After") != "1" {
 				t.Errorf("%d %s %v", got.status, got.body, got.header)
 			}
 		})

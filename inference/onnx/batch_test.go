@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 type golden struct {
@@ -144,7 +144,7 @@ func TestEveryElementTypeGoesInAndComesOut(t *testing.T) {
 		if got := binary.NativeEndian.Uint64(out[4].Data); got != 3<<40 {
 			t.Errorf("int64: %d", got)
 		}
-		if out[4].Name != "lo" || out[4].DType != models.Int64 || !slices.Equal(out[4].Shape, []int64{1}) {
+		if out[4].Name != "lo" || out[4].DType != repository.Int64 || !slices.Equal(out[4].Shape, []int64{1}) {
 			t.Errorf("the last output is described as %+v", out[4])
 		}
 	}

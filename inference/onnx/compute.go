@@ -7,7 +7,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // compute runs a bucket. An output that was given memory because all trial runs agreed on its shape may still
@@ -85,7 +85,7 @@ func (b *Batch) share(i, rows int, shape []int64, data []byte) error {
 // guessed are the outputs that have memory though the file leaves their shape open.
 func (b *Batch) guessed() (list []int) {
 	for i, t := range b.outputs {
-		if t.info.DType == models.Float16 {
+		if t.info.DType == repository.Float16 {
 			continue // ONNX Runtime cannot allocate it for us; the file told its shape
 		}
 		declared := t.info.Shape

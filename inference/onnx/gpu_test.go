@@ -19,7 +19,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"fovea/internal/float16"
-	"fovea/models"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
@@ -80,7 +80,7 @@ func TestGPUAnswersLikeTheCPU(t *testing.T) {
 // by scores, of which noise has many that are nearly equal.
 func ordered(outputs []postprocess.Tensor) bool {
 	for _, out := range outputs {
-		if out.DType == models.Int64 || out.DType == models.Int32 {
+		if out.DType == repository.Int64 || out.DType == repository.Int32 {
 			return false
 		}
 	}
@@ -115,11 +115,11 @@ func numbers(out postprocess.Tensor) []float64 {
 	for i := range list {
 		at := out.Data[i*size:]
 		switch out.DType {
-		case models.Float32:
+		case repository.Float32:
 			list[i] = float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))
-		case models.Float16:
+		case repository.Float16:
 			list[i] = float64(float16.Value(binary.NativeEndian.Uint16(at)))
-		case models.Uint8, models.Int32, models.Int64:
+		case repository.Uint8, repository.Int32, repository.Int64:
 			list[i] = float64(at[0]) // whole numbers are not compared, see ordered
 		}
 	}

@@ -9,44 +9,44 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // Info is one input or output as the ONNX file declares it.
 type Info struct {
 	Name  string
-	DType models.DType // Size is 0 for what is not read: "bool", "string", "sequence", "map"
+	DType repository.DType // Size is 0 for what is not read: "bool", "string", "sequence", "map"
 	Shape []int64      // with the batch dimension, which is the first; -1 for what the file leaves open. Empty: unknown
 }
 
 // elements are the element types that are read.
-var elements = map[models.DType]ort.TensorElementDataType{
-	models.Float32: ort.TensorElementDataTypeFloat,
-	models.Float16: ort.TensorElementDataTypeFloat16,
-	models.Float64: ort.TensorElementDataTypeDouble,
-	models.Uint8:   ort.TensorElementDataTypeUint8,
-	models.Int8:    ort.TensorElementDataTypeInt8,
-	models.Uint16:  ort.TensorElementDataTypeUint16,
-	models.Int16:   ort.TensorElementDataTypeInt16,
-	models.Uint32:  ort.TensorElementDataTypeUint32,
-	models.Int32:   ort.TensorElementDataTypeInt32,
-	models.Uint64:  ort.TensorElementDataTypeUint64,
-	models.Int64:   ort.TensorElementDataTypeInt64,
+var elements = map[repository.DType]ort.TensorElementDataType{
+	repository.Float32: ort.TensorElementDataTypeFloat,
+	repository.Float16: ort.TensorElementDataTypeFloat16,
+	repository.Float64: ort.TensorElementDataTypeDouble,
+	repository.Uint8:   ort.TensorElementDataTypeUint8,
+	repository.Int8:    ort.TensorElementDataTypeInt8,
+	repository.Uint16:  ort.TensorElementDataTypeUint16,
+	repository.Int16:   ort.TensorElementDataTypeInt16,
+	repository.Uint32:  ort.TensorElementDataTypeUint32,
+	repository.Int32:   ort.TensorElementDataTypeInt32,
+	repository.Uint64:  ort.TensorElementDataTypeUint64,
+	repository.Int64:   ort.TensorElementDataTypeInt64,
 }
 
 // inputTypes are the element types that inputs may have.
-var inputTypes = []models.DType{models.Float32, models.Float16, models.Uint8, models.Int32, models.Int64}
+var inputTypes = []repository.DType{repository.Float32, repository.Float16, repository.Uint8, repository.Int32, repository.Int64}
 
 // unread are names of types that are not read.
 var (
-	unreadElements = map[ort.TensorElementDataType]models.DType{
+	unreadElements = map[ort.TensorElementDataType]repository.DType{
 		ort.TensorElementDataTypeBool:       "bool",
 		ort.TensorElementDataTypeString:     "string",
 		ort.TensorElementDataTypeBFloat16:   "bfloat16",
 		ort.TensorElementDataTypeComplex64:  "complex64",
 		ort.TensorElementDataTypeComplex128: "complex128",
 	}
-	unreadValues = map[ort.ONNXType]models.DType{
+	unreadValues = map[ort.ONNXType]repository.DType{
 		ort.ONNXTypeSequence:     "sequence",
 		ort.ONNXTypeMap:          "map",
 		ort.ONNXTypeOptional:     "optional",
@@ -147,12 +147,12 @@ func infos(from []ort.InputOutputInfo) []Info {
 }
 
 // dtypeOf is the element type of a tensor, or a word for what is not read.
-func dtypeOf(info ort.InputOutputInfo) models.DType {
+func dtypeOf(info ort.InputOutputInfo) repository.DType {
 	if info.OrtValueType != ort.ONNXTypeTensor {
 		if word, ok := unreadValues[info.OrtValueType]; ok {
 			return word
 		}
-		return models.DType(info.OrtValueType.String())
+		return repository.DType(info.OrtValueType.String())
 	}
 	for dtype, e := range elements {
 		if e == info.DataType {
@@ -162,7 +162,7 @@ func dtypeOf(info ort.InputOutputInfo) models.DType {
 	if word, ok := unreadElements[info.DataType]; ok {
 		return word
 	}
-	return models.DType(info.DataType.String())
+	return repository.DType(info.DataType.String())
 }
 
 func namesOf(list []Info) []string {

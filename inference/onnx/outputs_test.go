@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"fovea/internal/onnxtest"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // doubled is a model of "y", twice the input "x", beside outputs of types that are not read and of all number types.
@@ -39,7 +39,7 @@ func TestOnlyWantedOutputsAreFetched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []Info{{"bool", "bool", nil}, {"sequence", "sequence", nil}, {"text", "string", nil}, {"float64", models.Float64, nil}} {
+	for _, want := range []Info{{"bool", "bool", nil}, {"sequence", "sequence", nil}, {"text", "string", nil}, {"float64", repository.Float64, nil}} {
 		if i := slices.IndexFunc(file.Outputs, func(o Info) bool { return o.Name == want.Name }); i < 0 || file.Outputs[i].DType != want.DType {
 			t.Errorf("%s is not declared as %s: %+v", want.Name, want.DType, file.Outputs)
 		}

@@ -15,7 +15,7 @@ import (
 	"fovea/inference/onnx/internal/native"
 	"fovea/inference/onnx/internal/sigaction"
 	"fovea/internal/float16"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // rowForm is what a row of an output is.
@@ -194,7 +194,7 @@ func (b *Batch) probeOutputs(size int) (outputs []ort.Value, free func() error, 
 	free = func() error {
 		var errs []error
 		for i, output := range outputs {
-			if b.parent.outputs[i].DType == models.Float16 {
+			if b.parent.outputs[i].DType == repository.Float16 {
 				errs = append(errs, destroy(outputs[i:i+1]))
 			} else if present(output) {
 				errs = append(errs, output.Destroy())
@@ -206,7 +206,7 @@ func (b *Batch) probeOutputs(size int) (outputs []ort.Value, free func() error, 
 		return errors.Join(errs...)
 	}
 	for i, info := range b.parent.outputs {
-		if info.DType != models.Float16 {
+		if info.DType != repository.Float16 {
 			continue
 		}
 		shape := slices.Clone(info.Shape)
@@ -231,20 +231,20 @@ func (b *Batch) probeOutputs(size int) (outputs []ort.Value, free func() error, 
 }
 
 // fill writes a value to each element; integers get 255 times it for bytes, 1 otherwise (a size, an index).
-func fill(dtype models.DType, memory []byte, value func() float32) {
+func fill(dtype repository.DType, memory []byte, value func() float32) {
 	size := dtype.Size()
 	for i := range len(memory) / size {
 		at := memory[i*size:]
 		switch dtype {
-		case models.Float32:
+		case repository.Float32:
 			binary.NativeEndian.PutUint32(at, math.Float32bits(value()))
-		case models.Float16:
+		case repository.Float16:
 			binary.NativeEndian.PutUint16(at, float16.Bits(value()))
-		case models.Uint8:
+		case repository.Uint8:
 			at[0] = byte(255 * value())
-		case models.Int32:
+		case repository.Int32:
 			binary.NativeEndian.PutUint32(at, 1)
-		case models.Int64:
+		case repository.Int64:
 			binary.NativeEndian.PutUint64(at, 1)
 		}
 	}

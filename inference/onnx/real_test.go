@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"fovea/internal/testenv"
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // realModels are the further real models where they are there, and the default model.
@@ -67,7 +67,7 @@ func sameOutputs(t *testing.T, b *Batch, row int, alone *Batch) {
 		if len(want.Data) == 0 || len(got.Data) != len(want.Data) {
 			t.Fatalf("row %d: %s has %d bytes, alone %d", row, want.Name, len(got.Data), len(want.Data))
 		}
-		if want.DType != models.Float32 {
+		if want.DType != repository.Float32 {
 			if !bytes.Equal(got.Data, want.Data) {
 				t.Errorf("row %d: %s differs from the answer alone", row, want.Name)
 			}

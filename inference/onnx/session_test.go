@@ -8,15 +8,15 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 func TestSessionsSayWhatTheFileDeclares(t *testing.T) {
 	open(t)
 	s := load(t, "testdata/types.onnx", Options{})
 	want := []Info{
-		{"f", models.Float32, []int64{-1, 3}}, {"h", models.Float16, []int64{-1, 3}}, {"u", models.Uint8, []int64{-1, 3}},
-		{"i", models.Int32, []int64{-1, 2}}, {"l", models.Int64, []int64{-1, 1}},
+		{"f", repository.Float32, []int64{-1, 3}}, {"h", repository.Float16, []int64{-1, 3}}, {"u", repository.Uint8, []int64{-1, 3}},
+		{"i", repository.Int32, []int64{-1, 2}}, {"l", repository.Int64, []int64{-1, 1}},
 	}
 	for i, got := range s.Inputs() {
 		if got.Name != want[i].Name || got.DType != want[i].DType || !slices.Equal(got.Shape, want[i].Shape) {

@@ -9,11 +9,11 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // newValue is a native tensor over memory that is outside Go's heap and outlives it.
-func newValue(dtype models.DType, shape []int64, memory []byte) (ort.Value, error) {
+func newValue(dtype repository.DType, shape []int64, memory []byte) (ort.Value, error) {
 	value, err := ort.NewCustomDataTensor(shape, memory, elements[dtype])
 	if err != nil {
 		return nil, err

@@ -4,7 +4,7 @@ import (
 	"image"
 	"math"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // Image is the size of an image as a person sees it, and of what was decoded of it: the same, or smaller where
@@ -71,9 +71,9 @@ func (s Spec) Place(p Image) Placement {
 		Target:  image.Rect(0, 0, s.Width, s.Height),
 	}
 	switch s.Mode {
-	case models.Letterbox:
+	case repository.Letterbox:
 		out.Target = s.box(out.Resized)
-	case models.ShortestEdge:
+	case repository.ShortestEdge:
 		out.Cut = image.Pt(centered(out.Resized.X-s.Width), centered(out.Resized.Y-s.Height))
 		if out.Resized.X*out.Resized.Y > wasteful*s.Width*s.Height {
 			out.cutFirst(s, p.Shrink == 1)
@@ -92,9 +92,9 @@ func (s Spec) Needs(width, height int) (w, h int) {
 // resized is the size that the whole image, width×height, is resized to.
 func (s Spec) resized(width, height int) image.Point {
 	switch s.Mode {
-	case models.ShortestEdge:
+	case repository.ShortestEdge:
 		return shortestEdge(width, height, s.ShortestEdge)
-	case models.Letterbox:
+	case repository.Letterbox:
 		return inside(width, height, s)
 	}
 	return image.Pt(s.Width, s.Height)

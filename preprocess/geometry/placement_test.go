@@ -6,10 +6,10 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
-func mustSpec(t testing.TB, in models.Input) Spec {
+func mustSpec(t testing.TB, in repository.Input) Spec {
 	t.Helper()
 	s, err := SpecOf(in)
 	if err != nil {
@@ -19,16 +19,16 @@ func mustSpec(t testing.TB, in models.Input) Spec {
 }
 
 var (
-	stretch   = models.Input{Width: 224, Height: 160}
-	imagenet  = models.Input{Width: 224, Height: 224, Resize: models.ShortestEdge, ShortestEdge: 256}
-	yolox     = models.Input{Width: 416, Height: 416, Resize: models.Letterbox, Place: "top_left"}
-	letterbox = models.Input{Width: 640, Height: 640, Resize: models.Letterbox}
+	stretch   = repository.Input{Width: 224, Height: 160}
+	imagenet  = repository.Input{Width: 224, Height: 224, Resize: repository.ShortestEdge, ShortestEdge: 256}
+	yolox     = repository.Input{Width: 416, Height: 416, Resize: repository.Letterbox, Place: "top_left"}
+	letterbox = repository.Input{Width: 640, Height: 640, Resize: repository.Letterbox}
 )
 
 // TestPlacements holds numbers worked out by hand from the sources that each mode names.
 func TestPlacements(t *testing.T) {
 	for what, c := range map[string]struct {
-		in            models.Input
+		in            repository.Input
 		width, height int
 		resized, cut  image.Point
 		target        image.Rectangle
@@ -72,7 +72,7 @@ func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
 // TestReducedDecodingKeepsThePlace decodes 1003 pixels to 126 at 1/8: the last of them stands for 3 pixels only, so
 // that the input covers no more than 125 3/8 of them.
 func TestReducedDecodingKeepsThePlace(t *testing.T) {
-	s := mustSpec(t, models.Input{Width: 63, Height: 63})
+	s := mustSpec(t, repository.Input{Width: 63, Height: 63})
 	p := s.Place(Image{Width: 1003, Height: 1008, Shrink: 8})
 	if p.Source != (Box{0, 0, 125.375, 126}) || p.Resized != image.Pt(63, 63) {
 		t.Fatalf("%+v", p)
@@ -94,7 +94,7 @@ func TestReducedDecodingKeepsThePlace(t *testing.T) {
 // TestAShrunkImageLiesWhereTheWholeOneDoes compares the place of each point, whatever the decoder shrinks and rounds.
 func TestAShrunkImageLiesWhereTheWholeOneDoes(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	for _, in := range []models.Input{stretch, imagenet, yolox, letterbox} {
+	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
 		s := mustSpec(t, in)
 		for range 5000 {
 			whole := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1}
@@ -105,7 +105,7 @@ func TestAShrunkImageLiesWhereTheWholeOneDoes(t *testing.T) {
 			if a.Resized.X*a.Resized.Y != b.Resized.X*b.Resized.Y || a.Target != b.Target {
 				t.Fatalf("%+v: %+v and %+v", shrunk, a, b)
 			}
-			if s.Mode == models.ShortestEdge && a.Source.Dx()*a.Source.Dy() < float64(whole.Width*whole.Height) {
+			if s.Mode == repository.ShortestEdge && a.Source.Dx()*a.Source.Dy() < float64(whole.Width*whole.Height) {
 				near = 1 // cut on whole pixels
 			}
 			for _, at := range [][2]float64{{0, 0}, {1, 2}, {100, 50}, {float64(in.Width), float64(in.Height)}} {
@@ -121,7 +121,7 @@ func TestAShrunkImageLiesWhereTheWholeOneDoes(t *testing.T) {
 
 func TestToImageUndoesTheFit(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for _, in := range []models.Input{stretch, imagenet, yolox, letterbox} {
+	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
 		s := mustSpec(t, in)
 		for range 5000 {
 			pic := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1 << random.IntN(4),
@@ -145,7 +145,7 @@ func TestToImageUndoesTheFit(t *testing.T) {
 }
 
 func TestShrinkingByMuchKeepsTheAspect(t *testing.T) {
-	for _, in := range []models.Input{imagenet, yolox, letterbox} {
+	for _, in := range []repository.Input{imagenet, yolox, letterbox} {
 		p := mustSpec(t, in).Place(Image{Width: 4000, Height: 3000, Shrink: 1})
 		if math.Abs(p.Fit.ScaleX/p.Fit.ScaleY-1) > 0.005 {
 			t.Errorf("%s: %+v", in.Resize, p.Fit)

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 
-	"fovea/models"
+	"fovea/internal/repository"
 )
 
 // Spec says how images of any size are brought to one input size.
 type Spec struct {
-	Mode          models.Resize
+	Mode          repository.Resize
 	Width, Height int  // the input's size in pixels
 	ShortestEdge  int  // for models.ShortestEdge: what the image's shorter side becomes
 	TopLeft       bool // for models.Letterbox: the image lies in the corner, not in the centre
@@ -17,7 +17,7 @@ type Spec struct {
 
 // SpecOf reads the Spec out of a model's input, whose Width and Height must be known. What is left out gets its
 // default: stretch; the longer side of the input as shortest edge; the centre. Errors name every wrong key.
-func SpecOf(in models.Input) (Spec, error) {
+func SpecOf(in repository.Input) (Spec, error) {
 	s := Spec{Mode: in.Resize, Width: in.Width, Height: in.Height, ShortestEdge: in.ShortestEdge}
 	var wrong []error
 	if s.Width < 1 || s.Height < 1 || s.Width > maxInput || s.Height > maxInput {
@@ -25,9 +25,9 @@ func SpecOf(in models.Input) (Spec, error) {
 	}
 	switch s.Mode {
 	case "":
-		s.Mode = models.Stretch
-	case models.Stretch, models.Letterbox:
-	case models.ShortestEdge:
+		s.Mode = repository.Stretch
+	case repository.Stretch, repository.Letterbox:
+	case repository.ShortestEdge:
 		least := max(s.Width, s.Height)
 		if s.ShortestEdge == 0 {
 			s.ShortestEdge = least
@@ -36,7 +36,7 @@ func SpecOf(in models.Input) (Spec, error) {
 			wrong = append(wrong, fmt.Errorf("input.shortest_edge is %d; allowed are %d (the input's longer side) to %d", s.ShortestEdge, least, maxInput))
 		}
 	default:
-		wrong = append(wrong, fmt.Errorf("input.resize is %q; allowed are %s, %s and %s", in.Resize, models.Stretch, models.ShortestEdge, models.Letterbox))
+		wrong = append(wrong, fmt.Errorf("input.resize is %q; allowed are %s, %s and %s", in.Resize, repository.Stretch, repository.ShortestEdge, repository.Letterbox))
 	}
 	switch in.Place {
 	case "", "center":

@@ -3,7 +3,7 @@ package header
 import (
 	"encoding/binary"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // How a BMP's pixels are stored (BITMAPINFOHEADER's biCompression).
@@ -81,13 +81,13 @@ func ParseBMP(data []byte) (BMPFile, error) {
 	start := int64(binary.LittleEndian.Uint32(data[10:]))
 	switch {
 	case !h.exists():
-		return BMPFile{}, fault.New(fault.UnsupportedFormat,
+		return BMPFile{}, apierror.New(apierror.UnsupportedFormat,
 			"BMP with %d bits a pixel and compression %d is not read; allowed are 1, 4, 8, 16, 24 and 32 bits, plain or run-length coded",
 			h.bits, h.compression)
 	case h.compression == bmpBitfields && len(data) < 14+40+12:
 		return BMPFile{}, short(BMP)
 	case !h.masked():
-		return BMPFile{}, fault.New(fault.UnsupportedFormat,
+		return BMPFile{}, apierror.New(apierror.UnsupportedFormat,
 			"BMP with %d bits a pixel and the masks %x is not read; allowed are %x and %x for 16 bits, %x for 32",
 			h.bits, h.masks, bmp555, bmp565, bmp888)
 	case start < 14+int64(size):

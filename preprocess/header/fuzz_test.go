@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/testenv"
 )
 
@@ -26,7 +26,7 @@ func FuzzRead(f *testing.F) {
 		}
 		info, err := Read(data, Limits{})
 		if err != nil {
-			if c := fault.From(err).Code; c != fault.Undecodable && c != fault.UnsupportedFormat && c != fault.ImageTooLarge {
+			if c := apierror.From(err).Code; c != apierror.Undecodable && c != apierror.UnsupportedFormat && c != apierror.ImageTooLarge {
 				t.Fatalf("code %s: %v", c, err)
 			}
 			return

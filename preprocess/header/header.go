@@ -7,7 +7,7 @@ import (
 	"image"
 	"strconv"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // Format is an image's file format.
@@ -91,7 +91,7 @@ func (i Info) Swapped() bool { return i.Orientation >= 5 && i.Orientation <= 8 }
 // empty or cut short).
 func Read(data []byte, limits Limits) (Info, error) {
 	if len(data) == 0 {
-		return Info{}, fault.New(fault.Undecodable, "the image is empty; allowed are %s", Allowed)
+		return Info{}, apierror.New(apierror.Undecodable, "the image is empty; allowed are %s", Allowed)
 	}
 	read, known := readers[sniff(data)]
 	if !known {
@@ -140,15 +140,15 @@ func (l Limits) check(info Info) error {
 	case info.Width < 1 || info.Height < 1:
 		return broken(info.Format, "its size is %d×%d pixels", info.Width, info.Height)
 	case int64(info.Width)*int64(info.Height) > limit:
-		return fault.New(fault.ImageTooLarge, "image is %d×%d pixels; the limit is %s megapixels", info.Width, info.Height,
+		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit is %s megapixels", info.Width, info.Height,
 			strconv.FormatFloat(float64(limit)/1e6, 'f', -1, 64))
 	case info.rowPixels() > float64(limit):
 		bits := info.BitDepth * info.Channels
-		return fault.New(fault.ImageTooLarge, "image is %d×%d pixels of %d bits; the limit for these is %s megapixels",
+		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels of %d bits; the limit for these is %s megapixels",
 			info.Width, info.Height, bits,
 			strconv.FormatFloat(float64(limit)*pixelBits/float64(bits)/1e6, 'g', 3, 64))
 	case info.Width > MaxSide || info.Height > MaxSide:
-		return fault.New(fault.ImageTooLarge, "image is %d×%d pixels; the limit for one side is %d pixels",
+		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit for one side is %d pixels",
 			info.Width, info.Height, MaxSide)
 	}
 	return nil
@@ -167,10 +167,10 @@ func (l Limits) checkWork(info Info) error {
 
 // broken makes the fault of an image that is not what its format demands.
 func broken(f Format, format string, args ...any) error {
-	return fault.New(fault.Undecodable, string(f)+" is broken: "+format, args...)
+	return apierror.New(apierror.Undecodable, string(f)+" is broken: "+format, args...)
 }
 
 // short makes the fault of an image whose end is missing.
 func short(f Format) error {
-	return fault.New(fault.Undecodable, "%s is cut short: its end is missing", f)
+	return apierror.New(apierror.Undecodable, "%s is cut short: its end is missing", f)
 }

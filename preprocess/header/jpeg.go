@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // maxSegments bounds the marker segments of a JPEG. Real ones have some hundred: a colour profile and extended XMP have
@@ -129,7 +129,7 @@ func (w *jpegWalk) take(marker byte, segment []byte) error {
 	w.segments++
 	switch {
 	case w.segments > maxSegments:
-		return fault.New(fault.Undecodable, "JPEG has more than %d segments, which is all that is allowed", maxSegments)
+		return apierror.New(apierror.Undecodable, "JPEG has more than %d segments, which is all that is allowed", maxSegments)
 	case marker == markerAPP1:
 		if w.info.Orientation == 0 && has(segment, 0, exifName) {
 			w.info.Orientation = orientation(segment)
@@ -149,7 +149,7 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 		return broken(JPEG, "it has two frame headers")
 	}
 	if marker > markerSOF2 {
-		return fault.New(fault.UnsupportedFormat,
+		return apierror.New(apierror.UnsupportedFormat,
 			"lossless, hierarchical and arithmetic-coded JPEG is not read; allowed are baseline, extended and progressive JPEG")
 	}
 	if len(s) < 6 || len(s) < 6+3*int(s[5]) {
@@ -161,10 +161,10 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 	w.info.Channels = int(s[5])
 	w.info.Progressive = marker == markerSOF2
 	if w.info.BitDepth != 8 {
-		return fault.New(fault.UnsupportedFormat, "JPEG of %d bits is not read; allowed are 8 bits", w.info.BitDepth)
+		return apierror.New(apierror.UnsupportedFormat, "JPEG of %d bits is not read; allowed are 8 bits", w.info.BitDepth)
 	}
 	if c := w.info.Channels; c != 1 && c != 3 && c != 4 {
-		return fault.New(fault.UnsupportedFormat, "JPEG of %d channels is not read; allowed are 1, 3 and 4", c)
+		return apierror.New(apierror.UnsupportedFormat, "JPEG of %d channels is not read; allowed are 1, 3 and 4", c)
 	}
 	w.components = make([]jpegComponent, w.info.Channels)
 	for i := range w.components {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 	"fovea/internal/testenv"
 )
 
@@ -144,11 +144,11 @@ func TestScansCostWhatTheyVisit(t *testing.T) {
 		"one column, whose units are 16 wide":                       {script(markerSOF2, 1, 65000, half, libjpegColour...), true},
 	} {
 		_, err := Read(c.data, Limits{})
-		var f *fault.Fault
+		var f *apierror.Error
 		switch {
 		case c.fits && err != nil && !strings.Contains(err.Error(), "cut short"):
 			t.Errorf("%s: %v", what, err)
-		case !c.fits && (!errors.As(err, &f) || f.Code != fault.ImageTooLarge || !strings.Contains(f.Message, "times the work that is allowed")):
+		case !c.fits && (!errors.As(err, &f) || f.Code != apierror.ImageTooLarge || !strings.Contains(f.Message, "times the work that is allowed")):
 			t.Errorf("%s: %v, want it refused", what, err)
 		}
 	}

@@ -3,7 +3,7 @@ package header
 import (
 	"strconv"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // What libjpeg-turbo's work costs that the size of a JPEG does not bound: each scan visits every block of its components,
@@ -74,7 +74,7 @@ func (l Limits) checkScans(info Info) error {
 	if float64(info.work) <= allowed {
 		return nil
 	}
-	return fault.New(fault.ImageTooLarge,
+	return apierror.New(apierror.ImageTooLarge,
 		"JPEG has %d scans of %d×%d pixels, %s times the work that is allowed; save it with fewer scans (progressive JPEG needs 10) or pixels",
 		info.scans, info.Width, info.Height, strconv.FormatFloat(float64(info.work)/allowed, 'f', 1, 64))
 }

@@ -5,7 +5,7 @@ import (
 	"hash/crc32"
 	"strings"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 const pngSignature = "\x89PNG\r\n\x1a\n"
@@ -84,7 +84,7 @@ func ParsePNG(data []byte) (PNGFile, error) {
 func (png *PNGFile) take(c pngChunk, rest []byte) error {
 	switch string(c.kind) {
 	case "CgBI":
-		return fault.New(fault.UnsupportedFormat, "PNG in Apple's CgBI variant, as Xcode puts it into apps, is not read; "+
+		return apierror.New(apierror.UnsupportedFormat, "PNG in Apple's CgBI variant, as Xcode puts it into apps, is not read; "+
 			"send the original, or what `xcrun pngcrush -revert-iphone-optimizations` makes of it")
 	case "IHDR":
 		return png.header(c.body)

@@ -3,7 +3,7 @@ package header
 import (
 	"bytes"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // sniff finds which of the formats that are read the bytes begin like; "" for none.
@@ -76,13 +76,13 @@ var refused = []magic{
 func refuse(data []byte) error {
 	for _, m := range refused {
 		if has(data, m.at, m.bytes) {
-			return fault.New(fault.UnsupportedFormat, "%s is not read; allowed are %s", m.name, Allowed)
+			return apierror.New(apierror.UnsupportedFormat, "%s is not read; allowed are %s", m.name, Allowed)
 		}
 	}
 	if bytes.HasPrefix(data, []byte("<?xml")) && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {
-		return fault.New(fault.UnsupportedFormat, "SVG is not read; allowed are %s", Allowed)
+		return apierror.New(apierror.UnsupportedFormat, "SVG is not read; allowed are %s", Allowed)
 	}
-	return fault.New(fault.UnsupportedFormat, "the bytes are of no known image format; allowed are %s", Allowed)
+	return apierror.New(apierror.UnsupportedFormat, "the bytes are of no known image format; allowed are %s", Allowed)
 }
 
 // has reports whether data holds s at a place.

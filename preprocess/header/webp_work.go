@@ -1,6 +1,6 @@
 package header
 
-import "fovea/fault"
+import "fovea/internal/apierror"
 
 // What decoding a lossy WebP costs at most, in nanoseconds on a processor of 2024: each pixel is predicted and filtered, and
 // each has 1.5 coefficients. Data can be made so that it decodes to coefficients faster than any encoder's does, but not to
@@ -23,6 +23,6 @@ func (l Limits) checkLossy(info Info) error {
 	if min(lossyByte*int64(info.lossyBytes), lossyCoefficient*pixels) <= allowed {
 		return nil
 	}
-	return fault.New(fault.ImageTooLarge, "WebP has %d bytes of lossy data for %d×%d pixels; the limit for that size is %d bytes: save it with a lower quality, or smaller",
+	return apierror.New(apierror.ImageTooLarge, "WebP has %d bytes of lossy data for %d×%d pixels; the limit for that size is %d bytes: save it with a lower quality, or smaller",
 		info.lossyBytes, info.Width, info.Height, allowed/lossyByte)
 }

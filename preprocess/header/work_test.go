@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/fault"
+	"fovea/internal/apierror"
 )
 
 // pngHead is a PNG as far as the beginning of its image data.
@@ -38,7 +38,7 @@ func TestPixelsOfMoreThan32BitsCountForMore(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		_, err := Read(pngHead(test.most/100+1, 100, test.depth, test.color), Limits{MaxPixels: limit})
-		if code := fault.From(err).Code; err == nil || code != fault.ImageTooLarge {
+		if code := apierror.From(err).Code; err == nil || code != apierror.ImageTooLarge {
 			t.Errorf("%s, above the limit: %v", name, err)
 		}
 		if deep := test.most < limit; err != nil && strings.Contains(err.Error(), "bits") != deep {
@@ -72,8 +72,8 @@ func TestLossyWebPIsBoundedByItsDataOnlyWhereThatIsMuchForMany(t *testing.T) {
 		"the largest of a higher limit, with as much": {9999, 9999, 32_000_000, 100_000_000, true},
 	} {
 		_, err := Read(lossyHead(test.width, test.height, test.size), Limits{MaxPixels: test.limit})
-		var f *fault.Fault
-		if (err != nil) != test.refused || test.refused && (!errors.As(err, &f) || f.Code != fault.ImageTooLarge) {
+		var f *apierror.Error
+		if (err != nil) != test.refused || test.refused && (!errors.As(err, &f) || f.Code != apierror.ImageTooLarge) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,0 +1,162 @@
+package repository
+
+import (
+	"errors"
+	"io"
+	"strconv"
+)
+
+// errWire says that bytes are no protobuf.
+var errWire = errors.New("no protobuf")
+
+// cursor walks through a protobuf message in a file. It reads in windows, and passes over what nobody asks for
+// without reading it.
+type cursor struct {
+	r     io.ReaderAt
+	size  int64
+	at    int64  // of the next byte
+	left  int    // fields that may still be read
+	wire  uint64 // of the field read last
+	value uint64 // of the field read last, where it is a varint
+
+	window [32 << 10]byte
+	start  int64 // of the window in the file
+	filled int
+}
+
+// readByte is the next byte. The end of the file is a *cutError.
+func (c *cursor) readByte() (byte, error) {
+	if c.at >= c.size {
+		return 0, &cutError{have: c.size, want: c.at + 1}
+	}
+	if c.at < c.start || c.at >= c.start+int64(c.filled) {
+		n, err := c.r.ReadAt(c.window[:min(int64(len(c.window)), c.size-c.at)], c.at)
+		if n == 0 {
+			if err == nil || err == io.EOF { // it became shorter while it is read
+				err = &cutError{have: c.at, want: c.size}
+			}
+			return 0, err
+		}
+		c.start, c.filled = c.at, n
+	}
+	b := c.window[c.at-c.start]
+	c.at++
+	return b, nil
+}
+
+func (c *cursor) varint() (v uint64, err error) {
+	for shift := 0; shift < 70; shift += 7 {
+		b, err := c.readByte()
+		if err != nil {
+			return 0, err
+		}
+		if shift == 63 && b > 1 {
+			return 0, errWire
+		}
+		v |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return v, nil
+		}
+	}
+	return 0, errWire
+}
+
+// field reads the head of a field of a message that ends at end. Of what has a length, that is returned, and the
+// cursor stands at its first byte; else it stands behind the field.
+func (c *cursor) field(end int64) (number uint64, length int64, err error) {
+	if c.left--; c.left < 0 {
+		return 0, 0, errStopped
+	}
+	tag, err := c.varint()
+	if err != nil {
+		return 0, 0, err
+	}
+	number, c.wire, c.value = tag>>3, tag&7, 0
+	switch c.wire {
+	case wireVarint:
+		c.value, err = c.varint()
+	case wireFixed64:
+		c.at += 8
+	case wireFixed32:
+		c.at += 4
+	case wireBytes:
+		var n uint64
+		if n, err = c.varint(); n > 1<<62 {
+			err = errWire
+		}
+		length = int64(n)
+	default:
+		err = errWire
+	}
+	if number == 0 || number > 1<<29 {
+		err = errWire
+	}
+	if err == nil && c.at+length > end {
+		err = errWire
+		if end == c.size {
+			err = &cutError{have: c.size, want: c.at + length}
+		}
+	}
+	return number, length, err
+}
+
+// message reads the fields of a message in a message, up to end. read is called with each; what it leaves of the
+// field is passed over.
+func (c *cursor) message(end int64, depth int, read func(c *cursor, number uint64, end int64, depth int) error) error {
+	if depth > maxNesting {
+		return errStopped
+	}
+	for c.at < end {
+		number, length, err := c.field(end)
+		if err != nil {
+			return err
+		}
+		after := c.at + length
+		if c.wire == wireBytes || c.wire == wireVarint {
+			if err := read(c, number, after, depth+1); err != nil {
+				return err
+			}
+		}
+		c.at = after
+	}
+	return nil
+}
+
+// text reads the bytes up to end. Of more than maxName it is empty.
+func (c *cursor) text(end int64) (string, error) {
+	if end-c.at > maxName {
+		return "", nil
+	}
+	text := make([]byte, 0, max(0, end-c.at))
+	for c.at < end {
+		b, err := c.readByte()
+		if err != nil {
+			return "", err
+		}
+		text = append(text, b)
+	}
+	return string(text), nil
+}
+
+// count is how many varints there are up to end; a field that is itself a varint is one.
+func (c *cursor) count(end int64) (n int, err error) {
+	if c.wire == wireVarint {
+		return 1, nil
+	}
+	for c.at < end && n < maxListed {
+		if _, err := c.varint(); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// wholeBytes reads a number of bytes in decimal; what is none is 0.
+func wholeBytes(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > 1<<60 {
+		return 0
+	}
+	return n
+}

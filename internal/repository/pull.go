@@ -1,0 +1,236 @@
+package repository
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// PullOptions say which weights to fetch and from where.
+type PullOptions struct {
+	Dir  string // the repository's folder
+	Name string // the model; its definition is in Dir, or comes with Fovea and is written there
+	// Mirror is a folder or the base of an http or https address that holds NAME.onnx, which is fetched instead of
+	// source.url. Empty: no mirror.
+	Mirror    string
+	Progress  io.Writer         // lines for a person; nil: none
+	Transport http.RoundTripper // nil: one with time-outs of its own
+}
+
+// Pull fetches a model's weights to Dir/NAME/VERSION/model.onnx, VERSION being source.version of its definition.
+// The bytes go to model.onnx.part first and take their place only when size and SHA-256 are those of the
+// definition; a later Pull goes on where one was cut off. Weights that are there and right are left alone;
+// weights that are there and differ are an error. Two pulls of a model wait for each other.
+func Pull(ctx context.Context, o PullOptions) error {
+	if !ValidName(o.Name) {
+		return fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, o.Name)
+	}
+	if err := o.pull(ctx); err != nil {
+		return fmt.Errorf("pull %s: %w", o.Name, err)
+	}
+	return nil
+}
+
+func (o PullOptions) pull(ctx context.Context) error {
+	dir := filepath.Join(o.Dir, o.Name)
+	if !isFile(filepath.Join(dir, definitionFile)) {
+		if _, err := shippedFolder(o.Name); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	unlock, err := lock(ctx, filepath.Join(dir, ".pull.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := install(o.Dir, o.Name); err != nil {
+		return err
+	}
+	t, err := openTree(osFiles{}, o.Dir)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	d, err := load(folder{t, o.Name}, o.Name, dir)
+	if err != nil {
+		return err
+	}
+	return o.weights(ctx, d.Source, filepath.Join(dir, strconv.Itoa(d.Source.Version)))
+}
+
+// weights brings model.onnx into the folder of a version.
+func (o PullOptions) weights(ctx context.Context, source Source, folder string) error {
+	if source.SHA256 == "" {
+		return errors.New("the definition has no source.sha256, so that nothing can be told to be the right file")
+	}
+	target := filepath.Join(folder, weightsFile)
+	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = verify(target, source)
+		}
+		if err != nil {
+			return fmt.Errorf("%s is there but not the file of the definition; move it away: %w", target, err)
+		}
+		o.say("already there")
+		return nil
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	part := target + ".part"
+	if err := o.fetch(ctx, source, part); err != nil {
+		return err
+	}
+	if err := os.Rename(part, target); err != nil {
+		return err
+	}
+	o.say("done: %s", target)
+	return syncFolder(folder)
+}
+
+// fetch fills part from the mirror or from source.url and verifies it. Where a part left by an earlier pull made
+// the file wrong, it is fetched once more from the start.
+func (o PullOptions) fetch(ctx context.Context, source Source, part string) error {
+	resumed := isFile(part)
+	for {
+		if err := o.transfer(ctx, source, part); err != nil {
+			return err
+		}
+		err := verify(part, source)
+		if err == nil {
+			return nil
+		}
+		if err := os.Remove(part); err != nil {
+			return err
+		}
+		if !resumed {
+			return err
+		}
+		o.say("what an earlier pull left was wrong; starting again")
+		resumed = false
+	}
+}
+
+func (o PullOptions) transfer(ctx context.Context, source Source, part string) error {
+	p := &progress{say: o.say, total: source.Size}
+	file := o.Name + ".onnx"
+	switch {
+	case o.Mirror == "" && source.URL == "":
+		return fmt.Errorf("these weights have no public address; give a mirror that holds %s", file)
+	case o.Mirror == "":
+		if err := newDownload(o.Transport, source, part, p).run(ctx, source.URL); err != nil {
+			return fmt.Errorf("%w; where it cannot be had, give a mirror that holds %s", err, file)
+		}
+		return nil
+	case strings.HasPrefix(o.Mirror, "http://"), strings.HasPrefix(o.Mirror, "https://"):
+		return newDownload(o.Transport, source, part, p).run(ctx, strings.TrimRight(o.Mirror, "/")+"/"+file)
+	}
+	return copyFile(ctx, filepath.Join(o.Mirror, file), part, p)
+}
+
+// copyFile copies a mirror folder's file to part.
+func copyFile(ctx context.Context, from, part string, p *progress) error {
+	if info, err := os.Stat(from); err != nil {
+		return fmt.Errorf("mirror: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return fmt.Errorf("mirror: %s is not a plain file", from)
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("mirror: %w", err)
+	}
+	defer in.Close()
+	out, err := os.Create(part)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.MultiWriter(out, p), contextReader{ctx, in})
+	return errors.Join(err, out.Sync(), out.Close())
+}
+
+// contextReader stops when its context does.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(b []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.r.Read(b)
+}
+
+// verify compares a file with the size, where one is given, and the hash of the definition.
+func verify(path string, source Source) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	size, err := io.Copy(hash, f)
+	if err != nil {
+		return err
+	}
+	if source.Size > 0 && size != source.Size {
+		return fmt.Errorf("it has %d bytes, the definition says %d", size, source.Size)
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); got != source.SHA256 {
+		return fmt.Errorf("its sha256 is %s, the definition says %s", got, source.SHA256)
+	}
+	return nil
+}
+
+// lock takes the lock that pulls of one model share, waiting until ctx ends. The system drops it with the process.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return nil, errors.Join(fmt.Errorf("another pull is at work: %w", err), f.Close())
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

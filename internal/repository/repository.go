@@ -1,0 +1,266 @@
+package repository
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// ErrNotFound says that the repository has no model of a name.
+var ErrNotFound = errors.New("no such model")
+
+// Repository is a folder of models: each NAME/model.yaml is a model, and NAME/VERSION/model.onnx are its weights,
+// VERSION being a positive whole number. Every call reads what is there now; of earlier ones it remembers only in which
+// folders something was, so that a disk that is no longer mounted is not taken for an empty folder.
+type Repository struct {
+	dir     string
+	files   Files
+	folders folders
+}
+
+// Open returns the repository in dir. It touches nothing: a folder that is not there shows in Names and Load.
+func Open(dir string) *Repository { return OpenWith(dir, osFiles{}) }
+
+// OpenWith is Open with calls of one's own.
+func OpenWith(dir string, files Files) *Repository {
+	return &Repository{dir: filepath.Clean(dir), files: files, folders: folders{seen: map[string]identity{}}}
+}
+
+// Dir is the repository's folder.
+func (r *Repository) Dir() string { return r.dir }
+
+// Names lists the models, sorted. Folders without a model.yaml, and those whose name begins with a dot, are no
+// models. What may be a model and cannot be looked at, for want of permission or as a link to nothing, is listed:
+// Load says why. A folder that holds a model.yaml but whose name is not allowed is an error; the other names are
+// returned with it. Without names the error wraps ErrUnreadable when the repository itself cannot be read.
+func (r *Repository) Names() ([]string, error) {
+	entries, err := r.files.ReadDir(r.dir)
+	if err == nil && isEmpty(entries) {
+		err = r.gone(r.dir, definitionFile) // of any name: whether the emptiness can be believed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("model repository: %w", Unreadable(denied(err, r.dir)))
+	}
+	var names []string
+	var errs []error
+	for _, entry := range entries {
+		name := entry.Name()
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		there, err := r.isFile(filepath.Join(r.dir, name), definitionFile)
+		switch {
+		case err != nil && ValidName(name), there && ValidName(name):
+			names = append(names, name)
+		case there:
+			errs = append(errs, fmt.Errorf("model repository: the folder %q is not named as a model may be; "+
+				"allowed: letters, digits and . _ - , at most 128, a letter or digit first", name))
+		}
+	}
+	if len(names) > 0 {
+		r.found(r.dir)
+	}
+	return names, errors.Join(errs...)
+}
+
+// Entry is one model of a repository.
+type Entry struct {
+	Definition Definition
+	Dir        string    // the model's folder
+	Versions   []Version // all versions that have weights, ascending; none before they are pulled
+	Unreadable []Version // those of which that cannot be said now, ascending, each with its Err
+	repository string    // the folder of the repository
+	files      Files     // the calls by which it is looked at
+}
+
+// Version is one set of weights.
+type Version struct {
+	Number int
+	Path   string // of model.onnx
+	Err    error  // why it cannot be looked at now: an ErrUnreadable
+}
+
+// Load reads a model's definition, its labels and which versions there are. The error joins all mistakes of the
+// definition, each with file, line and key; it wraps ErrNotFound when it is known that there is no such model, and
+// ErrUnreadable when that is not known now. Weights that are not there are no error: Serve is empty then.
+func (r *Repository) Load(name string) (*Entry, error) {
+	if !ValidName(name) {
+		return nil, fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, name)
+	}
+	dir := filepath.Join(r.dir, name)
+	entry, err := r.read(name, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := entry.checkVersions(); err != nil {
+		return nil, err
+	}
+	return entry, nil
+}
+
+func (r *Repository) read(name, dir string) (*Entry, error) {
+	t, err := openTree(r.files, r.dir)
+	if err != nil {
+		return nil, r.absent(r.dir, name, name, err)
+	}
+	defer t.Close()
+	if _, err := t.stat(name); err != nil {
+		return nil, r.absent(r.dir, name, name, atPath(dir, err))
+	}
+	definition, err := load(folder{t, name}, name, dir)
+	if errors.Is(err, fs.ErrNotExist) || passing(err) {
+		return nil, r.absent(dir, definitionFile, name, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.found(dir)
+	entry := &Entry{Definition: definition, Dir: dir, repository: r.dir, files: r.files}
+	if err := r.findVersions(entry); err != nil {
+		return nil, Unreadable(denied(err, dir))
+	}
+	return entry, nil
+}
+
+// absent is the error of a look at an entry of a folder of the model that has failed: ErrNotFound when the entry is known
+// not to be there.
+func (r *Repository) absent(dir, entry, model string, err error) error {
+	var link *linkError
+	if errors.As(err, &link) && !link.nowhere {
+		return err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if unknown := r.gone(dir, entry); unknown != nil {
+			return unknown
+		}
+		return fmt.Errorf("%w: %s: %w", ErrNotFound, model, err)
+	}
+	return Unreadable(err)
+}
+
+// findVersions lists the folders that are named by a positive number, written plainly, and hold weights. Others
+// are passed over: a version may be half copied. Whether weights that are a link may be read is seen when they are.
+func (r *Repository) findVersions(e *Entry) error {
+	entries, err := r.files.ReadDir(e.Dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		n := versionNumber(entry.Name())
+		if n == 0 {
+			continue
+		}
+		folder := filepath.Join(e.Dir, entry.Name())
+		there, err := r.isFile(folder, weightsFile)
+		if r.endless(e.Dir, entry) { // Entry.Weights says so
+			there, err = true, nil
+		}
+		switch v := (Version{n, filepath.Join(folder, weightsFile), err}); {
+		case err != nil:
+			e.Unreadable = append(e.Unreadable, v)
+		case there:
+			r.found(folder)
+			e.Versions = append(e.Versions, v)
+		}
+	}
+	slices.SortFunc(e.Versions, byNumber)
+	slices.SortFunc(e.Unreadable, byNumber)
+	return nil
+}
+
+// endless says whether an entry of a folder is a link that leads to itself.
+func (r *Repository) endless(dir string, entry fs.DirEntry) bool {
+	if entry.Type()&fs.ModeSymlink == 0 {
+		return false
+	}
+	_, err := r.files.Stat(filepath.Join(dir, entry.Name()))
+	return errors.Is(err, syscall.ELOOP)
+}
+
+// versionNumber is the version that a folder's name says; 0: it is none.
+func versionNumber(name string) int {
+	n, err := strconv.Atoi(name)
+	if err != nil || n < 1 || n > maxVersion || strconv.Itoa(n) != name {
+		return 0
+	}
+	return n
+}
+
+func byNumber(a, b Version) int { return a.Number - b.Number }
+
+// Serve returns the versions that the definition's policy serves, ascending: the highest, all, or those listed.
+// It is empty when no weights are there yet. Versions that cannot be looked at now are passed over, but for those of which
+// held says that they are served already.
+func (e *Entry) Serve(held func(number int) bool) []Version {
+	candidates := slices.Clone(e.Versions)
+	for _, v := range e.Unreadable {
+		if held != nil && held(v.Number) {
+			candidates = append(candidates, v)
+		}
+	}
+	slices.SortFunc(candidates, byNumber)
+	policy := e.Definition.Versions
+	switch {
+	case policy.All || len(candidates) == 0:
+		return candidates
+	case len(policy.Numbers) == 0:
+		return candidates[len(candidates)-1:]
+	}
+	var served []Version
+	for _, v := range candidates {
+		if slices.Contains(policy.Numbers, v.Number) {
+			served = append(served, v)
+		}
+	}
+	return served
+}
+
+// checkVersions reports listed versions that are not there, once any is.
+func (e *Entry) checkVersions() error {
+	var m mistakes
+	if len(e.Versions) > 0 {
+		for i, n := range e.Definition.Versions.Numbers {
+			of := func(v Version) bool { return v.Number == n }
+			if !slices.ContainsFunc(e.Versions, of) && !slices.ContainsFunc(e.Unreadable, of) {
+				m.add(indexKey("versions", i), "there is no %s", filepath.Join(strconv.Itoa(n), weightsFile))
+			}
+		}
+	}
+	file := filepath.Join(e.Dir, definitionFile) + ": "
+	return m.join(func(string) string { return file })
+}
+
+// isFile says whether a folder of the repository has a plain file of that name, or a link to one or to itself. The error, an
+// ErrUnreadable, says that this is not known now.
+func (r *Repository) isFile(dir, name string) (bool, error) {
+	info, err := r.files.Stat(filepath.Join(dir, name))
+	switch {
+	case err == nil:
+		return info.Mode().IsRegular(), nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, r.gone(dir, name)
+	case errors.Is(err, syscall.ELOOP) && r.isLink(filepath.Join(dir, name)):
+		return true, nil // what reads it says why it cannot
+	case errors.Is(err, syscall.ENOTDIR): // a link to a file stands where a folder may
+		if info, failed := r.files.Stat(dir); failed == nil && !info.IsDir() {
+			return false, nil
+		}
+	}
+	return false, Unreadable(err)
+}
+
+func (r *Repository) isLink(path string) bool {
+	info, err := r.files.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}

@@ -1,0 +1,176 @@
+package repository
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func definition(t *testing.T, text string) Definition {
+	t.Helper()
+	d, err := Parse([]byte(text), "model.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+const (
+	classifier = "task: classification\noutput: {decode: softmax}\n"
+	detector   = "task: detection\noutput: {decode: boxes, boxes: b, scores: s, box_space: original}\n"
+)
+
+var (
+	chw     = TensorInfo{"x", Float32, []int64{-1, 3, 224, 192}}
+	logits  = TensorInfo{"y", Float32, []int64{-1, 1000}}
+	sizes   = TensorInfo{"size", Int64, []int64{-1, 2}}
+	onlyY   = []TensorInfo{logits}
+	onlyCHW = []TensorInfo{chw}
+)
+
+func TestResolveFillsWhatIsLeftOut(t *testing.T) {
+	d, err := definition(t, classifier).Resolve(onlyCHW, onlyY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := d.Input
+	if in.Name != "x" || in.Width != 192 || in.Height != 224 || in.DType != Float32 || in.Layout != "nchw" {
+		t.Errorf("input: %+v", in)
+	}
+	if d.Output.Name != "y" || d.Batching.MaxSize != 0 {
+		t.Errorf("output name %q, max_size %d", d.Output.Name, d.Batching.MaxSize)
+	}
+}
+
+func TestResolveReadsChannelsLastAndAFixedBatch(t *testing.T) {
+	d, err := definition(t, classifier).Resolve([]TensorInfo{{"x", Float16, []int64{1, 257, 255, 3}}}, onlyY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in := d.Input; in.Layout != "nhwc" || in.Width != 255 || in.Height != 257 || in.DType != Float16 {
+		t.Errorf("input: %+v", in)
+	}
+	if d.Batching.MaxSize != 1 {
+		t.Errorf("max_size is %d, the file fixes the batch at 1", d.Batching.MaxSize)
+	}
+}
+
+func TestResolveReadsTheColorOffTheChannels(t *testing.T) {
+	for name, c := range map[string]struct {
+		text          string
+		shape         []int64
+		color, layout string
+	}{
+		"three channels first":         {"", []int64{-1, 3, 8, 9}, "rgb", "nchw"},
+		"three channels last":          {"", []int64{-1, 8, 9, 3}, "rgb", "nhwc"},
+		"three, the other way round":   {"color: bgr", []int64{-1, 3, 8, 9}, "bgr", "nchw"},
+		"an open number of channels":   {"width: 9, height: 8", []int64{-1, -1, -1, -1}, "rgb", "nchw"},
+		"one channel first":            {"", []int64{-1, 1, 8, 9}, "gray", "nchw"},
+		"one channel last":             {"", []int64{-1, 8, 9, 1}, "gray", "nhwc"},
+		"one channel, and told so":     {"color: gray, mean: 3", []int64{-1, 1, 8, 9}, "gray", "nchw"},
+		"open, and told it is one":     {"color: gray", []int64{-1, -1, 8, 9}, "gray", "nchw"},
+		"no dimension for the channel": {"color: gray", []int64{-1, 8, 9}, "gray", "nchw"},
+	} {
+		d, err := definition(t, classifier+"input: {"+c.text+"}").Resolve([]TensorInfo{{"x", Float32, c.shape}}, onlyY)
+		if in := d.Input; err != nil || in.Color != c.color || in.Layout != c.layout || in.Width != 9 || in.Height != 8 {
+			t.Errorf("%s: %+v, %v", name, in, err)
+		}
+	}
+}
+
+func TestResolveTakesTheOnlyOutputThatFits(t *testing.T) {
+	other := func(dtype DType, shape ...int64) TensorInfo { return TensorInfo{"other", dtype, shape} }
+	const grid = "task: detection\ninput: {width: 32, height: 32}\noutput: {decode: yolox, strides: 32}\n"
+	img := []TensorInfo{{"x", Float32, []int64{-1, 3, -1, -1}}}
+	for name, c := range map[string]struct {
+		text   string
+		labels []string
+		fits   TensorInfo
+		others []TensorInfo
+	}{
+		"types that are not read": {classifier, nil, logits, []TensorInfo{other("bool", -1, 1000), other("sequence"), other("string", -1, 1), other(Int8, -1, 1000)}},
+		"maps of features":        {classifier, nil, logits, []TensorInfo{other(Float32, -1, 64, 7, 7), other(Float32, -1, -1, -1)}},
+		"another number of classes": {classifier, []string{"a", "b"}, TensorInfo{"y", Float64, []int64{-1, 1, 2}},
+			[]TensorInfo{other(Float32, -1, 3), other(Float32, -1, 512)}},
+		"a grid beside scores": {grid, []string{"a", "b"}, TensorInfo{"y", Float16, []int64{1, -1, 7}},
+			[]TensorInfo{other(Float32, 1, 7), other(Float32, 1, 4, 4, 7), other(Float32, 1, 1, 8)}},
+	} {
+		d := definition(t, c.text)
+		d.Labels = c.labels
+		d.Input.Width, d.Input.Height = 32, 32
+		for at := range len(c.others) + 1 { // wherever it stands
+			resolved, err := d.Resolve(img, slices.Insert(slices.Clone(c.others), at, c.fits))
+			if err != nil || resolved.Output.Name != "y" || !slices.Equal(resolved.Outputs(), []string{"y"}) {
+				t.Errorf("%s, at %d: %q, %v", name, at, resolved.Output.Name, err)
+			}
+		}
+	}
+}
+
+func TestResolveTellsExtrasFromTheImage(t *testing.T) {
+	d, err := definition(t, detector+"input: {extra: [{name: size, value: original_size_wh}]}").
+		Resolve([]TensorInfo{sizes, chw}, []TensorInfo{{Name: "b", DType: Int32}, {Name: "s", DType: Float64}})
+	if err != nil || d.Input.Name != "x" {
+		t.Errorf("image input %q, error %v", d.Input.Name, err)
+	}
+}
+
+func TestResolveNamesBothSides(t *testing.T) {
+	open := TensorInfo{"x", Float32, []int64{-1, 3, -1, -1}}
+	for name, c := range map[string]struct {
+		text            string
+		inputs, outputs []TensorInfo
+		want            string
+	}{
+		"another width":                {classifier + "input: {width: 256}", onlyCHW, onlyY, "input.width: model.yaml says 256, model.onnx says 192"},
+		"another height":               {classifier + "input: {height: 256}", onlyCHW, onlyY, "input.height: model.yaml says 256, model.onnx says 224"},
+		"another dtype":                {classifier + "input: {dtype: float16}", onlyCHW, onlyY, "input.dtype: model.yaml says float16, model.onnx says float32"},
+		"another layout":               {classifier + "input: {layout: nhwc}", onlyCHW, onlyY, `input.layout: model.yaml says nhwc; "x" of model.onnx has the shape [?,3,224,192], which is nchw`},
+		"a dtype no image has":         {classifier, []TensorInfo{{"x", Int64, chw.Shape}}, onlyY, "input.dtype: model.onnx says int64; allowed:"},
+		"one channel read as three":    {classifier + "input: {color: bgr}", []TensorInfo{{"x", Float32, []int64{1, 1, 8, 8}}}, onlyY, `input.color: bgr has 3 channels; "x" of model.onnx takes 1, its shape being [1,1,8,8] (layout nchw); allowed with 1: gray`},
+		"three channels read as one":   {classifier + "input: {color: gray}", onlyCHW, onlyY, `input.color: gray has 1 channel; "x" of model.onnx takes 3, its shape being [?,3,224,192] (layout nchw); allowed with 3: rgb, bgr`},
+		"three means for one channel":  {classifier + "input: {mean: [1, 2, 3]}", []TensorInfo{{"x", Float32, []int64{1, 1, 8, 8}}}, onlyY, "input.mean: has 3 values; allowed: 1, as color: gray has one channel"},
+		"two channels":                 {classifier, []TensorInfo{{"x", Float32, []int64{1, 2, 8, 8}}}, onlyY, `input: "x" of model.onnx takes 2 channels, its shape being [1,2,8,8] (layout nchw); allowed: 3 (color: rgb, bgr) or 1 (color: gray)`},
+		"four channels":                {classifier, []TensorInfo{{"x", Float32, []int64{1, 4, 8, 8}}}, onlyY, `input: "x" of model.onnx takes 4 channels`},
+		"five channels at the end":     {classifier, []TensorInfo{{"x", Float32, []int64{-1, 8, 9, 5}}}, onlyY, `input: "x" of model.onnx takes 5 channels, its shape being [?,8,9,5] (layout nhwc)`},
+		"no dimension for channels":    {classifier, []TensorInfo{{"x", Float32, []int64{-1, 28, 28}}}, onlyY, `or [N,height,width] with color: gray`},
+		"a flat input":                 {classifier, []TensorInfo{{"x", Float32, []int64{1, 3, 64}}}, onlyY, `input: model.onnx gives "x" the shape [1,3,64]; allowed: four`},
+		"an open width":                {classifier, []TensorInfo{open}, onlyY, "input.width: must be given: model.onnx leaves it open"},
+		"an open height":               {classifier + "input: {width: 8}", []TensorInfo{open}, onlyY, "input.height: must be given"},
+		"a width too large":            {classifier, []TensorInfo{{"x", Float32, []int64{1, 3, 8, 9000}}}, onlyY, "input.width: model.onnx says 9000; allowed: 1 to 8192"},
+		"an input that is none":        {classifier + "input: {name: z}", onlyCHW, onlyY, `input.name: model.yaml says "z", model.onnx has the inputs "x"`},
+		"two inputs, none named":       {classifier, []TensorInfo{chw, sizes}, onlyY, `input.name: must be given: model.onnx has the inputs "x", "size"`},
+		"no inputs":                    {classifier, nil, onlyY, "input.name: model.onnx has the inputs (none)"},
+		"an input nothing feeds":       {classifier + "input: {name: x}", []TensorInfo{chw, sizes}, onlyY, `input.extra: model.onnx has an input "size" that model.yaml does not feed`},
+		"an extra that is none":        {classifier + "input: {extra: [{name: q, value: input_size_wh}]}", onlyCHW, onlyY, `input.extra[0].name: model.yaml says "q"`},
+		"an extra of another shape":    {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", Int64, []int64{1, 4}}}, onlyY, `input.extra[0]: model.onnx gives "e" the shape [1,4]; allowed: [N,2]`},
+		"an extra of another dtype":    {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", "bool", []int64{1, 2}}}, onlyY, `input.extra[0]: model.onnx gives "e" the dtype bool`},
+		"a batch the file does not do": {classifier + "batching: {max_size: 8}", []TensorInfo{{"x", Float32, []int64{1, 3, 8, 8}}}, onlyY, "batching.max_size: model.yaml says 8, model.onnx fixes the batch at 1"},
+		"an output that is none":       {"task: classification\noutput: {decode: softmax, name: z}", onlyCHW, onlyY, `output.name: model.yaml says "z", model.onnx has the outputs "y"`},
+		"two outputs that fit":         {classifier, onlyCHW, []TensorInfo{logits, {"z", Float16, nil}, {"b", "bool", nil}}, `output.name: must be given: of the outputs of model.onnx, "y" (float32 [?,1000]), "z" (float16 []) fit`},
+		"two outputs, none fitting":    {classifier, onlyCHW, []TensorInfo{{"a", "sequence", nil}, {"m", Float32, []int64{-1, 9, 7, 7}}}, `output.name: must be given: none of the outputs of model.onnx, "a" (sequence []), "m" (float32 [?,9,7,7]), has the type and shape of decode: softmax`},
+		"boxes that are none":          {detector, onlyCHW, []TensorInfo{{Name: "s"}}, `output.boxes: model.yaml says "b", model.onnx has the outputs "s"`},
+		"scores of a type not read":    {"task: classification\noutput: {decode: softmax, name: z}", onlyCHW, []TensorInfo{logits, {"z", Int8, nil}}, `output.name: model.onnx gives "z" the type int8; allowed: [float32 float16 float64]`},
+		"an only output not read":      {classifier, onlyCHW, []TensorInfo{{"z", "sequence", nil}}, `output.name: model.onnx gives its only output, "z", the type sequence; allowed:`},
+		"boxes of a type not read":     {detector, onlyCHW, []TensorInfo{{"s", Float32, nil}, {"b", "bool", nil}}, `output.boxes: model.onnx gives "b" the type bool; allowed: [float32`},
+		"a crop above the edge":        {classifier + "input: {resize: shortest_edge, shortest_edge: 200}", onlyCHW, onlyY, "input.height: 224 cannot be cut from a shortest edge of 200"},
+		"scaled uint8":                 {classifier + "input: {scale: 0.5}", []TensorInfo{{"x", Uint8, chw.Shape}}, onlyY, "input.dtype: uint8 takes pixels as they are"},
+		"a stride that does not fit":   {"task: detection\noutput: {decode: yolox, strides: 5}", onlyCHW, onlyY, "output.strides[0]: 5 does not divide the input's 192×224"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := definition(t, c.text).Resolve(c.inputs, c.outputs)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is\n%v\nwant %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestResolveReportsAllContradictionsAtOnce(t *testing.T) {
+	_, err := definition(t, classifier+"input: {width: 1, dtype: uint8}").Resolve(onlyCHW, nil)
+	for _, want := range []string{"input.width:", "input.dtype:", "output.name:"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is\n%v\nwithout %s", err, want)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package repository
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"fovea/models"
+)
+
+// Shipped lists the models whose definitions come with Fovea, sorted.
+func Shipped() []string {
+	entries, err := models.Shipped.ReadDir(".")
+	if err != nil {
+		panic(err) // an embedded folder can always be read
+	}
+	var names []string
+	for _, entry := range entries {
+		if _, err := fs.Stat(models.Shipped, path.Join(entry.Name(), definitionFile)); err == nil {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
+// LoadShipped returns a definition that comes with Fovea, or an error that wraps ErrNotFound.
+func LoadShipped(name string) (Definition, error) {
+	fsys, err := shippedFolder(name)
+	if err != nil {
+		return Definition{}, err
+	}
+	return load(fsys, name, name)
+}
+
+func shippedFolder(name string) (fs.FS, error) {
+	if !ValidName(name) {
+		return nil, fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, name)
+	}
+	if _, err := fs.Stat(models.Shipped, path.Join(name, definitionFile)); err != nil {
+		return nil, fmt.Errorf("%w: %s does not come with Fovea", ErrNotFound, name)
+	}
+	return fs.Sub(models.Shipped, name)
+}
+
+// install writes the shipped definition name into dir/name unless a model.yaml is there already. The definition
+// is written last, so that a folder with one is whole.
+func install(dir, name string) error {
+	folder := filepath.Join(dir, name)
+	if isFile(filepath.Join(folder, definitionFile)) {
+		return nil
+	}
+	fsys, err := shippedFolder(name)
+	if err != nil {
+		return err
+	}
+	files, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	for _, file := range files {
+		if file.Name() != definitionFile {
+			if err := copyNew(fsys, file.Name(), folder); err != nil {
+				return err
+			}
+		}
+	}
+	return copyNew(fsys, definitionFile, folder)
+}
+
+// copyNew writes a file that is not there, under another name first, so that it is never seen half written.
+func copyNew(fsys fs.FS, name, folder string) error {
+	target := filepath.Join(folder, name)
+	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return err
+	}
+	temporary := filepath.Join(folder, "."+name+".new")
+	if err := os.WriteFile(temporary, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, target)
+}

@@ -1,0 +1,266 @@
+package repository
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxSelfTest bounds the image of a self-test, in bytes.
+const maxSelfTest = 64 << 20
+
+// Weights are a version's weights as they may be opened.
+type Weights struct {
+	Path string // of model.onnx, for ONNX Runtime, which looks for external data beside it
+	Size int64  // bytes of model.onnx and of its external data
+	// Quantized says that the model multiplies whole numbers by weights of int8.
+	Quantized bool
+	// SaturatesAlways says that it does so by operators that ONNX Runtime 1.30 cannot make exact where the processor's
+	// sums saturate: QLinearMatMul of opset 21 and later.
+	SaturatesAlways bool
+}
+
+// Weights looks at a version's model.onnx before ONNX Runtime opens it. A file that is none, or not a whole one, is an
+// error that says what it is and what to do, as is external data that is not there, too short, or lies elsewhere.
+//
+// What is refused here is no protobuf message, or has no graph, so that ONNX Runtime would refuse it, too, though only as
+// "Protobuf parsing failed". A file that is a whole message is left to it.
+func (e *Entry) Weights(v Version) (w Weights, err error) {
+	defer func() {
+		if err != nil {
+			err = atPath(v.Path, err)
+		}
+	}()
+	t, err := openTree(e.files, e.repository)
+	if err != nil {
+		return Weights{}, err
+	}
+	defer t.Close()
+	name := filepath.Join(e.Definition.Name, strconv.Itoa(v.Number), weightsFile)
+	f, info, path, err := t.openFile(name)
+	if err != nil {
+		return Weights{}, plain(err)
+	}
+	defer f.Close()
+	file, err := inspect(f, info.Size())
+	if err != nil {
+		return Weights{}, err
+	}
+	w = Weights{Path: path, Size: info.Size(), Quantized: file.quantized,
+		SaturatesAlways: file.quantized && file.matMul && file.opset >= 21}
+	if len(file.external) > 0 {
+		err = t.external(&w, name, file.external)
+	}
+	return w, err
+}
+
+// inspect reads the structure of an ONNX file. The error says what another file is.
+func inspect(f io.ReaderAt, size int64) (*onnxFile, error) {
+	if size == 0 {
+		return nil, errors.New("is empty; " + copyAgain)
+	}
+	file, err := readONNX(f, size)
+	if err == nil || errors.Is(err, errStopped) {
+		return file, nil
+	}
+	head := make([]byte, min(size, headBytes))
+	if n, readErr := f.ReadAt(head, 0); n < len(head) {
+		return nil, readErr
+	}
+	if text := describeFormat(head, size); text != "" {
+		return nil, errors.New("is " + text)
+	}
+	var cut *cutError
+	var damaged *damagedError
+	switch {
+	case errors.As(err, &cut), errors.As(err, &damaged):
+		return nil, fmt.Errorf("%w; %s", err, copyAgain)
+	case errors.Is(err, errNoONNX):
+		return nil, fmt.Errorf("%w: it begins with the bytes % x; want a model that was exported to ONNX", err, head[:min(len(head), 8)])
+	}
+	return nil, err
+}
+
+// external finds the folder that all external data is read from, which decides the path that ONNX Runtime is given:
+// where model.onnx is a link, data lies beside what it leads to (Kubernetes) or beside the link (Hugging Face).
+func (t *tree) external(w *Weights, name string, files map[string]int64) error {
+	paths, err := t.hops(name, w.Path)
+	if err != nil {
+		return err
+	}
+	for i, path := range slices.Backward(paths) {
+		var size int64
+		size, err = t.dataOf(path, w.Path, files)
+		if err == nil {
+			w.Path, w.Size = path, w.Size+size
+			return nil
+		}
+		if i == 0 {
+			break
+		}
+	}
+	return err
+}
+
+// hops are the paths that a file has on the way through its links, from the first to end, each in a folder free of links.
+func (t *tree) hops(name, end string) (paths []string, err error) {
+	path := filepath.Join(t.dir, name)
+	for range 40 {
+		folder, err := t.files.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			return nil, err
+		}
+		path = filepath.Join(folder, filepath.Base(path))
+		paths = append(paths, path)
+		if path == end {
+			return paths, nil
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return nil, err
+		}
+		if path = target; !filepath.IsAbs(target) {
+			path = filepath.Join(folder, target)
+		}
+	}
+	return nil, fmt.Errorf("%s leads through more than 40 links", name)
+}
+
+// dataOf is the size of the external data of a model at path; end is what links at path lead to.
+func (t *tree) dataOf(path, end string, files map[string]int64) (sum int64, err error) {
+	for _, location := range slices.Sorted(maps.Keys(files)) {
+		size, err := t.data(path, end, location, files[location])
+		if err != nil {
+			return 0, fmt.Errorf("keeps weights in %.200q, %w", location, err)
+		}
+		sum += size
+	}
+	return sum, nil
+}
+
+// data looks at one file of external data, which must have want bytes. ONNX Runtime reads it only from below the
+// folder of model.onnx, or of what model.onnx leads to.
+func (t *tree) data(path, end, location string, want int64) (size int64, err error) {
+	if !filepath.IsLocal(location) || location == "." {
+		return 0, errors.New("which is not a file in the folder of model.onnx; export the model again, with external data beside it")
+	}
+	folder, _, ok := t.within(filepath.Dir(path))
+	if !ok || folder != t.dir {
+		return 0, fmt.Errorf("which is not looked for in %s", filepath.Dir(path))
+	}
+	name, err := filepath.Rel(t.dir, filepath.Join(filepath.Dir(path), location))
+	if err != nil {
+		return 0, err
+	}
+	f, info, at, err := t.openFile(name)
+	if err != nil {
+		return 0, fmt.Errorf("which must lie in %s: %w", filepath.Dir(path), plain(err))
+	}
+	defer f.Close()
+	if !below(at, filepath.Dir(path)) && !below(at, filepath.Dir(end)) {
+		return 0, fmt.Errorf("which is a link to %s: ONNX Runtime reads such data only from the folder of model.onnx; copy it there", at)
+	}
+	if info.Size() < want {
+		return 0, tooShort(f, info.Size(), want)
+	}
+	return info.Size(), nil
+}
+
+// tooShort says what a file of external data is instead.
+func tooShort(f io.ReaderAt, size, want int64) error {
+	head := make([]byte, min(size, headBytes))
+	if _, err := f.ReadAt(head, 0); err == nil || errors.Is(err, io.EOF) {
+		for _, look := range []func([]byte, int64) string{pointer, markup} {
+			if text := look(head, size); text != "" {
+				return errors.New("which is " + text)
+			}
+		}
+	}
+	return fmt.Errorf("which is cut short: %d bytes are there, and the model reads %d; %s", size, want, copyAgain)
+}
+
+// below says whether a path lies in a folder.
+func below(path, folder string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// Fingerprint changes when a version must be loaded again: with the definition and its labels, and with the place, size
+// and time of the self-test's image and of the files beside model.onnx, which may hold its weights. An exchanged link
+// changes the place. The error says, too, that model.onnx cannot be opened now.
+func (e *Entry) Fingerprint(v Version) (string, error) {
+	t, err := openTree(e.files, e.repository)
+	if err != nil {
+		return "", err
+	}
+	defer t.Close()
+	folder := filepath.Join(e.Definition.Name, strconv.Itoa(v.Number))
+	entries, err := t.readDir(folder, 0)
+	if err != nil {
+		return "", err
+	}
+	names := []string{}
+	for _, entry := range entries {
+		names = append(names, filepath.Join(folder, entry.Name()))
+	}
+	slices.Sort(names)
+	if image := e.Definition.SelfTest.Image; image != "" {
+		names = append(names, filepath.Join(e.Definition.Name, image))
+	}
+	f, _, err := t.open(filepath.Join(folder, weightsFile))
+	switch {
+	case err == nil:
+		err = f.Close()
+	case !passing(err):
+		err = nil // Weights says what is wrong
+	}
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%+v", e.Definition)
+	for _, name := range names {
+		if err := t.look(&b, name); err != nil {
+			return "", err
+		}
+	}
+	return b.String(), nil
+}
+
+// look writes down where a file lies, its size and time. Where the rule for links refuses it, that is a look, too.
+func (t *tree) look(b *strings.Builder, name string) error {
+	path, err := t.resolve(name)
+	var refused *linkError
+	if errors.As(err, &refused) {
+		fmt.Fprintf(b, " %v", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	info, err := t.files.Stat(path)
+	if err == nil && info.Mode().IsRegular() {
+		fmt.Fprintf(b, " %s %d %d", path, info.Size(), info.ModTime().UnixNano())
+	}
+	return err
+}
+
+// SelfTestImage reads the image of the definition's self-test.
+func (e *Entry) SelfTestImage() ([]byte, error) {
+	t, err := openTree(e.files, e.repository)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	data, err := readFile(folder{t, e.Definition.Name}, e.Definition.SelfTest.Image, maxSelfTest)
+	if err != nil {
+		return nil, atPath(filepath.Join(e.Dir, e.Definition.SelfTest.Image), err)
+	}
+	return data, nil
+}

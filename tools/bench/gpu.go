@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"fovea/tools/bench/resnet"
+	"fovea/inference"
+	"fovea/internal/float16"
+)
+
+// gpuOptions are the flags of `bench gpu`, which measures a GPU: ResNet-50 and the default classifier, from rows that
+// are ready and from images, against a plain loop over the same session, against the cores' decoding alone, and
+// against PyTorch.
+type gpuOptions struct {
+	Device   string        // cuda, or cpu to try the program without a GPU
+	Out      string        // folder of the results; what is large lies in its folder work, which is removed
+	Measure  time.Duration // of one case, after a warm-up of a third
+	Budget   time.Duration // after which nothing more is begun
+	Loadtest string        // the load test's binary
+	Python   string        // which has torch and torchvision
+	Torch    string        // the script of PyTorch's figures
+	TorchOn  string        // its device; empty: Device
+	NVML     string        // its library; empty: the system's
+	Group    string        // of a child: its group as JSON
+	Work     string        // of a child: the parent's work folder
+}
+
+func (g *gpuOptions) add(f *flag.FlagSet) {
+	f.StringVar(&g.Device, "device", "cuda", "device that is measured")
+	f.StringVar(&g.Out, "out", "bin/gpu-bench", "folder of the results")
+	f.DurationVar(&g.Measure, "measure", 2*time.Second, "length of one case")
+	f.DurationVar(&g.Budget, "budget", 8*time.Minute, "time after which no further case is begun")
+	f.StringVar(&g.Loadtest, "loadtest", "bin/loadtest", "the load test's binary")
+	f.StringVar(&g.Python, "python", "python3", "Python with torch and torchvision")
+	f.StringVar(&g.Torch, "torch", "tools/bench/torch_reference.py", "script of PyTorch's figures")
+	f.StringVar(&g.TorchOn, "torch-device", "", "device of PyTorch; empty: the device that is measured")
+	f.StringVar(&g.NVML, "nvml", "", "NVML's library")
+	f.StringVar(&g.Group, "group", "", "one group of cases as JSON (the program calls itself so)")
+	f.StringVar(&g.Work, "work", "", "folder of the models (the program calls itself so)")
+}
+
+// gpuGroup is the cases that one child process measures: one model with one set of provider options. A process each,
+// because a fault of CUDA stays with its process.
+type gpuGroup struct {
+	Title    string
+	Model    string
+	CUDA     inference.CUDAConfig
+	Pageable bool
+	Batches  []int    // of the plain loop with one instance
+	Layouts  []layout // at the best of Batches: the engine against the plain loop
+	Images   bool     // at the best of Batches: the engine from images, against decoding alone
+}
+
+// layout is how many sessions there are on the GPU, and instances of each.
+type layout struct{ Sessions, Instances int }
+
+func (l layout) String() string { return fmt.Sprintf("%d×%d", l.Sessions, l.Instances) }
+
+// gpuPlan is what is measured, the more important first.
+func gpuPlan(classifier string) []gpuGroup {
+	buckets := []int{1, 8, 32, 64, 128}
+	layouts := []layout{{1, 1}, {1, 2}}
+	const fp32, fp16, bytes = "resnet50-fp32", "resnet50-fp16", "resnet50-fp16-uint8"
+	heuristic := inference.CUDAConfig{ConvSearch: "HEURISTIC"}
+	variant := func(title, model string, change func(*gpuGroup)) gpuGroup {
+		g := gpuGroup{Title: title, Model: model, CUDA: heuristic, Batches: []int{8, 64}}
+		change(&g)
+		return g
+	}
+	plan := []gpuGroup{
+		{Title: "default", Model: fp16, CUDA: heuristic, Batches: buckets, Layouts: layouts, Images: true},
+		{Title: "default", Model: classifier, CUDA: heuristic, Batches: buckets, Layouts: layouts, Images: true},
+		{Title: "default", Model: fp32, CUDA: heuristic, Batches: buckets, Layouts: layouts},
+		{Title: "default", Model: bytes, CUDA: heuristic, Batches: []int{32, 64, 128}, Layouts: layouts[1:], Images: true},
+	}
+	for _, model := range []string{fp16, fp32} {
+		plan = append(plan,
+			variant("NHWC", model, func(g *gpuGroup) { g.CUDA.PreferNHWC = true }),
+			variant("EXHAUSTIVE", model, func(g *gpuGroup) { g.CUDA.ConvSearch = "EXHAUSTIVE" }))
+	}
+	return append(plan,
+		variant("EXHAUSTIVE, NHWC", fp16, func(g *gpuGroup) { g.CUDA.ConvSearch, g.CUDA.PreferNHWC = "EXHAUSTIVE", true }),
+		variant("pageable batches", fp16, func(g *gpuGroup) { g.Pageable = true }),
+		variant("no TF32", fp32, func(g *gpuGroup) { g.CUDA.NoTF32 = true }))
+}
+
+// gpuBench measures all of the plan, each group in a process of its own, then the server over HTTP and PyTorch. What
+// fails is written down, and the rest goes on; it is an error at the end.
+func gpuBench(ctx context.Context, o options, out io.Writer) (err error) {
+	g := o.GPU
+	end := time.Now().Add(g.Budget)
+	g.Work = filepath.Join(g.Out, "work")
+	if err := cleared(g.Out); err != nil {
+		return err
+	}
+	if err := prepareModels(g.Work); err != nil {
+		return fmt.Errorf("make the models: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(g.Work)) }()
+	report := &gpuReport{Started: time.Now().UTC(), Machine: describeMachine(ctx, g), Measure: g.Measure.String()}
+	add := func(cases ...gpuCase) {
+		for _, c := range cases {
+			c.Bound = c.bound()
+			report.Cases = append(report.Cases, c)
+			fmt.Fprintln(out, c.line())
+		}
+		err = errors.Join(err, report.write(g.Out)) // after each, so that a run that is cut short leaves what it has
+	}
+	o.GPU = g
+	for _, group := range gpuPlan(o.Model) {
+		if time.Now().After(end) {
+			add(gpuCase{Group: group.Title, Model: group.Model, Error: "not begun: the budget of time is spent"})
+			continue
+		}
+		add(runGroup(ctx, o, group, end)...)
+	}
+	for _, model := range []string{"resnet50-fp16", o.Model} {
+		add(overHTTP(ctx, o, model, report, end))
+	}
+	add(torchFigures(ctx, g, end)...)
+	fmt.Fprintf(out, "results: %s and %s\n", filepath.Join(g.Out, "gpu.json"), filepath.Join(g.Out, "gpu.md"))
+	return errors.Join(err, report.failures())
+}
+
+// gpuGroupTime bounds one group: two thirds of it are what EXHAUSTIVE searches and CUDA's start may take.
+const gpuGroupTime = 100 * time.Second
+
+// runGroup has a child measure a group. The child prints one case a line.
+func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (cases []gpuCase) {
+	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(gpuGroupTime), end.Add(gpuGroupTime/4)))
+	defer cancel()
+	failed := func(err error) []gpuCase {
+		return append(cases, gpuCase{Group: group.Title, Model: group.Model, Error: err.Error()})
+	}
+	spec, err := json.Marshal(group)
+	if err != nil {
+		return failed(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return failed(err)
+	}
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, self, "gpu-group", "-group", string(spec), "-work", o.GPU.Work, "-device", o.GPU.Device,
+		"-measure", o.GPU.Measure.String(), "-models", o.Models, "-images", o.Images, "-nvml", o.GPU.NVML)
+	cmd.Stderr = &said
+	cmd.WaitDelay = 5 * time.Second
+	text, err := cmd.Output()
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var c gpuCase
+		if json.Unmarshal(lines.Bytes(), &c) == nil {
+			cases = append(cases, c)
+		}
+	}
+	if err != nil {
+		return failed(fmt.Errorf("%w: %s", err, lastLines(said.String())))
+	}
+	return cases
+}
+
+// lastLines is the end of what a program said, on one line.
+func lastLines(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-3):], " | ")
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// gpuRows is how many different rows the cases take in turn, so that no run sees the last one's data.
+const gpuRows = 16
+
+// prepareModels writes the three forms of ResNet-50, its weights for PyTorch, and the rows that both are given.
+func prepareModels(work string) error {
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return err
+	}
+	for _, v := range resnet.Variants {
+		if err := v.Write(work, resnetDefinition(v)); err != nil {
+			return err
+		}
+	}
+	var rows []byte
+	for _, row := range noiseRows(4, 3*resnet.Size*resnet.Size, 1) {
+		rows = append(rows, row...)
+	}
+	return errors.Join(resnet.WriteWeights(filepath.Join(work, "weights.f32")), os.WriteFile(filepath.Join(work, "rows.f32"), rows, 0o644))
+}
+
+// noiseRows are rows of a number of elements of 4, 2 or 1 bytes: float32, float16 or uint8. Floats are uniform from
+// -2 to 2, about what a normalized image has; zeros would run faster than images do.
+func noiseRows(width, elements int, seed uint64) [][]byte {
+	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // noise, not secrets
+	rows := make([][]byte, gpuRows)
+	for i := range rows {
+		row := make([]byte, 0, width*elements)
+		for range elements {
+			v := 4*random.Float32() - 2
+			switch width {
+			case 4:
+				row = appendFloat(row, v)
+			case 2:
+				bits := float16.Bits(v)
+				row = append(row, byte(bits), byte(bits>>8))
+			default:
+				row = append(row, byte(random.Uint32()))
+			}
+		}
+		rows[i] = row
+	}
+	return slices.Clip(rows)
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"fovea/tools/bench/resnet"
+	"fovea/internal/repository"
+)
+
+// resnetDefinition is model.yaml of a variant, without what a case adds to it.
+func resnetDefinition(v resnet.Variant) string {
+	text := "task: classification\nlabels: labels.txt\noutput: {decode: softmax}\n"
+	if v.Input == repository.Uint8 {
+		return text + "input: {resize: shortest_edge, shortest_edge: 256, color: rgb}\n"
+	}
+	return text + fmt.Sprintf("input: {resize: shortest_edge, shortest_edge: 256, color: rgb, scale: %v, mean: [%v, %v, %v], std: [%v, %v, %v]}\n",
+		1.0/255, resnet.Mean[0], resnet.Mean[1], resnet.Mean[2], resnet.Std[0], resnet.Std[1], resnet.Std[2])
+}
+
+// repositoryFor makes a repository with one model, whose definition gets a batch size and instances. The weights are
+// those of the model's folder: the same file where the file system allows it, else a copy.
+func repositoryFor(folder, device string, batch int, l layout) (dir string, err error) {
+	dir, err = os.MkdirTemp("", "fovea-gpu-bench-")
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Base(folder)
+	to := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Join(to, "1"), 0o755); err != nil {
+		return dir, err
+	}
+	if err := placeFile(filepath.Join(folder, "1", "model.onnx"), filepath.Join(to, "1", "model.onnx")); err != nil {
+		return dir, err
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		return dir, err
+	}
+	for _, file := range files {
+		if file.Type().IsRegular() {
+			err = errors.Join(err, copyDefinition(filepath.Join(folder, file.Name()), to, device, batch, l))
+		}
+	}
+	return dir, err
+}
+
+// placeFile makes a file appear under another name.
+func placeFile(from, to string) (err error) {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// simulatedCUDA says whether scripts/gpu-env put the simulated CUDA in the place of the real one.
+func simulatedCUDA() bool { return os.Getenv("FOVEA_TEST_GPU_SIMULATED") != "" }
+
+// copyDefinition copies one file of a model's folder, and adds to model.yaml.
+func copyDefinition(from, to, device string, batch int, l layout) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if filepath.Base(from) == "model.yaml" {
+		if simulatedCUDA() { // what the simulated CUDA answers means nothing
+			data = regexp.MustCompile(`(?m)^self_test:\n(  .*\n)*`).ReplaceAll(data, nil)
+		}
+		data = append(data, caseDefinition(device, batch, l)...)
+	}
+	return os.WriteFile(filepath.Join(to, filepath.Base(from)), data, fs.FileMode(0o644))
+}
+
+// caseDefinition is what a case adds to a definition. The queue holds what clients may send at once.
+func caseDefinition(device string, batch int, l layout) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nbatching: {max_size: %d, queue: %d}\ninstances:\n", batch, 2*clients(batch, l))
+	fmt.Fprintf(&text, "  - {device: %q, count: %d}\n", device, l.Instances)
+	return text.String()
+}
+
+// clients is how many requests are under way: what runs, what fills meanwhile, and as much again, so that no batch
+// waits for a client that is just told its answer.
+func clients(batch int, l layout) int { return max(16, 4*batch*l.Sessions*l.Instances) }
+
+func appendFloat(row []byte, v float32) []byte {
+	return binary.LittleEndian.AppendUint32(row, math.Float32bits(v))
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fovea/tools/bench/resnet"
+	"fovea/internal/testenv"
+	"fovea/internal/repository"
+)
+
+func TestEachCaseSaysWhatBoundsIt(t *testing.T) {
+	at := func(v float64) *float64 { return &v }
+	for want, c := range map[string]gpuCase{
+		"":                  {Case: "plain loop", Busy: 1, Error: "out of memory"},
+		"GPU: kernels":      {Case: "plain loop", Busy: 0.95, GPU: at(0.97)},
+		"the loop's own":    {Case: "plain loop", Busy: 0.6, GPU: at(0.5)},
+		"copies and launch": {Case: "plain loop", Busy: 0.97, GPU: at(0.5)},
+		"rows come too":     {Case: "engine, from rows", Busy: 0.5, GPU: at(0.4)},
+		"runs: one is":      {Case: "engine, from rows", Busy: 0.95},
+		"decoding: 95 %":    {Case: "engine, from images", Busy: 0.5, GPU: at(0.3), CPU: 0.99, OfDecoding: at(0.95)},
+		"cores: busy 97 %":  {Case: "engine, from images", Busy: 0.5, GPU: at(0.3), CPU: 0.97, OfDecoding: at(0.7)},
+		"cores: busy 99 %":  {Case: "decoding alone", CPU: 0.99},
+		"HTTP and the load": {Case: "serve, images over HTTP", GPU: at(0.3), OfDecoding: at(0.7)},
+		"not known":         {Case: "serve, images over HTTP"},
+	} {
+		if got := c.bound(); !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%+v: %q, want %q", c, got, want)
+		}
+	}
+}
+
+// TestModelsOfCasesAreDefined loads the definitions that cases make of ResNet-50 and of the classifier.
+func TestModelsOfCasesAreDefined(t *testing.T) {
+	work := t.TempDir()
+	folders := map[string]bool{filepath.Join(testenv.Models(t), "efficientnet-lite0"): true} // whether there is a self-test
+	for _, v := range resnet.Variants {
+		folder := filepath.Join(work, v.Name)
+		folders[folder] = false
+		if err := os.MkdirAll(filepath.Join(folder, "1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{"model.yaml": resnetDefinition(v), "labels.txt": "a\nb\n", "1/model.onnx": "weights"} {
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for folder, tested := range folders {
+		for _, simulated := range []string{"", "1"} {
+			t.Setenv("FOVEA_TEST_GPU_SIMULATED", simulated)
+			dir, err := repositoryFor(folder, "cpu", 32, layout{1, 2})
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			entry, err := repository.Open(dir).Load(filepath.Base(folder))
+			if err != nil {
+				t.Errorf("%s: %v", folder, err)
+				continue
+			}
+			d := entry.Definition
+			if has := d.SelfTest.Image != ""; has != (tested && simulated == "") {
+				t.Errorf("%s: self-test: %t, simulated: %q", folder, has, simulated)
+			}
+			if d.Batching.MaxSize != 32 || len(d.Instances) != 1 || d.Instances[0].Count != 2 {
+				t.Errorf("%s: batching %+v, instances %+v", folder, d.Batching, d.Instances)
+			}
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// Options are the flags of a comparison.
+type Options struct {
+	Serve   string // Fovea's binary
+	Models  string // the models folder, with weights
+	Python  string // of the virtual environment of the peers
+	Servers string // folder of the peers' programs
+	Images  string // folder that servers/images.py made
+	Only    string // cells
+	Compete string // servers
+	JSON    string // the result's file
+	Cores   int    // that servers and load share; 0: all
+	Rounds  int    // turns of each server in each cell
+	Window  time.Duration
+	Quick   bool
+}
+
+// Compare is the verb `bench peers`: it measures the cells and writes the result.
+func Compare(ctx context.Context, args []string, out io.Writer) error {
+	var o Options
+	f := flag.NewFlagSet("bench peers", flag.ContinueOnError)
+	f.StringVar(&o.Serve, "serve", "bin/serve", "Fovea's binary")
+	f.StringVar(&o.Models, "models", "models", "models folder, with weights")
+	f.StringVar(&o.Python, "python", "", "Python of the peers' virtual environment (scripts/bench-peers makes it)")
+	f.StringVar(&o.Servers, "peers", "tools/bench/peers/servers", "folder of the peers' programs")
+	f.StringVar(&o.Images, "images", "", "folder of images (scripts/bench-peers makes it)")
+	f.StringVar(&o.Only, "only", "", "cells to measure, such as classifier/small,yolox/* (default: all)")
+	f.StringVar(&o.Compete, "servers", "", "servers to measure: fovea,fastapi,litserve,bentoml (default: all, and the loop without HTTP)")
+	f.StringVar(&o.JSON, "json", "peers.json", "file for the result")
+	f.IntVar(&o.Cores, "cores", 0, "cores that servers and load share (default: all)")
+	f.IntVar(&o.Rounds, "rounds", 3, "turns of each server in each cell; rates follow the first")
+	f.DurationVar(&o.Window, "window", time.Second, "length of each of a level's three windows")
+	f.BoolVar(&o.Quick, "quick", false, "small images only, two rounds, short windows")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if o.Quick {
+		o.Only, o.Rounds, o.Window = "*/small", 2, 500*time.Millisecond
+	}
+	return compare(ctx, o, out)
+}
+
+// Table is the verb `bench peers-table`: it makes the tables of result files, in Markdown. With -doc it puts them into a
+// document, between its marks.
+func Table(_ context.Context, args []string, out io.Writer) error {
+	f := flag.NewFlagSet("bench peers-table", flag.ContinueOnError)
+	doc := f.String("doc", "", "document whose tables are replaced (default: they are printed)")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	r, err := readResults(f.Args())
+	if err != nil {
+		return err
+	}
+	if *doc == "" {
+		_, err := io.WriteString(out, markdown(r))
+		return err
+	}
+	text, err := os.ReadFile(*doc)
+	if err != nil {
+		return err
+	}
+	replaced, err := replaceTables(string(text), markdown(r))
+	if err != nil {
+		return fmt.Errorf("%s: %w", *doc, err)
+	}
+	return os.WriteFile(*doc, []byte(replaced), 0o644)
+}
+
+// check tells everything that is missing.
+func (o *Options) check(chosen []cell) error {
+	var errs []error
+	for key, path := range map[string]string{"serve": o.Serve, "python": o.Python, "peers": o.Servers} {
+		if _, err := os.Stat(path); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	for _, c := range chosen {
+		for key, path := range map[string]string{
+			"models": filepath.Join(o.Models, c.model, "1", "model.onnx"),
+			"images": filepath.Join(o.Images, c.size, c.first),
+		} {
+			if _, err := os.Stat(path); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			}
+		}
+	}
+	if o.Rounds < 1 || o.Rounds > 20 {
+		errs = append(errs, fmt.Errorf("rounds: %d is not in 1 to 20", o.Rounds))
+	}
+	return errors.Join(errs...)
+}
+
+// absolute makes paths that hold in another folder as well.
+func (o *Options) absolute() error {
+	for _, path := range []*string{&o.Serve, &o.Models, &o.Servers, &o.Images} {
+		full, err := filepath.Abs(*path)
+		if err != nil {
+			return err
+		}
+		*path = full
+	}
+	return nil
+}
+
+// defaults are the settings of the peers' programs: a process a core, one thread inside an operator.
+func (o *Options) defaults() map[string]string {
+	return map[string]string{"PEER_WORKERS": strconv.Itoa(runtime.NumCPU()), "PEER_THREADS": "1"}
+}
+
+// setting is what the environment says, or the default.
+func (o *Options) setting(key string) string {
+	if value, ok := os.LookupEnv(key); ok {
+		return value
+	}
+	return o.defaults()[key]
+}
+
+// environment is a server's; what this process's environment says is stronger than the defaults.
+func (o *Options) environment(s server, c cell, port int) []string {
+	var env []string
+	for key, value := range o.defaults() {
+		env = append(env, key+"="+value)
+	}
+	env = append(append(env, s.env...), os.Environ()...)
+	return append(env, "PEER_MODEL="+filepath.Join(o.Models, c.model), "PEER_PORT="+strconv.Itoa(port))
+}
