@@ -4,8 +4,8 @@ import (
 	"errors"
 	"os"
 
-	"fovea/internal/apierror"
 	"fovea/internal/admission"
+	"fovea/internal/apierror"
 )
 
 // limits are those of all requests for predictions together.

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/internal/admission"
+	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"

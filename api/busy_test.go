@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/inference"
+	"fovea/internal/apierror"
 )
 
 // waiting is an engine that takes images that begin with "wait" and answers them once it is let.

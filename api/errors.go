@@ -27,10 +27,10 @@ var statuses = map[apierror.Code]int{
 	apierror.Malformed:         http.StatusBadRequest,
 	apierror.InvalidParameter:  http.StatusBadRequest,
 	apierror.ModelNotFound:     http.StatusNotFound,
-	routeNotFound:           http.StatusNotFound,
-	methodNotAllowed:        http.StatusMethodNotAllowed,
-	bodyTimeout:             http.StatusRequestTimeout,
-	displaced:               http.StatusTooManyRequests,
+	routeNotFound:              http.StatusNotFound,
+	methodNotAllowed:           http.StatusMethodNotAllowed,
+	bodyTimeout:                http.StatusRequestTimeout,
+	displaced:                  http.StatusTooManyRequests,
 	apierror.BodyTooLarge:      http.StatusRequestEntityTooLarge,
 	apierror.ImageTooLarge:     http.StatusRequestEntityTooLarge,
 	apierror.UnsupportedMedia:  http.StatusUnsupportedMediaType,
@@ -66,10 +66,10 @@ func aboutImage(code apierror.Code) bool {
 
 // errorAnswer is the body of every error. Predictions is there only with all_failed.
 type errorAnswer struct {
-	Error       string     `json:"error"`
+	Error       string        `json:"error"`
 	Code        apierror.Code `json:"code"`
-	RequestID   string     `json:"request_id,omitempty"`
-	Predictions []entry    `json:"predictions,omitempty"`
+	RequestID   string        `json:"request_id,omitempty"`
+	Predictions []entry       `json:"predictions,omitempty"`
 }
 
 // fail answers with err, which becomes an internal error if it isn't a fault. What is internal is logged here,

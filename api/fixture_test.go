@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/apierror"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 
@@ -164,19 +164,19 @@ func (s *site) url(path string) string { return "http://" + s.address + path }
 
 // result is an answer as a client sees it.
 type result struct {
-	Status int         `json:"-"`
-	Header http.Header `json:"-"`
-	Body   []byte      `json:"-"`
-	Error  string      `json:"error"`
-	Code   apierror.Code  `json:"code"`
-	Model  string      `json:"model"`
-	ID     string      `json:"request_id"`
+	Status int           `json:"-"`
+	Header http.Header   `json:"-"`
+	Body   []byte        `json:"-"`
+	Error  string        `json:"error"`
+	Code   apierror.Code `json:"code"`
+	Model  string        `json:"model"`
+	ID     string        `json:"request_id"`
 
 	Predictions []struct {
 		Top   []postprocess.Class `json:"top"`
 		Boxes []postprocess.Box   `json:"boxes"`
 		Error string              `json:"error"`
-		Code  apierror.Code          `json:"code"`
+		Code  apierror.Code       `json:"code"`
 	} `json:"predictions"`
 	Timing map[string]float64 `json:"timing"`
 }

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/internal/admission"
+	"fovea/internal/apierror"
 	"fovea/internal/requestid"
 )
 

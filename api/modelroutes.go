@@ -21,11 +21,11 @@ type modelInfo struct {
 	Default  bool   `json:"default"`
 	Required bool   `json:"required"`
 	// Unreadable says why the repository cannot be looked at for it now.
-	Unreadable string        `json:"unreadable,omitempty"`
-	State      string        `json:"state"` // ready when any version is, else that of the last
-	Task       repository.Task   `json:"task"`
-	Labels     []string      `json:"labels,omitempty"` // not in the list: there may be thousands
-	Versions   []versionInfo `json:"versions"`
+	Unreadable string          `json:"unreadable,omitempty"`
+	State      string          `json:"state"` // ready when any version is, else that of the last
+	Task       repository.Task `json:"task"`
+	Labels     []string        `json:"labels,omitempty"` // not in the list: there may be thousands
+	Versions   []versionInfo   `json:"versions"`
 }
 
 // versionInfo is one version of a model. What only the ONNX file says is there once it has been read.
@@ -46,18 +46,18 @@ type versionInfo struct {
 
 // imageInfo says what an image becomes.
 type imageInfo struct {
-	Width  int           `json:"width"`
-	Height int           `json:"height"`
+	Width  int               `json:"width"`
+	Height int               `json:"height"`
 	Resize repository.Resize `json:"resize"`
-	Color  string        `json:"color"`
-	Layout string        `json:"layout"`
+	Color  string            `json:"color"`
+	Layout string            `json:"layout"`
 	DType  repository.DType  `json:"dtype"`
 }
 
 type tensorInfo struct {
-	Name  string       `json:"name"`
+	Name  string           `json:"name"`
 	DType repository.DType `json:"dtype"`
-	Shape []int64      `json:"shape"` // with the batch dimension; -1 is any size
+	Shape []int64          `json:"shape"` // with the batch dimension; -1 is any size
 }
 
 func (s *Server) listModels(c *gin.Context, _ *exchange) {

@@ -7,9 +7,9 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"fovea/internal/apierror"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/apierror"
 
 	"github.com/gin-gonic/gin"
 )

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/inference"
+	"fovea/internal/apierror"
 )
 
 // undecoded is a site that reads 100 bytes ahead, whose engine takes images that begin with "first" and neither decodes

@@ -85,7 +85,7 @@ func TestBadRequests(t *testing.T) {
 		"JSON that isn't an object":      {path, json(`[]`), 400, apierror.Malformed, "the body is not an object"},
 		"JSON that is null":              {path, json(`null`), 400, apierror.Malformed, "the body is not an object"},
 		"JSON that goes on":              {path, json(images("", "one") + "{}"), 400, apierror.Malformed, "after top-level value"},
-		"JSON with no images" :            {path, json(`{"images":[]}`), 400, apierror.Malformed, "no image"},
+		"JSON with no images":            {path, json(`{"images":[]}`), 400, apierror.Malformed, "no image"},
 		"JSON without images":            {path, json(`{}`), 400, apierror.Malformed, "no image"},
 		"images that aren't an array":    {path, json(`{"images":{"b64":"b25l"}}`), 400, apierror.Malformed, "images is not an array"},
 		"an image that is a string":      {path, json(`{"images":["b25l"]}`), 400, apierror.Malformed, "images[] is not an object"},

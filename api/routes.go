@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"fovea/internal/apierror"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/apierror"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus/promhttp"

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/apierror"
 )
 
 func TestHealthAndReady(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/inference/onnx"
+	"fovea/internal/apierror"
 	"fovea/postprocess"
 	"fovea/preprocess/header"
 )

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"fovea/internal/apierror"
 	"fovea/inference/onnx"
+	"fovea/internal/apierror"
 	"fovea/internal/repository"
 	"fovea/preprocess/header"
 )

@@ -6,8 +6,8 @@ import (
 	"runtime/debug"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/inference/onnx"
+	"fovea/internal/apierror"
 	"fovea/postprocess"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"

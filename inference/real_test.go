@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/internal/testenv"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 	"fovea/postprocess"
 )
 

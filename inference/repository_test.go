@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"fovea/internal/testenv"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 	"fovea/postprocess"
 )
 

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"fovea/internal/testenv"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 )
 
 // failing are the file system's calls, of which one fails.

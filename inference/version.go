@@ -51,16 +51,16 @@ type version struct {
 	err     error
 	changed time.Time
 
-	file       *onnx.File        // what the ONNX file declares
+	file       *onnx.File            // what the ONNX file declares
 	definition repository.Definition // resolved against the ONNX file
 	inputs     []repository.TensorInfo
 	outputs    []repository.TensorInfo
 	image      int // index of the image input
 	extras     []extra
 	plan       *preprocess.Plan
-	device     string         // the devices of the sessions, such as "cuda:0 cuda:1"
-	partlyCPU  bool           // a session on CUDA leaves parts of the model to the CPU
-	saturating bool           // sums of int8 products may be cut off at 16 bits
+	device     string             // the devices of the sessions, such as "cuda:0 cuda:1"
+	partlyCPU  bool               // a session on CUDA leaves parts of the model to the CPU
+	saturating bool               // sums of int8 products may be cut off at 16 bits
 	found      repository.Weights // what was found of the weights when they were looked at
 	decoder    postprocess.Decoder
 	warnings   []string  // what may be wrong with the definition

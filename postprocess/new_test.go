@@ -11,7 +11,9 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 	f32 := func(name string, shape ...int64) Tensor {
 		return Tensor{Name: name, DType: repository.Float32, Shape: shape}
 	}
-	i64 := func(name string, shape ...int64) Tensor { return Tensor{Name: name, DType: repository.Int64, Shape: shape} }
+	i64 := func(name string, shape ...int64) Tensor {
+		return Tensor{Name: name, DType: repository.Int64, Shape: shape}
+	}
 	ten := classes(repository.DecodeSoftmax, strings.Split("abcdefghij", "")...)
 	background := ten
 	background.Output.ClassFirst = 1

@@ -26,15 +26,15 @@ const statusClientGone = 499
 
 var statuses = map[apierror.Code]int{
 	apierror.Malformed:        http.StatusBadRequest,
-	badMethod:              http.StatusMethodNotAllowed,
-	bodyTimeout:            http.StatusRequestTimeout,
-	displaced:              http.StatusTooManyRequests,
-	ReplicaKiller:          http.StatusUnprocessableEntity,
+	badMethod:                 http.StatusMethodNotAllowed,
+	bodyTimeout:               http.StatusRequestTimeout,
+	displaced:                 http.StatusTooManyRequests,
+	ReplicaKiller:             http.StatusUnprocessableEntity,
 	apierror.Canceled:         statusClientGone,
-	ReplicaLost:            http.StatusBadGateway,
-	answerCut:              http.StatusBadGateway,
+	ReplicaLost:               http.StatusBadGateway,
+	answerCut:                 http.StatusBadGateway,
 	apierror.NotReady:         http.StatusServiceUnavailable,
-	Busy:                   http.StatusServiceUnavailable,
+	Busy:                      http.StatusServiceUnavailable,
 	apierror.DeadlineExceeded: http.StatusGatewayTimeout,
 }
 
@@ -47,9 +47,9 @@ func status(code apierror.Code) int {
 
 // errorAnswer is the body of every error that the gateway itself answers.
 type errorAnswer struct {
-	Error     string     `json:"error"`
+	Error     string        `json:"error"`
 	Code      apierror.Code `json:"code"`
-	RequestID string     `json:"request_id"`
+	RequestID string        `json:"request_id"`
 }
 
 // refuse answers with a fault.

@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"time"
 
-	"fovea/internal/apierror"
 	"fovea/internal/admission"
+	"fovea/internal/apierror"
 )
 
 const requestIDHeader = "X-Request-Id"

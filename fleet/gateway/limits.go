@@ -8,8 +8,8 @@ import (
 	"net"
 	"net/http"
 
-	"fovea/internal/apierror"
 	"fovea/internal/admission"
+	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
 )
 

@@ -16,7 +16,7 @@ import (
 type Info struct {
 	Name  string
 	DType repository.DType // Size is 0 for what is not read: "bool", "string", "sequence", "map"
-	Shape []int64      // with the batch dimension, which is the first; -1 for what the file leaves open. Empty: unknown
+	Shape []int64          // with the batch dimension, which is the first; -1 for what the file leaves open. Empty: unknown
 }
 
 // elements are the element types that are read.

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"fovea/internal/testenv"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 )
 
 // realModels are the further real models where they are there, and the default model.

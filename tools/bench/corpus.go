@@ -15,11 +15,11 @@ import (
 	"syscall"
 	"time"
 
-	"fovea/tools/bench/corpus"
 	"fovea/internal/apierror"
 	"fovea/internal/repository"
 	"fovea/preprocess"
 	"fovea/preprocess/header"
+	"fovea/tools/bench/corpus"
 )
 
 // mostRatio is how many times the CPU time of the costliest honest image of its format a hostile one may take.

@@ -17,9 +17,9 @@ import (
 	"strings"
 	"time"
 
-	"fovea/tools/bench/resnet"
 	"fovea/inference"
 	"fovea/internal/float16"
+	"fovea/tools/bench/resnet"
 )
 
 // gpuOptions are the flags of `bench gpu`, which measures a GPU: ResNet-50 and the default classifier, from rows that

@@ -12,9 +12,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"fovea/tools/bench/resnet"
 	"fovea/inference/onnx"
 	"fovea/internal/repository"
+	"fovea/tools/bench/resnet"
 )
 
 // bench is a child at work on its group.

@@ -12,8 +12,8 @@ import (
 	"regexp"
 	"strings"
 
-	"fovea/tools/bench/resnet"
 	"fovea/internal/repository"
+	"fovea/tools/bench/resnet"
 )
 
 // resnetDefinition is model.yaml of a variant, without what a case adds to it.

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/tools/bench/resnet"
-	"fovea/internal/testenv"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
+	"fovea/tools/bench/resnet"
 )
 
 func TestEachCaseSaysWhatBoundsIt(t *testing.T) {

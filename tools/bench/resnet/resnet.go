@@ -26,7 +26,7 @@ const (
 
 // Variant is a form of the network. The weights of all are the same, rounded to the variant's dtype.
 type Variant struct {
-	Name    string       // of the model's folder
+	Name    string           // of the model's folder
 	Weights repository.DType // and of what is computed: float32 or float16
 	Input   repository.DType // that of the weights, N×3×224×224 and normalized; or uint8, N×224×224×3, normalized in the graph
 }

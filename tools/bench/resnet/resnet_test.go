@@ -16,8 +16,8 @@ import (
 
 	"fovea/inference/onnx"
 	"fovea/internal/float16"
-	"fovea/internal/testenv"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 )
 
 var keep = flag.String("weights", "", "file that TestWeights leaves for testdata/make.py")
