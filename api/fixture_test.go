@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"fovea/inference"
 	"fovea/internal/apierror"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 	"fovea/postprocess"
 
 	"go.uber.org/goleak"
@@ -104,24 +104,7 @@ type site struct {
 	server  *Server
 	address string
 	client  *http.Client
-	log     *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log     *testenv.Buffer
 }
 
 func open(t *testing.T, change ...func(*Config, *engine)) *site {
@@ -133,7 +116,7 @@ func open(t *testing.T, change ...func(*Config, *engine)) *site {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	log := &lockedBuffer{}
+	log := &testenv.Buffer{}
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	monitor := health.New(e, logger)
 	monitor.Loaded()
