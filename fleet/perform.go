@@ -37,7 +37,7 @@ func (s *Supervisor) perform(ctx context.Context, a action) {
 	case drain:
 		limited, cancel := context.WithTimeout(ctx, a.limit)
 		defer cancel()
-		s.post(ctx, drained{a.life, s.gateway.Pool().Drain(limited, a.id)})
+		s.post(ctx, drained{a.life, s.gateway.Balancer().Drain(limited, a.id)})
 	case look:
 		s.post(ctx, s.hands.list(ctx, s.now()))
 	case lookGPUs:

@@ -93,7 +93,7 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 	}
 	if s.now()-s.lookedAt >= trafficEvery {
 		s.lookedAt = s.now()
-		seen = append(seen, traffic{s.gateway.Pool().Status()})
+		seen = append(seen, traffic{s.gateway.Balancer().Status()})
 	}
 	actions := s.machine.step(s.now(), seen...)
 	s.tellGateway()
@@ -116,7 +116,7 @@ func (s *Supervisor) tellGateway() {
 	if sameReplicas(list, s.serving) {
 		return
 	}
-	if err := s.gateway.Pool().Set(list); err != nil {
+	if err := s.gateway.Balancer().Set(list); err != nil {
 		s.log.Error("the gateway refuses the list of replicas", "error", err.Error())
 	}
 	s.serving = list

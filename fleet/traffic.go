@@ -66,7 +66,7 @@ func (r *replica) traffic(s gateway.Status) {
 	if r.state != Ready {
 		return
 	}
-	if s.State == gateway.Silent && r.slot.m.others(r) > 0 {
+	if s.State == gateway.Unresponsive && r.slot.m.others(r) > 0 {
 		r.why = "it owes answers, and gives no sign of life"
 		r.probeDue = r.now()
 		r.leave()

@@ -15,7 +15,7 @@ var errStalled = errors.New("the replica gives no sign of life")
 
 // attempt is one try to give a request to a replica.
 type attempt struct {
-	pool   *Pool
+	pool   *Balancer
 	to     *member
 	body   *body                 // nil: none
 	last   bool                  // no further one may follow

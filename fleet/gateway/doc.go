@@ -6,7 +6,7 @@
 // 503, or gives no sign of life for Config.StallTimeout. A request that may have been run is given to one more at most,
 // which is safe, since a prediction changes nothing. Where a replica was lost with the whole body, that body may be to blame:
 // it is given to another only while one more stands ready, one such request at a time, and refused once it took two replicas
-// with it (see Config.KillerStrikes).
+// with it (see Config.PoisonThreshold).
 //
-// Who is ready is decided elsewhere and said to Pool.
+// Who is ready is decided elsewhere and said to Balancer.
 package gateway

@@ -13,12 +13,12 @@ import (
 const (
 	ReplicaLost   apierror.Code = "replica_lost"   // 502: the connection ended before an answer; the request may have been run
 	Busy          apierror.Code = "gateway_busy"   // 503: as many requests in flight as allowed
-	ReplicaKiller apierror.Code = "replica_killer" // 422: replicas were lost with this very body
+	PoisonRequest apierror.Code = "poison_request" // 422: replicas were lost with this very body
 
 	bodyTimeout apierror.Code = "body_timeout"       // 408: the body did not arrive in time
 	displaced   apierror.Code = "body_displaced"     // 429: the body lagged, and another request needed its slot
 	badMethod   apierror.Code = "method_not_allowed" // 405: on the gateway's own routes, and CONNECT
-	answerCut   apierror.Code = "answer_cut"         // in the log only: the answer had begun
+	responseCut apierror.Code = "response_cut"       // in the log only: the answer had begun
 )
 
 // statusClientGone is what logs and metrics say of a request whose client went away; nobody receives it.
@@ -29,10 +29,10 @@ var statuses = map[apierror.Code]int{
 	badMethod:                 http.StatusMethodNotAllowed,
 	bodyTimeout:               http.StatusRequestTimeout,
 	displaced:                 http.StatusTooManyRequests,
-	ReplicaKiller:             http.StatusUnprocessableEntity,
+	PoisonRequest:             http.StatusUnprocessableEntity,
 	apierror.Canceled:         statusClientGone,
 	ReplicaLost:               http.StatusBadGateway,
-	answerCut:                 http.StatusBadGateway,
+	responseCut:               http.StatusBadGateway,
 	apierror.NotReady:         http.StatusServiceUnavailable,
 	Busy:                      http.StatusServiceUnavailable,
 	apierror.DeadlineExceeded: http.StatusGatewayTimeout,

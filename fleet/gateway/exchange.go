@@ -51,7 +51,7 @@ func (x *exchange) clientFailed() bool {
 }
 
 // failed notes that the replica failed the request.
-func (x *exchange) failed(p *Pool) {
+func (x *exchange) failed(p *Balancer) {
 	if x.predict {
 		p.answered(x.replica, false)
 	}
@@ -151,7 +151,7 @@ func (g *Gateway) finish(r *http.Request, w *answer, x *exchange) {
 // judge notes what an answer tells of its replica. A fault that the gateway answers was counted when it was found.
 func (g *Gateway) judge(x *exchange) {
 	switch {
-	case x.replica == nil || !x.predict || x.fault != nil && x.fault.Code != answerCut:
+	case x.replica == nil || !x.predict || x.fault != nil && x.fault.Code != responseCut:
 	case x.status >= http.StatusOK && x.status < http.StatusMultipleChoices:
 		g.pool.answered(x.replica, true)
 	case x.status == http.StatusInternalServerError || x.status == http.StatusBadGateway || x.status == http.StatusGatewayTimeout:
@@ -167,8 +167,8 @@ func (g *Gateway) aborted(r *http.Request, w *answer, x *exchange) {
 		x.fault, x.status = apierror.New(apierror.Canceled, "the client went away"), statusClientGone
 	default:
 		g.metrics.upstream[cut].Inc()
-		x.fault = apierror.New(answerCut, "the replica was lost within its answer")
-		x.status = status(answerCut)
+		x.fault = apierror.New(responseCut, "the replica was lost within its answer")
+		x.status = status(responseCut)
 	}
 }
 

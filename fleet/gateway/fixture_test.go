@@ -45,7 +45,7 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	}
 	log := &testenv.Buffer{}
 	g := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
-	if err := g.Pool().Set(replicas); err != nil {
+	if err := g.Balancer().Set(replicas); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -25,7 +25,7 @@ const (
 type Gateway struct {
 	cfg      Config
 	total    time.Duration // the longest a request may take, from its headers to the end of its answer
-	pool     *Pool
+	pool     *Balancer
 	metrics  *metrics
 	killers  *killers // nil: no body is ever refused
 	log      *slog.Logger
@@ -49,11 +49,11 @@ type Gateway struct {
 // New makes a gateway that listens nowhere and has no replicas yet. The configuration must be valid.
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
-	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now),
+	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now),
 		upstream: transport(cfg), probes: probing(cfg), unwatch: func() {}}
 	g.room = admission.New(cfg.limits())
 	g.guests.states = map[net.Conn]http.ConnState{}
-	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
+	g.pool = newBalancer(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})
 	g.retrier = &retrier{
 		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers, memory: &budget{most: cfg.ReplayMemory},
@@ -76,14 +76,14 @@ func transport(cfg Config) *http.Transport {
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    int(cfg.MaxRequests),
 		IdleConnTimeout:        cfg.IdleTimeout,
-		ResponseHeaderTimeout:  cfg.AnswerTimeout,
+		ResponseHeaderTimeout:  cfg.ResponseTimeout,
 		ExpectContinueTimeout:  expectTimeout,
 		MaxResponseHeaderBytes: httpserver.MaxHeaderBytes,
 	}
 }
 
-// Pool is where it is said which replicas get requests.
-func (g *Gateway) Pool() *Pool { return g.pool }
+// Balancer is where it is said which replicas get requests.
+func (g *Gateway) Balancer() *Balancer { return g.pool }
 
 // Handler is the gateway without a listener.
 func (g *Gateway) Handler() http.Handler { return g.handler }

@@ -37,11 +37,11 @@ type suspect struct {
 
 // newKillers returns nil when no body is ever refused.
 func newKillers(c Config, now func() time.Time) *killers {
-	if c.KillerStrikes == 0 {
+	if c.PoisonThreshold == 0 {
 		return nil
 	}
 	return &killers{
-		seed: maphash.MakeSeed(), strikes: c.KillerStrikes, memory: c.KillerMemory, now: now,
+		seed: maphash.MakeSeed(), strikes: c.PoisonThreshold, memory: c.PoisonMemory, now: now,
 		seen: map[uint64]suspect{},
 	}
 }

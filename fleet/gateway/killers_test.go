@@ -47,7 +47,7 @@ func TestKillersAreTold(t *testing.T) {
 			}
 		})
 	}
-	if newKillers(Config{KillerStrikes: 0}, time.Now) != nil {
+	if newKillers(Config{PoisonThreshold: 0}, time.Now) != nil {
 		t.Error("0 strikes refuse bodies")
 	}
 }
@@ -92,7 +92,7 @@ func TestKillerIsRefusedBeforeAReplicaHasIt(t *testing.T) {
 				now = now.Add(apart)
 				if got := send(killer); got.status != want {
 					t.Fatalf("time %d: %d %s, want %d", i+1, got.status, got.body, want)
-				} else if want == 422 && got.fault(t).Code != ReplicaKiller {
+				} else if want == 422 && got.fault(t).Code != PoisonRequest {
 					t.Errorf("code %s", got.fault(t).Code)
 				}
 			}
@@ -160,7 +160,7 @@ func TestAnswerThatSparesABody(t *testing.T) {
 			for _, answer := range []string{"", c.answer, ""} {
 				now = now.Add(apart)
 				answers <- answer
-				if got := f.post("/predict", "image"); strings.Contains(got.body, string(ReplicaKiller)) {
+				if got := f.post("/predict", "image"); strings.Contains(got.body, string(PoisonRequest)) {
 					t.Fatal("refused too early")
 				}
 			}

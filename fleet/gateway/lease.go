@@ -9,7 +9,7 @@ import (
 
 // acquire takes a place at the replica with the fewest requests in flight, those that are silent or refused requests a
 // moment ago last, and none at those that were tried. It returns nil when there is none. The caller releases the place.
-func (p *Pool) acquire(tried ...*member) *member {
+func (p *Balancer) acquire(tried ...*member) *member {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
@@ -34,7 +34,7 @@ func (p *Pool) acquire(tried ...*member) *member {
 
 // spare acquires a place only where another replica that was not tried stands ready beside. Alone tells that there is none
 // but those that were tried.
-func (p *Pool) spare(tried ...*member) (m *member, alone bool) {
+func (p *Balancer) spare(tried ...*member) (m *member, alone bool) {
 	p.mu.Lock()
 	ready, now := 0, p.now()
 	for _, m := range p.listed {
@@ -73,7 +73,7 @@ func (m *member) rank(now time.Time) int {
 }
 
 // again takes another place at the same replica, unless it should get no more requests.
-func (p *Pool) again(m *member) bool {
+func (p *Balancer) again(m *member) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m.draining || m.left {
@@ -84,7 +84,7 @@ func (p *Pool) again(m *member) bool {
 }
 
 // release gives a place back.
-func (p *Pool) release(m *member) {
+func (p *Balancer) release(m *member) {
 	p.mu.Lock()
 	m.inFlight--
 	done := m.inFlight == 0
@@ -103,7 +103,7 @@ func (p *Pool) release(m *member) {
 }
 
 // refused notes that the replica took no request.
-func (p *Pool) refused(m *member) {
+func (p *Balancer) refused(m *member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.shun(p.now().Add(shun))
@@ -116,7 +116,7 @@ func (m *member) shun(until time.Time) {
 }
 
 // answered notes how a request ended that no client is to blame for. A replica that fails one after the other is shunned.
-func (p *Pool) answered(m *member, well bool) {
+func (p *Balancer) answered(m *member, well bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if well {
@@ -132,7 +132,7 @@ func (p *Pool) answered(m *member, well bool) {
 }
 
 // ready counts the replicas that get requests.
-func (p *Pool) ready() int {
+func (p *Balancer) ready() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
@@ -146,7 +146,7 @@ func (p *Pool) ready() int {
 
 // Drain gives the replica no more requests from this moment on, and waits until it has none in flight or ctx ends.
 // It stays drained until Add or Remove, also when it returns an error. An ID that isn't known has nothing in flight.
-func (p *Pool) Drain(ctx context.Context, id string) error {
+func (p *Balancer) Drain(ctx context.Context, id string) error {
 	p.mu.Lock()
 	for _, m := range p.listed {
 		if m.id == id {
@@ -169,7 +169,7 @@ func (p *Pool) Drain(ctx context.Context, id string) error {
 
 // idle returns a channel that is closed when one of the members with this ID that have requests in flight has none;
 // nil when all have none.
-func (p *Pool) idle(id string) <-chan struct{} {
+func (p *Balancer) idle(id string) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for m := range p.all() {

@@ -76,7 +76,7 @@ func serveOn(t *testing.T, inherited *os.File, replica Replica) (end func()) {
 		t.Fatal(err)
 	}
 	g := New(Defaults(), slog.New(slog.DiscardHandler))
-	if err := g.Pool().Set([]Replica{replica}); err != nil {
+	if err := g.Balancer().Set([]Replica{replica}); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)

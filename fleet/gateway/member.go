@@ -11,29 +11,29 @@ type State int
 
 // The states.
 const (
-	Ready    State = iota // gets requests
-	Refusing              // took no request a moment ago, or failed several; asked only when there is no other
-	Silent                // owes answers and gives no sign of life; asked only when there is no other
-	Draining              // gets none, on request; those in flight are answered
-	Leaving               // no longer among the replicas; those in flight are answered
+	Ready        State = iota // gets requests
+	Cooldown                  // took no request a moment ago, or failed several; asked only when there is no other
+	Unresponsive              // owes answers and gives no sign of life; asked only when there is no other
+	Draining                  // gets none, on request; those in flight are answered
+	Removed                   // no longer among the replicas; those in flight are answered
 )
 
 // States lists all states.
-var States = [...]State{Ready, Refusing, Silent, Draining, Leaving}
+var States = [...]State{Ready, Cooldown, Unresponsive, Draining, Removed}
 
 // String returns the state's name as it appears in metrics and in the log.
 func (s State) String() string {
 	switch s {
 	case Ready:
 		return "ready"
-	case Refusing:
-		return "refusing"
-	case Silent:
-		return "silent"
+	case Cooldown:
+		return "cooldown"
+	case Unresponsive:
+		return "unresponsive"
 	case Draining:
 		return "draining"
-	case Leaving:
-		return "leaving"
+	case Removed:
+		return "removed"
 	}
 	return "unknown"
 }
@@ -91,13 +91,13 @@ func (m *member) same(o *member) bool { return m.id == o.id && m.url.Host == o.u
 func (m *member) state(now time.Time) State {
 	switch {
 	case m.left:
-		return Leaving
+		return Removed
 	case m.draining:
 		return Draining
 	case m.silent:
-		return Silent
+		return Unresponsive
 	case now.Before(m.refusing):
-		return Refusing
+		return Cooldown
 	}
 	return Ready
 }

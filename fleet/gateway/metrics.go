@@ -68,7 +68,7 @@ var (
 )
 
 // states are the metrics that are read from the pool when they are asked for.
-type states struct{ pool *Pool }
+type states struct{ pool *Balancer }
 
 // Describe implements prometheus.Collector.
 func (states) Describe(c chan<- *prometheus.Desc) {

@@ -26,8 +26,8 @@ const (
 	longestShun = 8 * time.Second
 )
 
-// Pool says which replicas get requests. It is safe for concurrent use, and ready to use as New made it.
-type Pool struct {
+// Balancer says which replicas get requests. It is safe for concurrent use, and ready to use as New made it.
+type Balancer struct {
 	mu      sync.Mutex
 	listed  []*member // may get requests
 	leaving []*member // get none, and have some in flight
@@ -37,17 +37,17 @@ type Pool struct {
 	forgot  func(id string) // called, without the lock, when nothing is left of a replica
 }
 
-func newPool(now func() time.Time, forgot func(string)) *Pool {
-	return &Pool{now: now, epoch: now().Add(-time.Nanosecond), forgot: forgot}
+func newBalancer(now func() time.Time, forgot func(string)) *Balancer {
+	return &Balancer{now: now, epoch: now().Add(-time.Nanosecond), forgot: forgot}
 }
 
 // clock is the time since the pool was made, never 0.
-func (p *Pool) clock() time.Duration { return p.now().Sub(p.epoch) }
+func (p *Balancer) clock() time.Duration { return p.now().Sub(p.epoch) }
 
 // Set names all replicas that get requests from now on. One that isn't named keeps what it has in flight and gets
 // no more. One that is being drained stays so, since the list may be older than the drain. When any URL is bad,
 // nothing changes.
-func (p *Pool) Set(replicas []Replica) error {
+func (p *Balancer) Set(replicas []Replica) error {
 	wanted := make([]*member, 0, len(replicas))
 	var mistakes []error
 	for _, r := range replicas {
@@ -81,7 +81,7 @@ func (p *Pool) Set(replicas []Replica) error {
 
 // Add gives the replica requests from now on, also when it was being drained. Another with the same ID and another
 // URL is removed.
-func (p *Pool) Add(r Replica) error {
+func (p *Balancer) Add(r Replica) error {
 	m, err := newMember(r)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (p *Pool) Add(r Replica) error {
 }
 
 // Remove gives the replica no more requests; those in flight go on. An ID that isn't known is no mistake.
-func (p *Pool) Remove(id string) {
+func (p *Balancer) Remove(id string) {
 	p.mu.Lock()
 	forgotten := p.unlist(id)
 	p.mu.Unlock()
@@ -107,7 +107,7 @@ func (p *Pool) Remove(id string) {
 }
 
 // InFlight returns the number of requests that the replica is answering; 0 for one that isn't known.
-func (p *Pool) InFlight(id string) int {
+func (p *Balancer) InFlight(id string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
@@ -120,7 +120,7 @@ func (p *Pool) InFlight(id string) int {
 }
 
 // Status returns all replicas that get requests or have some in flight.
-func (p *Pool) Status() []Status {
+func (p *Balancer) Status() []Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
@@ -132,7 +132,7 @@ func (p *Pool) Status() []Status {
 }
 
 // all yields the listed and the leaving members. The lock is held.
-func (p *Pool) all() func(yield func(*member) bool) {
+func (p *Balancer) all() func(yield func(*member) bool) {
 	return func(yield func(*member) bool) {
 		for _, m := range p.listed {
 			if !yield(m) {
@@ -148,7 +148,7 @@ func (p *Pool) all() func(yield func(*member) bool) {
 }
 
 // unlist takes the member with this ID off the list and returns the IDs of which nothing is left. The lock is held.
-func (p *Pool) unlist(id string) []string {
+func (p *Balancer) unlist(id string) []string {
 	at := slices.IndexFunc(p.listed, func(m *member) bool { return m.id == id })
 	if at < 0 {
 		return nil
@@ -159,7 +159,7 @@ func (p *Pool) unlist(id string) []string {
 }
 
 // leave keeps the members that have requests in flight, and returns the IDs of the others. The lock is held.
-func (p *Pool) leave(gone []*member) []string {
+func (p *Balancer) leave(gone []*member) []string {
 	var forgotten []string
 	for _, m := range gone {
 		m.left = true
@@ -172,14 +172,14 @@ func (p *Pool) leave(gone []*member) []string {
 	return forgotten
 }
 
-func (p *Pool) forget(ids []string) {
+func (p *Balancer) forget(ids []string) {
 	for _, id := range ids {
 		p.forgot(id)
 	}
 }
 
 // known says whether anything is left of a replica.
-func (p *Pool) known(id string) bool {
+func (p *Balancer) known(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for m := range p.all() {

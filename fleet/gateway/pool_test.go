@@ -19,17 +19,17 @@ func at(ids ...string) []Replica {
 	return list
 }
 
-func newTestPool(t *testing.T, ids ...string) (*Pool, *time.Time, *[]string) {
+func newTestBalancer(t *testing.T, ids ...string) (*Balancer, *time.Time, *[]string) {
 	t.Helper()
 	now, forgotten := time.Unix(1000, 0), []string{}
-	p := newPool(func() time.Time { return now }, func(id string) { forgotten = append(forgotten, id) })
+	p := newBalancer(func() time.Time { return now }, func(id string) { forgotten = append(forgotten, id) })
 	if err := p.Set(at(ids...)); err != nil {
 		t.Fatal(err)
 	}
 	return p, &now, &forgotten
 }
 
-func picks(p *Pool, n int) string {
+func picks(p *Balancer, n int) string {
 	var ids []string
 	for range n {
 		m := p.acquire()
@@ -43,29 +43,29 @@ func picks(p *Pool, n int) string {
 }
 
 func TestPool(t *testing.T) {
-	type step = func(t *testing.T, p *Pool, now *time.Time)
+	type step = func(t *testing.T, p *Balancer, now *time.Time)
 	set := func(ids ...string) step {
-		return func(t *testing.T, p *Pool, _ *time.Time) {
+		return func(t *testing.T, p *Balancer, _ *time.Time) {
 			if err := p.Set(at(ids...)); err != nil {
 				t.Error(err)
 			}
 		}
 	}
 	drain := func(id string) step {
-		return func(t *testing.T, p *Pool, _ *time.Time) {
+		return func(t *testing.T, p *Balancer, _ *time.Time) {
 			if err := p.Drain(context.Background(), id); err != nil {
 				t.Error(err)
 			}
 		}
 	}
 	add := func(r Replica) step {
-		return func(t *testing.T, p *Pool, _ *time.Time) {
+		return func(t *testing.T, p *Balancer, _ *time.Time) {
 			if err := p.Add(r); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	refused := func(_ *testing.T, p *Pool, _ *time.Time) {
+	refused := func(_ *testing.T, p *Balancer, _ *time.Time) {
 		m := p.acquire()
 		p.refused(m)
 		p.release(m)
@@ -80,15 +80,15 @@ func TestPool(t *testing.T) {
 		"one that is drained gets none":                          {[]step{drain("b")}, "a c a c"},
 		"an older list does not undo a drain":                    {[]step{drain("b"), set("a", "b", "c")}, "a c a c"},
 		"adding undoes a drain":                                  {[]step{drain("b"), add(at("b")[0])}, "a b c a"},
-		"one that was removed and added anew is last":            {[]step{func(_ *testing.T, p *Pool, _ *time.Time) { p.Remove("a") }, add(at("a")[0])}, "b c a b"},
+		"one that was removed and added anew is last":            {[]step{func(_ *testing.T, p *Balancer, _ *time.Time) { p.Remove("a") }, add(at("a")[0])}, "b c a b"},
 		"one that comes back at another place replaces the old":  {[]step{drain("a"), add(Replica{"a", "http://127.0.0.1:8001"})}, "b c a b"},
 		"one that took no connection is passed over":             {[]step{refused}, "b c b c"},
-		"one that took no connection is asked again in a second": {[]step{refused, func(_ *testing.T, _ *Pool, now *time.Time) { *now = now.Add(shun) }}, "b c a b"},
+		"one that took no connection is asked again in a second": {[]step{refused, func(_ *testing.T, _ *Balancer, now *time.Time) { *now = now.Add(shun) }}, "b c a b"},
 		"when none takes connections all are asked":              {[]step{refused, refused, refused}, "a b c a"},
-		"removing what is not there changes nothing":             {[]step{func(_ *testing.T, p *Pool, _ *time.Time) { p.Remove("x") }, drain("x")}, "a b c a"},
+		"removing what is not there changes nothing":             {[]step{func(_ *testing.T, p *Balancer, _ *time.Time) { p.Remove("x") }, drain("x")}, "a b c a"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, now, _ := newTestPool(t, "a", "b", "c")
+			p, now, _ := newTestBalancer(t, "a", "b", "c")
 			for _, s := range c.steps {
 				s(t, p, now)
 			}
@@ -100,7 +100,7 @@ func TestPool(t *testing.T) {
 }
 
 func TestBadReplicasChangeNothing(t *testing.T) {
-	p, _, _ := newTestPool(t, "a")
+	p, _, _ := newTestBalancer(t, "a")
 	bad := []Replica{
 		{"", "http://h:1"}, {"https", "https://h:1"}, {"no port", "http://h"}, {"path", "http://h:1/v1"},
 		{"user", "http://u@h:1"}, {"query", "http://h:1?x"}, {"garbage", "%"}, {"good", "http://h:1"}, {"good", "http://h:2"},
@@ -123,7 +123,7 @@ func TestBadReplicasChangeNothing(t *testing.T) {
 }
 
 func TestOneThatLeavesKeepsItsRequests(t *testing.T) {
-	p, _, forgotten := newTestPool(t, "a")
+	p, _, forgotten := newTestBalancer(t, "a")
 	m := p.acquire()
 	if err := p.Set(nil); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestOneThatLeavesKeepsItsRequests(t *testing.T) {
 	if n := p.InFlight("a"); n != 1 {
 		t.Errorf("%d in flight, want 1", n)
 	}
-	if s := p.Status(); len(s) != 1 || s[0].State != Leaving {
+	if s := p.Status(); len(s) != 1 || s[0].State != Removed {
 		t.Errorf("status %+v, want one that is leaving", s)
 	}
 	if len(*forgotten) != 0 {
@@ -144,7 +144,7 @@ func TestOneThatLeavesKeepsItsRequests(t *testing.T) {
 }
 
 func TestDrainWaits(t *testing.T) {
-	p, _, _ := newTestPool(t, "a")
+	p, _, _ := newTestBalancer(t, "a")
 	first, second := p.acquire(), p.acquire()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -182,7 +182,7 @@ func TestDrainWaits(t *testing.T) {
 func TestLeastInFlight(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		p, now, _ := newTestPool(t)
+		p, now, _ := newTestBalancer(t)
 		names := []string{"a", "b", "c", "d", "e"}
 		var held []*member
 		for range 1000 {
@@ -226,7 +226,7 @@ func TestLeastInFlight(t *testing.T) {
 
 func checkChoice(t *testing.T, before []Status, got *member) {
 	t.Helper()
-	least := map[State]int{Ready: -1, Refusing: -1}
+	least := map[State]int{Ready: -1, Cooldown: -1}
 	for _, s := range before {
 		if n, ok := least[s.State]; ok && (n < 0 || s.InFlight < n) {
 			least[s.State] = s.InFlight
@@ -234,7 +234,7 @@ func checkChoice(t *testing.T, before []Status, got *member) {
 	}
 	want := Ready
 	if least[Ready] < 0 {
-		want = Refusing
+		want = Cooldown
 	}
 	if least[want] < 0 {
 		if got != nil {
@@ -246,7 +246,7 @@ func checkChoice(t *testing.T, before []Status, got *member) {
 		t.Fatalf("none was chosen among %+v", before)
 	}
 	for _, s := range before {
-		if s.ID == got.id && s.State != Leaving && (s.State != want || s.InFlight != least[want]) {
+		if s.ID == got.id && s.State != Removed && (s.State != want || s.InFlight != least[want]) {
 			t.Fatalf("%s was chosen among %+v", got.id, before)
 		}
 	}

@@ -38,7 +38,7 @@ var errTotal = errors.New("the request took longer than the gateway allows")
 // retrier is the http.RoundTripper that picks a replica, and another when the first did not answer.
 type retrier struct {
 	transport *http.Transport
-	pool      *Pool
+	pool      *Balancer
 	metrics   *metrics
 	killers   *killers
 	memory    *budget
@@ -230,7 +230,7 @@ func (t *retrier) explain(ctx context.Context, x *exchange, why reason, err erro
 // clientFault returns the fault when it is the client's, else nil.
 func clientFault(ctx context.Context, x *exchange, err error) *apierror.Error {
 	if x.body != nil && x.body.refused.Load() {
-		return apierror.New(ReplicaKiller, "replicas were lost while they answered this body; it is refused for now")
+		return apierror.New(PoisonRequest, "replicas were lost while they answered this body; it is refused for now")
 	}
 	gone := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal)
 	cause := x.body.cause(gone)

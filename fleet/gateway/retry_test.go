@@ -77,7 +77,7 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 			for i := range c.others {
 				replicas = append(replicas, server(t, "other"+itoa(i), echo(&hits)))
 			}
-			f := start(t, func(c *Config) { c.AnswerTimeout, c.ReplayMemory = 500*time.Millisecond, 8<<20 }, replicas...)
+			f := start(t, func(c *Config) { c.ResponseTimeout, c.ReplayMemory = 500*time.Millisecond, 8<<20 }, replicas...)
 			f.retrier.patience = 50 * time.Millisecond
 			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", strings.NewReader(c.body))
 			if c.body[0] == '?' {
@@ -144,7 +144,7 @@ func TestNoneCanBeReached(t *testing.T) {
 func TestThoseThatAreGoneAttractNoRequests(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, nobody(t, "a"), nobody(t, "b"), nobody(t, "c"), server(t, "d", echo(&hits)))
-	for f.metric(t, `fovea_gateway_replicas{state="refusing"}`) != "3" {
+	for f.metric(t, `fovea_gateway_replicas{state="cooldown"}`) != "3" {
 		f.post("/predict", "image") // may find two that are gone
 	}
 	for range 30 {

@@ -116,7 +116,7 @@ func TestMetrics(t *testing.T) {
 		`fovea_gateway_upstream_errors_total{reason="cut"}`:         "0",
 		`fovea_gateway_in_flight{replica="a"}`:                      "0",
 		`fovea_gateway_replicas{state="ready"}`:                     "1",
-		`fovea_gateway_replicas{state="refusing"}`:                  "1",
+		`fovea_gateway_replicas{state="cooldown"}`:                  "1",
 		`fovea_gateway_replicas{state="draining"}`:                  "0",
 	} {
 		until(t, series+" "+want, func() bool { return f.metric(t, series) == want })
@@ -126,7 +126,7 @@ func TestMetrics(t *testing.T) {
 // Series of replicas that are gone don't pile up.
 func TestMetricsOfThoseThatAreGone(t *testing.T) {
 	m := newMetrics()
-	p := newPool(time.Now, nil)
+	p := newBalancer(time.Now, nil)
 	p.forgot = func(id string) { m.retire(id, p.known) }
 	for i := range 3 * maxRetired {
 		r := Replica{itoa(i), "http://h:1"}

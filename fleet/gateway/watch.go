@@ -18,14 +18,14 @@ const (
 )
 
 // await notes an attempt that has no answer yet.
-func (p *Pool) await(a *attempt) {
+func (p *Balancer) await(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a.to.attempts[a] = true
 }
 
 // settle notes that an attempt has its answer, or will have none.
-func (p *Pool) settle(a *attempt) {
+func (p *Balancer) settle(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(a.to.attempts, a)
@@ -45,7 +45,7 @@ func (m *member) silence(now time.Duration) time.Duration {
 
 // watch looks which replicas owe a sign of life, and returns those that are to be asked for one. One that gives none for
 // the limit is silent: what it was given is tried elsewhere, if there is an elsewhere.
-func (p *Pool) watch(limit time.Duration) (ask []*member) {
+func (p *Balancer) watch(limit time.Duration) (ask []*member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock()
@@ -73,7 +73,7 @@ func (p *Pool) watch(limit time.Duration) (ask []*member) {
 }
 
 // elsewhere tells whether another replica gives signs of life. The lock is held.
-func (p *Pool) elsewhere(than *member) bool {
+func (p *Balancer) elsewhere(than *member) bool {
 	for _, m := range p.listed {
 		if m != than && m.rank(p.now()) <= 1 {
 			return true
@@ -83,7 +83,7 @@ func (p *Pool) elsewhere(than *member) bool {
 }
 
 // probed notes how a replica answered when it was asked for a sign of life.
-func (p *Pool) probed(m *member, alive bool) {
+func (p *Balancer) probed(m *member, alive bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.probing = false
@@ -94,7 +94,7 @@ func (p *Pool) probed(m *member, alive bool) {
 }
 
 // forgive counts the silence of all replicas from now on.
-func (p *Pool) forgive() {
+func (p *Balancer) forgive() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for m := range p.all() {

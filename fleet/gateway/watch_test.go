@@ -72,7 +72,7 @@ func state(f *fixture, id string) State {
 			return s.State
 		}
 	}
-	return Leaving
+	return Removed
 }
 
 func TestReplicaThatAnswersNothingFailsNoRequest(t *testing.T) {
@@ -86,7 +86,7 @@ func TestReplicaThatAnswersNothingFailsNoRequest(t *testing.T) {
 					t.Fatalf("request %d: %d %.100s %v", i, got.status, got.body, got.err)
 				}
 			}
-			until(t, "it is shown as silent", func() bool { f.post("/predict", "image"); return state(f, "a") == Silent })
+			until(t, "it is shown as silent", func() bool { f.post("/predict", "image"); return state(f, "a") == Unresponsive })
 			if n := a.served.Load(); n > 0 {
 				t.Errorf("it answered %d requests", n)
 			}
@@ -103,7 +103,7 @@ func TestOnlyReplicaIsWaitedFor(t *testing.T) {
 	f := start(t, func(c *Config) { c.StallTimeout = 100 * time.Millisecond }, a.Replica)
 	a.freeze()
 	replies := f.background(3)
-	until(t, "it is silent", func() bool { return state(f, "a") == Silent })
+	until(t, "it is silent", func() bool { return state(f, "a") == Unresponsive })
 	a.thaw()
 	for range 3 {
 		if got := wait(t, "an answer", replies); got.status != 200 {
@@ -125,7 +125,7 @@ func TestRequestThatCannotBeMovedStaysWithASilentReplica(t *testing.T) {
 	if got := wait(t, "the answer of the other", replies); got.status != 200 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	until(t, "it is silent", func() bool { return state(f, "a") == Silent })
+	until(t, "it is silent", func() bool { return state(f, "a") == Unresponsive })
 	a.thaw()
 	if got := wait(t, "its answer", replies); got.status != 200 || got.body != body || a.served.Load() == 0 {
 		t.Errorf("%d %.100s", got.status, got.body)
@@ -165,7 +165,7 @@ func TestSlowReplicaKeepsItsRequests(t *testing.T) {
 }
 
 func TestGatewayThatStoodStillBlamesNobody(t *testing.T) {
-	p, now, _ := newTestPool(t, "a", "b")
+	p, now, _ := newTestBalancer(t, "a", "b")
 	for range 2 {
 		m := p.acquire()
 		try := &attempt{pool: p, to: m, cancel: func(error) { t.Error("an attempt was ended") }}
@@ -186,17 +186,17 @@ func TestReplicaThatFailsOneAfterTheOtherIsShunned(t *testing.T) {
 		want State
 	}{
 		"two are chance":                       {"bb", 0, Ready},
-		"three are not":                        {"bbb", 0, Refusing},
+		"three are not":                        {"bbb", 0, Cooldown},
 		"a good one in between begins anew":    {"bbgbb", 0, Ready},
 		"it is tried again":                    {"bbb", shun, Ready},
-		"one more, and it is longer":           {"bbbb", shun, Refusing},
+		"one more, and it is longer":           {"bbbb", shun, Cooldown},
 		"it is tried again then":               {"bbbb", 2 * shun, Ready},
 		"it never is longer than the longest":  {strings.Repeat("b", 100), longestShun, Ready},
 		"a good one ends the time for good":    {"bbbbbbgb", longestShun, Ready},
-		"a good one alone does not cut a shun": {"bbbg", shun / 2, Refusing},
+		"a good one alone does not cut a shun": {"bbbg", shun / 2, Cooldown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, now, _ := newTestPool(t, "a", "b")
+			p, now, _ := newTestBalancer(t, "a", "b")
 			m := p.acquire()
 			for _, end := range c.ends {
 				p.answered(m, end == 'g')
@@ -247,7 +247,7 @@ func TestAnyFaultsOfReplicasFailNoRequest(t *testing.T) {
 	well := []Replica{server(t, "well0", echo(&hits)), server(t, "well1", echo(&hits)), server(t, "well2", echo(&hits))}
 	bad := []Replica{raw(t, "bad0", misbehave(1)), nobody(t, "gone")}
 	f := start(t, func(c *Config) {
-		c.StallTimeout, c.AnswerTimeout, c.KillerStrikes = 500*time.Millisecond, 5*time.Second, 0
+		c.StallTimeout, c.ResponseTimeout, c.PoisonThreshold = 500*time.Millisecond, 5*time.Second, 0
 	}, append(bad, well...)...)
 	var clients sync.WaitGroup
 	for client := range 6 {

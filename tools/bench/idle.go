@@ -226,7 +226,7 @@ func startGateway(ctx context.Context, replica string) (*exec.Cmd, string, error
 // idleGateway is the gateway as the supervisor runs it, without a supervisor.
 func idleGateway(_ context.Context, o options, _ io.Writer) error {
 	g := gateway.New(gateway.Defaults(), slog.New(slog.DiscardHandler))
-	if err := g.Pool().Set([]gateway.Replica{{ID: "replica", URL: o.Idle.Replica}}); err != nil {
+	if err := g.Balancer().Set([]gateway.Replica{{ID: "replica", URL: o.Idle.Replica}}); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", o.Idle.Listen)
