@@ -97,14 +97,14 @@ func TestContinueComesFromTheReplica(t *testing.T) {
 			f.upstream.ExpectContinueTimeout = patience // after which the body is sent all the same
 			var sent atomic.Int64
 			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", &counted{strings.NewReader("image"), &sent})
-			req.ContentLength = 7
+			req.ContentLength = 5
 			req.Header.Set("Expect", "100-continue")
 			got := f.do(req)
 			if refuses && (got.status != 413 || sent.Load() != 0) {
 				t.Errorf("%d after %d bytes, want 413 after none", got.status, sent.Load())
 			}
 			if !refuses && (got.status != 200 || got.body != "image") {
-				t.Errorf("%+v", got)
+				t.Errorf("%+v %v", got, got.err)
 			}
 		})
 	}
