@@ -13,7 +13,7 @@ func TestConfigSaysAllMistakesAtOnce(t *testing.T) {
 	bad := Config{BodyTimeout: -1, ResponseTimeout: 2 * time.Hour, MaxRequests: 0, PoisonThreshold: -1}
 	err := bad.Validate()
 	if err == nil {
-		t.Fatal("no mistake found")
+		t.Fatal("no error")
 	}
 	for _, key := range []string{"body_timeout", "response_timeout", "dial_timeout", "idle_timeout", "max_requests", "poison_threshold", "poison_memory"} {
 		if !strings.Contains(err.Error(), key+": ") {

@@ -9,19 +9,19 @@ import (
 	"fovea/internal/apierror"
 )
 
-// Codes of faults that only the gateway has; the others are package fault's.
+// Error codes that only the gateway uses.
 const (
-	ReplicaLost   apierror.Code = "replica_lost"   // 502: the connection ended before an answer; the request may have been run
+	ReplicaLost   apierror.Code = "replica_lost"   // 502: the connection ended before a response; the request may have run
 	Busy          apierror.Code = "gateway_busy"   // 503: as many requests in flight as allowed
-	PoisonRequest apierror.Code = "poison_request" // 422: replicas were lost with this very body
+	PoisonRequest apierror.Code = "poison_request" // 422: replicas were lost with this body
 
 	bodyTimeout apierror.Code = "body_timeout"       // 408: the body did not arrive in time
 	displaced   apierror.Code = "body_displaced"     // 429: the body lagged, and another request needed its slot
 	badMethod   apierror.Code = "method_not_allowed" // 405: on the gateway's own routes, and CONNECT
-	responseCut apierror.Code = "response_cut"       // in the log only: the answer had begun
+	responseCut apierror.Code = "response_cut"       // in the log only: the response had begun
 )
 
-// statusClientGone is what logs and metrics say of a request whose client went away; nobody receives it.
+// statusClientGone is the status in logs and metrics of a request whose client disconnected. It is never sent.
 const statusClientGone = 499
 
 var statuses = map[apierror.Code]int{
@@ -45,25 +45,25 @@ func status(code apierror.Code) int {
 	return http.StatusInternalServerError
 }
 
-// errorAnswer is the body of every error that the gateway itself answers.
-type errorAnswer struct {
+// errorResponse is the body of every error of the gateway.
+type errorResponse struct {
 	Error     string        `json:"error"`
 	Code      apierror.Code `json:"code"`
 	RequestID string        `json:"request_id"`
 }
 
-// refuse answers with a fault.
-func refuse(w http.ResponseWriter, x *exchange, f *apierror.Error) {
-	x.fault = f
-	s := status(f.Code)
+// refuse responds with an error.
+func refuse(w http.ResponseWriter, rc *requestContext, e *apierror.Error) {
+	rc.err = e
+	s := status(e.Code)
 	if s == statusClientGone {
-		x.status = s
-		panic(http.ErrAbortHandler) // closes the connection; net/http would answer 200 otherwise
+		rc.status = s
+		panic(http.ErrAbortHandler) // closes the connection; net/http would respond with 200 otherwise
 	}
 	if s == http.StatusServiceUnavailable || s == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.RetryAfter.Seconds())))))
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
 	}
-	writeJSON(w, s, errorAnswer{f.Message, f.Code, x.id})
+	writeJSON(w, s, errorResponse{e.Message, e.Code, rc.id})
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {
@@ -74,5 +74,5 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n')) // a client that went away needs no answer
+	_, _ = w.Write(append(text, '\n')) // fails only if the client is gone
 }
