@@ -110,8 +110,8 @@ func TestReplicasGetTheirGPUAndNoOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := simnvml.UUID(int(place[3] - '0'))
-		if status.Labels["fovea.gpu"] != want || len(status.Weaknesses) > 0 {
-			t.Errorf("%s: GPU %q instead of %q; weaknesses %v", place, status.Labels["fovea.gpu"], want, status.Weaknesses)
+		if status.Labels["fovea.gpu"] != want || len(status.Violations) > 0 {
+			t.Errorf("%s: GPU %q instead of %q; violations %v", place, status.Labels["fovea.gpu"], want, status.Violations)
 		}
 	}
 }
