@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,17 +11,20 @@ import (
 
 	"fovea/inference"
 	"fovea/internal/repository"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestUnreadableModelStaysServedAndIsReportedOnce(t *testing.T) {
 	dir := newRepository(t)
 	addTiny(t, dir, "colors", "colors")
 	p := start(t, dir, "--repository.poll=50ms").waitReady()
-	place, away := filepath.Join(dir, model), filepath.Join(t.TempDir(), "away")
-	// A link that leads nowhere stands for a disk that does not answer: modes do not stop root.
-	if err := errors.Join(os.Rename(place, away), os.Symlink(away+".nowhere", place)); err != nil {
+	place, aside := filepath.Join(dir, model), filepath.Join(t.TempDir(), "aside")
+	// A link that leads nowhere stands for a disk that does not respond: modes do not stop root.
+	if err := os.Symlink(aside+".nowhere", aside); err != nil {
 		t.Fatal(err)
 	}
+	exchange(t, place, aside)
 	const metric = `fovea_model_unreadable{model="` + model + `"} `
 	p.wait("/ready warns", func() bool {
 		got := p.get("/ready")
@@ -36,9 +38,7 @@ func TestUnreadableModelStaysServedAndIsReportedOnce(t *testing.T) {
 	if n := strings.Count(p.logged(), "unreadable in part"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
-	if err := errors.Join(os.Remove(place), os.Rename(away, place)); err != nil {
-		t.Fatal(err)
-	}
+	exchange(t, place, aside)
 	p.wait("recovery is logged", func() bool { return strings.Contains(p.logged(), "readable again") })
 	if got := p.get("/ready"); !strings.Contains(got.body, `"warnings":[]`) || !strings.Contains(p.get("/metrics").body, metric+"0\n") {
 		t.Errorf("/ready: %s", got.body)
@@ -48,6 +48,14 @@ func TestUnreadableModelStaysServedAndIsReportedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wait("a removed model is unloaded", func() bool { return p.get("/v1/models/"+model).status == 404 })
+}
+
+// exchange swaps two paths at once, so that no refresh finds neither.
+func exchange(t *testing.T, a, b string) {
+	t.Helper()
+	if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestUnreadableModelIsReportedOnceWhateverTheReason(t *testing.T) {
