@@ -171,3 +171,30 @@ func TestLargeCDIFileIsNotRead(t *testing.T) {
 		t.Error("a folder was read as a file")
 	}
 }
+
+// Only the port published on loopback is the container's.
+func TestHostPortIsTheLoopbackOne(t *testing.T) {
+	c := script{routes: map[string]http.HandlerFunc{
+		"GET /{v}/containers/x/json": func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, map[string]any{
+				"Id": "x", "State": map[string]any{"Status": "running"}, "Config": map[string]any{}, "HostConfig": map[string]any{},
+				"NetworkSettings": map[string]any{"Ports": map[string]any{"8000/tcp": []map[string]string{
+					{"HostIp": "127.0.0.1", "HostPort": "40001"}, {"HostIp": "::", "HostPort": "40002"},
+				}}},
+			})
+		},
+		"GET /{v}/containers/json": func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, []map[string]any{{"Id": "x", "State": "running", "Ports": []map[string]any{
+				{"IP": "127.0.0.1", "PublicPort": 40001}, {"IP": "::", "PublicPort": 40002},
+			}}})
+		},
+	}}.open(t)
+	status, err := c.Inspect(context.Background(), "x")
+	if err != nil || status.HostPort != 40001 {
+		t.Errorf("inspected: port %d, %v", status.HostPort, err)
+	}
+	list, err := c.List(context.Background(), nil)
+	if err != nil || len(list) != 1 || list[0].HostPort != 40001 {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+}

@@ -203,3 +203,21 @@ func TestDoctorChecksTheEngine(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestCheckModelsIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	for i := range maxEntries {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d", i)), nil, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "unreadable"), nil, 0o000); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // G302: a folder of models is readable
+		t.Fatal(err)
+	}
+	if got := CheckModels(dir, 65532, 65532); !got.OK {
+		t.Errorf("got %+v", got)
+	}
+}
