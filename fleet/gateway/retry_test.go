@@ -124,6 +124,42 @@ func early(answer string) func(net.Conn, *bufio.Reader) {
 	}
 }
 
+// A request that may have run is retried once, and only if it may run twice.
+func TestRetriesAreLimited(t *testing.T) {
+	unready := func(t *testing.T, id string) Replica {
+		return raw(t, id, func(c net.Conn, r *bufio.Reader) {
+			if _, err := readRequest(r); err == nil {
+				_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+			}
+		})
+	}
+	for name, c := range map[string]struct {
+		method string
+		before []func(t *testing.T, id string) Replica // a good one
+		status int
+	}{
+		"once":                           {http.MethodPost, []func(*testing.T, string) Replica{unready}, 200},
+		"not twice":                      {http.MethodPost, []func(*testing.T, string) Replica{unready, unready}, 503},
+		"refused connections are free":   {http.MethodPost, []func(*testing.T, string) Replica{refuses, refuses, unready}, 200},
+		"GET":                            {http.MethodGet, []func(*testing.T, string) Replica{unready}, 200},
+		"no DELETE":                      {http.MethodDelete, []func(*testing.T, string) Replica{unready}, 503},
+		"DELETE on a refused connection": {http.MethodDelete, []func(*testing.T, string) Replica{refuses}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var replicas []Replica
+			for i, replica := range c.before {
+				replicas = append(replicas, replica(t, itoa(i)))
+			}
+			var hits atomic.Int64
+			f := start(t, nil, append(replicas, server(t, "good", echo(&hits)))...)
+			req, _ := http.NewRequest(c.method, f.url+"/predict", strings.NewReader("image"))
+			if got := f.do(req); got.status != c.status || (hits.Load() == 1) != (c.status == 200) {
+				t.Errorf("%d %s, %d requests at the good one", got.status, got.body, hits.Load())
+			}
+		})
+	}
+}
+
 func TestNoBackendReachable(t *testing.T) {
 	for name, replicas := range map[string]func(t *testing.T) []Replica{
 		"no replica":        func(*testing.T) []Replica { return nil },

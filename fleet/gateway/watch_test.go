@@ -179,6 +179,62 @@ func TestSuspendedGatewayBlamesNoReplica(t *testing.T) {
 	}
 }
 
+func TestUnresponsiveBackend(t *testing.T) {
+	p, now, _ := newTestBalancer(t, "a", "b")
+	a := p.acquire()
+	canceled := map[string]bool{}
+	send := func(name string, last bool) *attempt {
+		try := &attempt{balancer: p, backend: a, last: last, cancel: func(err error) { canceled[name] = errors.Is(err, errStalled) }}
+		p.track(try)
+		try.wait()
+		return try
+	}
+	check := func(state State, probes int) {
+		t.Helper()
+		if probe := p.checkActivity(time.Second); len(probe) != probes || p.Status()[0].State != state {
+			t.Errorf("%d to probe, %+v; want %d, %s", len(probe), p.Status(), probes, state)
+		}
+	}
+	old, final := send("old", false), send("final", true)
+	*now = now.Add(time.Second / overdueDivisor)
+	check(Ready, 1)
+	*now = now.Add(time.Second / 2)
+	check(Ready, 0) // a probe is in progress
+	fresh := send("fresh", false)
+	*now = now.Add(time.Second/overdueDivisor - time.Millisecond)
+	check(Ready, 0)
+	if len(canceled) > 0 {
+		t.Errorf("canceled early: %v", canceled)
+	}
+	fresh.wait() // activity on the connection
+	*now = now.Add(time.Millisecond)
+	check(Unresponsive, 0)
+	if !canceled["old"] || len(canceled) != 1 {
+		t.Errorf("canceled %v, want the old one only", canceled)
+	}
+	for _, try := range []*attempt{old, final, fresh} {
+		p.untrack(try)
+	}
+	p.probed(a, false)
+	check(Unresponsive, 1) // although it owes nothing
+	p.probed(a, true)
+	check(Ready, 0)
+}
+
+// A cooldown is never shortened by another one.
+func TestCooldownsDoNotShortenEachOther(t *testing.T) {
+	p, now, _ := newTestBalancer(t, "a")
+	b := p.acquire()
+	for range 2 * failureThreshold {
+		p.record(b, false)
+	}
+	p.coolDown(b)
+	*now = now.Add(2 * minCooldown)
+	if s := p.Status()[0]; s.State != Cooldown {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestConsecutiveFailuresCauseACooldown(t *testing.T) {
 	for name, c := range map[string]struct {
 		ends string // of its requests: g(ood), b(ad)
