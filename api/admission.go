@@ -21,13 +21,13 @@ func (s *Server) admissionFault(err error, read int64) error {
 	case errors.Is(err, admission.ErrClosed):
 		return apierror.New(apierror.Draining, "the server is shutting down; ask another or try again soon")
 	case errors.Is(err, admission.ErrDisplaced):
-		return apierror.New(displaced, "the server is busy, and this body was the slowest to arrive; %d bytes did", read)
+		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this body was the slowest to arrive; %d bytes did", read)
 	case errors.As(err, &full):
 		return apierror.New(apierror.QueueFull, "the server is busy with %d %s, as many as it takes at once", full.Limit, full.What)
 	case errors.As(err, &slow):
-		return apierror.Wrap(bodyTimeout, err, "the body arrived at less than %d bytes a second; %d bytes did", slow.Rate, read)
+		return apierror.Wrap(apierror.BodyTimeout, err, "the body arrived at less than %d bytes a second; %d bytes did", slow.Rate, read)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return apierror.Wrap(bodyTimeout, err, "the body did not arrive within %s; %d bytes did", s.cfg.BodyTimeout, read)
+		return apierror.Wrap(apierror.BodyTimeout, err, "the body did not arrive within %s; %d bytes did", s.cfg.BodyTimeout, read)
 	}
 	return err
 }

@@ -1,15 +1,10 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
-	"strconv"
-	"sync"
 	"time"
 
 	"fovea/inference"
-
-	"github.com/gin-gonic/gin"
+	"fovea/internal/apierror"
 )
 
 // answer is the body of a request for predictions that was answered, wholly or in part.
@@ -21,7 +16,7 @@ type answer struct {
 	Timing      timing  `json:"timing"`
 }
 
-// entry is one image's answer: the postprocess.Prediction, or an errorAnswer that says what is wrong with the image.
+// entry is one image's answer: the postprocess.Prediction, or an apierror.Body that says what is wrong with the image.
 type entry any
 
 // timing is in milliseconds. With several images, each stage is that of the image it took longest for; total
@@ -65,38 +60,11 @@ func answerOf(x *exchange, answers []answered) answer {
 func entries(answers []answered) []entry {
 	list := make([]entry, len(answers))
 	for i, a := range answers {
-		if a.fault != nil {
-			list[i] = errorAnswer{Error: a.fault.Message, Code: a.fault.Code}
+		if a.apiErr != nil {
+			list[i] = apierror.Body{Error: a.apiErr.Message, Code: a.apiErr.Code}
 		} else {
 			list[i] = a.response.Prediction
 		}
 	}
 	return list
-}
-
-var encoders = sync.Pool{New: func() any {
-	e := &encoder{}
-	e.json = json.NewEncoder(&e.buffer)
-	e.json.SetEscapeHTML(false)
-	return e
-}}
-
-type encoder struct {
-	buffer bytes.Buffer
-	json   *json.Encoder
-}
-
-// writeJSON sends v, whole or, when it cannot be encoded, not at all.
-func writeJSON(c *gin.Context, status int, v any) {
-	e, _ := encoders.Get().(*encoder) // never another type: New makes them
-	defer encoders.Put(e)
-	e.buffer.Reset()
-	if err := e.json.Encode(v); err != nil {
-		panic(err) // only a number that JSON has not, or a type of ours
-	}
-	header := c.Writer.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(e.buffer.Len()))
-	c.Writer.WriteHeader(status)
-	_, _ = c.Writer.Write(e.buffer.Bytes()) // a client that is gone needs no answer
 }

@@ -48,9 +48,9 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 		t.Errorf("parameters %+v", p)
 	}
 	if err != nil {
-		var f *apierror.Error
-		if err = s.bodyFault(err, b); !errors.As(err, &f) || f.Message == "" || status(f.Code) < 400 || status(f.Code) >= 499 {
-			t.Errorf("the fault is %#v", err)
+		var apiErr *apierror.Error
+		if err = s.bodyFault(err, b); !errors.As(err, &apiErr) || apiErr.Message == "" || apiErr.Code.Status() < 400 || apiErr.Code.Status() >= 499 {
+			t.Errorf("the error is %#v", err)
 		}
 	}
 	b.close()
@@ -147,8 +147,8 @@ func FuzzParameters(f *testing.F) {
 		}
 		var p params
 		if err := p.query(query); err != nil {
-			var f *apierror.Error
-			if !errors.As(err, &f) || f.Code != apierror.InvalidParameter || len(f.Message) > 1000 {
+			var apiErr *apierror.Error
+			if !errors.As(err, &apiErr) || apiErr.Code != apierror.InvalidParameter || len(apiErr.Message) > 1000 {
 				t.Errorf("%v", err)
 			}
 		} else if v := p.values; v.TopK < 0 || v.TopK > maxTopK || v.Score != nil && !(*v.Score >= 0 && *v.Score <= 1) || v.IoU != nil && !(*v.IoU >= 0 && *v.IoU <= 1) {

@@ -113,8 +113,8 @@ func (m *Metrics) request(x *exchange) {
 func (m *Metrics) countImages(model string, answers []answered) {
 	for _, a := range answers {
 		code := "ok"
-		if a.fault != nil {
-			code = string(a.fault.Code)
+		if a.apiErr != nil {
+			code = string(a.apiErr.Code)
 		}
 		m.images.WithLabelValues(model, code).Inc()
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"fovea/inference"
+	"fovea/internal/httpserver"
 	"fovea/internal/repository"
 
 	"github.com/gin-gonic/gin"
@@ -65,14 +66,14 @@ func (s *Server) listModels(c *gin.Context, _ *exchange) {
 	for i := range list.Models {
 		list.Models[i].Labels = nil
 	}
-	writeJSON(c, http.StatusOK, list)
+	httpserver.WriteJSON(c.Writer, http.StatusOK, list)
 }
 
 func (s *Server) showModel(c *gin.Context, x *exchange) {
 	name := c.Param("model")
 	for _, m := range describe(s.engine.Models()) {
 		if m.Name == name {
-			writeJSON(c, http.StatusOK, m)
+			httpserver.WriteJSON(c.Writer, http.StatusOK, m)
 			return
 		}
 	}

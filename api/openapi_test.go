@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -116,19 +115,6 @@ func TestTheDocumentHasTheServersRoutesAndNoOthers(t *testing.T) {
 	slices.Sort(served)
 	if !slices.Equal(documented, served) {
 		t.Errorf("documented:\n%s\nserved:\n%s", strings.Join(documented, "\n"), strings.Join(served, "\n"))
-	}
-}
-
-func TestTheDocumentKnowsEveryCode(t *testing.T) {
-	doc, _ := document()
-	documented := map[string]bool{}
-	for _, code := range doc.Components.Schemas["Code"].Value.Enum {
-		documented[fmt.Sprint(code)] = true
-	}
-	for code, status := range statuses {
-		if seen := documented[string(code)]; seen == (status == statusClientGone) {
-			t.Errorf("code %s with status %d: documented %v", code, status, seen)
-		}
 	}
 }
 

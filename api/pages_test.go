@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/internal/apierror"
 )
 
 // TestPagesOfOtherOriginsMayAskAndReadErrors: what fails must be told to them too.
@@ -79,7 +81,7 @@ func TestOverHTTP2(t *testing.T) {
 		go func() { slow <- s.do(s.request("POST", "/predict", "image/jpeg", stuck(t, "half"))) }()
 		s.arrived(4)
 		s.good()
-		if got := <-slow; got.Status != 429 || got.Code != displaced {
+		if got := <-slow; got.Status != 429 || got.Code != apierror.BodyDisplaced {
 			t.Errorf("%d %s", got.Status, got.Body)
 		}
 		s.good()

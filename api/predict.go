@@ -10,6 +10,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"
 )
@@ -53,7 +54,7 @@ func (s *Server) predict(c *gin.Context, x *exchange, model, version string) {
 
 // refuse answers a request that never came to the engine, which counts those that did.
 func (s *Server) refuse(c *gin.Context, x *exchange, err error) {
-	s.metrics.Rejected(x.model, string(faultOf(err).Code))
+	s.metrics.Rejected(x.model, string(apiErrorOf(err).Code))
 	s.fail(c, x, err)
 }
 
@@ -68,7 +69,7 @@ func (s *Server) noSuchModel(name string) error {
 // answered is what became of one image.
 type answered struct {
 	response *inference.Response
-	fault    *apierror.Error
+	apiErr   *apierror.Error
 }
 
 // ask sends all images to the engine at once and waits for all, as long as is left of the configured time.
@@ -104,7 +105,7 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (
 	}
 	response, err := s.engine.Predict(ctx, r)
 	if err != nil {
-		return answered{fault: s.engineFault(err)}
+		return answered{apiErr: s.engineFault(err)}
 	}
 	return answered{response: response}
 }
@@ -112,11 +113,11 @@ func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (
 // unasked counts an image about which the engine was not asked, or never said anything.
 func (s *Server) unasked(x *exchange, f *apierror.Error) answered {
 	s.metrics.Rejected(x.model, string(f.Code))
-	return answered{fault: f}
+	return answered{apiErr: f}
 }
 
 func (s *Server) engineFault(err error) *apierror.Error {
-	f := faultOf(err)
+	f := apiErrorOf(err)
 	if f.Code == apierror.DeadlineExceeded {
 		return apierror.New(f.Code, "no answer within %s", s.cfg.Timeout) // the cause is no more than that
 	}
@@ -128,13 +129,13 @@ func (s *Server) engineFault(err error) *apierror.Error {
 // sent again, so that is what it says.
 func overall(answers []answered) *apierror.Error {
 	for _, a := range answers {
-		if a.fault == nil {
+		if a.apiErr == nil {
 			return nil
 		}
 	}
 	for _, a := range answers {
-		if len(answers) == 1 || !aboutImage(a.fault.Code) {
-			return a.fault
+		if len(answers) == 1 || !a.apiErr.Code.AboutImage() {
+			return a.apiErr
 		}
 	}
 	return apierror.New(apierror.AllFailed, "none of the %d images could be answered; each says why", len(answers))
@@ -146,7 +147,7 @@ func (s *Server) reply(c *gin.Context, x *exchange, answers []answered) {
 	f := overall(answers)
 	switch {
 	case f == nil:
-		writeJSON(c, http.StatusOK, answerOf(x, answers))
+		httpserver.WriteJSON(c.Writer, http.StatusOK, answerOf(x, answers))
 	case f.Code == apierror.AllFailed:
 		s.failWith(c, x, f, entries(answers))
 	default:

@@ -64,8 +64,8 @@ func TestBadRequests(t *testing.T) {
 		"a model's name of 5000 letters":        {"/v1/models/" + strings.Repeat("x", 5000) + "/predict", image("pixels"), 404, apierror.ModelNotFound, "xxx\"…;"},
 		"a model's name with an invalid letter": {"/v1/models/%FF%FE/predict", image("pixels"), 404, apierror.ModelNotFound, `"\xff\xfe"`},
 		"an empty model name":                   {"/v1/models//predict", image("pixels"), 404, apierror.ModelNotFound, `no model ""`},
-		"a route that there isn't":              {"/v2/models", image("pixels"), 404, routeNotFound, "GET /openapi.json"},
-		"a slash too many":                      {path + "/", image("pixels"), 404, routeNotFound, "nothing at"},
+		"a route that there isn't":              {"/v2/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
+		"a slash too many":                      {path + "/", image("pixels"), 404, apierror.NotFound, "nothing at"},
 
 		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, apierror.InvalidParameter, `"topk"; allowed: iou_threshold, score_threshold, top_k`},
 		"a parameter given twice":    {path + "?top_k=3&top_k=3", image("pixels"), 400, apierror.InvalidParameter, "top_k is given twice"},
@@ -188,7 +188,7 @@ func TestOtherMethods(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(target, " ")
 		got := s.do(s.request(method, path, "", nil))
-		if got.Status != 405 || got.Header.Get("Allow") != allow || method != "HEAD" && got.Code != methodNotAllowed {
+		if got.Status != 405 || got.Header.Get("Allow") != allow || method != "HEAD" && got.Code != apierror.MethodNotAllowed {
 			t.Errorf("%s: %d, Allow %q, %s", target, got.Status, got.Header.Get("Allow"), got.Body)
 		}
 	}

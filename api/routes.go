@@ -11,6 +11,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -52,17 +53,17 @@ func (s *Server) routes() *gin.Engine {
 }
 
 func (s *Server) noRoute(c *gin.Context, x *exchange) {
-	s.fail(c, x, apierror.New(routeNotFound, "there is nothing at %s; GET /openapi.json says what there is", quote(c.Request.URL.Path)))
+	s.fail(c, x, apierror.New(apierror.NotFound, "there is nothing at %s; GET /openapi.json says what there is", quote(c.Request.URL.Path)))
 }
 
 func (s *Server) noMethod(c *gin.Context, x *exchange) {
-	s.fail(c, x, apierror.New(methodNotAllowed, "method %s is not allowed here; allowed: %s", quote(c.Request.Method), c.Writer.Header().Get("Allow")))
+	s.fail(c, x, apierror.New(apierror.MethodNotAllowed, "method %s is not allowed here; allowed: %s", quote(c.Request.Method), c.Writer.Header().Get("Allow")))
 }
 
 func (s *Server) showHealth(c *gin.Context, x *exchange) {
 	x.quiet = true
 	report := s.health.Report()
-	writeJSON(c, servable(report.Live()), report)
+	httpserver.WriteJSON(c.Writer, servable(report.Live()), report)
 }
 
 // readiness is the body of GET /ready. Missing says which versions cannot be served, and Warnings for which models the
@@ -88,7 +89,7 @@ func (s *Server) showReady(c *gin.Context, x *exchange) {
 	if !answer.Ready() {
 		c.Header("Retry-After", "1")
 	}
-	writeJSON(c, servable(answer.Ready()), answer)
+	httpserver.WriteJSON(c.Writer, servable(answer.Ready()), answer)
 }
 
 func servable(ok bool) int {

@@ -28,7 +28,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		x := &exchange{id: requestid.Of(r.Header.Get(requestIDHeader))}
-		refuse(w, x, apierror.New(badMethod, "the gateway's own routes answer GET and HEAD only"))
+		refuse(w, x, apierror.New(apierror.MethodNotAllowed, "the gateway's own routes answer GET and HEAD only"))
 	default:
 		own.ServeHTTP(w, r)
 	}
@@ -57,7 +57,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		defer x.fence(out)
 	}
 	if r.Method == http.MethodConnect || r.RequestURI == "*" {
-		refuse(out, x, apierror.New(badMethod, "the gateway passes requests on to routes only"))
+		refuse(out, x, apierror.New(apierror.MethodNotAllowed, "the gateway passes requests on to routes only"))
 		out.ended = true
 		return
 	}
