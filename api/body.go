@@ -44,7 +44,7 @@ func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	admitted, err := s.admission.Open(r.RemoteAddr, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer), httpserver.Unread(r))
+	admitted, err := s.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer), httpserver.Unread(r))
 	if err != nil {
 		return nil, s.admissionFault(err, 0)
 	}
@@ -123,7 +123,7 @@ func (b *body) arrived() { b.share.arrived() }
 
 func (b *body) close() {
 	b.share.leave()
-	b.admitted.Leave()
+	b.admitted.Release()
 }
 
 // left is how many bytes are still to come, at most: those that package multipart has read and not yet handed on are

@@ -26,7 +26,7 @@ func reader(data []byte) (*Server, *body) {
 	cfg.MaxImageBytes, cfg.MaxBodyBytes, cfg.MaxImages = 1<<12, fuzzed, 4
 	cfg.MaxRequests, cfg.BodyBudget = 1, fuzzed
 	s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler), admission: admission.New(cfg.limits()), readAhead: newReadAhead(fuzzed)}
-	admitted, err := s.admission.Open("", bytes.NewReader(data), int64(len(data)), time.Hour, conn{}, nil)
+	admitted, err := s.admission.Admit("", bytes.NewReader(data), int64(len(data)), time.Hour, conn{}, nil)
 	if err != nil {
 		panic(err)
 	}

@@ -121,7 +121,7 @@ func (m *Metrics) countImages(model string, answers []answered) {
 }
 
 // watch adds the metrics that are read from the server's parts when they are asked for.
-func (m *Metrics) watch(engine Engine, a *admission.Room) {
+func (m *Metrics) watch(engine Engine, a *admission.Controller) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}

@@ -39,7 +39,7 @@ type Server struct {
 	metrics   *Metrics
 	log       *slog.Logger
 	catalog   catalog
-	admission *admission.Room
+	admission *admission.Controller
 	readAhead *readAhead
 	router    *gin.Engine
 	http      *http.Server

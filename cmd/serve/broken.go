@@ -8,8 +8,7 @@ import (
 	"fovea/internal/exitcode"
 )
 
-// broken brings, once, the fault that only a restart mends, a grace after it was latched. It brings nothing when the server
-// is configured to stay.
+// broken sends, once, the error that requires a restart, shutdown.broken_after after it was latched; with 0, never.
 func (s *service) broken(ctx context.Context) <-chan error {
 	grace := s.cfg.Shutdown.BrokenAfter
 	if grace == 0 {
@@ -22,12 +21,12 @@ func (s *service) broken(ctx context.Context) <-chan error {
 			return
 		case <-s.monitor.Broken():
 		}
-		fault := s.monitor.Fault()
-		s.log.Error("the server ends itself: only a restart mends this", "in", grace, "key", "shutdown.broken_after", "error", fault)
+		err := s.monitor.Err()
+		s.log.Error("server is broken; exiting for a restart", "in", grace, "key", "shutdown.broken_after", "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(grace):
-			end <- exitcode.ForRestart(fmt.Errorf("only a restart mends this: %w", fault))
+			end <- exitcode.ForRestart(fmt.Errorf("requires a restart: %w", err))
 		}
 	}()
 	return end

@@ -14,7 +14,7 @@ import (
 	"fovea/internal/exitcode"
 )
 
-// lostGPU is an engine that has met a fault that only a restart mends, once it is asked to.
+// lostGPU is an engine that has an error that requires a restart, once it is asked to.
 type lostGPU struct{ fault atomic.Pointer[error] }
 
 func (*lostGPU) Ready() []string { return nil }
@@ -56,7 +56,7 @@ func TestABrokenServerEndsItselfWhereItShould(t *testing.T) {
 				}
 				cancel()
 				synctest.Wait()
-				if text := logged.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "only a restart mends this") || !strings.Contains(text, "cuda:0 is lost") {
+				if text := logged.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "server is broken; exiting for a restart") || !strings.Contains(text, "cuda:0 is lost") {
 					t.Errorf("logged %s", text)
 				}
 			})

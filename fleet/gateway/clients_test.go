@@ -183,7 +183,7 @@ func TestAnHTTP2ClientThatGoesAwayIsNoBadRequest(t *testing.T) {
 			}()
 			_, _ = io.WriteString(w, c.sent)
 			until(t, "the body to be on its way", func() bool {
-				return f.room.Requests() == 1 && (c.replica == "none" || f.pool.InFlight(c.replica) == 1)
+				return f.admission.Requests() == 1 && (c.replica == "none" || f.pool.InFlight(c.replica) == 1)
 			})
 			cancel()
 			if err := wait(t, "the client", done); err == nil {

@@ -18,12 +18,12 @@ const firstBytes = 512
 
 // limits are those of all requests together.
 func (c Config) limits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, Share: c.ClientShare, Rate: c.MinBodyRate}
+	return admission.Limits{Requests: c.MaxRequests, ClientShare: c.ClientShare, MinRate: c.MinBodyRate}
 }
 
 // admit lets a request in, whose exchange holds its slot from then on.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, x *exchange) error {
-	admitted, err := g.room.Open(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
+	admitted, err := g.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
 	var full *admission.FullError
 	switch {
 	case errors.As(err, &full):

@@ -49,7 +49,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		out.ended = true
 		return
 	}
-	defer x.admitted.Leave()
+	defer x.admitted.Release()
 	if r.ContentLength != 0 {
 		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
 		// Then it must not be left to net/http, either: see body.fence.
@@ -99,11 +99,11 @@ func rewrite(p *httputil.ProxyRequest) {
 }
 
 func (g *Gateway) modify(res *http.Response) error {
-	if g.pages.On() {
+	if g.pages.Enabled() {
 		cors.Remove(res.Header)
 	}
 	x := exchangeOf(res.Request.Context())
-	x.admitted.Leave()              // a client that is slow to read its answer holds no slot
+	x.admitted.Release()            // a client that is slow to read its answer holds no slot
 	res.Header.Del(requestIDHeader) // the client has it from the gateway, the same
 	return nil
 }
