@@ -28,7 +28,7 @@ func waiting(e *engine) (let func()) {
 	return func() { close(answer) }
 }
 
-func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
+func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"requests in flight":        func(c *Config) { c.MaxRequests = 1 },
 		"bytes of bodies in flight": func(c *Config) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 },
@@ -56,7 +56,7 @@ func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
 	}
 }
 
-func TestABodyTakesItsRoomAsItArrives(t *testing.T) {
+func TestBodyCountsAsItArrives(t *testing.T) {
 	for name, length := range map[string]int64{"of known length": 50, "of unknown length": -1} {
 		t.Run(name, func(t *testing.T) {
 			var let func()
@@ -78,7 +78,7 @@ func TestABodyTakesItsRoomAsItArrives(t *testing.T) {
 	}
 }
 
-func TestARefusedClientThatStillSendsReadsTheRefusal(t *testing.T) {
+func TestRefusedClientThatStillSendsGetsTheResponse(t *testing.T) {
 	s := open(t)
 	body := strings.NewReader(strings.Repeat("x", 17<<20))
 	got := s.do(s.request("POST", "/predict", "image/jpeg", body))
@@ -88,7 +88,7 @@ func TestARefusedClientThatStillSendsReadsTheRefusal(t *testing.T) {
 	s.good()
 }
 
-func TestFaultsOfTheEngine(t *testing.T) {
+func TestEngineErrors(t *testing.T) {
 	secret := errors.New("secret of the server")
 	for name, test := range map[string]struct {
 		err   error
@@ -128,7 +128,7 @@ func TestFaultsOfTheEngine(t *testing.T) {
 	}
 }
 
-func TestNoAnswerInTime(t *testing.T) {
+func TestDeadlineExceeded(t *testing.T) {
 	s := open(t, func(c *Config, e *engine) {
 		c.Timeout = 20 * time.Millisecond
 		e.predict = func(ctx context.Context, _ inference.Request) (*inference.Response, error) {
@@ -137,12 +137,12 @@ func TestNoAnswerInTime(t *testing.T) {
 		}
 	})
 	got := s.post("/predict", "image/jpeg", "pixels")
-	if got.Status != 504 || got.Error != "no answer within 20ms" {
+	if got.Status != 504 || got.Error != "no response within 20ms" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 }
 
-func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
+func TestPanicIsLoggedOnce(t *testing.T) {
 	for name, body := range map[string]string{"of one image": images("", "bang"), "of several images": images("", "bang", "bang", "bang")} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, func(_ *Config, e *engine) {
@@ -157,7 +157,7 @@ func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
 			if got.Status != 500 || got.Error != "internal error" || got.Code != apierror.Internal {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
-			if n := strings.Count(s.log.String(), `"panic":"bang at cats"`); n != strings.Count(body, "b64") || !strings.Contains(s.log.String(), "askOne") {
+			if n := strings.Count(s.log.String(), `"panic":"bang at cats"`); n != strings.Count(body, "b64") || !strings.Contains(s.log.String(), "predictImage") {
 				t.Errorf("logged %d times: %s", n, s.log)
 			}
 			s.good()
@@ -165,7 +165,7 @@ func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
 	}
 }
 
-func TestAPanicOfAHandler(t *testing.T) {
+func TestPanicOfAHandler(t *testing.T) {
 	s := open(t)
 	s.server.health = nil
 	got := s.get("/health")

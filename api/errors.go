@@ -11,32 +11,33 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// fail responds with err, which becomes an internal error unless it is an API error. Causes of internal errors are
-// logged here, and only here.
-func (s *Server) fail(c *gin.Context, x *exchange, err error) {
-	s.failWith(c, x, apiErrorOf(err), nil)
+// fail responds with err, which becomes an internal error unless it is an API error.
+func (s *Server) fail(c *gin.Context, rc *requestContext, err error) {
+	s.failWith(c, rc, apiErrorOf(err), nil)
 }
 
-func (s *Server) failWith(c *gin.Context, x *exchange, apiErr *apierror.Error, predictions any) {
-	x.code = apiErr.Code
-	status := apiErr.Code.Status()
-	switch apiErr.Code {
+// failWith responds with an error, and with AllFailed the error of each image. Causes of internal errors are logged here,
+// and only here.
+func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Error, predictions any) {
+	rc.code = err.Code
+	status := err.Code.Status()
+	switch err.Code {
 	case apierror.BodyTimeout, apierror.BodyDisplaced, apierror.Canceled:
-		if c.Request.ProtoMajor == 1 { // on HTTP/2 only this stream has been spoilt
+		if c.Request.ProtoMajor == 1 { // on HTTP/2 only this stream ends
 			c.Header("Connection", "close")
 		}
 	default:
-		drain(c, x)
+		drain(c, rc)
 	}
-	if apiErr.Code == apierror.Canceled {
-		x.status = status
-		c.Status(status) // which one sees that only stopped sending; without it net/http would say 200
+	if err.Code == apierror.Canceled {
+		rc.status = status
+		c.Status(status) // a client that has only stopped sending gets it; net/http would send 200
 		return
 	}
-	if apiErr.Cause != nil && status >= http.StatusInternalServerError {
-		s.log.Error("request failed", "request_id", x.id, "code", string(apiErr.Code), "error", apiErr.Error())
+	if err.Cause != nil && status >= http.StatusInternalServerError {
+		s.log.Error("request failed", "request_id", rc.id, "code", string(err.Code), "error", err.Error())
 	}
-	httpserver.WriteError(c.Writer, apiErr, x.id, predictions)
+	httpserver.WriteError(c.Writer, err, rc.id, predictions)
 }
 
 // apiErrorOf is apierror.From for errors that may also be those of a context.
@@ -46,7 +47,7 @@ func apiErrorOf(err error) *apierror.Error {
 	case errors.As(err, &apiErr):
 		return apiErr
 	case errors.Is(err, context.DeadlineExceeded):
-		return apierror.Wrap(apierror.DeadlineExceeded, err, "the request was not answered in time")
+		return apierror.Wrap(apierror.DeadlineExceeded, err, "no response within the request's time")
 	case errors.Is(err, context.Canceled):
 		return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
 	}

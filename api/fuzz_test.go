@@ -30,7 +30,7 @@ func reader(data []byte) (*Server, *body) {
 	if err != nil {
 		panic(err)
 	}
-	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: cfg.MaxBodyBytes, share: s.readAhead.enter()}
+	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: cfg.MaxBodyBytes, reservation: s.readAhead.reserve()}
 }
 
 // judge checks what holds for every body: bounds, and errors that are the client's and say what they are.
@@ -49,7 +49,7 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 	}
 	if err != nil {
 		var apiErr *apierror.Error
-		if err = s.bodyFault(err, b); !errors.As(err, &apiErr) || apiErr.Message == "" || apiErr.Code.Status() < 400 || apiErr.Code.Status() >= 499 {
+		if err = s.bodyError(err, b); !errors.As(err, &apiErr) || apiErr.Message == "" || apiErr.Code.Status() < 400 || apiErr.Code.Status() >= 499 {
 			t.Errorf("the error is %#v", err)
 		}
 	}
@@ -113,7 +113,7 @@ func FuzzMultipartBody(f *testing.F) {
 			t.Skip()
 		}
 		s, b := reader(data)
-		form, err := multipartForm(s.cfg.MaxBodyBytes, boundary)
+		form, err := multipartFormat(s.cfg.MaxBodyBytes, boundary)
 		if err != nil {
 			b.close()
 			return

@@ -13,9 +13,9 @@ import (
 	"fovea/inference"
 )
 
-// TestIdleConnectionsKeepNobodyOut is the kind: more connections than requests are allowed, each of which announces a body
+// TestIdleConnectionsDoNotBlockOthers is the kind: more connections than requests are allowed, each of which announces a body
 // and sends little of it, or nothing at all.
-func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
+func TestIdleConnectionsDoNotBlockOthers(t *testing.T) {
 	multipart := "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 67108864\r\n\r\n"
 	for name, idle := range map[string]string{
 		"64 MiB are announced":         multipart,
@@ -50,8 +50,8 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// TestSlowReadersKeepNobodyOut: the answers are larger than what the connections hold.
-func TestSlowReadersKeepNobodyOut(t *testing.T) {
+// TestSlowReadersDoNotBlockOthers: the answers are larger than what the connections hold.
+func TestSlowReadersDoNotBlockOthers(t *testing.T) {
 	s := open(t, func(c *Config, e *engine) {
 		c.MaxRequests = 2
 		e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
@@ -76,11 +76,11 @@ func TestSlowReadersKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// TestABodyThatFallsBehindTheLeastRateIsTold reads no clock: the rate is one that no sender keeps up for a second.
-func TestABodyThatFallsBehindTheLeastRateIsTold(t *testing.T) {
+// TestBodyBelowTheMinimumRate reads no clock: the rate is one that no sender keeps up for a second.
+func TestBodyBelowTheMinimumRate(t *testing.T) {
 	s := open(t, func(c *Config, _ *engine) { c.MinBodyRate = 1 << 30 })
 	conn := s.dial(begin + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", 1000, strings.Repeat("x", 999)))
-	if status, text := s.answerOn(conn); status != 408 || !strings.Contains(text, "less than 1073741824 bytes a second; 999 bytes did") {
+	if status, text := s.answerOn(conn); status != 408 || !strings.Contains(text, "less than 1073741824 bytes a second, with 999 bytes received") {
 		t.Errorf("%d %s", status, text)
 	}
 	if rest, err := io.ReadAll(conn); err != nil || len(rest) != 0 {

@@ -88,14 +88,14 @@ func (c checked) checkError(doc *openapi3.T, r *http.Request, response *http.Res
 	}
 }
 
-func TestTheDocumentIsValidOpenAPI(t *testing.T) {
+func TestDocumentIsValid(t *testing.T) {
 	doc, _ := document()
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestTheDocumentHasTheServersRoutesAndNoOthers(t *testing.T) {
+func TestDocumentListsTheRoutes(t *testing.T) {
 	s := open(t)
 	doc, _ := document()
 	var documented, served []string
@@ -107,7 +107,7 @@ func TestTheDocumentHasTheServersRoutesAndNoOthers(t *testing.T) {
 	parameter := regexp.MustCompile(`:(\w+)`)
 	for _, route := range s.server.router.Routes() {
 		if route.Method == http.MethodHead {
-			continue // wherever there is GET: TestHeadIsGetWithoutItsBody
+			continue // wherever there is GET: TestHead
 		}
 		served = append(served, route.Method+" "+parameter.ReplaceAllString(route.Path, "{$1}"))
 	}
@@ -118,7 +118,7 @@ func TestTheDocumentHasTheServersRoutesAndNoOthers(t *testing.T) {
 	}
 }
 
-func TestTheDocumentSaysTheServersLimitOfImages(t *testing.T) {
+func TestDocumentHasTheLimitOfImages(t *testing.T) {
 	got := open(t, func(c *Config, _ *engine) { c.MaxImages = 3 }).get("/openapi.json")
 	doc, err := openapi3.NewLoader().LoadFromData(got.Body)
 	if err != nil {
@@ -132,7 +132,7 @@ func TestTheDocumentSaysTheServersLimitOfImages(t *testing.T) {
 	}
 }
 
-func TestTheDocumentIsServed(t *testing.T) {
+func TestDocumentIsServed(t *testing.T) {
 	got := open(t).get("/openapi.json")
 	if got.Status != 200 || !bytes.Equal(got.Body, openAPI) {
 		t.Errorf("%d, %d bytes", got.Status, len(got.Body))

@@ -26,9 +26,9 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestABodyOfUnknownLengthThatIsTooLargeIsRefused: nothing is announced, so that only what arrives can tell. No body ends
+// TestBodyOfUnknownLengthBeyondItsLimit: nothing is announced, so that only what arrives can tell. No body ends
 // by itself.
-func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
+func TestBodyOfUnknownLengthBeyondItsLimit(t *testing.T) {
 	const image, whole = 1 << 20, 4 << 20
 	part := "--x\r\nContent-Disposition: form-data; name=image\r\n\r\n"
 	large := strings.Repeat("x", image/2)
@@ -37,14 +37,14 @@ func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
 		limit                        int64
 		says                         string
 	}{
-		"an image":                        {"image/jpeg", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
-		"an image without a type":         {"", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
-		"JSON":                            {"application/json", `{"images":[{"b64":"`, large, whole, "the body is larger than 4194304 bytes"},
-		"JSON without a type":             {"", `{"images":[{"b64":"`, large, whole, "the body is larger than 4194304 bytes"},
-		"a form with one image":           {"multipart/form-data; boundary=x", part, large, image, "image 0 is larger than 1048576 bytes"},
-		"a form with many images":         {"multipart/form-data; boundary=x", part + large, "\r\n" + part + large, whole, "the body is larger than 4194304 bytes"},
-		"a form with an endless preamble": {"multipart/form-data; boundary=x", "", strings.Repeat("preamble\r\n", 10_000), whole, "the body is larger than 4194304 bytes"},
-		"a form with an endless epilogue": {"multipart/form-data; boundary=x", part + "pixels\r\n--x--\r\n", large, whole, "the body is larger than 4194304 bytes"},
+		"an image":                        {"image/jpeg", "\xff\xd8\xff", large, image, "the body is larger than the limit of 1048576 bytes"},
+		"an image without a type":         {"", "\xff\xd8\xff", large, image, "the body is larger than the limit of 1048576 bytes"},
+		"JSON":                            {"application/json", `{"images":[{"b64":"`, large, whole, "the body is larger than the limit of 4194304 bytes"},
+		"JSON without a type":             {"", `{"images":[{"b64":"`, large, whole, "the body is larger than the limit of 4194304 bytes"},
+		"a form with one image":           {"multipart/form-data; boundary=x", part, large, image, "image 0 is larger than the limit of 1048576 bytes"},
+		"a form with many images":         {"multipart/form-data; boundary=x", part + large, "\r\n" + part + large, whole, "the body is larger than the limit of 4194304 bytes"},
+		"a form with an endless preamble": {"multipart/form-data; boundary=x", "", strings.Repeat("preamble\r\n", 10_000), whole, "the body is larger than the limit of 4194304 bytes"},
+		"a form with an endless epilogue": {"multipart/form-data; boundary=x", part + "pixels\r\n--x--\r\n", large, whole, "the body is larger than the limit of 4194304 bytes"},
 	}
 	for _, http2 := range []bool{false, true} {
 		s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes, c.MaxBodyBytes, c.MaxImages = image, whole, 64 })
@@ -68,9 +68,9 @@ func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
 	}
 }
 
-// TestARefusedBodyIsReadToItsEnd: curl before version 8 loses an answer behind which its stream is reset, as one is whose body
-// is left unread, and with HTTP/1 the connection would be.
-func TestARefusedBodyIsReadToItsEnd(t *testing.T) {
+// TestRefusedBodyIsDrained: curl before version 8 loses an answer behind which its stream is reset, as one is whose body
+// is left rawJSON, and with HTTP/1 the connection would be.
+func TestRefusedBodyIsDrained(t *testing.T) {
 	const size = 4 << 20 // more than the window of a stream
 	for _, http2 := range []bool{false, true} {
 		s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes = 1 << 20 })

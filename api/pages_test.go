@@ -10,8 +10,8 @@ import (
 	"fovea/internal/apierror"
 )
 
-// TestPagesOfOtherOriginsMayAskAndReadErrors: what fails must be told to them too.
-func TestPagesOfOtherOriginsMayAskAndReadErrors(t *testing.T) {
+// TestCORS: what fails must be told to them too.
+func TestCORS(t *testing.T) {
 	s := open(t)
 	for _, test := range []struct {
 		method, path string
@@ -43,7 +43,7 @@ func TestPagesOfOtherOriginsMayAskAndReadErrors(t *testing.T) {
 }
 
 // http2 makes the site's client speak HTTP/2 by prior knowledge.
-func (s *site) http2() {
+func (s *testServer) http2() {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
@@ -88,19 +88,19 @@ func TestOverHTTP2(t *testing.T) {
 	})
 }
 
-func TestShutdownAnswersWhatCameOverHTTP2(t *testing.T) {
+func TestShutdownFinishesHTTP2Requests(t *testing.T) {
 	var let func()
 	s := open(t, func(_ *Config, e *engine) { let = waiting(e) })
 	s.http2()
-	answered, ended := make(chan result, 1), make(chan error, 1)
-	go func() { answered <- s.post("/predict", "image/jpeg", "wait for it") }()
+	responses, ended := make(chan result, 1), make(chan error, 1)
+	go func() { responses <- s.post("/predict", "image/jpeg", "wait for it") }()
 	s.arrived(int64(len("wait for it")))
 	go func() { ended <- s.server.Shutdown(t.Context()) }()
 	for !s.server.draining.Load() {
 		time.Sleep(time.Millisecond)
 	}
 	let()
-	if got := <-answered; got.Status != 200 {
+	if got := <-responses; got.Status != 200 {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 	if err := <-ended; err != nil {
