@@ -9,7 +9,59 @@ import (
 	"fovea/internal/apierror"
 )
 
-// endless repeats a text for ever, after a beginning.
+// TestBodiesAtTheirLimits sends bodies of exactly the limit, and of a byte more, with and without a Content-Length.
+func TestBodiesAtTheirLimits(t *testing.T) {
+	const image, whole = 1000, 3000
+	x := func(n int) string { return strings.Repeat("x", n) }
+	pad := func(text string, n int) string { return text + strings.Repeat(" ", n-len(text)) }
+	part := func(content string) string {
+		return "--x\r\nContent-Disposition: form-data; name=image\r\n\r\n" + content + "\r\n--x--\r\n"
+	}
+	s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes, c.MaxBodyBytes = image, whole })
+	for name, test := range map[string]struct {
+		contentType string
+		body        func(over int) string // over: 0 or 1 bytes beyond the limit
+	}{
+		"image":                     {"image/jpeg", func(over int) string { return x(image + over) }},
+		"image of a generic type":   {"", func(over int) string { return "\xff\xd8\xff" + x(image-3+over) }},
+		"JSON":                      {"application/json", func(over int) string { return pad(images("", "one"), whole+over) }},
+		"JSON of a generic type":    {"", func(over int) string { return pad(images("", "one"), whole+over) }},
+		"image in JSON":             {"application/json", func(over int) string { return images("", x(image+over)) }},
+		"image in a part":           {"multipart/form-data; boundary=x", func(over int) string { return part(x(image + over)) }},
+		"multipart with its epilog": {"multipart/form-data; boundary=x", func(over int) string { return pad(part("image"), whole+over) }},
+	} {
+		for _, known := range []bool{true, false} {
+			for over, want := range []int{200, 413} {
+				t.Run(fmt.Sprintf("%s, length known %v, %d bytes over", name, known, over), func(t *testing.T) {
+					s.t = t
+					body := test.body(over)
+					r := s.request("POST", "/predict", test.contentType, io.MultiReader(strings.NewReader(body)))
+					if r.ContentLength = -1; known {
+						r.ContentLength = int64(len(body))
+					}
+					if got := s.do(r); got.Status != want || want == 413 && got.Code != apierror.BodyTooLarge {
+						t.Errorf("%d %s, want %d", got.Status, got.Body, want)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestLimitBelowWhatIsSniffed: the first bytes of a body of a generic type, which decide its format, may be too many.
+func TestLimitBelowWhatIsSniffed(t *testing.T) {
+	const limit = sniffBytes - 10
+	s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes = limit })
+	for _, length := range []int64{limit + 1, -1} {
+		r := s.request("POST", "/predict", "", io.MultiReader(strings.NewReader("\xff\xd8\xff"+strings.Repeat("x", limit-2))))
+		r.ContentLength = length
+		if got := s.do(r); got.Status != 413 || got.Code != apierror.BodyTooLarge {
+			t.Errorf("length %d: %d %s", length, got.Status, got.Body)
+		}
+	}
+}
+
+// endless repeats a text without end, after a beginning.
 type endless struct {
 	io.Reader
 	text string

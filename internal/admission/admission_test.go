@@ -150,7 +150,7 @@ func TestSlowestBodyIsDisplaced(t *testing.T) {
 
 func TestUnreadBodyIsNotDisplaced(t *testing.T) {
 	for name, limits := range map[string]Limits{
-		"where slots are short":                  {Requests: 2, ClientShare: 1, MinRate: 1024},
+		"at the limit of requests":               {Requests: 2, ClientShare: 1, MinRate: 1024},
 		"beyond a client's share of idle bodies": {Requests: 4, ClientShare: 0.5, MinRate: 1024},
 	} {
 		c := newClock()
@@ -173,7 +173,7 @@ func TestUnreadBodyIsNotDisplaced(t *testing.T) {
 			enter(t, ctl, alice)
 		}
 		if !stopped[0] {
-			t.Errorf("%s: it keeps its slot once nothing more comes", name)
+			t.Errorf("%s: not displaced once nothing more arrives", name)
 		}
 	}
 }
@@ -244,6 +244,34 @@ func TestClientShareOfIdleBodies(t *testing.T) {
 	}
 }
 
+// TestSecondRequestOfAClientAboveItsShare: only a client's first request is always within its share.
+func TestSecondRequestOfAClientAboveItsShare(t *testing.T) {
+	ctl := newClock().controller(Limits{Requests: 4, ClientShare: 0.25, MinRate: 1024})
+	for _, from := range []netip.Prefix{bob, bob, alice} {
+		q, _ := enter(t, ctl, from)
+		q.arriveWhole()
+	}
+	var full *FullError
+	if _, err := ctl.admit(alice, func() {}, nil); !errors.As(err, &full) || full.Limit != 3 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestIdleBodyIsDisplacedAfterItsTime(t *testing.T) {
+	c := newClock()
+	ctl := c.controller(Limits{Requests: 8, ClientShare: 0.25, MinRate: 1024})
+	_, stopped := enter(t, ctl, alice)
+	enter(t, ctl, alice)
+	c.after(idleAfter - time.Millisecond)
+	if enter(t, ctl, alice); *stopped {
+		t.Error("displaced before it was idle")
+	}
+	c.after(time.Millisecond)
+	if enter(t, ctl, alice); !*stopped {
+		t.Error("an idle body above the client's share was not displaced")
+	}
+}
+
 func TestClientMayExceedItsShareWithArrivingBodies(t *testing.T) {
 	c := newClock()
 	ctl := c.controller(Limits{Requests: 1024, ClientShare: 0.25, MinRate: 1024})
@@ -289,6 +317,39 @@ func TestBytes(t *testing.T) {
 		var full *FullError
 		if err := newcomer.gets(200); !errors.As(err, &full) || full.What != "bytes of bodies" || *lagStopped {
 			t.Errorf("%v; the one that lags was ended: %v", err, *lagStopped)
+		}
+	})
+	t.Run("a body that hardly lags is not displaced", func(t *testing.T) {
+		c := newClock()
+		ctl := c.controller(limits)
+		first, stopped := enter(t, ctl, alice)
+		_ = first.gets(500)
+		c.after(displaceAfter - time.Millisecond)
+		second, _ := enter(t, ctl, bob)
+		var full *FullError
+		if err := second.gets(600); !errors.As(err, &full) || *stopped {
+			t.Errorf("%v; the first was displaced: %v", err, *stopped)
+		}
+	})
+	t.Run("as few as possible are displaced", func(t *testing.T) {
+		c := newClock()
+		ctl := c.controller(limits)
+		first, firstStopped := enter(t, ctl, alice)
+		_ = first.gets(500)
+		c.after(time.Second)
+		_, secondStopped := enter(t, ctl, alice)
+		c.after(time.Second)
+		third, _ := enter(t, ctl, bob)
+		if err := third.gets(1000); err != nil || !*firstStopped || *secondStopped {
+			t.Errorf("%v; displaced: the first %v, the second %v", err, *firstStopped, *secondStopped)
+		}
+	})
+	t.Run("a released body no longer counts", func(t *testing.T) {
+		ctl := newClock().controller(limits)
+		q, _ := enter(t, ctl, alice)
+		q.release()
+		if err := q.gets(500); err != nil || ctl.Bytes() != 0 {
+			t.Errorf("%v, %d bytes are in flight", err, ctl.Bytes())
 		}
 	})
 	t.Run("one body may use all bytes", func(t *testing.T) {
@@ -344,10 +405,22 @@ func TestCountsMatchRequests(t *testing.T) {
 				_ = q.gets(rnd.Int64N(1000))
 			}
 			var requests, bytes int64
+			held := map[netip.Prefix]client{}
 			for _, q := range open {
 				if !q.released {
 					requests++
 					bytes += q.bytes
+					h := held[q.address]
+					h.requests, h.bytes = h.requests+1, h.bytes+q.bytes
+					if q.at >= 0 {
+						h.arriving++
+					}
+					held[q.address] = h
+				}
+			}
+			for address, counted := range ctl.clients {
+				if *counted != held[address] {
+					t.Fatalf("seed %d: counted %+v for %s, it holds %+v", seed, *counted, address, held[address])
 				}
 			}
 			if ctl.requests != requests || ctl.bytes != bytes || requests > ctl.limits.Requests || bytes > ctl.limits.Bytes {

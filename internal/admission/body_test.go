@@ -136,6 +136,9 @@ func TestWaitStopsTheBodysClock(t *testing.T) {
 	if err != nil || waited != time.Hour || conn.deadline.Before(c.t.Add(Grace)) {
 		t.Errorf("%v; it waited %s, and has until %v at %v", err, waited, conn.deadline, c.t)
 	}
+	if _, err := b.Wait(func() error { return nil }); err != nil || conn.deadline.IsZero() {
+		t.Errorf("%v; the connection's deadline after a short wait is %v", err, conn.deadline)
+	}
 	broken := errors.New("broken")
 	if _, err := b.Wait(func() error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
@@ -170,5 +173,17 @@ func TestRequestWaitsForABodyThatWaitsToBeRead(t *testing.T) {
 	}
 	if ctl.waiting != 0 {
 		t.Errorf("%d bodies wait to be read", ctl.waiting)
+	}
+}
+
+// closed is a connection that is closed.
+type closed struct{}
+
+func (closed) SetReadDeadline(time.Time) error { return os.ErrClosed }
+
+func TestRequestOnAClosedConnectionIsReleased(t *testing.T) {
+	ctl := newClock().controller(Limits{Requests: 1, ClientShare: 1, MinRate: 1000})
+	if _, err := ctl.Admit("192.0.2.1:1", strings.NewReader("x"), 1, time.Minute, closed{}, nil); !errors.Is(err, os.ErrClosed) || ctl.Requests() != 0 {
+		t.Errorf("%v, %d requests are in flight", err, ctl.Requests())
 	}
 }
