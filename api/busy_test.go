@@ -13,19 +13,19 @@ import (
 	"fovea/internal/apierror"
 )
 
-// waiting is an engine that takes images that begin with "wait" and answers them once it is let.
-func waiting(e *engine) (let func()) {
-	answer := make(chan struct{})
+// waiting changes the engine to one that responds to images that begin with "wait" once respond is called.
+func waiting(e *engine) (respond func()) {
+	proceed := make(chan struct{})
 	e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
 		if strings.HasPrefix(string(r.Image), "wait") {
 			select {
-			case <-answer:
+			case <-proceed:
 			case <-ctx.Done():
 			}
 		}
 		return echo(ctx, r)
 	}
-	return func() { close(answer) }
+	return func() { close(proceed) }
 }
 
 func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
@@ -34,8 +34,8 @@ func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
 		"bytes of bodies in flight": func(c *Config) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var let func()
-			s := open(t, func(c *Config, e *engine) { change(c); let = waiting(e) })
+			var respond func()
+			s := open(t, func(c *Config, e *engine) { change(c); respond = waiting(e) })
 			first := s.dial(begin + "Content-Length: 99\r\n\r\nwait" + strings.Repeat(".", 95))
 			s.eventually("fovea_body_bytes_in_flight 99")
 			got := s.post("/predict", "image/jpeg", strings.Repeat("x", 50))
@@ -45,8 +45,8 @@ func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
 			if got := s.get("/health"); got.Status != 200 {
 				t.Errorf("/health while busy: %d", got.Status)
 			}
-			let()
-			if status, text := s.answerOn(first); status != 200 {
+			respond()
+			if status, text := s.responseOn(first); status != 200 {
 				t.Errorf("the first: %d %s", status, text)
 			}
 			s.eventually("fovea_requests_in_flight 0")
@@ -59,10 +59,10 @@ func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
 func TestBodyCountsAsItArrives(t *testing.T) {
 	for name, length := range map[string]int64{"of known length": 50, "of unknown length": -1} {
 		t.Run(name, func(t *testing.T) {
-			var let func()
+			var respond func()
 			s := open(t, func(c *Config, e *engine) {
 				c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100
-				let = waiting(e)
+				respond = waiting(e)
 			})
 			s.dial(begin + "Content-Length: 60\r\n\r\nwait" + strings.Repeat(".", 56))
 			s.eventually("fovea_body_bytes_in_flight 60")
@@ -71,7 +71,7 @@ func TestBodyCountsAsItArrives(t *testing.T) {
 			if got := s.do(r); got.Status != 429 {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
-			let()
+			respond()
 			s.eventually("fovea_body_bytes_in_flight 0")
 			s.good()
 		})
@@ -118,7 +118,7 @@ func TestEngineErrors(t *testing.T) {
 					t.Errorf("%d, Retry-After %q, %s", got.Status, got.Header.Get("Retry-After"), got.Body)
 				}
 				if strings.Contains(string(got.Body), "secret") {
-					t.Errorf("the answer tells %s", got.Body)
+					t.Errorf("the response reveals %s", got.Body)
 				}
 			}
 			if logged := strings.Count(s.log.String(), "secret"); strings.Contains(test.err.Error(), "secret") && logged != 2 {

@@ -30,7 +30,7 @@ func (s *testServer) dial(text string) net.Conn {
 	return conn
 }
 
-func (s *testServer) answerOn(conn net.Conn) (int, string) {
+func (s *testServer) responseOn(conn net.Conn) (int, string) {
 	s.t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -44,8 +44,7 @@ func (s *testServer) answerOn(conn net.Conn) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// shortBody is the time for a body where a test waits for its end. What a stall of a busy machine makes late still comes
-// within it.
+// shortBody is the body timeout where a test waits for it, longer than a stall of a busy machine.
 const shortBody = time.Second
 
 const begin = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
@@ -53,14 +52,14 @@ const begin = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n
 func TestBodyTimeout(t *testing.T) {
 	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = shortBody })
 	conn := s.dial(begin + "Content-Length: 100\r\n\r\nten bytes.")
-	status, body := s.answerOn(conn)
+	status, body := s.responseOn(conn)
 	if status != 408 || !strings.Contains(body, "did not arrive within 1s, with 10 bytes received") {
 		t.Errorf("%d %s", status, body)
 	}
 	s.good()
 }
 
-// A form is whole before its body is, which net/http would wait for without an end.
+// The form ends before its body, for which net/http would wait without a deadline.
 func TestBodyContinuesAfterTheForm(t *testing.T) {
 	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = shortBody })
 	contentType, form := parts("image=one")
@@ -77,7 +76,7 @@ func TestBodyContinuesAfterTheForm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
-			if status, body := s.answerOn(s.dial(test.text)); status != test.status {
+			if status, body := s.responseOn(s.dial(test.text)); status != test.status {
 				t.Errorf("%d %s", status, body)
 			}
 			s.eventually("fovea_requests_in_flight 0")
@@ -100,7 +99,7 @@ func TestHalfClosedConnectionGets499(t *testing.T) {
 	if tcp, ok := conn.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
 		t.Fatal("the connection cannot be closed halfway")
 	}
-	if status, body := s.answerOn(conn); status != 499 || body != "" {
+	if status, body := s.responseOn(conn); status != 499 || body != "" {
 		t.Errorf("%d %s", status, body)
 	}
 	s.good()
@@ -141,7 +140,7 @@ func TestBodiesOnBrokenConnections(t *testing.T) {
 			if tcp, ok := conn.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
 				t.Fatal("the connection cannot be closed halfway")
 			}
-			status, body := s.answerOn(conn)
+			status, body := s.responseOn(conn)
 			if status != test.status || !strings.Contains(body, test.says) {
 				t.Errorf("%d %s", status, body)
 			}
@@ -150,7 +149,7 @@ func TestBodiesOnBrokenConnections(t *testing.T) {
 	}
 }
 
-// What net/http refuses by itself is in plain text, as the document says.
+// Responses of net/http itself are in plain text, as the document says.
 func TestInvalidHTTPIsRefusedInPlainText(t *testing.T) {
 	s := open(t)
 	for name, test := range map[string]struct {
@@ -169,7 +168,7 @@ func TestInvalidHTTPIsRefusedInPlainText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
-			if status, body := s.answerOn(s.dial(test.text)); status != test.status {
+			if status, body := s.responseOn(s.dial(test.text)); status != test.status {
 				t.Errorf("%d %s", status, body)
 			}
 			s.good()
@@ -194,14 +193,14 @@ func TestDisconnectCancelsTheRequest(t *testing.T) {
 	<-arrived
 	_ = conn.Close()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("the engine was told %v", err)
+		t.Errorf("the engine got %v", err)
 	}
 	s.eventually(`fovea_requests_total{code="499",model="cats",version=""} 1`)
 	s.eventually("fovea_requests_in_flight 0")
 	s.good()
 }
 
-// TestRefusedRequestWithExpectContinue: it may never send its body, and the connection is of no use.
+// TestRefusedRequestWithExpectContinue: it may never send its body, so the connection is closed.
 func TestRefusedRequestWithExpectContinue(t *testing.T) {
 	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = time.Hour })
 	conn := s.dial("POST /v1/models/dogs/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n" +
@@ -212,12 +211,12 @@ func TestRefusedRequestWithExpectContinue(t *testing.T) {
 	}
 }
 
-// eventually waits until the metrics hold the line, for longer than any stall of a busy machine.
+// eventually waits until the metrics contain the line, longer than any stall of a busy machine.
 func (s *testServer) eventually(line string) {
 	s.t.Helper()
 	for end := time.Now().Add(time.Minute); !strings.Contains(string(s.get("/metrics").Body), line); time.Sleep(25 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Errorf("the metrics never said %s", line)
+			s.t.Errorf("the metrics never contained %s", line)
 			return
 		}
 	}

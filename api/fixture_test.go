@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// engine answers with the image's own bytes as the label, so that a mix-up of images shows.
+// engine returns the image's bytes as the label, so that a mix-up of images shows.
 type engine struct {
 	mu       sync.Mutex
 	statuses []inference.Status
@@ -206,7 +206,7 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 
 func (s *testServer) url(path string) string { return "http://" + s.address + path }
 
-// result is an answer as a client sees it.
+// result is a response.
 type result struct {
 	Status int           `json:"-"`
 	Header http.Header   `json:"-"`
@@ -267,7 +267,7 @@ func (s *testServer) post(path, contentType, body string) result {
 	return s.do(s.request("POST", path, contentType, strings.NewReader(body)))
 }
 
-// good checks that the next good request is answered right.
+// good checks that a good request succeeds.
 func (s *testServer) good() {
 	s.t.Helper()
 	got := s.post("/v1/models/cats/predict", "image/jpeg", "a good image")

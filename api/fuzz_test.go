@@ -20,7 +20,7 @@ import (
 
 const fuzzed = 1 << 16 // bytes of an input
 
-// reader makes a server that only reads forms, and a body of data.
+// reader returns a server that only reads bodies, and a body of data.
 func reader(data []byte) (*Server, *body) {
 	cfg := Defaults()
 	cfg.MaxImageBytes, cfg.MaxBodyBytes, cfg.MaxImages = 1<<12, fuzzed, 4
@@ -33,7 +33,7 @@ func reader(data []byte) (*Server, *body) {
 	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: cfg.MaxBodyBytes, reservation: s.readAhead.reserve()}
 }
 
-// judge checks what holds for every body: bounds, and errors that are the client's and say what they are.
+// judge checks what holds for every body: bounds, and that errors are the client's.
 func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 	t.Helper()
 	if len(in.images) > s.cfg.MaxImages {

@@ -32,7 +32,7 @@ var document = sync.OnceValues(func() (*openapi3.T, routers.Router) {
 	return doc, router
 })
 
-// checked holds every answer against the document: by its route where there is one, else as an error.
+// checked validates every response against the document: by its route, or else as an error.
 type checked struct {
 	t    *testing.T
 	base http.RoundTripper
@@ -50,7 +50,7 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	_ = response.Body.Close()
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	if response.Header.Get(requestIDHeader) == "" {
-		c.t.Errorf("%s %s: no %s in the answer", r.Method, r.URL.Path, requestIDHeader)
+		c.t.Errorf("%s %s: no %s in the response", r.Method, r.URL.Path, requestIDHeader)
 	}
 	doc, router := document()
 	route, params, err := router.FindRoute(r)
@@ -66,14 +66,14 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	input.SetBodyBytes(body)
 	if err := openapi3filter.ValidateResponse(r.Context(), input); err != nil {
-		c.t.Errorf("%s %s: the answer is not what the document says: %v", r.Method, r.URL.Path, err)
+		c.t.Errorf("%s %s: the response does not match the document: %v", r.Method, r.URL.Path, err)
 	}
 	return response, nil
 }
 
 func (c checked) checkError(doc *openapi3.T, r *http.Request, response *http.Response, body []byte) {
 	if r.Method == http.MethodHead {
-		return // as GET answers, without its body
+		return // GET without its body
 	}
 	if response.StatusCode != http.StatusNotFound && response.StatusCode != http.StatusMethodNotAllowed {
 		c.t.Errorf("%s %s: status %d of a route that is not in the document", r.Method, r.URL.Path, response.StatusCode)

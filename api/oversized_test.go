@@ -78,8 +78,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestBodyOfUnknownLengthBeyondItsLimit: nothing is announced, so that only what arrives can tell. No body ends
-// by itself.
+// TestBodyOfUnknownLengthBeyondItsLimit: no length is announced, and no body ends.
 func TestBodyOfUnknownLengthBeyondItsLimit(t *testing.T) {
 	const image, whole = 1 << 20, 4 << 20
 	part := "--x\r\nContent-Disposition: form-data; name=image\r\n\r\n"

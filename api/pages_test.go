@@ -10,7 +10,7 @@ import (
 	"fovea/internal/apierror"
 )
 
-// TestCORS: what fails must be told to them too.
+// TestCORS: pages must be able to read error responses too.
 func TestCORS(t *testing.T) {
 	s := open(t)
 	for _, test := range []struct {
@@ -51,7 +51,7 @@ func (s *testServer) http2() {
 	s.t.Cleanup(transport.CloseIdleConnections)
 }
 
-// stuck is a body that gives its beginning and then nothing until it is let go.
+// stuck is a body that stops after its beginning until the test ends.
 func stuck(t *testing.T, beginning string) io.Reader {
 	r, w := io.Pipe()
 	go func() { _, _ = io.WriteString(w, beginning) }()
@@ -75,7 +75,7 @@ func TestOverHTTP2(t *testing.T) {
 		}
 		s.good()
 	})
-	t.Run("a stream that lags gives way, as a connection does", func(t *testing.T) {
+	t.Run("a stream that lags is displaced", func(t *testing.T) {
 		s.server.cfg.BodyTimeout = time.Minute
 		slow := make(chan result, 1)
 		go func() { slow <- s.do(s.request("POST", "/predict", "image/jpeg", stuck(t, "half"))) }()
@@ -89,8 +89,8 @@ func TestOverHTTP2(t *testing.T) {
 }
 
 func TestShutdownFinishesHTTP2Requests(t *testing.T) {
-	var let func()
-	s := open(t, func(_ *Config, e *engine) { let = waiting(e) })
+	var respond func()
+	s := open(t, func(_ *Config, e *engine) { respond = waiting(e) })
 	s.http2()
 	responses, ended := make(chan result, 1), make(chan error, 1)
 	go func() { responses <- s.post("/predict", "image/jpeg", "wait for it") }()
@@ -99,7 +99,7 @@ func TestShutdownFinishesHTTP2Requests(t *testing.T) {
 	for !s.server.draining.Load() {
 		time.Sleep(time.Millisecond)
 	}
-	let()
+	respond()
 	if got := <-responses; got.Status != 200 {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}

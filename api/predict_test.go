@@ -130,7 +130,7 @@ func TestExpectContinue(t *testing.T) {
 type unsent struct{ t *testing.T }
 
 func (u unsent) Read([]byte) (int, error) {
-	u.t.Error("the body was asked for")
+	u.t.Error("the body was requested")
 	return 0, fmt.Errorf("unsent")
 }
 

@@ -37,7 +37,7 @@ func undecoded(change ...func(*Config)) (configure func(*Config, *engine), decod
 	}, decode, respond
 }
 
-// large is a body that is larger than its first block.
+// large returns a body that is larger than its first block.
 func large(t *testing.T) string {
 	t.Helper()
 	return strings.Repeat("x", firstBlock+1)
@@ -75,14 +75,14 @@ func TestBodyBeyondTheReadAheadWaits(t *testing.T) {
 			t.Errorf("%d %s, want %v ms in the queue", got.Status, got.Body, want)
 		}
 		close(respond)
-		if status, text := s.answerOn(first); status != 200 {
+		if status, text := s.responseOn(first); status != 200 {
 			t.Errorf("the first: %d %s", status, text)
 		}
 		_ = first.Close()
 	})
 }
 
-// TestStalledBodiesDoNotBlockOthers has more of them than there are turns, each with more than a first block.
+// TestStalledBodiesDoNotBlockOthers has more stalled bodies than permits, each with more than a first block.
 func TestStalledBodiesDoNotBlockOthers(t *testing.T) {
 	configure, _, _ := undecoded(func(c *Config) { c.MinBodyRate, c.BodyTimeout = 0, time.Hour })
 	s := open(t, configure)
@@ -98,7 +98,7 @@ func TestStalledBodiesDoNotBlockOthers(t *testing.T) {
 	if _, err := io.WriteString(slow[0], strings.Repeat("x", 9)); err != nil {
 		t.Fatal(err)
 	}
-	if status, text := s.answerOn(slow[0]); status != 200 {
+	if status, text := s.responseOn(slow[0]); status != 200 {
 		t.Errorf("the slow one: %d %s", status, text)
 	}
 }
@@ -117,7 +117,7 @@ func TestWaitForAPermitIsBounded(t *testing.T) {
 		}
 		close(decode)
 		close(respond)
-		s.answerOn(first)
+		s.responseOn(first)
 		_ = first.Close()
 		s.good()
 	})
@@ -151,7 +151,7 @@ func TestReservationsAreReleased(t *testing.T) {
 	}
 }
 
-// TestBufferGrowsWithTheBytes: what is announced takes no memory.
+// TestBufferGrowsWithTheBytes: an announced length takes no memory.
 func TestBufferGrowsWithTheBytes(t *testing.T) {
 	for _, announced := range []int{1, 4 << 10, 200_000, 2 << 20, 64 << 20} {
 		copied := 0

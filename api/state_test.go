@@ -138,7 +138,7 @@ func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 	if _, err := slow.Write([]byte("ight!")); err != nil {
 		t.Fatal(err)
 	}
-	if status, body := s.answerOn(slow); status != 200 || !strings.Contains(body, "in flight!") {
+	if status, body := s.responseOn(slow); status != 200 || !strings.Contains(body, "in flight!") {
 		t.Errorf("what was in flight: %d %s", status, body)
 	}
 	if err := <-over; err != nil {

@@ -1,5 +1,5 @@
-// Package apierror defines the API errors: what a client can be told, as a code with an HTTP status. Every package that
-// can refuse a request returns an *Error; the status of each code, and whether a client may retry, is decided in one table.
+// Package apierror defines the API errors: each has a code, and a message for the client. Packages that can refuse a request
+// return an *Error. One table has the HTTP status of each code, and whether a client may retry.
 package apierror
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Error is an error that a client is told about. Message is a sentence fragment in lower case that says what is wrong
-// and what is allowed; it holds nothing internal.
+// Error is an error that is sent to the client. Message is a sentence fragment in lower case that says what is wrong and what
+// is allowed; it contains nothing internal.
 type Error struct {
 	Code       Code
 	Message    string

@@ -20,7 +20,7 @@ const (
 	Undecodable       Code = "undecodable"        // an image that is corrupt or truncated
 	AllFailed         Code = "all_failed"         // no image of a request has a prediction
 	QueueFull         Code = "queue_full"         // as many requests, bytes or images as allowed
-	BodyDisplaced     Code = "body_displaced"     // the body was slow to arrive, and another request needed its slot
+	BodyDisplaced     Code = "body_displaced"     // the body was slow to arrive and was displaced by another request
 	Canceled          Code = "canceled"           // the client disconnected; in logs and metrics only
 	Internal          Code = "internal"           // an error of the server
 	NotReady          Code = "not_ready"          // the model is not loaded or failed its self-test
