@@ -136,11 +136,13 @@ func (u unsent) Read([]byte) (int, error) {
 
 func TestRefusedBodyIsNotRequested(t *testing.T) {
 	s := open(t)
-	r := s.request("POST", "/v1/models/none/predict", "image/jpeg", unsent{t})
-	r.ContentLength = 1000
-	r.Header.Set("Expect", "100-continue")
-	if got := s.do(r); got.Status != 404 {
-		t.Errorf("%d %s", got.Status, got.Body)
+	for path, want := range map[string]int{"/v1/models/none/predict": 404, "/predict": 413} {
+		r := s.request("POST", path, "image/jpeg", unsent{t})
+		r.ContentLength = Defaults().MaxImageBytes + 1
+		r.Header.Set("Expect", "100-continue")
+		if got := s.do(r); got.Status != want {
+			t.Errorf("%s: %d %s, want %d", path, got.Status, got.Body, want)
+		}
 	}
 }
 

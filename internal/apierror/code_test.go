@@ -31,8 +31,8 @@ func TestPageListsEveryCode(t *testing.T) {
 		code := Code(m[1])
 		listed[code] = true
 		p, known := codes[code]
-		kind, clear := retry[m[3]]
-		if !known || strconv.Itoa(p.status) != m[2] || !clear || p.retry != kind {
+		kind, valid := retry[m[3]]
+		if !known || strconv.Itoa(p.status) != m[2] || !valid || p.retry != kind {
 			t.Errorf("%s: the page says status %s, retry %s; the table %+v", code, m[2], m[3], p)
 		}
 	}
