@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"fovea/internal/apierror"
 )
@@ -52,13 +53,33 @@ func TestBodiesAtTheirLimits(t *testing.T) {
 func TestLimitBelowWhatIsSniffed(t *testing.T) {
 	const limit = sniffBytes - 10
 	s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes = limit })
-	for _, length := range []int64{limit + 1, -1} {
-		r := s.request("POST", "/predict", "", io.MultiReader(strings.NewReader("\xff\xd8\xff"+strings.Repeat("x", limit-2))))
-		r.ContentLength = length
-		if got := s.do(r); got.Status != 413 || got.Code != apierror.BodyTooLarge {
-			t.Errorf("length %d: %d %s", length, got.Status, got.Body)
+	for size := int64(limit); size <= sniffBytes; size++ {
+		want := 413
+		if size == limit {
+			want = 200
+		}
+		for _, length := range []int64{size, -1} {
+			r := s.request("POST", "/predict", "", io.MultiReader(strings.NewReader("\xff\xd8\xff"+strings.Repeat("x", int(size)-3))))
+			r.ContentLength = length
+			if got := s.do(r); got.Status != want {
+				t.Errorf("%d bytes, length %d: %d %s", size, length, got.Status, got.Body)
+			}
 		}
 	}
+}
+
+// TestImageOfAGenericTypeIsRefusedByItsLength: once it is known to be an image, no more of it is read.
+func TestImageOfAGenericTypeIsRefusedByItsLength(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := newPipes()
+		s := openOn(t, listener, listener.dial)
+		conn := s.dial(fmt.Sprintf("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", Defaults().MaxImageBytes+1) +
+			"\xff\xd8\xff" + strings.Repeat("x", sniffBytes))
+		if status, text := s.responseOn(conn); status != 413 { // not 408
+			t.Errorf("%d %s", status, text)
+		}
+		_ = conn.Close()
+	})
 }
 
 // endless repeats a text without end, after a beginning.
