@@ -43,10 +43,10 @@ func (c BodyConfig) validate() error {
 		errs = append(errs, fmt.Errorf("body: %q is none of %v", c.Kind, bodyKinds))
 	}
 	if c.Images < 1 || c.Images > 1024 {
-		errs = append(errs, fmt.Errorf("images: %d is not in 1 to 1024", c.Images))
+		errs = append(errs, fmt.Errorf("images-per-request: %d is not in 1 to 1024", c.Images))
 	}
 	if c.Kind == Raw && c.Images > 1 {
-		errs = append(errs, errors.New("images: a raw body holds one image; use body multipart, json or template"))
+		errs = append(errs, errors.New("images-per-request: a raw body holds one image; use body multipart, json or template"))
 	}
 	if c.Kind == Multipart && c.Field == "" {
 		errs = append(errs, errors.New("field: multipart parts need a name"))

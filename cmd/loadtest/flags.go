@@ -41,7 +41,7 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.StringVar(&c.Body.Field, "field", c.Body.Field, "name of multipart parts")
 	f.StringVar(&o.template, "template", "", "file with the text/template of a body: {{.Base64}}, {{.Name}}, {{.Bytes}}, {{range .Images}}; implies --body template")
 	f.StringVar(&c.Body.ContentType, "content-type", "", "content type of bodies (default: the image's, or that of --body)")
-	f.IntVar(&c.Body.Images, "images", c.Body.Images, "images a request")
+	f.IntVar(&c.Body.Images, "images-per-request", c.Body.Images, "images a request")
 	f.StringVar(&o.expect, "expect", "", "CSV file with lines image.jpg,class: answers with another class are failures")
 	f.StringVar(&c.Expect.At, "expect-at", "", "where an answer holds the class, such as predictions.{i}.top.0.class (default: Fovea's)")
 

@@ -114,9 +114,9 @@ func TestAgainstTheRealServer(t *testing.T) {
 			"--json=" + dir + "/sweep.json", "--csv=" + dir + "/sweep.csv", "--html=" + dir + "/sweep.html",
 		}, 0, []string{"concurrency 1 ", "concurrency 2 ", "preprocess", "CPU ms/image"}},
 		{"multipart in an open loop", []string{ // at a rate that a busy machine keeps up with too
-			"--rate=2", "--arrivals=poisson", "--body=multipart", "--images=3", "--expect=" + right, "--json=" + dir + "/rate.json",
+			"--rate=2", "--arrivals=poisson", "--body=multipart", "--images-per-request=3", "--expect=" + right, "--json=" + dir + "/rate.json",
 		}, 0, []string{"rate 2 "}},
-		{"JSON", []string{"--concurrency=2", "--body=json", "--images=2", "--expect=" + right}, 0, []string{"json, 2 a request"}},
+		{"JSON", []string{"--concurrency=2", "--body=json", "--images-per-request=2", "--expect=" + right}, 0, []string{"json, 2 a request"}},
 		{"as another server, by a template", []string{
 			"--url=" + base + "/v1/models/" + model + "/predict", "--template=" + form, "--concurrency=1", "--expect=" + right,
 			"--expect-at=predictions.0.top.0.class",
