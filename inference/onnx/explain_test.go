@@ -26,8 +26,8 @@ func operator(op, domain string, imports map[string]int64) func(*testenv.ONNXMod
 	}
 }
 
-// The texts are ONNX Runtime's own, so that a version with other words is seen here.
-func TestErrorsAboutModelsNameTheCauseAndWhatToDo(t *testing.T) {
+// The errors come from ONNX Runtime itself, so a version with other messages fails here.
+func TestModelErrorsNameCauseAndRemedy(t *testing.T) {
 	open(t)
 	for name, c := range map[string]struct {
 		change func(*testenv.ONNXModel)
@@ -36,16 +36,16 @@ func TestErrorsAboutModelsNameTheCauseAndWhatToDo(t *testing.T) {
 		"an operator of ONNX":      {func(*testenv.ONNXModel) {}, nil},
 		"an operator of Microsoft": {operator("Gelu", "com.microsoft", map[string]int64{"com.microsoft": 1}), nil},
 		"a newer opset": {func(m *testenv.ONNXModel) { m.Opset = 99 },
-			[]string{"opset 99 of the domain ai.onnx", "ONNX Runtime " + "1.", "supports up to opset 2", "export it with that opset"}},
-		"a newer IR":                   {func(m *testenv.ONNXModel) { m.IR = 99 }, []string{"ONNX IR version 99", "reads up to 1", "older onnx package"}},
-		"an unknown operator":          {operator("Nonsense", "", nil), []string{`operator "Nonsense" is not registered`, "opset 17 of ONNX"}},
+			[]string{"opset 99 of domain ai.onnx", "ONNX Runtime " + "1.", "supports at most opset 2", "export it with that opset"}},
+		"a newer IR":                   {func(m *testenv.ONNXModel) { m.IR = 99 }, []string{"ONNX IR version 99", "supports at most 1", "older onnx package"}},
+		"an unknown operator":          {operator("Nonsense", "", nil), []string{`operator "Nonsense" is not registered`, "ONNX opset 17"}},
 		"an operator of a later opset": {operator("Gelu", "", nil), []string{`operator "Gelu" is not registered`, "opset 17", "later opset"}},
 		"a custom domain": {operator("NMS", "com.acme", map[string]int64{"com.acme": 1}),
-			[]string{`operator "NMS" of the domain "com.acme" is not registered`, "custom operators are not loaded"}},
+			[]string{`operator "NMS" of domain "com.acme" is not registered`, "custom operator libraries are not loaded"}},
 		"a custom domain that is not imported": {operator("NMS", "com.acme", nil), []string{`operator "NMS"`, `domain "com.acme"`, "imports no opset"}},
 		"an unknown operator of Microsoft": {operator("Nonsense", "com.microsoft", map[string]int64{"com.microsoft": 1}),
-			[]string{`operator "Nonsense" of the domain "com.microsoft" is not registered`}},
-		"a newer set of Microsoft's operators": {operator("Gelu", "com.microsoft", map[string]int64{"com.microsoft": 9}), []string{"opset 9 of the domain com.microsoft", "up to opset 1"}},
+			[]string{`operator "Nonsense" of domain "com.microsoft" is not registered`}},
+		"a newer set of Microsoft's operators": {operator("Gelu", "com.microsoft", map[string]int64{"com.microsoft": 9}), []string{"opset 9 of domain com.microsoft", "at most opset 1"}},
 		"types without an implementation": {func(m *testenv.ONNXModel) {
 			m.Inputs[0].Type, m.Outputs[0].Type = testenv.ONNXInt16, testenv.ONNXInt16
 		}, []string{"no implementation of operator \"Relu\"", "float32"}},
@@ -72,7 +72,7 @@ func TestErrorsAboutModelsNameTheCauseAndWhatToDo(t *testing.T) {
 				}
 			}
 			if strings.Contains(err.Error(), "onnxruntime_src") || strings.Contains(err.Error(), "temporary session") {
-				t.Errorf("it passes on the runtime's words: %v", err)
+				t.Errorf("it repeats the runtime's message: %v", err)
 			}
 		})
 	}

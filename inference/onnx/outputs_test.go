@@ -75,7 +75,7 @@ func TestWantedOutputsThatAreNotReadAreRefusedByName(t *testing.T) {
 		`output "bool" has elements of bool; allowed: [float16 float32`: {"y", "bool"},
 		`output "sequence" has elements of sequence; allowed`:           {"sequence"},
 		`output "text" has elements of string; allowed`:                 {"text"},
-		`the outputs ["none"] are asked for`:                            {"none"},
+		`outputs ["none"] were requested`:                               {"none"},
 		`output "bool" has elements`:                                    nil, // all
 	} {
 		s, err := NewSession(path, Options{Outputs: names})
@@ -102,9 +102,9 @@ func chosen(batch any, boxes ...any) *onnxtest.Model {
 	return m
 }
 
-// TestHowManyBoxesTrialRunsFindDoesNotMatter lets the trial runs find every series of numbers of boxes, then asks for every
-// number: what a trial found is never taken for all there can be.
-func TestHowManyBoxesTrialRunsFindDoesNotMatter(t *testing.T) {
+// TestNumberOfBoxesInTrialRunsDoesNotMatter lets the trial runs see every series of box counts, then runs with every count:
+// the number in a trial run is never taken for the only one possible.
+func TestNumberOfBoxesInTrialRunsDoesNotMatter(t *testing.T) {
 	open(t)
 	for _, batch := range []any{1, "n"} {
 		path := chosen(batch, "k", 4).File(t)
@@ -144,7 +144,7 @@ func ones(n int) []float32 {
 	return values
 }
 
-func TestATrialThatFailsSaysNothing(t *testing.T) {
+func TestFailedTrialRunIsIgnored(t *testing.T) {
 	open(t)
 	m := &onnxtest.Model{} // the sixth number says which of three rows is taken: an index of 9 fails
 	m.Input("x", onnxtest.Float, 1, 6)
