@@ -3,8 +3,10 @@ package onnx
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
+	"fovea/internal/onnxwriter"
 	"fovea/internal/testenv"
 )
 
@@ -61,4 +63,14 @@ func batchOf(t testing.TB, s *Session, spec BatchSpec) *Batch {
 		}
 	})
 	return b
+}
+
+// writeModel writes a model into a folder of the test and returns its path.
+func writeModel(t testing.TB, m *onnxwriter.Model) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	if err := os.WriteFile(path, m.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
