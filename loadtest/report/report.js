@@ -180,7 +180,7 @@ function stagePlot() {
     other.values.push(result.load.images_per_request === 1 ? Number(Math.max(0, level.latency.mean_ms - known).toPrecision(4)) : null);
   });
   stacked("Where the time goes", "Mean of each stage from the server metrics. With one image per request, stages and other add up to the mean latency that the client measured.",
-    "mean latency, ms", categories, categories.length ? [...rows, rest] : []);
+    "mean latency, ms", categories, categories.length ? [...rows, other] : []);
 }
 
 function batchPlot() {
