@@ -9,10 +9,11 @@ import (
 	"strings"
 
 	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
-const maxTopK = 1000
+const maxTopK = repository.MaxTopK
 
 // params gathers the parameters of a request from its query and its body; none may be given twice.
 type params struct {

@@ -95,12 +95,12 @@ func differ(a, b int64) bool { return a >= 0 && b >= 0 && a != b }
 
 // Decode answers with the boxes whose score reaches the threshold. The numbers of boxes that do not are not
 // looked at, but every score must be a probability.
-func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction, error) {
+func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
 	limits, err := p.detection(&b.def.Output)
 	if err != nil {
 		return nil, err
 	}
-	if err := usable(fit); err != nil {
+	if err := usable(transform); err != nil {
 		return nil, err
 	}
 	s := scratches.Get().(*scratch)
@@ -125,15 +125,15 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 				return nil, err
 			}
 		}
-		if err := b.add(s, rows[4*i:4*i+4], score, class, fit); err != nil {
+		if err := b.add(s, rows[4*i:4*i+4], score, class, transform); err != nil {
 			return nil, err
 		}
 	}
-	field, toImage := inputField(fit), inputToImage(fit)
+	field, toImage := inputField(transform), inputToImage(transform)
 	if b.def.Output.BoxSpace == repository.SpaceOriginal {
-		field, toImage = rect{x2: float64(fit.Width), y2: float64(fit.Height)}, clipToImage(fit)
+		field, toImage = rect{x2: float64(transform.Width), y2: float64(transform.Height)}, clipToImage(transform)
 	}
-	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, field, toImage), nil
+	return s.detected(limits, b.def.Output.MaxBoxes, transform, b.def.Labels, field, toImage), nil
 }
 
 // background is how many scores of a box are of no labelled class.
@@ -184,13 +184,13 @@ func (b *boxes) class(classes *Tensor, i int) (int, error) {
 }
 
 // add makes a candidate, unless the class is background.
-func (b *boxes) add(s *scratch, row []float32, score float32, class int, fit geometry.Fit) error {
+func (b *boxes) add(s *scratch, row []float32, score float32, class int, transform geometry.Transform) error {
 	if class < 0 {
 		return nil
 	}
 	box := corners(b.def.Output.BoxFormat, float64(row[0]), float64(row[1]), float64(row[2]), float64(row[3]))
 	if b.def.Output.BoxSpace == repository.SpaceUnit {
-		w, h := float64(fit.InputW), float64(fit.InputH)
+		w, h := float64(transform.InputW), float64(transform.InputH)
 		box = rect{box.x1 * w, box.y1 * h, box.x2 * w, box.y2 * h}
 	}
 	if !box.finite() {

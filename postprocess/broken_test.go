@@ -18,10 +18,10 @@ func TestDetectionRefusesBrokenOutputs(t *testing.T) {
 	box := tensor("b", []int64{1, 4}, 0, 0, 9, 9)
 	score := tensor("s", []int64{1}, 0.9)
 	for name, c := range map[string]struct {
-		def     repository.Definition
-		outputs []Tensor
-		fit     geometry.Fit
-		want    string
+		def       repository.Definition
+		outputs   []Tensor
+		transform geometry.Transform
+		want      string
 	}{
 		"an objectness of NaN":      {small, cell(0, 0, 0, 0, nan, 1), square, "objectness NaN"},
 		"an objectness above one":   {small, cell(0, 0, 0, 0, 3, 1), square, "objectness 3"},
@@ -35,11 +35,11 @@ func TestDetectionRefusesBrokenOutputs(t *testing.T) {
 		"a class that is a part":    {split, []Tensor{box, score, tensor("c", []int64{1}, 0.5)}, square, "no whole number"},
 		"a class of NaN":            {split, []Tensor{box, score, tensor("c", []int64{1}, nan)}, square, "no whole number"},
 		"a class without end":       {split, []Tensor{box, score, {"c", repository.Int64, []int64{1}, []byte{0, 0, 0, 0, 0, 0, 0, 1}}}, square, "no whole number"},
-		"an image without size":     {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, 0)}, geometry.Fit{}, "cannot be mapped"},
-		"a fit of NaN":              {small, cell(0, 0, 0, 0, 1, 1), geometry.Fit{Width: 1, Height: 1, InputW: 1, InputH: 1, ScaleX: 1, ScaleY: 1, OffsetX: math.NaN()}, "cannot be mapped"},
+		"an image without size":     {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, 0)}, geometry.Transform{}, "cannot be mapped"},
+		"a transform of NaN":        {small, cell(0, 0, 0, 0, 1, 1), geometry.Transform{Width: 1, Height: 1, InputW: 1, InputH: 1, ScaleX: 1, ScaleY: 1, OffsetX: math.NaN()}, "cannot be mapped"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answer, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, c.fit, Params{})
+			answer, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, c.transform, Params{})
 			wantInternal(t, answer, err, c.want)
 		})
 	}

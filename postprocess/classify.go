@@ -32,7 +32,7 @@ func newClassifier(def repository.Definition, outputs []Tensor) (Decoder, error)
 }
 
 // Decode answers with the best classes.
-func (c *classifier) Decode(outputs []Tensor, _ geometry.Fit, p Params) (Prediction, error) {
+func (c *classifier) Decode(outputs []Tensor, _ geometry.Transform, p Params) (Prediction, error) {
 	t, err := c.scores.read(outputs)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func classes(decode string, labels ...string) repository.Definition {
 func decodeOne(t *testing.T, d repository.Definition, row Tensor, p Params) (*Classified, error) {
 	t.Helper()
 	outputs := []Tensor{row}
-	answer, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Fit{}, p)
+	answer, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Transform{}, p)
 	if err != nil {
 		return nil, err
 	}
@@ -133,12 +133,12 @@ func TestClassificationRefusesBrokenOutputs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			decoder := newDecoder(t, classes(c.decode), []Tensor{{Name: "y", DType: repository.Float32, Shape: []int64{2}}})
-			answer, err := decoder.Decode([]Tensor{c.row}, geometry.Fit{}, Params{})
+			answer, err := decoder.Decode([]Tensor{c.row}, geometry.Transform{}, Params{})
 			wantInternal(t, answer, err, c.want)
 		})
 	}
 	decoder := newDecoder(t, classes(repository.DecodeSoftmax), []Tensor{{Name: "y", DType: repository.Float32, Shape: []int64{2}}})
-	answer, err := decoder.Decode(nil, geometry.Fit{}, Params{})
+	answer, err := decoder.Decode(nil, geometry.Transform{}, Params{})
 	wantInternal(t, answer, err, "an output is missing")
 }
 
@@ -157,7 +157,7 @@ func wantInternal(t *testing.T, answer Prediction, err error, want string) {
 func TestParamsOutOfRangeAreTheClientsFault(t *testing.T) {
 	f := func(v float64) *float64 { return &v }
 	classifier := classes(repository.DecodeSoftmax)
-	detector, grid, fit, _ := yoloxBus(t)
+	detector, grid, transform, _ := yoloxBus(t)
 	row := []Tensor{tensor("y", []int64{3}, 1, 2, 3)}
 	for name, c := range map[string]struct {
 		def     repository.Definition
@@ -177,7 +177,7 @@ func TestParamsOutOfRangeAreTheClientsFault(t *testing.T) {
 		"top_k for a detector":      {detector, grid, Params{TopK: 3}, "belongs to classification"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, fit, c.p)
+			_, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, transform, c.p)
 			var f *apierror.Error
 			if !errors.As(err, &f) || f.Code != apierror.InvalidParameter || !strings.Contains(f.Message, c.want) {
 				t.Errorf("error is %v; want %q", err, c.want)

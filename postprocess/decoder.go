@@ -12,7 +12,7 @@ import (
 
 // New makes the decoder that a definition asks for and holds it against the model's outputs: their names, dtypes,
 // row shapes (without the batch dimension, -1 where open) and number of classes. Data of the outputs is not
-// read. The definition must be resolved. The error joins everything that does not fit, naming both sides.
+// read. The definition must be resolved. The error joins everything that does not transform, naming both sides.
 func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	decoders := map[string]func(repository.Definition, []Tensor) (Decoder, error){
 		repository.DecodeSoftmax:       newClassifier,

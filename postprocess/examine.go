@@ -10,31 +10,31 @@ import (
 
 // Findings are what trial runs say against a definition.
 type Findings struct {
-	Wrong    []error  // the definition is wrong: every answer, or nearly, would be
-	Doubtful []string // it may be
+	Errors   []error  // the definition is wrong: every answer, or nearly, would be
+	Warnings []string // it may be
 }
 
-func (f *Findings) wrong(format string, args ...any) {
-	f.Wrong = append(f.Wrong, fmt.Errorf(format, args...))
+func (f *Findings) fail(format string, args ...any) {
+	f.Errors = append(f.Errors, fmt.Errorf(format, args...))
 }
 
-func (f *Findings) doubtful(format string, args ...any) {
-	f.Doubtful = append(f.Doubtful, fmt.Sprintf(format, args...))
+func (f *Findings) warn(format string, args ...any) {
+	f.Warnings = append(f.Warnings, fmt.Sprintf(format, args...))
 }
 
 // judge says that the definition is wrong where that is certain, else that it is doubtful.
 func (f *Findings) judge(certain bool, format string, args ...any) {
 	if certain {
-		f.wrong(format, args...)
+		f.fail(format, args...)
 		return
 	}
-	f.doubtful(format, args...)
+	f.warn(format, args...)
 }
 
-// Examination holds a definition against the outputs of trial runs. A wrong definition often gives answers that look like
+// TrialCheck holds a definition against the outputs of trial runs. A wrong definition often gives answers that look like
 // any others: boxes that are decoded twice, probabilities that are made probabilities again. The raw numbers tell, where
 // there are enough of them. It is for one goroutine.
-type Examination struct{ of examiner }
+type TrialCheck struct{ of checker }
 
 // Side says where all that an image shows is, the rest of it being plain.
 type Side int
@@ -49,30 +49,30 @@ const (
 	sides
 )
 
-// examiner is what a decoder makes of rows of outputs that are not answered.
-type examiner interface {
-	add(outputs []Tensor, fit geometry.Fit, side Side)
+// checker is what a decoder makes of rows of outputs that are not answered.
+type checker interface {
+	add(outputs []Tensor, transform geometry.Transform, side Side)
 	conclude(*Findings)
 }
 
 // Examine begins an examination of the definition that the decoder was made from.
-func Examine(d Decoder) *Examination {
-	if from, ok := d.(interface{ examiner() examiner }); ok {
-		return &Examination{from.examiner()}
+func NewTrialCheck(d Decoder) *TrialCheck {
+	if from, ok := d.(interface{ checker() checker }); ok {
+		return &TrialCheck{from.checker()}
 	}
-	return &Examination{}
+	return &TrialCheck{}
 }
 
-// Add takes the outputs of one trial run, in the order that New was given. fit is how the trial's image lies in the
+// Add takes the outputs of one trial run, in the order that New was given. transform is how the trial's image lies in the
 // input, and side where in it something is to be seen. Rows that no decoder could read are left out.
-func (e *Examination) Add(outputs []Tensor, fit geometry.Fit, side Side) {
+func (e *TrialCheck) Add(outputs []Tensor, transform geometry.Transform, side Side) {
 	if e.of != nil {
-		e.of.add(outputs, fit, side)
+		e.of.add(outputs, transform, side)
 	}
 }
 
 // Findings are what all trial runs together say.
-func (e *Examination) Findings() (f Findings) {
+func (e *TrialCheck) Findings() (f Findings) {
 	if e.of != nil {
 		e.of.conclude(&f)
 	}
@@ -111,14 +111,14 @@ func (s *span) within(low, high, slack float64) bool {
 func (s *span) scores(f *Findings, key, output string, all bool) {
 	switch {
 	case s.n > 0 && !s.within(0, 1, maxProbability-1):
-		f.wrong("%s: output %q must hold probabilities, but its scores go from %.4g to %.4g in trial runs; if they are logits, "+
+		f.fail("%s: output %q must hold probabilities, but its scores go from %.4g to %.4g in trial runs; if they are logits, "+
 			"export the model with its sigmoid or softmax", key, output, s.low, s.high)
 	case all && s.n >= manyScores && s.high > s.low && s.within(0.5, sigmoidOfOne, 1e-6):
-		f.doubtful("%s: all scores of output %q lie between 0.5 and %.3f in trial runs, as those do that went through a sigmoid twice",
+		f.warn("%s: all scores of output %q lie between 0.5 and %.3f in trial runs, as those do that went through a sigmoid twice",
 			key, output, sigmoidOfOne)
 	}
 	if s.notFinite > 0 {
-		f.doubtful("%s: output %q held numbers that are not finite in trial runs; such images are answered with an error", key, output)
+		f.warn("%s: output %q held numbers that are not finite in trial runs; such images are answered with an error", key, output)
 	}
 }
 
@@ -127,8 +127,8 @@ const (
 	sigmoidOfOne = 0.7310585786300049 // 1 / (1 + e⁻¹)
 )
 
-// classifierExaminer examines classification.
-type classifierExaminer struct {
+// classifierChecker examines classification.
+type classifierChecker struct {
 	c      *classifier
 	values span
 	rows   int
@@ -138,9 +138,9 @@ type classifierExaminer struct {
 	buffer []float32
 }
 
-func (c *classifier) examiner() examiner { return &classifierExaminer{c: c} }
+func (c *classifier) checker() checker { return &classifierChecker{c: c} }
 
-func (e *classifierExaminer) add(outputs []Tensor, _ geometry.Fit, _ Side) {
+func (e *classifierChecker) add(outputs []Tensor, _ geometry.Transform, _ Side) {
 	t, err := e.c.scores.read(outputs)
 	if err != nil {
 		return
@@ -171,24 +171,24 @@ func (e *classifierExaminer) add(outputs []Tensor, _ geometry.Fit, _ Side) {
 	e.rows++
 }
 
-func (e *classifierExaminer) conclude(f *Findings) {
+func (e *classifierChecker) conclude(f *Findings) {
 	output := e.c.scores.name
 	unit := e.values.within(0, 1, 1e-4)
 	switch {
 	case e.rows == 0 || len(e.first) < 2:
 	case !e.c.softmax:
 		if !e.values.within(0, 1, 1e-2) {
-			f.wrong("output.decode: says probabilities, but the scores of output %q go from %.4g to %.4g in trial runs; if they are "+
+			f.fail("output.decode: says probabilities, but the scores of output %q go from %.4g to %.4g in trial runs; if they are "+
 				"logits, it must be softmax", output, e.values.low, e.values.high)
 		}
 	case unit && e.sums == e.rows:
 		f.judge(e.varies && e.rows > 1, "output.decode: says softmax, but the scores of output %q are probabilities already: "+
 			"they lie between 0 and 1 and add up to 1 in every trial run; it must be probabilities", output)
 	case unit && e.values.low > 0 && e.varies && len(e.first) >= 5 && e.values.n >= 2*manyScores/3: // ReLU gives 0, and a sigmoid does not
-		f.doubtful("output.decode: says softmax, but all scores of output %q lie between 0 and 1 in trial runs; if they went through "+
+		f.warn("output.decode: says softmax, but all scores of output %q lie between 0 and 1 in trial runs; if they went through "+
 			"a sigmoid, it must be probabilities", output)
 	}
 	if e.values.notFinite > 0 {
-		f.doubtful("output.name: output %q held numbers that are not finite in trial runs; such images are answered with an error", output)
+		f.warn("output.name: output %q held numbers that are not finite in trial runs; such images are answered with an error", output)
 	}
 }

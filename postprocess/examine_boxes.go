@@ -11,7 +11,7 @@ import (
 
 const (
 	mostBoxes  = 1000 // of a trial run that are looked at, about
-	someBoxes  = 10   // so many do not all fit, or all not fit, by chance
+	someBoxes  = 10   // so many do not all transform, or all not transform, by chance
 	outside    = 0.15 // how far a box may reach beyond the image, in sides of it
 	leastReach = 4    // pixels: a model whose boxes all end before does not count them
 	someReach  = 8    // a box ends before this part of the input's shorter side: most of those of such a model do not
@@ -20,8 +20,8 @@ const (
 // reading is a way to read the four numbers of a box.
 type reading struct{ format, space string }
 
-// boxesExaminer examines finished boxes. It counts for each way of reading them how many boxes make sense.
-type boxesExaminer struct {
+// boxesChecker examines finished boxes. It counts for each way of reading them how many boxes make sense.
+type boxesChecker struct {
 	b       *boxes
 	scores  span
 	boxes   int
@@ -41,11 +41,11 @@ type boxesExaminer struct {
 	seen    [sides]bool
 }
 
-func (b *boxes) examiner() examiner {
-	return &boxesExaminer{b: b, sense: map[reading]int{}}
+func (b *boxes) checker() checker {
+	return &boxesChecker{b: b, sense: map[reading]int{}}
 }
 
-func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
+func (e *boxesChecker) add(outputs []Tensor, transform geometry.Transform, side Side) {
 	rows, scores, classes, err := e.b.read(&e.buffer, outputs)
 	if err != nil {
 		return
@@ -53,7 +53,7 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
 	for at := 0; at < len(scores); at += e.b.perBox {
 		e.scores.add(scores[at+e.b.background() : at+e.b.perBox]...)
 	}
-	e.centre(rows, scores, fit, side)
+	e.centre(rows, scores, transform, side)
 	if len(rows) > 0 && slices.Equal(rows, e.first) {
 		return // a run that finds what the first one did says nothing new
 	}
@@ -72,13 +72,13 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
 		e.boxes++
 		reach := max(math.Abs(row[0]), math.Abs(row[1]), math.Abs(row[2]), math.Abs(row[3]))
 		e.reach = max(e.reach, reach)
-		if someReach*reach >= float64(min(fit.InputW, fit.InputH)) {
+		if someReach*reach >= float64(min(transform.InputW, transform.InputH)) {
 			e.far++
 		}
 		for _, r := range e.readings() {
-			e.try(r, row, fit)
+			e.try(r, row, transform)
 		}
-		e.order(row, fit)
+		e.order(row, transform)
 		if classes != nil {
 			e.class(classes, i, scores[i] >= float32(e.b.def.Output.Score))
 		}
@@ -87,7 +87,7 @@ func (e *boxesExaminer) add(outputs []Tensor, fit geometry.Fit, side Side) {
 
 // readings are the ways to read a box. Pixels of the image are one where the model is told its size, or the definition
 // says so.
-func (e *boxesExaminer) readings() (list []reading) {
+func (e *boxesChecker) readings() (list []reading) {
 	spaces := []string{repository.SpaceUnit, repository.SpaceInput}
 	if e.b.def.Output.BoxSpace == repository.SpaceOriginal || e.b.toldSize() {
 		spaces = append(spaces, repository.SpaceOriginal)
@@ -101,8 +101,8 @@ func (e *boxesExaminer) readings() (list []reading) {
 }
 
 // try counts a box that makes sense when it is read so: its second corner lies behind the first, and it lies on the image.
-func (e *boxesExaminer) try(r reading, row [4]float64, fit geometry.Fit) {
-	w, h := extent(r.space, fit)
+func (e *boxesChecker) try(r reading, row [4]float64, transform geometry.Transform) {
+	w, h := extent(r.space, transform)
 	box := corners(r.format, row[0], row[1], row[2], row[3])
 	box = rect{box.x1 / w, box.y1 / h, box.x2 / w, box.y2 / h}
 	if box.x2 >= box.x1 && box.y2 >= box.y1 && min(box.x1, box.y1) >= -outside && max(box.x2, box.y2) <= 1+outside {
@@ -111,23 +111,23 @@ func (e *boxesExaminer) try(r reading, row [4]float64, fit geometry.Fit) {
 }
 
 // extent is what the width and the height of an image are in a space.
-func extent(space string, fit geometry.Fit) (w, h float64) {
+func extent(space string, transform geometry.Transform) (w, h float64) {
 	switch space {
 	case repository.SpaceInput:
-		return float64(fit.InputW), float64(fit.InputH)
+		return float64(transform.InputW), float64(transform.InputH)
 	case repository.SpaceOriginal:
-		return float64(fit.Width), float64(fit.Height)
+		return float64(transform.Width), float64(transform.Height)
 	}
 	return 1, 1
 }
 
 // order counts what tells two corners from a place and a size: a second corner is never before the first, but sizes have
 // nothing to do with places.
-func (e *boxesExaminer) order(row [4]float64, fit geometry.Fit) {
+func (e *boxesChecker) order(row [4]float64, transform geometry.Transform) {
 	if row[2] >= row[0] && row[3] >= row[1] {
 		e.ordered++
 	}
-	w, h := extent(e.b.def.Output.BoxSpace, fit)
+	w, h := extent(e.b.def.Output.BoxSpace, transform)
 	if row[0] > 0.75*w || row[1] > 0.75*h {
 		e.late++
 	}
@@ -137,7 +137,7 @@ func (e *boxesExaminer) order(row [4]float64, fit geometry.Fit) {
 	}
 }
 
-func (e *boxesExaminer) class(classes *Tensor, i int, scores bool) {
+func (e *boxesChecker) class(classes *Tensor, i int, scores bool) {
 	n, ok := classes.integer(i)
 	if !ok {
 		e.noClass, e.bad = true, e.bad || scores
@@ -148,7 +148,7 @@ func (e *boxesExaminer) class(classes *Tensor, i int, scores bool) {
 	e.sure = e.sure || scores && class >= int64(len(e.b.def.Labels))
 }
 
-func (e *boxesExaminer) conclude(f *Findings) {
+func (e *boxesChecker) conclude(f *Findings) {
 	o := e.b.def.Output
 	e.scores.scores(f, "output.scores", e.b.scores.name, e.b.perBox > 1)
 	if e.noClass {
@@ -161,11 +161,11 @@ func (e *boxesExaminer) conclude(f *Findings) {
 	e.places(f)
 	e.directions(f)
 	if o.BoxFormat != repository.BoxYXYX && (strings.Contains(o.Boxes, "detection_boxes") || strings.Contains(o.Boxes, "TFLite_Detection_PostProcess")) {
-		f.doubtful("output.box_format: says %s, but TensorFlow's Object Detection API, whose name for boxes is %q, puts y first (yxyx)",
+		f.warn("output.box_format: says %s, but TensorFlow's Object Detection API, whose name for boxes is %q, puts y first (yxyx)",
 			o.BoxFormat, o.Boxes)
 	}
 	if o.BoxSpace == repository.SpaceOriginal && !e.b.toldSize() {
-		f.doubtful("output.box_space: says original, but the model is not told the image's size by any of input.extra")
+		f.warn("output.box_space: says original, but the model is not told the image's size by any of input.extra")
 	}
 }
 
@@ -177,7 +177,7 @@ func (b *boxes) toldSize() bool {
 }
 
 // places holds the definition's way to read boxes against the others.
-func (e *boxesExaminer) places(f *Findings) {
+func (e *boxesChecker) places(f *Findings) {
 	if e.boxes == 0 {
 		return
 	}
@@ -193,16 +193,16 @@ func (e *boxesExaminer) places(f *Findings) {
 		f.judge(own <= 0.05 && best >= 0.9 && many, "output.boxes: read with box_format: %s and box_space: %s, only %d of %d boxes "+
 			"of output %q make sense in trial runs; more do with %s", o.BoxFormat, o.BoxSpace, e.senseful(said), e.boxes, o.Boxes, e.atLeast(best-0.05))
 	case own < 0.1 && many && 10*e.hits < e.boxes:
-		f.doubtful("output.boxes: only %d of %d boxes of output %q lie on the image in trial runs, and no other box_format or "+
+		f.warn("output.boxes: only %d of %d boxes of output %q lie on the image in trial runs, and no other box_format or "+
 			"box_space makes more sense of them", e.hits, e.boxes, o.Boxes)
 	case sized && many && 50*e.ordered >= 49*e.boxes && 10*e.late >= e.boxes:
-		f.doubtful("output.box_format: says %s, but in %d of %d boxes of output %q the last two numbers are not below the first two in "+
+		f.warn("output.box_format: says %s, but in %d of %d boxes of output %q the last two numbers are not below the first two in "+
 			"trial runs, as in second corners (xyxy, yxyx)", o.BoxFormat, e.ordered, e.boxes, o.Boxes)
 	}
 }
 
 // atLeast lists the ways of reading in which at least a share of the boxes makes sense.
-func (e *boxesExaminer) atLeast(share float64) string {
+func (e *boxesChecker) atLeast(share float64) string {
 	var better []string
 	for _, r := range e.readings() {
 		if e.share(r) >= share {
@@ -214,7 +214,7 @@ func (e *boxesExaminer) atLeast(share float64) string {
 
 // senseful is how many boxes make sense in a way of reading; as pixels, none do when all or most are in the corner, as parts of
 // the image are, also those of boxes that are larger than it.
-func (e *boxesExaminer) senseful(r reading) int {
+func (e *boxesChecker) senseful(r reading) int {
 	if r.space != repository.SpaceUnit && (e.reach < leastReach || 2*e.far < e.boxes) {
 		return 0
 	}
@@ -222,4 +222,4 @@ func (e *boxesExaminer) senseful(r reading) int {
 }
 
 // share is the part of boxes that make sense.
-func (e *boxesExaminer) share(r reading) float64 { return float64(e.senseful(r)) / float64(e.boxes) }
+func (e *boxesChecker) share(r reading) float64 { return float64(e.senseful(r)) / float64(e.boxes) }

@@ -12,7 +12,7 @@ import (
 )
 
 // wide is an image whose pixels, and those of its input, cannot be mixed up with each other, nor its width with its height.
-var wide = geometry.Fit{Width: 1200, Height: 200, InputW: 400, InputH: 100, ScaleX: 1.0 / 3, ScaleY: 0.5}
+var wide = geometry.Transform{Width: 1200, Height: 200, InputW: 400, InputH: 100, ScaleX: 1.0 / 3, ScaleY: 0.5}
 
 // written is a box, given in parts of the image, as a model of a format and a space gives it.
 func written(r reading, x1, y1, x2, y2 float64) []float32 {

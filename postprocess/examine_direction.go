@@ -20,7 +20,7 @@ const (
 type point struct{ x, y float64 }
 
 // centre keeps where the best boxes of a run are, read as the definition says, in parts of the image.
-func (e *boxesExaminer) centre(rows, scores []float32, fit geometry.Fit, side Side) {
+func (e *boxesChecker) centre(rows, scores []float32, transform geometry.Transform, side Side) {
 	n := len(rows) / 4
 	if side == Everywhere || n == 0 {
 		return
@@ -36,7 +36,7 @@ func (e *boxesExaminer) centre(rows, scores []float32, fit geometry.Fit, side Si
 		return 1
 	})
 	o := e.b.def.Output
-	w, h := extent(o.BoxSpace, fit)
+	w, h := extent(o.BoxSpace, transform)
 	var sum point
 	weight := 0.0
 	for _, r := range best[:min(n, bestBoxes)] {
@@ -51,7 +51,7 @@ func (e *boxesExaminer) centre(rows, scores []float32, fit geometry.Fit, side Si
 }
 
 // directions says so when boxes move down as what is seen moves to the right, and to the right as it moves down.
-func (e *boxesExaminer) directions(f *Findings) {
+func (e *boxesChecker) directions(f *Findings) {
 	if !e.seen[Left] || !e.seen[Right] || !e.seen[Top] || !e.seen[Bottom] {
 		return
 	}
@@ -62,6 +62,6 @@ func (e *boxesExaminer) directions(f *Findings) {
 	}
 	o := e.b.def.Output
 	other := map[string]string{repository.BoxXYXY: " (yxyx)", repository.BoxYXYX: " (xyxy)"}[o.BoxFormat]
-	f.doubtful("output.box_format: says %s, but x and y of output %q seem to be exchanged%s: in trial runs boxes moved down by %.2f of the "+
+	f.warn("output.box_format: says %s, but x and y of output %q seem to be exchanged%s: in trial runs boxes moved down by %.2f of the "+
 		"image when what it shows moved to the right, and to the right by %.2f when it moved down", o.BoxFormat, o.Boxes, other, right.y, down.x)
 }

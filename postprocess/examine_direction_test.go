@@ -45,13 +45,13 @@ func TestXAndYThatAreExchangedAreFound(t *testing.T) {
 	for _, r := range everyReading() {
 		for seed := range uint64(seeds) {
 			for _, exchanged := range []bool{false, true} {
-				e := Examine(newDecoder(t, readAs(r), following(rand.New(rand.NewPCG(seed, 7)), r, exchanged)[0]))
+				e := NewTrialCheck(newDecoder(t, readAs(r), following(rand.New(rand.NewPCG(seed, 7)), r, exchanged)[0]))
 				for side, outputs := range following(rand.New(rand.NewPCG(seed, 7)), r, exchanged) {
 					e.Add(outputs, wide, Side(side))
 				}
 				f := e.Findings()
-				told := len(f.Wrong) == 0 && len(f.Doubtful) == 1 && strings.Contains(f.Doubtful[0], "x and y of output \"b\" seem to be exchanged")
-				if exchanged != told || !exchanged && len(f.Doubtful) > 0 {
+				told := len(f.Errors) == 0 && len(f.Warnings) == 1 && strings.Contains(f.Warnings[0], "x and y of output \"b\" seem to be exchanged")
+				if exchanged != told || !exchanged && len(f.Warnings) > 0 {
 					t.Errorf("%v, seed %d, exchanged %v: %+v", r, seed, exchanged, f)
 				}
 			}
@@ -69,11 +69,11 @@ func TestBoxesThatFollowNothingSayNothing(t *testing.T) {
 		if seed%2 == 0 {
 			rows = boxRows(random, r, 5)
 		}
-		e := Examine(newDecoder(t, readAs(r), rows[0]))
+		e := NewTrialCheck(newDecoder(t, readAs(r), rows[0]))
 		for side := range sides {
 			e.Add(rows[0], wide, side) // always the same
 		}
-		if f := e.Findings(); len(f.Doubtful) > 0 {
+		if f := e.Findings(); len(f.Warnings) > 0 {
 			t.Errorf("seed %d: %+v", seed, f)
 		}
 	}
@@ -96,7 +96,7 @@ func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
 		"hardly":                {places{Left: {0.5, 0.4}, Right: {0.5, 0.6}, Top: {0.4, 0.5}, Bottom: {0.6, 0.5}}, false},
 	} {
 		r := reading{repository.BoxXYXY, repository.SpaceUnit}
-		var e *Examination
+		var e *TrialCheck
 		for side := range sides {
 			var values, scores []float32
 			for range 10 {
@@ -109,11 +109,11 @@ func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
 			}
 			outputs := []Tensor{tensor("b", []int64{410, 4}, values...), tensor("s", []int64{410}, scores...)}
 			if e == nil {
-				e = Examine(newDecoder(t, readAs(r), outputs))
+				e = NewTrialCheck(newDecoder(t, readAs(r), outputs))
 			}
 			e.Add(outputs, wide, side)
 		}
-		if f := e.Findings(); len(f.Wrong) > 0 || (len(f.Doubtful) > 0) != c.want {
+		if f := e.Findings(); len(f.Errors) > 0 || (len(f.Warnings) > 0) != c.want {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}

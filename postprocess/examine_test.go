@@ -16,18 +16,18 @@ import (
 const trialRows, seeds = 6, 25
 
 // found says what an examination of some rows finds: "wrong", "doubtful" or nothing, and all that it says.
-func found(t *testing.T, d repository.Definition, fit geometry.Fit, rows [][]Tensor) (verdict, text string) {
+func found(t *testing.T, d repository.Definition, transform geometry.Transform, rows [][]Tensor) (verdict, text string) {
 	t.Helper()
-	e := Examine(newDecoder(t, d, rows[0]))
+	e := NewTrialCheck(newDecoder(t, d, rows[0]))
 	for _, outputs := range rows {
-		e.Add(outputs, fit, Everywhere)
+		e.Add(outputs, transform, Everywhere)
 	}
 	f := e.Findings()
 	switch {
-	case len(f.Wrong) > 0:
-		return "wrong", fmt.Sprint(f.Wrong, f.Doubtful)
-	case len(f.Doubtful) > 0:
-		return "doubtful", fmt.Sprint(f.Doubtful)
+	case len(f.Errors) > 0:
+		return "wrong", fmt.Sprint(f.Errors, f.Warnings)
+	case len(f.Warnings) > 0:
+		return "doubtful", fmt.Sprint(f.Warnings)
 	}
 	return "", ""
 }

@@ -19,8 +19,8 @@ const (
 	fewBelow = 0.05
 )
 
-// yoloxExaminer examines a grid.
-type yoloxExaminer struct {
+// yoloxChecker examines a grid.
+type yoloxChecker struct {
 	y       *yolox
 	scores  span
 	places  span // x, y, w and h of cells that are not all zero
@@ -44,12 +44,12 @@ func (t *trend) add(x, y float64) {
 
 // grid says whether the line goes up by about 1 from cell to cell, and the points lie near it.
 func (t *trend) grid() bool {
-	slope, explained := t.fit()
+	slope, explained := t.regression()
 	return slope > 0.75 && slope < 1.25 && explained > 0.5
 }
 
-// fit is the slope of the line, and the part of y's variance that it explains (r²); 0 and 0 where there is none.
-func (t *trend) fit() (slope, explained float64) {
+// regression is the slope of the line, and the part of y's variance that it explains (r²); 0 and 0 where there is none.
+func (t *trend) regression() (slope, explained float64) {
 	xx, xy, yy := t.n*t.xx-t.x*t.x, t.n*t.xy-t.x*t.y, t.n*t.yy-t.y*t.y
 	if !(xx > 0 && yy > 0) || math.IsInf(yy, 0) {
 		return 0, 0
@@ -57,9 +57,9 @@ func (t *trend) fit() (slope, explained float64) {
 	return xy / xx, xy * xy / (xx * yy)
 }
 
-func (y *yolox) examiner() examiner { return &yoloxExaminer{y: y} }
+func (y *yolox) checker() checker { return &yoloxChecker{y: y} }
 
-func (e *yoloxExaminer) add(outputs []Tensor, _ geometry.Fit, _ Side) {
+func (e *yoloxChecker) add(outputs []Tensor, _ geometry.Transform, _ Side) {
 	t, err := e.y.grid.read(outputs)
 	if err != nil {
 		return
@@ -88,13 +88,13 @@ func (e *yoloxExaminer) add(outputs []Tensor, _ geometry.Fit, _ Side) {
 }
 
 // place takes where a box lies, in strides, along the columns or the lines of an input of size pixels.
-func (e *yoloxExaminer) place(cell, at, size float64) {
+func (e *yoloxChecker) place(cell, at, size float64) {
 	e.pixels.add(cell, at)
 	e.parts.add(cell, at*size)
 }
 
 // cell takes the numbers of a cell, and returns its box's larger side in sides of the input.
-func (e *yoloxExaminer) cell(row []float32, stride float64) float64 {
+func (e *yoloxChecker) cell(row []float32, stride float64) float64 {
 	e.scores.add(row[4])
 	e.scores.add(row[yoloxHead+e.y.def.Output.ClassFirst:]...)
 	if row[2] != 0 || row[3] != 0 {
@@ -115,7 +115,7 @@ func (e *yoloxExaminer) cell(row []float32, stride float64) float64 {
 	return max(w, h)
 }
 
-func (e *yoloxExaminer) conclude(f *Findings) {
+func (e *yoloxChecker) conclude(f *Findings) {
 	if e.rows == 0 {
 		return
 	}
@@ -128,20 +128,20 @@ func (e *yoloxExaminer) conclude(f *Findings) {
 			"%.3g times as large as the input, in %d of %d trial runs: they seem to be decoded already. Export the model without its "+
 			"decoding (YOLOX: without --decode_in_inference)", output, e.largest, e.absurd, e.rows)
 	case e.decodedToFractions():
-		f.doubtful("output.decode: says yolox, which decodes a raw grid, but places and sizes of output %q seem to be parts of the "+
+		f.warn("output.decode: says yolox, which decodes a raw grid, but places and sizes of output %q seem to be parts of the "+
 			"input in trial runs: decoded already", output)
 	}
 }
 
 // decoded says whether the grid looks as one that is decoded to pixels does: its places grow by a stride from cell to cell, or
 // its sizes are not below 0, as half of a raw grid's log sizes are.
-func (e *yoloxExaminer) decoded() bool {
+func (e *yoloxChecker) decoded() bool {
 	return e.pixels.grid() || float64(e.below) <= 2*fewBelow*float64(e.sizes)
 }
 
 // decodedToFractions says whether the grid looks as one that is decoded to parts of the input does. Cells that are all alike
 // are raw ones without an image's influence.
-func (e *yoloxExaminer) decodedToFractions() bool {
+func (e *yoloxChecker) decodedToFractions() bool {
 	if e.sizes < manySizes || e.below > 0 {
 		return false
 	}

@@ -5,15 +5,13 @@ import (
 	"fovea/internal/repository"
 )
 
-const maxTopK = 1000
-
 // classification returns how many classes to answer with.
 func (p Params) classification(o *repository.Output, classes int) (topK int, err error) {
 	if p.Score != nil || p.IoU != nil {
 		return 0, apierror.New(apierror.InvalidParameter,
 			"score_threshold and iou_threshold belong to detection; this model classifies and takes top_k")
 	}
-	limit := min(maxTopK, classes)
+	limit := min(repository.MaxTopK, classes)
 	if p.TopK == 0 {
 		return min(o.TopK, limit), nil
 	}

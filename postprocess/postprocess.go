@@ -64,5 +64,5 @@ func (*Detected) prediction()   {}
 // Decoder turns rows into answers. It is safe for concurrent use.
 type Decoder interface {
 	// Decode reads the outputs of one row, in the order that New was given.
-	Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction, error)
+	Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error)
 }

@@ -37,10 +37,10 @@ func (s *scratch) add(c candidate, score float32) {
 // box goes when it overlaps a better one by more than the threshold), up to limit boxes. toImage maps a
 // candidate to the image; what nothing is left of there, and what lies far outside of field, in which candidates are, is
 // dropped before it can suppress anything. The work is candidates × limit at most.
-func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []string, field rect, toImage func(rect) rect) *Detected {
+func (s *scratch) detected(t thresholds, limit int, transform geometry.Transform, labels []string, field rect, toImage func(rect) rect) *Detected {
 	s.ranking.init()
 	s.kept = s.kept[:0]
-	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: fit.Width, Height: fit.Height}
+	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: transform.Width, Height: transform.Height}
 	for len(s.ranking) > 0 && len(out.Boxes) < limit {
 		r := s.ranking.pop()
 		c := s.candidates[r.index]
@@ -79,31 +79,33 @@ func (s *scratch) reset() {
 	s.ranking, s.candidates = s.ranking[:0], s.candidates[:0]
 }
 
-// usable refuses a fit that would map boxes to what is no number.
-func usable(fit geometry.Fit) error {
-	good := fit.ScaleX > 0 && fit.ScaleY > 0 && fit.Width > 0 && fit.Height > 0 && fit.InputW > 0 && fit.InputH > 0
-	if !good || !(rect{fit.ScaleX, fit.ScaleY, fit.OffsetX, fit.OffsetY}).finite() {
-		return broken(fmt.Errorf("the image cannot be mapped: %+v", fit))
+// usable refuses a transform that would map boxes to what is no number.
+func usable(transform geometry.Transform) error {
+	good := transform.ScaleX > 0 && transform.ScaleY > 0 && transform.Width > 0 && transform.Height > 0 && transform.InputW > 0 && transform.InputH > 0
+	if !good || !(rect{transform.ScaleX, transform.ScaleY, transform.OffsetX, transform.OffsetY}).finite() {
+		return broken(fmt.Errorf("the image cannot be mapped: %+v", transform))
 	}
 	return nil
 }
 
 // inputToImage maps boxes of the model's input to the image, clipped to it.
-func inputToImage(fit geometry.Fit) func(rect) rect {
+func inputToImage(transform geometry.Transform) func(rect) rect {
 	return func(r rect) rect {
 		var b rect
-		b.x1, b.y1 = fit.ToImage(r.x1, r.y1)
-		b.x2, b.y2 = fit.ToImage(r.x2, r.y2)
+		b.x1, b.y1 = transform.ToImage(r.x1, r.y1)
+		b.x2, b.y2 = transform.ToImage(r.x2, r.y2)
 		return b
 	}
 }
 
 // inputField is the model's input, as a box.
-func inputField(fit geometry.Fit) rect { return rect{x2: float64(fit.InputW), y2: float64(fit.InputH)} }
+func inputField(transform geometry.Transform) rect {
+	return rect{x2: float64(transform.InputW), y2: float64(transform.InputH)}
+}
 
 // clipToImage maps boxes that count the image's pixels already.
-func clipToImage(fit geometry.Fit) func(rect) rect {
-	w, h := float64(fit.Width), float64(fit.Height)
+func clipToImage(transform geometry.Transform) func(rect) rect {
+	w, h := float64(transform.Width), float64(transform.Height)
 	clip := func(v, top float64) float64 { return max(0, min(v, top)) }
 	return func(r rect) rect { return rect{clip(r.x1, w), clip(r.y1, h), clip(r.x2, w), clip(r.y2, h)} }
 }

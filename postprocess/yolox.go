@@ -54,12 +54,12 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 
 // Decode answers with the boxes whose score reaches the threshold. Every objectness is checked to be finite and a
 // probability; the other numbers are where the objectness alone does not rule the cell out.
-func (y *yolox) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction, error) {
+func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
 	limits, err := p.detection(&y.def.Output)
 	if err != nil {
 		return nil, err
 	}
-	if err := usable(fit); err != nil {
+	if err := usable(transform); err != nil {
 		return nil, err
 	}
 	t, err := y.grid.read(outputs)
@@ -84,7 +84,7 @@ func (y *yolox) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 			}
 		}
 	}
-	return s.detected(limits, y.def.Output.MaxBoxes, fit, y.def.Labels, inputField(fit), inputToImage(fit)), nil
+	return s.detected(limits, y.def.Output.MaxBoxes, transform, y.def.Labels, inputField(transform), inputToImage(transform)), nil
 }
 
 // cell adds a candidate when its score reaches the threshold.

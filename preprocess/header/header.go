@@ -75,16 +75,13 @@ func (i Info) Coded() image.Point {
 // and be of one of these.
 func Chunk(data []byte, info Info) []byte { return data[info.frameStart:info.frameEnd] }
 
-// Seen returns the image's width and height as a person sees it, Orientation applied.
-func (i Info) Seen() (width, height int) {
-	if i.Swapped() {
+// OrientedSize returns the orientation-corrected width and height.
+func (i Info) OrientedSize() (width, height int) {
+	if i.Orientation >= 5 {
 		return i.Height, i.Width
 	}
 	return i.Width, i.Height
 }
-
-// Swapped reports whether Orientation swaps width and height.
-func (i Info) Swapped() bool { return i.Orientation >= 5 && i.Orientation <= 8 }
 
 // Read reads the header of an image and checks that the image is whole and within the limits. Errors are
 // *fault.Fault: UnsupportedFormat (known, but not read, or unknown), ImageTooLarge, or Undecodable (broken,

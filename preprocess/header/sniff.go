@@ -23,7 +23,7 @@ func sniff(data []byte) Format {
 
 // Known reports whether data, of which the first 32 bytes are enough, begins like an image of a format that is read, or of
 // one that is known not to be.
-func Known(data []byte) bool {
+func IsKnown(data []byte) bool {
 	if sniff(data) != "" || has(data, 0, "<?xml") {
 		return true
 	}
