@@ -73,7 +73,7 @@ func decode(ctx context.Context, data, pixels []byte, width, height int) (work, 
 		return done, nil
 	case result == C.FOVEA_PNG_STOPPED:
 		return done, ctx.Err()
-	case result == C.FOVEA_PNG_CUT && file.Cut:
+	case result == C.FOVEA_PNG_CUT && file.Truncated:
 		return done, ErrTruncated
 	}
 	return done, wrong[result]
