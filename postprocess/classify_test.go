@@ -165,16 +165,16 @@ func TestParamsOutOfRangeAreTheClientsFault(t *testing.T) {
 		p       Params
 		want    string
 	}{
-		"top_k above the classes":   {classifier, row, Params{TopK: 4}, "top_k is 4; allowed: 1 to 3"},
-		"top_k below one":           {classifier, row, Params{TopK: -1}, "top_k is -1; allowed: 1 to 3"},
-		"a score for a classifier":  {classifier, row, Params{Score: f(0.5)}, "belong to detection"},
-		"an IoU for a classifier":   {classifier, row, Params{IoU: f(0.5)}, "belong to detection"},
-		"a score above one":         {detector, grid, Params{Score: f(1.1)}, "score_threshold is 1.1; allowed: 0 to 1"},
-		"a score below zero":        {detector, grid, Params{Score: f(-0.1)}, "score_threshold is -0.1"},
-		"a score that is no number": {detector, grid, Params{Score: f(math.NaN())}, "score_threshold is NaN"},
-		"an IoU above one":          {detector, grid, Params{IoU: f(2)}, "iou_threshold is 2; allowed: 0 to 1"},
-		"an IoU that is no number":  {detector, grid, Params{IoU: f(math.NaN())}, "iou_threshold is NaN"},
-		"top_k for a detector":      {detector, grid, Params{TopK: 3}, "belongs to classification"},
+		"top_k above the classes":   {classifier, row, Params{TopK: 4}, "top_k: 4 is out of range (1–3)"},
+		"top_k below one":           {classifier, row, Params{TopK: -1}, "top_k: -1 is out of range (1–3)"},
+		"a score for a classifier":  {classifier, row, Params{Score: f(0.5)}, "are for detection"},
+		"an IoU for a classifier":   {classifier, row, Params{IoU: f(0.5)}, "are for detection"},
+		"a score above one":         {detector, grid, Params{Score: f(1.1)}, "score_threshold: 1.1 is out of range (0–1)"},
+		"a score below zero":        {detector, grid, Params{Score: f(-0.1)}, "score_threshold: -0.1"},
+		"a score that is no number": {detector, grid, Params{Score: f(math.NaN())}, "score_threshold: NaN"},
+		"an IoU above one":          {detector, grid, Params{IoU: f(2)}, "iou_threshold: 2 is out of range (0–1)"},
+		"an IoU that is no number":  {detector, grid, Params{IoU: f(math.NaN())}, "iou_threshold: NaN"},
+		"top_k for a detector":      {detector, grid, Params{TopK: 3}, "is for classification"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, transform, c.p)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"testing"
 
+	"fovea/internal/float16"
 	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
@@ -124,8 +125,8 @@ func yoloxBus(t testing.TB) (repository.Definition, []Tensor, geometry.Transform
 	row := make([]float32, g.Cells[1])
 	data := make([]byte, 4*g.Cells[0]*g.Cells[1])
 	for i, cell := range g.Indices {
-		float16s(row, halves[2*i*len(row):])
-		for j, v := range row {
+		for j := range row {
+			v := float16.Value(binary.NativeEndian.Uint16(halves[2*(i*len(row)+j):]))
 			binary.NativeEndian.PutUint32(data[4*(cell*len(row)+j):], math.Float32bits(v))
 		}
 	}

@@ -8,10 +8,10 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// Findings are what trial runs say against a definition.
+// Findings are the results of a TrialCheck.
 type Findings struct {
-	Errors   []error  // the definition is wrong: every answer, or nearly, would be
-	Warnings []string // it may be
+	Errors   []error  // the definition is certainly wrong, and nearly every prediction would be
+	Warnings []string // the definition may be wrong
 }
 
 func (f *Findings) fail(format string, args ...any) {
@@ -22,7 +22,7 @@ func (f *Findings) warn(format string, args ...any) {
 	f.Warnings = append(f.Warnings, fmt.Sprintf(format, args...))
 }
 
-// judge says that the definition is wrong where that is certain, else that it is doubtful.
+// judge adds an error if it is certain, else a warning.
 func (f *Findings) judge(certain bool, format string, args ...any) {
 	if certain {
 		f.fail(format, args...)
@@ -31,15 +31,15 @@ func (f *Findings) judge(certain bool, format string, args ...any) {
 	f.warn(format, args...)
 }
 
-// TrialCheck holds a definition against the outputs of trial runs. A wrong definition often gives answers that look like
-// any others: boxes that are decoded twice, probabilities that are made probabilities again. The raw numbers tell, where
-// there are enough of them. It is for one goroutine.
-type TrialCheck struct{ of checker }
+// TrialCheck compares a definition with the outputs of trial runs. The predictions of a wrong definition often look
+// plausible: boxes that are decoded twice, softmax applied to probabilities. Enough raw numbers reveal it. It is not safe for
+// concurrent use.
+type TrialCheck struct{ checker checker }
 
-// Side says where all that an image shows is, the rest of it being plain.
+// Side is the side of a trial image that has content; the rest is plain.
 type Side int
 
-// The sides of an image. Everywhere is the zero value.
+// The sides of an image.
 const (
 	Everywhere Side = iota
 	Left
@@ -49,13 +49,13 @@ const (
 	sides
 )
 
-// checker is what a decoder makes of rows of outputs that are not answered.
+// checker gathers a decoder's view of the outputs of trial runs.
 type checker interface {
 	add(outputs []Tensor, transform geometry.Transform, side Side)
 	conclude(*Findings)
 }
 
-// Examine begins an examination of the definition that the decoder was made from.
+// NewTrialCheck starts a check of the definition of a decoder.
 func NewTrialCheck(d Decoder) *TrialCheck {
 	if from, ok := d.(interface{ checker() checker }); ok {
 		return &TrialCheck{from.checker()}
@@ -63,23 +63,23 @@ func NewTrialCheck(d Decoder) *TrialCheck {
 	return &TrialCheck{}
 }
 
-// Add takes the outputs of one trial run, in the order that New was given. transform is how the trial's image lies in the
-// input, and side where in it something is to be seen. Rows that no decoder could read are left out.
+// Add adds the outputs of one row of a trial run, in the order passed to New, with the transform of its image and the side
+// that has content. Rows that the decoder cannot read are ignored.
 func (e *TrialCheck) Add(outputs []Tensor, transform geometry.Transform, side Side) {
-	if e.of != nil {
-		e.of.add(outputs, transform, side)
+	if e.checker != nil {
+		e.checker.add(outputs, transform, side)
 	}
 }
 
-// Findings are what all trial runs together say.
+// Findings returns the results of all trial runs.
 func (e *TrialCheck) Findings() (f Findings) {
-	if e.of != nil {
-		e.of.conclude(&f)
+	if e.checker != nil {
+		e.checker.conclude(&f)
 	}
 	return f
 }
 
-// span is a range of numbers, and how many they are. Numbers that are not finite are counted apart.
+// span is the range and count of numbers. Those that are not finite are counted separately.
 type span struct {
 	low, high float64
 	n         int
@@ -101,33 +101,33 @@ func (s *span) add(values ...float32) {
 	}
 }
 
-// within says whether all numbers lie between low and high, give or take slack.
+// within reports whether all numbers lie between low and high, with some slack.
 func (s *span) within(low, high, slack float64) bool {
 	return s.n > 0 && s.low >= low-slack && s.high <= high+slack
 }
 
-// scores says what is wrong with scores that must be probabilities. all says that the model gives those of all places or
-// classes, and not only of what it found, which may be above a threshold.
+// scores checks numbers that must be probabilities. all says that the output has the scores of all cells or classes, not only
+// of detections, which may be above a threshold.
 func (s *span) scores(f *Findings, key, output string, all bool) {
 	switch {
 	case s.n > 0 && !s.within(0, 1, maxProbability-1):
-		f.fail("%s: output %q must hold probabilities, but its scores go from %.4g to %.4g in trial runs; if they are logits, "+
+		f.fail("%s: output %q must hold probabilities, but its scores ranged from %.4g to %.4g in trial runs; if they are logits, "+
 			"export the model with its sigmoid or softmax", key, output, s.low, s.high)
 	case all && s.n >= manyScores && s.high > s.low && s.within(0.5, sigmoidOfOne, 1e-6):
-		f.warn("%s: all scores of output %q lie between 0.5 and %.3f in trial runs, as those do that went through a sigmoid twice",
+		f.warn("%s: all scores of output %q were between 0.5 and %.3f in trial runs, as after two sigmoids",
 			key, output, sigmoidOfOne)
 	}
 	if s.notFinite > 0 {
-		f.warn("%s: output %q held numbers that are not finite in trial runs; such images are answered with an error", key, output)
+		f.warn("%s: output %q had values that are not finite in trial runs; such images get an error", key, output)
 	}
 }
 
 const (
-	manyScores   = 32                 // so many are not all alike by chance
+	manyScores   = 32                 // too many to be alike by chance
 	sigmoidOfOne = 0.7310585786300049 // 1 / (1 + e⁻¹)
 )
 
-// classifierChecker examines classification.
+// classifierChecker checks classification.
 type classifierChecker struct {
 	c      *classifier
 	values span
@@ -178,7 +178,7 @@ func (e *classifierChecker) conclude(f *Findings) {
 	case e.rows == 0 || len(e.first) < 2:
 	case !e.c.softmax:
 		if !e.values.within(0, 1, 1e-2) {
-			f.fail("output.decode: says probabilities, but the scores of output %q go from %.4g to %.4g in trial runs; if they are "+
+			f.fail("output.decode: says probabilities, but the scores of output %q ranged from %.4g to %.4g in trial runs; if they are "+
 				"logits, it must be softmax", output, e.values.low, e.values.high)
 		}
 	case unit && e.sums == e.rows:
@@ -189,6 +189,6 @@ func (e *classifierChecker) conclude(f *Findings) {
 			"a sigmoid, it must be probabilities", output)
 	}
 	if e.values.notFinite > 0 {
-		f.warn("output.name: output %q held numbers that are not finite in trial runs; such images are answered with an error", output)
+		f.warn("output.name: output %q had values that are not finite in trial runs; such images get an error", output)
 	}
 }

@@ -146,7 +146,7 @@ func TestGridsReadWronglyAreFound(t *testing.T) {
 		"a raw grid":                      {false, 1, sigmoid, "", ""},
 		"a grid that is decoded":          {true, 1, sigmoid, "wrong", "decoded already"},
 		"scores without their sigmoid":    {false, 1, self, "wrong", "must hold probabilities"},
-		"scores that had it twice":        {false, 1, func(x float64) float64 { return sigmoid(sigmoid(x)) }, "doubtful", "a sigmoid twice"},
+		"scores that had it twice":        {false, 1, func(x float64) float64 { return sigmoid(sigmoid(x)) }, "doubtful", "two sigmoids"},
 		"a grid decoded to parts":         {true, 1.0 / 112, sigmoid, "doubtful", "decoded already"},
 		"decoded, scores without sigmoid": {true, 1, self, "wrong", "decoded already"},
 	} {
