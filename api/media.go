@@ -53,7 +53,7 @@ func readSniffed(given string) func(s *Server, b *body, in *submission) error {
 		}
 		read, limit := readImage, s.cfg.MaxImageBytes
 		switch text := bytes.TrimLeft(bytes.TrimPrefix(first, byteOrderMark), " \t\r\n"); {
-		case len(first) == 0, header.Known(first):
+		case len(first) == 0, header.IsKnown(first):
 		case len(text) > 0 && text[0] == '{':
 			read, limit = readJSON, s.cfg.MaxBodyBytes
 		case given == "":

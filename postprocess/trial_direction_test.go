@@ -9,8 +9,8 @@ import (
 )
 
 // following are trial runs of a detector whose best boxes are where something is to be seen, among others anywhere with less
-// score. exchanged gives y where x should be.
-func following(random *rand.Rand, r reading, exchanged bool) (rows [][]Tensor) {
+// score. swapped gives y where x should be.
+func following(random *rand.Rand, r reading, swapped bool) (rows [][]Tensor) {
 	for side := range sides {
 		var values, scores []float32
 		for i := range 60 {
@@ -29,7 +29,7 @@ func following(random *rand.Rand, r reading, exchanged bool) (rows [][]Tensor) {
 					y = (2 + y) / 3 * (1 - h)
 				}
 			}
-			if exchanged {
+			if swapped {
 				x, y, w, h = y, x, h, w
 			}
 			values = append(values, written(r, x, y, x+w, y+h)...)
@@ -44,15 +44,15 @@ func following(random *rand.Rand, r reading, exchanged bool) (rows [][]Tensor) {
 func TestXAndYThatAreExchangedAreFound(t *testing.T) {
 	for _, r := range everyReading() {
 		for seed := range uint64(seeds) {
-			for _, exchanged := range []bool{false, true} {
-				e := Examine(newDecoder(t, readAs(r), following(rand.New(rand.NewPCG(seed, 7)), r, exchanged)[0]))
-				for side, outputs := range following(rand.New(rand.NewPCG(seed, 7)), r, exchanged) {
+			for _, swapped := range []bool{false, true} {
+				e := NewTrialCheck(newDecoder(t, readAs(r), following(rand.New(rand.NewPCG(seed, 7)), r, swapped)[0]))
+				for side, outputs := range following(rand.New(rand.NewPCG(seed, 7)), r, swapped) {
 					e.Add(outputs, wide, Side(side))
 				}
 				f := e.Findings()
-				told := len(f.Wrong) == 0 && len(f.Doubtful) == 1 && strings.Contains(f.Doubtful[0], "x and y of output \"b\" seem to be exchanged")
-				if exchanged != told || !exchanged && len(f.Doubtful) > 0 {
-					t.Errorf("%v, seed %d, exchanged %v: %+v", r, seed, exchanged, f)
+				told := len(f.Errors) == 0 && len(f.Warnings) == 1 && strings.Contains(f.Warnings[0], "x and y of output \"b\" seem to be swapped")
+				if swapped != told || !swapped && len(f.Warnings) > 0 {
+					t.Errorf("%v, seed %d, swapped %v: %+v", r, seed, swapped, f)
 				}
 			}
 		}
@@ -69,11 +69,11 @@ func TestBoxesThatFollowNothingSayNothing(t *testing.T) {
 		if seed%2 == 0 {
 			rows = boxRows(random, r, 5)
 		}
-		e := Examine(newDecoder(t, readAs(r), rows[0]))
+		e := NewTrialCheck(newDecoder(t, readAs(r), rows[0]))
 		for side := range sides {
 			e.Add(rows[0], wide, side) // always the same
 		}
-		if f := e.Findings(); len(f.Doubtful) > 0 {
+		if f := e.Findings(); len(f.Warnings) > 0 {
 			t.Errorf("seed %d: %+v", seed, f)
 		}
 	}
@@ -88,7 +88,7 @@ func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
 		want   bool
 	}{
 		"as they should":        {places{Left: {0.2, 0.5}, Right: {0.8, 0.5}, Top: {0.5, 0.2}, Bottom: {0.5, 0.8}}, false},
-		"exchanged":             {places{Left: {0.5, 0.2}, Right: {0.5, 0.8}, Top: {0.2, 0.5}, Bottom: {0.8, 0.5}}, true},
+		"swapped":             {places{Left: {0.5, 0.2}, Right: {0.5, 0.8}, Top: {0.2, 0.5}, Bottom: {0.8, 0.5}}, true},
 		"one way only":          {places{Left: {0.5, 0.2}, Right: {0.5, 0.8}, Top: middle, Bottom: middle}, false},
 		"the other way only":    {places{Left: middle, Right: middle, Top: {0.2, 0.5}, Bottom: {0.8, 0.5}}, false},
 		"from corner to corner": {places{Left: {0.2, 0.2}, Right: {0.8, 0.8}, Top: {0.2, 0.2}, Bottom: {0.8, 0.8}}, false},
@@ -96,7 +96,7 @@ func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
 		"hardly":                {places{Left: {0.5, 0.4}, Right: {0.5, 0.6}, Top: {0.4, 0.5}, Bottom: {0.6, 0.5}}, false},
 	} {
 		r := reading{repository.BoxXYXY, repository.SpaceUnit}
-		var e *Examination
+		var e *TrialCheck
 		for side := range sides {
 			var values, scores []float32
 			for range 10 {
@@ -109,11 +109,11 @@ func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
 			}
 			outputs := []Tensor{tensor("b", []int64{410, 4}, values...), tensor("s", []int64{410}, scores...)}
 			if e == nil {
-				e = Examine(newDecoder(t, readAs(r), outputs))
+				e = NewTrialCheck(newDecoder(t, readAs(r), outputs))
 			}
 			e.Add(outputs, wide, side)
 		}
-		if f := e.Findings(); len(f.Wrong) > 0 || (len(f.Doubtful) > 0) != c.want {
+		if f := e.Findings(); len(f.Errors) > 0 || (len(f.Warnings) > 0) != c.want {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}

@@ -6,25 +6,25 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// view is an image in memory as a person sees it: the pixel (x, y) begins at origin + x·right + y·down. Turning an
-// image upright is thus a matter of steps, and moves no pixel.
+// view is an orientation-corrected image in memory: the pixel (x, y) begins at origin + x·right + y·down. Applying the
+// orientation is thus a matter of strides, and moves no pixel.
 type view struct {
 	pixels              []byte // three bytes a pixel: blue, green, red
 	origin, right, down int
 }
 
-// look makes the view of a rectangle of a stored image, whose rows have width pixels, with an EXIF orientation.
-func look(pixels []byte, width int, r image.Rectangle, orientation int) view {
+// newView is the view of a rectangle of a stored image, whose rows have width pixels, with an EXIF orientation.
+func newView(pixels []byte, width int, r image.Rectangle, orientation int) view {
 	at := func(x, y int) int {
-		p := stored(image.Pt(x, y), r.Dx(), r.Dy(), orientation).Add(r.Min)
+		p := storedPoint(image.Pt(x, y), r.Dx(), r.Dy(), orientation).Add(r.Min)
 		return 3 * (p.Y*width + p.X)
 	}
 	zero := at(0, 0)
 	return view{pixels, zero, at(1, 0) - zero, at(0, 1) - zero}
 }
 
-// stored is where the pixel that a person sees at p lies in a stored image of w×h pixels (EXIF 2.32, tag 0x0112).
-func stored(p image.Point, w, h, orientation int) image.Point {
+// storedPoint maps an orientation-corrected pixel to a stored image of w×h pixels (EXIF 2.32, tag 0x0112).
+func storedPoint(p image.Point, w, h, orientation int) image.Point {
 	switch orientation {
 	case 2:
 		return image.Pt(w-1-p.X, p.Y)
@@ -44,10 +44,10 @@ func stored(p image.Point, w, h, orientation int) image.Point {
 	return p
 }
 
-// storedRect is where the rectangle that a person sees lies in a stored image of w×h pixels.
+// storedRect maps an orientation-corrected rectangle to a stored image of w×h pixels.
 func storedRect(r image.Rectangle, w, h, orientation int) image.Rectangle {
-	a := stored(r.Min, w, h, orientation)
-	b := stored(r.Max.Sub(image.Pt(1, 1)), w, h, orientation)
+	a := storedPoint(r.Min, w, h, orientation)
+	b := storedPoint(r.Max.Sub(image.Pt(1, 1)), w, h, orientation)
 	return image.Rect(min(a.X, b.X), min(a.Y, b.Y), max(a.X, b.X)+1, max(a.Y, b.Y)+1)
 }
 
@@ -69,10 +69,9 @@ func storedBox(b geometry.Box, w, h, orientation int) geometry.Box {
 	return b
 }
 
-// flipped says for an orientation whether what a person sees from left to right, and from the top down, is stored the
-// other way round.
+// flipped reports whether an orientation stores the image from right to left, and from bottom to top.
 func flipped(orientation int) (x, y bool) {
-	zero := stored(image.Point{}, 2, 2, orientation)
+	zero := storedPoint(image.Point{}, 2, 2, orientation)
 	if orientation >= 5 {
 		zero.X, zero.Y = zero.Y, zero.X
 	}

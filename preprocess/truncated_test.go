@@ -60,13 +60,13 @@ func rowOf(t *testing.T, plan *Plan, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	pic, err := plan.Decode(t.Context(), data, info)
+	img, err := plan.Decode(t.Context(), data, info)
 	if err != nil {
 		return nil, err
 	}
-	defer pic.Close()
+	defer img.Close()
 	row := poisoned(plan.RowBytes())
-	_, err = plan.Pack(pic, row)
+	_, err = plan.Pack(img, row)
 	return row, err
 }
 

@@ -9,15 +9,6 @@ import (
 	"fovea/internal/repository"
 )
 
-func mustSpec(t testing.TB, in repository.Input) Spec {
-	t.Helper()
-	s, err := SpecOf(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 var (
 	stretch   = repository.Input{Width: 224, Height: 160}
 	imagenet  = repository.Input{Width: 224, Height: 224, Resize: repository.ShortestEdge, ShortestEdge: 256}
@@ -25,8 +16,8 @@ var (
 	letterbox = repository.Input{Width: 640, Height: 640, Resize: repository.Letterbox}
 )
 
-// TestPlacements holds numbers worked out by hand from the sources that each mode names.
-func TestPlacements(t *testing.T) {
+// TestResample holds numbers worked out by hand from the sources that each mode names.
+func TestResample(t *testing.T) {
 	for what, c := range map[string]struct {
 		in            repository.Input
 		width, height int
@@ -45,24 +36,23 @@ func TestPlacements(t *testing.T) {
 		"Ultralytics rounds to the nearest: 480.6":            {letterbox, 1000, 751, image.Pt(640, 481), image.Pt(0, 0), image.Rect(0, 79, 640, 560)},
 		"a strip keeps a row":                                 {letterbox, 100000, 3, image.Pt(640, 1), image.Pt(0, 0), image.Rect(0, 319, 640, 320)},
 	} {
-		p := mustSpec(t, c.in).Place(Image{Width: c.width, Height: c.height, Shrink: 1})
-		if p.Resized != c.resized || p.Cut != c.cut || p.Target != c.target || p.Source.Pixels() != image.Rect(0, 0, c.width, c.height) {
+		p := Resample(&c.in, Image{Width: c.width, Height: c.height, Shrink: 1})
+		if p.Size != c.resized || p.CropOffset != c.cut || p.Target != c.target || p.Source.Pixels() != image.Rect(0, 0, c.width, c.height) {
 			t.Errorf("%s: %+v", what, p)
 		}
-		if p.Fit.Width != c.width || p.Fit.Height != c.height || p.Fit.InputW != c.in.Width || p.Fit.InputH != c.in.Height {
-			t.Errorf("%s: %+v", what, p.Fit)
+		if p.Transform.Width != c.width || p.Transform.Height != c.height || p.Transform.InputW != c.in.Width || p.Transform.InputH != c.in.Height {
+			t.Errorf("%s: %+v", what, p.Transform)
 		}
 	}
 }
 
 func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
 	for _, size := range []image.Point{{1 << 20, 40}, {40, 1 << 20}, {1 << 20, 1}, {5000, 100}} {
-		s := mustSpec(t, imagenet)
-		p := s.Place(Image{Width: size.X, Height: size.Y, Shrink: 1})
-		if p.Resized != image.Pt(224, 224) || p.Source.Pixels().Empty() || !p.Source.Pixels().In(image.Rect(0, 0, size.X, size.Y)) {
+		p := Resample(&imagenet, Image{Width: size.X, Height: size.Y, Shrink: 1})
+		if p.Size != image.Pt(224, 224) || p.Source.Pixels().Empty() || !p.Source.Pixels().In(image.Rect(0, 0, size.X, size.Y)) {
 			t.Errorf("%v: %+v", size, p)
 		}
-		x, y := p.Fit.ToImage(112, 112)
+		x, y := p.Transform.ToImage(112, 112)
 		if math.Abs(x-float64(size.X)/2) > 1 || math.Abs(y-float64(size.Y)/2) > 1 {
 			t.Errorf("%v: the input's centre is at (%v, %v)", size, x, y)
 		}
@@ -72,19 +62,19 @@ func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
 // TestReducedDecodingKeepsThePlace decodes 1003 pixels to 126 at 1/8: the last of them stands for 3 pixels only, so
 // that the input covers no more than 125 3/8 of them.
 func TestReducedDecodingKeepsThePlace(t *testing.T) {
-	s := mustSpec(t, repository.Input{Width: 63, Height: 63})
-	p := s.Place(Image{Width: 1003, Height: 1008, Shrink: 8})
-	if p.Source != (Box{0, 0, 125.375, 126}) || p.Resized != image.Pt(63, 63) {
+	in := repository.Input{Width: 63, Height: 63}
+	p := Resample(&in, Image{Width: 1003, Height: 1008, Shrink: 8})
+	if p.Source != (Box{0, 0, 125.375, 126}) || p.Size != image.Pt(63, 63) {
 		t.Fatalf("%+v", p)
 	}
 	// Turned round, the 5 pixels that are not there lie at the left.
-	flipped := s.Place(Image{Width: 1003, Height: 1008, Shrink: 8, FlippedX: true, FlippedY: true})
+	flipped := Resample(&in, Image{Width: 1003, Height: 1008, Shrink: 8, FlippedX: true, FlippedY: true})
 	if flipped.Source != (Box{0.625, 0, 126, 126}) {
 		t.Fatalf("%+v", flipped)
 	}
-	for _, p := range []Placement{p, flipped} {
+	for _, p := range []Resampling{p, flipped} {
 		for _, c := range [][2]float64{{0, 0}, {31.5, 501.5}, {63, 1003}} {
-			if x, _ := p.Fit.ToImage(c[0], 0); math.Abs(x-c[1]) > 1e-9 {
+			if x, _ := p.Transform.ToImage(c[0], 0); math.Abs(x-c[1]) > 1e-9 {
 				t.Errorf("%v of the input lies at %v, want %v", c[0], x, c[1])
 			}
 		}
@@ -95,22 +85,21 @@ func TestReducedDecodingKeepsThePlace(t *testing.T) {
 func TestAShrunkImageLiesWhereTheWholeOneDoes(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
-		s := mustSpec(t, in)
 		for range 5000 {
 			whole := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1}
 			shrunk := whole
 			shrunk.Shrink, shrunk.FlippedX, shrunk.FlippedY = 2<<random.IntN(3), random.IntN(2) == 0, random.IntN(2) == 0
-			a, b := s.Place(whole), s.Place(shrunk)
+			a, b := Resample(&in, whole), Resample(&in, shrunk)
 			near := 1e-9 * float64(whole.Width+whole.Height)
-			if a.Resized.X*a.Resized.Y != b.Resized.X*b.Resized.Y || a.Target != b.Target {
+			if a.Size.X*a.Size.Y != b.Size.X*b.Size.Y || a.Target != b.Target {
 				t.Fatalf("%+v: %+v and %+v", shrunk, a, b)
 			}
-			if s.Mode == repository.ShortestEdge && a.Source.Dx()*a.Source.Dy() < float64(whole.Width*whole.Height) {
+			if in.Resize == repository.ShortestEdge && a.Source.Dx()*a.Source.Dy() < float64(whole.Width*whole.Height) {
 				near = 1 // cut on whole pixels
 			}
 			for _, at := range [][2]float64{{0, 0}, {1, 2}, {100, 50}, {float64(in.Width), float64(in.Height)}} {
-				ax, ay := a.Fit.ToImage(at[0], at[1])
-				bx, by := b.Fit.ToImage(at[0], at[1])
+				ax, ay := a.Transform.ToImage(at[0], at[1])
+				bx, by := b.Transform.ToImage(at[0], at[1])
 				if math.Abs(ax-bx) > near || math.Abs(ay-by) > near {
 					t.Fatalf("%+v: %v lies at (%v, %v) and at (%v, %v)", shrunk, at, ax, ay, bx, by)
 				}
@@ -122,23 +111,22 @@ func TestAShrunkImageLiesWhereTheWholeOneDoes(t *testing.T) {
 func TestToImageUndoesTheFit(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
-		s := mustSpec(t, in)
 		for range 5000 {
-			pic := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1 << random.IntN(4),
+			img := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1 << random.IntN(4),
 				FlippedX: random.IntN(2) == 0, FlippedY: random.IntN(2) == 0}
-			p := s.Place(pic)
+			p := Resample(&in, img)
 			if !p.Target.In(image.Rect(0, 0, in.Width, in.Height)) || p.Target.Empty() {
-				t.Fatalf("%+v: target %v", pic, p.Target)
+				t.Fatalf("%+v: target %v", img, p.Target)
 			}
-			used := image.Rectangle{Min: p.Cut, Max: p.Cut.Add(p.Target.Size())}
-			w, h := pic.decoded()
-			if !used.In(image.Rectangle{Max: p.Resized}) || !p.Source.Pixels().In(image.Rect(0, 0, w, h)) || p.Source.Pixels().Empty() {
-				t.Fatalf("%+v: %+v takes pixels that are not there", pic, p)
+			used := image.Rectangle{Min: p.CropOffset, Max: p.CropOffset.Add(p.Target.Size())}
+			w, h := img.decoded()
+			if !used.In(image.Rectangle{Max: p.Size}) || !p.Source.Pixels().In(image.Rect(0, 0, w, h)) || p.Source.Pixels().Empty() {
+				t.Fatalf("%+v: %+v takes pixels that are not there", img, p)
 			}
-			x, y := random.Float64()*float64(pic.Width), random.Float64()*float64(pic.Height)
-			gx, gy := p.Fit.ToImage(x*p.Fit.ScaleX+p.Fit.OffsetX, y*p.Fit.ScaleY+p.Fit.OffsetY)
-			if math.Abs(gx-x) > 1e-6*float64(pic.Width) || math.Abs(gy-y) > 1e-6*float64(pic.Height) {
-				t.Fatalf("%+v: (%v, %v) came back as (%v, %v)", pic, x, y, gx, gy)
+			x, y := random.Float64()*float64(img.Width), random.Float64()*float64(img.Height)
+			gx, gy := p.Transform.ToImage(x*p.Transform.ScaleX+p.Transform.OffsetX, y*p.Transform.ScaleY+p.Transform.OffsetY)
+			if math.Abs(gx-x) > 1e-6*float64(img.Width) || math.Abs(gy-y) > 1e-6*float64(img.Height) {
+				t.Fatalf("%+v: (%v, %v) came back as (%v, %v)", img, x, y, gx, gy)
 			}
 		}
 	}
@@ -146,9 +134,9 @@ func TestToImageUndoesTheFit(t *testing.T) {
 
 func TestShrinkingByMuchKeepsTheAspect(t *testing.T) {
 	for _, in := range []repository.Input{imagenet, yolox, letterbox} {
-		p := mustSpec(t, in).Place(Image{Width: 4000, Height: 3000, Shrink: 1})
-		if math.Abs(p.Fit.ScaleX/p.Fit.ScaleY-1) > 0.005 {
-			t.Errorf("%s: %+v", in.Resize, p.Fit)
+		p := Resample(&in, Image{Width: 4000, Height: 3000, Shrink: 1})
+		if math.Abs(p.Transform.ScaleX/p.Transform.ScaleY-1) > 0.005 {
+			t.Errorf("%s: %+v", in.Resize, p.Transform)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // wide is an image whose pixels, and those of its input, cannot be mixed up with each other, nor its width with its height.
-var wide = geometry.Fit{Width: 1200, Height: 200, InputW: 400, InputH: 100, ScaleX: 1.0 / 3, ScaleY: 0.5}
+var wide = geometry.Transform{Width: 1200, Height: 200, InputW: 400, InputH: 100, ScaleX: 1.0 / 3, ScaleY: 0.5}
 
 // written is a box, given in parts of the image, as a model of a format and a space gives it.
 func written(r reading, x1, y1, x2, y2 float64) []float32 {
@@ -136,15 +136,15 @@ func TestScoresClassesAndNamesThatDoNotFitAreFound(t *testing.T) {
 	}{
 		"all as it should be":                 {func(*repository.Definition) {}, 0.9, 1, "", ""},
 		"a score that is a logit":             {func(*repository.Definition) {}, 4.5, 1, "wrong", "must hold probabilities"},
-		"a class beyond the labels":           {func(*repository.Definition) {}, 0.9, 2, "wrong", "names class 2 in trial runs, but labels.txt has 2 labels"},
+		"a class beyond the labels":           {func(*repository.Definition) {}, 0.9, 2, "wrong", "had class 2 in trial runs, but labels.txt has 2 labels"},
 		"one that would not be answered":      {func(*repository.Definition) {}, 0.1, 2, "doubtful", "output.class_first"},
 		"classes counted from 1, and told so": {func(d *repository.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
-		"a class that is none, unanswered":    {func(*repository.Definition) {}, 0.1, 0.5, "doubtful", "numbers of classes"},
-		"a class that is none":                {func(*repository.Definition) {}, 0.9, 0.5, "wrong", "numbers of classes"},
+		"a class that is none, unanswered":    {func(*repository.Definition) {}, 0.1, 0.5, "doubtful", "class numbers"},
+		"a class that is none":                {func(*repository.Definition) {}, 0.9, 0.5, "wrong", "class numbers"},
 		"a name that means y first":           {func(d *repository.Definition) { d.Output.Boxes = "detection_boxes" }, 0.9, 1, "doubtful", "yxyx"},
 		"that name with y first": {func(d *repository.Definition) { d.Output.Boxes, d.Output.BoxFormat = "detection_boxes:0", "yxyx" },
 			0.9, 1, "", ""},
-		"a size that the model is not told": {func(d *repository.Definition) { d.Output.BoxSpace = repository.SpaceOriginal }, 0.9, 1, "doubtful", "is not told"},
+		"a size that the model none of input.extra": {func(d *repository.Definition) { d.Output.BoxSpace = repository.SpaceOriginal }, 0.9, 1, "doubtful", "none of input.extra"},
 	} {
 		d := readAs(unit)
 		d.Labels, d.LabelsFile, d.Output.Classes = []string{"cat", "dog"}, "labels.txt", "c"

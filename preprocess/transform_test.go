@@ -26,25 +26,23 @@ func TestFitSaysWhereThePixelsWent(t *testing.T) {
 	shrinks := map[int]bool{}
 	for _, size := range []int{40, 100, 180, 400} {
 		for _, resize := range []repository.Resize{repository.Stretch, repository.ShortestEdge, repository.Letterbox} {
-			in := bytesInput(size, size)
-			in.Resize = resize
-			plan := mustPlan(t, in)
+			plan := mustPlan(t, resizedBy(bytesInput(size, size), resize))
 			for orientation, want := range middle {
 				info := mustInfo(t, data)
 				info.Orientation = orientation
-				pic, err := plan.Decode(t.Context(), data, info)
+				img, err := plan.Decode(t.Context(), data, info)
 				if err != nil {
 					t.Fatal(err)
 				}
 				row := poisoned(plan.RowBytes())
-				fit, err := plan.Pack(pic, row)
-				shrinks[pic.size.Shrink] = true
-				pic.Close()
+				fit, err := plan.Pack(img, row)
+				shrinks[img.size.Shrink] = true
+				img.Close()
 				if err != nil {
 					t.Fatal(err)
 				}
 				name := fmt.Sprintf("%s to %d, orientation %d", resize, size, orientation)
-				if w, h := info.Seen(); fit.Width != w || fit.Height != h {
+				if w, h := info.OrientedSize(); fit.Width != w || fit.Height != h {
 					t.Errorf("%s: the image is %d×%d", name, fit.Width, fit.Height)
 				}
 				gx, gy := brightMiddle(row, size)

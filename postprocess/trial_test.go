@@ -16,18 +16,18 @@ import (
 const trialRows, seeds = 6, 25
 
 // found says what an examination of some rows finds: "wrong", "doubtful" or nothing, and all that it says.
-func found(t *testing.T, d repository.Definition, fit geometry.Fit, rows [][]Tensor) (verdict, text string) {
+func found(t *testing.T, d repository.Definition, transform geometry.Transform, rows [][]Tensor) (verdict, text string) {
 	t.Helper()
-	e := Examine(newDecoder(t, d, rows[0]))
+	e := NewTrialCheck(newDecoder(t, d, rows[0]))
 	for _, outputs := range rows {
-		e.Add(outputs, fit, Everywhere)
+		e.Add(outputs, transform, Everywhere)
 	}
 	f := e.Findings()
 	switch {
-	case len(f.Wrong) > 0:
-		return "wrong", fmt.Sprint(f.Wrong, f.Doubtful)
-	case len(f.Doubtful) > 0:
-		return "doubtful", fmt.Sprint(f.Doubtful)
+	case len(f.Errors) > 0:
+		return "wrong", fmt.Sprint(f.Errors, f.Warnings)
+	case len(f.Warnings) > 0:
+		return "doubtful", fmt.Sprint(f.Warnings)
 	}
 	return "", ""
 }
@@ -146,7 +146,7 @@ func TestGridsReadWronglyAreFound(t *testing.T) {
 		"a raw grid":                      {false, 1, sigmoid, "", ""},
 		"a grid that is decoded":          {true, 1, sigmoid, "wrong", "decoded already"},
 		"scores without their sigmoid":    {false, 1, self, "wrong", "must hold probabilities"},
-		"scores that had it twice":        {false, 1, func(x float64) float64 { return sigmoid(sigmoid(x)) }, "doubtful", "a sigmoid twice"},
+		"scores that had it twice":        {false, 1, func(x float64) float64 { return sigmoid(sigmoid(x)) }, "doubtful", "two sigmoids"},
 		"a grid decoded to parts":         {true, 1.0 / 112, sigmoid, "doubtful", "decoded already"},
 		"decoded, scores without sigmoid": {true, 1, self, "wrong", "decoded already"},
 	} {
