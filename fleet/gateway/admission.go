@@ -17,16 +17,16 @@ import (
 const firstBytes = 512
 
 func (c Config) admissionLimits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, Share: c.ClientShare, Rate: c.MinBodyRate}
+	return admission.Limits{Requests: c.MaxRequests, ClientShare: c.ClientShare, MinRate: c.MinBodyRate}
 }
 
 // admit takes an admission slot for a request, or returns the error to respond with.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, rc *requestContext) error {
-	admitted, err := g.admission.Open(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
+	admitted, err := g.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
 	var full *admission.FullError
 	switch {
 	case errors.As(err, &full):
-		return apierror.New(Busy, "%d requests are in flight, the most allowed", full.Limit)
+		return apierror.New(apierror.GatewayBusy, "%d requests are in flight, the most allowed", full.Limit)
 	case err != nil:
 		return apierror.From(err)
 	}
@@ -76,11 +76,11 @@ func bodyError(cause error, gone bool) *apierror.Error {
 	var op net.Error
 	switch {
 	case errors.Is(cause, admission.ErrDisplaced):
-		return apierror.Wrap(displaced, cause, "the gateway is busy, and this body arrived the slowest")
+		return apierror.Wrap(apierror.BodyDisplaced, cause, "the gateway is busy, and this body arrived the slowest")
 	case errors.As(cause, &slow):
-		return apierror.Wrap(bodyTimeout, cause, "the body arrived at less than %d bytes per second", slow.Rate)
+		return apierror.Wrap(apierror.BodyTimeout, cause, "the body arrived at less than %d bytes per second", slow.Rate)
 	case errors.As(cause, &op) && op.Timeout():
-		return apierror.Wrap(bodyTimeout, cause, "the body did not arrive in time")
+		return apierror.Wrap(apierror.BodyTimeout, cause, "the body did not arrive in time")
 	case gone, errors.As(cause, &op), errors.Is(cause, io.ErrUnexpectedEOF):
 		return apierror.Wrap(apierror.Canceled, cause, "the client disconnected")
 	}

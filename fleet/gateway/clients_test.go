@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fovea/internal/apierror"
 )
 
 // TestIdleClientsBlockNoRequests: more connections than requests are allowed, each of which announces a body and
@@ -145,7 +147,7 @@ func TestHTTP2(t *testing.T) {
 	defer w.Close()
 	go func() { _, _ = io.WriteString(w, "half") }()
 	req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", r)
-	if got := f.do(req); got.status != 408 || got.apiError(t).Code != bodyTimeout {
+	if got := f.do(req); got.status != 408 || got.apiError(t).Code != apierror.BodyTimeout {
 		t.Errorf("%+v", got)
 	}
 	if got := f.post("/predict", "image"); got.body != "image" {

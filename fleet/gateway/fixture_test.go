@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"fovea/internal/apierror"
 	"fovea/internal/testenv"
 
 	"go.uber.org/goleak"
@@ -77,7 +78,7 @@ type reply struct {
 	err    error // of the request or of reading the response
 }
 
-func (r reply) apiError(t *testing.T) (e errorResponse) {
+func (r reply) apiError(t *testing.T) (e apierror.Body) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.body), &e); err != nil {
 		t.Fatalf("response %d %q is not an error in JSON: %v", r.status, r.body, err)

@@ -29,7 +29,7 @@ type Gateway struct {
 	metrics        *metrics
 	poison         *poisonTable // nil: no body is ever rejected
 	log            *slog.Logger
-	admission      *admission.Room
+	admission      *admission.Controller
 	inFlight       atomic.Int64 // including those whose response is being read, which hold no admission slot
 	draining       atomic.Bool
 	conns          connTracker

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"fovea/internal/apierror"
 )
 
 func TestPoisonTable(t *testing.T) {
@@ -93,7 +95,7 @@ func TestPoisonRequestIsRejectedBeforeAReplicaHasIt(t *testing.T) {
 				now = now.Add(minLossInterval)
 				if got := send(poison); got.status != want {
 					t.Fatalf("time %d: %d %s, want %d", i+1, got.status, got.body, want)
-				} else if want == 422 && got.apiError(t).Code != PoisonRequest {
+				} else if want == 422 && got.apiError(t).Code != apierror.PoisonRequest {
 					t.Errorf("code %s", got.apiError(t).Code)
 				}
 			}
@@ -161,7 +163,7 @@ func TestResponsesThatClearABody(t *testing.T) {
 			for _, answer := range []string{"", c.answer, ""} {
 				now = now.Add(minLossInterval)
 				answers <- answer
-				if got := f.post("/predict", "image"); strings.Contains(got.body, string(PoisonRequest)) {
+				if got := f.post("/predict", "image"); strings.Contains(got.body, string(apierror.PoisonRequest)) {
 					t.Fatal("refused too early")
 				}
 			}

@@ -28,7 +28,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader))}
-		refuse(w, rc, apierror.New(badMethod, "this route allows GET and HEAD only"))
+		refuse(w, rc, apierror.New(apierror.MethodNotAllowed, "this route allows GET and HEAD only"))
 	default:
 		own.ServeHTTP(w, r)
 	}
@@ -49,7 +49,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 		out.ended = true
 		return
 	}
-	defer rc.admitted.Leave()
+	defer rc.admitted.Release()
 	if r.ContentLength != 0 {
 		// Without this, net/http reads the rest of the body before it sends an early response. With it, the body must not be
 		// left to net/http: see body.seal.
@@ -57,7 +57,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 		defer rc.seal(out)
 	}
 	if r.Method == http.MethodConnect || r.RequestURI == "*" {
-		refuse(out, rc, apierror.New(badMethod, "the gateway forwards requests for routes only"))
+		refuse(out, rc, apierror.New(apierror.MethodNotAllowed, "the gateway forwards requests for routes only"))
 		out.ended = true
 		return
 	}
@@ -99,11 +99,11 @@ func rewrite(p *httputil.ProxyRequest) {
 }
 
 func (g *Gateway) modify(res *http.Response) error {
-	if g.cors.On() {
+	if g.cors.Enabled() {
 		cors.Remove(res.Header)
 	}
 	rc := requestContextOf(res.Request.Context())
-	rc.admitted.Leave()             // a client that is slow to read its response holds no slot
+	rc.admitted.Release()           // a client that is slow to read its response holds no slot
 	res.Header.Del(requestIDHeader) // the gateway has set it already
 	return nil
 }

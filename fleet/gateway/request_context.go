@@ -144,7 +144,7 @@ func (g *Gateway) finish(r *http.Request, w *responseWriter, rc *requestContext)
 // recordOutcome counts a prediction's outcome for or against its backend. Errors of the gateway were counted when they occurred.
 func (g *Gateway) recordOutcome(rc *requestContext) {
 	switch {
-	case rc.backend == nil || !rc.predict || rc.err != nil && rc.err.Code != responseCut:
+	case rc.backend == nil || !rc.predict || rc.err != nil && rc.err.Code != apierror.ResponseCut:
 	case rc.status >= http.StatusOK && rc.status < http.StatusMultipleChoices:
 		g.balancer.record(rc.backend, true)
 	case rc.status == http.StatusInternalServerError || rc.status == http.StatusBadGateway || rc.status == http.StatusGatewayTimeout:
@@ -157,11 +157,11 @@ func (g *Gateway) explainAbort(r *http.Request, w *responseWriter, rc *requestCo
 	switch {
 	case rc.err != nil: // known already
 	case w.err != nil || r.Context().Err() != nil:
-		rc.err, rc.status = apierror.New(apierror.Canceled, "the client disconnected"), statusClientGone
+		rc.err, rc.status = apierror.New(apierror.Canceled, "the client disconnected"), apierror.StatusClientClosedRequest
 	default:
 		g.metrics.upstream[cut].Inc()
-		rc.err = apierror.New(responseCut, "the replica was lost while it responded")
-		rc.status = status(responseCut)
+		rc.err = apierror.New(apierror.ResponseCut, "the replica was lost while it responded")
+		rc.status = apierror.ResponseCut.Status()
 	}
 }
 

@@ -224,13 +224,13 @@ func (t *retrier) explain(ctx context.Context, rc *requestContext, why reason, e
 	case timedOut:
 		return apierror.Wrap(apierror.DeadlineExceeded, err, "the replica did not respond in time")
 	}
-	return apierror.Wrap(ReplicaLost, err, "the replica was lost before it responded; the request may have run")
+	return apierror.Wrap(apierror.ReplicaLost, err, "the replica was lost before it responded; the request may have run")
 }
 
 // clientError returns the error if the client or its body caused it, else nil.
 func clientError(ctx context.Context, rc *requestContext, err error) *apierror.Error {
 	if rc.body != nil && rc.body.poisoned.Load() {
-		return apierror.New(PoisonRequest, "replicas were lost while processing this body; it is rejected for now")
+		return apierror.New(apierror.PoisonRequest, "replicas were lost while processing this body; it is rejected for now")
 	}
 	gone := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal)
 	cause := rc.body.readError(gone)
