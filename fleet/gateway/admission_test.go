@@ -95,6 +95,31 @@ func TestDisconnectFreesTheBackend(t *testing.T) {
 	}
 }
 
+func TestDisconnectWithinTheResponseIsTheClients(t *testing.T) {
+	f := start(t, nil, server(t, "a", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/predict", http.NoBody)
+	res, err := f.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := io.ReadFull(res.Body, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	series := `fovea_gateway_requests_total{code="499",replica="a"}`
+	until(t, series, func() bool { return f.metric(t, series) == "1" })
+	if n := f.metric(t, `fovea_gateway_upstream_errors_total{reason="cut"}`); n != "0" {
+		t.Errorf("%s responses are said to be cut by the replica", n)
+	}
+}
+
 // Bodies that fail on their way to a backend.
 func TestIncompleteBodies(t *testing.T) {
 	half := strings.Repeat("x", firstBytes) // after which a backend is chosen
