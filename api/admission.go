@@ -10,7 +10,7 @@ import (
 
 // limits are those of all requests for predictions together.
 func (c Config) limits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, Bytes: c.BodyBudget, Share: c.ClientShare, Rate: c.MinBodyRate}
+	return admission.Limits{Requests: c.MaxRequests, Bytes: int64(c.BodyBudget), Share: c.ClientShare, Rate: int64(c.MinBodyRate)}
 }
 
 // admissionFault says why a request is not let in, or gives its slot up; what is about something else is returned as it is.

@@ -16,6 +16,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/config"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 
@@ -130,7 +131,7 @@ func open(t *testing.T, change ...func(*Config, *engine)) *site {
 	for _, c := range change {
 		c(&cfg, e)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
 	log := &lockedBuffer{}

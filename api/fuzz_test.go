@@ -30,7 +30,7 @@ func reader(data []byte) (*Server, *body) {
 	if err != nil {
 		panic(err)
 	}
-	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: cfg.MaxBodyBytes, share: s.readAhead.enter()}
+	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: int64(cfg.MaxBodyBytes), share: s.readAhead.enter()}
 }
 
 // judge checks what holds for every body: bounds, and errors that are the client's and say what they are.
@@ -40,7 +40,7 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 		t.Errorf("%d images", len(in.images))
 	}
 	for i, p := range in.images {
-		if int64(len(p)) > s.cfg.MaxImageBytes {
+		if int64(len(p)) > int64(s.cfg.MaxImageBytes) {
 			t.Errorf("image %d has %d bytes", i, len(p))
 		}
 	}
@@ -113,7 +113,7 @@ func FuzzMultipartBody(f *testing.F) {
 			t.Skip()
 		}
 		s, b := reader(data)
-		form, err := multipartForm(s.cfg.MaxBodyBytes, boundary)
+		form, err := multipartForm(int64(s.cfg.MaxBodyBytes), boundary)
 		if err != nil {
 			b.close()
 			return

@@ -33,13 +33,13 @@ func (s *Server) form(r *http.Request) (form, error) {
 	switch {
 	case err != nil:
 	case strings.HasPrefix(media, "image/"), media == "application/octet-stream":
-		return form{s.cfg.MaxImageBytes, readImage}, nil
+		return form{int64(s.cfg.MaxImageBytes), readImage}, nil
 	case guessed[media]:
-		return form{max(s.cfg.MaxImageBytes, s.cfg.MaxBodyBytes), readGuessed(given)}, nil
+		return form{int64(max(s.cfg.MaxImageBytes, s.cfg.MaxBodyBytes)), readGuessed(given)}, nil
 	case media == "application/json":
-		return form{s.cfg.MaxBodyBytes, readJSON}, nil
+		return form{int64(s.cfg.MaxBodyBytes), readJSON}, nil
 	case media == "multipart/form-data":
-		return multipartForm(s.cfg.MaxBodyBytes, params["boundary"])
+		return multipartForm(int64(s.cfg.MaxBodyBytes), params["boundary"])
 	}
 	return form{}, apierror.New(apierror.UnsupportedMedia, "content type %s is not read; %s", quote(given), allowedMedia)
 }
@@ -51,11 +51,11 @@ func readGuessed(given string) func(s *Server, b *body, in *submission) error {
 		if err != nil {
 			return err
 		}
-		read, limit := readImage, s.cfg.MaxImageBytes
+		read, limit := readImage, int64(s.cfg.MaxImageBytes)
 		switch text := bytes.TrimLeft(bytes.TrimPrefix(first, byteOrderMark), " \t\r\n"); {
 		case len(first) == 0, header.Known(first):
 		case len(text) > 0 && text[0] == '{':
-			read, limit = readJSON, s.cfg.MaxBodyBytes
+			read, limit = readJSON, int64(s.cfg.MaxBodyBytes)
 		case given == "":
 			return apierror.New(apierror.UnsupportedMedia, "the content type is missing, and the body is no image that is known; %s", allowedMedia)
 		default:

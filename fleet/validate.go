@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fovea/docker"
+	"fovea/internal/config"
 	"fovea/internal/mistake"
 )
 
@@ -38,7 +39,7 @@ func (c Config) Validate() error {
 	own := errors.Join(name, image, network,
 		count("replicas", c.Replicas, 1, 64), c.GPUs.validate(), c.user(), c.variables(),
 		between("stop", c.Stop, time.Second, time.Hour), c.Limits.validate(), c.Health.validate(), c.Restart.validate(),
-		c.Rollout.validate(), c.GPU.validate(), c.gateway(), c.Engine.validate(), c.places(), mistake.Under("log", c.Log.Validate()))
+		c.Rollout.validate(), c.GPU.validate(), c.gateway(), c.Engine.validate(), c.places(), mistake.Under("log", config.Check(c.Log)))
 	return errors.Join(own, c.container(own))
 }
 
