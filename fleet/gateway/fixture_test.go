@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"fovea/internal/config"
+
 	"go.uber.org/goleak"
 )
 
@@ -57,7 +59,7 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	if change != nil {
 		change(&cfg)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
 	log := &lines{}

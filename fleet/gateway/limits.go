@@ -18,7 +18,7 @@ const firstBytes = 512
 
 // limits are those of all requests together.
 func (c Config) limits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, Share: c.ClientShare, Rate: c.MinBodyRate}
+	return admission.Limits{Requests: c.MaxRequests, Share: c.ClientShare, Rate: int64(c.MinBodyRate)}
 }
 
 // admit lets a request in, whose exchange holds its slot from then on.

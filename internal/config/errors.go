@@ -129,7 +129,7 @@ func Join(section, key string) string {
 // Index is the key of a list's element.
 func Index(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
-// Checker is a struct with rules beyond the tags of its fields. The keys it reports are relative to it.
+// Checker is a value with rules beyond the tags of its fields. The keys it reports are relative to it.
 type Checker interface {
 	Check(errs *Errors)
 }
@@ -138,23 +138,22 @@ type Checker interface {
 func Check(config any) error { return check(reflect.ValueOf(config)).Err() }
 
 func check(v reflect.Value) (errs Errors) {
-	v = reflect.Indirect(v)
-	for _, f := range fieldsOf(v) {
-		if f.isSection() {
+	if v = reflect.Indirect(v); v.Kind() == reflect.Struct {
+		for _, f := range fieldsOf(v) {
+			f.check(&errs)
 			errs.Under(f.name, check(f.Value))
-			continue
 		}
-		f.check(&errs)
 	}
 	if c, ok := v.Interface().(Checker); ok {
 		var own Errors
 		c.Check(&own)
-		errs = append(errs, slices.DeleteFunc(own, func(one *Error) bool { return errs.has(one.Key) })...)
+		errs = append(errs, slices.DeleteFunc(own, func(one *Error) bool { return errs.Has(one.Key) })...)
 	}
 	return errs
 }
 
-func (e Errors) has(key string) bool {
+// Has tells whether one of the errors is about the key itself.
+func (e Errors) Has(key string) bool {
 	return slices.ContainsFunc(e, func(one *Error) bool { return one.Key == key })
 }
 

@@ -69,6 +69,10 @@ func set(v reflect.Value, text string) error {
 		v.SetString(text)
 		return nil
 	case reflect.Slice:
+		if text == "" {
+			v.SetZero()
+			return nil
+		}
 		return setList(v, strings.Split(text, ","))
 	case reflect.Bool:
 		b, err := strconv.ParseBool(text)
