@@ -127,17 +127,17 @@ func TestErrorsOfEverySourceAreReportedTogether(t *testing.T) {
 	err := Load(&got, Sources{File: name, Environment: []string{"FOVEA_WEB_ONE=1", "FOVEA_WEB_ON=perhaps"}, Flags: flags(t, "--seed=-1")})
 	want := []string{
 		name + ":1:1: nam: unknown key; allowed here: env, level, name, rates, seed, set, web",
+		name + ":3:3: web.count: 9999999 is out of range (1–4096)",
+		name + ":4:3: web.share: NaN is out of range (>0–1)",
 		name + `:5:3: web.limit: "big" is not a size such as 512KiB, 16MiB or 2GiB`,
 		name + `:6:3: web.timeout: "5" is not a duration such as 500ms, 10s or 1m30s`,
+		name + ":7:12: rates[1]: 11 is out of range (0–10)",
 		name + `:7:16: rates[2]: "x" is not a number`,
 		name + ":8:1: level: has no value; give one or remove the key",
 		name + ":9:1: set: no exclamation, please",
 		"FOVEA_WEB_ONE: is not a configuration key",
 		`FOVEA_WEB_ON: "perhaps" is neither true nor false`,
 		`--seed: "-1" is not a whole number above or equal to 0`,
-		name + ":3:3: web.count: 9999999 is out of range (1–4096)",
-		name + ":4:3: web.share: NaN is out of range (>0–1)",
-		name + ":7:12: rates[1]: 11 is out of range (0–10)",
 	}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
 		t.Errorf("got\n%v\nwant\n%s", err, strings.Join(want, "\n"))

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -114,8 +115,13 @@ func (r *Report) Add(errs Errors) {
 	}
 }
 
-// Err returns all errors, or nil.
-func (r *Report) Err() error { return r.errs.Err() }
+// Err returns all errors, those of the file first and in its order, or nil.
+func (r *Report) Err() error {
+	slices.SortStableFunc(r.errs, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(b.Position.File, a.Position.File), cmp.Compare(a.Position.Line, b.Position.Line), cmp.Compare(a.Position.Column, b.Position.Column))
+	})
+	return r.errs.Err()
+}
 
 // Check validates a configuration that was read, and returns all errors.
 func (r *Report) Check(config any) error {
@@ -225,8 +231,14 @@ func (r *Report) entry(node ast.Node, v reflect.Value, name, key string) {
 func (r *Report) sequence(n *ast.SequenceNode, v reflect.Value, key string) {
 	switch {
 	case isText(v.Type()):
-		var parts []string
-		r.list(n.Values, reflect.ValueOf(&parts).Elem(), key)
+		parts := make([]string, len(n.Values))
+		for i, element := range n.Values {
+			if _, ok := element.(ast.ScalarNode); !ok {
+				r.add(Index(key, i), "want one value")
+				return
+			}
+			parts[i], _ = textOf(element)
+		}
 		r.failed(key, set(v, strings.Join(parts, ",")))
 	case v.Kind() == reflect.Slice:
 		r.list(n.Values, v, key)
@@ -299,14 +311,21 @@ func mismatch(v reflect.Value, text string, kind int) string {
 		return ""
 	case v.Kind() == reflect.String && kind == other:
 		return fmt.Sprintf("%.40s is not text; put it in quotes", text)
+	}
+	return Unprintable(text, kind == block)
+}
+
+// Unprintable says why text cannot go to logs and responses, or nothing.
+func Unprintable(text string, lines bool) string {
+	switch {
 	case len(text) > maxText:
 		return fmt.Sprintf("has %d bytes; the limit is %d", len(text), maxText)
 	case !utf8.ValidString(text):
 		return "is not valid UTF-8"
 	}
 	for _, c := range text {
-		if unicode.IsControl(c) && !(kind == block && c == '\n') {
-			return fmt.Sprintf("holds the control character %U", c)
+		if unicode.IsControl(c) && !(lines && c == '\n') {
+			return fmt.Sprintf("contains the control character %U", c)
 		}
 	}
 	return ""

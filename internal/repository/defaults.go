@@ -1,6 +1,10 @@
 package repository
 
-import "slices"
+import (
+	"slices"
+
+	"fovea/internal/config"
+)
 
 // WithDefaults returns the definition with every value that was left out (the zero value) set to its default.
 // What the ONNX file says (width, height, color, dtype, layout, names) and what the device decides (max_size, count)
@@ -27,7 +31,7 @@ func (d *Definition) fill(given func(key string) bool) {
 	fillValue(&d.Source.Version, 1, given("source.version"))
 	d.Instances = slices.Clone(d.Instances)
 	for i := range d.Instances {
-		fillValue(&d.Instances[i].Device, "auto", given(indexKey("instances", i)+".device"))
+		fillValue(&d.Instances[i].Device, "auto", given(config.Index("instances", i)+".device"))
 	}
 	d.Output.fill(d.Task, given)
 }
