@@ -263,7 +263,6 @@ func (c GatewayConfig) Check(errs *config.Errors) {
 	if _, port, err := net.SplitHostPort(c.Address); err != nil || port == "" {
 		errs.Add("address", "%q is not host:port", c.Address)
 	}
-	c.Config.Check(errs)
 }
 
 // Check implements config.Checker.

@@ -15,7 +15,7 @@ type Expectation struct {
 	Classes map[string]string
 	// At is where an answer in JSON holds the class: keys and indices with dots between, "*" for any element of a list,
 	// "{i}" for the image's place in the request. Empty: where Fovea's answer holds it.
-	At string
+	At string `yaml:"expect-at" help:"where a response holds the class, such as predictions.{i}.top.0.class; empty: Fovea's"`
 }
 
 const (

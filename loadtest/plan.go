@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fovea/internal/config"
 )
 
 // maxProbes bounds how many requests are tried before the load.
@@ -29,7 +31,7 @@ type Plan struct {
 // Prepare reads the images, asks the server whether it is ready, has the model and answers each of the images (the
 // first 64 of many), and says what is wrong otherwise.
 func Prepare(ctx context.Context, c Config) (*Plan, error) {
-	if err := c.Validate(); err != nil {
+	if err := config.Check(c); err != nil {
 		return nil, err
 	}
 	images, err := ReadImages(c.Images)

@@ -1,36 +1,17 @@
 package loadtest
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
 
-// Thresholds say when a result is good enough. Zero values ask for nothing, but for MaxErrors.
+// Thresholds decide whether a result is good enough. Zero values are ignored, except for MaxErrors.
 type Thresholds struct {
-	MinThroughput float64       // images a second that the best level has to reach
-	MaxP99        time.Duration // of every level
-	MaxErrors     float64       // share of failed images of every level, in its figures and in the whole of it
-	MinRate       float64       // requests a second that the search has to find
-	Settled       bool          // every level has to have settled
-}
-
-// Validate tells all mistakes at once.
-func (t Thresholds) Validate() error {
-	var errs []error
-	if t.MinThroughput < 0 {
-		errs = append(errs, fmt.Errorf("min-throughput: %g is below zero", t.MinThroughput))
-	}
-	if t.MaxP99 < 0 {
-		errs = append(errs, fmt.Errorf("max-p99: %s is below zero", t.MaxP99))
-	}
-	if t.MaxErrors < 0 || t.MaxErrors > 1 {
-		errs = append(errs, fmt.Errorf("max-error-rate: %g is not in 0 to 1", t.MaxErrors))
-	}
-	if t.MinRate < 0 {
-		errs = append(errs, fmt.Errorf("min-rate: %g is below zero", t.MinRate))
-	}
-	return errors.Join(errs...)
+	MinThroughput float64       `yaml:"min-throughput" range:"0..1000000000" help:"exit 1 if no level reaches this many images per second"`
+	MaxP99        time.Duration `yaml:"max-p99" range:"0s..1h" help:"exit 1 if a level's p99 is above"`
+	MaxErrors     float64       `yaml:"max-error-rate" range:"0..1" help:"exit 1 if more than this share of a level's images fails; the search applies it, too"`
+	MinRate       float64       `yaml:"min-rate" range:"0..1000000000" help:"exit 1 if the search finds no rate this high"`
+	Settled       bool          `yaml:"settled" help:"exit 1 if a level is not stable"`
 }
 
 // Missed tells every threshold that the result misses. A level without a good answer is never good enough. Of a search

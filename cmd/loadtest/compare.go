@@ -70,8 +70,8 @@ func reportCommand() *cobra.Command {
 			return o.write(results[0])
 		},
 	}
-	c.Flags().StringVar(&o.csv, "csv", "", "write a line a level to this file")
-	c.Flags().StringVar(&o.html, "html", "", "write a page with plots to this file")
+	c.Flags().StringVar(&o.CSV, "csv", "", "write one line per level to this file")
+	c.Flags().StringVar(&o.HTML, "html", "", "write a page with plots to this file")
 	return c
 }
 

@@ -144,12 +144,24 @@ func check(v reflect.Value) (errs Errors) {
 			errs.Under(f.name, check(f.Value))
 		}
 	}
+	errs.rules(v)
+	return errs
+}
+
+// rules adds what the Checkers of a value and of the structs inlined in it report, for keys without an error.
+func (e *Errors) rules(v reflect.Value) {
+	if v.Kind() == reflect.Struct {
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("yaml") == inline {
+				e.rules(v.Field(i))
+			}
+		}
+	}
 	if c, ok := v.Interface().(Checker); ok {
 		var own Errors
 		c.Check(&own)
-		errs = append(errs, slices.DeleteFunc(own, func(one *Error) bool { return errs.Has(one.Key) })...)
+		*e = append(*e, slices.DeleteFunc(own, func(one *Error) bool { return e.Has(one.Key) })...)
 	}
-	return errs
 }
 
 // Has tells whether one of the errors is about the key itself.

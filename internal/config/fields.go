@@ -14,6 +14,9 @@ package config
 
 import "reflect"
 
+// inline is the tag of a struct whose keys belong to the outer one.
+const inline = ",inline"
+
 // field is one key of a struct.
 type field struct {
 	reflect.Value
@@ -27,7 +30,7 @@ func fieldsOf(v reflect.Value) (list []field) {
 	for i := range v.NumField() {
 		switch f := v.Type().Field(i); f.Tag.Get("yaml") {
 		case "", "-":
-		case ",inline":
+		case inline:
 			list = append(list, fieldsOf(v.Field(i))...)
 		default:
 			list = append(list, field{v.Field(i), f.Tag.Get("yaml"), f.Tag})
