@@ -37,7 +37,7 @@ type Config struct {
 	MaxWindows  int           `yaml:"max-windows" range:"3..1000" help:"windows after which a level ends without being stable"`
 	Tolerance   float64       `yaml:"tolerance" range:">0..1" help:"how far three consecutive windows may differ in throughput and p99"`
 
-	Timeout     time.Duration `yaml:"timeout" range:"1ns..10m" help:"time limit of one request"`
+	Timeout     time.Duration `yaml:"timeout" range:">0s..10m" help:"time limit of one request"`
 	MaxInFlight int           `yaml:"max-in-flight" range:"1..100000" help:"concurrent requests of an open loop; later ones wait, and their wait counts"`
 	MaxErrors   float64       `yaml:"-"` // share of failed requests that the search allows
 	Seed        uint64        `yaml:"seed" help:"seed of Poisson arrivals"`
