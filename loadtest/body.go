@@ -12,15 +12,15 @@ import (
 	"fovea/internal/config"
 )
 
-// BodyKind is how images are put into a request.
+// BodyKind is the form of request bodies.
 type BodyKind string
 
 // The kinds of bodies.
 const (
 	Raw       BodyKind = "raw"       // one image is the body
-	Multipart BodyKind = "multipart" // multipart/form-data, one part an image
-	JSON      BodyKind = "json"      // {"images":[{"b64":"…"}]}, as Fovea takes it
-	Templated BodyKind = "template"  // a text/template makes the body
+	Multipart BodyKind = "multipart" // multipart/form-data, one part per image
+	JSON      BodyKind = "json"      // {"images":[{"b64":"…"}]}, Fovea's JSON form
+	Templated BodyKind = "template"  // rendered by a text/template
 )
 
 // jsonTemplate is Fovea's JSON form.
@@ -53,14 +53,14 @@ func (c BodyConfig) Check(errs *config.Errors) {
 	}
 }
 
-// body is a request's body, ready to send.
+// body is a request body.
 type body struct {
 	data        []byte
 	contentType string
-	images      []int // indices of the images in it
+	images      []int // indices of its images
 }
 
-// bodies makes one body for each image, which holds it and those that follow it.
+// bodies makes one body per image: it holds the image and those that follow it.
 func (c BodyConfig) bodies(images []Image) ([]body, error) {
 	list := make([]body, len(images))
 	total := 0
@@ -80,7 +80,7 @@ func (c BodyConfig) bodies(images []Image) ([]body, error) {
 		}
 		list[i].data, list[i].contentType = data, contentType
 		if total += len(data); total > maxBytes {
-			return nil, fmt.Errorf("the bodies of all requests hold more than %d MiB; use fewer images", maxBytes>>20)
+			return nil, fmt.Errorf("the request bodies exceed %d MiB in total; use fewer images", maxBytes>>20)
 		}
 	}
 	return list, nil

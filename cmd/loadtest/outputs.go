@@ -13,14 +13,14 @@ import (
 	"fovea/loadtest/report"
 )
 
-// outputs are the files that a result is written to.
+// outputs are the files for the result.
 type outputs struct {
 	JSON string `yaml:"json" help:"write the result to this file"`
 	CSV  string `yaml:"csv" help:"write one line per level to this file"`
-	HTML string `yaml:"html" help:"write a page with plots to this file"`
+	HTML string `yaml:"html" help:"write an HTML page with plots to this file"`
 }
 
-// Check reports before the load that a file cannot be written after it. It implements config.Checker.
+// Check reports, before the load, files that cannot be written. It implements config.Checker.
 func (o outputs) Check(errs *config.Errors) {
 	for _, file := range []struct{ key, path string }{{"json", o.JSON}, {"csv", o.CSV}, {"html", o.HTML}} {
 		if file.path == "" {
@@ -32,28 +32,28 @@ func (o outputs) Check(errs *config.Errors) {
 	}
 }
 
-// writable tries to open a file as it will be written, and leaves it as it is.
+// writable tries to open a file for writing and leaves it unchanged.
 func writable(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
 		return fmt.Errorf("%s is a folder", path)
 	case err == nil && !info.Mode().IsRegular():
-		return nil // to open a pipe is to begin to write it
+		return nil // opening a pipe would already start writing
 	}
 	isNew := errors.Is(err, fs.ErrNotExist)
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) // as os.Create has it
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) // like os.Create
 	if err != nil {
 		return err
 	}
 	if err := file.Close(); err != nil || !isNew {
 		return err
 	}
-	made, err := filepath.EvalSymlinks(path) // a link to no file yet stays
+	created, err := filepath.EvalSymlinks(path) // keep a dangling link
 	if err != nil {
 		return err
 	}
-	return os.Remove(made)
+	return os.Remove(created)
 }
 
 func (o *outputs) write(r *loadtest.Result) error {

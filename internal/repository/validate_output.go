@@ -2,8 +2,10 @@ package repository
 
 import "fovea/internal/config"
 
+// MaxTopK is how many classes a prediction holds at most.
+const MaxTopK = 1000
+
 const (
-	maxTopK    = 1000
 	maxBoxes   = 10000
 	maxStrides = 8
 	maxStride  = 1024
@@ -15,7 +17,7 @@ func (d *Definition) checkOutput(errs *config.Errors) {
 	switch d.Task {
 	case Classification:
 		errs.OneOf("output.decode", o.Decode, DecodeSoftmax, DecodeProbabilities)
-		config.Range(errs, "output.top_k", o.TopK, 1, maxTopK)
+		config.Range(errs, "output.top_k", o.TopK, 1, MaxTopK)
 	case Detection:
 		errs.OneOf("output.decode", o.Decode, DecodeYOLOX, DecodeBoxes)
 		config.Range(errs, "output.score_threshold", o.Score, 0, 1)
