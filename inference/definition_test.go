@@ -338,7 +338,7 @@ func TestNumbersThatAreNotFiniteAreFound(t *testing.T) {
 		repository.Float16: {binary.NativeEndian.AppendUint16(nil, 0x3c00), binary.NativeEndian.AppendUint16(nil, 0x7c00)},
 	} {
 		for i, data := range bits {
-			if err := finite([]postprocess.Tensor{{Name: "y", DType: dtype, Data: data}}); (err != nil) != (i == 1) {
+			if err := checkFinite([]postprocess.Tensor{{Name: "y", DType: dtype, Data: data}}); (err != nil) != (i == 1) {
 				t.Errorf("%s % x: %v", dtype, data, err)
 			}
 		}

@@ -196,7 +196,7 @@ func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
 	if !errors.As(err, &failed) || len(failed.Failures) != 3 || len(failed.Required()) != 2 {
 		t.Fatalf("Sync said %v", err)
 	}
-	for _, want := range []string{"model nan version 1", "no finite number", "model missing: ", "model spare: "} {
+	for _, want := range []string{"model nan version 1", "contains NaN", "model missing: ", "model spare: "} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -296,7 +296,7 @@ func TestBeforeTheRepositoryIsReadNothingIsUnknown(t *testing.T) {
 	if _, err := e.Predict(t.Context(), Request{}); apierror.From(err).Code != apierror.NotReady {
 		t.Errorf("with an empty repository: got %v, want not_ready", err)
 	}
-	if got := strings.Join(e.Ready(), "; "); !strings.Contains(got, "there is no model in "+e.repo.Dir()) {
+	if got := strings.Join(e.Ready(), "; "); !strings.Contains(got, "no model found in "+e.repo.Dir()) {
 		t.Errorf("with an empty repository: %q does not say where models were looked for", got)
 	}
 }

@@ -45,18 +45,15 @@ func TestMixedTrafficLeavesNothing(t *testing.T) {
 	}
 	wg.Wait()
 	until(t, "rest", func() bool { return states(e) == "four/1:ready one/5:ready" })
-	until(t, "the end of runs whose images were given up", func() bool { return idle(e) })
+	until(t, "the end of runs without requests", func() bool { return idle(e) })
 	atRest(t, e)
 }
 
-// idle says whether no instance has work.
+// idle says whether every instance has finished.
 func idle(e *Engine) bool {
 	for _, m := range e.models {
 		for _, v := range m.served {
-			v.scheduler.mu.Lock()
-			busy := v.scheduler.lanes[0].occupied > 0
-			v.scheduler.mu.Unlock()
-			if busy {
+			if v.batcher.InUse() != nil {
 				return false
 			}
 		}
