@@ -168,14 +168,14 @@ func (l *loop) one(batch *onnx.Batch, image []byte) error {
 		return err
 	}
 	defer img.Close()
-	fit, err := l.v.plan.Pack(img, batch.Input(l.v.image, 0))
+	transform, err := l.v.plan.Pack(img, batch.Input(l.v.image, 0))
 	if err != nil {
 		return err
 	}
 	if err := batch.Run(context.Background(), 1); err != nil {
 		return err
 	}
-	_, err = l.v.decoder.Decode(batch.Outputs(0), fit, postprocess.Params{})
+	_, err = l.v.decoder.Decode(batch.Outputs(0), transform, postprocess.Params{})
 	return err
 }
 

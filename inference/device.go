@@ -40,7 +40,7 @@ func (e *Engine) devices() []onnx.Device {
 
 // markDeviceLost latches an error after which the device cannot be used by this process.
 func (e *Engine) markDeviceLost(err error) {
-	if !onnx.Sticky(err) {
+	if !onnx.IsDeviceLost(err) {
 		return
 	}
 	e.mu.Lock()

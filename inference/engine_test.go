@@ -225,7 +225,7 @@ func TestHealthCheckFindsALostDevice(t *testing.T) {
 // badDecoder panics.
 type badDecoder struct{}
 
-func (badDecoder) Decode([]postprocess.Tensor, geometry.Fit, postprocess.Params) (postprocess.Prediction, error) {
+func (badDecoder) Decode([]postprocess.Tensor, geometry.Transform, postprocess.Params) (postprocess.Prediction, error) {
 	panic("index out of range")
 }
 

@@ -32,13 +32,13 @@ func newExtra(input int, info repository.TensorInfo, defined []repository.Extra)
 }
 
 // write writes the two elements to a row.
-func (x extra) write(row []byte, fit geometry.Fit) {
+func (x extra) write(row []byte, transform geometry.Transform) {
 	var w, h int
 	switch x.value {
 	case repository.OriginalSizeWH, repository.OriginalSizeHW:
-		w, h = fit.Width, fit.Height
+		w, h = transform.Width, transform.Height
 	default:
-		w, h = fit.InputW, fit.InputH
+		w, h = transform.InputW, transform.InputH
 	}
 	if x.value == repository.OriginalSizeHW || x.value == repository.InputSizeHW {
 		w, h = h, w

@@ -12,7 +12,7 @@ import (
 )
 
 func TestExtraInputsHoldTheSize(t *testing.T) {
-	fit := geometry.Fit{Width: 640, Height: 480, InputW: 320, InputH: 256}
+	transform := geometry.Transform{Width: 640, Height: 480, InputW: 320, InputH: 256}
 	for value, want := range map[string][2]float64{
 		repository.OriginalSizeWH: {640, 480}, repository.OriginalSizeHW: {480, 640},
 		repository.InputSizeWH: {320, 256}, repository.InputSizeHW: {256, 320},
@@ -23,7 +23,7 @@ func TestExtraInputsHoldTheSize(t *testing.T) {
 				t.Fatal(err)
 			}
 			row := make([]byte, 2*dtype.Size())
-			x.write(row, fit)
+			x.write(row, transform)
 			if got := [2]float64{number(dtype, row), number(dtype, row[dtype.Size():])}; got != want {
 				t.Errorf("%s as %s is %v, want %v", value, dtype, got, want)
 			}

@@ -287,19 +287,13 @@ func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*
 	return g, nil
 }
 
-// runner is a batch with the methods of batcher.Runner.
-type runner struct{ *onnx.Batch }
-
-func (r runner) Parallel() bool { return r.Wide() }
-
-func (r runner) RunParallel(ctx context.Context, rows int) error { return r.RunWide(ctx, rows) }
-
+// newRunner allocates a batch.
 func newRunner(ctx context.Context, s *onnx.Session, spec onnx.BatchSpec) (batcher.Runner, error) {
 	b, err := s.NewBatch(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	return runner{b}, nil
+	return b, nil
 }
 
 // batchSizes are the numbers of rows that run, the last that of a full batch: every size on the CPU; powers of two on CUDA,

@@ -69,7 +69,7 @@ func (e *Engine) apiError(err error) *apierror.Error {
 		return apierror.Wrap(apierror.DeadlineExceeded, err, "the request timed out")
 	case errors.Is(err, context.Canceled):
 		return apierror.Wrap(apierror.Canceled, err, "the client went away")
-	case onnx.Sticky(err):
+	case onnx.IsDeviceLost(err):
 		return apierror.Wrap(apierror.DeviceLost, err, "the device has failed; the server must be restarted")
 	}
 	return apierror.From(err)
@@ -110,7 +110,7 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 	defer h.Release()
 	timing.Queue = r.Waited + lap(&clock)
 	response.Device = h.Device()
-	fit, err := v.prepare(ctx, &p, h, r, info, timing)
+	transform, err := v.prepare(ctx, &p, h, r, info, timing)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 		}
 	}
 	clock = time.Now()
-	response.Prediction, err = v.decoder.Decode(h.Outputs(), fit, r.Params)
+	response.Prediction, err = v.decoder.Decode(h.Outputs(), transform, r.Params)
 	timing.Postprocess = lap(&clock)
 	return err
 }
@@ -144,41 +144,41 @@ func (v *version) header(r Request) (header.Info, error) {
 // prepare writes the image and the inputs beside it into the batch. No worker is held afterwards, so that the run may
 // take all of them.
 func (v *version) prepare(ctx context.Context, p *permit, h *batcher.Handle, r Request, info header.Info,
-	timing *Timing) (fit geometry.Fit, err error) {
+	timing *Timing) (transform geometry.Transform, err error) {
 	if r.Row != nil {
-		fit = v.copyRow(h, r.Row, timing)
-	} else if fit, err = v.packImage(ctx, p, h, r, info, timing); err != nil {
-		return fit, err
+		transform = v.copyRow(h, r.Row, timing)
+	} else if transform, err = v.packImage(ctx, p, h, r, info, timing); err != nil {
+		return transform, err
 	}
 	for _, x := range v.extras {
-		x.write(h.Input(x.input), fit)
+		x.write(h.Input(x.input), transform)
 	}
 	h.Commit()
-	return fit, nil
+	return transform, nil
 }
 
 // copyRow copies a row that was prepared by the caller. Coordinates in it are those of the model's input.
-func (v *version) copyRow(h *batcher.Handle, row []byte, timing *Timing) geometry.Fit {
+func (v *version) copyRow(h *batcher.Handle, row []byte, timing *Timing) geometry.Transform {
 	clock := time.Now()
 	in := v.definition.Input
 	copy(h.Input(v.image), row)
 	timing.Preprocess = lap(&clock)
-	return geometry.Fit{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
+	return geometry.Transform{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
 }
 
 // packImage decodes the image and packs it into its row. It holds a worker throughout, so no more images are decoded
 // and in memory than there are workers.
 func (v *version) packImage(ctx context.Context, p *permit, h *batcher.Handle, r Request, info header.Info,
-	timing *Timing) (fit geometry.Fit, err error) {
+	timing *Timing) (transform geometry.Transform, err error) {
 	clock := time.Now()
 	if err := p.acquire(ctx); err != nil {
-		return fit, err
+		return transform, err
 	}
 	defer p.release()
 	timing.Queue += lap(&clock)
 	img, err := v.plan.Decode(ctx, r.Image, info)
 	if err != nil {
-		return fit, err
+		return transform, err
 	}
 	defer img.Close()
 	if r.Decoded != nil {
@@ -186,13 +186,13 @@ func (v *version) packImage(ctx context.Context, p *permit, h *batcher.Handle, r
 	}
 	timing.Decode += lap(&clock)
 	if err := ctx.Err(); err != nil {
-		return fit, err
+		return transform, err
 	}
-	if fit, err = v.plan.Pack(img, h.Input(v.image)); err != nil {
-		return fit, err
+	if transform, err = v.plan.Pack(img, h.Input(v.image)); err != nil {
+		return transform, err
 	}
 	timing.Preprocess = lap(&clock)
-	return fit, nil
+	return transform, nil
 }
 
 // lap is the time since clock, which is set to now.

@@ -25,18 +25,18 @@ var trialSides = [...]postprocess.Side{0: postprocess.Everywhere, 1: postprocess
 // maxTrialTime is the time after which no further trial run begins.
 const maxTrialTime = 5 * time.Second
 
-// trialFit is the transform of a trial: as if the image had been scaled down from three times the width and twice the
+// trialTransform is the transform of a trial: as if the image had been scaled down from three times the width and twice the
 // height, to tell pixels of the image from those of the input, and widths from heights.
-func (v *version) trialFit() geometry.Fit {
+func (v *version) trialTransform() geometry.Transform {
 	in := v.definition.Input
-	return geometry.Fit{Width: 3 * in.Width, Height: 2 * in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1.0 / 3, ScaleY: 0.5}
+	return geometry.Transform{Width: 3 * in.Width, Height: 2 * in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1.0 / 3, ScaleY: 0.5}
 }
 
 // writeTrial writes a row of an input for a trial.
 func (v *version) writeTrial(trial, input, _ int, memory []byte) {
 	for _, x := range v.extras {
 		if x.input == input {
-			x.write(memory, v.trialFit())
+			x.write(memory, v.trialTransform())
 		}
 	}
 	if input == v.image {
@@ -103,7 +103,7 @@ func scene(x, y, c int) byte {
 // checkDefinition checks the definition against the outputs of trial runs. What is certainly wrong is the error; what may
 // be wrong, and a trial run that fails, is a warning. The end of ctx terminates it, with an error.
 func (v *version) checkDefinition(ctx context.Context, g *batcher.Group) error {
-	examination := postprocess.Examine(v.decoder)
+	check := postprocess.NewTrialCheck(v.decoder)
 	rows, runner, start := g.Buckets()[0], g.Runner(), time.Now()
 	for trial := 0; trial < trials && (trial < 2 || time.Since(start) < maxTrialTime); trial += rows {
 		for row := range rows {
@@ -112,7 +112,7 @@ func (v *version) checkDefinition(ctx context.Context, g *batcher.Group) error {
 			}
 		}
 		if err := runner.Run(ctx, rows); err != nil {
-			if onnx.Sticky(err) || ctx.Err() != nil {
+			if onnx.IsDeviceLost(err) || ctx.Err() != nil {
 				return fmt.Errorf("trial run on %s: %w", g.Device(), err)
 			}
 			if warning := fmt.Sprintf("a trial run with a synthetic image failed: %v", err); !slices.Contains(v.warnings, warning) {
@@ -121,13 +121,13 @@ func (v *version) checkDefinition(ctx context.Context, g *batcher.Group) error {
 			continue
 		}
 		for row := range rows {
-			examination.Add(runner.Outputs(row), v.trialFit(), trialSides[(trial+row)%trials])
+			check.Add(runner.Outputs(row), v.trialTransform(), trialSides[(trial+row)%trials])
 		}
 	}
-	findings := examination.Findings()
-	v.warnings = append(v.warnings, findings.Doubtful...)
+	findings := check.Findings()
+	v.warnings = append(v.warnings, findings.Warnings...)
 	for _, warning := range v.warnings {
 		v.shared.log.Warn("the definition may be wrong", "model", v.model, "version", v.name, "warning", warning)
 	}
-	return errors.Join(findings.Wrong...)
+	return errors.Join(findings.Errors...)
 }

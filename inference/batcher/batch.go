@@ -18,8 +18,8 @@ type Runner interface {
 	// Run computes the first rows rows; rows is one of the group's buckets. The end of ctx terminates it as soon as the
 	// model allows, with an error that wraps ctx's cause.
 	Run(ctx context.Context, rows int) error
-	// Parallel says whether RunParallel uses more cores than Run.
-	Parallel() bool
+	// HasParallel says whether RunParallel uses more cores than Run.
+	HasParallel() bool
 	// RunParallel is Run on all cores.
 	RunParallel(ctx context.Context, rows int) error
 	// Outputs are the outputs of one row of the last run, valid until the next.

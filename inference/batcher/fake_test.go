@@ -98,7 +98,7 @@ func (r *fakeRunner) Run(ctx context.Context, rows int) error {
 	return nil
 }
 
-func (r *fakeRunner) Parallel() bool { return !r.f.single }
+func (r *fakeRunner) HasParallel() bool { return !r.f.single }
 
 func (r *fakeRunner) RunParallel(ctx context.Context, rows int) error {
 	r.f.mu.Lock()

@@ -138,7 +138,7 @@ func (g *Group) recycle(b *batch) {
 func (g *Group) run(b *batch) {
 	run := b.runner.Run
 	if g.acquire != nil {
-		all, release, err := g.acquire(b.ctx, b.used, b.runner.Parallel())
+		all, release, err := g.acquire(b.ctx, b.used, b.runner.HasParallel())
 		if err != nil {
 			b.started, b.took, b.err = time.Now(), 0, err
 			return

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fovea/health"
+	"fovea/internal/exitcode"
+)
+
+// lostGPU is an engine with a fault that requires a restart, once one is stored.
+type lostGPU struct{ fault atomic.Pointer[error] }
+
+func (*lostGPU) Ready() []string { return nil }
+
+func (l *lostGPU) Broken() error {
+	if fault := l.fault.Load(); fault != nil {
+		return *fault
+	}
+	return nil
+}
+
+func TestFatalFaultEndsTheServerWhereConfigured(t *testing.T) {
+	for name, grace := range map[string]time.Duration{"after its grace": 15 * time.Second, "never by default": defaults().Shutdown.BrokenAfter} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				engine := &lostGPU{}
+				var logged strings.Builder
+				log := slog.New(slog.NewTextHandler(&logged, nil))
+				s := &service{cfg: defaults(), log: log, monitor: health.New(engine, log)}
+				s.cfg.Shutdown.BrokenAfter = grace
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				go s.monitor.Watch(ctx, watchEvery)
+				fatal := s.watchFatal(ctx)
+				time.Sleep(time.Minute + watchEvery/2)
+				lost := errors.New("cuda:0 is lost")
+				engine.fault.Store(&lost)
+				begin := time.Now()
+				err := s.loop(ctx, fatal)
+				took := time.Since(begin)
+				if grace == 0 {
+					if err != nil || took != time.Hour-time.Minute-watchEvery/2 {
+						t.Errorf("it ended with %v after %s", err, took)
+					}
+					return
+				}
+				if exitcode.Of(errors.Join(err, errors.New("and of the drain"))) != exitcode.Restart || took != grace+watchEvery/2 {
+					t.Errorf("it ended with %v after %s", err, took)
+				}
+				cancel()
+				synctest.Wait()
+				if text := logged.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "this fault requires a restart") || !strings.Contains(text, "cuda:0 is lost") {
+					t.Errorf("logged %s", text)
+				}
+			})
+		})
+	}
+}
