@@ -183,7 +183,7 @@ func TestFailedRunFailsOneRequest(t *testing.T) {
 	atRest(t, e)
 }
 
-func TestStickyFaultIsLatched(t *testing.T) {
+func TestDeviceLostIsLatched(t *testing.T) {
 	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
 	if reasons := e.Ready(); len(reasons) != 0 {
 		t.Errorf("not ready: %v", reasons)

@@ -116,7 +116,7 @@ func TestEndlessLoadTimesOut(t *testing.T) {
 			}
 			failed := e.models["bad"].versions[0]
 			if err := e.Refresh(t.Context()); err != nil || e.models["bad"].versions[0] != failed {
-				t.Errorf("it is tried again at once; %v", err)
+				t.Errorf("it is retried immediately; %v", err)
 			}
 		})
 	}
@@ -155,7 +155,7 @@ func TestEndlessRunIsTerminated(t *testing.T) {
 		for _, c := range []struct {
 			name string
 			data []byte
-		}{{"endless", plain(t, red, 8, 8)}, {"beside it", plain(t, green, 8, 8)}} {
+		}{{"endless", plain(t, red, 8, 8)}, {"other", plain(t, green, 8, 8)}} {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 				defer cancel()

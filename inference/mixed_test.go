@@ -10,9 +10,9 @@ import (
 	"fovea/internal/apierror"
 )
 
-// TestMixedTrafficLeavesNothing sends good, bad and aborted images to two models, one of which is swapped all
-// the while. TestMain then looks for native memory and goroutines that are left.
-func TestMixedTrafficLeavesNothing(t *testing.T) {
+// TestMixedTrafficFreesEverything sends good, bad and aborted images to two models, one of which is replaced
+// meanwhile. TestMain then looks for native memory and goroutines that were not freed.
+func TestMixedTrafficFreesEverything(t *testing.T) {
 	r := newRepository(t).define("one", colors+"batching: {max_size: 4, queue: 12}\n").add("one", 1, "colors")
 	r.define("four", colors+"instances: [{device: cpu, count: 3}]\n").add("four", 1, "colors-fixed4")
 	e := r.synced(nil)

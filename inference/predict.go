@@ -62,7 +62,7 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 	return response, nil
 }
 
-// apiError is what a client is told about the error of a request.
+// apiError is the API error for the error of a request.
 func (e *Engine) apiError(err error) *apierror.Error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -141,7 +141,7 @@ func (v *version) header(r Request) (header.Info, error) {
 	return header.Info{}, nil
 }
 
-// prepare writes the image and the inputs beside it into the batch. No worker is held afterwards, so that the run may
+// prepare writes the image and the extra inputs into the batch. No worker is held afterwards, so that the run may
 // take all of them.
 func (v *version) prepare(ctx context.Context, p *permit, h *batcher.Handle, r Request, info header.Info,
 	timing *Timing) (transform geometry.Transform, err error) {

@@ -55,7 +55,7 @@ func TestPredictionsDoNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
-// compare sends eight images at once and holds the answers against those in alone, or puts them there.
+// compare sends eight images concurrently and compares the predictions with those in alone, or puts them there.
 func compare(t *testing.T, e *Engine, name string, alone map[string]postprocess.Prediction) {
 	images := samples(t)
 	images = append(images, append(images, images...)...)[:8]
@@ -107,7 +107,7 @@ func differs(a, b postprocess.Prediction) string {
 		}
 		for i := range a.Top {
 			if a.Top[i].Class != b.Top[i].Class || math.Abs(a.Top[i].Score-b.Top[i].Score) > tolerance {
-				return fmt.Sprintf("place %d is %+v and %+v", i, a.Top[i], b.Top[i])
+				return fmt.Sprintf("class %d is %+v and %+v", i, a.Top[i], b.Top[i])
 			}
 		}
 	case *postprocess.Detected:

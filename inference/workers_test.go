@@ -190,7 +190,7 @@ func TestLargeImagesLeaveAWorkerToOthers(t *testing.T) {
 				time.Sleep(takes)
 			}
 			const large16, small100 = 16, 100
-			for range large16 { // all at once; each waits for those before it and for small ones on the way to a core
+			for range large16 { // all at once; each waits for those before it and for small ones on the way to a worker
 				group.Go(func() {
 					image(largeImage, takesLarge, (large16/time.Duration(n-1)+1)*(takesLarge+small100*takesSmall))
 				})

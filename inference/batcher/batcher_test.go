@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestIdleInstanceTakesWhatIsReadyAndBusyOnesLetTheBatchGrow(t *testing.T) {
+func TestBatchGrowsOnlyWhileInstancesAreBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: 10 * time.Millisecond}
 		s := fakeBatcher(t, f, 1, 4, 0)
@@ -126,7 +126,7 @@ func TestBucketsArePaddedWithClearedRows(t *testing.T) {
 	})
 }
 
-func TestPlacesAreGivenInTheOrderOfArrival(t *testing.T) {
+func TestSlotsAreGrantedInOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
 		s := fakeBatcher(t, f, 1, 1, 0)
@@ -145,7 +145,7 @@ func TestPlacesAreGivenInTheOrderOfArrival(t *testing.T) {
 	})
 }
 
-func TestLanesShareTheLoad(t *testing.T) {
+func TestGroupsShareTheLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: 10 * time.Millisecond}
 		s := New(context.Background(), func(Run) {})

@@ -22,7 +22,7 @@ type fakeRunner struct {
 	busy bool
 }
 
-// fakeDevice makes runners and records what they ran.
+// fakeDevice makes runners and records their runs.
 type fakeDevice struct {
 	takes  time.Duration
 	single bool // it has no more cores to run on

@@ -88,7 +88,7 @@ func (h *Handle) QueueTime() time.Duration { return max(0, h.batch.started.Sub(h
 // RunTime is how long the run took. It is known after Wait has returned nil.
 func (h *Handle) RunTime() time.Duration { return h.batch.took }
 
-// Release gives back what is held: the place in the line, the slot or the row. It is allowed in every state; a second
+// Release gives back what is held: the place in the line for a slot, the slot, or the row. It is allowed in every state; a second
 // call does nothing.
 func (h *Handle) Release() {
 	b := h.b

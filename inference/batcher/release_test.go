@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestRowsOfClientsThatLeftAreDroppedBeforeTheRun(t *testing.T) {
+func TestReleasedRowsDoNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: 10 * time.Millisecond}
 		s := fakeBatcher(t, f, 1, 4, 0)
@@ -43,7 +43,7 @@ func TestRowsOfClientsThatLeftAreDroppedBeforeTheRun(t *testing.T) {
 	})
 }
 
-func TestDeadlineEndsTheWaitWhileTheRunGoesOn(t *testing.T) {
+func TestDeadlineEndsTheWaitDuringARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Hour}
 		s := fakeBatcher(t, f, 1, 1, 0)
@@ -105,7 +105,7 @@ func TestFailedRunFailsItsOwnRowsOnly(t *testing.T) {
 	}
 }
 
-func TestAnswerThatNobodyReadIsNotTheNextOnes(t *testing.T) {
+func TestUnreadOutputsAreNotTheNextRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
 		s := fakeBatcher(t, f, 1, 1, 0)
@@ -117,7 +117,7 @@ func TestAnswerThatNobodyReadIsNotTheNextOnes(t *testing.T) {
 			h.Input(0)
 			h.Commit()
 			time.Sleep(time.Minute)
-			h.Release() // answered, but never waited for
+			h.Release() // its run is over, but it never waited for it
 			h.Release() // and twice
 		}
 		for i := range uint64(10) {
@@ -129,7 +129,7 @@ func TestAnswerThatNobodyReadIsNotTheNextOnes(t *testing.T) {
 	})
 }
 
-func TestPlaceGivenToAClientThatLeavesIsNotLost(t *testing.T) {
+func TestSlotGrantedToACanceledRequestIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{}
 		s := fakeBatcher(t, f, 1, 1, 0)
@@ -155,7 +155,7 @@ func TestPlaceGivenToAClientThatLeavesIsNotLost(t *testing.T) {
 	})
 }
 
-func TestClaimedBatchThatEverybodyLeavesDoesNotRun(t *testing.T) {
+func TestClaimedBatchWithoutRequestsDoesNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
 		s := fakeBatcher(t, f, 1, 4, 0)
