@@ -1,22 +1,18 @@
 package docker
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
+
+	"fovea/internal/config"
 )
 
 // checkSources resolves links in the host's paths, as far as this process can: they may lead to what Validate rejects. Missing
 // paths are left to the engine.
 func (s Spec) checkSources() error {
-	var m mistakes
-	if s.ModelsDir != "" {
-		m.weak("models_dir", forbiddenTarget(s.ModelsDir))
-	}
-	for name, source := range s.SecretFiles {
-		m.weak("secret_files."+name, forbiddenTarget(source))
-	}
-	return errors.Join(m...)
+	var errs config.Errors
+	s.checkPaths(&errs, forbiddenTarget)
+	return errs.Err()
 }
 
 func forbiddenTarget(path string) string {

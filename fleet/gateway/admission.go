@@ -17,7 +17,7 @@ import (
 const firstBytes = 512
 
 func (c Config) admissionLimits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, ClientShare: c.ClientShare, MinRate: c.MinBodyRate}
+	return admission.Limits{Requests: c.MaxRequests, ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
 
 // admit takes an admission slot for a request, or returns the error to respond with.

@@ -4,14 +4,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/internal/config"
 )
 
-func TestConfigSaysAllMistakesAtOnce(t *testing.T) {
-	if err := Defaults().Validate(); err != nil {
+func TestConfigErrorsAreReportedTogether(t *testing.T) {
+	if err := config.Check(Defaults()); err != nil {
 		t.Fatalf("the defaults: %v", err)
 	}
 	bad := Config{BodyTimeout: -1, ResponseTimeout: 2 * time.Hour, MaxRequests: 0, PoisonThreshold: -1}
-	err := bad.Validate()
+	err := config.Check(bad)
 	if err == nil {
 		t.Fatal("no error")
 	}

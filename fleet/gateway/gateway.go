@@ -56,7 +56,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g.balancer = newBalancer(time.Now, func(id string) { m.retire(id, g.balancer.known) })
 	m.registry.MustRegister(backendCollector{g.balancer})
 	g.retrier = &retrier{
-		transport: g.upstream, balancer: g.balancer, metrics: m, poison: g.poison, memory: &budget{limit: cfg.ReplayMemory},
+		transport: g.upstream, balancer: g.balancer, metrics: m, poison: g.poison, memory: &budget{limit: int64(cfg.ReplayMemory)},
 		lossRetry: make(chan struct{}, 1), spareTimeout: spareTimeout,
 	}
 	g.proxy = g.reverseProxy(g.retrier)
