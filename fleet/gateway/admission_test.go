@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"fovea/internal/admission"
 	"fovea/internal/apierror"
 )
 
@@ -38,6 +39,13 @@ func (f *fixture) background(n int) chan reply {
 		go func() { replies <- f.post("/predict", "image") }()
 	}
 	return replies
+}
+
+func TestAdmissionLimits(t *testing.T) {
+	got := Config{MaxRequests: 8, ClientShare: 0.5, MinBodyRate: 100}.admissionLimits()
+	if want := (admission.Limits{Requests: 8, ClientShare: 0.5, MinRate: 100}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 }
 
 func TestMaxRequests(t *testing.T) {

@@ -101,6 +101,19 @@ func TestOtherHostsAreNotReached(t *testing.T) {
 	}
 }
 
+// Which responses count for or against a backend.
+func TestOutcomes(t *testing.T) {
+	for status, want := range map[int][2]int64{200: {1, 0}, 429: {0, 0}, 422: {0, 0}, 500: {0, 1}, 504: {0, 1}} {
+		f := start(t, nil, server(t, "a", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		f.get("/v1/models") // not a prediction
+		f.post("/predict", "image")
+		until(t, "the requests to end", func() bool { return f.balancer.InFlight("a") == 0 })
+		if s := f.balancer.Status()[0]; s.Good != want[0] || s.Bad != want[1] {
+			t.Errorf("status %d: %+v, want %v", status, s, want)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, server(t, "a", echo(&hits)), goneReplica(t, "b"))
