@@ -8,31 +8,23 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fovea/internal/testenv"
 )
 
 // slowReader is a writer whose reader stops until it is let go.
 type slowReader struct {
+	testenv.Buffer
 	gate chan struct{}
-	mu   sync.Mutex
-	got  bytes.Buffer
 }
 
 func (s *slowReader) Write(p []byte) (int, error) {
 	<-s.gate
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.got.Write(p)
-}
-
-func (s *slowReader) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.got.String()
+	return s.Buffer.Write(p)
 }
 
 func TestAQueueWritesEveryLineInItsOrder(t *testing.T) {
