@@ -142,6 +142,20 @@ func TestUnambiguousRequestsAreServed(t *testing.T) {
 	}
 }
 
+func TestScan(t *testing.T) {
+	f := framing{}
+	if _, err := f.scan([]byte(line + chunked + "\r\n5\r\nhelloX\r\n")); err == nil {
+		t.Error("bytes between a chunk and its line break are accepted")
+	}
+	f = framing{}
+	_, _ = f.scan([]byte(line + "X: "))
+	for range 1000 {
+		if _, err := f.scan([]byte(strings.Repeat("x", 100))); err != nil || len(f.line) > 2*keptLine {
+			t.Fatalf("%v, %d bytes of a long line are kept", err, len(f.line))
+		}
+	}
+}
+
 // FuzzFraming checks that framing and net/http see the same requests.
 func FuzzFraming(f *testing.F) {
 	for _, seed := range []string{
@@ -205,6 +219,12 @@ func TestLongestIdleConnectionIsClosed(t *testing.T) {
 	}
 	if len(c.all) != 0 || c.idle.Len() != 0 {
 		t.Errorf("%d connections are known, %d of them idle", len(c.all), c.idle.Len())
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	if n := connectionLimit(); n < 16 || n > maxConnections {
+		t.Errorf("%d connections", n)
 	}
 }
 
