@@ -123,6 +123,34 @@ func TestWaitForAPermitIsBounded(t *testing.T) {
 	})
 }
 
+// TestWaitForAPermitCountsTowardsTheTimeout: what is left of the time is the engine's.
+func TestWaitForAPermitCountsTowardsTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		configure, decode, respond := undecoded(func(c *Config) { c.Timeout = 300 * time.Millisecond })
+		listener := newPipes()
+		s := openOn(t, listener, listener.dial, configure)
+		predict := s.engine.predict
+		s.engine.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
+			if len(r.Image) <= firstBlock {
+				return predict(ctx, r)
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
+		synctest.Wait()
+		close(respond)
+		time.AfterFunc(200*time.Millisecond, func() { close(decode) })
+		start := time.Now()
+		got := s.post("/predict", "image/jpeg", large(t))
+		if took := time.Since(start); got.Status != 504 || took != 300*time.Millisecond {
+			t.Errorf("%d %s after %s", got.Status, got.Body, took)
+		}
+		s.responseOn(first)
+		_ = first.Close()
+	})
+}
+
 func TestReservationsAreReleased(t *testing.T) {
 	configure, _, _ := undecoded()
 	s := open(t, configure)

@@ -262,6 +262,28 @@ func TestHTTP2ByPriorKnowledge(t *testing.T) {
 	}
 }
 
+func TestUnreadIsNotKnownOnHTTP2(t *testing.T) {
+	known := make(chan bool, 1)
+	address := serve(t, func(s *http.Server) {
+		s.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { known <- Unread(r) != nil })
+	})
+	for _, http2 := range []bool{false, true} {
+		protocols := new(http.Protocols)
+		protocols.SetHTTP1(!http2)
+		protocols.SetUnencryptedHTTP2(http2)
+		transport := &http.Transport{Protocols: protocols}
+		response, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get("http://" + address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := <-known; got == http2 {
+			t.Errorf("HTTP/2 %v: known %v", http2, got)
+		}
+		transport.CloseIdleConnections()
+	}
+}
+
 func TestUnread(t *testing.T) {
 	asks, answers := make(chan struct{}), make(chan bool)
 	address := serve(t, func(s *http.Server) {
