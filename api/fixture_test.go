@@ -15,6 +15,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/config"
 	"fovea/internal/repository"
 	"fovea/internal/testenv"
 	"fovea/postprocess"
@@ -161,7 +162,7 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 	for _, c := range change {
 		c(&cfg, e)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
 	log := &testenv.Buffer{}

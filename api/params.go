@@ -9,10 +9,11 @@ import (
 	"strings"
 
 	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
-const maxTopK = 1000
+const maxTopK = repository.MaxTopK
 
 // params are the parameters of a request, from its query and its body. None may be given twice.
 type params struct {

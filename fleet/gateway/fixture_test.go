@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"fovea/internal/apierror"
+	"fovea/internal/config"
 	"fovea/internal/testenv"
 
 	"go.uber.org/goleak"
@@ -41,7 +42,7 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	if change != nil {
 		change(&cfg)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
 	log := &testenv.Buffer{}
