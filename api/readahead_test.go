@@ -179,6 +179,20 @@ func TestReservationsAreReleased(t *testing.T) {
 	}
 }
 
+func TestReservationLastsUntilTheLastImageIsDecoded(t *testing.T) {
+	_, b := reader([]byte("ab"))
+	defer b.close()
+	in := &submission{images: [][]byte{[]byte("a"), []byte("b")}}
+	in.encoded.Store(2)
+	for i, want := range []bool{false, true} {
+		in.decoded(i, b)
+		in.decoded(i, b) // does nothing
+		if b.reservation.over != want {
+			t.Errorf("after %d of 2 images: over %v", i+1, b.reservation.over)
+		}
+	}
+}
+
 // TestBufferGrowsWithTheBytes: an announced length takes no memory.
 func TestBufferGrowsWithTheBytes(t *testing.T) {
 	for _, announced := range []int{1, 4 << 10, 200_000, 2 << 20, 64 << 20} {
@@ -269,6 +283,26 @@ func TestNoPermitIsLostWhenABodyExpires(t *testing.T) {
 
 // TestReservationExpires in virtual time: how long a body counts, by what it and others do.
 func TestReservationExpires(t *testing.T) {
+	t.Run("stalled after it has waited for its permit", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newReadAhead(1000)
+			r.permits = 1
+			other, v := r.reserve(), r.reserve()
+			if !other.tryAcquire() || v.tryAcquire() {
+				t.Fatal("there should be one permit")
+			}
+			other.arrived()
+			if err := v.acquire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(contendedAfter)
+			synctest.Wait()
+			if other.release(); !v.over || r.permits != 1 {
+				t.Errorf("over %v, %d permits", v.over, r.permits)
+			}
+			v.release()
+		})
+	})
 	const limit = 1000
 	for name, test := range map[string]struct {
 		permit  bool          // to read beyond the first block

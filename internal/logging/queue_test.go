@@ -108,7 +108,7 @@ func TestFailedWritesAreCounted(t *testing.T) {
 	}
 }
 
-// TestMain is, in a process of its own, a program whose reader ends.
+// TestMain is, in a separate process, a program whose reader exits.
 func TestMain(m *testing.M) {
 	switch os.Getenv("FOVEA_TEST_READER_ENDS") {
 	case "survive":
