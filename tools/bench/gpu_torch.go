@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// torchTime bounds PyTorch's cases: its start takes ten seconds or so.
+// torchTime bounds PyTorch's cases; its start takes about ten seconds.
 const torchTime = 90 * time.Second
 
-// torchFigures has PyTorch run ResNet-50 with the same weights, and compare the outputs.
+// torchFigures measures PyTorch with the same ResNet-50 weights and compares the outputs.
 func torchFigures(ctx context.Context, g gpuOptions, end time.Time) []gpuCase {
 	failed := func(err error) []gpuCase {
 		return []gpuCase{{Group: "reference", Model: "resnet50", Case: "PyTorch", Error: err.Error()}}
