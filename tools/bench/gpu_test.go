@@ -32,7 +32,7 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestModelsOfCasesAreDefined loads the definitions that cases make of ResNet-50 and of the classifier.
+// TestCaseDefinitionsLoad loads the definitions that cases create for ResNet-50 and the classifier.
 func TestCaseDefinitionsLoad(t *testing.T) {
 	work := t.TempDir()
 	folders := map[string]bool{filepath.Join(testenv.Models(t), "efficientnet-lite0"): true} // whether there is a self-test
