@@ -11,7 +11,7 @@ import (
 	"fovea/gpu/simnvml"
 )
 
-func TestGPUsAreSampledWhileTheLoadRuns(t *testing.T) {
+func TestGPUsAreSampledDuringTheLoad(t *testing.T) {
 	simnvml.New(t, simnvml.Machine(2))
 	s := newFakeServer(t)
 	s.answer = slow(time.Millisecond)
@@ -31,11 +31,11 @@ func TestGPUsAreSampledWhileTheLoadRuns(t *testing.T) {
 		t.Errorf("got %+v", g)
 	}
 	if want := l.Throughput / (2 * 123.456); l.ImagesPerJoule == nil || *l.ImagesPerJoule < 0.99*want || *l.ImagesPerJoule > 1.01*want {
-		t.Errorf("images a joule %v, want %g by the energy of both", l.ImagesPerJoule, want)
+		t.Errorf("images per joule %v, want %g by the energy of both", l.ImagesPerJoule, want)
 	}
 }
 
-func TestNoGPUsAreSaidAndNoMistakeButAMissingLibraryThatWasNamedIs(t *testing.T) {
+func TestOpenGPUs(t *testing.T) {
 	c := Config{GPU: true, NVML: "/no/such/libnvidia-ml.so"}
 	if _, _, err := openGPUs(c); !errors.Is(err, gpu.ErrNoLibrary) {
 		t.Errorf("got %v", err)
