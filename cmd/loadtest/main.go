@@ -41,12 +41,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, errMissed):
-		logging.Last(stderr, "loadtest:", err)
+		logging.Final(stderr, "loadtest:", err)
 		return exitMissed
 	}
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
-	logging.Last(stderr, "loadtest:", err)
+	logging.Final(stderr, "loadtest:", err)
 	return exitFailed
 }

@@ -74,7 +74,7 @@ func corpusBench(ctx context.Context, args []string, out io.Writer) error {
 
 // measure generates and preprocesses all images. Only the most expensive are kept: together they are a gigabyte.
 func measure(ctx context.Context, o corpusOptions) ([]cost, error) {
-	plan, err := preprocess.NewPlan(repository.Input{Width: o.side, Height: o.side, DType: repository.Float32})
+	plan, err := preprocess.NewPlan(repository.Input{Width: o.side, Height: o.side, DType: repository.Float32}.WithDefaults())
 	if err != nil {
 		return nil, err
 	}
