@@ -155,10 +155,10 @@ func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (ca
 	if err != nil {
 		return failed(err)
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, self, "gpu-group", "-group", string(spec), "-work", o.GPU.Work, "-device", o.GPU.Device,
 		"-measure", o.GPU.Measure.String(), "-models", o.Models, "-images", o.Images, "-nvml", o.GPU.NVML)
-	cmd.Stderr = &said
+	cmd.Stderr = &output
 	cmd.WaitDelay = 5 * time.Second
 	text, err := cmd.Output()
 	lines := bufio.NewScanner(bytes.NewReader(text))
@@ -170,7 +170,7 @@ func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (ca
 		}
 	}
 	if err != nil {
-		return failed(fmt.Errorf("%w: %s", err, lastLines(said.String())))
+		return failed(fmt.Errorf("%w: %s", err, lastLines(output.String())))
 	}
 	return cases
 }
@@ -242,12 +242,12 @@ func torchFigures(ctx context.Context, g gpuOptions, end time.Time) []gpuCase {
 	}
 	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(torchTime), end.Add(torchTime/2)))
 	defer cancel()
-	var said bytes.Buffer
+	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, g.Python, "-B", g.Torch, g.Work, cmp.Or(g.TorchOn, g.Device), fmt.Sprint(g.Measure.Seconds()))
-	cmd.Stderr, cmd.WaitDelay = &said, 5*time.Second
+	cmd.Stderr, cmd.WaitDelay = &output, 5*time.Second
 	text, err := cmd.Output()
 	if err != nil {
-		return failed(fmt.Errorf("%s %s: %w: %s", g.Python, g.Torch, err, lastLines(said.String())))
+		return failed(fmt.Errorf("%s %s: %w: %s", g.Python, g.Torch, err, lastLines(output.String())))
 	}
 	var cases []gpuCase
 	if err := json.Unmarshal(text, &cases); err != nil {

@@ -90,7 +90,7 @@ func (b *groupBench) engineAgainstLoop(ctx context.Context, size int, l layout) 
 		if err != nil {
 			return c, err
 		}
-		round, err := b.ask(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Row: b.rows[i%len(b.rows)]} })
+		round, err := b.measureEngine(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Row: b.rows[i%len(b.rows)]} })
 		if err != nil {
 			return c, err
 		}
@@ -128,8 +128,8 @@ func (b *groupBench) engine(ctx context.Context, size int, l layout, t *engineTa
 	return e, stop, nil
 }
 
-// ask measures while enough clients send requests to keep the instances busy.
-func (b *groupBench) ask(ctx context.Context, e *inference.Engine, t *engineTally, size int, l layout, request func(i int) inference.Request) (gpuCase, error) {
+// measureEngine measures while enough clients send requests to keep the instances busy.
+func (b *groupBench) measureEngine(ctx context.Context, e *inference.Engine, t *engineTally, size int, l layout, request func(i int) inference.Request) (gpuCase, error) {
 	c := gpuCase{Batch: size, Layout: l.String()}
 	n := clients(size, l)
 	t.reset()
@@ -182,7 +182,7 @@ func (b *groupBench) images(ctx context.Context, size int) {
 		b.report(gpuCase{Case: "engine, from images"}, err)
 		return
 	}
-	c, err := b.ask(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Image: images[i%len(images)]} })
+	c, err := b.measureEngine(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Image: images[i%len(images)]} })
 	c.Case = "engine, from images"
 	if limit.PerSecond > 0 {
 		share := c.PerSecond / limit.PerSecond

@@ -66,11 +66,11 @@ func (c *gpuCase) http(ctx context.Context, o options, l layout, report *gpuRepo
 	if o.GPU.NVML != "" {
 		args = append(args, "--nvml", o.GPU.NVML)
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, o.GPU.Loadtest, args...)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &said, &said, 5*time.Second
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &output, &output, 5*time.Second
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w: %s", o.GPU.Loadtest, err, lastLines(said.String()))
+		return fmt.Errorf("%s: %w: %s", o.GPU.Loadtest, err, lastLines(output.String()))
 	}
 	return c.read(result, report.decodeLimit(c.Model), report.Machine.UUID)
 }

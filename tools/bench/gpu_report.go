@@ -66,9 +66,9 @@ func (c gpuCase) bound() string {
 	case c.Busy > 0 && c.Busy < saturated:
 		return fmt.Sprintf("rows come too slowly: instances run %s of the time, batches of %.1f", percent(c.Busy), c.MeanBatch)
 	case c.GPU != nil:
-		return fmt.Sprintf("copies and launches: a run is under way %s of the time, kernels %s (%.1f GB/s of input)", percent(c.Busy), percent(*c.GPU), c.CopyGB)
+		return fmt.Sprintf("copies and launches: a run is in progress %s of the time, kernels %s (%.1f GB/s of input)", percent(c.Busy), percent(*c.GPU), c.CopyGB)
 	case c.Busy > 0:
-		return "runs: one is under way " + percent(c.Busy) + " of the time; GPU utilization is unknown"
+		return "runs: one is in progress " + percent(c.Busy) + " of the time; GPU utilization is unknown"
 	}
 	return "unknown: no utilization was reported"
 }
