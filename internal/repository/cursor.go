@@ -24,16 +24,16 @@ type cursor struct {
 	filled int
 }
 
-// readByte is the next byte. The end of the file is a *cutError.
+// readByte is the next byte. The end of the file is a *truncatedError.
 func (c *cursor) readByte() (byte, error) {
 	if c.at >= c.size {
-		return 0, &cutError{have: c.size, want: c.at + 1}
+		return 0, &truncatedError{have: c.size, want: c.at + 1}
 	}
 	if c.at < c.start || c.at >= c.start+int64(c.filled) {
 		n, err := c.r.ReadAt(c.window[:min(int64(len(c.window)), c.size-c.at)], c.at)
 		if n == 0 {
 			if err == nil || err == io.EOF { // it became shorter while it is read
-				err = &cutError{have: c.at, want: c.size}
+				err = &truncatedError{have: c.at, want: c.size}
 			}
 			return 0, err
 		}
@@ -65,7 +65,7 @@ func (c *cursor) varint() (v uint64, err error) {
 // cursor stands at its first byte; else it stands behind the field.
 func (c *cursor) field(end int64) (number uint64, length int64, err error) {
 	if c.left--; c.left < 0 {
-		return 0, 0, errStopped
+		return 0, 0, errTooManyParts
 	}
 	tag, err := c.varint()
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *cursor) field(end int64) (number uint64, length int64, err error) {
 	if err == nil && c.at+length > end {
 		err = errWire
 		if end == c.size {
-			err = &cutError{have: c.size, want: c.at + length}
+			err = &truncatedError{have: c.size, want: c.at + length}
 		}
 	}
 	return number, length, err
@@ -104,7 +104,7 @@ func (c *cursor) field(end int64) (number uint64, length int64, err error) {
 // field is passed over.
 func (c *cursor) message(end int64, depth int, read func(c *cursor, number uint64, end int64, depth int) error) error {
 	if depth > maxNesting {
-		return errStopped
+		return errTooManyParts
 	}
 	for c.at < end {
 		number, length, err := c.field(end)

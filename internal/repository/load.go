@@ -1,11 +1,13 @@
 package repository
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 )
 
 const (
@@ -13,8 +15,8 @@ const (
 	weightsFile    = "model.onnx"
 )
 
-// Parse reads the bytes of a model.yaml, fills in defaults and validates. file names it in errors, each of which
-// gives file, line and key; all mistakes are reported at once, joined. Labels are not read.
+// Parse parses a model.yaml, sets defaults and validates it, without its labels. The error joins all errors, each with file,
+// line and key.
 func Parse(data []byte, file string) (Definition, error) {
 	d, doc := parse(data)
 	return d, doc.mistakes.join(doc.place(file))
@@ -28,7 +30,8 @@ func parse(data []byte) (Definition, *document) {
 	return d, doc
 }
 
-// load reads the definition in a model's folder and the files it names. fsys decides which links are followed. name is the folder's name, and where begins the paths in errors.
+// load reads the definition in a model's folder and the files that it names. fsys decides which links are followed; where is
+// the prefix of paths in errors.
 func load(fsys fs.FS, name, where string) (Definition, error) {
 	data, err := readFile(fsys, definitionFile, maxDocument)
 	if err != nil {
@@ -47,14 +50,14 @@ func load(fsys fs.FS, name, where string) (Definition, error) {
 	return d, doc.mistakes.join(doc.place(path.Join(where, definitionFile)))
 }
 
-// readFiles reads the labels and looks for the self-test's image. The error is the file system's, which may pass.
+// readFiles reads the labels and checks that the self-test's image exists. The error is a temporary one of the file system.
 func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
 		if err == nil {
-			d.Labels, err = ParseLabels(data)
+			d.Labels, err = parseLabels(data)
 		}
-		if passing(err) {
+		if isTemporary(err) {
 			return fmt.Errorf("%s: %w", d.LabelsFile, err)
 		}
 		if err != nil {
@@ -62,11 +65,11 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 		}
 	}
 	if d.SelfTest.Image != "" {
-		f, err := openPlain(fsys, d.SelfTest.Image)
+		f, err := openRegular(fsys, d.SelfTest.Image)
 		if err == nil {
 			err = f.Close()
 		}
-		if passing(err) {
+		if isTemporary(err) {
 			return fmt.Errorf("%s: %w", d.SelfTest.Image, err)
 		}
 		if err != nil {
@@ -79,34 +82,34 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 	return nil
 }
 
-// errNotPlain says that a name is that of a folder, a pipe or a device.
-var errNotPlain = errors.New("is not a plain file")
+// errNotRegular is the error of a folder, pipe or device.
+var errNotRegular = errors.New("is not a regular file")
 
-// openPlain opens a plain file.
-func openPlain(fsys fs.FS, name string) (fs.File, error) {
+// openRegular opens a regular file.
+func openRegular(fsys fs.FS, name string) (fs.File, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
-		return nil, plain(err)
+		return nil, withoutPath(err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errNotPlain
+		err = errNotRegular
 	}
 	if err != nil {
-		return nil, errors.Join(plain(err), f.Close())
+		return nil, errors.Join(withoutPath(err), f.Close())
 	}
 	return f, nil
 }
 
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
-	f, err := openPlain(fsys, name)
+	f, err := openRegular(fsys, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, plain(err)
+		return nil, withoutPath(err)
 	}
 	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("is larger than the %d bytes allowed", limit)
@@ -114,11 +117,42 @@ func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// plain drops the path that fs errors carry: the message names the file itself. It keeps the cause.
-func plain(err error) error {
+// withoutPath removes the path from fs errors whose message already names the file.
+func withoutPath(err error) error {
 	var e *fs.PathError
 	if errors.As(err, &e) && !errors.As(err, new(*deniedError)) {
 		return e.Err
 	}
 	return err
+}
+
+// Limits of a labels file.
+const (
+	maxLabels     = 100_000
+	maxLabelsFile = 8 << 20
+)
+
+// parseLabels parses labels, one per line, from class 0 on. White space around labels, a byte order mark and trailing empty
+// lines are ignored; other empty lines would be classes without a name and are errors. Labels may repeat.
+func parseLabels(data []byte) ([]string, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	text := strings.TrimRight(string(data), "\r\n\t ")
+	if text == "" {
+		return nil, errors.New("there are no labels; want one per line")
+	}
+	if n := strings.Count(text, "\n") + 1; n > maxLabels {
+		return nil, fmt.Errorf("there are %d labels; the limit is %d", n, maxLabels)
+	}
+	labels := strings.Split(text, "\n")
+	for i, label := range labels {
+		label = strings.Trim(label, "\r\t ")
+		if label == "" {
+			return nil, fmt.Errorf("line %d is empty; want one label per line", i+1)
+		}
+		if message := badText(label, false); message != "" {
+			return nil, fmt.Errorf("line %d %s", i+1, message)
+		}
+		labels[i] = label
+	}
+	return labels, nil
 }

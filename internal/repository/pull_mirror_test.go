@@ -35,9 +35,9 @@ func TestPullFromMirrors(t *testing.T) {
 func TestPullExplainsWhatIsMissing(t *testing.T) {
 	noAddress := good + "source: {sha256: " + strings.Repeat("ab", 32) + "}"
 	for name, c := range map[string]struct{ file, mirror, want string }{
-		"no public address":       {noAddress, "", "no public address; give a mirror that holds m.onnx"},
+		"no public address":       {noAddress, "", "no public URL; use a mirror that has m.onnx"},
 		"a mirror without it":     {noAddress, t.TempDir(), "m.onnx: no such file"},
-		"a mirror that is a file": {noAddress, write(t, map[string]string{"m.onnx/": ""}), "is not a plain file"},
+		"a mirror that is a file": {noAddress, write(t, map[string]string{"m.onnx/": ""}), "is not a regular file"},
 		"no hash":                 {good, "", "no source.sha256"},
 		"a broken definition":     {"task: x", "", `task: "x" is not known`},
 	} {

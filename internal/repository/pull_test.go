@@ -192,15 +192,15 @@ func TestPullRefuses(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"a wrong file":             {func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(wrong) }, "its sha256 is"},
-		"a file of another length": {text(200, "short"), "has 5 bytes, the definition says 300000"},
+		"a wrong file":             {func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(wrong) }, "its SHA-256 is"},
+		"a file of another length": {text(200, "short"), "has 5 bytes; the definition says 300000"},
 		"a file without end": {func(w http.ResponseWriter, r *http.Request) {
 			for range 100 { // chunked, so that no length is told
 				_, _ = w.Write(weights)
 			}
-		}, "more than the 300000 bytes"},
-		"an address that is gone":   {text(404, ""), "answered 404"},
-		"an address that is closed": {text(403, ""), "answered 403"},
+		}, "more than the expected 300000 bytes"},
+		"an address that is gone":   {text(404, ""), "returned 404"},
+		"an address that is closed": {text(403, ""), "returned 403"},
 		"a redirect to http": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:9/w.onnx", http.StatusFound)
 		}, "which is not https"},
@@ -255,7 +255,7 @@ func TestPullKeepsWeightsThatDiffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := pull(t, dir, nil, PullOptions{})
-	if err == nil || !strings.Contains(err.Error(), "move it away") {
+	if err == nil || !strings.Contains(err.Error(), "remove it first") {
 		t.Errorf("error is %v", err)
 	}
 	if data, _ := os.ReadFile(target); string(data) != "mine" {

@@ -116,12 +116,12 @@ func TestLoadRefuses(t *testing.T) {
 		"an empty name":                   {"", nil, "no such model"},
 		"the name of another folder":      {"m", map[string]string{"m/model.yaml": good + "name: n"}, `m/model.yaml:5: name: "n" is not the folder's name`},
 		"labels that are not there":       {"m", map[string]string{"m/model.yaml": good + "labels: l.txt"}, "model.yaml:5: labels: l.txt: "},
-		"labels that are a folder":        {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l/": ""}, "is not a plain file"},
+		"labels that are a folder":        {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l/": ""}, "is not a regular file"},
 		"labels of nothing":               {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "\n"}, "there are no labels"},
 		"labels with a gap":               {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\n\nb"}, "line 2 is empty"},
 		"labels that are no text":         {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\n\xff\xfe"}, "line 2 is not valid UTF-8"},
 		"labels with a control character": {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\x1b[0m"}, "line 1 holds the control character U+001B"},
-		"too many labels":                 {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a\n", maxLabels+1)}, "there are 100001 labels; allowed: 100000"},
+		"too many labels":                 {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a\n", maxLabels+1)}, "there are 100001 labels; the limit is 100000"},
 		"labels too large":                {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a", maxLabelsFile+1)}, "is larger than"},
 		"a definition too large":          {"m", map[string]string{"m/model.yaml": strings.Repeat("#", maxDocument+1)}, "is larger than"},
 		"labels by a link that leaves":    {"m", map[string]string{"m/model.yaml": good + "labels: link/labels.txt"}, "labels: link/labels.txt: "},
@@ -158,7 +158,7 @@ func FuzzLabels(f *testing.F) {
 		if len(data) > 4096 {
 			return
 		}
-		labels, err := ParseLabels(data)
+		labels, err := parseLabels(data)
 		if err == nil && (len(labels) == 0 || slices.Contains(labels, "")) {
 			t.Errorf("labels %q without an error", labels)
 		}

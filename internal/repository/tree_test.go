@@ -156,11 +156,11 @@ func TestOtherLinksAreRefusedByName(t *testing.T) {
 				wants := []string{path, target}
 				switch kind {
 				case "absolute", "relative":
-					wants = append(wants, "is a link to ", "which lies outside the repository "+dir, "links may lead only to files in it")
+					wants = append(wants, "is a link to ", "which is outside the repository "+dir, "links may only point to files in it")
 				case "dangling":
-					wants = append(wants, "is a link to nowhere, which is not there")
+					wants = append(wants, "is a link to nowhere, which does not exist")
 				default:
-					wants = []string{path, "without an end"}
+					wants = []string{path, "loop of links"}
 				}
 				for _, want := range wants {
 					if !strings.Contains(err.Error(), want) {
@@ -193,7 +193,7 @@ func TestPipesAreNotOpened(t *testing.T) {
 		if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readAll(dir); err == nil || !strings.Contains(err.Error(), "is not a plain file") {
+		if _, err := readAll(dir); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
 			t.Errorf("%s: %v", part, err)
 		}
 	}
