@@ -68,7 +68,7 @@ func (e *Engine) explain(err error) *apierror.Error {
 		return apierror.Wrap(apierror.DeadlineExceeded, err, "no answer within the request's time")
 	case errors.Is(err, context.Canceled):
 		return apierror.Wrap(apierror.Canceled, err, "the client went away")
-	case onnx.Sticky(err):
+	case onnx.IsDeviceLost(err):
 		return apierror.Wrap(apierror.DeviceLost, err, "the device has failed; the server must be restarted")
 	}
 	return apierror.From(err)

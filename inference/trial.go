@@ -112,7 +112,7 @@ func (v *version) examine(ctx context.Context, l *lane) error {
 			}
 		}
 		if err := b.runner.Run(ctx, rows); err != nil {
-			if onnx.Sticky(err) || ctx.Err() != nil {
+			if onnx.IsDeviceLost(err) || ctx.Err() != nil {
 				return fmt.Errorf("trial run on %s: %w", l.device, err)
 			}
 			if warning := fmt.Sprintf("a trial run with a made image failed: %v", err); !slices.Contains(v.warnings, warning) {

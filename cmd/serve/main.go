@@ -1,5 +1,4 @@
-// Command serve answers images over HTTP with the models of a repository. It holds no logic of its own: flags,
-// environment and file become one configuration, and the packages do the rest.
+// Command serve is the inference server: it loads the models of a repository and answers images sent over HTTP.
 package main
 
 import (
@@ -13,12 +12,12 @@ import (
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		logging.Last(os.Stderr, "serve:", err)
+		logging.Final(os.Stderr, "serve:", err)
 		os.Exit(exitcode.Of(err))
 	}
 }
 
-// run is the program: it returns when it is over, with an error unless all went well.
+// run executes the command line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root := rootCommand()
 	root.SetArgs(args)

@@ -15,11 +15,11 @@ import (
 // Info is one input or output as the ONNX file declares it.
 type Info struct {
 	Name  string
-	DType repository.DType // Size is 0 for what is not read: "bool", "string", "sequence", "map"
-	Shape []int64          // with the batch dimension, which is the first; -1 for what the file leaves open. Empty: unknown
+	DType repository.DType // its Size is 0 for unsupported types: "bool", "string", "sequence", "map"
+	Shape []int64          // including the batch dimension, which comes first; -1: left open by the file. Empty: unknown
 }
 
-// elements are the element types that are read.
+// elements are the supported element types.
 var elements = map[repository.DType]ort.TensorElementDataType{
 	repository.Float32: ort.TensorElementDataTypeFloat,
 	repository.Float16: ort.TensorElementDataTypeFloat16,
@@ -34,19 +34,19 @@ var elements = map[repository.DType]ort.TensorElementDataType{
 	repository.Int64:   ort.TensorElementDataTypeInt64,
 }
 
-// inputTypes are the element types that inputs may have.
+// inputTypes are the element types allowed for inputs.
 var inputTypes = []repository.DType{repository.Float32, repository.Float16, repository.Uint8, repository.Int32, repository.Int64}
 
-// unread are names of types that are not read.
+// Names of unsupported types.
 var (
-	unreadElements = map[ort.TensorElementDataType]repository.DType{
+	unsupportedElements = map[ort.TensorElementDataType]repository.DType{
 		ort.TensorElementDataTypeBool:       "bool",
 		ort.TensorElementDataTypeString:     "string",
 		ort.TensorElementDataTypeBFloat16:   "bfloat16",
 		ort.TensorElementDataTypeComplex64:  "complex64",
 		ort.TensorElementDataTypeComplex128: "complex128",
 	}
-	unreadValues = map[ort.ONNXType]repository.DType{
+	unsupportedValues = map[ort.ONNXType]repository.DType{
 		ort.ONNXTypeSequence:     "sequence",
 		ort.ONNXTypeMap:          "map",
 		ort.ONNXTypeOptional:     "optional",
@@ -61,8 +61,8 @@ type File struct {
 	Outputs []Info
 }
 
-// ReadFile reads what the ONNX file at path declares. Inputs are all of types that can be fed; outputs may be of any. The
-// error names the file and what is wrong with it.
+// ReadFile reads the inputs and outputs that the ONNX file at path declares. All inputs have supported types; outputs may
+// have any. The error names the file and the problem.
 func ReadFile(path string) (*File, error) {
 	file, err := readFile(path)
 	if err != nil {
@@ -71,8 +71,8 @@ func ReadFile(path string) (*File, error) {
 	return file, nil
 }
 
-// readFile reads inputs and outputs. The wrapper needs a session of its own for it, so this one is made cheap:
-// on the CPU, the graph as it is.
+// readFile reads inputs and outputs. The binding creates a session for this, which is made cheap: on the CPU, without
+// graph optimizations.
 func readFile(path string) (*File, error) {
 	if !ort.IsInitialized() {
 		return nil, errors.New("ONNX Runtime is not open")
@@ -96,7 +96,7 @@ func readFile(path string) (*File, error) {
 		return nil, explain(err)
 	}
 	if len(in) == 0 || len(out) == 0 {
-		return nil, fmt.Errorf("the model has %d inputs and %d outputs; it needs one of each at least", len(in), len(out))
+		return nil, fmt.Errorf("the model has %d inputs and %d outputs; it needs at least one of each", len(in), len(out))
 	}
 	file := &File{infos(in), infos(out)}
 	for i, info := range file.Inputs {
@@ -121,13 +121,13 @@ func checkFile(path string) error {
 	return nil
 }
 
-// wanted are the inputs, and the outputs of the names, or all, in the order of the file.
-func (f *File) wanted(names []string) (inputs, outputs []Info, err error) {
+// selectOutputs returns the inputs and the named outputs (nil: all), in the order of the file.
+func (f *File) selectOutputs(names []string) (inputs, outputs []Info, err error) {
 	outputs = slices.Clone(f.Outputs)
 	if names != nil {
 		outputs = slices.DeleteFunc(outputs, func(info Info) bool { return !slices.Contains(names, info.Name) })
 		if len(outputs) != len(names) {
-			return nil, nil, fmt.Errorf("the outputs %q are asked for; the file has %q", names, namesOf(f.Outputs))
+			return nil, nil, fmt.Errorf("outputs %q were requested, but the file has %q", names, namesOf(f.Outputs))
 		}
 	}
 	for _, info := range outputs {
@@ -146,11 +146,11 @@ func infos(from []ort.InputOutputInfo) []Info {
 	return list
 }
 
-// dtypeOf is the element type of a tensor, or a word for what is not read.
+// dtypeOf is the element type of a tensor, or the name of an unsupported type.
 func dtypeOf(info ort.InputOutputInfo) repository.DType {
 	if info.OrtValueType != ort.ONNXTypeTensor {
-		if word, ok := unreadValues[info.OrtValueType]; ok {
-			return word
+		if name, ok := unsupportedValues[info.OrtValueType]; ok {
+			return name
 		}
 		return repository.DType(info.OrtValueType.String())
 	}
@@ -159,8 +159,8 @@ func dtypeOf(info ort.InputOutputInfo) repository.DType {
 			return dtype
 		}
 	}
-	if word, ok := unreadElements[info.DataType]; ok {
-		return word
+	if name, ok := unsupportedElements[info.DataType]; ok {
+		return name
 	}
 	return repository.DType(info.DataType.String())
 }

@@ -18,65 +18,65 @@ import (
 	"fovea/internal/repository"
 )
 
-// rowForm is what a row of an output is.
-type rowForm struct {
-	shape []int64 // without the batch dimension; -1 for a size that changes from run to run
-	whole bool    // the output has no batch dimension (batches of one only): the row is all of it
+// rowLayout describes one row of an output.
+type rowLayout struct {
+	shape     []int64 // without the batch dimension; -1: varies between runs
+	unbatched bool    // the output has no batch dimension (batches of one only): the row is the whole output
 }
 
-func (f rowForm) varies() bool { return slices.Contains(f.shape, -1) }
+func (l rowLayout) varies() bool { return slices.Contains(l.shape, -1) }
 
-// Trials is how many trial runs, each with other inputs, find the shapes that the file leaves open.
+// Trials is the number of trial runs, each with different inputs, that determine the shapes left open by the file.
 const Trials = 4
 
-// trialTime is how long trial runs go on: one that begins later is left out, but for the first two.
+// trialTime bounds the trial runs: the third and fourth are skipped once it has passed.
 const trialTime = 5 * time.Second
 
-// outputForms finds what rows of the outputs are, by trial runs: files often leave shapes open that are always the same,
-// and sometimes say too little. Batches of the same row shapes share it.
-func (s *Session) outputForms(b *Batch, write func(trial, input, row int, memory []byte)) ([]rowForm, error) {
+// outputLayouts determines the row layouts of the outputs by trial runs: files often leave open shapes that never change,
+// and some declare too little. Batches with the same row shapes share the result.
+func (s *Session) outputLayouts(b *Batch, fill FillTrial) ([]rowLayout, error) {
 	key := fmt.Sprint(b.rows, b.buckets[0].size)
 	for _, t := range b.inputs {
 		key += fmt.Sprint(t.rowShape)
 	}
 	s.mu.Lock()
-	forms, known := s.probes[key]
+	layouts, known := s.layouts[key]
 	s.mu.Unlock()
 	if known {
-		return forms, nil
+		return layouts, nil
 	}
-	forms, err := s.probe(b, write)
+	layouts, err := s.runTrials(b, fill)
 	if err != nil {
 		return nil, fmt.Errorf("trial run: %w", err)
 	}
 	s.mu.Lock()
-	s.probes[key] = forms
+	s.layouts[key] = layouts
 	s.mu.Unlock()
-	return forms, nil
+	return layouts, nil
 }
 
-// trialRun is what one trial run with a number of rows gave.
+// trialRun is the result of one trial run.
 type trialRun struct {
 	rows   int
 	shapes [][]int64 // of each output
 }
 
-// probe runs the smallest and the largest bucket with different inputs. One run is enough where the file leaves nothing
-// open, and one of each size where it leaves nothing but the batch open. A trial that fails says nothing, unless all do.
-func (s *Session) probe(b *Batch, write func(trial, input, row int, memory []byte)) ([]rowForm, error) {
-	defer b.poison()
+// runTrials runs the smallest and the largest bucket with different inputs. One run is enough if the file fixes every
+// shape, and one of each size if it leaves only the batch dimension open. A failed trial is ignored unless all fail.
+func (s *Session) runTrials(b *Batch, fill FillTrial) ([]rowLayout, error) {
+	defer b.resetInputs()
 	small, large := &b.buckets[0], &b.buckets[len(b.buckets)-1]
 	order := [Trials]*bucket{small, large, small, large}
 	var runs []trialRun
 	var failed error
 	start := time.Now()
 	for trial, at := range order {
-		if trial >= 2 && time.Since(start) > trialTime || s.toldBy(runs, small.size != large.size) {
+		if trial >= 2 && time.Since(start) > trialTime || s.shapesKnown(runs, small.size != large.size) {
 			break
 		}
-		shapes, err := b.trial(at, trial, write)
+		shapes, err := b.trial(at, trial, fill)
 		if err != nil {
-			if Sticky(err) {
+			if IsDeviceLost(err) {
 				return nil, err
 			}
 			failed = cmp.Or(failed, err)
@@ -87,19 +87,19 @@ func (s *Session) probe(b *Batch, write func(trial, input, row int, memory []byt
 	if len(runs) == 0 {
 		return nil, failed
 	}
-	forms := make([]rowForm, len(s.outputs))
+	layouts := make([]rowLayout, len(s.outputs))
 	for i, info := range s.outputs {
 		var err error
-		if forms[i], err = formOf(runs, i, large.size); err != nil {
+		if layouts[i], err = layoutOf(runs, i, large.size); err != nil {
 			return nil, fmt.Errorf("output %q: %w", info.Name, err)
 		}
 	}
-	return forms, nil
+	return layouts, nil
 }
 
-// toldBy says whether the runs so far tell the shapes, as they gave what the file declares, and that leaves nothing open, or
-// nothing but the batch, where runs of two sizes agreed on it.
-func (s *Session) toldBy(runs []trialRun, twoSizes bool) bool {
+// shapesKnown reports whether no further trial is needed: every run matched the declared shapes, and these are fixed
+// except possibly for the batch dimension, which then held in runs of two sizes.
+func (s *Session) shapesKnown(runs []trialRun, twoSizes bool) bool {
 	if len(runs) == 0 || twoSizes && len(runs) < 2 {
 		return false
 	}
@@ -120,53 +120,53 @@ func (s *Session) toldBy(runs []trialRun, twoSizes bool) bool {
 	return true
 }
 
-// formOf compares the shapes that runs gave output i; most is the most rows of a batch. A size that was 0 is open.
-func formOf(runs []trialRun, i, most int) (rowForm, error) {
+// layoutOf compares the shapes of output i across runs; maxRows is the largest batch size. A size of 0 counts as varying.
+func layoutOf(runs []trialRun, i, maxRows int) (rowLayout, error) {
 	first := runs[0].shapes[i]
 	batched := len(first) > 0
 	for _, run := range runs {
 		shape := run.shapes[i]
 		if len(shape) != len(first) {
-			return rowForm{}, fmt.Errorf("its number of dimensions changes from run to run: %v, %v", first, shape)
+			return rowLayout{}, fmt.Errorf("its number of dimensions varies between runs: %v, %v", first, shape)
 		}
 		if len(shape) == 0 || shape[0] != int64(run.rows) {
 			batched = false
-			if most > 1 {
-				return rowForm{}, fmt.Errorf("its shape is %v in a batch of %d: the first dimension must be the batch, "+
+			if maxRows > 1 {
+				return rowLayout{}, fmt.Errorf("its shape is %v in a batch of %d: the first dimension must be the batch, "+
 					"or batching.max_size must be 1", shape, run.rows)
 			}
 		}
 	}
-	form := rowForm{shape: slices.Clone(first), whole: !batched}
+	layout := rowLayout{shape: slices.Clone(first), unbatched: !batched}
 	skip := 0
 	if batched {
-		form.shape, skip = form.shape[1:], 1
+		layout.shape, skip = layout.shape[1:], 1
 	}
-	for at := range form.shape {
+	for at := range layout.shape {
 		for _, run := range runs {
 			if size := run.shapes[i][at+skip]; size != first[at+skip] || size == 0 {
-				form.shape[at] = -1
+				layout.shape[at] = -1
 			}
 		}
 	}
-	return form, nil
+	return layout, nil
 }
 
-// trial fills the inputs of a bucket for a trial, runs it, and returns the outputs' shapes. The inputs are those of write, or
-// nothing in the first trial and noise in the others.
-func (b *Batch) trial(at *bucket, trial int, write func(trial, input, row int, memory []byte)) (shapes [][]int64, err error) {
+// trial fills the inputs of a bucket, runs it, and returns the shapes of the outputs. Without fill, the inputs are zeros
+// in the first trial and noise in the others.
+func (b *Batch) trial(at *bucket, trial int, fill FillTrial) (shapes [][]int64, err error) {
 	for i := range b.inputs {
 		for row := range at.size {
 			memory := b.Input(i, row)
-			if write != nil {
-				write(trial, i, row, memory)
+			if fill != nil {
+				fill(trial, i, row, memory)
 				continue
 			}
-			random := rand.New(rand.NewPCG(uint64(trial), uint64(row))) //nolint:gosec // the same in every load
-			fill(b.inputs[i].info.DType, memory, func() float32 { return min(1, float32(trial)) * random.Float32() })
+			random := rand.New(rand.NewPCG(uint64(trial), uint64(row))) //nolint:gosec // repeatable
+			fillElements(b.inputs[i].info.DType, memory, func() float32 { return min(1, float32(trial)) * random.Float32() })
 		}
 	}
-	outputs, free, err := b.probeOutputs(at.size)
+	outputs, free, err := b.trialOutputs(at.size)
 	defer func() { err = errors.Join(err, free()) }()
 	if err != nil {
 		return nil, err
@@ -186,9 +186,9 @@ func (b *Batch) trial(at *bucket, trial int, write func(trial, input, row int, m
 	return shapes, nil
 }
 
-// probeOutputs leaves the outputs to ONNX Runtime, except those of float16, which the wrapper cannot take over:
-// the file must tell the shape of these. The caller calls free in any case.
-func (b *Batch) probeOutputs(size int) (outputs []ort.Value, free func() error, err error) {
+// trialOutputs lets ONNX Runtime allocate the outputs, except those of float16, which the binding cannot return: the file
+// must fix their shape. The caller must call free even on error.
+func (b *Batch) trialOutputs(size int) (outputs []ort.Value, free func() error, err error) {
 	outputs = make([]ort.Value, len(b.parent.outputs))
 	var blocks []*native.Block
 	free = func() error {
@@ -230,8 +230,8 @@ func (b *Batch) probeOutputs(size int) (outputs []ort.Value, free func() error, 
 	return outputs, free, nil
 }
 
-// fill writes a value to each element; integers get 255 times it for bytes, 1 otherwise (a size, an index).
-func fill(dtype repository.DType, memory []byte, value func() float32) {
+// fillElements writes value to each element: scaled to 255 for uint8, and 1 for other integers (a size, an index).
+func fillElements(dtype repository.DType, memory []byte, value func() float32) {
 	size := dtype.Size()
 	for i := range len(memory) / size {
 		at := memory[i*size:]
@@ -250,8 +250,8 @@ func fill(dtype repository.DType, memory []byte, value func() float32) {
 	}
 }
 
-// poison makes the inputs what they are at birth.
-func (b *Batch) poison() {
+// resetInputs restores the initial contents of the inputs.
+func (b *Batch) resetInputs() {
 	for i := range b.inputs {
 		memory := b.inputs[i].block.Bytes()
 		for j := range memory {

@@ -5,17 +5,17 @@ import (
 	"testing"
 )
 
-func TestRunsOnMoreThreadsGiveTheSameOutputs(t *testing.T) {
+func TestParallelRunsGiveTheSameOutputs(t *testing.T) {
 	open(t)
 	g := readGolden(t)
 	s := load(t, "testdata/conv.onnx", Options{})
 	b := batchOf(t, s, BatchSpec{Buckets: []int{1, 4}})
-	for _, when := range []string{"before Widen", "after Widen"} {
+	for _, when := range []string{"before EnableParallel", "after EnableParallel"} {
 		for _, rows := range b.Buckets() {
 			for row := range rows {
 				put(b.Input(0, row), g.X[row])
 			}
-			if err := b.RunWide(t.Context(), rows); err != nil {
+			if err := b.RunParallel(t.Context(), rows); err != nil {
 				t.Fatal(err)
 			}
 			for row := range rows {
@@ -24,15 +24,15 @@ func TestRunsOnMoreThreadsGiveTheSameOutputs(t *testing.T) {
 				}
 			}
 		}
-		if when == "before Widen" {
-			if err := s.Widen(t.Context(), 2); err != nil {
+		if when == "before EnableParallel" {
+			if err := s.EnableParallel(t.Context(), 2); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 }
 
-func TestWidenCountsAndEndsWithItsSession(t *testing.T) {
+func TestParallelSessionClosesWithItsSession(t *testing.T) {
 	open(t)
 	before := Live()
 	s, err := NewSession("testdata/conv.onnx", Options{Threads: 2})
@@ -49,7 +49,7 @@ func TestWidenCountsAndEndsWithItsSession(t *testing.T) {
 		{"more threads are a second session", 3, 2, false},
 		{"a third session is refused", 4, 2, true},
 	} {
-		if err := s.Widen(t.Context(), c.threads); (err != nil) != c.fails {
+		if err := s.EnableParallel(t.Context(), c.threads); (err != nil) != c.fails {
 			t.Errorf("%s: error %v", c.name, err)
 		}
 		if got := Live() - before; got != c.live {
@@ -59,31 +59,31 @@ func TestWidenCountsAndEndsWithItsSession(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Widen(t.Context(), 3); err == nil {
-		t.Error("a closed session was widened")
+	if err := s.EnableParallel(t.Context(), 3); err == nil {
+		t.Error("a closed session got a parallel one")
 	}
 	if got := Live() - before; got != 0 {
 		t.Errorf("%d native things are live after Close", got)
 	}
 }
 
-func TestRunsGoOnWhileASessionIsWidened(t *testing.T) {
+func TestRunsContinueWhileAParallelSessionIsCreated(t *testing.T) {
 	open(t)
 	g := readGolden(t)
 	s := load(t, "testdata/conv.onnx", Options{})
 	var wg sync.WaitGroup
-	widened := make(chan struct{})
+	enabled := make(chan struct{})
 	for range 4 {
 		b := batchOf(t, s, BatchSpec{Rows: 1})
 		wg.Go(func() {
 			put(b.Input(0, 0), g.X[0])
 			for after := 0; after < 20; {
 				select {
-				case <-widened:
+				case <-enabled:
 					after++
 				default:
 				}
-				if err := b.RunWide(t.Context(), 1); err != nil {
+				if err := b.RunParallel(t.Context(), 1); err != nil {
 					t.Error(err)
 					return
 				}
@@ -93,9 +93,9 @@ func TestRunsGoOnWhileASessionIsWidened(t *testing.T) {
 			}
 		})
 	}
-	if err := s.Widen(t.Context(), 2); err != nil {
+	if err := s.EnableParallel(t.Context(), 2); err != nil {
 		t.Error(err)
 	}
-	close(widened)
+	close(enabled)
 	wg.Wait()
 }

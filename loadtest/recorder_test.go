@@ -39,7 +39,7 @@ func TestStable(t *testing.T) {
 	}
 }
 
-func TestMergeOfWindowsIsTheWindowOfAll(t *testing.T) {
+func TestMergeWindows(t *testing.T) {
 	a, b := made(30, 10*time.Millisecond), made(70, 50*time.Millisecond)
 	b.start, b.end = time.Second, 3*time.Second
 	b.add(sample{failed: []string{kindTimeout, kindTimeout}})
@@ -56,13 +56,13 @@ func TestMergeOfWindowsIsTheWindowOfAll(t *testing.T) {
 	}
 }
 
-// steady feeds a meter one request every gap until it is over or end is reached.
-func steady(m *meter, from, end, gap time.Duration, s func(now time.Duration) sample) time.Duration {
+// steady feeds a recorder one request every gap until it is over or end is reached.
+func steady(r *recorder, from, end, gap time.Duration, s func(now time.Duration) sample) time.Duration {
 	for now := from; now < end; now += gap {
 		one := s(now)
 		one.end = now
-		m.add(one)
-		if m.over != "" {
+		r.add(one)
+		if r.ended != "" {
 			return now
 		}
 	}
@@ -73,54 +73,54 @@ func good(latency time.Duration) func(time.Duration) sample {
 	return func(now time.Duration) sample { return sample{due: now - latency, sent: now - latency, images: 1} }
 }
 
-func TestMeter(t *testing.T) {
+func TestRecorder(t *testing.T) {
 	c := Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 6, Tolerance: 0.1}
 	const ms = time.Millisecond
 	for _, test := range []struct {
 		name    string
 		limit   time.Duration
-		feed    func(m *meter)
+		feed    func(r *recorder)
 		over    string
 		windows int
-		settled bool
+		stable  bool
 	}{
-		{"a steady load settles after three windows", 0, func(m *meter) {
-			steady(m, 0, time.Minute, 10*ms, good(5*ms))
-		}, overStable, 3, true},
-		{"a change ends the agreement, and it settles after three more", 0, func(m *meter) {
-			steady(m, 0, 3*time.Second, 10*ms, good(5*ms))
-			steady(m, 3*time.Second, time.Minute, 10*ms, good(9*ms))
-		}, overStable, 5, true},
-		{"a load that grows slower and slower never settles", 0, func(m *meter) {
-			steady(m, 0, time.Minute, 10*ms, func(now time.Duration) sample { return good(now / 2)(now) })
-		}, overMax, 6, false},
-		{"failures alone end it after two windows", 0, func(m *meter) {
-			steady(m, 0, time.Minute, 10*ms, func(time.Duration) sample { return sample{failed: []string{"HTTP 500"}} })
-		}, overFailing, 2, false},
-		{"a p99 above the limit ends it after three windows, settled or not", 4 * ms, func(m *meter) {
-			steady(m, 0, time.Minute, 10*ms, func(now time.Duration) sample { return good(now / 2)(now) })
-		}, overLimit, 3, false},
-		{"a silent server ends it by the clock", 0, func(m *meter) {
-			for now := time.Duration(0); now < time.Minute && m.over == ""; now += 100 * ms {
-				m.advance(now)
+		{"a steady load is stable after three windows", 0, func(r *recorder) {
+			steady(r, 0, time.Minute, 10*ms, good(5*ms))
+		}, endedStable, 3, true},
+		{"a change ends the agreement; it is stable after three more", 0, func(r *recorder) {
+			steady(r, 0, 3*time.Second, 10*ms, good(5*ms))
+			steady(r, 3*time.Second, time.Minute, 10*ms, good(9*ms))
+		}, endedStable, 5, true},
+		{"a load that keeps getting slower is never stable", 0, func(r *recorder) {
+			steady(r, 0, time.Minute, 10*ms, func(now time.Duration) sample { return good(now / 2)(now) })
+		}, endedMaxWindows, 6, false},
+		{"failures alone end it after two windows", 0, func(r *recorder) {
+			steady(r, 0, time.Minute, 10*ms, func(time.Duration) sample { return sample{failed: []string{"HTTP 500"}} })
+		}, endedFailing, 2, false},
+		{"a p99 above the limit ends it after three windows, stable or not", 4 * ms, func(r *recorder) {
+			steady(r, 0, time.Minute, 10*ms, func(now time.Duration) sample { return good(now / 2)(now) })
+		}, endedAboveLimit, 3, false},
+		{"a silent server ends it by the clock", 0, func(r *recorder) {
+			for now := time.Duration(0); now < time.Minute && r.ended == ""; now += 100 * ms {
+				r.advance(now)
 			}
-		}, overMax, 6, false},
-		{"windows of a slow server are stretched until they have their count", 0, func(m *meter) {
-			steady(m, 0, time.Minute, 300*ms, good(200*ms))
-		}, overStable, 3, true},
+		}, endedMaxWindows, 6, false},
+		{"windows of a slow server are stretched until they have their count", 0, func(r *recorder) {
+			steady(r, 0, time.Minute, 300*ms, good(200*ms))
+		}, endedStable, 3, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := newMeter(c)
-			m.limit = test.limit
-			test.feed(m)
-			if m.over != test.over || len(m.windows) != test.windows || m.settled != test.settled {
-				t.Errorf("over %q after %d windows, settled: %v", m.over, len(m.windows), m.settled)
+			r := newRecorder(c)
+			r.limit = test.limit
+			test.feed(r)
+			if r.ended != test.over || len(r.windows) != test.windows || r.stable != test.stable {
+				t.Errorf("over %q after %d windows, stable: %v", r.ended, len(r.windows), r.stable)
 			}
-			for i, w := range m.windows {
+			for i, w := range r.windows {
 				if length := w.end - w.start; length < time.Second || length > maxStretch*time.Second {
 					t.Errorf("window %d is %s long", i, length)
 				}
-				if i > 0 && m.windows[i-1].end != w.start {
+				if i > 0 && r.windows[i-1].end != w.start {
 					t.Errorf("window %d does not begin where the one before ends", i)
 				}
 			}
@@ -128,7 +128,7 @@ func TestMeter(t *testing.T) {
 	}
 }
 
-func TestFailuresOfTheWholeLevelCount(t *testing.T) {
+func TestWholeLevelFailuresCount(t *testing.T) {
 	failing := func(time.Duration) sample { return sample{failed: []string{"HTTP 500"}} }
 	for _, test := range []struct {
 		name     string
@@ -143,14 +143,14 @@ func TestFailuresOfTheWholeLevelCount(t *testing.T) {
 		{"more than are allowed", 0, 1900 * time.Millisecond, 0.1, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := newMeter(Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 10, Tolerance: 0.1})
-			steady(m, 0, test.from, 10*time.Millisecond, good(5*time.Millisecond))
-			steady(m, test.from, test.to, 10*time.Millisecond, failing)
-			end := steady(m, test.to, time.Minute, 10*time.Millisecond, good(5*time.Millisecond))
-			l := named(levelOf(m), Level{Concurrency: 1})
+			r := newRecorder(Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 10, Tolerance: 0.1})
+			steady(r, 0, test.from, 10*time.Millisecond, good(5*time.Millisecond))
+			steady(r, test.from, test.to, 10*time.Millisecond, failing)
+			end := steady(r, test.to, time.Minute, 10*time.Millisecond, good(5*time.Millisecond))
+			l := withLoad(levelOf(r), Level{Concurrency: 1})
 			all, failed := int(end/(10*time.Millisecond))+1, int((test.to-test.from)/(10*time.Millisecond))
-			if !l.Settled || l.Failed != 0 || l.AllFailed() != failed || l.Failures["HTTP 500"] != failed || l.AllImages != all-failed {
-				t.Errorf("settled: %v, %d failed in the figures, %v in all, %d were good of %d", l.Settled, l.Failed, l.Failures, l.AllImages, all)
+			if !l.Stable || l.Failed != 0 || l.AllFailed() != failed || l.Failures["HTTP 500"] != failed || l.AllImages != all-failed {
+				t.Errorf("stable: %v, %d failed in the figures, %v in all, %d were good of %d", l.Stable, l.Failed, l.Failures, l.AllImages, all)
 			}
 			if missed := (Thresholds{MaxErrors: test.allowed}).Missed(&Result{Levels: []Level{l}}); (len(missed) > 0) != test.missed {
 				t.Errorf("missed: %q", missed)
@@ -159,20 +159,20 @@ func TestFailuresOfTheWholeLevelCount(t *testing.T) {
 	}
 }
 
-func TestMeterCountsNoLatencyOfTheWarmUp(t *testing.T) {
-	m := newMeter(Config{Warmup: time.Second, Window: time.Second, WindowCount: 1, MaxWindows: 10, Tolerance: 0.1})
-	steady(m, 0, time.Second, 10*time.Millisecond, good(900*time.Millisecond))
-	steady(m, time.Second, time.Minute, 10*time.Millisecond, good(5*time.Millisecond))
-	w, first := m.result()
+func TestRecorderIgnoresWarmUpLatencies(t *testing.T) {
+	r := newRecorder(Config{Warmup: time.Second, Window: time.Second, WindowCount: 1, MaxWindows: 10, Tolerance: 0.1})
+	steady(r, 0, time.Second, 10*time.Millisecond, good(900*time.Millisecond))
+	steady(r, time.Second, time.Minute, 10*time.Millisecond, good(5*time.Millisecond))
+	w, first := r.result()
 	if first != 0 || w.images != 300 || time.Duration(w.latency.Max())*time.Microsecond > 6*time.Millisecond {
 		t.Errorf("first %d, %d images, slowest %d µs", first, w.images, w.latency.Max())
 	}
 }
 
-func TestMeterStretchesAWindowNoFurtherThanFiveLengths(t *testing.T) {
-	m := newMeter(Config{Window: time.Second, WindowCount: 1000, MaxWindows: 3, Tolerance: 0.1})
-	steady(m, 0, time.Minute, 100*time.Millisecond, good(time.Millisecond))
-	for _, w := range m.windows {
+func TestWindowStretchesAtMostFiveLengths(t *testing.T) {
+	r := newRecorder(Config{Window: time.Second, WindowCount: 1000, MaxWindows: 3, Tolerance: 0.1})
+	steady(r, 0, time.Minute, 100*time.Millisecond, good(time.Millisecond))
+	for _, w := range r.windows {
 		if got := w.end - w.start; got != 5*time.Second {
 			t.Errorf("a window is %s long", got)
 		}

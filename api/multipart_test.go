@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAPartsNameIsTakenWhereItIsClear(t *testing.T) {
+func TestDispositionName(t *testing.T) {
 	const name = `form-data; name="image"; filename=`
 	for text, want := range map[string]string{
 		name + `IMG 1.jpg`:                "image",
@@ -49,7 +49,7 @@ func TestAPartsNameIsTakenWhereItIsClear(t *testing.T) {
 	}
 }
 
-func TestImagesOfFormsWrittenByHand(t *testing.T) {
+func TestInvalidContentDispositions(t *testing.T) {
 	s := open(t)
 	for _, filename := range []string{`IMG 1.jpg`, `a/b(1).jpg`, `ф.jpg`, `"a"b"`, `x;`, "\xff\xfe.jpg"} {
 		got := s.post("/predict", "multipart/form-data; boundary=X",

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestRequestsUnderWayAtTheEndBelongToTheFigures(t *testing.T) {
+func TestLateResponses(t *testing.T) {
 	const ms = time.Millisecond
 	timedOut := func(due, end time.Duration) sample {
 		return sample{due: due, sent: due, end: end, failed: []string{kindTimeout}}
@@ -17,32 +17,33 @@ func TestRequestsUnderWayAtTheEndBelongToTheFigures(t *testing.T) {
 	answered := func(due, end time.Duration) sample { return sample{due: due, sent: due, end: end, images: 1} }
 	for _, test := range []struct {
 		name     string
-		underWay []sample // beside 300 requests of 5 ms in three windows from 1 s to 4 s
+		inFlight []sample // beside 300 requests of 5 ms in three windows from 1 s to 4 s
 		failed   int
 		p99      time.Duration
 		over     string
 	}{
-		{"none", nil, 0, 5 * ms, overStable},
-		{"one that times out counts", []sample{timedOut(2*time.Second, 12*time.Second)}, 1, 5 * ms, overStable},
-		{"one that hung from the warm-up on counts", []sample{timedOut(0, 10*time.Second)}, 1, 5 * ms, overStable},
-		{"one that was due after the last window does not", []sample{timedOut(5*time.Second, 15*time.Second)}, 0, 5 * ms, overStable},
-		{"a few that are answered late are above the p99", []sample{answered(2*time.Second, 9*time.Second)}, 0, 5 * ms, overStable},
-		{"two in a hundred that are answered late are the p99, and nothing is settled", []sample{
+		{"none", nil, 0, 5 * ms, endedStable},
+		{"one that times out counts", []sample{timedOut(2*time.Second, 12*time.Second)}, 1, 5 * ms, endedStable},
+		{"one that fails quickly counts", []sample{{due: 3999 * ms, sent: 3999 * ms, end: 4001 * ms, failed: []string{kindTimeout}}}, 1, 5 * ms, endedStable},
+		{"one that hung from the warm-up on counts", []sample{timedOut(0, 10*time.Second)}, 1, 5 * ms, endedStable},
+		{"one that was due after the last window does not", []sample{timedOut(5*time.Second, 15*time.Second)}, 0, 5 * ms, endedStable},
+		{"a few that are answered late are above the p99", []sample{answered(2*time.Second, 9*time.Second)}, 0, 5 * ms, endedStable},
+		{"two in a hundred late responses are the p99, and the level is not stable", []sample{
 			answered(1500*ms, 8500*ms), answered(2*time.Second, 9*time.Second), answered(2500*ms, 9500*ms), answered(3*time.Second, 10*time.Second),
 			answered(3200*ms, 10200*ms), answered(3500*ms, 10500*ms),
-		}, 0, 7 * time.Second, overStragglers},
-		{"answers that are as quick as the others change nothing", []sample{answered(3999*ms, 4001*ms)}, 0, 5 * ms, overStable},
+		}, 0, 7 * time.Second, endedLate},
+		{"answers that are as quick as the others change nothing", []sample{answered(3999*ms, 4001*ms)}, 0, 5 * ms, endedStable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := newMeter(Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 6, Tolerance: 0.1})
-			steady(m, 0, time.Minute, 10*ms, good(5*ms))
-			m.conclude(test.underWay)
-			w, _ := m.result()
+			r := newRecorder(Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 6, Tolerance: 0.1})
+			steady(r, 0, time.Minute, 10*ms, good(5*ms))
+			r.conclude(test.inFlight)
+			w, _ := r.result()
 			if w.failed != test.failed || w.failures[kindTimeout] != test.failed || w.p99().Round(10*ms) != test.p99.Round(10*ms) {
 				t.Errorf("%d failed (%v), p99 %s", w.failed, w.failures, w.p99())
 			}
-			if m.over != test.over || m.settled != (test.over == overStable) {
-				t.Errorf("over %q, settled: %v", m.over, m.settled)
+			if r.ended != test.over || r.stable != (test.over == endedStable) {
+				t.Errorf("over %q, stable: %v", r.ended, r.stable)
 			}
 			if w.images != 300 || w.requests != 300 || w.latency.Min() != (5*ms).Microseconds() {
 				t.Errorf("%d images of %d requests, the fastest %d µs", w.images, w.requests, w.latency.Min())
@@ -51,7 +52,7 @@ func TestRequestsUnderWayAtTheEndBelongToTheFigures(t *testing.T) {
 	}
 }
 
-func TestAServerThatHangsIsTold(t *testing.T) {
+func TestHangingServerFailsThresholds(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*Config)
@@ -61,8 +62,8 @@ func TestAServerThatHangsIsTold(t *testing.T) {
 		{"on some requests of an open loop", func(c *Config) { c.Concurrency, c.Rates = nil, []float64{200} }, func(n int64) bool { return n%5 == 0 }, true},
 		{"on every request of a closed loop", func(*Config) {}, func(int64) bool { return true }, false},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			s := newStandIn(t)
+		t.Run(test.name, inBubble(func(t *testing.T) {
+			s := newFakeServer(t)
 			over := make(chan struct{})
 			t.Cleanup(func() { close(over) })
 			c := quick(t, s)
@@ -74,7 +75,7 @@ func TestAServerThatHangsIsTold(t *testing.T) {
 				}
 				_, _ = io.WriteString(w, goodAnswer)
 			}
-			r := ran(t, c)
+			r := ran(t, s, c)
 			l := r.Levels[0]
 			if l.Failed == 0 || l.Failures[kindTimeout] < l.Failed || (l.Images > 0) != test.images {
 				t.Errorf("%d images, %d failed: %v", l.Images, l.Failed, l.Failures)
@@ -82,11 +83,11 @@ func TestAServerThatHangsIsTold(t *testing.T) {
 			if missed := (Thresholds{}).Missed(r); len(missed) == 0 {
 				t.Error("no threshold is missed")
 			}
-		})
+		}))
 	}
 }
 
-func TestAnInterruptWaitsForNoAnswers(t *testing.T) {
+func TestInterruptDoesNotWaitForResponses(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		hangs func(n int64) bool // the nth request after the probes
@@ -95,8 +96,8 @@ func TestAnInterruptWaitsForNoAnswers(t *testing.T) {
 		{"while windows are waited for", func(int64) bool { return true }, 300 * time.Millisecond},
 		{"while the last answers of a level are waited for", func(n int64) bool { return n == 2 }, time.Second},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			s := newStandIn(t)
+		t.Run(test.name, inBubble(func(t *testing.T) {
+			s := newFakeServer(t)
 			over := make(chan struct{})
 			t.Cleanup(func() { close(over) })
 			ctx, cancel := context.WithCancel(t.Context())
@@ -109,7 +110,7 @@ func TestAnInterruptWaitsForNoAnswers(t *testing.T) {
 			}
 			c := quick(t, s)
 			c.Timeout = maxLatency
-			p := prepared(t, c)
+			p := prepared(t, s, c)
 			done := make(chan struct{})
 			var r *Result
 			var err error
@@ -126,10 +127,10 @@ func TestAnInterruptWaitsForNoAnswers(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			for _, l := range r.Levels {
-				if l.Settled || l.Ended != overCanceled || l.AllFailed() > 0 {
-					t.Errorf("settled: %v, %q, failures %v", l.Settled, l.Ended, l.Failures)
+				if l.Stable || l.Ended != endedInterrupted || l.AllFailed() > 0 {
+					t.Errorf("stable: %v, %q, failures %v", l.Stable, l.Ended, l.Failures)
 				}
 			}
-		})
+		}))
 	}
 }

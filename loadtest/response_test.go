@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestEveryAnswerIsJudged(t *testing.T) {
+func TestResponsesAreChecked(t *testing.T) {
 	images := []Image{{Name: "coffee.jpg"}, {Name: "rocket.jpg"}, {Name: "any.jpg"}}
 	expect := Expectation{Classes: map[string]string{"coffee.jpg": "967", "rocket.jpg": "657"}, At: classificationAt}
 	const coffee, rocket = `{"top":[{"class":967}]}`, `{"top":[{"class":657}]}`
@@ -62,7 +62,7 @@ func TestReadExpected(t *testing.T) {
 		wrong      []string
 	}{
 		{"lines, a comment and spaces", "# images\ncoffee.jpg, 967\n\"a,b.jpg\",Siamese cat\n", 2, nil},
-		{"all mistakes at once", "coffee.jpg\na.jpg,1\na.jpg,2\nb.jpg,\n", 0, []string{"line 1 ", "line 3 names a.jpg", "line 4 "}},
+		{"all errors together", "coffee.jpg\na.jpg,1\na.jpg,2\nb.jpg,\n", 0, []string{"line 1 ", "line 3 repeats a.jpg", "line 4 "}},
 		{"nothing", "# later\n", 0, []string{"no lines"}},
 		{"a quote without an end", "\"coffee.jpg,967\n", 0, []string{"expect: "}},
 	} {
