@@ -13,7 +13,7 @@ import (
 
 var endMarker = []byte{0xFF, 0xD9}
 
-func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	const w, h = 96, 72
 	whole := testenv.FormatSample(t, "jpeg_420.jpg")
 	half := func(name string) []byte {

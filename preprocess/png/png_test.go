@@ -139,7 +139,7 @@ func TestAFileIsCutWhereItsRowsAreNotAllThere(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	const w, h = 8, 6
 	rows := make([]byte, h*(1+3*w))
 	wrongFilter := bytes.Clone(rows)
@@ -152,7 +152,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 		why       string
 	}{
 		"nothing":                        {nil, w, h, 3 * w * h, "cut short"},
-		"another size than the header's": {whole, w + 1, h, 3 * (w + 1) * h, "8×6 pixels was to become 9×6"},
+		"another size than the header's": {whole, w + 1, h, 3 * (w + 1) * h, "8×6 pixels to 9×6"},
 		"memory too small":               {whole, w, h, 3*w*h - 1, "in 143 bytes"},
 		"a row too few":                  {rgb(w, h, testenv.Deflated(t, rows[:len(rows)-1], zlib.BestSpeed)), w, h, 3 * w * h, "ends before the rows"},
 		"no compressed data":             {rgb(w, h, nil), w, h, 3 * w * h, "ends before the rows"},

@@ -143,7 +143,7 @@ func TestDecodingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	const w, h = 40, 30
 	lossless, lossy := canvas(w, h), zeros(w, h)
 	cut := func(data []byte, n int) []byte { return chunk(string(data[:4]), data[8:8+n]) }
@@ -154,7 +154,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 	}{
 		"nothing":                        {nil, w, h, 3 * w * h, "0 bytes of WebP"},
 		"memory too small":               {lossless, w, h, 3*w*h - 1, "bytes for 40×30"},
-		"another chunk":                  {chunk("ALPH", nil), w, h, 3 * w * h, "holds no image data"},
+		"another chunk":                  {chunk("ALPH", nil), w, h, 3 * w * h, "has no image data"},
 		"less than its size says":        {lossless[:len(lossless)-1], w, h, 3 * w * h, "ends before the rows"},
 		"lossless of another size":       {lossless, w + 1, h, 3 * (w + 1) * h, "another size"},
 		"lossy of another size":          {lossy, w + 1, h, 3 * (w + 1) * h, "another size"},
