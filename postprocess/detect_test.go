@@ -115,8 +115,8 @@ func TestThresholdsOfTheRequestWin(t *testing.T) {
 	}
 }
 
-// TestARequestDoesNotSwitchSuppressionOn: an iou_threshold is refused where the definition asks for no suppression, whatever
-// it is, and taken everywhere else.
+// TestARequestDoesNotSwitchSuppressionOn: any iou_threshold is rejected if the definition has no suppression, and accepted
+// otherwise.
 func TestARequestDoesNotSwitchSuppressionOn(t *testing.T) {
 	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
 	for _, iou := range []float64{0, 0.3, 1, 7} {
@@ -253,7 +253,7 @@ func TestOverlapAtTheThreshold(t *testing.T) {
 	}
 }
 
-func TestDecodersServeManyAtOnce(t *testing.T) {
+func TestConcurrentDecodes(t *testing.T) {
 	d, outputs, transform, _ := yoloxBus(t)
 	decoder := newDecoder(t, d, outputs)
 	want, err := decoder.Decode(outputs, transform, Params{})

@@ -7,7 +7,7 @@ import (
 	"fovea/internal/repository"
 )
 
-func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
+func TestNewChecksTheOutputs(t *testing.T) {
 	f32 := func(name string, shape ...int64) Tensor {
 		return Tensor{Name: name, DType: repository.Float32, Shape: shape}
 	}

@@ -84,7 +84,7 @@ func TestWeightsThatAVersionLinksToAreNotMisplaced(t *testing.T) {
 	}
 }
 
-func TestLookingForWeightsHasAnEnd(t *testing.T) {
+func TestSearchForWeightsIsLimited(t *testing.T) {
 	files := map[string]string{"m/model.yaml": good}
 	for i := range maxScanned + 50 {
 		files[filepath.Join("m", string(rune('A'+i%20)), strconv.Itoa(i))] = ""

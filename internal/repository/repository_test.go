@@ -48,7 +48,7 @@ func TestNamesListsFoldersWithADefinition(t *testing.T) {
 	}
 }
 
-func TestNamesReportsABadNameBesideTheGoodOnes(t *testing.T) {
+func TestNamesReportsInvalidNames(t *testing.T) {
 	dir := write(t, map[string]string{"a/model.yaml": good, "b c/model.yaml": good})
 	names, err := Open(dir).Names()
 	if !slices.Equal(names, []string{"a"}) || err == nil || !strings.Contains(err.Error(), `"b c"`) {

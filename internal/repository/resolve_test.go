@@ -28,7 +28,7 @@ var (
 	onlyCHW = []TensorInfo{chw}
 )
 
-func TestResolveFillsWhatIsLeftOut(t *testing.T) {
+func TestResolveCompletesTheDefinition(t *testing.T) {
 	d, err := definition(t, classifier).Resolve(onlyCHW, onlyY)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestResolveReadsChannelsLastAndAFixedBatch(t *testing.T) {
 	}
 }
 
-func TestResolveReadsTheColorOffTheChannels(t *testing.T) {
+func TestResolveDerivesTheColor(t *testing.T) {
 	for name, c := range map[string]struct {
 		text          string
 		shape         []int64

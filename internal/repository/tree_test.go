@@ -118,7 +118,7 @@ func TestLinksThatStayInTheRepositoryAreFollowed(t *testing.T) {
 	}
 }
 
-func TestOtherLinksAreRefusedByName(t *testing.T) {
+func TestOtherLinksAreErrors(t *testing.T) {
 	outside := linked(t, map[string]string{"labels.txt": "a\nb", "self.png": "image", "model.yaml": everyFile, "model.onnx": string(addModel(nil)),
 		"w.data": strings.Repeat("\x00", 12), "m/model.yaml": everyFile}, nil)
 	for _, part := range []string{"m", "m/model.yaml", "m/labels.txt", "m/self.png", "m/1", "m/1/model.onnx", "m/1/w.data"} {
@@ -200,7 +200,7 @@ func TestPipesAreNotOpened(t *testing.T) {
 }
 
 // A link that is exchanged between the look at it and the opening leads nowhere outside.
-func TestExchangedLinksDoNotLeadOut(t *testing.T) {
+func TestReplacedLinksDoNotEscape(t *testing.T) {
 	secret := filepath.Join(linked(t, map[string]string{"secret": "secret"}, nil), "secret")
 	dir := linked(t, map[string]string{"m/real": "inside"}, map[string]string{"m/labels.txt": "real"})
 	tr, err := openTree(osFiles{}, dir)
@@ -222,7 +222,7 @@ func TestExchangedLinksDoNotLeadOut(t *testing.T) {
 	}
 }
 
-func TestAnExchangedVolumeIsAChange(t *testing.T) {
+func TestReplacedVolumeChangesTheFingerprint(t *testing.T) {
 	model := string(addModel(nil))
 	files := map[string]string{}
 	for _, volume := range []string{"..1", "..2"} {

@@ -53,7 +53,7 @@ func zipOf(name string) string {
 	return head + string(binary.LittleEndian.AppendUint16(nil, uint16(len(name)))) + "\x00\x00" + name + "content"
 }
 
-func TestWhatIsNoONNXFileIsNamed(t *testing.T) {
+func TestOtherFormatsAreDescribed(t *testing.T) {
 	tar := make([]byte, 1024)
 	copy(tar, "model.onnx")
 	copy(tar[257:], "ustar\x0000")
@@ -185,7 +185,7 @@ func (c *counting) ReadAt(b []byte, at int64) (int, error) {
 	return n, err
 }
 
-func TestWeightsAreNotReadThrough(t *testing.T) {
+func TestWeightsAreSkipped(t *testing.T) {
 	large := addModel(func(m *onnxwriter.Model) {
 		m.Weights[0].Dims, m.Weights[0].Raw = []int{8 << 20}, make([]byte, 32<<20)
 	})
@@ -195,7 +195,7 @@ func TestWeightsAreNotReadThrough(t *testing.T) {
 	}
 }
 
-func TestFilesMadeToBeLongToReadAreLeftToTheRuntime(t *testing.T) {
+func TestHostileFilesAreLeftToTheRuntime(t *testing.T) {
 	var deep []byte // graphs in attributes of nodes in graphs
 	for range 200 {
 		for _, field := range []byte{attributeGraph, nodeAttribute, graphNode} {
@@ -259,7 +259,7 @@ func constant(location string) func(*onnxwriter.Model) {
 	}
 }
 
-func TestModelsWithInt8ProductsAreTold(t *testing.T) {
+func TestQuantizedModelsAreDetected(t *testing.T) {
 	int8Weights := func(op string, opset int64, dims ...int) func(*onnxwriter.Model) {
 		return func(m *onnxwriter.Model) {
 			m.Opset, m.Nodes[0].Op = opset, op

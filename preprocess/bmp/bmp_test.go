@@ -85,7 +85,7 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// lasting is a context that ends when it has been asked a number of times.
+// lasting is a context that ends after a number of checks.
 type lasting struct {
 	context.Context
 	left int
@@ -98,8 +98,8 @@ func (l *lasting) Err() error {
 	return nil
 }
 
-// TestDecodingEndsWithItsContext counts the pixels that are decoded once the context has ended.
-func TestDecodingEndsWithItsContext(t *testing.T) {
+// TestDecodeStopsOnCancel counts the pixels that are decoded once the context has ended.
+func TestDecodeStopsOnCancel(t *testing.T) {
 	const w, h = 1000, 2000
 	for what, data := range map[string][]byte{
 		"1 bit":         file(w, h, 1, 0, make([]byte, (w+31)/32*4*h)),
@@ -138,7 +138,7 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds that nothing depends on what the memory held before.
+// FuzzDecode checks that nothing depends on the previous contents of memory.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("../testdata/images/*.bmp")
 	if err != nil || len(files) == 0 {

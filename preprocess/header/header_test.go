@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"fovea/internal/apierror"
 	"fovea/internal/testenv"
@@ -52,7 +53,7 @@ func TestHeadersOfEveryKind(t *testing.T) {
 	}
 }
 
-func TestAImageCutShortAnywhereIsRefused(t *testing.T) {
+func TestTruncatedImagesAreRejected(t *testing.T) {
 	files, err := filepath.Glob("../testdata/images/*")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestAImageCutShortAnywhereIsRefused(t *testing.T) {
 	}
 }
 
-// claim is a small, whole PNG that says it is of a size.
+// claim is a small, complete PNG that claims a size.
 func claim(width, height uint32) []byte {
 	chunk := func(kind string, body []byte) []byte {
 		out := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
@@ -91,7 +92,7 @@ func claim(width, height uint32) []byte {
 	return bytes.Join([][]byte{[]byte(pngSignature), header, chunk("IDAT", []byte("x")), chunk("IEND", nil)}, nil)
 }
 
-// changed is data with bytes put at a place; a negative place counts from the end.
+// changed is data with bytes replaced at an offset; a negative one counts from the end.
 func changed(data []byte, at int, with ...byte) []byte {
 	data = bytes.Clone(data)
 	if at < 0 {
@@ -175,7 +176,7 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-// withChunk is a PNG with one more chunk at a place.
+// withChunk is a PNG with one more chunk at an offset.
 func withChunk(png []byte, at int, kind, body string) []byte {
 	chunk := append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), kind+body...)
 	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
@@ -189,7 +190,7 @@ func headed(png []byte, at int, with byte) []byte {
 	return png
 }
 
-// withoutScans is a JPEG that lost its last n scans, and not its end marker.
+// withoutScans is a JPEG without its last n scans, but with its end marker.
 func withoutScans(jpeg []byte, n int) []byte {
 	for range n {
 		jpeg = jpeg[:bytes.LastIndex(jpeg, []byte{0xFF, markerSOS})]
@@ -202,7 +203,7 @@ func manySegments(jpeg []byte) []byte {
 	return append(append(bytes.Clone(jpeg[:2]), bytes.Repeat([]byte{0xFF, 0xFE, 0, 2}, 66_000)...), jpeg[2:]...)
 }
 
-func TestTheLimitIsThePixelsAllowed(t *testing.T) {
+func TestMaxPixels(t *testing.T) {
 	data := testenv.FormatSample(t, "png_rgb.png")
 	if _, err := Read(data, Limits{MaxPixels: 96 * 72}); err != nil {
 		t.Error(err)
@@ -213,7 +214,7 @@ func TestTheLimitIsThePixelsAllowed(t *testing.T) {
 	}
 }
 
-func TestOrientationIsReadInBothByteOrdersAndOnlyWhereItIsOne(t *testing.T) {
+func TestOrientation(t *testing.T) {
 	little := "II*\x00\x08\x00\x00\x00\x02\x00\x0f\x01\x02\x00\x01\x00\x00\x00abcd\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
 	big := "MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x08\x00\x00"
 	for block, want := range map[string]int{
@@ -232,7 +233,7 @@ func TestOrientationIsReadInBothByteOrdersAndOnlyWhereItIsOne(t *testing.T) {
 	}
 }
 
-func TestTheChunkOfAWebPIsThatOfItsImage(t *testing.T) {
+func TestChunk(t *testing.T) {
 	for name, want := range map[string]string{
 		"webp_lossy.webp": "VP8 ", "webp_lossy_alpha.webp": "VP8 ", "webp_exif6.webp": "VP8 ", "webp_lossless.webp": "VP8L",
 		"webp_animated.webp": "VP8 ", "webp_animated_small.webp": "VP8L", "webp_animated_lossless.webp": "VP8L",
@@ -245,6 +246,30 @@ func TestTheChunkOfAWebPIsThatOfItsImage(t *testing.T) {
 		chunk := Chunk(data, info)
 		if string(chunk[:4]) != want || int(binary.LittleEndian.Uint32(chunk[4:])) != len(chunk)-8 {
 			t.Errorf("%s: %d bytes that begin with %q", name, len(chunk), chunk[:8])
+		}
+	}
+}
+
+func TestEstimate(t *testing.T) {
+	script := script(markerSOF2, 7000, 7000, []byte{0x11, 0x11, 0x11}, libjpegColour...)
+	progressive, err := Read(append(script, 0xFF, markerEOI), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		info     Info
+		size     int
+		from, to time.Duration
+	}{
+		"a photograph of 12 megapixels":    {Info{Format: JPEG, Width: 4000, Height: 3000}, 3 << 20, 10 * time.Millisecond, 100 * time.Millisecond},
+		"a photograph of 50 megapixels":    {Info{Format: JPEG, Width: 8000, Height: 6250}, 14 << 20, 200 * time.Millisecond, time.Second},
+		"the same, progressive":            {progressive, 14 << 20, 600 * time.Millisecond, 2 * time.Second},
+		"a small photograph":               {Info{Format: JPEG, Width: 640, Height: 480}, 80_000, 0, 5 * time.Millisecond},
+		"a PNG of 50 megapixels":           {Info{Format: PNG, Width: 8000, Height: 6250}, 200_000, 300 * time.Millisecond, time.Second},
+		"a WebP of 38 bytes, 50 megapixel": {Info{Format: WebP, Width: 16383, Height: 3051}, 38, 300 * time.Millisecond, time.Second},
+	} {
+		if got := c.info.Estimate(c.size); got < c.from || got > c.to {
+			t.Errorf("%s: %v, want %v to %v", what, got, c.from, c.to)
 		}
 	}
 }
