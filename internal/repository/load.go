@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"fovea/internal/config"
 )
 
 const (
@@ -15,43 +17,39 @@ const (
 	weightsFile    = "model.onnx"
 )
 
-// Parse parses a model.yaml, sets defaults and validates it, without its labels. The error joins all errors, each with file,
-// line and key.
-func Parse(data []byte, file string) (Definition, error) {
-	d, doc := parse(data)
-	return d, doc.mistakes.join(doc.place(file))
-}
-
-func parse(data []byte) (Definition, *document) {
+// parse parses a model.yaml, sets defaults and validates it, without its labels. The report has the position of every error.
+func parse(data []byte, file string) (Definition, *config.Report) {
 	var d Definition
-	doc := parseDocument(data, &d)
-	d.fill(doc.given)
-	doc.mistakes = append(doc.mistakes, d.check().without(doc.mistakes)...)
-	return d, doc
+	report := config.ParseStrict(data, file, &d)
+	d.fill(report.Given)
+	report.Add(d.check())
+	return d, report
 }
 
 // load reads the definition in a model's folder and the files that it names. fsys decides which links are followed; where is
 // the prefix of paths in errors.
 func load(fsys fs.FS, name, where string) (Definition, error) {
-	data, err := readFile(fsys, definitionFile, maxDocument)
+	data, err := readFile(fsys, definitionFile, config.MaxFile)
 	if err != nil {
 		return Definition{}, atPath(path.Join(where, definitionFile), err)
 	}
-	d, doc := parse(data)
+	d, report := parse(data, path.Join(where, definitionFile))
+	var errs config.Errors
 	if d.Name != "" && d.Name != name {
-		doc.mistakes.add("name", "%q is not the folder's name, which is %q", d.Name, name)
+		errs.Add("name", "%q is not the folder's name, which is %q", d.Name, name)
 	}
 	d.Name = name
-	if len(doc.mistakes) == 0 {
-		if err := d.readFiles(fsys, &doc.mistakes); err != nil {
+	if report.Err() == nil && len(errs) == 0 {
+		if err := d.readFiles(fsys, &errs); err != nil {
 			return Definition{}, fmt.Errorf("%s: %w", where, err)
 		}
 	}
-	return d, doc.mistakes.join(doc.place(path.Join(where, definitionFile)))
+	report.Add(errs)
+	return d, report.Err()
 }
 
 // readFiles reads the labels and checks that the self-test's image exists. The error is a temporary one of the file system.
-func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
+func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) error {
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
 		if err == nil {
@@ -61,7 +59,7 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 			return fmt.Errorf("%s: %w", d.LabelsFile, err)
 		}
 		if err != nil {
-			m.add("labels", "%s: %v", d.LabelsFile, err)
+			errs.Add("labels", "%s: %v", d.LabelsFile, err)
 		}
 	}
 	if d.SelfTest.Image != "" {
@@ -73,11 +71,11 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 			return fmt.Errorf("%s: %w", d.SelfTest.Image, err)
 		}
 		if err != nil {
-			m.add("self_test.image", "%s: %v", d.SelfTest.Image, err)
+			errs.Add("self_test.image", "%s: %v", d.SelfTest.Image, err)
 		}
 	}
 	if len(d.Labels) > 0 {
-		d.checkSelfTest(m)
+		d.checkSelfTest(errs)
 	}
 	return nil
 }
@@ -149,7 +147,7 @@ func parseLabels(data []byte) ([]string, error) {
 		if label == "" {
 			return nil, fmt.Errorf("line %d is empty; want one label per line", i+1)
 		}
-		if message := badText(label, false); message != "" {
+		if message := config.Unprintable(label, false); message != "" {
 			return nil, fmt.Errorf("line %d %s", i+1, message)
 		}
 		labels[i] = label

@@ -8,7 +8,7 @@ import (
 
 func definition(t *testing.T, text string) Definition {
 	t.Helper()
-	d, err := Parse([]byte(text), "model.yaml")
+	d, err := parseFile([]byte(text), "model.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"a dtype no image has":         {classifier, []TensorInfo{{"x", Int64, chw.Shape}}, onlyY, "input.dtype: model.onnx says int64; allowed:"},
 		"one channel read as three":    {classifier + "input: {color: bgr}", []TensorInfo{{"x", Float32, []int64{1, 1, 8, 8}}}, onlyY, `input.color: bgr has 3 channels; "x" of model.onnx takes 1, its shape being [1,1,8,8] (layout nchw); allowed with 1: gray`},
 		"three channels read as one":   {classifier + "input: {color: gray}", onlyCHW, onlyY, `input.color: gray has 1 channel; "x" of model.onnx takes 3, its shape being [?,3,224,192] (layout nchw); allowed with 3: rgb, bgr`},
-		"three means for one channel":  {classifier + "input: {mean: [1, 2, 3]}", []TensorInfo{{"x", Float32, []int64{1, 1, 8, 8}}}, onlyY, "input.mean: has 3 values; allowed: 1, as color: gray has one channel"},
+		"three means for one channel":  {classifier + "input: {mean: [1, 2, 3]}", []TensorInfo{{"x", Float32, []int64{1, 1, 8, 8}}}, onlyY, "input.mean: has 3 values, but color: gray has one channel"},
 		"two channels":                 {classifier, []TensorInfo{{"x", Float32, []int64{1, 2, 8, 8}}}, onlyY, `input: "x" of model.onnx takes 2 channels, its shape being [1,2,8,8] (layout nchw); allowed: 3 (color: rgb, bgr) or 1 (color: gray)`},
 		"four channels":                {classifier, []TensorInfo{{"x", Float32, []int64{1, 4, 8, 8}}}, onlyY, `input: "x" of model.onnx takes 4 channels`},
 		"five channels at the end":     {classifier, []TensorInfo{{"x", Float32, []int64{-1, 8, 9, 5}}}, onlyY, `input: "x" of model.onnx takes 5 channels, its shape being [?,8,9,5] (layout nhwc)`},
@@ -154,7 +154,7 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"an only output not read":      {classifier, onlyCHW, []TensorInfo{{"z", "sequence", nil}}, `output.name: model.onnx gives its only output, "z", the type sequence; allowed:`},
 		"boxes of a type not read":     {detector, onlyCHW, []TensorInfo{{"s", Float32, nil}, {"b", "bool", nil}}, `output.boxes: model.onnx gives "b" the type bool; allowed: [float32`},
 		"a crop above the edge":        {classifier + "input: {resize: shortest_edge, shortest_edge: 200}", onlyCHW, onlyY, "input.height: 224 cannot be cut from a shortest edge of 200"},
-		"scaled uint8":                 {classifier + "input: {scale: 0.5}", []TensorInfo{{"x", Uint8, chw.Shape}}, onlyY, "input.dtype: uint8 takes pixels as they are"},
+		"scaled uint8":                 {classifier + "input: {scale: 0.5}", []TensorInfo{{"x", Uint8, chw.Shape}}, onlyY, "input.dtype: uint8 takes pixel values unchanged"},
 		"a stride that does not fit":   {"task: detection\noutput: {decode: yolox, strides: 5}", onlyCHW, onlyY, "output.strides[0]: 5 does not divide the input's 192×224"},
 	} {
 		t.Run(name, func(t *testing.T) {

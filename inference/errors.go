@@ -6,9 +6,18 @@ import (
 	"slices"
 )
 
-// LoadError is a model that could not be brought to what the repository says.
+var (
+	// errClosed is why loads, and finally runs, are stopped.
+	errClosed = errors.New("the server is shutting down")
+	// errUnlisted is why the load of a version is stopped that the repository no longer has.
+	errUnlisted = errors.New("no longer in the repository")
+	// ErrComputing is returned by Close when only failed loads are left, which cannot be stopped.
+	ErrComputing = errors.New("a failed load is still computing")
+)
+
+// LoadError is a model that could not be brought in line with the repository.
 type LoadError struct {
-	Model    string // empty: folders of the repository that are no models
+	Model    string // empty: folders of the repository that are not models
 	Version  int    // 0: no version could be tried
 	Required bool
 	Err      error
@@ -28,10 +37,10 @@ func (l *LoadError) Error() string {
 // Unwrap returns the cause.
 func (l *LoadError) Unwrap() error { return l.Err }
 
-// SyncError is all that Sync could not do.
+// SyncError lists everything that Sync could not do.
 type SyncError struct{ Failures []*LoadError }
 
-// Error lists the failures, one a line.
+// Error lists the failures, one per line.
 func (s *SyncError) Error() string { return errors.Join(s.Unwrap()...).Error() }
 
 // Unwrap returns the failures.
@@ -43,7 +52,7 @@ func (s *SyncError) Unwrap() []error {
 	return errs
 }
 
-// Required are the failures of models without which the server must not run.
+// Required are the failures of models that the server must not run without.
 func (s *SyncError) Required() []*LoadError {
 	return slices.DeleteFunc(slices.Clone(s.Failures), func(l *LoadError) bool { return !l.Required })
 }

@@ -10,9 +10,9 @@ import (
 	"fovea/internal/apierror"
 )
 
-// TestMixedTrafficLeavesNothing sends good, bad and aborted images to two models, one of which is swapped all
-// the while. TestMain then looks for native memory and goroutines that are left.
-func TestMixedTrafficLeavesNothing(t *testing.T) {
+// TestMixedTrafficFreesEverything sends good, bad and aborted images to two models, one of which is replaced
+// meanwhile. TestMain then looks for native memory and goroutines that were not freed.
+func TestMixedTrafficFreesEverything(t *testing.T) {
 	r := newRepository(t).define("one", colors+"batching: {max_size: 4, queue: 12}\n").add("one", 1, "colors")
 	r.define("four", colors+"instances: [{device: cpu, count: 3}]\n").add("four", 1, "colors-fixed4")
 	e := r.synced(nil)
@@ -45,18 +45,15 @@ func TestMixedTrafficLeavesNothing(t *testing.T) {
 	}
 	wg.Wait()
 	until(t, "rest", func() bool { return states(e) == "four/1:ready one/5:ready" })
-	until(t, "the end of runs whose images were given up", func() bool { return idle(e) })
+	until(t, "the end of runs without requests", func() bool { return idle(e) })
 	atRest(t, e)
 }
 
-// idle says whether no instance has work.
+// idle says whether every instance has finished.
 func idle(e *Engine) bool {
 	for _, m := range e.models {
 		for _, v := range m.served {
-			v.scheduler.mu.Lock()
-			busy := v.scheduler.lanes[0].occupied > 0
-			v.scheduler.mu.Unlock()
-			if busy {
+			if v.batcher.InUse() != nil {
 				return false
 			}
 		}

@@ -1,4 +1,4 @@
-package inference
+package batcher
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 // traffic is one random course of events.
 type traffic struct {
 	rng     *rand.Rand
-	s       *scheduler
+	s       *Batcher
 	f       *fakeDevice
 	mu      sync.Mutex
 	answers map[uint64]int
@@ -22,9 +22,9 @@ type traffic struct {
 
 var errRun = errors.New("run failed")
 
-// TestSchedulerKeepsItsPromises sends random arrivals, packing times, cancellations, deadlines, abandoned rows
-// and failing runs through schedulers of random shape, in virtual time.
-func TestSchedulerKeepsItsPromises(t *testing.T) {
+// TestInvariantsUnderRandomTraffic sends random arrivals, packing times, cancellations, deadlines, abandoned rows
+// and failing runs through batchers of random shape, in virtual time.
+func TestInvariantsUnderRandomTraffic(t *testing.T) {
 	for seed := range uint64(300) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
@@ -42,12 +42,12 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 				buckets = append(buckets[:len(buckets)-1], b, rows)
 			}
 			delay := time.Duration(rng.IntN(2)*rng.IntN(9)) * time.Millisecond
-			s := fakeScheduler(t, f, instances, rows, delay, buckets...)
+			s := fakeBatcher(t, f, instances, rows, delay, buckets...)
 			tr := &traffic{rng: rng, s: s, f: f, answers: map[uint64]int{}, errs: map[error]int{}}
 			n := 200
 			tr.send(t, n, rows, instances)
 			tr.check(t, seed, n, instances, rows)
-			rested(t, s, f)
+			closeAtRest(t, s, f)
 		})
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
@@ -74,7 +74,7 @@ func (tr *traffic) send(t *testing.T, n, rows, instances int) {
 		tr.conserved(t)
 	}
 	wg.Wait()
-	time.Sleep(time.Minute) // runs that nobody waits for end
+	time.Sleep(time.Minute) // runs without requests end
 	synctest.Wait()
 }
 
@@ -83,12 +83,12 @@ func (tr *traffic) one(ctx context.Context, value uint64, pack, read time.Durati
 	var got uint64
 	var err error
 	if abandon {
-		var tk *ticket
-		if tk, err = tr.s.enter(ctx); err == nil {
-			tk.lease()
+		var h *Handle
+		if h, err = tr.s.Enter(ctx); err == nil {
+			input := h.Input(0)
 			time.Sleep(pack)
-			tk.Input(0)[0] = poison
-			tk.leave()
+			input[0] = poison
+			h.Release()
 			err = errors.ErrUnsupported
 		}
 	} else {
@@ -102,28 +102,14 @@ func (tr *traffic) one(ctx context.Context, value uint64, pack, read time.Durati
 	}
 	tr.answers[got]++
 	if got != value {
-		tr.errs[errors.New("another's answer")]++
+		tr.errs[errors.New("output of another request")]++
 	}
 }
 
-// conserved checks the state between two arrivals: nothing waits that an idle instance could run.
+// conserved checks the invariants between two arrivals.
 func (tr *traffic) conserved(t *testing.T) {
 	synctest.Wait()
-	tr.s.mu.Lock()
-	defer tr.s.mu.Unlock()
-	for _, l := range tr.s.lanes {
-		for _, b := range l.filling {
-			if l.idle > 0 && b.runnable() && l.occupied < len(l.all)-l.instances {
-				t.Errorf("an instance is idle while %d rows wait", b.live)
-			}
-		}
-		if n := len(l.free) + len(l.filling) + l.occupied; n != len(l.all) {
-			t.Errorf("%d batches are accounted for, there are %d", n, len(l.all))
-		}
-		if l.places > 0 && len(tr.s.waiting) > 0 {
-			t.Errorf("%d tickets wait while %d places are free", len(tr.s.waiting), l.places)
-		}
-	}
+	checkInvariants(t, tr.s)
 }
 
 func (tr *traffic) check(t *testing.T, seed uint64, n, instances, rows int) {

@@ -1,7 +1,8 @@
-package inference
+package batcher
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"testing"
@@ -9,10 +10,10 @@ import (
 	"time"
 )
 
-func TestIdleInstanceTakesWhatIsReadyAndBusyOnesLetTheBatchGrow(t *testing.T) {
+func TestBatchGrowsOnlyWhileInstancesAreBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: 10 * time.Millisecond}
-		s := fakeScheduler(t, f, 1, 4, 0)
+		s := fakeBatcher(t, f, 1, 4, 0)
 		var wg sync.WaitGroup
 		for i := range uint64(6) { // one a millisecond: the first runs alone, the next four fill the batch
 			wg.Go(func() {
@@ -32,14 +33,14 @@ func TestIdleInstanceTakesWhatIsReadyAndBusyOnesLetTheBatchGrow(t *testing.T) {
 				t.Errorf("run %d began after %v, want %v: an instance was idle while rows waited", i, got, want)
 			}
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
 func TestSecondInstanceTakesTheNextRowAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: 10 * time.Millisecond}
-		s := fakeScheduler(t, f, 2, 4, 0)
+		s := fakeBatcher(t, f, 2, 4, 0)
 		start := time.Now()
 		var wg sync.WaitGroup
 		for i := range uint64(2) {
@@ -50,7 +51,7 @@ func TestSecondInstanceTakesTheNextRowAtOnce(t *testing.T) {
 		if took := time.Since(start); took != 10*time.Millisecond || f.most != 2 {
 			t.Errorf("two rows on two instances took %v, %d runs at once; want 10ms and 2", took, f.most)
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
@@ -65,7 +66,7 @@ func TestMaxDelayHoldsTheBatchUntilItIsFullOrDue(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fakeDevice{takes: time.Millisecond}
-				s := fakeScheduler(t, f, 1, 4, 5*time.Millisecond)
+				s := fakeBatcher(t, f, 1, 4, 5*time.Millisecond)
 				start := time.Now()
 				var wg sync.WaitGroup
 				for i := range test.rows {
@@ -76,7 +77,7 @@ func TestMaxDelayHoldsTheBatchUntilItIsFullOrDue(t *testing.T) {
 					t.Errorf("runs %v, first after %v; want one of %d rows after %v", f.runs, f.at[0].Sub(start),
 						test.rows, test.want)
 				}
-				rested(t, s, f)
+				closeAtRest(t, s, f)
 			})
 		})
 	}
@@ -85,15 +86,15 @@ func TestMaxDelayHoldsTheBatchUntilItIsFullOrDue(t *testing.T) {
 func TestClaimedBatchWaitsForItsPackersOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
-		s := fakeScheduler(t, f, 1, 4, 0)
-		slow, err := s.enter(t.Context())
+		s := fakeBatcher(t, f, 1, 4, 0)
+		slow, err := s.Enter(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		slow.lease()
+		slow.Input(0)
 		go func() { // gives up after 3 ms without ever committing
 			time.Sleep(3 * time.Millisecond)
-			slow.leave()
+			slow.Release()
 		}()
 		start := time.Now()
 		got, err := ask(t.Context(), s, 7, 0)
@@ -103,14 +104,14 @@ func TestClaimedBatchWaitsForItsPackersOnly(t *testing.T) {
 		if want := [][]uint64{{0, 7}}; !reflect.DeepEqual(f.runs, want) {
 			t.Errorf("runs %x, want the abandoned row cleared: %x", f.runs, want)
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
 func TestBucketsArePaddedWithClearedRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: 10 * time.Millisecond}
-		s := fakeScheduler(t, f, 1, 8, 0, 1, 2, 4, 8)
+		s := fakeBatcher(t, f, 1, 8, 0, 1, 2, 4, 8)
 		var wg sync.WaitGroup
 		for i := range uint64(8) {
 			wg.Go(func() { _, _ = ask(t.Context(), s, 100+i, 0) })
@@ -121,14 +122,14 @@ func TestBucketsArePaddedWithClearedRows(t *testing.T) {
 		if !reflect.DeepEqual(f.runs, want) {
 			t.Errorf("runs %v, want %v", f.runs, want)
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
-func TestPlacesAreGivenInTheOrderOfArrival(t *testing.T) {
+func TestSlotsAreGrantedInOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
-		s := fakeScheduler(t, f, 1, 1, 0)
+		s := fakeBatcher(t, f, 1, 1, 0)
 		var wg sync.WaitGroup
 		for i := range uint64(50) {
 			wg.Go(func() { _, _ = ask(t.Context(), s, i, 0) })
@@ -140,22 +141,18 @@ func TestPlacesAreGivenInTheOrderOfArrival(t *testing.T) {
 				t.Fatalf("run %d was of request %d", i, run[0])
 			}
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
-func TestLanesShareTheLoad(t *testing.T) {
+func TestGroupsShareTheLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lanes []*lane
 		f := &fakeDevice{takes: 10 * time.Millisecond}
+		s := New(context.Background(), func(Run) {})
 		for range 3 {
-			l, err := newLane(laneSpec{instances: 1, rows: 2, buckets: []int{1, 2}, inputs: 1, newRunner: f.runner(2)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			lanes = append(lanes, l)
+			f.add(t, s, GroupConfig{Instances: 1}, 2)
 		}
-		s := newScheduler(context.Background(), func(ran) {}, lanes...)
+		s.Open()
 		var wg sync.WaitGroup
 		for i := range uint64(3) {
 			wg.Go(func() { _, _ = ask(t.Context(), s, i, 0) })
@@ -165,14 +162,14 @@ func TestLanesShareTheLoad(t *testing.T) {
 		if f.most != 3 {
 			t.Errorf("%d runs at once, want 3: an idle device was left out", f.most)
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
 func TestOlderBatchesRunFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: 10 * time.Millisecond}
-		s := fakeScheduler(t, f, 2, 1, 0)
+		s := fakeBatcher(t, f, 2, 1, 0)
 		var wg sync.WaitGroup
 		for i := range uint64(20) {
 			wg.Go(func() { _, _ = ask(t.Context(), s, i, 0) })
@@ -185,14 +182,14 @@ func TestOlderBatchesRunFirst(t *testing.T) {
 				t.Fatalf("run %d was of request %d", i, run[0])
 			}
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
 func TestSlowReadersLeaveBatchesToFill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
-		s := fakeScheduler(t, f, 1, 1, 0)
+		s := fakeBatcher(t, f, 1, 1, 0)
 		var wg sync.WaitGroup
 		for i := range uint64(20) {
 			wg.Go(func() {
@@ -202,6 +199,105 @@ func TestSlowReadersLeaveBatchesToFill(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
+}
+
+func TestIsolatedGroupIsTheOnlyOneUntilOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: time.Millisecond}
+		acquired := 0
+		b := New(context.Background(), func(Run) {})
+		for _, device := range []string{"cuda:0", "cuda:1"} {
+			cfg := GroupConfig{Device: device, Instances: 1, Buckets: []int{1, 2}, Inputs: 1, MaxDelay: time.Minute,
+				Acquire: func(context.Context, int, bool) (bool, func(), error) { acquired++; return false, func() {}, nil }}
+			if _, err := b.Add(cfg, f.runner(2)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, g := range b.groups {
+			b.Isolate(g)
+			h := entered(t, b)
+			if h.Device() != g.Device() {
+				t.Errorf("runs on %s; want %s alone", h.Device(), g.Device())
+			}
+			start := time.Now()
+			h.Input(0)
+			h.Commit()
+			if err := h.Wait(t.Context()); err != nil || time.Since(start) != f.takes || acquired != 0 {
+				t.Errorf("%v after %v, %d workers acquired; want a run at once, without workers", err, time.Since(start), acquired)
+			}
+			h.Release()
+		}
+		b.Open()
+		start := time.Now()
+		if _, err := ask(t.Context(), b, 1, 0); err != nil || time.Since(start) != time.Minute+f.takes || acquired != 1 {
+			t.Errorf("%v after %v, %d workers acquired; want MaxDelay and one", err, time.Since(start), acquired)
+		}
+		closeAtRest(t, b, f)
+	})
+}
+
+// TestRunsAcquireWorkers checks what a run asks for, how it runs then, and that it gives back what it got.
+func TestRunsAcquireWorkers(t *testing.T) {
+	for name, test := range map[string]struct {
+		single   bool // no parallel session
+		all      bool // all workers are given
+		err      error
+		parallel int // runs
+	}{
+		"one worker":                           {},
+		"all workers":                          {all: true, parallel: 1},
+		"one worker, without parallel session": {single: true},
+		"none before the run is terminated":    {err: context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeDevice{takes: time.Millisecond, single: test.single}
+				held := 0
+				b := New(context.Background(), func(Run) {})
+				f.add(t, b, GroupConfig{Instances: 1, Buckets: []int{2},
+					Acquire: func(ctx context.Context, images int, parallel bool) (bool, func(), error) {
+						if images != 2 || parallel == test.single || ctx.Err() != nil {
+							t.Errorf("asked for %d images, parallel %v, %v", images, parallel, ctx.Err())
+						}
+						if test.err != nil {
+							return false, nil, test.err
+						}
+						held++
+						return test.all, func() { held-- }, nil
+					}}, 2)
+				b.Open()
+				first, second := entered(t, b), entered(t, b)
+				for _, h := range []*Handle{first, second} {
+					h.Input(0)
+				}
+				for _, h := range []*Handle{first, second} {
+					h.Commit()
+				}
+				for _, h := range []*Handle{first, second} {
+					if err := h.Wait(t.Context()); !errors.Is(err, test.err) {
+						t.Errorf("got %v, want %v", err, test.err)
+					}
+					h.Release()
+				}
+				want := 1
+				if test.err != nil {
+					want = 0
+				}
+				if len(f.runs) != want || f.parallel != test.parallel || held != 0 {
+					t.Errorf("%d runs, %d on all cores, %d workers still held; want %d, %d, 0", len(f.runs), f.parallel, held, want, test.parallel)
+				}
+				closeAtRest(t, b, f)
+			})
+		})
+	}
+}
+
+func TestCloseReportsHandlesThatWereNotReleased(t *testing.T) {
+	b := fakeBatcher(t, &fakeDevice{}, 1, 1, 0)
+	entered(t, b)
+	if err := b.Close(); err == nil || err.Error() != "in use on cpu: free slots 0 of 1, idle instances 1 of 1, free batches 3 of 3, requests waiting 0" {
+		t.Error(err)
+	}
 }

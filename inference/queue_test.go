@@ -20,26 +20,26 @@ func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				depth := 0
-				a := &admission{bound: 50, report: func(change int) { depth += change }}
+				q := &queue{bound: 50, report: func(change int) { depth += change }}
 				time.Sleep(time.Hour)
 				for range 50 {
-					if err := a.enter(); err != nil {
+					if err := q.enter(); err != nil {
 						t.Fatal(err)
 					}
 				}
 				for range 100 { // a full queue that moves
 					time.Sleep(test.each)
-					a.leave()
-					if err := a.enter(); err != nil {
+					q.leave()
+					if err := q.enter(); err != nil {
 						t.Fatal(err)
 					}
 				}
 				var f *apierror.Error
-				if !errors.As(a.enter(), &f) || f.Code != apierror.QueueFull || f.RetryAfter != test.want {
+				if !errors.As(q.enter(), &f) || f.Code != apierror.QueueFull || f.RetryAfter != test.want {
 					t.Errorf("got %+v, want queue_full with %v", f, test.want)
 				}
-				if a.waiting() != 50 || depth != 50 {
-					t.Errorf("%d wait, %d were reported; want 50", a.waiting(), depth)
+				if q.len() != 50 || depth != 50 {
+					t.Errorf("%d wait, %d were reported; want 50", q.len(), depth)
 				}
 			})
 		})

@@ -1,4 +1,4 @@
-package inference
+package batcher
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-func TestRowsOfClientsThatLeftAreDroppedBeforeTheRun(t *testing.T) {
+func TestReleasedRowsDoNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: 10 * time.Millisecond}
-		s := fakeScheduler(t, f, 1, 4, 0)
+		s := fakeBatcher(t, f, 1, 4, 0)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = ask(t.Context(), s, 1, 0) })
@@ -39,18 +39,18 @@ func TestRowsOfClientsThatLeftAreDroppedBeforeTheRun(t *testing.T) {
 		if want := [][]uint64{{1}, {3, 0, 2}}; !reflect.DeepEqual(f.runs, want) {
 			t.Errorf("runs %v, want %v", f.runs, want)
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
-func TestDeadlineEndsTheWaitWhileTheRunGoesOn(t *testing.T) {
+func TestDeadlineEndsTheWaitDuringARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Hour}
-		s := fakeScheduler(t, f, 1, 1, 0)
+		s := fakeBatcher(t, f, 1, 1, 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var wg sync.WaitGroup
-		for i := range uint64(5) { // one runs, one is committed, three wait for a place
+		for i := range uint64(5) { // one runs, one is committed, three wait for a slot
 			wg.Go(func() {
 				start := time.Now()
 				_, err := ask(ctx, s, i, 0)
@@ -63,9 +63,9 @@ func TestDeadlineEndsTheWaitWhileTheRunGoesOn(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if len(f.runs) != 1 {
-			t.Errorf("%d runs, want 1: rows that nobody waits for must not run", len(f.runs))
+			t.Errorf("%d runs, want 1: rows without a request must not run", len(f.runs))
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
@@ -88,7 +88,7 @@ func TestFailedRunFailsItsOwnRowsOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fakeDevice{takes: time.Millisecond, fail: fail}
-				s := fakeScheduler(t, f, 1, 2, 0)
+				s := fakeBatcher(t, f, 1, 2, 0)
 				var wg sync.WaitGroup
 				errs := make([]error, 3)
 				for i := range errs {
@@ -99,42 +99,42 @@ func TestFailedRunFailsItsOwnRowsOnly(t *testing.T) {
 				if errs[0] == nil || errs[1] != nil || errs[2] != nil {
 					t.Errorf("errors %v, want the first only", errs)
 				}
-				rested(t, s, f)
+				closeAtRest(t, s, f)
 			})
 		})
 	}
 }
 
-func TestAnswerThatNobodyReadIsNotTheNextOnes(t *testing.T) {
+func TestUnreadOutputsAreNotTheNextRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
-		s := fakeScheduler(t, f, 1, 1, 0)
+		s := fakeBatcher(t, f, 1, 1, 0)
 		for range 5 {
-			tk, err := s.enter(t.Context())
+			h, err := s.Enter(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			tk.lease()
-			tk.commit()
+			h.Input(0)
+			h.Commit()
 			time.Sleep(time.Minute)
-			tk.leave() // answered, but never waited for
-			tk.leave() // and twice
+			h.Release() // its run is over, but it never waited for it
+			h.Release() // and twice
 		}
 		for i := range uint64(10) {
 			if got, err := ask(t.Context(), s, i, 0); got != i || err != nil {
 				t.Errorf("asked %d, got %d, %v", i, got, err)
 			}
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
-func TestPlaceGivenToAClientThatLeavesIsNotLost(t *testing.T) {
+func TestSlotGrantedToACanceledRequestIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{}
-		s := fakeScheduler(t, f, 1, 1, 0)
+		s := fakeBatcher(t, f, 1, 1, 0)
 		for range 200 {
-			holder, err := s.enter(t.Context())
+			holder, err := s.Enter(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,45 +142,90 @@ func TestPlaceGivenToAClientThatLeavesIsNotLost(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				if tk, err := s.enter(ctx); err == nil {
-					tk.leave()
+				if h, err := s.Enter(ctx); err == nil {
+					h.Release()
 				}
 			}()
 			synctest.Wait()
 			cancel()
-			holder.leave() // at the same moment
+			holder.Release() // at the same moment
 			<-done
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
-func TestClaimedBatchThatEverybodyLeavesDoesNotRun(t *testing.T) {
+func TestClaimedBatchWithoutRequestsDoesNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDevice{takes: time.Millisecond}
-		s := fakeScheduler(t, f, 1, 4, 0)
+		s := fakeBatcher(t, f, 1, 4, 0)
 		packs, commits := entered(t, s), entered(t, s)
-		packs.lease()
-		commits.lease()
-		commits.commit() // the idle instance claims the batch and waits for the other row
-		commits.leave()
-		packs.leave()
+		packs.Input(0)
+		commits.Input(0)
+		commits.Commit() // the idle instance claims the batch and waits for the other row
+		commits.Release()
+		packs.Release()
 		if got, err := ask(t.Context(), s, 7, 0); got != 7 || err != nil {
 			t.Errorf("got %d, %v", got, err)
 		}
 		if want := [][]uint64{{7}}; !reflect.DeepEqual(f.runs, want) {
 			t.Errorf("runs %v, want %v", f.runs, want)
 		}
-		rested(t, s, f)
+		closeAtRest(t, s, f)
 	})
 }
 
-// entered is a ticket that has a place.
-func entered(t *testing.T, s *scheduler) *ticket {
+// entered is a handle that has a slot.
+func entered(t *testing.T, s *Batcher) *Handle {
 	t.Helper()
-	tk, err := s.enter(t.Context())
+	h, err := s.Enter(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tk
+	return h
+}
+
+func TestRunWithoutRequestsIsTerminated(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		leave   []time.Duration // of the requests in the batch, after the start
+		takes   time.Duration   // of the run; 0: until it is terminated
+		endedAt time.Duration
+	}{
+		{"some time after the last request has gone", []time.Duration{time.Second, 3 * time.Second}, 0, 3*time.Second + abandonAfter},
+		{"not while a request waits", []time.Duration{time.Second, time.Hour}, 0, time.Hour + abandonAfter},
+		{"not when it ends by itself in that time", []time.Duration{time.Second, time.Second}, time.Second + abandonAfter/2, time.Second + abandonAfter/2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeDevice{takes: test.takes, ends: test.takes == 0}
+				s := fakeBatcher(t, f, 1, len(test.leave), time.Millisecond)
+				var last Run
+				var at time.Duration
+				begin := time.Now()
+				s.onRun = func(r Run) { last, at = r, time.Since(begin) }
+				var wg sync.WaitGroup
+				for i, leave := range test.leave {
+					wg.Go(func() {
+						ctx, cancel := context.WithTimeout(t.Context(), leave)
+						defer cancel()
+						if _, err := ask(ctx, s, uint64(i), 0); !errors.Is(err, context.DeadlineExceeded) {
+							t.Errorf("request %d got %v", i, err)
+						}
+					})
+				}
+				wg.Wait()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if len(f.runs) != 1 || at.Round(10*time.Millisecond) != test.endedAt || errors.Is(last.Err, ErrAbandoned) != f.ends {
+					t.Errorf("%d runs; the last ended after %s with %v; want %s", len(f.runs), at, last.Err, test.endedAt)
+				}
+				f.takes, f.ends = time.Second, false
+				if got, err := ask(t.Context(), s, 7, 0); got != 7 || err != nil {
+					t.Errorf("the next request got %d, %v", got, err)
+				}
+				closeAtRest(t, s, f)
+			})
+		})
+	}
 }
