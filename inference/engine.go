@@ -16,6 +16,7 @@ import (
 
 	"fovea/inference/onnx"
 	"fovea/internal/apierror"
+	"fovea/internal/config"
 	"fovea/internal/repository"
 	"fovea/preprocess/header"
 )
@@ -65,7 +66,7 @@ type model struct {
 
 // New opens the runtime's library and chooses the device; it loads nothing. obs and log may be nil.
 func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger) (*Engine, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		return nil, err
 	}
 	if obs == nil {
