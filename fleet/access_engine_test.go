@@ -34,19 +34,19 @@ func (d *logged) UnmarshalText(text []byte) error {
 
 // change is a line of the supervisor's log about a replica's state.
 type change struct {
-	Place string `json:"replica"`
-	State string `json:"state"`
-	Was   string `json:"was"`
-	After logged `json:"after"` // so long in the old state
+	Placement string `json:"replica"`
+	State     string `json:"state"`
+	Was       string `json:"was"`
+	After     logged `json:"after"` // so long in the old state
 }
 
 // begin is when the gateway had the request's headers.
 func (a access) begin() time.Time { return a.Time.Add(-time.Duration(a.Took)) }
 
-func (b *bench) log() string { return filepath.Join(b.dir, "log") }
+func (b *harness) log() string { return filepath.Join(b.dir, "log") }
 
 // accesses reads the gateway's log.
-func (b *bench) accesses() []access {
+func (b *harness) accesses() []access {
 	b.t.Helper()
 	data, err := os.ReadFile(b.log())
 	if err != nil {
@@ -64,7 +64,7 @@ func (b *bench) accesses() []access {
 
 // by is what happened to the requests that a replica got, from the gateway's log: how many were under way with it at a
 // moment, how many it lost in all, and when the last one was given to it.
-func (b *bench) by(replica string, moment time.Time) (underWay, lost int, last time.Time) {
+func (b *harness) by(replica string, moment time.Time) (underWay, lost int, last time.Time) {
 	b.t.Helper()
 	for _, a := range b.accesses() {
 		if a.Replica != replica {
@@ -84,7 +84,7 @@ func (b *bench) by(replica string, moment time.Time) (underWay, lost int, last t
 }
 
 // count is how many requests a replica has finished.
-func (b *bench) count(replica string) (n int) {
+func (b *harness) count(replica string) (n int) {
 	b.t.Helper()
 	for _, a := range b.accesses() {
 		if a.Replica == replica {
@@ -95,7 +95,7 @@ func (b *bench) count(replica string) (n int) {
 }
 
 // losses asserts that requests failed only with a replica, whose end they met, and returns how many.
-func (b *bench) losses(replica string) int {
+func (b *harness) losses(replica string) int {
 	b.t.Helper()
 	n := 0
 	for _, a := range b.accesses() {
@@ -112,7 +112,7 @@ func (b *bench) losses(replica string) int {
 
 // starting is how long the replica that became ready last at a place had been starting, which is its model's time to
 // load.
-func (b *bench) starting(place string) (d time.Duration) {
+func (b *harness) starting(placement string) (d time.Duration) {
 	b.t.Helper()
 	data, err := os.ReadFile(b.log())
 	if err != nil {
@@ -120,7 +120,7 @@ func (b *bench) starting(place string) (d time.Duration) {
 	}
 	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
 		var c change
-		if json.Unmarshal(lines.Bytes(), &c) == nil && c.Place == place && c.State == "ready" && c.Was == "starting" {
+		if json.Unmarshal(lines.Bytes(), &c) == nil && c.Placement == placement && c.State == "ready" && c.Was == "starting" {
 			d = time.Duration(c.After)
 		}
 	}

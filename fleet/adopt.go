@@ -8,15 +8,15 @@ import (
 // adopt takes over the containers that a supervisor before this one has left, and finds out what each is made of.
 func (m *machine) adopt(containers []container) {
 	m.adopted, m.dirty = true, true
-	m.settle(containers)
+	m.assignGenerations(containers)
 	// The active deployment's first: of two at one place, it is known to work.
 	slices.SortFunc(containers, func(a, b container) int {
 		return cmp.Or(-compareBool(a.generation == m.active.Generation, b.generation == m.active.Generation), cmp.Compare(a.name, b.name))
 	})
-	for _, s := range m.slots {
-		s.dep = m.active
+	for _, s := range m.placements {
+		s.deployment = m.active
 		for _, c := range containers {
-			if c.place == s.Name && c.running && c.url != "" && s.cur == nil {
+			if c.place == s.Name && c.running && c.url != "" && s.current == nil {
 				s.adopt(c)
 			}
 		}
@@ -24,20 +24,20 @@ func (m *machine) adopt(containers []container) {
 	for _, c := range containers {
 		m.seen(c, m.now)
 	}
-	if m.failed == "" && (m.target != nil || slices.ContainsFunc(m.slots, (*slot).outdated)) {
+	if m.failed == "" && (m.target != nil || slices.ContainsFunc(m.placements, (*placementState).outdated)) {
 		if m.target == nil {
 			m.target = m.active
 		}
 		m.roll = &rollout{target: m.target}
 	}
-	if m.ending {
+	if m.shuttingDown {
 		m.end() // It was told to before the engine answered.
 	}
 }
 
 // settled tells whether all that were adopted have been asked how they are. Before that, a gateway would refuse requests
 // that wait for it since the last supervisor ended.
-func (m *machine) settled() bool {
+func (m *machine) adoptedProbed() bool {
 	for _, r := range m.replicas() {
 		if r.state == Starting && r.probeDue == 0 {
 			return false
@@ -57,7 +57,7 @@ func compareBool(a, b bool) int {
 }
 
 // settle gives a deployment that has no generation yet, or one that other containers bear already, a new one.
-func (m *machine) settle(containers []container) {
+func (m *machine) assignGenerations(containers []container) {
 	highest := 0
 	for _, c := range containers {
 		highest = max(highest, c.generation)
@@ -67,9 +67,9 @@ func (m *machine) settle(containers []container) {
 			continue
 		}
 		if d.Generation == 0 {
-			d.Generation = m.borne(d, containers)
+			d.Generation = m.existingGeneration(d, containers)
 		}
-		if d.Generation == 0 || m.taken(d, containers) {
+		if d.Generation == 0 || m.generationTaken(d, containers) {
 			d.Generation = highest + 1
 		}
 		highest = max(highest, d.Generation)
@@ -77,9 +77,9 @@ func (m *machine) settle(containers []container) {
 }
 
 // borne is the highest generation of containers that are of a deployment, and 0 when there is none.
-func (m *machine) borne(d *Deployment, containers []container) int {
+func (m *machine) existingGeneration(d *Deployment, containers []container) int {
 	generation := 0
-	m.each(containers, func(c container, p Place) {
+	m.eachPlaced(containers, func(c container, p Placement) {
 		if d.hash(m.cfg.Name, p) == c.hash {
 			generation = max(generation, c.generation)
 		}
@@ -88,42 +88,42 @@ func (m *machine) borne(d *Deployment, containers []container) int {
 }
 
 // taken tells whether containers of something else bear a deployment's generation.
-func (m *machine) taken(d *Deployment, containers []container) bool {
+func (m *machine) generationTaken(d *Deployment, containers []container) bool {
 	taken := false
-	m.each(containers, func(c container, p Place) {
+	m.eachPlaced(containers, func(c container, p Placement) {
 		taken = taken || c.generation == d.Generation && d.hash(m.cfg.Name, p) != c.hash
 	})
 	return taken
 }
 
 // each goes over the containers for which there is a place.
-func (m *machine) each(containers []container, f func(container, Place)) {
+func (m *machine) eachPlaced(containers []container, f func(container, Placement)) {
 	for _, c := range containers {
-		for _, s := range m.slots {
+		for _, s := range m.placements {
 			if c.place == s.Name {
-				f(c, s.Place)
+				f(c, s.Placement)
 			}
 		}
 	}
 }
 
-func (s *slot) adopt(c container) {
-	s.m.lives++
+func (s *placementState) adopt(c container) {
+	s.m.lastInstance++
 	r := &replica{
-		life: s.m.lives, slot: s, generation: c.generation, id: replicaID(s.Name, c.generation), name: c.name, container: c.id,
-		url: c.url, state: Starting, since: s.m.now, born: s.m.now, made: s.m.now,
+		instanceID: s.m.lastInstance, placement: s, generation: c.generation, id: replicaID(s.Name, c.generation), name: c.name, container: c.id,
+		url: c.url, state: Starting, since: s.m.now, startedAt: s.m.now, createdAt: s.m.now,
 	}
 	for _, d := range []*Deployment{s.m.active, s.m.target} {
-		if d != nil && d.Generation == c.generation && d.hash(s.m.cfg.Name, s.Place) == c.hash {
-			r.dep = d
+		if d != nil && d.Generation == c.generation && d.hash(s.m.cfg.Name, s.Placement) == c.hash {
+			r.deployment = d
 		}
 	}
-	if r.dep == nil {
+	if r.deployment == nil {
 		r.generation = 0 // of no deployment that is known: to be replaced
 	}
-	s.cur = r
+	s.current = r
 	s.m.log.Info("replica is adopted", "replica", s.Name, "container", c.name)
 }
 
 // outdated tells whether its replica is made of something else than it should be.
-func (s *slot) outdated() bool { return s.cur != nil && s.cur.dep == nil }
+func (s *placementState) outdated() bool { return s.current != nil && s.current.deployment == nil }

@@ -22,7 +22,7 @@ import (
 const patience = 2 * time.Minute
 
 // bench is a fleet on a real engine, and its supervisor in a process of its own.
-type bench struct {
+type harness struct {
 	t        *testing.T
 	dir      string
 	file     string
@@ -49,12 +49,12 @@ log: {format: json}
 `
 
 // newBench writes a configuration, with what is particular to the test, and makes sure that nothing is left at the end.
-func newBench(t *testing.T, particular string) *bench {
+func newHarness(t *testing.T, particular string) *harness {
 	t.Helper()
-	return newBenchOn(t, "", testImage(), particular)
+	return newHarnessOn(t, "", testImage(), particular)
 }
 
-func newBenchOn(t *testing.T, host, image, particular string) *bench {
+func newHarnessOn(t *testing.T, host, image, particular string) *harness {
 	t.Helper()
 	engine, err := docker.Open(context.Background(), host)
 	if err != nil {
@@ -68,7 +68,7 @@ func newBenchOn(t *testing.T, host, image, particular string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, dir: dir, file: filepath.Join(dir, "supervise.yaml"), name: "ft" + strings.ToLower(filepath.Base(dir))[5:],
+	b := &harness{t: t, dir: dir, file: filepath.Join(dir, "supervise.yaml"), name: "ft" + strings.ToLower(filepath.Base(dir))[5:],
 		host: host, image: image, engine: engine, address: listener.Addr().String()}
 	_ = listener.Close() // The port is the supervisor's.
 	b.client = NewClient(filepath.Join(dir, "s.sock"))
@@ -77,7 +77,7 @@ func newBenchOn(t *testing.T, host, image, particular string) *bench {
 	return b
 }
 
-func (b *bench) configure(particular string) {
+func (b *harness) configure(particular string) {
 	b.t.Helper()
 	text := fmt.Sprintf(usual, b.name, b.image, b.address) + particular + "\n"
 	limits := "{memory: 1GiB, cpus: 1}"
@@ -95,7 +95,7 @@ func (b *bench) configure(particular string) {
 }
 
 // hold listens at the gateway's address, for the supervisors to come.
-func (b *bench) hold() {
+func (b *harness) hold() {
 	b.t.Helper()
 	listener, err := net.Listen("tcp", b.address)
 	if err != nil {
@@ -109,7 +109,7 @@ func (b *bench) hold() {
 
 // command is the supervisor's process, as it is documented; one that inherits the gateway's listener gets it as systemd hands
 // it over.
-func (b *bench) command() *exec.Cmd {
+func (b *harness) command() *exec.Cmd {
 	if b.listener == nil {
 		return exec.Command(program, "run", "-f", b.file)
 	}
@@ -119,13 +119,13 @@ func (b *bench) command() *exec.Cmd {
 }
 
 // start starts a supervisor and waits until so many replicas are ready.
-func (b *bench) start(ready int) {
+func (b *harness) start(ready int) {
 	b.t.Helper()
 	b.run(b.command())
 	b.until(fmt.Sprintf("%d replicas are ready", ready), func(s Status) bool { return s.Ready == ready })
 }
 
-func (b *bench) run(c *exec.Cmd) {
+func (b *harness) run(c *exec.Cmd) {
 	b.t.Helper()
 	log, err := os.OpenFile(b.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -139,24 +139,24 @@ func (b *bench) run(c *exec.Cmd) {
 	b.wait(c)
 }
 
-func (b *bench) wait(c *exec.Cmd) {
+func (b *harness) wait(c *exec.Cmd) {
 	b.child, b.ended = c, make(chan error, 1)
 	go func(ended chan<- error) { ended <- c.Wait() }(b.ended)
 }
 
 // stop ends the supervisor by a signal.
-func (b *bench) stop(signal syscall.Signal) {
+func (b *harness) stop(signal syscall.Signal) {
 	b.t.Helper()
 	if err := b.child.Process.Signal(signal); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := b.over(); signal == syscall.SIGTERM && err != nil {
+	if err := b.exited(); signal == syscall.SIGTERM && err != nil {
 		b.t.Errorf("the supervisor ended with %v", err)
 	}
 }
 
 // over waits for the supervisor's end.
-func (b *bench) over() error {
+func (b *harness) exited() error {
 	b.t.Helper()
 	select {
 	case err := <-b.ended:
@@ -169,7 +169,7 @@ func (b *bench) over() error {
 }
 
 // until waits for a status.
-func (b *bench) until(what string, ok func(Status) bool) Status {
+func (b *harness) until(what string, ok func(Status) bool) Status {
 	b.t.Helper()
 	var s Status
 	var err error
@@ -188,7 +188,7 @@ func (b *bench) until(what string, ok func(Status) bool) Status {
 	return s
 }
 
-func (b *bench) status() Status {
+func (b *harness) status() Status {
 	b.t.Helper()
 	s, err := b.client.Status(context.Background())
 	if err != nil {
@@ -198,7 +198,7 @@ func (b *bench) status() Status {
 }
 
 // containers are the IDs of the fleet's, by replica.
-func (b *bench) containers() map[string]string {
+func (b *harness) containers() map[string]string {
 	b.t.Helper()
 	list, err := b.engine.List(context.Background(), map[string]string{docker.LabelOwner: b.name})
 	if err != nil {
@@ -212,7 +212,7 @@ func (b *bench) containers() map[string]string {
 }
 
 // kill ends a replica's process with SIGKILL, as the kernel would.
-func (b *bench) kill(place string) {
+func (b *harness) kill(place string) {
 	b.t.Helper()
 	status, err := b.engine.Inspect(context.Background(), b.containers()[place])
 	if err != nil {
@@ -228,7 +228,7 @@ func (b *bench) kill(place string) {
 	}
 }
 
-func (b *bench) clean() {
+func (b *harness) clean() {
 	if b.child != nil {
 		_ = b.child.Process.Kill()
 		if err := <-b.ended; err == nil {

@@ -15,28 +15,28 @@ import (
 const never = time.Duration(1 << 62)
 
 // box is a container of the simulated engine: first made, then started, and ended at last.
-type box struct {
+type fakeContainer struct {
 	container
-	started  bool
-	startsAt time.Duration
-	readyAt  time.Duration
-	endsAt   time.Duration // by itself
-	sick     bool          // /health says no
-	mute     bool          // answers nothing
-	unready  bool
-	lost     bool // says that it does not reach its GPU
-	lies     bool
-	late     bool    // answers no prediction in time
-	fails    float64 // of its requests; its own predictions alone are answered
-	held     bool    // cannot be stopped
+	started      bool
+	startsAt     time.Duration
+	readyAt      time.Duration
+	endsAt       time.Duration // by itself
+	unhealthy    bool          // /health says no
+	unresponsive bool          // answers nothing
+	unready      bool
+	lost         bool // says that it does not reach its GPU
+	canaryFails  bool
+	slow         bool    // answers no prediction in time
+	failShare    float64 // of its requests; its own predictions alone are answered
+	unstoppable  bool    // cannot be stopped
 }
 
-func (b *box) end(exitCode int) {
+func (b *fakeContainer) end(exitCode int) {
 	b.started, b.running, b.endsAt, b.exitCode = true, false, never, exitCode
 }
 
 // shift moves its times to a clock that begins anew.
-func (b *box) shift(by time.Duration) {
+func (b *fakeContainer) shift(by time.Duration) {
 	for _, at := range []*time.Duration{&b.startsAt, &b.readyAt, &b.endsAt} {
 		if *at != never {
 			*at -= by
@@ -45,8 +45,8 @@ func (b *box) shift(by time.Duration) {
 }
 
 // all is the containers in a fixed order.
-func (w *world) all() []*box {
-	return slices.SortedFunc(maps.Values(w.boxes), func(a, b *box) int { return strings.Compare(a.id, b.id) })
+func (w *world) all() []*fakeContainer {
+	return slices.SortedFunc(maps.Values(w.containers), func(a, b *fakeContainer) int { return strings.Compare(a.id, b.id) })
 }
 
 // live starts and ends what does so by itself now.
@@ -64,19 +64,19 @@ func (w *world) live() {
 
 func (w *world) create(a create) {
 	switch {
-	case w.refuses:
-		w.later(time.Second, created{life: a.life, err: docker.ErrDenied, why: meaning(docker.ErrDenied)})
+	case w.createDenied:
+		w.later(time.Second, created{instanceID: a.instanceID, err: docker.ErrDenied, cause: endCauseOf(docker.ErrDenied)})
 		return
-	case w.broken && w.chance(0.05):
+	case w.engineDown && w.chance(0.05):
 		return // never answered
 	}
-	o := created{life: a.life, err: errFault, why: unserved}
+	o := created{instanceID: a.instanceID, err: errFault, cause: endEngineError}
 	answered := w.soon(2 * time.Second)
-	taken := slices.ContainsFunc(w.all(), func(b *box) bool { return b.name == a.spec.Name })
-	if !taken && (!w.broken || w.chance(0.2)) { // A call that fails may have done its work.
+	taken := slices.ContainsFunc(w.all(), func(b *fakeContainer) bool { return b.name == a.spec.Name })
+	if !taken && (!w.engineDown || w.chance(0.2)) { // A call that fails may have done its work.
 		b := w.put(a.spec, answered)
-		if !w.broken {
-			o = created{life: a.life, container: b.id, url: b.url}
+		if !w.engineDown {
+			o = created{instanceID: a.instanceID, container: b.id, url: b.url}
 			if b.endsAt <= answered {
 				o.url = "" // The engine knows no port of what has ended.
 			}
@@ -86,10 +86,10 @@ func (w *world) create(a create) {
 }
 
 // put makes a container, which is started before that is answered.
-func (w *world) put(s docker.Spec, answered time.Duration) *box {
+func (w *world) put(s docker.Spec, answered time.Duration) *fakeContainer {
 	w.ids++
 	generation, _ := strconv.Atoi(s.Labels[docker.LabelGeneration])
-	b := &box{container: container{
+	b := &fakeContainer{container: container{
 		id: fmt.Sprint("id", w.ids), name: s.Name, place: s.Labels[docker.LabelReplica], generation: generation,
 		hash: s.Hash(), url: fmt.Sprint("url", w.ids),
 	}, endsAt: never}
@@ -101,13 +101,13 @@ func (w *world) put(s docker.Spec, answered time.Duration) *box {
 	case "never":
 		b.readyAt = never
 	}
-	w.boxes[b.id] = b
+	w.containers[b.id] = b
 	return b
 }
 
 func (w *world) list() {
 	o := listed{since: w.now, err: errFault}
-	if !w.broken {
+	if !w.engineDown {
 		o.err = nil
 		for _, b := range w.all() {
 			o.containers = append(o.containers, b.container)
@@ -116,8 +116,8 @@ func (w *world) list() {
 	w.later(2*time.Second, o)
 }
 
-func (w *world) at(url string) *box {
-	for _, b := range w.boxes {
+func (w *world) at(url string) *fakeContainer {
+	for _, b := range w.containers {
 		if b.url == url && b.running {
 			return b
 		}
@@ -126,10 +126,10 @@ func (w *world) at(url string) *box {
 }
 
 func (w *world) probe(a probe) {
-	o := probed{life: a.life}
-	if b := w.at(a.url); b != nil && !b.mute {
+	o := probed{instanceID: a.instanceID}
+	if b := w.at(a.url); b != nil && !b.unresponsive {
 		o.health, o.ready = good, good
-		if b.sick {
+		if b.unhealthy {
 			o.health = bad
 		}
 		if b.unready || w.now < b.readyAt {
@@ -141,15 +141,15 @@ func (w *world) probe(a probe) {
 }
 
 func (w *world) remove(a remove) {
-	o := removed{life: a.life, logs: []string{"the last line"}}
-	for id, b := range w.boxes {
+	o := removed{instanceID: a.instanceID, logs: []string{"the last line"}}
+	for id, b := range w.containers {
 		if b.id != a.ref && b.name != a.ref {
 			continue
 		}
-		if b.held || w.broken {
+		if b.unstoppable || w.engineDown {
 			o.err = errFault
 		} else {
-			delete(w.boxes, id)
+			delete(w.containers, id)
 		}
 	}
 	w.later(3*time.Second, o)

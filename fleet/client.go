@@ -102,14 +102,14 @@ func (c *Client) open(ctx context.Context, method, path string, query url.Values
 		return response.Body, nil
 	}
 	defer response.Body.Close()
-	var said struct {
+	var probeResponse struct {
 		Error string `json:"error"`
 	}
-	if err := json.NewDecoder(response.Body).Decode(&said); err != nil || said.Error == "" {
+	if err := json.NewDecoder(response.Body).Decode(&probeResponse); err != nil || probeResponse.Error == "" {
 		return nil, fmt.Errorf("%s: the supervisor answers %s", strings.TrimPrefix(path, "/"), response.Status)
 	}
 	if response.StatusCode == http.StatusServiceUnavailable {
-		return nil, fmt.Errorf("%w: %s", ErrNotRunning, said.Error)
+		return nil, fmt.Errorf("%w: %s", ErrNotRunning, probeResponse.Error)
 	}
-	return nil, errors.New(said.Error)
+	return nil, errors.New(probeResponse.Error)
 }

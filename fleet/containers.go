@@ -9,15 +9,15 @@ import (
 )
 
 func (m *machine) listed(o listed) {
-	m.looking = false
-	if m.lookDue <= o.since { // else another was asked for meanwhile
-		m.lookDue = m.now + m.cfg.Engine.Resync
+	m.listPending = false
+	if m.listDue <= o.since { // else another was asked for meanwhile
+		m.listDue = m.now + m.cfg.Engine.Resync
 	}
 	if o.err != nil {
-		m.lookDue = m.now + min(time.Second, m.cfg.Engine.Resync)
+		m.listDue = m.now + min(time.Second, m.cfg.Engine.Resync)
 	} else if m.engine != nil {
 		m.retryStuck()
-		m.reprieve()
+		m.resetUnready()
 	}
 	if (o.err == nil) != (m.engine == nil) {
 		if o.err != nil {
@@ -55,10 +55,10 @@ func (m *machine) retryStuck() {
 }
 
 // reprieve gives what could not be reached without the engine its time to answer anew.
-func (m *machine) reprieve() {
+func (m *machine) resetUnready() {
 	for _, r := range m.replicas() {
 		if r.state == Unready {
-			r.since, r.sick = m.now, 0
+			r.since, r.livenessFailures = m.now, 0
 		}
 	}
 }
@@ -70,7 +70,7 @@ func (m *machine) seen(c container, since time.Duration) {
 	}
 	for _, r := range m.replicas() {
 		if r.container == c.id {
-			if r.made <= since { // else this may be older than its start
+			if r.createdAt <= since { // else this may be older than its start
 				r.seen(c)
 			}
 			return
@@ -79,16 +79,16 @@ func (m *machine) seen(c container, since time.Duration) {
 			return // It is being made.
 		}
 	}
-	if !m.extras[c.id] {
+	if !m.unplaced[c.id] {
 		m.log.Info("removing a container that has no place", "container", c.name)
-		m.extras[c.id] = true
-		m.do(removeExtra{id: c.id, grace: m.cfg.Stop})
+		m.unplaced[c.id] = true
+		m.do(removeUnplaced{id: c.id, grace: m.cfg.Stop})
 	}
 }
 
 // removedExtra is told how the removal of a container without a place went. One that is still there is seen again.
-func (m *machine) removedExtra(o removedExtra) {
-	delete(m.extras, o.id)
+func (m *machine) removedUnplaced(o removedUnplaced) {
+	delete(m.unplaced, o.id)
 	if o.err != nil {
 		m.log.Warn("a container without a place cannot be removed", "container", o.id, "error", o.err.Error())
 	}
@@ -97,29 +97,29 @@ func (m *machine) removedExtra(o removedExtra) {
 // vanished is told when the container is not among those that there were after a time.
 func (r *replica) vanished(since time.Duration) {
 	switch {
-	case r.container == "" || r.made > since:
+	case r.container == "" || r.createdAt > since:
 	case r.state == Stuck && r.op == opNone:
 		r.gone()
 	case r.state == Starting || r.state == Ready || r.state == Unready:
-		r.end(faulted, "its container was removed by someone")
+		r.end(endFailure, "its container was removed by someone")
 	}
 }
 
 // seen is told what the engine says of the container.
 func (r *replica) seen(c container) {
 	if c.paused && r.state == Ready {
-		r.why = "its container is paused"
-		r.leave()
+		r.reason = "its container is paused"
+		r.markUnready()
 	}
-	if c.running || r.ending != alive && r.state != Draining {
+	if c.running || r.cause != notEnding && r.state != Draining {
 		return
 	}
-	why := fmt.Sprintf("ended with status %d", c.exitCode)
+	reason := fmt.Sprintf("ended with status %d", c.exitCode)
 	if c.oom {
-		why += ", out of memory: limits.memory is too low for the model and the load"
+		reason += ", out of memory: limits.memory is too low for the model and the load"
 	}
 	if c.reason != "" {
-		why += ": " + c.reason
+		reason += ": " + c.reason
 	}
 	switch {
 	case r.state == Draining:
@@ -127,8 +127,8 @@ func (r *replica) seen(c container) {
 		r.remove()
 	case r.op == opCreate:
 	case c.exitCode == exitcode.Configuration && !r.everReady:
-		r.end(hopeless, why)
+		r.end(endFatal, reason)
 	default:
-		r.end(faulted, why)
+		r.end(endFailure, reason)
 	}
 }

@@ -30,17 +30,17 @@ import (
 const maxTail = 10000
 
 // problem is an error with its HTTP status.
-type problem struct {
+type statusError struct {
 	status int
 	err    error
 }
 
-func (p problem) Error() string { return p.err.Error() }
+func (p statusError) Error() string { return p.err.Error() }
 
 func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(*http.Request) (any, error)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { respond(w, r, f) })
 	}
 	handle("GET /status", s.showStatus)
 	handle("POST /rollout", s.startRollout)
@@ -53,11 +53,11 @@ func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	return server
 }
 
-func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
+func respond(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
 	body, err := f(r)
 	status := http.StatusOK
 	if err != nil {
-		var p problem
+		var p statusError
 		status, body = http.StatusConflict, map[string]string{"error": err.Error()}
 		switch {
 		case r.Context().Err() != nil: // Its own end; or who asked has gone.
@@ -87,8 +87,8 @@ func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) 
 	case <-r.Context().Done():
 		return Status{}, r.Context().Err()
 	}
-	answer := <-results
-	return answer.status, answer.err
+	respond := <-results
+	return respond.status, respond.err
 }
 
 // status is called in the loop.
@@ -98,8 +98,8 @@ func (s *Supervisor) status() Status {
 	for i := range status.Replicas {
 		status.Replicas[i].InFlight = s.gateway.Pool().InFlight(status.Replicas[i].Name)
 	}
-	if s.unstored != nil {
-		status.Problems = append(status.Problems, s.unstored.Error())
+	if s.saveErr != nil {
+		status.Problems = append(status.Problems, s.saveErr.Error())
 	}
 	return status
 }
@@ -110,16 +110,16 @@ func (s *Supervisor) showStatus(r *http.Request) (any, error) {
 
 // startRollout reads the file anew. What cannot change under a running supervisor is refused.
 func (s *Supervisor) startRollout(r *http.Request) (any, error) {
-	cfg, err := s.with.Reload()
+	cfg, err := s.deps.Reload()
 	if err != nil {
-		return nil, problem{http.StatusBadRequest, err}
+		return nil, statusError{http.StatusBadRequest, err}
 	}
 	if err := s.cfg.compatible(cfg); err != nil {
-		return nil, problem{http.StatusBadRequest, err}
+		return nil, statusError{http.StatusBadRequest, err}
 	}
 	d, err := s.deployment(r.Context(), cfg)
 	if err != nil {
-		return nil, problem{http.StatusBadRequest, err}
+		return nil, statusError{http.StatusBadRequest, err}
 	}
 	return s.ask(r, func() error {
 		m := s.machine
@@ -133,10 +133,10 @@ func (s *Supervisor) startRollout(r *http.Request) (any, error) {
 
 // compatible tells whether a roll-out can bring the change about.
 func (c Config) compatible(next Config) error {
-	var mistakes []error
+	var errs []error
 	fixed := func(key string, same bool) {
 		if !same {
-			mistakes = append(mistakes, fmt.Errorf("%s: changes only when supervise itself is restarted; replicas go on meanwhile", key))
+			errs = append(errs, fmt.Errorf("%s: changes only when supervise itself is restarted; replicas go on meanwhile", key))
 		}
 	}
 	fixed("name", c.Name == next.Name)
@@ -152,14 +152,14 @@ func (c Config) compatible(next Config) error {
 	g := next.GPU
 	g.Driver = c.GPU.Driver // part of the container
 	fixed("gpu", c.GPU == g)
-	return errors.Join(mistakes...)
+	return errors.Join(errs...)
 }
 
 func (s *Supervisor) drainGPU(r *http.Request) (any, error) {
 	name := r.URL.Query().Get("gpu")
 	return s.ask(r, func() error {
 		if err := s.machine.drainGPU(s.machine.gpuNamed(name)); err != nil {
-			return problem{http.StatusNotFound, err}
+			return statusError{http.StatusNotFound, err}
 		}
 		return nil
 	})
@@ -169,7 +169,7 @@ func (s *Supervisor) resume(r *http.Request) (any, error) {
 	name := r.URL.Query().Get("name")
 	return s.ask(r, func() error {
 		if err := s.machine.resume(s.machine.gpuNamed(name)); err != nil {
-			return problem{http.StatusNotFound, err}
+			return statusError{http.StatusNotFound, err}
 		}
 		return nil
 	})
@@ -182,7 +182,7 @@ func (m *machine) gpuNamed(name string) string {
 			return g.uuid
 		}
 	}
-	for _, s := range m.slots {
+	for _, s := range m.placements {
 		if s.Device != "" && s.Device == name {
 			return s.GPU
 		}

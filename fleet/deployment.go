@@ -40,10 +40,10 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 			s.Env = append(s.Env, name+"="+c.Env[name])
 		}
 	}
-	if _, chosen := c.Env[shareVariable]; !chosen {
+	if _, gpuTarget := c.Env[shareVariable]; !gpuTarget {
 		s.Env = append(s.Env, shareVariable+"=1")
 	}
-	if _, chosen := c.Env[deviceVariable]; !chosen && !c.GPUs.None() {
+	if _, gpuTarget := c.Env[deviceVariable]; !gpuTarget && !c.GPUs.None() {
 		s.Env = append(s.Env, deviceVariable+"=cuda")
 	}
 	s.UID, s.GID, s.Network, s.StopGrace = uid, gid, c.network(), c.Stop
@@ -64,14 +64,14 @@ func (c Config) network() string {
 }
 
 // Place is where a replica runs.
-type Place struct {
+type Placement struct {
 	Name   string `json:"name"`   // such as gpu0-0 or cpu-1
 	Device string `json:"device"` // UUID of the GPU or MIG instance; empty on the CPU
 	GPU    string `json:"gpu"`    // UUID of the GPU; that of the instance's GPU with MIG
 }
 
 // spec is the container of a deployment's replica at a place.
-func (d Deployment) spec(fleet string, p Place) docker.Spec {
+func (d Deployment) spec(fleet string, p Placement) docker.Spec {
 	s := d.Spec
 	s.Name = containerName(fleet, p.Name, d.Generation)
 	s.Labels = map[string]string{
@@ -84,7 +84,7 @@ func (d Deployment) spec(fleet string, p Place) docker.Spec {
 }
 
 // hash is what the container of a deployment's replica at a place bears in its label.
-func (d Deployment) hash(fleet string, p Place) string { return d.spec(fleet, p).Hash() }
+func (d Deployment) hash(fleet string, p Placement) string { return d.spec(fleet, p).Hash() }
 
 // containerName is unique for a place and a generation, so that the engine itself refuses a second one.
 func containerName(fleet, place string, generation int) string {

@@ -11,21 +11,21 @@ import (
 // what the driver says on the machine, asked after that: a GPU that is sick there is quarantined instead.
 
 // misses is told whether the replica says that it does not reach its GPU any more.
-func (r *replica) misses(lost bool) {
-	if lost && !r.lost && r.slot.GPU != "" {
+func (r *replica) reportGPULost(lost bool) {
+	if lost && !r.lost && r.placement.GPU != "" {
 		r.lostAt = r.now()
-		r.slot.m.do(lookGPUs{})
+		r.placement.m.do(readGPUs{})
 	}
 	r.lost = lost
 }
 
 // isDetached tells whether it lost a GPU that is well. A driver that does not answer says neither.
-func (r *replica) isDetached() bool {
-	return r.lost && r.ending == alive && !r.slot.blocked() && r.slot.m.has(r.slot.Place, r)
+func (r *replica) lostHealthyGPU() bool {
+	return r.lost && r.cause == notEnding && !r.placement.blocked() && r.placement.m.gpuHealthy(r.placement.Placement, r)
 }
 
 // has tells whether the driver found a place's GPU well after a replica said that it had lost it.
-func (m *machine) has(p Place, r *replica) bool {
+func (m *machine) gpuHealthy(p Placement, r *replica) bool {
 	g := m.gpus[p.GPU]
 	if g == nil || g.wellAt < r.lostAt {
 		return false
@@ -35,25 +35,25 @@ func (m *machine) has(p Place, r *replica) bool {
 
 // reattach replaces the replicas that lost a GPU which is well: at once where they answer no more images, one after the
 // other where they still do, since all on the machine lose theirs at the same moment.
-func (m *machine) reattach() {
-	settled := true
+func (m *machine) replaceGPULost() {
+	stable := true
 	for _, r := range m.replicas() {
-		settled = settled && (r.state == Ready || r.state == Stuck)
+		stable = stable && (r.state == Ready || r.state == Stuck)
 	}
-	for _, s := range m.slots {
-		settled = settled && (s.cur != nil || !s.mayCome())
+	for _, s := range m.placements {
+		stable = stable && (s.current != nil || !s.enabled())
 	}
 	for _, r := range m.replicas() {
-		if !r.isDetached() || r.state == Ready && !settled {
+		if !r.lostHealthyGPU() || r.state == Ready && !stable {
 			continue
 		}
-		settled = settled && r.state != Ready
-		r.end(detached, "its container lost the GPU, which is well on the machine: "+or(r.why, "it still answers"))
+		stable = stable && r.state != Ready
+		r.end(endGPULost, "its container lost the GPU, which is well on the machine: "+or(r.reason, "it still answers"))
 	}
 }
 
 // mayCome tells whether an empty place gets a replica by itself.
-func (s *slot) mayCome() bool { return !s.m.ending && !s.blocked() && !s.failed }
+func (s *placementState) enabled() bool { return !s.m.shuttingDown && !s.blocked() && !s.failed }
 
 func or(text, fallback string) string {
 	if text == "" {

@@ -48,7 +48,7 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b := newBenchOn(t, "", image, fmt.Sprintf("gpus: all\nmodels: %s\ngpu: {library: %s, poll: 500ms, driver: nvidia}\n", models, simnvml.Library(t)))
+			b := newHarnessOn(t, "", image, fmt.Sprintf("gpus: all\nmodels: %s\ngpu: {library: %s, poll: 500ms, driver: nvidia}\n", models, simnvml.Library(t)))
 			b.start(gpus)
 			l := b.load()
 			before := b.containers()

@@ -9,7 +9,7 @@ import (
 )
 
 // lose has the containers say that they do not reach their GPU; those that are not ready with it answer no image.
-func (w *world) lose(ready bool) {
+func (w *world) loseGPUs(ready bool) {
 	for _, b := range w.all() {
 		b.lost, b.unready = true, !ready
 	}
@@ -24,11 +24,14 @@ func (w *world) ready(replicas int) {
 func TestReplicaThatLostAGPUWhichTheMachineHasIsMadeAnewAtOnce(t *testing.T) {
 	w := newWorld(t, 1, 1, 1)
 	w.ready(1)
-	before := w.m.slots[0].cur.container
-	w.lose(false)
-	w.until("replaced", w.cfg.Health.Unready/2, func() bool { r := w.m.slots[0].cur; return r != nil && r.container != before && r.state == Ready })
-	if s := w.m.slots[0]; !strings.Contains(s.why, "lost the GPU") || len(s.failures) != 1 || s.restarts != 1 {
-		t.Errorf("reason %q, %d failures, %d restarts", s.why, len(s.failures), s.restarts)
+	before := w.m.placements[0].current.container
+	w.loseGPUs(false)
+	w.until("replaced", w.cfg.Health.Unready/2, func() bool {
+		r := w.m.placements[0].current
+		return r != nil && r.container != before && r.state == Ready
+	})
+	if s := w.m.placements[0]; !strings.Contains(s.reason, "lost the GPU") || len(s.failures) != 1 || s.restarts != 1 {
+		t.Errorf("reason %q, %d failures, %d restarts", s.reason, len(s.failures), s.restarts)
 	}
 	if w.m.gpus["GPU-0"].quarantined {
 		t.Error("the GPU is quarantined")
@@ -38,11 +41,11 @@ func TestReplicaThatLostAGPUWhichTheMachineHasIsMadeAnewAtOnce(t *testing.T) {
 func TestGPUThatEveryNewContainerLosesIsNotTriedForEver(t *testing.T) {
 	w := newWorld(t, 1, 1, 1)
 	w.ready(1)
-	for end := w.now + time.Hour; w.now < end && !w.m.slots[0].failed; {
-		w.lose(false)
+	for end := w.now + time.Hour; w.now < end && !w.m.placements[0].failed; {
+		w.loseGPUs(false)
 		w.wait(100 * time.Millisecond)
 	}
-	if s := w.m.slots[0]; !s.failed || len(s.failures) != w.cfg.Restart.Failures+1 {
+	if s := w.m.placements[0]; !s.failed || len(s.failures) != w.cfg.Restart.Failures+1 {
 		t.Errorf("failed for good: %v, after %d failures", s.failed, len(s.failures))
 	}
 }
@@ -54,7 +57,7 @@ func TestReplicasThatStillAnswerAreMadeAnewOneAfterTheOther(t *testing.T) {
 	for _, b := range w.all() {
 		before[b.id] = true
 	}
-	w.lose(true)
+	w.loseGPUs(true)
 	fewest := 3
 	w.until("all are replaced", 2*time.Minute, func() bool {
 		serving := w.m.serving()
@@ -73,23 +76,23 @@ func TestReplicasThatStillAnswerAreMadeAnewOneAfterTheOther(t *testing.T) {
 
 func TestReplicaThatLostAGPUWhichIsNotKnownToBeWellWaits(t *testing.T) {
 	for name, c := range map[string]struct {
-		device gpu.Device
-		err    error
-		place  Place
-		state  State
+		device    gpu.Device
+		err       error
+		placement Placement
+		state     State
 	}{
 		"the GPU is sick":             {device: gpu.Device{Err: gpu.ErrLost}, state: Quarantined},
 		"the driver does not answer":  {err: gpu.ErrNotAnswering, state: Unready},
-		"the MIG instance is no more": {device: gpu.Device{MIG: true}, place: Place{"gpu0m0-0", "MIG-0", "GPU-0"}, state: Unready},
+		"the MIG instance is no more": {device: gpu.Device{MIG: true}, placement: Placement{"gpu0m0-0", "MIG-0", "GPU-0"}, state: Unready},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 1, 1)
-			if c.place.Name != "" {
-				w.places = []Place{c.place}
-				w.restart(w.m.kept())
+			if c.placement.Name != "" {
+				w.placements = []Placement{c.placement}
+				w.restart(w.m.persistentState())
 			}
 			w.ready(1)
-			w.lose(false)
+			w.loseGPUs(false)
 			w.gpus = nil // From here on the driver says:
 			o := inventory{err: c.err}
 			if c.err == nil {

@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	if madeImpostor {
-		if err := dockertest.RemoveImage(context.Background(), "", impostorImage()); err != nil {
+	if fakeServerBuilt {
+		if err := dockertest.RemoveImage(context.Background(), "", fakeServerImage()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -67,20 +67,20 @@ func testImage() string {
 	return "fovea"
 }
 
-func impostorImage() string { return fmt.Sprintf("fovea-fleet-test:%d", os.Getpid()) }
+func fakeServerImage() string { return fmt.Sprintf("fovea-fleet-test:%d", os.Getpid()) }
 
-var madeImpostor bool
+var fakeServerBuilt bool
 
-var makeImpostor = sync.OnceValue(func() error {
-	madeImpostor = true
-	return dockertest.ProgramImage(context.Background(), "", impostorImage(), "fovea/fleet/internal/impostor")
+var buildFakeServer = sync.OnceValue(func() error {
+	fakeServerBuilt = true
+	return dockertest.ProgramImage(context.Background(), "", fakeServerImage(), "fovea/fleet/internal/impostor")
 })
 
 // impostor is the image of a server that misbehaves on command.
-func impostor(t *testing.T) string {
+func fakeServer(t *testing.T) string {
 	t.Helper()
-	if err := makeImpostor(); err != nil {
+	if err := buildFakeServer(); err != nil {
 		t.Fatal(err)
 	}
-	return impostorImage()
+	return fakeServerImage()
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // life numbers the replicas of a supervisor's run, so that an answer about one that is gone is known as such.
-type life int
+type instanceID int
 
 // action is something that the machine wants done. Each is answered by an observation.
 type action interface{ isAction() }
@@ -17,86 +17,86 @@ type action interface{ isAction() }
 type (
 	// create makes and starts a container; answered by created.
 	create struct {
-		life life
-		spec docker.Spec
+		instanceID instanceID
+		spec       docker.Spec
 	}
 	// probe asks a replica for its health; answered by probed.
 	probe struct {
-		life life
-		url  string
+		instanceID instanceID
+		url        string
 	}
 	// predict has a replica answer an image; answered by predicted.
 	predict struct {
-		life life
-		url  string
+		instanceID instanceID
+		url        string
 	}
 	// drain waits until a replica has no requests in flight, or the limit is over; answered by drained.
 	drain struct {
-		life  life
-		id    string
-		limit time.Duration
+		instanceID instanceID
+		id         string
+		limit      time.Duration
 	}
 	// remove takes a container away, if it is the fleet's; answered by removed.
 	remove struct {
-		life  life
-		ref   string // ID, or name where the ID is not known
-		grace time.Duration
+		instanceID instanceID
+		ref        string // ID, or name where the ID is not known
+		grace      time.Duration
 	}
 	// removeExtra takes a container of the fleet away for which there is no place; answered by removedExtra.
-	removeExtra struct {
+	removeUnplaced struct {
 		id    string
 		grace time.Duration
 	}
 	// look lists the containers; answered by listed.
-	look struct{}
+	listContainers struct{}
 	// lookGPUs reads the GPUs as they are now; answered by inventory.
-	lookGPUs struct{}
+	readGPUs struct{}
 )
 
-func (create) isAction()      {}
-func (probe) isAction()       {}
-func (predict) isAction()     {}
-func (drain) isAction()       {}
-func (remove) isAction()      {}
-func (removeExtra) isAction() {}
-func (look) isAction()        {}
-func (lookGPUs) isAction()    {}
+func (create) isAction()         {}
+func (probe) isAction()          {}
+func (predict) isAction()        {}
+func (drain) isAction()          {}
+func (remove) isAction()         {}
+func (removeUnplaced) isAction() {}
+func (listContainers) isAction() {}
+func (readGPUs) isAction()       {}
 
 // observation is something that was seen.
 type observation interface{ isObservation() }
 
 type (
 	created struct {
-		life      life
-		container string
-		url       string
-		err       error
-		why       end // with err: what it means for the replica
+		instanceID instanceID
+		container  string
+		url        string
+		err        error
+		cause      endCause // with err: what it means for the replica
 	}
 	probed struct {
-		life   life
-		health verdict // of /health
-		ready  verdict // of /ready
-		reason string  // why not
-		lost   bool    // it says that it does not reach its GPU any more
+		instanceID instanceID
+		health     verdict // of /health
+		ready      verdict // of /ready
+		reason     string  // why not
+		lost       bool    // it says that it does not reach its GPU any more
 	}
 	predicted struct {
-		life    life
-		verdict verdict
-		reason  string
+		instanceID instanceID
+		verdict    verdict
+		reason     string
 	}
 	// traffic is how requests ended at the gateway's replicas.
 	traffic struct{ replicas []gateway.Status }
 	drained struct {
-		life life
-		err  error // not all requests ended
+		instanceID instanceID
+		err        error // not all requests ended
 	}
 	removed struct {
-		life life
-		logs []string // the container's last lines
-		err  error
+		instanceID instanceID
+		logs       []string // the container's last lines
+		err        error
 	}
-	removedExtra struct {
+	removedUnplaced struct {
 		id  string
 		err error
 	}
@@ -122,23 +122,23 @@ type (
 	}
 )
 
-func (created) isObservation()      {}
-func (probed) isObservation()       {}
-func (predicted) isObservation()    {}
-func (traffic) isObservation()      {}
-func (drained) isObservation()      {}
-func (removed) isObservation()      {}
-func (removedExtra) isObservation() {}
-func (listed) isObservation()       {}
-func (seen) isObservation()         {}
-func (gpuEvent) isObservation()     {}
-func (inventory) isObservation()    {}
+func (created) isObservation()         {}
+func (probed) isObservation()          {}
+func (predicted) isObservation()       {}
+func (traffic) isObservation()         {}
+func (drained) isObservation()         {}
+func (removed) isObservation()         {}
+func (removedUnplaced) isObservation() {}
+func (listed) isObservation()          {}
+func (seen) isObservation()            {}
+func (gpuEvent) isObservation()        {}
+func (inventory) isObservation()       {}
 
 // verdict is what a question to a replica gave.
 type verdict int
 
 const (
-	silent verdict = iota // no answer, or one that says nothing of the replica
+	inconclusive verdict = iota // no answer, or one that says nothing of the replica
 	good
 	bad  // the replica itself says no
 	late // no answer in time, for which its load may be to blame; of predictions alone

@@ -38,7 +38,7 @@ type wallClock struct {
 
 // runWithClock starts a supervisor whose wall clock can be set. Nothing of the program is changed, but what it finds in
 // the page by which Linux tells the time, before its first instruction.
-func (b *bench) runWithClock() *wallClock {
+func (b *harness) runWithClock() *wallClock {
 	b.t.Helper()
 	runtime.LockOSThread() // Only the thread that starts a process may trace it.
 	defer runtime.UnlockOSThread()
@@ -119,7 +119,7 @@ const year = 365 * 24 * time.Hour
 
 func TestWallClockThatJumpsChangesNothing(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	clock := b.runWithClock()
 	b.until("two replicas are ready", func(s Status) bool { return s.Ready == 2 })
 	l := b.load()

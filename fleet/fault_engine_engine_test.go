@@ -17,7 +17,7 @@ import (
 )
 
 // proxied is a fleet whose supervisor reaches the engine through a proxy.
-func proxied(t *testing.T, engine, particular string) (*bench, *dockertest.Proxy) {
+func proxied(t *testing.T, engine, particular string) (*harness, *dockertest.Proxy) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "proxy") // short, as a socket's path must be
 	if err != nil {
@@ -31,7 +31,7 @@ func proxied(t *testing.T, engine, particular string) (*bench, *dockertest.Proxy
 		_ = p.Close()
 		_ = os.RemoveAll(dir)
 	})
-	b := newBench(t, fmt.Sprintf("%s\nengine: {host: %q, %s}\n", particular, p.Host, engine))
+	b := newHarness(t, fmt.Sprintf("%s\nengine: {host: %q, %s}\n", particular, p.Host, engine))
 	b.start(2)
 	return b, p
 }
@@ -133,7 +133,7 @@ func TestEngineThatIsRestarted(t *testing.T) {
 			if err := engine.Copy(ctx, testImage()); err != nil {
 				t.Fatal(err)
 			}
-			b := newBenchOn(t, engine.Host, testImage(), two+fmt.Sprintf("engine: {host: %q, timeout: 5s, resync: 1s}\n", engine.Host))
+			b := newHarnessOn(t, engine.Host, testImage(), two+fmt.Sprintf("engine: {host: %q, timeout: 5s, resync: 1s}\n", engine.Host))
 			b.start(2)
 			restartEngine(t, b, engine, len(flags) > 0)
 		})
@@ -141,7 +141,7 @@ func TestEngineThatIsRestarted(t *testing.T) {
 }
 
 // restartEngine restarts the engine under load. With live-restore containers outlive it and go on answering.
-func restartEngine(t *testing.T, b *bench, engine *dockertest.Daemon, live bool) {
+func restartEngine(t *testing.T, b *harness, engine *dockertest.Daemon, live bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

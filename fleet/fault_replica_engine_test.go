@@ -24,7 +24,7 @@ import (
 
 func TestReplicaKilledUnderLoadIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	b.start(2)
 	l := b.load()
 	before := b.containers()
@@ -63,7 +63,7 @@ func bigImage(t *testing.T) []byte {
 
 func TestImageThatTakesAllMemoryKillsAReplicaAndIsThenRefused(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two+"limits: {memory: 160MiB, cpus: 1}\nrestart: {min_backoff: 3s}\n")
+	b := newHarness(t, two+"limits: {memory: 160MiB, cpus: 1}\nrestart: {min_backoff: 3s}\n")
 	b.start(2)
 	l := b.load()
 	img := bigImage(t)
@@ -97,7 +97,7 @@ func TestImageThatTakesAllMemoryKillsAReplicaAndIsThenRefused(t *testing.T) {
 
 func TestReplicaThatLiesIsFoundOut(t *testing.T) {
 	t.Parallel()
-	b := newBenchOn(t, "", impostor(t), two+"health: {canary: 1s, interval: 200ms, timeout: 30s}\n")
+	b := newHarnessOn(t, "", fakeServer(t), two+"health: {canary: 1s, interval: 200ms, timeout: 30s}\n")
 	b.start(2)
 	l := b.load()
 	liar := b.status().Replicas[0]
@@ -140,7 +140,7 @@ func ask(t *testing.T, method, url string) string {
 
 func TestReplicaThatNeverBecomesReady(t *testing.T) {
 	t.Parallel()
-	b := newBenchOn(t, "", impostor(t), two+"health: {start: 3s, timeout: 30s}\n")
+	b := newHarnessOn(t, "", fakeServer(t), two+"health: {start: 3s, timeout: 30s}\n")
 	b.start(2)
 	before := b.containers()
 	l := b.load()
@@ -165,7 +165,7 @@ func TestReplicaThatNeverBecomesReady(t *testing.T) {
 
 func TestReplicaThatIsNeverReadyFailsForGoodAfterItsTries(t *testing.T) {
 	t.Parallel()
-	b := newBenchOn(t, "", impostor(t), "args: [unready]\nhealth: {start: 1s, timeout: 30s}\nrestart: {min_backoff: 100ms, failures: 2}\n")
+	b := newHarnessOn(t, "", fakeServer(t), "args: [unready]\nhealth: {start: 1s, timeout: 30s}\nrestart: {min_backoff: 100ms, failures: 2}\n")
 	b.start(0)
 	s := b.until("it failed for good", func(s Status) bool { return s.Replicas[0].State == Failed })
 	if r := s.Replicas[0]; r.Restarts != 3 || !strings.Contains(r.Reason, "health.start") || strings.Join(r.Log, "") != "an impostor is unready" {
@@ -179,7 +179,7 @@ func TestReplicaThatIsNeverReadyFailsForGoodAfterItsTries(t *testing.T) {
 
 func TestModelThatIsBadFailsAtOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "")
+	b := newHarness(t, "")
 	models := filepath.Join(b.dir, "models", "efficientnet-lite0")
 	definition, err := os.ReadFile(filepath.Join(testenv.Root(t), "models", "efficientnet-lite0", "model.yaml"))
 	if err != nil {
@@ -212,11 +212,11 @@ func TestModelThatIsBadFailsAtOnce(t *testing.T) {
 func TestImageThatIsMissing(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	gone := impostorImage() + "-gone"
+	gone := fakeServerImage() + "-gone"
 	if err := dockertest.ProgramImage(ctx, "", gone, "fovea/fleet/internal/impostor"); err != nil {
 		t.Fatal(err)
 	}
-	b := newBenchOn(t, "", gone, "restart: {min_backoff: 10s}\n")
+	b := newHarnessOn(t, "", gone, "restart: {min_backoff: 10s}\n")
 	b.start(1)
 	b.kill("cpu-0")
 	b.until("it waits for its next try", func(s Status) bool { return s.Replicas[0].State == BackOff })
@@ -235,7 +235,7 @@ func TestImageThatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.run(b.command())
-	if err := b.over(); err == nil {
+	if err := b.exited(); err == nil {
 		t.Error("a supervisor starts without an image")
 	}
 	if log, err := os.ReadFile(b.log()); err != nil || !strings.Contains(string(log), "supervise: image: no such image on this machine: image "+gone+": ") {

@@ -25,13 +25,13 @@ const briefly = "health: {canary: 1s, interval: 200ms, timeout: 1s, unready: 5s}
 
 // TestReplicaThatIsFrozen: connections to it are taken, and nothing is answered.
 func TestReplicaThatIsFrozen(t *testing.T) {
-	for name, freeze := range map[string]func(t *testing.T, b *bench, id string){
-		"replica paused (docker pause)": func(t *testing.T, b *bench, id string) {
+	for name, freeze := range map[string]func(t *testing.T, b *harness, id string){
+		"replica paused (docker pause)": func(t *testing.T, b *harness, id string) {
 			if out, err := exec.Command("docker", "pause", id).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 		},
-		"replica stopped with SIGSTOP": func(t *testing.T, b *bench, id string) {
+		"replica stopped with SIGSTOP": func(t *testing.T, b *harness, id string) {
 			if os.Getuid() != 0 {
 				t.Skip("a signal to a container's process needs root")
 			}
@@ -43,7 +43,7 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"replica's network is gone": func(t *testing.T, b *bench, id string) {
+		"replica's network is gone": func(t *testing.T, b *harness, id string) {
 			if out, err := exec.Command("docker", "network", "disconnect", "--force", b.name, id).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -51,7 +51,7 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, two+"health: {timeout: 3s}\n")
+			b := newHarness(t, two+"health: {timeout: 3s}\n")
 			b.start(2)
 			l := b.load()
 			before := b.containers()
@@ -81,18 +81,18 @@ func TestReplicaThatPredictsNothing(t *testing.T) {
 	} {
 		t.Run(mood, func(t *testing.T) {
 			t.Parallel()
-			b := newBenchOn(t, "", impostor(t), two+briefly)
+			b := newHarnessOn(t, "", fakeServer(t), two+briefly)
 			b.start(2)
 			l := b.load()
-			sick := b.status().Replicas[0]
+			unhealthy := b.status().Replicas[0]
 			start := time.Now()
-			ask(t, http.MethodPost, sick.URL+"/be?what="+mood)
+			ask(t, http.MethodPost, unhealthy.URL+"/be?what="+mood)
 			b.until("another container is ready", func(s Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 			full := time.Since(start)
 			o := l.end()
 			o.figure(t, c.fault, full, "with health.canary at 1 s")
 			for _, a := range b.accesses() {
-				if a.Status != http.StatusOK && (a.Replica != sick.Name || c.may == 0) {
+				if a.Status != http.StatusOK && (a.Replica != unhealthy.Name || c.may == 0) {
 					t.Errorf("a request failed that it did not answer with 504: %+v", a)
 				}
 			}
@@ -131,7 +131,7 @@ func bomb(t *testing.T) []byte {
 
 func TestImagesThatInflateWithoutEnd(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	b.start(2)
 	image := bomb(t)
 	l := b.load()
@@ -191,7 +191,7 @@ func TestClientsThatAreSlow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, two)
+			b := newHarness(t, two)
 			b.start(2)
 			stop := make(chan struct{})
 			var clients sync.WaitGroup

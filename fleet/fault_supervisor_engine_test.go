@@ -20,13 +20,13 @@ import (
 )
 
 // supervised runs a test with a supervisor as it is documented, and with one whose listener outlives it.
-func supervised(t *testing.T, fault string, run func(t *testing.T, b *bench, fault string)) {
+func supervised(t *testing.T, fault string, run func(t *testing.T, b *harness, fault string)) {
 	t.Helper()
-	for name, held := range map[string]bool{"": false, ", with a unit's socket": true} {
-		t.Run("held "+fmt.Sprint(held), func(t *testing.T) {
+	for name, inherited := range map[string]bool{"": false, ", with a unit's socket": true} {
+		t.Run("inherited socket "+fmt.Sprint(inherited), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, two)
-			if held {
+			b := newHarness(t, two)
+			if inherited {
 				b.hold()
 			}
 			b.start(2)
@@ -36,7 +36,7 @@ func supervised(t *testing.T, fault string, run func(t *testing.T, b *bench, fau
 }
 
 func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
-	supervised(t, "supervisor killed with SIGKILL", func(t *testing.T, b *bench, fault string) {
+	supervised(t, "supervisor killed with SIGKILL", func(t *testing.T, b *harness, fault string) {
 		l := b.load(freshConnections)
 		before := b.containers()
 		start := time.Now()
@@ -56,7 +56,7 @@ func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
 }
 
 func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
-	supervised(t, "supervisor restarted as planned", func(t *testing.T, b *bench, fault string) {
+	supervised(t, "supervisor restarted as planned", func(t *testing.T, b *harness, fault string) {
 		l := b.load()
 		before := b.containers()
 		start := time.Now()
@@ -78,7 +78,7 @@ func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
 
 func TestTwoSupervisors(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "replicas: 1\n")
+	b := newHarness(t, "replicas: 1\n")
 	b.start(1)
 	out, err := b.command().CombinedOutput()
 	if err == nil || !bytes.Contains(out, []byte("another supervisor is running")) {
@@ -109,7 +109,7 @@ func fill(t *testing.T, dir string) (file string) {
 
 func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	state := filepath.Join(b.dir, "state")
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
 
 func TestContainersOfOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "replicas: 1")
+	b := newHarness(t, "replicas: 1")
 	foreign := containerName(b.name, "cpu-0", 1)
 	if out, err := exec.Command("docker", "create", "--name", foreign, testImage()).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -171,7 +171,7 @@ func TestContainersOfOthersAreLeftAlone(t *testing.T) {
 
 func TestNoReplicaIsReady(t *testing.T) {
 	t.Parallel()
-	b := newBenchOn(t, "", impostor(t), "args: [unready]\n")
+	b := newHarnessOn(t, "", fakeServer(t), "args: [unready]\n")
 	b.start(0)
 	b.until("it starts", func(s Status) bool { return s.Replicas[0].State == Starting })
 	response, err := http.Post("http://"+b.address+"/predict", "image/jpeg", strings.NewReader("an image"))

@@ -14,10 +14,10 @@ import (
 )
 
 // withGPUs is a fleet with a replica on each of so many simulated GPUs.
-func withGPUs(t *testing.T, gpus int) (*bench, *simnvml.File) {
+func withGPUs(t *testing.T, gpus int) (*harness, *simnvml.File) {
 	t.Helper()
 	f := simnvml.New(t, simnvml.Machine(gpus))
-	b := newBench(t, fmt.Sprintf("gpus: all\ngpu: {library: %s, poll: 500ms, driver: nvidia}\nenv: {%s: auto}\n", simnvml.Library(t), deviceVariable))
+	b := newHarness(t, fmt.Sprintf("gpus: all\ngpu: {library: %s, poll: 500ms, driver: nvidia}\nenv: {%s: auto}\n", simnvml.Library(t), deviceVariable))
 	b.start(gpus)
 	return b, f
 }
@@ -39,20 +39,20 @@ func TestGPUThatFallsOffTheBusIsQuarantined(t *testing.T) {
 	const gpus = 4
 	b, f := withGPUs(t, gpus)
 	l := b.load()
-	sick, _ := on(b.status(), 1)
+	faulty, _ := on(b.status(), 1)
 	begun, event := l.begun.Load(), time.Now()
 	f.Set("gpu1.lost", "1", "gpu1.event.1", "xid 79")
 	s := b.until("it gets no requests", func(s Status) bool { r, _ := on(s, 1); return r.State != Ready })
 	may := l.begun.Load() - begun
 	withdrawn, _ := on(s, 1)
-	given := withdrawn.InFlight + b.count(sick.Name)
+	given := withdrawn.InFlight + b.count(faulty.Name)
 	s = b.until("its replica is gone", func(s Status) bool { r, _ := on(s, 1); return r.State == Quarantined })
 	full := time.Since(event)
 	o := l.end()
-	_, _, last := b.by(sick.Name, event)
+	_, _, last := b.by(faulty.Name, event)
 	o.figure(t, "XID 79 on one of four GPUs", 0, fmt.Sprintf("last request to it %.3f s after the event; its replica is gone after %.2f s",
 		last.Sub(event).Seconds(), full.Seconds()))
-	if after := b.count(sick.Name); after > given {
+	if after := b.count(faulty.Name); after > given {
 		t.Errorf("%d requests were given to it after it was taken out of service", after-given)
 	}
 	if figures() && last.Sub(event) > time.Second {

@@ -37,7 +37,7 @@ func (g *gpuState) text() string {
 }
 
 // happened judges news of a GPU. What the process on it is to blame for is not the GPU's fault.
-func (m *machine) happened(o gpuEvent) {
+func (m *machine) handleGPUEvent(o gpuEvent) {
 	e := o.event
 	g := m.gpus[e.UUID]
 	if e.Missed > 0 || g == nil {
@@ -78,15 +78,15 @@ func (m *machine) quarantine(g *gpuState, reason string, wall time.Time, manual 
 }
 
 // release ends a quarantine.
-func (m *machine) release(g *gpuState, why string) {
+func (m *machine) release(g *gpuState, reason string) {
 	m.dirty = true
 	if g.quarantined {
-		m.log.Info("GPU is released from quarantine", "gpu", g.uuid, "reason", why, "was", g.reason)
+		m.log.Info("GPU is released from quarantine", "gpu", g.uuid, "reason", reason, "was", g.reason)
 	}
 	g.quarantined, g.manual, g.reason, g.passed, g.since = false, false, "", 0, time.Time{}
-	for _, s := range m.slots {
+	for _, s := range m.placements {
 		if s.GPU == g.uuid {
-			s.pardon() // What failed there may have failed because of it.
+			s.resetFailures() // What failed there may have failed because of it.
 		}
 	}
 }
@@ -98,7 +98,7 @@ func (m *machine) inventory(o inventory) {
 	}
 	m.driver = o.err
 	for _, d := range o.devices {
-		m.found(d.Index, d.UUID)
+		m.releaseIndex(d.Index, d.UUID)
 		g := m.gpus[d.UUID]
 		if g == nil || errors.Is(d.Err, context.Canceled) || errors.Is(d.Err, context.DeadlineExceeded) {
 			continue
@@ -118,7 +118,7 @@ func (m *machine) inventory(o inventory) {
 }
 
 // found takes an index from the GPU that had it before the driver counted anew.
-func (m *machine) found(index int, uuid string) {
+func (m *machine) releaseIndex(index int, uuid string) {
 	for _, g := range m.gpus {
 		if g.index == index && g.uuid != uuid && uuid != "" {
 			g.index = -1

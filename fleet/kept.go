@@ -12,13 +12,13 @@ import (
 )
 
 // Kept is what outlives a supervisor.
-type Kept struct {
+type persistentState struct {
 	Active      *Deployment  `json:"active,omitempty"`
 	Target      *Deployment  `json:"target,omitempty"` // of a roll-out under way, or of the one that failed
 	Failed      string       `json:"failed,omitempty"` // why it failed
 	Quarantines []Quarantine `json:"quarantines,omitempty"`
-	Places      []Place      `json:"places,omitempty"` // with the replicas' GPUs: a lost one does not say its UUID
-	Boot        string       `json:"boot,omitempty"`   // which start of the machine this is about
+	Placements  []Placement  `json:"placements,omitempty"` // with the replicas' GPUs: a lost one does not say its UUID
+	Boot        string       `json:"boot,omitempty"`       // which start of the machine this is about
 }
 
 // Quarantine is a GPU that is out of use.
@@ -33,11 +33,11 @@ type Quarantine struct {
 }
 
 // kept is what the machine knows that is to outlive it.
-func (m *machine) kept() Kept {
-	k := Kept{Active: m.active, Target: m.target, Failed: m.failed}
-	for _, s := range m.slots {
+func (m *machine) persistentState() persistentState {
+	k := persistentState{Active: m.active, Target: m.target, Failed: m.failed}
+	for _, s := range m.placements {
 		if s.GPU != "" {
-			k.Places = append(k.Places, s.Place)
+			k.Placements = append(k.Placements, s.Placement)
 		}
 	}
 	for _, g := range m.sortedGPUs() {
@@ -49,7 +49,7 @@ func (m *machine) kept() Kept {
 }
 
 // want says which deployment the configuration asks for now. One that failed is not tried again by itself.
-func (k *Kept) want(d Deployment) {
+func (k *persistentState) setWanted(d Deployment) {
 	same := func(other *Deployment) bool { return other != nil && other.fingerprint() == d.fingerprint() }
 	switch {
 	case k.Active == nil:
@@ -75,8 +75,8 @@ func newStore(dir string) *store {
 }
 
 // load reads what was kept; nothing when there is no file. A reboot has reset every GPU, so that probes can tell again.
-func (s *store) load() (Kept, error) {
-	var k Kept
+func (s *store) load() (persistentState, error) {
+	var k persistentState
 	data, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -96,7 +96,7 @@ func (s *store) load() (Kept, error) {
 }
 
 // save replaces the file as a whole, and makes sure that it is on the disk.
-func (s *store) save(k Kept) error {
+func (s *store) save(k persistentState) error {
 	k.Boot = s.boot
 	data, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {

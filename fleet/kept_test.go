@@ -11,9 +11,9 @@ import (
 
 func TestStateOutlivesASupervisor(t *testing.T) {
 	dir := t.TempDir()
-	d := deployment("v1")
+	d := testDeployment("v1")
 	d.Generation = 4
-	k := Kept{Active: &d, Failed: "why", Quarantines: []Quarantine{{GPU: "GPU-1", Quarantined: true, Manual: true, Reason: "XID 48", Since: time.Unix(1, 0).UTC()}}}
+	k := persistentState{Active: &d, Failed: "why", Quarantines: []Quarantine{{GPU: "GPU-1", Quarantined: true, Manual: true, Reason: "XID 48", Since: time.Unix(1, 0).UTC()}}}
 	s := newStore(dir)
 	if err := s.save(k); err != nil {
 		t.Fatal(err)
@@ -64,23 +64,23 @@ func TestLockIsForOne(t *testing.T) {
 }
 
 func TestWhatTheConfigurationWantsAfterARestart(t *testing.T) {
-	one, two, three := deployment("1"), deployment("2"), deployment("3")
+	one, two, three := testDeployment("1"), testDeployment("2"), testDeployment("3")
 	for name, c := range map[string]struct {
-		kept   Kept
+		saved  persistentState
 		want   Deployment
 		target *Deployment
 		failed string
 	}{
-		"the same as before":              {Kept{Active: &one}, one, nil, ""},
-		"another: a roll-out":             {Kept{Active: &one}, two, &two, ""},
-		"a roll-out goes on":              {Kept{Active: &one, Target: &two}, two, &two, ""},
-		"the old one again in a roll-out": {Kept{Active: &one, Target: &two}, one, nil, ""},
-		"what failed is not tried again":  {Kept{Active: &one, Target: &two, Failed: "x"}, two, &two, "x"},
-		"another after one that failed":   {Kept{Active: &one, Target: &two, Failed: "x"}, three, &three, ""},
+		"the same as before":              {persistentState{Active: &one}, one, nil, ""},
+		"another: a roll-out":             {persistentState{Active: &one}, two, &two, ""},
+		"a roll-out goes on":              {persistentState{Active: &one, Target: &two}, two, &two, ""},
+		"the old one again in a roll-out": {persistentState{Active: &one, Target: &two}, one, nil, ""},
+		"what failed is not tried again":  {persistentState{Active: &one, Target: &two, Failed: "x"}, two, &two, "x"},
+		"another after one that failed":   {persistentState{Active: &one, Target: &two, Failed: "x"}, three, &three, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := c.kept
-			k.want(c.want)
+			k := c.saved
+			k.setWanted(c.want)
 			same := (k.Target == nil) == (c.target == nil) && (k.Target == nil || k.Target.fingerprint() == c.target.fingerprint())
 			if !same || k.Failed != c.failed {
 				t.Errorf("target %+v, failed %q", k.Target, k.Failed)

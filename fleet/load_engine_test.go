@@ -59,7 +59,7 @@ type sent struct {
 
 // load sends an image to the gateway at a rate.
 type load struct {
-	b       *bench
+	b       *harness
 	t       *testing.T
 	rate    float64
 	img     []byte
@@ -77,7 +77,7 @@ type load struct {
 
 // load begins to send: at the tests' rate, and at most at a quarter of what a first try shows the replicas to answer, so
 // that no request fails for want of a faster machine.
-func (b *bench) load(options ...func(*http.Transport)) *load {
+func (b *harness) load(options ...func(*http.Transport)) *load {
 	b.t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: most}
 	for _, option := range options {
@@ -99,12 +99,12 @@ func freshConnections(t *http.Transport) { t.DisableKeepAlives = true }
 // warm measures requests a second with two under way.
 func (l *load) warm() float64 {
 	l.t.Helper()
-	const each = 10
+	const perSender = 10
 	begin := time.Now()
 	var senders sync.WaitGroup
 	for range 2 {
 		senders.Go(func() {
-			for range each {
+			for range perSender {
 				l.send()
 			}
 		})
@@ -117,7 +117,7 @@ func (l *load) warm() float64 {
 	}
 	l.all = nil
 	l.begun.Store(0)
-	return 2 * each / time.Since(begin).Seconds()
+	return 2 * perSender / time.Since(begin).Seconds()
 }
 
 func (l *load) begin() {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestSocketIsForItsGroup(t *testing.T) {
-	s := newSite(t)
+	s := newTestFleet(t)
 	s.start()
 	s.until("ready", allReady)
 	info, err := os.Stat(s.cfg.Socket)
@@ -19,11 +19,11 @@ func TestSocketIsForItsGroup(t *testing.T) {
 }
 
 func TestOneNameOnOneEngineHasOneSupervisor(t *testing.T) {
-	first, second := newSite(t), newSite(t)
+	first, second := newTestFleet(t), newTestFleet(t)
 	first.start()
 	own := second.engine
 	for name, c := range map[string]struct {
-		engine *standin
+		engine *fakeEngine
 		fleet  string
 		want   error
 	}{
@@ -47,7 +47,7 @@ func TestOneNameOnOneEngineHasOneSupervisor(t *testing.T) {
 }
 
 func TestSocketReplacesNothingButASocket(t *testing.T) {
-	s := newSite(t)
+	s := newTestFleet(t)
 	if err := os.WriteFile(s.cfg.Socket, []byte("a file of someone's"), 0o600); err != nil {
 		t.Fatal(err)
 	}

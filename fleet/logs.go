@@ -16,7 +16,7 @@ func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 	}
 	container, lines, err := s.logOf(r, query.Get("replica"))
 	if err != nil {
-		answer(w, r, func(*http.Request) (any, error) { return nil, err })
+		respond(w, r, func(*http.Request) (any, error) { return nil, err })
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -27,12 +27,12 @@ func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if query.Get("follow") == "true" {
-		if err := s.with.Engine.FollowLogs(r.Context(), container, tail, flusher{w}); err != nil && r.Context().Err() == nil {
+		if err := s.deps.Engine.FollowLogs(r.Context(), container, tail, flusher{w}); err != nil && r.Context().Err() == nil {
 			fmt.Fprintln(w, "supervise:", err)
 		}
 		return
 	}
-	if lines, err = s.with.Engine.Logs(r.Context(), container, tail); err != nil {
+	if lines, err = s.deps.Engine.Logs(r.Context(), container, tail); err != nil {
 		lines = []string{"supervise: " + err.Error()}
 	}
 	for _, line := range lines {
@@ -43,19 +43,19 @@ func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 // logOf finds a replica's container, or the last lines of the one that ended.
 func (s *Supervisor) logOf(r *http.Request, name string) (container string, lines []string, err error) {
 	_, err = s.ask(r, func() error {
-		for _, slot := range s.machine.slots {
-			if !slot.named(name) {
+		for _, placement := range s.machine.placements {
+			if !placement.named(name) {
 				continue
 			}
-			lines = slot.logs
-			for _, replica := range slot.replicas() {
+			lines = placement.logs
+			for _, replica := range placement.replicas() {
 				if container == "" || replica.id == name || replica.name == name {
 					container = replica.container
 				}
 			}
 			return nil
 		}
-		return problem{http.StatusNotFound, fmt.Errorf("no replica is named %q", name)}
+		return statusError{http.StatusNotFound, fmt.Errorf("no replica is named %q", name)}
 	})
 	return container, lines, err
 }

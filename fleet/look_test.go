@@ -14,14 +14,14 @@ func TestLookThatIsOlderThanAStartFindsNoFault(t *testing.T) {
 	for seed := range uint64(30) {
 		w := newWorld(t, seed, 0, 3)
 		looks := func(ok func() bool) func() bool {
-			return func() bool { w.m.lookNow(); return ok() }
+			return func() bool { w.m.requestList(); return ok() }
 		}
 		w.until("ready", time.Minute, looks(func() bool { return len(w.m.serving()) == 3 }))
-		w.rolling("v2")
+		w.startRollout("v2")
 		w.until("the roll-out is over", 5*time.Minute, looks(func() bool { return w.m.roll == nil }))
-		for _, s := range w.m.slots {
+		for _, s := range w.m.placements {
 			if w.m.failed != "" || len(s.failures) > 0 {
-				t.Fatalf("sequence %d: roll-out %q; %d failures of %s, the last: %s", seed, w.m.failed, len(s.failures), s.Name, s.why)
+				t.Fatalf("sequence %d: roll-out %q; %d failures of %s, the last: %s", seed, w.m.failed, len(s.failures), s.Name, s.reason)
 			}
 		}
 	}
@@ -31,11 +31,11 @@ func TestEndThatIsToldBeforeTheContainerIsKnownIsNoticed(t *testing.T) {
 	for seed := range uint64(30) {
 		w := newWorld(t, seed, 0, 1)
 		w.cfg.Engine.Resync = time.Hour
-		bad := deployment("bad")
-		w.restart(Kept{Active: &bad})
+		bad := testDeployment("bad")
+		w.restart(persistentState{Active: &bad})
 		w.until("failed", time.Minute, func() bool { return w.state(0) == Failed })
-		if s := w.m.slots[0]; !strings.Contains(s.why, "status 78") || len(s.failures) > 0 {
-			t.Errorf("sequence %d: %s, after %d failures", seed, s.why, len(s.failures))
+		if s := w.m.placements[0]; !strings.Contains(s.reason, "status 78") || len(s.failures) > 0 {
+			t.Errorf("sequence %d: %s, after %d failures", seed, s.reason, len(s.failures))
 		}
 	}
 }
@@ -44,11 +44,11 @@ func TestDownWaitsForContainersWithoutAPlace(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	w.ready(1)
 	extra := w.put(docker.Spec{Name: "extra", Labels: map[string]string{docker.LabelReplica: "cpu-7"}}, w.now)
-	extra.held = true
+	extra.unstoppable = true
 	w.m.seen(extra.container, w.now)
 	w.m.seen(extra.container, w.now)
 	actions := w.m.step(w.now)
-	asked := slices.DeleteFunc(slices.Clone(actions), func(a action) bool { _, is := a.(removeExtra); return !is })
+	asked := slices.DeleteFunc(slices.Clone(actions), func(a action) bool { _, is := a.(removeUnplaced); return !is })
 	if len(asked) != 1 {
 		t.Fatalf("seen twice, it is removed %d times", len(asked))
 	}
@@ -57,7 +57,7 @@ func TestDownWaitsForContainersWithoutAPlace(t *testing.T) {
 	if w.m.done() {
 		t.Error("done while a container is being removed")
 	}
-	w.m.step(w.now, removedExtra{id: extra.id, err: errFault})
+	w.m.step(w.now, removedUnplaced{id: extra.id, err: errFault})
 	if !w.m.done() {
 		t.Error("a container that cannot be removed holds up the end")
 	}
@@ -66,15 +66,15 @@ func TestDownWaitsForContainersWithoutAPlace(t *testing.T) {
 func TestDownBeforeTheFirstLookEndsWhatIsFound(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.ready(2)
-	w.restart(w.m.kept())
-	w.broken = true
+	w.restart(w.m.persistentState())
+	w.engineDown = true
 	w.wait(time.Minute)
 	w.m.end()
 	w.wait(time.Minute)
-	w.broken = false
+	w.engineDown = false
 	w.until("all has ended", time.Minute, w.m.done)
-	if len(w.boxes) > 0 {
-		t.Errorf("%d containers are left", len(w.boxes))
+	if len(w.containers) > 0 {
+		t.Errorf("%d containers are left", len(w.containers))
 	}
 }
 

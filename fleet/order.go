@@ -1,7 +1,7 @@
 package fleet
 
 // startFirst tells whether the new replica may come up beside the old one.
-func (m *machine) startFirst(s *slot) bool {
+func (m *machine) startFirst(s *placementState) bool {
 	switch {
 	case m.cfg.Rollout.Order != OrderAuto:
 		return m.cfg.Rollout.Order == OrderStartFirst
@@ -22,7 +22,7 @@ func (m *machine) startFirst(s *slot) bool {
 	}
 	there := uint64(0)
 	for _, r := range m.replicas() {
-		if r.slot.Device == s.Device && r.state == Ready {
+		if r.placement.Device == s.Device && r.state == Ready {
 			there++
 		}
 	}

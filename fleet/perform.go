@@ -25,11 +25,11 @@ func (s *Supervisor) post(ctx context.Context, o observation) {
 func (s *Supervisor) perform(ctx context.Context, a action) {
 	switch a := a.(type) {
 	case create:
-		s.post(ctx, s.hands.create(ctx, a))
+		s.post(ctx, s.executor.create(ctx, a))
 	case remove:
-		s.post(ctx, s.hands.remove(ctx, a))
-	case removeExtra:
-		s.post(ctx, removedExtra{a.id, s.hands.remove(ctx, remove{ref: a.id, grace: a.grace}).err})
+		s.post(ctx, s.executor.remove(ctx, a))
+	case removeUnplaced:
+		s.post(ctx, removedUnplaced{a.id, s.executor.remove(ctx, remove{ref: a.id, grace: a.grace}).err})
 	case probe:
 		s.post(ctx, s.prober.probe(ctx, a, s.cfg.Health.Timeout))
 	case predict:
@@ -37,11 +37,11 @@ func (s *Supervisor) perform(ctx context.Context, a action) {
 	case drain:
 		limited, cancel := context.WithTimeout(ctx, a.limit)
 		defer cancel()
-		s.post(ctx, drained{a.life, s.gateway.Pool().Drain(limited, a.id)})
-	case look:
-		s.post(ctx, s.hands.list(ctx, s.now()))
-	case lookGPUs:
-		s.lookAtGPUs(ctx)
+		s.post(ctx, drained{a.instanceID, s.gateway.Pool().Drain(limited, a.id)})
+	case listContainers:
+		s.post(ctx, s.executor.list(ctx, s.now()))
+	case readGPUs:
+		s.readGPUs(ctx)
 	}
 }
 
@@ -50,10 +50,10 @@ func sameReplicas(a, b []gateway.Replica) bool { return slices.Equal(a, b) }
 // watchEngine turns the engine's events into looks at the containers. Where the stream breaks off, all are looked at.
 func (s *Supervisor) watchEngine(ctx context.Context) {
 	for ctx.Err() == nil {
-		events, failed := s.with.Engine.Events(ctx, s.hands.labels())
-		s.lookNow(ctx)
+		events, failed := s.deps.Engine.Events(ctx, s.executor.labels())
+		s.requestList(ctx)
 		for e := range events {
-			s.lookAt(ctx, e)
+			s.inspect(ctx, e)
 		}
 		if err := <-failed; err != nil && ctx.Err() == nil {
 			s.log.Warn("the engine's events broke off", "error", err.Error())
@@ -66,29 +66,29 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 }
 
 // lookAt asks for a container of which something was told.
-func (s *Supervisor) lookAt(ctx context.Context, e docker.Event) {
+func (s *Supervisor) inspect(ctx context.Context, e docker.Event) {
 	switch e.Action {
 	case "die", "oom", "pause", "unpause":
-		status, err := s.with.Engine.Inspect(ctx, e.ID)
+		status, err := s.deps.Engine.Inspect(ctx, e.ID)
 		if err != nil {
-			s.lookNow(ctx)
+			s.requestList(ctx)
 			return
 		}
 		s.post(ctx, seen{inspected(status)})
 	case "destroy":
-		s.lookNow(ctx)
+		s.requestList(ctx)
 	}
 }
 
-func (s *Supervisor) lookNow(ctx context.Context) {
+func (s *Supervisor) requestList(ctx context.Context) {
 	select {
-	case s.commands <- s.machine.lookNow:
+	case s.commands <- s.machine.requestList:
 	case <-ctx.Done():
 	}
 }
 
 func (s *Supervisor) watchGPUs(ctx context.Context) {
-	for e := range s.with.GPUs.Watch(ctx) {
+	for e := range s.deps.GPUs.Watch(ctx) {
 		if e.Kind == gpu.KindInterrupted {
 			s.log.Warn("the GPUs' events are not received", "error", e.Err)
 		}
@@ -101,7 +101,7 @@ func (s *Supervisor) pollGPUs(ctx context.Context) {
 	ticker := time.NewTicker(s.cfg.GPU.Poll)
 	defer ticker.Stop()
 	for {
-		s.lookAtGPUs(ctx)
+		s.readGPUs(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -110,9 +110,9 @@ func (s *Supervisor) pollGPUs(ctx context.Context) {
 	}
 }
 
-func (s *Supervisor) lookAtGPUs(ctx context.Context) {
+func (s *Supervisor) readGPUs(ctx context.Context) {
 	since := s.now()
-	found, err := s.with.GPUs.Inventory(ctx)
+	found, err := s.deps.GPUs.Inventory(ctx)
 	if ctx.Err() == nil {
 		s.post(ctx, inventory{since: since, devices: found.Devices, wall: time.Now(), err: err})
 	}

@@ -5,93 +5,93 @@ import "fmt"
 // probed takes the answers of /health and /ready. Liveness is /health alone: a full queue, or a model that is gone, is
 // no sickness. While it starts, only a server that says itself that it is broken counts.
 func (r *replica) probed(o probed) {
-	r.probing = false
-	health := r.slot.m.cfg.Health
+	r.probePending = false
+	health := r.placement.m.cfg.Health
 	r.probeDue = r.now() + health.Interval
 	if r.state != Ready {
-		r.probeDue = r.now() + min(hurry, health.Interval)
+		r.probeDue = r.now() + min(fastProbeInterval, health.Interval)
 	}
 	if r.state != Starting && r.state != Ready && r.state != Unready {
 		return
 	}
 	if o.reason != "" {
-		r.why = o.reason
+		r.reason = o.reason
 	}
-	if !r.live(o) {
+	if !r.checkLiveness(o) {
 		return
 	}
-	if o.ready != silent {
-		r.misses(o.lost)
+	if o.ready != inconclusive {
+		r.reportGPULost(o.lost)
 	}
 	switch o.ready {
 	case good:
-		r.mute = 0
+		r.readinessFailures = 0
 		if o.health == good { // both: what answers /ready alone is not the server
-			r.enter(Ready)
+			r.setState(Ready)
 		}
 	case bad:
-		r.leave()
-	case silent:
-		if r.mute++; r.mute >= health.Failures {
-			r.leave()
+		r.markUnready()
+	case inconclusive:
+		if r.readinessFailures++; r.readinessFailures >= health.Failures {
+			r.markUnready()
 		}
 	}
 }
 
 // leave takes a ready replica out of service.
-func (r *replica) leave() {
+func (r *replica) markUnready() {
 	if r.state == Ready {
-		r.enter(Unready)
+		r.setState(Unready)
 	}
 }
 
 // live counts failed probes of /health, and tells whether the replica goes on.
-func (r *replica) live(o probed) bool {
+func (r *replica) checkLiveness(o probed) bool {
 	switch {
 	case o.health == good:
-		r.sick = 0
+		r.livenessFailures = 0
 		return true
-	case o.health == silent && r.state == Starting:
+	case o.health == inconclusive && r.state == Starting:
 		return true
-	case o.health == silent:
-		r.slot.m.lookNow() // Perhaps its container has ended.
+	case o.health == inconclusive:
+		r.placement.m.requestList() // Perhaps its container has ended.
 	case o.health == bad:
-		r.leave()
+		r.markUnready()
 	}
-	r.sick++
+	r.livenessFailures++
 	switch {
-	case r.sick < r.slot.m.cfg.Health.Failures:
+	case r.livenessFailures < r.placement.m.cfg.Health.Failures:
 		return true
-	case o.health == silent && r.slot.m.engine != nil: // The way to it may have gone with the engine.
-		r.leave()
+	case o.health == inconclusive && r.placement.m.engine != nil: // The way to it may have gone with the engine.
+		r.markUnready()
 		return true
 	}
-	r.end(faulted, fmt.Sprintf("not healthy in %d probes: %s", r.sick, o.reason))
+	r.end(endFailure, fmt.Sprintf("not healthy in %d probes: %s", r.livenessFailures, o.reason))
 	return false
 }
 
 // predicted takes the outcome of a prediction. After one that failed, the next follows soon.
 func (r *replica) predicted(o predicted) {
-	r.asking = false
-	r.askDue = r.now() + r.slot.m.cfg.Health.Canary
+	r.canaryPending = false
+	r.canaryDue = r.now() + r.placement.m.cfg.Health.Canary
 	if r.state != Ready {
 		return
 	}
 	switch o.verdict {
 	case good:
-		r.lies = 0
+		r.canaryFailures = 0
 		r.record.good++
-		r.worked()
+		r.noteSuccess()
 	case bad:
-		r.lies++
+		r.canaryFailures++
 		r.record.bad++
-		r.askDue = r.now() + r.slot.m.cfg.Health.Interval
+		r.canaryDue = r.now() + r.placement.m.cfg.Health.Interval
 	case late:
-		r.askDue = r.now() + r.slot.m.cfg.Health.Interval
-		r.tooLate(o.reason)
-	case silent:
+		r.canaryDue = r.now() + r.placement.m.cfg.Health.Interval
+		r.canaryLate(o.reason)
+	case inconclusive:
 	}
-	if r.lies >= r.slot.m.cfg.Health.Failures {
-		r.end(faulted, fmt.Sprintf("says that it is ready, and failed %d predictions: %s", r.lies, o.reason))
+	if r.canaryFailures >= r.placement.m.cfg.Health.Failures {
+		r.end(endFailure, fmt.Sprintf("says that it is ready, and failed %d predictions: %s", r.canaryFailures, o.reason))
 	}
 }

@@ -49,11 +49,11 @@ func sampleImage() ([]byte, error) {
 func (p *prober) probe(ctx context.Context, a probe, timeout time.Duration) probed {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answered := make(chan said, 1)
-	go func() { answered <- p.ask(ctx, a.url+"/health") }()
-	ready := p.ask(ctx, a.url+"/ready")
+	answered := make(chan probeResponse, 1)
+	go func() { answered <- p.get(ctx, a.url+"/health") }()
+	ready := p.get(ctx, a.url+"/ready")
 	health := <-answered
-	o := probed{life: a.life, health: health.verdict, ready: ready.verdict, reason: ready.reason, lost: ready.lost}
+	o := probed{instanceID: a.instanceID, health: health.verdict, ready: ready.verdict, reason: ready.reason, lost: ready.lost}
 	if health.verdict != good {
 		o.reason = health.reason
 	}
@@ -61,16 +61,16 @@ func (p *prober) probe(ctx context.Context, a probe, timeout time.Duration) prob
 }
 
 // said is an answer of /health or /ready.
-type said struct {
+type probeResponse struct {
 	verdict verdict
 	reason  string // unless it is good
 	lost    bool   // the process does not reach its GPU any more
 }
 
-func (p *prober) ask(ctx context.Context, url string) said {
+func (p *prober) get(ctx context.Context, url string) probeResponse {
 	status, body, err := p.send(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return said{silent, err.Error(), false}
+		return probeResponse{inconclusive, err.Error(), false}
 	}
 	var report struct {
 		Reasons []string `json:"reasons"`
@@ -79,11 +79,11 @@ func (p *prober) ask(ctx context.Context, url string) said {
 	unreadable := json.Unmarshal(body, &report)
 	switch {
 	case status == http.StatusOK:
-		return said{good, "", report.GPULost}
+		return probeResponse{good, "", report.GPULost}
 	case unreadable == nil && len(report.Reasons) > 0:
-		return said{bad, strings.Join(report.Reasons, "; "), report.GPULost}
+		return probeResponse{bad, strings.Join(report.Reasons, "; "), report.GPULost}
 	}
-	return said{bad, fmt.Sprintf("%s answers %d", url, status), report.GPULost}
+	return probeResponse{bad, fmt.Sprintf("%s answers %d", url, status), report.GPULost}
 }
 
 // predict has an image answered. An answer that blames the server itself is bad; none in time, one that says so and one
@@ -92,7 +92,7 @@ func (p *prober) predict(ctx context.Context, a predict) predicted {
 	ctx, cancel := context.WithTimeout(ctx, p.most)
 	defer cancel()
 	status, body, err := p.send(ctx, http.MethodPost, a.url+"/predict", p.img)
-	o := predicted{life: a.life}
+	o := predicted{instanceID: a.instanceID}
 	switch {
 	case err != nil:
 		o.verdict, o.reason = late, err.Error()
@@ -120,6 +120,6 @@ func (p *prober) send(ctx context.Context, method, url string, body []byte) (int
 		return 0, nil, err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	return response.StatusCode, answer, err
+	respond, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return response.StatusCode, respond, err
 }

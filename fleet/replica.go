@@ -20,9 +20,9 @@ const (
 
 // replica is one container's life.
 type replica struct {
-	life       life
-	slot       *slot
-	dep        *Deployment // nil for one that was adopted and whose making is not known
+	instanceID instanceID
+	placement  *placementState
+	deployment *Deployment // nil for one that was adopted and whose making is not known
 	generation int
 	id         string // to the gateway and to people
 	name       string // the container's
@@ -31,44 +31,44 @@ type replica struct {
 
 	state      State
 	since      time.Duration
-	born       time.Duration
-	made       time.Duration // when its container was known to be there
+	startedAt  time.Duration
+	createdAt  time.Duration // when its container was known to be there
 	readySince time.Duration
-	why        string
+	reason     string
 	logs       []string
 
 	op    op
 	opDue time.Duration // when the answer is overdue
 
-	ending    end
-	probing   bool
-	probeDue  time.Duration
-	asking    bool // for a prediction
-	askDue    time.Duration
-	sick      int // probes of /health without success, one after the other
-	mute      int // probes of /ready without an answer
-	lies      int // predictions that failed
-	record    record
-	lost      bool
-	lostAt    time.Duration // since when it has said that it does not reach its GPU
-	everReady bool
+	cause             endCause
+	probePending      bool
+	probeDue          time.Duration
+	canaryPending     bool // for a prediction
+	canaryDue         time.Duration
+	livenessFailures  int // probes of /health without success, one after the other
+	readinessFailures int // probes of /ready without an answer
+	canaryFailures    int // predictions that failed
+	record            record
+	lost              bool
+	lostAt            time.Duration // since when it has said that it does not reach its GPU
+	everReady         bool
 }
 
-func (r *replica) now() time.Duration { return r.slot.m.now }
+func (r *replica) now() time.Duration { return r.placement.m.now }
 
-func (r *replica) enter(s State) {
+func (r *replica) setState(s State) {
 	if r.state == s {
 		return
 	}
 	r.state, r.since = s, r.now()
 	if s == Ready {
-		r.readySince, r.everReady, r.why, r.mute, r.lies = r.now(), true, "", 0, 0
-		r.askDue = r.now() + r.slot.m.cfg.Health.Canary
-		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, calm: true}
+		r.readySince, r.everReady, r.reason, r.readinessFailures, r.canaryFailures = r.now(), true, "", 0, 0
+		r.canaryDue = r.now() + r.placement.m.cfg.Health.Canary
+		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, lightLoad: true}
 	}
 }
 
-func (r *replica) begin(o op, limit time.Duration) { r.op, r.opDue = o, r.now()+limit }
+func (r *replica) startOp(o op, limit time.Duration) { r.op, r.opDue = o, r.now()+limit }
 
 func (r *replica) tick() {
 	if r.op != opNone && r.now() >= r.opDue {
@@ -76,18 +76,18 @@ func (r *replica) tick() {
 	}
 	switch r.state {
 	case Starting:
-		if r.now()-r.born >= r.slot.m.cfg.Health.Start {
-			r.end(faulted, fmt.Sprintf("not ready within health.start, %s: %s", r.slot.m.cfg.Health.Start, r.why))
+		if r.now()-r.startedAt >= r.placement.m.cfg.Health.Start {
+			r.end(endFailure, fmt.Sprintf("not ready within health.start, %s: %s", r.placement.m.cfg.Health.Start, r.reason))
 			return
 		}
 	case Unready:
-		if r.slot.m.engine == nil && r.now()-r.since >= r.slot.m.cfg.Health.Unready {
-			r.end(faulted, fmt.Sprintf("unready for health.unready, %s: %s", r.slot.m.cfg.Health.Unready, r.why))
+		if r.placement.m.engine == nil && r.now()-r.since >= r.placement.m.cfg.Health.Unready {
+			r.end(endFailure, fmt.Sprintf("unready for health.unready, %s: %s", r.placement.m.cfg.Health.Unready, r.reason))
 			return
 		}
 	case Ready:
-		r.slot.well(r.now() - r.readySince)
-		r.ask()
+		r.placement.noteReady(r.now() - r.readySince)
+		r.runCanary()
 	case Stuck:
 		if r.op == opNone && r.now()-r.since >= stuckRetry {
 			r.since = r.now()
@@ -97,18 +97,18 @@ func (r *replica) tick() {
 	default:
 		return
 	}
-	if !r.probing && r.now() >= r.probeDue {
-		r.probing = true
-		r.slot.m.do(probe{r.life, r.url})
+	if !r.probePending && r.now() >= r.probeDue {
+		r.probePending = true
+		r.placement.m.do(probe{r.instanceID, r.url})
 	}
 }
 
 // ask has it predict now and then: a server may say that it is ready and answer no image.
-func (r *replica) ask() {
-	if canary := r.slot.m.cfg.Health.Canary; canary > 0 && !r.asking && r.now() >= r.askDue {
-		r.asking = true
-		r.record.askedAt, r.record.askedBy = r.now(), r.record.gateway.InFlight
-		r.slot.m.do(predict{r.life, r.url})
+func (r *replica) runCanary() {
+	if canary := r.placement.m.cfg.Health.Canary; canary > 0 && !r.canaryPending && r.now() >= r.canaryDue {
+		r.canaryPending = true
+		r.record.canarySentAt, r.record.canarySentLoad = r.now(), r.record.gateway.InFlight
+		r.placement.m.do(predict{r.instanceID, r.url})
 	}
 }
 
@@ -117,38 +117,38 @@ func (r *replica) overdue() {
 	switch r.op {
 	case opCreate:
 		r.op = opNone
-		if r.ending != alive {
+		if r.cause != notEnding {
 			r.remove()
 		}
-		r.end(unserved, "the engine did not make its container in time")
+		r.end(endEngineError, "the engine did not make its container in time")
 	case opDrain:
 		r.op = opNone
 		r.remove()
 	case opRemove:
 		r.op = opNone
-		r.enter(Stuck)
+		r.setState(Stuck)
 	case opNone:
 	}
 }
 
 // end decides that the replica's life ends. The first reason stays, but for a planned end that turns out a fault.
-func (r *replica) end(how end, why string) {
-	if r.ending != alive {
+func (r *replica) end(how endCause, reason string) {
+	if r.cause != notEnding {
 		return
 	}
-	r.ending, r.why = how, why
-	r.slot.ended(r)
+	r.cause, r.reason = how, reason
+	r.placement.recordEnd(r)
 	switch {
 	case r.op == opCreate:
-		r.enter(Stopping) // once its container is known
-	case how == retired && r.state == Unready, (how == retired || how == detached) && r.state == Ready:
-		limit := r.slot.m.cfg.Health.Drain
-		if r.slot.blocked() && r.slot.m.gpus[r.slot.GPU].quarantined {
-			limit = sickDrain
+		r.setState(Stopping) // once its container is known
+	case how == endPlanned && r.state == Unready, (how == endPlanned || how == endGPULost) && r.state == Ready:
+		limit := r.placement.m.cfg.Health.Drain
+		if r.placement.blocked() && r.placement.m.gpus[r.placement.GPU].quarantined {
+			limit = quarantineDrainLimit
 		}
-		r.enter(Draining)
-		r.begin(opDrain, limit+callSlack)
-		r.slot.m.do(drain{r.life, r.id, limit})
+		r.setState(Draining)
+		r.startOp(opDrain, limit+callSlack)
+		r.placement.m.do(drain{r.instanceID, r.id, limit})
 	default:
 		r.remove()
 	}
@@ -156,18 +156,18 @@ func (r *replica) end(how end, why string) {
 
 func (r *replica) remove() {
 	if r.state != Stuck {
-		r.enter(Stopping)
+		r.setState(Stopping)
 	}
-	grace := sickGrace
-	if r.ending == retired {
-		grace = r.slot.m.cfg.Stop
+	grace := unhealthyStopGrace
+	if r.cause == endPlanned {
+		grace = r.placement.m.cfg.Stop
 	}
 	ref := r.container
 	if ref == "" {
 		ref = r.name
 	}
-	r.begin(opRemove, grace+2*r.slot.m.cfg.Engine.Timeout+callSlack)
-	r.slot.m.do(remove{r.life, ref, grace})
+	r.startOp(opRemove, grace+2*r.placement.m.cfg.Engine.Timeout+callSlack)
+	r.placement.m.do(remove{r.instanceID, ref, grace})
 }
 
 func (r *replica) created(o created) {
@@ -175,17 +175,17 @@ func (r *replica) created(o created) {
 		return
 	}
 	r.op = opNone
-	r.container, r.url, r.made = o.container, o.url, r.now()
+	r.container, r.url, r.createdAt = o.container, o.url, r.now()
 	switch {
-	case r.ending != alive:
+	case r.cause != notEnding:
 		r.remove()
-	case errors.Is(o.err, docker.ErrNoImage) && r.dep != nil: // The engine knows it by its ID, people by its name.
-		r.end(o.why, fmt.Sprintf("image %s: %s", r.dep.Image, o.err))
+	case errors.Is(o.err, docker.ErrNoImage) && r.deployment != nil: // The engine knows it by its ID, people by its name.
+		r.end(o.cause, fmt.Sprintf("image %s: %s", r.deployment.Image, o.err))
 	case o.err != nil:
-		r.end(o.why, o.err.Error())
+		r.end(o.cause, o.err.Error())
 	default:
-		r.enter(Starting)
-		r.slot.m.lookNow() // Its end, if it was told already, was not known to be its own.
+		r.setState(Starting)
+		r.placement.m.requestList() // Its end, if it was told already, was not known to be its own.
 	}
 }
 
@@ -194,7 +194,7 @@ func (r *replica) drained(o drained) {
 		return
 	}
 	if o.err != nil {
-		r.slot.m.log.Warn("requests are cut off", "replica", r.id, "error", o.err.Error())
+		r.placement.m.log.Warn("requests are cut off", "replica", r.id, "error", o.err.Error())
 	}
 	r.op = opNone
 	r.remove()
@@ -209,8 +209,8 @@ func (r *replica) removed(o removed) {
 		r.logs = o.logs
 	}
 	if o.err != nil {
-		r.why = o.err.Error()
-		r.enter(Stuck)
+		r.reason = o.err.Error()
+		r.setState(Stuck)
 		return
 	}
 	r.gone()
@@ -218,12 +218,12 @@ func (r *replica) removed(o removed) {
 
 // gone ends the life.
 func (r *replica) gone() {
-	m := r.slot.m
-	for i, stray := range m.strays {
-		if stray == r {
-			m.strays = append(m.strays[:i:i], m.strays[i+1:]...)
+	m := r.placement.m
+	for i, orphan := range m.orphans {
+		if orphan == r {
+			m.orphans = append(m.orphans[:i:i], m.orphans[i+1:]...)
 			return
 		}
 	}
-	r.slot.forget(r)
+	r.placement.removeReplica(r)
 }

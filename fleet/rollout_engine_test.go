@@ -17,7 +17,7 @@ func TestRolloutLosesNoRequest(t *testing.T) {
 	for _, order := range []string{OrderStartFirst, OrderStopFirst} {
 		t.Run(order, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, "replicas: 2\nrollout: {monitor: 1s, order: "+order+"}\n")
+			b := newHarness(t, "replicas: 2\nrollout: {monitor: 1s, order: "+order+"}\n")
 			b.start(2)
 			l := b.load()
 			start := time.Now()
@@ -36,7 +36,7 @@ func TestRolloutLosesNoRequest(t *testing.T) {
 
 func TestRolloutOfWhatCannotStartKeepsTheOldReplicas(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	b.start(2)
 	before := b.containers()
 	l := b.load()
@@ -63,12 +63,12 @@ func TestRolloutOfWhatCannotStartKeepsTheOldReplicas(t *testing.T) {
 
 func TestDownStopsEverything(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	b.start(2)
 	if _, err := b.client.Down(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.over(); err != nil {
+	if err := b.exited(); err != nil {
 		t.Errorf("the supervisor ended with %v", err)
 	}
 	if left := b.containers(); len(left) > 0 {

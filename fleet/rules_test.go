@@ -36,20 +36,20 @@ func (w *world) until(what string, limit time.Duration, ok func() bool) {
 	}
 }
 
-func (w *world) state(i int) State { return w.m.slots[i].display() }
+func (w *world) state(i int) State { return w.m.placements[i].displayState() }
 
 func TestMoreThanFiveFailuresInTenMinutesAreForGoodWhileOthersRunOn(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	var pauses []time.Duration
 	for i := range 6 {
 		w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
-		if w.m.slots[0].failed {
+		if w.m.placements[0].failed {
 			t.Fatalf("failed for good after %d failures", i)
 		}
 		w.crash("cpu-0", 137)
 		at := w.now
-		w.until("over", time.Minute, func() bool { return len(w.m.slots[0].failures) == i+1 })
-		pauses = append(pauses, w.m.slots[0].retryAt-at)
+		w.until("over", time.Minute, func() bool { return len(w.m.placements[0].failures) == i+1 })
+		pauses = append(pauses, w.m.placements[0].retryAt-at)
 	}
 	for i, pause := range pauses[:5] {
 		middle := time.Second << i
@@ -75,7 +75,7 @@ func TestBackOffStartsAnewAfterTenMinutesReady(t *testing.T) {
 		w.crash("cpu-0", 1)
 		at := w.now
 		w.until("over", time.Minute, func() bool { return w.state(0) != Ready })
-		if pause := w.m.slots[0].retryAt - at; pause > 3*time.Second {
+		if pause := w.m.placements[0].retryAt - at; pause > 3*time.Second {
 			t.Fatalf("pause %s", pause)
 		}
 	}
@@ -83,10 +83,10 @@ func TestBackOffStartsAnewAfterTenMinutesReady(t *testing.T) {
 
 func TestStatusOfABadConfigurationIsForGoodAtOnceWithTheLastLines(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
-	bad := deployment("bad")
-	w.restart(Kept{Active: &bad})
+	bad := testDeployment("bad")
+	w.restart(persistentState{Active: &bad})
 	w.until("failed", time.Minute, func() bool { return w.state(0) == Failed && w.state(1) == Failed })
-	s := w.m.slots[0].status()
+	s := w.m.placements[0].status()
 	if s.Restarts != 1 || !strings.Contains(s.Reason, "status 78") || len(s.Log) != 1 {
 		t.Errorf("%+v", s)
 	}
@@ -94,15 +94,15 @@ func TestStatusOfABadConfigurationIsForGoodAtOnceWithTheLastLines(t *testing.T) 
 
 func TestStartUpBudgetIsApartFromLiveness(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
-	never := deployment("never")
-	w.restart(Kept{Active: &never})
+	never := testDeployment("never")
+	w.restart(persistentState{Active: &never})
 	w.wait(15 * time.Second) // many times health.failures × health.interval
 	if w.state(0) != Starting {
 		t.Fatalf("state %s while it starts", w.state(0))
 	}
-	w.until("given up", 10*time.Second, func() bool { return len(w.m.slots[0].failures) == 1 })
-	if why := w.m.slots[0].why; !strings.Contains(why, "health.start") {
-		t.Errorf("reason %q", why)
+	w.until("given up", 10*time.Second, func() bool { return len(w.m.placements[0].failures) == 1 })
+	if reason := w.m.placements[0].reason; !strings.Contains(reason, "health.start") {
+		t.Errorf("reason %q", reason)
 	}
 }
 
@@ -111,7 +111,7 @@ func TestStopThatHangsBlocksOnlyItsPlace(t *testing.T) {
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
 	for _, b := range w.all() {
 		if b.place == "cpu-0" {
-			b.held, b.sick = true, true
+			b.unstoppable, b.unhealthy = true, true
 		}
 	}
 	w.until("stuck", time.Minute, func() bool { return w.state(0) == Stuck })
@@ -126,27 +126,27 @@ func TestReplicaThatLiesIsReplaced(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
 	for _, b := range w.all() {
-		b.lies = true
+		b.canaryFails = true
 	}
 	w.until("found out", time.Minute, func() bool { return w.state(0) != Ready })
-	if why := w.m.slots[0].why; !strings.Contains(why, "predictions") {
-		t.Errorf("reason %q", why)
+	if reason := w.m.placements[0].reason; !strings.Contains(reason, "predictions") {
+		t.Errorf("reason %q", reason)
 	}
 }
 
 func TestEngineThatFailsIsNoFailureOfTheReplicas(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
-	w.broken = true
+	w.engineDown = true
 	w.wait(time.Hour)
 	if w.state(0) != Ready {
 		t.Errorf("state %s while the engine fails", w.state(0))
 	}
 	w.crash("cpu-0", 137)
 	w.wait(time.Hour)
-	w.broken = false
+	w.engineDown = false
 	w.until("ready", 3*time.Minute, func() bool { return w.state(0) == Ready })
-	if n := len(w.m.slots[0].failures); n > 1 {
+	if n := len(w.m.placements[0].failures); n > 1 {
 		t.Errorf("%d failures are counted", n)
 	}
 }
@@ -183,12 +183,12 @@ func TestGPUEvents(t *testing.T) {
 			if !c.quarantined {
 				return
 			}
-			w.restart(w.m.kept()) // It outlives the supervisor.
+			w.restart(w.m.persistentState()) // It outlives the supervisor.
 			for i := range 3 {
 				if w.m.gpus["GPU-1"].quarantined != true {
 					t.Fatalf("released after %d probes", i)
 				}
-				w.look()
+				w.readGPUs()
 				w.wait(2 * time.Second)
 			}
 			if w.m.gpus["GPU-1"].quarantined != c.manual {
@@ -207,7 +207,7 @@ func TestGPUMemoryDecidesWhatStartsFirst(t *testing.T) {
 			w := newWorld(t, 1, 1, 1)
 			w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
 			w.m.step(w.now, inventory{devices: []gpu.Device{{UUID: "GPU-0", Memory: &gpu.Memory{Total: 80 << 30, Used: c.used}}}})
-			if got := w.m.startFirst(w.m.slots[0]); got != c.want {
+			if got := w.m.startFirst(w.m.placements[0]); got != c.want {
 				t.Errorf("start first: %v", got)
 			}
 		})
@@ -218,20 +218,20 @@ func TestReplicaThatIsSilentWhileTheEngineIsAwayIsKept(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
 	before := w.all()
-	w.broken = true
+	w.engineDown = true
 	for _, b := range before {
-		b.mute = true // as when what passes connections on to containers ends with the engine
+		b.unresponsive = true // as when what passes connections on to containers ends with the engine
 	}
 	w.until("out of service", time.Minute, func() bool { return w.state(0) == Unready && w.state(1) == Unready })
 	w.wait(10 * time.Minute)
 	if w.state(0) != Unready || w.state(1) != Unready {
 		t.Errorf("states %s and %s while the engine is away", w.state(0), w.state(1))
 	}
-	w.broken = false
-	before[0].mute = false
+	w.engineDown = false
+	before[0].unresponsive = false
 	w.until("the one that answers again is in service", time.Minute, func() bool { return w.state(0) == Ready })
 	w.until("the other one is replaced", 2*time.Minute, func() bool { return w.state(1) == Ready })
-	if after := w.all(); after[0] != before[0] || after[1] == before[1] || w.m.slots[0].restarts != 0 || w.m.slots[1].restarts != 1 {
+	if after := w.all(); after[0] != before[0] || after[1] == before[1] || w.m.placements[0].restarts != 0 || w.m.placements[1].restarts != 1 {
 		t.Errorf("%+v became %+v", before, after)
 	}
 }

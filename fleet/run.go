@@ -19,7 +19,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener := s.with.Listener
+	listener := s.deps.Listener
 	if listener == nil {
 		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Gateway.Address); err != nil {
 			return errors.Join(fmt.Errorf("gateway.address: %w", err), control.Close())
@@ -31,14 +31,14 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	api := s.controlServer(working)
 	s.work.Go(func() { ended <- httpserver.Serve(api, control) })
 	s.work.Go(func() { s.watchEngine(working) })
-	if s.with.GPUs != nil && !s.cfg.GPUs.None() {
+	if s.deps.GPUs != nil && !s.cfg.GPUs.None() {
 		s.work.Go(func() { s.watchGPUs(working) })
 		s.work.Go(func() { s.pollGPUs(working) })
 	}
-	s.log.Info("supervising", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.slots))
-	s.admit = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
+	s.log.Info("supervising", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.placements))
+	s.startServing = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
 	err = s.loop(working, ended)
-	if s.admit != nil {
+	if s.startServing != nil {
 		err = errors.Join(err, listener.Close())
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingLimit)
@@ -47,12 +47,12 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	stop()
 	endControl(api)
 	s.work.Wait()
-	return errors.Join(err, s.saveLast())
+	return errors.Join(err, s.saveFinal())
 }
 
 // loop gives the machine the time and what was seen, and does what it says.
 func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
-	ticker := time.NewTicker(beat)
+	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
 	for {
 		var seen []observation
@@ -67,12 +67,12 @@ func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
 		case command := <-s.commands:
 			command()
 		case err := <-s.saved:
-			s.stored(err)
+			s.saveDone(err)
 		}
 		s.step(ctx, seen)
 		if s.machine.done() {
 			s.log.Info("the fleet is stopped")
-			if err := s.with.Engine.RemoveNetwork(ctx, s.cfg.network(), s.cfg.Name); err != nil {
+			if err := s.deps.Engine.RemoveNetwork(ctx, s.cfg.network(), s.cfg.Name); err != nil {
 				s.log.Warn("the fleet's network is left", "error", err.Error())
 			}
 			return nil
@@ -91,15 +91,15 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 			drained = true
 		}
 	}
-	if s.now()-s.lookedAt >= trafficEvery {
-		s.lookedAt = s.now()
+	if s.now()-s.trafficReadAt >= trafficEvery {
+		s.trafficReadAt = s.now()
 		seen = append(seen, traffic{s.gateway.Pool().Status()})
 	}
 	actions := s.machine.step(s.now(), seen...)
-	s.tellGateway()
-	if s.admit != nil && (s.machine.settled() || s.now() >= s.machine.cfg.Health.Timeout) {
-		s.admit()
-		s.admit = nil
+	s.updateGateway()
+	if s.startServing != nil && (s.machine.adoptedProbed() || s.now() >= s.machine.cfg.Health.Timeout) {
+		s.startServing()
+		s.startServing = nil
 	}
 	for _, a := range actions {
 		s.work.Go(func() { s.perform(ctx, a) })
@@ -108,7 +108,7 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 }
 
 // tellGateway says who gets requests, before anything else is done, if that has changed.
-func (s *Supervisor) tellGateway() {
+func (s *Supervisor) updateGateway() {
 	list := []gateway.Replica{}
 	for _, r := range s.machine.serving() {
 		list = append(list, gateway.Replica{ID: r.id, URL: r.url})

@@ -34,68 +34,68 @@ type Runtime interface {
 const tailLines = 20
 
 // hands does with containers what the machine asks for.
-type hands struct {
+type executor struct {
 	engine Runtime
 	fleet  string
 }
 
-func (h hands) labels() map[string]string { return map[string]string{docker.LabelOwner: h.fleet} }
+func (h executor) labels() map[string]string { return map[string]string{docker.LabelOwner: h.fleet} }
 
 // create makes and starts a container.
-func (h hands) create(ctx context.Context, a create) created {
-	o := created{life: a.life}
+func (h executor) create(ctx context.Context, a create) created {
+	o := created{instanceID: a.instanceID}
 	if err := h.engine.EnsureNetwork(ctx, a.spec.Network, h.fleet); err != nil {
-		o.err, o.why = err, meaning(err)
+		o.err, o.cause = err, endCauseOf(err)
 		return o
 	}
 	id, err := h.engine.Create(ctx, a.spec)
 	if err != nil {
-		o.err, o.why = err, meaning(err)
+		o.err, o.cause = err, endCauseOf(err)
 		if errors.Is(err, docker.ErrConflict) && h.owns(ctx, a.spec.Name) {
-			o.why = unserved // A leftover of the fleet: it is removed, and then there is room.
+			o.cause = endEngineError // A leftover of the fleet: it is removed, and then there is room.
 		}
 		return o
 	}
 	o.container = id
 	if err := h.engine.Start(ctx, id); err != nil {
-		o.err, o.why = err, meaning(err)
+		o.err, o.cause = err, endCauseOf(err)
 		return o
 	}
 	status, err := h.engine.Inspect(ctx, id)
 	if err != nil {
-		o.err, o.why = err, unserved
+		o.err, o.cause = err, endEngineError
 		return o
 	}
 	if o.url = address(status.HostPort, status.Address, status.Gateway); o.url == "" && status.State == docker.Running {
-		o.err, o.why = errors.New("the engine published no port of it"), faulted
+		o.err, o.cause = errors.New("the engine published no port of it"), endFailure
 	}
 	return o
 }
 
 // owns tells whether a container is there and the fleet's.
-func (h hands) owns(ctx context.Context, ref string) bool {
+func (h executor) owns(ctx context.Context, ref string) bool {
 	status, err := h.engine.Inspect(ctx, ref)
 	return err == nil && status.Labels[docker.LabelOwner] == h.fleet
 }
 
 // meaning says what an error of the engine means for the replica.
-func meaning(err error) end {
+func endCauseOf(err error) endCause {
 	for _, passing := range []error{
 		docker.ErrUnreachable, docker.ErrTimeout, docker.ErrDenied, docker.ErrNoNetwork, docker.ErrNotFound, context.Canceled,
 	} {
 		if errors.Is(err, passing) && !errors.Is(err, docker.ErrNoImage) {
-			return unserved
+			return endEngineError
 		}
 	}
 	if errors.Is(err, docker.ErrEngine) {
-		return faulted
+		return endFailure
 	}
-	return hopeless // The specification, the image or the name: the same call would fail the same way.
+	return endFatal // The specification, the image or the name: the same call would fail the same way.
 }
 
 // remove takes a container of the fleet away, and its last lines along. One that is not the fleet's is left alone.
-func (h hands) remove(ctx context.Context, a remove) removed {
-	o := removed{life: a.life}
+func (h executor) remove(ctx context.Context, a remove) removed {
+	o := removed{instanceID: a.instanceID}
 	status, err := h.engine.Inspect(ctx, a.ref)
 	switch {
 	case errors.Is(err, docker.ErrNotFound):
@@ -106,7 +106,7 @@ func (h hands) remove(ctx context.Context, a remove) removed {
 	case status.Labels[docker.LabelOwner] != h.fleet:
 		return o
 	}
-	o.err = h.take(ctx, status, a.grace)
+	o.err = h.stop(ctx, status, a.grace)
 	o.logs, err = h.engine.Logs(ctx, status.ID, tailLines)
 	if err != nil {
 		o.logs = []string{fmt.Sprintf("(its log cannot be read: %v)", err)}
@@ -118,7 +118,7 @@ func (h hands) remove(ctx context.Context, a remove) removed {
 }
 
 // take stops a container.
-func (h hands) take(ctx context.Context, status docker.Status, grace time.Duration) error {
+func (h executor) stop(ctx context.Context, status docker.Status, grace time.Duration) error {
 	if status.State != docker.Running && status.State != docker.Paused {
 		return nil
 	}
@@ -130,7 +130,7 @@ func (h hands) take(ctx context.Context, status docker.Status, grace time.Durati
 }
 
 // list tells all containers of the fleet.
-func (h hands) list(ctx context.Context, since time.Duration) listed {
+func (h executor) list(ctx context.Context, since time.Duration) listed {
 	o := listed{since: since}
 	list, err := h.engine.List(ctx, h.labels())
 	if err != nil {

@@ -11,20 +11,20 @@ func (s *Supervisor) save() {
 		return
 	}
 	s.machine.dirty, s.saving = false, true
-	kept := s.machine.kept()
-	go func() { s.saved <- s.store.save(kept) }()
+	saved := s.machine.persistentState()
+	go func() { s.saved <- s.store.save(saved) }()
 }
 
-func (s *Supervisor) stored(err error) {
+func (s *Supervisor) saveDone(err error) {
 	s.saving = false
-	if (err == nil) != (s.unstored == nil) {
+	if (err == nil) != (s.saveErr == nil) {
 		if err != nil {
 			s.log.Error("the state cannot be kept; going on without", "error", err.Error())
 		} else {
 			s.log.Info("the state is kept again")
 		}
 	}
-	s.unstored = err
+	s.saveErr = err
 	if err != nil {
 		s.machine.dirty = true
 		s.saveDue = s.now() + saveRetry
@@ -32,11 +32,11 @@ func (s *Supervisor) stored(err error) {
 }
 
 // saveLast waits a little for a save under way and makes the last one.
-func (s *Supervisor) saveLast() error {
+func (s *Supervisor) saveFinal() error {
 	if s.saving {
 		select {
 		case err := <-s.saved:
-			s.stored(err)
+			s.saveDone(err)
 		case <-time.After(saveRetry):
 			return errors.New("the state was not kept: the disk does not answer")
 		}
@@ -44,5 +44,5 @@ func (s *Supervisor) saveLast() error {
 	if !s.machine.dirty || !s.machine.adopted {
 		return nil
 	}
-	return s.store.save(s.machine.kept())
+	return s.store.save(s.machine.persistentState())
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestSecondSupervisorOfANameByAnotherSocketIsRefused(t *testing.T) {
-	b, other := newBench(t, "replicas: 1"), newBench(t, "replicas: 1")
+	b, other := newHarness(t, "replicas: 1"), newHarness(t, "replicas: 1")
 	b.start(1)
 	before := b.containers()
 	own := other.name

@@ -5,12 +5,12 @@ import (
 )
 
 // slot is a place and who is there. Only a roll-out that starts first has two replicas at one place for a while.
-type slot struct {
+type placementState struct {
 	m *machine
-	Place
-	dep  *Deployment // what its next replica is made of; nil before adoption
-	cur  *replica
-	next *replica // the new one, in a roll-out that starts first
+	Placement
+	deployment *Deployment // what its next replica is made of; nil before adoption
+	current    *replica
+	next       *replica // the new one, in a roll-out that starts first
 
 	state    State // as told last
 	since    time.Duration
@@ -19,14 +19,14 @@ type slot struct {
 	engine   int             // times that the engine failed, one after the other
 	retryAt  time.Duration
 	failed   bool   // for good
-	why      string // why the last replica ended
+	reason   string // why the last replica ended
 	logs     []string
 	restarts int
 }
 
-func (s *slot) replicas() []*replica {
+func (s *placementState) replicas() []*replica {
 	var list []*replica
-	for _, r := range []*replica{s.cur, s.next} {
+	for _, r := range []*replica{s.current, s.next} {
 		if r != nil {
 			list = append(list, r)
 		}
@@ -34,7 +34,7 @@ func (s *slot) replicas() []*replica {
 	return list
 }
 
-func (s *slot) named(name string) bool {
+func (s *placementState) named(name string) bool {
 	if s.Name == name {
 		return true
 	}
@@ -47,47 +47,49 @@ func (s *slot) named(name string) bool {
 }
 
 // blocked tells whether its GPU takes no replica now.
-func (s *slot) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
+func (s *placementState) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
 
-func (s *slot) outOfUse() string { return "its GPU is out of use: " + s.m.gpus[s.GPU].text() }
+func (s *placementState) blockedReason() string {
+	return "its GPU is out of use: " + s.m.gpus[s.GPU].text()
+}
 
-func (s *slot) tick() {
+func (s *placementState) tick() {
 	if s.blocked() {
 		for _, r := range s.replicas() {
-			r.end(retired, s.outOfUse())
+			r.end(endPlanned, s.blockedReason())
 		}
 	}
 	for _, r := range s.replicas() {
 		r.tick()
 	}
-	if s.cur == nil && s.next == nil && s.mayTry() {
-		s.cur = s.begin(s.dep)
+	if s.current == nil && s.next == nil && s.canStart() {
+		s.current = s.newReplica(s.deployment)
 	}
-	s.tell()
+	s.logState()
 }
 
-func (s *slot) mayTry() bool {
-	return s.mayCome() && s.m.now >= s.retryAt && s.dep != nil
+func (s *placementState) canStart() bool {
+	return s.enabled() && s.m.now >= s.retryAt && s.deployment != nil
 }
 
 // begin starts the life of a replica.
-func (s *slot) begin(d *Deployment) *replica {
-	s.m.lives++
+func (s *placementState) newReplica(d *Deployment) *replica {
+	s.m.lastInstance++
 	r := &replica{
-		life: s.m.lives, slot: s, dep: d, generation: d.Generation, id: replicaID(s.Name, d.Generation),
-		state: Creating, since: s.m.now, born: s.m.now, op: opCreate, opDue: s.m.now + createLimit,
+		instanceID: s.m.lastInstance, placement: s, deployment: d, generation: d.Generation, id: replicaID(s.Name, d.Generation),
+		state: Creating, since: s.m.now, startedAt: s.m.now, op: opCreate, opDue: s.m.now + createLimit,
 	}
-	spec := d.spec(s.m.cfg.Name, s.Place)
+	spec := d.spec(s.m.cfg.Name, s.Placement)
 	r.name = spec.Name
-	s.m.do(create{life: r.life, spec: spec})
+	s.m.do(create{instanceID: r.instanceID, spec: spec})
 	return r
 }
 
 // display is the state that people are shown.
-func (s *slot) display() State {
+func (s *placementState) displayState() State {
 	switch {
-	case s.cur != nil:
-		return s.cur.state
+	case s.current != nil:
+		return s.current.state
 	case s.GPU != "" && s.m.gpus[s.GPU].quarantined:
 		return Quarantined
 	case s.blocked():
@@ -101,19 +103,19 @@ func (s *slot) display() State {
 }
 
 // tell logs a change of state, once, with the old one.
-func (s *slot) tell() {
-	state := s.display()
+func (s *placementState) logState() {
+	state := s.displayState()
 	if state == s.state {
 		return
 	}
 	args := []any{"replica", s.Name, "state", state.String(), "was", s.state.String(), "after", (s.m.now - s.since).String()}
-	why := s.why
-	if s.cur != nil {
-		why = s.cur.why
-		args = append(args, "generation", s.cur.generation)
+	reason := s.reason
+	if s.current != nil {
+		reason = s.current.reason
+		args = append(args, "generation", s.current.generation)
 	}
-	if why != "" && state != Ready {
-		args = append(args, "reason", why)
+	if reason != "" && state != Ready {
+		args = append(args, "reason", reason)
 	}
 	switch state {
 	case Failed, Stuck:
@@ -127,25 +129,25 @@ func (s *slot) tell() {
 }
 
 // ended counts the end of a replica as soon as it is decided, so that the time to stop it is part of the pause.
-func (s *slot) ended(r *replica) {
-	s.why = r.why
-	switch r.ending {
-	case faulted, detached:
-		s.fault()
-	case fruitless:
+func (s *placementState) recordEnd(r *replica) {
+	s.reason = r.reason
+	switch r.cause {
+	case endFailure, endGPULost:
+		s.recordFailure()
+	case endUnresponsive:
 		s.tries++
-		s.retryAt = s.m.now + s.pause(s.tries)
-	case hopeless:
+		s.retryAt = s.m.now + s.backoff(s.tries)
+	case endFatal:
 		s.failed = true
-	case unserved:
+	case endEngineError:
 		s.engine++
-		s.retryAt = s.m.now + s.pause(s.engine)
-	case retired:
+		s.retryAt = s.m.now + s.backoff(s.engine)
+	case endPlanned:
 		s.retryAt = s.m.now
 	}
 }
 
-func (s *slot) fault() {
+func (s *placementState) recordFailure() {
 	r := s.m.cfg.Restart
 	s.tries++
 	s.failures = append(s.failures, s.m.now)
@@ -155,12 +157,12 @@ func (s *slot) fault() {
 	if len(s.failures) > r.Failures {
 		s.failed = true
 	}
-	s.retryAt = s.m.now + s.pause(s.tries)
+	s.retryAt = s.m.now + s.backoff(s.tries)
 }
 
 // pause is the back-off before a try: it doubles, and varies by a fifth either way so that replicas which fell together
 // do not come back together.
-func (s *slot) pause(try int) time.Duration {
+func (s *placementState) backoff(try int) time.Duration {
 	r := s.m.cfg.Restart
 	d := r.MinBackoff
 	for range try - 1 {
@@ -174,7 +176,7 @@ func (s *slot) pause(try int) time.Duration {
 }
 
 // well is told while the replica is ready, for how long.
-func (s *slot) well(d time.Duration) {
+func (s *placementState) noteReady(d time.Duration) {
 	s.engine = 0
 	if d >= s.m.cfg.Restart.Reset {
 		s.tries, s.failures = 0, nil
@@ -182,23 +184,23 @@ func (s *slot) well(d time.Duration) {
 }
 
 // pardon forgets all failures.
-func (s *slot) pardon() {
+func (s *placementState) resetFailures() {
 	s.failed, s.failures, s.tries, s.engine, s.retryAt = false, nil, 0, 0, s.m.now
 }
 
 // forget takes a replica away that has ended.
-func (s *slot) forget(r *replica) {
+func (s *placementState) removeReplica(r *replica) {
 	switch r {
 	case s.next:
 		s.next = nil
-	case s.cur:
-		s.cur = nil
-		if r.ending != retired {
+	case s.current:
+		s.current = nil
+		if r.cause != endPlanned {
 			s.restarts++
 		}
 	}
-	if r.ending == faulted || r.ending == fruitless || r.ending == hopeless {
+	if r.cause == endFailure || r.cause == endUnresponsive || r.cause == endFatal {
 		s.logs = r.logs
 	}
-	s.m.left(s, r)
+	s.m.rolloutReplicaEnded(s, r)
 }

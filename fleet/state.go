@@ -49,14 +49,14 @@ func (s *State) UnmarshalText(text []byte) error {
 }
 
 // end is why a replica's life ends.
-type end int
+type endCause int
 
 const (
-	alive     end = iota
-	retired       // on purpose
-	faulted       // it ended or fell ill; counted, and tried again after a pause
-	hopeless      // of a cause that trying again does not mend
-	detached      // it lost its GPU, which is well; counted like a fault
-	fruitless     // it answered nothing, as the others did: perhaps for load; tried again after a pause, and never failed for good
-	unserved      // the engine could not do what was asked; says nothing of the replica
+	notEnding       endCause = iota
+	endPlanned               // on purpose
+	endFailure               // it ended or fell ill; counted, and tried again after a pause
+	endFatal                 // of a cause that trying again does not mend
+	endGPULost               // it lost its GPU, which is well; counted like a fault
+	endUnresponsive          // it answered nothing, as the others did: perhaps for load; tried again after a pause, and never failed for good
+	endEngineError           // the engine could not do what was asked; says nothing of the replica
 )

@@ -23,9 +23,9 @@ type Status struct {
 type RolloutStatus struct {
 	Image      string   `json:"image"`
 	Generation int      `json:"generation"`
-	Place      string   `json:"place,omitempty"`  // that is being exchanged
-	Done       int      `json:"done"`             // places
-	Reason     string   `json:"reason,omitempty"` // why the engine could not make the place's new replica; it is tried again
+	Placement  string   `json:"placement,omitempty"` // that is being exchanged
+	Done       int      `json:"done"`                // places
+	Reason     string   `json:"reason,omitempty"`    // why the engine could not make the place's new replica; it is tried again
 	Failed     string   `json:"failed,omitempty"`
 	Log        []string `json:"log,omitempty"` // last lines of the replica that failed
 }
@@ -33,8 +33,8 @@ type RolloutStatus struct {
 // ReplicaStatus is a place and its replica.
 type ReplicaStatus struct {
 	Name       string        `json:"name"`
-	GPU        string        `json:"gpu,omitempty"`  // UUID of the GPU or MIG instance
-	Card       string        `json:"card,omitempty"` // UUID of the GPU, that of the instance's with MIG
+	Device     string        `json:"device,omitempty"` // UUID of the GPU or MIG instance
+	GPU        string        `json:"gpu,omitempty"`    // UUID of the GPU that the device is, or is part of
 	State      State         `json:"state"`
 	Since      time.Duration `json:"since_ns"` // how long it has been in the state
 	Restarts   int           `json:"restarts"` // by this supervisor
@@ -67,17 +67,17 @@ type GPUStatus struct {
 
 // status is all but what only the supervisor around the machine knows.
 func (m *machine) status() Status {
-	s := Status{Name: m.cfg.Name, Wanted: len(m.slots), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{}}
+	s := Status{Name: m.cfg.Name, Wanted: len(m.placements), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{}}
 	if m.active != nil {
 		s.Image, s.Version, s.Generation = m.active.Image, m.active.Version, m.active.Generation
 	}
-	for _, slot := range m.slots {
-		s.Replicas = append(s.Replicas, slot.status())
-		if slot.next != nil {
-			s.Replicas = append(s.Replicas, slot.next.status())
+	for _, placement := range m.placements {
+		s.Replicas = append(s.Replicas, placement.status())
+		if placement.next != nil {
+			s.Replicas = append(s.Replicas, placement.next.status())
 		}
 	}
-	for _, r := range m.strays {
+	for _, r := range m.orphans {
 		s.Replicas = append(s.Replicas, r.status())
 	}
 	for _, r := range s.Replicas {
@@ -102,11 +102,11 @@ func (m *machine) rolloutStatus() *RolloutStatus {
 	switch {
 	case m.roll != nil:
 		s := &RolloutStatus{Image: m.roll.target.Image, Generation: m.roll.target.Generation, Done: m.roll.index}
-		if m.roll.index < len(m.slots) {
-			slot := m.slots[m.roll.index]
-			s.Place = slot.Name
-			if m.roll.phase == newBeside && slot.next == nil {
-				s.Reason = slot.why
+		if m.roll.index < len(m.placements) {
+			placement := m.placements[m.roll.index]
+			s.Placement = placement.Name
+			if m.roll.phase == phaseBeside && placement.next == nil {
+				s.Reason = placement.reason
 			}
 		}
 		return s
@@ -116,18 +116,18 @@ func (m *machine) rolloutStatus() *RolloutStatus {
 	return nil
 }
 
-func (s *slot) status() ReplicaStatus {
-	if s.cur != nil {
-		r := s.cur.status()
+func (s *placementState) status() ReplicaStatus {
+	if s.current != nil {
+		r := s.current.status()
 		r.Restarts = s.restarts
 		return r
 	}
 	r := ReplicaStatus{
-		Name: s.Name, GPU: s.Device, Card: s.GPU, State: s.display(), Since: s.m.now - s.since, Restarts: s.restarts, Reason: s.why,
+		Name: s.Name, Device: s.Device, GPU: s.GPU, State: s.displayState(), Since: s.m.now - s.since, Restarts: s.restarts, Reason: s.reason,
 		RetryIn: max(0, s.retryAt-s.m.now),
 	}
 	if s.blocked() {
-		r.Reason = s.outOfUse()
+		r.Reason = s.blockedReason()
 	}
 	if s.failed {
 		r.Log, r.RetryIn = s.logs, 0
@@ -137,11 +137,11 @@ func (s *slot) status() ReplicaStatus {
 
 func (r *replica) status() ReplicaStatus {
 	s := ReplicaStatus{
-		Name: r.id, GPU: r.slot.Device, Card: r.slot.GPU, State: r.state, Since: r.now() - r.since, Generation: r.generation, Container: r.name,
-		URL: r.url, Reason: r.why,
+		Name: r.id, Device: r.placement.Device, GPU: r.placement.GPU, State: r.state, Since: r.now() - r.since, Generation: r.generation, Container: r.name,
+		URL: r.url, Reason: r.reason,
 	}
-	if r.dep != nil {
-		s.Version = r.dep.Version
+	if r.deployment != nil {
+		s.Version = r.deployment.Version
 	}
 	return s
 }

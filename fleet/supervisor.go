@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	beat         = 100 * time.Millisecond // how often the machine is told the time
+	tickInterval = 100 * time.Millisecond // how often the machine is told the time
 	saveRetry    = 5 * time.Second
 	closingLimit = 30 * time.Second // for requests in flight when the supervisor ends
 	inboxSize    = 256
@@ -29,7 +29,7 @@ type GPUs interface {
 }
 
 // Surroundings is what a supervisor works with and does not make itself.
-type Surroundings struct {
+type Dependencies struct {
 	Engine   Runtime
 	GPUs     GPUs         // nil for a fleet on the CPU
 	Listener net.Listener // of the gateway; nil: made at gateway.address
@@ -39,36 +39,36 @@ type Surroundings struct {
 
 // Supervisor keeps a fleet. Make it with Open and let it Run once.
 type Supervisor struct {
-	cfg     Config
-	with    Surroundings
-	log     *slog.Logger
-	hands   hands
-	prober  *prober
-	gateway *gateway.Gateway
-	machine *machine
-	store   *store
-	unlock  []func()
-	start   time.Time
-	address string // of the gateway
+	cfg      Config
+	deps     Dependencies
+	log      *slog.Logger
+	executor executor
+	prober   *prober
+	gateway  *gateway.Gateway
+	machine  *machine
+	store    *store
+	unlock   []func()
+	start    time.Time
+	address  string // of the gateway
 
 	inbox    chan observation
 	commands chan func()
 	saved    chan error
 	work     sync.WaitGroup
 
-	admit    func()            // begins to take requests; nil once it was called
-	serving  []gateway.Replica // as told to the gateway last
-	lookedAt time.Duration     // when it was seen last how requests end
-	saving   bool
-	saveDue  time.Duration
-	unstored error // why the state is not on the disk
+	startServing  func()            // begins to take requests; nil once it was called
+	serving       []gateway.Replica // as told to the gateway last
+	trafficReadAt time.Duration     // when it was seen last how requests end
+	saving        bool
+	saveDue       time.Duration
+	saveErr       error // why the state is not on the disk
 }
 
 // Open takes the locks, reads what was kept, asks for the image and the GPUs, and changes nothing yet. Errors: ErrRunning;
 // an image that is missing where no replica was ever made; GPUs that are not there; what the engine or the driver say.
-func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, err error) {
+func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, err error) {
 	s := &Supervisor{
-		cfg: cfg, with: with, log: with.Log, hands: hands{with.Engine, cfg.Name}, store: newStore(cfg.State), start: time.Now(),
+		cfg: cfg, deps: deps, log: deps.Log, executor: executor{deps.Engine, cfg.Name}, store: newStore(cfg.State), start: time.Now(),
 		inbox: make(chan observation, inboxSize), commands: make(chan func()), saved: make(chan error, 1),
 	}
 	defer func() {
@@ -83,19 +83,19 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 		}
 		s.unlock = append(s.unlock, unlock)
 	}
-	unlock, err := lockName(ctx, with.Engine, cfg.Name)
+	unlock, err := lockName(ctx, deps.Engine, cfg.Name)
 	if err != nil {
 		return nil, err
 	}
 	s.unlock = append(s.unlock, unlock)
-	kept, err := s.store.load()
+	saved, err := s.store.load()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.wanted(ctx, &kept); err != nil {
+	if err := s.wanted(ctx, &saved); err != nil {
 		return nil, err
 	}
-	places, err := s.places(ctx, kept)
+	placements, err := s.placements(ctx, saved)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 	}
 	s.gateway = gateway.New(cfg.Gateway.own(), s.log)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
-	s.machine = newMachine(cfg, places, kept, s.log, random)
+	s.machine = newMachine(cfg, placements, saved, s.log, random)
 	return s, nil
 }
 
@@ -116,21 +116,21 @@ func (s *Supervisor) release() {
 
 // wanted sets what the configuration asks for. When the image cannot be found but replicas are known from before, the
 // supervisor starts all the same: those are served and kept.
-func (s *Supervisor) wanted(ctx context.Context, kept *Kept) error {
+func (s *Supervisor) wanted(ctx context.Context, saved *persistentState) error {
 	d, err := s.deployment(ctx, s.cfg)
-	if err != nil && kept.Active == nil {
+	if err != nil && saved.Active == nil {
 		return err
 	}
 	if err != nil {
 		s.log.Error("the configured image cannot be used; what ran before goes on", "error", err.Error())
 		return nil
 	}
-	kept.want(d)
+	saved.setWanted(d)
 	return nil
 }
 
 func (s *Supervisor) deployment(ctx context.Context, cfg Config) (Deployment, error) {
-	image, err := s.with.Engine.ImageInfo(ctx, cfg.Image)
+	image, err := s.deps.Engine.ImageInfo(ctx, cfg.Image)
 	if err != nil {
 		return Deployment{}, fmt.Errorf("image: %w", err)
 	}
@@ -140,16 +140,16 @@ func (s *Supervisor) deployment(ctx context.Context, cfg Config) (Deployment, er
 	return NewDeployment(cfg, image)
 }
 
-func (s *Supervisor) places(ctx context.Context, kept Kept) ([]Place, error) {
+func (s *Supervisor) placements(ctx context.Context, saved persistentState) ([]Placement, error) {
 	if s.cfg.GPUs.None() {
-		return cpuPlaces(s.cfg.Replicas), nil
+		return cpuPlacements(s.cfg.Replicas), nil
 	}
-	if s.with.GPUs == nil {
+	if s.deps.GPUs == nil {
 		return nil, errors.New("gpus: there is no NVIDIA driver here")
 	}
-	found, err := s.with.GPUs.Inventory(ctx)
+	found, err := s.deps.GPUs.Inventory(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("gpus: %w", err)
 	}
-	return gpuPlaces(s.cfg, found.Devices, kept)
+	return gpuPlacements(s.cfg, found.Devices, saved)
 }

@@ -19,16 +19,16 @@ import (
 const limit = 30 * time.Second
 
 // site is a supervisor in this process, on a stand-in engine.
-type site struct {
+type testFleet struct {
 	t      *testing.T
 	cfg    Config
-	engine *standin
+	engine *fakeEngine
 	client *Client
 	stop   context.CancelFunc
 	ended  chan error
 }
 
-func newSite(t *testing.T) *site {
+func newTestFleet(t *testing.T) *testFleet {
 	dir, err := os.MkdirTemp("", "fleet") // short, as a socket's path must be
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func newSite(t *testing.T) *site {
 	cfg.Name, cfg.Image, cfg.Replicas = "site", "v1", 2
 	cfg.Socket, cfg.State = filepath.Join(dir, "s.sock"), filepath.Join(dir, "state")
 	cfg.Restart.MinBackoff, cfg.Rollout.Monitor, cfg.Health.Interval = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
-	s := &site{t: t, cfg: cfg, engine: newStandin(), client: NewClient(cfg.Socket)}
+	s := &testFleet{t: t, cfg: cfg, engine: newFakeEngine(), client: NewClient(cfg.Socket)}
 	t.Cleanup(func() {
 		s.end()
 		for name := range s.engine.names() {
@@ -48,12 +48,12 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-func (s *site) open(ctx context.Context) (*Supervisor, error) {
+func (s *testFleet) open(ctx context.Context) (*Supervisor, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	supervisor, err := Open(ctx, s.cfg, Surroundings{
+	supervisor, err := Open(ctx, s.cfg, Dependencies{
 		Engine: s.engine, Listener: listener, Reload: func() (Config, error) { return s.cfg, nil },
 		Log: slog.New(slog.DiscardHandler),
 	})
@@ -63,7 +63,7 @@ func (s *site) open(ctx context.Context) (*Supervisor, error) {
 	return supervisor, err
 }
 
-func (s *site) start() {
+func (s *testFleet) start() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	supervisor, err := s.open(ctx)
@@ -75,7 +75,7 @@ func (s *site) start() {
 	go func() { s.ended <- supervisor.Run(ctx) }()
 }
 
-func (s *site) end() {
+func (s *testFleet) end() {
 	if s.stop == nil {
 		return
 	}
@@ -86,7 +86,7 @@ func (s *site) end() {
 	s.stop = nil
 }
 
-func (s *site) until(what string, ok func(Status) bool) Status {
+func (s *testFleet) until(what string, ok func(Status) bool) Status {
 	s.t.Helper()
 	var status Status
 	var err error
@@ -99,7 +99,7 @@ func (s *site) until(what string, ok func(Status) bool) Status {
 	return status
 }
 
-func (s *site) predict(status Status) {
+func (s *testFleet) predict(status Status) {
 	s.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: limit}
 	response, err := client.Post("http://"+status.Gateway+"/predict", "image/jpeg", strings.NewReader("image"))
@@ -115,7 +115,7 @@ func (s *site) predict(status Status) {
 func allReady(s Status) bool { return s.Ready == 2 && s.Rollout == nil }
 
 func TestLifeOfAFleet(t *testing.T) {
-	s := newSite(t)
+	s := newTestFleet(t)
 	s.start()
 	s.predict(s.until("ready", allReady))
 	if _, err := s.open(context.Background()); !errors.Is(err, ErrRunning) {
@@ -156,7 +156,7 @@ func TestLifeOfAFleet(t *testing.T) {
 
 // A client of the gateway that keeps its connection holds the supervisor's end up for a moment.
 func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
-	s := newSite(t)
+	s := newTestFleet(t)
 	s.start()
 	status := s.until("ready", allReady)
 	transport := &http.Transport{}
@@ -181,13 +181,13 @@ func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
 }
 
 func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
-	s := newSite(t)
+	s := newTestFleet(t)
 	s.start()
 	s.until("ready", allReady)
 	ctx := context.Background()
 	for name, c := range map[string]struct {
-		do   func() error
-		says string
+		do     func() error
+		expect string
 	}{
 		"drain of an unknown GPU":    {func() error { _, err := s.client.Drain(ctx, "GPU-x"); return err }, `"GPU-x" is no GPU`},
 		"resume of an unknown name":  {func() error { _, err := s.client.Resume(ctx, "x"); return err }, `"x" is neither`},
@@ -209,7 +209,7 @@ func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
 		}, "supervise is not running"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := c.do(); err == nil || !strings.Contains(err.Error(), c.says) {
+			if err := c.do(); err == nil || !strings.Contains(err.Error(), c.expect) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -218,7 +218,7 @@ func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
 }
 
 func TestLogs(t *testing.T) {
-	s := newSite(t)
+	s := newTestFleet(t)
 	s.start()
 	s.until("ready", allReady)
 	for follow, want := range map[bool]string{false: "a line\n", true: "a line that follows\n"} {
@@ -230,7 +230,7 @@ func TestLogs(t *testing.T) {
 }
 
 func TestImageThatIsMissingAtTheFirstStart(t *testing.T) {
-	s := newSite(t)
+	s := newTestFleet(t)
 	s.cfg.Image = "missing"
 	if _, err := s.open(context.Background()); err == nil || !strings.Contains(err.Error(), "no such image") {
 		t.Errorf("error %v", err)

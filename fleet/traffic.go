@@ -11,7 +11,7 @@ const (
 	trafficEvery = 500 * time.Millisecond // how often it is looked how requests end
 
 	// littleLoad is how many requests a replica has in flight at most when its load cannot be why a prediction fails.
-	littleLoad = 2
+	lightLoadRequests = 2
 
 	// outlierFailures is how many requests a replica fails, one after the other, before it is replaced although it answers
 	// the supervisor's own predictions; others must have answered as many, and of theirs wellShare in all. Were every second
@@ -25,18 +25,18 @@ type record struct {
 	good, bad int64 // in all
 	gateway   gateway.Status
 
-	lastGood time.Duration // 0: none yet
-	late     int           // own predictions without an answer in time, since the last that ended well, of either kind
-	calm     bool          // each of those met little load
-	failed   int           // requests that failed since one ended well
-	since    time.Duration // of the first of late and failed
-	others   [2]int64      // good and bad ones of the other replicas until then
-	askedAt  time.Duration // the last own prediction
-	askedBy  int           // requests in flight then
+	lastGood       time.Duration // 0: none yet
+	late           int           // own predictions without an answer in time, since the last that ended well, of either kind
+	lightLoad      bool          // each of those met little load
+	failed         int           // requests that failed since one ended well
+	since          time.Duration // of the first of late and failed
+	others         [2]int64      // good and bad ones of the other replicas until then
+	canarySentAt   time.Duration // the last own prediction
+	canarySentLoad int           // requests in flight then
 }
 
 // trafficked takes how requests ended.
-func (m *machine) trafficked(o traffic) {
+func (m *machine) observeTraffic(o traffic) {
 	for _, r := range m.replicas() {
 		for _, s := range o.replicas {
 			if s.ID == r.id && s.URL == r.url {
@@ -58,41 +58,41 @@ func (r *replica) traffic(s gateway.Status) {
 	switch {
 	case good > 0:
 		r.record.failed = 0
-		r.worked()
+		r.noteSuccess()
 	case bad > 0:
-		r.suspect()
+		r.noteFailure()
 		r.record.failed += int(bad)
 	}
 	if r.state != Ready {
 		return
 	}
-	if s.State == gateway.Silent && r.slot.m.others(r) > 0 {
-		r.why = "it owes answers, and gives no sign of life"
+	if s.State == gateway.Silent && r.placement.m.others(r) > 0 {
+		r.reason = "it owes answers, and gives no sign of life"
 		r.probeDue = r.now()
-		r.leave()
+		r.markUnready()
 		return
 	}
-	if r.record.failed >= r.slot.m.cfg.Health.Failures { // What does it say to a prediction of the supervisor's own?
-		r.askDue = min(r.askDue, r.record.askedAt+r.slot.m.cfg.Health.Interval)
+	if r.record.failed >= r.placement.m.cfg.Health.Failures { // What does it say to a prediction of the supervisor's own?
+		r.canaryDue = min(r.canaryDue, r.record.canarySentAt+r.placement.m.cfg.Health.Interval)
 	}
-	if r.record.failed >= outlierFailures && r.othersDoWell(outlierFailures) {
-		r.end(faulted, fmt.Sprintf("failed %d requests, one after the other, while other replicas answer theirs", r.record.failed))
+	if r.record.failed >= outlierFailures && r.othersSucceed(outlierFailures) {
+		r.end(endFailure, fmt.Sprintf("failed %d requests, one after the other, while other replicas answer theirs", r.record.failed))
 	}
 }
 
 // worked notes that a prediction ended well.
-func (r *replica) worked() {
-	r.record.lastGood, r.record.late, r.record.calm = r.now(), 0, true
+func (r *replica) noteSuccess() {
+	r.record.lastGood, r.record.late, r.record.lightLoad = r.now(), 0, true
 	if r.record.failed == 0 {
 		r.record.since = 0
 	}
 }
 
 // suspect notes when the first prediction failed after one that ended well, and how the others did until then.
-func (r *replica) suspect() {
+func (r *replica) noteFailure() {
 	if r.record.since == 0 {
 		r.record.since = r.now()
-		r.record.others[0], r.record.others[1] = r.slot.m.tally(r)
+		r.record.others[0], r.record.others[1] = r.placement.m.tally(r)
 	}
 }
 
@@ -119,11 +119,11 @@ func (m *machine) others(but *replica) int {
 
 // othersDoWell tells whether the other replicas answered at least so many predictions since this one's began to fail, and
 // failed few. Overload fails everywhere.
-func (r *replica) othersDoWell(least int64) bool {
-	good, bad := r.slot.m.tally(r)
+func (r *replica) othersSucceed(least int64) bool {
+	good, bad := r.placement.m.tally(r)
 	good, bad = good-r.record.others[0], bad-r.record.others[1]
 	if good < 0 || bad < 0 { // One that was counted is gone.
-		r.record.others[0], r.record.others[1] = r.slot.m.tally(r)
+		r.record.others[0], r.record.others[1] = r.placement.m.tally(r)
 		return false
 	}
 	return good >= least && float64(good) >= wellShare*float64(good+bad)
@@ -131,22 +131,22 @@ func (r *replica) othersDoWell(least int64) bool {
 
 // tooLate takes a prediction of the supervisor's own that had no answer in time, or one that says so. Load can be why: then
 // requests are answered meanwhile, or the other replicas do no better.
-func (r *replica) tooLate(why string) {
-	if r.record.lastGood > r.record.askedAt {
+func (r *replica) canaryLate(reason string) {
+	if r.record.lastGood > r.record.canarySentAt {
 		return
 	}
-	r.suspect()
+	r.noteFailure()
 	r.record.late++
 	r.record.bad++
-	r.record.calm = r.record.calm && max(r.record.askedBy, r.record.gateway.InFlight) <= littleLoad
-	health := r.slot.m.cfg.Health
-	text := fmt.Sprintf("says that it is ready, and did not answer %d predictions in time: %s", r.record.late, why)
+	r.record.lightLoad = r.record.lightLoad && max(r.record.canarySentLoad, r.record.gateway.InFlight) <= lightLoadRequests
+	health := r.placement.m.cfg.Health
+	text := fmt.Sprintf("says that it is ready, and did not answer %d predictions in time: %s", r.record.late, reason)
 	switch {
-	case r.record.calm && r.record.late >= health.Failures:
-		r.end(faulted, text)
-	case r.record.late+r.record.failed >= health.Failures && r.othersDoWell(int64(health.Failures)):
-		r.end(faulted, text)
-	case r.now()-r.record.since >= health.Unready && r.slot.m.others(r) == len(r.slot.m.slots)-1:
-		r.end(fruitless, text+"; nothing else either")
+	case r.record.lightLoad && r.record.late >= health.Failures:
+		r.end(endFailure, text)
+	case r.record.late+r.record.failed >= health.Failures && r.othersSucceed(int64(health.Failures)):
+		r.end(endFailure, text)
+	case r.now()-r.record.since >= health.Unready && r.placement.m.others(r) == len(r.placement.m.placements)-1:
+		r.end(endUnresponsive, text+"; nothing else either")
 	}
 }

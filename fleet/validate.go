@@ -62,7 +62,7 @@ func (c Config) container(said error) error {
 		known[key] = true
 	}
 	var mistakes []error
-	for _, m := range mistake.All(d.spec(c.Name, Place{Name: "any"}).Validate()) {
+	for _, m := range mistake.All(d.spec(c.Name, Placement{Name: "any"}).Validate()) {
 		key, why, _ := strings.Cut(m.Error(), ": ")
 		section, rest, _ := strings.Cut(key, ".")
 		if own, ok := keys[section]; ok {

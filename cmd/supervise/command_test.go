@@ -69,8 +69,8 @@ func TestTableShowsWhatAPersonNeeds(t *testing.T) {
 		Rollout:  &fleet.RolloutStatus{Image: "fovea:new", Failed: "gpu0-0: ended with status 78", Log: []string{"no model"}},
 		Problems: []string{"engine: it hangs"},
 		Replicas: []fleet.ReplicaStatus{
-			{Name: "gpu0-0.3", GPU: "GPU-a", State: fleet.Ready, Since: time.Minute, Restarts: 4, InFlight: 7, Version: "1.2"},
-			{Name: "gpu1-0", GPU: "GPU-b", State: fleet.Failed, Reason: "ended", Log: []string{"the last line"}},
+			{Name: "gpu0-0.3", Device: "GPU-a", State: fleet.Ready, Since: time.Minute, Restarts: 4, InFlight: 7, Version: "1.2"},
+			{Name: "gpu1-0", Device: "GPU-b", State: fleet.Failed, Reason: "ended", Log: []string{"the last line"}},
 		},
 		GPUs: []fleet.GPUStatus{{UUID: "GPU-a", State: "quarantined", Reason: "XID 79", Utilization: &share, Temperature: &celsius, ECC: &ecc, MemoryUsed: 1 << 30, MemoryTotal: 80 << 30}},
 	})
@@ -89,10 +89,10 @@ func TestTableShowsWhatAPersonNeeds(t *testing.T) {
 
 func TestDrainWaitsForAllThatRunsOnTheGPU(t *testing.T) {
 	gpus := []fleet.GPUStatus{{UUID: "GPU-a", Index: 0}, {UUID: "GPU-b", Index: 1}}
-	gone := fleet.ReplicaStatus{Name: "gpu0-0", GPU: "GPU-a", Card: "GPU-a"}
-	whole := fleet.ReplicaStatus{Name: "gpu0-1.1", GPU: "GPU-a", Card: "GPU-a", Container: "c"}
-	instance := fleet.ReplicaStatus{Name: "gpu1m0-0.1", GPU: "MIG-b0", Card: "GPU-b", Container: "c"}
-	second := fleet.ReplicaStatus{Name: "gpu1m1-0", GPU: "MIG-b1", Card: "GPU-b"}
+	gone := fleet.ReplicaStatus{Name: "gpu0-0", Device: "GPU-a", GPU: "GPU-a"}
+	whole := fleet.ReplicaStatus{Name: "gpu0-1.1", Device: "GPU-a", GPU: "GPU-a", Container: "c"}
+	instance := fleet.ReplicaStatus{Name: "gpu1m0-0.1", Device: "MIG-b0", GPU: "GPU-b", Container: "c"}
+	second := fleet.ReplicaStatus{Name: "gpu1m1-0", Device: "MIG-b1", GPU: "GPU-b"}
 	stuck := instance
 	stuck.State = fleet.Stuck
 	for name, test := range map[string]struct {

@@ -23,48 +23,48 @@ import (
 const two = "replicas: 2\ngateway: {address: \"127.0.0.1:0\"}\n"
 
 func TestEveryCommandOfARunningFleet(t *testing.T) {
-	r := newRig(t, two)
-	r.says(true, []string{"ok    Docker engine", "ok    image", "ok    seccomp", "is free"}, "doctor")
-	r.says(false, []string{"supervise is not running"}, "probe")
+	r := newHarness(t, two)
+	r.expect(true, []string{"ok    Docker engine", "ok    image", "ok    seccomp", "is free"}, "doctor")
+	r.expect(false, []string{"supervise is not running"}, "probe")
 	r.start(2, nil)
 	s := r.until("ready", func(s fleet.Status) bool { return s.Ready == 2 })
 	if err := predict(t, s.Gateway); err != nil {
 		t.Error(err)
 	}
-	r.says(true, []string{"2 of 2 ready at " + s.Gateway, "REPLICA", "cpu-0.1", "cpu-1.1", "ready"}, "status")
+	r.expect(true, []string{"2 of 2 ready at " + s.Gateway, "REPLICA", "cpu-0.1", "cpu-1.1", "ready"}, "status")
 	var told fleet.Status
-	if err := json.Unmarshal([]byte(r.says(true, nil, "status", "--json")), &told); err != nil || told.Ready != 2 || told.Replicas[1].Container != r.name+"-cpu-1.1" {
+	if err := json.Unmarshal([]byte(r.expect(true, nil, "status", "--json")), &told); err != nil || told.Ready != 2 || told.Replicas[1].Container != r.name+"-cpu-1.1" {
 		t.Errorf("%v: %+v", err, told)
 	}
 	r.watches()
-	r.says(true, nil, "probe")
-	r.says(true, nil, "probe", "--ready")
-	r.says(true, []string{"server is ready"}, "logs", "cpu-0")
-	r.says(false, []string{`no replica is named "cpu-7"`}, "logs", "cpu-7")
-	r.says(false, []string{`"0" is no GPU of this fleet`}, "drain", "0")
-	r.says(false, []string{`neither a GPU nor a replica`}, "resume", "x")
-	r.says(true, nil, "resume", "cpu-0")
-	r.says(false, []string{"another supervisor is running"}, "run")
+	r.expect(true, nil, "probe")
+	r.expect(true, nil, "probe", "--ready")
+	r.expect(true, []string{"server is ready"}, "logs", "cpu-0")
+	r.expect(false, []string{`no replica is named "cpu-7"`}, "logs", "cpu-7")
+	r.expect(false, []string{`"0" is no GPU of this fleet`}, "drain", "0")
+	r.expect(false, []string{`neither a GPU nor a replica`}, "resume", "x")
+	r.expect(true, nil, "resume", "cpu-0")
+	r.expect(false, []string{"another supervisor is running"}, "run")
 
-	r.says(true, []string{"0 of 2 done; exchanging cpu-0", "1 of 2 done; exchanging cpu-1", "all replicas are of generation 2"}, "rollout")
+	r.expect(true, []string{"0 of 2 done; exchanging cpu-0", "1 of 2 done; exchanging cpu-1", "all replicas are of generation 2"}, "rollout")
 	r.configure(two + "args: [--inference.device=cuda]\n")
 	before := r.containers()
-	r.says(false, []string{"the roll-out failed", "the old replicas go on", "libonnxruntime_providers_cuda.so"}, "rollout")
-	r.says(true, []string{"2 of 2 ready", "failed: cpu-0", "libonnxruntime_providers_cuda.so"}, "status")
+	r.expect(false, []string{"the roll-out failed", "the old replicas go on", "libonnxruntime_providers_cuda.so"}, "rollout")
+	r.expect(true, []string{"2 of 2 ready", "failed: cpu-0", "libonnxruntime_providers_cuda.so"}, "status")
 	if after := r.containers(); !maps.Equal(before, after) {
 		t.Errorf("containers %v became %v", before, after)
 	}
 	r.configure(two + "replicas: 0\n")
-	r.says(false, []string{"replicas: "}, "rollout")
+	r.expect(false, []string{"replicas: "}, "rollout")
 
 	r.configure(two)
 	keep(t, s.Gateway)
-	r.says(true, nil, "down")
+	r.expect(true, nil, "down")
 	r.gone()
 	if left := r.containers(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	r.says(false, []string{"there is no supervisor to tell"}, "down")
+	r.expect(false, []string{"there is no supervisor to tell"}, "down")
 }
 
 // keep leaves a connection to the gateway open, for which the supervisor's end waits a moment.
@@ -83,7 +83,7 @@ func keep(t *testing.T, gateway string) {
 }
 
 // watches has status show the fleet again and again.
-func (r *rig) watches() {
+func (r *harness) watches() {
 	r.t.Helper()
 	watch := r.command("status", "--watch")
 	var shown output
@@ -118,7 +118,7 @@ func (o *output) String() string {
 }
 
 func TestConfigurationThatIsWrongEndsTheRunWithAStatusOfItsOwn(t *testing.T) {
-	r := newRig(t, "models: /etc\nnetwork: host\n")
+	r := newHarness(t, "models: /etc\nnetwork: host\n")
 	cmd := r.command("run")
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != exitcode.Configuration || !bytes.Contains(out, []byte("models: unsafe")) || !bytes.Contains(out, []byte("network:")) {
@@ -143,7 +143,7 @@ func listen(t *testing.T) (*os.File, string) {
 }
 
 func TestRestartUnderASocketOfSystemdLosesNoConnection(t *testing.T) {
-	r := newRig(t, "replicas: 2\ngateway: {address: \"127.0.0.1:1\"}\n") // The socket's address counts, not this one.
+	r := newHarness(t, "replicas: 2\ngateway: {address: \"127.0.0.1:1\"}\n") // The socket's address counts, not this one.
 	socket, address := listen(t)
 	r.start(2, socket)
 	before := r.containers()

@@ -35,8 +35,8 @@ func rolloutCommand() *cobra.Command {
 				case r.Failed != "":
 					logLines(c.ErrOrStderr(), r.Log)
 					return true, fmt.Errorf("the roll-out failed and was ended; the old replicas go on: %s", r.Failed)
-				case r.Place != place:
-					place = r.Place
+				case r.Placement != place:
+					place = r.Placement
 					fmt.Fprintf(c.OutOrStdout(), "%d of %d done; exchanging %s\n", r.Done, s.Wanted, place)
 				}
 				return false, nil
@@ -64,17 +64,17 @@ func drainCommand() *cobra.Command {
 // drained tells whether nothing runs on a GPU any more, named by index, by its UUID or by that of one of its instances.
 func drained(c *cobra.Command, s fleet.Status, name string) (bool, error) {
 	named := func(r fleet.ReplicaStatus) bool {
-		return r.Card == name || r.GPU == name || slices.ContainsFunc(s.GPUs, func(g fleet.GPUStatus) bool {
-			return g.UUID == r.Card && strconv.Itoa(g.Index) == name
+		return r.GPU == name || r.Device == name || slices.ContainsFunc(s.GPUs, func(g fleet.GPUStatus) bool {
+			return g.UUID == r.GPU && strconv.Itoa(g.Index) == name
 		})
 	}
-	cards := map[string]bool{}
+	gpus := map[string]bool{}
 	for _, r := range s.Replicas {
-		cards[r.Card] = cards[r.Card] || named(r)
+		gpus[r.GPU] = gpus[r.GPU] || named(r)
 	}
 	for _, r := range s.Replicas {
 		switch {
-		case !cards[r.Card] || r.Container == "":
+		case !gpus[r.GPU] || r.Container == "":
 		case r.State == fleet.Stuck:
 			return true, fmt.Errorf("%s cannot be stopped: %s", r.Name, r.Reason)
 		default:

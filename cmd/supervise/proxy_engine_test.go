@@ -46,18 +46,18 @@ func TestCallsThatTheSocketProxyPassesAreEnoughAndAllNeeded(t *testing.T) {
 	}
 	defer filter.Close()
 	proxied := two + "engine: {host: \"" + filter.Host + "\"}\n"
-	r := newRig(t, proxied)
-	r.says(true, nil, "doctor")
+	r := newHarness(t, proxied)
+	r.expect(true, nil, "doctor")
 	r.start(2, nil)
-	r.says(true, []string{"server is ready"}, "logs", "cpu-1")
+	r.expect(true, []string{"server is ready"}, "logs", "cpu-1")
 	if err := r.engine.Kill(context.Background(), r.containers()[r.name+"-cpu-0.1"]); err != nil {
 		t.Fatal(err)
 	}
 	r.until("it is replaced", func(s fleet.Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 	r.stop()
 	r.start(2, nil)
-	r.says(true, []string{"all replicas are of generation 2"}, "rollout")
-	r.says(true, nil, "down")
+	r.expect(true, []string{"all replicas are of generation 2"}, "rollout")
+	r.expect(true, nil, "down")
 	r.gone()
 	if refused := filter.Refused(); len(refused) > 0 {
 		t.Errorf("needed, and not passed: %v", refused)

@@ -39,7 +39,7 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 // rig is a folder with a configuration, for the built program on a real engine. What it leaves is removed at the end.
-type rig struct {
+type harness struct {
 	t       *testing.T
 	program string
 	dir     string
@@ -51,7 +51,7 @@ type rig struct {
 	ended   chan error
 }
 
-func newRig(t *testing.T, particular string) *rig {
+func newHarness(t *testing.T, particular string) *harness {
 	t.Helper()
 	engine, err := docker.Open(context.Background(), "")
 	if err != nil {
@@ -65,13 +65,13 @@ func newRig(t *testing.T, particular string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, program: path, dir: dir, name: "st" + filepath.Base(dir)[3:], engine: engine, client: fleet.NewClient(filepath.Join(dir, "s.sock"))}
+	r := &harness{t: t, program: path, dir: dir, name: "st" + filepath.Base(dir)[3:], engine: engine, client: fleet.NewClient(filepath.Join(dir, "s.sock"))}
 	r.configure(particular)
 	t.Cleanup(r.clean)
 	return r
 }
 
-func (r *rig) configure(particular string) {
+func (r *harness) configure(particular string) {
 	r.t.Helper()
 	image := os.Getenv("FOVEA_TEST_IMAGE")
 	if image == "" {
@@ -84,14 +84,14 @@ func (r *rig) configure(particular string) {
 }
 
 // command is a call of the program, which ends in time.
-func (r *rig) command(args ...string) *exec.Cmd {
+func (r *harness) command(args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	r.t.Cleanup(cancel)
 	return exec.CommandContext(ctx, r.program, append(args, "--file", filepath.Join(r.dir, "supervise.yaml"))...)
 }
 
 // says runs a command, and wants its outcome and words in what it prints.
-func (r *rig) says(good bool, words []string, args ...string) string {
+func (r *harness) expect(good bool, words []string, args ...string) string {
 	r.t.Helper()
 	out, err := r.command(args...).CombinedOutput()
 	if (err == nil) != good {
@@ -106,7 +106,7 @@ func (r *rig) says(good bool, words []string, args ...string) string {
 }
 
 // start runs the supervisor and waits until so many replicas are ready. A listener is handed over as systemd does.
-func (r *rig) start(ready int, listener *os.File) {
+func (r *harness) start(ready int, listener *os.File) {
 	r.t.Helper()
 	r.running = exec.Command(r.program, "run", "--file", filepath.Join(r.dir, "supervise.yaml"))
 	if listener != nil {
@@ -129,7 +129,7 @@ func (r *rig) start(ready int, listener *os.File) {
 }
 
 // stop ends the supervisor as systemd does; the replicas run on.
-func (r *rig) stop() {
+func (r *harness) stop() {
 	r.t.Helper()
 	if err := r.running.Process.Signal(syscall.SIGTERM); err != nil {
 		r.t.Fatal(err)
@@ -138,7 +138,7 @@ func (r *rig) stop() {
 }
 
 // gone waits for the supervisor's own end.
-func (r *rig) gone() {
+func (r *harness) gone() {
 	r.t.Helper()
 	select {
 	case err := <-r.ended:
@@ -151,7 +151,7 @@ func (r *rig) gone() {
 	r.running = nil
 }
 
-func (r *rig) until(what string, ok func(fleet.Status) bool) fleet.Status {
+func (r *harness) until(what string, ok func(fleet.Status) bool) fleet.Status {
 	r.t.Helper()
 	var s fleet.Status
 	var err error
@@ -166,7 +166,7 @@ func (r *rig) until(what string, ok func(fleet.Status) bool) fleet.Status {
 }
 
 // containers are the IDs of the fleet's, by name.
-func (r *rig) containers() map[string]string {
+func (r *harness) containers() map[string]string {
 	r.t.Helper()
 	list, err := r.engine.List(context.Background(), map[string]string{docker.LabelOwner: r.name})
 	if err != nil {
@@ -179,7 +179,7 @@ func (r *rig) containers() map[string]string {
 	return ids
 }
 
-func (r *rig) clean() {
+func (r *harness) clean() {
 	if r.running != nil {
 		_ = r.running.Process.Kill()
 		if err := <-r.ended; err == nil {

@@ -47,8 +47,8 @@ func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Confi
 		return err
 	}
 	defer engine.Close()
-	with := fleet.Surroundings{Engine: engine, Reload: reload, Log: log}
-	if with.Listener, err = inherited(); err != nil {
+	deps := fleet.Dependencies{Engine: engine, Reload: reload, Log: log}
+	if deps.Listener, err = inherited(); err != nil {
 		return err
 	}
 	if !cfg.GPUs.None() {
@@ -56,14 +56,14 @@ func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Confi
 		if err != nil {
 			return fmt.Errorf("gpus: %w", err)
 		}
-		with.GPUs = nvml
+		deps.GPUs = nvml
 		defer func() {
 			if err := nvml.Close(); err != nil {
 				log.Warn("close NVML", "error", err.Error())
 			}
 		}()
 	}
-	s, err := fleet.Open(ctx, cfg, with)
+	s, err := fleet.Open(ctx, cfg, deps)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func table(w io.Writer, s fleet.Status) error {
 		fmt.Fprintf(w, "roll-out of %s failed: %s\n", r.Image, r.Failed)
 		logLines(w, r.Log)
 	} else if r != nil {
-		fmt.Fprintf(w, "roll-out of %s: %d of %d, now %s\n", r.Image, r.Done, s.Wanted, strings.TrimSuffix(r.Place+": "+r.Reason, ": "))
+		fmt.Fprintf(w, "roll-out of %s: %d of %d, now %s\n", r.Image, r.Done, s.Wanted, strings.TrimSuffix(r.Placement+": "+r.Reason, ": "))
 	}
 	for _, problem := range s.Problems {
 		fmt.Fprintln(w, "problem:", problem)
@@ -79,7 +79,7 @@ func table(w io.Writer, s fleet.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nREPLICA\tGPU\tSTATE\tSINCE\tRESTARTS\tIN FLIGHT\tVERSION\tREASON")
 	for _, r := range s.Replicas {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, dash(r.GPU), r.State, r.Since.Round(time.Second), r.Restarts,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, dash(r.Device), r.State, r.Since.Round(time.Second), r.Restarts,
 			r.InFlight, dash(r.Version), r.Reason)
 	}
 	if len(s.GPUs) > 0 {
