@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -194,3 +195,96 @@ var (
 	_ Runtime   = (*docker.Client)(nil)
 	_ io.Writer = flusher{}
 )
+
+// showLogs writes a replica's last lines, and goes on with them if asked to.
+func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	tail, err := strconv.Atoi(query.Get("tail"))
+	if err != nil || tail < 0 || tail > maxTail {
+		tail = 100
+	}
+	container, lines, err := s.logOf(r, query.Get("replica"))
+	if err != nil {
+		respond(w, r, func(*http.Request) (any, error) { return nil, err })
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if container == "" {
+		for _, line := range lines {
+			fmt.Fprintln(w, line) //nolint:gosec // G705: it is plain text
+		}
+		return
+	}
+	if query.Get("follow") == "true" {
+		if err := s.deps.Engine.FollowLogs(r.Context(), container, tail, flusher{w}); err != nil && r.Context().Err() == nil {
+			fmt.Fprintln(w, "supervise:", err)
+		}
+		return
+	}
+	if lines, err = s.deps.Engine.Logs(r.Context(), container, tail); err != nil {
+		lines = []string{"supervise: " + err.Error()}
+	}
+	for _, line := range lines {
+		fmt.Fprintln(w, line) //nolint:gosec // G705: it is plain text
+	}
+}
+
+// logOf finds a replica's container, or the last lines of the one that ended.
+func (s *Supervisor) logOf(r *http.Request, name string) (container string, lines []string, err error) {
+	_, err = s.ask(r, func() error {
+		for _, placement := range s.machine.placements {
+			if !placement.named(name) {
+				continue
+			}
+			lines = placement.logs
+			for _, replica := range placement.replicas() {
+				if container == "" || replica.id == name || replica.name == name {
+					container = replica.container
+				}
+			}
+			return nil
+		}
+		return statusError{http.StatusNotFound, fmt.Errorf("no replica is named %q", name)}
+	})
+	return container, lines, err
+}
+
+// flusher passes on each write at once.
+type flusher struct{ w http.ResponseWriter }
+
+func (f flusher) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	return n, errors.Join(err, http.NewResponseController(f.w).Flush())
+}
+
+// listenUnix listens for the control API. The lock is held, so a socket that is there is nobody's.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	switch stat, err := os.Lstat(path); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("socket: %w", err)
+	case stat.Mode().Type() != os.ModeSocket:
+		return nil, fmt.Errorf("socket: %s is there and is no socket", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("socket: %w", err)
+		}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(fmt.Errorf("socket: %w", err), listener.Close())
+	}
+	return listener, nil
+}
+
+// endControl lets answers under way be sent; what still goes on then is cut off.
+func endControl(api *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := api.Shutdown(ctx); err != nil {
+		_ = api.Close() // Its listener is closed already.
+	}
+}

@@ -73,7 +73,7 @@ var fakeServerBuilt bool
 
 var buildFakeServer = sync.OnceValue(func() error {
 	fakeServerBuilt = true
-	return dockertest.ProgramImage(context.Background(), "", fakeServerImage(), "fovea/fleet/internal/impostor")
+	return dockertest.ProgramImage(context.Background(), "", fakeServerImage(), "fovea/fleet/internal/fakeserver")
 })
 
 // impostor is the image of a server that misbehaves on command.

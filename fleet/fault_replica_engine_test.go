@@ -213,7 +213,7 @@ func TestImageThatIsMissing(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	gone := fakeServerImage() + "-gone"
-	if err := dockertest.ProgramImage(ctx, "", gone, "fovea/fleet/internal/impostor"); err != nil {
+	if err := dockertest.ProgramImage(ctx, "", gone, "fovea/fleet/internal/fakeserver"); err != nil {
 		t.Fatal(err)
 	}
 	b := newHarnessOn(t, "", gone, "restart: {min_backoff: 10s}\n")

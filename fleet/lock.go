@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"fovea/internal/fileutil"
 )
 
 // ErrRunning: another supervisor holds the socket, the state, or the fleet's name on the engine.
@@ -19,18 +21,14 @@ func lock(path string) (release func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	release, err = fileutil.TryLock(path)
+	switch {
+	case errors.Is(err, fileutil.ErrLocked):
+		return nil, fmt.Errorf("%s: %w", path, ErrRunning)
+	case err != nil:
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrRunning
-		}
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return func() { _ = f.Close() }, nil
+	return release, nil
 }
 
 // lockName takes a fleet's name on an engine for this process alone, whatever its socket, folders and user are: two

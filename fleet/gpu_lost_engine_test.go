@@ -19,7 +19,7 @@ import (
 func replicaImage(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("fovea-fleet-test-replica:%d", os.Getpid())
-	if err := dockertest.ProgramImage(t.Context(), "", name, "fovea/fleet/internal/replica"); err != nil {
+	if err := dockertest.ProgramImage(t.Context(), "", name, "fovea/fleet/internal/fakegpuserver"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

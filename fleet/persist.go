@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"fovea/internal/fileutil"
 )
 
 // Kept is what outlives a supervisor.
@@ -105,37 +107,51 @@ func (s *store) save(k persistentState) error {
 	if bytes.Equal(data, s.last) {
 		return nil
 	}
-	if err := replace(s.path, append(data, '\n')); err != nil {
+	if err := fileutil.Replace(s.path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	s.last = data
 	return nil
 }
 
-func replace(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
+// save writes what is to be kept, beside the loop: a disk that hangs or is full must not stop it.
+func (s *Supervisor) save() {
+	if !s.machine.dirty || s.saving || s.now() < s.saveDue || !s.machine.adopted {
+		return
 	}
-	defer func() {
+	s.machine.dirty, s.saving = false, true
+	saved := s.machine.persistentState()
+	go func() { s.saved <- s.store.save(saved) }()
+}
+
+func (s *Supervisor) saveDone(err error) {
+	s.saving = false
+	if (err == nil) != (s.saveErr == nil) {
 		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
+			s.log.Error("the state cannot be kept; going on without", "error", err.Error())
+		} else {
+			s.log.Info("the state is kept again")
 		}
-	}()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
+	s.saveErr = err
 	if err != nil {
-		return nil // The name may be lost in a crash; the file is whole either way.
+		s.machine.dirty = true
+		s.saveDue = s.now() + saveRetry
 	}
-	_ = dir.Sync()
-	return dir.Close()
+}
+
+// saveLast waits a little for a save under way and makes the last one.
+func (s *Supervisor) saveFinal() error {
+	if s.saving {
+		select {
+		case err := <-s.saved:
+			s.saveDone(err)
+		case <-time.After(saveRetry):
+			return errors.New("the state was not kept: the disk does not answer")
+		}
+	}
+	if !s.machine.dirty || !s.machine.adopted {
+		return nil
+	}
+	return s.store.save(s.machine.persistentState())
 }
