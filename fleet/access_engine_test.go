@@ -22,7 +22,7 @@ type access struct {
 	Code    string    `json:"code"`
 }
 
-// logged is a duration as the log has it.
+// logged is a duration as logged.
 type logged time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -32,20 +32,20 @@ func (d *logged) UnmarshalText(text []byte) error {
 	return err
 }
 
-// change is a line of the supervisor's log about a replica's state.
+// change is a log line of a replica's change of state.
 type change struct {
 	Placement string `json:"replica"`
 	State     string `json:"state"`
 	Was       string `json:"was"`
-	After     logged `json:"after"` // so long in the old state
+	After     logged `json:"after"` // time in the old state
 }
 
-// begin is when the gateway had the request's headers.
+// begin returns when the gateway had received the request's headers.
 func (a access) begin() time.Time { return a.Time.Add(-time.Duration(a.Took)) }
 
 func (b *harness) log() string { return filepath.Join(b.dir, "log") }
 
-// accesses reads the gateway's log.
+// accesses reads the gateway's access log.
 func (b *harness) accesses() []access {
 	b.t.Helper()
 	data, err := os.ReadFile(b.log())
@@ -62,8 +62,8 @@ func (b *harness) accesses() []access {
 	return list
 }
 
-// by is what happened to the requests that a replica got, from the gateway's log: how many were under way with it at a
-// moment, how many it lost in all, and when the last one was given to it.
+// by returns, for the requests sent to a replica, how many were in flight at a moment, how many were lost, and when the
+// last one was sent.
 func (b *harness) by(replica string, moment time.Time) (underWay, lost int, last time.Time) {
 	b.t.Helper()
 	for _, a := range b.accesses() {
@@ -83,7 +83,7 @@ func (b *harness) by(replica string, moment time.Time) (underWay, lost int, last
 	return underWay, lost, last
 }
 
-// count is how many requests a replica has finished.
+// count returns how many requests a replica has finished.
 func (b *harness) count(replica string) (n int) {
 	b.t.Helper()
 	for _, a := range b.accesses() {
@@ -94,7 +94,7 @@ func (b *harness) count(replica string) (n int) {
 	return n
 }
 
-// losses asserts that requests failed only with a replica, whose end they met, and returns how many.
+// losses asserts that requests failed only with a replica that went down, and returns how many.
 func (b *harness) losses(replica string) int {
 	b.t.Helper()
 	n := 0
@@ -104,14 +104,13 @@ func (b *harness) losses(replica string) int {
 		}
 		n++
 		if a.Replica != replica || a.Code != "replica_lost" && a.Code != "answer_cut" {
-			b.t.Errorf("a request that %s did not lose failed: %+v", replica, a)
+			b.t.Errorf("a request failed that %s did not lose: %+v", replica, a)
 		}
 	}
 	return n
 }
 
-// starting is how long the replica that became ready last at a place had been starting, which is its model's time to
-// load.
+// starting returns how long the placement's last replica took to start, which is the time its model takes to load.
 func (b *harness) starting(placement string) (d time.Duration) {
 	b.t.Helper()
 	data, err := os.ReadFile(b.log())

@@ -8,48 +8,49 @@ import (
 	"fovea/gpu"
 )
 
-// life numbers the replicas of a supervisor's run, so that an answer about one that is gone is known as such.
+// instanceID numbers replicas within one run of the supervisor, so that late observations of a replica that is gone are
+// recognized.
 type instanceID int
 
-// action is something that the machine wants done. Each is answered by an observation.
+// action is something the state machine wants done. The result of each comes back as an observation.
 type action interface{ isAction() }
 
 type (
-	// create makes and starts a container; answered by created.
+	// create creates and starts a container; the result is created.
 	create struct {
 		instanceID instanceID
 		spec       docker.Spec
 	}
-	// probe asks a replica for its health; answered by probed.
+	// probe requests a replica's /health and /ready; the result is probed.
 	probe struct {
 		instanceID instanceID
 		url        string
 	}
-	// predict has a replica answer an image; answered by predicted.
+	// predict sends a canary to a replica; the result is predicted.
 	predict struct {
 		instanceID instanceID
 		url        string
 	}
-	// drain waits until a replica has no requests in flight, or the limit is over; answered by drained.
+	// drain waits until a replica has no requests in flight, up to the limit; the result is drained.
 	drain struct {
 		instanceID instanceID
 		id         string
 		limit      time.Duration
 	}
-	// remove takes a container away, if it is the fleet's; answered by removed.
+	// remove stops and removes a container that belongs to the fleet; the result is removed.
 	remove struct {
 		instanceID instanceID
-		ref        string // ID, or name where the ID is not known
+		ref        string // ID, or name if the ID is unknown
 		grace      time.Duration
 	}
-	// removeExtra takes a container of the fleet away for which there is no place; answered by removedExtra.
+	// removeUnplaced removes a container of the fleet that has no placement; the result is removedUnplaced.
 	removeUnplaced struct {
 		id    string
 		grace time.Duration
 	}
-	// look lists the containers; answered by listed.
+	// listContainers lists the fleet's containers; the result is listed.
 	listContainers struct{}
-	// lookGPUs reads the GPUs as they are now; answered by inventory.
+	// readGPUs reads the current state of all GPUs; the result is inventory.
 	readGPUs struct{}
 )
 
@@ -62,7 +63,7 @@ func (removeUnplaced) isAction() {}
 func (listContainers) isAction() {}
 func (readGPUs) isAction()       {}
 
-// observation is something that was seen.
+// observation is an input of the state machine.
 type observation interface{ isObservation() }
 
 type (
@@ -71,49 +72,49 @@ type (
 		container  string
 		url        string
 		err        error
-		cause      endCause // with err: what it means for the replica
+		cause      endCause // what err means for the replica
 	}
 	probed struct {
 		instanceID instanceID
 		health     verdict // of /health
 		ready      verdict // of /ready
-		reason     string  // why not
-		lost       bool    // it says that it does not reach its GPU any more
+		reason     string  // why it is not healthy or not ready
+		lost       bool    // the replica reports that it cannot access its GPU
 	}
 	predicted struct {
 		instanceID instanceID
 		verdict    verdict
 		reason     string
 	}
-	// traffic is how requests ended at the gateway's replicas.
+	// traffic is how requests ended, for each backend of the gateway.
 	traffic struct{ replicas []gateway.Status }
 	drained struct {
 		instanceID instanceID
-		err        error // not all requests ended
+		err        error // some requests did not finish
 	}
 	removed struct {
 		instanceID instanceID
-		logs       []string // the container's last lines
+		logs       []string // last lines of the container
 		err        error
 	}
 	removedUnplaced struct {
 		id  string
 		err error
 	}
-	// listed is all containers of the fleet, as they were at some time after since.
+	// listed is all containers of the fleet, read at some time after since.
 	listed struct {
 		since      time.Duration
 		containers []container
 		err        error
 	}
-	// seen is one container, as it is now.
+	// seen is the current state of one container.
 	seen struct{ container container }
-	// gpuEvent is news of a GPU.
+	// gpuEvent is an event from the driver.
 	gpuEvent struct {
 		event gpu.Event
 		wall  time.Time
 	}
-	// inventory is the GPUs as they were at some time after since.
+	// inventory is all GPUs, read at some time after since.
 	inventory struct {
 		since   time.Duration
 		devices []gpu.Device
@@ -134,17 +135,17 @@ func (seen) isObservation()            {}
 func (gpuEvent) isObservation()        {}
 func (inventory) isObservation()       {}
 
-// verdict is what a question to a replica gave.
+// verdict is the result of a probe or canary.
 type verdict int
 
 const (
-	inconclusive verdict = iota // no answer, or one that says nothing of the replica
+	inconclusive verdict = iota // no response, or one that says nothing about the replica
 	good
-	bad  // the replica itself says no
-	late // no answer in time, for which its load may be to blame; of predictions alone
+	bad  // the replica reports a failure of its own
+	late // no response in time, possibly because of load; canaries only
 )
 
-// container is one of the fleet, as the engine sees it.
+// container is a container of the fleet, as reported by the engine.
 type container struct {
 	id, name   string
 	place      string
@@ -154,6 +155,6 @@ type container struct {
 	paused     bool
 	exitCode   int
 	oom        bool
-	reason     string // the engine's own, if it could not start
+	reason     string // why the engine could not start it
 	url        string
 }

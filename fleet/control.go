@@ -20,17 +20,17 @@ import (
 // The control API is JSON over HTTP on the socket:
 //
 //	GET  /status                 Status
-//	POST /rollout                reads the configuration anew and begins a roll-out
+//	POST /rollout                reloads the configuration and starts a rollout
 //	POST /drain?gpu=G            G: index or UUID
 //	POST /resume?name=N          N: a GPU's index or UUID, or a replica
-//	POST /down                   begins to stop everything
+//	POST /down                   starts to stop everything
 //	GET  /logs?replica=R&tail=N&follow=true
 //
-// Errors are {"error": "…"} with status 400, 404 or 409, and with 503 when the supervisor ends.
+// Errors are {"error": "…"} with status 400, 404 or 409, or 503 while the supervisor shuts down.
 
 const maxTail = 10000
 
-// problem is an error with its HTTP status.
+// statusError is an error with its HTTP status.
 type statusError struct {
 	status int
 	err    error
@@ -61,18 +61,18 @@ func respond(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any,
 		var p statusError
 		status, body = http.StatusConflict, map[string]string{"error": err.Error()}
 		switch {
-		case r.Context().Err() != nil: // Its own end; or who asked has gone.
-			status, body = http.StatusServiceUnavailable, map[string]string{"error": "it is ending"}
+		case r.Context().Err() != nil: // The supervisor is shutting down, or the client is gone.
+			status, body = http.StatusServiceUnavailable, map[string]string{"error": ErrShuttingDown.Error()}
 		case errors.As(err, &p):
 			status = p.status
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // Who asked has gone.
+	_ = json.NewEncoder(w).Encode(body) // The client may be gone.
 }
 
-// ask runs a command in the loop, and answers with the status after it.
+// ask runs a command in the loop and returns the status after it.
 func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) {
 	type result struct {
 		status Status
@@ -92,7 +92,7 @@ func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) 
 	return respond.status, respond.err
 }
 
-// status is called in the loop.
+// status must be called in the loop.
 func (s *Supervisor) status() Status {
 	status := s.machine.status()
 	status.Gateway = s.address
@@ -109,7 +109,8 @@ func (s *Supervisor) showStatus(r *http.Request) (any, error) {
 	return s.ask(r, func() error { return nil })
 }
 
-// startRollout reads the file anew. What cannot change under a running supervisor is refused.
+// startRollout reloads the configuration and starts a rollout. Changes that need a restart of the supervisor are
+// refused.
 func (s *Supervisor) startRollout(r *http.Request) (any, error) {
 	cfg, err := s.deps.Reload()
 	if err != nil {
@@ -132,12 +133,12 @@ func (s *Supervisor) startRollout(r *http.Request) (any, error) {
 	})
 }
 
-// compatible tells whether a roll-out can bring the change about.
+// compatible reports which changes a rollout cannot apply.
 func (c Config) compatible(next Config) error {
 	var errs []error
 	fixed := func(key string, same bool) {
 		if !same {
-			errs = append(errs, fmt.Errorf("%s: changes only when supervise itself is restarted; replicas go on meanwhile", key))
+			errs = append(errs, fmt.Errorf("%s: requires a restart of the supervisor; replicas keep running meanwhile", key))
 		}
 	}
 	fixed("name", c.Name == next.Name)
@@ -176,7 +177,7 @@ func (s *Supervisor) resume(r *http.Request) (any, error) {
 	})
 }
 
-// gpuNamed is the UUID of the GPU with an index or of an instance; other names stay as they are.
+// gpuNamed returns the UUID of the GPU with an index, or of a MIG instance. Other names are returned unchanged.
 func (m *machine) gpuNamed(name string) string {
 	for _, g := range m.gpus {
 		if g.index >= 0 && strconv.Itoa(g.index) == name {
@@ -196,7 +197,7 @@ var (
 	_ io.Writer = flusher{}
 )
 
-// showLogs writes a replica's last lines, and goes on with them if asked to.
+// showLogs writes a replica's last log lines, and follows them if requested.
 func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	tail, err := strconv.Atoi(query.Get("tail"))
@@ -229,7 +230,7 @@ func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// logOf finds a replica's container, or the last lines of the one that ended.
+// logOf finds a replica's container, or the last lines of one that ended.
 func (s *Supervisor) logOf(r *http.Request, name string) (container string, lines []string, err error) {
 	_, err = s.ask(r, func() error {
 		for _, placement := range s.machine.placements {
@@ -244,12 +245,12 @@ func (s *Supervisor) logOf(r *http.Request, name string) (container string, line
 			}
 			return nil
 		}
-		return statusError{http.StatusNotFound, fmt.Errorf("no replica is named %q", name)}
+		return statusError{http.StatusNotFound, fmt.Errorf("no replica named %q", name)}
 	})
 	return container, lines, err
 }
 
-// flusher passes on each write at once.
+// flusher flushes each write.
 type flusher struct{ w http.ResponseWriter }
 
 func (f flusher) Write(p []byte) (int, error) {
@@ -257,14 +258,14 @@ func (f flusher) Write(p []byte) (int, error) {
 	return n, errors.Join(err, http.NewResponseController(f.w).Flush())
 }
 
-// listenUnix listens for the control API. The lock is held, so a socket that is there is nobody's.
+// listenUnix listens for the control API. The lock is held, so an existing socket is stale.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	switch stat, err := os.Lstat(path); {
 	case errors.Is(err, os.ErrNotExist):
 	case err != nil:
 		return nil, fmt.Errorf("socket: %w", err)
 	case stat.Mode().Type() != os.ModeSocket:
-		return nil, fmt.Errorf("socket: %s is there and is no socket", path)
+		return nil, fmt.Errorf("socket: %s exists and is not a socket", path)
 	default:
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("socket: %w", err)
@@ -280,7 +281,7 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return listener, nil
 }
 
-// endControl lets answers under way be sent; what still goes on then is cut off.
+// endControl lets responses in progress finish for a second.
 func endControl(api *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

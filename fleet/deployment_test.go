@@ -7,14 +7,14 @@ import (
 	"fovea/docker"
 )
 
-func TestReplicasLeaveTheSharesOfClientsToTheGateway(t *testing.T) {
+func TestClientShareIsLeftToTheGateway(t *testing.T) {
 	for name, test := range map[string]struct {
 		env  map[string]string
 		want []string
 	}{
-		"by itself":                        {nil, []string{"FOVEA_HTTP_CLIENT_SHARE=1"}},
-		"unless the configuration says so": {map[string]string{"FOVEA_HTTP_CLIENT_SHARE": "0.5"}, []string{"FOVEA_HTTP_CLIENT_SHARE=0.5"}},
-		"or leaves it out":                 {map[string]string{"FOVEA_HTTP_CLIENT_SHARE": ""}, nil},
+		"default":                   {nil, []string{"FOVEA_HTTP_CLIENT_SHARE=1"}},
+		"from the configuration":    {map[string]string{"FOVEA_HTTP_CLIENT_SHARE": "0.5"}, []string{"FOVEA_HTTP_CLIENT_SHARE=0.5"}},
+		"omitted by an empty value": {map[string]string{"FOVEA_HTTP_CLIENT_SHARE": ""}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := Defaults()

@@ -17,11 +17,10 @@ import (
 	"fovea/docker/dockertest"
 )
 
-// These tests need a Docker engine (DOCKER_HOST, or the usual socket) and the image that FOVEA_TEST_IMAGE names, and run
-// the supervisor as it is shipped. FOVEA_FLEET_RATE is how many requests a second they send at most. They clean up after
-// themselves.
+// These tests need a Docker engine (DOCKER_HOST, or the default socket) and the container image named by
+// FOVEA_TEST_IMAGE, and run the real supervisor. FOVEA_FLEET_RATE limits their requests per second.
 
-// program is bin/supervise, built as these tests are built.
+// program is the path of supervise, built with the same race setting as the tests.
 var program string
 
 func TestMain(m *testing.M) {
@@ -76,7 +75,7 @@ var buildFakeServer = sync.OnceValue(func() error {
 	return dockertest.ProgramImage(context.Background(), "", fakeServerImage(), "fovea/fleet/internal/fakeserver")
 })
 
-// impostor is the image of a server that misbehaves on command.
+// fakeServer returns the image of the fake server.
 func fakeServer(t *testing.T) string {
 	t.Helper()
 	if err := buildFakeServer(); err != nil {

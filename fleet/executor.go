@@ -13,7 +13,7 @@ import (
 	"fovea/docker"
 )
 
-// Runtime is the container engine. *docker.Client is one.
+// Runtime is the container engine. *docker.Client implements it.
 type Runtime interface {
 	Info(ctx context.Context) (docker.Info, error)
 	EnsureNetwork(ctx context.Context, name, owner string) error
@@ -30,10 +30,10 @@ type Runtime interface {
 	FollowLogs(ctx context.Context, id string, tail int, w io.Writer) error
 }
 
-// tailLines is how much of an ended container's log is kept.
+// tailLines is how many lines are kept of an ended container's log.
 const tailLines = 20
 
-// hands does with containers what the machine asks for.
+// executor performs actions on containers.
 type executor struct {
 	engine Runtime
 	fleet  string
@@ -41,7 +41,7 @@ type executor struct {
 
 func (h executor) labels() map[string]string { return map[string]string{docker.LabelOwner: h.fleet} }
 
-// create makes and starts a container.
+// create creates and starts a container.
 func (h executor) create(ctx context.Context, a create) created {
 	o := created{instanceID: a.instanceID}
 	if err := h.engine.EnsureNetwork(ctx, a.spec.Network, h.fleet); err != nil {
@@ -52,7 +52,7 @@ func (h executor) create(ctx context.Context, a create) created {
 	if err != nil {
 		o.err, o.cause = err, endCauseOf(err)
 		if errors.Is(err, docker.ErrConflict) && h.owns(ctx, a.spec.Name) {
-			o.cause = endEngineError // A leftover of the fleet: it is removed, and then there is room.
+			o.cause = endEngineError // A leftover of the fleet: the next list removes it.
 		}
 		return o
 	}
@@ -67,18 +67,18 @@ func (h executor) create(ctx context.Context, a create) created {
 		return o
 	}
 	if o.url = address(status.HostPort, status.Address, status.Gateway); o.url == "" && status.State == docker.Running {
-		o.err, o.cause = errors.New("the engine published no port of it"), endFailure
+		o.err, o.cause = errors.New("the engine did not publish its port"), endFailure
 	}
 	return o
 }
 
-// owns tells whether a container is there and the fleet's.
+// owns reports whether a container exists and belongs to the fleet.
 func (h executor) owns(ctx context.Context, ref string) bool {
 	status, err := h.engine.Inspect(ctx, ref)
 	return err == nil && status.Labels[docker.LabelOwner] == h.fleet
 }
 
-// meaning says what an error of the engine means for the replica.
+// endCauseOf maps an engine error to what it means for the replica.
 func endCauseOf(err error) endCause {
 	for _, passing := range []error{
 		docker.ErrUnreachable, docker.ErrTimeout, docker.ErrDenied, docker.ErrNoNetwork, docker.ErrNotFound, context.Canceled,
@@ -90,10 +90,10 @@ func endCauseOf(err error) endCause {
 	if errors.Is(err, docker.ErrEngine) {
 		return endFailure
 	}
-	return endFatal // The specification, the image or the name: the same call would fail the same way.
+	return endFatal // Invalid specification, image or name: fatal, since the same call would fail the same way.
 }
 
-// remove takes a container of the fleet away, and its last lines along. One that is not the fleet's is left alone.
+// remove stops and removes a container and returns its last log lines. Containers of others are left alone.
 func (h executor) remove(ctx context.Context, a remove) removed {
 	o := removed{instanceID: a.instanceID}
 	status, err := h.engine.Inspect(ctx, a.ref)
@@ -109,7 +109,7 @@ func (h executor) remove(ctx context.Context, a remove) removed {
 	o.err = h.stop(ctx, status, a.grace)
 	o.logs, err = h.engine.Logs(ctx, status.ID, tailLines)
 	if err != nil {
-		o.logs = []string{fmt.Sprintf("(its log cannot be read: %v)", err)}
+		o.logs = []string{fmt.Sprintf("(cannot read its log: %v)", err)}
 	}
 	if o.err == nil {
 		o.err = h.engine.Remove(ctx, status.ID)
@@ -117,7 +117,7 @@ func (h executor) remove(ctx context.Context, a remove) removed {
 	return o
 }
 
-// take stops a container.
+// stop stops a container.
 func (h executor) stop(ctx context.Context, status docker.Status, grace time.Duration) error {
 	if status.State != docker.Running && status.State != docker.Paused {
 		return nil
@@ -129,7 +129,7 @@ func (h executor) stop(ctx context.Context, status docker.Status, grace time.Dur
 	return err
 }
 
-// list tells all containers of the fleet.
+// list lists the fleet's containers.
 func (h executor) list(ctx context.Context, since time.Duration) listed {
 	o := listed{since: since}
 	list, err := h.engine.List(ctx, h.labels())
@@ -139,7 +139,7 @@ func (h executor) list(ctx context.Context, since time.Duration) listed {
 	}
 	for _, summary := range list {
 		c := describe(summary)
-		if !c.running { // Only asking for it tells how it ended.
+		if !c.running { // The list lacks the exit status.
 			status, err := h.engine.Inspect(ctx, summary.ID)
 			if errors.Is(err, docker.ErrNotFound) {
 				continue
@@ -171,13 +171,13 @@ func inspected(s docker.Status) container {
 }
 
 func labeled(id, name string, labels map[string]string) container {
-	generation, _ := strconv.Atoi(labels[docker.LabelGeneration]) // 0: of no deployment
+	generation, _ := strconv.Atoi(labels[docker.LabelGeneration]) // 0: unknown deployment
 	return container{id: id, name: name, place: labels[docker.LabelReplica], generation: generation, hash: labels[docker.LabelHash]}
 }
 
-// address is where a container's server is asked: at the container's own address where the engine's bridge is on this
-// machine, since what passes a published port on is a process of the engine's and ends with it, with live-restore too. Else,
-// as with an engine without root, it is the published port.
+// address returns the URL of a container's server: the container's own address if the engine's bridge is on this host,
+// otherwise, as with a rootless engine, the published port. The proxy of published ports is an engine process and ends
+// with the engine, even with live-restore.
 func address(port int, own, gateway netip.Addr) string {
 	switch {
 	case port == 0:
@@ -188,10 +188,11 @@ func address(port int, own, gateway netip.Addr) string {
 	return fmt.Sprintf("http://127.0.0.1:%d", port)
 }
 
-// serverPort is the server's in its container.
+// serverPort is the server's port inside the container.
 var serverPort = uint16(docker.Defaults().ContainerPort)
 
-// bridged tells whether this machine itself is a container's gateway: then that is what it would send from. Nothing is sent.
+// bridged reports whether this host is the container's gateway, which the source address of its route shows. Nothing is
+// sent.
 func bridged(own, gateway netip.Addr) bool {
 	if !own.IsValid() || !gateway.IsValid() {
 		return false

@@ -14,20 +14,20 @@ import (
 
 const never = time.Duration(1 << 62)
 
-// box is a container of the simulated engine: first made, then started, and ended at last.
+// fakeContainer is a container of the simulated engine: created, then started, finally exited.
 type fakeContainer struct {
 	container
 	started      bool
 	startsAt     time.Duration
 	readyAt      time.Duration
 	endsAt       time.Duration // by itself
-	unhealthy    bool          // /health says no
-	unresponsive bool          // answers nothing
+	unhealthy    bool          // /health fails
+	unresponsive bool          // no response at all
 	unready      bool
-	lost         bool // says that it does not reach its GPU
+	lost         bool // reports that it cannot access its GPU
 	canaryFails  bool
-	slow         bool    // answers no prediction in time
-	failShare    float64 // of its requests; its own predictions alone are answered
+	slow         bool    // canaries time out
+	failShare    float64 // of client requests; canaries succeed
 	unstoppable  bool    // cannot be stopped
 }
 
@@ -35,7 +35,7 @@ func (b *fakeContainer) end(exitCode int) {
 	b.started, b.running, b.endsAt, b.exitCode = true, false, never, exitCode
 }
 
-// shift moves its times to a clock that begins anew.
+// shift moves its times to a new clock.
 func (b *fakeContainer) shift(by time.Duration) {
 	for _, at := range []*time.Duration{&b.startsAt, &b.readyAt, &b.endsAt} {
 		if *at != never {
@@ -44,12 +44,12 @@ func (b *fakeContainer) shift(by time.Duration) {
 	}
 }
 
-// all is the containers in a fixed order.
+// all returns the containers in a fixed order.
 func (w *world) all() []*fakeContainer {
 	return slices.SortedFunc(maps.Values(w.containers), func(a, b *fakeContainer) int { return strings.Compare(a.id, b.id) })
 }
 
-// live starts and ends what does so by itself now.
+// live starts and ends containers whose time has come.
 func (w *world) live() {
 	for _, b := range w.all() {
 		if !b.started && w.now >= b.startsAt {
@@ -68,24 +68,24 @@ func (w *world) create(a create) {
 		w.later(time.Second, created{instanceID: a.instanceID, err: docker.ErrDenied, cause: endCauseOf(docker.ErrDenied)})
 		return
 	case w.engineDown && w.chance(0.05):
-		return // never answered
+		return // no response
 	}
 	o := created{instanceID: a.instanceID, err: errFault, cause: endEngineError}
 	answered := w.soon(2 * time.Second)
 	taken := slices.ContainsFunc(w.all(), func(b *fakeContainer) bool { return b.name == a.spec.Name })
-	if !taken && (!w.engineDown || w.chance(0.2)) { // A call that fails may have done its work.
+	if !taken && (!w.engineDown || w.chance(0.2)) { // A call that fails may have taken effect.
 		b := w.put(a.spec, answered)
 		if !w.engineDown {
 			o = created{instanceID: a.instanceID, container: b.id, url: b.url}
 			if b.endsAt <= answered {
-				o.url = "" // The engine knows no port of what has ended.
+				o.url = "" // An exited container has no port.
 			}
 		}
 	}
 	w.queue = append(w.queue, pending{answered, o})
 }
 
-// put makes a container, which is started before that is answered.
+// put creates a container that starts before answered.
 func (w *world) put(s docker.Spec, answered time.Duration) *fakeContainer {
 	w.ids++
 	generation, _ := strconv.Atoi(s.Labels[docker.LabelGeneration])

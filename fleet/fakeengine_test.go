@@ -17,10 +17,10 @@ import (
 	"fovea/docker"
 )
 
-// standin is an engine whose containers are servers of the test's own process. What a real engine does is tried with
-// the build tag engine; this one is for what must hold around it, under the race detector.
+// fakeEngine is an engine whose containers are servers in the test's process. Tests with the build tag engine use a
+// real one; this one is for tests under the race detector.
 type fakeEngine struct {
-	id         string // like no other's on this machine, whose supervisors know each other by it
+	id         string // unique on the host, where supervisors lock names by it
 	mu         sync.Mutex
 	ids        int
 	containers map[string]*engineContainer
@@ -90,7 +90,7 @@ func (e *fakeEngine) Start(_ context.Context, id string) error {
 	return err
 }
 
-// kill ends a container at once.
+// kill ends a container immediately.
 func (e *fakeEngine) kill(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

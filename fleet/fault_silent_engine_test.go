@@ -20,10 +20,10 @@ import (
 	"time"
 )
 
-// briefly makes what a replica is judged by come soon.
+// briefly sets short health intervals.
 const briefly = "health: {canary: 1s, interval: 200ms, timeout: 1s, unready: 5s}\n"
 
-// TestReplicaThatIsFrozen: connections to it are taken, and nothing is answered.
+// TestReplicaThatIsFrozen: connections are accepted, and nothing is answered.
 func TestReplicaThatIsFrozen(t *testing.T) {
 	for name, freeze := range map[string]func(t *testing.T, b *harness, id string){
 		"replica paused (docker pause)": func(t *testing.T, b *harness, id string) {
@@ -33,7 +33,7 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 		},
 		"replica stopped with SIGSTOP": func(t *testing.T, b *harness, id string) {
 			if os.Getuid() != 0 {
-				t.Skip("a signal to a container's process needs root")
+				t.Skip("signalling a container's process needs root")
 			}
 			status, err := b.engine.Inspect(context.Background(), id)
 			if err != nil {
@@ -43,7 +43,7 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"replica's network is gone": func(t *testing.T, b *harness, id string) {
+		"replica disconnected from its network": func(t *testing.T, b *harness, id string) {
 			if out, err := exec.Command("docker", "network", "disconnect", "--force", b.name, id).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -57,7 +57,7 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 			before := b.containers()
 			start := time.Now()
 			freeze(t, b, before["cpu-0"])
-			b.until("it gets no requests", func(s Status) bool { return s.Replicas[0].State != Ready })
+			b.until("not serving", func(s Status) bool { return s.Replicas[0].State != Ready })
 			withdrawn := time.Since(start)
 			b.until("another container is ready", func(s Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 			full := time.Since(start)
@@ -69,24 +69,24 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 	}
 }
 
-// TestReplicaThatPredictsNothing: /health and /ready are well.
+// TestReplicaThatPredictsNothing: /health and /ready succeed.
 func TestReplicaThatPredictsNothing(t *testing.T) {
-	for mood, c := range map[string]struct {
+	for mode, c := range map[string]struct {
 		fault string
-		may   int // requests that may fail
+		may   int // limit of failed requests
 	}{
-		"late":     {"replica answers every prediction with 504", 1 << 30},
+		"timeout":  {"replica answers every prediction with 504", 1 << 30},
 		"draining": {"replica answers every prediction with 503", 0},
-		"endless":  {"replica never answers a prediction", 0},
+		"hanging":  {"replica never answers a prediction", 0},
 	} {
-		t.Run(mood, func(t *testing.T) {
+		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newHarnessOn(t, "", fakeServer(t), two+briefly)
 			b.start(2)
 			l := b.load()
 			unhealthy := b.status().Replicas[0]
 			start := time.Now()
-			ask(t, http.MethodPost, unhealthy.URL+"/be?what="+mood)
+			ask(t, http.MethodPost, unhealthy.URL+"/mode?to="+mode)
 			b.until("another container is ready", func(s Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 			full := time.Since(start)
 			o := l.end()
@@ -97,13 +97,13 @@ func TestReplicaThatPredictsNothing(t *testing.T) {
 				}
 			}
 			if s := b.status(); s.Replicas[1].Restarts != 0 {
-				t.Errorf("the one that is well was replaced: %+v", s.Replicas[1])
+				t.Errorf("the healthy replica was replaced: %+v", s.Replicas[1])
 			}
 		})
 	}
 }
 
-// bomb is a PNG of 64×64 whose data inflates to 256 MiB.
+// bomb is a 64×64 PNG that inflates to 256 MiB.
 func bomb(t *testing.T) []byte {
 	t.Helper()
 	var data bytes.Buffer
@@ -150,7 +150,7 @@ func TestImagesThatInflateWithoutEnd(t *testing.T) {
 	}
 }
 
-// atMost asserts that a share of the requests failed at most.
+// atMost asserts that at most a share of the requests failed.
 func (o outcome) atMost(t *testing.T, share float64) {
 	t.Helper()
 	if float64(o.failed) > share*float64(o.sent) {
@@ -158,7 +158,7 @@ func (o outcome) atMost(t *testing.T, share float64) {
 	}
 }
 
-// TestClientsThatAreSlow: many connections at the gateway that send little or nothing, or read nothing.
+// TestClientsThatAreSlow: many connections that send little or nothing, or read nothing.
 func TestClientsThatAreSlow(t *testing.T) {
 	for name, client := range map[string]func(c net.Conn, stop <-chan struct{}){
 		"100 clients announce 64 MiB and send nothing": func(c net.Conn, stop <-chan struct{}) {
@@ -178,7 +178,7 @@ func TestClientsThatAreSlow(t *testing.T) {
 		},
 		"100 clients read no answer": func(c net.Conn, stop <-chan struct{}) {
 			_ = c.(*net.TCPConn).SetReadBuffer(1024)
-			for { // until the socket takes no more
+			for { // until the socket is full
 				select {
 				case <-stop:
 					return

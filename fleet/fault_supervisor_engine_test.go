@@ -19,10 +19,10 @@ import (
 	"time"
 )
 
-// supervised runs a test with a supervisor as it is documented, and with one whose listener outlives it.
+// supervised runs a test with a supervisor that opens its own listener, and with one that inherits it.
 func supervised(t *testing.T, fault string, run func(t *testing.T, b *harness, fault string)) {
 	t.Helper()
-	for name, inherited := range map[string]bool{"": false, ", with a unit's socket": true} {
+	for name, inherited := range map[string]bool{"": false, ", with a systemd socket": true} {
 		t.Run("inherited socket "+fmt.Sprint(inherited), func(t *testing.T) {
 			t.Parallel()
 			b := newHarness(t, two)
@@ -48,7 +48,7 @@ func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
 		if b.listener == nil {
 			gone = time.Now() // Nobody listens meanwhile.
 		}
-		l.end().only(t, start, gone).figure(t, fault, full, fmt.Sprintf("%d under way", underWay))
+		l.end().only(t, start, gone).figure(t, fault, full, fmt.Sprintf("%d in flight", underWay))
 		if after := b.containers(); !maps.Equal(before, after) {
 			t.Errorf("containers %v became %v", before, after)
 		}
@@ -56,7 +56,7 @@ func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
 }
 
 func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
-	supervised(t, "supervisor restarted as planned", func(t *testing.T, b *harness, fault string) {
+	supervised(t, "planned restart of the supervisor", func(t *testing.T, b *harness, fault string) {
 		l := b.load()
 		before := b.containers()
 		start := time.Now()
@@ -115,7 +115,7 @@ func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=64k"); errors.Is(err, syscall.EPERM) {
-		t.Skip("a disk of the test's own needs root")
+		t.Skip("mounting a disk needs root")
 	} else if err != nil {
 		t.Fatal(err)
 	}
@@ -125,29 +125,29 @@ func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
 		}
 	})
 	b.start(2)
-	b.until("its state is kept", func(Status) bool { _, err := os.Stat(filepath.Join(state, "state.json")); return err == nil })
+	b.until("the state is saved", func(Status) bool { _, err := os.Stat(filepath.Join(state, "state.json")); return err == nil })
 	file := fill(t, state)
 	l := b.load(freshConnections)
 	start := time.Now()
 	if _, err := b.client.Rollout(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s := b.until("the roll-out is over", func(s Status) bool { return s.Rollout == nil })
+	s := b.until("the rollout is complete", func(s Status) bool { return s.Rollout == nil })
 	full := time.Since(start)
 	if s.Ready != 2 || s.Generation != 2 || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "no space left on device") {
 		t.Errorf("%+v", s)
 	}
 	killed := time.Now()
-	b.stop(syscall.SIGKILL) // What was kept last is older than the replicas.
+	b.stop(syscall.SIGKILL) // The saved state is older than the replicas.
 	b.start(2)
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	b.until("the state is kept again", func(s Status) bool { return len(s.Problems) == 0 && s.Ready == 2 && s.Rollout == nil })
+	b.until("the state is saved again", func(s Status) bool { return len(s.Problems) == 0 && s.Ready == 2 && s.Rollout == nil })
 	b.stop(syscall.SIGTERM)
 	b.start(2)
 	again := time.Now()
-	l.end().only(t, killed, again).figure(t, "disk full: roll-out, and supervisor killed", full, "time of the roll-out")
+	l.end().only(t, killed, again).figure(t, "disk full: rollout, and supervisor killed", full, "duration of the rollout")
 }
 
 func TestContainersOfOthersAreLeftAlone(t *testing.T) {
@@ -163,9 +163,9 @@ func TestContainersOfOthersAreLeftAlone(t *testing.T) {
 		}
 	}()
 	b.start(0)
-	s := b.until("the replica failed", func(s Status) bool { return s.Replicas[0].State == Failed })
+	s := b.until("failed", func(s Status) bool { return s.Replicas[0].State == Failed })
 	if !strings.Contains(s.Replicas[0].Reason, foreign) {
-		t.Errorf("the reason does not name it: %+v", s.Replicas[0])
+		t.Errorf("the reason does not name the container: %+v", s.Replicas[0])
 	}
 }
 
@@ -173,7 +173,7 @@ func TestNoReplicaIsReady(t *testing.T) {
 	t.Parallel()
 	b := newHarnessOn(t, "", fakeServer(t), "args: [unready]\n")
 	b.start(0)
-	b.until("it starts", func(s Status) bool { return s.Replicas[0].State == Starting })
+	b.until("starting", func(s Status) bool { return s.Replicas[0].State == Starting })
 	response, err := http.Post("http://"+b.address+"/predict", "image/jpeg", strings.NewReader("an image"))
 	if err != nil {
 		t.Fatal(err)

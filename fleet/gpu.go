@@ -12,19 +12,19 @@ import (
 	"fovea/gpu"
 )
 
-// gpuState is what the fleet thinks of a GPU.
+// gpuState is a GPU and whether it may be used.
 type gpuState struct {
 	uuid   string
-	index  int // NVML's; -1 while it has none that is known
+	index  int // NVML index; -1 if unknown
 	device gpu.Device
-	wellAt time.Duration // when the driver was last asked and found nothing wrong with it; 0: never
+	wellAt time.Duration // when the driver was last asked and reported no error; 0: never
 
 	quarantined bool
-	drained     bool   // by hand
-	manual      bool   // no probe can tell that it is sound: only resume, or a reboot, lifts the quarantine
+	drained     bool   // manually
+	manual      bool   // probes cannot detect recovery; only resume or a reboot ends the quarantine
 	reason      string // of the quarantine
 	since       time.Time
-	passed      int // probes since the last sign of sickness
+	passed      int // consecutive good probes since the last error
 }
 
 func (g *gpuState) blocked() bool { return g.quarantined || g.drained }
@@ -33,15 +33,15 @@ func (g *gpuState) text() string {
 	if g.quarantined {
 		return g.reason
 	}
-	return "drained by hand"
+	return "drained manually"
 }
 
-// happened judges news of a GPU. What the process on it is to blame for is not the GPU's fault.
+// handleGPUEvent quarantines a GPU if an event says that it is faulty. Errors of the application do not count.
 func (m *machine) handleGPUEvent(o gpuEvent) {
 	e := o.event
 	g := m.gpus[e.UUID]
 	if e.Missed > 0 || g == nil {
-		return // The next inventory tells.
+		return // The next inventory detects what was missed.
 	}
 	reason := e.Kind.String()
 	if e.Kind == gpu.KindXID {
@@ -56,7 +56,7 @@ func (m *machine) handleGPUEvent(o gpuEvent) {
 	switch e.Kind {
 	case gpu.KindXID, gpu.KindECC, gpu.KindRecovery:
 		if e.Class == gpu.ClassReset || e.Class == gpu.ClassOut {
-			// Where the driver knows no recovery action, a GPU that waits for its reset may answer every question.
+			// Without a recovery action from the driver, a GPU that needs a reset may pass every probe.
 			m.quarantine(g, reason, o.wall, e.Recovery == nil && !e.ByDriver)
 			return
 		}
@@ -74,27 +74,27 @@ func (m *machine) quarantine(g *gpuState, reason string, wall time.Time, manual 
 	}
 	g.quarantined, g.reason, g.since = true, reason, wall
 	m.dirty = true
-	m.log.Error("GPU is quarantined", "gpu", g.uuid, "reason", reason)
+	m.log.Error("GPU quarantined", "gpu", g.uuid, "reason", reason)
 }
 
 // release ends a quarantine.
 func (m *machine) release(g *gpuState, reason string) {
 	m.dirty = true
 	if g.quarantined {
-		m.log.Info("GPU is released from quarantine", "gpu", g.uuid, "reason", reason, "was", g.reason)
+		m.log.Info("GPU released from quarantine", "gpu", g.uuid, "reason", reason, "was", g.reason)
 	}
 	g.quarantined, g.manual, g.reason, g.passed, g.since = false, false, "", 0, time.Time{}
 	for _, s := range m.placements {
 		if s.GPU == g.uuid {
-			s.resetFailures() // What failed there may have failed because of it.
+			s.resetFailures() // The failures there may have been the GPU's.
 		}
 	}
 }
 
-// inventory takes the GPUs as they are, which is also the probe that a quarantined one must pass.
+// inventory updates the GPUs. For a quarantined GPU it is a probe.
 func (m *machine) inventory(o inventory) {
 	if (o.err == nil) != (m.driver == nil) {
-		m.log.Warn("the GPUs' driver", "error", fmt.Sprint(o.err))
+		m.log.Warn("GPU driver", "error", fmt.Sprint(o.err))
 	}
 	m.driver = o.err
 	for _, d := range o.devices {
@@ -111,13 +111,13 @@ func (m *machine) inventory(o inventory) {
 		g.wellAt = o.since
 		if g.quarantined && !g.manual {
 			if g.passed++; g.passed >= m.cfg.GPU.Probes {
-				m.release(g, fmt.Sprintf("it passed %d probes", g.passed))
+				m.release(g, fmt.Sprintf("passed %d probes", g.passed))
 			}
 		}
 	}
 }
 
-// found takes an index from the GPU that had it before the driver counted anew.
+// releaseIndex clears an index that the driver has reassigned to another GPU.
 func (m *machine) releaseIndex(index int, uuid string) {
 	for _, g := range m.gpus {
 		if g.index == index && g.uuid != uuid && uuid != "" {
@@ -126,45 +126,45 @@ func (m *machine) releaseIndex(index int, uuid string) {
 	}
 }
 
-// drainGPU takes a GPU out of use by hand.
+// drainGPU takes a GPU out of use.
 func (m *machine) drainGPU(uuid string) error {
 	g := m.gpus[uuid]
 	if g == nil {
-		return fmt.Errorf("%q is no GPU of this fleet", uuid)
+		return fmt.Errorf("%q is not a GPU of this fleet", uuid)
 	}
 	if !g.drained {
 		g.drained, m.dirty = true, true
-		m.log.Info("GPU is drained by hand", "gpu", uuid)
+		m.log.Info("GPU drained", "gpu", uuid)
 	}
 	return nil
 }
 
-// sortedGPUs lists the GPUs in NVML's order.
+// sortedGPUs returns the GPUs by NVML index.
 func (m *machine) sortedGPUs() []*gpuState {
 	return slices.SortedFunc(maps.Values(m.gpus), func(a, b *gpuState) int {
 		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.uuid, b.uuid))
 	})
 }
 
-// A container can lose its GPU while the machine still has it: systemd's daemon-reload may take the right to open the
-// driver's devices away. Only a new container brings it back. What the replica says of itself is therefore held against
-// what the driver says on the machine, asked after that: a GPU that is sick there is quarantined instead.
+// A container can lose access to its GPU while the host keeps it, for example when systemd's daemon-reload resets
+// device permissions. Only a new container gets it back. So when a replica reports a lost GPU, the driver is asked on
+// the host: a healthy GPU means a new container, a faulty one is quarantined.
 
-// misses is told whether the replica says that it does not reach its GPU any more.
+// reportGPULost records whether the replica reports that it cannot access its GPU.
 func (r *replica) reportGPULost(lost bool) {
 	if lost && !r.lost && r.placement.GPU != "" {
 		r.lostAt = r.now()
-		r.placement.m.do(readGPUs{})
+		r.m.do(readGPUs{})
 	}
 	r.lost = lost
 }
 
-// isDetached tells whether it lost a GPU that is well. A driver that does not answer says neither.
+// lostHealthyGPU reports whether the replica lost access to a GPU that the driver has since found healthy.
 func (r *replica) lostHealthyGPU() bool {
-	return r.lost && r.cause == notEnding && !r.placement.blocked() && r.placement.m.gpuHealthy(r.placement.Placement, r)
+	return r.lost && r.cause == notEnding && !r.placement.blocked() && r.m.gpuHealthy(r.placement.Placement, r)
 }
 
-// has tells whether the driver found a place's GPU well after a replica said that it had lost it.
+// gpuHealthy reports whether the driver found a placement's GPU healthy after the replica reported it lost.
 func (m *machine) gpuHealthy(p Placement, r *replica) bool {
 	g := m.gpus[p.GPU]
 	if g == nil || g.wellAt < r.lostAt {
@@ -173,8 +173,8 @@ func (m *machine) gpuHealthy(p Placement, r *replica) bool {
 	return p.Device == p.GPU || slices.ContainsFunc(g.device.Instances, func(in gpu.Instance) bool { return in.UUID == p.Device })
 }
 
-// reattach replaces the replicas that lost a GPU which is well: at once where they answer no more images, one after the
-// other where they still do, since all on the machine lose theirs at the same moment.
+// replaceGPULost replaces replicas that lost access to a healthy GPU: at once if they are not ready, otherwise one at a
+// time, since all containers on a host lose access together.
 func (m *machine) replaceGPULost() {
 	stable := true
 	for _, r := range m.replicas() {
@@ -188,9 +188,9 @@ func (m *machine) replaceGPULost() {
 			continue
 		}
 		stable = stable && r.state != Ready
-		r.end(endGPULost, "its container lost the GPU, which is well on the machine: "+cmp.Or(r.reason, "it still answers"))
+		r.end(endGPULost, "container lost access to its GPU, which is healthy on the host: "+cmp.Or(r.reason, "still ready"))
 	}
 }
 
-// mayCome tells whether an empty place gets a replica by itself.
+// enabled reports whether an empty placement gets a replica.
 func (s *placementState) enabled() bool { return !s.m.shuttingDown && !s.blocked() && !s.failed }

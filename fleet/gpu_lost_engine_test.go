@@ -15,7 +15,7 @@ import (
 	"fovea/gpu/simnvml"
 )
 
-// replicaImage builds the image of a server that can say that it lost its GPU, which needs no GPU to do so.
+// replicaImage builds the image of a server that can report a lost GPU without having one.
 func replicaImage(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("fovea-fleet-test-replica:%d", os.Getpid())
@@ -35,10 +35,10 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 	image := replicaImage(t)
 	for name, c := range map[string]struct {
 		files []string
-		most  int // requests that may fail
+		most  int // limit of failed requests
 	}{
-		"they still answer images":   {[]string{"lost"}, 0},
-		"they answer no more images": {[]string{"deaf", "lost"}, 1 << 30},
+		"ready":   {[]string{"lost"}, 0},
+		"unready": {[]string{"deaf", "lost"}, 1 << 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := simnvml.New(t, simnvml.Machine(gpus))
@@ -58,7 +58,7 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s := b.until("all are made anew", func(s Status) bool {
+			s := b.until("all are replaced", func(s Status) bool {
 				for place, id := range b.containers() {
 					if before[place] == id {
 						return false
@@ -68,7 +68,7 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 			})
 			full := time.Since(start)
 			o := l.end()
-			o.figure(t, "containers lose their GPUs; "+name, full, "until all are made anew")
+			o.figure(t, "containers lose their GPUs, still "+name, full, "until all are replaced")
 			if o.failed > c.most {
 				t.Errorf("%d requests failed; at most %d may", o.failed, c.most)
 			}
@@ -78,7 +78,7 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 				}
 			}
 
-			f.Set("gpu1.lost", "1") // What the GPU itself is to blame for is no matter of its container.
+			f.Set("gpu1.lost", "1") // A faulty GPU is not the container's failure.
 			b.until("the GPU is quarantined", func(s Status) bool { _, g := on(s, 1); return g.State == "quarantined" })
 			b.stop(syscall.SIGTERM)
 		})

@@ -19,16 +19,16 @@ func cpuPlacements(replicas int) []Placement {
 	return placements
 }
 
-// chosen is a GPU or MIG instance that was chosen to work on.
+// gpuTarget is a GPU or MIG instance that replicas can run on.
 type gpuTarget struct {
-	name   string // such as gpu0, or gpu0m1 for its second instance
+	name   string // gpu0, or gpu0m1 for its second MIG instance
 	device string
 	gpu    string
-	index  int // NVML's
+	index  int // NVML index of the GPU
 }
 
-// gpuPlaces finds the places on the GPUs that the configuration names. A lost GPU may no longer say its UUID: what is
-// kept of it stands in. All mistakes are returned at once.
+// gpuPlacements returns the placements on the GPUs that the configuration selects. Lost GPUs, which may not report
+// their UUID, are taken from the saved state. All errors are returned together.
 func gpuPlacements(c Config, devices []gpu.Device, saved persistentState) ([]Placement, error) {
 	var list []gpuTarget
 	for _, d := range devices {
@@ -40,7 +40,7 @@ func gpuPlacements(c Config, devices []gpu.Device, saved persistentState) ([]Pla
 		list, errs = selectGPUs(c.GPUs.List, list)
 	}
 	if c.GPUs.All && len(list) == 0 {
-		errs = append(errs, errors.New("gpus: all: there is none"))
+		errs = append(errs, errors.New("gpus: all: no GPU found"))
 	}
 	slices.SortFunc(list, func(a, b gpuTarget) int {
 		return cmp.Or(cmp.Compare(a.index, b.index), strings.Compare(a.name, b.name))
@@ -54,18 +54,18 @@ func gpuPlacements(c Config, devices []gpu.Device, saved persistentState) ([]Pla
 	return placements, errors.Join(errs...)
 }
 
-// pick takes what a list of indices and UUIDs names.
+// selectGPUs returns the targets with the given indices or UUIDs.
 func selectGPUs(names []string, all []gpuTarget) (list []gpuTarget, errs []error) {
 	for _, name := range names {
 		found := slices.DeleteFunc(slices.Clone(all), func(choice gpuTarget) bool {
 			return name != strconv.Itoa(choice.index) && name != choice.device && name != choice.gpu
 		})
 		if len(found) == 0 {
-			errs = append(errs, fmt.Errorf("gpus: %s is not there; there are %s", name, describeTargets(all)))
+			errs = append(errs, fmt.Errorf("gpus: %s not found; available: %s", name, describeTargets(all)))
 		}
 		for _, choice := range found {
 			if slices.Contains(list, choice) {
-				errs = append(errs, fmt.Errorf("gpus: %s is named twice", choice.device))
+				errs = append(errs, fmt.Errorf("gpus: %s is listed twice", choice.device))
 			} else {
 				list = append(list, choice)
 			}
@@ -74,7 +74,7 @@ func selectGPUs(names []string, all []gpuTarget) (list []gpuTarget, errs []error
 	return list, errs
 }
 
-// missing lists the quarantined GPUs and instances that had replicas and are not found now.
+// missingGPUs returns the quarantined GPUs and MIG instances that had replicas and are not found now.
 func missingGPUs(devices []gpu.Device, saved persistentState) []gpuTarget {
 	var list []gpuTarget
 	for _, p := range saved.Placements {
@@ -92,8 +92,7 @@ func missingGPUs(devices []gpu.Device, saved persistentState) []gpuTarget {
 	return list
 }
 
-// apart gives what is missing an index and a name that nothing found has. The driver counts anew when the machine starts,
-// so that another GPU may have those of one that is gone.
+// resolveCollisions gives missing GPUs indices and names that no GPU found has: the driver renumbers GPUs at boot.
 func resolveCollisions(gone, found []gpuTarget) []gpuTarget {
 	taken, names := map[int]string{}, map[string]bool{}
 	for _, choice := range found {
@@ -119,7 +118,7 @@ func resolveCollisions(gone, found []gpuTarget) []gpuTarget {
 	return gone
 }
 
-// choices are a GPU, or its instances where it is split. One that never said its UUID cannot be chosen.
+// gpuTargets returns a GPU, or its instances in MIG mode. A GPU without a UUID cannot be selected.
 func gpuTargets(d gpu.Device) []gpuTarget {
 	if d.UUID == "" {
 		return nil
@@ -145,7 +144,7 @@ func describeTargets(all []gpuTarget) string {
 	return strings.Join(names, ", ")
 }
 
-// Devices lists the UUIDs that a configuration chooses among GPUs.
+// Devices returns the UUIDs of the GPUs and MIG instances that a configuration selects.
 func Devices(c Config, devices []gpu.Device) ([]string, error) {
 	c.Replicas = 1
 	placements, err := gpuPlacements(c, devices, persistentState{})

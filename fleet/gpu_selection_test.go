@@ -8,7 +8,7 @@ import (
 	"fovea/gpu"
 )
 
-func TestPlacesOnGPUs(t *testing.T) {
+func TestGPUPlacements(t *testing.T) {
 	devices := []gpu.Device{
 		{Index: 0, UUID: "GPU-a"},
 		{Index: 1, UUID: "GPU-b", MIG: true, Instances: []gpu.Instance{{UUID: "MIG-1"}, {UUID: "MIG-2"}}},
@@ -28,18 +28,18 @@ func TestPlacesOnGPUs(t *testing.T) {
 		want    []Placement
 		fail    bool
 	}{
-		"all that say their UUID":                 {GPUSet{All: true}, devices, persistentState{}, []Placement{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1m0-0", "MIG-1", "GPU-b"}, {"gpu1m1-0", "MIG-2", "GPU-b"}}, false},
-		"by index and by UUID":                    {GPUSet{List: []string{"0", "MIG-2"}}, devices, persistentState{}, []Placement{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1m1-0", "MIG-2", "GPU-b"}}, false},
-		"a lost one that is kept":                 {GPUSet{List: []string{"2"}}, devices, lost, []Placement{{"gpu2-0", "GPU-c", "GPU-c"}}, false},
-		"one that is not there":                   {GPUSet{List: []string{"7"}}, devices, persistentState{}, nil, true},
-		"one named twice":                         {GPUSet{List: []string{"0", "GPU-a"}}, devices, persistentState{}, nil, true},
-		"one is gone, and others have moved down": {GPUSet{All: true}, moved, gone, four, false},
-		"it is the one that the list misses":      {GPUSet{List: []string{"0", "1", "2", "3"}}, moved, gone, four, false},
-		"its index is that of another now":        {GPUSet{List: []string{"0", "1", "2"}}, moved, gone, three, false},
-		"the same at the next start":              {GPUSet{List: []string{"3", "2", "1", "0"}}, moved, known, four, false},
-		"its instances are gone with it": {GPUSet{List: []string{"3", "2", "1", "0"}}, moved, split,
+		"all with a UUID":                   {GPUSet{All: true}, devices, persistentState{}, []Placement{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1m0-0", "MIG-1", "GPU-b"}, {"gpu1m1-0", "MIG-2", "GPU-b"}}, false},
+		"by index and by UUID":              {GPUSet{List: []string{"0", "MIG-2"}}, devices, persistentState{}, []Placement{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1m1-0", "MIG-2", "GPU-b"}}, false},
+		"lost, from saved state":            {GPUSet{List: []string{"2"}}, devices, lost, []Placement{{"gpu2-0", "GPU-c", "GPU-c"}}, false},
+		"unknown":                           {GPUSet{List: []string{"7"}}, devices, persistentState{}, nil, true},
+		"listed twice":                      {GPUSet{List: []string{"0", "GPU-a"}}, devices, persistentState{}, nil, true},
+		"one is gone, others renumbered":    {GPUSet{All: true}, moved, gone, four, false},
+		"the list includes the missing one": {GPUSet{List: []string{"0", "1", "2", "3"}}, moved, gone, four, false},
+		"its index is another GPU's now":    {GPUSet{List: []string{"0", "1", "2"}}, moved, gone, three, false},
+		"stable at the next start":          {GPUSet{List: []string{"3", "2", "1", "0"}}, moved, known, four, false},
+		"its MIG instances are gone": {GPUSet{List: []string{"3", "2", "1", "0"}}, moved, split,
 			append(three[:3:3], Placement{"gpu1m0-0", "MIG-3", "GPU-c"}, Placement{"gpu1m1-0", "MIG-4", "GPU-c"}), false},
-		"one more than there ever were": {GPUSet{List: []string{"0", "4"}}, moved, gone, nil, true},
+		"index out of range": {GPUSet{List: []string{"0", "4"}}, moved, gone, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := Defaults()
@@ -52,7 +52,7 @@ func TestPlacesOnGPUs(t *testing.T) {
 	}
 }
 
-func TestIndexIsThatOfTheGPUThatHasItNow(t *testing.T) {
+func TestReassignedIndex(t *testing.T) {
 	w := newWorld(t, 1, 2, 1)
 	k := w.m.persistentState()
 	k.Quarantines = []Quarantine{{GPU: "GPU-gone", Index: 1, Quarantined: true, Since: time.Unix(1, 0)}}
@@ -60,6 +60,6 @@ func TestIndexIsThatOfTheGPUThatHasItNow(t *testing.T) {
 	w.readGPUs()
 	w.wait(2 * time.Second)
 	if got := w.m.gpuNamed("1"); got != "GPU-1" || w.m.gpus["GPU-gone"].index != -1 {
-		t.Errorf("1 is %s; the one that is gone has index %d", got, w.m.gpus["GPU-gone"].index)
+		t.Errorf("1 is %s; the missing GPU has index %d", got, w.m.gpus["GPU-gone"].index)
 	}
 }

@@ -8,20 +8,20 @@ import (
 	"fovea/gpu"
 )
 
-// lose has the containers say that they do not reach their GPU; those that are not ready with it answer no image.
+// loseGPUs makes the containers report that they cannot access their GPU, ready or not.
 func (w *world) loseGPUs(ready bool) {
 	for _, b := range w.all() {
 		b.lost, b.unready = true, !ready
 	}
 }
 
-// ready waits until so many replicas get requests.
+// ready waits until a number of replicas are serving.
 func (w *world) ready(replicas int) {
 	w.t.Helper()
 	w.until("ready", time.Minute, func() bool { return len(w.m.serving()) == replicas })
 }
 
-func TestReplicaThatLostAGPUWhichTheMachineHasIsMadeAnewAtOnce(t *testing.T) {
+func TestReplicaThatLostAHealthyGPUIsReplaced(t *testing.T) {
 	w := newWorld(t, 1, 1, 1)
 	w.ready(1)
 	before := w.m.placements[0].current.container
@@ -30,7 +30,7 @@ func TestReplicaThatLostAGPUWhichTheMachineHasIsMadeAnewAtOnce(t *testing.T) {
 		r := w.m.placements[0].current
 		return r != nil && r.container != before && r.state == Ready
 	})
-	if s := w.m.placements[0]; !strings.Contains(s.reason, "lost the GPU") || len(s.failures) != 1 || s.restarts != 1 {
+	if s := w.m.placements[0]; !strings.Contains(s.reason, "lost access to its GPU") || len(s.failures) != 1 || s.restarts != 1 {
 		t.Errorf("reason %q, %d failures, %d restarts", s.reason, len(s.failures), s.restarts)
 	}
 	if w.m.gpus["GPU-0"].quarantined {
@@ -38,7 +38,7 @@ func TestReplicaThatLostAGPUWhichTheMachineHasIsMadeAnewAtOnce(t *testing.T) {
 	}
 }
 
-func TestGPUThatEveryNewContainerLosesIsNotTriedForEver(t *testing.T) {
+func TestRepeatedlyLostGPUIsFinal(t *testing.T) {
 	w := newWorld(t, 1, 1, 1)
 	w.ready(1)
 	for end := w.now + time.Hour; w.now < end && !w.m.placements[0].failed; {
@@ -50,7 +50,7 @@ func TestGPUThatEveryNewContainerLosesIsNotTriedForEver(t *testing.T) {
 	}
 }
 
-func TestReplicasThatStillAnswerAreMadeAnewOneAfterTheOther(t *testing.T) {
+func TestReadyReplicasThatLostTheirGPUAreReplacedOneByOne(t *testing.T) {
 	w := newWorld(t, 1, 3, 1)
 	w.ready(3)
 	before := map[string]bool{}
@@ -70,20 +70,20 @@ func TestReplicasThatStillAnswerAreMadeAnewOneAfterTheOther(t *testing.T) {
 		return len(serving) == 3
 	})
 	if fewest != 2 {
-		t.Errorf("%d of 3 got requests meanwhile", fewest)
+		t.Errorf("%d of 3 were serving meanwhile", fewest)
 	}
 }
 
-func TestReplicaThatLostAGPUWhichIsNotKnownToBeWellWaits(t *testing.T) {
+func TestReplicaThatLostAnUnhealthyGPUWaits(t *testing.T) {
 	for name, c := range map[string]struct {
 		device    gpu.Device
 		err       error
 		placement Placement
 		state     State
 	}{
-		"the GPU is sick":             {device: gpu.Device{Err: gpu.ErrLost}, state: Quarantined},
-		"the driver does not answer":  {err: gpu.ErrNotAnswering, state: Unready},
-		"the MIG instance is no more": {device: gpu.Device{MIG: true}, placement: Placement{"gpu0m0-0", "MIG-0", "GPU-0"}, state: Unready},
+		"faulty GPU":            {device: gpu.Device{Err: gpu.ErrLost}, state: Quarantined},
+		"driver not responding": {err: gpu.ErrNotAnswering, state: Unready},
+		"MIG instance gone":     {device: gpu.Device{MIG: true}, placement: Placement{"gpu0m0-0", "MIG-0", "GPU-0"}, state: Unready},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 1, 1)
@@ -93,7 +93,7 @@ func TestReplicaThatLostAGPUWhichIsNotKnownToBeWellWaits(t *testing.T) {
 			}
 			w.ready(1)
 			w.loseGPUs(false)
-			w.gpus = nil // From here on the driver says:
+			w.gpus = nil // From here on the driver reports what follows.
 			o := inventory{err: c.err}
 			if c.err == nil {
 				c.device.UUID = "GPU-0"

@@ -8,7 +8,7 @@ import (
 	"fovea/gpu"
 )
 
-// disturb does one thing that may go wrong.
+// injectFaults changes the world at random.
 func (w *world) injectFaults() {
 	for _, b := range w.all() {
 		if !w.chance(0.3) {
@@ -19,11 +19,11 @@ func (w *world) injectFaults() {
 			b.slow = !b.slow
 		case 0, 1:
 			b.end(137)
-			if w.chance(0.7) { // else the event is lost
+			if w.chance(0.7) { // otherwise the event is lost
 				w.later(time.Second, seen{b.container})
 			}
 		case 2:
-			delete(w.containers, b.id) // someone removed it
+			delete(w.containers, b.id) // removed externally
 		case 3:
 			b.unhealthy = !b.unhealthy
 		case 4:
@@ -53,7 +53,7 @@ func (w *world) injectFaults() {
 			w.injectGPUFault(w.gpus[w.rand.IntN(len(w.gpus))])
 		}
 	case 3:
-		_ = w.m.deploy(testDeployment([]string{"v2", "v3", "bad", "never"}[w.rand.IntN(4)])) // refused while one is under way
+		_ = w.m.deploy(testDeployment([]string{"v2", "v3", "bad", "never"}[w.rand.IntN(4)])) // rejected during a rollout
 	case 4:
 		w.restart(w.m.persistentState())
 	case 5:
@@ -68,11 +68,11 @@ func (w *world) injectGPUFault(uuid string) {
 	e := gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 79, Class: gpu.ClassOut, ByDriver: true}
 	switch w.rand.IntN(4) {
 	case 0:
-		e = gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 48, Class: gpu.ClassReset} // the driver knows no action
+		e = gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 48, Class: gpu.ClassReset} // no recovery action is known
 	case 1:
 		e = gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 31, Class: gpu.ClassApplication}
 	case 2:
-		_ = w.m.drainGPU(uuid) // It is one of the fleet's.
+		_ = w.m.drainGPU(uuid) // The GPU belongs to the fleet.
 	}
 	w.later(time.Second, gpuEvent{e, time.Unix(1, 0)})
 }
@@ -89,14 +89,14 @@ func (w *world) heal() {
 	}
 }
 
-// converged says what is not as it should be.
+// converged describes what is not as it should be.
 func (w *world) converged() string {
 	for _, s := range w.m.placements {
 		if s.current == nil || s.current.state != Ready || s.next != nil {
 			return fmt.Sprintf("%s is %s: %s", s.Name, s.displayState(), s.reason)
 		}
 		if s.current.deployment != s.deployment && w.m.failed != "" {
-			continue // It was adopted after a roll-out that failed, and stays until its end or the next roll-out.
+			continue // It was adopted after a failed rollout, and stays until its end or the next rollout.
 		}
 		if b := w.at(s.current.url); b == nil || b.hash != s.deployment.hash(w.cfg.Name, s.Placement) {
 			return fmt.Sprintf("%s is of generation %d, not %d; failed %q; active %+v; target %+v", s.Name, s.current.generation, s.deployment.Generation, w.m.failed, w.m.active.Generation, w.m.target)
@@ -104,16 +104,16 @@ func (w *world) converged() string {
 	}
 	switch {
 	case w.m.roll != nil:
-		return fmt.Sprintf("the roll-out is in phase %d of place %d", w.m.roll.phase, w.m.roll.index)
+		return fmt.Sprintf("rollout is in phase %d of placement %d", w.m.roll.phase, w.m.roll.index)
 	case len(w.m.orphans) > 0:
-		return "strays are left"
+		return "orphans are left"
 	case len(w.containers) != len(w.m.placements):
-		return fmt.Sprintf("%d containers for %d places", len(w.containers), len(w.m.placements))
+		return fmt.Sprintf("%d containers for %d placements", len(w.containers), len(w.m.placements))
 	}
 	return ""
 }
 
-func TestAnyFaultsEndWithEveryPlaceFilledOnce(t *testing.T) {
+func TestFleetConvergesAfterRandomFaults(t *testing.T) {
 	sequences := 1000
 	if testing.Short() {
 		sequences = 100
@@ -130,7 +130,7 @@ func TestAnyFaultsEndWithEveryPlaceFilledOnce(t *testing.T) {
 			}
 		}
 		w.heal()
-		// A place that failed for good, a GPU drained by hand or one of which no probe can tell is for people to resume.
+		// Failed placements, drained GPUs and manual quarantines need resume.
 		for range 100 {
 			w.readGPUs()
 			w.run(5 * time.Second)

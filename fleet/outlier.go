@@ -8,34 +8,34 @@ import (
 )
 
 const (
-	trafficEvery = 500 * time.Millisecond // how often it is looked how requests end
+	trafficEvery = 500 * time.Millisecond // how often the gateway's counters are read
 
-	// littleLoad is how many requests a replica has in flight at most when its load cannot be why a prediction fails.
+	// lightLoadRequests is the number of requests in flight up to which load cannot explain a failed canary.
 	lightLoadRequests = 2
 
-	// outlierFailures is how many requests a replica fails, one after the other, before it is replaced although it answers
-	// the supervisor's own predictions; others must have answered as many, and of theirs wellShare in all. Were every second
-	// request one that fails everywhere, or for load, this would be met once in 100 million times.
+	// outlierFailures is the number of consecutive failed requests after which a replica is replaced even if it answers
+	// canaries. The other replicas must have answered as many meanwhile, and at least successShare of all of theirs. If
+	// every second request failed everywhere, by chance or load, this would be met once in 100 million times.
 	outlierFailures = 20
-	wellShare       = 0.8
+	successShare    = 0.8
 )
 
-// record is how a replica's predictions ended, requests and the supervisor's own.
+// record counts how a replica's predictions ended: client requests and canaries.
 type record struct {
-	good, bad int64 // in all
+	good, bad int64 // total
 	gateway   gateway.Status
 
-	lastGood       time.Duration // 0: none yet
-	late           int           // own predictions without an answer in time, since the last that ended well, of either kind
-	lightLoad      bool          // each of those met little load
-	failed         int           // requests that failed since one ended well
-	since          time.Duration // of the first of late and failed
-	others         [2]int64      // good and bad ones of the other replicas until then
-	canarySentAt   time.Duration // the last own prediction
+	lastGood       time.Duration // 0: never
+	late           int           // canaries without a response in time since the last success
+	lightLoad      bool          // all of them were sent under light load
+	failed         int           // consecutive failed requests
+	since          time.Duration // first of late and failed
+	others         [2]int64      // good and bad predictions of the other replicas until then
+	canarySentAt   time.Duration // last canary
 	canarySentLoad int           // requests in flight then
 }
 
-// trafficked takes how requests ended.
+// observeTraffic applies the gateway's counters.
 func (m *machine) observeTraffic(o traffic) {
 	for _, r := range m.replicas() {
 		for _, s := range o.replicas {
@@ -46,11 +46,11 @@ func (m *machine) observeTraffic(o traffic) {
 	}
 }
 
-// traffic takes how the requests ended that the gateway gave it.
+// traffic applies the counters of the replica's requests.
 func (r *replica) traffic(s gateway.Status) {
 	before := r.record.gateway
 	if s.Good < before.Good || s.Bad < before.Bad {
-		before = gateway.Status{} // The gateway knows it anew.
+		before = gateway.Status{} // The gateway has a new backend for it.
 	}
 	r.record.gateway = s
 	good, bad := s.Good-before.Good, s.Bad-before.Bad
@@ -66,21 +66,21 @@ func (r *replica) traffic(s gateway.Status) {
 	if r.state != Ready {
 		return
 	}
-	if s.State == gateway.Silent && r.placement.m.others(r) > 0 {
-		r.reason = "it owes answers, and gives no sign of life"
+	if s.State == gateway.Silent && r.m.others(r) > 0 {
+		r.reason = "unresponsive: requests are pending and it shows no sign of life"
 		r.probeDue = r.now()
 		r.markUnready()
 		return
 	}
-	if r.record.failed >= r.placement.m.cfg.Health.Failures { // What does it say to a prediction of the supervisor's own?
-		r.canaryDue = min(r.canaryDue, r.record.canarySentAt+r.placement.m.cfg.Health.Interval)
+	if r.record.failed >= r.m.cfg.Health.Failures { // Send a canary soon.
+		r.canaryDue = min(r.canaryDue, r.record.canarySentAt+r.m.cfg.Health.Interval)
 	}
 	if r.record.failed >= outlierFailures && r.othersSucceed(outlierFailures) {
-		r.end(endFailure, fmt.Sprintf("failed %d requests, one after the other, while other replicas answer theirs", r.record.failed))
+		r.end(endFailure, fmt.Sprintf("failed %d consecutive requests while other replicas answered theirs", r.record.failed))
 	}
 }
 
-// worked notes that a prediction ended well.
+// noteSuccess records a successful prediction.
 func (r *replica) noteSuccess() {
 	r.record.lastGood, r.record.late, r.record.lightLoad = r.now(), 0, true
 	if r.record.failed == 0 {
@@ -88,15 +88,15 @@ func (r *replica) noteSuccess() {
 	}
 }
 
-// suspect notes when the first prediction failed after one that ended well, and how the others did until then.
+// noteFailure records the first failure after a success, and the other replicas' counters at that time.
 func (r *replica) noteFailure() {
 	if r.record.since == 0 {
 		r.record.since = r.now()
-		r.record.others[0], r.record.others[1] = r.placement.m.tally(r)
+		r.record.others[0], r.record.others[1] = r.m.tally(r)
 	}
 }
 
-// tally counts how the predictions of all ready replicas but one ended.
+// tally counts the good and bad predictions of all ready replicas except one.
 func (m *machine) tally(but *replica) (good, bad int64) {
 	for _, r := range m.replicas() {
 		if r != but && r.state == Ready {
@@ -106,7 +106,7 @@ func (m *machine) tally(but *replica) (good, bad int64) {
 	return good, bad
 }
 
-// others counts the ready replicas but one.
+// others counts the ready replicas except one.
 func (m *machine) others(but *replica) int {
 	n := 0
 	for _, r := range m.replicas() {
@@ -117,20 +117,20 @@ func (m *machine) others(but *replica) int {
 	return n
 }
 
-// othersDoWell tells whether the other replicas answered at least so many predictions since this one's began to fail, and
-// failed few. Overload fails everywhere.
-func (r *replica) othersSucceed(least int64) bool {
-	good, bad := r.placement.m.tally(r)
+// othersSucceed reports whether the other replicas have answered at least minimum predictions since this one's began to
+// fail, and failed few. Under overload all of them fail.
+func (r *replica) othersSucceed(minimum int64) bool {
+	good, bad := r.m.tally(r)
 	good, bad = good-r.record.others[0], bad-r.record.others[1]
-	if good < 0 || bad < 0 { // One that was counted is gone.
-		r.record.others[0], r.record.others[1] = r.placement.m.tally(r)
+	if good < 0 || bad < 0 { // A replica that was counted is gone.
+		r.record.others[0], r.record.others[1] = r.m.tally(r)
 		return false
 	}
-	return good >= least && float64(good) >= wellShare*float64(good+bad)
+	return good >= minimum && float64(good) >= successShare*float64(good+bad)
 }
 
-// tooLate takes a prediction of the supervisor's own that had no answer in time, or one that says so. Load can be why: then
-// requests are answered meanwhile, or the other replicas do no better.
+// canaryLate applies a canary without a response in time. Load can be the reason: then requests succeed meanwhile, or
+// the other replicas do no better.
 func (r *replica) canaryLate(reason string) {
 	if r.record.lastGood > r.record.canarySentAt {
 		return
@@ -139,14 +139,14 @@ func (r *replica) canaryLate(reason string) {
 	r.record.late++
 	r.record.bad++
 	r.record.lightLoad = r.record.lightLoad && max(r.record.canarySentLoad, r.record.gateway.InFlight) <= lightLoadRequests
-	health := r.placement.m.cfg.Health
-	text := fmt.Sprintf("says that it is ready, and did not answer %d predictions in time: %s", r.record.late, reason)
+	health := r.m.cfg.Health
+	text := fmt.Sprintf("ready, but %d predictions failed or timed out: %s", r.record.late+r.record.failed, reason)
 	switch {
 	case r.record.lightLoad && r.record.late >= health.Failures:
 		r.end(endFailure, text)
 	case r.record.late+r.record.failed >= health.Failures && r.othersSucceed(int64(health.Failures)):
 		r.end(endFailure, text)
-	case r.now()-r.record.since >= health.Unready && r.placement.m.others(r) == len(r.placement.m.placements)-1:
-		r.end(endUnresponsive, text+"; nothing else either")
+	case r.now()-r.record.since >= health.Unready && r.m.others(r) == len(r.m.placements)-1:
+		r.end(endUnresponsive, text+"; no other prediction succeeded either")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestReplicaThatPredictsNothingIsReplaced(t *testing.T) {
+func TestReplicaWithoutPredictionsIsReplaced(t *testing.T) {
 	for name, c := range map[string]struct {
 		replicas  int
 		load      float64 // for each
@@ -19,20 +19,20 @@ func TestReplicaThatPredictsNothingIsReplaced(t *testing.T) {
 		limit     time.Duration
 		reason    string
 	}{
-		"without load":                      {2, 0, func(b *fakeContainer) { b.slow = true }, time.Minute, "did not answer 3 predictions in time"},
-		"under a little load":               {2, 2, func(b *fakeContainer) { b.slow = true }, time.Minute, "answer"},
-		"under load that others answer":     {2, 50, func(b *fakeContainer) { b.slow = true }, time.Minute, "answer"},
-		"alone, without load":               {1, 0, func(b *fakeContainer) { b.slow = true }, time.Minute, "did not answer 3 predictions in time"},
-		"alone, under load":                 {1, 50, func(b *fakeContainer) { b.slow = true }, 2 * time.Minute, "nothing else either"},
-		"its requests alone, others do":     {3, 10, func(b *fakeContainer) { b.failShare = 1 }, time.Minute, "while other replicas answer theirs"},
-		"it says that it failed, each time": {2, 10, func(b *fakeContainer) { b.canaryFails = true }, time.Minute, "failed"},
+		"without load":              {2, 0, func(b *fakeContainer) { b.slow = true }, time.Minute, "3 predictions failed or timed out"},
+		"light load":                {2, 2, func(b *fakeContainer) { b.slow = true }, time.Minute, "predictions failed or timed out"},
+		"load that others answer":   {2, 50, func(b *fakeContainer) { b.slow = true }, time.Minute, "predictions failed or timed out"},
+		"single replica, no load":   {1, 0, func(b *fakeContainer) { b.slow = true }, time.Minute, "3 predictions failed or timed out"},
+		"single replica, load":      {1, 50, func(b *fakeContainer) { b.slow = true }, 2 * time.Minute, "no other prediction succeeded either"},
+		"only client requests fail": {3, 10, func(b *fakeContainer) { b.failShare = 1 }, time.Minute, "while other replicas answered theirs"},
+		"fails with 500":            {2, 10, func(b *fakeContainer) { b.canaryFails = true }, time.Minute, "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 0, c.replicas)
 			w.load = c.load
 			w.ready(c.replicas)
 			c.unhealthy(w.all()[0])
-			w.until("it is replaced", c.limit, func() bool { return w.m.placements[0].restarts == 1 })
+			w.until("replaced", c.limit, func() bool { return w.m.placements[0].restarts == 1 })
 			if reason := w.m.placements[0].reason; !strings.Contains(reason, c.reason) {
 				t.Errorf("reason %q, want %q", reason, c.reason)
 			}
@@ -40,14 +40,14 @@ func TestReplicaThatPredictsNothingIsReplaced(t *testing.T) {
 			w.wait(10 * time.Minute)
 			for _, s := range w.m.placements[1:] {
 				if s.restarts > 0 {
-					t.Errorf("%s, which was well, was replaced: %s", s.Name, s.reason)
+					t.Errorf("healthy %s was replaced: %s", s.Name, s.reason)
 				}
 			}
 		})
 	}
 }
 
-// However little a fleet answers of what it is asked, load alone takes out no replica that answers some of it.
+// Overload alone removes no replica that answers some requests.
 func TestOverloadRemovesNoReplicaThatServes(t *testing.T) {
 	for _, replicas := range []int{1, 2, 4} {
 		for _, share := range []float64{0.02, 0.1, 0.3, 0.5, 0.7, 0.9} {
@@ -69,8 +69,8 @@ func TestOverloadRemovesNoReplicaThatServes(t *testing.T) {
 	}
 }
 
-// Where nothing at all is answered, replicas are replaced one at a time, and none fails for good.
-func TestOverloadInWhichNothingIsAnsweredKeepsAFleetGoing(t *testing.T) {
+// When nothing is answered at all, replicas are replaced one at a time, and none fails permanently.
+func TestTotalOverloadKeepsTheFleetRunning(t *testing.T) {
 	for seed := range uint64(10) {
 		w := newWorld(t, seed, 0, 3)
 		w.load = 50
@@ -81,7 +81,7 @@ func TestOverloadInWhichNothingIsAnsweredKeepsAFleetGoing(t *testing.T) {
 			there := 0
 			for _, s := range w.m.placements {
 				if s.failed {
-					t.Fatalf("sequence %d: %s failed for good: %s", seed, s.Name, s.reason)
+					t.Fatalf("sequence %d: %s failed: %s", seed, s.Name, s.reason)
 				}
 				if s.displayState() == Ready {
 					there++
@@ -96,7 +96,7 @@ func TestOverloadInWhichNothingIsAnsweredKeepsAFleetGoing(t *testing.T) {
 	}
 }
 
-// A few of the requests fail wherever they are sent.
+// Some requests fail on any replica.
 func TestRequestsThatFailEverywhereRemoveNoReplica(t *testing.T) {
 	for seed := range uint64(10) {
 		w := newWorld(t, seed, 0, 3)
@@ -114,7 +114,7 @@ func TestRequestsThatFailEverywhereRemoveNoReplica(t *testing.T) {
 	}
 }
 
-func TestPausedContainerGetsNoRequests(t *testing.T) {
+func TestPausedContainerIsNotServing(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.ready(2)
 	b := w.all()[0]
@@ -124,10 +124,10 @@ func TestPausedContainerGetsNoRequests(t *testing.T) {
 		t.Fatalf("it is %s: %s", w.state(0), w.m.placements[0].current.reason)
 	}
 	b.paused, b.unresponsive = false, false
-	w.until("it goes on", 10*time.Second, func() bool { return w.state(0) == Ready })
+	w.until("ready again", 10*time.Second, func() bool { return w.state(0) == Ready })
 }
 
-// What a prediction's outcome says, from a real server.
+// The verdicts for real responses.
 func TestVerdictsOfPredictions(t *testing.T) {
 	respond := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
@@ -136,17 +136,17 @@ func TestVerdictsOfPredictions(t *testing.T) {
 		handle http.HandlerFunc
 		want   verdict
 	}{
-		"answered":               {respond(200), good},
-		"no default model":       {respond(404), inconclusive},
-		"busy":                   {respond(429), inconclusive},
-		"a fault of the server":  {respond(500), bad},
-		"a fault before it":      {respond(502), bad},
-		"not ready after all":    {respond(503), late},
-		"out of time":            {respond(504), late},
-		"a 5xx that is not ours": {respond(507), bad},
-		"no answer":              {func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }, late},
-		"the connection is lost": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, late},
-		"an answer without end": {func(w http.ResponseWriter, r *http.Request) {
+		"answered":         {respond(200), good},
+		"no default model": {respond(404), inconclusive},
+		"busy":             {respond(429), inconclusive},
+		"internal error":   {respond(500), bad},
+		"error of a proxy": {respond(502), bad},
+		"not ready":        {respond(503), late},
+		"timeout":          {respond(504), late},
+		"unknown 5xx":      {respond(507), bad},
+		"no response":      {func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }, late},
+		"connection lost":  {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, late},
+		"endless response": {func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			for r.Context().Err() == nil {
 				_, _ = io.WriteString(w, " ")
@@ -162,7 +162,7 @@ func TestVerdictsOfPredictions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name != "no answer" && name != "an answer without end" {
+			if name != "no response" && name != "endless response" {
 				p.most = limit
 			}
 			if got := p.predict(context.Background(), predict{url: server.URL}); got.verdict != c.want || (got.reason == "") != (c.want == good || c.want == inconclusive) {

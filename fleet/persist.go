@@ -13,14 +13,14 @@ import (
 	"fovea/internal/fileutil"
 )
 
-// Kept is what outlives a supervisor.
+// persistentState is what the next supervisor needs, stored as JSON.
 type persistentState struct {
 	Active      *Deployment  `json:"active,omitempty"`
-	Target      *Deployment  `json:"target,omitempty"` // of a roll-out under way, or of the one that failed
+	Target      *Deployment  `json:"target,omitempty"` // of the rollout in progress, or of the last one if it failed
 	Failed      string       `json:"failed,omitempty"` // why it failed
 	Quarantines []Quarantine `json:"quarantines,omitempty"`
-	Placements  []Placement  `json:"placements,omitempty"` // with the replicas' GPUs: a lost one does not say its UUID
-	Boot        string       `json:"boot,omitempty"`       // which start of the machine this is about
+	Placements  []Placement  `json:"placements,omitempty"` // on GPUs: a lost GPU does not report its UUID
+	Boot        string       `json:"boot,omitempty"`       // boot ID of the host when it was written
 }
 
 // Quarantine is a GPU that is out of use.
@@ -28,13 +28,13 @@ type Quarantine struct {
 	GPU         string    `json:"gpu"`
 	Index       int       `json:"index"`
 	Quarantined bool      `json:"quarantined"`
-	Drained     bool      `json:"drained"` // by hand
-	Manual      bool      `json:"manual"`  // no probe can lift the quarantine
+	Drained     bool      `json:"drained"` // manually
+	Manual      bool      `json:"manual"`  // probes cannot end the quarantine
 	Reason      string    `json:"reason,omitempty"`
 	Since       time.Time `json:"since"`
 }
 
-// kept is what the machine knows that is to outlive it.
+// persistentState returns the state to save.
 func (m *machine) persistentState() persistentState {
 	k := persistentState{Active: m.active, Target: m.target, Failed: m.failed}
 	for _, s := range m.placements {
@@ -50,7 +50,7 @@ func (m *machine) persistentState() persistentState {
 	return k
 }
 
-// want says which deployment the configuration asks for now. One that failed is not tried again by itself.
+// setWanted makes d the active deployment, or the target of a rollout. A target that failed is not retried.
 func (k *persistentState) setWanted(d Deployment) {
 	same := func(other *Deployment) bool { return other != nil && other.fingerprint() == d.fingerprint() }
 	switch {
@@ -64,7 +64,7 @@ func (k *persistentState) setWanted(d Deployment) {
 	}
 }
 
-// store is the file of what is kept.
+// store is the file with the persistent state.
 type store struct {
 	path string
 	boot string
@@ -72,11 +72,11 @@ type store struct {
 }
 
 func newStore(dir string) *store {
-	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // Without it, a reboot lifts nothing.
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // Without it, a reboot is not detected.
 	return &store{path: filepath.Join(dir, "state.json"), boot: string(bytes.TrimSpace(boot))}
 }
 
-// load reads what was kept; nothing when there is no file. A reboot has reset every GPU, so that probes can tell again.
+// load reads the saved state, if there is any. After a reboot, which resets GPUs, probes can end every quarantine.
 func (s *store) load() (persistentState, error) {
 	var k persistentState
 	data, err := os.ReadFile(s.path)
@@ -87,7 +87,7 @@ func (s *store) load() (persistentState, error) {
 		return k, fmt.Errorf("state: %w", err)
 	}
 	if err := json.Unmarshal(data, &k); err != nil {
-		return k, fmt.Errorf("state: %s: %w; remove it to start afresh: running replicas are adopted all the same", s.path, err)
+		return k, fmt.Errorf("state: %s: %w; remove the file to start without it, running replicas will be adopted", s.path, err)
 	}
 	if s.boot != "" && k.Boot != s.boot {
 		for i := range k.Quarantines {
@@ -97,7 +97,7 @@ func (s *store) load() (persistentState, error) {
 	return k, nil
 }
 
-// save replaces the file as a whole, and makes sure that it is on the disk.
+// save replaces the file atomically, if the state has changed.
 func (s *store) save(k persistentState) error {
 	k.Boot = s.boot
 	data, err := json.MarshalIndent(k, "", "  ")
@@ -114,7 +114,7 @@ func (s *store) save(k persistentState) error {
 	return nil
 }
 
-// save writes what is to be kept, beside the loop: a disk that hangs or is full must not stop it.
+// save starts writing the state if it has changed. The loop does not wait for the disk.
 func (s *Supervisor) save() {
 	if !s.machine.dirty || s.saving || s.now() < s.saveDue || !s.machine.adopted {
 		return
@@ -128,9 +128,9 @@ func (s *Supervisor) saveDone(err error) {
 	s.saving = false
 	if (err == nil) != (s.saveErr == nil) {
 		if err != nil {
-			s.log.Error("the state cannot be kept; going on without", "error", err.Error())
+			s.log.Error("cannot save state; continuing without", "error", err.Error())
 		} else {
-			s.log.Info("the state is kept again")
+			s.log.Info("state saved again")
 		}
 	}
 	s.saveErr = err
@@ -140,14 +140,14 @@ func (s *Supervisor) saveDone(err error) {
 	}
 }
 
-// saveLast waits a little for a save under way and makes the last one.
+// saveFinal waits for a pending save and writes the last state.
 func (s *Supervisor) saveFinal() error {
 	if s.saving {
 		select {
 		case err := <-s.saved:
 			s.saveDone(err)
 		case <-time.After(saveRetry):
-			return errors.New("the state was not kept: the disk does not answer")
+			return errors.New("state not saved: the disk does not respond")
 		}
 	}
 	if !s.machine.dirty || !s.machine.adopted {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestStateOutlivesASupervisor(t *testing.T) {
+func TestStateIsSavedAndLoaded(t *testing.T) {
 	dir := t.TempDir()
 	d := testDeployment("v1")
 	d.Generation = 4
@@ -26,27 +26,27 @@ func TestStateOutlivesASupervisor(t *testing.T) {
 	rebooted := newStore(dir)
 	rebooted.boot = "another"
 	if got, err = rebooted.load(); err != nil || got.Quarantines[0].Manual || !got.Quarantines[0].Quarantined {
-		t.Errorf("after a reboot probes can tell again: %+v, %v", got, err)
+		t.Errorf("after a reboot: %+v, %v", got, err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
 		t.Errorf("left: %v", left)
 	}
 }
 
-func TestStateThatIsNotReadableIsAnErrorThatSaysWhatToDo(t *testing.T) {
+func TestUnreadableStateIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := newStore(dir).load(); err != nil {
-		t.Errorf("no state yet: %v", err)
+		t.Errorf("no saved state: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := newStore(dir).load(); err == nil {
-		t.Error("half a file was read")
+		t.Error("half a file was loaded")
 	}
 }
 
-func TestLockIsForOne(t *testing.T) {
+func TestLockIsExclusive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	release, err := lock(path)
 	if err != nil {
@@ -63,7 +63,7 @@ func TestLockIsForOne(t *testing.T) {
 	release()
 }
 
-func TestWhatTheConfigurationWantsAfterARestart(t *testing.T) {
+func TestWantedDeploymentAfterARestart(t *testing.T) {
 	one, two, three := testDeployment("1"), testDeployment("2"), testDeployment("3")
 	for name, c := range map[string]struct {
 		saved  persistentState
@@ -71,12 +71,12 @@ func TestWhatTheConfigurationWantsAfterARestart(t *testing.T) {
 		target *Deployment
 		failed string
 	}{
-		"the same as before":              {persistentState{Active: &one}, one, nil, ""},
-		"another: a roll-out":             {persistentState{Active: &one}, two, &two, ""},
-		"a roll-out goes on":              {persistentState{Active: &one, Target: &two}, two, &two, ""},
-		"the old one again in a roll-out": {persistentState{Active: &one, Target: &two}, one, nil, ""},
-		"what failed is not tried again":  {persistentState{Active: &one, Target: &two, Failed: "x"}, two, &two, "x"},
-		"another after one that failed":   {persistentState{Active: &one, Target: &two, Failed: "x"}, three, &three, ""},
+		"unchanged":                      {persistentState{Active: &one}, one, nil, ""},
+		"changed: rollout":               {persistentState{Active: &one}, two, &two, ""},
+		"rollout continues":              {persistentState{Active: &one, Target: &two}, two, &two, ""},
+		"changed back during a rollout":  {persistentState{Active: &one, Target: &two}, one, nil, ""},
+		"failed target is not retried":   {persistentState{Active: &one, Target: &two, Failed: "x"}, two, &two, "x"},
+		"changed after a failed rollout": {persistentState{Active: &one, Target: &two, Failed: "x"}, three, &three, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := c.saved

@@ -4,21 +4,22 @@ import (
 	"time"
 )
 
-// slot is a place and who is there. Only a roll-out that starts first has two replicas at one place for a while.
+// placementState is a placement with its replicas and restart history. It has two replicas only during a start-first
+// rollout.
 type placementState struct {
 	m *machine
 	Placement
-	deployment *Deployment // what its next replica is made of; nil before adoption
+	deployment *Deployment // what its next replica is made from; nil before adoption
 	current    *replica
-	next       *replica // the new one, in a roll-out that starts first
+	next       *replica // the new replica in a start-first rollout
 
-	state    State // as told last
+	state    State // as logged last
 	since    time.Duration
-	failures []time.Duration // within the window
-	tries    int             // since it was last well for long
-	engine   int             // times that the engine failed, one after the other
+	failures []time.Duration // within restart.window
+	tries    int             // since the last reset
+	engine   int             // consecutive engine errors
 	retryAt  time.Duration
-	failed   bool   // for good
+	failed   bool   // permanently
 	reason   string // why the last replica ended
 	logs     []string
 	restarts int
@@ -46,11 +47,11 @@ func (s *placementState) named(name string) bool {
 	return false
 }
 
-// blocked tells whether its GPU takes no replica now.
+// blocked reports whether its GPU is quarantined or drained.
 func (s *placementState) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
 
 func (s *placementState) blockedReason() string {
-	return "its GPU is out of use: " + s.m.gpus[s.GPU].text()
+	return "GPU out of use: " + s.m.gpus[s.GPU].text()
 }
 
 func (s *placementState) tick() {
@@ -72,11 +73,11 @@ func (s *placementState) canStart() bool {
 	return s.enabled() && s.m.now >= s.retryAt && s.deployment != nil
 }
 
-// begin starts the life of a replica.
+// newReplica creates a replica.
 func (s *placementState) newReplica(d *Deployment) *replica {
 	s.m.lastInstance++
 	r := &replica{
-		instanceID: s.m.lastInstance, placement: s, deployment: d, generation: d.Generation, id: replicaID(s.Name, d.Generation),
+		m: s.m, instanceID: s.m.lastInstance, placement: s, deployment: d, generation: d.Generation, id: replicaID(s.Name, d.Generation),
 		state: Creating, since: s.m.now, startedAt: s.m.now, op: opCreate, opDue: s.m.now + createLimit,
 	}
 	spec := d.spec(s.m.cfg.Name, s.Placement)
@@ -85,7 +86,7 @@ func (s *placementState) newReplica(d *Deployment) *replica {
 	return r
 }
 
-// display is the state that people are shown.
+// displayState is the state shown to users.
 func (s *placementState) displayState() State {
 	switch {
 	case s.current != nil:
@@ -102,7 +103,7 @@ func (s *placementState) displayState() State {
 	return Waiting
 }
 
-// tell logs a change of state, once, with the old one.
+// logState logs a change of state.
 func (s *placementState) logState() {
 	state := s.displayState()
 	if state == s.state {
@@ -119,16 +120,16 @@ func (s *placementState) logState() {
 	}
 	switch state {
 	case Failed, Stuck:
-		s.m.log.Error("replica is "+state.String(), append(args, "log", s.logs)...)
+		s.m.log.Error("replica "+state.String(), append(args, "log", s.logs)...)
 	case BackOff, Unready, Quarantined:
-		s.m.log.Warn("replica is "+state.String(), args...)
+		s.m.log.Warn("replica "+state.String(), args...)
 	default:
-		s.m.log.Info("replica is "+state.String(), args...)
+		s.m.log.Info("replica "+state.String(), args...)
 	}
 	s.state, s.since = state, s.m.now
 }
 
-// ended counts the end of a replica as soon as it is decided, so that the time to stop it is part of the pause.
+// recordEnd schedules the next replica. It is called when the end is decided, so stopping is part of the backoff.
 func (s *placementState) recordEnd(r *replica) {
 	s.reason = r.reason
 	switch r.cause {
@@ -160,8 +161,8 @@ func (s *placementState) recordFailure() {
 	s.retryAt = s.m.now + s.backoff(s.tries)
 }
 
-// pause is the back-off before a try: it doubles, and varies by a fifth either way so that replicas which fell together
-// do not come back together.
+// backoff is the wait before a restart: it doubles with each try, with ±20 % jitter so that replicas that failed
+// together do not restart together.
 func (s *placementState) backoff(try int) time.Duration {
 	r := s.m.cfg.Restart
 	d := r.MinBackoff
@@ -175,7 +176,7 @@ func (s *placementState) backoff(try int) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*s.m.rand.Float64()))
 }
 
-// well is told while the replica is ready, for how long.
+// noteReady is called while the replica is ready, with the time for which it has been.
 func (s *placementState) noteReady(d time.Duration) {
 	s.engine = 0
 	if d >= s.m.cfg.Restart.Reset {
@@ -183,12 +184,12 @@ func (s *placementState) noteReady(d time.Duration) {
 	}
 }
 
-// pardon forgets all failures.
+// resetFailures clears the restart history.
 func (s *placementState) resetFailures() {
 	s.failed, s.failures, s.tries, s.engine, s.retryAt = false, nil, 0, 0, s.m.now
 }
 
-// forget takes a replica away that has ended.
+// removeReplica removes a replica that has ended.
 func (s *placementState) removeReplica(r *replica) {
 	switch r {
 	case s.next:

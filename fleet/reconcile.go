@@ -11,7 +11,7 @@ import (
 
 func (m *machine) listed(o listed) {
 	m.listPending = false
-	if m.listDue <= o.since { // else another was asked for meanwhile
+	if m.listDue <= o.since { // otherwise another list was requested meanwhile
 		m.listDue = m.now + m.cfg.Engine.Resync
 	}
 	if o.err != nil {
@@ -22,9 +22,9 @@ func (m *machine) listed(o listed) {
 	}
 	if (o.err == nil) != (m.engine == nil) {
 		if o.err != nil {
-			m.log.Warn("the engine does not answer; replicas go on without it", "error", o.err.Error())
+			m.log.Warn("Docker engine unreachable; replicas keep running", "error", o.err.Error())
 		} else {
-			m.log.Info("the engine answers again")
+			m.log.Info("Docker engine reachable again")
 		}
 	}
 	m.engine = o.err
@@ -46,7 +46,7 @@ func (m *machine) listed(o listed) {
 	}
 }
 
-// retryStuck asks for the end of what is stuck again, now that the engine answers.
+// retryStuck retries the removal of stuck replicas once the engine is reachable again.
 func (m *machine) retryStuck() {
 	for _, r := range m.replicas() {
 		if r.state == Stuck {
@@ -55,7 +55,7 @@ func (m *machine) retryStuck() {
 	}
 }
 
-// reprieve gives what could not be reached without the engine its time to answer anew.
+// resetUnready restarts health.unready for replicas that may have been unreachable only because the engine was.
 func (m *machine) resetUnready() {
 	for _, r := range m.replicas() {
 		if r.state == Unready {
@@ -64,58 +64,59 @@ func (m *machine) resetUnready() {
 	}
 }
 
-// seen compares a container, as it was at some time after since, with what is known of it.
+// seen compares a container, read at some time after since, with its replica.
 func (m *machine) seen(c container, since time.Duration) {
 	if !m.adopted {
 		return
 	}
 	for _, r := range m.replicas() {
 		if r.container == c.id {
-			if r.createdAt <= since { // else this may be older than its start
+			if r.createdAt <= since { // otherwise the state may be older than its start
 				r.seen(c)
 			}
 			return
 		}
 		if r.container == "" && r.name == c.name {
-			return // It is being made.
+			return // It is being created.
 		}
 	}
 	if !m.unplaced[c.id] {
-		m.log.Info("removing a container that has no place", "container", c.name)
+		m.log.Info("removing container without a placement", "container", c.name)
 		m.unplaced[c.id] = true
 		m.do(removeUnplaced{id: c.id, grace: m.cfg.Stop})
 	}
 }
 
-// removedExtra is told how the removal of a container without a place went. One that is still there is seen again.
+// removedUnplaced applies the result of removing a container without a placement. If it failed, the next list finds the
+// container again.
 func (m *machine) removedUnplaced(o removedUnplaced) {
 	delete(m.unplaced, o.id)
 	if o.err != nil {
-		m.log.Warn("a container without a place cannot be removed", "container", o.id, "error", o.err.Error())
+		m.log.Warn("cannot remove container without a placement", "container", o.id, "error", o.err.Error())
 	}
 }
 
-// vanished is told when the container is not among those that there were after a time.
+// vanished is called when a list made after since does not contain the container.
 func (r *replica) vanished(since time.Duration) {
 	switch {
 	case r.container == "" || r.createdAt > since:
 	case r.state == Stuck && r.op == opNone:
 		r.gone()
 	case r.state == Starting || r.state == Ready || r.state == Unready:
-		r.end(endFailure, "its container was removed by someone")
+		r.end(endFailure, "container was removed externally")
 	}
 }
 
-// seen is told what the engine says of the container.
+// seen applies the state of the replica's container.
 func (r *replica) seen(c container) {
 	if c.paused && r.state == Ready {
-		r.reason = "its container is paused"
+		r.reason = "container is paused"
 		r.markUnready()
 	}
 	if c.running || r.cause != notEnding && r.state != Draining {
 		return
 	}
-	reason := fmt.Sprintf("ended with status %d", c.exitCode)
+	reason := fmt.Sprintf("exited with status %d", c.exitCode)
 	if c.oom {
 		reason += ", out of memory: limits.memory is too low for the model and the load"
 	}
@@ -134,11 +135,11 @@ func (r *replica) seen(c container) {
 	}
 }
 
-// adopt takes over the containers that a supervisor before this one has left, and finds out what each is made of.
+// adopt takes over the containers left by the previous supervisor and finds the deployment of each.
 func (m *machine) adopt(containers []container) {
 	m.adopted, m.dirty = true, true
 	m.assignGenerations(containers)
-	// The active deployment's first: of two at one place, it is known to work.
+	// The active deployment first: if a placement has two containers, that one is known to work.
 	slices.SortFunc(containers, func(a, b container) int {
 		return cmp.Or(-compareBool(a.generation == m.active.Generation, b.generation == m.active.Generation), cmp.Compare(a.name, b.name))
 	})
@@ -160,12 +161,12 @@ func (m *machine) adopt(containers []container) {
 		m.roll = &rollout{target: m.target}
 	}
 	if m.shuttingDown {
-		m.end() // It was told to before the engine answered.
+		m.end() // The command came before the first list.
 	}
 }
 
-// settled tells whether all that were adopted have been asked how they are. Before that, a gateway would refuse requests
-// that wait for it since the last supervisor ended.
+// adoptedProbed reports whether all adopted replicas have been probed once. Until then the gateway does not serve: it
+// would reject connections that wait for it since the previous supervisor stopped.
 func (m *machine) adoptedProbed() bool {
 	for _, r := range m.replicas() {
 		if r.state == Starting && r.probeDue == 0 {
@@ -185,7 +186,7 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// settle gives a deployment that has no generation yet, or one that other containers bear already, a new one.
+// assignGenerations gives a deployment a new generation if it has none, or if other containers already use it.
 func (m *machine) assignGenerations(containers []container) {
 	highest := 0
 	for _, c := range containers {
@@ -205,7 +206,7 @@ func (m *machine) assignGenerations(containers []container) {
 	}
 }
 
-// borne is the highest generation of containers that are of a deployment, and 0 when there is none.
+// existingGeneration returns the highest generation of a deployment's containers, or 0 if there are none.
 func (m *machine) existingGeneration(d *Deployment, containers []container) int {
 	generation := 0
 	m.eachPlaced(containers, func(c container, p Placement) {
@@ -216,7 +217,7 @@ func (m *machine) existingGeneration(d *Deployment, containers []container) int 
 	return generation
 }
 
-// taken tells whether containers of something else bear a deployment's generation.
+// generationTaken reports whether containers of another deployment use a deployment's generation.
 func (m *machine) generationTaken(d *Deployment, containers []container) bool {
 	taken := false
 	m.eachPlaced(containers, func(c container, p Placement) {
@@ -225,7 +226,7 @@ func (m *machine) generationTaken(d *Deployment, containers []container) bool {
 	return taken
 }
 
-// each goes over the containers for which there is a place.
+// eachPlaced calls f for each container that has a placement.
 func (m *machine) eachPlaced(containers []container, f func(container, Placement)) {
 	for _, c := range containers {
 		for _, s := range m.placements {
@@ -239,7 +240,7 @@ func (m *machine) eachPlaced(containers []container, f func(container, Placement
 func (s *placementState) adopt(c container) {
 	s.m.lastInstance++
 	r := &replica{
-		instanceID: s.m.lastInstance, placement: s, generation: c.generation, id: replicaID(s.Name, c.generation), name: c.name, container: c.id,
+		m: s.m, instanceID: s.m.lastInstance, placement: s, generation: c.generation, id: replicaID(s.Name, c.generation), name: c.name, container: c.id,
 		url: c.url, state: Starting, since: s.m.now, startedAt: s.m.now, createdAt: s.m.now,
 	}
 	for _, d := range []*Deployment{s.m.active, s.m.target} {
@@ -248,11 +249,11 @@ func (s *placementState) adopt(c container) {
 		}
 	}
 	if r.deployment == nil {
-		r.generation = 0 // of no deployment that is known: to be replaced
+		r.generation = 0 // unknown deployment: to be replaced
 	}
 	s.current = r
-	s.m.log.Info("replica is adopted", "replica", s.Name, "container", c.name)
+	s.m.log.Info("replica adopted", "replica", s.Name, "container", c.name)
 }
 
-// outdated tells whether its replica is made of something else than it should be.
+// outdated reports whether its replica belongs to no known deployment.
 func (s *placementState) outdated() bool { return s.current != nil && s.current.deployment == nil }

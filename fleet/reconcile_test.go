@@ -10,7 +10,7 @@ import (
 	"fovea/docker"
 )
 
-func TestLookThatIsOlderThanAStartFindsNoFault(t *testing.T) {
+func TestListOlderThanAStartIsIgnored(t *testing.T) {
 	for seed := range uint64(30) {
 		w := newWorld(t, seed, 0, 3)
 		looks := func(ok func() bool) func() bool {
@@ -18,16 +18,16 @@ func TestLookThatIsOlderThanAStartFindsNoFault(t *testing.T) {
 		}
 		w.until("ready", time.Minute, looks(func() bool { return len(w.m.serving()) == 3 }))
 		w.startRollout("v2")
-		w.until("the roll-out is over", 5*time.Minute, looks(func() bool { return w.m.roll == nil }))
+		w.until("the rollout is complete", 5*time.Minute, looks(func() bool { return w.m.roll == nil }))
 		for _, s := range w.m.placements {
 			if w.m.failed != "" || len(s.failures) > 0 {
-				t.Fatalf("sequence %d: roll-out %q; %d failures of %s, the last: %s", seed, w.m.failed, len(s.failures), s.Name, s.reason)
+				t.Fatalf("sequence %d: rollout %q; %d failures of %s, the last: %s", seed, w.m.failed, len(s.failures), s.Name, s.reason)
 			}
 		}
 	}
 }
 
-func TestEndThatIsToldBeforeTheContainerIsKnownIsNoticed(t *testing.T) {
+func TestExitReportedBeforeTheContainerIsKnown(t *testing.T) {
 	for seed := range uint64(30) {
 		w := newWorld(t, seed, 0, 1)
 		w.cfg.Engine.Resync = time.Hour
@@ -40,7 +40,7 @@ func TestEndThatIsToldBeforeTheContainerIsKnownIsNoticed(t *testing.T) {
 	}
 }
 
-func TestDownWaitsForContainersWithoutAPlace(t *testing.T) {
+func TestDownWaitsForUnplacedContainers(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	w.ready(1)
 	extra := w.put(docker.Spec{Name: "extra", Labels: map[string]string{docker.LabelReplica: "cpu-7"}}, w.now)
@@ -50,20 +50,20 @@ func TestDownWaitsForContainersWithoutAPlace(t *testing.T) {
 	actions := w.m.step(w.now)
 	asked := slices.DeleteFunc(slices.Clone(actions), func(a action) bool { _, is := a.(removeUnplaced); return !is })
 	if len(asked) != 1 {
-		t.Fatalf("seen twice, it is removed %d times", len(asked))
+		t.Fatalf("seen twice, removed %d times", len(asked))
 	}
 	w.m.end()
-	w.until("the replica has ended", time.Minute, func() bool { return len(w.m.replicas()) == 0 })
+	w.until("the replica is gone", time.Minute, func() bool { return len(w.m.replicas()) == 0 })
 	if w.m.done() {
 		t.Error("done while a container is being removed")
 	}
 	w.m.step(w.now, removedUnplaced{id: extra.id, err: errFault})
 	if !w.m.done() {
-		t.Error("a container that cannot be removed holds up the end")
+		t.Error("a container that cannot be removed delays the end")
 	}
 }
 
-func TestDownBeforeTheFirstLookEndsWhatIsFound(t *testing.T) {
+func TestDownBeforeTheFirstList(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.ready(2)
 	w.restart(w.m.persistentState())
@@ -72,7 +72,7 @@ func TestDownBeforeTheFirstLookEndsWhatIsFound(t *testing.T) {
 	w.m.end()
 	w.wait(time.Minute)
 	w.engineDown = false
-	w.until("all has ended", time.Minute, w.m.done)
+	w.until("everything has stopped", time.Minute, w.m.done)
 	if len(w.containers) > 0 {
 		t.Errorf("%d containers are left", len(w.containers))
 	}
@@ -85,12 +85,12 @@ func TestAddressOfAReplica(t *testing.T) {
 		own, gateway netip.Addr
 		want         string
 	}{
-		"it ended":                              {0, here, here, ""},
-		"the engine tells no address":           {4711, netip.Addr{}, netip.Addr{}, "http://127.0.0.1:4711"},
-		"its network is on this machine":        {4711, netip.MustParseAddr("127.0.0.2"), here, "http://127.0.0.2:8000"},
-		"its network is on no network of ours":  {4711, elsewhere, netip.MustParseAddr("192.0.2.254"), "http://127.0.0.1:4711"},
-		"its network has no gateway":            {4711, here, netip.Addr{}, "http://127.0.0.1:4711"},
-		"its network's gateway is another host": {4711, here, elsewhere, "http://127.0.0.1:4711"},
+		"exited":                    {0, here, here, ""},
+		"no address":                {4711, netip.Addr{}, netip.Addr{}, "http://127.0.0.1:4711"},
+		"network on this host":      {4711, netip.MustParseAddr("127.0.0.2"), here, "http://127.0.0.2:8000"},
+		"network elsewhere":         {4711, elsewhere, netip.MustParseAddr("192.0.2.254"), "http://127.0.0.1:4711"},
+		"network without a gateway": {4711, here, netip.Addr{}, "http://127.0.0.1:4711"},
+		"gateway on another host":   {4711, here, elsewhere, "http://127.0.0.1:4711"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := address(c.port, c.own, c.gateway); got != c.want {

@@ -8,7 +8,7 @@ import (
 	"fovea/docker"
 )
 
-// op is the one thing that is being done to a replica.
+// op is the operation in progress for a replica.
 type op int
 
 const (
@@ -18,43 +18,44 @@ const (
 	opRemove
 )
 
-// replica is one container's life.
+// replica is one container from creation to removal.
 type replica struct {
+	m          *machine
 	instanceID instanceID
 	placement  *placementState
-	deployment *Deployment // nil for one that was adopted and whose making is not known
+	deployment *Deployment // nil for an adopted container of an unknown deployment
 	generation int
-	id         string // to the gateway and to people
-	name       string // the container's
-	container  string // the container's ID, once known
+	id         string // in the gateway and in status
+	name       string // container name
+	container  string // container ID, once known
 	url        string
 
 	state      State
 	since      time.Duration
 	startedAt  time.Duration
-	createdAt  time.Duration // when its container was known to be there
+	createdAt  time.Duration // when its container was known to exist
 	readySince time.Duration
 	reason     string
 	logs       []string
 
 	op    op
-	opDue time.Duration // when the answer is overdue
+	opDue time.Duration // deadline of the operation
 
 	cause             endCause
 	probePending      bool
 	probeDue          time.Duration
-	canaryPending     bool // for a prediction
+	canaryPending     bool
 	canaryDue         time.Duration
-	livenessFailures  int // probes of /health without success, one after the other
-	readinessFailures int // probes of /ready without an answer
-	canaryFailures    int // predictions that failed
+	livenessFailures  int // consecutive, of /health
+	readinessFailures int // consecutive, of /ready
+	canaryFailures    int // consecutive
 	record            record
 	lost              bool
-	lostAt            time.Duration // since when it has said that it does not reach its GPU
+	lostAt            time.Duration // when it first reported that
 	everReady         bool
 }
 
-func (r *replica) now() time.Duration { return r.placement.m.now }
+func (r *replica) now() time.Duration { return r.m.now }
 
 func (r *replica) setState(s State) {
 	if r.state == s {
@@ -63,7 +64,7 @@ func (r *replica) setState(s State) {
 	r.state, r.since = s, r.now()
 	if s == Ready {
 		r.readySince, r.everReady, r.reason, r.readinessFailures, r.canaryFailures = r.now(), true, "", 0, 0
-		r.canaryDue = r.now() + r.placement.m.cfg.Health.Canary
+		r.canaryDue = r.now() + r.m.cfg.Health.Canary
 		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, lightLoad: true}
 	}
 }
@@ -76,13 +77,13 @@ func (r *replica) tick() {
 	}
 	switch r.state {
 	case Starting:
-		if r.now()-r.startedAt >= r.placement.m.cfg.Health.Start {
-			r.end(endFailure, fmt.Sprintf("not ready within health.start, %s: %s", r.placement.m.cfg.Health.Start, r.reason))
+		if r.now()-r.startedAt >= r.m.cfg.Health.Start {
+			r.end(endFailure, fmt.Sprintf("not ready within health.start (%s): %s", r.m.cfg.Health.Start, r.reason))
 			return
 		}
 	case Unready:
-		if r.placement.m.engine == nil && r.now()-r.since >= r.placement.m.cfg.Health.Unready {
-			r.end(endFailure, fmt.Sprintf("unready for health.unready, %s: %s", r.placement.m.cfg.Health.Unready, r.reason))
+		if r.m.engine == nil && r.now()-r.since >= r.m.cfg.Health.Unready {
+			r.end(endFailure, fmt.Sprintf("unready for longer than health.unready (%s): %s", r.m.cfg.Health.Unready, r.reason))
 			return
 		}
 	case Ready:
@@ -99,20 +100,20 @@ func (r *replica) tick() {
 	}
 	if !r.probePending && r.now() >= r.probeDue {
 		r.probePending = true
-		r.placement.m.do(probe{r.instanceID, r.url})
+		r.m.do(probe{r.instanceID, r.url})
 	}
 }
 
-// ask has it predict now and then: a server may say that it is ready and answer no image.
+// runCanary sends a prediction every health.canary: a server may report ready and answer no image.
 func (r *replica) runCanary() {
-	if canary := r.placement.m.cfg.Health.Canary; canary > 0 && !r.canaryPending && r.now() >= r.canaryDue {
+	if canary := r.m.cfg.Health.Canary; canary > 0 && !r.canaryPending && r.now() >= r.canaryDue {
 		r.canaryPending = true
 		r.record.canarySentAt, r.record.canarySentLoad = r.now(), r.record.gateway.InFlight
-		r.placement.m.do(predict{r.instanceID, r.url})
+		r.m.do(predict{r.instanceID, r.url})
 	}
 }
 
-// overdue gives up on what was begun: its answer, if one comes, is not waited for.
+// overdue abandons the operation in progress; a late result is ignored.
 func (r *replica) overdue() {
 	switch r.op {
 	case opCreate:
@@ -120,7 +121,7 @@ func (r *replica) overdue() {
 		if r.cause != notEnding {
 			r.remove()
 		}
-		r.end(endEngineError, "the engine did not make its container in time")
+		r.end(endEngineError, "engine timed out creating the container")
 	case opDrain:
 		r.op = opNone
 		r.remove()
@@ -131,7 +132,8 @@ func (r *replica) overdue() {
 	}
 }
 
-// end decides that the replica's life ends. The first reason stays, but for a planned end that turns out a fault.
+// end terminates the replica. The first cause is kept. Planned ends of replicas that may have requests in flight are
+// drained first.
 func (r *replica) end(how endCause, reason string) {
 	if r.cause != notEnding {
 		return
@@ -140,15 +142,15 @@ func (r *replica) end(how endCause, reason string) {
 	r.placement.recordEnd(r)
 	switch {
 	case r.op == opCreate:
-		r.setState(Stopping) // once its container is known
+		r.setState(Stopping) // removed once its container is known
 	case how == endPlanned && r.state == Unready, (how == endPlanned || how == endGPULost) && r.state == Ready:
-		limit := r.placement.m.cfg.Health.Drain
-		if r.placement.blocked() && r.placement.m.gpus[r.placement.GPU].quarantined {
+		limit := r.m.cfg.Health.Drain
+		if r.placement.blocked() && r.m.gpus[r.placement.GPU].quarantined {
 			limit = quarantineDrainLimit
 		}
 		r.setState(Draining)
 		r.startOp(opDrain, limit+callSlack)
-		r.placement.m.do(drain{r.instanceID, r.id, limit})
+		r.m.do(drain{r.instanceID, r.id, limit})
 	default:
 		r.remove()
 	}
@@ -160,14 +162,14 @@ func (r *replica) remove() {
 	}
 	grace := unhealthyStopGrace
 	if r.cause == endPlanned {
-		grace = r.placement.m.cfg.Stop
+		grace = r.m.cfg.Stop
 	}
 	ref := r.container
 	if ref == "" {
 		ref = r.name
 	}
-	r.startOp(opRemove, grace+2*r.placement.m.cfg.Engine.Timeout+callSlack)
-	r.placement.m.do(remove{r.instanceID, ref, grace})
+	r.startOp(opRemove, grace+2*r.m.cfg.Engine.Timeout+callSlack)
+	r.m.do(remove{r.instanceID, ref, grace})
 }
 
 func (r *replica) created(o created) {
@@ -179,13 +181,13 @@ func (r *replica) created(o created) {
 	switch {
 	case r.cause != notEnding:
 		r.remove()
-	case errors.Is(o.err, docker.ErrNoImage) && r.deployment != nil: // The engine knows it by its ID, people by its name.
+	case errors.Is(o.err, docker.ErrNoImage) && r.deployment != nil: // The engine's error names the image ID only.
 		r.end(o.cause, fmt.Sprintf("image %s: %s", r.deployment.Image, o.err))
 	case o.err != nil:
 		r.end(o.cause, o.err.Error())
 	default:
 		r.setState(Starting)
-		r.placement.m.requestList() // Its end, if it was told already, was not known to be its own.
+		r.m.requestList() // Its exit may have been reported before its ID was known.
 	}
 }
 
@@ -194,7 +196,7 @@ func (r *replica) drained(o drained) {
 		return
 	}
 	if o.err != nil {
-		r.placement.m.log.Warn("requests are cut off", "replica", r.id, "error", o.err.Error())
+		r.m.log.Warn("drain timed out; requests cut off", "replica", r.id, "error", o.err.Error())
 	}
 	r.op = opNone
 	r.remove()
@@ -216,9 +218,9 @@ func (r *replica) removed(o removed) {
 	r.gone()
 }
 
-// gone ends the life.
+// gone ends the replica.
 func (r *replica) gone() {
-	m := r.placement.m
+	m := r.m
 	for i, orphan := range m.orphans {
 		if orphan == r {
 			m.orphans = append(m.orphans[:i:i], m.orphans[i+1:]...)
@@ -228,11 +230,12 @@ func (r *replica) gone() {
 	r.placement.removeReplica(r)
 }
 
-// probed takes the answers of /health and /ready. Liveness is /health alone: a full queue, or a model that is gone, is
-// no sickness. While it starts, only a server that says itself that it is broken counts.
+// probed applies the result of a probe. /health decides whether the replica is alive, /ready whether it receives
+// requests: a full queue or a missing model is not a liveness failure. While it starts, only an explicit failure of
+// /health counts.
 func (r *replica) probed(o probed) {
 	r.probePending = false
-	health := r.placement.m.cfg.Health
+	health := r.m.cfg.Health
 	r.probeDue = r.now() + health.Interval
 	if r.state != Ready {
 		r.probeDue = r.now() + min(fastProbeInterval, health.Interval)
@@ -252,7 +255,7 @@ func (r *replica) probed(o probed) {
 	switch o.ready {
 	case good:
 		r.readinessFailures = 0
-		if o.health == good { // both: what answers /ready alone is not the server
+		if o.health == good { // A process that answers /ready alone is not the server.
 			r.setState(Ready)
 		}
 	case bad:
@@ -264,14 +267,15 @@ func (r *replica) probed(o probed) {
 	}
 }
 
-// leave takes a ready replica out of service.
+// markUnready takes a ready replica out of service.
 func (r *replica) markUnready() {
 	if r.state == Ready {
 		r.setState(Unready)
 	}
 }
 
-// live counts failed probes of /health, and tells whether the replica goes on.
+// checkLiveness counts liveness failures and declares the replica dead after health.failures of them. It reports
+// whether the replica is still alive.
 func (r *replica) checkLiveness(o probed) bool {
 	switch {
 	case o.health == good:
@@ -280,26 +284,26 @@ func (r *replica) checkLiveness(o probed) bool {
 	case o.health == inconclusive && r.state == Starting:
 		return true
 	case o.health == inconclusive:
-		r.placement.m.requestList() // Perhaps its container has ended.
+		r.m.requestList() // Its container may have exited.
 	case o.health == bad:
 		r.markUnready()
 	}
 	r.livenessFailures++
 	switch {
-	case r.livenessFailures < r.placement.m.cfg.Health.Failures:
+	case r.livenessFailures < r.m.cfg.Health.Failures:
 		return true
-	case o.health == inconclusive && r.placement.m.engine != nil: // The way to it may have gone with the engine.
+	case o.health == inconclusive && r.m.engine != nil: // The route to it may be down with the engine.
 		r.markUnready()
 		return true
 	}
-	r.end(endFailure, fmt.Sprintf("not healthy in %d probes: %s", r.livenessFailures, o.reason))
+	r.end(endFailure, fmt.Sprintf("failed %d liveness probes: %s", r.livenessFailures, o.reason))
 	return false
 }
 
-// predicted takes the outcome of a prediction. After one that failed, the next follows soon.
+// predicted applies the result of a canary. After a failure the next one follows soon.
 func (r *replica) predicted(o predicted) {
 	r.canaryPending = false
-	r.canaryDue = r.now() + r.placement.m.cfg.Health.Canary
+	r.canaryDue = r.now() + r.m.cfg.Health.Canary
 	if r.state != Ready {
 		return
 	}
@@ -311,13 +315,13 @@ func (r *replica) predicted(o predicted) {
 	case bad:
 		r.canaryFailures++
 		r.record.bad++
-		r.canaryDue = r.now() + r.placement.m.cfg.Health.Interval
+		r.canaryDue = r.now() + r.m.cfg.Health.Interval
 	case late:
-		r.canaryDue = r.now() + r.placement.m.cfg.Health.Interval
+		r.canaryDue = r.now() + r.m.cfg.Health.Interval
 		r.canaryLate(o.reason)
 	case inconclusive:
 	}
-	if r.canaryFailures >= r.placement.m.cfg.Health.Failures {
-		r.end(endFailure, fmt.Sprintf("says that it is ready, and failed %d predictions: %s", r.canaryFailures, o.reason))
+	if r.canaryFailures >= r.m.cfg.Health.Failures {
+		r.end(endFailure, fmt.Sprintf("ready, but failed %d canaries: %s", r.canaryFailures, o.reason))
 	}
 }

@@ -6,36 +6,36 @@ import (
 	"time"
 )
 
-// rollout exchanges the replicas, one place after the other.
+// rollout replaces the replicas of one placement after the other by those of a new generation.
 type rollout struct {
 	target   *Deployment
-	index    int // of the place that is being exchanged
+	index    int // current placement
 	phase    phase
-	previous *Deployment   // what the place's replica was made of
-	due      time.Duration // for all tries at the place
+	previous *Deployment   // the placement's deployment before
+	due      time.Duration // for all attempts at the placement
 
-	verified int                             // places at which the new deployment was seen to work
-	skipped  map[*placementState]*Deployment // places that could not try it, and what they had before
+	verified int                             // placements at which the new generation has proved itself
+	skipped  map[*placementState]*Deployment // placements that could not try it, with their deployments before
 }
 
 type phase int
 
 const (
-	phaseChoose   phase = iota // how to exchange the next place's replica
-	phaseBeside                // the new one runs beside the old one
-	phaseDrainOld              // the new one is good; the old one is drained
-	phaseAlone                 // the old one is gone or going; the new one must come up
+	phaseChoose   phase = iota // choose how to replace the next replica
+	phaseBeside                // start-first: the new replica runs beside the old one
+	phaseDrainOld              // start-first: the new replica is verified, the old one drains
+	phaseAlone                 // stop-first: the old replica is gone or going, the new one must come up
 )
 
-// deploy begins a roll-out.
+// deploy starts a rollout.
 func (m *machine) deploy(d Deployment) error {
 	switch {
 	case m.shuttingDown:
-		return errors.New("the fleet is being stopped")
+		return errors.New("the fleet is shutting down")
 	case !m.adopted:
-		return errors.New("the engine has not answered yet")
+		return errors.New("the engine has not responded yet")
 	case m.roll != nil:
-		return fmt.Errorf("a roll-out of generation %d is under way", m.roll.target.Generation)
+		return fmt.Errorf("rollout of generation %d is in progress", m.roll.target.Generation)
 	}
 	d.Generation = m.active.Generation + 1
 	if m.target != nil {
@@ -43,19 +43,19 @@ func (m *machine) deploy(d Deployment) error {
 	}
 	m.target, m.failed, m.failedLog, m.dirty = &d, "", nil, true
 	m.roll = &rollout{target: &d}
-	m.log.Info("roll-out begins", "image", d.Image, "generation", d.Generation)
+	m.log.Info("rollout started", "image", d.Image, "generation", d.Generation)
 	return nil
 }
 
-// advance moves the roll-out on as far as it goes now.
+// advance continues the rollout as far as possible.
 func (m *machine) advance() {
 	for m.roll != nil {
 		if m.roll.index == len(m.placements) {
 			if m.roll.verified == 0 {
-				m.roll.fail(m, m.placements[0], "no place is free to try it")
+				m.roll.fail(m, m.placements[0], "no placement is available")
 				return
 			}
-			m.log.Info("roll-out is complete", "generation", m.roll.target.Generation)
+			m.log.Info("rollout complete", "generation", m.roll.target.Generation)
 			m.active, m.target, m.failed, m.roll, m.dirty = m.roll.target, nil, "", nil, true
 			return
 		}
@@ -65,7 +65,7 @@ func (m *machine) advance() {
 	}
 }
 
-// step tells whether there may be more to do at once.
+// step reports whether another step may follow at once.
 func (r *rollout) step(m *machine, s *placementState) bool {
 	if s.blocked() && s.next == nil && r.phase != phaseChoose {
 		return r.skip(s)
@@ -83,7 +83,7 @@ func (r *rollout) step(m *machine, s *placementState) bool {
 	return false
 }
 
-// await waits for the new replica where the old one was. An old one that cannot be stopped holds up only its place.
+// await waits for the new replica in place of the old one. If the old one is stuck, the placement is skipped.
 func (r *rollout) await(m *machine, s *placementState) bool {
 	isNew := s.current != nil && s.current.generation == r.target.Generation
 	switch {
@@ -96,7 +96,7 @@ func (r *rollout) await(m *machine, s *placementState) bool {
 	return false
 }
 
-// next leaves a place at which the new replica is good.
+// finishPlacement ends a placement at which the new replica is verified.
 func (r *rollout) finishPlacement() bool {
 	r.verified++
 	return r.nextPlacement()
@@ -108,7 +108,8 @@ func (r *rollout) nextPlacement() bool {
 	return true
 }
 
-// skip leaves a place that can try nothing now. Its next replica will be of the new deployment, if that is good.
+// skip ends a placement at which no replica can start now. Its next replica will be of the new generation, unless the
+// rollout fails.
 func (r *rollout) skip(s *placementState) bool {
 	if r.skipped == nil {
 		r.skipped = map[*placementState]*Deployment{}
@@ -117,7 +118,7 @@ func (r *rollout) skip(s *placementState) bool {
 	return r.nextPlacement()
 }
 
-// choose decides how a place's replica is exchanged.
+// choose decides how the placement's replica is replaced.
 func (r *rollout) choose(m *machine, s *placementState) bool {
 	r.previous = s.deployment
 	if s.blocked() || s.current != nil && s.current.state == Stuck {
@@ -131,7 +132,7 @@ func (r *rollout) choose(m *machine, s *placementState) bool {
 		r.due = m.now + c.Health.Start + c.Health.Drain + c.Stop + 10*c.Rollout.Monitor + createLimit
 	}
 	switch {
-	case s.current != nil && s.current.generation == r.target.Generation: // as the supervisor before this one began it
+	case s.current != nil && s.current.generation == r.target.Generation: // started by the previous supervisor
 		s.deployment = r.target
 		r.phase = phaseAlone
 	case s.current != nil && s.current.state == Ready && m.startFirst(s):
@@ -141,29 +142,29 @@ func (r *rollout) choose(m *machine, s *placementState) bool {
 		s.deployment = r.target
 		s.resetFailures()
 		if s.current != nil {
-			s.current.end(endPlanned, "replaced by the roll-out")
+			s.current.end(endPlanned, "replaced by the rollout")
 		}
 		r.phase = phaseAlone
 	}
 	return true
 }
 
-// compare watches the new replica beside the old one.
+// verifyBeside waits until the new replica has proved itself beside the old one.
 func (r *rollout) verifyBeside(m *machine, s *placementState) bool {
 	switch {
-	case s.next == nil && m.now >= r.due: // The engine never could make it; the old one goes on.
+	case s.next == nil && m.now >= r.due: // The engine never created it; the old one stays.
 		r.fail(m, s, s.reason)
-	case s.next == nil && m.now < s.retryAt: // The engine could not make it.
+	case s.next == nil && m.now < s.retryAt: // The engine could not create it; retried later.
 	case s.next == nil:
 		r.phase = phaseChoose
 		return true
-	case s.current == nil: // The old one fell meanwhile: the new one has its place, and still has to prove itself.
+	case s.current == nil: // The old one ended meanwhile: the new one takes its place, and still has to prove itself.
 		s.current, s.next, s.deployment = s.next, nil, r.target
 		r.phase = phaseAlone
 		return true
 	case s.next.cause == notEnding && s.next.verified():
 		s.deployment = r.target
-		s.current.end(endPlanned, "replaced by the roll-out")
+		s.current.end(endPlanned, "replaced by the rollout")
 		r.phase = phaseDrainOld
 	default:
 		r.checkDeadline(m, s)
@@ -171,7 +172,7 @@ func (r *rollout) verifyBeside(m *machine, s *placementState) bool {
 	return false
 }
 
-// promote waits for the old replica's end. One that gets stuck does not hold up the rest.
+// promote waits until the old replica is gone. If it is stuck, it becomes an orphan.
 func (r *rollout) promote(m *machine, s *placementState) bool {
 	if s.current != nil && s.current.state == Stuck {
 		m.orphans = append(m.orphans, s.current)
@@ -184,23 +185,23 @@ func (r *rollout) promote(m *machine, s *placementState) bool {
 	return r.finishPlacement()
 }
 
-// proven tells whether it has been ready for long enough.
+// verified reports whether the replica has been ready for rollout.monitor.
 func (r *replica) verified() bool {
-	return r.state == Ready && r.now()-r.readySince >= r.placement.m.cfg.Rollout.Monitor
+	return r.state == Ready && r.now()-r.readySince >= r.m.cfg.Rollout.Monitor
 }
 
-// check ends a roll-out whose new replica never proves itself.
+// checkDeadline fails the rollout if the new replica has not proved itself in time.
 func (r *rollout) checkDeadline(m *machine, s *placementState) {
 	if m.now < r.due {
 		return
 	}
-	reason := "the new replica was never ready for rollout.monitor, " + m.cfg.Rollout.Monitor.String()
+	reason := "the new replica was not ready for rollout.monitor, " + m.cfg.Rollout.Monitor.String()
 	fresh := s.next
 	if fresh == nil {
 		fresh = s.current
 	}
 	if fresh == nil || fresh.container == "" || fresh.cause == endEngineError {
-		reason = s.reason // The engine could not make it.
+		reason = s.reason // The engine could not create it.
 	}
 	if fresh != nil {
 		fresh.end(endPlanned, reason)
@@ -208,7 +209,7 @@ func (r *rollout) checkDeadline(m *machine, s *placementState) {
 	r.fail(m, s, reason)
 }
 
-// left is told when a replica is gone; one of the roll-out's at the place that is being exchanged makes it fail.
+// rolloutReplicaEnded fails the rollout if the replica is the new one of its current placement.
 func (m *machine) rolloutReplicaEnded(s *placementState, gone *replica) {
 	r := m.roll
 	if r == nil || r.index >= len(m.placements) || m.placements[r.index] != s || gone.generation != r.target.Generation {
@@ -219,16 +220,16 @@ func (m *machine) rolloutReplicaEnded(s *placementState, gone *replica) {
 	}
 }
 
-// fail ends the roll-out. What was exchanged stays; this place gets its old replica back.
+// fail ends the rollout. Replaced replicas stay; the current placement returns to its previous deployment.
 func (r *rollout) fail(m *machine, s *placementState, reason string) {
 	m.failed, m.failedLog = fmt.Sprintf("%s: %s", s.Name, reason), s.logs
 	m.roll, m.dirty = nil, true
-	m.log.Error("roll-out failed", "generation", r.target.Generation, "replica", s.Name, "reason", reason, "log", s.logs)
+	m.log.Error("rollout failed", "generation", r.target.Generation, "replica", s.Name, "reason", reason, "log", s.logs)
 	for skipped, previous := range r.skipped {
 		skipped.deployment = previous
 		for _, unproven := range skipped.replicas() {
 			if unproven.generation == r.target.Generation {
-				unproven.end(endPlanned, "the roll-out failed")
+				unproven.end(endPlanned, "the rollout failed")
 			}
 		}
 	}
@@ -238,7 +239,7 @@ func (r *rollout) fail(m *machine, s *placementState, reason string) {
 	}
 }
 
-// startFirst tells whether the new replica may come up beside the old one.
+// startFirst reports whether the new replica may start beside the old one.
 func (m *machine) startFirst(s *placementState) bool {
 	switch {
 	case m.cfg.Rollout.Order != OrderAuto:
@@ -264,6 +265,6 @@ func (m *machine) startFirst(s *placementState) bool {
 			there++
 		}
 	}
-	one := memory.Used / max(there, 1) // at most what one takes, since others may use the GPU too
+	one := memory.Used / max(there, 1) // upper bound for one replica: other programs may use the GPU too
 	return memory.Used+one <= memory.Total/100*95
 }

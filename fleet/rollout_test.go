@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// rolling begins a roll-out to an image.
+// startRollout starts a rollout to an image.
 func (w *world) startRollout(image string) {
 	w.t.Helper()
 	if err := w.m.deploy(testDeployment(image)); err != nil {
@@ -14,14 +14,14 @@ func (w *world) startRollout(image string) {
 	}
 }
 
-// fallen wants a roll-out to have failed, and every place to have a replica of the deployment before it.
+// expectRollback waits for the rollout to fail, and for every placement to have a replica of the previous deployment.
 func (w *world) expectRollback(reason string) {
 	w.t.Helper()
-	w.until("the roll-out has failed", time.Hour, func() bool { return w.m.failed != "" })
+	w.until("the rollout has failed", time.Hour, func() bool { return w.m.failed != "" })
 	if !strings.Contains(w.m.failed, reason) {
 		w.t.Errorf("failed: %q, want %q", w.m.failed, reason)
 	}
-	w.until("the old replicas are back", 10*time.Minute, func() bool {
+	w.until("the old replicas are ready", 10*time.Minute, func() bool {
 		for _, s := range w.m.placements {
 			if s.current == nil || s.current.state != Ready || s.current.generation != 1 || s.next != nil {
 				return false
@@ -31,14 +31,14 @@ func (w *world) expectRollback(reason string) {
 	})
 }
 
-func TestRolloutThatGoesOnUnderAnotherSupervisorFallsBack(t *testing.T) {
+func TestRolloutContinuedByAnotherSupervisorRollsBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		fails  func(w *world)
 		reason string
 	}{
-		"it is never ready":             {func(*world) {}, "not ready within health.start"},
-		"it ends after it was adopted":  {func(w *world) { w.wait(3 * time.Second); w.crash("cpu-0", 1) }, "ended with status 1"},
-		"it ends before it was adopted": {func(w *world) { w.crash("cpu-0", 1) }, "not ready within health.start"}, // that of a next try
+		"never ready":               {func(*world) {}, "not ready within health.start"},
+		"exits after its adoption":  {func(w *world) { w.wait(3 * time.Second); w.crash("cpu-0", 1) }, "exited with status 1"},
+		"exits before its adoption": {func(w *world) { w.crash("cpu-0", 1) }, "not ready within health.start"}, // of the next attempt
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 0, 2)
@@ -46,7 +46,7 @@ func TestRolloutThatGoesOnUnderAnotherSupervisorFallsBack(t *testing.T) {
 			w.restart(w.m.persistentState())
 			w.ready(2)
 			w.startRollout("never")
-			w.until("the old one is gone and the new one runs", time.Minute, func() bool {
+			w.until("the old replica is gone and the new one is starting", time.Minute, func() bool {
 				r := w.m.placements[0].current
 				return r != nil && r.generation == 2 && r.state == Starting
 			})
@@ -57,7 +57,7 @@ func TestRolloutThatGoesOnUnderAnotherSupervisorFallsBack(t *testing.T) {
 	}
 }
 
-func TestRolloutThatTheEngineRefusesEnds(t *testing.T) {
+func TestRolloutFailsIfTheEngineDeniesIt(t *testing.T) {
 	for _, order := range []string{OrderStartFirst, OrderStopFirst} {
 		t.Run(order, func(t *testing.T) {
 			w := newWorld(t, 1, 0, 2)
@@ -67,18 +67,18 @@ func TestRolloutThatTheEngineRefusesEnds(t *testing.T) {
 			before := w.all()
 			w.createDenied = true
 			w.startRollout("v2")
-			w.until("it is told why it waits", time.Minute, func() bool {
+			w.until("status shows the reason", time.Minute, func() bool {
 				s := w.m.status()
 				return strings.Contains(s.Rollout.Reason+s.Replicas[0].Reason, "not allowed")
 			})
-			w.until("the roll-out has failed", time.Hour, func() bool { return w.m.failed != "" })
+			w.until("the rollout has failed", time.Hour, func() bool { return w.m.failed != "" })
 			if order == OrderStartFirst && (w.m.placements[0].current.container != before[0].id || len(w.m.serving()) != 2) {
-				t.Errorf("the old replicas did not go on: %+v", w.m.status())
+				t.Errorf("the old replicas do not keep running: %+v", w.m.status())
 			}
 			w.createDenied = false
 			w.expectRollback("not allowed")
-			w.startRollout("v2") // It may be tried again.
-			w.until("the roll-out is complete", 5*time.Minute, func() bool { return w.m.active.Image == "v2" })
+			w.startRollout("v2") // It can be retried.
+			w.until("the rollout is complete", 5*time.Minute, func() bool { return w.m.active.Image == "v2" })
 		})
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"fovea/gpu"
 )
 
-// quiet is a world without chance: a step every 100 ms.
+// wait advances the clock in steps of 100 ms.
 func (w *world) wait(d time.Duration) {
 	for end := w.now + d; w.now < end; {
 		w.now += 100 * time.Millisecond
@@ -16,7 +16,7 @@ func (w *world) wait(d time.Duration) {
 	}
 }
 
-// crash ends the container of a place, and tells.
+// crash ends a placement's container and reports it.
 func (w *world) crash(place string, exitCode int) {
 	for _, b := range w.all() {
 		if b.place == place {
@@ -30,7 +30,7 @@ func (w *world) until(what string, limit time.Duration, ok func() bool) {
 	w.t.Helper()
 	for end := w.now + limit; !ok(); {
 		if w.now >= end {
-			w.t.Fatalf("after %s still not: %s; %+v", limit, what, w.m.status())
+			w.t.Fatalf("not %[2]s within %[1]s: %+[3]v", limit, what, w.m.status())
 		}
 		w.wait(100 * time.Millisecond)
 	}
@@ -38,7 +38,7 @@ func (w *world) until(what string, limit time.Duration, ok func() bool) {
 
 func (w *world) state(i int) State { return w.m.placements[i].displayState() }
 
-func TestMoreThanFiveFailuresInTenMinutesAreForGoodWhileOthersRunOn(t *testing.T) {
+func TestMoreThanFiveFailuresInTenMinutesAreFinal(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	var pauses []time.Duration
 	for i := range 6 {
@@ -54,7 +54,7 @@ func TestMoreThanFiveFailuresInTenMinutesAreForGoodWhileOthersRunOn(t *testing.T
 	for i, pause := range pauses[:5] {
 		middle := time.Second << i
 		if pause < middle*8/10 || pause > middle*12/10+time.Second {
-			t.Errorf("pause %d is %s, want %s and a fifth either way", i, pause, middle)
+			t.Errorf("backoff %d is %s, want %s ± 20 %%", i, pause, middle)
 		}
 	}
 	w.wait(time.Hour)
@@ -67,7 +67,7 @@ func TestMoreThanFiveFailuresInTenMinutesAreForGoodWhileOthersRunOn(t *testing.T
 	w.until("ready after resume", time.Minute, func() bool { return w.state(0) == Ready })
 }
 
-func TestBackOffStartsAnewAfterTenMinutesReady(t *testing.T) {
+func TestBackoffResetsAfterTenMinutesReady(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	for range 12 {
 		w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
@@ -76,12 +76,12 @@ func TestBackOffStartsAnewAfterTenMinutesReady(t *testing.T) {
 		at := w.now
 		w.until("over", time.Minute, func() bool { return w.state(0) != Ready })
 		if pause := w.m.placements[0].retryAt - at; pause > 3*time.Second {
-			t.Fatalf("pause %s", pause)
+			t.Fatalf("backoff %s", pause)
 		}
 	}
 }
 
-func TestStatusOfABadConfigurationIsForGoodAtOnceWithTheLastLines(t *testing.T) {
+func TestConfigurationErrorIsFatal(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	bad := testDeployment("bad")
 	w.restart(persistentState{Active: &bad})
@@ -92,13 +92,13 @@ func TestStatusOfABadConfigurationIsForGoodAtOnceWithTheLastLines(t *testing.T) 
 	}
 }
 
-func TestStartUpBudgetIsApartFromLiveness(t *testing.T) {
+func TestStartTimeoutIsIndependentOfLiveness(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	never := testDeployment("never")
 	w.restart(persistentState{Active: &never})
 	w.wait(15 * time.Second) // many times health.failures × health.interval
 	if w.state(0) != Starting {
-		t.Fatalf("state %s while it starts", w.state(0))
+		t.Fatalf("state %s while starting", w.state(0))
 	}
 	w.until("given up", 10*time.Second, func() bool { return len(w.m.placements[0].failures) == 1 })
 	if reason := w.m.placements[0].reason; !strings.Contains(reason, "health.start") {
@@ -106,7 +106,7 @@ func TestStartUpBudgetIsApartFromLiveness(t *testing.T) {
 	}
 }
 
-func TestStopThatHangsBlocksOnlyItsPlace(t *testing.T) {
+func TestStuckStopBlocksOnlyItsPlacement(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
 	for _, b := range w.all() {
@@ -122,25 +122,25 @@ func TestStopThatHangsBlocksOnlyItsPlace(t *testing.T) {
 	w.until("ready", 2*stuckRetry, func() bool { return w.state(0) == Ready })
 }
 
-func TestReplicaThatLiesIsReplaced(t *testing.T) {
+func TestReplicaThatFailsCanariesIsReplaced(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
 	for _, b := range w.all() {
 		b.canaryFails = true
 	}
-	w.until("found out", time.Minute, func() bool { return w.state(0) != Ready })
-	if reason := w.m.placements[0].reason; !strings.Contains(reason, "predictions") {
+	w.until("replaced", time.Minute, func() bool { return w.state(0) != Ready })
+	if reason := w.m.placements[0].reason; !strings.Contains(reason, "canaries") {
 		t.Errorf("reason %q", reason)
 	}
 }
 
-func TestEngineThatFailsIsNoFailureOfTheReplicas(t *testing.T) {
+func TestEngineErrorsAreNotReplicaFailures(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
 	w.engineDown = true
 	w.wait(time.Hour)
 	if w.state(0) != Ready {
-		t.Errorf("state %s while the engine fails", w.state(0))
+		t.Errorf("state %s while the engine is down", w.state(0))
 	}
 	w.crash("cpu-0", 137)
 	w.wait(time.Hour)
@@ -158,14 +158,14 @@ func TestGPUEvents(t *testing.T) {
 		quarantined bool
 		manual      bool
 	}{
-		"fell off the bus":                     {gpu.Event{Kind: gpu.KindXID, XID: 79, Class: gpu.ClassOut, ByDriver: true}, true, false},
-		"reset, as the driver says":            {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
-		"reset, as the table alone says":       {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset}, true, true},
-		"the application's fault":              {gpu.Event{Kind: gpu.KindXID, XID: 31, Class: gpu.ClassApplication, ByDriver: true, Recovery: &none}, false, false},
+		"lost":                                 {gpu.Event{Kind: gpu.KindXID, XID: 79, Class: gpu.ClassOut, ByDriver: true}, true, false},
+		"reset, from the driver":               {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
+		"reset, from the XID table alone":      {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset}, true, true},
+		"application error":                    {gpu.Event{Kind: gpu.KindXID, XID: 31, Class: gpu.ClassApplication, ByDriver: true, Recovery: &none}, false, false},
 		"corrected memory error":               {gpu.Event{Kind: gpu.KindECCCorrected, Class: gpu.ClassInformation}, false, false},
-		"lost without an event of the driver":  {gpu.Event{Kind: gpu.KindLost, Class: gpu.ClassOut, Err: gpu.ErrLost}, true, false},
-		"a call about it hangs":                {gpu.Event{Kind: gpu.KindNotAnswering}, true, false},
-		"the recovery action asks for a reset": {gpu.Event{Kind: gpu.KindRecovery, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
+		"lost, without an event of the driver": {gpu.Event{Kind: gpu.KindLost, Class: gpu.ClassOut, Err: gpu.ErrLost}, true, false},
+		"not responding":                       {gpu.Event{Kind: gpu.KindNotAnswering}, true, false},
+		"recovery action is reset":             {gpu.Event{Kind: gpu.KindRecovery, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 2, 1)
@@ -178,12 +178,12 @@ func TestGPUEvents(t *testing.T) {
 				t.Fatalf("quarantined %v, manual %v", g.quarantined, g.manual)
 			}
 			if want := map[bool]int{true: 1, false: 2}[c.quarantined]; len(w.m.serving()) != want {
-				t.Errorf("%d replicas get requests, want %d", len(w.m.serving()), want)
+				t.Errorf("%d replicas are serving, want %d", len(w.m.serving()), want)
 			}
 			if !c.quarantined {
 				return
 			}
-			w.restart(w.m.persistentState()) // It outlives the supervisor.
+			w.restart(w.m.persistentState()) // The quarantine is saved.
 			for i := range 3 {
 				if w.m.gpus["GPU-1"].quarantined != true {
 					t.Fatalf("released after %d probes", i)
@@ -192,17 +192,17 @@ func TestGPUEvents(t *testing.T) {
 				w.wait(2 * time.Second)
 			}
 			if w.m.gpus["GPU-1"].quarantined != c.manual {
-				t.Errorf("after three probes quarantined is %v, and it needs resume: %v", !c.manual, c.manual)
+				t.Errorf("after three probes quarantined is %v, manual %v", !c.manual, c.manual)
 			}
 		})
 	}
 }
 
-func TestGPUMemoryDecidesWhatStartsFirst(t *testing.T) {
+func TestStartFirstNeedsGPUMemory(t *testing.T) {
 	for name, c := range map[string]struct {
 		used uint64
 		want bool
-	}{"room for another": {30 << 30, true}, "no room": {60 << 30, false}} {
+	}{"enough memory": {30 << 30, true}, "not enough memory": {60 << 30, false}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 1, 1)
 			w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
@@ -214,13 +214,13 @@ func TestGPUMemoryDecidesWhatStartsFirst(t *testing.T) {
 	}
 }
 
-func TestReplicaThatIsSilentWhileTheEngineIsAwayIsKept(t *testing.T) {
+func TestReplicaUnreachableWithTheEngineIsKept(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
 	before := w.all()
 	w.engineDown = true
 	for _, b := range before {
-		b.unresponsive = true // as when what passes connections on to containers ends with the engine
+		b.unresponsive = true // as when published ports end with the engine
 	}
 	w.until("out of service", time.Minute, func() bool { return w.state(0) == Unready && w.state(1) == Unready })
 	w.wait(10 * time.Minute)
@@ -229,8 +229,8 @@ func TestReplicaThatIsSilentWhileTheEngineIsAwayIsKept(t *testing.T) {
 	}
 	w.engineDown = false
 	before[0].unresponsive = false
-	w.until("the one that answers again is in service", time.Minute, func() bool { return w.state(0) == Ready })
-	w.until("the other one is replaced", 2*time.Minute, func() bool { return w.state(1) == Ready })
+	w.until("the responding replica is ready", time.Minute, func() bool { return w.state(0) == Ready })
+	w.until("the other replica is replaced", 2*time.Minute, func() bool { return w.state(1) == Ready })
 	if after := w.all(); after[0] != before[0] || after[1] == before[1] || w.m.placements[0].restarts != 0 || w.m.placements[1].restarts != 1 {
 		t.Errorf("%+v became %+v", before, after)
 	}

@@ -15,7 +15,7 @@ func TestSecondSupervisorOfANameByAnotherSocketIsRefused(t *testing.T) {
 	other.name = b.name
 	other.configure("replicas: 1")
 	out, err := other.command().CombinedOutput()
-	other.name = own // Its clean-up is for what is its own.
+	other.name = own // It cleans up its own fleet.
 	if err == nil || !bytes.Contains(out, []byte("another supervisor is running")) {
 		t.Errorf("the second one: %v, %s", err, out)
 	}

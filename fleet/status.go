@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// Status is the fleet at one moment.
+// Status is a snapshot of the fleet.
 type Status struct {
 	Name       string          `json:"name"`
 	Gateway    string          `json:"gateway"` // its address
@@ -13,30 +13,30 @@ type Status struct {
 	Generation int             `json:"generation"`
 	Wanted     int             `json:"wanted"` // replicas
 	Ready      int             `json:"ready"`
-	Rollout    *RolloutStatus  `json:"rollout,omitempty"` // under way, or failed
+	Rollout    *RolloutStatus  `json:"rollout,omitempty"` // in progress, or failed
 	Replicas   []ReplicaStatus `json:"replicas"`
 	GPUs       []GPUStatus     `json:"gpus"`
-	Problems   []string        `json:"problems"` // of the supervisor's surroundings: engine, driver, disk
+	Problems   []string        `json:"problems"` // errors of the engine, the driver and the disk
 }
 
-// RolloutStatus is a roll-out that runs or failed.
+// RolloutStatus is a rollout in progress, or the last one if it failed.
 type RolloutStatus struct {
 	Image      string   `json:"image"`
 	Generation int      `json:"generation"`
-	Placement  string   `json:"placement,omitempty"` // that is being exchanged
-	Done       int      `json:"done"`                // places
-	Reason     string   `json:"reason,omitempty"`    // why the engine could not make the place's new replica; it is tried again
+	Placement  string   `json:"placement,omitempty"` // current placement
+	Done       int      `json:"done"`                // placements
+	Reason     string   `json:"reason,omitempty"`    // why the engine could not create the new replica; retried
 	Failed     string   `json:"failed,omitempty"`
-	Log        []string `json:"log,omitempty"` // last lines of the replica that failed
+	Log        []string `json:"log,omitempty"` // last lines of the failed replica
 }
 
-// ReplicaStatus is a place and its replica.
+// ReplicaStatus is a placement and its replica.
 type ReplicaStatus struct {
 	Name       string        `json:"name"`
 	Device     string        `json:"device,omitempty"` // UUID of the GPU or MIG instance
 	GPU        string        `json:"gpu,omitempty"`    // UUID of the GPU that the device is, or is part of
 	State      State         `json:"state"`
-	Since      time.Duration `json:"since_ns"` // how long it has been in the state
+	Since      time.Duration `json:"since_ns"` // time in this state
 	Restarts   int           `json:"restarts"` // by this supervisor
 	InFlight   int           `json:"in_flight"`
 	Generation int           `json:"generation,omitempty"`
@@ -44,20 +44,20 @@ type ReplicaStatus struct {
 	Container  string        `json:"container,omitempty"`
 	URL        string        `json:"url,omitempty"`
 	Reason     string        `json:"reason,omitempty"`
-	Log        []string      `json:"log,omitempty"` // of one that failed for good, its last lines
+	Log        []string      `json:"log,omitempty"` // last lines of a failed replica
 	RetryIn    time.Duration `json:"retry_in_ns,omitempty"`
 }
 
 // GPUStatus is a GPU of the fleet.
 type GPUStatus struct {
 	UUID        string     `json:"uuid"`
-	Index       int        `json:"index"` // NVML's; -1 if it has none that is known
+	Index       int        `json:"index"` // NVML index; -1 if unknown
 	Name        string     `json:"name,omitempty"`
 	State       string     `json:"state"` // ok, quarantined or drained
 	Reason      string     `json:"reason,omitempty"`
 	Since       *time.Time `json:"since,omitempty"`
-	Passed      int        `json:"probes_passed,omitempty"` // since it was quarantined
-	Manual      bool       `json:"needs_resume,omitempty"`  // no probe can lift the quarantine
+	Passed      int        `json:"probes_passed,omitempty"` // since the quarantine began
+	Manual      bool       `json:"needs_resume,omitempty"`  // probes cannot end the quarantine
 	MemoryUsed  uint64     `json:"memory_used,omitempty"`   // bytes
 	MemoryTotal uint64     `json:"memory_total,omitempty"`
 	Utilization *float64   `json:"utilization,omitempty"` // 0 to 1
@@ -65,7 +65,7 @@ type GPUStatus struct {
 	ECC         *uint64    `json:"ecc_uncorrected,omitempty"`
 }
 
-// status is all but what only the supervisor around the machine knows.
+// status returns the status without what only the Supervisor knows.
 func (m *machine) status() Status {
 	s := Status{Name: m.cfg.Name, Wanted: len(m.placements), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{}}
 	if m.active != nil {

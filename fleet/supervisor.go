@@ -17,28 +17,28 @@ import (
 )
 
 const (
-	tickInterval = 100 * time.Millisecond // how often the machine is told the time
+	tickInterval = 100 * time.Millisecond // interval of the state machine's steps
 	saveRetry    = 5 * time.Second
-	closingLimit = 30 * time.Second // for requests in flight when the supervisor ends
+	closingLimit = 30 * time.Second // for requests in flight when the supervisor stops
 	inboxSize    = 256
 )
 
-// GPUs is the driver. *gpu.NVML is one.
+// GPUs is the NVIDIA driver. *gpu.NVML implements it.
 type GPUs interface {
 	Inventory(ctx context.Context) (gpu.Inventory, error)
 	Watch(ctx context.Context) <-chan gpu.Event
 }
 
-// Surroundings is what a supervisor works with and does not make itself.
+// Dependencies are what the caller provides to a supervisor.
 type Dependencies struct {
 	Engine   Runtime
 	GPUs     GPUs         // nil for a fleet on the CPU
-	Listener net.Listener // of the gateway; nil: made at gateway.address
+	Listener net.Listener // of the gateway; nil: listen on gateway.address
 	Reload   func() (Config, error)
 	Log      *slog.Logger
 }
 
-// Supervisor keeps a fleet. Make it with Open and let it Run once.
+// Supervisor runs a fleet. Create it with Open and call Run once.
 type Supervisor struct {
 	cfg      Config
 	deps     Dependencies
@@ -57,16 +57,16 @@ type Supervisor struct {
 	saved    chan error
 	work     sync.WaitGroup
 
-	startServing  func()            // begins to take requests; nil once it was called
-	serving       []gateway.Replica // as told to the gateway last
-	trafficReadAt time.Duration     // when it was seen last how requests end
+	startServing  func()            // makes the gateway serve; nil once called
+	serving       []gateway.Replica // backends set last
+	trafficReadAt time.Duration     // when the gateway's counters were read last
 	saving        bool
 	saveDue       time.Duration
-	saveErr       error // why the state is not on the disk
+	saveErr       error // why the state could not be saved
 }
 
-// Open takes the locks, reads what was kept, asks for the image and the GPUs, and changes nothing yet. Errors: ErrRunning;
-// an image that is missing where no replica was ever made; GPUs that are not there; what the engine or the driver say.
+// Open takes the locks, loads the saved state, and looks up the image and the GPUs. It changes nothing yet. Errors:
+// ErrRunning; a missing image, if no replica was ever created; missing GPUs; errors of the engine and the driver.
 func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, err error) {
 	s := &Supervisor{
 		cfg: cfg, deps: deps, log: deps.Log, executor: executor{deps.Engine, cfg.Name}, store: newStore(cfg.State), start: time.Now(),
@@ -115,15 +115,14 @@ func (s *Supervisor) release() {
 	}
 }
 
-// wanted sets what the configuration asks for. When the image cannot be found but replicas are known from before, the
-// supervisor starts all the same: those are served and kept.
+// wanted applies the configured deployment to the saved state. If the image is missing, the previous deployment stays.
 func (s *Supervisor) wanted(ctx context.Context, saved *persistentState) error {
 	d, err := s.deployment(ctx, s.cfg)
 	if err != nil && saved.Active == nil {
 		return err
 	}
 	if err != nil {
-		s.log.Error("the configured image cannot be used; what ran before goes on", "error", err.Error())
+		s.log.Error("configured image unavailable; keeping the previous deployment", "error", err.Error())
 		return nil
 	}
 	saved.setWanted(d)
@@ -146,7 +145,7 @@ func (s *Supervisor) placements(ctx context.Context, saved persistentState) ([]P
 		return cpuPlacements(s.cfg.Replicas), nil
 	}
 	if s.deps.GPUs == nil {
-		return nil, errors.New("gpus: there is no NVIDIA driver here")
+		return nil, errors.New("gpus: no NVIDIA driver found")
 	}
 	found, err := s.deps.GPUs.Inventory(ctx)
 	if err != nil {
@@ -155,8 +154,8 @@ func (s *Supervisor) placements(ctx context.Context, saved persistentState) ([]P
 	return gpuPlacements(s.cfg, found.Devices, saved)
 }
 
-// Run keeps the fleet until the context ends, and then leaves the replicas running for the next supervisor; or until it
-// was told to stop them all. It returns nil in both cases.
+// Run supervises until the context ends, leaving the replicas running for the next supervisor, or until the down
+// command has stopped them. It returns nil in both cases.
 func (s *Supervisor) Run(ctx context.Context) error {
 	defer s.release()
 	control, err := listenUnix(ctx, s.cfg.Socket)
@@ -179,7 +178,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.work.Go(func() { s.watchGPUs(working) })
 		s.work.Go(func() { s.pollGPUs(working) })
 	}
-	s.log.Info("supervising", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.placements))
+	s.log.Info("supervisor ready", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.placements))
 	s.startServing = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
 	err = s.loop(working, ended)
 	if s.startServing != nil {
@@ -194,7 +193,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	return errors.Join(err, s.saveFinal())
 }
 
-// loop gives the machine the time and what was seen, and does what it says.
+// loop feeds the state machine and performs its actions.
 func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
@@ -215,16 +214,16 @@ func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
 		}
 		s.step(ctx, seen)
 		if s.machine.done() {
-			s.log.Info("the fleet is stopped")
+			s.log.Info("fleet stopped")
 			if err := s.deps.Engine.RemoveNetwork(ctx, s.cfg.network(), s.cfg.Name); err != nil {
-				s.log.Warn("the fleet's network is left", "error", err.Error())
+				s.log.Warn("cannot remove the fleet's network", "error", err.Error())
 			}
 			return nil
 		}
 	}
 }
 
-func (s *Supervisor) now() time.Duration { return time.Since(s.start) } // monotonic: a clock that jumps changes nothing
+func (s *Supervisor) now() time.Duration { return time.Since(s.start) } // monotonic: wall-clock jumps have no effect
 
 func (s *Supervisor) step(ctx context.Context, seen []observation) {
 	for drained := false; !drained; {
@@ -251,7 +250,7 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 	s.save()
 }
 
-// tellGateway says who gets requests, before anything else is done, if that has changed.
+// updateGateway sets the gateway's backends if they have changed. It comes before the actions of the same step.
 func (s *Supervisor) updateGateway() {
 	list := []gateway.Replica{}
 	for _, r := range s.machine.serving() {
@@ -261,7 +260,7 @@ func (s *Supervisor) updateGateway() {
 		return
 	}
 	if err := s.gateway.Pool().Set(list); err != nil {
-		s.log.Error("the gateway refuses the list of replicas", "error", err.Error())
+		s.log.Error("gateway rejected the list of backends", "error", err.Error())
 	}
 	s.serving = list
 }

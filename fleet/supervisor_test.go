@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// limit bounds every wait; none passes because of it.
+// limit bounds every wait; no test passes because of it.
 const limit = 30 * time.Second
 
-// site is a supervisor in this process, on a stand-in engine.
+// testFleet is a supervisor in the test's process, with a fake engine.
 type testFleet struct {
 	t      *testing.T
 	cfg    Config
@@ -29,7 +29,7 @@ type testFleet struct {
 }
 
 func newTestFleet(t *testing.T) *testFleet {
-	dir, err := os.MkdirTemp("", "fleet") // short, as a socket's path must be
+	dir, err := os.MkdirTemp("", "fleet") // short: the path of a socket is limited
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func (s *testFleet) end() {
 	}
 	s.stop()
 	if err := <-s.ended; err != nil {
-		s.t.Errorf("the supervisor ended with %v", err)
+		s.t.Errorf("the supervisor returned %v", err)
 	}
 	s.stop = nil
 }
@@ -95,7 +95,7 @@ func (s *testFleet) until(what string, ok func(Status) bool) Status {
 			return status
 		}
 	}
-	s.t.Fatalf("still not: %s: %+v, %v", what, status, err)
+	s.t.Fatalf("not %s: %+v, %v", what, status, err)
 	return status
 }
 
@@ -114,7 +114,7 @@ func (s *testFleet) predict(status Status) {
 
 func allReady(s Status) bool { return s.Ready == 2 && s.Rollout == nil }
 
-func TestLifeOfAFleet(t *testing.T) {
+func TestFleetLifecycle(t *testing.T) {
 	s := newTestFleet(t)
 	s.start()
 	s.predict(s.until("ready", allReady))
@@ -154,8 +154,8 @@ func TestLifeOfAFleet(t *testing.T) {
 	s.stop = nil
 }
 
-// A client of the gateway that keeps its connection holds the supervisor's end up for a moment.
-func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
+// A gateway connection that a client keeps open delays the supervisor's end for a moment.
+func TestStatusWhileShuttingDown(t *testing.T) {
 	s := newTestFleet(t)
 	s.start()
 	status := s.until("ready", allReady)
@@ -170,8 +170,8 @@ func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
 	for _, err = s.client.Down(context.Background()); err == nil; {
 		_, err = s.client.Status(context.Background())
 	}
-	if !errors.Is(err, ErrNotRunning) {
-		t.Errorf("the end is told as %v", err)
+	if !errors.Is(err, ErrShuttingDown) && !errors.Is(err, ErrNotRunning) {
+		t.Errorf("error while shutting down: %v", err)
 	}
 	if err := <-s.ended; err != nil {
 		t.Error(err)
@@ -180,7 +180,7 @@ func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
 	s.stop = nil
 }
 
-func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
+func TestCommandErrors(t *testing.T) {
 	s := newTestFleet(t)
 	s.start()
 	s.until("ready", allReady)
@@ -189,24 +189,24 @@ func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
 		do     func() error
 		expect string
 	}{
-		"drain of an unknown GPU":    {func() error { _, err := s.client.Drain(ctx, "GPU-x"); return err }, `"GPU-x" is no GPU`},
+		"drain of an unknown GPU":    {func() error { _, err := s.client.Drain(ctx, "GPU-x"); return err }, `"GPU-x" is not a GPU`},
 		"resume of an unknown name":  {func() error { _, err := s.client.Resume(ctx, "x"); return err }, `"x" is neither`},
-		"logs of an unknown replica": {func() error { return s.client.Logs(ctx, "x", 1, false, io.Discard) }, `no replica is named "x"`},
-		"roll-out of an image that is missing": {func() error {
+		"logs of an unknown replica": {func() error { return s.client.Logs(ctx, "x", 1, false, io.Discard) }, `no replica named "x"`},
+		"rollout of a missing image": {func() error {
 			s.cfg.Image = "missing"
 			_, err := s.client.Rollout(ctx)
 			return err
 		}, "no such image"},
-		"roll-out to another network": {func() error {
+		"rollout to another network": {func() error {
 			s.cfg.Network = "another"
 			_, err := s.client.Rollout(ctx)
 			s.cfg.Network = ""
 			return err
-		}, "network: changes only when supervise itself is restarted"},
+		}, "network: requires a restart of the supervisor"},
 		"no supervisor": {func() error {
 			_, err := NewClient(filepath.Join(t.TempDir(), "none")).Status(ctx)
 			return err
-		}, "supervise is not running"},
+		}, "supervisor is not running (socket "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.do(); err == nil || !strings.Contains(err.Error(), c.expect) {
@@ -214,7 +214,7 @@ func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
 			}
 		})
 	}
-	s.until("all as before", allReady)
+	s.until("unchanged", allReady)
 }
 
 func TestLogs(t *testing.T) {
@@ -229,7 +229,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-func TestImageThatIsMissingAtTheFirstStart(t *testing.T) {
+func TestMissingImageAtTheFirstStart(t *testing.T) {
 	s := newTestFleet(t)
 	s.cfg.Image = "missing"
 	if _, err := s.open(context.Background()); err == nil || !strings.Contains(err.Error(), "no such image") {

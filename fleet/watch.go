@@ -10,10 +10,10 @@ import (
 	"fovea/gpu"
 )
 
-// resubscribe is the pause after the engine's events broke off.
+// resubscribe is the wait after the engine's event stream broke off.
 const resubscribe = time.Second
 
-// post gives the machine an observation.
+// post sends an observation to the loop.
 func (s *Supervisor) post(ctx context.Context, o observation) {
 	select {
 	case s.inbox <- o:
@@ -21,7 +21,7 @@ func (s *Supervisor) post(ctx context.Context, o observation) {
 	}
 }
 
-// perform does one thing and says how it went.
+// perform performs an action and posts its result.
 func (s *Supervisor) perform(ctx context.Context, a action) {
 	switch a := a.(type) {
 	case create:
@@ -47,7 +47,7 @@ func (s *Supervisor) perform(ctx context.Context, a action) {
 
 func sameReplicas(a, b []gateway.Replica) bool { return slices.Equal(a, b) }
 
-// watchEngine turns the engine's events into looks at the containers. Where the stream breaks off, all are looked at.
+// watchEngine follows the engine's events. It lists all containers whenever it subscribes.
 func (s *Supervisor) watchEngine(ctx context.Context) {
 	for ctx.Err() == nil {
 		events, failed := s.deps.Engine.Events(ctx, s.executor.labels())
@@ -56,7 +56,7 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 			s.inspect(ctx, e)
 		}
 		if err := <-failed; err != nil && ctx.Err() == nil {
-			s.log.Warn("the engine's events broke off", "error", err.Error())
+			s.log.Warn("engine event stream interrupted", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -65,7 +65,7 @@ func (s *Supervisor) watchEngine(ctx context.Context) {
 	}
 }
 
-// lookAt asks for a container of which something was told.
+// inspect reads the state of the container that an event is about.
 func (s *Supervisor) inspect(ctx context.Context, e docker.Event) {
 	switch e.Action {
 	case "die", "oom", "pause", "unpause":
@@ -90,13 +90,13 @@ func (s *Supervisor) requestList(ctx context.Context) {
 func (s *Supervisor) watchGPUs(ctx context.Context) {
 	for e := range s.deps.GPUs.Watch(ctx) {
 		if e.Kind == gpu.KindInterrupted {
-			s.log.Warn("the GPUs' events are not received", "error", e.Err)
+			s.log.Warn("GPU event stream interrupted", "error", e.Err)
 		}
 		s.post(ctx, gpuEvent{e, time.Now()})
 	}
 }
 
-// pollGPUs reads the GPUs' values, which are also the probes that a quarantined one must pass.
+// pollGPUs reads the GPUs every gpu.poll. For a quarantined GPU each read is a probe.
 func (s *Supervisor) pollGPUs(ctx context.Context) {
 	ticker := time.NewTicker(s.cfg.GPU.Poll)
 	defer ticker.Stop()

@@ -15,35 +15,36 @@ import (
 
 var errFault = errors.New("fault")
 
-// pending is an observation on its way.
+// pending is an observation to be delivered at a time.
 type pending struct {
 	at  time.Duration
 	obs observation
 }
 
-// world is an engine, GPUs and replicas that can fail, on a virtual clock, with a machine that keeps a fleet on it.
+// world simulates an engine, GPUs and replicas, all with faults, on a virtual clock, with a state machine that keeps a
+// fleet on them.
 type world struct {
 	t      *testing.T
 	rand   *rand.Rand
 	cfg    Config
 	now    time.Duration
-	before time.Duration // of the last traffic
+	before time.Duration // time of the last traffic
 	m      *machine
 
 	placements   []Placement
 	containers   map[string]*fakeContainer // by ID
 	queue        []pending
 	ids          int
-	engineDown   bool            // the engine fails every call
-	createDenied bool            // what is before the engine lets no container be made
+	engineDown   bool            // every engine call fails
+	createDenied bool            // the engine denies creating containers
 	faultyGPUs   map[string]bool // by UUID
 	gpus         []string
-	load         float64                    // requests a second for each replica
-	successShare float64                    // of the requests that replicas which are well answer; less than 1 is overload
+	load         float64                    // requests per second and replica
+	successShare float64                    // share of requests that healthy replicas answer; less than 1 is overload
 	totals       map[string]*gateway.Status // by URL
 
 	health map[instanceID]probed // as delivered last
-	exited map[instanceID]bool   // known to have ended
+	exited map[instanceID]bool   // known to have exited
 }
 
 func newWorld(t *testing.T, seed uint64, gpus, perGPU int) *world {
@@ -77,10 +78,10 @@ func testDeployment(image string) Deployment {
 	return Deployment{Image: image, Spec: s}
 }
 
-// restart is a supervisor that begins anew, with what was kept.
+// restart starts a new supervisor from the saved state.
 func (w *world) restart(k persistentState) {
 	w.m = newMachine(w.cfg, w.placements, k, slog.New(slog.DiscardHandler), w.rand)
-	w.totals = map[string]*gateway.Status{} // the gateway's, which begins anew, too
+	w.totals = map[string]*gateway.Status{} // the new supervisor has a new gateway
 	w.queue, w.health, w.exited = nil, map[instanceID]probed{}, map[instanceID]bool{}
 	for _, b := range w.containers {
 		b.shift(w.now)
@@ -88,7 +89,7 @@ func (w *world) restart(k persistentState) {
 	w.now, w.before = 0, 0
 }
 
-// soon is a time from now on.
+// soon returns a random time within a limit from now.
 func (w *world) soon(most time.Duration) time.Duration {
 	return w.now + time.Duration(w.rand.Int64N(int64(most)))
 }
@@ -99,7 +100,7 @@ func (w *world) later(most time.Duration, o observation) {
 
 func (w *world) chance(p float64) bool { return w.rand.Float64() < p }
 
-// run moves time on, in steps, and checks what must always hold.
+// run advances the clock in random steps and checks the invariants after each.
 func (w *world) run(d time.Duration) {
 	for end := w.now + d; w.now < end; {
 		w.now += time.Duration(w.rand.Int64N(int64(500 * time.Millisecond)))
@@ -138,7 +139,7 @@ func (w *world) step() {
 	w.check()
 }
 
-// note keeps that a container's end was told, unless it was asked for before the container was known to have started.
+// note records a reported exit, unless the report may be older than the container's start.
 func (w *world) note(c container, asked time.Duration) {
 	for _, r := range w.m.replicas() {
 		if r.container == c.id && !c.running && r.createdAt <= asked {
@@ -174,7 +175,7 @@ func (w *world) do(a action) {
 	}
 }
 
-// answers is how a prediction of a replica ends.
+// answers returns the outcome of a prediction.
 func (w *world) answers(url string) verdict {
 	b := w.at(url)
 	switch {
@@ -186,7 +187,7 @@ func (w *world) answers(url string) verdict {
 	return good
 }
 
-// traffic is what became of the requests that the replicas in service were given since the last step.
+// traffic returns the counters of the serving replicas' requests.
 func (w *world) traffic() traffic {
 	var o traffic
 	for _, r := range w.m.serving() {
@@ -214,7 +215,7 @@ func (w *world) traffic() traffic {
 	return o
 }
 
-// inventory is read every few seconds.
+// readGPUs delivers an inventory.
 func (w *world) readGPUs() {
 	if len(w.gpus) == 0 {
 		return
@@ -230,7 +231,7 @@ func (w *world) readGPUs() {
 	w.later(time.Second, o)
 }
 
-// check is what must hold at every moment.
+// check tests the invariants.
 func (w *world) check() {
 	w.t.Helper()
 	beside := 0
@@ -239,12 +240,12 @@ func (w *world) check() {
 		if s.next != nil {
 			beside++
 			if !startRollout && s.next.cause == notEnding {
-				w.t.Fatalf("%s has two replicas outside a roll-out", s.Name)
+				w.t.Fatalf("%s has two replicas outside a rollout", s.Name)
 			}
 		}
 	}
 	if beside > 1 {
-		w.t.Fatalf("%d places have two replicas", beside)
+		w.t.Fatalf("%d placements have two replicas", beside)
 	}
 	names := map[string]bool{}
 	for _, b := range w.containers {
@@ -257,13 +258,13 @@ func (w *world) check() {
 		p, known := w.health[r.instanceID]
 		switch {
 		case !known || p.health == bad || p.ready == bad:
-			w.t.Fatalf("%s gets requests, and its last answer was %+v", r.id, p)
+			w.t.Fatalf("%s is serving, and its last probe was %+v", r.id, p)
 		case w.exited[r.instanceID]:
-			w.t.Fatalf("%s gets requests, and its container is known to have ended", r.id)
+			w.t.Fatalf("%s is serving, and its container is known to have exited", r.id)
 		case r.placement.blocked():
-			w.t.Fatalf("%s gets requests on a GPU that is out of use", r.id)
+			w.t.Fatalf("%s is serving on a GPU that is out of use", r.id)
 		case r.cause != notEnding:
-			w.t.Fatalf("%s gets requests while it ends", r.id)
+			w.t.Fatalf("%s is serving while it is being terminated", r.id)
 		}
 	}
 }

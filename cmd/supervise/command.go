@@ -20,15 +20,15 @@ var version = "dev"
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "supervise",
-		Short: "Keep replicas of the server alive, behind one address",
-		Long: "Keep replicas of the server alive, behind one address.\n\n" +
-			"`supervise run` supervises until SIGTERM, and leaves the replicas running: the next one adopts them. The other\n" +
-			"commands talk to it over its Unix socket. Whoever may use that socket, or Docker's, rules the fleet.",
+		Short: "Run replicas of the server behind one address",
+		Long: "Run replicas of the server behind one address.\n\n" +
+			"`supervise run` supervises until SIGTERM and leaves the replicas running; the next run adopts them. The other\n" +
+			"commands talk to it over its Unix socket. Access to that socket, or to Docker's, is control of the fleet.",
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringP("file", "f", defaultFile, "configuration file (YAML)")
-	root.PersistentFlags().String("socket", "", "the running supervisor's socket; empty: as the file says")
+	root.PersistentFlags().String("socket", "", "socket of the running supervisor; default: the file's key socket")
 	root.AddCommand(runCommand(), statusCommand(), rolloutCommand(), drainCommand(), resumeCommand(), logsCommand(),
 		downCommand(), doctorCommand(), probeCommand(), configCommand())
 	return root
@@ -43,8 +43,8 @@ func configured(c *cobra.Command) (fleet.Config, error) {
 	return cfg, exitcode.ForConfiguration(err)
 }
 
-// client connects to the running supervisor. The file tells its socket; who may not read the file, or has none, names
-// the socket or uses the default.
+// client returns a client of the running supervisor. The socket comes from the flag, the file, or, if the default file
+// cannot be read, the defaults.
 func client(c *cobra.Command) (*fleet.Client, error) {
 	socket, err := c.Flags().GetString("socket")
 	if err != nil {

@@ -22,10 +22,10 @@ import (
 
 const two = "replicas: 2\ngateway: {address: \"127.0.0.1:0\"}\n"
 
-func TestEveryCommandOfARunningFleet(t *testing.T) {
+func TestCommands(t *testing.T) {
 	r := newHarness(t, two)
 	r.expect(true, []string{"ok    Docker engine", "ok    image", "ok    seccomp", "is free"}, "doctor")
-	r.expect(false, []string{"supervise is not running"}, "probe")
+	r.expect(false, []string{"supervisor is not running (socket "}, "probe")
 	r.start(2, nil)
 	s := r.until("ready", func(s fleet.Status) bool { return s.Ready == 2 })
 	if err := predict(t, s.Gateway); err != nil {
@@ -40,16 +40,16 @@ func TestEveryCommandOfARunningFleet(t *testing.T) {
 	r.expect(true, nil, "probe")
 	r.expect(true, nil, "probe", "--ready")
 	r.expect(true, []string{"server is ready"}, "logs", "cpu-0")
-	r.expect(false, []string{`no replica is named "cpu-7"`}, "logs", "cpu-7")
-	r.expect(false, []string{`"0" is no GPU of this fleet`}, "drain", "0")
+	r.expect(false, []string{`no replica named "cpu-7"`}, "logs", "cpu-7")
+	r.expect(false, []string{`"0" is not a GPU of this fleet`}, "drain", "0")
 	r.expect(false, []string{`neither a GPU nor a replica`}, "resume", "x")
 	r.expect(true, nil, "resume", "cpu-0")
 	r.expect(false, []string{"another supervisor is running"}, "run")
 
-	r.expect(true, []string{"0 of 2 done; exchanging cpu-0", "1 of 2 done; exchanging cpu-1", "all replicas are of generation 2"}, "rollout")
+	r.expect(true, []string{"0 of 2 done; replacing cpu-0", "1 of 2 done; replacing cpu-1", "all replicas are of generation 2"}, "rollout")
 	r.configure(two + "args: [--inference.device=cuda]\n")
 	before := r.containers()
-	r.expect(false, []string{"the roll-out failed", "the old replicas go on", "libonnxruntime_providers_cuda.so"}, "rollout")
+	r.expect(false, []string{"rollout failed", "the old replicas keep running", "libonnxruntime_providers_cuda.so"}, "rollout")
 	r.expect(true, []string{"2 of 2 ready", "failed: cpu-0", "libonnxruntime_providers_cuda.so"}, "status")
 	if after := r.containers(); !maps.Equal(before, after) {
 		t.Errorf("containers %v became %v", before, after)
@@ -64,10 +64,10 @@ func TestEveryCommandOfARunningFleet(t *testing.T) {
 	if left := r.containers(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	r.expect(false, []string{"there is no supervisor to tell"}, "down")
+	r.expect(false, []string{"supervisor is not running (socket "}, "down")
 }
 
-// keep leaves a connection to the gateway open, for which the supervisor's end waits a moment.
+// keep leaves a connection to the gateway open, which delays the supervisor's end for a moment.
 func keep(t *testing.T, gateway string) {
 	t.Helper()
 	transport := &http.Transport{}
@@ -82,7 +82,7 @@ func keep(t *testing.T, gateway string) {
 	}
 }
 
-// watches has status show the fleet again and again.
+// watches runs status --watch for a while.
 func (r *harness) watches() {
 	r.t.Helper()
 	watch := r.command("status", "--watch")
@@ -99,7 +99,7 @@ func (r *harness) watches() {
 	}
 }
 
-// output is a buffer that one writes and another reads.
+// output is a buffer for concurrent use.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -117,7 +117,7 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-func TestConfigurationThatIsWrongEndsTheRunWithAStatusOfItsOwn(t *testing.T) {
+func TestConfigurationErrorHasItsOwnExitStatus(t *testing.T) {
 	r := newHarness(t, "models: /etc\nnetwork: host\n")
 	cmd := r.command("run")
 	out, err := cmd.CombinedOutput()
@@ -126,7 +126,7 @@ func TestConfigurationThatIsWrongEndsTheRunWithAStatusOfItsOwn(t *testing.T) {
 	}
 }
 
-// listen is a socket as systemd holds it: it stays open whatever the supervisor does.
+// listen returns a listening socket that stays open while the supervisor restarts, as with systemd.
 func listen(t *testing.T) (*os.File, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -142,8 +142,8 @@ func listen(t *testing.T) (*os.File, string) {
 	return file, listener.Addr().String()
 }
 
-func TestRestartUnderASocketOfSystemdLosesNoConnection(t *testing.T) {
-	r := newHarness(t, "replicas: 2\ngateway: {address: \"127.0.0.1:1\"}\n") // The socket's address counts, not this one.
+func TestRestartWithASystemdSocketLosesNoConnection(t *testing.T) {
+	r := newHarness(t, "replicas: 2\ngateway: {address: \"127.0.0.1:1\"}\n") // Overridden by the socket's address.
 	socket, address := listen(t)
 	r.start(2, socket)
 	before := r.containers()
@@ -168,13 +168,13 @@ func TestRestartUnderASocketOfSystemdLosesNoConnection(t *testing.T) {
 	for range 3 {
 		time.Sleep(time.Second)
 		r.stop()
-		time.Sleep(500 * time.Millisecond) // Nobody takes connections; the socket keeps them.
+		time.Sleep(500 * time.Millisecond) // Connections wait in the socket.
 		r.start(2, socket)
 	}
 	time.Sleep(time.Second)
 	close(stop)
 	senders.Wait()
-	t.Logf("three restarts: %d requests on connections of their own, %d failed", sent.Load(), failed.Load())
+	t.Logf("three restarts: %d requests on separate connections, %d failed", sent.Load(), failed.Load())
 	if failed.Load() > 0 || sent.Load() < 50 {
 		t.Errorf("%d of %d requests failed", failed.Load(), sent.Load())
 	}

@@ -21,10 +21,10 @@ import (
 	"fovea/internal/testenv"
 )
 
-// patience bounds every wait; none passes because of it.
+// patience bounds every wait; no test passes because of it.
 const patience = 2 * time.Minute
 
-// program is the built supervise.
+// program is the path of the built supervise.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "supervise")
 	if err != nil {
@@ -38,7 +38,7 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// rig is a folder with a configuration, for the built program on a real engine. What it leaves is removed at the end.
+// harness is a folder with a configuration for the built program, on a real engine. It cleans up after the test.
 type harness struct {
 	t       *testing.T
 	program string
@@ -61,7 +61,7 @@ func newHarness(t *testing.T, particular string) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "sup") // short, as a socket's path must be
+	dir, err := os.MkdirTemp("", "sup") // short: the path of a socket is limited
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,14 +83,14 @@ func (r *harness) configure(particular string) {
 	}
 }
 
-// command is a call of the program, which ends in time.
+// command returns a command of the program with a deadline.
 func (r *harness) command(args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	r.t.Cleanup(cancel)
 	return exec.CommandContext(ctx, r.program, append(args, "--file", filepath.Join(r.dir, "supervise.yaml"))...)
 }
 
-// says runs a command, and wants its outcome and words in what it prints.
+// expect runs a command and checks its outcome and output.
 func (r *harness) expect(good bool, words []string, args ...string) string {
 	r.t.Helper()
 	out, err := r.command(args...).CombinedOutput()
@@ -105,12 +105,12 @@ func (r *harness) expect(good bool, words []string, args ...string) string {
 	return string(out)
 }
 
-// start runs the supervisor and waits until so many replicas are ready. A listener is handed over as systemd does.
+// start starts the supervisor, with a listener passed as systemd does, and waits until a number of replicas are ready.
 func (r *harness) start(ready int, listener *os.File) {
 	r.t.Helper()
 	r.running = exec.Command(r.program, "run", "--file", filepath.Join(r.dir, "supervise.yaml"))
 	if listener != nil {
-		// LISTEN_PID is the process that takes it; the shell becomes that.
+		// LISTEN_PID must be the receiving process: the shell replaces itself with it.
 		r.running = exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=gateway exec "$0" "$@"`}, r.running.Args...)...)
 		r.running.ExtraFiles = []*os.File{listener}
 	}
@@ -128,7 +128,7 @@ func (r *harness) start(ready int, listener *os.File) {
 	r.until(fmt.Sprintf("%d replicas are ready", ready), func(s fleet.Status) bool { return s.Ready == ready })
 }
 
-// stop ends the supervisor as systemd does; the replicas run on.
+// stop stops the supervisor with SIGTERM; the replicas keep running.
 func (r *harness) stop() {
 	r.t.Helper()
 	if err := r.running.Process.Signal(syscall.SIGTERM); err != nil {
@@ -137,16 +137,16 @@ func (r *harness) stop() {
 	r.gone()
 }
 
-// gone waits for the supervisor's own end.
+// gone waits until the supervisor has exited.
 func (r *harness) gone() {
 	r.t.Helper()
 	select {
 	case err := <-r.ended:
 		if err != nil {
-			r.t.Errorf("the supervisor ended with %v", err)
+			r.t.Errorf("the supervisor exited with %v", err)
 		}
 	case <-time.After(patience):
-		r.t.Fatal("the supervisor does not end")
+		r.t.Fatal("the supervisor does not exit")
 	}
 	r.running = nil
 }
@@ -161,11 +161,11 @@ func (r *harness) until(what string, ok func(fleet.Status) bool) fleet.Status {
 		}
 	}
 	log, _ := os.ReadFile(filepath.Join(r.dir, "log"))
-	r.t.Fatalf("still not: %s; status %+v, error %v; log:\n%s", what, s, err, log)
+	r.t.Fatalf("not %s; status %+v, error %v; log:\n%s", what, s, err, log)
 	return s
 }
 
-// containers are the IDs of the fleet's, by name.
+// containers returns the IDs of the fleet's containers by name.
 func (r *harness) containers() map[string]string {
 	r.t.Helper()
 	list, err := r.engine.List(context.Background(), map[string]string{docker.LabelOwner: r.name})
@@ -183,7 +183,7 @@ func (r *harness) clean() {
 	if r.running != nil {
 		_ = r.running.Process.Kill()
 		if err := <-r.ended; err == nil {
-			r.t.Log("the supervisor had ended")
+			r.t.Log("the supervisor had exited")
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -200,7 +200,7 @@ func (r *harness) clean() {
 	_ = os.RemoveAll(r.dir)
 }
 
-// predict sends an image on a connection of its own.
+// predict sends an image on a new connection.
 func predict(t *testing.T, address string) error {
 	t.Helper()
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}

@@ -1,6 +1,6 @@
-// Command replica is the whole content of an image for tests: a server that reports its health as Fovea's does, without
-// a GPU, and that says that it lost its GPU when the folder of models holds a file named lost at its start or later, until
-// the container is made anew. With a file named deaf it answers no images then.
+// Command fakegpuserver is the server in a container image for tests: it reports its health as Fovea's server does,
+// without a GPU. It reports a lost GPU if a file named lost is written to the models folder after its start, and stops
+// answering images if there is also one named deaf.
 package main
 
 import (
@@ -35,7 +35,7 @@ func main() {
 	detached := func(context.Context) error {
 		stat, err := os.Stat(lostFile)
 		if err != nil || stat.ModTime().Before(born) {
-			return nil // What happened before this container was made took nothing from it.
+			return nil // Files older than this container do not affect it.
 		}
 		if _, err := os.Stat(deafFile); err == nil {
 			return fmt.Errorf("%w: no such GPU", health.ErrGPULost)
@@ -47,7 +47,7 @@ func main() {
 	server := &http.Server{Addr: ":8000", Handler: routes(monitor), ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		<-ctx.Done()
-		_ = server.Shutdown(context.Background()) // The container's end is the bound.
+		_ = server.Shutdown(context.Background()) // The container's stop grace bounds it.
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
@@ -63,7 +63,7 @@ func routes(monitor *health.Monitor) *http.ServeMux {
 			if !well(report) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
-			_ = json.NewEncoder(w).Encode(report) // Who asked has gone.
+			_ = json.NewEncoder(w).Encode(report) // The client may be gone.
 		}
 	}
 	mux.HandleFunc("GET /health", tell(health.Report.Live))
