@@ -140,7 +140,43 @@ func (w *world) probe(a probe) {
 	w.later(time.Second, o)
 }
 
+// drain ends when the requests in flight have ended, or at its limit; rarely it hangs.
+func (w *world) drain(a drain) {
+	limit := w.cfg.Health.Drain
+	if r := w.m.replica(a.instanceID); r.placement.blocked() && w.m.gpus[r.placement.GPU].quarantined {
+		limit = quarantineDrainLimit
+	}
+	if a.limit != limit {
+		w.t.Fatalf("a drain may take %s, not %s", a.limit, limit)
+	}
+	w.drains[a.instanceID] = w.now + limit
+	if !w.chance(0.02) {
+		w.later(5*time.Second, drained{instanceID: a.instanceID})
+	}
+}
+
+// checkRemove tests that a planned end drains first, and what time the container gets to stop.
+func (w *world) checkRemove(a remove) {
+	w.t.Helper()
+	r := w.m.replica(a.instanceID)
+	if r.cause != endPlanned {
+		if a.grace != unhealthyStopGrace {
+			w.t.Fatalf("%s has failed and gets %s to stop", r.id, a.grace)
+		}
+		return
+	}
+	if a.grace != w.cfg.Stop {
+		w.t.Fatalf("%s gets %s to stop, not %s", r.id, a.grace, w.cfg.Stop)
+	}
+	limit, draining := w.drains[r.instanceID]
+	overdue := draining && w.now >= limit
+	if w.served[r.instanceID] && !w.idle[r.instanceID] && !w.exited[r.instanceID] && !overdue {
+		w.t.Fatalf("%s is removed as planned, and was not drained", r.id)
+	}
+}
+
 func (w *world) remove(a remove) {
+	w.checkRemove(a)
 	o := removed{instanceID: a.instanceID, logs: []string{"the last line"}}
 	for id, b := range w.containers {
 		if b.id != a.ref && b.name != a.ref {

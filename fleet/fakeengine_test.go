@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fovea/docker"
@@ -25,6 +26,10 @@ type fakeEngine struct {
 	ids        int
 	containers map[string]*engineContainer
 	events     chan docker.Event
+	graces     []time.Duration // of all stops of running containers
+
+	held    atomic.Int32  // requests with the body "hold"
+	release chan struct{} // ends them
 }
 
 type engineContainer struct {
@@ -34,7 +39,7 @@ type engineContainer struct {
 }
 
 func newFakeEngine() *fakeEngine {
-	return &fakeEngine{id: rand.Text(), containers: map[string]*engineContainer{}, events: make(chan docker.Event, 64)}
+	return &fakeEngine{id: rand.Text(), containers: map[string]*engineContainer{}, events: make(chan docker.Event, 64), release: make(chan struct{})}
 }
 
 func (e *fakeEngine) Info(context.Context) (docker.Info, error) {
@@ -74,7 +79,13 @@ func (e *fakeEngine) Start(_ context.Context, id string) error {
 	defer e.mu.Unlock()
 	b := e.containers[id]
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		if body, _ := io.ReadAll(r.Body); string(body) == "hold" {
+			e.held.Add(1)
+			select {
+			case <-e.release:
+			case <-r.Context().Done():
+			}
+		}
 		fmt.Fprint(w, `{"status":"ready","reasons":[]}`)
 	}))
 	u, err := url.Parse(b.server.URL)
@@ -104,9 +115,12 @@ func (e *fakeEngine) kill(name string) {
 	}
 }
 
-func (e *fakeEngine) Stop(_ context.Context, id string, _ time.Duration) error {
+func (e *fakeEngine) Stop(_ context.Context, id string, grace time.Duration) error {
 	e.mu.Lock()
 	b, ok := e.containers[id]
+	if ok && b.server != nil {
+		e.graces = append(e.graces, grace)
+	}
 	e.mu.Unlock()
 	if !ok {
 		return docker.ErrNotFound

@@ -69,6 +69,9 @@ func TestReadyReplicasThatLostTheirGPUAreReplacedOneByOne(t *testing.T) {
 		}
 		return len(serving) == 3
 	})
+	if len(w.drains) != 3 {
+		t.Errorf("%d of 3 were drained", len(w.drains))
+	}
 	if fewest != 2 {
 		t.Errorf("%d of 3 were serving meanwhile", fewest)
 	}

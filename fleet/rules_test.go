@@ -198,15 +198,38 @@ func TestGPUEvents(t *testing.T) {
 	}
 }
 
+func TestBackoffDoublesWithJitter(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	for try, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 100: time.Minute} {
+		shortest, longest := time.Hour, time.Duration(0)
+		for range 1000 {
+			d := w.m.placements[0].backoff(try)
+			shortest, longest = min(shortest, d), max(longest, d)
+		}
+		if shortest < want*80/100 || shortest > want*82/100 || longest > want*120/100 || longest < want*118/100 {
+			t.Errorf("try %d: backoff %s to %s, want %s ± 20 %%", try, shortest, longest, want)
+		}
+	}
+}
+
 func TestStartFirstNeedsGPUMemory(t *testing.T) {
+	const total = 80 << 30
 	for name, c := range map[string]struct {
-		used uint64
-		want bool
-	}{"enough memory": {30 << 30, true}, "not enough memory": {60 << 30, false}} {
+		perGPU int
+		used   uint64
+		want   bool
+	}{
+		"much":                       {1, 30 << 30, true},
+		"up to 95 %":                 {1, total / 100 * 95 / 2, true},
+		"beyond 95 %":                {1, total/100*95/2 + 1, false},
+		"all":                        {1, total, false},
+		"for a third replica":        {2, total / 100 * 95 / 3 * 2, true},
+		"not enough for a third one": {2, total/100*95/3*2 + 4, false},
+	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, 1, 1, 1)
-			w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
-			w.m.step(w.now, inventory{devices: []gpu.Device{{UUID: "GPU-0", Memory: &gpu.Memory{Total: 80 << 30, Used: c.used}}}})
+			w := newWorld(t, 1, 1, c.perGPU)
+			w.ready(c.perGPU)
+			w.m.step(w.now, inventory{devices: []gpu.Device{{UUID: "GPU-0", Memory: &gpu.Memory{Total: total, Used: c.used}}}})
 			if got := w.m.startFirst(w.m.placements[0]); got != c.want {
 				t.Errorf("start first: %v", got)
 			}

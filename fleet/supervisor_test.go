@@ -10,9 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/docker"
 )
 
 // limit bounds every wait; no test passes because of it.
@@ -152,6 +155,58 @@ func TestFleetLifecycle(t *testing.T) {
 	}
 	s.stop()
 	s.stop = nil
+}
+
+func TestRolloutFinishesRequestsInFlight(t *testing.T) {
+	s := newTestFleet(t)
+	s.start()
+	status := s.until("ready", allReady)
+	answered := make(chan error, 1)
+	go func() {
+		response, err := http.Post("http://"+status.Gateway+"/predict", "image/jpeg", strings.NewReader("hold"))
+		if err == nil {
+			err = response.Body.Close()
+		}
+		if err == nil && response.StatusCode != http.StatusOK {
+			err = errors.New(response.Status)
+		}
+		answered <- err
+	}()
+	s.until("in flight", func(Status) bool { return s.engine.held.Load() == 1 })
+	s.cfg.Image = "v2"
+	if _, err := s.client.Rollout(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	polls := 0
+	s.until("draining", func(status Status) bool {
+		if slices.ContainsFunc(status.Replicas, func(r ReplicaStatus) bool { return r.State == Draining && r.InFlight == 1 }) {
+			polls++
+		}
+		return polls == 10
+	})
+	close(s.engine.release)
+	if err := <-answered; err != nil || s.engine.held.Load() != 1 {
+		t.Errorf("sent to %d replicas: %v", s.engine.held.Load(), err)
+	}
+	s.until("rolled out", func(status Status) bool { return allReady(status) && status.Generation == 2 })
+	s.end()
+	if !slices.Equal(s.engine.graces, []time.Duration{s.cfg.Stop, s.cfg.Stop}) {
+		t.Errorf("time to stop: %v", s.engine.graces)
+	}
+}
+
+func TestContainersOfOthersAreNotRemoved(t *testing.T) {
+	engine := newFakeEngine()
+	for fleet, removed := range map[string]bool{"site": true, "other": false} {
+		spec := docker.Spec{Name: "container-of-" + fleet, Labels: map[string]string{docker.LabelOwner: fleet}}
+		id, err := engine.Create(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := (executor{engine, "site"}).remove(t.Context(), remove{ref: id}); o.err != nil || engine.names()[spec.Name] == removed {
+			t.Errorf("fleet %s: %+v, left %v", fleet, o, engine.names())
+		}
+	}
 }
 
 // A gateway connection that a client keeps open delays the supervisor's end for a moment.

@@ -43,8 +43,11 @@ type world struct {
 	successShare float64                    // share of requests that healthy replicas answer; less than 1 is overload
 	totals       map[string]*gateway.Status // by URL
 
-	health map[instanceID]probed // as delivered last
-	exited map[instanceID]bool   // known to have exited
+	health map[instanceID]probed        // as delivered last
+	exited map[instanceID]bool          // known to have exited
+	served map[instanceID]bool          // has received requests
+	drains map[instanceID]time.Duration // limit of its drain: the time until which it may be in progress
+	idle   map[instanceID]bool          // its drain has ended
 }
 
 func newWorld(t *testing.T, seed uint64, gpus, perGPU int) *world {
@@ -83,6 +86,7 @@ func (w *world) restart(k persistentState) {
 	w.m = newMachine(w.cfg, w.placements, k, slog.New(slog.DiscardHandler), w.rand)
 	w.totals = map[string]*gateway.Status{} // the new supervisor has a new gateway
 	w.queue, w.health, w.exited = nil, map[instanceID]probed{}, map[instanceID]bool{}
+	w.served, w.drains, w.idle = map[instanceID]bool{}, map[instanceID]time.Duration{}, map[instanceID]bool{}
 	for _, b := range w.containers {
 		b.shift(w.now)
 	}
@@ -125,6 +129,8 @@ func (w *world) step() {
 		switch o := o.(type) {
 		case probed:
 			w.health[o.instanceID] = o
+		case drained:
+			w.idle[o.instanceID] = true
 		case seen:
 			w.note(o.container, w.now)
 		case listed:
@@ -157,10 +163,13 @@ func (w *world) do(a action) {
 	case predict:
 		w.later(time.Second, predicted{a.instanceID, w.answers(a.url), "no"})
 	case drain:
-		w.later(5*time.Second, drained{instanceID: a.instanceID})
+		w.drain(a)
 	case remove:
 		w.remove(a)
 	case removeUnplaced:
+		if a.grace != w.cfg.Stop {
+			w.t.Fatalf("an unplaced container gets %s to stop", a.grace)
+		}
 		o := removedUnplaced{id: a.id}
 		if b := w.containers[a.id]; b != nil && (b.unstoppable || w.engineDown) {
 			o.err = errFault
@@ -255,6 +264,7 @@ func (w *world) check() {
 		names[b.name] = true
 	}
 	for _, r := range w.m.serving() {
+		w.served[r.instanceID] = true
 		p, known := w.health[r.instanceID]
 		switch {
 		case !known || p.health == bad || p.ready == bad:
