@@ -148,7 +148,7 @@ const (
 // container is a container of the fleet, as reported by the engine.
 type container struct {
 	id, name   string
-	place      string
+	placement  string
 	generation int
 	hash       string
 	running    bool

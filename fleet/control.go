@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"fovea/docker"
 	"fovea/internal/httpserver"
 )
 
@@ -36,7 +34,7 @@ type statusError struct {
 	err    error
 }
 
-func (p statusError) Error() string { return p.err.Error() }
+func (e statusError) Error() string { return e.err.Error() }
 
 func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	mux := http.NewServeMux()
@@ -58,13 +56,13 @@ func respond(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any,
 	body, err := f(r)
 	status := http.StatusOK
 	if err != nil {
-		var p statusError
+		var failed statusError
 		status, body = http.StatusConflict, map[string]string{"error": err.Error()}
 		switch {
 		case r.Context().Err() != nil: // The supervisor is shutting down, or the client is gone.
 			status, body = http.StatusServiceUnavailable, map[string]string{"error": ErrShuttingDown.Error()}
-		case errors.As(err, &p):
-			status = p.status
+		case errors.As(err, &failed):
+			status = failed.status
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -88,8 +86,8 @@ func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) 
 	case <-r.Context().Done():
 		return Status{}, r.Context().Err()
 	}
-	respond := <-results
-	return respond.status, respond.err
+	answer := <-results
+	return answer.status, answer.err
 }
 
 // status must be called in the loop.
@@ -192,11 +190,6 @@ func (m *machine) gpuNamed(name string) string {
 	return name
 }
 
-var (
-	_ Runtime   = (*docker.Client)(nil)
-	_ io.Writer = flusher{}
-)
-
 // showLogs writes a replica's last log lines, and follows them if requested.
 func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
@@ -210,19 +203,14 @@ func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if container == "" {
-		for _, line := range lines {
-			fmt.Fprintln(w, line) //nolint:gosec // G705: it is plain text
-		}
-		return
+	switch {
+	case container == "": // It has ended; these are its last lines.
+	case query.Get("follow") == "true":
+		err, lines = s.deps.Engine.FollowLogs(r.Context(), container, tail, flusher{w}), nil
+	default:
+		lines, err = s.deps.Engine.Logs(r.Context(), container, tail)
 	}
-	if query.Get("follow") == "true" {
-		if err := s.deps.Engine.FollowLogs(r.Context(), container, tail, flusher{w}); err != nil && r.Context().Err() == nil {
-			fmt.Fprintln(w, "supervise:", err)
-		}
-		return
-	}
-	if lines, err = s.deps.Engine.Logs(r.Context(), container, tail); err != nil {
+	if err != nil && r.Context().Err() == nil {
 		lines = []string{"supervise: " + err.Error()}
 	}
 	for _, line := range lines {

@@ -63,13 +63,6 @@ func (c Config) network() string {
 	return c.Network
 }
 
-// Placement is where a replica runs: an index and its GPU.
-type Placement struct {
-	Name   string `json:"name"`   // gpu0-0 or cpu-1, for example
-	Device string `json:"device"` // UUID of the GPU or MIG instance; empty on the CPU
-	GPU    string `json:"gpu"`    // UUID of the GPU, also for a MIG instance
-}
-
 // spec returns the container specification of a replica.
 func (d Deployment) spec(fleet string, p Placement) docker.Spec {
 	s := d.Spec

@@ -39,29 +39,20 @@ type executor struct {
 	fleet  string
 }
 
-func (h executor) labels() map[string]string { return map[string]string{docker.LabelOwner: h.fleet} }
+func (e executor) labels() map[string]string { return map[string]string{docker.LabelOwner: e.fleet} }
 
 // create creates and starts a container.
-func (h executor) create(ctx context.Context, a create) created {
-	o := created{instanceID: a.instanceID}
-	if err := h.engine.EnsureNetwork(ctx, a.spec.Network, h.fleet); err != nil {
-		o.err, o.cause = err, endCauseOf(err)
-		return o
-	}
-	id, err := h.engine.Create(ctx, a.spec)
+func (e executor) create(ctx context.Context, a create) created {
+	id, err := e.start(ctx, a.spec)
+	o := created{instanceID: a.instanceID, container: id, err: err}
 	if err != nil {
-		o.err, o.cause = err, endCauseOf(err)
-		if errors.Is(err, docker.ErrConflict) && h.owns(ctx, a.spec.Name) {
+		o.cause = endCauseOf(err)
+		if errors.Is(err, docker.ErrConflict) && e.owns(ctx, a.spec.Name) {
 			o.cause = endEngineError // A leftover of the fleet: the next list removes it.
 		}
 		return o
 	}
-	o.container = id
-	if err := h.engine.Start(ctx, id); err != nil {
-		o.err, o.cause = err, endCauseOf(err)
-		return o
-	}
-	status, err := h.engine.Inspect(ctx, id)
+	status, err := e.engine.Inspect(ctx, id)
 	if err != nil {
 		o.err, o.cause = err, endEngineError
 		return o
@@ -72,10 +63,20 @@ func (h executor) create(ctx context.Context, a create) created {
 	return o
 }
 
+func (e executor) start(ctx context.Context, spec docker.Spec) (id string, err error) {
+	if err := e.engine.EnsureNetwork(ctx, spec.Network, e.fleet); err != nil {
+		return "", err
+	}
+	if id, err = e.engine.Create(ctx, spec); err != nil {
+		return "", err
+	}
+	return id, e.engine.Start(ctx, id)
+}
+
 // owns reports whether a container exists and belongs to the fleet.
-func (h executor) owns(ctx context.Context, ref string) bool {
-	status, err := h.engine.Inspect(ctx, ref)
-	return err == nil && status.Labels[docker.LabelOwner] == h.fleet
+func (e executor) owns(ctx context.Context, ref string) bool {
+	status, err := e.engine.Inspect(ctx, ref)
+	return err == nil && status.Labels[docker.LabelOwner] == e.fleet
 }
 
 // endCauseOf maps an engine error to what it means for the replica.
@@ -94,35 +95,35 @@ func endCauseOf(err error) endCause {
 }
 
 // remove stops and removes a container and returns its last log lines. Containers of others are left alone.
-func (h executor) remove(ctx context.Context, a remove) removed {
+func (e executor) remove(ctx context.Context, a remove) removed {
 	o := removed{instanceID: a.instanceID}
-	status, err := h.engine.Inspect(ctx, a.ref)
+	status, err := e.engine.Inspect(ctx, a.ref)
 	switch {
 	case errors.Is(err, docker.ErrNotFound):
 		return o
 	case err != nil:
 		o.err = err
 		return o
-	case status.Labels[docker.LabelOwner] != h.fleet:
+	case status.Labels[docker.LabelOwner] != e.fleet:
 		return o
 	}
-	o.err = h.stop(ctx, status, a.grace)
-	o.logs, err = h.engine.Logs(ctx, status.ID, tailLines)
+	o.err = e.stop(ctx, status, a.grace)
+	o.logs, err = e.engine.Logs(ctx, status.ID, tailLines)
 	if err != nil {
 		o.logs = []string{fmt.Sprintf("(cannot read its log: %v)", err)}
 	}
 	if o.err == nil {
-		o.err = h.engine.Remove(ctx, status.ID)
+		o.err = e.engine.Remove(ctx, status.ID)
 	}
 	return o
 }
 
 // stop stops a container.
-func (h executor) stop(ctx context.Context, status docker.Status, grace time.Duration) error {
+func (e executor) stop(ctx context.Context, status docker.Status, grace time.Duration) error {
 	if status.State != docker.Running && status.State != docker.Paused {
 		return nil
 	}
-	err := h.engine.Stop(ctx, status.ID, grace)
+	err := e.engine.Stop(ctx, status.ID, grace)
 	if errors.Is(err, docker.ErrNotFound) {
 		return nil
 	}
@@ -130,9 +131,9 @@ func (h executor) stop(ctx context.Context, status docker.Status, grace time.Dur
 }
 
 // list lists the fleet's containers.
-func (h executor) list(ctx context.Context, since time.Duration) listed {
+func (e executor) list(ctx context.Context, since time.Duration) listed {
 	o := listed{since: since}
-	list, err := h.engine.List(ctx, h.labels())
+	list, err := e.engine.List(ctx, e.labels())
 	if err != nil {
 		o.err = err
 		return o
@@ -140,7 +141,7 @@ func (h executor) list(ctx context.Context, since time.Duration) listed {
 	for _, summary := range list {
 		c := describe(summary)
 		if !c.running { // The list lacks the exit status.
-			status, err := h.engine.Inspect(ctx, summary.ID)
+			status, err := e.engine.Inspect(ctx, summary.ID)
 			if errors.Is(err, docker.ErrNotFound) {
 				continue
 			}
@@ -158,21 +159,21 @@ func (h executor) list(ctx context.Context, since time.Duration) listed {
 }
 
 func describe(s docker.Summary) container {
-	c := labeled(s.ID, s.Name, s.Labels)
-	c.running, c.paused, c.url = s.State == docker.Running || s.State == docker.Paused, s.State == docker.Paused, address(s.HostPort, s.Address, s.Gateway)
-	return c
+	return newContainer(s.ID, s.Name, s.Labels, s.State, address(s.HostPort, s.Address, s.Gateway))
 }
 
 func inspected(s docker.Status) container {
-	c := labeled(s.ID, s.Name, s.Labels)
-	c.running, c.paused, c.url = s.State == docker.Running || s.State == docker.Paused, s.State == docker.Paused, address(s.HostPort, s.Address, s.Gateway)
+	c := newContainer(s.ID, s.Name, s.Labels, s.State, address(s.HostPort, s.Address, s.Gateway))
 	c.exitCode, c.oom, c.reason = s.ExitCode, s.OOMKilled, s.Error
 	return c
 }
 
-func labeled(id, name string, labels map[string]string) container {
+func newContainer(id, name string, labels map[string]string, state docker.State, url string) container {
 	generation, _ := strconv.Atoi(labels[docker.LabelGeneration]) // 0: unknown deployment
-	return container{id: id, name: name, place: labels[docker.LabelReplica], generation: generation, hash: labels[docker.LabelHash]}
+	return container{
+		id: id, name: name, placement: labels[docker.LabelReplica], generation: generation, hash: labels[docker.LabelHash],
+		running: state == docker.Running || state == docker.Paused, paused: state == docker.Paused, url: url,
+	}
 }
 
 // address returns the URL of a container's server: the container's own address if the engine's bridge is on this host,

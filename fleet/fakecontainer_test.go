@@ -90,7 +90,7 @@ func (w *world) put(s docker.Spec, answered time.Duration) *fakeContainer {
 	w.ids++
 	generation, _ := strconv.Atoi(s.Labels[docker.LabelGeneration])
 	b := &fakeContainer{container: container{
-		id: fmt.Sprint("id", w.ids), name: s.Name, place: s.Labels[docker.LabelReplica], generation: generation,
+		id: fmt.Sprint("id", w.ids), name: s.Name, placement: s.Labels[docker.LabelReplica], generation: generation,
 		hash: s.Hash(), url: fmt.Sprint("url", w.ids),
 	}, endsAt: never}
 	b.startsAt = w.soon(max(answered-w.now, 1))

@@ -219,7 +219,7 @@ func TestImageThatIsMissing(t *testing.T) {
 	b := newHarnessOn(t, "", gone, "restart: {min_backoff: 10s}\n")
 	b.start(1)
 	b.kill("cpu-0")
-	b.until("in backoff", func(s Status) bool { return s.Replicas[0].State == BackOff })
+	b.until("in backoff", func(s Status) bool { return s.Replicas[0].State == Backoff })
 	if err := dockertest.RemoveImage(ctx, "", gone); err != nil {
 		t.Fatal(err)
 	}

@@ -14,10 +14,10 @@ import (
 
 // gpuState is a GPU and whether it may be used.
 type gpuState struct {
-	uuid   string
-	index  int // NVML index; -1 if unknown
-	device gpu.Device
-	wellAt time.Duration // when the driver was last asked and reported no error; 0: never
+	uuid      string
+	index     int // NVML index; -1 if unknown
+	device    gpu.Device
+	healthyAt time.Duration // when the driver was last asked and reported no error; 0: never
 
 	quarantined bool
 	drained     bool   // manually
@@ -29,7 +29,7 @@ type gpuState struct {
 
 func (g *gpuState) blocked() bool { return g.quarantined || g.drained }
 
-func (g *gpuState) text() string {
+func (g *gpuState) blockedReason() string {
 	if g.quarantined {
 		return g.reason
 	}
@@ -93,8 +93,11 @@ func (m *machine) release(g *gpuState, reason string) {
 
 // inventory updates the GPUs. For a quarantined GPU it is a probe.
 func (m *machine) inventory(o inventory) {
-	if (o.err == nil) != (m.driver == nil) {
-		m.log.Warn("GPU driver", "error", fmt.Sprint(o.err))
+	switch {
+	case o.err != nil && m.driver == nil:
+		m.log.Warn("cannot read GPUs", "error", o.err.Error())
+	case o.err == nil && m.driver != nil:
+		m.log.Info("GPUs readable again")
 	}
 	m.driver = o.err
 	for _, d := range o.devices {
@@ -108,7 +111,7 @@ func (m *machine) inventory(o inventory) {
 			m.quarantine(g, d.Err.Error(), o.wall, false)
 			continue
 		}
-		g.wellAt = o.since
+		g.healthyAt = o.since
 		if g.quarantined && !g.manual {
 			if g.passed++; g.passed >= m.cfg.GPU.Probes {
 				m.release(g, fmt.Sprintf("passed %d probes", g.passed))
@@ -161,13 +164,9 @@ func (r *replica) reportGPULost(lost bool) {
 
 // lostHealthyGPU reports whether the replica lost access to a GPU that the driver has since found healthy.
 func (r *replica) lostHealthyGPU() bool {
-	return r.lost && r.cause == notEnding && !r.placement.blocked() && r.m.gpuHealthy(r.placement.Placement, r)
-}
-
-// gpuHealthy reports whether the driver found a placement's GPU healthy after the replica reported it lost.
-func (m *machine) gpuHealthy(p Placement, r *replica) bool {
-	g := m.gpus[p.GPU]
-	if g == nil || g.wellAt < r.lostAt {
+	p := r.placement
+	g := r.m.gpus[p.GPU]
+	if !r.lost || r.cause != notEnding || p.blocked() || g == nil || g.healthyAt < r.lostAt {
 		return false
 	}
 	return p.Device == p.GPU || slices.ContainsFunc(g.device.Instances, func(in gpu.Instance) bool { return in.UUID == p.Device })

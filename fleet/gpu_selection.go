@@ -11,14 +11,6 @@ import (
 	"fovea/gpu"
 )
 
-func cpuPlacements(replicas int) []Placement {
-	placements := make([]Placement, replicas)
-	for i := range placements {
-		placements[i] = Placement{Name: fmt.Sprintf("cpu-%d", i)}
-	}
-	return placements
-}
-
 // gpuTarget is a GPU or MIG instance that replicas can run on.
 type gpuTarget struct {
 	name   string // gpu0, or gpu0m1 for its second MIG instance
@@ -78,7 +70,7 @@ func selectGPUs(names []string, all []gpuTarget) (list []gpuTarget, errs []error
 func missingGPUs(devices []gpu.Device, saved persistentState) []gpuTarget {
 	var list []gpuTarget
 	for _, p := range saved.Placements {
-		at := slices.IndexFunc(saved.Quarantines, func(q Quarantine) bool { return q.GPU == p.GPU })
+		at := slices.IndexFunc(saved.Quarantines, func(q quarantineRecord) bool { return q.GPU == p.GPU })
 		there := slices.ContainsFunc(devices, func(d gpu.Device) bool { return d.UUID == p.GPU })
 		name := p.Name[:max(0, strings.LastIndex(p.Name, "-"))]
 		choice := gpuTarget{name, p.Device, p.GPU, 0}

@@ -15,9 +15,9 @@ func TestGPUPlacements(t *testing.T) {
 		{Index: 2, Err: gpu.ErrLost},
 	}
 	moved := []gpu.Device{{Index: 0, UUID: "GPU-a"}, {Index: 1, UUID: "GPU-d"}, {Index: 2, UUID: "GPU-e"}} // The last two were 2 and 3.
-	lost := persistentState{Placements: []Placement{{"gpu2-0", "GPU-c", "GPU-c"}}, Quarantines: []Quarantine{{GPU: "GPU-c", Index: 2, Quarantined: true}}}
-	gone := persistentState{Placements: []Placement{{"gpu1-0", "GPU-c", "GPU-c"}}, Quarantines: []Quarantine{{GPU: "GPU-c", Index: 1, Quarantined: true}}}
-	known := persistentState{Placements: []Placement{{"gpu-c-0", "GPU-c", "GPU-c"}}, Quarantines: []Quarantine{{GPU: "GPU-c", Index: -1, Quarantined: true}}}
+	lost := persistentState{Placements: []Placement{{"gpu2-0", "GPU-c", "GPU-c"}}, Quarantines: []quarantineRecord{{GPU: "GPU-c", Index: 2, Quarantined: true}}}
+	gone := persistentState{Placements: []Placement{{"gpu1-0", "GPU-c", "GPU-c"}}, Quarantines: []quarantineRecord{{GPU: "GPU-c", Index: 1, Quarantined: true}}}
+	known := persistentState{Placements: []Placement{{"gpu-c-0", "GPU-c", "GPU-c"}}, Quarantines: []quarantineRecord{{GPU: "GPU-c", Index: -1, Quarantined: true}}}
 	split := persistentState{Placements: []Placement{{"gpu1m0-0", "MIG-3", "GPU-c"}, {"gpu1m1-0", "MIG-4", "GPU-c"}}, Quarantines: gone.Quarantines}
 	three := []Placement{{"gpu0-0", "GPU-a", "GPU-a"}, {"gpu1-0", "GPU-d", "GPU-d"}, {"gpu2-0", "GPU-e", "GPU-e"}}
 	four := append(three[:3:3], Placement{"gpu-c-0", "GPU-c", "GPU-c"})
@@ -55,7 +55,7 @@ func TestGPUPlacements(t *testing.T) {
 func TestReassignedIndex(t *testing.T) {
 	w := newWorld(t, 1, 2, 1)
 	k := w.m.persistentState()
-	k.Quarantines = []Quarantine{{GPU: "GPU-gone", Index: 1, Quarantined: true, Since: time.Unix(1, 0)}}
+	k.Quarantines = []quarantineRecord{{GPU: "GPU-gone", Index: 1, Quarantined: true, Since: time.Unix(1, 0)}}
 	w.restart(k)
 	w.readGPUs()
 	w.wait(2 * time.Second)

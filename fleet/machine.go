@@ -49,7 +49,7 @@ func newMachine(cfg Config, placements []Placement, saved persistentState, log *
 	m := &machine{cfg: cfg, log: log, rand: random, unplaced: map[string]bool{}, gpus: map[string]*gpuState{},
 		active: saved.Active, target: saved.Target, failed: saved.Failed}
 	for _, p := range placements {
-		m.placements = append(m.placements, &placementState{m: m, Placement: p, since: 0})
+		m.placements = append(m.placements, &placementState{m: m, Placement: p})
 		if p.GPU != "" && m.gpus[p.GPU] == nil {
 			m.gpus[p.GPU] = &gpuState{uuid: p.GPU, index: -1}
 		}

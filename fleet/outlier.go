@@ -66,7 +66,7 @@ func (r *replica) traffic(s gateway.Status) {
 	if r.state != Ready {
 		return
 	}
-	if s.State == gateway.Silent && r.m.others(r) > 0 {
+	if s.State == gateway.Silent && len(r.m.serving()) > 1 {
 		r.reason = "unresponsive: requests are pending and it shows no sign of life"
 		r.probeDue = r.now()
 		r.markUnready()
@@ -98,23 +98,12 @@ func (r *replica) noteFailure() {
 
 // tally counts the good and bad predictions of all ready replicas except one.
 func (m *machine) tally(but *replica) (good, bad int64) {
-	for _, r := range m.replicas() {
-		if r != but && r.state == Ready {
+	for _, r := range m.serving() {
+		if r != but {
 			good, bad = good+r.record.good, bad+r.record.bad
 		}
 	}
 	return good, bad
-}
-
-// others counts the ready replicas except one.
-func (m *machine) others(but *replica) int {
-	n := 0
-	for _, r := range m.replicas() {
-		if r != but && r.state == Ready {
-			n++
-		}
-	}
-	return n
 }
 
 // othersSucceed reports whether the other replicas have answered at least minimum predictions since this one's began to
@@ -146,7 +135,7 @@ func (r *replica) canaryLate(reason string) {
 		r.end(endFailure, text)
 	case r.record.late+r.record.failed >= health.Failures && r.othersSucceed(int64(health.Failures)):
 		r.end(endFailure, text)
-	case r.now()-r.record.since >= health.Unready && r.m.others(r) == len(r.m.placements)-1:
+	case r.now()-r.record.since >= health.Unready && len(r.m.serving()) == len(r.m.placements):
 		r.end(endUnresponsive, text+"; no other prediction succeeded either")
 	}
 }

@@ -163,7 +163,7 @@ func TestVerdictsOfPredictions(t *testing.T) {
 				t.Fatal(err)
 			}
 			if name != "no response" && name != "endless response" {
-				p.most = limit
+				p.canaryTimeout = limit
 			}
 			if got := p.predict(context.Background(), predict{url: server.URL}); got.verdict != c.want || (got.reason == "") != (c.want == good || c.want == inconclusive) {
 				t.Errorf("%+v, want %d", got, c.want)

@@ -15,16 +15,16 @@ import (
 
 // persistentState is what the next supervisor needs, stored as JSON.
 type persistentState struct {
-	Active      *Deployment  `json:"active,omitempty"`
-	Target      *Deployment  `json:"target,omitempty"` // of the rollout in progress, or of the last one if it failed
-	Failed      string       `json:"failed,omitempty"` // why it failed
-	Quarantines []Quarantine `json:"quarantines,omitempty"`
-	Placements  []Placement  `json:"placements,omitempty"` // on GPUs: a lost GPU does not report its UUID
-	Boot        string       `json:"boot,omitempty"`       // boot ID of the host when it was written
+	Active      *Deployment        `json:"active,omitempty"`
+	Target      *Deployment        `json:"target,omitempty"` // of the rollout in progress, or of the last one if it failed
+	Failed      string             `json:"failed,omitempty"` // why it failed
+	Quarantines []quarantineRecord `json:"quarantines,omitempty"`
+	Placements  []Placement        `json:"placements,omitempty"` // on GPUs: a lost GPU does not report its UUID
+	Boot        string             `json:"boot,omitempty"`       // boot ID of the host when it was written
 }
 
-// Quarantine is a GPU that is out of use.
-type Quarantine struct {
+// quarantineRecord is a GPU that is out of use.
+type quarantineRecord struct {
 	GPU         string    `json:"gpu"`
 	Index       int       `json:"index"`
 	Quarantined bool      `json:"quarantined"`
@@ -36,31 +36,31 @@ type Quarantine struct {
 
 // persistentState returns the state to save.
 func (m *machine) persistentState() persistentState {
-	k := persistentState{Active: m.active, Target: m.target, Failed: m.failed}
+	p := persistentState{Active: m.active, Target: m.target, Failed: m.failed}
 	for _, s := range m.placements {
 		if s.GPU != "" {
-			k.Placements = append(k.Placements, s.Placement)
+			p.Placements = append(p.Placements, s.Placement)
 		}
 	}
 	for _, g := range m.sortedGPUs() {
 		if g.blocked() {
-			k.Quarantines = append(k.Quarantines, Quarantine{g.uuid, g.index, g.quarantined, g.drained, g.manual, g.reason, g.since})
+			p.Quarantines = append(p.Quarantines, quarantineRecord{g.uuid, g.index, g.quarantined, g.drained, g.manual, g.reason, g.since})
 		}
 	}
-	return k
+	return p
 }
 
 // setWanted makes d the active deployment, or the target of a rollout. A target that failed is not retried.
-func (k *persistentState) setWanted(d Deployment) {
+func (p *persistentState) setWanted(d Deployment) {
 	same := func(other *Deployment) bool { return other != nil && other.fingerprint() == d.fingerprint() }
 	switch {
-	case k.Active == nil:
-		k.Active, k.Target, k.Failed = &d, nil, ""
-	case same(k.Active) && k.Failed == "":
-		k.Target = nil
-	case same(k.Active), same(k.Target):
+	case p.Active == nil:
+		p.Active, p.Target, p.Failed = &d, nil, ""
+	case same(p.Active) && p.Failed == "":
+		p.Target = nil
+	case same(p.Active), same(p.Target):
 	default:
-		k.Target, k.Failed = &d, ""
+		p.Target, p.Failed = &d, ""
 	}
 }
 
@@ -78,29 +78,29 @@ func newStore(dir string) *store {
 
 // load reads the saved state, if there is any. After a reboot, which resets GPUs, probes can end every quarantine.
 func (s *store) load() (persistentState, error) {
-	var k persistentState
+	var p persistentState
 	data, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return k, nil
+		return p, nil
 	}
 	if err != nil {
-		return k, fmt.Errorf("state: %w", err)
+		return p, fmt.Errorf("state: %w", err)
 	}
-	if err := json.Unmarshal(data, &k); err != nil {
-		return k, fmt.Errorf("state: %s: %w; remove the file to start without it, running replicas will be adopted", s.path, err)
+	if err := json.Unmarshal(data, &p); err != nil {
+		return p, fmt.Errorf("state: %s: %w; remove the file to start without it, running replicas will be adopted", s.path, err)
 	}
-	if s.boot != "" && k.Boot != s.boot {
-		for i := range k.Quarantines {
-			k.Quarantines[i].Manual = false
+	if s.boot != "" && p.Boot != s.boot {
+		for i := range p.Quarantines {
+			p.Quarantines[i].Manual = false
 		}
 	}
-	return k, nil
+	return p, nil
 }
 
 // save replaces the file atomically, if the state has changed.
-func (s *store) save(k persistentState) error {
-	k.Boot = s.boot
-	data, err := json.MarshalIndent(k, "", "  ")
+func (s *store) save(p persistentState) error {
+	p.Boot = s.boot
+	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}

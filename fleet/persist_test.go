@@ -13,7 +13,7 @@ func TestStateIsSavedAndLoaded(t *testing.T) {
 	dir := t.TempDir()
 	d := testDeployment("v1")
 	d.Generation = 4
-	k := persistentState{Active: &d, Failed: "why", Quarantines: []Quarantine{{GPU: "GPU-1", Quarantined: true, Manual: true, Reason: "XID 48", Since: time.Unix(1, 0).UTC()}}}
+	k := persistentState{Active: &d, Failed: "why", Quarantines: []quarantineRecord{{GPU: "GPU-1", Quarantined: true, Manual: true, Reason: "XID 48", Since: time.Unix(1, 0).UTC()}}}
 	s := newStore(dir)
 	if err := s.save(k); err != nil {
 		t.Fatal(err)

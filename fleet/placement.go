@@ -1,8 +1,24 @@
 package fleet
 
 import (
+	"fmt"
 	"time"
 )
+
+// Placement is where a replica runs: an index and its GPU.
+type Placement struct {
+	Name   string `json:"name"`   // gpu0-0 or cpu-1, for example
+	Device string `json:"device"` // UUID of the GPU or MIG instance; empty on the CPU
+	GPU    string `json:"gpu"`    // UUID of the GPU, also for a MIG instance
+}
+
+func cpuPlacements(replicas int) []Placement {
+	placements := make([]Placement, replicas)
+	for i := range placements {
+		placements[i] = Placement{Name: fmt.Sprintf("cpu-%d", i)}
+	}
+	return placements
+}
 
 // placementState is a placement with its replicas and restart history. It has two replicas only during a start-first
 // rollout.
@@ -51,7 +67,7 @@ func (s *placementState) named(name string) bool {
 func (s *placementState) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
 
 func (s *placementState) blockedReason() string {
-	return "GPU out of use: " + s.m.gpus[s.GPU].text()
+	return "GPU out of use: " + s.m.gpus[s.GPU].blockedReason()
 }
 
 func (s *placementState) tick() {
@@ -98,7 +114,7 @@ func (s *placementState) displayState() State {
 	case s.failed:
 		return Failed
 	case s.m.now < s.retryAt:
-		return BackOff
+		return Backoff
 	}
 	return Waiting
 }
@@ -121,7 +137,7 @@ func (s *placementState) logState() {
 	switch state {
 	case Failed, Stuck:
 		s.m.log.Error("replica "+state.String(), append(args, "log", s.logs)...)
-	case BackOff, Unready, Quarantined:
+	case Backoff, Unready, Quarantined:
 		s.m.log.Warn("replica "+state.String(), args...)
 	default:
 		s.m.log.Info("replica "+state.String(), args...)

@@ -19,9 +19,9 @@ const maxResponse = 64 << 10
 
 // prober sends probes and canaries to replicas.
 type prober struct {
-	client *http.Client
-	img    []byte
-	most   time.Duration // of a canary
+	client        *http.Client
+	img           []byte
+	canaryTimeout time.Duration // of a canary
 }
 
 func newProber(timeout time.Duration) (*prober, error) {
@@ -31,7 +31,7 @@ func newProber(timeout time.Duration) (*prober, error) {
 	}
 	// Each probe opens a new connection, as a new client would.
 	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true, ResponseHeaderTimeout: 0}
-	return &prober{client: &http.Client{Transport: transport}, img: img, most: 10 * timeout}, nil
+	return &prober{client: &http.Client{Transport: transport}, img: img, canaryTimeout: 10 * timeout}, nil
 }
 
 // canaryImage returns a small JPEG that any model accepts.
@@ -89,7 +89,7 @@ func (p *prober) get(ctx context.Context, url string) probeResponse {
 // predict sends a canary. A 5xx that blames the server is bad; a timeout, a lost connection, 503 and 504 may be caused
 // by load and are late. A busy server, or one without a default model, is neither.
 func (p *prober) predict(ctx context.Context, a predict) predicted {
-	ctx, cancel := context.WithTimeout(ctx, p.most)
+	ctx, cancel := context.WithTimeout(ctx, p.canaryTimeout)
 	defer cancel()
 	status, body, err := p.send(ctx, http.MethodPost, a.url+"/predict", p.img)
 	o := predicted{instanceID: a.instanceID}
@@ -120,6 +120,6 @@ func (p *prober) send(ctx context.Context, method, url string, body []byte) (int
 		return 0, nil, err
 	}
 	defer response.Body.Close()
-	respond, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
-	return response.StatusCode, respond, err
+	content, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
+	return response.StatusCode, content, err
 }

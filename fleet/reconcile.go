@@ -14,22 +14,19 @@ func (m *machine) listed(o listed) {
 	if m.listDue <= o.since { // otherwise another list was requested meanwhile
 		m.listDue = m.now + m.cfg.Engine.Resync
 	}
-	if o.err != nil {
+	before := m.engine
+	m.engine = o.err
+	switch {
+	case o.err != nil:
 		m.listDue = m.now + min(time.Second, m.cfg.Engine.Resync)
-	} else if m.engine != nil {
+		if before == nil {
+			m.log.Warn("Docker engine unreachable; replicas keep running", "error", o.err.Error())
+		}
+		return
+	case before != nil:
+		m.log.Info("Docker engine reachable again")
 		m.retryStuck()
 		m.resetUnready()
-	}
-	if (o.err == nil) != (m.engine == nil) {
-		if o.err != nil {
-			m.log.Warn("Docker engine unreachable; replicas keep running", "error", o.err.Error())
-		} else {
-			m.log.Info("Docker engine reachable again")
-		}
-	}
-	m.engine = o.err
-	if o.err != nil {
-		return
 	}
 	if !m.adopted {
 		m.adopt(o.containers)
@@ -141,12 +138,18 @@ func (m *machine) adopt(containers []container) {
 	m.assignGenerations(containers)
 	// The active deployment first: if a placement has two containers, that one is known to work.
 	slices.SortFunc(containers, func(a, b container) int {
-		return cmp.Or(-compareBool(a.generation == m.active.Generation, b.generation == m.active.Generation), cmp.Compare(a.name, b.name))
+		switch aActive, bActive := a.generation == m.active.Generation, b.generation == m.active.Generation; {
+		case aActive == bActive:
+			return cmp.Compare(a.name, b.name)
+		case aActive:
+			return -1
+		}
+		return 1
 	})
 	for _, s := range m.placements {
 		s.deployment = m.active
 		for _, c := range containers {
-			if c.place == s.Name && c.running && c.url != "" && s.current == nil {
+			if c.placement == s.Name && c.running && c.url != "" && s.current == nil {
 				s.adopt(c)
 			}
 		}
@@ -174,16 +177,6 @@ func (m *machine) adoptedProbed() bool {
 		}
 	}
 	return m.adopted
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 // assignGenerations gives a deployment a new generation if it has none, or if other containers already use it.
@@ -230,7 +223,7 @@ func (m *machine) generationTaken(d *Deployment, containers []container) bool {
 func (m *machine) eachPlaced(containers []container, f func(container, Placement)) {
 	for _, c := range containers {
 		for _, s := range m.placements {
-			if c.place == s.Name {
+			if c.placement == s.Name {
 				f(c, s.Placement)
 			}
 		}

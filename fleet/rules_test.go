@@ -19,7 +19,7 @@ func (w *world) wait(d time.Duration) {
 // crash ends a placement's container and reports it.
 func (w *world) crash(place string, exitCode int) {
 	for _, b := range w.all() {
-		if b.place == place {
+		if b.placement == place {
 			b.end(exitCode)
 			w.queue = append(w.queue, pending{w.now, seen{b.container}})
 		}
@@ -46,6 +46,7 @@ func TestMoreThanFiveFailuresInTenMinutesAreFinal(t *testing.T) {
 		if w.m.placements[0].failed {
 			t.Fatalf("failed for good after %d failures", i)
 		}
+		w.wait(time.Minute) // less than restart.reset
 		w.crash("cpu-0", 137)
 		at := w.now
 		w.until("over", time.Minute, func() bool { return len(w.m.placements[0].failures) == i+1 })
@@ -69,6 +70,7 @@ func TestMoreThanFiveFailuresInTenMinutesAreFinal(t *testing.T) {
 
 func TestBackoffResetsAfterTenMinutesReady(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
+	w.m.cfg.Restart.Window = 24 * time.Hour
 	for range 12 {
 		w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
 		w.wait(11 * time.Minute)
@@ -79,6 +81,17 @@ func TestBackoffResetsAfterTenMinutesReady(t *testing.T) {
 			t.Fatalf("backoff %s", pause)
 		}
 	}
+}
+
+func TestFailuresOutsideTheWindowDoNotCount(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	for range 20 {
+		w.until("ready", 2*time.Minute, func() bool { return w.state(0) == Ready })
+		w.wait(3 * time.Minute)
+		w.crash("cpu-0", 1)
+		w.wait(time.Second)
+	}
+	w.until("ready", 2*time.Minute, func() bool { return w.state(0) == Ready })
 }
 
 func TestConfigurationErrorIsFatal(t *testing.T) {
@@ -110,7 +123,7 @@ func TestStuckStopBlocksOnlyItsPlacement(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
 	for _, b := range w.all() {
-		if b.place == "cpu-0" {
+		if b.placement == "cpu-0" {
 			b.unstoppable, b.unhealthy = true, true
 		}
 	}

@@ -14,7 +14,7 @@ const (
 	Unready                  // alive and ready before, but not now; receives no requests
 	Draining                 // finishes accepted requests and receives no new ones
 	Stopping                 // the container is being stopped and removed
-	BackOff                  // waits for its next restart
+	Backoff                  // waits for its next restart
 	Failed                   // not restarted until a rollout or resume
 	Stuck                    // the engine could not stop or remove the container; retried from time to time
 	Quarantined              // its GPU is quarantined

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -256,7 +257,7 @@ func (s *Supervisor) updateGateway() {
 	for _, r := range s.machine.serving() {
 		list = append(list, gateway.Replica{ID: r.id, URL: r.url})
 	}
-	if sameReplicas(list, s.serving) {
+	if slices.Equal(list, s.serving) {
 		return
 	}
 	if err := s.gateway.Pool().Set(list); err != nil {

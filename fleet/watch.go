@@ -2,11 +2,9 @@ package fleet
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"fovea/docker"
-	"fovea/fleet/gateway"
 	"fovea/gpu"
 )
 
@@ -44,8 +42,6 @@ func (s *Supervisor) perform(ctx context.Context, a action) {
 		s.readGPUs(ctx)
 	}
 }
-
-func sameReplicas(a, b []gateway.Replica) bool { return slices.Equal(a, b) }
 
 // watchEngine follows the engine's events. It lists all containers whenever it subscribes.
 func (s *Supervisor) watchEngine(ctx context.Context) {
