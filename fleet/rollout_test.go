@@ -82,3 +82,23 @@ func TestRolloutFailsIfTheEngineDeniesIt(t *testing.T) {
 		})
 	}
 }
+
+func TestRolloutCountsNoRestarts(t *testing.T) {
+	for _, order := range []string{OrderStartFirst, OrderStopFirst} {
+		w := newWorld(t, 1, 0, 2)
+		w.cfg.Rollout.Order = order
+		w.restart(w.m.persistentState())
+		w.ready(2)
+		started := w.now
+		w.startRollout("v2")
+		w.until("the rollout is complete", 5*time.Minute, func() bool { return w.m.roll == nil })
+		if took := w.now - started; w.m.failed != "" || took < 2*w.cfg.Rollout.Monitor {
+			t.Errorf("%s: failed %q after %s", order, w.m.failed, took)
+		}
+		for _, s := range w.m.placements {
+			if s.restarts > 0 || s.current.generation != 2 {
+				t.Errorf("%s: %s has generation %d after %d restarts", order, s.Name, s.current.generation, s.restarts)
+			}
+		}
+	}
+}

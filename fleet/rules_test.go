@@ -164,6 +164,24 @@ func TestEngineErrorsAreNotReplicaFailures(t *testing.T) {
 	}
 }
 
+func TestEngineBackoffResetsOnceReady(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	for range 3 {
+		w.until("ready", 2*time.Minute, func() bool { return w.state(0) == Ready })
+		w.createDenied = true
+		w.crash("cpu-0", 137)
+		w.until("an engine error", time.Minute, func() bool { return w.m.placements[0].engine > 0 })
+		if s := w.m.placements[0]; s.retryAt-w.now > 2*time.Second {
+			t.Fatalf("backoff %s after the first error", s.retryAt-w.now)
+		}
+		w.wait(10 * time.Minute)
+		if s := w.m.placements[0]; s.engine < 10 || s.state != Backoff && s.state != Creating {
+			t.Fatalf("%s after %d errors", s.state, s.engine)
+		}
+		w.createDenied = false
+	}
+}
+
 func TestGPUEvents(t *testing.T) {
 	reset, none := gpu.RecoveryReset, gpu.RecoveryNone
 	for name, c := range map[string]struct {
