@@ -80,9 +80,9 @@ func (d Deployment) spec(fleet string, p Placement) docker.Spec {
 func (d Deployment) hash(fleet string, p Placement) string { return d.spec(fleet, p).Hash() }
 
 // containerName is unique for a placement and a generation, so that the engine refuses duplicates.
-func containerName(fleet, place string, generation int) string {
-	return fleet + "-" + replicaID(place, generation)
+func containerName(fleet, placement string, generation int) string {
+	return fleet + "-" + replicaID(placement, generation)
 }
 
 // replicaID is a replica's name in status and in the gateway.
-func replicaID(place string, generation int) string { return fmt.Sprintf("%s.%d", place, generation) }
+func replicaID(placement string, generation int) string { return fmt.Sprintf("%s.%d", placement, generation) }

@@ -36,7 +36,7 @@ func proxied(t *testing.T, engine, particular string) (*harness, *dockertest.Pro
 	return b, p
 }
 
-func TestEngineThatHangsStopsNoRequest(t *testing.T) {
+func TestHungEngineStopsNoRequest(t *testing.T) {
 	t.Parallel()
 	b, p := proxied(t, "timeout: 2s, resync: 1s", two)
 	l := b.load()
@@ -58,7 +58,7 @@ func TestEngineThatHangsStopsNoRequest(t *testing.T) {
 	}
 }
 
-func TestEventStreamThatBreaksOffIsTakenUpAgain(t *testing.T) {
+func TestEventStreamReconnects(t *testing.T) {
 	t.Parallel()
 	b, p := proxied(t, "resync: 10m", two)
 	l := b.load()
@@ -77,7 +77,7 @@ func TestEventStreamThatBreaksOffIsTakenUpAgain(t *testing.T) {
 	}
 }
 
-func TestStopThatNeverReturnsBlocksNothing(t *testing.T) {
+func TestHungStopBlocksNothing(t *testing.T) {
 	t.Parallel()
 	b, p := proxied(t, "timeout: 2s", "replicas: 2\nstop: 1s\nrollout: {monitor: 1s, order: start-first}\n")
 	before := b.containers()
@@ -101,14 +101,14 @@ func TestStopThatNeverReturnsBlocksNothing(t *testing.T) {
 	l.end().none(t).figure(t, "stops that never return, during a rollout", full, "the old replicas are shown as stuck")
 	p.Hold("")
 	b.until("the stuck replicas are gone", func(s Status) bool { return len(s.Replicas) == 2 && s.Ready == 2 })
-	for place, id := range b.containers() {
-		if id == before[place] {
-			t.Errorf("%s still has its old container", place)
+	for placement, id := range b.containers() {
+		if id == before[placement] {
+			t.Errorf("%s still has its old container", placement)
 		}
 	}
 }
 
-func TestEngineThatIsRestarted(t *testing.T) {
+func TestEngineRestart(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("starting an engine needs root")
 	}

@@ -61,7 +61,7 @@ func bigImage(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-func TestImageThatTakesAllMemoryKillsAReplicaAndIsThenRefused(t *testing.T) {
+func TestImageThatExhaustsMemoryIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newHarness(t, two+"limits: {memory: 160MiB, cpus: 1}\nrestart: {min_backoff: 3s}\n")
 	b.start(2)
@@ -138,7 +138,7 @@ func ask(t *testing.T, method, url string) string {
 	return strings.TrimSpace(string(body))
 }
 
-func TestReplicaThatNeverBecomesReady(t *testing.T) {
+func TestReplicaNeverReady(t *testing.T) {
 	t.Parallel()
 	b := newHarnessOn(t, "", fakeServer(t), two+"health: {start: 3s, timeout: 30s}\n")
 	b.start(2)
@@ -163,7 +163,7 @@ func TestReplicaThatNeverBecomesReady(t *testing.T) {
 	}
 }
 
-func TestReplicaThatIsNeverReadyFailsForGoodAfterItsTries(t *testing.T) {
+func TestReplicaNeverReadyFailsAfterItsRetries(t *testing.T) {
 	t.Parallel()
 	b := newHarnessOn(t, "", fakeServer(t), "args: [unready]\nhealth: {start: 1s, timeout: 30s}\nrestart: {min_backoff: 100ms, failures: 2}\n")
 	b.start(0)
@@ -177,7 +177,7 @@ func TestReplicaThatIsNeverReadyFailsForGoodAfterItsTries(t *testing.T) {
 	b.until("starting again", func(s Status) bool { return s.Replicas[0].State == Starting })
 }
 
-func TestModelThatIsBadFailsAtOnce(t *testing.T) {
+func TestBadModelIsFatal(t *testing.T) {
 	t.Parallel()
 	b := newHarness(t, "")
 	models := filepath.Join(b.dir, "models", "efficientnet-lite0")
@@ -209,7 +209,7 @@ func TestModelThatIsBadFailsAtOnce(t *testing.T) {
 	}
 }
 
-func TestImageThatIsMissing(t *testing.T) {
+func TestMissingImage(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	gone := fakeServerImage() + "-gone"

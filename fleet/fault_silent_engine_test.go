@@ -23,8 +23,8 @@ import (
 // briefly sets short health intervals.
 const briefly = "health: {canary: 1s, interval: 200ms, timeout: 1s, unready: 5s}\n"
 
-// TestReplicaThatIsFrozen: connections are accepted, and nothing is answered.
-func TestReplicaThatIsFrozen(t *testing.T) {
+// TestFrozenReplica: connections are accepted, and nothing is answered.
+func TestFrozenReplica(t *testing.T) {
 	for name, freeze := range map[string]func(t *testing.T, b *harness, id string){
 		"replica paused (docker pause)": func(t *testing.T, b *harness, id string) {
 			if out, err := exec.Command("docker", "pause", id).CombinedOutput(); err != nil {
@@ -69,8 +69,8 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 	}
 }
 
-// TestReplicaThatPredictsNothing: /health and /ready succeed.
-func TestReplicaThatPredictsNothing(t *testing.T) {
+// TestReplicaWithoutPredictions: /health and /ready succeed.
+func TestReplicaWithoutPredictions(t *testing.T) {
 	for mode, c := range map[string]struct {
 		fault string
 		may   int // limit of failed requests
@@ -129,7 +129,7 @@ func bomb(t *testing.T) []byte {
 	return png
 }
 
-func TestImagesThatInflateWithoutEnd(t *testing.T) {
+func TestDecompressionBombs(t *testing.T) {
 	t.Parallel()
 	b := newHarness(t, two)
 	b.start(2)
@@ -158,8 +158,8 @@ func (o outcome) atMost(t *testing.T, share float64) {
 	}
 }
 
-// TestClientsThatAreSlow: many connections that send little or nothing, or read nothing.
-func TestClientsThatAreSlow(t *testing.T) {
+// TestSlowClients: many connections that send little or nothing, or read nothing.
+func TestSlowClients(t *testing.T) {
 	for name, client := range map[string]func(c net.Conn, stop <-chan struct{}){
 		"100 clients announce 64 MiB and send nothing": func(c net.Conn, stop <-chan struct{}) {
 			_, _ = io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 67108864\r\n\r\n")

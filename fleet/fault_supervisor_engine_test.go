@@ -35,7 +35,7 @@ func supervised(t *testing.T, fault string, run func(t *testing.T, b *harness, f
 	}
 }
 
-func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
+func TestKilledSupervisorsReplicasAreAdopted(t *testing.T) {
 	supervised(t, "supervisor killed with SIGKILL", func(t *testing.T, b *harness, fault string) {
 		l := b.load(freshConnections)
 		before := b.containers()
@@ -107,7 +107,7 @@ func fill(t *testing.T, dir string) (file string) {
 	}
 }
 
-func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
+func TestFullDiskIsReported(t *testing.T) {
 	t.Parallel()
 	b := newHarness(t, two)
 	state := filepath.Join(b.dir, "state")

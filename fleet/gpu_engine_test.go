@@ -35,7 +35,7 @@ func on(s Status, gpu int) (ReplicaStatus, GPUStatus) {
 	return ReplicaStatus{}, GPUStatus{}
 }
 
-func TestGPUThatFallsOffTheBusIsQuarantined(t *testing.T) {
+func TestGPUOffTheBusIsQuarantined(t *testing.T) {
 	const gpus = 4
 	b, f := withGPUs(t, gpus)
 	l := b.load()
@@ -104,14 +104,14 @@ func TestPlannedDrainOfAGPULosesNoRequest(t *testing.T) {
 
 func TestReplicasGetTheirGPUAndNoOther(t *testing.T) {
 	b, _ := withGPUs(t, 2)
-	for place, id := range b.containers() {
+	for placement, id := range b.containers() {
 		status, err := b.engine.Inspect(context.Background(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := simnvml.UUID(int(place[3] - '0'))
+		want := simnvml.UUID(int(placement[3] - '0'))
 		if status.Labels["fovea.gpu"] != want || len(status.Weaknesses) > 0 {
-			t.Errorf("%s: GPU %q instead of %q; weaknesses %v", place, status.Labels["fovea.gpu"], want, status.Weaknesses)
+			t.Errorf("%s: GPU %q instead of %q; weaknesses %v", placement, status.Labels["fovea.gpu"], want, status.Weaknesses)
 		}
 	}
 }

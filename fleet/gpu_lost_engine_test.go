@@ -30,7 +30,7 @@ func replicaImage(t *testing.T) string {
 	return name
 }
 
-func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
+func TestContainersThatLoseTheirGPUsAreReplaced(t *testing.T) {
 	const gpus = 3
 	image := replicaImage(t)
 	for name, c := range map[string]struct {
@@ -38,7 +38,7 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 		most  int // limit of failed requests
 	}{
 		"ready":   {[]string{"lost"}, 0},
-		"unready": {[]string{"deaf", "lost"}, 1 << 30},
+		"unready": {[]string{"unready", "lost"}, 1 << 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := simnvml.New(t, simnvml.Machine(gpus))
@@ -59,8 +59,8 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 				}
 			}
 			s := b.until("all are replaced", func(s Status) bool {
-				for place, id := range b.containers() {
-					if before[place] == id {
+				for placement, id := range b.containers() {
+					if before[placement] == id {
 						return false
 					}
 				}

@@ -46,7 +46,7 @@ func TestRepeatedlyLostGPUIsFinal(t *testing.T) {
 		w.wait(100 * time.Millisecond)
 	}
 	if s := w.m.placements[0]; !s.failed || len(s.failures) != w.cfg.Restart.Failures+1 {
-		t.Errorf("failed for good: %v, after %d failures", s.failed, len(s.failures))
+		t.Errorf("failed permanently: %v, after %d failures", s.failed, len(s.failures))
 	}
 }
 

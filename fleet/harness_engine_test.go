@@ -211,9 +211,9 @@ func (b *harness) containers() map[string]string {
 }
 
 // kill ends a replica's process with SIGKILL, as the kernel does.
-func (b *harness) kill(place string) {
+func (b *harness) kill(placement string) {
 	b.t.Helper()
-	status, err := b.engine.Inspect(context.Background(), b.containers()[place])
+	status, err := b.engine.Inspect(context.Background(), b.containers()[placement])
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -13,12 +13,12 @@ import (
 func TestListOlderThanAStartIsIgnored(t *testing.T) {
 	for seed := range uint64(30) {
 		w := newWorld(t, seed, 0, 3)
-		looks := func(ok func() bool) func() bool {
+		listing := func(ok func() bool) func() bool {
 			return func() bool { w.m.requestList(); return ok() }
 		}
-		w.until("ready", time.Minute, looks(func() bool { return len(w.m.serving()) == 3 }))
+		w.until("ready", time.Minute, listing(func() bool { return len(w.m.serving()) == 3 }))
 		w.startRollout("v2")
-		w.until("the rollout is complete", 5*time.Minute, looks(func() bool { return w.m.roll == nil }))
+		w.until("the rollout is complete", 5*time.Minute, listing(func() bool { return w.m.roll == nil }))
 		for _, s := range w.m.placements {
 			if w.m.failed != "" || len(s.failures) > 0 {
 				t.Fatalf("sequence %d: rollout %q; %d failures of %s, the last: %s", seed, w.m.failed, len(s.failures), s.Name, s.reason)

@@ -34,7 +34,7 @@ func TestRolloutLosesNoRequest(t *testing.T) {
 	}
 }
 
-func TestRolloutOfWhatCannotStartKeepsTheOldReplicas(t *testing.T) {
+func TestFailedRolloutKeepsTheOldReplicas(t *testing.T) {
 	t.Parallel()
 	b := newHarness(t, two)
 	b.start(2)

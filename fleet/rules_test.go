@@ -17,9 +17,9 @@ func (w *world) wait(d time.Duration) {
 }
 
 // crash ends a placement's container and reports it.
-func (w *world) crash(place string, exitCode int) {
+func (w *world) crash(placement string, exitCode int) {
 	for _, b := range w.all() {
-		if b.placement == place {
+		if b.placement == placement {
 			b.end(exitCode)
 			w.queue = append(w.queue, pending{w.now, seen{b.container}})
 		}
@@ -44,7 +44,7 @@ func TestMoreThanFiveFailuresInTenMinutesAreFinal(t *testing.T) {
 	for i := range 6 {
 		w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
 		if w.m.placements[0].failed {
-			t.Fatalf("failed for good after %d failures", i)
+			t.Fatalf("failed permanently after %d failures", i)
 		}
 		w.wait(time.Minute) // less than restart.reset
 		w.crash("cpu-0", 137)

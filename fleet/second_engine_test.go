@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestSecondSupervisorOfANameByAnotherSocketIsRefused(t *testing.T) {
+func TestSecondSupervisorWithAnotherSocketIsRefused(t *testing.T) {
 	b, other := newHarness(t, "replicas: 1"), newHarness(t, "replicas: 1")
 	b.start(1)
 	before := b.containers()

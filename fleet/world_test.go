@@ -243,18 +243,18 @@ func (w *world) readGPUs() {
 // check tests the invariants.
 func (w *world) check() {
 	w.t.Helper()
-	beside := 0
+	double := 0
 	for i, s := range w.m.placements {
 		startRollout := w.m.roll != nil && w.m.roll.index == i
 		if s.next != nil {
-			beside++
+			double++
 			if !startRollout && s.next.cause == notEnding {
 				w.t.Fatalf("%s has two replicas outside a rollout", s.Name)
 			}
 		}
 	}
-	if beside > 1 {
-		w.t.Fatalf("%d placements have two replicas", beside)
+	if double > 1 {
+		w.t.Fatalf("%d placements have two replicas", double)
 	}
 	names := map[string]bool{}
 	for _, b := range w.containers {

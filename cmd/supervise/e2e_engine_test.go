@@ -32,9 +32,9 @@ func TestCommands(t *testing.T) {
 		t.Error(err)
 	}
 	r.expect(true, []string{"2 of 2 ready at " + s.Gateway, "REPLICA", "cpu-0.1", "cpu-1.1", "ready"}, "status")
-	var told fleet.Status
-	if err := json.Unmarshal([]byte(r.expect(true, nil, "status", "--json")), &told); err != nil || told.Ready != 2 || told.Replicas[1].Container != r.name+"-cpu-1.1" {
-		t.Errorf("%v: %+v", err, told)
+	var status fleet.Status
+	if err := json.Unmarshal([]byte(r.expect(true, nil, "status", "--json")), &status); err != nil || status.Ready != 2 || status.Replicas[1].Container != r.name+"-cpu-1.1" {
+		t.Errorf("%v: %+v", err, status)
 	}
 	r.watches()
 	r.expect(true, nil, "probe")

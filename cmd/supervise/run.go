@@ -76,12 +76,12 @@ const enginePause = 2 * time.Second
 // openEngine waits for the engine, which may start later than the supervisor.
 func openEngine(ctx context.Context, cfg fleet.Config, log *slog.Logger) (*docker.Client, error) {
 	timeouts := docker.Timeouts{Call: cfg.Engine.Timeout, Stop: cfg.Engine.Timeout}
-	for told := false; ; told = true {
+	for logged := false; ; logged = true {
 		engine, err := docker.Open(ctx, cfg.Engine.Host, docker.WithTimeouts(timeouts), docker.WithLogger(log))
 		if err == nil || !errors.Is(err, docker.ErrUnreachable) && !errors.Is(err, docker.ErrTimeout) {
 			return engine, err
 		}
-		if !told {
+		if !logged {
 			log.Warn("waiting for the Docker engine", "error", err.Error())
 		}
 		select {

@@ -1,6 +1,6 @@
 // Command fakegpuserver is the server in a container image for tests: it reports its health as Fovea's server does,
 // without a GPU. It reports a lost GPU if a file named lost is written to the models folder after its start, and stops
-// answering images if there is also one named deaf.
+// answering images if there is also one named unready.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 
 const (
 	lostFile = "/models/lost"
-	deafFile = "/models/deaf"
+	unreadyFile = "/models/unready"
 )
 
 type engine struct{}
@@ -31,18 +31,18 @@ func (engine) Broken() error   { return nil }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	born := time.Now()
-	detached := func(context.Context) error {
+	started := time.Now()
+	check := func(context.Context) error {
 		stat, err := os.Stat(lostFile)
-		if err != nil || stat.ModTime().Before(born) {
+		if err != nil || stat.ModTime().Before(started) {
 			return nil // Files older than this container do not affect it.
 		}
-		if _, err := os.Stat(deafFile); err == nil {
+		if _, err := os.Stat(unreadyFile); err == nil {
 			return fmt.Errorf("%w: no such GPU", health.ErrGPULost)
 		}
 		return health.ErrGPUDetached
 	}
-	monitor := health.New(engine{}, slog.Default(), health.Cached("cuda:0", detached, 100*time.Millisecond, time.Second))
+	monitor := health.New(engine{}, slog.Default(), health.Cached("cuda:0", check, 100*time.Millisecond, time.Second))
 	monitor.Loaded()
 	server := &http.Server{Addr: ":8000", Handler: routes(monitor), ReadHeaderTimeout: 5 * time.Second}
 	go func() {
@@ -57,17 +57,17 @@ func main() {
 
 func routes(monitor *health.Monitor) *http.ServeMux {
 	mux := http.NewServeMux()
-	tell := func(well func(health.Report) bool) http.HandlerFunc {
+	report := func(ok func(health.Report) bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			report := monitor.Report()
-			if !well(report) {
+			current := monitor.Report()
+			if !ok(current) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
-			_ = json.NewEncoder(w).Encode(report) // The client may be gone.
+			_ = json.NewEncoder(w).Encode(current) // The client may be gone.
 		}
 	}
-	mux.HandleFunc("GET /health", tell(health.Report.Live))
-	mux.HandleFunc("GET /ready", tell(health.Report.Ready))
+	mux.HandleFunc("GET /health", report(health.Report.Live))
+	mux.HandleFunc("GET /ready", report(health.Report.Ready))
 	mux.HandleFunc("POST /predict", func(w http.ResponseWriter, _ *http.Request) {
 		if !monitor.Report().Ready() {
 			w.WriteHeader(http.StatusServiceUnavailable)
