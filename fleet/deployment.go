@@ -85,4 +85,6 @@ func containerName(fleet, placement string, generation int) string {
 }
 
 // replicaID is a replica's name in status and in the gateway.
-func replicaID(placement string, generation int) string { return fmt.Sprintf("%s.%d", placement, generation) }
+func replicaID(placement string, generation int) string {
+	return fmt.Sprintf("%s.%d", placement, generation)
+}

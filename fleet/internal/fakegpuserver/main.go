@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	lostFile = "/models/lost"
+	lostFile    = "/models/lost"
 	unreadyFile = "/models/unready"
 )
 
