@@ -35,7 +35,7 @@ func supervised(t *testing.T, fault string, run func(t *testing.T, b *harness, f
 	}
 }
 
-func TestKilledSupervisorsReplicasAreAdopted(t *testing.T) {
+func TestSupervisorKilledAndReplicasAdopted(t *testing.T) {
 	supervised(t, "supervisor killed with SIGKILL", func(t *testing.T, b *harness, fault string) {
 		l := b.load(freshConnections)
 		before := b.containers()
