@@ -86,7 +86,7 @@ func TestRolloutFailsIfTheEngineDeniesIt(t *testing.T) {
 func TestRolloutCountsNoRestarts(t *testing.T) {
 	for _, order := range []string{OrderStartFirst, OrderStopFirst} {
 		w := newWorld(t, 1, 0, 2)
-		w.cfg.Rollout.Order = order
+		w.cfg.Rollout.Order, w.cfg.Rollout.Monitor = order, time.Minute
 		w.restart(w.m.persistentState())
 		w.ready(2)
 		started := w.now
