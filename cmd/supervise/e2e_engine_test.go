@@ -39,7 +39,7 @@ func TestCommands(t *testing.T) {
 	r.watches()
 	r.expect(true, nil, "probe")
 	r.expect(true, nil, "probe", "--ready")
-	r.expect(true, []string{"server is ready"}, "logs", "cpu-0")
+	r.expect(true, []string{"server ready"}, "logs", "cpu-0")
 	r.expect(false, []string{`no replica named "cpu-7"`}, "logs", "cpu-7")
 	r.expect(false, []string{`"0" is not a GPU of this fleet`}, "drain", "0")
 	r.expect(false, []string{`neither a GPU nor a replica`}, "resume", "x")

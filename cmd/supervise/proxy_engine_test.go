@@ -50,7 +50,7 @@ func TestSocketProxyAllowsExactlyTheNeededCalls(t *testing.T) {
 	r := newHarness(t, proxied)
 	r.expect(true, nil, "doctor")
 	r.start(2, nil)
-	r.expect(true, []string{"server is ready"}, "logs", "cpu-1")
+	r.expect(true, []string{"server ready"}, "logs", "cpu-1")
 	if err := r.engine.Kill(context.Background(), r.containers()[r.name+"-cpu-0.1"]); err != nil {
 		t.Fatal(err)
 	}
