@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/fleet/gateway"
 )
 
 // TestConsecutiveFailures: three failures in a row count, and a success in between starts over.
@@ -73,6 +75,73 @@ func TestProbeIntervals(t *testing.T) {
 		if got := r.probeDue - w.m.now; got != want {
 			t.Errorf("%s: next probe after %s, want %s", r.state, got, want)
 		}
+	}
+}
+
+// outliers feeds the gateway's counters of two replicas to the state machine.
+func outliers(w *world, counters ...gateway.Status) {
+	o := traffic{}
+	for i, s := range counters {
+		r := w.m.placements[i].current
+		s.ID, s.URL = r.id, r.url
+		o.replicas = append(o.replicas, s)
+	}
+	w.m.step(w.now, o)
+}
+
+func TestOutlierFailsTwentyRequestsWhileOthersSucceed(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps []gateway.Status // of the first replica; the second succeeds
+		dead  bool
+	}{
+		"19 failures":                  {[]gateway.Status{{Good: 5}, {Good: 5, Bad: 19}}, false},
+		"20 failures":                  {[]gateway.Status{{Good: 5}, {Good: 5, Bad: 20}}, true},
+		"20 failures in two steps":     {[]gateway.Status{{Good: 5}, {Good: 5, Bad: 10}, {Good: 5, Bad: 20}}, true},
+		"a success between":            {[]gateway.Status{{Good: 5}, {Good: 5, Bad: 19}, {Good: 6, Bad: 19}, {Good: 6, Bad: 20}}, false},
+		"the gateway's counters reset": {[]gateway.Status{{Good: 100, Bad: 30}, {Bad: 10}, {Bad: 20}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 0, 2)
+			w.ready(2)
+			for i, s := range c.steps {
+				w.now++
+				outliers(w, s, gateway.Status{Good: int64(i * 100)})
+			}
+			w.now++
+			outliers(w, c.steps[len(c.steps)-1], gateway.Status{Good: 1000}) // no request of the first
+			if got := w.m.placements[0].current.cause == endFailure; got != c.dead {
+				t.Errorf("dead: %v; %+v", got, w.m.placements[0].current.record)
+			}
+		})
+	}
+}
+
+func TestUnresponsiveBackendIsUnreadyIfThereIsAnother(t *testing.T) {
+	for replicas, want := range map[int]State{1: Ready, 2: Unready} {
+		w := newWorld(t, 1, 0, replicas)
+		w.ready(replicas)
+		outliers(w, gateway.Status{State: gateway.Silent})
+		if got := w.state(0); got != want {
+			t.Errorf("of %d: %s, want %s", replicas, got, want)
+		}
+	}
+}
+
+func TestLightLoadMustHoldForAllFailedCanaries(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	w.ready(1)
+	r := w.m.placements[0].current
+	for i, inFlight := range []int{50, 0, 0} {
+		outliers(w, gateway.Status{InFlight: inFlight})
+		w.now += w.cfg.Health.Canary
+		w.m.step(w.now) // sends a canary
+		w.m.step(w.now, predicted{r.instanceID, late, "reason"})
+		if r.cause != notEnding {
+			t.Fatalf("dead after canary %d: %s", i, r.reason)
+		}
+	}
+	if r.canaryDue-w.now != w.cfg.Health.Interval {
+		t.Errorf("next canary after %s", r.canaryDue-w.now)
 	}
 }
 
