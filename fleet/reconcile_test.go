@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fovea/docker"
+	"fovea/internal/exitcode"
 )
 
 func TestListOlderThanAStartIsIgnored(t *testing.T) {
@@ -37,6 +38,85 @@ func TestExitReportedBeforeTheContainerIsKnown(t *testing.T) {
 		if s := w.m.placements[0]; !strings.Contains(s.reason, "status 78") || len(s.failures) > 0 {
 			t.Errorf("sequence %d: %s, after %d failures", seed, s.reason, len(s.failures))
 		}
+	}
+}
+
+func TestEngineThatRespondsAgain(t *testing.T) {
+	w := newWorld(t, 1, 0, 2)
+	w.ready(2)
+	stuck := w.all()[0]
+	stuck.unhealthy, stuck.unstoppable = true, true
+	w.until("stuck", time.Minute, func() bool { return w.state(0) == Stuck })
+	w.wait(stuckRetry / 2)
+	w.all()[1].unready = true
+	w.until("unready", time.Minute, func() bool { return w.state(1) == Unready })
+	w.engineDown, stuck.unstoppable = true, false
+	w.until("the engine is down", time.Minute, func() bool { return w.m.engine != nil })
+	w.wait(w.cfg.Health.Unready)
+	w.engineDown = false
+	w.until("the engine responds", time.Minute, func() bool { return w.m.engine == nil })
+	if r := w.m.placements[1].current; r.since != w.m.now {
+		t.Errorf("health.unready began at %s, not %s", r.since, w.m.now)
+	}
+	w.until("the stuck one is replaced", stuckRetry/2, func() bool { return w.state(0) == Ready })
+}
+
+func TestConfigurationStatusOfAReplicaThatWasReadyIsNotFatal(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	w.ready(1)
+	w.crash("cpu-0", exitcode.Configuration)
+	w.until("exited", time.Minute, func() bool { return w.state(0) != Ready })
+	w.ready(1)
+}
+
+func TestContainerOfAnUnknownDeploymentIsReplaced(t *testing.T) {
+	w := newWorld(t, 1, 0, 2)
+	w.ready(2)
+	w.all()[0].hash = "unknown"
+	w.restart(w.m.persistentState())
+	w.until("adopted", time.Minute, func() bool { return w.m.adopted })
+	if w.m.adoptedProbed() {
+		t.Error("the gateway serves before the first probe")
+	}
+	w.until("replaced", 5*time.Minute, func() bool { return w.m.roll == nil && len(w.m.serving()) == 2 && w.converged() == "" })
+	if !w.m.adoptedProbed() {
+		t.Error("the gateway does not serve")
+	}
+	for _, b := range w.all() {
+		if b.hash == "unknown" {
+			t.Errorf("%s is left", b.name)
+		}
+	}
+}
+
+func TestGenerationsAfterLostState(t *testing.T) {
+	saved := func(image string, generation int) *Deployment {
+		d := testDeployment(image)
+		d.Generation = generation
+		return &d
+	}
+	for name, c := range map[string]struct {
+		saved      persistentState
+		image      string
+		generation int
+		adopted    bool
+	}{
+		"no state: the containers' generation": {persistentState{Active: saved("v2", 0)}, "v2", 2, true},
+		"no state, another image":              {persistentState{Active: saved("v3", 0)}, "v3", 3, false},
+		"old state: the generation is taken":   {persistentState{Active: saved("v1", 1), Target: saved("v3", 2)}, "v3", 3, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 0, 2)
+			w.ready(2)
+			w.startRollout("v2")
+			w.until("the rollout is complete", 5*time.Minute, func() bool { return w.m.roll == nil })
+			before := w.all()
+			w.restart(c.saved)
+			w.until("all are ready", 5*time.Minute, func() bool { return w.m.adopted && w.m.roll == nil && len(w.m.serving()) == 2 })
+			if d := w.m.active; d.Image != c.image || d.Generation != c.generation || slices.Equal(before, w.all()) != c.adopted {
+				t.Errorf("%s has generation %d; containers %v became %v", d.Image, d.Generation, before, w.all())
+			}
+		})
 	}
 }
 

@@ -116,6 +116,24 @@ func TestOutlierFailsTwentyRequestsWhileOthersSucceed(t *testing.T) {
 	}
 }
 
+func TestOutlierIsFoundAfterAnotherReplicaIsGone(t *testing.T) {
+	w := newWorld(t, 1, 0, 3)
+	w.ready(3)
+	outliers(w, gateway.Status{}, gateway.Status{Good: 1000}, gateway.Status{})
+	outliers(w, gateway.Status{Bad: 10}, gateway.Status{Good: 1000}, gateway.Status{})
+	gone := w.all()[1]
+	gone.end(137)
+	w.now++
+	w.m.step(w.now, seen{gone.container})
+	for good := int64(0); good <= 100; good += 50 {
+		outliers(w, gateway.Status{Bad: 10 + good}, gateway.Status{}, gateway.Status{Good: good})
+	}
+	outliers(w, gateway.Status{Bad: 200}, gateway.Status{}, gateway.Status{Good: 100})
+	if r := w.m.placements[0].current; r.cause != endFailure {
+		t.Errorf("not dead: %+v", r.record)
+	}
+}
+
 func TestUnresponsiveBackendIsUnreadyIfThereIsAnother(t *testing.T) {
 	for replicas, want := range map[int]State{1: Ready, 2: Unready} {
 		w := newWorld(t, 1, 0, replicas)
