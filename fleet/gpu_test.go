@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +112,59 @@ func TestReplicaThatLostAnUnhealthyGPUWaits(t *testing.T) {
 				t.Errorf("state %s, want %s", got, c.state)
 			}
 		})
+	}
+}
+
+func TestQuarantineEndsAfterConsecutiveProbes(t *testing.T) {
+	w := newWorld(t, 1, 1, 1)
+	w.ready(1)
+	g, placement := w.m.gpus["GPU-0"], w.m.placements[0]
+	for i, c := range []struct {
+		err         error
+		quarantined bool
+	}{
+		{context.DeadlineExceeded, false}, {context.Canceled, false}, // They say nothing about the GPU.
+		{gpu.ErrLost, true}, {nil, true}, {nil, true}, {gpu.ErrLost, true}, {nil, true}, {nil, true}, {nil, false},
+	} {
+		w.m.dirty, placement.failed = false, true
+		before := g.quarantined
+		w.now++
+		w.m.step(w.now, inventory{since: w.now, wall: time.Unix(1, 0), devices: []gpu.Device{{UUID: "GPU-0", Err: c.err}}})
+		if g.quarantined != c.quarantined {
+			t.Fatalf("probe %d: quarantined %v", i, g.quarantined)
+		}
+		if changed := before != g.quarantined; w.m.dirty != changed {
+			t.Errorf("probe %d: to be saved %v", i, w.m.dirty)
+		}
+		if released := before && !g.quarantined; placement.failed == released {
+			t.Errorf("probe %d: the replica has failed: %v", i, placement.failed)
+		}
+	}
+}
+
+func TestManualQuarantineNeedsResume(t *testing.T) {
+	w := newWorld(t, 1, 1, 1)
+	w.ready(1)
+	g := w.m.gpus["GPU-0"]
+	for _, e := range []gpu.Event{
+		{Kind: gpu.KindXID, UUID: "GPU-0", XID: 48, Class: gpu.ClassReset}, // no recovery action is known
+		{Kind: gpu.KindLost, UUID: "GPU-0", Class: gpu.ClassOut, ByDriver: true},
+	} {
+		w.m.step(w.now, gpuEvent{e, time.Unix(1, 0)})
+	}
+	for range 2 * w.cfg.GPU.Probes {
+		w.now++
+		w.m.step(w.now, inventory{since: w.now, devices: []gpu.Device{{UUID: "GPU-0"}}})
+	}
+	if !g.quarantined || !g.manual {
+		t.Fatalf("quarantined %v, manual %v", g.quarantined, g.manual)
+	}
+	w.m.dirty = false
+	if err := w.m.drainGPU("GPU-0"); err != nil || !w.m.dirty {
+		t.Errorf("%v; to be saved %v", err, w.m.dirty)
+	}
+	w.m.dirty = false
+	if err := w.m.resume("GPU-0"); err != nil || g.blocked() || !w.m.dirty {
+		t.Errorf("%v; out of use %v; to be saved %v", err, g.blocked(), w.m.dirty)
 	}
 }
