@@ -141,7 +141,7 @@ type verdict int
 const (
 	inconclusive verdict = iota // no response, or one that says nothing about the replica
 	good
-	bad  // the replica reports a failure of its own
+	bad  // the replica reports its own failure
 	late // no response in time, possibly because of load; canaries only
 )
 

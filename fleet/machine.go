@@ -27,7 +27,7 @@ type machine struct {
 	orphans    []*replica      // stuck replicas whose placement has been given to another
 	unplaced   map[string]bool // IDs of containers without a placement that are being removed
 	gpus       map[string]*gpuState
-	adopted    bool // the containers found at start-up are known
+	adopted    bool // the containers found at startup are known
 	engine     error
 	driver     error // last error of reading the GPUs
 

@@ -29,7 +29,7 @@ type record struct {
 	late           int           // canaries without a response in time since the last success
 	lightLoad      bool          // all of them were sent under light load
 	failed         int           // consecutive failed requests
-	since          time.Duration // first of late and failed
+	since          time.Duration // time of the first failure among late and failed
 	others         [2]int64      // good and bad predictions of the other replicas until then
 	canarySentAt   time.Duration // last canary
 	canarySentLoad int           // requests in flight then

@@ -22,7 +22,7 @@ type phase int
 
 const (
 	phaseChoose   phase = iota // choose how to replace the next replica
-	phaseBeside                // start-first: the new replica runs beside the old one
+	phaseVerify                // start-first: the new replica runs next to the old one
 	phaseDrainOld              // start-first: the new replica is verified, the old one drains
 	phaseAlone                 // stop-first: the old replica is gone or going, the new one must come up
 )
@@ -73,8 +73,8 @@ func (r *rollout) step(m *machine, s *placementState) bool {
 	switch r.phase {
 	case phaseChoose:
 		return r.choose(m, s)
-	case phaseBeside:
-		return r.verifyBeside(m, s)
+	case phaseVerify:
+		return r.verifyNext(m, s)
 	case phaseDrainOld:
 		return r.promote(m, s)
 	case phaseAlone:
@@ -137,7 +137,7 @@ func (r *rollout) choose(m *machine, s *placementState) bool {
 		r.phase = phaseAlone
 	case s.current != nil && s.current.state == Ready && m.startFirst(s):
 		s.next = s.newReplica(r.target)
-		r.phase = phaseBeside
+		r.phase = phaseVerify
 	default:
 		s.deployment = r.target
 		s.resetFailures()
@@ -149,8 +149,8 @@ func (r *rollout) choose(m *machine, s *placementState) bool {
 	return true
 }
 
-// verifyBeside waits until the new replica has proved itself beside the old one.
-func (r *rollout) verifyBeside(m *machine, s *placementState) bool {
+// verifyNext waits until the new replica has proved itself next to the old one.
+func (r *rollout) verifyNext(m *machine, s *placementState) bool {
 	switch {
 	case s.next == nil && m.now >= r.due: // The engine never created it; the old one stays.
 		r.fail(m, s, s.reason)
@@ -239,7 +239,7 @@ func (r *rollout) fail(m *machine, s *placementState, reason string) {
 	}
 }
 
-// startFirst reports whether the new replica may start beside the old one.
+// startFirst reports whether the new replica may start next to the old one.
 func (m *machine) startFirst(s *placementState) bool {
 	switch {
 	case m.cfg.Rollout.Order != OrderAuto:

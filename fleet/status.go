@@ -105,7 +105,7 @@ func (m *machine) rolloutStatus() *RolloutStatus {
 		if m.roll.index < len(m.placements) {
 			placement := m.placements[m.roll.index]
 			s.Placement = placement.Name
-			if m.roll.phase == phaseBeside && placement.next == nil {
+			if m.roll.phase == phaseVerify && placement.next == nil {
 				s.Reason = placement.reason
 			}
 		}

@@ -70,7 +70,7 @@ func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Confi
 	return s.Run(ctx)
 }
 
-// enginePause is the wait between attempts to reach the engine at start-up.
+// enginePause is the wait between attempts to reach the engine at startup.
 const enginePause = 2 * time.Second
 
 // openEngine waits for the engine, which may start later than the supervisor.
