@@ -65,7 +65,7 @@ func TestEventStreamReconnects(t *testing.T) {
 	start := time.Now()
 	begun := l.begun.Load()
 	p.Cut()
-	b.kill("cpu-1") // while no supervisor listens
+	b.kill("cpu-1") // while events are lost
 	b.until("not serving", func(s Status) bool { return s.Replicas[1].State != Ready })
 	may := l.begun.Load() - begun
 	b.until("replaced", func(s Status) bool { return s.Ready == 2 && s.Replicas[1].Restarts == 1 })

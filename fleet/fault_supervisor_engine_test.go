@@ -46,7 +46,7 @@ func TestSupervisorKilledAndReplicasAdopted(t *testing.T) {
 		b.start(2)
 		full := time.Since(start)
 		if b.listener == nil {
-			gone = time.Now() // no supervisor listens meanwhile.
+			gone = time.Now() // No supervisor listens meanwhile.
 		}
 		l.end().only(t, start, gone).figure(t, fault, full, fmt.Sprintf("%d in flight", underWay))
 		if after := b.containers(); !maps.Equal(before, after) {
@@ -65,7 +65,7 @@ func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
 		full := time.Since(start)
 		o := l.end()
 		if b.listener == nil {
-			o.only(t, start, start.Add(full)) // no supervisor listens meanwhile.
+			o.only(t, start, start.Add(full)) // No supervisor listens meanwhile.
 		} else {
 			o.none(t)
 		}
