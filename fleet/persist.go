@@ -68,7 +68,6 @@ func (p *persistentState) setWanted(d Deployment) {
 type store struct {
 	path string
 	boot string
-	last []byte
 }
 
 func newStore(dir string) *store {
@@ -97,20 +96,16 @@ func (s *store) load() (persistentState, error) {
 	return p, nil
 }
 
-// save replaces the file atomically, if the state has changed.
+// save replaces the file atomically.
 func (s *store) save(p persistentState) error {
 	p.Boot = s.boot
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	if bytes.Equal(data, s.last) {
-		return nil
-	}
 	if err := fileutil.Replace(s.path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	s.last = data
 	return nil
 }
 

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -86,5 +87,13 @@ func TestWantedDeploymentAfterARestart(t *testing.T) {
 				t.Errorf("target %+v, failed %q", k.Target, k.Failed)
 			}
 		})
+	}
+}
+
+func TestFailedSaveIsRetriedLater(t *testing.T) {
+	s := &Supervisor{machine: &machine{}, log: slog.New(slog.DiscardHandler), start: time.Now()}
+	s.saveDone(errFault)
+	if !s.machine.dirty || s.saveDue < saveRetry || s.saveErr == nil {
+		t.Errorf("to be saved %v after %s; error %v", s.machine.dirty, s.saveDue, s.saveErr)
 	}
 }

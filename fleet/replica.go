@@ -3,6 +3,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"fovea/docker"
@@ -78,12 +79,12 @@ func (r *replica) tick() {
 	switch r.state {
 	case Starting:
 		if r.now()-r.startedAt >= r.m.cfg.Health.Start {
-			r.end(endFailure, fmt.Sprintf("not ready within health.start (%s): %s", r.m.cfg.Health.Start, r.reason))
+			r.end(endFailure, because(fmt.Sprintf("not ready within health.start (%s)", r.m.cfg.Health.Start), r.reason))
 			return
 		}
 	case Unready:
 		if r.m.engine == nil && r.now()-r.since >= r.m.cfg.Health.Unready {
-			r.end(endFailure, fmt.Sprintf("unready for longer than health.unready (%s): %s", r.m.cfg.Health.Unready, r.reason))
+			r.end(endFailure, because(fmt.Sprintf("unready for longer than health.unready (%s)", r.m.cfg.Health.Unready), r.reason))
 			return
 		}
 	case Ready:
@@ -103,6 +104,9 @@ func (r *replica) tick() {
 		r.m.do(probe{r.instanceID, r.url})
 	}
 }
+
+// because adds a reason, if there is one, to a text.
+func because(text, reason string) string { return strings.TrimSuffix(text+": "+reason, ": ") }
 
 // runCanary sends a prediction every health.canary: a server may report ready and answer no image.
 func (r *replica) runCanary() {
