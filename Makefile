@@ -23,7 +23,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress lint vuln gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress mutants lint vuln gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -67,6 +67,9 @@ soak: build #+ 200,000 mixed requests; memory, goroutines and files must stay wh
 
 stress: setup #+ run the tests again and again beside a load (ARGS="-n 5 -run Watch ./gpu")
 	@scripts/repeat-tests $(ARGS)
+
+mutants: setup #+ change the code in small ways and list what no test notices (ARGS="-n 15 -seed 2 ./docker")
+	go run ./tools/mutants $(ARGS)
 
 vuln: setup #+ look for known vulnerabilities with govulncheck (docs/security.md)
 	@scripts/vulncheck

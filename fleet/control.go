@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -65,9 +64,7 @@ func respond(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any,
 			status = failed.status
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // The client may be gone.
+	httpserver.WriteJSON(w, status, body)
 }
 
 // ask runs a command in the loop and returns the status after it.

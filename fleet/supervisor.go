@@ -104,7 +104,7 @@ func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, er
 	if s.prober, err = newProber(cfg.Health.Timeout); err != nil {
 		return nil, err
 	}
-	s.gateway = gateway.New(cfg.Gateway.own(), s.log)
+	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, placements, saved, s.log, random)
 	return s, nil

@@ -8,64 +8,59 @@ import (
 	"os"
 	"path/filepath"
 
+	"fovea/internal/config"
 	"fovea/loadtest"
 	"fovea/loadtest/report"
-
-	"github.com/spf13/pflag"
 )
 
-// outputs are the files that a result is written to.
-type outputs struct{ json, csv, html string }
-
-func (o *outputs) add(f *pflag.FlagSet) {
-	f.StringVar(&o.json, "json", "", "write the result to this file")
-	f.StringVar(&o.csv, "csv", "", "write a line a level to this file")
-	f.StringVar(&o.html, "html", "", "write a page with plots to this file")
+// outputs are the files for the result.
+type outputs struct {
+	JSON string `yaml:"json" help:"write the result to this file"`
+	CSV  string `yaml:"csv" help:"write one line per level to this file"`
+	HTML string `yaml:"html" help:"write an HTML page with plots to this file"`
 }
 
-// check tells before the load that a file cannot be written after it.
-func (o *outputs) check() error {
-	var errs []error
-	for _, file := range []struct{ key, path string }{{"json", o.json}, {"csv", o.csv}, {"html", o.html}} {
+// Check reports, before the load, files that cannot be written. It implements config.Checker.
+func (o outputs) Check(errs *config.Errors) {
+	for _, file := range []struct{ key, path string }{{"json", o.JSON}, {"csv", o.CSV}, {"html", o.HTML}} {
 		if file.path == "" {
 			continue
 		}
 		if err := writable(file.path); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", file.key, err))
+			errs.Add(file.key, "%w", err)
 		}
 	}
-	return errors.Join(errs...)
 }
 
-// writable tries to open a file as it will be written, and leaves it as it is.
+// writable tries to open a file for writing and leaves it unchanged.
 func writable(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
 		return fmt.Errorf("%s is a folder", path)
 	case err == nil && !info.Mode().IsRegular():
-		return nil // to open a pipe is to begin to write it
+		return nil // opening a pipe would already start writing
 	}
 	isNew := errors.Is(err, fs.ErrNotExist)
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) // as os.Create has it
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) // like os.Create
 	if err != nil {
 		return err
 	}
 	if err := file.Close(); err != nil || !isNew {
 		return err
 	}
-	made, err := filepath.EvalSymlinks(path) // a link to no file yet stays
+	created, err := filepath.EvalSymlinks(path) // keep a dangling link
 	if err != nil {
 		return err
 	}
-	return os.Remove(made)
+	return os.Remove(created)
 }
 
 func (o *outputs) write(r *loadtest.Result) error {
 	return errors.Join(
-		toFile(o.json, r.Write),
-		toFile(o.csv, func(w io.Writer) error { return report.CSV(w, r) }),
-		toFile(o.html, func(w io.Writer) error { return report.HTML(w, []*loadtest.Result{r}) }),
+		toFile(o.JSON, r.Write),
+		toFile(o.CSV, func(w io.Writer) error { return report.CSV(w, r) }),
+		toFile(o.HTML, func(w io.Writer) error { return report.HTML(w, []*loadtest.Result{r}) }),
 	)
 }
 

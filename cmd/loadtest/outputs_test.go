@@ -6,9 +6,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"fovea/internal/config"
 )
 
-func TestFilesThatCannotBeWrittenAreToldBeforehand(t *testing.T) {
+func TestUnwritableFilesAreReportedFirst(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	if err := os.WriteFile(path("old.json"), []byte("old"), 0o600); err != nil {
@@ -26,14 +28,14 @@ func TestFilesThatCannotBeWrittenAreToldBeforehand(t *testing.T) {
 		{"a new file", path("new.json"), ""},
 		{"a file that there is", path("old.json"), ""},
 		{"a link to a file that there is not yet", path("link.json"), ""},
-		{"a pipe that nobody reads yet", path("pipe"), ""},
+		{"a pipe without a reader", path("pipe"), ""},
 		{"a folder", dir, "json: " + dir + " is a folder"},
 		{"a folder that there is not", path("none/new.json"), "no such file"},
 		{"a name that no file can have", path(strings.Repeat("x", 300)), "name too long"},
 		{"a file in place of a folder", path("old.json/new.json"), "not a directory"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := (&outputs{json: test.path}).check()
+			err := config.Check(outputs{JSON: test.path})
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v", err)
 			}

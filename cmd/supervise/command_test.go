@@ -126,3 +126,19 @@ func TestDoctorChecksFolders(t *testing.T) {
 		}
 	}
 }
+
+func TestDoctorWithoutAConfigurationFileUsesTheDefaults(t *testing.T) {
+	if _, err := os.Stat(defaultFile); err == nil {
+		t.Skipf("%s exists", defaultFile)
+	}
+	out, _ := command(t, "doctor") // whether this machine passes is not the point
+	for _, want := range []string{"configuration: " + defaultFile + " does not exist", "container's specification: ", "127.0.0.1:8080"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "supervise.yaml")
+	if out, err := command(t, "doctor", "-f", missing); err == nil || !strings.Contains(err.Error(), missing) || out != "" {
+		t.Errorf("a file that was asked for and does not exist: %v\n%s", err, out)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,9 +25,16 @@ func doctorCommand() *cobra.Command {
 		Short: "Check everything the fleet needs before it runs; each line is ok or says how to fix it",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := configured(c)
+			cfg, err := configuredOr(c, fs.ErrNotExist)
 			if err != nil {
 				return err
+			}
+			file, err := c.Flags().GetString("file")
+			if err != nil {
+				return err
+			}
+			if _, err := os.Stat(file); err != nil {
+				fmt.Fprintf(c.OutOrStdout(), "ok    configuration: %s does not exist; checking with the defaults\n", file)
 			}
 			return doctor(c.Context(), cfg, c.OutOrStdout())
 		},

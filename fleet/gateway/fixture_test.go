@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"fovea/internal/apierror"
+	"fovea/internal/config"
+
 	"go.uber.org/goleak"
 )
 
@@ -57,7 +60,7 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	if change != nil {
 		change(&cfg)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
 	log := &lines{}
@@ -94,7 +97,7 @@ type reply struct {
 	err    error // of the request or of reading the answer
 }
 
-func (r reply) fault(t *testing.T) (answer errorAnswer) {
+func (r reply) fault(t *testing.T) (answer apierror.Body) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
 		t.Fatalf("answer %d %q is no error in JSON: %v", r.status, r.body, err)

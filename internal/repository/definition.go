@@ -2,7 +2,12 @@
 // how its outputs become an answer, and where the weights are. It is pure Go and knows no runtime.
 package repository
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Task says what a model's answer is.
 type Task string
@@ -20,6 +25,9 @@ const (
 	DecodeYOLOX         = "yolox"         // rows of a grid: offsets, log sizes, objectness, classes
 	DecodeBoxes         = "boxes"         // outputs of boxes, scores and, perhaps, classes
 )
+
+// YOLOXHead is the number of values before the class scores in a row of a YOLOX grid: x, y, width, height and objectness.
+const YOLOXHead = 5
 
 // The values of Extra.Value: the size of the image as a person sees it, or of the input, in pixels, as width and
 // height or as height and width.
@@ -214,4 +222,24 @@ type Source struct {
 type Versions struct {
 	All     bool
 	Numbers []int // empty and not All: the latest
+}
+
+// UnmarshalText reads latest, all, or numbers separated by commas.
+func (v *Versions) UnmarshalText(text []byte) error {
+	*v = Versions{}
+	switch string(text) {
+	case "latest":
+		return nil
+	case "all":
+		v.All = true
+		return nil
+	}
+	for part := range strings.SplitSeq(string(text), ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return fmt.Errorf("%q is not latest, all, or a list of version numbers", text)
+		}
+		v.Numbers = append(v.Numbers, n)
+	}
+	return nil
 }
