@@ -72,12 +72,13 @@ func TestWantedDeploymentAfterARestart(t *testing.T) {
 		target *Deployment
 		failed string
 	}{
-		"unchanged":                      {persistentState{Active: &one}, one, nil, ""},
-		"changed: rollout":               {persistentState{Active: &one}, two, &two, ""},
-		"rollout continues":              {persistentState{Active: &one, Target: &two}, two, &two, ""},
-		"changed back during a rollout":  {persistentState{Active: &one, Target: &two}, one, nil, ""},
-		"failed target is not retried":   {persistentState{Active: &one, Target: &two, Failed: "x"}, two, &two, "x"},
-		"changed after a failed rollout": {persistentState{Active: &one, Target: &two, Failed: "x"}, three, &three, ""},
+		"unchanged":                           {persistentState{Active: &one}, one, nil, ""},
+		"changed: rollout":                    {persistentState{Active: &one}, two, &two, ""},
+		"rollout continues":                   {persistentState{Active: &one, Target: &two}, two, &two, ""},
+		"changed back during a rollout":       {persistentState{Active: &one, Target: &two}, one, nil, ""},
+		"failed target is not retried":        {persistentState{Active: &one, Target: &two, Failed: "x"}, two, &two, "x"},
+		"changed back after a failed rollout": {persistentState{Active: &one, Target: &two, Failed: "x"}, one, &two, "x"},
+		"changed after a failed rollout":      {persistentState{Active: &one, Target: &two, Failed: "x"}, three, &three, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := c.saved

@@ -172,7 +172,7 @@ func TestRolloutFinishesRequestsInFlight(t *testing.T) {
 		answered <- err
 	}()
 	s.until("in flight", func(Status) bool { return s.engine.held.Load() == 1 })
-	s.cfg.Image = "v2"
+	s.cfg.Image, s.cfg.Stop = "v2", 12*time.Second
 	if _, err := s.client.Rollout(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -255,6 +255,30 @@ func TestCommandErrors(t *testing.T) {
 		})
 	}
 	s.until("unchanged", allReady)
+}
+
+func TestChangesThatNeedARestart(t *testing.T) {
+	for key, change := range map[string]func(*Config){
+		"":               func(c *Config) { c.Image, c.Health.Start, c.Stop, c.GPU.Driver = "v2", time.Hour, time.Hour, "cdi" },
+		"name":           func(c *Config) { c.Name = "other" },
+		"gpus":           func(c *Config) { c.GPUs.List = []string{"0"} },
+		"replicas":       func(c *Config) { c.Replicas++ },
+		"network":        func(c *Config) { c.Network = "other" },
+		"gateway":        func(c *Config) { c.Gateway.Address = "127.0.0.1:1" },
+		"engine":         func(c *Config) { c.Engine.Resync++ },
+		"socket":         func(c *Config) { c.Socket = "other" },
+		"state":          func(c *Config) { c.State = "other" },
+		"log":            func(c *Config) { c.Log.Level = "other" },
+		"health.timeout": func(c *Config) { c.Health.Timeout++ },
+		"gpu":            func(c *Config) { c.GPU.Poll++ },
+	} {
+		next := Defaults()
+		change(&next)
+		err := Defaults().compatible(next)
+		if (err == nil) != (key == "") || err != nil && !strings.HasPrefix(err.Error(), key+": ") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
 }
 
 func TestLogs(t *testing.T) {
