@@ -168,9 +168,10 @@ func TestEngineBackoffResetsOnceReady(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	for range 3 {
 		w.until("ready", 2*time.Minute, func() bool { return w.state(0) == Ready })
+		before := w.m.placements[0].engine
 		w.createDenied = true
 		w.crash("cpu-0", 137)
-		w.until("an engine error", time.Minute, func() bool { return w.m.placements[0].engine > 0 })
+		w.until("an engine error", time.Minute, func() bool { return w.m.placements[0].engine > before })
 		if s := w.m.placements[0]; s.retryAt-w.now > 2*time.Second {
 			t.Fatalf("backoff %s after the first error", s.retryAt-w.now)
 		}
