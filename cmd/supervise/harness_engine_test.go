@@ -21,10 +21,10 @@ import (
 	"fovea/internal/testenv"
 )
 
-// patience bounds every wait; none passes because of it.
+// patience bounds every wait; no test passes because of it.
 const patience = 2 * time.Minute
 
-// program is the built supervise.
+// program is the path of the built supervise.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "supervise")
 	if err != nil {
@@ -38,8 +38,8 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// rig is a folder with a configuration, for the built program on a real engine. What it leaves is removed at the end.
-type rig struct {
+// harness is a folder with a configuration for the built program, on a real engine. It cleans up after the test.
+type harness struct {
 	t       *testing.T
 	program string
 	dir     string
@@ -51,7 +51,7 @@ type rig struct {
 	ended   chan error
 }
 
-func newRig(t *testing.T, particular string) *rig {
+func newHarness(t *testing.T, particular string) *harness {
 	t.Helper()
 	engine, err := docker.Open(context.Background(), "")
 	if err != nil {
@@ -61,17 +61,17 @@ func newRig(t *testing.T, particular string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "sup") // short, as a socket's path must be
+	dir, err := os.MkdirTemp("", "sup") // short: the path of a socket is limited
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, program: path, dir: dir, name: "st" + filepath.Base(dir)[3:], engine: engine, client: fleet.NewClient(filepath.Join(dir, "s.sock"))}
+	r := &harness{t: t, program: path, dir: dir, name: "st" + filepath.Base(dir)[3:], engine: engine, client: fleet.NewClient(filepath.Join(dir, "s.sock"))}
 	r.configure(particular)
 	t.Cleanup(r.clean)
 	return r
 }
 
-func (r *rig) configure(particular string) {
+func (r *harness) configure(particular string) {
 	r.t.Helper()
 	image := os.Getenv("FOVEA_TEST_IMAGE")
 	if image == "" {
@@ -83,15 +83,15 @@ func (r *rig) configure(particular string) {
 	}
 }
 
-// command is a call of the program, which ends in time.
-func (r *rig) command(args ...string) *exec.Cmd {
+// command returns a command of the program with a deadline.
+func (r *harness) command(args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	r.t.Cleanup(cancel)
 	return exec.CommandContext(ctx, r.program, append(args, "--file", filepath.Join(r.dir, "supervise.yaml"))...)
 }
 
-// says runs a command, and wants its outcome and words in what it prints.
-func (r *rig) says(good bool, words []string, args ...string) string {
+// expect runs a command and checks its outcome and output.
+func (r *harness) expect(good bool, words []string, args ...string) string {
 	r.t.Helper()
 	out, err := r.command(args...).CombinedOutput()
 	if (err == nil) != good {
@@ -105,12 +105,12 @@ func (r *rig) says(good bool, words []string, args ...string) string {
 	return string(out)
 }
 
-// start runs the supervisor and waits until so many replicas are ready. A listener is handed over as systemd does.
-func (r *rig) start(ready int, listener *os.File) {
+// start starts the supervisor, with a listener passed as systemd does, and waits until a number of replicas are ready.
+func (r *harness) start(ready int, listener *os.File) {
 	r.t.Helper()
 	r.running = exec.Command(r.program, "run", "--file", filepath.Join(r.dir, "supervise.yaml"))
 	if listener != nil {
-		// LISTEN_PID is the process that takes it; the shell becomes that.
+		// LISTEN_PID must be the receiving process: the shell replaces itself with it.
 		r.running = exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=gateway exec "$0" "$@"`}, r.running.Args...)...)
 		r.running.ExtraFiles = []*os.File{listener}
 	}
@@ -128,8 +128,8 @@ func (r *rig) start(ready int, listener *os.File) {
 	r.until(fmt.Sprintf("%d replicas are ready", ready), func(s fleet.Status) bool { return s.Ready == ready })
 }
 
-// stop ends the supervisor as systemd does; the replicas run on.
-func (r *rig) stop() {
+// stop stops the supervisor with SIGTERM; the replicas keep running.
+func (r *harness) stop() {
 	r.t.Helper()
 	if err := r.running.Process.Signal(syscall.SIGTERM); err != nil {
 		r.t.Fatal(err)
@@ -137,21 +137,21 @@ func (r *rig) stop() {
 	r.gone()
 }
 
-// gone waits for the supervisor's own end.
-func (r *rig) gone() {
+// gone waits until the supervisor has exited.
+func (r *harness) gone() {
 	r.t.Helper()
 	select {
 	case err := <-r.ended:
 		if err != nil {
-			r.t.Errorf("the supervisor ended with %v", err)
+			r.t.Errorf("the supervisor exited with %v", err)
 		}
 	case <-time.After(patience):
-		r.t.Fatal("the supervisor does not end")
+		r.t.Fatal("the supervisor does not exit")
 	}
 	r.running = nil
 }
 
-func (r *rig) until(what string, ok func(fleet.Status) bool) fleet.Status {
+func (r *harness) until(what string, ok func(fleet.Status) bool) fleet.Status {
 	r.t.Helper()
 	var s fleet.Status
 	var err error
@@ -161,12 +161,12 @@ func (r *rig) until(what string, ok func(fleet.Status) bool) fleet.Status {
 		}
 	}
 	log, _ := os.ReadFile(filepath.Join(r.dir, "log"))
-	r.t.Fatalf("still not: %s; status %+v, error %v; log:\n%s", what, s, err, log)
+	r.t.Fatalf("not %s; status %+v, error %v; log:\n%s", what, s, err, log)
 	return s
 }
 
-// containers are the IDs of the fleet's, by name.
-func (r *rig) containers() map[string]string {
+// containers returns the IDs of the fleet's containers by name.
+func (r *harness) containers() map[string]string {
 	r.t.Helper()
 	list, err := r.engine.List(context.Background(), map[string]string{docker.LabelOwner: r.name})
 	if err != nil {
@@ -179,11 +179,11 @@ func (r *rig) containers() map[string]string {
 	return ids
 }
 
-func (r *rig) clean() {
+func (r *harness) clean() {
 	if r.running != nil {
 		_ = r.running.Process.Kill()
 		if err := <-r.ended; err == nil {
-			r.t.Log("the supervisor had ended")
+			r.t.Log("the supervisor had exited")
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -200,7 +200,7 @@ func (r *rig) clean() {
 	_ = os.RemoveAll(r.dir)
 }
 
-// predict sends an image on a connection of its own.
+// predict sends an image on a new connection.
 func predict(t *testing.T, address string) error {
 	t.Helper()
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}

@@ -18,27 +18,27 @@ import (
 	"fovea/docker"
 )
 
-// patience bounds every wait; none passes because of it.
+// patience bounds every wait; no test passes because of it.
 const patience = 2 * time.Minute
 
-// bench is a fleet on a real engine, and its supervisor in a process of its own.
-type bench struct {
+// harness is a fleet on a real engine, with its supervisor in a process.
+type harness struct {
 	t        *testing.T
 	dir      string
 	file     string
 	name     string
-	host     string // the engine's; empty: the usual one
+	host     string // of the engine; empty: the default
 	image    string
 	engine   *docker.Client
 	client   *Client
-	listener *os.File // that outlives the supervisor, as that of a systemd unit with a socket; nil: it makes its own
+	listener *os.File // outlives the supervisor, as a systemd socket does; nil: it listens itself
 	address  string
 	child    *exec.Cmd
 	ended    chan error
 }
 
-// usual is what the tests' fleets have in common: times that do not matter to a test are so long that a busy machine
-// does not reach them.
+// usual is the configuration common to all tests: timeouts that do not matter to a test are too long to be reached on a
+// busy machine.
 const usual = `
 name: %s
 image: %s
@@ -48,19 +48,19 @@ gateway: {address: %q, answer_timeout: 90s}
 log: {format: json}
 `
 
-// newBench writes a configuration, with what is particular to the test, and makes sure that nothing is left at the end.
-func newBench(t *testing.T, particular string) *bench {
+// newHarness writes a configuration, and cleans up after the test.
+func newHarness(t *testing.T, particular string) *harness {
 	t.Helper()
-	return newBenchOn(t, "", testImage(), particular)
+	return newHarnessOn(t, "", testImage(), particular)
 }
 
-func newBenchOn(t *testing.T, host, image, particular string) *bench {
+func newHarnessOn(t *testing.T, host, image, particular string) *harness {
 	t.Helper()
 	engine, err := docker.Open(context.Background(), host)
 	if err != nil {
 		t.Fatalf("these tests need a Docker engine: %v", err)
 	}
-	dir, err := os.MkdirTemp("", "fleet") // short, as a socket's path must be
+	dir, err := os.MkdirTemp("", "fleet") // short: the path of a socket is limited
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,20 +68,20 @@ func newBenchOn(t *testing.T, host, image, particular string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, dir: dir, file: filepath.Join(dir, "supervise.yaml"), name: "ft" + strings.ToLower(filepath.Base(dir))[5:],
+	b := &harness{t: t, dir: dir, file: filepath.Join(dir, "supervise.yaml"), name: "ft" + strings.ToLower(filepath.Base(dir))[5:],
 		host: host, image: image, engine: engine, address: listener.Addr().String()}
-	_ = listener.Close() // The port is the supervisor's.
+	_ = listener.Close() // The supervisor listens there.
 	b.client = NewClient(filepath.Join(dir, "s.sock"))
 	b.configure(particular)
 	t.Cleanup(b.clean)
 	return b
 }
 
-func (b *bench) configure(particular string) {
+func (b *harness) configure(particular string) {
 	b.t.Helper()
 	text := fmt.Sprintf(usual, b.name, b.image, b.address) + particular + "\n"
 	limits := "{memory: 1GiB, cpus: 1}"
-	if figures() { // One replica carries all of the load while the other is away.
+	if figures() { // One replica carries all of the load while the other is down.
 		limits = "{memory: 1GiB, cpus: 2}"
 	}
 	for key, value := range map[string]string{"limits": limits, "health": "{timeout: 30s}"} {
@@ -94,8 +94,8 @@ func (b *bench) configure(particular string) {
 	}
 }
 
-// hold listens at the gateway's address, for the supervisors to come.
-func (b *bench) hold() {
+// hold listens at the gateway's address for supervisors to inherit.
+func (b *harness) hold() {
 	b.t.Helper()
 	listener, err := net.Listen("tcp", b.address)
 	if err != nil {
@@ -107,9 +107,8 @@ func (b *bench) hold() {
 	_ = listener.Close() // The file keeps it open.
 }
 
-// command is the supervisor's process, as it is documented; one that inherits the gateway's listener gets it as systemd hands
-// it over.
-func (b *bench) command() *exec.Cmd {
+// command returns the documented command of the supervisor, with the inherited listener passed as systemd does.
+func (b *harness) command() *exec.Cmd {
 	if b.listener == nil {
 		return exec.Command(program, "run", "-f", b.file)
 	}
@@ -118,14 +117,14 @@ func (b *bench) command() *exec.Cmd {
 	return c
 }
 
-// start starts a supervisor and waits until so many replicas are ready.
-func (b *bench) start(ready int) {
+// start starts a supervisor and waits until a number of replicas are ready.
+func (b *harness) start(ready int) {
 	b.t.Helper()
 	b.run(b.command())
 	b.until(fmt.Sprintf("%d replicas are ready", ready), func(s Status) bool { return s.Ready == ready })
 }
 
-func (b *bench) run(c *exec.Cmd) {
+func (b *harness) run(c *exec.Cmd) {
 	b.t.Helper()
 	log, err := os.OpenFile(b.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -139,37 +138,37 @@ func (b *bench) run(c *exec.Cmd) {
 	b.wait(c)
 }
 
-func (b *bench) wait(c *exec.Cmd) {
+func (b *harness) wait(c *exec.Cmd) {
 	b.child, b.ended = c, make(chan error, 1)
 	go func(ended chan<- error) { ended <- c.Wait() }(b.ended)
 }
 
-// stop ends the supervisor by a signal.
-func (b *bench) stop(signal syscall.Signal) {
+// stop signals the supervisor and waits until it has exited.
+func (b *harness) stop(signal syscall.Signal) {
 	b.t.Helper()
 	if err := b.child.Process.Signal(signal); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := b.over(); signal == syscall.SIGTERM && err != nil {
-		b.t.Errorf("the supervisor ended with %v", err)
+	if err := b.exited(); signal == syscall.SIGTERM && err != nil {
+		b.t.Errorf("the supervisor exited with %v", err)
 	}
 }
 
-// over waits for the supervisor's end.
-func (b *bench) over() error {
+// exited waits until the supervisor has exited.
+func (b *harness) exited() error {
 	b.t.Helper()
 	select {
 	case err := <-b.ended:
 		b.child = nil
 		return err
 	case <-time.After(patience):
-		b.t.Fatal("the supervisor does not end")
+		b.t.Fatal("the supervisor does not exit")
 		return nil
 	}
 }
 
 // until waits for a status.
-func (b *bench) until(what string, ok func(Status) bool) Status {
+func (b *harness) until(what string, ok func(Status) bool) Status {
 	b.t.Helper()
 	var s Status
 	var err error
@@ -184,11 +183,11 @@ func (b *bench) until(what string, ok func(Status) bool) Status {
 	log, _ := os.ReadFile(b.log())
 	lines := strings.Split(string(log), "\n")
 	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"msg":"request"`) })
-	b.t.Fatalf("still not: %s; status %+v, error %v; log:\n%s", what, s, err, strings.Join(lines, "\n"))
+	b.t.Fatalf("not %s; status %+v, error %v; log:\n%s", what, s, err, strings.Join(lines, "\n"))
 	return s
 }
 
-func (b *bench) status() Status {
+func (b *harness) status() Status {
 	b.t.Helper()
 	s, err := b.client.Status(context.Background())
 	if err != nil {
@@ -197,8 +196,8 @@ func (b *bench) status() Status {
 	return s
 }
 
-// containers are the IDs of the fleet's, by replica.
-func (b *bench) containers() map[string]string {
+// containers returns the IDs of the fleet's containers by replica.
+func (b *harness) containers() map[string]string {
 	b.t.Helper()
 	list, err := b.engine.List(context.Background(), map[string]string{docker.LabelOwner: b.name})
 	if err != nil {
@@ -211,15 +210,15 @@ func (b *bench) containers() map[string]string {
 	return ids
 }
 
-// kill ends a replica's process with SIGKILL, as the kernel would.
-func (b *bench) kill(place string) {
+// kill ends a replica's process with SIGKILL, as the kernel does.
+func (b *harness) kill(placement string) {
 	b.t.Helper()
-	status, err := b.engine.Inspect(context.Background(), b.containers()[place])
+	status, err := b.engine.Inspect(context.Background(), b.containers()[placement])
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	if os.Getuid() == 0 && b.host == "" {
-		err = syscall.Kill(status.Pid, syscall.SIGKILL) // at once
+		err = syscall.Kill(status.Pid, syscall.SIGKILL) // immediately
 	} else {
 		err = b.engine.Kill(context.Background(), status.ID)
 	}
@@ -228,11 +227,11 @@ func (b *bench) kill(place string) {
 	}
 }
 
-func (b *bench) clean() {
+func (b *harness) clean() {
 	if b.child != nil {
 		_ = b.child.Process.Kill()
 		if err := <-b.ended; err == nil {
-			b.t.Log("the supervisor had ended")
+			b.t.Log("the supervisor had exited")
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -12,49 +12,54 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fovea/docker"
 )
 
-// standin is an engine whose containers are servers of the test's own process. What a real engine does is tried with
-// the build tag engine; this one is for what must hold around it, under the race detector.
-type standin struct {
-	id     string // like no other's on this machine, whose supervisors know each other by it
-	mu     sync.Mutex
-	ids    int
-	boxes  map[string]*served
-	events chan docker.Event
+// fakeEngine is an engine whose containers are servers in the test's process. Tests with the build tag engine use a
+// real one; this one is for tests under the race detector.
+type fakeEngine struct {
+	id         string // unique on the host, where supervisors lock names by it
+	mu         sync.Mutex
+	ids        int
+	containers map[string]*engineContainer
+	events     chan docker.Event
+	graces     []time.Duration // of all stops of running containers
+
+	held    atomic.Int32  // requests with the body "hold"
+	release chan struct{} // ends them
 }
 
-type served struct {
+type engineContainer struct {
 	spec   docker.Spec
 	status docker.Status
 	server *httptest.Server
 }
 
-func newStandin() *standin {
-	return &standin{id: rand.Text(), boxes: map[string]*served{}, events: make(chan docker.Event, 64)}
+func newFakeEngine() *fakeEngine {
+	return &fakeEngine{id: rand.Text(), containers: map[string]*engineContainer{}, events: make(chan docker.Event, 64), release: make(chan struct{})}
 }
 
-func (e *standin) Info(context.Context) (docker.Info, error) {
+func (e *fakeEngine) Info(context.Context) (docker.Info, error) {
 	return docker.Info{ID: e.id}, nil
 }
 
-func (*standin) EnsureNetwork(context.Context, string, string) error { return nil }
-func (*standin) RemoveNetwork(context.Context, string, string) error { return nil }
+func (*fakeEngine) EnsureNetwork(context.Context, string, string) error { return nil }
+func (*fakeEngine) RemoveNetwork(context.Context, string, string) error { return nil }
 
-func (*standin) ImageInfo(_ context.Context, ref string) (docker.Image, error) {
+func (*fakeEngine) ImageInfo(_ context.Context, ref string) (docker.Image, error) {
 	if ref == "missing" {
 		return docker.Image{}, fmt.Errorf("image: %w", docker.ErrNoImage)
 	}
 	return docker.Image{ID: "sha256:" + ref, User: "65532:65532", Labels: map[string]string{docker.LabelVersion: ref}}, nil
 }
 
-func (e *standin) Create(_ context.Context, s docker.Spec) (string, error) {
+func (e *fakeEngine) Create(_ context.Context, s docker.Spec) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, b := range e.boxes {
+	for _, b := range e.containers {
 		if b.spec.Name == s.Name {
 			return "", docker.ErrConflict
 		}
@@ -65,16 +70,22 @@ func (e *standin) Create(_ context.Context, s docker.Spec) (string, error) {
 	for name, value := range s.Labels {
 		labels[name] = value
 	}
-	e.boxes[id] = &served{spec: s, status: docker.Status{ID: id, Name: s.Name, State: docker.Created, Labels: labels}}
+	e.containers[id] = &engineContainer{spec: s, status: docker.Status{ID: id, Name: s.Name, State: docker.Created, Labels: labels}}
 	return id, nil
 }
 
-func (e *standin) Start(_ context.Context, id string) error {
+func (e *fakeEngine) Start(_ context.Context, id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	b := e.boxes[id]
+	b := e.containers[id]
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		if body, _ := io.ReadAll(r.Body); string(body) == "hold" {
+			e.held.Add(1)
+			select {
+			case <-e.release:
+			case <-r.Context().Done():
+			}
+		}
 		fmt.Fprint(w, `{"status":"ready","reasons":[]}`)
 	}))
 	u, err := url.Parse(b.server.URL)
@@ -90,11 +101,11 @@ func (e *standin) Start(_ context.Context, id string) error {
 	return err
 }
 
-// kill ends a container at once.
-func (e *standin) kill(name string) {
+// kill ends a container immediately.
+func (e *fakeEngine) kill(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for id, b := range e.boxes {
+	for id, b := range e.containers {
 		if b.spec.Name == name && b.server != nil {
 			b.server.CloseClientConnections()
 			b.server.Close()
@@ -104,9 +115,12 @@ func (e *standin) kill(name string) {
 	}
 }
 
-func (e *standin) Stop(_ context.Context, id string, _ time.Duration) error {
+func (e *fakeEngine) Stop(_ context.Context, id string, grace time.Duration) error {
 	e.mu.Lock()
-	b, ok := e.boxes[id]
+	b, ok := e.containers[id]
+	if ok && b.server != nil {
+		e.graces = append(e.graces, grace)
+	}
 	e.mu.Unlock()
 	if !ok {
 		return docker.ErrNotFound
@@ -115,20 +129,20 @@ func (e *standin) Stop(_ context.Context, id string, _ time.Duration) error {
 	return nil
 }
 
-func (e *standin) Remove(ctx context.Context, id string) error {
+func (e *fakeEngine) Remove(ctx context.Context, id string) error {
 	if err := e.Stop(ctx, id, 0); err != nil && !errors.Is(err, docker.ErrNotFound) {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.boxes, id)
+	delete(e.containers, id)
 	return nil
 }
 
-func (e *standin) Inspect(_ context.Context, ref string) (docker.Status, error) {
+func (e *fakeEngine) Inspect(_ context.Context, ref string) (docker.Status, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for id, b := range e.boxes {
+	for id, b := range e.containers {
 		if id == ref || b.spec.Name == ref {
 			return b.status, nil
 		}
@@ -136,17 +150,17 @@ func (e *standin) Inspect(_ context.Context, ref string) (docker.Status, error) 
 	return docker.Status{}, docker.ErrNotFound
 }
 
-func (e *standin) List(context.Context, map[string]string) ([]docker.Summary, error) {
+func (e *fakeEngine) List(context.Context, map[string]string) ([]docker.Summary, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var list []docker.Summary
-	for id, b := range e.boxes {
+	for id, b := range e.containers {
 		list = append(list, docker.Summary{ID: id, Name: b.spec.Name, State: b.status.State, Labels: b.status.Labels, HostPort: b.status.HostPort})
 	}
 	return list, nil
 }
 
-func (e *standin) Events(ctx context.Context, _ map[string]string) (<-chan docker.Event, <-chan error) {
+func (e *fakeEngine) Events(ctx context.Context, _ map[string]string) (<-chan docker.Event, <-chan error) {
 	out, failed := make(chan docker.Event), make(chan error, 1)
 	go func() {
 		defer close(out)
@@ -168,21 +182,23 @@ func (e *standin) Events(ctx context.Context, _ map[string]string) (<-chan docke
 	return out, failed
 }
 
-func (*standin) Logs(context.Context, string, int) ([]string, error) { return []string{"a line"}, nil }
+func (*fakeEngine) Logs(context.Context, string, int) ([]string, error) {
+	return []string{"a line"}, nil
+}
 
-func (*standin) FollowLogs(_ context.Context, _ string, _ int, w io.Writer) error {
+func (*fakeEngine) FollowLogs(_ context.Context, _ string, _ int, w io.Writer) error {
 	_, err := fmt.Fprintln(w, "a line that follows")
 	return err
 }
 
-func (e *standin) names() map[string]bool {
+func (e *fakeEngine) names() map[string]bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	names := map[string]bool{}
-	for _, b := range e.boxes {
+	for _, b := range e.containers {
 		names[b.spec.Name] = true
 	}
 	return names
 }
 
-var _ Runtime = (*standin)(nil)
+var _ Runtime = (*fakeEngine)(nil)

@@ -15,11 +15,11 @@ import (
 	"fovea/gpu/simnvml"
 )
 
-// replicaImage builds the image of a server that can say that it lost its GPU, which needs no GPU to do so.
+// replicaImage builds the image of a server that can report a lost GPU without having one.
 func replicaImage(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("fovea-fleet-test-replica:%d", os.Getpid())
-	if err := dockertest.ProgramImage(t.Context(), "", name, "fovea/fleet/internal/replica"); err != nil {
+	if err := dockertest.ProgramImage(t.Context(), "", name, "fovea/fleet/internal/fakegpuserver"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -30,15 +30,15 @@ func replicaImage(t *testing.T) string {
 	return name
 }
 
-func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
+func TestContainersThatLoseTheirGPUsAreReplaced(t *testing.T) {
 	const gpus = 3
 	image := replicaImage(t)
 	for name, c := range map[string]struct {
 		files []string
-		most  int // requests that may fail
+		most  int // limit of failed requests
 	}{
-		"they still answer images":   {[]string{"lost"}, 0},
-		"they answer no more images": {[]string{"deaf", "lost"}, 1 << 30},
+		"ready":   {[]string{"lost"}, 0},
+		"unready": {[]string{"unready", "lost"}, 1 << 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := simnvml.New(t, simnvml.Machine(gpus))
@@ -48,7 +48,7 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b := newBenchOn(t, "", image, fmt.Sprintf("gpus: all\nmodels: %s\ngpu: {library: %s, poll: 500ms, driver: nvidia}\n", models, simnvml.Library(t)))
+			b := newHarnessOn(t, "", image, fmt.Sprintf("gpus: all\nmodels: %s\ngpu: {library: %s, poll: 500ms, driver: nvidia}\n", models, simnvml.Library(t)))
 			b.start(gpus)
 			l := b.load()
 			before := b.containers()
@@ -58,9 +58,9 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s := b.until("all are made anew", func(s Status) bool {
-				for place, id := range b.containers() {
-					if before[place] == id {
+			s := b.until("all are replaced", func(s Status) bool {
+				for placement, id := range b.containers() {
+					if before[placement] == id {
 						return false
 					}
 				}
@@ -68,7 +68,7 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 			})
 			full := time.Since(start)
 			o := l.end()
-			o.figure(t, "containers lose their GPUs; "+name, full, "until all are made anew")
+			o.figure(t, "containers lose their GPUs, still "+name, full, "until all are replaced")
 			if o.failed > c.most {
 				t.Errorf("%d requests failed; at most %d may", o.failed, c.most)
 			}
@@ -78,7 +78,7 @@ func TestContainersThatLoseTheirGPUsAreMadeAnew(t *testing.T) {
 				}
 			}
 
-			f.Set("gpu1.lost", "1") // What the GPU itself is to blame for is no matter of its container.
+			f.Set("gpu1.lost", "1") // A faulty GPU is not the container's failure.
 			b.until("the GPU is quarantined", func(s Status) bool { _, g := on(s, 1); return g.State == "quarantined" })
 			b.stop(syscall.SIGTERM)
 		})

@@ -1,6 +1,6 @@
-// Command replica is the whole content of an image for tests: a server that reports its health as Fovea's does, without
-// a GPU, and that says that it lost its GPU when the folder of models holds a file named lost at its start or later, until
-// the container is made anew. With a file named deaf it answers no images then.
+// Command fakegpuserver is the server in a container image for tests: it reports its health as Fovea's server does,
+// without a GPU. It reports a lost GPU if a file named lost is written to the models folder after its start, and stops
+// answering images if there is also one named unready.
 package main
 
 import (
@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	lostFile = "/models/lost"
-	deafFile = "/models/deaf"
+	lostFile    = "/models/lost"
+	unreadyFile = "/models/unready"
 )
 
 type engine struct{}
@@ -31,23 +31,23 @@ func (engine) Broken() error   { return nil }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	born := time.Now()
-	detached := func(context.Context) error {
+	started := time.Now()
+	check := func(context.Context) error {
 		stat, err := os.Stat(lostFile)
-		if err != nil || stat.ModTime().Before(born) {
-			return nil // What happened before this container was made took nothing from it.
+		if err != nil || stat.ModTime().Before(started) {
+			return nil // Files older than this container do not affect it.
 		}
-		if _, err := os.Stat(deafFile); err == nil {
+		if _, err := os.Stat(unreadyFile); err == nil {
 			return fmt.Errorf("%w: no such GPU", health.ErrGPULost)
 		}
 		return health.ErrGPUDetached
 	}
-	monitor := health.New(engine{}, slog.Default(), health.Cached("cuda:0", detached, 100*time.Millisecond, time.Second))
+	monitor := health.New(engine{}, slog.Default(), health.Cached("cuda:0", check, 100*time.Millisecond, time.Second))
 	monitor.Loaded()
 	server := &http.Server{Addr: ":8000", Handler: routes(monitor), ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		<-ctx.Done()
-		_ = server.Shutdown(context.Background()) // The container's end is the bound.
+		_ = server.Shutdown(context.Background()) // The container's stop grace bounds it.
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
@@ -57,17 +57,17 @@ func main() {
 
 func routes(monitor *health.Monitor) *http.ServeMux {
 	mux := http.NewServeMux()
-	tell := func(well func(health.Report) bool) http.HandlerFunc {
+	report := func(ok func(health.Report) bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			report := monitor.Report()
-			if !well(report) {
+			current := monitor.Report()
+			if !ok(current) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
-			_ = json.NewEncoder(w).Encode(report) // Who asked has gone.
+			_ = json.NewEncoder(w).Encode(current) // The client may be gone.
 		}
 	}
-	mux.HandleFunc("GET /health", tell(health.Report.Live))
-	mux.HandleFunc("GET /ready", tell(health.Report.Ready))
+	mux.HandleFunc("GET /health", report(health.Report.Live))
+	mux.HandleFunc("GET /ready", report(health.Report.Ready))
 	mux.HandleFunc("POST /predict", func(w http.ResponseWriter, _ *http.Request) {
 		if !monitor.Report().Ready() {
 			w.WriteHeader(http.StatusServiceUnavailable)
