@@ -124,7 +124,7 @@ func TestBadInputIsRefusedWithAReason(t *testing.T) {
 		p.t = t
 		header := http.Header{"Content-Type": {"image/jpeg"}, "Content-Encoding": {"gzip"}}
 		got, err := p.do("POST", path, header, bytes.NewReader(zipped(make([]byte, 1<<28))))
-		if err != nil || got.status != 415 || !strings.Contains(got.Error, "send the body as it is") {
+		if err != nil || got.status != 415 || !strings.Contains(got.Error, "send the body without one") {
 			t.Errorf("%v, %d %s", err, got.status, got.body)
 		}
 		p.good()
