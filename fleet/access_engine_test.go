@@ -103,7 +103,7 @@ func (b *harness) losses(replica string) int {
 			continue
 		}
 		n++
-		if a.Replica != replica || a.Code != "replica_lost" && a.Code != "answer_cut" {
+		if a.Replica != replica || a.Code != "replica_lost" && a.Code != "response_cut" {
 			b.t.Errorf("a request failed that %s did not lose: %+v", replica, a)
 		}
 	}
