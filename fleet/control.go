@@ -92,7 +92,7 @@ func (s *Supervisor) status() Status {
 	status := s.machine.status()
 	status.Gateway = s.address
 	for i := range status.Replicas {
-		status.Replicas[i].InFlight = s.gateway.Pool().InFlight(status.Replicas[i].Name)
+		status.Replicas[i].InFlight = s.gateway.Balancer().InFlight(status.Replicas[i].Name)
 	}
 	if s.saveErr != nil {
 		status.Problems = append(status.Problems, s.saveErr.Error())

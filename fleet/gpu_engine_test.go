@@ -110,8 +110,8 @@ func TestReplicasGetTheirGPUAndNoOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := simnvml.UUID(int(placement[3] - '0'))
-		if status.Labels["fovea.gpu"] != want || len(status.Weaknesses) > 0 {
-			t.Errorf("%s: GPU %q instead of %q; weaknesses %v", placement, status.Labels["fovea.gpu"], want, status.Weaknesses)
+		if status.Labels["fovea.gpu"] != want || len(status.Violations) > 0 {
+			t.Errorf("%s: GPU %q instead of %q; violations %v", placement, status.Labels["fovea.gpu"], want, status.Violations)
 		}
 	}
 }

@@ -44,7 +44,7 @@ name: %s
 image: %s
 socket: s.sock
 state: state
-gateway: {address: %q, answer_timeout: 90s}
+gateway: {address: %q, response_timeout: 90s}
 log: {format: json}
 `
 

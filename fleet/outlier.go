@@ -66,7 +66,7 @@ func (r *replica) traffic(s gateway.Status) {
 	if r.state != Ready {
 		return
 	}
-	if s.State == gateway.Silent && len(r.m.serving()) > 1 {
+	if s.State == gateway.Unresponsive && len(r.m.serving()) > 1 {
 		r.reason = "unresponsive: requests are pending and it shows no sign of life"
 		r.probeDue = r.now()
 		r.markUnready()

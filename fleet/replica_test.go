@@ -138,7 +138,7 @@ func TestUnresponsiveBackendIsUnreadyIfThereIsAnother(t *testing.T) {
 	for replicas, want := range map[int]State{1: Ready, 2: Unready} {
 		w := newWorld(t, 1, 0, replicas)
 		w.ready(replicas)
-		outliers(w, gateway.Status{State: gateway.Silent})
+		outliers(w, gateway.Status{State: gateway.Unresponsive})
 		if got := w.state(0); got != want {
 			t.Errorf("of %d: %s, want %s", replicas, got, want)
 		}

@@ -237,7 +237,7 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 	}
 	if s.now()-s.trafficReadAt >= trafficEvery {
 		s.trafficReadAt = s.now()
-		seen = append(seen, traffic{s.gateway.Pool().Status()})
+		seen = append(seen, traffic{s.gateway.Balancer().Status()})
 	}
 	actions := s.machine.step(s.now(), seen...)
 	s.updateGateway()
@@ -260,7 +260,7 @@ func (s *Supervisor) updateGateway() {
 	if slices.Equal(list, s.serving) {
 		return
 	}
-	if err := s.gateway.Pool().Set(list); err != nil {
+	if err := s.gateway.Balancer().Set(list); err != nil {
 		s.log.Error("gateway rejected the list of backends", "error", err.Error())
 	}
 	s.serving = list

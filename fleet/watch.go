@@ -35,7 +35,7 @@ func (s *Supervisor) perform(ctx context.Context, a action) {
 	case drain:
 		limited, cancel := context.WithTimeout(ctx, a.limit)
 		defer cancel()
-		s.post(ctx, drained{a.instanceID, s.gateway.Pool().Drain(limited, a.id)})
+		s.post(ctx, drained{a.instanceID, s.gateway.Balancer().Drain(limited, a.id)})
 	case listContainers:
 		s.post(ctx, s.executor.list(ctx, s.now()))
 	case readGPUs:

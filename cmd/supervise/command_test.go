@@ -132,7 +132,7 @@ func TestDoctorWithoutAConfigurationFileUsesTheDefaults(t *testing.T) {
 		t.Skipf("%s exists", defaultFile)
 	}
 	out, _ := command(t, "doctor") // whether this machine passes is not the point
-	for _, want := range []string{"configuration: " + defaultFile + " does not exist", "container's specification: ", "127.0.0.1:8080"} {
+	for _, want := range []string{"configuration: " + defaultFile + " does not exist", "container specification: ", "127.0.0.1:8080"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}

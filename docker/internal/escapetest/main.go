@@ -1,6 +1,6 @@
-// Command probe is the whole content of the tests' image: it tells, from inside a container, what the container may do.
-// With no argument it answers over HTTP on port 8000; with "lines N" it writes N lines, to both outputs in turn, and
-// exits with status 3; with "deaf" it serves and ignores SIGTERM.
+// Command escapetest is the only program in the tests' image: it reports, from inside a container, what the container allows.
+// Without arguments it serves HTTP on port 8000; with "lines N" it writes N lines alternately to stdout and stderr, and exits with
+// status 3; with "deaf" it serves and ignores SIGTERM.
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 	go func() {
 		for range term {
 			if len(os.Args) < 2 || os.Args[1] != "deaf" {
-				fmt.Println("told to stop")
+				fmt.Println("stopping")
 				_ = server.Close()
 				return
 			}
@@ -61,7 +61,7 @@ func routes() *http.ServeMux {
 			http.Error(w, err.Error(), http.StatusNotFound)
 			return
 		}
-		_, _ = w.Write(data) //nolint:gosec // G705: it is no page, and its reader is a test
+		_, _ = w.Write(data) //nolint:gosec // G705: not a web page; read by a test
 	})
 	mux.HandleFunc("GET /attempts", func(w http.ResponseWriter, _ *http.Request) { answer(w, attempts()) })
 	mux.HandleFunc("GET /env", func(w http.ResponseWriter, _ *http.Request) { answer(w, environment()) })

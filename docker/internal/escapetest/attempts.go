@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// attempts tries what a hardened container must not allow, and what it must, and tells what came of each.
+// attempts tries what a hardened container must prevent, and what it must allow, and returns each outcome.
 func attempts() map[string]string {
-	runtime.LockOSThread() // Never unlocked: the thread that may have changed ends with the goroutine.
+	runtime.LockOSThread() // never unlocked: the thread, which may have changed, ends with the goroutine
 	tried := map[string]string{}
 	for name, try := range map[string]func() error{
 		"write /":            write("/x"),
@@ -69,20 +69,20 @@ func executeFromTmp() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile("/tmp/program", self, 0o700); err != nil { //nolint:gosec // G306: to execute it is the attempt
+	if err := os.WriteFile("/tmp/program", self, 0o700); err != nil { //nolint:gosec // G306: executing it is the attempt
 		return errors.New("could not be written: " + err.Error())
 	}
-	defer os.Remove("/tmp/program") //nolint:errcheck // the container goes soon
+	defer os.Remove("/tmp/program") //nolint:errcheck // the container is removed soon
 	return exec.CommandContext(context.Background(), "/tmp/program", "lines", "0").Run()
 }
 
 // fillTmp writes up to 1 GiB.
 func fillTmp() error {
-	file, err := os.Create("/tmp/big") //nolint:gosec // G303: nobody else is in the container
+	file, err := os.Create("/tmp/big") //nolint:gosec // G303: nothing else runs in the container
 	if err != nil {
 		return err
 	}
-	defer os.Remove("/tmp/big") //nolint:errcheck // the container goes soon
+	defer os.Remove("/tmp/big") //nolint:errcheck // the container is removed soon
 	defer file.Close()
 	block := make([]byte, 1<<20)
 	for range 1024 {

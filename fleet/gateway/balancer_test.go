@@ -19,17 +19,24 @@ func at(ids ...string) []Replica {
 	return list
 }
 
-func newTestPool(t *testing.T, ids ...string) (*Pool, *time.Time, *[]string) {
+func newTestBalancer(t *testing.T, ids ...string) (*Balancer, *time.Time, *[]string) {
 	t.Helper()
-	now, forgotten := time.Unix(1000, 0), []string{}
-	p := newPool(func() time.Time { return now }, func(id string) { forgotten = append(forgotten, id) })
+	now, gone := time.Unix(1000, 0), []string{}
+	p := newBalancer(func() time.Time { return now }, func(id string) { gone = append(gone, id) })
 	if err := p.Set(at(ids...)); err != nil {
 		t.Fatal(err)
 	}
-	return p, &now, &forgotten
+	return p, &now, &gone
 }
 
-func picks(p *Pool, n int) string {
+func setReplicas(t *testing.T, p *Balancer, replicas ...Replica) {
+	t.Helper()
+	if err := p.Set(replicas); err != nil {
+		t.Error(err)
+	}
+}
+
+func picks(p *Balancer, n int) string {
 	var ids []string
 	for range n {
 		m := p.acquire()
@@ -42,53 +49,44 @@ func picks(p *Pool, n int) string {
 	return strings.Join(ids, " ")
 }
 
-func TestPool(t *testing.T) {
-	type step = func(t *testing.T, p *Pool, now *time.Time)
+func TestBalancer(t *testing.T) {
+	type step = func(t *testing.T, p *Balancer, now *time.Time)
 	set := func(ids ...string) step {
-		return func(t *testing.T, p *Pool, _ *time.Time) {
-			if err := p.Set(at(ids...)); err != nil {
-				t.Error(err)
-			}
-		}
+		return func(t *testing.T, p *Balancer, _ *time.Time) { setReplicas(t, p, at(ids...)...) }
 	}
 	drain := func(id string) step {
-		return func(t *testing.T, p *Pool, _ *time.Time) {
+		return func(t *testing.T, p *Balancer, _ *time.Time) {
 			if err := p.Drain(context.Background(), id); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	add := func(r Replica) step {
-		return func(t *testing.T, p *Pool, _ *time.Time) {
-			if err := p.Add(r); err != nil {
-				t.Error(err)
-			}
-		}
+	moveA := func(t *testing.T, p *Balancer, _ *time.Time) {
+		setReplicas(t, p, append([]Replica{{"a", "http://127.0.0.1:8001"}}, at("b", "c")...)...)
 	}
-	refused := func(_ *testing.T, p *Pool, _ *time.Time) {
+	refused := func(_ *testing.T, p *Balancer, _ *time.Time) {
 		m := p.acquire()
-		p.refused(m)
+		p.coolDown(m)
 		p.release(m)
 	}
 	for name, c := range map[string]struct {
 		steps []step
 		want  string // the next four
 	}{
-		"equals take turns":                                      {nil, "a b c a"},
-		"one that is not named any more gets none":               {[]step{set("a", "c")}, "a c a c"},
-		"no replica, no request":                                 {[]step{set()}, "none"},
-		"one that is drained gets none":                          {[]step{drain("b")}, "a c a c"},
-		"an older list does not undo a drain":                    {[]step{drain("b"), set("a", "b", "c")}, "a c a c"},
-		"adding undoes a drain":                                  {[]step{drain("b"), add(at("b")[0])}, "a b c a"},
-		"one that was removed and added anew is last":            {[]step{func(_ *testing.T, p *Pool, _ *time.Time) { p.Remove("a") }, add(at("a")[0])}, "b c a b"},
-		"one that comes back at another place replaces the old":  {[]step{drain("a"), add(Replica{"a", "http://127.0.0.1:8001"})}, "b c a b"},
-		"one that took no connection is passed over":             {[]step{refused}, "b c b c"},
-		"one that took no connection is asked again in a second": {[]step{refused, func(_ *testing.T, _ *Pool, now *time.Time) { *now = now.Add(shun) }}, "b c a b"},
-		"when none takes connections all are asked":              {[]step{refused, refused, refused}, "a b c a"},
-		"removing what is not there changes nothing":             {[]step{func(_ *testing.T, p *Pool, _ *time.Time) { p.Remove("x") }, drain("x")}, "a b c a"},
+		"equals take turns":                                 {nil, "a b c a"},
+		"one that is no longer listed gets none":            {[]step{set("a", "c")}, "a c a c"},
+		"no replica, no request":                            {[]step{set()}, "none"},
+		"a draining one gets none":                          {[]step{drain("b")}, "a c a c"},
+		"an older list does not undo a drain":               {[]step{drain("b"), set("a", "b", "c")}, "a c a c"},
+		"removing one ends its drain":                       {[]step{drain("b"), set("a", "c"), set("a", "b", "c")}, "a b c a"},
+		"one with a new address replaces the old":           {[]step{drain("a"), moveA}, "a b c a"},
+		"one that refused is skipped":                       {[]step{refused}, "b c b c"},
+		"one that refused is used again after its cooldown": {[]step{refused, func(_ *testing.T, _ *Balancer, now *time.Time) { *now = now.Add(minCooldown) }}, "b c a b"},
+		"if all refused, all are tried":                     {[]step{refused, refused, refused}, "a b c a"},
+		"draining an unknown one changes nothing":           {[]step{drain("x")}, "a b c a"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, now, _ := newTestPool(t, "a", "b", "c")
+			p, now, _ := newTestBalancer(t, "a", "b", "c")
 			for _, s := range c.steps {
 				s(t, p, now)
 			}
@@ -100,14 +98,14 @@ func TestPool(t *testing.T) {
 }
 
 func TestBadReplicasChangeNothing(t *testing.T) {
-	p, _, _ := newTestPool(t, "a")
+	p, _, _ := newTestBalancer(t, "a")
 	bad := []Replica{
 		{"", "http://h:1"}, {"https", "https://h:1"}, {"no port", "http://h"}, {"path", "http://h:1/v1"},
 		{"user", "http://u@h:1"}, {"query", "http://h:1?x"}, {"garbage", "%"}, {"good", "http://h:1"}, {"good", "http://h:2"},
 	}
 	err := p.Set(bad)
 	if err == nil {
-		t.Fatal("no mistake found")
+		t.Fatal("no error")
 	}
 	for _, r := range bad {
 		if !strings.Contains(err.Error(), fmt.Sprintf("%q", r.ID)) && r.ID != "" {
@@ -117,13 +115,10 @@ func TestBadReplicasChangeNothing(t *testing.T) {
 	if got := picks(p, 2); got != "a a" {
 		t.Errorf("requests go to %s", got)
 	}
-	if err := p.Add(bad[1]); err == nil {
-		t.Error("a replica was added over https")
-	}
 }
 
-func TestOneThatLeavesKeepsItsRequests(t *testing.T) {
-	p, _, forgotten := newTestPool(t, "a")
+func TestRemovedBackendKeepsItsRequests(t *testing.T) {
+	p, _, gone := newTestBalancer(t, "a")
 	m := p.acquire()
 	if err := p.Set(nil); err != nil {
 		t.Fatal(err)
@@ -131,39 +126,37 @@ func TestOneThatLeavesKeepsItsRequests(t *testing.T) {
 	if n := p.InFlight("a"); n != 1 {
 		t.Errorf("%d in flight, want 1", n)
 	}
-	if s := p.Status(); len(s) != 1 || s[0].State != Leaving {
-		t.Errorf("status %+v, want one that is leaving", s)
+	if s := p.Status(); len(s) != 1 || s[0].State != Removed {
+		t.Errorf("status %+v, want one that is removed", s)
 	}
-	if len(*forgotten) != 0 {
-		t.Error("forgotten with a request in flight")
+	if len(*gone) != 0 {
+		t.Error("gone with a request in flight")
 	}
 	p.release(m)
-	if len(p.Status()) != 0 || !slices.Equal(*forgotten, []string{"a"}) || p.known("a") {
-		t.Errorf("left: %+v, forgotten %v", p.Status(), *forgotten)
+	if len(p.Status()) != 0 || !slices.Equal(*gone, []string{"a"}) || p.known("a") {
+		t.Errorf("remaining: %+v, gone: %v", p.Status(), *gone)
 	}
 }
 
 func TestDrainWaits(t *testing.T) {
-	p, _, _ := newTestPool(t, "a")
+	p, _, _ := newTestBalancer(t, "a")
 	first, second := p.acquire(), p.acquire()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := p.Drain(ctx, "a"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "2 requests") {
-		t.Errorf("drain with no time left: %v", err)
+		t.Errorf("drain with a canceled context: %v", err)
 	}
 	if p.acquire() != nil {
-		t.Error("a drain that ran out of time let requests in")
+		t.Error("a drain that timed out let requests in")
 	}
-	// It moves to another port meanwhile: what the old one has in flight counts too.
-	if err := p.Add(Replica{"a", "http://127.0.0.1:8001"}); err != nil {
-		t.Fatal(err)
-	}
+	// Its address changes meanwhile: requests in flight at the old one count, too.
+	setReplicas(t, p, Replica{"a", "http://127.0.0.1:8001"})
 	third := p.acquire()
 	done := make(chan error, 2)
 	for range cap(done) {
 		go func() { done <- p.Drain(context.Background(), "a") }()
 	}
-	for _, m := range []*member{first, second, third} {
+	for _, m := range []*backend{first, second, third} {
 		select {
 		case err := <-done:
 			t.Fatalf("drained (%v) with requests in flight", err)
@@ -178,29 +171,26 @@ func TestDrainWaits(t *testing.T) {
 	}
 }
 
-// A thousand random steps: each request goes to one that may get it and that has the fewest in flight.
+// A thousand random steps: each request goes to an eligible backend with the fewest in flight.
 func TestLeastInFlight(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		p, now, _ := newTestPool(t)
+		p, now, _ := newTestBalancer(t)
 		names := []string{"a", "b", "c", "d", "e"}
-		var held []*member
+		var held []*backend
 		for range 1000 {
 			switch n := r.IntN(20); {
-			case n == 0:
-				p.Remove(names[r.IntN(len(names))])
 			case n <= 2:
-				if err := p.Add(at(names[r.IntN(len(names))])[0]); err != nil {
-					t.Fatal(err)
-				}
+				r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+				setReplicas(t, p, at(names[:r.IntN(len(names)+1)]...)...)
 			case n == 3:
 				ctx, cancel := context.WithCancel(context.Background())
 				cancel()
 				_ = p.Drain(ctx, names[r.IntN(len(names))])
 			case n == 4 && len(held) > 0:
-				p.refused(held[r.IntN(len(held))])
+				p.coolDown(held[r.IntN(len(held))])
 			case n == 5:
-				*now = now.Add(shun / 3)
+				*now = now.Add(minCooldown / 3)
 			case n <= 11 && len(held) > 0:
 				i := r.IntN(len(held))
 				p.release(held[i])
@@ -224,9 +214,9 @@ func TestLeastInFlight(t *testing.T) {
 	}
 }
 
-func checkChoice(t *testing.T, before []Status, got *member) {
+func checkChoice(t *testing.T, before []Status, got *backend) {
 	t.Helper()
-	least := map[State]int{Ready: -1, Refusing: -1}
+	least := map[State]int{Ready: -1, Cooldown: -1}
 	for _, s := range before {
 		if n, ok := least[s.State]; ok && (n < 0 || s.InFlight < n) {
 			least[s.State] = s.InFlight
@@ -234,7 +224,7 @@ func checkChoice(t *testing.T, before []Status, got *member) {
 	}
 	want := Ready
 	if least[Ready] < 0 {
-		want = Refusing
+		want = Cooldown
 	}
 	if least[want] < 0 {
 		if got != nil {
@@ -246,7 +236,7 @@ func checkChoice(t *testing.T, before []Status, got *member) {
 		t.Fatalf("none was chosen among %+v", before)
 	}
 	for _, s := range before {
-		if s.ID == got.id && s.State != Leaving && (s.State != want || s.InFlight != least[want]) {
+		if s.ID == got.id && s.State != Removed && (s.State != want || s.InFlight != least[want]) {
 			t.Fatalf("%s was chosen among %+v", got.id, before)
 		}
 	}

@@ -19,21 +19,21 @@ func TestHungCall(t *testing.T) {
 	f.Set("gpu0.hang", "600")
 
 	ctx := context.Background()
-	if err := n.Answers(ctx, simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
+	if err := n.Ping(ctx, simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
 		t.Fatalf("GPU 0 hangs: error %v, want %v", err, ErrNotAnswering)
 	} else if !strings.Contains(err.Error(), "GPU 0") {
 		t.Errorf("error %q does not name the GPU", err)
 	}
 	before := runtime.NumGoroutine()
 	for range 100 { // With a deadline each these would take minutes, and pile up a hundred calls.
-		if err := n.Answers(ctx, simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
+		if err := n.Ping(ctx, simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
 			t.Fatalf("while a call hangs: %v", err)
 		}
 	}
 	if after := runtime.NumGoroutine(); after > before {
 		t.Errorf("%d goroutines before 100 calls to a GPU that hangs, %d after", before, after)
 	}
-	if err := n.Answers(ctx, simnvml.UUID(1)); err != nil {
+	if err := n.Ping(ctx, simnvml.UUID(1)); err != nil {
 		t.Errorf("GPU 1 does not answer while GPU 0 hangs: %v", err)
 	}
 	d := inventory(t, n).Devices
@@ -44,7 +44,7 @@ func TestHungCall(t *testing.T) {
 		t.Errorf("the other GPU: %+v", d[1])
 	}
 	f.Delete("gpu0.hang")
-	eventually(t, "GPU 0 answers again", func() bool { return n.Answers(ctx, simnvml.UUID(0)) == nil })
+	eventually(t, "GPU 0 answers again", func() bool { return n.Ping(ctx, simnvml.UUID(0)) == nil })
 }
 
 func TestCloseWhileACallHangs(t *testing.T) {
@@ -53,44 +53,44 @@ func TestCloseWhileACallHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "GPU 0 is known", func() bool { return n.Answers(context.Background(), simnvml.UUID(0)) == nil })
+	eventually(t, "GPU 0 is known", func() bool { return n.Ping(context.Background(), simnvml.UUID(0)) == nil })
 	f.Set("gpu0.hang", "600")
-	if err := n.Answers(context.Background(), simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
+	if err := n.Ping(context.Background(), simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
 		t.Fatal(err)
 	}
 	if err := n.Close(); !errors.Is(err, ErrNotAnswering) {
 		t.Errorf("close: %v, want %v", err, ErrNotAnswering)
 	}
 	f.Delete("gpu0.hang")
-	eventually(t, "the call returned", func() bool { return !n.silent() })
+	eventually(t, "the call returned", func() bool { return !n.hung() })
 	if err := check(n.api.Shutdown()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestCallHonoursItsContext(t *testing.T) {
+func TestCallHonorsItsContext(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(1))
 	n := open(t, f)
 	inventory(t, n)
 	f.Set("gpu0.hang", "600")
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	if err := n.Answers(ctx, simnvml.UUID(0)); !errors.Is(err, context.Canceled) {
+	if err := n.Ping(ctx, simnvml.UUID(0)); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
-	if err := n.Answers(ctx, simnvml.UUID(0)); !errors.Is(err, context.Canceled) {
+	if err := n.Ping(ctx, simnvml.UUID(0)); !errors.Is(err, context.Canceled) {
 		t.Errorf("begun after the end: error %v, want %v", err, context.Canceled)
 	}
 }
 
-func TestLaneRunsOneCallAtATime(t *testing.T) {
-	l := newLane("lane")
+func TestExecutorRunsOneCallAtATime(t *testing.T) {
+	l := newExecutor("executor")
 	running, most := 0, 0
 	var mu sync.Mutex
 	var callers sync.WaitGroup
 	for range 20 {
 		callers.Go(func() {
-			_, err := call(context.Background(), l, patience, func() (int, error) {
+			_, err := call(context.Background(), l, testTimeout, func() (int, error) {
 				mu.Lock()
 				running++
 				most = max(most, running)

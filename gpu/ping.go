@@ -9,10 +9,10 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
 
-// Answers asks a GPU, or a MIG instance and its GPU, a question that only the GPU itself can answer. Nil means that it
-// answered in time and takes new work. Errors: ErrUnknownDevice, ErrLost, ErrNeedsRepair, ErrNotAnswering, the
-// context's, or what else the driver says.
-func (n *NVML) Answers(ctx context.Context, uuid string) error {
+// Ping queries a GPU, or a MIG instance and its GPU, for what only the GPU itself can answer. Nil means that it answered in
+// time and takes new work. Errors: ErrUnknownDevice, ErrLost, ErrNeedsRepair, ErrNotAnswering, the context's, or another of
+// the driver's.
+func (n *NVML) Ping(ctx context.Context, uuid string) error {
 	index, instance, ok := n.find(uuid)
 	if !ok {
 		inventory, err := n.Inventory(ctx)
@@ -24,12 +24,12 @@ func (n *NVML) Answers(ctx context.Context, uuid string) error {
 		}
 	}
 	if instance {
-		return n.probe(ctx, index, uuid)
+		return n.ping(ctx, index, uuid)
 	}
-	return n.probe(ctx, index, "")
+	return n.ping(ctx, index, "")
 }
 
-// unknown says that there is no GPU with a UUID, and why it may yet be one of those that never said theirs.
+// unknown is the error for a UUID that no GPU has, with the errors of the GPUs whose UUID could not be read.
 func unknown(devices []Device, uuid string) error {
 	err := fmt.Errorf("%w: %s", ErrUnknownDevice, uuid)
 	for _, d := range devices {
@@ -40,7 +40,7 @@ func unknown(devices []Device, uuid string) error {
 	return err
 }
 
-// find tells the index of the GPU with a UUID, or of the GPU that an instance with it is part of.
+// find returns the index of the GPU with a UUID, or of the GPU with that instance.
 func (n *NVML) find(uuid string) (index int, instance, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -55,10 +55,10 @@ func (n *NVML) find(uuid string) (index int, instance, ok bool) {
 	return 0, false, false
 }
 
-// probe reads the memory in use, which the driver fetches from the GPU, and the recovery action; for an instance also
-// whether it still exists.
-func (n *NVML) probe(ctx context.Context, index int, instance string) error {
-	_, err := ask(ctx, n, n.lane(index), func() (struct{}, error) {
+// ping reads the memory in use, which the driver fetches from the GPU, and the recovery action. It also checks that the
+// instance, if any, still exists.
+func (n *NVML) ping(ctx context.Context, index int, instance string) error {
+	_, err := ask(ctx, n, n.executor(index), func() (struct{}, error) {
 		device, err := n.handle(index)
 		if err != nil {
 			return struct{}{}, err

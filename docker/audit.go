@@ -10,15 +10,15 @@ import (
 	"github.com/docker/docker/api/types/mount"
 )
 
-// weaknesses compares a container, whoever made it, with what this package makes.
-func weaknesses(answer container.InspectResponse) []string {
+// violations returns how a container, made by anyone, deviates from the hardening of this package.
+func violations(response container.InspectResponse) []string {
 	var found []string
-	add := func(weak bool, format string, args ...any) {
-		if weak {
+	add := func(violated bool, format string, args ...any) {
+		if violated {
 			found = append(found, fmt.Sprintf(format, args...))
 		}
 	}
-	host := answer.HostConfig
+	host := response.HostConfig
 	add(host.Privileged, "privileged: true")
 	add(!host.ReadonlyRootfs, "read_only: false")
 	add(len(host.CapAdd) > 0, "cap_add: %v", host.CapAdd)
@@ -28,13 +28,13 @@ func weaknesses(answer container.InspectResponse) []string {
 		add(option != noNewPrivileges, "security_opt: %s", option)
 	}
 	add(len(host.MaskedPaths) == 0 || len(host.ReadonlyPaths) == 0, "security_opt: systempaths=unconfined")
-	add(rootUser(answer.Config.User), "user: %q", answer.Config.User)
+	add(rootUser(response.Config.User), "user: %q", response.Config.User)
 	add(len(host.GroupAdd) > 0, "group_add: %v", host.GroupAdd)
 	add(host.RestartPolicy.Name != container.RestartPolicyDisabled, "restart: %s", host.RestartPolicy.Name)
-	found = append(found, namespaceWeaknesses(host)...)
-	found = append(found, resourceWeaknesses(host)...)
-	found = append(found, mountWeaknesses(answer)...)
-	for _, variable := range answer.Config.Env {
+	found = append(found, namespaceViolations(host)...)
+	found = append(found, resourceViolations(host)...)
+	found = append(found, mountViolations(response)...)
+	for _, variable := range response.Config.Env {
 		name, _, _ := strings.Cut(variable, "=")
 		add(forbiddenLoaderVariable(name) != "", "env: %s", name)
 	}
@@ -45,13 +45,13 @@ func rootUser(user string) bool {
 	uid, gid, _ := strings.Cut(user, ":")
 	for _, id := range []string{uid, gid} {
 		if n, err := strconv.ParseUint(id, 10, 31); err != nil || n == 0 {
-			return true // Names, too: an image could give any number to them.
+			return true // names, too: the image maps them to any number
 		}
 	}
 	return false
 }
 
-func namespaceWeaknesses(host *container.HostConfig) []string {
+func namespaceViolations(host *container.HostConfig) []string {
 	var found []string
 	if message := wrongNetwork(string(host.NetworkMode)); message != "" {
 		found = append(found, "network: "+message)
@@ -77,10 +77,10 @@ func namespaceWeaknesses(host *container.HostConfig) []string {
 	return found
 }
 
-func resourceWeaknesses(host *container.HostConfig) []string {
+func resourceViolations(host *container.HostConfig) []string {
 	var found []string
-	add := func(weak bool, format string, args ...any) {
-		if weak {
+	add := func(violated bool, format string, args ...any) {
+		if violated {
 			found = append(found, fmt.Sprintf(format, args...))
 		}
 	}
@@ -88,7 +88,7 @@ func resourceWeaknesses(host *container.HostConfig) []string {
 	add(len(host.DeviceCgroupRules) > 0, "device_cgroup_rules: %v", host.DeviceCgroupRules)
 	add(len(host.Sysctls) > 0, "sysctls: %v", host.Sysctls)
 	add(host.Memory <= 0, "memory: unlimited")
-	// Where the kernel cannot count swap, the engine records -1 and warns.
+	// if the kernel cannot limit swap, the engine records -1 and warns
 	add(host.MemorySwap != host.Memory && host.MemorySwap != -1, "memory_swap: %d", host.MemorySwap)
 	add(host.NanoCPUs <= 0, "cpus: unlimited")
 	add(host.PidsLimit == nil || *host.PidsLimit <= 0, "pids: unlimited")
@@ -96,9 +96,9 @@ func resourceWeaknesses(host *container.HostConfig) []string {
 	return found
 }
 
-func mountWeaknesses(answer container.InspectResponse) []string {
+func mountViolations(response container.InspectResponse) []string {
 	var found []string
-	host := answer.HostConfig
+	host := response.HostConfig
 	if len(host.Binds) > 0 || len(host.VolumesFrom) > 0 {
 		found = append(found, fmt.Sprintf("volumes: %v %v", host.Binds, host.VolumesFrom))
 	}
@@ -107,11 +107,11 @@ func mountWeaknesses(answer container.InspectResponse) []string {
 			found = append(found, "tmpfs: "+path+" "+options)
 		}
 	}
-	for _, m := range answer.Mounts {
-		place := m.Destination == ModelsPath || strings.HasPrefix(m.Destination, SecretsPath+"/")
+	for _, m := range response.Mounts {
+		allowed := m.Destination == ModelsPath || strings.HasPrefix(m.Destination, SecretsPath+"/")
 		switch {
 		case m.Type == mount.TypeTmpfs:
-		case m.Type != mount.TypeBind || m.RW || !place:
+		case m.Type != mount.TypeBind || m.RW || !allowed:
 			found = append(found, fmt.Sprintf("mounts: %s %s, writable: %t", m.Type, m.Destination, m.RW))
 		case m.Propagation != mount.PropagationRPrivate:
 			found = append(found, fmt.Sprintf("mounts: %s, propagation %s", m.Destination, m.Propagation))

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestShutdownLosesNoRequestOfClientsThatGoOn(t *testing.T) {
+func TestShutdownLosesNoRequests(t *testing.T) {
 	for name, keeps := range map[string]bool{"kept connections": true, "a connection for each request": false} {
 		t.Run(name, func(t *testing.T) {
 			var hits atomic.Int64
@@ -27,14 +27,14 @@ func TestShutdownLosesNoRequestOfClientsThatGoOn(t *testing.T) {
 			_ = first.Close()
 			defer inherited.Close()
 			stop := make(chan struct{})
-			client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: !keeps, MaxIdleConnsPerHost: 8}}
+			client := &http.Client{Timeout: testTimeout, Transport: &http.Transport{DisableKeepAlives: !keeps, MaxIdleConnsPerHost: 8}}
 			defer client.CloseIdleConnections()
 			var clients sync.WaitGroup
 			for range 4 {
-				clients.Go(func() { goOn(t, client, "http://"+first.Addr().String(), stop) })
+				clients.Go(func() { keepPosting(t, client, "http://"+first.Addr().String(), stop) })
 			}
 			for range 5 {
-				generation(t, inherited, replica, &hits)
+				serveAWhile(t, inherited, replica, &hits)
 			}
 			last := serveOn(t, inherited, replica)
 			close(stop)
@@ -44,7 +44,7 @@ func TestShutdownLosesNoRequestOfClientsThatGoOn(t *testing.T) {
 	}
 }
 
-func goOn(t *testing.T, client *http.Client, url string, stop <-chan struct{}) {
+func keepPosting(t *testing.T, client *http.Client, url string, stop <-chan struct{}) {
 	f := fixture{client: client, url: url}
 	for {
 		select {
@@ -59,16 +59,16 @@ func goOn(t *testing.T, client *http.Client, url string, stop <-chan struct{}) {
 	}
 }
 
-// generation is a gateway that answers for a while and shuts down.
-func generation(t *testing.T, inherited *os.File, replica Replica, hits *atomic.Int64) {
+// serveAWhile starts a gateway, lets it serve some requests and shuts it down.
+func serveAWhile(t *testing.T, inherited *os.File, replica Replica, hits *atomic.Int64) {
 	t.Helper()
 	end := serveOn(t, inherited, replica)
 	before := hits.Load()
-	until(t, "requests to be answered", func() bool { return hits.Load() > before+50 })
+	until(t, "requests to be served", func() bool { return hits.Load() > before+50 })
 	end()
 }
 
-// serveOn starts a gateway and returns what shuts it down.
+// serveOn starts a gateway and returns a function that shuts it down.
 func serveOn(t *testing.T, inherited *os.File, replica Replica) (end func()) {
 	t.Helper()
 	l, err := net.FileListener(inherited)
@@ -76,13 +76,13 @@ func serveOn(t *testing.T, inherited *os.File, replica Replica) (end func()) {
 		t.Fatal(err)
 	}
 	g := New(Defaults(), slog.New(slog.DiscardHandler))
-	if err := g.Pool().Set([]Replica{replica}); err != nil {
+	if err := g.Balancer().Set([]Replica{replica}); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
 	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := g.Shutdown(ctx); err != nil {
 			t.Error(err)

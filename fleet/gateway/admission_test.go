@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"fovea/internal/admission"
 	"fovea/internal/apierror"
 )
 
-// holding is a replica whose answers wait.
+// holding is a replica that holds its responses back.
 func holding(t testing.TB, id string) (r Replica, arrived chan struct{}, let func()) {
 	t.Helper()
 	gate := make(chan struct{})
@@ -40,7 +41,14 @@ func (f *fixture) background(n int) chan reply {
 	return replies
 }
 
-func TestNoMoreRequestsThanAllowed(t *testing.T) {
+func TestAdmissionLimits(t *testing.T) {
+	got := Config{MaxRequests: 8, ClientShare: 0.5, MinBodyRate: 100}.admissionLimits()
+	if want := (admission.Limits{Requests: 8, ClientShare: 0.5, MinRate: 100}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestMaxRequests(t *testing.T) {
 	r, arrived, let := holding(t, "a")
 	f := start(t, func(c *Config) { c.MaxRequests = 2 }, r)
 	replies := f.background(2)
@@ -48,7 +56,7 @@ func TestNoMoreRequestsThanAllowed(t *testing.T) {
 		wait(t, "a request at the replica", arrived)
 	}
 	got := f.post("/predict", "image")
-	if got.status != 503 || got.fault(t).Code != apierror.GatewayBusy || got.header.Get("Retry-After") == "" {
+	if got.status != 503 || got.apiError(t).Code != apierror.GatewayBusy || got.header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if got := f.get("/health"); got.status != 200 {
@@ -61,11 +69,11 @@ func TestNoMoreRequestsThanAllowed(t *testing.T) {
 		}
 	}
 	if got := f.post("/predict", "image"); got.status != 200 {
-		t.Errorf("places were not given back: %+v", got)
+		t.Errorf("slots were not released: %+v", got)
 	}
 }
 
-func TestClientThatGoesAwayFreesItsReplica(t *testing.T) {
+func TestDisconnectFreesTheBackend(t *testing.T) {
 	for name, body := range map[string]string{"while it waits": "image", "without a body": ""} {
 		t.Run(name, func(t *testing.T) {
 			gone := make(chan struct{})
@@ -82,26 +90,51 @@ func TestClientThatGoesAwayFreesItsReplica(t *testing.T) {
 			go func() { done <- f.do(req) }()
 			wait(t, "the request at the replica", arrived)
 			cancel()
-			wait(t, "the replica to hear of it", gone)
+			wait(t, "the replica to notice", gone)
 			wait(t, "the client", done)
-			until(t, "the place to be free", func() bool { return f.pool.InFlight("a") == 0 })
+			until(t, "the backend to be released", func() bool { return f.balancer.InFlight("a") == 0 })
 			if n := f.metric(t, `fovea_gateway_requests_total{code="499",replica="a"}`); n != "1" {
 				t.Errorf("%s requests counted with 499", n)
 			}
 			if n := f.metric(t, `fovea_gateway_upstream_errors_total{reason="lost"}`); n != "0" {
-				t.Error("the replica is blamed")
+				t.Error("the replica was blamed")
 			}
 		})
 	}
 }
 
-// What a client does wrong while its body is on its way to a replica.
-func TestBodiesThatDoNotArrive(t *testing.T) {
-	half := strings.Repeat("x", firstBytes) // which a replica is chosen for
+func TestDisconnectWithinTheResponseIsTheClients(t *testing.T) {
+	f := start(t, nil, server(t, "a", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/predict", http.NoBody)
+	res, err := f.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := io.ReadFull(res.Body, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	series := `fovea_gateway_requests_total{code="499",replica="a"}`
+	until(t, series, func() bool { return f.metric(t, series) == "1" })
+	if n := f.metric(t, `fovea_gateway_upstream_errors_total{reason="cut"}`); n != "0" {
+		t.Errorf("%s responses are said to be cut by the replica", n)
+	}
+}
+
+// Bodies that fail on their way to a backend.
+func TestIncompleteBodies(t *testing.T) {
+	half := strings.Repeat("x", firstBytes) // after which a backend is chosen
 	for name, c := range map[string]struct {
 		request string
 		hangsUp bool
-		status  int // 0: no answer
+		status  int // 0: no response
 		code    apierror.Code
 		metric  string
 	}{
@@ -117,7 +150,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 				}
 			}, server(t, "a", func(w http.ResponseWriter, r *http.Request) {
 				if _, err := io.Copy(io.Discard, r.Body); err == nil {
-					t.Error("the replica took the body for whole")
+					t.Error("the replica took the body for complete")
 				}
 			}))
 			conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
@@ -127,7 +160,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 			defer conn.Close()
 			_, _ = io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\n"+c.request)
 			if c.hangsUp {
-				until(t, "the request to be passed on", func() bool { return f.pool.InFlight("a") == 1 })
+				until(t, "the request to be forwarded", func() bool { return f.balancer.InFlight("a") == 1 })
 				_ = conn.Close()
 			} else {
 				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -137,7 +170,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 				text, _ := io.ReadAll(res.Body)
 				_ = res.Body.Close()
 				got := reply{res.StatusCode, res.Header, string(text), nil}
-				if got.status != c.status || got.fault(t).Code != c.code {
+				if got.status != c.status || got.apiError(t).Code != c.code {
 					t.Errorf("%d %s", got.status, got.body)
 				}
 			}
@@ -147,7 +180,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 	}
 }
 
-func TestHeadersBeyondTheLimit(t *testing.T) {
+func TestHeadersTooLarge(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, server(t, "a", echo(&hits)))
 	req, _ := http.NewRequest(http.MethodGet, f.url+"/v1/models", nil)
@@ -198,21 +231,19 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) {
 	flags := []*atomic.Bool{new(atomic.Bool)}
 	for i := range 20 {
 		next, flag := replica(itoa(i + 2))
-		if err := f.pool.Add(next); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		if err := f.pool.Drain(ctx, oldest.ID); err != nil {
+		setReplicas(t, f.balancer, append([]Replica{oldest, next}, others...)...)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		if err := f.balancer.Drain(ctx, oldest.ID); err != nil {
 			t.Error(err)
 		}
 		cancel()
 		drained.Store(true)
-		f.pool.Remove(oldest.ID)
 		others, flags = append(others, next), append(flags, flag)
+		setReplicas(t, f.balancer, others...)
 		oldest, drained = others[0], flags[0]
 		others, flags = others[1:], flags[1:]
 		before := served[1].Load()
-		until(t, "requests to be answered", func() bool { return served[1].Load() >= before+5 })
+		until(t, "requests to be served", func() bool { return served[1].Load() >= before+5 })
 	}
 	close(stop)
 	for range clients {
@@ -223,7 +254,7 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) {
 	}
 }
 
-func TestShutdownAnswersWhatItTook(t *testing.T) {
+func TestShutdownFinishesRequests(t *testing.T) {
 	r, arrived, let := holding(t, "a")
 	f := start(t, nil, r)
 	replies := f.background(1)

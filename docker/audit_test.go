@@ -11,12 +11,12 @@ import (
 	"github.com/docker/go-connections/nat"
 )
 
-// made is what an engine tells of a container that Create made.
+// made is the engine's description of a container that Create made.
 func made() container.InspectResponse {
 	s := valid()
 	s.ModelsDir, s.SecretFiles = "/srv/models", map[string]string{"token": "/srv/token"}
 	host := s.hostConfig(nil)
-	host.MaskedPaths, host.ReadonlyPaths = []string{"/proc/kcore"}, []string{"/proc/sys"} // The engine's own.
+	host.MaskedPaths, host.ReadonlyPaths = []string{"/proc/kcore"}, []string{"/proc/sys"} // the engine's defaults
 	answer := container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{
 			ID: "x", Name: "/" + s.Name, State: &container.State{Status: "running"}, HostConfig: host,
@@ -32,13 +32,13 @@ func made() container.InspectResponse {
 	return answer
 }
 
-func TestAContainerOfOursHasNoWeaknesses(t *testing.T) {
-	if found := status(made()).Weaknesses; len(found) > 0 {
+func TestOwnContainerHasNoViolations(t *testing.T) {
+	if found := status(made()).Violations; len(found) > 0 {
 		t.Errorf("found %q", found)
 	}
 }
 
-func TestWeaknessesOfOthersContainersAreFound(t *testing.T) {
+func TestViolations(t *testing.T) {
 	zero, yes := int64(0), true
 	bind := func(m container.MountPoint) func(*container.InspectResponse) {
 		return func(a *container.InspectResponse) { a.Mounts = append(a.Mounts, m) }
@@ -58,7 +58,7 @@ func TestWeaknessesOfOthersContainersAreFound(t *testing.T) {
 		{"security_opt: systempaths=unconfined", func(a *container.InspectResponse) { a.HostConfig.MaskedPaths = []string{} }},
 		{`user: ""`, func(a *container.InspectResponse) { a.Config.User = "" }},
 		{`user: "0:65532"`, func(a *container.InspectResponse) { a.Config.User = "0:65532" }},
-		{`user: "65532"`, func(a *container.InspectResponse) { a.Config.User = "65532" }}, // Its group is the image's to say.
+		{`user: "65532"`, func(a *container.InspectResponse) { a.Config.User = "65532" }}, // the image determines the group
 		{"group_add: [docker]", func(a *container.InspectResponse) { a.HostConfig.GroupAdd = []string{"docker"} }},
 		{"restart: always", func(a *container.InspectResponse) { a.HostConfig.RestartPolicy.Name = "always" }},
 		{"network: host", func(a *container.InspectResponse) { a.HostConfig.NetworkMode = "host" }},
@@ -93,7 +93,7 @@ func TestWeaknessesOfOthersContainersAreFound(t *testing.T) {
 		t.Run(test.want, func(t *testing.T) {
 			answer := made()
 			test.change(&answer)
-			found := status(answer).Weaknesses
+			found := status(answer).Violations
 			if len(found) != 1 || !strings.HasPrefix(found[0], test.want) {
 				t.Errorf("found %q", found)
 			}
@@ -101,7 +101,7 @@ func TestWeaknessesOfOthersContainersAreFound(t *testing.T) {
 	}
 	answer := made()
 	answer.HostConfig.Memory = 0
-	if found := weaknesses(answer); !slices.Contains(found, "memory: unlimited") {
+	if found := violations(answer); !slices.Contains(found, "memory: unlimited") {
 		t.Errorf("found %q", found)
 	}
 }
