@@ -32,7 +32,6 @@ func TestClassify(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
-		ClassOut.String(): "out", Class(9).String(): "invalid", KindBack.String(): "back", Kind(-1).String(): "invalid",
 		RecoverySystemReboot.String(): "system reboot", RecoveryAction(8).String(): "action 8",
 		RecoveryAction(-1).String(): "action -1", ComputeCapability{9, 0}.String(): "9.0",
 	} {
