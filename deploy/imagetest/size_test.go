@@ -12,7 +12,7 @@ import (
 
 const megabyte = 1_000_000 // as Docker counts
 
-// parts tells what the bytes of an image are.
+// parts maps an image's files to the parts of the table in deploy/README.md.
 var parts = []struct {
 	name string
 	path *regexp.Regexp
@@ -58,6 +58,6 @@ func sizes(t *testing.T, image string) (byPart map[string]int64, total int64) {
 
 func TestSizeOfCPUImage(t *testing.T) {
 	if _, total := sizes(t, cpuImage); total > 120*megabyte {
-		t.Errorf("the image has %d MB; at most 120 are allowed", total/megabyte)
+		t.Errorf("the image has %d MB; want at most 120", total/megabyte)
 	}
 }
