@@ -4,6 +4,7 @@
 #   docker build -t fovea:cuda --target cuda .     the CUDA image
 #   docker build -t fovea-supervise --target supervise .    the supervisor
 #   docker build --target sbom -o . .              only the SBOM
+#   docker build --target programs -o . .          only the programs, with ONNX Runtime
 #
 # Stages are ordered from rarely to often changed, so that an edit to a .go file rebuilds only `build` and the stages
 # after it. Nothing runs on the target's architecture: a build for linux/arm64 on an amd64
@@ -201,7 +202,7 @@ ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build set -eux; \
     GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CGO_CFLAGS='-O2 -g -Wno-deprecated-declarations' \
     go build -trimpath -buildvcs=false -tags netgo,osusergo \
-      -ldflags "-s -w -X main.version=$VERSION -extldflags=-Wl,-z,lazy" -o /out/supervise ./cmd/supervise; \
+      -ldflags "-s -w -X main.version=$VERSION -extldflags=-Wl,-z,lazy" -o /out/ ./cmd/supervise ./cmd/loadtest; \
     CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./tools/sbom
 
 # ---- contents: an SBOM in CycloneDX for each target ----
@@ -220,6 +221,15 @@ FROM scratch AS sbom
 COPY --from=contents-cpu /out/sbom.cdx.json /
 FROM scratch AS sbom-cuda
 COPY --from=contents-cuda /out/sbom.cdx.json /
+
+# ---- programs: for a machine without containers; the server finds ONNX Runtime in ../lib ----
+FROM scratch AS programs
+COPY --from=build /out/serve /bin/
+COPY --from=build-supervise /out/supervise /out/loadtest /bin/
+COPY --from=onnxruntime /out/lib/ /lib/
+COPY --from=onnxruntime /out/doc/ /share/doc/onnxruntime/
+COPY --from=opencv /opt/opencv/doc/ /share/doc/
+COPY --from=contents-cpu /out/sbom.cdx.json /
 
 # ---- the images: no shell, no package manager, only files that are run or read ----
 FROM scratch AS supervise

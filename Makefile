@@ -9,6 +9,8 @@ DEVICE ?= cpu
 FUZZTIME ?= 30s
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fovea
 GOLANGCI_VERSION := 2.15.0
+# A tagged commit's version, otherwise the latest one in CHANGELOG.md with -dev.
+VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --exact-match --match='v*' 2>/dev/null)),$(shell sed -n 's/^\#\# \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md | head -n 1)-dev)
 GOLANGCI := $(CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
 SCRIPTS := $(shell grep -lE '^\#!.*[/ ](ba)?sh$$' scripts/* .ci/* 2>/dev/null)
 
@@ -24,7 +26,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress lint vuln gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,7 +37,7 @@ setup: ## install what is missing (DEVICE=cuda: ONNX Runtime for CUDA 13)
 	@scripts/setup $(DEVICE)
 
 build: setup ## build the programs into bin/
-	go build -trimpath -o bin/ ./cmd/...
+	go build -trimpath -ldflags='-X main.version=$(VERSION) -extldflags=-Wl,-z,lazy' -o bin/ ./cmd/...
 
 serve: build ## serve on 127.0.0.1:8000 (ARGS="--http.address=…" is passed on)
 	bin/serve --inference.default=efficientnet-lite0 $(ARGS)
@@ -80,6 +82,9 @@ lint: setup $(GOLANGCI) ## check Go style and imports, wording, links and script
 $(GOLANGCI):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	mv $(CACHE)/bin/new/golangci-lint $@
+
+release: #+ build programs, images, SBOMs and checksums into dist/, without publishing (docs/release.md)
+	@scripts/release
 
 gpu-check: #+ check everything that needs a GPU, on a machine with one (installs ONNX Runtime for CUDA 13)
 	@$(MAKE) --no-print-directory setup DEVICE=cuda

@@ -1,8 +1,7 @@
 # Targets of the container images, included by the Makefile.
 
 HADOLINT := $(CACHE)/bin/hadolint-2.15.1
-IMAGE_VERSION = $(shell git describe --always --dirty 2>/dev/null || echo dev)
-IMAGE_ARGS = --build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
+IMAGE_ARGS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
 	--build-arg CREATED=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
 .PHONY: image image-cuda image-supervise image-platforms image-lint image-test image-test-arm64
