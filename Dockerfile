@@ -223,13 +223,19 @@ FROM scratch AS sbom-cuda
 COPY --from=contents-cuda /out/sbom.cdx.json /
 
 # ---- programs: for a machine without containers; the server finds ONNX Runtime in ../lib ----
+FROM build AS contents-programs
+RUN --mount=from=build-supervise,source=/out,target=/others --mount=from=onnxruntime,source=/out,target=/onnxruntime set -eux; \
+    mkdir /out/contents; \
+    /out/sbom /out/serve /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/contents/serve.cdx.json; \
+    for program in supervise loadtest; do /out/sbom "/others/$program" >"/out/contents/$program.cdx.json"; done
+
 FROM scratch AS programs
 COPY --from=build /out/serve /bin/
 COPY --from=build-supervise /out/supervise /out/loadtest /bin/
 COPY --from=onnxruntime /out/lib/ /lib/
 COPY --from=onnxruntime /out/doc/ /share/doc/onnxruntime/
 COPY --from=opencv /opt/opencv/doc/ /share/doc/
-COPY --from=contents-cpu /out/sbom.cdx.json /
+COPY --from=contents-programs /out/contents/ /share/sbom/
 
 # ---- the images: no shell, no package manager, only files that are run or read ----
 FROM scratch AS supervise
