@@ -21,7 +21,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-// asPNG turns a JPEG into a PNG.
+// asPNG re-encodes a JPEG as PNG.
 func asPNG(t *testing.T, data []byte) []byte {
 	t.Helper()
 	img, err := jpeg.Decode(bytes.NewReader(data))
@@ -35,7 +35,7 @@ func asPNG(t *testing.T, data []byte) []byte {
 	return b.Bytes()
 }
 
-// hugePNG is a PNG of few bytes that says it is 30000×30000.
+// hugePNG is a tiny PNG whose header claims 30000×30000 pixels.
 func hugePNG() []byte {
 	chunk := func(kind string, data []byte) []byte {
 		out := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
@@ -66,7 +66,7 @@ func zipped(data []byte) []byte {
 	return b.Bytes()
 }
 
-func TestBadInputIsToldWhatIsAllowedAndTheNextGoodRequestIsRight(t *testing.T) {
+func TestBadInputIsRefusedWithAReason(t *testing.T) {
 	p := start(t, newRepository(t), "--http.body_timeout=3s").waitReady()
 	coffee := testenv.Image(t, "coffee.jpg")
 	noise := make([]byte, 5000)
@@ -151,7 +151,7 @@ func TestBadInputIsToldWhatIsAllowedAndTheNextGoodRequestIsRight(t *testing.T) {
 	})
 }
 
-// half sends half a request for a prediction.
+// half sends the first half of a prediction request.
 func (p *process) half(path string, body []byte) net.Conn {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", p.address)

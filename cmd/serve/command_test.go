@@ -11,7 +11,7 @@ import (
 	"fovea/internal/exitcode"
 )
 
-func TestWhatKeepsTheServerFromStartingIsSaid(t *testing.T) {
+func TestStartErrors(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -21,18 +21,18 @@ func TestWhatKeepsTheServerFromStartingIsSaid(t *testing.T) {
 		dir, says string
 		args      []string
 	}{
-		"an address that is taken":          {newRepository(t), "http.address: listen tcp", []string{"--http.address=" + taken.Addr().String()}},
-		"a repository that there isn't":     {"/none", "/none", []string{"--http.address=127.0.0.1:0"}},
-		"a library that there isn't":        {newRepository(t), "/none.so", []string{"--inference.library=/none.so"}},
-		"a flag that there isn't":           {newRepository(t), "unknown flag: --port", []string{"--port=8000"}},
-		"an argument that nobody asked for": {newRepository(t), `unknown command "run"`, []string{"run"}},
-		"a mistake in the configuration":    {newRepository(t), "http.max_images: 0 is not", []string{"--http.max_images=0"}},
-		"CUDA where there is none":          {newRepository(t), "cuda", []string{"--inference.device=cuda:63"}},
+		"an address that is taken":      {newRepository(t), "http.address: listen tcp", []string{"--http.address=" + taken.Addr().String()}},
+		"a repository that there isn't": {"/none", "/none", []string{"--http.address=127.0.0.1:0"}},
+		"a missing library":             {newRepository(t), "/none.so", []string{"--inference.library=/none.so"}},
+		"an unknown flag":               {newRepository(t), "unknown flag: --port", []string{"--port=8000"}},
+		"an unexpected argument":        {newRepository(t), `unknown command "run"`, []string{"run"}},
+		"a configuration error":         {newRepository(t), "http.max_images: 0 is not", []string{"--http.max_images=0"}},
+		"CUDA without a GPU":            {newRepository(t), "cuda", []string{"--inference.device=cuda:63"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := command(t, test.dir, test.args...).CombinedOutput()
 			status := 1
-			if name == "a mistake in the configuration" {
+			if name == "a configuration error" {
 				status = exitcode.Configuration
 			}
 			if exitStatus(err) != status || !strings.Contains(string(out), test.says) {
@@ -76,7 +76,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-func TestCommandsThatPrint(t *testing.T) {
+func TestPrintingCommands(t *testing.T) {
 	dir := newRepository(t)
 	for args, want := range map[string]string{
 		"version":     "fovea dev (revision ",

@@ -9,9 +9,9 @@ import (
 	"fovea/internal/onnxtest"
 )
 
-// TestADoubtfulDefinitionIsToldOfEverywhere serves a model that gives the same probabilities for every image, as if they were
+// TestDoubtfulDefinitionIsReportedEverywhere serves a model that gives the same probabilities for every image, as if they were
 // logits: models check, the log and /v1/models say so.
-func TestADoubtfulDefinitionIsToldOfEverywhere(t *testing.T) {
+func TestDoubtfulDefinitionIsReportedEverywhere(t *testing.T) {
 	dir := t.TempDir()
 	m := &onnxtest.Model{}
 	m.Input("image", onnxtest.Float, 1, 3, 8, 8)

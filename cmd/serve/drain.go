@@ -10,14 +10,14 @@ import (
 	"fovea/inference"
 )
 
-// Of the time for the shutdown, an eighth, and no more than lastPart, is for ending what still computes when the rest is over.
+// The end of shutdown.timeout, an eighth and at most maxTerminate, is kept for terminating runs that did not finish.
 const (
-	lastPart  = 3 * time.Second
-	lastShare = 8
+	maxTerminate   = 3 * time.Second
+	terminateShare = 8
 )
 
-// drain ends the server: it says that it isn't ready, goes on for the delay, then closes the listener and waits
-// for what was accepted. A second signal, or the end of the time, cuts it short with an error.
+// drain ends the server: /ready turns to 503, and after shutdown.delay the listener is closed and accepted requests are
+// finished. A second signal, or shutdown.timeout, aborts it with an error.
 func (s *service) drain() error {
 	s.monitor.Drain()
 	s.server.Drain()
@@ -29,7 +29,7 @@ func (s *service) drain() error {
 		select {
 		case err := <-done:
 			if err == nil {
-				s.log.Info("all is answered")
+				s.log.Info("drained")
 			}
 			return err
 		case sig := <-s.signals:
@@ -40,10 +40,10 @@ func (s *service) drain() error {
 	}
 }
 
-// finish waits for what was accepted, and ends what still computes before the time is over.
+// finish waits for accepted requests and terminates runs that still compute shortly before the time is over.
 func (s *service) finish(ctx context.Context) error {
 	timeout := s.cfg.Shutdown.Timeout
-	drain, cancel := context.WithTimeout(ctx, timeout-min(lastPart, timeout/lastShare))
+	drain, cancel := context.WithTimeout(ctx, timeout-min(maxTerminate, timeout/terminateShare))
 	defer cancel()
 	select {
 	case <-time.After(s.cfg.Shutdown.Delay):
@@ -57,7 +57,7 @@ func (s *service) finish(ctx context.Context) error {
 		err = s.engine.Close(drain)
 	}
 	if errors.Is(err, inference.ErrComputing) {
-		s.log.Warn("the process ends while something computes", "error", err)
+		s.log.Warn("exiting while a load still computes", "error", err)
 		return nil
 	}
 	if err == nil {
@@ -65,7 +65,7 @@ func (s *service) finish(ctx context.Context) error {
 	}
 	s.engine.Terminate()
 	if left := s.engine.Close(ctx); left != nil {
-		err = errors.Join(err, errors.New("what still computes is left to the end of the process"))
+		err = errors.Join(err, errors.New("some runs did not stop and end with the process"))
 	}
 	return fmt.Errorf("shutdown.timeout of %s: %w", timeout, err)
 }

@@ -9,7 +9,7 @@ import (
 	"fovea/gpu/simnvml"
 )
 
-func TestTheDeviceFitsTheDriver(t *testing.T) {
+func TestDeviceIsCheckedAgainstTheDriver(t *testing.T) {
 	const tooOld = "driver 535.183.01 is too old for CUDA 13.0: needs 580 or newer"
 	for _, test := range []struct {
 		name, driver, cuda, want string
@@ -28,13 +28,13 @@ func TestTheDeviceFitsTheDriver(t *testing.T) {
 			log := slog.New(slog.NewTextHandler(&logged, nil))
 			g := openGPUs(GPUConfig{Library: simnvml.Library(t)}, log)
 			defer g.close(log)
-			device, err := g.fits(t.Context(), test.want, log)
-			told := ""
+			device, err := g.checkDriver(t.Context(), test.want, log)
+			got := ""
 			if err != nil {
-				told = err.Error()
+				got = err.Error()
 			}
-			if device != test.device || told != test.err {
-				t.Errorf("got device %q and error %q; want %q and %q", device, told, test.device, test.err)
+			if device != test.device || got != test.err {
+				t.Errorf("got device %q and error %q; want %q and %q", device, got, test.device, test.err)
 			}
 			if (logged.Len() > 0) != (test.logged != "") || !strings.Contains(logged.String(), test.logged) {
 				t.Errorf("logged %q; want %q", logged.String(), test.logged)
@@ -43,9 +43,9 @@ func TestTheDeviceFitsTheDriver(t *testing.T) {
 	}
 }
 
-func TestWithoutADriverTheDeviceIsLeftToTheRuntime(t *testing.T) {
+func TestDeviceWithoutADriver(t *testing.T) {
 	g := openGPUs(GPUConfig{Library: "/there/is/no/libnvidia-ml.so"}, slog.New(slog.DiscardHandler))
-	device, err := g.fits(t.Context(), "cuda", slog.New(slog.DiscardHandler))
+	device, err := g.checkDriver(t.Context(), "cuda", slog.New(slog.DiscardHandler))
 	if device != "cuda" || err != nil {
 		t.Errorf("got %q, %v", device, err)
 	}

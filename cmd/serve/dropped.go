@@ -6,9 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// droppedLines counts the lines of the log that nobody can read.
+// droppedLines counts log lines that were dropped.
 func droppedLines(lines *logging.Queue) prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "fovea_log_dropped_total",
-		Help: "Lines of the log that were dropped, because whoever reads it has stopped reading or is gone."},
+		Help: "Log lines dropped because the reader of standard error is too slow or gone."},
 		func() float64 { return float64(lines.Dropped()) })
 }

@@ -19,7 +19,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-// program is the program, built once for all tests.
+// program is the path of the binary, built once for all tests.
 var program string
 
 func TestMain(m *testing.M) {
@@ -50,7 +50,7 @@ type process struct {
 	log     bytes.Buffer
 }
 
-// repository is a folder of models with the default one in it.
+// newRepository returns a model repository that holds the default model.
 func newRepository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -58,7 +58,7 @@ func newRepository(t *testing.T) string {
 	return dir
 }
 
-// copyModel makes a model of the default one's files, under a version.
+// copyModel copies the default model to another name and version.
 func copyModel(t *testing.T, folder, version string) {
 	t.Helper()
 	from := filepath.Join(testenv.Models(t), model)
@@ -80,7 +80,7 @@ func copyModel(t *testing.T, folder, version string) {
 	}
 }
 
-// command makes a command of the program that knows no configuration but args, and the simulated GPUs if any.
+// command returns a command of the binary without configuration but args, with the simulated GPUs if any.
 func command(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	args = append([]string{"--repository.dir=" + dir, "--inference.device=cpu", "--inference.library=" + testenv.ORTLibrary(t), "--log.format=json"}, args...)
@@ -123,7 +123,7 @@ func start(t *testing.T, dir string, args ...string) *process {
 	return p
 }
 
-// read keeps the log, finds the address in it, and waits for the end.
+// read collects the log, finds the address in it, and waits for the process.
 func (p *process) read(stderr io.Reader, listening chan<- string) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
@@ -152,7 +152,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// ends waits for the end and returns the exit status.
+// ends waits for the process and returns its exit status.
 func (p *process) ends() int {
 	p.t.Helper()
 	select {
@@ -163,7 +163,7 @@ func (p *process) ends() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// reply is an answer, with what the tests look at.
+// reply is a response.
 type reply struct {
 	status      int
 	body        string
@@ -233,7 +233,7 @@ func (p *process) wait(what string, is func() bool) {
 	p.t.Fatalf("never: %s", what)
 }
 
-// good checks that a good request is answered right.
+// good checks that a good request gets the right response.
 func (p *process) good() {
 	p.t.Helper()
 	got := p.post("/v1/models/"+model+"/predict", "image/jpeg", testenv.Image(p.t, "coffee.jpg"))

@@ -16,7 +16,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-// addTiny puts one of the tiny classifiers of inference/testdata into a repository.
+// addTiny adds one of the tiny classifiers of inference/testdata to a repository.
 func addTiny(t *testing.T, dir, name, file string) {
 	t.Helper()
 	weights, err := os.ReadFile(filepath.Join(testenv.Root(t), "inference", "testdata", file+".onnx"))
@@ -36,7 +36,7 @@ func addTiny(t *testing.T, dir, name, file string) {
 	}
 }
 
-func TestAModelWhoseLoadNeverEndsHoldsNothingUp(t *testing.T) {
+func TestEndlessLoadDoesNotBlockOthers(t *testing.T) {
 	dir := newRepository(t)
 	addTiny(t, dir, "bad", "colors-endless")
 	p := start(t, dir).waitReady()
@@ -51,12 +51,12 @@ func TestAModelWhoseLoadNeverEndsHoldsNothingUp(t *testing.T) {
 	if code := p.ends(); code != 0 {
 		t.Errorf("exit status %d", code)
 	}
-	if !strings.Contains(p.logged(), "all is answered") {
-		t.Error("it did not end in order")
+	if !strings.Contains(p.logged(), "drained") {
+		t.Error("the server did not drain")
 	}
 }
 
-func TestARequiredModelWhoseLoadNeverEndsEndsTheServer(t *testing.T) {
+func TestEndlessLoadOfARequiredModelEndsTheServer(t *testing.T) {
 	dir := newRepository(t)
 	addTiny(t, dir, "bad", "colors-endless")
 	out, err := command(t, dir, "--http.address=127.0.0.1:0", "--inference.models=bad:required,"+model, "--inference.load_timeout=500ms").CombinedOutput()
@@ -65,7 +65,7 @@ func TestARequiredModelWhoseLoadNeverEndsEndsTheServer(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeStoppedDoesNotKeepTheServer(t *testing.T) {
+func TestUnstoppableLoadDoesNotDelayShutdown(t *testing.T) {
 	dir := t.TempDir()
 	addTiny(t, dir, "bad", "colors-slow-node")
 	p := start(t, dir)
@@ -81,7 +81,7 @@ func TestWhatCannotBeStoppedDoesNotKeepTheServer(t *testing.T) {
 	}
 }
 
-func TestARequestThatNeverEndsIs504AndTheModelAnswersOn(t *testing.T) {
+func TestEndlessRunIs504AndTheModelKeepsServing(t *testing.T) {
 	dir := newRepository(t)
 	addTiny(t, dir, "red", "colors-red-endless")
 	p := start(t, dir, "--inference.instances=1", "--inference.workers=1", "--http.timeout=500ms").waitReady()
@@ -90,13 +90,13 @@ func TestARequestThatNeverEndsIs504AndTheModelAnswersOn(t *testing.T) {
 		if got := p.post("/v1/models/red/predict", "image/png", endless); got.status != 504 {
 			t.Fatalf("a request that never ends: %d %s", got.status, got.body)
 		}
-		p.wait("the instance answers others", func() bool {
+		p.wait("the instance serves other requests", func() bool {
 			return p.post("/v1/models/red/predict", "image/png", harmless).status == 200
 		})
 		p.good()
 	}
 	if !strings.Contains(p.logged(), "a run was ended") {
-		t.Error("the log does not tell")
+		t.Error("not logged")
 	}
 	p.post("/v1/models/red/predict", "image/png", endless)
 	p.signal(syscall.SIGTERM)
@@ -105,7 +105,7 @@ func TestARequestThatNeverEndsIs504AndTheModelAnswersOn(t *testing.T) {
 	}
 }
 
-func TestARunThatOutlivesTheShutdownIsEnded(t *testing.T) {
+func TestRunIsTerminatedAtTheEndOfShutdown(t *testing.T) {
 	dir := newRepository(t)
 	addTiny(t, dir, "red", "colors-red-endless")
 	p := start(t, dir, "--http.timeout=10m", "--shutdown.timeout=2s").waitReady()
@@ -124,7 +124,7 @@ func TestARunThatOutlivesTheShutdownIsEnded(t *testing.T) {
 	<-answered
 }
 
-func TestACheckEndsWithTheSignalAndInItsTime(t *testing.T) {
+func TestModelsCheckEndsOnSignalAndTimeout(t *testing.T) {
 	dir := newRepository(t)
 	addTiny(t, dir, "bad", "colors-endless")
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -152,7 +152,7 @@ func TestACheckEndsWithTheSignalAndInItsTime(t *testing.T) {
 	}
 }
 
-// onePixel is a PNG of one colour.
+// onePixel is a PNG of one pixel.
 func onePixel(r, g, b byte) []byte {
 	m := image.NewNRGBA(image.Rect(0, 0, 1, 1))
 	m.SetNRGBA(0, 0, color.NRGBA{r, g, b, 0xFF})

@@ -10,7 +10,7 @@ import (
 	"fovea/internal/repository"
 )
 
-func TestExitStatusTellsWhatNoRestartMends(t *testing.T) {
+func TestExitStatusByKindOfError(t *testing.T) {
 	if got := exitcode.Of(errors.New("device lost")); got != 1 {
 		t.Errorf("another error: %d", got)
 	}
@@ -18,13 +18,13 @@ func TestExitStatusTellsWhatNoRestartMends(t *testing.T) {
 		t.Errorf("a required model: %d", got)
 	}
 	if got := exitcode.Of(requiredError([]*inference.LoadError{{Model: "a", Err: repository.ErrUnreadable}})); got != 1 {
-		t.Errorf("a required model that cannot be read now: %d", got)
+		t.Errorf("an unreadable required model: %d", got)
 	}
 	if got := exitcode.Of(exitcode.ForRestart(errors.New("device lost"))); got != exitcode.Restart {
-		t.Errorf("a fault that a restart mends: %d", got)
+		t.Errorf("a fault that requires a restart: %d", got)
 	}
 	err := run(t.Context(), []string{"config", "--http.address="}, io.Discard, io.Discard)
 	if got := exitcode.Of(err); err == nil || got != exitcode.Configuration {
-		t.Errorf("a mistake in the configuration: %d, %v", got, err)
+		t.Errorf("a configuration error: %d, %v", got, err)
 	}
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// gpuLimit is how long a GPU may take to answer before the server isn't ready.
-const gpuLimit = 2 * time.Second
+// gpuTimeout is how long a GPU may take to respond before the server is not ready.
+const gpuTimeout = 2 * time.Second
 
-// cudaVersion is that of the runtime that Fovea is built for.
+// cudaVersion is the CUDA runtime that Fovea is built for.
 const cudaVersion = "13.0"
 
-// gpus is the NVIDIA driver, where there is one.
+// gpus is the machine's NVIDIA driver, if it has one.
 type gpus struct {
 	cfg  GPUConfig
 	nvml *gpu.NVML // nil without a driver
@@ -33,7 +33,7 @@ func openGPUs(cfg GPUConfig, log *slog.Logger) *gpus {
 	case errors.Is(err, gpu.ErrNoLibrary), errors.Is(err, gpu.ErrNoDriver):
 		log.Debug("no GPUs", "reason", err.Error())
 	case err != nil:
-		log.Warn("GPUs are not watched", "error", err.Error())
+		log.Warn("GPUs not monitored", "error", err.Error())
 	}
 	if err != nil {
 		return &gpus{cfg: cfg}
@@ -48,42 +48,42 @@ func (g *gpus) collectors() []prometheus.Collector {
 	return []prometheus.Collector{gpu.NewCollector(g.nvml, g.cfg.Check)}
 }
 
-// fits holds the device that is wanted against the driver, before CUDA would answer with no more than a number. With a
+// checkDriver checks the driver's version for the wanted device, since CUDA itself would report no more than a number. With a
 // driver that is too old, a CUDA device is an error, and auto becomes the CPU.
-func (g *gpus) fits(ctx context.Context, want string, log *slog.Logger) (device string, err error) {
+func (g *gpus) checkDriver(ctx context.Context, want string, log *slog.Logger) (device string, err error) {
 	if g.nvml == nil || want == "cpu" {
 		return want, nil
 	}
 	driver, err := g.nvml.Driver(ctx)
 	if err != nil {
-		log.Warn("the driver's version is unknown", "error", err.Error())
+		log.Warn("driver version unknown", "error", err.Error())
 		return want, nil
 	}
-	old := driver.Check(cudaVersion)
+	tooOld := driver.Check(cudaVersion)
 	switch {
-	case old == nil:
+	case tooOld == nil:
 		return want, nil
 	case want == "auto":
-		log.Warn("device auto takes the CPU", "why", old.Error())
+		log.Warn("device auto falls back to the CPU", "reason", tooOld.Error())
 		return "cpu", nil
 	default:
-		return "", fmt.Errorf("inference.device %s: %w", want, old)
+		return "", fmt.Errorf("inference.device %s: %w", want, tooOld)
 	}
 }
 
-// checks asks the GPU that the engine chose whether it answers: the driver, where it is watched, and then CUDA
-// itself, since a container can lose one and keep the other. On the CPU there is nothing to ask.
-func (g *gpus) checks(device string, touch health.Probe) []health.Check {
+// checks returns the health checks of the engine's GPU: the driver, where it is monitored, and then CUDA itself, since a
+// container can lose one and keep the other. There are none on the CPU.
+func (g *gpus) checks(device string, cuda health.Probe) []health.Check {
 	number, isCUDA := strings.CutPrefix(device, "cuda:")
 	index, err := strconv.Atoi(number)
 	if !isCUDA || err != nil {
 		return nil
 	}
-	answers := func(ctx context.Context) error {
-		if err := g.answers(ctx, index); err != nil {
-			return lost(err)
+	check := func(ctx context.Context) error {
+		if err := g.responds(ctx, index); err != nil {
+			return asLost(err)
 		}
-		if err := touch(ctx); err != nil {
+		if err := cuda(ctx); err != nil {
 			return err
 		}
 		if err := gpu.Reachable(gpu.ControlDevice); err != nil {
@@ -91,12 +91,11 @@ func (g *gpus) checks(device string, touch health.Probe) []health.Check {
 		}
 		return nil
 	}
-	return []health.Check{health.Cached(device, answers, g.cfg.Check, gpuLimit)}
+	return []health.Check{health.Cached(device, check, g.cfg.Check, gpuTimeout)}
 }
 
-// lost marks what the driver says about a GPU that it no longer finds or reaches. An answer that only takes its time says
-// nothing of the kind.
-func lost(err error) error {
+// asLost marks an error of the driver as a lost GPU, unless the driver was only slow.
+func asLost(err error) error {
 	for _, slow := range []error{gpu.ErrNotAnswering, gpu.ErrClosed, context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, slow) {
 			return err
@@ -105,8 +104,8 @@ func lost(err error) error {
 	return fmt.Errorf("%w: %w", health.ErrGPULost, err)
 }
 
-// answers asks the driver about the GPU that CUDA counts as index.
-func (g *gpus) answers(ctx context.Context, index int) error {
+// responds asks the driver for the GPU that CUDA counts as index.
+func (g *gpus) responds(ctx context.Context, index int) error {
 	if g.nvml == nil {
 		return nil
 	}

@@ -26,7 +26,7 @@ func h100(t *testing.T) *simnvml.File {
 	})
 }
 
-func TestTheMetricsHoldTheGPUs(t *testing.T) {
+func TestGPUMetrics(t *testing.T) {
 	h100(t)
 	p := start(t, newRepository(t), "--gpu.library="+simnvml.Library(t)).waitReady()
 	metrics := p.get("/metrics").body
@@ -38,7 +38,7 @@ func TestTheMetricsHoldTheGPUs(t *testing.T) {
 	p.good()
 }
 
-func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
+func TestServerIsReadyOnlyWhileItsGPUResponds(t *testing.T) {
 	file := h100(t)
 	log := slog.New(slog.DiscardHandler)
 	g := openGPUs(GPUConfig{Library: simnvml.Library(t), Check: 10 * time.Millisecond}, log)
@@ -86,11 +86,11 @@ func TestTheServerIsReadyOnlyWhileItsGPUAnswers(t *testing.T) {
 	}
 	missing := g.checks("cuda:7", nil)
 	if found := missing[0](); !found.GPULost || len(found.Reasons) != 1 || !strings.Contains(found.Reasons[0], "cuda:7") {
-		t.Errorf("a GPU that there isn't: %+v", found)
+		t.Errorf("a missing GPU: %+v", found)
 	}
 	for _, slow := range []error{gpu.ErrNotAnswering, context.DeadlineExceeded} {
-		if errors.Is(lost(slow), health.ErrGPULost) {
-			t.Errorf("%v says that the GPU is lost", slow)
+		if errors.Is(asLost(slow), health.ErrGPULost) {
+			t.Errorf("%v reports a lost GPU", slow)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func exitStatus(err error) int {
 	return exit.ExitCode()
 }
 
-// rest sends what half left out and returns the answer.
+// rest sends the second half and returns the response.
 func rest(t *testing.T, conn net.Conn, body []byte) string {
 	t.Helper()
 	if _, err := conn.Write(body[len(body)/2:]); err != nil {
@@ -43,7 +43,7 @@ func rest(t *testing.T, conn net.Conn, body []byte) string {
 	return string(answer)
 }
 
-func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
+func TestSIGTERMDrainsAndExitsWithZero(t *testing.T) {
 	coffee := testenv.Image(t, "coffee.jpg")
 	const delay = time.Second
 	for name, s := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
@@ -64,7 +64,7 @@ func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
 			if time.Since(told) < delay && (err != nil || within.status != 200) {
 				t.Errorf("within the delay: %v %d %s", err, within.status, within.body)
 			}
-			p.wait("more is refused", func() bool {
+			p.wait("new requests are refused", func() bool {
 				got, err := p.do("POST", predictPath, map[string][]string{"Content-Type": {"image/jpeg"}}, bytes.NewReader(coffee))
 				return err == nil && got.status == 503 && got.Code == "draining"
 			})
@@ -81,19 +81,19 @@ func TestSIGTERMAnswersWhatWasAcceptedAndEndsWithZero(t *testing.T) {
 	}
 }
 
-func TestASecondSignalEndsItAtOnce(t *testing.T) {
+func TestSecondSignalEndsTheServerAtOnce(t *testing.T) {
 	p := start(t, newRepository(t), "--http.body_timeout=1m").waitReady()
 	p.half(predictPath, testenv.Image(t, "coffee.jpg"))
 	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
 	p.signal(syscall.SIGTERM)
-	p.wait("it drains", func() bool { return strings.Contains(p.logged(), `"state":"draining"`) })
+	p.wait("draining is logged", func() bool { return strings.Contains(p.logged(), `"state":"draining"`) })
 	p.signal(syscall.SIGTERM)
 	if code := p.ends(); code != 1 || !strings.Contains(p.logged(), errSecondSignal.Error()) {
 		t.Errorf("exit status %d", code)
 	}
 }
 
-func TestTooLongADrainEndsWithOne(t *testing.T) {
+func TestDrainBeyondItsTimeoutExitsWithOne(t *testing.T) {
 	p := start(t, newRepository(t), "--http.body_timeout=1m", "--shutdown.timeout=200ms").waitReady()
 	p.half(predictPath, testenv.Image(t, "coffee.jpg"))
 	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
@@ -103,7 +103,7 @@ func TestTooLongADrainEndsWithOne(t *testing.T) {
 	}
 }
 
-func TestASignalWhileModelsLoadEndsWithZero(t *testing.T) {
+func TestSignalDuringLoadExitsWithZero(t *testing.T) {
 	p := start(t, newRepository(t))
 	p.signal(syscall.SIGTERM)
 	if code := p.ends(); code != 0 {
@@ -111,7 +111,7 @@ func TestASignalWhileModelsLoadEndsWithZero(t *testing.T) {
 	}
 }
 
-func TestANewVersionIsSwappedInWithoutAFailedRequest(t *testing.T) {
+func TestNewVersionReplacesTheOldWithoutFailedRequests(t *testing.T) {
 	dir := newRepository(t)
 	p := start(t, dir).waitReady()
 	coffee := testenv.Image(t, "coffee.jpg")
@@ -140,7 +140,7 @@ func TestANewVersionIsSwappedInWithoutAFailedRequest(t *testing.T) {
 	}
 }
 
-func TestAVersionThatFailsNeverReplacesOneThatWorks(t *testing.T) {
+func TestFailedVersionDoesNotReplaceAWorkingOne(t *testing.T) {
 	dir := newRepository(t)
 	p := start(t, dir, "--repository.poll=200ms").waitReady()
 	bad := filepath.Join(dir, model, "2")
@@ -157,7 +157,7 @@ func TestAVersionThatFailsNeverReplacesOneThatWorks(t *testing.T) {
 	p.good()
 }
 
-func TestWhatStaysWrongIsToldOnce(t *testing.T) {
+func TestLastingFailureIsLoggedOnce(t *testing.T) {
 	dir := newRepository(t)
 	p := start(t, dir, "--repository.poll=50ms").waitReady()
 	definition := filepath.Join(dir, "other", "model.yaml")
@@ -168,24 +168,24 @@ func TestWhatStaysWrongIsToldOnce(t *testing.T) {
 		if err := os.WriteFile(definition, []byte(mistake+": 1\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p.wait("it is told", func() bool { return strings.Contains(p.logged(), "model.yaml:1: "+mistake+": unknown key") })
+		p.wait("the error is logged", func() bool { return strings.Contains(p.logged(), "model.yaml:1: "+mistake+": unknown key") })
 		time.Sleep(300 * time.Millisecond)
 	}
 	for _, mistake := range []string{"one", "two"} {
 		if n := strings.Count(p.logged(), "model.yaml:1: "+mistake+": unknown key"); n != 1 {
-			t.Errorf("%s is told %d times", mistake, n)
+			t.Errorf("%s logged %d times", mistake, n)
 		}
 	}
 }
 
-func TestAReadyServerSaysWhatToDoNext(t *testing.T) {
+func TestReadyServerLogsACommandToTry(t *testing.T) {
 	p := start(t, newRepository(t)).waitReady()
-	p.wait("it says so", func() bool {
+	p.wait("the command is logged", func() bool {
 		return strings.Contains(p.logged(), "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+p.address+"/predict")
 	})
 }
 
-func TestABadModel(t *testing.T) {
+func TestBadModel(t *testing.T) {
 	dir := newRepository(t)
 	bad := filepath.Join(dir, "bad")
 	copyModel(t, bad, "1")
@@ -194,11 +194,11 @@ func TestABadModel(t *testing.T) {
 	}
 	t.Run("that is required ends the server, which says why", func(t *testing.T) {
 		out, err := command(t, dir, "--http.address=127.0.0.1:0", "--inference.models=bad:required,"+model).CombinedOutput()
-		if exitStatus(err) != exitcode.Configuration || !strings.Contains(string(out), "serve: a required model cannot be served\nmodel bad version 1: ") {
+		if exitStatus(err) != exitcode.Configuration || !strings.Contains(string(out), "serve: a required model failed to load\nmodel bad version 1: ") {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
-	t.Run("that isn't leaves the rest served", func(t *testing.T) {
+	t.Run("that is not required leaves the others served", func(t *testing.T) {
 		p := start(t, dir, "--inference.models=bad,"+model).waitReady()
 		p.good()
 		if got := p.get("/ready"); !strings.Contains(got.body, `"missing":["bad 1: `) {

@@ -1,5 +1,4 @@
-// Command serve answers images over HTTP with the models of a repository. It holds no logic of its own: flags,
-// environment and file become one configuration, and the packages do the rest.
+// Command serve is the inference server: it loads the models of a repository and answers images sent over HTTP.
 package main
 
 import (
@@ -18,7 +17,7 @@ func main() {
 	}
 }
 
-// run is the program: it returns when it is over, with an error unless all went well.
+// run executes the command line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root := rootCommand()
 	root.SetArgs(args)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTheMetricsCountARealImage wants one image in every metric that it passes.
-func TestTheMetricsCountARealImage(t *testing.T) {
+// TestMetricsOfOneImage wants one image in every metric that it passes.
+func TestMetricsOfOneImage(t *testing.T) {
 	p := start(t, newRepository(t)).waitReady()
 	p.good()
 	metrics := p.get("/metrics").body

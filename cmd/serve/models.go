@@ -57,11 +57,11 @@ func pullCommand() *cobra.Command {
 			}
 			return pullModels(ctx, cfg, names, out)
 		})
-	c.Flags().BoolVar(&all, "all", false, "all models that come with Fovea and whose weights are fetched from an address")
+	c.Flags().BoolVar(&all, "all", false, "all shipped models that have a download address")
 	return c
 }
 
-// pullable lists the shipped models that say where their weights are.
+// pullable lists the shipped models whose definitions have an address for their weights.
 func pullable() []string {
 	return slices.DeleteFunc(repository.Shipped(), func(name string) bool {
 		d, err := repository.LoadShipped(name)
@@ -94,8 +94,8 @@ func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error 
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, stray := range repo.Misplaced() {
-		_, _ = fmt.Fprintf(out, "no model: %v\n", stray)
+	for _, problem := range repo.Misplaced() {
+		_, _ = fmt.Fprintf(out, "not a model: %v\n", problem)
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func modelLine(repo *repository.Repository, name string) string {
 		versions[i] = fmt.Sprint(v.Number)
 	}
 	if found := entry.Misplaced(); found != "" {
-		return name + "\tbroken: no weights where they are looked for, but there is " + found + "\t\t"
+		return name + "\tbroken: no weights in a version folder, but found " + found + "\t\t"
 	}
 	if len(versions) == 0 {
 		versions = []string{"not fetched"}
@@ -137,17 +137,17 @@ func checkModels(ctx context.Context, cfg Config, names []string, out io.Writer)
 	for _, m := range engine.Models() {
 		printModel(out, m)
 	}
-	engine.Terminate() // what still loads, or goes on after a load that failed
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkEnds)
+	engine.Terminate() // loads that are still running
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	return errors.Join(err, engine.Close(closing))
 }
 
-// checkEnds is how long a check waits for loads that were told to end.
-const checkEnds = time.Second
+// closeTimeout is how long a check waits for terminated loads.
+const closeTimeout = time.Second
 
 func printModel(out io.Writer, m inference.Status) {
-	if m.Version == "" { // none was found
+	if m.Version == "" {
 		_, _ = fmt.Fprintf(out, "%s: %s\n", m.Name, m.State)
 		return
 	}
@@ -157,10 +157,10 @@ func printModel(out io.Writer, m inference.Status) {
 	}
 	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %d labels\n", m.Device, m.Task, len(m.Labels))
 	if m.PartlyCPU {
-		_, _ = fmt.Fprintln(out, "  note     parts of it run on the CPU: ONNX Runtime has no CUDA kernel for them")
+		_, _ = fmt.Fprintln(out, "  note     some operators run on the CPU: ONNX Runtime has no CUDA kernels for them")
 	}
 	if m.SaturatingInt8 {
-		_, _ = fmt.Fprintln(out, "  note     sums of its int8 products may be cut off at 16 bits on this processor, and answers be wrong: see inference.saturating_int8")
+		_, _ = fmt.Fprintln(out, "  note     int8 sums may saturate at 16 bits on this CPU and give wrong results: see inference.saturating_int8")
 	}
 	for _, w := range m.Warnings {
 		_, _ = fmt.Fprintf(out, "  warning  %s\n", w)

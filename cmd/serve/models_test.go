@@ -12,7 +12,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-func TestModelsInTheWrongPlaceAreListed(t *testing.T) {
+func TestMisplacedModelsAreListed(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"named/model.yaml": "task: classification\noutput: {decode: softmax}\n", "named/1/resnet50.onnx": "x",
@@ -30,7 +30,7 @@ func TestModelsInTheWrongPlaceAreListed(t *testing.T) {
 	if err := listModels(t.Context(), cfg, nil, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"named/1/resnet50.onnx (must be named model.onnx)", "no model: " + dir + "/triton holds weights", "no model: " + dir + "/bare.onnx lies in"} {
+	for _, want := range []string{"named/1/resnet50.onnx (must be named model.onnx)", "not a model: " + dir + "/triton holds weights", "not a model: " + dir + "/bare.onnx lies in"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("list: no %q in\n%s", want, out.String())
 		}

@@ -4,5 +4,5 @@ package main
 
 import "fovea/inference"
 
-// observed is the observer that the engine gets. See plantedleak.go.
+// observed returns the engine's observer; see plantedleak.go.
 func observed(o inference.Observer) inference.Observer { return o }

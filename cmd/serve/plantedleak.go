@@ -4,8 +4,7 @@ package main
 
 import "fovea/inference"
 
-// leaked grows with every batch. A server that is built with the tag plantedleak shows that the soak's check of
-// memory can fail.
+// leaked grows with every batch. A server built with the tag plantedleak proves that the soak test detects a leak.
 var leaked [][]byte
 
 const leakedBytes = 64 << 10

@@ -48,7 +48,7 @@ func startPiped(t *testing.T, dir string, args ...string) (*process, *os.File) {
 	return nil, nil
 }
 
-func TestTheServerGoesOnWithoutAReaderOfItsLog(t *testing.T) {
+func TestServerSurvivesTheEndOfItsLogReader(t *testing.T) {
 	p, r := startPiped(t, newRepository(t))
 	p.waitReady()
 	if err := r.Close(); err != nil {
@@ -57,7 +57,7 @@ func TestTheServerGoesOnWithoutAReaderOfItsLog(t *testing.T) {
 	for range 3 { // each writes a line
 		p.good()
 	}
-	p.wait("the lines that nobody reads are counted", func() bool {
+	p.wait("dropped lines are counted", func() bool {
 		return strings.Contains(p.get("/metrics").body, "fovea_log_dropped_total ") &&
 			!strings.Contains(p.get("/metrics").body, "fovea_log_dropped_total 0\n")
 	})
@@ -67,7 +67,7 @@ func TestTheServerGoesOnWithoutAReaderOfItsLog(t *testing.T) {
 	}
 }
 
-func TestAReaderThatStopsHoldsNoAnswerUp(t *testing.T) {
+func TestStalledLogReaderDelaysNoResponse(t *testing.T) {
 	p, _ := startPiped(t, newRepository(t))
 	p.waitReady()
 	long := strings.Repeat("x", 120) // the request's id is in its line; a pipe holds 64 KiB
@@ -84,7 +84,7 @@ func TestAReaderThatStopsHoldsNoAnswerUp(t *testing.T) {
 	}
 }
 
-func TestACommandInAPipeEndsQuietly(t *testing.T) {
+func TestCommandInAPipeEndsQuietly(t *testing.T) {
 	list := command(t, newRepository(t), "models", "list")
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -97,11 +97,11 @@ func TestACommandInAPipeEndsQuietly(t *testing.T) {
 	_ = w.Close()
 	var status *exec.ExitError
 	if !errors.As(err, &status) || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE || stderr.String() != "" {
-		t.Errorf("it ended with %v and said %q", err, stderr.String())
+		t.Errorf("exited with %v and printed %q", err, stderr.String())
 	}
 }
 
-func TestTheExitStatusDoesNotDependOnAReader(t *testing.T) {
+func TestExitStatusDoesNotDependOnTheLogReader(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -12,9 +12,9 @@ import (
 	"fovea/internal/testenv"
 )
 
-// TestTheREADMEsRequestGetsTheREADMEsAnswer sends what the README says, and the image cut short, and wants the
+// TestREADMEExample sends what the README says, and the image cut short, and wants the
 // answers that it shows but for times and the request's id.
-func TestTheREADMEsRequestGetsTheREADMEsAnswer(t *testing.T) {
+func TestREADMEExample(t *testing.T) {
 	type answer struct {
 		Model, Version, Device, Error, Code string
 		Predictions                         []struct {

@@ -20,18 +20,18 @@ import (
 	"fovea/internal/repository"
 )
 
-// watchEvery is how often the server looks at its own state when nobody asks for it.
+// watchEvery is how often the server checks its own health between requests for it.
 const watchEvery = time.Second
 
-// firstLoads is how long a server that starts waits for models that are not required before it is ready without them.
+// firstLoads bounds how long models that are not required delay readiness at start.
 const firstLoads = 5 * time.Second
 
 var (
-	errSecondSignal = errors.New("ended by a second signal before all was answered")
-	errRequired     = errors.New("a required model cannot be served")
+	errSecondSignal = errors.New("aborted by a second signal while draining")
+	errRequired     = errors.New("a required model failed to load")
 )
 
-// service is a running server and what it is made of.
+// service is a running server and its parts.
 type service struct {
 	cfg     Config
 	log     *slog.Logger
@@ -41,19 +41,19 @@ type service struct {
 	server  *api.Server
 	gpus    *gpus
 
-	signals chan os.Signal
-	served  chan error // the end of the listener
-	synced  chan error // the end of a look at the repository
-	started chan error // the end of the first loads
-	syncing bool
-	again   bool             // another look was asked for during one
-	told    map[string]error // what the last look found wrong
-	address string           // that it listens on
+	signals    chan os.Signal
+	served     chan error // result of the listener
+	refreshed  chan error // result of a refresh of the models
+	started    chan error // result of the first loads
+	refreshing bool
+	again      bool                            // a refresh was requested during one
+	reported   map[string]*inference.LoadError // failures of the last refresh, by reportKey
+	address    string                          // the listener's
 }
 
 // serve runs the server until a signal or ctx ends it. log writes to lines.
 func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Queue) error {
-	s := &service{cfg: cfg, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1),
+	s := &service{cfg: cfg, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), refreshed: make(chan error, 1),
 		started: make(chan error, 1)}
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
@@ -71,16 +71,16 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Que
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.monitor.Watch(ctx, watchEvery)
-	broken := s.broken(ctx)
-	s.sync(ctx)
-	why := s.loop(ctx, broken)
-	return errors.Join(why, s.drain())
+	fatal := s.watchFatal(ctx)
+	s.refresh(ctx)
+	err = s.loop(ctx, fatal)
+	return errors.Join(err, s.drain())
 }
 
-// open makes everything that doesn't listen yet.
+// open makes everything but the listener.
 func (s *service) open(ctx context.Context) error {
 	s.gpus = openGPUs(s.cfg.GPU, s.log)
-	wanted, err := s.gpus.fits(ctx, s.cfg.Inference.Device, s.log)
+	wanted, err := s.gpus.checkDriver(ctx, s.cfg.Inference.Device, s.log)
 	if err != nil {
 		s.gpus.close(s.log)
 		return err
@@ -99,9 +99,8 @@ func (s *service) open(ctx context.Context) error {
 	return nil
 }
 
-// loop waits for what ends the server: nil for a signal, else why it cannot go on. broken brings a fault that only a restart
-// mends.
-func (s *service) loop(ctx context.Context, broken <-chan error) error {
+// loop runs until a signal (nil) or an error ends the server. fatal delivers a fault that requires a restart.
+func (s *service) loop(ctx context.Context, fatal <-chan error) error {
 	var poll <-chan time.Time
 	if s.cfg.Repository.Poll > 0 {
 		ticker := time.NewTicker(s.cfg.Repository.Poll)
@@ -116,43 +115,43 @@ func (s *service) loop(ctx context.Context, broken <-chan error) error {
 		case err := <-s.served:
 			s.served <- nil
 			return err
-		case err := <-s.synced:
-			if err := s.looked(ctx, err, first); err != nil {
+		case err := <-s.refreshed:
+			if err := s.onRefresh(ctx, err, first); err != nil {
 				return err
 			}
 			first = false
 		case err := <-s.started:
-			if err := s.begin(err); err != nil {
+			if err := s.onFirstLoads(err); err != nil {
 				return err
 			}
-		case err := <-broken:
+		case err := <-fatal:
 			return err
 		case <-poll:
-			s.sync(ctx)
+			s.refresh(ctx)
 		case sig := <-s.signals:
 			if sig != syscall.SIGHUP {
 				s.log.Info("shutting down", "signal", sig.String())
 				return nil
 			}
-			s.log.Info("looking for new models", "signal", sig.String())
-			s.sync(ctx)
+			s.log.Info("refreshing models", "signal", sig.String())
+			s.refresh(ctx)
 		}
 	}
 }
 
-// sync has the engine look at the repository. Looks never overlap; one asked for during another follows it.
-func (s *service) sync(ctx context.Context) {
-	if s.syncing {
+// refresh has the engine read the repository. Refreshes never overlap; one requested during another follows it.
+func (s *service) refresh(ctx context.Context) {
+	if s.refreshing {
 		s.again = true
 		return
 	}
-	s.syncing = true
-	go func() { s.synced <- s.engine.Refresh(ctx) }()
+	s.refreshing = true
+	go func() { s.refreshed <- s.engine.Refresh(ctx) }()
 }
 
-// looked takes the end of a look. Only the first can end the server: later, what was loaded goes on.
-func (s *service) looked(ctx context.Context, err error, first bool) error {
-	s.syncing = false
+// onRefresh handles the result of a refresh. Only the first can end the server; later ones leave what is loaded.
+func (s *service) onRefresh(ctx context.Context, err error, first bool) error {
+	s.refreshing = false
 	failures := &inference.SyncError{}
 	if !errors.As(err, &failures) && err != nil {
 		if first {
@@ -160,27 +159,27 @@ func (s *service) looked(ctx context.Context, err error, first bool) error {
 		}
 		failures.Failures = []*inference.LoadError{{Err: err}}
 	}
-	s.tell(failures.Failures)
+	s.report(failures.Failures)
 	if first {
 		go func() { s.started <- s.awaitFirst(ctx) }()
 	}
 	if s.again {
 		s.again = false
-		s.sync(ctx)
+		s.refresh(ctx)
 	}
 	return nil
 }
 
-// awaitFirst waits for the first loads: for those of required models as long as they take, for the others a moment.
+// awaitFirst waits for the first loads: without a limit for required models, for at most firstLoads for the others.
 func (s *service) awaitFirst(ctx context.Context) error {
-	moment, cancel := context.WithTimeout(ctx, firstLoads)
+	limited, cancel := context.WithTimeout(ctx, firstLoads)
 	defer cancel()
-	_ = s.engine.Await(moment, false) // what failed is told with the rest
+	_ = s.engine.Await(limited, false) // failures are reported by refreshes
 	return s.engine.Await(ctx, true)
 }
 
-// begin takes the end of the first loads. A required model that failed ends the server.
-func (s *service) begin(err error) error {
+// onFirstLoads handles the result of the first loads. A required model that failed ends the server.
+func (s *service) onFirstLoads(err error) error {
 	failures := &inference.SyncError{}
 	if errors.As(err, &failures) {
 		if required := failures.Required(); len(required) > 0 {
@@ -188,49 +187,58 @@ func (s *service) begin(err error) error {
 		}
 	}
 	s.monitor.Loaded()
-	s.greet()
+	s.logReady()
 	return nil
 }
 
-// tell logs what a look found wrong and the last one did not, and what can be read again. A version that fails logs that
-// itself.
-func (s *service) tell(failures []*inference.LoadError) {
-	told := map[string]error{}
+// report logs failures of a refresh that the last one did not have, and models that are readable again. A version that
+// fails to load logs that itself.
+func (s *service) report(failures []*inference.LoadError) {
+	reported := map[string]*inference.LoadError{}
 	for _, f := range failures {
-		text := f.Error()
-		if told[text] = f; s.told[text] != nil {
+		key := reportKey(f)
+		if reported[key] = f; s.reported[key] != nil {
 			continue
 		}
 		if errors.Is(f, repository.ErrUnreadable) {
-			s.log.Warn("a part of the model repository cannot be read; what is served of it goes on", "error", text)
+			s.log.Warn("model repository unreadable in part; keeping what is loaded", "error", f.Error())
 		} else {
-			s.log.Warn("models are not served as the repository says", "error", text)
+			s.log.Warn("model not served as defined in the repository", "error", f.Error())
 		}
 	}
-	for text, before := range s.told {
-		if told[text] == nil && errors.Is(before, repository.ErrUnreadable) {
-			s.log.Info("a part of the model repository can be read again, or something else is wrong with it now", "was", text)
+	for key, before := range s.reported {
+		if reported[key] == nil && errors.Is(before, repository.ErrUnreadable) {
+			s.log.Info("model repository readable again", "was", before.Error())
 		}
 	}
-	s.told = told
+	s.reported = reported
 }
 
-// greet says what to do next, once there is something to do.
-func (s *service) greet() {
+// reportKey is equal for failures that are reported once. Why a model cannot be read may differ at each refresh, so that
+// it does not count.
+func reportKey(f *inference.LoadError) string {
+	if errors.Is(f, repository.ErrUnreadable) {
+		return fmt.Sprintf("%s/%d unreadable", f.Model, f.Version)
+	}
+	return f.Error()
+}
+
+// logReady logs that the server is ready, with a command to try.
+func (s *service) logReady() {
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("images are answered", "try", "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
+		s.log.Info("server ready", "try", "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
 	}
 }
 
-// requiredError tells of required models that failed. What cannot be read now may be readable after a restart.
+// requiredError lists required models that failed. Unreadable files are no configuration error: a restart may help.
 func requiredError(failures []*inference.LoadError) error {
-	errs, passing := []error{errRequired}, false
+	errs, unreadable := []error{errRequired}, false
 	for _, f := range failures {
-		errs, passing = append(errs, f), passing || errors.Is(f, repository.ErrUnreadable)
+		errs, unreadable = append(errs, f), unreadable || errors.Is(f, repository.ErrUnreadable)
 	}
 	err := errors.Join(errs...)
-	if passing {
+	if unreadable {
 		return err
 	}
 	return exitcode.ForConfiguration(err)

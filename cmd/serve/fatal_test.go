@@ -14,7 +14,7 @@ import (
 	"fovea/internal/exitcode"
 )
 
-// lostGPU is an engine that has met a fault that only a restart mends, once it is asked to.
+// lostGPU is an engine with a fault that requires a restart, once one is stored.
 type lostGPU struct{ fault atomic.Pointer[error] }
 
 func (*lostGPU) Ready() []string { return nil }
@@ -26,7 +26,7 @@ func (l *lostGPU) Broken() error {
 	return nil
 }
 
-func TestABrokenServerEndsItselfWhereItShould(t *testing.T) {
+func TestFatalFaultEndsTheServerWhereConfigured(t *testing.T) {
 	for name, grace := range map[string]time.Duration{"after its grace": 15 * time.Second, "never by default": defaults().Shutdown.BrokenAfter} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -38,12 +38,12 @@ func TestABrokenServerEndsItselfWhereItShould(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
 				go s.monitor.Watch(ctx, watchEvery)
-				broken := s.broken(ctx)
+				fatal := s.watchFatal(ctx)
 				time.Sleep(time.Minute + watchEvery/2)
 				lost := errors.New("cuda:0 is lost")
 				engine.fault.Store(&lost)
 				begin := time.Now()
-				err := s.loop(ctx, broken)
+				err := s.loop(ctx, fatal)
 				took := time.Since(begin)
 				if grace == 0 {
 					if err != nil || took != time.Hour-time.Minute-watchEvery/2 {
@@ -56,7 +56,7 @@ func TestABrokenServerEndsItselfWhereItShould(t *testing.T) {
 				}
 				cancel()
 				synctest.Wait()
-				if text := logged.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "only a restart mends this") || !strings.Contains(text, "cuda:0 is lost") {
+				if text := logged.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "this fault requires a restart") || !strings.Contains(text, "cuda:0 is lost") {
 					t.Errorf("logged %s", text)
 				}
 			})
