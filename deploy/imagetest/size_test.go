@@ -24,8 +24,8 @@ var parts = []struct {
 	{"C and C++ libraries", regexp.MustCompile(`^usr/lib`)},
 	{"default model", regexp.MustCompile(`^models/`)},
 	{"CA certificates", regexp.MustCompile(`^etc/ssl/`)},
-	{"licences", regexp.MustCompile(`^usr/share/doc/`)},
-	{"lists of contents and the rest", regexp.MustCompile(``)},
+	{"licenses", regexp.MustCompile(`^usr/share/doc/`)},
+	{"SBOM and others", regexp.MustCompile(``)},
 }
 
 func sizes(t *testing.T, image string) (byPart map[string]int64, total int64) {
