@@ -76,6 +76,7 @@ vuln: setup #+ check for known vulnerabilities with govulncheck (docs/security.m
 
 lint: setup $(GOLANGCI) ## check Go style and imports, wording, links and scripts
 	$(GOLANGCI) run --allow-serial-runners ./...
+	@python3 -B scripts/prose_lint_test.py --quiet
 	@scripts/prose-lint
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); else echo "lint: shellcheck is not installed; the scripts are not checked"; fi
 
