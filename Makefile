@@ -26,7 +26,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +70,9 @@ soak: build #+ 200,000 mixed requests; memory, goroutines and open files must no
 
 stress: setup #+ repeat the tests under load to find flaky ones (ARGS="-n 5 -run Watch ./gpu")
 	@scripts/repeat-tests $(ARGS)
+
+mutants: setup #+ mutate the code and list the mutants that no test kills (ARGS="-n 15 -seed 2 ./docker")
+	go run ./tools/mutants $(ARGS)
 
 vuln: setup #+ check for known vulnerabilities with govulncheck (docs/security.md)
 	@scripts/vulncheck

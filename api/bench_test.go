@@ -17,13 +17,13 @@ import (
 	"fovea/inference"
 )
 
-// conn is a recorder with a connection's deadlines, which are left alone.
+// conn is a recorder with deadlines, which it ignores.
 type conn struct{ *httptest.ResponseRecorder }
 
 func (conn) SetReadDeadline(time.Time) error { return nil }
 
-// BenchmarkPredict is what a request costs beside net/http and the engine: routing, admission, reading, metrics,
-// the log line and the answer. Its 100 KB are a usual image.
+// BenchmarkPredict measures a request without net/http and the engine: routing, admission, reading, metrics, the log line
+// and the response. 100 KB is a typical image.
 func BenchmarkPredict(b *testing.B) {
 	img := bytes.Repeat([]byte("x"), 100_000)
 	e := newEngine()
@@ -69,7 +69,7 @@ func BenchmarkPredict(b *testing.B) {
 	}
 }
 
-// BenchmarkUpload is what a body costs over a connection, with net/http on both sides.
+// BenchmarkUpload measures a body over a connection, with net/http on both sides.
 func BenchmarkUpload(b *testing.B) {
 	e := newEngine()
 	answer, err := echo(b.Context(), inference.Request{Model: "boxes", Image: []byte("bus")})

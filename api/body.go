@@ -17,46 +17,45 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// drainBytes and drainTime bound how much of a refused body is read and thrown away, so that a client that is
-// still sending reads the refusal instead of a connection reset.
+// drainBytes and drainTime bound how much of a refused body is read and discarded, so that a client that is still sending
+// gets the response instead of a connection reset.
 const (
 	drainBytes = 32 << 20
 	drainTime  = time.Second
 )
 
-// body is a request's body with its bounds: bytes, time, and the room of the whole server.
+// body is a request's body. Reading it is bounded in bytes and time, by admission and by the read-ahead.
 type body struct {
-	admitted *admission.Body
-	server   *Server
-	ctx      context.Context // of the request: io.Reader has no other way to it
-	length   int64           // as announced; -1: unknown
-	limit    int64
-	read     int64
-	head     []byte // read by peek, and not by Read yet
-	share    *share
-	begun    bool          // it may be read beyond its first block
-	waited   time.Duration // to be read
+	admitted    *admission.Body
+	server      *Server
+	ctx         context.Context // of the request, for Read
+	length      int64           // as announced; -1: unknown
+	limit       int64
+	read        int64
+	peeked      []byte // and not returned by Read yet
+	reservation *reservation
+	permitted   bool          // to be read beyond its first block
+	waited      time.Duration // for that permit
 }
 
-// open admits the request for a body of at most limit bytes, and starts its clock. The body must be closed.
+// open admits the request with a body of at most limit bytes. The body must be closed.
 func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
 	r := c.Request
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	admitted, err := s.admission.Open(r.RemoteAddr, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer), httpserver.Unread(r))
+	admitted, err := s.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer), httpserver.Unread(r))
 	if err != nil {
-		return nil, s.admissionFault(err, 0)
+		return nil, s.admissionError(err, 0)
 	}
-	return &body{admitted: admitted, server: s, ctx: r.Context(), length: r.ContentLength, limit: limit, share: s.readAhead.enter()}, nil
+	return &body{admitted: admitted, server: s, ctx: r.Context(), length: r.ContentLength, limit: limit, reservation: s.readAhead.reserve()}, nil
 }
 
-// Read reads on, and fails once the body is larger than its limit. What has arrived takes its room in the server's
-// budget. Beyond the first block it waits for its turn.
+// Read implements io.Reader. It fails once the body exceeds its limit, and waits for a permit after the first block.
 func (b *body) Read(p []byte) (int, error) {
-	if len(b.head) > 0 {
-		n := copy(p, b.head)
-		b.head = b.head[n:]
+	if len(b.peeked) > 0 {
+		n := copy(p, b.peeked)
+		b.peeked = b.peeked[n:]
 		return n, nil
 	}
 	return b.receive(p)
@@ -68,121 +67,138 @@ func (b *body) receive(p []byte) (int, error) {
 	}
 	if b.read < firstBlock {
 		p = p[:min(int64(len(p)), firstBlock-b.read)]
-	} else if err := b.turn(); err != nil {
+	} else if err := b.permit(); err != nil {
 		return 0, err
 	}
 	n, err := b.admitted.Read(p)
 	b.read += int64(n)
-	b.share.read(n)
+	b.reservation.received(n)
 	if b.read > b.limit {
 		return n, tooLarge(b.limit)
 	}
 	return n, err
 }
 
-// turn returns when the body may be read beyond its first block. That is part of the time that its answer has.
-func (b *body) turn() (err error) {
-	if b.begun || b.admitted.Arrived() {
+// permit waits until the body may be read beyond its first block. That counts towards the time for the response.
+func (b *body) permit() (err error) {
+	if b.permitted || b.admitted.Arrived() {
 		return nil
 	}
-	b.begun = true
-	if b.share.tryBegin() {
+	b.permitted = true
+	if b.reservation.tryAcquire() {
 		return nil
 	}
 	b.waited, err = b.admitted.Wait(func() error {
 		ctx, cancel := context.WithTimeout(b.ctx, b.server.cfg.Timeout)
 		defer cancel()
-		if err := b.share.begin(ctx); err != nil {
-			return b.server.engineFault(err)
+		if err := b.reservation.acquire(ctx); err != nil {
+			return b.server.engineError(err)
 		}
 		return nil
 	})
 	return err
 }
 
-// peek returns the first n bytes, or all when there are fewer, and leaves them to Read.
+// peek returns the first n bytes, or all if there are fewer. Read returns them again.
 func (b *body) peek(n int) ([]byte, error) {
-	head := make([]byte, n)
+	p := make([]byte, n)
 	got := 0
 	for got < n {
-		more, err := b.receive(head[got:])
+		more, err := b.receive(p[got:])
 		got += more
 		if errors.Is(err, io.EOF) {
-			break // which the next read returns again
+			break // the next read returns it again
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	b.head = head[:got]
-	return b.head, nil
+	b.peeked = p[:got]
+	return b.peeked, nil
 }
 
-// arrived notes that nothing more of the body is wanted.
-func (b *body) arrived() { b.share.arrived() }
-
+// close ends the request's admission. Further calls do nothing.
 func (b *body) close() {
-	b.share.leave()
-	b.admitted.Leave()
+	b.reservation.release()
+	b.admitted.Release()
 }
 
-// left is how many bytes are still to come, at most: those that package multipart has read and not yet handed on are
-// among them. Where that is not known it is a guess.
-func (b *body) left() int64 {
-	const held = 4 << 10 // its buffer
+// remaining is an upper bound of the bytes that Read has not returned yet, including those that package multipart has
+// buffered. If the length is unknown, it is a guess.
+func (b *body) remaining() int64 {
+	const buffered = 4 << 10
 	if b.length < 0 {
-		return firstRoom
+		return initialSize
 	}
-	return max(0, b.length-b.read) + held
+	return max(0, b.length-b.read) + buffered
 }
 
-// drain throws away what is left of a refused body, within bounds. A client that waits for "100 Continue" sends
-// nothing, so there is nothing to drain. On HTTP/2 a stream whose body is unread is reset behind its answer, as RFC 9113
-// section 8.1 has it; but curl before 8 loses the answer then.
-func drain(c *gin.Context, x *exchange) {
+// drain discards the rest of a refused body, within bounds. A client that waits for "100 Continue" sends nothing. On
+// HTTP/2 a stream whose body is unread is reset after the response, as in RFC 9113 section 8.1; but curl before version 8
+// loses the response then.
+func drain(c *gin.Context, rc *requestContext) {
 	r := c.Request
 	conn := http.NewResponseController(c.Writer)
 	if r.ContentLength == 0 || conn.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
 	}
-	if x.bytes == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
-		return // net/http closes the connection, and waits for the body no longer than the deadline
+	if rc.bytes == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		return // net/http closes the connection, after the deadline at the latest
 	}
 	n, err := io.CopyN(io.Discard, r.Body, drainBytes)
-	x.bytes += n
+	rc.bytes += n
 	if !errors.Is(err, io.EOF) {
 		if r.ProtoMajor == 1 {
-			c.Header("Connection", "close") // what is left must not be read as the next request
+			c.Header("Connection", "close") // the rest must not be read as the next request
 		}
 		return
 	}
-	_ = conn.SetReadDeadline(time.Time{}) // a connection that cannot is closed by the next read
+	_ = conn.SetReadDeadline(time.Time{}) // if that fails, the next read closes the connection
 }
 
 func tooLarge(limit int64) *apierror.Error {
-	return apierror.New(apierror.BodyTooLarge, "the body is larger than %d bytes, the most that is read", limit)
+	return apierror.New(apierror.BodyTooLarge, "the body is larger than the limit of %d bytes", limit)
 }
 
-// isTransport says whether reading failed below the form: the client went away, was too slow, gave its slot up, or cut the
-// body.
-func isTransport(err error) bool {
+// isTransportError reports whether reading failed below the body's format: the client disconnected, was too slow, was
+// displaced, or cut the body short.
+func isTransportError(err error) bool {
 	var full *admission.FullError
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, admission.ErrDisplaced) || errors.As(err, &full)
 }
 
-// bodyFault says what went wrong while a body was read; what is not about the transport is returned as it is.
-func (s *Server) bodyFault(err error, b *body) error {
-	err = s.admissionFault(err, b.read)
-	var f *apierror.Error
+// bodyError turns an error of reading a body into an API error.
+func (s *Server) bodyError(err error, b *body) error {
+	err = s.admissionError(err, b.read)
+	var apiErr *apierror.Error
 	switch {
-	case errors.As(err, &f):
+	case errors.As(err, &apiErr):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return apierror.Wrap(apierror.Malformed, err, "the body ends too early, after %d bytes", b.read)
+		return apierror.Wrap(apierror.Malformed, err, "the body ends unexpectedly after %d bytes", b.read)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return apierror.Wrap(apierror.Canceled, err, "the client went away")
+		return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
 	}
 	return apierror.Wrap(apierror.Malformed, err, "the body cannot be read")
+}
+
+// admissionError turns an error of admission into an API error. It returns others unchanged.
+func (s *Server) admissionError(err error, read int64) error {
+	var full *admission.FullError
+	var slow *admission.SlowError
+	switch {
+	case errors.Is(err, admission.ErrClosed):
+		return apierror.New(apierror.Draining, "the server is shutting down; send the request to another server or again later")
+	case errors.Is(err, admission.ErrDisplaced):
+		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this body was the slowest to arrive, with %d bytes received", read)
+	case errors.As(err, &full):
+		return apierror.New(apierror.QueueFull, "the server is busy: the limit of %d %s in flight is reached", full.Limit, full.What)
+	case errors.As(err, &slow):
+		return apierror.Wrap(apierror.BodyTimeout, err, "the body arrived at less than %d bytes a second, with %d bytes received", slow.Rate, read)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return apierror.Wrap(apierror.BodyTimeout, err, "the body did not arrive within %s, with %d bytes received", s.cfg.BodyTimeout, read)
+	}
+	return err
 }

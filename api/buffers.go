@@ -7,19 +7,19 @@ import (
 	"sync"
 )
 
-// Buffers for images come in sizes from 4 KiB to 20 MiB, four to a doubling, one pool each. Larger ones are not kept.
+// Image buffers are pooled in size classes from 4 KiB to 20 MiB, four per doubling. Larger buffers are not pooled.
 const (
-	smallestShift = 12
-	sizes         = 4*12 + 2
-	firstRoom     = 32<<10 - 1 // of a body whose length is not known, in bytes; readAll asks for one more
-	smallRoom     = 16 << 10   // a buffer's largest first size in bytes, whatever is announced
-	doubling      = 2 << 20    // a buffer's size in bytes from which on it is no more than doubled
+	minShift     = 12
+	classes      = 4*12 + 2
+	initialSize  = 32<<10 - 1 // expected of a body of unknown length, in bytes; readAll adds one
+	smallSize    = 16 << 10   // maximum of a buffer's initial size in bytes, whatever length is announced
+	doublingSize = 2 << 20    // buffers above this size in bytes are at most doubled
 )
 
-var pools [sizes]sync.Pool
+var pools [classes]sync.Pool
 
-// takeBuffer returns an empty buffer with room for at least n bytes.
-func takeBuffer(n int) []byte {
+// getBuffer returns an empty buffer with a capacity of at least n bytes.
+func getBuffer(n int) []byte {
 	class := bufferClass(n)
 	if class >= len(pools) {
 		return make([]byte, 0, n)
@@ -30,69 +30,68 @@ func takeBuffer(n int) []byte {
 	return make([]byte, 0, classSize(class))
 }
 
-// giveBuffer keeps a buffer for later. Nothing may use it any more.
-func giveBuffer(b []byte) {
+// putBuffer returns a buffer to its pool. It must no longer be used.
+func putBuffer(b []byte) {
 	class := bufferClass(cap(b))
 	if class < len(pools) && cap(b) == classSize(class) {
 		pools[class].Put(&b)
 	}
 }
 
-// bufferClass is the class of the smallest buffers with room for n bytes.
+// bufferClass returns the class of the smallest buffers with a capacity of n bytes.
 func bufferClass(n int) int {
-	if n <= 1<<smallestShift {
+	if n <= 1<<minShift {
 		return 0
 	}
 	shift := bits.Len(uint(n-1)) - 1 // n-1 is in [1<<shift, 2<<shift), of which each quarter is a class
-	return 4*(shift-smallestShift) + (n-1)>>(shift-2)&3 + 1
+	return 4*(shift-minShift) + (n-1)>>(shift-2)&3 + 1
 }
 
-// classSize is the size of a class's buffers in bytes.
+// classSize returns the capacity in bytes of a class's buffers.
 func classSize(class int) int {
 	if class == 0 {
-		return 1 << smallestShift
+		return 1 << minShift
 	}
-	quarter := 1 << ((class-1)/4 + smallestShift - 2)
+	quarter := 1 << ((class-1)/4 + minShift - 2)
 	return quarter * (5 + (class-1)%4)
 }
 
-// fitted moves what is in a buffer to a smaller one where more than half of it is empty.
-func fitted(b []byte) []byte {
+// shrink moves the content of a buffer that is more than half empty to a smaller one.
+func shrink(b []byte) []byte {
 	if classSize(bufferClass(len(b))) > cap(b)/2 {
 		return b
 	}
-	smaller := append(takeBuffer(len(b)), b...)
-	giveBuffer(b)
+	smaller := append(getBuffer(len(b)), b...)
+	putBuffer(b)
 	return smaller
 }
 
-// nextRoom is the size of the buffer that follows one of have bytes, or of the first one (0), on the way to one of the
-// bytes that are expected. The way is such that the bytes copied are a third of a body's, for the largest up to all.
-func nextRoom(have, expected int) int {
+// nextSize returns the size of the buffer after one of have bytes (0: none) while a body of expected bytes arrives. In total,
+// growing copies a third of a body's bytes, and of the largest up to all.
+func nextSize(have, expected int) int {
 	if have >= expected {
 		return 2 * have
 	}
 	for {
 		before := (expected + 3) / 4
-		if expected > doubling {
+		if expected > doublingSize {
 			before = (expected + 1) / 2
 		}
-		if before <= have || have == 0 && expected <= smallRoom {
+		if before <= have || have == 0 && expected <= smallSize {
 			return expected
 		}
 		expected = before
 	}
 }
 
-// readAll reads r to its end into a pooled buffer that grows, as bytes arrive, up to hint bytes and beyond. On an error
-// the buffer has been given back.
+// readAll reads r to its end into a pooled buffer that grows with the bytes that arrive. hint is the expected length.
 func readAll(r io.Reader, hint int) ([]byte, error) {
-	hint++ // so that the end is seen without growing
-	b := takeBuffer(nextRoom(0, hint))
+	hint++ // so that EOF is seen without growing
+	b := getBuffer(nextSize(0, hint))
 	for {
 		if len(b) == cap(b) {
-			larger := append(takeBuffer(nextRoom(cap(b), hint)), b...)
-			giveBuffer(b)
+			larger := append(getBuffer(nextSize(cap(b), hint)), b...)
+			putBuffer(b)
 			b = larger
 		}
 		n, err := r.Read(b[len(b):cap(b)])
@@ -101,7 +100,7 @@ func readAll(r io.Reader, hint int) ([]byte, error) {
 			return b, nil
 		}
 		if err != nil {
-			giveBuffer(b)
+			putBuffer(b)
 			return nil, err
 		}
 	}

@@ -13,29 +13,29 @@ import (
 	"fovea/internal/apierror"
 )
 
-// waiting is an engine that takes images that begin with "wait" and answers them once it is let.
-func waiting(e *engine) (let func()) {
-	answer := make(chan struct{})
+// waiting changes the engine to one that responds to images that begin with "wait" once respond is called.
+func waiting(e *engine) (respond func()) {
+	proceed := make(chan struct{})
 	e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
 		if strings.HasPrefix(string(r.Image), "wait") {
 			select {
-			case <-answer:
+			case <-proceed:
 			case <-ctx.Done():
 			}
 		}
 		return echo(ctx, r)
 	}
-	return func() { close(answer) }
+	return func() { close(proceed) }
 }
 
-func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
+func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"requests in flight":        func(c *Config) { c.MaxRequests = 1 },
 		"bytes of bodies in flight": func(c *Config) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var let func()
-			s := open(t, func(c *Config, e *engine) { change(c); let = waiting(e) })
+			var respond func()
+			s := open(t, func(c *Config, e *engine) { change(c); respond = waiting(e) })
 			first := s.dial(begin + "Content-Length: 99\r\n\r\nwait" + strings.Repeat(".", 95))
 			s.eventually("fovea_body_bytes_in_flight 99")
 			got := s.post("/predict", "image/jpeg", strings.Repeat("x", 50))
@@ -45,8 +45,8 @@ func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
 			if got := s.get("/health"); got.Status != 200 {
 				t.Errorf("/health while busy: %d", got.Status)
 			}
-			let()
-			if status, text := s.answerOn(first); status != 200 {
+			respond()
+			if status, text := s.responseOn(first); status != 200 {
 				t.Errorf("the first: %d %s", status, text)
 			}
 			s.eventually("fovea_requests_in_flight 0")
@@ -56,13 +56,13 @@ func TestMoreThanTheServerTakesIsRefusedBeforeItIsRead(t *testing.T) {
 	}
 }
 
-func TestABodyTakesItsRoomAsItArrives(t *testing.T) {
+func TestBodyCountsAsItArrives(t *testing.T) {
 	for name, length := range map[string]int64{"of known length": 50, "of unknown length": -1} {
 		t.Run(name, func(t *testing.T) {
-			var let func()
+			var respond func()
 			s := open(t, func(c *Config, e *engine) {
 				c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100
-				let = waiting(e)
+				respond = waiting(e)
 			})
 			s.dial(begin + "Content-Length: 60\r\n\r\nwait" + strings.Repeat(".", 56))
 			s.eventually("fovea_body_bytes_in_flight 60")
@@ -71,14 +71,14 @@ func TestABodyTakesItsRoomAsItArrives(t *testing.T) {
 			if got := s.do(r); got.Status != 429 {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
-			let()
+			respond()
 			s.eventually("fovea_body_bytes_in_flight 0")
 			s.good()
 		})
 	}
 }
 
-func TestARefusedClientThatStillSendsReadsTheRefusal(t *testing.T) {
+func TestRefusedClientThatStillSendsGetsTheResponse(t *testing.T) {
 	s := open(t)
 	body := strings.NewReader(strings.Repeat("x", 17<<20))
 	got := s.do(s.request("POST", "/predict", "image/jpeg", body))
@@ -88,7 +88,7 @@ func TestARefusedClientThatStillSendsReadsTheRefusal(t *testing.T) {
 	s.good()
 }
 
-func TestFaultsOfTheEngine(t *testing.T) {
+func TestEngineErrors(t *testing.T) {
 	secret := errors.New("secret of the server")
 	for name, test := range map[string]struct {
 		err   error
@@ -118,7 +118,7 @@ func TestFaultsOfTheEngine(t *testing.T) {
 					t.Errorf("%d, Retry-After %q, %s", got.Status, got.Header.Get("Retry-After"), got.Body)
 				}
 				if strings.Contains(string(got.Body), "secret") {
-					t.Errorf("the answer tells %s", got.Body)
+					t.Errorf("the response reveals %s", got.Body)
 				}
 			}
 			if logged := strings.Count(s.log.String(), "secret"); strings.Contains(test.err.Error(), "secret") && logged != 2 {
@@ -128,7 +128,7 @@ func TestFaultsOfTheEngine(t *testing.T) {
 	}
 }
 
-func TestNoAnswerInTime(t *testing.T) {
+func TestDeadlineExceeded(t *testing.T) {
 	s := open(t, func(c *Config, e *engine) {
 		c.Timeout = 20 * time.Millisecond
 		e.predict = func(ctx context.Context, _ inference.Request) (*inference.Response, error) {
@@ -137,12 +137,12 @@ func TestNoAnswerInTime(t *testing.T) {
 		}
 	})
 	got := s.post("/predict", "image/jpeg", "pixels")
-	if got.Status != 504 || got.Error != "no answer within 20ms" {
+	if got.Status != 504 || got.Error != "no response within 20ms" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 }
 
-func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
+func TestPanicIsLoggedOnce(t *testing.T) {
 	for name, body := range map[string]string{"of one image": images("", "bang"), "of several images": images("", "bang", "bang", "bang")} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, func(_ *Config, e *engine) {
@@ -157,7 +157,7 @@ func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
 			if got.Status != 500 || got.Error != "internal error" || got.Code != apierror.Internal {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
-			if n := strings.Count(s.log.String(), `"panic":"bang at cats"`); n != strings.Count(body, "b64") || !strings.Contains(s.log.String(), "askOne") {
+			if n := strings.Count(s.log.String(), `"panic":"bang at cats"`); n != strings.Count(body, "b64") || !strings.Contains(s.log.String(), "predictImage") {
 				t.Errorf("logged %d times: %s", n, s.log)
 			}
 			s.good()
@@ -165,7 +165,7 @@ func TestAPanicIsA500LoggedOnceAndTheServerLives(t *testing.T) {
 	}
 }
 
-func TestAPanicOfAHandler(t *testing.T) {
+func TestPanicOfAHandler(t *testing.T) {
 	s := open(t)
 	s.server.health = nil
 	got := s.get("/health")

@@ -2,15 +2,15 @@ package api
 
 import "sync/atomic"
 
-// catalog knows the names of the engine's models, so that a request for one that isn't there is refused before
-// its body is read, and so that metrics never take a label that a client made up.
+// catalog caches the names of the engine's models, so that a request for an unknown model is refused before its body is read,
+// and metrics get no labels that clients have made up.
 type catalog struct {
 	engine Engine
 	names  atomic.Pointer[map[string]bool]
 }
 
-// has says whether there is such a model. A name that is not known is looked up in the engine, since it may be
-// new; one that has gone is refused by the engine itself.
+// has reports whether a model exists. An unknown name is looked up in the engine, since it may be new; the engine itself
+// refuses a model that has been unloaded.
 func (c *catalog) has(name string) bool {
 	if known := c.names.Load(); known != nil && (*known)[name] {
 		return true

@@ -16,9 +16,9 @@ import (
 )
 
 // dial sends text as it is, and returns the connection.
-func (s *site) dial(text string) net.Conn {
+func (s *testServer) dial(text string) net.Conn {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", s.address)
+	conn, err := s.connect(s.t.Context(), "tcp", s.address)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func (s *site) dial(text string) net.Conn {
 	return conn
 }
 
-func (s *site) answerOn(conn net.Conn) (int, string) {
+func (s *testServer) responseOn(conn net.Conn) (int, string) {
 	s.t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -44,24 +44,23 @@ func (s *site) answerOn(conn net.Conn) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// shortBody is the time for a body where a test waits for its end. What a stall of a busy machine makes late still comes
-// within it.
+// shortBody is the body timeout where a test waits for it, longer than a stall of a busy machine.
 const shortBody = time.Second
 
 const begin = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
 
-func TestASlowBody(t *testing.T) {
+func TestBodyTimeout(t *testing.T) {
 	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = shortBody })
 	conn := s.dial(begin + "Content-Length: 100\r\n\r\nten bytes.")
-	status, body := s.answerOn(conn)
-	if status != 408 || !strings.Contains(body, "did not arrive within 1s; 10 bytes did") {
+	status, body := s.responseOn(conn)
+	if status != 408 || !strings.Contains(body, "did not arrive within 1s, with 10 bytes received") {
 		t.Errorf("%d %s", status, body)
 	}
 	s.good()
 }
 
-// A form is whole before its body is, which net/http would wait for without an end.
-func TestAFormWhoseBodyGoesOn(t *testing.T) {
+// The form ends before its body, for which net/http would wait without a deadline.
+func TestBodyContinuesAfterTheForm(t *testing.T) {
 	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = shortBody })
 	contentType, form := parts("image=one")
 	request := "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: " + contentType + "\r\n"
@@ -77,7 +76,7 @@ func TestAFormWhoseBodyGoesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
-			if status, body := s.answerOn(s.dial(test.text)); status != test.status {
+			if status, body := s.responseOn(s.dial(test.text)); status != test.status {
 				t.Errorf("%d %s", status, body)
 			}
 			s.eventually("fovea_requests_in_flight 0")
@@ -86,7 +85,7 @@ func TestAFormWhoseBodyGoesOn(t *testing.T) {
 	}
 }
 
-func TestAClientThatOnlyStopsSendingIsNotToldThatAllIsWell(t *testing.T) {
+func TestHalfClosedConnectionGets499(t *testing.T) {
 	s := open(t, func(_ *Config, e *engine) {
 		e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
 			if string(r.Image) != "left alone" {
@@ -100,13 +99,13 @@ func TestAClientThatOnlyStopsSendingIsNotToldThatAllIsWell(t *testing.T) {
 	if tcp, ok := conn.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
 		t.Fatal("the connection cannot be closed halfway")
 	}
-	if status, body := s.answerOn(conn); status != 499 || body != "" {
+	if status, body := s.responseOn(conn); status != 499 || body != "" {
 		t.Errorf("%d %s", status, body)
 	}
 	s.good()
 }
 
-func TestASlowBodyDoesNotEndASlowAnswer(t *testing.T) {
+func TestBodyTimeoutDoesNotEndASlowResponse(t *testing.T) {
 	s := open(t, func(c *Config, e *engine) {
 		c.BodyTimeout = shortBody
 		e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
@@ -129,11 +128,11 @@ func TestBodiesOnBrokenConnections(t *testing.T) {
 		status int
 		says   string
 	}{
-		"a body cut short":               {begin + "Content-Length: 100\r\n\r\nten bytes.", 400, "the body ends too early, after 10 bytes"},
-		"a chunked body cut short":       {begin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 400, "the body ends too early, after 5 bytes"},
+		"a body cut short":               {begin + "Content-Length: 100\r\n\r\nten bytes.", 400, "the body ends unexpectedly after 10 bytes"},
+		"a chunked body cut short":       {begin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 400, "the body ends unexpectedly after 5 bytes"},
 		"a chunk that is no chunk":       {begin + "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", 400, "cannot be read"},
-		"a target that is an asterisk":   {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404, "nothing at"},
-		"a length that no body may have": {begin + "Content-Length: 99999999999\r\n\r\nten bytes.", 413, "larger than 16777216 bytes"},
+		"a target that is an asterisk":   {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404, "no route"},
+		"a length that no body may have": {begin + "Content-Length: 99999999999\r\n\r\nten bytes.", 413, "larger than the limit of 16777216 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
@@ -141,7 +140,7 @@ func TestBodiesOnBrokenConnections(t *testing.T) {
 			if tcp, ok := conn.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
 				t.Fatal("the connection cannot be closed halfway")
 			}
-			status, body := s.answerOn(conn)
+			status, body := s.responseOn(conn)
 			if status != test.status || !strings.Contains(body, test.says) {
 				t.Errorf("%d %s", status, body)
 			}
@@ -150,8 +149,8 @@ func TestBodiesOnBrokenConnections(t *testing.T) {
 	}
 }
 
-// What net/http refuses by itself is in plain text, as the document says.
-func TestWhatIsNotHTTPIsRefusedInPlainText(t *testing.T) {
+// Responses of net/http itself are in plain text, as the document says.
+func TestInvalidHTTPIsRefusedInPlainText(t *testing.T) {
 	s := open(t)
 	for name, test := range map[string]struct {
 		text   string
@@ -169,7 +168,7 @@ func TestWhatIsNotHTTPIsRefusedInPlainText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
-			if status, body := s.answerOn(s.dial(test.text)); status != test.status {
+			if status, body := s.responseOn(s.dial(test.text)); status != test.status {
 				t.Errorf("%d %s", status, body)
 			}
 			s.good()
@@ -177,7 +176,7 @@ func TestWhatIsNotHTTPIsRefusedInPlainText(t *testing.T) {
 	}
 }
 
-func TestAClientThatGoesAwayFreesItsPlace(t *testing.T) {
+func TestDisconnectCancelsTheRequest(t *testing.T) {
 	arrived, left := make(chan struct{}), make(chan error, 1)
 	s := open(t, func(_ *Config, e *engine) {
 		e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
@@ -194,15 +193,15 @@ func TestAClientThatGoesAwayFreesItsPlace(t *testing.T) {
 	<-arrived
 	_ = conn.Close()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("the engine was told %v", err)
+		t.Errorf("the engine got %v", err)
 	}
 	s.eventually(`fovea_requests_total{code="499",model="cats",version=""} 1`)
 	s.eventually("fovea_requests_in_flight 0")
 	s.good()
 }
 
-// TestARefusedClientThatWaitsForContinueIsNotWaitedFor: it may never send its body, and the connection is of no use.
-func TestARefusedClientThatWaitsForContinueIsNotWaitedFor(t *testing.T) {
+// TestRefusedRequestWithExpectContinue: it may never send its body, so the connection is closed.
+func TestRefusedRequestWithExpectContinue(t *testing.T) {
 	s := open(t, func(c *Config, _ *engine) { c.BodyTimeout = time.Hour })
 	conn := s.dial("POST /v1/models/dogs/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n" +
 		"Expect: 100-continue\r\nContent-Length: 100\r\n\r\n")
@@ -212,12 +211,12 @@ func TestARefusedClientThatWaitsForContinueIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// eventually waits until the metrics hold the line, for longer than any stall of a busy machine.
-func (s *site) eventually(line string) {
+// eventually waits until the metrics contain the line, longer than any stall of a busy machine.
+func (s *testServer) eventually(line string) {
 	s.t.Helper()
 	for end := time.Now().Add(time.Minute); !strings.Contains(string(s.get("/metrics").Body), line); time.Sleep(25 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Errorf("the metrics never said %s", line)
+			s.t.Errorf("the metrics never contained %s", line)
 			return
 		}
 	}

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// engine answers with the image's own bytes as the label, so that a mix-up of images shows.
+// engine returns the image's bytes as the label, so that a mix-up of images shows.
 type engine struct {
 	mu       sync.Mutex
 	statuses []inference.Status
@@ -96,13 +96,51 @@ func echo(_ context.Context, r inference.Request) (*inference.Response, error) {
 	return response, nil
 }
 
-// site is a server on a real socket. Every answer that its client takes is held against the OpenAPI document.
-type site struct {
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// pipes is a listener in memory, for tests in virtual time.
+type pipes struct {
+	connections chan net.Conn
+	closed      chan struct{}
+	closing     sync.Once
+}
+
+func newPipes() *pipes { return &pipes{connections: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.connections:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.closing.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (*pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.connections <- server:
+		return client, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// testServer is a server and its client. Every response is validated against the OpenAPI document.
+type testServer struct {
 	t       *testing.T
 	engine  *engine
 	monitor *health.Monitor
 	server  *Server
 	address string
+	connect dialFunc
 	client  *http.Client
 	log     *lockedBuffer
 }
@@ -124,7 +162,17 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func open(t *testing.T, change ...func(*Config, *engine)) *site {
+// open serves on a TCP socket until the test ends.
+func open(t *testing.T, change ...func(*Config, *engine)) *testServer {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openOn(t, listener, (&net.Dialer{}).DialContext, change...)
+}
+
+func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*Config, *engine)) *testServer {
 	t.Helper()
 	cfg, e := Defaults(), newEngine()
 	for _, c := range change {
@@ -138,14 +186,10 @@ func open(t *testing.T, change ...func(*Config, *engine)) *site {
 	monitor := health.New(e, logger)
 	monitor.Loaded()
 	server := New(cfg, e, monitor, NewMetrics(Build{Version: "test"}), logger)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	transport := &http.Transport{ExpectContinueTimeout: 5 * time.Second}
-	s := &site{t, e, monitor, server, listener.Addr().String(), &http.Client{Transport: checked{t, transport}, Timeout: 20 * time.Second}, log}
+	transport := &http.Transport{DialContext: dial, ExpectContinueTimeout: 5 * time.Second}
+	s := &testServer{t, e, monitor, server, listener.Addr().String(), dial, &http.Client{Transport: checked{t, transport}, Timeout: 20 * time.Second}, log}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -160,9 +204,9 @@ func open(t *testing.T, change ...func(*Config, *engine)) *site {
 	return s
 }
 
-func (s *site) url(path string) string { return "http://" + s.address + path }
+func (s *testServer) url(path string) string { return "http://" + s.address + path }
 
-// result is an answer as a client sees it.
+// result is a response.
 type result struct {
 	Status int           `json:"-"`
 	Header http.Header   `json:"-"`
@@ -181,7 +225,7 @@ type result struct {
 	Timing map[string]float64 `json:"timing"`
 }
 
-func (s *site) do(r *http.Request) result {
+func (s *testServer) do(r *http.Request) result {
 	s.t.Helper()
 	response, err := s.client.Do(r)
 	if err != nil {
@@ -201,7 +245,7 @@ func (s *site) do(r *http.Request) result {
 	return got
 }
 
-func (s *site) request(method, path, contentType string, body io.Reader) *http.Request {
+func (s *testServer) request(method, path, contentType string, body io.Reader) *http.Request {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url(path), body)
 	if err != nil {
@@ -213,15 +257,18 @@ func (s *site) request(method, path, contentType string, body io.Reader) *http.R
 	return r
 }
 
-func (s *site) get(path string) result { s.t.Helper(); return s.do(s.request("GET", path, "", nil)) }
+func (s *testServer) get(path string) result {
+	s.t.Helper()
+	return s.do(s.request("GET", path, "", nil))
+}
 
-func (s *site) post(path, contentType, body string) result {
+func (s *testServer) post(path, contentType, body string) result {
 	s.t.Helper()
 	return s.do(s.request("POST", path, contentType, strings.NewReader(body)))
 }
 
-// good checks that the next good request is answered right.
-func (s *site) good() {
+// good checks that a good request succeeds.
+func (s *testServer) good() {
 	s.t.Helper()
 	got := s.post("/v1/models/cats/predict", "image/jpeg", "a good image")
 	if got.Status != 200 || len(got.Predictions) != 1 || got.Predictions[0].Top[0].Label != "a good image" {

@@ -20,20 +20,20 @@ import (
 
 const fuzzed = 1 << 16 // bytes of an input
 
-// reader makes a server that only reads forms, and a body of data.
+// reader returns a server that only reads bodies, and a body of data.
 func reader(data []byte) (*Server, *body) {
 	cfg := Defaults()
 	cfg.MaxImageBytes, cfg.MaxBodyBytes, cfg.MaxImages = 1<<12, fuzzed, 4
 	cfg.MaxRequests, cfg.BodyBudget = 1, fuzzed
 	s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler), admission: admission.New(cfg.limits()), readAhead: newReadAhead(fuzzed)}
-	admitted, err := s.admission.Open("", bytes.NewReader(data), int64(len(data)), time.Hour, conn{}, nil)
+	admitted, err := s.admission.Admit("", bytes.NewReader(data), int64(len(data)), time.Hour, conn{}, nil)
 	if err != nil {
 		panic(err)
 	}
-	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: cfg.MaxBodyBytes, share: s.readAhead.enter()}
+	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: cfg.MaxBodyBytes, reservation: s.readAhead.reserve()}
 }
 
-// judge checks what holds for every body: bounds, and errors that are the client's and say what they are.
+// judge checks what holds for every body: bounds, and that errors are the client's.
 func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 	t.Helper()
 	if len(in.images) > s.cfg.MaxImages {
@@ -48,9 +48,9 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 		t.Errorf("parameters %+v", p)
 	}
 	if err != nil {
-		var f *apierror.Error
-		if err = s.bodyFault(err, b); !errors.As(err, &f) || f.Message == "" || status(f.Code) < 400 || status(f.Code) >= 499 {
-			t.Errorf("the fault is %#v", err)
+		var apiErr *apierror.Error
+		if err = s.bodyError(err, b); !errors.As(err, &apiErr) || apiErr.Message == "" || apiErr.Code.Status() < 400 || apiErr.Code.Status() >= 499 {
+			t.Errorf("the error is %#v", err)
 		}
 	}
 	b.close()
@@ -113,7 +113,7 @@ func FuzzMultipartBody(f *testing.F) {
 			t.Skip()
 		}
 		s, b := reader(data)
-		form, err := multipartForm(s.cfg.MaxBodyBytes, boundary)
+		form, err := multipartFormat(s.cfg.MaxBodyBytes, boundary)
 		if err != nil {
 			b.close()
 			return
@@ -147,8 +147,8 @@ func FuzzParameters(f *testing.F) {
 		}
 		var p params
 		if err := p.query(query); err != nil {
-			var f *apierror.Error
-			if !errors.As(err, &f) || f.Code != apierror.InvalidParameter || len(f.Message) > 1000 {
+			var apiErr *apierror.Error
+			if !errors.As(err, &apiErr) || apiErr.Code != apierror.InvalidParameter || len(apiErr.Message) > 1000 {
 				t.Errorf("%v", err)
 			}
 		} else if v := p.values; v.TopK < 0 || v.TopK > maxTopK || v.Score != nil && !(*v.Score >= 0 && *v.Score <= 1) || v.IoU != nil && !(*v.IoU >= 0 && *v.IoU <= 1) {

@@ -13,9 +13,9 @@ import (
 	"fovea/inference"
 )
 
-// TestIdleConnectionsKeepNobodyOut is the kind: more connections than requests are allowed, each of which announces a body
-// and sends little of it, or nothing at all.
-func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
+// TestIdleConnectionsDoNotBlockOthers has more connections than requests are allowed, each of which announces a body and sends
+// little of it, or nothing.
+func TestIdleConnectionsDoNotBlockOthers(t *testing.T) {
 	multipart := "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 67108864\r\n\r\n"
 	for name, idle := range map[string]string{
 		"64 MiB are announced":         multipart,
@@ -34,10 +34,10 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 			for range connections {
 				s.dial(idle)
 			}
-			if strings.Contains(idle, "\r\n\r\n") { // all have come: those that hold no slot have been told to leave
-				told := func() int { return strings.Count(s.log.String(), `"status":429`) }
+			if strings.Contains(idle, "\r\n\r\n") { // all have arrived: those that are not in flight were refused
+				refused := func() int { return strings.Count(s.log.String(), `"status":429`) }
 				for range 4000 {
-					if told() >= connections-6 {
+					if refused() >= connections-6 {
 						break
 					}
 					time.Sleep(5 * time.Millisecond)
@@ -50,8 +50,8 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// TestSlowReadersKeepNobodyOut: the answers are larger than what the connections hold.
-func TestSlowReadersKeepNobodyOut(t *testing.T) {
+// TestSlowReadersDoNotBlockOthers: the responses are larger than what the connections buffer.
+func TestSlowReadersDoNotBlockOthers(t *testing.T) {
 	s := open(t, func(c *Config, e *engine) {
 		c.MaxRequests = 2
 		e.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
@@ -66,21 +66,21 @@ func TestSlowReadersKeepNobodyOut(t *testing.T) {
 		if tcp, ok := conn.(*net.TCPConn); !ok || tcp.SetReadBuffer(4096) != nil {
 			t.Fatal("the receive buffer cannot be set")
 		}
-		if _, err := bufio.NewReaderSize(conn, 16).Peek(1); err != nil { // its answer has begun
+		if _, err := bufio.NewReaderSize(conn, 16).Peek(1); err != nil { // its response has begun
 			t.Fatal(err)
 		}
 	}
 	s.good()
 	if n := s.server.admission.Requests(); n != 0 {
-		t.Errorf("%d slots are held by clients that do not read", n)
+		t.Errorf("%d requests of clients that do not read are in flight", n)
 	}
 }
 
-// TestABodyThatFallsBehindTheLeastRateIsTold reads no clock: the rate is one that no sender keeps up for a second.
-func TestABodyThatFallsBehindTheLeastRateIsTold(t *testing.T) {
+// TestBodyBelowTheMinimumRate does not depend on time: no sender can keep up the rate for a second.
+func TestBodyBelowTheMinimumRate(t *testing.T) {
 	s := open(t, func(c *Config, _ *engine) { c.MinBodyRate = 1 << 30 })
 	conn := s.dial(begin + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", 1000, strings.Repeat("x", 999)))
-	if status, text := s.answerOn(conn); status != 408 || !strings.Contains(text, "less than 1073741824 bytes a second; 999 bytes did") {
+	if status, text := s.responseOn(conn); status != 408 || !strings.Contains(text, "less than 1073741824 bytes a second, with 999 bytes received") {
 		t.Errorf("%d %s", status, text)
 	}
 	if rest, err := io.ReadAll(conn); err != nil || len(rest) != 0 {

@@ -9,38 +9,38 @@ import (
 	"fovea/internal/apierror"
 )
 
-const jsonForm = `{"images":[{"b64":"…"}],"parameters":{"top_k":5}}`
+const jsonFormat = `{"images":[{"b64":"…"}],"parameters":{"top_k":5}}`
 
-// readJSON reads a body of jsonForm. The standard library says whether it is JSON; then each image is decoded
-// straight from the body's buffer, and nothing unknown, misspelt or double goes unnoticed.
+// readJSON reads a body of jsonFormatat. encoding/json checks that it is valid; then each image is decoded directly from the
+// body's buffer, and unknown or duplicate fields are errors.
 func readJSON(s *Server, b *body, in *submission) error {
-	text, err := readAll(b, int(max(b.length, firstRoom)))
+	text, err := readAll(b, int(max(b.length, initialSize)))
 	if err != nil {
 		return err
 	}
-	defer giveBuffer(text)
+	defer putBuffer(text)
 	document := bytes.TrimPrefix(text, byteOrderMark)
-	if err := json.Unmarshal(document, &unread{}); err != nil {
-		return apierror.New(apierror.Malformed, "the body is not JSON of the form %s: %s", jsonForm, err)
+	if err := json.Unmarshal(document, &rawJSON{}); err != nil {
+		return apierror.New(apierror.Malformed, "the body is not JSON of the form %s: %s", jsonFormat, err)
 	}
 	r := &jsonReader{jsonWalker{document}, s, in}
 	return r.object("the body", map[string]func() error{"images": r.images, "parameters": r.parameters})
 }
 
-// unread takes any value and leaves it alone.
-type unread struct{}
+// rawJSON accepts any value without decoding it.
+type rawJSON struct{}
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (*unread) UnmarshalJSON([]byte) error { return nil }
+func (*rawJSON) UnmarshalJSON([]byte) error { return nil }
 
-// jsonReader fills a submission. Its functions take the value that comes next.
+// jsonReader fills a submission. Its methods consume the next value.
 type jsonReader struct {
 	jsonWalker
 	server *Server
 	in     *submission
 }
 
-// object takes an object whose fields are those given, each at most once.
+// object consumes an object with the given fields, each at most once.
 func (r *jsonReader) object(what string, fields map[string]func() error) error {
 	if r.next() != '{' {
 		return apierror.New(apierror.Malformed, "%s is not an object", what)
@@ -54,7 +54,7 @@ func (r *jsonReader) object(what string, fields map[string]func() error) error {
 			return apierror.New(apierror.Malformed, "unknown field %s in %s; allowed: %s", quote(name), what, names(fields))
 		}
 		if seen[name] {
-			return apierror.New(apierror.Malformed, "field %s is there twice in %s", name, what)
+			return apierror.New(apierror.Malformed, "duplicate field %s in %s", name, what)
 		}
 		seen[name] = true
 		return read()
@@ -66,11 +66,11 @@ func (r *jsonReader) images() error {
 		return apierror.New(apierror.Malformed, "images is not an array")
 	}
 	return r.each(']', func() error {
-		if err := r.server.roomForImage(r.in); err != nil {
+		if err := r.server.checkImageCount(r.in); err != nil {
 			return err
 		}
 		before := len(r.in.images)
-		if err := r.object("images[]", map[string]func() error{"b64": r.img}); err != nil {
+		if err := r.object("images[]", map[string]func() error{"b64": r.image}); err != nil {
 			return err
 		}
 		if len(r.in.images) == before {
@@ -88,9 +88,9 @@ func (r *jsonReader) parameters() error {
 	return r.object("parameters", fields)
 }
 
-// image takes one image in base64 of either alphabet, padded or not and with or without new lines, as tools write
-// it, and with or without a data: prefix, as browsers make.
-func (r *jsonReader) img() error {
+// image consumes one image in base64: in either alphabet, padded or not and with or without line breaks, as tools write it,
+// and with or without a data: prefix, as browsers write it.
+func (r *jsonReader) image() error {
 	field := fmt.Sprintf("images[%d].b64", len(r.in.images))
 	if r.next() != '"' {
 		return apierror.New(apierror.Malformed, "%s is not a string", field)
@@ -105,17 +105,79 @@ func (r *jsonReader) img() error {
 	text = bytes.TrimRight(text, "=\r\n")
 	size := base64.RawStdEncoding.DecodedLen(len(text))
 	if limit := r.server.cfg.MaxImageBytes; int64(size) > limit {
-		return apierror.New(apierror.BodyTooLarge, "%s is larger than %d bytes, the most that is read", field, limit)
+		return apierror.New(apierror.BodyTooLarge, "%s is larger than the limit of %d bytes", field, limit)
 	}
-	buffer := takeBuffer(size)
+	buffer := getBuffer(size)
 	img, err := base64.RawStdEncoding.AppendDecode(buffer, text)
 	if err != nil {
 		img, err = base64.RawURLEncoding.AppendDecode(buffer, text)
 	}
 	if err != nil {
-		giveBuffer(buffer)
+		putBuffer(buffer)
 		return apierror.Wrap(apierror.Malformed, err, "%s is not base64", field)
 	}
 	r.in.images = append(r.in.images, img)
 	return nil
+}
+
+// jsonWalker walks over valid JSON. It checks nothing, and copies only strings with escapes. Its methods may be called only
+// where what they consume can come next.
+type jsonWalker struct{ rest []byte }
+
+// next returns the first byte of the next token, which identifies its kind.
+func (w *jsonWalker) next() byte {
+	w.rest = bytes.TrimLeft(w.rest, " \t\r\n")
+	return w.rest[0]
+}
+
+// each consumes an array or object that ends in end, calling item for each of its items.
+func (w *jsonWalker) each(end byte, item func() error) error {
+	w.rest = w.rest[1:]
+	for w.next() != end {
+		if err := item(); err != nil {
+			return err
+		}
+		if w.next() == ',' {
+			w.rest = w.rest[1:]
+		}
+	}
+	w.rest = w.rest[1:]
+	return nil
+}
+
+// colon consumes the colon after a field's name.
+func (w *jsonWalker) colon() {
+	w.next()
+	w.rest = w.rest[1:]
+}
+
+// text consumes a string. Without escapes, the result is a part of the document.
+func (w *jsonWalker) text() []byte {
+	w.next()
+	end, escapes := 1, false
+	for w.rest[end] != '"' {
+		if w.rest[end] == '\\' {
+			escapes = true
+			end++ // the next byte may be a quotation mark
+		}
+		end++
+	}
+	literal := w.rest[:end+1]
+	w.rest = w.rest[end+1:]
+	if !escapes {
+		return literal[1:end]
+	}
+	var text string
+	if err := json.Unmarshal(literal, &text); err != nil {
+		panic(err) // the document is valid, and so is a part of it
+	}
+	return []byte(text)
+}
+
+// number consumes a number and returns it as written. Of another value it consumes the beginning, which is not a number.
+func (w *jsonWalker) number() string {
+	w.next()
+	literal := w.rest[:bytes.IndexAny(w.rest, ",}] \t\r\n")]
+	w.rest = w.rest[len(literal):]
+	return string(literal)
 }

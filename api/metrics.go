@@ -11,20 +11,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// unknownModel is the label of requests for models that there aren't, so that clients make no labels.
+// unknownModel is the label of requests for models that do not exist, so that clients cannot create labels.
 const unknownModel = "unknown"
 
-// seconds are the bounds of histograms, from 0.1 ms to 10 s.
+// seconds are the buckets of histograms, from 0.1 ms to 10 s.
 var seconds = []float64{
 	0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 }
 
-// Build says what program this is.
+// Build identifies the program.
 type Build struct {
 	Version, Revision, GoVersion string
 }
 
-// Metrics is the server's own registry. It is the engine's observer too.
+// Metrics is the server's registry, and the engine's observer.
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -37,7 +37,7 @@ type Metrics struct {
 	discards *prometheus.CounterVec
 }
 
-// NewMetrics makes a registry of Fovea's metrics, those of the Go runtime and the process, and more.
+// NewMetrics returns a registry of Fovea's metrics, those of the Go runtime and the process, and more.
 func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
@@ -47,15 +47,15 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 	}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		requests: counter("fovea_requests_total", "Requests for predictions, by HTTP status; 499 is a client that went away.", "model", "version", "code"),
-		duration: histogram("fovea_request_duration_seconds", "From the headers of a request for predictions to its answer.", seconds, "model", "version"),
-		stage:    histogram("fovea_stage_duration_seconds", "One stage of one answered image: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
-		batch:    histogram("fovea_batch_size", "Images in a batch that was run, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
+		requests: counter("fovea_requests_total", "Requests for predictions, by HTTP status; 499: the client disconnected.", "model", "version", "code"),
+		duration: histogram("fovea_request_duration_seconds", "Time from the headers of a request for predictions to its response.", seconds, "model", "version"),
+		stage:    histogram("fovea_stage_duration_seconds", "Time of one stage of one image's prediction: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
+		batch:    histogram("fovea_batch_size", "Images in a batch, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
 		queue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fovea_queue_depth",
-			Help: "Images accepted and not yet answered."}, []string{"model", "version"}),
-		rejected: counter("fovea_rejected_total", "Requests and images that were not answered, by the code of their error.", "model", "reason"),
-		discards: counter("fovea_boxes_discarded_total", "Boxes left out of answers because they lie far outside of the image.", "model", "version"),
-		images:   counter("fovea_images_total", "Images, by what became of them: ok or the code of their error.", "model", "code"),
+			Help: "Images accepted whose prediction is not finished."}, []string{"model", "version"}),
+		rejected: counter("fovea_rejected_total", "Requests and images without a prediction, by error code.", "model", "reason"),
+		discards: counter("fovea_boxes_discarded_total", "Boxes omitted from predictions because they are far outside of the image.", "model", "version"),
+		images:   counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -66,7 +66,7 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 
 func buildInfo(b Build) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "fovea_build_info", Help: "Always 1; the labels say what program this is.",
+		Name: "fovea_build_info", Help: "Always 1; the labels identify the program.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go_version": b.GoVersion},
 	}, func() float64 { return 1 })
 }
@@ -99,46 +99,46 @@ func (m *Metrics) Rejected(model, reason string) {
 	m.rejected.WithLabelValues(model, reason).Inc()
 }
 
-// request counts a request for predictions that is over.
-func (m *Metrics) request(x *exchange) {
-	model := x.model
+// request counts a finished request for predictions.
+func (m *Metrics) request(rc *requestContext) {
+	model := rc.model
 	if model == "" {
 		model = unknownModel
 	}
-	m.requests.WithLabelValues(model, x.version, strconv.Itoa(x.status)).Inc()
-	m.duration.WithLabelValues(model, x.version).Observe(time.Since(x.start).Seconds())
+	m.requests.WithLabelValues(model, rc.version, strconv.Itoa(rc.status)).Inc()
+	m.duration.WithLabelValues(model, rc.version).Observe(time.Since(rc.start).Seconds())
 }
 
-// countImages counts what became of the images of one request.
-func (m *Metrics) countImages(model string, answers []answered) {
-	for _, a := range answers {
+// countImages counts the results of the images of one request.
+func (m *Metrics) countImages(model string, results []imageResult) {
+	for _, result := range results {
 		code := "ok"
-		if a.fault != nil {
-			code = string(a.fault.Code)
+		if result.err != nil {
+			code = string(result.err.Code)
 		}
 		m.images.WithLabelValues(model, code).Inc()
 	}
 }
 
-// watch adds the metrics that are read from the server's parts when they are asked for.
-func (m *Metrics) watch(engine Engine, a *admission.Room) {
+// watch registers the metrics that are read from the server's parts at each scrape.
+func (m *Metrics) watch(engine Engine, a *admission.Controller) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	m.registry.MustRegister(
 		modelStates{engine},
-		gauge("fovea_requests_in_flight", "Requests for predictions being answered.", func() float64 { return float64(a.Requests()) }),
-		gauge("fovea_body_bytes_in_flight", "Bytes that have arrived of the bodies of requests being answered.", func() float64 { return float64(a.Bytes()) }),
+		gauge("fovea_requests_in_flight", "Requests for predictions in flight.", func() float64 { return float64(a.Requests()) }),
+		gauge("fovea_body_bytes_in_flight", "Bytes received of the bodies of requests in flight.", func() float64 { return float64(a.Bytes()) }),
 	)
 }
 
 var (
-	readyDesc      = prometheus.NewDesc("fovea_model_ready", "1 when the version answers, else 0.", []string{"model", "version", "device"}, nil)
+	readyDesc      = prometheus.NewDesc("fovea_model_ready", "1 if the version is ready, else 0.", []string{"model", "version", "device"}, nil)
 	unreadableDesc = prometheus.NewDesc("fovea_model_unreadable",
-		"1 when the repository cannot be looked at for the model now, else 0. What is served of it goes on.", []string{"model"}, nil)
+		"1 if the model cannot be read from the repository now, else 0. Loaded versions are still served.", []string{"model"}, nil)
 )
 
-// modelStates is fovea_model_ready and fovea_model_unreadable, read from the engine so that what was unloaded is gone.
+// modelStates collects fovea_model_ready and fovea_model_unreadable from the engine, so that unloaded versions disappear.
 type modelStates struct{ engine Engine }
 
 // Describe implements prometheus.Collector.
@@ -149,7 +149,7 @@ func (modelStates) Describe(c chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (s modelStates) Collect(c chan<- prometheus.Metric) {
-	ready := map[[3]string]float64{} // a version that is swapped for itself is in the list twice
+	ready := map[[3]string]float64{} // a version that is being replaced is in the list twice
 	unreadable := map[string]float64{}
 	for _, m := range s.engine.Models() {
 		unreadable[m.Name] = 0

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"fovea/inference"
+	"fovea/internal/httpserver"
 	"fovea/internal/repository"
 
 	"github.com/gin-gonic/gin"
@@ -20,22 +21,22 @@ type modelInfo struct {
 	Name     string `json:"name"`
 	Default  bool   `json:"default"`
 	Required bool   `json:"required"`
-	// Unreadable says why the repository cannot be looked at for it now.
+	// Unreadable says why the model cannot be read from the repository now.
 	Unreadable string          `json:"unreadable,omitempty"`
-	State      string          `json:"state"` // ready when any version is, else that of the last
+	State      string          `json:"state"` // ready if any version is, else that of the last
 	Task       repository.Task `json:"task"`
-	Labels     []string        `json:"labels,omitempty"` // not in the list: there may be thousands
+	Labels     []string        `json:"labels,omitempty"` // only for one model: there may be thousands
 	Versions   []versionInfo   `json:"versions"`
 }
 
-// versionInfo is one version of a model. What only the ONNX file says is there once it has been read.
+// versionInfo is one version of a model. What is in the ONNX file is known once it has been read.
 type versionInfo struct {
-	Version    string       `json:"version"` // "" when none could be tried
+	Version    string       `json:"version"` // "" if there was none to load
 	State      string       `json:"state"`
 	Error      string       `json:"error,omitempty"`
 	Device     string       `json:"device"`
-	PartlyCPU  bool         `json:"partly_cpu"`         // on a GPU, but parts of it run on the CPU
-	Warnings   []string     `json:"warnings,omitempty"` // what may be wrong with its definition
+	PartlyCPU  bool         `json:"partly_cpu"`         // parts of it run on the CPU although the device is a GPU
+	Warnings   []string     `json:"warnings,omitempty"` // likely mistakes in its definition
 	Image      imageInfo    `json:"image"`
 	Inputs     []tensorInfo `json:"inputs"`
 	Outputs    []tensorInfo `json:"outputs"`
@@ -44,7 +45,7 @@ type versionInfo struct {
 	QueueLimit int          `json:"queue_limit"`
 }
 
-// imageInfo says what an image becomes.
+// imageInfo describes the input that an image is transformed to.
 type imageInfo struct {
 	Width  int               `json:"width"`
 	Height int               `json:"height"`
@@ -60,26 +61,26 @@ type tensorInfo struct {
 	Shape []int64          `json:"shape"` // with the batch dimension; -1 is any size
 }
 
-func (s *Server) listModels(c *gin.Context, _ *exchange) {
+func (s *Server) listModels(c *gin.Context, _ *requestContext) {
 	list := modelList{Default: s.engine.Default(), Models: describe(s.engine.Models())}
 	for i := range list.Models {
 		list.Models[i].Labels = nil
 	}
-	writeJSON(c, http.StatusOK, list)
+	httpserver.WriteJSON(c.Writer, http.StatusOK, list)
 }
 
-func (s *Server) showModel(c *gin.Context, x *exchange) {
+func (s *Server) showModel(c *gin.Context, rc *requestContext) {
 	name := c.Param("model")
 	for _, m := range describe(s.engine.Models()) {
 		if m.Name == name {
-			writeJSON(c, http.StatusOK, m)
+			httpserver.WriteJSON(c.Writer, http.StatusOK, m)
 			return
 		}
 	}
-	s.fail(c, x, s.noSuchModel(name))
+	s.fail(c, rc, s.modelNotFound(name))
 }
 
-// describe gathers the versions of each model, in the engine's order.
+// describe groups the versions by model, in the engine's order.
 func describe(statuses []inference.Status) []modelInfo {
 	list := []modelInfo{}
 	for _, v := range statuses {

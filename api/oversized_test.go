@@ -5,11 +5,84 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"fovea/internal/apierror"
 )
 
-// endless repeats a text for ever, after a beginning.
+// TestBodiesAtTheirLimits sends bodies of exactly the limit, and of a byte more, with and without a Content-Length.
+func TestBodiesAtTheirLimits(t *testing.T) {
+	const image, whole = 1000, 3000
+	x := func(n int) string { return strings.Repeat("x", n) }
+	pad := func(text string, n int) string { return text + strings.Repeat(" ", n-len(text)) }
+	part := func(content string) string {
+		return "--x\r\nContent-Disposition: form-data; name=image\r\n\r\n" + content + "\r\n--x--\r\n"
+	}
+	s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes, c.MaxBodyBytes = image, whole })
+	for name, test := range map[string]struct {
+		contentType string
+		body        func(over int) string // over: 0 or 1 bytes beyond the limit
+	}{
+		"image":                     {"image/jpeg", func(over int) string { return x(image + over) }},
+		"image of a generic type":   {"", func(over int) string { return "\xff\xd8\xff" + x(image-3+over) }},
+		"JSON":                      {"application/json", func(over int) string { return pad(images("", "one"), whole+over) }},
+		"JSON of a generic type":    {"", func(over int) string { return pad(images("", "one"), whole+over) }},
+		"image in JSON":             {"application/json", func(over int) string { return images("", x(image+over)) }},
+		"image in a part":           {"multipart/form-data; boundary=x", func(over int) string { return part(x(image + over)) }},
+		"multipart with its epilog": {"multipart/form-data; boundary=x", func(over int) string { return pad(part("image"), whole+over) }},
+	} {
+		for _, known := range []bool{true, false} {
+			for over, want := range []int{200, 413} {
+				t.Run(fmt.Sprintf("%s, length known %v, %d bytes over", name, known, over), func(t *testing.T) {
+					s.t = t
+					body := test.body(over)
+					r := s.request("POST", "/predict", test.contentType, io.MultiReader(strings.NewReader(body)))
+					if r.ContentLength = -1; known {
+						r.ContentLength = int64(len(body))
+					}
+					if got := s.do(r); got.Status != want || want == 413 && got.Code != apierror.BodyTooLarge {
+						t.Errorf("%d %s, want %d", got.Status, got.Body, want)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestLimitBelowWhatIsSniffed: the first bytes of a body of a generic type, which decide its format, may be too many.
+func TestLimitBelowWhatIsSniffed(t *testing.T) {
+	const limit = sniffBytes - 10
+	s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes = limit })
+	for size := int64(limit); size <= sniffBytes; size++ {
+		want := 413
+		if size == limit {
+			want = 200
+		}
+		for _, length := range []int64{size, -1} {
+			r := s.request("POST", "/predict", "", io.MultiReader(strings.NewReader("\xff\xd8\xff"+strings.Repeat("x", int(size)-3))))
+			r.ContentLength = length
+			if got := s.do(r); got.Status != want {
+				t.Errorf("%d bytes, length %d: %d %s", size, length, got.Status, got.Body)
+			}
+		}
+	}
+}
+
+// TestImageOfAGenericTypeIsRefusedByItsLength: once it is known to be an image, no more of it is read.
+func TestImageOfAGenericTypeIsRefusedByItsLength(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := newPipes()
+		s := openOn(t, listener, listener.dial)
+		conn := s.dial(fmt.Sprintf("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", Defaults().MaxImageBytes+1) +
+			"\xff\xd8\xff" + strings.Repeat("x", sniffBytes))
+		if status, text := s.responseOn(conn); status != 413 { // not 408
+			t.Errorf("%d %s", status, text)
+		}
+		_ = conn.Close()
+	})
+}
+
+// endless repeats a text without end, after a beginning.
 type endless struct {
 	io.Reader
 	text string
@@ -26,9 +99,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestABodyOfUnknownLengthThatIsTooLargeIsRefused: nothing is announced, so that only what arrives can tell. No body ends
-// by itself.
-func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
+// TestBodyOfUnknownLengthBeyondItsLimit: no length is announced, and no body ends.
+func TestBodyOfUnknownLengthBeyondItsLimit(t *testing.T) {
 	const image, whole = 1 << 20, 4 << 20
 	part := "--x\r\nContent-Disposition: form-data; name=image\r\n\r\n"
 	large := strings.Repeat("x", image/2)
@@ -37,14 +109,14 @@ func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
 		limit                        int64
 		says                         string
 	}{
-		"an image":                        {"image/jpeg", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
-		"an image without a type":         {"", "\xff\xd8\xff", large, image, "the body is larger than 1048576 bytes"},
-		"JSON":                            {"application/json", `{"images":[{"b64":"`, large, whole, "the body is larger than 4194304 bytes"},
-		"JSON without a type":             {"", `{"images":[{"b64":"`, large, whole, "the body is larger than 4194304 bytes"},
-		"a form with one image":           {"multipart/form-data; boundary=x", part, large, image, "image 0 is larger than 1048576 bytes"},
-		"a form with many images":         {"multipart/form-data; boundary=x", part + large, "\r\n" + part + large, whole, "the body is larger than 4194304 bytes"},
-		"a form with an endless preamble": {"multipart/form-data; boundary=x", "", strings.Repeat("preamble\r\n", 10_000), whole, "the body is larger than 4194304 bytes"},
-		"a form with an endless epilogue": {"multipart/form-data; boundary=x", part + "pixels\r\n--x--\r\n", large, whole, "the body is larger than 4194304 bytes"},
+		"an image":                        {"image/jpeg", "\xff\xd8\xff", large, image, "the body is larger than the limit of 1048576 bytes"},
+		"an image without a type":         {"", "\xff\xd8\xff", large, image, "the body is larger than the limit of 1048576 bytes"},
+		"JSON":                            {"application/json", `{"images":[{"b64":"`, large, whole, "the body is larger than the limit of 4194304 bytes"},
+		"JSON without a type":             {"", `{"images":[{"b64":"`, large, whole, "the body is larger than the limit of 4194304 bytes"},
+		"a form with one image":           {"multipart/form-data; boundary=x", part, large, image, "image 0 is larger than the limit of 1048576 bytes"},
+		"a form with many images":         {"multipart/form-data; boundary=x", part + large, "\r\n" + part + large, whole, "the body is larger than the limit of 4194304 bytes"},
+		"a form with an endless preamble": {"multipart/form-data; boundary=x", "", strings.Repeat("preamble\r\n", 10_000), whole, "the body is larger than the limit of 4194304 bytes"},
+		"a form with an endless epilogue": {"multipart/form-data; boundary=x", part + "pixels\r\n--x--\r\n", large, whole, "the body is larger than the limit of 4194304 bytes"},
 	}
 	for _, http2 := range []bool{false, true} {
 		s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes, c.MaxBodyBytes, c.MaxImages = image, whole, 64 })
@@ -68,9 +140,9 @@ func TestABodyOfUnknownLengthThatIsTooLargeIsRefused(t *testing.T) {
 	}
 }
 
-// TestARefusedBodyIsReadToItsEnd: curl before version 8 loses an answer behind which its stream is reset, as one is whose body
-// is left unread, and with HTTP/1 the connection would be.
-func TestARefusedBodyIsReadToItsEnd(t *testing.T) {
+// TestRefusedBodyIsDrained: curl before version 8 loses an answer behind which its stream is reset, as one is whose body
+// is left rawJSON, and with HTTP/1 the connection would be.
+func TestRefusedBodyIsDrained(t *testing.T) {
 	const size = 4 << 20 // more than the window of a stream
 	for _, http2 := range []bool{false, true} {
 		s := open(t, func(c *Config, _ *engine) { c.MaxImageBytes = 1 << 20 })

@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/internal/apierror"
 )
 
-// TestPagesOfOtherOriginsMayAskAndReadErrors: what fails must be told to them too.
-func TestPagesOfOtherOriginsMayAskAndReadErrors(t *testing.T) {
+// TestCORS: pages must be able to read error responses too.
+func TestCORS(t *testing.T) {
 	s := open(t)
 	for _, test := range []struct {
 		method, path string
@@ -41,7 +43,7 @@ func TestPagesOfOtherOriginsMayAskAndReadErrors(t *testing.T) {
 }
 
 // http2 makes the site's client speak HTTP/2 by prior knowledge.
-func (s *site) http2() {
+func (s *testServer) http2() {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
@@ -49,7 +51,7 @@ func (s *site) http2() {
 	s.t.Cleanup(transport.CloseIdleConnections)
 }
 
-// stuck is a body that gives its beginning and then nothing until it is let go.
+// stuck is a body that stops after its beginning until the test ends.
 func stuck(t *testing.T, beginning string) io.Reader {
 	r, w := io.Pipe()
 	go func() { _, _ = io.WriteString(w, beginning) }()
@@ -73,32 +75,32 @@ func TestOverHTTP2(t *testing.T) {
 		}
 		s.good()
 	})
-	t.Run("a stream that lags gives way, as a connection does", func(t *testing.T) {
+	t.Run("a stream that lags is displaced", func(t *testing.T) {
 		s.server.cfg.BodyTimeout = time.Minute
 		slow := make(chan result, 1)
 		go func() { slow <- s.do(s.request("POST", "/predict", "image/jpeg", stuck(t, "half"))) }()
 		s.arrived(4)
 		s.good()
-		if got := <-slow; got.Status != 429 || got.Code != displaced {
+		if got := <-slow; got.Status != 429 || got.Code != apierror.BodyDisplaced {
 			t.Errorf("%d %s", got.Status, got.Body)
 		}
 		s.good()
 	})
 }
 
-func TestShutdownAnswersWhatCameOverHTTP2(t *testing.T) {
-	var let func()
-	s := open(t, func(_ *Config, e *engine) { let = waiting(e) })
+func TestShutdownFinishesHTTP2Requests(t *testing.T) {
+	var respond func()
+	s := open(t, func(_ *Config, e *engine) { respond = waiting(e) })
 	s.http2()
-	answered, ended := make(chan result, 1), make(chan error, 1)
-	go func() { answered <- s.post("/predict", "image/jpeg", "wait for it") }()
+	responses, ended := make(chan result, 1), make(chan error, 1)
+	go func() { responses <- s.post("/predict", "image/jpeg", "wait for it") }()
 	s.arrived(int64(len("wait for it")))
 	go func() { ended <- s.server.Shutdown(t.Context()) }()
 	for !s.server.draining.Load() {
 		time.Sleep(time.Millisecond)
 	}
-	let()
-	if got := <-answered; got.Status != 200 {
+	respond()
+	if got := <-responses; got.Status != 200 {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 	if err := <-ended; err != nil {

@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
-const maxTopK = 1000
+const maxTopK = repository.MaxTopK
 
-// params gathers the parameters of a request from its query and its body; none may be given twice.
+// params are the parameters of a request, from its query and its body. None may be given twice.
 type params struct {
 	values postprocess.Params
 	given  map[string]bool
@@ -49,7 +50,7 @@ func parameterNames() string { return names(setters) }
 
 func names[V any](m map[string]V) string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }
 
-// set takes one parameter, its value as JSON writes numbers.
+// set sets one parameter. text is a number as in JSON.
 func (p *params) set(name, text string) error {
 	setter, ok := setters[name]
 	if !ok {
@@ -62,8 +63,8 @@ func (p *params) set(name, text string) error {
 	if err != nil {
 		return apierror.New(apierror.InvalidParameter, "%s is not a number: %s", name, quote(text))
 	}
-	if f := setter(&p.values, v); f != nil {
-		return f
+	if err := setter(&p.values, v); err != nil {
+		return err
 	}
 	if p.given == nil {
 		p.given = make(map[string]bool, len(setters))
@@ -72,14 +73,14 @@ func (p *params) set(name, text string) error {
 	return nil
 }
 
-// query takes the parameters of a URL's query.
+// query sets the parameters of a URL query.
 func (p *params) query(raw string) error {
 	if raw == "" {
 		return nil
 	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return apierror.Wrap(apierror.InvalidParameter, err, "the query cannot be read; allowed: %s", parameterNames())
+		return apierror.Wrap(apierror.InvalidParameter, err, "the query cannot be parsed; allowed: %s", parameterNames())
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		for _, text := range values[name] {
@@ -91,7 +92,7 @@ func (p *params) query(raw string) error {
 	return nil
 }
 
-// number reads a JSON number, which unlike strconv's are never hexadecimal, infinite or NaN.
+// number parses a number as in JSON, which unlike strconv's is never hexadecimal, infinite or NaN.
 func number(text string) (float64, error) {
 	var n json.Number
 	if len(text) > 64 || text == "" || text[0] == '"' || text == "null" {
@@ -103,11 +104,11 @@ func number(text string) (float64, error) {
 	return n.Float64()
 }
 
-// quote shows what a client sent, cut short, without control characters.
+// quote quotes a client's text, truncated and without control characters.
 func quote(s string) string {
-	const most = 64
-	if len(s) > most {
-		return strconv.QuoteToASCII(s[:most]) + "…"
+	const maxLength = 64
+	if len(s) > maxLength {
+		return strconv.QuoteToASCII(s[:maxLength]) + "…"
 	}
 	return strconv.QuoteToASCII(s)
 }

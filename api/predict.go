@@ -10,146 +10,148 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"
 )
 
-// predictNamed answers POST /v1/models/{model}/predict and …/versions/{version}/predict.
-func (s *Server) predictNamed(c *gin.Context, x *exchange) {
-	x.predict = true
+// predictNamed handles POST /v1/models/{model}/predict and …/versions/{version}/predict.
+func (s *Server) predictNamed(c *gin.Context, rc *requestContext) {
+	rc.predict = true
 	model := c.Param("model")
 	if !s.catalog.has(model) {
-		s.refuse(c, x, s.noSuchModel(model))
+		s.reject(c, rc, s.modelNotFound(model))
 		return
 	}
-	s.predict(c, x, model, c.Param("version"))
+	s.predict(c, rc, model, c.Param("version"))
 }
 
-// predictDefault answers POST /predict.
-func (s *Server) predictDefault(c *gin.Context, x *exchange) {
-	x.predict = true
+// predictDefault handles POST /predict.
+func (s *Server) predictDefault(c *gin.Context, rc *requestContext) {
+	rc.predict = true
 	model := s.engine.Default()
 	if model == "" {
-		s.refuse(c, x, apierror.New(apierror.NotReady, "no model is loaded"))
+		s.reject(c, rc, apierror.New(apierror.NotReady, "no model is loaded"))
 		return
 	}
-	s.predict(c, x, model, "")
+	s.predict(c, rc, model, "")
 }
 
-// predict answers for a model that there is.
-func (s *Server) predict(c *gin.Context, x *exchange, model, version string) {
-	x.model = model
-	in, body, err := s.receive(c, x)
+// predict handles a request for a model that exists.
+func (s *Server) predict(c *gin.Context, rc *requestContext, model, version string) {
+	rc.model = model
+	in, body, err := s.receive(c, rc)
 	if err != nil {
-		s.refuse(c, x, err)
+		s.reject(c, rc, err)
 		return
 	}
-	defer body.close() // also when something panics
+	defer body.close() // also after a panic
 	r := inference.Request{Model: model, Version: version, Params: in.params.values, Waited: body.waited}
-	answers := s.ask(c.Request.Context(), x, r, in, body)
-	body.close() // a client that is slow to read its answer holds no slot
-	s.reply(c, x, answers)
+	results := s.predictImages(c.Request.Context(), rc, r, in, body)
+	body.close() // before the response: a client that reads it slowly should not count as a request in flight
+	s.respond(c, rc, results)
 }
 
-// refuse answers a request that never came to the engine, which counts those that did.
-func (s *Server) refuse(c *gin.Context, x *exchange, err error) {
-	s.metrics.Rejected(x.model, string(faultOf(err).Code))
-	s.fail(c, x, err)
+// reject responds with an error to a request that the engine has not got. The engine counts those that it has.
+func (s *Server) reject(c *gin.Context, rc *requestContext, err error) {
+	s.metrics.Rejected(rc.model, string(apiErrorOf(err).Code))
+	s.fail(c, rc, err)
 }
 
-// noSuchModel says why a model is not there: before the first load is over, that is not the client's mistake.
-func (s *Server) noSuchModel(name string) error {
+// modelNotFound is NotReady until the first load of models has ended.
+func (s *Server) modelNotFound(name string) error {
 	if s.health.Report().Status == health.Starting {
 		return apierror.New(apierror.NotReady, "models are being loaded; try again soon")
 	}
-	return apierror.New(apierror.ModelNotFound, "there is no model %s; GET /v1/models lists those there are", quote(name))
+	return apierror.New(apierror.ModelNotFound, "there is no model %s; GET /v1/models lists the models", quote(name))
 }
 
-// answered is what became of one image.
-type answered struct {
+// imageResult is the engine's response for one image, or its error.
+type imageResult struct {
 	response *inference.Response
-	fault    *apierror.Error
+	err      *apierror.Error
 }
 
-// ask sends all images to the engine at once and waits for all, as long as is left of the configured time.
-func (s *Server) ask(ctx context.Context, x *exchange, r inference.Request, in *submission, b *body) []answered {
+// predictImages gives all images to the engine concurrently and waits for all results, within what is left of the
+// configured time.
+func (s *Server) predictImages(ctx context.Context, rc *requestContext, r inference.Request, in *submission, b *body) []imageResult {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout-b.waited)
 	defer cancel()
-	answers := make([]answered, len(in.images))
-	one := func(i int) {
+	results := make([]imageResult, len(in.images))
+	predict := func(i int) {
 		r := r
 		r.Image, r.Decoded = in.images[i], func() { in.decoded(i, b) }
-		defer r.Decoded() // where it was not: the engine keeps no image after it has answered
-		answers[i] = s.askOne(ctx, x, r)
+		defer r.Decoded() // if it was not decoded: the engine keeps no reference after it has returned
+		results[i] = s.predictImage(ctx, rc, r)
 	}
 	var others sync.WaitGroup
 	for i := 1; i < len(in.images); i++ {
-		others.Go(func() { one(i) })
+		others.Go(func() { predict(i) })
 	}
-	one(0)
+	predict(0)
 	others.Wait()
-	return answers
+	return results
 }
 
-// askOne never panics: on a goroutine of its own, that would end the process.
-func (s *Server) askOne(ctx context.Context, x *exchange, r inference.Request) (a answered) {
+// predictImage recovers from panics, which would end the process on the goroutine of an image.
+func (s *Server) predictImage(ctx context.Context, rc *requestContext, r inference.Request) (result imageResult) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("panic", "request_id", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			a = s.unasked(x, apierror.New(apierror.Internal, "internal error"))
+			s.log.Error("panic", "request_id", rc.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			result = s.rejectImage(rc, apierror.New(apierror.Internal, "internal error"))
 		}
 	}()
 	if len(r.Image) == 0 {
-		return s.unasked(x, apierror.New(apierror.Malformed, "the image is empty; %s", allowedMedia))
+		return s.rejectImage(rc, apierror.New(apierror.Malformed, "the image is empty; %s", allowedMedia))
 	}
 	response, err := s.engine.Predict(ctx, r)
 	if err != nil {
-		return answered{fault: s.engineFault(err)}
+		return imageResult{err: s.engineError(err)}
 	}
-	return answered{response: response}
+	return imageResult{response: response}
 }
 
-// unasked counts an image about which the engine was not asked, or never said anything.
-func (s *Server) unasked(x *exchange, f *apierror.Error) answered {
-	s.metrics.Rejected(x.model, string(f.Code))
-	return answered{fault: f}
+// rejectImage counts an image that the engine has not got, or for which it has not returned.
+func (s *Server) rejectImage(rc *requestContext, err *apierror.Error) imageResult {
+	s.metrics.Rejected(rc.model, string(err.Code))
+	return imageResult{err: err}
 }
 
-func (s *Server) engineFault(err error) *apierror.Error {
-	f := faultOf(err)
-	if f.Code == apierror.DeadlineExceeded {
-		return apierror.New(f.Code, "no answer within %s", s.cfg.Timeout) // the cause is no more than that
+func (s *Server) engineError(err error) *apierror.Error {
+	apiErr := apiErrorOf(err)
+	if apiErr.Code == apierror.DeadlineExceeded {
+		return apierror.New(apiErr.Code, "no response within %s", s.cfg.Timeout) // the cause says no more
 	}
-	return f
+	return apiErr
 }
 
-// overall is the fault of the whole request: nil when at least one image is answered. A request of one image
-// has that image's fault. When all of several failed and one of them not by its image, the request may be
-// sent again, so that is what it says.
-func overall(answers []answered) *apierror.Error {
-	for _, a := range answers {
-		if a.fault == nil {
+// requestError is the error of the whole request: nil if at least one image has a prediction, and the error of the image if
+// there is only one. Of several errors, the first that is not about its image is returned, since the request may then be
+// sent again.
+func requestError(results []imageResult) *apierror.Error {
+	for _, result := range results {
+		if result.err == nil {
 			return nil
 		}
 	}
-	for _, a := range answers {
-		if len(answers) == 1 || !aboutImage(a.fault.Code) {
-			return a.fault
+	for _, result := range results {
+		if len(results) == 1 || !result.err.Code.AboutImage() {
+			return result.err
 		}
 	}
-	return apierror.New(apierror.AllFailed, "none of the %d images could be answered; each says why", len(answers))
+	return apierror.New(apierror.AllFailed, "none of the %d images has a prediction; each has its error", len(results))
 }
 
-// reply writes the answer of a request whose images were all asked about.
-func (s *Server) reply(c *gin.Context, x *exchange, answers []answered) {
-	s.metrics.countImages(x.model, answers)
-	f := overall(answers)
+// respond writes the results of the engine.
+func (s *Server) respond(c *gin.Context, rc *requestContext, results []imageResult) {
+	s.metrics.countImages(rc.model, results)
+	err := requestError(results)
 	switch {
-	case f == nil:
-		writeJSON(c, http.StatusOK, answerOf(x, answers))
-	case f.Code == apierror.AllFailed:
-		s.failWith(c, x, f, entries(answers))
+	case err == nil:
+		httpserver.WriteJSON(c.Writer, http.StatusOK, newResponse(rc, results))
+	case err.Code == apierror.AllFailed:
+		s.failWith(c, rc, err, entries(results))
 	default:
-		s.fail(c, x, f)
+		s.fail(c, rc, err)
 	}
 }

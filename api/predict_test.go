@@ -99,7 +99,7 @@ func TestGoodRequests(t *testing.T) {
 	}
 }
 
-func TestTheAnswerSaysWhoAnsweredAndHowLongItTook(t *testing.T) {
+func TestResponseBody(t *testing.T) {
 	got := open(t).post("/v1/models/cats/predict", "image/jpeg", "pixels")
 	begin := `{"model":"cats","version":"1","device":"cpu","predictions":[{"top":[{"class":0,"label":"pixels","score":0.5}]}],` +
 		`"timing":{"queue":1,"decode":2.5,"preprocess":0,"infer":3,"postprocess":0,"total":`
@@ -108,7 +108,7 @@ func TestTheAnswerSaysWhoAnsweredAndHowLongItTook(t *testing.T) {
 	}
 }
 
-func TestABodyOfUnknownLength(t *testing.T) {
+func TestBodyOfUnknownLength(t *testing.T) {
 	s := open(t)
 	r := s.request("POST", "/predict", "image/jpeg", struct{ *strings.Reader }{strings.NewReader("chunked image")})
 	r.ContentLength = -1
@@ -130,17 +130,19 @@ func TestExpectContinue(t *testing.T) {
 type unsent struct{ t *testing.T }
 
 func (u unsent) Read([]byte) (int, error) {
-	u.t.Error("the body was asked for")
+	u.t.Error("the body was requested")
 	return 0, fmt.Errorf("unsent")
 }
 
-func TestExpectContinueOfARefusedBodyIsNotAskedFor(t *testing.T) {
+func TestRefusedBodyIsNotRequested(t *testing.T) {
 	s := open(t)
-	r := s.request("POST", "/v1/models/none/predict", "image/jpeg", unsent{t})
-	r.ContentLength = 1000
-	r.Header.Set("Expect", "100-continue")
-	if got := s.do(r); got.Status != 404 {
-		t.Errorf("%d %s", got.Status, got.Body)
+	for path, want := range map[string]int{"/v1/models/none/predict": 404, "/predict": 413} {
+		r := s.request("POST", path, "image/jpeg", unsent{t})
+		r.ContentLength = Defaults().MaxImageBytes + 1
+		r.Header.Set("Expect", "100-continue")
+		if got := s.do(r); got.Status != want {
+			t.Errorf("%s: %d %s, want %d", path, got.Status, got.Body, want)
+		}
 	}
 }
 

@@ -9,162 +9,161 @@ import (
 )
 
 const (
-	// slowBody is how long a body holds others up that wait to be read, stalled how long it does while nothing of it arrives,
-	// and unready how long when others wait, since what it has to send should be there by then.
-	slowBody = 100 * time.Millisecond
-	stalled  = 10 * time.Millisecond
-	unready  = 3 * time.Millisecond
-	// firstBlock is how much of every body is read without waiting, in bytes: what is announced holds nobody up.
+	// slowAfter is how long a body that is arriving counts. While nothing of it arrives, it counts for stalledAfter, or for
+	// contendedAfter if other bodies wait: what it has to send should be there by then.
+	slowAfter      = 100 * time.Millisecond
+	stalledAfter   = 10 * time.Millisecond
+	contendedAfter = 3 * time.Millisecond
+	// firstBlock is the part of every body, in bytes, that is read without a permit.
 	firstBlock = 64 << 10
-	// turnsPerCore is how many bodies a core reads beyond their first blocks at once. What they hold when the room is full
-	// comes on top of it.
-	turnsPerCore = 4
+	// permitsPerCore is how many bodies a core reads beyond their first blocks at once. Their bytes may exceed the limit.
+	permitsPerCore = 4
 )
 
-// readAhead bounds the bytes of bodies that have come in and whose images are not decoded yet. Those beyond wait in
-// the network, where TCP holds their senders back, first come first served: to have more of them in memory would not
-// have one image decoded sooner. A body that is slow to arrive stops counting, so that it holds nobody up; the
-// server's budget (admission) counts it all the same.
+// readAhead bounds the bytes of bodies that have been received and whose images are not decoded yet. Further bodies wait in
+// the network, first come first served, where TCP holds their senders back: more bytes in memory would not decode an image
+// sooner. A body that is slow to arrive stops counting, so that it does not block others; admission still counts it.
 type readAhead struct {
-	size int64
+	limit int64 // bytes
 
 	mu      sync.Mutex
 	held    int64 // bytes
-	turns   int   // free ones
+	permits int   // free ones
 	waiting []chan struct{}
 }
 
-func newReadAhead(size int64) *readAhead {
-	return &readAhead{size: size, turns: turnsPerCore * runtime.GOMAXPROCS(0)}
+func newReadAhead(limit int64) *readAhead {
+	return &readAhead{limit: limit, permits: permitsPerCore * runtime.GOMAXPROCS(0)}
 }
 
-// enter starts to count a body, which must be left. Its first block need not wait.
-func (r *readAhead) enter() *share {
-	s := &share{room: r}
-	s.slow = time.AfterFunc(slowBody, s.release)
-	return s
+// reserve starts to count a body. The reservation must be released.
+func (r *readAhead) reserve() *reservation {
+	v := &reservation{readAhead: r}
+	v.expiry = time.AfterFunc(slowAfter, v.expire)
+	return v
 }
 
-// share is one body's part of what is read ahead. Its lock is the room's.
-type share struct {
-	room  *readAhead
-	slow  *time.Timer
-	bytes int64
-	turn  bool
-	until time.Time // the end of its turn, however much arrives
-	over  bool      // it counts no more
+// reservation is one body's part of the read-ahead. The lock of readAhead guards it.
+type reservation struct {
+	readAhead *readAhead
+	expiry    *time.Timer
+	bytes     int64
+	permit    bool      // to read beyond the first block
+	until     time.Time // when the permit expires
+	over      bool      // it no longer counts
 }
 
-// begin waits for the turn to read beyond the first block, as long as ctx allows. A slow body needs none. Meanwhile the
-// first block doesn't count: if all who wait held the room, nobody would ever go on.
-func (s *share) begin(ctx context.Context) error {
-	r := s.room
-	if !s.slow.Stop() {
-		s.release() // the time has come to, and would while this waits, when nobody could tell what it holds
+// acquire waits for a permit to read beyond the first block, until ctx ends. A slow body needs none. Meanwhile the first
+// block does not count: otherwise the bodies that wait could hold the whole limit, and none would continue.
+func (v *reservation) acquire(ctx context.Context) error {
+	r := v.readAhead
+	if !v.expiry.Stop() {
+		v.expire() // the timer has fired, and its function may run only later
 	}
 	r.mu.Lock()
-	if s.over {
+	if v.over {
 		r.mu.Unlock()
 		return nil
 	}
-	r.held -= s.bytes
-	turn := make(chan struct{})
-	r.waiting = append(r.waiting, turn)
-	r.wake()
+	r.held -= v.bytes
+	permit := make(chan struct{})
+	r.waiting = append(r.waiting, permit)
+	r.grant()
 	r.mu.Unlock()
 	var err error
 	select {
-	case <-turn:
+	case <-permit:
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held += s.bytes
-	if at := slices.Index(r.waiting, turn); at >= 0 {
+	r.held += v.bytes
+	if at := slices.Index(r.waiting, permit); at >= 0 {
 		r.waiting = slices.Delete(r.waiting, at, at+1)
 		return err
 	}
-	s.turn, s.until = true, time.Now().Add(slowBody)
-	s.slow.Reset(unready)
-	return nil // also when both came at once: the next wait for the client finds out
+	v.permit, v.until = true, time.Now().Add(slowAfter)
+	v.expiry.Reset(contendedAfter)
+	return nil // even if ctx has ended too: the next wait for the client returns that
 }
 
-// tryBegin is begin where nobody has to wait.
-func (s *share) tryBegin() bool {
-	r := s.room
+// tryAcquire is acquire if that need not wait.
+func (v *reservation) tryAcquire() bool {
+	r := v.readAhead
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.over {
+	if v.over {
 		return true
 	}
-	if len(r.waiting) > 0 || r.turns == 0 || r.held-s.bytes >= r.size {
+	if len(r.waiting) > 0 || r.permits == 0 || r.held-v.bytes >= r.limit {
 		return false
 	}
-	r.turns--
-	s.turn, s.until = true, time.Now().Add(slowBody)
-	s.slow.Reset(stalled)
+	r.permits--
+	v.permit, v.until = true, time.Now().Add(slowAfter)
+	v.expiry.Reset(stalledAfter)
 	return true
 }
 
-// read counts bytes that have arrived.
-func (s *share) read(n int) {
-	r := s.room
+// received counts n bytes that have arrived.
+func (v *reservation) received(n int) {
+	r := v.readAhead
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.over {
+	if v.over {
 		return
 	}
-	s.bytes += int64(n)
+	v.bytes += int64(n)
 	r.held += int64(n)
-	if s.turn {
-		idle := stalled
+	if v.permit {
+		stalled := stalledAfter
 		if len(r.waiting) > 0 {
-			idle = unready
+			stalled = contendedAfter
 		}
-		s.slow.Reset(min(idle, time.Until(s.until)))
+		v.expiry.Reset(min(stalled, time.Until(v.until)))
 	}
 }
 
-// arrived says that the body is there: from now on it counts until it is decoded.
-func (s *share) arrived() {
-	s.slow.Stop()
-	s.room.mu.Lock()
-	defer s.room.mu.Unlock()
-	s.giveTurn()
-	s.room.wake()
+// arrived notes that the whole body is there: it counts until it is decoded.
+func (v *reservation) arrived() {
+	v.expiry.Stop()
+	v.readAhead.mu.Lock()
+	defer v.readAhead.mu.Unlock()
+	v.returnPermit()
+	v.readAhead.grant()
 }
 
-// leave gives the share back: its body is decoded, refused or slow. Further calls do nothing.
-func (s *share) leave() {
-	s.slow.Stop()
-	s.release()
+// release ends the reservation: the body is decoded or refused. Further calls do nothing.
+func (v *reservation) release() {
+	v.expiry.Stop()
+	v.expire()
 }
 
-func (s *share) release() {
-	r := s.room
+// expire ends the reservation of a body that is slow.
+func (v *reservation) expire() {
+	r := v.readAhead
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.over {
+	if v.over {
 		return
 	}
-	s.over = true
-	r.held -= s.bytes
-	s.giveTurn()
-	r.wake()
+	v.over = true
+	r.held -= v.bytes
+	v.returnPermit()
+	r.grant()
 }
 
-func (s *share) giveTurn() {
-	if s.turn {
-		s.turn = false
-		s.room.turns++
+func (v *reservation) returnPermit() {
+	if v.permit {
+		v.permit = false
+		v.readAhead.permits++
 	}
 }
 
-// wake gives turns to those who wait. The lock is held.
-func (r *readAhead) wake() {
-	for len(r.waiting) > 0 && r.turns > 0 && r.held < r.size {
-		r.turns--
+// grant gives permits to the bodies that wait. The caller holds the lock.
+func (r *readAhead) grant() {
+	for len(r.waiting) > 0 && r.permits > 0 && r.held < r.limit {
+		r.permits--
 		close(r.waiting[0])
 		r.waiting = r.waiting[1:]
 	}

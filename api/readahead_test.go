@@ -8,17 +8,18 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fovea/inference"
 	"fovea/internal/apierror"
 )
 
-// undecoded is a site that reads 100 bytes ahead, whose engine takes images that begin with "first" and neither decodes
-// nor answers them until told.
-func undecoded(t *testing.T, change ...func(*Config)) (s *site, decode, answer chan struct{}) {
-	decode, answer = make(chan struct{}), make(chan struct{})
-	s = open(t, func(c *Config, e *engine) {
+// undecoded changes a server to a read-ahead of 100 bytes, and its engine to one that decodes images that begin with "first"
+// and responds to them when the channels are closed.
+func undecoded(change ...func(*Config)) (configure func(*Config, *engine), decode, respond chan struct{}) {
+	decode, respond = make(chan struct{}), make(chan struct{})
+	return func(c *Config, e *engine) {
 		c.ReadAhead = 100
 		for _, f := range change {
 			f(c)
@@ -29,22 +30,21 @@ func undecoded(t *testing.T, change ...func(*Config)) (s *site, decode, answer c
 			if strings.HasPrefix(string(r.Image), "first") {
 				<-decode
 				r.Decoded()
-				<-answer
+				<-respond
 			}
 			return response, err
 		}
-	})
-	return s, decode, answer
+	}, decode, respond
 }
 
-// large is a body that is larger than its first block.
+// large returns a body that is larger than its first block.
 func large(t *testing.T) string {
 	t.Helper()
 	return strings.Repeat("x", firstBlock+1)
 }
 
 // arrived waits until so many bytes of bodies have.
-func (s *site) arrived(bytes int64) {
+func (s *testServer) arrived(bytes int64) {
 	s.t.Helper()
 	for range 800 {
 		if s.server.admission.Bytes() == bytes {
@@ -55,34 +55,39 @@ func (s *site) arrived(bytes int64) {
 	s.t.Errorf("%d bytes have arrived, not %d", s.server.admission.Bytes(), bytes)
 }
 
-func TestABodyBeyondWhatIsReadAheadWaitsInTheNetwork(t *testing.T) {
-	s, decode, answer := undecoded(t)
-	first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
-	s.eventually("fovea_body_bytes_in_flight 100")
-	time.Sleep(2 * slowBody) // it has arrived: that it waits for a decoder makes it no slow body
-	answered := make(chan result, 1)
-	go func() { answered <- s.post("/predict", "image/jpeg", large(t)) }()
-	s.arrived(100 + firstBlock)
-	s.good() // one that is not larger than a first block need not wait
-	time.Sleep(2 * slowBody)
-	if n := s.server.admission.Bytes(); n != 100+firstBlock {
-		t.Errorf("the second body was read while the first was not decoded: %d bytes are there", n)
-	}
-	close(decode)
-	if got := <-answered; got.Status != 200 || got.Timing["queue"] < 50 {
-		t.Errorf("%d %s", got.Status, got.Body)
-	}
-	close(answer)
-	if status, text := s.answerOn(first); status != 200 {
-		t.Errorf("the first: %d %s", status, text)
-	}
+func TestBodyBeyondTheReadAheadWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		configure, decode, respond := undecoded()
+		listener := newPipes()
+		s := openOn(t, listener, listener.dial, configure)
+		first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
+		time.Sleep(2 * slowAfter) // the body has arrived: waiting for a decoder does not make it slow
+		responses := make(chan result, 1)
+		go func() { responses <- s.post("/predict", "image/jpeg", large(t)) }()
+		synctest.Wait()
+		s.good() // a body within the first block does not wait
+		time.Sleep(2 * slowAfter)
+		if n := s.server.admission.Bytes(); n != 100+firstBlock {
+			t.Errorf("%d bytes have been read while the first image was not decoded", n)
+		}
+		close(decode)
+		if got, want := <-responses, float64(2*slowAfter.Milliseconds()); got.Status != 200 || got.Timing["queue"] != want {
+			t.Errorf("%d %s, want %v ms in the queue", got.Status, got.Body, want)
+		}
+		close(respond)
+		if status, text := s.responseOn(first); status != 200 {
+			t.Errorf("the first: %d %s", status, text)
+		}
+		_ = first.Close()
+	})
 }
 
-// TestBodiesThatStallHoldNobodyUp has more of them than there are turns, each with more than a first block.
-func TestBodiesThatStallHoldNobodyUp(t *testing.T) {
-	s, _, _ := undecoded(t, func(c *Config) { c.MinBodyRate, c.BodyTimeout = 0, time.Hour })
+// TestStalledBodiesDoNotBlockOthers has more stalled bodies than permits, each with more than a first block.
+func TestStalledBodiesDoNotBlockOthers(t *testing.T) {
+	configure, _, _ := undecoded(func(c *Config) { c.MinBodyRate, c.BodyTimeout = 0, time.Hour })
+	s := open(t, configure)
 	stalledBody := begin + fmt.Sprintf("Content-Length: %d\r\n\r\n", firstBlock+10) + large(t)
-	slow := make([]net.Conn, 3*turnsPerCore*runtime.GOMAXPROCS(0))
+	slow := make([]net.Conn, 3*permitsPerCore*runtime.GOMAXPROCS(0))
 	for i := range slow {
 		slow[i] = s.dial(stalledBody)
 	}
@@ -93,32 +98,39 @@ func TestBodiesThatStallHoldNobodyUp(t *testing.T) {
 	if _, err := io.WriteString(slow[0], strings.Repeat("x", 9)); err != nil {
 		t.Fatal(err)
 	}
-	if status, text := s.answerOn(slow[0]); status != 200 {
+	if status, text := s.responseOn(slow[0]); status != 200 {
 		t.Errorf("the slow one: %d %s", status, text)
 	}
 }
 
-func TestABodyThatIsNotReadInTimeIsNoAnswerInTime(t *testing.T) {
-	s, decode, answer := undecoded(t, func(c *Config) { c.Timeout = 300 * time.Millisecond })
-	first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
-	s.eventually("fovea_body_bytes_in_flight 100")
-	got := s.post("/predict", "image/jpeg", large(t))
-	if got.Status != 504 || got.Code != apierror.DeadlineExceeded || got.Error != "no answer within 300ms" {
-		t.Errorf("%d %s", got.Status, got.Body)
-	}
-	close(decode)
-	close(answer)
-	s.answerOn(first)
-	s.good()
+func TestWaitForAPermitIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		configure, decode, respond := undecoded(func(c *Config) { c.Timeout = 300 * time.Millisecond })
+		listener := newPipes()
+		s := openOn(t, listener, listener.dial, configure)
+		first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
+		synctest.Wait()
+		start := time.Now()
+		got := s.post("/predict", "image/jpeg", large(t))
+		if took := time.Since(start); got.Status != 504 || got.Code != apierror.DeadlineExceeded || got.Error != "no response within 300ms" || took != 300*time.Millisecond {
+			t.Errorf("%d %s after %s", got.Status, got.Body, took)
+		}
+		close(decode)
+		close(respond)
+		s.responseOn(first)
+		_ = first.Close()
+		s.good()
+	})
 }
 
-func TestEveryRequestGivesBackWhatItReadAhead(t *testing.T) {
-	s, _, _ := undecoded(t)
+func TestReservationsAreReleased(t *testing.T) {
+	configure, _, _ := undecoded()
+	s := open(t, configure)
 	unknown := func(body string) io.Reader { return struct{ io.Reader }{strings.NewReader(body)} }
 	for name, ask := range map[string]func() result{
 		"one image":         func() result { return s.post("/predict", "image/jpeg", "pixels") },
 		"a large image":     func() result { return s.post("/predict", "image/jpeg", large(t)) },
-		"no image":          func() result { return s.post("/predict", "image/jpeg", "") },
+		"has no image":      func() result { return s.post("/predict", "image/jpeg", "") },
 		"an unknown length": func() result { return s.do(s.request("POST", "/predict", "image/jpeg", unknown("pixels"))) },
 		"several, two wrong": func() result {
 			return s.post("/predict", "application/json", images("", "one", "truncated", "", "two"))
@@ -132,19 +144,19 @@ func TestEveryRequestGivesBackWhatItReadAhead(t *testing.T) {
 			r := s.server.readAhead
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if r.held != 0 || r.turns != turnsPerCore*runtime.GOMAXPROCS(0) || len(r.waiting) != 0 {
-				t.Errorf("%d bytes are held, %d turns are free, %d wait", r.held, r.turns, len(r.waiting))
+			if r.held != 0 || r.permits != permitsPerCore*runtime.GOMAXPROCS(0) || len(r.waiting) != 0 {
+				t.Errorf("%d bytes are held, %d permits are free, %d wait", r.held, r.permits, len(r.waiting))
 			}
 		})
 	}
 }
 
-// TestABuffersRoomFollowsWhatHasArrived: what is announced takes no memory.
-func TestABuffersRoomFollowsWhatHasArrived(t *testing.T) {
+// TestBufferGrowsWithTheBytes: an announced length takes no memory.
+func TestBufferGrowsWithTheBytes(t *testing.T) {
 	for _, announced := range []int{1, 4 << 10, 200_000, 2 << 20, 64 << 20} {
 		copied := 0
-		for have, arrived := nextRoom(0, announced), 0; ; have = nextRoom(have, announced) {
-			if have > max(smallRoom, 4*arrived+8) {
+		for have, arrived := nextSize(0, announced), 0; ; have = nextSize(have, announced) {
+			if have > max(smallSize, 4*arrived+8) {
 				t.Errorf("of %d bytes %d have arrived, and the buffer has %d", announced, arrived, have)
 			}
 			if arrived = have; arrived >= announced {
@@ -152,17 +164,17 @@ func TestABuffersRoomFollowsWhatHasArrived(t *testing.T) {
 			}
 			copied += have
 		}
-		if copied > announced+smallRoom {
+		if copied > announced+smallSize {
 			t.Errorf("of %d bytes %d are copied", announced, copied)
 		}
 	}
-	if got := nextRoom(100, 10); got != 200 {
+	if got := nextSize(100, 10); got != 200 {
 		t.Errorf("beyond what was expected the buffer has %d bytes, not twice as many", got)
 	}
 }
 
-func TestBuffersHaveTheSizeThatIsNeeded(t *testing.T) {
-	for class := range sizes {
+func TestBufferClasses(t *testing.T) {
+	for class := range classes {
 		size := classSize(class)
 		if got := bufferClass(size); got != class {
 			t.Errorf("class of %d bytes: %d, not %d", size, got, class)
@@ -174,65 +186,102 @@ func TestBuffersHaveTheSizeThatIsNeeded(t *testing.T) {
 			t.Errorf("from %d to %d bytes is more than a quarter", classSize(class-1), size)
 		}
 	}
-	if largest := int64(classSize(sizes - 1)); largest <= Defaults().MaxImageBytes {
+	if largest := int64(classSize(classes - 1)); largest <= Defaults().MaxImageBytes {
 		t.Errorf("the largest image's buffer is not kept: the largest has %d bytes", largest)
 	}
 }
 
-func TestAImageThatIsSmallForItsBufferMoves(t *testing.T) {
-	for name, test := range map[string]struct{ size, room, want int }{
+func TestShrink(t *testing.T) {
+	for name, test := range map[string]struct{ size, capacity, want int }{
 		"a buffer that fits":                   {5000, 5120, 5120},
 		"half empty, and none smaller by half": {2600, 5120, 5120},
 		"more than half empty":                 {3000, 1 << 20, 4096},
 		"empty":                                {0, 1 << 20, 4096},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := append(make([]byte, 0, test.room), strings.Repeat("x", test.size)...)
-			if got := fitted(b); cap(got) != test.want || string(got) != strings.Repeat("x", test.size) {
+			b := append(make([]byte, 0, test.capacity), strings.Repeat("x", test.size)...)
+			if got := shrink(b); cap(got) != test.want || string(got) != strings.Repeat("x", test.size) {
 				t.Errorf("%d bytes in %d", len(got), cap(got))
 			}
 		})
 	}
 }
 
-// TestNoTurnIsLostWhenABodyIsSlowAsItBegins: on a busy machine the timer that makes a body a slow one may go off just before
-// the body begins to wait for its turn, and do its work only after that.
-func TestNoTurnIsLostWhenABodyIsSlowAsItBegins(t *testing.T) {
-	r := newReadAhead(1 << 20)
-	r.turns = 1
-	other := r.enter()
-	if !other.tryBegin() {
-		t.Fatal("there is no turn")
-	}
-	s := r.enter()
-	s.read(100)
-	s.slow.Stop()
-	gone, held := make(chan struct{}), make(chan struct{})
-	s.slow = time.AfterFunc(0, func() { close(gone); <-held; s.release() })
-	<-gone
-	began := make(chan error, 1)
-	go func() { began <- s.begin(t.Context()) }()
-	for range 1000 {
-		r.mu.Lock()
-		is := s.over || len(r.waiting) > 0
-		r.mu.Unlock()
-		if is {
-			break
+// TestNoPermitIsLostWhenABodyExpires: on a busy machine the expiry may fire just before the body begins to wait for a permit,
+// and its function run only after that.
+func TestNoPermitIsLostWhenABodyExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReadAhead(1 << 20)
+		r.permits = 1
+		other := r.reserve()
+		if !other.tryAcquire() {
+			t.Fatal("no permit is free")
 		}
-		time.Sleep(time.Millisecond)
-	}
-	close(held)
-	for over := false; !over; time.Sleep(time.Millisecond) {
-		r.mu.Lock()
-		over = s.over
-		r.mu.Unlock()
-	}
-	other.leave()
-	if err := <-began; err != nil {
-		t.Fatal(err)
-	}
-	s.leave()
-	if r.turns != 1 || r.held != 0 || len(r.waiting) != 0 {
-		t.Errorf("%d turns are free, %d bytes are held, %d wait", r.turns, r.held, len(r.waiting))
+		v := r.reserve()
+		v.received(100)
+		v.expiry.Stop()
+		fired := make(chan struct{})
+		v.expiry = time.AfterFunc(0, func() { <-fired; v.expire() })
+		synctest.Wait()
+		acquired := make(chan error, 1)
+		go func() { acquired <- v.acquire(t.Context()) }()
+		synctest.Wait()
+		close(fired)
+		synctest.Wait()
+		other.release()
+		if err := <-acquired; err != nil {
+			t.Fatal(err)
+		}
+		v.release()
+		if r.permits != 1 || r.held != 0 || len(r.waiting) != 0 {
+			t.Errorf("%d permits are free, %d bytes are held, %d wait", r.permits, r.held, len(r.waiting))
+		}
+	})
+}
+
+// TestReservationExpires in virtual time: how long a body counts, by what it and others do.
+func TestReservationExpires(t *testing.T) {
+	const limit = 1000
+	for name, test := range map[string]struct {
+		permit  bool          // to read beyond the first block
+		waits   bool          // another body, for a permit
+		every   time.Duration // 10 bytes arrive; 0: never
+		expires time.Duration
+	}{
+		"within its first block":                {false, false, 0, slowAfter},
+		"stalled":                               {true, false, 0, stalledAfter},
+		"stalled, and another waits":            {true, true, contendedAfter - time.Millisecond, slowAfter},
+		"slower than a waiting body allows":     {true, true, contendedAfter, contendedAfter * 2},
+		"arriving slowly beyond its whole time": {true, false, stalledAfter - time.Millisecond, slowAfter},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newReadAhead(limit)
+				r.permits = 1
+				v := r.reserve()
+				start := time.Now()
+				if test.permit && !v.tryAcquire() {
+					t.Fatal("no permit is free")
+				}
+				if test.waits {
+					w := r.reserve()
+					defer w.release()
+					go func() { _ = w.acquire(t.Context()) }()
+					synctest.Wait()
+				}
+				over := func() bool { r.mu.Lock(); defer r.mu.Unlock(); return v.over }
+				for next := test.every; !over() && time.Since(start) < time.Second; time.Sleep(time.Millisecond / 2) {
+					synctest.Wait()
+					if elapsed := time.Since(start); test.every > 0 && elapsed >= next {
+						v.received(10)
+						next += test.every
+					}
+				}
+				if got := time.Since(start); got < test.expires || got > test.expires+time.Millisecond {
+					t.Errorf("it counted for %s, want %s", got, test.expires)
+				}
+				v.release()
+			})
+		})
 	}
 }

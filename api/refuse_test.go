@@ -41,16 +41,16 @@ func TestBadRequests(t *testing.T) {
 		"one byte":                        {path, image("x"), 415, apierror.UnsupportedFormat, "allowed are JPEG"},
 		"a truncated image":               {path, image("truncated"), 422, apierror.Undecodable, "cut short"},
 		"an image of too many pixels":     {path, image("huge"), 413, apierror.ImageTooLarge, "the limit is 50 megapixels"},
-		"an image of too many bytes":      {path, image(large), 413, apierror.BodyTooLarge, "larger than 1048576 bytes"},
-		"a much too large body":           {path, image(strings.Repeat(large, 17)), 413, apierror.BodyTooLarge, "larger than 1048576 bytes"},
-		"no content type":                 {path, [2]string{"", "pixels"}, 415, apierror.UnsupportedMedia, "content type is missing, and the body is no image that is known; send one image as image/*"},
-		"a content type that isn't read":  {path, [2]string{"text/html", "pixels"}, 415, apierror.UnsupportedMedia, `"text/html" is not read; send one image as image/*`},
-		"a form's type, as curl sends it": {path, [2]string{"application/x-www-form-urlencoded", "pixels"}, 415, apierror.UnsupportedMedia, `"application/x-www-form-urlencoded" says nothing of the body`},
+		"an image of too many bytes":      {path, image(large), 413, apierror.BodyTooLarge, "larger than the limit of 1048576 bytes"},
+		"a much too large body":           {path, image(strings.Repeat(large, 17)), 413, apierror.BodyTooLarge, "larger than the limit of 1048576 bytes"},
+		"no content type":                 {path, [2]string{"", "pixels"}, 415, apierror.UnsupportedMedia, "content type is missing, and the body is not a known image format; send one image as image/*"},
+		"a content type that isn't read":  {path, [2]string{"text/html", "pixels"}, 415, apierror.UnsupportedMedia, `"text/html" is not supported; send one image as image/*`},
+		"a form's type, as curl sends it": {path, [2]string{"application/x-www-form-urlencoded", "pixels"}, 415, apierror.UnsupportedMedia, `"application/x-www-form-urlencoded" is generic`},
 		"no content type and no body":     {path, [2]string{"", ""}, 400, apierror.Malformed, "the body is empty"},
-		"no content type, and large":      {path, [2]string{"", "\xff\xd8\xff" + large}, 413, apierror.BodyTooLarge, "larger than 1048576 bytes"},
+		"no content type, and large":      {path, [2]string{"", "\xff\xd8\xff" + large}, 413, apierror.BodyTooLarge, "larger than the limit of 1048576 bytes"},
 		"no content type, broken JSON":    {path, [2]string{"", "{"}, 400, apierror.Malformed, "not JSON of the form"},
 		"JSON after two byte order marks": {path, json("\ufeff\ufeff{}"), 400, apierror.Malformed, "not JSON of the form"},
-		"a broken content type":           {path, [2]string{"image/;;", "pixels"}, 415, apierror.UnsupportedMedia, "is not read"},
+		"a broken content type":           {path, [2]string{"image/;;", "pixels"}, 415, apierror.UnsupportedMedia, "is not supported"},
 
 		"unknown model":                         {"/v1/models/dogs/predict", image("pixels"), 404, apierror.ModelNotFound, `no model "dogs"; GET /v1/models lists`},
 		"unknown version":                       {"/v1/models/cats/versions/9/predict", image("pixels"), 404, apierror.ModelNotFound, `no version "9"`},
@@ -64,8 +64,8 @@ func TestBadRequests(t *testing.T) {
 		"a model's name of 5000 letters":        {"/v1/models/" + strings.Repeat("x", 5000) + "/predict", image("pixels"), 404, apierror.ModelNotFound, "xxx\"…;"},
 		"a model's name with an invalid letter": {"/v1/models/%FF%FE/predict", image("pixels"), 404, apierror.ModelNotFound, `"\xff\xfe"`},
 		"an empty model name":                   {"/v1/models//predict", image("pixels"), 404, apierror.ModelNotFound, `no model ""`},
-		"a route that there isn't":              {"/v2/models", image("pixels"), 404, routeNotFound, "GET /openapi.json"},
-		"a slash too many":                      {path + "/", image("pixels"), 404, routeNotFound, "nothing at"},
+		"a route that there isn't":              {"/v2/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
+		"a slash too many":                      {path + "/", image("pixels"), 404, apierror.NotFound, "no route"},
 
 		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, apierror.InvalidParameter, `"topk"; allowed: iou_threshold, score_threshold, top_k`},
 		"a parameter given twice":    {path + "?top_k=3&top_k=3", image("pixels"), 400, apierror.InvalidParameter, "top_k is given twice"},
@@ -85,8 +85,8 @@ func TestBadRequests(t *testing.T) {
 		"JSON that isn't an object":      {path, json(`[]`), 400, apierror.Malformed, "the body is not an object"},
 		"JSON that is null":              {path, json(`null`), 400, apierror.Malformed, "the body is not an object"},
 		"JSON that goes on":              {path, json(images("", "one") + "{}"), 400, apierror.Malformed, "after top-level value"},
-		"JSON with no images":            {path, json(`{"images":[]}`), 400, apierror.Malformed, "no image"},
-		"JSON without images":            {path, json(`{}`), 400, apierror.Malformed, "no image"},
+		"JSON with no images":            {path, json(`{"images":[]}`), 400, apierror.Malformed, "has no image"},
+		"JSON without images":            {path, json(`{}`), 400, apierror.Malformed, "has no image"},
 		"images that aren't an array":    {path, json(`{"images":{"b64":"b25l"}}`), 400, apierror.Malformed, "images is not an array"},
 		"an image that is a string":      {path, json(`{"images":["b25l"]}`), 400, apierror.Malformed, "images[] is not an object"},
 		"an image without b64":           {path, json(`{"images":[{"b64":"b25l"},{}]}`), 400, apierror.Malformed, "images[1] has no b64"},
@@ -97,7 +97,7 @@ func TestBadRequests(t *testing.T) {
 		"an unknown field":               {path, json(`{"images":[],"colour":1}`), 400, apierror.Malformed, `"colour" in the body; allowed: images, parameters`},
 		"an unknown field of an image":   {path, json(`{"images":[{"url":"http://x"}]}`), 400, apierror.Malformed, `"url" in images[]; allowed: b64`},
 		"a field in capitals":            {path, json(`{"IMAGES":[]}`), 400, apierror.Malformed, "unknown field"},
-		"a field given twice":            {path, json(`{"images":[],"images":[]}`), 400, apierror.Malformed, "twice"},
+		"a field given twice":            {path, json(`{"images":[],"images":[]}`), 400, apierror.Malformed, "duplicate"},
 		"an unknown parameter in JSON":   {path, json(images(`{"topk":3}`, "one")), 400, apierror.Malformed, `"topk" in parameters; allowed: iou_threshold, score_threshold, top_k`},
 		"a parameter that is a string":   {path, json(images(`{"top_k":"3"}`, "one")), 400, apierror.InvalidParameter, "top_k is not a number"},
 		"a parameter that is an object":  {path, json(images(`{"top_k":{"a":1}}`, "one")), 400, apierror.InvalidParameter, "top_k is not a number"},
@@ -105,7 +105,7 @@ func TestBadRequests(t *testing.T) {
 		"parameters that are an array":   {path, json(images(`[]`, "one")), 400, apierror.Malformed, "parameters is not an object"},
 		"a parameter in query and JSON":  {path + "?top_k=3", json(images(`{"top_k":3}`, "one")), 400, apierror.InvalidParameter, "given twice"},
 		"a thousand nested arrays":       {path, json(`{"images":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}"), 400, apierror.Malformed, "images[] is not an object"},
-		"JSON with an image too large":   {path, json(images("", large)), 413, apierror.BodyTooLarge, "images[0].b64 is larger than 1048576 bytes"},
+		"JSON with an image too large":   {path, json(images("", large)), 413, apierror.BodyTooLarge, "images[0].b64 is larger than the limit of 1048576 bytes"},
 		"JSON with an image too many":    {path, json(images("", strings.Fields("1a 2a 3a 4a 5a 6a 7a 8a 9a")...)), 400, apierror.Malformed, "more than 8 images"},
 		"JSON with all images bad":       {path, json(images("", "truncated", "huge")), 422, apierror.AllFailed, "none of the 2 images"},
 		"JSON whose one image is bad":    {path, json(images("", "truncated")), 422, apierror.Undecodable, "cut short"},
@@ -113,21 +113,21 @@ func TestBadRequests(t *testing.T) {
 		"multipart of another boundary":  {path, [2]string{"multipart/form-data; boundary=other", form("image=one")[1]}, 400, apierror.Malformed, ""},
 		"multipart of another kind":      {path, [2]string{"multipart/mixed; boundary=x", "pixels"}, 415, apierror.UnsupportedMedia, "multipart/form-data"},
 		"multipart that is empty":        {path, form(), 400, apierror.Malformed, ""},
-		"multipart without images":       {path, form("top_k=3"), 400, apierror.Malformed, "no image"},
+		"multipart without images":       {path, form("top_k=3"), 400, apierror.Malformed, "has no image"},
 		"a part of an unknown name":      {path, form("file=one"), 400, apierror.InvalidParameter, `"file"; send images as parts named image`},
-		"a parameter given in two parts": {path, form("image=one", "top_k=3", "top_k=3"), 400, apierror.InvalidParameter, "twice"},
+		"a parameter given in two parts": {path, form("image=one", "top_k=3", "top_k=3"), 400, apierror.InvalidParameter, "given twice"},
 		"a parameter of many bytes":      {path, form("image=one", "top_k="+strings.Repeat("1", 5000)), 400, apierror.InvalidParameter, "not a number"},
 		"an empty image in a part":       {path, form("image="), 400, apierror.Malformed, "the image is empty"},
-		"a part too large":               {path, form("image=" + large), 413, apierror.BodyTooLarge, "image 0 is larger than 1048576 bytes"},
+		"a part too large":               {path, form("image=" + large), 413, apierror.BodyTooLarge, "image 0 is larger than the limit of 1048576 bytes"},
 		"10,000 parts":                   {path, form(strings.Split(strings.Repeat("image=one,", 9999)+"image=one", ",")...), 400, apierror.Malformed, "more than 8 images"},
 		"a part with 10,000 headers":     {path, [2]string{"multipart/form-data; boundary=x", "--x\r\n" + strings.Repeat("A: b\r\n", 10000) + "\r\n\r\n--x--\r\n"}, 400, apierror.Malformed, ""},
 		"a part with 17 headers":         {path, [2]string{"multipart/form-data; boundary=x", "--x\r\n" + seventeenHeaders() + "\r\n\r\n--x--\r\n"}, 400, apierror.Malformed, "more than 16 headers"},
 		"a part in base64":               {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\nContent-Transfer-Encoding: base64\r\n\r\nb25l\r\n--x--\r\n"}, 415, apierror.UnsupportedMedia, "allowed: 7bit"},
-		"a part in b":                    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\nContent-Transfer-Encoding: b\r\n\r\nb25l\r\n--x--\r\n"}, 415, apierror.UnsupportedMedia, `"b" is not read; allowed: 7bit 8bit binary`},
-		"a part without a name":          {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; filename=image 1.jpg\r\n\r\none\r\n--x--\r\n"}, 400, apierror.InvalidParameter, `no name that can be read in its Content-Disposition "form-data; filename=image 1.jpg"; send images as parts named image`},
+		"a part in b":                    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\nContent-Transfer-Encoding: b\r\n\r\nb25l\r\n--x--\r\n"}, 415, apierror.UnsupportedMedia, `"b" is not supported; allowed: 7bit 8bit binary`},
+		"a part without a name":          {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; filename=image 1.jpg\r\n\r\none\r\n--x--\r\n"}, 400, apierror.InvalidParameter, `no readable name in its Content-Disposition "form-data; filename=image 1.jpg"; send images as parts named image`},
 		"a part of another name":         {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=file; filename=image 1.jpg\r\n\r\none\r\n--x--\r\n"}, 400, apierror.InvalidParameter, `unknown part "file"; send images as parts named image`},
-		"multipart that is cut short":    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\n\r\npix"}, 400, apierror.Malformed, "ends too early"},
-		"multipart larger than any body": {path, form("image="+large[:1<<19], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20]), 413, apierror.BodyTooLarge, "larger than 4194304 bytes"},
+		"multipart that is cut short":    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\n\r\npix"}, 400, apierror.Malformed, "ends unexpectedly"},
+		"multipart larger than any body": {path, form("image="+large[:1<<19], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20]), 413, apierror.BodyTooLarge, "larger than the limit of 4194304 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
@@ -156,7 +156,7 @@ func TestContentEncodings(t *testing.T) {
 	for encoding, want := range map[string]int{"gzip": 415, "br": 415, "identity, gzip": 415, "identity": 200, "Identity": 200} {
 		r := s.request("POST", "/predict", "image/jpeg", strings.NewReader(bomb()))
 		r.Header.Set("Content-Encoding", encoding)
-		if got := s.do(r); got.Status != want || want == 415 && !strings.Contains(got.Error, "send the body as it is") {
+		if got := s.do(r); got.Status != want || want == 415 && !strings.Contains(got.Error, "send the body without one") {
 			t.Errorf("%s: %d %.200s", encoding, got.Status, got.Body)
 		}
 	}
@@ -168,7 +168,7 @@ func TestContentEncodings(t *testing.T) {
 	s.good()
 }
 
-func TestHeadIsGetWithoutItsBody(t *testing.T) {
+func TestHead(t *testing.T) {
 	s := open(t)
 	for path, want := range map[string]int{
 		"/health": 200, "/ready": 200, "/metrics": 200, "/openapi.json": 200, "/v1/models": 200, "/v1/models/cats": 200, "/v1/models/dogs": 404,
@@ -188,7 +188,7 @@ func TestOtherMethods(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(target, " ")
 		got := s.do(s.request(method, path, "", nil))
-		if got.Status != 405 || got.Header.Get("Allow") != allow || method != "HEAD" && got.Code != methodNotAllowed {
+		if got.Status != 405 || got.Header.Get("Allow") != allow || method != "HEAD" && got.Code != apierror.MethodNotAllowed {
 			t.Errorf("%s: %d, Allow %q, %s", target, got.Status, got.Header.Get("Allow"), got.Body)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/httpserver"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -21,8 +22,8 @@ import (
 //go:embed openapi.json
 var openAPI []byte
 
-// describedBy is the document for a server with the limits of cfg.
-func describedBy(cfg Config) []byte {
+// documentFor is the document for a server with the limits of cfg.
+func documentFor(cfg Config) []byte {
 	limit := func(n int) []byte { return fmt.Appendf(nil, `"maxItems": %d`, n) }
 	return bytes.ReplaceAll(openAPI, limit(Defaults().MaxImages), limit(cfg.MaxImages))
 }
@@ -32,16 +33,16 @@ func (s *Server) routes() *gin.Engine {
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
-	r.UseRawPath = true // a model's name keeps its encoded slashes, and so is found to be none
+	r.UseRawPath = true // encoded slashes stay a part of the model's name, which is then unknown
 	if err := r.SetTrustedProxies(nil); err != nil {
-		panic(err) // cannot be: there is none to parse
+		panic(err) // not reached: there is nothing to parse
 	}
 	r.POST("/predict", s.route(s.predictDefault))
 	r.POST("/v1/models/:model/predict", s.route(s.predictNamed))
 	r.POST("/v1/models/:model/versions/:version/predict", s.route(s.predictNamed))
-	for path, show := range map[string]func(*gin.Context, *exchange){
+	for path, show := range map[string]func(*gin.Context, *requestContext){
 		"/v1/models": s.listModels, "/v1/models/:model": s.showModel, "/health": s.showHealth, "/ready": s.showReady,
-		"/openapi.json": showDocument(describedBy(s.cfg)), "/metrics": s.showMetrics(),
+		"/openapi.json": showDocument(documentFor(s.cfg)), "/metrics": s.showMetrics(),
 	} {
 		r.GET(path, s.route(show))
 		r.HEAD(path, s.route(show)) // net/http leaves the body out
@@ -51,61 +52,61 @@ func (s *Server) routes() *gin.Engine {
 	return r
 }
 
-func (s *Server) noRoute(c *gin.Context, x *exchange) {
-	s.fail(c, x, apierror.New(routeNotFound, "there is nothing at %s; GET /openapi.json says what there is", quote(c.Request.URL.Path)))
+func (s *Server) noRoute(c *gin.Context, rc *requestContext) {
+	s.fail(c, rc, apierror.New(apierror.NotFound, "there is no route %s; GET /openapi.json lists the routes", quote(c.Request.URL.Path)))
 }
 
-func (s *Server) noMethod(c *gin.Context, x *exchange) {
-	s.fail(c, x, apierror.New(methodNotAllowed, "method %s is not allowed here; allowed: %s", quote(c.Request.Method), c.Writer.Header().Get("Allow")))
+func (s *Server) noMethod(c *gin.Context, rc *requestContext) {
+	s.fail(c, rc, apierror.New(apierror.MethodNotAllowed, "method %s is not allowed here; allowed: %s", quote(c.Request.Method), c.Writer.Header().Get("Allow")))
 }
 
-func (s *Server) showHealth(c *gin.Context, x *exchange) {
-	x.quiet = true
+func (s *Server) showHealth(c *gin.Context, rc *requestContext) {
+	rc.quiet = true
 	report := s.health.Report()
-	writeJSON(c, servable(report.Live()), report)
+	httpserver.WriteJSON(c.Writer, readyStatus(report.Live()), report)
 }
 
-// readiness is the body of GET /ready. Missing says which versions cannot be served, and Warnings for which models the
-// repository cannot be looked at now, whether or not the server is ready all the same.
+// readiness is the body of GET /ready. Missing lists the versions that cannot be served, and Warnings the models that cannot
+// be read from the repository now; the server may be ready with either.
 type readiness struct {
 	health.Report
 	Missing  []string `json:"missing"`
 	Warnings []string `json:"warnings"`
 }
 
-func (s *Server) showReady(c *gin.Context, x *exchange) {
-	x.quiet = true
+func (s *Server) showReady(c *gin.Context, rc *requestContext) {
+	rc.quiet = true
 	answer := readiness{s.health.Report(), []string{}, []string{}}
 	for _, m := range s.engine.Models() {
 		if m.Unreadable != "" && m.State != inference.Failed {
-			answer.Warnings = append(answer.Warnings, m.Name+" goes on as it was loaded: "+m.Unreadable)
+			answer.Warnings = append(answer.Warnings, m.Name+" is served as last loaded: "+m.Unreadable)
 		}
 		if m.State == inference.Failed {
 			answer.Missing = append(answer.Missing, strings.TrimSpace(m.Name+" "+m.Version)+": "+m.Error)
 		}
 	}
-	answer.Warnings = slices.Compact(answer.Warnings) // the versions of a model say the same
+	answer.Warnings = slices.Compact(answer.Warnings) // all versions of a model have the same
 	if !answer.Ready() {
 		c.Header("Retry-After", "1")
 	}
-	writeJSON(c, servable(answer.Ready()), answer)
+	httpserver.WriteJSON(c.Writer, readyStatus(answer.Ready()), answer)
 }
 
-func servable(ok bool) int {
+func readyStatus(ok bool) int {
 	if ok {
 		return http.StatusOK
 	}
 	return http.StatusServiceUnavailable
 }
 
-func showDocument(document []byte) func(*gin.Context, *exchange) {
-	return func(c *gin.Context, _ *exchange) { c.Data(http.StatusOK, "application/json", document) }
+func showDocument(document []byte) func(*gin.Context, *requestContext) {
+	return func(c *gin.Context, _ *requestContext) { c.Data(http.StatusOK, "application/json", document) }
 }
 
-func (s *Server) showMetrics() func(*gin.Context, *exchange) {
+func (s *Server) showMetrics() func(*gin.Context, *requestContext) {
 	h := promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4, Registry: s.metrics.registry})
-	return func(c *gin.Context, x *exchange) {
-		x.quiet = true
+	return func(c *gin.Context, rc *requestContext) {
+		rc.quiet = true
 		h.ServeHTTP(c.Writer, c.Request)
 	}
 }

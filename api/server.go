@@ -18,20 +18,20 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Engine is what answers. It is safe for concurrent use.
+// Engine makes predictions. It is safe for concurrent use.
 type Engine interface {
-	// Predict answers one image; it keeps no reference to its bytes after it returned.
+	// Predict makes a prediction for one image. It keeps no reference to its bytes after it has returned.
 	Predict(context.Context, inference.Request) (*inference.Response, error)
 	Models() []inference.Status
-	Default() string // "" when there is none
+	Default() string // "" if there is none
 }
 
-// Health is what says whether the server can serve.
+// Health reports whether the server is live and ready.
 type Health interface {
 	Report() health.Report
 }
 
-// Server is Fovea over HTTP.
+// Server is the HTTP API of an Engine.
 type Server struct {
 	cfg       Config
 	engine    Engine
@@ -39,7 +39,7 @@ type Server struct {
 	metrics   *Metrics
 	log       *slog.Logger
 	catalog   catalog
-	admission *admission.Room
+	admission *admission.Controller
 	readAhead *readAhead
 	router    *gin.Engine
 	http      *http.Server
@@ -47,11 +47,11 @@ type Server struct {
 }
 
 const (
-	idlePoll = 10 * time.Millisecond // how often Shutdown looks whether all is answered
-	slack    = 10 * time.Second      // for what the configured times don't count: headers, writing the answer
+	drainPoll = 10 * time.Millisecond // interval at which Shutdown checks for requests in flight
+	slack     = 10 * time.Second      // for what the configured times do not include: headers, writing the response
 )
 
-// New makes a server that listens nowhere yet. The configuration must be valid.
+// New returns a server that does not listen yet. The configuration must be valid.
 func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.Logger) *Server {
 	s := &Server{
 		cfg: cfg, engine: engine, health: health, metrics: metrics, log: log,
@@ -60,38 +60,43 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 		readAhead: newReadAhead(cfg.readAhead()),
 	}
 	s.router = s.routes()
-	pages, _ := cors.Parse(cfg.CORS) // the configuration is valid
-	s.http = httpserver.New(pages.Handler(s.router, forPages), cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
+	policy, _ := cors.Parse(cfg.CORS) // the configuration is valid
+	s.http = httpserver.New(policy.Handler(s.router, allowCORS), cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
 	metrics.watch(engine, s.admission)
 	return s
 }
 
-// forPages says whether web pages of other origins may ask for a path: all but what only a monitor reads.
-func forPages(path string) bool { return path != "/metrics" }
+// limits are those of all requests for predictions together.
+func (c Config) limits() admission.Limits {
+	return admission.Limits{Requests: c.MaxRequests, Bytes: c.BodyBudget, ClientShare: c.ClientShare, MinRate: c.MinBodyRate}
+}
 
-// Serve answers on the listener until Shutdown, and closes it. It returns nil after Shutdown.
+// allowCORS reports whether web pages of other origins may read a path: all but what only monitoring needs.
+func allowCORS(path string) bool { return path != "/metrics" }
+
+// Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
 	return httpserver.Serve(s.http, l)
 }
 
-// Drain asks clients to leave: each answer from now on closes its connection, so that the next request goes to
-// another server. Requests are still taken.
+// Drain makes each further response close its connection, so that clients send the next request to another server. Requests
+// are still accepted.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown refuses further requests for predictions and waits for those in flight, as long as ctx allows; those that
-// are left then are cut off. The listener is closed last, so that until then a client is told what happens.
+// Shutdown refuses further requests for predictions and waits for those in flight until ctx ends, when the remaining ones are
+// aborted. The listener is closed last, so that until then clients get a response.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.admission.Close()
 	for s.admission.Requests() > 0 && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-time.After(idlePoll):
+		case <-time.After(drainPoll):
 		}
 	}
 	if err := s.http.Shutdown(ctx); err != nil {
 		n := s.admission.Requests()
-		_ = s.http.Close() // what matters is said already
+		_ = s.http.Close() // the error of Shutdown is returned
 		return fmt.Errorf("%d requests were cut off: %w", n, err)
 	}
 	return nil

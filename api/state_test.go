@@ -43,21 +43,21 @@ func TestHealthAndReady(t *testing.T) {
 	}
 }
 
-func TestReadySaysWhatIsMissingThoughItIsReadyWithoutIt(t *testing.T) {
+func TestReadyListsMissingVersions(t *testing.T) {
 	got := open(t).get("/ready")
 	if want := `{"status":"ready","reasons":[],"missing":["cats 2: self-test failed"],"warnings":[]}` + "\n"; got.Status != 200 || string(got.Body) != want {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 }
 
-func TestAModelThatCannotBeLookedAtIsAWarningAndNoMore(t *testing.T) {
+func TestUnreadableModelIsAWarning(t *testing.T) {
 	s := open(t, func(_ *Config, e *engine) {
 		for i := range e.statuses {
 			e.statuses[i].Unreadable = "cannot be read: input/output error"
 		}
 	})
 	got := s.get("/ready")
-	if want := `"warnings":["cats goes on as it was loaded: cannot be read: input/output error","boxes goes on as it was loaded: cannot be read: input/output error"]}`; got.Status != 200 || !strings.Contains(string(got.Body), want) {
+	if want := `"warnings":["cats is served as last loaded: cannot be read: input/output error","boxes is served as last loaded: cannot be read: input/output error"]}`; got.Status != 200 || !strings.Contains(string(got.Body), want) {
 		t.Errorf("/ready: %d %s", got.Status, got.Body)
 	}
 	if got := s.get("/v1/models/cats"); got.Status != 200 || !strings.Contains(string(got.Body), `"unreadable":"cannot be read: input/output error"`) {
@@ -98,7 +98,7 @@ func TestModels(t *testing.T) {
 	}
 }
 
-func TestAModelThatWasLoadedLaterIsFound(t *testing.T) {
+func TestModelLoadedLater(t *testing.T) {
 	s := open(t)
 	s.good()
 	s.engine.mu.Lock()
@@ -109,7 +109,7 @@ func TestAModelThatWasLoadedLaterIsFound(t *testing.T) {
 	}
 }
 
-func TestWhenDrainingEachAnswerClosesItsConnection(t *testing.T) {
+func TestDrainClosesConnections(t *testing.T) {
 	s := open(t)
 	s.server.Drain()
 	s.good()
@@ -120,7 +120,7 @@ func TestWhenDrainingEachAnswerClosesItsConnection(t *testing.T) {
 	_ = response.Body.Close()
 }
 
-func TestShutdownAnswersWhatIsInFlightAndRefusesMore(t *testing.T) {
+func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 	s := open(t)
 	slow := s.dial(begin + "Content-Length: 10\r\n\r\nin fl")
 	s.eventually("fovea_requests_in_flight 1")
@@ -138,7 +138,7 @@ func TestShutdownAnswersWhatIsInFlightAndRefusesMore(t *testing.T) {
 	if _, err := slow.Write([]byte("ight!")); err != nil {
 		t.Fatal(err)
 	}
-	if status, body := s.answerOn(slow); status != 200 || !strings.Contains(body, "in flight!") {
+	if status, body := s.responseOn(slow); status != 200 || !strings.Contains(body, "in flight!") {
 		t.Errorf("what was in flight: %d %s", status, body)
 	}
 	if err := <-over; err != nil {

@@ -11,44 +11,44 @@ import (
 
 const allowedMedia = "send one image as image/* or application/octet-stream, several as multipart/form-data or application/json"
 
-// submission is what a request for predictions asks: images as they were encoded, and parameters.
+// submission is the content of a request for predictions: encoded images and parameters.
 type submission struct {
 	images  [][]byte     // pooled buffers; nil once decoded
-	encoded atomic.Int64 // images that are not decoded
+	encoded atomic.Int64 // number of images that are not decoded yet
 	params  params
 }
 
-// decoded gives an image's buffer back. Nothing may read the image any more. Images may be decoded at the same
-// time, each by one goroutine; a second call for the same one does nothing.
+// decoded frees an image's buffer, and ends the body's reservation after the last image. It may be called concurrently for
+// different images; a second call for the same one does nothing.
 func (in *submission) decoded(img int, b *body) {
 	if in.images[img] == nil {
 		return
 	}
-	giveBuffer(in.images[img])
+	putBuffer(in.images[img])
 	in.images[img] = nil
 	if in.encoded.Add(-1) == 0 {
-		b.share.leave()
+		b.reservation.release()
 	}
 }
 
-// recycle gives the buffers back of a request that is not answered.
+// recycle frees the buffers of a request that is refused.
 func (in *submission) recycle() {
 	for _, img := range in.images {
-		giveBuffer(img)
+		putBuffer(img)
 	}
 	in.images = nil
 }
 
-// form is one way to send images.
-type form struct {
+// bodyFormat is a way to send images.
+type bodyFormat struct {
 	limit int64 // bytes of the body
 	read  func(s *Server, b *body, in *submission) error
 }
 
-// receive reads a request's body as its content type says. The body's share of the budget is held until the
-// returned body is closed, which is nil on an error.
-func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error) {
-	f, err := s.form(c.Request)
+// receive admits a request and reads its body in the format of its content type. The request stays admitted until the returned
+// body is closed; on an error it is nil.
+func (s *Server) receive(c *gin.Context, rc *requestContext) (*submission, *body, error) {
+	format, err := s.bodyFormat(c.Request)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,60 +56,60 @@ func (s *Server) receive(c *gin.Context, x *exchange) (*submission, *body, error
 	if err := in.params.query(c.Request.URL.RawQuery); err != nil {
 		return nil, nil, err
 	}
-	b, err := s.open(c, f.limit)
+	b, err := s.open(c, format.limit)
 	if err != nil {
 		return nil, nil, err
 	}
-	err = f.read(s, b, in)
-	x.bytes = b.read
+	err = format.read(s, b, in)
+	rc.bytes = b.read
 	if err == nil && len(in.images) == 0 {
-		err = apierror.New(apierror.Malformed, "the request holds no image; %s", allowedMedia)
+		err = apierror.New(apierror.Malformed, "the request has no image; %s", allowedMedia)
 	}
 	if err != nil {
 		in.recycle()
 		b.close()
-		return nil, nil, s.bodyFault(err, b)
+		return nil, nil, s.bodyError(err, b)
 	}
-	b.arrived()
+	b.reservation.arrived()
 	in.encoded.Store(int64(len(in.images)))
-	x.images = len(in.images)
+	rc.images = len(in.images)
 	return in, b, nil
 }
 
 // readImage reads a body that is one image.
 func readImage(_ *Server, b *body, in *submission) error {
-	img, err := readAll(b, int(max(b.length, firstRoom)))
+	img, err := readAll(b, int(max(b.length, initialSize)))
 	if err != nil {
 		return err
 	}
 	if len(img) == 0 {
-		giveBuffer(img)
+		putBuffer(img)
 		return apierror.New(apierror.Malformed, "the body is empty; %s", allowedMedia)
 	}
 	in.images = append(in.images, img)
 	return nil
 }
 
-// addImage reads one image of several, whose place in the request is used in messages. Its length is not known; most
-// often it is the only one, so that it is about as long as what is left of the body.
+// addImage reads one image of several. Its length is not known; most often it is the only one, and so about as long as what
+// remains of the body.
 func (s *Server) addImage(r io.Reader, b *body, in *submission) error {
 	limit := s.cfg.MaxImageBytes
-	img, err := readAll(io.LimitReader(r, limit+1), int(min(b.left(), limit)))
+	img, err := readAll(io.LimitReader(r, limit+1), int(min(b.remaining(), limit)))
 	if err != nil {
 		return err
 	}
 	if int64(len(img)) > limit {
-		giveBuffer(img)
-		return apierror.New(apierror.BodyTooLarge, "image %d is larger than %d bytes, the most that is read", len(in.images), limit)
+		putBuffer(img)
+		return apierror.New(apierror.BodyTooLarge, "image %d is larger than the limit of %d bytes", len(in.images), limit)
 	}
-	in.images = append(in.images, fitted(img))
+	in.images = append(in.images, shrink(img))
 	return nil
 }
 
-// roomForImage refuses an image too many before it is read.
-func (s *Server) roomForImage(in *submission) error {
+// checkImageCount refuses an image beyond the limit before it is read.
+func (s *Server) checkImageCount(in *submission) error {
 	if len(in.images) < s.cfg.MaxImages {
 		return nil
 	}
-	return apierror.New(apierror.Malformed, "the request holds more than %d images, the most that are taken at once", s.cfg.MaxImages)
+	return apierror.New(apierror.Malformed, "the request has more than %d images, which is the limit", s.cfg.MaxImages)
 }

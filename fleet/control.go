@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,9 +65,7 @@ func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, 
 			status = p.status
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // Who asked has gone.
+	httpserver.WriteJSON(w, status, body)
 }
 
 // ask runs a command in the loop, and answers with the status after it.

@@ -9,21 +9,21 @@ import (
 )
 
 var (
-	// ErrGPULost marks a probe's error: this process does not reach its GPU any more, whatever the GPU's own health.
+	// ErrGPULost marks a probe's error: this process can no longer reach its GPU, whatever the GPU's own health.
 	ErrGPULost = errors.New("this process has lost its GPU")
-	// ErrGPUDetached marks the error of a GPU that still computes for this process and can no longer be opened anew. It is
-	// no reason to be unready.
+	// ErrGPUDetached marks the error of a GPU that still computes for this process but cannot be opened again. The server
+	// stays ready.
 	ErrGPUDetached = errors.New("this process may no longer open its GPU")
 )
 
-// Probe asks something slow, such as a driver, whether it answers. It should end when ctx does. Its error may be marked
-// with ErrGPULost or ErrGPUDetached.
+// Probe checks something slow, such as a driver. It should end when ctx does. Its error may wrap ErrGPULost or
+// ErrGPUDetached.
 type Probe func(ctx context.Context) error
 
-// Cached turns a slow probe into a Check. The probe runs at most once per keep, never twice at a time, and its
-// last result answers in between. One that takes longer than limit is a reason not to be ready until it returns;
-// its goroutine is left behind, but no second one is started beside it, since a driver that hangs may hang for
-// ever. The first call waits for the probe, at most limit; later ones never wait.
+// Cached turns a slow probe into a Check. The probe runs at most once per keep and never concurrently; in between, the last
+// result is returned. A probe that takes longer than limit makes the server unready until it returns; its goroutine stays,
+// and no second one is started, since a driver may hang indefinitely. The first call waits for the probe, up to limit;
+// later calls never wait.
 func Cached(name string, probe Probe, keep, limit time.Duration) Check {
 	c := &cached{name: name, probe: probe, keep: keep, limit: limit}
 	return c.check
@@ -35,7 +35,7 @@ type cached struct {
 	keep, limit time.Duration
 
 	mu      sync.Mutex
-	done    chan struct{} // closed when the probe that was started last has returned; nil before the first
+	done    chan struct{} // closed when the last probe has returned; nil before the first
 	started time.Time
 	err     error
 }

@@ -31,7 +31,7 @@ func newMonitor(e *engine, checks ...Check) (*Monitor, *bytes.Buffer) {
 	return New(e, slog.New(slog.NewTextHandler(&log, nil)), checks...), &log
 }
 
-func TestStateFollowsTheStrongestCause(t *testing.T) {
+func TestHighestStateIsReported(t *testing.T) {
 	gpuGone := func() Finding { return Finding{Reasons: []string{"gpu: does not answer"}, GPULost: true} }
 	for name, test := range map[string]struct {
 		engine engine
@@ -39,15 +39,14 @@ func TestStateFollowsTheStrongestCause(t *testing.T) {
 		change func(*Monitor)
 		want   Report
 	}{
-		"before models are loaded":                   {want: Report{Status: Starting, Reasons: []string{"models are being loaded"}}},
-		"all loaded":                                 {change: (*Monitor).Loaded, want: Report{Status: Ready, Reasons: []string{}}},
-		"a required model is missing":                {engine: engine{reasons: []string{"model a: no file"}}, change: (*Monitor).Loaded, want: Report{Status: Unready, Reasons: []string{"model a: no file"}}},
-		"the GPU does not answer":                    {checks: []Check{gpuGone}, change: (*Monitor).Loaded, want: Report{Unready, []string{"gpu: does not answer"}, true}},
-		"the GPU works on and cannot be opened anew": {checks: []Check{func() Finding { return Finding{GPULost: true} }}, change: (*Monitor).Loaded, want: Report{Ready, []string{}, true}},
-		"draining hides what is missing":             {engine: engine{reasons: []string{"x"}}, change: func(m *Monitor) { m.Loaded(); m.Drain() }, want: Report{Status: Draining, Reasons: []string{"the server is shutting down"}}},
-		"draining before models are loaded":          {change: (*Monitor).Drain, want: Report{Status: Draining, Reasons: []string{"the server is shutting down"}}},
-		"a lost device hides draining":               {engine: engine{broken: errors.New("cuda:0 is lost")}, change: (*Monitor).Drain, want: Report{Status: Broken, Reasons: []string{"cuda:0 is lost"}}},
-		"the first of two faults from outside stays": {change: func(m *Monitor) { m.Break(errors.New("one")); m.Break(errors.New("two")) }, want: Report{Status: Broken, Reasons: []string{"one"}}},
+		"before models are loaded":             {want: Report{Status: Starting, Reasons: []string{"models are being loaded"}}},
+		"all loaded":                           {change: (*Monitor).Loaded, want: Report{Status: Ready, Reasons: []string{}}},
+		"a required model is missing":          {engine: engine{reasons: []string{"model a: no file"}}, change: (*Monitor).Loaded, want: Report{Status: Unready, Reasons: []string{"model a: no file"}}},
+		"the GPU does not answer":              {checks: []Check{gpuGone}, change: (*Monitor).Loaded, want: Report{Unready, []string{"gpu: does not answer"}, true}},
+		"the GPU works but cannot be reopened": {checks: []Check{func() Finding { return Finding{GPULost: true} }}, change: (*Monitor).Loaded, want: Report{Ready, []string{}, true}},
+		"draining hides what is missing":       {engine: engine{reasons: []string{"x"}}, change: func(m *Monitor) { m.Loaded(); m.Drain() }, want: Report{Status: Draining, Reasons: []string{"the server is shutting down"}}},
+		"draining before models are loaded":    {change: (*Monitor).Drain, want: Report{Status: Draining, Reasons: []string{"the server is shutting down"}}},
+		"a lost device hides draining":         {engine: engine{broken: errors.New("cuda:0 is lost")}, change: (*Monitor).Drain, want: Report{Status: Broken, Reasons: []string{"cuda:0 is lost"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMonitor(&test.engine, test.checks...)
@@ -65,17 +64,19 @@ func TestStateFollowsTheStrongestCause(t *testing.T) {
 	}
 }
 
-func TestBrokenIsALatch(t *testing.T) {
+func TestBrokenIsLatched(t *testing.T) {
 	e := &engine{broken: errors.New("cuda:0 is lost")}
 	m, _ := newMonitor(e)
 	m.Loaded()
+	e.broken = errors.New("another")
+	m.Report()
 	e.broken = nil
-	if got := m.Report(); got.Status != Broken {
-		t.Errorf("state %v after the engine forgot its fault", got.Status)
+	if got := m.Report(); got.Status != Broken || got.Reasons[0] != "cuda:0 is lost" || m.Err().Error() != "cuda:0 is lost" {
+		t.Errorf("%+v after the engine recovered", got)
 	}
 }
 
-func TestEachChangeIsOneLogLineWithTheOldState(t *testing.T) {
+func TestStateChangesAreLoggedOnce(t *testing.T) {
 	e := &engine{}
 	m, log := newMonitor(e)
 	m.Report()
@@ -108,7 +109,7 @@ func TestReportAsJSON(t *testing.T) {
 	}
 }
 
-func TestWatchNoticesAChangeThatNobodyAsksFor(t *testing.T) {
+func TestWatchLogsChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &engine{}
 		m, log := newMonitor(e)
@@ -165,7 +166,7 @@ func TestCachedProbe(t *testing.T) {
 	})
 }
 
-func TestCachedProbeTellsALostGPUFromOneThatFails(t *testing.T) {
+func TestCachedProbeOfALostGPU(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
 		want Finding
@@ -182,7 +183,7 @@ func TestCachedProbeTellsALostGPUFromOneThatFails(t *testing.T) {
 	}
 }
 
-func TestFirstProbeThatHangsIsNotWaitedForLongerThanItsLimit(t *testing.T) {
+func TestFirstProbeIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		check := Cached("gpu", func(context.Context) error { <-release; return nil }, time.Second, 2*time.Second)

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Engine is what the monitor asks of the part that serves models.
+// Engine is the part that serves models.
 type Engine interface {
 	Ready() []string // reasons why not ready
-	Broken() error   // a fault that only a restart mends
+	Broken() error   // an error that requires a restart; nil while there is none
 }
 
-// Finding is what a check found.
+// Finding is the result of a check.
 type Finding struct {
 	Reasons []string // why the part is not ready
-	GPULost bool     // this process does not reach its GPU any more
+	GPULost bool     // this process can no longer reach its GPU
 }
 
-// Check looks at a part. It must be quick: slow ones are wrapped by Cached.
+// Check checks a part of the server. It must be fast; Cached wraps slow ones.
 type Check func() Finding
 
-// Monitor answers what state the server is in. Draining and Broken are latches. It is safe for concurrent use.
+// Monitor determines the state of the server. Draining and Broken are latched. It is safe for concurrent use.
 type Monitor struct {
 	engine Engine
 	checks []Check
@@ -38,12 +38,12 @@ type Monitor struct {
 	latched  chan struct{} // closed once broken is set
 }
 
-// New makes a monitor in state Starting, which it leaves after Loaded.
+// New returns a monitor in state Starting, which it leaves after Loaded.
 func New(engine Engine, log *slog.Logger, checks ...Check) *Monitor {
 	return &Monitor{engine: engine, checks: checks, log: log, state: Starting, latched: make(chan struct{})}
 }
 
-// Loaded says that the first load of models is over, however it went.
+// Loaded notes that the first load of models has ended, successfully or not.
 func (m *Monitor) Loaded() {
 	m.mu.Lock()
 	m.loaded = true
@@ -51,7 +51,7 @@ func (m *Monitor) Loaded() {
 	m.Report()
 }
 
-// Drain says that the server is shutting down.
+// Drain notes that the server is shutting down.
 func (m *Monitor) Drain() {
 	m.mu.Lock()
 	m.draining = true
@@ -59,15 +59,7 @@ func (m *Monitor) Drain() {
 	m.Report()
 }
 
-// Break latches a fault that only a restart mends; the first one stays.
-func (m *Monitor) Break(err error) {
-	m.mu.Lock()
-	m.latch(err)
-	m.mu.Unlock()
-	m.Report()
-}
-
-// latch keeps the first fault that only a restart mends. The caller holds mu.
+// latch keeps the first error that requires a restart. The caller holds mu.
 func (m *Monitor) latch(err error) {
 	if m.broken == nil && err != nil {
 		m.broken = err
@@ -75,19 +67,19 @@ func (m *Monitor) latch(err error) {
 	}
 }
 
-// Broken is closed once a fault is latched that only a restart mends.
+// Broken returns a channel that is closed once an error requires a restart.
 func (m *Monitor) Broken() <-chan struct{} { return m.latched }
 
-// Fault is the fault that only a restart mends, nil while there is none.
-func (m *Monitor) Fault() error {
+// Err returns the error that requires a restart, nil while there is none.
+func (m *Monitor) Err() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.broken
 }
 
-// Report asks every part and returns the state of now. A change of state is logged, once, with the old state.
+// Report checks every part and returns the current state. A change of state is logged once, with the old state.
 func (m *Monitor) Report() Report {
-	fault := m.engine.Broken()
+	broken := m.engine.Broken()
 	reasons, gpuLost := append([]string{}, m.engine.Ready()...), false
 	for _, check := range m.checks {
 		found := check()
@@ -95,14 +87,14 @@ func (m *Monitor) Report() Report {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.latch(fault)
-	report := m.judge(reasons)
+	m.latch(broken)
+	report := m.evaluate(reasons)
 	report.GPULost = gpuLost
 	m.enter(report)
 	return report
 }
 
-func (m *Monitor) judge(reasons []string) Report {
+func (m *Monitor) evaluate(reasons []string) Report {
 	switch {
 	case m.broken != nil:
 		return Report{Status: Broken, Reasons: []string{m.broken.Error()}}
@@ -118,7 +110,7 @@ func (m *Monitor) judge(reasons []string) Report {
 
 func (m *Monitor) enter(r Report) {
 	if r.GPULost && !m.gpuLost {
-		m.log.Error("this process has lost its GPU; only a new container brings it back", "state", r.Status.String())
+		m.log.Error("GPU not reachable; the container has to be replaced", "state", r.Status.String())
 	}
 	m.gpuLost = r.GPULost
 	if r.Status == m.state {
@@ -139,7 +131,7 @@ func (m *Monitor) enter(r Report) {
 	m.state = r.Status
 }
 
-// Watch reports every interval until ctx ends, so that changes are logged when nobody asks.
+// Watch reports every interval until ctx ends, so that changes are logged without requests to /health or /ready.
 func (m *Monitor) Watch(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

@@ -1,20 +1,20 @@
-// Package health says whether the server can serve, and why not: live, ready, draining, and the latch for a fault
-// that only a restart mends.
+// Package health determines the health and readiness of the server: whether the process needs a restart (/health), whether
+// it may get requests (/ready), and why not.
 package health
 
-// State is what the server is at one moment. Its order is that of rising strength: a later state hides an earlier.
+// State is the state of the server. Of several that apply, the highest is reported.
 type State int
 
 // The states.
 const (
-	Ready    State = iota // every required part answers
-	Unready               // alive, with reasons not to be sent traffic; may recover
+	Ready    State = iota // every required part works
+	Unready               // live, but should not get requests; may recover
 	Starting              // models are being loaded for the first time
-	Draining              // shutting down: accepted requests are answered, no more should come
-	Broken                // a fault that only a restart mends; never left
+	Draining              // shutting down: accepted requests are finished, no more should come
+	Broken                // an error that requires a restart; never left
 )
 
-// String returns the state's name as it appears in answers and in the log.
+// String returns the state's name in responses and in the log.
 func (s State) String() string {
 	switch s {
 	case Ready:
@@ -31,21 +31,21 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// MarshalText makes the name the state's form in JSON.
+// MarshalText encodes the state as its name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Report is the state with its reasons, in the form that /health and /ready answer.
+// Report is the state with its reasons, as in the responses of /health and /ready.
 type Report struct {
 	Status  State    `json:"status"`
 	Reasons []string `json:"reasons"` // empty when ready
-	// GPULost: this process does not reach its GPU any more, as after systemd's daemon-reload on some hosts. Whether the
-	// GPU itself is well can be seen from outside alone; if it is, a new container has it again. A server may be ready with
-	// it: what is open works on.
+	// GPULost: this process can no longer reach its GPU, as after systemd's daemon-reload on some hosts. Whether the GPU
+	// itself works can only be checked outside the container; if it does, a new container can use it. The server may still
+	// be ready: what it has opened keeps working.
 	GPULost bool `json:"gpu_lost,omitempty"`
 }
 
-// Live says whether the process can serve, or can recover by itself.
+// Live reports whether the process works, or can recover by itself.
 func (r Report) Live() bool { return r.Status != Broken }
 
-// Ready says whether traffic should come.
+// Ready reports whether the server may get requests.
 func (r Report) Ready() bool { return r.Status == Ready }

@@ -19,10 +19,10 @@ type runner interface {
 	// Run computes the first rows rows; rows is one of the lane's buckets. The end of ctx ends it as soon as the model
 	// allows, with an error that wraps ctx's cause.
 	Run(ctx context.Context, rows int) error
-	// Wide says whether RunWide takes more cores than Run.
-	Wide() bool
-	// RunWide is Run on all cores.
-	RunWide(ctx context.Context, rows int) error
+	// HasParallel says whether RunParallel takes more cores than Run.
+	HasParallel() bool
+	// RunParallel is Run on all cores.
+	RunParallel(ctx context.Context, rows int) error
 	// Outputs are the outputs of one row of the last run, valid until the next.
 	Outputs(row int) []postprocess.Tensor
 	// Close frees the memory.

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/internal/onnxtest"
+	"fovea/internal/onnxwriter"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
 // made puts a model that a test has written into the repository.
-func (r *testRepository) made(name, definition string, m *onnxtest.Model) *testRepository {
+func (r *testRepository) made(name, definition string, m *onnxwriter.Model) *testRepository {
 	r.t.Helper()
 	r.write(filepath.Join(name, "model.yaml"), []byte(definition))
 	r.write(filepath.Join(name, "labels.txt"), []byte("cat\ndog\n"))
@@ -36,23 +36,23 @@ func only(t *testing.T, e *Engine) Status {
 }
 
 // classifierOf is a model whose scores are op of ten times the means of red, green and blue.
-func classifierOf(op string) *onnxtest.Model {
-	m := &onnxtest.Model{}
-	m.Input("image", onnxtest.Float, "n", 3, 8, 8)
+func classifierOf(op string) *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("image", onnxwriter.Float, "n", 3, 8, 8)
 	m.Floats("ten", []float32{10})
-	m.Node("ReduceMean", "mean", onnxtest.Attributes{"axes": []int{2, 3}, "keepdims": 0}, "image")
+	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"axes": []int{2, 3}, "keepdims": 0}, "image")
 	m.Node("Mul", "logits", nil, "mean", "ten")
 	m.Node(op, "scores", nil, "logits")
-	m.Output("scores", onnxtest.Float, "n", 3)
+	m.Output("scores", onnxwriter.Float, "n", 3)
 	return m
 }
 
 // constantOf is a model that gives the same numbers for every image, in outputs of the shapes [1,n,…].
-func constantOf(outputs map[string][]float32, shapes map[string][]int) *onnxtest.Model {
-	m := &onnxtest.Model{}
-	m.Input("image", onnxtest.Float, 1, 3, 64, 64)
+func constantOf(outputs map[string][]float32, shapes map[string][]int) *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("image", onnxwriter.Float, 1, 3, 64, 64)
 	m.Floats("none", []float32{0})
-	m.Node("ReduceMean", "mean", onnxtest.Attributes{"keepdims": 0}, "image")
+	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"keepdims": 0}, "image")
 	m.Node("Mul", "zero", nil, "mean", "none")
 	for name, values := range outputs {
 		m.Floats(name+"_values", values, shapes[name]...)
@@ -61,19 +61,19 @@ func constantOf(outputs map[string][]float32, shapes map[string][]int) *onnxtest
 		for i, d := range shapes[name] {
 			dims[i] = d
 		}
-		m.Output(name, onnxtest.Float, dims...)
+		m.Output(name, onnxwriter.Float, dims...)
 	}
 	return m
 }
 
 // boxModel gives two boxes as TensorFlow's Object Detection API does.
-func boxModel() *onnxtest.Model {
+func boxModel() *onnxwriter.Model {
 	return constantOf(map[string][]float32{"detection_boxes": {0.1, 0.2, 0.5, 0.9, 0.3, 0.3, 0.6, 0.7}, "detection_scores": {0.9, 0.8},
 		"detection_classes": {1, 2}}, map[string][]int{"detection_boxes": {1, 2, 4}, "detection_scores": {1, 2}, "detection_classes": {1, 2}})
 }
 
 // cells is a grid of YOLOX in which every cell of an input of 64×64 holds the same.
-func cells(row ...float32) *onnxtest.Model {
+func cells(row ...float32) *onnxwriter.Model {
 	return constantOf(map[string][]float32{"grid": slices.Repeat(row, 84)}, map[string][]int{"grid": {1, 84, 7}})
 }
 
@@ -84,7 +84,7 @@ func TestWrongDefinitionsAreToldOfAtLoad(t *testing.T) {
 		"classes: detection_classes, class_first: 1, "
 	for name, c := range map[string]struct {
 		definition string
-		model      *onnxtest.Model
+		model      *onnxwriter.Model
 		state      State
 		say        string // in the error, or in the warning
 	}{
@@ -136,34 +136,34 @@ func TestBoxesWithYFirstAreAnsweredTheRightWayRound(t *testing.T) {
 
 // TestOutputsThatNobodyReadsMayBeOfAnyType adds outputs of types that are not read to a model, named in its definition and not.
 func TestOutputsThatNobodyReadsMayBeOfAnyType(t *testing.T) {
-	for name, add := range map[string]func(*onnxtest.Model){
-		"bool": func(m *onnxtest.Model) {
+	for name, add := range map[string]func(*onnxwriter.Model){
+		"bool": func(m *onnxwriter.Model) {
 			m.Node("Greater", "other", nil, "logits", "ten")
-			m.Output("other", onnxtest.Bool, "n", 3)
+			m.Output("other", onnxwriter.Bool, "n", 3)
 		},
-		"float64 of an open shape": func(m *onnxtest.Model) {
-			m.Node("Cast", "other", onnxtest.Attributes{"to": int(onnxtest.Double)}, "image")
-			m.Output("other", onnxtest.Double, "a", "b", "c", "d")
+		"float64 of an open shape": func(m *onnxwriter.Model) {
+			m.Node("Cast", "other", onnxwriter.Attributes{"to": int(onnxwriter.Double)}, "image")
+			m.Output("other", onnxwriter.Double, "a", "b", "c", "d")
 		},
-		"int8": func(m *onnxtest.Model) {
-			m.Node("Cast", "other", onnxtest.Attributes{"to": int(onnxtest.Int8)}, "logits")
-			m.Output("other", onnxtest.Int8, "n", 3)
+		"int8": func(m *onnxwriter.Model) {
+			m.Node("Cast", "other", onnxwriter.Attributes{"to": int(onnxwriter.Int8)}, "logits")
+			m.Output("other", onnxwriter.Int8, "n", 3)
 		},
-		"string": func(m *onnxtest.Model) {
-			m.Node("Cast", "other", onnxtest.Attributes{"to": int(onnxtest.String)}, "logits")
-			m.Output("other", onnxtest.String, "n", 3)
+		"string": func(m *onnxwriter.Model) {
+			m.Node("Cast", "other", onnxwriter.Attributes{"to": int(onnxwriter.String)}, "logits")
+			m.Output("other", onnxwriter.String, "n", 3)
 		},
-		"sequence": func(m *onnxtest.Model) {
+		"sequence": func(m *onnxwriter.Model) {
 			m.Node("SequenceConstruct", "other", nil, "logits")
-			m.SequenceOutput("other", onnxtest.Float)
+			m.SequenceOutput("other", onnxwriter.Float)
 		},
-		"maps, as of ZipMap": func(m *onnxtest.Model) {
-			m.Node("ml.ZipMap", "other", onnxtest.Attributes{"classlabels_int64s": []int{0, 1, 2}}, "logits")
+		"maps, as of ZipMap": func(m *onnxwriter.Model) {
+			m.Node("ml.ZipMap", "other", onnxwriter.Attributes{"classlabels_int64s": []int{0, 1, 2}}, "logits")
 			m.MapsOutput("other")
 		},
-		"no batch": func(m *onnxtest.Model) {
-			m.Node("ReduceMean", "other", onnxtest.Attributes{"keepdims": 0}, "logits")
-			m.Output("other", onnxtest.Float)
+		"no batch": func(m *onnxwriter.Model) {
+			m.Node("ReduceMean", "other", onnxwriter.Attributes{"keepdims": 0}, "logits")
+			m.Output("other", onnxwriter.Float)
 		},
 	} {
 		for _, named := range []string{"", ", name: scores"} {
@@ -190,7 +190,7 @@ func TestOutputsThatNobodyReadsMayBeOfAnyType(t *testing.T) {
 func TestAWantedOutputOfATypeThatIsNotReadIsNamed(t *testing.T) {
 	m := classifierOf("Identity")
 	m.Node("Greater", "other", nil, "logits", "ten")
-	m.Output("other", onnxtest.Bool, "n", 3)
+	m.Output("other", onnxwriter.Bool, "n", 3)
 	e := newRepository(t).made("m", "task: classification\noutput: {decode: softmax, name: other}", m).engine(nil)
 	err := e.Sync(t.Context())
 	if err == nil || !strings.Contains(err.Error(), `output.name: model.onnx gives "other" the type bool; allowed: [float32 float16 float64]`) {
@@ -199,21 +199,21 @@ func TestAWantedOutputOfATypeThatIsNotReadIsNamed(t *testing.T) {
 }
 
 // brightness is a model of one channel that tells dark, middling and light images, whose input has a shape.
-func brightness(dims ...any) *onnxtest.Model {
-	m := &onnxtest.Model{}
-	m.Input("image", onnxtest.Float, dims...)
+func brightness(dims ...any) *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("image", onnxwriter.Float, dims...)
 	axes := make([]int, len(dims)-1)
 	for i := range axes {
 		axes[i] = i + 1
 	}
-	m.Node("ReduceMean", "mean", onnxtest.Attributes{"axes": axes, "keepdims": 0}, "image")
+	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"axes": axes, "keepdims": 0}, "image")
 	m.Ints("column", []int64{-1, 1}, 2)
 	m.Node("Reshape", "means", nil, "mean", "column")
 	m.Floats("weights", []float32{-10, 0, 10}, 1, 3)
 	m.Floats("bias", []float32{3, 0, -7}, 3)
 	m.Node("MatMul", "weighted", nil, "means", "weights")
 	m.Node("Add", "logits", nil, "weighted", "bias")
-	m.Output("logits", onnxtest.Float, dims[0], 3)
+	m.Output("logits", onnxwriter.Float, dims[0], 3)
 	return m
 }
 
@@ -221,7 +221,7 @@ func TestModelsOfOneChannelAreServed(t *testing.T) {
 	for _, batch := range []any{1, "n"} {
 		for name, c := range map[string]struct {
 			color string
-			model *onnxtest.Model
+			model *onnxwriter.Model
 		}{
 			"channel first":               {"", brightness(batch, 1, 8, 8)},
 			"channel last":                {"", brightness(batch, 8, 8, 1)},
@@ -244,23 +244,23 @@ func TestModelsOfOneChannelAreServed(t *testing.T) {
 }
 
 // columnsOf is a detector that gives a box for each of six columns of the image that is light, and a score beside it.
-func columnsOf(classes int) *onnxtest.Model {
-	m := &onnxtest.Model{}
-	m.Input("image", onnxtest.Float, 1, 3, 1, 6)
+func columnsOf(classes int) *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("image", onnxwriter.Float, 1, 3, 1, 6)
 	m.Ints("six", []int64{6}, 1)
 	m.Floats("half", []float32{0.5})
-	m.Node("ReduceMean", "mean", onnxtest.Attributes{"axes": []int{0, 1, 2}, "keepdims": 0}, "image")
+	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"axes": []int{0, 1, 2}, "keepdims": 0}, "image")
 	m.Node("Greater", "light", nil, "mean", "half")
 	var all []float32
 	for i := range 6 {
 		all = append(all, float32(i), 0, float32(i)+1, 1)
 	}
 	m.Floats("all", all, 6, 4)
-	m.Node("Compress", "boxes", onnxtest.Attributes{"axis": 0}, "all", "light")
-	m.Output("boxes", onnxtest.Float, "k", 4)
+	m.Node("Compress", "boxes", onnxwriter.Attributes{"axis": 0}, "all", "light")
+	m.Output("boxes", onnxwriter.Float, "k", 4)
 	m.Floats("table", slices.Repeat([]float32{0.25, 0.75}[2-classes:], 6), 6, classes)
-	m.Node("Compress", "scores", onnxtest.Attributes{"axis": 0}, "table", "light")
-	m.Output("scores", onnxtest.Float, "k", classes)
+	m.Node("Compress", "scores", onnxwriter.Attributes{"axis": 0}, "table", "light")
+	m.Output("scores", onnxwriter.Float, "k", classes)
 	return m
 }
 
@@ -308,20 +308,20 @@ func TestDiscardedBoxesAreCounted(t *testing.T) {
 // TestTrialsTellTheModelASize has a model that multiplies its boxes by the size that it is told.
 func TestTrialsTellTheModelASize(t *testing.T) {
 	for space, want := range map[string]string{"original": "", "input": "box_space: original", "unit": "box_space: original"} {
-		m := &onnxtest.Model{}
-		m.Input("image", onnxtest.Float, 1, 3, 64, 64)
-		m.Input("size", onnxtest.Int64, 1, 2)
-		m.Node("Cast", "float", onnxtest.Attributes{"to": int(onnxtest.Float)}, "size")
-		m.Node("Concat", "twice", onnxtest.Attributes{"axis": 1}, "float", "float")
+		m := &onnxwriter.Model{}
+		m.Input("image", onnxwriter.Float, 1, 3, 64, 64)
+		m.Input("size", onnxwriter.Int64, 1, 2)
+		m.Node("Cast", "float", onnxwriter.Attributes{"to": int(onnxwriter.Float)}, "size")
+		m.Node("Concat", "twice", onnxwriter.Attributes{"axis": 1}, "float", "float")
 		m.Floats("unit", []float32{0.1, 0.2, 0.5, 0.9, 0.6, 0.3, 0.9, 0.7}, 1, 2, 4)
 		m.Node("Mul", "b", nil, "unit", "twice")
-		m.Output("b", onnxtest.Float, 1, 2, 4)
+		m.Output("b", onnxwriter.Float, 1, 2, 4)
 		m.Floats("none", []float32{0})
-		m.Node("ReduceMean", "mean", onnxtest.Attributes{"keepdims": 0}, "image")
+		m.Node("ReduceMean", "mean", onnxwriter.Attributes{"keepdims": 0}, "image")
 		m.Node("Mul", "zero", nil, "mean", "none")
 		m.Floats("score", []float32{0.9, 0.8}, 1, 2)
 		m.Node("Add", "s", nil, "score", "zero")
-		m.Output("s", onnxtest.Float, 1, 2)
+		m.Output("s", onnxwriter.Float, 1, 2)
 		e := newRepository(t).made("m", "task: detection\ninput: {name: image, extra: [{name: size, value: original_size_wh}]}\n"+
 			"output: {decode: boxes, boxes: b, scores: s, box_space: "+space+"}", m).synced(nil)
 		if said := strings.Join(only(t, e).Warnings, "\n"); want == "" && said != "" || !strings.Contains(said, want) {

@@ -40,7 +40,7 @@ func (e *Engine) devices() []onnx.Device {
 
 // ranInto latches an error after which the device computes no more in this process.
 func (e *Engine) ranInto(err error) {
-	if !onnx.Sticky(err) {
+	if !onnx.IsDeviceLost(err) {
 		return
 	}
 	e.mu.Lock()

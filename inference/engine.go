@@ -83,7 +83,7 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	}
 	log.Info("device", "device", device.String(), "why", why, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
-	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, touch: onnx.Touch, models: map[string]*model{},
+	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, touch: onnx.CheckDevice, models: map[string]*model{},
 		syncing: semaphore.NewWeighted(1), stop: stop}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},

@@ -140,7 +140,7 @@ func (g *gate) Run(ctx context.Context, rows int) error {
 	return g.runner.Run(ctx, rows)
 }
 
-func (g *gate) RunWide(ctx context.Context, rows int) error { return g.Run(ctx, rows) }
+func (g *gate) RunParallel(ctx context.Context, rows int) error { return g.Run(ctx, rows) }
 
 // hold puts a gate before every batch of a version.
 func hold(v *version, err error) (entered chan struct{}, open chan struct{}) {
@@ -273,7 +273,7 @@ func TestAnIdleDeviceThatIsLostIsNoticedByTouch(t *testing.T) {
 // badDecoder panics.
 type badDecoder struct{}
 
-func (badDecoder) Decode([]postprocess.Tensor, geometry.Fit, postprocess.Params) (postprocess.Prediction, error) {
+func (badDecoder) Decode([]postprocess.Tensor, geometry.Transform, postprocess.Params) (postprocess.Prediction, error) {
 	panic("index out of range")
 }
 

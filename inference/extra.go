@@ -32,7 +32,7 @@ func newExtra(input int, info repository.TensorInfo, defined []repository.Extra)
 }
 
 // write puts the two elements into a row.
-func (x extra) write(row []byte, fit geometry.Fit) {
+func (x extra) write(row []byte, fit geometry.Transform) {
 	var w, h int
 	switch x.value {
 	case repository.OriginalSizeWH, repository.OriginalSizeHW:

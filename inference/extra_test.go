@@ -13,7 +13,7 @@ import (
 )
 
 func TestExtraInputsHoldTheSize(t *testing.T) {
-	fit := geometry.Fit{Width: 640, Height: 480, InputW: 320, InputH: 256}
+	fit := geometry.Transform{Width: 640, Height: 480, InputW: 320, InputH: 256}
 	for value, want := range map[string][2]float64{
 		repository.OriginalSizeWH: {640, 480}, repository.OriginalSizeHW: {480, 640},
 		repository.InputSizeWH: {320, 256}, repository.InputSizeHW: {256, 320},

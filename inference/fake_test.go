@@ -94,9 +94,9 @@ func (r *fakeRunner) Run(ctx context.Context, rows int) error {
 	return nil
 }
 
-func (r *fakeRunner) Wide() bool { return !r.f.narrow }
+func (r *fakeRunner) HasParallel() bool { return !r.f.narrow }
 
-func (r *fakeRunner) RunWide(ctx context.Context, rows int) error {
+func (r *fakeRunner) RunParallel(ctx context.Context, rows int) error {
 	r.f.mu.Lock()
 	r.f.wide++
 	r.f.mu.Unlock()

@@ -117,14 +117,14 @@ func (l *lane) recycle(b *batch) {
 func (l *lane) run(b *batch) {
 	ctx, way := b.ctx, b.runner.Run
 	if l.cores != nil {
-		all, release, err := l.cores.forRun(ctx, b.used, b.runner.Wide())
+		all, release, err := l.cores.forRun(ctx, b.used, b.runner.HasParallel())
 		if err != nil {
 			b.started, b.took, b.err = time.Now(), 0, context.Cause(ctx)
 			return
 		}
 		defer release()
 		if all {
-			way = b.runner.RunWide
+			way = b.runner.RunParallel
 		}
 	}
 	b.run(ctx, way)

@@ -68,7 +68,7 @@ func (e *Engine) explain(err error) *apierror.Error {
 		return apierror.Wrap(apierror.DeadlineExceeded, err, "no answer within the request's time")
 	case errors.Is(err, context.Canceled):
 		return apierror.Wrap(apierror.Canceled, err, "the client went away")
-	case onnx.Sticky(err):
+	case onnx.IsDeviceLost(err):
 		return apierror.Wrap(apierror.DeviceLost, err, "the device has failed; the server must be restarted")
 	}
 	return apierror.From(err)
@@ -143,7 +143,7 @@ func (v *version) head(r Request) (header.Info, error) {
 // prepare makes the image a row, writes the inputs beside it and commits the row. No core is held then any more, so
 // that the run may take all of them.
 func (v *version) prepare(ctx context.Context, t *ticket, r Request, info header.Info,
-	timing *Timing) (fit geometry.Fit, err error) {
+	timing *Timing) (fit geometry.Transform, err error) {
 	if r.Row != nil {
 		fit = v.copyRow(t, r.Row, timing)
 	} else if fit, err = v.packImage(ctx, t, r, info, timing); err != nil {
@@ -157,10 +157,10 @@ func (v *version) prepare(ctx context.Context, t *ticket, r Request, info header
 }
 
 // copyRow copies a row that is prepared already. Places in it are those of the model's input.
-func (v *version) copyRow(t *ticket, row []byte, timing *Timing) geometry.Fit {
+func (v *version) copyRow(t *ticket, row []byte, timing *Timing) geometry.Transform {
 	clock := time.Now()
 	in := v.definition.Input
-	fit := geometry.Fit{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
+	fit := geometry.Transform{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
 	t.lease()
 	copy(t.Input(v.image), row)
 	timing.Preprocess = lap(&clock)
@@ -170,7 +170,7 @@ func (v *version) copyRow(t *ticket, row []byte, timing *Timing) geometry.Fit {
 // packImage decodes the image and packs it into a row. It holds a core throughout: no more images are
 // decoded and in memory than there are cores.
 func (v *version) packImage(ctx context.Context, t *ticket, r Request, info header.Info,
-	timing *Timing) (fit geometry.Fit, err error) {
+	timing *Timing) (fit geometry.Transform, err error) {
 	clock := time.Now()
 	if err := v.shared.cores.acquire(ctx); err != nil {
 		return fit, err

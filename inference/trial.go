@@ -26,9 +26,9 @@ const trialTime = 5 * time.Second
 
 // trialFit is how the image of a trial lies in the input: it is taken for one that was stretched from three times the width
 // and twice the height, so that pixels of the image, of the input, and widths and heights are told apart.
-func (v *version) trialFit() geometry.Fit {
+func (v *version) trialFit() geometry.Transform {
 	in := v.definition.Input
-	return geometry.Fit{Width: 3 * in.Width, Height: 2 * in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1.0 / 3, ScaleY: 0.5}
+	return geometry.Transform{Width: 3 * in.Width, Height: 2 * in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1.0 / 3, ScaleY: 0.5}
 }
 
 // writeTrial writes a row of an input for a trial.
@@ -102,7 +102,7 @@ func scene(x, y, c int) byte {
 // examine runs the model with made images and holds its definition against the outputs. What is certainly wrong is the
 // error; what may be is kept as a warning. A trial that fails is one, too. The end of ctx ends it, with an error.
 func (v *version) examine(ctx context.Context, l *lane) error {
-	examination := postprocess.Examine(v.decoder)
+	examination := postprocess.NewTrialCheck(v.decoder)
 	rows := l.buckets[0]
 	start, b := time.Now(), l.all[0]
 	for trial := 0; trial < trials && (trial < 2 || time.Since(start) < trialTime); trial += rows {
@@ -112,7 +112,7 @@ func (v *version) examine(ctx context.Context, l *lane) error {
 			}
 		}
 		if err := b.runner.Run(ctx, rows); err != nil {
-			if onnx.Sticky(err) || ctx.Err() != nil {
+			if onnx.IsDeviceLost(err) || ctx.Err() != nil {
 				return fmt.Errorf("trial run on %s: %w", l.device, err)
 			}
 			if warning := fmt.Sprintf("a trial run with a made image failed: %v", err); !slices.Contains(v.warnings, warning) {
@@ -125,9 +125,9 @@ func (v *version) examine(ctx context.Context, l *lane) error {
 		}
 	}
 	findings := examination.Findings()
-	v.warnings = append(v.warnings, findings.Doubtful...)
+	v.warnings = append(v.warnings, findings.Warnings...)
 	for _, warning := range v.warnings {
 		v.shared.log.Warn("the definition may be wrong", "model", v.model, "version", v.name, "warning", warning)
 	}
-	return errors.Join(findings.Wrong...)
+	return errors.Join(findings.Errors...)
 }

@@ -36,7 +36,7 @@ func (e *Engine) widen(v *version) {
 
 func widen(ctx context.Context, sessions []*onnx.Session, threads int) error {
 	for _, s := range sessions {
-		if err := s.Widen(ctx, threads); err != nil {
+		if err := s.EnableParallel(ctx, threads); err != nil {
 			return err
 		}
 	}

@@ -16,9 +16,9 @@ type counted struct {
 	wide *atomic.Int64
 }
 
-func (c counted) RunWide(ctx context.Context, rows int) error {
+func (c counted) RunParallel(ctx context.Context, rows int) error {
 	c.wide.Add(1)
-	return c.runner.RunWide(ctx, rows)
+	return c.runner.RunParallel(ctx, rows)
 }
 
 func TestAImageAloneIsAnsweredOnAllCoresAndTheSame(t *testing.T) {

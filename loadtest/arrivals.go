@@ -7,18 +7,18 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// Arrivals is how the requests of an open loop follow each other.
+// Arrivals is the distribution of the requests of an open loop.
 type Arrivals string
 
 // The kinds of arrivals.
 const (
-	Constant Arrivals = "constant" // at equal distances
-	Poisson  Arrivals = "poisson"  // at exponentially distributed distances, as those of many independent users
+	Constant Arrivals = "constant" // at equal intervals
+	Poisson  Arrivals = "poisson"  // at exponentially distributed intervals, like those of many independent users
 )
 
-// schedule says when the requests of an open loop are due, whatever became of those before. It paces vegeta, and hands
-// the due times on to the requests in their order, so that a request that is sent late is measured from when it was
-// due: that leaves no coordinated omission.
+// schedule determines when the requests of an open loop are due, regardless of earlier responses. It paces vegeta and
+// passes the due times to the requests in order: latency counts from when a request was due, even if it was sent late, so
+// there is no coordinated omission.
 type schedule struct {
 	gap     func() time.Duration
 	next    time.Duration // when the next request is due, from the start of the load
@@ -30,24 +30,24 @@ type schedule struct {
 
 var _ vegeta.Pacer = (*schedule)(nil)
 
-// newSchedule makes the arrivals of rate requests a second. Closing stopped ends them.
+// newSchedule schedules rate requests per second until stopped is closed.
 func newSchedule(kind Arrivals, rate float64, seed uint64, inFlight int, stopped <-chan struct{}) *schedule {
 	s := &schedule{due: make(chan time.Duration, inFlight+1), rate: rate, stopped: stopped}
 	mean := float64(time.Second) / rate
 	n := 0
-	s.gap = func() time.Duration { // from the count and not from a rounded gap, so that the rate does not drift
+	s.gap = func() time.Duration { // computed from the count: rounded gaps would let the rate drift
 		n++
 		return time.Duration(float64(n)*mean) - s.next
 	}
 	if kind == Poisson {
-		random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // arrivals that can be repeated are wanted
+		random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // repeatable arrivals
 		s.gap = func() time.Duration { return time.Duration(random.ExpFloat64() * mean) }
 	}
 	return s
 }
 
-// longestSleep is how long vegeta sleeps until a request is sent, at most, since it sleeps through a stop.
-const longestSleep = time.Second
+// maxSleep bounds how long vegeta sleeps before a request, since stopping does not interrupt it.
+const maxSleep = time.Second
 
 // Pace implements vegeta.Pacer. Vegeta asks once for every request, from one goroutine.
 func (s *schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
@@ -61,11 +61,11 @@ func (s *schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration,
 		return 0, true
 	}
 	wait = s.next - elapsed
-	if wait <= longestSleep {
+	if wait <= maxSleep {
 		return wait, false
 	}
 	select {
-	case <-time.After(wait - longestSleep):
+	case <-time.After(wait - maxSleep):
 		return s.next - time.Since(s.began), false
 	case <-s.stopped:
 		return 0, true

@@ -29,7 +29,7 @@ func dues(t *testing.T, s *schedule, n int) []time.Duration {
 }
 
 func TestConstantArrivalsDoNotDrift(t *testing.T) {
-	// A third of a second cannot be told in nanoseconds: rounded gaps would add up.
+	// A third of a second is not a whole number of nanoseconds: rounding errors would add up.
 	list := dues(t, newSchedule(Constant, 3, 1, 1, nil), 300_000)
 	if got := list[len(list)-1]; got != 100_000*time.Second {
 		t.Errorf("the last of 300,000 is due at %s", got)
@@ -60,7 +60,7 @@ func TestPoissonArrivalsHaveExponentialGaps(t *testing.T) {
 	}
 }
 
-func TestPoissonArrivalsCanBeRepeated(t *testing.T) {
+func TestPoissonArrivalsAreRepeatable(t *testing.T) {
 	a, b := dues(t, newSchedule(Poisson, 10, 5, 1, nil), 100), dues(t, newSchedule(Poisson, 10, 5, 1, nil), 100)
 	c := dues(t, newSchedule(Poisson, 10, 6, 1, nil), 100)
 	if !slices.Equal(a, b) || slices.Equal(a, c) {
@@ -68,7 +68,7 @@ func TestPoissonArrivalsCanBeRepeated(t *testing.T) {
 	}
 }
 
-func TestAScheduleThatIsBehindSendsAtOnce(t *testing.T) {
+func TestScheduleBehindSendsImmediately(t *testing.T) {
 	s := newSchedule(Constant, 10, 1, 8, nil)
 	for i, want := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond} {
 		if wait, _ := s.Pace(time.Second, uint64(i)); wait > 0 {
@@ -80,7 +80,7 @@ func TestAScheduleThatIsBehindSendsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAScheduleEndsWhileNobodyTakesItsTimes(t *testing.T) {
+func TestScheduleStopsWithoutAReader(t *testing.T) {
 	stopped := make(chan struct{})
 	close(stopped)
 	s := newSchedule(Constant, 10, 1, 0, stopped)
@@ -92,7 +92,7 @@ func TestAScheduleEndsWhileNobodyTakesItsTimes(t *testing.T) {
 	t.Error("it goes on")
 }
 
-func TestAStopEndsALongGap(t *testing.T) {
+func TestStopInterruptsALongGap(t *testing.T) {
 	stopped := make(chan struct{})
 	s := newSchedule(Constant, 0.001, 1, 1, stopped)
 	close(stopped)
@@ -101,12 +101,12 @@ func TestAStopEndsALongGap(t *testing.T) {
 	}
 }
 
-func TestALongGapIsWaitedForInFull(t *testing.T) {
+func TestLongGapIsWaitedInFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSchedule(Constant, 0.01, 1, 1, nil)
 		asked := time.Now()
 		wait, stop := s.Pace(0, 0)
-		if waited := time.Since(asked); stop || wait > longestSleep || waited+wait != 100*time.Second {
+		if waited := time.Since(asked); stop || wait > maxSleep || waited+wait != 100*time.Second {
 			t.Errorf("waits %s and leaves %s, stop %t", waited, wait, stop)
 		}
 	})

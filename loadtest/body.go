@@ -12,15 +12,15 @@ import (
 	"slices"
 )
 
-// BodyKind is how images are put into a request.
+// BodyKind is the form of request bodies.
 type BodyKind string
 
 // The kinds of bodies.
 const (
 	Raw       BodyKind = "raw"       // one image is the body
-	Multipart BodyKind = "multipart" // multipart/form-data, one part an image
-	JSON      BodyKind = "json"      // {"images":[{"b64":"…"}]}, as Fovea takes it
-	Templated BodyKind = "template"  // a text/template makes the body
+	Multipart BodyKind = "multipart" // multipart/form-data, one part per image
+	JSON      BodyKind = "json"      // {"images":[{"b64":"…"}]}, Fovea's JSON form
+	Templated BodyKind = "template"  // rendered by a text/template
 )
 
 var bodyKinds = []BodyKind{Raw, Multipart, JSON, Templated}
@@ -28,13 +28,13 @@ var bodyKinds = []BodyKind{Raw, Multipart, JSON, Templated}
 // jsonTemplate is Fovea's JSON form.
 const jsonTemplate = `{"images":[{{range $i, $p := .Images}}{{if $i}},{{end}}{"b64":"{{$p.Base64}}"}{{end}}]}`
 
-// BodyConfig says how images are put into a request.
+// BodyConfig describes request bodies.
 type BodyConfig struct {
 	Kind        BodyKind
-	Images      int    // images a request
+	Images      int    // per request
 	Field       string // name of the multipart parts
 	Template    string // text of the template
-	ContentType string // of the body; empty: by the kind
+	ContentType string // empty: determined by the kind
 }
 
 func (c BodyConfig) validate() error {
@@ -43,10 +43,10 @@ func (c BodyConfig) validate() error {
 		errs = append(errs, fmt.Errorf("body: %q is none of %v", c.Kind, bodyKinds))
 	}
 	if c.Images < 1 || c.Images > 1024 {
-		errs = append(errs, fmt.Errorf("images: %d is not in 1 to 1024", c.Images))
+		errs = append(errs, fmt.Errorf("images-per-request: %d is not in 1 to 1024", c.Images))
 	}
 	if c.Kind == Raw && c.Images > 1 {
-		errs = append(errs, errors.New("images: a raw body holds one image; use body multipart, json or template"))
+		errs = append(errs, errors.New("images-per-request: a raw body holds one image; use body multipart, json or template"))
 	}
 	if c.Kind == Multipart && c.Field == "" {
 		errs = append(errs, errors.New("field: multipart parts need a name"))
@@ -62,14 +62,14 @@ func (c BodyConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-// body is a request's body, ready to send.
+// body is a request body.
 type body struct {
 	data        []byte
 	contentType string
-	images      []int // indices of the images in it
+	images      []int // indices of its images
 }
 
-// bodies makes one body for each image, which holds it and those that follow it.
+// bodies makes one body per image: it holds the image and those that follow it.
 func (c BodyConfig) bodies(images []Image) ([]body, error) {
 	list := make([]body, len(images))
 	total := 0
@@ -89,7 +89,7 @@ func (c BodyConfig) bodies(images []Image) ([]body, error) {
 		}
 		list[i].data, list[i].contentType = data, contentType
 		if total += len(data); total > maxBytes {
-			return nil, fmt.Errorf("the bodies of all requests hold more than %d MiB; use fewer images", maxBytes>>20)
+			return nil, fmt.Errorf("the request bodies exceed %d MiB in total; use fewer images", maxBytes>>20)
 		}
 	}
 	return list, nil

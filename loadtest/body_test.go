@@ -97,8 +97,8 @@ func TestTemplates(t *testing.T) {
 		{name: "all images", text: `{{range .Images}}{{.Name}};{{.Bytes}}{{end}}`, want: "a.jpg;\xff\xd8<&>b.jpg;b"},
 		{name: "a template that cannot be read", text: `{{.Base64`, wrong: "unclosed action"},
 		{name: "a field that there is not", text: `{{.Base46}}`, wrong: "Base46"},
-		{name: "nothing comes of it", text: `{{if false}}x{{end}}`, wrong: "writes nothing"},
-		{name: "no end to it", text: `{{range 1000000000}}` + strings.Repeat("x", 1<<20) + `{{end}}`, wrong: "more than 256 MiB"},
+		{name: "empty output", text: `{{if false}}x{{end}}`, wrong: "the output is empty"},
+		{name: "endless output", text: `{{range 1000000000}}` + strings.Repeat("x", 1<<20) + `{{end}}`, wrong: "exceeds 256 MiB"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := render(test.text, img)

@@ -1,7 +1,7 @@
-// Package loadtest measures a server of images from outside: it sends images at a fixed concurrency (closed loop) or
-// at a fixed rate (open loop), checks every answer, watches until the figures are stable, and tells what the server and
-// the GPUs did meanwhile. Requests are sent by vegeta; latencies are kept in HdrHistograms.
+// Package loadtest measures an image server from outside: it sends images at a fixed concurrency (closed loop) or a fixed
+// rate (open loop), checks every response, measures each level in windows until these are stable, and reports what the
+// server and the GPUs did meanwhile. vegeta sends the requests; HdrHistograms hold the latencies.
 //
-// A load test is made in two steps, so that mistakes are told before any load is sent: Prepare reads the images and
-// asks the server, Plan.Run sends the load.
+// A load test has two steps, so that errors are reported before any load is sent: Prepare reads the images and queries the
+// server, Plan.Run sends the load.
 package loadtest

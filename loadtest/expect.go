@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Expectation says what answers must hold.
+// Expectation describes correct responses.
 type Expectation struct {
-	// Classes are the right ones, by the image's file name. An image that is not in it may be answered anyhow.
+	// Classes are the expected classes by image file name. Other images may have any class.
 	Classes map[string]string
-	// At is where an answer in JSON holds the class: keys and indices with dots between, "*" for any element of a list,
-	// "{i}" for the image's place in the request. Empty: where Fovea's answer holds it.
+	// At is the path of the class in a JSON response: keys and indices separated by dots, "*" for any element of a list,
+	// "{i}" for the image's index in the request. Empty: the path in Fovea's responses.
 	At string
 }
 
@@ -23,8 +23,8 @@ const (
 	detectionAt      = "predictions.{i}.boxes.*.class"
 )
 
-// ReadExpected reads lines of the form "coffee.jpg,967". Lines that begin with # are comments. All mistakes are told at
-// once.
+// ReadExpected reads lines of the form "coffee.jpg,967". Lines starting with # are comments. All errors are reported
+// together.
 func ReadExpected(r io.Reader) (map[string]string, error) {
 	lines := csv.NewReader(r)
 	lines.Comment = '#'
@@ -43,16 +43,16 @@ func ReadExpected(r io.Reader) (map[string]string, error) {
 		}
 		number, _ := lines.FieldPos(0)
 		if len(record) != 2 || record[0] == "" || record[1] == "" {
-			errs = append(errs, fmt.Errorf("expect: line %d is not of the form image.jpg,class", number))
+			errs = append(errs, fmt.Errorf("expect: line %d does not have the form image.jpg,class", number))
 			continue
 		}
-		if _, twice := classes[record[0]]; twice {
-			errs = append(errs, fmt.Errorf("expect: line %d names %s a second time", number, record[0]))
+		if _, duplicate := classes[record[0]]; duplicate {
+			errs = append(errs, fmt.Errorf("expect: line %d repeats %s", number, record[0]))
 		}
 		classes[record[0]] = record[1]
 	}
 	if len(classes) == 0 && len(errs) == 0 {
-		errs = append(errs, errors.New("expect: there are no lines of the form image.jpg,class"))
+		errs = append(errs, errors.New("expect: no lines of the form image.jpg,class"))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -60,7 +60,7 @@ func ReadExpected(r io.Reader) (map[string]string, error) {
 	return classes, nil
 }
 
-// check tells images that are expected and not sent, which would make an expectation that nothing can miss.
+// check reports images that are expected but not sent: their expectation could never fail.
 func (e Expectation) check(images []Image) error {
 	if e.Classes == nil {
 		return nil
@@ -78,38 +78,38 @@ func (e Expectation) check(images []Image) error {
 	return errors.Join(errs...)
 }
 
-// at tells whether the value at a path is want. Found is false if there is nothing at the path.
-func at(answer any, path []string, want string) (found, is bool) {
+// lookUp reports whether there is a value at a path and whether it equals want.
+func lookUp(response any, path []string, want string) (found, equal bool) {
 	if len(path) == 0 {
-		text, scalar := scalarText(answer)
+		text, scalar := scalarText(response)
 		return scalar, scalar && text == want
 	}
-	switch v := answer.(type) {
+	switch v := response.(type) {
 	case map[string]any:
 		child, ok := v[path[0]]
 		if !ok {
 			return false, false
 		}
-		return at(child, path[1:], want)
+		return lookUp(child, path[1:], want)
 	case []any:
 		if path[0] == "*" {
 			for _, child := range v {
-				if _, is := at(child, path[1:], want); is {
+				if _, equal := lookUp(child, path[1:], want); equal {
 					return true, true
 				}
 			}
-			return true, false // an empty list is an answer: nothing was seen
+			return true, false // an empty list is a valid result: nothing was detected
 		}
 		i, err := strconv.Atoi(path[0])
 		if err != nil || i < 0 || i >= len(v) {
 			return false, false
 		}
-		return at(v[i], path[1:], want)
+		return lookUp(v[i], path[1:], want)
 	}
 	return false, false
 }
 
-// scalarText is a number, text or truth value as it is written in JSON, without quotes. Numbers are json.Number.
+// scalarText is a number, string or boolean as written in JSON, without quotes. Numbers are json.Number.
 func scalarText(v any) (string, bool) {
 	switch v := v.(type) {
 	case string:
@@ -122,7 +122,7 @@ func scalarText(v any) (string, bool) {
 	return "", false
 }
 
-// path is the way to the class of the image at a place in the request.
-func (e Expectation) path(place int) []string {
-	return strings.Split(strings.ReplaceAll(e.At, "{i}", strconv.Itoa(place)), ".")
+// path is the path of the class of the request's ith image.
+func (e Expectation) path(i int) []string {
+	return strings.Split(strings.ReplaceAll(e.At, "{i}", strconv.Itoa(i)), ".")
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// percentiles of the curve that a plot shows.
+// percentiles of the plotted curve.
 var percentiles = []float64{1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 97.5, 99, 99.5, 99.9, 99.95, 99.99}
 
 func latencyOf(h *hdrhistogram.Histogram) Latency {
@@ -21,7 +21,7 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 		P50MS: at(50), P90MS: at(90), P95MS: at(95), P99MS: at(99), P999MS: at(99.9), MaxMS: at(100),
 	}
 	for _, p := range percentiles {
-		// A percentile of which less than one request lies beyond is only the maximum again.
+		// With less than one request above it, a percentile would only repeat the maximum.
 		if float64(h.TotalCount())*(1-p/100) < 1 {
 			break
 		}
@@ -38,21 +38,21 @@ func windowOf(w *window) Window {
 	}
 }
 
-// levelOf makes the figures of a level of what the meter saw.
-func levelOf(m *meter) Level {
-	w, _ := m.result()
+// levelOf computes the figures of a level.
+func levelOf(r *recorder) Level {
+	w, _ := r.result()
 	l := Level{
-		Settled: m.settled, Ended: m.over, Throughput: round(w.throughput()), Images: w.images, Requests: w.requests,
-		Failed: w.failed, AllImages: m.whole.images, Failures: maps.Clone(m.whole.failures), Latency: latencyOf(w.latency),
+		Stable: r.stable, Ended: r.ended, Throughput: round(w.throughput()), Images: w.images, Requests: w.requests,
+		Failed: w.failed, AllImages: r.total.images, Failures: maps.Clone(r.total.failures), Latency: latencyOf(w.latency),
 		LagP99MS: ms(quantile(w.lag, 99)), Windows: []Window{},
 	}
-	for _, one := range m.windows {
+	for _, one := range r.windows {
 		l.Windows = append(l.Windows, windowOf(one))
 	}
 	return l
 }
 
-// serverOf is what the server counted between two moments; nil if it counts nothing that loadtest knows.
+// serverOf computes the server's figures between two snapshots; nil if the server has no metrics that loadtest knows.
 func serverOf(before, after counters, images int) *Server {
 	var s Server
 	for _, name := range stages {
@@ -67,7 +67,7 @@ func serverOf(before, after counters, images int) *Server {
 	}
 	s.ResidentBytes = after.resident
 	if counted := after.images - before.images; counted > 0 {
-		images = int(counted) // the same span as the CPU time, to the image
+		images = int(counted) // counted over exactly the same span as the CPU time
 	}
 	if before.cpu != nil && after.cpu != nil && *after.cpu >= *before.cpu && images > 0 {
 		perImage := round((*after.cpu - *before.cpu) * 1000 / float64(images))
@@ -88,14 +88,14 @@ func batchesOf(c cumulative) []Batch {
 		}
 		below = c.bounds[bound]
 	}
-	// Prometheus may leave out the bucket without bound.
+	// Prometheus may omit the +Inf bucket.
 	if last := c.count - finite(c); last > 0 {
 		list = append(list, Batch{Count: last})
 	}
 	return list
 }
 
-// finite is how many values lie below the last finite bound.
+// finite is the number of values below the last finite bound.
 func finite(c cumulative) float64 {
 	n := 0.0
 	for bound, count := range c.bounds {

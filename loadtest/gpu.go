@@ -10,7 +10,7 @@ import (
 	"fovea/gpu"
 )
 
-// GPU is one GPU over the whole test. Values that the GPU does not tell are absent.
+// GPU is one GPU over the whole test. Values that the GPU does not report are absent.
 type GPU struct {
 	Index   int         `json:"index"`
 	UUID    string      `json:"uuid"`
@@ -19,7 +19,7 @@ type GPU struct {
 	Samples []GPUSample `json:"samples"`
 }
 
-// GPUSample is a GPU at one moment.
+// GPUSample is one sample of a GPU.
 type GPUSample struct {
 	Seconds     float64  `json:"s"` // from the start of the test
 	Utilization *float64 `json:"utilization,omitempty"`
@@ -27,7 +27,7 @@ type GPUSample struct {
 	Watts       *float64 `json:"watts,omitempty"`
 }
 
-// GPULevel is a GPU over the windows of which a level's figures are made.
+// GPULevel is a GPU over the windows from which a level's figures are computed.
 type GPULevel struct {
 	UUID        string   `json:"uuid"`
 	Utilization *float64 `json:"utilization,omitempty"` // mean, 0 to 1
@@ -54,7 +54,7 @@ type sampler struct {
 	err  error    // the first
 }
 
-// startSampler begins to sample. Every sampler is to be stopped.
+// startSampler starts sampling. The caller must call end.
 func startSampler(ctx context.Context, nvml inventory, interval time.Duration, began time.Time) *sampler {
 	ctx, stop := context.WithCancel(ctx)
 	s := &sampler{nvml: nvml, interval: interval, began: began, stop: stop, gpus: map[string]*GPU{}}
@@ -113,7 +113,7 @@ func (s *sampler) fail(err error) {
 	}
 }
 
-// end stops the sampler and gives what it saw, and the first error it met.
+// end stops the sampler and returns its samples and the first error.
 func (s *sampler) end() ([]GPU, error) {
 	s.stop()
 	s.done.Wait()
@@ -124,7 +124,7 @@ func (s *sampler) end() ([]GPU, error) {
 	return list, s.err
 }
 
-// between sums up each GPU over a span of the test.
+// between aggregates each GPU over a span of the test.
 func (s *sampler) between(from, to time.Duration) []GPULevel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,13 +137,13 @@ func (s *sampler) between(from, to time.Duration) []GPULevel {
 			}
 			utilization, memory, watts = collect(utilization, sample.Utilization), collect(memory, sample.MemoryBytes), collect(watts, sample.Watts)
 		}
-		list = append(list, GPULevel{UUID: uuid, Utilization: mean(utilization), MemoryBytes: most(memory), Watts: mean(watts)})
+		list = append(list, GPULevel{UUID: uuid, Utilization: mean(utilization), MemoryBytes: maxOf(memory), Watts: mean(watts)})
 	}
 	return list
 }
 
-// imagesPerJoule is a number of images by the energy of all GPUs, as nobody tells which of them answered an image. Nil
-// if it is not known of one.
+// imagesPerJoule divides a number of images by the energy of all GPUs, since it is unknown which GPU an image ran on. It is
+// nil if the power of one GPU is unknown.
 func imagesPerJoule(list []GPULevel, span time.Duration, images int) *float64 {
 	watts := 0.0
 	for _, g := range list {
@@ -178,7 +178,7 @@ func mean(values []float64) *float64 {
 	return &m
 }
 
-func most(values []float64) *float64 {
+func maxOf(values []float64) *float64 {
 	if len(values) == 0 {
 		return nil
 	}
@@ -189,14 +189,14 @@ func most(values []float64) *float64 {
 	return &m
 }
 
-// openGPUs opens NVML. A machine without GPUs is no error: then note says why there are none.
+// openGPUs opens NVML. A machine without GPUs is not an error; note then says why there are none.
 func openGPUs(c Config) (n *gpu.NVML, note string, err error) {
 	if !c.GPU {
 		return nil, "", nil
 	}
 	n, err = gpu.Open(c.NVML)
 	if c.NVML == "" && (errors.Is(err, gpu.ErrNoLibrary) || errors.Is(err, gpu.ErrNoDriver)) {
-		return nil, "no GPUs are sampled: " + err.Error(), nil
+		return nil, "GPUs are not sampled: " + err.Error(), nil
 	}
 	return n, "", err
 }

@@ -13,12 +13,12 @@ import (
 
 func TestGPUsAreSampledWhileTheLoadRuns(t *testing.T) {
 	simnvml.New(t, simnvml.Machine(2))
-	s := newStandIn(t)
+	s := newFakeServer(t)
 	s.answer = slow(time.Millisecond)
 	c := quick(t, s)
 	c.GPU, c.NVML, c.GPUInterval = true, simnvml.Library(t), 10*time.Millisecond
 	c.Window, c.WindowCount = 150*time.Millisecond, 1
-	r := ran(t, c)
+	r := ran(t, s, c)
 	if len(r.GPUs) != 2 || r.GPUs[1].UUID != simnvml.UUID(1) || len(r.GPUs[0].Samples) < 2 || r.GPUs[0].Driver != "580.95.05" {
 		t.Fatalf("got %+v", r.GPUs)
 	}
@@ -73,7 +73,7 @@ func TestALevelSeesOnlyItsOwnSamples(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	if s.err == nil || !errors.Is(s.err, gpu.ErrLost) {
-		t.Errorf("the lost GPU is not told: %v", s.err)
+		t.Errorf("the lost GPU is not reported: %v", s.err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// maxBytes bounds the images and the bodies that are held in memory.
+// maxBytes bounds the images, and the bodies, in memory.
 const maxBytes = 1 << 30
 
 var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -21,13 +21,13 @@ type Image struct {
 	Data []byte
 }
 
-// ReadImages reads every image of a folder in the order of names, or the one file that path names. All files that
-// cannot be read are told at once.
+// ReadImages reads every image of a folder in order of their names, or the one file that path names. All files that cannot
+// be read are reported together.
 func ReadImages(path string) ([]Image, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("images: there is no %s", path)
+		return nil, fmt.Errorf("images: %s does not exist", path)
 	case err != nil:
 		return nil, fmt.Errorf("images: %w", err)
 	case !info.IsDir():
@@ -44,7 +44,7 @@ func ReadImages(path string) ([]Image, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("images: there are none in %s; they are known by %s", path, strings.Join(extensions, " "))
+		return nil, fmt.Errorf("images: none in %s; supported extensions: %s", path, strings.Join(extensions, " "))
 	}
 	return readAll(path, names)
 }
@@ -64,7 +64,7 @@ func readAll(dir string, names []string) ([]Image, error) {
 			continue
 		}
 		if total += len(data); total > maxBytes {
-			errs = append(errs, fmt.Errorf("images: %s holds more than %d MiB; use fewer", dir, maxBytes>>20))
+			errs = append(errs, fmt.Errorf("images: the images in %s exceed %d MiB in total; use fewer", dir, maxBytes>>20))
 			break
 		}
 		images = append(images, Image{Name: name, Data: data})

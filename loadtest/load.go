@@ -13,8 +13,8 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// request makes vegeta's target of a body. Vegeta gives back no more of it than its URL; so what the result has to know
-// is put into the fragment, which HTTP clients never send.
+// request makes a vegeta target. Vegeta's results contain only its URL, so whatever a result needs goes into the fragment,
+// which HTTP clients never send.
 func (p *Plan) request(b body, fragment string) vegeta.Target {
 	t := vegeta.Target{Method: http.MethodPost, URL: p.target.URL, Body: b.data, Header: http.Header{}}
 	for key, values := range p.config.Header {
@@ -27,7 +27,7 @@ func (p *Plan) request(b body, fragment string) vegeta.Target {
 	return t
 }
 
-// load is a load that is being sent.
+// load is a running load.
 type load struct {
 	plan     *Plan
 	attacker *vegeta.Attacker
@@ -38,8 +38,8 @@ type load struct {
 	close    func()
 }
 
-// send begins to send: n requests under way at all times, or rate requests a second if it is above zero. Every load is
-// to be measured, which ends it. If ctx ends, so do the requests under way.
+// send starts a load: concurrency requests in flight at all times, or rate requests per second if rate is positive. The
+// caller must call measure, which ends the load. When ctx ends, requests in flight are cancelled.
 func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 	workers := concurrency
 	l := &load{plan: p, stopped: make(chan struct{})}
@@ -49,7 +49,7 @@ func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 		l.schedule = newSchedule(p.config.Arrivals, rate, p.config.Seed, workers, l.stopped)
 		pacer = l.schedule
 	}
-	client, closeIdle := newClient(ctx, workers, p.config.Timeout)
+	client, closeIdle := newClient(ctx, workers, p.config.Timeout, p.dial)
 	l.close = closeIdle
 	first := uint64(min(workers, max(concurrency, 1)))
 	l.attacker = vegeta.NewAttacker(vegeta.Client(client), vegeta.Workers(first), vegeta.MaxWorkers(uint64(workers)))
@@ -76,13 +76,13 @@ func (l *load) targets() vegeta.Targeter {
 	}
 }
 
-// sample judges a result of vegeta.
-func (l *load) sample(r *vegeta.Result) (sample, error) {
+// judge checks a result of vegeta.
+func (l *load) judge(r *vegeta.Result) (sample, error) {
 	_, fragment, _ := strings.Cut(r.URL, "#")
 	index, due, open := strings.Cut(fragment, ",")
 	i, err := strconv.Atoi(index)
 	if err != nil || i < 0 || i >= len(l.plan.bodies) {
-		return sample{}, fmt.Errorf("vegeta gave back the URL %q, which was not sent", r.URL)
+		return sample{}, fmt.Errorf("vegeta returned the URL %q, which was not sent", r.URL)
 	}
 	b := l.plan.bodies[i]
 	s := sample{sent: r.Timestamp.Sub(l.began), failed: l.plan.checker.failures(b, int(r.Code), r.Error, r.Body)}
@@ -91,72 +91,72 @@ func (l *load) sample(r *vegeta.Result) (sample, error) {
 	if open {
 		at, err := strconv.ParseInt(due, 10, 64)
 		if err != nil {
-			return sample{}, fmt.Errorf("vegeta gave back the URL %q, which was not sent", r.URL)
+			return sample{}, fmt.Errorf("vegeta returned the URL %q, which was not sent", r.URL)
 		}
 		s.due = min(time.Duration(at), s.sent)
 	}
 	return s, nil
 }
 
-// measure feeds the meter until it is over or ctx ends, and ends the load. Turned is called when a window begins or ends,
-// from this goroutine.
-func (l *load) measure(ctx context.Context, m *meter, turned, progress func()) error {
-	err := l.watch(ctx, m, turned, progress)
-	underWay, failure := l.stop()
+// measure feeds the recorder until it has ended or ctx ends, and then ends the load. It calls onWindow whenever a window
+// begins or ends, and onProgress periodically.
+func (l *load) measure(ctx context.Context, r *recorder, onWindow, onProgress func()) error {
+	err := l.watch(ctx, r, onWindow, onProgress)
+	inFlight, stopErr := l.stop()
 	switch {
-	case ctx.Err() != nil: // requests under way were ended, and tell nothing
-		m.settled, m.over = false, overCanceled
+	case ctx.Err() != nil: // requests in flight were cancelled and mean nothing
+		r.stable, r.ended = false, endedInterrupted
 		return ctx.Err()
-	case err != nil || failure != nil:
-		return errors.Join(err, failure)
+	case err != nil || stopErr != nil:
+		return errors.Join(err, stopErr)
 	}
-	m.conclude(underWay)
+	r.conclude(inFlight)
 	return nil
 }
 
-// stop ends the load and waits for the requests under way, each at most for the time-out.
-func (l *load) stop() (underWay []sample, err error) {
+// stop ends the load and waits for the requests in flight, each at most for the timeout.
+func (l *load) stop() (inFlight []sample, err error) {
 	close(l.stopped)
 	l.attacker.Stop()
 	for r := range l.results {
-		s, failure := l.sample(r)
-		if failure != nil {
-			err = failure
-			continue // so that the load ends
+		s, judgeErr := l.judge(r)
+		if judgeErr != nil {
+			err = judgeErr
+			continue // drain the results, so that the load ends
 		}
-		underWay = append(underWay, s)
+		inFlight = append(inFlight, s)
 	}
 	l.close()
-	return underWay, err
+	return inFlight, err
 }
 
-// watch feeds the meter until it is over or ctx ends.
-func (l *load) watch(ctx context.Context, m *meter, turned, progress func()) error {
+// watch feeds the recorder until it has ended or ctx ends.
+func (l *load) watch(ctx context.Context, r *recorder, onWindow, onProgress func()) error {
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()
-	for m.over == "" {
-		var changed bool
+	for r.ended == "" {
+		var windowChanged bool
 		select {
-		case r, ok := <-l.results:
+		case result, ok := <-l.results:
 			if ctx.Err() != nil {
-				continue // it may have failed for that
+				continue // possibly cancelled
 			}
 			if !ok {
-				return fmt.Errorf("the load ended by itself after %s", time.Since(l.began).Round(time.Millisecond))
+				return fmt.Errorf("the load ended unexpectedly after %s", time.Since(l.began).Round(time.Millisecond))
 			}
-			s, err := l.sample(r)
+			s, err := l.judge(result)
 			if err != nil {
 				return err
 			}
-			changed = m.add(s)
+			windowChanged = r.add(s)
 		case <-tick.C:
-			changed = m.advance(time.Since(l.began))
-			progress()
+			windowChanged = r.advance(time.Since(l.began))
+			onProgress()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if changed {
-			turned()
+		if windowChanged {
+			onWindow()
 		}
 	}
 	return nil

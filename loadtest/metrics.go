@@ -14,27 +14,27 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// stages are those of Fovea, in the order of an image's way.
+// stages are Fovea's, in processing order.
 var stages = []string{"queue", "decode", "preprocess", "infer", "postprocess"}
 
-// cumulative is a histogram as Prometheus tells it: the count of values up to each bound.
+// cumulative is a Prometheus histogram: the count of values up to each bound.
 type cumulative struct {
 	count  float64
 	sum    float64
 	bounds map[float64]float64
 }
 
-// counters is what a server counted up to one moment.
+// counters are a server's metrics at one moment.
 type counters struct {
 	stages   map[string]cumulative
 	batch    cumulative
 	cpu      *float64 // seconds
 	resident *float64 // bytes; a gauge
-	images   float64  // answered well
+	images   float64  // successful
 }
 
-// readCounters reads Prometheus' text format; only the figures of one model if it is named. A server that counts none
-// of these gives no error.
+// readCounters parses Prometheus' text format, and only one model's metrics if modelName is set. Missing metrics are not
+// an error.
 func readCounters(text []byte, modelName string) (counters, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
@@ -69,7 +69,7 @@ func readCounters(text []byte, modelName string) (counters, error) {
 	return c, nil
 }
 
-// valueOf is a single number, of whatever type the server says it is; nil if there is none.
+// valueOf is a single number of any metric type; nil if there is none.
 func valueOf(m *dto.Metric) *float64 {
 	var v *float64
 	switch {
@@ -86,7 +86,7 @@ func valueOf(m *dto.Metric) *float64 {
 	return v
 }
 
-// plus adds the histogram of another version of the model. A sum and bounds that are no times or sizes are left out.
+// plus adds the histogram of another version of the model. Negative sums and bounds are ignored.
 func (c cumulative) plus(h *dto.Histogram) cumulative {
 	sum := cumulative{count: c.count + float64(h.GetSampleCount()), sum: c.sum, bounds: map[float64]float64{}}
 	if s := h.GetSampleSum(); s >= 0 && !math.IsInf(s, 1) {
@@ -103,16 +103,16 @@ func (c cumulative) plus(h *dto.Histogram) cumulative {
 	return sum
 }
 
-// minus is what was counted since earlier. A server that was restarted counts from zero: then it is all.
+// minus is the difference to an earlier snapshot. If the server was restarted, it is everything since then.
 func (c cumulative) minus(earlier cumulative) cumulative {
 	if c.count < earlier.count {
 		return c
 	}
-	rest := cumulative{count: c.count - earlier.count, sum: c.sum - earlier.sum, bounds: map[float64]float64{}}
+	difference := cumulative{count: c.count - earlier.count, sum: c.sum - earlier.sum, bounds: map[float64]float64{}}
 	for bound, n := range c.bounds {
-		rest.bounds[bound] = max(0, n-earlier.bounds[bound])
+		difference.bounds[bound] = max(0, n-earlier.bounds[bound])
 	}
-	return rest
+	return difference
 }
 
 func (c cumulative) mean() float64 {
@@ -131,8 +131,8 @@ func (c cumulative) sorted() []float64 {
 	return bounds
 }
 
-// quantile estimates a quantile from the buckets, linearly within one, as Prometheus' histogram_quantile does. Beyond
-// the last finite bound it is that bound.
+// quantile estimates a quantile by linear interpolation within a bucket, like Prometheus' histogram_quantile. Above the
+// last finite bound it is that bound.
 func (c cumulative) quantile(q float64) float64 {
 	rank, lower, below := q*c.count, 0.0, 0.0
 	for _, upper := range c.sorted() {
@@ -158,10 +158,11 @@ type scraper struct {
 	model   string
 	header  http.Header
 	timeout time.Duration
+	dial    dialFunc
 }
 
 func (s scraper) read(ctx context.Context) (counters, error) {
-	status, text, err := get(ctx, s.url, s.header, s.timeout)
+	status, text, err := get(ctx, s.url, s.header, s.timeout, s.dial)
 	if err != nil {
 		return counters{}, err
 	}

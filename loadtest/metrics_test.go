@@ -80,7 +80,7 @@ func TestCountersBetweenTwoMomentsAreThoseOfTheModel(t *testing.T) {
 		t.Errorf("CPU time an image %v", s.CPUMSPerImage)
 	}
 	if s.ResidentBytes != nil {
-		t.Error("memory that was not told")
+		t.Error("memory that is not in the metrics")
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// maxProbes bounds how many requests are tried before the load.
+// maxProbes bounds the requests sent before the load.
 const maxProbes = 64
 
-// Plan is a load test that is ready to run: the images are read, and the server has answered them.
+// Plan is a load test that is ready to run: its images are loaded, and the server has answered them.
 type Plan struct {
 	config  Config
 	target  Target
@@ -24,11 +24,16 @@ type Plan struct {
 	checker checker
 	scraper scraper
 	notes   []string
+	dial    dialFunc // nil: the network
 }
 
-// Prepare reads the images, asks the server whether it is ready, has the model and answers each of the images (the
-// first 64 of many), and says what is wrong otherwise.
+// Prepare reads the images and checks that the server is ready, has the model, and answers each of the images (at most
+// the first 64).
 func Prepare(ctx context.Context, c Config) (*Plan, error) {
+	return prepare(ctx, c, nil)
+}
+
+func prepare(ctx context.Context, c Config, dial dialFunc) (*Plan, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -39,42 +44,42 @@ func Prepare(ctx context.Context, c Config) (*Plan, error) {
 	if err := c.Expect.check(images); err != nil {
 		return nil, err
 	}
-	p := &Plan{config: c, target: Target{URL: c.URL}, checker: checker{fovea: c.URL == "", images: images, expect: c.Expect}}
+	p := &Plan{config: c, dial: dial, target: Target{URL: c.URL}, checker: checker{fovea: c.URL == "", images: images, expect: c.Expect}}
 	if p.bodies, err = c.Body.bodies(images); err != nil {
 		return nil, err
 	}
 	if p.checker.fovea {
-		err = p.askFovea(ctx)
+		err = p.queryFovea(ctx)
 	} else if c.Expect.Classes != nil && c.Expect.At == "" {
-		err = errors.New("expect-at: say where the answers of this server hold the class")
+		err = errors.New("expect-at: required for other servers: the path of the class in a response")
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := p.probe(ctx); err != nil {
+	if err := p.tryBodies(ctx); err != nil {
 		return nil, err
 	}
 	return p, p.findMetrics(ctx)
 }
 
-// listing is Fovea's answer to GET /v1/models.
+// listing is Fovea's response to GET /v1/models.
 type listing struct {
 	Default string
 	Models  []struct{ Name, State, Task string }
 }
 
-func (p *Plan) askFovea(ctx context.Context) error {
+func (p *Plan) queryFovea(ctx context.Context) error {
 	base := strings.TrimSuffix(p.config.Server, "/")
-	if err := p.ready(ctx, base); err != nil {
+	if err := p.checkReady(ctx, base); err != nil {
 		return err
 	}
-	status, data, err := get(ctx, base+"/v1/models", p.config.Header, p.config.Timeout)
+	status, data, err := get(ctx, base+"/v1/models", p.config.Header, p.config.Timeout, p.dial)
 	if err != nil {
 		return err
 	}
 	var list listing
 	if status != http.StatusOK || json.Unmarshal(data, &list) != nil {
-		return fmt.Errorf("%s is no Fovea server: GET /v1/models gives HTTP %d; for another server give its route as url", base, status)
+		return fmt.Errorf("%s is not a Fovea server: GET /v1/models returned HTTP %d; use url for another server", base, status)
 	}
 	p.target.Model = p.config.Model
 	if p.target.Model == "" {
@@ -91,23 +96,23 @@ func (p *Plan) askFovea(ctx context.Context) error {
 		}
 	}
 	if !slices.Contains(names, p.target.Model) {
-		return fmt.Errorf("model: the server has no %q; it has %s", p.target.Model, strings.Join(names, ", "))
+		return fmt.Errorf("model: the server has no model %q; available: %s", p.target.Model, strings.Join(names, ", "))
 	}
 	p.target.URL = base + "/v1/models/" + url.PathEscape(p.target.Model) + "/predict"
 	return nil
 }
 
-func (p *Plan) ready(ctx context.Context, base string) error {
-	status, data, err := get(ctx, base+"/ready", p.config.Header, p.config.Timeout)
+func (p *Plan) checkReady(ctx context.Context, base string) error {
+	status, data, err := get(ctx, base+"/ready", p.config.Header, p.config.Timeout, p.dial)
 	if err != nil {
-		return fmt.Errorf("no server answers: %w", err)
+		return fmt.Errorf("the server does not respond: %w", err)
 	}
 	var state struct {
 		Status  string
 		Reasons []string
 	}
 	if err := json.Unmarshal(data, &state); err != nil || state.Status == "" {
-		return fmt.Errorf("%s is no Fovea server: GET /ready gives HTTP %d; for another server give its route as url", base, status)
+		return fmt.Errorf("%s is not a Fovea server: GET /ready returned HTTP %d; use url for another server", base, status)
 	}
 	if status != http.StatusOK {
 		return fmt.Errorf("the server is not ready: %s", strings.Join(append([]string{state.Status}, state.Reasons...), "; "))
@@ -115,9 +120,9 @@ func (p *Plan) ready(ctx context.Context, base string) error {
 	return nil
 }
 
-// probe sends each body once, up to maxProbes, and tells all those that are not answered well.
-func (p *Plan) probe(ctx context.Context) error {
-	client, closeIdle := newClient(ctx, 1, p.config.Timeout)
+// tryBodies sends each body once, up to maxProbes, and reports those that fail.
+func (p *Plan) tryBodies(ctx context.Context) error {
+	client, closeIdle := newClient(ctx, 1, p.config.Timeout, p.dial)
 	defer closeIdle()
 	var errs []error
 	for _, b := range p.bodies[:min(len(p.bodies), maxProbes)] {
@@ -125,17 +130,17 @@ func (p *Plan) probe(ctx context.Context) error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", p.checker.images[b.images[0]].Name, err))
 		}
-		if ctx.Err() != nil || len(errs) == 5 || errors.Is(err, errNoAnswer) {
-			break // what follows would say the same
+		if ctx.Err() != nil || len(errs) == 5 || errors.Is(err, errNoResponse) {
+			break // the others would fail alike
 		}
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // and not what came of it
+		return ctx.Err() // rather than the failures that it caused
 	}
 	return errors.Join(errs...)
 }
 
-var errNoAnswer = errors.New("no answer")
+var errNoResponse = errors.New("no response")
 
 func (p *Plan) try(ctx context.Context, client *http.Client, b body) error {
 	t := p.request(b, "")
@@ -148,28 +153,28 @@ func (p *Plan) try(ctx context.Context, client *http.Client, b body) error {
 		return err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	data, err := io.ReadAll(response.Body)
 	if err != nil {
 		return err
 	}
-	failed := p.checker.failures(b, response.StatusCode, response.Status, answer)
+	failed := p.checker.failures(b, response.StatusCode, response.Status, data)
 	switch {
 	case response.StatusCode == 0:
-		return fmt.Errorf("POST %s: %w: %s", p.target.URL, errNoAnswer, response.Status)
-	case len(failed) > 0 && failed[0] != kindClass: // a wrong answer is for the result to tell
-		return fmt.Errorf("POST %s: %s: %s", p.target.URL, failed[0], excerpt(answer))
+		return fmt.Errorf("POST %s: %w: %s", p.target.URL, errNoResponse, response.Status)
+	case len(failed) > 0 && failed[0] != kindClass: // wrong classes belong in the result
+		return fmt.Errorf("POST %s: %s: %s", p.target.URL, failed[0], excerpt(data))
 	}
-	var a foveaAnswer
-	if p.checker.fovea && json.Unmarshal(answer, &a) == nil {
-		p.target.Version, p.target.Device = a.Version, a.Device
+	var decoded foveaResponse
+	if p.checker.fovea && json.Unmarshal(data, &decoded) == nil {
+		p.target.Version, p.target.Device = decoded.Version, decoded.Device
 	}
 	return nil
 }
 
-func excerpt(answer []byte) string {
-	const most = 300
-	text := strings.ToValidUTF8(strings.TrimSpace(string(answer[:min(len(answer), most)])), "?")
-	if len(answer) > most {
+func excerpt(response []byte) string {
+	const maxBytes = 300
+	text := strings.ToValidUTF8(strings.TrimSpace(string(response[:min(len(response), maxBytes)])), "?")
+	if len(response) > maxBytes {
 		text += "…"
 	}
 	if text == "" {
@@ -178,9 +183,9 @@ func excerpt(answer []byte) string {
 	return text
 }
 
-// findMetrics decides where the server's counters are. A URL that was named has to work; the usual one may be missing.
+// findMetrics chooses the URL of the server's metrics. A configured URL has to work; the default one may be missing.
 func (p *Plan) findMetrics(ctx context.Context) error {
-	p.scraper = scraper{url: p.config.Metrics, model: p.target.Model, timeout: min(p.config.Timeout, 2*time.Second)}
+	p.scraper = scraper{url: p.config.Metrics, model: p.target.Model, timeout: min(p.config.Timeout, 2*time.Second), dial: p.dial}
 	switch {
 	case p.config.Metrics == "none", p.config.Metrics == "" && !p.checker.fovea:
 		p.scraper.url = ""
@@ -194,17 +199,17 @@ func (p *Plan) findMetrics(ctx context.Context) error {
 	counters, err := p.scraper.read(ctx)
 	switch {
 	case err != nil && p.config.Metrics == "":
-		p.notes = append(p.notes, "the server's own figures are missing: "+err.Error())
+		p.notes = append(p.notes, "the server's metrics are not available: "+err.Error())
 		p.scraper.url = ""
 		return nil
-	case err == nil && p.checker.fovea && len(counters.stages) == 0: // though the probes were answered
-		p.notes = append(p.notes, fmt.Sprintf("%s counts no stages: the CPU time and memory are those of what stands before "+
-			"Fovea there, such as the supervisor's gateway; give a replica's as metrics", p.scraper.url))
+	case err == nil && p.checker.fovea && len(counters.stages) == 0: // although requests succeeded
+		p.notes = append(p.notes, fmt.Sprintf("%s has no stages: CPU time and memory are those of a proxy in front of Fovea, "+
+			"such as the supervisor's gateway; set metrics to a replica's URL", p.scraper.url))
 	}
 	return err
 }
 
-// sameHost tells whether one server answers both URLs, which then may see the same headers.
+// sameHost reports whether both URLs belong to one server, which then may receive the same headers.
 func sameHost(a, b string) bool {
 	one, err1 := url.Parse(a)
 	other, err2 := url.Parse(b)

@@ -15,22 +15,22 @@ const Format = 1
 // maxResult bounds a result file, in bytes.
 const maxResult = 64 << 20
 
-// Result is what a load test found. Times are in milliseconds where the key says so.
+// Result is the result of a load test. Times are in milliseconds where the key says so.
 type Result struct {
 	Format  int       `json:"format"`
 	Label   string    `json:"label,omitempty"`
 	Started time.Time `json:"started"`
-	Seconds float64   `json:"seconds"` // that the whole test took
+	Seconds float64   `json:"seconds"` // duration of the whole test
 	Client  Machine   `json:"client"`
 	Target  Target    `json:"target"`
 	Load    Load      `json:"load"`
 	Levels  []Level   `json:"levels"`
 	Search  *Search   `json:"search,omitempty"`
 	GPUs    []GPU     `json:"gpus,omitempty"`
-	Notes   []string  `json:"notes,omitempty"` // what could not be measured, and why
+	Notes   []string  `json:"notes,omitempty"` // what was not measured, and why
 }
 
-// Machine is where the load came from.
+// Machine is the one that sent the load.
 type Machine struct {
 	OS    string `json:"os"`
 	Arch  string `json:"arch"`
@@ -61,25 +61,25 @@ type Load struct {
 	TimeoutMS        float64  `json:"timeout_ms"`
 }
 
-// Level is one concurrency or one rate. Its figures are those of its last three windows, but for AllImages and Failures.
+// Level is one concurrency or one rate. Its figures are those of its last three windows, except AllImages and Failures.
 type Level struct {
 	Concurrency int      `json:"concurrency,omitempty"` // closed loop
-	Rate        float64  `json:"rate,omitempty"`        // open loop: requests a second that were due
+	Rate        float64  `json:"rate,omitempty"`        // open loop: requests due per second
 	Purpose     string   `json:"purpose,omitempty"`     // of a level that belongs to the search
 	Passed      *bool    `json:"passed,omitempty"`      // of a trial of the search
-	Settled     bool     `json:"settled"`
-	Ended       string   `json:"ended"` // why the level was over
+	Stable      bool     `json:"stable"`
+	Ended       string   `json:"ended"` // why the level ended
 	Windows     []Window `json:"windows"`
 
-	Throughput float64 `json:"throughput"` // images answered well a second
-	Images     int     `json:"images"`     // answered well
-	Requests   int     `json:"requests"`   // all of whose images were answered well
+	Throughput float64 `json:"throughput"` // successful images per second
+	Images     int     `json:"images"`     // successful
+	Requests   int     `json:"requests"`   // all of whose images were successful
 	Failed     int     `json:"failed"`     // images
 	Latency    Latency `json:"latency"`    // of requests
 	LagP99MS   float64 `json:"lag_p99_ms"`
 
-	// AllImages and Failures count the images of the whole level, from the warm-up to the last answer.
-	AllImages int            `json:"all_images,omitempty"` // answered well
+	// AllImages and Failures count the images of the whole level, from the warm-up to the last response.
+	AllImages int            `json:"all_images,omitempty"` // successful
 	Failures  map[string]int `json:"failures,omitempty"`   // by kind
 
 	Server         *Server    `json:"server,omitempty"`
@@ -87,7 +87,7 @@ type Level struct {
 	ImagesPerJoule *float64   `json:"images_per_joule,omitempty"` // by the energy of all GPUs
 }
 
-// Latency describes the latencies of requests. In an open loop they count from when a request was due.
+// Latency is the distribution of request latencies. In an open loop they count from when a request was due.
 type Latency struct {
 	MeanMS float64 `json:"mean_ms"`
 	MinMS  float64 `json:"min_ms"`
@@ -97,17 +97,17 @@ type Latency struct {
 	P99MS  float64 `json:"p99_ms"`
 	P999MS float64 `json:"p999_ms"`
 	MaxMS  float64 `json:"max_ms"`
-	// Curve is the latency at rising percentiles, for a plot.
+	// Curve is the latency at increasing percentiles, for a plot.
 	Curve []Point `json:"curve,omitempty"`
 }
 
-// Point is one of a latency curve.
+// Point is a point of a latency curve.
 type Point struct {
 	Percentile float64 `json:"percentile"`
 	MS         float64 `json:"ms"`
 }
 
-// Window is one span of a level.
+// Window is one measured span of a level.
 type Window struct {
 	StartSeconds float64 `json:"start_s"` // from the start of the level's load
 	Seconds      float64 `json:"seconds"`
@@ -117,7 +117,7 @@ type Window struct {
 	Failed       int     `json:"failed"`
 }
 
-// Server is what the server's metrics say of the same windows.
+// Server holds the server's metrics over the same windows.
 type Server struct {
 	Stages        []Stage  `json:"stages,omitempty"`
 	BatchMean     float64  `json:"batch_mean,omitempty"`
@@ -126,7 +126,7 @@ type Server struct {
 	ResidentBytes *float64 `json:"resident_bytes,omitempty"` // at the end
 }
 
-// Stage is one stage of an image's way. Quantiles are estimated from the buckets of the server's histogram.
+// Stage is one processing stage. Quantiles are estimated from the buckets of the server's histogram.
 type Stage struct {
 	Name   string  `json:"name"`
 	MeanMS float64 `json:"mean_ms"`
@@ -134,18 +134,18 @@ type Stage struct {
 	P99MS  float64 `json:"p99_ms"`
 }
 
-// Batch counts the batches of more than the bound before and at most UpTo images; 0 is without bound.
+// Batch counts the batches of at most UpTo images and more than the previous bound; 0: unbounded.
 type Batch struct {
 	UpTo  float64 `json:"up_to"`
 	Count float64 `json:"count"`
 }
 
-// Search is the search for the highest rate under a limit of the p99.
+// Search is the search for the highest rate whose p99 stays below a limit.
 type Search struct {
 	P99BelowMS  float64 `json:"p99_below_ms"`
-	Rate        float64 `json:"rate"`                  // requests a second; 0: none passed
-	Level       int     `json:"level"`                 // its place in Levels; -1: none
-	Interrupted bool    `json:"interrupted,omitempty"` // it may have found a higher rate
+	Rate        float64 `json:"rate"`                  // requests per second; 0: none passed
+	Level       int     `json:"level"`                 // index in Levels; -1: none
+	Interrupted bool    `json:"interrupted,omitempty"` // it might have found a higher rate
 }
 
 // Write writes the result as JSON.
@@ -155,7 +155,7 @@ func (r *Result) Write(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// Read reads a result file and checks that it is one.
+// Read reads and validates a result file.
 func Read(in io.Reader) (*Result, error) {
 	data, err := io.ReadAll(io.LimitReader(in, maxResult+1))
 	if err != nil {
@@ -169,7 +169,7 @@ func Read(in io.Reader) (*Result, error) {
 		return nil, fmt.Errorf("not a result of loadtest: %w", err)
 	}
 	if r.Format != Format {
-		return nil, fmt.Errorf("not a result of loadtest in format %d: its format is %d", Format, r.Format)
+		return nil, fmt.Errorf("not a result of loadtest in format %d: it has format %d", Format, r.Format)
 	}
 	if len(r.Levels) == 0 {
 		return nil, errors.New("the result has no levels")
@@ -179,48 +179,47 @@ func Read(in io.Reader) (*Result, error) {
 	}
 	for i, l := range r.Levels {
 		if (l.Concurrency > 0) == (l.Rate > 0) {
-			return nil, fmt.Errorf("level %d has to have either a concurrency or a rate above zero", i)
+			return nil, fmt.Errorf("level %d must have either a positive concurrency or a positive rate", i)
 		}
 		if l.Throughput < 0 || l.Images < 0 || l.Failed < 0 || l.AllImages < 0 {
-			return nil, fmt.Errorf("level %d counts below zero", i)
+			return nil, fmt.Errorf("level %d has a negative count", i)
 		}
 	}
 	return &r, nil
 }
 
-// AllFailed is how many images failed in the whole level.
+// AllFailed is the number of failed images in the whole level.
 func (l Level) AllFailed() int {
-	n := 0
-	for _, of := range l.Failures {
-		n += of
+	total := 0
+	for _, n := range l.Failures {
+		total += n
 	}
-	return max(n, l.Failed)
+	return max(total, l.Failed)
 }
 
-// ErrorRate is the share of images that were not answered well: of those in the figures or in the whole level,
-// whichever is greater.
+// ErrorRate is the share of failed images, in the figures or in the whole level, whichever is greater.
 func (l Level) ErrorRate() float64 {
-	return max(share(l.Failed, l.Images), share(l.AllFailed(), max(l.AllImages, l.Images)))
+	return max(failedShare(l.Failed, l.Images), failedShare(l.AllFailed(), max(l.AllImages, l.Images)))
 }
 
-func share(failed, good int) float64 {
-	if failed+good == 0 {
+func failedShare(failed, successful int) float64 {
+	if failed+successful == 0 {
 		return 0
 	}
-	return float64(failed) / float64(failed+good)
+	return float64(failed) / float64(failed+successful)
 }
 
-// Name says what was fixed at the level, such as "concurrency 8" or "rate 120".
+// Name is the level's load, such as "concurrency 8" or "rate 120".
 func (l Level) Name() string {
 	if l.Concurrency > 0 {
 		return fmt.Sprintf("concurrency %d", l.Concurrency)
 	}
-	return fmt.Sprintf("rate %g", l.Rate) // in full, as levels are compared by their names
+	return fmt.Sprintf("rate %g", l.Rate) // not rounded: levels are compared by name
 }
 
 func ms(d time.Duration) float64 { return round(d.Seconds() * 1000) }
 
-// round keeps five significant digits, which is more than a measurement has.
+// round keeps five significant digits, more than a measurement has.
 func round(v float64) float64 {
 	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0

@@ -19,7 +19,7 @@ func example() *Result {
 		Client: Machine{OS: "linux", Arch: "amd64", Cores: 2}, Target: Target{URL: "http://127.0.0.1:8000/predict"},
 		Load: Load{Images: 1, ImageBytes: 10, Body: Raw, ImagesPerRequest: 1},
 		Levels: []Level{
-			{Concurrency: 1, Settled: true, Throughput: 100, Images: 300, Requests: 300, Latency: Latency{P99MS: 10}, Windows: []Window{}},
+			{Concurrency: 1, Stable: true, Throughput: 100, Images: 300, Requests: 300, Latency: Latency{P99MS: 10}, Windows: []Window{}},
 			{Rate: 50, Purpose: "search", Passed: truth(true), Throughput: 50, Images: 100, Requests: 100, Latency: Latency{P99MS: 20}, Windows: []Window{}},
 			{Rate: 99, Purpose: "search", Passed: truth(false), Images: 1, Failed: 99, Failures: map[string]int{"timeout": 99}, Windows: []Window{}},
 		},
@@ -28,7 +28,7 @@ func example() *Result {
 	}
 }
 
-func TestAResultIsReadAsItWasWritten(t *testing.T) {
+func TestResultRoundTrip(t *testing.T) {
 	var b bytes.Buffer
 	if err := example().Write(&b); err != nil {
 		t.Fatal(err)
@@ -39,16 +39,16 @@ func TestAResultIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestReadRefusesWhatIsNoResult(t *testing.T) {
+func TestReadRefusesInvalidResults(t *testing.T) {
 	for _, test := range []struct{ name, text, wrong string }{
 		{"no JSON", "hello", "not a result"},
 		{"nothing", "", "not a result"},
-		{"another program's JSON", `{"a":1}`, "its format is 0"},
-		{"a later format", `{"format":2,"levels":[{"rate":1}]}`, "its format is 2"},
+		{"another program's JSON", `{"a":1}`, "it has format 0"},
+		{"a later format", `{"format":2,"levels":[{"rate":1}]}`, "it has format 2"},
 		{"no levels", `{"format":1}`, "no levels"},
-		{"a level of nothing", `{"format":1,"levels":[{}]}`, "level 0 has to have"},
-		{"a level of both", `{"format":1,"levels":[{"rate":1},{"rate":1,"concurrency":1}]}`, "level 1 has to have"},
-		{"a count below zero", `{"format":1,"levels":[{"rate":1,"failed":-1}]}`, "below zero"},
+		{"a level of nothing", `{"format":1,"levels":[{}]}`, "level 0 must have"},
+		{"a level of both", `{"format":1,"levels":[{"rate":1},{"rate":1,"concurrency":1}]}`, "level 1 must have"},
+		{"a count below zero", `{"format":1,"levels":[{"rate":1,"failed":-1}]}`, "negative count"},
 		{"a search that found a level beyond", `{"format":1,"levels":[{"rate":1}],"search":{"level":1}}`, "level 1 is not in"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -71,12 +71,12 @@ func TestThresholds(t *testing.T) {
 		{name: "throughput of the best level", t: Thresholds{MinThroughput: 101}, want: []string{"throughput of 100"}},
 		{name: "p99 of the level that the search found", t: Thresholds{MaxP99: 15 * time.Millisecond}, want: []string{"rate 50: p99"}},
 		{name: "the rate found", t: Thresholds{MinRate: 51}, want: []string{"the rate found, 50"}},
-		{name: "not settled", t: Thresholds{Settled: true}, want: []string{"rate 50: not settled"}},
+		{name: "not stable", t: Thresholds{Stable: true}, want: []string{"rate 50: not stable"}},
 		{name: "failures, of which none are allowed unless it is said", t: Thresholds{}, change: func(r *Result) { r.Levels[0].Failed = 3 }, want: []string{"concurrency 1: 0.99 %"}},
 		{name: "failures that are allowed", t: Thresholds{MaxErrors: 0.01}, change: func(r *Result) { r.Levels[0].Failed = 3 }},
 		{name: "no good answer has no p99", t: Thresholds{MaxP99: time.Second, MaxErrors: 1}, change: func(r *Result) { r.Levels[0].Requests = 0 }, want: []string{"concurrency 1: p99"}},
 		{name: "no good answer at all is never enough", t: Thresholds{MaxErrors: 1}, change: func(r *Result) { r.Levels[0].Images, r.Levels[0].Requests = 0, 0 }, want: []string{"concurrency 1: no image"}},
-		{name: "a search that found nothing", t: Thresholds{}, change: func(r *Result) { r.Search.Level, r.Search.Rate = -1, 0 }, want: []string{"no rate has a p99 below 30 ms"}},
+		{name: "a search that found nothing", t: Thresholds{}, change: func(r *Result) { r.Search.Level, r.Search.Rate = -1, 0 }, want: []string{"no rate found with a p99 below 30 ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := example()
@@ -124,6 +124,6 @@ func FuzzRead(f *testing.F) {
 		if err != nil || len(again.Levels) != len(r.Levels) {
 			t.Errorf("what was written cannot be read: %v", err)
 		}
-		_ = Thresholds{MaxP99: 1, MinRate: 1, Settled: true}.Missed(r)
+		_ = Thresholds{MaxP99: 1, MinRate: 1, Stable: true}.Missed(r)
 	})
 }

@@ -11,34 +11,33 @@ import (
 	"time"
 )
 
-// progressInterval is how often Progress is told, and how often a silent server is noticed.
+// progressInterval is the interval of progress reports, and of checking the time when the server sends no responses.
 const progressInterval = 200 * time.Millisecond
 
-// Progress is how far a level is.
+// Progress is the progress of a level.
 type Progress struct {
 	Level   Level // its figures so far
-	Done    bool  // the level is over
-	Window  int   // the running window, from 1; 0: warming up
-	Windows int   // at most
+	Done    bool  // the level has ended
+	Window  int   // the current window, from 1; 0: warming up
+	Windows int   // maximum
 }
 
-// run is a load test under way.
+// run is a running load test.
 type run struct {
-	plan    *Plan
-	began   time.Time
-	sampler *sampler // nil: no GPUs
-	tell    func(Progress)
-	result  *Result
+	plan       *Plan
+	began      time.Time
+	sampler    *sampler // nil: no GPUs
+	onProgress func(Progress)
+	result     *Result
 }
 
-// Run sends the load and tells its progress to tell, from one goroutine. If ctx ends it returns what it has so far,
-// with ctx's error.
-func (p *Plan) Run(ctx context.Context, tell func(Progress)) (result *Result, err error) {
+// Run sends the load and calls onProgress from one goroutine. When ctx ends, it returns the result so far with ctx's error.
+func (p *Plan) Run(ctx context.Context, onProgress func(Progress)) (result *Result, err error) {
 	nvml, note, err := openGPUs(p.config)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{plan: p, began: time.Now(), tell: tell, result: p.empty()}
+	r := &run{plan: p, began: time.Now(), onProgress: onProgress, result: p.emptyResult()}
 	if note != "" {
 		r.result.Notes = append(r.result.Notes, note)
 	}
@@ -48,17 +47,17 @@ func (p *Plan) Run(ctx context.Context, tell func(Progress)) (result *Result, er
 	}
 	err = r.levels(ctx)
 	if r.sampler != nil {
-		var failure error
-		if r.result.GPUs, failure = r.sampler.end(); failure != nil {
-			r.result.Notes = append(r.result.Notes, failure.Error())
+		var samplerErr error
+		if r.result.GPUs, samplerErr = r.sampler.end(); samplerErr != nil {
+			r.result.Notes = append(r.result.Notes, samplerErr.Error())
 		}
 	}
 	r.result.Seconds = round(time.Since(r.began).Seconds())
 	return r.result, err
 }
 
-// empty is the result of a test that has not begun.
-func (p *Plan) empty() *Result {
+// emptyResult is the result before the first level.
+func (p *Plan) emptyResult() *Result {
 	c := p.config
 	bytes := 0
 	for _, img := range p.checker.images {
@@ -82,7 +81,7 @@ func (p *Plan) empty() *Result {
 	}
 }
 
-// processor is the CPU's name as Linux tells it; empty elsewhere.
+// processor is the CPU's name on Linux; empty elsewhere.
 func processor() string {
 	data, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -96,7 +95,7 @@ func processor() string {
 	return ""
 }
 
-// levels runs what the configuration asks for: the concurrencies, the rates and the search.
+// levels runs the configured concurrencies, rates and search.
 func (r *run) levels(ctx context.Context) error {
 	for _, n := range r.plan.config.Concurrency {
 		if _, err := r.level(ctx, Level{Concurrency: n}, 0); err != nil {
@@ -114,21 +113,21 @@ func (r *run) levels(ctx context.Context) error {
 	return nil
 }
 
-// level runs one level and appends it to the result. Given is its concurrency or rate; limit, unless 0, ends it early if
-// the p99 stays above.
-func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Level, error) {
-	m := newMeter(r.plan.config)
-	m.limit = limit
-	counts := &marks{scraper: r.plan.scraper}
-	l := r.plan.send(ctx, given.Concurrency, given.Rate)
-	progress := func(done bool) { r.tell(progressOf(given, m, done)) }
-	err := l.measure(ctx, m, func() { counts.mark(ctx) }, func() { progress(false) })
-	level := named(levelOf(m), given)
-	if w, first := m.result(); len(m.windows) > 0 {
-		server, failure := counts.between(first, len(m.windows), w.images)
+// level runs one level and appends it to the result. load holds its concurrency or rate; a p99 that stays above limit,
+// unless that is 0, ends it early.
+func (r *run) level(ctx context.Context, load Level, limit time.Duration) (*Level, error) {
+	rec := newRecorder(r.plan.config)
+	rec.limit = limit
+	metrics := &snapshots{scraper: r.plan.scraper}
+	l := r.plan.send(ctx, load.Concurrency, load.Rate)
+	progress := func(done bool) { r.onProgress(progressOf(load, rec, done)) }
+	err := l.measure(ctx, rec, func() { metrics.take(ctx) }, func() { progress(false) })
+	level := withLoad(levelOf(rec), load)
+	if w, first := rec.result(); len(rec.windows) > 0 {
+		server, metricsErr := metrics.between(first, len(rec.windows), w.images)
 		level.Server = server
-		if failure != nil && ctx.Err() == nil {
-			r.result.Notes = append(r.result.Notes, level.Name()+": "+failure.Error())
+		if metricsErr != nil && ctx.Err() == nil {
+			r.result.Notes = append(r.result.Notes, level.Name()+": "+metricsErr.Error())
 		}
 		if r.sampler != nil {
 			offset := l.began.Sub(r.began)
@@ -136,41 +135,41 @@ func (r *run) level(ctx context.Context, given Level, limit time.Duration) (*Lev
 			level.ImagesPerJoule = imagesPerJoule(level.GPUs, w.end-w.start, w.images)
 		}
 		r.result.Levels = append(r.result.Levels, level)
-		if late(level) {
-			r.result.Notes = append(r.result.Notes, fmt.Sprintf("%s: requests were sent up to %.3g ms late (p99), which their latencies "+
-				"include: this machine is too busy to send on time, or max-in-flight was reached", level.Name(), level.LagP99MS))
+		if lagging(level) {
+			r.result.Notes = append(r.result.Notes, fmt.Sprintf("%s: requests were sent up to %.3g ms late (p99), and their latencies "+
+				"include that: this machine is too busy to send on time, or max-in-flight was reached", level.Name(), level.LagP99MS))
 		}
 		progress(true)
 	} else {
-		counts.wait()
+		metrics.wait()
 	}
 	return &level, err
 }
 
-// late tells whether requests were sent so late that it makes a good part of the latency.
-func late(l Level) bool { return l.Rate > 0 && l.LagP99MS > 1 && l.LagP99MS > l.Latency.P99MS/10 }
+// lagging reports whether requests were sent so late that the lag is a substantial part of the latency.
+func lagging(l Level) bool { return l.Rate > 0 && l.LagP99MS > 1 && l.LagP99MS > l.Latency.P99MS/10 }
 
-func named(l, given Level) Level {
-	l.Concurrency, l.Rate, l.Purpose = given.Concurrency, given.Rate, given.Purpose
+func withLoad(l, load Level) Level {
+	l.Concurrency, l.Rate, l.Purpose = load.Concurrency, load.Rate, load.Purpose
 	return l
 }
 
-func progressOf(given Level, m *meter, done bool) Progress {
-	p := Progress{Windows: m.max, Done: done}
-	if m.current != nil {
-		p.Window = len(m.windows) + 1
+func progressOf(load Level, r *recorder, done bool) Progress {
+	p := Progress{Windows: r.max, Done: done}
+	if r.current != nil {
+		p.Window = len(r.windows) + 1
 	}
-	if done || m.current == nil {
-		p.Level = named(levelOf(m), given)
+	if done || r.current == nil {
+		p.Level = withLoad(levelOf(r), load)
 		return p
 	}
-	// While it runs: the last windows, and the one that is not full yet.
-	recent := append(m.windows[max(0, len(m.windows)-1):len(m.windows):len(m.windows)], m.current)
+	// While it runs: the last complete window and the current one.
+	recent := append(r.windows[max(0, len(r.windows)-1):len(r.windows):len(r.windows)], r.current)
 	w := merge(recent)
-	p.Level = named(Level{
+	p.Level = withLoad(Level{
 		Throughput: round(w.throughput()), Images: w.images, Requests: w.requests, Failed: w.failed,
-		AllImages: m.whole.images, Failures: maps.Clone(m.whole.failures),
+		AllImages: r.total.images, Failures: maps.Clone(r.total.failures),
 		Latency: Latency{P50MS: ms(quantile(w.latency, 50)), P99MS: ms(w.p99())},
-	}, given)
+	}, load)
 	return p
 }

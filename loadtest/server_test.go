@@ -1,28 +1,34 @@
 package loadtest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// standIn is a real HTTP server that answers as Fovea does, as fast and as wrong as a test wants.
-type standIn struct {
-	*httptest.Server
+// fakeServer is an HTTP server that imitates Fovea, as fast and as wrong as a test wants. Its connections are in memory, so
+// that a test in a synctest bubble runs in virtual time.
+type fakeServer struct {
+	*pipeListener
+	URL      string
+	handler  http.Handler
 	answer   func(n int64, w http.ResponseWriter, body []byte) // the nth prediction, from 1; nil: a good one
 	ready    string                                            // of GET /ready; empty: ready
 	metrics  string                                            // of GET /metrics; empty: Fovea's
 	posts    atomic.Int64
 	inFlight atomic.Int64
-	most     atomic.Int64
+	peak     atomic.Int64
 	mu       sync.Mutex
 	bodies   map[string]int
 	headers  http.Header // of the last prediction
@@ -30,9 +36,9 @@ type standIn struct {
 
 const goodAnswer = `{"model":"m","version":"3","device":"cpu","predictions":[{"top":[{"class":967}]}]}`
 
-func newStandIn(t *testing.T) *standIn {
+func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
-	s := &standIn{bodies: map[string]int{}}
+	s := &fakeServer{bodies: map[string]int{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
 		if s.ready != "" {
@@ -58,17 +64,65 @@ func newStandIn(t *testing.T) *standIn {
 	})
 	mux.HandleFunc("POST /v1/models/m/predict", s.predict)
 	mux.HandleFunc("POST /foreign", s.predict)
-	s.Server = httptest.NewServer(mux)
-	t.Cleanup(s.Close)
+	s.URL, s.handler, s.pipeListener = "http://fake", mux, &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	server := &http.Server{Handler: mux}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(s.pipeListener) // until it is closed
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-served
+	})
 	return s
 }
 
-func (s *standIn) predict(w http.ResponseWriter, r *http.Request) {
+// pipeListener accepts connections that its dial opens.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l *pipeListener) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if address != "fake:80" {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	client, server := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, syscall.ECONNREFUSED
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *fakeServer) predict(w http.ResponseWriter, r *http.Request) {
 	now := s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
-	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	for peak := s.peak.Load(); now > peak && !s.peak.CompareAndSwap(peak, now); peak = s.peak.Load() {
 		continue
 	}
+	time.Sleep(time.Millisecond) // virtual time advances only while everything waits
 	body, _ := io.ReadAll(r.Body)
 	s.mu.Lock()
 	s.bodies[string(body)]++
@@ -83,12 +137,17 @@ func (s *standIn) predict(w http.ResponseWriter, r *http.Request) {
 }
 
 // reset forgets what was sent so far.
-func (s *standIn) reset() {
+func (s *fakeServer) reset() {
 	s.posts.Store(0)
-	s.most.Store(0)
+	s.peak.Store(0)
 	s.mu.Lock()
 	clear(s.bodies)
 	s.mu.Unlock()
+}
+
+// inBubble runs a test in virtual time.
+func inBubble(test func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
 }
 
 // folder makes a folder of files.
@@ -103,8 +162,8 @@ func folder(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// quick is a configuration for a stand-in: short windows, no GPUs.
-func quick(t *testing.T, s *standIn) Config {
+// quick is a configuration for a fake server: short windows, no GPUs.
+func quick(t *testing.T, s *fakeServer) Config {
 	t.Helper()
 	c := Default()
 	c.Server, c.GPU, c.Warmup = s.URL, false, 0
@@ -114,18 +173,18 @@ func quick(t *testing.T, s *standIn) Config {
 	return c
 }
 
-func prepared(t *testing.T, c Config) *Plan {
+func prepared(t *testing.T, s *fakeServer, c Config) *Plan {
 	t.Helper()
-	p, err := Prepare(t.Context(), c)
+	p, err := prepare(t.Context(), c, s.dial)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func ran(t *testing.T, c Config) *Result {
+func ran(t *testing.T, s *fakeServer, c Config) *Result {
 	t.Helper()
-	r, err := prepared(t, c).Run(t.Context(), func(Progress) {})
+	r, err := prepared(t, s, c).Run(t.Context(), func(Progress) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,10 @@ import (
 	"text/template"
 )
 
-// maxBody bounds what a template may write.
+// maxBody bounds the output of a template, in bytes.
 const maxBody = 256 << 20
 
-var errTooLong = fmt.Errorf("the template writes more than %d MiB", maxBody>>20)
+var errTooLong = fmt.Errorf("the output exceeds %d MiB", maxBody>>20)
 
 // templateImage is an image as a template sees it.
 type templateImage struct {
@@ -20,17 +20,17 @@ type templateImage struct {
 	Base64 string // standard encoding, padded
 }
 
-// Bytes gives the image's bytes as they are.
+// Bytes are the image's raw bytes.
 func (i templateImage) Bytes() string { return string(i.data) }
 
-// templateData is what a template sees: the request's images, and the fields of the first of them.
+// templateData is the data of a template: the request's images, and the fields of the first one.
 type templateData struct {
 	templateImage
 	Images []templateImage
 }
 
-// render fills a text/template with images: {{.Base64}}, {{.Name}} and {{.Bytes}} are the first image's;
-// {{range .Images}} goes over all.
+// render executes a text/template: {{.Base64}}, {{.Name}} and {{.Bytes}} are the first image's; {{range .Images}} iterates
+// over all.
 func render(text string, images []Image) ([]byte, error) {
 	t, err := template.New("body").Option("missingkey=error").Parse(text)
 	if err != nil {
@@ -48,12 +48,12 @@ func render(text string, images []Image) ([]byte, error) {
 		return nil, fmt.Errorf("template: %w", err)
 	}
 	if out.Len() == 0 {
-		return nil, errors.New("template: it writes nothing")
+		return nil, errors.New("template: the output is empty")
 	}
 	return out.Bytes(), nil
 }
 
-// bounded is a buffer that refuses to grow for ever.
+// bounded is a buffer with a maximum size.
 type bounded struct {
 	bytes.Buffer
 	left int

@@ -14,26 +14,26 @@ import (
 	"time"
 )
 
-// maxAnswer bounds an answer, in bytes.
-const maxAnswer = 16 << 20
+// maxResponse bounds a response, in bytes.
+const maxResponse = 16 << 20
 
 // Kinds of failures of the transport.
 const (
-	kindTimeout  = "timeout"
-	kindRefused  = "connection refused"
-	kindReset    = "connection reset"
-	kindCut      = "answer cut short"
-	kindTooLong  = "answer too long"
-	kindHost     = "host not found"
-	kindNetworks = "network error"
+	kindTimeout   = "timeout"
+	kindRefused   = "connection refused"
+	kindReset     = "connection reset"
+	kindTruncated = "response truncated"
+	kindTooLong   = "response too long"
+	kindHost      = "host not found"
+	kindNetwork   = "network error"
 )
 
-var errAnswerTooLong = errors.New("answer too long")
+var errResponseTooLong = errors.New("response too long")
 
-// transport sends requests and reads their answers to the end, so that it sees every failure as a typed error. Vegeta
-// hands on only an error's text; so a failure becomes an answer with the status 0 and its kind as the status text.
+// transport sends requests and reads their responses to the end, so that it sees every failure as a typed error. Vegeta
+// passes on only an error's text, so a failure becomes a response with status 0 and its kind as the status text.
 type transport struct {
-	ctx     context.Context // ends all requests; vegeta makes them without one
+	ctx     context.Context // cancels all requests; vegeta creates them without a context
 	base    http.RoundTripper
 	timeout time.Duration
 }
@@ -44,8 +44,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
 	r = r.WithContext(ctx)
-	r.Header.Del("X-Vegeta-Seq") // not the server's business
-	response, data, err := t.exchange(r)
+	r.Header.Del("X-Vegeta-Seq")
+	response, data, err := t.roundTrip(r)
 	if err != nil {
 		return &http.Response{Status: kindOf(err), Body: http.NoBody, Header: http.Header{}, Request: r}, nil
 	}
@@ -53,20 +53,20 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-func (t transport) exchange(r *http.Request) (*http.Response, []byte, error) {
+func (t transport) roundTrip(r *http.Request) (*http.Response, []byte, error) {
 	response, err := t.base.RoundTrip(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	if err == nil && len(data) > maxAnswer {
-		err = errAnswerTooLong
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
+	if err == nil && len(data) > maxResponse {
+		err = errResponseTooLong
 	}
 	return response, data, err
 }
 
-// kindOf sorts a failure of the transport.
+// kindOf classifies a transport failure.
 func kindOf(err error) string {
 	var name *net.DNSError
 	var network net.Error
@@ -79,20 +79,26 @@ func kindOf(err error) string {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return kindReset
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return kindCut
-	case errors.Is(err, errAnswerTooLong):
+		return kindTruncated
+	case errors.Is(err, errResponseTooLong):
 		return kindTooLong
 	case errors.As(err, &name):
 		return kindHost
 	}
-	return kindNetworks
+	return kindNetwork
 }
 
-// newClient makes a client that keeps up to n connections open and follows no redirects. Its requests end with ctx; close
-// ends its idle connections.
-func newClient(ctx context.Context, n int, timeout time.Duration) (client *http.Client, closeIdle func()) {
+// dialFunc opens a connection.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// newClient returns a client that keeps up to n connections open and does not follow redirects. ctx cancels its requests;
+// closeIdle closes its idle connections. A nil dial uses the network.
+func newClient(ctx context.Context, n int, timeout time.Duration, dial dialFunc) (client *http.Client, closeIdle func()) {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: timeout}).DialContext
+	}
 	base := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: timeout}).DialContext,
+		DialContext:         dial,
 		MaxIdleConnsPerHost: n,
 		MaxIdleConns:        n,
 		IdleConnTimeout:     time.Minute,
@@ -107,9 +113,9 @@ func newClient(ctx context.Context, n int, timeout time.Duration) (client *http.
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// get fetches a small page beside the load, with errors that say what was wrong. It follows no redirects: the load does
-// not either, and headers may hold a secret that is this host's alone.
-func get(ctx context.Context, url string, header http.Header, timeout time.Duration) (status int, data []byte, err error) {
+// get fetches a small page. It does not follow redirects: neither does the load, and headers may hold a secret for this
+// host only.
+func get(ctx context.Context, url string, header http.Header, timeout time.Duration, dial dialFunc) (status int, data []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -118,14 +124,14 @@ func get(ctx context.Context, url string, header http.Header, timeout time.Durat
 	}
 	maps.Copy(r.Header, header)
 	r.Host = header.Get("Host") // empty: the URL's
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: noRedirect}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, CheckRedirect: noRedirect}
 	response, err := client.Do(r)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer response.Body.Close()
-	if data, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer+1)); err == nil && len(data) > maxAnswer {
-		err = errAnswerTooLong
+	if data, err = io.ReadAll(io.LimitReader(response.Body, maxResponse+1)); err == nil && len(data) > maxResponse {
+		err = errResponseTooLong
 	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("GET %s: %w", url, err)

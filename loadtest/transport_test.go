@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestFailuresOfTheTransportAreSorted(t *testing.T) {
+func TestTransportFailuresAreClassified(t *testing.T) {
 	hijack := func(what string, reset bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -41,9 +41,9 @@ func TestFailuresOfTheTransportAreSorted(t *testing.T) {
 			<-r.Context().Done()
 		}, 50 * time.Millisecond, kindTimeout},
 		{"the connection is reset", hijack("", true), time.Minute, kindReset},
-		{"the connection is closed", hijack("", false), time.Minute, kindCut},
-		{"the answer is cut short", hijack("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", false), time.Minute, kindCut},
-		{"what comes is no HTTP", hijack("hello\r\n\r\n", false), time.Minute, kindNetworks},
+		{"the connection is closed", hijack("", false), time.Minute, kindTruncated},
+		{"the answer is cut short", hijack("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", false), time.Minute, kindTruncated},
+		{"what comes is no HTTP", hijack("hello\r\n\r\n", false), time.Minute, kindNetwork},
 		{"an answer without end", func(w http.ResponseWriter, _ *http.Request) {
 			for part := make([]byte, 1<<20); ; {
 				if _, err := w.Write(part); err != nil {
@@ -60,7 +60,7 @@ func TestFailuresOfTheTransportAreSorted(t *testing.T) {
 			}
 		})
 	}
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("connection refused", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -78,15 +78,15 @@ func TestFailuresOfTheTransportAreSorted(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
-	if got := kindOf(errors.New("something else")); got != kindNetworks {
+	if got := kindOf(errors.New("something else")); got != kindNetwork {
 		t.Errorf("something else: %q", got)
 	}
 }
 
-// status posts something and returns the status text of the answer that stands for the failure.
+// status sends a request that fails and returns the kind of failure.
 func status(t *testing.T, url string, timeout time.Duration) string {
 	t.Helper()
-	client, closeIdle := newClient(t.Context(), 1, timeout)
+	client, closeIdle := newClient(t.Context(), 1, timeout, nil)
 	defer closeIdle()
 	response, err := client.Post(url, "text/plain", strings.NewReader("x"))
 	if err != nil {

@@ -1,17 +1,18 @@
 package loadtest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 const (
-	// stableWindows in a row must agree, as NVIDIA's perf_analyzer has it.
+	// stableWindows consecutive windows must agree, as with NVIDIA's perf_analyzer.
 	stableWindows = 3
-	// maxLatency bounds what the histograms hold.
+	// maxLatency is the largest latency in the histograms.
 	maxLatency = 10 * time.Minute
-	// maxStretch bounds how long a window waits for its count, in its lengths.
+	// maxStretch bounds how long a window waits for its count, as a multiple of its length.
 	maxStretch = 5
 )
 
@@ -21,21 +22,21 @@ func newHistogram() *hdrhistogram.Histogram {
 }
 
 func record(h *hdrhistogram.Histogram, d time.Duration) {
-	_ = h.RecordValue(min(max(d.Microseconds(), 1), maxLatency.Microseconds())) // in its range, so it cannot fail
+	_ = h.RecordValue(min(max(d.Microseconds(), 1), maxLatency.Microseconds())) // cannot fail within its range
 }
 
 // sample is one finished request. Times count from the start of the load.
 type sample struct {
-	due    time.Duration // when it was to be sent
+	due    time.Duration // scheduled time
 	sent   time.Duration
 	end    time.Duration
-	images int      // answered well
-	failed []string // kinds of failures, one an image
+	images int      // successful
+	failed []string // kinds of failures, one per failed image
 }
 
 // tally counts images.
 type tally struct {
-	images   int // answered well
+	images   int // successful
 	failed   int
 	failures map[string]int
 }
@@ -55,12 +56,12 @@ func (t *tally) add(s sample) {
 	}
 }
 
-// window is what finished in a span of time.
+// window holds the requests that finished in a span of time.
 type window struct {
 	tally
 	start, end time.Duration
-	requests   int                     // answered well in full
-	latency    *hdrhistogram.Histogram // µs, of the requests answered well in full
+	requests   int                     // successful
+	latency    *hdrhistogram.Histogram // µs, of the successful requests
 	lag        *hdrhistogram.Histogram // µs, from due to sent
 }
 
@@ -77,9 +78,9 @@ func (w *window) add(s sample) {
 	}
 }
 
-// addStraggler takes a request that was due in the window or before it and finished after it. It tells nothing of what
-// was answered within the window.
-func (w *window) addStraggler(s sample) {
+// addLate adds a late response: to a request that was due by the end of the window and finished after it. It does not count
+// towards throughput.
+func (w *window) addLate(s sample) {
 	if len(s.failed) == 0 {
 		record(w.latency, s.end-s.due)
 	}
@@ -88,7 +89,7 @@ func (w *window) addStraggler(s sample) {
 	}
 }
 
-// throughput is the images answered well a second.
+// throughput is the number of successful images per second.
 func (w *window) throughput() float64 {
 	if w.end <= w.start {
 		return 0
@@ -102,7 +103,7 @@ func quantile(h *hdrhistogram.Histogram, percent float64) time.Duration {
 	return time.Duration(h.ValueAtQuantile(percent)) * time.Microsecond
 }
 
-// merge makes one window of several.
+// merge combines several windows into one.
 func merge(windows []*window) *window {
 	all := newWindow(0)
 	for i, w := range windows {
@@ -121,8 +122,8 @@ func merge(windows []*window) *window {
 	return all
 }
 
-// stable tells whether the last windows agree in throughput and p99: the largest is at most 1 + tolerance times the
-// smallest. Windows without a good answer never agree.
+// stable reports whether the last windows agree in throughput and p99: the largest is at most 1 + tolerance times the
+// smallest. Windows without a successful request never agree.
 func stable(windows []*window, tolerance float64) bool {
 	if len(windows) < stableWindows {
 		return false
@@ -136,9 +137,6 @@ func stable(windows []*window, tolerance float64) bool {
 }
 
 func agree(values []float64, tolerance float64) bool {
-	least, most := values[0], values[0]
-	for _, v := range values {
-		least, most = min(least, v), max(most, v)
-	}
-	return least > 0 && most <= least*(1+tolerance)
+	low, high := slices.Min(values), slices.Max(values)
+	return low > 0 && high <= low*(1+tolerance)
 }

@@ -7,11 +7,11 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-func benchmark(b *testing.B, d repository.Definition, outputs []Tensor, fit geometry.Fit, p Params) {
+func benchmark(b *testing.B, d repository.Definition, outputs []Tensor, transform geometry.Transform, p Params) {
 	decoder := newDecoder(b, d, outputs)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := decoder.Decode(outputs, fit, p); err != nil {
+		if _, err := decoder.Decode(outputs, transform, p); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -28,16 +28,16 @@ func BenchmarkClassify(b *testing.B) {
 			Scores string
 		}](b, c.file)
 		b.Run(name+"/"+string(g.DType), func(b *testing.B) {
-			benchmark(b, shipped(b, c.model), []Tensor{{"y", g.DType, g.Shape, bytesOf(b, g.Scores)}}, geometry.Fit{}, Params{})
+			benchmark(b, shipped(b, c.model), []Tensor{{"y", g.DType, g.Shape, bytesOf(b, g.Scores)}}, geometry.Transform{}, Params{})
 		})
 	}
 }
 
 func BenchmarkDetect(b *testing.B) {
 	zero := 0.0
-	d, outputs, fit, _ := yoloxBus(b)
-	b.Run("yolox", func(b *testing.B) { benchmark(b, d, outputs, fit, Params{}) })
-	b.Run("yolox/every cell a candidate", func(b *testing.B) { benchmark(b, d, outputs, fit, Params{Score: &zero}) })
-	d, outputs, fit, _ = boxesBus(b)
-	b.Run("boxes", func(b *testing.B) { benchmark(b, d, outputs, fit, Params{}) })
+	d, outputs, transform, _ := yoloxBus(b)
+	b.Run("yolox", func(b *testing.B) { benchmark(b, d, outputs, transform, Params{}) })
+	b.Run("yolox/every cell a candidate", func(b *testing.B) { benchmark(b, d, outputs, transform, Params{Score: &zero}) })
+	d, outputs, transform, _ = boxesBus(b)
+	b.Run("boxes", func(b *testing.B) { benchmark(b, d, outputs, transform, Params{}) })
 }

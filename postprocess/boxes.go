@@ -9,13 +9,13 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// boxes decodes outputs that hold finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores
-// [n,classes] of which the highest counts. With scores [n] and no classes every box is of the first class.
+// boxes decodes outputs of finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores [n,classes] of which
+// the highest counts. With scores [n] and no classes every box has the first class.
 type boxes struct {
 	def                    repository.Definition
 	boxes, scores, classes source
 	hasClasses             bool
-	perBox                 int // scores of a box; 1: [n]
+	perBox                 int // scores per box; 1: [n]
 }
 
 func newBoxes(def repository.Definition, outputs []Tensor) (Decoder, error) {
@@ -31,12 +31,12 @@ func newBoxes(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	box, scores, classes := b.withNumber(squeeze(boxShape, 2), scoreShape, classShape)
+	box, scores, classes := b.withNumber(repository.Squeeze(boxShape, 2), scoreShape, classShape)
 	return b, b.checkShapes(box, scores, classes)
 }
 
-// withNumber puts the number of boxes, open, back into shapes that have lost it: it was 1 whenever the model was run, and
-// was taken for the batch.
+// withNumber restores the number of boxes, as open, in shapes that lack it: it was 1 in every trial run and was taken for the
+// batch dimension.
 func (b *boxes) withNumber(box, scores, classes []int64) (ofBoxes, ofScores, ofClasses []int64) {
 	lost := len(box) == 1
 	if lost {
@@ -51,8 +51,7 @@ func (b *boxes) withNumber(box, scores, classes []int64) (ofBoxes, ofScores, ofC
 	return box, scores, classes
 }
 
-// isRowOfTable says whether scores are those of one box, of a table [n,classes] that has lost its n; lost says that the boxes
-// have lost theirs.
+// isRowOfTable reports whether scores are one row of a table [n,classes] without its n; lost says that the boxes lack theirs.
 func (b *boxes) isRowOfTable(scores []int64, lost bool) bool {
 	if b.hasClasses || len(scores) != 1 || scores[0] < 2 {
 		return false
@@ -61,11 +60,11 @@ func (b *boxes) isRowOfTable(scores []int64, lost bool) bool {
 	return lost || labels > 1 && scores[0] == int64(labels+b.def.Output.ClassFirst)
 }
 
-// checkShapes holds the shapes of the three outputs against each other and the labels.
+// checkShapes compares the shapes of the three outputs with each other and with the labels.
 func (b *boxes) checkShapes(box, scores, classes []int64) error {
 	var errs []error
 	bad := func(key, name string, shape []int64, allowed string) {
-		errs = append(errs, fmt.Errorf("%s: model.onnx gives %q rows of the shape %v; allowed: %s", key, name, shape, allowed))
+		errs = append(errs, fmt.Errorf("%s: rows of %q in model.onnx have the shape %v; want %s", key, name, shape, allowed))
 	}
 	if len(box) != 2 || box[1] != 4 && box[1] != -1 {
 		bad("output.boxes", b.boxes.name, box, "[n,4]")
@@ -73,34 +72,34 @@ func (b *boxes) checkShapes(box, scores, classes []int64) error {
 	}
 	n := box[0]
 	b.perBox = 1
-	table, flat := squeeze(scores, 2), squeeze(scores, 1)
+	table, flat := repository.Squeeze(scores, 2), repository.Squeeze(scores, 1)
 	switch {
 	case !b.hasClasses && len(table) == 2 && table[1] > 1 && !differ(table[0], n):
 		b.perBox = int(table[1])
 		errs = append(errs, checkClasses(&b.def, b.scores.name, table[1]))
 	case len(flat) != 1 || differ(flat[0], n):
-		bad("output.scores", b.scores.name, scores, fmt.Sprintf("[n], or [n,classes] without output.classes, n being %d as in %q", n, b.boxes.name))
+		bad("output.scores", b.scores.name, scores, fmt.Sprintf("[n], or [n,classes] without output.classes, with n = %d as in %q", n, b.boxes.name))
 	case !b.hasClasses && len(b.def.Labels) > 1:
-		errs = append(errs, fmt.Errorf("output.classes: must be given: %s has %d labels, output %q of model.onnx has one score per box",
+		errs = append(errs, fmt.Errorf("output.classes: required: %s has %d labels, but output %q of model.onnx has one score per box",
 			b.def.LabelsFile, len(b.def.Labels), b.scores.name))
 	}
-	if flat := squeeze(classes, 1); b.hasClasses && (len(flat) != 1 || differ(flat[0], n)) {
-		bad("output.classes", b.classes.name, classes, fmt.Sprintf("[n], n being %d as in %q", n, b.boxes.name))
+	if flat := repository.Squeeze(classes, 1); b.hasClasses && (len(flat) != 1 || differ(flat[0], n)) {
+		bad("output.classes", b.classes.name, classes, fmt.Sprintf("[n], with n = %d as in %q", n, b.boxes.name))
 	}
 	return errors.Join(errs...)
 }
 
-// differ compares two sizes of which -1 is open.
+// differ compares two sizes; -1 is open.
 func differ(a, b int64) bool { return a >= 0 && b >= 0 && a != b }
 
-// Decode answers with the boxes whose score reaches the threshold. The numbers of boxes that do not are not
-// looked at, but every score must be a probability.
-func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction, error) {
+// Decode returns the boxes whose score reaches the threshold. Other boxes are not checked, but every score must be a
+// probability.
+func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
 	limits, err := p.detection(&b.def.Output)
 	if err != nil {
 		return nil, err
 	}
-	if err := usable(fit); err != nil {
+	if err := checkTransform(transform); err != nil {
 		return nil, err
 	}
 	s := scratches.Get().(*scratch)
@@ -125,18 +124,18 @@ func (b *boxes) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 				return nil, err
 			}
 		}
-		if err := b.add(s, rows[4*i:4*i+4], score, class, fit); err != nil {
+		if err := b.add(s, rows[4*i:4*i+4], score, class, transform); err != nil {
 			return nil, err
 		}
 	}
-	field, toImage := inputField(fit), inputToImage(fit)
+	bounds, toImage := inputBounds(transform), inputToImage(transform)
 	if b.def.Output.BoxSpace == repository.SpaceOriginal {
-		field, toImage = rect{x2: float64(fit.Width), y2: float64(fit.Height)}, clipToImage(fit)
+		bounds, toImage = rect{x2: float64(transform.Width), y2: float64(transform.Height)}, clipToImage(transform)
 	}
-	return s.detected(limits, b.def.Output.MaxBoxes, fit, b.def.Labels, field, toImage), nil
+	return s.detected(limits, b.def.Output.MaxBoxes, transform, b.def.Labels, bounds, toImage), nil
 }
 
-// background is how many scores of a box are of no labelled class.
+// background is the number of scores per box that belong to background classes.
 func (b *boxes) background() int {
 	if b.perBox > 1 {
 		return b.def.Output.ClassFirst
@@ -144,7 +143,7 @@ func (b *boxes) background() int {
 	return 0
 }
 
-// read checks the three tensors of a row against each other. classes is nil when there are none.
+// read checks that the three tensors of a row agree. classes is nil if there are none.
 func (b *boxes) read(s *scratch, outputs []Tensor) (rows, scores []float32, classes *Tensor, err error) {
 	box, err := b.boxes.read(outputs)
 	if err != nil {
@@ -158,39 +157,39 @@ func (b *boxes) read(s *scratch, outputs []Tensor) (rows, scores []float32, clas
 	scores, s.more = score.floats(s.more)
 	n := len(rows) / 4
 	if len(rows) != 4*n || len(scores) != n*b.perBox {
-		return nil, nil, nil, broken(fmt.Errorf("%d values in %q do not go with %d in %q", len(rows), box.Name, len(scores), score.Name))
+		return nil, nil, nil, unusable(fmt.Errorf("%d values in %q do not match %d in %q", len(rows), box.Name, len(scores), score.Name))
 	}
 	if !b.hasClasses {
 		return rows, scores, nil, nil
 	}
 	classes, err = b.classes.read(outputs)
 	if err == nil && elements(classes.Shape) != int64(n) {
-		err = broken(fmt.Errorf("%q has %d classes for %d boxes", classes.Name, elements(classes.Shape), n))
+		err = unusable(fmt.Errorf("%q has %d classes for %d boxes", classes.Name, elements(classes.Shape), n))
 	}
 	return rows, scores, classes, err
 }
 
-// class reads the class of box i, counted from the first labelled one; below 0 it is background.
+// class reads the class of box i, counted from the first labelled one; negative: background.
 func (b *boxes) class(classes *Tensor, i int) (int, error) {
 	n, ok := classes.integer(i)
 	if !ok || n > math.MaxInt32 || n < math.MinInt32 {
-		return 0, broken(fmt.Errorf("output %q holds a class that is no whole number", classes.Name))
+		return 0, unusable(fmt.Errorf("output %q has a class that is not an integer", classes.Name))
 	}
 	class := int(n) - b.def.Output.ClassFirst
 	if labels := len(b.def.Labels); labels > 0 && class >= labels {
-		return 0, broken(fmt.Errorf("the model names class %d; %s has %d labels", class, b.def.LabelsFile, labels))
+		return 0, unusable(fmt.Errorf("the model predicts class %d; %s has %d labels", class, b.def.LabelsFile, labels))
 	}
 	return class, nil
 }
 
-// add makes a candidate, unless the class is background.
-func (b *boxes) add(s *scratch, row []float32, score float32, class int, fit geometry.Fit) error {
+// add adds a candidate unless its class is background.
+func (b *boxes) add(s *scratch, row []float32, score float32, class int, transform geometry.Transform) error {
 	if class < 0 {
 		return nil
 	}
 	box := corners(b.def.Output.BoxFormat, float64(row[0]), float64(row[1]), float64(row[2]), float64(row[3]))
 	if b.def.Output.BoxSpace == repository.SpaceUnit {
-		w, h := float64(fit.InputW), float64(fit.InputH)
+		w, h := float64(transform.InputW), float64(transform.InputH)
 		box = rect{box.x1 * w, box.y1 * h, box.x2 * w, box.y2 * h}
 	}
 	if !box.finite() {

@@ -18,28 +18,28 @@ func TestDetectionRefusesBrokenOutputs(t *testing.T) {
 	box := tensor("b", []int64{1, 4}, 0, 0, 9, 9)
 	score := tensor("s", []int64{1}, 0.9)
 	for name, c := range map[string]struct {
-		def     repository.Definition
-		outputs []Tensor
-		fit     geometry.Fit
-		want    string
+		def       repository.Definition
+		outputs   []Tensor
+		transform geometry.Transform
+		want      string
 	}{
-		"an objectness of NaN":      {small, cell(0, 0, 0, 0, nan, 1), square, "objectness NaN"},
-		"an objectness above one":   {small, cell(0, 0, 0, 0, 3, 1), square, "objectness 3"},
-		"a class score of NaN":      {small, cell(0, 0, 0, 0, 1, nan), square, "score NaN"},
+		"an objectness of NaN":      {small, cell(0, 0, 0, 0, nan, 1), square, "objectness of NaN"},
+		"an objectness above one":   {small, cell(0, 0, 0, 0, 3, 1), square, "objectness of 3"},
+		"a class score of NaN":      {small, cell(0, 0, 0, 0, 1, nan), square, "score of NaN"},
 		"a centre of NaN":           {small, cell(nan, 0, 0, 0, 1, 1), square, "not finite"},
 		"a size without end":        {small, cell(0, 0, 1e9, 0, 1, 1), square, "not finite"},
-		"a score of NaN":            {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, nan)}, square, "score NaN"},
-		"a score below zero":        {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, -1)}, square, "score -1"},
+		"a score of NaN":            {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, nan)}, square, "score of NaN"},
+		"a score below zero":        {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, -1)}, square, "score of -1"},
 		"a corner without end":      {list, []Tensor{tensor("b", []int64{1, 4}, 0, 0, inf, 9), tensor("s", []int64{1, 2}, 0.9, 0)}, square, "not finite"},
-		"a class beyond the labels": {split, []Tensor{box, score, {"c", repository.Int64, []int64{1}, encode(repository.Int64, 2)}}, square, "names class 2; labels.txt has 2 labels"},
-		"a class that is a part":    {split, []Tensor{box, score, tensor("c", []int64{1}, 0.5)}, square, "no whole number"},
-		"a class of NaN":            {split, []Tensor{box, score, tensor("c", []int64{1}, nan)}, square, "no whole number"},
-		"a class without end":       {split, []Tensor{box, score, {"c", repository.Int64, []int64{1}, []byte{0, 0, 0, 0, 0, 0, 0, 1}}}, square, "no whole number"},
-		"an image without size":     {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, 0)}, geometry.Fit{}, "cannot be mapped"},
-		"a fit of NaN":              {small, cell(0, 0, 0, 0, 1, 1), geometry.Fit{Width: 1, Height: 1, InputW: 1, InputH: 1, ScaleX: 1, ScaleY: 1, OffsetX: math.NaN()}, "cannot be mapped"},
+		"a class beyond the labels": {split, []Tensor{box, score, {"c", repository.Int64, []int64{1}, encode(repository.Int64, 2)}}, square, "predicts class 2; labels.txt has 2 labels"},
+		"a class that is a part":    {split, []Tensor{box, score, tensor("c", []int64{1}, 0.5)}, square, "not an integer"},
+		"a class of NaN":            {split, []Tensor{box, score, tensor("c", []int64{1}, nan)}, square, "not an integer"},
+		"a class without end":       {split, []Tensor{box, score, {"c", repository.Int64, []int64{1}, []byte{0, 0, 0, 0, 0, 0, 0, 1}}}, square, "not an integer"},
+		"an image without size":     {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, 0)}, geometry.Transform{}, "cannot be mapped"},
+		"a transform of NaN":        {small, cell(0, 0, 0, 0, 1, 1), geometry.Transform{Width: 1, Height: 1, InputW: 1, InputH: 1, ScaleX: 1, ScaleY: 1, OffsetX: math.NaN()}, "cannot be mapped"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answer, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, c.fit, Params{})
+			answer, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, c.transform, Params{})
 			wantInternal(t, answer, err, c.want)
 		})
 	}
@@ -52,7 +52,7 @@ func TestRowsThatDoNotGoTogetherAreRefused(t *testing.T) {
 	box, scores := tensor("b", []int64{1, 4}, 0, 0, 9, 9), tensor("s", []int64{1}, 0.9)
 	class := Tensor{"c", repository.Int64, []int64{1}, encode(repository.Int64, 0)}
 	for want, outputs := range map[string][]Tensor{
-		"do not go with": {box, tensor("s", []int64{2}, 0.9, 0.9), class},
+		"do not match": {box, tensor("s", []int64{2}, 0.9, 0.9), class},
 		"has 2 classes":  {box, scores, {"c", repository.Int64, []int64{2}, encode(repository.Int64, 0, 0)}},
 		"is missing":     {box, scores},
 	} {

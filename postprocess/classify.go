@@ -22,17 +22,17 @@ func newClassifier(def repository.Definition, outputs []Tensor) (Decoder, error)
 	if err != nil {
 		return nil, err
 	}
-	flat := squeeze(shape, 1)
+	flat := repository.Squeeze(shape, 1)
 	if len(flat) != 1 {
-		return nil, fmt.Errorf("output.name: model.onnx gives %q rows of the shape %v; allowed: one score per class, such as [1000] or [1000 1 1]",
+		return nil, fmt.Errorf("output.name: rows of %q in model.onnx have the shape %v; want one score per class, such as [1000] or [1000 1 1]",
 			scores.name, shape)
 	}
 	c := &classifier{def, scores, flat[0], def.Output.Decode == repository.DecodeSoftmax}
 	return c, checkClasses(&def, scores.name, c.classes)
 }
 
-// Decode answers with the best classes.
-func (c *classifier) Decode(outputs []Tensor, _ geometry.Fit, p Params) (Prediction, error) {
+// Decode returns the best classes.
+func (c *classifier) Decode(outputs []Tensor, _ geometry.Transform, p Params) (Prediction, error) {
 	t, err := c.scores.read(outputs)
 	if err != nil {
 		return nil, err
@@ -44,10 +44,10 @@ func (c *classifier) Decode(outputs []Tensor, _ geometry.Fit, p Params) (Predict
 	first := c.def.Output.ClassFirst
 	if c.classes < 0 {
 		if err := checkClasses(&c.def, t.Name, int64(len(values))); err != nil {
-			return nil, broken(err)
+			return nil, unusable(err)
 		}
 	} else if int64(len(values)) != c.classes {
-		return nil, broken(fmt.Errorf("output %q has %d scores; it had %d classes at load", t.Name, len(values), c.classes))
+		return nil, unusable(fmt.Errorf("output %q has %d scores; it had %d classes at load", t.Name, len(values), c.classes))
 	}
 	topK, err := p.classification(&c.def.Output, len(values)-first)
 	if err != nil {
@@ -78,17 +78,17 @@ func (c *classifier) best(s *scratch, values []float32, topK int, probability fu
 	return &Classified{top}
 }
 
-// scale returns what turns a value into a probability: softmax, exp(v − max) / Σ exp(vᵢ − max), whose exponents
-// are never above 0 so that nothing overflows; or the value itself.
+// scale returns the function from a value to its probability: softmax, exp(v − max) / Σ exp(vᵢ − max), which cannot overflow,
+// or the value itself.
 func (c *classifier) scale(values []float32) (func(float32) float64, error) {
 	low, high := values[0], values[0]
 	for _, v := range values {
 		low, high = min(low, v), max(high, v)
 	}
 	if !c.softmax {
-		const slack = 1e-2 // float16 rounds
+		const slack = 1e-2 // float16 is rounded
 		if low < -slack || high > 1+slack {
-			return nil, broken(errors.New("output.decode says probabilities, but scores lie outside 0 to 1; are they logits (softmax)?"))
+			return nil, unusable(errors.New("output.decode says probabilities, but scores are not within 0 to 1; are they logits (softmax)?"))
 		}
 		return func(v float32) float64 { return float64(max(0, min(v, 1))) }, nil
 	}
@@ -99,7 +99,7 @@ func (c *classifier) scale(values []float32) (func(float32) float64, error) {
 	return func(v float32) float64 { return math.Exp(float64(v-high)) / sum }, nil
 }
 
-// allFinite uses that v − v is 0 for a finite v and NaN for all else.
+// allFinite uses that v − v is 0 for a finite v and NaN otherwise.
 func allFinite(values []float32) bool {
 	var sum float32
 	for _, v := range values {

@@ -32,7 +32,7 @@ func classes(decode string, labels ...string) repository.Definition {
 func decodeOne(t *testing.T, d repository.Definition, row Tensor, p Params) (*Classified, error) {
 	t.Helper()
 	outputs := []Tensor{row}
-	answer, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Fit{}, p)
+	answer, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Transform{}, p)
 	if err != nil {
 		return nil, err
 	}
@@ -133,12 +133,12 @@ func TestClassificationRefusesBrokenOutputs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			decoder := newDecoder(t, classes(c.decode), []Tensor{{Name: "y", DType: repository.Float32, Shape: []int64{2}}})
-			answer, err := decoder.Decode([]Tensor{c.row}, geometry.Fit{}, Params{})
+			answer, err := decoder.Decode([]Tensor{c.row}, geometry.Transform{}, Params{})
 			wantInternal(t, answer, err, c.want)
 		})
 	}
 	decoder := newDecoder(t, classes(repository.DecodeSoftmax), []Tensor{{Name: "y", DType: repository.Float32, Shape: []int64{2}}})
-	answer, err := decoder.Decode(nil, geometry.Fit{}, Params{})
+	answer, err := decoder.Decode(nil, geometry.Transform{}, Params{})
 	wantInternal(t, answer, err, "an output is missing")
 }
 
@@ -157,7 +157,7 @@ func wantInternal(t *testing.T, answer Prediction, err error, want string) {
 func TestParamsOutOfRangeAreTheClientsFault(t *testing.T) {
 	f := func(v float64) *float64 { return &v }
 	classifier := classes(repository.DecodeSoftmax)
-	detector, grid, fit, _ := yoloxBus(t)
+	detector, grid, transform, _ := yoloxBus(t)
 	row := []Tensor{tensor("y", []int64{3}, 1, 2, 3)}
 	for name, c := range map[string]struct {
 		def     repository.Definition
@@ -165,19 +165,19 @@ func TestParamsOutOfRangeAreTheClientsFault(t *testing.T) {
 		p       Params
 		want    string
 	}{
-		"top_k above the classes":   {classifier, row, Params{TopK: 4}, "top_k is 4; allowed: 1 to 3"},
-		"top_k below one":           {classifier, row, Params{TopK: -1}, "top_k is -1; allowed: 1 to 3"},
-		"a score for a classifier":  {classifier, row, Params{Score: f(0.5)}, "belong to detection"},
-		"an IoU for a classifier":   {classifier, row, Params{IoU: f(0.5)}, "belong to detection"},
-		"a score above one":         {detector, grid, Params{Score: f(1.1)}, "score_threshold is 1.1; allowed: 0 to 1"},
-		"a score below zero":        {detector, grid, Params{Score: f(-0.1)}, "score_threshold is -0.1"},
-		"a score that is no number": {detector, grid, Params{Score: f(math.NaN())}, "score_threshold is NaN"},
-		"an IoU above one":          {detector, grid, Params{IoU: f(2)}, "iou_threshold is 2; allowed: 0 to 1"},
-		"an IoU that is no number":  {detector, grid, Params{IoU: f(math.NaN())}, "iou_threshold is NaN"},
-		"top_k for a detector":      {detector, grid, Params{TopK: 3}, "belongs to classification"},
+		"top_k above the classes":   {classifier, row, Params{TopK: 4}, "top_k: 4 is out of range (1–3)"},
+		"top_k below one":           {classifier, row, Params{TopK: -1}, "top_k: -1 is out of range (1–3)"},
+		"a score for a classifier":  {classifier, row, Params{Score: f(0.5)}, "are for detection"},
+		"an IoU for a classifier":   {classifier, row, Params{IoU: f(0.5)}, "are for detection"},
+		"a score above one":         {detector, grid, Params{Score: f(1.1)}, "score_threshold: 1.1 is out of range (0–1)"},
+		"a score below zero":        {detector, grid, Params{Score: f(-0.1)}, "score_threshold: -0.1"},
+		"a score that is no number": {detector, grid, Params{Score: f(math.NaN())}, "score_threshold: NaN"},
+		"an IoU above one":          {detector, grid, Params{IoU: f(2)}, "iou_threshold: 2 is out of range (0–1)"},
+		"an IoU that is no number":  {detector, grid, Params{IoU: f(math.NaN())}, "iou_threshold: NaN"},
+		"top_k for a detector":      {detector, grid, Params{TopK: 3}, "is for classification"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, fit, c.p)
+			_, err := newDecoder(t, c.def, c.outputs).Decode(c.outputs, transform, c.p)
 			var f *apierror.Error
 			if !errors.As(err, &f) || f.Code != apierror.InvalidParameter || !strings.Contains(f.Message, c.want) {
 				t.Errorf("error is %v; want %q", err, c.want)

@@ -10,9 +10,9 @@ import (
 	"fovea/internal/repository"
 )
 
-// New makes the decoder that a definition asks for and holds it against the model's outputs: their names, dtypes,
-// row shapes (without the batch dimension, -1 where open) and number of classes. Data of the outputs is not
-// read. The definition must be resolved. The error joins everything that does not fit, naming both sides.
+// New returns the decoder of a resolved definition. It checks the names, dtypes, row shapes (without the batch dimension, -1
+// where open) and number of classes of the model's outputs, and does not read their data. The error joins all mismatches,
+// each with both sides.
 func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	decoders := map[string]func(repository.Definition, []Tensor) (Decoder, error){
 		repository.DecodeSoftmax:       newClassifier,
@@ -22,7 +22,7 @@ func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	}
 	build, ok := decoders[def.Output.Decode]
 	if !ok {
-		return nil, fmt.Errorf("output.decode: %q is not known", def.Output.Decode)
+		return nil, fmt.Errorf("output.decode: unknown decoder %q", def.Output.Decode)
 	}
 	decoder, err := build(def, outputs)
 	if err != nil {
@@ -31,7 +31,7 @@ func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	return decoder, nil
 }
 
-// source is an output that a decoder reads: where it stands, and what it was at load.
+// source is an output that a decoder reads: its index, and its name and dtype at load.
 type source struct {
 	index int
 	name  string
@@ -44,7 +44,7 @@ var (
 	numberTypes = repository.NumberTypes()
 )
 
-// pick finds an output by the name that key gives and checks its dtype.
+// pick finds the output named by a key and checks its dtype.
 func pick(outputs []Tensor, key, name string, allowed ...repository.DType) (source, []int64, error) {
 	i := slices.IndexFunc(outputs, func(t Tensor) bool { return t.Name == name })
 	if i < 0 && name == "" && len(outputs) == 1 {
@@ -55,7 +55,7 @@ func pick(outputs []Tensor, key, name string, allowed ...repository.DType) (sour
 	}
 	t := outputs[i]
 	if !slices.Contains(allowed, t.DType) {
-		return source{}, nil, fmt.Errorf("%s: model.onnx gives %q the dtype %s; allowed: %v", key, t.Name, t.DType, allowed)
+		return source{}, nil, fmt.Errorf("%s: %q has the dtype %s in model.onnx; want one of %v", key, t.Name, t.DType, allowed)
 	}
 	return source{i, t.Name, t.DType}, t.Shape, nil
 }
@@ -71,7 +71,7 @@ func names(outputs []Tensor) string {
 // read returns the row's tensor after checking it.
 func (s source) read(outputs []Tensor) (*Tensor, error) {
 	if s.index >= len(outputs) {
-		return nil, broken(errors.New("an output is missing"))
+		return nil, unusable(errors.New("an output is missing"))
 	}
 	t := &outputs[s.index]
 	return t, t.check(s.dtype)
@@ -84,15 +84,15 @@ func checkClasses(def *repository.Definition, output string, classes int64) erro
 	case classes < 0:
 		return nil
 	case classes <= first:
-		return fmt.Errorf("output.class_first: model.yaml says %d, output %q of model.onnx has %d classes", first, output, classes)
+		return fmt.Errorf("output.class_first: model.yaml says %d, but output %q of model.onnx has %d classes", first, output, classes)
 	case labels > 0 && classes-first != labels:
-		return fmt.Errorf("labels: %s has %d labels, output %q of model.onnx has %d classes",
+		return fmt.Errorf("labels: %s has %d labels, but output %q of model.onnx has %d classes",
 			def.LabelsFile, labels, output, classes-first)
 	}
 	return nil
 }
 
-// label is a class's label, empty where the model has none.
+// label is the label of a class; empty if the model has none.
 func label(labels []string, class int) string {
 	if class < len(labels) {
 		return labels[class]
@@ -100,7 +100,7 @@ func label(labels []string, class int) string {
 	return ""
 }
 
-// scratch is what a decoder needs for one row and gives back.
+// scratch is the reusable memory of a decoder for one row.
 type scratch struct {
 	floats, more []float32
 	ranking      ranking

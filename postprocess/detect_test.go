@@ -13,7 +13,7 @@ import (
 )
 
 // square is an image of 100×100 that is the model's input.
-var square = geometry.Fit{Width: 100, Height: 100, InputW: 100, InputH: 100, ScaleX: 1, ScaleY: 1}
+var square = geometry.Transform{Width: 100, Height: 100, InputW: 100, InputH: 100, ScaleX: 1, ScaleY: 1}
 
 func detector(change func(o *repository.Output)) repository.Definition {
 	d := repository.Definition{Task: repository.Detection, Labels: []string{"cat", "dog"}, LabelsFile: "labels.txt",
@@ -22,9 +22,9 @@ func detector(change func(o *repository.Output)) repository.Definition {
 	return d.WithDefaults()
 }
 
-func find(t *testing.T, d repository.Definition, fit geometry.Fit, p Params, outputs ...Tensor) []Box {
+func find(t *testing.T, d repository.Definition, transform geometry.Transform, p Params, outputs ...Tensor) []Box {
 	t.Helper()
-	answer, err := newDecoder(t, d, outputs).Decode(outputs, fit, p)
+	answer, err := newDecoder(t, d, outputs).Decode(outputs, transform, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func find(t *testing.T, d repository.Definition, fit geometry.Fit, p Params, out
 
 func TestBoxesInEverySpaceAndFormat(t *testing.T) {
 	// The image of 200×100 lies in the middle of an input of 100×80, at half size.
-	fit := geometry.Fit{Width: 200, Height: 100, InputW: 100, InputH: 80, ScaleX: 0.5, ScaleY: 0.5, OffsetY: 15}
+	transform := geometry.Transform{Width: 200, Height: 100, InputW: 100, InputH: 80, ScaleX: 0.5, ScaleY: 0.5, OffsetY: 15}
 	for name, c := range map[string]struct {
 		space, format string
 		box           [4]float32
@@ -47,7 +47,7 @@ func TestBoxesInEverySpaceAndFormat(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := detector(func(o *repository.Output) { o.BoxSpace, o.BoxFormat = c.space, c.format })
-			got := find(t, d, fit, Params{}, tensor("b", []int64{1, 4}, c.box[:]...), tensor("s", []int64{1, 2}, 0.1, 0.9))
+			got := find(t, d, transform, Params{}, tensor("b", []int64{1, 4}, c.box[:]...), tensor("s", []int64{1, 2}, 0.1, 0.9))
 			if len(got) != 1 || got[0].Class != 1 || got[0].Label != "dog" {
 				t.Fatalf("boxes %+v", got)
 			}
@@ -196,13 +196,13 @@ func TestYOLOXFindsTheCell(t *testing.T) {
 	// An input of 64×32 with strides 16 and 32: cells 0–7 in two lines of four, then 8 and 9 in one line.
 	d := repository.Definition{Task: repository.Detection, Labels: []string{"cat", "dog"},
 		Input: repository.Input{Width: 64, Height: 32}, Output: repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{16, 32}}}.WithDefaults()
-	fit := geometry.Fit{Width: 64, Height: 32, InputW: 64, InputH: 32, ScaleX: 1, ScaleY: 1}
+	transform := geometry.Transform{Width: 64, Height: 32, InputW: 64, InputH: 32, ScaleX: 1, ScaleY: 1}
 	for cell, want := range map[int]rect{ // centre (0.5, 0.5) of the cell, half its size
 		0: {4, 4, 12, 12}, 3: {52, 4, 60, 12}, 6: {36, 20, 44, 28}, 9: {40, 8, 56, 24},
 	} {
 		values := make([]float32, 10*7)
 		copy(values[cell*7:], []float32{0.5, 0.5, float32(math.Log(0.5)), float32(math.Log(0.5)), 0.8, 0.1, 0.9})
-		got := find(t, d, fit, Params{}, tensor("y", []int64{1, 10, 7}, values...))
+		got := find(t, d, transform, Params{}, tensor("y", []int64{1, 10, 7}, values...))
 		if len(got) != 1 || got[0].Class != 1 || math.Abs(got[0].Score-0.72) > 1e-6 {
 			t.Errorf("cell %d: boxes %+v", cell, got)
 			continue
@@ -214,9 +214,9 @@ func TestYOLOXFindsTheCell(t *testing.T) {
 }
 
 func TestDecodersServeManyAtOnce(t *testing.T) {
-	d, outputs, fit, _ := yoloxBus(t)
+	d, outputs, transform, _ := yoloxBus(t)
 	decoder := newDecoder(t, d, outputs)
-	want, err := decoder.Decode(outputs, fit, Params{})
+	want, err := decoder.Decode(outputs, transform, Params{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestDecodersServeManyAtOnce(t *testing.T) {
 		go func() {
 			var last string
 			for range 20 {
-				got, err := decoder.Decode(outputs, fit, Params{})
+				got, err := decoder.Decode(outputs, transform, Params{})
 				if err != nil {
 					last = err.Error()
 					break

@@ -30,15 +30,15 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		fit := geometry.Fit{Width: 100, Height: 50, InputW: 64, InputH: 32, ScaleX: scale, ScaleY: scale, OffsetX: offset, OffsetY: offset}
-		examination := Examine(decoder)
+		transform := geometry.Transform{Width: 100, Height: 50, InputW: 64, InputH: 32, ScaleX: scale, ScaleY: scale, OffsetX: offset, OffsetY: offset}
+		examination := NewTrialCheck(decoder)
 		for side := range sides {
-			examination.Add(outputs, fit, side)
+			examination.Add(outputs, transform, side)
 		}
 		_ = examination.Findings() // whatever it finds
 		zero := 0.0
 		for _, p := range []Params{{}, {Score: &zero}, {TopK: 2}} {
-			answer, err := decoder.Decode(outputs, fit, p)
+			answer, err := decoder.Decode(outputs, transform, p)
 			if err != nil {
 				if code := apierror.From(err).Code; code != apierror.Internal && code != apierror.InvalidParameter {
 					t.Errorf("fault %s: %v", code, err)

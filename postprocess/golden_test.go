@@ -12,6 +12,7 @@ import (
 	"os"
 	"testing"
 
+	"fovea/internal/float16"
 	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
@@ -79,7 +80,7 @@ func TestClassificationGolden(t *testing.T) {
 			}](t, file)
 			outputs := []Tensor{{"y", g.DType, g.Shape, bytesOf(t, g.Scores)}}
 			d := shipped(t, c.model)
-			answer, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Fit{}, Params{})
+			answer, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Transform{}, Params{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,8 +111,8 @@ type detectionGolden struct {
 	Boxes        [][6]float64
 }
 
-// yoloxBus returns the definition, output and fit of the image of a bus.
-func yoloxBus(t testing.TB) (repository.Definition, []Tensor, geometry.Fit, detectionGolden) {
+// yoloxBus returns the definition, output and transform of the image of a bus.
+func yoloxBus(t testing.TB) (repository.Definition, []Tensor, geometry.Transform, detectionGolden) {
 	g := golden[detectionGolden](t, "yolox-bus.json")
 	zipped, err := gzip.NewReader(bytes.NewReader(bytesOf(t, g.Rows)))
 	if err != nil {
@@ -124,44 +125,44 @@ func yoloxBus(t testing.TB) (repository.Definition, []Tensor, geometry.Fit, dete
 	row := make([]float32, g.Cells[1])
 	data := make([]byte, 4*g.Cells[0]*g.Cells[1])
 	for i, cell := range g.Indices {
-		float16s(row, halves[2*i*len(row):])
-		for j, v := range row {
+		for j := range row {
+			v := float16.Value(binary.NativeEndian.Uint16(halves[2*(i*len(row)+j):]))
 			binary.NativeEndian.PutUint32(data[4*(cell*len(row)+j):], math.Float32bits(v))
 		}
 	}
 	d := shipped(t, "yolox-nano")
 	d.Input.Width, d.Input.Height = g.Input[0], g.Input[1]
-	fit := geometry.Fit{Width: g.Image[0], Height: g.Image[1], InputW: g.Input[0], InputH: g.Input[1],
+	transform := geometry.Transform{Width: g.Image[0], Height: g.Image[1], InputW: g.Input[0], InputH: g.Input[1],
 		ScaleX: g.Ratio, ScaleY: g.Ratio}
-	return d, []Tensor{{"output", repository.Float32, []int64{int64(g.Cells[0]), int64(g.Cells[1])}, data}}, fit, g
+	return d, []Tensor{{"output", repository.Float32, []int64{int64(g.Cells[0]), int64(g.Cells[1])}, data}}, transform, g
 }
 
-func boxesBus(t testing.TB) (repository.Definition, []Tensor, geometry.Fit, detectionGolden) {
+func boxesBus(t testing.TB) (repository.Definition, []Tensor, geometry.Transform, detectionGolden) {
 	g := golden[detectionGolden](t, "boxes-bus.json")
 	d := shipped(t, "deimv2-atto")
-	fit := geometry.Fit{Width: g.Image[0], Height: g.Image[1], InputW: g.Input[0], InputH: g.Input[1],
+	transform := geometry.Transform{Width: g.Image[0], Height: g.Image[1], InputW: g.Input[0], InputH: g.Input[1],
 		ScaleX: float64(g.Input[0]) / float64(g.Image[0]), ScaleY: float64(g.Input[1]) / float64(g.Image[1])}
 	return d, []Tensor{
 		{"labels", repository.Int64, []int64{g.N}, bytesOf(t, g.Outputs["labels"])},
 		{"boxes", repository.Float32, []int64{g.N, 4}, bytesOf(t, g.Outputs["boxes"])},
 		{"scores", repository.Float32, []int64{g.N}, bytesOf(t, g.Outputs["scores"])},
-	}, fit, g
+	}, transform, g
 }
 
 func TestYOLOXGolden(t *testing.T) {
-	d, outputs, fit, g := yoloxBus(t)
+	d, outputs, transform, g := yoloxBus(t)
 	// The stored rows were rounded to float16, which moves a box by less than a thousandth of its side.
-	compare(t, d, outputs, fit, g, 0.99, 2e-3)
+	compare(t, d, outputs, transform, g, 0.99, 2e-3)
 }
 
 func TestBoxesGolden(t *testing.T) {
-	d, outputs, fit, g := boxesBus(t)
-	compare(t, d, outputs, fit, g, 0.999999, 1e-7)
+	d, outputs, transform, g := boxesBus(t)
+	compare(t, d, outputs, transform, g, 0.999999, 1e-7)
 }
 
-func compare(t *testing.T, d repository.Definition, outputs []Tensor, fit geometry.Fit, g detectionGolden, overlap, tolerance float64) {
+func compare(t *testing.T, d repository.Definition, outputs []Tensor, transform geometry.Transform, g detectionGolden, overlap, tolerance float64) {
 	t.Helper()
-	answer, err := newDecoder(t, d, outputs).Decode(outputs, fit, Params{})
+	answer, err := newDecoder(t, d, outputs).Decode(outputs, transform, Params{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +195,7 @@ func ExampleNew() {
 	}
 	row.Data = binary.NativeEndian.AppendUint16(nil, 0x3c00)      // 1
 	row.Data = binary.NativeEndian.AppendUint16(row.Data, 0x4000) // 2
-	answer, err := decoder.Decode([]Tensor{row}, geometry.Fit{}, Params{TopK: 1})
+	answer, err := decoder.Decode([]Tensor{row}, geometry.Transform{}, Params{TopK: 1})
 	if err != nil {
 		panic(err)
 	}

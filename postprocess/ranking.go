@@ -1,18 +1,18 @@
 package postprocess
 
-// ranked is a score and whose it is.
+// ranked is a score with the index of its owner.
 type ranked struct {
 	score float32
 	index int32
 }
 
-// above orders by score, then by index, so that answers do not depend on the order of work.
+// above orders by score, then by index, so that results are deterministic.
 func (r ranked) above(other ranked) bool {
 	return r.score > other.score || r.score == other.score && r.index < other.index
 }
 
-// ranking hands out scores best first. It is a binary heap: setting it up costs n steps and each best log n, so
-// that a few of many are found without sorting all.
+// ranking returns scores best first. It is a binary heap, which finds a few of many without sorting all: n steps to set up,
+// log n for each.
 type ranking []ranked
 
 func (r ranking) init() {
@@ -21,7 +21,7 @@ func (r ranking) init() {
 	}
 }
 
-// pop takes the best out of a ranking that is not empty.
+// pop removes and returns the best; the ranking must not be empty.
 func (r *ranking) pop() ranked {
 	h := *r
 	best := h[0]

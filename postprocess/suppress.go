@@ -7,12 +7,12 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// rect is a box by its corners.
+// rect is a box given by two corners.
 type rect struct{ x1, y1, x2, y2 float64 }
 
 func (r rect) area() float64 { return max(0, r.x2-r.x1) * max(0, r.y2-r.y1) }
 
-// iou is the area that a and b share over the area that they cover together; 0 when both are empty.
+// iou is the intersection over union of two boxes; 0 if both are empty.
 func iou(a, b rect) float64 {
 	shared := rect{max(a.x1, b.x1), max(a.y1, b.y1), min(a.x2, b.x2), min(a.y2, b.y2)}.area()
 	if shared == 0 {
@@ -21,30 +21,29 @@ func iou(a, b rect) float64 {
 	return shared / (a.area() + b.area() - shared)
 }
 
-// candidate is a box that scored enough, in whatever space the decoder works in.
+// candidate is a box that reached the score threshold, in the coordinates of its decoder.
 type candidate struct {
 	rect
 	class int
 }
 
-// add takes a candidate.
 func (s *scratch) add(c candidate, score float32) {
 	s.ranking = append(s.ranking, ranked{score, int32(len(s.candidates))})
 	s.candidates = append(s.candidates, c)
 }
 
-// detected picks the answer from the candidates, best first: greedy non-maximum suppression within each class (a
-// box goes when it overlaps a better one by more than the threshold), up to limit boxes. toImage maps a
-// candidate to the image; what nothing is left of there, and what lies far outside of field, in which candidates are, is
-// dropped before it can suppress anything. The work is candidates × limit at most.
-func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []string, field rect, toImage func(rect) rect) *Detected {
+// detected selects boxes from the candidates, best first, by greedy non-maximum suppression within each class, up to limit
+// boxes. A candidate is suppressed if its IoU with a selected one exceeds the threshold. toImage maps a candidate to the
+// image. Candidates that are empty there, or lie far outside of bounds, suppress nothing. The work is at most candidates ×
+// limit.
+func (s *scratch) detected(t thresholds, limit int, transform geometry.Transform, labels []string, bounds rect, toImage func(rect) rect) *Detected {
 	s.ranking.init()
 	s.kept = s.kept[:0]
-	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: fit.Width, Height: fit.Height}
+	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: transform.Width, Height: transform.Height}
 	for len(s.ranking) > 0 && len(out.Boxes) < limit {
 		r := s.ranking.pop()
 		c := s.candidates[r.index]
-		if c.farOutside(field) {
+		if c.farOutside(bounds) {
 			out.Discarded++
 			continue
 		}
@@ -58,11 +57,11 @@ func (s *scratch) detected(t thresholds, limit int, fit geometry.Fit, labels []s
 	return out
 }
 
-// farOutside says whether a box reaches more than ten times the sides of field beyond it.
-func (r rect) farOutside(field rect) bool {
-	const most = 10
-	w, h := most*(field.x2-field.x1), most*(field.y2-field.y1)
-	return min(r.x1, r.x2) < field.x1-w || min(r.y1, r.y2) < field.y1-h || max(r.x1, r.x2) > field.x2+w || max(r.y1, r.y2) > field.y2+h
+// farOutside reports whether a box reaches beyond bounds by more than ten times its sides.
+func (r rect) farOutside(bounds rect) bool {
+	const maxSides = 10
+	w, h := maxSides*(bounds.x2-bounds.x1), maxSides*(bounds.y2-bounds.y1)
+	return min(r.x1, r.x2) < bounds.x1-w || min(r.y1, r.y2) < bounds.y1-h || max(r.x1, r.x2) > bounds.x2+w || max(r.y1, r.y2) > bounds.y2+h
 }
 
 func (s *scratch) overlaps(c candidate, threshold float64) bool {
@@ -79,36 +78,38 @@ func (s *scratch) reset() {
 	s.ranking, s.candidates = s.ranking[:0], s.candidates[:0]
 }
 
-// usable refuses a fit that would map boxes to what is no number.
-func usable(fit geometry.Fit) error {
-	good := fit.ScaleX > 0 && fit.ScaleY > 0 && fit.Width > 0 && fit.Height > 0 && fit.InputW > 0 && fit.InputH > 0
-	if !good || !(rect{fit.ScaleX, fit.ScaleY, fit.OffsetX, fit.OffsetY}).finite() {
-		return broken(fmt.Errorf("the image cannot be mapped: %+v", fit))
+// checkTransform rejects a transform that would map boxes to values that are not finite.
+func checkTransform(transform geometry.Transform) error {
+	good := transform.ScaleX > 0 && transform.ScaleY > 0 && transform.Width > 0 && transform.Height > 0 && transform.InputW > 0 && transform.InputH > 0
+	if !good || !(rect{transform.ScaleX, transform.ScaleY, transform.OffsetX, transform.OffsetY}).finite() {
+		return unusable(fmt.Errorf("the image cannot be mapped: %+v", transform))
 	}
 	return nil
 }
 
 // inputToImage maps boxes of the model's input to the image, clipped to it.
-func inputToImage(fit geometry.Fit) func(rect) rect {
+func inputToImage(transform geometry.Transform) func(rect) rect {
 	return func(r rect) rect {
 		var b rect
-		b.x1, b.y1 = fit.ToImage(r.x1, r.y1)
-		b.x2, b.y2 = fit.ToImage(r.x2, r.y2)
+		b.x1, b.y1 = transform.ToImage(r.x1, r.y1)
+		b.x2, b.y2 = transform.ToImage(r.x2, r.y2)
 		return b
 	}
 }
 
-// inputField is the model's input, as a box.
-func inputField(fit geometry.Fit) rect { return rect{x2: float64(fit.InputW), y2: float64(fit.InputH)} }
+// inputBounds is the model's input as a box.
+func inputBounds(transform geometry.Transform) rect {
+	return rect{x2: float64(transform.InputW), y2: float64(transform.InputH)}
+}
 
-// clipToImage maps boxes that count the image's pixels already.
-func clipToImage(fit geometry.Fit) func(rect) rect {
-	w, h := float64(fit.Width), float64(fit.Height)
+// clipToImage clips boxes that are in pixels of the image already.
+func clipToImage(transform geometry.Transform) func(rect) rect {
+	w, h := float64(transform.Width), float64(transform.Height)
 	clip := func(v, top float64) float64 { return max(0, min(v, top)) }
 	return func(r rect) rect { return rect{clip(r.x1, w), clip(r.y1, h), clip(r.x2, w), clip(r.y2, h)} }
 }
 
-// corners makes corners of four numbers in a box format.
+// corners converts four numbers in a box format.
 func corners(format string, a, b, c, d float64) rect {
 	switch format {
 	case repository.BoxCXCYWH:

@@ -12,7 +12,7 @@ import (
 	"fovea/internal/repository"
 )
 
-// elements is how many elements a shape has; -1 where a dimension is open or the product too large to be real.
+// elements is the number of elements of a shape; -1 if a dimension is open or the product implausibly large.
 func elements(shape []int64) int64 {
 	n := int64(1)
 	for _, d := range shape {
@@ -24,30 +24,18 @@ func elements(shape []int64) int64 {
 	return n
 }
 
-// squeeze drops the dimensions of 1 that say nothing, down to rank dimensions: the leading ones first, then the
-// trailing ones.
-func squeeze(shape []int64, rank int) []int64 {
-	for len(shape) > rank && shape[0] == 1 {
-		shape = shape[1:]
-	}
-	for len(shape) > rank && shape[len(shape)-1] == 1 {
-		shape = shape[:len(shape)-1]
-	}
-	return shape
-}
-
-// check holds a row against what New was given: the dtype must be the same, and the bytes must fill the shape.
+// check compares a row with what New was given: the dtype must be the same, and the bytes must fill the shape.
 func (t *Tensor) check(dtype repository.DType) error {
 	n := elements(t.Shape)
 	if t.DType != dtype || n < 0 || n*int64(dtype.Size()) != int64(len(t.Data)) {
-		return broken(fmt.Errorf("output %q is %s %v of %d bytes; it was %s when the model was loaded",
+		return unusable(fmt.Errorf("output %q is %s %v of %d bytes; it was %s when the model was loaded",
 			t.Name, t.DType, t.Shape, len(t.Data), dtype))
 	}
 	return nil
 }
 
-// floats gives a row's numbers as float32: the bytes themselves where they are that, else decoded into buffer,
-// which grows as needed and is returned for the next time.
+// floats returns a row's numbers as float32: the data itself if it is float32, else converted into buffer, which grows as
+// needed and is returned for reuse.
 func (t *Tensor) floats(buffer []float32) (values, grown []float32) {
 	n := len(t.Data) / t.DType.Size()
 	if n == 0 {
@@ -58,7 +46,9 @@ func (t *Tensor) floats(buffer []float32) (values, grown []float32) {
 	}
 	buffer = slices.Grow(buffer[:0], n)[:n]
 	if t.DType == repository.Float16 {
-		float16s(buffer, t.Data)
+		for i := range buffer {
+			buffer[i] = float16.Value(binary.NativeEndian.Uint16(t.Data[2*i:]))
+		}
 		return buffer, buffer
 	}
 	for i := range buffer {
@@ -82,7 +72,7 @@ func (t *Tensor) number(i int) float64 {
 	return float64(t.whole(i))
 }
 
-// whole reads element i of whole numbers.
+// whole reads element i of an integer type.
 func (t *Tensor) whole(i int) int64 {
 	switch t.DType {
 	case repository.Int64, repository.Uint64:
@@ -101,24 +91,24 @@ func (t *Tensor) whole(i int) int64 {
 	return int64(t.Data[i])
 }
 
-// integer reads element i as a whole number; ok is false when it is none.
+// integer reads element i as an integer; ok is false if it is not one.
 func (t *Tensor) integer(i int) (n int64, ok bool) {
 	if !slices.Contains(floatTypes, t.DType) {
 		n = t.whole(i)
 		return n, t.DType != repository.Uint64 || n >= 0
 	}
 	f := t.number(i)
-	if f != math.Trunc(f) || math.Abs(f) > 1<<24 { // NaN is unequal to everything
+	if f != math.Trunc(f) || math.Abs(f) > 1<<24 { // NaN is unequal to itself
 		return 0, false
 	}
 	return int64(f), true
 }
 
-// broken is the fault of outputs that cannot be an answer.
-func broken(cause error) error {
-	return apierror.Wrap(apierror.Internal, cause, "the model gave no usable answer")
+// unusable is the error of outputs that no prediction can be decoded from.
+func unusable(cause error) error {
+	return apierror.Wrap(apierror.Internal, cause, "the model's outputs are unusable")
 }
 
 func notFinite(name string) error {
-	return broken(fmt.Errorf("output %q holds a value that is not finite", name))
+	return unusable(fmt.Errorf("output %q holds a value that is not finite", name))
 }

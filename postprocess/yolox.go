@@ -8,7 +8,7 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// yolox decodes the raw grid of YOLOX (Ge et al., 2021, https://arxiv.org/abs/2107.08430): for every stride s,
+// yolox decodes the grid of YOLOX (Ge et al., 2021, https://arxiv.org/abs/2107.08430): for every stride s,
 // from fine to coarse, one row per cell of a (height/s)×(width/s) grid in reading order. A row holds x, y, w, h,
 // objectness and one score per class, the latter two after the sigmoid. The centre is ((x + column)·s,
 // (y + line)·s), the size is (eʷ·s, eʰ·s), in pixels of the input; the score is objectness × class.
@@ -16,26 +16,21 @@ type yolox struct {
 	def   repository.Definition
 	grid  source
 	cells int // rows
-	width int // numbers of a row
+	width int // numbers per row
 }
-
-const yoloxHead = 5 // numbers before the classes
 
 func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	grid, shape, err := pick(outputs, "output.name", def.Output.Name, floatTypes...)
 	if err != nil {
 		return nil, err
 	}
-	rows := squeeze(shape, 2)
-	if len(rows) != 2 || rows[1] >= 0 && rows[1] <= yoloxHead {
-		return nil, fmt.Errorf("output.name: model.onnx gives %q rows of the shape %v; allowed: [cells, 5 + classes]",
+	rows := repository.Squeeze(shape, 2)
+	if len(rows) != 2 || rows[1] >= 0 && rows[1] <= repository.YOLOXHead {
+		return nil, fmt.Errorf("output.name: rows of %q in model.onnx have the shape %v; want [cells, 5 + classes]",
 			grid.name, shape)
 	}
-	y := &yolox{def: def, grid: grid, width: yoloxHead + def.Output.ClassFirst + len(def.Labels)}
+	y := &yolox{def: def, grid: grid, width: repository.YOLOXHead + def.Output.ClassFirst + len(def.Labels)}
 	for _, s := range def.Output.Strides {
-		if s < 1 {
-			return nil, fmt.Errorf("output.strides: %d is not a stride", s)
-		}
 		y.cells += (def.Input.Width / s) * (def.Input.Height / s)
 	}
 	if rows[0] >= 0 && rows[0] != int64(y.cells) {
@@ -44,22 +39,22 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	}
 	if rows[1] >= 0 {
 		y.width = int(rows[1])
-		return y, checkClasses(&def, grid.name, rows[1]-yoloxHead)
+		return y, checkClasses(&def, grid.name, rows[1]-repository.YOLOXHead)
 	}
 	if len(def.Labels) == 0 {
-		return nil, fmt.Errorf("labels: must be given: model.onnx leaves the number of classes of %q open", grid.name)
+		return nil, fmt.Errorf("labels: required, since model.onnx leaves the number of classes of %q open", grid.name)
 	}
 	return y, nil
 }
 
-// Decode answers with the boxes whose score reaches the threshold. Every objectness is checked to be finite and a
-// probability; the other numbers are where the objectness alone does not rule the cell out.
-func (y *yolox) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction, error) {
+// Decode returns the boxes whose score reaches the threshold. Every objectness must be a probability; the other numbers of a
+// cell are only checked if its objectness reaches the threshold.
+func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
 	limits, err := p.detection(&y.def.Output)
 	if err != nil {
 		return nil, err
 	}
-	if err := usable(fit); err != nil {
+	if err := checkTransform(transform); err != nil {
 		return nil, err
 	}
 	t, err := y.grid.read(outputs)
@@ -72,7 +67,7 @@ func (y *yolox) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 	var values []float32
 	values, s.floats = t.floats(s.floats)
 	if len(values) != y.cells*y.width {
-		return nil, broken(fmt.Errorf("output %q has %d values; %d cells of %d were expected", t.Name, len(values), y.cells, y.width))
+		return nil, unusable(fmt.Errorf("output %q has %d values; %d cells of %d were expected", t.Name, len(values), y.cells, y.width))
 	}
 	for _, stride := range y.def.Output.Strides {
 		columns, lines := y.def.Input.Width/stride, y.def.Input.Height/stride
@@ -84,19 +79,19 @@ func (y *yolox) Decode(outputs []Tensor, fit geometry.Fit, p Params) (Prediction
 			}
 		}
 	}
-	return s.detected(limits, y.def.Output.MaxBoxes, fit, y.def.Labels, inputField(fit), inputToImage(fit)), nil
+	return s.detected(limits, y.def.Output.MaxBoxes, transform, y.def.Labels, inputBounds(transform), inputToImage(transform)), nil
 }
 
-// cell adds a candidate when its score reaches the threshold.
+// cell adds a candidate if its score reaches the threshold.
 func (y *yolox) cell(s *scratch, row []float32, column, line, stride int, threshold float32) error {
 	objectness := row[4]
 	if !(objectness >= 0 && objectness <= maxProbability) {
-		return broken(fmt.Errorf("output %q holds the objectness %v; allowed: 0 to 1", y.grid.name, objectness))
+		return unusable(fmt.Errorf("output %q has an objectness of %v; want 0 to 1", y.grid.name, objectness))
 	}
 	if objectness < threshold {
 		return nil // class scores are at most 1
 	}
-	class, best, err := bestClass(row[yoloxHead+y.def.Output.ClassFirst:], y.grid.name)
+	class, best, err := bestClass(row[repository.YOLOXHead+y.def.Output.ClassFirst:], y.grid.name)
 	if err != nil {
 		return err
 	}
@@ -115,15 +110,15 @@ func (y *yolox) cell(s *scratch, row []float32, column, line, stride int, thresh
 	return nil
 }
 
-// maxProbability is 1 and what float16 may round it to after a product.
+// maxProbability allows for products rounded in float16.
 const maxProbability = 1 + 1e-2
 
-// bestClass finds the highest of scores, which must be probabilities.
+// bestClass returns the highest of scores, which must be probabilities.
 func bestClass(scores []float32, output string) (class int, best float32, err error) {
 	best = -1
 	for i, v := range scores {
 		if !(v >= 0 && v <= maxProbability) {
-			return 0, 0, broken(fmt.Errorf("output %q holds the score %v; allowed: 0 to 1", output, v))
+			return 0, 0, unusable(fmt.Errorf("output %q has a score of %v; want 0 to 1", output, v))
 		}
 		if v > best {
 			class, best = i, v

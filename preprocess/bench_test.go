@@ -43,14 +43,14 @@ func BenchmarkDecodeAndPack(b *testing.B) {
 			b.ReportAllocs()
 			start := cpuTime(b)
 			for b.Loop() {
-				pic, err := plan.Decode(b.Context(), data, info)
+				img, err := plan.Decode(b.Context(), data, info)
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := plan.Pack(pic, row); err != nil {
+				if _, err := plan.Pack(img, row); err != nil {
 					b.Fatal(err)
 				}
-				pic.Close()
+				img.Close()
 			}
 			b.ReportMetric((cpuTime(b)-start)/float64(b.N), "cpu-µs/op")
 			b.ReportMetric(float64(Live()), "live")
@@ -64,9 +64,12 @@ func BenchmarkPack(b *testing.B) {
 		for _, dtype := range []repository.DType{repository.Float32, repository.Float16, repository.Uint8} {
 			in := classifier()
 			in.Resize, in.ShortestEdge, in.Layout, in.DType = repository.Stretch, 0, layout, dtype
+			if dtype == repository.Uint8 {
+				in.Scale, in.Mean, in.Std = 1, nil, nil
+			}
 			plan := mustPlan(b, in)
 			data := encodedPNG(b, 224, 224)
-			pic, err := plan.Decode(b.Context(), data, mustInfo(b, data))
+			img, err := plan.Decode(b.Context(), data, mustInfo(b, data))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -75,13 +78,13 @@ func BenchmarkPack(b *testing.B) {
 				b.ReportAllocs()
 				start := cpuTime(b)
 				for b.Loop() {
-					if _, err := plan.Pack(pic, row); err != nil {
+					if _, err := plan.Pack(img, row); err != nil {
 						b.Fatal(err)
 					}
 				}
 				b.ReportMetric((cpuTime(b)-start)/float64(b.N), "cpu-µs/op")
 			})
-			pic.Close()
+			img.Close()
 		}
 	}
 }

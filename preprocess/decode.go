@@ -16,83 +16,82 @@ import (
 	"fovea/preprocess/webp"
 )
 
-// Image is a decoded image: 8 bits a channel, blue, green and red, as stored (not yet turned upright), possibly
-// shrunk by the decoder, and filled only where the plan looks. It holds native memory until Close. It is for one goroutine
-// at a time, and for the plan that decoded it.
+// Image is a decoded image: 8 bits per channel, blue, green and red, in its stored orientation, possibly shrunk by the
+// decoder. Only the pixels that its plan reads are defined. It holds native memory until Close. It is not safe for
+// concurrent use, and belongs to the plan that decoded it.
 type Image struct {
 	mat         native
 	orientation int
-	size        geometry.Image // as a person sees it
+	size        geometry.Image // orientation-corrected
 }
 
 // Close frees the image. It may be called twice.
-func (pic *Image) Close() { pic.mat.free() }
+func (img *Image) Close() { img.mat.free() }
 
-// Decode decodes an image whose header has been read and is within the limits. A JPEG that is much larger than
-// the plan needs is decoded at 1/2, 1/4 or 1/8, never below twice what is needed, and only so far that the image's edges
-// are its own. Alpha is dropped, 16 bits are
-// brought to 8, and grey, palettes and CMYK become three channels. The error is a *fault.Fault with code
-// Undecodable for a broken image, or ctx's error: decoding ends soon after ctx has. data is not kept.
+// Decode decodes an image whose header was read and is within the limits. A JPEG that is much larger than the input is
+// decoded at 1/2, 1/4 or 1/8, but to at least twice the target size, and only where that keeps the image's edges. Alpha is
+// dropped, 16 bits are reduced to 8, and grey, palettes and CMYK become three channels. The error is an *apierror.Error
+// with code Undecodable for a broken image, or that of ctx: decoding stops soon after ctx ends. data is not kept.
 func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Image, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if len(data) == 0 || info.Width < 1 || info.Height < 1 {
-		return nil, apierror.New(apierror.Internal, "an image was to be decoded whose header had not been read")
+		return nil, apierror.New(apierror.Internal, "cannot decode an image without its header")
 	}
-	pic := p.sized(info, p.shrink(info))
-	pic.mat = newNative()
-	if err := pic.decode(ctx, data, info, p); err != nil {
-		pic.Close()
+	img := newImage(info, p.shrink(info))
+	img.mat = newNative()
+	if err := img.decode(ctx, data, info, p); err != nil {
+		img.Close()
 		return nil, err
 	}
-	return pic, nil
+	return img, nil
 }
 
-// decode fills the image where the plan looks.
-func (pic *Image) decode(ctx context.Context, data []byte, info header.Info, p *Plan) error {
-	err := pic.fill(ctx, data, info, p)
+// decode fills the pixels that the plan reads.
+func (img *Image) decode(ctx context.Context, data []byte, info header.Info, p *Plan) error {
+	err := img.fill(ctx, data, info, p)
 	if ended := ctx.Err(); ended != nil && err != nil {
 		return ended
 	}
-	var told *apierror.Error
+	var reported *apierror.Error
 	switch {
-	case errors.Is(err, png.ErrCut), errors.Is(err, jpeg.ErrCutShort):
+	case errors.Is(err, png.ErrTruncated), errors.Is(err, jpeg.ErrTruncated):
 		return apierror.Wrap(apierror.Undecodable, err, "%s is cut short: its end is missing", info.Format)
-	case errors.As(err, &told):
+	case errors.As(err, &reported):
 		return err
 	case err != nil:
 		return apierror.Wrap(apierror.Undecodable, err, "%s is broken: its image data cannot be decoded", info.Format)
 	case info.Frame.Empty():
 		return nil
 	}
-	return pic.onCanvas(info)
+	return img.onCanvas(info)
 }
 
-// onCanvas puts the image, a frame of an animation, in its place on the canvas. Around it the canvas is black, as
-// what is transparent there is to who does not look at alpha.
-func (pic *Image) onCanvas(info header.Info) error {
+// onCanvas copies the image, the first frame of an animation, to its position on the canvas. The rest of the canvas is
+// black: transparent pixels without their alpha.
+func (img *Image) onCanvas(info header.Info) error {
 	if info.Frame.Size() == image.Pt(info.Width, info.Height) {
 		return nil
 	}
 	canvas := own(gocv.NewMatWithSizeFromScalar(gocv.Scalar{}, info.Height, info.Width, gocv.MatTypeCV8UC3))
-	place := own(canvas.Region(info.Frame))
-	defer place.free()
-	if err := pic.mat.CopyTo(&place.Mat); err != nil {
+	frame := own(canvas.Region(info.Frame))
+	defer frame.free()
+	if err := img.mat.CopyTo(&frame.Mat); err != nil {
 		canvas.free()
-		return apierror.Wrap(apierror.Internal, err, "the first frame cannot be put on its canvas")
+		return apierror.Wrap(apierror.Internal, err, "the first frame cannot be copied to its canvas")
 	}
-	pic.mat.free()
-	pic.mat = canvas
+	img.mat.free()
+	img.mat = canvas
 	return nil
 }
 
 // fill decodes into a new matrix.
-func (pic *Image) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
-	w, h := pic.stored(info)
-	pic.mat.free()
-	pic.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialised; an error leaves it unseen
-	pixels, err := pic.mat.DataPtrUint8()
+func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
+	w, h := img.storedSize(info)
+	img.mat.free()
+	img.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialised; discarded after an error
+	pixels, err := img.mat.DataPtrUint8()
 	if err != nil {
 		return err
 	}
@@ -104,51 +103,51 @@ func (pic *Image) fill(ctx context.Context, data []byte, info header.Info, p *Pl
 	case header.WebP:
 		return webp.Decode(ctx, header.Chunk(data, info), pixels, w, h)
 	}
-	seen := p.resizing(pic, p.spec.Place(pic.size), w, h).looksAt()
-	return jpeg.Decode(ctx, header.Chunk(data, info), pic.size.Shrink, pixels, w, h, seen.Min.X, seen.Max.X)
+	columns := p.resampling(img, w, h).sourceRect()
+	return jpeg.Decode(ctx, header.Chunk(data, info), img.size.Shrink, pixels, w, h, columns.Min.X, columns.Max.X)
 }
 
-// stored is the size of the decoded image as it is stored.
-func (pic *Image) stored(info header.Info) (w, h int) {
-	coded, shrink := info.Coded(), pic.size.Shrink
+// storedSize is the size of the decoded image in its stored orientation.
+func (img *Image) storedSize(info header.Info) (w, h int) {
+	coded, shrink := info.Coded(), img.size.Shrink
 	return (coded.X + shrink - 1) / shrink, (coded.Y + shrink - 1) / shrink
 }
 
-// shrink is how many times smaller the image may be decoded: 1, 2, 4 or 8. Only libjpeg saves time this way. A scaler
-// that picks pixels gets them all.
+// shrink is by how much the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way. Nearest-neighbour
+// scaling needs the original pixels.
 func (p *Plan) shrink(info header.Info) int {
-	if info.Format != header.JPEG || p.scaler.grow == nearestExact {
+	if info.Format != header.JPEG || p.scaler.interpolation == nearestExact {
 		return 1
 	}
-	w, h := info.Seen()
-	needW, needH := p.spec.Needs(w, h)
+	w, h := info.OrientedSize()
+	target := geometry.TargetSize(&p.input, w, h)
 	for shrink := 8; shrink > 1; shrink /= 2 {
-		if w/shrink >= 2*needW && h/shrink >= 2*needH && p.edgesHold(info, shrink) {
+		if w/shrink >= 2*target.X && h/shrink >= 2*target.Y && p.keepsEdges(info, shrink) {
 			return shrink
 		}
 	}
 	return 1
 }
 
-// edgesHold says whether the last column and row of a JPEG decoded at 1/shrink are those of the image, where the plan
-// looks at them. A side that shrink does not divide ends within a pixel, in which columns are mixed that a person does not
-// see: encoders make them of the last one, so that it is the mean of the seen ones only if it holds one of these, or two
-// pixels in all.
-func (p *Plan) edgesHold(info header.Info, shrink int) bool {
+// keepsEdges reports whether the last column and row of a JPEG decoded at 1/shrink, if the plan reads them, hold the
+// image's own pixels. A side that shrink does not divide ends within a pixel, which also averages columns beyond the image.
+// Encoders fill these with copies of the last column, so that the mean is right only if one column of the image is in it,
+// or two in all.
+func (p *Plan) keepsEdges(info header.Info, shrink int) bool {
 	restX, restY := info.Width%shrink, info.Height%shrink
 	if shrink == 2 || restX <= 1 && restY <= 1 {
 		return true
 	}
-	pic := p.sized(info, shrink)
-	w, h := pic.stored(info)
-	seen := p.resizing(pic, p.spec.Place(pic.size), w, h).looksAt()
-	return (restX <= 1 || seen.Max.X < w) && (restY <= 1 || seen.Max.Y < h)
+	img := newImage(info, shrink)
+	w, h := img.storedSize(info)
+	source := p.resampling(img, w, h).sourceRect()
+	return (restX <= 1 || source.Max.X < w) && (restY <= 1 || source.Max.Y < h)
 }
 
-// sized is an image that is to be decoded at 1/shrink.
-func (p *Plan) sized(info header.Info, shrink int) *Image {
-	w, h := info.Seen()
-	pic := &Image{orientation: info.Orientation, size: geometry.Image{Width: w, Height: h, Shrink: shrink}}
-	pic.size.FlippedX, pic.size.FlippedY = flipped(info.Orientation)
-	return pic
+// newImage is an image that will be decoded at 1/shrink.
+func newImage(info header.Info, shrink int) *Image {
+	w, h := info.OrientedSize()
+	img := &Image{orientation: info.Orientation, size: geometry.Image{Width: w, Height: h, Shrink: shrink}}
+	img.size.FlippedX, img.size.FlippedY = flipped(info.Orientation)
+	return img
 }

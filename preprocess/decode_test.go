@@ -23,16 +23,14 @@ func TestReducedDecodingGivesTheSameInput(t *testing.T) {
 	data := largePhoto(t)
 	for name, resize := range map[string]repository.Resize{"stretch": repository.Stretch, "shortest edge": repository.ShortestEdge, "letterbox": repository.Letterbox} {
 		for _, size := range []int{32, 100, 224, 416} {
-			in := bytesInput(size, size)
-			in.Resize = resize
-			plan := mustPlan(t, in)
+			plan := mustPlan(t, resizedBy(bytesInput(size, size), resize))
 			info := mustInfo(t, data)
-			pic, err := plan.Decode(t.Context(), data, info)
+			img, err := plan.Decode(t.Context(), data, info)
 			if err != nil {
 				t.Fatal(err)
 			}
-			shrink := pic.size.Shrink
-			pic.Close()
+			shrink := img.size.Shrink
+			img.Close()
 			mean, worst := difference(prepared(t, plan, data), inFull(t, plan, data, info))
 			t.Logf("%s to %d: 1/%d, mean %.2f, worst %d", name, size, shrink, mean, worst)
 			if shrink == 1 {
@@ -48,13 +46,13 @@ func TestReducedDecodingGivesTheSameInput(t *testing.T) {
 // inFull decodes a JPEG at its full size and packs it.
 func inFull(t *testing.T, plan *Plan, data []byte, info header.Info) []byte {
 	t.Helper()
-	pic := &Image{mat: own(gocv.NewMat()), orientation: 1, size: geometry.Image{Width: info.Width, Height: info.Height, Shrink: 1}}
-	defer pic.Close()
-	if err := gocv.IMDecodeIntoMat(data, gocv.IMReadColor|ignoreOrientation, &pic.mat.Mat); err != nil {
+	img := &Image{mat: own(gocv.NewMat()), orientation: 1, size: geometry.Image{Width: info.Width, Height: info.Height, Shrink: 1}}
+	defer img.Close()
+	if err := gocv.IMDecodeIntoMat(data, gocv.IMReadColor|ignoreOrientation, &img.mat.Mat); err != nil {
 		t.Fatal(err)
 	}
 	row := poisoned(plan.RowBytes())
-	if _, err := plan.Pack(pic, row); err != nil {
+	if _, err := plan.Pack(img, row); err != nil {
 		t.Fatal(err)
 	}
 	return row
@@ -73,7 +71,7 @@ func TestReducedDecodingStaysAtTwiceWhatIsNeeded(t *testing.T) {
 		{"one side holds it back", 4000, 399, 2, 1, header.JPEG},
 		{"a quarter", 800, 400, 4, 1, header.JPEG},
 		{"an eighth is the most", 20000, 20000, 8, 1, header.JPEG},
-		{"the sides as a person sees them", 200, 400, 2, 6, header.JPEG},
+		{"the orientation-corrected sides", 200, 400, 2, 6, header.JPEG},
 		{"PNG is always decoded in full", 20000, 20000, 1, 1, header.PNG},
 	} {
 		info := header.Info{Format: c.format, Width: c.width, Height: c.height, Orientation: c.orientation}
@@ -103,9 +101,9 @@ func TestBrokenImagesAreRefused(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			info, err := header.Read(data, header.Limits{})
 			if err == nil {
-				var pic *Image
-				if pic, err = plan.Decode(t.Context(), data, info); err == nil {
-					pic.Close()
+				var img *Image
+				if img, err = plan.Decode(t.Context(), data, info); err == nil {
+					img.Close()
 					t.Fatal("was decoded")
 				}
 			}
@@ -155,8 +153,8 @@ func TestImagesDecodedSideBySideDoNotMix(t *testing.T) {
 			}
 			row := poisoned(plan.RowBytes())
 			for range 50 {
-				if pic, err := plan.Decode(t.Context(), bad, mustInfoOf(good)); err == nil {
-					pic.Close()
+				if img, err := plan.Decode(t.Context(), bad, mustInfoOf(good)); err == nil {
+					img.Close()
 					t.Error("a broken image was decoded")
 				}
 				if err := packOne(plan, data, info, row); err != nil {
@@ -180,14 +178,14 @@ func mustInfoOf(data []byte) header.Info {
 }
 
 func packOne(plan *Plan, data []byte, info header.Info, row []byte) error {
-	pic, err := plan.Decode(context.Background(), data, info)
+	img, err := plan.Decode(context.Background(), data, info)
 	if err != nil {
 		return err
 	}
-	_, err = plan.Pack(pic, row)
-	pic.Close()
-	pic.Close() // a second time does nothing
-	if _, after := plan.Pack(pic, row); after == nil {
+	_, err = plan.Pack(img, row)
+	img.Close()
+	img.Close() // a second time does nothing
+	if _, after := plan.Pack(img, row); after == nil {
 		return errors.Join(err, errors.New("a closed image was packed"))
 	}
 	return err

@@ -70,8 +70,10 @@ func TestTheSamePixelsAsJPEGAndPNGAreTheSameRow(t *testing.T) {
 	shrinks := map[int]int{}
 	n := 0
 	for _, resize := range []repository.Resize{repository.Stretch, repository.Letterbox, repository.ShortestEdge} {
-		in := bytesInput(side, side)
-		in.Resize, in.Fill = resize, []float64{114}
+		in := resizedBy(bytesInput(side, side), resize)
+		if resize == repository.Letterbox {
+			in.Fill = []float64{114}
+		}
 		plan := mustPlan(t, in)
 		for _, factor := range []int{2, 4, 8} {
 			for beyond := range 65 {
@@ -104,8 +106,8 @@ func TestTheSamePixelsAsJPEGAndPNGAreTheSameRow(t *testing.T) {
 }
 
 func TestEdgesHoldTheDecoderBackOnlyWhereTheyAreLookedAt(t *testing.T) {
-	stretch, whole, crop := bytesInput(100, 100), bytesInput(100, 100), bytesInput(100, 100)
-	whole.Resize = repository.ShortestEdge
+	stretch, crop := bytesInput(100, 100), bytesInput(100, 100)
+	whole := resizedBy(bytesInput(100, 100), repository.ShortestEdge)
 	crop.Resize, crop.ShortestEdge = repository.ShortestEdge, 116
 	for _, c := range []struct {
 		what          string

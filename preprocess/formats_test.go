@@ -40,12 +40,12 @@ func byUs(t testing.TB, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	dirty(info.Width, info.Height, 0xA5)
-	pic, err := mustPlan(t, bytesInput(8, 8)).Decode(t.Context(), data, info)
+	img, err := mustPlan(t, bytesInput(8, 8)).Decode(t.Context(), data, info)
 	if err != nil {
 		return nil, err
 	}
-	defer pic.Close()
-	return pic.mat.ToBytes(), nil
+	defer img.Close()
+	return img.mat.ToBytes(), nil
 }
 
 // sameAsOpenCV wants the same pixels to the bit.
@@ -188,9 +188,9 @@ func TestDecodersWriteNothing(t *testing.T) {
 			data := read(t, file)
 			info := mustInfo(t, data)
 			for range 20 {
-				pic, err := mustPlan(t, bytesInput(8, 8)).Decode(t.Context(), damaged(data, random.IntN(len(data))), info)
+				img, err := mustPlan(t, bytesInput(8, 8)).Decode(t.Context(), damaged(data, random.IntN(len(data))), info)
 				if err == nil {
-					pic.Close()
+					img.Close()
 				}
 			}
 		}

@@ -55,19 +55,19 @@ func seeing(t testing.TB) []*Plan {
 // packed of it and all decoded pixels that the plan looks at.
 func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value float64) ([]byte, error) {
 	dirty(info.Width, info.Height, value)
-	pic, err := plan.Decode(t.Context(), data, info)
+	img, err := plan.Decode(t.Context(), data, info)
 	if err != nil {
 		if code := apierror.From(err).Code; code != apierror.Undecodable {
 			t.Fatalf("code %s: %v", code, err)
 		}
 		return nil, err
 	}
-	defer pic.Close()
+	defer img.Close()
 	row := poisoned(plan.RowBytes())
-	if _, err := plan.Pack(pic, row); err != nil {
+	if _, err := plan.Pack(img, row); err != nil {
 		t.Fatal(err)
 	}
-	region := own(pic.mat.Region(plan.resizing(pic, plan.spec.Place(pic.size), pic.mat.Cols(), pic.mat.Rows()).looksAt()))
+	region := own(img.mat.Region(plan.resampling(img, img.mat.Cols(), img.mat.Rows()).sourceRect()))
 	defer region.free()
 	alone := own(region.Clone()) // without gaps between the rows
 	defer alone.free()

@@ -37,7 +37,7 @@ func TestGrayAfterResizingIsWithinTheTolerance(t *testing.T) {
 
 func TestAGrayPixelKeepsItsValue(t *testing.T) {
 	for v := range 256 {
-		if got := brightness(byte(v), byte(v), byte(v)); int(got) != v {
+		if got := luma(byte(v), byte(v), byte(v)); int(got) != v {
 			t.Errorf("%d becomes %d", v, got)
 		}
 	}
@@ -52,14 +52,21 @@ func TestGrayIsTheBrightnessOfTheColours(t *testing.T) {
 			for _, dtype := range []repository.DType{repository.Float32, repository.Float16, repository.Uint8} {
 				one := in
 				one.Color, one.Layout, one.DType = repository.ColorGray, layout, dtype
-				one.Scale, one.Mean, one.Std = 0.5, []float64{3}, []float64{2}
+				scale, mean, std := 0.5, 3.0, 2.0
+				if dtype == repository.Uint8 { // takes values as they are
+					scale, mean, std = 1, 0, 1
+				}
+				one.Scale, one.Mean, one.Std = scale, []float64{mean}, []float64{std}
+				if len(in.Fill) > 0 {
+					one.Fill = in.Fill[:1]
+				}
 				plan := mustPlan(t, one)
 				if plan.RowBytes() != 32*32*dtype.Size() {
 					t.Fatalf("%s: a row has %d bytes", dtype, plan.RowBytes())
 				}
 				for i, v := range floatsOf(prepared(t, plan, data), dtype) {
 					rgb := colours[3*i : 3*i+3]
-					want := (float64(brightness(rgb[2], rgb[1], rgb[0]))*0.5 - 3) / 2
+					want := (float64(luma(rgb[2], rgb[1], rgb[0]))*scale - mean) / std
 					if dtype == repository.Uint8 {
 						want = math.RoundToEven(max(0, want))
 					}

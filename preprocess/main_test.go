@@ -25,9 +25,18 @@ func bytesInput(width, height int) repository.Input {
 	return repository.Input{Width: width, Height: height, DType: repository.Uint8, Layout: "nhwc"}
 }
 
+// resizedBy sets how images are resized to an input.
+func resizedBy(in repository.Input, resize repository.Resize) repository.Input {
+	in.Resize = resize
+	if resize == repository.ShortestEdge {
+		in.ShortestEdge = max(in.Width, in.Height)
+	}
+	return in
+}
+
 func mustPlan(t testing.TB, in repository.Input) *Plan {
 	t.Helper()
-	p, err := NewPlan(in)
+	p, err := NewPlan(in.WithDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,13 +71,13 @@ func prepared(t testing.TB, p *Plan, data []byte) []byte {
 // decoded is prepared with a header of the test's own.
 func decoded(t testing.TB, p *Plan, data []byte, info header.Info) []byte {
 	t.Helper()
-	pic, err := p.Decode(t.Context(), data, info)
+	img, err := p.Decode(t.Context(), data, info)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pic.Close()
+	defer img.Close()
 	row := poisoned(p.RowBytes())
-	if _, err := p.Pack(pic, row); err != nil {
+	if _, err := p.Pack(img, row); err != nil {
 		t.Fatal(err)
 	}
 	return row

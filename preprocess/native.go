@@ -6,14 +6,14 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// live counts the native matrices that are open.
+// live counts the open native matrices.
 var live atomic.Int64
 
-// Live returns how many native values are alive: 0 once every Image is closed.
+// Live is the number of open native matrices: 0 once every Image is closed. Tests use it to find leaks.
 func Live() int64 { return live.Load() }
 
-// native is an OpenCV matrix and its only owner. It is always a new one: a matrix that is used again would keep
-// one user's image when the decoding of the next one fails.
+// native is an OpenCV matrix and its only owner. Matrices are not reused: one would still hold another request's image
+// after a failed decode.
 type native struct{ gocv.Mat }
 
 func newNative() native { return own(gocv.NewMat()) }

@@ -108,7 +108,7 @@ func TestShrinkingIsWhatINTERAREADoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		region := own(img.Region(part))
-		whole, err := step(region, size, gocv.InterpolationArea)
+		whole, err := interpolate(region, size, gocv.InterpolationArea)
 		if err != nil {
 			t.Fatal(err)
 		}

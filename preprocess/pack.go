@@ -11,56 +11,57 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// Pack resizes the image as the plan says and writes the whole of row, which must be RowBytes long and aligned to
-// its elements. It returns how the image lies in the input. Nothing of what row held before is left.
-func (p *Plan) Pack(pic *Image, row []byte) (geometry.Fit, error) {
-	if pic.mat.Ptr() == nil {
-		return geometry.Fit{}, apierror.New(apierror.Internal, "a closed image was to be packed")
+// Pack resizes the image and writes the whole of row, which must be RowBytes long and aligned to its elements. It returns
+// the transform between the image and the input.
+func (p *Plan) Pack(img *Image, row []byte) (geometry.Transform, error) {
+	if img.mat.Ptr() == nil {
+		return geometry.Transform{}, apierror.New(apierror.Internal, "cannot pack a closed image")
 	}
-	if len(row) != p.RowBytes() || uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(p.size) != 0 {
-		return geometry.Fit{}, apierror.New(apierror.Internal, "a row of %d bytes, aligned, was expected; it has %d", p.RowBytes(), len(row))
+	if len(row) != p.RowBytes() || uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(p.input.DType.Size()) != 0 {
+		return geometry.Transform{}, apierror.New(apierror.Internal, "want an aligned row of %d bytes; it has %d", p.RowBytes(), len(row))
 	}
-	place := p.spec.Place(pic.size)
-	v, scaled, err := p.resized(pic, place)
+	g := geometry.Resample(&p.input, img.size)
+	v, scaled, err := p.resized(img)
 	if err != nil {
-		return geometry.Fit{}, err
+		return geometry.Transform{}, err
 	}
 	defer scaled.free()
-	p.packer.pack(v, place.Target, row)
-	return place.Fit, nil
+	p.packer.pack(v, g.Target, row)
+	return g.Transform, nil
 }
 
-// PackPixels writes the whole of row, as Pack does, from an image that has the input's size already: three bytes (blue,
-// green, red) a pixel, rows from the top.
+// PackPixels writes the whole of row, as Pack does, from an image of the input's size: three bytes (blue, green, red) a
+// pixel, rows from the top.
 func (p *Plan) PackPixels(pixels, row []byte) {
-	w, h := p.spec.Width, p.spec.Height
-	p.packer.pack(look(pixels, w, image.Rect(0, 0, w, h), 1), image.Rect(0, 0, w, h), row)
+	all := image.Rect(0, 0, p.input.Width, p.input.Height)
+	p.packer.pack(newView(pixels, p.input.Width, all, 1), all, row)
 }
 
-// resizing is what a placement means for an image, w×h as it is stored.
-func (p *Plan) resizing(pic *Image, place geometry.Placement, w, h int) resizing {
-	r := resizing{part: storedBox(place.Source, w, h, pic.orientation), size: place.Resized}
-	if pic.orientation >= 5 {
-		r.size = image.Pt(place.Resized.Y, place.Resized.X)
+// resampling is that of an image, w×h pixels as stored.
+func (p *Plan) resampling(img *Image, w, h int) resampling {
+	g := geometry.Resample(&p.input, img.size)
+	r := resampling{source: storedBox(g.Source, w, h, img.orientation), size: g.Size}
+	if img.orientation >= 5 {
+		r.size = image.Pt(g.Size.Y, g.Size.X)
 	}
-	wanted := image.Rectangle{Min: place.Cut, Max: place.Cut.Add(place.Target.Size())}
-	r.wanted = storedRect(wanted, r.size.X, r.size.Y, pic.orientation)
-	r.cuts = p.scaler.cuts(r.part, r.size)
+	crop := image.Rectangle{Min: g.CropOffset, Max: g.CropOffset.Add(g.Target.Size())}
+	r.crop = storedRect(crop, r.size.X, r.size.Y, img.orientation)
+	r.cropOnly = p.scaler.cropsOnly(r.source, r.size)
 	return r
 }
 
-// resized returns the view of what goes into the input, and the matrix behind it where a new one was needed.
-func (p *Plan) resized(pic *Image, place geometry.Placement) (view, native, error) {
-	r := p.resizing(pic, place, pic.mat.Cols(), pic.mat.Rows())
-	mat, shown := pic.mat, r.looksAt()
+// resized returns the view of what goes into the input, and the matrix behind it if one had to be made.
+func (p *Plan) resized(img *Image) (view, native, error) {
+	r := p.resampling(img, img.mat.Cols(), img.mat.Rows())
+	mat, rect := img.mat, r.sourceRect()
 	var scaled native
-	if !r.stays() {
+	if !r.unchanged() {
 		var err error
 		if scaled, err = p.scaler.resize(mat, r); err != nil {
 			return view{}, native{}, err
 		}
-		if mat, shown = scaled, r.wanted; r.cuts {
-			shown = image.Rectangle{Max: r.wanted.Size()}
+		if mat, rect = scaled, r.crop; r.cropOnly {
+			rect = image.Rectangle{Max: r.crop.Size()}
 		}
 	}
 	pixels, err := mat.DataPtrUint8()
@@ -68,37 +69,38 @@ func (p *Plan) resized(pic *Image, place geometry.Placement) (view, native, erro
 		scaled.free()
 		return view{}, native{}, apierror.Wrap(apierror.Internal, err, "the resized image cannot be read")
 	}
-	return look(pixels, mat.Cols(), shown, pic.orientation), scaled, nil
+	return newView(pixels, mat.Cols(), rect, img.orientation), scaled, nil
 }
 
-// packer writes a view into the target of a row, and fill into the rest.
+// packer writes a view to the target rectangle of a row, and padding around it.
 type packer interface {
 	pack(v view, target image.Rectangle, row []byte)
 }
 
-func newPacker(in repository.Input, v *values) packer {
+func newPacker(in repository.Input) packer {
 	switch in.DType {
 	case repository.Float16:
-		return packerOf(in, v, func(f float64) uint16 { return float16.Bits(float32(f)) })
+		return packerOf(in, func(f float64) uint16 { return float16.Bits(float32(f)) })
 	case repository.Uint8:
-		return packerOf(in, v, func(f float64) uint8 { return uint8(math.RoundToEven(max(0, min(f, 255)))) })
+		return packerOf(in, func(f float64) uint8 { return uint8(math.RoundToEven(max(0, min(f, 255)))) })
 	}
-	return packerOf(in, v, func(f float64) float32 { return float32(f) })
+	return packerOf(in, func(f float64) float32 { return float32(f) })
 }
 
-func packerOf[T element](in repository.Input, v *values, convert func(float64) T) packer {
+func packerOf[T element](in repository.Input, convert func(float64) T) packer {
+	n := newNormalization(in)
 	if in.Color == repository.ColorGray {
-		return newGray(in, v, convert)
+		return newGrayPacker(in, n, convert)
 	}
-	return newTables(in, v, convert)
+	return newColorPacker(in, n, convert)
 }
 
-// element is the machine type of a tensor's elements; float16 travels as its bits.
+// element is the machine type of a tensor's elements; float16 is represented by its bits.
 type element interface{ float32 | uint16 | uint8 }
 
-// tables hold what each value of each channel becomes. They are in the order of the decoded pixel (blue, green, red);
-// channel says which of the model's channels each one is.
-type tables[T element] struct {
+// colorPacker packs images into an input of three channels. Its tables hold what each value of each channel becomes, in the
+// order of the decoded pixel (blue, green, red); channel is the model's channel of each.
+type colorPacker[T element] struct {
 	width, height int
 	interleaved   bool // nhwc
 	channel       [3]int
@@ -108,48 +110,48 @@ type tables[T element] struct {
 	fill          [3]T // in the order of the model's channels
 }
 
-func newTables[T element](in repository.Input, v *values, convert func(float64) T) *tables[T] {
-	t := &tables[T]{width: in.Width, height: in.Height, interleaved: in.Layout == "nhwc", channel: [3]int{2, 1, 0}}
+func newColorPacker[T element](in repository.Input, n *normalization, convert func(float64) T) *colorPacker[T] {
+	p := &colorPacker[T]{width: in.Width, height: in.Height, interleaved: in.Layout == "nhwc", channel: [3]int{2, 1, 0}}
 	if in.Color == repository.ColorBGR {
-		t.channel = [3]int{0, 1, 2}
+		p.channel = [3]int{0, 1, 2}
 	}
 	for i := range 256 {
-		t.blue[i] = convert(v.table[t.channel[0]][i])
-		t.green[i] = convert(v.table[t.channel[1]][i])
-		t.red[i] = convert(v.table[t.channel[2]][i])
+		p.blue[i] = convert(n.table[p.channel[0]][i])
+		p.green[i] = convert(n.table[p.channel[1]][i])
+		p.red[i] = convert(n.table[p.channel[2]][i])
 	}
 	for c := range 3 {
-		t.fill[c] = convert(v.fill[c])
+		p.fill[c] = convert(n.fill[c])
 	}
-	return t
+	return p
 }
 
-func (t *tables[T]) pack(v view, target image.Rectangle, row []byte) {
-	out := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(row))), 3*t.width*t.height)
-	if t.interleaved {
-		t.packInterleaved(v, target, out)
+func (p *colorPacker[T]) pack(v view, target image.Rectangle, row []byte) {
+	out := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(row))), 3*p.width*p.height)
+	if p.interleaved {
+		p.packInterleaved(v, target, out)
 	} else {
-		t.packPlanes(v, target, out)
+		p.packPlanes(v, target, out)
 	}
 }
 
-// packPlanes writes nchw: one plane a channel.
-func (t *tables[T]) packPlanes(v view, target image.Rectangle, out []T) {
-	area := t.width * t.height
+// packPlanes writes nchw: one plane per channel.
+func (p *colorPacker[T]) packPlanes(v view, target image.Rectangle, out []T) {
+	area := p.width * p.height
 	for c := range 3 {
-		fillAround(out[c*area:(c+1)*area], t.width, target, t.fill[c])
+		fillAround(out[c*area:(c+1)*area], p.width, target, p.fill[c])
 	}
 	for y := target.Min.Y; y < target.Max.Y; y++ {
-		at := y*t.width + target.Min.X
-		blue := out[t.channel[0]*area+at:][:target.Dx()]
-		green := out[t.channel[1]*area+at:][:len(blue)]
-		red := out[t.channel[2]*area+at:][:len(blue)]
+		at := y*p.width + target.Min.X
+		blue := out[p.channel[0]*area+at:][:target.Dx()]
+		green := out[p.channel[1]*area+at:][:len(blue)]
+		red := out[p.channel[2]*area+at:][:len(blue)]
 		from := v.origin + (y-target.Min.Y)*v.down
 		for x := range blue {
 			pixel := v.pixels[from : from+3 : from+3]
-			blue[x] = t.blue[pixel[0]]
-			green[x] = t.green[pixel[1]]
-			red[x] = t.red[pixel[2]]
+			blue[x] = p.blue[pixel[0]]
+			green[x] = p.green[pixel[1]]
+			red[x] = p.red[pixel[2]]
 			from += v.right
 		}
 	}
@@ -172,29 +174,29 @@ func set[T element](s []T, v T) {
 	}
 }
 
-// packInterleaved writes nhwc: the three channels of a pixel side by side.
-func (t *tables[T]) packInterleaved(v view, target image.Rectangle, out []T) {
-	stride := 3 * t.width
-	t.setPixels(out[:target.Min.Y*stride])
-	t.setPixels(out[target.Max.Y*stride:])
-	b, g, r := t.channel[0], t.channel[1], t.channel[2]
+// packInterleaved writes nhwc: the three channels of a pixel next to each other.
+func (p *colorPacker[T]) packInterleaved(v view, target image.Rectangle, out []T) {
+	stride := 3 * p.width
+	p.setPixels(out[:target.Min.Y*stride])
+	p.setPixels(out[target.Max.Y*stride:])
+	b, g, r := p.channel[0], p.channel[1], p.channel[2]
 	for y := target.Min.Y; y < target.Max.Y; y++ {
 		line := out[y*stride : (y+1)*stride]
-		t.setPixels(line[:3*target.Min.X])
-		t.setPixels(line[3*target.Max.X:])
+		p.setPixels(line[:3*target.Min.X])
+		p.setPixels(line[3*target.Max.X:])
 		from := v.origin + (y-target.Min.Y)*v.down
 		for line = line[3*target.Min.X : 3*target.Max.X]; len(line) >= 3; line = line[3:] {
 			pixel := v.pixels[from : from+3 : from+3]
-			line[b] = t.blue[pixel[0]]
-			line[g] = t.green[pixel[1]]
-			line[r] = t.red[pixel[2]]
+			line[b] = p.blue[pixel[0]]
+			line[g] = p.green[pixel[1]]
+			line[r] = p.red[pixel[2]]
 			from += v.right
 		}
 	}
 }
 
-func (t *tables[T]) setPixels(s []T) {
+func (p *colorPacker[T]) setPixels(s []T) {
 	for ; len(s) >= 3; s = s[3:] {
-		s[0], s[1], s[2] = t.fill[0], t.fill[1], t.fill[2]
+		s[0], s[1], s[2] = p.fill[0], p.fill[1], p.fill[2]
 	}
 }

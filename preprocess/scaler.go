@@ -1,7 +1,6 @@
 package preprocess
 
 import (
-	"fmt"
 	"image"
 
 	"gocv.io/x/gocv"
@@ -11,14 +10,14 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose middle is nearest, as Pillow and torchvision take it.
-// OpenCV's own INTER_NEAREST takes the one above and to the left.
+// nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose centre is nearest, as in Pillow and torchvision. OpenCV's
+// INTER_NEAREST takes the one above and to the left.
 const nearestExact gocv.InterpolationFlags = 6
 
-// scaler is how images are resized. OpenCV's linear, cubic and lanczos look at a fixed number of pixels, and so
-// skip most of an image that shrinks much; training pipelines (Pillow, and torchvision with antialias) look at all of
-// them. Shrinking is therefore done with INTER_AREA, the mean of what falls on a pixel, from the factor on at which
-// that comes nearer to Pillow's result. On photographs the mean difference to Pillow, in steps of 255, is
+// scaler is how images are resized. OpenCV's linear, cubic and lanczos read a fixed number of pixels and so skip most of
+// an image that shrinks a lot; training pipelines (Pillow, and torchvision with antialias) read all of them. From the
+// factor on at which it comes closer to Pillow, shrinking therefore averages by area (INTER_AREA). On photographs the mean
+// difference from Pillow, in steps of 255, is
 //
 //	factor                     1.05  1.15  1.3  1.5  2    3    4
 //	Pillow bilinear − linear   0.4   0.7   1.1  1.5  2.1  5.1  4.9
@@ -28,8 +27,8 @@ const nearestExact gocv.InterpolationFlags = 6
 //	Pillow lanczos  − lanczos  0.5   0.9   1.5  2.3  3.5  5.4  6.2
 //	Pillow lanczos  − area     1.5   1.5   1.4  1.4  1.6  1.6  1.8
 type scaler struct {
-	grow gocv.InterpolationFlags // for sides that grow
-	upTo float64                 // shrinking by no more than this is left to grow as well
+	interpolation gocv.InterpolationFlags // of sides that grow
+	maxShrink     float64                 // sides that shrink by no more than this factor are interpolated as well
 }
 
 var scalers = map[string]scaler{
@@ -40,100 +39,92 @@ var scalers = map[string]scaler{
 	"lanczos": {gocv.InterpolationLanczos4, 1.3},
 }
 
-func newScaler(name string) (scaler, error) {
-	if name == "" {
-		name = "linear"
-	}
-	s, known := scalers[name]
-	if !known {
-		return s, fmt.Errorf("input.interpolation is %q; allowed are nearest, linear, cubic, area and lanczos", name)
-	}
-	return s, nil
+// resampling is a geometry.Resampling in the coordinates of the stored image: source is resized to size, of which crop is
+// used.
+type resampling struct {
+	source   geometry.Box
+	size     image.Point
+	crop     image.Rectangle
+	cropOnly bool // only the crop is computed, from only the pixels that it depends on
 }
 
-// resizing is what is done to one image, in its own coordinates as it is stored: the box part becomes size, of which
-// wanted is used. cuts says that only this is made and only what it comes from is looked at.
-type resizing struct {
-	part   geometry.Box
-	size   image.Point
-	wanted image.Rectangle
-	cuts   bool
+// unchanged reports whether nothing is resized.
+func (r resampling) unchanged() bool { return same(r.source, r.size) }
+
+func same(source geometry.Box, size image.Point) bool {
+	return source.Dx() == float64(size.X) && source.Dy() == float64(size.Y)
 }
 
-// stays says that nothing is resized.
-func (r resizing) stays() bool { return same(r.part, r.size) }
-
-func same(part geometry.Box, size image.Point) bool {
-	return part.Dx() == float64(size.X) && part.Dy() == float64(size.Y)
-}
-
-// looksAt is all that is looked at of the image.
-func (r resizing) looksAt() image.Rectangle {
+// sourceRect is the rectangle of the stored image that is read.
+func (r resampling) sourceRect() image.Rectangle {
 	switch {
-	case !r.cuts:
-		return r.part.Pixels()
-	case r.stays():
-		return r.wanted.Add(r.part.Pixels().Min)
+	case !r.cropOnly:
+		return r.source.Pixels()
+	case r.unchanged():
+		return r.crop.Add(r.source.Pixels().Min)
 	}
-	return area.Source(r.part, r.size, r.wanted)
+	return area.Source(r.source, r.size, r.crop)
 }
 
-// cuts says whether a resize makes only what is wanted: where nothing grows, and shrinking is not left to grow as well.
-func (s scaler) cuts(from geometry.Box, to image.Point) bool {
-	grows := float64(to.X) > from.Dx() || float64(to.Y) > from.Dy()
-	return same(from, to) || !grows && !s.leaves(from, to)
+// cropsOnly reports whether a resize computes only the crop: where no side grows and nothing is interpolated.
+func (s scaler) cropsOnly(source geometry.Box, size image.Point) bool {
+	grows := float64(size.X) > source.Dx() || float64(size.Y) > source.Dy()
+	return same(source, size) || !grows && !s.interpolates(source, size)
 }
 
-// leaves says that shrinking, if any, is left to grow as well.
-func (s scaler) leaves(from geometry.Box, to image.Point) bool {
-	return from.Dx() <= s.upTo*float64(to.X) && from.Dy() <= s.upTo*float64(to.Y)
+// interpolates reports whether sides that shrink are interpolated.
+func (s scaler) interpolates(source geometry.Box, size image.Point) bool {
+	return source.Dx() <= s.maxShrink*float64(size.X) && source.Dy() <= s.maxShrink*float64(size.Y)
 }
 
-// resize gives a new matrix: the whole, or only what is wanted of it. A side that shrinks and one that grows take a step
-// each. Only what cuts may have edges within pixels: an image that the decoder shrank.
-func (s scaler) resize(src native, r resizing) (native, error) {
-	if r.cuts {
-		return shrink(src, r.part, r.size, r.wanted)
+// resize returns a new matrix: the whole result, or only the crop. A side that shrinks and one that grows take a step each.
+// Source edges may lie within pixels only with cropOnly: in an image that the decoder shrank.
+func (s scaler) resize(src native, r resampling) (native, error) {
+	if r.cropOnly {
+		return shrink(src, r.source, r.size, r.crop)
 	}
-	pixels := r.part.Pixels()
+	pixels := r.source.Pixels()
 	shrunk := image.Pt(min(pixels.Dx(), r.size.X), min(pixels.Dy(), r.size.Y))
-	if shrunk == pixels.Size() || s.leaves(r.part, r.size) {
+	if shrunk == pixels.Size() || s.interpolates(r.source, r.size) {
 		region := own(src.Region(pixels))
 		defer region.free()
-		return step(region, r.size, s.grow)
+		return interpolate(region, r.size, s.interpolation)
 	}
-	first, err := shrink(src, r.part, shrunk, image.Rectangle{Max: shrunk})
+	first, err := shrink(src, r.source, shrunk, image.Rectangle{Max: shrunk})
 	if err != nil {
 		return native{}, err
 	}
 	defer first.free()
-	return step(first, r.size, s.grow)
+	return interpolate(first, r.size, s.interpolation)
 }
 
-// shrink takes a part of a matrix, of which neither side grows, to a size, and gives what is wanted of that.
-func shrink(src native, part geometry.Box, to image.Point, wanted image.Rectangle) (native, error) {
-	dst := own(gocv.NewMatWithSizes([]int{wanted.Dy(), wanted.Dx()}, gocv.MatTypeCV8UC3)) // not initialised, and filled
+// shrink averages the source down to a size and returns the crop of it. Neither side may grow.
+func shrink(src native, source geometry.Box, size image.Point, crop image.Rectangle) (native, error) {
+	dst := own(gocv.NewMatWithSizes([]int{crop.Dy(), crop.Dx()}, gocv.MatTypeCV8UC3)) // not initialised; Shrink fills it
 	pixels, err := src.DataPtrUint8()
 	if err == nil {
 		var out []byte
 		if out, err = dst.DataPtrUint8(); err == nil {
-			err = area.Shrink(pixels, src.Cols(), part, to, wanted, out)
+			err = area.Shrink(pixels, src.Cols(), source, size, crop, out)
 		}
 	}
 	if err == nil {
 		return dst, nil
 	}
 	dst.free()
-	return native{}, apierror.Wrap(apierror.Internal, err, "the image cannot be resized to %d×%d pixels", to.X, to.Y)
+	return native{}, resizeError(err, size)
 }
 
-// step is one resize.
-func step(src native, to image.Point, how gocv.InterpolationFlags) (native, error) {
+func interpolate(src native, size image.Point, how gocv.InterpolationFlags) (native, error) {
 	dst := newNative()
-	err := gocv.Resize(src.Mat, &dst.Mat, to, 0, 0, how)
-	if err == nil && dst.Cols() == to.X && dst.Rows() == to.Y {
+	err := gocv.Resize(src.Mat, &dst.Mat, size, 0, 0, how)
+	if err == nil && dst.Cols() == size.X && dst.Rows() == size.Y {
 		return dst, nil
 	}
 	dst.free()
-	return native{}, apierror.Wrap(apierror.Internal, err, "the image cannot be resized to %d×%d pixels", to.X, to.Y)
+	return native{}, resizeError(err, size)
+}
+
+func resizeError(err error, size image.Point) error {
+	return apierror.Wrap(apierror.Internal, err, "the image cannot be resized to %d×%d pixels", size.X, size.Y)
 }

@@ -20,10 +20,10 @@ func rootCommand() *cobra.Command {
 	var o options
 	root := &cobra.Command{
 		Use:   "loadtest",
-		Short: "Measure a server of images",
-		Long: "Measure a server of images: throughput, latency, and what the server and the GPUs did meanwhile.\n\n" +
-			"Each level (a concurrency or a rate) runs until three windows in a row agree in throughput and p99. The figures\n" +
-			"are those of these windows. Exit status: 0; 1 if a threshold is missed; 2 if the test cannot be carried out.",
+		Short: "Load-test an image server",
+		Long: "Measure an image server's throughput and latency, and what the server and the GPUs do meanwhile.\n\n" +
+			"Each level (a concurrency or a rate) runs until three consecutive windows agree in throughput and p99; its figures\n" +
+			"are those of these windows. Exit status: 0; 1 if a threshold is missed; 2 if the test cannot run.",
 		Example: "  loadtest --concurrency 1..32 --html report.html\n" +
 			"  loadtest --rate 50,100 --arrivals poisson --json result.json\n" +
 			"  loadtest --p99-below 50ms\n" +
@@ -46,20 +46,20 @@ func rootCommand() *cobra.Command {
 	return root
 }
 
-// test carries out a load test and writes its result. An interrupted test writes what it has.
+// test runs a load test and writes its result. An interrupted test writes the result so far.
 func test(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	plan, err := loadtest.Prepare(ctx, o.config)
 	if err != nil {
 		return err
 	}
-	tell := func(loadtest.Progress) {}
+	onProgress := func(loadtest.Progress) {}
 	if !o.quiet {
-		l, queue := line(stderr), logging.NewQueue(stderr) // the load waits for nobody who reads
+		l, queue := line(stderr), logging.NewQueue(stderr) // the load does not wait for the reader
 		defer queue.Close()
 		l.W = queue
-		tell = l.Tell
+		onProgress = l.Update
 	}
-	result, err := plan.Run(ctx, tell)
+	result, err := plan.Run(ctx, onProgress)
 	if err != nil && (result == nil || len(result.Levels) == 0) {
 		return err
 	}
@@ -69,7 +69,7 @@ func test(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return judge(o.thresholds.Missed(result))
 }
 
-// line shows the progress, in place if w is a terminal.
+// line shows the progress, redrawn in place if w is a terminal.
 func line(w io.Writer) report.Line {
 	l := report.Line{W: w, Width: func() int { return 0 }}
 	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
@@ -77,7 +77,7 @@ func line(w io.Writer) report.Line {
 		l.Width = func() int {
 			width, _, err := term.GetSize(int(file.Fd()))
 			if err != nil {
-				return 0 // unknown: nothing is cut
+				return 0 // unknown: no limit
 			}
 			return width
 		}
@@ -101,7 +101,7 @@ func show(w io.Writer, r *loadtest.Result) error {
 	return nil
 }
 
-// judge makes an error of missed thresholds.
+// judge turns missed thresholds into an error.
 func judge(missed []string) error {
 	if len(missed) == 0 {
 		return nil

@@ -19,7 +19,7 @@ func compareCommand() *cobra.Command {
 	var loss float64
 	c := &cobra.Command{
 		Use:   "compare FIRST.json OTHER.json…",
-		Short: "Set results of load tests against the first",
+		Short: "Compare results of load tests with the first",
 		Args:  cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, files []string) error {
 			if c.Flags().Changed("max-loss") && (loss < 0 || loss > 1000) {
@@ -48,8 +48,8 @@ func compareCommand() *cobra.Command {
 			return judge(report.Worse(results, loss/100))
 		},
 	}
-	c.Flags().StringVar(&html, "html", "", "write a page with the plots of all to this file")
-	c.Flags().Float64Var(&loss, "max-loss", 0, "exit 1 if another lacks a level of the first, or its throughput, p99 or share of failures is worse by more than so many per cent")
+	c.Flags().StringVar(&html, "html", "", "write an HTML page with all plots to this file")
+	c.Flags().Float64Var(&loss, "max-loss", 0, "exit 1 if a result lacks a level of the first, or its throughput, p99 or failure rate is worse by more than this percentage")
 	return c
 }
 
@@ -57,7 +57,7 @@ func reportCommand() *cobra.Command {
 	var o outputs
 	c := &cobra.Command{
 		Use:   "report RESULT.json",
-		Short: "Show a result of a load test again, as a table, CSV or a page",
+		Short: "Render a result of a load test as tables, CSV or an HTML page",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
 			results, err := readResults(files)
@@ -70,12 +70,12 @@ func reportCommand() *cobra.Command {
 			return o.write(results[0])
 		},
 	}
-	c.Flags().StringVar(&o.csv, "csv", "", "write a line a level to this file")
-	c.Flags().StringVar(&o.html, "html", "", "write a page with plots to this file")
+	c.Flags().StringVar(&o.csv, "csv", "", "write one line per level to this file")
+	c.Flags().StringVar(&o.html, "html", "", "write an HTML page with plots to this file")
 	return c
 }
 
-// readResults reads result files; one without a label is named by its file.
+// readResults reads result files; a result without a label is named after its file.
 func readResults(files []string) ([]*loadtest.Result, error) {
 	var results []*loadtest.Result
 	var errs []error

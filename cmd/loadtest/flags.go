@@ -41,7 +41,7 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.StringVar(&c.Body.Field, "field", c.Body.Field, "name of multipart parts")
 	f.StringVar(&o.template, "template", "", "file with the text/template of a body: {{.Base64}}, {{.Name}}, {{.Bytes}}, {{range .Images}}; implies --body template")
 	f.StringVar(&c.Body.ContentType, "content-type", "", "content type of bodies (default: the image's, or that of --body)")
-	f.IntVar(&c.Body.Images, "images", c.Body.Images, "images a request")
+	f.IntVar(&c.Body.Images, "images-per-request", c.Body.Images, "images a request")
 	f.StringVar(&o.expect, "expect", "", "CSV file with lines image.jpg,class: answers with another class are failures")
 	f.StringVar(&c.Expect.At, "expect-at", "", "where an answer holds the class, such as predictions.{i}.top.0.class (default: Fovea's)")
 
@@ -56,7 +56,7 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.DurationVar(&c.Warmup, "warmup", c.Warmup, "load before each level of which only failures are counted")
 	f.DurationVar(&c.Window, "window", c.Window, "length of a window")
 	f.IntVar(&c.WindowCount, "window-count", c.WindowCount, "answers that a window wants; it waits for them up to five times its length")
-	f.IntVar(&c.MaxWindows, "max-windows", c.MaxWindows, "windows after which a level ends unsettled")
+	f.IntVar(&c.MaxWindows, "max-windows", c.MaxWindows, "windows after which a level ends even if it is not stable")
 	f.Float64Var(&c.Tolerance, "tolerance", c.Tolerance, "how far three windows in a row may differ in throughput and p99")
 	f.DurationVar(&c.Timeout, "timeout", c.Timeout, "of one request")
 
@@ -70,7 +70,7 @@ func (o *options) add(f *pflag.FlagSet) {
 	f.DurationVar(&t.MaxP99, "max-p99", 0, "exit 1 if a level's p99 is above")
 	f.Float64Var(&t.MaxErrors, "max-error-rate", 0, "exit 1 if more than this share of a level's images fails; the search goes by it too")
 	f.Float64Var(&t.MinRate, "min-rate", 0, "exit 1 if the search finds no rate so high")
-	f.BoolVar(&t.Settled, "settled", false, "exit 1 if a level does not settle")
+	f.BoolVar(&t.Stable, "stable", false, "exit 1 if a level is not stable")
 
 	f.StringVar(&c.Label, "label", "", "name of the result in comparisons")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "show no progress")

@@ -1,5 +1,5 @@
-// Command loadtest measures a server of images: throughput, latency, and what the server and the GPUs did meanwhile.
-// It holds no logic of its own: flags become a configuration, and package loadtest does the rest.
+// Command loadtest measures an image server: throughput, latency, and what the server and the GPUs do meanwhile. It turns
+// flags into a configuration; package loadtest does the rest.
 package main
 
 import (
@@ -16,12 +16,12 @@ import (
 // The exit statuses beside 0.
 const (
 	exitMissed = 1 // a threshold was missed
-	exitFailed = 2 // bad use, or the test could not be carried out
+	exitFailed = 2 // usage error, or the test could not run
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // so that a second signal ends the process as it is
+	context.AfterFunc(ctx, stop) // a second signal ends the process immediately
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
@@ -41,12 +41,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, errMissed):
-		logging.Last(stderr, "loadtest:", err)
+		logging.Final(stderr, "loadtest:", err)
 		return exitMissed
 	}
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
-	logging.Last(stderr, "loadtest:", err)
+	logging.Final(stderr, "loadtest:", err)
 	return exitFailed
 }

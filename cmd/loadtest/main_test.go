@@ -114,14 +114,14 @@ func TestAgainstTheRealServer(t *testing.T) {
 			"--json=" + dir + "/sweep.json", "--csv=" + dir + "/sweep.csv", "--html=" + dir + "/sweep.html",
 		}, 0, []string{"concurrency 1 ", "concurrency 2 ", "preprocess", "CPU ms/image"}},
 		{"multipart in an open loop", []string{ // at a rate that a busy machine keeps up with too
-			"--rate=2", "--arrivals=poisson", "--body=multipart", "--images=3", "--expect=" + right, "--json=" + dir + "/rate.json",
+			"--rate=2", "--arrivals=poisson", "--body=multipart", "--images-per-request=3", "--expect=" + right, "--json=" + dir + "/rate.json",
 		}, 0, []string{"rate 2 "}},
-		{"JSON", []string{"--concurrency=2", "--body=json", "--images=2", "--expect=" + right}, 0, []string{"json, 2 a request"}},
+		{"JSON", []string{"--concurrency=2", "--body=json", "--images-per-request=2", "--expect=" + right}, 0, []string{"json, 2 per request"}},
 		{"as another server, by a template", []string{
 			"--url=" + base + "/v1/models/" + model + "/predict", "--template=" + form, "--concurrency=1", "--expect=" + right,
 			"--expect-at=predictions.0.top.0.class",
-		}, 0, []string{"template, 1 a request"}},
-		{"wrong classes miss the threshold of failures", []string{"--concurrency=1", "--expect=" + wrong}, 1, []string{"wrong class", "of the images failed; allowed are 0 %"}},
+		}, 0, []string{"template, 1 per request"}},
+		{"wrong classes miss the threshold of failures", []string{"--concurrency=1", "--expect=" + wrong}, 1, []string{"wrong class", "of the images failed; 0 % are allowed"}},
 		{"thresholds out of reach", []string{"--concurrency=1", "--min-throughput=1e6", "--max-p99=1us"}, 1, []string{"is below 1e+06", "is above 0.001 ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -181,8 +181,8 @@ func checkFiles(t *testing.T, dir string) {
 		{[]string{"compare", dir + "/sweep.json", dir + "/slower.json", "--html=" + dir + "/both.html"}, 0, "0.50"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/slower.json", "--max-loss=10"}, 1, "slower: concurrency 1: throughput"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/slower.json", "--max-loss=60"}, 0, ""},
-		{[]string{"compare", dir + "/sweep.json", dir + "/other.json", "--max-loss=60"}, 1, "concurrency 1: it was not measured"},
-		{[]string{"compare", dir + "/sweep.json", dir + "/other.json"}, 0, "note: other was measured otherwise than sweep: images a request: 2 instead of 1"},
+		{[]string{"compare", dir + "/sweep.json", dir + "/other.json", "--max-loss=60"}, 1, "concurrency 1: not measured"},
+		{[]string{"compare", dir + "/sweep.json", dir + "/other.json"}, 0, "note: other was measured differently from sweep: images per request: 2 instead of 1"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/rate.json"}, 2, "in common"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/sweep.csv", "/no/such"}, 2, "/no/such"},
 		{[]string{"compare", dir + "/sweep.json"}, 2, "at least 2"},
@@ -194,17 +194,17 @@ func checkFiles(t *testing.T, dir string) {
 	}
 }
 
-func TestBadUse(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	images := "--images=" + filepath.Join(testenv.Root(t), "testdata", "images")
 	for _, test := range []struct {
 		name string
 		args []string
 		want []string
 	}{
-		{"no server", []string{images, "--server=http://127.0.0.1:1"}, []string{"no server answers"}},
+		{"no server", []string{images, "--server=http://127.0.0.1:1"}, []string{"the server does not respond"}},
 		{"a flag that there is not", []string{"--speed=11"}, []string{"unknown flag"}},
 		{"an argument too many", []string{"now"}, []string{"unknown command"}},
-		{"all mistakes at once", []string{
+		{"all errors together", []string{
 			"--concurrency=a", "--body=xml", "--header=x", "--template=/no/such", "--expect=/no/such", "--min-rate=1", "--html=/no/such/x", "--json=/",
 			"--window=0s", "--max-error-rate=3",
 		}, []string{"concurrency: \"a\"", "body: ", "header: ", "template: ", "expect: ", "min-rate: ", "html: ", "json: / is a folder", "window: ", "max-error-rate: "}},
@@ -227,7 +227,7 @@ func TestBadUse(t *testing.T) {
 	}
 }
 
-func TestAnInterruptIsSaid(t *testing.T) {
+func TestInterruptIsReported(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
 	defer server.Close()
 	ctx, cancel := context.WithCancel(t.Context())

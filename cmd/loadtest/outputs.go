@@ -14,16 +14,16 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// outputs are the files that a result is written to.
+// outputs are the files for the result.
 type outputs struct{ json, csv, html string }
 
 func (o *outputs) add(f *pflag.FlagSet) {
 	f.StringVar(&o.json, "json", "", "write the result to this file")
-	f.StringVar(&o.csv, "csv", "", "write a line a level to this file")
-	f.StringVar(&o.html, "html", "", "write a page with plots to this file")
+	f.StringVar(&o.csv, "csv", "", "write one line per level to this file")
+	f.StringVar(&o.html, "html", "", "write an HTML page with plots to this file")
 }
 
-// check tells before the load that a file cannot be written after it.
+// check reports, before the load, files that cannot be written.
 func (o *outputs) check() error {
 	var errs []error
 	for _, file := range []struct{ key, path string }{{"json", o.json}, {"csv", o.csv}, {"html", o.html}} {
@@ -37,28 +37,28 @@ func (o *outputs) check() error {
 	return errors.Join(errs...)
 }
 
-// writable tries to open a file as it will be written, and leaves it as it is.
+// writable tries to open a file for writing and leaves it unchanged.
 func writable(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
 		return fmt.Errorf("%s is a folder", path)
 	case err == nil && !info.Mode().IsRegular():
-		return nil // to open a pipe is to begin to write it
+		return nil // opening a pipe would already start writing
 	}
 	isNew := errors.Is(err, fs.ErrNotExist)
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) // as os.Create has it
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) // like os.Create
 	if err != nil {
 		return err
 	}
 	if err := file.Close(); err != nil || !isNew {
 		return err
 	}
-	made, err := filepath.EvalSymlinks(path) // a link to no file yet stays
+	created, err := filepath.EvalSymlinks(path) // keep a dangling link
 	if err != nil {
 		return err
 	}
-	return os.Remove(made)
+	return os.Remove(created)
 }
 
 func (o *outputs) write(r *loadtest.Result) error {

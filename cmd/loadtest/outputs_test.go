@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestFilesThatCannotBeWrittenAreToldBeforehand(t *testing.T) {
+func TestUnwritableFilesAreReportedFirst(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	if err := os.WriteFile(path("old.json"), []byte("old"), 0o600); err != nil {
@@ -26,7 +26,7 @@ func TestFilesThatCannotBeWrittenAreToldBeforehand(t *testing.T) {
 		{"a new file", path("new.json"), ""},
 		{"a file that there is", path("old.json"), ""},
 		{"a link to a file that there is not yet", path("link.json"), ""},
-		{"a pipe that nobody reads yet", path("pipe"), ""},
+		{"a pipe without a reader", path("pipe"), ""},
 		{"a folder", dir, "json: " + dir + " is a folder"},
 		{"a folder that there is not", path("none/new.json"), "no such file"},
 		{"a name that no file can have", path(strings.Repeat("x", 300)), "name too long"},

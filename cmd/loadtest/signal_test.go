@@ -18,7 +18,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-func TestASecondSignalEndsTheProgramAsItIs(t *testing.T) {
+func TestSecondSignalEndsTheProgramImmediately(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	defer server.Close()
 	dir := t.TempDir()
@@ -26,7 +26,7 @@ func TestASecondSignalEndsTheProgramAsItIs(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-tags=gocv_specific_modules", "-o", program, "fovea/cmd/loadtest").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	// Once interrupted, it waits for somebody who reads the page, which is more than a pipe holds.
+	// Once interrupted, it blocks on writing the page to a pipe that has no reader.
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestASecondSignalEndsTheProgramAsItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Whoever runs the tests in the background of a shell ignores SIGINT, which programs inherit; one that is handled not.
+	// A shell's background jobs ignore SIGINT, and child processes inherit that unless the signal is handled here.
 	handled := make(chan os.Signal, 1)
 	signal.Notify(handled, os.Interrupt)
 	defer signal.Stop(handled)
@@ -76,7 +76,7 @@ func awaitLine(t *testing.T, r io.Reader) {
 	go func() { _, _ = io.Copy(io.Discard, lines) }()
 }
 
-func TestTheLoadTestGoesOnWithoutAReaderOfItsProgress(t *testing.T) {
+func TestLoadTestContinuesWithoutAReaderOfItsProgress(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	defer server.Close()
 	dir := t.TempDir()

@@ -6,21 +6,21 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/internal/onnxtest"
+	"fovea/internal/onnxwriter"
 )
 
 // TestDoubtfulDefinitionIsReportedEverywhere serves a model that gives the same probabilities for every image, as if they were
 // logits: models check, the log and /v1/models say so.
 func TestDoubtfulDefinitionIsReportedEverywhere(t *testing.T) {
 	dir := t.TempDir()
-	m := &onnxtest.Model{}
-	m.Input("image", onnxtest.Float, 1, 3, 8, 8)
+	m := &onnxwriter.Model{}
+	m.Input("image", onnxwriter.Float, 1, 3, 8, 8)
 	m.Floats("none", []float32{0})
 	m.Floats("always", []float32{0.9, 0.1}, 1, 2)
-	m.Node("ReduceMean", "mean", onnxtest.Attributes{"keepdims": 0}, "image")
+	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"keepdims": 0}, "image")
 	m.Node("Mul", "zero", nil, "mean", "none")
 	m.Node("Add", "scores", nil, "always", "zero")
-	m.Output("scores", onnxtest.Float, 1, 2)
+	m.Output("scores", onnxwriter.Float, 1, 2)
 	for name, data := range map[string][]byte{"model.yaml": []byte("task: classification\noutput: {decode: softmax}\n"), "1/model.onnx": m.Bytes()} {
 		path := filepath.Join(dir, "constant", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

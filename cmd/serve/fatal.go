@@ -22,7 +22,7 @@ func (s *service) watchFatal(ctx context.Context) <-chan error {
 			return
 		case <-s.monitor.Broken():
 		}
-		fault := s.monitor.Fault()
+		fault := s.monitor.Err()
 		s.log.Error("exiting: this fault requires a restart", "in", grace, "key", "shutdown.broken_after", "error", fault)
 		select {
 		case <-ctx.Done():

@@ -12,7 +12,7 @@ import (
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		logging.Last(os.Stderr, "serve:", err)
+		logging.Final(os.Stderr, "serve:", err)
 		os.Exit(exitcode.Of(err))
 	}
 }

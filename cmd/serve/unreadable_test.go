@@ -28,7 +28,7 @@ func TestUnreadableModelStaysServedAndIsReportedOnce(t *testing.T) {
 	const metric = `fovea_model_unreadable{model="` + model + `"} `
 	p.wait("/ready warns", func() bool {
 		got := p.get("/ready")
-		return got.status == 200 && strings.Contains(got.body, `"warnings":["`+model+` goes on as it was loaded: cannot be read: `)
+		return got.status == 200 && strings.Contains(got.body, `"warnings":["`+model+` is served as last loaded: cannot be read: `)
 	})
 	time.Sleep(300 * time.Millisecond) // several refreshes
 	p.good()

@@ -18,7 +18,7 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		logging.Last(os.Stderr, "supervise:", err)
+		logging.Final(os.Stderr, "supervise:", err)
 		os.Exit(exitcode.Of(err))
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fovea/internal/apierror"
 )
 
 // TestIdleClientsKeepNobodyOut is the kind: more connections than requests are allowed, each of which announces a body and
@@ -145,7 +147,7 @@ func TestHTTP2ToTheGateway(t *testing.T) {
 	defer w.Close()
 	go func() { _, _ = io.WriteString(w, "half") }()
 	req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", r)
-	if got := f.do(req); got.status != 408 || got.fault(t).Code != bodyTimeout {
+	if got := f.do(req); got.status != 408 || got.fault(t).Code != apierror.BodyTimeout {
 		t.Errorf("%+v", got)
 	}
 	if got := f.post("/predict", "image"); got.body != "image" {
@@ -181,7 +183,7 @@ func TestAnHTTP2ClientThatGoesAwayIsNoBadRequest(t *testing.T) {
 			}()
 			_, _ = io.WriteString(w, c.sent)
 			until(t, "the body to be on its way", func() bool {
-				return f.room.Requests() == 1 && (c.replica == "none" || f.pool.InFlight(c.replica) == 1)
+				return f.admission.Requests() == 1 && (c.replica == "none" || f.pool.InFlight(c.replica) == 1)
 			})
 			cancel()
 			if err := wait(t, "the client", done); err == nil {

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"fovea/internal/apierror"
+
 	"go.uber.org/goleak"
 )
 
@@ -94,7 +96,7 @@ type reply struct {
 	err    error // of the request or of reading the answer
 }
 
-func (r reply) fault(t *testing.T) (answer errorAnswer) {
+func (r reply) fault(t *testing.T) (answer apierror.Body) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
 		t.Fatalf("answer %d %q is no error in JSON: %v", r.status, r.body, err)

@@ -23,27 +23,27 @@ const (
 
 // Gateway passes requests on to a pool of replicas.
 type Gateway struct {
-	cfg      Config
-	total    time.Duration // the longest a request may take, from its headers to the end of its answer
-	pool     *Pool
-	metrics  *metrics
-	killers  *killers // nil: no body is ever refused
-	log      *slog.Logger
-	room     *admission.Room
-	inFlight atomic.Int64 // also those whose answer is being read, which hold no slot
-	draining atomic.Bool
-	guests   guests
-	routes   map[string]http.Handler
-	proxy    http.Handler
-	pages    cors.Policy  // the gateway's own: it stands in for the replicas'
-	handler  http.Handler // the gateway behind that policy
-	retrier  *retrier
-	upstream *http.Transport
-	http     *http.Server
-	probes   *http.Transport
-	watched  sync.Once
-	unwatch  context.CancelFunc
-	watching sync.WaitGroup
+	cfg       Config
+	total     time.Duration // the longest a request may take, from its headers to the end of its answer
+	pool      *Pool
+	metrics   *metrics
+	killers   *killers // nil: no body is ever refused
+	log       *slog.Logger
+	admission *admission.Controller
+	inFlight  atomic.Int64 // also those whose answer is being read, which hold no slot
+	draining  atomic.Bool
+	guests    guests
+	routes    map[string]http.Handler
+	proxy     http.Handler
+	pages     cors.Policy  // the gateway's own: it stands in for the replicas'
+	handler   http.Handler // the gateway behind that policy
+	retrier   *retrier
+	upstream  *http.Transport
+	http      *http.Server
+	probes    *http.Transport
+	watched   sync.Once
+	unwatch   context.CancelFunc
+	watching  sync.WaitGroup
 }
 
 // New makes a gateway that listens nowhere and has no replicas yet. The configuration must be valid.
@@ -51,7 +51,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
 	g := &Gateway{cfg: cfg, total: cfg.BodyTimeout + cfg.AnswerTimeout + slack, metrics: m, log: log, killers: newKillers(cfg, time.Now),
 		upstream: transport(cfg), probes: probing(cfg), unwatch: func() {}}
-	g.room = admission.New(cfg.limits())
+	g.admission = admission.New(cfg.limits())
 	g.guests.states = map[net.Conn]http.ConnState{}
 	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"fovea/internal/apierror"
 )
 
 func TestKillersAreTold(t *testing.T) {
@@ -92,7 +94,7 @@ func TestKillerIsRefusedBeforeAReplicaHasIt(t *testing.T) {
 				now = now.Add(apart)
 				if got := send(killer); got.status != want {
 					t.Fatalf("time %d: %d %s, want %d", i+1, got.status, got.body, want)
-				} else if want == 422 && got.fault(t).Code != ReplicaKiller {
+				} else if want == 422 && got.fault(t).Code != apierror.PoisonRequest {
 					t.Errorf("code %s", got.fault(t).Code)
 				}
 			}
@@ -160,7 +162,7 @@ func TestAnswerThatSparesABody(t *testing.T) {
 			for _, answer := range []string{"", c.answer, ""} {
 				now = now.Add(apart)
 				answers <- answer
-				if got := f.post("/predict", "image"); strings.Contains(got.body, string(ReplicaKiller)) {
+				if got := f.post("/predict", "image"); strings.Contains(got.body, string(apierror.PoisonRequest)) {
 					t.Fatal("refused too early")
 				}
 			}

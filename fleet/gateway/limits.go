@@ -18,16 +18,16 @@ const firstBytes = 512
 
 // limits are those of all requests together.
 func (c Config) limits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, Share: c.ClientShare, Rate: c.MinBodyRate}
+	return admission.Limits{Requests: c.MaxRequests, ClientShare: c.ClientShare, MinRate: c.MinBodyRate}
 }
 
 // admit lets a request in, whose exchange holds its slot from then on.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, x *exchange) error {
-	admitted, err := g.room.Open(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
+	admitted, err := g.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
 	var full *admission.FullError
 	switch {
 	case errors.As(err, &full):
-		return apierror.New(Busy, "%d requests are in flight, and no more are allowed", full.Limit)
+		return apierror.New(apierror.GatewayBusy, "%d requests are in flight, and no more are allowed", full.Limit)
 	case err != nil:
 		return apierror.From(err)
 	}
@@ -76,11 +76,11 @@ func bodyFault(cause error, gone bool) *apierror.Error {
 	var op net.Error
 	switch {
 	case errors.Is(cause, admission.ErrDisplaced):
-		return apierror.Wrap(displaced, cause, "the gateway is busy, and this body was the slowest to arrive")
+		return apierror.Wrap(apierror.BodyDisplaced, cause, "the gateway is busy, and this body was the slowest to arrive")
 	case errors.As(cause, &slow):
-		return apierror.Wrap(bodyTimeout, cause, "the body arrived at less than %d bytes a second", slow.Rate)
+		return apierror.Wrap(apierror.BodyTimeout, cause, "the body arrived at less than %d bytes a second", slow.Rate)
 	case errors.As(cause, &op) && op.Timeout():
-		return apierror.Wrap(bodyTimeout, cause, "the body did not arrive in time")
+		return apierror.Wrap(apierror.BodyTimeout, cause, "the body did not arrive in time")
 	case gone, errors.As(cause, &op), errors.Is(cause, io.ErrUnexpectedEOF):
 		return apierror.Wrap(apierror.Canceled, cause, "the client went away")
 	}

@@ -48,7 +48,7 @@ func TestNoMoreRequestsThanAllowed(t *testing.T) {
 		wait(t, "a request at the replica", arrived)
 	}
 	got := f.post("/predict", "image")
-	if got.status != 503 || got.fault(t).Code != Busy || got.header.Get("Retry-After") == "" {
+	if got.status != 503 || got.fault(t).Code != apierror.GatewayBusy || got.header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if got := f.get("/health"); got.status != 200 {
@@ -105,7 +105,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 		code    apierror.Code
 		metric  string
 	}{
-		"too slow":       {"Content-Length: 1000\r\n\r\n" + half, false, 408, bodyTimeout, "408"},
+		"too slow":       {"Content-Length: 1000\r\n\r\n" + half, false, 408, apierror.BodyTimeout, "408"},
 		"cut":            {"Content-Length: 1000\r\n\r\n" + half, true, 0, "", "499"},
 		"broken chunks":  {"Transfer-Encoding: chunked\r\n\r\n200\r\n" + half + "\r\nzz\r\n", false, 400, apierror.Malformed, "400"},
 		"chunks are cut": {"Transfer-Encoding: chunked\r\n\r\n200\r\n" + half + "\r\n", true, 0, "", "499"},

@@ -28,7 +28,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		x := &exchange{id: requestid.Of(r.Header.Get(requestIDHeader))}
-		refuse(w, x, apierror.New(badMethod, "the gateway's own routes answer GET and HEAD only"))
+		refuse(w, x, apierror.New(apierror.MethodNotAllowed, "the gateway's own routes answer GET and HEAD only"))
 	default:
 		own.ServeHTTP(w, r)
 	}
@@ -49,7 +49,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		out.ended = true
 		return
 	}
-	defer x.admitted.Leave()
+	defer x.admitted.Release()
 	if r.ContentLength != 0 {
 		// Without this, net/http reads the rest of the body before it sends an answer that comes early.
 		// Then it must not be left to net/http, either: see body.fence.
@@ -57,7 +57,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request) {
 		defer x.fence(out)
 	}
 	if r.Method == http.MethodConnect || r.RequestURI == "*" {
-		refuse(out, x, apierror.New(badMethod, "the gateway passes requests on to routes only"))
+		refuse(out, x, apierror.New(apierror.MethodNotAllowed, "the gateway passes requests on to routes only"))
 		out.ended = true
 		return
 	}
@@ -99,11 +99,11 @@ func rewrite(p *httputil.ProxyRequest) {
 }
 
 func (g *Gateway) modify(res *http.Response) error {
-	if g.pages.On() {
+	if g.pages.Enabled() {
 		cors.Remove(res.Header)
 	}
 	x := exchangeOf(res.Request.Context())
-	x.admitted.Leave()              // a client that is slow to read its answer holds no slot
+	x.admitted.Release()            // a client that is slow to read its answer holds no slot
 	res.Header.Del(requestIDHeader) // the client has it from the gateway, the same
 	return nil
 }

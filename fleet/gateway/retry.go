@@ -224,13 +224,13 @@ func (t *retrier) explain(ctx context.Context, x *exchange, why reason, err erro
 	case timedOut:
 		return apierror.Wrap(apierror.DeadlineExceeded, err, "the replica did not answer in time")
 	}
-	return apierror.Wrap(ReplicaLost, err, "the replica was lost while it answered; the request may have been run")
+	return apierror.Wrap(apierror.ReplicaLost, err, "the replica was lost while it answered; the request may have been run")
 }
 
 // clientFault returns the fault when it is the client's, else nil.
 func clientFault(ctx context.Context, x *exchange, err error) *apierror.Error {
 	if x.body != nil && x.body.refused.Load() {
-		return apierror.New(ReplicaKiller, "replicas were lost while they answered this body; it is refused for now")
+		return apierror.New(apierror.PoisonRequest, "replicas were lost while they answered this body; it is refused for now")
 	}
 	gone := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal)
 	cause := x.body.cause(gone)

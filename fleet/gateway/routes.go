@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"fovea/internal/httpserver"
+
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -27,7 +29,7 @@ func (g *Gateway) ownRoutes() map[string]http.Handler {
 
 // health says that the process answers; which replicas do is what ready says.
 func (g *Gateway) health(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, report{"live", []string{}, g.pool.Status()})
+	httpserver.WriteJSON(w, http.StatusOK, report{"live", []string{}, g.pool.Status()})
 }
 
 // ready says whether a request would find a replica.
@@ -46,5 +48,5 @@ func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
 		code = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, code, answer)
+	httpserver.WriteJSON(w, code, answer)
 }

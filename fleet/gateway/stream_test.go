@@ -97,7 +97,7 @@ func TestContinueComesFromTheReplica(t *testing.T) {
 			f.upstream.ExpectContinueTimeout = patience // after which the body is sent all the same
 			var sent atomic.Int64
 			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", &counted{strings.NewReader("image"), &sent})
-			req.ContentLength = 7
+			req.ContentLength = 5
 			req.Header.Set("Expect", "100-continue")
 			got := f.do(req)
 			if refuses && (got.status != 413 || sent.Load() != 0) {

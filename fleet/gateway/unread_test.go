@@ -47,7 +47,7 @@ func TestTheRestOfABodyIsNoRequest(t *testing.T) {
 		"the first chunk is none":          {line: "POST /predict", headers: chunked, body: "zz\r\n", status: 400},
 		"a later chunk is none":            {line: "POST /predict", headers: chunked, body: chunks + "zz\r\n", status: 400, replica: reading},
 		"another needs its slot": {line: "POST /predict", headers: length, body: "x", status: 429, replica: reading, change: single, meanwhile: func(t *testing.T, f *fixture) {
-			until(t, "the request to be there", func() bool { return f.room.Requests() == 1 })
+			until(t, "the request to be there", func() bool { return f.admission.Requests() == 1 })
 			if got := f.post("/predict", "image"); got.status != 200 {
 				t.Errorf("the other: %+v", got)
 			}

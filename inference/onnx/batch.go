@@ -12,42 +12,42 @@ import (
 	"fovea/postprocess"
 )
 
-// BatchSpec is the size of a batch.
+// BatchSpec describes the tensors of a batch.
 type BatchSpec struct {
-	Rows      int       // rows of memory; 0 means the largest bucket
-	Buckets   []int     // the batch sizes that Run takes; empty means Rows alone. A model whose file fixes the batch has that one
-	RowShapes [][]int64 // of each input, without the batch dimension; nil (all or one) takes the file's, which must then be known
-
-	// Trial writes one row of an input for one of the Trials trial runs that find shapes which the file leaves open; the more
-	// these inputs differ, the more is found. Nil: nothing in the first run, noise in the others.
-	Trial func(trial, input, row int, memory []byte)
+	Rows      int       // rows to allocate; 0: the largest bucket
+	Buckets   []int     // batch sizes that Run accepts; empty: Rows only. If the file fixes the batch size, only that one
+	RowShapes [][]int64 // shape of each input without the batch dimension; nil (all or one): the file's, which must then be fixed
+	Trial     FillTrial // nil: zeros in the first trial run, noise in the others
 }
 
-// Batch is the memory of one batch: the inputs that rows are written to and the outputs that they are read
-// from, used again by every Run. It is dense (row i of an input begins at i times its row's size), begins on a
-// multiple of 64 bytes, and is pinned on CUDA. It belongs to one goroutine at a time, but rows of it may be
-// written by several at once. At birth every byte is 0xFF, which reads as NaN in floats.
+// FillTrial writes one row of an input for one of the Trials trial runs, which determine the shapes that the file leaves
+// open. The more the inputs differ between trials, the more reliable the result.
+type FillTrial func(trial, input, row int, memory []byte)
+
+// Batch holds the input and output tensors of one run, reused by every Run. The memory is dense (row i of an input starts
+// at i times the row's size), aligned to 64 bytes, and pinned on CUDA. A batch belongs to one goroutine at a time, but
+// several goroutines may write different rows concurrently. Every byte is initially 0xFF, which reads as NaN in floats.
 type Batch struct {
 	parent  *Session
 	session *ort.DynamicAdvancedSession // nil once closed
-	options *ort.RunOptions             // of its runs, which come one after the other
+	options *ort.RunOptions             // shared by its runs, which are sequential
 	rows    int
 	buckets []bucket // ascending
 	inputs  []tensor
 	outputs []tensor
-	forms   []rowForm
+	layouts []rowLayout            // of the outputs
 	views   [][]postprocess.Tensor // by row: what Outputs returns
 }
 
-// bucket is one batch size with its native tensors over the first rows of the memory.
+// bucket is one batch size and its native tensors over the first rows of the memory.
 type bucket struct {
 	size    int
 	inputs  []ort.Value
-	outputs []ort.Value // nil where ONNX Runtime allocates
+	outputs []ort.Value // nil: allocated by ONNX Runtime
 }
 
-// NewBatch allocates a batch. Where the file leaves the shape of an output open, the model is run to find it, with several
-// inputs. The end of ctx ends these runs.
+// NewBatch allocates a batch. If the file leaves the shape of an output open, trial runs with different inputs determine
+// it. Cancelling ctx terminates these runs.
 func (s *Session) NewBatch(ctx context.Context, spec BatchSpec) (batch *Batch, err error) {
 	sizes, err := s.buckets(spec)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Session) batchError(err error) error {
 	return fmt.Errorf("batch for %s on %s: %w", s.path, s.device, err)
 }
 
-func (b *Batch) build(sizes []int, shapes [][]int64, write func(trial, input, row int, memory []byte)) error {
+func (b *Batch) build(sizes []int, shapes [][]int64, fill FillTrial) error {
 	for i, info := range b.parent.inputs {
 		t, err := b.allocate(info, shapes[i], b.rows)
 		if err != nil {
@@ -96,21 +96,21 @@ func (b *Batch) build(sizes []int, shapes [][]int64, write func(trial, input, ro
 			at.inputs = append(at.inputs, value)
 		}
 	}
-	forms, err := b.parent.outputForms(b, write)
+	layouts, err := b.parent.outputLayouts(b, fill)
 	if err != nil {
 		return err
 	}
-	b.forms = slices.Clone(forms) // the session's own, which other batches share, stay as they are
+	b.layouts = slices.Clone(layouts) // other batches share the session's
 	return b.buildOutputs()
 }
 
 func (b *Batch) buildOutputs() error {
 	for i, info := range b.parent.outputs {
-		form := b.forms[i]
-		t := tensor{info: info, rowShape: form.shape}
-		if !form.varies() {
+		layout := b.layouts[i]
+		t := tensor{info: info, rowShape: layout.shape}
+		if !layout.varies() {
 			var err error
-			if t, err = b.allocate(info, form.shape, b.rows); err != nil {
+			if t, err = b.allocate(info, layout.shape, b.rows); err != nil {
 				return fmt.Errorf("output %q: %w", info.Name, err)
 			}
 		}
@@ -119,7 +119,7 @@ func (b *Batch) buildOutputs() error {
 	for i := range b.buckets {
 		at := &b.buckets[i]
 		for j, t := range b.outputs {
-			value, err := b.outputValue(t, b.forms[j], at.size)
+			value, err := outputValue(t, b.layouts[j], at.size)
 			if err != nil {
 				return fmt.Errorf("output %q: %w", t.info.Name, err)
 			}
@@ -139,20 +139,20 @@ func (b *Batch) buildOutputs() error {
 	return nil
 }
 
-func (b *Batch) outputValue(t tensor, form rowForm, size int) (ort.Value, error) {
+func outputValue(t tensor, layout rowLayout, size int) (ort.Value, error) {
 	if t.block == nil {
 		return nil, nil
 	}
-	if form.whole {
+	if layout.unbatched {
 		return newValue(t.info.DType, t.rowShape, t.block.Bytes())
 	}
 	return t.value(size)
 }
 
-// Rows is how many rows the batch holds.
+// Rows is the number of rows.
 func (b *Batch) Rows() int { return b.rows }
 
-// Buckets are the batch sizes that Run takes, ascending.
+// Buckets are the batch sizes that Run accepts, ascending.
 func (b *Batch) Buckets() []int {
 	sizes := make([]int, len(b.buckets))
 	for i := range b.buckets {
@@ -161,7 +161,7 @@ func (b *Batch) Buckets() []int {
 	return sizes
 }
 
-// Bucket is the smallest batch size that holds rows rows, or the largest there is.
+// Bucket is the smallest batch size of at least rows, or the largest one.
 func (b *Batch) Bucket(rows int) int {
 	for i := range b.buckets {
 		if b.buckets[i].size >= rows {
@@ -171,56 +171,34 @@ func (b *Batch) Bucket(rows int) int {
 	return b.rows
 }
 
-// Input is the memory of one row of an input, in the machine's byte order.
+// Input is the memory of one row of an input, in native byte order.
 func (b *Batch) Input(input, row int) []byte { return b.inputs[input].row(row) }
 
-// Outputs are the outputs of one row in the order of the session. Before the first Run they tell names, dtypes
-// and row shapes, in which -1 is a size that changes from run to run. The slice and the data belong to the
-// batch: they are overwritten by the next Run and gone after Close. A row that the last Run did not compute
-// holds what an earlier one left there.
+// Outputs are the outputs of one row, in the session's order. Before the first Run they hold names, dtypes and row
+// shapes, in which -1 is a size that varies between runs. The slice and the data belong to the batch: the next Run
+// overwrites them, and they are invalid after Close. A row that the last Run did not compute still holds the result of
+// an earlier run.
 func (b *Batch) Outputs(row int) []postprocess.Tensor { return b.views[row] }
 
-// Run computes the first rows rows, where rows is one of the buckets. Rows that were not written are computed
-// from what is in them. The end of ctx ends the run between two of the model's nodes, with an error that wraps ctx's
-// cause; the batch can be run again then. Another error on CUDA is a *DeviceError; see Sticky.
+// Run computes the first rows rows; rows must be one of the buckets. Rows that were not written are computed from
+// whatever they contain. When ctx ends, the run stops between two of the model's nodes with an error that wraps ctx's
+// cause, and the batch remains usable. Any other error on CUDA is a *DeviceError; see IsDeviceLost.
 func (b *Batch) Run(ctx context.Context, rows int) error {
-	return b.run(ctx, b.session, rows, b.options)
+	return b.run(ctx, b.session, rows)
 }
 
-// Wide says whether RunWide has threads that Run has not: whether Widen is done.
-func (b *Batch) Wide() bool { return b.parent.wide.Load() != nil }
+// HasParallel reports whether the session has a parallel session (see EnableParallel).
+func (b *Batch) HasParallel() bool { return b.parent.parallel.Load() != nil }
 
-// RunWide is Run on the threads of Widen, for a run that has all cores to itself. Before Widen it is Run.
-func (b *Batch) RunWide(ctx context.Context, rows int) error {
-	if wide := b.parent.wide.Load(); wide != nil {
-		return b.run(ctx, wide, rows, b.options)
+// RunParallel is Run on the parallel session, for a run that has all cores to itself; without one it is Run.
+func (b *Batch) RunParallel(ctx context.Context, rows int) error {
+	if parallel := b.parent.parallel.Load(); parallel != nil {
+		return b.run(ctx, parallel, rows)
 	}
 	return b.Run(ctx, rows)
 }
 
-// RunShrink is Run, after which the device's arena gives the memory back that nothing uses. It takes long: call
-// it after a change of batch sizes, never on every batch.
-func (b *Batch) RunShrink(ctx context.Context, rows int) (err error) {
-	options, err := ort.NewRunOptions()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, options.Destroy()) }()
-	if err := options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", b.parent.device.arena()); err != nil {
-		return err
-	}
-	return b.run(ctx, b.session, rows, options)
-}
-
-// arena is the device in the words of ONNX Runtime's arena option.
-func (d Device) arena() string {
-	if d.Kind == CUDA {
-		return fmt.Sprintf("gpu:%d", d.Index)
-	}
-	return "cpu:0"
-}
-
-func (b *Batch) run(ctx context.Context, on *ort.DynamicAdvancedSession, rows int, options *ort.RunOptions) error {
+func (b *Batch) run(ctx context.Context, on *ort.DynamicAdvancedSession, rows int) error {
 	i := slices.IndexFunc(b.buckets, func(at bucket) bool { return at.size == rows })
 	if i < 0 {
 		return fmt.Errorf("run of %d rows: the batch sizes are %v", rows, b.Buckets())
@@ -228,28 +206,28 @@ func (b *Batch) run(ctx context.Context, on *ort.DynamicAdvancedSession, rows in
 	if ctx.Err() != nil {
 		return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, context.Cause(ctx))
 	}
-	done := terminateWith(ctx, options)
-	err := done(b.call(on, &b.buckets[i], options))
+	done := terminateWith(ctx, b.options)
+	err := done(b.call(on, &b.buckets[i]))
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, err)
 }
 
-// call runs one bucket. A session's first run of a size on CUDA may load more of CUDA, which installs signal handlers.
-// Later ones must not wait for others that load.
-func (b *Batch) call(on *ort.DynamicAdvancedSession, at *bucket, options *ort.RunOptions) (err error) {
+// call runs one bucket. A session's first run of a size on CUDA may load more CUDA libraries, which install signal
+// handlers; later runs skip the check.
+func (b *Batch) call(on *ort.DynamicAdvancedSession, at *bucket) (err error) {
 	if b.parent.device.Kind != CUDA || b.parent.hasRun(at.size) {
-		return b.compute(on, at, options)
+		return b.compute(on, at)
 	}
-	sigaction.Preserve(func() { err = b.compute(on, at, options) })
+	sigaction.Preserve(func() { err = b.compute(on, at) })
 	if err == nil {
-		b.parent.ran(at.size)
+		b.parent.markRun(at.size)
 	}
 	return err
 }
 
-// Close frees the batch. No Run may be under way. A second call does nothing.
+// Close frees the batch. No Run may be in progress. Calling it again does nothing.
 func (b *Batch) Close() error {
 	if b.session == nil {
 		return nil

@@ -10,38 +10,38 @@ import (
 	"fovea/internal/repository"
 )
 
-// compute runs a bucket. An output that was given memory because all trial runs agreed on its shape may still
-// turn out to have another one; ONNX Runtime then fails the run, and it is done again with memory of its own.
-func (b *Batch) compute(on *ort.DynamicAdvancedSession, at *bucket, options *ort.RunOptions) error {
-	err := b.try(on, at, options)
-	if err == nil || Sticky(err) {
+// compute runs a bucket. An output that was preallocated because all trial runs agreed on its shape may still turn out
+// to have another one. ONNX Runtime then fails the run, and it is repeated with such outputs allocated by ONNX Runtime.
+func (b *Batch) compute(on *ort.DynamicAdvancedSession, at *bucket) error {
+	err := b.runOnce(on, at)
+	if err == nil || IsDeviceLost(err) {
 		return err
 	}
-	guessed := b.guessed()
-	if len(guessed) == 0 {
+	inferred := b.inferredOutputs()
+	if len(inferred) == 0 {
 		return err
 	}
-	kept := slices.Clone(at.outputs)
-	for _, i := range guessed {
+	saved := slices.Clone(at.outputs)
+	for _, i := range inferred {
 		at.outputs[i] = nil
 	}
-	again := b.try(on, at, options)
-	at.outputs = kept
-	if again != nil {
+	retryErr := b.runOnce(on, at)
+	at.outputs = saved
+	if retryErr != nil {
 		return err
 	}
-	return b.giveUp(guessed, at.size)
+	return b.freeOutputs(inferred, at.size)
 }
 
-// try runs a bucket once and takes over the outputs that ONNX Runtime allocated.
-func (b *Batch) try(on *ort.DynamicAdvancedSession, at *bucket, options *ort.RunOptions) (err error) {
+// runOnce runs a bucket and adopts the outputs that ONNX Runtime allocated.
+func (b *Batch) runOnce(on *ort.DynamicAdvancedSession, at *bucket) (err error) {
 	allocated := make([]int, 0, 8)
 	for i := range at.outputs {
 		if at.outputs[i] == nil {
 			allocated = append(allocated, i)
 		}
 	}
-	err = on.RunWithOptions(at.inputs, at.outputs, options)
+	err = on.RunWithOptions(at.inputs, at.outputs, b.options)
 	if err != nil {
 		err = b.parent.classify(err)
 	}
@@ -50,30 +50,30 @@ func (b *Batch) try(on *ort.DynamicAdvancedSession, at *bucket, options *ort.Run
 			at.outputs[i] = nil
 			continue
 		}
-		shape, data, takeErr := take(at.outputs[i])
+		shape, data, adoptErr := adopt(at.outputs[i])
 		at.outputs[i] = nil
-		if takeErr == nil {
-			takeErr = b.share(i, at.size, shape, data)
+		if adoptErr == nil {
+			adoptErr = b.setRows(i, at.size, shape, data)
 		}
-		if takeErr != nil {
-			err = errors.Join(err, fmt.Errorf("output %q: %w", b.outputs[i].info.Name, takeErr))
+		if adoptErr != nil {
+			err = errors.Join(err, fmt.Errorf("output %q: %w", b.outputs[i].info.Name, adoptErr))
 		}
 	}
 	return err
 }
 
-// share makes data, of the shape that a run gave it, the rows of output i.
-func (b *Batch) share(i, rows int, shape []int64, data []byte) error {
+// setRows points the rows of output i at data, which has the shape of this run.
+func (b *Batch) setRows(i, rows int, shape []int64, data []byte) error {
 	if b.rows == 1 && len(shape) > 0 && shape[0] != 1 {
-		b.forms[i].whole = true // its first dimension was 1 by chance when it was probed
+		b.layouts[i].unbatched = true // its first dimension happened to be 1 in the trial runs
 	}
-	form := b.forms[i]
-	if form.whole {
+	layout := b.layouts[i]
+	if layout.unbatched {
 		b.views[0][i].Shape, b.views[0][i].Data = shape, data
 		return nil
 	}
-	if len(shape) != len(form.shape)+1 || shape[0] != int64(rows) {
-		return fmt.Errorf("its shape is %v for a batch of %d with rows of %v", shape, rows, form.shape)
+	if len(shape) != len(layout.shape)+1 || shape[0] != int64(rows) {
+		return fmt.Errorf("its shape is %v for a batch of %d with rows of %v", shape, rows, layout.shape)
 	}
 	size := len(data) / rows
 	for row := range rows {
@@ -82,11 +82,11 @@ func (b *Batch) share(i, rows int, shape []int64, data []byte) error {
 	return nil
 }
 
-// guessed are the outputs that have memory though the file leaves their shape open.
-func (b *Batch) guessed() (list []int) {
+// inferredOutputs are the preallocated outputs whose shape comes from trial runs, not from the file.
+func (b *Batch) inferredOutputs() (list []int) {
 	for i, t := range b.outputs {
 		if t.info.DType == repository.Float16 {
-			continue // ONNX Runtime cannot allocate it for us; the file told its shape
+			continue // the binding cannot return one that ONNX Runtime allocated; the file fixes its shape
 		}
 		declared := t.info.Shape
 		if b.rows > 1 && len(declared) > 0 {
@@ -100,9 +100,9 @@ func (b *Batch) guessed() (list []int) {
 	return list
 }
 
-// giveUp frees the memory of outputs whose shape changes after all; from now on ONNX Runtime allocates them.
-// The first rows rows have their data elsewhere already.
-func (b *Batch) giveUp(outputs []int, rows int) error {
+// freeOutputs frees preallocated outputs whose shape varies after all; ONNX Runtime allocates them from now on. The data
+// of the first rows rows is already elsewhere.
+func (b *Batch) freeOutputs(outputs []int, rows int) error {
 	var errs []error
 	for _, i := range outputs {
 		for row := rows; row < b.rows; row++ {
@@ -118,7 +118,7 @@ func (b *Batch) giveUp(outputs []int, rows int) error {
 	return errors.Join(errs...)
 }
 
-// classify makes a *DeviceError of what a run on CUDA returned.
+// classify turns the error of a run on CUDA into a *DeviceError.
 func (s *Session) classify(err error) error {
 	if s.device.Kind != CUDA {
 		return err

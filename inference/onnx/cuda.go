@@ -16,22 +16,22 @@ import (
 
 const providerName = "libonnxruntime_providers_cuda.so"
 
-// cudnnName is what the provider opens at its first use, so that its header does not name it (the provider of
-// ONNX Runtime 1.30 for CUDA 13 and cuDNN 9).
+// cudnnName is loaded by the provider on first use, so its ELF header does not list it (ONNX Runtime 1.30 for CUDA 13
+// and cuDNN 9).
 const cudnnName = "libcudnn.so.9"
 
-// CUDAOptions tune sessions on a CUDA device. The names and their meaning are those of ONNX Runtime's CUDA
-// execution provider (onnxruntime.ai, "CUDA Execution Provider", "Configuration Options").
+// CUDAOptions tune sessions on a CUDA device. Names and meanings are those of ONNX Runtime's CUDA execution provider
+// (onnxruntime.ai, "CUDA Execution Provider", "Configuration Options").
 type CUDAOptions struct {
-	MemLimit   int64  // gpu_mem_limit: bytes of the session's arena; 0 for a share of what is free (see arenaLimit). cuDNN's and CUDA's own memory is not in it
+	MemLimit   int64  // gpu_mem_limit: bytes of the session's arena, excluding cuDNN's and CUDA's own memory; 0: four fifths of what is free
 	ConvSearch string // cudnn_conv_algo_search: HEURISTIC (default), EXHAUSTIVE, DEFAULT
-	NoTF32     bool   // use_tf32=0: full float32 in convolutions and products
-	PreferNHWC bool   // prefer_nhwc: channels last in convolutions
-	RefuseCPU  bool   // session.disable_cpu_ep_fallback: an error, where ONNX Runtime would leave a part of the model to the CPU
-	Pageable   bool   // batches in ordinary memory instead of pinned; only to measure what pinning is worth
+	NoTF32     bool   // use_tf32=0: full float32 precision in convolutions and matrix products
+	PreferNHWC bool   // prefer_nhwc: channels-last convolutions
+	RefuseCPU  bool   // session.disable_cpu_ep_fallback: fail if ONNX Runtime would run a part of the model on the CPU
+	Pageable   bool   // batches in pageable instead of pinned memory; only for measuring the effect of pinning
 }
 
-// Validate names each value that is not allowed.
+// Validate reports every value that is not allowed.
 func (o CUDAOptions) Validate() error {
 	var errs []error
 	if o.MemLimit < 0 {
@@ -46,8 +46,8 @@ func (o CUDAOptions) Validate() error {
 	return errors.Join(errs...)
 }
 
-// provider is the options in the provider's own words. The arena grows only by what is asked
-// (kSameAsRequested), so that the bound is not met by rounding up to a power of two.
+// provider returns the provider's own options. The arena grows only by what is requested (kSameAsRequested); rounding up
+// to a power of two would reach the limit early.
 func (o CUDAOptions) provider(device Device) map[string]string {
 	search := o.ConvSearch
 	if search == "" {
@@ -64,11 +64,10 @@ func (o CUDAOptions) provider(device Device) map[string]string {
 	}
 }
 
-// bounded is o with a bound of the arena. ONNX Runtime has none by default, and its arena gives nothing back: one
-// model could take the whole GPU, and then the next one, cuDNN, or a new version that is loaded beside the old one
-// fails. So a session may take four fifths of what is free when it is made. The models before it have run all
-// their batch sizes by then and have what they need; the fifth is for CUDA, cuDNN and cuBLAS, which allocate
-// beside the arena.
+// bounded returns o with a limit for the arena. ONNX Runtime has none by default, and its arena never returns memory: one
+// model could take the whole GPU, and the next model, cuDNN, or a new version loaded alongside the old one would fail. A
+// session may therefore take four fifths of what is free when it is created. Earlier models have run all their batch sizes
+// by then and have what they need; the rest is for CUDA, cuDNN and cuBLAS, which allocate outside the arena.
 func (o CUDAOptions) bounded(cuda *native.CUDA, device Device) (CUDAOptions, error) {
 	if o.MemLimit > 0 {
 		return o, nil
@@ -88,15 +87,15 @@ func flag(on bool) string {
 	return "0"
 }
 
-// leftToCPU is how ONNX Runtime 1.30 words that a node of the model has no kernel on the session's device, when
-// session.disable_cpu_ep_fallback forbids the CPU (inference_session.cc). It has no code of its own for it.
-const leftToCPU = "graph nodes that are assigned to the default CPU EP"
+// cpuFallback is ONNX Runtime 1.30's message when a node has no kernel on the session's device and
+// session.disable_cpu_ep_fallback forbids the CPU (inference_session.cc). The error has no code of its own.
+const cpuFallback = "graph nodes that are assigned to the default CPU EP"
 
-// createCUDA makes a session that computes on the GPU alone, or, where the model has parts that only the CPU can
-// compute, one that leaves them to it, unless o refuses that.
+// createCUDA creates a session that runs entirely on the GPU. If parts of the model can only run on the CPU, the session
+// runs them there, unless o refuses that.
 func (s *Session) createCUDA(o Options) (*ort.DynamicAdvancedSession, error) {
 	session, err := s.tryCUDA(o, true)
-	if err == nil || !strings.Contains(err.Error(), leftToCPU) {
+	if err == nil || !strings.Contains(err.Error(), cpuFallback) {
 		return session, err
 	}
 	if o.CUDA.RefuseCPU {
@@ -106,10 +105,10 @@ func (s *Session) createCUDA(o Options) (*ort.DynamicAdvancedSession, error) {
 	return s.tryCUDA(o, false)
 }
 
-// tryCUDA makes a session with the CUDA provider; alone says that the GPU must compute all of the model.
-func (s *Session) tryCUDA(o Options, alone bool) (*ort.DynamicAdvancedSession, error) {
+// tryCUDA creates a session with the CUDA provider; with gpuOnly the GPU must run all of the model.
+func (s *Session) tryCUDA(o Options, gpuOnly bool) (*ort.DynamicAdvancedSession, error) {
 	session, err := s.create(o, func(options *ort.SessionOptions) error {
-		return appendCUDA(options, s.device, o.CUDA, alone)
+		return appendCUDA(options, s.device, o.CUDA, gpuOnly)
 	})
 	if err != nil {
 		return nil, err
@@ -120,9 +119,9 @@ func (s *Session) tryCUDA(o Options, alone bool) (*ort.DynamicAdvancedSession, e
 	return session, nil
 }
 
-// appendCUDA makes the CUDA provider the first of the session; alone forbids the CPU beside it.
-func appendCUDA(options *ort.SessionOptions, device Device, o CUDAOptions, alone bool) (err error) {
-	if err := options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", flag(alone)); err != nil {
+// appendCUDA makes the CUDA provider the session's first; gpuOnly forbids falling back to the CPU.
+func appendCUDA(options *ort.SessionOptions, device Device, o CUDAOptions, gpuOnly bool) (err error) {
+	if err := options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", flag(gpuOnly)); err != nil {
 		return err
 	}
 	runtime, err := openCUDA()
@@ -146,7 +145,7 @@ func appendCUDA(options *ort.SessionOptions, device Device, o CUDAOptions, alone
 	return nil
 }
 
-// confirmCUDA fails unless the session has an allocator on the device, which it has only with the provider.
+// confirmCUDA fails unless the session has an allocator on the device, which only the provider supplies.
 func confirmCUDA(session *ort.DynamicAdvancedSession, device Device) (err error) {
 	memory, err := ort.NewMemoryInfo("Cuda", ort.AllocatorTypeDevice, device.Index, ort.MemTypeDefault)
 	if err != nil {
@@ -160,7 +159,7 @@ func confirmCUDA(session *ort.DynamicAdvancedSession, device Device) (err error)
 	return allocator.Destroy()
 }
 
-// cudaRuntime is the CUDA runtime once it was found; a failure is not kept, so that the next try says what is
+// cudaRuntime is the CUDA runtime once it has been loaded. A failure is not cached: the next attempt reports what is
 // missing then.
 var cudaRuntime struct {
 	sync.Mutex
@@ -189,8 +188,8 @@ func openCUDA() (*native.CUDA, error) {
 	return cuda, nil
 }
 
-// loadProviderLibraries loads all that the provider at path needs and returns the CUDA runtime among it. ONNX
-// Runtime itself would name only the first library that is missing.
+// loadProviderLibraries loads every library that the provider at path needs and returns the CUDA runtime. ONNX Runtime
+// itself would name only the first missing library.
 func loadProviderLibraries(path string) (*native.Library, error) {
 	needed, err := neededBy(path)
 	if err != nil {
@@ -218,7 +217,7 @@ func loadProviderLibraries(path string) (*native.Library, error) {
 	return cudart, nil
 }
 
-// neededBy reads which libraries the ELF file at path says it needs.
+// neededBy reads the libraries that the ELF file at path depends on.
 func neededBy(path string) ([]string, error) {
 	file, err := elf.Open(path)
 	if err != nil {
@@ -228,8 +227,8 @@ func neededBy(path string) ([]string, error) {
 	return file.ImportedLibraries()
 }
 
-// notFound says which library is missing. The linker's text is added when it speaks of another one, which name
-// needs in turn.
+// notFound names the missing library. The linker's message is added when it is about another library, which name
+// depends on.
 func notFound(name string, err error) error {
 	hint := ""
 	if name == "libcuda.so.1" {

@@ -12,13 +12,13 @@ import (
 const (
 	CPU  = "cpu"
 	CUDA = "cuda"
-	auto = "auto" // never the kind of a Device that Pick returned
+	auto = "auto" // only between ParseDevice and Pick
 )
 
 // Device is where a session runs.
 type Device struct {
 	Kind  string // cpu, cuda; auto only between ParseDevice and Pick
-	Index int    // the CUDA device's number, as the process sees them
+	Index int    // number of the CUDA device, as this process sees it
 }
 
 // String returns cpu, cuda:0, or auto.
@@ -29,7 +29,7 @@ func (d Device) String() string {
 	return d.Kind
 }
 
-// Auto says whether Pick has still to choose.
+// Auto reports whether Pick has yet to choose the device.
 func (d Device) Auto() bool { return d.Kind == auto }
 
 // ParseDevice reads auto (or nothing), cpu, cuda (the first device) or cuda:N.
@@ -51,9 +51,9 @@ func ParseDevice(s string) (Device, error) {
 	return Device{}, fmt.Errorf("device %q is not known; allowed are auto, cpu, cuda and cuda:N", s)
 }
 
-// Pick chooses the device that want names (see ParseDevice) and says why. A CUDA device that cannot be used is
-// an error that names all that is missing; only auto takes the CPU instead, and why then says the same. The
-// library must be open.
+// Pick chooses the device that want names (see ParseDevice) and gives the reason. A CUDA device that cannot be used is an
+// error that names everything missing; with auto, Pick chooses the CPU instead and why holds that text. The library must
+// be open.
 func Pick(want string) (device Device, why string, err error) {
 	device, err = ParseDevice(want)
 	if err != nil {
@@ -69,15 +69,15 @@ func Pick(want string) (device Device, why string, err error) {
 		return device, "asked for", nil
 	}
 	device = Device{Kind: CUDA}
-	if lacks := checkCUDA(device); lacks != nil {
-		return Device{Kind: CPU}, lacks.Error(), nil //nolint:nilerr // auto takes the CPU and says why
+	if err := checkCUDA(device); err != nil {
+		return Device{Kind: CPU}, err.Error(), nil //nolint:nilerr // auto falls back to the CPU and reports why
 	}
 	return device, "auto: CUDA works", nil
 }
 
-// CUDADevices is the number of CUDA devices that sessions can use; the error says what CUDA lacks.
+// CUDADevices is the number of CUDA devices that sessions can use; the error names what is missing.
 func CUDADevices() (n int, err error) {
-	// CUDA starts here the first time, and may install signal handlers as its other parts do.
+	// CUDA is initialized here for the first time and may install signal handlers.
 	sigaction.Preserve(func() { n, err = countCUDA() })
 	if err != nil {
 		return 0, fmt.Errorf("device cuda: %w", err)

@@ -12,7 +12,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-func TestDevicesAreReadByName(t *testing.T) {
+func TestParseDevice(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "auto", "auto": "auto", "cpu": "cpu", "cuda": "cuda:0", "cuda:0": "cuda:0", "cuda:13": "cuda:13",
 	} {
@@ -29,7 +29,7 @@ func TestDevicesAreReadByName(t *testing.T) {
 }
 
 // The library that `make setup` installs has no CUDA provider, so this is what a machine without one says.
-func TestWithoutTheProviderCUDAFailsAndAutoSaysWhy(t *testing.T) {
+func TestPickWithoutTheCUDAProvider(t *testing.T) {
 	folder := t.TempDir()
 	library := filepath.Join(folder, libraryName)
 	if err := os.Symlink(testenv.ORTLibrary(t), library); err != nil {
@@ -72,7 +72,7 @@ func openAt(t *testing.T, path string) {
 }
 
 // The provider here is a real shared library whose header names libraries that no machine has.
-func TestEveryLibraryThatIsMissingIsNamed(t *testing.T) {
+func TestEveryMissingLibraryIsNamed(t *testing.T) {
 	provider := build(t, "int provider;", "-Wl,--no-as-needed", stub(t, "libfovea_absent_one.so.13"),
 		stub(t, "libfovea_absent_two.so.10"))
 	_, err := loadProviderLibraries(provider)
@@ -96,7 +96,7 @@ func stub(t *testing.T, soname string) string {
 }
 
 // $FOVEA_TEST_CUDA_PROVIDER names the real provider, where a machine has it without CUDA; else another stands in.
-func TestTheRealProviderNamesWhatItLacks(t *testing.T) {
+func TestRealProviderNamesMissingLibraries(t *testing.T) {
 	path := os.Getenv("FOVEA_TEST_CUDA_PROVIDER")
 	if path == "" {
 		path = build(t, "int provider;", "-Wl,--no-as-needed", stub(t, "libcublasLt.so.0"))
@@ -114,7 +114,7 @@ func TestCUDAOptionsAreChecked(t *testing.T) {
 	}
 	err := CUDAOptions{MemLimit: -1, ConvSearch: "heuristic"}.Validate()
 	if err == nil || !strings.Contains(err.Error(), "-1") || !strings.Contains(err.Error(), "HEURISTIC, EXHAUSTIVE") {
-		t.Errorf("both mistakes must be named: %v", err)
+		t.Errorf("both errors must be reported: %v", err)
 	}
 	got := fmt.Sprint(CUDAOptions{MemLimit: 5, NoTF32: true}.provider(Device{Kind: CUDA, Index: 2}))
 	want := "map[arena_extend_strategy:kSameAsRequested cudnn_conv_algo_search:HEURISTIC device_id:2 " +
@@ -124,7 +124,7 @@ func TestCUDAOptionsAreChecked(t *testing.T) {
 	}
 }
 
-func TestTheArenaIsBoundedByWhatIsFree(t *testing.T) {
+func TestArenaLimitFollowsFreeMemory(t *testing.T) {
 	cuda := simulatedRuntime(t)
 	for name, c := range map[string]struct {
 		given, want int64
@@ -143,7 +143,7 @@ func TestTheArenaIsBoundedByWhatIsFree(t *testing.T) {
 	}
 }
 
-func TestStickyErrorsAreToldFromOthers(t *testing.T) {
+func TestIsDeviceLost(t *testing.T) {
 	device := Device{Kind: CUDA}
 	none := func() int { return 0 }
 	for name, c := range map[string]struct {
@@ -169,16 +169,16 @@ func TestStickyErrorsAreToldFromOthers(t *testing.T) {
 				latched = func() int { return c.latched }
 			}
 			err := fmt.Errorf("run: %w", deviceError(device, errors.New(c.text), latched))
-			if Sticky(err) != c.want {
-				t.Errorf("sticky is %t: %v", !c.want, err)
+			if IsDeviceLost(err) != c.want {
+				t.Errorf("lost is %t: %v", !c.want, err)
 			}
 			if !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "cuda:0") {
 				t.Errorf("error %q leaves out the cause or the device", err)
 			}
 		})
 	}
-	if Sticky(nil) || Sticky(errors.New("CUDA failure 700: but from elsewhere")) {
-		t.Error("what no device said is sticky")
+	if IsDeviceLost(nil) || IsDeviceLost(errors.New("CUDA failure 700: but from elsewhere")) {
+		t.Error("an error of no device means that one is lost")
 	}
 }
 
@@ -204,18 +204,18 @@ const char *cudaGetErrorString(int e) { return "text of the error"; }`))
 	return cuda
 }
 
-func TestTouchTellsADeviceThatWorksFromOneThatIsLost(t *testing.T) {
+func TestCheckDevice(t *testing.T) {
 	cuda := simulatedRuntime(t)
 	before := cudaRuntime.cuda
 	cudaRuntime.cuda = cuda
 	defer func() { cudaRuntime.cuda = before }()
 	for _, d := range []Device{{Kind: CPU}, {Kind: CUDA}} {
-		if err := Touch(d); err != nil {
+		if err := CheckDevice(d); err != nil {
 			t.Errorf("%s: %v", d, err)
 		}
 	}
-	err := Touch(Device{Kind: CUDA, Index: 1})
-	if err == nil || !Sticky(err) || !strings.Contains(err.Error(), "cuda:1: CUDA error 214 cudaErrorECCUncorrectable") {
-		t.Errorf("a lost device: %v, sticky %t", err, Sticky(err))
+	err := CheckDevice(Device{Kind: CUDA, Index: 1})
+	if err == nil || !IsDeviceLost(err) || !strings.Contains(err.Error(), "cuda:1: CUDA error 214 cudaErrorECCUncorrectable") {
+		t.Errorf("a lost device: %v, lost %t", err, IsDeviceLost(err))
 	}
 }

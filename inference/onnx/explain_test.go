@@ -1,61 +1,55 @@
 package onnx
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"fovea/internal/testenv"
+	"fovea/internal/onnxwriter"
 )
 
 // relu is a model of one operator.
-func relu(change func(*testenv.ONNXModel)) testenv.ONNXModel {
-	x := testenv.ONNXTensor{Name: "x", Type: testenv.ONNXFloat, Dims: []int64{-1, 3}}
-	y := x
-	y.Name = "y"
-	m := testenv.ONNXModel{Nodes: []testenv.ONNXNode{{Op: "Relu", In: []string{"x"}, Out: []string{"y"}}},
-		Inputs: []testenv.ONNXTensor{x}, Outputs: []testenv.ONNXTensor{y}}
-	change(&m)
+func relu(change func(*onnxwriter.Model)) *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("x", onnxwriter.Float, "n", 3)
+	m.Node("Relu", "y", nil, "x")
+	m.Output("y", onnxwriter.Float, "n", 3)
+	change(m)
 	return m
 }
 
-func operator(op, domain string, imports map[string]int64) func(*testenv.ONNXModel) {
-	return func(m *testenv.ONNXModel) {
+func operator(op, domain string, imports map[string]int64) func(*onnxwriter.Model) {
+	return func(m *onnxwriter.Model) {
 		m.Nodes[0].Op, m.Nodes[0].Domain, m.Domains = op, domain, imports
 	}
 }
 
-// The texts are ONNX Runtime's own, so that a version with other words is seen here.
-func TestErrorsAboutModelsNameTheCauseAndWhatToDo(t *testing.T) {
+// The errors come from ONNX Runtime itself, so a version with other messages fails here.
+func TestModelErrorsNameCauseAndRemedy(t *testing.T) {
 	open(t)
 	for name, c := range map[string]struct {
-		change func(*testenv.ONNXModel)
+		change func(*onnxwriter.Model)
 		want   []string // nil: it loads
 	}{
-		"an operator of ONNX":      {func(*testenv.ONNXModel) {}, nil},
+		"an operator of ONNX":      {func(*onnxwriter.Model) {}, nil},
 		"an operator of Microsoft": {operator("Gelu", "com.microsoft", map[string]int64{"com.microsoft": 1}), nil},
-		"a newer opset": {func(m *testenv.ONNXModel) { m.Opset = 99 },
-			[]string{"opset 99 of the domain ai.onnx", "ONNX Runtime " + "1.", "supports up to opset 2", "export it with that opset"}},
-		"a newer IR":                   {func(m *testenv.ONNXModel) { m.IR = 99 }, []string{"ONNX IR version 99", "reads up to 1", "older onnx package"}},
-		"an unknown operator":          {operator("Nonsense", "", nil), []string{`operator "Nonsense" is not registered`, "opset 17 of ONNX"}},
+		"a newer opset": {func(m *onnxwriter.Model) { m.Opset = 99 },
+			[]string{"opset 99 of domain ai.onnx", "ONNX Runtime " + "1.", "supports at most opset 2", "export it with that opset"}},
+		"a newer IR":                   {func(m *onnxwriter.Model) { m.IR = 99 }, []string{"ONNX IR version 99", "supports at most 1", "older onnx package"}},
+		"an unknown operator":          {operator("Nonsense", "", nil), []string{`operator "Nonsense" is not registered`, "ONNX opset 17"}},
 		"an operator of a later opset": {operator("Gelu", "", nil), []string{`operator "Gelu" is not registered`, "opset 17", "later opset"}},
 		"a custom domain": {operator("NMS", "com.acme", map[string]int64{"com.acme": 1}),
-			[]string{`operator "NMS" of the domain "com.acme" is not registered`, "custom operators are not loaded"}},
+			[]string{`operator "NMS" of domain "com.acme" is not registered`, "custom operator libraries are not loaded"}},
 		"a custom domain that is not imported": {operator("NMS", "com.acme", nil), []string{`operator "NMS"`, `domain "com.acme"`, "imports no opset"}},
 		"an unknown operator of Microsoft": {operator("Nonsense", "com.microsoft", map[string]int64{"com.microsoft": 1}),
-			[]string{`operator "Nonsense" of the domain "com.microsoft" is not registered`}},
-		"a newer set of Microsoft's operators": {operator("Gelu", "com.microsoft", map[string]int64{"com.microsoft": 9}), []string{"opset 9 of the domain com.microsoft", "up to opset 1"}},
-		"types without an implementation": {func(m *testenv.ONNXModel) {
-			m.Inputs[0].Type, m.Outputs[0].Type = testenv.ONNXInt16, testenv.ONNXInt16
+			[]string{`operator "Nonsense" of domain "com.microsoft" is not registered`}},
+		"a newer set of Microsoft's operators": {operator("Gelu", "com.microsoft", map[string]int64{"com.microsoft": 9}), []string{"opset 9 of domain com.microsoft", "at most opset 1"}},
+		"types without an implementation": {func(m *onnxwriter.Model) {
+			m.Inputs[0].Type, m.Outputs[0].Type = onnxwriter.Int16, onnxwriter.Int16
 		}, []string{"no implementation of operator \"Relu\"", "float32"}},
-		"an input from nowhere": {func(m *testenv.ONNXModel) { m.Nodes[0].In = []string{"q"} }, []string{"Node input 'q' is not a graph input"}},
+		"an input from nowhere": {func(m *onnxwriter.Model) { m.Nodes[0].In = []string{"q"} }, []string{"Node input 'q' is not a graph input"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "model.onnx")
-			if err := os.WriteFile(path, relu(c.change).Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			path := writeModel(t, relu(c.change))
 			s, err := NewSession(path, Options{})
 			if err == nil {
 				if err := s.Close(); err != nil || c.want != nil {
@@ -72,7 +66,7 @@ func TestErrorsAboutModelsNameTheCauseAndWhatToDo(t *testing.T) {
 				}
 			}
 			if strings.Contains(err.Error(), "onnxruntime_src") || strings.Contains(err.Error(), "temporary session") {
-				t.Errorf("it passes on the runtime's words: %v", err)
+				t.Errorf("it repeats the runtime's message: %v", err)
 			}
 		})
 	}

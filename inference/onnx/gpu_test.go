@@ -23,9 +23,9 @@ import (
 	"fovea/postprocess"
 )
 
-// These tests need a GPU and fail without one; scripts/gpu-check runs them. $FOVEA_ORT_LIBRARY must name an
-// ONNX Runtime with the CUDA provider. On the simulated CUDA (package folder simcuda) all of them run but what compares
-// answers, which mean nothing there; $FOVEA_TEST_GPU_SIMULATED says so.
+// These tests need a GPU and fail without one; scripts/gpu-check runs them. $FOVEA_ORT_LIBRARY must name an ONNX Runtime
+// with the CUDA provider. With the simulated CUDA (folder simcuda, $FOVEA_TEST_GPU_SIMULATED) all run except the
+// comparison of outputs, which are meaningless there.
 
 func simulated() bool { return os.Getenv("FOVEA_TEST_GPU_SIMULATED") != "" }
 
@@ -142,14 +142,14 @@ func TestGPUMemoryIsPinnedAndBounded(t *testing.T) {
 	large, err := s.NewBatch(t.Context(), spec)
 	if err == nil {
 		t.Error("a batch beyond the memory limit ran", large.Close())
-	} else if Sticky(err) {
+	} else if IsDeviceLost(err) {
 		t.Errorf("too little memory counts as a lost device: %v", err)
 	} else {
 		t.Log(err)
 	}
 	noise(small, 0, 1)
-	for _, run := range []func(context.Context, int) error{small.Run, small.RunShrink, small.Run} {
-		if err := run(t.Context(), 1); err != nil {
+	for range 2 {
+		if err := small.Run(t.Context(), 1); err != nil {
 			t.Errorf("after the failure: %v", err)
 		}
 	}
@@ -218,18 +218,18 @@ func TestSimulatedFaultStays(t *testing.T) {
 	}
 	device := openGPU(t)
 	b := batchOf(t, load(t, "testdata/conv.onnx", Options{Device: device}), BatchSpec{Buckets: []int{1}})
-	if err := errors.Join(Touch(device), b.Run(t.Context(), 1)); err != nil {
+	if err := errors.Join(CheckDevice(device), b.Run(t.Context(), 1)); err != nil {
 		t.Fatal(err)
 	}
-	for code, sticky := range map[string]bool{"700": true, "2": false} {
+	for code, lost := range map[string]bool{"700": true, "2": false} {
 		if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Run(t.Context(), 1); err == nil || Sticky(err) != sticky || !strings.Contains(err.Error(), code) {
-			t.Errorf("a run with CUDA error %s: sticky %t, %v", code, Sticky(err), err)
+		if err := b.Run(t.Context(), 1); err == nil || IsDeviceLost(err) != lost || !strings.Contains(err.Error(), code) {
+			t.Errorf("a run with CUDA error %s: lost %t, %v", code, IsDeviceLost(err), err)
 		}
-		if err := Touch(device); err == nil || Sticky(err) != sticky {
-			t.Errorf("Touch with CUDA error %s: sticky %t, %v", code, Sticky(err), err)
+		if err := CheckDevice(device); err == nil || IsDeviceLost(err) != lost {
+			t.Errorf("CheckDevice with CUDA error %s: lost %t, %v", code, IsDeviceLost(err), err)
 		}
 	}
 	if err := os.Remove(file); err != nil {

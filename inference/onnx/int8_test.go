@@ -7,12 +7,11 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
-	"fovea/internal/testenv"
+	"fovea/internal/onnxwriter"
 )
 
 func TestTheProcessorsWhoseSumsSaturate(t *testing.T) {
@@ -61,58 +60,54 @@ var int8Cases = map[string]int8Case{
 const int8Depth, int8Width = 64, 16
 
 // model is a model of one such operator, whose products do not fit into 16 bits in pairs (255 * 127 * 2 = 64,770).
-func (c int8Case) model(opset int64) testenv.ONNXModel {
-	element, step := testenv.ONNXUint8, float32(1.0/255)
+func (c int8Case) model(opset int64) *onnxwriter.Model {
+	element, step := onnxwriter.Uint8, float32(1.0/255)
 	if c.signed {
-		element, step = testenv.ONNXInt8, 1.0/127
+		element, step = onnxwriter.Int8, 1.0/127
 	}
-	shape, x := []int64{int8Depth, int8Width}, []int64{-1, int8Depth}
-	y := []int64{-1, int8Width}
+	m := &onnxwriter.Model{Opset: opset, Domains: map[string]int64{"com.microsoft": 1}, Nodes: c.nodes()}
+	m.Floats("step", []float32{step})
+	m.Floats("weight step", []float32{1.0 / 127})
+	m.Floats("output step", []float32{1})
+	weights := onnxwriter.Tensor{Name: "w", Type: onnxwriter.Int8, Dims: []int{int8Depth, int8Width}, Raw: bytes.Repeat([]byte{127}, int8Depth*int8Width)}
+	pixel := []any{} // the dimensions behind the channels
 	if strings.HasSuffix(c.operator, "Conv") {
-		shape, x, y = []int64{int8Width, int8Depth, 1, 1}, []int64{-1, int8Depth, 1, 1}, []int64{-1, int8Width, 1, 1}
+		weights.Dims, pixel = []int{int8Width, int8Depth, 1, 1}, []any{1, 1}
 	}
-	return testenv.ONNXModel{Opset: opset, Domains: map[string]int64{"com.microsoft": 1}, Nodes: c.nodes(),
-		Weights: []testenv.ONNXTensor{
-			scalar("step", step), scalar("weight step", 1.0/127), scalar("output step", 1),
-			{Name: "zero", Type: element, Raw: []byte{0}}, {Name: "weight zero", Type: testenv.ONNXInt8, Raw: []byte{0}},
-			{Name: "w", Type: testenv.ONNXInt8, Dims: shape, Raw: bytes.Repeat([]byte{127}, int8Depth*int8Width)},
-		},
-		Inputs:  []testenv.ONNXTensor{{Name: "x", Type: testenv.ONNXFloat, Dims: x}},
-		Outputs: []testenv.ONNXTensor{{Name: "y", Type: testenv.ONNXFloat, Dims: y}},
-	}
+	m.Weights = append(m.Weights, weights,
+		onnxwriter.Tensor{Name: "zero", Type: element, Raw: []byte{0}}, onnxwriter.Tensor{Name: "weight zero", Type: onnxwriter.Int8, Raw: []byte{0}})
+	m.Input("x", onnxwriter.Float, append([]any{"n", int8Depth}, pixel...)...)
+	m.Output("y", onnxwriter.Float, append([]any{"n", int8Width}, pixel...)...)
+	return m
 }
 
-func scalar(name string, v float32) testenv.ONNXTensor {
-	return testenv.ONNXTensor{Name: name, Type: testenv.ONNXFloat, Raw: binary.LittleEndian.AppendUint32(nil, math.Float32bits(v))}
-}
-
-func (c int8Case) nodes() []testenv.ONNXNode {
-	node := func(op, out string, in ...string) testenv.ONNXNode {
-		return testenv.ONNXNode{Op: op, In: in, Out: []string{out}}
+func (c int8Case) nodes() []onnxwriter.Node {
+	node := func(op, out string, in ...string) onnxwriter.Node {
+		return onnxwriter.Node{Op: op, In: in, Out: []string{out}}
 	}
 	quantized := node("QuantizeLinear", "q", "x", "step", "zero")
 	back := node("DequantizeLinear", "y", "r", "output step", "zero")
 	if c.pair {
-		return []testenv.ONNXNode{quantized, node("DequantizeLinear", "d", "q", "step", "zero"),
+		return []onnxwriter.Node{quantized, node("DequantizeLinear", "d", "q", "step", "zero"),
 			node("DequantizeLinear", "e", "w", "weight step", "weight zero"), node(c.operator, "p", "d", "e"),
 			node("QuantizeLinear", "r", "p", "output step", "zero"), back}
 	}
 	switch c.operator {
 	case "MatMulInteger":
 		cast := node("Cast", "f", "i")
-		cast.Ints = []testenv.ONNXInt{{Name: "to", Value: testenv.ONNXFloat}}
-		return []testenv.ONNXNode{quantized, node("MatMulInteger", "i", "q", "w", "zero", "weight zero"), cast,
+		cast.Attributes = onnxwriter.Attributes{"to": int(onnxwriter.Float)}
+		return []onnxwriter.Node{quantized, node("MatMulInteger", "i", "q", "w", "zero", "weight zero"), cast,
 			node("Mul", "g", "f", "step"), node("Mul", "y", "g", "weight step")}
 	case "QGemm":
 		gemm := node("QGemm", "y", "q", "step", "zero", "w", "weight step", "weight zero")
 		gemm.Domain = "com.microsoft"
-		return []testenv.ONNXNode{quantized, gemm}
+		return []onnxwriter.Node{quantized, gemm}
 	case "DynamicQuantizeMatMul":
 		multiply := node("DynamicQuantizeMatMul", "y", "x", "w", "weight step", "weight zero")
 		multiply.Domain = "com.microsoft"
-		return []testenv.ONNXNode{multiply}
+		return []onnxwriter.Node{multiply}
 	}
-	return []testenv.ONNXNode{quantized,
+	return []onnxwriter.Node{quantized,
 		node(c.operator, "r", "q", "step", "zero", "w", "weight step", "weight zero", "output step", "zero"), back}
 }
 
@@ -126,10 +121,7 @@ func TestSumsOfInt8AreExact(t *testing.T) {
 				continue // see models.Weights
 			}
 			t.Run(fmt.Sprintf("%s, opset %d", name, opset), func(t *testing.T) {
-				path := filepath.Join(t.TempDir(), "model.onnx")
-				if err := os.WriteFile(path, c.model(opset).Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				path := writeModel(t, c.model(opset))
 				if got := sumOfInt8(t, path, false); math.Abs(got-int8Depth) > 1 {
 					t.Errorf("%v, want %v", got, int8Depth)
 				}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -17,21 +18,21 @@ import (
 const (
 	libraryName    = "libonnxruntime.so"
 	libraryEnv     = "FOVEA_ORT_LIBRARY"
-	libraryCache   = "fovea/onnxruntime-1.30.0" // where `make setup` puts it, under the user's cache folder
+	libraryCache   = "fovea/onnxruntime-1.30.0" // where `make setup` installs it, below the user's cache folder
 	telemetryEnv   = "ORT_DISABLE_TELEMETRY"    // read by the library when it starts
-	minimumVersion = "1.29"                     // the first with C API 29, which onnxruntime_go 1.36 speaks
+	minimumVersion = "1.29"                     // the first with C API 29, which onnxruntime_go 1.36 uses
 )
 
-// library is ONNX Runtime, of which a process has one.
+// library is the process's one ONNX Runtime.
 var library struct {
 	sync.Mutex
-	opened  int // Opens without a Close
+	opened  int // calls of Open without a Close
 	path    string
 	version string
 	native  *native.Library
 }
 
-// openLibrary is the ONNX Runtime that is open; nil when none is.
+// openLibrary is the open ONNX Runtime, nil if there is none.
 func openLibrary() *native.Library {
 	library.Lock()
 	defer library.Unlock()
@@ -41,10 +42,10 @@ func openLibrary() *native.Library {
 	return library.native
 }
 
-// Open loads ONNX Runtime. It looks at libraryPath (a file, or a folder that holds libonnxruntime.so), and when
-// that is empty at $FOVEA_ORT_LIBRARY, then beside the program (../lib, the program's own folder), then where
-// `make setup` puts it. A path that is given and is wrong is an error; nothing else is tried then. Each Open
-// needs a Close; only the first loads, and the others must mean the same file.
+// Open loads ONNX Runtime from libraryPath (a file, or a folder that holds libonnxruntime.so). If that is empty, it tries
+// $FOVEA_ORT_LIBRARY, then the program's ../lib and its own folder, then where `make setup` installs it. If a path is
+// given, by argument or environment, nothing else is tried. Each Open needs a Close; only the first one loads the library,
+// and the others must name the same file.
 func Open(libraryPath string) error {
 	path, err := findLibrary(libraryPath)
 	if err != nil {
@@ -54,30 +55,29 @@ func Open(libraryPath string) error {
 	defer library.Unlock()
 	if library.opened > 0 {
 		if path != library.path {
-			return fmt.Errorf("ONNX Runtime is loaded from %s already; %s cannot be loaded beside it",
-				library.path, path)
+			return fmt.Errorf("ONNX Runtime is already loaded from %s; %s cannot be loaded as well", library.path, path)
 		}
 		library.opened++
 		return nil
 	}
-	// Microsoft's builds report their use, and keep a file of it in the user's cache folder, unless told not to
-	// before they start; the call that ends it afterwards comes too late for the file.
+	// Microsoft's builds send telemetry and keep a file for it in the user's cache folder unless this is set before they
+	// start; disabling it afterwards is too late for the file.
 	if err := os.Setenv(telemetryEnv, "1"); err != nil {
-		return fmt.Errorf("ONNX Runtime: switch its telemetry off: %w", err)
+		return fmt.Errorf("ONNX Runtime: disable telemetry: %w", err)
 	}
 	lib, version, err := checkVersion(path)
 	if err != nil {
 		return err
 	}
 	if err := startRuntime(path); err != nil {
-		return fmt.Errorf("ONNX Runtime %s at %s does not start: %w", version, path, err)
+		return fmt.Errorf("start ONNX Runtime %s at %s: %w", version, path, err)
 	}
 	library.path, library.version, library.native, library.opened = path, version, lib, 1
 	return nil
 }
 
-// Close ends what Open began. The last one fails while sessions or batches are open. The library's code stays
-// loaded: the threads and exit handlers of CUDA point into it.
+// Close undoes Open. The last call fails while sessions or batches are open. The library's code stays loaded: CUDA's
+// threads and exit handlers point into it.
 func Close() error {
 	library.Lock()
 	defer library.Unlock()
@@ -98,14 +98,14 @@ func Close() error {
 	return nil
 }
 
-// Version is the version of the ONNX Runtime that is open, such as "1.30.0"; empty when none is.
+// Version is the version of the open ONNX Runtime, such as "1.30.0"; empty if there is none.
 func Version() string {
 	library.Lock()
 	defer library.Unlock()
 	return library.version
 }
 
-// libraryFolder is the folder of the ONNX Runtime that is open, where its providers are too.
+// libraryFolder is the folder of the open ONNX Runtime, which also holds its providers.
 func libraryFolder() (string, error) {
 	library.Lock()
 	defer library.Unlock()
@@ -115,7 +115,7 @@ func libraryFolder() (string, error) {
 	return filepath.Dir(library.path), nil
 }
 
-// startRuntime silences ONNX Runtime's own log on standard error: every error is returned too.
+// startRuntime initializes ONNX Runtime without its own log on standard error: every error is also returned.
 func startRuntime(path string) error {
 	ort.SetSharedLibraryPath(path)
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
@@ -127,12 +127,12 @@ func startRuntime(path string) error {
 	return nil
 }
 
-// sameAsRequested has an arena grow by what is asked for, instead of by powers of two (OrtArenaCfg's
+// sameAsRequested makes an arena grow by the requested size instead of by powers of two (OrtArenaCfg's
 // arena_extend_strategy).
 const sameAsRequested = 1
 
-// shareArena gives all sessions on the CPU one arena for what is computed between inputs and outputs. An arena keeps the
-// most that its runs ever needed, and sessions that take turns, as a model's two do, would each keep that.
+// shareArena gives all CPU sessions one arena for intermediate tensors. An arena keeps the most memory its runs ever
+// needed; sessions that take turns, such as a model's two, would each keep that much.
 func shareArena() error {
 	memory, err := ort.GetMemoryInfo()
 	if err != nil {
@@ -146,10 +146,10 @@ func shareArena() error {
 	return ort.CreateAndRegisterAllocator(memory, arena)
 }
 
-// checkVersion asks the library itself: onnxruntime_go only says that an old one has no API of its number.
+// checkVersion asks the library for its version: onnxruntime_go only reports that an old one lacks its API number.
 func checkVersion(path string) (lib *native.Library, version string, err error) {
 	if lib, err = native.Load(path); err != nil {
-		return nil, "", fmt.Errorf("ONNX Runtime cannot be loaded: %w", err)
+		return nil, "", fmt.Errorf("load ONNX Runtime: %w", err)
 	}
 	if version, err = lib.RuntimeVersion(); err != nil {
 		return nil, "", err
@@ -170,7 +170,7 @@ func atLeast(version, minimum string) bool {
 func majorMinor(version string) (numbers [2]int) {
 	for i, part := range strings.SplitN(version, ".", 3) {
 		if i < 2 {
-			numbers[i], _ = strconv.Atoi(part) // what is no number counts as 0, which is too old
+			numbers[i], _ = strconv.Atoi(part) // anything else counts as 0, which is too old
 		}
 	}
 	return numbers
@@ -188,31 +188,31 @@ func findLibrary(given string) (string, error) {
 		}
 		return path, nil
 	}
-	places := libraryPlaces()
-	for _, place := range places {
-		if path, err := libraryFile(place); err == nil {
+	candidates := libraryCandidates()
+	for _, candidate := range candidates {
+		if path, err := libraryFile(candidate); err == nil {
 			return path, nil
 		}
 	}
 	return "", fmt.Errorf("ONNX Runtime (%s) not found; tried $%s (not set), %s; `make setup` installs it",
-		libraryName, libraryEnv, strings.Join(places, ", "))
+		libraryName, libraryEnv, strings.Join(candidates, ", "))
 }
 
-func libraryPlaces() (places []string) {
+func libraryCandidates() (paths []string) {
 	if program, err := os.Executable(); err == nil {
 		if resolved, err := filepath.EvalSymlinks(program); err == nil {
 			program = resolved
 		}
 		folder := filepath.Dir(program)
-		places = append(places, filepath.Join(folder, "..", "lib", libraryName), filepath.Join(folder, libraryName))
+		paths = append(paths, filepath.Join(folder, "..", "lib", libraryName), filepath.Join(folder, libraryName))
 	}
 	if cache, err := os.UserCacheDir(); err == nil {
-		places = append(places, filepath.Join(cache, libraryCache, libraryName))
+		paths = append(paths, filepath.Join(cache, libraryCache, libraryName))
 	}
-	return places
+	return paths
 }
 
-// libraryFile makes an absolute path to a regular file of what was given, which may be the folder around it.
+// libraryFile is the absolute path of the library; given may be the folder that holds it.
 func libraryFile(given string) (string, error) {
 	path, err := filepath.Abs(given)
 	if err != nil {
@@ -231,3 +231,11 @@ func libraryFile(given string) (string, error) {
 	}
 	return path, nil
 }
+
+var (
+	liveSessions atomic.Int64
+	liveValues   atomic.Int64
+)
+
+// Live is the number of native objects that have not been freed: sessions, tensors and blocks of tensor memory.
+func Live() int64 { return liveSessions.Load() + liveValues.Load() + native.Blocks() }

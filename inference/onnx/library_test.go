@@ -10,7 +10,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-func TestTheLibraryIsFoundWhereItIsSaidToBe(t *testing.T) {
+func TestLibraryPath(t *testing.T) {
 	path := testenv.ORTLibrary(t)
 	for name, c := range map[string]struct{ given, env string }{
 		"a configured file":       {given: path},
@@ -36,7 +36,7 @@ func TestTheLibraryIsFoundWhereItIsSaidToBe(t *testing.T) {
 	}
 }
 
-func TestTheCacheIsThePlaceOfTheInstalledLibrary(t *testing.T) {
+func TestInstalledLibraryIsFoundInTheCache(t *testing.T) {
 	library := testenv.ORTLibrary(t)
 	t.Setenv(libraryEnv, "")
 	cache := t.TempDir()
@@ -69,7 +69,7 @@ func TestTheCacheIsThePlaceOfTheInstalledLibrary(t *testing.T) {
 	}
 }
 
-func TestLibrariesThatCannotBeUsedAreRefused(t *testing.T) {
+func TestUnusableLibrariesAreRefused(t *testing.T) {
 	folder := t.TempDir()
 	text := filepath.Join(folder, "text.so")
 	if err := os.WriteFile(text, []byte("no library"), 0o600); err != nil {
@@ -78,7 +78,7 @@ func TestLibrariesThatCannotBeUsedAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ path, want string }{
 		"a path to nothing":      {"/nowhere/libonnxruntime.so", "the configured library: "},
 		"an empty folder":        {folder, libraryName},
-		"a file that is no ELF":  {text, "cannot be loaded"},
+		"a file that is no ELF":  {text, "load ONNX Runtime: "},
 		"some other library":     {build(t, "int nothing;"), "is not an ONNX Runtime library"},
 		"an ONNX Runtime of old": {build(t, fake("1.20.1")), "is version 1.20.1; 1.29 or newer is needed"},
 	} {
@@ -122,7 +122,7 @@ const void *OrtGetApiBase(void) { return &base; }
 `
 }
 
-func TestTheLibraryIsOpenedOnceAndCounted(t *testing.T) {
+func TestOpenIsCounted(t *testing.T) {
 	open(t)
 	if err := Open(testenv.ORTLibrary(t)); err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestTheLibraryIsOpenedOnceAndCounted(t *testing.T) {
 	}
 }
 
-func TestNothingWorksBeforeTheLibraryIsOpen(t *testing.T) {
+func TestClosedLibraryIsReported(t *testing.T) {
 	if _, err := NewSession("testdata/conv.onnx", Options{}); err == nil || !strings.Contains(err.Error(), "not open") {
 		t.Errorf("session: %v", err)
 	}
@@ -162,7 +162,7 @@ func TestVersionsAreComparedByNumber(t *testing.T) {
 	}
 }
 
-func TestTheEnvironmentCanBeOpenedManyTimes(t *testing.T) {
+func TestLibraryReopens(t *testing.T) {
 	path := testenv.ORTLibrary(t)
 	for range 5 {
 		if err := Open(path); err != nil {

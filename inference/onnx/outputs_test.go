@@ -8,25 +8,25 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/internal/onnxtest"
+	"fovea/internal/onnxwriter"
 	"fovea/internal/repository"
 )
 
 // doubled is a model of "y", twice the input "x", beside outputs of types that are not read and of all number types.
-func doubled() *onnxtest.Model {
-	m := &onnxtest.Model{}
-	m.Input("x", onnxtest.Float, "n", 2)
+func doubled() *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("x", onnxwriter.Float, "n", 2)
 	m.Floats("two", []float32{2})
 	m.Node("Greater", "bool", nil, "x", "two")
-	m.Output("bool", onnxtest.Bool, "n", 2)
+	m.Output("bool", onnxwriter.Bool, "n", 2)
 	m.Node("SequenceConstruct", "sequence", nil, "x")
-	m.SequenceOutput("sequence", onnxtest.Float)
+	m.SequenceOutput("sequence", onnxwriter.Float)
 	m.Node("Mul", "y", nil, "x", "two")
-	m.Output("y", onnxtest.Float, "n", 2)
-	m.Node("Cast", "text", onnxtest.Attributes{"to": int(onnxtest.String)}, "x")
-	m.Output("text", onnxtest.String, "n", 2)
-	for name, t := range map[string]onnxtest.Type{"int8": onnxtest.Int8, "float64": onnxtest.Double, "int32": onnxtest.Int32} {
-		m.Node("Cast", name, onnxtest.Attributes{"to": int(t)}, "y")
+	m.Output("y", onnxwriter.Float, "n", 2)
+	m.Node("Cast", "text", onnxwriter.Attributes{"to": int(onnxwriter.String)}, "x")
+	m.Output("text", onnxwriter.String, "n", 2)
+	for name, t := range map[string]onnxwriter.Type{"int8": onnxwriter.Int8, "float64": onnxwriter.Double, "int32": onnxwriter.Int32} {
+		m.Node("Cast", name, onnxwriter.Attributes{"to": int(t)}, "y")
 		m.Output(name, t, "n", "k")
 	}
 	return m
@@ -34,7 +34,7 @@ func doubled() *onnxtest.Model {
 
 func TestOnlyWantedOutputsAreFetched(t *testing.T) {
 	open(t)
-	path := doubled().File(t)
+	path := writeModel(t, doubled())
 	file, err := ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -70,12 +70,12 @@ func TestOnlyWantedOutputsAreFetched(t *testing.T) {
 
 func TestWantedOutputsThatAreNotReadAreRefusedByName(t *testing.T) {
 	open(t)
-	path := doubled().File(t)
+	path := writeModel(t, doubled())
 	for want, names := range map[string][]string{
 		`output "bool" has elements of bool; allowed: [float16 float32`: {"y", "bool"},
 		`output "sequence" has elements of sequence; allowed`:           {"sequence"},
 		`output "text" has elements of string; allowed`:                 {"text"},
-		`the outputs ["none"] are asked for`:                            {"none"},
+		`outputs ["none"] were requested`:                               {"none"},
 		`output "bool" has elements`:                                    nil, // all
 	} {
 		s, err := NewSession(path, Options{Outputs: names})
@@ -89,25 +89,25 @@ func TestWantedOutputsThatAreNotReadAreRefusedByName(t *testing.T) {
 }
 
 // chosen is a model that gives the boxes of the columns of "x" that are above 0.5: how many depends on the input.
-func chosen(batch any, boxes ...any) *onnxtest.Model {
-	m := &onnxtest.Model{}
-	m.Input("x", onnxtest.Float, batch, 6)
+func chosen(batch any, boxes ...any) *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("x", onnxwriter.Float, batch, 6)
 	m.Floats("half", []float32{0.5})
 	m.Ints("first", []int64{0}, 1)
 	m.Floats("boxes", []float32{0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11}, 6, 4)
-	m.Node("ReduceMax", "column", onnxtest.Attributes{"axes": []int{0}, "keepdims": 0}, "x")
+	m.Node("ReduceMax", "column", onnxwriter.Attributes{"axes": []int{0}, "keepdims": 0}, "x")
 	m.Node("Greater", "is", nil, "column", "half")
-	m.Node("Compress", "y", onnxtest.Attributes{"axis": 0}, "boxes", "is")
-	m.Output("y", onnxtest.Float, boxes...)
+	m.Node("Compress", "y", onnxwriter.Attributes{"axis": 0}, "boxes", "is")
+	m.Output("y", onnxwriter.Float, boxes...)
 	return m
 }
 
-// TestHowManyBoxesTrialRunsFindDoesNotMatter lets the trial runs find every series of numbers of boxes, then asks for every
-// number: what a trial found is never taken for all there can be.
-func TestHowManyBoxesTrialRunsFindDoesNotMatter(t *testing.T) {
+// TestNumberOfBoxesInTrialRunsDoesNotMatter lets the trial runs see every series of box counts, then runs with every count:
+// the number in a trial run is never taken for the only one possible.
+func TestNumberOfBoxesInTrialRunsDoesNotMatter(t *testing.T) {
 	open(t)
 	for _, batch := range []any{1, "n"} {
-		path := chosen(batch, "k", 4).File(t)
+		path := writeModel(t, chosen(batch, "k", 4))
 		for series := range 1 << 8 { // four numbers of 0 to 3
 			if series%7 != 0 && series != 1+4+16+64 { // every seventh, and one box in all
 				continue
@@ -144,18 +144,18 @@ func ones(n int) []float32 {
 	return values
 }
 
-func TestATrialThatFailsSaysNothing(t *testing.T) {
+func TestFailedTrialRunIsIgnored(t *testing.T) {
 	open(t)
-	m := &onnxtest.Model{} // the sixth number says which of three rows is taken: an index of 9 fails
-	m.Input("x", onnxtest.Float, 1, 6)
+	m := &onnxwriter.Model{} // the sixth number says which of three rows is taken: an index of 9 fails
+	m.Input("x", onnxwriter.Float, 1, 6)
 	m.Floats("table", []float32{1, 2, 3}, 3, 1)
-	m.Node("ReduceSum", "sum", onnxtest.Attributes{"keepdims": 0}, "x")
-	m.Node("Cast", "index", onnxtest.Attributes{"to": int(onnxtest.Int64)}, "sum")
+	m.Node("ReduceSum", "sum", onnxwriter.Attributes{"keepdims": 0}, "x")
+	m.Node("Cast", "index", onnxwriter.Attributes{"to": int(onnxwriter.Int64)}, "sum")
 	m.Ints("one", []int64{1}, 1)
 	m.Node("Reshape", "indices", nil, "index", "one")
 	m.Node("Gather", "y", nil, "table", "indices")
-	m.Output("y", onnxtest.Float, "n", "k")
-	path := m.File(t)
+	m.Output("y", onnxwriter.Float, "n", "k")
+	path := writeModel(t, m)
 	sums := func(of ...float32) func(trial, input, row int, memory []byte) {
 		return func(trial, _, _ int, memory []byte) { put(memory, []float32{of[trial], 0, 0, 0, 0, 0}) }
 	}

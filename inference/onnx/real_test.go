@@ -28,7 +28,7 @@ func realModels(t *testing.T) []string {
 func noise(b *Batch, row int, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	for i := range b.inputs {
-		fill(b.inputs[i].info.DType, b.Input(i, row), random.Float32)
+		fillElements(b.inputs[i].info.DType, b.Input(i, row), random.Float32)
 	}
 }
 

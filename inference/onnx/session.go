@@ -15,22 +15,22 @@ import (
 	"fovea/inference/onnx/internal/sigaction"
 )
 
-// Options say how a session runs.
+// Options configure a session.
 type Options struct {
 	Device         Device      // from Pick; the zero Device is the CPU
-	Threads        int         // within one operator on the CPU; 0 means 1. They wait without spinning
-	SaturatingInt8 bool        // sums of int8 products may be cut off at 16 bits on the CPU (see Int8Saturates)
+	Threads        int         // intra-op threads on the CPU; 0 means 1. They do not spin
+	SaturatingInt8 bool        // allow sums of int8 products to saturate at 16 bits on the CPU (see Int8Saturates)
 	CUDA           CUDAOptions // for a CUDA device
-	Outputs        []string    // those that are fetched; nil means all. Others may be of any type
-	File           *File       // what ReadFile found; nil: it is read again
+	Outputs        []string    // outputs to fetch; nil: all. Others may have any type
+	File           *File       // the result of ReadFile; nil: it is read again
 
-	// Load ends the making of the session with its own end, where ONNX Runtime looks at that; nil: nothing does.
+	// Load cancels the creation of the session when it ends, at the points where ONNX Runtime checks for that; nil: never.
 	Load context.Context
 }
 
-// Session is a model that is loaded on a device. Its methods may be called at the same time by several
-// goroutines, and so may Run of different batches: on the CPU each then computes on its own thread over the
-// same weights, on CUDA they follow each other in the session's one stream.
+// Session is a model loaded on a device. Its methods may be called concurrently, and so may Run of different batches: on
+// the CPU each run computes on its caller's thread and shares the weights; on CUDA runs are serialized on the session's
+// one stream.
 type Session struct {
 	path    string
 	options Options
@@ -43,19 +43,19 @@ type Session struct {
 	pageable  bool // batches are not pinned
 	partlyCPU bool // on CUDA: parts of the model run on the CPU
 
-	wide atomic.Pointer[ort.DynamicAdvancedSession] // on more threads; nil for none
+	parallel atomic.Pointer[ort.DynamicAdvancedSession] // nil: none
 
 	mu      sync.Mutex
 	session *ort.DynamicAdvancedSession // nil once closed
 	batches int                         // open
-	probes  map[string][]rowForm        // what a probe run found, by the row shapes of the inputs
-	sizes   map[int]bool                // batch sizes that ran on CUDA
+	layouts map[string][]rowLayout      // of the outputs, by the row shapes of the inputs
+	sizes   map[int]bool                // batch sizes that have run on CUDA
 }
 
-// NewSession loads the ONNX file at path, with its external data files where it has any. The error names the
-// file and what is wrong with it or with the device.
+// NewSession loads the ONNX file at path and its external data files, if any. The error names the file and the problem
+// with it or with the device.
 func NewSession(path string, o Options) (*Session, error) {
-	s := &Session{path: path, options: o, device: o.Device, probes: map[string][]rowForm{}, sizes: map[int]bool{}}
+	s := &Session{path: path, options: o, device: o.Device, layouts: map[string][]rowLayout{}, sizes: map[int]bool{}}
 	if s.device.Kind == "" {
 		s.device.Kind = CPU
 	}
@@ -63,7 +63,7 @@ func NewSession(path string, o Options) (*Session, error) {
 		return nil, fmt.Errorf("load %s on %s: %w", path, s.device, err)
 	}
 	liveSessions.Add(1)
-	native.Trim() // of what loading needed: 27 of 83 MB with a classifier of 19 MB
+	native.Trim() // memory used only while loading: 27 of 83 MB with a classifier of 19 MB
 	return s, nil
 }
 
@@ -72,7 +72,7 @@ func (s *Session) load(o Options) (err error) {
 		return errors.New("ONNX Runtime is not open")
 	}
 	if s.device.Kind != CPU && s.device.Kind != CUDA {
-		return errors.New("a session runs on cpu or cuda; see Pick")
+		return errors.New("a session needs the device cpu or cuda; see Pick")
 	}
 	file := o.File
 	if file == nil {
@@ -80,7 +80,7 @@ func (s *Session) load(o Options) (err error) {
 			return err
 		}
 	}
-	if s.inputs, s.outputs, err = file.wanted(o.Outputs); err != nil {
+	if s.inputs, s.outputs, err = file.selectOutputs(o.Outputs); err != nil {
 		return err
 	}
 	if s.device.Kind == CUDA {
@@ -99,10 +99,10 @@ func (s *Session) load(o Options) (err error) {
 	return explain(err)
 }
 
-// start makes the session of ONNX Runtime.
+// start creates the ONNX Runtime session.
 func (s *Session) start(o Options) (err error) {
 	if s.device.Kind != CUDA {
-		s.session, err = s.create(o, takeSharedArena)
+		s.session, err = s.create(o, useSharedArena)
 		return err
 	}
 	sigaction.Preserve(func() { s.session, err = s.createCUDA(o) })
@@ -112,54 +112,55 @@ func (s *Session) start(o Options) (err error) {
 	return nil
 }
 
-// InexactInt8 says that sums of int8 products may be cut off although Options did not allow it.
+// InexactInt8 reports whether sums of int8 products may saturate although Options did not allow it.
 func (s *Session) InexactInt8() bool { return s.inexact }
 
-// Widen makes RunWide run on threads within one operator, where that is more than Options.Threads. The model is loaded a
-// second time for it, so its weights are then in memory twice: ONNX Runtime fixes the threads when a session is made,
-// and sessions of several threads get less done where runs are side by side. Runs go on meanwhile, and the session may be closed.
-// The end of ctx ends it as that of Options.Load does.
-func (s *Session) Widen(ctx context.Context, threads int) error {
+// EnableParallel creates the parallel session: RunParallel then uses that many intra-op threads, if more than
+// Options.Threads. It loads the model a second time, and the weights are then in memory twice: ONNX Runtime fixes the
+// threads when a session is created, and multi-threaded sessions have less throughput when runs are concurrent. Runs
+// continue meanwhile, and the session may be closed. ctx cancels it like Options.Load.
+func (s *Session) EnableParallel(ctx context.Context, threads int) error {
 	if s.device.Kind != CPU || threads <= max(s.options.Threads, 1) {
 		return nil
 	}
 	o := s.options
 	o.Threads, o.Load = threads, ctx
-	wide, err := s.create(o, widen)
+	parallel, err := s.create(o, spinDuringRuns)
 	if err != nil {
 		return fmt.Errorf("load %s with %d threads: %w", s.path, threads, err)
 	}
 	native.Trim()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil || s.wide.Load() != nil {
-		return errors.Join(fmt.Errorf("load %s with %d threads: it is closed, or loaded so already", s.path, threads), wide.Destroy())
+	if s.session == nil || s.parallel.Load() != nil {
+		return errors.Join(fmt.Errorf("load %s with %d threads: the session is closed or already parallel", s.path, threads), parallel.Destroy())
 	}
-	s.wide.Store(wide)
+	s.parallel.Store(parallel)
 	liveSessions.Add(1)
 	return nil
 }
 
-// widen lets threads spin while they wait for each other within a run, which has all cores to itself, and not after it.
-func widen(options *ort.SessionOptions) error {
+// spinDuringRuns makes threads spin while they wait for each other during a run, which has all cores to itself, and stop
+// when the run ends.
+func spinDuringRuns(options *ort.SessionOptions) error {
 	return errors.Join(
-		takeSharedArena(options),
+		useSharedArena(options),
 		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1"),
 		options.AddSessionConfigEntry("session.force_spinning_stop", "1"),
 	)
 }
 
-// takeSharedArena has a session on the CPU compute in the arena that all such sessions share. Weights stay outside, so that
-// those of a model that is unloaded leave no holes there.
-func takeSharedArena(options *ort.SessionOptions) error {
+// useSharedArena makes a CPU session use the shared arena. Weights stay outside it: those of an unloaded model would leave
+// holes.
+func useSharedArena(options *ort.SessionOptions) error {
 	return errors.Join(
 		options.AddSessionConfigEntry("session.use_env_allocators", "1"),
 		options.AddSessionConfigEntry("session.use_device_allocator_for_initializers", "1"),
 	)
 }
 
-// create makes a session of ONNX Runtime, with options of more beside those of all sessions.
-func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.DynamicAdvancedSession, error) {
+// create creates an ONNX Runtime session with the options of all sessions and those that extend sets.
+func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ort.DynamicAdvancedSession, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
@@ -173,7 +174,7 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 			return nil, err
 		}
 	}
-	if err := more(options); err != nil {
+	if err := extend(options); err != nil {
 		return nil, err
 	}
 	if o.Load != nil && o.Load.Err() != nil {
@@ -183,9 +184,9 @@ func (s *Session) create(o Options, more func(*ort.SessionOptions) error) (*ort.
 	return ort.NewDynamicAdvancedSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
 }
 
-// configure sets what all sessions have in common. Threads that spin while they wait would take the cores from
-// decoding. Memory patterns are plans for one set of shapes; with changing batch sizes they only cost, and on CUDA
-// their memory grew with every new thread that ran a session (microsoft/onnxruntime#29351), as goroutines do.
+// configure sets the options that all sessions share. Spinning threads would take cores from decoding. Memory patterns
+// are allocation plans for one set of shapes: with changing batch sizes they only cost, and on CUDA their memory grew with
+// every new thread that ran a session (microsoft/onnxruntime#29351), as happens with goroutines.
 func configure(options *ort.SessionOptions, threads int, level ort.GraphOptimizationLevel) error {
 	return errors.Join(
 		options.SetIntraOpNumThreads(threads),
@@ -201,17 +202,17 @@ func configure(options *ort.SessionOptions, threads int, level ort.GraphOptimiza
 // Inputs are the model's inputs in the order of the file.
 func (s *Session) Inputs() []Info { return slices.Clone(s.inputs) }
 
-// Outputs are the outputs that are fetched, in the order of the file.
+// Outputs are the outputs to fetch, in the order of the file.
 func (s *Session) Outputs() []Info { return slices.Clone(s.outputs) }
 
 // Device is where the session runs.
 func (s *Session) Device() Device { return s.device }
 
-// PartlyCPU says that the session is on CUDA and leaves parts of the model to the CPU, since ONNX Runtime has no
-// CUDA kernel for them, as for quantized convolutions.
+// PartlyCPU reports whether a session on CUDA runs parts of the model on the CPU because ONNX Runtime has no CUDA kernel
+// for them, such as quantized convolutions.
 func (s *Session) PartlyCPU() bool { return s.partlyCPU }
 
-// Close frees the session. It is an error while batches of it are open, and does nothing the second time.
+// Close frees the session. It fails while batches of it are open. Calling it again does nothing.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,8 +223,8 @@ func (s *Session) Close() error {
 		return fmt.Errorf("close %s: %d batches are open", s.path, s.batches)
 	}
 	err := s.session.Destroy()
-	if wide := s.wide.Swap(nil); wide != nil {
-		err = errors.Join(err, wide.Destroy())
+	if parallel := s.parallel.Swap(nil); parallel != nil {
+		err = errors.Join(err, parallel.Destroy())
 		liveSessions.Add(-1)
 	}
 	s.session = nil
@@ -232,7 +233,7 @@ func (s *Session) Close() error {
 	return err
 }
 
-// open counts a batch and returns the session to run it with.
+// open registers a batch and returns the session that runs it.
 func (s *Session) open() (*ort.DynamicAdvancedSession, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,7 +250,7 @@ func (s *Session) hasRun(size int) bool {
 	return s.sizes[size]
 }
 
-func (s *Session) ran(size int) {
+func (s *Session) markRun(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sizes[size] = true

@@ -11,7 +11,7 @@ import (
 	"fovea/internal/repository"
 )
 
-func TestSessionsSayWhatTheFileDeclares(t *testing.T) {
+func TestSessionReportsDeclaredInputsAndOutputs(t *testing.T) {
 	open(t)
 	s := load(t, "testdata/types.onnx", Options{})
 	want := []Info{
@@ -35,7 +35,7 @@ func TestSessionsSayWhatTheFileDeclares(t *testing.T) {
 	}
 }
 
-func TestFilesThatAreNoModelAreRefused(t *testing.T) {
+func TestInvalidFilesAreRefused(t *testing.T) {
 	open(t)
 	folder := t.TempDir()
 	good, err := os.ReadFile("testdata/conv.onnx")
@@ -90,7 +90,7 @@ func read(t *testing.T, path string) []byte {
 }
 
 // A broken file may load by luck; it must never end the process.
-func TestRealModelsCutShortOrDamagedDoNotCrash(t *testing.T) {
+func TestTruncatedOrCorruptModelsDoNotCrash(t *testing.T) {
 	open(t)
 	path := realModels(t)[0]
 	good := read(t, path)
@@ -121,7 +121,7 @@ func TestRealModelsCutShortOrDamagedDoNotCrash(t *testing.T) {
 	}
 }
 
-func TestSessionsWithOpenBatchesStayOpen(t *testing.T) {
+func TestSessionWithOpenBatchesCannotBeClosed(t *testing.T) {
 	open(t)
 	s := load(t, "testdata/conv.onnx", Options{})
 	b := batchOf(t, s, BatchSpec{Rows: 1})

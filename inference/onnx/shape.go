@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// buckets returns the batch sizes of spec, ascending, or the one that the file fixes.
+// buckets returns the batch sizes of spec in ascending order, or the one that the file fixes.
 func (s *Session) buckets(spec BatchSpec) ([]int, error) {
 	sizes := slices.Clone(spec.Buckets)
 	if len(sizes) == 0 {
@@ -29,11 +29,11 @@ func (s *Session) buckets(spec BatchSpec) ([]int, error) {
 	return sizes, nil
 }
 
-// FixedBatch is the batch size that the file fixes, 0 when it takes any.
+// FixedBatch is the batch size that the file fixes, 0 if any size is accepted.
 func (s *Session) FixedBatch() int {
 	n, err := s.fixedBatch()
 	if err != nil {
-		return 0 // NewBatch tells
+		return 0 // NewBatch reports the error
 	}
 	return n
 }
@@ -49,12 +49,12 @@ func (s *Session) fixedBatch() (int, error) {
 			continue
 		}
 		if fixed >= 0 && n != fixed {
-			return 0, fmt.Errorf("inputs disagree about the batch size: %q has %d, another %d", info.Name, n, fixed)
+			return 0, fmt.Errorf("inputs differ in batch size: %q has %d, another %d", info.Name, n, fixed)
 		}
 		fixed = n
 	}
 	if fixed == 0 || fixed > maxElements {
-		return 0, fmt.Errorf("the model is made for a batch of %d", fixed)
+		return 0, fmt.Errorf("the file fixes a batch size of %d", fixed)
 	}
 	return int(max(fixed, 0)), nil
 }
@@ -71,18 +71,18 @@ func (s *Session) rowShapes(given [][]int64) ([][]int64, error) {
 		if given != nil && given[i] != nil {
 			shape = given[i]
 		}
-		if !agree(shape, declared) {
-			return nil, fmt.Errorf("input %q: row shape %v is asked for, but the file says %v", info.Name, shape, declared)
+		if !matches(shape, declared) {
+			return nil, fmt.Errorf("input %q: row shape %v was requested, but the file has %v", info.Name, shape, declared)
 		}
 		if slices.Min(append([]int64{1}, shape...)) < 1 {
-			return nil, fmt.Errorf("input %q: the file leaves the row shape open, %v; it must be given", info.Name, shape)
+			return nil, fmt.Errorf("input %q: the file leaves the row shape open (%v); it must be given", info.Name, shape)
 		}
 		shapes[i] = slices.Clone(shape)
 	}
 	return shapes, nil
 }
 
-// agree says whether shape fits what is declared, where -1 takes any size.
-func agree(shape, declared []int64) bool {
+// matches reports whether shape matches the declared shape, in which -1 matches any size.
+func matches(shape, declared []int64) bool {
 	return slices.EqualFunc(shape, declared, func(a, b int64) bool { return b < 0 || a == b })
 }

@@ -12,7 +12,7 @@ import (
 
 // A handler in C takes the signal while a session is made, as the CUDA provider does; afterwards the signal must
 // reach Go again.
-func TestSignalsReachGoAfterNativeCodeTookThem(t *testing.T) {
+func TestSignalsReachGoAfterNativeCodeReplacedHandlers(t *testing.T) {
 	open(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestSignalsReachGoAfterNativeCodeTookThem(t *testing.T) {
 					return
 				}
 				defer s.Close()
-				if err := sigaction.TakeOver(sig); err != nil {
+				if err := sigaction.Replace(sig); err != nil {
 					t.Error(err)
 				}
 			})
@@ -45,13 +45,13 @@ func TestSignalsReachGoAfterNativeCodeTookThem(t *testing.T) {
 	}
 }
 
-func TestPreservingDoesNotWaitForOthersThatTakeLong(t *testing.T) {
+func TestPreserveDoesNotWaitForConcurrentCalls(t *testing.T) {
 	arrived := make(chan os.Signal, 1)
 	signal.Notify(arrived, syscall.SIGUSR1)
 	defer signal.Stop(arrived)
 	var changed [2]int
 	changed[0] = sigaction.Preserve(func() {
-		if err := sigaction.TakeOver(syscall.SIGUSR1); err != nil {
+		if err := sigaction.Replace(syscall.SIGUSR1); err != nil {
 			t.Fatal(err)
 		}
 		inner := make(chan int)
@@ -71,7 +71,7 @@ func TestPreservingDoesNotWaitForOthersThatTakeLong(t *testing.T) {
 	}
 }
 
-func TestHandlersThatNobodyTouchedStay(t *testing.T) {
+func TestUnchangedHandlersStay(t *testing.T) {
 	open(t)
 	if n := sigaction.Preserve(func() { load(t, "testdata/conv.onnx", Options{}) }); n != 0 {
 		t.Errorf("%d handlers were put back after a session on the CPU", n)
@@ -89,7 +89,7 @@ func TestHandlersAreRestoredAfterAPanic(t *testing.T) {
 			}
 		}()
 		sigaction.Preserve(func() {
-			if err := sigaction.TakeOver(syscall.SIGUSR2); err != nil {
+			if err := sigaction.Replace(syscall.SIGUSR2); err != nil {
 				t.Error(err)
 			}
 			panic("native code failed")

@@ -12,9 +12,8 @@ import (
 	"fovea/internal/testenv"
 )
 
-// TestNothingIsReportedOrKept runs a session in a process of its own, whose home is empty: what ONNX Runtime keeps of
-// its use would lie there.
-func TestNothingIsReportedOrKept(t *testing.T) {
+// TestTelemetryIsOff runs a session in a separate process with an empty home, where ONNX Runtime would keep its telemetry.
+func TestTelemetryIsOff(t *testing.T) {
 	const child = "FOVEA_TEST_TELEMETRY_CHILD"
 	if os.Getenv(child) != "" {
 		open(t)

@@ -1,20 +1,27 @@
 package onnx
 
 import (
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"unsafe"
+
 	ort "github.com/yalue/onnxruntime_go"
 
 	"fovea/inference/onnx/internal/native"
+	"fovea/internal/repository"
 )
 
-// tensor is one input or output: its memory and what a row of it is.
+// tensor is the memory of one input or output.
 type tensor struct {
 	info     Info
 	rowShape []int64
 	rowBytes int
-	block    *native.Block // nil for an output whose shape changes from run to run
+	block    *native.Block // nil for an output whose shape varies between runs
 }
 
-// allocate makes memory for rows rows of a tensor.
+// allocate allocates rows rows of a tensor.
 func (b *Batch) allocate(info Info, rowShape []int64, rows int) (tensor, error) {
 	t := tensor{info: info, rowShape: rowShape}
 	elements, err := count(rowShape)
@@ -38,7 +45,7 @@ func (s *Session) memory(size int) (*native.Block, error) {
 	return cuda.AllocPinned(s.device.Index, size)
 }
 
-// row is the memory of one row; appending to it can never reach the next.
+// row is the memory of one row; its capacity ends there.
 func (t *tensor) row(i int) []byte {
 	start, end := i*t.rowBytes, (i+1)*t.rowBytes
 	return t.block.Bytes()[start:end:end]
@@ -48,4 +55,88 @@ func (t *tensor) row(i int) []byte {
 func (t *tensor) value(size int) (ort.Value, error) {
 	shape := append([]int64{int64(size)}, t.rowShape...)
 	return newValue(t.info.DType, shape, t.block.Bytes()[:size*t.rowBytes])
+}
+
+// newValue creates a native tensor over memory outside Go's heap, which must outlive it.
+func newValue(dtype repository.DType, shape []int64, memory []byte) (ort.Value, error) {
+	value, err := ort.NewCustomDataTensor(shape, memory, elements[dtype])
+	if err != nil {
+		return nil, err
+	}
+	liveValues.Add(1)
+	return value, nil
+}
+
+// destroy frees tensors of newValue and skips nil ones.
+func destroy(values []ort.Value) error {
+	var errs []error
+	for _, value := range values {
+		if value != nil {
+			errs = append(errs, value.Destroy())
+			liveValues.Add(-1)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// present reports whether the binding returned a tensor: after an error it may be a nil pointer in the interface.
+func present(value ort.Value) bool {
+	return value != nil && !reflect.ValueOf(value).IsNil()
+}
+
+// adopt returns the data of a tensor that ONNX Runtime allocated and destroys the tensor. It copies nothing: the binding
+// returns such a tensor as a copy on Go's heap. (Never float16: the binding counts one byte per element and fails.)
+func adopt(value ort.Value) (shape []int64, data []byte, err error) {
+	defer func() { err = errors.Join(err, value.Destroy()) }()
+	shape = value.GetShape()
+	switch t := value.(type) {
+	case *ort.Tensor[float32]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[float64]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[int64]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[uint64]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[int32]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[uint32]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[int16]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[uint16]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[int8]:
+		data = rawBytes(t.GetData())
+	case *ort.Tensor[uint8]:
+		data = t.GetData()
+	default:
+		err = fmt.Errorf("element type %T is not supported", value)
+	}
+	return shape, data, err
+}
+
+func rawBytes[T float32 | float64 | int8 | int16 | int32 | int64 | uint16 | uint32 | uint64](data []T) []byte {
+	if len(data) == 0 {
+		return []byte{}
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), len(data)*int(unsafe.Sizeof(data[0])))
+}
+
+// maxElements bounds a row: no image model needs more, and products of sizes cannot overflow.
+const maxElements = math.MaxInt32
+
+// count is the number of elements of a fixed shape.
+func count(shape []int64) (int, error) {
+	n := int64(1)
+	for _, d := range shape {
+		if d <= 0 {
+			return 0, fmt.Errorf("row shape %v: every size must be fixed and positive", shape)
+		}
+		if d > maxElements || n*d > maxElements {
+			return 0, fmt.Errorf("row shape %v has more than %d elements", shape, maxElements)
+		}
+		n *= d
+	}
+	return int(n), nil
 }

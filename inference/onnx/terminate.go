@@ -9,10 +9,10 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// terminateWith has the end of ctx end the runs that are made with options, through ONNX Runtime's terminate flag. It is
-// looked at between two nodes, those in the body of a loop among them, and the session can be used again afterwards. A
-// single node is never interrupted. The caller calls done with the error of its last run; done returns what it means, and
-// leaves options as they were.
+// terminateWith terminates runs with options when ctx ends, through ONNX Runtime's terminate flag. ONNX Runtime checks the
+// flag between two nodes, including those in the body of a loop, never within a node; the session remains usable. The
+// caller passes the error of its last run to done, which returns that error, or ctx's cause if the run was terminated,
+// and resets the flag.
 func terminateWith(ctx context.Context, options *ort.RunOptions) (done func(err error) error) {
 	set := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { set <- options.Terminate() })
@@ -21,15 +21,15 @@ func terminateWith(ctx context.Context, options *ort.RunOptions) (done func(err 
 			return err
 		}
 		failed := errors.Join(<-set, options.UnsetTerminate())
-		if err == nil || Sticky(err) {
+		if err == nil || IsDeviceLost(err) {
 			return errors.Join(err, failed)
 		}
-		return errors.Join(fmt.Errorf("the run was terminated: %w (%v)", context.Cause(ctx), err), failed) //nolint:errorlint // what ONNX Runtime says then is no cause
+		return errors.Join(fmt.Errorf("the run was terminated: %w (%v)", context.Cause(ctx), err), failed) //nolint:errorlint // ONNX Runtime's own error is not the cause
 	}
 }
 
-// cancelLoad has the end of ctx, which may be nil, end the making of a session with options. ONNX Runtime looks at that
-// between two passes over the graph and between two weights, and not while it folds constants. The caller calls done before
+// cancelLoad cancels the creation of a session with options when ctx, which may be nil, ends. ONNX Runtime checks for that
+// between graph optimization passes and between weights, not while it folds constants. The caller must call done before
 // it frees options.
 func cancelLoad(ctx context.Context, options *ort.SessionOptions) (done func()) {
 	lib := openLibrary()

@@ -12,7 +12,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// redEndless computes for ever where a row's first channel is much more than its second; see inference/testdata/make.py.
+// redEndless never ends if a row's first channel is much larger than its second; see inference/testdata/make.py.
 const redEndless = "../testdata/colors-red-endless.onnx"
 
 // paint makes a row of one colour.
@@ -39,23 +39,23 @@ func ended(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestARunThatIsEndedLeavesTheBatchAsItWas(t *testing.T) {
+func TestTerminatedRunLeavesTheBatchUsable(t *testing.T) {
 	open(t)
 	s := load(t, redEndless, Options{})
-	if err := s.Widen(t.Context(), 2); err != nil {
+	if err := s.EnableParallel(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	b := batchOf(t, s, BatchSpec{Buckets: []int{1, 2}})
-	for name, way := range map[string]func(context.Context, int) error{"Run": b.Run, "RunWide": b.RunWide, "RunShrink": b.RunShrink} {
+	for name, run := range map[string]func(context.Context, int) error{"Run": b.Run, "RunParallel": b.RunParallel} {
 		t.Run(name, func(t *testing.T) {
 			for range 3 {
 				paint(b.Input(0, 0), 1, 0)
 				paint(b.Input(0, 1), 0, 1)
-				if err := way(ended(t), 2); !errors.Is(err, errEnough) {
+				if err := run(ended(t), 2); !errors.Is(err, errEnough) {
 					t.Fatalf("an endless run ended with %v", err)
 				}
 				paint(b.Input(0, 0), 0.5, 1)
-				if err := way(t.Context(), 2); err != nil {
+				if err := run(t.Context(), 2); err != nil {
 					t.Fatal(err)
 				}
 				if got, want := floats(b.Outputs(0)[0].Data), []float32{5, 10, 0}; !near(got, want) {
@@ -64,14 +64,14 @@ func TestARunThatIsEndedLeavesTheBatchAsItWas(t *testing.T) {
 			}
 			over, cancel := context.WithCancelCause(t.Context())
 			cancel(errEnough)
-			if err := way(over, 1); !errors.Is(err, errEnough) {
+			if err := run(over, 1); !errors.Is(err, errEnough) {
 				t.Errorf("a run that begins after its end: %v", err)
 			}
 		})
 	}
 }
 
-func TestProbeRunsAreEnded(t *testing.T) {
+func TestTrialRunsAreTerminated(t *testing.T) {
 	open(t)
 	s := load(t, "../testdata/colors-endless.onnx", Options{})
 	before := Live()
@@ -84,7 +84,7 @@ func TestProbeRunsAreEnded(t *testing.T) {
 }
 
 // A context that ends just when a run does must not end the next.
-func TestTheEndOfARunIsNotThatOfTheNext(t *testing.T) {
+func TestTerminationDoesNotReachTheNextRun(t *testing.T) {
 	open(t)
 	b := batchOf(t, load(t, "testdata/conv.onnx", Options{}), BatchSpec{Rows: 1})
 	noise(b, 0, 1)
@@ -100,7 +100,7 @@ func TestTheEndOfARunIsNotThatOfTheNext(t *testing.T) {
 	}
 }
 
-func TestTheMakingOfASessionIsEnded(t *testing.T) {
+func TestSessionCreationIsCancelled(t *testing.T) {
 	open(t)
 	before := Live()
 	over, cancel := context.WithCancelCause(t.Context())
@@ -122,7 +122,7 @@ func TestTheMakingOfASessionIsEnded(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "canceled due to user request") {
 		t.Errorf("a session was made: %v, %v", s, err)
 	}
-	if err := load(t, "testdata/conv.onnx", Options{Load: t.Context()}).Widen(t.Context(), 2); err != nil {
+	if err := load(t, "testdata/conv.onnx", Options{Load: t.Context()}).EnableParallel(t.Context(), 2); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package admission bounds the requests in flight and the bytes of their bodies, over all clients. What counts is what
-// has arrived, never what was announced. A request whose body lags gives its slot up as soon as another needs it, and
-// one client address cannot take the last of the room from the others.
+// Package admission decides whether a request may enter the server: it bounds the requests in flight and the bytes of their
+// bodies, in total and for each client address. Bytes count once they have arrived, not when they are announced. At a limit,
+// the request whose body lags the most is displaced; one client address cannot use up the whole of a limit.
 package admission
 
 import (
@@ -13,27 +13,27 @@ import (
 )
 
 const (
-	// late is how far behind a body can give its slot up. One that is less behind keeps it: its packets may be on their way.
-	late = 100 * time.Millisecond
-	// headStart is how far behind a body counts as before its first bytes, so that a request of which nothing, or next to
-	// nothing, has arrived can always give way.
-	headStart = 2 * late
-	// patience is how much further behind a body is idle, so that its client may not have more than its share of such.
-	patience = time.Second
-	// mostWait is how long a request waits for room. Where idle clients come in bursts, all slots may be held by bodies that
-	// stopped a moment ago, or that wait to be read: it takes that long until they lag. Another request may be faster then.
-	mostWait = time.Second
-	// look is how long it waits where it is not known when a body can give way.
-	look = 25 * time.Millisecond
+	// displaceAfter is the lag at which a body can be displaced. With less, its packets may just be on their way.
+	displaceAfter = 100 * time.Millisecond
+	// initialLag is a body's lag before its first bytes, so that a request of which hardly anything has arrived can always
+	// be displaced.
+	initialLag = 2 * displaceAfter
+	// idleAfter is how much more lag makes a body idle: a client address may only have its share of idle bodies.
+	idleAfter = time.Second
+	// maxWait bounds the wait of a request at a limit. When idle clients arrive in bursts, all requests in flight may belong
+	// to bodies that stopped a moment ago or wait to be read: it takes that long until they lag.
+	maxWait = time.Second
+	// recheck is the interval of checks while it is not known when a body can be displaced.
+	recheck = 25 * time.Millisecond
 )
 
-// Errors of a request that is not let in, or not any longer.
+// Errors of a request that is not admitted, or no longer.
 var (
-	ErrClosed    = errors.New("no more requests are let in")
-	ErrDisplaced = errors.New("the body lagged behind and gave its slot to another request")
+	ErrClosed    = errors.New("no more requests are admitted")
+	ErrDisplaced = errors.New("the body lagged and was displaced by another request")
 )
 
-// FullError says which limit has been reached.
+// FullError reports the limit that has been reached.
 type FullError struct {
 	What  string // requests, or bytes of bodies
 	Limit int64  // for this client
@@ -41,19 +41,19 @@ type FullError struct {
 
 // Error implements error.
 func (e *FullError) Error() string {
-	return fmt.Sprintf("%d %s are in flight, as many as are allowed", e.Limit, e.What)
+	return fmt.Sprintf("the limit of %d %s in flight is reached", e.Limit, e.What)
 }
 
-// Limits are what a Room holds.
+// Limits are the bounds that a Controller enforces.
 type Limits struct {
-	Requests int64
-	Bytes    int64   // of bodies; 0: no limit
-	Share    float64 // of either that one client address may hold when others need it, above 0; 1: all
-	Rate     int64   // bytes a second that a body must keep up; 0: any, and the order is that of arrival
+	Requests    int64
+	Bytes       int64   // of bodies; 0: no limit
+	ClientShare float64 // of either limit that one client address may hold while others need it; in (0, 1]
+	MinRate     int64   // bytes a second that a body must arrive at; 0: any rate, bodies lag in the order of arrival
 }
 
-// Room is what all requests share. It is safe for concurrent use.
-type Room struct {
+// Controller admits requests within limits. It is safe for concurrent use.
+type Controller struct {
 	limits Limits
 	now    func() time.Time
 	sleep  func(time.Duration)
@@ -63,8 +63,8 @@ type Room struct {
 	requests int64
 	bytes    int64
 	clients  map[netip.Prefix]*client
-	arriving byLag // requests whose bodies are arriving, the one that is the most behind first
-	unread   int   // requests whose bodies wait to be read
+	arriving byLag // requests whose bodies are arriving, the most lagging first
+	waiting  int   // requests whose bodies wait to be read
 }
 
 // client is what the requests of one address hold.
@@ -72,172 +72,171 @@ type client struct {
 	requests, bytes, arriving int64
 }
 
-// New makes a room.
-func New(limits Limits) *Room {
-	return &Room{limits: limits, now: time.Now, sleep: time.Sleep, clients: map[netip.Prefix]*client{}}
+// New returns a Controller.
+func New(limits Limits) *Controller {
+	return &Controller{limits: limits, now: time.Now, sleep: time.Sleep, clients: map[netip.Prefix]*client{}}
 }
 
-// Close refuses whoever comes from now on.
-func (r *Room) Close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
+// Close refuses all further requests with ErrClosed.
+func (c *Controller) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
 }
 
-// Requests returns the requests in flight.
-func (r *Room) Requests() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.requests
+// Requests returns the number of requests in flight.
+func (c *Controller) Requests() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.requests
 }
 
 // Bytes returns the bytes that have arrived of the bodies of requests in flight.
-func (r *Room) Bytes() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.bytes
+func (c *Controller) Bytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes
 }
 
-// Enter lets a request in whose body has not arrived yet. When there is no room it takes that of the body that is the
-// most behind, and waits for a second at most until one is enough behind; stop is called for that one, with the
-// room's lock held, and must end its reads. Unread (nil: it is not known) says whether bytes of the body have arrived that
-// nobody has read yet. The ticket must be left. The error is ErrClosed or a *FullError.
-func (r *Room) Enter(address netip.Prefix, stop func(), unread func() bool) (*Ticket, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+// admit admits a request whose body has not arrived yet. At the limit of requests it displaces the most lagging body, after
+// a wait of up to maxWait until one lags enough. Stop is called, with the lock held, when this request is displaced, and
+// must end the reads of its body. Unread (nil: unknown) reports whether bytes of the body have arrived that this process has
+// not read yet. The request must be released. The error is ErrClosed or a *FullError.
+func (c *Controller) admit(address netip.Prefix, stop func(), unread func() bool) (*request, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
 		return nil, ErrClosed
 	}
-	now := r.now()
-	c := r.client(address)
-	c.requests++ // first, so that it is not forgotten when it gives one of its own up
-	for float64(c.arriving+1) > r.limits.Share*float64(r.limits.Requests) && r.displace(r.idle(now, c)) {
+	now := c.now()
+	from := c.client(address)
+	from.requests++ // first, so that the client is not forgotten when one of its own requests is displaced
+	for float64(from.arriving+1) > c.limits.ClientShare*float64(c.limits.Requests) && c.displace(c.mostIdle(now, from)) {
 		continue
 	}
-	if err := r.makeRoom(c); err != nil {
-		c.requests--
-		r.forget(address, c)
+	if err := c.waitForCapacity(from); err != nil {
+		from.requests--
+		c.forget(address, from)
 		return nil, err
 	}
-	t := &Ticket{room: r, address: address, client: c, stop: stop, unread: unread, paid: r.now().Add(-headStart), at: -1}
-	r.requests++
-	r.push(t)
-	return t, nil
+	q := &request{controller: c, address: address, client: from, stop: stop, unread: unread, coveredUntil: c.now().Add(-initialLag), at: -1}
+	c.requests++
+	c.track(q)
+	return q, nil
 }
 
-// makeRoom returns once there is room for a request of a client. The lock is held, but for the time that it waits.
-func (r *Room) makeRoom(c *client) error {
+// waitForCapacity returns once a request of the client is within the limit. It unlocks while it sleeps.
+func (c *Controller) waitForCapacity(from *client) error {
 	for waited := time.Duration(0); ; {
-		limit := r.limit(r.limits.Requests, c.requests, c.requests == 1)
+		limit := c.limitFor(c.limits.Requests, from.requests, from.requests == 1)
 		switch {
-		case r.closed:
+		case c.closed:
 			return ErrClosed
-		case r.requests < limit, r.displace(r.behind(r.now())):
+		case c.requests < limit, c.displace(c.mostLagging(c.now())):
 			return nil
-		case waited >= mostWait, len(r.arriving) == 0 && r.unread == 0:
+		case waited >= maxWait, len(c.arriving) == 0 && c.waiting == 0:
 			return &FullError{"requests", limit}
 		}
-		soon := look
-		if r.unread == 0 {
-			soon = late - r.arriving[0].lag(r.now())
+		pause := recheck
+		if c.waiting == 0 {
+			pause = displaceAfter - c.arriving[0].lag(c.now())
 		}
-		waited += soon
-		r.mu.Unlock()
-		r.sleep(soon)
-		r.mu.Lock()
+		waited += pause
+		c.mu.Unlock()
+		c.sleep(pause)
+		c.mu.Lock()
 	}
 }
 
-// limit is how much of all there is may be taken, over all clients, for one that would then hold so much. Who holds more
-// than its share leaves as much to the others; what it holds for one request alone is never too much.
-func (r *Room) limit(all, held int64, alone bool) int64 {
-	share := r.limits.Share * float64(all)
+// limitFor returns how much of total may be in use, over all clients, after a client that would then hold held has got
+// more. A client above its share must leave as much to the others; a client with one request alone is never above it.
+func (c *Controller) limitFor(total, held int64, alone bool) int64 {
+	share := c.limits.ClientShare * float64(total)
 	if alone || float64(held) <= share {
-		return all
+		return total
 	}
-	return all - int64(min(share, float64(all)-share)) // a share of 1 leaves nothing
+	return total - int64(min(share, float64(total)-share)) // a share of 1 leaves nothing
 }
 
-// behind returns the body that is the most behind; nil when none is enough to give way.
-func (r *Room) behind(now time.Time) *Ticket {
-	for len(r.arriving) > 0 && r.arriving[0].lag(now) >= late {
-		if t := r.arriving[0]; !r.excused(t, now) {
-			return t
+// mostLagging returns the request that can be displaced and lags the most, or nil.
+func (c *Controller) mostLagging(now time.Time) *request {
+	for len(c.arriving) > 0 && c.arriving[0].lag(now) >= displaceAfter {
+		if q := c.arriving[0]; !c.excused(q, now) {
+			return q
 		}
 	}
 	return nil
 }
 
-// excused tells whether it is not the client that a body lags by, but this process: on a busy machine a body that is there
-// may wait to be read.
-func (r *Room) excused(t *Ticket, now time.Time) bool {
-	if t.unread == nil || !t.unread() {
+// excused clears the lag of a body that has arrived and waits to be read: on a busy machine that is not the client's lag.
+func (c *Controller) excused(q *request, now time.Time) bool {
+	if q.unread == nil || !q.unread() {
 		return false
 	}
-	t.paid = now
-	heap.Fix(&r.arriving, t.at)
+	q.coveredUntil = now
+	heap.Fix(&c.arriving, q.at)
 	return true
 }
 
-// idle returns a client's body that is the most behind; nil when none is so far behind that it is idle.
-func (r *Room) idle(now time.Time, c *client) *Ticket {
+// mostIdle returns the client's request that lags the most, or nil when none is idle.
+func (c *Controller) mostIdle(now time.Time, from *client) *request {
 	for {
-		var worst *Ticket
-		for _, t := range r.arriving {
-			if t.client == c && (worst == nil || t.paid.Before(worst.paid)) {
-				worst = t
+		var worst *request
+		for _, q := range c.arriving {
+			if q.client == from && (worst == nil || q.coveredUntil.Before(worst.coveredUntil)) {
+				worst = q
 			}
 		}
-		if worst == nil || worst.lag(now) < headStart+patience {
+		if worst == nil || worst.lag(now) < initialLag+idleAfter {
 			return nil
 		}
-		if !r.excused(worst, now) {
+		if !c.excused(worst, now) {
 			return worst
 		}
 	}
 }
 
-// displace ends a request whose body is arriving. What it held is free at once. It returns false for nil.
-func (r *Room) displace(t *Ticket) bool {
-	if t == nil {
+// displace ends a request whose body is arriving and frees what it held. It returns false for nil.
+func (c *Controller) displace(q *request) bool {
+	if q == nil {
 		return false
 	}
-	t.displaced = true
-	t.leave()
-	t.stop()
+	q.displaced = true
+	q.releaseLocked()
+	q.stop()
 	return true
 }
 
-func (r *Room) client(address netip.Prefix) *client {
-	c := r.clients[address]
-	if c == nil {
-		c = &client{}
-		r.clients[address] = c
+func (c *Controller) client(address netip.Prefix) *client {
+	from := c.clients[address]
+	if from == nil {
+		from = &client{}
+		c.clients[address] = from
 	}
-	return c
+	return from
 }
 
-func (r *Room) forget(address netip.Prefix, c *client) {
-	if c.requests == 0 && r.clients[address] == c {
-		delete(r.clients, address)
+func (c *Controller) forget(address netip.Prefix, from *client) {
+	if from.requests == 0 && c.clients[address] == from {
+		delete(c.clients, address)
 	}
 }
 
-func (r *Room) push(t *Ticket) {
-	heap.Push(&r.arriving, t)
-	t.client.arriving++
+func (c *Controller) track(q *request) {
+	heap.Push(&c.arriving, q)
+	q.client.arriving++
 }
 
-func (r *Room) pull(t *Ticket) {
-	heap.Remove(&r.arriving, t.at)
-	t.client.arriving--
+func (c *Controller) untrack(q *request) {
+	heap.Remove(&c.arriving, q.at)
+	q.client.arriving--
 }
 
-// byLag is a heap of requests, the one whose body is the most behind first.
-type byLag []*Ticket
+// byLag is a heap of requests, the one whose body lags the most first.
+type byLag []*request
 
 func (h byLag) Len() int           { return len(h) }
-func (h byLag) Less(i, j int) bool { return h[i].paid.Before(h[j].paid) }
+func (h byLag) Less(i, j int) bool { return h[i].coveredUntil.Before(h[j].coveredUntil) }
 func (h byLag) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].at, h[j].at = i, j
@@ -245,27 +244,27 @@ func (h byLag) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *byLag) Push(x any) {
-	t, ok := x.(*Ticket)
+	q, ok := x.(*request)
 	if !ok {
-		return // cannot be: push gives nothing else
+		return // track pushes nothing else
 	}
-	t.at = len(*h)
-	*h = append(*h, t)
+	q.at = len(*h)
+	*h = append(*h, q)
 }
 
 // Pop implements heap.Interface.
 func (h *byLag) Pop() any {
 	last := len(*h) - 1
-	t := (*h)[last]
+	q := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	t.at = -1
-	return t
+	q.at = -1
+	return q
 }
 
-// Address is what a client counts as: its IPv4 address, or the /64 of its IPv6 address, of which a host has all. What is no
-// address counts as one client.
-func Address(hostPort string) netip.Prefix {
+// clientOf returns the address that a client is counted by: its IPv4 address, or the /64 of its IPv6 address, all of which
+// one host can use. What is not an address counts as one client.
+func clientOf(hostPort string) netip.Prefix {
 	a, err := netip.ParseAddrPort(hostPort)
 	if err != nil {
 		return netip.Prefix{}
@@ -277,7 +276,7 @@ func Address(hostPort string) netip.Prefix {
 	}
 	p, err := ip.Prefix(bits)
 	if err != nil {
-		return netip.Prefix{} // cannot be: the bits fit
+		return netip.Prefix{} // not reached: the bits fit
 	}
 	return p
 }

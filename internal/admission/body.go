@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Grace is how far behind the least rate a body may fall. Kestrel allows as much before it looks at the rate.
+// Grace is how far a body may fall behind the minimum rate, beyond its initial lag. Kestrel allows the same.
 const Grace = 5 * time.Second
 
-// SlowError is a body that did not keep up the least rate.
+// SlowError is the error of a body that arrived too slowly.
 type SlowError struct {
-	Rate int64 // bytes a second
+	Rate int64 // the minimum, in bytes a second
 }
 
 // Error implements error.
@@ -22,70 +22,74 @@ func (e *SlowError) Error() string {
 	return fmt.Sprintf("the body arrived at less than %d bytes a second", e.Rate)
 }
 
-// Connection is what a body arrives by; *http.ResponseController is one.
+// Connection is the connection that a body arrives on; *http.ResponseController is one.
 type Connection interface {
 	SetReadDeadline(time.Time) error
 }
 
-// Body is a request's body, whose bytes are counted and whose reads end in time. It is read by one goroutine at a time.
+// Body is the body of an admitted request. Its bytes are counted, and each read ends in time. It is read by one goroutine
+// at a time.
 type Body struct {
-	ticket *Ticket
-	src    io.Reader
-	conn   Connection
-	length int64 // as announced; -1: unknown
-	read   int64
-	end    time.Time   // when all of it must have arrived
-	due    time.Time   // the connection's deadline
-	done   atomic.Bool // nothing more is to come: the deadline is gone
+	request  *request
+	src      io.Reader
+	conn     Connection
+	length   int64 // as announced; -1: unknown
+	read     int64
+	end      time.Time   // when all of it must have arrived
+	deadline time.Time   // the connection's
+	arrived  atomic.Bool // no more bytes follow, and the connection has no deadline
 }
 
-// Open lets a request in and returns its body, of a length (-1: unknown) that must arrive within a time. Unread is as in
-// Enter. The errors of
-// its reads are those of src, os.ErrDeadlineExceeded when the time is over, *SlowError, ErrDisplaced and *FullError. The
-// body must be left.
-func (r *Room) Open(remote string, src io.Reader, length int64, within time.Duration, conn Connection, unread func() bool) (*Body, error) {
+// Admit admits a request of the client at remote (host:port) and returns its body, of a length in bytes (-1: unknown), all
+// of which must arrive within a time. At the limit of requests it displaces the most lagging body, after a wait of up to a
+// second until one lags enough. Unread (nil: unknown) reports whether bytes of the body have arrived that nothing has read
+// yet. The error is ErrClosed, a *FullError or the connection's.
+//
+// Reads return the errors of src, and os.ErrDeadlineExceeded at the end of the time, *SlowError, ErrDisplaced and
+// *FullError. The body must be released.
+func (c *Controller) Admit(remote string, src io.Reader, length int64, within time.Duration, conn Connection, unread func() bool) (*Body, error) {
 	b := &Body{src: src, conn: conn, length: length}
-	t, err := r.Enter(Address(remote), func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }, unread) // no connection: no read to end
+	q, err := c.admit(clientOf(remote), func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }, unread) // without a connection there is no read to end
 	if err != nil {
 		return nil, err
 	}
-	b.ticket = t
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b.end = r.now().Add(within)
+	b.request = q
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.end = c.now().Add(within)
 	if length == 0 {
 		return b, b.finish()
 	}
-	if err := b.extend(r.now()); err != nil {
-		t.leave()
+	if err := b.extend(c.now()); err != nil {
+		q.releaseLocked()
 		return nil, err
 	}
 	return b, nil
 }
 
-// Read implements io.Reader. The last bytes of a body of known length end its clock, so that a deadline is never taken
-// for a client that went away.
+// Read implements io.Reader. The last bytes of a body of known length clear its deadline, so that a deadline is never
+// mistaken for a client that disconnected.
 func (b *Body) Read(p []byte) (int, error) {
 	n, err := b.src.Read(p)
 	b.read += int64(n)
-	r := b.ticket.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if b.done.Load() {
+	c := b.request.controller
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.arrived.Load() {
 		return n, err
 	}
-	now := r.now()
-	if full := b.ticket.arrive(int64(n), now); full != nil {
-		return n, full
+	now := c.now()
+	if refused := b.request.received(int64(n), now); refused != nil {
+		return n, refused
 	}
 	switch {
 	case errors.Is(err, io.EOF), err == nil && b.read == b.length:
-		if cannot := b.finish(); cannot != nil {
-			return n, cannot
+		if failed := b.finish(); failed != nil {
+			return n, failed
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		if now.Before(b.end) {
-			err = errors.Join(&SlowError{r.limits.Rate}, err)
+			err = errors.Join(&SlowError{c.limits.MinRate}, err)
 		}
 	case err == nil:
 		err = b.extend(now)
@@ -93,72 +97,71 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// extend moves the connection's deadline on. It is set seldom: on HTTP/2 that is a message to another goroutine.
+// extend moves the connection's deadline, but not at every read: on HTTP/2 that is a message to another goroutine. The
+// caller holds the lock.
 func (b *Body) extend(now time.Time) error {
-	due := b.end
-	if r := b.ticket.room; r.limits.Rate > 0 {
-		if slow := b.ticket.paid.Add(headStart + Grace); slow.Before(due) {
-			due = slow
+	deadline := b.end
+	if c := b.request.controller; c.limits.MinRate > 0 {
+		if slow := b.request.coveredUntil.Add(initialLag + Grace); slow.Before(deadline) {
+			deadline = slow
 		}
 	}
-	if !b.due.IsZero() && (due.Equal(b.due) || b.due.Before(b.end) && b.due.Sub(now) > Grace/2 && due.Sub(b.due) < Grace/2) {
+	if !b.deadline.IsZero() && (deadline.Equal(b.deadline) || b.deadline.Before(b.end) && b.deadline.Sub(now) > Grace/2 && deadline.Sub(b.deadline) < Grace/2) {
 		return nil
 	}
-	b.due = due
-	if err := b.conn.SetReadDeadline(due); err != nil {
+	b.deadline = deadline
+	if err := b.conn.SetReadDeadline(deadline); err != nil {
 		return fmt.Errorf("set the body's deadline: %w", err)
 	}
 	return nil
 }
 
-// finish notes that the body has arrived. From now on the request keeps its slot. The lock is held.
+// finish notes that the body has arrived. From now on it cannot be displaced. The caller holds the lock.
 func (b *Body) finish() error {
-	if b.done.Load() {
+	if b.arrived.Load() {
 		return nil
 	}
-	b.done.Store(true)
-	b.ticket.pause()
+	b.arrived.Store(true)
+	b.request.pause()
 	if err := b.conn.SetReadDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("clear the body's deadline: %w", err)
 	}
 	return nil
 }
 
-// Wait calls wait, and its time is not the body's: the client is not asked for more meanwhile, and the slot is kept.
+// Wait calls wait while the body's clock is stopped: the client is not asked for more, and the request is not displaced.
+// It returns how long that took.
 func (b *Body) Wait(wait func() error) (time.Duration, error) {
-	r := b.ticket.room
-	r.mu.Lock()
-	if b.ticket.displaced {
-		r.mu.Unlock()
+	c := b.request.controller
+	c.mu.Lock()
+	if b.request.displaced {
+		c.mu.Unlock()
 		return 0, ErrDisplaced
 	}
-	b.ticket.pause()
-	r.unread++
-	start := r.now()
+	b.request.pause()
+	c.waiting++
+	start := c.now()
 	err := b.conn.SetReadDeadline(time.Time{})
-	r.mu.Unlock()
+	c.mu.Unlock()
 	if err == nil {
 		err = wait()
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.unread--
-	now := r.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting--
+	now := c.now()
 	waited := now.Sub(start)
 	b.end = b.end.Add(waited)
-	b.due = time.Time{}
-	b.ticket.resume(now)
+	b.deadline = time.Time{}
+	b.request.resume(now)
 	if err == nil {
 		err = b.extend(now)
 	}
 	return waited, err
 }
 
-// Arrived says whether all of the body has.
-func (b *Body) Arrived() bool { return b.done.Load() }
+// Arrived reports whether the whole body has been read.
+func (b *Body) Arrived() bool { return b.arrived.Load() }
 
-// Bytes returns how many have been read.
-func (b *Body) Bytes() int64 { return b.read }
-
-// Leave gives the slot back. Further calls do nothing.
-func (b *Body) Leave() { b.ticket.Leave() }
+// Release ends the request. Further calls do nothing; the body can still be read, at the minimum rate.
+func (b *Body) Release() { b.request.release() }

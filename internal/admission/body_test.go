@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// line is a connection that notes its deadline. Its reads give what is put into it.
+// line is a connection that records its deadline.
 type line struct {
 	deadline time.Time
 	stopped  bool
@@ -23,7 +23,7 @@ func (l *line) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// source gives the bytes of a body a given number at a time, then err.
+// source returns the given numbers of bytes from successive reads, then err.
 type source struct {
 	sizes []int
 	err   error
@@ -46,7 +46,7 @@ func TestBodyDeadlines(t *testing.T) {
 		sizes    []int
 		every    time.Duration
 		deadline time.Duration // of the connection, from the start, after these
-		late     time.Duration // when a read then fails
+		failsAt  time.Duration // when a read then fails
 		slow     bool          // it says so
 	}{
 		"nothing arrives":              {1000, nil, 0, Grace, Grace, true},
@@ -59,7 +59,7 @@ func TestBodyDeadlines(t *testing.T) {
 			start := c.t
 			conn := &line{}
 			src := &source{sizes: test.sizes, err: timeout}
-			b, err := c.room(Limits{Requests: 1, Share: 1, Rate: test.rate}).Open("192.0.2.1:1", src, -1, within, conn, nil)
+			b, err := c.controller(Limits{Requests: 1, ClientShare: 1, MinRate: test.rate}).Admit("192.0.2.1:1", src, -1, within, conn, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,18 +75,18 @@ func TestBodyDeadlines(t *testing.T) {
 			if got := conn.deadline.Sub(start); got > test.deadline+2*Grace/2 || got < test.deadline-Grace/2 {
 				t.Errorf("the deadline is after %s, want about %s", got, test.deadline)
 			}
-			c.t = start.Add(test.late)
+			c.t = start.Add(test.failsAt)
 			_, err = b.Read(make([]byte, 1))
 			var slow *SlowError
 			if !errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &slow) != test.slow {
 				t.Errorf("the read says %v", err)
 			}
-			b.Leave()
+			b.Release()
 		})
 	}
 }
 
-func TestABodyThatHasArrivedHasNoDeadlineAndKeepsItsSlot(t *testing.T) {
+func TestArrivedBodyHasNoDeadlineAndIsNotDisplaced(t *testing.T) {
 	for name, test := range map[string]struct {
 		src    io.Reader
 		length int64
@@ -98,9 +98,9 @@ func TestABodyThatHasArrivedHasNoDeadlineAndKeepsItsSlot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
-			r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
+			ctl := c.controller(Limits{Requests: 1, ClientShare: 1, MinRate: 1000})
 			conn := &line{deadline: time.Unix(5, 0)}
-			b, err := r.Open("192.0.2.1:1", test.src, test.length, time.Minute, conn, nil)
+			b, err := ctl.Admit("192.0.2.1:1", test.src, test.length, time.Minute, conn, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,18 +108,18 @@ func TestABodyThatHasArrivedHasNoDeadlineAndKeepsItsSlot(t *testing.T) {
 				_, _ = b.Read(make([]byte, 100))
 			}
 			c.after(time.Hour)
-			if _, err := r.Enter(bob, func() {}, nil); err == nil || conn.stopped || !conn.deadline.IsZero() || !b.Arrived() {
-				t.Errorf("the newcomer is told %v; stopped %v, deadline %v", err, conn.stopped, conn.deadline)
+			if _, err := ctl.admit(bob, func() {}, nil); err == nil || conn.stopped || !conn.deadline.IsZero() || !b.Arrived() {
+				t.Errorf("the newcomer got %v; stopped %v, deadline %v", err, conn.stopped, conn.deadline)
 			}
 		})
 	}
 }
 
-func TestWaitingToBeReadIsNotTheClientsTime(t *testing.T) {
+func TestWaitStopsTheBodysClock(t *testing.T) {
 	c := newClock()
-	r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
+	ctl := c.controller(Limits{Requests: 1, ClientShare: 1, MinRate: 1000})
 	conn := &line{}
-	b, err := r.Open("192.0.2.1:1", &source{sizes: []int{10}}, 20, 10*time.Second, conn, nil)
+	b, err := ctl.Admit("192.0.2.1:1", &source{sizes: []int{10}}, 20, 10*time.Second, conn, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,37 +128,40 @@ func TestWaitingToBeReadIsNotTheClientsTime(t *testing.T) {
 		if !conn.deadline.IsZero() {
 			t.Errorf("the client has until %v while it waits", conn.deadline)
 		}
-		if _, err := r.Enter(bob, func() {}, nil); err == nil {
-			t.Error("a body that waits gave its slot up")
+		if _, err := ctl.admit(bob, func() {}, nil); err == nil {
+			t.Error("a body that waits was displaced")
 		}
 		return nil
 	})
 	if err != nil || waited != time.Hour || conn.deadline.Before(c.t.Add(Grace)) {
 		t.Errorf("%v; it waited %s, and has until %v at %v", err, waited, conn.deadline, c.t)
 	}
+	if _, err := b.Wait(func() error { return nil }); err != nil || conn.deadline.IsZero() {
+		t.Errorf("%v; the connection's deadline after a short wait is %v", err, conn.deadline)
+	}
 	broken := errors.New("broken")
 	if _, err := b.Wait(func() error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
 	c.after(time.Second)
-	enter(t, r, bob) // it lags again
+	enter(t, ctl, bob) // it lags again
 	if _, err := b.Wait(func() error { return nil }); !errors.Is(err, ErrDisplaced) || !conn.stopped {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestARequestWaitsForABodyThatWaitsToBeRead: such a body may not give way, but it may turn out to be idle once it is read.
-func TestARequestWaitsForABodyThatWaitsToBeRead(t *testing.T) {
+// TestRequestWaitsForABodyThatWaitsToBeRead: such a body cannot be displaced, but may turn out to be idle once it is read.
+func TestRequestWaitsForABodyThatWaitsToBeRead(t *testing.T) {
 	c := newClock()
-	r := c.room(Limits{Requests: 1, Share: 1, Rate: 1000})
-	b, err := r.Open("192.0.2.1:1", &source{sizes: []int{10}}, 20, 10*time.Second, &line{}, nil)
+	ctl := c.controller(Limits{Requests: 1, ClientShare: 1, MinRate: 1000})
+	b, err := ctl.Admit("192.0.2.1:1", &source{sizes: []int{10}}, 20, 10*time.Second, &line{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	asleep, read, entered := make(chan struct{}, 100), make(chan struct{}), make(chan error, 1)
-	r.sleep = func(time.Duration) { asleep <- struct{}{}; <-read }
+	ctl.sleep = func(time.Duration) { asleep <- struct{}{}; <-read }
 	if _, err := b.Wait(func() error {
-		go func() { _, err := r.Enter(bob, func() {}, nil); entered <- err }()
+		go func() { _, err := ctl.admit(bob, func() {}, nil); entered <- err }()
 		<-asleep
 		return nil
 	}); err != nil {
@@ -168,7 +171,19 @@ func TestARequestWaitsForABodyThatWaitsToBeRead(t *testing.T) {
 	if err := <-entered; err != nil {
 		t.Errorf("%v", err)
 	}
-	if r.unread != 0 {
-		t.Errorf("%d bodies wait to be read", r.unread)
+	if ctl.waiting != 0 {
+		t.Errorf("%d bodies wait to be read", ctl.waiting)
+	}
+}
+
+// closed is a connection that is closed.
+type closed struct{}
+
+func (closed) SetReadDeadline(time.Time) error { return os.ErrClosed }
+
+func TestRequestOnAClosedConnectionIsReleased(t *testing.T) {
+	ctl := newClock().controller(Limits{Requests: 1, ClientShare: 1, MinRate: 1000})
+	if _, err := ctl.Admit("192.0.2.1:1", strings.NewReader("x"), 1, time.Minute, closed{}, nil); !errors.Is(err, os.ErrClosed) || ctl.Requests() != 0 {
+		t.Errorf("%v, %d requests are in flight", err, ctl.Requests())
 	}
 }

@@ -1,42 +1,20 @@
-// Package apierror holds the errors that a client of the API can be answered with, by code. Every package that can
-// refuse one returns a *Error; package api turns its Code into an HTTP status and nothing else decides one.
+// Package apierror defines the API errors: each has a code, and a message for the client. Packages that can refuse a request
+// return an *Error. One table has the HTTP status of each code, and whether a client may retry.
 package apierror
 
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
-// Code names a kind of fault. It is part of the HTTP contract (the "code" of an error answer).
-type Code string
-
-// The codes, with the HTTP status each one becomes.
-const (
-	Malformed         Code = "malformed"          // 400: the request is not what its content type says
-	InvalidParameter  Code = "invalid_parameter"  // 400: a parameter is unknown or out of range
-	ModelNotFound     Code = "model_not_found"    // 404: no such model or version
-	BodyTooLarge      Code = "body_too_large"     // 413: more bytes than allowed
-	ImageTooLarge     Code = "image_too_large"    // 413: more pixels, or more work to decode them, than allowed
-	UnsupportedMedia  Code = "unsupported_media"  // 415: a content type or encoding that is not read
-	UnsupportedFormat Code = "unsupported_format" // 415: bytes of no image format that is read
-	Undecodable       Code = "undecodable"        // 422: an image that is broken or cut short
-	AllFailed         Code = "all_failed"         // 422: no image of a request could be answered
-	QueueFull         Code = "queue_full"         // 429: try again after RetryAfter
-	NotReady          Code = "not_ready"          // 503: the model is not loaded or failed its self-test
-	Draining          Code = "draining"           // 503: the server is shutting down
-	DeviceLost        Code = "device_lost"        // 503: the device has failed; only a restart mends it
-	DeadlineExceeded  Code = "deadline_exceeded"  // 504: no answer within the request's time
-	Canceled          Code = "canceled"           // 499: the client went away; seen in logs and metrics only
-	Internal          Code = "internal"           // 500: a fault of the server
-)
-
-// Error is an error that a client is told about. Message is a full sentence fragment in lower case that says
-// what is wrong and what is allowed; it never holds anything internal.
+// Error is an error that is sent to the client. Message is a sentence fragment in lower case that says what is wrong and what
+// is allowed; it contains nothing internal.
 type Error struct {
 	Code       Code
 	Message    string
-	RetryAfter time.Duration // for QueueFull, NotReady and Draining; 0 means one second
+	RetryAfter time.Duration // for codes with RetryLater; 0 means one second
 	Cause      error         // logged, never sent; may be nil
 }
 
@@ -51,17 +29,30 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// New makes an Error with a formatted message.
+// RetrySeconds is the value of Retry-After, at least 1: rounded up, since an earlier retry would fail again.
+func (e *Error) RetrySeconds() int {
+	return max(1, int(math.Ceil(e.RetryAfter.Seconds())))
+}
+
+// Body is the JSON body of an error response, and the error of one image among several.
+type Body struct {
+	Error       string `json:"error"`
+	Code        Code   `json:"code"`
+	RequestID   string `json:"request_id,omitempty"`  // not for one image
+	Predictions any    `json:"predictions,omitempty"` // with AllFailed: the error of each image, in the request's order
+}
+
+// New returns an Error with a formatted message.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap makes an Error that keeps its cause for the log.
+// Wrap returns an Error that keeps its cause for the log.
 func Wrap(code Code, cause error, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Cause: cause}
 }
 
-// From finds the Error in err's chain, or makes an Internal one of it. It returns nil for a nil err.
+// From returns the Error in err's chain, or an Internal one with err as its cause. It returns nil for a nil err.
 func From(err error) *Error {
 	if err == nil {
 		return nil

@@ -1,5 +1,5 @@
-// Package cors lets web pages of other origins ask a server: CORS, as the Fetch standard has it. No answer depends on
-// credentials, and none is ever allowed to be sent with them.
+// Package cors implements CORS, the part of the Fetch standard by which a server allows web pages of other origins to send
+// requests and read responses. Responses never depend on credentials, so requests with credentials are not allowed.
 package cors
 
 import (
@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Any and None are the origins of which all, and none, are allowed.
+// Any and None allow all origins, and none.
 const (
 	Any  = "*"
 	None = "none"
@@ -18,19 +18,19 @@ const (
 
 const (
 	methods = "GET, HEAD, POST"
-	exposed = "X-Request-ID, Retry-After" // what a page may read beside the usual headers
-	maxAge  = "7200"                      // seconds that a browser need not ask again; Chromium takes no more
+	exposed = "X-Request-ID, Retry-After" // what a page may read in addition to the safelisted headers
+	maxAge  = "7200"                      // seconds that a preflight response may be cached; the maximum of Chromium
 
-	maxHeaders = 1 << 10 // bytes of the list of headers that a page wants to send
+	maxHeaders = 1 << 10 // bytes of Access-Control-Request-Headers that are reflected
 )
 
-// Policy says which origins may ask. The zero value allows none.
+// Policy is the set of allowed origins. The zero value allows none.
 type Policy struct {
 	any     bool
 	origins []string
 }
 
-// Parse reads origins with commas between, such as "https://app.example, http://localhost:3000"; Any or None.
+// Parse parses a comma-separated list of origins, such as "https://app.example, http://localhost:3000"; Any or None.
 func Parse(text string) (Policy, error) {
 	switch strings.TrimSpace(text) {
 	case Any:
@@ -50,15 +50,12 @@ func Parse(text string) (Policy, error) {
 	return p, nil
 }
 
-// On says whether any origin is allowed.
-func (p Policy) On() bool { return p.any || len(p.origins) > 0 }
+// Enabled reports whether any origin is allowed.
+func (p Policy) Enabled() bool { return p.any || len(p.origins) > 0 }
 
-// Allow puts on an answer which origin may read it.
-func (p Policy) Allow(h http.Header, r *http.Request) {
-	if !p.On() {
-		return
-	}
-	h.Add("Vary", "Origin") // also without one: the answer to a page would have more headers
+// allow sets the headers that let the request's origin read the response.
+func (p Policy) allow(h http.Header, r *http.Request) {
+	h.Add("Vary", "Origin") // also without an Origin: a response to a page has more headers
 	origin := r.Header.Get("Origin")
 	switch {
 	case origin == "":
@@ -72,18 +69,18 @@ func (p Policy) Allow(h http.Header, r *http.Request) {
 	h.Set("Access-Control-Expose-Headers", exposed)
 }
 
-// Handler answers preflight requests, and lets pages read what next answers, errors included. Where all is left to next,
-// as for a path that no page needs, own is false.
-func (p Policy) Handler(next http.Handler, own func(path string) bool) http.Handler {
-	if !p.On() {
+// Handler answers preflight requests, and lets pages read the responses of next, errors included, on the paths for which
+// applies returns true.
+func (p Policy) Handler(next http.Handler, applies func(path string) bool) http.Handler {
+	if !p.Enabled() {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !own(r.URL.Path) {
+		if !applies(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p.Allow(w.Header(), r)
+		p.allow(w.Header(), r)
 		if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
 			p.preflight(w, r)
 			return
@@ -92,21 +89,21 @@ func (p Policy) Handler(next http.Handler, own func(path string) bool) http.Hand
 	})
 }
 
-// preflight says what a page may send. Any header may be: none of them gives rights here.
+// preflight allows all methods and headers: no header grants access here.
 func (Policy) preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Add("Vary", "Access-Control-Request-Headers")
 	if h.Get("Access-Control-Allow-Origin") != "" {
 		h.Set("Access-Control-Allow-Methods", methods)
 		h.Set("Access-Control-Max-Age", maxAge)
-		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" && len(asked) <= maxHeaders {
-			h.Set("Access-Control-Allow-Headers", asked)
+		if requested := r.Header.Get("Access-Control-Request-Headers"); requested != "" && len(requested) <= maxHeaders {
+			h.Set("Access-Control-Allow-Headers", requested)
 		}
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// Remove takes off an answer what another server's policy has put on it.
+// Remove deletes the headers that another server's policy has set on a response.
 func Remove(h http.Header) {
 	for name := range h {
 		if strings.HasPrefix(name, "Access-Control-") {

@@ -20,7 +20,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestWhoMayAsk(t *testing.T) {
+func TestHandler(t *testing.T) {
 	const app = "https://app.example"
 	for name, test := range map[string]struct {
 		policy, method, path string
@@ -68,7 +68,7 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 }
 
-func TestRemoveTakesOnlyWhatIsOfCORS(t *testing.T) {
+func TestRemoveKeepsOtherHeaders(t *testing.T) {
 	h := http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"x"}, "Vary": {"Origin"}, "Content-Type": {"x"}}
 	Remove(h)
 	if len(h) != 2 || h.Get("Vary") == "" {

@@ -1,14 +1,12 @@
-// Package exitcode is what the programs' exit statuses mean.
+// Package exitcode defines the exit statuses of the programs, so that a service manager knows whether to restart them.
 package exitcode
 
 import "errors"
 
-// Configuration is EX_CONFIG of sysexits.h: the configuration, or what it names, is at fault, and starting again does not
-// mend it.
+// Configuration is EX_CONFIG of sysexits.h: the configuration, or what it names, is wrong, and a restart does not help.
 const Configuration = 78
 
-// Restart is EX_TEMPFAIL of sysexits.h: the process has met a fault that it cannot recover from, such as a lost GPU, and
-// starting again may mend it.
+// Restart is EX_TEMPFAIL of sysexits.h: the process cannot recover from an error, such as a lost GPU, and a restart may help.
 const Restart = 75
 
 type configuration struct{ error }
@@ -19,7 +17,7 @@ type restart struct{ error }
 
 func (r restart) Unwrap() error { return r.error }
 
-// ForRestart marks an error that starting again may mend; nil stays nil.
+// ForRestart marks an error after which a restart may help; nil stays nil.
 func ForRestart(err error) error {
 	if err == nil {
 		return nil
@@ -27,7 +25,7 @@ func ForRestart(err error) error {
 	return restart{err}
 }
 
-// ForConfiguration marks an error that only another configuration mends; nil stays nil.
+// ForConfiguration marks an error of the configuration; nil stays nil.
 func ForConfiguration(err error) error {
 	if err == nil {
 		return nil
@@ -35,7 +33,7 @@ func ForConfiguration(err error) error {
 	return configuration{err}
 }
 
-// Of is the exit status of a program that ended with an error.
+// Of returns the exit status of a program that ended with err: 0 for nil, 1 for an error that is not marked.
 func Of(err error) int {
 	switch {
 	case err == nil:

@@ -9,58 +9,58 @@ import (
 	"syscall"
 )
 
-// keptLine is how much is kept of a line's beginning, and of its end: enough for a header's name, for the last digits of a
-// length, and for the version of HTTP.
+// keptLine is how many bytes are kept of the beginning and of the end of a line: enough for a header's name, the last digits
+// of a length, and the HTTP version.
 const keptLine = 512
 
-// unframed is what net/http reads in place of the rest of a head that says twice how long its body is. It is no header, so
-// that the request is answered with 400 and the connection closed.
-const unframed = "Content-Length and Transfer-Encoding\r\n\r\n"
+// invalidHeader is what net/http reads in place of the rest of an ambiguous request's headers. It is not a header, so net/http
+// responds with 400 and closes the connection.
+const invalidHeader = "Content-Length and Transfer-Encoding\r\n\r\n"
 
-// preface begins a connection of HTTP/2, whose frames say how long they are.
+// preface begins an HTTP/2 connection, where framing is not ambiguous.
 const preface = "PRI * HTTP/2.0"
 
-// errFraming is a request whose end two readers could see at different places.
+// errFraming is the error of a request for which two readers could see different ends.
 var errFraming = errors.New("ambiguous framing")
 
-// framed is a connection on which each request says in one way only how long its body is. net/http drops the
-// Content-Length of a request that has a Transfer-Encoding too, and the Transfer-Encoding of one of HTTP/1.0, and goes on
-// reading; a proxy before this server may see the request's end elsewhere, and take the rest for a request of somebody
-// else. RFC 9112 sections 6.1 and 6.3 have such requests refused and their connections closed.
-type framed struct {
+// framedConn is a connection that refuses requests whose length is ambiguous. net/http drops the Content-Length of a request
+// that has a Transfer-Encoding too, and the Transfer-Encoding of an HTTP/1.0 request, and continues; a proxy in front of this
+// server may see another end of the request, and pass the rest on as a request of another client (request smuggling). RFC
+// 9112 sections 6.1 and 6.3 want such requests refused and their connections closed.
+type framedConn struct {
 	net.Conn
-	f      framing
-	poison []byte // what is read next; nil: the connection
-	broken bool
+	framing framing
+	refused bool
+	rest    []byte // once refused: what is still to be read, in place of the connection
 }
 
 // Read implements io.Reader.
-func (c *framed) Read(p []byte) (int, error) {
-	if c.broken {
-		n := copy(p, c.poison)
-		if c.poison = c.poison[n:]; n == 0 && len(p) > 0 {
+func (c *framedConn) Read(p []byte) (int, error) {
+	if c.refused {
+		n := copy(p, c.rest)
+		if c.rest = c.rest[n:]; n == 0 && len(p) > 0 {
 			return 0, io.EOF
 		}
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)
-	if good, wrong := c.f.scan(p[:n]); wrong != nil {
-		c.broken, c.poison = true, []byte(unframed)
+	if good, ambiguous := c.framing.scan(p[:n]); ambiguous != nil {
+		c.refused, c.rest = true, []byte(invalidHeader)
 		return c.replace(p, good)
 	}
 	return n, err
 }
 
-// CloseWrite lets net/http end an answer while the client still sends: without it the answer could be lost.
-func (c *framed) CloseWrite() error {
+// CloseWrite lets net/http end a response while the client still sends; without it the response could be lost.
+func (c *framedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
 }
 
-// unread tells whether bytes have arrived that nobody has read yet. It takes nothing from the connection.
-func (c *framed) unread() bool {
+// unread reports whether bytes have arrived that have not been read. It reads nothing from the connection.
+func (c *framedConn) unread() bool {
 	socket, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return false
@@ -69,50 +69,50 @@ func (c *framed) unread() bool {
 	if err != nil {
 		return false
 	}
-	there := false
+	available := false
 	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		there = err == nil && n > 0
+		available = err == nil && n > 0
 	})
-	return err == nil && there
+	return err == nil && available
 }
 
-// replace keeps what came before the end of the head.
-func (c *framed) replace(p []byte, good int) (int, error) {
+// replace returns the good bytes before the end of the headers, or else what replaces the rest.
+func (c *framedConn) replace(p []byte, good int) (int, error) {
 	if good > 0 {
 		return good, nil
 	}
 	return c.Read(p)
 }
 
-// part is what a request's bytes belong to.
+// part is the part of a request that the next bytes belong to.
 type part int
 
 const (
 	first    part = iota // the connection's first line
-	request              // a request's line
-	header               // a line of its head
+	request              // a request line
+	header               // a line of the headers
 	content              // a body of known length
-	size                 // the line that says how long a chunk is
+	size                 // the line with the length of a chunk
 	chunk                // its bytes
 	chunkEnd             // the line break after them
 	trailer              // a line after the last chunk
 	opaque               // frames of HTTP/2
 )
 
-// framing follows the requests on a connection of HTTP/1 without keeping them.
+// framing parses the lengths of the requests on an HTTP/1 connection, without buffering them.
 type framing struct {
 	at      part
-	line    []byte // what there is of the current line
-	left    int64  // bytes of the body or chunk
+	line    []byte // the current line so far
+	left    int64  // bytes left of the body or chunk
 	length  string // the value of Content-Length
 	lengths int
-	coded   bool // there is a Transfer-Encoding
+	coded   bool // has a Transfer-Encoding
 	old     bool // not HTTP/1.1
 }
 
-// scan follows data. On an error, good is how many bytes come before the end of the head that is wrong.
+// scan parses data. On an error, good is the number of bytes before the end of the ambiguous headers.
 func (f *framing) scan(data []byte) (good int, err error) {
 	for rest := data; len(rest) > 0 && f.at != opaque; {
 		if f.at == content || f.at == chunk {
@@ -145,14 +145,14 @@ func (f *framing) scan(data []byte) (good int, err error) {
 	return len(data), nil
 }
 
-// take takes a whole line, without its end.
+// take parses a whole line, without its end.
 func (f *framing) take(line []byte) error {
 	switch f.at {
 	case first, request:
 		f.begin(line)
 	case header:
 		if len(line) == 0 {
-			return f.head()
+			return f.endHeaders()
 		}
 		return f.field(line)
 	case size:
@@ -173,17 +173,17 @@ func (f *framing) begin(line []byte) {
 	switch {
 	case f.at == first && string(line) == preface:
 		f.at = opaque
-	case len(line) == 0: // some clients end a body with a line break too many
+	case len(line) == 0: // some clients send an extra line break after a body
 	default:
 		*f = framing{at: header, line: f.line, old: !bytes.HasSuffix(line, []byte(" HTTP/1.1"))}
 	}
 }
 
-// field notes what a header says of the body. A line that goes on with the one before is refused, as RFC 9112 section 5.2
-// allows: two readers may see different headers in it.
+// field notes a header about the body. A folded line is refused, as RFC 9112 section 5.2 allows: two readers may see
+// different headers in it.
 func (f *framing) field(line []byte) error {
 	if line[0] == ' ' || line[0] == '\t' {
-		f.coded, f.lengths = true, 1 // refused where the head ends
+		f.coded, f.lengths = true, 1 // refused at the end of the headers
 		return nil
 	}
 	name, value, _ := bytes.Cut(line, []byte(":"))
@@ -197,8 +197,8 @@ func (f *framing) field(line []byte) error {
 	return nil
 }
 
-// head takes the end of a head.
-func (f *framing) head() error {
+// endHeaders decides which body follows.
+func (f *framing) endHeaders() error {
 	switch {
 	case f.coded && (f.lengths > 0 || f.old):
 		return errFraming
@@ -220,7 +220,7 @@ func (f *framing) head() error {
 }
 
 func (f *framing) chunkSize(line []byte) error {
-	digits, _, _ := bytes.Cut(line, []byte(";")) // what follows is an extension
+	digits, _, _ := bytes.Cut(line, []byte(";")) // an extension may follow
 	n, err := strconv.ParseUint(string(bytes.TrimRight(digits, " \t")), 16, 63)
 	switch {
 	case err != nil:

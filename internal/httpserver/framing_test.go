@@ -83,7 +83,7 @@ const (
 )
 
 // Requests whose end is seen at different places by different readers, each followed by one that could be smuggled in.
-func TestAmbiguousRequestsAreRefusedAndTheirConnectionsClosed(t *testing.T) {
+func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	address := serve(t, nil)
 	for name, text := range map[string]string{
 		"a length and chunks":                     line + length + chunked + "\r\n" + chunks,
@@ -125,9 +125,9 @@ func TestAmbiguousRequestsAreRefusedAndTheirConnectionsClosed(t *testing.T) {
 	}
 }
 
-func TestOrdinaryRequestsAreServedOneAfterTheOther(t *testing.T) {
+func TestUnambiguousRequestsAreServed(t *testing.T) {
 	address := serve(t, nil)
-	text := "\r\n" + second // a line break too many
+	text := "\r\n" + second // an extra line break
 	for _, body := range []string{
 		length + "\r\nhello", length + length + "\r\nhello", chunked + "\r\n" + chunks, chunked + "\r\n5;a=\"b\"\r\nhello\r\n0\r\nX: y\r\nZ: w\r\n\r\n",
 		"Content-Length: 0\r\n\r\n", "\r\n", "content-length:005\r\n\r\nhello", "X-Long: " + strings.Repeat("x", 3000) + "\r\n" + length + "\r\nhello",
@@ -142,8 +142,7 @@ func TestOrdinaryRequestsAreServedOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// FuzzFraming holds that what net/http reads as one request after the other is what the framing follows, so that nothing
-// gets past it.
+// FuzzFraming checks that framing and net/http see the same requests.
 func FuzzFraming(f *testing.F) {
 	for _, seed := range []string{
 		line + length + "\r\nhello" + second, line + chunked + "\r\n" + chunks + second, second + second, line + length + chunked + "\r\n" + chunks,
@@ -155,7 +154,7 @@ func FuzzFraming(f *testing.F) {
 		if len(data) > 1<<14 || bytes.HasPrefix(data, []byte("PRI ")) {
 			t.Skip()
 		}
-		watched := &framing{}
+		f := &framing{}
 		r := bufio.NewReader(bytes.NewReader(data))
 		at := 0
 		for {
@@ -171,23 +170,23 @@ func FuzzFraming(f *testing.F) {
 			if len(data) > 4096 {
 				return
 			}
-			if _, err := watched.scan(data[at:end]); err != nil {
+			if _, err := f.scan(data[at:end]); err != nil {
 				return // refused, whatever it is
 			}
 			head := bytes.ToLower(data[at : end-min(len(body), end-at)])
 			if len(req.TransferEncoding) > 0 && bytes.Contains(head, []byte("\ncontent-length:")) && !bytes.Contains(head, []byte("\n0")) {
 				t.Errorf("taken: %q", data[at:end])
 			}
-			if watched.at != request {
-				t.Errorf("after %q the framing is in part %d", data[at:end], watched.at)
+			if f.at != request {
+				t.Errorf("after %q the framing is in part %d", data[at:end], f.at)
 			}
 			at = end
 		}
 	})
 }
 
-func TestTheConnectionWithoutARequestForTheLongestGivesWay(t *testing.T) {
-	c := newCrowd(2)
+func TestLongestIdleConnectionIsClosed(t *testing.T) {
+	c := newConnections(2)
 	type conn struct{ net.Conn }
 	a, b, d, e := &conn{}, &conn{}, &conn{}, &conn{}
 	steps := []struct {
@@ -200,17 +199,17 @@ func TestTheConnectionWithoutARequestForTheLongestGivesWay(t *testing.T) {
 		{b, http.StateNew, b}, {b, http.StateClosed, nil}, {a, http.StateClosed, nil}, {e, http.StateClosed, nil},
 	}
 	for i, step := range steps {
-		if left := c.note(step.conn, step.state); left != step.left {
+		if left := c.update(step.conn, step.state); left != step.left {
 			t.Errorf("step %d: %v is to be closed", i, left)
 		}
 	}
-	if len(c.all) != 0 || c.waiting.Len() != 0 {
-		t.Errorf("%d connections are known, %d of them waiting", len(c.all), c.waiting.Len())
+	if len(c.all) != 0 || c.idle.Len() != 0 {
+		t.Errorf("%d connections are known, %d of them idle", len(c.all), c.idle.Len())
 	}
 }
 
-func TestSilentConnectionsKeepNobodyOut(t *testing.T) {
-	address := serve(t, func(s *http.Server) { s.ConnState = newCrowd(8).changed })
+func TestIdleConnectionsDoNotBlockOthers(t *testing.T) {
+	address := serve(t, func(s *http.Server) { s.ConnState = newConnections(8).changed })
 	for range 40 {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
@@ -243,12 +242,12 @@ func TestHTTP2ByPriorKnowledge(t *testing.T) {
 	}
 }
 
-func TestUnreadTellsWhatHasArrived(t *testing.T) {
-	asked, told := make(chan struct{}), make(chan bool)
+func TestUnread(t *testing.T) {
+	asks, answers := make(chan struct{}), make(chan bool)
 	address := serve(t, func(s *http.Server) {
 		s.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			for range asked {
-				told <- Unread(r)()
+			for range asks {
+				answers <- Unread(r)()
 			}
 		})
 	})
@@ -257,8 +256,8 @@ func TestUnreadTellsWhatHasArrived(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	defer close(asked)
-	ask := func() bool { asked <- struct{}{}; return <-told }
+	defer close(asks)
+	ask := func() bool { asks <- struct{}{}; return <-answers }
 	_, _ = io.WriteString(c, line+"Content-Length: 100\r\n\r\n")
 	if ask() {
 		t.Error("something has arrived before anything was sent")

@@ -1,5 +1,5 @@
-// Package httpserver makes servers whose every wait has an end, which net/http's own defaults are not, and on whose
-// connections it is clear where each request ends.
+// Package httpserver is what the HTTP servers of the programs share: limits on time, headers and connections, which net/http
+// has none of by default, protection against request smuggling, and how responses are written.
 package httpserver
 
 import (
@@ -19,16 +19,16 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = time.Minute
 
-	// What HTTP/2 reads before a handler asks for it, in bytes: a body that waits holds no more. A stream of one window a
-	// round trip carries 12 MB/s over 20 ms.
+	// What HTTP/2 buffers before a handler reads it, in bytes. A stream of one window per round trip carries 12 MB/s over
+	// 20 ms.
 	streamWindow     = 256 << 10
 	connectionWindow = 1 << 20
 	maxStreams       = 250
 )
 
-// New makes a server that listens nowhere yet, for HTTP/1 and for HTTP/2 without TLS by prior knowledge. read bounds a
-// request with its body, write the time from its headers to the end of the answer; 0 is no bound. The handler sees every
-// request as it came. What net/http has to say is logged as a warning.
+// New returns a server for HTTP/1 and for HTTP/2 without TLS by prior knowledge. read bounds the time to read a request with
+// its body, write the time from its headers to the end of the response; 0 means no bound. Messages of net/http are logged as
+// warnings.
 func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -49,7 +49,7 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 			WriteByteTimeout:              idleTimeout,
 		},
 		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ConnState: newCrowd(connectionLimit()).changed,
+		ConnState: newConnections(connectionLimit()).changed,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connectionKey{}, c)
 		},
@@ -58,17 +58,17 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 
 type connectionKey struct{}
 
-// Unread returns what tells whether bytes have arrived on a request's connection that nobody has read yet; nil where that
-// says nothing of the request, as on HTTP/2.
+// Unread returns a function that reports whether bytes have arrived on the request's connection that this process has not
+// read yet; nil where that is not known, as on HTTP/2.
 func Unread(r *http.Request) func() bool {
-	c, ok := r.Context().Value(connectionKey{}).(*framed)
+	c, ok := r.Context().Value(connectionKey{}).(*framedConn)
 	if !ok || r.ProtoMajor > 1 {
 		return nil
 	}
 	return c.unread
 }
 
-// Watch has f told of the state of each connection too. It is called before Serve.
+// Watch calls f at each change of a connection's state. It must be called before Serve.
 func Watch(s *http.Server, f func(net.Conn, http.ConnState)) {
 	before := s.ConnState
 	s.ConnState = func(c net.Conn, state http.ConnState) {
@@ -77,7 +77,7 @@ func Watch(s *http.Server, f func(net.Conn, http.ConnState)) {
 	}
 }
 
-// Serve answers on the listener until the server is shut down, and closes it. It returns nil then.
+// Serve serves on the listener until the server is shut down, and closes it. It returns nil then.
 func Serve(s *http.Server, l net.Listener) error {
 	if err := s.Serve(listener{l}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
@@ -85,7 +85,7 @@ func Serve(s *http.Server, l net.Listener) error {
 	return nil
 }
 
-// listener takes connections whose framing is watched.
+// listener accepts connections whose framing is checked.
 type listener struct{ net.Listener }
 
 // Accept implements net.Listener.
@@ -94,5 +94,5 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &framed{Conn: c}, nil
+	return &framedConn{Conn: c}, nil
 }

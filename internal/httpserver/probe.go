@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Probe asks the server of this machine that listens on an address, as HOST:PORT, and returns an error unless it answers
-// 200 in time.
+// Probe sends a GET request to the server that listens on address (host:port) on this machine, and returns an error unless
+// the status is 200 within timeout.
 func Probe(ctx context.Context, address, path string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -23,7 +23,7 @@ func Probe(ctx context.Context, address, path string, timeout time.Duration) err
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: this is the same machine
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is the same machine
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
@@ -32,12 +32,12 @@ func Probe(ctx context.Context, address, path string, timeout time.Duration) err
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}
-	why, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10)) // what there is of it helps
-	return fmt.Errorf("probe: %s answers %s: %s", path, response.Status, strings.TrimSpace(string(why)))
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10)) // a part of it is good enough
+	return fmt.Errorf("probe: %s: status %s: %s", path, response.Status, strings.TrimSpace(string(text)))
 }
 
-// Reachable is the address to ask a server that listens on address: one that listens everywhere is on this
-// machine too.
+// Reachable returns the address at which a server that listens on address can be reached from this machine: the loopback
+// address for one that listens on all.
 func Reachable(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

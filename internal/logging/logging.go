@@ -1,4 +1,4 @@
-// Package logging makes the programs' loggers.
+// Package logging creates the loggers of the programs: JSON or text, written without blocking.
 package logging
 
 import (
@@ -29,7 +29,7 @@ func (c Config) Validate() error {
 		mistake.OneOf("format", c.Format, "auto", "json", "text"))
 }
 
-// New logs to w: JSON for machines, coloured text for a person at a terminal. The configuration must be valid.
+// New returns a logger that writes JSON, or coloured text on a terminal, to w. The configuration must be valid.
 func New(cfg Config, w io.Writer) *slog.Logger {
 	return slog.New(handler(cfg, w, isTerminal(w)))
 }
@@ -48,7 +48,7 @@ func handler(cfg Config, w io.Writer, terminal bool) slog.Handler {
 	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal})
 }
 
-// readableDuration writes durations as 1.5ms: slog's JSON would be nanoseconds without a unit.
+// readableDuration formats durations as 1.5ms; slog's JSON has nanoseconds without a unit.
 func readableDuration(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())

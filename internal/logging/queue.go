@@ -13,16 +13,16 @@ import (
 const (
 	queueLines = 4096
 	queueBytes = 4 << 20
-	flushTime  = time.Second // how long Close waits for a reader that has stopped reading
+	flushTime  = time.Second // how long Close waits for a reader that has stopped
 )
 
-// Queue is a writer that never waits: lines are written by a goroutine of its own, in order, and dropped while more than
-// its bounds wait, because whoever reads the log has stopped. Each Write is one line. It is safe for concurrent use.
+// Queue is a writer that never blocks: a goroutine writes the lines in order, and lines are dropped while the queue is full
+// because the reader of the log has stopped. Each Write is one line. It is safe for concurrent use.
 type Queue struct {
 	to      io.Writer
-	tell    func(dropped uint64) // unless nil, told of lines that were dropped once lines can be written again
+	report  func(dropped uint64) // unless nil, called after dropped lines once lines can be written again
 	lines   chan []byte
-	bytes   atomic.Int64 // that wait
+	bytes   atomic.Int64 // in lines
 	dropped atomic.Uint64
 	done    chan struct{} // closed when the goroutine has ended
 
@@ -30,16 +30,16 @@ type Queue struct {
 	closed bool
 }
 
-// NewQueue starts a queue in front of to. Its owner calls Close.
+// NewQueue returns a queue that writes to to. The caller must close it.
 func NewQueue(to io.Writer) *Queue { return newQueue(to, nil) }
 
-func newQueue(to io.Writer, tell func(uint64)) *Queue {
-	q := &Queue{to: to, tell: tell, lines: make(chan []byte, queueLines), done: make(chan struct{})}
+func newQueue(to io.Writer, report func(uint64)) *Queue {
+	q := &Queue{to: to, report: report, lines: make(chan []byte, queueLines), done: make(chan struct{})}
 	go q.run()
 	return q
 }
 
-// Write takes a copy of the line, or drops it. It never fails: a log that cannot be written has nowhere to say so.
+// Write queues a copy of the line, or drops it. It never fails.
 func (q *Queue) Write(line []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -56,12 +56,12 @@ func (q *Queue) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Dropped is how many lines were dropped: because the queue was full, or because they could not be written.
+// Dropped returns the number of lines that were dropped because the queue was full or the write failed.
 func (q *Queue) Dropped() uint64 { return q.dropped.Load() }
 
 func (q *Queue) run() {
 	defer close(q.done)
-	told := uint64(0)
+	reported := uint64(0)
 	for line := range q.lines {
 		_, err := q.to.Write(line)
 		q.bytes.Add(-int64(len(line)))
@@ -69,14 +69,14 @@ func (q *Queue) run() {
 			q.dropped.Add(1)
 			continue
 		}
-		if dropped := q.Dropped(); dropped > told && q.tell != nil {
-			q.tell(dropped - told)
-			told = dropped
+		if dropped := q.Dropped(); dropped > reported && q.report != nil {
+			q.report(dropped - reported)
+			reported = dropped
 		}
 	}
 }
 
-// Close writes what waits, and gives up after a second. Later lines are dropped. A second call only waits.
+// Close writes the queued lines, for up to a second. Later lines are dropped. A second call only waits.
 func (q *Queue) Close() {
 	q.mu.Lock()
 	if !q.closed {
@@ -90,18 +90,18 @@ func (q *Queue) Close() {
 	}
 }
 
-// NewQueued is New with a Queue between the logger and w.
+// NewQueued is New with a Queue in front of w.
 func NewQueued(cfg Config, w io.Writer) (*slog.Logger, *Queue) {
-	direct := slog.New(handler(cfg, w, isTerminal(w))) // used by the queue's own goroutine alone, which may wait
+	direct := slog.New(handler(cfg, w, isTerminal(w))) // for the queue's goroutine, which may block
 	q := newQueue(w, func(dropped uint64) {
-		direct.Warn("lines of the log were dropped: they could not be written", "lines", dropped)
+		direct.Warn("log lines dropped", "lines", dropped)
 	})
 	return slog.New(handler(cfg, q, isTerminal(w))), q
 }
 
-// Last writes the last words of a process to w, and waits no longer than a second for whoever reads them.
-func Last(w io.Writer, words ...any) {
+// Final writes a program's last message to w, and waits up to a second for its reader.
+func Final(w io.Writer, message ...any) {
 	q := NewQueue(w)
-	_, _ = fmt.Fprintln(q, words...)
+	_, _ = fmt.Fprintln(q, message...)
 	q.Close()
 }

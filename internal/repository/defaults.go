@@ -2,26 +2,34 @@ package repository
 
 import "slices"
 
-// WithDefaults returns the definition with every value that was left out (the zero value) set to its default.
-// What the ONNX file says (width, height, color, dtype, layout, names) and what the device decides (max_size, count)
-// stays zero. Load does this itself; it is for definitions made in Go.
+// WithDefaults returns the definition with every zero value set to its default, except for what comes from the ONNX file
+// (width, height, color, dtype, layout, names) or depends on the device (max_size, count). Parsed definitions have their
+// defaults already; this is for definitions built in Go.
 func (d Definition) WithDefaults() Definition {
 	d.fill(func(string) bool { return false })
 	return d
 }
 
-// fill sets the defaults, the only place that holds them. given tells which keys the file has, so that a zero
-// that was written on purpose stays and is judged by Validate.
-func (d *Definition) fill(given func(key string) bool) {
-	fillValue(&d.Input.Resize, Stretch, given("input.resize"))
-	fillValue(&d.Input.Interpolation, "linear", given("input.interpolation"))
-	fillValue(&d.Input.Scale, 1, given("input.scale"))
-	fillList(&d.Input.Mean, []float64{0}, given("input.mean"))
-	fillList(&d.Input.Std, []float64{1}, given("input.std"))
-	if d.Input.Resize == Letterbox {
-		fillValue(&d.Input.Place, "center", given("input.place"))
-		fillList(&d.Input.Fill, []float64{0}, given("input.fill"))
+// WithDefaults is Definition.WithDefaults for an input alone.
+func (in Input) WithDefaults() Input {
+	in.fill(func(string) bool { return false })
+	return in
+}
+
+// Validate reports every error in the input of a resolved definition, each with its key.
+func (in Input) Validate() error {
+	var m mistakes
+	in.check(&m)
+	if in.Width == 0 || in.Height == 0 || in.DType == "" {
+		m.add("input", "width, height and dtype must be known")
 	}
+	return m.join(nowhere)
+}
+
+// fill sets the defaults; no other place has any. given reports which keys the file has: an explicit zero stays, and is
+// validated.
+func (d *Definition) fill(given func(key string) bool) {
+	d.Input.fill(given)
 	fillValue(&d.Batching.Queue, 256, given("batching.queue"))
 	fillValue(&d.Warmup, 1, given("warmup"))
 	fillValue(&d.Source.Version, 1, given("source.version"))
@@ -30,6 +38,18 @@ func (d *Definition) fill(given func(key string) bool) {
 		fillValue(&d.Instances[i].Device, "auto", given(indexKey("instances", i)+".device"))
 	}
 	d.Output.fill(d.Task, given)
+}
+
+func (in *Input) fill(given func(key string) bool) {
+	fillValue(&in.Resize, Stretch, given("input.resize"))
+	fillValue(&in.Interpolation, "linear", given("input.interpolation"))
+	fillValue(&in.Scale, 1, given("input.scale"))
+	fillList(&in.Mean, []float64{0}, given("input.mean"))
+	fillList(&in.Std, []float64{1}, given("input.std"))
+	if in.Resize == Letterbox {
+		fillValue(&in.Place, "center", given("input.place"))
+		fillList(&in.Fill, []float64{0}, given("input.fill"))
+	}
 }
 
 func (o *Output) fill(task Task, given func(key string) bool) {

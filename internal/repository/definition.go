@@ -21,6 +21,9 @@ const (
 	DecodeBoxes         = "boxes"         // outputs of boxes, scores and, perhaps, classes
 )
 
+// YOLOXHead is the number of values before the class scores in a row of a YOLOX grid: x, y, width, height and objectness.
+const YOLOXHead = 5
+
 // The values of Extra.Value: the size of the image as a person sees it, or of the input, in pixels, as width and
 // height or as height and width.
 const (

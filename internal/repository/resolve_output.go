@@ -68,9 +68,9 @@ func (d *Definition) fits(t TensorInfo) bool {
 	}
 	rank, columns := 1, int64(d.Output.ClassFirst)
 	if d.Output.Decode == DecodeYOLOX {
-		rank, columns = 2, columns+5 // see postprocess
+		rank, columns = 2, columns+YOLOXHead
 	}
-	row := squeezed(t.Shape[1:], rank)
+	row := Squeeze(t.Shape[1:], rank)
 	if len(row) != rank {
 		return false
 	}
@@ -81,8 +81,8 @@ func (d *Definition) fits(t TensorInfo) bool {
 	return width < 0 || width > columns
 }
 
-// squeezed drops dimensions of 1, the leading ones first, then the trailing ones, down to rank dimensions.
-func squeezed(dims []int64, rank int) []int64 {
+// Squeeze drops dimensions of 1 down to rank dimensions, the leading ones first, then the trailing ones.
+func Squeeze(dims []int64, rank int) []int64 {
 	for len(dims) > rank && dims[0] == 1 {
 		dims = dims[1:]
 	}

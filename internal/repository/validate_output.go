@@ -1,7 +1,9 @@
 package repository
 
+// MaxTopK is how many classes a prediction holds at most.
+const MaxTopK = 1000
+
 const (
-	maxTopK    = 1000
 	maxBoxes   = 10000
 	maxStrides = 8
 	maxStride  = 1024
@@ -13,7 +15,7 @@ func (d *Definition) checkOutput(m *mistakes) {
 	switch d.Task {
 	case Classification:
 		m.oneOf("output.decode", o.Decode, DecodeSoftmax, DecodeProbabilities)
-		between(m, "output.top_k", o.TopK, 1, maxTopK)
+		between(m, "output.top_k", o.TopK, 1, MaxTopK)
 	case Detection:
 		m.oneOf("output.decode", o.Decode, DecodeYOLOX, DecodeBoxes)
 		between(m, "output.score_threshold", o.Score, 0, 1)

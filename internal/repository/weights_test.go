@@ -12,19 +12,17 @@ import (
 	"strings"
 	"testing"
 
+	"fovea/internal/onnxwriter"
 	"fovea/internal/testenv"
 )
 
 // addModel adds 12 bytes of weights to its input.
-func addModel(change func(*testenv.ONNXModel)) []byte {
-	x := testenv.ONNXTensor{Name: "x", Type: testenv.ONNXFloat, Dims: []int64{-1, 3}}
-	y := x
-	y.Name = "y"
-	m := testenv.ONNXModel{
-		Nodes:   []testenv.ONNXNode{{Op: "Add", In: []string{"x", "w"}, Out: []string{"y"}}},
-		Weights: []testenv.ONNXTensor{{Name: "w", Type: testenv.ONNXFloat, Dims: []int64{3}, Raw: make([]byte, 12)}},
-		Inputs:  []testenv.ONNXTensor{x}, Outputs: []testenv.ONNXTensor{y},
-	}
+func addModel(change func(*onnxwriter.Model)) []byte {
+	m := onnxwriter.Model{}
+	m.Input("x", onnxwriter.Float, "n", 3)
+	m.Floats("w", make([]float32, 3), 3)
+	m.Node("Add", "y", nil, "x", "w")
+	m.Output("y", onnxwriter.Float, "n", 3)
 	if change != nil {
 		change(&m)
 	}
@@ -32,8 +30,8 @@ func addModel(change func(*testenv.ONNXModel)) []byte {
 }
 
 // kept has the model keep its weights in another file.
-func kept(location string, offset, length int) func(*testenv.ONNXModel) {
-	return func(m *testenv.ONNXModel) {
+func kept(location string, offset, length int) func(*onnxwriter.Model) {
+	return func(m *onnxwriter.Model) {
 		m.Weights[0].External = []string{"location", location, "offset", strconv.Itoa(offset), "length", strconv.Itoa(length)}
 	}
 }
@@ -108,7 +106,7 @@ func TestWhatIsNoONNXFileIsNamed(t *testing.T) {
 		"bytes of no format":             {"\xc3\x28\xa0\xa1\xe2\x28", []string{"is no ONNX file", "c3 28 a0 a1 e2 28"}},
 		"half a model":                   {string(addModel(nil)[:60]), []string{"is cut short: 60 bytes are there", "copy it again"}},
 		"a model whose middle is lost":   {string(addModel(nil)[:20]) + strings.Repeat("\x00", 400), []string{"damaged at byte"}},
-		"a model without its operators":  {string(addModel(func(m *testenv.ONNXModel) { m.Opset = -1 })), []string{"is cut short"}},
+		"a model without its operators":  {string(addModel(func(m *onnxwriter.Model) { m.Opset = -1 })), []string{"is cut short"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, err := weightsOf(t, map[string]string{"m/1/model.onnx": c.content})
@@ -188,8 +186,8 @@ func (c *counting) ReadAt(b []byte, at int64) (int, error) {
 }
 
 func TestWeightsAreNotReadThrough(t *testing.T) {
-	large := addModel(func(m *testenv.ONNXModel) {
-		m.Weights[0].Dims, m.Weights[0].Raw = []int64{8 << 20}, make([]byte, 32<<20)
+	large := addModel(func(m *onnxwriter.Model) {
+		m.Weights[0].Dims, m.Weights[0].Raw = []int{8 << 20}, make([]byte, 32<<20)
 	})
 	c := &counting{data: large}
 	if _, err := inspect(c, int64(len(large))); err != nil || c.read > 1<<20 {
@@ -216,7 +214,7 @@ func TestFilesMadeToBeLongToReadAreLeftToTheRuntime(t *testing.T) {
 func TestExternalData(t *testing.T) {
 	twelve := strings.Repeat("\x00", 12)
 	for name, c := range map[string]struct {
-		keep  func(*testenv.ONNXModel)
+		keep  func(*onnxwriter.Model)
 		files map[string]string
 		want  string // empty: taken
 	}{
@@ -253,23 +251,23 @@ func TestExternalData(t *testing.T) {
 }
 
 // constant keeps the value of a Constant node elsewhere.
-func constant(location string) func(*testenv.ONNXModel) {
-	return func(m *testenv.ONNXModel) {
+func constant(location string) func(*onnxwriter.Model) {
+	return func(m *onnxwriter.Model) {
 		value := m.Weights[0]
 		value.External = []string{"location", location}
-		m.Weights, m.Nodes = nil, append([]testenv.ONNXNode{{Op: "Constant", Out: []string{"w"}, Constant: &value}}, m.Nodes...)
+		m.Weights, m.Nodes = nil, append([]onnxwriter.Node{{Op: "Constant", Out: []string{"w"}, Attributes: onnxwriter.Attributes{"value": value}}}, m.Nodes...)
 	}
 }
 
 func TestModelsWithInt8ProductsAreTold(t *testing.T) {
-	int8Weights := func(op string, opset int64, dims ...int64) func(*testenv.ONNXModel) {
-		return func(m *testenv.ONNXModel) {
+	int8Weights := func(op string, opset int64, dims ...int) func(*onnxwriter.Model) {
+		return func(m *onnxwriter.Model) {
 			m.Opset, m.Nodes[0].Op = opset, op
-			m.Weights[0].Type, m.Weights[0].Dims = testenv.ONNXInt8, dims
+			m.Weights[0].Type, m.Weights[0].Dims = onnxwriter.Int8, dims
 		}
 	}
 	for name, c := range map[string]struct {
-		change            func(*testenv.ONNXModel)
+		change            func(*onnxwriter.Model)
 		quantized, always bool
 	}{
 		"float32":                            {nil, false, false},

@@ -1,10 +1,10 @@
-// Package requestid is the rule of X-Request-ID, which the gateway and the server must share: an id that the one takes
-// from a client, the other must take from it.
+// Package requestid decides which X-Request-ID of a client is kept. The gateway and the server share the rule, so that the
+// server keeps what the gateway has accepted.
 package requestid
 
 import "crypto/rand"
 
-// Of takes the client's id when it is 1 to 128 letters, digits and -._~:=+/@, and makes one otherwise.
+// Of returns the client's ID if it has 1 to 128 letters, digits and -._~:=+/@, and a random one otherwise.
 func Of(given string) string {
 	if len(given) < 1 || len(given) > 128 {
 		return rand.Text()

@@ -8,15 +8,15 @@ import (
 	"fovea/loadtest"
 )
 
-// Compare puts results side by side, level by level of the first; each is set against the first.
+// Compare compares each result with the first, by the levels of the first.
 func Compare(results []*loadtest.Result) (Table, error) {
 	if len(results) < 2 {
-		return Table{}, errors.New("a comparison needs two results or more")
+		return Table{}, errors.New("a comparison needs at least two results")
 	}
-	if !slices.ContainsFunc(results[1:], func(r *loadtest.Result) bool { return haveInCommon(results[0], r) }) {
-		return Table{}, errors.New("the first result has neither a level nor a search in common with another")
+	if !slices.ContainsFunc(results[1:], func(r *loadtest.Result) bool { return overlap(results[0], r) }) {
+		return Table{}, errors.New("the first result has neither a level nor a search in common with any other")
 	}
-	t := Table{Title: "Each against the first", Head: []string{"level", "result", "images/s", "×", "p50 ms", "×", "p99 ms", "×", "CPU ms/image", "failed", "settled"}}
+	t := Table{Title: "Compared with the first", Head: []string{"level", "result", "images/s", "×", "p50 ms", "×", "p99 ms", "×", "CPU ms/image", "failed", "stable"}}
 	for _, name := range names(results[0]) {
 		first := find(results[0], name)
 		for i, r := range results {
@@ -31,14 +31,15 @@ func Compare(results []*loadtest.Result) (Table, error) {
 			}
 			row := []string{name, Label(r, i), number(l.Throughput), ratio(l.Throughput, first.Throughput)}
 			row = append(row, latencies(l, first)...)
-			t.Rows = append(t.Rows, append(row, cpu, failed(*l), settled(*l)))
+			t.Rows = append(t.Rows, append(row, cpu, failed(*l), stable(*l)))
 		}
 	}
-	t.Rows = append(t.Rows, found(results)...)
+	t.Rows = append(t.Rows, searches(results)...)
 	return t, nil
 }
 
-// latencies are the cells of p50 and p99, each with its ratio to the first's. A level without a good answer has none.
+// latencies are the cells of p50 and p99, each with its ratio to the first's. A level without a successful request has
+// none.
 func latencies(l, first *loadtest.Level) []string {
 	if l.Requests == 0 {
 		return []string{none, none, none, none}
@@ -49,8 +50,8 @@ func latencies(l, first *loadtest.Level) []string {
 	}
 }
 
-// found compares what searches for the first's limit found.
-func found(results []*loadtest.Result) [][]string {
+// searches compares the results of searches with the first one's limit.
+func searches(results []*loadtest.Result) [][]string {
 	first := results[0].Search
 	if first == nil {
 		return nil
@@ -70,15 +71,15 @@ func found(results []*loadtest.Result) [][]string {
 	return rows
 }
 
-// Differences tells how what was sent, and to what, differs from the first result: then figures differ for other reasons
-// than the server's.
+// Differences lists differences in load and target from the first result, which make figures differ for reasons other than
+// the server.
 func Differences(results []*loadtest.Result) []string {
 	var list []string
 	first := results[0]
 	for i, r := range results[1:] {
 		differ := func(what string, a, b any) {
 			if a != b {
-				list = append(list, fmt.Sprintf("%s was measured otherwise than %s: %s: %v instead of %v", Label(r, i+1), Label(first, 0), what, b, a))
+				list = append(list, fmt.Sprintf("%s was measured differently from %s: %s: %v instead of %v", Label(r, i+1), Label(first, 0), what, b, a))
 			}
 		}
 		a, b := first.Load, r.Load
@@ -87,9 +88,9 @@ func Differences(results []*loadtest.Result) []string {
 			differ("model", first.Target.Model, r.Target.Model)
 		}
 		differ("images", a.Images, b.Images)
-		differ("mean bytes of an image", a.ImageBytes, b.ImageBytes)
+		differ("mean bytes per image", a.ImageBytes, b.ImageBytes)
 		differ("body", a.Body, b.Body)
-		differ("images a request", a.ImagesPerRequest, b.ImagesPerRequest)
+		differ("images per request", a.ImagesPerRequest, b.ImagesPerRequest)
 		if a.Arrivals != "" && b.Arrivals != "" {
 			differ("arrivals", a.Arrivals, b.Arrivals)
 		}
@@ -97,7 +98,7 @@ func Differences(results []*loadtest.Result) []string {
 	return list
 }
 
-// kind is what sort of server was measured: only Fovea is asked for a model.
+// kind is the kind of server: only Fovea's results name a model.
 func kind(t loadtest.Target) string {
 	if t.Model != "" {
 		return "Fovea"
@@ -105,15 +106,15 @@ func kind(t loadtest.Target) string {
 	return "another server"
 }
 
-// Label names a result: by its label, or by its place.
-func Label(r *loadtest.Result, place int) string {
+// Label names the result at an index: by its label, or by its number.
+func Label(r *loadtest.Result, index int) string {
 	if r.Label != "" {
 		return r.Label
 	}
-	return fmt.Sprintf("result %d", place+1)
+	return fmt.Sprintf("result %d", index+1)
 }
 
-// names are those of a result's levels, in their order, without those of a search.
+// names are the names of a result's levels in order, without those of a search.
 func names(r *loadtest.Result) []string {
 	var list []string
 	for _, l := range r.Levels {
@@ -124,12 +125,12 @@ func names(r *loadtest.Result) []string {
 	return list
 }
 
-func haveInCommon(first, r *loadtest.Result) bool {
+func overlap(first, r *loadtest.Result) bool {
 	return sameSearch(first.Search, r.Search) ||
 		slices.ContainsFunc(names(first), func(name string) bool { return find(r, name) != nil })
 }
 
-// sameSearch tells whether both searched, and for the same limit.
+// sameSearch reports whether both searched for the same limit.
 func sameSearch(a, b *loadtest.Search) bool {
 	return a != nil && b != nil && a.P99BelowMS == b.P99BelowMS
 }

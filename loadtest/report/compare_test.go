@@ -45,12 +45,12 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := HTML(&b, []*loadtest.Result{before, after}); err != nil || !strings.Contains(b.String(), "Each against the first") {
+	if err := HTML(&b, []*loadtest.Result{before, after}); err != nil || !strings.Contains(b.String(), "Compared with the first") {
 		t.Errorf("page: %v", err)
 	}
 }
 
-func TestComparisonsThatMakeNoSense(t *testing.T) {
+func TestInvalidComparisons(t *testing.T) {
 	a, b := example(t), example(t)
 	if _, err := Compare([]*loadtest.Result{a}); err == nil {
 		t.Error("one alone")
@@ -78,14 +78,14 @@ func TestWorse(t *testing.T) {
 		{"worse within a tenth", func(r *loadtest.Result) { r.Levels[0].Throughput, r.Levels[0].Latency.P99MS = 100, 13 }, ""},
 		{"less throughput", func(r *loadtest.Result) { r.Levels[0].Throughput = 98 }, "throughput 98.00 is below 110.0"},
 		{"a higher p99", func(r *loadtest.Result) { r.Levels[0].Latency.P99MS = 14 }, "p99 of 14.00 ms"},
-		{"nothing was answered", func(r *loadtest.Result) { r.Levels[0].Requests, r.Levels[0].Latency.P99MS = 0, 0 }, "no request was answered well"},
+		{"nothing was answered", func(r *loadtest.Result) { r.Levels[0].Requests, r.Levels[0].Latency.P99MS = 0, 0 }, "no request succeeded"},
 		{"failures where there were none", func(r *loadtest.Result) { r.Levels[0].Failed = 1 }, "0.151 % of the images failed"},
 		{"more failures, though before the windows of the figures", func(r *loadtest.Result) { r.Levels[1].Failures["timeout"] += 10 }, "2.68 % of the images failed"},
 		{"more failures within a tenth", func(r *loadtest.Result) { r.Levels[1].Failures["timeout"] += 2 }, ""},
 		{"fewer failures", func(r *loadtest.Result) { r.Levels[1].Failed, r.Levels[1].Failures = 0, nil }, ""},
-		{"a level is missing", func(r *loadtest.Result) { r.Levels = r.Levels[1:] }, "concurrency 1: it was not measured"},
-		{"nothing was searched", func(r *loadtest.Result) { r.Search = nil }, "no rate was searched"},
-		{"another limit was searched for", func(r *loadtest.Result) { r.Search.P99BelowMS = 80 }, "no rate was searched whose p99 stays below 50 ms"},
+		{"a level is missing", func(r *loadtest.Result) { r.Levels = r.Levels[1:] }, "concurrency 1: not measured"},
+		{"nothing was searched", func(r *loadtest.Result) { r.Search = nil }, "no search"},
+		{"another limit was searched for", func(r *loadtest.Result) { r.Search.P99BelowMS = 80 }, "no search for a p99 below 50 ms"},
 		{"a lower rate found", func(r *loadtest.Result) { r.Search.Rate = 70 }, "the highest rate, 70.00"},
 		{"a trial of the search is not judged", func(r *loadtest.Result) { r.Levels[2].Throughput = 1 }, ""},
 	} {
@@ -100,7 +100,7 @@ func TestWorse(t *testing.T) {
 	}
 }
 
-func TestNothingIsWorseThanNoAnswers(t *testing.T) {
+func TestNothingIsWorseThanNoResponses(t *testing.T) {
 	before, after := example(t), example(t)
 	l := &before.Levels[0]
 	l.Throughput, l.Images, l.Requests, l.Failed, l.Latency = 0, 0, 0, 660, loadtest.Latency{}
@@ -113,7 +113,7 @@ func TestNothingIsWorseThanNoAnswers(t *testing.T) {
 	}
 }
 
-func TestDifferencesOfTheLoadAreTold(t *testing.T) {
+func TestDifferences(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*loadtest.Result)
@@ -126,9 +126,9 @@ func TestDifferencesOfTheLoadAreTold(t *testing.T) {
 		{"another model", func(r *loadtest.Result) { r.Target.Model = "d" }, "model: d instead of m"},
 		{"another server", func(r *loadtest.Result) { r.Target.Model = "" }, "server: another server instead of Fovea"},
 		{"more images", func(r *loadtest.Result) { r.Load.Images = 5 }, "images: 5 instead of 4"},
-		{"larger images", func(r *loadtest.Result) { r.Load.ImageBytes = 4096 }, "mean bytes of an image: 4096 instead of 2048"},
+		{"larger images", func(r *loadtest.Result) { r.Load.ImageBytes = 4096 }, "mean bytes per image: 4096 instead of 2048"},
 		{"another body", func(r *loadtest.Result) { r.Load.Body = loadtest.JSON }, "body: json instead of raw"},
-		{"several images a request", func(r *loadtest.Result) { r.Load.ImagesPerRequest = 8 }, "images a request: 8 instead of 1"},
+		{"several images a request", func(r *loadtest.Result) { r.Load.ImagesPerRequest = 8 }, "images per request: 8 instead of 1"},
 		{"other arrivals", func(r *loadtest.Result) { r.Load.Arrivals = loadtest.Constant }, "arrivals: constant instead of poisson"},
 		{"no open loop has no arrivals", func(r *loadtest.Result) { r.Load.Arrivals = "" }, ""},
 	} {
@@ -141,7 +141,7 @@ func TestDifferencesOfTheLoadAreTold(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 			var page bytes.Buffer
-			if err := HTML(&page, []*loadtest.Result{example(t), after}); err != nil || strings.Contains(page.String(), "measured otherwise") != (got != "") {
+			if err := HTML(&page, []*loadtest.Result{example(t), after}); err != nil || strings.Contains(page.String(), "measured differently") != (got != "") {
 				t.Errorf("the page: %v", err)
 			}
 		})

@@ -8,11 +8,11 @@ import (
 	"fovea/loadtest"
 )
 
-// CSV writes a line a level, with all figures that are single numbers. Times are in milliseconds.
+// CSV writes one line per level, with all figures that are single numbers. Times are in milliseconds.
 func CSV(w io.Writer, r *loadtest.Result) error {
 	out := csv.NewWriter(w)
 	head := []string{
-		"label", "url", "model", "concurrency", "rate", "purpose", "settled", "windows", "throughput", "images", "requests", "failed",
+		"label", "url", "model", "concurrency", "rate", "purpose", "stable", "windows", "throughput", "images", "requests", "failed",
 		"mean_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms", "lag_p99_ms",
 		"queue_ms", "decode_ms", "preprocess_ms", "infer_ms", "postprocess_ms", "batch_mean", "cpu_ms_per_image", "resident_bytes",
 		"gpu_utilization", "gpu_memory_bytes", "gpu_watts", "all_images", "all_failed", "images_per_joule",
@@ -21,7 +21,7 @@ func CSV(w io.Writer, r *loadtest.Result) error {
 		return err
 	}
 	for _, l := range r.Levels {
-		row := []string{r.Label, r.Target.URL, r.Target.Model, strconv.Itoa(l.Concurrency), plain(l.Rate), l.Purpose, strconv.FormatBool(l.Settled), strconv.Itoa(len(l.Windows))}
+		row := []string{r.Label, r.Target.URL, r.Target.Model, strconv.Itoa(l.Concurrency), plain(l.Rate), l.Purpose, strconv.FormatBool(l.Stable), strconv.Itoa(len(l.Windows))}
 		row = append(row, plain(l.Throughput), strconv.Itoa(l.Images), strconv.Itoa(l.Requests), strconv.Itoa(l.Failed))
 		q := l.Latency
 		for _, v := range []float64{q.MeanMS, q.MinMS, q.P50MS, q.P90MS, q.P95MS, q.P99MS, q.P999MS, q.MaxMS, l.LagP99MS} {
@@ -57,7 +57,7 @@ func serverCells(s *loadtest.Server, names []string) []string {
 	return cells
 }
 
-// gpuCells sums up all GPUs: their mean utilization, and their memory and power in all.
+// gpuCells aggregates all GPUs: mean utilization, total memory and total power.
 func gpuCells(list []loadtest.GPULevel) []string {
 	var utilization, memory, watts []float64
 	for _, g := range list {

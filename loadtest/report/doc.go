@@ -1,2 +1,2 @@
-// Package report shows results of load tests: as tables, CSV, a page with plots, and a line that tells the progress.
+// Package report renders results of load tests: as tables, CSV, an HTML page with plots, and a progress line.
 package report

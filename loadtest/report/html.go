@@ -25,18 +25,17 @@ var (
 	page = template.Must(template.New("report").Parse(pageText))
 )
 
-// section is what the page says of one result beside the plots.
+// section is the text about one result on the page.
 type section struct {
 	Label, Headline, Found, Started string
 	Notes                           []string
 	Tables                          []Table
 }
 
-// HTML writes one page that needs no network: the tables and plots of a result, or of several results beside a
-// comparison.
+// HTML writes a self-contained page: the tables and plots of one result, or of several results with a comparison.
 func HTML(w io.Writer, results []*loadtest.Result) error {
 	if len(results) == 0 {
-		return errors.New("there is no result to report")
+		return errors.New("no results")
 	}
 	data := struct {
 		Title           string
@@ -48,7 +47,7 @@ func HTML(w io.Writer, results []*loadtest.Result) error {
 		Results         []*loadtest.Result
 		Labels          []string
 	}{
-		Title: "Load test", Style: template.CSS(style), //nolint:gosec // the page's own parts, not what a user gives
+		Title: "Load test", Style: template.CSS(style), //nolint:gosec // embedded, not user input
 		ECharts: template.JS(echarts), Script: template.JS(script), //nolint:gosec // the same
 		Results: results,
 	}

@@ -8,16 +8,16 @@ import (
 	"fovea/loadtest"
 )
 
-// Line shows the progress of a load test: on a terminal as one line that is written again and again, elsewhere as a line
-// for each level that is over.
+// Line shows the progress of a load test: on a terminal as one line that is redrawn, elsewhere as one line per finished
+// level.
 type Line struct {
 	W        io.Writer
 	Terminal bool
 	Width    func() int // columns of the terminal
 }
 
-// Tell shows how far a level is.
-func (l Line) Tell(p loadtest.Progress) {
+// Update shows the progress of a level.
+func (l Line) Update(p loadtest.Progress) {
 	switch {
 	case l.Terminal && p.Done:
 		fmt.Fprintf(l.W, "\r\x1b[K%s\n", l.cut(text(p)))
@@ -28,7 +28,7 @@ func (l Line) Tell(p loadtest.Progress) {
 	}
 }
 
-// cut keeps the line to one row, which could not be written over otherwise.
+// cut limits the line to one row, since a longer one could not be redrawn.
 func (l Line) cut(s string) string {
 	runes := []rune(s)
 	if width := l.Width(); width > 1 && len(runes) >= width {
@@ -40,10 +40,10 @@ func (l Line) cut(s string) string {
 func text(p loadtest.Progress) string {
 	parts := []string{p.Level.Name()}
 	switch {
-	case p.Done && p.Level.Settled:
-		parts = append(parts, fmt.Sprintf("settled after %d windows", len(p.Level.Windows)))
+	case p.Done && p.Level.Stable:
+		parts = append(parts, fmt.Sprintf("stable after %d windows", len(p.Level.Windows)))
 	case p.Done:
-		parts = append(parts, "NOT settled: "+p.Level.Ended)
+		parts = append(parts, "NOT stable: "+p.Level.Ended)
 	case p.Window == 0:
 		return parts[0] + " · warming up"
 	default:

@@ -165,7 +165,7 @@ function stacked(title, about, name, categories, rows, more) {
 function stagePlot() {
   const categories = [];
   const rows = stageNames.map((name) => ({ name: name, values: [] }));
-  const rest = { name: "rest: HTTP, network, client", values: [], style: { color: "#c9ced8" } };
+  const other = { name: "other: HTTP, network, client", values: [], style: { color: "#c9ced8" } };
   eachLevelOfAll((level, label, result) => {
     const stages = (level.server && level.server.stages) || [];
     if (stages.length === 0) return;
@@ -177,10 +177,10 @@ function stagePlot() {
       known += stage ? stage.mean_ms : 0;
     });
     // A latency is a request's, and stages are an image's.
-    rest.values.push(result.load.images_per_request === 1 ? Number(Math.max(0, level.latency.mean_ms - known).toPrecision(4)) : null);
+    other.values.push(result.load.images_per_request === 1 ? Number(Math.max(0, level.latency.mean_ms - known).toPrecision(4)) : null);
   });
-  stacked("Where the time goes", "Mean of each stage as the server counts it; with the rest, of requests with one image, it is the mean that the client saw.",
-    "mean latency, ms", categories, categories.length ? [...rows, rest] : []);
+  stacked("Where the time goes", "Mean of each stage from the server metrics. With one image per request, stages and other add up to the mean latency that the client measured.",
+    "mean latency, ms", categories, categories.length ? [...rows, other] : []);
 }
 
 function batchPlot() {
@@ -211,7 +211,7 @@ function windowPlot(title, about, name, value, yAxis) {
   eachLevel((level, label) => {
     if (!level.windows || level.windows.length === 0) return;
     series.push({
-      name: prefixed(label, levelName(level)), type: "line", symbolSize: 6, lineStyle: { type: level.settled ? "solid" : "dashed" },
+      name: prefixed(label, levelName(level)), type: "line", symbolSize: 6, lineStyle: { type: level.stable ? "solid" : "dashed" },
       data: level.windows.map((w) => [w.start_s + w.seconds, value(w)]),
     });
   });
@@ -247,7 +247,7 @@ throughputAgainstLatency();
 latencyCurves();
 stagePlot();
 batchPlot();
-windowPlot("Throughput by window", "A level is settled when three windows in a row agree; dashed: it did not settle.", "images/s",
+windowPlot("Throughput by window", "A level is stable once three windows in a row agree; dashed: it never was.", "images/s",
   (w) => w.throughput, (name) => across(name));
 windowPlot("p99 by window", "The same windows.", "ms", (w) => w.p99_ms, latencyAxis);
 gpuPlots();

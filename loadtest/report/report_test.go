@@ -27,7 +27,7 @@ func example(t testing.TB) *loadtest.Result {
 	return r
 }
 
-func TestTheTablesSayWhatTheResultDoes(t *testing.T) {
+func TestTables(t *testing.T) {
 	want, err := os.ReadFile("testdata/result.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -43,22 +43,22 @@ func TestTheTablesSayWhatTheResultDoes(t *testing.T) {
 	}
 }
 
-func TestFoundSaysWhatItIsWorth(t *testing.T) {
+func TestFound(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*loadtest.Result)
 		want   string
 	}{
 		{"no search", func(r *loadtest.Result) { r.Search = nil }, ""},
-		{"windows that settled", func(r *loadtest.Result) { r.Levels[2].Settled = true },
-			"The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms)."},
-		{"windows that did not settle", func(*loadtest.Result) {},
-			"The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms; its windows did not settle)."},
-		{"nothing", func(r *loadtest.Result) { r.Search.Level = -1 }, "No rate was found whose p99 stays below 50 ms."},
+		{"stable windows", func(r *loadtest.Result) { r.Levels[2].Stable = true },
+			"Highest rate found with a p99 below 50 ms: 80.50 requests per second (p99 48.00 ms)."},
+		{"unstable windows", func(*loadtest.Result) {},
+			"Highest rate found with a p99 below 50 ms: 80.50 requests per second (p99 48.00 ms; not stable)."},
+		{"nothing", func(r *loadtest.Result) { r.Search.Level = -1 }, "No rate found with a p99 below 50 ms."},
 		{"nothing before it was interrupted", func(r *loadtest.Result) { r.Search.Level, r.Search.Interrupted = -1, true },
-			"The search was interrupted. No rate was found whose p99 stays below 50 ms."},
-		{"a rate before it was interrupted", func(r *loadtest.Result) { r.Levels[2].Settled, r.Search.Interrupted = true, true },
-			"The search was interrupted. The highest rate found whose p99 stays below 50 ms: 80.50 requests a second (p99 48.00 ms)."},
+			"The search was interrupted. No rate found with a p99 below 50 ms."},
+		{"a rate before it was interrupted", func(r *loadtest.Result) { r.Levels[2].Stable, r.Search.Interrupted = true, true },
+			"The search was interrupted. Highest rate found with a p99 below 50 ms: 80.50 requests per second (p99 48.00 ms)."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := example(t)
@@ -70,7 +70,7 @@ func TestFoundSaysWhatItIsWorth(t *testing.T) {
 	}
 }
 
-func TestWhatTheServersFiguresDoNotTellIsNotMadeUp(t *testing.T) {
+func TestMissingServerMetricsStayEmpty(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		change      func(*loadtest.Result)
@@ -91,7 +91,7 @@ func TestWhatTheServersFiguresDoNotTellIsNotMadeUp(t *testing.T) {
 	}
 }
 
-func TestCSVHasALineALevelAndACellAColumn(t *testing.T) {
+func TestCSV(t *testing.T) {
 	var b bytes.Buffer
 	r := example(t)
 	if err := CSV(&b, r); err != nil {
@@ -116,7 +116,7 @@ func TestCSVHasALineALevelAndACellAColumn(t *testing.T) {
 	}{
 		{1, "label", `a "label", with a comma`}, {1, "concurrency", "1"}, {1, "throughput", "110"}, {1, "p99_ms", "12"}, {1, "decode_ms", "1"},
 		{1, "infer_ms", "6"}, {1, "batch_mean", "1.5"}, {1, "resident_bytes", "104857600"}, {1, "gpu_utilization", "0.5"}, {1, "gpu_watts", "300"}, {1, "images_per_joule", "0.367"},
-		{2, "failed", "5"}, {2, "queue_ms", ""}, {3, "rate", "80.5"}, {3, "purpose", "search"}, {3, "settled", "false"}, {2, "all_images", "2000"}, {2, "all_failed", "45"},
+		{2, "failed", "5"}, {2, "queue_ms", ""}, {3, "rate", "80.5"}, {3, "purpose", "search"}, {3, "stable", "false"}, {2, "all_images", "2000"}, {2, "all_failed", "45"},
 	} {
 		if got := cell(test.line, test.column); got != test.want {
 			t.Errorf("%s in line %d is %q, want %q", test.column, test.line, got, test.want)
@@ -124,7 +124,7 @@ func TestCSVHasALineALevelAndACellAColumn(t *testing.T) {
 	}
 }
 
-func TestThePageNeedsNoNetworkAndHoldsTheResult(t *testing.T) {
+func TestPageIsSelfContained(t *testing.T) {
 	r := example(t)
 	r.Label = `</script><script>alert("x")</script>`
 	var b bytes.Buffer
@@ -161,13 +161,13 @@ func TestProgressLine(t *testing.T) {
 		{"a running level on a terminal", true, 200, running, "\r\x1b[Kconcurrency 8 · window 2 of at most 10 · 812.0 images/s · p50 0 ms · p99 0 ms · failed 3 (3 %)"},
 		{"a narrow terminal", true, 20, running, "\r\x1b[Kconcurrency 8 · win"},
 		{"warming up", true, 200, loadtest.Progress{Level: loadtest.Level{Concurrency: 8}}, "\r\x1b[Kconcurrency 8 · warming up"},
-		{"a level is over on a terminal", true, 200, done, "\r\x1b[Krate 50 · NOT settled: no three windows in a row agreed · 0 images/s · p50 0 ms · p99 0 ms\n"},
+		{"a level is over on a terminal", true, 200, done, "\r\x1b[Krate 50 · NOT stable: no three windows in a row agreed · 0 images/s · p50 0 ms · p99 0 ms\n"},
 		{"a file sees nothing of a running level", false, 0, running, ""},
-		{"a file sees a level that is over", false, 0, done, "rate 50 · NOT settled: no three windows in a row agreed · 0 images/s · p50 0 ms · p99 0 ms\n"},
+		{"a file sees a level that is over", false, 0, done, "rate 50 · NOT stable: no three windows in a row agreed · 0 images/s · p50 0 ms · p99 0 ms\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var b strings.Builder
-			Line{W: &b, Terminal: test.terminal, Width: func() int { return test.width }}.Tell(test.p)
+			Line{W: &b, Terminal: test.terminal, Width: func() int { return test.width }}.Update(test.p)
 			if b.String() != test.want {
 				t.Errorf("got %q", b.String())
 			}

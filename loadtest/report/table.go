@@ -20,7 +20,7 @@ type Table struct {
 
 const none = "–"
 
-// Tables are what a result says.
+// Tables are the tables of a result.
 func Tables(r *loadtest.Result) []Table {
 	var tables []Table
 	for _, t := range []Table{levels(r), serverStages(r), gpus(r), failures(r)} {
@@ -31,7 +31,7 @@ func Tables(r *loadtest.Result) []Table {
 	return tables
 }
 
-// Text writes tables for a terminal: the first column to the left, the others to the right.
+// Text writes tables for a terminal: the first column left-aligned, the others right-aligned.
 func Text(w io.Writer, tables []Table) error {
 	var b strings.Builder
 	for _, t := range tables {
@@ -57,7 +57,7 @@ func Text(w io.Writer, tables []Table) error {
 }
 
 func levels(r *loadtest.Result) Table {
-	t := Table{Title: "Latency in ms", Head: []string{"level", "images/s", "mean", "p50", "p90", "p99", "p99.9", "max", "failed", "settled"}}
+	t := Table{Title: "Latency in ms", Head: []string{"level", "images/s", "mean", "p50", "p90", "p99", "p99.9", "max", "failed", "stable"}}
 	open := slices.ContainsFunc(r.Levels, func(l loadtest.Level) bool { return l.Rate > 0 })
 	if open {
 		t.Head = append(t.Head, "lag p99")
@@ -65,7 +65,7 @@ func levels(r *loadtest.Result) Table {
 	for _, l := range r.Levels {
 		row := []string{
 			Name(l), number(l.Throughput), number(l.Latency.MeanMS), number(l.Latency.P50MS), number(l.Latency.P90MS),
-			number(l.Latency.P99MS), number(l.Latency.P999MS), number(l.Latency.MaxMS), failed(l), settled(l),
+			number(l.Latency.P99MS), number(l.Latency.P999MS), number(l.Latency.MaxMS), failed(l), stable(l),
 		}
 		switch {
 		case l.Rate > 0:
@@ -78,7 +78,7 @@ func levels(r *loadtest.Result) Table {
 	return t
 }
 
-// Name is a level's name, with what the search says of it.
+// Name is a level's name, with its outcome in the search.
 func Name(l loadtest.Level) string {
 	switch {
 	case l.Passed == nil:
@@ -96,16 +96,16 @@ func failed(l loadtest.Level) string {
 	return fmt.Sprintf("%d (%.3g %%)", l.AllFailed(), 100*l.ErrorRate())
 }
 
-func settled(l loadtest.Level) string {
-	if l.Settled {
+func stable(l loadtest.Level) string {
+	if l.Stable {
 		return fmt.Sprintf("after %d windows", len(l.Windows))
 	}
 	return "NO: " + l.Ended
 }
 
 func serverStages(r *loadtest.Result) Table {
-	t := Table{Title: "The server's own figures: mean ms of an image by stage", Head: []string{
-		"level", "queue", "decode", "preprocess", "infer", "postprocess", "rest", "images/batch", "CPU ms/image", "memory MiB",
+	t := Table{Title: "Server metrics: mean ms per image by stage", Head: []string{
+		"level", "queue", "decode", "preprocess", "infer", "postprocess", "other", "images/batch", "CPU ms/image", "memory MiB",
 	}}
 	for _, l := range r.Levels {
 		if l.Server == nil {
@@ -123,14 +123,14 @@ func serverStages(r *loadtest.Result) Table {
 			}
 			row = append(row, cell)
 		}
-		rest, batch := none, none
-		if len(l.Server.Stages) > 0 && r.Load.ImagesPerRequest == 1 { // a latency is a request's, and stages are an image's
-			rest = number(max(0, l.Latency.MeanMS-known))
+		other, batch := none, none
+		if len(l.Server.Stages) > 0 && r.Load.ImagesPerRequest == 1 { // latencies are per request, stages per image
+			other = number(max(0, l.Latency.MeanMS-known))
 		}
 		if l.Server.BatchMean > 0 {
 			batch = number(l.Server.BatchMean)
 		}
-		t.Rows = append(t.Rows, append(row, rest, batch, optional(l.Server.CPUMSPerImage, 1), optional(l.Server.ResidentBytes, 1<<20)))
+		t.Rows = append(t.Rows, append(row, other, batch, optional(l.Server.CPUMSPerImage, 1), optional(l.Server.ResidentBytes, 1<<20)))
 	}
 	return t
 }
@@ -161,7 +161,7 @@ func gpus(r *loadtest.Result) Table {
 }
 
 func failures(r *loadtest.Result) Table {
-	t := Table{Title: "Failures of the whole level, warm-up included", Head: []string{"level", "kind", "images"}}
+	t := Table{Title: "Failures in the whole level, including warm-up", Head: []string{"level", "kind", "images"}}
 	for _, l := range r.Levels {
 		kinds := make([]string, 0, len(l.Failures))
 		for kind := range l.Failures {
@@ -175,7 +175,7 @@ func failures(r *loadtest.Result) Table {
 	return t
 }
 
-// number has as many digits as a measurement deserves: four.
+// number has four significant digits.
 func number(v float64) string {
 	switch {
 	case v == 0:
@@ -197,13 +197,13 @@ func optional(v *float64, unit float64) string {
 	return number(*v / unit)
 }
 
-// Headline says in a line what was measured.
+// Headline summarizes what was measured in one line.
 func Headline(r *loadtest.Result) string {
 	parts := []string{r.Target.URL}
 	if r.Target.Version != "" {
 		parts = append(parts, "version "+r.Target.Version+" on "+r.Target.Device)
 	}
-	parts = append(parts, fmt.Sprintf("%d images of %s KiB on average, %s, %d a request", r.Load.Images,
+	parts = append(parts, fmt.Sprintf("%d images of %s KiB on average, %s, %d per request", r.Load.Images,
 		number(r.Load.ImageBytes/1024), r.Load.Body, r.Load.ImagesPerRequest))
 	if r.Load.Arrivals != "" {
 		parts = append(parts, string(r.Load.Arrivals)+" arrivals")
@@ -212,22 +212,22 @@ func Headline(r *loadtest.Result) string {
 	return strings.Join(parts, " · ")
 }
 
-// Found says what the search found; empty if there was none.
+// Found is the result of the search in a sentence; empty if there was none.
 func Found(r *loadtest.Result) string {
 	if r.Search == nil {
 		return ""
 	}
-	limit, so := plain(r.Search.P99BelowMS), ""
+	limit, prefix := plain(r.Search.P99BelowMS), ""
 	if r.Search.Interrupted {
-		so = "The search was interrupted. "
+		prefix = "The search was interrupted. "
 	}
 	if r.Search.Level < 0 {
-		return fmt.Sprintf("%sNo rate was found whose p99 stays below %s ms.", so, limit)
+		return fmt.Sprintf("%sNo rate found with a p99 below %s ms.", prefix, limit)
 	}
-	l, doubt := r.Levels[r.Search.Level], ""
-	if !l.Settled {
-		doubt = "; its windows did not settle"
+	l, caveat := r.Levels[r.Search.Level], ""
+	if !l.Stable {
+		caveat = "; not stable"
 	}
-	return fmt.Sprintf("%sThe highest rate found whose p99 stays below %s ms: %s requests a second (p99 %s ms%s).", so, limit,
-		number(r.Search.Rate), number(l.Latency.P99MS), doubt)
+	return fmt.Sprintf("%sHighest rate found with a p99 below %s ms: %s requests per second (p99 %s ms%s).", prefix, limit,
+		number(r.Search.Rate), number(l.Latency.P99MS), caveat)
 }

@@ -1,21 +1,192 @@
-// Package geometry says where the pixels of an image go in a model's input, and back. It is pure Go, so that
-// answers can be mapped to the image without OpenCV.
+// Package geometry computes the transform between an image and a model's input: how the image is resized, padded and
+// cropped, and how points of the input map back to it. It is pure Go, so that boxes can be mapped without OpenCV.
+//
+// Image coordinates are orientation-corrected: EXIF orientation is applied. Pixel i of a row covers the span from i to
+// i+1, so that a resize by the factor f takes the point x to f·x. This is the convention of Pillow, torchvision and
+// OpenCV (half-pixel centres).
 package geometry
 
-// Fit is the map between an image and a model's input: a point (x, y) of the image, in pixels as a person
-// sees it, lies at (x·ScaleX + OffsetX, y·ScaleY + OffsetY) in the input.
-type Fit struct {
-	Width, Height    int // the image's size as a person sees it (EXIF orientation applied)
-	InputW, InputH   int // the model's input size
+import (
+	"image"
+	"math"
+
+	"fovea/internal/repository"
+)
+
+// Transform maps an image to a model's input: the point (x, y) of the image lies at (x·ScaleX + OffsetX,
+// y·ScaleY + OffsetY) in the input. All sizes and offsets are in pixels.
+type Transform struct {
+	Width, Height    int // of the image
+	InputW, InputH   int
 	ScaleX, ScaleY   float64
 	OffsetX, OffsetY float64
 }
 
 // ToImage maps a point of the input to the image, clipped to it.
-func (f Fit) ToImage(x, y float64) (px, py float64) {
-	px = clamp((x-f.OffsetX)/f.ScaleX, float64(f.Width))
-	py = clamp((y-f.OffsetY)/f.ScaleY, float64(f.Height))
+func (t Transform) ToImage(x, y float64) (px, py float64) {
+	px = max(0, min((x-t.OffsetX)/t.ScaleX, float64(t.Width)))
+	py = max(0, min((y-t.OffsetY)/t.ScaleY, float64(t.Height)))
 	return px, py
 }
 
-func clamp(v, top float64) float64 { return max(0, min(v, top)) }
+// Image is the size of an image in pixels, and by how much the decoder shrank it, rounding up.
+type Image struct {
+	Width, Height int
+	Shrink        int // 1, 2, 4 or 8
+	// FlippedX and FlippedY report that the image is stored from right to left, or from bottom to top. The pixels that
+	// round a side up then precede the first one instead of following the last.
+	FlippedX, FlippedY bool
+}
+
+// decoded is the size after the decoder shrank the image.
+func (img Image) decoded() (w, h int) {
+	return ceilDiv(img.Width, img.Shrink), ceilDiv(img.Height, img.Shrink)
+}
+
+// bounds is the image within the decoded one, without what rounds a side up.
+func (img Image) bounds() Box {
+	w, h := img.decoded()
+	width, height := float64(img.Width)/float64(img.Shrink), float64(img.Height)/float64(img.Shrink)
+	b := Box{MaxX: width, MaxY: height}
+	if img.FlippedX {
+		b.MinX, b.MaxX = float64(w)-width, float64(w)
+	}
+	if img.FlippedY {
+		b.MinY, b.MaxY = float64(h)-height, float64(h)
+	}
+	return b
+}
+
+// Box is a rectangle whose edges may lie within pixels.
+type Box struct{ MinX, MinY, MaxX, MaxY float64 }
+
+// Dx is its width.
+func (b Box) Dx() float64 { return b.MaxX - b.MinX }
+
+// Dy is its height.
+func (b Box) Dy() float64 { return b.MaxY - b.MinY }
+
+// Pixels is the smallest rectangle of whole pixels that contains the box.
+func (b Box) Pixels() image.Rectangle {
+	return image.Rect(int(math.Floor(b.MinX)), int(math.Floor(b.MinY)), int(math.Ceil(b.MaxX)), int(math.Ceil(b.MaxY)))
+}
+
+// Resampling is how one image becomes an input: Source is resized to Size, and the pixels from CropOffset on fill
+// Target. The rest of the input is padding.
+type Resampling struct {
+	Source     Box // in the decoded image; whole pixels where Shrink is 1
+	Size       image.Point
+	CropOffset image.Point
+	Target     image.Rectangle // in the input
+	Transform  Transform
+}
+
+// Resample plans the resampling of an image for an input of a resolved definition.
+func Resample(in *repository.Input, img Image) Resampling {
+	r := Resampling{
+		Source: img.bounds(),
+		Size:   TargetSize(in, img.Width, img.Height),
+		Target: image.Rect(0, 0, in.Width, in.Height),
+	}
+	switch in.Resize {
+	case repository.Letterbox:
+		r.Target = letterboxTarget(in, r.Size)
+	case repository.ShortestEdge:
+		r.CropOffset = image.Pt(centered(r.Size.X-in.Width), centered(r.Size.Y-in.Height))
+		if r.Size.X*r.Size.Y > maxOversize*in.Width*in.Height {
+			r.cropSource(in, img.Shrink == 1)
+		}
+	}
+	r.Transform = r.transform(in, img)
+	return r
+}
+
+// maxOversize is by how many times the resized image may exceed the input's pixels before the source is cropped instead.
+// Otherwise a long strip would be resized to millions of pixels of which one square is used.
+const maxOversize = 8
+
+// TargetSize is the size that a whole image is resized to, in pixels.
+func TargetSize(in *repository.Input, width, height int) image.Point {
+	switch in.Resize {
+	case repository.ShortestEdge:
+		return shortestEdge(width, height, in.ShortestEdge)
+	case repository.Letterbox:
+		return largestWithin(in, width, height)
+	}
+	return image.Pt(in.Width, in.Height)
+}
+
+// shortestEdge is torchvision's Resize(edge): the longer side is rounded down
+// (torchvision.transforms.functional._compute_resized_output_size).
+func shortestEdge(width, height, edge int) image.Point {
+	if width <= height {
+		return image.Pt(edge, edge*height/width)
+	}
+	return image.Pt(edge*width/height, edge)
+}
+
+// largestWithin is the largest size of the image's aspect ratio within the input. With place: top_left the shorter side is
+// rounded down, as in YOLOX's preproc; else to the nearest, as in Ultralytics' LetterBox. Integers keep the longer side
+// exact.
+func largestWithin(in *repository.Input, width, height int) image.Point {
+	half := 2
+	if isTopLeft(in) {
+		half = math.MaxInt
+	}
+	if width*in.Height >= height*in.Width {
+		return image.Pt(in.Width, max(1, (height*in.Width+width/half)/width))
+	}
+	return image.Pt(max(1, (width*in.Height+height/half)/height), in.Height)
+}
+
+// letterboxTarget is where the resized image lies in the input. Odd padding is split as in Ultralytics' LetterBox, with the
+// smaller half at the top and left.
+func letterboxTarget(in *repository.Input, size image.Point) image.Rectangle {
+	var at image.Point
+	if !isTopLeft(in) {
+		at = image.Pt((in.Width-size.X)/2, (in.Height-size.Y)/2)
+	}
+	return image.Rectangle{Min: at, Max: at.Add(size)}
+}
+
+func isTopLeft(in *repository.Input) bool { return in.Place == "top_left" }
+
+// centered is the offset of torchvision's CenterCrop: half of the difference, rounded half to even
+// (torchvision.transforms.functional.center_crop).
+func centered(difference int) int { return int(math.RoundToEven(float64(difference) / 2)) }
+
+// cropSource crops the decoded image, so that no more is resized than the input needs. With whole, the crop is rounded to
+// whole pixels; the transform accounts for it.
+func (r *Resampling) cropSource(in *repository.Input, whole bool) {
+	perX, perY := r.Source.Dx()/float64(r.Size.X), r.Source.Dy()/float64(r.Size.Y)
+	r.Source.MinX, r.Source.MaxX = span(r.Source.MinX, r.Source.MaxX, perX*float64(r.CropOffset.X), perX*float64(in.Width), whole)
+	r.Source.MinY, r.Source.MaxY = span(r.Source.MinY, r.Source.MaxY, perY*float64(r.CropOffset.Y), perY*float64(in.Height), whole)
+	r.Size = image.Pt(in.Width, in.Height)
+	r.CropOffset = image.Point{}
+}
+
+// span is the part of a side from low to high with an offset and a length; of whole pixels at least one.
+func span(low, high, offset, length float64, whole bool) (from, to float64) {
+	if !whole {
+		return low + offset, min(low+offset+length, high)
+	}
+	from = min(math.Round(offset), high-1)
+	return from, max(from+1, min(math.Round(offset+length), high))
+}
+
+// transform combines the decoder's shrink, the source, the resize and the crop.
+func (r *Resampling) transform(in *repository.Input, img Image) Transform {
+	perX := float64(r.Size.X) / r.Source.Dx()
+	perY := float64(r.Size.Y) / r.Source.Dy()
+	all := img.bounds()
+	return Transform{
+		Width: img.Width, Height: img.Height,
+		InputW: in.Width, InputH: in.Height,
+		ScaleX:  perX / float64(img.Shrink),
+		ScaleY:  perY / float64(img.Shrink),
+		OffsetX: float64(r.Target.Min.X-r.CropOffset.X) + (all.MinX-r.Source.MinX)*perX,
+		OffsetY: float64(r.Target.Min.Y-r.CropOffset.Y) + (all.MinY-r.Source.MinY)*perY,
+	}
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

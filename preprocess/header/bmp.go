@@ -14,36 +14,36 @@ const (
 	bmpBitfields = 3
 )
 
-// bmpHeader is what the headers of a BMP say.
+// bmpHeader is a parsed bitmap header.
 type bmpHeader struct {
 	width, height int64
-	bits          int // of one pixel
+	bits          int // per pixel
 	compression   uint32
 	masks         bmpMasks // with bmpBitfields
 	topDown       bool
-	colors        uint32 // entries of the palette, with up to 8 bits
-	entry         int    // bytes of one
+	colors        uint32 // palette entries, with up to 8 bits per pixel
+	entry         int    // bytes per palette entry
 }
 
 // bmpMasks are the bits of a pixel that hold red, green and blue.
 type bmpMasks [3]uint32
 
-// The masks that OpenCV reads. Of others it would mix up the colours.
+// The masks that OpenCV reads. With others it swaps colours.
 var (
 	bmp555 = bmpMasks{0x7C00, 0x03E0, 0x001F}
 	bmp565 = bmpMasks{0xF800, 0x07E0, 0x001F}
 	bmp888 = bmpMasks{0xFF0000, 0x00FF00, 0x0000FF}
 )
 
-// BMPFile is what the headers of a BMP say that are whole and of a kind that is read.
+// BMPFile is a parsed BMP with complete headers of a supported kind.
 type BMPFile struct {
 	Width, Height int
-	Bits          int          // of one pixel: 1, 4, 8, 16, 24 or 32
+	Bits          int          // per pixel: 1, 4, 8, 16, 24 or 32
 	RunLength     bool         // run-length coded, with 4 or 8 bits
-	Green6        bool         // of 16 bits green has six, not five
+	Green6        bool         // 16-bit pixels have six bits of green, not five
 	TopDown       bool         // the first row is the topmost
-	Palette       [256][3]byte // blue, green and red; what the file does not give is black
-	Rows          []byte       // the file from its first row on; of the last row the padding may be missing
+	Palette       [256][3]byte // blue, green and red; missing entries are black
+	Rows          []byte       // the file from its first row on; the last row may lack its padding
 }
 
 func readBMP(data []byte) (Info, error) {
@@ -64,31 +64,31 @@ func readBMP(data []byte) (Info, error) {
 }
 
 // ParseBMP reads the file header and the bitmap header (BITMAPCOREHEADER of 12 bytes, BITMAPINFOHEADER of 40 and
-// its successors) and checks that the rows are all there. Of run-length coded rows only the place of the first is
-// known here. Errors are *fault.Fault; beside one of a BMP that is cut short stands its size.
+// its successors) and checks that the rows are complete, unless they are run-length coded. Errors are *apierror.Error; for a
+// truncated BMP the result still holds the size if that was reached.
 func ParseBMP(data []byte) (BMPFile, error) {
 	if len(data) < 18 {
-		return BMPFile{}, short(BMP)
+		return BMPFile{}, truncated(BMP)
 	}
 	size := binary.LittleEndian.Uint32(data[14:])
 	if size != 12 && (size < 40 || size > 124) {
 		return BMPFile{}, broken(BMP, "it has a header of %d bytes", size)
 	}
 	if len(data) < 14+int(size) {
-		return BMPFile{}, short(BMP)
+		return BMPFile{}, truncated(BMP)
 	}
 	h := parseBMP(data[14:], size)
 	start := int64(binary.LittleEndian.Uint32(data[10:]))
 	switch {
-	case !h.exists():
+	case !h.supported():
 		return BMPFile{}, apierror.New(apierror.UnsupportedFormat,
-			"BMP with %d bits a pixel and compression %d is not read; allowed are 1, 4, 8, 16, 24 and 32 bits, plain or run-length coded",
+			"BMP with %d bits per pixel and compression %d is not supported; allowed: 1, 4, 8, 16, 24 and 32 bits, plain or run-length coded",
 			h.bits, h.compression)
 	case h.compression == bmpBitfields && len(data) < 14+40+12:
-		return BMPFile{}, short(BMP)
-	case !h.masked():
+		return BMPFile{}, truncated(BMP)
+	case !h.supportedMasks():
 		return BMPFile{}, apierror.New(apierror.UnsupportedFormat,
-			"BMP with %d bits a pixel and the masks %x is not read; allowed are %x and %x for 16 bits, %x for 32",
+			"BMP with %d bits per pixel and the masks %x is not supported; allowed: %x and %x for 16 bits, %x for 32",
 			h.bits, h.masks, bmp555, bmp565, bmp888)
 	case start < 14+int64(size):
 		return BMPFile{}, broken(BMP, "its rows begin within its header")
@@ -98,7 +98,7 @@ func ParseBMP(data []byte) (BMPFile, error) {
 		RunLength: h.compression == bmpRLE8 || h.compression == bmpRLE4, Green6: h.masks == bmp565,
 	}
 	if start+h.bytes() > int64(len(data)) {
-		return bmp, short(BMP)
+		return bmp, truncated(BMP)
 	}
 	bmp.Rows = data[start:]
 	if h.bits > 8 {
@@ -107,13 +107,13 @@ func ParseBMP(data []byte) (BMPFile, error) {
 	return bmp, bmp.palette(data[14+size:], h)
 }
 
-// palette reads the palette, which follows the header: entries of three bytes behind the oldest header, else of four.
+// palette reads the palette that follows the header.
 func (bmp *BMPFile) palette(b []byte, h bmpHeader) error {
 	switch {
 	case h.colors > uint32(len(bmp.Palette)):
 		return broken(BMP, "its palette has %d colours", h.colors)
 	case len(b) < int(h.colors)*h.entry:
-		return short(BMP)
+		return truncated(BMP)
 	}
 	for i := range h.colors {
 		copy(bmp.Palette[i][:], b[int(i)*h.entry:])
@@ -121,9 +121,8 @@ func (bmp *BMPFile) palette(b []byte, h bmpHeader) error {
 	return nil
 }
 
-// parseBMP reads either kind of bitmap header. A negative height means rows from the top down; there is no
-// negative width. The masks are the last of a header of 52 bytes or more, and follow one of 40: either way they are in
-// the same place.
+// parseBMP parses either kind of bitmap header. A negative height means rows from the top down; there is no negative width.
+// Masks are at the same offset whether they end a header of 52 bytes or more or follow one of 40.
 func parseBMP(b []byte, size uint32) bmpHeader {
 	if size == 12 {
 		return bmpHeader{
@@ -151,7 +150,7 @@ func parseBMP(b []byte, size uint32) bmpHeader {
 	return h.withColors()
 }
 
-// withColors fills in the number of colours where the header leaves it out: as many as there are indices.
+// withColors sets the default number of colours: one for each index.
 func (h bmpHeader) withColors() bmpHeader {
 	if h.colors == 0 && h.bits <= 8 {
 		h.colors = 1 << h.bits
@@ -159,8 +158,8 @@ func (h bmpHeader) withColors() bmpHeader {
 	return h
 }
 
-// masked reports whether the colours are where OpenCV looks for them.
-func (h bmpHeader) masked() bool {
+// supportedMasks reports whether the masks are ones that OpenCV reads.
+func (h bmpHeader) supportedMasks() bool {
 	switch {
 	case h.compression != bmpBitfields:
 		return true
@@ -170,8 +169,8 @@ func (h bmpHeader) masked() bool {
 	return h.masks == bmp888
 }
 
-// exists reports whether the pixels are stored in a way that is read.
-func (h bmpHeader) exists() bool {
+// supported reports whether the depth and compression are supported.
+func (h bmpHeader) supported() bool {
 	switch h.compression {
 	case bmpPlain:
 		return h.bits == 1 || h.bits == 4 || h.bits == 8 || h.bits == 16 || h.bits == 24 || h.bits == 32
@@ -185,13 +184,13 @@ func (h bmpHeader) exists() bool {
 	return false
 }
 
-// bytes is how much the rows take, each padded to four bytes, but for what pads the last, which not every program writes;
-// 1 for run-length coded ones.
+// bytes is the size of the rows, each padded to four bytes except for the last, whose padding some programs omit; 1 for
+// run-length coded rows.
 func (h bmpHeader) bytes() int64 {
 	if h.compression == bmpRLE8 || h.compression == bmpRLE4 {
 		return 1
 	}
-	const tooMuch = 1 << 40 // no image within the limits; keeps the product from overflowing
+	const tooMuch = 1 << 40 // beyond every limit; keeps the product from overflowing
 	pitch := min((h.width*int64(h.bits)+31)/32*4, tooMuch/max(1, h.height))
 	padding := max(0, pitch-(h.width*int64(h.bits)+7)/8)
 	return max(0, pitch*h.height-padding)

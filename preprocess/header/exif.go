@@ -2,12 +2,12 @@ package header
 
 import "encoding/binary"
 
-// exifName begins EXIF data in a JPEG. In PNG and WebP it has no place, but some write it there too.
+// exifName precedes EXIF data in a JPEG. It does not belong in PNG and WebP, but some programs write it there too.
 const exifName = "Exif\x00\x00"
 
-// orientation finds the orientation, 1–8, in a block of EXIF data: its TIFF header and what follows (EXIF 2.32, 4.5.2
-// and 4.6.2), perhaps behind its name. It returns 0 where there is none or the block is broken: viewers then show the image as it
-// is stored, and so do we.
+// orientation parses the orientation, 1–8, from EXIF data: a TIFF header and its directory (EXIF 2.32, 4.5.2 and 4.6.2),
+// optionally after exifName. It returns 0 if there is none or the data is broken; viewers then leave the image as stored, and
+// so do we.
 func orientation(tiff []byte) int {
 	if has(tiff, 0, exifName) {
 		tiff = tiff[len(exifName):]
@@ -37,7 +37,7 @@ func orientation(tiff []byte) int {
 	return 0
 }
 
-// orientationValue reads the value of the tag: a SHORT, or the LONG that some programs write, as Pillow takes it too.
+// orientationValue reads the value of the tag: a SHORT, or the LONG that some programs write and Pillow accepts.
 func orientationValue(order binary.ByteOrder, entry []byte) int {
 	const short, long = 3, 4
 	var value uint32

@@ -1,11 +1,12 @@
-// Package header reads what an image says about itself before anything is decoded: its format, its size, how it
-// is to be turned, and whether it is whole. It is pure Go, copies nothing, and allocates nothing by what an
-// image claims, so that a hostile image is refused at the price of a look at it.
+// Package header parses image files before anything is decoded: format, size, EXIF orientation, and whether the file is
+// complete. It enforces the limits of pixels and of decoding work. It is pure Go, copies nothing and never allocates by a
+// size that a file claims, so that rejecting a hostile image costs little.
 package header
 
 import (
 	"image"
 	"strconv"
+	"time"
 
 	"fovea/internal/apierror"
 )
@@ -13,7 +14,7 @@ import (
 // Format is an image's file format.
 type Format string
 
-// The formats that are read.
+// The supported formats.
 const (
 	JPEG Format = "JPEG"
 	PNG  Format = "PNG"
@@ -21,14 +22,14 @@ const (
 	BMP  Format = "BMP"
 )
 
-// Allowed names the formats that are read, for messages.
+// Allowed lists the supported formats, for messages.
 const Allowed = "JPEG, PNG, WebP, BMP"
 
 const (
-	// DefaultMaxPixels is the limit used where Limits leaves it out: 50 megapixels.
+	// DefaultMaxPixels is used where Limits has none: 50 megapixels.
 	DefaultMaxPixels = 50_000_000
-	// MaxSide is the longest side that is read: it bounds the memory that a row takes.
-	MaxSide = 1 << 20
+	// maxSide is the limit of a side in pixels. It bounds the memory of a row.
+	maxSide = 1 << 20
 )
 
 // Limits bounds the images that are accepted.
@@ -36,33 +37,33 @@ type Limits struct {
 	MaxPixels int64 // width × height; 0 means DefaultMaxPixels
 }
 
-// Info is what an image says about itself.
+// Info is the content of a file's headers.
 type Info struct {
 	Format        Format
 	Width, Height int // pixels as stored, before Orientation is applied; those of the canvas of an animation
-	// Orientation is the EXIF orientation, 1–8 (EXIF 2.32, tag 0x0112): 1 is upright, 5–8 swap the sides. It is
-	// read from JPEG, PNG and WebP.
+	// Orientation is the EXIF orientation, 1–8 (EXIF 2.32, tag 0x0112): 1 is upright, 5–8 swap width and height. BMP has
+	// none.
 	Orientation int
-	BitDepth    int  // bits of one channel, or of one palette index
+	BitDepth    int  // bits per channel, or per palette index
 	Channels    int  // as stored, alpha included; 3 for a palette
 	Progressive bool // progressive JPEG or interlaced PNG
 	Animated    bool // holds more than one frame
 
-	// Frame is where on the canvas of an animated WebP its first frame lies; empty for every other image.
+	// Frame is the position of an animated WebP's first frame on the canvas; empty for other images.
 	Frame image.Rectangle
 
-	// frameStart and frameEnd hold the chunk of a WebP's image, and a JPEG as far as the scan that completes it.
+	// frameStart and frameEnd delimit the chunk of a WebP's image, and a JPEG up to the scan that completes it.
 	frameStart, frameEnd int
 
-	lossyBytes int // of a lossy WebP's data
+	lossyBytes int // size of a lossy WebP's data
 
-	// Of a JPEG: how many scans it has, what they cost, and how many samples it has for each pixel.
+	// Of a JPEG: the number of scans, their cost, and the samples per pixel.
 	scans   int
 	work    int64
 	samples float64
 }
 
-// Coded returns the size in pixels of the image that is decoded: that of the first frame of an animation.
+// Coded returns the size of the decoded image in pixels; of an animation, that of its first frame.
 func (i Info) Coded() image.Point {
 	if !i.Frame.Empty() {
 		return i.Frame.Size()
@@ -70,36 +71,31 @@ func (i Info) Coded() image.Point {
 	return image.Pt(i.Width, i.Height)
 }
 
-// Chunk returns what holds the image: of a WebP the chunk VP8 or VP8L, with its name and its size, that of the first frame
-// of an animation; of a JPEG all up to the end of the scan that completes it. info must come from Read of the same data,
-// and be of one of these.
+// Chunk returns the part of the file that holds the image: the VP8 or VP8L chunk of a WebP, including its header, or a JPEG
+// up to the end of the scan that completes it. info must come from Read of the same data, in one of these formats.
 func Chunk(data []byte, info Info) []byte { return data[info.frameStart:info.frameEnd] }
 
-// Seen returns the image's width and height as a person sees it, Orientation applied.
-func (i Info) Seen() (width, height int) {
-	if i.Swapped() {
+// OrientedSize returns the orientation-corrected width and height.
+func (i Info) OrientedSize() (width, height int) {
+	if i.Orientation >= 5 {
 		return i.Height, i.Width
 	}
 	return i.Width, i.Height
 }
 
-// Swapped reports whether Orientation swaps width and height.
-func (i Info) Swapped() bool { return i.Orientation >= 5 && i.Orientation <= 8 }
-
-// Read reads the header of an image and checks that the image is whole and within the limits. Errors are
-// *fault.Fault: UnsupportedFormat (known, but not read, or unknown), ImageTooLarge, or Undecodable (broken,
-// empty or cut short).
+// Read parses the headers of an image and checks that it is complete and within the limits. Errors are *apierror.Error
+// with code UnsupportedFormat, ImageTooLarge or Undecodable (empty, broken or truncated).
 func Read(data []byte, limits Limits) (Info, error) {
 	if len(data) == 0 {
-		return Info{}, apierror.New(apierror.Undecodable, "the image is empty; allowed are %s", Allowed)
+		return Info{}, apierror.New(apierror.Undecodable, "the image is empty; allowed: %s", Allowed)
 	}
 	read, known := readers[sniff(data)]
 	if !known {
-		return Info{}, refuse(data)
+		return Info{}, unsupported(data)
 	}
 	info, err := read(data)
 	if tooLarge := limits.check(info); tooLarge != nil && (err == nil || info.Width > 0) {
-		err = tooLarge // the size is the reason a client can do most about, even where the image is cut short too
+		err = tooLarge // reported even if the image is truncated as well: the client can do more about it
 	}
 	if err == nil {
 		err = limits.checkWork(info)
@@ -117,7 +113,7 @@ var readers = map[Format]func([]byte) (Info, error){
 	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP,
 }
 
-// pixels is the limit of pixels.
+// pixels is MaxPixels or its default.
 func (l Limits) pixels() int64 {
 	if l.MaxPixels <= 0 {
 		return DefaultMaxPixels
@@ -125,12 +121,12 @@ func (l Limits) pixels() int64 {
 	return l.MaxPixels
 }
 
-// pixelBits is the depth up to which a pixel counts as one.
+// pixelBits is the depth up to which a pixel counts once.
 const pixelBits = 32
 
-// rowPixels is the number of pixels, where deeper ones count for more: the rows of a PNG with 16 bits a channel are up to
-// twice as long as those of one with 8, and take as much longer to inflate and to filter.
-func (i Info) rowPixels() float64 {
+// weightedPixels is the number of pixels, in which deeper ones count for more: the rows of a PNG of 16 bits per channel are
+// up to twice as long as those of one of 8, and take twice as long to inflate and to filter.
+func (i Info) weightedPixels() float64 {
 	return float64(i.Width) * float64(i.Height) * float64(max(pixelBits, i.BitDepth*i.Channels)) / pixelBits
 }
 
@@ -142,19 +138,19 @@ func (l Limits) check(info Info) error {
 	case int64(info.Width)*int64(info.Height) > limit:
 		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit is %s megapixels", info.Width, info.Height,
 			strconv.FormatFloat(float64(limit)/1e6, 'f', -1, 64))
-	case info.rowPixels() > float64(limit):
+	case info.weightedPixels() > float64(limit):
 		bits := info.BitDepth * info.Channels
 		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels of %d bits; the limit for these is %s megapixels",
 			info.Width, info.Height, bits,
 			strconv.FormatFloat(float64(limit)*pixelBits/float64(bits)/1e6, 'g', 3, 64))
-	case info.Width > MaxSide || info.Height > MaxSide:
+	case info.Width > maxSide || info.Height > maxSide:
 		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit for one side is %d pixels",
-			info.Width, info.Height, MaxSide)
+			info.Width, info.Height, maxSide)
 	}
 	return nil
 }
 
-// checkWork refuses an image whose data costs more than its pixels tell.
+// checkWork rejects an image whose data costs more than its pixels suggest.
 func (l Limits) checkWork(info Info) error {
 	switch {
 	case info.Format == JPEG:
@@ -165,12 +161,29 @@ func (l Limits) checkWork(info Info) error {
 	return nil
 }
 
-// broken makes the fault of an image that is not what its format demands.
+// broken is the error of an image that violates its format.
 func broken(f Format, format string, args ...any) error {
 	return apierror.New(apierror.Undecodable, string(f)+" is broken: "+format, args...)
 }
 
-// short makes the fault of an image whose end is missing.
-func short(f Format) error {
+// truncated is the error of an image whose end is missing.
+func truncated(f Format) error {
 	return apierror.New(apierror.Undecodable, "%s is cut short: its end is missing", f)
+}
+
+// Upper bounds of the time to decode and pack an image, in nanoseconds per pixel and per byte of the file on a processor of
+// 2024. They only need to tell slow images from others.
+var estimates = map[Format]struct{ pixel, byte int64 }{
+	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3},
+}
+
+// Estimate is the CPU time that an image in a file of size bytes may take.
+func (i Info) Estimate(size int) time.Duration {
+	e := estimates[i.Format]
+	coded := i.Coded()
+	total := e.pixel*int64(coded.X)*int64(coded.Y) + e.byte*int64(size)
+	if i.Progressive && i.Format == JPEG {
+		total += i.work + 15*int64(size) // each scan is decoded separately
+	}
+	return time.Duration(total)
 }

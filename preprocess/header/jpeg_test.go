@@ -148,7 +148,7 @@ func TestScansCostWhatTheyVisit(t *testing.T) {
 		switch {
 		case c.fits && err != nil && !strings.Contains(err.Error(), "cut short"):
 			t.Errorf("%s: %v", what, err)
-		case !c.fits && (!errors.As(err, &f) || f.Code != apierror.ImageTooLarge || !strings.Contains(f.Message, "times the work that is allowed")):
+		case !c.fits && (!errors.As(err, &f) || f.Code != apierror.ImageTooLarge || !strings.Contains(f.Message, "times the work allowed")):
 			t.Errorf("%s: %v, want it refused", what, err)
 		}
 	}

@@ -24,15 +24,14 @@ var pngColors = map[byte]struct {
 
 const pngIndexed = 3 // the colour type of palettes
 
-// PNGFile is what the chunks of a PNG say that has an IHDR, what its colour type needs, and at least the beginning of an
-// IDAT.
+// PNGFile is a parsed PNG with an IHDR, the palette that its colour type needs, and at least the beginning of an IDAT.
 type PNGFile struct {
 	Width, Height   int
 	Depth, Color    int    // bits of a sample or of a palette index; colour type: 0, 2, 3, 4 or 6
 	Interlaced      bool   // by Adam7
-	Palette         []byte // red, green and blue of each entry, at most 256; nil without PLTE
-	Chunks          []byte // the file from its first IDAT chunk on
-	Cut             bool   // the file ends without IEND; whether the rows are there only the decoder knows
+	Palette         []byte // red, green and blue of at most 256 entries; nil without PLTE
+	Chunks          []byte // the file from its first IDAT chunk
+	Truncated       bool   // the file ends without IEND; the decoder finds out whether the rows are complete
 	animated        bool
 	orientation     int
 	hasData, hasEnd bool
@@ -49,30 +48,30 @@ func readPNG(data []byte) (Info, error) {
 	}, err
 }
 
-// ParsePNG walks the chunks of a PNG to IEND, and checks the critical ones and their checksums. Ancillary ones
-// are passed over, but for eXIf and acTL. A file that ends within or behind its IDAT chunks is taken, since its rows may
-// all be there. Errors are *fault.Fault; beside one of a PNG that is cut short stands its size.
+// ParsePNG walks the chunks of a PNG to IEND, and checks the critical ones and their checksums. Ancillary ones are skipped,
+// except for eXIf and acTL. A file that ends within or after its IDAT chunks is accepted, since its rows may be complete.
+// Errors are *apierror.Error; for a truncated PNG the result still holds the size if that was reached.
 func ParsePNG(data []byte) (PNGFile, error) {
 	var png PNGFile
 	for at := len(pngSignature); !png.hasEnd; {
-		c, whole := pngChunkAt(data, at)
+		c, complete := pngChunkAt(data, at)
 		switch {
-		case !whole && png.hasData, png.hasData && !isPNGName(c.kind):
-			png.Cut = true
+		case !complete && png.hasData, png.hasData && !isPNGName(c.kind):
+			png.Truncated = true
 			return png, nil
-		case !whole && string(c.kind) == "IDAT" && png.Width > 0:
-			png.Cut = true
-		case !whole:
-			return png, short(PNG)
+		case !complete && string(c.kind) == "IDAT" && png.Width > 0:
+			png.Truncated = true
+		case !complete:
+			return png, truncated(PNG)
 		case png.Width == 0 && string(c.kind) != "IHDR" && string(c.kind) != "CgBI":
 			return png, broken(PNG, "it does not begin with an IHDR chunk of 13 bytes")
-		case !isAncillary(c.kind) && !c.isRight():
+		case !isAncillary(c.kind) && !c.isIntact():
 			return PNGFile{}, broken(PNG, "the checksum of its chunk %s is wrong", c.kind)
 		}
 		if err := png.take(c, data[at:]); err != nil {
 			return PNGFile{}, err
 		}
-		if !whole {
+		if !complete {
 			return png, nil
 		}
 		at = c.end
@@ -80,12 +79,12 @@ func ParsePNG(data []byte) (PNGFile, error) {
 	return png, nil
 }
 
-// take takes what a chunk says; rest is the file from the chunk on.
+// take reads a chunk; rest is the file from the chunk on.
 func (png *PNGFile) take(c pngChunk, rest []byte) error {
 	switch string(c.kind) {
 	case "CgBI":
-		return apierror.New(apierror.UnsupportedFormat, "PNG in Apple's CgBI variant, as Xcode puts it into apps, is not read; "+
-			"send the original, or what `xcrun pngcrush -revert-iphone-optimizations` makes of it")
+		return apierror.New(apierror.UnsupportedFormat, "PNG in Apple's CgBI variant, as in iOS apps, is not supported; "+
+			"send the original, or convert it with `xcrun pngcrush -revert-iphone-optimizations`")
 	case "IHDR":
 		return png.header(c.body)
 	case "acTL":
@@ -108,10 +107,10 @@ func (png *PNGFile) take(c pngChunk, rest []byte) error {
 		}
 		return nil
 	}
-	return broken(PNG, "its chunk %q is not known, and says that it must be", c.kind)
+	return broken(PNG, "its critical chunk %q is unknown", c.kind)
 }
 
-// header takes the body of IHDR.
+// header parses IHDR.
 func (png *PNGFile) header(b []byte) error {
 	if png.Width > 0 || len(b) != 13 {
 		return broken(PNG, "it does not begin with an IHDR chunk of 13 bytes")
@@ -132,7 +131,7 @@ func (png *PNGFile) header(b []byte) error {
 	return nil
 }
 
-// palette takes the body of PLTE, which other colour types than the indexed may have as a hint.
+// palette parses PLTE, which is only a hint for colour types other than indexed.
 func (png *PNGFile) palette(b []byte) error {
 	switch {
 	case png.Palette != nil:
@@ -163,11 +162,11 @@ type pngChunk struct {
 	body     []byte
 	checked  []byte // type and body
 	checksum uint32
-	end      int // where the next one begins
+	end      int // offset of the next chunk
 }
 
-// pngChunkAt reads the chunk at a place; of one that is not all there, the type at most.
-func pngChunkAt(data []byte, at int) (c pngChunk, whole bool) {
+// pngChunkAt reads the chunk at an offset; of an incomplete one, at most the type.
+func pngChunkAt(data []byte, at int) (c pngChunk, complete bool) {
 	if len(data)-at < 8 {
 		return c, false
 	}
@@ -182,12 +181,12 @@ func pngChunkAt(data []byte, at int) (c pngChunk, whole bool) {
 	return c, true
 }
 
-func (c pngChunk) isRight() bool { return crc32.ChecksumIEEE(c.checked) == c.checksum }
+func (c pngChunk) isIntact() bool { return crc32.ChecksumIEEE(c.checked) == c.checksum }
 
-// isAncillary reports whether a decoder may pass a chunk over (PNG, third edition, 5.4: bit 5 of the first letter).
+// isAncillary reports whether a decoder may skip a chunk (PNG, third edition, 5.4: bit 5 of the first letter).
 func isAncillary(kind []byte) bool { return kind[0]&0x20 != 0 }
 
-// isPNGName reports whether these are the four letters of a chunk's type.
+// isPNGName reports whether kind is four letters, as a chunk's type must be.
 func isPNGName(kind []byte) bool {
 	for _, c := range kind {
 		if c|0x20 < 'a' || c|0x20 > 'z' {

@@ -6,7 +6,7 @@ import (
 	"fovea/internal/apierror"
 )
 
-// sniff finds which of the formats that are read the bytes begin like; "" for none.
+// sniff detects a supported format by its first bytes; "" if there is none.
 func sniff(data []byte) Format {
 	switch {
 	case has(data, 0, "\xff\xd8\xff"):
@@ -21,13 +21,13 @@ func sniff(data []byte) Format {
 	return ""
 }
 
-// Known reports whether data, of which the first 32 bytes are enough, begins like an image of a format that is read, or of
-// one that is known not to be.
-func Known(data []byte) bool {
+// IsKnown reports whether data begins like a file of a supported format, or of one that is recognised as unsupported. The
+// first 32 bytes are enough.
+func IsKnown(data []byte) bool {
 	if sniff(data) != "" || has(data, 0, "<?xml") {
 		return true
 	}
-	for _, m := range refused {
+	for _, m := range unsupportedFormats {
 		if has(data, m.at, m.bytes) {
 			return true
 		}
@@ -35,14 +35,14 @@ func Known(data []byte) bool {
 	return false
 }
 
-// magic names a format that is known and not read, by bytes at a place.
+// magic recognises a format by bytes at an offset.
 type magic struct {
 	at    int
 	bytes string
 	name  string
 }
 
-var refused = []magic{
+var unsupportedFormats = []magic{
 	{0, "GIF87a", "GIF"},
 	{0, "GIF89a", "GIF"},
 	{0, "II*\x00", "TIFF"},
@@ -72,20 +72,20 @@ var refused = []magic{
 	{0, "PK\x03\x04", "ZIP"},
 }
 
-// refuse makes the fault of bytes that are of no format that is read, naming the format where it is known.
-func refuse(data []byte) error {
-	for _, m := range refused {
+// unsupported is the error of data of no supported format. It names the format if that is recognised.
+func unsupported(data []byte) error {
+	for _, m := range unsupportedFormats {
 		if has(data, m.at, m.bytes) {
-			return apierror.New(apierror.UnsupportedFormat, "%s is not read; allowed are %s", m.name, Allowed)
+			return apierror.New(apierror.UnsupportedFormat, "%s is not supported; allowed: %s", m.name, Allowed)
 		}
 	}
 	if bytes.HasPrefix(data, []byte("<?xml")) && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {
-		return apierror.New(apierror.UnsupportedFormat, "SVG is not read; allowed are %s", Allowed)
+		return apierror.New(apierror.UnsupportedFormat, "SVG is not supported; allowed: %s", Allowed)
 	}
-	return apierror.New(apierror.UnsupportedFormat, "the bytes are of no known image format; allowed are %s", Allowed)
+	return apierror.New(apierror.UnsupportedFormat, "unknown image format; allowed: %s", Allowed)
 }
 
-// has reports whether data holds s at a place.
+// has reports whether data contains s at an offset.
 func has(data []byte, at int, s string) bool {
 	return len(data) >= at+len(s) && string(data[at:at+len(s)]) == s
 }

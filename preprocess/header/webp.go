@@ -3,14 +3,16 @@ package header
 import (
 	"encoding/binary"
 	"image"
+
+	"fovea/internal/apierror"
 )
 
-// readWebP walks the chunks of a WebP (RFC 9649): a single VP8 or VP8L chunk, or VP8X with others. Of an animated
-// one the first frame is read, in its place on the canvas. A file that is cut behind its image is whole, unless it
-// says that EXIF follows, which may have the orientation.
+// readWebP walks the chunks of a WebP (RFC 9649): a single VP8 or VP8L chunk, or VP8X with others. Of an animation, the first
+// frame counts. A file that is truncated after its image is complete, unless it announces EXIF data, which may hold the
+// orientation.
 func readWebP(data []byte) (Info, error) {
 	end := int64(binary.LittleEndian.Uint32(data[4:])) + 8
-	isCut := end > int64(len(data))
+	isTruncated := end > int64(len(data))
 	end = min(end, int64(len(data)))
 	info := Info{Format: WebP}
 	var canvas image.Point
@@ -18,7 +20,7 @@ func readWebP(data []byte) (Info, error) {
 	for at := 12; at+8 <= int(end); {
 		kind, body, next := riffChunk(data[:end], at)
 		if next < 0 {
-			isCut = true
+			isTruncated = true
 			break
 		}
 		switch string(kind) {
@@ -42,16 +44,16 @@ func readWebP(data []byte) (Info, error) {
 		at = next
 	}
 	switch {
-	case isCut && (info.Channels == 0 || lacksEXIF):
-		return Info{}, short(WebP)
+	case isTruncated && (info.Channels == 0 || lacksEXIF):
+		return Info{}, truncated(WebP)
 	case info.Channels == 0:
 		return Info{}, broken(WebP, "it has no image data")
 	}
 	return info, nil
 }
 
-// riffChunk returns the chunk at a place: its name, its body and where the next one begins; -1 where the body is
-// not all there. Bodies are padded to even lengths.
+// riffChunk returns the chunk at an offset and the offset of the next one; -1 if the body is incomplete. Bodies are padded to
+// even lengths.
 func riffChunk(data []byte, at int) (kind, body []byte, next int) {
 	n := int64(binary.LittleEndian.Uint32(data[at+4:]))
 	if n > int64(len(data)-at-8) {
@@ -61,21 +63,20 @@ func riffChunk(data []byte, at int) (kind, body []byte, next int) {
 	return data[at : at+4], data[at+8 : stop], stop + int(n&1)
 }
 
-// firstFrame reads the first image of an animation frame (16 bytes of placement, then chunks of its own). The
-// image is the canvas with the frame in its place.
+// firstFrame reads an animation frame: 16 bytes with its position, then chunks with its image.
 func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 	if i.Channels != 0 {
 		return nil // not the first
 	}
 	stop := min(next, len(data))
 	if at+8+16 > stop {
-		return broken(WebP, "its first frame has no place")
+		return broken(WebP, "its first frame has no position")
 	}
 	corner := image.Pt(2*uint24(data[at+8:]), 2*uint24(data[at+11:]))
 	for at += 8 + 16; at+8 <= stop; {
 		kind, body, after := riffChunk(data[:stop], at)
 		if after < 0 {
-			return short(WebP)
+			return truncated(WebP)
 		}
 		if k := string(kind); k == "VP8 " || k == "VP8L" {
 			if err := i.frame(k, body, at); err != nil {
@@ -88,20 +89,20 @@ func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 	return broken(WebP, "its first frame has no image data")
 }
 
-// onCanvas makes the image that of the canvas, and keeps where the frame lies on it.
+// onCanvas sets the image's size to that of the canvas, and the frame's position on it.
 func (i *Info) onCanvas(corner, canvas image.Point) error {
 	i.Frame = image.Rectangle{Min: corner, Max: corner.Add(image.Pt(i.Width, i.Height))}
 	if i.Frame.Empty() || !i.Frame.In(image.Rectangle{Max: canvas}) {
-		return broken(WebP, "its first frame does not lie on its canvas of %d×%d pixels", canvas.X, canvas.Y)
+		return broken(WebP, "its first frame lies outside its canvas of %d×%d pixels", canvas.X, canvas.Y)
 	}
 	i.Width, i.Height = canvas.X, canvas.Y
 	return nil
 }
 
-// uint24 reads the three bytes of a number.
+// uint24 reads a little-endian number of three bytes.
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-// frame reads the header of a VP8 key frame (RFC 6386, 9.1) or of a VP8L image (RFC 9649, 3.4), in the chunk at a place.
+// frame parses the header of a VP8 key frame (RFC 6386, 9.1) or of a VP8L image (RFC 9649, 3.4) in the chunk at an offset.
 func (i *Info) frame(kind string, b []byte, at int) error {
 	switch {
 	case i.Channels != 0:
@@ -120,4 +121,29 @@ func (i *Info) frame(kind string, b []byte, at int) error {
 	i.BitDepth = 8
 	i.frameStart, i.frameEnd = at, at+8+len(b)
 	return nil
+}
+
+// The most that decoding a lossy WebP costs, in nanoseconds on a processor of 2024: each pixel is predicted and filtered,
+// and has 1.5 coefficients. A photograph's data costs 40 a byte, but data can be written so that its coefficients take hardly
+// more than a bit each; then only their number bounds the cost (tools/bench/corpus: "lossy, cheap coefficients").
+const (
+	lossyPixel        = 3
+	lossyByte         = 115
+	lossyCoefficients = 23 // those of a pixel
+)
+
+// maxLossyWork is the cost allowed for each pixel of an image at the limit of pixels, or at the default limit if that is
+// higher: 1.5 times that of a photograph of 16 MiB. Only images above 42 megapixels can exceed it.
+const maxLossyWork = 22
+
+// checkLossy rejects a lossy WebP whose data may cost too much.
+func (l Limits) checkLossy(info Info) error {
+	coded := info.Coded()
+	pixels := int64(coded.X) * int64(coded.Y)
+	allowed := maxLossyWork*max(l.pixels(), DefaultMaxPixels) - lossyPixel*pixels
+	if min(lossyByte*int64(info.lossyBytes), lossyCoefficients*pixels) <= allowed {
+		return nil
+	}
+	return apierror.New(apierror.ImageTooLarge, "WebP has %d bytes of lossy data for %d×%d pixels; the limit for that size is %d bytes: save it with a lower quality, or smaller",
+		info.lossyBytes, info.Width, info.Height, allowed/lossyByte)
 }

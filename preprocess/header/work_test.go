@@ -57,15 +57,15 @@ func lossyHead(width, height, size int) []byte {
 	return append(out, frame...)
 }
 
-func TestLossyWebPIsBoundedByItsDataOnlyWhereThatIsMuchForMany(t *testing.T) {
+func TestLossyDataIsLimitedOnlyForLargeWebP(t *testing.T) {
 	for name, test := range map[string]struct {
 		width, height, size int
 		limit               int64
 		refused             bool
 	}{
-		"the largest, with a photograph's data":       {7071, 7071, 13_000_000, 0, false},
-		"the largest, with all the data of a body":    {7071, 7071, 16_000_000, 0, true},
-		"40 megapixels, with all the data of a body":  {6324, 6324, 16_000_000, 0, false},
+		"the largest, with a photograph's data":       {7071, 7071, 8_200_000, 0, false},
+		"the largest, with more than is allowed":      {7071, 7071, 8_300_000, 0, true},
+		"42 megapixels, with all the data of a body":  {6480, 6480, 16_000_000, 0, false},
 		"a low limit of pixels changes nothing":       {3000, 3000, 9_000_000, 9_000_000, false},
 		"small, with far more data than pixels":       {64, 64, 16_000_000, 0, false},
 		"a higher limit of pixels allows more":        {7071, 7071, 16_000_000, 100_000_000, false},

@@ -19,13 +19,13 @@ import (
 	"fovea/preprocess/internal/stop"
 )
 
-// ErrCutShort says that a block's data is missing.
-var ErrCutShort = errors.New("the image's data ends before its last row")
+// ErrTruncated says that a block's data is missing.
+var ErrTruncated = errors.New("the image's data ends before its last row")
 
 // Decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size, rounded up; shrink is 1, 2, 4 or 8. pixels
 // receive height rows of width pixels, blue, green and red, uint8, from the top, as the image is stored; columns
 // outside of from..to, and all after an error, hold anything. An image of which a block's data is missing gives
-// ErrCutShort; a missing end marker is no error. Decoding ends with ctx's error within some milliseconds of the end of ctx.
+// ErrTruncated; a missing end marker is no error. Decoding ends with ctx's error within some milliseconds of the end of ctx.
 func Decode(ctx context.Context, data []byte, shrink int, pixels []byte, width, height, from, to int) error {
 	if len(data) == 0 || width < 1 || height < 1 || len(pixels) != 3*width*height || from < 0 || from >= to || to > width {
 		return fmt.Errorf("%d bytes of JPEG, %d bytes for %d×%d pixels, of which columns %d to %d",
@@ -52,7 +52,7 @@ func decode(data []byte, shrink int, pixels []byte, width, height, from, to int,
 	}
 	defer C.free(unsafe.Pointer(why))
 	if missing != 0 {
-		return int(count), ErrCutShort
+		return int(count), ErrTruncated
 	}
 	return int(count), errors.New(C.GoString(why))
 }

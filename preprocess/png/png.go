@@ -19,8 +19,8 @@ import (
 	"fovea/preprocess/internal/stop"
 )
 
-// ErrCut says that the file ends before the image's rows do.
-var ErrCut = errors.New("the file ends before its rows do")
+// ErrTruncated says that the file ends before the image's rows do.
+var ErrTruncated = errors.New("the file ends before its rows do")
 
 var errEnds = errors.New("the image data ends before the rows do")
 
@@ -40,7 +40,7 @@ type work struct{ inflated, blocks int }
 // Decode decodes a PNG. pixels receive height rows of width pixels, blue, green and red, uint8, from the top, as the
 // image is stored; after an error they hold anything. Palettes and grey become three channels, alpha is left out, and of
 // 16 bits the higher eight are taken. The image is whole when its rows are: what follows them in the compressed data is
-// not inflated. A file that ends before the rows do is ErrCut. Decoding ends with ctx's error within a few milliseconds
+// not inflated. A file that ends before the rows do is ErrTruncated. Decoding ends with ctx's error within a few milliseconds
 // of the end of ctx.
 func Decode(ctx context.Context, data, pixels []byte, width, height int) error {
 	_, err := decode(ctx, data, pixels, width, height)
@@ -73,8 +73,8 @@ func decode(ctx context.Context, data, pixels []byte, width, height int) (work, 
 		return done, nil
 	case result == C.FOVEA_PNG_STOPPED:
 		return done, ctx.Err()
-	case result == C.FOVEA_PNG_CUT && file.Cut:
-		return done, ErrCut
+	case result == C.FOVEA_PNG_CUT && file.Truncated:
+		return done, ErrTruncated
 	}
 	return done, wrong[result]
 }

@@ -127,7 +127,7 @@ func TestAFileIsCutWhereItsRowsAreNotAllThere(t *testing.T) {
 				taken++
 			case err == nil:
 				t.Fatalf("%s cut to %d of %d bytes: half an image was decoded", name, n, len(data))
-			case errors.Is(err, ErrCut) && taken == 0:
+			case errors.Is(err, ErrTruncated) && taken == 0:
 				refused++
 			default:
 				t.Fatalf("%s cut to %d of %d bytes: %v", name, n, len(data), err)

@@ -75,7 +75,7 @@ func corpusBench(ctx context.Context, args []string, out io.Writer) error {
 
 // measure makes and prepares all images. Only the costliest are kept, since all together are a gigabyte.
 func measure(ctx context.Context, o corpusOptions) ([]cost, error) {
-	plan, err := preprocess.NewPlan(repository.Input{Width: o.side, Height: o.side, DType: repository.Float32})
+	plan, err := preprocess.NewPlan(repository.Input{Width: o.side, Height: o.side, DType: repository.Float32}.WithDefaults())
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func outcome(t *testing.T, plan *preprocess.Plan, data []byte, limits header.Lim
 }
 
 func TestEveryImageIsAnsweredOrRefused(t *testing.T) {
-	plan, err := preprocess.NewPlan(repository.Input{Width: 224, Height: 224, DType: repository.Uint8})
+	plan, err := preprocess.NewPlan(repository.Input{Width: 224, Height: 224, DType: repository.Uint8}.WithDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,26 +22,28 @@ func (s Size) webpSides() (width, height int) {
 	return min(w, 16383), min(h, 16383)
 }
 
-// lossy is a VP8 key frame (RFC 6386). All blocks are predicted by themselves: what its data decodes to as long as it is
-// zero. coefficients are those of all blocks, as the entropy decoder takes any bytes; filter is the level of the loop
-// filter, 0 to 63.
-func lossy(width, height int, simple bool, filter byte, coefficients []byte) []byte {
-	// Of the frame's header only the first ten bits differ from zero, each as probable as not, so that they are the
-	// first ten bits of its data: colour space, clamping, segments; the filter's kind, level and sharpness.
+// withoutData is a VP8 key frame without coefficients, as zeros decode to. filter is the level of the loop filter, 0 to 63.
+func withoutData(width, height int, simple bool, filter byte, coefficients []byte) []byte {
+	// Only the first ten bits of the header differ from zero, each as probable as not, so that they are the first ten
+	// bits of the data: colour space, clamping, segments; the filter's kind, level and sharpness.
 	first := make([]byte, 64+width*height/256*5/4)
 	bits := uint16(filter) << 6
 	if simple {
 		bits |= 1 << 12
 	}
 	binary.BigEndian.PutUint16(first, bits)
-	frame := []byte{0x10 | byte(len(first)<<5), byte(len(first) >> 3), byte(len(first) >> 11), 0x9D, 0x01, 0x2A}
-	frame = binary.LittleEndian.AppendUint16(frame, uint16(width))
-	frame = binary.LittleEndian.AppendUint16(frame, uint16(height))
-	return riffChunk("VP8 ", bytes.Join([][]byte{frame, first, coefficients}, nil))
+	return vp8Chunk(width, height, first, coefficients)
 }
 
-// mostLossy is how many bytes of lossy data are allowed at 50 megapixels, about (package header, webp_work.go).
-const mostLossy = 13_500_000
+// The most lossy data that a server with the default limits accepts (package header, checkLossy): bytes at the limit of
+// pixels, and the part of it at which any number of bytes is accepted.
+const (
+	maxLossyBytes  = 8_200_000 // at 50 megapixels
+	maxLossyPixels = 84        // percent
+)
+
+// percent is a size with fewer pixels.
+func (s Size) percent(pixels int) Size { return Size{s.Pixels / 100 * pixels, s.Bytes} }
 
 // lossless writes a VP8L image (RFC 9649, 3).
 type lossless struct{ lsbWriter }
@@ -145,12 +147,16 @@ func groups(width, height int) []byte {
 }
 
 func webps() []Image {
-	vp8 := func(simple bool, filter byte, share float64) func(Size) []byte {
+	noData := func(simple bool, filter byte) func(Size) []byte {
 		return func(s Size) []byte {
 			w, h := s.webpSides()
-			blocks := w * h / 256 * 3
-			dense := min(int(share*float64(s.Bytes)), mostLossy-2*blocks)
-			return riff(lossy(w, h, simple, filter, append(noise(max(0, min(dense, s.Bytes*9/10-2*blocks))), make([]byte, blocks)...)))
+			return riff(withoutData(w, h, simple, filter, make([]byte, w*h/256*3)))
+		}
+	}
+	lossy := func(percent, maxBytes, filter int, tree tokenTree) func(Size) []byte {
+		return func(s Size) []byte {
+			w, h := s.percent(percent).webpSides()
+			return riff(vp8(w, h, min(maxBytes, s.Bytes), filter, tree))
 		}
 	}
 	vp8l := func(f func(l *lossless, w, h int) []byte) func(Size) []byte {
@@ -173,15 +179,16 @@ func webps() []Image {
 		return func(s Size) []byte { return riff(head, small, filled(chunk, s.Bytes-1024)) }
 	}
 	return []Image{
-		{Name: "lossy", Honest: true, Make: vp8(false, 20, 0.8)},
+		{Name: "lossy", Honest: true, Make: lossy(maxLossyPixels, 16<<20, 20, photographic)},
 		{Name: "lossless, two greens, predicted", Honest: true, Make: vp8l(func(l *lossless, w, h int) []byte {
 			l.transforms(11, false)
 			return l.pixels(noise(w*h/8 + 1))
 		})},
-		{Name: "lossy, empty, no filter", Make: vp8(false, 0, 0)},
-		{Name: "lossy, empty, filtered most", Make: vp8(false, 63, 0)},
-		{Name: "lossy, dense, filtered most", Make: vp8(false, 63, 1)},
-		{Name: "lossy, empty, simple filter", Make: vp8(true, 63, 0)},
+		{Name: "lossy, cheap coefficients", Make: lossy(100, maxLossyBytes, 63, cheap)},
+		{Name: "lossy, cheap coefficients, fewer pixels", Make: lossy(maxLossyPixels, 16<<20, 63, cheap)},
+		{Name: "lossy, empty, no filter", Make: noData(false, 0)},
+		{Name: "lossy, empty, filtered most", Make: noData(false, 63)},
+		{Name: "lossy, empty, simple filter", Make: noData(true, 63)},
 		{Name: "lossless, one colour", Make: vp8l(func(l *lossless, _, _ int) []byte { return l.pixels(nil) })},
 		{Name: "lossless, all transforms, mode 11", Make: vp8l(modes(11, false))},
 		{Name: "lossless, all transforms, mode 13", Make: vp8l(modes(13, false))},
@@ -196,7 +203,7 @@ func webps() []Image {
 		{Name: "frames of an animation", Make: func(s Size) []byte { return riff(animated, filled(frame, s.Bytes-1024)) }},
 		{Name: "lossy, cut in half", Make: func(s Size) []byte {
 			w, h := s.webpSides()
-			return riff(lossy(w, h, false, 63, noise(s.Bytes/20)))
+			return riff(withoutData(w, h, false, 63, noise(s.Bytes/20)))
 		}},
 	}
 }

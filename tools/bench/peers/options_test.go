@@ -77,7 +77,7 @@ func TestEnvironmentOverridesDefaults(t *testing.T) {
 
 // TestThePeersProgramsAreValid compiles them without running them or writing anything: the peers are not installed here.
 func TestThePeersProgramsAreValid(t *testing.T) {
-	paths, err := filepath.Glob(filepath.Join(testenv.Root(t), "bench", "peers", "servers", "*.py"))
+	paths, err := filepath.Glob(filepath.Join(testenv.Root(t), "tools", "bench", "peers", "servers", "*.py"))
 	if err != nil || len(paths) < 5 {
 		t.Fatalf("found %v: %v", paths, err)
 	}

@@ -58,7 +58,7 @@ func (v Variant) Write(repository, definition string) error {
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "labels.txt"), labels, 0o644),
 		os.WriteFile(filepath.Join(dir, "model.yaml"), []byte(definition), 0o644),
-		os.WriteFile(filepath.Join(dir, "1", "model.onnx"), v.model(), 0o644))
+		os.WriteFile(filepath.Join(dir, "1", "model.onnx"), v.model().Bytes(), 0o644))
 }
 
 // WriteWeights writes the weights as float32, little endian, in the order of torchvision's state_dict without the

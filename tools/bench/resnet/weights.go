@@ -9,7 +9,7 @@ import (
 // tensor is one weight of the network.
 type tensor struct {
 	name   string
-	shape  []int64
+	shape  []int
 	values []float32
 }
 
@@ -41,7 +41,7 @@ func weights() []tensor {
 			in = s.width * expansion
 		}
 	}
-	m.normal("fc.weight", 0.01, Classes, int64(in))
+	m.normal("fc.weight", 0.01, Classes, in)
 	m.normal("fc.bias", 0.01, Classes)
 	return m.list
 }
@@ -61,27 +61,26 @@ func (m *maker) block(name string, in, width int, first bool) {
 
 func (m *maker) conv(name string, out, in, kernel int) {
 	deviation := math.Sqrt(2 / float64(out*kernel*kernel))
-	m.normal(name+".weight", deviation, int64(out), int64(in), int64(kernel), int64(kernel))
+	m.normal(name+".weight", deviation, out, in, kernel, kernel)
 }
 
 func (m *maker) norm(name string, channels int, scale float32) {
-	n := int64(channels)
-	m.between(name+".weight", 0.8*scale, 1.2*scale, n)
-	m.normal(name+".bias", 0.1, n)
-	m.normal(name+".running_mean", 0.1, n)
-	m.between(name+".running_var", 0.8, 1.2, n)
+	m.between(name+".weight", 0.8*scale, 1.2*scale, channels)
+	m.normal(name+".bias", 0.1, channels)
+	m.normal(name+".running_mean", 0.1, channels)
+	m.between(name+".running_var", 0.8, 1.2, channels)
 }
 
-func (m *maker) normal(name string, deviation float64, shape ...int64) {
+func (m *maker) normal(name string, deviation float64, shape ...int) {
 	m.add(name, shape, func() float32 { return float32(m.random.NormFloat64() * deviation) })
 }
 
-func (m *maker) between(name string, low, high float32, shape ...int64) {
+func (m *maker) between(name string, low, high float32, shape ...int) {
 	m.add(name, shape, func() float32 { return low + (high-low)*m.random.Float32() })
 }
 
-func (m *maker) add(name string, shape []int64, draw func() float32) {
-	n := int64(1)
+func (m *maker) add(name string, shape []int, draw func() float32) {
+	n := 1
 	for _, d := range shape {
 		n *= d
 	}

@@ -5,7 +5,7 @@ package native
 #include <stdbool.h>
 #include <stdint.h>
 
-// Of OrtApi (onnxruntime_c_api.h), the table of functions to which later versions only append.
+// Indices into OrtApi (onnxruntime_c_api.h), a table of functions to which later versions only append.
 #define FOVEA_API_VERSION 22
 #define FOVEA_RELEASE_STATUS 93
 #define FOVEA_SESSION_OPTIONS_SET_LOAD_CANCELLATION_FLAG 293
@@ -29,6 +29,6 @@ import "C"
 
 import "unsafe"
 
-// CancelLoad has the library end the making of the session that was given these options, an *OrtSessionOptions, as soon as it
-// looks at that: between two passes over the graph and between two weights. onnxruntime_go has no call for it.
+// CancelLoad cancels the creation of a session with these options, an *OrtSessionOptions. ONNX Runtime checks for that
+// between graph optimization passes and between weights. onnxruntime_go has no call for it.
 func (l *Library) CancelLoad(options unsafe.Pointer) { C.fovea_cancel_load(l.handle, options) }

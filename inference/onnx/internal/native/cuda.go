@@ -16,7 +16,7 @@ static int fovea_call_count(void *f, int *n) { return ((fovea_get_count)f)(n); }
 static const char *fovea_call_text(void *f, int code) { return ((fovea_text)f)(code); }
 static int fovea_call_free_host(void *f, void *p) { return ((fovea_free_host)f)(p); }
 
-// The current device is the thread's own, so each of these chooses it in the same C call.
+// The current device is per thread, so each of these selects it in the same C call.
 static int fovea_call_synchronize(void *set, void *f, int device) {
 	int err = ((fovea_set_device)set)(device);
 	return err ? err : ((fovea_synchronize)f)();
@@ -37,12 +37,12 @@ import (
 	"unsafe"
 )
 
-// CUDA is the CUDA runtime library (libcudart), of which a few calls are made.
+// CUDA holds a few functions of the CUDA runtime library (libcudart).
 type CUDA struct {
 	count, setDevice, synchronize, memory, hostAlloc, freeHost, name, text unsafe.Pointer
 }
 
-// OpenCUDA finds the calls in a loaded libcudart.
+// OpenCUDA looks up the functions in a loaded libcudart.
 func OpenCUDA(lib *Library) (*CUDA, error) {
 	c := &CUDA{}
 	for name, p := range map[string]*unsafe.Pointer{
@@ -72,12 +72,12 @@ func (c *CUDA) Devices() (int, error) {
 	return int(n), nil
 }
 
-// State waits for all work on the device and returns the CUDA error code that is latched there, 0 for none.
+// State waits for all work on the device and returns the CUDA error code that persists there, 0 for none.
 func (c *CUDA) State(device int) int {
 	return int(C.fovea_call_synchronize(c.setDevice, c.synchronize, C.int(device)))
 }
 
-// FreeMemory is how many bytes of the device's memory nobody has taken, this process or another.
+// FreeMemory is the device's free memory in bytes, over all processes.
 func (c *CUDA) FreeMemory(device int) (int64, error) {
 	var unused, all C.size_t
 	if code := C.fovea_call_memory(c.setDevice, c.memory, C.int(device), &unused, &all); code != 0 {
@@ -86,14 +86,14 @@ func (c *CUDA) FreeMemory(device int) (int64, error) {
 	return int64(unused), nil
 }
 
-// AllocPinned is Alloc with memory that the GPU reads and writes directly.
+// AllocPinned is Alloc with pinned memory, which the GPU reads and writes directly.
 func (c *CUDA) AllocPinned(device, size int) (*Block, error) {
 	if size <= 0 {
-		return nil, fmt.Errorf("a block of %d bytes cannot be allocated", size)
+		return nil, fmt.Errorf("allocate %d bytes: the size must be positive", size)
 	}
 	var p unsafe.Pointer
 	if code := C.fovea_call_host_alloc(c.setDevice, c.hostAlloc, C.int(device), &p, C.size_t(size)); code != 0 {
-		return nil, fmt.Errorf("no pinned memory for %d bytes: %w", size, c.err("cudaHostAlloc", code))
+		return nil, fmt.Errorf("allocate %d bytes of pinned memory: %w", size, c.err("cudaHostAlloc", code))
 	}
 	return newBlock(p, size, c), nil
 }

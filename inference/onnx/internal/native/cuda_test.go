@@ -64,7 +64,7 @@ func openRuntime(t *testing.T) *CUDA {
 	return cuda
 }
 
-func TestFreeMemoryIsThatOfTheDeviceThatIsAskedFor(t *testing.T) {
+func TestFreeMemoryPerDevice(t *testing.T) {
 	cuda := openRuntime(t)
 	if free, err := cuda.FreeMemory(1); err != nil || free != 3<<30 {
 		t.Errorf("%d bytes are free, %v", free, err)
@@ -74,7 +74,7 @@ func TestFreeMemoryIsThatOfTheDeviceThatIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestPinnedMemoryComesFromTheDeviceThatIsAskedFor(t *testing.T) {
+func TestPinnedMemoryPerDevice(t *testing.T) {
 	cuda := openRuntime(t)
 	n, err := cuda.Devices()
 	if err != nil || n != 2 {
@@ -88,16 +88,16 @@ func TestPinnedMemoryComesFromTheDeviceThatIsAskedFor(t *testing.T) {
 	if len(memory) != 100 || memory[0] != 0xFF || memory[99] != 0xFF || !block.Pinned() {
 		t.Errorf("%d bytes, first %d, last %d, pinned %t", len(memory), memory[0], memory[99], block.Pinned())
 	}
-	if Blocks() != 1 || Bytes() != 100 {
-		t.Errorf("counted %d blocks, %d bytes", Blocks(), Bytes())
+	if Blocks() != 1 {
+		t.Errorf("counted %d blocks", Blocks())
 	}
 	for range 2 {
 		if err := block.Free(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if Blocks() != 0 || Bytes() != 0 {
-		t.Errorf("counted %d blocks, %d bytes after Free", Blocks(), Bytes())
+	if Blocks() != 0 {
+		t.Errorf("counted %d blocks after Free", Blocks())
 	}
 }
 
@@ -127,7 +127,7 @@ func TestCUDAFailuresCarryNumberAndName(t *testing.T) {
 	}
 }
 
-func TestALibraryWithoutTheCallsIsRefused(t *testing.T) {
+func TestLibraryWithoutCUDAFunctionsIsRefused(t *testing.T) {
 	if _, err := OpenCUDA(buildLibrary(t, "int nothing;")); err == nil || !strings.Contains(err.Error(), "has no cuda") {
 		t.Errorf("error %v", err)
 	}
@@ -154,7 +154,7 @@ func TestBlocksAreAlignedAndCounted(t *testing.T) {
 			t.Errorf("%d bytes were allocated: %v", size, block.Free())
 		}
 	}
-	if Blocks() != 0 || Bytes() != 0 {
-		t.Errorf("counted %d blocks, %d bytes", Blocks(), Bytes())
+	if Blocks() != 0 {
+		t.Errorf("counted %d blocks", Blocks())
 	}
 }

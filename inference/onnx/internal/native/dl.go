@@ -1,6 +1,6 @@
-// Package native holds the C calls that onnxruntime_go does not make: loading shared libraries by name, asking
-// an ONNX Runtime for its version, memory outside Go's heap, and pinned memory through the CUDA runtime. It
-// needs no CUDA header or library to build.
+// Package native makes the C calls that onnxruntime_go does not offer: loading shared libraries by name, reading ONNX
+// Runtime's version, allocating memory outside Go's heap, and pinned memory through the CUDA runtime. It builds without
+// CUDA headers and libraries.
 package native
 
 /*
@@ -9,7 +9,7 @@ package native
 #include <stdint.h>
 #include <stdlib.h>
 
-// The head of OrtApiBase (onnxruntime_c_api.h), the one struct of ONNX Runtime that never changes.
+// The first fields of OrtApiBase (onnxruntime_c_api.h), the one struct of ONNX Runtime that never changes.
 typedef struct {
 	const void *(*GetApi)(uint32_t version);
 	const char *(*GetVersionString)(void);
@@ -29,19 +29,19 @@ import (
 	"unsafe"
 )
 
-// Library is a loaded shared library. It is never unloaded: ONNX Runtime and CUDA keep threads and exit
-// handlers that point into their code.
+// Library is a loaded shared library. It is never unloaded: ONNX Runtime and CUDA have threads and exit handlers that
+// point into their code.
 type Library struct {
 	path   string
 	handle unsafe.Pointer
 }
 
-// Load opens the shared library at path, or, for a path without a slash, finds it as the dynamic linker does.
-// The error is the linker's own text, which names the file that is missing.
+// Load opens the shared library at path; a path without a slash is searched for as the dynamic linker does. The error is
+// the linker's message, which names the missing file.
 func Load(path string) (*Library, error) {
 	cpath := C.CString(path)
 	defer C.free(unsafe.Pointer(cpath))
-	runtime.LockOSThread() // dlerror speaks of the calling thread's last failure
+	runtime.LockOSThread() // dlerror reports the calling thread's last failure
 	defer runtime.UnlockOSThread()
 	handle := C.dlopen(cpath, C.RTLD_LAZY|C.RTLD_LOCAL)
 	if handle == nil {
@@ -50,7 +50,7 @@ func Load(path string) (*Library, error) {
 	return &Library{path: path, handle: handle}, nil
 }
 
-// RuntimeVersion returns the version of the ONNX Runtime that l is, such as "1.30.0".
+// RuntimeVersion is the version of ONNX Runtime, such as "1.30.0".
 func (l *Library) RuntimeVersion() (string, error) {
 	version := C.fovea_ort_version(l.handle)
 	if version == nil {

@@ -14,9 +14,9 @@ static void *fovea_alloc(size_t size, size_t alignment) {
 #include <unistd.h>
 static void fovea_trim(void) { malloc_trim(0); }
 
-// glibc gives threads heaps of their own, up to eight a core, and each keeps what it has freed: as Go moves calls from
-// thread to thread, every heap comes to hold a decoded image or a run's outputs. One heap for two cores is as fast.
-// This must come before there are other threads; what the environment says is stronger.
+// glibc gives threads separate arenas, up to eight per core, and each retains what it has freed: as Go moves calls between
+// threads, every arena ends up holding a decoded image or a run's outputs. One arena per two cores is as fast. This must
+// run before other threads start. The environment takes precedence.
 __attribute__((constructor)) static void fovea_few_heaps(void) {
 	const char *tunables = getenv("GLIBC_TUNABLES");
 	if (getenv("MALLOC_ARENA_MAX") == NULL && (tunables == NULL || strstr(tunables, "glibc.malloc.arena_max") == NULL)) {
@@ -36,39 +36,33 @@ import (
 	"unsafe"
 )
 
-// Alignment is where every block begins: a cache line, and the widest vector register.
+// Alignment is the alignment of every block in bytes: a cache line, and the widest vector register.
 const Alignment = 64
 
-var (
-	blocks atomic.Int64
-	bytes  atomic.Int64
-)
+var blocks atomic.Int64
 
-// Blocks is the number of blocks that are not freed, Bytes their size together.
+// Blocks is the number of blocks that have not been freed.
 func Blocks() int64 { return blocks.Load() }
 
-// Bytes is the size of all blocks that are not freed.
-func Bytes() int64 { return bytes.Load() }
-
-// Trim gives the memory that C's heap has free back to the kernel. glibc keeps all but the end of a heap otherwise.
+// Trim returns free memory of the C heap to the kernel. Otherwise glibc returns only the end of the heap.
 func Trim() { C.fovea_trim() }
 
-// Block is memory outside Go's heap, which C may keep. Its owner calls Free, after which nothing may touch what
-// Bytes returned.
+// Block is memory outside Go's heap, which C may keep. Its owner calls Free; the result of Bytes must not be used after
+// that.
 type Block struct {
 	p    unsafe.Pointer
 	size int
-	cuda *CUDA // not nil: pinned, and freed by it
+	cuda *CUDA // allocated the memory if it is pinned, else nil
 }
 
-// Alloc returns size bytes that begin on a multiple of Alignment and are filled with 0xFF.
+// Alloc allocates size bytes, aligned to Alignment and filled with 0xFF.
 func Alloc(size int) (*Block, error) {
 	if size <= 0 {
-		return nil, fmt.Errorf("a block of %d bytes cannot be allocated", size)
+		return nil, fmt.Errorf("allocate %d bytes: the size must be positive", size)
 	}
 	p := C.fovea_alloc(C.size_t(size), Alignment)
 	if p == nil {
-		return nil, fmt.Errorf("no memory for %d bytes", size)
+		return nil, fmt.Errorf("allocate %d bytes: out of memory", size)
 	}
 	return newBlock(p, size, nil), nil
 }
@@ -76,17 +70,16 @@ func Alloc(size int) (*Block, error) {
 func newBlock(p unsafe.Pointer, size int, cuda *CUDA) *Block {
 	C.memset(p, 0xFF, C.size_t(size))
 	blocks.Add(1)
-	bytes.Add(int64(size))
 	return &Block{p: p, size: size, cuda: cuda}
 }
 
 // Bytes is the memory itself.
 func (b *Block) Bytes() []byte { return unsafe.Slice((*byte)(b.p), b.size) }
 
-// Pinned says whether the GPU can read the memory without a copy by the driver.
+// Pinned reports whether the memory is pinned.
 func (b *Block) Pinned() bool { return b.cuda != nil }
 
-// Free gives the memory back. A second call does nothing.
+// Free frees the memory. Calling it again does nothing.
 func (b *Block) Free() error {
 	if b.p == nil {
 		return nil
@@ -99,6 +92,5 @@ func (b *Block) Free() error {
 	}
 	b.p = nil
 	blocks.Add(-1)
-	bytes.Add(int64(-b.size))
 	return err
 }

@@ -1,6 +1,6 @@
-// Package sigaction keeps Go's signal handlers in place around native code that installs its own. A handler
-// without SA_ONSTACK ends a Go program at the first signal ("non-Go code set up signal handler without
-// SA_ONSTACK flag", os/signal, "Go programs that use cgo or SWIG").
+// Package sigaction restores Go's signal handlers after native code that installs its own. A handler without SA_ONSTACK
+// crashes a Go program at the first signal ("non-Go code set up signal handler without SA_ONSTACK flag", os/signal, "Go
+// programs that use cgo or SWIG").
 package sigaction
 
 /*
@@ -20,7 +20,7 @@ static void fovea_save(fovea_handlers *h) {
 		h->known[s] = sigaction(s, NULL, &h->action[s]) == 0;
 }
 
-// fovea_restore puts back each handler that differs and returns how many did.
+// fovea_restore restores each handler that changed and returns their number.
 static int fovea_restore(const fovea_handlers *h) {
 	int changed = 0;
 	for (int s = 1; s < FOVEA_SIGNALS; s++) {
@@ -36,13 +36,13 @@ static int fovea_restore(const fovea_handlers *h) {
 	return changed;
 }
 
-static void fovea_swallow(int s) { (void)s; }
+static void fovea_ignore(int s) { (void)s; }
 
-static int fovea_take_over(int s) {
-	struct sigaction rude;
-	memset(&rude, 0, sizeof rude);
-	rude.sa_handler = fovea_swallow; // no SA_ONSTACK, no SA_SIGINFO
-	return sigaction(s, &rude, NULL);
+static int fovea_replace(int s) {
+	struct sigaction foreign;
+	memset(&foreign, 0, sizeof foreign);
+	foreign.sa_handler = fovea_ignore; // no SA_ONSTACK, no SA_SIGINFO
+	return sigaction(s, &foreign, NULL);
 }
 */
 import "C"
@@ -53,37 +53,37 @@ import (
 	"syscall"
 )
 
-// own are the handlers as they were when nobody was in Preserve: with a copy each, two at once could take each other's
-// foreign handlers for Go's.
-var own struct {
+// saved are the handlers from before the first of the calls of Preserve in progress. With a copy per call, concurrent
+// calls could mistake each other's foreign handlers for Go's.
+var saved struct {
 	sync.Mutex
-	inside   int // calls of Preserve under way
+	calls    int // in progress
 	handlers C.fovea_handlers
 }
 
-// Preserve runs f and puts back every signal handler that was changed meanwhile. It returns how many those were. Calls do not
-// wait for each other, since f may take long.
+// Preserve runs f, restores every signal handler that changed meanwhile, and returns their number. Calls do not wait for
+// each other, since f may take long.
 func Preserve(f func()) (changed int) {
-	own.Lock()
-	if own.inside == 0 {
-		C.fovea_save(&own.handlers)
+	saved.Lock()
+	if saved.calls == 0 {
+		C.fovea_save(&saved.handlers)
 	}
-	own.inside++
-	own.Unlock()
+	saved.calls++
+	saved.Unlock()
 	defer func() {
-		own.Lock()
-		defer own.Unlock()
-		own.inside--
-		changed = int(C.fovea_restore(&own.handlers))
+		saved.Lock()
+		defer saved.Unlock()
+		saved.calls--
+		changed = int(C.fovea_restore(&saved.handlers))
 	}()
 	f()
 	return changed
 }
 
-// TakeOver installs a C handler that ignores the signal, as rudely as a native library may. It is there for
-// tests.
-func TakeOver(s syscall.Signal) error {
-	if C.fovea_take_over(C.int(s)) != 0 {
+// Replace installs a C handler without SA_ONSTACK that ignores the signal, as a native library may. It exists for tests,
+// which cannot use cgo themselves.
+func Replace(s syscall.Signal) error {
+	if C.fovea_replace(C.int(s)) != 0 {
 		return fmt.Errorf("signal %d cannot be handled", s)
 	}
 	return nil

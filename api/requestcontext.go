@@ -1,0 +1,102 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"fovea/internal/apierror"
+	"fovea/internal/requestid"
+
+	"github.com/gin-gonic/gin"
+)
+
+const requestIDHeader = "X-Request-Id" // the canonical form of X-Request-ID
+
+// requestContext collects what the log line and the metrics of one request need.
+type requestContext struct {
+	id      string
+	start   time.Time
+	model   string // that exists, or ""
+	version string // that made the predictions, or ""
+	code    apierror.Code
+	status  int   // overrides the status of the response; 0: does not
+	bytes   int64 // received of the body
+	images  int
+	predict bool // a request for predictions, which the metrics count
+	quiet   bool // sent often by machines: logged at debug level
+}
+
+// route wraps a handler with what every request has: an ID, a log line, metrics, and recovery from panics.
+func (s *Server) route(handle func(*gin.Context, *requestContext)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		rc := &requestContext{id: requestid.Of(c.GetHeader(requestIDHeader)), start: time.Now()}
+		c.Header(requestIDHeader, rc.id)
+		if s.draining.Load() {
+			c.Header("Connection", "close")
+		}
+		defer s.finish(c, rc)
+		defer s.recoverPanic(c, rc)
+		handle(c, rc)
+	}
+}
+
+// recoverPanic turns a panic into a 500, logged once with its stack. http.ErrAbortHandler is passed on to net/http.
+func (s *Server) recoverPanic(c *gin.Context, rc *requestContext) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it by identity too
+		panic(p)
+	}
+	s.log.Error("panic", "request_id", rc.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if c.Writer.Written() {
+		rc.code, rc.status = apierror.Internal, http.StatusInternalServerError
+		panic(http.ErrAbortHandler) // the client must not mistake the response for a complete one
+	}
+	s.fail(c, rc, apierror.New(apierror.Internal, "internal error"))
+}
+
+func (s *Server) finish(c *gin.Context, rc *requestContext) {
+	if rc.status == 0 {
+		rc.status = c.Writer.Status()
+	}
+	if rc.predict {
+		s.metrics.request(rc)
+	}
+	s.logRequest(c, rc)
+}
+
+func (s *Server) logRequest(c *gin.Context, rc *requestContext) {
+	level := slog.LevelInfo
+	if rc.quiet && rc.status < http.StatusBadRequest {
+		level = slog.LevelDebug
+	}
+	ctx := c.Request.Context()
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	route := c.FullPath()
+	if route == "" {
+		route = "none"
+	}
+	attrs := append(make([]slog.Attr, 0, 12),
+		slog.String("request_id", rc.id),
+		slog.String("method", c.Request.Method),
+		slog.String("route", route),
+		slog.Int("status", rc.status),
+		slog.Duration("duration", time.Since(rc.start)),
+		slog.String("client", c.ClientIP()),
+		slog.Int64("bytes_in", rc.bytes),
+		slog.Int("bytes_out", max(0, c.Writer.Size())))
+	if rc.code != "" {
+		attrs = append(attrs, slog.String("code", string(rc.code)))
+	}
+	if rc.predict {
+		attrs = append(attrs, slog.String("model", rc.model), slog.String("version", rc.version), slog.Int("images", rc.images))
+	}
+	s.log.LogAttrs(ctx, level, "request", attrs...)
+}

@@ -1,0 +1,174 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"fovea/internal/repository"
+)
+
+// Info is one input or output as the ONNX file declares it.
+type Info struct {
+	Name  string
+	DType repository.DType // its Size is 0 for unsupported types: "bool", "string", "sequence", "map"
+	Shape []int64          // including the batch dimension, which comes first; -1: left open by the file. Empty: unknown
+}
+
+// elements are the supported element types.
+var elements = map[repository.DType]ort.TensorElementDataType{
+	repository.Float32: ort.TensorElementDataTypeFloat,
+	repository.Float16: ort.TensorElementDataTypeFloat16,
+	repository.Float64: ort.TensorElementDataTypeDouble,
+	repository.Uint8:   ort.TensorElementDataTypeUint8,
+	repository.Int8:    ort.TensorElementDataTypeInt8,
+	repository.Uint16:  ort.TensorElementDataTypeUint16,
+	repository.Int16:   ort.TensorElementDataTypeInt16,
+	repository.Uint32:  ort.TensorElementDataTypeUint32,
+	repository.Int32:   ort.TensorElementDataTypeInt32,
+	repository.Uint64:  ort.TensorElementDataTypeUint64,
+	repository.Int64:   ort.TensorElementDataTypeInt64,
+}
+
+// inputTypes are the element types allowed for inputs.
+var inputTypes = []repository.DType{repository.Float32, repository.Float16, repository.Uint8, repository.Int32, repository.Int64}
+
+// Names of unsupported types.
+var (
+	unsupportedElements = map[ort.TensorElementDataType]repository.DType{
+		ort.TensorElementDataTypeBool:       "bool",
+		ort.TensorElementDataTypeString:     "string",
+		ort.TensorElementDataTypeBFloat16:   "bfloat16",
+		ort.TensorElementDataTypeComplex64:  "complex64",
+		ort.TensorElementDataTypeComplex128: "complex128",
+	}
+	unsupportedValues = map[ort.ONNXType]repository.DType{
+		ort.ONNXTypeSequence:     "sequence",
+		ort.ONNXTypeMap:          "map",
+		ort.ONNXTypeOptional:     "optional",
+		ort.ONNXTypeSparseTensor: "sparse tensor",
+		ort.ONNXTypeOpaque:       "opaque",
+	}
+)
+
+// File is what an ONNX file declares.
+type File struct {
+	Inputs  []Info
+	Outputs []Info
+}
+
+// ReadFile reads the inputs and outputs that the ONNX file at path declares. All inputs have supported types; outputs may
+// have any. The error names the file and the problem.
+func ReadFile(path string) (*File, error) {
+	file, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", path, err)
+	}
+	return file, nil
+}
+
+// readFile reads inputs and outputs. The binding creates a session for this, which is made cheap: on the CPU, without
+// graph optimizations.
+func readFile(path string) (*File, error) {
+	if !ort.IsInitialized() {
+		return nil, errors.New("ONNX Runtime is not open")
+	}
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	options, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	defer options.Destroy()
+	if err := configure(options, 1, ort.GraphOptimizationLevelDisableAll); err != nil {
+		return nil, err
+	}
+	if err := options.AddSessionConfigEntry("session.disable_prepacking", "1"); err != nil {
+		return nil, err
+	}
+	in, out, err := ort.GetInputOutputInfoWithOptions(path, options)
+	if err != nil {
+		return nil, explain(err)
+	}
+	if len(in) == 0 || len(out) == 0 {
+		return nil, fmt.Errorf("the model has %d inputs and %d outputs; it needs at least one of each", len(in), len(out))
+	}
+	file := &File{infos(in), infos(out)}
+	for i, info := range file.Inputs {
+		if !slices.Contains(inputTypes, info.DType) {
+			return nil, fmt.Errorf("input %q has elements of %s; allowed: %v", in[i].Name, info.DType, inputTypes)
+		}
+	}
+	return file, nil
+}
+
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("is not a file")
+	}
+	if info.Size() == 0 {
+		return errors.New("is empty")
+	}
+	return nil
+}
+
+// selectOutputs returns the inputs and the named outputs (nil: all), in the order of the file.
+func (f *File) selectOutputs(names []string) (inputs, outputs []Info, err error) {
+	outputs = slices.Clone(f.Outputs)
+	if names != nil {
+		outputs = slices.DeleteFunc(outputs, func(info Info) bool { return !slices.Contains(names, info.Name) })
+		if len(outputs) != len(names) {
+			return nil, nil, fmt.Errorf("outputs %q were requested, but the file has %q", names, namesOf(f.Outputs))
+		}
+	}
+	for _, info := range outputs {
+		if info.DType.Size() == 0 {
+			return nil, nil, fmt.Errorf("output %q has elements of %s; allowed: %v", info.Name, info.DType, slices.Sorted(maps.Keys(elements)))
+		}
+	}
+	return slices.Clone(f.Inputs), outputs, nil
+}
+
+func infos(from []ort.InputOutputInfo) []Info {
+	list := make([]Info, len(from))
+	for i, f := range from {
+		list[i] = Info{Name: f.Name, DType: dtypeOf(f), Shape: slices.Clone(f.Dimensions)}
+	}
+	return list
+}
+
+// dtypeOf is the element type of a tensor, or the name of an unsupported type.
+func dtypeOf(info ort.InputOutputInfo) repository.DType {
+	if info.OrtValueType != ort.ONNXTypeTensor {
+		if name, ok := unsupportedValues[info.OrtValueType]; ok {
+			return name
+		}
+		return repository.DType(info.OrtValueType.String())
+	}
+	for dtype, e := range elements {
+		if e == info.DataType {
+			return dtype
+		}
+	}
+	if name, ok := unsupportedElements[info.DataType]; ok {
+		return name
+	}
+	return repository.DType(info.DataType.String())
+}
+
+func namesOf(list []Info) []string {
+	names := make([]string, len(list))
+	for i, info := range list {
+		names[i] = info.Name
+	}
+	return names
+}

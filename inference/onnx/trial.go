@@ -1,0 +1,261 @@
+package onnx
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"fovea/inference/onnx/internal/native"
+	"fovea/inference/onnx/internal/sigaction"
+	"fovea/internal/float16"
+	"fovea/internal/repository"
+)
+
+// rowLayout describes one row of an output.
+type rowLayout struct {
+	shape     []int64 // without the batch dimension; -1: varies between runs
+	unbatched bool    // the output has no batch dimension (batches of one only): the row is the whole output
+}
+
+func (l rowLayout) varies() bool { return slices.Contains(l.shape, -1) }
+
+// Trials is the number of trial runs, each with different inputs, that determine the shapes left open by the file.
+const Trials = 4
+
+// trialTime bounds the trial runs: the third and fourth are skipped once it has passed.
+const trialTime = 5 * time.Second
+
+// outputLayouts determines the row layouts of the outputs by trial runs: files often leave open shapes that never change,
+// and some declare too little. Batches with the same row shapes share the result.
+func (s *Session) outputLayouts(b *Batch, fill FillTrial) ([]rowLayout, error) {
+	key := fmt.Sprint(b.rows, b.buckets[0].size)
+	for _, t := range b.inputs {
+		key += fmt.Sprint(t.rowShape)
+	}
+	s.mu.Lock()
+	layouts, known := s.layouts[key]
+	s.mu.Unlock()
+	if known {
+		return layouts, nil
+	}
+	layouts, err := s.runTrials(b, fill)
+	if err != nil {
+		return nil, fmt.Errorf("trial run: %w", err)
+	}
+	s.mu.Lock()
+	s.layouts[key] = layouts
+	s.mu.Unlock()
+	return layouts, nil
+}
+
+// trialRun is the result of one trial run.
+type trialRun struct {
+	rows   int
+	shapes [][]int64 // of each output
+}
+
+// runTrials runs the smallest and the largest bucket with different inputs. One run is enough if the file fixes every
+// shape, and one of each size if it leaves only the batch dimension open. A failed trial is ignored unless all fail.
+func (s *Session) runTrials(b *Batch, fill FillTrial) ([]rowLayout, error) {
+	defer b.resetInputs()
+	small, large := &b.buckets[0], &b.buckets[len(b.buckets)-1]
+	order := [Trials]*bucket{small, large, small, large}
+	var runs []trialRun
+	var failed error
+	start := time.Now()
+	for trial, at := range order {
+		if trial >= 2 && time.Since(start) > trialTime || s.shapesKnown(runs, small.size != large.size) {
+			break
+		}
+		shapes, err := b.trial(at, trial, fill)
+		if err != nil {
+			if IsDeviceLost(err) {
+				return nil, err
+			}
+			failed = cmp.Or(failed, err)
+			continue
+		}
+		runs = append(runs, trialRun{at.size, shapes})
+	}
+	if len(runs) == 0 {
+		return nil, failed
+	}
+	layouts := make([]rowLayout, len(s.outputs))
+	for i, info := range s.outputs {
+		var err error
+		if layouts[i], err = layoutOf(runs, i, large.size); err != nil {
+			return nil, fmt.Errorf("output %q: %w", info.Name, err)
+		}
+	}
+	return layouts, nil
+}
+
+// shapesKnown reports whether no further trial is needed: every run matched the declared shapes, and these are fixed
+// except possibly for the batch dimension, which then held in runs of two sizes.
+func (s *Session) shapesKnown(runs []trialRun, twoSizes bool) bool {
+	if len(runs) == 0 || twoSizes && len(runs) < 2 {
+		return false
+	}
+	for i, info := range s.outputs {
+		declared := slices.Clone(info.Shape)
+		if len(declared) == 0 || declared[0] == -1 && !twoSizes {
+			return false
+		}
+		for _, run := range runs {
+			if info.Shape[0] == -1 {
+				declared[0] = int64(run.rows)
+			}
+			if !slices.Equal(declared, run.shapes[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// layoutOf compares the shapes of output i across runs; maxRows is the largest batch size. A size of 0 counts as varying.
+func layoutOf(runs []trialRun, i, maxRows int) (rowLayout, error) {
+	first := runs[0].shapes[i]
+	batched := len(first) > 0
+	for _, run := range runs {
+		shape := run.shapes[i]
+		if len(shape) != len(first) {
+			return rowLayout{}, fmt.Errorf("its number of dimensions varies between runs: %v, %v", first, shape)
+		}
+		if len(shape) == 0 || shape[0] != int64(run.rows) {
+			batched = false
+			if maxRows > 1 {
+				return rowLayout{}, fmt.Errorf("its shape is %v in a batch of %d: the first dimension must be the batch, "+
+					"or batching.max_size must be 1", shape, run.rows)
+			}
+		}
+	}
+	layout := rowLayout{shape: slices.Clone(first), unbatched: !batched}
+	skip := 0
+	if batched {
+		layout.shape, skip = layout.shape[1:], 1
+	}
+	for at := range layout.shape {
+		for _, run := range runs {
+			if size := run.shapes[i][at+skip]; size != first[at+skip] || size == 0 {
+				layout.shape[at] = -1
+			}
+		}
+	}
+	return layout, nil
+}
+
+// trial fills the inputs of a bucket, runs it, and returns the shapes of the outputs. Without fill, the inputs are zeros
+// in the first trial and noise in the others.
+func (b *Batch) trial(at *bucket, trial int, fill FillTrial) (shapes [][]int64, err error) {
+	for i := range b.inputs {
+		for row := range at.size {
+			memory := b.Input(i, row)
+			if fill != nil {
+				fill(trial, i, row, memory)
+				continue
+			}
+			random := rand.New(rand.NewPCG(uint64(trial), uint64(row))) //nolint:gosec // repeatable
+			fillElements(b.inputs[i].info.DType, memory, func() float32 { return min(1, float32(trial)) * random.Float32() })
+		}
+	}
+	outputs, free, err := b.trialOutputs(at.size)
+	defer func() { err = errors.Join(err, free()) }()
+	if err != nil {
+		return nil, err
+	}
+	run := func() { err = b.session.RunWithOptions(at.inputs, outputs, b.options) }
+	if b.parent.device.Kind == CUDA {
+		sigaction.Preserve(run)
+	} else {
+		run()
+	}
+	if err != nil {
+		return nil, b.parent.classify(err)
+	}
+	for _, output := range outputs {
+		shapes = append(shapes, output.GetShape())
+	}
+	return shapes, nil
+}
+
+// trialOutputs lets ONNX Runtime allocate the outputs, except those of float16, which the binding cannot return: the file
+// must fix their shape. The caller must call free even on error.
+func (b *Batch) trialOutputs(size int) (outputs []ort.Value, free func() error, err error) {
+	outputs = make([]ort.Value, len(b.parent.outputs))
+	var blocks []*native.Block
+	free = func() error {
+		var errs []error
+		for i, output := range outputs {
+			if b.parent.outputs[i].DType == repository.Float16 {
+				errs = append(errs, destroy(outputs[i:i+1]))
+			} else if present(output) {
+				errs = append(errs, output.Destroy())
+			}
+		}
+		for _, block := range blocks {
+			errs = append(errs, block.Free())
+		}
+		return errors.Join(errs...)
+	}
+	for i, info := range b.parent.outputs {
+		if info.DType != repository.Float16 {
+			continue
+		}
+		shape := slices.Clone(info.Shape)
+		if len(shape) > 0 && shape[0] < 0 {
+			shape[0] = int64(size)
+		}
+		n, err := count(shape)
+		if err != nil || len(shape) == 0 {
+			return outputs, free, fmt.Errorf("output %q is float16 and the file leaves its shape open, %v; "+
+				"it must be fixed except for the batch", info.Name, info.Shape)
+		}
+		block, err := b.parent.memory(n * info.DType.Size())
+		if err != nil {
+			return outputs, free, err
+		}
+		blocks = append(blocks, block)
+		if outputs[i], err = newValue(info.DType, shape, block.Bytes()); err != nil {
+			return outputs, free, fmt.Errorf("output %q: %w", info.Name, err)
+		}
+	}
+	return outputs, free, nil
+}
+
+// fillElements writes value to each element: scaled to 255 for uint8, and 1 for other integers (a size, an index).
+func fillElements(dtype repository.DType, memory []byte, value func() float32) {
+	size := dtype.Size()
+	for i := range len(memory) / size {
+		at := memory[i*size:]
+		switch dtype {
+		case repository.Float32:
+			binary.NativeEndian.PutUint32(at, math.Float32bits(value()))
+		case repository.Float16:
+			binary.NativeEndian.PutUint16(at, float16.Bits(value()))
+		case repository.Uint8:
+			at[0] = byte(255 * value())
+		case repository.Int32:
+			binary.NativeEndian.PutUint32(at, 1)
+		case repository.Int64:
+			binary.NativeEndian.PutUint64(at, 1)
+		}
+	}
+}
+
+// resetInputs restores the initial contents of the inputs.
+func (b *Batch) resetInputs() {
+	for i := range b.inputs {
+		memory := b.inputs[i].block.Bytes()
+		for j := range memory {
+			memory[j] = 0xFF
+		}
+	}
+}

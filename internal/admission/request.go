@@ -1,0 +1,123 @@
+package admission
+
+import (
+	"container/heap"
+	"net/netip"
+	"time"
+)
+
+// request is an admitted request. Its methods may be called by one goroutine at a time.
+type request struct {
+	controller *Controller
+	address    netip.Prefix
+	client     *client
+	stop       func()
+	unread     func() bool
+
+	// guarded by the controller's lock
+	coveredUntil time.Time // until when the bytes that have arrived satisfy the rate
+	bytes        int64
+	at           int // in controller.arriving; -1: the body has arrived, or waits to be read
+	displaced    bool
+	released     bool
+}
+
+// lag is how far the body is behind the rate.
+func (q *request) lag(now time.Time) time.Duration { return now.Sub(q.coveredUntil) }
+
+// received counts n more bytes of the body. Bytes ahead of the rate earn no credit: a body that arrived fast and stops lags
+// as much as one that never came. The error is ErrDisplaced or a *FullError.
+func (q *request) received(n int64, now time.Time) error {
+	c := q.controller
+	if q.displaced {
+		return ErrDisplaced
+	}
+	q.coveredUntil = q.coveredWith(n, now)
+	if q.released {
+		return nil // it no longer counts, but is still read at the minimum rate
+	}
+	if q.at >= 0 {
+		heap.Fix(&c.arriving, q.at)
+	}
+	return q.grow(n, now)
+}
+
+// coveredWith returns coveredUntil after n more bytes.
+func (q *request) coveredWith(n int64, now time.Time) time.Time {
+	rate := float64(q.controller.limits.MinRate)
+	if float64(n) >= rate*q.lag(now).Seconds() {
+		return now
+	}
+	return q.coveredUntil.Add(time.Duration(float64(n) / rate * float64(time.Second)))
+}
+
+// grow counts n bytes, at the limit by displacing bodies that lag more.
+func (q *request) grow(n int64, now time.Time) error {
+	c := q.controller
+	if c.limits.Bytes > 0 {
+		limit := c.limitFor(c.limits.Bytes, q.client.bytes+n, q.client.bytes == q.bytes)
+		if over := c.bytes + n - limit; over > 0 && !c.freeBytes(over, q, now) {
+			return &FullError{"bytes of bodies", limit}
+		}
+	}
+	q.bytes += n
+	q.client.bytes += n
+	c.bytes += n
+	return nil
+}
+
+// freeBytes displaces requests whose bodies lag more than q's until n bytes are free; none if they hold less in total.
+func (c *Controller) freeBytes(n int64, q *request, now time.Time) bool {
+	var sum int64
+	for _, other := range c.arriving {
+		if other != q && other.lag(now) >= displaceAfter && other.coveredUntil.Before(q.coveredUntil) {
+			sum += other.bytes
+		}
+	}
+	if sum < n {
+		return false
+	}
+	for n > 0 {
+		worst := c.arriving[0]
+		n -= worst.bytes
+		c.displace(worst)
+	}
+	return true
+}
+
+// pause stops the body's clock: it has arrived, or waits to be read.
+func (q *request) pause() {
+	if q.at >= 0 {
+		q.controller.untrack(q)
+	}
+}
+
+// resume starts the clock of a body that has waited. What the client has to send should be there by now; if it is not, the
+// request can be displaced at once.
+func (q *request) resume(now time.Time) {
+	q.coveredUntil = now.Add(-displaceAfter)
+	if !q.released && q.at < 0 {
+		q.controller.track(q)
+	}
+}
+
+// release ends the request. Further calls do nothing.
+func (q *request) release() {
+	q.controller.mu.Lock()
+	defer q.controller.mu.Unlock()
+	q.releaseLocked()
+}
+
+func (q *request) releaseLocked() {
+	if q.released {
+		return
+	}
+	q.released = true
+	c := q.controller
+	q.pause()
+	c.requests--
+	c.bytes -= q.bytes
+	q.client.requests--
+	q.client.bytes -= q.bytes
+	c.forget(q.address, q.client)
+}

@@ -1,0 +1,150 @@
+package postprocess
+
+import (
+	"math"
+
+	"fovea/internal/repository"
+	"fovea/preprocess/geometry"
+)
+
+// Limits of the numbers of a raw YOLOX grid.
+const (
+	// maxSides is the size of a box, in sides of the input, that no trained model exceeds.
+	maxSides = 100
+	// manySizes are too many sizes to be fractions by chance: half of all log sizes are below 0.
+	manySizes = 64
+	// manyCells are enough cells to tell a decoded grid, whose sizes are never below 0 or whose positions follow the cells,
+	// from numbers that are large for another reason, such as random weights.
+	manyCells = 16
+	// fewBelow is the share of decoded sizes that may be below 0 where they are corners instead.
+	fewBelow = 0.05
+)
+
+// yoloxChecker checks a YOLOX grid.
+type yoloxChecker struct {
+	y         *yolox
+	scores    span
+	numbers   span // x, y, w and h of cells that are not all zero
+	xs        span // x of these
+	sizes     int  // cells with a size that is not 0
+	below     int  // sizes below 0
+	rows      int
+	absurd    int     // rows with an absurdly large box
+	largest   float64 // side of a box, in sides of the input
+	buffer    []float32
+	pixels    trend // of a position, in strides, over the column or row of its cell
+	fractions trend // the same, of positions as fractions of the input
+}
+
+// trend is the straight line through points (x, y).
+type trend struct{ n, x, y, xx, xy, yy float64 }
+
+func (t *trend) add(x, y float64) {
+	t.n, t.x, t.y, t.xx, t.xy, t.yy = t.n+1, t.x+x, t.y+y, t.xx+x*x, t.xy+x*y, t.yy+y*y
+}
+
+// grid reports whether the line rises by about 1 per cell and the points lie near it.
+func (t *trend) grid() bool {
+	slope, explained := t.regression()
+	return slope > 0.75 && slope < 1.25 && explained > 0.5
+}
+
+// regression is the slope of the line and its coefficient of determination (r²); 0 and 0 if there is none.
+func (t *trend) regression() (slope, explained float64) {
+	xx, xy, yy := t.n*t.xx-t.x*t.x, t.n*t.xy-t.x*t.y, t.n*t.yy-t.y*t.y
+	if !(xx > 0 && yy > 0) || math.IsInf(yy, 0) {
+		return 0, 0
+	}
+	return xy / xx, xy * xy / (xx * yy)
+}
+
+func (y *yolox) checker() checker { return &yoloxChecker{y: y} }
+
+func (e *yoloxChecker) add(outputs []Tensor, _ geometry.Transform, _ Side) {
+	t, err := e.y.grid.read(outputs)
+	if err != nil {
+		return
+	}
+	var values []float32
+	values, e.buffer = t.floats(e.buffer)
+	if len(values) != e.y.cells*e.y.width {
+		return
+	}
+	largest := 0.0
+	for _, stride := range e.y.def.Output.Strides {
+		columns, lines := e.y.def.Input.Width/stride, e.y.def.Input.Height/stride
+		for cell := range columns * lines {
+			row := values[:e.y.width]
+			largest = max(largest, e.cell(row, float64(stride)))
+			e.position(float64(cell%columns), float64(row[0])/float64(stride), float64(e.y.def.Input.Width))
+			e.position(float64(cell/columns), float64(row[1])/float64(stride), float64(e.y.def.Input.Height))
+			values = values[e.y.width:]
+		}
+	}
+	e.rows++
+	e.largest = max(e.largest, largest)
+	if largest > maxSides {
+		e.absurd++
+	}
+}
+
+// position adds a coordinate of a box, in strides, by the column or row of its cell in an input of size pixels.
+func (e *yoloxChecker) position(cell, at, size float64) {
+	e.pixels.add(cell, at)
+	e.fractions.add(cell, at*size)
+}
+
+// cell adds the numbers of a cell and returns the larger side of its box, in sides of the input.
+func (e *yoloxChecker) cell(row []float32, stride float64) float64 {
+	e.scores.add(row[4])
+	e.scores.add(row[repository.YOLOXHead+e.y.def.Output.ClassFirst:]...)
+	if row[2] != 0 || row[3] != 0 {
+		e.numbers.add(row[:4]...)
+		e.xs.add(row[0])
+		e.sizes++
+		for _, size := range row[2:4] {
+			if size < 0 {
+				e.below++
+			}
+		}
+	}
+	w := math.Exp(float64(row[2])) * stride / float64(e.y.def.Input.Width)
+	h := math.Exp(float64(row[3])) * stride / float64(e.y.def.Input.Height)
+	if math.IsNaN(w) || math.IsNaN(h) {
+		return 0
+	}
+	return max(w, h)
+}
+
+func (e *yoloxChecker) conclude(f *Findings) {
+	if e.rows == 0 {
+		return
+	}
+	output := e.y.grid.name
+	e.scores.scores(f, "output.name", output, true)
+	many := e.y.cells >= manyCells
+	switch {
+	case e.absurd > 0 && e.decoded():
+		f.judge(e.absurd == e.rows && many, "output.decode: yolox decodes a raw grid, but then boxes of output %q would be up to "+
+			"%.3g times as large as the input, in %d of %d trial runs: they seem to be decoded already. Export the model without its "+
+			"decoding (YOLOX: without --decode_in_inference)", output, e.largest, e.absurd, e.rows)
+	case e.decodedToFractions():
+		f.warn("output.decode: yolox decodes a raw grid, but positions and sizes of output %q seem to be fractions of the "+
+			"input in trial runs: decoded already", output)
+	}
+}
+
+// decoded reports whether the grid seems decoded to pixels: its positions grow by a stride per cell, or its sizes are not below
+// 0, as half of a raw grid's log sizes are.
+func (e *yoloxChecker) decoded() bool {
+	return e.pixels.grid() || float64(e.below) <= 2*fewBelow*float64(e.sizes)
+}
+
+// decodedToFractions reports whether the grid seems decoded to fractions of the input. Cells that are all alike are raw ones
+// that do not depend on the image.
+func (e *yoloxChecker) decodedToFractions() bool {
+	if e.sizes < manySizes || e.below > 0 {
+		return false
+	}
+	return e.fractions.grid() || e.numbers.within(0, 1, 0) && e.xs.high-e.xs.low > 0.5
+}

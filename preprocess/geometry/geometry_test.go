@@ -1,0 +1,142 @@
+package geometry
+
+import (
+	"image"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"fovea/internal/repository"
+)
+
+var (
+	stretch   = repository.Input{Width: 224, Height: 160}
+	imagenet  = repository.Input{Width: 224, Height: 224, Resize: repository.ShortestEdge, ShortestEdge: 256}
+	yolox     = repository.Input{Width: 416, Height: 416, Resize: repository.Letterbox, Place: "top_left"}
+	letterbox = repository.Input{Width: 640, Height: 640, Resize: repository.Letterbox}
+)
+
+// TestResample holds numbers worked out by hand from the sources that each mode names.
+func TestResample(t *testing.T) {
+	for what, c := range map[string]struct {
+		in            repository.Input
+		width, height int
+		resized, cut  image.Point
+		target        image.Rectangle
+	}{
+		"stretch takes any size to the input's":               {stretch, 640, 480, image.Pt(224, 160), image.Pt(0, 0), image.Rect(0, 0, 224, 160)},
+		"torchvision rounds the longer side down: 341.33":     {imagenet, 640, 480, image.Pt(341, 256), image.Pt(58, 16), image.Rect(0, 0, 224, 224)},
+		"torchvision rounds a half to even: (345−224)/2=60.5": {imagenet, 256, 345, image.Pt(256, 345), image.Pt(16, 60), image.Rect(0, 0, 224, 224)},
+		"and (347−224)/2=61.5":                                {imagenet, 347, 256, image.Pt(347, 256), image.Pt(62, 16), image.Rect(0, 0, 224, 224)},
+		"small images grow":                                   {imagenet, 30, 20, image.Pt(384, 256), image.Pt(80, 16), image.Rect(0, 0, 224, 224)},
+		"YOLOX, upright: 810·416/1080=312":                    {yolox, 810, 1080, image.Pt(312, 416), image.Pt(0, 0), image.Rect(0, 0, 312, 416)},
+		"YOLOX rounds down: 491·416/640=319.15":               {yolox, 640, 491, image.Pt(416, 319), image.Pt(0, 0), image.Rect(0, 0, 416, 319)},
+		"YOLOX rounds down: 494·416/640=321.1":                {yolox, 640, 494, image.Pt(416, 321), image.Pt(0, 0), image.Rect(0, 0, 416, 321)},
+		"Ultralytics, centred":                                {letterbox, 810, 1080, image.Pt(480, 640), image.Pt(0, 0), image.Rect(80, 0, 560, 640)},
+		"Ultralytics rounds to the nearest: 480.6":            {letterbox, 1000, 751, image.Pt(640, 481), image.Pt(0, 0), image.Rect(0, 79, 640, 560)},
+		"a strip keeps a row":                                 {letterbox, 100000, 3, image.Pt(640, 1), image.Pt(0, 0), image.Rect(0, 319, 640, 320)},
+	} {
+		p := Resample(&c.in, Image{Width: c.width, Height: c.height, Shrink: 1})
+		if p.Size != c.resized || p.CropOffset != c.cut || p.Target != c.target || p.Source.Pixels() != image.Rect(0, 0, c.width, c.height) {
+			t.Errorf("%s: %+v", what, p)
+		}
+		if p.Transform.Width != c.width || p.Transform.Height != c.height || p.Transform.InputW != c.in.Width || p.Transform.InputH != c.in.Height {
+			t.Errorf("%s: %+v", what, p.Transform)
+		}
+	}
+}
+
+func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
+	for _, size := range []image.Point{{1 << 20, 40}, {40, 1 << 20}, {1 << 20, 1}, {5000, 100}} {
+		p := Resample(&imagenet, Image{Width: size.X, Height: size.Y, Shrink: 1})
+		if p.Size != image.Pt(224, 224) || p.Source.Pixels().Empty() || !p.Source.Pixels().In(image.Rect(0, 0, size.X, size.Y)) {
+			t.Errorf("%v: %+v", size, p)
+		}
+		x, y := p.Transform.ToImage(112, 112)
+		if math.Abs(x-float64(size.X)/2) > 1 || math.Abs(y-float64(size.Y)/2) > 1 {
+			t.Errorf("%v: the input's centre is at (%v, %v)", size, x, y)
+		}
+	}
+}
+
+// TestReducedDecodingKeepsThePlace decodes 1003 pixels to 126 at 1/8: the last of them stands for 3 pixels only, so
+// that the input covers no more than 125 3/8 of them.
+func TestReducedDecodingKeepsThePlace(t *testing.T) {
+	in := repository.Input{Width: 63, Height: 63}
+	p := Resample(&in, Image{Width: 1003, Height: 1008, Shrink: 8})
+	if p.Source != (Box{0, 0, 125.375, 126}) || p.Size != image.Pt(63, 63) {
+		t.Fatalf("%+v", p)
+	}
+	// Turned round, the 5 pixels that are not there lie at the left.
+	flipped := Resample(&in, Image{Width: 1003, Height: 1008, Shrink: 8, FlippedX: true, FlippedY: true})
+	if flipped.Source != (Box{0.625, 0, 126, 126}) {
+		t.Fatalf("%+v", flipped)
+	}
+	for _, p := range []Resampling{p, flipped} {
+		for _, c := range [][2]float64{{0, 0}, {31.5, 501.5}, {63, 1003}} {
+			if x, _ := p.Transform.ToImage(c[0], 0); math.Abs(x-c[1]) > 1e-9 {
+				t.Errorf("%v of the input lies at %v, want %v", c[0], x, c[1])
+			}
+		}
+	}
+}
+
+// TestAShrunkImageLiesWhereTheWholeOneDoes compares the place of each point, whatever the decoder shrinks and rounds.
+func TestAShrunkImageLiesWhereTheWholeOneDoes(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
+		for range 5000 {
+			whole := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1}
+			shrunk := whole
+			shrunk.Shrink, shrunk.FlippedX, shrunk.FlippedY = 2<<random.IntN(3), random.IntN(2) == 0, random.IntN(2) == 0
+			a, b := Resample(&in, whole), Resample(&in, shrunk)
+			near := 1e-9 * float64(whole.Width+whole.Height)
+			if a.Size.X*a.Size.Y != b.Size.X*b.Size.Y || a.Target != b.Target {
+				t.Fatalf("%+v: %+v and %+v", shrunk, a, b)
+			}
+			if in.Resize == repository.ShortestEdge && a.Source.Dx()*a.Source.Dy() < float64(whole.Width*whole.Height) {
+				near = 1 // cut on whole pixels
+			}
+			for _, at := range [][2]float64{{0, 0}, {1, 2}, {100, 50}, {float64(in.Width), float64(in.Height)}} {
+				ax, ay := a.Transform.ToImage(at[0], at[1])
+				bx, by := b.Transform.ToImage(at[0], at[1])
+				if math.Abs(ax-bx) > near || math.Abs(ay-by) > near {
+					t.Fatalf("%+v: %v lies at (%v, %v) and at (%v, %v)", shrunk, at, ax, ay, bx, by)
+				}
+			}
+		}
+	}
+}
+
+func TestToImageUndoesTheFit(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
+		for range 5000 {
+			img := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1 << random.IntN(4),
+				FlippedX: random.IntN(2) == 0, FlippedY: random.IntN(2) == 0}
+			p := Resample(&in, img)
+			if !p.Target.In(image.Rect(0, 0, in.Width, in.Height)) || p.Target.Empty() {
+				t.Fatalf("%+v: target %v", img, p.Target)
+			}
+			used := image.Rectangle{Min: p.CropOffset, Max: p.CropOffset.Add(p.Target.Size())}
+			w, h := img.decoded()
+			if !used.In(image.Rectangle{Max: p.Size}) || !p.Source.Pixels().In(image.Rect(0, 0, w, h)) || p.Source.Pixels().Empty() {
+				t.Fatalf("%+v: %+v takes pixels that are not there", img, p)
+			}
+			x, y := random.Float64()*float64(img.Width), random.Float64()*float64(img.Height)
+			gx, gy := p.Transform.ToImage(x*p.Transform.ScaleX+p.Transform.OffsetX, y*p.Transform.ScaleY+p.Transform.OffsetY)
+			if math.Abs(gx-x) > 1e-6*float64(img.Width) || math.Abs(gy-y) > 1e-6*float64(img.Height) {
+				t.Fatalf("%+v: (%v, %v) came back as (%v, %v)", img, x, y, gx, gy)
+			}
+		}
+	}
+}
+
+func TestShrinkingByMuchKeepsTheAspect(t *testing.T) {
+	for _, in := range []repository.Input{imagenet, yolox, letterbox} {
+		p := Resample(&in, Image{Width: 4000, Height: 3000, Shrink: 1})
+		if math.Abs(p.Transform.ScaleX/p.Transform.ScaleY-1) > 0.005 {
+			t.Errorf("%s: %+v", in.Resize, p.Transform)
+		}
+	}
+}
