@@ -16,6 +16,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/config"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 
@@ -178,7 +179,7 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 	for _, c := range change {
 		c(&cfg, e)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
 	log := &lockedBuffer{}

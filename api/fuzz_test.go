@@ -30,7 +30,7 @@ func reader(data []byte) (*Server, *body) {
 	if err != nil {
 		panic(err)
 	}
-	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: cfg.MaxBodyBytes, reservation: s.readAhead.reserve()}
+	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: int64(cfg.MaxBodyBytes), reservation: s.readAhead.reserve()}
 }
 
 // judge checks what holds for every body: bounds, and that errors are the client's.
@@ -40,7 +40,7 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 		t.Errorf("%d images", len(in.images))
 	}
 	for i, p := range in.images {
-		if int64(len(p)) > s.cfg.MaxImageBytes {
+		if int64(len(p)) > int64(s.cfg.MaxImageBytes) {
 			t.Errorf("image %d has %d bytes", i, len(p))
 		}
 	}
@@ -113,7 +113,7 @@ func FuzzMultipartBody(f *testing.F) {
 			t.Skip()
 		}
 		s, b := reader(data)
-		form, err := multipartFormat(s.cfg.MaxBodyBytes, boundary)
+		form, err := multipartFormat(int64(s.cfg.MaxBodyBytes), boundary)
 		if err != nil {
 			b.close()
 			return

@@ -104,7 +104,7 @@ func (r *jsonReader) image() error {
 	}
 	text = bytes.TrimRight(text, "=\r\n")
 	size := base64.RawStdEncoding.DecodedLen(len(text))
-	if limit := r.server.cfg.MaxImageBytes; int64(size) > limit {
+	if limit := int64(r.server.cfg.MaxImageBytes); int64(size) > limit {
 		return apierror.New(apierror.BodyTooLarge, "%s is larger than the limit of %d bytes", field, limit)
 	}
 	buffer := getBuffer(size)

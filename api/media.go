@@ -33,13 +33,13 @@ func (s *Server) bodyFormat(r *http.Request) (bodyFormat, error) {
 	switch {
 	case err != nil:
 	case strings.HasPrefix(media, "image/"), media == "application/octet-stream":
-		return bodyFormat{s.cfg.MaxImageBytes, readImage}, nil
+		return bodyFormat{int64(s.cfg.MaxImageBytes), readImage}, nil
 	case genericTypes[media]:
-		return bodyFormat{max(s.cfg.MaxImageBytes, s.cfg.MaxBodyBytes), readSniffed(given)}, nil
+		return bodyFormat{int64(max(s.cfg.MaxImageBytes, s.cfg.MaxBodyBytes)), readSniffed(given)}, nil
 	case media == "application/json":
-		return bodyFormat{s.cfg.MaxBodyBytes, readJSON}, nil
+		return bodyFormat{int64(s.cfg.MaxBodyBytes), readJSON}, nil
 	case media == "multipart/form-data":
-		return multipartFormat(s.cfg.MaxBodyBytes, params["boundary"])
+		return multipartFormat(int64(s.cfg.MaxBodyBytes), params["boundary"])
 	}
 	return bodyFormat{}, apierror.New(apierror.UnsupportedMedia, "content type %s is not supported; %s", quote(given), allowedMedia)
 }
@@ -51,11 +51,11 @@ func readSniffed(given string) func(s *Server, b *body, in *submission) error {
 		if err != nil {
 			return err
 		}
-		read, limit := readImage, s.cfg.MaxImageBytes
+		read, limit := readImage, int64(s.cfg.MaxImageBytes)
 		switch text := bytes.TrimLeft(bytes.TrimPrefix(first, byteOrderMark), " \t\r\n"); {
 		case len(first) == 0, header.IsKnown(first):
 		case len(text) > 0 && text[0] == '{':
-			read, limit = readJSON, s.cfg.MaxBodyBytes
+			read, limit = readJSON, int64(s.cfg.MaxBodyBytes)
 		case given == "":
 			return apierror.New(apierror.UnsupportedMedia, "the content type is missing, and the body is not a known image format; %s", allowedMedia)
 		default:

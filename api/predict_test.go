@@ -138,7 +138,7 @@ func TestRefusedBodyIsNotRequested(t *testing.T) {
 	s := open(t)
 	for path, want := range map[string]int{"/v1/models/none/predict": 404, "/predict": 413} {
 		r := s.request("POST", path, "image/jpeg", unsent{t})
-		r.ContentLength = Defaults().MaxImageBytes + 1
+		r.ContentLength = int64(Defaults().MaxImageBytes) + 1
 		r.Header.Set("Expect", "100-continue")
 		if got := s.do(r); got.Status != want {
 			t.Errorf("%s: %d %s, want %d", path, got.Status, got.Body, want)

@@ -186,7 +186,7 @@ func TestBufferClasses(t *testing.T) {
 			t.Errorf("from %d to %d bytes is more than a quarter", classSize(class-1), size)
 		}
 	}
-	if largest := int64(classSize(classes - 1)); largest <= Defaults().MaxImageBytes {
+	if largest := int64(classSize(classes - 1)); largest <= int64(Defaults().MaxImageBytes) {
 		t.Errorf("the largest image's buffer is not kept: the largest has %d bytes", largest)
 	}
 }

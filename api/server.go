@@ -68,7 +68,7 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 
 // limits are those of all requests for predictions together.
 func (c Config) limits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, Bytes: c.BodyBudget, ClientShare: c.ClientShare, MinRate: c.MinBodyRate}
+	return admission.Limits{Requests: c.MaxRequests, Bytes: int64(c.BodyBudget), ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
 
 // allowCORS reports whether web pages of other origins may read a path: all but what only monitoring needs.

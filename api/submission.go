@@ -93,7 +93,7 @@ func readImage(_ *Server, b *body, in *submission) error {
 // addImage reads one image of several. Its length is not known; most often it is the only one, and so about as long as what
 // remains of the body.
 func (s *Server) addImage(r io.Reader, b *body, in *submission) error {
-	limit := s.cfg.MaxImageBytes
+	limit := int64(s.cfg.MaxImageBytes)
 	img, err := readAll(io.LimitReader(r, limit+1), int(min(b.remaining(), limit)))
 	if err != nil {
 		return err

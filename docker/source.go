@@ -1,22 +1,18 @@
 package docker
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
+
+	"fovea/internal/config"
 )
 
 // checkSources looks where the paths of the host lead, as far as they can be seen from here: behind a link may be what
 // Validate refuses. What is not there the engine itself refuses.
 func (s Spec) checkSources() error {
-	var m mistakes
-	if s.ModelsDir != "" {
-		m.weak("models_dir", forbiddenTarget(s.ModelsDir))
-	}
-	for name, source := range s.SecretFiles {
-		m.weak("secret_files."+name, forbiddenTarget(source))
-	}
-	return errors.Join(m...)
+	var errs config.Errors
+	s.checkPaths(&errs, forbiddenTarget)
+	return errs.Err()
 }
 
 func forbiddenTarget(path string) string {

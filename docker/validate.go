@@ -1,14 +1,16 @@
 package docker
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"fovea/internal/config"
 )
 
 var (
@@ -18,54 +20,46 @@ var (
 	uuidForm     = regexp.MustCompile(`^(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
-// mistakes collects what is wrong, each with its key.
-type mistakes []error
-
-func (m *mistakes) add(key, format string, args ...any) {
-	*m = append(*m, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
-}
-
-// weak adds a mistake that would make the container less closed.
-func (m *mistakes) weak(key, message string) {
-	if message != "" {
-		*m = append(*m, fmt.Errorf("%s: %w: %s", key, ErrUnsafe, message))
+// unsafe reports what would weaken the container, unless the reason is empty.
+func unsafe(errs *config.Errors, key, reason string) {
+	if reason != "" {
+		errs.Add(key, "%w: %s", ErrUnsafe, reason)
 	}
 }
 
-func inRange[T int | int64](m *mistakes, key string, value, low, high T) {
-	if value < low || value > high {
-		m.add(key, "%d is not between %d and %d", value, low, high)
-	}
-}
-
-// Validate returns all mistakes at once, each with its key; those that would weaken the container are ErrUnsafe.
+// Validate returns all errors together, each with its key; those that would weaken the container are ErrUnsafe.
 func (s Spec) Validate() error {
-	var m mistakes
-	s.checkIdentity(&m)
-	s.checkUser(&m)
-	s.checkLimits(&m)
-	s.checkEnv(&m)
-	s.checkMounts(&m)
-	s.checkGPU(&m)
-	m.weak("network", wrongNetwork(s.Network))
-	return errors.Join(m...)
+	var errs config.Errors
+	s.Check(&errs)
+	return errs.Err()
 }
 
-func (s Spec) checkIdentity(m *mistakes) {
+// Check implements config.Checker.
+func (s Spec) Check(errs *config.Errors) {
+	s.checkIdentity(errs)
+	s.checkUser(errs)
+	s.checkLimits(errs)
+	s.checkEnv(errs)
+	s.checkMounts(errs)
+	s.checkGPU(errs)
+	unsafe(errs, "network", wrongNetwork(s.Network))
+}
+
+func (s Spec) checkIdentity(errs *config.Errors) {
 	if !nameForm.MatchString(s.Name) {
-		m.add("name", "%q is not a name of letters, digits, _, . and -", s.Name)
+		errs.Add("name", "%q is not a valid name: letters, digits, _, . and -", s.Name)
 	}
 	if !imageName(s.Image) {
-		m.add("image", "%q is not an image's name, digest or ID", s.Image)
+		errs.Add("image", "%q is not the name, digest or ID of a container image", s.Image)
 	}
 	for _, label := range []string{LabelOwner, LabelReplica} {
 		if s.Labels[label] == "" {
-			m.add("labels", "%s is missing", label)
+			errs.Add("labels", "%s is required", label)
 		}
 	}
 	for _, label := range []string{LabelHash, LabelGPU, LabelImage} {
 		if _, set := s.Labels[label]; set {
-			m.add("labels", "%s is set by Fovea", label)
+			errs.Add("labels", "%s is set by Fovea itself", label)
 		}
 	}
 }
@@ -73,56 +67,53 @@ func (s Spec) checkIdentity(m *mistakes) {
 // imageName is wider than the engine's own rule, and keeps out what would make another request of the name.
 func imageName(ref string) bool { return imageForm.MatchString(ref) && !strings.Contains(ref, "..") }
 
-func (s Spec) checkUser(m *mistakes) {
+func (s Spec) checkUser(errs *config.Errors) {
 	for _, id := range []struct {
 		key   string
 		value int
 	}{{"uid", s.UID}, {"gid", s.GID}} {
 		if id.value == 0 {
-			m.weak(id.key, "0 is root; use 65532 or another number above 0")
+			unsafe(errs, id.key, "0 is root; use another user, such as 65532")
 		} else {
-			inRange(m, id.key, id.value, 1, math.MaxInt32-1)
+			config.Range(errs, id.key, id.value, 1, math.MaxInt32-1)
 		}
 	}
 }
 
-func (s Spec) checkLimits(m *mistakes) {
+func (s Spec) checkLimits(errs *config.Errors) {
 	const mebibyte, tebibyte = 1 << 20, 1 << 40
-	inRange(m, "memory", s.Memory, 16*mebibyte, 64*tebibyte)
-	if !(s.CPUs >= 0.01 && s.CPUs <= 4096) { // Not the other way round, which NaN would pass.
-		m.add("cpus", "%g is not between 0.01 and 4096", s.CPUs)
+	size := func(key string, value int64, low, high config.Size) {
+		config.Range(errs, key, config.Size(value), low, high)
 	}
-	inRange(m, "pids", s.Pids, 16, 1<<22)
-	inRange(m, "nofile", s.NoFile, 64, 1<<20)
-	most := int64(64 * tebibyte)
+	size("memory", s.Memory, 16*mebibyte, 64*tebibyte)
+	config.Range(errs, "cpus", s.CPUs, 0.01, 4096)
+	config.Range(errs, "pids", s.Pids, 16, 1<<22)
+	config.Range(errs, "nofile", s.NoFile, 64, 1<<20)
+	largest := config.Size(64 * tebibyte)
 	if s.Memory >= mebibyte {
-		most = s.Memory // What is in them counts as memory.
+		largest = config.Size(s.Memory) // their contents count as memory
 	}
-	inRange(m, "tmpfs_size", s.TmpfsSize, mebibyte, most)
-	inRange(m, "shm_size", s.ShmSize, mebibyte, most)
-	inRange(m, "host_port", s.HostPort, 0, math.MaxUint16)
-	inRange(m, "container_port", s.ContainerPort, 1, math.MaxUint16)
-	if s.LogDriver != "json-file" && s.LogDriver != "local" {
-		m.add("log_driver", "%q is not json-file or local", s.LogDriver)
-	}
-	inRange(m, "log_max_size", s.LogMaxSize, 64<<10, tebibyte)
-	inRange(m, "log_max_files", s.LogMaxFiles, 1, 1000)
-	if s.StopGrace < time.Second || s.StopGrace > time.Hour {
-		m.add("stop_grace", "%s is not between 1s and 1h", s.StopGrace)
-	}
+	size("tmpfs_size", s.TmpfsSize, mebibyte, largest)
+	size("shm_size", s.ShmSize, mebibyte, largest)
+	config.Range(errs, "host_port", s.HostPort, 0, math.MaxUint16)
+	config.Range(errs, "container_port", s.ContainerPort, 1, math.MaxUint16)
+	errs.OneOf("log_driver", s.LogDriver, "json-file", "local")
+	size("log_max_size", s.LogMaxSize, 64<<10, tebibyte)
+	config.Range(errs, "log_max_files", s.LogMaxFiles, 1, 1000)
+	config.Range(errs, "stop_grace", s.StopGrace, time.Second, time.Hour)
 }
 
-func (s Spec) checkEnv(m *mistakes) {
+func (s Spec) checkEnv(errs *config.Errors) {
 	seen := map[string]bool{}
 	for _, variable := range s.Env {
 		name, value, ok := strings.Cut(variable, "=")
 		switch key := "env." + name; {
 		case !ok || !variableForm.MatchString(name) || strings.ContainsRune(value, 0):
-			m.add(key, "%q is not NAME=value", name) // Not the value, which may be a secret.
+			errs.Add(key, "%q is not NAME=value with a valid name", name) // the value may be a secret
 		case seen[name]:
-			m.add(key, "%s is there twice", name)
+			errs.Add(key, "%s is set twice", name)
 		default:
-			m.weak(key, forbiddenVariable(name))
+			unsafe(errs, key, forbiddenVariable(name))
 		}
 		seen[name] = true
 	}
@@ -135,11 +126,11 @@ func forbiddenVariable(name string) string {
 		return message
 	}
 	if strings.HasPrefix(upper, "NVIDIA_") || upper == "CUDA_VISIBLE_DEVICES" {
-		return name + " would change which GPUs the container has; use gpu"
+		return name + " would change which GPUs the container has"
 	}
 	for _, secret := range []string{"PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY", "CREDENTIALS"} {
 		if strings.HasSuffix(upper, secret) {
-			return name + " looks like a secret, which everyone who may inspect the container could read; use secret_files"
+			return name + " looks like a secret; anyone who can inspect the container can read its environment: use a secret file"
 		}
 	}
 	return ""
@@ -154,28 +145,35 @@ func forbiddenLoaderVariable(name string) string {
 	return ""
 }
 
-func (s Spec) checkMounts(m *mistakes) {
-	if s.ModelsDir != "" {
-		m.weak("models_dir", forbiddenSource(s.ModelsDir))
-	}
-	for name, source := range s.SecretFiles {
+func (s Spec) checkMounts(errs *config.Errors) {
+	for _, name := range slices.Sorted(maps.Keys(s.SecretFiles)) {
 		if !nameForm.MatchString(name) {
-			m.add("secret_files", "%q is not a name of letters, digits, _, . and -", name)
+			errs.Add("secret_files", "%q is not a valid name: letters, digits, _, . and -", name)
 		}
-		m.weak("secret_files."+name, forbiddenSource(source))
+	}
+	s.checkPaths(errs, forbiddenSource)
+}
+
+// checkPaths reports the paths of the host for which forbidden has a reason.
+func (s Spec) checkPaths(errs *config.Errors, forbidden func(path string) string) {
+	if s.ModelsDir != "" {
+		unsafe(errs, "models_dir", forbidden(s.ModelsDir))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.SecretFiles)) {
+		unsafe(errs, "secret_files."+name, forbidden(s.SecretFiles[name]))
 	}
 }
 
-func (s Spec) checkGPU(m *mistakes) {
+func (s Spec) checkGPU(errs *config.Errors) {
 	for i, uuid := range s.GPU.UUIDs {
 		if key := fmt.Sprintf("gpu.uuids[%d]", i); !uuidForm.MatchString(uuid) {
-			m.add(key, "%q is not a UUID such as GPU-8f1e… or MIG-3c2a…, as nvidia-smi -L shows it", uuid)
+			errs.Add(key, "%q is not a UUID as printed by nvidia-smi -L, such as GPU-8f1e… or MIG-3c2a…", uuid)
 		} else if slices.Index(s.GPU.UUIDs, uuid) < i {
-			m.add(key, "%s is there twice", uuid)
+			errs.Add(key, "%s is listed twice", uuid)
 		}
 	}
-	if !slices.Contains([]string{"", driverNVIDIA, driverCDI}, s.GPU.Driver) {
-		m.add("gpu.driver", "%q is not nvidia, cdi or empty", s.GPU.Driver)
+	if s.GPU.Driver != "" {
+		errs.OneOf("gpu.driver", s.GPU.Driver, driverNVIDIA, driverCDI)
 	}
 }
 
@@ -183,9 +181,9 @@ func (s Spec) checkGPU(m *mistakes) {
 func wrongNetwork(name string) string {
 	switch {
 	case name == "host" || name == "none" || name == "bridge" || name == "default":
-		return name + " is not a network of Fovea's own"
+		return name + " is not a dedicated network"
 	case !nameForm.MatchString(name): // Also container:ID, another container's network.
-		return fmt.Sprintf("%q is not a network's name", name)
+		return fmt.Sprintf("%q is not a valid network name", name)
 	}
 	return ""
 }
@@ -200,16 +198,16 @@ var sockets = []string{
 // only; checkSources looks at what is there.
 func forbiddenSource(path string) string {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
-		return fmt.Sprintf("%q is not an absolute path without . and ..", path)
+		return fmt.Sprintf("%q is not an absolute path without . or ..", path)
 	}
 	for _, tree := range []string{"/proc", "/sys", "/dev", "/etc", "/boot", "/var/lib/docker", "/var/lib/containerd"} {
 		if path == tree || strings.HasPrefix(path, tree+"/") {
-			return path + " is part of the host's system"
+			return path + " belongs to the host system"
 		}
 	}
 	for _, socket := range sockets {
 		if path == "/" || path == socket || strings.HasPrefix(socket, path+"/") {
-			return path + " is or holds " + socket + ", which makes its reader root on the host"
+			return path + " is or contains " + socket + ", which gives root on the host"
 		}
 	}
 	if strings.HasSuffix(path, ".sock") {

@@ -85,7 +85,7 @@ func TestWeaknessesOfOthersContainersAreFound(t *testing.T) {
 		{"mounts: bind /models, writable: true", bind(container.MountPoint{Type: mount.TypeBind, Source: "/srv", Destination: "/models", RW: true})},
 		{"mounts: bind /host, writable: false", bind(container.MountPoint{Type: mount.TypeBind, Source: "/srv", Destination: "/host"})},
 		{"mounts: /models, propagation rshared", bind(container.MountPoint{Type: mount.TypeBind, Source: "/srv", Destination: "/models", Propagation: "rshared"})},
-		{"mounts: /run/docker.sock is or holds", bind(container.MountPoint{
+		{"mounts: /run/docker.sock is or contains", bind(container.MountPoint{
 			Type: mount.TypeBind, Source: "/run/docker.sock", Destination: "/run/secrets/s", Propagation: "rprivate",
 		})},
 		{"env: LD_PRELOAD", func(a *container.InspectResponse) { a.Config.Env = append(a.Config.Env, "LD_PRELOAD=x") }},

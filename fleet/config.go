@@ -2,109 +2,106 @@ package fleet
 
 import (
 	"fmt"
-	"math"
+	"maps"
+	"net"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"fovea/docker"
 	"fovea/fleet/gateway"
+	"fovea/internal/config"
 	"fovea/internal/logging"
-	"fovea/internal/safeyaml"
 )
 
-// Config is supervise.yaml: all that an operator decides.
+// Config is supervise.yaml.
 type Config struct {
-	Name     string            `yaml:"name"`     // of the fleet; part of its containers' names, and the label that says whose they are
-	Image    string            `yaml:"image"`    // name or digest
-	Models   string            `yaml:"models"`   // folder on this machine, read-only in the replicas; empty: the image's own
-	GPUs     GPUSet            `yaml:"gpus"`     // none, all, or a list of indices and UUIDs
-	Replicas int               `yaml:"replicas"` // on each GPU; without GPUs, in all
-	Args     []string          `yaml:"args"`     // further arguments of the server
+	Name     string            `yaml:"name"`                   // of the fleet; part of its containers' names and of their owner label
+	Image    string            `yaml:"image"`                  // name or digest of the container image
+	Models   string            `yaml:"models"`                 // folder on this machine, mounted read-only in the replicas; empty: the container image's own
+	GPUs     GPUSet            `yaml:"gpus"`                   // none, all, or a list of indices and UUIDs
+	Replicas int               `yaml:"replicas" range:"1..64"` // per GPU; without GPUs, in total
+	Args     []string          `yaml:"args"`                   // additional arguments of the server
 	Env      map[string]string `yaml:"env"`
-	Secrets  map[string]string `yaml:"secrets"` // name: file on this machine, read-only at /run/secrets/NAME in the replicas
-	User     string            `yaml:"user"`    // UID:GID, numbers, not root
-	Network  string            `yaml:"network"` // of the engine; made if it is missing; empty: NAME
+	Secrets  map[string]string `yaml:"secrets"` // NAME: file on this machine, mounted read-only at /run/secrets/NAME in the replicas
+	User     string            `yaml:"user"`    // UID:GID, numeric, not root
+	Network  string            `yaml:"network"` // of the container engine; created if missing; empty: NAME
 	Limits   Limits            `yaml:"limits"`
-	Stop     time.Duration     `yaml:"stop"`   // between the signal to end and the kill
-	Health   Health            `yaml:"health"` // when a replica is well
+	Stop     time.Duration     `yaml:"stop" range:"1s..1h"` // between SIGTERM and SIGKILL
+	Health   Health            `yaml:"health"`
 	Restart  Restart           `yaml:"restart"`
 	Rollout  Rollout           `yaml:"rollout"`
 	GPU      GPUWatch          `yaml:"gpu"`
 	Gateway  GatewayConfig     `yaml:"gateway"`
 	Engine   Engine            `yaml:"engine"`
 	Socket   string            `yaml:"socket"` // of the control API
-	State    string            `yaml:"state"`  // folder for what outlives the supervisor
+	State    string            `yaml:"state"`  // folder for the persistent state
 	Log      logging.Config    `yaml:"log"`
 }
 
-// Limits bound one replica.
+// Limits are the resources of one replica.
 type Limits struct {
-	Memory  Size    `yaml:"memory"` // and swap: none beyond it
-	CPUs    float64 `yaml:"cpus"`
-	Pids    int64   `yaml:"pids"`
-	NoFile  int64   `yaml:"nofile"`
-	Tmpfs   Size    `yaml:"tmpfs"` // of /tmp
-	Shm     Size    `yaml:"shm"`   // of /dev/shm
-	LogSize Size    `yaml:"log_size"`
-	Logs    int     `yaml:"logs"` // files of log_size that are kept
+	Memory  config.Size `yaml:"memory" range:"64MiB..16TiB"` // without swap
+	CPUs    float64     `yaml:"cpus" range:"0.01..1024"`
+	Pids    int64       `yaml:"pids" range:"16..1048576"`
+	NoFile  int64       `yaml:"nofile" range:"256..1048576"`
+	Tmpfs   config.Size `yaml:"tmpfs" range:"1MiB..1TiB"`     // of /tmp
+	Shm     config.Size `yaml:"shm" range:"1MiB..1TiB"`       // of /dev/shm
+	LogSize config.Size `yaml:"log_size" range:"64KiB..1TiB"` // of one log file
+	Logs    int         `yaml:"logs" range:"1..100"`          // log files kept
 }
 
-// Health says when a replica is well.
+// Health decides when a replica is healthy.
 type Health struct {
-	Interval time.Duration `yaml:"interval"` // between two probes of a ready replica; starting ones are asked more often
-	Timeout  time.Duration `yaml:"timeout"`  // of a probe
-	Failures int           `yaml:"failures"` // probes without success, one after the other, that count as a failure
-	Start    time.Duration `yaml:"start"`    // from creation until first ready
-	Unready  time.Duration `yaml:"unready"`  // how long one that was ready may be unready before it is replaced
-	Canary   time.Duration `yaml:"canary"`   // between two predictions on an image of the supervisor's own; 0: none
-	Drain    time.Duration `yaml:"drain"`    // how long requests in flight may take before a planned stop cuts them off
+	Interval time.Duration `yaml:"interval" range:"100ms..1m"` // between probes of a ready replica; starting ones are probed more often
+	Timeout  time.Duration `yaml:"timeout" range:"100ms..1m"`  // of a probe
+	Failures int           `yaml:"failures" range:"1..100"`    // consecutive failed probes that count as a failure
+	Start    time.Duration `yaml:"start" range:"1s..24h"`      // from creation until first ready
+	Unready  time.Duration `yaml:"unready" range:"1s..24h"`    // after which a replica that was ready is replaced
+	Canary   time.Duration `yaml:"canary"`                     // between predictions of a canary image; 0: none
+	Drain    time.Duration `yaml:"drain" range:"1s..1h"`       // time limit for requests in flight at a planned stop
 }
 
-// Restart says when and how often a replica that ended is replaced.
+// Restart decides when and how often a replica is restarted.
 type Restart struct {
-	MinBackoff time.Duration `yaml:"min_backoff"`
-	MaxBackoff time.Duration `yaml:"max_backoff"`
-	Reset      time.Duration `yaml:"reset"`    // ready for so long makes back-off start anew
-	Failures   int           `yaml:"failures"` // more than these within the window, and the replica has failed for good
-	Window     time.Duration `yaml:"window"`
+	MinBackoff time.Duration `yaml:"min_backoff" range:"100ms..1h"`
+	MaxBackoff time.Duration `yaml:"max_backoff" range:"100ms..1h"`
+	Reset      time.Duration `yaml:"reset" range:"1s..24h"`    // ready this long resets the backoff
+	Failures   int           `yaml:"failures" range:"1..1000"` // more than these within the window, and the replica is not restarted
+	Window     time.Duration `yaml:"window" range:"1s..24h"`
 }
 
-// Rollout says how replicas are exchanged.
+// Rollout decides how replicas are replaced.
 type Rollout struct {
-	Order   string        `yaml:"order"`   // auto, start-first or stop-first
-	Monitor time.Duration `yaml:"monitor"` // how long a new replica must have been ready before the next step
+	Order   string        `yaml:"order" oneof:"auto,start-first,stop-first"`
+	Monitor time.Duration `yaml:"monitor" range:"0s..1h"` // how long a new replica must be ready before the next step
 }
 
-// GPUWatch says how GPUs are watched.
+// GPUWatch decides how GPUs are watched.
 type GPUWatch struct {
-	Library string        `yaml:"library"` // NVML's; empty: libnvidia-ml.so.1
-	Driver  string        `yaml:"driver"`  // auto, nvidia or cdi: how the engine hands GPUs to containers
-	Poll    time.Duration `yaml:"poll"`    // between two probes of a GPU
-	Probes  int           `yaml:"probes"`  // that a quarantined GPU must pass, one after the other
+	Library string        `yaml:"library"`                        // path of NVML's library; empty: libnvidia-ml.so.1
+	Driver  string        `yaml:"driver" oneof:"auto,nvidia,cdi"` // how the container engine passes GPUs to containers
+	Poll    time.Duration `yaml:"poll" range:"100ms..1m"`         // between polls of the GPUs
+	Probes  int           `yaml:"probes" range:"1..100"`          // consecutive successful probes that end a quarantine
 }
 
-// GatewayConfig says where requests come in, and how they are passed on.
+// GatewayConfig is where the gateway listens, and its own configuration.
 type GatewayConfig struct {
 	Address        string `yaml:"address"`
-	ReplayMemory   Size   `yaml:"replay_memory"` // for bodies until their answers begin, so that a second replica can be given them; one takes a quarter at most
 	gateway.Config `yaml:",inline"`
 }
 
-// own is the gateway's own configuration.
-func (c GatewayConfig) own() gateway.Config {
-	own := c.Config
-	own.ReplayMemory = int64(c.ReplayMemory)
-	return own
-}
-
-// Engine says how the container engine is reached.
+// Engine is how the container engine is reached.
 type Engine struct {
-	Host    string        `yaml:"host"`    // such as unix:///run/docker.sock; empty: DOCKER_HOST or the default
-	Timeout time.Duration `yaml:"timeout"` // of one call, beside the time that a stop is given
-	Resync  time.Duration `yaml:"resync"`  // between two looks at all containers
+	Host    string        `yaml:"host"`                    // such as unix:///run/docker.sock; empty: DOCKER_HOST or the default
+	Timeout time.Duration `yaml:"timeout" range:"1s..10m"` // of one call, in addition to a stop's own time
+	Resync  time.Duration `yaml:"resync" range:"1s..10m"`  // between lists of all containers
 }
 
-// Defaults is the configuration of an empty file.
+// Defaults returns the default configuration.
 func Defaults() Config {
 	return Config{
 		Name: "fovea", Image: "fovea", Replicas: 1, User: "65532:65532", Stop: 35 * time.Second,
@@ -116,7 +113,7 @@ func Defaults() Config {
 		Restart: Restart{MinBackoff: time.Second, MaxBackoff: time.Minute, Reset: 10 * time.Minute, Failures: 5, Window: 10 * time.Minute},
 		Rollout: Rollout{Order: OrderAuto, Monitor: 10 * time.Second},
 		GPU:     GPUWatch{Driver: "auto", Poll: 5 * time.Second, Probes: 3},
-		Gateway: GatewayConfig{Address: "127.0.0.1:8080", ReplayMemory: Size(gateway.Defaults().ReplayMemory), Config: gateway.Defaults()},
+		Gateway: GatewayConfig{Address: "127.0.0.1:8080", Config: gateway.Defaults()},
 		Engine:  Engine{Timeout: 15 * time.Second, Resync: 10 * time.Second},
 		Socket:  "/run/fovea/supervise.sock",
 		State:   "/var/lib/fovea/supervise",
@@ -131,50 +128,6 @@ const (
 	OrderStopFirst  = "stop-first"
 )
 
-// Size is a number of bytes, written as a number with or without the unit KiB, MiB or GiB.
-type Size int64
-
-// units from the largest on; the last one stands for none.
-var units = []struct {
-	name  string
-	bytes int64
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
-
-// UnmarshalYAML reads the written form.
-func (s *Size) UnmarshalYAML(data []byte) error {
-	var text string
-	if err := safeyaml.Unmarshal(data, &text); err != nil {
-		return err
-	}
-	for _, u := range units {
-		number, ok := strings.CutSuffix(text, u.name)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-		bytes := n * float64(u.bytes)
-		if err != nil || math.IsNaN(bytes) || bytes < 0 || bytes >= math.MaxInt64 {
-			break
-		}
-		*s = Size(bytes)
-		return nil
-	}
-	return fmt.Errorf("%q is no size; want a number with KiB, MiB, GiB or no unit", text)
-}
-
-// MarshalYAML gives the written form.
-func (s Size) MarshalYAML() ([]byte, error) { return []byte(s.String()), nil }
-
-// String gives the largest unit of which it is a whole number.
-func (s Size) String() string {
-	for _, u := range units {
-		if s != 0 && int64(s)%u.bytes == 0 {
-			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
-		}
-	}
-	return "0"
-}
-
 // GPUSet says which GPUs are used.
 type GPUSet struct {
 	All  bool
@@ -184,31 +137,160 @@ type GPUSet struct {
 // None tells whether the fleet runs on the CPU.
 func (g GPUSet) None() bool { return !g.All && len(g.List) == 0 }
 
-// UnmarshalYAML reads none, all, one GPU, or a list of GPUs.
-func (g *GPUSet) UnmarshalYAML(data []byte) error {
-	var list []string
-	if err := safeyaml.Unmarshal(data, &list); err == nil {
-		g.All, g.List = false, list
-		return nil
-	}
-	var word string
-	if err := safeyaml.Unmarshal(data, &word); err != nil {
-		return fmt.Errorf("want none, all, or a list of indices and UUIDs")
-	}
-	*g = GPUSet{All: word == "all"}
-	if word != "all" && word != "none" {
-		g.List = []string{word}
+// UnmarshalText reads none, all, or indices and UUIDs separated by commas.
+func (g *GPUSet) UnmarshalText(text []byte) error {
+	*g = GPUSet{}
+	switch string(text) {
+	case "none", "":
+	case "all":
+		g.All = true
+	default:
+		for name := range strings.SplitSeq(string(text), ",") {
+			g.List = append(g.List, strings.TrimSpace(name))
+		}
 	}
 	return nil
 }
 
-// MarshalYAML gives the written form.
-func (g GPUSet) MarshalYAML() ([]byte, error) {
+// String is the form that UnmarshalText reads.
+func (g GPUSet) String() string {
 	switch {
 	case g.All:
-		return []byte("all"), nil
-	case len(g.List) == 0:
-		return []byte("none"), nil
+		return "all"
+	case g.None():
+		return "none"
 	}
-	return []byte("[" + strings.Join(g.List, ", ") + "]"), nil
+	return strings.Join(g.List, ",")
+}
+
+// Load reads a configuration file over the defaults. All errors are returned together. Relative paths in the file are
+// relative to its folder.
+func Load(file string) (Config, error) {
+	c := Defaults()
+	report := config.Read(&c, config.Sources{File: file})
+	c.anchor(filepath.Dir(file))
+	return c, report.Check(c)
+}
+
+// anchor makes paths absolute.
+func (c *Config) anchor(dir string) {
+	for _, path := range []*string{&c.Models, &c.Socket, &c.State} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+		if *path != "" {
+			if abs, err := filepath.Abs(*path); err == nil {
+				*path = abs
+			}
+		}
+	}
+	for name, path := range c.Secrets {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		if abs, err := filepath.Abs(path); err == nil {
+			c.Secrets[name] = abs
+		}
+	}
+}
+
+var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+// maxSocket is the length of a Unix socket's address on Linux, without the terminating byte.
+const maxSocket = 107
+
+// Check implements config.Checker.
+func (c Config) Check(errs *config.Errors) {
+	if !nameForm.MatchString(c.Name) {
+		errs.Add("name", "%q is not a valid name: 1 to 32 of a-z, 0-9 and -, not at an end", c.Name)
+	}
+	if _, _, err := parseUser(c.User); err != nil {
+		errs.Add("user", "%w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Secrets)) {
+		if _, twice := c.Env[name]; twice {
+			errs.Add("secrets."+name, "is also in env")
+		}
+	}
+	if c.Socket == "" || len(c.Socket) > maxSocket {
+		errs.Add("socket", "%q is not a path of 1 to %d bytes", c.Socket, maxSocket)
+	}
+	if c.State == "" {
+		errs.Add("state", "is required")
+	}
+	c.checkContainer(errs)
+}
+
+// containerKeys are the keys that become a container's, by the container's.
+var containerKeys = map[string]string{
+	"uid": "user", "gid": "user", "memory": "limits.memory", "cpus": "limits.cpus", "pids": "limits.pids", "nofile": "limits.nofile",
+	"tmpfs_size": "limits.tmpfs", "shm_size": "limits.shm", "log_max_size": "limits.log_size", "log_max_files": "limits.logs",
+	"stop_grace": "stop", "models_dir": "models", "secret_files": "secrets",
+}
+
+// checkContainer reports what package docker refuses in a container of this configuration.
+func (c Config) checkContainer(errs *config.Errors) {
+	d, err := NewDeployment(c, docker.Image{ID: c.Image})
+	if err != nil {
+		return // the user, which is reported already
+	}
+	var own config.Errors
+	d.spec(c.Name, Place{Name: "any"}).Check(&own)
+	for _, e := range own {
+		section, rest, _ := strings.Cut(e.Key, ".")
+		if key, ok := containerKeys[section]; ok {
+			e.Key = config.Join(key, rest)
+		}
+		if !errs.Has(e.Key) {
+			*errs = append(*errs, e)
+		}
+	}
+}
+
+// parseUser reads UID:GID.
+func parseUser(text string) (uid, gid int, err error) {
+	u, g, _ := strings.Cut(text, ":")
+	uid, errUser := strconv.Atoi(u)
+	gid, errGroup := strconv.Atoi(g)
+	if errUser != nil || errGroup != nil || uid < 1 || gid < 1 {
+		return 0, 0, fmt.Errorf("%q is not UID:GID, both numbers above 0", text)
+	}
+	return uid, gid, nil
+}
+
+// Check implements config.Checker.
+func (c GatewayConfig) Check(errs *config.Errors) {
+	if _, port, err := net.SplitHostPort(c.Address); err != nil || port == "" {
+		errs.Add("address", "%q is not host:port", c.Address)
+	}
+}
+
+// Check implements config.Checker.
+func (g GPUSet) Check(errs *config.Errors) {
+	seen := map[string]bool{}
+	for _, name := range g.List {
+		n, err := strconv.Atoi(name)
+		isUUID := strings.HasPrefix(name, "GPU-") || strings.HasPrefix(name, "MIG-")
+		switch {
+		case !isUUID && (err != nil || n < 0):
+			errs.Add("", "%q is neither an index nor a UUID that begins with GPU- or MIG-", name)
+		case seen[name]:
+			errs.Add("", "%s is listed twice", name)
+		}
+		seen[name] = true
+	}
+}
+
+// Check implements config.Checker.
+func (h Health) Check(errs *config.Errors) {
+	if h.Canary != 0 {
+		config.Range(errs, "canary", h.Canary, time.Second, time.Hour)
+	}
+}
+
+// Check implements config.Checker.
+func (r Restart) Check(errs *config.Errors) {
+	if r.MaxBackoff < r.MinBackoff {
+		errs.Add("max_backoff", "%s is less than restart.min_backoff (%s)", config.Format(r.MaxBackoff), config.Format(r.MinBackoff))
+	}
 }

@@ -1,11 +1,17 @@
 package fleet
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"fovea/docker"
+	"fovea/internal/config"
 )
 
 func TestConfigurationFiles(t *testing.T) {
@@ -26,15 +32,15 @@ env: {FOVEA_LOG_LEVEL: debug}`, nil},
 		"wrong types, all at once":  {"replicas: many\nstop: soon\nlimits: {memory: big}", []string{"replicas:", "stop:", "limits.memory:"}},
 		"values out of bounds, all at once": {"replicas: 0\nname: A_b\nuser: \"0:0\"\nrollout: {order: never}\ngateway: {address: x, body_timeout: 0s, stall_timeout: 0s, replay_memory: 2000GiB, \"-\": 1}",
 			[]string{"replicas: 0", "name:", "user:", "rollout.order:", "gateway.address:", "gateway.body_timeout:", "gateway.stall_timeout:", "gateway.replay_memory:", "gateway.-: unknown key"}},
-		"GPUs named badly":        {"gpus: [0, 0, x]", []string{"0 is there twice", `"x" is neither`}},
+		"GPUs named badly":        {"gpus: [0, 0, x]", []string{"0 is listed twice", `"x" is neither`}},
 		"variables of the loader": {"env: {LD_PRELOAD: x, NVIDIA_VISIBLE_DEVICES: all}", []string{"env.LD_PRELOAD", "env.NVIDIA_VISIBLE_DEVICES"}},
 		"the host's network":      {"network: host", []string{"network:"}},
 		"what a container may not have": {"models: /etc\nsecrets: {TOKEN: /var/run/docker.sock}\nenv: {API_TOKEN: x}\nlimits: {memory: 64MiB, tmpfs: 1GiB}",
 			[]string{"models: unsafe", "secrets.TOKEN: unsafe", "env.API_TOKEN: unsafe", "limits.tmpfs: "}},
-		"mistakes of all kinds, at once": {"imago: x\nreplicas: many\nname: A_b\nmodels: /etc", []string{"imago:", "replicas:", "name:", "models:"}},
-		"a value left out":               {"image:", []string{"image: has no value"}},
-		"not YAML":                       {"a: [", []string{"not valid YAML"}},
-		"two documents":                  {"name: a\n---\nname: b", []string{"2 YAML documents"}},
+		"errors of all kinds, at once": {"imago: x\nreplicas: many\nname: A_b\nmodels: /etc", []string{"imago:", "replicas:", "name:", "models:"}},
+		"a value left out":             {"image:", []string{"image: has no value"}},
+		"not YAML":                     {"a: [", []string{"invalid YAML"}},
+		"two documents":                {"name: a\n---\nname: b", []string{"2 YAML documents"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "supervise.yaml")
@@ -44,6 +50,9 @@ env: {FOVEA_LOG_LEVEL: debug}`, nil},
 			_, err := Load(file)
 			if (err == nil) != (len(c.says) == 0) {
 				t.Fatalf("error %v", err)
+			}
+			if unsafe := strings.Contains(strings.Join(c.says, " "), "unsafe"); errors.Is(err, docker.ErrUnsafe) != unsafe && unsafe {
+				t.Errorf("errors.Is does not find docker.ErrUnsafe in: %v", err)
 			}
 			for _, part := range c.says {
 				if !strings.Contains(err.Error(), part) {
@@ -55,8 +64,8 @@ env: {FOVEA_LOG_LEVEL: debug}`, nil},
 }
 
 func TestValuesOfAConfiguration(t *testing.T) {
-	c, err := Parse([]byte("limits: {memory: 1.5GiB}\ngpus: all\nhealth: {drain: 90s}\nmodels: m"))
-	if err != nil {
+	c := Defaults()
+	if err := config.Parse([]byte("limits: {memory: 1.5GiB}\ngpus: all\nhealth: {drain: 90s}\nmodels: m"), "supervise.yaml", &c).Err(); err != nil {
 		t.Fatal(err)
 	}
 	c.anchor("/etc/fovea")
@@ -68,9 +77,21 @@ func TestValuesOfAConfiguration(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("gpus: [0, MIG-1]\nlimits: {memory: 1GiB}\nsecrets: {key: /k}"))
 	f.Add([]byte("health:\n  start: 1m\nenv: {A: b}"))
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		if c, err := Parse(data); err == nil {
-			_ = c.Validate()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, again := Defaults(), Defaults()
+		if !utf8.Valid(data) || config.Parse(data, "supervise.yaml", &c).Err() != nil {
+			return
+		}
+		_ = config.Check(c)
+		var printed, twice bytes.Buffer
+		if err := config.Write(&printed, c); err != nil || printed.Len() > config.MaxFile {
+			return
+		}
+		if err := config.Parse(printed.Bytes(), "printed", &again).Err(); err != nil {
+			t.Fatalf("%v\n%s", err, printed.String())
+		}
+		if err := config.Write(&twice, again); err != nil || twice.String() != printed.String() {
+			t.Errorf("%v\n%s\n%s", err, printed.String(), twice.String())
 		}
 	})
 }

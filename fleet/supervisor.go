@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 	if s.prober, err = newProber(cfg.Health.Timeout); err != nil {
 		return nil, err
 	}
-	s.gateway = gateway.New(cfg.Gateway.own(), s.log)
+	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, places, kept, s.log, random)
 	return s, nil

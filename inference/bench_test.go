@@ -57,7 +57,7 @@ func BenchmarkPredict(b *testing.B) {
 }
 
 // BenchmarkInProcessLoop does the same work without the engine: each of GOMAXPROCS goroutines decodes, packs and
-// runs over the same session, with a batch of its own.
+// runs over the same session, with its own batch.
 func BenchmarkInProcessLoop(b *testing.B) {
 	e, names, images := benchEngine(b)
 	for _, name := range names {
@@ -74,7 +74,7 @@ func BenchmarkInProcessLoop(b *testing.B) {
 	}
 }
 
-// BenchmarkEngineAgainstLoop measures both in turn in one run, so that what else the machine does meets both, and
+// BenchmarkEngineAgainstLoop alternates between both in one run, so that other load on the machine affects both, and
 // reports the ratios: CPU time of the engine over the loop's, and its throughput over the loop's.
 func BenchmarkEngineAgainstLoop(b *testing.B) {
 	e, names, images := benchEngine(b)
@@ -168,14 +168,14 @@ func (l *loop) one(batch *onnx.Batch, image []byte) error {
 		return err
 	}
 	defer img.Close()
-	fit, err := l.v.plan.Pack(img, batch.Input(l.v.image, 0))
+	transform, err := l.v.plan.Pack(img, batch.Input(l.v.image, 0))
 	if err != nil {
 		return err
 	}
 	if err := batch.Run(context.Background(), 1); err != nil {
 		return err
 	}
-	_, err = l.v.decoder.Decode(batch.Outputs(0), fit, postprocess.Params{})
+	_, err = l.v.decoder.Decode(batch.Outputs(0), transform, postprocess.Params{})
 	return err
 }
 

@@ -1,30 +1,30 @@
 package inference
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"fovea/inference/onnx"
+	"fovea/internal/config"
 	"fovea/internal/repository"
 )
 
-// Config is what an operator decides about inference. Sizes are bytes unless the key says otherwise.
+// Config is section inference of the server's configuration.
 type Config struct {
-	Library        string        `yaml:"library" usage:"libonnxruntime.so; empty: searched for"`
-	Device         string        `yaml:"device" usage:"auto, cpu, cuda or cuda:N, for models that name none"`
-	Models         []ModelConfig `yaml:"models" usage:"models to serve, as NAME or NAME:required; empty: all of the repository"`
-	Default        string        `yaml:"default" usage:"the model of POST /predict; empty: the first"`
-	Workers        int           `yaml:"workers" usage:"images decoded, and batches run on the CPU, at once; 0: one more than cores"`
-	MaxPixels      int64         `yaml:"max_pixels" usage:"pixels of an image; those of more than 32 bits count for more"`
-	Instances      int           `yaml:"instances" usage:"instances per device, for models that name none; 0: one per core on the CPU, one on a GPU"`
-	Threads        int           `yaml:"threads" usage:"threads within one operator on the CPU, while several images are in the server"`
-	ThreadsAlone   int           `yaml:"threads_alone" usage:"threads within one operator on the CPU for an image that is alone in the server; 0: one per core, for models up to 256 MiB, since their weights are in memory twice then; 1: none, they are there once"`
-	SaturatingInt8 bool          `yaml:"saturating_int8" usage:"on an x86 CPU without VNNI, cut sums of int8 products off at 16 bits: faster, and answers may be wrong; elsewhere without effect"`
-	LoadTimeout    time.Duration `yaml:"load_timeout" usage:"time for one version of a model to be loaded, run in every batch size and tested"`
+	Library        string        `yaml:"library" help:"path of libonnxruntime.so; empty: search for it"`
+	Device         string        `yaml:"device" help:"auto, cpu, cuda or cuda:N, for models that name no device"`
+	Models         []ModelConfig `yaml:"models" help:"models to serve, as NAME or NAME:required; empty: all in the repository"`
+	Default        string        `yaml:"default" help:"model used by POST /predict; empty: the first"`
+	Workers        int           `yaml:"workers" range:"0..1024" help:"images decoded, and batches run on the CPU, at the same time; 0: cores + 1"`
+	MaxPixels      int64         `yaml:"max_pixels" range:"10000..715827882" help:"maximum pixels of an image; pixels of more than 32 bits count for more"` // gocv counts the bytes of three channels in 32 bits
+	Instances      int           `yaml:"instances" range:"0..256" help:"instances per device, for models that set none; 0: one per core on the CPU, one per GPU"`
+	Threads        int           `yaml:"threads" range:"0..1024" help:"threads per operator on the CPU"`
+	ThreadsAlone   int           `yaml:"threads_alone" range:"0..1024" help:"threads per operator on the CPU for a single image on an idle server; 0: one per core for models up to 256MiB, whose weights are then in memory twice; 1: off"`
+	SaturatingInt8 bool          `yaml:"saturating_int8" help:"on x86 without VNNI, saturate int8 products at 16 bits: faster, but results may be wrong; no effect elsewhere"`
+	LoadTimeout    time.Duration `yaml:"load_timeout" range:"100ms..24h" help:"time limit for loading and testing one version of a model"`
 	CUDA           CUDAConfig    `yaml:"cuda"`
 }
 
@@ -34,75 +34,59 @@ type ModelConfig struct {
 	Required bool   `yaml:"required"` // the server does not start, and is not ready, without it
 }
 
-// CUDAConfig tunes sessions on CUDA devices.
-type CUDAConfig struct {
-	MemLimit   int64  `yaml:"mem_limit" usage:"bytes of a session's arena on a GPU; 0: four fifths of what is free when it is made"`
-	ConvSearch string `yaml:"conv_search" usage:"HEURISTIC, EXHAUSTIVE or DEFAULT"`
-	NoTF32     bool   `yaml:"no_tf32" usage:"full float32 in convolutions"`
-	PreferNHWC bool   `yaml:"prefer_nhwc" usage:"channels last in convolutions"`
-	RefuseCPU  bool   `yaml:"refuse_cpu" usage:"do not load a model of which parts would run on the CPU"`
+// UnmarshalText reads NAME or NAME:required.
+func (m *ModelConfig) UnmarshalText(text []byte) error {
+	name, option, has := strings.Cut(string(text), ":")
+	if has && option != "required" {
+		return fmt.Errorf("%q is neither NAME nor NAME:required", text)
+	}
+	*m = ModelConfig{Name: name, Required: has}
+	return nil
 }
 
-// Defaults is the configuration of a server that is told nothing.
+// String is the form that UnmarshalText reads.
+func (m ModelConfig) String() string {
+	if m.Required {
+		return m.Name + ":required"
+	}
+	return m.Name
+}
+
+// CUDAConfig is section inference.cuda of the server's configuration.
+type CUDAConfig struct {
+	MemLimit   config.Size `yaml:"mem_limit" help:"maximum GPU memory of a session's arena; 0: 80 % of the memory free when it is created"`
+	ConvSearch string      `yaml:"conv_search" oneof:"HEURISTIC,EXHAUSTIVE,DEFAULT" help:"how cuDNN chooses convolution algorithms"`
+	NoTF32     bool        `yaml:"no_tf32" help:"full float32 precision in convolutions"`
+	PreferNHWC bool        `yaml:"prefer_nhwc" help:"channels-last convolutions"`
+	RefuseCPU  bool        `yaml:"refuse_cpu" help:"reject models of which parts would run on the CPU"`
+}
+
+// Defaults returns the default configuration.
 func Defaults() Config {
 	return Config{Device: "auto", MaxPixels: 50_000_000, Threads: 1, LoadTimeout: 5 * time.Minute,
 		CUDA: CUDAConfig{ConvSearch: "HEURISTIC"}}
 }
 
-// bounds of the whole numbers that Validate checks.
-const (
-	mostWorkers   = 1024
-	leastPixels   = 10_000
-	mostPixels    = math.MaxInt32 / 3 // gocv counts the bytes of an image's three channels in 32 bits
-	mostInstances = 256
-
-	leastLoadTimeout, mostLoadTimeout = 100 * time.Millisecond, 24 * time.Hour
-)
-
-// Validate names every key whose value is not allowed.
-func (c Config) Validate() error {
-	var errs []error
-	wrong := func(key, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
-	}
-	between := func(key string, value, low, high int64) {
-		if value < low || value > high {
-			wrong(key, "is %d; allowed is %d to %d", value, low, high)
-		}
-	}
+// Check implements config.Checker.
+func (c Config) Check(errs *config.Errors) {
 	if _, err := onnx.ParseDevice(c.Device); err != nil {
-		wrong("device", "%v", err)
+		errs.Add("device", "%q is not one of auto, cpu, cuda, cuda:N", c.Device)
 	}
-	between("workers", int64(c.Workers), 0, mostWorkers)
-	between("max_pixels", c.MaxPixels, leastPixels, mostPixels)
-	between("instances", int64(c.Instances), 0, mostInstances)
-	between("threads", int64(c.Threads), 0, mostWorkers)
-	between("threads_alone", int64(c.ThreadsAlone), 0, mostWorkers)
-	if c.LoadTimeout < leastLoadTimeout || c.LoadTimeout > mostLoadTimeout {
-		wrong("load_timeout", "is %s; allowed is %s to %s", c.LoadTimeout, leastLoadTimeout, mostLoadTimeout)
-	}
-	if err := c.CUDA.options().Validate(); err != nil {
-		wrong("cuda", "%v", err)
-	}
-	return errors.Join(append(errs, c.validateModels()...)...)
-}
-
-func (c Config) validateModels() (errs []error) {
 	for i, m := range c.Models {
+		key := config.Index("models", i) + ".name"
 		switch {
 		case m.Name == "":
-			errs = append(errs, fmt.Errorf("models[%d].name: is missing", i))
+			errs.Add(key, "is required")
 		case !repository.ValidName(m.Name):
-			errs = append(errs, fmt.Errorf("models[%d].name: %q cannot be the name of a model", i, m.Name))
+			errs.Add(key, "%q is not a valid model name", m.Name)
 		}
 		if first := c.index(m.Name); first < i {
-			errs = append(errs, fmt.Errorf("models[%d].name: %q is listed already as models[%d]", i, m.Name, first))
+			errs.Add(key, "%q is already listed as models[%d]", m.Name, first)
 		}
 	}
 	if c.Default != "" && len(c.Models) > 0 && c.index(c.Default) < 0 {
-		errs = append(errs, fmt.Errorf("default: model %q is not listed under models", c.Default))
+		errs.Add("default", "model %q is not listed under models", c.Default)
 	}
-	return errs
 }
 
 func (c Config) index(name string) int {
@@ -126,6 +110,6 @@ func (c Config) workers() int {
 }
 
 func (c CUDAConfig) options() onnx.CUDAOptions {
-	return onnx.CUDAOptions{MemLimit: c.MemLimit, ConvSearch: c.ConvSearch, NoTF32: c.NoTF32, PreferNHWC: c.PreferNHWC,
+	return onnx.CUDAOptions{MemLimit: int64(c.MemLimit), ConvSearch: c.ConvSearch, NoTF32: c.NoTF32, PreferNHWC: c.PreferNHWC,
 		RefuseCPU: c.RefuseCPU}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"fovea/inference/onnx"
+	"fovea/internal/config"
 )
 
 func TestConfigNamesEveryMistake(t *testing.T) {
@@ -23,19 +24,19 @@ func TestConfigNamesEveryMistake(t *testing.T) {
 			change: func(c *Config) {
 				c.Device, c.Workers, c.Instances, c.Threads, c.MaxPixels = "gpu", -1, -1, -1, 1
 				c.Models, c.Default = []ModelConfig{{Name: "a"}, {}, {Name: "a"}}, "c"
-				c.CUDA = CUDAConfig{MemLimit: -1, ConvSearch: "best"}
+				c.CUDA = CUDAConfig{ConvSearch: "best"}
 			},
-			want: []string{"device:", "workers: is -1; allowed is 0 to", "instances:", "threads:", "max_pixels:",
-				"models[1].name: is missing", `models[2].name: "a" is listed already as models[0]`,
-				`default: model "c" is not listed`, "cuda: memory limit -1", `convolution search "best"`},
+			want: []string{"device:", "workers: -1 is out of range (0–1024)", "instances:", "threads:", "max_pixels:",
+				"models[1].name: is required", `models[2].name: "a" is already listed as models[0]`,
+				`default: model "c" is not listed`, `cuda.conv_search: "best" is not one of HEURISTIC, EXHAUSTIVE, DEFAULT`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := Defaults()
 			test.change(&c)
-			err := c.Validate()
+			err := config.Check(c)
 			if (err == nil) != (test.want == nil) {
-				t.Fatalf("Validate said %v", err)
+				t.Fatalf("got %v", err)
 			}
 			for _, want := range test.want {
 				if !strings.Contains(err.Error(), want) {

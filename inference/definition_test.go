@@ -77,9 +77,9 @@ func cells(row ...float32) *onnxwriter.Model {
 	return constantOf(map[string][]float32{"grid": slices.Repeat(row, 84)}, map[string][]int{"grid": {1, 84, 7}})
 }
 
-// TestWrongDefinitionsAreToldOfAtLoad loads models with right and wrong definitions: what is certainly wrong is not served, what
-// may be is served with a warning in the status and in the log, and what is right is served without one.
-func TestWrongDefinitionsAreToldOfAtLoad(t *testing.T) {
+// TestLoadFindsWrongDefinitions loads right and wrong definitions: those that are certainly wrong are not served, and those
+// that may be wrong are served with a warning in the status and in the log.
+func TestLoadFindsWrongDefinitions(t *testing.T) {
 	const tf = "task: detection\nlabels: labels.txt\noutput: {decode: boxes, boxes: detection_boxes, scores: detection_scores, " +
 		"classes: detection_classes, class_first: 1, "
 	for name, c := range map[string]struct {
@@ -108,13 +108,13 @@ func TestWrongDefinitionsAreToldOfAtLoad(t *testing.T) {
 			}
 			said := strings.Join(s.Warnings, "\n") + s.Error
 			if c.say == "" && said != "" || !strings.Contains(said, c.say) {
-				t.Errorf("is told %q, want %q", said, c.say)
+				t.Errorf("got %q, want %q", said, c.say)
 			}
 		})
 	}
 }
 
-func TestBoxesWithYFirstAreAnsweredTheRightWayRound(t *testing.T) {
+func TestBoxesWithYFirst(t *testing.T) {
 	e := newRepository(t).made("m", "task: detection\nlabels: labels.txt\noutput: {decode: boxes, boxes: detection_boxes, scores: detection_scores, "+
 		"classes: detection_classes, class_first: 1, box_format: yxyx, box_space: unit}", boxModel()).synced(nil)
 	r, err := e.Predict(t.Context(), Request{Image: plain(t, red, 100, 50)})
@@ -134,8 +134,8 @@ func TestBoxesWithYFirstAreAnsweredTheRightWayRound(t *testing.T) {
 	}
 }
 
-// TestOutputsThatNobodyReadsMayBeOfAnyType adds outputs of types that are not read to a model, named in its definition and not.
-func TestOutputsThatNobodyReadsMayBeOfAnyType(t *testing.T) {
+// TestUnreadOutputsMayHaveAnyType adds outputs of types that are not read to a model, named in its definition and not.
+func TestUnreadOutputsMayHaveAnyType(t *testing.T) {
 	for name, add := range map[string]func(*onnxwriter.Model){
 		"bool": func(m *onnxwriter.Model) {
 			m.Node("Greater", "other", nil, "logits", "ten")
@@ -187,7 +187,7 @@ func TestOutputsThatNobodyReadsMayBeOfAnyType(t *testing.T) {
 	}
 }
 
-func TestAWantedOutputOfATypeThatIsNotReadIsNamed(t *testing.T) {
+func TestReadOutputOfUnsupportedTypeIsNamed(t *testing.T) {
 	m := classifierOf("Identity")
 	m.Node("Greater", "other", nil, "logits", "ten")
 	m.Output("other", onnxwriter.Bool, "n", 3)
@@ -225,7 +225,7 @@ func TestModelsOfOneChannelAreServed(t *testing.T) {
 		}{
 			"channel first":               {"", brightness(batch, 1, 8, 8)},
 			"channel last":                {"", brightness(batch, 8, 8, 1)},
-			"an open channel, told so":    {", color: gray, width: 8, height: 8", brightness(batch, "c", "h", "w")},
+			"an open channel, color gray": {", color: gray, width: 8, height: 8", brightness(batch, "c", "h", "w")},
 			"no dimension for it":         {", color: gray", brightness(batch, 8, 8)},
 			"no dimension, an open image": {", color: gray, width: 8, height: 8", brightness(batch, "h", "w")},
 		} {
@@ -243,7 +243,7 @@ func TestModelsOfOneChannelAreServed(t *testing.T) {
 	}
 }
 
-// columnsOf is a detector that gives a box for each of six columns of the image that is light, and a score beside it.
+// columnsOf is a detector that gives a box for each of six columns of the image that is light, and its score.
 func columnsOf(classes int) *onnxwriter.Model {
 	m := &onnxwriter.Model{}
 	m.Input("image", onnxwriter.Float, 1, 3, 1, 6)
@@ -264,8 +264,8 @@ func columnsOf(classes int) *onnxwriter.Model {
 	return m
 }
 
-// TestAnyNumberOfBoxesIsAnswered asks a model whose number of boxes is open for every number of them.
-func TestAnyNumberOfBoxesIsAnswered(t *testing.T) {
+// TestAnyNumberOfBoxes asks a model whose number of boxes is open for every number of them.
+func TestAnyNumberOfBoxes(t *testing.T) {
 	for _, classes := range []int{1, 2} {
 		definition := "task: detection\ninput: {scale: 0.00392156862745098, interpolation: nearest}\noutput: {decode: boxes, boxes: boxes, scores: scores, box_space: input}"
 		e := newRepository(t).made("m", definition, columnsOf(classes)).synced(nil)
@@ -305,8 +305,8 @@ func TestDiscardedBoxesAreCounted(t *testing.T) {
 	}
 }
 
-// TestTrialsTellTheModelASize has a model that multiplies its boxes by the size that it is told.
-func TestTrialsTellTheModelASize(t *testing.T) {
+// TestTrialsPassTheModelASize uses a model that multiplies its boxes by its size input.
+func TestTrialsPassTheModelASize(t *testing.T) {
 	for space, want := range map[string]string{"original": "", "input": "box_space: original", "unit": "box_space: original"} {
 		m := &onnxwriter.Model{}
 		m.Input("image", onnxwriter.Float, 1, 3, 64, 64)
@@ -330,15 +330,15 @@ func TestTrialsTellTheModelASize(t *testing.T) {
 	}
 }
 
-// TestNumbersThatAreNotFiniteAreFound holds the self-test's look at outputs for every type that scores may have.
-func TestNumbersThatAreNotFiniteAreFound(t *testing.T) {
+// TestCheckFinite covers every type that scores may have.
+func TestCheckFinite(t *testing.T) {
 	for dtype, bits := range map[repository.DType][2][]byte{ // finite and not
 		repository.Float64: {binary.NativeEndian.AppendUint64(nil, math.Float64bits(1e300)), binary.NativeEndian.AppendUint64(nil, math.Float64bits(math.NaN()))},
 		repository.Float32: {binary.NativeEndian.AppendUint32(nil, math.Float32bits(1e30)), binary.NativeEndian.AppendUint32(nil, math.Float32bits(float32(math.Inf(-1))))},
 		repository.Float16: {binary.NativeEndian.AppendUint16(nil, 0x3c00), binary.NativeEndian.AppendUint16(nil, 0x7c00)},
 	} {
 		for i, data := range bits {
-			if err := finite([]postprocess.Tensor{{Name: "y", DType: dtype, Data: data}}); (err != nil) != (i == 1) {
+			if err := checkFinite([]postprocess.Tensor{{Name: "y", DType: dtype, Data: data}}); (err != nil) != (i == 1) {
 				t.Errorf("%s % x: %v", dtype, data, err)
 			}
 		}

@@ -10,12 +10,12 @@ import (
 // Device is the device of models that name none, and why it was chosen.
 func (e *Engine) Device() (name, why string) { return e.shared.device.String(), e.why }
 
-// Touch asks the device of models that name none, and every device that a loaded model is on, whether it still
-// computes. A fault that only a restart mends is latched, though no request has met it yet.
-func (e *Engine) Touch(context.Context) error {
+// HealthCheck asks the device of models that name none, and every device that a loaded model is on, whether it still
+// computes. It latches an error that requires a restart, even if no request has met it yet.
+func (e *Engine) HealthCheck(context.Context) error {
 	for _, d := range e.devices() {
-		if err := e.touch(d); err != nil {
-			e.ranInto(err)
+		if err := e.checkDevice(d); err != nil {
+			e.markDeviceLost(err)
 			return err
 		}
 	}
@@ -38,25 +38,25 @@ func (e *Engine) devices() []onnx.Device {
 	return list
 }
 
-// ranInto latches an error after which the device computes no more in this process.
-func (e *Engine) ranInto(err error) {
+// markDeviceLost latches an error after which the device cannot be used by this process.
+func (e *Engine) markDeviceLost(err error) {
 	if !onnx.IsDeviceLost(err) {
 		return
 	}
 	e.mu.Lock()
-	first := e.broken == nil
+	first := e.lost == nil
 	if first {
-		e.broken = err
+		e.lost = err
 	}
 	e.mu.Unlock()
 	if first {
-		e.log.Error("device lost: every request fails until the process is restarted", "error", err)
+		e.log.Error("device lost; restart required", "error", err)
 	}
 }
 
-// Broken is the fault that only a restart mends, nil while there is none.
+// Broken is the error of a lost device, which requires a restart; nil while there is none.
 func (e *Engine) Broken() error {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.broken
+	return e.lost
 }

@@ -1,8 +1,7 @@
-// Package inference makes models ready to answer and answers with them: it leases rows of preallocated batch
-// tensors to requests, runs the batches on instances, and loads, swaps and unloads models.
+// Package inference serves the models of a repository: it loads, tests, replaces and unloads their versions (Engine.Sync),
+// and predicts the classes or objects of images (Engine.Predict).
 //
-// The way of an image: a bounded queue (admission) → a ticket of the version's scheduler → a worker →
-// a row of the batch that is filling, which the image is packed straight into → a run → the answer, read
-// from the row where it lies. Nothing is copied between the decoded image and the tensor, nor between the
-// outputs and the answer.
+// An image passes the version's bounded queue, waits for a slot of its batcher, and is decoded by a worker straight into
+// the input tensor of a batch. Outputs are decoded where they lie. Nothing is copied between the decoded image and the
+// input tensor, nor between the output tensors and the prediction.
 package inference

@@ -16,56 +16,57 @@ import (
 
 	"fovea/inference/onnx"
 	"fovea/internal/apierror"
+	"fovea/internal/config"
 	"fovea/internal/repository"
 	"fovea/preprocess/header"
 )
 
-// Engine holds the models that answer. Its methods may be called at the same time.
+// Engine serves the models of a repository. Its methods may be called concurrently.
 type Engine struct {
-	cfg    Config
-	repo   *repository.Repository
-	obs    Observer
-	log    *slog.Logger
-	shared *shared
-	why    string // the device was chosen
-	touch  func(onnx.Device) error
+	cfg         Config
+	repo        *repository.Repository
+	obs         Observer
+	log         *slog.Logger
+	shared      *shared
+	why         string // the device was chosen
+	checkDevice func(onnx.Device) error
 
-	syncing   *semaphore.Weighted     // one look at the repository at a time
+	syncing   *semaphore.Weighted     // one Refresh at a time
 	work      sync.WaitGroup          // loads and unloads under way
-	computing atomic.Int64            // tries to load, and widenings, those among them that were given up
-	stop      context.CancelCauseFunc // ends all loads and runs
+	computing atomic.Int64            // loads, of parallel sessions too, including those that were given up
+	stop      context.CancelCauseFunc // terminates all loads and runs
 
-	loads     context.Context         // of all loads: its end ends them
+	loads     context.Context         // of all loads: its end stops them
 	stopLoads context.CancelCauseFunc // ends it
 
-	mu     sync.RWMutex
-	models map[string]*model
-	order  []string // names as they are listed
-	listed bool     // the repository has been read
-	strays []error  // see models.Repository.Misplaced
-	unread error    // why the repository, or a part of it, could not be read at the last look
-	broken error
-	closed bool
+	mu        sync.RWMutex
+	models    map[string]*model
+	order     []string // names as they are listed
+	listed    bool     // the repository has been read
+	misplaced []error  // see repository.Repository.Misplaced
+	repoErr   error    // why the last Refresh could not read the repository or a part of it
+	lost      error    // see Broken
+	closed    bool
 
 	closing  sync.Once
 	closeErr error
 }
 
-// model is all that is known of one name. The engine's mutex guards it.
+// model is the state of one model. The engine's mutex guards it.
 type model struct {
 	name     string
-	served   []*version // ready, ascending: what requests may ask for
-	versions []*version // all that are not gone
-	wanted   []wanted   // what the repository said last
-	err      error      // why it said nothing
-	// blocked says why a version that should be served, or the whole model, cannot be looked at now: a models.ErrUnreadable.
-	// What is served goes on meanwhile.
-	blocked error
+	served   []*version // ready, ascending: those that requests can use
+	versions []*version // all, until they are unloaded
+	wanted   []wanted   // the repository's versions at the last Refresh
+	err      error      // why there are none
+	// unreadable is why a version that should be served, or the whole model, cannot be read at the moment: a
+	// repository.ErrUnreadable. Served versions are kept meanwhile.
+	unreadable error
 }
 
 // New opens the runtime's library and chooses the device; it loads nothing. obs and log may be nil.
 func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger) (*Engine, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		return nil, err
 	}
 	if obs == nil {
@@ -83,15 +84,15 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	}
 	log.Info("device", "device", device.String(), "why", why, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
-	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, touch: onnx.CheckDevice, models: map[string]*model{},
+	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, checkDevice: onnx.CheckDevice, models: map[string]*model{},
 		syncing: semaphore.NewWeighted(1), stop: stop}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
-		cores: newCores(cfg.workers()), obs: obs, log: log, lost: e.ranInto}
+		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner}
 	return e, nil
 }
 
-// Default is the name of the model that requests without one ask for; empty when there is none.
+// Default is the name of the model for requests that name none; empty if there is no model.
 func (e *Engine) Default() string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -108,8 +109,8 @@ func (e *Engine) defaultName() string {
 	return e.order[0]
 }
 
-// known is the name for metrics: that of a model there is, so that strangers cannot make up labels.
-func (e *Engine) known(name string) string {
+// label is the model's name for metrics; empty if there is no such model, so that clients cannot create labels.
+func (e *Engine) label(name string) string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if name == "" {
@@ -126,8 +127,8 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	switch {
-	case e.broken != nil:
-		return nil, apierror.Wrap(apierror.DeviceLost, e.broken, "the device has failed; the server must be restarted")
+	case e.lost != nil:
+		return nil, apierror.Wrap(apierror.DeviceLost, e.lost, "the device has failed; the server must be restarted")
 	case e.closed:
 		return nil, apierror.New(apierror.Draining, "the server is shutting down")
 	}
@@ -182,15 +183,9 @@ func orNone(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// errClosed is why loads, and at last runs, are ended.
-var errClosed = errors.New("the server is shutting down")
-
-// ErrComputing is what Close says when nothing is left but loads that failed and cannot be stopped.
-var ErrComputing = errors.New("a load that was given up still computes")
-
-// Close refuses further requests, ends the loads, waits until requests in flight are answered and frees everything. When
-// ctx ends first it says what is left; it can be called again to wait longer. ONNX Runtime is closed only once nothing
-// computes any more: until then the error is ErrComputing.
+// Close refuses new requests, stops the loads, waits until requests in flight are answered, and frees everything. When
+// ctx ends first, the error lists what is left, and Close can be called again to wait longer. ONNX Runtime is closed only
+// when nothing computes; until then the error is ErrComputing.
 func (e *Engine) Close(ctx context.Context) error {
 	e.refuse()
 	done := make(chan struct{})
@@ -213,22 +208,22 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 }
 
-// Terminate ends every load and run as soon as the models allow; requests that wait for them fail. It is for the end of a
-// shutdown's time, before Close.
+// Terminate ends every load and run as soon as the models allow; requests that wait for them fail. It is used when
+// shutdown.timeout is nearly over, before Close.
 func (e *Engine) Terminate() {
 	e.refuse()
 	e.stop(apierror.Wrap(apierror.Draining, errClosed, "the server is shutting down"))
 }
 
-// refuse ends the intake and the loads, and begins to unload everything.
+// refuse refuses new requests, stops the loads, and starts to unload everything.
 func (e *Engine) refuse() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
 	e.stopLoads(errClosed)
 	for _, m := range e.models {
-		m.wanted, m.blocked = nil, nil
-		e.settle(m)
+		m.wanted, m.unreadable = nil, nil
+		e.updateServed(m)
 	}
 }
 
@@ -237,7 +232,7 @@ func (e *Engine) unfinished() (names []string) {
 	defer e.mu.RUnlock()
 	for _, name := range slices.Sorted(maps.Keys(e.models)) {
 		for _, v := range e.models[name].versions {
-			if !v.is(Failed) || !v.over() {
+			if !v.is(Failed) || !v.stopped() {
 				names = append(names, name+" version "+v.name)
 			}
 		}

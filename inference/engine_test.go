@@ -37,7 +37,7 @@ func TestPredictNamesTheColor(t *testing.T) {
 	}
 }
 
-func TestPredictFaults(t *testing.T) {
+func TestPredictErrors(t *testing.T) {
 	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(func(c *Config) { c.MaxPixels = 10_000 })
 	good := plain(t, red, 8, 8)
 	gone, cancel := context.WithCancel(t.Context())
@@ -77,33 +77,20 @@ func TestPredictFaults(t *testing.T) {
 	atRest(t, e)
 }
 
-// atRest checks that no row, place or worker is held.
+// atRest checks that no row, slot or worker is held.
 func atRest(t *testing.T, e *Engine) {
 	t.Helper()
 	for _, m := range e.models {
 		for _, v := range m.served {
-			if n := v.admission.waiting(); n != 0 {
+			if n := v.queue.len(); n != 0 {
 				t.Errorf("%s: %d images are counted as waiting", v.model, n)
 			}
-			v.scheduler.mu.Lock()
-			for _, l := range v.scheduler.lanes {
-				if l.places != l.instances*l.rows || len(l.free) != len(l.all) || l.idle != l.instances {
-					t.Errorf("%s: %d places of %d, %d batches of %d are free", v.model, l.places, l.instances*l.rows,
-						len(l.free), len(l.all))
-				}
+			if err := v.batcher.InUse(); err != nil {
+				t.Errorf("%s: %v", v.model, err)
 			}
-			v.scheduler.mu.Unlock()
 		}
 	}
-	c := e.shared.cores
-	if !c.free.TryAcquire(c.all) {
-		t.Error("a core is held")
-	} else {
-		c.free.Release(c.all)
-	}
-	if c.images != 0 {
-		t.Errorf("%d images are counted as being in the server", c.images)
-	}
+	checkReleased(t, e.shared.workers)
 }
 
 func TestClosedEngineRefuses(t *testing.T) {
@@ -123,37 +110,7 @@ func TestClosedEngineRefuses(t *testing.T) {
 	}
 }
 
-// gate is a runner whose runs wait, and fail when told to.
-type gate struct {
-	runner
-	enter chan struct{}
-	open  <-chan struct{}
-	err   error
-}
-
-func (g *gate) Run(ctx context.Context, rows int) error {
-	g.enter <- struct{}{}
-	<-g.open
-	if g.err != nil {
-		return g.err
-	}
-	return g.runner.Run(ctx, rows)
-}
-
-func (g *gate) RunParallel(ctx context.Context, rows int) error { return g.Run(ctx, rows) }
-
-// hold puts a gate before every batch of a version.
-func hold(v *version, err error) (entered chan struct{}, open chan struct{}) {
-	entered, open = make(chan struct{}, 1000), make(chan struct{})
-	for _, l := range v.scheduler.lanes {
-		for _, b := range l.all {
-			b.runner = &gate{b.runner, entered, open, err}
-		}
-	}
-	return entered, open
-}
-
-func TestFullQueueSaysWhenToComeBack(t *testing.T) {
+func TestFullQueueSetsRetryAfter(t *testing.T) {
 	e := newRepository(t).define("colors", colors+"batching: {queue: 3}\n").add("colors", 1, "colors").
 		synced(func(c *Config) { c.Instances = 1 })
 	entered, open := hold(e.models["colors"].served[0], nil)
@@ -169,15 +126,15 @@ func TestFullQueueSaysWhenToComeBack(t *testing.T) {
 	<-entered
 	until(t, "a full queue", func() bool { return e.Models()[0].Queue == 3 })
 	_, err := e.Predict(t.Context(), Request{Image: img})
-	if f := apierror.From(err); f == nil || f.Code != apierror.QueueFull || f.RetryAfter < leastRetry || f.RetryAfter > mostRetry {
-		t.Errorf("got %v, want queue_full with a time to come back", err)
+	if f := apierror.From(err); f == nil || f.Code != apierror.QueueFull || f.RetryAfter < minRetryAfter || f.RetryAfter > maxRetryAfter {
+		t.Errorf("got %v, want queue_full with Retry-After", err)
 	}
 	close(open)
 	wg.Wait()
 	atRest(t, e)
 }
 
-func TestClientsThatLeaveFreeTheirPlaceAtOnce(t *testing.T) {
+func TestCanceledRequestsLeaveTheQueueAtOnce(t *testing.T) {
 	e := newRepository(t).define("colors", colors+"batching: {queue: 10}\n").add("colors", 1, "colors").
 		synced(func(c *Config) { c.Instances = 1 })
 	v := e.models["colors"].served[0]
@@ -192,10 +149,10 @@ func TestClientsThatLeaveFreeTheirPlaceAtOnce(t *testing.T) {
 		})
 	}
 	<-entered
-	until(t, "a full queue", func() bool { return v.admission.waiting() == 10 })
+	until(t, "a full queue", func() bool { return v.queue.len() == 10 })
 	cancel()
 	wg.Wait() // while the run still holds on
-	if n := v.admission.waiting(); n != 0 {
+	if n := v.queue.len(); n != 0 {
 		t.Errorf("%d images are counted as waiting", n)
 	}
 	close(open)
@@ -203,35 +160,30 @@ func TestClientsThatLeaveFreeTheirPlaceAtOnce(t *testing.T) {
 		t.Errorf("the next request got %q, %v", first(got), err)
 	}
 	if n := len(entered); n != 1 {
-		t.Errorf("%d further runs, want 1: nobody waited for the packed row", n)
+		t.Errorf("%d further runs, want 1: no request waited for the packed row", n)
 	}
 	atRest(t, e)
 }
 
-func TestFailedRunIsInternalAndPasses(t *testing.T) {
+func TestFailedRunFailsOneRequest(t *testing.T) {
 	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
-	l := e.models["colors"].served[0].scheduler.lanes[0]
 	_, open := hold(e.models["colors"].served[0], errors.New("CUDA failure 2: out of memory"))
 	close(open)
 	img := plain(t, red, 8, 8)
 	if _, err := e.Predict(t.Context(), Request{Image: img}); apierror.From(err).Code != apierror.Internal {
 		t.Errorf("got %v, want internal", err)
 	}
-	for _, b := range l.all {
-		if g, ok := b.runner.(*gate); ok {
-			b.runner = g.runner
-		}
-	}
+	replaceRuns(e.models["colors"].served[0], nil)
 	if got, err := e.Predict(t.Context(), Request{Image: img}); first(got) != "red" {
 		t.Errorf("the next request got %q, %v", first(got), err)
 	}
 	if err := e.Broken(); err != nil {
-		t.Errorf("a passing fault is latched: %v", err)
+		t.Errorf("a transient error is latched: %v", err)
 	}
 	atRest(t, e)
 }
 
-func TestStickyFaultIsLatched(t *testing.T) {
+func TestDeviceLostIsLatched(t *testing.T) {
 	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
 	if reasons := e.Ready(); len(reasons) != 0 {
 		t.Errorf("not ready: %v", reasons)
@@ -255,17 +207,17 @@ func TestStickyFaultIsLatched(t *testing.T) {
 	atRest(t, e)
 }
 
-func TestAnIdleDeviceThatIsLostIsNoticedByTouch(t *testing.T) {
+func TestHealthCheckFindsALostDevice(t *testing.T) {
 	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
-	if err := e.Touch(t.Context()); err != nil || e.Broken() != nil {
+	if err := e.HealthCheck(t.Context()); err != nil || e.Broken() != nil {
 		t.Fatalf("the CPU: %v, broken %v", err, e.Broken())
 	}
 	passing := errors.New("busy")
 	lost := &onnx.DeviceError{Device: onnx.Device{Kind: onnx.CUDA}, Code: 214, Name: "cudaErrorECCUncorrectable", Cause: passing}
 	for _, test := range []struct{ says, latched error }{{passing, nil}, {lost, lost}} {
-		e.touch = func(onnx.Device) error { return test.says }
-		if err := e.Touch(t.Context()); !errors.Is(err, test.says) || !errors.Is(e.Broken(), test.latched) {
-			t.Errorf("%v: Touch says %v, broken is %v", test.says, err, e.Broken())
+		e.checkDevice = func(onnx.Device) error { return test.says }
+		if err := e.HealthCheck(t.Context()); !errors.Is(err, test.says) || !errors.Is(e.Broken(), test.latched) {
+			t.Errorf("%v: HealthCheck says %v, broken is %v", test.says, err, e.Broken())
 		}
 	}
 }
@@ -284,7 +236,7 @@ func TestPanicInPostprocessingCostsOneRequest(t *testing.T) {
 	v.decoder = badDecoder{}
 	_, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)})
 	if f := apierror.From(err); f.Code != apierror.Internal || strings.Contains(f.Message, "index out of range") {
-		t.Errorf("got %v, want internal without the panic's words", err)
+		t.Errorf("got %v, want internal without the panic's message", err)
 	}
 	v.decoder = good
 	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {

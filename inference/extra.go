@@ -10,35 +10,35 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// extra is an input beside the image: two elements a row that hold a size.
+// extra is a second input that holds a size: two elements per row.
 type extra struct {
 	input int
 	value string
 	dtype repository.DType
 }
 
-// newExtra finds what the definition says of the input.
+// newExtra finds the input in the definition's input.extra.
 func newExtra(input int, info repository.TensorInfo, defined []repository.Extra) (extra, error) {
 	i := slices.IndexFunc(defined, func(x repository.Extra) bool { return x.Name == info.Name })
 	if i < 0 {
-		return extra{}, fmt.Errorf("the ONNX file has an input %q that input.extra does not describe", info.Name)
+		return extra{}, fmt.Errorf("input %q of the ONNX file is not described by input.extra", info.Name)
 	}
 	switch info.DType {
 	case repository.Int64, repository.Int32, repository.Float32:
 	default:
-		return extra{}, fmt.Errorf("input %q is %s; a size can be int64, int32 or float32", info.Name, info.DType)
+		return extra{}, fmt.Errorf("input %q is %s; a size must be int64, int32 or float32", info.Name, info.DType)
 	}
 	return extra{input, defined[i].Value, info.DType}, nil
 }
 
-// write puts the two elements into a row.
-func (x extra) write(row []byte, fit geometry.Transform) {
+// write writes the two elements to a row.
+func (x extra) write(row []byte, transform geometry.Transform) {
 	var w, h int
 	switch x.value {
 	case repository.OriginalSizeWH, repository.OriginalSizeHW:
-		w, h = fit.Width, fit.Height
+		w, h = transform.Width, transform.Height
 	default:
-		w, h = fit.InputW, fit.InputH
+		w, h = transform.InputW, transform.InputH
 	}
 	if x.value == repository.OriginalSizeHW || x.value == repository.InputSizeHW {
 		w, h = h, w
@@ -56,6 +56,6 @@ func (x extra) element(at []byte, n int) {
 		binary.NativeEndian.PutUint32(at, uint32(n))
 	case repository.Float32:
 		binary.NativeEndian.PutUint32(at, math.Float32bits(float32(n)))
-	default: // newExtra takes no other
+	default: // newExtra accepts no other
 	}
 }

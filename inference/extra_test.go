@@ -6,14 +6,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
 func TestExtraInputsHoldTheSize(t *testing.T) {
-	fit := geometry.Transform{Width: 640, Height: 480, InputW: 320, InputH: 256}
+	transform := geometry.Transform{Width: 640, Height: 480, InputW: 320, InputH: 256}
 	for value, want := range map[string][2]float64{
 		repository.OriginalSizeWH: {640, 480}, repository.OriginalSizeHW: {480, 640},
 		repository.InputSizeWH: {320, 256}, repository.InputSizeHW: {256, 320},
@@ -24,17 +23,17 @@ func TestExtraInputsHoldTheSize(t *testing.T) {
 				t.Fatal(err)
 			}
 			row := make([]byte, 2*dtype.Size())
-			x.write(row, fit)
+			x.write(row, transform)
 			if got := [2]float64{number(dtype, row), number(dtype, row[dtype.Size():])}; got != want {
 				t.Errorf("%s as %s is %v, want %v", value, dtype, got, want)
 			}
 		}
 	}
 	if _, err := newExtra(1, repository.TensorInfo{Name: "mask", DType: repository.Int64}, nil); err == nil {
-		t.Error("an input that nobody feeds was taken")
+		t.Error("an input that the definition does not describe was accepted")
 	}
 	if _, err := newExtra(1, repository.TensorInfo{Name: "size", DType: repository.Float16}, []repository.Extra{{Name: "size"}}); err == nil {
-		t.Error("a size in float16 was taken")
+		t.Error("a size in float16 was accepted")
 	}
 }
 
@@ -43,10 +42,9 @@ func TestExtraInputsHoldTheSize(t *testing.T) {
 func TestEachImageOfABatchHasItsOwnExtraInput(t *testing.T) {
 	for name, file := range map[string]string{"two sizes": "colors-size", "any number of sizes": "colors-size-open"} {
 		t.Run(name, func(t *testing.T) {
-			r := newRepository(t).define("size", "batching: {max_size: 4}\n"+strings.Replace(colors, "scale:",
+			r := newRepository(t).define("size", "batching: {max_size: 4, max_delay: 10s}\n"+strings.Replace(colors, "scale:",
 				"name: image, extra: [{name: size, value: original_size_wh}], scale:", 1)).add("size", 1, file)
 			e := r.synced(func(c *Config) { c.Instances = 1 })
-			e.models["size"].served[0].scheduler.lanes[0].delay = time.Minute // only full batches run
 			var wg sync.WaitGroup
 			for i := range 8 {
 				shape, want := [2]int{20, 30}, "red"

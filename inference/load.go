@@ -7,23 +7,86 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
+	"fovea/inference/batcher"
 	"fovea/inference/onnx"
+	"fovea/internal/panics"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 	"fovea/preprocess"
 )
 
-// rows of a batch where the definition does not say.
+// Rows of a batch where the definition has no batching.max_size.
 const (
-	rowsCUDA = 8
-	rowsCPU  = 1
+	defaultBatchCUDA = 8
+	defaultBatchCPU  = 1
 )
 
-// load makes the version ready to answer: sessions, batches, warm-up, self-test. What it made is freed when it
-// fails. The end of ctx ends its runs, and fails it.
+// stopTimeout is how long a load may take to end after it was stopped: ONNX Runtime checks for that between two nodes of a
+// model.
+const stopTimeout = 2 * time.Second
+
+// load tries to load one version and updates what its model serves. A load fails when it takes longer than
+// inference.load_timeout or the engine is closed. If it cannot be stopped, it goes on in the background, frees what it made
+// when it returns, and delays nothing else.
+func (e *Engine) load(m *model, v *version) {
+	defer close(v.done)
+	begin := time.Now()
+	state, err := Ready, e.loadInTime(m, v)
+	if err != nil {
+		state = Failed
+		e.markDeviceLost(err)
+	} else {
+		e.startParallel(v)
+	}
+	v.mu.Lock()
+	v.took = time.Since(begin)
+	v.mu.Unlock()
+	logState := v.setState(state, err)
+	logState()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.updateServed(m)
+}
+
+func (e *Engine) loadInTime(m *model, v *version) error {
+	limit := e.cfg.LoadTimeout
+	ctx, cancel := context.WithTimeoutCause(v.loading, limit, fmt.Errorf("not loaded within inference.load_timeout, %s", limit))
+	result := make(chan error, 1)
+	var givenUp atomic.Bool
+	e.computing.Add(1)
+	go func() {
+		result <- v.load(ctx)
+		cancel()
+		v.stop(nil)
+		e.computing.Add(-1)
+		close(v.ended)
+		if givenUp.Load() { // then nothing is left of it now
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.updateServed(m)
+		}
+	}()
+	select {
+	case <-v.ended:
+		return <-result
+	case <-ctx.Done():
+	}
+	select {
+	case <-v.ended:
+		return <-result
+	case <-time.After(stopTimeout):
+		givenUp.Store(true)
+		return fmt.Errorf("%w; its computation cannot be stopped and continues in the background", context.Cause(ctx))
+	}
+}
+
+// load makes the version ready: sessions, batches, warm-up, trial runs, self-test. It frees what it made when it fails.
+// The end of ctx terminates its runs and fails it.
 func (v *version) load(ctx context.Context) error {
-	err := protect(func() error { return v.build(ctx) })
+	err := panics.Catch(func() error { return v.build(ctx) })
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -34,61 +97,52 @@ func (v *version) load(ctx context.Context) error {
 }
 
 func (v *version) build(ctx context.Context) error {
-	groups, err := v.groups()
+	specs, err := v.groupSpecs()
 	if err != nil {
 		return err
 	}
 	if err := v.resolve(); err != nil {
 		return err
 	}
-	if err := v.open(ctx, groups); err != nil {
+	if err := v.open(ctx, specs); err != nil {
 		return err
 	}
-	v.admission = admission{bound: v.definition.Batching.Queue,
+	v.queue = queue{bound: v.definition.Batching.Queue,
 		report: func(change int) { v.shared.obs.Queue(v.model, v.name, change) }}
-	v.scheduler = newScheduler(v.shared.ctx, v.ranBatch)
-	for i, g := range groups {
-		l, err := v.newLane(ctx, v.sessions[i], g)
+	v.batcher = batcher.New(v.shared.ctx, v.onRun)
+	for i, p := range specs {
+		g, err := v.newGroup(ctx, v.sessions[i], p)
 		if err != nil {
 			return err
 		}
-		v.scheduler.add(l)
-		if err := v.warm(ctx, l); err != nil {
+		v.groups = append(v.groups, g)
+		if err := v.warmUp(ctx, g); err != nil {
 			return err
 		}
 	}
-	outputs := v.scheduler.lanes[0].all[0].runner.Outputs(0)
-	if v.decoder, err = postprocess.New(v.definition, outputs); err != nil {
+	if v.decoder, err = postprocess.New(v.definition, v.groups[0].Runner().Outputs(0)); err != nil {
 		return err
 	}
-	if err := v.examine(ctx, v.scheduler.lanes[0]); err != nil {
+	if err := v.checkDefinition(ctx, v.groups[0]); err != nil {
 		return err
 	}
 	if err := v.selfTest(ctx); err != nil {
 		return err
 	}
-	v.share(groups)
+	// Only now do runs share the workers with decoding and with other models: a model that never answers its self-test
+	// would keep workers that others need.
+	v.batcher.Open()
 	return nil
 }
 
-// share has the runs from now on share the cores with decoding and with other models. Those of the load do not: a model
-// that never answers its self-test would keep cores that others need.
-func (v *version) share(groups []group) {
-	v.scheduler.mu.Lock()
-	defer v.scheduler.mu.Unlock()
-	for i, l := range v.scheduler.lanes {
-		l.cores = v.cores(groups[i].device)
-	}
-}
-
 // open loads the weights on the device of every group. Only the outputs that the definition reads are fetched.
-func (v *version) open(ctx context.Context, groups []group) error {
+func (v *version) open(ctx context.Context, specs []groupSpec) error {
 	var names []string
-	for _, g := range groups {
+	for _, p := range specs {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		s, err := onnx.NewSession(v.found.Path, onnx.Options{Device: g.device, Threads: v.shared.cfg.Threads,
+		s, err := onnx.NewSession(v.found.Path, onnx.Options{Device: p.device, Threads: v.shared.cfg.Threads,
 			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.definition.Outputs(),
 			File: v.file, Load: ctx})
 		if err != nil {
@@ -98,37 +152,37 @@ func (v *version) open(ctx context.Context, groups []group) error {
 		if s.PartlyCPU() {
 			v.partlyCPU = true
 			v.shared.log.Warn("parts of the model run on the CPU: ONNX Runtime has no CUDA kernel for them",
-				"model", v.model, "version", v.name, "device", g.device.String())
+				"model", v.model, "version", v.name, "device", p.device.String())
 		}
-		names = append(names, g.device.String())
+		names = append(names, p.device.String())
 	}
 	v.device = strings.Join(names, " ")
-	v.tellInt8()
+	v.checkInt8()
 	return nil
 }
 
-// tellInt8 says how sums of int8 products are made where that is a choice: on a processor of x86 without VNNI.
-func (v *version) tellInt8() {
+// checkInt8 logs how int8 products are summed where that is a choice: on x86 processors without VNNI.
+func (v *version) checkInt8() {
 	w := v.found
 	onCPU := func(s *onnx.Session) bool { return s.Device().Kind == onnx.CPU || s.PartlyCPU() }
 	if !w.Quantized || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
 		return
 	}
 	log := v.shared.log.With("model", v.model, "version", v.name)
-	const wrong = "sums of int8 products may be cut off at 16 bits on this processor, which has no VNNI, and answers be wrong that are right on others"
+	const warning = "int8 sums may saturate at 16 bits on this processor, which has no VNNI; predictions may be wrong"
 	switch {
 	case v.shared.cfg.SaturatingInt8:
-		log.Warn(wrong, "reason", "inference.saturating_int8 is set")
+		log.Warn(warning, "reason", "inference.saturating_int8 is set")
 	case w.SaturatesAlways || slices.ContainsFunc(v.sessions, (*onnx.Session).InexactInt8):
-		log.Warn(wrong, "reason", "ONNX Runtime has no exact way for this model's operators; quantize it as pairs of QuantizeLinear and DequantizeLinear")
+		log.Warn(warning, "reason", "ONNX Runtime has no exact kernel for this model's operators; quantize it with QuantizeLinear and DequantizeLinear pairs")
 	default:
-		log.Info("sums of int8 products are exact on this processor, which has no VNNI, and slower than on others")
+		log.Info("int8 sums are exact on this processor, which has no VNNI, and slower than with VNNI")
 		return
 	}
 	v.saturating = true
 }
 
-// resolve looks at the weights, completes the definition by what the ONNX file says, and plans the way of an image into the inputs.
+// resolve checks the weights, completes the definition from the ONNX file, and plans how images are written into the inputs.
 func (v *version) resolve() error {
 	found, err := v.entry.Weights(v.weights)
 	if err != nil {
@@ -168,19 +222,19 @@ func tensorInfos(from []onnx.Info) []repository.TensorInfo {
 	return list
 }
 
-// group is a number of instances on a device that is known.
-type group struct {
-	device onnx.Device
-	count  int
+// groupSpec is a number of instances on a device.
+type groupSpec struct {
+	device    onnx.Device
+	instances int
 }
 
-// groups are the definition's, or one on the server's device.
-func (v *version) groups() ([]group, error) {
+// groupSpecs are the definition's instance groups, or one on the server's device.
+func (v *version) groupSpecs() ([]groupSpec, error) {
 	given := v.entry.Definition.Instances
 	if len(given) == 0 {
 		given = []repository.Group{{}}
 	}
-	groups := make([]group, 0, len(given))
+	list := make([]groupSpec, 0, len(given))
 	for i, g := range given {
 		device := v.shared.device
 		if g.Device != "" && g.Device != "auto" {
@@ -189,13 +243,13 @@ func (v *version) groups() ([]group, error) {
 				return nil, fmt.Errorf("instances[%d]: %w", i, err)
 			}
 		}
-		groups = append(groups, group{device, v.instances(device, g.Count)})
+		list = append(list, groupSpec{device, v.instances(device, g.Count)})
 	}
-	return groups, nil
+	return list, nil
 }
 
-// instances is how many instances a group has: what the definition says, else the server, else one per core on
-// the CPU and one on a GPU.
+// instances is the number of instances of a group: the definition's, else the server's, else one per core on the CPU
+// and one on a GPU.
 func (v *version) instances(d onnx.Device, count int) int {
 	switch {
 	case count > 0:
@@ -208,64 +262,64 @@ func (v *version) instances(d onnx.Device, count int) int {
 	return 1
 }
 
-// newLane makes the instances and batches of one session. On the CPU all instances share the session, whose
-// weights are then in memory once; each runs on a thread of its own.
-func (v *version) newLane(ctx context.Context, s *onnx.Session, g group) (*lane, error) {
-	buckets := batchSizes(g.device, v.definition.Batching.MaxSize, s.FixedBatch())
-	rows := buckets[len(buckets)-1]
+// newGroup makes the instances and batches of one session. On the CPU all instances share the session, so that the weights
+// are in memory once; each runs on its own thread. Runs on CUDA need no worker.
+func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*batcher.Group, error) {
+	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch())
 	shapes := make([][]int64, len(v.inputs))
 	shapes[v.image] = imageShape(v.definition.Input, len(v.inputs[v.image].Shape))
 	for _, x := range v.extras {
 		shapes[x.input] = []int64{2}
 	}
-	spec := onnx.BatchSpec{Rows: rows, Buckets: buckets, RowShapes: shapes, Trial: v.writeTrial}
-	l, err := newLane(laneSpec{device: g.device.String(), instances: g.count, rows: rows, buckets: buckets,
-		inputs: len(v.inputs), delay: v.definition.Batching.MaxDelay,
-		newRunner: func() (runner, error) { return s.NewBatch(ctx, spec) }})
+	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: buckets, Inputs: len(v.inputs),
+		MaxDelay: v.definition.Batching.MaxDelay}
+	if p.device.Kind == onnx.CPU {
+		cfg.Acquire = v.shared.workers.acquireRun
+	}
+	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: shapes, Trial: v.writeTrial}
+	g, err := v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
 	if err != nil {
 		return nil, err
 	}
-	if want, have := v.plan.RowBytes(), len(l.all[0].runner.Input(v.image, 0)); want != have {
-		return nil, errors.Join(fmt.Errorf("input %q: an image is packed into %d bytes, but the model takes %d",
-			v.definition.Input.Name, want, have), l.closeRunners())
+	if want, have := v.plan.RowBytes(), len(g.Runner().Input(v.image, 0)); want != have {
+		return nil, fmt.Errorf("input %q: an image is packed into %d bytes, but the model takes %d", v.definition.Input.Name, want, have)
 	}
-	return l, nil
+	return g, nil
 }
 
-// cores are those that runs on the CPU share with decoding. Runs on CUDA need none.
-func (v *version) cores(d onnx.Device) *cores {
-	if d.Kind == onnx.CPU {
-		return v.shared.cores
+// newRunner allocates a batch.
+func newRunner(ctx context.Context, s *onnx.Session, spec onnx.BatchSpec) (batcher.Runner, error) {
+	b, err := s.NewBatch(ctx, spec)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return b, nil
 }
 
-// batchSizes are the numbers of rows that run, the last that of a batch: on the CPU every one, on CUDA powers of
-// two, because each new shape costs a search for algorithms. size is the definition's, 0 for none; fixed is the
-// one that the file is made for, 0 for any.
-func batchSizes(d onnx.Device, size, fixed int) (buckets []int) {
+// batchSizes are the numbers of rows that run, the last that of a full batch: every size on the CPU; powers of two on CUDA,
+// where each new shape costs a search for algorithms. size is the definition's, 0 for none; fixed is the file's, 0 for
+// any.
+func batchSizes(d onnx.Device, size, fixed int) (list []int) {
 	switch {
 	case fixed > 0:
 		return []int{fixed}
 	case size == 0 && d.Kind == onnx.CPU:
-		size = rowsCPU
+		size = defaultBatchCPU
 	case size == 0:
-		size = rowsCUDA
+		size = defaultBatchCUDA
 	}
-	for n := 1; n < size; n = nextSize(n, d) {
-		buckets = append(buckets, n)
+	for n := 1; n < size; {
+		list = append(list, n)
+		if d.Kind == onnx.CPU {
+			n++
+		} else {
+			n *= 2
+		}
 	}
-	return append(buckets, size)
+	return append(list, size)
 }
 
-func nextSize(n int, d onnx.Device) int {
-	if d.Kind == onnx.CPU {
-		return n + 1
-	}
-	return 2 * n
-}
-
-// imageShape is the shape of one row of the image input, which has dimensions dimensions with that of the batch.
+// imageShape is the shape of one row of the image input, which has this many dimensions with that of the batch.
 func imageShape(in repository.Input, dimensions int) []int64 {
 	h, w, channels := int64(in.Height), int64(in.Width), int64(in.Channels())
 	switch {
@@ -277,19 +331,19 @@ func imageShape(in repository.Input, dimensions int) []int64 {
 	return []int64{channels, h, w}
 }
 
-// warm runs every bucket of a lane with empty rows, so that no request pays for what the first run sets up. The
+// warmUp runs every bucket of a group with zeros, so that no request pays for the set-up of a first run. The
 // largest goes first: smaller ones then find their memory in what its run left in the device's arena.
-func (v *version) warm(ctx context.Context, l *lane) error {
-	b := l.all[0]
-	for row := range b.rows {
-		for input := range b.inputs {
-			clear(b.runner.Input(input, row))
+func (v *version) warmUp(ctx context.Context, g *batcher.Group) error {
+	runner, buckets := g.Runner(), g.Buckets()
+	for row := range buckets[len(buckets)-1] {
+		for input := range v.inputs {
+			clear(runner.Input(input, row))
 		}
 	}
 	for range v.definition.Warmup {
-		for _, rows := range slices.Backward(l.buckets) {
-			if err := b.runner.Run(ctx, rows); err != nil {
-				return fmt.Errorf("warm-up on %s: %w", l.device, err)
+		for _, rows := range slices.Backward(buckets) {
+			if err := runner.Run(ctx, rows); err != nil {
+				return fmt.Errorf("warm-up on %s: %w", g.Device(), err)
 			}
 		}
 	}

@@ -15,11 +15,11 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if n := onnx.Live(); n != 0 {
-		fmt.Fprintf(os.Stderr, "%d native values of ONNX Runtime are left\n", n)
+		fmt.Fprintf(os.Stderr, "%d native values of ONNX Runtime were not freed\n", n)
 		code = 1
 	}
 	if n := preprocess.Live(); n != 0 {
-		fmt.Fprintf(os.Stderr, "%d native values of OpenCV are left\n", n)
+		fmt.Fprintf(os.Stderr, "%d native values of OpenCV were not freed\n", n)
 		code = 1
 	}
 	if err := goleak.Find(); err != nil {

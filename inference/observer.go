@@ -2,28 +2,28 @@ package inference
 
 import "time"
 
-// The stages of an image's way, as Observer is told of them.
+// The stages of a prediction, as reported to Observer.
 const (
-	StageQueue       = "queue"       // waiting: for a place, a worker and an instance
+	StageQueue       = "queue"       // waiting for a slot, a worker and an instance
 	StageDecode      = "decode"      // header and pixels
 	StagePreprocess  = "preprocess"  // resizing and packing into the row
 	StageInfer       = "infer"       // the run of the batch
-	StagePostprocess = "postprocess" // from the outputs to the answer
+	StagePostprocess = "postprocess" // from the outputs to the prediction
 )
 
-// Observer is told what happens, for metrics. Its methods are called on the hot path by many goroutines: they
-// must be quick and never wait.
+// Observer receives events for metrics. Its methods are called on the hot path by many goroutines: they must be fast and
+// never block.
 type Observer interface {
-	// Stage is how long one stage of one answered image took.
+	// Stage is the duration of one stage of one answered image.
 	Stage(model, version, stage string, d time.Duration)
-	// Batch is one run: rows with an image, and rows that only pad the bucket.
+	// Batch is one run: rows with an image, and padding rows.
 	Batch(model, version string, rows, padded int)
-	// Queue is a change in the number of images accepted and not yet answered. It is no total, since a version that is
-	// loaded anew has its own beside that of the one it replaces.
+	// Queue is a change in the number of images accepted and not yet answered. It is not a total, since a version that is
+	// reloaded has its own queue in addition to that of the one it replaces.
 	Queue(model, version string, change int)
-	// Discarded are boxes of one answered image that were left out, as they lie far outside of it.
+	// Discarded are boxes of one answered image that were discarded because they lie far outside it.
 	Discarded(model, version string, boxes int)
-	// Rejected is an image that was not answered; reason is the code of its fault.
+	// Rejected is an image that was not answered; reason is the code of the API error.
 	Rejected(model, reason string)
 }
 

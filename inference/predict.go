@@ -3,11 +3,12 @@ package inference
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
+	"fovea/inference/batcher"
 	"fovea/inference/onnx"
 	"fovea/internal/apierror"
+	"fovea/internal/panics"
 	"fovea/postprocess"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"
@@ -18,10 +19,10 @@ type Request struct {
 	Model   string // empty: the default model
 	Version string // a number; empty: the highest that is served
 	Image   []byte // an encoded image; not kept after Predict
-	Decoded func() // unless nil, called by Predict once Image is not read any more, if it comes so far
-	Row     []byte // instead of Image: the image as a row of the model's image input, prepared already, in the machine's byte order
+	Decoded func() // unless nil, called once Image is no longer needed; not called when the request fails before
+	Row     []byte // instead of Image: a preprocessed row of the model's image input, in native byte order
 	Params  postprocess.Params
-	Waited  time.Duration // before it came here; told as time in the queue
+	Waited  time.Duration // before Predict; added to Timing.Queue
 }
 
 // Response is the answer for one image.
@@ -33,27 +34,27 @@ type Response struct {
 	Timing     Timing
 }
 
-// Timing is how long the stages took.
+// Timing is the duration of each stage.
 type Timing struct {
-	Queue       time.Duration // waiting for a place, a worker and an instance
+	Queue       time.Duration // waiting for a slot, a worker and an instance
 	Decode      time.Duration
 	Preprocess  time.Duration
 	Infer       time.Duration // the run of the batch the image was in
 	Postprocess time.Duration
 }
 
-// Predict answers one image. Every error is a *fault.Fault. It returns as soon as ctx ends, but for the
-// milliseconds of decoding that cannot be interrupted; the caller bounds the wait by ctx's deadline.
+// Predict answers one image. Every error is an *apierror.Error. It returns as soon as ctx ends, except for milliseconds of
+// decoding that cannot be interrupted; the caller bounds the wait with ctx's deadline.
 func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 	v, err := e.acquire(r.Model, r.Version)
 	if err != nil {
-		e.obs.Rejected(e.known(r.Model), string(apierror.From(err).Code))
+		e.obs.Rejected(e.label(r.Model), string(apierror.From(err).Code))
 		return nil, err
 	}
 	defer v.refs.Done()
 	response, err := v.predict(ctx, r, nil)
 	if err != nil {
-		f := e.explain(err)
+		f := e.apiError(err)
 		e.obs.Rejected(v.model, string(f.Code))
 		return nil, f
 	}
@@ -61,11 +62,11 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 	return response, nil
 }
 
-// explain turns what ended a request into its fault.
-func (e *Engine) explain(err error) *apierror.Error {
+// apiError is the API error for the error of a request.
+func (e *Engine) apiError(err error) *apierror.Error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return apierror.Wrap(apierror.DeadlineExceeded, err, "no answer within the request's time")
+		return apierror.Wrap(apierror.DeadlineExceeded, err, "the request timed out")
 	case errors.Is(err, context.Canceled):
 		return apierror.Wrap(apierror.Canceled, err, "the client went away")
 	case onnx.IsDeviceLost(err):
@@ -74,63 +75,63 @@ func (e *Engine) explain(err error) *apierror.Error {
 	return apierror.From(err)
 }
 
-// predict takes one image all the way. inspect, where given, sees the outputs before they are decoded.
-func (v *version) predict(ctx context.Context, r Request,
-	inspect func([]postprocess.Tensor) error) (response *Response, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			response, err = nil, &panicError{value, debug.Stack()}
-		}
-	}()
-	if err := v.admission.enter(); err != nil {
+// predict takes one image all the way, and turns a panic into an error. inspect, unless nil, gets the outputs before they
+// are decoded.
+func (v *version) predict(ctx context.Context, r Request, inspect func([]postprocess.Tensor) error) (*Response, error) {
+	response := &Response{Model: v.model, Version: v.name}
+	if err := panics.Catch(func() error { return v.answer(ctx, r, inspect, response) }); err != nil {
 		return nil, err
 	}
-	defer v.admission.leave()
-	v.shared.cores.enter()
-	defer v.shared.cores.leave()
-	response = &Response{Model: v.model, Version: v.name}
-	timing := &response.Timing
-	clock := time.Now()
-	info, err := v.head(r)
+	return response, nil
+}
+
+// answer passes the gates that bound images, in the order of ARCHITECTURE.md: the version's queue, the turn of large
+// images, a slot, a worker, and in the batcher the instance with the workers of its run.
+func (v *version) answer(ctx context.Context, r Request, inspect func([]postprocess.Tensor) error, response *Response) error {
+	if err := v.queue.enter(); err != nil {
+		return err
+	}
+	defer v.queue.leave()
+	timing, clock := &response.Timing, time.Now()
+	info, err := v.header(r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	timing.Decode = lap(&clock)
-	decoded, err := v.shared.cores.turn(ctx, info.Estimate(len(r.Image)))
+	p, err := v.shared.workers.enter(ctx, info.Estimate(len(r.Image)))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer decoded()
-	t, err := v.scheduler.enter(ctx)
+	defer p.leave()
+	h, err := v.batcher.Enter(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer t.leave()
+	defer h.Release()
 	timing.Queue = r.Waited + lap(&clock)
-	response.Device = t.lane.device
-	fit, err := v.prepare(ctx, t, r, info, timing)
+	response.Device = h.Device()
+	transform, err := v.prepare(ctx, &p, h, r, info, timing)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	decoded()
-	if err := t.wait(ctx); err != nil {
-		return nil, err
+	if err := h.Wait(ctx); err != nil {
+		return err
 	}
-	timing.Queue += t.waited()
-	timing.Infer = t.ran()
+	timing.Queue += h.QueueTime()
+	timing.Infer = h.RunTime()
 	if inspect != nil {
-		if err := inspect(t.Outputs()); err != nil {
-			return nil, err
+		if err := inspect(h.Outputs()); err != nil {
+			return err
 		}
 	}
 	clock = time.Now()
-	response.Prediction, err = v.decoder.Decode(t.Outputs(), fit, r.Params)
+	response.Prediction, err = v.decoder.Decode(h.Outputs(), transform, r.Params)
 	timing.Postprocess = lap(&clock)
-	return response, err
+	return err
 }
 
-// head reads what the image's first bytes say, or checks the size of a row.
-func (v *version) head(r Request) (header.Info, error) {
+// header reads the image's header, or checks the size of a row.
+func (v *version) header(r Request) (header.Info, error) {
 	if r.Row == nil {
 		return header.Read(r.Image, v.shared.limits)
 	}
@@ -140,46 +141,44 @@ func (v *version) head(r Request) (header.Info, error) {
 	return header.Info{}, nil
 }
 
-// prepare makes the image a row, writes the inputs beside it and commits the row. No core is held then any more, so
-// that the run may take all of them.
-func (v *version) prepare(ctx context.Context, t *ticket, r Request, info header.Info,
-	timing *Timing) (fit geometry.Transform, err error) {
+// prepare writes the image and the extra inputs into the batch. No worker is held afterwards, so that the run may
+// take all of them.
+func (v *version) prepare(ctx context.Context, p *permit, h *batcher.Handle, r Request, info header.Info,
+	timing *Timing) (transform geometry.Transform, err error) {
 	if r.Row != nil {
-		fit = v.copyRow(t, r.Row, timing)
-	} else if fit, err = v.packImage(ctx, t, r, info, timing); err != nil {
-		return fit, err
+		transform = v.copyRow(h, r.Row, timing)
+	} else if transform, err = v.packImage(ctx, p, h, r, info, timing); err != nil {
+		return transform, err
 	}
 	for _, x := range v.extras {
-		x.write(t.Input(x.input), fit)
+		x.write(h.Input(x.input), transform)
 	}
-	t.commit()
-	return fit, nil
+	h.Commit()
+	return transform, nil
 }
 
-// copyRow copies a row that is prepared already. Places in it are those of the model's input.
-func (v *version) copyRow(t *ticket, row []byte, timing *Timing) geometry.Transform {
+// copyRow copies a row that was prepared by the caller. Coordinates in it are those of the model's input.
+func (v *version) copyRow(h *batcher.Handle, row []byte, timing *Timing) geometry.Transform {
 	clock := time.Now()
 	in := v.definition.Input
-	fit := geometry.Transform{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
-	t.lease()
-	copy(t.Input(v.image), row)
+	copy(h.Input(v.image), row)
 	timing.Preprocess = lap(&clock)
-	return fit
+	return geometry.Transform{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
 }
 
-// packImage decodes the image and packs it into a row. It holds a core throughout: no more images are
-// decoded and in memory than there are cores.
-func (v *version) packImage(ctx context.Context, t *ticket, r Request, info header.Info,
-	timing *Timing) (fit geometry.Transform, err error) {
+// packImage decodes the image and packs it into its row. It holds a worker throughout, so no more images are decoded
+// and in memory than there are workers.
+func (v *version) packImage(ctx context.Context, p *permit, h *batcher.Handle, r Request, info header.Info,
+	timing *Timing) (transform geometry.Transform, err error) {
 	clock := time.Now()
-	if err := v.shared.cores.acquire(ctx); err != nil {
-		return fit, err
+	if err := p.acquire(ctx); err != nil {
+		return transform, err
 	}
-	defer v.shared.cores.release()
+	defer p.release()
 	timing.Queue += lap(&clock)
 	img, err := v.plan.Decode(ctx, r.Image, info)
 	if err != nil {
-		return fit, err
+		return transform, err
 	}
 	defer img.Close()
 	if r.Decoded != nil {
@@ -187,14 +186,13 @@ func (v *version) packImage(ctx context.Context, t *ticket, r Request, info head
 	}
 	timing.Decode += lap(&clock)
 	if err := ctx.Err(); err != nil {
-		return fit, err
+		return transform, err
 	}
-	t.lease()
-	if fit, err = v.plan.Pack(img, t.Input(v.image)); err != nil {
-		return fit, err
+	if transform, err = v.plan.Pack(img, h.Input(v.image)); err != nil {
+		return transform, err
 	}
 	timing.Preprocess = lap(&clock)
-	return fit, nil
+	return transform, nil
 }
 
 // lap is the time since clock, which is set to now.
@@ -205,13 +203,13 @@ func lap(clock *time.Time) time.Duration {
 	return took
 }
 
-// observe reports the stages of an answered image, and boxes that were discarded.
+// observe reports the stages of an answered image and its discarded boxes.
 func (v *version) observe(r *Response) {
 	obs, t := v.shared.obs, r.Timing
 	if d, ok := r.Prediction.(*postprocess.Detected); ok && d.Discarded > 0 {
 		obs.Discarded(v.model, v.name, d.Discarded)
-		v.discarding.Do(func() {
-			v.shared.log.Warn("boxes far outside of the image are left out; is the definition right?", "model", v.model,
+		v.logDiscarded.Do(func() {
+			v.shared.log.Warn("boxes far outside the image are discarded; the definition may be wrong", "model", v.model,
 				"version", v.name, "boxes", d.Discarded)
 		})
 	}

@@ -66,7 +66,7 @@ func (s sample) right(r *Response) bool {
 }
 
 // real puts shipped models into the repository: the default one, and those of the names whose weights are there.
-// It returns the names of those that are there.
+// It returns the names of those that exist.
 func (r *testRepository) real(batching string, names ...string) (there []string) {
 	r.t.Helper()
 	r.ship("efficientnet-lite0", filepath.Join(testenv.Models(r.t), "efficientnet-lite0", "1", "model.onnx"), batching)
@@ -174,7 +174,7 @@ func TestDetectorsFindTheBus(t *testing.T) {
 	}
 }
 
-func TestStatusTellsWhatTheFileSays(t *testing.T) {
+func TestStatusShowsInputsAndOutputs(t *testing.T) {
 	r := newRepository(t)
 	r.real("")
 	s := r.synced(nil).Models()[0]

@@ -90,6 +90,7 @@ func newTestEngine(t testing.TB, dir string, change func(*Config)) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.shared.newRunner = newTestRunner
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()

@@ -10,7 +10,7 @@ import (
 	"fovea/preprocess/header"
 )
 
-func TestARowIsAnsweredLikeItsImage(t *testing.T) {
+func TestRowGivesThePredictionOfItsImage(t *testing.T) {
 	r := newRepository(t)
 	files := []string{"colors", "colors-nhwc", "colors-half", "colors-int8"}
 	for _, file := range files {

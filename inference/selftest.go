@@ -15,58 +15,43 @@ import (
 	"fovea/postprocess"
 )
 
-// selfTestTime bounds the self-test of one device, which is one image.
-const selfTestTime = 2 * time.Minute
+// selfTestTimeout bounds the self-test, which is one image per device.
+const selfTestTimeout = 2 * time.Minute
 
-// selfTest sends the definition's image, or a made one, the whole way on every device. The outputs must be
-// finite, and the answer what the definition says.
+// selfTest predicts the definition's image, or a synthetic one, on every device. The outputs must be finite, and the
+// prediction what the definition expects.
 func (v *version) selfTest(ctx context.Context) error {
 	img, err := v.testImage()
 	if err != nil {
 		return fmt.Errorf("self-test: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, selfTestTime, fmt.Errorf("no answer within %s", selfTestTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, selfTestTimeout, fmt.Errorf("no prediction within %s", selfTestTimeout))
 	defer cancel()
-	for i := range v.scheduler.lanes {
-		err := v.selfTestLane(ctx, i, img)
+	for _, g := range v.groups {
+		v.batcher.Isolate(g)
+		response, err := v.predict(ctx, Request{Image: img}, checkFinite)
+		if err == nil {
+			err = v.checkExpected(response.Prediction)
+		}
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		if err != nil {
-			return fmt.Errorf("self-test on %s: %w", v.scheduler.lanes[i].device, err)
+			return fmt.Errorf("self-test on %s: %w", g.Device(), err)
 		}
 	}
 	return nil
-}
-
-// selfTestLane tests one device through a scheduler that sees only its lane.
-func (v *version) selfTestLane(ctx context.Context, i int, img []byte) error {
-	s := v.scheduler
-	all := s.lanes
-	s.mu.Lock()
-	s.lanes = all[i : i+1] // nobody else uses the version yet
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.lanes = all
-		s.mu.Unlock()
-	}()
-	response, err := v.predict(ctx, Request{Image: img}, finite)
-	if err != nil {
-		return err
-	}
-	return v.expected(response.Prediction)
 }
 
 func (v *version) testImage() ([]byte, error) {
 	if v.definition.SelfTest.Image != "" {
 		return v.entry.SelfTestImage()
 	}
-	return madeImage()
+	return syntheticImage()
 }
 
-// madeImage is a PNG of smooth colours.
-func madeImage() ([]byte, error) {
+// syntheticImage is a PNG with a color gradient.
+func syntheticImage() ([]byte, error) {
 	const w, h = 96, 64
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -79,8 +64,8 @@ func madeImage() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// expected says whether the answer is what the definition asks for.
-func (v *version) expected(p postprocess.Prediction) error {
+// checkExpected checks the prediction against the definition's self_test.
+func (v *version) checkExpected(p postprocess.Prediction) error {
 	want := v.definition.SelfTest
 	if want.Label == "" {
 		return nil
@@ -99,28 +84,27 @@ func (v *version) expected(p postprocess.Prediction) error {
 		}
 	}
 	if label != want.Label {
-		return fmt.Errorf("%s must show %q, but the answer is %q", want.Image, want.Label, label)
+		return fmt.Errorf("%s: expected label %q, got %q", want.Image, want.Label, label)
 	}
 	if score < want.MinScore {
-		return fmt.Errorf("%s must show %q with a score of %g at least, but the score is %.4f",
-			want.Image, want.Label, want.MinScore, score)
+		return fmt.Errorf("%s: expected a score of at least %g for %q, got %.4f", want.Image, want.MinScore, want.Label, score)
 	}
 	return nil
 }
 
-// finite says whether the outputs are free of NaN and infinities.
-func finite(outputs []postprocess.Tensor) error {
+// checkFinite finds NaN and infinities in the outputs.
+func checkFinite(outputs []postprocess.Tensor) error {
 	for _, t := range outputs {
 		for i := 0; i < len(t.Data); i += t.DType.Size() {
-			if !finiteElement(t.DType, t.Data[i:]) {
-				return fmt.Errorf("output %q holds a value that is no finite number", t.Name)
+			if !isFinite(t.DType, t.Data[i:]) {
+				return fmt.Errorf("output %q contains NaN or an infinity", t.Name)
 			}
 		}
 	}
 	return nil
 }
 
-func finiteElement(d repository.DType, at []byte) bool {
+func isFinite(d repository.DType, at []byte) bool {
 	switch d {
 	case repository.Float32:
 		f := float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))
@@ -130,7 +114,7 @@ func finiteElement(d repository.DType, at []byte) bool {
 		return !math.IsNaN(f) && !math.IsInf(f, 0)
 	case repository.Float16:
 		return binary.NativeEndian.Uint16(at)&0x7C00 != 0x7C00 // the exponent of NaN and infinity
-	default: // whole numbers
+	default: // integers
 		return true
 	}
 }

@@ -8,33 +8,33 @@ import (
 	"fovea/internal/repository"
 )
 
-// Status is one version of a model as it is now, or a model of which no version could be tried.
+// Status is the status of one version of a model, or of a model of which no version could be tried.
 type Status struct {
 	Name    string
 	Version string // empty when no version could be tried
 	State   State
 	Error   string // why it failed
-	// Unreadable says why the repository cannot be looked at for this model now. What is served of it goes on.
+	// Unreadable is why the repository cannot be read for this model at the moment. Its served versions are kept.
 	Unreadable string
 	Default    bool // of the default model
 	Required   bool
 	Task       repository.Task
-	Input      repository.Input        // completed by the ONNX file once it is ready
+	Input      repository.Input        // completed from the ONNX file once it is ready
 	Inputs     []repository.TensorInfo // as the ONNX file declares them; nil until it is read
 	Outputs    []repository.TensorInfo
 	Labels     []string
 	Device     string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
-	// PartlyCPU says that it is on a GPU and parts of it run on the CPU, for want of CUDA kernels.
+	// PartlyCPU: it is on a GPU, and parts of it run on the CPU because there are no CUDA kernels for them.
 	PartlyCPU bool
-	// SaturatingInt8 says that sums of its int8 products may be cut off at 16 bits: see Config.SaturatingInt8.
+	// SaturatingInt8: int8 sums may saturate at 16 bits; see Config.SaturatingInt8.
 	SaturatingInt8 bool
-	Warnings       []string // what may be wrong with the definition, as trial runs at load tell
+	Warnings       []string // what may be wrong with the definition, from trial runs at load
 	MaxBatch       int      // rows of a batch; 0 until it is ready
 	Queue          int      // images accepted and not yet answered
 	MaxQueue       int
 }
 
-// Models lists every version of every model, models in the order they are listed, versions ascending.
+// Models lists every version of every model: models in the order of the configuration or the repository, versions ascending.
 func (e *Engine) Models() []Status {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -54,10 +54,10 @@ func (e *Engine) Models() []Status {
 
 func (e *Engine) statuses(m *model) (list []Status) {
 	base := Status{Name: m.name, Default: m.name == e.defaultName(), Required: e.cfg.required(m.name)}
-	if err := m.blocked; err != nil {
+	if err := m.unreadable; err != nil {
 		base.Unreadable = err.Error()
-	} else if errors.Is(e.unread, repository.ErrUnreadable) {
-		base.Unreadable = e.unread.Error()
+	} else if errors.Is(e.repoErr, repository.ErrUnreadable) {
+		base.Unreadable = e.repoErr.Error()
 	}
 	if err := m.failure(); err != nil {
 		failed := base
@@ -73,29 +73,29 @@ func (e *Engine) statuses(m *model) (list []Status) {
 }
 
 func (v *version) status(s Status) Status {
-	state, _, err := v.now()
+	state, _, err := v.current()
 	s.Version, s.State = v.name, state
 	s.Task, s.Labels = v.entry.Definition.Task, v.entry.Definition.Labels
 	s.Input = v.entry.Definition.Input
 	if err != nil {
 		s.Error = err.Error()
 	}
-	if state == Ready { // what load sets is read only now; see version
+	if state == Ready { // see version: before, load may be writing these
 		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
 		s.Device, s.PartlyCPU, s.SaturatingInt8, s.Warnings = v.device, v.partlyCPU, v.saturating, v.warnings
-		s.MaxBatch = v.scheduler.lanes[0].rows
-		s.Queue, s.MaxQueue = v.admission.waiting(), v.admission.bound
+		s.MaxBatch = slices.Max(v.groups[0].Buckets())
+		s.Queue, s.MaxQueue = v.queue.len(), v.queue.bound
 	}
 	return s
 }
 
-// Ready lists why the engine is not ready: a device that is lost, a required model that is not ready, or none at
-// all that is. It is empty when the engine is ready.
+// Ready lists why the engine is not ready: a lost device, a required model that is not ready, or no ready model at all. It
+// is empty when the engine is ready.
 func (e *Engine) Ready() (reasons []string) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if e.broken != nil {
-		reasons = append(reasons, fmt.Sprintf("device lost: %v", e.broken))
+	if e.lost != nil {
+		reasons = append(reasons, fmt.Sprintf("device lost: %v", e.lost))
 	}
 	if e.closed {
 		reasons = append(reasons, "draining")
@@ -112,25 +112,25 @@ func (e *Engine) Ready() (reasons []string) {
 	}
 	if !ready {
 		reasons = append(reasons, "no model is ready")
-		if e.listed && e.unread == nil && len(e.order)+len(e.strays) == 0 {
-			reasons = append(reasons, "there is no model in "+e.repo.Dir()+": looked for NAME/model.yaml with NAME/1/model.onnx")
+		if e.listed && e.repoErr == nil && len(e.order)+len(e.misplaced) == 0 {
+			reasons = append(reasons, "no model found in "+e.repo.Dir()+": expected NAME/model.yaml and NAME/1/model.onnx")
 		}
-		for _, err := range e.strays {
+		for _, err := range e.misplaced {
 			reasons = append(reasons, err.Error())
 		}
 	}
 	return reasons
 }
 
-// failure is why there is a model without a version that could be tried, or with other versions than it should have.
+// failure is why a model has no version that could be tried, or not the versions that it should have.
 func (m *model) failure() error {
 	if m.err == nil && len(m.served) == 0 {
-		return m.blocked
+		return m.unreadable
 	}
 	return m.err
 }
 
-// reason says why a model is not ready. A nil model has not been looked for yet.
+// reason says why a model is not ready. A nil model has not been listed yet.
 func (m *model) reason() string {
 	if m == nil {
 		return "not loaded yet"
@@ -139,7 +139,7 @@ func (m *model) reason() string {
 		return err.Error()
 	}
 	for _, v := range m.versions {
-		if state, _, err := v.now(); err != nil {
+		if state, _, err := v.current(); err != nil {
 			return "version " + v.name + ": " + err.Error()
 		} else if state == Loading {
 			return "loading"

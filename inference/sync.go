@@ -11,21 +11,21 @@ import (
 	"fovea/internal/repository"
 )
 
-// retryFailed is how long at least a version whose files did not change is left alone after it failed to load, and
-// retryRatio how long in times that the try took: one that fails at the time limit takes a tenth of a core at most.
+// A version that failed to load is retried when its files change, else after the longer of minRetry and retryRatio times
+// the duration of the load: one that fails at the time limit uses a tenth of a core at most.
 const (
-	retryFailed = time.Minute
-	retryRatio  = 10
+	minRetry   = time.Minute
+	retryRatio = 10
 )
 
-// wanted is one version that the repository says should be served.
+// wanted is one version that should be served according to the repository.
 type wanted struct {
-	version repository.Version
-	look    string // see models.Entry.Fingerprint
+	version     repository.Version
+	fingerprint string // see repository.Entry.Fingerprint
 }
 
-// Sync brings what is loaded to what the repository says now, as Refresh and Await do. The error is that of Refresh where
-// the repository cannot be read, else a *SyncError.
+// Sync loads, replaces and unloads models to match the repository, by Refresh and Await. The error is that of Refresh
+// when the repository cannot be read, else a *SyncError.
 func (e *Engine) Sync(ctx context.Context) error {
 	if err := e.Refresh(ctx); err != nil && !errors.As(err, new(*SyncError)) {
 		return err
@@ -33,38 +33,39 @@ func (e *Engine) Sync(ctx context.Context) error {
 	return e.Await(ctx, false)
 }
 
-// Refresh looks at the repository and begins what it says now: new versions are loaded beside the old and take their place
-// when they are ready; what is known to have gone is unloaded once its requests are answered. A version that fails never
-// takes the place of one that works, and what cannot be looked at now changes nothing. Models are loaded at the same time
-// and none waits for another, nor does Refresh wait for them.
+// Refresh reads the repository and starts to load what has changed: new versions are loaded next to the old ones and
+// replace them when ready; versions known to be removed are unloaded once their requests are answered. A version that
+// fails never replaces one that works, and what cannot be read at the moment changes nothing. Models are loaded
+// concurrently; Refresh does not wait for them.
 //
-// A *SyncError tells of models without a version that could be tried; another error that the repository cannot be read.
+// A *SyncError lists models without a version that could be tried; any other error means that the repository cannot be
+// read.
 func (e *Engine) Refresh(ctx context.Context) error {
 	if err := e.syncing.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	defer e.syncing.Release(1)
-	names, unread := e.names()
+	names, repoErr := e.names()
 	e.mu.Lock()
-	e.unread = unread
+	e.repoErr = repoErr
 	e.mu.Unlock()
-	if len(names) == 0 && unread != nil {
-		return unread
+	if len(names) == 0 && repoErr != nil {
+		return repoErr
 	}
 	if err := e.list(names); err != nil {
 		return err
 	}
 	for _, name := range names {
-		e.want(name)
+		e.refreshModel(name)
 	}
-	e.misplaced()
+	e.findMisplaced()
 	return syncError(slices.DeleteFunc(e.failures(ctx), func(f *LoadError) bool { return f.Version != 0 }))
 }
 
-// Await waits until no model loads any more (only of those that are required, where that is asked), or until ctx ends. The
-// error is a *SyncError, in which a load that goes on counts as a failure.
+// Await waits until no model, or no required one, is loading, or until ctx ends. The error is a *SyncError, in which
+// an unfinished load counts as a failure.
 func (e *Engine) Await(ctx context.Context, required bool) error {
-	for _, v := range e.tries(required) {
+	for _, v := range e.loadingVersions(required) {
 		select {
 		case <-v.done:
 		case <-ctx.Done():
@@ -80,8 +81,9 @@ func syncError(failures []*LoadError) error {
 	return &SyncError{failures}
 }
 
-// tries are the versions whose loads may not be over. The state does not tell: one that is ready is served a moment later.
-func (e *Engine) tries(required bool) (list []*version) {
+// loadingVersions are the versions that may still be loading. It does not use the state, since a version becomes ready a
+// moment before it is served.
+func (e *Engine) loadingVersions(required bool) (list []*version) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for name, m := range e.models {
@@ -94,8 +96,8 @@ func (e *Engine) tries(required bool) (list []*version) {
 	return list
 }
 
-// names are the models to be served: those that are configured, or all that have weights or are wrong, and the
-// default one, so that it is missed when it is not there.
+// names are the models to serve: those in the configuration, or all in the repository that have weights or errors. The
+// default model is included, so that it is reported when it is missing.
 func (e *Engine) names() (names []string, err error) {
 	if len(e.cfg.Models) > 0 {
 		for _, m := range e.cfg.Models {
@@ -109,24 +111,24 @@ func (e *Engine) names() (names []string, err error) {
 		return err == nil && len(entry.Versions)+len(entry.Unreadable) == 0 && entry.Misplaced() == ""
 	})
 	if e.cfg.Default != "" && !slices.Contains(names, e.cfg.Default) && (err == nil || len(names) > 0) {
-		names = append(names, e.cfg.Default) // so that its absence is told, where anything is known of what is there
+		names = append(names, e.cfg.Default)
 	}
 	return names, err
 }
 
-// misplaced keeps what looks like a model and lies where none is looked for. Where models are named by the configuration,
-// what else is there is nobody's concern: see read.
-func (e *Engine) misplaced() {
+// findMisplaced records folders that look like models in the wrong place. When the configuration names the models, only
+// these matter: see read.
+func (e *Engine) findMisplaced() {
 	if len(e.cfg.Models) > 0 {
 		return
 	}
 	found := e.repo.Misplaced()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.strays = found
+	e.misplaced = found
 }
 
-// list takes over the names and unloads models that are not among them.
+// list sets the names of the models and unloads other models.
 func (e *Engine) list(names []string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -141,49 +143,49 @@ func (e *Engine) list(names []string) error {
 	}
 	for name, m := range e.models {
 		if !slices.Contains(names, name) {
-			m.wanted, m.err, m.blocked = nil, nil, nil
-			e.settle(m)
+			m.wanted, m.err, m.unreadable = nil, nil, nil
+			e.updateServed(m)
 		}
 	}
 	return nil
 }
 
-// want reads what the repository says of a model and starts to load what is new.
-func (e *Engine) want(name string) {
+// refreshModel reads one model from the repository and starts to load its new versions.
+func (e *Engine) refreshModel(name string) {
 	found := e.read(name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m := e.models[name]
-	m.err, m.blocked = found.err, found.blocked
-	if e.closed || found.err != nil && !found.gone || found.entry == nil && found.blocked != nil {
-		return // what is loaded goes on
+	m.err, m.unreadable = found.err, found.unreadable
+	if e.closed || found.err != nil && !found.gone || found.entry == nil && found.unreadable != nil {
+		return // loaded versions are kept
 	}
 	m.wanted = found.wanted
 	for _, w := range found.wanted {
-		if m.tried(w) != nil {
+		if m.attempt(w) != nil {
 			continue
 		}
-		v := newVersion(e.loads, e.shared, found.entry, w.version, w.look)
+		v := newVersion(e.loads, e.shared, found.entry, w.version, w.fingerprint)
 		m.versions = append(m.versions, v)
 		e.work.Go(func() { e.load(m, v) })
 	}
-	e.settle(m)
+	e.updateServed(m)
 }
 
-// found is what the repository says of a model.
+// found is a model in the repository.
 type found struct {
-	entry   *repository.Entry // nil where it cannot be read or is wrong
-	wanted  []wanted
-	gone    bool  // the model is known not to be there, rather than being there and wrong
-	err     error // why nothing of it can be served
-	blocked error // see model
+	entry      *repository.Entry // nil if it cannot be read or is invalid
+	wanted     []wanted
+	gone       bool  // it is known not to exist, rather than to be invalid
+	err        error // why no version of it can be served
+	unreadable error // see model
 }
 
-// read loads a model's definition and the look of its files.
+// read loads a model's definition and the fingerprints of its versions.
 func (e *Engine) read(name string) (f found) {
 	f.entry, f.err = e.repo.Load(name)
 	if errors.Is(f.err, repository.ErrUnreadable) {
-		return found{blocked: f.err}
+		return found{unreadable: f.err}
 	}
 	if f.err != nil {
 		if f.gone = errors.Is(f.err, repository.ErrNotFound); f.gone {
@@ -198,37 +200,37 @@ func (e *Engine) read(name string) (f found) {
 			f.err = fmt.Errorf("%w, but there is %s", f.err, misplaced)
 		}
 	} else {
-		f.wanted, f.blocked = e.look(f.entry, all)
+		f.wanted, f.unreadable = e.fingerprints(f.entry, all)
 	}
 	return f
 }
 
-// look takes the look of the versions that should be served, without those that cannot be looked at now. all are the versions
-// that would be served if each could be looked at.
-func (e *Engine) look(entry *repository.Entry, all []repository.Version) (list []wanted, blocked error) {
+// fingerprints are those of the versions that should be served, without the versions that cannot be read at the moment. all
+// are the versions that would be served if each could be read.
+func (e *Engine) fingerprints(entry *repository.Entry, all []repository.Version) (list []wanted, unreadable error) {
 	var errs []error
 	for _, v := range all {
 		if v.Err != nil {
 			errs = append(errs, v.Err)
 		}
 	}
-	held := e.held(entry.Definition.Name)
-	for _, v := range entry.Serve(func(n int) bool { return held[n] != nil }) {
-		look, err := "", v.Err
+	served := e.served(entry.Definition.Name)
+	for _, v := range entry.Serve(func(n int) bool { return served[n] != nil }) {
+		fingerprint, err := "", v.Err
 		if err == nil {
-			if look, err = entry.Fingerprint(v); err != nil {
+			if fingerprint, err = entry.Fingerprint(v); err != nil {
 				errs = append(errs, fmt.Errorf("version %d: %w", v.Number, repository.Unreadable(err)))
 			}
 		}
 		if err == nil {
-			list = append(list, wanted{v, look})
+			list = append(list, wanted{v, fingerprint})
 		}
 	}
 	return list, errors.Join(errs...)
 }
 
-// held are the versions of a model that are served, by number.
-func (e *Engine) held(name string) map[int]*version {
+// served are the served versions of a model by number.
+func (e *Engine) served(name string) map[int]*version {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	list := map[int]*version{}
@@ -240,16 +242,16 @@ func (e *Engine) held(name string) map[int]*version {
 	return list
 }
 
-// tried is the version that loads, is ready, or failed so lately that it is not tried again; nil when there is
-// none.
-func (m *model) tried(w wanted) *version {
+// attempt is the version that is loading or ready for what is wanted, or that failed too recently to be retried; nil if
+// there is none.
+func (m *model) attempt(w wanted) *version {
 	for i, v := range m.versions {
 		if !v.of(w) {
 			continue
 		}
-		state, since, _ := v.now()
+		state, since, _ := v.current()
 		switch {
-		case state == Loading, state == Ready, state == Failed && (!v.over() || time.Since(since) < v.pause()):
+		case state == Loading, state == Ready, state == Failed && (!v.stopped() || time.Since(since) < v.retryAfter()):
 			return v
 		case state == Failed:
 			m.versions = slices.Delete(m.versions, i, i+1)
@@ -260,36 +262,116 @@ func (m *model) tried(w wanted) *version {
 }
 
 // of says whether the version was made from what is wanted.
-func (v *version) of(w wanted) bool { return v.number == w.version.Number && v.look == w.look }
+func (v *version) of(w wanted) bool {
+	return v.number == w.version.Number && v.fingerprint == w.fingerprint
+}
 
-// failures lists what is wrong with the models that are listed.
+// retryAfter is how long a version that failed is not retried.
+func (v *version) retryAfter() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return max(minRetry, retryRatio*v.took)
+}
+
+// updateServed decides what is served: every wanted version that is ready, and the versions served before for as long as a
+// wanted one is not ready or cannot be read. It unloads the others. The mutex is held.
+func (e *Engine) updateServed(m *model) {
+	complete := m.unreadable == nil
+	for _, w := range m.wanted {
+		complete = complete && m.ready(w) != nil
+	}
+	var served, keep []*version
+	for _, v := range m.versions {
+		isWanted := slices.ContainsFunc(m.wanted, v.of)
+		superseded := v.is(Ready) && !isWanted && (complete || m.replaced(v))
+		switch {
+		case superseded:
+			e.unload(m, v)
+			keep = append(keep, v)
+		case v.is(Ready):
+			served = append(served, v)
+			keep = append(keep, v)
+		case v.is(Failed) && !isWanted && v.stopped(): // an old failure
+		case v.is(Loading) && !isWanted && m.unreadable == nil:
+			v.stop(errUnlisted)
+			keep = append(keep, v)
+		default:
+			keep = append(keep, v)
+		}
+	}
+	slices.SortStableFunc(served, func(a, b *version) int { return a.number - b.number })
+	m.served, m.versions = served, keep
+	e.removeEmpty(m)
+}
+
+// ready is the version made from what is wanted, once it is ready.
+func (m *model) ready(w wanted) *version {
+	for _, v := range m.versions {
+		if v.of(w) && v.is(Ready) {
+			return v
+		}
+	}
+	return nil
+}
+
+// replaced says whether another version with the same number, made from what is wanted now, is ready.
+func (m *model) replaced(v *version) bool {
+	return slices.ContainsFunc(m.wanted, func(w wanted) bool {
+		return w.version.Number == v.number && m.ready(w) != nil
+	})
+}
+
+// unload closes a version as soon as its requests are answered. The mutex is held.
+func (e *Engine) unload(m *model, v *version) {
+	logState := v.setState(Unloading, nil)
+	e.work.Go(func() {
+		logState()
+		v.refs.Wait()
+		if err := v.close(); err != nil {
+			e.log.Error("unload failed", "model", v.model, "version", v.name, "error", err)
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		m.versions = slices.DeleteFunc(m.versions, func(o *version) bool { return o == v })
+		e.removeEmpty(m)
+	})
+}
+
+// removeEmpty removes a model that is not listed and has no version left.
+func (e *Engine) removeEmpty(m *model) {
+	if len(m.versions) == 0 && !slices.Contains(e.order, m.name) && e.models[m.name] == m {
+		delete(e.models, m.name)
+	}
+}
+
+// failures lists the errors of the listed models.
 func (e *Engine) failures(ctx context.Context) (failures []*LoadError) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if e.unread != nil {
-		failures = append(failures, &LoadError{Err: e.unread})
+	if e.repoErr != nil {
+		failures = append(failures, &LoadError{Err: e.repoErr})
 	}
 	for _, name := range e.order {
 		m := e.models[name]
 		add := func(version int, err error) {
 			failures = append(failures, &LoadError{name, version, e.cfg.required(name), err})
 		}
-		for _, err := range []error{m.err, m.blocked} {
+		for _, err := range []error{m.err, m.unreadable} {
 			if err != nil {
 				add(0, err)
 			}
 		}
 		for _, v := range m.versions {
-			switch state, _, err := v.now(); state {
+			switch state, _, err := v.current(); state {
 			case Failed:
 				add(v.number, err)
 			case Loading:
 				add(v.number, stillLoading(ctx.Err()))
-			default: // Ready and Unloading are no failures
+			default: // Ready and Unloading are not failures
 			}
 		}
 	}
-	for _, err := range e.strays {
+	for _, err := range e.misplaced {
 		failures = append(failures, &LoadError{Err: err})
 	}
 	return failures

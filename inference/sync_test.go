@@ -90,16 +90,16 @@ func TestFailingVersionKeepsTheOld(t *testing.T) {
 			if first(got) != "blue" || got.Version != "1" {
 				t.Errorf("got %+v, %v; want the old version's answer", got, err)
 			}
-			r.define("colors", colors).add("colors", 2, "colors") // mended
+			r.define("colors", colors).add("colors", 2, "colors") // repaired
 			if err := e.Sync(t.Context()); err != nil {
 				t.Error(err)
 			}
-			until(t, "the mended version", func() bool { return states(e) == "colors/2:ready" })
+			until(t, "the repaired version", func() bool { return states(e) == "colors/2:ready" })
 		})
 	}
 }
 
-func TestEditedDefinitionIsLoadedAgain(t *testing.T) {
+func TestEditedDefinitionIsReloaded(t *testing.T) {
 	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
 	e := r.synced(nil)
 	before := e.models["colors"].served[0]
@@ -118,11 +118,11 @@ func TestEditedDefinitionIsLoadedAgain(t *testing.T) {
 		t.Errorf("Sync said %v of a broken definition", err)
 	}
 	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "rouge" {
-		t.Errorf("with a broken definition beside it: got %q, %v", first(got), err)
+		t.Errorf("while the new definition is invalid: got %q, %v", first(got), err)
 	}
 }
 
-func TestWeightsBesideTheModelAreLoadedAgain(t *testing.T) {
+func TestChangedExternalDataIsReloaded(t *testing.T) {
 	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
 	r.write("colors/1/model.onnx.data", []byte("weights"))
 	e := r.synced(nil)
@@ -133,7 +133,7 @@ func TestWeightsBesideTheModelAreLoadedAgain(t *testing.T) {
 	}
 }
 
-func TestAFolderThatCannotBeReadUnloadsNothing(t *testing.T) {
+func TestUnreadableRepositoryUnloadsNothing(t *testing.T) {
 	r := newRepository(t).define("a", colors).add("a", 1, "colors").define("b", colors).add("b", 1, "colors")
 	e := r.synced(func(c *Config) { c.Default = "b" })
 	if err := os.Rename(r.dir, r.dir+".away"); err != nil {
@@ -163,7 +163,7 @@ func TestVersionsByPolicy(t *testing.T) {
 	}
 }
 
-func TestModelsComeAndGo(t *testing.T) {
+func TestModelsAreAddedAndRemoved(t *testing.T) {
 	r := newRepository(t).define("a", colors).add("a", 1, "colors").define("bare", colors)
 	e := r.synced(nil)
 	if got := states(e); got != "a/1:ready" {
@@ -196,7 +196,7 @@ func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
 	if !errors.As(err, &failed) || len(failed.Failures) != 3 || len(failed.Required()) != 2 {
 		t.Fatalf("Sync said %v", err)
 	}
-	for _, want := range []string{"model nan version 1", "no finite number", "model missing: ", "model spare: "} {
+	for _, want := range []string{"model nan version 1", "contains NaN", "model missing: ", "model spare: "} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -219,7 +219,7 @@ func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
 	}
 }
 
-func TestADefaultModelThatIsNotThereIsMissed(t *testing.T) {
+func TestMissingDefaultModelIsReported(t *testing.T) {
 	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
 	e := r.engine(func(c *Config) { c.Default = "colours" })
 	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model colours: ") {
@@ -240,7 +240,7 @@ func TestADefaultModelThatIsNotThereIsMissed(t *testing.T) {
 	}
 }
 
-func TestSyncThatRunsOutOfTimeGoesOn(t *testing.T) {
+func TestLoadContinuesAfterSyncTimesOut(t *testing.T) {
 	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
 	e := r.engine(nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -251,7 +251,7 @@ func TestSyncThatRunsOutOfTimeGoesOn(t *testing.T) {
 		}
 		cancel()
 	})
-	_ = e.Sync(ctx) // whether the load is over before the look at ctx is not known
+	_ = e.Sync(ctx) // the load may be over before ctx is checked
 	wg.Wait()
 	until(t, "the model", func() bool { return len(e.Ready()) == 0 })
 	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
@@ -261,7 +261,7 @@ func TestSyncThatRunsOutOfTimeGoesOn(t *testing.T) {
 	}
 }
 
-func TestCloseWaitsForWhatIsAccepted(t *testing.T) {
+func TestCloseWaitsForAcceptedRequests(t *testing.T) {
 	e := newRepository(t).define("colors", colors).add("colors", 1, "colors").synced(nil)
 	entered, open := hold(e.models["colors"].served[0], nil)
 	var wg sync.WaitGroup
@@ -280,7 +280,7 @@ func TestCloseWaitsForWhatIsAccepted(t *testing.T) {
 	wg.Wait()
 }
 
-func TestBeforeTheRepositoryIsReadNothingIsUnknown(t *testing.T) {
+func TestNotReadyBeforeTheRepositoryIsRead(t *testing.T) {
 	e := newRepository(t).engine(nil)
 	for _, model := range []string{"", "colors"} {
 		if _, err := e.Predict(t.Context(), Request{Model: model}); apierror.From(err).Code != apierror.NotReady {
@@ -296,21 +296,7 @@ func TestBeforeTheRepositoryIsReadNothingIsUnknown(t *testing.T) {
 	if _, err := e.Predict(t.Context(), Request{}); apierror.From(err).Code != apierror.NotReady {
 		t.Errorf("with an empty repository: got %v, want not_ready", err)
 	}
-	if got := strings.Join(e.Ready(), "; "); !strings.Contains(got, "there is no model in "+e.repo.Dir()) {
-		t.Errorf("with an empty repository: %q does not say where models were looked for", got)
-	}
-}
-
-func TestMissingDefaultIsTold(t *testing.T) {
-	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
-	e := r.engine(func(c *Config) { c.Default = "flowers" })
-	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model flowers: ") {
-		t.Errorf("Sync said %v, want that the default is missing", err)
-	}
-	if _, err := e.Predict(t.Context(), Request{}); apierror.From(err).Code != apierror.NotReady {
-		t.Errorf("got %v, want not_ready", err)
-	}
-	if got, err := e.Predict(t.Context(), Request{Model: "colors", Image: plain(t, red, 8, 8)}); first(got) != "red" {
-		t.Errorf("the other model got %q, %v", first(got), err)
+	if got := strings.Join(e.Ready(), "; "); !strings.Contains(got, "no model found in "+e.repo.Dir()) {
+		t.Errorf("with an empty repository: %q does not name the folder", got)
 	}
 }

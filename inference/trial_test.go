@@ -7,8 +7,8 @@ import (
 	"fovea/postprocess"
 )
 
-// TestTrialImagesShowSomethingWhereTheySay measures how much the thirds of each image of a trial differ from plain.
-func TestTrialImagesShowSomethingWhereTheySay(t *testing.T) {
+// TestTrialImagesHaveTheirSides measures how much the thirds of each image of a trial differ from plain.
+func TestTrialImagesHaveTheirSides(t *testing.T) {
 	for _, size := range [][2]int{{320, 320}, {96, 64}, {64, 200}} {
 		w, h := size[0], size[1]
 		for trial, side := range trialSides {

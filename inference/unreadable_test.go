@@ -27,7 +27,7 @@ type failing struct {
 	err   error
 }
 
-// arm has the call of a number, or all on a path, fail from now on.
+// arm makes the call of a number, or all calls on a path, fail.
 func (f *failing) arm(at int, on string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,11 +169,11 @@ func failingEngine(t *testing.T, names bool) (*Engine, *testRepository, *failing
 
 const allServed = "a/2:ready b/1:ready b/2:ready c/1:ready"
 
-// passes are errors that say nothing about what is there.
-var passes = []error{syscall.EACCES, syscall.EPERM, syscall.EIO, syscall.ESTALE, syscall.ENOTCONN, syscall.ETIMEDOUT,
+// transient are errors that do not tell whether a file exists.
+var transient = []error{syscall.EACCES, syscall.EPERM, syscall.EIO, syscall.ESTALE, syscall.ENOTCONN, syscall.ETIMEDOUT,
 	syscall.EHOSTDOWN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ENOTDIR, syscall.EREMOTEIO, syscall.EINTR}
 
-func TestNoFailureOfTheFileSystemUnloadsWhatIsServed(t *testing.T) {
+func TestFileSystemErrorsUnloadNothing(t *testing.T) {
 	for _, names := range []bool{false, true} {
 		t.Run(fmt.Sprintf("models that are listed in the configuration: %t", names), func(t *testing.T) {
 			e, _, f := failingEngine(t, names)
@@ -184,9 +184,9 @@ func TestNoFailureOfTheFileSystemUnloadsWhatIsServed(t *testing.T) {
 			}
 			calls := f.calls
 			if len(calls) < 20 {
-				t.Fatalf("a look makes the calls %q", calls)
+				t.Fatalf("a Refresh makes the calls %q", calls)
 			}
-			for _, cause := range passes {
+			for _, cause := range transient {
 				for at, call := range calls {
 					f.arm(at, "", cause)
 					err := e.Sync(t.Context())
@@ -194,7 +194,7 @@ func TestNoFailureOfTheFileSystemUnloadsWhatIsServed(t *testing.T) {
 						t.Fatalf("%v at call %d, %s, leaves %s", cause, at, call, got)
 					}
 					if errors.Is(err, repository.ErrUnreadable) != (err != nil) {
-						t.Errorf("%v at call %d, %s, is told as %v", cause, at, call, err)
+						t.Errorf("%v at call %d, %s, is reported as %v", cause, at, call, err)
 					}
 				}
 			}
@@ -206,12 +206,12 @@ func TestNoFailureOfTheFileSystemUnloadsWhatIsServed(t *testing.T) {
 	}
 }
 
-func TestNoFailureWhileAVersionAppearsLeavesAModelWithoutOne(t *testing.T) {
+func TestFileSystemErrorsDuringAReplacementKeepAVersion(t *testing.T) {
 	for at := 0; ; at++ {
 		e, r, f := failingEngine(t, false)
 		r.add("a", 3, "colors").add("b", 3, "colors").define("c", colors)
 		f.arm(at, "", syscall.EIO)
-		_ = e.Sync(t.Context()) // what it says is another test's
+		_ = e.Sync(t.Context()) // its error is another test's
 		got := " " + states(e)
 		for _, want := range [][2]string{{"a/2:ready", "a/3:ready"}, {"b/1:ready", "b/1:ready"}, {"b/2:ready", "b/2:ready"}, {"c/1:ready", "c/1:ready"}} {
 			if !strings.Contains(got, want[0]) && !strings.Contains(got, want[1]) {
@@ -224,29 +224,29 @@ func TestNoFailureWhileAVersionAppearsLeavesAModelWithoutOne(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadForAWhileIsToldAndStaysServed(t *testing.T) {
+func TestUnreadableIsReportedAndStaysServed(t *testing.T) {
 	e, r, f := failingEngine(t, false)
 	before := served(e)
 	for path, models := range map[string]string{
 		"": "a b c", "a": "a", "b": "b", "a/2": "a", "b/1": "b", "a/model.yaml": "a", "c/labels.txt": "c", "c/red.png": "c", "a/2/model.onnx": "a",
 	} {
-		for _, cause := range passes {
+		for _, cause := range transient {
 			f.arm(-1, filepath.Join(r.dir, path), cause)
 			for range 2 {
 				if err := e.Sync(t.Context()); err == nil {
-					t.Errorf("%v of %q is not told", cause, path)
+					t.Errorf("%v of %q is not reported", cause, path)
 				}
 			}
 			if got := states(e); got != allServed || !sameVersions(before, served(e)) {
 				t.Fatalf("%v of %q leaves %s", cause, path, got)
 			}
-			var told []string
+			var reported []string
 			for _, s := range e.Models() {
-				if s.Unreadable != "" && (len(told) == 0 || told[len(told)-1] != s.Name) {
-					told = append(told, s.Name)
+				if s.Unreadable != "" && (len(reported) == 0 || reported[len(reported)-1] != s.Name) {
+					reported = append(reported, s.Name)
 				}
 			}
-			if got := strings.Join(told, " "); got != models {
+			if got := strings.Join(reported, " "); got != models {
 				t.Errorf("%v of %q: unreadable are %q, want %q", cause, path, got, models)
 			}
 		}
@@ -257,7 +257,7 @@ func TestWhatCannotBeReadForAWhileIsToldAndStaysServed(t *testing.T) {
 	}
 }
 
-func TestAnUnreadableVersionDoesNotHoldOtherModelsOrVersionsUp(t *testing.T) {
+func TestUnreadableVersionDelaysNoOther(t *testing.T) {
 	e, r, f := failingEngine(t, false)
 	r.add("b", 3, "colors").define("d", colors).add("d", 1, "colors").remove("c")
 	f.arm(-1, filepath.Join(r.dir, "b/1"), syscall.EIO)
@@ -269,7 +269,7 @@ func TestAnUnreadableVersionDoesNotHoldOtherModelsOrVersionsUp(t *testing.T) {
 	})
 }
 
-func TestAtTheStartWhatCannotBeReadIsNamed(t *testing.T) {
+func TestUnreadableAtStartIsReported(t *testing.T) {
 	for path, want := range map[string]string{"a": "a/:failed b/1:ready", "a/2": "a/1:ready b/1:ready", "a/model.yaml": "a/:failed b/1:ready",
 		"b/1/model.onnx": "a/2:ready b/:failed"} {
 		r := newRepository(t).define("a", colors).add("a", 1, "colors").add("a", 2, "colors").define("b", colors).add("b", 1, "colors")
@@ -298,7 +298,7 @@ func TestAtTheStartWhatCannotBeReadIsNamed(t *testing.T) {
 	}
 }
 
-func TestWhatIsKnownToBeGoneIsUnloaded(t *testing.T) {
+func TestRemovedIsUnloaded(t *testing.T) {
 	for _, test := range []struct{ name, gone, want string }{
 		{"a model", "a", "b/1:ready b/2:ready c/1:ready"},
 		{"a version", "b/1", "a/2:ready b/2:ready c/1:ready"},
@@ -318,7 +318,7 @@ func TestWhatIsKnownToBeGoneIsUnloaded(t *testing.T) {
 	}
 }
 
-func TestAnEmptyFolderInThePlaceOfAnotherIsNotBelieved(t *testing.T) {
+func TestEmptyFolderInsteadOfAMountUnloadsNothing(t *testing.T) {
 	for _, at := range [][2]string{{"", ""}, {"a", ""}, {"a/2", ""}, {"b/1", ""}, {"", ".keep"}, {"", "lost+found"}, {"a/2", ".keep"}} {
 		path, inside := at[0], at[1] // and what a mount point may hold
 		t.Run("at "+path+" with "+inside, func(t *testing.T) {
@@ -343,7 +343,7 @@ func TestAnEmptyFolderInThePlaceOfAnotherIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestALinkThatLeadsNowhereUnloadsNothing(t *testing.T) {
+func TestDanglingLinkUnloadsNothing(t *testing.T) {
 	e, r, _ := failingEngine(t, false)
 	before := served(e)
 	for _, path := range []string{"a", "b/1", "a/model.yaml", "a/2/model.onnx", "c/red.png"} {
@@ -353,7 +353,7 @@ func TestALinkThatLeadsNowhereUnloadsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := e.Sync(t.Context()); !errors.Is(err, repository.ErrUnreadable) {
-			t.Errorf("%s: it is told as %v", path, err)
+			t.Errorf("%s: it is reported as %v", path, err)
 		}
 		if !sameVersions(before, served(e)) {
 			t.Fatalf("%s: left is %s", path, states(e))
@@ -364,7 +364,7 @@ func TestALinkThatLeadsNowhereUnloadsNothing(t *testing.T) {
 	}
 }
 
-// served are the versions that answer.
+// served are the served versions.
 func served(e *Engine) map[*version]bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

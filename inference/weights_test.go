@@ -11,10 +11,10 @@ import (
 	"fovea/internal/repository"
 )
 
-func TestWeightsInTheWrongPlaceAreTold(t *testing.T) {
+func TestMisplacedWeightsAreReported(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(r *testRepository)
-		model  string // that is shown as failed; none: it is told of the repository
+		model  string // that is shown as failed; empty: reported for the repository
 		want   string
 	}{
 		"another name":    {func(r *testRepository) { r.define("m", colors).write("m/1/resnet50.onnx", []byte("x")) }, "m", "m/1/resnet50.onnx (must be named model.onnx)"},
@@ -53,14 +53,14 @@ func TestWeightsInTheWrongPlaceAreTold(t *testing.T) {
 	}
 }
 
-func TestAModelOfTheConfigurationInTheWrongPlaceIsTold(t *testing.T) {
+func TestMisplacedModelOfTheConfigurationIsReported(t *testing.T) {
 	r := newRepository(t).define("good", colors).add("good", 1, "colors")
 	r.write("triton/config.pbtxt", nil)
 	r.write("triton/1/model.onnx", []byte("x"))
 	r.write("stray.onnx", []byte("x"))
 	e := r.engine(func(c *Config) { c.Models = []ModelConfig{{Name: "good"}} })
 	if err := e.Sync(t.Context()); err != nil {
-		t.Errorf("what nobody asked for is told: %v", err)
+		t.Errorf("a model that is not configured is reported: %v", err)
 	}
 	e = r.engine(func(c *Config) { c.Models = []ModelConfig{{Name: "triton", Required: true}} })
 	err := e.Sync(t.Context())
@@ -87,8 +87,8 @@ func (r *testRepository) link(target, name string) {
 	}
 }
 
-// Kubernetes exchanges a volume's files by one link, which the next look at the repository must see.
-func TestAnExchangedVolumeIsLoadedAgain(t *testing.T) {
+// Kubernetes replaces a volume's files by changing one link, which the next Refresh must see.
+func TestReplacedVolumeIsReloaded(t *testing.T) {
 	r := newRepository(t)
 	for volume, labels := range map[string]string{"..1": "red\ngreen\nblue\n", "..2": "rouge\nvert\nbleu\n"} {
 		r.write("m/"+volume+"/model.yaml", []byte(colors+"self_test: {image: self.png}\n"))
@@ -118,8 +118,8 @@ func TestAnExchangedVolumeIsLoadedAgain(t *testing.T) {
 	}
 }
 
-// What is refused by its link fails as a version does, so that the one that is served goes on.
-func TestARefusedLinkKeepsTheOldVersion(t *testing.T) {
+// A refused link fails like a version, so the served version is kept.
+func TestRefusedLinkKeepsTheOldVersion(t *testing.T) {
 	outside := newRepository(t).add("x", 1, "colors")
 	r := newRepository(t).define("m", colors).add("m", 1, "colors")
 	e := r.synced(nil)
@@ -136,8 +136,8 @@ func TestARefusedLinkKeepsTheOldVersion(t *testing.T) {
 	}
 }
 
-// ONNX Runtime holds external data to folders by a rule of its own, which must allow what models.Weights does.
-func TestTheRuntimeReadsExternalDataBehindLinks(t *testing.T) {
+// ONNX Runtime restricts external data to folders by its own rule, which must allow what repository.Entry.Weights does.
+func TestRuntimeReadsExternalDataBehindLinks(t *testing.T) {
 	read := func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join("onnx", "testdata", name))
 		if err != nil {

@@ -8,82 +8,117 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// When a run takes all cores; see forRun.
+// When a run uses all cores; see acquireRun.
 const (
-	mostMeetings = 0.5 // the share of images that meet others when they come
-	meetingsMean = 16  // images that the share is a moving mean of
+	maxConcurrency    = 0.5 // the largest share of images that arrive while others are in the server
+	concurrencyWindow = 16  // images over which the share is a moving mean
 )
 
-// cores are the processor's cores as decoding and runs on the CPU share them, first come first served. Hardly more
-// threads compute than there are cores (see Config.workers): more would only take turns and push each other's data out of
-// the caches.
-type cores struct {
+// workers are the permits to use a CPU core for decoding, packing or a run (inference.workers). All models share them, first
+// come, first served. There are hardly more than cores (see Config.workers): more threads would only take turns and
+// evict each other's data from the caches.
+type workers struct {
 	all   int64
 	free  *semaphore.Weighted
-	large *semaphore.Weighted // of the images that take longer than largeFrom: all cores but one
+	large *semaphore.Weighted // of the images that take longer than largeImage: all but one
 
-	mu       sync.Mutex
-	images   int     // accepted and not yet answered, of all models
-	meetings float64 // the share of the last images that met others when they came
+	mu          sync.Mutex
+	images      int     // in the server: accepted and not yet answered, of all models
+	concurrency float64 // the share of the last images that arrived while others were in the server
 }
 
-func newCores(n int) *cores {
-	return &cores{all: int64(n), free: semaphore.NewWeighted(int64(n)), large: semaphore.NewWeighted(int64(max(1, n-1)))}
+func newWorkers(n int) *workers {
+	return &workers{all: int64(n), free: semaphore.NewWeighted(int64(n)), large: semaphore.NewWeighted(int64(max(1, n-1)))}
 }
 
-// largeFrom is the estimated time of an image that holds a core for long. Photographs of 12 megapixels take less.
-const largeFrom = 100 * time.Millisecond
+// largeImage is the estimated decoding time of an image that holds a worker for long. Photographs of 12 megapixels take
+// less.
+const largeImage = 100 * time.Millisecond
 
-// turn waits until an image that may take so long may ask for a place and a core, and returns what is to be called once
-// it is decoded. Large images wait for each other, first come first served, so that one core is left to the small ones and
-// to runs: these need not wait for any number of large images, nor large ones for small ones, since at the cores both are
-// served as they come. A single core they take in turn.
-func (c *cores) turn(ctx context.Context, estimate time.Duration) (done func(), err error) {
-	if estimate < largeFrom {
-		return func() {}, nil
+// permit is one image's use of the workers.
+type permit struct {
+	w       *workers
+	large   bool // holds one of workers.large
+	working bool // holds a worker
+}
+
+// enter counts an image that is to be decoded, and waits until it may ask for a slot and a worker. Only large images
+// wait, for each other, first come, first served: one worker is left to small images and to runs, which then need not
+// wait for any number of large images, nor large ones for small ones, since workers are granted in order. A single
+// worker they take in turn. The error is ctx's; without one, the permit must be released by leave.
+func (w *workers) enter(ctx context.Context, estimate time.Duration) (permit, error) {
+	p := permit{w: w}
+	w.count(1)
+	if estimate < largeImage {
+		return p, nil
 	}
-	if err := c.large.Acquire(ctx, 1); err != nil {
-		return nil, err
+	if err := w.large.Acquire(ctx, 1); err != nil {
+		w.count(-1)
+		return p, err
 	}
-	return sync.OnceFunc(func() { c.large.Release(1) }), nil
+	p.large = true
+	return p, nil
 }
 
-// enter counts an image that comes in; leave is called once it is answered.
-func (c *cores) enter() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	met := 0.0
-	if c.images > 0 {
-		met = 1
+// count changes the number of images in the server.
+func (w *workers) count(change int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if change > 0 {
+		met := 0.0
+		if w.images > 0 {
+			met = 1
+		}
+		w.concurrency += (met - w.concurrency) / concurrencyWindow
 	}
-	c.meetings += (met - c.meetings) / meetingsMean
-	c.images++
+	w.images += change
 }
 
-func (c *cores) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.images--
-}
-
-// acquire takes one core; release gives it back.
-func (c *cores) acquire(ctx context.Context) error { return c.free.Acquire(ctx, 1) }
-func (c *cores) release()                          { c.free.Release(1) }
-
-// forRun takes the cores for a run of some images: all of them when it can use them (wide) and these are the only
-// images in the server, so that the answer comes sooner; else one, since runs side by side get more done than one after
-// the other. For the same reason it is one while images often meet: those that come during a run on all cores wait for
-// its end. The error is ctx's.
-func (c *cores) forRun(ctx context.Context, images int, wide bool) (all bool, release func(), err error) {
-	if wide && c.calm(images) && c.free.TryAcquire(c.all) {
-		return true, func() { c.free.Release(c.all) }, nil
+// acquire waits for a worker. The error is ctx's.
+func (p *permit) acquire(ctx context.Context) error {
+	if err := p.w.free.Acquire(ctx, 1); err != nil {
+		return err
 	}
-	return false, c.release, c.acquire(ctx)
+	p.working = true
+	return nil
 }
 
-// calm says whether some images are all there are, and few meet others of late.
-func (c *cores) calm(images int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.images <= images && c.meetings < mostMeetings
+// release gives back what decoding holds: the worker, and a large image's turn. A second call does nothing.
+func (p *permit) release() {
+	if p.working {
+		p.w.free.Release(1)
+	}
+	if p.large {
+		p.w.large.Release(1)
+	}
+	p.working, p.large = false, false
+}
+
+// leave is called once the image is answered or refused.
+func (p *permit) leave() {
+	p.release()
+	p.w.count(-1)
+}
+
+// acquireRun waits for the workers that a run of some images takes. It takes all of them when the model has a parallel
+// session and these images are the only ones in the server, for a lower latency; else one, since runs on one core each
+// have the higher throughput. For the same reason it takes one while images often arrive concurrently: those that
+// arrive during a run on all cores wait for its end. The error is ctx's cause.
+func (w *workers) acquireRun(ctx context.Context, images int, parallel bool) (all bool, release func(), err error) {
+	if parallel && w.idle(images) && w.free.TryAcquire(w.all) {
+		return true, func() { w.free.Release(w.all) }, nil
+	}
+	if w.free.Acquire(ctx, 1) != nil {
+		return false, nil, context.Cause(ctx)
+	}
+	return false, w.releaseRun, nil
+}
+
+func (w *workers) releaseRun() { w.free.Release(1) }
+
+// idle says whether no other images than these are in the server, and few arrive concurrently.
+func (w *workers) idle(images int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.images <= images && w.concurrency < maxConcurrency
 }

@@ -11,158 +11,173 @@ import (
 	"time"
 )
 
-// coresScheduler is a scheduler of one lane over fake runners whose runs need cores.
-func coresScheduler(t *testing.T, f *fakeDevice, instances, rows int, c *cores) *scheduler {
-	t.Helper()
-	l, err := newLane(laneSpec{device: "cpu", instances: instances, rows: rows, buckets: []int{rows}, inputs: 1,
-		newRunner: f.runner(rows), cores: c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newScheduler(context.Background(), func(ran) {}, l)
-}
-
-func TestRunsThatNeedACoreWaitForOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fakeDevice{takes: time.Second}
-		c := newCores(2)
-		s := coresScheduler(t, f, 4, 1, c)
-		c.images = 5
-		if err := c.acquire(t.Context()); err != nil { // an image is being decoded
-			t.Fatal(err)
-		}
-		start := time.Now()
-		var wg sync.WaitGroup
-		for i := range uint64(4) {
-			wg.Go(func() {
-				if got, err := ask(t.Context(), s, i, 0); got != i || err != nil {
-					t.Errorf("asked %d, got %d, %v", i, got, err)
-				}
-			})
-		}
-		time.Sleep(2500 * time.Millisecond) // two are answered, one after the other; the third runs
-		c.release()                         // the fourth runs beside it
-		wg.Wait()
-		if took := time.Since(start); f.most != 2 || took != 3500*time.Millisecond {
-			t.Errorf("%d ran at once, and all took %s; want 2, and 3.5 s", f.most, took)
-		}
-		if f.wide != 0 {
-			t.Errorf("%d runs took all cores while other images were in the server", f.wide)
-		}
-		rested(t, s, f)
-	})
-}
-
-func TestRunOfAllImagesThereAreTakesAllCores(t *testing.T) {
+func TestRunUsesAllWorkersForTheOnlyImages(t *testing.T) {
 	for name, test := range map[string]struct {
-		images   int // in the server
-		meetings float64
-		rows     int  // of the batch that runs
-		held     bool // a core, by an image that is decoded
-		narrow   bool // the model has no session for all cores
-		wide     int
+		images      int // in the server
+		concurrency float64
+		rows        int  // of the batch that runs
+		held        bool // a worker, by an image that is decoded
+		single      bool // the model has no parallel session
+		all         bool
 	}{
-		"an image alone":          {images: 1, rows: 1, wide: 1},
-		"one of two images":       {images: 2, rows: 1, wide: 0},
-		"two images in one batch": {images: 2, rows: 2, wide: 1},
-		"an image alone while somebody still holds a core": {images: 1, rows: 1, held: true, wide: 0},
-		"an image alone, of a model that runs on one core": {images: 1, rows: 1, narrow: true, wide: 0},
-		"an image alone where few met others":              {images: 1, rows: 1, meetings: 0.49, wide: 1},
-		"an image alone where many met others":             {images: 1, rows: 1, meetings: 0.5, wide: 0},
+		"a single image":                                {images: 1, rows: 1, all: true},
+		"one of two images":                             {images: 2, rows: 1},
+		"two images in one batch":                       {images: 2, rows: 2, all: true},
+		"a single image while a worker is held":         {images: 1, rows: 1, held: true},
+		"a single image without parallel session":       {images: 1, rows: 1, single: true},
+		"a single image where few arrive concurrently":  {images: 1, rows: 1, concurrency: 0.49, all: true},
+		"a single image where many arrive concurrently": {images: 1, rows: 1, concurrency: 0.5},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := &fakeDevice{takes: time.Second, narrow: test.narrow}
-				c := newCores(2)
-				s := coresScheduler(t, f, 1, test.rows, c)
-				c.images, c.meetings = test.images, test.meetings
-				if test.held {
-					if err := c.acquire(t.Context()); err != nil {
-						t.Fatal(err)
-					}
+			w := newWorkers(2)
+			w.images, w.concurrency = test.images, test.concurrency
+			if test.held {
+				p := permit{w: w}
+				if err := p.acquire(t.Context()); err != nil {
+					t.Fatal(err)
 				}
-				var tickets []*ticket
-				for range test.rows {
-					k, err := s.enter(t.Context())
-					if err != nil {
-						t.Fatal(err)
-					}
-					k.lease()
-					tickets = append(tickets, k)
-				}
-				for _, k := range tickets {
-					k.commit()
-				}
-				for _, k := range tickets {
-					if err := k.wait(t.Context()); err != nil {
-						t.Error(err)
-					}
-					k.leave()
-				}
-				if f.wide != test.wide {
-					t.Errorf("%d runs took all cores, want %d", f.wide, test.wide)
-				}
-				if test.held {
-					c.release()
-				}
-				if synctest.Wait(); !c.free.TryAcquire(c.all) {
-					t.Error("a core is held after the run")
-				}
-				rested(t, s, f)
-			})
+				defer p.release()
+			}
+			all, release, err := w.acquireRun(t.Context(), test.rows, !test.single)
+			if all != test.all || err != nil {
+				t.Fatalf("all %v, %v; want %v", all, err, test.all)
+			}
+			if free := w.free.TryAcquire(1); free == (all || test.held) {
+				t.Errorf("another worker is free: %v", free)
+			} else if free {
+				w.free.Release(1)
+			}
+			release()
+			w.images = 0
+			if !test.held {
+				checkReleased(t, w)
+			}
 		})
 	}
 }
 
-func TestMeetingsAreAMovingMean(t *testing.T) {
-	c := newCores(2)
-	alone := func(n int) {
-		for range n {
-			c.enter()
-			c.leave()
+func TestRunWaitsForAWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorkers(1)
+		w.images = 2
+		p := permit{w: w}
+		if err := p.acquire(t.Context()); err != nil {
+			t.Fatal(err)
 		}
+		begin := time.Now()
+		time.AfterFunc(time.Second, p.release)
+		_, release, err := w.acquireRun(t.Context(), 1, true)
+		if waited := time.Since(begin); waited != time.Second || err != nil {
+			t.Fatalf("after %v, %v; want the worker after 1s", waited, err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errClosed)
+		if _, _, err := w.acquireRun(ctx, 1, false); !errors.Is(err, errClosed) {
+			t.Errorf("%v; want the cause of the end", err)
+		}
+		release()
+		w.images = 0
+		checkReleased(t, w)
+	})
+}
+
+// checkReleased checks that no image is counted and no worker is held.
+func checkReleased(t *testing.T, w *workers) {
+	t.Helper()
+	w.mu.Lock()
+	if w.images != 0 {
+		t.Errorf("%d images are counted as being in the server", w.images)
 	}
-	if alone(100); !c.calm(1) {
-		t.Error("images that come one after the other are not calm")
+	w.mu.Unlock()
+	if !w.free.TryAcquire(w.all) {
+		t.Error("a worker is held")
+	} else {
+		w.free.Release(w.all)
 	}
-	c.enter()
-	for range 100 { // each finds one that is there
-		c.enter()
-		c.leave()
-	}
-	c.leave()
-	if c.calm(1) {
-		t.Error("after images that all met another it is calm at once")
-	}
-	if alone(meetingsMean); !c.calm(1) {
-		t.Error("it is not calm again after as many images alone as the mean is of")
+	if large := max(1, w.all-1); !w.large.TryAcquire(large) {
+		t.Error("the turn of a large image is held")
+	} else {
+		w.large.Release(large)
 	}
 }
 
-// TestLargeImagesLeaveACoreToOthers lets images of random kinds come at random times, many more large ones than there are
-// cores, each of which first waits for its turn and then for a core as in predict.
-func TestLargeImagesLeaveACoreToOthers(t *testing.T) {
+func TestConcurrencyIsAMovingMean(t *testing.T) {
+	w := newWorkers(2)
+	alone := func(n int) {
+		for range n {
+			w.count(1)
+			w.count(-1)
+		}
+	}
+	if alone(100); !w.idle(1) {
+		t.Error("not idle while images arrive one after the other")
+	}
+	w.count(1)
+	for range 100 { // each arrives while another is in the server
+		w.count(1)
+		w.count(-1)
+	}
+	w.count(-1)
+	if w.idle(1) {
+		t.Error("idle immediately after many concurrent images")
+	}
+	if alone(concurrencyWindow); !w.idle(1) {
+		t.Error("not idle after as many single images as the mean covers")
+	}
+}
+
+// TestImagesAreCountedByManyGoroutines counts, with large images that wait for a turn or give up, from many goroutines
+// at once. An update that is lost would leave a count behind.
+func TestImagesAreCountedByManyGoroutines(t *testing.T) {
+	w := newWorkers(3)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	var group sync.WaitGroup
+	for n := range 8 {
+		group.Go(func() {
+			for i := range 20_000 {
+				ctx, estimate := t.Context(), time.Duration(0)
+				if i%64 == n {
+					ctx, estimate = gone, largeImage
+				}
+				p, err := w.enter(ctx, estimate)
+				if err != nil {
+					continue
+				}
+				if i%16 == 0 {
+					_ = p.acquire(t.Context())
+				}
+				p.leave()
+			}
+		})
+	}
+	group.Wait()
+	checkReleased(t, w)
+}
+
+// TestLargeImagesLeaveAWorkerToOthers lets images of random kinds come at random times, many more large ones than there are
+// workers, each of which first waits for its turn and then for a worker.
+func TestLargeImagesLeaveAWorkerToOthers(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			n := 2 + random.IntN(6)
-			c := newCores(n)
+			w := newWorkers(n)
 			const takesLarge, takesSmall = 5 * time.Second, 10 * time.Millisecond
 			var large atomic.Int64
 			var group sync.WaitGroup
 			image := func(estimate, takes, longest time.Duration) {
 				came := time.Now()
-				done, err := c.turn(t.Context(), estimate)
+				p, err := w.enter(t.Context(), estimate)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				defer done()
-				if err := c.acquire(t.Context()); err != nil {
+				defer p.leave()
+				if err := p.acquire(t.Context()); err != nil {
 					t.Error(err)
 					return
 				}
-				defer c.release()
 				if waited := time.Since(came); waited > longest {
 					t.Errorf("seed %d, %d cores: an image of %v waited for %v, longer than %v", seed, n, takes, waited, longest)
 				}
@@ -175,40 +190,38 @@ func TestLargeImagesLeaveACoreToOthers(t *testing.T) {
 				time.Sleep(takes)
 			}
 			const large16, small100 = 16, 100
-			for range large16 { // all at once; each waits for those before it and for small ones on the way to a core
+			for range large16 { // all at once; each waits for those before it and for small ones on the way to a worker
 				group.Go(func() {
-					image(largeFrom, takesLarge, (large16/time.Duration(n-1)+1)*(takesLarge+small100*takesSmall))
+					image(largeImage, takesLarge, (large16/time.Duration(n-1)+1)*(takesLarge+small100*takesSmall))
 				})
 			}
 			for range small100 {
 				time.Sleep(time.Duration(random.Int64N(int64(100 * time.Millisecond))))
-				group.Go(func() { image(largeFrom-1, takesSmall, small100*takesSmall) })
+				group.Go(func() { image(largeImage-1, takesSmall, small100*takesSmall) })
 			}
 			group.Wait()
-			if !c.free.TryAcquire(c.all) || !c.large.TryAcquire(int64(n-1)) {
-				t.Error("a core or a turn is held after all images")
-			}
+			checkReleased(t, w)
 		})
 	}
 }
 
-func TestATurnIsGivenUpWithItsRequest(t *testing.T) {
-	c := newCores(2)
-	done, err := c.turn(t.Context(), time.Second)
+func TestLargeImageGivesUpItsTurnWithItsRequest(t *testing.T) {
+	w := newWorkers(2)
+	p, err := w.enter(t.Context(), largeImage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.turn(ended, time.Second); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v for a request that has ended", err)
+	if _, err := w.enter(canceled, largeImage); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v for a canceled request", err)
 	}
-	done()
-	done() // a second time does nothing
-	for range 2 {
-		if done, err = c.turn(t.Context(), time.Second); err != nil {
-			t.Fatal(err)
-		}
-		done()
+	p.release() // decoded: the next may start
+	next, err := w.enter(t.Context(), largeImage)
+	if err != nil {
+		t.Fatal(err)
 	}
+	p.leave()
+	next.leave()
+	checkReleased(t, w)
 }

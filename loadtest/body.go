@@ -2,14 +2,14 @@ package loadtest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
 	"path/filepath"
-	"slices"
+
+	"fovea/internal/config"
 )
 
 // BodyKind is the form of request bodies.
@@ -23,43 +23,34 @@ const (
 	Templated BodyKind = "template"  // rendered by a text/template
 )
 
-var bodyKinds = []BodyKind{Raw, Multipart, JSON, Templated}
-
 // jsonTemplate is Fovea's JSON form.
 const jsonTemplate = `{"images":[{{range $i, $p := .Images}}{{if $i}},{{end}}{"b64":"{{$p.Base64}}"}{{end}}]}`
 
-// BodyConfig describes request bodies.
+// BodyConfig is how images are put into a request.
 type BodyConfig struct {
-	Kind        BodyKind
-	Images      int    // per request
-	Field       string // name of the multipart parts
-	Template    string // text of the template
-	ContentType string // empty: determined by the kind
+	Kind        BodyKind `yaml:"body" oneof:"raw,multipart,json,template" help:"how images are sent; json is Fovea's form"`
+	Images      int      `yaml:"images-per-request" range:"1..1024" help:"images per request"`
+	Field       string   `yaml:"field" help:"name of multipart parts"`
+	Template    string   `yaml:"-"` // text of the template
+	ContentType string   `yaml:"content-type" help:"content type of bodies; empty: the image's, or that of --body"`
 }
 
-func (c BodyConfig) validate() error {
-	var errs []error
-	if !slices.Contains(bodyKinds, c.Kind) {
-		errs = append(errs, fmt.Errorf("body: %q is none of %v", c.Kind, bodyKinds))
-	}
-	if c.Images < 1 || c.Images > 1024 {
-		errs = append(errs, fmt.Errorf("images-per-request: %d is not in 1 to 1024", c.Images))
-	}
+// Check implements config.Checker.
+func (c BodyConfig) Check(errs *config.Errors) {
 	if c.Kind == Raw && c.Images > 1 {
-		errs = append(errs, errors.New("images-per-request: a raw body holds one image; use body multipart, json or template"))
+		errs.Add("images-per-request", "a raw body holds one image; use body multipart, json or template")
 	}
 	if c.Kind == Multipart && c.Field == "" {
-		errs = append(errs, errors.New("field: multipart parts need a name"))
+		errs.Add("field", "is required: the name of multipart parts")
 	}
 	if (c.Kind == Templated) != (c.Template != "") {
-		errs = append(errs, errors.New("template: body template needs one, and no other body takes one"))
+		errs.Add("template", "is required with body template, and only with it")
 	}
 	if c.ContentType != "" {
 		if _, _, err := mime.ParseMediaType(c.ContentType); err != nil {
-			errs = append(errs, fmt.Errorf("content-type: %q: %w", c.ContentType, err))
+			errs.Add("content-type", "%q: %w", c.ContentType, err)
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // body is a request body.

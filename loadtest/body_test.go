@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"fovea/internal/config"
 	"fovea/internal/testenv"
 )
 
@@ -24,7 +25,7 @@ func samples(t *testing.T) []Image {
 
 func bodiesOf(t *testing.T, c BodyConfig, images []Image) []body {
 	t.Helper()
-	if err := c.validate(); err != nil {
+	if err := config.Check(c); err != nil {
 		t.Fatal(err)
 	}
 	list, err := c.bodies(images)

@@ -1,109 +1,128 @@
 package loadtest
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
+
+	"fovea/internal/config"
 )
 
-// Config says what to send, where, and how the result is judged to be stable.
+// Config is what a load test sends, where, and when its figures count as stable. The tags name the flags of command
+// loadtest.
 type Config struct {
-	Label string // names the result in comparisons
+	Label string `yaml:"label" help:"name of the result in comparisons"`
 
-	Server string      // base URL of a Fovea server; unused if URL is given
-	Model  string      // of the Fovea server; empty: its default model
-	URL    string      // full URL of any other server's route; empty: a Fovea server at Server
-	Header http.Header // of every request, but of those for metrics only if they go to the same host
+	Server string      `yaml:"server" help:"base URL of a Fovea server"`
+	Model  string      `yaml:"model" help:"model of the Fovea server; empty: its default model"`
+	URL    string      `yaml:"url" help:"full URL of another server's route, instead of --server"`
+	Header http.Header `yaml:"-"` // of every request, but of those for metrics only if they go to the same host
 
-	Images string // a folder of images, or one image
-	Body   BodyConfig
-	Expect Expectation
+	Images string      `yaml:"images" help:"folder of images, or one image"`
+	Body   BodyConfig  `yaml:",inline"`
+	Expect Expectation `yaml:",inline"`
 
-	Concurrency []int // closed loop: levels of requests under way at once
-	Rates       []float64
-	Arrivals    Arrivals      // of Rates and of the search
-	P99Below    time.Duration // search the highest rate whose p99 stays below; 0: no search
-	Precision   float64       // the search ends when its bounds are so near, as a share of the rate
+	Concurrency Levels        `yaml:"concurrency" range:"1..10000" help:"closed loop: concurrent requests, such as 1,4,16; 1..32 doubles from 1 to 32"`
+	Rates       []float64     `yaml:"rate" range:"0.1..1000000" help:"open loop instead: requests per second, such as 50,100"`
+	Arrivals    Arrivals      `yaml:"arrivals" oneof:"constant,poisson" help:"arrival process of an open loop"`
+	P99Below    time.Duration `yaml:"p99-below" range:"0s..10m" help:"find the highest rate whose p99 stays below this, instead of given levels"`
+	Precision   float64       `yaml:"precision" range:"0.001..0.5" help:"precision of the search, as a share of the rate"`
 
-	Warmup      time.Duration // sent before each level; of its answers only failures count
-	Window      time.Duration // at least, until WindowCount answers are there
-	WindowCount int           // answers that a window wants; it waits for them up to five times its length
-	MaxWindows  int
-	Tolerance   float64 // how far windows may differ and still agree: largest / smallest ≤ 1 + Tolerance
+	Warmup      time.Duration `yaml:"warmup" range:"0s..1h" help:"load before each level, of which only failures count"`
+	Window      time.Duration `yaml:"window" range:"10ms..1h" help:"minimum length of a window"`
+	WindowCount int           `yaml:"window-count" range:"1..1000000" help:"responses per window; a window waits for them up to five times its length"`
+	MaxWindows  int           `yaml:"max-windows" range:"3..1000" help:"windows after which a level ends without being stable"`
+	Tolerance   float64       `yaml:"tolerance" range:">0..1" help:"how far three consecutive windows may differ in throughput and p99"`
 
-	Timeout     time.Duration // of one request
-	MaxInFlight int           // requests under way at once in open loop; later ones wait, and their wait counts
-	MaxErrors   float64       // share of failed requests that the search allows
-	Seed        uint64        // of Poisson arrivals
+	Timeout     time.Duration `yaml:"timeout" range:">0s..10m" help:"time limit of one request"`
+	MaxInFlight int           `yaml:"max-in-flight" range:"1..100000" help:"concurrent requests of an open loop; later ones wait, and their wait counts"`
+	MaxErrors   float64       `yaml:"-"` // share of failed requests that the search allows
+	Seed        uint64        `yaml:"seed" help:"seed of Poisson arrivals"`
 
-	Metrics     string // URL of Prometheus metrics; empty: Server's /metrics, none for another server; "none": none
-	GPU         bool
-	NVML        string        // path of NVML's library; empty: the system's
-	GPUInterval time.Duration // between samples of the GPUs
+	Metrics     string        `yaml:"metrics" help:"URL of the server's Prometheus metrics, or none; empty: /metrics of --server"`
+	GPU         bool          `yaml:"gpu" help:"sample this machine's GPUs, if there are any"`
+	NVML        string        `yaml:"nvml" help:"path of NVML's library; empty: the system's"`
+	GPUInterval time.Duration `yaml:"gpu-interval" help:"interval between samples of the GPUs"`
 }
 
-// Default is a closed loop of 1 to 32 requests under way against a Fovea server on this machine.
+// Default is a closed loop of 1 to 32 concurrent requests against a Fovea server on this machine.
 func Default() Config {
 	return Config{
 		Server: "http://127.0.0.1:8000", Header: http.Header{}, Images: "testdata/images",
-		Body: BodyConfig{Kind: Raw, Field: "image", Images: 1}, Concurrency: []int{1, 2, 4, 8, 16, 32}, Arrivals: Constant,
+		Body: BodyConfig{Kind: Raw, Field: "image", Images: 1}, Concurrency: Levels{1, 2, 4, 8, 16, 32}, Arrivals: Constant,
 		Precision: 0.05, Warmup: time.Second, Window: 2 * time.Second, WindowCount: 100, MaxWindows: 10, Tolerance: 0.1,
 		Timeout: 10 * time.Second, MaxInFlight: 1024, Seed: 1, GPU: true, GPUInterval: 200 * time.Millisecond,
 	}
 }
 
-// Validate tells all mistakes at once, each by its key.
-func (c Config) Validate() error {
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	errs = append(errs, address("server", c.Server, c.URL == ""), address("url", c.URL, false), c.Body.validate())
+// Check implements config.Checker.
+func (c Config) Check(errs *config.Errors) {
+	checkURL(errs, "server", c.Server, c.URL == "")
+	checkURL(errs, "url", c.URL, false)
 	if c.Metrics != "none" {
-		errs = append(errs, address("metrics", c.Metrics, false))
+		checkURL(errs, "metrics", c.Metrics, false)
 	}
-	check(c.URL == "" || c.Model == "", "model: only a Fovea server is asked for a model; put it into url")
-	check(c.Header.Values("Content-Type") == nil, "header: the content type of bodies is given by content-type")
-	check(c.Images != "", "images: name a folder of images, or one")
-	check(len(c.Concurrency)+len(c.Rates) > 0 || c.P99Below > 0, "concurrency: give levels, or rates, or p99-below")
-	for _, n := range c.Concurrency {
-		check(n >= 1 && n <= 10_000, "concurrency: %d is not in 1 to 10000", n)
+	if c.URL != "" && c.Model != "" {
+		errs.Add("model", "only a Fovea server is asked for a model; put it into url")
 	}
-	for _, r := range c.Rates {
-		check(r >= 0.1 && r <= 1_000_000, "rate: %g is not in 0.1 to 1000000 requests a second", r)
+	if c.Header.Values("Content-Type") != nil {
+		errs.Add("header", "use content-type for the content type of bodies")
 	}
-	check(c.Arrivals == Constant || c.Arrivals == Poisson, "arrivals: %q is neither constant nor poisson", c.Arrivals)
-	check(c.P99Below >= 0, "p99-below: %s is negative", c.P99Below)
-	check(c.P99Below < c.Timeout, "p99-below: %s is not below the timeout of a request, %s", c.P99Below, c.Timeout)
-	check(c.Precision >= 0.001 && c.Precision <= 0.5, "precision: %g is not in 0.001 to 0.5", c.Precision)
-	check(c.Warmup >= 0 && c.Warmup <= time.Hour, "warmup: %s is not in 0 to 1h", c.Warmup)
-	check(c.Window >= 10*time.Millisecond && c.Window <= time.Hour, "window: %s is not in 10ms to 1h", c.Window)
-	check(c.WindowCount >= 1, "window-count: %d is not positive", c.WindowCount)
-	check(c.MaxWindows >= stableWindows && c.MaxWindows <= 1000, "max-windows: %d is not in %d to 1000", c.MaxWindows, stableWindows)
-	check(c.Tolerance > 0 && c.Tolerance <= 1, "tolerance: %g is not in 0 to 1, 0 excluded", c.Tolerance)
-	check(c.Timeout > 0 && c.Timeout <= maxLatency, "timeout: %s is not in 0 to %s, 0 excluded", c.Timeout, maxLatency)
-	check(c.MaxInFlight >= 1 && c.MaxInFlight <= 100_000, "max-in-flight: %d is not in 1 to 100000", c.MaxInFlight)
-	check(c.MaxErrors >= 0 && c.MaxErrors <= 1, "max-error-rate: %g is not in 0 to 1", c.MaxErrors)
-	check(!c.GPU || c.GPUInterval >= 10*time.Millisecond, "gpu-interval: %s is below 10ms", c.GPUInterval)
-	return errors.Join(errs...)
+	if c.Images == "" {
+		errs.Add("images", "is required: a folder of images, or one image")
+	}
+	if len(c.Concurrency)+len(c.Rates) == 0 && c.P99Below == 0 {
+		errs.Add("concurrency", "is required, or rate, or p99-below")
+	}
+	if c.P99Below >= c.Timeout {
+		errs.Add("p99-below", "%s is not below the timeout of a request (%s)", config.Format(c.P99Below), config.Format(c.Timeout))
+	}
+	config.Range(errs, "max-error-rate", c.MaxErrors, 0, 1)
+	if c.GPU {
+		config.Range(errs, "gpu-interval", c.GPUInterval, 10*time.Millisecond, time.Hour)
+	}
 }
 
-func address(key, text string, required bool) error {
+func checkURL(errs *config.Errors, key, text string, required bool) {
 	if text == "" && !required {
-		return nil
+		return
 	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w", key, err)
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return fmt.Errorf("%s: %q is no URL such as http://127.0.0.1:8000", key, text)
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		errs.Add(key, "%q is not a URL such as http://127.0.0.1:8000", text)
 	case u.Fragment != "":
-		return fmt.Errorf("%s: %q has a fragment, which no server would see", key, text)
+		errs.Add(key, "%q has a fragment, which is never sent to a server", text)
+	}
+}
+
+// Levels are concurrencies of a closed loop.
+type Levels []int
+
+// UnmarshalText reads "1,4,16", or "1..32", which doubles from the first to the last.
+func (l *Levels) UnmarshalText(text []byte) error {
+	*l = nil
+	if from, to, ok := strings.Cut(string(text), ".."); ok {
+		first, err1 := strconv.Atoi(strings.TrimSpace(from))
+		last, err2 := strconv.Atoi(strings.TrimSpace(to))
+		if err1 != nil || err2 != nil || first < 1 || last < first || last > 1_000_000 {
+			return fmt.Errorf("%q is not a range such as 1..32", text)
+		}
+		for n := first; n < last; n *= 2 {
+			*l = append(*l, n)
+		}
+		*l = append(*l, last)
+		return nil
+	}
+	for part := range strings.SplitSeq(string(text), ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(part))
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", part)
+		}
+		*l = append(*l, n)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ type Expectation struct {
 	Classes map[string]string
 	// At is the path of the class in a JSON response: keys and indices separated by dots, "*" for any element of a list,
 	// "{i}" for the image's index in the request. Empty: the path in Fovea's responses.
-	At string
+	At string `yaml:"expect-at" help:"path of the class in a response, such as predictions.{i}.top.0.class; empty: Fovea's"`
 }
 
 const (

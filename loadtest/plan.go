@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fovea/internal/config"
 )
 
 // maxProbes bounds the requests sent before the load.
@@ -34,7 +36,7 @@ func Prepare(ctx context.Context, c Config) (*Plan, error) {
 }
 
 func prepare(ctx context.Context, c Config, dial dialFunc) (*Plan, error) {
-	if err := c.Validate(); err != nil {
+	if err := config.Check(c); err != nil {
 		return nil, err
 	}
 	images, err := ReadImages(c.Images)

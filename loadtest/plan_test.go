@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/internal/config"
 )
 
 func TestPrepareReportsErrors(t *testing.T) {
@@ -84,16 +86,16 @@ func TestConfigurationErrorsAreReportedTogether(t *testing.T) {
 		Concurrency: []int{0}, Rates: []float64{-1}, Arrivals: "bursts", P99Below: time.Hour, Timeout: time.Minute, Warmup: -1, MaxErrors: 2,
 		GPU: true, Header: http.Header{"Content-Type": {""}},
 	}
-	err := c.Validate()
+	err := config.Check(c)
 	for _, key := range []string{
-		"url", "metrics", "model", "header", "body", "images-per-request", "content-type", "images", "concurrency", "rate", "arrivals", "p99-below", "precision",
+		"url", "metrics", "model", "header", "body", "images-per-request", "content-type", "images", "concurrency[0]", "rate[0]", "arrivals", "p99-below", "precision",
 		"warmup", "window", "window-count", "max-windows", "tolerance", "max-in-flight", "max-error-rate", "gpu-interval",
 	} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+key+": ") {
 			t.Errorf("%s is not in:\n%v", key, err)
 		}
 	}
-	if err := Default().Validate(); err != nil {
+	if err := config.Check(Default()); err != nil {
 		t.Errorf("the default: %v", err)
 	}
 }

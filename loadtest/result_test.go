@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/internal/config"
 )
 
 func truth(v bool) *bool { return &v }
@@ -94,7 +96,7 @@ func TestThresholds(t *testing.T) {
 }
 
 func TestThresholdsAreChecked(t *testing.T) {
-	err := Thresholds{MinThroughput: -1, MaxP99: -1, MaxErrors: 2, MinRate: -1}.Validate()
+	err := config.Check(Thresholds{MinThroughput: -1, MaxP99: -1, MaxErrors: 2, MinRate: -1})
 	for _, key := range []string{"min-throughput", "max-p99", "max-error-rate", "min-rate"} {
 		if err == nil || !strings.Contains(err.Error(), key+":") {
 			t.Errorf("%s is not in: %v", key, err)

@@ -1,36 +1,17 @@
 package loadtest
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
 
-// Thresholds decide whether a result is good enough. Zero values require nothing, except MaxErrors.
+// Thresholds decide whether a result is good enough. Zero values are ignored, except for MaxErrors.
 type Thresholds struct {
-	MinThroughput float64       // images per second that the best level must reach
-	MaxP99        time.Duration // of every level
-	MaxErrors     float64       // share of failed images in every level's figures and in the whole level
-	MinRate       float64       // requests per second that the search must find
-	Stable        bool          // every level must be stable
-}
-
-// Validate reports all errors together.
-func (t Thresholds) Validate() error {
-	var errs []error
-	if t.MinThroughput < 0 {
-		errs = append(errs, fmt.Errorf("min-throughput: %g is below zero", t.MinThroughput))
-	}
-	if t.MaxP99 < 0 {
-		errs = append(errs, fmt.Errorf("max-p99: %s is below zero", t.MaxP99))
-	}
-	if t.MaxErrors < 0 || t.MaxErrors > 1 {
-		errs = append(errs, fmt.Errorf("max-error-rate: %g is not in 0 to 1", t.MaxErrors))
-	}
-	if t.MinRate < 0 {
-		errs = append(errs, fmt.Errorf("min-rate: %g is below zero", t.MinRate))
-	}
-	return errors.Join(errs...)
+	MinThroughput float64       `yaml:"min-throughput" range:"0..1000000000" help:"exit 1 if no level reaches this many images per second"`
+	MaxP99        time.Duration `yaml:"max-p99" range:"0s..1h" help:"exit 1 if a level's p99 is above"`
+	MaxErrors     float64       `yaml:"max-error-rate" range:"0..1" help:"exit 1 if more than this share of a level's images fails; the search applies it, too"`
+	MinRate       float64       `yaml:"min-rate" range:"0..1000000000" help:"exit 1 if the search finds no rate this high"`
+	Stable        bool          `yaml:"stable" help:"exit 1 if a level is not stable"`
 }
 
 // Missed lists the thresholds that the result misses. A level without a successful image always misses. Of a search, only

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"fovea/internal/config"
 	"fovea/internal/logging"
 	"fovea/loadtest"
 	"fovea/loadtest/report"
@@ -17,7 +18,7 @@ import (
 )
 
 func rootCommand() *cobra.Command {
-	var o options
+	o := newOptions()
 	root := &cobra.Command{
 		Use:   "loadtest",
 		Short: "Load-test an image server",
@@ -41,19 +42,19 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	o.add(root.Flags())
+	config.AddFlags(root.Flags(), o)
 	root.AddCommand(compareCommand(), reportCommand())
 	return root
 }
 
 // test runs a load test and writes its result. An interrupted test writes the result so far.
-func test(ctx context.Context, o options, stdout, stderr io.Writer) error {
-	plan, err := loadtest.Prepare(ctx, o.config)
+func test(ctx context.Context, o *options, stdout, stderr io.Writer) error {
+	plan, err := loadtest.Prepare(ctx, o.Config)
 	if err != nil {
 		return err
 	}
 	onProgress := func(loadtest.Progress) {}
-	if !o.quiet {
+	if !o.Quiet {
 		l, queue := line(stderr), logging.NewQueue(stderr) // the load does not wait for the reader
 		defer queue.Close()
 		l.W = queue
@@ -63,10 +64,10 @@ func test(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err != nil && (result == nil || len(result.Levels) == 0) {
 		return err
 	}
-	if err := errors.Join(err, show(stdout, result), o.outputs.write(result)); err != nil {
+	if err := errors.Join(err, show(stdout, result), o.Outputs.write(result)); err != nil {
 		return err
 	}
-	return judge(o.thresholds.Missed(result))
+	return judge(o.Thresholds.Missed(result))
 }
 
 // line shows the progress, redrawn in place if w is a terminal.

@@ -70,8 +70,8 @@ func reportCommand() *cobra.Command {
 			return o.write(results[0])
 		},
 	}
-	c.Flags().StringVar(&o.csv, "csv", "", "write one line per level to this file")
-	c.Flags().StringVar(&o.html, "html", "", "write an HTML page with plots to this file")
+	c.Flags().StringVar(&o.CSV, "csv", "", "write one line per level to this file")
+	c.Flags().StringVar(&o.HTML, "html", "", "write an HTML page with plots to this file")
 	return c
 }
 

@@ -1,195 +1,96 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 
+	"fovea/internal/config"
 	"fovea/loadtest"
 
 	"github.com/spf13/pflag"
 )
 
-// options are the flags of a load test.
+// options are the flags of a load test, named by their tags.
 type options struct {
-	config      loadtest.Config
-	thresholds  loadtest.Thresholds
-	concurrency string
-	rates       string
-	arrivals    string
-	body        string
-	template    string
-	expect      string
-	headers     []string
-	outputs     outputs
-	quiet       bool
-	gpu         bool
+	loadtest.Config `yaml:",inline"`
+	Headers         headers             `yaml:"header" help:"header of every request to the server, such as 'Authorization: Bearer …'; may be repeated"`
+	Template        string              `yaml:"template" help:"file with a text/template of bodies: {{.Base64}}, {{.Name}}, {{.Bytes}}, {{range .Images}}; implies --body template"`
+	Expected        string              `yaml:"expect" help:"CSV file with lines image.jpg,class: other classes are failures"`
+	Thresholds      loadtest.Thresholds `yaml:",inline"`
+	Outputs         outputs             `yaml:",inline"`
+	Quiet           bool                `yaml:"quiet" short:"q" help:"show no progress"`
 }
 
-func (o *options) add(f *pflag.FlagSet) {
-	o.config = loadtest.Default()
-	c := &o.config
-	f.StringVar(&c.Server, "server", c.Server, "base URL of a Fovea server")
-	f.StringVar(&c.Model, "model", "", "model of the Fovea server (default: its default model)")
-	f.StringVar(&c.URL, "url", "", "full URL of another server's route, instead of --server")
-	f.StringArrayVar(&o.headers, "header", nil, "header of every request to the server, such as 'Authorization: Bearer …'; may be repeated")
-	f.StringVar(&c.Images, "images", c.Images, "folder of images, or one image")
-	f.StringVar(&o.body, "body", string(c.Body.Kind), "how images are sent: raw, multipart, json (Fovea's) or template")
-	f.StringVar(&c.Body.Field, "field", c.Body.Field, "name of multipart parts")
-	f.StringVar(&o.template, "template", "", "file with the text/template of a body: {{.Base64}}, {{.Name}}, {{.Bytes}}, {{range .Images}}; implies --body template")
-	f.StringVar(&c.Body.ContentType, "content-type", "", "content type of bodies (default: the image's, or that of --body)")
-	f.IntVar(&c.Body.Images, "images-per-request", c.Body.Images, "images a request")
-	f.StringVar(&o.expect, "expect", "", "CSV file with lines image.jpg,class: answers with another class are failures")
-	f.StringVar(&c.Expect.At, "expect-at", "", "where an answer holds the class, such as predictions.{i}.top.0.class (default: Fovea's)")
+func newOptions() *options { return &options{Config: loadtest.Default()} }
 
-	f.StringVar(&o.concurrency, "concurrency", "1..32", "closed loop: requests under way at once, such as 1,4,16; 1..32 doubles from 1 to 32")
-	f.StringVar(&o.rates, "rate", "", "open loop instead: requests a second, such as 50,100")
-	f.StringVar(&o.arrivals, "arrivals", string(c.Arrivals), "of an open loop: constant or poisson")
-	f.Uint64Var(&c.Seed, "seed", c.Seed, "of Poisson arrivals")
-	f.DurationVar(&c.P99Below, "p99-below", 0, "search the highest rate whose p99 stays below, instead of given levels")
-	f.Float64Var(&c.Precision, "precision", c.Precision, "of the search, as a share of the rate")
-	f.IntVar(&c.MaxInFlight, "max-in-flight", c.MaxInFlight, "of an open loop: requests under way at once; later ones wait, and their wait counts")
-
-	f.DurationVar(&c.Warmup, "warmup", c.Warmup, "load before each level of which only failures are counted")
-	f.DurationVar(&c.Window, "window", c.Window, "length of a window")
-	f.IntVar(&c.WindowCount, "window-count", c.WindowCount, "answers that a window wants; it waits for them up to five times its length")
-	f.IntVar(&c.MaxWindows, "max-windows", c.MaxWindows, "windows after which a level ends even if it is not stable")
-	f.Float64Var(&c.Tolerance, "tolerance", c.Tolerance, "how far three windows in a row may differ in throughput and p99")
-	f.DurationVar(&c.Timeout, "timeout", c.Timeout, "of one request")
-
-	f.StringVar(&c.Metrics, "metrics", "", "URL of the server's Prometheus metrics, or none (default: /metrics of --server)")
-	f.BoolVar(&o.gpu, "gpu", c.GPU, "sample this machine's GPUs, if there are any")
-	f.StringVar(&c.NVML, "nvml", "", "path of NVML's library (default: the system's)")
-	f.DurationVar(&c.GPUInterval, "gpu-interval", c.GPUInterval, "between samples of the GPUs")
-
-	t := &o.thresholds
-	f.Float64Var(&t.MinThroughput, "min-throughput", 0, "exit 1 if no level reaches so many images a second")
-	f.DurationVar(&t.MaxP99, "max-p99", 0, "exit 1 if a level's p99 is above")
-	f.Float64Var(&t.MaxErrors, "max-error-rate", 0, "exit 1 if more than this share of a level's images fails; the search goes by it too")
-	f.Float64Var(&t.MinRate, "min-rate", 0, "exit 1 if the search finds no rate so high")
-	f.BoolVar(&t.Stable, "stable", false, "exit 1 if a level is not stable")
-
-	f.StringVar(&c.Label, "label", "", "name of the result in comparisons")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "show no progress")
-	o.outputs.add(f)
-}
-
-// read makes the configuration of the flags, and tells all mistakes at once.
+// read makes the configuration of the flags. All errors are reported together.
 func (o *options) read(f *pflag.FlagSet) error {
-	var errs []error
-	keep := func(err error) {
-		if err != nil {
-			errs = append(errs, err)
-		}
+	report := config.Read(o, config.Sources{Flags: f})
+	o.Config.Header, o.Config.MaxErrors = http.Header(o.Headers), o.Thresholds.MaxErrors
+	var errs config.Errors
+	o.levels(f, &errs)
+	o.files(f, &errs)
+	if o.Thresholds.MinRate > 0 && o.P99Below == 0 {
+		errs.Add("min-rate", "requires p99-below: only a search finds a rate")
 	}
-	c := &o.config
-	c.GPU, c.Arrivals, c.Body.Kind = o.gpu, loadtest.Arrivals(o.arrivals), loadtest.BodyKind(o.body)
-	keep(o.levels(f))
-	keep(o.files(f))
-	for _, h := range o.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			errs = append(errs, fmt.Errorf("header: %q is not of the form Name: value", h))
-			continue
-		}
-		c.Header[http.CanonicalHeaderKey(name)] = append(c.Header[http.CanonicalHeaderKey(name)], strings.TrimSpace(value))
-	}
-	c.MaxErrors = o.thresholds.MaxErrors
-	keep(c.Validate())
-	keep(o.thresholds.Validate())
-	if o.thresholds.MinRate > 0 && c.P99Below == 0 {
-		errs = append(errs, errors.New("min-rate: only a search, by p99-below, finds a rate"))
-	}
-	keep(o.outputs.check())
-	return errors.Join(errs...)
+	report.Add(errs)
+	return report.Check(o)
 }
 
-// levels reads what to send: concurrencies, or rates, or a search.
-func (o *options) levels(f *pflag.FlagSet) error {
-	var errs []error
-	c := &o.config
-	given := f.Changed("concurrency")
-	if given && (o.rates != "" || c.P99Below > 0) {
-		errs = append(errs, errors.New("concurrency: give either levels of concurrency, or rates, or p99-below"))
+// levels chooses between concurrencies, rates and a search.
+func (o *options) levels(f *pflag.FlagSet, errs *config.Errors) {
+	others := f.Changed("rate") || o.P99Below > 0
+	if others && f.Changed("concurrency") {
+		errs.Add("concurrency", "give only one of concurrency, rate and p99-below")
 	}
-	if o.rates != "" && c.P99Below > 0 {
-		errs = append(errs, errors.New("rate: give either rates or p99-below"))
+	if f.Changed("rate") && o.P99Below > 0 {
+		errs.Add("rate", "give only one of rate and p99-below")
 	}
-	c.Concurrency = nil
-	var err error
-	switch {
-	case o.rates != "":
-		c.Rates, err = parseRates(o.rates)
-	case c.P99Below == 0:
-		c.Concurrency, err = parseConcurrency(o.concurrency)
+	if others {
+		o.Concurrency = nil
 	}
-	return errors.Join(append(errs, err)...)
 }
 
-// files reads the template and the expectations.
-func (o *options) files(f *pflag.FlagSet) error {
-	var errs []error
-	c := &o.config
-	if o.template != "" {
-		text, err := os.ReadFile(o.template)
+// files reads the template and the expected classes.
+func (o *options) files(f *pflag.FlagSet, errs *config.Errors) {
+	if o.Template != "" {
+		text, err := os.ReadFile(o.Template)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("template: %w", err))
-		} else {
-			c.Body.Template = string(text)
+			errs.Add("template", "%w", err)
 		}
+		o.Body.Template = string(text)
 		if !f.Changed("body") {
-			c.Body.Kind = loadtest.Templated
+			o.Body.Kind = loadtest.Templated
 		}
 	}
-	if o.expect != "" {
-		file, err := os.Open(o.expect)
-		if err != nil {
-			return errors.Join(append(errs, fmt.Errorf("expect: %w", err))...)
-		}
-		defer file.Close()
-		if c.Expect.Classes, err = loadtest.ReadExpected(file); err != nil {
-			errs = append(errs, err)
-		}
+	if o.Expected == "" {
+		return
 	}
-	return errors.Join(errs...)
+	file, err := os.Open(o.Expected)
+	if err != nil {
+		errs.Add("expect", "%w", err)
+		return
+	}
+	defer file.Close()
+	if o.Expect.Classes, err = loadtest.ReadExpected(file); err != nil {
+		errs.Add("expect", "%w", err)
+	}
 }
 
-func parseRates(text string) ([]float64, error) {
-	var rates []float64
-	for part := range strings.SplitSeq(text, ",") {
-		rate, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
-		if err != nil {
-			return nil, fmt.Errorf("rate: %q is no number", part)
-		}
-		rates = append(rates, rate)
-	}
-	return rates, nil
-}
+// headers are collected from repeated flags.
+type headers http.Header
 
-// parseConcurrency reads "1,4,16", or "1..32", which doubles from the first to the last.
-func parseConcurrency(text string) ([]int, error) {
-	if from, to, ok := strings.Cut(text, ".."); ok {
-		first, err1 := strconv.Atoi(strings.TrimSpace(from))
-		last, err2 := strconv.Atoi(strings.TrimSpace(to))
-		if err1 != nil || err2 != nil || first < 1 || last < first || last > 1_000_000 {
-			return nil, fmt.Errorf("concurrency: %q is no range such as 1..32", text)
-		}
-		levels := []int{}
-		for n := first; n < last; n *= 2 {
-			levels = append(levels, n)
-		}
-		return append(levels, last), nil
+// UnmarshalText adds NAME: VALUE.
+func (h *headers) UnmarshalText(text []byte) error {
+	name, value, ok := strings.Cut(string(text), ":")
+	if name = strings.TrimSpace(name); !ok || name == "" {
+		return fmt.Errorf("%q is not NAME: VALUE", text)
 	}
-	var levels []int
-	for part := range strings.SplitSeq(text, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil {
-			return nil, fmt.Errorf("concurrency: %q is no number", part)
-		}
-		levels = append(levels, n)
+	if *h == nil {
+		*h = headers{}
 	}
-	return levels, nil
+	http.Header(*h).Add(name, strings.TrimSpace(value))
+	return nil
 }

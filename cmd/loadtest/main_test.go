@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fovea/internal/testenv"
+	"fovea/loadtest"
 )
 
 const model = "efficientnet-lite0"
@@ -208,10 +209,10 @@ func TestUsageErrors(t *testing.T) {
 			"--concurrency=a", "--body=xml", "--header=x", "--template=/no/such", "--expect=/no/such", "--min-rate=1", "--html=/no/such/x", "--json=/",
 			"--window=0s", "--max-error-rate=3",
 		}, []string{"concurrency: \"a\"", "body: ", "header: ", "template: ", "expect: ", "min-rate: ", "html: ", "json: / is a folder", "window: ", "max-error-rate: "}},
-		{"levels of two kinds", []string{"--concurrency=1", "--rate=5", "--p99-below=50ms"}, []string{"concurrency: give either", "rate: give either"}},
+		{"levels of two kinds", []string{"--concurrency=1", "--rate=5", "--p99-below=50ms"}, []string{"--concurrency: give only one", "--rate: give only one"}},
 		{"a rate that is no number", []string{"--rate=5,x"}, []string{`rate: "x"`}},
-		{"a rate below zero", []string{"--rate=-5"}, []string{"rate: -5"}},
-		{"a limit of p99 beyond the time-out", []string{"--p99-below=1m"}, []string{"p99-below: 1m0s is not below"}},
+		{"a rate below zero", []string{"--rate=-5"}, []string{"rate: -5 is out of range (0.1–1000000)"}},
+		{"a limit of p99 beyond the time-out", []string{"--p99-below=1m"}, []string{"p99-below: 1m is not below"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			status, stdout, stderr := loadTest(t, test.args...)
@@ -244,7 +245,8 @@ func TestLevelsOfConcurrency(t *testing.T) {
 		"1": "[1]", "1,4, 16": "[1 4 16]", "1..32": "[1 2 4 8 16 32]", "3..20": "[3 6 12 20]", "5..5": "[5]",
 		"": "error", "1,": "error", "9..1": "error", "..": "error", "0..4": "error", "1..x": "error", "1..9999999999": "error",
 	} {
-		got, err := parseConcurrency(text)
+		var got loadtest.Levels
+		err := got.UnmarshalText([]byte(text))
 		if shown := fmt.Sprint(got); (err != nil) != (want == "error") || err == nil && shown != want {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}

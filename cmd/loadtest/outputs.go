@@ -8,33 +8,28 @@ import (
 	"os"
 	"path/filepath"
 
+	"fovea/internal/config"
 	"fovea/loadtest"
 	"fovea/loadtest/report"
-
-	"github.com/spf13/pflag"
 )
 
 // outputs are the files for the result.
-type outputs struct{ json, csv, html string }
-
-func (o *outputs) add(f *pflag.FlagSet) {
-	f.StringVar(&o.json, "json", "", "write the result to this file")
-	f.StringVar(&o.csv, "csv", "", "write one line per level to this file")
-	f.StringVar(&o.html, "html", "", "write an HTML page with plots to this file")
+type outputs struct {
+	JSON string `yaml:"json" help:"write the result to this file"`
+	CSV  string `yaml:"csv" help:"write one line per level to this file"`
+	HTML string `yaml:"html" help:"write an HTML page with plots to this file"`
 }
 
-// check reports, before the load, files that cannot be written.
-func (o *outputs) check() error {
-	var errs []error
-	for _, file := range []struct{ key, path string }{{"json", o.json}, {"csv", o.csv}, {"html", o.html}} {
+// Check reports, before the load, files that cannot be written. It implements config.Checker.
+func (o outputs) Check(errs *config.Errors) {
+	for _, file := range []struct{ key, path string }{{"json", o.JSON}, {"csv", o.CSV}, {"html", o.HTML}} {
 		if file.path == "" {
 			continue
 		}
 		if err := writable(file.path); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", file.key, err))
+			errs.Add(file.key, "%w", err)
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // writable tries to open a file for writing and leaves it unchanged.
@@ -63,9 +58,9 @@ func writable(path string) error {
 
 func (o *outputs) write(r *loadtest.Result) error {
 	return errors.Join(
-		toFile(o.json, r.Write),
-		toFile(o.csv, func(w io.Writer) error { return report.CSV(w, r) }),
-		toFile(o.html, func(w io.Writer) error { return report.HTML(w, []*loadtest.Result{r}) }),
+		toFile(o.JSON, r.Write),
+		toFile(o.CSV, func(w io.Writer) error { return report.CSV(w, r) }),
+		toFile(o.HTML, func(w io.Writer) error { return report.HTML(w, []*loadtest.Result{r}) }),
 	)
 }
 

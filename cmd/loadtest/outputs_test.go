@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"fovea/internal/config"
 )
 
 func TestUnwritableFilesAreReportedFirst(t *testing.T) {
@@ -33,7 +35,7 @@ func TestUnwritableFilesAreReportedFirst(t *testing.T) {
 		{"a file in place of a folder", path("old.json/new.json"), "not a directory"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := (&outputs{json: test.path}).check()
+			err := config.Check(outputs{JSON: test.path})
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v", err)
 			}

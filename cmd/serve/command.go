@@ -8,10 +8,9 @@ import (
 	"time"
 
 	"fovea/api"
-	"fovea/internal/exitcode"
+	"fovea/internal/config"
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
-	"fovea/internal/safeyaml"
 
 	"github.com/spf13/cobra"
 )
@@ -36,9 +35,9 @@ func rootCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Answer images over HTTP",
 		Long: "Answer images over HTTP with the models of a repository.\n\n" +
-			"Every flag below is also a key of the configuration file and an environment variable: --http.address is\n" +
-			"address in section http, and FOVEA_HTTP_ADDRESS. Flags are stronger than the environment, the environment\n" +
-			"than the file. SIGHUP looks for new models and versions; SIGTERM ends the server once all is answered.",
+			"Every dotted flag is also a key of the configuration file and an environment variable: --http.address is\n" +
+			"address in section http, and FOVEA_HTTP_ADDRESS. Precedence: flags, environment, file.\n" +
+			"SIGHUP loads new models and versions. SIGTERM drains requests and exits.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -54,37 +53,10 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.PersistentFlags().StringP("config", "c", os.Getenv("FOVEA_CONFIG"), "configuration file (YAML); FOVEA_CONFIG")
-	addFlags(root.PersistentFlags())
+	root.PersistentFlags().StringP("config", "c", os.Getenv("FOVEA_CONFIG"), "configuration file (YAML), or FOVEA_CONFIG")
+	config.AddFlags(root.PersistentFlags(), defaults())
 	root.AddCommand(probeCommand(), modelsCommand(), configCommand(), versionCommand())
 	return root
-}
-
-func configured(c *cobra.Command) (Config, error) {
-	file, err := c.Flags().GetString("config")
-	if err != nil {
-		return Config{}, err
-	}
-	cfg, err := load(file, os.Environ(), c.Flags())
-	if err != nil {
-		return Config{}, exitcode.ForConfiguration(err)
-	}
-	return cfg, nil
-}
-
-func configCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "config",
-		Short: "Print the configuration as file, environment and flags make it",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := configured(c)
-			if err != nil {
-				return err
-			}
-			return safeyaml.Write(c.OutOrStdout(), cfg)
-		},
-	}
 }
 
 func versionCommand() *cobra.Command {

@@ -26,7 +26,7 @@ func TestStartErrors(t *testing.T) {
 		"a missing library":             {newRepository(t), "/none.so", []string{"--inference.library=/none.so"}},
 		"an unknown flag":               {newRepository(t), "unknown flag: --port", []string{"--port=8000"}},
 		"an unexpected argument":        {newRepository(t), `unknown command "run"`, []string{"run"}},
-		"a configuration error":         {newRepository(t), "http.max_images: 0 is not", []string{"--http.max_images=0"}},
+		"a configuration error":         {newRepository(t), "http.max_images: 0 is out of range (1–4096)", []string{"--http.max_images=0"}},
 		"CUDA without a GPU":            {newRepository(t), "cuda", []string{"--inference.device=cuda:63"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestPrintingCommands(t *testing.T) {
 	dir := newRepository(t)
 	for args, want := range map[string]string{
 		"version":     "fovea dev (revision ",
-		"config":      "max_image_bytes: 16777216",
+		"config":      "max_image_bytes: 16MiB",
 		"models list": model + "   classification  1",
 		"models check " + model: model + " version 1: ready\n  device   cpu\n  task     classification, 1000 labels\n" +
 			"  input    image float32 [-1 3 224 224]\n  output   logits float32 [-1 1000]\n",

@@ -1,17 +1,19 @@
 package main
 
 import (
-	"errors"
-	"fmt"
+	"os"
 	"time"
 
 	"fovea/api"
 	"fovea/inference"
+	"fovea/internal/config"
+	"fovea/internal/exitcode"
 	"fovea/internal/logging"
-	"fovea/internal/mistake"
+
+	"github.com/spf13/cobra"
 )
 
-// Config is all that an operator decides, composed of the packages' own configurations.
+// Config is the server's configuration, composed of those of the packages.
 type Config struct {
 	HTTP       api.Config       `yaml:"http"`
 	Inference  inference.Config `yaml:"inference"`
@@ -21,25 +23,38 @@ type Config struct {
 	Shutdown   ShutdownConfig   `yaml:"shutdown"`
 }
 
-// RepositoryConfig says where models are.
+// RepositoryConfig is section repository.
 type RepositoryConfig struct {
-	Dir    string        `yaml:"dir" usage:"folder of models: NAME/model.yaml and NAME/VERSION/model.onnx"`
-	Mirror string        `yaml:"mirror" usage:"folder or address that holds NAME.onnx, fetched instead of a model's own source"`
-	Poll   time.Duration `yaml:"poll" usage:"how often to look for new versions; 0: only on SIGHUP"`
+	Dir    string        `yaml:"dir" help:"model repository: NAME/model.yaml and NAME/VERSION/model.onnx"`
+	Mirror string        `yaml:"mirror" help:"directory or URL with NAME.onnx, used instead of the models' own sources"`
+	Poll   time.Duration `yaml:"poll" range:"0s..1h" help:"interval between checks for new versions; 0: only on SIGHUP"`
 }
 
-// GPUConfig says how GPUs are watched.
+// Check implements config.Checker.
+func (c RepositoryConfig) Check(errs *config.Errors) {
+	if c.Dir == "" {
+		errs.Add("dir", "is required")
+	}
+}
+
+// GPUConfig is section gpu.
 type GPUConfig struct {
-	Library string        `yaml:"library" usage:"NVML's library; empty: libnvidia-ml.so.1"`
-	Check   time.Duration `yaml:"check" usage:"how long an answer of a GPU keeps it ready, and its metrics fresh"`
+	Library string        `yaml:"library" help:"path of NVML's library; empty: libnvidia-ml.so.1"`
+	Check   time.Duration `yaml:"check" range:"100ms..1h" help:"maximum age of a GPU's state for /ready and metrics"`
 }
 
-// ShutdownConfig says how the server ends.
+// ShutdownConfig is section shutdown.
 type ShutdownConfig struct {
-	Delay   time.Duration `yaml:"delay" usage:"how long to keep answering after /ready turned 503, so that load balancers notice"`
-	Timeout time.Duration `yaml:"timeout" usage:"time for all of the shutdown, delay included"`
-	// BrokenAfter is for where nobody else restarts a server whose /health is 503 for good.
-	BrokenAfter time.Duration `yaml:"broken_after" usage:"time after a fault that only a restart can fix until the server exits with status 75; 0: never"`
+	Delay       time.Duration `yaml:"delay" range:"0s..1h" help:"how long to accept requests after /ready turns 503, so that load balancers notice"`
+	Timeout     time.Duration `yaml:"timeout" range:"1ms..1h" help:"time limit for the whole shutdown, including delay"`
+	BrokenAfter time.Duration `yaml:"broken_after" range:"0s..1h" help:"exit with status 75 this long after a fault that requires a restart; 0: never"`
+}
+
+// Check implements config.Checker.
+func (c ShutdownConfig) Check(errs *config.Errors) {
+	if c.Delay >= c.Timeout {
+		errs.Add("delay", "%s is not less than shutdown.timeout (%s)", config.Format(c.Delay), config.Format(c.Timeout))
+	}
 }
 
 func defaults() Config {
@@ -53,39 +68,28 @@ func defaults() Config {
 	}
 }
 
-// Validate returns all mistakes, each naming its key.
-func (c Config) Validate() error {
-	return errors.Join(
-		mistake.Under("http", c.HTTP.Validate()),
-		mistake.Under("inference", c.Inference.Validate()),
-		mistake.Under("repository", c.Repository.Validate()),
-		mistake.Under("gpu", within("check", c.GPU.Check, 100*time.Millisecond)),
-		mistake.Under("log", c.Log.Validate()),
-		mistake.Under("shutdown", c.Shutdown.Validate()),
-	)
+// configured reads the configuration of a command: flags, environment and the file that --config names.
+func configured(c *cobra.Command) (Config, error) {
+	cfg := defaults()
+	file, err := c.Flags().GetString("config")
+	if err != nil {
+		return cfg, err
+	}
+	err = config.Load(&cfg, config.Sources{File: file, Environment: os.Environ(), Flags: c.Flags()})
+	return cfg, exitcode.ForConfiguration(err)
 }
 
-// Validate returns all mistakes, each naming its key.
-func (c RepositoryConfig) Validate() error {
-	var dir error
-	if c.Dir == "" {
-		dir = errors.New("dir: is empty")
+func configCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "config",
+		Short: "Print the effective configuration",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := configured(c)
+			if err != nil {
+				return err
+			}
+			return config.Write(c.OutOrStdout(), cfg)
+		},
 	}
-	return errors.Join(dir, within("poll", c.Poll, 0))
-}
-
-// Validate returns all mistakes, each naming its key.
-func (c ShutdownConfig) Validate() error {
-	err := errors.Join(within("delay", c.Delay, 0), within("timeout", c.Timeout, time.Millisecond))
-	if err == nil && c.Delay >= c.Timeout {
-		err = fmt.Errorf("delay: %s leaves nothing of the timeout of %s", c.Delay, c.Timeout)
-	}
-	return errors.Join(err, within("broken_after", c.BrokenAfter, 0))
-}
-
-func within(key string, d, low time.Duration) error {
-	if d < low || d > time.Hour {
-		return fmt.Errorf("%s: %s is not between %s and 1h", key, d, low)
-	}
-	return nil
 }

@@ -86,7 +86,7 @@ func command(t *testing.T, dir string, args ...string) *exec.Cmd {
 	args = append([]string{"--repository.dir=" + dir, "--inference.device=cpu", "--inference.library=" + testenv.ORTLibrary(t), "--log.format=json"}, args...)
 	cmd := exec.Command(program, args...)
 	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, variablePrefix) || strings.HasPrefix(pair, "FOVEA_SIMNVML_") {
+		if !strings.HasPrefix(pair, "FOVEA_") || strings.HasPrefix(pair, "FOVEA_SIMNVML_") {
 			cmd.Env = append(cmd.Env, pair)
 		}
 	}

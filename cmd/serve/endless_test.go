@@ -60,7 +60,7 @@ func TestEndlessLoadOfARequiredModelEndsTheServer(t *testing.T) {
 	dir := newRepository(t)
 	addTiny(t, dir, "bad", "colors-endless")
 	out, err := command(t, dir, "--http.address=127.0.0.1:0", "--inference.models=bad:required,"+model, "--inference.load_timeout=500ms").CombinedOutput()
-	if exitStatus(err) != 78 || !strings.Contains(string(out), "it did not load within inference.load_timeout, 500ms") {
+	if exitStatus(err) != 78 || !strings.Contains(string(out), "not loaded within inference.load_timeout, 500ms") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -76,7 +76,7 @@ func TestUnstoppableLoadDoesNotDelayShutdown(t *testing.T) {
 		return err == nil && seconds > 1
 	})
 	p.signal(syscall.SIGTERM)
-	if code := p.ends(); code != 0 || !strings.Contains(p.logged(), "a load that was given up still computes") {
+	if code := p.ends(); code != 0 || !strings.Contains(p.logged(), "a failed load is still computing") {
 		t.Errorf("exit status %d", code)
 	}
 }
@@ -95,7 +95,7 @@ func TestEndlessRunIs504AndTheModelKeepsServing(t *testing.T) {
 		})
 		p.good()
 	}
-	if !strings.Contains(p.logged(), "a run was ended") {
+	if !strings.Contains(p.logged(), "run terminated") {
 		t.Error("not logged")
 	}
 	p.post("/v1/models/red/predict", "image/png", endless)

@@ -168,11 +168,11 @@ func TestLastingFailureIsLoggedOnce(t *testing.T) {
 		if err := os.WriteFile(definition, []byte(mistake+": 1\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p.wait("the error is logged", func() bool { return strings.Contains(p.logged(), "model.yaml:1: "+mistake+": unknown key") })
+		p.wait("the error is logged", func() bool { return strings.Contains(p.logged(), "model.yaml:1:1: "+mistake+": unknown key") })
 		time.Sleep(300 * time.Millisecond)
 	}
 	for _, mistake := range []string{"one", "two"} {
-		if n := strings.Count(p.logged(), "model.yaml:1: "+mistake+": unknown key"); n != 1 {
+		if n := strings.Count(p.logged(), "model.yaml:1:1: "+mistake+": unknown key"); n != 1 {
 			t.Errorf("%s logged %d times", mistake, n)
 		}
 	}

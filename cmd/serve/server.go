@@ -94,7 +94,7 @@ func (s *service) open(ctx context.Context) error {
 	}
 	s.engine = engine
 	device, _ := engine.Device()
-	s.monitor = health.New(engine, s.log, s.gpus.checks(device, engine.Touch)...)
+	s.monitor = health.New(engine, s.log, s.gpus.checks(device, engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
 	return nil
 }

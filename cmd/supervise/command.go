@@ -3,11 +3,10 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"os"
 
 	"fovea/fleet"
+	"fovea/internal/config"
 	"fovea/internal/exitcode"
-	"fovea/internal/safeyaml"
 
 	"github.com/spf13/cobra"
 )
@@ -43,41 +42,44 @@ func configured(c *cobra.Command) (fleet.Config, error) {
 	return cfg, exitcode.ForConfiguration(err)
 }
 
-// client connects to the running supervisor. The file tells its socket; who may not read the file, or has none, names
-// the socket or uses the default.
+// configuredOr is configured, but the defaults where the default file cannot be opened for the given reasons.
+func configuredOr(c *cobra.Command, reasons ...error) (fleet.Config, error) {
+	cfg, err := configured(c)
+	for _, reason := range reasons {
+		if errors.Is(err, reason) && !c.Flags().Changed("file") {
+			return fleet.Defaults(), nil
+		}
+	}
+	return cfg, err
+}
+
+// client connects to the running supervisor, at the socket that --socket or the file names, or else at the default.
 func client(c *cobra.Command) (*fleet.Client, error) {
 	socket, err := c.Flags().GetString("socket")
 	if err != nil {
 		return nil, err
 	}
-	if socket != "" {
-		return fleet.NewClient(socket), nil
-	}
-	cfg, err := configured(c)
-	if err != nil {
-		unreadable := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
-		if !unreadable || c.Flags().Changed("file") {
+	if socket == "" {
+		cfg, err := configuredOr(c, fs.ErrNotExist, fs.ErrPermission)
+		if err != nil {
 			return nil, err
 		}
-		cfg = fleet.Defaults()
+		socket = cfg.Socket
 	}
-	return fleet.NewClient(cfg.Socket), nil
+	return fleet.NewClient(socket), nil
 }
 
 func configCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "config",
-		Short: "Check the configuration file and print it with all defaults",
+		Short: "Check the configuration file and print the effective configuration",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := configured(c)
-			if errors.Is(err, os.ErrNotExist) && !c.Flags().Changed("file") {
-				cfg, err = fleet.Defaults(), nil
-			}
+			cfg, err := configuredOr(c, fs.ErrNotExist)
 			if err != nil {
 				return err
 			}
-			return safeyaml.Write(c.OutOrStdout(), cfg)
+			return config.Write(c.OutOrStdout(), cfg)
 		},
 	}
 }

@@ -30,7 +30,7 @@ func TestCommandsWithoutASupervisorSaySo(t *testing.T) {
 	}
 }
 
-func TestMistakesInTheConfigurationAreSaidByEveryCommand(t *testing.T) {
+func TestConfigurationErrorsAreReportedByEveryCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "supervise.yaml")
 	if err := os.WriteFile(file, []byte("replicas: 0\nimage: \"a b\""), 0o600); err != nil {
 		t.Fatal(err)
@@ -124,5 +124,21 @@ func TestDoctorLooksAtTheFolders(t *testing.T) {
 		if got := folderCheck("folder", path); got.OK != want || got.OK == (got.Advice != "") {
 			t.Errorf("%s: %+v", path, got)
 		}
+	}
+}
+
+func TestDoctorWithoutAConfigurationFileUsesTheDefaults(t *testing.T) {
+	if _, err := os.Stat(defaultFile); err == nil {
+		t.Skipf("%s exists", defaultFile)
+	}
+	out, _ := command(t, "doctor") // whether this machine passes is not the point
+	for _, want := range []string{"configuration: " + defaultFile + " does not exist", "container's specification: ", "127.0.0.1:8080"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "supervise.yaml")
+	if out, err := command(t, "doctor", "-f", missing); err == nil || !strings.Contains(err.Error(), missing) || out != "" {
+		t.Errorf("a file that was asked for and does not exist: %v\n%s", err, out)
 	}
 }

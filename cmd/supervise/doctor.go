@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,9 +27,16 @@ func doctorCommand() *cobra.Command {
 		Short: "Check all that the fleet needs, before anything runs; each line is ok or says what to do",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := configured(c)
+			cfg, err := configuredOr(c, fs.ErrNotExist)
 			if err != nil {
 				return err
+			}
+			file, err := c.Flags().GetString("file")
+			if err != nil {
+				return err
+			}
+			if _, err := os.Stat(file); err != nil {
+				fmt.Fprintf(c.OutOrStdout(), "ok    configuration: %s does not exist; checking with the defaults\n", file)
 			}
 			return doctor(c.Context(), cfg, c.OutOrStdout())
 		},

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"fovea/internal/apierror"
+	"fovea/internal/config"
 
 	"go.uber.org/goleak"
 )
@@ -59,7 +60,7 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	if change != nil {
 		change(&cfg)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
 	log := &lines{}

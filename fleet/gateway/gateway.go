@@ -56,7 +56,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g.pool = newPool(time.Now, func(id string) { m.retire(id, g.pool.known) })
 	m.registry.MustRegister(states{g.pool})
 	g.retrier = &retrier{
-		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers, memory: &budget{most: cfg.ReplayMemory},
+		transport: g.upstream, pool: g.pool, metrics: m, killers: g.killers, memory: &budget{most: int64(cfg.ReplayMemory)},
 		suspects: make(chan struct{}, 1), patience: lossPatience,
 	}
 	g.proxy = g.reverseProxy(g.retrier)

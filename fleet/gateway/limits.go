@@ -18,7 +18,7 @@ const firstBytes = 512
 
 // limits are those of all requests together.
 func (c Config) limits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, ClientShare: c.ClientShare, MinRate: c.MinBodyRate}
+	return admission.Limits{Requests: c.MaxRequests, ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
 
 // admit lets a request in, whose exchange holds its slot from then on.

@@ -2,32 +2,23 @@
 package logging
 
 import (
-	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"time"
 
-	"fovea/internal/mistake"
-
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
 )
 
-// Config says what is logged and how.
+// Config is section log of a configuration.
 type Config struct {
-	Level  string `yaml:"level" usage:"debug, info, warn or error"`
-	Format string `yaml:"format" usage:"json, text, or auto: text on a terminal"`
+	Level  string `yaml:"level" oneof:"debug,info,warn,error" help:"minimum level of log messages"`
+	Format string `yaml:"format" oneof:"auto,json,text" help:"log format; auto: text on a terminal, else json"`
 }
 
-// Defaults is the configuration where nothing else is said.
+// Defaults returns the default configuration.
 func Defaults() Config { return Config{Level: "info", Format: "auto"} }
-
-// Validate returns all mistakes, each naming its key.
-func (c Config) Validate() error {
-	return errors.Join(mistake.OneOf("level", c.Level, "debug", "info", "warn", "error"),
-		mistake.OneOf("format", c.Format, "auto", "json", "text"))
-}
 
 // New returns a logger that writes JSON, or coloured text on a terminal, to w. The configuration must be valid.
 func New(cfg Config, w io.Writer) *slog.Logger {
@@ -41,7 +32,7 @@ func isTerminal(w io.Writer) bool {
 
 func handler(cfg Config, w io.Writer, terminal bool) slog.Handler {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(cfg.Level)) // checked by Validate
+	_ = level.UnmarshalText([]byte(cfg.Level)) // the configuration is valid
 	if cfg.Format == "json" || cfg.Format == "auto" && !terminal {
 		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})
 	}

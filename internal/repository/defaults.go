@@ -1,6 +1,10 @@
 package repository
 
-import "slices"
+import (
+	"slices"
+
+	"fovea/internal/config"
+)
 
 // WithDefaults returns the definition with every zero value set to its default, except for what comes from the ONNX file
 // (width, height, color, dtype, layout, names) or depends on the device (max_size, count). Parsed definitions have their
@@ -18,12 +22,12 @@ func (in Input) WithDefaults() Input {
 
 // Validate reports every error in the input of a resolved definition, each with its key.
 func (in Input) Validate() error {
-	var m mistakes
-	in.check(&m)
+	var errs config.Errors
+	in.check(&errs)
 	if in.Width == 0 || in.Height == 0 || in.DType == "" {
-		m.add("input", "width, height and dtype must be known")
+		errs.Add("input", "width, height and dtype must be known")
 	}
-	return m.join(nowhere)
+	return errs.Err()
 }
 
 // fill sets the defaults; no other place has any. given reports which keys the file has: an explicit zero stays, and is
@@ -35,7 +39,7 @@ func (d *Definition) fill(given func(key string) bool) {
 	fillValue(&d.Source.Version, 1, given("source.version"))
 	d.Instances = slices.Clone(d.Instances)
 	for i := range d.Instances {
-		fillValue(&d.Instances[i].Device, "auto", given(indexKey("instances", i)+".device"))
+		fillValue(&d.Instances[i].Device, "auto", given(config.Index("instances", i)+".device"))
 	}
 	d.Output.fill(d.Task, given)
 }

@@ -2,7 +2,12 @@
 // how its outputs become an answer, and where the weights are. It is pure Go and knows no runtime.
 package repository
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Task says what a model's answer is.
 type Task string
@@ -217,4 +222,24 @@ type Source struct {
 type Versions struct {
 	All     bool
 	Numbers []int // empty and not All: the latest
+}
+
+// UnmarshalText reads latest, all, or numbers separated by commas.
+func (v *Versions) UnmarshalText(text []byte) error {
+	*v = Versions{}
+	switch string(text) {
+	case "latest":
+		return nil
+	case "all":
+		v.All = true
+		return nil
+	}
+	for part := range strings.SplitSeq(string(text), ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return fmt.Errorf("%q is not latest, all, or a list of version numbers", text)
+		}
+		v.Numbers = append(v.Numbers, n)
+	}
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"fovea/internal/config"
 )
 
 // Bounds of a labels file.
@@ -30,7 +32,7 @@ func ParseLabels(data []byte) ([]string, error) {
 		if label == "" {
 			return nil, fmt.Errorf("line %d is empty; want one label a line", i+1)
 		}
-		if message := badText(label, false); message != "" {
+		if message := config.Unprintable(label, false); message != "" {
 			return nil, fmt.Errorf("line %d %s", i+1, message)
 		}
 		labels[i] = label

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"path"
+
+	"fovea/internal/config"
 )
 
 const (
@@ -13,42 +15,44 @@ const (
 	weightsFile    = "model.onnx"
 )
 
-// Parse reads the bytes of a model.yaml, fills in defaults and validates. file names it in errors, each of which
-// gives file, line and key; all mistakes are reported at once, joined. Labels are not read.
+// Parse reads a model.yaml, fills in defaults and validates it. All errors are reported together, each with its key and
+// position in the file. Labels are not read.
 func Parse(data []byte, file string) (Definition, error) {
-	d, doc := parse(data)
-	return d, doc.mistakes.join(doc.place(file))
+	d, report := parse(data, file)
+	return d, report.Err()
 }
 
-func parse(data []byte) (Definition, *document) {
+func parse(data []byte, file string) (Definition, *config.Report) {
 	var d Definition
-	doc := parseDocument(data, &d)
-	d.fill(doc.given)
-	doc.mistakes = append(doc.mistakes, d.check().without(doc.mistakes)...)
-	return d, doc
+	report := config.ParseStrict(data, file, &d)
+	d.fill(report.Given)
+	report.Add(d.check())
+	return d, report
 }
 
 // load reads the definition in a model's folder and the files it names. fsys decides which links are followed. name is the folder's name, and where begins the paths in errors.
 func load(fsys fs.FS, name, where string) (Definition, error) {
-	data, err := readFile(fsys, definitionFile, maxDocument)
+	data, err := readFile(fsys, definitionFile, config.MaxFile)
 	if err != nil {
 		return Definition{}, atPath(path.Join(where, definitionFile), err)
 	}
-	d, doc := parse(data)
+	d, report := parse(data, path.Join(where, definitionFile))
+	var errs config.Errors
 	if d.Name != "" && d.Name != name {
-		doc.mistakes.add("name", "%q is not the folder's name, which is %q", d.Name, name)
+		errs.Add("name", "%q is not the folder's name, which is %q", d.Name, name)
 	}
 	d.Name = name
-	if len(doc.mistakes) == 0 {
-		if err := d.readFiles(fsys, &doc.mistakes); err != nil {
+	if report.Err() == nil && len(errs) == 0 {
+		if err := d.readFiles(fsys, &errs); err != nil {
 			return Definition{}, fmt.Errorf("%s: %w", where, err)
 		}
 	}
-	return d, doc.mistakes.join(doc.place(path.Join(where, definitionFile)))
+	report.Add(errs)
+	return d, report.Err()
 }
 
 // readFiles reads the labels and looks for the self-test's image. The error is the file system's, which may pass.
-func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
+func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) error {
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
 		if err == nil {
@@ -58,7 +62,7 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 			return fmt.Errorf("%s: %w", d.LabelsFile, err)
 		}
 		if err != nil {
-			m.add("labels", "%s: %v", d.LabelsFile, err)
+			errs.Add("labels", "%s: %v", d.LabelsFile, err)
 		}
 	}
 	if d.SelfTest.Image != "" {
@@ -70,11 +74,11 @@ func (d *Definition) readFiles(fsys fs.FS, m *mistakes) error {
 			return fmt.Errorf("%s: %w", d.SelfTest.Image, err)
 		}
 		if err != nil {
-			m.add("self_test.image", "%s: %v", d.SelfTest.Image, err)
+			errs.Add("self_test.image", "%s: %v", d.SelfTest.Image, err)
 		}
 	}
 	if len(d.Labels) > 0 {
-		d.checkSelfTest(m)
+		d.checkSelfTest(errs)
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"fovea/internal/config"
 )
 
 // ErrNotFound says that the repository has no model of a name.
@@ -223,17 +225,19 @@ func (e *Entry) Serve(held func(number int) bool) []Version {
 
 // checkVersions reports listed versions that are not there, once any is.
 func (e *Entry) checkVersions() error {
-	var m mistakes
+	var errs config.Errors
 	if len(e.Versions) > 0 {
 		for i, n := range e.Definition.Versions.Numbers {
 			of := func(v Version) bool { return v.Number == n }
 			if !slices.ContainsFunc(e.Versions, of) && !slices.ContainsFunc(e.Unreadable, of) {
-				m.add(indexKey("versions", i), "there is no %s", filepath.Join(strconv.Itoa(n), weightsFile))
+				errs.Add(config.Index("versions", i), "%s does not exist", filepath.Join(strconv.Itoa(n), weightsFile))
 			}
 		}
 	}
-	file := filepath.Join(e.Dir, definitionFile) + ": "
-	return m.join(func(string) string { return file })
+	for _, err := range errs {
+		err.Position.File = filepath.Join(e.Dir, definitionFile)
+	}
+	return errs.Err()
 }
 
 // isFile says whether a folder of the repository has a plain file of that name, or a link to one or to itself. The error, an

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fovea/internal/config"
 )
 
 // write makes files under a new folder; a name that ends in a slash is a folder.
@@ -114,20 +116,20 @@ func TestLoadRefuses(t *testing.T) {
 		"a path for a name":               {"../m", nil, "no such model"},
 		"a name with a null byte":         {"m\x00", nil, "no such model"},
 		"an empty name":                   {"", nil, "no such model"},
-		"the name of another folder":      {"m", map[string]string{"m/model.yaml": good + "name: n"}, `m/model.yaml:5: name: "n" is not the folder's name`},
-		"labels that are not there":       {"m", map[string]string{"m/model.yaml": good + "labels: l.txt"}, "model.yaml:5: labels: l.txt: "},
+		"the name of another folder":      {"m", map[string]string{"m/model.yaml": good + "name: n"}, `m/model.yaml:5:1: name: "n" is not the folder's name`},
+		"labels that are not there":       {"m", map[string]string{"m/model.yaml": good + "labels: l.txt"}, "model.yaml:5:1: labels: l.txt: "},
 		"labels that are a folder":        {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l/": ""}, "is not a plain file"},
 		"labels of nothing":               {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "\n"}, "there are no labels"},
 		"labels with a gap":               {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\n\nb"}, "line 2 is empty"},
 		"labels that are no text":         {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\n\xff\xfe"}, "line 2 is not valid UTF-8"},
-		"labels with a control character": {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\x1b[0m"}, "line 1 holds the control character U+001B"},
+		"labels with a control character": {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\x1b[0m"}, "line 1 contains the control character U+001B"},
 		"too many labels":                 {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a\n", maxLabels+1)}, "there are 100001 labels; allowed: 100000"},
 		"labels too large":                {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a", maxLabelsFile+1)}, "is larger than"},
-		"a definition too large":          {"m", map[string]string{"m/model.yaml": strings.Repeat("#", maxDocument+1)}, "is larger than"},
+		"a definition too large":          {"m", map[string]string{"m/model.yaml": strings.Repeat("#", config.MaxFile+1)}, "is larger than"},
 		"labels by a link that leaves":    {"m", map[string]string{"m/model.yaml": good + "labels: link/labels.txt"}, "labels: link/labels.txt: "},
 		"a self-test label that is none":  {"m", map[string]string{"m/model.yaml": good + "labels: l\nself_test: {image: i, label: x}", "m/l": "a", "m/i": ""}, `self_test.label: "x" is not in l`},
 		"a self-test image not there":     {"m", map[string]string{"m/model.yaml": good + "self_test: {image: i}"}, "self_test.image: i: "},
-		"a version that is not there":     {"m", map[string]string{"m/model.yaml": good + "versions: [2]", "m/1/model.onnx": ""}, "versions[0]: there is no 2/model.onnx"},
+		"a version that is not there":     {"m", map[string]string{"m/model.yaml": good + "versions: [2]", "m/1/model.onnx": ""}, "versions[0]: 2/model.onnx does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, c.files)

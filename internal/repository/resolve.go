@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"fovea/internal/config"
 )
 
 // Resolve fills in what the definition leaves to the ONNX file (the image input's name, width, height, color, dtype
@@ -12,27 +14,27 @@ import (
 // two contradict each other, joined, naming both sides. inputs and outputs are what the file says, with the
 // batch dimension. The result is complete: Width, Height, Color, DType, Layout and Name of its Input are set.
 func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
-	var m mistakes
-	if image := d.resolveImage(inputs, &m); image != nil {
-		d.resolveShape(*image, &m)
-		d.resolveDType(*image, &m)
-		d.resolveBatch(*image, &m)
+	var errs config.Errors
+	if image := d.resolveImage(inputs, &errs); image != nil {
+		d.resolveShape(*image, &errs)
+		d.resolveDType(*image, &errs)
+		d.resolveBatch(*image, &errs)
 	}
-	d.resolveExtra(inputs, &m)
-	d.resolveOutputs(outputs, &m)
-	if len(m) == 0 {
-		m = d.check() // combinations with the values that came from the file
+	d.resolveExtra(inputs, &errs)
+	d.resolveOutputs(outputs, &errs)
+	if len(errs) == 0 {
+		errs = d.check() // combinations with the values that came from the file
 	}
-	return d, m.join(nowhere)
+	return d, errs.Err()
 }
 
 // resolveImage finds the image input: the one that is named, or the only one that is no extra.
-func (d *Definition) resolveImage(inputs []TensorInfo, m *mistakes) *TensorInfo {
+func (d *Definition) resolveImage(inputs []TensorInfo, errs *config.Errors) *TensorInfo {
 	if d.Input.Name != "" {
 		if i := find(inputs, d.Input.Name); i >= 0 {
 			return &inputs[i]
 		}
-		m.add("input.name", "model.yaml says %q, model.onnx has the inputs %s", d.Input.Name, list(inputs))
+		errs.Add("input.name", "model.yaml says %q, model.onnx has the inputs %s", d.Input.Name, list(inputs))
 		return nil
 	}
 	var image *TensorInfo
@@ -41,13 +43,13 @@ func (d *Definition) resolveImage(inputs []TensorInfo, m *mistakes) *TensorInfo 
 			continue
 		}
 		if image != nil {
-			m.add("input.name", "must be given: model.onnx has the inputs %s", list(inputs))
+			errs.Add("input.name", "is required: model.onnx has the inputs %s", list(inputs))
 			return nil
 		}
 		image = &inputs[i]
 	}
 	if image == nil {
-		m.add("input.name", "model.onnx has the inputs %s, and none is left for the image", list(inputs))
+		errs.Add("input.name", "model.onnx has the inputs %s, and none is left for the image", list(inputs))
 		return nil
 	}
 	d.Input.Name = image.Name
@@ -58,29 +60,29 @@ func (d *Definition) isExtra(name string) bool {
 	return slices.ContainsFunc(d.Input.Extra, func(e Extra) bool { return e.Name == name })
 }
 
-func (d *Definition) resolveShape(image TensorInfo, m *mistakes) {
-	h, w, ok := d.resolveChannels(image, m)
+func (d *Definition) resolveShape(image TensorInfo, errs *config.Errors) {
+	h, w, ok := d.resolveChannels(image, errs)
 	if ok {
-		d.Input.Width = side(m, "input.width", d.Input.Width, w)
-		d.Input.Height = side(m, "input.height", d.Input.Height, h)
+		d.Input.Width = side(errs, "input.width", d.Input.Width, w)
+		d.Input.Height = side(errs, "input.height", d.Input.Height, h)
 	}
 }
 
 // resolveChannels finds where the channels are and how many, and what is left: the height and the width, -1 where open.
-func (d *Definition) resolveChannels(image TensorInfo, m *mistakes) (h, w int64, ok bool) {
+func (d *Definition) resolveChannels(image TensorInfo, errs *config.Errors) (h, w int64, ok bool) {
 	in, dims := &d.Input, image.Shape
 	if len(dims) == 3 && in.Color == ColorGray { // without a dimension for the one channel
 		in.Layout = cmp.Or(in.Layout, "nchw") // which is the same then
 		return dims[1], dims[2], true
 	}
 	if len(dims) != 4 {
-		m.add("input", "model.onnx gives %q the shape %s; allowed: four dimensions, [N,channels,height,width] or "+
+		errs.Add("input", "model.onnx gives %q the shape %s; allowed: four dimensions, [N,channels,height,width] or "+
 			"[N,height,width,channels], with 3 channels or 1, or [N,height,width] with color: gray", image.Name, shape(dims))
 		return 0, 0, false
 	}
 	c, h, w := dims[1], dims[2], dims[3]
 	if seen := layoutOf(dims); in.Layout != "" && in.Layout != seen && c != w && c != -1 && w != -1 {
-		m.add("input.layout", "model.yaml says %s; %q of model.onnx has the shape %s, which is %s", in.Layout, image.Name, shape(dims), seen)
+		errs.Add("input.layout", "model.yaml says %s; %q of model.onnx has the shape %s, which is %s", in.Layout, image.Name, shape(dims), seen)
 		return 0, 0, false
 	}
 	in.Layout = cmp.Or(in.Layout, layoutOf(dims))
@@ -92,11 +94,11 @@ func (d *Definition) resolveChannels(image TensorInfo, m *mistakes) (h, w int64,
 	} else if in.Color == "" {
 		in.Color = ColorRGB
 	}
-	return h, w, in.checkChannels(image, c, m)
+	return h, w, in.checkChannels(image, c, errs)
 }
 
 // checkChannels holds the number of channels of the file, -1 where open, against the color.
-func (in *Input) checkChannels(image TensorInfo, c int64, m *mistakes) bool {
+func (in *Input) checkChannels(image TensorInfo, c int64, errs *config.Errors) bool {
 	want := int64(in.Channels())
 	switch c {
 	case want, -1:
@@ -106,10 +108,10 @@ func (in *Input) checkChannels(image TensorInfo, c int64, m *mistakes) bool {
 		if c == 1 {
 			has, allowed = "3 channels", ColorGray
 		}
-		m.add("input.color", "%s has %s; %q of model.onnx takes %d, its shape being %s (layout %s); allowed with %d: %s",
+		errs.Add("input.color", "%s has %s; %q of model.onnx takes %d, its shape being %s (layout %s); allowed with %d: %s",
 			in.Color, has, image.Name, c, shape(image.Shape), in.Layout, c, allowed)
 	default:
-		m.add("input", "%q of model.onnx takes %d channels, its shape being %s (layout %s); allowed: 3 (color: rgb, bgr) or 1 (color: gray)",
+		errs.Add("input", "%q of model.onnx takes %d channels, its shape being %s (layout %s); allowed: 3 (color: rgb, bgr) or 1 (color: gray)",
 			image.Name, c, shape(image.Shape), in.Layout)
 	}
 	return false
@@ -133,67 +135,67 @@ func layoutOf(dims []int64) string {
 	return "nchw"
 }
 
-func side(m *mistakes, key string, given int, file int64) int {
+func side(errs *config.Errors, key string, given int, file int64) int {
 	switch {
 	case file < 1 && given == 0:
-		m.add(key, "must be given: model.onnx leaves it open")
+		errs.Add(key, "is required: model.onnx leaves it open")
 	case file > maxSide:
-		m.add(key, "model.onnx says %d; allowed: 1 to %d", file, maxSide)
+		errs.Add(key, "model.onnx says %d; allowed: 1 to %d", file, maxSide)
 	case file > 0 && given == 0:
 		return int(file)
 	case file > 0 && int64(given) != file:
-		m.add(key, "model.yaml says %d, model.onnx says %d", given, file)
+		errs.Add(key, "model.yaml says %d, model.onnx says %d", given, file)
 	}
 	return given
 }
 
-func (d *Definition) resolveDType(image TensorInfo, m *mistakes) {
+func (d *Definition) resolveDType(image TensorInfo, errs *config.Errors) {
 	switch {
 	case d.Input.DType == "" && !slices.Contains([]DType{Float32, Float16, Uint8}, image.DType):
-		m.add("input.dtype", "model.onnx says %s; allowed: float32, float16, uint8", image.DType)
+		errs.Add("input.dtype", "model.onnx says %s; allowed: float32, float16, uint8", image.DType)
 	case d.Input.DType == "":
 		d.Input.DType = image.DType
 	case d.Input.DType != image.DType:
-		m.add("input.dtype", "model.yaml says %s, model.onnx says %s", d.Input.DType, image.DType)
+		errs.Add("input.dtype", "model.yaml says %s, model.onnx says %s", d.Input.DType, image.DType)
 	}
 }
 
 // resolveBatch bounds the batch where the file fixes its size.
-func (d *Definition) resolveBatch(image TensorInfo, m *mistakes) {
+func (d *Definition) resolveBatch(image TensorInfo, errs *config.Errors) {
 	if len(image.Shape) == 0 || image.Shape[0] < 1 {
 		return
 	}
 	fixed := image.Shape[0]
 	switch {
 	case fixed > maxBatch:
-		m.add("batching.max_size", "model.onnx fixes the batch at %d; allowed: %d", fixed, maxBatch)
+		errs.Add("batching.max_size", "model.onnx fixes the batch at %d; allowed: %d", fixed, maxBatch)
 	case d.Batching.MaxSize == 0:
 		d.Batching.MaxSize = int(fixed)
 	case int64(d.Batching.MaxSize) > fixed:
-		m.add("batching.max_size", "model.yaml says %d, model.onnx fixes the batch at %d", d.Batching.MaxSize, fixed)
+		errs.Add("batching.max_size", "model.yaml says %d, model.onnx fixes the batch at %d", d.Batching.MaxSize, fixed)
 	}
 }
 
 // resolveExtra holds the extras against the file: each must be there, and every input must be fed.
-func (d *Definition) resolveExtra(inputs []TensorInfo, m *mistakes) {
+func (d *Definition) resolveExtra(inputs []TensorInfo, errs *config.Errors) {
 	for i, extra := range d.Input.Extra {
-		key := indexKey("input.extra", i)
+		key := config.Index("input.extra", i)
 		at := find(inputs, extra.Name)
 		if at < 0 {
-			m.add(key+".name", "model.yaml says %q, model.onnx has the inputs %s", extra.Name, list(inputs))
+			errs.Add(key+".name", "model.yaml says %q, model.onnx has the inputs %s", extra.Name, list(inputs))
 			continue
 		}
 		in := inputs[at]
 		if len(in.Shape) != 2 || in.Shape[1] != 2 && in.Shape[1] != -1 {
-			m.add(key, "model.onnx gives %q the shape %s; allowed: [N,2]", in.Name, shape(in.Shape))
+			errs.Add(key, "model.onnx gives %q the shape %s; allowed: [N,2]", in.Name, shape(in.Shape))
 		}
 		if !slices.Contains([]DType{Int64, Int32, Float32}, in.DType) {
-			m.add(key, "model.onnx gives %q the dtype %s; allowed: int64, int32, float32", in.Name, in.DType)
+			errs.Add(key, "model.onnx gives %q the dtype %s; allowed: int64, int32, float32", in.Name, in.DType)
 		}
 	}
 	for _, in := range inputs {
 		if d.Input.Name != "" && in.Name != d.Input.Name && !d.isExtra(in.Name) {
-			m.add("input.extra", "model.onnx has an input %q that model.yaml does not feed", in.Name)
+			errs.Add("input.extra", "model.onnx has an input %q that model.yaml does not feed", in.Name)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"fovea/internal/config"
 )
 
 // Outputs are the names of the outputs that the definition's decoder reads, in no order. The definition must be resolved.
@@ -13,10 +15,10 @@ func (d *Definition) Outputs() []string {
 }
 
 // resolveOutputs finds the outputs that the decoder reads: those that are named, or the only one that fits.
-func (d *Definition) resolveOutputs(outputs []TensorInfo, m *mistakes) {
+func (d *Definition) resolveOutputs(outputs []TensorInfo, errs *config.Errors) {
 	o := &d.Output
 	if o.Decode != DecodeBoxes && o.Name == "" {
-		o.Name = d.onlyOutput(outputs, m)
+		o.Name = d.onlyOutput(outputs, errs)
 		return
 	}
 	for _, named := range [...]struct {
@@ -30,18 +32,18 @@ func (d *Definition) resolveOutputs(outputs []TensorInfo, m *mistakes) {
 		switch {
 		case named.name == "":
 		case at < 0:
-			m.add(named.key, "model.yaml says %q, model.onnx has the outputs %s", named.name, list(outputs))
+			errs.Add(named.key, "model.yaml says %q, model.onnx has the outputs %s", named.name, list(outputs))
 		case !slices.Contains(named.allowed, outputs[at].DType):
-			m.add(named.key, "model.onnx gives %q the type %s; allowed: %v", named.name, outputs[at].DType, named.allowed)
+			errs.Add(named.key, "model.onnx gives %q the type %s; allowed: %v", named.name, outputs[at].DType, named.allowed)
 		}
 	}
 }
 
 // onlyOutput is the output of a file that has one, or the only one whose type and shape the decoder can read.
-func (d *Definition) onlyOutput(outputs []TensorInfo, m *mistakes) string {
+func (d *Definition) onlyOutput(outputs []TensorInfo, errs *config.Errors) string {
 	if len(outputs) == 1 {
 		if one := outputs[0]; !slices.Contains(ScoreTypes(), one.DType) {
-			m.add("output.name", "model.onnx gives its only output, %q, the type %s; allowed: %v", one.Name, one.DType, ScoreTypes())
+			errs.Add("output.name", "model.onnx gives its only output, %q, the type %s; allowed: %v", one.Name, one.DType, ScoreTypes())
 		}
 		return outputs[0].Name
 	}
@@ -50,10 +52,10 @@ func (d *Definition) onlyOutput(outputs []TensorInfo, m *mistakes) string {
 	case 1:
 		return fitting[0].Name
 	case 0:
-		m.add("output.name", "must be given: none of the outputs of model.onnx, %s, has the type and shape of decode: %s",
+		errs.Add("output.name", "is required: none of the outputs of model.onnx, %s, has the type and shape of decode: %s",
 			described(outputs), d.Output.Decode)
 	default:
-		m.add("output.name", "must be given: of the outputs of model.onnx, %s fit", described(fitting))
+		errs.Add("output.name", "is required: of the outputs of model.onnx, %s fit", described(fitting))
 	}
 	return ""
 }

@@ -1,79 +1,81 @@
 package repository
 
-import "slices"
+import (
+	"slices"
 
-func (in *Input) check(m *mistakes) {
-	between(m, "input.width", in.Width, 0, maxSide)
-	between(m, "input.height", in.Height, 0, maxSide)
-	m.oneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Letterbox))
-	in.checkEdge(m)
-	in.checkLetterbox(m)
-	m.oneOf("input.interpolation", in.Interpolation, "nearest", "linear", "cubic", "area", "lanczos")
+	"fovea/internal/config"
+)
+
+func (in *Input) check(errs *config.Errors) {
+	config.Range(errs, "input.width", in.Width, 0, maxSide)
+	config.Range(errs, "input.height", in.Height, 0, maxSide)
+	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Letterbox))
+	in.checkEdge(errs)
+	in.checkLetterbox(errs)
+	errs.OneOf("input.interpolation", in.Interpolation, "nearest", "linear", "cubic", "area", "lanczos")
 	if in.Color != "" {
-		m.oneOf("input.color", in.Color, ColorRGB, ColorBGR, ColorGray)
+		errs.OneOf("input.color", in.Color, ColorRGB, ColorBGR, ColorGray)
 	}
 	if in.Layout != "" {
-		m.oneOf("input.layout", in.Layout, "nchw", "nhwc")
+		errs.OneOf("input.layout", in.Layout, "nchw", "nhwc")
 	}
 	if in.DType != "" {
-		m.oneOf("input.dtype", string(in.DType), string(Float32), string(Float16), string(Uint8))
+		errs.OneOf("input.dtype", string(in.DType), string(Float32), string(Float16), string(Uint8))
 	}
-	in.checkNumbers(m)
-	in.checkExtra(m)
+	in.checkNumbers(errs)
+	in.checkExtra(errs)
 }
 
-func (in *Input) checkEdge(m *mistakes) {
+func (in *Input) checkEdge(errs *config.Errors) {
 	if in.Resize != ShortestEdge {
 		if in.ShortestEdge != 0 {
-			m.add("input.shortest_edge", "has a meaning only with resize: shortest_edge")
+			errs.Add("input.shortest_edge", "only applies with resize: shortest_edge")
 		}
 		return
 	}
-	between(m, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
+	config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
 	if in.ShortestEdge < 1 {
 		return
 	}
 	if in.Width > in.ShortestEdge {
-		m.add("input.width", "%d cannot be cut from a shortest edge of %d", in.Width, in.ShortestEdge)
+		errs.Add("input.width", "%d cannot be cut from a shortest edge of %d", in.Width, in.ShortestEdge)
 	}
 	if in.Height > in.ShortestEdge {
-		m.add("input.height", "%d cannot be cut from a shortest edge of %d", in.Height, in.ShortestEdge)
+		errs.Add("input.height", "%d cannot be cut from a shortest edge of %d", in.Height, in.ShortestEdge)
 	}
 }
 
-func (in *Input) checkLetterbox(m *mistakes) {
+func (in *Input) checkLetterbox(errs *config.Errors) {
 	if in.Resize != Letterbox {
 		if in.Place != "" {
-			m.add("input.place", "has a meaning only with resize: letterbox")
+			errs.Add("input.place", "only applies with resize: letterbox")
 		}
 		if len(in.Fill) > 0 {
-			m.add("input.fill", "has a meaning only with resize: letterbox")
+			errs.Add("input.fill", "only applies with resize: letterbox")
 		}
 		return
 	}
-	m.oneOf("input.place", in.Place, "center", "top_left")
-	in.onePerChannel(m, "input.fill", in.Fill)
+	errs.OneOf("input.place", in.Place, "center", "top_left")
+	in.onePerChannel(errs, "input.fill", in.Fill)
 	for i, v := range in.Fill {
-		between(m, indexKey("input.fill", i), v, 0, 255)
+		config.Range(errs, config.Index("input.fill", i), v, 0, 255)
 	}
 }
 
-func (in *Input) checkNumbers(m *mistakes) {
-	if !(in.Scale > 0 && in.Scale <= maxFactor) {
-		m.add("input.scale", "%v is out of range; allowed: above 0, up to %v", in.Scale, maxFactor)
+func (in *Input) checkNumbers(errs *config.Errors) {
+	if !(in.Scale > 0 && in.Scale <= maxFactor) { // nor NaN
+		errs.Add("input.scale", "%v is out of range (>0–%v)", in.Scale, maxFactor)
 	}
-	in.onePerChannel(m, "input.mean", in.Mean)
+	in.onePerChannel(errs, "input.mean", in.Mean)
 	for i, v := range in.Mean {
-		between(m, indexKey("input.mean", i), v, -maxFactor, maxFactor)
+		config.Range(errs, config.Index("input.mean", i), v, -maxFactor, maxFactor)
 	}
-	in.onePerChannel(m, "input.std", in.Std)
+	in.onePerChannel(errs, "input.std", in.Std)
 	for i, v := range in.Std {
-		if !(v >= 1/maxFactor && v <= maxFactor) {
-			m.add(indexKey("input.std", i), "%v is out of range; allowed: %v to %v", v, 1/maxFactor, maxFactor)
-		}
+		config.Range(errs, config.Index("input.std", i), v, 1/maxFactor, maxFactor)
 	}
 	if in.DType == Uint8 && in.changesValues() {
-		m.add("input.dtype", "uint8 takes pixels as they are; scale, mean and std must be left out")
+		errs.Add("input.dtype", "uint8 takes pixel values unchanged; remove scale, mean and std")
 	}
 }
 
@@ -83,30 +85,30 @@ func (in *Input) changesValues() bool {
 }
 
 // onePerChannel reports a list that has neither one value nor one for each channel.
-func (in *Input) onePerChannel(m *mistakes, key string, values []float64) {
+func (in *Input) onePerChannel(errs *config.Errors, key string, values []float64) {
 	switch {
 	case len(values) == 1:
 	case in.Color == ColorGray:
-		m.add(key, "has %d values; allowed: 1, as color: gray has one channel", len(values))
+		errs.Add(key, "has %d values, but color: gray has one channel", len(values))
 	case len(values) != 3:
-		m.add(key, "has %d values; allowed: 1 or 3", len(values))
+		errs.Add(key, "has %d values, not 1 or 3", len(values))
 	}
 }
 
-func (in *Input) checkExtra(m *mistakes) {
+func (in *Input) checkExtra(errs *config.Errors) {
 	if len(in.Extra) > maxExtra {
-		m.add("input.extra", "there are %d; allowed: %d", len(in.Extra), maxExtra)
+		errs.Add("input.extra", "there are %d; the limit is %d", len(in.Extra), maxExtra)
 		return
 	}
 	for i, e := range in.Extra {
-		key := indexKey("input.extra", i)
+		key := config.Index("input.extra", i)
 		same := func(other Extra) bool { return other.Name == e.Name }
 		switch {
 		case e.Name == "":
-			m.add(key+".name", "must be given")
+			errs.Add(key+".name", "is required")
 		case e.Name == in.Name || slices.IndexFunc(in.Extra, same) < i:
-			m.add(key+".name", "%q names another input already", e.Name)
+			errs.Add(key+".name", "%q already names another input", e.Name)
 		}
-		m.oneOf(key+".value", e.Value, OriginalSizeWH, OriginalSizeHW, InputSizeWH, InputSizeHW)
+		errs.OneOf(key+".value", e.Value, OriginalSizeWH, OriginalSizeHW, InputSizeWH, InputSizeHW)
 	}
 }

@@ -101,7 +101,7 @@ func (b *groupBench) loops(ctx context.Context) (best int, err error) {
 }
 
 func (b *groupBench) session() (*onnx.Session, error) {
-	cuda := onnx.CUDAOptions{MemLimit: b.group.CUDA.MemLimit, ConvSearch: b.group.CUDA.ConvSearch, NoTF32: b.group.CUDA.NoTF32,
+	cuda := onnx.CUDAOptions{MemLimit: int64(b.group.CUDA.MemLimit), ConvSearch: b.group.CUDA.ConvSearch, NoTF32: b.group.CUDA.NoTF32,
 		PreferNHWC: b.group.CUDA.PreferNHWC, Pageable: b.group.Pageable}
 	return onnx.NewSession(filepath.Join(b.folder, "1", "model.onnx"),
 		onnx.Options{Device: b.device, Threads: runtime.GOMAXPROCS(0), CUDA: cuda})

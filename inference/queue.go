@@ -1,0 +1,65 @@
+package inference
+
+import (
+	"sync"
+	"time"
+
+	"fovea/internal/apierror"
+)
+
+// Bounds of Retry-After when a queue is full.
+const (
+	minRetryAfter = time.Second
+	maxRetryAfter = 30 * time.Second
+)
+
+// queue bounds the images that a version has accepted and not yet answered (batching.queue), and measures how fast they
+// leave.
+type queue struct {
+	bound  int
+	report func(change int)
+
+	mu       sync.Mutex
+	length   int
+	last     time.Time     // when the last image left, or the first came after a pause
+	interval time.Duration // moving mean of the time between two images that leave while others wait
+}
+
+// enter adds an image, or refuses it with queue_full and Retry-After.
+func (q *queue) enter() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.length >= q.bound {
+		f := apierror.New(apierror.QueueFull, "%d images are waiting for this model; no more are allowed", q.length)
+		f.RetryAfter = min(max(time.Duration(q.length)*q.interval, minRetryAfter), maxRetryAfter)
+		return f
+	}
+	if q.length == 0 {
+		q.last = time.Now()
+	}
+	q.length++
+	q.report(1)
+	return nil
+}
+
+// leave removes an image.
+func (q *queue) leave() {
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	took := now.Sub(q.last)
+	if q.interval == 0 {
+		q.interval = took
+	}
+	q.interval += (took - q.interval) / 16
+	q.last = now
+	q.length--
+	q.report(-1)
+}
+
+// len is the number of images accepted and not yet answered.
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.length
+}
