@@ -252,3 +252,9 @@ func TestLevelsOfConcurrency(t *testing.T) {
 		}
 	}
 }
+
+func TestVersion(t *testing.T) {
+	if status, stdout, stderr := loadTest(t, "--version"); status != 0 || stdout != "loadtest version dev\n" {
+		t.Errorf("exit status %d, %q, %q", status, stdout, stderr)
+	}
+}
