@@ -103,7 +103,7 @@ func (b *bench) losses(replica string) int {
 			continue
 		}
 		n++
-		if a.Replica != replica || a.Code != "replica_lost" && a.Code != "answer_cut" {
+		if a.Replica != replica || a.Code != "replica_lost" && a.Code != "response_cut" {
 			b.t.Errorf("a request that %s did not lose failed: %+v", replica, a)
 		}
 	}

@@ -70,15 +70,15 @@ func TestImageThatTakesAllMemoryKillsAReplicaAndIsThenRefused(t *testing.T) {
 	begun, start := l.begun.Load(), time.Now()
 	// It is tried again by the gateway once two are ready, or by its client.
 	tries, err := 0, error(nil)
-	for ; tries < 3 && (err == nil || !strings.Contains(err.Error(), "replica_killer")); tries++ {
+	for ; tries < 3 && (err == nil || !strings.Contains(err.Error(), "poison_request")); tries++ {
 		err = post(l.client, "http://"+b.address+"/predict", img)
-		if err == nil || !strings.Contains(err.Error(), "replica_lost") && !strings.Contains(err.Error(), "replica_killer") {
+		if err == nil || !strings.Contains(err.Error(), "replica_lost") && !strings.Contains(err.Error(), "poison_request") {
 			t.Fatalf("image %d: %v", tries, err)
 		}
 		b.until("all are ready again", func(s Status) bool { return s.Ready == 2 })
 	}
 	may, full := l.begun.Load()-begun, time.Since(start)
-	if err == nil || !strings.Contains(err.Error(), "replica_killer") {
+	if err == nil || !strings.Contains(err.Error(), "poison_request") {
 		t.Errorf("the image that killed two: %v", err)
 	}
 	if log, err := os.ReadFile(b.log()); err != nil || !strings.Contains(string(log), "out of memory: limits.memory is too low") {

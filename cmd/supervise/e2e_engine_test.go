@@ -18,6 +18,7 @@ import (
 
 	"fovea/fleet"
 	"fovea/internal/exitcode"
+	"fovea/internal/testenv"
 )
 
 const two = "replicas: 2\ngateway: {address: \"127.0.0.1:0\"}\n"
@@ -86,7 +87,7 @@ func keep(t *testing.T, gateway string) {
 func (r *rig) watches() {
 	r.t.Helper()
 	watch := r.command("status", "--watch")
-	var shown output
+	var shown testenv.Buffer
 	watch.Stdout = &shown
 	if err := watch.Start(); err != nil {
 		r.t.Fatal(err)
@@ -97,24 +98,6 @@ func (r *rig) watches() {
 	if err := watch.Wait(); err != nil || strings.Count(shown.String(), "2 of 2 ready") < 2 {
 		r.t.Errorf("status --watch: %v\n%s", err, shown.String())
 	}
-}
-
-// output is a buffer that one writes and another reads.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
 
 func TestConfigurationThatIsWrongEndsTheRunWithAStatusOfItsOwn(t *testing.T) {

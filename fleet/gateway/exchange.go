@@ -151,7 +151,7 @@ func (g *Gateway) finish(r *http.Request, w *answer, x *exchange) {
 // judge notes what an answer tells of its replica. A fault that the gateway answers was counted when it was found.
 func (g *Gateway) judge(x *exchange) {
 	switch {
-	case x.replica == nil || !x.predict || x.fault != nil && x.fault.Code != apierror.AnswerCut:
+	case x.replica == nil || !x.predict || x.fault != nil && x.fault.Code != apierror.ResponseCut:
 	case x.status >= http.StatusOK && x.status < http.StatusMultipleChoices:
 		g.pool.answered(x.replica, true)
 	case x.status == http.StatusInternalServerError || x.status == http.StatusBadGateway || x.status == http.StatusGatewayTimeout:
@@ -167,8 +167,8 @@ func (g *Gateway) aborted(r *http.Request, w *answer, x *exchange) {
 		x.fault, x.status = apierror.New(apierror.Canceled, "the client went away"), apierror.StatusClientClosedRequest
 	default:
 		g.metrics.upstream[cut].Inc()
-		x.fault = apierror.New(apierror.AnswerCut, "the replica was lost within its answer")
-		x.status = apierror.AnswerCut.Status()
+		x.fault = apierror.New(apierror.ResponseCut, "the replica was lost within its answer")
+		x.status = apierror.ResponseCut.Status()
 	}
 }
 

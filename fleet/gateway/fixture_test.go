@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -19,6 +18,7 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/config"
+	"fovea/internal/testenv"
 
 	"go.uber.org/goleak"
 )
@@ -33,25 +33,7 @@ type fixture struct {
 	*Gateway
 	url    string
 	client *http.Client
-	log    *lines
-}
-
-// lines is a log that tests read.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	log    *testenv.Buffer
 }
 
 func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
@@ -63,7 +45,7 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
-	log := &lines{}
+	log := &testenv.Buffer{}
 	g := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
 	if err := g.Pool().Set(replicas); err != nil {
 		t.Fatal(err)
