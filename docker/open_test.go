@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestVersionsAreAgreedOnAtTheStart(t *testing.T) {
+func TestVersionNegotiation(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		engine script
@@ -41,7 +41,7 @@ func TestVersionsAreAgreedOnAtTheStart(t *testing.T) {
 	}
 }
 
-func TestOpenSaysWhyThereIsNoEngine(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	silent, err := net.Listen("unix", filepath.Join(dir, "silent"))
 	if err != nil {
@@ -53,7 +53,7 @@ func TestOpenSaysWhyThereIsNoEngine(t *testing.T) {
 		want       error
 	}{
 		{"nothing listens", "unix://" + dir + "/absent", ErrUnreachable},
-		{"something takes the connection and never answers", "unix://" + dir + "/silent", ErrTimeout},
+		{"accepts and never responds", "unix://" + dir + "/silent", ErrTimeout},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Open(context.Background(), test.host, WithTimeouts(quick))
@@ -69,7 +69,7 @@ func TestOpenSaysWhyThereIsNoEngine(t *testing.T) {
 	}
 }
 
-func TestTheCallersOwnEndIsNoTimeout(t *testing.T) {
+func TestCancellationIsNotATimeout(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := Open(ctx, script{apiVersion: "1.45"}.serve(t))

@@ -19,15 +19,15 @@ var version = "dev"
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "supervise",
-		Short: "Keep replicas of the server alive, behind one address",
-		Long: "Keep replicas of the server alive, behind one address.\n\n" +
-			"`supervise run` supervises until SIGTERM, and leaves the replicas running: the next one adopts them. The other\n" +
-			"commands talk to it over its Unix socket. Whoever may use that socket, or Docker's, rules the fleet.",
+		Short: "Run replicas of the server behind one address",
+		Long: "Run replicas of the server behind one address.\n\n" +
+			"`supervise run` supervises until SIGTERM and leaves the replicas running; the next run adopts them. The other\n" +
+			"commands talk to it over its Unix socket. Access to that socket, or to Docker's, is control of the fleet.",
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringP("file", "f", defaultFile, "configuration file (YAML)")
-	root.PersistentFlags().String("socket", "", "the running supervisor's socket; empty: as the file says")
+	root.PersistentFlags().String("socket", "", "socket of the running supervisor; default: the file's key socket")
 	root.AddCommand(runCommand(), statusCommand(), rolloutCommand(), drainCommand(), resumeCommand(), logsCommand(),
 		downCommand(), doctorCommand(), probeCommand(), configCommand())
 	return root

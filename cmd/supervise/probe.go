@@ -13,7 +13,7 @@ func probeCommand() *cobra.Command {
 	var ready bool
 	c := &cobra.Command{
 		Use:   "probe",
-		Short: "Ask the running supervisor and its gateway whether they answer; exit 0 if so, 1 if not",
+		Short: "Check that the supervisor and its gateway respond; exit status 0 if so, otherwise 1",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			supervisor, err := client(c)
@@ -31,7 +31,7 @@ func probeCommand() *cobra.Command {
 			return httpserver.Probe(c.Context(), s.Gateway, path, timeout)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the gateway's answer")
-	c.Flags().BoolVar(&ready, "ready", false, "ask whether a replica is ready, too")
+	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "time to wait for the gateway's response")
+	c.Flags().BoolVar(&ready, "ready", false, "also check that a replica is ready")
 	return c
 }
