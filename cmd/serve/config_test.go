@@ -40,7 +40,7 @@ func TestGoodConfigurations(t *testing.T) {
 	}
 }
 
-// Each bad file has a text beside it: the errors that it causes.
+// Each bad file has a .txt file with the errors that it causes.
 func TestBadConfigurations(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) == 0 {
