@@ -31,7 +31,7 @@ const (
 
 // The codes that only the gateway has.
 const (
-	PoisonRequest Code = "poison_request" // replicas were lost with this very body
+	PoisonRequest Code = "poison_request" // replicas were lost with this body
 	ReplicaLost   Code = "replica_lost"   // the connection ended before a response; the request may have been run
 	ResponseCut   Code = "response_cut"   // the same after the response had begun; in logs and metrics only
 	GatewayBusy   Code = "gateway_busy"   // as many requests in flight as allowed
