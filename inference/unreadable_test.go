@@ -310,7 +310,7 @@ func TestRemovedIsUnloaded(t *testing.T) {
 			e, r, _ := failingEngine(t, false)
 			r.remove(test.gone)
 			err := e.Sync(t.Context())
-			if said := err != nil && strings.Contains(err.Error(), "holds weights and no model.yaml"); said != (test.gone == "a/model.yaml") {
+			if said := err != nil && strings.Contains(err.Error(), "has weights but no model.yaml"); said != (test.gone == "a/model.yaml") {
 				t.Error(err)
 			}
 			until(t, test.want, func() bool { return states(e) == test.want })

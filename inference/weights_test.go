@@ -19,9 +19,9 @@ func TestMisplacedWeightsAreReported(t *testing.T) {
 	}{
 		"another name":    {func(r *testRepository) { r.define("m", colors).write("m/1/resnet50.onnx", []byte("x")) }, "m", "m/1/resnet50.onnx (must be named model.onnx)"},
 		"v1":              {func(r *testRepository) { r.define("m", colors).add("m", 1, "colors").move("m/1", "m/v1") }, "m", "m/v1/model.onnx"},
-		"no version":      {func(r *testRepository) { r.define("m", colors).write("m/model.onnx", []byte("x")) }, "m", "m/model.onnx (must lie in"},
-		"a Triton folder": {func(r *testRepository) { r.write("m/config.pbtxt", nil); r.write("m/1/model.plan", []byte("x")) }, "", "m holds weights and no model.yaml"},
-		"a bare file":     {func(r *testRepository) { r.write("model.onnx", []byte("x")) }, "", "model.onnx lies in the repository itself"},
+		"no version":      {func(r *testRepository) { r.define("m", colors).write("m/model.onnx", []byte("x")) }, "m", "m/model.onnx (must be in"},
+		"a Triton folder": {func(r *testRepository) { r.write("m/config.pbtxt", nil); r.write("m/1/model.plan", []byte("x")) }, "", "m has weights but no model.yaml"},
+		"a bare file":     {func(r *testRepository) { r.write("model.onnx", []byte("x")) }, "", "model.onnx is directly in the repository"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRepository(t)
@@ -64,7 +64,7 @@ func TestMisplacedModelOfTheConfigurationIsReported(t *testing.T) {
 	}
 	e = r.engine(func(c *Config) { c.Models = []ModelConfig{{Name: "triton", Required: true}} })
 	err := e.Sync(t.Context())
-	for _, want := range []string{"no such model", "triton holds weights and no model.yaml", "config.pbtxt is Triton's", "stray.onnx lies in the repository itself"} {
+	for _, want := range []string{"no such model", "triton has weights but no model.yaml", "config.pbtxt is Triton's", "stray.onnx is directly in the repository"} {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(strings.Join(e.Ready(), "\n"), want) {
 			t.Errorf("no %q in %v, or not in %q", want, err, e.Ready())
 		}
@@ -125,7 +125,7 @@ func TestRefusedLinkKeepsTheOldVersion(t *testing.T) {
 	e := r.synced(nil)
 	r.link(filepath.Join(outside.dir, "x", "1", "model.onnx"), "m/2/model.onnx")
 	err := e.Sync(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "model m version 2: ") || !strings.Contains(err.Error(), "lies outside the repository") {
+	if err == nil || !strings.Contains(err.Error(), "model m version 2: ") || !strings.Contains(err.Error(), "is outside the repository") {
 		t.Errorf("%v", err)
 	}
 	if got := states(e); got != "m/1:ready m/2:failed" {

@@ -80,7 +80,7 @@ func (b *boxes) checkShapes(box, scores, classes []int64) error {
 	case len(flat) != 1 || differ(flat[0], n):
 		bad("output.scores", b.scores.name, scores, fmt.Sprintf("[n], or [n,classes] without output.classes, with n = %d as in %q", n, b.boxes.name))
 	case !b.hasClasses && len(b.def.Labels) > 1:
-		errs = append(errs, fmt.Errorf("output.classes: required: %s has %d labels, but output %q of model.onnx has one score per box",
+		errs = append(errs, fmt.Errorf("output.classes: is required: %s has %d labels, but output %q of model.onnx has one score per box",
 			b.def.LabelsFile, len(b.def.Labels), b.scores.name))
 	}
 	if flat := repository.Squeeze(classes, 1); b.hasClasses && (len(flat) != 1 || differ(flat[0], n)) {

@@ -8,7 +8,7 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-func TestDetectionRefusesBrokenOutputs(t *testing.T) {
+func TestDetectionRejectsBrokenOutputs(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	small := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 32, Height: 32},
 		Output: repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{32}}}.WithDefaults()
@@ -45,16 +45,16 @@ func TestDetectionRefusesBrokenOutputs(t *testing.T) {
 	}
 }
 
-func TestRowsThatDoNotGoTogetherAreRefused(t *testing.T) {
+func TestMismatchedRowsAreRejected(t *testing.T) {
 	d := detector(func(o *repository.Output) { o.Classes = "c" })
 	open := []Tensor{{Name: "b", DType: repository.Float32, Shape: []int64{-1, 4}},
 		{Name: "s", DType: repository.Float32, Shape: []int64{-1}}, {Name: "c", DType: repository.Int64, Shape: []int64{-1}}}
 	box, scores := tensor("b", []int64{1, 4}, 0, 0, 9, 9), tensor("s", []int64{1}, 0.9)
 	class := Tensor{"c", repository.Int64, []int64{1}, encode(repository.Int64, 0)}
 	for want, outputs := range map[string][]Tensor{
-		"do not match": {box, tensor("s", []int64{2}, 0.9, 0.9), class},
-		"has 2 classes":  {box, scores, {"c", repository.Int64, []int64{2}, encode(repository.Int64, 0, 0)}},
-		"is missing":     {box, scores},
+		"do not match":  {box, tensor("s", []int64{2}, 0.9, 0.9), class},
+		"has 2 classes": {box, scores, {"c", repository.Int64, []int64{2}, encode(repository.Int64, 0, 0)}},
+		"is missing":    {box, scores},
 	} {
 		answer, err := newDecoder(t, d, open).Decode(outputs, square, Params{})
 		wantInternal(t, answer, err, want)

@@ -97,7 +97,7 @@ func TestBackgroundClassesAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestFewClassesLimitTheAnswer(t *testing.T) {
+func TestTopKIsLimitedByTheClasses(t *testing.T) {
 	got, err := decodeOne(t, classes(repository.DecodeSoftmax), tensor("y", []int64{2}, 1, 2), Params{})
 	if err != nil || len(got.Top) != 2 {
 		t.Errorf("answer %+v, error %v; top_k is 5 by default, of 2 classes", got, err)
@@ -142,7 +142,7 @@ func TestClassificationRefusesBrokenOutputs(t *testing.T) {
 	wantInternal(t, answer, err, "an output is missing")
 }
 
-// wantInternal wants a fault whose cause has the text, and whose message, which a client sees, has not.
+// wantInternal checks for an API error whose cause contains the text, but not its message, which clients see.
 func wantInternal(t *testing.T, answer Prediction, err error, want string) {
 	t.Helper()
 	if err == nil {
@@ -154,7 +154,7 @@ func wantInternal(t *testing.T, answer Prediction, err error, want string) {
 	}
 }
 
-func TestParamsOutOfRangeAreTheClientsFault(t *testing.T) {
+func TestParamsOutOfRange(t *testing.T) {
 	f := func(v float64) *float64 { return &v }
 	classifier := classes(repository.DecodeSoftmax)
 	detector, grid, transform, _ := yoloxBus(t)

@@ -115,8 +115,8 @@ func TestThresholdsOfTheRequestWin(t *testing.T) {
 	}
 }
 
-// TestARequestDoesNotSwitchSuppressionOn: an iou_threshold is refused where the definition asks for no suppression, whatever
-// it is, and taken everywhere else.
+// TestARequestDoesNotSwitchSuppressionOn: any iou_threshold is rejected if the definition has no suppression, and accepted
+// otherwise.
 func TestARequestDoesNotSwitchSuppressionOn(t *testing.T) {
 	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 9, 9, 0, 0, 9, 9), tensor("s", []int64{2, 2}, 0.9, 0, 0.9, 0)}
 	for _, iou := range []float64{0, 0.3, 1, 7} {
@@ -213,7 +213,47 @@ func TestYOLOXFindsTheCell(t *testing.T) {
 	}
 }
 
-func TestDecodersServeManyAtOnce(t *testing.T) {
+// TestScoresAtTheThreshold uses numbers that are exact in float32.
+func TestScoresAtTheThreshold(t *testing.T) {
+	const below = 0.49999997
+	grid := repository.Definition{Task: repository.Detection, Labels: []string{"cat"}, Input: repository.Input{Width: 32, Height: 32},
+		Output: repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{32}, Score: 0.5}}.WithDefaults()
+	list := detector(func(o *repository.Output) { o.Score = 0.5 })
+	for name, c := range map[string]struct {
+		objectness, class float32
+		want              int
+	}{
+		"the class score is the threshold":    {1, 0.5, 1},
+		"the class score is below":            {1, below, 0},
+		"the objectness is the threshold":     {0.5, 1, 1},
+		"the objectness is below":             {below, 1, 0},
+		"only the product is below":           {0.75, 0.625, 0},
+		"only the product is the threshold":   {0.625, 0.8, 1},
+		"the product is the threshold itself": {0.75, 2.0 / 3, 1},
+	} {
+		got := find(t, grid, square, Params{}, tensor("y", []int64{1, 6}, 0.5, 0.5, 0, 0, c.objectness, c.class))
+		if len(got) != c.want {
+			t.Errorf("yolox, %s: %d boxes, want %d", name, len(got), c.want)
+		}
+	}
+	for score, want := range map[float32]int{0.5: 1, below: 0} {
+		if got := find(t, list, square, Params{}, tensor("b", []int64{1, 4}, 0, 0, 9, 9), tensor("s", []int64{1, 2}, score, 0)); len(got) != want {
+			t.Errorf("boxes, score %v: %d boxes, want %d", score, len(got), want)
+		}
+	}
+}
+
+// TestOverlapAtTheThreshold: boxes are suppressed only beyond it.
+func TestOverlapAtTheThreshold(t *testing.T) {
+	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 10, 10, 0, 0, 10, 5), tensor("s", []int64{2, 2}, 0.9, 0, 0.8, 0)} // IoU 0.5
+	for iou, want := range map[float64]int{0.5: 2, 0.49: 1} {
+		if got := find(t, detector(func(o *repository.Output) { o.IoU = iou }), square, Params{}, outputs...); len(got) != want {
+			t.Errorf("iou_threshold %v: %d boxes, want %d", iou, len(got), want)
+		}
+	}
+}
+
+func TestConcurrentDecodes(t *testing.T) {
 	d, outputs, transform, _ := yoloxBus(t)
 	decoder := newDecoder(t, d, outputs)
 	want, err := decoder.Decode(outputs, transform, Params{})

@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzDecode feeds raw bytes as outputs of every decoder: whatever they are, there must be an answer that is valid
-// JSON with boxes on the image, or a fault.
+// JSON with boxes on the image, or an API error.
 func FuzzDecode(f *testing.F) {
 	_, _, _, g := boxesBus(f)
 	f.Add([]byte{}, uint8(0), uint8(1), 1.0, 0.0)

@@ -7,7 +7,7 @@ import (
 	"fovea/internal/repository"
 )
 
-func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
+func TestNewChecksTheOutputs(t *testing.T) {
 	f32 := func(name string, shape ...int64) Tensor {
 		return Tensor{Name: name, DType: repository.Float32, Shape: shape}
 	}
@@ -54,7 +54,7 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 		"a grid of other classes":     {grid, []Tensor{f32("output", 3549, 25)}, `labels.txt has 80 labels, but output "output" of model.onnx has 20 classes`},
 		"a grid without classes":      {grid, []Tensor{f32("output", 3549, 5)}, "want [cells, 5 + classes]"},
 		"a grid of three dimensions":  {grid, []Tensor{f32("output", 3, 3549, 85)}, "want [cells, 5 + classes]"},
-		"an open grid without labels": {unlabelled, []Tensor{f32("output", 3549, -1)}, "labels: required"},
+		"an open grid without labels": {unlabelled, []Tensor{f32("output", 3549, -1)}, "labels: is required"},
 		"a grid of any labels":        {unlabelled, []Tensor{f32("output", 3549, 25)}, ""},
 
 		"split outputs":                       {split, []Tensor{i64("labels", 300), f32("boxes", 300, 4), f32("scores", 300)}, ""},
@@ -68,8 +68,8 @@ func TestNewHoldsTheDefinitionAgainstTheOutputs(t *testing.T) {
 		"a table of other classes":            {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 81)}, "labels.txt has 80 labels"},
 		"a table beside classes":              {split, []Tensor{i64("labels", 3), f32("boxes", 3, 4), f32("scores", 3, 80)}, "output.scores: rows of"},
 		"one class":                           {single, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 1)}, ""},
-		"one score a box of many classes":     {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3)}, "output.classes: required: labels.txt has 80 labels"},
-		"as many scores as boxes and classes": {two, []Tensor{f32("boxes", 2, 4), f32("scores", 2)}, "output.classes: required: labels.txt has 2 labels"},
+		"one score a box of many classes":     {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3)}, "output.classes: is required: labels.txt has 80 labels"},
+		"as many scores as boxes and classes": {two, []Tensor{f32("boxes", 2, 4), f32("scores", 2)}, "output.classes: is required: labels.txt has 2 labels"},
 		"no boxes at all":                     {table, []Tensor{f32("boxes"), f32("scores", 3)}, "output.boxes: rows of"},
 		"all names wrong":                     {split, []Tensor{f32("x", 1)}, `output.scores: model.yaml says "scores"`},
 	} {

@@ -37,7 +37,7 @@ func naive(boxes []candidate, scores []float32, threshold float64) []int {
 	return kept
 }
 
-func TestSuppressionIsThatOfTheNaiveOne(t *testing.T) {
+func TestSuppressionMatchesANaiveOne(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for round := range 300 {
 		var s scratch

@@ -14,7 +14,7 @@ import (
 // wide is an image whose pixels, and those of its input, cannot be mixed up with each other, nor its width with its height.
 var wide = geometry.Transform{Width: 1200, Height: 200, InputW: 400, InputH: 100, ScaleX: 1.0 / 3, ScaleY: 0.5}
 
-// written is a box, given in parts of the image, as a model of a format and a space gives it.
+// written is a box, given in fractions of the image, in a format and a space.
 func written(r reading, x1, y1, x2, y2 float64) []float32 {
 	w, h := extent(r.space, wide)
 	x1, x2, y1, y2 = x1*w, x2*w, y1*h, y2*h
@@ -92,8 +92,8 @@ func tellable(is, said reading) bool {
 	return true
 }
 
-// TestBoxesReadWronglyAreFound holds every way to read boxes against every way that they can be.
-func TestBoxesReadWronglyAreFound(t *testing.T) {
+// TestWrongReadingsAreFound tries every reading with boxes of every other one.
+func TestWrongReadingsAreFound(t *testing.T) {
 	for _, is := range everyReading() {
 		for _, said := range everyReading() {
 			for seed := range uint64(seeds) {
@@ -113,8 +113,8 @@ func TestBoxesReadWronglyAreFound(t *testing.T) {
 	}
 }
 
-// TestRightBoxesAreNotDoubted holds few boxes, one or none, against their own reading: what is right must never be doubted.
-func TestRightBoxesAreNotDoubted(t *testing.T) {
+// TestRightReadingsGiveNoFindings checks that few boxes, or none, in their own reading give no findings.
+func TestRightReadingsGiveNoFindings(t *testing.T) {
 	for _, r := range everyReading() {
 		for seed := range uint64(10 * seeds) {
 			if verdict, text := found(t, readAs(r), wide, boxRows(rand.New(rand.NewPCG(seed, 4)), r, int(seed%4))); verdict != "" {
@@ -124,7 +124,7 @@ func TestRightBoxesAreNotDoubted(t *testing.T) {
 	}
 }
 
-func TestScoresClassesAndNamesThatDoNotFitAreFound(t *testing.T) {
+func TestWrongScoresClassesAndNamesAreFound(t *testing.T) {
 	unit := reading{repository.BoxXYXY, repository.SpaceUnit}
 	box := tensor("b", []int64{1, 4}, 0.1, 0.2, 0.5, 0.9)
 	for name, c := range map[string]struct {
@@ -158,8 +158,8 @@ func TestScoresClassesAndNamesThatDoNotFitAreFound(t *testing.T) {
 	}
 }
 
-// TestBoxesFarOutsideAreDiscarded moves and blows up a box: where nearly nothing of it can be meant, it is left out and counted,
-// and others are answered as ever.
+// TestBoxesFarOutsideAreDiscarded moves and enlarges a box: far outside it is discarded and counted, and others are not
+// affected.
 func TestBoxesFarOutsideAreDiscarded(t *testing.T) {
 	for _, r := range everyReading() {
 		for _, c := range []struct {
@@ -182,8 +182,8 @@ func TestBoxesFarOutsideAreDiscarded(t *testing.T) {
 	}
 }
 
-// TestOneBoxMayHaveLostItsDimension feeds one box in all shapes that a batch of one gives it.
-func TestOneBoxMayHaveLostItsDimension(t *testing.T) {
+// TestASingleBoxMayLackItsDimension feeds one box in all shapes that a batch of one gives it.
+func TestASingleBoxMayLackItsDimension(t *testing.T) {
 	d := readAs(reading{repository.BoxXYXY, repository.SpaceInput})
 	d.Labels, d.LabelsFile = []string{"cat", "dog"}, "labels.txt"
 	named := d
@@ -220,8 +220,8 @@ func TestOneBoxMayHaveLostItsDimension(t *testing.T) {
 	}
 }
 
-// TestLargeBoxesInTheMiddleAreNoCorners holds boxes whose sizes are all above their places, as those of an image that one thing
-// fills.
+// TestLargeBoxesInTheMiddleAreNoCorners has boxes whose sizes are all above their positions, as in an image with one large
+// object.
 func TestLargeBoxesInTheMiddleAreNoCorners(t *testing.T) {
 	r := reading{repository.BoxCXCYWH, repository.SpaceUnit}
 	random := rand.New(rand.NewPCG(1, 5))
@@ -238,7 +238,7 @@ func TestLargeBoxesInTheMiddleAreNoCorners(t *testing.T) {
 	}
 }
 
-func TestATableThatWentThroughASigmoidTwiceIsDoubtful(t *testing.T) {
+func TestDoubleSigmoidIsAWarning(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 6))
 	for _, n := range []int64{20, 1} { // a table, and scores of what was found, which end where a threshold does
 		rows := boxRows(random, reading{repository.BoxXYXY, repository.SpaceUnit}, 60)
@@ -256,9 +256,9 @@ func TestATableThatWentThroughASigmoidTwiceIsDoubtful(t *testing.T) {
 	}
 }
 
-// TestBoxesOfNoTraining holds right definitions against boxes as models with random weights give them, many of them larger than
-// the image.
-func TestBoxesOfNoTraining(t *testing.T) {
+// TestRandomBoxesAreNoErrors checks right definitions with boxes of models with random weights, many of them larger than the
+// image.
+func TestRandomBoxesAreNoErrors(t *testing.T) {
 	for _, r := range everyReading() {
 		for seed := range uint64(seeds) {
 			random := rand.New(rand.NewPCG(seed, 9))

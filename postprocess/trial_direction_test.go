@@ -40,8 +40,8 @@ func following(random *rand.Rand, r reading, swapped bool) (rows [][]Tensor) {
 	return rows
 }
 
-// TestXAndYThatAreExchangedAreFound does so where numbers alone cannot tell them apart, in parts of the image too.
-func TestXAndYThatAreExchangedAreFound(t *testing.T) {
+// TestSwappedXAndYAreFound does so where numbers alone cannot tell them apart, in parts of the image too.
+func TestSwappedXAndYAreFound(t *testing.T) {
 	for _, r := range everyReading() {
 		for seed := range uint64(seeds) {
 			for _, swapped := range []bool{false, true} {
@@ -59,8 +59,8 @@ func TestXAndYThatAreExchangedAreFound(t *testing.T) {
 	}
 }
 
-// TestBoxesThatFollowNothingSayNothing has boxes anywhere, as models with random weights give them.
-func TestBoxesThatFollowNothingSayNothing(t *testing.T) {
+// TestBoxesThatIgnoreContentGiveNoWarning has boxes anywhere, as models with random weights give them.
+func TestBoxesThatIgnoreContentGiveNoWarning(t *testing.T) {
 	r := reading{repository.BoxXYXY, repository.SpaceUnit}
 	for seed := range uint64(20 * seeds) {
 		random := rand.New(rand.NewPCG(seed, 8))
@@ -79,8 +79,8 @@ func TestBoxesThatFollowNothingSayNothing(t *testing.T) {
 	}
 }
 
-// TestOnlyBoxesThatFollowTheOtherWayAreDoubted puts the best box of each run at a place, among many of little score elsewhere.
-func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
+// TestOnlySwappedDirectionsGiveAWarning puts the best box of each run at a place, among many of little score elsewhere.
+func TestOnlySwappedDirectionsGiveAWarning(t *testing.T) {
 	type places [sides]point
 	middle := point{0.5, 0.5}
 	for name, c := range map[string]struct {
@@ -88,7 +88,7 @@ func TestOnlyBoxesThatFollowTheOtherWayAreDoubted(t *testing.T) {
 		want   bool
 	}{
 		"as they should":        {places{Left: {0.2, 0.5}, Right: {0.8, 0.5}, Top: {0.5, 0.2}, Bottom: {0.5, 0.8}}, false},
-		"swapped":             {places{Left: {0.5, 0.2}, Right: {0.5, 0.8}, Top: {0.2, 0.5}, Bottom: {0.8, 0.5}}, true},
+		"swapped":               {places{Left: {0.5, 0.2}, Right: {0.5, 0.8}, Top: {0.2, 0.5}, Bottom: {0.8, 0.5}}, true},
 		"one way only":          {places{Left: {0.5, 0.2}, Right: {0.5, 0.8}, Top: middle, Bottom: middle}, false},
 		"the other way only":    {places{Left: middle, Right: middle, Top: {0.2, 0.5}, Bottom: {0.8, 0.5}}, false},
 		"from corner to corner": {places{Left: {0.2, 0.2}, Right: {0.8, 0.8}, Top: {0.2, 0.2}, Bottom: {0.8, 0.8}}, false},

@@ -70,7 +70,7 @@ func each(values []float32, f func(float64) float64) []float32 {
 	return out
 }
 
-func TestClassifiersReadWronglyAreFound(t *testing.T) {
+func TestWrongClassifiersAreFound(t *testing.T) {
 	kinds := map[string]func([]float32) []float32{
 		"logits":            func(v []float32) []float32 { return v },
 		"log probabilities": func(v []float32) []float32 { return each(softmaxed(v), math.Log) },
@@ -104,7 +104,7 @@ func TestClassifiersReadWronglyAreFound(t *testing.T) {
 	}
 }
 
-func TestAClassifierThatGivesTheSameAlwaysIsOnlyDoubtful(t *testing.T) {
+func TestConstantClassifierIsOnlyAWarning(t *testing.T) {
 	row := []Tensor{tensor("y", []int64{3}, 0.9, 0.05, 0.05)}
 	if verdict, text := found(t, classes(repository.DecodeSoftmax), square, [][]Tensor{row, row}); verdict != "doubtful" || !strings.Contains(text, "probabilities already") {
 		t.Errorf("%q: %s", verdict, text)
@@ -132,7 +132,7 @@ func grid(random *rand.Rand, d repository.Definition, decoded bool, scale float6
 	return values
 }
 
-func TestGridsReadWronglyAreFound(t *testing.T) {
+func TestWrongGridsAreFound(t *testing.T) {
 	d := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 128, Height: 96}, Labels: []string{"a", "b"},
 		LabelsFile: "labels.txt", Output: repository.Output{Decode: repository.DecodeYOLOX}}.WithDefaults()
 	self := func(x float64) float64 { return x }
@@ -164,9 +164,9 @@ func TestGridsReadWronglyAreFound(t *testing.T) {
 	}
 }
 
-// TestHowLargeABoxMayBe holds the bound between a raw grid and one that is decoded already: a box a hundred times as large as
+// TestMaxBoxSize holds the bound between a raw grid and one that is decoded already: a box a hundred times as large as
 // the input. It must be passed in every run to be certain, in a grid of many cells whose sizes are not below 0.
-func TestHowLargeABoxMayBe(t *testing.T) {
+func TestMaxBoxSize(t *testing.T) {
 	for _, c := range []struct {
 		stride int
 		below  int // cells with sizes below 0
@@ -201,8 +201,8 @@ func TestHowLargeABoxMayBe(t *testing.T) {
 	}
 }
 
-// TestNumbersOfNoTraining holds right definitions against numbers as models give them whose weights are random, or all alike.
-func TestNumbersOfNoTraining(t *testing.T) {
+// TestRandomGridsAreNoErrors holds right definitions against numbers as models give them whose weights are random, or all alike.
+func TestRandomGridsAreNoErrors(t *testing.T) {
 	d := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 128, Height: 96}, Labels: []string{"a", "b"},
 		LabelsFile: "labels.txt", Output: repository.Output{Decode: repository.DecodeYOLOX}}.WithDefaults()
 	for name, change := range map[string]func(float32) float32{
@@ -252,7 +252,7 @@ func TestScoresThatAddUpOnceAreNotProbabilities(t *testing.T) {
 	}
 }
 
-func TestAGridDecodedToFractionsIsDoubtful(t *testing.T) {
+func TestGridDecodedToFractionsIsAWarning(t *testing.T) {
 	d := repository.Definition{Task: repository.Detection, Input: repository.Input{Width: 128, Height: 96},
 		Output: repository.Output{Decode: repository.DecodeYOLOX}}.WithDefaults()
 	random := rand.New(rand.NewPCG(1, 1))

@@ -42,7 +42,7 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		return y, checkClasses(&def, grid.name, rows[1]-repository.YOLOXHead)
 	}
 	if len(def.Labels) == 0 {
-		return nil, fmt.Errorf("labels: required, since model.onnx leaves the number of classes of %q open", grid.name)
+		return nil, fmt.Errorf("labels: is required, since model.onnx leaves the number of classes of %q open", grid.name)
 	}
 	return y, nil
 }

@@ -8,7 +8,7 @@ import (
 	"fovea/internal/repository"
 )
 
-// classifier is an input as ImageNet models have it.
+// classifier is a typical input of an ImageNet model.
 func classifier() repository.Input {
 	return repository.Input{
 		Width: 224, Height: 224, Resize: repository.ShortestEdge, ShortestEdge: 256, DType: repository.Float32, Scale: 1.0 / 255,
@@ -16,8 +16,7 @@ func classifier() repository.Input {
 	}
 }
 
-// cpuTime is the processor time that the process has used, in microseconds: the figure that counts on a machine
-// that is busy with other things.
+// cpuTime is the CPU time of the process in microseconds, which also works on a busy machine.
 func cpuTime(b *testing.B) float64 {
 	b.Helper()
 	var u syscall.Rusage

@@ -127,7 +127,7 @@ func damaged(data []byte, at int) []byte {
 	return data
 }
 
-func TestGreyImagesAreNotTakenForBrokenOnes(t *testing.T) {
+func TestUniformGreyImagesAreDecoded(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 64, 48))
 	draw.Draw(img, img.Rect, image.NewUniform(color.RGBA{128, 128, 128, 255}), image.Point{}, draw.Src)
 	row := prepared(t, mustPlan(t, bytesInput(32, 32)), encodedJPEG(t, img))
@@ -136,8 +136,8 @@ func TestGreyImagesAreNotTakenForBrokenOnes(t *testing.T) {
 	}
 }
 
-// TestImagesDecodedSideBySideDoNotMix decodes images of one colour each, and broken ones, in many goroutines.
-func TestImagesDecodedSideBySideDoNotMix(t *testing.T) {
+// TestConcurrentDecodesDoNotMix decodes images of one colour each, and broken ones, in many goroutines.
+func TestConcurrentDecodesDoNotMix(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	good := read(t, "testdata", "images", "png_rgb.png")
 	bad := damaged(good, len(good)/2)

@@ -16,8 +16,8 @@ import (
 	"fovea/preprocess/header"
 )
 
-// drawings are greys of a pixel at (x, y) of w×h. Their inside is flat or rises slowly, so that what shrinking in the
-// decoder changes is below 1 there; what is tested lies at the edges.
+// drawings are greys of a pixel at (x, y) of w×h. Their inside is flat or rises slowly, so that shrinking in the decoder
+// changes it by less than 1; the test is about the edges.
 var drawings = map[string]func(x, y, w, h int) uint8{
 	"a border of one pixel": func(x, y, w, h int) uint8 {
 		if x == 0 || y == 0 || x == w-1 || y == h-1 {
@@ -40,7 +40,7 @@ var drawings = map[string]func(x, y, w, h int) uint8{
 	"rising": func(x, y, w, h int) uint8 { return uint8(60 + 40*x/w + 40*y/h) },
 }
 
-// bothWays is a drawing as JPEG, and as PNG of the pixels that the JPEG has.
+// bothWays is a drawing as JPEG, and as PNG with the same decoded pixels.
 func bothWays(t *testing.T, draw func(x, y, w, h int) uint8, w, h int) (asJPEG, asPNG []byte) {
 	t.Helper()
 	img := image.NewGray(image.Rect(0, 0, w, h))
@@ -63,9 +63,9 @@ func bothWays(t *testing.T, draw func(x, y, w, h int) uint8, w, h int) (asJPEG, 
 	return j.Bytes(), p.Bytes()
 }
 
-// TestTheSamePixelsAsJPEGAndPNGAreTheSameRow tries every size from 0 to 64 beyond that at which the decoder shrinks by a
+// TestSamePixelsGiveTheSameRow tries every size from 0 to 64 beyond that at which the decoder shrinks by a
 // factor, for each orientation and way to resize.
-func TestTheSamePixelsAsJPEGAndPNGAreTheSameRow(t *testing.T) {
+func TestSamePixelsGiveTheSameRow(t *testing.T) {
 	const side = 16
 	shrinks := map[int]int{}
 	n := 0
@@ -105,7 +105,7 @@ func TestTheSamePixelsAsJPEGAndPNGAreTheSameRow(t *testing.T) {
 	}
 }
 
-func TestEdgesHoldTheDecoderBackOnlyWhereTheyAreLookedAt(t *testing.T) {
+func TestShrinkKeepsEdgesThatAreRead(t *testing.T) {
 	stretch, crop := bytesInput(100, 100), bytesInput(100, 100)
 	whole := resizedBy(bytesInput(100, 100), repository.ShortestEdge)
 	crop.Resize, crop.ShortestEdge = repository.ShortestEdge, 116
@@ -135,7 +135,7 @@ func TestEdgesHoldTheDecoderBackOnlyWhereTheyAreLookedAt(t *testing.T) {
 	}
 }
 
-func TestABoxIsTurnedAsARectangleIs(t *testing.T) {
+func TestStoredBoxMatchesStoredRect(t *testing.T) {
 	r := image.Rect(3, 5, 17, 11)
 	for orientation := 1; orientation <= 8; orientation++ {
 		w, h := 40, 30

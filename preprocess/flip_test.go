@@ -12,8 +12,8 @@ import (
 	"fovea/preprocess/header"
 )
 
-// TestMemoryIsUsedAgain shows that the other test can fail: new memory holds what dirty put there.
-func TestMemoryIsUsedAgain(t *testing.T) {
+// TestMemoryIsReused shows that the other test can fail: new memory holds what dirty put there.
+func TestMemoryIsReused(t *testing.T) {
 	for _, value := range []float64{0, 255} {
 		dirty(96, 72, value)
 		m := gocv.NewMatWithSizes([]int{72, 96}, gocv.MatTypeCV8UC3) // not initialised
@@ -36,7 +36,7 @@ func TestFlippedBytesNeverShowOldMemory(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
-	plans := seeing(t)
+	plans := wholeAndCrop(t)
 	decoded, refused := 0, 0
 	for _, file := range files {
 		whole := read(t, file)

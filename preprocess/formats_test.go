@@ -21,7 +21,7 @@ import (
 // ignoreOrientation is OpenCV's IMREAD_IGNORE_ORIENTATION.
 const ignoreOrientation = 128
 
-// byOpenCV decodes a file with OpenCV; nil where it refuses.
+// byOpenCV decodes a file with OpenCV; nil if it fails.
 func byOpenCV(t testing.TB, data []byte) []byte {
 	t.Helper()
 	m := own(gocv.NewMat())
@@ -32,7 +32,7 @@ func byOpenCV(t testing.TB, data []byte) []byte {
 	return m.ToBytes()
 }
 
-// byUs decodes a file into memory that held something else before.
+// byUs decodes a file into memory with other contents.
 func byUs(t testing.TB, data []byte) ([]byte, error) {
 	t.Helper()
 	info, err := header.Read(data, header.Limits{})
@@ -148,8 +148,8 @@ func TestWebPIsDecodedAsOpenCVDoes(t *testing.T) {
 	}
 }
 
-// TestAWholePNGIsAMatterOfItsRows cuts PNGs anywhere: either all pixels are there, or the file is said to be cut short.
-func TestAWholePNGIsAMatterOfItsRows(t *testing.T) {
+// TestPNGIsCompleteWithItsRows truncates PNGs anywhere: either all pixels are there, or the error says that the file is truncated.
+func TestPNGIsCompleteWithItsRows(t *testing.T) {
 	files, err := filepath.Glob("testdata/images/*.png")
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d images, %v", len(files), err)

@@ -12,8 +12,8 @@ import (
 	"fovea/preprocess/header"
 )
 
-// FuzzDecode gives broken images to the decoders. Nothing may crash, and what is decoded must not depend on what
-// lay in the memory before: that would be another user's image.
+// FuzzDecode decodes broken images. Nothing may crash, and the result must not depend on the previous contents of memory, which
+// may be another request's image.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("testdata/images/*")
 	if err != nil || len(files) == 0 {
@@ -22,7 +22,7 @@ func FuzzDecode(f *testing.F) {
 	for _, file := range files {
 		f.Add(read(f, file))
 	}
-	plans := seeing(f)
+	plans := wholeAndCrop(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return
@@ -39,20 +39,20 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		if n := Live(); n != 0 {
-			t.Fatalf("%d native values are left", n)
+			t.Fatalf("%d native matrices are left", n)
 		}
 	})
 }
 
-// seeing are plans that look at all of an image and at the middle of it.
-func seeing(t testing.TB) []*Plan {
+// wholeAndCrop are plans that read all of an image, and its middle.
+func wholeAndCrop(t testing.TB) []*Plan {
 	middle := bytesInput(16, 16)
 	middle.Resize, middle.ShortestEdge = repository.ShortestEdge, 40
 	return []*Plan{mustPlan(t, bytesInput(16, 16)), mustPlan(t, middle)}
 }
 
-// overMemoryOf decodes after memory of the image's size was filled with a value and freed, and gives the row that is
-// packed of it and all decoded pixels that the plan looks at.
+// overMemoryOf decodes after memory of the image's size was filled with a value and freed, and returns the packed row and all
+// pixels that the plan reads.
 func overMemoryOf(t *testing.T, plan *Plan, data []byte, info header.Info, value float64) ([]byte, error) {
 	dirty(info.Width, info.Height, value)
 	img, err := plan.Decode(t.Context(), data, info)

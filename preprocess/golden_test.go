@@ -8,7 +8,7 @@ import (
 	"fovea/internal/repository"
 )
 
-// What a result may differ from Pillow's, in steps of 255: the mean over all values, and the worst one. The
+// The allowed difference from Pillow, in steps of 255: the mean over all values, and the maximum. The
 // resizing differs at edges (INTER_AREA against Pillow's triangle; see scaler), and libjpeg-turbo and libwebp are
 // not the same releases.
 const (
@@ -16,8 +16,8 @@ const (
 	worstTolerance = 48
 )
 
-// tolerance is wider for images of black and white alone, whose every edge is as high as an edge can be, and for
-// BMP of 5 bits a channel, whose 31 OpenCV brings to 248 and Pillow to 255.
+// tolerance is wider for black-and-white images, whose edges have the maximum contrast, and for BMP of 5 bits per channel,
+// whose 31 becomes 248 in OpenCV and 255 in Pillow.
 func tolerance(name string) (mean float64, worst int) {
 	switch {
 	case strings.Contains(name, "1bit"):
@@ -53,7 +53,7 @@ func golden(t testing.TB, name, mode string) []byte {
 	return nil
 }
 
-func TestEveryKindOfImageIsWhatPillowMakesOfIt(t *testing.T) {
+func TestImagesMatchPillow(t *testing.T) {
 	files, err := filepath.Glob("testdata/images/*")
 	if err != nil || len(files) < 40 {
 		t.Fatalf("%d images, %v", len(files), err)
@@ -73,8 +73,8 @@ func TestEveryKindOfImageIsWhatPillowMakesOfIt(t *testing.T) {
 	}
 }
 
-// TestTheToleranceFindsMistakes shows that the tolerance is narrow enough: each of these mistakes exceeds it.
-func TestTheToleranceFindsMistakes(t *testing.T) {
+// TestToleranceFindsErrors checks that each of these errors exceeds the tolerance.
+func TestToleranceFindsErrors(t *testing.T) {
 	data := read(t, "testdata", "images", "jpeg_exif6.jpg")
 	for mode, in := range modes() {
 		want := golden(t, "jpeg_exif6.jpg", mode)

@@ -14,7 +14,7 @@ func grayInput(width, height int) repository.Input {
 	return repository.Input{Width: width, Height: height, DType: repository.Uint8, Layout: "nchw", Color: repository.ColorGray}
 }
 
-func TestGrayIsWhatPillowMakesOfEveryColour(t *testing.T) {
+func TestGrayMatchesPillow(t *testing.T) {
 	got := prepared(t, mustPlan(t, grayInput(64, 48)), read(t, "testdata", "gray", "colors.png"))
 	want := read(t, "testdata", "gray", "colors.l")
 	for i := range want {
@@ -43,8 +43,8 @@ func TestAGrayPixelKeepsItsValue(t *testing.T) {
 	}
 }
 
-// TestGrayIsTheBrightnessOfTheColours holds every placement and dtype of a gray input against the same input of colours.
-func TestGrayIsTheBrightnessOfTheColours(t *testing.T) {
+// TestGrayIsTheLumaOfTheColours compares every resize mode and dtype of a gray input with the same input in colour.
+func TestGrayIsTheLumaOfTheColours(t *testing.T) {
 	data := read(t, "testdata", "images", "jpeg_exif6.jpg")
 	for mode, in := range modes() {
 		colours := prepared(t, mustPlan(t, in), data)
@@ -79,7 +79,7 @@ func TestGrayIsTheBrightnessOfTheColours(t *testing.T) {
 	}
 }
 
-func TestTheFillOfAGrayInputIsItsOnlyValue(t *testing.T) {
+func TestGrayFill(t *testing.T) {
 	in := grayInput(8, 8)
 	in.Resize, in.Fill = repository.Letterbox, []float64{114}
 	got := prepared(t, mustPlan(t, in), plainPNG(t, 16, 8, color.RGBA{255, 255, 255, 255}))

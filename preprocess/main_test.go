@@ -10,17 +10,17 @@ import (
 	"fovea/preprocess/header"
 )
 
-// TestMain fails when a native value outlives the tests.
+// TestMain fails if a native matrix is leaked.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if n := Live(); n != 0 {
-		fmt.Fprintf(os.Stderr, "%d native values are still alive\n", n)
+		fmt.Fprintf(os.Stderr, "%d native matrices are still open\n", n)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-// bytesInput is an input of uint8 pixels, rows from the top, red, green, blue: what goldens are stored as.
+// bytesInput is an input of uint8 pixels, rows from the top, red, green, blue: the format of the goldens.
 func bytesInput(width, height int) repository.Input {
 	return repository.Input{Width: width, Height: height, DType: repository.Uint8, Layout: "nhwc"}
 }
@@ -68,7 +68,7 @@ func prepared(t testing.TB, p *Plan, data []byte) []byte {
 	return decoded(t, p, data, mustInfo(t, data))
 }
 
-// decoded is prepared with a header of the test's own.
+// decoded is prepared with a modified header.
 func decoded(t testing.TB, p *Plan, data []byte, info header.Info) []byte {
 	t.Helper()
 	img, err := p.Decode(t.Context(), data, info)

@@ -52,8 +52,8 @@ func TestJPEGIsDecodedAsOpenCVDoes(t *testing.T) {
 	}
 }
 
-// TestColumnsAloneAreThoseOfTheWhole decodes some columns of every kind of JPEG. They are the same to the bit, in all rows.
-func TestColumnsAloneAreThoseOfTheWhole(t *testing.T) {
+// TestDecodedColumnsMatchTheWhole decodes some columns of every kind of JPEG. They are the same to the bit, in all rows.
+func TestDecodedColumnsMatchTheWhole(t *testing.T) {
 	files, err := filepath.Glob("testdata/images/*.jpg")
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d images, %v", len(files), err)
@@ -85,7 +85,7 @@ func TestColumnsAloneAreThoseOfTheWhole(t *testing.T) {
 	}
 }
 
-func TestShrinkingIsWhatINTERAREADoes(t *testing.T) {
+func TestShrinkMatchesOpenCV(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 400 {
 		w, h := 1+random.IntN(300), 1+random.IntN(300)

@@ -89,8 +89,8 @@ func TestRowsOfTheWrongSizeOrAlignmentAreRefused(t *testing.T) {
 	}
 }
 
-// TestPackedPixelsAreThoseOfAImageOfTheInputsSize packs pixels as they are, and a PNG of them.
-func TestPackedPixelsAreThoseOfAImageOfTheInputsSize(t *testing.T) {
+// TestPackPixels packs pixels as they are, and a PNG of them.
+func TestPackPixels(t *testing.T) {
 	const w, h = 24, 10
 	data := encodedPNG(t, w, h)
 	rgb := prepared(t, mustPlan(t, bytesInput(w, h)), data)

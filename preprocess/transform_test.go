@@ -11,11 +11,11 @@ import (
 	"fovea/internal/repository"
 )
 
-// TestFitSaysWhereThePixelsWent looks for a white square in the packed row and takes its middle back to the image:
+// TestTransformLocatesPixels looks for a white square in the packed row and maps its centre back to the image:
 // for every orientation, every way to resize, and several sizes, at which JPEG is decoded in full or reduced.
-func TestFitSaysWhereThePixelsWent(t *testing.T) {
+func TestTransformLocatesPixels(t *testing.T) {
 	const width, height = 1009, 809
-	middle := map[int][2]float64{ // of the square at (400, 440) as stored, as a person sees it
+	middle := map[int][2]float64{ // of the square at (400, 440) as stored, orientation-corrected
 		1: {400, 440}, 2: {width - 400, 440}, 3: {width - 400, height - 440}, 4: {400, height - 440},
 		5: {440, 400}, 6: {height - 440, 400}, 7: {height - 440, width - 400}, 8: {440, width - 400},
 	}

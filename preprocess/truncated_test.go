@@ -12,9 +12,9 @@ import (
 	"fovea/preprocess/header"
 )
 
-// TestAJPEGCutAnywhereIsRefusedOrWhole cuts every JPEG at many places, and at each of the last hundred. What is accepted
-// has the pixels of the whole image; without its end marker, and with anything in its place, it is accepted.
-func TestAJPEGCutAnywhereIsRefusedOrWhole(t *testing.T) {
+// TestTruncatedJPEGIsRejectedOrComplete truncates every JPEG at many offsets, and at each of the last hundred. What is
+// accepted has all pixels of the image; a missing end marker, or anything in its place, is accepted.
+func TestTruncatedJPEGIsRejectedOrComplete(t *testing.T) {
 	files, err := filepath.Glob("testdata/images/*.jpg")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
@@ -70,9 +70,9 @@ func rowOf(t *testing.T, plan *Plan, data []byte) ([]byte, error) {
 	return row, err
 }
 
-// TestDataThatFollowsTheLastRowDoesNotMatter has bytes of the maker's own, with no marker among them, where the end
-// marker should be: they might be the scan's, which the decoder alone can tell.
-func TestDataThatFollowsTheLastRowDoesNotMatter(t *testing.T) {
+// TestTrailingDataIsIgnored replaces the end marker by other bytes without markers, which only the decoder can tell from the
+// scan's data.
+func TestTrailingDataIsIgnored(t *testing.T) {
 	files, err := filepath.Glob("testdata/images/*.jpg")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func TestMisplacedModelsAreListed(t *testing.T) {
 	if err := listModels(t.Context(), cfg, nil, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"named/1/resnet50.onnx (must be named model.onnx)", "not a model: " + dir + "/triton holds weights", "not a model: " + dir + "/bare.onnx lies in"} {
+	for _, want := range []string{"named/1/resnet50.onnx (must be named model.onnx)", "not a model: " + dir + "/triton has weights", "not a model: " + dir + "/bare.onnx is directly in"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("list: no %q in\n%s", want, out.String())
 		}

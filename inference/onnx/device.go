@@ -61,12 +61,12 @@ func Pick(want string) (device Device, why string, err error) {
 	}
 	switch device.Kind {
 	case CPU:
-		return device, "asked for", nil
+		return device, "requested", nil
 	case CUDA:
 		if err := checkCUDA(device); err != nil {
 			return Device{}, "", err
 		}
-		return device, "asked for", nil
+		return device, "requested", nil
 	}
 	device = Device{Kind: CUDA}
 	if err := checkCUDA(device); err != nil {

@@ -49,7 +49,7 @@ func TestPickWithoutTheCUDAProvider(t *testing.T) {
 	if _, err := NewSession("testdata/conv.onnx", Options{Device: Device{Kind: auto}}); err == nil {
 		t.Error("a session runs on auto")
 	}
-	if device, why, err := Pick("cpu"); err != nil || device.Kind != CPU || why != "asked for" {
+	if device, why, err := Pick("cpu"); err != nil || device.Kind != CPU || why != "requested" {
 		t.Errorf("cpu picks %s because %q, %v", device, why, err)
 	}
 	_, err = NewSession("testdata/conv.onnx", Options{Device: Device{Kind: CUDA}})

@@ -32,7 +32,7 @@ func noise(b *Batch, row int, seed uint64) {
 	}
 }
 
-func TestRealModelsAnswerTheSameAtEveryBatchSize(t *testing.T) {
+func TestRealModelsGiveTheSameOutputsAtEveryBatchSize(t *testing.T) {
 	open(t)
 	for _, path := range realModels(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {

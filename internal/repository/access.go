@@ -10,36 +10,36 @@ import (
 	"syscall"
 )
 
-// denied says of an error for want of permission who must be given it, and which folder or file on the way to path
-// refuses: it is often a folder above the one that was asked for. Other errors stay as they are.
+// denied adds to a permission error which user needs access, and which folder or file on the path denies it: often a parent of
+// the one that was opened. Other errors are returned unchanged.
 func denied(err error, path string) error {
 	if err == nil || !errors.Is(err, fs.ErrPermission) || errors.As(err, new(*deniedError)) {
 		return err
 	}
-	return &deniedError{plain(err), path}
+	return &deniedError{withoutPath(err), path}
 }
 
-// deniedError is an error for want of permission.
+// deniedError is a permission error.
 type deniedError struct {
 	err  error
 	path string
 }
 
-// Unwrap is the system's error.
+// Unwrap returns the system's error.
 func (d *deniedError) Unwrap() error { return d.err }
 
-// Error names the user that must be given permission and what refuses it.
+// Error names the user that needs access and what denies it.
 func (d *deniedError) Error() string {
 	return fmt.Sprintf("%s: %v; serve runs as uid %d, gid %d, which must be able to read it%s",
-		d.path, d.err, os.Geteuid(), os.Getegid(), refusing(d.path))
+		d.path, d.err, os.Geteuid(), os.Getegid(), denying(d.path))
 }
 
-// refusing describes the deepest part of path whose owner and mode can be told.
-func refusing(path string) string {
+// denying describes the deepest part of path whose owner and mode are known.
+func denying(path string) string {
 	for {
 		info, err := os.Stat(path)
 		if err == nil {
-			return owned(path, info)
+			return describeOwner(path, info)
 		}
 		if parent := filepath.Dir(path); parent != path {
 			path = parent
@@ -49,7 +49,7 @@ func refusing(path string) string {
 	}
 }
 
-func owned(path string, info fs.FileInfo) string {
+func describeOwner(path string, info fs.FileInfo) string {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return ""
@@ -62,7 +62,7 @@ func owned(path string, info fs.FileInfo) string {
 		stat.Uid, stat.Gid, need)
 }
 
-// atPath has an error begin with the path that it is about, unless it names one already.
+// atPath prefixes an error with its path, unless it names one already.
 func atPath(path string, err error) error {
 	if strings.HasPrefix(err.Error(), "/") && (errors.As(err, new(*deniedError)) || errors.As(err, new(*linkError))) {
 		return err

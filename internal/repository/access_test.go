@@ -19,8 +19,8 @@ const stranger = 65532
 // readerVariable names the repository that the test's own program reads as another user.
 const readerVariable = "FOVEA_TEST_READ_AS_STRANGER"
 
-// TestReadAsStranger is run by asStranger in a process of its own.
-func TestReadAsStranger(t *testing.T) {
+// TestReadWithoutPermission is run by asStranger in a process of its own.
+func TestReadWithoutPermission(t *testing.T) {
 	dir := os.Getenv(readerVariable)
 	if dir == "" {
 		t.Skip("is run by other tests, as another user")
@@ -52,7 +52,7 @@ func reader(t *testing.T) string {
 // asStranger is what a user that owns nothing meets in a repository.
 func asStranger(t *testing.T, program, dir string) string {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), program, "-test.run=^TestReadAsStranger$", "-test.v")
+	c := exec.CommandContext(t.Context(), program, "-test.run=^TestReadWithoutPermission$", "-test.v")
 	c.Dir, c.Env = "/", append(os.Environ(), readerVariable+"="+dir)
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: stranger, Gid: stranger}}
 	out, err := c.CombinedOutput()
@@ -90,7 +90,7 @@ func copyProgram(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-func TestWhoMustBeAbleToReadIsNamed(t *testing.T) {
+func TestDeniedNamesTheUser(t *testing.T) {
 	program := reader(t)
 	for part, mode := range map[string]fs.FileMode{
 		"": 0o700, "m": 0o700, "m/1": 0o700, "m/model.yaml": 0o600, "m/labels.txt": 0o600, "m/self.png": 0o600,

@@ -6,11 +6,10 @@ import (
 	"strconv"
 )
 
-// errWire says that bytes are no protobuf.
-var errWire = errors.New("no protobuf")
+// errWire is the error of data that is not protobuf.
+var errWire = errors.New("not protobuf")
 
-// cursor walks through a protobuf message in a file. It reads in windows, and passes over what nobody asks for
-// without reading it.
+// cursor walks through a protobuf message in a file. It reads in windows, and skips fields without reading them.
 type cursor struct {
 	r     io.ReaderAt
 	size  int64
@@ -24,16 +23,16 @@ type cursor struct {
 	filled int
 }
 
-// readByte is the next byte. The end of the file is a *cutError.
+// readByte is the next byte. The end of the file is a *truncatedError.
 func (c *cursor) readByte() (byte, error) {
 	if c.at >= c.size {
-		return 0, &cutError{have: c.size, want: c.at + 1}
+		return 0, &truncatedError{have: c.size, want: c.at + 1}
 	}
 	if c.at < c.start || c.at >= c.start+int64(c.filled) {
 		n, err := c.r.ReadAt(c.window[:min(int64(len(c.window)), c.size-c.at)], c.at)
 		if n == 0 {
-			if err == nil || err == io.EOF { // it became shorter while it is read
-				err = &cutError{have: c.at, want: c.size}
+			if err == nil || err == io.EOF { // it became shorter meanwhile
+				err = &truncatedError{have: c.at, want: c.size}
 			}
 			return 0, err
 		}
@@ -61,11 +60,11 @@ func (c *cursor) varint() (v uint64, err error) {
 	return 0, errWire
 }
 
-// field reads the head of a field of a message that ends at end. Of what has a length, that is returned, and the
-// cursor stands at its first byte; else it stands behind the field.
+// field reads the header of a field in a message that ends at end. For a field with a length, that is returned and the cursor is
+// at its first byte; otherwise the cursor is after the field.
 func (c *cursor) field(end int64) (number uint64, length int64, err error) {
 	if c.left--; c.left < 0 {
-		return 0, 0, errStopped
+		return 0, 0, errTooManyParts
 	}
 	tag, err := c.varint()
 	if err != nil {
@@ -94,17 +93,16 @@ func (c *cursor) field(end int64) (number uint64, length int64, err error) {
 	if err == nil && c.at+length > end {
 		err = errWire
 		if end == c.size {
-			err = &cutError{have: c.size, want: c.at + length}
+			err = &truncatedError{have: c.size, want: c.at + length}
 		}
 	}
 	return number, length, err
 }
 
-// message reads the fields of a message in a message, up to end. read is called with each; what it leaves of the
-// field is passed over.
+// message reads the fields of a nested message up to end. It calls read for each and skips what read leaves of the field.
 func (c *cursor) message(end int64, depth int, read func(c *cursor, number uint64, end int64, depth int) error) error {
 	if depth > maxNesting {
-		return errStopped
+		return errTooManyParts
 	}
 	for c.at < end {
 		number, length, err := c.field(end)
@@ -122,7 +120,7 @@ func (c *cursor) message(end int64, depth int, read func(c *cursor, number uint6
 	return nil
 }
 
-// text reads the bytes up to end. Of more than maxName it is empty.
+// text reads the bytes up to end; it is empty for more than maxName.
 func (c *cursor) text(end int64) (string, error) {
 	if end-c.at > maxName {
 		return "", nil
@@ -138,7 +136,7 @@ func (c *cursor) text(end int64) (string, error) {
 	return string(text), nil
 }
 
-// count is how many varints there are up to end; a field that is itself a varint is one.
+// count is the number of varints up to end; a field that is a varint counts as one.
 func (c *cursor) count(end int64) (n int, err error) {
 	if c.wire == wireVarint {
 		return 1, nil
@@ -152,7 +150,7 @@ func (c *cursor) count(end int64) (n int, err error) {
 	return n, nil
 }
 
-// wholeBytes reads a number of bytes in decimal; what is none is 0.
+// wholeBytes parses a decimal number of bytes; 0 if invalid.
 func wholeBytes(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n > 1<<60 {

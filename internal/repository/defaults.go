@@ -25,7 +25,7 @@ func (in Input) Validate() error {
 	var errs config.Errors
 	in.check(&errs)
 	if in.Width == 0 || in.Height == 0 || in.DType == "" {
-		errs.Add("input", "width, height and dtype must be known")
+		errs.Add("input", "width, height and dtype are required")
 	}
 	return errs.Err()
 }

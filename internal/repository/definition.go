@@ -1,5 +1,7 @@
-// Package models is the model repository: the definitions that say how an image becomes a model's input and
-// how its outputs become an answer, and where the weights are. It is pure Go and knows no runtime.
+// Package repository reads the model repository: folders with a definition (model.yaml), which says how an image becomes a
+// model's input and how its outputs become a prediction, and versions of weights (model.onnx). It alone has the definition's
+// defaults (defaults.go) and limits (validate.go), resolves what definitions leave to the ONNX file (resolve.go), and
+// downloads weights (pull.go). It is pure Go and independent of ONNX Runtime.
 package repository
 
 import (
@@ -9,16 +11,16 @@ import (
 	"time"
 )
 
-// Task says what a model's answer is.
+// Task is the kind of a model's predictions.
 type Task string
 
-// The tasks that have answers of their own.
+// The supported tasks.
 const (
 	Classification Task = "classification"
 	Detection      Task = "detection"
 )
 
-// The ways to decode outputs, values of Output.Decode.
+// The values of Output.Decode.
 const (
 	DecodeSoftmax       = "softmax"       // logits become probabilities
 	DecodeProbabilities = "probabilities" // probabilities already
@@ -29,8 +31,8 @@ const (
 // YOLOXHead is the number of values before the class scores in a row of a YOLOX grid: x, y, width, height and objectness.
 const YOLOXHead = 5
 
-// The values of Extra.Value: the size of the image as a person sees it, or of the input, in pixels, as width and
-// height or as height and width.
+// The values of Extra.Value: the size of the orientation-corrected image, or of the input, in pixels, as width and height or
+// as height and width.
 const (
 	OriginalSizeWH = "original_size_wh"
 	OriginalSizeHW = "original_size_hw"
@@ -38,8 +40,8 @@ const (
 	InputSizeHW    = "input_size_hw"
 )
 
-// The values of Output.BoxFormat: two corners, two corners with y first as TensorFlow's Object Detection API has them,
-// the centre and the size, or the top left corner and the size.
+// The values of Output.BoxFormat: two corners, two corners with y first as in TensorFlow's Object Detection API, the centre
+// and the size, or the top left corner and the size.
 const (
 	BoxXYXY   = "xyxy"
 	BoxYXYX   = "yxyx"
@@ -54,20 +56,20 @@ const (
 	ColorGray = "gray"
 )
 
-// The values of Output.BoxSpace: what a box's numbers count.
+// The values of Output.BoxSpace: the unit of a box's numbers.
 const (
-	SpaceOriginal = "original" // pixels of the image as a person sees it
+	SpaceOriginal = "original" // pixels of the orientation-corrected image
 	SpaceInput    = "input"    // pixels of the model's input
 	SpaceUnit     = "unit"     // 0 to 1 over the model's input
 )
 
-// Definition is one model.yaml: all that is particular to a model. What can be read from the ONNX file (names,
-// dtypes and shapes of inputs and outputs) may be left out here; what is given must agree with the file.
+// Definition is a model.yaml. What the ONNX file contains (names, dtypes and shapes of inputs and outputs) may be omitted;
+// what is given must agree with the file.
 type Definition struct {
-	Name        string   `yaml:"name"` // the folder's name; may be left out
+	Name        string   `yaml:"name"` // the folder's name; optional
 	Description string   `yaml:"description"`
 	Task        Task     `yaml:"task"`
-	LabelsFile  string   `yaml:"labels"` // one label a line, beside model.yaml
+	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
 	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input    `yaml:"input"`
 	Output      Output   `yaml:"output"`
@@ -79,11 +81,11 @@ type Definition struct {
 	Source      Source   `yaml:"source"`
 }
 
-// Resize says how an image is brought to the model's input size.
+// Resize is how an image is resized to the model's input.
 type Resize string
 
-// The ways to resize. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the aspect, and cuts
-// Width×Height from the centre. Letterbox scales to fit inside Width×Height and fills the rest.
+// The values of Resize. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the aspect ratio, and crops
+// Width×Height from the centre. Letterbox scales the image to fit within Width×Height and pads the rest.
 const (
 	Stretch      Resize = "stretch"
 	ShortestEdge Resize = "shortest_edge"
@@ -93,7 +95,7 @@ const (
 // DType is a tensor's element type.
 type DType string
 
-// The element types that are read. Inputs have one of the first five.
+// The supported element types. Inputs have one of the first five.
 const (
 	Float32 DType = "float32"
 	Float16 DType = "float16"
@@ -108,7 +110,7 @@ const (
 	Uint64  DType = "uint64"
 )
 
-// Size is the size of one element in bytes, 0 for a type that is not read, such as "bool" or "sequence".
+// Size is the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".
 func (d DType) Size() int {
 	switch d {
 	case Float32, Int32, Uint32:
@@ -123,28 +125,28 @@ func (d DType) Size() int {
 	return 0
 }
 
-// Input says how the image becomes the model's image tensor: each channel value v (0–255) becomes
-// (v·Scale − Mean[c]) / Std[c], with c counted in the order of Color. With gray, v is the brightness of ITU-R BT.601,
-// 0.299·red + 0.587·green + 0.114·blue, rounded as Pillow's convert("L") does. The image is resized first.
+// Input is how an image becomes the model's image tensor: after resizing, each channel value v (0–255) becomes
+// (v·Scale − Mean[c]) / Std[c], with channels c in the order of Color. With gray, v is the luma of ITU-R BT.601,
+// 0.299·red + 0.587·green + 0.114·blue, rounded as in Pillow's convert("L").
 type Input struct {
-	Name          string    `yaml:"name"`   // the image input; may be left out when the model has one input
-	Width         int       `yaml:"width"`  // pixels; may be left out when the ONNX file fixes it
-	Height        int       `yaml:"height"` // pixels; may be left out when the ONNX file fixes it
+	Name          string    `yaml:"name"`   // the image input; optional if the model has one input
+	Width         int       `yaml:"width"`  // pixels; optional if fixed in the ONNX file
+	Height        int       `yaml:"height"` // pixels; optional if fixed in the ONNX file
 	Resize        Resize    `yaml:"resize"` // default stretch
 	ShortestEdge  int       `yaml:"shortest_edge"`
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left
-	Fill          []float64 `yaml:"fill"`          // letterbox: one value 0–255, or one for each channel; default 0
+	Fill          []float64 `yaml:"fill"`          // letterbox: one value 0–255, or one per channel; default 0
 	Interpolation string    `yaml:"interpolation"` // nearest, linear (default), cubic, area, lanczos
-	Color         string    `yaml:"color"`         // rgb, bgr, gray; default: gray where the ONNX file takes one channel, else rgb
+	Color         string    `yaml:"color"`         // rgb, bgr, gray; default: gray if the ONNX file has one channel, else rgb
 	Scale         float64   `yaml:"scale"`         // default 1
-	Mean          []float64 `yaml:"mean"`          // one value, or one for each channel; default 0
-	Std           []float64 `yaml:"std"`           // one value, or one for each channel; default 1
-	Layout        string    `yaml:"layout"`        // nchw, nhwc; default: what the ONNX file's shape says, else nchw
-	DType         DType     `yaml:"dtype"`         // default: what the ONNX file says
-	Extra         []Extra   `yaml:"extra"`         // inputs beside the image
+	Mean          []float64 `yaml:"mean"`          // one value, or one per channel; default 0
+	Std           []float64 `yaml:"std"`           // one value, or one per channel; default 1
+	Layout        string    `yaml:"layout"`        // nchw, nhwc; default: by the shape in the ONNX file, else nchw
+	DType         DType     `yaml:"dtype"`         // default: that of the ONNX file
+	Extra         []Extra   `yaml:"extra"`         // inputs other than the image
 }
 
-// Channels is how many channels the input has: one with gray, else three.
+// Channels is the number of channels: one with gray, else three.
 func (in Input) Channels() int {
 	if in.Color == ColorGray {
 		return 1
@@ -152,39 +154,38 @@ func (in Input) Channels() int {
 	return 3
 }
 
-// Extra is an input beside the image. Value is original_size_wh or original_size_hw (the image's size in
-// pixels, as a person sees it) or input_size_wh or input_size_hw (the model's), two elements a row.
+// Extra is an input other than the image, with two elements per row. Value is original_size_wh or original_size_hw (the
+// orientation-corrected image's size in pixels) or input_size_wh or input_size_hw (the model's).
 type Extra struct {
 	Name  string `yaml:"name"`
 	Value string `yaml:"value"`
 }
 
-// Output says how the model's outputs become answers. Outputs that it does not name are neither fetched nor looked at,
-// and may be of any type. Those it names are tensors of float32, float16 or float64; boxes and classes may be whole
-// numbers, too.
+// Output is how the model's outputs become predictions. Outputs that it does not name are not fetched and may have any type.
+// Those it names are tensors of float32, float16 or float64; boxes and classes may be integers, too.
 type Output struct {
 	Decode string `yaml:"decode"` // classification: softmax (logits), probabilities; detection: yolox, boxes
-	Name   string `yaml:"name"`   // the one output read by softmax, probabilities and yolox; may be left out where only one fits
+	Name   string `yaml:"name"`   // the one output read by softmax, probabilities and yolox; optional if only one matches
 	TopK   int    `yaml:"top_k"`  // classification; default 5, at most the number of classes
 
-	Strides []int `yaml:"strides"` // yolox: pixels of the input a grid cell covers; default 8 16 32
+	Strides []int `yaml:"strides"` // yolox: pixels of the input per grid cell; default 8 16 32
 
 	Boxes      string  `yaml:"boxes"`           // boxes: name of the output of boxes [n,4]
 	Scores     string  `yaml:"scores"`          // boxes: name of the output of scores [n] or [n,classes]
-	Classes    string  `yaml:"classes"`         // boxes: name of the output of class numbers [n]; none with [n,classes]
+	Classes    string  `yaml:"classes"`         // boxes: name of the output of class numbers [n]; omitted with [n,classes]
 	BoxFormat  string  `yaml:"box_format"`      // boxes: xyxy (default), yxyx, cxcywh, xywh
 	BoxSpace   string  `yaml:"box_space"`       // boxes: original (pixels of the image), input (of the input), unit (0–1 of the input)
 	Score      float64 `yaml:"score_threshold"` // detection; default 0.3
-	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression, nor by a request
+	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression, not even by request
 	MaxBoxes   int     `yaml:"max_boxes"`       // detection; default 100
-	ClassFirst int     `yaml:"class_first"`     // number of the first labelled class in the outputs; those below are background
+	ClassFirst int     `yaml:"class_first"`     // number of the first labelled class in the outputs; lower ones are background
 }
 
-// Batching bounds what waits for the model and how much runs at once.
+// Batching limits the queue and the batches of a model.
 type Batching struct {
 	MaxSize  int           `yaml:"max_size"`  // rows in a batch; default 8 on CUDA, 1 on the CPU
 	MaxDelay time.Duration `yaml:"max_delay"` // how long an idle instance may wait for more rows; default 0
-	Queue    int           `yaml:"queue"`     // images accepted and not yet answered; default 256
+	Queue    int           `yaml:"queue"`     // images waiting or running; default 256
 }
 
 // Group is a number of instances on one device.
@@ -193,32 +194,31 @@ type Group struct {
 	Count  int    `yaml:"count"`  // default: one per core on the CPU, one per GPU on CUDA
 }
 
-// TensorInfo is what an ONNX file says of an input or output. Shape holds the batch dimension; -1 is a size that
-// the file leaves open. DType is its name also where it is not read: "bool", "string", "sequence", "map".
+// TensorInfo describes an input or output of an ONNX file. Shape includes the batch dimension; -1 is an open size. DType may be
+// an unsupported type: "bool", "string", "sequence", "map".
 type TensorInfo struct {
 	Name  string
 	DType DType
 	Shape []int64
 }
 
-// SelfTest is the image a model must answer before it is ready. Without one, a made image is run and the
-// outputs must be finite.
+// SelfTest is an image with a known answer that the model must predict before it is ready.
 type SelfTest struct {
-	Image    string  `yaml:"image"`     // file beside model.yaml
-	Label    string  `yaml:"label"`     // label that must come first, or be among the boxes
-	MinScore float64 `yaml:"min_score"` // the score it must have
+	Image    string  `yaml:"image"`     // file next to model.yaml
+	Label    string  `yaml:"label"`     // label of the best class, or of one of the boxes
+	MinScore float64 `yaml:"min_score"` // its minimum score
 }
 
-// Source says where the weights come from.
+// Source is where the weights come from.
 type Source struct {
-	URL     string `yaml:"url"`    // https; none: the weights come from a mirror or are put there by hand
+	URL     string `yaml:"url"`    // https; without one the weights come from a mirror or are installed by hand
 	SHA256  string `yaml:"sha256"` // lower-case hexadecimal, of model.onnx
 	Size    int64  `yaml:"size"`   // bytes
 	License string `yaml:"license"`
-	Version int    `yaml:"version"` // the version that the weights are stored as; default 1
+	Version int    `yaml:"version"` // the version to install as; default 1
 }
 
-// Versions says which of the versions in the folder are served.
+// Versions selects the versions that are served.
 type Versions struct {
 	All     bool
 	Numbers []int // empty and not All: the latest

@@ -13,43 +13,45 @@ import (
 	"time"
 )
 
-// download fetches one address into a file, going on after cuts.
+// download fetches a URL into a file and resumes after interruptions.
 type download struct {
 	client   *http.Client
 	part     string
-	size     int64 // of the whole file; 0: not known
+	size     int64 // of the complete file; 0: unknown
 	progress *progress
-	etag     string        // of the answer that the part came from; empty when it came from an earlier pull
-	idle     time.Duration // the longest wait for the next bytes
-	backoff  time.Duration // the first wait between tries; doubles each time
+	etag     string // of the response that the part came from, if strong; empty after an earlier pull
 }
 
 const (
-	maxTries     = 5 // in a row that bring no byte
-	maxCuts      = 1000
-	maxRedirects = 10
-	maxBackoff   = 10 * time.Second
+	maxTries       = 5 // in a row without progress
+	maxInterrupts  = 1000
+	maxRedirects   = 10
+	idleTimeout    = 30 * time.Second       // without data
+	initialBackoff = 500 * time.Millisecond // between tries; doubles each time
+	maxBackoff     = 10 * time.Second
 )
 
 func newDownload(transport http.RoundTripper, source Source, part string, p *progress) *download {
 	if transport == nil {
-		transport = &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
-			TLSHandshakeTimeout:   15 * time.Second,
-			ResponseHeaderTimeout: 30 * time.Second,
-			ForceAttemptHTTP2:     true,
-			DisableCompression:    true,
-		}
+		transport = newTransport()
 	}
 	return &download{
 		client: &http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		part:   part, size: source.Size, progress: p,
-		idle: 30 * time.Second, backoff: 500 * time.Millisecond,
 	}
 }
 
-// checkRedirect lets a download go on to https only; to http where it began with it, which only a mirror may.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 15 * time.Second,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true,
+	}
+}
+
+// checkRedirect allows redirects to https, and to http only if the download began with it, which only a mirror may.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return &final{fmt.Errorf("more than %d redirects", maxRedirects)}
@@ -60,19 +62,19 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// final is an error that another try would only meet again.
+// final is an error that a retry would not fix.
 type final struct{ error }
 
 func (f *final) Unwrap() error { return f.error }
 
-// run downloads until the part is whole. Tries that bring bytes are not counted against maxTries.
+// run downloads until the part is complete. Tries that make progress do not count against maxTries.
 func (d *download) run(ctx context.Context, address string) error {
 	if _, err := url.Parse(address); err != nil {
-		return fmt.Errorf("address: %w", err)
+		return fmt.Errorf("URL: %w", err)
 	}
 	defer d.client.CloseIdleConnections()
-	wait, failures := d.backoff, 0
-	for range maxCuts {
+	wait, failures := initialBackoff, 0
+	for range maxInterrupts {
 		before := d.have()
 		err := d.try(ctx, address, before)
 		var last *final
@@ -80,18 +82,18 @@ func (d *download) run(ctx context.Context, address string) error {
 			return err
 		}
 		if failures++; d.have() > before {
-			wait, failures = d.backoff, 0
+			wait, failures = initialBackoff, 0
 		}
 		if failures >= maxTries {
 			return fmt.Errorf("gave up after %d tries: %w", failures, err)
 		}
-		d.progress.say("%v; trying again in %v", err, wait)
+		d.progress.report("%v; retrying in %v", err, wait)
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 		wait = min(2*wait, maxBackoff)
 	}
-	return fmt.Errorf("gave up after %d cuts", maxCuts)
+	return fmt.Errorf("gave up after %d interruptions", maxInterrupts)
 }
 
 // have is the number of bytes in the part.
@@ -103,29 +105,29 @@ func (d *download) have() int64 {
 	return info.Size()
 }
 
-// try asks for what is missing, once.
+// try requests what is missing, once.
 func (d *download) try(ctx context.Context, address string, have int64) error {
 	if d.size > 0 && have == d.size {
-		return nil // cut after the last byte; the hash decides
+		return nil // interrupted after the last byte; the hash decides
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stalled := time.AfterFunc(d.idle, func() { cancel(fmt.Errorf("no byte came for %v", d.idle)) })
+	stalled := time.AfterFunc(idleTimeout, func() { cancel(fmt.Errorf("no data for %v", idleTimeout)) })
 	defer stalled.Stop()
 
-	res, err := d.ask(ctx, address, have)
+	res, err := d.request(ctx, address, have)
 	if err != nil {
 		return orCause(ctx, err)
 	}
 	defer res.Body.Close()
 	from, err := d.start(res, have)
 	if err != nil {
-		return orCause(ctx, err) // a server may still answer what has been given up
+		return orCause(ctx, err) // a response may still arrive after the cancellation
 	}
 	return orCause(ctx, d.save(res, from, stalled))
 }
 
-// orCause puts why a context ended in the place of the error that came of it.
+// orCause replaces an error with the cause of the context's end.
 func orCause(ctx context.Context, err error) error {
 	if err != nil && context.Cause(ctx) != nil {
 		return context.Cause(ctx)
@@ -133,7 +135,7 @@ func orCause(ctx context.Context, err error) error {
 	return err
 }
 
-func (d *download) ask(ctx context.Context, address string, have int64) (*http.Response, error) {
+func (d *download) request(ctx context.Context, address string, have int64) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, &final{err}
@@ -149,7 +151,7 @@ func (d *download) ask(ctx context.Context, address string, have int64) (*http.R
 	return d.client.Do(req)
 }
 
-// start judges an answer and returns where in the file its body begins.
+// start checks a response and returns the offset in the file at which its body begins.
 func (d *download) start(res *http.Response, have int64) (from int64, err error) {
 	switch {
 	case res.StatusCode == http.StatusOK:
@@ -157,27 +159,27 @@ func (d *download) start(res *http.Response, have int64) (from int64, err error)
 		var end, total int64
 		n, _ := fmt.Sscanf(res.Header.Get("Content-Range"), "bytes %d-%d/%d", &from, &end, &total)
 		if n < 2 || from != have || n == 3 && d.size > 0 && total != d.size {
-			return 0, d.restart(fmt.Errorf("the server answered with the range %q; starting again",
+			return 0, d.restart(fmt.Errorf("the server returned the range %q; starting over",
 				res.Header.Get("Content-Range")))
 		}
 	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		return 0, d.restart(errors.New("the server has less than what is there; starting again"))
+		return 0, d.restart(errors.New("the server's file is shorter than the partial download; starting over"))
 	case res.StatusCode >= 500, res.StatusCode == http.StatusTooManyRequests, res.StatusCode == http.StatusRequestTimeout:
-		return 0, fmt.Errorf("%s answered %s", res.Request.URL.Redacted(), res.Status)
+		return 0, fmt.Errorf("%s returned %s", res.Request.URL.Redacted(), res.Status)
 	default:
-		return 0, &final{fmt.Errorf("%s answered %s", res.Request.URL.Redacted(), res.Status)}
+		return 0, &final{fmt.Errorf("%s returned %s", res.Request.URL.Redacted(), res.Status)}
 	}
 	if length := res.ContentLength; d.size > 0 && length >= 0 && from+length != d.size {
-		return 0, &final{fmt.Errorf("%s has %d bytes, the definition says %d", res.Request.URL.Redacted(), from+length, d.size)}
+		return 0, &final{fmt.Errorf("%s has %d bytes; the definition says %d", res.Request.URL.Redacted(), from+length, d.size)}
 	}
 	d.etag = res.Header.Get("ETag")
-	if strings.HasPrefix(d.etag, "W/") { // a weak tag does not promise the same bytes
+	if strings.HasPrefix(d.etag, "W/") { // a weak tag does not guarantee the same bytes
 		d.etag = ""
 	}
 	return from, nil
 }
 
-// restart drops the part, so that the next try begins at the first byte.
+// restart removes the part, so that the next try begins at the first byte.
 func (d *download) restart(because error) error {
 	d.etag = ""
 	if err := os.Remove(d.part); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -186,7 +188,7 @@ func (d *download) restart(because error) error {
 	return because
 }
 
-// save writes the body at from; what follows in the part is cut off.
+// save writes the body at an offset and truncates the part there first.
 func (d *download) save(res *http.Response, from int64, stalled *time.Timer) error {
 	f, err := os.OpenFile(d.part, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -201,10 +203,10 @@ func (d *download) save(res *http.Response, from int64, stalled *time.Timer) err
 		limit = maxWeights
 	}
 	d.progress.done = from
-	body := &awake{io.LimitReader(res.Body, limit-from+1), stalled, d.idle}
+	body := &watchedReader{io.LimitReader(res.Body, limit-from+1), stalled}
 	n, err := io.Copy(io.MultiWriter(f, d.progress), body)
 	if from+n > limit {
-		return &final{d.restart(fmt.Errorf("the server sent more than the %d bytes allowed", limit))}
+		return &final{d.restart(fmt.Errorf("the server sent more than the expected %d bytes", limit))}
 	}
 	if err == nil && d.size > 0 && from+n < d.size {
 		err = io.ErrUnexpectedEOF
@@ -217,17 +219,47 @@ func seek(f *os.File, to int64) error {
 	return err
 }
 
-// awake puts the stall timer off with every read that brings bytes.
-type awake struct {
+// watchedReader resets the idle timer with every read that returns data.
+type watchedReader struct {
 	r     io.Reader
 	timer *time.Timer
-	idle  time.Duration
 }
 
-func (a *awake) Read(b []byte) (int, error) {
-	n, err := a.r.Read(b)
+func (w *watchedReader) Read(b []byte) (int, error) {
+	n, err := w.r.Read(b)
 	if n > 0 {
-		a.timer.Reset(a.idle)
+		w.timer.Reset(idleTimeout)
 	}
 	return n, err
 }
+
+// report writes a line about the pull.
+func (o PullOptions) report(format string, args ...any) {
+	if o.Progress != nil {
+		fmt.Fprintf(o.Progress, "%s: %s\n", o.Name, fmt.Sprintf(format, args...))
+	}
+}
+
+// progress counts bytes and reports them at most once a second.
+type progress struct {
+	report func(format string, args ...any)
+	total  int64 // 0: unknown
+	done   int64
+	last   time.Time
+}
+
+// Write counts b.
+func (p *progress) Write(b []byte) (int, error) {
+	p.done += int64(len(b))
+	if time.Since(p.last) >= time.Second {
+		p.last = time.Now()
+		if p.total > 0 {
+			p.report("%.1f of %.1f MB, %d%%", megabytes(p.done), megabytes(p.total), 100*p.done/p.total)
+		} else {
+			p.report("%.1f MB", megabytes(p.done))
+		}
+	}
+	return len(b), nil
+}
+
+func megabytes(n int64) float64 { return float64(n) / 1e6 }

@@ -3,109 +3,195 @@ package repository
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-func TestDownloadTriesAgainAndGivesUp(t *testing.T) {
+// pipes is a listener for in-memory connections, whose waits virtual time can skip, unlike those of sockets.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// pipedDownload is a download of the weights from a handler, within a synctest bubble.
+func pipedDownload(t *testing.T, handler http.HandlerFunc) *download {
+	t.Helper()
+	listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	s := &http.Server{Handler: handler}
+	go func() { _ = s.Serve(listener) }()
+	transport := newTransport()
+	transport.Dial = func(string, string) (net.Conn, error) { //nolint:staticcheck // takes no context, whose end is not of interest
+		here, there := net.Pipe()
+		listener.conns <- there
+		return here, nil
+	}
+	transport.DialContext = nil
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		_ = s.Close()
+	})
+	return newDownload(transport, Source{Size: int64(len(weights))}, filepath.Join(t.TempDir(), "part"),
+		&progress{report: func(string, ...any) {}})
+}
+
+const pipedURL = "http://weights.test/"
+
+func TestDownloadRetries(t *testing.T) {
 	for name, c := range map[string]struct {
-		failures int
-		ok       bool
-	}{"a server that recovers": {2, true}, "a server that does not": {1000, false}} {
+		failures, requests int
+		waited             time.Duration
+		want               string
+	}{
+		"a server that recovers":          {2, 3, 1500 * time.Millisecond, ""},
+		"a server that does not":          {1000, maxTries, 7500 * time.Millisecond, "gave up after 5 tries"},
+		"a server that is fine at once":   {0, 1, 0, ""},
+		"one that recovers at the last":   {4, 5, 7500 * time.Millisecond, ""},
+		"one that recovers one too late.": {5, 5, 7500 * time.Millisecond, "gave up after 5 tries"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			asked := 0
-			s := server(t, func(w http.ResponseWriter, r *http.Request) {
-				if asked++; asked <= c.failures {
-					w.WriteHeader(http.StatusServiceUnavailable)
-					return
+			synctest.Test(t, func(t *testing.T) {
+				requests := 0
+				d := pipedDownload(t, func(w http.ResponseWriter, r *http.Request) {
+					if requests++; requests <= c.failures {
+						w.WriteHeader(http.StatusServiceUnavailable)
+						return
+					}
+					serveWeights(w, r)
+				})
+				start := time.Now()
+				err := d.run(t.Context(), pipedURL)
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("error is %v, want %q", err, c.want)
 				}
-				serveWeights(w, r)
+				if waited := time.Since(start); requests != c.requests || waited != c.waited {
+					t.Errorf("%d requests in %v, want %d in %v", requests, waited, c.requests, c.waited)
+				}
 			})
-			d := testDownload(t, s)
-			err := d.run(t.Context(), s.URL)
-			if c.ok && (err != nil || asked != 3) {
-				t.Errorf("asked %d times, error %v", asked, err)
-			}
-			if !c.ok && (err == nil || asked != maxTries || !strings.Contains(err.Error(), "gave up after 5 tries")) {
-				t.Errorf("asked %d times, error %v", asked, err)
-			}
 		})
 	}
 }
 
-func testDownload(t *testing.T, s *httptest.Server) *download {
-	d := newDownload(s.Client().Transport, Source{Size: int64(len(weights))}, filepath.Join(t.TempDir(), "part"),
-		&progress{say: func(string, ...any) {}})
-	d.backoff = time.Millisecond
-	return d
-}
-
-func TestDownloadLeavesAServerThatFallsSilent(t *testing.T) {
-	for name, answer := range map[string]bool{"before it answers": false, "after the first bytes": true} {
+func TestDownloadTimesOutWithoutData(t *testing.T) {
+	for name, afterData := range map[string]bool{"before the response": false, "after the first bytes": true} {
 		t.Run(name, func(t *testing.T) {
-			s := server(t, func(w http.ResponseWriter, r *http.Request) {
-				if answer {
-					w.Header().Set("Content-Length", fmt.Sprint(len(weights)))
-					_, _ = w.Write(weights[:10])
-					w.(http.Flusher).Flush()
+			synctest.Test(t, func(t *testing.T) {
+				d := pipedDownload(t, func(w http.ResponseWriter, r *http.Request) {
+					if afterData {
+						w.Header().Set("Content-Length", fmt.Sprint(len(weights)))
+						_, _ = w.Write(weights[:10])
+						w.(http.Flusher).Flush()
+					}
+					<-r.Context().Done()
+				})
+				start := time.Now()
+				err := d.try(t.Context(), pipedURL, 0)
+				if err == nil || !strings.Contains(err.Error(), "no data for 30s") {
+					t.Errorf("error is %v", err)
 				}
-				<-r.Context().Done()
+				if waited := time.Since(start); waited != idleTimeout {
+					t.Errorf("timed out after %v, want %v", waited, idleTimeout)
+				}
 			})
-			d := testDownload(t, s)
-			d.idle = 20 * time.Millisecond
-			err := d.try(t.Context(), s.URL, 0)
-			if err == nil || !strings.Contains(err.Error(), "no byte came for 20ms") {
-				t.Errorf("error is %v", err)
-			}
 		})
 	}
 }
 
-func TestDownloadBearsAServerThatIsSlowButSteady(t *testing.T) {
-	const pieces = 12
-	s := server(t, func(w http.ResponseWriter, r *http.Request) {
-		for i := range pieces {
-			_, _ = w.Write(weights[i*len(weights)/pieces : (i+1)*len(weights)/pieces])
-			w.(http.Flusher).Flush()
-			time.Sleep(200 * time.Millisecond) // 2.4 s in all
+func TestDownloadFromASlowServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pieces = 12
+		d := pipedDownload(t, func(w http.ResponseWriter, _ *http.Request) {
+			for i := range pieces {
+				_, _ = w.Write(weights[i*len(weights)/pieces : (i+1)*len(weights)/pieces])
+				w.(http.Flusher).Flush()
+				time.Sleep(idleTimeout - time.Second)
+			}
+		})
+		if err := d.try(t.Context(), pipedURL, 0); err != nil {
+			t.Error(err)
 		}
 	})
-	d := testDownload(t, s)
-	d.idle = 2 * time.Second
-	if err := d.try(t.Context(), s.URL, 0); err != nil {
-		t.Error(err)
+}
+
+// TestDownloadResumes interrupts the first response. A weak ETag does not guarantee the same bytes and must not be sent.
+func TestDownloadResumes(t *testing.T) {
+	for etag, want := range map[string]string{`"1"`: `"1"`, `W/"1"`: "", "": ""} {
+		t.Run(etag, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ranges, conditions []string
+				d := pipedDownload(t, cut(100_000, func() bool { return len(ranges) == 0 }, func(w http.ResponseWriter, r *http.Request) {
+					ranges, conditions = append(ranges, r.Header.Get("Range")), append(conditions, r.Header.Get("If-Range"))
+					if etag != "" {
+						w.Header().Set("ETag", etag)
+					}
+					http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(weights))
+				}))
+				if err := d.run(t.Context(), pipedURL); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(ranges, []string{"", "bytes=100000-"}) || !slices.Equal(conditions, []string{"", want}) {
+					t.Errorf("ranges %q, conditions %q", ranges, conditions)
+				}
+				if got, err := os.ReadFile(d.part); err != nil || !bytes.Equal(got, weights) {
+					t.Errorf("%d bytes, error %v; want the %d served", len(got), err, len(weights))
+				}
+			})
+		})
 	}
 }
 
-func TestDownloadOverALongerPartLeavesNothingOfIt(t *testing.T) {
-	s := server(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(weights) })
-	d := testDownload(t, s)
-	d.size = 0 // the definition does not say
-	if err := os.WriteFile(d.part, make([]byte, len(weights)+10), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.run(t.Context(), s.URL); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(d.part); err != nil || !bytes.Equal(got, weights) {
-		t.Errorf("%d bytes, error %v; want the %d served", len(got), err, len(weights))
-	}
+func TestDownloadReplacesALongerPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := pipedDownload(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(weights) })
+		d.size = 0 // the definition has none
+		if err := os.WriteFile(d.part, make([]byte, len(weights)+10), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.run(t.Context(), pipedURL); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(d.part); err != nil || !bytes.Equal(got, weights) {
+			t.Errorf("%d bytes, error %v; want the %d served", len(got), err, len(weights))
+		}
+	})
 }
 
-func TestProgressSaysHowFar(t *testing.T) {
-	var said string
-	p := &progress{say: func(format string, args ...any) { said = fmt.Sprintf(format, args...) }, total: 4_000_000}
-	if _, err := p.Write(make([]byte, 1_000_000)); err != nil || said != "1.0 of 4.0 MB, 25%" {
-		t.Errorf("said %q, error %v", said, err)
-	}
-	said = ""
-	p.last = time.Now().Add(time.Hour) // so that however slow the machine is, a second has not passed
-	if _, err := p.Write(make([]byte, 1)); err != nil || said != "" {
-		t.Errorf("said %q within a second of the last time", said)
-	}
+func TestProgressIsReportedOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reports []string
+		p := &progress{report: func(format string, args ...any) { reports = append(reports, fmt.Sprintf(format, args...)) }, total: 4_000_000}
+		for range 4 {
+			if _, err := p.Write(make([]byte, 1_000_000)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		if !slices.Equal(reports, []string{"1.0 of 4.0 MB, 25%", "3.0 of 4.0 MB, 75%"}) {
+			t.Errorf("reports are %q", reports)
+		}
+	})
 }

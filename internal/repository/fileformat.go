@@ -11,20 +11,20 @@ import (
 	"unicode/utf8"
 )
 
-// headBytes is how much of a file describeFormat looks at.
+// headBytes is how much of a file describeFormat needs.
 const headBytes = 4096
 
-// What to do with a file of another format.
+// Advice for files of other formats.
 const (
-	exportTorch  = "export the model with torch.onnx.export, or with its own export command where it has one"
-	exportTF     = "convert it with tf2onnx (python -m tf2onnx.convert)"
-	unpack       = "unpack it and copy the model.onnx that is in it"
-	copyAgain    = "copy it again"
-	fetchAgain   = "what was fetched is the server's answer and not the file; check the address and the access to it, and fetch it again"
-	useSourceToo = "use the ONNX file that it was made of"
+	exportTorch   = "export the model with torch.onnx.export, or with its own export command if it has one"
+	exportTF      = "convert it with tf2onnx (python -m tf2onnx.convert)"
+	unpack        = "unpack it and copy the model.onnx in it"
+	copyAgain     = "copy it again"
+	downloadAgain = "the download returned a server's response instead of the file; check the URL and your access to it, and download it again"
+	useSource     = "use the ONNX file that it was made from"
 )
 
-// A format is one that is met in place of ONNX, told by bytes at a place.
+// A format is one that is found instead of ONNX, recognised by bytes at an offset.
 type format struct {
 	at     int
 	bytes  string
@@ -32,16 +32,15 @@ type format struct {
 	advice string
 }
 
-// formats are in the order in which they are tried. The signatures are those of the formats' own documents and of
-// libmagic.
+// formats are in the order in which they are tried. The signatures are from the formats' documentation and libmagic.
 var formats = []format{
-	{0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "a PyTorch file (of before version 1.6)", exportTorch},
-	{0, "\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes it (.h5)", exportTF},
+	{0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "a PyTorch file (older than version 1.6)", exportTorch},
+	{0, "\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras' .h5", exportTF},
 	{4, "TFL3", "a TensorFlow Lite model", "convert it with tf2onnx (python -m tf2onnx.convert --tflite)"},
-	{4, "ORTM", "a model in ONNX Runtime's own format (.ort)", useSourceToo},
-	{0, "ptrt", "a TensorRT engine", useSourceToo},
-	{0, "ftrt", "a TensorRT engine", useSourceToo},
-	{0, "GGUF", "a GGUF file, as llama.cpp reads it", "Fovea serves ONNX models of images"},
+	{4, "ORTM", "a model in ONNX Runtime's own format (.ort)", useSource},
+	{0, "ptrt", "a TensorRT engine", useSource},
+	{0, "ftrt", "a TensorRT engine", useSource},
+	{0, "GGUF", "a GGUF file, as for llama.cpp", "Fovea serves ONNX vision models"},
 	{0, "\x93NUMPY", "a NumPy array", "export the model to ONNX"},
 	{0, "\x1f\x8b", "compressed with gzip", unpack},
 	{0, "BZh", "compressed with bzip2", unpack},
@@ -58,11 +57,11 @@ var formats = []format{
 	{0, "%PDF-", "a PDF document", copyAgain},
 }
 
-// describeFormat says what a file that begins with head is, in place of ONNX, and what to do. It is empty where
-// nothing is known. size is the file's.
+// describeFormat says which other format a file that begins with head has, and what to do; empty if it is unknown. size is the
+// file's.
 func describeFormat(head []byte, size int64) string {
-	for _, look := range []func([]byte, int64) string{zeros, pointer, zipped, pickled, safetensors, protobufs, ultralytics, markup} {
-		if text := look(head, size); text != "" {
+	for _, recognize := range []func([]byte, int64) string{zeros, pointer, zipped, pickled, safetensors, protobufs, ultralytics, markup} {
+		if text := recognize(head, size); text != "" {
 			return text
 		}
 	}
@@ -78,12 +77,12 @@ func zeros(head []byte, size int64) string {
 	if len(head) == 0 || len(bytes.Trim(head, "\x00")) > 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d bytes of which the first %d are zero, not ONNX: a download or copy was not finished; %s", size, len(head), copyAgain)
+	return fmt.Sprintf("%d bytes of which the first %d are zero, not ONNX: a download or copy was interrupted; %s", size, len(head), copyAgain)
 }
 
 var lfsSize = regexp.MustCompile(`(?m)^size (\d{1,18})\r?$`)
 
-// pointer knows files that stand for another one.
+// pointer recognises files that stand for another one.
 func pointer(head []byte, size int64) string {
 	text := string(bytes.TrimPrefix(head, []byte("\ufeff")))
 	switch {
@@ -101,7 +100,7 @@ func pointer(head []byte, size int64) string {
 	return ""
 }
 
-// zipped tells archives by the name of their first file.
+// zipped recognises archives by the name of their first file.
 func zipped(head []byte, _ int64) string {
 	if !bytes.HasPrefix(head, []byte("PK\x03\x04")) && !bytes.HasPrefix(head, []byte("PK\x05\x06")) {
 		return ""
@@ -119,18 +118,18 @@ func zipped(head []byte, _ int64) string {
 	case strings.HasSuffix(first, ".npy"):
 		return "a NumPy archive (.npz), not ONNX: export the model to ONNX"
 	}
-	return "a zip archive, not ONNX: a PyTorch file (.pt, .pth) is one: " + exportTorch + "; else " + unpack
+	return "a zip archive, not ONNX: if it is a PyTorch file (.pt, .pth), " + exportTorch + "; otherwise " + unpack
 }
 
-// pickled tells Python's pickles by the operation that begins one of protocol 2 to 5.
+// pickled recognises Python pickles by the first operation of protocols 2 to 5.
 func pickled(head []byte, _ int64) string {
 	if len(head) < 2 || head[0] != 0x80 || head[1] < 2 || head[1] > 5 || bytes.HasPrefix(head, []byte(formats[0].bytes)) {
 		return ""
 	}
-	return "a Python pickle, as old PyTorch files (.pt, .pth) and scikit-learn's are, not ONNX: " + exportTorch
+	return "a Python pickle, such as old PyTorch files (.pt, .pth) and scikit-learn's, not ONNX: " + exportTorch
 }
 
-// safetensors begin with the length of a JSON header.
+// safetensors recognises the length of a JSON header.
 func safetensors(head []byte, _ int64) string {
 	if len(head) < 9 || head[8] != '{' {
 		return ""
@@ -138,10 +137,10 @@ func safetensors(head []byte, _ int64) string {
 	if n := binary.LittleEndian.Uint64(head); n < 2 || n > 100<<20 {
 		return ""
 	}
-	return "a safetensors file, which holds weights without the model, not ONNX: load it in PyTorch and " + exportTorch
+	return "a safetensors file, which has weights without the model, not ONNX: load it in PyTorch and " + exportTorch
 }
 
-// protobufs tells protobuf messages of others by their first fields, each the first of the one before.
+// protobufs recognises other protobuf messages by their first fields.
 func protobufs(head []byte, _ int64) string {
 	if len(head) > 3 && head[0] == 0x08 && head[1] < 0x80 && head[2] == 0x12 {
 		meta, ok := first(head[3:], 0x0a)
@@ -165,7 +164,7 @@ func protobufs(head []byte, _ int64) string {
 	return ""
 }
 
-// skipLength passes over the length of a field; nil where there is none.
+// skipLength skips the length of a field; nil if there is none.
 func skipLength(data []byte) []byte {
 	if _, n := binary.Uvarint(data); n > 0 {
 		return data[n:]
@@ -173,12 +172,12 @@ func skipLength(data []byte) []byte {
 	return nil
 }
 
-// first passes over the length of a field, and the tag that must begin it.
+// first skips the length of a field and the tag that it must begin with.
 func first(data []byte, tag byte) (rest []byte, ok bool) {
 	return bytes.CutPrefix(skipLength(data), []byte{tag})
 }
 
-// firstText passes over a field 1 that is a text.
+// firstText skips a field 1 that is text.
 func firstText(data []byte) (rest []byte, ok bool) {
 	field, ok := bytes.CutPrefix(data, []byte{0x0a})
 	if !ok {
@@ -191,49 +190,49 @@ func firstText(data []byte) (rest []byte, ok bool) {
 	return field[n+int(length):], true
 }
 
-// ultralytics writes the length of a JSON text and that before a TensorRT engine.
+// ultralytics recognises the JSON text and its length that Ultralytics writes before a TensorRT engine.
 func ultralytics(head []byte, size int64) string {
 	if len(head) > 6 && head[4] == '{' && head[5] == '"' && int64(binary.LittleEndian.Uint32(head)) < size && binary.LittleEndian.Uint32(head) > 1 {
-		return "a TensorRT engine with a description, as Ultralytics writes it (.engine), not ONNX: export with format=onnx"
+		return "a TensorRT engine exported by Ultralytics (.engine), not ONNX: export with format=onnx"
 	}
 	return ""
 }
 
 var errorText = regexp.MustCompile(`(?is)<(?:title|message|code)>\s*([^<]{1,200})`)
 
-// markup knows the answers of servers that were stored as the file, and models written as XML and JSON.
+// markup recognises stored responses of servers, and models in XML and JSON.
 func markup(head []byte, _ int64) string {
 	text := strings.TrimLeft(string(bytes.TrimPrefix(head, []byte("\ufeff"))), " \t\r\n")
 	lower := strings.ToLower(text)
 	switch {
 	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"), strings.HasPrefix(lower, "<head"), strings.HasPrefix(lower, "<body"),
 		strings.HasPrefix(lower, "<!--") && strings.Contains(lower, "<html"):
-		return "an HTML page" + title(text) + ", not ONNX: " + fetchAgain
+		return "an HTML page" + title(text) + ", not ONNX: " + downloadAgain
 	case strings.HasPrefix(text, "<") && strings.Contains(text, "<net ") && strings.Contains(text, "<layers"):
-		return "an OpenVINO model (.xml), not ONNX: " + useSourceToo
+		return "an OpenVINO model (.xml), not ONNX: " + useSource
 	case strings.HasPrefix(text, "<?xml"), strings.HasPrefix(lower, "<error"):
-		return "an XML document" + title(text) + ", not ONNX: " + fetchAgain
+		return "an XML document" + title(text) + ", not ONNX: " + downloadAgain
 	case (strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")) && printable([]byte(text)):
-		return "a JSON text (" + firstLine(text) + "), not ONNX: " + fetchAgain
+		return "a JSON text (" + firstLine(text) + "), not ONNX: " + downloadAgain
 	case strings.HasPrefix(text, "HTTP/"):
-		return "an answer of a server (" + firstLine(text) + "), not ONNX: " + fetchAgain
+		return "a server's response (" + firstLine(text) + "), not ONNX: " + downloadAgain
 	}
 	return ""
 }
 
-// title quotes what a page or an error document says of itself.
+// title quotes the titles or messages of a page.
 func title(text string) string {
-	var said []string
+	var titles []string
 	for _, m := range errorText.FindAllStringSubmatch(text, 2) {
-		said = append(said, firstLine(m[1]))
+		titles = append(titles, firstLine(m[1]))
 	}
-	if len(said) == 0 {
+	if len(titles) == 0 {
 		return ""
 	}
-	return " (" + strings.Join(said, ", ") + ")"
+	return " (" + strings.Join(titles, ", ") + ")"
 }
 
-// quotedText quotes the beginning of a text that nothing is known of.
+// quotedText quotes the beginning of unknown text.
 func quotedText(head []byte) string {
 	if len(head) < 2 || !printable(head) {
 		return ""
@@ -241,7 +240,7 @@ func quotedText(head []byte) string {
 	return "a text that begins with " + firstLine(string(head)) + ", not ONNX: " + copyAgain
 }
 
-// printable says whether data is text, which may be cut in a character.
+// printable reports whether data is text, which may end within a character.
 func printable(data []byte) bool {
 	for len(data) > 0 {
 		r, n := utf8.DecodeRune(data)

@@ -13,11 +13,11 @@ import (
 	"syscall"
 )
 
-// ErrUnreadable says that something of a repository cannot be looked at now, as when a network disk does not answer or a
-// folder's mode is wrong. Whether it is there is not known then.
+// ErrUnreadable is the error of a part of the repository that cannot be read now, because a network disk does not respond or a
+// folder has the wrong mode, for example. Whether it exists is unknown.
 var ErrUnreadable = errors.New("cannot be read")
 
-// Files are the calls by which a repository looks at its folder: those of package os, but in tests of their failures.
+// Files is the file system access of a repository: package os, except in tests of its failures.
 type Files interface {
 	ReadDir(name string) ([]fs.DirEntry, error)
 	Stat(name string) (fs.FileInfo, error)
@@ -26,13 +26,13 @@ type Files interface {
 	OpenRoot(name string) (Root, error)
 }
 
-// Root is a folder that names cannot leave: an *os.Root.
+// Root is a folder that names cannot escape from: an *os.Root.
 type Root interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	Close() error
 }
 
-// File is a file or folder that is read: an *os.File.
+// File is an open file or folder: an *os.File.
 type File interface {
 	fs.ReadDirFile
 	io.ReaderAt
@@ -59,12 +59,12 @@ type osRoot struct{ *os.Root }
 func (r osRoot) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	f, err := r.Root.OpenFile(name, flag, perm)
 	if err != nil {
-		return nil, err // no nil *os.File in the interface
+		return nil, err // not f, which would be a nil pointer in an interface
 	}
 	return f, nil
 }
 
-// Unreadable makes an ErrUnreadable of what went wrong.
+// Unreadable wraps an error as ErrUnreadable.
 func Unreadable(err error) error {
 	if errors.Is(err, ErrUnreadable) {
 		return err
@@ -76,21 +76,21 @@ func Unreadable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnreadable, err)
 }
 
-// definite are the errors of file systems that say what is there. All others may pass.
-var definite = []syscall.Errno{syscall.ENOENT, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EINVAL}
+// permanent are the errors by which a file system says what exists. All others may be temporary.
+var permanent = []syscall.Errno{syscall.ENOENT, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EINVAL}
 
-// passing says whether an error is the file system's, or that of a link which leads nowhere now, rather than a mistake in what
-// is there.
-func passing(err error) bool {
+// isTemporary reports whether an error is the file system's, or that of a dangling link, and may go away without a change of
+// the files.
+func isTemporary(err error) bool {
 	var number syscall.Errno
 	var link *linkError
-	return errors.As(err, &number) && !slices.Contains(definite, number) || errors.As(err, &link) && link.nowhere
+	return errors.As(err, &number) && !slices.Contains(permanent, number) || errors.As(err, &link) && link.dangling
 }
 
-// identity is a folder as the kernel knows it.
+// identity is how the kernel identifies a folder.
 type identity struct{ device, inode uint64 }
 
-// folders are the folders in which something was found, as they were then.
+// folders are those in which something was found, with their identity.
 type folders struct {
 	mu   sync.Mutex
 	seen map[string]identity
@@ -103,11 +103,11 @@ func (f *folders) get(dir string) (identity, bool) {
 	return id, known
 }
 
-// found keeps what the folder is, now that something was found in it.
+// found remembers the identity of a folder in which something was found.
 func (r *Repository) found(dir string) {
 	info, err := r.files.Stat(dir)
 	if err != nil {
-		return // the next look finds something there too, or not
+		return // the next sync tries again
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		r.folders.mu.Lock()
@@ -116,15 +116,15 @@ func (r *Repository) found(dir string) {
 	}
 }
 
-// gone returns nil when it is known that a folder has no entry of that name, after a look at it has said so. It is not known
-// when the entry is a link that leads nowhere, when the folder cannot be looked at itself, or when it is empty and another
-// than the one in which something was found, as a mount point is from which the disk was taken.
+// gone returns nil if a folder certainly has no entry of that name, after reading it has failed. That is not certain if the
+// entry is a dangling link, if the folder itself cannot be read, or if it is empty and not the same folder in which something
+// was found before, such as a mount point without its disk.
 func (r *Repository) gone(dir, name string) error {
 	path := filepath.Join(dir, name)
 	switch _, err := r.files.Lstat(path); {
 	case err == nil:
 		if target, err := os.Readlink(path); err == nil {
-			return Unreadable(&linkError{fmt.Sprintf("%s is a link to %s, which is not there", path, target), true})
+			return Unreadable(&linkError{fmt.Sprintf("%s is a link to %s, which does not exist", path, target), true})
 		}
 		return Unreadable(fmt.Errorf("%s has just appeared", path))
 	case !errors.Is(err, fs.ErrNotExist):
@@ -137,19 +137,19 @@ func (r *Repository) gone(dir, name string) error {
 	case err != nil:
 		return Unreadable(err)
 	}
-	return r.believable(dir, info)
+	return r.checkIdentity(dir, info)
 }
 
-// isEmpty says whether a folder holds nothing but what a mount point or a new disk may: names that begin with a dot, and the
-// lost+found of a file system.
+// isEmpty reports whether a folder has only what a mount point or a new disk may have: names that begin with a dot, and
+// lost+found.
 func isEmpty(entries []fs.DirEntry) bool {
 	return !slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
 		return !strings.HasPrefix(entry.Name(), ".") && entry.Name() != "lost+found"
 	})
 }
 
-// believable returns nil unless the folder is empty and another than the one in which something was found.
-func (r *Repository) believable(dir string, info fs.FileInfo) error {
+// checkIdentity returns nil unless the folder is empty and not the same in which something was found before.
+func (r *Repository) checkIdentity(dir string, info fs.FileInfo) error {
 	before, known := r.folders.get(dir)
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !known || !ok || before == (identity{stat.Dev, stat.Ino}) {
@@ -160,7 +160,7 @@ func (r *Repository) believable(dir string, info fs.FileInfo) error {
 		return Unreadable(err)
 	}
 	if isEmpty(entries) {
-		return Unreadable(fmt.Errorf("%s is empty, and not the folder that it was: is its disk still mounted?", dir))
+		return Unreadable(fmt.Errorf("%s is empty and not the same folder as before; is its disk still mounted?", dir))
 	}
 	return nil
 }

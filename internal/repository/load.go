@@ -1,11 +1,13 @@
 package repository
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 
 	"fovea/internal/config"
 )
@@ -15,13 +17,7 @@ const (
 	weightsFile    = "model.onnx"
 )
 
-// Parse reads a model.yaml, fills in defaults and validates it. All errors are reported together, each with its key and
-// position in the file. Labels are not read.
-func Parse(data []byte, file string) (Definition, error) {
-	d, report := parse(data, file)
-	return d, report.Err()
-}
-
+// parse parses a model.yaml, sets defaults and validates it, without its labels. The report has the position of every error.
 func parse(data []byte, file string) (Definition, *config.Report) {
 	var d Definition
 	report := config.ParseStrict(data, file, &d)
@@ -30,7 +26,8 @@ func parse(data []byte, file string) (Definition, *config.Report) {
 	return d, report
 }
 
-// load reads the definition in a model's folder and the files it names. fsys decides which links are followed. name is the folder's name, and where begins the paths in errors.
+// load reads the definition in a model's folder and the files that it names. fsys decides which links are followed; where is
+// the prefix of paths in errors.
 func load(fsys fs.FS, name, where string) (Definition, error) {
 	data, err := readFile(fsys, definitionFile, config.MaxFile)
 	if err != nil {
@@ -51,14 +48,14 @@ func load(fsys fs.FS, name, where string) (Definition, error) {
 	return d, report.Err()
 }
 
-// readFiles reads the labels and looks for the self-test's image. The error is the file system's, which may pass.
+// readFiles reads the labels and checks that the self-test's image exists. The error is a temporary one of the file system.
 func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) error {
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
 		if err == nil {
-			d.Labels, err = ParseLabels(data)
+			d.Labels, err = parseLabels(data)
 		}
-		if passing(err) {
+		if isTemporary(err) {
 			return fmt.Errorf("%s: %w", d.LabelsFile, err)
 		}
 		if err != nil {
@@ -66,11 +63,11 @@ func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) error {
 		}
 	}
 	if d.SelfTest.Image != "" {
-		f, err := openPlain(fsys, d.SelfTest.Image)
+		f, err := openRegular(fsys, d.SelfTest.Image)
 		if err == nil {
 			err = f.Close()
 		}
-		if passing(err) {
+		if isTemporary(err) {
 			return fmt.Errorf("%s: %w", d.SelfTest.Image, err)
 		}
 		if err != nil {
@@ -83,34 +80,34 @@ func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) error {
 	return nil
 }
 
-// errNotPlain says that a name is that of a folder, a pipe or a device.
-var errNotPlain = errors.New("is not a plain file")
+// errNotRegular is the error of a folder, pipe or device.
+var errNotRegular = errors.New("is not a regular file")
 
-// openPlain opens a plain file.
-func openPlain(fsys fs.FS, name string) (fs.File, error) {
+// openRegular opens a regular file.
+func openRegular(fsys fs.FS, name string) (fs.File, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
-		return nil, plain(err)
+		return nil, withoutPath(err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errNotPlain
+		err = errNotRegular
 	}
 	if err != nil {
-		return nil, errors.Join(plain(err), f.Close())
+		return nil, errors.Join(withoutPath(err), f.Close())
 	}
 	return f, nil
 }
 
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
-	f, err := openPlain(fsys, name)
+	f, err := openRegular(fsys, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, plain(err)
+		return nil, withoutPath(err)
 	}
 	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("is larger than the %d bytes allowed", limit)
@@ -118,11 +115,42 @@ func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// plain drops the path that fs errors carry: the message names the file itself. It keeps the cause.
-func plain(err error) error {
+// withoutPath removes the path from fs errors whose message already names the file.
+func withoutPath(err error) error {
 	var e *fs.PathError
 	if errors.As(err, &e) && !errors.As(err, new(*deniedError)) {
 		return e.Err
 	}
 	return err
+}
+
+// Limits of a labels file.
+const (
+	maxLabels     = 100_000
+	maxLabelsFile = 8 << 20
+)
+
+// parseLabels parses labels, one per line, from class 0 on. White space around labels, a byte order mark and trailing empty
+// lines are ignored; other empty lines would be classes without a name and are errors. Labels may repeat.
+func parseLabels(data []byte) ([]string, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	text := strings.TrimRight(string(data), "\r\n\t ")
+	if text == "" {
+		return nil, errors.New("there are no labels; want one per line")
+	}
+	if n := strings.Count(text, "\n") + 1; n > maxLabels {
+		return nil, fmt.Errorf("there are %d labels; the limit is %d", n, maxLabels)
+	}
+	labels := strings.Split(text, "\n")
+	for i, label := range labels {
+		label = strings.Trim(label, "\r\t ")
+		if label == "" {
+			return nil, fmt.Errorf("line %d is empty; want one label per line", i+1)
+		}
+		if message := config.Unprintable(label, false); message != "" {
+			return nil, fmt.Errorf("line %d %s", i+1, message)
+		}
+		labels[i] = label
+	}
+	return labels, nil
 }

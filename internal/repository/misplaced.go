@@ -12,22 +12,22 @@ import (
 	"syscall"
 )
 
-// Bounds of looking for weights in the wrong place.
+// Limits of the search for misplaced weights.
 const (
-	maxScanned   = 1000 // names in a folder
-	maxScanDepth = 3    // folders below a model's
-	maxFound     = 3    // files that are named of a model
-	maxFolders   = 20   // models that are named
+	maxScanned   = 1000 // entries read per folder
+	maxScanDepth = 3    // levels below a model's folder
+	maxFound     = 3    // files reported per model
+	maxFolders   = 20   // models reported
 )
 
-// weightsEndings are what names of weights end in, in ONNX and in formats that are put in its place.
+// weightsEndings are the extensions of weights in ONNX and in formats that are mistaken for it.
 var weightsEndings = []string{".onnx", ".ort", ".pt", ".pth", ".safetensors", ".tflite", ".plan", ".engine", ".trt", ".pb",
 	".h5", ".keras", ".mlmodel", ".gguf", ".pdmodel"}
 
 // tritonFile is the definition of a model for NVIDIA's Triton.
 const tritonFile = "config.pbtxt"
 
-// definitionNames are what a model.yaml is named by mistake.
+// definitionNames are common wrong names of model.yaml.
 var definitionNames = []string{"model.yml", "config.yaml", "config.yml", "model.json"}
 
 func looksLikeWeights(name string) bool {
@@ -36,13 +36,12 @@ func looksLikeWeights(name string) bool {
 		slices.ContainsFunc(weightsEndings, func(ending string) bool { return strings.HasSuffix(lower, ending) })
 }
 
-// Misplaced lists what looks like a model and lies where none is looked for: weights or a definition in the
-// repository's own folder, a folder with weights and no model.yaml, and a version's folder without model.onnx beside
-// versions that have one. Models without any version are not among them: see Entry.Misplaced. What cannot be read is
-// passed over.
+// Misplaced lists files that look like models but are in the wrong place: weights or a definition directly in the repository,
+// a folder with weights and no model.yaml, and version folders without model.onnx next to others with one. For models without
+// any version see Entry.Misplaced. Unreadable folders are skipped.
 func (r *Repository) Misplaced() []error {
 	entries := newScan(r.dir).list("")
-	found := r.misplacedHere(entries)
+	found := r.misplacedAtRoot(entries)
 	for _, entry := range entries {
 		if isFolder(filepath.Join(r.dir, entry.Name())) && len(found) < maxFolders {
 			found = append(found, r.misplacedIn(entry.Name())...)
@@ -51,28 +50,28 @@ func (r *Repository) Misplaced() []error {
 	return found
 }
 
-// MisplacedModel lists what may be the model of that name, and lies where none is looked for.
+// MisplacedModel lists misplaced files that may be the model of that name.
 func (r *Repository) MisplacedModel(name string) []error {
-	return append(r.misplacedIn(name), r.misplacedHere(newScan(r.dir).list(""))...)
+	return append(r.misplacedIn(name), r.misplacedAtRoot(newScan(r.dir).list(""))...)
 }
 
-// misplacedHere looks at what lies in the repository itself. Where that is a model's folder, versions are no models.
-func (r *Repository) misplacedHere(entries []fs.DirEntry) (found []error) {
+// misplacedAtRoot searches the repository's own folder. If that is a model's folder, its versions are not reported.
+func (r *Repository) misplacedAtRoot(entries []fs.DirEntry) (found []error) {
 	if path := filepath.Join(r.dir, definitionFile); isFile(path) {
-		return []error{fmt.Errorf("%s lies in the repository itself, where it defines no model; if %s is a model's folder, "+
-			"the repository (repository.dir) is the folder above it", path, r.dir)}
+		return []error{fmt.Errorf("%s is directly in the repository, where it defines no model; if %s is a model's folder, "+
+			"set repository.dir to its parent", path, r.dir)}
 	}
 	for _, entry := range entries {
 		path := filepath.Join(r.dir, entry.Name())
 		if looksLikeWeights(entry.Name()) && !isFolder(path) && len(found) < maxFound {
-			found = append(found, fmt.Errorf("%s lies in the repository itself, where no weights are looked for; want %s and %s",
+			found = append(found, fmt.Errorf("%s is directly in the repository; want %s and %s",
 				path, filepath.Join(r.dir, "NAME", "1", weightsFile), filepath.Join(r.dir, "NAME", definitionFile)))
 		}
 	}
 	return found
 }
 
-// misplacedIn looks at one folder of the repository.
+// misplacedIn searches one folder of the repository.
 func (r *Repository) misplacedIn(name string) []error {
 	dir := filepath.Join(r.dir, name)
 	is, err := present(filepath.Join(dir, definitionFile))
@@ -85,18 +84,18 @@ func (r *Repository) misplacedIn(name string) []error {
 		}
 		return nil
 	case versionNumber(name) > 0 && isFile(filepath.Join(r.dir, definitionFile)):
-		return nil // see misplacedHere
+		return nil // see misplacedAtRoot
 	}
 	found := newScan(dir).weights("", maxScanDepth)
 	if len(found) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("%s holds weights and no %s, so that it is no model: %s", dir, definitionFile, strings.Join(found, ", "))
+	text := fmt.Sprintf("%s has weights but no %s, and is ignored: %s", dir, definitionFile, strings.Join(found, ", "))
 	if isFile(filepath.Join(dir, tritonFile)) {
-		text += "; " + tritonFile + " is Triton's and is not read here"
+		text += "; " + tritonFile + " is Triton's and is not used"
 	}
 	if other := otherDefinition(dir); other != "" {
-		text += "; the definition must be named " + definitionFile + ", and not " + other
+		text += "; the definition must be named " + definitionFile + ", not " + other
 	}
 	return []error{errors.New(text)}
 }
@@ -110,19 +109,19 @@ func otherDefinition(dir string) string {
 	return ""
 }
 
-// Misplaced says where a model that has no version keeps what looks like weights; empty: nowhere.
+// Misplaced lists files that look like weights of a model without versions; empty: none.
 func (e *Entry) Misplaced() string {
-	if len(e.Versions) > 0 || e.Dir == "" { // it is there, or comes with Fovea and is not installed
+	if len(e.Versions) > 0 || e.Dir == "" { // not misplaced, or shipped and not installed
 		return ""
 	}
 	return strings.Join(newScan(e.Dir).weights("", maxScanDepth), ", ")
 }
 
-// misnamedVersion is the name of a folder that is meant as a version's: v1, 01, version-1.
+// misnamedVersion matches names that are meant as versions: v1, 01, version-1.
 var misnamedVersion = regexp.MustCompile(`^(?i:v|ver|version)?[-_.]?\d+$`)
 
-// unserved are weights in the folders of versions that have no model.onnx, or that are named wrongly, and a model.onnx in no
-// version's folder, where another version has one.
+// unserved lists weights that are not served although another version is: in version folders without model.onnx or with a wrong
+// name, and a model.onnx in no version folder.
 func unserved(dir string) (found []string) {
 	s, serves, used := newScan(dir), false, false
 	flat, _ := os.Stat(filepath.Join(dir, weightsFile)) // nil: there is none
@@ -140,13 +139,13 @@ func unserved(dir string) (found []string) {
 	if !serves {
 		return nil
 	}
-	if flat != nil && flat.Mode().IsRegular() && !used { // else a version is a link to it
+	if flat != nil && flat.Mode().IsRegular() && !used { // otherwise a version is a link to it
 		found = append(found, filepath.Join(dir, weightsFile)+wrongPlace(weightsFile))
 	}
 	return found
 }
 
-// scan looks through a folder, and at no more than maxScanned names.
+// scan reads a folder and those below it, up to maxScanned entries.
 type scan struct {
 	dir  string
 	left int
@@ -154,7 +153,7 @@ type scan struct {
 
 func newScan(dir string) *scan { return &scan{dir, maxScanned} }
 
-// list is the beginning of a folder, sorted, without names that begin with a dot. What cannot be read is empty.
+// list is the beginning of a folder, sorted, without names that begin with a dot; empty if it cannot be read.
 func (s *scan) list(rel string) []fs.DirEntry {
 	f, err := os.Open(filepath.Join(s.dir, rel))
 	if err != nil || s.left <= 0 {
@@ -170,7 +169,7 @@ func (s *scan) list(rel string) []fs.DirEntry {
 	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") })
 }
 
-// weights names files in a folder and those below it that look like weights, and what is wrong with the place of each.
+// weights lists files that look like weights, each with what is wrong with its path.
 func (s *scan) weights(rel string, depth int) (found []string) {
 	for _, entry := range s.list(rel) {
 		name := filepath.Join(rel, entry.Name())
@@ -187,16 +186,16 @@ func (s *scan) weights(rel string, depth int) (found []string) {
 	return found
 }
 
-// wrongPlace says what is wrong with the place of weights in a model's folder.
+// wrongPlace describes what is wrong with the path of weights in a model's folder.
 func wrongPlace(rel string) string {
 	folder, file := filepath.Dir(rel), filepath.Base(rel)
 	switch {
 	case folder == ".":
-		return " (must lie in the folder of a version, as " + filepath.Join("1", weightsFile) + ")"
+		return " (must be in a version folder, such as " + filepath.Join("1", weightsFile) + ")"
 	case strings.Contains(folder, string(filepath.Separator)):
-		return " (lies too deep; want " + filepath.Join("NAME", "1", weightsFile) + " in the repository)"
+		return " (too deep; want " + filepath.Join("NAME", "1", weightsFile) + " in the repository)"
 	case versionNumber(folder) == 0:
-		return fmt.Sprintf(" (the folder of a version is named by a whole number, such as 1, and not %q)", folder)
+		return fmt.Sprintf(" (a version folder is named by an integer, such as 1, not %q)", folder)
 	case file == weightsFile:
 		return ""
 	case strings.HasSuffix(strings.ToLower(file), ".onnx"):
@@ -210,7 +209,7 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// present says whether there is a plain file of that name, or a link, whatever it leads to.
+// present reports whether there is a regular file or a link of that name.
 func present(path string) (bool, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {

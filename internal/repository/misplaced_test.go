@@ -20,26 +20,26 @@ func TestMisplacedWeightsAreFound(t *testing.T) {
 		"one that is being fetched":      {map[string]string{"m/model.yaml": good, "m/1/model.onnx.part": "", "m/1/.model.onnx.x1": ""}, nil, true},
 		"another name":                   {map[string]string{"m/model.yaml": good, "m/1/resnet50.onnx": ""}, []string{"m/1/resnet50.onnx (must be named model.onnx)"}, true},
 		"another case":                   {map[string]string{"m/model.yaml": good, "m/1/MODEL.ONNX": ""}, []string{"m/1/MODEL.ONNX (must be named model.onnx)"}, true},
-		"a version with a letter":        {map[string]string{"m/model.yaml": good, "m/v1/model.onnx": ""}, []string{"m/v1/model.onnx", "named by a whole number", `"v1"`}, true},
+		"a version with a letter":        {map[string]string{"m/model.yaml": good, "m/v1/model.onnx": ""}, []string{"m/v1/model.onnx", "named by an integer", `"v1"`}, true},
 		"a version with a zero in front": {map[string]string{"m/model.yaml": good, "m/01/model.onnx": ""}, []string{"m/01/model.onnx", `"01"`}, true},
-		"no version":                     {map[string]string{"m/model.yaml": good, "m/model.onnx": ""}, []string{"m/model.onnx (must lie in the folder of a version, as 1/model.onnx)"}, true},
-		"no version, another name":       {map[string]string{"m/model.yaml": good, "m/best.pt": ""}, []string{"m/best.pt (must lie in the folder of a version"}, true},
-		"too deep":                       {map[string]string{"m/model.yaml": good, "m/1/onnx/model.onnx": ""}, []string{"m/1/onnx/model.onnx (lies too deep"}, true},
+		"no version":                     {map[string]string{"m/model.yaml": good, "m/model.onnx": ""}, []string{"m/model.onnx (must be in a version folder, such as 1/model.onnx)"}, true},
+		"no version, another name":       {map[string]string{"m/model.yaml": good, "m/best.pt": ""}, []string{"m/best.pt (must be in a version folder"}, true},
+		"too deep":                       {map[string]string{"m/model.yaml": good, "m/1/onnx/model.onnx": ""}, []string{"m/1/onnx/model.onnx (too deep"}, true},
 		"a TensorRT plan":                {map[string]string{"m/model.yaml": good, "m/1/model.plan": ""}, []string{"m/1/model.plan (must be an ONNX file named model.onnx)"}, true},
 		"beside a version that is right": {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/2/resnet.onnx": ""}, []string{"model m has a version that is not served", "m/2/resnet.onnx (must be named model.onnx)"}, false},
 		"v2 beside 1":                    {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/v2/model.onnx": ""}, []string{"model m has a version that is not served", "m/v2/model.onnx", `not "v2"`}, false},
-		"no version beside 1":            {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/model.onnx": ""}, []string{"a version that is not served", "m/model.onnx (must lie in the folder of a version"}, false},
+		"no version beside 1":            {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/model.onnx": ""}, []string{"a version that is not served", "m/model.onnx (must be in a version folder"}, false},
 		"a folder of training beside 1":  {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/checkpoints/best.pt": ""}, nil, false},
 		"other files beside model.onnx":  {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/1/resnet.onnx": ""}, nil, false},
-		"in the repository itself":       {map[string]string{"model.onnx": ""}, []string{"model.onnx lies in the repository itself", "NAME/1/model.onnx", "NAME/model.yaml"}, false},
-		"another format there":           {map[string]string{"Best.PT": ""}, []string{"Best.PT lies in the repository itself"}, false},
-		"a model's folder as repository": {map[string]string{"model.yaml": good, "1/model.onnx": ""}, []string{"model.yaml lies in the repository itself", "repository.dir"}, false},
-		"no definition":                  {map[string]string{"m/1/model.onnx": ""}, []string{"m holds weights and no model.yaml", "m/1/model.onnx"}, false},
-		"a Triton model":                 {map[string]string{"m/config.pbtxt": "", "m/1/model.onnx": ""}, []string{"m holds weights and no model.yaml", "m/1/model.onnx", "config.pbtxt is Triton's"}, false},
+		"in the repository itself":       {map[string]string{"model.onnx": ""}, []string{"model.onnx is directly in the repository", "NAME/1/model.onnx", "NAME/model.yaml"}, false},
+		"another format there":           {map[string]string{"Best.PT": ""}, []string{"Best.PT is directly in the repository"}, false},
+		"a model's folder as repository": {map[string]string{"model.yaml": good, "1/model.onnx": ""}, []string{"model.yaml is directly in the repository", "repository.dir"}, false},
+		"no definition":                  {map[string]string{"m/1/model.onnx": ""}, []string{"m has weights but no model.yaml", "m/1/model.onnx"}, false},
+		"a Triton model":                 {map[string]string{"m/config.pbtxt": "", "m/1/model.onnx": ""}, []string{"m has weights but no model.yaml", "m/1/model.onnx", "config.pbtxt is Triton's"}, false},
 		"a Triton model of TensorRT":     {map[string]string{"m/config.pbtxt": "", "m/1/model.plan": ""}, []string{"m/1/model.plan", "config.pbtxt is Triton's"}, false},
-		"a definition by another name":   {map[string]string{"m/model.yml": good, "m/1/model.onnx": ""}, []string{"m holds weights", "must be named model.yaml, and not model.yml"}, false},
-		"a definition in another case":   {map[string]string{"m/Model.YAML": good, "m/1/model.onnx": ""}, []string{"must be named model.yaml, and not Model.YAML"}, false},
-		"models in a folder":             {map[string]string{"acme/m/model.yaml": good, "acme/m/1/model.onnx": ""}, []string{"acme holds weights", "acme/m/1/model.onnx (lies too deep; want NAME/1/model.onnx"}, false},
+		"a definition by another name":   {map[string]string{"m/model.yml": good, "m/1/model.onnx": ""}, []string{"m has weights", "must be named model.yaml, not model.yml"}, false},
+		"a definition in another case":   {map[string]string{"m/Model.YAML": good, "m/1/model.onnx": ""}, []string{"must be named model.yaml, not Model.YAML"}, false},
+		"models in a folder":             {map[string]string{"acme/m/model.yaml": good, "acme/m/1/model.onnx": ""}, []string{"acme has weights", "acme/m/1/model.onnx (too deep; want NAME/1/model.onnx"}, false},
 		"folders of other things":        {map[string]string{"docs/readme.md": "", ".git/x.onnx": "", "lost+found/": ""}, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestWeightsThatAVersionLinksToAreNotMisplaced(t *testing.T) {
 	}
 }
 
-func TestLookingForWeightsHasAnEnd(t *testing.T) {
+func TestSearchForWeightsIsLimited(t *testing.T) {
 	files := map[string]string{"m/model.yaml": good}
 	for i := range maxScanned + 50 {
 		files[filepath.Join("m", string(rune('A'+i%20)), strconv.Itoa(i))] = ""

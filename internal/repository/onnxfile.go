@@ -7,58 +7,58 @@ import (
 	"path"
 )
 
-// Bounds of reading an ONNX file's structure: far above real models of images, and low enough that a file made for it
-// costs little. Weights are skipped, not read.
+// Limits of parsing an ONNX file's structure: far above real vision models, and low enough that a hostile file costs little.
+// Weights are skipped.
 const (
-	maxFields  = 4 << 20 // protobuf fields looked at
-	maxNesting = 64      // messages in messages
+	maxFields  = 4 << 20 // protobuf fields
+	maxNesting = 64      // nested messages
 	maxName    = 4096    // bytes of a name
 	maxListed  = 4096    // files of external data
 )
 
-// onnxFile is what the structure of an ONNX file (a protobuf ModelProto of onnx.proto) says about it.
+// onnxFile is the parsed structure of an ONNX file (a protobuf ModelProto of onnx.proto).
 type onnxFile struct {
 	size     int64
-	external map[string]int64 // bytes that each file of external data must have, by its location
-	// quantized says that the file has weights of int8, and operators that multiply them as whole numbers.
+	external map[string]int64 // required size of each file of external data, by its location
+	// quantized reports int8 weights and operators that multiply them as integers.
 	quantized bool
 
-	matMul bool   // it has QLinearMatMul
-	opset  uint64 // of the domain of ONNX
+	matMul bool   // has QLinearMatMul
+	opset  uint64 // of the ONNX domain
 
 	graph       bool
 	operatorSet bool
-	foreign     bool // it has top-level fields that ONNX does not have
+	foreign     bool // has top-level fields that ONNX does not have
 	integerOps  bool
 	int8Weights bool
 }
 
-// The reasons why a file is no whole ONNX file.
+// The errors of parsing an ONNX file.
 var (
-	errNoONNX  = errors.New("is no ONNX file")
-	errStopped = errors.New("has more parts than are looked at")
+	errNotONNX      = errors.New("is not an ONNX file")
+	errTooManyParts = errors.New("has too many parts")
 )
 
-// cutError says that a file ends before what it began.
-type cutError struct{ have, want int64 }
+// truncatedError is the error of a file that ends too early.
+type truncatedError struct{ have, want int64 }
 
-// Error says how much is there and how much more is wanted.
-func (e *cutError) Error() string {
+// Error gives the size that the file has and needs.
+func (e *truncatedError) Error() string {
 	if e.want > e.have {
-		return fmt.Sprintf("is cut short: %d bytes are there, and what they say makes at least %d", e.have, e.want)
+		return fmt.Sprintf("is truncated: it has %d bytes and needs at least %d", e.have, e.want)
 	}
-	return fmt.Sprintf("is cut short: %d bytes are there, without all that a model has", e.have)
+	return fmt.Sprintf("is truncated: it has %d bytes, without all parts of a model", e.have)
 }
 
-// damagedError says that a file begins as an ONNX file and goes on as none.
+// damagedError is the error of a file that begins as an ONNX file but does not continue as one.
 type damagedError struct{ at int64 }
 
-// Error says where.
+// Error gives the offset.
 func (e *damagedError) Error() string {
-	return fmt.Sprintf("begins as an ONNX file, but is damaged at byte %d", e.at)
+	return fmt.Sprintf("begins as an ONNX file but is damaged at byte %d", e.at)
 }
 
-// The fields of onnx.proto that are read, and the wire types of protobuf.
+// The parsed fields of onnx.proto, and protobuf's wire types.
 const (
 	modelProducer, modelGraph                        = 2, 7
 	modelOperatorSet, modelFunctions                 = 8, 25
@@ -79,14 +79,14 @@ const (
 var topLevel = map[uint64]uint64{1: wireVarint, modelProducer: wireBytes, 3: wireBytes, 4: wireBytes, 5: wireVarint,
 	6: wireBytes, modelGraph: wireBytes, modelOperatorSet: wireBytes, 14: wireBytes, 20: wireBytes, modelFunctions: wireBytes, 26: wireBytes}
 
-// integerOps are operators that multiply uint8 or int8 activations by int8 weights; QuantizeLinear stands for the
-// pairs with DequantizeLinear that ONNX Runtime makes such operators of.
+// integerOps are operators that multiply uint8 or int8 activations by int8 weights. QuantizeLinear is one since ONNX Runtime
+// fuses pairs with DequantizeLinear into such operators.
 var integerOps = map[string]bool{"QLinearConv": true, "QLinearMatMul": true, "MatMulInteger": true, "ConvInteger": true,
 	"QGemm": true, "QAttention": true, "MatMulIntegerToFloat": true, "DynamicQuantizeMatMul": true,
 	"DynamicQuantizeLSTM": true, "QuantizeLinear": true, "DynamicQuantizeLinear": true}
 
-// readONNX reads the structure of the file of size bytes behind r. The error is errNoONNX, errStopped (the result is
-// then of the part that was read), a *cutError, a *damagedError, or r's.
+// readONNX parses the structure of a file of size bytes. The error is errNotONNX, errTooManyParts (with the result up to there),
+// a *truncatedError, a *damagedError, or that of r.
 func readONNX(r io.ReaderAt, size int64) (*onnxFile, error) {
 	f := &onnxFile{size: size, external: map[string]int64{}}
 	c := &cursor{r: r, size: size, left: maxFields}
@@ -110,22 +110,22 @@ func readONNX(r io.ReaderAt, size int64) (*onnxFile, error) {
 	}
 	f.quantized = f.integerOps && f.int8Weights
 	if !f.graph || !f.operatorSet {
-		return f, f.judge(&cutError{have: size}, known, size)
+		return f, f.judge(&truncatedError{have: size}, known, size)
 	}
 	return f, nil
 }
 
-// judge tells a file that is cut or damaged from one that never was an ONNX file, by how many fields of one it has.
+// judge tells a truncated or damaged file from one that never was an ONNX file by the number of its known fields.
 func (f *onnxFile) judge(err error, known int, at int64) error {
-	var cut *cutError
+	var cut *truncatedError
 	foreign := known == 0 || f.foreign && !f.graph
 	switch {
 	case errors.As(err, &cut) && !foreign:
-		return &cutError{have: f.size, want: cut.want}
+		return &truncatedError{have: f.size, want: cut.want}
 	case errors.Is(err, errWire) && !foreign:
 		return &damagedError{at}
 	case errors.As(err, &cut), errors.Is(err, errWire):
-		return errNoONNX
+		return errNotONNX
 	}
 	return err
 }
@@ -154,7 +154,7 @@ func (f *onnxFile) modelField(c *cursor, number uint64, length int64) error {
 	return nil
 }
 
-// setReader keeps what is told of one operator set.
+// setReader parses an operator set.
 type setReader struct {
 	domain  string
 	version uint64
@@ -210,7 +210,7 @@ func (f *onnxFile) attributeField(c *cursor, number uint64, end int64, depth int
 	return nil
 }
 
-// tensor reads a TensorProto up to end.
+// tensor parses a TensorProto up to end.
 func (f *onnxFile) tensor(c *cursor, end int64, depth int) error {
 	t := tensorReader{}
 	if err := c.message(end, depth, t.field); err != nil {
@@ -222,13 +222,13 @@ func (f *onnxFile) tensor(c *cursor, end int64, depth int) error {
 	}
 	location := path.Clean(t.location)
 	if _, listed := f.external[location]; !listed && len(f.external) >= maxListed {
-		return errStopped
+		return errTooManyParts
 	}
 	f.external[location] = max(f.external[location], t.offset+t.length)
 	return nil
 }
 
-// tensorReader keeps what is told of one tensor.
+// tensorReader parses a tensor.
 type tensorReader struct {
 	dims           int
 	element, at    uint64
@@ -253,7 +253,7 @@ func (t *tensorReader) field(c *cursor, number uint64, end int64, depth int) err
 	return nil
 }
 
-// entry reads one key and value of external_data; keys come before their values.
+// entry parses a key or value of external_data; a key precedes its value.
 func (t *tensorReader) entry(c *cursor, number uint64, end int64, _ int) error {
 	text, err := c.text(end)
 	switch {

@@ -10,6 +10,11 @@ import (
 	"fovea/models"
 )
 
+func parseFile(data []byte, file string) (Definition, error) {
+	d, report := parse(data, file)
+	return d, report.Err()
+}
+
 const good = `
 task: classification
 input: {width: 224, height: 224}
@@ -17,7 +22,7 @@ output: {decode: softmax}
 `
 
 func TestParseFillsDefaults(t *testing.T) {
-	d, err := Parse([]byte(good), "model.yaml")
+	d, err := parseFile([]byte(good), "model.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +40,7 @@ func TestParseFillsDefaults(t *testing.T) {
 }
 
 func TestParseReadsEveryKind(t *testing.T) {
-	d, err := Parse([]byte(`
+	d, err := parseFile([]byte(`
 description: |
   two
   lines
@@ -68,7 +73,7 @@ func TestVersions(t *testing.T) {
 	for text, want := range map[string]Versions{
 		"latest": {}, "all": {All: true}, "3": {Numbers: []int{3}}, "[1, 2]": {Numbers: []int{1, 2}},
 	} {
-		d, err := Parse([]byte(good+"versions: "+text), "model.yaml")
+		d, err := parseFile([]byte(good+"versions: "+text), "model.yaml")
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		} else if d.Versions.All != want.All || len(d.Versions.Numbers) != len(want.Numbers) {
@@ -186,7 +191,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"weights as a version that is none": {classify + "source: {version: 0}\n", "source.version: 0 is out of range"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Parse([]byte(c.file), "m.yaml")
+			_, err := parseFile([]byte(c.file), "m.yaml")
 			if err == nil {
 				t.Fatalf("no error; want %q", c.want)
 			}
@@ -215,7 +220,7 @@ func TestParseReportsAllErrorsTogether(t *testing.T) {
 			"m.yaml:6: colour: unknown key", "m.yaml:7: warmup: 999 is out of range", "m.yaml: output.decode: is required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Parse([]byte(c.file), "m.yaml")
+			_, err := parseFile([]byte(c.file), "m.yaml")
 			for _, want := range c.want {
 				if err == nil || !strings.Contains(withoutColumns(err), want) {
 					t.Errorf("error is\n%v\nwithout %q", err, want)
@@ -243,7 +248,7 @@ func FuzzDefinition(f *testing.F) {
 		if len(data) > 4096 {
 			return
 		}
-		d, err := Parse(data, "m.yaml")
+		d, err := parseFile(data, "m.yaml")
 		if err != nil {
 			return
 		}

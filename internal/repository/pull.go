@@ -17,21 +17,20 @@ import (
 	"time"
 )
 
-// PullOptions say which weights to fetch and from where.
+// PullOptions select the weights to download and their source.
 type PullOptions struct {
 	Dir  string // the repository's folder
-	Name string // the model; its definition is in Dir, or comes with Fovea and is written there
-	// Mirror is a folder or the base of an http or https address that holds NAME.onnx, which is fetched instead of
-	// source.url. Empty: no mirror.
+	Name string // the model; its definition is in Dir, or is a shipped one that is installed there
+	// Mirror is a folder or the base of an http or https URL with NAME.onnx, which is used instead of source.url. Empty: no
+	// mirror.
 	Mirror    string
-	Progress  io.Writer         // lines for a person; nil: none
-	Transport http.RoundTripper // nil: one with time-outs of its own
+	Progress  io.Writer         // human-readable lines; nil: none
+	Transport http.RoundTripper // nil: one with timeouts
 }
 
-// Pull fetches a model's weights to Dir/NAME/VERSION/model.onnx, VERSION being source.version of its definition.
-// The bytes go to model.onnx.part first and take their place only when size and SHA-256 are those of the
-// definition; a later Pull goes on where one was cut off. Weights that are there and right are left alone;
-// weights that are there and differ are an error. Two pulls of a model wait for each other.
+// Pull downloads a model's weights to Dir/NAME/VERSION/model.onnx, where VERSION is source.version of its definition. The file
+// is model.onnx.part until its size and SHA-256 match the definition; a later Pull resumes it. Existing weights are kept if they
+// match, and an error otherwise. Pulls of the same model wait for each other.
 func Pull(ctx context.Context, o PullOptions) error {
 	if !ValidName(o.Name) {
 		return fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, o.Name)
@@ -72,10 +71,10 @@ func (o PullOptions) pull(ctx context.Context) error {
 	return o.weights(ctx, d.Source, filepath.Join(dir, strconv.Itoa(d.Source.Version)))
 }
 
-// weights brings model.onnx into the folder of a version.
+// weights installs model.onnx in the folder of a version.
 func (o PullOptions) weights(ctx context.Context, source Source, folder string) error {
 	if source.SHA256 == "" {
-		return errors.New("the definition has no source.sha256, so that nothing can be told to be the right file")
+		return errors.New("the definition has no source.sha256 to verify the weights with")
 	}
 	target := filepath.Join(folder, weightsFile)
 	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
@@ -83,9 +82,9 @@ func (o PullOptions) weights(ctx context.Context, source Source, folder string) 
 			err = verify(target, source)
 		}
 		if err != nil {
-			return fmt.Errorf("%s is there but not the file of the definition; move it away: %w", target, err)
+			return fmt.Errorf("%s exists but does not match the definition; remove it first: %w", target, err)
 		}
-		o.say("already there")
+		o.report("already installed")
 		return nil
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -98,12 +97,12 @@ func (o PullOptions) weights(ctx context.Context, source Source, folder string) 
 	if err := os.Rename(part, target); err != nil {
 		return err
 	}
-	o.say("done: %s", target)
+	o.report("done: %s", target)
 	return syncFolder(folder)
 }
 
-// fetch fills part from the mirror or from source.url and verifies it. Where a part left by an earlier pull made
-// the file wrong, it is fetched once more from the start.
+// fetch downloads part from the mirror or from source.url and verifies it. If a part from an earlier pull does not match, it
+// starts over once.
 func (o PullOptions) fetch(ctx context.Context, source Source, part string) error {
 	resumed := isFile(part)
 	for {
@@ -120,20 +119,20 @@ func (o PullOptions) fetch(ctx context.Context, source Source, part string) erro
 		if !resumed {
 			return err
 		}
-		o.say("what an earlier pull left was wrong; starting again")
+		o.report("the part from an earlier pull does not match; starting over")
 		resumed = false
 	}
 }
 
 func (o PullOptions) transfer(ctx context.Context, source Source, part string) error {
-	p := &progress{say: o.say, total: source.Size}
+	p := &progress{report: o.report, total: source.Size}
 	file := o.Name + ".onnx"
 	switch {
 	case o.Mirror == "" && source.URL == "":
-		return fmt.Errorf("these weights have no public address; give a mirror that holds %s", file)
+		return fmt.Errorf("these weights have no public URL; use a mirror that has %s", file)
 	case o.Mirror == "":
 		if err := newDownload(o.Transport, source, part, p).run(ctx, source.URL); err != nil {
-			return fmt.Errorf("%w; where it cannot be had, give a mirror that holds %s", err, file)
+			return fmt.Errorf("%w; if it is unavailable, use a mirror that has %s", err, file)
 		}
 		return nil
 	case strings.HasPrefix(o.Mirror, "http://"), strings.HasPrefix(o.Mirror, "https://"):
@@ -147,7 +146,7 @@ func copyFile(ctx context.Context, from, part string, p *progress) error {
 	if info, err := os.Stat(from); err != nil {
 		return fmt.Errorf("mirror: %w", err)
 	} else if !info.Mode().IsRegular() {
-		return fmt.Errorf("mirror: %s is not a plain file", from)
+		return fmt.Errorf("mirror: %s is not a regular file", from)
 	}
 	in, err := os.Open(from)
 	if err != nil {
@@ -162,7 +161,7 @@ func copyFile(ctx context.Context, from, part string, p *progress) error {
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// contextReader stops when its context does.
+// contextReader fails once its context has ended.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader
@@ -175,7 +174,7 @@ func (c contextReader) Read(b []byte) (int, error) {
 	return c.r.Read(b)
 }
 
-// verify compares a file with the size, where one is given, and the hash of the definition.
+// verify compares a file with the definition's hash, and its size if there is one.
 func verify(path string, source Source) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -188,15 +187,15 @@ func verify(path string, source Source) error {
 		return err
 	}
 	if source.Size > 0 && size != source.Size {
-		return fmt.Errorf("it has %d bytes, the definition says %d", size, source.Size)
+		return fmt.Errorf("it has %d bytes; the definition says %d", size, source.Size)
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != source.SHA256 {
-		return fmt.Errorf("its sha256 is %s, the definition says %s", got, source.SHA256)
+		return fmt.Errorf("its SHA-256 is %s; the definition says %s", got, source.SHA256)
 	}
 	return nil
 }
 
-// lock takes the lock that pulls of one model share, waiting until ctx ends. The system drops it with the process.
+// lock acquires the lock of a model's pulls, waiting until ctx ends. The kernel releases it with the process.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -211,7 +210,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return nil, errors.Join(fmt.Errorf("another pull is at work: %w", err), f.Close())
+			return nil, errors.Join(fmt.Errorf("another pull is running: %w", err), f.Close())
 		}
 	}
 }

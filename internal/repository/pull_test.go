@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"fovea/internal/testenv"
+
 	"go.uber.org/goleak"
 )
 
@@ -128,7 +130,7 @@ func TestPullAgainFetchesNothing(t *testing.T) {
 	}
 }
 
-func TestPullGoesOnAfterCuts(t *testing.T) {
+func TestPullResumesAfterInterruptions(t *testing.T) {
 	var ranges []string
 	s := server(t, cut(100_000, always, func(w http.ResponseWriter, r *http.Request) {
 		ranges = append(ranges, r.Header.Get("Range")+" "+r.Header.Get("If-Range"))
@@ -144,7 +146,7 @@ func TestPullGoesOnAfterCuts(t *testing.T) {
 	}
 }
 
-func TestPullGoesOnWhereAnEarlierOneStopped(t *testing.T) {
+func TestPullResumesAnEarlierOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		left    []byte
 		handler http.HandlerFunc
@@ -192,15 +194,15 @@ func TestPullRefuses(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"a wrong file":             {func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(wrong) }, "its sha256 is"},
-		"a file of another length": {text(200, "short"), "has 5 bytes, the definition says 300000"},
+		"a wrong file":             {func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(wrong) }, "its SHA-256 is"},
+		"a file of another length": {text(200, "short"), "has 5 bytes; the definition says 300000"},
 		"a file without end": {func(w http.ResponseWriter, r *http.Request) {
 			for range 100 { // chunked, so that no length is told
 				_, _ = w.Write(weights)
 			}
-		}, "more than the 300000 bytes"},
-		"an address that is gone":   {text(404, ""), "answered 404"},
-		"an address that is closed": {text(403, ""), "answered 403"},
+		}, "more than the expected 300000 bytes"},
+		"an address that is gone":   {text(404, ""), "returned 404"},
+		"an address that is closed": {text(403, ""), "returned 403"},
 		"a redirect to http": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:9/w.onnx", http.StatusFound)
 		}, "which is not https"},
@@ -222,7 +224,7 @@ func TestPullRefuses(t *testing.T) {
 	}
 }
 
-func TestPullStopsWithItsContext(t *testing.T) {
+func TestPullStopsOnCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := server(t, func(w http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
 	dir := origin(t, s.URL, weights)
@@ -233,7 +235,7 @@ func TestPullStopsWithItsContext(t *testing.T) {
 }
 
 // An answer may still arrive after the context has ended, here one of the wrong size.
-func TestPullThatWasCancelledSaysSoWhateverTheAnswerIs(t *testing.T) {
+func TestCancelledPullReportsTheCause(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	late := roundTripper(func(r *http.Request) (*http.Response, error) {
 		cancel()
@@ -255,7 +257,7 @@ func TestPullKeepsWeightsThatDiffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := pull(t, dir, nil, PullOptions{})
-	if err == nil || !strings.Contains(err.Error(), "move it away") {
+	if err == nil || !strings.Contains(err.Error(), "remove it first") {
 		t.Errorf("error is %v", err)
 	}
 	if data, _ := os.ReadFile(target); string(data) != "mine" {
@@ -301,3 +303,81 @@ func TestPullInstallsAShippedDefinition(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestPullFromMirrors(t *testing.T) {
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/base/m.onnx":
+			http.Redirect(w, r, "/elsewhere", http.StatusFound) // http to http: the user chose it
+		case "/elsewhere":
+			serveWeights(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(plain.Close)
+	folder := write(t, map[string]string{"m.onnx": string(weights)})
+	for name, mirror := range map[string]string{"a folder": folder, "an address": plain.URL + "/base/"} {
+		t.Run(name, func(t *testing.T) {
+			dir := origin(t, "https://127.0.0.1:9/unused", weights)
+			if err := pull(t, dir, plain, PullOptions{Mirror: mirror}); err != nil {
+				t.Fatal(err)
+			}
+			pulled(t, dir)
+		})
+	}
+}
+
+func TestPullExplainsWhatIsMissing(t *testing.T) {
+	noAddress := good + "source: {sha256: " + strings.Repeat("ab", 32) + "}"
+	for name, c := range map[string]struct{ file, mirror, want string }{
+		"no public address":       {noAddress, "", "no public URL; use a mirror that has m.onnx"},
+		"a mirror without it":     {noAddress, t.TempDir(), "m.onnx: no such file"},
+		"a mirror that is a file": {noAddress, write(t, map[string]string{"m.onnx/": ""}), "is not a regular file"},
+		"no hash":                 {good, "", "no source.sha256"},
+		"a broken definition":     {"task: x", "", `task: "x" is not one of`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := write(t, map[string]string{"m/model.yaml": c.file})
+			err := pull(t, dir, nil, PullOptions{Mirror: c.mirror})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is %v; want %q", err, c.want)
+			}
+		})
+	}
+	for _, name := range []string{"none", "../m", ""} {
+		if err := Pull(t.Context(), PullOptions{Dir: t.TempDir(), Name: name}); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// Every shipped model that a folder of real weights has is pulled from it and is then ready to serve.
+func TestPullShippedModelsFromAMirrorFolder(t *testing.T) {
+	mirror, ok := testenv.SharedModels(t)
+	if !ok {
+		mirror = t.TempDir() // of the default model alone
+		weights := filepath.Join(testenv.Models(t), "efficientnet-lite0", "1", weightsFile)
+		if err := os.Symlink(weights, filepath.Join(mirror, "efficientnet-lite0.onnx")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, pulled := t.TempDir(), 0
+	for _, name := range Shipped() {
+		if !isFile(filepath.Join(mirror, name+".onnx")) {
+			continue
+		}
+		if err := Pull(t.Context(), PullOptions{Dir: dir, Name: name, Mirror: mirror}); err != nil {
+			t.Error(err)
+			continue
+		}
+		entry, err := Open(dir).Load(name)
+		if err != nil || len(entry.Serve(nil)) != 1 || len(entry.Definition.Labels) == 0 {
+			t.Errorf("%s: entry %+v, error %v", name, entry, err)
+		}
+		pulled++
+	}
+	if names, err := Open(dir).Names(); err != nil || pulled == 0 || len(names) != pulled {
+		t.Errorf("pulled %d, the repository has %v, error %v", pulled, names, err)
+	}
+}

@@ -14,22 +14,22 @@ import (
 	"fovea/internal/config"
 )
 
-// ErrNotFound says that the repository has no model of a name.
+// ErrNotFound is the error of a model that the repository does not have.
 var ErrNotFound = errors.New("no such model")
 
-// Repository is a folder of models: each NAME/model.yaml is a model, and NAME/VERSION/model.onnx are its weights,
-// VERSION being a positive whole number. Every call reads what is there now; of earlier ones it remembers only in which
-// folders something was, so that a disk that is no longer mounted is not taken for an empty folder.
+// Repository is a folder of models: each NAME/model.yaml defines a model, and NAME/VERSION/model.onnx are its weights, where
+// VERSION is a positive integer. Every call reads the current files. Only the identity of folders in which something was found
+// is remembered, so that an unmounted disk is not mistaken for an empty folder.
 type Repository struct {
 	dir     string
 	files   Files
 	folders folders
 }
 
-// Open returns the repository in dir. It touches nothing: a folder that is not there shows in Names and Load.
+// Open returns the repository in dir without reading it: Names and Load report a missing folder.
 func Open(dir string) *Repository { return OpenWith(dir, osFiles{}) }
 
-// OpenWith is Open with calls of one's own.
+// OpenWith is Open with another file system.
 func OpenWith(dir string, files Files) *Repository {
 	return &Repository{dir: filepath.Clean(dir), files: files, folders: folders{seen: map[string]identity{}}}
 }
@@ -37,14 +37,13 @@ func OpenWith(dir string, files Files) *Repository {
 // Dir is the repository's folder.
 func (r *Repository) Dir() string { return r.dir }
 
-// Names lists the models, sorted. Folders without a model.yaml, and those whose name begins with a dot, are no
-// models. What may be a model and cannot be looked at, for want of permission or as a link to nothing, is listed:
-// Load says why. A folder that holds a model.yaml but whose name is not allowed is an error; the other names are
-// returned with it. Without names the error wraps ErrUnreadable when the repository itself cannot be read.
+// Names lists the models, sorted: folders with a model.yaml whose name does not begin with a dot. Folders that may be models but
+// cannot be read are included; Load says why. A folder with a model.yaml and an invalid name is an error, returned together
+// with the other names. Without names the error wraps ErrUnreadable if the repository itself cannot be read.
 func (r *Repository) Names() ([]string, error) {
 	entries, err := r.files.ReadDir(r.dir)
 	if err == nil && isEmpty(entries) {
-		err = r.gone(r.dir, definitionFile) // of any name: whether the emptiness can be believed
+		err = r.gone(r.dir, definitionFile) // of any name: whether the folder is really empty
 	}
 	if err != nil {
 		return nil, fmt.Errorf("model repository: %w", Unreadable(denied(err, r.dir)))
@@ -61,7 +60,7 @@ func (r *Repository) Names() ([]string, error) {
 		case err != nil && ValidName(name), there && ValidName(name):
 			names = append(names, name)
 		case there:
-			errs = append(errs, fmt.Errorf("model repository: the folder %q is not named as a model may be; "+
+			errs = append(errs, fmt.Errorf("model repository: the folder name %q is not a valid model name; "+
 				"allowed: letters, digits and . _ - , at most 128, a letter or digit first", name))
 		}
 	}
@@ -75,22 +74,22 @@ func (r *Repository) Names() ([]string, error) {
 type Entry struct {
 	Definition Definition
 	Dir        string    // the model's folder
-	Versions   []Version // all versions that have weights, ascending; none before they are pulled
-	Unreadable []Version // those of which that cannot be said now, ascending, each with its Err
+	Versions   []Version // all versions with weights, ascending; none before a pull
+	Unreadable []Version // versions that cannot be read now, ascending, each with its Err
 	repository string    // the folder of the repository
-	files      Files     // the calls by which it is looked at
+	files      Files     // how it is read
 }
 
 // Version is one set of weights.
 type Version struct {
 	Number int
 	Path   string // of model.onnx
-	Err    error  // why it cannot be looked at now: an ErrUnreadable
+	Err    error  // why it cannot be read now: an ErrUnreadable
 }
 
-// Load reads a model's definition, its labels and which versions there are. The error joins all mistakes of the
-// definition, each with file, line and key; it wraps ErrNotFound when it is known that there is no such model, and
-// ErrUnreadable when that is not known now. Weights that are not there are no error: Serve is empty then.
+// Load reads a model's definition and labels, and lists its versions. The error joins all errors of the definition, each with
+// file, line and key. It wraps ErrNotFound if there certainly is no such model, and ErrUnreadable if that is unknown. Missing
+// weights are no error: Serve is empty then.
 func (r *Repository) Load(name string) (*Entry, error) {
 	if !ValidName(name) {
 		return nil, fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, name)
@@ -116,7 +115,7 @@ func (r *Repository) read(name, dir string) (*Entry, error) {
 		return nil, r.absent(r.dir, name, name, atPath(dir, err))
 	}
 	definition, err := load(folder{t, name}, name, dir)
-	if errors.Is(err, fs.ErrNotExist) || passing(err) {
+	if errors.Is(err, fs.ErrNotExist) || isTemporary(err) {
 		return nil, r.absent(dir, definitionFile, name, err)
 	}
 	if err != nil {
@@ -130,11 +129,10 @@ func (r *Repository) read(name, dir string) (*Entry, error) {
 	return entry, nil
 }
 
-// absent is the error of a look at an entry of a folder of the model that has failed: ErrNotFound when the entry is known
-// not to be there.
+// absent is the error of an entry of a folder that could not be read: ErrNotFound if the entry certainly does not exist.
 func (r *Repository) absent(dir, entry, model string, err error) error {
 	var link *linkError
-	if errors.As(err, &link) && !link.nowhere {
+	if errors.As(err, &link) && !link.dangling {
 		return err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -146,8 +144,8 @@ func (r *Repository) absent(dir, entry, model string, err error) error {
 	return Unreadable(err)
 }
 
-// findVersions lists the folders that are named by a positive number, written plainly, and hold weights. Others
-// are passed over: a version may be half copied. Whether weights that are a link may be read is seen when they are.
+// findVersions lists the folders named by a positive decimal integer that have weights. Others are ignored: a version may be
+// partly copied.
 func (r *Repository) findVersions(e *Entry) error {
 	entries, err := r.files.ReadDir(e.Dir)
 	if err != nil {
@@ -160,7 +158,7 @@ func (r *Repository) findVersions(e *Entry) error {
 		}
 		folder := filepath.Join(e.Dir, entry.Name())
 		there, err := r.isFile(folder, weightsFile)
-		if r.endless(e.Dir, entry) { // Entry.Weights says so
+		if r.isLinkLoop(e.Dir, entry) { // Entry.Weights reports it
 			there, err = true, nil
 		}
 		switch v := (Version{n, filepath.Join(folder, weightsFile), err}); {
@@ -176,8 +174,8 @@ func (r *Repository) findVersions(e *Entry) error {
 	return nil
 }
 
-// endless says whether an entry of a folder is a link that leads to itself.
-func (r *Repository) endless(dir string, entry fs.DirEntry) bool {
+// isLinkLoop reports whether an entry of a folder is a link that leads to itself.
+func (r *Repository) isLinkLoop(dir string, entry fs.DirEntry) bool {
 	if entry.Type()&fs.ModeSymlink == 0 {
 		return false
 	}
@@ -185,7 +183,7 @@ func (r *Repository) endless(dir string, entry fs.DirEntry) bool {
 	return errors.Is(err, syscall.ELOOP)
 }
 
-// versionNumber is the version that a folder's name says; 0: it is none.
+// versionNumber is the version that a folder is named by; 0: none.
 func versionNumber(name string) int {
 	n, err := strconv.Atoi(name)
 	if err != nil || n < 1 || n > maxVersion || strconv.Itoa(n) != name {
@@ -196,13 +194,12 @@ func versionNumber(name string) int {
 
 func byNumber(a, b Version) int { return a.Number - b.Number }
 
-// Serve returns the versions that the definition's policy serves, ascending: the highest, all, or those listed.
-// It is empty when no weights are there yet. Versions that cannot be looked at now are passed over, but for those of which
-// held says that they are served already.
-func (e *Entry) Serve(held func(number int) bool) []Version {
+// Serve returns the versions that the definition selects, ascending: the latest, all, or those listed. Versions that cannot be
+// read now are ignored unless isServed reports that they are served already; nil: none is.
+func (e *Entry) Serve(isServed func(number int) bool) []Version {
 	candidates := slices.Clone(e.Versions)
 	for _, v := range e.Unreadable {
-		if held != nil && held(v.Number) {
+		if isServed != nil && isServed(v.Number) {
 			candidates = append(candidates, v)
 		}
 	}
@@ -240,8 +237,8 @@ func (e *Entry) checkVersions() error {
 	return errs.Err()
 }
 
-// isFile says whether a folder of the repository has a plain file of that name, or a link to one or to itself. The error, an
-// ErrUnreadable, says that this is not known now.
+// isFile reports whether a folder of the repository has a regular file of that name, or a link to one or to itself. The error
+// wraps ErrUnreadable if that is unknown.
 func (r *Repository) isFile(dir, name string) (bool, error) {
 	info, err := r.files.Stat(filepath.Join(dir, name))
 	switch {
@@ -250,8 +247,8 @@ func (r *Repository) isFile(dir, name string) (bool, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, r.gone(dir, name)
 	case errors.Is(err, syscall.ELOOP) && r.isLink(filepath.Join(dir, name)):
-		return true, nil // what reads it says why it cannot
-	case errors.Is(err, syscall.ENOTDIR): // a link to a file stands where a folder may
+		return true, nil // reading it reports the error
+	case errors.Is(err, syscall.ENOTDIR): // a link to a file instead of a folder
 		if info, failed := r.files.Stat(dir); failed == nil && !info.IsDir() {
 			return false, nil
 		}

@@ -50,7 +50,7 @@ func TestNamesListsFoldersWithADefinition(t *testing.T) {
 	}
 }
 
-func TestNamesReportsABadNameBesideTheGoodOnes(t *testing.T) {
+func TestNamesReportsInvalidNames(t *testing.T) {
 	dir := write(t, map[string]string{"a/model.yaml": good, "b c/model.yaml": good})
 	names, err := Open(dir).Names()
 	if !slices.Equal(names, []string{"a"}) || err == nil || !strings.Contains(err.Error(), `"b c"`) {
@@ -118,12 +118,12 @@ func TestLoadRefuses(t *testing.T) {
 		"an empty name":                   {"", nil, "no such model"},
 		"the name of another folder":      {"m", map[string]string{"m/model.yaml": good + "name: n"}, `m/model.yaml:5:1: name: "n" is not the folder's name`},
 		"labels that are not there":       {"m", map[string]string{"m/model.yaml": good + "labels: l.txt"}, "model.yaml:5:1: labels: l.txt: "},
-		"labels that are a folder":        {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l/": ""}, "is not a plain file"},
+		"labels that are a folder":        {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l/": ""}, "is not a regular file"},
 		"labels of nothing":               {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "\n"}, "there are no labels"},
 		"labels with a gap":               {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\n\nb"}, "line 2 is empty"},
 		"labels that are no text":         {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\n\xff\xfe"}, "line 2 is not valid UTF-8"},
 		"labels with a control character": {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\x1b[0m"}, "line 1 contains the control character U+001B"},
-		"too many labels":                 {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a\n", maxLabels+1)}, "there are 100001 labels; allowed: 100000"},
+		"too many labels":                 {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a\n", maxLabels+1)}, "there are 100001 labels; the limit is 100000"},
 		"labels too large":                {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a", maxLabelsFile+1)}, "is larger than"},
 		"a definition too large":          {"m", map[string]string{"m/model.yaml": strings.Repeat("#", config.MaxFile+1)}, "is larger than"},
 		"labels by a link that leaves":    {"m", map[string]string{"m/model.yaml": good + "labels: link/labels.txt"}, "labels: link/labels.txt: "},
@@ -160,7 +160,7 @@ func FuzzLabels(f *testing.F) {
 		if len(data) > 4096 {
 			return
 		}
-		labels, err := ParseLabels(data)
+		labels, err := parseLabels(data)
 		if err == nil && (len(labels) == 0 || slices.Contains(labels, "")) {
 			t.Errorf("labels %q without an error", labels)
 		}

@@ -9,10 +9,10 @@ import (
 	"fovea/internal/config"
 )
 
-// Resolve fills in what the definition leaves to the ONNX file (the image input's name, width, height, color, dtype
-// and layout, the output's name, and the batch size where the file fixes it) and reports everything in which the
-// two contradict each other, joined, naming both sides. inputs and outputs are what the file says, with the
-// batch dimension. The result is complete: Width, Height, Color, DType, Layout and Name of its Input are set.
+// Resolve completes the definition from the ONNX file (the image input's name, width, height, color, dtype and layout, the
+// output's name, and a fixed batch size). The error joins all contradictions between the two, each with both sides. inputs and
+// outputs are those of the file, with the batch dimension. The result's Input has its Width, Height, Color, DType, Layout and
+// Name.
 func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
 	var errs config.Errors
 	if image := d.resolveImage(inputs, &errs); image != nil {
@@ -23,12 +23,12 @@ func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
 	d.resolveExtra(inputs, &errs)
 	d.resolveOutputs(outputs, &errs)
 	if len(errs) == 0 {
-		errs = d.check() // combinations with the values that came from the file
+		errs = d.check() // in combination with the values from the file
 	}
 	return d, errs.Err()
 }
 
-// resolveImage finds the image input: the one that is named, or the only one that is no extra.
+// resolveImage finds the image input: the named one, or the only one that is not an extra.
 func (d *Definition) resolveImage(inputs []TensorInfo, errs *config.Errors) *TensorInfo {
 	if d.Input.Name != "" {
 		if i := find(inputs, d.Input.Name); i >= 0 {
@@ -68,11 +68,11 @@ func (d *Definition) resolveShape(image TensorInfo, errs *config.Errors) {
 	}
 }
 
-// resolveChannels finds where the channels are and how many, and what is left: the height and the width, -1 where open.
+// resolveChannels finds the layout and the color, and returns height and width, -1 where open.
 func (d *Definition) resolveChannels(image TensorInfo, errs *config.Errors) (h, w int64, ok bool) {
 	in, dims := &d.Input, image.Shape
-	if len(dims) == 3 && in.Color == ColorGray { // without a dimension for the one channel
-		in.Layout = cmp.Or(in.Layout, "nchw") // which is the same then
+	if len(dims) == 3 && in.Color == ColorGray { // without a dimension of channels
+		in.Layout = cmp.Or(in.Layout, "nchw") // the same in memory
 		return dims[1], dims[2], true
 	}
 	if len(dims) != 4 {
@@ -97,7 +97,7 @@ func (d *Definition) resolveChannels(image TensorInfo, errs *config.Errors) (h, 
 	return h, w, in.checkChannels(image, c, errs)
 }
 
-// checkChannels holds the number of channels of the file, -1 where open, against the color.
+// checkChannels compares the number of channels in the file, -1 where open, with the color.
 func (in *Input) checkChannels(image TensorInfo, c int64, errs *config.Errors) bool {
 	want := int64(in.Channels())
 	switch c {
@@ -117,8 +117,8 @@ func (in *Input) checkChannels(image TensorInfo, c int64, errs *config.Errors) b
 	return false
 }
 
-// layoutOf reads the layout off the dimension that is 3, or 1 where none is; where both or none are, the channels are
-// the first, unless the last is the smaller one.
+// layoutOf derives the layout from the dimension that is 3, or 1 if none is. If both or neither are, channels come first unless
+// the last dimension is smaller.
 func layoutOf(dims []int64) string {
 	first, last := dims[1], dims[3]
 	for _, channels := range [...]int64{3, 1} {
@@ -140,7 +140,7 @@ func side(errs *config.Errors, key string, given int, file int64) int {
 	case file < 1 && given == 0:
 		errs.Add(key, "is required: model.onnx leaves it open")
 	case file > maxSide:
-		errs.Add(key, "model.onnx says %d; allowed: 1 to %d", file, maxSide)
+		errs.Add(key, "model.onnx says %d, which is out of range (1–%d)", file, maxSide)
 	case file > 0 && given == 0:
 		return int(file)
 	case file > 0 && int64(given) != file:
@@ -160,7 +160,7 @@ func (d *Definition) resolveDType(image TensorInfo, errs *config.Errors) {
 	}
 }
 
-// resolveBatch bounds the batch where the file fixes its size.
+// resolveBatch applies a fixed batch size of the file.
 func (d *Definition) resolveBatch(image TensorInfo, errs *config.Errors) {
 	if len(image.Shape) == 0 || image.Shape[0] < 1 {
 		return
@@ -168,7 +168,7 @@ func (d *Definition) resolveBatch(image TensorInfo, errs *config.Errors) {
 	fixed := image.Shape[0]
 	switch {
 	case fixed > maxBatch:
-		errs.Add("batching.max_size", "model.onnx fixes the batch at %d; allowed: %d", fixed, maxBatch)
+		errs.Add("batching.max_size", "model.onnx fixes the batch at %d; the limit is %d", fixed, maxBatch)
 	case d.Batching.MaxSize == 0:
 		d.Batching.MaxSize = int(fixed)
 	case int64(d.Batching.MaxSize) > fixed:
@@ -176,7 +176,7 @@ func (d *Definition) resolveBatch(image TensorInfo, errs *config.Errors) {
 	}
 }
 
-// resolveExtra holds the extras against the file: each must be there, and every input must be fed.
+// resolveExtra compares the extras with the file: each must exist, and every input must be given.
 func (d *Definition) resolveExtra(inputs []TensorInfo, errs *config.Errors) {
 	for i, extra := range d.Input.Extra {
 		key := config.Index("input.extra", i)
@@ -215,7 +215,7 @@ func list(tensors []TensorInfo) string {
 	return strings.Join(names, ", ")
 }
 
-// shape writes a shape as [N,3,224,224], with ? for what is open.
+// shape formats a shape as [1,3,224,224], with ? for open sizes.
 func shape(dims []int64) string {
 	texts := make([]string, len(dims))
 	for i, d := range dims {
@@ -225,4 +225,107 @@ func shape(dims []int64) string {
 		}
 	}
 	return "[" + strings.Join(texts, ",") + "]"
+}
+
+// Outputs lists the outputs that the decoder of a resolved definition reads, in no order.
+func (d *Definition) Outputs() []string {
+	o := &d.Output
+	return slices.DeleteFunc([]string{o.Name, o.Boxes, o.Scores, o.Classes}, func(name string) bool { return name == "" })
+}
+
+// resolveOutputs finds the outputs that the decoder reads: the named ones, or the only one that matches.
+func (d *Definition) resolveOutputs(outputs []TensorInfo, errs *config.Errors) {
+	o := &d.Output
+	if o.Decode != DecodeBoxes && o.Name == "" {
+		o.Name = d.onlyOutput(outputs, errs)
+		return
+	}
+	for _, named := range [...]struct {
+		key, name string
+		allowed   []DType
+	}{
+		{"output.name", o.Name, ScoreTypes()}, {"output.boxes", o.Boxes, NumberTypes()},
+		{"output.scores", o.Scores, ScoreTypes()}, {"output.classes", o.Classes, NumberTypes()},
+	} {
+		at := find(outputs, named.name)
+		switch {
+		case named.name == "":
+		case at < 0:
+			errs.Add(named.key, "model.yaml says %q, model.onnx has the outputs %s", named.name, list(outputs))
+		case !slices.Contains(named.allowed, outputs[at].DType):
+			errs.Add(named.key, "model.onnx gives %q the type %s; allowed: %v", named.name, outputs[at].DType, named.allowed)
+		}
+	}
+}
+
+// onlyOutput is the only output of a file, or the only one whose type and shape the decoder can read.
+func (d *Definition) onlyOutput(outputs []TensorInfo, errs *config.Errors) string {
+	if len(outputs) == 1 {
+		if one := outputs[0]; !slices.Contains(ScoreTypes(), one.DType) {
+			errs.Add("output.name", "model.onnx gives its only output, %q, the type %s; allowed: %v", one.Name, one.DType, ScoreTypes())
+		}
+		return outputs[0].Name
+	}
+	matching := slices.DeleteFunc(slices.Clone(outputs), func(t TensorInfo) bool { return !d.matches(t) })
+	switch len(matching) {
+	case 1:
+		return matching[0].Name
+	case 0:
+		errs.Add("output.name", "is required: none of the outputs of model.onnx, %s, has the type and shape of decode: %s",
+			described(outputs), d.Output.Decode)
+	default:
+		errs.Add("output.name", "is required: of the outputs of model.onnx, %s fit", described(matching))
+	}
+	return ""
+}
+
+// matches reports whether softmax, probabilities or yolox can read an output, by its declared type and shape.
+func (d *Definition) matches(t TensorInfo) bool {
+	if !slices.Contains(ScoreTypes(), t.DType) {
+		return false
+	}
+	if len(t.Shape) == 0 {
+		return true // unknown
+	}
+	rank, columns := 1, int64(d.Output.ClassFirst)
+	if d.Output.Decode == DecodeYOLOX {
+		rank, columns = 2, columns+YOLOXHead
+	}
+	row := Squeeze(t.Shape[1:], rank)
+	if len(row) != rank {
+		return false
+	}
+	width := row[rank-1]
+	if len(d.Labels) > 0 {
+		return width < 0 || width == columns+int64(len(d.Labels))
+	}
+	return width < 0 || width > columns
+}
+
+// Squeeze drops dimensions of 1 down to rank dimensions, the leading ones first, then the trailing ones.
+func Squeeze(dims []int64, rank int) []int64 {
+	for len(dims) > rank && dims[0] == 1 {
+		dims = dims[1:]
+	}
+	for len(dims) > rank && dims[len(dims)-1] == 1 {
+		dims = dims[:len(dims)-1]
+	}
+	return dims
+}
+
+// ScoreTypes are the element types of outputs that hold scores.
+func ScoreTypes() []DType { return []DType{Float32, Float16, Float64} }
+
+// NumberTypes are the element types of outputs that hold boxes or classes.
+func NumberTypes() []DType {
+	return append(ScoreTypes(), Int64, Int32, Int16, Int8, Uint64, Uint32, Uint16, Uint8)
+}
+
+// described lists outputs with their types and shapes.
+func described(tensors []TensorInfo) string {
+	texts := make([]string, len(tensors))
+	for i, t := range tensors {
+		texts[i] = fmt.Sprintf("%q (%s %s)", t.Name, t.DType, shape(t.Shape))
+	}
+	return strings.Join(texts, ", ")
 }

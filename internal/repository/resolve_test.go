@@ -8,7 +8,7 @@ import (
 
 func definition(t *testing.T, text string) Definition {
 	t.Helper()
-	d, err := Parse([]byte(text), "model.yaml")
+	d, err := parseFile([]byte(text), "model.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ var (
 	onlyCHW = []TensorInfo{chw}
 )
 
-func TestResolveFillsWhatIsLeftOut(t *testing.T) {
+func TestResolveCompletesTheDefinition(t *testing.T) {
 	d, err := definition(t, classifier).Resolve(onlyCHW, onlyY)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestResolveReadsChannelsLastAndAFixedBatch(t *testing.T) {
 	}
 }
 
-func TestResolveReadsTheColorOffTheChannels(t *testing.T) {
+func TestResolveDerivesTheColor(t *testing.T) {
 	for name, c := range map[string]struct {
 		text          string
 		shape         []int64
@@ -137,7 +137,7 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"a flat input":                 {classifier, []TensorInfo{{"x", Float32, []int64{1, 3, 64}}}, onlyY, `input: model.onnx gives "x" the shape [1,3,64]; allowed: four`},
 		"an open width":                {classifier, []TensorInfo{open}, onlyY, "input.width: is required: model.onnx leaves it open"},
 		"an open height":               {classifier + "input: {width: 8}", []TensorInfo{open}, onlyY, "input.height: is required"},
-		"a width too large":            {classifier, []TensorInfo{{"x", Float32, []int64{1, 3, 8, 9000}}}, onlyY, "input.width: model.onnx says 9000; allowed: 1 to 8192"},
+		"a width too large":            {classifier, []TensorInfo{{"x", Float32, []int64{1, 3, 8, 9000}}}, onlyY, "input.width: model.onnx says 9000, which is out of range (1–8192)"},
 		"an input that is none":        {classifier + "input: {name: z}", onlyCHW, onlyY, `input.name: model.yaml says "z", model.onnx has the inputs "x"`},
 		"two inputs, none named":       {classifier, []TensorInfo{chw, sizes}, onlyY, `input.name: is required: model.onnx has the inputs "x", "size"`},
 		"no inputs":                    {classifier, nil, onlyY, "input.name: model.onnx has the inputs (none)"},

@@ -11,7 +11,7 @@ import (
 	"fovea/models"
 )
 
-// Shipped lists the models whose definitions come with Fovea, sorted.
+// Shipped lists the models whose definitions are embedded, sorted.
 func Shipped() []string {
 	entries, err := models.Shipped.ReadDir(".")
 	if err != nil {
@@ -26,7 +26,7 @@ func Shipped() []string {
 	return names
 }
 
-// LoadShipped returns a definition that comes with Fovea, or an error that wraps ErrNotFound.
+// LoadShipped returns an embedded definition, or an error that wraps ErrNotFound.
 func LoadShipped(name string) (Definition, error) {
 	fsys, err := shippedFolder(name)
 	if err != nil {
@@ -40,13 +40,13 @@ func shippedFolder(name string) (fs.FS, error) {
 		return nil, fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, name)
 	}
 	if _, err := fs.Stat(models.Shipped, path.Join(name, definitionFile)); err != nil {
-		return nil, fmt.Errorf("%w: %s does not come with Fovea", ErrNotFound, name)
+		return nil, fmt.Errorf("%w: %s is not shipped with Fovea", ErrNotFound, name)
 	}
 	return fs.Sub(models.Shipped, name)
 }
 
-// install writes the shipped definition name into dir/name unless a model.yaml is there already. The definition
-// is written last, so that a folder with one is whole.
+// install writes a shipped definition to dir/name unless that has a model.yaml. model.yaml is written last, so that a folder
+// with one is complete.
 func install(dir, name string) error {
 	folder := filepath.Join(dir, name)
 	if isFile(filepath.Join(folder, definitionFile)) {
@@ -73,7 +73,7 @@ func install(dir, name string) error {
 	return copyNew(fsys, definitionFile, folder)
 }
 
-// copyNew writes a file that is not there, under another name first, so that it is never seen half written.
+// copyNew writes a file unless it exists, under a temporary name first, so that it is never partly visible.
 func copyNew(fsys fs.FS, name, folder string) error {
 	target := filepath.Join(folder, name)
 	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {

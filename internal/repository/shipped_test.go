@@ -12,7 +12,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-func TestShippedDefinitionsAreWhole(t *testing.T) {
+func TestShippedDefinitionsAreComplete(t *testing.T) {
 	names := Shipped()
 	for _, want := range []string{"deimv2-atto", "mobilenetv2-12-int8", "squeezenet-fp16", "squeezenet-fp32",
 		"yolox-nano", "yolox-nano-batch"} {

@@ -10,30 +10,29 @@ import (
 	"syscall"
 )
 
-// tree reads the files of a repository by one rule for links: a link is followed when what it leads to lies in the
-// repository's folder, as in Kubernetes' volumes (model.yaml -> ..data/model.yaml), or is a file among the blobs of the
-// Hugging Face cache that the repository is a snapshot of (snapshots/REVISION/model.onnx -> ../../blobs/HASH). Every
-// other link is refused by name. Names are paths from the repository's folder.
+// tree opens the files of a repository with one rule for symbolic links: a link is followed if its target is in the
+// repository's folder, as in Kubernetes volumes (model.yaml -> ..data/model.yaml), or one of the blobs of the Hugging Face
+// cache that the repository is a snapshot of (snapshots/REVISION/model.onnx -> ../../blobs/HASH). Other links are errors.
+// Names are relative to the repository's folder.
 //
-// A name is resolved first and then opened through an os.Root, so that a link that is exchanged in between cannot lead
-// out of the folder.
+// A name is resolved first and then opened through an os.Root, so that a link that is replaced in between cannot escape.
 type tree struct {
 	files Files
-	dir   string // absolute, free of links
+	dir   string // absolute, without links
 	root  Root
-	blobs string // the folder of blobs; empty: none
+	blobs string // folder of blobs; empty: none
 }
 
-// linkError is a link that is not followed, or leads nowhere.
+// linkError is a link that is not followed or is dangling.
 type linkError struct {
-	text    string
-	nowhere bool // what it leads to is not there, now at least
+	text     string
+	dangling bool // its target does not exist, at least now
 }
 
-// Error names the link, what it leads to and the rule.
+// Error names the link, its target and the rule.
 func (l *linkError) Error() string { return l.text }
 
-// openTree opens the repository in dir; Close ends it.
+// openTree opens the repository in dir.
 func openTree(files Files, dir string) (*tree, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -49,10 +48,10 @@ func openTree(files Files, dir string) (*tree, error) {
 	return &tree{files, absolute, root, blobsOf(absolute)}, nil
 }
 
-// Close frees the folder's handle.
+// Close closes the folder.
 func (t *tree) Close() error { return t.root.Close() }
 
-// blobsOf is the folder of blobs beside the snapshots that dir lies in, in the layout of huggingface_hub's cache:
+// blobsOf is the folder of blobs next to the snapshots that contain dir, in the layout of huggingface_hub's cache:
 // models--ORG--NAME/snapshots/REVISION and models--ORG--NAME/blobs.
 func blobsOf(dir string) string {
 	for folder := dir; filepath.Dir(folder) != folder; folder = filepath.Dir(folder) {
@@ -63,22 +62,22 @@ func blobsOf(dir string) string {
 	return ""
 }
 
-// resolve is the absolute path of what name leads to, free of links.
+// resolve returns the absolute path of a name, without links.
 func (t *tree) resolve(name string) (string, error) {
 	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("%s lies outside the repository %s", name, t.dir)
+		return "", fmt.Errorf("%s is outside the repository %s", name, t.dir)
 	}
 	path, err := t.files.EvalSymlinks(filepath.Join(t.dir, name))
 	if err != nil {
 		return "", denied(t.broken(name, err), filepath.Join(t.dir, name))
 	}
 	if _, _, ok := t.within(path); !ok {
-		return "", t.refused(name)
+		return "", t.escapes(name)
 	}
 	return path, nil
 }
 
-// within says by which folder a path that is free of links may be opened, and its name there.
+// within returns the folder through which a path without links may be opened, and its name there.
 func (t *tree) within(path string) (dir, name string, ok bool) {
 	if rel, err := filepath.Rel(t.dir, path); err == nil && filepath.IsLocal(rel) {
 		return t.dir, rel, true
@@ -89,7 +88,7 @@ func (t *tree) within(path string) (dir, name string, ok bool) {
 	return "", "", false
 }
 
-// open opens a file or folder, and returns where it lies. It does not wait for the other end of a pipe.
+// open opens a file or folder and returns its path without links. It does not block on pipes.
 func (t *tree) open(name string) (f File, path string, err error) {
 	if path, err = t.resolve(name); err != nil {
 		return nil, "", err
@@ -106,13 +105,13 @@ func (t *tree) open(name string) (f File, path string, err error) {
 	return f, path, denied(err, path)
 }
 
-// openFile opens a plain file.
+// openFile opens a regular file.
 func (t *tree) openFile(name string) (f File, info fs.FileInfo, path string, err error) {
 	if f, path, err = t.open(name); err != nil {
 		return nil, nil, "", err
 	}
 	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
-		err = errNotPlain
+		err = errNotRegular
 	}
 	if err != nil {
 		return nil, nil, "", errors.Join(err, f.Close())
@@ -120,7 +119,7 @@ func (t *tree) openFile(name string) (f File, info fs.FileInfo, path string, err
 	return f, info, path, nil
 }
 
-// stat is what name leads to.
+// stat describes what a name resolves to.
 func (t *tree) stat(name string) (fs.FileInfo, error) {
 	f, _, err := t.open(name)
 	if err != nil {
@@ -130,7 +129,7 @@ func (t *tree) stat(name string) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
-// readDir lists a folder, at most limit entries of it; 0: all.
+// readDir lists a folder, up to limit entries; 0: all.
 func (t *tree) readDir(name string, limit int) ([]fs.DirEntry, error) {
 	f, _, err := t.open(name)
 	if err != nil {
@@ -139,13 +138,13 @@ func (t *tree) readDir(name string, limit int) ([]fs.DirEntry, error) {
 	defer f.Close()
 	entries, err := f.ReadDir(limit)
 	if limit > 0 && len(entries) > 0 {
-		err = nil // the rest is not asked for
+		err = nil // the other entries are not needed
 	}
 	return entries, err
 }
 
-// refused names the link by which a name leaves the repository.
-func (t *tree) refused(name string) error {
+// escapes is the error of a name with a link that leaves the repository.
+func (t *tree) escapes(name string) error {
 	link, target := t.link(name, func(path string) bool {
 		resolved, err := filepath.EvalSymlinks(path)
 		_, _, ok := t.within(resolved)
@@ -155,11 +154,11 @@ func (t *tree) refused(name string) error {
 	if t.blobs != "" {
 		allowed += " or in " + t.blobs
 	}
-	return &linkError{fmt.Sprintf("%s is a link to %s, which lies outside the repository %s; links may lead only to files %s: copy or mount the file there",
+	return &linkError{fmt.Sprintf("%s is a link to %s, which is outside the repository %s; links may only point to files %s: copy or mount the file there",
 		link, target, t.dir, allowed), false}
 }
 
-// broken explains why a name cannot be resolved. A link that leads nowhere is no absence of the name.
+// broken explains why a name cannot be resolved. A dangling link does not mean that the name is absent.
 func (t *tree) broken(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		link, target := t.link(name, func(path string) bool {
@@ -167,17 +166,17 @@ func (t *tree) broken(name string, err error) error {
 			return errors.Is(err, fs.ErrNotExist)
 		})
 		if target != "" {
-			return &linkError{fmt.Sprintf("%s is a link to %s, which is not there", link, target), true}
+			return &linkError{fmt.Sprintf("%s is a link to %s, which does not exist", link, target), true}
 		}
 		return err
 	}
 	if errors.Is(err, syscall.ELOOP) || strings.Contains(err.Error(), "too many links") {
-		return &linkError{filepath.Join(t.dir, name) + " leads through links without an end", false}
+		return &linkError{filepath.Join(t.dir, name) + " is a loop of links", false}
 	}
 	return err
 }
 
-// link is the first part of a name that is a link for which the condition holds, and what it says it leads to.
+// link returns the first part of a name that is a link for which the condition holds, and its target.
 func (t *tree) link(name string, holds func(path string) bool) (path, target string) {
 	path = t.dir
 	for part := range strings.SplitSeq(filepath.Clean(name), string(filepath.Separator)) {
@@ -204,7 +203,7 @@ func (f folder) Open(name string) (fs.File, error) {
 	return file, nil
 }
 
-// Stat is what a name leads to.
+// Stat describes what a name resolves to.
 func (f folder) Stat(name string) (fs.FileInfo, error) {
 	return f.tree.stat(filepath.Join(f.name, name))
 }

@@ -118,7 +118,7 @@ func TestLinksThatStayInTheRepositoryAreFollowed(t *testing.T) {
 	}
 }
 
-func TestOtherLinksAreRefusedByName(t *testing.T) {
+func TestOtherLinksAreErrors(t *testing.T) {
 	outside := linked(t, map[string]string{"labels.txt": "a\nb", "self.png": "image", "model.yaml": everyFile, "model.onnx": string(addModel(nil)),
 		"w.data": strings.Repeat("\x00", 12), "m/model.yaml": everyFile}, nil)
 	for _, part := range []string{"m", "m/model.yaml", "m/labels.txt", "m/self.png", "m/1", "m/1/model.onnx", "m/1/w.data"} {
@@ -156,11 +156,11 @@ func TestOtherLinksAreRefusedByName(t *testing.T) {
 				wants := []string{path, target}
 				switch kind {
 				case "absolute", "relative":
-					wants = append(wants, "is a link to ", "which lies outside the repository "+dir, "links may lead only to files in it")
+					wants = append(wants, "is a link to ", "which is outside the repository "+dir, "links may only point to files in it")
 				case "dangling":
-					wants = append(wants, "is a link to nowhere, which is not there")
+					wants = append(wants, "is a link to nowhere, which does not exist")
 				default:
-					wants = []string{path, "without an end"}
+					wants = []string{path, "loop of links"}
 				}
 				for _, want := range wants {
 					if !strings.Contains(err.Error(), want) {
@@ -193,14 +193,14 @@ func TestPipesAreNotOpened(t *testing.T) {
 		if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readAll(dir); err == nil || !strings.Contains(err.Error(), "is not a plain file") {
+		if _, err := readAll(dir); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
 			t.Errorf("%s: %v", part, err)
 		}
 	}
 }
 
 // A link that is exchanged between the look at it and the opening leads nowhere outside.
-func TestExchangedLinksDoNotLeadOut(t *testing.T) {
+func TestReplacedLinksDoNotEscape(t *testing.T) {
 	secret := filepath.Join(linked(t, map[string]string{"secret": "secret"}, nil), "secret")
 	dir := linked(t, map[string]string{"m/real": "inside"}, map[string]string{"m/labels.txt": "real"})
 	tr, err := openTree(osFiles{}, dir)
@@ -222,7 +222,7 @@ func TestExchangedLinksDoNotLeadOut(t *testing.T) {
 	}
 }
 
-func TestAnExchangedVolumeIsAChange(t *testing.T) {
+func TestReplacedVolumeChangesTheFingerprint(t *testing.T) {
 	model := string(addModel(nil))
 	files := map[string]string{}
 	for _, volume := range []string{"..1", "..2"} {

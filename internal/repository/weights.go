@@ -12,25 +12,25 @@ import (
 	"strings"
 )
 
-// maxSelfTest bounds the image of a self-test, in bytes.
+// maxSelfTest is the largest image of a self-test, in bytes.
 const maxSelfTest = 64 << 20
 
-// Weights are a version's weights as they may be opened.
+// Weights are a version's weights, checked.
 type Weights struct {
-	Path string // of model.onnx, for ONNX Runtime, which looks for external data beside it
-	Size int64  // bytes of model.onnx and of its external data
-	// Quantized says that the model multiplies whole numbers by weights of int8.
+	Path string // of model.onnx; ONNX Runtime expects external data next to it
+	Size int64  // bytes of model.onnx and its external data
+	// Quantized reports that the model multiplies integers by int8 weights.
 	Quantized bool
-	// SaturatesAlways says that it does so by operators that ONNX Runtime 1.30 cannot make exact where the processor's
+	// SaturatesAlways reports that it does so with operators that ONNX Runtime 1.30 cannot make exact on processors whose
 	// sums saturate: QLinearMatMul of opset 21 and later.
 	SaturatesAlways bool
 }
 
-// Weights looks at a version's model.onnx before ONNX Runtime opens it. A file that is none, or not a whole one, is an
-// error that says what it is and what to do, as is external data that is not there, too short, or lies elsewhere.
+// Weights checks a version's model.onnx before ONNX Runtime opens it. If it is another kind of file or incomplete, the error says
+// what it is and what to do; so it does for external data that is missing, too short or elsewhere.
 //
-// What is refused here is no protobuf message, or has no graph, so that ONNX Runtime would refuse it, too, though only as
-// "Protobuf parsing failed". A file that is a whole message is left to it.
+// Only files that are no complete protobuf message or have no graph are rejected. ONNX Runtime would reject them, too, but only
+// with "Protobuf parsing failed".
 func (e *Entry) Weights(v Version) (w Weights, err error) {
 	defer func() {
 		if err != nil {
@@ -45,7 +45,7 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 	name := filepath.Join(e.Definition.Name, strconv.Itoa(v.Number), weightsFile)
 	f, info, path, err := t.openFile(name)
 	if err != nil {
-		return Weights{}, plain(err)
+		return Weights{}, withoutPath(err)
 	}
 	defer f.Close()
 	file, err := inspect(f, info.Size())
@@ -60,13 +60,13 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 	return w, err
 }
 
-// inspect reads the structure of an ONNX file. The error says what another file is.
+// inspect parses the structure of an ONNX file. The error describes a file of another kind.
 func inspect(f io.ReaderAt, size int64) (*onnxFile, error) {
 	if size == 0 {
 		return nil, errors.New("is empty; " + copyAgain)
 	}
 	file, err := readONNX(f, size)
-	if err == nil || errors.Is(err, errStopped) {
+	if err == nil || errors.Is(err, errTooManyParts) {
 		return file, nil
 	}
 	head := make([]byte, min(size, headBytes))
@@ -76,19 +76,19 @@ func inspect(f io.ReaderAt, size int64) (*onnxFile, error) {
 	if text := describeFormat(head, size); text != "" {
 		return nil, errors.New("is " + text)
 	}
-	var cut *cutError
+	var cut *truncatedError
 	var damaged *damagedError
 	switch {
 	case errors.As(err, &cut), errors.As(err, &damaged):
 		return nil, fmt.Errorf("%w; %s", err, copyAgain)
-	case errors.Is(err, errNoONNX):
-		return nil, fmt.Errorf("%w: it begins with the bytes % x; want a model that was exported to ONNX", err, head[:min(len(head), 8)])
+	case errors.Is(err, errNotONNX):
+		return nil, fmt.Errorf("%w: it begins with the bytes % x; want a model exported to ONNX", err, head[:min(len(head), 8)])
 	}
 	return nil, err
 }
 
-// external finds the folder that all external data is read from, which decides the path that ONNX Runtime is given:
-// where model.onnx is a link, data lies beside what it leads to (Kubernetes) or beside the link (Hugging Face).
+// external finds the folder with the external data, which decides the path that ONNX Runtime gets: if model.onnx is a link, data
+// is next to its target (Kubernetes) or next to the link (Hugging Face).
 func (t *tree) external(w *Weights, name string, files map[string]int64) error {
 	paths, err := t.hops(name, w.Path)
 	if err != nil {
@@ -108,7 +108,7 @@ func (t *tree) external(w *Weights, name string, files map[string]int64) error {
 	return err
 }
 
-// hops are the paths that a file has on the way through its links, from the first to end, each in a folder free of links.
+// hops lists the paths of a file through its links, from the first to end, each in a folder without links.
 func (t *tree) hops(name, end string) (paths []string, err error) {
 	path := filepath.Join(t.dir, name)
 	for range 40 {
@@ -129,30 +129,30 @@ func (t *tree) hops(name, end string) (paths []string, err error) {
 			path = filepath.Join(folder, target)
 		}
 	}
-	return nil, fmt.Errorf("%s leads through more than 40 links", name)
+	return nil, fmt.Errorf("%s resolves through more than 40 links", name)
 }
 
-// dataOf is the size of the external data of a model at path; end is what links at path lead to.
+// dataOf is the size of the external data of a model at path; end is the target of its links.
 func (t *tree) dataOf(path, end string, files map[string]int64) (sum int64, err error) {
 	for _, location := range slices.Sorted(maps.Keys(files)) {
 		size, err := t.data(path, end, location, files[location])
 		if err != nil {
-			return 0, fmt.Errorf("keeps weights in %.200q, %w", location, err)
+			return 0, fmt.Errorf("has weights in %.200q, %w", location, err)
 		}
 		sum += size
 	}
 	return sum, nil
 }
 
-// data looks at one file of external data, which must have want bytes. ONNX Runtime reads it only from below the
-// folder of model.onnx, or of what model.onnx leads to.
+// data checks one file of external data, which must have want bytes. ONNX Runtime reads it only below the folder of model.onnx or
+// of its target.
 func (t *tree) data(path, end, location string, want int64) (size int64, err error) {
 	if !filepath.IsLocal(location) || location == "." {
-		return 0, errors.New("which is not a file in the folder of model.onnx; export the model again, with external data beside it")
+		return 0, errors.New("which is not a file in the folder of model.onnx; export the model again, with external data next to it")
 	}
 	folder, _, ok := t.within(filepath.Dir(path))
 	if !ok || folder != t.dir {
-		return 0, fmt.Errorf("which is not looked for in %s", filepath.Dir(path))
+		return 0, fmt.Errorf("which is not searched for in %s", filepath.Dir(path))
 	}
 	name, err := filepath.Rel(t.dir, filepath.Join(filepath.Dir(path), location))
 	if err != nil {
@@ -160,7 +160,7 @@ func (t *tree) data(path, end, location string, want int64) (size int64, err err
 	}
 	f, info, at, err := t.openFile(name)
 	if err != nil {
-		return 0, fmt.Errorf("which must lie in %s: %w", filepath.Dir(path), plain(err))
+		return 0, fmt.Errorf("which must be in %s: %w", filepath.Dir(path), withoutPath(err))
 	}
 	defer f.Close()
 	if !below(at, filepath.Dir(path)) && !below(at, filepath.Dir(end)) {
@@ -172,28 +172,27 @@ func (t *tree) data(path, end, location string, want int64) (size int64, err err
 	return info.Size(), nil
 }
 
-// tooShort says what a file of external data is instead.
+// tooShort describes a file of external data that is too short.
 func tooShort(f io.ReaderAt, size, want int64) error {
 	head := make([]byte, min(size, headBytes))
 	if _, err := f.ReadAt(head, 0); err == nil || errors.Is(err, io.EOF) {
-		for _, look := range []func([]byte, int64) string{pointer, markup} {
-			if text := look(head, size); text != "" {
+		for _, recognize := range []func([]byte, int64) string{pointer, markup} {
+			if text := recognize(head, size); text != "" {
 				return errors.New("which is " + text)
 			}
 		}
 	}
-	return fmt.Errorf("which is cut short: %d bytes are there, and the model reads %d; %s", size, want, copyAgain)
+	return fmt.Errorf("which is truncated: it has %d bytes, and the model needs %d; %s", size, want, copyAgain)
 }
 
-// below says whether a path lies in a folder.
+// below reports whether a path is in a folder.
 func below(path, folder string) bool {
 	rel, err := filepath.Rel(folder, path)
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// Fingerprint changes when a version must be loaded again: with the definition and its labels, and with the place, size
-// and time of the self-test's image and of the files beside model.onnx, which may hold its weights. An exchanged link
-// changes the place. The error says, too, that model.onnx cannot be opened now.
+// Fingerprint changes when a version must be reloaded: with the definition and its labels, and with the resolved path, size and
+// time of the self-test's image and of all files next to model.onnx. The error includes that model.onnx cannot be opened now.
 func (e *Entry) Fingerprint(v Version) (string, error) {
 	t, err := openTree(e.files, e.repository)
 	if err != nil {
@@ -217,8 +216,8 @@ func (e *Entry) Fingerprint(v Version) (string, error) {
 	switch {
 	case err == nil:
 		err = f.Close()
-	case !passing(err):
-		err = nil // Weights says what is wrong
+	case !isTemporary(err):
+		err = nil // Weights reports it
 	}
 	if err != nil {
 		return "", err
@@ -226,15 +225,15 @@ func (e *Entry) Fingerprint(v Version) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%+v", e.Definition)
 	for _, name := range names {
-		if err := t.look(&b, name); err != nil {
+		if err := t.fingerprint(&b, name); err != nil {
 			return "", err
 		}
 	}
 	return b.String(), nil
 }
 
-// look writes down where a file lies, its size and time. Where the rule for links refuses it, that is a look, too.
-func (t *tree) look(b *strings.Builder, name string) error {
+// fingerprint writes a file's resolved path, size and time, or the error if the rule for links rejects it.
+func (t *tree) fingerprint(b *strings.Builder, name string) error {
 	path, err := t.resolve(name)
 	var refused *linkError
 	if errors.As(err, &refused) {

@@ -53,7 +53,7 @@ func zipOf(name string) string {
 	return head + string(binary.LittleEndian.AppendUint16(nil, uint16(len(name)))) + "\x00\x00" + name + "content"
 }
 
-func TestWhatIsNoONNXFileIsNamed(t *testing.T) {
+func TestOtherFormatsAreDescribed(t *testing.T) {
 	tar := make([]byte, 1024)
 	copy(tar, "model.onnx")
 	copy(tar[257:], "ustar\x0000")
@@ -68,17 +68,17 @@ func TestWhatIsNoONNXFileIsNamed(t *testing.T) {
 		"a git-annex pointer":            {"/annex/objects/SHA256E-s12--ab.onnx\n", []string{"git-annex", "git annex get"}},
 		"a DVC file":                     {"outs:\n- md5: 3f2b\n  size: 12\n  path: model.onnx\n", []string{"DVC", "dvc pull"}},
 		"an HTML page that was saved":    {"<!-- saved from url=(0014)about:internet -->\n<html><head><title>Sign in</title>", []string{"HTML page", "Sign in"}},
-		"an HTML page":                   {"<!DOCTYPE html><html><head><title>404 Not Found</title>", []string{"HTML page", "404 Not Found", "fetch it again"}},
+		"an HTML page":                   {"<!DOCTYPE html><html><head><title>404 Not Found</title>", []string{"HTML page", "404 Not Found", "download it again"}},
 		"an HTML page after white space": {"\r\n\n  <HTML lang=en><body>Sign in", []string{"HTML page"}},
-		"S3's refusal":                   {`<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, []string{"XML document", "AccessDenied", "fetch it again"}},
+		"S3's refusal":                   {`<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, []string{"XML document", "AccessDenied", "download it again"}},
 		"S3's refusal without a header":  {`<Error><Code>NoSuchKey</Code></Error>`, []string{"XML document", "NoSuchKey"}},
-		"a JSON refusal":                 {`{"error":"Repository not found"}`, []string{"JSON text", "Repository not found", "fetch it again"}},
+		"a JSON refusal":                 {`{"error":"Repository not found"}`, []string{"JSON text", "Repository not found", "download it again"}},
 		"a text":                         {"Access to model acme/x is restricted.\nlog in", []string{"Access to model acme/x is restricted."}},
 		"a link that git wrote as text":  {"../../blobs/8aa2", []string{`"../../blobs/8aa2"`}},
 		"an OpenVINO model":              {`<?xml version="1.0"?><net name="r" version="11"><layers>`, []string{"OpenVINO"}},
 		"PyTorch":                        {zipOf("resnet/data.pkl"), []string{"PyTorch", "torch.onnx.export"}},
 		"PyTorch of version 2":           {zipOf("archive/.format_version"), []string{"PyTorch"}},
-		"PyTorch before version 1.6":     {"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", []string{"PyTorch", "before version 1.6", "torch.onnx.export"}},
+		"PyTorch before version 1.6":     {"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", []string{"PyTorch", "older than version 1.6", "torch.onnx.export"}},
 		"a pickle":                       {"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}", []string{"pickle", "torch.onnx.export"}},
 		"Keras 3":                        {zipOf("metadata.json"), []string{"Keras", "tf2onnx"}},
 		"NumPy's archive":                {zipOf("arr_0.npy"), []string{"NumPy"}},
@@ -101,12 +101,12 @@ func TestWhatIsNoONNXFileIsNamed(t *testing.T) {
 		"zstd":                           {"\x28\xb5\x2f\xfd\x00", []string{"zstd", "unpack it"}},
 		"xz":                             {"\xfd7zXZ\x00\x00", []string{"xz", "unpack it"}},
 		"tar":                            {string(tar), []string{"tar archive", "unpack it"}},
-		"zeros":                          {strings.Repeat("\x00", 5000), []string{"zero", "not finished"}},
+		"zeros":                          {strings.Repeat("\x00", 5000), []string{"zero", "interrupted"}},
 		"a PNG image":                    {"\x89PNG\r\n\x1a\n\x00\x00", []string{"PNG image"}},
-		"bytes of no format":             {"\xc3\x28\xa0\xa1\xe2\x28", []string{"is no ONNX file", "c3 28 a0 a1 e2 28"}},
-		"half a model":                   {string(addModel(nil)[:60]), []string{"is cut short: 60 bytes are there", "copy it again"}},
+		"bytes of no format":             {"\xc3\x28\xa0\xa1\xe2\x28", []string{"is not an ONNX file", "c3 28 a0 a1 e2 28"}},
+		"half a model":                   {string(addModel(nil)[:60]), []string{"is truncated: it has 60 bytes", "copy it again"}},
 		"a model whose middle is lost":   {string(addModel(nil)[:20]) + strings.Repeat("\x00", 400), []string{"damaged at byte"}},
-		"a model without its operators":  {string(addModel(func(m *onnxwriter.Model) { m.Opset = -1 })), []string{"is cut short"}},
+		"a model without its operators":  {string(addModel(func(m *onnxwriter.Model) { m.Opset = -1 })), []string{"is truncated"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, err := weightsOf(t, map[string]string{"m/1/model.onnx": c.content})
@@ -137,7 +137,7 @@ func realModels(t *testing.T) (files []string) {
 	return files
 }
 
-func TestEveryPrefixOfAModelIsCutShort(t *testing.T) {
+func TestEveryPrefixOfAModelIsTruncated(t *testing.T) {
 	models := map[string][]byte{"made": addModel(nil)}
 	for _, file := range realModels(t) {
 		data, err := os.ReadFile(file)
@@ -163,7 +163,7 @@ func TestEveryPrefixOfAModelIsCutShort(t *testing.T) {
 		}
 		for _, n := range lengths {
 			_, err := inspect(bytes.NewReader(data[:n]), int64(n))
-			if err != nil && !strings.Contains(err.Error(), fmt.Sprintf("is cut short: %d bytes are there", n)) {
+			if err != nil && !strings.Contains(err.Error(), fmt.Sprintf("is truncated: it has %d bytes", n)) {
 				t.Fatalf("%s, %d of %d bytes: %v", name, n, len(data), err)
 			}
 			if f, readErr := readONNX(bytes.NewReader(data[:n]), int64(n)); err == nil && (!f.graph || !f.operatorSet || readErr != nil) {
@@ -185,7 +185,7 @@ func (c *counting) ReadAt(b []byte, at int64) (int, error) {
 	return n, err
 }
 
-func TestWeightsAreNotReadThrough(t *testing.T) {
+func TestWeightsAreSkipped(t *testing.T) {
 	large := addModel(func(m *onnxwriter.Model) {
 		m.Weights[0].Dims, m.Weights[0].Raw = []int{8 << 20}, make([]byte, 32<<20)
 	})
@@ -195,7 +195,7 @@ func TestWeightsAreNotReadThrough(t *testing.T) {
 	}
 }
 
-func TestFilesMadeToBeLongToReadAreLeftToTheRuntime(t *testing.T) {
+func TestHostileFilesAreLeftToTheRuntime(t *testing.T) {
 	var deep []byte // graphs in attributes of nodes in graphs
 	for range 200 {
 		for _, field := range []byte{attributeGraph, nodeAttribute, graphNode} {
@@ -221,11 +221,11 @@ func TestExternalData(t *testing.T) {
 		"beside the model":        {kept("w.data", 0, 12), map[string]string{"m/1/w.data": twelve}, ""},
 		"as exporters may write":  {kept("./w.data", 0, 12), map[string]string{"m/1/w.data": twelve}, ""},
 		"in a folder beside":      {kept("sub/w.data", 0, 12), map[string]string{"m/1/sub/w.data": twelve}, ""},
-		"not there":               {kept("w.data", 0, 12), nil, `keeps weights in "w.data", which must lie in `},
+		"not there":               {kept("w.data", 0, 12), nil, `has weights in "w.data", which must be in `},
 		"a Git LFS pointer":       {kept("w.data", 4096, 12), map[string]string{"m/1/w.data": "version https://git-lfs.github.com/spec/v1\noid x\nsize 12\n"}, "Git LFS pointer"},
 		"an HTML page":            {kept("w.data", 4096, 12), map[string]string{"m/1/w.data": "<!doctype html>"}, "HTML page"},
-		"cut short":               {kept("w.data", 8, 12), map[string]string{"m/1/w.data": twelve}, "cut short: 12 bytes are there, and the model reads 20"},
-		"a folder":                {kept("w.data", 0, 12), map[string]string{"m/1/w.data/": ""}, "is not a plain file"},
+		"truncated":               {kept("w.data", 8, 12), map[string]string{"m/1/w.data": twelve}, "truncated: it has 12 bytes, and the model needs 20"},
+		"a folder":                {kept("w.data", 0, 12), map[string]string{"m/1/w.data/": ""}, "is not a regular file"},
 		"above the model":         {kept("../w.data", 0, 12), map[string]string{"m/w.data": twelve}, "is not a file in the folder of model.onnx"},
 		"far above":               {kept("../../../../etc/passwd", 0, 12), nil, "is not a file in the folder of model.onnx"},
 		"by way of the folder":    {kept("a/../../w.data", 0, 12), map[string]string{"m/w.data": twelve}, "is not a file in the folder of model.onnx"},
@@ -259,7 +259,7 @@ func constant(location string) func(*onnxwriter.Model) {
 	}
 }
 
-func TestModelsWithInt8ProductsAreTold(t *testing.T) {
+func TestQuantizedModelsAreDetected(t *testing.T) {
 	int8Weights := func(op string, opset int64, dims ...int) func(*onnxwriter.Model) {
 		return func(m *onnxwriter.Model) {
 			m.Opset, m.Nodes[0].Op = opset, op

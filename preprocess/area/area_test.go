@@ -14,7 +14,7 @@ func box(r image.Rectangle) geometry.Box {
 	return geometry.Box{MinX: float64(r.Min.X), MinY: float64(r.Min.Y), MaxX: float64(r.Max.X), MaxY: float64(r.Max.Y)}
 }
 
-func TestWhatCannotBeIsRefused(t *testing.T) {
+func TestShrinkErrors(t *testing.T) {
 	whole, small := image.Rect(0, 0, 8, 6), image.Pt(4, 3)
 	tests := map[string]struct {
 		pixels, width int
@@ -39,7 +39,7 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheMeanOfWhatFallsOnAPixel(t *testing.T) {
+func TestShrinkAveragesByArea(t *testing.T) {
 	pixels := []byte{
 		0, 10, 255 /**/, 2, 20, 255 /**/, 100, 0, 0,
 		4, 30, 255 /**/, 6, 41, 255 /**/, 200, 0, 0,
@@ -69,7 +69,7 @@ func TestTheMeanOfWhatFallsOnAPixel(t *testing.T) {
 	}
 }
 
-func TestNothingButTheSourceIsLookedAt(t *testing.T) {
+func TestShrinkReadsOnlyTheSource(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	within := func(r image.Rectangle) image.Rectangle {
 		x, y := r.Min.X+random.IntN(r.Dx()), r.Min.Y+random.IntN(r.Dy())

@@ -2,21 +2,20 @@
 
 #include <stdlib.h>
 
-// The compiler turns the loops over rows into SIMD: SSE2 or NEON, which every machine has, or AVX2 where this machine
-// has it.
+// The compiler turns the loops over rows into SIMD: SSE2 or NEON, which every machine has, or AVX2 where available.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define CLONES
 #endif
 
-// span is what falls on one wanted pixel: count pixels from first on, each with its weight; together they weigh 1.
+// span is the source of one target pixel: count pixels from first on, with weights that add up to 1.
 struct span {
   int first, count;
   const float *weights;
 };
 
-// spans works out a side. One allocation holds all; NULL without memory.
+// spans computes a side in one allocation; NULL if out of memory.
 static struct span *spans(struct fovea_area_side s) {
   const double factor = (s.high - s.low) / s.size;
   const size_t most = (size_t)factor + 3;
@@ -28,7 +27,7 @@ static struct span *spans(struct fovea_area_side s) {
   for (int i = 0; i < s.count; i++, weights += most) {
     const double low = s.low + (s.begin + i) * factor, high = low + factor;
     int first = (int)low, count = 0;
-    if (first + 1 - low < 1e-3) { // nothing but the error of rounding
+    if (first + 1 - low < 1e-3) { // only a rounding error
       first++;
     }
     for (int j = first; j < s.high && (count == 0 || high - j > 1e-3) && (size_t)count < most; j++) {

@@ -9,20 +9,20 @@ import (
 	"fovea/preprocess/header"
 )
 
-// between is how many pixels are decoded between two looks at the context: some hundred microseconds.
-const between = 1 << 17
+// checkInterval is how many pixels are decoded between two checks of the context: a few hundred microseconds.
+const checkInterval = 1 << 17
 
-// Decode decodes a BMP that header.ParseBMP reads. pixels receive height rows of width pixels, blue, green and red,
-// uint8, from the top; after an error they hold anything. Alpha is left out; 5 and 6 bits are shifted up to 8. Pixels
-// that a run-length coded BMP leaves out have the first colour of its palette, as in OpenCV. Decoding ends with ctx's
-// error within a few milliseconds of the end of ctx.
+// Decode decodes a BMP that header.ParseBMP accepts into pixels: height rows of width pixels, blue, green and red, uint8, from
+// the top; undefined after an error. Alpha is dropped; 5 and 6 bits are shifted up to 8. Pixels that a run-length coded BMP
+// skips have the first colour of its palette, as in OpenCV. Decoding returns ctx's error within a few milliseconds after ctx
+// ends.
 func Decode(ctx context.Context, data, pixels []byte, width, height int) error {
 	file, err := header.ParseBMP(data)
 	if err != nil {
 		return err
 	}
 	if file.Width != width || file.Height != height || len(pixels) != 3*width*height {
-		return fmt.Errorf("a BMP of %d×%d pixels was to become %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
+		return fmt.Errorf("cannot decode a BMP of %d×%d pixels to %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
 	}
 	d := decoder{ctx: ctx, BMPFile: &file, pixels: pixels}
 	for i, c := range file.Palette {
@@ -38,20 +38,20 @@ type decoder struct {
 	*header.BMPFile
 	ctx     context.Context //nolint:containedctx // of one call
 	pixels  []byte
-	decoded int         // pixels since the last look at the context
-	colors  [256]uint32 // the palette, each colour in one number
+	decoded int         // pixels since the last check of the context
+	colors  [256]uint32 // the palette, one number per colour
 }
 
-// tick counts pixels and looks at the context from time to time.
+// tick counts pixels and checks the context from time to time.
 func (d *decoder) tick(pixels int) error {
-	if d.decoded += pixels; d.decoded < between {
+	if d.decoded += pixels; d.decoded < checkInterval {
 		return nil
 	}
 	d.decoded = 0
 	return d.ctx.Err()
 }
 
-// row is the place of a row, counted as they are stored.
+// row is the memory of a row, by its number in the file.
 func (d *decoder) row(y int) []byte {
 	if !d.TopDown {
 		y = d.Height - 1 - y
@@ -59,7 +59,7 @@ func (d *decoder) row(y int) []byte {
 	return d.pixels[3*y*d.Width:][:3*d.Width]
 }
 
-// rows decodes rows that are not run-length coded, each of which is padded to four bytes.
+// rows decodes rows that are not run-length coded; each is padded to four bytes.
 func (d *decoder) rows() error {
 	pitch := (d.Width*d.Bits + 31) / 32 * 4
 	for y := range d.Height {
@@ -100,7 +100,7 @@ func (d *decoder) small(from, to []byte) {
 	}
 }
 
-// indices reads indices of 8 bits. Four bytes are written at once, the last of which belongs to the next pixel.
+// indices reads indices of 8 bits. Four bytes are written at once; the last one belongs to the next pixel.
 func (d *decoder) indices(from, to []byte) {
 	last := len(from) - 1
 	for _, index := range from[:last] {
@@ -110,7 +110,7 @@ func (d *decoder) indices(from, to []byte) {
 	*(*[3]byte)(to) = d.Palette[from[last]]
 }
 
-// packed reads pixels of 16 bits: five of each colour, or six of green.
+// packed reads pixels of 16 bits: five per colour, or six of green.
 func (d *decoder) packed(from, to []byte) {
 	for len(to) >= 3 {
 		v := binary.LittleEndian.Uint16(from)

@@ -65,8 +65,8 @@ func TestRuns(t *testing.T) {
 		"4 bits, literals":                      {rle4, "\x00\x03\x12\x10\x00\x00\x00\x04\x11\x22\x00\x01", "bbbb ggrr grgb"},
 		"4 bits, a step up":                     {rle4, "\x01\x11\x00\x02\x01\x01\x01\x22\x00\x01", "bbbb bbrb gbbb"},
 		"4 bits, nothing but the end":           {rle4, "\x00\x01", "bbbb bbbb bbbb"},
-		"a run over the end of a row":           {rle8, "\x05\x01", "longer than what is left"},
-		"literals over the end of a row":        {rle8, "\x02\x01\x00\x03\x01\x01\x01\x00", "longer than what is left"},
+		"a run over the end of a row":           {rle8, "\x05\x01", "exceeds its row"},
+		"literals over the end of a row":        {rle8, "\x02\x01\x00\x03\x01\x01\x01\x00", "exceeds its row"},
 		"no end":                                {rle8, "\x04\x01\x00\x00", "end before the rows"},
 		"half a run":                            {rle8, "\x04", "end before the rows"},
 		"literals without the last one":         {rle8, "\x00\x03\x01\x02", "end before the rows"},
@@ -85,7 +85,7 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// lasting is a context that ends when it has been asked a number of times.
+// lasting is a context that ends after a number of checks.
 type lasting struct {
 	context.Context
 	left int
@@ -98,8 +98,8 @@ func (l *lasting) Err() error {
 	return nil
 }
 
-// TestDecodingEndsWithItsContext counts the pixels that are decoded once the context has ended.
-func TestDecodingEndsWithItsContext(t *testing.T) {
+// TestDecodeStopsOnCancel counts the pixels that are decoded once the context has ended.
+func TestDecodeStopsOnCancel(t *testing.T) {
 	const w, h = 1000, 2000
 	for what, data := range map[string][]byte{
 		"1 bit":         file(w, h, 1, 0, make([]byte, (w+31)/32*4*h)),
@@ -112,13 +112,13 @@ func TestDecodingEndsWithItsContext(t *testing.T) {
 		const asked = 3
 		err := Decode(&lasting{t.Context(), asked}, data, pixels, w, h)
 		written := w*h - bytes.Count(pixels, []byte{0xA5, 0xA5, 0xA5})
-		if most := (asked + 1) * (between + w); !errors.Is(err, context.Canceled) || written > most {
-			t.Errorf("%s: %v, and %d pixels were written; at most %d should be", what, err, written, most)
+		if maxWritten := (asked + 1) * (checkInterval + w); !errors.Is(err, context.Canceled) || written > maxWritten {
+			t.Errorf("%s: %v, and %d pixels were written; at most %d should be", what, err, written, maxWritten)
 		}
 	}
 }
 
-func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	whole := file(4, 3, 24, 0, make([]byte, 36))
 	for name, c := range map[string]struct {
 		data      []byte
@@ -126,7 +126,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 		why       string
 	}{
 		"nothing":                        {nil, 4, 3, 36, "cut short"},
-		"another size than the header's": {whole, 3, 4, 36, "4×3 pixels was to become 3×4"},
+		"another size than the header's": {whole, 3, 4, 36, "4×3 pixels to 3×4"},
 		"memory too small":               {whole, 4, 3, 35, "in 35 bytes"},
 		"a byte too few":                 {whole[:len(whole)-1], 4, 3, 36, "cut short"},
 		"a palette that is cut":          {file(4, 3, 8, 1, nil)[:80], 4, 3, 36, "cut short"},
@@ -138,7 +138,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds that nothing depends on what the memory held before.
+// FuzzDecode checks that nothing depends on the previous contents of memory.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("../testdata/images/*.bmp")
 	if err != nil || len(files) == 0 {

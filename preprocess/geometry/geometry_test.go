@@ -16,7 +16,7 @@ var (
 	letterbox = repository.Input{Width: 640, Height: 640, Resize: repository.Letterbox}
 )
 
-// TestResample holds numbers worked out by hand from the sources that each mode names.
+// TestResample has numbers calculated by hand from the reference of each mode.
 func TestResample(t *testing.T) {
 	for what, c := range map[string]struct {
 		in            repository.Input
@@ -46,7 +46,7 @@ func TestResample(t *testing.T) {
 	}
 }
 
-func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
+func TestOversizedImagesAreCroppedFirst(t *testing.T) {
 	for _, size := range []image.Point{{1 << 20, 40}, {40, 1 << 20}, {1 << 20, 1}, {5000, 100}} {
 		p := Resample(&imagenet, Image{Width: size.X, Height: size.Y, Shrink: 1})
 		if p.Size != image.Pt(224, 224) || p.Source.Pixels().Empty() || !p.Source.Pixels().In(image.Rect(0, 0, size.X, size.Y)) {
@@ -59,15 +59,15 @@ func TestALongStripIsCutBeforeItIsResized(t *testing.T) {
 	}
 }
 
-// TestReducedDecodingKeepsThePlace decodes 1003 pixels to 126 at 1/8: the last of them stands for 3 pixels only, so
+// TestShrinkRoundsUp decodes 1003 pixels to 126 at 1/8: the last of them stands for 3 pixels only, so
 // that the input covers no more than 125 3/8 of them.
-func TestReducedDecodingKeepsThePlace(t *testing.T) {
+func TestShrinkRoundsUp(t *testing.T) {
 	in := repository.Input{Width: 63, Height: 63}
 	p := Resample(&in, Image{Width: 1003, Height: 1008, Shrink: 8})
 	if p.Source != (Box{0, 0, 125.375, 126}) || p.Size != image.Pt(63, 63) {
 		t.Fatalf("%+v", p)
 	}
-	// Turned round, the 5 pixels that are not there lie at the left.
+	// When flipped, the 5 missing pixels are at the left.
 	flipped := Resample(&in, Image{Width: 1003, Height: 1008, Shrink: 8, FlippedX: true, FlippedY: true})
 	if flipped.Source != (Box{0.625, 0, 126, 126}) {
 		t.Fatalf("%+v", flipped)
@@ -81,8 +81,8 @@ func TestReducedDecodingKeepsThePlace(t *testing.T) {
 	}
 }
 
-// TestAShrunkImageLiesWhereTheWholeOneDoes compares the place of each point, whatever the decoder shrinks and rounds.
-func TestAShrunkImageLiesWhereTheWholeOneDoes(t *testing.T) {
+// TestTransformDoesNotDependOnShrink compares the positions of points with and without a shrink in the decoder.
+func TestTransformDoesNotDependOnShrink(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
 		for range 5000 {
@@ -108,7 +108,7 @@ func TestAShrunkImageLiesWhereTheWholeOneDoes(t *testing.T) {
 	}
 }
 
-func TestToImageUndoesTheFit(t *testing.T) {
+func TestToImageInvertsTheTransform(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
 		for range 5000 {
@@ -132,7 +132,7 @@ func TestToImageUndoesTheFit(t *testing.T) {
 	}
 }
 
-func TestShrinkingByMuchKeepsTheAspect(t *testing.T) {
+func TestTransformKeepsTheAspectRatio(t *testing.T) {
 	for _, in := range []repository.Input{imagenet, yolox, letterbox} {
 		p := Resample(&in, Image{Width: 4000, Height: 3000, Shrink: 1})
 		if math.Abs(p.Transform.ScaleX/p.Transform.ScaleY-1) > 0.005 {

@@ -9,7 +9,7 @@ import (
 	"fovea/internal/testenv"
 )
 
-// FuzzRead holds Read to its word: only the three codes, and only sizes within the limits.
+// FuzzRead checks that Read returns only its three codes, and only sizes within the limits.
 func FuzzRead(f *testing.F) {
 	files, err := filepath.Glob("../testdata/images/*")
 	if err != nil || len(files) == 0 {

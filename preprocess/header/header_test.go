@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"fovea/internal/apierror"
 	"fovea/internal/testenv"
@@ -52,7 +53,7 @@ func TestHeadersOfEveryKind(t *testing.T) {
 	}
 }
 
-func TestAImageCutShortAnywhereIsRefused(t *testing.T) {
+func TestTruncatedImagesAreRejected(t *testing.T) {
 	files, err := filepath.Glob("../testdata/images/*")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestAImageCutShortAnywhereIsRefused(t *testing.T) {
 	}
 }
 
-// claim is a small, whole PNG that says it is of a size.
+// claim is a small, complete PNG that claims a size.
 func claim(width, height uint32) []byte {
 	chunk := func(kind string, body []byte) []byte {
 		out := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
@@ -91,7 +92,7 @@ func claim(width, height uint32) []byte {
 	return bytes.Join([][]byte{[]byte(pngSignature), header, chunk("IDAT", []byte("x")), chunk("IEND", nil)}, nil)
 }
 
-// changed is data with bytes put at a place; a negative place counts from the end.
+// changed is data with bytes replaced at an offset; a negative one counts from the end.
 func changed(data []byte, at int, with ...byte) []byte {
 	data = bytes.Clone(data)
 	if at < 0 {
@@ -113,56 +114,56 @@ func TestReadErrors(t *testing.T) {
 		code    apierror.Code
 		message string
 	}{
-		"nothing":                          {nil, apierror.Undecodable, "the image is empty; allowed: JPEG, PNG, WebP, BMP"},
-		"one byte":                         {[]byte{1}, apierror.UnsupportedFormat, "unknown image format; allowed: JPEG, PNG, WebP, BMP"},
-		"random bytes":                     {[]byte("hello, I am no image at all"), apierror.UnsupportedFormat, "unknown image format"},
-		"GIF":                              {[]byte("GIF89a\x01\x00\x01\x00"), apierror.UnsupportedFormat, "GIF is not supported; allowed: JPEG, PNG, WebP, BMP"},
-		"TIFF":                             {[]byte("II*\x00\x08\x00\x00\x00"), apierror.UnsupportedFormat, "TIFF is not supported"},
-		"AVIF":                             {[]byte("\x00\x00\x00\x20ftypavif\x00\x00"), apierror.UnsupportedFormat, "AVIF is not supported"},
-		"HEIC":                             {[]byte("\x00\x00\x00\x20ftypheic\x00\x00"), apierror.UnsupportedFormat, "HEIC is not supported"},
-		"SVG":                              {[]byte("<?xml version='1.0'?><svg/>"), apierror.UnsupportedFormat, "SVG is not supported"},
-		"a claim of 900 megapixels":        {claim(30000, 30000), apierror.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels"},
-		"the same, cut short":              {claim(30000, 30000)[:40], apierror.ImageTooLarge, "30000×30000"},
-		"a claim of a long strip":          {claim(1<<20+1, 1), apierror.ImageTooLarge, "image is 1048577×1 pixels; the limit for one side is 1048576 pixels"},
-		"PNG without width":                {claim(0, 5), apierror.Undecodable, "its size is 0×5 pixels"},
-		"PNG with a wrong checksum":        {changed(png, 20, 9), apierror.Undecodable, "the checksum of its chunk IHDR is wrong"},
-		"PNG without image data":           {png[:bytes.Index(png, []byte("IDAT"))-4], apierror.Undecodable, "PNG is cut short"},
-		"PNG with a flipped bit":           {changed(png, len(png)/2, png[len(png)/2]^1), apierror.Undecodable, "the checksum of its chunk IDAT is wrong"},
-		"PNG of Xcode":                     {withChunk(png, 8, "CgBI", "\x50\x00\x20\x02"), apierror.UnsupportedFormat, "pngcrush -revert-iphone-optimizations"},
-		"PNG of two headers":               {withChunk(png, 33, "IHDR", string(png[16:29])), apierror.Undecodable, "does not begin with an IHDR"},
+		"nothing":                            {nil, apierror.Undecodable, "the image is empty; allowed: JPEG, PNG, WebP, BMP"},
+		"one byte":                           {[]byte{1}, apierror.UnsupportedFormat, "unknown image format; allowed: JPEG, PNG, WebP, BMP"},
+		"random bytes":                       {[]byte("hello, I am no image at all"), apierror.UnsupportedFormat, "unknown image format"},
+		"GIF":                                {[]byte("GIF89a\x01\x00\x01\x00"), apierror.UnsupportedFormat, "GIF is not supported; allowed: JPEG, PNG, WebP, BMP"},
+		"TIFF":                               {[]byte("II*\x00\x08\x00\x00\x00"), apierror.UnsupportedFormat, "TIFF is not supported"},
+		"AVIF":                               {[]byte("\x00\x00\x00\x20ftypavif\x00\x00"), apierror.UnsupportedFormat, "AVIF is not supported"},
+		"HEIC":                               {[]byte("\x00\x00\x00\x20ftypheic\x00\x00"), apierror.UnsupportedFormat, "HEIC is not supported"},
+		"SVG":                                {[]byte("<?xml version='1.0'?><svg/>"), apierror.UnsupportedFormat, "SVG is not supported"},
+		"a claim of 900 megapixels":          {claim(30000, 30000), apierror.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels"},
+		"the same, cut short":                {claim(30000, 30000)[:40], apierror.ImageTooLarge, "30000×30000"},
+		"a claim of a long strip":            {claim(1<<20+1, 1), apierror.ImageTooLarge, "image is 1048577×1 pixels; the limit for one side is 1048576 pixels"},
+		"PNG without width":                  {claim(0, 5), apierror.Undecodable, "its size is 0×5 pixels"},
+		"PNG with a wrong checksum":          {changed(png, 20, 9), apierror.Undecodable, "the checksum of its chunk IHDR is wrong"},
+		"PNG without image data":             {png[:bytes.Index(png, []byte("IDAT"))-4], apierror.Undecodable, "PNG is cut short"},
+		"PNG with a flipped bit":             {changed(png, len(png)/2, png[len(png)/2]^1), apierror.Undecodable, "the checksum of its chunk IDAT is wrong"},
+		"PNG of Xcode":                       {withChunk(png, 8, "CgBI", "\x50\x00\x20\x02"), apierror.UnsupportedFormat, "pngcrush -revert-iphone-optimizations"},
+		"PNG of two headers":                 {withChunk(png, 33, "IHDR", string(png[16:29])), apierror.Undecodable, "does not begin with an IHDR"},
 		"PNG with an unknown critical chunk": {withChunk(png, 33, "ABCD", ""), apierror.Undecodable, `its critical chunk "ABCD" is unknown`},
-		"PNG of an unknown interlacing":    {headed(png, 28, 2), apierror.Undecodable, "interlacing 2"},
-		"PNG of an unknown compression":    {headed(png, 26, 1), apierror.Undecodable, "compression 1"},
-		"PNG of indices without a palette": {headed(png, 25, 3), apierror.Undecodable, "its palette is missing"},
-		"PNG with two palettes":            {withChunk(indexed, bytes.Index(indexed, []byte("PLTE"))-4, "PLTE", "abc"), apierror.Undecodable, "two palettes"},
-		"PNG with half a colour":           {withChunk(headed(png, 25, 3), 33, "PLTE", "abcd"), apierror.Undecodable, "its palette has 4 bytes"},
-		"PNG of 5 bits":                    {headed(png, 24, 5), apierror.Undecodable, "colour type 2 with 5 bits does not exist"},
-		"BMP of 257 colours":               {changed(testenv.FormatSample(t, "bmp_palette.bmp"), 46, 1, 1), apierror.Undecodable, "its palette has 257 colours"},
-		"PNG that starts elsewhere":        {changed(png, 12, 'J'), apierror.Undecodable, "does not begin with an IHDR"},
-		"JPEG, arithmetic-coded":           {changed(jpeg, sof+1, 0xC9), apierror.UnsupportedFormat, "allowed: baseline, extended and progressive JPEG"},
-		"JPEG, lossless":                   {changed(jpeg, sof+1, 0xC3), apierror.UnsupportedFormat, "is not supported"},
-		"JPEG of 12 bits":                  {changed(jpeg, sof+4, 12), apierror.UnsupportedFormat, "JPEG of 12 bits is not supported; allowed: 8 bits"},
-		"JPEG without height":              {changed(jpeg, sof+5, 0, 0), apierror.Undecodable, "its size is 96×0 pixels"},
-		"JPEG of 65535×65535 pixels":       {changed(jpeg, sof+5, 255, 255, 255, 255), apierror.ImageTooLarge, "image is 65535×65535 pixels"},
-		"JPEG whose scan is not there":     {append(bytes.Clone(jpeg[:sos]), 0xFF, 0xD9), apierror.Undecodable, "JPEG is cut short"},
-		"JPEG of 66,000 segments":          {manySegments(jpeg), apierror.Undecodable, "JPEG has more than 65536 segments"},
-		"JPEG with another's start":        {append(bytes.Clone(jpeg[:sos]), jpeg...), apierror.Undecodable, "another image begins within it"},
-		"JPEG sampled by nothing":          {changed(jpeg, sof+11, 0x01), apierror.Undecodable, "a component has sampling factors of 0×1"},
-		"JPEG of nothing":                  {[]byte("\xff\xd8\xff\xd9"), apierror.Undecodable, "it has no frame header"},
-		"WebP cut short":                   {webp[:len(webp)-4], apierror.Undecodable, "WebP is cut short"},
-		"WebP with a broken frame":         {changed(webp, 23, 0), apierror.Undecodable, "does not begin with a frame header"},
-		"WebP of nothing":                  {[]byte("RIFF\x04\x00\x00\x00WEBP"), apierror.Undecodable, "it has no image data"},
-		"WebP, its frame off canvas":       {changed(small, 24, 50), apierror.Undecodable, "its first frame lies outside its canvas of 51×72 pixels"},
-		"WebP, its frame without room":     {changed(small, bytes.Index(small, []byte("ANMF"))+4, 9, 0, 0), apierror.Undecodable, "broken"},
-		"progressive JPEG, last scan":      {withoutScans(progressive, 1), apierror.Undecodable, "JPEG is cut short"},
-		"progressive JPEG, all but DC":     {withoutScans(progressive, 9), apierror.Undecodable, "JPEG is cut short"},
-		"BMP of red where blue is":         {changed(v5, 54, 255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0), apierror.UnsupportedFormat, "and the masks [ff ff00 ff0000] is not supported; allowed:"},
-		"BMP of 4 bits a channel":          {changed(testenv.FormatSample(t, "bmp_565.bmp"), 54, 0, 15), apierror.UnsupportedFormat, "allowed: [7c00 3e0 1f] and [f800 7e0 1f] for 16 bits"},
-		"BMP, rows in its header":          {changed(bmp, 10, 0), apierror.Undecodable, "its rows begin within its header"},
-		"BMP cut short":                    {bmp[:len(bmp)-1], apierror.Undecodable, "BMP is cut short"},
-		"BMP of 7 bits":                    {changed(bmp, 28, 7), apierror.UnsupportedFormat, "BMP with 7 bits per pixel"},
-		"BMP with an odd header":           {changed(bmp, 14, 41, 1), apierror.Undecodable, "it has a header of 297 bytes"},
-		"BMP of 2 gigapixels":              {changed(bmp, 18, 0, 0, 0, 64, 2, 0, 0, 0), apierror.ImageTooLarge, "image is 1073741824×2 pixels"},
+		"PNG of an unknown interlacing":      {headed(png, 28, 2), apierror.Undecodable, "interlacing 2"},
+		"PNG of an unknown compression":      {headed(png, 26, 1), apierror.Undecodable, "compression 1"},
+		"PNG of indices without a palette":   {headed(png, 25, 3), apierror.Undecodable, "its palette is missing"},
+		"PNG with two palettes":              {withChunk(indexed, bytes.Index(indexed, []byte("PLTE"))-4, "PLTE", "abc"), apierror.Undecodable, "two palettes"},
+		"PNG with half a colour":             {withChunk(headed(png, 25, 3), 33, "PLTE", "abcd"), apierror.Undecodable, "its palette has 4 bytes"},
+		"PNG of 5 bits":                      {headed(png, 24, 5), apierror.Undecodable, "colour type 2 with 5 bits does not exist"},
+		"BMP of 257 colours":                 {changed(testenv.FormatSample(t, "bmp_palette.bmp"), 46, 1, 1), apierror.Undecodable, "its palette has 257 colours"},
+		"PNG that starts elsewhere":          {changed(png, 12, 'J'), apierror.Undecodable, "does not begin with an IHDR"},
+		"JPEG, arithmetic-coded":             {changed(jpeg, sof+1, 0xC9), apierror.UnsupportedFormat, "allowed: baseline, extended and progressive JPEG"},
+		"JPEG, lossless":                     {changed(jpeg, sof+1, 0xC3), apierror.UnsupportedFormat, "is not supported"},
+		"JPEG of 12 bits":                    {changed(jpeg, sof+4, 12), apierror.UnsupportedFormat, "JPEG of 12 bits is not supported; allowed: 8 bits"},
+		"JPEG without height":                {changed(jpeg, sof+5, 0, 0), apierror.Undecodable, "its size is 96×0 pixels"},
+		"JPEG of 65535×65535 pixels":         {changed(jpeg, sof+5, 255, 255, 255, 255), apierror.ImageTooLarge, "image is 65535×65535 pixels"},
+		"JPEG whose scan is not there":       {append(bytes.Clone(jpeg[:sos]), 0xFF, 0xD9), apierror.Undecodable, "JPEG is cut short"},
+		"JPEG of 66,000 segments":            {manySegments(jpeg), apierror.Undecodable, "JPEG has more than 65536 segments"},
+		"JPEG with another's start":          {append(bytes.Clone(jpeg[:sos]), jpeg...), apierror.Undecodable, "another image begins within it"},
+		"JPEG sampled by nothing":            {changed(jpeg, sof+11, 0x01), apierror.Undecodable, "a component has sampling factors of 0×1"},
+		"JPEG of nothing":                    {[]byte("\xff\xd8\xff\xd9"), apierror.Undecodable, "it has no frame header"},
+		"WebP cut short":                     {webp[:len(webp)-4], apierror.Undecodable, "WebP is cut short"},
+		"WebP with a broken frame":           {changed(webp, 23, 0), apierror.Undecodable, "does not begin with a frame header"},
+		"WebP of nothing":                    {[]byte("RIFF\x04\x00\x00\x00WEBP"), apierror.Undecodable, "it has no image data"},
+		"WebP, its frame off canvas":         {changed(small, 24, 50), apierror.Undecodable, "its first frame lies outside its canvas of 51×72 pixels"},
+		"WebP, its frame without room":       {changed(small, bytes.Index(small, []byte("ANMF"))+4, 9, 0, 0), apierror.Undecodable, "broken"},
+		"progressive JPEG, last scan":        {withoutScans(progressive, 1), apierror.Undecodable, "JPEG is cut short"},
+		"progressive JPEG, all but DC":       {withoutScans(progressive, 9), apierror.Undecodable, "JPEG is cut short"},
+		"BMP of red where blue is":           {changed(v5, 54, 255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0), apierror.UnsupportedFormat, "and the masks [ff ff00 ff0000] is not supported; allowed:"},
+		"BMP of 4 bits a channel":            {changed(testenv.FormatSample(t, "bmp_565.bmp"), 54, 0, 15), apierror.UnsupportedFormat, "allowed: [7c00 3e0 1f] and [f800 7e0 1f] for 16 bits"},
+		"BMP, rows in its header":            {changed(bmp, 10, 0), apierror.Undecodable, "its rows begin within its header"},
+		"BMP cut short":                      {bmp[:len(bmp)-1], apierror.Undecodable, "BMP is cut short"},
+		"BMP of 7 bits":                      {changed(bmp, 28, 7), apierror.UnsupportedFormat, "BMP with 7 bits per pixel"},
+		"BMP with an odd header":             {changed(bmp, 14, 41, 1), apierror.Undecodable, "it has a header of 297 bytes"},
+		"BMP of 2 gigapixels":                {changed(bmp, 18, 0, 0, 0, 64, 2, 0, 0, 0), apierror.ImageTooLarge, "image is 1073741824×2 pixels"},
 	} {
 		info, err := Read(c.data, Limits{})
 		var f *apierror.Error
@@ -175,7 +176,7 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-// withChunk is a PNG with one more chunk at a place.
+// withChunk is a PNG with one more chunk at an offset.
 func withChunk(png []byte, at int, kind, body string) []byte {
 	chunk := append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), kind+body...)
 	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
@@ -189,7 +190,7 @@ func headed(png []byte, at int, with byte) []byte {
 	return png
 }
 
-// withoutScans is a JPEG that lost its last n scans, and not its end marker.
+// withoutScans is a JPEG without its last n scans, but with its end marker.
 func withoutScans(jpeg []byte, n int) []byte {
 	for range n {
 		jpeg = jpeg[:bytes.LastIndex(jpeg, []byte{0xFF, markerSOS})]
@@ -202,7 +203,7 @@ func manySegments(jpeg []byte) []byte {
 	return append(append(bytes.Clone(jpeg[:2]), bytes.Repeat([]byte{0xFF, 0xFE, 0, 2}, 66_000)...), jpeg[2:]...)
 }
 
-func TestTheLimitIsThePixelsAllowed(t *testing.T) {
+func TestMaxPixels(t *testing.T) {
 	data := testenv.FormatSample(t, "png_rgb.png")
 	if _, err := Read(data, Limits{MaxPixels: 96 * 72}); err != nil {
 		t.Error(err)
@@ -213,7 +214,7 @@ func TestTheLimitIsThePixelsAllowed(t *testing.T) {
 	}
 }
 
-func TestOrientationIsReadInBothByteOrdersAndOnlyWhereItIsOne(t *testing.T) {
+func TestOrientation(t *testing.T) {
 	little := "II*\x00\x08\x00\x00\x00\x02\x00\x0f\x01\x02\x00\x01\x00\x00\x00abcd\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
 	big := "MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x08\x00\x00"
 	for block, want := range map[string]int{
@@ -232,7 +233,7 @@ func TestOrientationIsReadInBothByteOrdersAndOnlyWhereItIsOne(t *testing.T) {
 	}
 }
 
-func TestTheChunkOfAWebPIsThatOfItsImage(t *testing.T) {
+func TestChunk(t *testing.T) {
 	for name, want := range map[string]string{
 		"webp_lossy.webp": "VP8 ", "webp_lossy_alpha.webp": "VP8 ", "webp_exif6.webp": "VP8 ", "webp_lossless.webp": "VP8L",
 		"webp_animated.webp": "VP8 ", "webp_animated_small.webp": "VP8L", "webp_animated_lossless.webp": "VP8L",
@@ -245,6 +246,30 @@ func TestTheChunkOfAWebPIsThatOfItsImage(t *testing.T) {
 		chunk := Chunk(data, info)
 		if string(chunk[:4]) != want || int(binary.LittleEndian.Uint32(chunk[4:])) != len(chunk)-8 {
 			t.Errorf("%s: %d bytes that begin with %q", name, len(chunk), chunk[:8])
+		}
+	}
+}
+
+func TestEstimate(t *testing.T) {
+	script := script(markerSOF2, 7000, 7000, []byte{0x11, 0x11, 0x11}, libjpegColour...)
+	progressive, err := Read(append(script, 0xFF, markerEOI), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		info     Info
+		size     int
+		from, to time.Duration
+	}{
+		"a photograph of 12 megapixels":    {Info{Format: JPEG, Width: 4000, Height: 3000}, 3 << 20, 10 * time.Millisecond, 100 * time.Millisecond},
+		"a photograph of 50 megapixels":    {Info{Format: JPEG, Width: 8000, Height: 6250}, 14 << 20, 200 * time.Millisecond, time.Second},
+		"the same, progressive":            {progressive, 14 << 20, 600 * time.Millisecond, 2 * time.Second},
+		"a small photograph":               {Info{Format: JPEG, Width: 640, Height: 480}, 80_000, 0, 5 * time.Millisecond},
+		"a PNG of 50 megapixels":           {Info{Format: PNG, Width: 8000, Height: 6250}, 200_000, 300 * time.Millisecond, time.Second},
+		"a WebP of 38 bytes, 50 megapixel": {Info{Format: WebP, Width: 16383, Height: 3051}, 38, 300 * time.Millisecond, time.Second},
+	} {
+		if got := c.info.Estimate(c.size); got < c.from || got > c.to {
+			t.Errorf("%s: %v, want %v to %v", what, got, c.from, c.to)
 		}
 	}
 }

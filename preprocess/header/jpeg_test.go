@@ -11,9 +11,9 @@ import (
 	"fovea/internal/testenv"
 )
 
-// TestWhatFollowsTheLastScanIsNotLookedAt puts what makers write there behind each JPEG, in place of its end marker and
-// after it.
-func TestWhatFollowsTheLastScanIsNotLookedAt(t *testing.T) {
+// TestDataAfterTheLastScanIsIgnored appends typical trailers of cameras to each JPEG, after its end marker and instead
+// of it.
+func TestDataAfterTheLastScanIsIgnored(t *testing.T) {
 	files, err := filepath.Glob("../testdata/images/*.jpg")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func times(n int, step []byte, then ...[]byte) [][]byte {
 	return append(steps, then...)
 }
 
-func TestScansCostWhatTheyVisit(t *testing.T) {
+func TestScanWork(t *testing.T) {
 	full, half := []byte{0x11, 0x11, 0x11}, []byte{0x22, 0x11, 0x11}
 	four, grey := []byte{0x11, 0x11, 0x11, 0x11}, []byte{0x11}
 	rest := [][]byte{{1, 1, 63, 0, 0}, {2, 1, 63, 0, 0}, {3, 1, 63, 0, 0}}
@@ -154,7 +154,7 @@ func TestScansCostWhatTheyVisit(t *testing.T) {
 	}
 }
 
-func TestTheAllowedWorkFollowsTheLimitOfPixels(t *testing.T) {
+func TestScanWorkLimitScalesWithMaxPixels(t *testing.T) {
 	for _, c := range []struct {
 		side  int
 		limit int64
@@ -176,7 +176,7 @@ func TestTheAllowedWorkFollowsTheLimitOfPixels(t *testing.T) {
 	}
 }
 
-// BenchmarkWalk walks 16 MiB of what a walk might go over more than once.
+// BenchmarkWalk walks 16 MiB of data that a walk might visit more than once.
 func BenchmarkWalk(b *testing.B) {
 	for name, unit := range map[string][]byte{
 		"stuffed bytes": {0xFF, 0}, "fill bytes": {0xFF}, "restart markers": {0xFF, markerRST0}, "zeros": {0},

@@ -25,7 +25,7 @@ func pngHead(width, height uint32, depth, color byte) []byte {
 	return append(out, chunk("IDAT", []byte{0x78, 0x9C, 3, 0})...)
 }
 
-func TestPixelsOfMoreThan32BitsCountForMore(t *testing.T) {
+func TestDeepPixelsCountForMore(t *testing.T) {
 	const limit = 1_000_000
 	for name, test := range map[string]struct {
 		depth, color byte

@@ -9,9 +9,9 @@
 
 #include <jerror.h>
 
-// manager is libjpeg's way to report, without its lines on standard error.
+// manager receives libjpeg's messages instead of standard error.
 struct manager {
-  struct jpeg_error_mgr base; // first, so that a pointer to it is one to the whole
+  struct jpeg_error_mgr base; // first, so that pointers to it can be cast
   jmp_buf failed;
   char why[JMSG_LENGTH_MAX];
   const int *stop;
@@ -25,7 +25,7 @@ static void fail(j_common_ptr info) {
   longjmp(m->failed, 1);
 }
 
-// check ends the decoding once *stop is set.
+// check stops decoding once *stop is set.
 static void check(j_common_ptr info) {
   struct manager *m = (struct manager *)info->err;
   ++*m->checks;
@@ -35,10 +35,10 @@ static void check(j_common_ptr info) {
   }
 }
 
-// message is called with warnings, and for tracing with each marker and table: of those a file may have many before a
-// row of blocks. The decoding ends where libjpeg would go on with grey: JWRN_HIT_MARKER says that a block needed more
-// bits than there were. JWRN_JPEG_EOF says only that the data ends without an end marker, and other warnings, such as of
-// stray bytes between two markers, are of images that are whole.
+// message is called with warnings, and with a trace of each marker and table, of which a file may have many before a row of
+// blocks. Decoding fails where libjpeg would continue with grey: JWRN_HIT_MARKER means that a block needed more bits than there
+// were. JWRN_JPEG_EOF only means that the end marker is missing, and complete images have other warnings, such as of stray bytes
+// between two markers.
 static void message(j_common_ptr info, int level) {
   if (level < 0 && info->err->msg_code == JWRN_HIT_MARKER) {
     *((struct manager *)info->err)->missing = 1;
@@ -49,11 +49,10 @@ static void message(j_common_ptr info, int level) {
 
 static void say_nothing(j_common_ptr info) { (void)info; }
 
-// crop has libjpeg make only the columns from..to and some around them, and returns the first that it makes. The colours
-// of a column are mixed with those beside it, and at the edge of what is made with the edge itself, hence the margin. This
-// is called once and before any row is read, without which jpeg_crop_scanline uses memory that is freed
-// (libjpeg-turbo#669). Rows are not left out: jpeg_skip_scanlines has faults (libjpeg-turbo#915), and would not see the
-// end of the data.
+// crop makes libjpeg decode only the columns from..to and a margin, and returns the first one decoded. The margin is needed since
+// chroma upsampling uses adjacent columns. It must be called once and before any row is read, or jpeg_crop_scanline uses freed
+// memory (libjpeg-turbo#669). Rows are not skipped: jpeg_skip_scanlines has bugs (libjpeg-turbo#915) and would not notice the end
+// of the data.
 static size_t crop(j_decompress_ptr info, JDIMENSION from, JDIMENSION to) {
   const JDIMENSION margin = 16;
   JDIMENSION left = from > margin ? from - margin : 0;
@@ -64,7 +63,7 @@ static size_t crop(j_decompress_ptr info, JDIMENSION from, JDIMENSION to) {
   return left;
 }
 
-// read_bgr has libjpeg write the rows where they belong.
+// read_bgr makes libjpeg write the rows to pixels.
 static void read_bgr(j_decompress_ptr info, unsigned char *pixels, size_t stride) {
   while (info->output_scanline < info->output_height) {
     JSAMPROW rows[16];
@@ -75,7 +74,7 @@ static void read_bgr(j_decompress_ptr info, unsigned char *pixels, size_t stride
   }
 }
 
-// read_cmyk reads the four colours of printing, which every program writes inverted as Adobe does: 255 is no ink.
+// read_cmyk converts CMYK, which all programs write inverted as Adobe does: 255 is no ink.
 static void read_cmyk(j_decompress_ptr info, unsigned char *pixels, size_t stride) {
   JSAMPARRAY row = info->mem->alloc_sarray((j_common_ptr)info, JPOOL_IMAGE, 4 * info->output_width, 1);
   while (info->output_scanline < info->output_height) {
@@ -124,7 +123,7 @@ char *fovea_jpeg_decode(const unsigned char *data, size_t size, int shrink, unsi
   } else {
     read_bgr(&info, pixels, stride);
   }
-  // What is left in the file is of no interest, so that it is not finished but ended.
+  // The rest of the file is not needed, so that decoding is aborted rather than finished.
   jpeg_destroy_decompress(&info);
   return NULL;
 }

@@ -1,6 +1,5 @@
-// Package jpeg decodes JPEG with libjpeg-turbo, which OpenCV uses too. OpenCV has it write red first and then swaps
-// every pixel by itself, which takes as long as decoding; it copies the file before; and it hides libjpeg's warning that
-// the image's data ends too soon.
+// Package jpeg decodes JPEG with libjpeg-turbo. OpenCV uses it too, but has it write red first and then swaps every pixel, which
+// takes as long as decoding, copies the file first, and hides libjpeg's warning that the image's data ends too early.
 package jpeg
 
 /*
@@ -19,16 +18,16 @@ import (
 	"fovea/preprocess/internal/stop"
 )
 
-// ErrTruncated says that a block's data is missing.
+// ErrTruncated is the error of an image with missing data.
 var ErrTruncated = errors.New("the image's data ends before its last row")
 
-// Decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size, rounded up; shrink is 1, 2, 4 or 8. pixels
-// receive height rows of width pixels, blue, green and red, uint8, from the top, as the image is stored; columns
-// outside of from..to, and all after an error, hold anything. An image of which a block's data is missing gives
-// ErrTruncated; a missing end marker is no error. Decoding ends with ctx's error within some milliseconds of the end of ctx.
+// Decode decodes a JPEG of 1, 3 or 4 channels at 1/shrink of its size, rounded up, into pixels: height rows of width pixels,
+// blue, green and red, uint8, from the top, in the stored orientation. shrink is 1, 2, 4 or 8. Columns outside from..to, and
+// all after an error, are undefined. An image with missing data is ErrTruncated; a missing end marker is no error. Decoding
+// returns ctx's error within a few milliseconds after ctx ends.
 func Decode(ctx context.Context, data []byte, shrink int, pixels []byte, width, height, from, to int) error {
 	if len(data) == 0 || width < 1 || height < 1 || len(pixels) != 3*width*height || from < 0 || from >= to || to > width {
-		return fmt.Errorf("%d bytes of JPEG, %d bytes for %d×%d pixels, of which columns %d to %d",
+		return fmt.Errorf("cannot decode %d bytes of JPEG into %d bytes for %d×%d pixels, columns %d to %d",
 			len(data), len(pixels), width, height, from, to)
 	}
 	stopped := stop.On(ctx)
@@ -40,7 +39,7 @@ func Decode(ctx context.Context, data []byte, shrink int, pixels []byte, width, 
 	return err
 }
 
-// decode also returns how often the decoder looked whether it is to stop: whether the int32 at stopped is 1.
+// decode also returns how often the decoder checked the flag at stopped.
 func decode(data []byte, shrink int, pixels []byte, width, height, from, to int, stopped unsafe.Pointer) (checks int, err error) {
 	var count C.long
 	var missing C.int

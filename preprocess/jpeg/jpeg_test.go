@@ -13,7 +13,7 @@ import (
 
 var endMarker = []byte{0xFF, 0xD9}
 
-func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	const w, h = 96, 72
 	whole := testenv.FormatSample(t, "jpeg_420.jpg")
 	half := func(name string) []byte {
@@ -44,7 +44,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 	}
 }
 
-func TestOnlyColumnsOfTheImageCanBeWanted(t *testing.T) {
+func TestColumnsOutsideTheImage(t *testing.T) {
 	const w, h = 96, 72
 	for name, columns := range map[string][2]int{
 		"none": {10, 10}, "before the first": {-1, 10}, "behind the last": {90, w + 1}, "the wrong way round": {20, 10},
@@ -55,9 +55,9 @@ func TestOnlyColumnsOfTheImageCanBeWanted(t *testing.T) {
 	}
 }
 
-// TestTheDecoderLooksOftenWhetherItIsToStop counts the looks: one for each row of blocks of each scan and for each
-// segment, and none after that which says stop.
-func TestTheDecoderLooksOftenWhetherItIsToStop(t *testing.T) {
+// TestStopFlagIsCheckedOften counts the checks: one for each row of blocks of each scan and for each
+// segment, and none after one that says stop.
+func TestStopFlagIsCheckedOften(t *testing.T) {
 	segments := append(bytes.Clone(testenv.FormatSample(t, "jpeg_420.jpg")[:2]), bytes.Repeat([]byte{0xFF, 0xFE, 0, 3, 'x'}, 1000)...)
 	tests := map[string]struct {
 		data  []byte
@@ -97,7 +97,7 @@ func tables(n int) []byte {
 	return append([]byte{0xFF, 0xC4, byte((len(body) + 2) >> 8), byte(len(body) + 2)}, body...)
 }
 
-func TestDecodingEndsWithItsContext(t *testing.T) {
+func TestDecodeStopsOnCancel(t *testing.T) {
 	const w, h = 96, 72
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -9,31 +9,31 @@
 #include "spread.h"
 
 enum {
-  batch = 1 << 16, // bytes of rows that are inflated at once: zlib is slow at little pieces
-  step = 1 << 18,  // bytes that are inflated between two looks at the stop flag: less than a millisecond
-  margin = 16,     // bytes before and behind a row that SIMD may read or write
+  batch = 1 << 16, // bytes of rows inflated at once: zlib is slow in small pieces
+  step = 1 << 18,  // bytes inflated between two checks of the stop flag: less than a millisecond
+  margin = 16,     // bytes before and after a row that SIMD may read or write
 };
 
 // decoder is the state of a decode.
 struct decoder {
   const struct fovea_png_image *image;
   z_stream z;
-  const unsigned char *next; // where the next chunk begins
+  const unsigned char *next; // the next chunk
   size_t left;               // bytes from there on
   const int *stop;
   size_t most_blocks;
   struct fovea_png_counts *counts;
-  int bits;                      // of a pixel
-  unsigned char *raw;            // filtered rows, each behind its filter's number
-  unsigned char *row, *above;    // without filter, with a margin before
+  int bits;                      // per pixel
+  unsigned char *raw;            // filtered rows, each after its filter type
+  unsigned char *row, *above;    // unfiltered, after a margin
   unsigned char *line;           // the pixels of an interlaced row
   struct fovea_spread spread;
 };
 
 static unsigned be32(const unsigned char *b) { return (unsigned)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3]; }
 
-// next_chunk gives the next IDAT chunk to zlib, or what there is of it where the file is cut. Ancillary chunks between
-// them are passed over. It returns 0 where there is none.
+// next_chunk passes the next IDAT chunk to zlib, or what there is of it in a truncated file. Ancillary chunks in between are
+// skipped. It returns 0 if there is none.
 static int next_chunk(struct decoder *d) {
   while (d->left >= 8) {
     const size_t length = be32(d->next), there = d->left - 8;
@@ -54,8 +54,8 @@ static int next_chunk(struct decoder *d) {
   return 0;
 }
 
-// inflate_rows inflates exactly n bytes. It is called no more once the rows are all there, so what follows them is never
-// inflated. Blocks are counted because an empty one costs time, and gives nothing.
+// inflate_rows inflates exactly n bytes. It is not called again once the rows are complete, so that what follows them is never
+// inflated. Blocks are counted since empty ones cost time and produce nothing.
 static enum fovea_png_result inflate_rows(struct decoder *d, unsigned char *to, size_t n) {
   d->z.next_out = to;
   while (n > 0) {
@@ -63,7 +63,7 @@ static enum fovea_png_result inflate_rows(struct decoder *d, unsigned char *to, 
       return FOVEA_PNG_STOPPED;
     }
     if (d->z.avail_in == 0 && !next_chunk(d)) {
-      return FOVEA_PNG_CUT;
+      return FOVEA_PNG_TRUNCATED;
     }
     const uInt some = n < step ? n : step;
     d->z.avail_out = some;
@@ -83,8 +83,8 @@ static enum fovea_png_result inflate_rows(struct decoder *d, unsigned char *to, 
   return FOVEA_PNG_OK;
 }
 
-// pass is a part of the image whose rows are stored one after another: every dx-th column from x on of every dy-th row
-// from y on.
+// pass is a part of the image whose rows are stored consecutively: every dx-th column from x on of every dy-th row from y
+// on.
 struct pass {
   int x, y, dx, dy;
 };
@@ -95,7 +95,7 @@ static const struct pass whole[] = {{0, 0, 1, 1}};
 
 static size_t row_bytes(const struct decoder *d, size_t width) { return (width * d->bits + 7) / 8; }
 
-// put writes a row of a pass where it belongs in the image.
+// put writes a row of a pass to its pixels in the image.
 static void put(struct decoder *d, unsigned char *to, int width, int dx) {
   if (dx == 1) {
     fovea_spread_row(&d->spread, d->row, to, width);
@@ -138,7 +138,7 @@ static enum fovea_png_result decode_pass(struct decoder *d, struct pass p, unsig
   return FOVEA_PNG_OK;
 }
 
-// prepare allocates what a decode needs besides the image: a few rows.
+// prepare allocates the memory of a decode besides the image: a few rows.
 static int prepare(struct decoder *d, unsigned char **memory) {
   const struct fovea_png_image *image = d->image;
   const size_t bytes = row_bytes(d, image->width), whole_row = margin + bytes + margin;
@@ -151,7 +151,7 @@ static int prepare(struct decoder *d, unsigned char **memory) {
   d->row = d->raw + raw + margin;
   d->above = d->row + whole_row;
   d->line = d->above + bytes + margin;
-  memset(d->row - margin, 0, 2 * whole_row); // left of a row are zeros, which nobody overwrites
+  memset(d->row - margin, 0, 2 * whole_row); // zeros to the left of a row; never overwritten
   memset(d->raw + raw - margin, 0, margin);
   return inflateInit2(&d->z, MAX_WBITS) == Z_OK && inflateValidate(&d->z, 0) == Z_OK;
 }

@@ -7,13 +7,13 @@
 #include <emmintrin.h>
 #endif
 
-// A pixel depends on the one to its left, so only the bytes of one pixel can be worked on at once: up to eight, in eight
-// lanes of 16 bits. Eight bytes are always loaded and stored; those that belong to the next pixel are overwritten by it.
+// A pixel depends on the one to its left, so that only the bytes of one pixel can be processed at once: up to eight, in eight
+// lanes of 16 bits. Eight bytes are always loaded and stored; those of the next pixel are overwritten by it.
 typedef unsigned char bytes8 __attribute__((vector_size(8)));
 typedef unsigned char bytes16 __attribute__((vector_size(16)));
 typedef short lanes __attribute__((vector_size(16)));
 
-// add adds in the lower halves of the lanes alone, and so wraps around as bytes do.
+// add adds only the lower halves of the lanes, and so wraps around like bytes.
 static inline lanes add(lanes a, lanes b) { return (lanes)((bytes16)a + (bytes16)b); }
 
 static inline lanes choose(lanes mask, lanes yes, lanes no) { return (mask & yes) | (~mask & no); }
@@ -39,7 +39,7 @@ static inline lanes magnitude(lanes v) { return (v ^ (v >> 15)) - (v >> 15); }
 static inline lanes least(lanes a, lanes b) { return choose(a < b, a, b); }
 #endif
 
-// paeth is the predictor of PNG's fourth filter: of left, above and corner the one nearest to left + above − corner.
+// paeth is the predictor of PNG's fourth filter: the one of left, above and corner that is nearest to left + above − corner.
 static inline lanes paeth(lanes left, lanes above, lanes corner) {
   const lanes to_above = left - corner, to_left = above - corner;
   const lanes pa = magnitude(to_left), pb = magnitude(to_above), pc = magnitude(to_left + to_above);
@@ -52,7 +52,7 @@ static inline unsigned char paeth_byte(int left, int above, int corner) {
   return (unsigned char)(pa <= pb && pa <= pc ? left : pb <= pc ? above : corner);
 }
 
-// The filters, for pixels of a size that the compiler knows.
+// The filters, for pixel sizes that the compiler knows.
 
 static inline void sub(const unsigned char *from, unsigned char *row, size_t n, int pixel) {
   lanes left = {0};
@@ -86,7 +86,7 @@ static inline void paeths(const unsigned char *from, const unsigned char *above,
   }
 }
 
-// bytewise is for pixels of one byte, of which nothing can be done at once.
+// bytewise is for pixels of one byte, which allow no parallelism.
 static void bytewise(int filter, const unsigned char *from, const unsigned char *above, unsigned char *row, size_t n) {
   unsigned char left = 0, corner = 0;
   for (size_t i = 0; i < n; i++) {

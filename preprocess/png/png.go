@@ -1,5 +1,5 @@
-// Package png decodes PNG with zlib. libpng, and OpenCV with it, inflates all that a file holds, even when the rows are
-// full, looks at no deadline in between, and reports on standard error.
+// Package png decodes PNG with zlib. Unlike libpng, which OpenCV uses, it does not inflate what follows the last row, checks for
+// cancellation while decoding, and does not write to standard error.
 package png
 
 /*
@@ -19,29 +19,28 @@ import (
 	"fovea/preprocess/internal/stop"
 )
 
-// ErrTruncated says that the file ends before the image's rows do.
+// ErrTruncated is the error of a file that ends before the image's rows do.
 var ErrTruncated = errors.New("the file ends before its rows do")
 
 var errEnds = errors.New("the image data ends before the rows do")
 
-// wrong is what can be wrong with image data, by what the C code returns.
-var wrong = map[C.enum_fovea_png_result]error{
-	C.FOVEA_PNG_CUT:     errEnds,
-	C.FOVEA_PNG_ROWS:    errEnds,
-	C.FOVEA_PNG_CORRUPT: errors.New("the compressed data is not valid"),
-	C.FOVEA_PNG_FILTER:  errors.New("a row has a filter that does not exist"),
-	C.FOVEA_PNG_BLOCKS:  errors.New("the compressed data is cut into too many blocks"),
-	C.FOVEA_PNG_MEMORY:  errors.New("there is not enough memory"),
+// decodeErrors are the errors of image data by the results of the C code.
+var decodeErrors = map[C.enum_fovea_png_result]error{
+	C.FOVEA_PNG_TRUNCATED: errEnds,
+	C.FOVEA_PNG_ROWS:      errEnds,
+	C.FOVEA_PNG_CORRUPT:   errors.New("the compressed data is not valid"),
+	C.FOVEA_PNG_FILTER:    errors.New("a row has an unknown filter"),
+	C.FOVEA_PNG_BLOCKS:    errors.New("the compressed data has too many blocks"),
+	C.FOVEA_PNG_MEMORY:    errors.New("out of memory"),
 }
 
-// work is what a decode has done.
+// work counts the work of a decode.
 type work struct{ inflated, blocks int }
 
-// Decode decodes a PNG. pixels receive height rows of width pixels, blue, green and red, uint8, from the top, as the
-// image is stored; after an error they hold anything. Palettes and grey become three channels, alpha is left out, and of
-// 16 bits the higher eight are taken. The image is whole when its rows are: what follows them in the compressed data is
-// not inflated. A file that ends before the rows do is ErrTruncated. Decoding ends with ctx's error within a few milliseconds
-// of the end of ctx.
+// Decode decodes a PNG into pixels: height rows of width pixels, blue, green and red, uint8, from the top, in the stored
+// orientation; undefined after an error. Palettes and grey become three channels, alpha is dropped, and 16 bits are reduced to
+// their higher eight. What follows the last row in the compressed data is not inflated. A file that ends before the rows do is
+// ErrTruncated. Decoding returns ctx's error within a few milliseconds after ctx ends.
 func Decode(ctx context.Context, data, pixels []byte, width, height int) error {
 	_, err := decode(ctx, data, pixels, width, height)
 	return err
@@ -53,7 +52,7 @@ func decode(ctx context.Context, data, pixels []byte, width, height int) (work, 
 		return work{}, err
 	}
 	if file.Width != width || file.Height != height || len(pixels) != 3*width*height {
-		return work{}, fmt.Errorf("a PNG of %d×%d pixels was to become %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
+		return work{}, fmt.Errorf("cannot decode a PNG of %d×%d pixels to %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
 	}
 	image := C.struct_fovea_png_image{width: C.int(width), height: C.int(height), depth: C.int(file.Depth), color: C.int(file.Color)}
 	if file.Interlaced {
@@ -73,8 +72,8 @@ func decode(ctx context.Context, data, pixels []byte, width, height int) (work, 
 		return done, nil
 	case result == C.FOVEA_PNG_STOPPED:
 		return done, ctx.Err()
-	case result == C.FOVEA_PNG_CUT && file.Truncated:
+	case result == C.FOVEA_PNG_TRUNCATED && file.Truncated:
 		return done, ErrTruncated
 	}
-	return done, wrong[result]
+	return done, decodeErrors[result]
 }

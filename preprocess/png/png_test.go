@@ -28,8 +28,8 @@ func rgb(width, height int, compressed []byte) []byte {
 		chunk("IDAT", compressed), chunk("IEND", nil)}, nil)
 }
 
-// TestNothingBehindTheRowsIsInflated gives rows that go on, into more data or into what is no data at all.
-func TestNothingBehindTheRowsIsInflated(t *testing.T) {
+// TestDataAfterTheLastRowIsNotInflated appends valid or invalid compressed data to the rows.
+func TestDataAfterTheLastRowIsNotInflated(t *testing.T) {
 	const w, h = 64, 48
 	rows := make([]byte, h*(1+3*w))
 	more := testenv.Deflated(t, make([]byte, 16<<20), zlib.BestSpeed)
@@ -92,8 +92,8 @@ func TestARowMayEndABlock(t *testing.T) {
 	}
 }
 
-// TestDecodingEndsWithItsContext ends contexts at several moments of a decode, until one is in the middle of it.
-func TestDecodingEndsWithItsContext(t *testing.T) {
+// TestDecodeStopsOnCancel ends contexts at several moments of a decode, until one is in the middle of it.
+func TestDecodeStopsOnCancel(t *testing.T) {
 	const w, h = 3000, 3000
 	total := h * (1 + 3*w)
 	data, pixels := rgb(w, h, testenv.Deflated(t, make([]byte, total), zlib.BestSpeed)), make([]byte, 3*w*h)
@@ -111,7 +111,7 @@ func TestDecodingEndsWithItsContext(t *testing.T) {
 	t.Error("no decode ended in its middle")
 }
 
-func TestAFileIsCutWhereItsRowsAreNotAllThere(t *testing.T) {
+func TestTruncatedFile(t *testing.T) {
 	for _, name := range []string{"png_rgb.png", "png_interlaced.png", "png_palette.png", "png_gray_1bit.png", "png_animated.png", "png_exif6.png"} {
 		data := testenv.FormatSample(t, name)
 		w, h := int(binary.BigEndian.Uint32(data[16:])), int(binary.BigEndian.Uint32(data[20:]))
@@ -139,7 +139,7 @@ func TestAFileIsCutWhereItsRowsAreNotAllThere(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	const w, h = 8, 6
 	rows := make([]byte, h*(1+3*w))
 	wrongFilter := bytes.Clone(rows)
@@ -152,7 +152,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 		why       string
 	}{
 		"nothing":                        {nil, w, h, 3 * w * h, "cut short"},
-		"another size than the header's": {whole, w + 1, h, 3 * (w + 1) * h, "8×6 pixels was to become 9×6"},
+		"another size than the header's": {whole, w + 1, h, 3 * (w + 1) * h, "8×6 pixels to 9×6"},
 		"memory too small":               {whole, w, h, 3*w*h - 1, "in 143 bytes"},
 		"a row too few":                  {rgb(w, h, testenv.Deflated(t, rows[:len(rows)-1], zlib.BestSpeed)), w, h, 3 * w * h, "ends before the rows"},
 		"no compressed data":             {rgb(w, h, nil), w, h, 3 * w * h, "ends before the rows"},

@@ -1,6 +1,6 @@
 #include "spread.h"
 
-// The compiler turns the loops into SIMD: SSE2 or NEON, which every machine has, or AVX2 where this machine has it.
+// The compiler turns the loops into SIMD: SSE2 or NEON, which every machine has, or AVX2 where available.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define CLONES __attribute__((target_clones("avx2", "default")))
 #else

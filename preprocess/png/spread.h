@@ -3,7 +3,7 @@
 
 #include "decode.h"
 
-// fovea_spread says how a row's samples become pixels of blue, green and red.
+// fovea_spread converts a row's samples to pixels of blue, green and red.
 struct fovea_spread {
   int depth, color;
   unsigned char table[256][3]; // of indices, and of grey below 8 bits

@@ -4,8 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-// bits reads bits, the lowest of a byte first. Behind the end are zeros, and count falls below 0 once one of them is
-// taken.
+// bits reads bits, the lowest of a byte first. Zeros follow the end, and count falls below 0 once one of them is consumed.
 struct bits {
   uint64_t value;
   int count;
@@ -30,7 +29,7 @@ static inline void bits_fill(struct bits *b) {
   }
 }
 
-// bits_take takes n bits that are ready, at most 31.
+// bits_take consumes n bits, at most 31, which must be ready.
 static inline uint32_t bits_take(struct bits *b, int n) {
   const uint32_t v = (uint32_t)b->value & ((1u << n) - 1);
   b->value >>= n;

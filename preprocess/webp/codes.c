@@ -4,7 +4,7 @@
 
 enum {
   block_entries = 1 << 14,
-  most_total = 1 << 24, // entries, of 4 bytes each; encoders use a tenth of it for the largest image
+  max_total = 1 << 24, // entries of 4 bytes; encoders use a tenth of it for the largest image
 };
 
 struct block {
@@ -23,7 +23,7 @@ void arena_free(struct arena *a) {
 // arena_keep copies the table in scratch.
 static enum fovea_webp_result arena_keep(struct arena *a, size_t n, const struct entry **kept) {
   a->total += n;
-  if (a->total > most_total || n > block_entries) {
+  if (a->total > max_total || n > block_entries) {
     return FOVEA_WEBP_CODES;
   }
   if (a->free < n) {
@@ -42,7 +42,7 @@ static enum fovea_webp_result arena_keep(struct arena *a, size_t n, const struct
   return FOVEA_WEBP_OK;
 }
 
-// next_key is the bits of the code behind one of a length, the first bit lowest.
+// next_key is the code after one of the same length, with its first bit lowest.
 static uint32_t next_key(uint32_t key, int length) {
   uint32_t step = 1u << (length - 1);
   while (key & step) {
@@ -57,10 +57,10 @@ static void put_every(struct entry *table, uint32_t step, uint32_t size, struct 
   }
 }
 
-// further_bits is the size of the table for codes that begin like the next one: as many bits as its longest has.
+// further_bits is the size of the second table for codes that begin like the next one, by its longest code.
 static int further_bits(const int *left, int length) {
   int open = 1 << (length - code_root);
-  for (; length < most_length; length++, open <<= 1) {
+  for (; length < max_length; length++, open <<= 1) {
     open -= left[length];
     if (open <= 0) {
       break;
@@ -69,13 +69,13 @@ static int further_bits(const int *left, int length) {
   return length - code_root;
 }
 
-// fill_table makes the table of a complete code, and returns its size. sorted holds the symbols by length, count how many
-// there are of each.
+// fill_table builds the table of a complete code and returns its size. sorted holds the symbols by length, count the number of
+// each length.
 static size_t fill_table(struct entry *table, const uint16_t *sorted, int *count, int root) {
   const uint32_t mask = (1u << root) - 1;
   size_t size = (size_t)1 << root, further = 0, further_size = 0;
   uint32_t key = 0, prefix = ~0u;
-  for (int length = 1; length <= most_length; length++) {
+  for (int length = 1; length <= max_length; length++) {
     for (; count[length] > 0; count[length]--, key = next_key(key, length)) {
       struct entry e = {*sorted++, (uint8_t)length};
       if (length <= root) {
@@ -97,22 +97,22 @@ static size_t fill_table(struct entry *table, const uint16_t *sorted, int *count
   return size;
 }
 
-// build makes a table of code lengths, 0 for symbols that do not occur. The code must be complete, or have a single
-// symbol, which takes no bits. It returns the size, or 0.
+// build makes a table from code lengths, 0 for unused symbols. The code must be complete, or have a single symbol, which takes no
+// bits. It returns the size, or 0.
 static size_t build(const uint8_t *lengths, int symbols, struct entry *table, uint32_t *mask) {
-  int count[most_length + 1] = {0}, place[most_length + 2] = {0}, used = 0;
-  uint16_t sorted[most_symbols];
+  int count[max_length + 1] = {0}, place[max_length + 2] = {0}, used = 0;
+  uint16_t sorted[max_symbols];
   for (int i = 0; i < symbols; i++) {
     count[lengths[i]]++;
   }
-  uint32_t room = 1u << most_length;
+  uint32_t room = 1u << max_length;
   int longest = 0;
-  for (int length = 1; length <= most_length; length++) {
+  for (int length = 1; length <= max_length; length++) {
     place[length + 1] = place[length] + count[length];
-    room -= (uint32_t)count[length] << (most_length - length);
+    room -= (uint32_t)count[length] << (max_length - length);
     longest = count[length] > 0 ? length : longest;
   }
-  used = place[most_length + 1];
+  used = place[max_length + 1];
   for (int i = 0; i < symbols; i++) {
     if (lengths[i] > 0) {
       sorted[place[lengths[i]]++] = (uint16_t)i;
@@ -180,7 +180,7 @@ static enum fovea_webp_result read_lengths(struct bits *b, int symbols, uint8_t 
 }
 
 enum fovea_webp_result read_code(struct bits *b, int symbols, struct arena *a, struct code *out) {
-  uint8_t lengths[most_symbols];
+  uint8_t lengths[max_symbols];
   memset(lengths, 0, symbols < 256 ? 256 : symbols);
   enum fovea_webp_result result = FOVEA_WEBP_OK;
   if (bits_read(b, 1)) {
@@ -189,7 +189,7 @@ enum fovea_webp_result read_code(struct bits *b, int symbols, struct arena *a, s
     result = read_lengths(b, symbols, lengths, a->scratch);
   }
   if (bits_ended(b)) {
-    return FOVEA_WEBP_CUT;
+    return FOVEA_WEBP_TRUNCATED;
   }
   if (result != FOVEA_WEBP_OK) {
     return result;

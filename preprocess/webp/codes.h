@@ -6,11 +6,11 @@
 #include "bits.h"
 #include "decode.h"
 
-// code is a prefix code: a table of what the next bits mean, looked up by as many of them as the mask has, at most
-// code_root. Longer codes go on in a table of their own, further behind.
+// code is a prefix code: a table indexed by the next bits under the mask, at most code_root. Longer codes continue in a second
+// table.
 struct entry {
-  uint16_t value; // a symbol, or the place of a further table
-  uint8_t length; // bits; in the first table, above code_root: of prefix and further table together
+  uint16_t value; // a symbol, or the offset of a second table
+  uint8_t length; // bits; above code_root: of both tables together
 };
 struct code {
   const struct entry *table;
@@ -19,12 +19,12 @@ struct code {
 
 enum {
   code_root = 8,
-  most_length = 15,                      // bits of a code
-  most_symbols = 256 + 24 + (1 << 11),   // of an alphabet: green, lengths and the largest colour cache
-  most_entries = (1 << code_root) << 7 | 1 << code_root, // of a table, if each entry of the first led to a further one
+  max_length = 15,                      // bits of a code
+  max_symbols = 256 + 24 + (1 << 11),   // of an alphabet: green, lengths and the largest colour cache
+  max_entries = (1 << code_root) << 7 | 1 << code_root, // of a table, if each entry of the first had a second one
 };
 
-// symbol takes one symbol; 15 bits must be ready.
+// symbol consumes one symbol; 15 bits must be ready.
 static inline uint32_t symbol(const struct code *c, struct bits *b) {
   const struct entry *e = c->table + (b->value & c->mask);
   if (e->length > code_root) {
@@ -40,7 +40,7 @@ static inline uint32_t symbol(const struct code *c, struct bits *b) {
 struct arena {
   struct block *blocks;
   size_t free, total;                // entries: left in the first block, and in all tables
-  struct entry scratch[most_entries]; // the table that is being made
+  struct entry scratch[max_entries]; // the table being built
 };
 
 void arena_free(struct arena *a);

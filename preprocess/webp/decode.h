@@ -6,21 +6,21 @@
 enum fovea_webp_result {
   FOVEA_WEBP_OK,
   FOVEA_WEBP_STOPPED, // *stop was set
-  FOVEA_WEBP_CUT,     // the data ends before the rows do
+  FOVEA_WEBP_TRUNCATED,     // the data ends before the rows do
   FOVEA_WEBP_CORRUPT, // the data is not valid
-  FOVEA_WEBP_SIZE,    // the size is not the one that was asked for
+  FOVEA_WEBP_SIZE,    // the size differs from the requested one
   FOVEA_WEBP_CODES,   // the prefix codes take more than 64 MiB
   FOVEA_WEBP_MEMORY,
 };
 
-// Both write height rows of width pixels: blue, green, red, from the top, without gaps. Alpha is left out. Another thread
-// may set *stop to 1 to end the decoding. *rows is how many rows were written. After an error pixels hold anything.
+// Both write height rows of width pixels: blue, green, red, from the top, without gaps. Alpha is dropped. Another thread may set
+// *stop to 1 to stop decoding. *rows is the number of rows written. After an error pixels are undefined.
 
 // fovea_webp_lossless decodes the body of a VP8L chunk (RFC 9649, 3).
 enum fovea_webp_result fovea_webp_lossless(const unsigned char *data, size_t size, unsigned char *pixels, int width, int height,
                                            const int *stop, int *rows);
 
-// fovea_webp_lossy decodes a VP8 chunk, its name and size included.
+// fovea_webp_lossy decodes a VP8 chunk, including its header.
 enum fovea_webp_result fovea_webp_lossy(const unsigned char *data, size_t size, unsigned char *pixels, int width, int height,
                                         const int *stop, int *rows);
 

@@ -5,9 +5,9 @@
 #include "transforms.h"
 
 enum {
-  most_distance = 1 << 20, // pixels; what the last of 40 distance codes can say is less
+  max_distance = 1 << 20, // pixels; above the largest of the 40 distance codes
   most_cache_bits = 11,
-  lengths_from = 256, // of the symbols of the first code; before them are the values of green
+  lengths_from = 256, // first length among the symbols of the first code, after the values of green
   cache_from = 256 + 24,
 };
 
@@ -15,15 +15,15 @@ enum {
 struct group {
   struct code codes[5];
   int is_plain;   // red, blue and alpha take no bits
-  int is_uniform; // nor does green, and it is no length
+  int is_uniform; // nor does green, which is no length
   uint32_t plain; // the pixel, without green unless uniform
 };
 
-// image is a coded image: the image itself, or one of those of lower resolution that say how it was coded.
+// image is a coded image: the image itself, or one of lower resolution with parameters of its coding.
 struct image {
   int width, height;
   struct group *groups;
-  const uint32_t *parts; // which group each block of 1 << part_bits pixels has; NULL for one group
+  const uint32_t *parts; // group of each block of 1 << part_bits pixels; NULL for one group
   int part_bits;
   uint32_t *cache; // of colours, with 1 << cache_bits entries; NULL without
   int cache_bits;
@@ -32,7 +32,7 @@ struct image {
 struct decoder {
   struct bits bits;
   const int *stop;
-  struct transform transforms[4]; // in the order in which they were done
+  struct transform transforms[4]; // in the order of the encoder
   int count;
   struct arena arena;
   struct image main;
@@ -46,7 +46,7 @@ static int is_stopped(const struct decoder *d) { return __atomic_load_n(d->stop,
 
 static int blocks(int size, int bits) { return (size + (1 << bits) - 1) >> bits; }
 
-// plane_distance turns a distance code of 1 to 120 into pixels: those near in two dimensions have short codes (RFC 9649,
+// plane_distance converts a distance code of 1 to 120 to pixels: those near in two dimensions have short codes (RFC 9649,
 // 5.2.2). A byte of the table is rows in its upper four bits, and 8 − columns in its lower ones.
 static int plane_distance(int code, int width) {
   static const unsigned char plane[120] = {
@@ -80,13 +80,13 @@ static inline void remember(const struct image *m, const uint32_t *from, const u
   }
 }
 
-// line is where the decoding of an image's rows stands.
+// line is the state of decoding an image's rows.
 struct line {
   uint32_t *row;
-  int y, copies, distance; // copies: pixels that are still to be copied, perhaps over the row's end
+  int y, copies, distance; // copies: pixels still to be copied, possibly beyond the row
 };
 
-// copy copies pixels that were decoded before, to the row's end at most, and returns where it stopped.
+// copy copies earlier pixels, up to the row's end, and returns where it stopped.
 static inline int copy(struct line *l, int x, int width) {
   const int n = l->copies < width - x ? l->copies : width - x;
   uint32_t *to = l->row + x;
@@ -140,7 +140,7 @@ static enum fovea_webp_result decode_row(struct bits *shared, const struct image
       l->distance = code > 120 ? code - 120 : plane_distance(code, width);
       const size_t before = (size_t)l->y * width + x, behind = (size_t)m->height * width - before;
       if (bits_ended(&b) || (size_t)l->distance > before || (size_t)l->copies > behind) {
-        return bits_ended(&b) ? FOVEA_WEBP_CUT : FOVEA_WEBP_CORRUPT;
+        return bits_ended(&b) ? FOVEA_WEBP_TRUNCATED : FOVEA_WEBP_CORRUPT;
       }
       x = copy(l, x, width);
     } else {
@@ -149,7 +149,7 @@ static enum fovea_webp_result decode_row(struct bits *shared, const struct image
       l->row[x++] = m->cache[s - cache_from];
     }
     if (bits_ended(&b)) {
-      return FOVEA_WEBP_CUT;
+      return FOVEA_WEBP_TRUNCATED;
     }
   }
   remember(m, l->row + remembered, l->row + width);
@@ -157,8 +157,8 @@ static enum fovea_webp_result decode_row(struct bits *shared, const struct image
   return FOVEA_WEBP_OK;
 }
 
-// decode_image decodes an image whose codes have been read, into room for capacity pixels. done is told of each
-// row. Room for the whole image keeps it; less must hold most_distance pixels and two rows.
+// decode_image decodes an image whose codes were read into a buffer of capacity pixels, and calls done for each row. A buffer
+// smaller than the image must hold max_distance pixels and two rows.
 static enum fovea_webp_result decode_image(struct decoder *d, const struct image *m, uint32_t *room, size_t capacity,
                                            void (*done)(struct decoder *, const uint32_t *, int)) {
   struct line l = {.row = room};
@@ -167,8 +167,8 @@ static enum fovea_webp_result decode_image(struct decoder *d, const struct image
       return FOVEA_WEBP_STOPPED;
     }
     if (l.row + m->width > room + capacity) {
-      memmove(room, l.row - most_distance, most_distance * sizeof *room);
-      l.row = room + most_distance;
+      memmove(room, l.row - max_distance, max_distance * sizeof *room);
+      l.row = room + max_distance;
     }
     const enum fovea_webp_result result = decode_row(&d->bits, m, &l);
     if (result != FOVEA_WEBP_OK) {
@@ -205,7 +205,7 @@ static enum fovea_webp_result read_group(struct decoder *d, const struct image *
   return FOVEA_WEBP_OK;
 }
 
-// read_cache reads whether there is a colour cache, and makes it.
+// read_cache reads whether there is a colour cache, and allocates it.
 static enum fovea_webp_result read_cache(struct decoder *d, struct image *m) {
   if (!bits_read(&d->bits, 1)) {
     return FOVEA_WEBP_OK;
@@ -243,7 +243,7 @@ static enum fovea_webp_result read_small(struct decoder *d, int width, int heigh
   return result;
 }
 
-// read_groups reads the groups of the image itself. Those that no part of it has are read and forgotten.
+// read_groups reads the groups of the image itself, and discards unused ones.
 static enum fovea_webp_result read_groups(struct decoder *d, struct image *m) {
   const int has_parts = (int)bits_read(&d->bits, 1);
   size_t pixels = 0;
@@ -275,8 +275,8 @@ static enum fovea_webp_result read_groups(struct decoder *d, struct image *m) {
   return FOVEA_WEBP_OK;
 }
 
-// read_palette reads up to 256 colours, each as the difference to the one before it, and fills up with 0. With few
-// colours several pixels are packed into one, and the coded image is narrower.
+// read_palette reads up to 256 colours, each as the difference to the previous one, and pads with 0. With few colours several
+// pixels are packed into one, and the coded image is narrower.
 static enum fovea_webp_result read_palette(struct decoder *d, struct transform *t, int *width) {
   const int colors = 1 + (int)bits_read(&d->bits, 8);
   t->bits = colors > 16 ? 0 : colors > 4 ? 1 : colors > 2 ? 2 : 3;
@@ -294,7 +294,7 @@ static enum fovea_webp_result read_palette(struct decoder *d, struct transform *
   return result;
 }
 
-// read_transform reads the next transform. Each may be there once.
+// read_transform reads the next transform. Each may occur once.
 static enum fovea_webp_result read_transform(struct decoder *d, int *width, int height) {
   struct transform *t = &d->transforms[d->count];
   *t = (struct transform){.kind = (enum transform_kind)bits_read(&d->bits, 2), .width = *width};
@@ -364,7 +364,7 @@ static enum fovea_webp_result decode(struct decoder *d, int width, int height) {
   if (result != FOVEA_WEBP_OK) {
     return result;
   }
-  const size_t all = (size_t)coded * height, capacity = all < 2 * most_distance ? all : 2 * most_distance;
+  const size_t all = (size_t)coded * height, capacity = all < 2 * max_distance ? all : 2 * max_distance;
   d->window = malloc(capacity * sizeof *d->window);
   d->spare[0] = malloc(width * sizeof *d->spare[0]);
   d->spare[1] = malloc(width * sizeof *d->spare[1]);

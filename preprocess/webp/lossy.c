@@ -4,11 +4,10 @@
 
 #include "decode.h"
 
-// libwebp calls no function of the caller's while it decodes. Images of 512 columns or more it decodes with a worker
-// thread if it may, and then waits for that one after each row of blocks; the worker's interface can be replaced
-// (WebPSetWorkerInterface, exported since libwebp 0.4.1, but its header src/utils/thread_utils.h is not installed). This
-// worker is no thread: it works at once, and waiting for it fails once the decoding is to stop, which ends it.
-// Narrower images are given to libwebp in slices instead.
+// libwebp has no callback during decoding. It decodes images of 512 columns or more with a worker thread if allowed, and waits
+// for it after each row of blocks. The worker's interface can be replaced (WebPSetWorkerInterface, exported since libwebp 0.4.1,
+// but its header src/utils/thread_utils.h is not installed). This worker is no thread: it runs synchronously, and waiting for it
+// fails once decoding should stop. Narrower images are fed to libwebp in slices instead.
 
 typedef struct {
   void *impl;
@@ -65,13 +64,13 @@ static enum fovea_webp_result result_of(VP8StatusCode status) {
     return FOVEA_WEBP_MEMORY;
   case VP8_STATUS_SUSPENDED:
   case VP8_STATUS_NOT_ENOUGH_DATA:
-    return FOVEA_WEBP_CUT;
+    return FOVEA_WEBP_TRUNCATED;
   default:
     return FOVEA_WEBP_CORRUPT;
   }
 }
 
-// feed gives libwebp the data in slices of a few milliseconds' work.
+// feed passes the data to libwebp in slices of a few milliseconds' work.
 static enum fovea_webp_result feed(WebPIDecoder *decoder, const unsigned char *data, size_t size, const int *stop) {
   const size_t slice = 1 << 15;
   VP8StatusCode status = VP8_STATUS_SUSPENDED;

@@ -6,7 +6,7 @@
 #include <emmintrin.h>
 #endif
 
-// The compiler turns the loops into SIMD: SSE2 or NEON, which every machine has, or AVX2 where this machine has it.
+// The compiler turns the loops into SIMD: SSE2 or NEON, which every machine has, or AVX2 where available.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define CLONES __attribute__((target_clones("avx2", "default")))
 #else
@@ -29,8 +29,8 @@ static inline uint32_t average(uint32_t a, uint32_t b) { return (((a ^ b) & 0xFE
 
 #if defined(__SSE2__)
 
-// The predictions that are costly, and most frequent in photographs, are made in SIMD registers: each pixel waits for the
-// one to its left, so what counts is the time from one to the next.
+// The predictions that are expensive, and most frequent in photographs, use SIMD registers. Each pixel depends on the one to its
+// left, so that latency counts.
 static inline __m128i pixel(uint32_t v) { return _mm_cvtsi32_si128((int)v); }
 static inline __m128i wide(__m128i v) { return _mm_unpacklo_epi8(v, _mm_setzero_si128()); }
 static inline __m128i narrow(__m128i v) { return _mm_packus_epi16(v, v); }

@@ -5,12 +5,12 @@
 
 enum transform_kind { predictor, cross_color, subtract_green, color_indexing };
 
-// transform is what was done to the image before it was coded (RFC 9649, 4), and is undone row by row. Pixels are alpha,
+// transform was applied to the image before coding (RFC 9649, 4), and is undone row by row. Pixels are alpha,
 // red, green and blue from the highest byte down.
 struct transform {
   enum transform_kind kind;
   int bits;       // a block is 1 << bits pixels wide and high; with color_indexing a pixel holds 1 << bits of them
-  int width;      // pixels of a row once it is undone
+  int width;      // pixels of a row after undoing it
   uint32_t *data; // of each block, or the palette
   uint32_t *rows; // predictor: this row and the one above, each of width + 1 pixels
 };

@@ -93,7 +93,7 @@ func copies(width, height int) []byte {
 	return chunk("VP8L", append(b.bytes, make([]byte, 99)...))
 }
 
-func TestACanvasIsWhatItsFewBytesSay(t *testing.T) {
+func TestLosslessCanvas(t *testing.T) {
 	const w, h = 5, 3
 	pixels := make([]byte, 3*w*h)
 	if _, err := decode(t.Context(), canvas(w, h), pixels, w, h); err != nil {
@@ -114,8 +114,8 @@ func TestACanvasIsWhatItsFewBytesSay(t *testing.T) {
 	}
 }
 
-// TestDecodingEndsWithItsContext ends contexts at several moments of a decode, until one is in the middle of it.
-func TestDecodingEndsWithItsContext(t *testing.T) {
+// TestDecodeStopsOnCancel ends contexts at several moments of a decode, until one is in the middle of it.
+func TestDecodeStopsOnCancel(t *testing.T) {
 	for name, c := range map[string]struct {
 		data []byte
 		w, h int
@@ -143,7 +143,7 @@ func TestDecodingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	const w, h = 40, 30
 	lossless, lossy := canvas(w, h), zeros(w, h)
 	cut := func(data []byte, n int) []byte { return chunk(string(data[:4]), data[8:8+n]) }
@@ -154,7 +154,7 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 	}{
 		"nothing":                        {nil, w, h, 3 * w * h, "0 bytes of WebP"},
 		"memory too small":               {lossless, w, h, 3*w*h - 1, "bytes for 40×30"},
-		"another chunk":                  {chunk("ALPH", nil), w, h, 3 * w * h, "holds no image data"},
+		"another chunk":                  {chunk("ALPH", nil), w, h, 3 * w * h, "has no image data"},
 		"less than its size says":        {lossless[:len(lossless)-1], w, h, 3 * w * h, "ends before the rows"},
 		"lossless of another size":       {lossless, w + 1, h, 3 * (w + 1) * h, "another size"},
 		"lossy of another size":          {lossy, w + 1, h, 3 * (w + 1) * h, "another size"},
@@ -171,8 +171,8 @@ func TestWhatIsNoWholeImageSaysWhy(t *testing.T) {
 	}
 }
 
-// TestPrefixCodesHaveABoundTogether gives 65536 groups of codes with 256 symbols each, whose tables would take 200 MiB.
-func TestPrefixCodesHaveABoundTogether(t *testing.T) {
+// TestPrefixCodeMemoryLimit gives 65536 groups of codes with 256 symbols each, whose tables would take 200 MiB.
+func TestPrefixCodeMemoryLimit(t *testing.T) {
 	const w, h = 4 * 256, 4 * 256
 	var b bitWriter
 	full := func(symbols int) { // each of the first 256 symbols has eight bits
@@ -224,7 +224,7 @@ func TestPrefixCodesHaveABoundTogether(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds that nothing depends on what the memory held before.
+// FuzzDecode checks that nothing depends on the previous contents of memory.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("../testdata/images/*.webp")
 	if err != nil || len(files) == 0 {

@@ -1,4 +1,4 @@
-// Package stop lets C code see that a context has ended, so that a decoder can give up within a decode.
+// Package stop signals the end of a context to C code, so that decoders can be cancelled.
 package stop
 
 import (
@@ -7,10 +7,9 @@ import (
 	"unsafe"
 )
 
-// Flag is an int32 that becomes 1 once its context has ended. C code that was given its address reads it between two
-// pieces of work that take a millisecond at most.
+// Flag is an int32 that becomes 1 once its context has ended. C code reads it at its address at least every millisecond.
 type Flag struct {
-	ended *int32 // memory of its own without pointers, as cgo wants of what C is given
+	ended *int32 // allocated separately and without pointers, as cgo requires
 	end   func() bool
 }
 
@@ -20,8 +19,8 @@ func On(ctx context.Context) *Flag {
 	return &Flag{ended, context.AfterFunc(ctx, func() { atomic.StoreInt32(ended, 1) })}
 }
 
-// Address is that of the int32, valid until Release.
+// Address is the address of the int32, valid until Release.
 func (f *Flag) Address() unsafe.Pointer { return unsafe.Pointer(f.ended) }
 
-// Release ends the watch of the context. The flag is not set after that by a context that ends later.
+// Release stops watching the context.
 func (f *Flag) Release() { f.end() }

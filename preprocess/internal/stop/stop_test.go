@@ -11,7 +11,7 @@ import (
 
 func read(f *stop.Flag) int32 { return atomic.LoadInt32((*int32)(f.Address())) }
 
-func TestTheFlagIsSetOnceTheContextHasEnded(t *testing.T) {
+func TestFlagIsSetWhenTheContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := stop.On(ctx)
 	defer f.Release()
@@ -24,7 +24,7 @@ func TestTheFlagIsSetOnceTheContextHasEnded(t *testing.T) {
 	}
 }
 
-func TestAReleasedFlagIsLeftAlone(t *testing.T) {
+func TestReleasedFlagIsNotSet(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := stop.On(ctx)
 	f.Release()

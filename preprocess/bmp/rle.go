@@ -4,7 +4,7 @@ import "errors"
 
 var (
 	errEnds = errors.New("the runs end before the rows do")
-	errLong = errors.New("a run is longer than what is left of its row")
+	errLong = errors.New("a run exceeds its row")
 )
 
 // The second bytes of commands, whose first byte is 0. Others are numbers of literal indices.
@@ -14,12 +14,12 @@ const (
 	delta      = 2
 )
 
-// runs decodes run-length coded rows. Each pixel is written once, by a run, by literals or because it is left out, so
-// that the work is bounded by the pixels and the bytes.
+// runs decodes run-length coded rows. Each pixel is written once, by a run, by literals or because it is skipped, so that the
+// work is bounded by the pixels and the bytes.
 func (d *decoder) runs(in []byte) error {
 	total := d.Width * d.Height
-	at := 0           // pixels, in the order in which they are stored
-	rowEnded := false // by a run; an end of row behind it says the same again
+	at := 0           // pixels in stored order
+	rowEnded := false // by a run; an end of row after it is redundant
 	for at < total {
 		if len(in) < 2 {
 			return errEnds
@@ -35,13 +35,13 @@ func (d *decoder) runs(in []byte) error {
 			at, in, err = d.literals(at, int(code), in)
 		case code == endOfRow && rowEnded:
 		case code == endOfRow:
-			at = d.leaveOut(at, d.Width-at%d.Width)
+			at = d.skip(at, d.Width-at%d.Width)
 		case code == endOfImage:
-			at = d.leaveOut(at, total-at)
+			at = d.skip(at, total-at)
 		case len(in) < 2:
 			return errEnds
 		default:
-			at, in = d.leaveOut(at, int(in[0])+d.Width*int(in[1])), in[2:]
+			at, in = d.skip(at, int(in[0])+d.Width*int(in[1])), in[2:]
 		}
 		if err == nil {
 			err = d.tick(1 + at - before)
@@ -54,9 +54,9 @@ func (d *decoder) runs(in []byte) error {
 	return nil
 }
 
-// run repeats an index of 8 bits, or two of 4 bits in turns.
+// run repeats an index of 8 bits, or two of 4 bits alternately.
 func (d *decoder) run(at, count int, code byte) (int, error) {
-	to, err := d.place(at, count)
+	to, err := d.pixelsAt(at, count)
 	if err != nil {
 		return at, err
 	}
@@ -72,7 +72,7 @@ func (d *decoder) run(at, count int, code byte) (int, error) {
 
 // literals reads indices, padded to two bytes.
 func (d *decoder) literals(at, count int, in []byte) (int, []byte, error) {
-	to, err := d.place(at, count)
+	to, err := d.pixelsAt(at, count)
 	if err != nil {
 		return at, in, err
 	}
@@ -88,8 +88,8 @@ func (d *decoder) literals(at, count int, in []byte) (int, []byte, error) {
 	return at + count, in[padded:], nil
 }
 
-// place is where pixels of one row lie.
-func (d *decoder) place(at, count int) ([]byte, error) {
+// pixelsAt is the memory of pixels within one row.
+func (d *decoder) pixelsAt(at, count int) ([]byte, error) {
 	x := at % d.Width
 	if count > d.Width-x {
 		return nil, errLong
@@ -97,8 +97,8 @@ func (d *decoder) place(at, count int) ([]byte, error) {
 	return d.row(at / d.Width)[3*x : 3*(x+count)], nil
 }
 
-// leaveOut gives pixels the first colour of the palette, at most as many as there are.
-func (d *decoder) leaveOut(at, count int) int {
+// skip sets pixels to the first colour of the palette, up to the end of the image.
+func (d *decoder) skip(at, count int) int {
 	for end := min(at+count, d.Width*d.Height); at < end; {
 		x := at % d.Width
 		to := d.row(at / d.Width)[3*x : 3*min(d.Width, x+end-at)]

@@ -18,9 +18,9 @@ import (
 	"fovea/preprocess/header"
 )
 
-// floor is what the server is measured against: one goroutine a core takes the images in turn, decodes each,
-// packs it, runs it alone and reads the answer, with nothing else in the process. It prints a rate as JSON.
-func floor(ctx context.Context, o options, out io.Writer) (err error) {
+// baseline is what the server is compared with: one goroutine per core takes the images in turn, decodes, packs and runs
+// each, and decodes its outputs, with nothing else in the process. It prints a rate as JSON.
+func baseline(ctx context.Context, o options, out io.Writer) (err error) {
 	images, err := images(o.Images)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func floor(ctx context.Context, o options, out io.Writer) (err error) {
 	return json.NewEncoder(out).Encode(r)
 }
 
-// loop is a model ready to run, and the images to run.
+// loop is a loaded model and the images to run.
 type loop struct {
 	images  [][]byte
 	plan    *preprocess.Plan
@@ -95,7 +95,7 @@ func tensors(infos []onnx.Info) []repository.TensorInfo {
 	return list
 }
 
-// run answers images for d and returns what it took.
+// run processes images for d and returns the rate.
 func (l *loop) run(ctx context.Context, d time.Duration) (rate, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -153,7 +153,7 @@ func (l *loop) close() error {
 func processCPU() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0 // cannot fail with RUSAGE_SELF
+		return 0 // it cannot fail with RUSAGE_SELF
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
