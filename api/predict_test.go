@@ -69,6 +69,7 @@ func TestGoodRequests(t *testing.T) {
 		"the default model":                          {"/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
 		"a version":                                  {"/v1/models/cats/versions/1/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
 		"a parameter in the query":                   {"/predict?top_k=4", "image/jpeg", "pixels", []string{"pixels"}, 4},
+		"the lowest thresholds":                      {"/v1/models/boxes/predict?score_threshold=0&iou_threshold=0", "image/jpeg", "pixels", []string{"pixels"}, 0},
 		"the largest top_k":                          {"/predict?top_k=1000", "image/jpeg", "pixels", []string{"pixels"}, 1000},
 		"a whole number written with a fraction":     {"/predict?top_k=4.0", "image/jpeg", "pixels", []string{"pixels"}, 4},
 		"boxes":                                      {"/v1/models/boxes/predict?score_threshold=0.5&iou_threshold=1", "image/jpeg", "pixels", []string{"pixels"}, 0},
