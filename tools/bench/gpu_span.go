@@ -105,7 +105,7 @@ func measuredGPU(ctx context.Context, nvml *gpu.NVML) (gpu.Device, gpu.Driver, e
 	if err != nil {
 		return gpu.Device{}, gpu.Driver{}, err
 	}
-	visible, err := gpu.Visibly(inventory.Devices, os.LookupEnv)
+	visible, err := gpu.ResolveVisibleDevices(inventory.Devices, os.LookupEnv)
 	if err != nil {
 		return gpu.Device{}, inventory.Driver, err
 	}

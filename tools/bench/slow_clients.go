@@ -226,7 +226,7 @@ func startGateway(ctx context.Context, replica string) (*exec.Cmd, string, error
 // slowClientsGateway runs the gateway without a supervisor.
 func slowClientsGateway(_ context.Context, o options, _ io.Writer) error {
 	g := gateway.New(gateway.Defaults(), slog.New(slog.DiscardHandler))
-	if err := g.Pool().Set([]gateway.Replica{{ID: "replica", URL: o.Slow.Replica}}); err != nil {
+	if err := g.Balancer().Set([]gateway.Replica{{ID: "replica", URL: o.Slow.Replica}}); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", o.Slow.Listen)
