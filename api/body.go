@@ -135,11 +135,10 @@ func (b *body) remaining() int64 {
 
 // drain discards the rest of a refused body, within bounds. A client that waits for "100 Continue" sends nothing. On
 // HTTP/2 a stream whose body is unread is reset after the response, as in RFC 9113 section 8.1; but curl before version 8
-// loses the response then.
+// loses the response then. net/http sets the deadline of the next request.
 func drain(c *gin.Context, rc *requestContext) {
 	r := c.Request
-	conn := http.NewResponseController(c.Writer)
-	if r.ContentLength == 0 || conn.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+	if r.ContentLength == 0 || http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
 	}
 	if rc.bytes == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
@@ -147,13 +146,9 @@ func drain(c *gin.Context, rc *requestContext) {
 	}
 	n, err := io.CopyN(io.Discard, r.Body, drainBytes)
 	rc.bytes += n
-	if !errors.Is(err, io.EOF) {
-		if r.ProtoMajor == 1 {
-			c.Header("Connection", "close") // the rest must not be read as the next request
-		}
-		return
+	if !errors.Is(err, io.EOF) && r.ProtoMajor == 1 {
+		c.Header("Connection", "close") // the rest must not be read as the next request
 	}
-	_ = conn.SetReadDeadline(time.Time{}) // if that fails, the next read closes the connection
 }
 
 func tooLarge(limit int64) *apierror.Error {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"fovea/internal/apierror"
 	"fovea/internal/config"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 	"fovea/postprocess"
 
 	"go.uber.org/goleak"
@@ -143,24 +143,7 @@ type testServer struct {
 	address string
 	connect dialFunc
 	client  *http.Client
-	log     *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log     *testenv.Buffer
 }
 
 // open serves on a TCP socket until the test ends.
@@ -182,7 +165,7 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
-	log := &lockedBuffer{}
+	log := &testenv.Buffer{}
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	monitor := health.New(e, logger)
 	monitor.Loaded()

@@ -140,6 +140,17 @@ func TestBodyOfUnknownLengthBeyondItsLimit(t *testing.T) {
 	}
 }
 
+// TestLongParameterIsNotRead: of a parameter that never ends, only as much is read as a value may have.
+func TestLongParameterIsNotRead(t *testing.T) {
+	s := open(t)
+	const part = "--x\r\nContent-Disposition: form-data; name=top_k\r\n\r\n"
+	r := s.request("POST", "/predict", "multipart/form-data; boundary=x", &endless{strings.NewReader(part), strings.Repeat("1", 1<<16), 0})
+	r.ContentLength = -1
+	if got := s.do(r); got.Status != 400 || got.Code != apierror.InvalidParameter {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
 // TestRefusedBodyIsDrained: curl before version 8 loses an answer behind which its stream is reset, as one is whose body
 // is left rawJSON, and with HTTP/1 the connection would be.
 func TestRefusedBodyIsDrained(t *testing.T) {

@@ -53,6 +53,7 @@ func labels(got result) (list []string) {
 func TestGoodRequests(t *testing.T) {
 	s := open(t)
 	form, formBody := parts("image=one", "top_k=3", "image=two")
+	boundary := strings.Repeat("x", maxBoundary)
 	for name, test := range map[string]struct {
 		path, contentType, body string
 		want                    []string
@@ -65,9 +66,11 @@ func TestGoodRequests(t *testing.T) {
 		"the default model":                          {"/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
 		"a version":                                  {"/v1/models/cats/versions/1/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
 		"a parameter in the query":                   {"/predict?top_k=4", "image/jpeg", "pixels", []string{"pixels"}, 4},
+		"the largest top_k":                          {"/predict?top_k=1000", "image/jpeg", "pixels", []string{"pixels"}, 1000},
 		"a whole number written with a fraction":     {"/predict?top_k=4.0", "image/jpeg", "pixels", []string{"pixels"}, 4},
 		"boxes":                                      {"/v1/models/boxes/predict?score_threshold=0.5&iou_threshold=1", "image/jpeg", "pixels", []string{"pixels"}, 0},
 		"parts with a parameter between images":      {"/predict", form, formBody, []string{"one", "two"}, 3},
+		"parts with a boundary of 70 characters":     {"/predict", "multipart/form-data; boundary=" + boundary, "--" + boundary + "\r\nContent-Disposition: form-data; name=image\r\n\r\none\r\n--" + boundary + "--", []string{"one"}, 1},
 		"JSON of one image":                          {"/predict", "application/json", images("", "one"), []string{"one"}, 1},
 		"JSON of several images":                     {"/predict", "application/json; charset=utf-8", images(`{"top_k":2,"iou_threshold":0.5}`, "one", "two", "three"), []string{"one", "two", "three"}, 2},
 		"JSON with parameters first and white space": {"/predict", "application/json", " { \"parameters\" : {} , \"images\" : [ {\"b64\": \"b25l\"} ] } \n", []string{"one"}, 1},

@@ -123,6 +123,34 @@ func TestWaitForAPermitIsBounded(t *testing.T) {
 	})
 }
 
+// TestWaitForAPermitCountsTowardsTheTimeout: what is left of the time is the engine's.
+func TestWaitForAPermitCountsTowardsTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		configure, decode, respond := undecoded(func(c *Config) { c.Timeout = 300 * time.Millisecond })
+		listener := newPipes()
+		s := openOn(t, listener, listener.dial, configure)
+		predict := s.engine.predict
+		s.engine.predict = func(ctx context.Context, r inference.Request) (*inference.Response, error) {
+			if len(r.Image) <= firstBlock {
+				return predict(ctx, r)
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		first := s.dial(begin + "Content-Length: 100\r\n\r\nfirst" + strings.Repeat(".", 95))
+		synctest.Wait()
+		close(respond)
+		time.AfterFunc(200*time.Millisecond, func() { close(decode) })
+		start := time.Now()
+		got := s.post("/predict", "image/jpeg", large(t))
+		if took := time.Since(start); got.Status != 504 || took != 300*time.Millisecond {
+			t.Errorf("%d %s after %s", got.Status, got.Body, took)
+		}
+		s.responseOn(first)
+		_ = first.Close()
+	})
+}
+
 func TestReservationsAreReleased(t *testing.T) {
 	configure, _, _ := undecoded()
 	s := open(t, configure)
@@ -148,6 +176,20 @@ func TestReservationsAreReleased(t *testing.T) {
 				t.Errorf("%d bytes are held, %d permits are free, %d wait", r.held, r.permits, len(r.waiting))
 			}
 		})
+	}
+}
+
+func TestReservationLastsUntilTheLastImageIsDecoded(t *testing.T) {
+	_, b := reader([]byte("ab"))
+	defer b.close()
+	in := &submission{images: [][]byte{[]byte("a"), []byte("b")}}
+	in.encoded.Store(2)
+	for i, want := range []bool{false, true} {
+		in.decoded(i, b)
+		in.decoded(i, b) // does nothing
+		if b.reservation.over != want {
+			t.Errorf("after %d of 2 images: over %v", i+1, b.reservation.over)
+		}
 	}
 }
 
@@ -241,6 +283,26 @@ func TestNoPermitIsLostWhenABodyExpires(t *testing.T) {
 
 // TestReservationExpires in virtual time: how long a body counts, by what it and others do.
 func TestReservationExpires(t *testing.T) {
+	t.Run("stalled after it has waited for its permit", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newReadAhead(1000)
+			r.permits = 1
+			other, v := r.reserve(), r.reserve()
+			if !other.tryAcquire() || v.tryAcquire() {
+				t.Fatal("there should be one permit")
+			}
+			other.arrived()
+			if err := v.acquire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(contendedAfter)
+			synctest.Wait()
+			if other.release(); !v.over || r.permits != 1 {
+				t.Errorf("over %v, %d permits", v.over, r.permits)
+			}
+			v.release()
+		})
+	})
 	const limit = 1000
 	for name, test := range map[string]struct {
 		permit  bool          // to read beyond the first block

@@ -110,6 +110,7 @@ func TestBadRequests(t *testing.T) {
 		"JSON with all images bad":       {path, json(images("", "truncated", "huge")), 422, apierror.AllFailed, "none of the 2 images"},
 		"JSON whose one image is bad":    {path, json(images("", "truncated")), 422, apierror.Undecodable, "cut short"},
 		"multipart without a boundary":   {path, [2]string{"multipart/form-data", "pixels"}, 400, apierror.Malformed, "boundary"},
+		"multipart, 71-byte boundary":    {path, [2]string{"multipart/form-data; boundary=" + strings.Repeat("x", 71), "pixels"}, 400, apierror.Malformed, "a boundary of 1 to 70 characters"},
 		"multipart of another boundary":  {path, [2]string{"multipart/form-data; boundary=other", form("image=one")[1]}, 400, apierror.Malformed, ""},
 		"multipart of another kind":      {path, [2]string{"multipart/mixed; boundary=x", "pixels"}, 415, apierror.UnsupportedMedia, "multipart/form-data"},
 		"multipart that is empty":        {path, form(), 400, apierror.Malformed, ""},

@@ -12,17 +12,17 @@ import (
 	"syscall"
 )
 
-// maxEntries bounds how much of a models folder is looked at.
+// maxEntries bounds how many entries of a models folder are checked.
 const maxEntries = 10000
 
-var errEnough = errors.New("enough seen")
+var errEnough = errors.New("enough entries checked")
 
-// CheckModels tells whether a container's user can read a models folder. Folders above it do not matter: it is mounted
-// by itself. Access lists are not looked at, nor are users that the engine shifts (CheckRootless).
+// CheckModels checks that a container's user can read a models folder. Parent folders do not matter, since only the folder is
+// mounted. It ignores ACLs and user namespaces (see CheckRootless).
 func CheckModels(dir string, uid, gid int) Check {
 	const name = "models folder"
 	if stat, err := os.Stat(dir); err != nil || !stat.IsDir() {
-		return bad(name, "set models_dir to the folder that holds one folder for each model", "%s is not a folder that can be seen from here", dir)
+		return bad(name, "set models_dir to a folder with one subfolder per model", "%s is not an accessible folder", dir)
 	}
 	var unreadable []string
 	seen := 0
@@ -47,21 +47,21 @@ func CheckModels(dir string, uid, gid int) Check {
 	return ok(name, "%s is readable by %d:%d", dir, uid, gid)
 }
 
-// CheckSecret tells whether a container's user, and not everyone, can read a secret.
+// CheckSecret checks that a container's user can read a secret.
 func CheckSecret(name, path string, uid, gid int) Check {
 	what := "secret " + name
 	stat, err := os.Stat(path)
 	switch {
 	case err != nil || !stat.Mode().IsRegular():
-		return bad(what, "set secret_files."+name+" to a file", "%s is not a file that can be seen from here", path)
+		return bad(what, "set secret_files."+name+" to a file", "%s is not an accessible file", path)
 	case !readable(path, uid, gid):
 		return bad(what, fmt.Sprintf("chown %d:%d %s and chmod 0400 it", uid, gid, path), "user %d:%d cannot read %s", uid, gid, path)
 	}
 	return ok(what, "%s is readable by %d:%d", path, uid, gid)
 }
 
-// readable goes by the permission bits, as the kernel does for a user without capabilities: the owner's bits if it is
-// the owner, else the group's, else the others'. A link is as readable as what it leads to.
+// readable evaluates the permission bits as the kernel does for a user without capabilities: the owner's, the group's or the
+// others'. Links are followed.
 func readable(path string, uid, gid int) bool {
 	stat, err := os.Stat(path)
 	if err != nil {
@@ -85,11 +85,11 @@ func readable(path string, uid, gid int) bool {
 	}
 }
 
-// CheckPort tells whether a port on 127.0.0.1 is free; 0 always is.
+// CheckPort checks that a port on 127.0.0.1 is free; 0 always is.
 func CheckPort(port int) Check {
 	name := fmt.Sprintf("port %d on %s", port, loopback)
 	if port == 0 {
-		return ok("port on "+loopback, "the engine chooses")
+		return ok("port on "+loopback, "chosen by the engine")
 	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestEveryCallGivesUpOnAnEngineThatHangs(t *testing.T) {
+func TestCallsTimeOutOnAHungEngine(t *testing.T) {
 	c := script{routes: map[string]http.HandlerFunc{"/": never}}.open(t)
 	c.timeouts = quick
 	ctx := context.Background()
@@ -43,7 +43,7 @@ func TestEveryCallGivesUpOnAnEngineThatHangs(t *testing.T) {
 	}
 }
 
-func TestWhatTheEngineAnswersBecomesOneOfOurErrors(t *testing.T) {
+func TestErrorsOfTheEngine(t *testing.T) {
 	for _, test := range []struct {
 		status int
 		want   error
@@ -59,8 +59,8 @@ func TestWhatTheEngineAnswersBecomesOneOfOurErrors(t *testing.T) {
 	}
 }
 
-func TestASocketThatOthersMayUseIsDenied(t *testing.T) {
-	err := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)} // Root never meets it.
+func TestSocketPermissionIsErrDenied(t *testing.T) {
+	err := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)} // cannot happen as root
 	if got := translate(context.Background(), "ping", err); !errors.Is(got, ErrDenied) || errors.Is(got, ErrUnreachable) {
 		t.Errorf("got %v", got)
 	}
@@ -69,7 +69,7 @@ func TestASocketThatOthersMayUseIsDenied(t *testing.T) {
 	}
 }
 
-func TestAnImageIsAskedForByItsNameOnly(t *testing.T) {
+func TestInvalidImageReferences(t *testing.T) {
 	c := script{routes: map[string]http.HandlerFunc{"/": func(w http.ResponseWriter, r *http.Request) { reply(w, map[string]string{"Id": r.URL.Path}) }}}.open(t)
 	for _, ref := range []string{"", "../containers/x", "x?manifests=1", "x y"} {
 		if got, err := c.ImageInfo(context.Background(), ref); !errors.Is(err, ErrRefused) {
@@ -78,7 +78,7 @@ func TestAnImageIsAskedForByItsNameOnly(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsCutShortIsUnreachable(t *testing.T) {
+func TestTruncatedResponseIsUnreachable(t *testing.T) {
 	c := script{routes: map[string]http.HandlerFunc{"/": func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1000")
 		_, _ = w.Write([]byte(`{"Id":`))
@@ -88,15 +88,15 @@ func TestAnAnswerThatIsCutShortIsUnreachable(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWithoutItsPartsIsAnError(t *testing.T) {
+func TestIncompleteResponseIsAnError(t *testing.T) {
 	c := script{routes: map[string]http.HandlerFunc{"/": func(w http.ResponseWriter, _ *http.Request) { reply(w, map[string]string{}) }}}.open(t)
 	if _, err := c.Inspect(context.Background(), "x"); !errors.Is(err, ErrEngine) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// What is done already counts as done, so that a second try after a time-out succeeds.
-func TestDoneIsDone(t *testing.T) {
+// Retrying after a timeout succeeds if the operation was done.
+func TestIdempotence(t *testing.T) {
 	c := script{routes: map[string]http.HandlerFunc{
 		"POST /{v}/containers/x/kill": func(w http.ResponseWriter, _ *http.Request) { fail(w, http.StatusConflict, "not running") },
 		"POST /{v}/containers/x/stop": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
@@ -114,12 +114,12 @@ func TestEachCallHasItsOwnTimeout(t *testing.T) {
 		"POST /{v}/containers/other/stop": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 	}}.open(t)
 	c.timeouts.Stop = quick.Stop
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	stuck := make(chan error, 1)
 	go func() { stuck <- c.Stop(ctx, "stuck", time.Second) }()
 	if err := c.Stop(ctx, "other", time.Second); err != nil {
-		t.Errorf("a container beside the one that hangs: %v", err)
+		t.Errorf("another container: %v", err)
 	}
 	if err := <-stuck; !errors.Is(err, ErrTimeout) || ctx.Err() != nil {
 		t.Errorf("got %v, want ErrTimeout before the caller's own deadline", err)

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,10 +14,10 @@ import (
 
 const cdiGenerate = "nvidia-ctk cdi generate --device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml"
 
-// maxCDIFile bounds what is read of a specification; NVIDIA's for eight GPUs has some 60 KiB.
+// maxCDIFile bounds a specification, in bytes; NVIDIA's for eight GPUs is about 60 KiB.
 const maxCDIFile = 4 << 20
 
-// cdiSpec is what matters here of a CDI specification: the names of its devices and what of the host it brings in.
+// cdiSpec is the part of a CDI specification used here: the names of its devices and what they take from the host.
 // https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md
 type cdiSpec struct {
 	Kind    string `yaml:"kind"`
@@ -43,8 +44,8 @@ type cdiEdits struct {
 
 type cdiSpecs []cdiSpec
 
-// readCDI reads the specifications for NVIDIA's GPUs. A folder that is not there holds none; files that cannot be read
-// are in the error, and the others are returned all the same.
+// readCDI reads the specifications for NVIDIA's GPUs. A missing folder has none. The error lists files that cannot be read; the
+// others are returned nevertheless.
 func readCDI(dirs []string) (cdiSpecs, error) {
 	var specs cdiSpecs
 	var errs []error
@@ -55,7 +56,7 @@ func readCDI(dirs []string) (cdiSpecs, error) {
 		}
 		for _, entry := range entries {
 			switch filepath.Ext(entry.Name()) {
-			case ".yaml", ".json": // JSON is YAML.
+			case ".yaml", ".json": // JSON is a subset of YAML
 			default:
 				continue
 			}
@@ -96,7 +97,7 @@ func parseCDI(data []byte) (cdiSpec, error) {
 	return spec, err
 }
 
-// names are the devices' full names, as nvidia.com/gpu=0.
+// names returns the devices' full names, such as nvidia.com/gpu=0.
 func (specs cdiSpecs) names() []string {
 	var names []string
 	for _, spec := range specs {
@@ -107,8 +108,8 @@ func (specs cdiSpecs) names() []string {
 	return names
 }
 
-// stale says why a specification no longer fits the driver that is installed, or nothing. driver is the version that
-// runs, as 580.65.06; empty: unknown.
+// stale returns why a specification does not match the installed driver, or "". driver is the running version, such as
+// 580.65.06; empty: unknown.
 func (spec cdiSpec) stale(driver string) string {
 	edits := []cdiEdits{spec.Edits}
 	for _, device := range spec.Devices {
@@ -121,9 +122,9 @@ func (spec cdiSpec) stale(driver string) string {
 			}
 		}
 		for _, node := range e.DeviceNodes {
-			path := or(node.HostPath, node.Path)
-			if _, err := os.Stat(path); err != nil && node.Major == 0 { // With a number the node is made, not found.
-				return "it names the device " + path + ", which is not there"
+			path := cmp.Or(node.HostPath, node.Path)
+			if _, err := os.Stat(path); err != nil && node.Major == 0 { // with a number the node is created
+				return "device " + path + " does not exist"
 			}
 		}
 	}
@@ -133,12 +134,12 @@ func (spec cdiSpec) stale(driver string) string {
 func staleMount(path string, written time.Time, driver string) string {
 	stat, err := os.Stat(path)
 	if err != nil {
-		return "it names " + path + ", which is not there"
+		return path + " does not exist"
 	}
 	version, isDriver := strings.CutPrefix(filepath.Base(path), "libcuda.so.")
 	switch {
 	case isDriver && driver != "" && strings.Contains(version, ".") && version != driver:
-		return "it is for driver " + version + ", and " + driver + " runs"
+		return "it is for driver " + version + ", but " + driver + " is running"
 	case stat.Mode().IsRegular() && stat.ModTime().After(written):
 		return "it is older than " + path
 	}

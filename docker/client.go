@@ -1,11 +1,12 @@
-// Package docker is one hardened container and its life: its specification, what a Docker engine is told to make of it,
-// and what the engine says of it later. It is the only package that knows the engine's API.
+// Package docker runs hardened containers: it validates a container's specification, creates, starts, stops and removes it on a
+// Docker engine, reports its status and events, and checks an engine before use. It is the only package that uses the engine's
+// API.
 //
-// Every call ends within its own time-out, whatever the engine does, and fails with one of the package's errors. Nothing
-// is ever tried again in here: the caller knows better what it wants by then.
+// Every call has a timeout and fails with one of the package's errors. Nothing is retried here; that is up to the caller.
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,19 +20,19 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// MinAPIVersion is the oldest version of the engine's API that knows all that Fovea uses, device requests among it
-// (Docker 20.10). MaxAPIVersion is the newest one that this package speaks.
+// MinAPIVersion is the oldest version of the engine's API with everything that Fovea uses, such as device requests (Docker
+// 20.10). MaxAPIVersion is the newest that this package supports.
 const (
 	MinAPIVersion = "1.41"
 	MaxAPIVersion = api.DefaultVersion
 )
 
-// Timeouts bounds the calls. A call's time runs from its start, whatever is left of it beforehand in a queue.
+// Timeouts are the calls' timeouts, each measured from the start of the call.
 type Timeouts struct {
-	Call  time.Duration // questions, and Create, Kill and the start of a stream; default 10 s
+	Call  time.Duration // queries, Create, Kill and the start of a stream; default 10 s
 	Start time.Duration // Start, which sets up the network and the GPUs; default 60 s
-	Stop  time.Duration // Stop and Remove, beyond the grace that Stop gives; default 15 s
-	Watch time.Duration // how often the engine is asked for a sign of life while events are awaited; default 5 s
+	Stop  time.Duration // Stop and Remove, in addition to the grace period of Stop; default 15 s
+	Watch time.Duration // how often the engine is pinged during an event stream; default 5 s
 }
 
 func (t Timeouts) withDefaults() Timeouts {
@@ -46,27 +47,26 @@ func (t Timeouts) withDefaults() Timeouts {
 	return t
 }
 
-// Option changes what Open makes.
+// Option changes a setting of Open.
 type Option func(*Client)
 
-// WithTimeouts replaces the default time-outs; what is zero keeps its default.
+// WithTimeouts sets timeouts; zero fields keep their defaults.
 func WithTimeouts(t Timeouts) Option { return func(c *Client) { c.timeouts = t.withDefaults() } }
 
-// WithLogger tells where the engine's warnings go, such as a limit that its kernel does not know. Default: slog.Default.
+// WithLogger sets the logger for the engine's warnings, such as an unsupported limit; default slog.Default.
 func WithLogger(log *slog.Logger) Option { return func(c *Client) { c.log = log } }
 
-// Client talks to one engine. It is safe for concurrent use. Close it.
+// Client is a connection to one engine. It is safe for concurrent use. The caller calls Close.
 type Client struct {
-	api      *client.Client
-	timeouts Timeouts
-	log      *slog.Logger
-	server   string     // the engine's version
-	making   sync.Mutex // a network
+	api       *client.Client
+	timeouts  Timeouts
+	log       *slog.Logger
+	networkMu sync.Mutex // held while a network is created
 }
 
-// Open connects to the engine and agrees with it on a version of its API. host is unix:///path, tcp://address or empty:
-// then DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH tell, or else it is unix:///var/run/docker.sock. Errors:
-// ErrUnreachable, ErrDenied, ErrTimeout; ErrUnsupported for an engine too old or too new.
+// Open connects to the engine and negotiates the API version. host is unix:///path, tcp://address or empty: then DOCKER_HOST,
+// DOCKER_TLS_VERIFY and DOCKER_CERT_PATH apply, and the default is unix:///var/run/docker.sock. Errors: ErrUnreachable, ErrDenied,
+// ErrTimeout; ErrUnsupported for an engine that is too old or too new.
 func Open(ctx context.Context, host string, options ...Option) (*Client, error) {
 	c := &Client{timeouts: Timeouts{}.withDefaults(), log: slog.Default()}
 	for _, option := range options {
@@ -83,13 +83,13 @@ func Open(ctx context.Context, host string, options ...Option) (*Client, error) 
 	if c.api, err = client.NewClientWithOpts(append(where, client.WithVersion(version))...); err != nil {
 		return nil, fmt.Errorf("docker host %q: %w", host, err)
 	}
-	if err := c.greet(ctx); err != nil {
+	if err := c.checkVersion(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-// negotiate asks for the newest version that the engine speaks, and takes it or this package's newest.
+// negotiate returns the newest API version that both the engine and this package support.
 func negotiate(ctx context.Context, timeout time.Duration, where []client.Opt) (string, error) {
 	first, err := client.NewClientWithOpts(where...)
 	if err != nil {
@@ -100,47 +100,40 @@ func negotiate(ctx context.Context, timeout time.Duration, where []client.Opt) (
 	if err != nil {
 		return "", err
 	}
-	theirs := ping.APIVersion
-	if theirs == "" || versions.LessThan(theirs, MinAPIVersion) {
-		return "", fmt.Errorf("%w: its API version is %s; at least %s is needed (Docker 20.10 or newer)",
-			ErrUnsupported, or(theirs, "unknown"), MinAPIVersion)
+	newest := ping.APIVersion
+	if newest == "" || versions.LessThan(newest, MinAPIVersion) {
+		return "", fmt.Errorf("%w: its API version is %s, older than %s (Docker 20.10)",
+			ErrUnsupported, cmp.Or(newest, "unknown"), MinAPIVersion)
 	}
-	if versions.LessThan(MaxAPIVersion, theirs) {
+	if versions.LessThan(MaxAPIVersion, newest) {
 		return MaxAPIVersion, nil
 	}
-	return theirs, nil
+	return newest, nil
 }
 
-// greet is the first call with the chosen version. An engine so new that it dropped that version refuses the argument.
-func (c *Client) greet(ctx context.Context) error {
-	version, err := call(ctx, c.timeouts.Call, "ask for the engine's version", c.api.ServerVersion)
+// checkVersion makes the first call with the negotiated version. An engine so new that it dropped that version rejects it.
+func (c *Client) checkVersion(ctx context.Context) error {
+	_, err := call(ctx, c.timeouts.Call, "engine version", c.api.ServerVersion)
 	if errdefs.IsInvalidArgument(err) {
-		return fmt.Errorf("%w: it no longer speaks API version %s, the newest that this Fovea knows: use a newer Fovea or an older Docker (%w)",
+		return fmt.Errorf("%w: it dropped API version %s, the newest that this Fovea supports: use a newer Fovea or an older Docker (%w)",
 			ErrUnsupported, c.api.ClientVersion(), err)
 	}
-	if err != nil {
-		return err
-	}
-	c.server = version.Version
-	return nil
+	return err
 }
 
-// Ping asks the engine for a sign of life.
+// Ping checks that the engine responds.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := call(ctx, c.timeouts.Call, "ping", c.api.Ping)
 	return err
 }
 
-// APIVersion is the version that was agreed on.
+// APIVersion returns the negotiated API version.
 func (c *Client) APIVersion() string { return c.api.ClientVersion() }
 
-// ServerVersion is the engine's version when it was opened.
-func (c *Client) ServerVersion() string { return c.server }
-
-// Close ends idle connections. Streams end with their contexts.
+// Close closes idle connections. Streams end with their contexts.
 func (c *Client) Close() error { return c.api.Close() }
 
-// call runs one call of the engine's client within a time-out, and translates its error.
+// call runs one call of the engine's client with a timeout, and translates its error.
 func call[T any](ctx context.Context, timeout time.Duration, what string, f func(context.Context) (T, error)) (T, error) {
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -151,11 +144,4 @@ func call[T any](ctx context.Context, timeout time.Duration, what string, f func
 func (c *Client) do(ctx context.Context, timeout time.Duration, what string, f func(context.Context) error) error {
 	_, err := call(ctx, timeout, what, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
 	return err
-}
-
-func or(text, fallback string) string {
-	if text == "" {
-		return fallback
-	}
-	return text
 }

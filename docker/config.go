@@ -19,24 +19,24 @@ const (
 	tmpfsOptions    = "rw,noexec,nosuid,nodev"
 )
 
-// config is what of a container has nothing to do with this host.
+// config is the host-independent part of the container's configuration.
 func (s Spec) config(imageID string, requests []container.DeviceRequest) *container.Config {
 	grace := wholeSeconds(s.StopGrace)
-	// Where NVIDIA's runtime is the engine's default, an image's own variable would bring other GPUs in.
-	env := append(slices.Clone(s.Env), "NVIDIA_VISIBLE_DEVICES="+visible(requests))
+	// If NVIDIA's runtime is the engine's default, the image's own variable would add other GPUs.
+	env := append(slices.Clone(s.Env), "NVIDIA_VISIBLE_DEVICES="+nvidiaVisibleDevices(requests))
 	return &container.Config{
 		Image: imageID, Cmd: s.Args, Env: env,
 		User:         fmt.Sprintf("%d:%d", s.UID, s.GID),
 		ExposedPorts: nat.PortSet{s.port(): {}},
 		Labels:       s.labels(),
 		StopSignal:   "SIGTERM", StopTimeout: &grace,
-		// Who runs the fleet probes over HTTP; the engine's probe would start a process in each container besides.
+		// The supervisor probes over HTTP; the engine's health check would start processes in the container.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
 }
 
-// visible is what NVIDIA's hook and runtime may bring in: with CDI or without GPUs, nothing.
-func visible(requests []container.DeviceRequest) string {
+// nvidiaVisibleDevices restricts NVIDIA's hook and runtime to the requested GPUs; with CDI or without GPUs, to none.
+func nvidiaVisibleDevices(requests []container.DeviceRequest) string {
 	for _, request := range requests {
 		if request.Driver == driverNVIDIA {
 			return strings.Join(request.DeviceIDs, ",")
@@ -55,9 +55,9 @@ func (s Spec) labels() map[string]string {
 
 func (s Spec) port() nat.Port { return nat.Port(strconv.Itoa(s.ContainerPort) + "/tcp") }
 
-// hostConfig is all that closes a container. What it leaves out is the engine's default, which weaknesses checks.
+// hostConfig holds the hardening. What it leaves to the engine's defaults, violations checks.
 func (s Spec) hostConfig(requests []container.DeviceRequest) *container.HostConfig {
-	hostPort := "" // The engine chooses.
+	hostPort := "" // chosen by the engine
 	if s.HostPort != 0 {
 		hostPort = strconv.Itoa(s.HostPort)
 	}
@@ -72,7 +72,7 @@ func (s Spec) hostConfig(requests []container.DeviceRequest) *container.HostConf
 		LogConfig: container.LogConfig{Type: s.LogDriver, Config: map[string]string{
 			"max-size": strconv.FormatInt(s.LogMaxSize, 10), "max-file": strconv.Itoa(s.LogMaxFiles),
 		}},
-		// Its user's own: the mode alone would not do, since runc 1.1 takes the image's instead.
+		// Owned by the container's user: runc 1.1 ignores the mode in favor of the image's.
 		Tmpfs:     map[string]string{TmpPath: fmt.Sprintf("%s,mode=0700,uid=%d,gid=%d,size=%d", tmpfsOptions, s.UID, s.GID, s.TmpfsSize)},
 		ShmSize:   s.ShmSize,
 		Mounts:    s.mounts(),
@@ -83,12 +83,12 @@ func (s Spec) hostConfig(requests []container.DeviceRequest) *container.HostConf
 
 func (s Spec) resources(requests []container.DeviceRequest) container.Resources {
 	return container.Resources{
-		Memory: s.Memory, MemorySwap: s.Memory, // The same: no swap.
+		Memory: s.Memory, MemorySwap: s.Memory, // equal: no swap
 		NanoCPUs:  s.nanoCPUs(),
 		PidsLimit: &s.Pids,
 		Ulimits: []*container.Ulimit{
 			{Name: "nofile", Soft: s.NoFile, Hard: s.NoFile},
-			{Name: "core", Soft: 0, Hard: 0}, // A core file would hold users' images.
+			{Name: "core", Soft: 0, Hard: 0}, // core files would contain users' images
 		},
 		DeviceRequests: requests,
 	}
@@ -105,7 +105,7 @@ func (s Spec) mounts() []mount.Mount {
 	return mounts
 }
 
-// readOnly binds a path that must exist; what the host mounts below it later does not show up inside.
+// readOnly binds a path that must exist. Later mounts of the host below it do not propagate into the container.
 func readOnly(source, target string) mount.Mount {
 	return mount.Mount{
 		Type: mount.TypeBind, Source: source, Target: target, ReadOnly: true,

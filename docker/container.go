@@ -11,9 +11,9 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// Create makes a container, not yet started, and returns its ID. Errors: what Validate says; ErrNoImage; ErrUnsafe for
-// an image or an engine that would weaken it; ErrUnsupported for a GPU driver that the engine lacks; ErrConflict when
-// the name is taken; ErrRefused; and what every call may return.
+// Create creates a container without starting it, and returns its ID. Errors: those of Validate; ErrNoImage; ErrUnsafe for an
+// image or engine that would weaken it; ErrUnsupported for a GPU driver that the engine lacks; ErrConflict if the name is taken;
+// ErrRefused; and those of every call.
 func (c *Client) Create(ctx context.Context, s Spec) (string, error) {
 	if err := s.Validate(); err != nil {
 		return "", fmt.Errorf("container %s: %w", s.Name, err)
@@ -39,7 +39,7 @@ func (c *Client) Create(ctx context.Context, s Spec) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("container %s: %w", s.Name, err)
 	}
-	// The ID: what was checked is what runs, wherever the name points by now.
+	// By ID: the image that was checked is the one that runs, even if the name has moved.
 	return c.create(ctx, s.Name, s.config(image.ID, requests), s.hostConfig(requests), s.Network)
 }
 
@@ -49,47 +49,47 @@ func (c *Client) create(ctx context.Context, name string, config *container.Conf
 		return c.api.ContainerCreate(ctx, config, host, &network.NetworkingConfig{EndpointsConfig: endpoints}, nil, name)
 	})
 	if err != nil {
-		return "", as(err, ErrNotFound, ErrNoImage)
+		return "", refine(err, ErrNotFound, ErrNoImage)
 	}
 	for _, warning := range made.Warnings {
-		c.log.WarnContext(ctx, "the Docker engine warns about a container", "container", name, "warning", warning)
+		c.log.WarnContext(ctx, "warning from the Docker engine", "container", name, "warning", warning)
 	}
 	return made.ID, nil
 }
 
-// Start starts a container. Errors: ErrNotFound, ErrNoNetwork and what every call may return; after a failure the
-// container is still there, with the reason in Status.Error.
+// Start starts a container. Errors: ErrNotFound, ErrNoNetwork and those of every call. After a failure the container still
+// exists, with the reason in Status.Error.
 func (c *Client) Start(ctx context.Context, id string) error {
-	err := c.do(ctx, c.timeouts.Start, "start container "+short(id), func(ctx context.Context) error {
+	err := c.do(ctx, c.timeouts.Start, "start container "+shortID(id), func(ctx context.Context) error {
 		return c.api.ContainerStart(ctx, id, container.StartOptions{})
 	})
 	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	if _, inspect := c.Inspect(ctx, id); inspect == nil {
-		return as(err, ErrNotFound, ErrNoNetwork) // The container is there, so it is the network that is not.
+		return refine(err, ErrNotFound, ErrNoNetwork) // the container exists, so the network is missing
 	}
 	return err
 }
 
-// Stop sends SIGTERM and, once the grace is over, SIGKILL, and waits for the end. A container that has ended already is
-// stopped. ErrTimeout: it still runs after all that, as when a GPU's driver holds it; nothing more can be done from here.
+// Stop sends SIGTERM and, after the grace period, SIGKILL, and waits for the exit. Stopping an exited container succeeds.
+// ErrTimeout: it still runs, for example because a GPU's driver blocks its exit.
 func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error {
 	seconds := wholeSeconds(grace)
 	timeout := time.Duration(seconds)*time.Second + c.timeouts.Stop
-	return c.do(ctx, timeout, "stop container "+short(id), func(ctx context.Context) error {
+	return c.do(ctx, timeout, "stop container "+shortID(id), func(ctx context.Context) error {
 		return c.api.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
 	})
 }
 
-// wholeSeconds rounds up: the engine takes only these, and 0 would be a SIGKILL at once.
+// wholeSeconds rounds up, at least to 1: the engine takes whole seconds, and 0 would mean an immediate SIGKILL.
 func wholeSeconds(d time.Duration) int {
 	return max(1, int(math.Ceil(d.Seconds())))
 }
 
-// Kill sends SIGKILL, and does not wait. A container that does not run is killed already.
+// Kill sends SIGKILL without waiting. Killing a container that does not run succeeds.
 func (c *Client) Kill(ctx context.Context, id string) error {
-	err := c.do(ctx, c.timeouts.Call, "kill container "+short(id), func(ctx context.Context) error {
+	err := c.do(ctx, c.timeouts.Call, "kill container "+shortID(id), func(ctx context.Context) error {
 		return c.api.ContainerKill(ctx, id, "KILL")
 	})
 	if errors.Is(err, ErrConflict) {
@@ -98,9 +98,9 @@ func (c *Client) Kill(ctx context.Context, id string) error {
 	return err
 }
 
-// Remove removes a container, its logs with it, and ends it if it still runs. One that is not there is removed already.
+// Remove removes a container and its logs, killing it if it runs. Removing a missing one succeeds.
 func (c *Client) Remove(ctx context.Context, id string) error {
-	err := c.do(ctx, c.timeouts.Stop, "remove container "+short(id), func(ctx context.Context) error {
+	err := c.do(ctx, c.timeouts.Stop, "remove container "+shortID(id), func(ctx context.Context) error {
 		return c.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	})
 	if errors.Is(err, ErrNotFound) {

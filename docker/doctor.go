@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,7 @@ import (
 	"strings"
 )
 
-// Check is one thing that must hold before containers run: what was found, and what to do where it is not OK.
+// Check is the result of checking one requirement of containers: what was found and, if not OK, what to do.
 type Check struct {
 	Name   string
 	OK     bool
@@ -24,8 +25,8 @@ func bad(name, advice, format string, args ...any) Check {
 	return Check{Name: name, Found: fmt.Sprintf(format, args...), Advice: advice}
 }
 
-// Doctor makes all checks that a container of a specification needs, but for those of the GPUs themselves. driver is the
-// version of the NVIDIA driver that runs, empty if unknown. It never fails: what cannot be asked is a check not OK.
+// Doctor checks everything that a container of a specification needs, except the GPUs themselves. driver is the version of the
+// running NVIDIA driver, empty if unknown. What cannot be checked is not OK.
 func Doctor(ctx context.Context, host string, s Spec, driver string, options ...Option) []Check {
 	checks := []Check{CheckSpec(s), CheckPort(s.HostPort)}
 	if s.ModelsDir != "" {
@@ -55,7 +56,7 @@ func Doctor(ctx context.Context, host string, s Spec, driver string, options ...
 func (s Spec) gpuChecks(ctx context.Context, info Info, driver string) []Check {
 	used, err := s.GPU.driver(info)
 	if err != nil {
-		return []Check{bad("GPU driver of the engine", "use another gpu.driver, or do what the message says", "%v", err)}
+		return []Check{bad("GPU driver of the engine", "use another gpu.driver, or follow the message", "%v", err)}
 	}
 	checks := []Check{CheckCgroups(info, used == driverCDI, deviceLinks("/dev"))}
 	if used == driverCDI {
@@ -65,20 +66,20 @@ func (s Spec) gpuChecks(ctx context.Context, info Info, driver string) []Check {
 	return append(checks, CheckToolkit(version, err))
 }
 
-// CheckSpec is Validate, and where the paths lead.
+// CheckSpec validates a specification, including where its paths lead.
 func CheckSpec(s Spec) Check {
-	const name = "container's specification"
+	const name = "container specification"
 	err := s.Validate()
 	if err == nil {
 		err = s.checkSources()
 	}
 	if err != nil {
-		return bad(name, "mend each of these", "%v", err)
+		return bad(name, "fix each of these", "%v", err)
 	}
-	return ok(name, "nothing in it weakens the container")
+	return ok(name, "valid, and weakens no hardening")
 }
 
-// CheckEngine judges what Open or Info returned.
+// CheckEngine checks the result of Open or Info.
 func CheckEngine(info Info, err error) Check {
 	const name = "Docker engine"
 	switch {
@@ -89,61 +90,61 @@ func CheckEngine(info Info, err error) Check {
 	case errors.Is(err, ErrUnreachable):
 		return bad(name, "start it (systemctl start docker), or set DOCKER_HOST to where it listens", "%v", err)
 	case errors.Is(err, ErrTimeout):
-		return bad(name, "it hangs: look at journalctl -u docker, and restart it", "%v", err)
+		return bad(name, "it hangs: see journalctl -u docker, and restart it", "%v", err)
 	case errors.Is(err, ErrUnsupported):
-		return bad(name, "install a Docker engine that speaks an API version from "+MinAPIVersion+" to "+MaxAPIVersion+", as 20.10 to 29 do", "%v", err)
+		return bad(name, "install a Docker engine with an API version from "+MinAPIVersion+" to "+MaxAPIVersion+", such as 20.10 to 29", "%v", err)
 	}
-	return bad(name, "look at journalctl -u docker", "%v", err)
+	return bad(name, "see journalctl -u docker", "%v", err)
 }
 
-// CheckImage judges what ImageInfo returned.
+// CheckImage checks the result of ImageInfo.
 func CheckImage(ref string, image Image, err error) Check {
 	const name = "image"
 	if errors.Is(err, ErrNoImage) {
 		return bad(name, "docker pull "+ref+", or build it", "%s is not on this machine", ref)
 	}
 	if err != nil {
-		return bad(name, "see the check of the engine", "%v", err)
+		return bad(name, "see the check of the Docker engine", "%v", err)
 	}
 	if err := image.Check(); err != nil {
-		return bad(name, "use Fovea's own image, or build one without this", "%v", err)
+		return bad(name, "use Fovea's image, or fix the image", "%v", err)
 	}
 	cuda := "for the CPU"
 	if version := image.Labels[LabelCUDA]; version != "" {
-		cuda = "for CUDA " + version + ", driver " + or(image.Labels[LabelMinDriver], "unknown") + " or newer"
+		cuda = "for CUDA " + version + ", driver " + cmp.Or(image.Labels[LabelMinDriver], "unknown") + " or newer"
 	}
-	return ok(name, "%s, version %s, %s", ref, or(image.Labels[LabelVersion], "unknown"), cuda)
+	return ok(name, "%s, version %s, %s", ref, cmp.Or(image.Labels[LabelVersion], "unknown"), cuda)
 }
 
-// CheckHardening tells whether the engine keeps what containers are promised.
+// CheckHardening checks that the engine can enforce the hardening.
 func CheckHardening(info Info) Check {
 	const name = "seccomp and limits"
 	if err := info.check(); err != nil {
-		return bad(name, "containers are refused until this is mended", "%v", err)
+		return bad(name, "containers are rejected until this is fixed", "%v", err)
 	}
-	swap := "swap counted"
+	swap := "swap limited"
 	if !info.SwapLimit {
-		swap = "swap not counted (boot with swapaccount=1)"
+		swap = "swap not limited (boot with swapaccount=1)"
 	}
 	return ok(name, "seccomp %s, memory, pids and CPU limited, %s", info.Seccomp, swap)
 }
 
-// CheckRootless tells what else a rootless engine, or one with user namespaces, asks for.
+// CheckRootless reports what a rootless engine, or one with user namespaces, requires.
 func CheckRootless(info Info) Check {
 	const name = "engine's user"
 	switch {
 	case info.Rootless && info.CgroupVersion != "2":
-		return bad(name, "boot with systemd.unified_cgroup_hierarchy=1", "rootless on cgroup version %s, which cannot limit", or(info.CgroupVersion, "unknown"))
+		return bad(name, "boot with systemd.unified_cgroup_hierarchy=1", "rootless with cgroup version %s, which does not support limits", cmp.Or(info.CgroupVersion, "unknown"))
 	case info.Rootless:
-		return ok(name, "rootless; models and secrets must be readable by the users of /etc/subuid, so by all; "+
-			"the NVIDIA driver needs CDI, or no-cgroups = true in /etc/nvidia-container-runtime/config.toml")
+		return ok(name, "rootless; models and secrets must be readable by the users of /etc/subuid, i.e. by all; "+
+			"the NVIDIA driver requires CDI, or no-cgroups = true in /etc/nvidia-container-runtime/config.toml")
 	case info.UserNamespaces:
-		return ok(name, "root, with users of containers shifted by /etc/subuid; models and secrets must be readable by all")
+		return ok(name, "root, with container users mapped by /etc/subuid; models and secrets must be readable by all")
 	}
-	return ok(name, "root: whoever reaches its socket is root on this host")
+	return ok(name, "root: access to its socket is root access to this host")
 }
 
-// CheckCDI tells whether CDI specifications name all the GPUs and fit the driver that runs (empty: unknown).
+// CheckCDI checks that CDI specifications list all the GPUs and match the running driver (empty: unknown).
 func CheckCDI(info Info, uuids []string, driver string) Check {
 	const name = "CDI specification"
 	if len(info.CDIDirs) == 0 {
@@ -156,24 +157,24 @@ func CheckCDI(info Info, uuids []string, driver string) Check {
 	known := append(specs.names(), info.CDIDevices...)
 	for _, uuid := range uuids {
 		if !slices.Contains(known, cdiName(uuid)) {
-			return bad(name, cdiGenerate, "nothing in %s names %s", strings.Join(info.CDIDirs, ", "), cdiName(uuid))
+			return bad(name, cdiGenerate, "no specification in %s lists %s", strings.Join(info.CDIDirs, ", "), cdiName(uuid))
 		}
 	}
 	for _, spec := range specs {
 		if why := spec.stale(driver); why != "" {
-			return bad(name, cdiGenerate, "%s no longer fits: %s", spec.path, why)
+			return bad(name, cdiGenerate, "%s is stale: %s", spec.path, why)
 		}
 	}
-	return ok(name, "names all %d GPUs, and fits the driver", len(uuids))
+	return ok(name, "lists all %d GPUs and matches the driver", len(uuids))
 }
 
-// CheckCgroups finds the set-up in which `systemctl daemon-reload` takes GPUs away from running containers: systemd
-// writes the rules for devices anew, and knows only those that it was told of and can find under /dev/char.
+// CheckCgroups detects a setup in which `systemctl daemon-reload` takes GPUs away from running containers: systemd rewrites the
+// device rules, and only knows devices passed to it that it finds under /dev/char.
 // https://github.com/NVIDIA/nvidia-docker/issues/1730
 func CheckCgroups(info Info, cdi, links bool) Check {
 	const name = "GPUs after systemctl daemon-reload"
 	if info.CgroupDriver != "systemd" || cdi || links {
-		return ok(name, "kept (cgroup driver %s, CDI: %t, links in /dev/char: %t)", or(info.CgroupDriver, "unknown"), cdi, links)
+		return ok(name, "kept (cgroup driver %s, CDI: %t, links in /dev/char: %t)", cmp.Or(info.CgroupDriver, "unknown"), cdi, links)
 	}
 	return bad(name, `use CDI; or "exec-opts": ["native.cgroupdriver=cgroupfs"] in the engine's daemon.json; or `+
 		"nvidia-ctk system create-dev-char-symlinks --create-all at each boot", "lost: cgroup driver systemd, no CDI, no links in /dev/char")

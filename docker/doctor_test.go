@@ -28,7 +28,7 @@ func TestCheckToolkit(t *testing.T) {
 	}
 }
 
-func TestToolkitVersionAsksTheProgram(t *testing.T) {
+func TestToolkitVersion(t *testing.T) {
 	for _, test := range []struct{ name, script, want string }{
 		{"as NVIDIA's prints it", `echo "NVIDIA Container Toolkit CLI version 1.19.1"; echo "commit: 0123abc"`, "1.19.1"},
 		{"before a release", `echo "NVIDIA Container Toolkit CLI version 1.20.0-rc.2"`, "1.20.0-rc.2"},
@@ -58,13 +58,13 @@ func FuzzParseToolkit(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if version := parseToolkit(text); version != "" && (!strings.Contains(text, version) || below(version, "0.0.0") && !strings.Contains(version, "-rc")) {
+		if version := parseToolkit(text); version != "" && (!strings.Contains(text, version) || olderThan(version, "0.0.0") && !strings.Contains(version, "-rc")) {
 			t.Errorf("read %q", version)
 		}
 	})
 }
 
-func TestCheckModelsGoesByTheContainersUser(t *testing.T) {
+func TestCheckModels(t *testing.T) {
 	uid, gid := os.Getuid(), os.Getgid()
 	for _, test := range []struct {
 		name      string
@@ -182,7 +182,7 @@ func TestCheckRootlessAndHardening(t *testing.T) {
 	}
 }
 
-func TestDoctorSaysWhatIsWrongWithTheEngine(t *testing.T) {
+func TestDoctorChecksTheEngine(t *testing.T) {
 	find := func(checks []Check, name string) Check {
 		for _, check := range checks {
 			if check.Name == name {
@@ -200,6 +200,24 @@ func TestDoctorSaysWhatIsWrongWithTheEngine(t *testing.T) {
 		fail(w, http.StatusForbidden, "no")
 	}}}.serve(t)
 	if got := find(Doctor(t.Context(), denied, s, ""), "Docker engine"); got.OK || !strings.Contains(got.Advice, "group docker") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestCheckModelsIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	for i := range maxEntries {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d", i)), nil, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "unreadable"), nil, 0o000); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := CheckModels(dir, 65532, 65532); !got.OK {
 		t.Errorf("got %+v", got)
 	}
 }

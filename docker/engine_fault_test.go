@@ -34,7 +34,7 @@ func TestEngineThatHangs(t *testing.T) {
 	direct := engine(t)
 	c, proxy := behind(t)
 	ctx := context.Background()
-	p := start(t, direct, probeSpec(t, direct, probeImage(t)))
+	p := start(t, direct, testSpec(t, direct, testImage(t)))
 	events, failed := c.Events(ctx, map[string]string{LabelOwner: owner})
 	if err := direct.Kill(ctx, p.id); err != nil {
 		t.Fatal(err)
@@ -70,10 +70,10 @@ func TestEngineThatHangs(t *testing.T) {
 	}
 }
 
-func TestEngineThatGoes(t *testing.T) {
+func TestEngineThatRestarts(t *testing.T) {
 	c, proxy := behind(t)
 	events, failed := c.Events(context.Background(), map[string]string{LabelOwner: owner})
-	proxy.Cut() // As a restart of the engine does.
+	proxy.Cut() // like a restart of the engine
 	if err := ended(t, events, failed); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("the events ended with %v", err)
 	}

@@ -28,7 +28,7 @@ func simulated(t *testing.T, c *Client) Info {
 func TestEngineGPUsArePinned(t *testing.T) {
 	c := engine(t)
 	simulated(t, c)
-	image := probeImage(t)
+	image := testImage(t)
 	for _, test := range []struct {
 		name    string
 		request GPURequest
@@ -44,7 +44,7 @@ func TestEngineGPUsArePinned(t *testing.T) {
 		{"none", GPURequest{}, "void", nil, []string{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := probeSpec(t, c, image)
+			s := testSpec(t, c, image)
 			s.GPU = test.request
 			p := start(t, c, s)
 			env, got := get[map[string]string](t, p, "/env"), map[string]string{}
@@ -59,8 +59,8 @@ func TestEngineGPUsArePinned(t *testing.T) {
 			if devices := get[[]string](t, p, "/devices"); !slices.Equal(devices, test.devices) {
 				t.Errorf("devices %v, want %v", devices, test.devices)
 			}
-			if p.status.Labels[LabelGPU] != strings.Join(test.request.UUIDs, ",") || len(p.status.Weaknesses) > 0 {
-				t.Errorf("labels %v, weaknesses %q", p.status.Labels, p.status.Weaknesses)
+			if p.status.Labels[LabelGPU] != strings.Join(test.request.UUIDs, ",") || len(p.status.Violations) > 0 {
+				t.Errorf("labels %v, violations %q", p.status.Labels, p.status.Violations)
 			}
 		})
 	}
@@ -69,7 +69,7 @@ func TestEngineGPUsArePinned(t *testing.T) {
 func TestEngineDoctor(t *testing.T) {
 	c := engine(t)
 	simulated(t, c)
-	s := probeSpec(t, c, probeImage(t))
+	s := testSpec(t, c, testImage(t))
 	s.ModelsDir, _ = folders(t)
 	s.GPU.UUIDs = []string{gpu3}
 	bad := map[string]bool{}
@@ -77,7 +77,7 @@ func TestEngineDoctor(t *testing.T) {
 		t.Logf("%t %s: %s %s", check.OK, check.Name, check.Found, check.Advice)
 		bad[check.Name] = !check.OK
 	}
-	for _, name := range []string{"container's specification", "Docker engine", "image", "seccomp and limits", "models folder", "CDI specification", "GPUs after systemctl daemon-reload"} {
+	for _, name := range []string{"container specification", "Docker engine", "image", "seccomp and limits", "models folder", "CDI specification", "GPUs after systemctl daemon-reload"} {
 		if wrong, made := bad[name]; wrong || !made {
 			t.Errorf("%s: made %t, wrong %t", name, made, wrong)
 		}

@@ -28,20 +28,20 @@ func folders(t *testing.T) (models, secret string) {
 	return models, secret
 }
 
-func TestEngineContainerIsClosed(t *testing.T) {
+func TestEngineHardening(t *testing.T) {
 	c := engine(t)
-	s := probeSpec(t, c, probeImage(t))
+	s := testSpec(t, c, testImage(t))
 	models, secret := folders(t)
 	s.ModelsDir, s.SecretFiles, s.Env = models, map[string]string{"token": secret}, []string{"FOVEA_X=y"}
 	p := start(t, c, s)
 
 	t.Run("the engine recorded it so", func(t *testing.T) {
-		if len(p.status.Weaknesses) > 0 {
-			t.Errorf("found %q", p.status.Weaknesses)
+		if len(p.status.Violations) > 0 {
+			t.Errorf("found %q", p.status.Violations)
 		}
 	})
 	t.Run("the kernel enforces it", func(t *testing.T) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.status.Pid)) // The host's word, not the container's.
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.status.Pid)) // as the host sees it
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,10 +105,10 @@ func TestEngineContainerIsClosed(t *testing.T) {
 	})
 }
 
-func TestEngineWeakContainersOfOthersAreSeen(t *testing.T) {
+func TestEngineViolationsAreFound(t *testing.T) {
 	c := engine(t)
-	image := probeImage(t)
-	s := probeSpec(t, c, image)
+	image := testImage(t)
+	s := testSpec(t, c, image)
 	config, host := s.config(image, nil), s.hostConfig(nil)
 	host.Privileged, host.ReadonlyRootfs, host.CapAdd = true, false, []string{"SYS_ADMIN"}
 	host.SecurityOpt = append(host.SecurityOpt, "seccomp=unconfined")
@@ -122,7 +122,7 @@ func TestEngineWeakContainersOfOthersAreSeen(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	found := strings.Join(inspect(t, c, id).Weaknesses, "\n")
+	found := strings.Join(inspect(t, c, id).Violations, "\n")
 	for _, want := range []string{"privileged: true", "read_only: false", "cap_add: [CAP_SYS_ADMIN]", "seccomp=unconfined", "/docker.sock"} {
 		if !strings.Contains(found, want) {
 			t.Errorf("no %s in:\n%s", want, found)
@@ -130,7 +130,7 @@ func TestEngineWeakContainersOfOthersAreSeen(t *testing.T) {
 	}
 }
 
-func TestEngineUnsafeImagesAreRefused(t *testing.T) {
+func TestEngineUnsafeImagesAreRejected(t *testing.T) {
 	c := engine(t)
 	for _, test := range []struct{ name, change, key string }{
 		{"loads what it likes", "ENV LD_PRELOAD=/tmp/x.so", "env: "},
@@ -138,7 +138,7 @@ func TestEngineUnsafeImagesAreRefused(t *testing.T) {
 		{"declares a volume", "VOLUME /data", "volumes: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := probeSpec(t, c, probeImage(t, test.change))
+			s := testSpec(t, c, testImage(t, test.change))
 			if id, err := c.Create(context.Background(), s); !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), test.key) {
 				t.Errorf("got %s, %v", id, err)
 			}
@@ -148,22 +148,22 @@ func TestEngineUnsafeImagesAreRefused(t *testing.T) {
 
 func TestEngineReplicasDoNotReachEachOther(t *testing.T) {
 	c := engine(t)
-	s := probeSpec(t, c, probeImage(t))
+	s := testSpec(t, c, testImage(t))
 	p := start(t, c, s)
 	other := s
 	other.Name += "-other"
 	q := start(t, c, other)
-	dial := func(from, to probe) string {
+	dial := func(from, to testContainer) string {
 		return get[string](t, from, "/dial?to="+to.status.Address.String()+":8000")
 	}
 	if got := dial(p, q); got == "allowed" {
 		t.Error("a replica reached another")
 	}
-	if p, q := dial(p, p), dial(q, q); p != "allowed" || q != "allowed" { // So it was not for want of an answer.
+	if p, q := dial(p, p), dial(q, q); p != "allowed" || q != "allowed" { // so both listen
 		t.Errorf("each itself: %s, %s", p, q)
 	}
-	// The host does, which is how a caller on it may probe them without the published port.
-	conn, err := net.DialTimeout("tcp", q.status.Address.String()+":8000", patience)
+	// The host can, so that a supervisor on it can probe them without the published port.
+	conn, err := net.DialTimeout("tcp", q.status.Address.String()+":8000", testTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestEngineReplicasDoNotReachEachOther(t *testing.T) {
 
 func TestEnginePublishesOnLoopbackOnly(t *testing.T) {
 	c := engine(t)
-	p := start(t, c, probeSpec(t, c, probeImage(t)))
+	p := start(t, c, testSpec(t, c, testImage(t)))
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)

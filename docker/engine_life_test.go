@@ -16,7 +16,7 @@ import (
 
 func TestEngineLife(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, probeImage(t))
+	s := testSpec(t, c, testImage(t))
 	events, failed := c.Events(t.Context(), map[string]string{LabelOwner: owner, "fovea.test": ""})
 
 	id := create(t, c, s)
@@ -26,7 +26,7 @@ func TestEngineLife(t *testing.T) {
 	if err := c.Start(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	status := inspect(t, c, s.Name) // By its name as well.
+	status := inspect(t, c, s.Name) // by name, too
 	if status.ID != id || status.State != Running || status.Pid == 0 || status.HostPort == 0 || status.StartedAt.IsZero() || !status.EndedAt.IsZero() {
 		t.Errorf("running: %+v", status)
 	}
@@ -40,17 +40,17 @@ func TestEngineLife(t *testing.T) {
 	if status := inspect(t, c, id); status.State != Exited || status.ExitCode != 0 || status.EndedAt.IsZero() || status.Pid != 0 {
 		t.Errorf("stopped: %+v", status)
 	}
-	if lines, err := c.Logs(ctx, id, 5); err != nil || !slices.Equal(lines, []string{"listening", "told to stop"}) {
+	if lines, err := c.Logs(ctx, id, 5); err != nil || !slices.Equal(lines, []string{"listening", "stopping"}) {
 		t.Errorf("logs %q, %v", lines, err)
 	}
 	if err := errors.Join(c.Stop(ctx, id, time.Second), c.Kill(ctx, id), c.Remove(ctx, id), c.Remove(ctx, id)); err != nil {
-		t.Errorf("what is done already: %v", err)
+		t.Errorf("repeated: %v", err)
 	}
 	if _, err := c.Inspect(ctx, id); !errors.Is(err, ErrNotFound) {
 		t.Errorf("removed: %v", err)
 	}
 	if err := c.Start(ctx, id); !errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoNetwork) {
-		t.Errorf("starting what is not there: %v", err)
+		t.Errorf("starting a missing one: %v", err)
 	}
 	for _, want := range []string{"create", "start", "die", "destroy"} {
 		e := next(t, events)
@@ -67,11 +67,11 @@ func TestEngineLife(t *testing.T) {
 
 func TestEngineAdoptionByLabels(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, probeImage(t))
+	s := testSpec(t, c, testImage(t))
 	s.Labels[LabelGeneration] = "7"
 	p := start(t, c, s)
 
-	again := engine(t) // As after a restart of who runs the fleet.
+	again := engine(t) // as after a restart of the supervisor
 	found, err := again.List(ctx, map[string]string{LabelOwner: owner, LabelReplica: "0", LabelHash: s.Hash()})
 	if err != nil || len(found) != 1 {
 		t.Fatalf("found %+v, %v", found, err)
@@ -88,9 +88,9 @@ func TestEngineAdoptionByLabels(t *testing.T) {
 	}
 }
 
-func TestEngineWantOfMemoryIsSeen(t *testing.T) {
+func TestEngineOOMKill(t *testing.T) {
 	c := engine(t)
-	p := start(t, c, probeSpec(t, c, probeImage(t)))
+	p := start(t, c, testSpec(t, c, testImage(t)))
 	if answer, err := browser.Post(p.url+"/memory", "", nil); err == nil {
 		_ = answer.Body.Close()
 		t.Error("it answered")
@@ -101,9 +101,9 @@ func TestEngineWantOfMemoryIsSeen(t *testing.T) {
 	}
 }
 
-func TestEngineGraceEndsInSIGKILL(t *testing.T) {
+func TestEngineStopKillsAfterTheGracePeriod(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, probeImage(t))
+	s := testSpec(t, c, testImage(t))
 	s.Args = []string{"deaf"}
 	p := start(t, c, s)
 	if err := c.Stop(ctx, p.id, time.Second); err != nil {
@@ -116,14 +116,14 @@ func TestEngineGraceEndsInSIGKILL(t *testing.T) {
 
 func TestEngineLogs(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, probeImage(t))
+	s := testSpec(t, c, testImage(t))
 	s.Args = []string{"lines", "50"}
 	id := create(t, c, s)
 	if err := c.Start(ctx, id); err != nil {
 		t.Fatal(err)
 	}
 	var followed bytes.Buffer
-	if err := c.FollowLogs(ctx, id, 1000, &followed); err != nil { // Until it ends.
+	if err := c.FollowLogs(ctx, id, 1000, &followed); err != nil { // until it exits
 		t.Error(err)
 	}
 	if status := inspect(t, c, id); status.ExitCode != 3 {
@@ -133,7 +133,7 @@ func TestEngineLogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 50 { // Of both outputs. Between the two, their order is the engine's reading.
+	for i := range 50 { // of both streams; the order between them depends on the engine
 		if line := "line " + itoa(i); !slices.Contains(all, line) {
 			t.Errorf("no %q in %q", line, all)
 		}
@@ -155,17 +155,17 @@ func TestEngineLogs(t *testing.T) {
 	}
 }
 
-func TestEngineWhatIsMissing(t *testing.T) {
+func TestEngineMissingThings(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, "fovea-docker-test:absent")
+	s := testSpec(t, c, "fovea-docker-test:absent")
 	if _, err := c.Create(ctx, s); !errors.Is(err, ErrNoImage) {
 		t.Errorf("image: %v", err)
 	}
 	if _, err := c.ImageInfo(ctx, s.Image); !errors.Is(err, ErrNoImage) {
 		t.Errorf("image: %v", err)
 	}
-	s.Image = probeImage(t)
-	// Between our look and the engine's the image may go as well.
+	s.Image = testImage(t)
+	// the image may also disappear after it was checked
 	if _, err := c.create(ctx, s.Name, s.config("sha256:"+strings.Repeat("0", 64), nil), s.hostConfig(nil), s.Network); !errors.Is(err, ErrNoImage) {
 		t.Errorf("image, later: %v", err)
 	}
@@ -186,7 +186,7 @@ func TestEngineWhatIsMissing(t *testing.T) {
 
 func TestEngineNetworkIsTheOwners(t *testing.T) {
 	c, ctx := engine(t), context.Background()
-	s := probeSpec(t, c, "x")
+	s := testSpec(t, c, "x")
 	if err := c.EnsureNetwork(ctx, s.Network, owner); err != nil {
 		t.Errorf("a second time: %v", err)
 	}
@@ -197,7 +197,7 @@ func TestEngineNetworkIsTheOwners(t *testing.T) {
 		t.Errorf("removing someone else's: %v", err)
 	}
 	if err := c.RemoveNetwork(ctx, s.Network+"-absent", owner); err != nil {
-		t.Errorf("removing what is not there: %v", err)
+		t.Errorf("removing a missing one: %v", err)
 	}
 	if err := c.EnsureNetwork(ctx, "host", owner); !errors.Is(err, ErrUnsafe) {
 		t.Errorf("the host's: %v", err)
@@ -210,17 +210,17 @@ func TestEngineFoveaItself(t *testing.T) {
 	if image == "" {
 		t.Skip("FOVEA_TEST_IMAGE names no image of Fovea")
 	}
-	s := probeSpec(t, c, image)
+	s := testSpec(t, c, image)
 	s.Memory, s.TmpfsSize = 1<<30, 64<<20
 	id := create(t, c, s)
 	if err := c.Start(ctx, id); err != nil {
 		t.Fatal(err)
 	}
 	status := inspect(t, c, id)
-	if len(status.Weaknesses) > 0 {
-		t.Errorf("found %q", status.Weaknesses)
+	if len(status.Violations) > 0 {
+		t.Errorf("found %q", status.Violations)
 	}
-	p := probe{id: id, url: "http://127.0.0.1:" + itoa(status.HostPort)}
+	p := testContainer{id: id, url: "http://127.0.0.1:" + itoa(status.HostPort)}
 	eventually(t, "Fovea is ready", func() bool {
 		answer, err := browser.Get(p.url + "/ready")
 		if err != nil {

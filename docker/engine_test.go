@@ -17,10 +17,10 @@ import (
 	"fovea/docker/dockertest"
 )
 
-// These tests need a Docker engine (DOCKER_HOST, or the usual socket), and clean up after themselves: all that they make
+// These tests require a Docker engine (DOCKER_HOST or the default socket). They clean up after themselves; everything they create
 // has the label fovea.test=docker.
 
-// owner tells the containers of this run from others'.
+// owner distinguishes this run's containers.
 var owner = fmt.Sprintf("docker-test-%d", os.Getpid())
 
 func engine(t *testing.T) *Client {
@@ -28,18 +28,17 @@ func engine(t *testing.T) *Client {
 	return open(t, "")
 }
 
-// slug is a test's name as engines take names.
+// slug is a test's name in a form that engines accept.
 func slug(t *testing.T) string {
 	return strings.ToLower(strings.NewReplacer("/", "-", "#", "-").Replace(t.Name()))
 }
 
-// probeImage builds the image of the tests' program, or one with further changes as a Dockerfile has them, and removes
-// it at the end of the test.
-func probeImage(t *testing.T, changes ...string) string {
+// testImage builds the image of the escape test, with further Dockerfile lines if any, and removes it at the end of the test.
+func testImage(t *testing.T, changes ...string) string {
 	t.Helper()
 	name := "fovea-docker-test:" + slug(t)
 	changes = append([]string{"LABEL fovea.test=docker", "ENV NVIDIA_VISIBLE_DEVICES=all"}, changes...)
-	if err := dockertest.ProgramImage(context.Background(), "", name, "./internal/probe", changes...); err != nil {
+	if err := dockertest.ProgramImage(context.Background(), "", name, "./internal/escapetest", changes...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -50,8 +49,8 @@ func probeImage(t *testing.T, changes ...string) string {
 	return name
 }
 
-// probeSpec is a small container of the tests' image on a network of the test's own.
-func probeSpec(t *testing.T, c *Client, image string) Spec {
+// testSpec is a small container of the escape test on the test's own network.
+func testSpec(t *testing.T, c *Client, image string) Spec {
 	t.Helper()
 	s := Defaults()
 	s.Name = owner + "-" + slug(t)
@@ -70,7 +69,7 @@ func probeSpec(t *testing.T, c *Client, image string) Spec {
 	return s
 }
 
-// create makes a container and removes it at the end of the test.
+// create creates a container and removes it at the end of the test.
 func create(t *testing.T, c *Client, s Spec) string {
 	t.Helper()
 	id, err := c.Create(context.Background(), s)
@@ -85,21 +84,21 @@ func create(t *testing.T, c *Client, s Spec) string {
 	return id
 }
 
-// probe is a running container of the tests' image.
-type probe struct {
+// testContainer is a running container of the escape test.
+type testContainer struct {
 	id, url string
 	status  Status
 }
 
-func start(t *testing.T, c *Client, s Spec) probe {
+func start(t *testing.T, c *Client, s Spec) testContainer {
 	t.Helper()
 	id := create(t, c, s)
 	if err := c.Start(context.Background(), id); err != nil {
 		t.Fatal(err)
 	}
 	status := inspect(t, c, id)
-	p := probe{id, fmt.Sprintf("http://127.0.0.1:%d", status.HostPort), status}
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	p := testContainer{id, fmt.Sprintf("http://127.0.0.1:%d", status.HostPort), status}
+	for end := time.Now().Add(testTimeout); ; time.Sleep(10 * time.Millisecond) {
 		answer, err := browser.Get(p.url + "/env")
 		if err == nil {
 			_ = answer.Body.Close()
@@ -107,16 +106,16 @@ func start(t *testing.T, c *Client, s Spec) probe {
 		}
 		if time.Now().After(end) {
 			lines, _ := c.Logs(context.Background(), id, 20)
-			t.Fatalf("the probe does not answer: %v; its log: %q", err, lines)
+			t.Fatalf("the container does not respond: %v; its log: %q", err, lines)
 		}
 	}
 }
 
-// browser keeps no connections, which would outlive their test.
-var browser = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+// browser keeps no idle connections, which would outlive their test.
+var browser = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testTimeout}
 
-// get asks the probe and decodes its answer, JSON unless the result is to be a string.
-func get[T any](t *testing.T, p probe, path string) T {
+// get sends a request and decodes the response, as JSON unless the result is a string.
+func get[T any](t *testing.T, p testContainer, path string) T {
 	t.Helper()
 	answer, err := browser.Get(p.url + path)
 	if err != nil {
@@ -138,7 +137,7 @@ func get[T any](t *testing.T, p probe, path string) T {
 	return result
 }
 
-func (p probe) file(t *testing.T, path string) string {
+func (p testContainer) file(t *testing.T, path string) string {
 	t.Helper()
 	return get[string](t, p, "/file?path="+url.QueryEscape(path))
 }
@@ -154,7 +153,7 @@ func inspect(t *testing.T, c *Client, id string) Status {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testTimeout); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("still not: %s", what)
 		}

@@ -12,34 +12,34 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// What can go wrong with the engine; every error of this package is one of them or the caller's context's own.
+// Every error of this package wraps one of these or is the caller's context's.
 var (
-	// ErrUnreachable: nothing answers where the engine should be, or the connection was cut.
+	// ErrUnreachable: the engine does not listen, or the connection was cut.
 	ErrUnreachable = errors.New("the Docker engine cannot be reached")
-	// ErrTimeout: the engine took a call and did not answer in time. What was asked for may yet happen.
+	// ErrTimeout: the engine did not answer in time. The operation may still happen.
 	ErrTimeout = errors.New("the Docker engine did not answer in time")
 	// ErrNoImage: the image is not on this machine.
 	ErrNoImage = errors.New("no such image on this machine")
-	// ErrNoNetwork: the network that a container is to join is gone.
+	// ErrNoNetwork: the container's network does not exist.
 	ErrNoNetwork = errors.New("no such network")
 	// ErrNotFound: no such container.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict: the name is taken, or the container's state does not allow what was asked for.
+	// ErrConflict: the name is taken, or the container's state does not allow the operation.
 	ErrConflict = errors.New("conflict")
-	// ErrRefused: the engine finds the request wrong. Asking again does not help.
+	// ErrRefused: the engine rejects the request as invalid. Retrying does not help.
 	ErrRefused = errors.New("refused by the Docker engine")
-	// ErrDenied: who asks may not do that: the socket's permissions, or a proxy before it.
+	// ErrDenied: the caller lacks permission, by the socket's mode or a proxy in front of it.
 	ErrDenied = errors.New("not allowed")
-	// ErrUnsupported: this engine cannot do what is asked for.
+	// ErrUnsupported: this engine does not support the operation.
 	ErrUnsupported = errors.New("not supported by this Docker engine")
-	// ErrUnsafe: the container would be less closed than Fovea demands.
+	// ErrUnsafe: the container would not be hardened as Fovea requires.
 	ErrUnsafe = errors.New("unsafe")
 	// ErrEngine: the engine tried and failed.
 	ErrEngine = errors.New("the Docker engine failed")
 )
 
-// translate gives an error of the engine's client the sentinel that it amounts to. ctx is the caller's context,
-// without the call's own time-out.
+// translate wraps an error of the engine's client with the sentinel it corresponds to. ctx is the caller's context, without the
+// call's own timeout.
 func translate(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
@@ -72,8 +72,8 @@ func sentinel(err error) error {
 	return ErrEngine
 }
 
-// as replaces the sentinel of a translated error by a more exact one.
-func as(err, from, to error) error {
+// refine adds a more specific sentinel to a translated error.
+func refine(err, from, to error) error {
 	if errors.Is(err, from) {
 		return fmt.Errorf("%w: %w", to, err)
 	}

@@ -11,13 +11,12 @@ import (
 	"github.com/docker/docker/api/types/events"
 )
 
-// Event tells that something happened to a container. It is a hint to look: what the container is now, only Inspect
-// tells.
+// Event says that a container changed. It is only a hint to call Inspect for its present state.
 type Event struct {
 	ID     string // the container's
 	Action string // create, start, die, oom, pause, unpause or destroy
 	Time   time.Time
-	Labels map[string]string // the container's, and what the engine adds: image, name, exitCode
+	Labels map[string]string // the container's, plus the engine's: image, name, exitCode
 }
 
 var actions = []events.Action{
@@ -25,18 +24,17 @@ var actions = []events.Action{
 	events.ActionPause, events.ActionUnPause, events.ActionDestroy,
 }
 
-// Events subscribes to what happens to the containers with these labels. When it returns, the subscription stands or has
-// failed, so a List afterwards misses nothing. The stream never ends by itself: once the events are closed, the one
-// error says why, and the caller subscribes again and looks at everything anew. While the stream is open the engine is
-// asked for a sign of life every Timeouts.Watch, so that one that hangs ends the stream with ErrTimeout. Errors:
-// ErrUnreachable, ErrTimeout, ErrDenied, or the context's.
+// Events subscribes to events of the containers with these labels. When it returns, the subscription is active or has failed, so
+// that a List afterwards misses nothing. Once the event channel is closed, the error channel holds the reason, and the caller
+// subscribes and lists again. The engine is pinged every Timeouts.Watch, so that a hung one ends the stream with ErrTimeout.
+// Errors: ErrUnreachable, ErrTimeout, ErrDenied, or the context's.
 //
-// A connection that hangs by itself, while the engine answers others, cannot be told from a quiet one: look at
-// everything anew from time to time all the same. Events are to be read at once or the context to be canceled.
+// A single connection that hangs cannot be distinguished from a quiet one: callers should also list periodically. The caller
+// reads events promptly or cancels the context.
 func (c *Client) Events(ctx context.Context, labels map[string]string) (<-chan Event, <-chan error) {
 	out, failed := make(chan Event, 64), make(chan error, 1)
 	streamCtx, end := context.WithCancelCause(ctx)
-	late := time.AfterFunc(c.timeouts.Call, func() { end(fmt.Errorf("%w: not within %s", ErrTimeout, c.timeouts.Call)) })
+	late := time.AfterFunc(c.timeouts.Call, func() { end(fmt.Errorf("%w (%s)", ErrTimeout, c.timeouts.Call)) })
 	messages, errs := c.api.Events(streamCtx, subscription(labels, time.Now()))
 	late.Stop()
 	var watch sync.WaitGroup
@@ -52,7 +50,7 @@ func (c *Client) Events(ctx context.Context, labels map[string]string) (<-chan E
 	return out, failed
 }
 
-// subscription asks for events from a moment on, since the engine answers shortly before it subscribes.
+// subscription selects events from since on, because the engine responds shortly before it subscribes.
 func subscription(labels map[string]string, since time.Time) events.ListOptions {
 	args := withLabels(labels)
 	args.Add("type", string(events.ContainerEventType))
@@ -62,7 +60,7 @@ func subscription(labels map[string]string, since time.Time) events.ListOptions 
 	return events.ListOptions{Since: strconv.FormatInt(since.Unix(), 10) + "." + fmt.Sprintf("%09d", since.Nanosecond()), Filters: args}
 }
 
-// watch ends the stream when the engine gives no sign of life.
+// watch ends the stream when the engine does not answer a ping.
 func (c *Client) watch(ctx context.Context, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(c.timeouts.Watch)
 	defer ticker.Stop()
@@ -95,7 +93,7 @@ func pump(ctx context.Context, messages <-chan events.Message, errs <-chan error
 	}
 }
 
-// streamError says why a stream ended: the caller's own doing first, then what the watch found, then the stream's.
+// streamError returns why a stream ended: the caller's context first, then a failed ping, then the stream's error.
 func streamError(ctx, streamCtx context.Context, err error) error {
 	cause := context.Cause(streamCtx)
 	switch {

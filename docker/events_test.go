@@ -11,7 +11,7 @@ import (
 
 const oneEvent = `{"Type":"container","Action":"die","Actor":{"ID":"x","Attributes":{"exitCode":"137"}},"timeNano":1000000000}` + "\n"
 
-// stream answers /events with one event, and then with what a test does.
+// stream serves /events with one event, then calls a function of the test.
 func stream(then http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(oneEvent))
@@ -28,13 +28,13 @@ func next(t *testing.T, events <-chan Event) Event {
 			t.Fatal("the stream has ended")
 		}
 		return e
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("no event")
 	}
 	return Event{}
 }
 
-// ended reads a stream to its end.
+// ended reads a stream to its end and returns its error.
 func ended(t *testing.T, events <-chan Event, failed <-chan error) error {
 	t.Helper()
 	err := <-failed
@@ -68,7 +68,7 @@ func TestEventsEndWithTheReason(t *testing.T) {
 	})
 	t.Run("the caller goes, whether it reads or not", func(t *testing.T) {
 		c := script{routes: map[string]http.HandlerFunc{"/{v}/events": stream(func(w http.ResponseWriter, r *http.Request) {
-			for range 1000 { // More than any buffer of ours holds.
+			for range 1000 { // more than any buffer holds
 				_, _ = w.Write([]byte(oneEvent))
 			}
 			_ = http.NewResponseController(w).Flush()
@@ -84,7 +84,7 @@ func TestEventsEndWithTheReason(t *testing.T) {
 	})
 }
 
-func TestAnEngineThatHangsInTheMiddleOfTheStreamEndsIt(t *testing.T) {
+func TestHungEngineEndsTheStream(t *testing.T) {
 	var hangs atomic.Bool
 	var pings atomic.Int32
 	host := script{apiVersion: "1.45", routes: map[string]http.HandlerFunc{
@@ -96,10 +96,10 @@ func TestAnEngineThatHangsInTheMiddleOfTheStreamEndsIt(t *testing.T) {
 			w.Header().Set("Api-Version", "1.45")
 		},
 	}}.serve(t)
-	c := open(t, host, WithTimeouts(Timeouts{Call: 2 * time.Second, Watch: 5 * time.Millisecond})) // An engine that lives answers in 2 s.
+	c := open(t, host, WithTimeouts(Timeouts{Call: 2 * time.Second, Watch: 5 * time.Millisecond})) // a live engine answers within 2 s
 	events, failed := c.Events(context.Background(), nil)
 	next(t, events)
-	for before := pings.Load(); pings.Load() < before+3; time.Sleep(time.Millisecond) { // Signs of life keep it open.
+	for before := pings.Load(); pings.Load() < before+3; time.Sleep(time.Millisecond) { // pings keep it open
 		select {
 		case err := <-failed:
 			t.Fatalf("ended while the engine was alive: %v", err)

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,11 +13,11 @@ const (
 	driverNVIDIA = "nvidia"
 	driverCDI    = "cdi"
 	cdiKind      = "nvidia.com/gpu"
-	// The first version that knows CDI in a device request (Docker 25).
+	// the first version with CDI in device requests (Docker 25)
 	cdiAPIVersion = "1.44"
 )
 
-// deviceRequests asks for exactly the GPUs of a request. Errors: ErrUnsupported.
+// deviceRequests requests exactly these GPUs. Errors: ErrUnsupported.
 func deviceRequests(g GPURequest, info Info) ([]container.DeviceRequest, error) {
 	if len(g.UUIDs) == 0 {
 		return nil, nil
@@ -26,7 +27,7 @@ func deviceRequests(g GPURequest, info Info) ([]container.DeviceRequest, error) 
 		return nil, err
 	}
 	if driver == driverNVIDIA {
-		// Only the libraries for computing and for asking the driver come in, whatever the image asks for.
+		// only the compute and utility libraries, whatever the image requests
 		return []container.DeviceRequest{{
 			Driver: driverNVIDIA, DeviceIDs: g.UUIDs, Capabilities: [][]string{{"gpu", "compute", "utility"}},
 		}}, nil
@@ -35,21 +36,21 @@ func deviceRequests(g GPURequest, info Info) ([]container.DeviceRequest, error) 
 	for i, uuid := range g.UUIDs {
 		names[i] = cdiName(uuid)
 	}
-	// CDI knows neither a count nor options.
+	// CDI has no count and no options
 	return []container.DeviceRequest{{Driver: driverCDI, DeviceIDs: names}}, nil
 }
 
 func cdiName(uuid string) string { return cdiKind + "=" + uuid }
 
-// driver is the one that was asked for, or CDI if the engine knows all the GPUs by it, or nvidia. Whether the engine has
-// the driver nvidia it does not tell before a container starts.
+// driver returns the requested driver, or CDI if the engine knows all the GPUs by it, or nvidia. Whether the engine has the driver
+// nvidia only shows when a container starts.
 func (g GPURequest) driver(info Info) (string, error) {
 	if g.Driver == driverNVIDIA {
 		return driverNVIDIA, nil
 	}
 	known := info.CDIDevices
 	if len(known) == 0 {
-		specs, _ := readCDI(info.CDIDirs) // A broken file is CheckCDI's matter; the engine leaves it out as well.
+		specs, _ := readCDI(info.CDIDirs) // CheckCDI reports broken files; the engine ignores them, too
 		known = specs.names()
 	}
 	var missing []string
@@ -62,11 +63,11 @@ func (g GPURequest) driver(info Info) (string, error) {
 	case g.Driver == "" && (len(info.CDIDirs) == 0 || len(missing) > 0):
 		return driverNVIDIA, nil
 	case len(info.CDIDirs) == 0:
-		return "", fmt.Errorf("gpu.driver: %w: cdi needs Docker 25 or newer with it enabled (this is %s): set "+
-			`"features": {"cdi": true} in its daemon.json, or use nvidia`, ErrUnsupported, or(info.ServerVersion, "unknown"))
+		return "", fmt.Errorf("gpu.driver: %w: cdi requires Docker 25 or newer with CDI enabled (this is %s): set "+
+			`"features": {"cdi": true} in its daemon.json, or use nvidia`, ErrUnsupported, cmp.Or(info.ServerVersion, "unknown"))
 	case len(missing) > 0 && len(known) > 0:
 		return "", fmt.Errorf("gpu.driver: %w: no CDI specification names %s: run %s",
 			ErrUnsupported, strings.Join(missing, ", "), cdiGenerate)
 	}
-	return driverCDI, nil // The specifications are perhaps not visible from here; the engine knows.
+	return driverCDI, nil // the specifications may not be accessible from here; the engine decides
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/docker/docker/api/types/system"
 )
 
-// cdiDir writes specifications, each under its name, and returns their folder.
+// cdiDir writes specifications by file name and returns their folder.
 func cdiDir(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -27,7 +27,7 @@ func cdiDir(t *testing.T, files map[string]string) string {
 
 const byUUID = "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices: [{name: '0'}, {name: " + gpu0 + "}]\n"
 
-func TestGPUsAreAskedForByUUIDThroughTheDriverThatTheEngineHas(t *testing.T) {
+func TestDeviceRequests(t *testing.T) {
 	nvidia := []container.DeviceRequest{{Driver: "nvidia", DeviceIDs: []string{gpu0}, Capabilities: [][]string{{"gpu", "compute", "utility"}}}}
 	cdi := []container.DeviceRequest{{Driver: "cdi", DeviceIDs: []string{"nvidia.com/gpu=" + gpu0}}}
 	uuids := []string{gpu0}
@@ -69,14 +69,14 @@ func TestGPUsAreAskedForByUUIDThroughTheDriverThatTheEngineHas(t *testing.T) {
 	}
 }
 
-func TestTheImagesOwnWishForGPUsIsOverruled(t *testing.T) {
+func TestNVIDIAVisibleDevicesIsSet(t *testing.T) {
 	cdi := Info{CDIDirs: []string{cdiDir(t, map[string]string{"nvidia.yaml": byUUID})}}
 	for _, test := range []struct {
 		request GPURequest
 		want    string
 	}{
 		{GPURequest{}, "void"},
-		{GPURequest{UUIDs: []string{gpu0}}, "void"}, // By CDI.
+		{GPURequest{UUIDs: []string{gpu0}}, "void"}, // by CDI
 		{GPURequest{UUIDs: []string{gpu0, gpu3}, Driver: "nvidia"}, gpu0 + "," + gpu3},
 	} {
 		requests, err := deviceRequests(test.request, cdi)
@@ -89,7 +89,7 @@ func TestTheImagesOwnWishForGPUsIsOverruled(t *testing.T) {
 	}
 }
 
-func TestInfoIsReadFromWhatTheEngineTells(t *testing.T) {
+func TestInfo(t *testing.T) {
 	answer := system.Info{
 		SecurityOptions: []string{"name=apparmor", "name=seccomp,profile=builtin", "name=rootless", "name=userns"},
 		CDISpecDirs:     []string{"/etc/cdi"}, CgroupDriver: "systemd", MemoryLimit: true, PidsLimit: true, CPUCfsQuota: true,
@@ -100,7 +100,7 @@ func TestInfoIsReadFromWhatTheEngineTells(t *testing.T) {
 		t.Errorf("got %+v, %v", got, got.check())
 	}
 	if old := info(answer, "1.43"); len(old.CDIDirs) != 0 {
-		t.Error("an engine before CDI is believed to have it")
+		t.Error("CDI on an engine without it")
 	}
 	for _, options := range [][]string{nil, {"name=seccomp,profile=unconfined"}, {"name=apparmor"}} {
 		answer.SecurityOptions = options
@@ -133,9 +133,9 @@ func TestCheckCDI(t *testing.T) {
 		{"the driver is not known", mount(library), "", ""},
 		{"a device that is made by its number", spec("deviceNodes: [{path: /dev/nowhere, major: 1, minor: 3}]"), "", ""},
 		{"is for another driver", mount(library), "590.1.2", "is for driver 580.65.06"},
-		{"names a library that has gone", mount(dir + "/libcuda.so.570.1.1"), "", "libcuda.so.570.1.1, which is not there"},
-		{"names a device that has gone", spec("deviceNodes: [{path: " + dir + "/nvidia7}]"), "", "nvidia7, which is not there"},
-		{"does not name the GPU", "kind: nvidia.com/gpu\ndevices: [{name: '0'}]", "", "names nvidia.com/gpu=" + gpu0},
+		{"names a library that has gone", mount(dir + "/libcuda.so.570.1.1"), "", "libcuda.so.570.1.1 does not exist"},
+		{"names a device that has gone", spec("deviceNodes: [{path: " + dir + "/nvidia7}]"), "", "nvidia7 does not exist"},
+		{"does not name the GPU", "kind: nvidia.com/gpu\ndevices: [{name: '0'}]", "", "lists nvidia.com/gpu=" + gpu0},
 		{"is not YAML", "kind: [", "", "nvidia.yaml"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -12,41 +12,41 @@ import (
 	"github.com/docker/docker/api/types/image"
 )
 
-// Image labels that Fovea's own images carry.
+// Labels of Fovea's images.
 const (
-	LabelCUDA      = "fovea.cuda"           // version of CUDA, as 13.0; absent: the image is for the CPU
-	LabelMinDriver = "fovea.driver.minimum" // lowest NVIDIA driver, as 580.65.06
+	LabelCUDA      = "fovea.cuda"           // CUDA version such as 13.0; absent: the image is for the CPU
+	LabelMinDriver = "fovea.driver.minimum" // minimum NVIDIA driver such as 580.65.06
 	LabelVersion   = "org.opencontainers.image.version"
 )
 
-// Image is one on this machine.
+// Image is a container image on this machine.
 type Image struct {
-	ID      string // sha256:…, the same wherever its name points later
+	ID      string // sha256:…
 	Digests []string
 	Labels  map[string]string
 	Env     []string
 	User    string
-	Volumes []string // paths that it declares
+	Volumes []string // declared by the image
 	Created time.Time
 	Size    int64 // bytes
 	OS      string
 	Arch    string
 }
 
-// ImageInfo asks for an image, by name, digest or ID. Errors: ErrNoImage, ErrRefused for what is no name, and
-// what every call may return.
+// ImageInfo inspects an image by name, digest or ID. Errors: ErrNoImage, ErrRefused for an invalid reference, and those of every
+// call.
 func (c *Client) ImageInfo(ctx context.Context, ref string) (Image, error) {
 	if !imageName(ref) {
-		return Image{}, fmt.Errorf("image: %w: %q is not an image's name, digest or ID", ErrRefused, ref)
+		return Image{}, fmt.Errorf("image: %w: %q is not an image name, digest or ID", ErrRefused, ref)
 	}
 	found, err := call(ctx, c.timeouts.Call, "image "+ref, func(ctx context.Context) (image.InspectResponse, error) {
 		return c.api.ImageInspect(ctx, ref)
 	})
 	if err != nil {
-		return Image{}, as(err, ErrNotFound, ErrNoImage)
+		return Image{}, refine(err, ErrNotFound, ErrNoImage)
 	}
 	i := Image{
-		ID: found.ID, Digests: found.RepoDigests, Created: moment(found.Created), Size: found.Size,
+		ID: found.ID, Digests: found.RepoDigests, Created: parseTime(found.Created), Size: found.Size,
 		OS: found.Os, Arch: found.Architecture,
 	}
 	if found.Config != nil {
@@ -56,8 +56,8 @@ func (c *Client) ImageInfo(ctx context.Context, ref string) (Image, error) {
 	return i, nil
 }
 
-// Check refuses, with ErrUnsafe, an image that changes what its programs load (LD_…), that runs as root when nobody
-// says otherwise, or that declares volumes, which would be places to write in a read-only container.
+// Check returns ErrUnsafe for an image that sets loader variables (LD_…), runs as root by default, or declares volumes, which
+// would be writable in a read-only container.
 func (i Image) Check() error {
 	var errs []error
 	for _, variable := range i.Env {
@@ -68,7 +68,7 @@ func (i Image) Check() error {
 	}
 	user, _, _ := strings.Cut(i.User, ":")
 	if user == "" || user == "root" || strings.Trim(user, "0") == "" {
-		errs = append(errs, fmt.Errorf("user: %w: the image runs as root: it needs a line such as USER 65532:65532", ErrUnsafe))
+		errs = append(errs, fmt.Errorf("user: %w: the image runs as root: add a line such as USER 65532:65532", ErrUnsafe))
 	}
 	if len(i.Volumes) > 0 {
 		errs = append(errs, fmt.Errorf("volumes: %w: the image declares %s, which would be writable: remove its VOLUME lines",

@@ -12,33 +12,33 @@ import (
 	"github.com/docker/docker/api/types/versions"
 )
 
-// Info is what an engine says of itself and its host.
+// Info describes an engine and its host.
 type Info struct {
-	ID                        string // of the engine, on this machine and no other
+	ID                        string // unique to the engine
 	APIVersion, ServerVersion string
 
-	CDIDirs    []string // where it looks for CDI specifications; none: it does no CDI
-	CDIDevices []string // CDI devices that it knows, as nvidia.com/gpu=GPU-…; only engines from 28.3 on tell
+	CDIDirs    []string // folders of CDI specifications; none: CDI is not enabled
+	CDIDevices []string // known CDI devices, such as nvidia.com/gpu=GPU-…; reported by engines from 28.3 on
 
 	Runtimes       []string
 	DefaultRuntime string
 	CgroupDriver   string // systemd, cgroupfs or none
 	CgroupVersion  string // 1 or 2
 	Rootless       bool
-	UserNamespaces bool   // users of containers are other users of the host
-	Seccomp        string // the profile of containers: builtin, default, a path or unconfined; empty: none
-	LiveRestore    bool   // containers outlive the engine
+	UserNamespaces bool   // users of containers are mapped to other users of the host
+	Seccomp        string // default profile: builtin, default, a path or unconfined; empty: none
+	LiveRestore    bool   // containers keep running while the engine is down
 
-	// Which limits the kernel keeps.
+	// limits that the kernel supports
 	MemoryLimit, SwapLimit, PidsLimit, CPUQuota bool
 
 	CPUs   int
 	Memory int64 // bytes
 }
 
-// Info asks the engine about itself.
+// Info returns information about the engine.
 func (c *Client) Info(ctx context.Context) (Info, error) {
-	answer, err := call(ctx, c.timeouts.Call, "ask about the engine", c.api.Info)
+	answer, err := call(ctx, c.timeouts.Call, "engine info", c.api.Info)
 	if err != nil {
 		return Info{}, err
 	}
@@ -80,18 +80,18 @@ func info(answer system.Info, apiVersion string) Info {
 	return i
 }
 
-// check refuses an engine on which a container would be less closed than it looks.
+// check returns ErrUnsafe for an engine that cannot enforce the hardening.
 func (i Info) check() error {
 	var errs []error
 	if i.Seccomp == "" || i.Seccomp == "unconfined" {
-		errs = append(errs, fmt.Errorf("seccomp: %w: the engine filters no system calls: remove seccomp-profile from its daemon.json", ErrUnsafe))
+		errs = append(errs, fmt.Errorf("seccomp: %w: the engine does not filter system calls: remove seccomp-profile from its daemon.json", ErrUnsafe))
 	}
 	for _, limit := range []struct {
-		kept bool
-		name string
+		supported bool
+		name      string
 	}{{i.MemoryLimit, "memory"}, {i.PidsLimit, "pids"}, {i.CPUQuota, "cpus"}} {
-		if !limit.kept {
-			errs = append(errs, fmt.Errorf("%s: %w: the engine cannot limit it here: delegate the cgroup controllers to it "+
+		if !limit.supported {
+			errs = append(errs, fmt.Errorf("%s: %w: the engine cannot limit it: delegate the cgroup controllers to it "+
 				"(rootless), or boot with cgroup_enable=%[1]s", limit.name, ErrUnsafe))
 		}
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
-// maxLine bounds a line of a log in memory; the rest of a longer one is left out.
+// maxLine bounds a log line in bytes; the rest of a longer one is dropped.
 const maxLine = 16 << 10
 
-// Logs returns a container's last lines, of both its outputs, oldest first and at most tail of them.
+// Logs returns the last lines, tail at most, of a container's stdout and stderr, oldest first.
 func (c *Client) Logs(ctx context.Context, id string, tail int) ([]string, error) {
 	lines := &lastLines{max: max(tail, 0)}
-	err := c.do(ctx, c.timeouts.Call, "logs of container "+short(id), func(ctx context.Context) error {
+	err := c.do(ctx, c.timeouts.Call, "logs of container "+shortID(id), func(ctx context.Context) error {
 		body, err := c.openLogs(ctx, id, container.LogsOptions{Tail: strconv.Itoa(lines.max)})
 		if err != nil {
 			return err
@@ -32,8 +32,8 @@ func (c *Client) Logs(ctx context.Context, id string, tail int) ([]string, error
 	return lines.finish(), nil
 }
 
-// FollowLogs writes a container's last tail lines, and then what it says, until it ends (nil) or the context does. Only
-// the start of the stream has a time-out: silence is the container's right.
+// FollowLogs writes a container's last tail lines and then its output until it exits (nil) or the context ends. Only the start
+// of the stream has a timeout.
 func (c *Client) FollowLogs(ctx context.Context, id string, tail int, w io.Writer) error {
 	streamCtx, end := context.WithCancel(ctx)
 	defer end()
@@ -44,7 +44,7 @@ func (c *Client) FollowLogs(ctx context.Context, id string, tail int, w io.Write
 		defer body.Close()
 		_, err = stdcopy.StdCopy(w, w, body)
 	}
-	return translate(ctx, "follow logs of container "+short(id), err)
+	return translate(ctx, "follow logs of container "+shortID(id), err)
 }
 
 func (c *Client) openLogs(ctx context.Context, id string, options container.LogsOptions) (io.ReadCloser, error) {
@@ -52,18 +52,18 @@ func (c *Client) openLogs(ctx context.Context, id string, options container.Logs
 	return c.api.ContainerLogs(ctx, id, options)
 }
 
-// lastLines keeps the last lines of what is written to it.
+// lastLines keeps the last lines written to it.
 type lastLines struct {
-	max   int
-	lines []string
-	rest  []byte
+	max     int
+	lines   []string
+	partial []byte
 }
 
 func (l *lastLines) Write(p []byte) (int, error) {
 	n := len(p)
 	for {
 		line, after, ended := bytes.Cut(p, []byte{'\n'})
-		l.rest = append(l.rest, line[:min(len(line), maxLine-len(l.rest))]...)
+		l.partial = append(l.partial, line[:min(len(line), maxLine-len(l.partial))]...)
 		if !ended {
 			return n, nil
 		}
@@ -73,15 +73,15 @@ func (l *lastLines) Write(p []byte) (int, error) {
 }
 
 func (l *lastLines) push() {
-	l.lines = append(l.lines, string(l.rest))
-	l.rest = l.rest[:0]
+	l.lines = append(l.lines, string(l.partial))
+	l.partial = l.partial[:0]
 	if len(l.lines) > l.max {
 		l.lines = l.lines[len(l.lines)-l.max:]
 	}
 }
 
 func (l *lastLines) finish() []string {
-	if len(l.rest) > 0 {
+	if len(l.partial) > 0 {
 		l.push()
 	}
 	return l.lines

@@ -14,16 +14,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait of a test; none of them passes because of it.
-const patience = 30 * time.Second
+// testTimeout bounds every wait of a test; no test passes because of it.
+const testTimeout = 30 * time.Second
 
-// quick are the time-outs of tests that wait for one. Opening a client has the default ones, which no stall exceeds.
+// quick are the timeouts of tests that wait for one. Open uses the defaults.
 var quick = Timeouts{Call: 100 * time.Millisecond, Start: 100 * time.Millisecond, Stop: 100 * time.Millisecond, Watch: 50 * time.Millisecond}
 
-// script answers as an engine that does not exist here would: one of another version, or one that fails.
+// script is a fake engine: one of another version, or one that fails.
 type script struct {
 	apiVersion string
-	refuse     bool // every version: the engine is too new
+	refuse     bool // every version, as an engine that is too new
 	routes     map[string]http.HandlerFunc
 }
 
@@ -83,7 +83,7 @@ func open(t *testing.T, host string, options ...Option) *Client {
 
 func reply(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // Who does not read it has its own test.
+	_ = json.NewEncoder(w).Encode(value) // clients that do not read it have their own test
 }
 
 func fail(w http.ResponseWriter, status int, message string) {
@@ -92,10 +92,10 @@ func fail(w http.ResponseWriter, status int, message string) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"message": message})
 }
 
-// never holds a request until its client has gone.
+// never blocks a request until its client disconnects.
 func never(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// valid is a specification without mistakes.
+// valid is a valid specification.
 func valid() Spec {
 	s := Defaults()
 	s.Name, s.Image, s.Memory = "fovea-0", "fovea:test", 1<<30

@@ -9,16 +9,16 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// networkOptions: replicas answer and never ask, so they reach neither each other nor anything beyond the host.
+// networkOptions: replicas only accept connections, so they can reach neither each other nor anything beyond the host.
 var networkOptions = map[string]string{
 	"com.docker.network.bridge.enable_icc":           "false",
 	"com.docker.network.bridge.enable_ip_masquerade": "false",
 }
 
-// EnsureNetwork makes a bridge network for an owner's containers unless it is there. ErrConflict: a network of that name
-// is there and is not this owner's.
+// EnsureNetwork creates a bridge network for an owner's containers unless it exists. ErrConflict: a network of that name exists
+// and is not this owner's.
 //
-// One at a time makes one: an engine before 25 that is asked twice at once makes two of one name, and then takes neither.
+// Calls are serialized: engines before 25 create two networks of one name for concurrent calls, and then accept neither.
 func (c *Client) EnsureNetwork(ctx context.Context, name, owner string) error {
 	if message := wrongNetwork(name); message != "" {
 		return fmt.Errorf("network: %w: %s", ErrUnsafe, message)
@@ -27,8 +27,8 @@ func (c *Client) EnsureNetwork(ctx context.Context, name, owner string) error {
 	if !errors.Is(err, ErrNoNetwork) {
 		return err
 	}
-	c.making.Lock()
-	defer c.making.Unlock()
+	c.networkMu.Lock()
+	defer c.networkMu.Unlock()
 	if err = c.checkNetwork(ctx, name, owner); !errors.Is(err, ErrNoNetwork) {
 		return err
 	}
@@ -38,7 +38,7 @@ func (c *Client) EnsureNetwork(ctx context.Context, name, owner string) error {
 		})
 	})
 	if errors.Is(err, ErrConflict) {
-		return c.checkNetwork(ctx, name, owner) // Someone was faster.
+		return c.checkNetwork(ctx, name, owner) // another process was faster
 	}
 	return err
 }
@@ -48,23 +48,23 @@ func (c *Client) checkNetwork(ctx context.Context, name, owner string) error {
 		return c.api.NetworkInspect(ctx, name, network.InspectOptions{})
 	})
 	if err != nil {
-		return as(err, ErrNotFound, ErrNoNetwork)
+		return refine(err, ErrNotFound, ErrNoNetwork)
 	}
 	if found.Labels[LabelOwner] != owner || found.Driver != "bridge" {
-		return fmt.Errorf("network %s: %w: it is a %s network with %s=%q, not one of %q: choose another name, or remove it",
+		return fmt.Errorf("network %s: %w: it is a %s network with %s=%q instead of %q: choose another name, or remove it",
 			name, ErrConflict, found.Driver, LabelOwner, found.Labels[LabelOwner], owner)
 	}
 	for option, want := range networkOptions {
 		if found.Options[option] != want {
-			return fmt.Errorf("network %s: %w: its option %s is %q, not %q: remove it, and it is made anew",
+			return fmt.Errorf("network %s: %w: its option %s is %q, not %q: remove it, and it will be recreated",
 				name, ErrUnsafe, option, found.Options[option], want)
 		}
 	}
 	return nil
 }
 
-// RemoveNetwork removes an owner's network. One that is not there is removed already. ErrConflict: it is not this
-// owner's; ErrDenied or ErrConflict: containers are still on it.
+// RemoveNetwork removes an owner's network. Removing a missing one succeeds. ErrConflict: it is not this owner's; ErrDenied or
+// ErrConflict: containers still use it.
 func (c *Client) RemoveNetwork(ctx context.Context, name, owner string) error {
 	err := c.checkNetwork(ctx, name, owner)
 	if errors.Is(err, ErrNoNetwork) {

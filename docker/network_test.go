@@ -10,12 +10,11 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// An engine before 25 looks for the name and makes the network in two steps, so that replicas which start together could
-// each have one made.
-func TestReplicasThatStartTogetherMakeOneNetwork(t *testing.T) {
+// Engines before 25 check the name and create the network in two steps, so that concurrent calls could create several.
+func TestConcurrentCallsCreateOneNetwork(t *testing.T) {
 	const replicas = 4
 	var asked, made atomic.Int64
-	all := make(chan struct{}) // have asked once, and been told that there is none
+	all := make(chan struct{}) // all have seen that there is none
 	c := open(t, script{apiVersion: "1.41", routes: map[string]http.HandlerFunc{
 		"GET /{v}/networks/fleet": func(w http.ResponseWriter, _ *http.Request) {
 			there := made.Load() > 0

@@ -7,8 +7,8 @@ import (
 	"fovea/internal/config"
 )
 
-// checkSources looks where the paths of the host lead, as far as they can be seen from here: behind a link may be what
-// Validate refuses. What is not there the engine itself refuses.
+// checkSources resolves links in the host's paths, as far as this process can: they may lead to what Validate rejects. Missing
+// paths are left to the engine.
 func (s Spec) checkSources() error {
 	var errs config.Errors
 	s.checkPaths(&errs, forbiddenTarget)
@@ -18,13 +18,13 @@ func (s Spec) checkSources() error {
 func forbiddenTarget(path string) string {
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return "" // Not there, or not for us to see.
+		return "" // missing or not accessible
 	}
 	if message := forbiddenSource(target); message != "" {
 		return message
 	}
 	if stat, err := os.Stat(target); err == nil && stat.Mode()&(os.ModeSocket|os.ModeDevice|os.ModeNamedPipe) != 0 {
-		return path + " is neither a file nor a folder"
+		return path + " is not a file or folder"
 	}
 	return ""
 }

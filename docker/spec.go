@@ -7,69 +7,68 @@ import (
 	"time"
 )
 
-// The labels of a container. Owner, replica and generation are the caller's to give; the others are set by Create.
+// The labels of a container. The caller sets owner, replica and generation; Create sets the others.
 const (
-	LabelOwner      = "fovea.owner"      // whose it is; required
-	LabelReplica    = "fovea.replica"    // which replica; required
-	LabelGeneration = "fovea.generation" // counts a caller's roll-outs
-	LabelGPU        = "fovea.gpu"        // the UUIDs, separated by commas; empty on the CPU
+	LabelOwner      = "fovea.owner"      // the fleet that owns it; required
+	LabelReplica    = "fovea.replica"    // the replica's name; required
+	LabelGeneration = "fovea.generation" // number of the caller's generation
+	LabelGPU        = "fovea.gpu"        // UUIDs, separated by commas; empty on the CPU
 	LabelHash       = "fovea.spec"       // Spec.Hash
-	LabelImage      = "fovea.image"      // the image as the specification named it
+	LabelImage      = "fovea.image"      // the image as named in the specification
 )
 
-// Where things are in the container.
+// Paths in the container.
 const (
 	ModelsPath  = "/models"
 	SecretsPath = "/run/secrets"
 	TmpPath     = "/tmp"
 )
 
-// Spec is a container. What it does not offer cannot be had: every container has a read-only root, no capabilities, no
-// new privileges, the engine's seccomp profile, no devices but its GPUs, and no restart policy.
+// Spec specifies a container. What has no field cannot be changed: every container has a read-only root, no capabilities, no new
+// privileges, the engine's seccomp profile, no devices but its GPUs, and no restart policy.
 type Spec struct {
-	Name  string   // the container's
-	Image string   // name, name@digest or ID; it must be on the machine
-	Args  []string // after the image's entry point
-	Env   []string // NAME=value; never secrets, nor what changes the loader or the choice of GPUs
+	Name  string   // of the container
+	Image string   // name, name@digest or ID; must exist on the machine
+	Args  []string // of the image's entry point
+	Env   []string // NAME=value; no secrets, loader variables or GPU selection
 
-	// SecretFiles are files of the host, read-only at /run/secrets/NAME. The user of the container must be able to read
-	// them. The hash covers the paths, not the contents.
+	// SecretFiles are files of the host by name, mounted read-only at /run/secrets/NAME and readable by the container's user.
+	// The hash covers their paths, not their contents.
 	SecretFiles map[string]string
-	Labels      map[string]string // with LabelOwner and LabelReplica
+	Labels      map[string]string // including LabelOwner and LabelReplica
 
 	UID, GID int // numeric, never 0
 	GPU      GPURequest
 
-	Memory    int64   // bytes, swap included
+	Memory    int64   // bytes, including swap
 	CPUs      float64 // cores
 	Pids      int64   // processes and threads
 	NoFile    int64   // open files
 	TmpfsSize int64   // bytes, of /tmp
 	ShmSize   int64   // bytes, of /dev/shm
 
-	ModelsDir     string // of the host, read-only at /models; empty: the models of the image
-	HostPort      int    // on 127.0.0.1; 0: the engine chooses
+	ModelsDir     string // of the host, mounted read-only at /models; empty: the image's models
+	HostPort      int    // on 127.0.0.1; 0: chosen by the engine
 	ContainerPort int
-	Network       string // a bridge of Fovea's own; see EnsureNetwork
+	Network       string // a bridge of the owner's; see EnsureNetwork
 
 	LogDriver   string // json-file or local
-	LogMaxSize  int64  // bytes a file
+	LogMaxSize  int64  // bytes per file
 	LogMaxFiles int
 
-	StopGrace time.Duration // between SIGTERM and SIGKILL, to whole seconds
-	Init      bool          // a small init as process 1, for programs that leave children behind
+	StopGrace time.Duration // between SIGTERM and SIGKILL, rounded up to seconds
+	Init      bool          // run an init process that reaps orphaned children
 }
 
-// GPURequest asks for GPUs by UUID.
+// GPURequest requests GPUs by UUID.
 type GPURequest struct {
 	UUIDs []string // GPU-… or MIG-…; none: no GPU
-	// Driver is nvidia (the container toolkit's hook), cdi (the Container Device Interface), or empty: CDI where the
-	// engine knows the GPU by it, else nvidia.
+	// Driver is nvidia (the container toolkit's hook), cdi (the Container Device Interface), or empty: CDI if the engine
+	// knows all the GPUs by it, else nvidia.
 	Driver string
 }
 
-// Defaults is what a specification starts from: the limits of a server on the CPU. Name, Image, Labels and Memory are
-// still to be filled in.
+// Defaults returns a specification for a server on the CPU, without Name, Image, Labels and Memory.
 func Defaults() Spec {
 	return Spec{
 		UID: 65532, GID: 65532,
@@ -80,17 +79,16 @@ func Defaults() Spec {
 	}
 }
 
-// hardening counts the changes of what every container is given, so that containers of an older Fovea are replaced.
+// hardening is incremented when what every container gets changes, so that containers of an older Fovea are replaced.
 const hardening = 1
 
-// Hash is the same for two specifications that make the same container, and for no others: labels and the name are who
-// a container is, not what it is. The image counts as it is written: only its ID tells that a name has come to mean
-// another image.
+// Hash is equal for two specifications if and only if they make the same container; labels and the name do not count. The image
+// counts as written, so a tag that moved does not change the hash.
 func (s Spec) Hash() string {
-	nanoCPUs := s.nanoCPUs() // JSON knows no NaN.
+	nanoCPUs := s.nanoCPUs() // JSON has no NaN
 	s.Name, s.Labels, s.CPUs = "", nil, 0
-	// Nil and empty are the same container.
-	s.Args, s.Env, s.GPU.UUIDs = filled(s.Args), filled(s.Env), filled(s.GPU.UUIDs)
+	// nil and empty are equivalent
+	s.Args, s.Env, s.GPU.UUIDs = nonNil(s.Args), nonNil(s.Env), nonNil(s.GPU.UUIDs)
 	if s.SecretFiles == nil {
 		s.SecretFiles = map[string]string{}
 	}
@@ -100,7 +98,7 @@ func (s Spec) Hash() string {
 		Spec      Spec
 	}{hardening, nanoCPUs, s})
 	if err != nil {
-		panic("docker: a specification is not JSON: " + err.Error())
+		panic("docker: marshal specification: " + err.Error())
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:16])
@@ -108,7 +106,7 @@ func (s Spec) Hash() string {
 
 func (s Spec) nanoCPUs() int64 { return int64(s.CPUs * 1e9) }
 
-func filled(list []string) []string {
+func nonNil(list []string) []string {
 	if list == nil {
 		return []string{}
 	}

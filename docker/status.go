@@ -13,7 +13,7 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// State is a container's, as the engine sees it.
+// State is a container's state.
 type State int
 
 // The states.
@@ -25,7 +25,7 @@ const (
 	Restarting
 	Removing
 	Exited
-	Dead // could not be removed
+	Dead // removal failed
 )
 
 var states = [...]string{"unknown", "created", "running", "paused", "restarting", "removing", "exited", "dead"}
@@ -46,28 +46,28 @@ func parseState(text string) State {
 	return Unknown
 }
 
-// Status is a container as the engine sees it.
+// Status describes a container.
 type Status struct {
 	ID, Name  string
 	State     State
 	ExitCode  int  // of an exited container; 137 after SIGKILL
-	OOMKilled bool // the kernel ended one of its processes for want of memory
+	OOMKilled bool // the kernel killed one of its processes for lack of memory
 	Error     string
 	StartedAt time.Time // zero: never
 	EndedAt   time.Time // zero: not yet
 	Labels    map[string]string
 	ImageID   string
-	Pid       int        // of its first process on the host; 0 unless it runs
+	Pid       int        // of its main process on the host; 0 unless it runs
 	HostPort  int        // on 127.0.0.1; 0 unless it runs
-	Address   netip.Addr // on its own network, for callers that are on it; invalid unless it runs
-	Gateway   netip.Addr // the engine's host on that network
+	Address   netip.Addr // on its network; invalid unless it runs
+	Gateway   netip.Addr // the host's address on that network
 
-	// Weaknesses are the ways in which it is less closed than a container of this package, such as
-	// "privileged: true". A container with any was not made by this package.
-	Weaknesses []string
+	// Violations are the deviations from this package's hardening, such as "privileged: true". A container with any was not
+	// made by this package.
+	Violations []string
 }
 
-// Summary is what a list tells of a container, without asking for each.
+// Summary is a container in a List.
 type Summary struct {
 	ID, Name string
 	State    State
@@ -78,43 +78,43 @@ type Summary struct {
 	Address, Gateway netip.Addr // as in Status
 }
 
-// Inspect asks for one container, by ID or name. Errors: ErrNotFound and what every call may return.
+// Inspect returns the status of a container by ID or name. Errors: ErrNotFound and those of every call.
 func (c *Client) Inspect(ctx context.Context, id string) (Status, error) {
-	answer, err := call(ctx, c.timeouts.Call, "inspect container "+short(id), func(ctx context.Context) (container.InspectResponse, error) {
+	response, err := call(ctx, c.timeouts.Call, "inspect container "+shortID(id), func(ctx context.Context) (container.InspectResponse, error) {
 		return c.api.ContainerInspect(ctx, id)
 	})
 	if err != nil {
 		return Status{}, err
 	}
-	if answer.ContainerJSONBase == nil || answer.State == nil || answer.Config == nil || answer.HostConfig == nil {
-		return Status{}, fmt.Errorf("inspect container %s: %w: the answer is incomplete", short(id), ErrEngine)
+	if response.ContainerJSONBase == nil || response.State == nil || response.Config == nil || response.HostConfig == nil {
+		return Status{}, fmt.Errorf("inspect container %s: %w: incomplete response", shortID(id), ErrEngine)
 	}
-	return status(answer), nil
+	return status(response), nil
 }
 
-func status(answer container.InspectResponse) Status {
+func status(response container.InspectResponse) Status {
 	s := Status{
-		ID: answer.ID, Name: strings.TrimPrefix(answer.Name, "/"),
-		State: parseState(answer.State.Status), ExitCode: answer.State.ExitCode, OOMKilled: answer.State.OOMKilled,
-		Error: answer.State.Error, StartedAt: moment(answer.State.StartedAt), EndedAt: moment(answer.State.FinishedAt),
-		Labels: answer.Config.Labels, ImageID: answer.Image, Pid: answer.State.Pid,
-		Weaknesses: weaknesses(answer),
+		ID: response.ID, Name: strings.TrimPrefix(response.Name, "/"),
+		State: parseState(response.State.Status), ExitCode: response.State.ExitCode, OOMKilled: response.State.OOMKilled,
+		Error: response.State.Error, StartedAt: parseTime(response.State.StartedAt), EndedAt: parseTime(response.State.FinishedAt),
+		Labels: response.Config.Labels, ImageID: response.Image, Pid: response.State.Pid,
+		Violations: violations(response),
 	}
-	if answer.NetworkSettings == nil {
+	if response.NetworkSettings == nil {
 		return s
 	}
-	for _, bindings := range answer.NetworkSettings.Ports {
+	for _, bindings := range response.NetworkSettings.Ports {
 		for _, binding := range bindings {
 			if binding.HostIP == loopback {
-				s.HostPort, _ = strconv.Atoi(binding.HostPort) // The engine's own number.
+				s.HostPort, _ = strconv.Atoi(binding.HostPort) // from the engine, so it is a number
 			}
 		}
 	}
-	s.Address, s.Gateway = addresses(answer.NetworkSettings.Networks)
+	s.Address, s.Gateway = addresses(response.NetworkSettings.Networks)
 	return s
 }
 
-// addresses are a container's own on the one network that it has, and its host's there.
+// addresses returns a container's address on its only network, and the host's there.
 func addresses(networks map[string]*network.EndpointSettings) (own, gateway netip.Addr) {
 	for _, endpoint := range networks {
 		if endpoint == nil {
@@ -122,14 +122,14 @@ func addresses(networks map[string]*network.EndpointSettings) (own, gateway neti
 		}
 		if address, err := netip.ParseAddr(endpoint.IPAddress); err == nil {
 			own = address
-			gateway, _ = netip.ParseAddr(endpoint.Gateway) // invalid where there is none
+			gateway, _ = netip.ParseAddr(endpoint.Gateway) // invalid if there is none
 		}
 	}
 	return own, gateway
 }
 
-// moment reads a time of the engine; year 1 is its way to say never.
-func moment(text string) time.Time {
+// parseTime parses a time of the engine, which uses year 1 for never.
+func parseTime(text string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || t.Year() <= 1 {
 		return time.Time{}
@@ -137,16 +137,16 @@ func moment(text string) time.Time {
 	return t
 }
 
-// List tells all containers, running or not, that have all these labels; an empty value stands for any.
+// List returns all containers, running or not, that have all these labels; an empty value matches any.
 func (c *Client) List(ctx context.Context, labels map[string]string) ([]Summary, error) {
-	answer, err := call(ctx, c.timeouts.Call, "list containers", func(ctx context.Context) ([]container.Summary, error) {
+	response, err := call(ctx, c.timeouts.Call, "list containers", func(ctx context.Context) ([]container.Summary, error) {
 		return c.api.ContainerList(ctx, container.ListOptions{All: true, Filters: withLabels(labels)})
 	})
 	if err != nil {
 		return nil, err
 	}
-	list := make([]Summary, 0, len(answer))
-	for _, found := range answer {
+	list := make([]Summary, 0, len(response))
+	for _, found := range response {
 		s := Summary{ID: found.ID, State: parseState(found.State), ImageID: found.ImageID, Labels: found.Labels}
 		if len(found.Names) > 0 {
 			s.Name = strings.TrimPrefix(found.Names[0], "/")
@@ -175,8 +175,8 @@ func withLabels(labels map[string]string) filters.Args {
 	return args
 }
 
-// short is how people know a container's ID.
-func short(id string) string {
+// shortID abbreviates a container's ID as docker ps does.
+func shortID(id string) string {
 	if len(id) == 64 {
 		return id[:12]
 	}

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// MinToolkit is the first version of the NVIDIA Container Toolkit out of which no container is known to escape.
+// MinToolkit is the first version of the NVIDIA Container Toolkit without known container escapes.
 const MinToolkit = "1.19.1"
 
 var toolkitVersion = regexp.MustCompile(`(?m)\bversion:? +v?(\d{1,5}\.\d{1,5}\.\d{1,5})(-\S+)?`)
 
-// ToolkitVersion asks the NVIDIA Container Toolkit's own program for its version, as 1.19.1 or 1.19.1-rc.1. Errors:
-// exec.ErrNotFound where it is not installed, or not to be seen from here.
+// ToolkitVersion returns the version of the NVIDIA Container Toolkit, such as 1.19.1 or 1.19.1-rc.1, from its own program. Errors:
+// exec.ErrNotFound if it is not installed or not accessible.
 func ToolkitVersion(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -45,25 +45,25 @@ func parseToolkit(text string) string {
 	return found[1] + found[2]
 }
 
-// CheckToolkit judges what ToolkitVersion returned.
+// CheckToolkit checks the result of ToolkitVersion.
 func CheckToolkit(version string, err error) Check {
 	const name = "NVIDIA Container Toolkit"
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return bad(name, "install nvidia-container-toolkit "+MinToolkit+" or newer; where Fovea itself runs in a container, look on the host",
-			"nvidia-ctk is not in the PATH")
+		return bad(name, "install nvidia-container-toolkit "+MinToolkit+" or newer; if Fovea itself runs in a container, check on the host",
+			"nvidia-ctk is not in PATH")
 	case err != nil:
-		return bad(name, "install nvidia-container-toolkit anew", "%v", err)
-	case below(version, MinToolkit):
-		return bad(name, "update nvidia-container-toolkit to "+MinToolkit+" or newer", "version %s, out of which containers can escape", version)
+		return bad(name, "reinstall nvidia-container-toolkit", "%v", err)
+	case olderThan(version, MinToolkit):
+		return bad(name, "update nvidia-container-toolkit to "+MinToolkit+" or newer", "version %s has known container escapes", version)
 	}
 	return ok(name, "version %s", version)
 }
 
-// below compares versions as 1.19.1; one that comes before a release, as 1.19.1-rc.1, is below it.
-func below(version, floor string) bool {
-	number, early, _ := strings.Cut(version, "-")
-	theirs, ours := strings.Split(number, "."), strings.Split(floor, ".")
+// olderThan compares versions such as 1.19.1; a release candidate, such as 1.19.1-rc.1, is older than its release.
+func olderThan(version, minimum string) bool {
+	number, prerelease, _ := strings.Cut(version, "-")
+	theirs, ours := strings.Split(number, "."), strings.Split(minimum, ".")
 	for i := range min(len(theirs), len(ours)) {
 		a, errA := strconv.Atoi(theirs[i])
 		b, errB := strconv.Atoi(ours[i])
@@ -74,10 +74,10 @@ func below(version, floor string) bool {
 			return a < b
 		}
 	}
-	return len(theirs) < len(ours) || strings.HasPrefix(early, "rc")
+	return len(theirs) < len(ours) || strings.HasPrefix(prerelease, "rc")
 }
 
-// deviceLinks tells whether every NVIDIA device in a folder such as /dev has its link in the folder char below it.
+// deviceLinks reports whether every NVIDIA device in a folder such as /dev has a link in its subfolder char.
 func deviceLinks(dev string) bool {
 	devices, err := filepath.Glob(filepath.Join(dev, "nvidia*"))
 	if err != nil {
@@ -93,7 +93,7 @@ func deviceLinks(dev string) bool {
 		if !ok {
 			return false
 		}
-		major, minor := system.Rdev>>8&0xfff, system.Rdev&0xff|system.Rdev>>12&^0xff // As Linux packs them.
+		major, minor := system.Rdev>>8&0xfff, system.Rdev&0xff|system.Rdev>>12&^0xff // Linux's encoding
 		if _, err := os.Stat(filepath.Join(dev, "char", fmt.Sprintf("%d:%d", major, minor))); err != nil {
 			return false
 		}

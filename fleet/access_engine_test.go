@@ -22,7 +22,7 @@ type access struct {
 	Code    string    `json:"code"`
 }
 
-// logged is a duration as the log has it.
+// logged is a duration as logged.
 type logged time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -32,21 +32,21 @@ func (d *logged) UnmarshalText(text []byte) error {
 	return err
 }
 
-// change is a line of the supervisor's log about a replica's state.
+// change is a log line of a replica's change of state.
 type change struct {
-	Place string `json:"replica"`
-	State string `json:"state"`
-	Was   string `json:"was"`
-	After logged `json:"after"` // so long in the old state
+	Placement string `json:"replica"`
+	State     string `json:"state"`
+	Was       string `json:"was"`
+	After     logged `json:"after"` // time in the old state
 }
 
-// begin is when the gateway had the request's headers.
+// begin returns when the gateway had received the request's headers.
 func (a access) begin() time.Time { return a.Time.Add(-time.Duration(a.Took)) }
 
-func (b *bench) log() string { return filepath.Join(b.dir, "log") }
+func (b *harness) log() string { return filepath.Join(b.dir, "log") }
 
-// accesses reads the gateway's log.
-func (b *bench) accesses() []access {
+// accesses reads the gateway's access log.
+func (b *harness) accesses() []access {
 	b.t.Helper()
 	data, err := os.ReadFile(b.log())
 	if err != nil {
@@ -62,9 +62,9 @@ func (b *bench) accesses() []access {
 	return list
 }
 
-// by is what happened to the requests that a replica got, from the gateway's log: how many were under way with it at a
-// moment, how many it lost in all, and when the last one was given to it.
-func (b *bench) by(replica string, moment time.Time) (underWay, lost int, last time.Time) {
+// by returns, for the requests sent to a replica, how many were in flight at a moment, how many were lost, and when the
+// last one was sent.
+func (b *harness) by(replica string, moment time.Time) (underWay, lost int, last time.Time) {
 	b.t.Helper()
 	for _, a := range b.accesses() {
 		if a.Replica != replica {
@@ -83,8 +83,8 @@ func (b *bench) by(replica string, moment time.Time) (underWay, lost int, last t
 	return underWay, lost, last
 }
 
-// count is how many requests a replica has finished.
-func (b *bench) count(replica string) (n int) {
+// count returns how many requests a replica has finished.
+func (b *harness) count(replica string) (n int) {
 	b.t.Helper()
 	for _, a := range b.accesses() {
 		if a.Replica == replica {
@@ -94,8 +94,8 @@ func (b *bench) count(replica string) (n int) {
 	return n
 }
 
-// losses asserts that requests failed only with a replica, whose end they met, and returns how many.
-func (b *bench) losses(replica string) int {
+// losses asserts that requests failed only with a replica that went down, and returns how many.
+func (b *harness) losses(replica string) int {
 	b.t.Helper()
 	n := 0
 	for _, a := range b.accesses() {
@@ -103,16 +103,15 @@ func (b *bench) losses(replica string) int {
 			continue
 		}
 		n++
-		if a.Replica != replica || a.Code != "replica_lost" && a.Code != "answer_cut" {
-			b.t.Errorf("a request that %s did not lose failed: %+v", replica, a)
+		if a.Replica != replica || a.Code != "replica_lost" && a.Code != "response_cut" {
+			b.t.Errorf("a request failed that %s did not lose: %+v", replica, a)
 		}
 	}
 	return n
 }
 
-// starting is how long the replica that became ready last at a place had been starting, which is its model's time to
-// load.
-func (b *bench) starting(place string) (d time.Duration) {
+// starting returns how long the placement's last replica took to start, which is the time its model takes to load.
+func (b *harness) starting(placement string) (d time.Duration) {
 	b.t.Helper()
 	data, err := os.ReadFile(b.log())
 	if err != nil {
@@ -120,7 +119,7 @@ func (b *bench) starting(place string) (d time.Duration) {
 	}
 	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
 		var c change
-		if json.Unmarshal(lines.Bytes(), &c) == nil && c.Place == place && c.State == "ready" && c.Was == "starting" {
+		if json.Unmarshal(lines.Bytes(), &c) == nil && c.Placement == placement && c.State == "ready" && c.Was == "starting" {
 			d = time.Duration(c.After)
 		}
 	}

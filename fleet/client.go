@@ -11,55 +11,59 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// Client talks to a running supervisor.
+// Client sends commands to a running supervisor.
 type Client struct {
 	http *http.Client
 }
 
-// ErrNotRunning: nobody listens on the socket, or only until its end, which has begun.
-var ErrNotRunning = errors.New("supervise is not running")
+// Errors of all commands.
+var (
+	ErrNotRunning   = errors.New("supervisor is not running") // no supervisor listens on the socket
+	ErrShuttingDown = errors.New("supervisor is shutting down")
+)
 
-// NewClient connects to the socket at its first call.
+// NewClient returns a client for a socket. It connects with the first command.
 func NewClient(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
+		if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+			err = fmt.Errorf("%w (socket %s)", ErrNotRunning, socket)
 		}
-		return conn, nil
+		return conn, err
 	}
 	return &Client{&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
-// Status asks for the fleet's status.
+// Status returns the status of the fleet.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	return c.command(ctx, http.MethodGet, "/status", nil)
 }
 
-// Rollout has the supervisor read its configuration anew and begin a roll-out.
+// Rollout reloads the configuration and starts a rollout.
 func (c *Client) Rollout(ctx context.Context) (Status, error) {
 	return c.command(ctx, http.MethodPost, "/rollout", nil)
 }
 
-// Drain takes a GPU, by index or UUID, out of use.
+// Drain takes a GPU out of use, by index or UUID.
 func (c *Client) Drain(ctx context.Context, gpu string) (Status, error) {
 	return c.command(ctx, http.MethodPost, "/drain", url.Values{"gpu": {gpu}})
 }
 
-// Resume takes a GPU into use again, or lets a replica that failed for good try again.
+// Resume returns a GPU to use, or restarts a failed replica.
 func (c *Client) Resume(ctx context.Context, name string) (Status, error) {
 	return c.command(ctx, http.MethodPost, "/resume", url.Values{"name": {name}})
 }
 
-// Down begins to stop everything, the supervisor last.
+// Down starts to stop all replicas, then the supervisor.
 func (c *Client) Down(ctx context.Context) (Status, error) {
 	return c.command(ctx, http.MethodPost, "/down", nil)
 }
 
-// Logs writes a replica's last lines, and goes on until the context ends if follow is set.
+// Logs writes a replica's last lines to w, and follows its log until the context ends if follow is set.
 func (c *Client) Logs(ctx context.Context, replica string, tail int, follow bool, w io.Writer) error {
 	query := url.Values{"replica": {replica}, "tail": {strconv.Itoa(tail)}, "follow": {strconv.FormatBool(follow)}}
 	body, err := c.open(ctx, http.MethodGet, "/logs", query)
@@ -88,28 +92,34 @@ func (c *Client) command(ctx context.Context, method, path string, query url.Val
 	return s, nil
 }
 
-// open sends a request and returns the body of a good answer, which the caller closes.
+// open sends a request and returns the body of a successful response, which the caller closes.
 func (c *Client) open(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://supervise"+path+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	response, err := c.http.Do(request)
-	if err != nil {
+	if failed := new(url.Error); errors.As(err, &failed) {
+		err = failed.Err // The URL is no help: the socket has no host.
+	}
+	switch {
+	case errors.Is(err, ErrNotRunning):
 		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", strings.TrimPrefix(path, "/"), err)
 	}
 	if response.StatusCode == http.StatusOK {
 		return response.Body, nil
 	}
 	defer response.Body.Close()
-	var said struct {
+	var probeResponse struct {
 		Error string `json:"error"`
 	}
-	if err := json.NewDecoder(response.Body).Decode(&said); err != nil || said.Error == "" {
-		return nil, fmt.Errorf("%s: the supervisor answers %s", strings.TrimPrefix(path, "/"), response.Status)
+	if err := json.NewDecoder(response.Body).Decode(&probeResponse); err != nil || probeResponse.Error == "" {
+		return nil, fmt.Errorf("%s: the supervisor returned %s", strings.TrimPrefix(path, "/"), response.Status)
 	}
 	if response.StatusCode == http.StatusServiceUnavailable {
-		return nil, fmt.Errorf("%w: %s", ErrNotRunning, said.Error)
+		return nil, fmt.Errorf("%w: %s", ErrNotRunning, probeResponse.Error)
 	}
-	return nil, errors.New(said.Error)
+	return nil, errors.New(probeResponse.Error)
 }

@@ -235,7 +235,7 @@ func (c Config) checkContainer(errs *config.Errors) {
 		return // the user, which is reported already
 	}
 	var own config.Errors
-	d.spec(c.Name, Place{Name: "any"}).Check(&own)
+	d.spec(c.Name, Placement{Name: "any"}).Check(&own)
 	for _, e := range own {
 		section, rest, _ := strings.Cut(e.Key, ".")
 		if key, ok := containerKeys[section]; ok {

@@ -4,47 +4,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"time"
 
-	"fovea/docker"
 	"fovea/internal/httpserver"
 )
 
 // The control API is JSON over HTTP on the socket:
 //
 //	GET  /status                 Status
-//	POST /rollout                reads the configuration anew and begins a roll-out
+//	POST /rollout                reloads the configuration and starts a rollout
 //	POST /drain?gpu=G            G: index or UUID
 //	POST /resume?name=N          N: a GPU's index or UUID, or a replica
-//	POST /down                   begins to stop everything
+//	POST /down                   starts to stop everything
 //	GET  /logs?replica=R&tail=N&follow=true
 //
-// Errors are {"error": "…"} with status 400, 404 or 409, and with 503 when the supervisor ends.
+// Errors are {"error": "…"} with status 400, 404 or 409, or 503 while the supervisor shuts down.
 
 const maxTail = 10000
 
-// problem is an error with its HTTP status.
-type problem struct {
+// statusError is an error with its HTTP status.
+type statusError struct {
 	status int
 	err    error
 }
 
-func (p problem) Error() string { return p.err.Error() }
+func (e statusError) Error() string { return e.err.Error() }
 
 func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(*http.Request) (any, error)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { respond(w, r, f) })
 	}
-	handle("GET /status", s.showStatus)
+	handle("GET /status", func(r *http.Request) (any, error) { return s.ask(r, func() error { return nil }) })
 	handle("POST /rollout", s.startRollout)
-	handle("POST /drain", s.drainGPU)
-	handle("POST /resume", s.resume)
+	handle("POST /drain", s.named("gpu", s.machine.drainGPU))
+	handle("POST /resume", s.named("name", s.machine.resume))
 	handle("POST /down", func(r *http.Request) (any, error) { return s.ask(r, func() error { s.machine.end(); return nil }) })
 	mux.HandleFunc("GET /logs", s.showLogs)
 	server := httpserver.New(mux, 10*time.Second, 0, s.log)
@@ -52,23 +51,23 @@ func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	return server
 }
 
-func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
+func respond(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
 	body, err := f(r)
 	status := http.StatusOK
 	if err != nil {
-		var p problem
+		var failed statusError
 		status, body = http.StatusConflict, map[string]string{"error": err.Error()}
 		switch {
-		case r.Context().Err() != nil: // Its own end; or who asked has gone.
-			status, body = http.StatusServiceUnavailable, map[string]string{"error": "it is ending"}
-		case errors.As(err, &p):
-			status = p.status
+		case r.Context().Err() != nil: // The supervisor is shutting down, or the client is gone.
+			status, body = http.StatusServiceUnavailable, map[string]string{"error": ErrShuttingDown.Error()}
+		case errors.As(err, &failed):
+			status = failed.status
 		}
 	}
 	httpserver.WriteJSON(w, status, body)
 }
 
-// ask runs a command in the loop, and answers with the status after it.
+// ask runs a command in the loop and returns the status after it.
 func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) {
 	type result struct {
 		status Status
@@ -88,35 +87,32 @@ func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) 
 	return answer.status, answer.err
 }
 
-// status is called in the loop.
+// status must be called in the loop.
 func (s *Supervisor) status() Status {
 	status := s.machine.status()
 	status.Gateway = s.address
 	for i := range status.Replicas {
-		status.Replicas[i].InFlight = s.gateway.Pool().InFlight(status.Replicas[i].Name)
+		status.Replicas[i].InFlight = s.gateway.Balancer().InFlight(status.Replicas[i].Name)
 	}
-	if s.unstored != nil {
-		status.Problems = append(status.Problems, s.unstored.Error())
+	if s.saveErr != nil {
+		status.Problems = append(status.Problems, s.saveErr.Error())
 	}
 	return status
 }
 
-func (s *Supervisor) showStatus(r *http.Request) (any, error) {
-	return s.ask(r, func() error { return nil })
-}
-
-// startRollout reads the file anew. What cannot change under a running supervisor is refused.
+// startRollout reloads the configuration and starts a rollout. Changes that need a restart of the supervisor are
+// refused.
 func (s *Supervisor) startRollout(r *http.Request) (any, error) {
-	cfg, err := s.with.Reload()
+	cfg, err := s.deps.Reload()
 	if err != nil {
-		return nil, problem{http.StatusBadRequest, err}
+		return nil, statusError{http.StatusBadRequest, err}
 	}
 	if err := s.cfg.compatible(cfg); err != nil {
-		return nil, problem{http.StatusBadRequest, err}
+		return nil, statusError{http.StatusBadRequest, err}
 	}
 	d, err := s.deployment(r.Context(), cfg)
 	if err != nil {
-		return nil, problem{http.StatusBadRequest, err}
+		return nil, statusError{http.StatusBadRequest, err}
 	}
 	return s.ask(r, func() error {
 		m := s.machine
@@ -128,12 +124,12 @@ func (s *Supervisor) startRollout(r *http.Request) (any, error) {
 	})
 }
 
-// compatible tells whether a roll-out can bring the change about.
+// compatible reports which changes a rollout cannot apply.
 func (c Config) compatible(next Config) error {
-	var mistakes []error
+	var errs []error
 	fixed := func(key string, same bool) {
 		if !same {
-			mistakes = append(mistakes, fmt.Errorf("%s: changes only when supervise itself is restarted; replicas go on meanwhile", key))
+			errs = append(errs, fmt.Errorf("%s: requires a restart of the supervisor; replicas keep running meanwhile", key))
 		}
 	}
 	fixed("name", c.Name == next.Name)
@@ -149,37 +145,29 @@ func (c Config) compatible(next Config) error {
 	g := next.GPU
 	g.Driver = c.GPU.Driver // part of the container
 	fixed("gpu", c.GPU == g)
-	return errors.Join(mistakes...)
+	return errors.Join(errs...)
 }
 
-func (s *Supervisor) drainGPU(r *http.Request) (any, error) {
-	name := r.URL.Query().Get("gpu")
-	return s.ask(r, func() error {
-		if err := s.machine.drainGPU(s.machine.gpuNamed(name)); err != nil {
-			return problem{http.StatusNotFound, err}
-		}
-		return nil
-	})
+// named runs a command for what a parameter of the query names.
+func (s *Supervisor) named(parameter string, command func(name string) error) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		return s.ask(r, func() error {
+			if err := command(s.machine.gpuNamed(r.URL.Query().Get(parameter))); err != nil {
+				return statusError{http.StatusNotFound, err}
+			}
+			return nil
+		})
+	}
 }
 
-func (s *Supervisor) resume(r *http.Request) (any, error) {
-	name := r.URL.Query().Get("name")
-	return s.ask(r, func() error {
-		if err := s.machine.resume(s.machine.gpuNamed(name)); err != nil {
-			return problem{http.StatusNotFound, err}
-		}
-		return nil
-	})
-}
-
-// gpuNamed is the UUID of the GPU with an index or of an instance; other names stay as they are.
+// gpuNamed returns the UUID of the GPU with an index, or of a MIG instance. Other names are returned unchanged.
 func (m *machine) gpuNamed(name string) string {
 	for _, g := range m.gpus {
 		if g.index >= 0 && strconv.Itoa(g.index) == name {
 			return g.uuid
 		}
 	}
-	for _, s := range m.slots {
+	for _, s := range m.placements {
 		if s.Device != "" && s.Device == name {
 			return s.GPU
 		}
@@ -187,7 +175,90 @@ func (m *machine) gpuNamed(name string) string {
 	return name
 }
 
-var (
-	_ Runtime   = (*docker.Client)(nil)
-	_ io.Writer = flusher{}
-)
+// showLogs writes a replica's last log lines, and follows them if requested.
+func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	tail, err := strconv.Atoi(query.Get("tail"))
+	if err != nil || tail < 0 || tail > maxTail {
+		tail = 100
+	}
+	container, lines, err := s.logOf(r, query.Get("replica"))
+	if err != nil {
+		respond(w, r, func(*http.Request) (any, error) { return nil, err })
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	switch {
+	case container == "": // It has ended; these are its last lines.
+	case query.Get("follow") == "true":
+		err, lines = s.deps.Engine.FollowLogs(r.Context(), container, tail, flusher{w}), nil
+	default:
+		lines, err = s.deps.Engine.Logs(r.Context(), container, tail)
+	}
+	if err != nil && r.Context().Err() == nil {
+		lines = []string{"supervise: " + err.Error()}
+	}
+	for _, line := range lines {
+		fmt.Fprintln(w, line) //nolint:gosec // G705: it is plain text
+	}
+}
+
+// logOf finds a replica's container, or the last lines of one that ended.
+func (s *Supervisor) logOf(r *http.Request, name string) (container string, lines []string, err error) {
+	_, err = s.ask(r, func() error {
+		for _, placement := range s.machine.placements {
+			if !placement.named(name) {
+				continue
+			}
+			lines = placement.logs
+			for _, replica := range placement.replicas() {
+				if container == "" || replica.id == name || replica.name == name {
+					container = replica.container
+				}
+			}
+			return nil
+		}
+		return statusError{http.StatusNotFound, fmt.Errorf("no replica named %q", name)}
+	})
+	return container, lines, err
+}
+
+// flusher flushes each write.
+type flusher struct{ w http.ResponseWriter }
+
+func (f flusher) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	return n, errors.Join(err, http.NewResponseController(f.w).Flush())
+}
+
+// listenUnix listens for the control API. The lock is held, so an existing socket is stale.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	switch stat, err := os.Lstat(path); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("socket: %w", err)
+	case stat.Mode().Type() != os.ModeSocket:
+		return nil, fmt.Errorf("socket: %s exists and is not a socket", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("socket: %w", err)
+		}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(fmt.Errorf("socket: %w", err), listener.Close())
+	}
+	return listener, nil
+}
+
+// endControl lets responses in progress finish for a second.
+func endControl(api *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := api.Shutdown(ctx); err != nil {
+		_ = api.Close() // Its listener is closed already.
+	}
+}

@@ -9,25 +9,25 @@ import (
 	"fovea/docker"
 )
 
-// Deployment is what replicas are made of at one time. A roll-out goes from one to the next.
+// Deployment is what replicas of one generation are made from.
 type Deployment struct {
-	Generation int         `json:"generation"` // counts deployments
-	Image      string      `json:"image"`      // as the configuration names it
-	Version    string      `json:"version"`    // of the server, as the image's label says
-	Spec       docker.Spec `json:"spec"`       // with the image's ID, which stays when the name points elsewhere
+	Generation int         `json:"generation"` // number of the deployment
+	Image      string      `json:"image"`      // as configured
+	Version    string      `json:"version"`    // of the server, from the image's label
+	Spec       docker.Spec `json:"spec"`       // with the image's ID, so that it stays the same when the tag moves
 }
 
-// fingerprint is the same for deployments that make the same replicas.
+// fingerprint is equal for deployments with identical replicas.
 func (d Deployment) fingerprint() string { return d.Spec.Hash() }
 
-// deviceVariable names the server's device. A replica that was given a GPU must not answer from the CPU in silence.
+// deviceVariable selects the server's device: a replica with a GPU must not fall back to the CPU silently.
 const deviceVariable = "FOVEA_INFERENCE_DEVICE"
 
-// shareVariable names the part of the server that one client address may hold. To a replica all clients have the gateway's,
-// which keeps the shares itself. An empty value leaves it out, for an image that does not know it.
+// shareVariable limits the share of the server that one client address may use. A replica sees only the gateway's
+// address, and the gateway enforces its own limit. An empty value omits the variable, for images that do not know it.
 const shareVariable = "FOVEA_HTTP_CLIENT_SHARE"
 
-// NewDeployment makes the deployment that a configuration asks for, of an image that was found.
+// NewDeployment returns the deployment for a configuration and its image.
 func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 	uid, gid, err := parseUser(c.User)
 	if err != nil {
@@ -40,10 +40,10 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 			s.Env = append(s.Env, name+"="+c.Env[name])
 		}
 	}
-	if _, chosen := c.Env[shareVariable]; !chosen {
+	if _, gpuTarget := c.Env[shareVariable]; !gpuTarget {
 		s.Env = append(s.Env, shareVariable+"=1")
 	}
-	if _, chosen := c.Env[deviceVariable]; !chosen && !c.GPUs.None() {
+	if _, gpuTarget := c.Env[deviceVariable]; !gpuTarget && !c.GPUs.None() {
 		s.Env = append(s.Env, deviceVariable+"=cuda")
 	}
 	s.UID, s.GID, s.Network, s.StopGrace = uid, gid, c.network(), c.Stop
@@ -63,15 +63,8 @@ func (c Config) network() string {
 	return c.Network
 }
 
-// Place is where a replica runs.
-type Place struct {
-	Name   string `json:"name"`   // such as gpu0-0 or cpu-1
-	Device string `json:"device"` // UUID of the GPU or MIG instance; empty on the CPU
-	GPU    string `json:"gpu"`    // UUID of the GPU; that of the instance's GPU with MIG
-}
-
-// spec is the container of a deployment's replica at a place.
-func (d Deployment) spec(fleet string, p Place) docker.Spec {
+// spec returns the container specification of a replica.
+func (d Deployment) spec(fleet string, p Placement) docker.Spec {
 	s := d.Spec
 	s.Name = containerName(fleet, p.Name, d.Generation)
 	s.Labels = map[string]string{
@@ -83,13 +76,15 @@ func (d Deployment) spec(fleet string, p Place) docker.Spec {
 	return s
 }
 
-// hash is what the container of a deployment's replica at a place bears in its label.
-func (d Deployment) hash(fleet string, p Place) string { return d.spec(fleet, p).Hash() }
+// hash returns the value of the hash label of a replica's container.
+func (d Deployment) hash(fleet string, p Placement) string { return d.spec(fleet, p).Hash() }
 
-// containerName is unique for a place and a generation, so that the engine itself refuses a second one.
-func containerName(fleet, place string, generation int) string {
-	return fleet + "-" + replicaID(place, generation)
+// containerName is unique for a placement and a generation, so that the engine refuses duplicates.
+func containerName(fleet, placement string, generation int) string {
+	return fleet + "-" + replicaID(placement, generation)
 }
 
-// replicaID names a replica to people and to the gateway.
-func replicaID(place string, generation int) string { return fmt.Sprintf("%s.%d", place, generation) }
+// replicaID is a replica's name in status and in the gateway.
+func replicaID(placement string, generation int) string {
+	return fmt.Sprintf("%s.%d", placement, generation)
+}

@@ -1,7 +1,21 @@
-// Package fleet keeps replicas of the server alive: one or more on each GPU, or some on the CPU. It watches containers,
-// answers and GPUs, replaces what is broken, exchanges replicas without a lost request, and says through the gateway
-// who gets requests.
+// Package fleet is the supervisor: it keeps the replicas of a fleet running, one or more on each GPU or some on the
+// CPU. It probes replicas, watches containers and GPUs, restarts failed replicas with backoff, quarantines GPUs, rolls
+// out new generations without losing a request, and tells the gateway which replicas are its backends.
 //
-// All decisions are made by one state machine that does nothing itself and knows no clock: it is given what was seen and
-// the time, and returns what to do. The Supervisor around it sees and does.
+// All decisions are made by one state machine without I/O and without a clock: it takes the time and observations, and
+// returns actions. The Supervisor makes the observations and performs the actions.
+//
+// States of a placement:
+//
+//	waiting ──► creating ──► starting ──► ready ◄──► unready
+//	   ▲            │            │          │ planned   │ planned
+//	   │            │            │          ▼           │
+//	   │            │            │       draining ◄─────┤
+//	   │            ▼            ▼          ▼           ▼
+//	backoff ◄─────────────── stopping ──► stuck: the engine cannot remove the container
+//	   │
+//	   └──► failed: too many failures, or a fatal one
+//
+// A replica is declared dead in replica.go, by probes and canaries; in outlier.go, by its requests; and in reconcile.go,
+// when its container has exited.
 package fleet

@@ -17,11 +17,10 @@ import (
 	"fovea/docker/dockertest"
 )
 
-// These tests need a Docker engine (DOCKER_HOST, or the usual socket) and the image that FOVEA_TEST_IMAGE names, and run
-// the supervisor as it is shipped. FOVEA_FLEET_RATE is how many requests a second they send at most. They clean up after
-// themselves.
+// These tests need a Docker engine (DOCKER_HOST, or the default socket) and the container image named by
+// FOVEA_TEST_IMAGE, and run the real supervisor. FOVEA_FLEET_RATE limits their requests per second.
 
-// program is bin/supervise, built as these tests are built.
+// program is the path of supervise, built with the same race setting as the tests.
 var program string
 
 func TestMain(m *testing.M) {
@@ -36,8 +35,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	if madeImpostor {
-		if err := dockertest.RemoveImage(context.Background(), "", impostorImage()); err != nil {
+	if fakeServerBuilt {
+		if err := dockertest.RemoveImage(context.Background(), "", fakeServerImage()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -67,20 +66,20 @@ func testImage() string {
 	return "fovea"
 }
 
-func impostorImage() string { return fmt.Sprintf("fovea-fleet-test:%d", os.Getpid()) }
+func fakeServerImage() string { return fmt.Sprintf("fovea-fleet-test:%d", os.Getpid()) }
 
-var madeImpostor bool
+var fakeServerBuilt bool
 
-var makeImpostor = sync.OnceValue(func() error {
-	madeImpostor = true
-	return dockertest.ProgramImage(context.Background(), "", impostorImage(), "fovea/fleet/internal/impostor")
+var buildFakeServer = sync.OnceValue(func() error {
+	fakeServerBuilt = true
+	return dockertest.ProgramImage(context.Background(), "", fakeServerImage(), "fovea/fleet/internal/fakeserver")
 })
 
-// impostor is the image of a server that misbehaves on command.
-func impostor(t *testing.T) string {
+// fakeServer returns the image of the fake server.
+func fakeServer(t *testing.T) string {
 	t.Helper()
-	if err := makeImpostor(); err != nil {
+	if err := buildFakeServer(); err != nil {
 		t.Fatal(err)
 	}
-	return impostorImage()
+	return fakeServerImage()
 }

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// askClock replaces the function by which programs read clocks without the kernel's help. It asks the kernel, and adds
-// so many seconds to the wall clock, and to no other, as stand behind it.
+// askClock replaces the vDSO function clock_gettime. It makes the system call, and adds the number of seconds stored
+// behind it to the wall clock only.
 var askClock = []byte{
 	0xb8, 228, 0, 0, 0, // mov eax, SYS_clock_gettime
 	0x0f, 0x05, // syscall
@@ -29,16 +29,16 @@ var askClock = []byte{
 	0xc3, 0xcc, 0xcc, // ret
 }
 
-// wallClock is the wall clock of one process, which a test may set as an operator sets the machine's.
+// wallClock is the wall clock of one process, which a test can set.
 type wallClock struct {
 	t       *testing.T
 	memory  *os.File
-	seconds int64 // where they stand in the process's memory
+	seconds int64 // address of the offset in the process's memory
 }
 
-// runWithClock starts a supervisor whose wall clock can be set. Nothing of the program is changed, but what it finds in
-// the page by which Linux tells the time, before its first instruction.
-func (b *bench) runWithClock() *wallClock {
+// runWithClock starts a supervisor whose wall clock can be set. The program is unchanged; only the vDSO is patched
+// before its first instruction.
+func (b *harness) runWithClock() *wallClock {
 	b.t.Helper()
 	runtime.LockOSThread() // Only the thread that starts a process may trace it.
 	defer runtime.UnlockOSThread()
@@ -72,7 +72,7 @@ func (b *bench) runWithClock() *wallClock {
 	return &wallClock{b.t, memory, at + int64(len(askClock))}
 }
 
-// clockFunction finds the function in a process's memory.
+// clockFunction returns the function's address in a process.
 func clockFunction(t *testing.T, pid int, memory *os.File) int64 {
 	t.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
@@ -102,11 +102,11 @@ func clockFunction(t *testing.T, pid int, memory *os.File) int64 {
 			}
 		}
 	}
-	t.Fatal("the kernel gives programs no function for the time")
+	t.Fatal("the vDSO has no clock_gettime")
 	return 0
 }
 
-// set makes the clock wrong by so much, from one moment to the next.
+// set sets the clock's offset.
 func (c *wallClock) set(wrong time.Duration) {
 	c.t.Helper()
 	seconds := binary.LittleEndian.AppendUint64(nil, uint64(int64(wrong/time.Second)))
@@ -119,7 +119,7 @@ const year = 365 * 24 * time.Hour
 
 func TestWallClockThatJumpsChangesNothing(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	clock := b.runWithClock()
 	b.until("two replicas are ready", func(s Status) bool { return s.Ready == 2 })
 	l := b.load()
@@ -127,7 +127,7 @@ func TestWallClockThatJumpsChangesNothing(t *testing.T) {
 	jump := func(wrong time.Duration) {
 		clock.set(wrong)
 		answered := b.count("cpu-0.1") + b.count("cpu-1.1")
-		b.until("it goes on", func(s Status) bool {
+		b.until("it keeps running", func(s Status) bool {
 			return s.Ready == 2 && b.count("cpu-0.1")+b.count("cpu-1.1") > answered+20
 		})
 	}
@@ -140,13 +140,13 @@ func TestWallClockThatJumpsChangesNothing(t *testing.T) {
 	if _, err := b.client.Rollout(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	for _, wrong := range []time.Duration{year, -year, 0} { // while times to be ready, to be watched and to drain run
+	for _, wrong := range []time.Duration{year, -year, 0} { // during start, monitor and drain
 		time.Sleep(500 * time.Millisecond)
 		clock.set(wrong)
 	}
-	s := b.until("the roll-out is over", func(s Status) bool { return s.Rollout == nil })
+	s := b.until("the rollout is complete", func(s Status) bool { return s.Rollout == nil })
 	full := time.Since(start)
-	l.end().none(t).figure(t, "wall clock jumps by years, back and forth", 0, fmt.Sprintf("%.2f s with a roll-out", full.Seconds()))
+	l.end().none(t).figure(t, "wall clock jumps by years, back and forth", 0, fmt.Sprintf("%.2f s with a rollout", full.Seconds()))
 	for _, r := range s.Replicas {
 		if r.Restarts != 0 || r.State != Ready || r.Since > patience {
 			t.Errorf("%+v", r)
@@ -154,9 +154,9 @@ func TestWallClockThatJumpsChangesNothing(t *testing.T) {
 	}
 	after := b.containers()
 	clock.set(-year)
-	b.stop(syscall.SIGTERM) // What is kept was written a year ago.
+	b.stop(syscall.SIGTERM) // The saved state is a year old.
 	b.run(b.command())
-	b.until("the next one has adopted them", func(s Status) bool { return s.Ready == 2 })
+	b.until("the next supervisor has adopted them", func(s Status) bool { return s.Ready == 2 })
 	if again := b.containers(); fmt.Sprint(again) != fmt.Sprint(after) || fmt.Sprint(after) == fmt.Sprint(before) {
 		t.Errorf("containers %v became %v and then %v", before, after, again)
 	}

@@ -24,7 +24,7 @@ import (
 
 func TestReplicaKilledUnderLoadIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	b.start(2)
 	l := b.load()
 	before := b.containers()
@@ -32,26 +32,26 @@ func TestReplicaKilledUnderLoadIsReplaced(t *testing.T) {
 	may := int64(b.status().Replicas[0].InFlight)
 	start := time.Now()
 	b.kill("cpu-0")
-	b.until("it gets no requests", func(s Status) bool { return s.Replicas[0].State != Ready })
-	may += l.begun.Load() - begun // was given to it before its end was known, at most
+	b.until("not serving", func(s Status) bool { return s.Replicas[0].State != Ready })
+	may += l.begun.Load() - begun // upper bound of the requests sent to it before its end was known
 	b.until("another container is ready", func(s Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 	full := time.Since(start)
 	o := l.end()
 	underWay, _, _ := b.by("cpu-0.1", start)
 	loading := b.starting("cpu-0")
-	o.figure(t, "replica killed with SIGKILL", full, fmt.Sprintf("%d under way with it; its model took %.2f s of the time", underWay, loading.Seconds()))
+	o.figure(t, "replica killed with SIGKILL", full, fmt.Sprintf("%d in flight with it; %.2f s of the time to load its model", underWay, loading.Seconds()))
 	if lost := b.losses("cpu-0.1"); lost != o.failed || int64(lost) > may {
 		t.Errorf("%d requests failed, %d with the replica; %d may have been given to it", o.failed, lost, may)
 	}
 	if figures() && full > loading+3*time.Second {
-		t.Errorf("it was back after %s, of which its model took %s", full, loading)
+		t.Errorf("replaced after %s, %s of it to load its model", full, loading)
 	}
 	if after := b.containers(); after["cpu-0"] == before["cpu-0"] || after["cpu-1"] != before["cpu-1"] {
 		t.Errorf("containers %v became %v", before, after)
 	}
 }
 
-// bigImage needs more memory to decode than a small replica has, and few bytes.
+// bigImage needs more memory to decode than a small replica has, in a small file.
 func bigImage(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -61,31 +61,31 @@ func bigImage(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-func TestImageThatTakesAllMemoryKillsAReplicaAndIsThenRefused(t *testing.T) {
+func TestImageThatExhaustsMemoryIsRefused(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two+"limits: {memory: 160MiB, cpus: 1}\nrestart: {min_backoff: 3s}\n")
+	b := newHarness(t, two+"limits: {memory: 160MiB, cpus: 1}\nrestart: {min_backoff: 3s}\n")
 	b.start(2)
 	l := b.load()
 	img := bigImage(t)
 	begun, start := l.begun.Load(), time.Now()
-	// It is tried again by the gateway once two are ready, or by its client.
+	// The gateway retries once two replicas are ready, otherwise the client does.
 	tries, err := 0, error(nil)
-	for ; tries < 3 && (err == nil || !strings.Contains(err.Error(), "replica_killer")); tries++ {
+	for ; tries < 3 && (err == nil || !strings.Contains(err.Error(), "poison_request")); tries++ {
 		err = post(l.client, "http://"+b.address+"/predict", img)
-		if err == nil || !strings.Contains(err.Error(), "replica_lost") && !strings.Contains(err.Error(), "replica_killer") {
+		if err == nil || !strings.Contains(err.Error(), "replica_lost") && !strings.Contains(err.Error(), "poison_request") {
 			t.Fatalf("image %d: %v", tries, err)
 		}
 		b.until("all are ready again", func(s Status) bool { return s.Ready == 2 })
 	}
 	may, full := l.begun.Load()-begun, time.Since(start)
-	if err == nil || !strings.Contains(err.Error(), "replica_killer") {
-		t.Errorf("the image that killed two: %v", err)
+	if err == nil || !strings.Contains(err.Error(), "poison_request") {
+		t.Errorf("the image that took down two replicas: %v", err)
 	}
 	if log, err := os.ReadFile(b.log()); err != nil || !strings.Contains(string(log), "out of memory: limits.memory is too low") {
 		t.Errorf("the reason is not in the log: %v", err)
 	}
 	o := l.end()
-	o.figure(t, "out of memory, twice", full, "the image is refused from then on")
+	o.figure(t, "out of memory, twice", full, "the image is refused afterwards")
 	restarts := 0
 	for _, r := range b.status().Replicas {
 		restarts += r.Restarts
@@ -95,26 +95,26 @@ func TestImageThatTakesAllMemoryKillsAReplicaAndIsThenRefused(t *testing.T) {
 	}
 }
 
-func TestReplicaThatLiesIsFoundOut(t *testing.T) {
+func TestReplicaThatFailsPredictionsIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := newBenchOn(t, "", impostor(t), two+"health: {canary: 1s, interval: 200ms, timeout: 30s}\n")
+	b := newHarnessOn(t, "", fakeServer(t), two+"health: {canary: 1s, interval: 200ms, timeout: 30s}\n")
 	b.start(2)
 	l := b.load()
-	liar := b.status().Replicas[0]
+	failing := b.status().Replicas[0]
 	start := time.Now()
-	ask(t, http.MethodPost, liar.URL+"/be?what=lying")
-	s := b.until("it gets no requests", func(s Status) bool { return s.Replicas[0].State != Ready })
+	ask(t, http.MethodPost, failing.URL+"/mode?to=failing")
+	s := b.until("not serving", func(s Status) bool { return s.Replicas[0].State != Ready })
 	withdrawn := time.Since(start)
-	if want := "says that it is ready, and failed 3 predictions: 500"; !strings.Contains(s.Replicas[0].Reason, want) {
+	if want := "ready, but failed 3 canaries: 500"; !strings.Contains(s.Replicas[0].Reason, want) {
 		t.Errorf("the reason %q does not say %q", s.Replicas[0].Reason, want)
 	}
 	b.until("another container is ready", func(s Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 	full := time.Since(start)
 	o := l.end()
-	o.figure(t, "replica lies: ready, and fails predictions", full, fmt.Sprintf("out of service after %.2f s, with health.canary at 1 s", withdrawn.Seconds()))
+	o.figure(t, "replica is ready, and predictions fail with 500", full, fmt.Sprintf("out of service after %.2f s, with health.canary at 1 s", withdrawn.Seconds()))
 	for _, a := range b.accesses() {
-		if a.Status != http.StatusOK && (a.Replica != liar.Name || a.Status != http.StatusInternalServerError) {
-			t.Errorf("a request that the liar did not fail: %+v", a)
+		if a.Status != http.StatusOK && (a.Replica != failing.Name || a.Status != http.StatusInternalServerError) {
+			t.Errorf("a request failed on another replica: %+v", a)
 		}
 	}
 }
@@ -138,9 +138,9 @@ func ask(t *testing.T, method, url string) string {
 	return strings.TrimSpace(string(body))
 }
 
-func TestReplicaThatNeverBecomesReady(t *testing.T) {
+func TestReplicaNeverReady(t *testing.T) {
 	t.Parallel()
-	b := newBenchOn(t, "", impostor(t), two+"health: {start: 3s, timeout: 30s}\n")
+	b := newHarnessOn(t, "", fakeServer(t), two+"health: {start: 3s, timeout: 30s}\n")
 	b.start(2)
 	before := b.containers()
 	l := b.load()
@@ -149,13 +149,13 @@ func TestReplicaThatNeverBecomesReady(t *testing.T) {
 	if _, err := b.client.Rollout(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s := b.until("the roll-out failed", func(s Status) bool { return s.Rollout != nil && s.Rollout.Failed != "" })
+	s := b.until("the rollout has failed", func(s Status) bool { return s.Rollout != nil && s.Rollout.Failed != "" })
 	full := time.Since(start)
 	l.end().none(t).figure(t, "new version never becomes ready", 0, fmt.Sprintf("given up after %.2f s, with health.start at 3 s", full.Seconds()))
-	if want := "not ready within health.start, 3s: it never is"; !strings.Contains(s.Rollout.Failed, want) || s.Ready != 2 {
+	if want := "not ready within health.start (3s): never ready"; !strings.Contains(s.Rollout.Failed, want) || s.Ready != 2 {
 		t.Errorf("%q is not in %+v", want, s)
 	}
-	if log := strings.Join(s.Rollout.Log, "\n"); !strings.Contains(log, "an impostor is unready") {
+	if log := strings.Join(s.Rollout.Log, "\n"); !strings.Contains(log, "fake server is unready") {
 		t.Errorf("its last lines are %q", log)
 	}
 	if after := b.containers(); fmt.Sprint(after) != fmt.Sprint(before) {
@@ -163,23 +163,23 @@ func TestReplicaThatNeverBecomesReady(t *testing.T) {
 	}
 }
 
-func TestReplicaThatIsNeverReadyFailsForGoodAfterItsTries(t *testing.T) {
+func TestReplicaNeverReadyFailsAfterItsRetries(t *testing.T) {
 	t.Parallel()
-	b := newBenchOn(t, "", impostor(t), "args: [unready]\nhealth: {start: 1s, timeout: 30s}\nrestart: {min_backoff: 100ms, failures: 2}\n")
+	b := newHarnessOn(t, "", fakeServer(t), "args: [unready]\nhealth: {start: 1s, timeout: 30s}\nrestart: {min_backoff: 100ms, failures: 2}\n")
 	b.start(0)
-	s := b.until("it failed for good", func(s Status) bool { return s.Replicas[0].State == Failed })
-	if r := s.Replicas[0]; r.Restarts != 3 || !strings.Contains(r.Reason, "health.start") || strings.Join(r.Log, "") != "an impostor is unready" {
+	s := b.until("failed", func(s Status) bool { return s.Replicas[0].State == Failed })
+	if r := s.Replicas[0]; r.Restarts != 3 || !strings.Contains(r.Reason, "health.start") || strings.Join(r.Log, "") != "fake server is unready" {
 		t.Errorf("%+v", r)
 	}
 	if _, err := b.client.Resume(context.Background(), "cpu-0"); err != nil {
 		t.Fatal(err)
 	}
-	b.until("it tries again", func(s Status) bool { return s.Replicas[0].State == Starting })
+	b.until("starting again", func(s Status) bool { return s.Replicas[0].State != Failed || s.Replicas[0].Restarts > 3 })
 }
 
-func TestModelThatIsBadFailsAtOnce(t *testing.T) {
+func TestBadModelIsFatal(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "")
+	b := newHarness(t, "")
 	models := filepath.Join(b.dir, "models", "efficientnet-lite0")
 	definition, err := os.ReadFile(filepath.Join(testenv.Root(t), "models", "efficientnet-lite0", "model.yaml"))
 	if err != nil {
@@ -199,46 +199,46 @@ func TestModelThatIsBadFailsAtOnce(t *testing.T) {
 	}
 	b.configure("models: models\nargs: [\"--inference.models=efficientnet-lite0:required\"]\n")
 	b.start(0)
-	s := b.until("it failed for good", func(s Status) bool { return s.Replicas[0].State == Failed })
+	s := b.until("failed", func(s Status) bool { return s.Replicas[0].State == Failed })
 	r := s.Replicas[0]
-	if !strings.Contains(r.Reason, "ended with status "+strconv.Itoa(exitcode.Configuration)) || r.Restarts != 1 || r.RetryIn != 0 {
-		t.Errorf("it did not fail at once: %+v", r)
+	if !strings.Contains(r.Reason, "exited with status "+strconv.Itoa(exitcode.Configuration)) || r.Restarts != 1 || r.RetryIn != 0 {
+		t.Errorf("it did not fail immediately: %+v", r)
 	}
 	if log := strings.Join(r.Log, "\n"); !strings.Contains(log, "efficientnet-lite0") {
 		t.Errorf("the last lines do not name the model: %q", log)
 	}
 }
 
-func TestImageThatIsMissing(t *testing.T) {
+func TestMissingImage(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	gone := impostorImage() + "-gone"
-	if err := dockertest.ProgramImage(ctx, "", gone, "fovea/fleet/internal/impostor"); err != nil {
+	gone := fakeServerImage() + "-gone"
+	if err := dockertest.ProgramImage(ctx, "", gone, "fovea/fleet/internal/fakeserver"); err != nil {
 		t.Fatal(err)
 	}
-	b := newBenchOn(t, "", gone, "restart: {min_backoff: 10s}\n")
+	b := newHarnessOn(t, "", gone, "restart: {min_backoff: 10s}\n")
 	b.start(1)
 	b.kill("cpu-0")
-	b.until("it waits for its next try", func(s Status) bool { return s.Replicas[0].State == BackOff })
+	b.until("in backoff", func(s Status) bool { return s.Replicas[0].State == Backoff })
 	if err := dockertest.RemoveImage(ctx, "", gone); err != nil {
 		t.Fatal(err)
 	}
-	s := b.until("it failed for good", func(s Status) bool { return s.Replicas[0].State == Failed })
+	s := b.until("failed", func(s Status) bool { return s.Replicas[0].State == Failed })
 	if r := s.Replicas[0]; !strings.Contains(r.Reason, "no such image") || !strings.Contains(r.Reason, gone) || r.RetryIn != 0 {
-		t.Errorf("a replica that is to be made anew: %+v", r)
+		t.Errorf("replica after its image was removed: %+v", r)
 	}
 	if _, err := b.client.Rollout(ctx); err == nil || !strings.Contains(err.Error(), gone) {
-		t.Errorf("a roll-out: %v", err)
+		t.Errorf("rollout: %v", err)
 	}
 	b.stop(9)
 	if err := os.RemoveAll(filepath.Join(b.dir, "state")); err != nil {
 		t.Fatal(err)
 	}
 	b.run(b.command())
-	if err := b.over(); err == nil {
+	if err := b.exited(); err == nil {
 		t.Error("a supervisor starts without an image")
 	}
 	if log, err := os.ReadFile(b.log()); err != nil || !strings.Contains(string(log), "supervise: image: no such image on this machine: image "+gone+": ") {
-		t.Errorf("the supervisor does not say why it ended: %v: %s", err, log)
+		t.Errorf("the supervisor does not log why it exited: %v: %s", err, log)
 	}
 }

@@ -20,20 +20,20 @@ import (
 	"time"
 )
 
-// briefly makes what a replica is judged by come soon.
+// briefly sets short health intervals.
 const briefly = "health: {canary: 1s, interval: 200ms, timeout: 1s, unready: 5s}\n"
 
-// TestReplicaThatIsFrozen: connections to it are taken, and nothing is answered.
-func TestReplicaThatIsFrozen(t *testing.T) {
-	for name, freeze := range map[string]func(t *testing.T, b *bench, id string){
-		"replica paused (docker pause)": func(t *testing.T, b *bench, id string) {
+// TestFrozenReplica: connections are accepted, and nothing is answered.
+func TestFrozenReplica(t *testing.T) {
+	for name, freeze := range map[string]func(t *testing.T, b *harness, id string){
+		"replica paused (docker pause)": func(t *testing.T, b *harness, id string) {
 			if out, err := exec.Command("docker", "pause", id).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 		},
-		"replica stopped with SIGSTOP": func(t *testing.T, b *bench, id string) {
+		"replica stopped with SIGSTOP": func(t *testing.T, b *harness, id string) {
 			if os.Getuid() != 0 {
-				t.Skip("a signal to a container's process needs root")
+				t.Skip("signalling a container's process needs root")
 			}
 			status, err := b.engine.Inspect(context.Background(), id)
 			if err != nil {
@@ -43,7 +43,7 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"replica's network is gone": func(t *testing.T, b *bench, id string) {
+		"replica disconnected from its network": func(t *testing.T, b *harness, id string) {
 			if out, err := exec.Command("docker", "network", "disconnect", "--force", b.name, id).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -51,13 +51,13 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, two+"health: {timeout: 3s}\n")
+			b := newHarness(t, two+"health: {timeout: 3s}\n")
 			b.start(2)
 			l := b.load()
 			before := b.containers()
 			start := time.Now()
 			freeze(t, b, before["cpu-0"])
-			b.until("it gets no requests", func(s Status) bool { return s.Replicas[0].State != Ready })
+			b.until("not serving", func(s Status) bool { return s.Replicas[0].State != Ready })
 			withdrawn := time.Since(start)
 			b.until("another container is ready", func(s Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 			full := time.Since(start)
@@ -69,41 +69,41 @@ func TestReplicaThatIsFrozen(t *testing.T) {
 	}
 }
 
-// TestReplicaThatPredictsNothing: /health and /ready are well.
-func TestReplicaThatPredictsNothing(t *testing.T) {
-	for mood, c := range map[string]struct {
+// TestReplicaWithoutPredictions: /health and /ready succeed.
+func TestReplicaWithoutPredictions(t *testing.T) {
+	for mode, c := range map[string]struct {
 		fault string
-		may   int // requests that may fail
+		may   int // limit of failed requests
 	}{
-		"late":     {"replica answers every prediction with 504", 1 << 30},
+		"timeout":  {"replica answers every prediction with 504", 1 << 30},
 		"draining": {"replica answers every prediction with 503", 0},
-		"endless":  {"replica never answers a prediction", 0},
+		"hanging":  {"replica never answers a prediction", 0},
 	} {
-		t.Run(mood, func(t *testing.T) {
+		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			b := newBenchOn(t, "", impostor(t), two+briefly)
+			b := newHarnessOn(t, "", fakeServer(t), two+briefly)
 			b.start(2)
 			l := b.load()
-			sick := b.status().Replicas[0]
+			unhealthy := b.status().Replicas[0]
 			start := time.Now()
-			ask(t, http.MethodPost, sick.URL+"/be?what="+mood)
+			ask(t, http.MethodPost, unhealthy.URL+"/mode?to="+mode)
 			b.until("another container is ready", func(s Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 			full := time.Since(start)
 			o := l.end()
 			o.figure(t, c.fault, full, "with health.canary at 1 s")
 			for _, a := range b.accesses() {
-				if a.Status != http.StatusOK && (a.Replica != sick.Name || c.may == 0) {
+				if a.Status != http.StatusOK && (a.Replica != unhealthy.Name || c.may == 0) {
 					t.Errorf("a request failed that it did not answer with 504: %+v", a)
 				}
 			}
 			if s := b.status(); s.Replicas[1].Restarts != 0 {
-				t.Errorf("the one that is well was replaced: %+v", s.Replicas[1])
+				t.Errorf("the healthy replica was replaced: %+v", s.Replicas[1])
 			}
 		})
 	}
 }
 
-// bomb is a PNG of 64×64 whose data inflates to 256 MiB.
+// bomb is a 64×64 PNG that inflates to 256 MiB.
 func bomb(t *testing.T) []byte {
 	t.Helper()
 	var data bytes.Buffer
@@ -129,9 +129,9 @@ func bomb(t *testing.T) []byte {
 	return png
 }
 
-func TestImagesThatInflateWithoutEnd(t *testing.T) {
+func TestDecompressionBombs(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	b.start(2)
 	image := bomb(t)
 	l := b.load()
@@ -150,7 +150,7 @@ func TestImagesThatInflateWithoutEnd(t *testing.T) {
 	}
 }
 
-// atMost asserts that a share of the requests failed at most.
+// atMost asserts that at most a share of the requests failed.
 func (o outcome) atMost(t *testing.T, share float64) {
 	t.Helper()
 	if float64(o.failed) > share*float64(o.sent) {
@@ -158,8 +158,8 @@ func (o outcome) atMost(t *testing.T, share float64) {
 	}
 }
 
-// TestClientsThatAreSlow: many connections at the gateway that send little or nothing, or read nothing.
-func TestClientsThatAreSlow(t *testing.T) {
+// TestSlowClients: many connections that send little or nothing, or read nothing.
+func TestSlowClients(t *testing.T) {
 	for name, client := range map[string]func(c net.Conn, stop <-chan struct{}){
 		"100 clients announce 64 MiB and send nothing": func(c net.Conn, stop <-chan struct{}) {
 			_, _ = io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 67108864\r\n\r\n")
@@ -178,7 +178,7 @@ func TestClientsThatAreSlow(t *testing.T) {
 		},
 		"100 clients read no answer": func(c net.Conn, stop <-chan struct{}) {
 			_ = c.(*net.TCPConn).SetReadBuffer(1024)
-			for { // until the socket takes no more
+			for { // until the socket is full
 				select {
 				case <-stop:
 					return
@@ -191,7 +191,7 @@ func TestClientsThatAreSlow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, two)
+			b := newHarness(t, two)
 			b.start(2)
 			stop := make(chan struct{})
 			var clients sync.WaitGroup

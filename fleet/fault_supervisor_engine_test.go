@@ -19,14 +19,14 @@ import (
 	"time"
 )
 
-// supervised runs a test with a supervisor as it is documented, and with one whose listener outlives it.
-func supervised(t *testing.T, fault string, run func(t *testing.T, b *bench, fault string)) {
+// supervised runs a test with a supervisor that opens its own listener, and with one that inherits it.
+func supervised(t *testing.T, fault string, run func(t *testing.T, b *harness, fault string)) {
 	t.Helper()
-	for name, held := range map[string]bool{"": false, ", with a unit's socket": true} {
-		t.Run("held "+fmt.Sprint(held), func(t *testing.T) {
+	for name, inherited := range map[string]bool{"": false, ", with a systemd socket": true} {
+		t.Run("inherited socket "+fmt.Sprint(inherited), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, two)
-			if held {
+			b := newHarness(t, two)
+			if inherited {
 				b.hold()
 			}
 			b.start(2)
@@ -35,8 +35,8 @@ func supervised(t *testing.T, fault string, run func(t *testing.T, b *bench, fau
 	}
 }
 
-func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
-	supervised(t, "supervisor killed with SIGKILL", func(t *testing.T, b *bench, fault string) {
+func TestSupervisorKilledAndReplicasAdopted(t *testing.T) {
+	supervised(t, "supervisor killed with SIGKILL", func(t *testing.T, b *harness, fault string) {
 		l := b.load(freshConnections)
 		before := b.containers()
 		start := time.Now()
@@ -46,9 +46,9 @@ func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
 		b.start(2)
 		full := time.Since(start)
 		if b.listener == nil {
-			gone = time.Now() // Nobody listens meanwhile.
+			gone = time.Now() // No supervisor listens meanwhile.
 		}
-		l.end().only(t, start, gone).figure(t, fault, full, fmt.Sprintf("%d under way", underWay))
+		l.end().only(t, start, gone).figure(t, fault, full, fmt.Sprintf("%d in flight", underWay))
 		if after := b.containers(); !maps.Equal(before, after) {
 			t.Errorf("containers %v became %v", before, after)
 		}
@@ -56,7 +56,7 @@ func TestSupervisorKilledIsFollowedByOneThatAdopts(t *testing.T) {
 }
 
 func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
-	supervised(t, "supervisor restarted as planned", func(t *testing.T, b *bench, fault string) {
+	supervised(t, "planned restart of the supervisor", func(t *testing.T, b *harness, fault string) {
 		l := b.load()
 		before := b.containers()
 		start := time.Now()
@@ -65,7 +65,7 @@ func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
 		full := time.Since(start)
 		o := l.end()
 		if b.listener == nil {
-			o.only(t, start, start.Add(full)) // Nobody listens meanwhile.
+			o.only(t, start, start.Add(full)) // No supervisor listens meanwhile.
 		} else {
 			o.none(t)
 		}
@@ -78,7 +78,7 @@ func TestPlannedRestartOfTheSupervisorLosesNoRequest(t *testing.T) {
 
 func TestTwoSupervisors(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "replicas: 1\n")
+	b := newHarness(t, "replicas: 1\n")
 	b.start(1)
 	out, err := b.command().CombinedOutput()
 	if err == nil || !bytes.Contains(out, []byte("another supervisor is running")) {
@@ -107,15 +107,15 @@ func fill(t *testing.T, dir string) (file string) {
 	}
 }
 
-func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
+func TestFullDiskIsReported(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	state := filepath.Join(b.dir, "state")
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=64k"); errors.Is(err, syscall.EPERM) {
-		t.Skip("a disk of the test's own needs root")
+		t.Skip("mounting a disk needs root")
 	} else if err != nil {
 		t.Fatal(err)
 	}
@@ -125,34 +125,34 @@ func TestDiskThatIsFullIsShownAndStopsNothing(t *testing.T) {
 		}
 	})
 	b.start(2)
-	b.until("its state is kept", func(Status) bool { _, err := os.Stat(filepath.Join(state, "state.json")); return err == nil })
+	b.until("the state is saved", func(Status) bool { _, err := os.Stat(filepath.Join(state, "state.json")); return err == nil })
 	file := fill(t, state)
 	l := b.load(freshConnections)
 	start := time.Now()
 	if _, err := b.client.Rollout(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s := b.until("the roll-out is over", func(s Status) bool { return s.Rollout == nil })
+	s := b.until("the rollout is complete", func(s Status) bool { return s.Rollout == nil })
 	full := time.Since(start)
 	if s.Ready != 2 || s.Generation != 2 || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "no space left on device") {
 		t.Errorf("%+v", s)
 	}
 	killed := time.Now()
-	b.stop(syscall.SIGKILL) // What was kept last is older than the replicas.
+	b.stop(syscall.SIGKILL) // The saved state is older than the replicas.
 	b.start(2)
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	b.until("the state is kept again", func(s Status) bool { return len(s.Problems) == 0 && s.Ready == 2 && s.Rollout == nil })
+	b.until("the state is saved again", func(s Status) bool { return len(s.Problems) == 0 && s.Ready == 2 && s.Rollout == nil })
 	b.stop(syscall.SIGTERM)
 	b.start(2)
 	again := time.Now()
-	l.end().only(t, killed, again).figure(t, "disk full: roll-out, and supervisor killed", full, "time of the roll-out")
+	l.end().only(t, killed, again).figure(t, "disk full: rollout, and supervisor killed", full, "duration of the rollout")
 }
 
 func TestContainersOfOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "replicas: 1")
+	b := newHarness(t, "replicas: 1")
 	foreign := containerName(b.name, "cpu-0", 1)
 	if out, err := exec.Command("docker", "create", "--name", foreign, testImage()).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -163,17 +163,17 @@ func TestContainersOfOthersAreLeftAlone(t *testing.T) {
 		}
 	}()
 	b.start(0)
-	s := b.until("the replica failed", func(s Status) bool { return s.Replicas[0].State == Failed })
+	s := b.until("failed", func(s Status) bool { return s.Replicas[0].State == Failed })
 	if !strings.Contains(s.Replicas[0].Reason, foreign) {
-		t.Errorf("the reason does not name it: %+v", s.Replicas[0])
+		t.Errorf("the reason does not name the container: %+v", s.Replicas[0])
 	}
 }
 
 func TestNoReplicaIsReady(t *testing.T) {
 	t.Parallel()
-	b := newBenchOn(t, "", impostor(t), "args: [unready]\n")
+	b := newHarnessOn(t, "", fakeServer(t), "args: [unready]\n")
 	b.start(0)
-	b.until("it starts", func(s Status) bool { return s.Replicas[0].State == Starting })
+	b.until("starting", func(s Status) bool { return s.Replicas[0].State == Starting })
 	response, err := http.Post("http://"+b.address+"/predict", "image/jpeg", strings.NewReader("an image"))
 	if err != nil {
 		t.Fatal(err)

@@ -13,11 +13,11 @@ import (
 	"fovea/gpu/simnvml"
 )
 
-// withGPUs is a fleet with a replica on each of so many simulated GPUs.
-func withGPUs(t *testing.T, gpus int) (*bench, *simnvml.File) {
+// withGPUs is a fleet with one replica on each of a number of simulated GPUs.
+func withGPUs(t *testing.T, gpus int) (*harness, *simnvml.File) {
 	t.Helper()
 	f := simnvml.New(t, simnvml.Machine(gpus))
-	b := newBench(t, fmt.Sprintf("gpus: all\ngpu: {library: %s, poll: 500ms, driver: nvidia}\nenv: {%s: auto}\n", simnvml.Library(t), deviceVariable))
+	b := newHarness(t, fmt.Sprintf("gpus: all\ngpu: {library: %s, poll: 500ms, driver: nvidia}\nenv: {%s: auto}\n", simnvml.Library(t), deviceVariable))
 	b.start(gpus)
 	return b, f
 }
@@ -35,28 +35,28 @@ func on(s Status, gpu int) (ReplicaStatus, GPUStatus) {
 	return ReplicaStatus{}, GPUStatus{}
 }
 
-func TestGPUThatFallsOffTheBusIsQuarantined(t *testing.T) {
+func TestGPUOffTheBusIsQuarantined(t *testing.T) {
 	const gpus = 4
 	b, f := withGPUs(t, gpus)
 	l := b.load()
-	sick, _ := on(b.status(), 1)
+	faulty, _ := on(b.status(), 1)
 	begun, event := l.begun.Load(), time.Now()
 	f.Set("gpu1.lost", "1", "gpu1.event.1", "xid 79")
-	s := b.until("it gets no requests", func(s Status) bool { r, _ := on(s, 1); return r.State != Ready })
+	s := b.until("not serving", func(s Status) bool { r, _ := on(s, 1); return r.State != Ready })
 	may := l.begun.Load() - begun
 	withdrawn, _ := on(s, 1)
-	given := withdrawn.InFlight + b.count(sick.Name)
+	given := withdrawn.InFlight + b.count(faulty.Name)
 	s = b.until("its replica is gone", func(s Status) bool { r, _ := on(s, 1); return r.State == Quarantined })
 	full := time.Since(event)
 	o := l.end()
-	_, _, last := b.by(sick.Name, event)
+	_, _, last := b.by(faulty.Name, event)
 	o.figure(t, "XID 79 on one of four GPUs", 0, fmt.Sprintf("last request to it %.3f s after the event; its replica is gone after %.2f s",
 		last.Sub(event).Seconds(), full.Seconds()))
-	if after := b.count(sick.Name); after > given {
-		t.Errorf("%d requests were given to it after it was taken out of service", after-given)
+	if after := b.count(faulty.Name); after > given {
+		t.Errorf("%d requests were sent to it after it was taken out of service", after-given)
 	}
 	if figures() && last.Sub(event) > time.Second {
-		t.Errorf("a request was given to it %s after the event", last.Sub(event))
+		t.Errorf("a request was sent to it %s after the event", last.Sub(event))
 	}
 	if int64(o.failed) > may {
 		t.Errorf("%d requests failed; %d may have been given to it", o.failed, may)
@@ -73,8 +73,8 @@ func TestGPUThatFallsOffTheBusIsQuarantined(t *testing.T) {
 
 	start := time.Now()
 	f.Delete("gpu1.lost")
-	b.until("it is in use again", func(s Status) bool { return s.Ready == gpus })
-	t.Logf("in use again %s after it was sound", time.Since(start).Round(time.Millisecond))
+	b.until("in use again", func(s Status) bool { return s.Ready == gpus })
+	t.Logf("in use again %s after its recovery", time.Since(start).Round(time.Millisecond))
 }
 
 func TestPlannedDrainOfAGPULosesNoRequest(t *testing.T) {
@@ -92,26 +92,26 @@ func TestPlannedDrainOfAGPULosesNoRequest(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	b.stop(syscall.SIGTERM)
-	b.start(1) // It is kept.
+	b.start(1) // The drain is saved.
 	if _, err := b.client.Resume(context.Background(), "0"); err != nil {
 		t.Fatal(err)
 	}
-	b.until("it is in use again", func(s Status) bool { return s.Ready == gpus })
+	b.until("in use again", func(s Status) bool { return s.Ready == gpus })
 	if _, err := b.client.Drain(context.Background(), "7"); err == nil || !strings.Contains(err.Error(), `"7"`) {
-		t.Errorf("drain of a GPU that is not there: %v", err)
+		t.Errorf("drain of an unknown GPU: %v", err)
 	}
 }
 
 func TestReplicasGetTheirGPUAndNoOther(t *testing.T) {
 	b, _ := withGPUs(t, 2)
-	for place, id := range b.containers() {
+	for placement, id := range b.containers() {
 		status, err := b.engine.Inspect(context.Background(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := simnvml.UUID(int(place[3] - '0'))
-		if status.Labels["fovea.gpu"] != want || len(status.Weaknesses) > 0 {
-			t.Errorf("%s: GPU %q instead of %q; weaknesses %v", place, status.Labels["fovea.gpu"], want, status.Weaknesses)
+		want := simnvml.UUID(int(placement[3] - '0'))
+		if status.Labels["fovea.gpu"] != want || len(status.Violations) > 0 {
+			t.Errorf("%s: GPU %q instead of %q; violations %v", placement, status.Labels["fovea.gpu"], want, status.Violations)
 		}
 	}
 }

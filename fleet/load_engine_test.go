@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	usualRate = 20 // requests a second
-	// most is how many requests are under way at a time. A machine that cannot do more is not asked for more.
-	most = 32
+	usualRate = 20 // requests per second
+	// maxInFlight limits concurrent requests. A machine that cannot do more is not asked for more.
+	maxInFlight = 32
 )
 
 func rate(t *testing.T) float64 {
@@ -32,12 +32,12 @@ func rate(t *testing.T) float64 {
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n <= 0 {
-		t.Fatalf("FOVEA_FLEET_RATE: %q is no rate", text)
+		t.Fatalf("FOVEA_FLEET_RATE: %q is not a rate", text)
 	}
 	return n
 }
 
-// span is how long the load lasts at least.
+// span returns the minimum duration of the load.
 func span(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("FOVEA_FLEET_SPAN")
@@ -54,12 +54,12 @@ func span(t *testing.T) time.Duration {
 // sent is one request of the load.
 type sent struct {
 	begin, end time.Time
-	err        string // empty: answered with 200
+	err        string // empty: status 200
 }
 
 // load sends an image to the gateway at a rate.
 type load struct {
-	b       *bench
+	b       *harness
 	t       *testing.T
 	rate    float64
 	img     []byte
@@ -69,17 +69,17 @@ type load struct {
 
 	start   time.Time
 	begun   atomic.Int64
-	under   atomic.Int64 // way
-	skipped atomic.Int64 // as too many were under way
+	under   atomic.Int64 // in flight
+	skipped atomic.Int64 // because of maxInFlight
 	mu      sync.Mutex
 	all     []sent
 }
 
-// load begins to send: at the tests' rate, and at most at a quarter of what a first try shows the replicas to answer, so
-// that no request fails for want of a faster machine.
-func (b *bench) load(options ...func(*http.Transport)) *load {
+// load starts sending at the tests' rate, limited to a quarter of what the replicas answer in a warm-up, so that no
+// request fails because the machine is slow.
+func (b *harness) load(options ...func(*http.Transport)) *load {
 	b.t.Helper()
-	transport := &http.Transport{MaxIdleConnsPerHost: most}
+	transport := &http.Transport{MaxIdleConnsPerHost: maxInFlight}
 	for _, option := range options {
 		option(transport)
 	}
@@ -92,19 +92,19 @@ func (b *bench) load(options ...func(*http.Transport)) *load {
 	return l
 }
 
-// freshConnections makes each request on a connection of its own, so that one which is begun when the gateway's process
-// is gone waits for the next.
+// freshConnections makes each request on a new connection, so that a request made while the gateway's process is down
+// waits for the next.
 func freshConnections(t *http.Transport) { t.DisableKeepAlives = true }
 
-// warm measures requests a second with two under way.
+// warm measures the requests per second with two in flight.
 func (l *load) warm() float64 {
 	l.t.Helper()
-	const each = 10
+	const perSender = 10
 	begin := time.Now()
 	var senders sync.WaitGroup
 	for range 2 {
 		senders.Go(func() {
-			for range each {
+			for range perSender {
 				l.send()
 			}
 		})
@@ -117,7 +117,7 @@ func (l *load) warm() float64 {
 	}
 	l.all = nil
 	l.begun.Store(0)
-	return 2 * each / time.Since(begin).Seconds()
+	return 2 * perSender / time.Since(begin).Seconds()
 }
 
 func (l *load) begin() {
@@ -130,7 +130,7 @@ func (l *load) begin() {
 			case <-l.stop:
 				return
 			case <-ticker.C:
-				if l.under.Load() >= most && !figures() {
+				if l.under.Load() >= maxInFlight && !figures() {
 					l.skipped.Add(1)
 					continue
 				}
@@ -157,7 +157,7 @@ func (l *load) send() {
 	l.all = append(l.all, s)
 }
 
-// post has an image answered; what is not 200 is an error.
+// post sends an image; any status but 200 is an error.
 func post(client *http.Client, url string, img []byte) error {
 	response, err := client.Post(url, "image/jpeg", strings.NewReader(string(img)))
 	if err != nil {
@@ -175,16 +175,16 @@ func post(client *http.Client, url string, img []byte) error {
 	return err
 }
 
-// outcome is what became of a load.
+// outcome is the result of a load.
 type outcome struct {
 	sent, failed int
-	rate         float64 // a second, as reached
+	rate         float64 // achieved, per second
 	gap          time.Duration
 	errors       map[string]int
 	all          []sent
 }
 
-// end stops the load a second later, or when its span is over, and says how it went.
+// end stops the load after another second, or when its span is over.
 func (l *load) end() outcome {
 	l.t.Helper()
 	time.Sleep(max(time.Second, time.Until(l.start.Add(span(l.t)))))
@@ -209,11 +209,11 @@ func (l *load) end() outcome {
 		}
 	}
 	o.rate = float64(o.sent) / last.Sub(first).Seconds()
-	for i := 1; i < len(good); i++ { // in the order in which they ended
+	for i := 1; i < len(good); i++ { // in the order of their ends
 		o.gap = max(o.gap, good[i].Sub(good[i-1]))
 	}
 	if n := l.skipped.Load(); n > 0 {
-		l.t.Logf("the machine is too slow for %.0f requests a second: %d were not sent", l.rate, n)
+		l.t.Logf("the machine is too slow for %.0f requests per second: %d were not sent", l.rate, n)
 	}
 	for text, n := range o.errors {
 		l.t.Logf("%d times: %s", n, text)
@@ -221,12 +221,12 @@ func (l *load) end() outcome {
 	return o
 }
 
-// only asserts that requests failed only if they were under way between two moments.
+// only asserts that all failed requests were in flight between two moments.
 func (o outcome) only(t *testing.T, from, to time.Time) outcome {
 	t.Helper()
 	for _, s := range o.all {
 		if s.err != "" && (s.end.Before(from) || s.begin.After(to)) {
-			t.Errorf("a request failed that met no fault: %s, %s to %s, where the fault was from %s to %s", s.err, s.begin, s.end, from, to)
+			t.Errorf("a request failed outside the fault: %s, %s to %s; the fault was from %s to %s", s.err, s.begin, s.end, from, to)
 		}
 	}
 	return o

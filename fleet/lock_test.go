@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-func TestSocketIsForItsGroup(t *testing.T) {
-	s := newSite(t)
+func TestSocketMode(t *testing.T) {
+	s := newTestFleet(t)
 	s.start()
 	s.until("ready", allReady)
 	info, err := os.Stat(s.cfg.Socket)
@@ -18,16 +18,16 @@ func TestSocketIsForItsGroup(t *testing.T) {
 	}
 }
 
-func TestOneNameOnOneEngineHasOneSupervisor(t *testing.T) {
-	first, second := newSite(t), newSite(t)
+func TestOneSupervisorPerNameAndEngine(t *testing.T) {
+	first, second := newTestFleet(t), newTestFleet(t)
 	first.start()
 	own := second.engine
 	for name, c := range map[string]struct {
-		engine *standin
+		engine *fakeEngine
 		fleet  string
 		want   error
 	}{
-		"another socket and state, the same name and engine": {first.engine, "site", ErrRunning},
+		"another socket and state, same name and engine": {first.engine, "site", ErrRunning},
 		"another name":   {first.engine, "other", nil},
 		"another engine": {own, "site", nil},
 	} {
@@ -43,22 +43,22 @@ func TestOneNameOnOneEngineHasOneSupervisor(t *testing.T) {
 	first.end()
 	second.engine, second.cfg.Name = first.engine, "site"
 	second.start()
-	second.until("the second follows the first", allReady)
+	second.until("the second supervisor has taken over", allReady)
 }
 
-func TestSocketReplacesNothingButASocket(t *testing.T) {
-	s := newSite(t)
-	if err := os.WriteFile(s.cfg.Socket, []byte("a file of someone's"), 0o600); err != nil {
+func TestSocketReplacesOnlySockets(t *testing.T) {
+	s := newTestFleet(t)
+	if err := os.WriteFile(s.cfg.Socket, []byte("a user's file"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	supervisor, err := s.open(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := supervisor.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "is no socket") {
+	if err := supervisor.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "is not a socket") {
 		t.Errorf("error %v", err)
 	}
-	if text, err := os.ReadFile(s.cfg.Socket); err != nil || string(text) != "a file of someone's" {
+	if text, err := os.ReadFile(s.cfg.Socket); err != nil || string(text) != "a user's file" {
 		t.Errorf("the file is %q, %v", text, err)
 	}
 }

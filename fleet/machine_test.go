@@ -8,32 +8,32 @@ import (
 	"fovea/gpu"
 )
 
-// disturb does one thing that may go wrong.
-func (w *world) disturb() {
+// injectFaults changes the world at random.
+func (w *world) injectFaults() {
 	for _, b := range w.all() {
 		if !w.chance(0.3) {
 			continue
 		}
 		switch w.rand.IntN(11) {
 		case 10:
-			b.late = !b.late
+			b.slow = !b.slow
 		case 0, 1:
 			b.end(137)
-			if w.chance(0.7) { // else the event is lost
+			if w.chance(0.7) { // otherwise the event is lost
 				w.later(time.Second, seen{b.container})
 			}
 		case 2:
-			delete(w.boxes, b.id) // someone removed it
+			delete(w.containers, b.id) // removed externally
 		case 3:
-			b.sick = !b.sick
+			b.unhealthy = !b.unhealthy
 		case 4:
-			b.mute = !b.mute
+			b.unresponsive = !b.unresponsive
 		case 5:
 			b.unready = !b.unready
 		case 6:
-			b.lies = !b.lies
+			b.canaryFails = !b.canaryFails
 		case 7:
-			b.held = !b.held
+			b.unstoppable = !b.unstoppable
 		case 8:
 			b.lost = len(w.gpus) > 0
 		case 9:
@@ -45,75 +45,75 @@ func (w *world) disturb() {
 	}
 	switch w.rand.IntN(9) {
 	case 8:
-		w.load, w.share = w.rand.Float64()*20, w.rand.Float64()
+		w.load, w.successShare = w.rand.Float64()*20, w.rand.Float64()
 	case 0:
-		w.broken = !w.broken
+		w.engineDown = !w.engineDown
 	case 1, 2:
 		if len(w.gpus) > 0 {
-			w.disturbGPU(w.gpus[w.rand.IntN(len(w.gpus))])
+			w.injectGPUFault(w.gpus[w.rand.IntN(len(w.gpus))])
 		}
 	case 3:
-		_ = w.m.deploy(deployment([]string{"v2", "v3", "bad", "never"}[w.rand.IntN(4)])) // refused while one is under way
+		_ = w.m.deploy(testDeployment([]string{"v2", "v3", "bad", "never"}[w.rand.IntN(4)])) // rejected during a rollout
 	case 4:
-		w.restart(w.m.kept())
+		w.restart(w.m.persistentState())
 	case 5:
-		w.m.lookNow()
+		w.m.requestList()
 	case 6:
-		w.refuses = !w.refuses
+		w.createDenied = !w.createDenied
 	}
 }
 
-func (w *world) disturbGPU(uuid string) {
-	w.sickGPU[uuid] = !w.sickGPU[uuid]
+func (w *world) injectGPUFault(uuid string) {
+	w.faultyGPUs[uuid] = !w.faultyGPUs[uuid]
 	e := gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 79, Class: gpu.ClassOut, ByDriver: true}
 	switch w.rand.IntN(4) {
 	case 0:
-		e = gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 48, Class: gpu.ClassReset} // the driver knows no action
+		e = gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 48, Class: gpu.ClassReset} // no recovery action is known
 	case 1:
 		e = gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 31, Class: gpu.ClassApplication}
 	case 2:
-		_ = w.m.drainGPU(uuid) // It is one of the fleet's.
+		_ = w.m.drainGPU(uuid) // The GPU belongs to the fleet.
 	}
 	w.later(time.Second, gpuEvent{e, time.Unix(1, 0)})
 }
 
 // heal ends all faults.
 func (w *world) heal() {
-	w.broken, w.refuses, w.share = false, false, 1
-	clear(w.sickGPU)
-	for _, b := range w.boxes {
-		b.sick, b.mute, b.unready, b.lies, b.held, b.lost, b.late = false, false, false, false, false, false, false
+	w.engineDown, w.createDenied, w.successShare = false, false, 1
+	clear(w.faultyGPUs)
+	for _, b := range w.containers {
+		b.unhealthy, b.unresponsive, b.unready, b.canaryFails, b.unstoppable, b.lost, b.slow = false, false, false, false, false, false, false
 		if b.readyAt != never {
 			b.readyAt = min(b.readyAt, w.now+time.Second)
 		}
 	}
 }
 
-// converged says what is not as it should be.
+// converged describes what is not as it should be.
 func (w *world) converged() string {
-	for _, s := range w.m.slots {
-		if s.cur == nil || s.cur.state != Ready || s.next != nil {
-			return fmt.Sprintf("%s is %s: %s", s.Name, s.display(), s.why)
+	for _, s := range w.m.placements {
+		if s.current == nil || s.current.state != Ready || s.next != nil {
+			return fmt.Sprintf("%s is %s: %s", s.Name, s.displayState(), s.reason)
 		}
-		if s.cur.dep != s.dep && w.m.failed != "" {
-			continue // It was adopted after a roll-out that failed, and stays until its end or the next roll-out.
+		if s.current.deployment != s.deployment && w.m.failed != "" {
+			continue // It was adopted after a failed rollout, and stays until its end or the next rollout.
 		}
-		if b := w.at(s.cur.url); b == nil || b.hash != s.dep.hash(w.cfg.Name, s.Place) {
-			return fmt.Sprintf("%s is of generation %d, not %d; failed %q; active %+v; target %+v", s.Name, s.cur.generation, s.dep.Generation, w.m.failed, w.m.active.Generation, w.m.target)
+		if b := w.at(s.current.url); b == nil || b.hash != s.deployment.hash(w.cfg.Name, s.Placement) {
+			return fmt.Sprintf("%s is of generation %d, not %d; failed %q; active %+v; target %+v", s.Name, s.current.generation, s.deployment.Generation, w.m.failed, w.m.active.Generation, w.m.target)
 		}
 	}
 	switch {
 	case w.m.roll != nil:
-		return fmt.Sprintf("the roll-out is in phase %d of place %d", w.m.roll.phase, w.m.roll.index)
-	case len(w.m.strays) > 0:
-		return "strays are left"
-	case len(w.boxes) != len(w.m.slots):
-		return fmt.Sprintf("%d containers for %d places", len(w.boxes), len(w.m.slots))
+		return fmt.Sprintf("rollout is in phase %d of placement %d", w.m.roll.phase, w.m.roll.index)
+	case len(w.m.orphans) > 0:
+		return "orphans are left"
+	case len(w.containers) != len(w.m.placements):
+		return fmt.Sprintf("%d containers for %d placements", len(w.containers), len(w.m.placements))
 	}
 	return ""
 }
 
-func TestAnyFaultsEndWithEveryPlaceFilledOnce(t *testing.T) {
+func TestFleetConvergesAfterRandomFaults(t *testing.T) {
 	sequences := 1000
 	if testing.Short() {
 		sequences = 100
@@ -122,22 +122,22 @@ func TestAnyFaultsEndWithEveryPlaceFilledOnce(t *testing.T) {
 		w := newWorld(t, uint64(seed), seed%4, 1+seed%3)
 		w.run(20 * time.Second)
 		for range 40 {
-			w.disturb()
-			w.look()
+			w.injectFaults()
+			w.readGPUs()
 			w.run(time.Duration(w.rand.Int64N(int64(15 * time.Second))))
 			if t.Failed() {
 				t.Fatalf("sequence %d", seed)
 			}
 		}
 		w.heal()
-		// A place that failed for good, a GPU drained by hand or one of which no probe can tell is for people to resume.
+		// Failed placements, drained GPUs and manual quarantines need resume.
 		for range 100 {
-			w.look()
+			w.readGPUs()
 			w.run(5 * time.Second)
 		}
-		for _, s := range w.m.slots {
+		for _, s := range w.m.placements {
 			if s.failed {
-				s.pardon()
+				s.resetFailures()
 			}
 		}
 		for _, uuid := range w.gpus {
@@ -145,15 +145,15 @@ func TestAnyFaultsEndWithEveryPlaceFilledOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		why := "not begun"
-		for end := w.now + time.Hour; why != "" && w.now < end; {
+		reason := "not begun"
+		for end := w.now + time.Hour; reason != "" && w.now < end; {
 			w.heal()
-			w.look()
+			w.readGPUs()
 			w.run(5 * time.Second)
-			why = w.converged()
+			reason = w.converged()
 		}
-		if why != "" {
-			t.Fatalf("sequence %d has not converged an hour after the last fault: %s", seed, why)
+		if reason != "" {
+			t.Fatalf("sequence %d has not converged an hour after the last fault: %s", seed, reason)
 		}
 	}
 }

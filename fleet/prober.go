@@ -14,28 +14,28 @@ import (
 	"time"
 )
 
-// maxAnswer bounds what is read of a replica's answer.
-const maxAnswer = 64 << 10
+// maxResponse bounds what is read of a replica's response, in bytes.
+const maxResponse = 64 << 10
 
-// prober asks replicas how they are.
+// prober sends probes and canaries to replicas.
 type prober struct {
-	client *http.Client
-	img    []byte
-	most   time.Duration // for a prediction
+	client        *http.Client
+	img           []byte
+	canaryTimeout time.Duration // of a canary
 }
 
 func newProber(timeout time.Duration) (*prober, error) {
-	img, err := sampleImage()
+	img, err := canaryImage()
 	if err != nil {
-		return nil, fmt.Errorf("make the image for predictions: %w", err)
+		return nil, fmt.Errorf("encode the canary image: %w", err)
 	}
-	// Each probe makes its own connection, as a new client would have to.
+	// Each probe opens a new connection, as a new client would.
 	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true, ResponseHeaderTimeout: 0}
-	return &prober{client: &http.Client{Transport: transport}, img: img, most: 10 * timeout}, nil
+	return &prober{client: &http.Client{Transport: transport}, img: img, canaryTimeout: 10 * timeout}, nil
 }
 
-// sampleImage is a small JPEG that any model can be shown.
-func sampleImage() ([]byte, error) {
+// canaryImage returns a small JPEG that any model accepts.
+func canaryImage() ([]byte, error) {
 	m := image.NewRGBA(image.Rect(0, 0, 64, 64))
 	for i := range 64 * 64 {
 		m.SetRGBA(i%64, i/64, color.RGBA{uint8(i % 64 * 4), uint8(i / 64 * 4), 128, 255})
@@ -45,32 +45,32 @@ func sampleImage() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// probe asks for /health and /ready at the same time.
+// probe requests /health and /ready concurrently.
 func (p *prober) probe(ctx context.Context, a probe, timeout time.Duration) probed {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answered := make(chan said, 1)
-	go func() { answered <- p.ask(ctx, a.url+"/health") }()
-	ready := p.ask(ctx, a.url+"/ready")
+	answered := make(chan probeResponse, 1)
+	go func() { answered <- p.get(ctx, a.url+"/health") }()
+	ready := p.get(ctx, a.url+"/ready")
 	health := <-answered
-	o := probed{life: a.life, health: health.verdict, ready: ready.verdict, reason: ready.reason, lost: ready.lost}
+	o := probed{instanceID: a.instanceID, health: health.verdict, ready: ready.verdict, reason: ready.reason, lost: ready.lost}
 	if health.verdict != good {
 		o.reason = health.reason
 	}
 	return o
 }
 
-// said is an answer of /health or /ready.
-type said struct {
+// probeResponse is the result of /health or /ready.
+type probeResponse struct {
 	verdict verdict
-	reason  string // unless it is good
-	lost    bool   // the process does not reach its GPU any more
+	reason  string // empty if good
+	lost    bool   // the process cannot access its GPU
 }
 
-func (p *prober) ask(ctx context.Context, url string) said {
+func (p *prober) get(ctx context.Context, url string) probeResponse {
 	status, body, err := p.send(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return said{silent, err.Error(), false}
+		return probeResponse{inconclusive, err.Error(), false}
 	}
 	var report struct {
 		Reasons []string `json:"reasons"`
@@ -79,20 +79,20 @@ func (p *prober) ask(ctx context.Context, url string) said {
 	unreadable := json.Unmarshal(body, &report)
 	switch {
 	case status == http.StatusOK:
-		return said{good, "", report.GPULost}
+		return probeResponse{good, "", report.GPULost}
 	case unreadable == nil && len(report.Reasons) > 0:
-		return said{bad, strings.Join(report.Reasons, "; "), report.GPULost}
+		return probeResponse{bad, strings.Join(report.Reasons, "; "), report.GPULost}
 	}
-	return said{bad, fmt.Sprintf("%s answers %d", url, status), report.GPULost}
+	return probeResponse{bad, fmt.Sprintf("%s returned %d", url, status), report.GPULost}
 }
 
-// predict has an image answered. An answer that blames the server itself is bad; none in time, one that says so and one
-// that never ends may be the load's fault. A server that is busy, or has no default model, is well.
+// predict sends a canary. A 5xx that blames the server is bad; a timeout, a lost connection, 503 and 504 may be caused
+// by load and are late. A busy server, or one without a default model, is neither.
 func (p *prober) predict(ctx context.Context, a predict) predicted {
-	ctx, cancel := context.WithTimeout(ctx, p.most)
+	ctx, cancel := context.WithTimeout(ctx, p.canaryTimeout)
 	defer cancel()
 	status, body, err := p.send(ctx, http.MethodPost, a.url+"/predict", p.img)
-	o := predicted{life: a.life}
+	o := predicted{instanceID: a.instanceID}
 	switch {
 	case err != nil:
 		o.verdict, o.reason = late, err.Error()
@@ -120,6 +120,6 @@ func (p *prober) send(ctx context.Context, method, url string, body []byte) (int
 		return 0, nil, err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	return response.StatusCode, answer, err
+	content, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
+	return response.StatusCode, content, err
 }

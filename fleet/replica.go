@@ -3,12 +3,13 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"fovea/docker"
 )
 
-// op is the one thing that is being done to a replica.
+// op is the operation in progress for a replica.
 type op int
 
 const (
@@ -18,57 +19,58 @@ const (
 	opRemove
 )
 
-// replica is one container's life.
+// replica is one container from creation to removal.
 type replica struct {
-	life       life
-	slot       *slot
-	dep        *Deployment // nil for one that was adopted and whose making is not known
+	m          *machine
+	instanceID instanceID
+	placement  *placementState
+	deployment *Deployment // nil for an adopted container of an unknown deployment
 	generation int
-	id         string // to the gateway and to people
-	name       string // the container's
-	container  string // the container's ID, once known
+	id         string // in the gateway and in status
+	name       string // container name
+	container  string // container ID, once known
 	url        string
 
 	state      State
 	since      time.Duration
-	born       time.Duration
-	made       time.Duration // when its container was known to be there
+	startedAt  time.Duration
+	createdAt  time.Duration // when its container was known to exist
 	readySince time.Duration
-	why        string
+	reason     string
 	logs       []string
 
 	op    op
-	opDue time.Duration // when the answer is overdue
+	opDue time.Duration // deadline of the operation
 
-	ending    end
-	probing   bool
-	probeDue  time.Duration
-	asking    bool // for a prediction
-	askDue    time.Duration
-	sick      int // probes of /health without success, one after the other
-	mute      int // probes of /ready without an answer
-	lies      int // predictions that failed
-	record    record
-	lost      bool
-	lostAt    time.Duration // since when it has said that it does not reach its GPU
-	everReady bool
+	cause             endCause
+	probePending      bool
+	probeDue          time.Duration
+	canaryPending     bool
+	canaryDue         time.Duration
+	livenessFailures  int // consecutive, of /health
+	readinessFailures int // consecutive, of /ready
+	canaryFailures    int // consecutive
+	record            record
+	lost              bool
+	lostAt            time.Duration // when it first reported that
+	everReady         bool
 }
 
-func (r *replica) now() time.Duration { return r.slot.m.now }
+func (r *replica) now() time.Duration { return r.m.now }
 
-func (r *replica) enter(s State) {
+func (r *replica) setState(s State) {
 	if r.state == s {
 		return
 	}
 	r.state, r.since = s, r.now()
 	if s == Ready {
-		r.readySince, r.everReady, r.why, r.mute, r.lies = r.now(), true, "", 0, 0
-		r.askDue = r.now() + r.slot.m.cfg.Health.Canary
-		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, calm: true}
+		r.readySince, r.everReady, r.reason, r.readinessFailures, r.canaryFailures = r.now(), true, "", 0, 0
+		r.canaryDue = r.now() + r.m.cfg.Health.Canary
+		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, lightLoad: true}
 	}
 }
 
-func (r *replica) begin(o op, limit time.Duration) { r.op, r.opDue = o, r.now()+limit }
+func (r *replica) startOp(o op, limit time.Duration) { r.op, r.opDue = o, r.now()+limit }
 
 func (r *replica) tick() {
 	if r.op != opNone && r.now() >= r.opDue {
@@ -76,18 +78,18 @@ func (r *replica) tick() {
 	}
 	switch r.state {
 	case Starting:
-		if r.now()-r.born >= r.slot.m.cfg.Health.Start {
-			r.end(faulted, fmt.Sprintf("not ready within health.start, %s: %s", r.slot.m.cfg.Health.Start, r.why))
+		if r.now()-r.startedAt >= r.m.cfg.Health.Start {
+			r.end(endFailure, because(fmt.Sprintf("not ready within health.start (%s)", r.m.cfg.Health.Start), r.reason))
 			return
 		}
 	case Unready:
-		if r.slot.m.engine == nil && r.now()-r.since >= r.slot.m.cfg.Health.Unready {
-			r.end(faulted, fmt.Sprintf("unready for health.unready, %s: %s", r.slot.m.cfg.Health.Unready, r.why))
+		if r.m.engine == nil && r.now()-r.since >= r.m.cfg.Health.Unready {
+			r.end(endFailure, because(fmt.Sprintf("unready for longer than health.unready (%s)", r.m.cfg.Health.Unready), r.reason))
 			return
 		}
 	case Ready:
-		r.slot.well(r.now() - r.readySince)
-		r.ask()
+		r.placement.noteReady(r.now() - r.readySince)
+		r.runCanary()
 	case Stuck:
 		if r.op == opNone && r.now()-r.since >= stuckRetry {
 			r.since = r.now()
@@ -97,58 +99,62 @@ func (r *replica) tick() {
 	default:
 		return
 	}
-	if !r.probing && r.now() >= r.probeDue {
-		r.probing = true
-		r.slot.m.do(probe{r.life, r.url})
+	if !r.probePending && r.now() >= r.probeDue {
+		r.probePending = true
+		r.m.do(probe{r.instanceID, r.url})
 	}
 }
 
-// ask has it predict now and then: a server may say that it is ready and answer no image.
-func (r *replica) ask() {
-	if canary := r.slot.m.cfg.Health.Canary; canary > 0 && !r.asking && r.now() >= r.askDue {
-		r.asking = true
-		r.record.askedAt, r.record.askedBy = r.now(), r.record.gateway.InFlight
-		r.slot.m.do(predict{r.life, r.url})
+// because adds a reason, if there is one, to a text.
+func because(text, reason string) string { return strings.TrimSuffix(text+": "+reason, ": ") }
+
+// runCanary sends a prediction every health.canary: a server may report ready and answer no image.
+func (r *replica) runCanary() {
+	if canary := r.m.cfg.Health.Canary; canary > 0 && !r.canaryPending && r.now() >= r.canaryDue {
+		r.canaryPending = true
+		r.record.canarySentAt, r.record.canarySentLoad = r.now(), r.record.gateway.InFlight
+		r.m.do(predict{r.instanceID, r.url})
 	}
 }
 
-// overdue gives up on what was begun: its answer, if one comes, is not waited for.
+// overdue abandons the operation in progress; a late result is ignored.
 func (r *replica) overdue() {
 	switch r.op {
 	case opCreate:
 		r.op = opNone
-		if r.ending != alive {
+		if r.cause != notEnding {
 			r.remove()
 		}
-		r.end(unserved, "the engine did not make its container in time")
+		r.end(endEngineError, "engine timed out creating the container")
 	case opDrain:
 		r.op = opNone
 		r.remove()
 	case opRemove:
 		r.op = opNone
-		r.enter(Stuck)
+		r.setState(Stuck)
 	case opNone:
 	}
 }
 
-// end decides that the replica's life ends. The first reason stays, but for a planned end that turns out a fault.
-func (r *replica) end(how end, why string) {
-	if r.ending != alive {
+// end terminates the replica. The first cause is kept. Planned ends of replicas that may have requests in flight are
+// drained first.
+func (r *replica) end(how endCause, reason string) {
+	if r.cause != notEnding {
 		return
 	}
-	r.ending, r.why = how, why
-	r.slot.ended(r)
+	r.cause, r.reason = how, reason
+	r.placement.recordEnd(r)
 	switch {
 	case r.op == opCreate:
-		r.enter(Stopping) // once its container is known
-	case how == retired && r.state == Unready, (how == retired || how == detached) && r.state == Ready:
-		limit := r.slot.m.cfg.Health.Drain
-		if r.slot.blocked() && r.slot.m.gpus[r.slot.GPU].quarantined {
-			limit = sickDrain
+		r.setState(Stopping) // removed once its container is known
+	case how == endPlanned && r.state == Unready, (how == endPlanned || how == endGPULost) && r.state == Ready:
+		limit := r.m.cfg.Health.Drain
+		if r.placement.blocked() && r.m.gpus[r.placement.GPU].quarantined {
+			limit = quarantineDrainLimit
 		}
-		r.enter(Draining)
-		r.begin(opDrain, limit+callSlack)
-		r.slot.m.do(drain{r.life, r.id, limit})
+		r.setState(Draining)
+		r.startOp(opDrain, limit+callSlack)
+		r.m.do(drain{r.instanceID, r.id, limit})
 	default:
 		r.remove()
 	}
@@ -156,18 +162,18 @@ func (r *replica) end(how end, why string) {
 
 func (r *replica) remove() {
 	if r.state != Stuck {
-		r.enter(Stopping)
+		r.setState(Stopping)
 	}
-	grace := sickGrace
-	if r.ending == retired {
-		grace = r.slot.m.cfg.Stop
+	grace := unhealthyStopGrace
+	if r.cause == endPlanned {
+		grace = r.m.cfg.Stop
 	}
 	ref := r.container
 	if ref == "" {
 		ref = r.name
 	}
-	r.begin(opRemove, grace+2*r.slot.m.cfg.Engine.Timeout+callSlack)
-	r.slot.m.do(remove{r.life, ref, grace})
+	r.startOp(opRemove, grace+2*r.m.cfg.Engine.Timeout+callSlack)
+	r.m.do(remove{r.instanceID, ref, grace})
 }
 
 func (r *replica) created(o created) {
@@ -175,17 +181,17 @@ func (r *replica) created(o created) {
 		return
 	}
 	r.op = opNone
-	r.container, r.url, r.made = o.container, o.url, r.now()
+	r.container, r.url, r.createdAt = o.container, o.url, r.now()
 	switch {
-	case r.ending != alive:
+	case r.cause != notEnding:
 		r.remove()
-	case errors.Is(o.err, docker.ErrNoImage) && r.dep != nil: // The engine knows it by its ID, people by its name.
-		r.end(o.why, fmt.Sprintf("image %s: %s", r.dep.Image, o.err))
+	case errors.Is(o.err, docker.ErrNoImage) && r.deployment != nil: // The engine's error names the image ID only.
+		r.end(o.cause, fmt.Sprintf("image %s: %s", r.deployment.Image, o.err))
 	case o.err != nil:
-		r.end(o.why, o.err.Error())
+		r.end(o.cause, o.err.Error())
 	default:
-		r.enter(Starting)
-		r.slot.m.lookNow() // Its end, if it was told already, was not known to be its own.
+		r.setState(Starting)
+		r.m.requestList() // Its exit may have been reported before its ID was known.
 	}
 }
 
@@ -194,7 +200,7 @@ func (r *replica) drained(o drained) {
 		return
 	}
 	if o.err != nil {
-		r.slot.m.log.Warn("requests are cut off", "replica", r.id, "error", o.err.Error())
+		r.m.log.Warn("drain timed out; requests cut off", "replica", r.id, "error", o.err.Error())
 	}
 	r.op = opNone
 	r.remove()
@@ -209,21 +215,117 @@ func (r *replica) removed(o removed) {
 		r.logs = o.logs
 	}
 	if o.err != nil {
-		r.why = o.err.Error()
-		r.enter(Stuck)
+		r.reason = o.err.Error()
+		r.setState(Stuck)
 		return
 	}
 	r.gone()
 }
 
-// gone ends the life.
+// gone ends the replica.
 func (r *replica) gone() {
-	m := r.slot.m
-	for i, stray := range m.strays {
-		if stray == r {
-			m.strays = append(m.strays[:i:i], m.strays[i+1:]...)
+	m := r.m
+	for i, orphan := range m.orphans {
+		if orphan == r {
+			m.orphans = append(m.orphans[:i:i], m.orphans[i+1:]...)
 			return
 		}
 	}
-	r.slot.forget(r)
+	r.placement.removeReplica(r)
+}
+
+// probed applies the result of a probe. /health decides whether the replica is alive, /ready whether it receives
+// requests: a full queue or a missing model is not a liveness failure. While it starts, only an explicit failure of
+// /health counts.
+func (r *replica) probed(o probed) {
+	r.probePending = false
+	health := r.m.cfg.Health
+	r.probeDue = r.now() + health.Interval
+	if r.state != Ready {
+		r.probeDue = r.now() + min(fastProbeInterval, health.Interval)
+	}
+	if r.state != Starting && r.state != Ready && r.state != Unready {
+		return
+	}
+	if o.reason != "" {
+		r.reason = o.reason
+	}
+	if !r.checkLiveness(o) {
+		return
+	}
+	if o.ready != inconclusive {
+		r.reportGPULost(o.lost)
+	}
+	switch o.ready {
+	case good:
+		r.readinessFailures = 0
+		if o.health == good { // A process that answers /ready alone is not the server.
+			r.setState(Ready)
+		}
+	case bad:
+		r.markUnready()
+	case inconclusive:
+		if r.readinessFailures++; r.readinessFailures >= health.Failures {
+			r.markUnready()
+		}
+	}
+}
+
+// markUnready takes a ready replica out of service.
+func (r *replica) markUnready() {
+	if r.state == Ready {
+		r.setState(Unready)
+	}
+}
+
+// checkLiveness counts liveness failures and declares the replica dead after health.failures of them. It reports
+// whether the replica is still alive.
+func (r *replica) checkLiveness(o probed) bool {
+	switch {
+	case o.health == good:
+		r.livenessFailures = 0
+		return true
+	case o.health == inconclusive && r.state == Starting:
+		return true
+	case o.health == inconclusive:
+		r.m.requestList() // Its container may have exited.
+	case o.health == bad:
+		r.markUnready()
+	}
+	r.livenessFailures++
+	switch {
+	case r.livenessFailures < r.m.cfg.Health.Failures:
+		return true
+	case o.health == inconclusive && r.m.engine != nil: // The route to it may be down with the engine.
+		r.markUnready()
+		return true
+	}
+	r.end(endFailure, because(fmt.Sprintf("failed %d liveness probes", r.livenessFailures), o.reason))
+	return false
+}
+
+// predicted applies the result of a canary. After a failure the next one follows soon.
+func (r *replica) predicted(o predicted) {
+	r.canaryPending = false
+	r.canaryDue = r.now() + r.m.cfg.Health.Canary
+	if r.state != Ready {
+		return
+	}
+	switch o.verdict {
+	case good:
+		r.canaryFailures = 0
+		r.record.good++
+		r.noteSuccess()
+	case bad:
+		r.canaryFailures++
+		r.record.bad++
+		r.canaryDue = r.now() + r.m.cfg.Health.Interval
+	case late:
+		r.canaryDue = r.now() + r.m.cfg.Health.Interval
+		r.canaryLate(o.reason)
+	case inconclusive:
+	}
+	if r.canaryFailures >= r.m.cfg.Health.Failures {
+		r.end(endFailure, fmt.Sprintf("ready, but failed %d canaries: %s", r.canaryFailures, o.reason))
+	}
 }

@@ -6,36 +6,36 @@ import (
 	"time"
 )
 
-// rollout exchanges the replicas, one place after the other.
+// rollout replaces the replicas of one placement after the other by those of a new generation.
 type rollout struct {
-	target *Deployment
-	index  int // of the place that is being exchanged
-	phase  phase
-	before *Deployment   // what the place's replica was made of
-	due    time.Duration // for all tries at the place
+	target   *Deployment
+	index    int // current placement
+	phase    phase
+	previous *Deployment   // the placement's deployment before
+	due      time.Duration // for all attempts at the placement
 
-	proven  int                   // places at which the new deployment was seen to work
-	skipped map[*slot]*Deployment // places that could not try it, and what they had before
+	verified int                             // placements at which the new generation has proved itself
+	skipped  map[*placementState]*Deployment // placements that could not try it, with their deployments before
 }
 
 type phase int
 
 const (
-	choosing   phase = iota // how to exchange the next place's replica
-	newBeside               // the new one runs beside the old one
-	oldLeaving              // the new one is good; the old one is drained
-	newAlone                // the old one is gone or going; the new one must come up
+	phaseChoose   phase = iota // choose how to replace the next replica
+	phaseVerify                // start-first: the new replica runs next to the old one
+	phaseDrainOld              // start-first: the new replica is verified, the old one drains
+	phaseAlone                 // stop-first: the old replica is gone or going, the new one must come up
 )
 
-// deploy begins a roll-out.
+// deploy starts a rollout.
 func (m *machine) deploy(d Deployment) error {
 	switch {
-	case m.ending:
-		return errors.New("the fleet is being stopped")
+	case m.shuttingDown:
+		return errors.New("the fleet is shutting down")
 	case !m.adopted:
-		return errors.New("the engine has not answered yet")
+		return errors.New("the engine has not responded yet")
 	case m.roll != nil:
-		return fmt.Errorf("a roll-out of generation %d is under way", m.roll.target.Generation)
+		return fmt.Errorf("rollout of generation %d is in progress", m.roll.target.Generation)
 	}
 	d.Generation = m.active.Generation + 1
 	if m.target != nil {
@@ -43,87 +43,88 @@ func (m *machine) deploy(d Deployment) error {
 	}
 	m.target, m.failed, m.failedLog, m.dirty = &d, "", nil, true
 	m.roll = &rollout{target: &d}
-	m.log.Info("roll-out begins", "image", d.Image, "generation", d.Generation)
+	m.log.Info("rollout started", "image", d.Image, "generation", d.Generation)
 	return nil
 }
 
-// advance moves the roll-out on as far as it goes now.
+// advance continues the rollout as far as possible.
 func (m *machine) advance() {
 	for m.roll != nil {
-		if m.roll.index == len(m.slots) {
-			if m.roll.proven == 0 {
-				m.roll.fail(m, m.slots[0], "no place is free to try it")
+		if m.roll.index == len(m.placements) {
+			if m.roll.verified == 0 {
+				m.roll.fail(m, m.placements[0], "no placement is available")
 				return
 			}
-			m.log.Info("roll-out is complete", "generation", m.roll.target.Generation)
+			m.log.Info("rollout complete", "generation", m.roll.target.Generation)
 			m.active, m.target, m.failed, m.roll, m.dirty = m.roll.target, nil, "", nil, true
 			return
 		}
-		if !m.roll.step(m, m.slots[m.roll.index]) {
+		if !m.roll.step(m, m.placements[m.roll.index]) {
 			return
 		}
 	}
 }
 
-// step tells whether there may be more to do at once.
-func (r *rollout) step(m *machine, s *slot) bool {
-	if s.blocked() && s.next == nil && r.phase != choosing {
+// step reports whether another step may follow at once.
+func (r *rollout) step(m *machine, s *placementState) bool {
+	if s.blocked() && s.next == nil && r.phase != phaseChoose {
 		return r.skip(s)
 	}
 	switch r.phase {
-	case choosing:
+	case phaseChoose:
 		return r.choose(m, s)
-	case newBeside:
-		return r.compare(m, s)
-	case oldLeaving:
+	case phaseVerify:
+		return r.verifyNext(m, s)
+	case phaseDrainOld:
 		return r.promote(m, s)
-	case newAlone:
+	case phaseAlone:
 		return r.await(m, s)
 	}
 	return false
 }
 
-// await waits for the new replica where the old one was. An old one that cannot be stopped holds up only its place.
-func (r *rollout) await(m *machine, s *slot) bool {
-	isNew := s.cur != nil && s.cur.generation == r.target.Generation
+// await waits for the new replica in place of the old one. If the old one is stuck, the placement is skipped.
+func (r *rollout) await(m *machine, s *placementState) bool {
+	isNew := s.current != nil && s.current.generation == r.target.Generation
 	switch {
-	case isNew && s.cur.proven():
-		return r.next()
-	case s.cur != nil && !isNew && s.cur.state == Stuck:
+	case isNew && s.current.verified():
+		return r.finishPlacement()
+	case s.current != nil && !isNew && s.current.state == Stuck:
 		return r.skip(s)
 	}
-	r.check(m, s)
+	r.checkDeadline(m, s)
 	return false
 }
 
-// next leaves a place at which the new replica is good.
-func (r *rollout) next() bool {
-	r.proven++
-	return r.leave()
+// finishPlacement ends a placement at which the new replica is verified.
+func (r *rollout) finishPlacement() bool {
+	r.verified++
+	return r.nextPlacement()
 }
 
-func (r *rollout) leave() bool {
+func (r *rollout) nextPlacement() bool {
 	r.index++
-	r.phase, r.before, r.due = choosing, nil, 0
+	r.phase, r.previous, r.due = phaseChoose, nil, 0
 	return true
 }
 
-// skip leaves a place that can try nothing now. Its next replica will be of the new deployment, if that is good.
-func (r *rollout) skip(s *slot) bool {
+// skip ends a placement at which no replica can start now. Its next replica will be of the new generation, unless the
+// rollout fails.
+func (r *rollout) skip(s *placementState) bool {
 	if r.skipped == nil {
-		r.skipped = map[*slot]*Deployment{}
+		r.skipped = map[*placementState]*Deployment{}
 	}
-	r.skipped[s], s.dep = r.before, r.target
-	return r.leave()
+	r.skipped[s], s.deployment = r.previous, r.target
+	return r.nextPlacement()
 }
 
-// choose decides how a place's replica is exchanged.
-func (r *rollout) choose(m *machine, s *slot) bool {
-	r.before = s.dep
-	if s.blocked() || s.cur != nil && s.cur.state == Stuck {
+// choose decides how the placement's replica is replaced.
+func (r *rollout) choose(m *machine, s *placementState) bool {
+	r.previous = s.deployment
+	if s.blocked() || s.current != nil && s.current.state == Stuck {
 		return r.skip(s)
 	}
-	if s.cur != nil && s.cur.ending != alive {
+	if s.current != nil && s.current.cause != notEnding {
 		return false
 	}
 	c := m.cfg
@@ -131,109 +132,139 @@ func (r *rollout) choose(m *machine, s *slot) bool {
 		r.due = m.now + c.Health.Start + c.Health.Drain + c.Stop + 10*c.Rollout.Monitor + createLimit
 	}
 	switch {
-	case s.cur != nil && s.cur.generation == r.target.Generation: // as the supervisor before this one began it
-		s.dep = r.target
-		r.phase = newAlone
-	case s.cur != nil && s.cur.state == Ready && m.startFirst(s):
-		s.next = s.begin(r.target)
-		r.phase = newBeside
+	case s.current != nil && s.current.generation == r.target.Generation: // started by the previous supervisor
+		s.deployment = r.target
+		r.phase = phaseAlone
+	case s.current != nil && s.current.state == Ready && m.startFirst(s):
+		s.next = s.newReplica(r.target)
+		r.phase = phaseVerify
 	default:
-		s.dep = r.target
-		s.pardon()
-		if s.cur != nil {
-			s.cur.end(retired, "replaced by the roll-out")
+		s.deployment = r.target
+		s.resetFailures()
+		if s.current != nil {
+			s.current.end(endPlanned, "replaced by the rollout")
 		}
-		r.phase = newAlone
+		r.phase = phaseAlone
 	}
 	return true
 }
 
-// compare watches the new replica beside the old one.
-func (r *rollout) compare(m *machine, s *slot) bool {
+// verifyNext waits until the new replica has proved itself next to the old one.
+func (r *rollout) verifyNext(m *machine, s *placementState) bool {
 	switch {
-	case s.next == nil && m.now >= r.due: // The engine never could make it; the old one goes on.
-		r.fail(m, s, s.why)
-	case s.next == nil && m.now < s.retryAt: // The engine could not make it.
+	case s.next == nil && m.now >= r.due: // The engine never created it; the old one stays.
+		r.fail(m, s, s.reason)
+	case s.next == nil && m.now < s.retryAt: // The engine could not create it; retried later.
 	case s.next == nil:
-		r.phase = choosing
+		r.phase = phaseChoose
 		return true
-	case s.cur == nil: // The old one fell meanwhile: the new one has its place, and still has to prove itself.
-		s.cur, s.next, s.dep = s.next, nil, r.target
-		r.phase = newAlone
+	case s.current == nil: // The old one ended meanwhile: the new one takes its place, and still has to prove itself.
+		s.current, s.next, s.deployment = s.next, nil, r.target
+		r.phase = phaseAlone
 		return true
-	case s.next.ending == alive && s.next.proven():
-		s.dep = r.target
-		s.cur.end(retired, "replaced by the roll-out")
-		r.phase = oldLeaving
+	case s.next.cause == notEnding && s.next.verified():
+		s.deployment = r.target
+		s.current.end(endPlanned, "replaced by the rollout")
+		r.phase = phaseDrainOld
 	default:
-		r.check(m, s)
+		r.checkDeadline(m, s)
 	}
 	return false
 }
 
-// promote waits for the old replica's end. One that gets stuck does not hold up the rest.
-func (r *rollout) promote(m *machine, s *slot) bool {
-	if s.cur != nil && s.cur.state == Stuck {
-		m.strays = append(m.strays, s.cur)
-		s.cur = nil
+// promote waits until the old replica is gone. If it is stuck, it becomes an orphan.
+func (r *rollout) promote(m *machine, s *placementState) bool {
+	if s.current != nil && s.current.state == Stuck {
+		m.orphans = append(m.orphans, s.current)
+		s.current = nil
 	}
-	if s.cur != nil {
+	if s.current != nil {
 		return false
 	}
-	s.cur, s.next = s.next, nil
-	return r.next()
+	s.current, s.next = s.next, nil
+	return r.finishPlacement()
 }
 
-// proven tells whether it has been ready for long enough.
-func (r *replica) proven() bool {
-	return r.state == Ready && r.now()-r.readySince >= r.slot.m.cfg.Rollout.Monitor
+// verified reports whether the replica has been ready for rollout.monitor.
+func (r *replica) verified() bool {
+	return r.state == Ready && r.now()-r.readySince >= r.m.cfg.Rollout.Monitor
 }
 
-// check ends a roll-out whose new replica never proves itself.
-func (r *rollout) check(m *machine, s *slot) {
+// checkDeadline fails the rollout if the new replica has not proved itself in time.
+func (r *rollout) checkDeadline(m *machine, s *placementState) {
 	if m.now < r.due {
 		return
 	}
-	why := "the new replica was never ready for rollout.monitor, " + m.cfg.Rollout.Monitor.String()
+	reason := "the new replica was not ready for rollout.monitor, " + m.cfg.Rollout.Monitor.String()
 	fresh := s.next
 	if fresh == nil {
-		fresh = s.cur
+		fresh = s.current
 	}
-	if fresh == nil || fresh.container == "" || fresh.ending == unserved {
-		why = s.why // The engine could not make it.
+	if fresh == nil || fresh.container == "" || fresh.cause == endEngineError {
+		reason = s.reason // The engine could not create it.
 	}
 	if fresh != nil {
-		fresh.end(retired, why)
+		fresh.end(endPlanned, reason)
 	}
-	r.fail(m, s, why)
+	r.fail(m, s, reason)
 }
 
-// left is told when a replica is gone; one of the roll-out's at the place that is being exchanged makes it fail.
-func (m *machine) left(s *slot, gone *replica) {
+// rolloutReplicaEnded fails the rollout if the replica is the new one of its current placement.
+func (m *machine) rolloutReplicaEnded(s *placementState, gone *replica) {
 	r := m.roll
-	if r == nil || r.index >= len(m.slots) || m.slots[r.index] != s || gone.generation != r.target.Generation {
+	if r == nil || r.index >= len(m.placements) || m.placements[r.index] != s || gone.generation != r.target.Generation {
 		return
 	}
-	if gone.ending == faulted || gone.ending == fruitless || gone.ending == hopeless {
-		r.fail(m, s, gone.why)
+	if gone.cause == endFailure || gone.cause == endUnresponsive || gone.cause == endFatal {
+		r.fail(m, s, gone.reason)
 	}
 }
 
-// fail ends the roll-out. What was exchanged stays; this place gets its old replica back.
-func (r *rollout) fail(m *machine, s *slot, why string) {
-	m.failed, m.failedLog = fmt.Sprintf("%s: %s", s.Name, why), s.logs
+// fail ends the rollout. Replaced replicas stay; the current placement returns to its previous deployment.
+func (r *rollout) fail(m *machine, s *placementState, reason string) {
+	m.failed, m.failedLog = fmt.Sprintf("%s: %s", s.Name, reason), s.logs
 	m.roll, m.dirty = nil, true
-	m.log.Error("roll-out failed", "generation", r.target.Generation, "replica", s.Name, "reason", why, "log", s.logs)
-	for skipped, before := range r.skipped {
-		skipped.dep = before
+	m.log.Error("rollout failed", "generation", r.target.Generation, "replica", s.Name, "reason", reason, "log", s.logs)
+	for skipped, previous := range r.skipped {
+		skipped.deployment = previous
 		for _, unproven := range skipped.replicas() {
 			if unproven.generation == r.target.Generation {
-				unproven.end(retired, "the roll-out failed")
+				unproven.end(endPlanned, "the rollout failed")
 			}
 		}
 	}
-	if r.before != nil {
-		s.dep = r.before
-		s.pardon()
+	if r.previous != nil {
+		s.deployment = r.previous
+		s.resetFailures()
 	}
+}
+
+// startFirst reports whether the new replica may start next to the old one.
+func (m *machine) startFirst(s *placementState) bool {
+	switch {
+	case m.cfg.Rollout.Order != OrderAuto:
+		return m.cfg.Rollout.Order == OrderStartFirst
+	case s.GPU == "":
+		return true
+	}
+	memory := m.gpus[s.GPU].device.Memory
+	if s.Device != s.GPU {
+		memory = nil
+		for _, in := range m.gpus[s.GPU].device.Instances {
+			if in.UUID == s.Device {
+				memory = in.Memory
+			}
+		}
+	}
+	if memory == nil {
+		return false
+	}
+	there := uint64(0)
+	for _, r := range m.replicas() {
+		if r.placement.Device == s.Device && r.state == Ready {
+			there++
+		}
+	}
+	one := memory.Used / max(there, 1) // upper bound for one replica: other programs may use the GPU too
+	return memory.Used+one <= memory.Total/100*95
 }

@@ -17,16 +17,16 @@ func TestRolloutLosesNoRequest(t *testing.T) {
 	for _, order := range []string{OrderStartFirst, OrderStopFirst} {
 		t.Run(order, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, "replicas: 2\nrollout: {monitor: 1s, order: "+order+"}\n")
+			b := newHarness(t, "replicas: 2\nrollout: {monitor: 1s, order: "+order+"}\n")
 			b.start(2)
 			l := b.load()
 			start := time.Now()
 			if _, err := b.client.Rollout(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			s := b.until("the roll-out is over", func(s Status) bool { return s.Rollout == nil })
+			s := b.until("the rollout is complete", func(s Status) bool { return s.Rollout == nil })
 			full := time.Since(start)
-			l.end().none(t).figure(t, "roll-out, "+order, full, "time of the roll-out of two replicas")
+			l.end().none(t).figure(t, "rollout, "+order, full, "duration of the rollout of two replicas")
 			if s.Generation != 2 || s.Ready != 2 || s.Replicas[0].Name != "cpu-0.2" || s.Replicas[1].Name != "cpu-1.2" {
 				t.Errorf("%+v", s)
 			}
@@ -34,9 +34,9 @@ func TestRolloutLosesNoRequest(t *testing.T) {
 	}
 }
 
-func TestRolloutOfWhatCannotStartKeepsTheOldReplicas(t *testing.T) {
+func TestFailedRolloutKeepsTheOldReplicas(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	b.start(2)
 	before := b.containers()
 	l := b.load()
@@ -45,9 +45,9 @@ func TestRolloutOfWhatCannotStartKeepsTheOldReplicas(t *testing.T) {
 	if _, err := b.client.Rollout(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s := b.until("the roll-out failed", func(s Status) bool { return s.Rollout != nil && s.Rollout.Failed != "" })
+	s := b.until("the rollout has failed", func(s Status) bool { return s.Rollout != nil && s.Rollout.Failed != "" })
 	full := time.Since(start)
-	l.end().none(t).figure(t, "roll-out of what cannot start", full, "until it was given up")
+	l.end().none(t).figure(t, "rollout that cannot start", full, "until it failed")
 	if s.Ready != 2 || !maps.Equal(before, b.containers()) {
 		t.Errorf("%+v", s)
 	}
@@ -55,7 +55,7 @@ func TestRolloutOfWhatCannotStartKeepsTheOldReplicas(t *testing.T) {
 		t.Errorf("the last lines do not say why: %q", log)
 	}
 	b.stop(syscall.SIGTERM)
-	b.start(2) // and does not try again by itself
+	b.start(2) // It is not retried.
 	if s := b.status(); s.Rollout == nil || s.Rollout.Failed == "" || !maps.Equal(before, b.containers()) {
 		t.Errorf("after a restart: %+v", s)
 	}
@@ -63,13 +63,13 @@ func TestRolloutOfWhatCannotStartKeepsTheOldReplicas(t *testing.T) {
 
 func TestDownStopsEverything(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, two)
+	b := newHarness(t, two)
 	b.start(2)
 	if _, err := b.client.Down(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.over(); err != nil {
-		t.Errorf("the supervisor ended with %v", err)
+	if err := b.exited(); err != nil {
+		t.Errorf("the supervisor exited with %v", err)
 	}
 	if left := b.containers(); len(left) > 0 {
 		t.Errorf("left: %v", left)

@@ -8,7 +8,7 @@ import (
 	"fovea/gpu"
 )
 
-// quiet is a world without chance: a step every 100 ms.
+// wait advances the clock in steps of 100 ms.
 func (w *world) wait(d time.Duration) {
 	for end := w.now + d; w.now < end; {
 		w.now += 100 * time.Millisecond
@@ -16,10 +16,10 @@ func (w *world) wait(d time.Duration) {
 	}
 }
 
-// crash ends the container of a place, and tells.
-func (w *world) crash(place string, exitCode int) {
+// crash ends a placement's container and reports it.
+func (w *world) crash(placement string, exitCode int) {
 	for _, b := range w.all() {
-		if b.place == place {
+		if b.placement == placement {
 			b.end(exitCode)
 			w.queue = append(w.queue, pending{w.now, seen{b.container}})
 		}
@@ -30,31 +30,32 @@ func (w *world) until(what string, limit time.Duration, ok func() bool) {
 	w.t.Helper()
 	for end := w.now + limit; !ok(); {
 		if w.now >= end {
-			w.t.Fatalf("after %s still not: %s; %+v", limit, what, w.m.status())
+			w.t.Fatalf("not %[2]s within %[1]s: %+[3]v", limit, what, w.m.status())
 		}
 		w.wait(100 * time.Millisecond)
 	}
 }
 
-func (w *world) state(i int) State { return w.m.slots[i].display() }
+func (w *world) state(i int) State { return w.m.placements[i].displayState() }
 
-func TestMoreThanFiveFailuresInTenMinutesAreForGoodWhileOthersRunOn(t *testing.T) {
+func TestMoreThanFiveFailuresInTenMinutesAreFinal(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	var pauses []time.Duration
 	for i := range 6 {
 		w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
-		if w.m.slots[0].failed {
-			t.Fatalf("failed for good after %d failures", i)
+		if w.m.placements[0].failed {
+			t.Fatalf("failed permanently after %d failures", i)
 		}
+		w.wait(time.Minute) // less than restart.reset
 		w.crash("cpu-0", 137)
 		at := w.now
-		w.until("over", time.Minute, func() bool { return len(w.m.slots[0].failures) == i+1 })
-		pauses = append(pauses, w.m.slots[0].retryAt-at)
+		w.until("over", time.Minute, func() bool { return len(w.m.placements[0].failures) == i+1 })
+		pauses = append(pauses, w.m.placements[0].retryAt-at)
 	}
 	for i, pause := range pauses[:5] {
 		middle := time.Second << i
 		if pause < middle*8/10 || pause > middle*12/10+time.Second {
-			t.Errorf("pause %d is %s, want %s and a fifth either way", i, pause, middle)
+			t.Errorf("backoff %d is %s, want %s ± 20 %%", i, pause, middle)
 		}
 	}
 	w.wait(time.Hour)
@@ -67,51 +68,63 @@ func TestMoreThanFiveFailuresInTenMinutesAreForGoodWhileOthersRunOn(t *testing.T
 	w.until("ready after resume", time.Minute, func() bool { return w.state(0) == Ready })
 }
 
-func TestBackOffStartsAnewAfterTenMinutesReady(t *testing.T) {
+func TestBackoffResetsAfterTenMinutesReady(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
+	w.m.cfg.Restart.Window = 24 * time.Hour
 	for range 12 {
 		w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
 		w.wait(11 * time.Minute)
 		w.crash("cpu-0", 1)
 		at := w.now
 		w.until("over", time.Minute, func() bool { return w.state(0) != Ready })
-		if pause := w.m.slots[0].retryAt - at; pause > 3*time.Second {
-			t.Fatalf("pause %s", pause)
+		if pause := w.m.placements[0].retryAt - at; pause > 3*time.Second {
+			t.Fatalf("backoff %s", pause)
 		}
 	}
 }
 
-func TestStatusOfABadConfigurationIsForGoodAtOnceWithTheLastLines(t *testing.T) {
+func TestFailuresOutsideTheWindowDoNotCount(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	for range 20 {
+		w.until("ready", 2*time.Minute, func() bool { return w.state(0) == Ready })
+		w.wait(3 * time.Minute)
+		w.crash("cpu-0", 1)
+		w.wait(time.Second)
+	}
+	w.until("ready", 2*time.Minute, func() bool { return w.state(0) == Ready })
+}
+
+func TestConfigurationErrorIsFatal(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
-	bad := deployment("bad")
-	w.restart(Kept{Active: &bad})
+	bad := testDeployment("bad")
+	w.restart(persistentState{Active: &bad})
 	w.until("failed", time.Minute, func() bool { return w.state(0) == Failed && w.state(1) == Failed })
-	s := w.m.slots[0].status()
+	s := w.m.placements[0].status()
 	if s.Restarts != 1 || !strings.Contains(s.Reason, "status 78") || len(s.Log) != 1 {
 		t.Errorf("%+v", s)
 	}
 }
 
-func TestStartUpBudgetIsApartFromLiveness(t *testing.T) {
+func TestStartTimeoutIsIndependentOfLiveness(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
-	never := deployment("never")
-	w.restart(Kept{Active: &never})
+	never := testDeployment("never")
+	w.restart(persistentState{Active: &never})
 	w.wait(15 * time.Second) // many times health.failures × health.interval
 	if w.state(0) != Starting {
-		t.Fatalf("state %s while it starts", w.state(0))
+		t.Fatalf("state %s while starting", w.state(0))
 	}
-	w.until("given up", 10*time.Second, func() bool { return len(w.m.slots[0].failures) == 1 })
-	if why := w.m.slots[0].why; !strings.Contains(why, "health.start") {
-		t.Errorf("reason %q", why)
+	w.until("given up", 10*time.Second, func() bool { return len(w.m.placements[0].failures) == 1 })
+	if reason := w.m.placements[0].reason; !strings.Contains(reason, "health.start") {
+		t.Errorf("reason %q", reason)
 	}
 }
 
-func TestStopThatHangsBlocksOnlyItsPlace(t *testing.T) {
+func TestStuckStopBlocksOnlyItsPlacement(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
 	for _, b := range w.all() {
-		if b.place == "cpu-0" {
-			b.held, b.sick = true, true
+		if b.placement == "cpu-0" {
+			b.unstoppable, b.unhealthy = true, true
 		}
 	}
 	w.until("stuck", time.Minute, func() bool { return w.state(0) == Stuck })
@@ -122,32 +135,51 @@ func TestStopThatHangsBlocksOnlyItsPlace(t *testing.T) {
 	w.until("ready", 2*stuckRetry, func() bool { return w.state(0) == Ready })
 }
 
-func TestReplicaThatLiesIsReplaced(t *testing.T) {
+func TestReplicaThatFailsCanariesIsReplaced(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
 	for _, b := range w.all() {
-		b.lies = true
+		b.canaryFails = true
 	}
-	w.until("found out", time.Minute, func() bool { return w.state(0) != Ready })
-	if why := w.m.slots[0].why; !strings.Contains(why, "predictions") {
-		t.Errorf("reason %q", why)
+	w.until("replaced", time.Minute, func() bool { return w.state(0) != Ready })
+	if reason := w.m.placements[0].reason; !strings.Contains(reason, "canaries") {
+		t.Errorf("reason %q", reason)
 	}
 }
 
-func TestEngineThatFailsIsNoFailureOfTheReplicas(t *testing.T) {
+func TestEngineErrorsAreNotReplicaFailures(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
-	w.broken = true
+	w.engineDown = true
 	w.wait(time.Hour)
 	if w.state(0) != Ready {
-		t.Errorf("state %s while the engine fails", w.state(0))
+		t.Errorf("state %s while the engine is down", w.state(0))
 	}
 	w.crash("cpu-0", 137)
 	w.wait(time.Hour)
-	w.broken = false
+	w.engineDown = false
 	w.until("ready", 3*time.Minute, func() bool { return w.state(0) == Ready })
-	if n := len(w.m.slots[0].failures); n > 1 {
+	if n := len(w.m.placements[0].failures); n > 1 {
 		t.Errorf("%d failures are counted", n)
+	}
+}
+
+func TestEngineBackoffResetsOnceReady(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	for range 3 {
+		w.until("ready", 2*time.Minute, func() bool { return w.state(0) == Ready })
+		before := w.m.placements[0].engine
+		w.createDenied = true
+		w.crash("cpu-0", 137)
+		w.until("an engine error", time.Minute, func() bool { return w.m.placements[0].engine > before })
+		if s := w.m.placements[0]; s.retryAt-w.now > 2*time.Second {
+			t.Fatalf("backoff %s after the first error", s.retryAt-w.now)
+		}
+		w.wait(10 * time.Minute)
+		if s := w.m.placements[0]; s.engine < 10 || s.state != Backoff && s.state != Creating {
+			t.Fatalf("%s after %d errors", s.state, s.engine)
+		}
+		w.createDenied = false
 	}
 }
 
@@ -158,14 +190,14 @@ func TestGPUEvents(t *testing.T) {
 		quarantined bool
 		manual      bool
 	}{
-		"fell off the bus":                     {gpu.Event{Kind: gpu.KindXID, XID: 79, Class: gpu.ClassOut, ByDriver: true}, true, false},
-		"reset, as the driver says":            {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
-		"reset, as the table alone says":       {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset}, true, true},
-		"the application's fault":              {gpu.Event{Kind: gpu.KindXID, XID: 31, Class: gpu.ClassApplication, ByDriver: true, Recovery: &none}, false, false},
+		"lost":                                 {gpu.Event{Kind: gpu.KindXID, XID: 79, Class: gpu.ClassOut, ByDriver: true}, true, false},
+		"reset, from the driver":               {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
+		"reset, from the XID table alone":      {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset}, true, true},
+		"application error":                    {gpu.Event{Kind: gpu.KindXID, XID: 31, Class: gpu.ClassApplication, ByDriver: true, Recovery: &none}, false, false},
 		"corrected memory error":               {gpu.Event{Kind: gpu.KindECCCorrected, Class: gpu.ClassInformation}, false, false},
-		"lost without an event of the driver":  {gpu.Event{Kind: gpu.KindLost, Class: gpu.ClassOut, Err: gpu.ErrLost}, true, false},
-		"a call about it hangs":                {gpu.Event{Kind: gpu.KindNotAnswering}, true, false},
-		"the recovery action asks for a reset": {gpu.Event{Kind: gpu.KindRecovery, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
+		"lost, without an event of the driver": {gpu.Event{Kind: gpu.KindLost, Class: gpu.ClassOut, Err: gpu.ErrLost}, true, false},
+		"not responding":                       {gpu.Event{Kind: gpu.KindNotAnswering}, true, false},
+		"recovery action is reset":             {gpu.Event{Kind: gpu.KindRecovery, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 2, 1)
@@ -178,60 +210,83 @@ func TestGPUEvents(t *testing.T) {
 				t.Fatalf("quarantined %v, manual %v", g.quarantined, g.manual)
 			}
 			if want := map[bool]int{true: 1, false: 2}[c.quarantined]; len(w.m.serving()) != want {
-				t.Errorf("%d replicas get requests, want %d", len(w.m.serving()), want)
+				t.Errorf("%d replicas are serving, want %d", len(w.m.serving()), want)
 			}
 			if !c.quarantined {
 				return
 			}
-			w.restart(w.m.kept()) // It outlives the supervisor.
+			w.restart(w.m.persistentState()) // The quarantine is saved.
 			for i := range 3 {
 				if w.m.gpus["GPU-1"].quarantined != true {
 					t.Fatalf("released after %d probes", i)
 				}
-				w.look()
+				w.readGPUs()
 				w.wait(2 * time.Second)
 			}
 			if w.m.gpus["GPU-1"].quarantined != c.manual {
-				t.Errorf("after three probes quarantined is %v, and it needs resume: %v", !c.manual, c.manual)
+				t.Errorf("after three probes quarantined is %v, manual %v", !c.manual, c.manual)
 			}
 		})
 	}
 }
 
-func TestGPUMemoryDecidesWhatStartsFirst(t *testing.T) {
+func TestBackoffDoublesWithJitter(t *testing.T) {
+	w := newWorld(t, 1, 0, 1)
+	for try, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 100: time.Minute} {
+		shortest, longest := time.Hour, time.Duration(0)
+		for range 1000 {
+			d := w.m.placements[0].backoff(try)
+			shortest, longest = min(shortest, d), max(longest, d)
+		}
+		if shortest < want*80/100 || shortest > want*82/100 || longest > want*120/100 || longest < want*118/100 {
+			t.Errorf("try %d: backoff %s to %s, want %s ± 20 %%", try, shortest, longest, want)
+		}
+	}
+}
+
+func TestStartFirstNeedsGPUMemory(t *testing.T) {
+	const total = 80 << 30
 	for name, c := range map[string]struct {
-		used uint64
-		want bool
-	}{"room for another": {30 << 30, true}, "no room": {60 << 30, false}} {
+		perGPU int
+		used   uint64
+		want   bool
+	}{
+		"much":                       {1, 30 << 30, true},
+		"up to 95 %":                 {1, total / 100 * 95 / 2, true},
+		"beyond 95 %":                {1, total/100*95/2 + 1, false},
+		"all":                        {1, total, false},
+		"for a third replica":        {2, total / 100 * 95 / 3 * 2, true},
+		"not enough for a third one": {2, total/100*95/3*2 + 4, false},
+	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, 1, 1, 1)
-			w.until("ready", time.Minute, func() bool { return w.state(0) == Ready })
-			w.m.step(w.now, inventory{devices: []gpu.Device{{UUID: "GPU-0", Memory: &gpu.Memory{Total: 80 << 30, Used: c.used}}}})
-			if got := w.m.startFirst(w.m.slots[0]); got != c.want {
+			w := newWorld(t, 1, 1, c.perGPU)
+			w.ready(c.perGPU)
+			w.m.step(w.now, inventory{devices: []gpu.Device{{UUID: "GPU-0", Memory: &gpu.Memory{Total: total, Used: c.used}}}})
+			if got := w.m.startFirst(w.m.placements[0]); got != c.want {
 				t.Errorf("start first: %v", got)
 			}
 		})
 	}
 }
 
-func TestReplicaThatIsSilentWhileTheEngineIsAwayIsKept(t *testing.T) {
+func TestReplicaUnreachableWithTheEngineIsKept(t *testing.T) {
 	w := newWorld(t, 1, 0, 2)
 	w.until("ready", time.Minute, func() bool { return w.state(0) == Ready && w.state(1) == Ready })
 	before := w.all()
-	w.broken = true
+	w.engineDown = true
 	for _, b := range before {
-		b.mute = true // as when what passes connections on to containers ends with the engine
+		b.unresponsive = true // as when published ports end with the engine
 	}
 	w.until("out of service", time.Minute, func() bool { return w.state(0) == Unready && w.state(1) == Unready })
 	w.wait(10 * time.Minute)
 	if w.state(0) != Unready || w.state(1) != Unready {
 		t.Errorf("states %s and %s while the engine is away", w.state(0), w.state(1))
 	}
-	w.broken = false
-	before[0].mute = false
-	w.until("the one that answers again is in service", time.Minute, func() bool { return w.state(0) == Ready })
-	w.until("the other one is replaced", 2*time.Minute, func() bool { return w.state(1) == Ready })
-	if after := w.all(); after[0] != before[0] || after[1] == before[1] || w.m.slots[0].restarts != 0 || w.m.slots[1].restarts != 1 {
+	w.engineDown = false
+	before[0].unresponsive = false
+	w.until("the responding replica is ready", time.Minute, func() bool { return w.state(0) == Ready })
+	w.until("the other replica is replaced", 2*time.Minute, func() bool { return w.state(1) == Ready })
+	if after := w.all(); after[0] != before[0] || after[1] == before[1] || w.m.placements[0].restarts != 0 || w.m.placements[1].restarts != 1 {
 		t.Errorf("%+v became %+v", before, after)
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-func TestSecondSupervisorOfANameByAnotherSocketIsRefused(t *testing.T) {
-	b, other := newBench(t, "replicas: 1"), newBench(t, "replicas: 1")
+func TestSecondSupervisorWithAnotherSocketIsRefused(t *testing.T) {
+	b, other := newHarness(t, "replicas: 1"), newHarness(t, "replicas: 1")
 	b.start(1)
 	before := b.containers()
 	own := other.name
 	other.name = b.name
 	other.configure("replicas: 1")
 	out, err := other.command().CombinedOutput()
-	other.name = own // Its clean-up is for what is its own.
+	other.name = own // It cleans up its own fleet.
 	if err == nil || !bytes.Contains(out, []byte("another supervisor is running")) {
 		t.Errorf("the second one: %v, %s", err, out)
 	}

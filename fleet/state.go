@@ -2,23 +2,23 @@ package fleet
 
 import "fmt"
 
-// State is what a place in the fleet is at, which is its replica's state while there is one.
+// State is the state of a placement, and of its replica while there is one.
 type State int
 
 // The states.
 const (
-	Waiting     State = iota // nothing is there yet
-	Creating                 // the engine was asked for a container
-	Starting                 // the container runs and was never ready
-	Ready                    // gets requests
-	Unready                  // alive, and was ready before; gets no requests
-	Draining                 // gets no more requests; those in flight are answered
-	Stopping                 // the engine was asked to stop and remove the container
-	BackOff                  // ended; waits for its next try
-	Failed                   // failed for good: only a roll-out or resume tries again
-	Stuck                    // the engine could not stop or remove it; it is asked again from time to time
-	Quarantined              // its GPU is sick
-	Drained                  // its GPU was drained by hand
+	Waiting     State = iota // no replica yet
+	Creating                 // the container is being created
+	Starting                 // the container is running and has not been ready yet
+	Ready                    // receives requests
+	Unready                  // alive and ready before, but not now; receives no requests
+	Draining                 // finishes accepted requests and receives no new ones
+	Stopping                 // the container is being stopped and removed
+	Backoff                  // waits for its next restart
+	Failed                   // not restarted until a rollout or resume
+	Stuck                    // the engine could not stop or remove the container; retried from time to time
+	Quarantined              // its GPU is quarantined
+	Drained                  // its GPU was drained manually
 )
 
 var stateNames = [...]string{
@@ -26,18 +26,18 @@ var stateNames = [...]string{
 	"quarantined", "drained",
 }
 
-// String names the state, in lower case.
+// String returns the name of the state, in lower case.
 func (s State) String() string {
 	if s < 0 || int(s) >= len(stateNames) {
-		return fmt.Sprintf("state %d", int(s))
+		return fmt.Sprintf("State(%d)", int(s))
 	}
 	return stateNames[s]
 }
 
-// MarshalText makes the name the state's form in JSON.
+// MarshalText implements encoding.TextMarshaler.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads a name.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (s *State) UnmarshalText(text []byte) error {
 	for i, name := range stateNames {
 		if name == string(text) {
@@ -45,18 +45,18 @@ func (s *State) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is no state", text)
+	return fmt.Errorf("unknown state %q", text)
 }
 
-// end is why a replica's life ends.
-type end int
+// endCause is why a replica is being terminated.
+type endCause int
 
 const (
-	alive     end = iota
-	retired       // on purpose
-	faulted       // it ended or fell ill; counted, and tried again after a pause
-	hopeless      // of a cause that trying again does not mend
-	detached      // it lost its GPU, which is well; counted like a fault
-	fruitless     // it answered nothing, as the others did: perhaps for load; tried again after a pause, and never failed for good
-	unserved      // the engine could not do what was asked; says nothing of the replica
+	notEnding       endCause = iota
+	endPlanned               // drain, rollout or shutdown
+	endFailure               // exited or failed its checks; counted as a failure, restarted with backoff
+	endFatal                 // restarting would fail the same way; never restarted
+	endGPULost               // lost access to a GPU that is healthy; counted as a failure
+	endUnresponsive          // answered no prediction, like all others, so load may be the reason; restarted with backoff, never fatal
+	endEngineError           // an engine call failed; says nothing about the replica
 )

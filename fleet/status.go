@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// Status is the fleet at one moment.
+// Status is a snapshot of the fleet.
 type Status struct {
 	Name       string          `json:"name"`
 	Gateway    string          `json:"gateway"` // its address
@@ -13,30 +13,30 @@ type Status struct {
 	Generation int             `json:"generation"`
 	Wanted     int             `json:"wanted"` // replicas
 	Ready      int             `json:"ready"`
-	Rollout    *RolloutStatus  `json:"rollout,omitempty"` // under way, or failed
+	Rollout    *RolloutStatus  `json:"rollout,omitempty"` // in progress, or failed
 	Replicas   []ReplicaStatus `json:"replicas"`
 	GPUs       []GPUStatus     `json:"gpus"`
-	Problems   []string        `json:"problems"` // of the supervisor's surroundings: engine, driver, disk
+	Problems   []string        `json:"problems"` // errors of the engine, the driver and the disk
 }
 
-// RolloutStatus is a roll-out that runs or failed.
+// RolloutStatus is a rollout in progress, or the last one if it failed.
 type RolloutStatus struct {
 	Image      string   `json:"image"`
 	Generation int      `json:"generation"`
-	Place      string   `json:"place,omitempty"`  // that is being exchanged
-	Done       int      `json:"done"`             // places
-	Reason     string   `json:"reason,omitempty"` // why the engine could not make the place's new replica; it is tried again
+	Placement  string   `json:"placement,omitempty"` // current placement
+	Done       int      `json:"done"`                // placements
+	Reason     string   `json:"reason,omitempty"`    // why the engine could not create the new replica; retried
 	Failed     string   `json:"failed,omitempty"`
-	Log        []string `json:"log,omitempty"` // last lines of the replica that failed
+	Log        []string `json:"log,omitempty"` // last lines of the failed replica
 }
 
-// ReplicaStatus is a place and its replica.
+// ReplicaStatus is a placement and its replica.
 type ReplicaStatus struct {
 	Name       string        `json:"name"`
-	GPU        string        `json:"gpu,omitempty"`  // UUID of the GPU or MIG instance
-	Card       string        `json:"card,omitempty"` // UUID of the GPU, that of the instance's with MIG
+	Device     string        `json:"device,omitempty"` // UUID of the GPU or MIG instance
+	GPU        string        `json:"gpu,omitempty"`    // UUID of the GPU that the device is, or is part of
 	State      State         `json:"state"`
-	Since      time.Duration `json:"since_ns"` // how long it has been in the state
+	Since      time.Duration `json:"since_ns"` // time in this state
 	Restarts   int           `json:"restarts"` // by this supervisor
 	InFlight   int           `json:"in_flight"`
 	Generation int           `json:"generation,omitempty"`
@@ -44,20 +44,20 @@ type ReplicaStatus struct {
 	Container  string        `json:"container,omitempty"`
 	URL        string        `json:"url,omitempty"`
 	Reason     string        `json:"reason,omitempty"`
-	Log        []string      `json:"log,omitempty"` // of one that failed for good, its last lines
+	Log        []string      `json:"log,omitempty"` // last lines of a failed replica
 	RetryIn    time.Duration `json:"retry_in_ns,omitempty"`
 }
 
 // GPUStatus is a GPU of the fleet.
 type GPUStatus struct {
 	UUID        string     `json:"uuid"`
-	Index       int        `json:"index"` // NVML's; -1 if it has none that is known
+	Index       int        `json:"index"` // NVML index; -1 if unknown
 	Name        string     `json:"name,omitempty"`
 	State       string     `json:"state"` // ok, quarantined or drained
 	Reason      string     `json:"reason,omitempty"`
 	Since       *time.Time `json:"since,omitempty"`
-	Passed      int        `json:"probes_passed,omitempty"` // since it was quarantined
-	Manual      bool       `json:"needs_resume,omitempty"`  // no probe can lift the quarantine
+	Passed      int        `json:"probes_passed,omitempty"` // since the quarantine began
+	Manual      bool       `json:"needs_resume,omitempty"`  // probes cannot end the quarantine
 	MemoryUsed  uint64     `json:"memory_used,omitempty"`   // bytes
 	MemoryTotal uint64     `json:"memory_total,omitempty"`
 	Utilization *float64   `json:"utilization,omitempty"` // 0 to 1
@@ -65,19 +65,19 @@ type GPUStatus struct {
 	ECC         *uint64    `json:"ecc_uncorrected,omitempty"`
 }
 
-// status is all but what only the supervisor around the machine knows.
+// status returns the status without what only the Supervisor knows.
 func (m *machine) status() Status {
-	s := Status{Name: m.cfg.Name, Wanted: len(m.slots), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{}}
+	s := Status{Name: m.cfg.Name, Wanted: len(m.placements), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{}}
 	if m.active != nil {
 		s.Image, s.Version, s.Generation = m.active.Image, m.active.Version, m.active.Generation
 	}
-	for _, slot := range m.slots {
-		s.Replicas = append(s.Replicas, slot.status())
-		if slot.next != nil {
-			s.Replicas = append(s.Replicas, slot.next.status())
+	for _, placement := range m.placements {
+		s.Replicas = append(s.Replicas, placement.status())
+		if placement.next != nil {
+			s.Replicas = append(s.Replicas, placement.next.status())
 		}
 	}
-	for _, r := range m.strays {
+	for _, r := range m.orphans {
 		s.Replicas = append(s.Replicas, r.status())
 	}
 	for _, r := range s.Replicas {
@@ -102,11 +102,11 @@ func (m *machine) rolloutStatus() *RolloutStatus {
 	switch {
 	case m.roll != nil:
 		s := &RolloutStatus{Image: m.roll.target.Image, Generation: m.roll.target.Generation, Done: m.roll.index}
-		if m.roll.index < len(m.slots) {
-			slot := m.slots[m.roll.index]
-			s.Place = slot.Name
-			if m.roll.phase == newBeside && slot.next == nil {
-				s.Reason = slot.why
+		if m.roll.index < len(m.placements) {
+			placement := m.placements[m.roll.index]
+			s.Placement = placement.Name
+			if m.roll.phase == phaseVerify && placement.next == nil {
+				s.Reason = placement.reason
 			}
 		}
 		return s
@@ -116,18 +116,18 @@ func (m *machine) rolloutStatus() *RolloutStatus {
 	return nil
 }
 
-func (s *slot) status() ReplicaStatus {
-	if s.cur != nil {
-		r := s.cur.status()
+func (s *placementState) status() ReplicaStatus {
+	if s.current != nil {
+		r := s.current.status()
 		r.Restarts = s.restarts
 		return r
 	}
 	r := ReplicaStatus{
-		Name: s.Name, GPU: s.Device, Card: s.GPU, State: s.display(), Since: s.m.now - s.since, Restarts: s.restarts, Reason: s.why,
+		Name: s.Name, Device: s.Device, GPU: s.GPU, State: s.displayState(), Since: s.m.now - s.since, Restarts: s.restarts, Reason: s.reason,
 		RetryIn: max(0, s.retryAt-s.m.now),
 	}
 	if s.blocked() {
-		r.Reason = s.outOfUse()
+		r.Reason = s.blockedReason()
 	}
 	if s.failed {
 		r.Log, r.RetryIn = s.logs, 0
@@ -137,11 +137,11 @@ func (s *slot) status() ReplicaStatus {
 
 func (r *replica) status() ReplicaStatus {
 	s := ReplicaStatus{
-		Name: r.id, GPU: r.slot.Device, Card: r.slot.GPU, State: r.state, Since: r.now() - r.since, Generation: r.generation, Container: r.name,
-		URL: r.url, Reason: r.why,
+		Name: r.id, Device: r.placement.Device, GPU: r.placement.GPU, State: r.state, Since: r.now() - r.since, Generation: r.generation, Container: r.name,
+		URL: r.url, Reason: r.reason,
 	}
-	if r.dep != nil {
-		s.Version = r.dep.Version
+	if r.deployment != nil {
+		s.Version = r.deployment.Version
 	}
 	return s
 }

@@ -8,67 +8,69 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"fovea/fleet/gateway"
 	"fovea/gpu"
+	"fovea/internal/httpserver"
 )
 
 const (
-	beat         = 100 * time.Millisecond // how often the machine is told the time
+	tickInterval = 100 * time.Millisecond // interval of the state machine's steps
 	saveRetry    = 5 * time.Second
-	closingLimit = 30 * time.Second // for requests in flight when the supervisor ends
+	closingLimit = 30 * time.Second // for requests in flight when the supervisor stops
 	inboxSize    = 256
 )
 
-// GPUs is the driver. *gpu.NVML is one.
+// GPUs is the NVIDIA driver. *gpu.NVML implements it.
 type GPUs interface {
 	Inventory(ctx context.Context) (gpu.Inventory, error)
 	Watch(ctx context.Context) <-chan gpu.Event
 }
 
-// Surroundings is what a supervisor works with and does not make itself.
-type Surroundings struct {
+// Dependencies are what the caller provides to a supervisor.
+type Dependencies struct {
 	Engine   Runtime
 	GPUs     GPUs         // nil for a fleet on the CPU
-	Listener net.Listener // of the gateway; nil: made at gateway.address
+	Listener net.Listener // of the gateway; nil: listen on gateway.address
 	Reload   func() (Config, error)
 	Log      *slog.Logger
 }
 
-// Supervisor keeps a fleet. Make it with Open and let it Run once.
+// Supervisor runs a fleet. Create it with Open and call Run once.
 type Supervisor struct {
-	cfg     Config
-	with    Surroundings
-	log     *slog.Logger
-	hands   hands
-	prober  *prober
-	gateway *gateway.Gateway
-	machine *machine
-	store   *store
-	unlock  []func()
-	start   time.Time
-	address string // of the gateway
+	cfg      Config
+	deps     Dependencies
+	log      *slog.Logger
+	executor executor
+	prober   *prober
+	gateway  *gateway.Gateway
+	machine  *machine
+	store    *store
+	unlock   []func()
+	start    time.Time
+	address  string // of the gateway
 
 	inbox    chan observation
 	commands chan func()
 	saved    chan error
 	work     sync.WaitGroup
 
-	admit    func()            // begins to take requests; nil once it was called
-	serving  []gateway.Replica // as told to the gateway last
-	lookedAt time.Duration     // when it was seen last how requests end
-	saving   bool
-	saveDue  time.Duration
-	unstored error // why the state is not on the disk
+	startServing  func()            // makes the gateway serve; nil once called
+	serving       []gateway.Replica // backends set last
+	trafficReadAt time.Duration     // when the gateway's counters were read last
+	saving        bool
+	saveDue       time.Duration
+	saveErr       error // why the state could not be saved
 }
 
-// Open takes the locks, reads what was kept, asks for the image and the GPUs, and changes nothing yet. Errors: ErrRunning;
-// an image that is missing where no replica was ever made; GPUs that are not there; what the engine or the driver say.
-func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, err error) {
+// Open takes the locks, loads the saved state, and looks up the image and the GPUs. It changes nothing yet. Errors:
+// ErrRunning; a missing image, if no replica was ever created; missing GPUs; errors of the engine and the driver.
+func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, err error) {
 	s := &Supervisor{
-		cfg: cfg, with: with, log: with.Log, hands: hands{with.Engine, cfg.Name}, store: newStore(cfg.State), start: time.Now(),
+		cfg: cfg, deps: deps, log: deps.Log, executor: executor{deps.Engine, cfg.Name}, store: newStore(cfg.State), start: time.Now(),
 		inbox: make(chan observation, inboxSize), commands: make(chan func()), saved: make(chan error, 1),
 	}
 	defer func() {
@@ -83,19 +85,19 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 		}
 		s.unlock = append(s.unlock, unlock)
 	}
-	unlock, err := lockName(ctx, with.Engine, cfg.Name)
+	unlock, err := lockName(ctx, deps.Engine, cfg.Name)
 	if err != nil {
 		return nil, err
 	}
 	s.unlock = append(s.unlock, unlock)
-	kept, err := s.store.load()
+	saved, err := s.store.load()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.wanted(ctx, &kept); err != nil {
+	if err := s.wanted(ctx, &saved); err != nil {
 		return nil, err
 	}
-	places, err := s.places(ctx, kept)
+	placements, err := s.placements(ctx, saved)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,7 @@ func Open(ctx context.Context, cfg Config, with Surroundings) (_ *Supervisor, er
 	}
 	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
-	s.machine = newMachine(cfg, places, kept, s.log, random)
+	s.machine = newMachine(cfg, placements, saved, s.log, random)
 	return s, nil
 }
 
@@ -114,23 +116,22 @@ func (s *Supervisor) release() {
 	}
 }
 
-// wanted sets what the configuration asks for. When the image cannot be found but replicas are known from before, the
-// supervisor starts all the same: those are served and kept.
-func (s *Supervisor) wanted(ctx context.Context, kept *Kept) error {
+// wanted applies the configured deployment to the saved state. If the image is missing, the previous deployment stays.
+func (s *Supervisor) wanted(ctx context.Context, saved *persistentState) error {
 	d, err := s.deployment(ctx, s.cfg)
-	if err != nil && kept.Active == nil {
+	if err != nil && saved.Active == nil {
 		return err
 	}
 	if err != nil {
-		s.log.Error("the configured image cannot be used; what ran before goes on", "error", err.Error())
+		s.log.Error("configured image unavailable; keeping the previous deployment", "error", err.Error())
 		return nil
 	}
-	kept.want(d)
+	saved.setWanted(d)
 	return nil
 }
 
 func (s *Supervisor) deployment(ctx context.Context, cfg Config) (Deployment, error) {
-	image, err := s.with.Engine.ImageInfo(ctx, cfg.Image)
+	image, err := s.deps.Engine.ImageInfo(ctx, cfg.Image)
 	if err != nil {
 		return Deployment{}, fmt.Errorf("image: %w", err)
 	}
@@ -140,16 +141,127 @@ func (s *Supervisor) deployment(ctx context.Context, cfg Config) (Deployment, er
 	return NewDeployment(cfg, image)
 }
 
-func (s *Supervisor) places(ctx context.Context, kept Kept) ([]Place, error) {
+func (s *Supervisor) placements(ctx context.Context, saved persistentState) ([]Placement, error) {
 	if s.cfg.GPUs.None() {
-		return cpuPlaces(s.cfg.Replicas), nil
+		return cpuPlacements(s.cfg.Replicas), nil
 	}
-	if s.with.GPUs == nil {
-		return nil, errors.New("gpus: there is no NVIDIA driver here")
+	if s.deps.GPUs == nil {
+		return nil, errors.New("gpus: no NVIDIA driver found")
 	}
-	found, err := s.with.GPUs.Inventory(ctx)
+	found, err := s.deps.GPUs.Inventory(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("gpus: %w", err)
 	}
-	return gpuPlaces(s.cfg, found.Devices, kept)
+	return gpuPlacements(s.cfg, found.Devices, saved)
+}
+
+// Run supervises until the context ends, leaving the replicas running for the next supervisor, or until the down
+// command has stopped them. It returns nil in both cases.
+func (s *Supervisor) Run(ctx context.Context) error {
+	defer s.release()
+	control, err := listenUnix(ctx, s.cfg.Socket)
+	if err != nil {
+		return err
+	}
+	listener := s.deps.Listener
+	if listener == nil {
+		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Gateway.Address); err != nil {
+			return errors.Join(fmt.Errorf("gateway.address: %w", err), control.Close())
+		}
+	}
+	s.address = listener.Addr().String()
+	working, stop := context.WithCancel(ctx)
+	ended := make(chan error, 2)
+	api := s.controlServer(working)
+	s.work.Go(func() { ended <- httpserver.Serve(api, control) })
+	s.work.Go(func() { s.watchEngine(working) })
+	if s.deps.GPUs != nil && !s.cfg.GPUs.None() {
+		s.work.Go(func() { s.watchGPUs(working) })
+		s.work.Go(func() { s.pollGPUs(working) })
+	}
+	s.log.Info("supervisor ready", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.placements))
+	s.startServing = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
+	err = s.loop(working, ended)
+	if s.startServing != nil {
+		err = errors.Join(err, listener.Close())
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingLimit)
+	defer cancel()
+	err = errors.Join(err, s.gateway.Shutdown(closing))
+	stop()
+	endControl(api)
+	s.work.Wait()
+	return errors.Join(err, s.saveFinal())
+}
+
+// loop feeds the state machine and performs its actions.
+func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
+	ticker := time.NewTicker(tickInterval)
+	defer ticker.Stop()
+	for {
+		var seen []observation
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			return err
+		case <-ticker.C:
+		case o := <-s.inbox:
+			seen = append(seen, o)
+		case command := <-s.commands:
+			command()
+		case err := <-s.saved:
+			s.saveDone(err)
+		}
+		s.step(ctx, seen)
+		if s.machine.done() {
+			s.log.Info("fleet stopped")
+			if err := s.deps.Engine.RemoveNetwork(ctx, s.cfg.network(), s.cfg.Name); err != nil {
+				s.log.Warn("cannot remove the fleet's network", "error", err.Error())
+			}
+			return nil
+		}
+	}
+}
+
+func (s *Supervisor) now() time.Duration { return time.Since(s.start) } // monotonic: wall-clock jumps have no effect
+
+func (s *Supervisor) step(ctx context.Context, seen []observation) {
+	for drained := false; !drained; {
+		select {
+		case o := <-s.inbox:
+			seen = append(seen, o)
+		default:
+			drained = true
+		}
+	}
+	if s.now()-s.trafficReadAt >= trafficEvery {
+		s.trafficReadAt = s.now()
+		seen = append(seen, traffic{s.gateway.Balancer().Status()})
+	}
+	actions := s.machine.step(s.now(), seen...)
+	s.updateGateway()
+	if s.startServing != nil && (s.machine.adoptedProbed() || s.now() >= s.machine.cfg.Health.Timeout) {
+		s.startServing()
+		s.startServing = nil
+	}
+	for _, a := range actions {
+		s.work.Go(func() { s.perform(ctx, a) })
+	}
+	s.save()
+}
+
+// updateGateway sets the gateway's backends if they have changed. It comes before the actions of the same step.
+func (s *Supervisor) updateGateway() {
+	list := []gateway.Replica{}
+	for _, r := range s.machine.serving() {
+		list = append(list, gateway.Replica{ID: r.id, URL: r.url})
+	}
+	if slices.Equal(list, s.serving) {
+		return
+	}
+	if err := s.gateway.Balancer().Set(list); err != nil {
+		s.log.Error("gateway rejected the list of backends", "error", err.Error())
+	}
+	s.serving = list
 }

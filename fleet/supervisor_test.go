@@ -10,34 +10,36 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// limit bounds every wait; none passes because of it.
+// limit bounds every wait; no test passes because of it.
 const limit = 30 * time.Second
 
-// site is a supervisor in this process, on a stand-in engine.
-type site struct {
+// testFleet is a supervisor in the test's process, with a fake engine.
+type testFleet struct {
 	t      *testing.T
 	cfg    Config
-	engine *standin
+	engine *fakeEngine
 	client *Client
 	stop   context.CancelFunc
 	ended  chan error
 }
 
-func newSite(t *testing.T) *site {
-	dir, err := os.MkdirTemp("", "fleet") // short, as a socket's path must be
+func newTestFleet(t *testing.T) *testFleet {
+	dir, err := os.MkdirTemp("", "fleet") // short: the path of a socket is limited
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := Defaults()
 	cfg.Name, cfg.Image, cfg.Replicas = "site", "v1", 2
 	cfg.Socket, cfg.State = filepath.Join(dir, "s.sock"), filepath.Join(dir, "state")
+	cfg.Health.Timeout = time.Minute // The gateway must serve long before.
 	cfg.Restart.MinBackoff, cfg.Rollout.Monitor, cfg.Health.Interval = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
-	s := &site{t: t, cfg: cfg, engine: newStandin(), client: NewClient(cfg.Socket)}
+	s := &testFleet{t: t, cfg: cfg, engine: newFakeEngine(), client: NewClient(cfg.Socket)}
 	t.Cleanup(func() {
 		s.end()
 		for name := range s.engine.names() {
@@ -48,12 +50,12 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-func (s *site) open(ctx context.Context) (*Supervisor, error) {
+func (s *testFleet) open(ctx context.Context) (*Supervisor, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	supervisor, err := Open(ctx, s.cfg, Surroundings{
+	supervisor, err := Open(ctx, s.cfg, Dependencies{
 		Engine: s.engine, Listener: listener, Reload: func() (Config, error) { return s.cfg, nil },
 		Log: slog.New(slog.DiscardHandler),
 	})
@@ -63,7 +65,7 @@ func (s *site) open(ctx context.Context) (*Supervisor, error) {
 	return supervisor, err
 }
 
-func (s *site) start() {
+func (s *testFleet) start() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	supervisor, err := s.open(ctx)
@@ -75,18 +77,18 @@ func (s *site) start() {
 	go func() { s.ended <- supervisor.Run(ctx) }()
 }
 
-func (s *site) end() {
+func (s *testFleet) end() {
 	if s.stop == nil {
 		return
 	}
 	s.stop()
 	if err := <-s.ended; err != nil {
-		s.t.Errorf("the supervisor ended with %v", err)
+		s.t.Errorf("the supervisor returned %v", err)
 	}
 	s.stop = nil
 }
 
-func (s *site) until(what string, ok func(Status) bool) Status {
+func (s *testFleet) until(what string, ok func(Status) bool) Status {
 	s.t.Helper()
 	var status Status
 	var err error
@@ -95,11 +97,11 @@ func (s *site) until(what string, ok func(Status) bool) Status {
 			return status
 		}
 	}
-	s.t.Fatalf("still not: %s: %+v, %v", what, status, err)
+	s.t.Fatalf("not %s: %+v, %v", what, status, err)
 	return status
 }
 
-func (s *site) predict(status Status) {
+func (s *testFleet) predict(status Status) {
 	s.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: limit}
 	response, err := client.Post("http://"+status.Gateway+"/predict", "image/jpeg", strings.NewReader("image"))
@@ -114,8 +116,8 @@ func (s *site) predict(status Status) {
 
 func allReady(s Status) bool { return s.Ready == 2 && s.Rollout == nil }
 
-func TestLifeOfAFleet(t *testing.T) {
-	s := newSite(t)
+func TestFleetLifecycle(t *testing.T) {
+	s := newTestFleet(t)
 	s.start()
 	s.predict(s.until("ready", allReady))
 	if _, err := s.open(context.Background()); !errors.Is(err, ErrRunning) {
@@ -154,9 +156,47 @@ func TestLifeOfAFleet(t *testing.T) {
 	s.stop = nil
 }
 
-// A client of the gateway that keeps its connection holds the supervisor's end up for a moment.
-func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
-	s := newSite(t)
+func TestRolloutFinishesRequestsInFlight(t *testing.T) {
+	s := newTestFleet(t)
+	s.start()
+	status := s.until("ready", allReady)
+	answered := make(chan error, 1)
+	go func() {
+		response, err := http.Post("http://"+status.Gateway+"/predict", "image/jpeg", strings.NewReader("hold"))
+		if err == nil {
+			err = response.Body.Close()
+		}
+		if err == nil && response.StatusCode != http.StatusOK {
+			err = errors.New(response.Status)
+		}
+		answered <- err
+	}()
+	s.until("in flight", func(Status) bool { return s.engine.held.Load() == 1 })
+	s.cfg.Image, s.cfg.Stop = "v2", 12*time.Second
+	if _, err := s.client.Rollout(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	polls := 0
+	s.until("draining", func(status Status) bool {
+		if slices.ContainsFunc(status.Replicas, func(r ReplicaStatus) bool { return r.State == Draining && r.InFlight == 1 }) {
+			polls++
+		}
+		return polls == 10
+	})
+	close(s.engine.release)
+	if err := <-answered; err != nil || s.engine.held.Load() != 1 {
+		t.Errorf("sent to %d replicas: %v", s.engine.held.Load(), err)
+	}
+	s.until("rolled out", func(status Status) bool { return allReady(status) && status.Generation == 2 })
+	s.end()
+	if !slices.Equal(s.engine.graces, []time.Duration{s.cfg.Stop, s.cfg.Stop}) {
+		t.Errorf("time to stop: %v", s.engine.graces)
+	}
+}
+
+// A gateway connection that a client keeps open delays the supervisor's end for a moment.
+func TestStatusWhileShuttingDown(t *testing.T) {
+	s := newTestFleet(t)
 	s.start()
 	status := s.until("ready", allReady)
 	transport := &http.Transport{}
@@ -170,8 +210,8 @@ func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
 	for _, err = s.client.Down(context.Background()); err == nil; {
 		_, err = s.client.Status(context.Background())
 	}
-	if !errors.Is(err, ErrNotRunning) {
-		t.Errorf("the end is told as %v", err)
+	if !errors.Is(err, ErrShuttingDown) && !errors.Is(err, ErrNotRunning) {
+		t.Errorf("error while shutting down: %v", err)
 	}
 	if err := <-s.ended; err != nil {
 		t.Error(err)
@@ -180,45 +220,69 @@ func TestWhoWaitsForTheEndIsToldOfIt(t *testing.T) {
 	s.stop = nil
 }
 
-func TestCommandsThatCannotBeCarriedOut(t *testing.T) {
-	s := newSite(t)
+func TestCommandErrors(t *testing.T) {
+	s := newTestFleet(t)
 	s.start()
 	s.until("ready", allReady)
 	ctx := context.Background()
 	for name, c := range map[string]struct {
-		do   func() error
-		says string
+		do     func() error
+		expect string
 	}{
-		"drain of an unknown GPU":    {func() error { _, err := s.client.Drain(ctx, "GPU-x"); return err }, `"GPU-x" is no GPU`},
+		"drain of an unknown GPU":    {func() error { _, err := s.client.Drain(ctx, "GPU-x"); return err }, `"GPU-x" is not a GPU`},
 		"resume of an unknown name":  {func() error { _, err := s.client.Resume(ctx, "x"); return err }, `"x" is neither`},
-		"logs of an unknown replica": {func() error { return s.client.Logs(ctx, "x", 1, false, io.Discard) }, `no replica is named "x"`},
-		"roll-out of an image that is missing": {func() error {
+		"logs of an unknown replica": {func() error { return s.client.Logs(ctx, "x", 1, false, io.Discard) }, `no replica named "x"`},
+		"rollout of a missing image": {func() error {
 			s.cfg.Image = "missing"
 			_, err := s.client.Rollout(ctx)
 			return err
 		}, "no such image"},
-		"roll-out to another network": {func() error {
+		"rollout to another network": {func() error {
 			s.cfg.Network = "another"
 			_, err := s.client.Rollout(ctx)
 			s.cfg.Network = ""
 			return err
-		}, "network: changes only when supervise itself is restarted"},
+		}, "network: requires a restart of the supervisor"},
 		"no supervisor": {func() error {
 			_, err := NewClient(filepath.Join(t.TempDir(), "none")).Status(ctx)
 			return err
-		}, "supervise is not running"},
+		}, "supervisor is not running (socket "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := c.do(); err == nil || !strings.Contains(err.Error(), c.says) {
+			if err := c.do(); err == nil || !strings.Contains(err.Error(), c.expect) {
 				t.Errorf("error %v", err)
 			}
 		})
 	}
-	s.until("all as before", allReady)
+	s.until("unchanged", allReady)
+}
+
+func TestChangesThatNeedARestart(t *testing.T) {
+	for key, change := range map[string]func(*Config){
+		"":               func(c *Config) { c.Image, c.Health.Start, c.Stop, c.GPU.Driver = "v2", time.Hour, time.Hour, "cdi" },
+		"name":           func(c *Config) { c.Name = "other" },
+		"gpus":           func(c *Config) { c.GPUs.List = []string{"0"} },
+		"replicas":       func(c *Config) { c.Replicas++ },
+		"network":        func(c *Config) { c.Network = "other" },
+		"gateway":        func(c *Config) { c.Gateway.Address = "127.0.0.1:1" },
+		"engine":         func(c *Config) { c.Engine.Resync++ },
+		"socket":         func(c *Config) { c.Socket = "other" },
+		"state":          func(c *Config) { c.State = "other" },
+		"log":            func(c *Config) { c.Log.Level = "other" },
+		"health.timeout": func(c *Config) { c.Health.Timeout++ },
+		"gpu":            func(c *Config) { c.GPU.Poll++ },
+	} {
+		next := Defaults()
+		change(&next)
+		err := Defaults().compatible(next)
+		if (err == nil) != (key == "") || err != nil && !strings.HasPrefix(err.Error(), key+": ") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
 }
 
 func TestLogs(t *testing.T) {
-	s := newSite(t)
+	s := newTestFleet(t)
 	s.start()
 	s.until("ready", allReady)
 	for follow, want := range map[bool]string{false: "a line\n", true: "a line that follows\n"} {
@@ -229,8 +293,8 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-func TestImageThatIsMissingAtTheFirstStart(t *testing.T) {
-	s := newSite(t)
+func TestMissingImageAtTheFirstStart(t *testing.T) {
+	s := newTestFleet(t)
 	s.cfg.Image = "missing"
 	if _, err := s.open(context.Background()); err == nil || !strings.Contains(err.Error(), "no such image") {
 		t.Errorf("error %v", err)

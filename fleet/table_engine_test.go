@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// table collects what the tests measured, and prints it as one table.
+// table collects the measurements of all tests for one table.
 type table struct {
 	mu   sync.Mutex
 	rows []string
@@ -19,10 +19,11 @@ type table struct {
 
 var figuresTable table
 
-// figures tells whether the tests are run for their figures, at full scale.
+// figures reports whether the tests run for measurements, at full scale.
 func figures() bool { return os.Getenv("FOVEA_FLEET_FIGURES") != "" }
 
-// figure logs how requests fared with a fault, and keeps it for the table. full is the time until full strength.
+// figure logs the result of the requests during a fault, and adds it to the table. full is the time until full
+// strength.
 func (o outcome) figure(t *testing.T, fault string, full time.Duration, note string) {
 	t.Helper()
 	strength := "–"

@@ -15,80 +15,85 @@ import (
 
 var errFault = errors.New("fault")
 
-// pending is an observation on its way.
+// pending is an observation to be delivered at a time.
 type pending struct {
 	at  time.Duration
 	obs observation
 }
 
-// world is an engine, GPUs and replicas that can fail, on a virtual clock, with a machine that keeps a fleet on it.
+// world simulates an engine, GPUs and replicas, all with faults, on a virtual clock, with a state machine that keeps a
+// fleet on them.
 type world struct {
 	t      *testing.T
 	rand   *rand.Rand
 	cfg    Config
 	now    time.Duration
-	before time.Duration // of the last traffic
+	before time.Duration // time of the last traffic
 	m      *machine
 
-	places  []Place
-	boxes   map[string]*box // by ID
-	queue   []pending
-	ids     int
-	broken  bool            // the engine fails every call
-	refuses bool            // what is before the engine lets no container be made
-	sickGPU map[string]bool // by UUID
-	gpus    []string
-	load    float64                    // requests a second for each replica
-	share   float64                    // of the requests that replicas which are well answer; less than 1 is overload
-	totals  map[string]*gateway.Status // by URL
+	placements   []Placement
+	containers   map[string]*fakeContainer // by ID
+	queue        []pending
+	ids          int
+	engineDown   bool            // every engine call fails
+	createDenied bool            // the engine denies creating containers
+	faultyGPUs   map[string]bool // by UUID
+	gpus         []string
+	load         float64                    // requests per second and replica
+	successShare float64                    // share of requests that healthy replicas answer; less than 1 is overload
+	totals       map[string]*gateway.Status // by URL
 
-	health map[life]probed // as delivered last
-	over   map[life]bool   // known to have ended
+	health map[instanceID]probed        // as delivered last
+	exited map[instanceID]bool          // known to have exited
+	served map[instanceID]bool          // has received requests
+	drains map[instanceID]time.Duration // limit of its drain: the time until which it may be in progress
+	idle   map[instanceID]bool          // its drain has ended
 }
 
 func newWorld(t *testing.T, seed uint64, gpus, perGPU int) *world {
 	w := &world{
-		t: t, rand: rand.New(rand.NewPCG(seed, 1)), cfg: Defaults(), boxes: map[string]*box{}, sickGPU: map[string]bool{},
-		share: 1, totals: map[string]*gateway.Status{},
+		t: t, rand: rand.New(rand.NewPCG(seed, 1)), cfg: Defaults(), containers: map[string]*fakeContainer{}, faultyGPUs: map[string]bool{},
+		successShare: 1, totals: map[string]*gateway.Status{},
 	}
 	w.cfg.Health.Start, w.cfg.Health.Canary = 20*time.Second, 5*time.Second
 	w.cfg.Rollout.Monitor = 3 * time.Second
 	for g := range max(gpus, 1) {
 		for i := range perGPU {
-			p := Place{Name: fmt.Sprintf("cpu-%d", i)}
+			p := Placement{Name: fmt.Sprintf("cpu-%d", i)}
 			if gpus > 0 {
 				uuid := fmt.Sprintf("GPU-%d", g)
-				p = Place{Name: fmt.Sprintf("gpu%d-%d", g, i), Device: uuid, GPU: uuid}
+				p = Placement{Name: fmt.Sprintf("gpu%d-%d", g, i), Device: uuid, GPU: uuid}
 			}
-			w.places = append(w.places, p)
+			w.placements = append(w.placements, p)
 		}
 		if gpus > 0 {
 			w.gpus = append(w.gpus, fmt.Sprintf("GPU-%d", g))
 		}
 	}
-	first := deployment("v1")
-	w.restart(Kept{Active: &first})
+	first := testDeployment("v1")
+	w.restart(persistentState{Active: &first})
 	return w
 }
 
-func deployment(image string) Deployment {
+func testDeployment(image string) Deployment {
 	s := docker.Defaults()
 	s.Image = image
 	return Deployment{Image: image, Spec: s}
 }
 
-// restart is a supervisor that begins anew, with what was kept.
-func (w *world) restart(k Kept) {
-	w.m = newMachine(w.cfg, w.places, k, slog.New(slog.DiscardHandler), w.rand)
-	w.totals = map[string]*gateway.Status{} // the gateway's, which begins anew, too
-	w.queue, w.health, w.over = nil, map[life]probed{}, map[life]bool{}
-	for _, b := range w.boxes {
+// restart starts a new supervisor from the saved state.
+func (w *world) restart(k persistentState) {
+	w.m = newMachine(w.cfg, w.placements, k, slog.New(slog.DiscardHandler), w.rand)
+	w.totals = map[string]*gateway.Status{} // the new supervisor has a new gateway
+	w.queue, w.health, w.exited = nil, map[instanceID]probed{}, map[instanceID]bool{}
+	w.served, w.drains, w.idle = map[instanceID]bool{}, map[instanceID]time.Duration{}, map[instanceID]bool{}
+	for _, b := range w.containers {
 		b.shift(w.now)
 	}
 	w.now, w.before = 0, 0
 }
 
-// soon is a time from now on.
+// soon returns a random time within a limit from now.
 func (w *world) soon(most time.Duration) time.Duration {
 	return w.now + time.Duration(w.rand.Int64N(int64(most)))
 }
@@ -99,7 +104,7 @@ func (w *world) later(most time.Duration, o observation) {
 
 func (w *world) chance(p float64) bool { return w.rand.Float64() < p }
 
-// run moves time on, in steps, and checks what must always hold.
+// run advances the clock in random steps and checks the invariants after each.
 func (w *world) run(d time.Duration) {
 	for end := w.now + d; w.now < end; {
 		w.now += time.Duration(w.rand.Int64N(int64(500 * time.Millisecond)))
@@ -123,7 +128,9 @@ func (w *world) step() {
 	for _, o := range due {
 		switch o := o.(type) {
 		case probed:
-			w.health[o.life] = o
+			w.health[o.instanceID] = o
+		case drained:
+			w.idle[o.instanceID] = true
 		case seen:
 			w.note(o.container, w.now)
 		case listed:
@@ -138,11 +145,11 @@ func (w *world) step() {
 	w.check()
 }
 
-// note keeps that a container's end was told, unless it was asked for before the container was known to have started.
+// note records a reported exit, unless the report may be older than the container's start.
 func (w *world) note(c container, asked time.Duration) {
 	for _, r := range w.m.replicas() {
-		if r.container == c.id && !c.running && r.made <= asked {
-			w.over[r.life] = true
+		if r.container == c.id && !c.running && r.createdAt <= asked {
+			w.exited[r.instanceID] = true
 		}
 	}
 }
@@ -154,39 +161,42 @@ func (w *world) do(a action) {
 	case probe:
 		w.probe(a)
 	case predict:
-		w.later(time.Second, predicted{a.life, w.answers(a.url), "no"})
+		w.later(time.Second, predicted{a.instanceID, w.answers(a.url), "no"})
 	case drain:
-		w.later(5*time.Second, drained{life: a.life})
+		w.drain(a)
 	case remove:
 		w.remove(a)
-	case removeExtra:
-		o := removedExtra{id: a.id}
-		if b := w.boxes[a.id]; b != nil && (b.held || w.broken) {
+	case removeUnplaced:
+		if a.grace != w.cfg.Stop {
+			w.t.Fatalf("an unplaced container gets %s to stop", a.grace)
+		}
+		o := removedUnplaced{id: a.id}
+		if b := w.containers[a.id]; b != nil && (b.unstoppable || w.engineDown) {
 			o.err = errFault
 		} else {
-			delete(w.boxes, a.id)
+			delete(w.containers, a.id)
 		}
 		w.later(3*time.Second, o)
-	case look:
+	case listContainers:
 		w.list()
-	case lookGPUs:
-		w.look()
+	case readGPUs:
+		w.readGPUs()
 	}
 }
 
-// answers is how a prediction of a replica ends.
+// answers returns the outcome of a prediction.
 func (w *world) answers(url string) verdict {
 	b := w.at(url)
 	switch {
-	case b == nil || b.mute || b.late || !w.chance(w.share):
+	case b == nil || b.unresponsive || b.slow || !w.chance(w.successShare):
 		return late
-	case b.lies:
+	case b.canaryFails:
 		return bad
 	}
 	return good
 }
 
-// traffic is what became of the requests that the replicas in service were given since the last step.
+// traffic returns the counters of the serving replicas' requests.
 func (w *world) traffic() traffic {
 	var o traffic
 	for _, r := range w.m.serving() {
@@ -202,7 +212,7 @@ func (w *world) traffic() traffic {
 		}
 		s.InFlight = int(w.load)
 		for range n {
-			if b := w.at(r.url); w.answers(r.url) == good && !w.chance(b.fails) {
+			if b := w.at(r.url); w.answers(r.url) == good && !w.chance(b.failShare) {
 				s.Good++
 			} else {
 				s.Bad++
@@ -214,15 +224,15 @@ func (w *world) traffic() traffic {
 	return o
 }
 
-// inventory is read every few seconds.
-func (w *world) look() {
+// readGPUs delivers an inventory.
+func (w *world) readGPUs() {
 	if len(w.gpus) == 0 {
 		return
 	}
 	o := inventory{since: w.now, wall: time.Unix(1, 0)}
 	for i, uuid := range w.gpus {
 		d := gpu.Device{Index: i, UUID: uuid, Memory: &gpu.Memory{Total: 80 << 30, Used: uint64(w.rand.IntN(80)) << 30}}
-		if w.sickGPU[uuid] {
+		if w.faultyGPUs[uuid] {
 			d.Err = gpu.ErrLost
 		}
 		o.devices = append(o.devices, d)
@@ -230,40 +240,41 @@ func (w *world) look() {
 	w.later(time.Second, o)
 }
 
-// check is what must hold at every moment.
+// check tests the invariants.
 func (w *world) check() {
 	w.t.Helper()
-	beside := 0
-	for i, s := range w.m.slots {
-		rolling := w.m.roll != nil && w.m.roll.index == i
+	double := 0
+	for i, s := range w.m.placements {
+		startRollout := w.m.roll != nil && w.m.roll.index == i
 		if s.next != nil {
-			beside++
-			if !rolling && s.next.ending == alive {
-				w.t.Fatalf("%s has two replicas outside a roll-out", s.Name)
+			double++
+			if !startRollout && s.next.cause == notEnding {
+				w.t.Fatalf("%s has two replicas outside a rollout", s.Name)
 			}
 		}
 	}
-	if beside > 1 {
-		w.t.Fatalf("%d places have two replicas", beside)
+	if double > 1 {
+		w.t.Fatalf("%d placements have two replicas", double)
 	}
 	names := map[string]bool{}
-	for _, b := range w.boxes {
+	for _, b := range w.containers {
 		if names[b.name] {
 			w.t.Fatalf("two containers are named %s", b.name)
 		}
 		names[b.name] = true
 	}
 	for _, r := range w.m.serving() {
-		p, known := w.health[r.life]
+		w.served[r.instanceID] = true
+		p, known := w.health[r.instanceID]
 		switch {
 		case !known || p.health == bad || p.ready == bad:
-			w.t.Fatalf("%s gets requests, and its last answer was %+v", r.id, p)
-		case w.over[r.life]:
-			w.t.Fatalf("%s gets requests, and its container is known to have ended", r.id)
-		case r.slot.blocked():
-			w.t.Fatalf("%s gets requests on a GPU that is out of use", r.id)
-		case r.ending != alive:
-			w.t.Fatalf("%s gets requests while it ends", r.id)
+			w.t.Fatalf("%s is serving, and its last probe was %+v", r.id, p)
+		case w.exited[r.instanceID]:
+			w.t.Fatalf("%s is serving, and its container is known to have exited", r.id)
+		case r.placement.blocked():
+			w.t.Fatalf("%s is serving on a GPU that is out of use", r.id)
+		case r.cause != notEnding:
+			w.t.Fatalf("%s is serving while it is being terminated", r.id)
 		}
 	}
 }

@@ -9,9 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Collector gives the GPUs' values to Prometheus. It reads NVML at most once per interval, however often and by however
-// many it is asked; a read takes at most NVML's time-out, and a GPU that does not answer is shown by fovea_gpu_up 0 and
-// the absence of its other values. There is no goroutine behind it.
+// Collector exports the GPUs' values to Prometheus. It reads NVML at most once per interval, however often it is scraped. A
+// read takes at most NVML's timeout; a GPU that does not answer has fovea_gpu_up 0 and no other values. It runs no goroutine.
 type Collector struct {
 	n        *NVML
 	interval time.Duration
@@ -24,7 +23,7 @@ type Collector struct {
 
 var _ prometheus.Collector = (*Collector)(nil)
 
-// NewCollector reads through n at most once per interval.
+// NewCollector returns a collector that reads n at most once per interval.
 func NewCollector(n *NVML, interval time.Duration) *Collector {
 	return &Collector{n: n, interval: interval}
 }
@@ -43,9 +42,9 @@ var (
 	temperatureDesc = desc("temperature_celsius", "Temperature of the GPU die.")
 	eccDesc         = desc("ecc_uncorrected_errors_total", "Uncorrected memory errors: volatile, since the driver was "+
 		"loaded; aggregate, over the GPU's life.", "counter")
-	recoveryDesc = desc("recovery_action", "Recovery action that the driver asks for: 0 none, 1 reset, 2 node reboot, "+
+	recoveryDesc = desc("recovery_action", "Recovery action that the driver requests: 0 none, 1 reset, 2 node reboot, "+
 		"3 drain peer-to-peer, 4 drain and reset, 5 recover IMEX domain, 6 bus reset, 7 system reboot.")
-	// The one metric that speaks of no GPU.
+	// the only metric without a GPU
 	answersDesc = prometheus.NewDesc("fovea_gpu_driver_up", "1 when the NVIDIA driver answers, else 0.", nil, nil)
 )
 
@@ -68,7 +67,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(out, answersDesc, 1)
 	for _, d := range inventory.Devices {
-		if d.UUID != "" { // Never read: there is nothing to tell it apart by.
+		if d.UUID != "" { // without one it cannot be labelled
 			collect(out, inventory.Driver, d)
 		}
 	}

@@ -32,7 +32,7 @@ fovea_gpu_memory_used_bytes{uuid="GPU-f0ea0000-0000-4000-8000-000000000000"} 1.0
 # HELP fovea_gpu_power_watts Power that the GPU draws.
 # TYPE fovea_gpu_power_watts gauge
 fovea_gpu_power_watts{uuid="GPU-f0ea0000-0000-4000-8000-000000000000"} 123.456
-# HELP fovea_gpu_recovery_action Recovery action that the driver asks for: 0 none, 1 reset, 2 node reboot, 3 drain peer-to-peer, 4 drain and reset, 5 recover IMEX domain, 6 bus reset, 7 system reboot.
+# HELP fovea_gpu_recovery_action Recovery action that the driver requests: 0 none, 1 reset, 2 node reboot, 3 drain peer-to-peer, 4 drain and reset, 5 recover IMEX domain, 6 bus reset, 7 system reboot.
 # TYPE fovea_gpu_recovery_action gauge
 fovea_gpu_recovery_action{uuid="GPU-f0ea0000-0000-4000-8000-000000000000"} 0
 # HELP fovea_gpu_temperature_celsius Temperature of the GPU die.
@@ -57,7 +57,7 @@ func TestCollector(t *testing.T) {
 	}
 }
 
-func TestCollectorShowsOnlyWhatIsKnown(t *testing.T) {
+func TestCollectorOmitsUnknownValues(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
 	n := open(t, f, WithTimeout(2*time.Second))
 	registry := prometheus.NewPedanticRegistry()
@@ -72,7 +72,7 @@ func TestCollectorShowsOnlyWhatIsKnown(t *testing.T) {
 	}
 	f.Delete("gpu1.power")
 	if got := count("fovea_gpu_power_watts"); got != 1 {
-		t.Errorf("power of %d GPUs, one of two tells it", got)
+		t.Errorf("power of %d GPUs, want 1", got)
 	}
 	f.Set("gpu0.lost", "1")
 	if up, temperatures := count("fovea_gpu_up"), count("fovea_gpu_temperature_celsius"); up != 2 || temperatures != 1 {

@@ -11,40 +11,40 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
 
-// Driver is what the NVIDIA driver says of itself.
+// Driver is the NVIDIA driver's versions.
 type Driver struct {
 	Version string // of the kernel driver, such as "580.95.05"
-	// CUDA is the version that the CUDA driver library supports, such as "13.0"; empty if it does not say. It may be
-	// newer than the kernel driver's own where NVIDIA's forward compatibility package is installed.
+	// CUDA is the version that the CUDA driver library supports, such as "13.0"; empty if unknown. It may be newer than the
+	// kernel driver's own if NVIDIA's forward compatibility package is installed.
 	CUDA string
 }
 
-// floors lists, by CUDA's major version, the oldest Linux driver that runs every minor version of it. Sources: NVIDIA,
+// minDrivers is, by CUDA's major version, the oldest Linux driver that runs every minor version of it. Sources: NVIDIA,
 // "CUDA Compatibility", Minor Version Compatibility, table 1; NVIDIA, "CUDA Toolkit Release Notes", table "CUDA Toolkit
 // and Minimum Required Driver Version for CUDA Minor Version Compatibility".
-var floors = map[int]string{
+var minDrivers = map[int]string{
 	11: "450.80.02",
 	12: "525.60.13",
 	13: "580.65.06",
 }
 
-// DriverFloor tells the oldest driver for a CUDA version such as "13.0". An error says that the version is not a
-// version, or that its floor is not known to Fovea.
-func DriverFloor(cuda string) (string, error) {
+// MinDriver returns the oldest driver for a CUDA version such as "13.0". It fails for what is not a version, and for a version
+// that Fovea does not know.
+func MinDriver(cuda string) (string, error) {
 	version, err := parseVersion(cuda)
 	if err != nil {
 		return "", fmt.Errorf("CUDA version: %w", err)
 	}
-	floor, ok := floors[version[0]]
+	minimum, ok := minDrivers[version[0]]
 	if !ok {
-		return "", fmt.Errorf("CUDA %s: the oldest driver for it is not known; known are CUDA 11, 12 and 13", cuda)
+		return "", fmt.Errorf("CUDA %s: the minimum driver is unknown; known are CUDA 11, 12 and 13", cuda)
 	}
-	return floor, nil
+	return minimum, nil
 }
 
-// Check tells whether a driver is new enough for programs built with a CUDA version. The error says what is needed.
+// Check returns an error that names the minimum if a driver is too old for programs built with a CUDA version.
 func Check(driver, cuda string) error {
-	floor, err := DriverFloor(cuda)
+	minimum, err := MinDriver(cuda)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func Check(driver, cuda string) error {
 	if err != nil {
 		return fmt.Errorf("driver version: %w", err)
 	}
-	need, err := parseVersion(floor)
+	need, err := parseVersion(minimum)
 	if err != nil {
 		return err
 	}
@@ -60,13 +60,13 @@ func Check(driver, cuda string) error {
 		return nil
 	}
 	if have[0] < need[0] {
-		floor = strconv.Itoa(need[0]) // The branch says enough, and every later release of it will do.
+		minimum = strconv.Itoa(need[0]) // the branch is enough: any release of it will do
 	}
-	return fmt.Errorf("driver %s is too old for CUDA %s: needs %s or newer", driver, cuda, floor)
+	return fmt.Errorf("driver %s is too old for CUDA %s: needs %s or newer", driver, cuda, minimum)
 }
 
-// Check tells whether this driver runs programs built with a CUDA version. A CUDA driver library of that major version
-// or a newer one settles it: with the forward compatibility package it runs on an older kernel driver.
+// Check returns an error if this driver cannot run programs built with a CUDA version. A CUDA driver library of that major
+// version or newer is sufficient: with the forward compatibility package it runs on an older kernel driver.
 func (d Driver) Check(cuda string) error {
 	need, err := parseVersion(cuda)
 	if err != nil {
@@ -78,7 +78,7 @@ func (d Driver) Check(cuda string) error {
 	return Check(d.Version, cuda)
 }
 
-// parseVersion reads numbers between dots. A last part "x" stands for the lowest of its kind.
+// parseVersion parses numbers separated by dots. A last part "x" counts as 0.
 func parseVersion(s string) ([]int, error) {
 	parts := strings.Split(s, ".")
 	numbers := make([]int, len(parts))
@@ -88,14 +88,14 @@ func parseVersion(s string) ([]int, error) {
 		}
 		number, err := strconv.ParseUint(part, 10, 31)
 		if err != nil {
-			return nil, fmt.Errorf("%q is not a version: want numbers between dots", s)
+			return nil, fmt.Errorf("%q is not a version such as 12.4", s)
 		}
 		numbers[i] = int(number)
 	}
 	return numbers, nil
 }
 
-// Driver reads the driver's versions.
+// Driver reads the driver's versions from NVML.
 func (n *NVML) Driver(ctx context.Context) (Driver, error) {
 	return ask(ctx, n, n.system, func() (Driver, error) {
 		version, status := n.api.SystemGetDriverVersion()
@@ -106,8 +106,7 @@ func (n *NVML) Driver(ctx context.Context) (Driver, error) {
 	})
 }
 
-// cuda asks the newer function where there is one: it looks at the CUDA library that programs load, the older one only
-// at the driver.
+// cuda prefers the newer function, which reports on the CUDA library that programs load; the older one only knows the driver.
 func (n *NVML) cuda() string {
 	ask := n.api.SystemGetCudaDriverVersion
 	if n.has["nvmlSystemGetCudaDriverVersion_v2"] {

@@ -8,17 +8,17 @@ import (
 )
 
 var (
-	// ErrNoLibrary: NVML's library is not here. Normal on a machine without an NVIDIA driver.
+	// ErrNoLibrary: NVML's library is not installed, which is normal on a machine without an NVIDIA driver.
 	ErrNoLibrary = errors.New("no NVML library")
-	// ErrNoDriver: the library is here, the driver is not loaded, or this process may not reach it.
+	// ErrNoDriver: the library is installed, but the driver is not loaded or not accessible to this process.
 	ErrNoDriver = errors.New("no NVIDIA driver")
 	// ErrNotAnswering: a call ran past its deadline and has not returned.
 	ErrNotAnswering = errors.New("not answering")
-	// ErrLost: the GPU fell off the bus or is otherwise out of the driver's reach.
+	// ErrLost: the GPU fell off the bus or is unreachable for the driver for another reason.
 	ErrLost = errors.New("the GPU is lost")
-	// ErrNeedsRepair: the GPU answers, but takes no work before what its recovery action says was done.
+	// ErrNeedsRepair: the GPU answers, but takes no work until its recovery action was carried out.
 	ErrNeedsRepair = errors.New("the GPU needs repair")
-	// ErrUnknownDevice: no such GPU among those that this process sees.
+	// ErrUnknownDevice: this process sees no such GPU.
 	ErrUnknownDevice = errors.New("no such GPU")
 	// ErrClosed: NVML was closed.
 	ErrClosed = errors.New("NVML is closed")
@@ -26,8 +26,8 @@ var (
 	errNotSupported = errors.New("not supported")
 )
 
-// statusTexts says the statuses that a user may meet. NVML has texts of its own, but asking for them is a call into a
-// library that may hang, and may be unloaded by then.
+// statusTexts are the messages for statuses that a user may see. NVML has its own, but reading them is a call into a library
+// that may hang or be unloaded.
 var statusTexts = map[nvml.Return]string{
 	nvml.ERROR_UNINITIALIZED:           "NVML is not initialized",
 	nvml.ERROR_INVALID_ARGUMENT:        "invalid argument",
@@ -44,7 +44,7 @@ var statusTexts = map[nvml.Return]string{
 	nvml.ERROR_UNKNOWN:                 "unknown error",
 }
 
-// check turns a status into an error; nil for success.
+// check returns a status as an error; nil for success.
 func check(status nvml.Return) error {
 	switch status {
 	case nvml.SUCCESS:
@@ -62,7 +62,7 @@ func check(status nvml.Return) error {
 	return fmt.Errorf("NVML status %d", int(status))
 }
 
-// fatal tells whether an error is about the GPU as a whole, not about the one value that was asked for.
+// fatal reports whether an error concerns the whole GPU, not only the value that was read.
 func fatal(err error) bool {
 	return errors.Is(err, ErrLost) || errors.Is(err, ErrNeedsRepair)
 }

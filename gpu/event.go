@@ -2,18 +2,18 @@ package gpu
 
 import "time"
 
-// Kind is what an event tells.
+// Kind is the kind of an event.
 type Kind int
 
 // The kinds.
 const (
-	KindWatching    Kind = iota // from now on events are received; anything before it may have gone unseen
-	KindInterrupted             // events are not received; Err says why. KindWatching follows when they are again
+	KindWatching    Kind = iota // events are received from now on; earlier ones may have been missed
+	KindInterrupted             // events are not received; Err says why. KindWatching follows
 	KindXID                     // the driver reported a critical error; XID is its number
 	KindECC                     // uncorrected memory error
 	KindECCCorrected
 	KindRecovery     // the recovery action changed
-	KindLost         // the GPU is out of reach
+	KindLost         // the GPU is unreachable
 	KindNeedsRepair  // the GPU takes no new work; Err says what it needs
 	KindNotAnswering // a call about the GPU hangs
 	KindFailed       // the GPU answers with another error
@@ -33,30 +33,30 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// Event is something that happened to a GPU, or (Index -1) to the watch itself.
+// Event is a change of a GPU or, with Index -1, of the watch itself.
 type Event struct {
-	Time  time.Time // when Fovea heard of it
+	Time  time.Time // when Fovea received it
 	Kind  Kind
 	Index int
 	UUID  string
 	XID   int // of KindXID, else 0
 	Class Class
-	// Recovery is the driver's recovery action just after the event; nil where it is not told.
+	// Recovery is the driver's recovery action just after the event; nil if unknown.
 	Recovery *RecoveryAction
-	// ByDriver: Class follows from Recovery, not from the table of XIDs.
+	// ByDriver: Class follows from Recovery rather than from the table of XIDs.
 	ByDriver        bool
-	GPUInstance     *int // the MIG instance that an XID is about, if it is about one
+	GPUInstance     *int // the MIG instance of an XID, if any
 	ComputeInstance *int
 	Err             error
-	// Missed counts the events dropped before this one because nobody took them in time. After a gap, ask Inventory.
+	// Missed counts the events dropped before this one because the reader was too slow. Call Inventory after a gap.
 	Missed int
 }
 
-// eventBuffer is how many events wait for a slow reader. When it is full the oldest goes: the newest say how things
-// are now, and each event that replaces another counts it in Missed.
+// eventBuffer bounds the events that wait for a slow reader. If it is full the oldest is dropped, since the newest describe
+// the present state, and counted in the Missed of the next.
 const eventBuffer = 64
 
-// outbox sends events to one reader and never waits for it.
+// outbox sends events to one reader without waiting for it.
 type outbox struct{ events chan Event }
 
 func (o outbox) send(e Event) {
@@ -69,7 +69,7 @@ func (o outbox) send(e Event) {
 		select {
 		case old := <-o.events:
 			e.Missed += old.Missed + 1
-		default: // The reader took one meanwhile.
+		default: // the reader took one meanwhile
 		}
 	}
 }

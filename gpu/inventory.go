@@ -8,8 +8,61 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
 
-// Inventory reads the driver's versions and all GPUs. GPUs are read side by side, each under its own deadline; one that
-// fails carries its error in Device.Err. An error is returned only if the driver itself does not answer.
+// Inventory is a snapshot of the driver and its GPUs.
+type Inventory struct {
+	Driver  Driver
+	Devices []Device // by NVML's index, which follows the PCI bus
+}
+
+// Device is one GPU. A nil pointer is a value that this GPU or driver does not report.
+type Device struct {
+	Index    int    // NVML's index
+	UUID     string // "GPU-…"; empty if the GPU never answered
+	Name     string
+	PCIBusID string // "domain:bus:device.function"
+
+	Memory            *Memory
+	Utilization       *float64 // share of the last sample period in which a kernel ran, 0 to 1; nil with MIG
+	PowerWatts        *float64
+	Temperature       *float64 // of the GPU die, °C
+	ECCVolatile       *uint64  // uncorrected memory errors since the driver was loaded
+	ECCAggregate      *uint64  // uncorrected memory errors over the GPU's life
+	ComputeCapability *ComputeCapability
+	Recovery          *RecoveryAction
+
+	MIG       bool // the GPU is split into instances
+	Instances []Instance
+
+	// Err says why the GPU is unusable: ErrLost, ErrNeedsRepair, ErrNotAnswering or another. Index is set then, and so are
+	// UUID, Name and PCIBusID if they were ever read; other values may be missing.
+	Err error
+}
+
+// Memory is a GPU's or an instance's memory, in bytes.
+type Memory struct{ Total, Used uint64 }
+
+// ComputeCapability is CUDA's version of a GPU's features.
+type ComputeCapability struct{ Major, Minor int }
+
+// String formats it like "9.0".
+func (c ComputeCapability) String() string { return fmt.Sprintf("%d.%d", c.Major, c.Minor) }
+
+// Instance is one MIG instance of a GPU, which CUDA treats as a device.
+type Instance struct {
+	UUID            string // "MIG-…"
+	GPUInstance     *int
+	ComputeInstance *int
+	Memory          *Memory
+}
+
+// identity is what is still known of a GPU that stopped answering.
+type identity struct {
+	uuid, name, pciBusID string
+	instances            []string // UUIDs
+}
+
+// Inventory reads the driver's versions and all GPUs. GPUs are read concurrently, each with its own deadline; one that
+// fails has its error in Device.Err. An error is returned only if the driver itself does not answer.
 func (n *NVML) Inventory(ctx context.Context) (Inventory, error) {
 	driver, err := n.Driver(ctx)
 	if err != nil {
@@ -37,7 +90,7 @@ func (n *NVML) count(ctx context.Context) (int, error) {
 
 // device reads one GPU.
 func (n *NVML) device(ctx context.Context, index int) Device {
-	d, err := ask(ctx, n, n.lane(index), func() (Device, error) { return n.read(index), nil })
+	d, err := ask(ctx, n, n.executor(index), func() (Device, error) { return n.read(index), nil })
 	if err != nil {
 		d = Device{Index: index, Err: err}
 	}
@@ -45,7 +98,7 @@ func (n *NVML) device(ctx context.Context, index int) Device {
 	return d
 }
 
-// remember keeps what identifies a GPU and its instances, and gives it back to one that no longer says it.
+// remember stores the identity of a GPU and its instances, or restores it if the GPU no longer reports it.
 func (n *NVML) remember(d *Device) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -61,13 +114,13 @@ func (n *NVML) remember(d *Device) {
 	n.known[d.Index] = id
 }
 
-// handle finds the device with an index.
+// handle returns the device with an index.
 func (n *NVML) handle(index int) (nvml.Device, error) {
 	device, status := n.api.DeviceGetHandleByIndex(index)
 	return device, check(status)
 }
 
-// read asks for every value. It runs in the GPU's lane.
+// read reads every value. It runs in the GPU's executor.
 func (n *NVML) read(index int) Device {
 	d := Device{Index: index}
 	device, err := n.handle(index)
@@ -89,14 +142,14 @@ func (n *NVML) read(index int) Device {
 	return d
 }
 
-// query reads one device. It stops asking at the first error that concerns the whole device.
+// query reads one device, until the first error that concerns the whole device.
 type query struct {
 	n      *NVML
 	device nvml.Device
 	err    error
 }
 
-// ask runs one NVML call and tells whether it gave a value.
+// ask runs one NVML call and reports whether it returned a value.
 func (q *query) ask(name string, fn func() nvml.Return) bool {
 	if q.err != nil {
 		return false
@@ -142,7 +195,7 @@ func (q *query) load(d *Device) {
 		d.PowerWatts = &watts
 	}
 	if q.ask("", func() nvml.Return {
-		// Its successor exists from driver 570 on only.
+		// its successor requires driver 570
 		celsius, status = q.device.GetTemperature(nvml.TEMPERATURE_GPU)
 		return status
 	}) {
@@ -187,19 +240,19 @@ func (q *query) ecc(counter nvml.EccCounterType) *uint64 {
 
 func (q *query) instances(d *Device) {
 	var status nvml.Return
-	var mode, most int
+	var mode, count int
 	q.ask("nvmlDeviceGetMigMode", func() nvml.Return { mode, _, status = q.device.GetMigMode(); return status })
 	d.MIG = mode == nvml.DEVICE_MIG_ENABLE
 	if !d.MIG {
 		return
 	}
 	q.ask("nvmlDeviceGetMaxMigDeviceCount", func() nvml.Return {
-		most, status = q.device.GetMaxMigDeviceCount()
+		count, status = q.device.GetMaxMigDeviceCount()
 		return status
 	})
-	for i := range most {
+	for i := range count {
 		var mig nvml.Device
-		// Places may be empty between instances, so the search goes on after one that is not found.
+		// indices may be empty between instances
 		if q.ask("nvmlDeviceGetMigDeviceHandleByIndex", func() nvml.Return {
 			mig, status = q.device.GetMigDeviceHandleByIndex(i)
 			return status
@@ -224,7 +277,7 @@ func (q *query) instance(mig nvml.Device) Instance {
 	return in
 }
 
-// text reads a C string.
+// text converts a C string.
 func text(c []int8) string {
 	b := make([]byte, 0, len(c))
 	for _, ch := range c {

@@ -63,7 +63,7 @@ func TestNotSupportedIsAbsentNotZero(t *testing.T) {
 			if got := inventory(t, n).Devices[0]; !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
-			if err := n.Answers(context.Background(), simnvml.UUID(0)); err != nil {
+			if err := n.Ping(context.Background(), simnvml.UUID(0)); err != nil {
 				t.Errorf("the GPU does not answer: %v", err)
 			}
 		})
@@ -93,20 +93,20 @@ func TestMIGInstances(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	ctx := context.Background()
-	if err := n.Answers(ctx, "MIG-b"); err != nil {
+	if err := n.Ping(ctx, "MIG-b"); err != nil {
 		t.Errorf("instance: %v", err)
 	}
 	f.Delete("gpu1.mig2.uuid")
-	if err := n.Answers(ctx, "MIG-b"); !errors.Is(err, ErrUnknownDevice) {
+	if err := n.Ping(ctx, "MIG-b"); !errors.Is(err, ErrUnknownDevice) {
 		t.Errorf("an instance that is gone: error %v, want %v", err, ErrUnknownDevice)
 	}
 	f.Set("gpu1.lost", "1")
-	if err := n.Answers(ctx, "MIG-a"); !errors.Is(err, ErrLost) {
+	if err := n.Ping(ctx, "MIG-a"); !errors.Is(err, ErrLost) {
 		t.Errorf("an instance of a lost GPU: error %v, want %v", err, ErrLost)
 	}
 }
 
-func TestAnswers(t *testing.T) {
+func TestPing(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
 	n := open(t, f)
 	uuid := simnvml.UUID(0)
@@ -122,13 +122,13 @@ func TestAnswers(t *testing.T) {
 		"recovery by reset":      {"gpu0.recovery", "1", ErrNeedsRepair, "reset"},
 		"recovery by reboot":     {"gpu0.recovery", "2", ErrNeedsRepair, "node reboot"},
 		"an unknown recovery":    {"gpu0.recovery", "99", ErrNeedsRepair, "action 99"},
-		"an error of its own":    {"gpu0.error", "999", nil, "GPU 0: unknown error (NVML status 999)"},
+		"another error":          {"gpu0.error", "999", nil, "GPU 0: unknown error (NVML status 999)"},
 		"interrupts do not work": {"gpu0.error", "11", nil, "interrupts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.Set(c.key, c.value)
 			defer f.Set(c.key, "0")
-			err := n.Answers(ctx, uuid)
+			err := n.Ping(ctx, uuid)
 			if err == nil || !strings.Contains(err.Error(), c.text) || (c.want != nil && !errors.Is(err, c.want)) {
 				t.Errorf("error %v, want %v saying %q", err, c.want, c.text)
 			}
@@ -136,23 +136,23 @@ func TestAnswers(t *testing.T) {
 			if d.Err == nil || (c.want != nil && !errors.Is(d.Err, c.want)) || d.UUID != uuid {
 				t.Errorf("inventory: %+v", d)
 			}
-			if err := n.Answers(ctx, simnvml.UUID(1)); err != nil {
+			if err := n.Ping(ctx, simnvml.UUID(1)); err != nil {
 				t.Errorf("the other GPU: %v", err)
 			}
 		})
 	}
-	if err := n.Answers(ctx, uuid); err != nil {
-		t.Errorf("after all is well again: %v", err)
+	if err := n.Ping(ctx, uuid); err != nil {
+		t.Errorf("after recovery: %v", err)
 	}
-	if err := n.Answers(ctx, "GPU-none"); !errors.Is(err, ErrUnknownDevice) {
+	if err := n.Ping(ctx, "GPU-none"); !errors.Is(err, ErrUnknownDevice) {
 		t.Errorf("error %v, want %v", err, ErrUnknownDevice)
 	}
 }
 
-func TestGPUThatNeverSaidItsName(t *testing.T) {
+func TestGPUWithUnknownUUID(t *testing.T) {
 	f := simnvml.New(t, merged(simnvml.Machine(2), map[string]string{"gpu1.lost": "1"}))
 	n := open(t, f)
-	err := n.Answers(context.Background(), simnvml.UUID(1))
+	err := n.Ping(context.Background(), simnvml.UUID(1))
 	if !errors.Is(err, ErrUnknownDevice) || !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "GPU 1") {
 		t.Errorf("error %v", err)
 	}
@@ -160,7 +160,7 @@ func TestGPUThatNeverSaidItsName(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	f.Delete("gpu1.lost")
-	if err := n.Answers(context.Background(), simnvml.UUID(1)); err != nil {
+	if err := n.Ping(context.Background(), simnvml.UUID(1)); err != nil {
 		t.Errorf("when it is back: %v", err)
 	}
 }
@@ -175,7 +175,7 @@ func TestInventoryWithoutADriver(t *testing.T) {
 }
 
 // What the simulated library never says: a value refused for want of permission is absent, and the rest is read.
-func TestOneValueRefused(t *testing.T) {
+func TestOneValueFails(t *testing.T) {
 	device := &mock.Device{
 		GetUUIDFunc:                  func() (string, nvml.Return) { return "GPU-m", nvml.SUCCESS },
 		GetNameFunc:                  func() (string, nvml.Return) { return "mock", nvml.SUCCESS },
@@ -203,14 +203,14 @@ func TestOneValueRefused(t *testing.T) {
 
 func TestInventoryFromManyGoroutines(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
-	n := open(t, f, WithTimeout(patience))
+	n := open(t, f, WithTimeout(testTimeout))
 	done := make(chan error)
 	for range 8 {
 		go func() {
 			var err error
 			for range 5 {
 				_, e := n.Inventory(context.Background())
-				err = errors.Join(err, e, n.Answers(context.Background(), simnvml.UUID(1)))
+				err = errors.Join(err, e, n.Ping(context.Background(), simnvml.UUID(1)))
 			}
 			done <- err
 		}()

@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience bounds every wait of a test; none of them passes because of it.
-const patience = 30 * time.Second
+// testTimeout bounds every wait of a test; none of them passes because of it.
+const testTimeout = 30 * time.Second
 
 // open opens the simulated NVML and closes it at the end of the test, whatever hangs.
 func open(t *testing.T, f *simnvml.File, options ...Option) *NVML {
@@ -33,7 +33,7 @@ func open(t *testing.T, f *simnvml.File, options ...Option) *NVML {
 		for i := range 2 {
 			f.Delete("gpu" + string(rune('0'+i)) + ".hang")
 		}
-		eventually(t, "no call hangs any more", func() bool { return !n.silent() })
+		eventually(t, "no call hangs any more", func() bool { return !n.hung() })
 		if err := n.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
@@ -52,7 +52,7 @@ func inventory(t *testing.T, n *NVML) Inventory {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(testTimeout); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("still not: %s", what)
 		}

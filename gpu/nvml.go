@@ -1,12 +1,12 @@
-// Package gpu knows the machine's NVIDIA GPUs through NVML: what there is and how it fares, whether the driver is new
-// enough, what goes wrong, and which GPU a CUDA device number means. It is the only importer of go-nvml.
+// Package gpu monitors the machine's NVIDIA GPUs through NVML: inventory and health, events, the minimum driver version, and
+// which GPU a CUDA device number refers to. It is the only importer of go-nvml.
 //
-// A machine without NVIDIA is normal: Open then returns ErrNoLibrary or ErrNoDriver. Every NVML call has a deadline,
-// because the driver can block for ever when a GPU dies.
+// On a machine without NVIDIA GPUs, Open returns ErrNoLibrary or ErrNoDriver. NVML calls run in per-device executors with a
+// deadline, because the driver can block indefinitely when a GPU fails.
 //
-// go-nvml leaves NVML's functions unresolved until each is first called: a program must be linked with lazy binding
-// (-ldflags=-extldflags=-Wl,-z,lazy where the C toolchain says otherwise), and calling a function that an old library
-// lacks would end the process. Functions newer than driver 418 are therefore looked up before use.
+// go-nvml resolves NVML's functions on their first call: a program must be linked with lazy binding
+// (-ldflags=-extldflags=-Wl,-z,lazy if that is not the C toolchain's default), and calling a function that an old library
+// lacks would crash the process. Functions newer than driver 418 are therefore looked up first.
 package gpu
 
 import (
@@ -20,13 +20,13 @@ import (
 
 const (
 	defaultTimeout = 5 * time.Second
-	// Without the persistence daemon the first client makes the driver start every GPU, about a second or two each.
+	// Without the persistence daemon the first client initializes every GPU, for a second or two each.
 	defaultInitTimeout = 60 * time.Second
 	defaultPoll        = 5 * time.Second
 	eventWait          = 500 * time.Millisecond
 )
 
-// newer lists the functions that old libraries lack and this package calls.
+// newer lists the functions that this package calls and old libraries lack.
 var newer = []string{
 	"nvmlSystemGetCudaDriverVersion_v2",
 	"nvmlDeviceGetMemoryInfo_v2",
@@ -42,33 +42,33 @@ var newer = []string{
 type NVML struct {
 	api         nvml.Interface
 	timeout     time.Duration // of one call, or of reading all values of one GPU
-	poll        time.Duration // between two looks of a watch at every GPU
+	poll        time.Duration // interval at which a watch polls every GPU
 	initTimeout time.Duration
 	has         map[string]bool
-	system      *lane
+	system      *executor
 
-	mu    sync.Mutex
-	lanes map[int]*lane    // by index; those of watches below zero
-	known map[int]identity // of every GPU seen so far: a lost one can no longer say its name
+	mu        sync.Mutex
+	executors map[int]*executor // by index; those of watches have negative ones
+	known     map[int]identity  // of every GPU seen so far, since a lost one cannot be identified any more
 
 	closing  context.Context
 	close    context.CancelFunc
 	watchers sync.WaitGroup
 }
 
-// Option changes a setting of Open. Those of the first Open hold while the library stays open.
+// Option changes a setting of Open. The options of the first Open apply while the library stays open.
 type Option func(*NVML)
 
 // WithTimeout sets the deadline of one call; default 5 s.
 func WithTimeout(d time.Duration) Option { return func(n *NVML) { n.timeout = d } }
 
-// WithPoll sets how often Watch looks at every GPU beside waiting for events; default 5 s.
+// WithPoll sets how often Watch polls every GPU besides waiting for events; default 5 s.
 func WithPoll(d time.Duration) Option { return func(n *NVML) { n.poll = d } }
 
 func newNVML(api nvml.Interface, options ...Option) *NVML {
 	n := &NVML{
-		api: api, timeout: defaultTimeout, poll: defaultPoll, initTimeout: defaultInitTimeout, system: newLane("NVML"),
-		has: map[string]bool{}, lanes: map[int]*lane{}, known: map[int]identity{},
+		api: api, timeout: defaultTimeout, poll: defaultPoll, initTimeout: defaultInitTimeout, system: newExecutor("NVML"),
+		has: map[string]bool{}, executors: map[int]*executor{}, known: map[int]identity{},
 	}
 	for _, set := range options {
 		set(n)
@@ -77,18 +77,18 @@ func newNVML(api nvml.Interface, options ...Option) *NVML {
 	return n
 }
 
-// process is the process's one open library: go-nvml binds NVML's functions once per process, to the first library.
+// process is the process's only open library: go-nvml binds NVML's functions once per process.
 var process struct {
 	sync.Mutex
 	library string
 	open    *NVML
 	users   int
-	start   *lane // initialization and shutdown; kept over all, as an initialization may hang too
+	start   *executor // for initialization and shutdown; kept across Opens, since initialization may hang
 }
 
-// Open loads NVML from the file named (a name without a slash is searched for; empty: libnvidia-ml.so.1) and
-// initializes it. While it is open, further Opens of the same library share it. Errors: ErrNoLibrary, ErrNoDriver,
-// ErrNotAnswering, or what else the driver says.
+// Open loads NVML from a file (searched for if its name has no slash; default libnvidia-ml.so.1) and initializes it. While it
+// is open, further Opens of the same library share it. Errors: ErrNoLibrary, ErrNoDriver, ErrNotAnswering, or another of the
+// driver's.
 func Open(library string, options ...Option) (*NVML, error) {
 	if library == "" {
 		library = "libnvidia-ml.so.1"
@@ -96,14 +96,14 @@ func Open(library string, options ...Option) (*NVML, error) {
 	process.Lock()
 	defer process.Unlock()
 	if process.users > 0 && process.library != library {
-		return nil, fmt.Errorf("NVML is already open from %s; a process uses one library, not also %s", process.library, library)
+		return nil, fmt.Errorf("NVML is already open from %s; a process cannot open %s as well", process.library, library)
 	}
 	if process.users > 0 {
 		process.users++
 		return process.open, nil
 	}
 	if process.start == nil {
-		process.start = newLane("NVML")
+		process.start = newExecutor("NVML")
 	}
 	n := newNVML(nvml.New(nvml.WithLibraryPath(library)), options...)
 	if err := n.initialize(process.start); err != nil {
@@ -114,7 +114,7 @@ func Open(library string, options ...Option) (*NVML, error) {
 	return n, nil
 }
 
-func (n *NVML) initialize(start *lane) error {
+func (n *NVML) initialize(start *executor) error {
 	has, err := call(context.Background(), start, n.initTimeout, func() (map[string]bool, error) {
 		if err := initError(n.api.Init()); err != nil {
 			return nil, err
@@ -129,8 +129,8 @@ func (n *NVML) initialize(start *lane) error {
 	return err
 }
 
-// initError says why NVML cannot start. go-nvml reports every failure to load the library as "library not found";
-// the library itself says the same when the driver's kernel part is missing or out of reach.
+// initError returns a status of Init as an error. go-nvml reports every failure to load the library as "library not found";
+// the library itself does so if the driver's kernel module is missing or inaccessible.
 func initError(status nvml.Return) error {
 	switch status {
 	case nvml.ERROR_LIBRARY_NOT_FOUND:
@@ -141,8 +141,8 @@ func initError(status nvml.Return) error {
 	return check(status)
 }
 
-// Close gives up one Open. The last one ends all watches and shuts NVML down; if a call hangs then, the library stays
-// as it is, because shutting it down under the call is not safe, and Close returns ErrNotAnswering.
+// Close undoes one Open. The last one ends all watches and shuts NVML down. If a call hangs then, the library stays
+// initialized, because shutting it down during a call is unsafe, and Close returns ErrNotAnswering.
 func (n *NVML) Close() error {
 	process.Lock()
 	defer process.Unlock()
@@ -156,8 +156,8 @@ func (n *NVML) Close() error {
 	process.open = nil
 	n.close()
 	n.watchers.Wait()
-	if n.silent() {
-		return fmt.Errorf("NVML is left open: %w", ErrNotAnswering)
+	if n.hung() {
+		return fmt.Errorf("NVML stays open: %w", ErrNotAnswering)
 	}
 	_, err := call(context.Background(), process.start, n.initTimeout, func() (struct{}, error) {
 		return struct{}{}, check(n.api.Shutdown())
@@ -165,49 +165,49 @@ func (n *NVML) Close() error {
 	return err
 }
 
-// silent tells whether any call is still running; those within their deadline get it to finish.
-func (n *NVML) silent() bool {
+// hung reports whether a call is still running after its deadline.
+func (n *NVML) hung() bool {
 	n.mu.Lock()
-	lanes := []*lane{n.system}
-	for _, l := range n.lanes {
-		lanes = append(lanes, l)
+	executors := []*executor{n.system}
+	for _, e := range n.executors {
+		executors = append(executors, e)
 	}
 	n.mu.Unlock()
-	for _, l := range lanes {
-		if _, err := call(context.Background(), l, n.timeout, func() (struct{}, error) { return struct{}{}, nil }); err != nil {
+	for _, e := range executors {
+		if _, err := call(context.Background(), e, n.timeout, func() (struct{}, error) { return struct{}{}, nil }); err != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// watchLane makes a lane for a watch's calls; done gives it back unless a call hangs in it.
-func (n *NVML) watchLane() (l *lane, done func()) {
+// watchExecutor adds an executor for a watch; done removes it unless a call hangs in it.
+func (n *NVML) watchExecutor() (e *executor, done func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	key := -1
-	for n.lanes[key] != nil {
+	for n.executors[key] != nil {
 		key--
 	}
-	l = newLane("NVML events")
-	n.lanes[key] = l
-	return l, func() {
+	e = newExecutor("NVML events")
+	n.executors[key] = e
+	return e, func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if !l.overdue() {
-			delete(n.lanes, key)
+		if !e.overdue() {
+			delete(n.executors, key)
 		}
 	}
 }
 
-// lane returns the lane of the GPU with an index.
-func (n *NVML) lane(index int) *lane {
+// executor returns the GPU's executor.
+func (n *NVML) executor(index int) *executor {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	l, ok := n.lanes[index]
+	e, ok := n.executors[index]
 	if !ok {
-		l = newLane(fmt.Sprintf("GPU %d", index))
-		n.lanes[index] = l
+		e = newExecutor(fmt.Sprintf("GPU %d", index))
+		n.executors[index] = e
 	}
-	return l
+	return e
 }

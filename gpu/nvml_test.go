@@ -17,18 +17,18 @@ import (
 	"fovea/gpu/simnvml"
 )
 
-func TestOpenTellsWhatIsMissing(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		status nvml.Return
 		want   error
 		text   string
 	}{
-		"no library":                   {nvml.ERROR_LIBRARY_NOT_FOUND, ErrNoLibrary, "no NVML library"},
-		"driver not loaded":            {nvml.ERROR_DRIVER_NOT_LOADED, ErrNoDriver, "the driver is not loaded"},
-		"no permission":                {nvml.ERROR_NO_PERMISSION, ErrNoDriver, "no permission"},
-		"library of another version":   {nvml.ERROR_LIB_RM_VERSION_MISMATCH, nil, "reload the driver or reboot"},
-		"a status that nobody knows":   {nvml.Return(4711), nil, "NVML status 4711"},
-		"an error that NVML can't say": {nvml.ERROR_UNKNOWN, nil, "unknown error (NVML status 999)"},
+		"no library":                 {nvml.ERROR_LIBRARY_NOT_FOUND, ErrNoLibrary, "no NVML library"},
+		"driver not loaded":          {nvml.ERROR_DRIVER_NOT_LOADED, ErrNoDriver, "the driver is not loaded"},
+		"no permission":              {nvml.ERROR_NO_PERMISSION, ErrNoDriver, "no permission"},
+		"library of another version": {nvml.ERROR_LIB_RM_VERSION_MISMATCH, nil, "reload the driver or reboot"},
+		"an unknown status":          {nvml.Return(4711), nil, "NVML status 4711"},
+		"an unspecific error":        {nvml.ERROR_UNKNOWN, nil, "unknown error (NVML status 999)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := simnvml.New(t, simnvml.Machine(1))
@@ -95,7 +95,7 @@ func TestOpenOfAHungDriver(t *testing.T) {
 	values := simnvml.Machine(1)
 	values["hang"] = "600"
 	f := simnvml.New(t, values)
-	start := newLane("NVML")
+	start := newExecutor("NVML")
 	n := newNVML(nvml.New(nvml.WithLibraryPath(simnvml.Library(t))))
 	n.initTimeout = 50 * time.Millisecond
 	for range 20 {
@@ -104,7 +104,7 @@ func TestOpenOfAHungDriver(t *testing.T) {
 		}
 	}
 	f.Delete("hang")
-	n.initTimeout = patience
+	n.initTimeout = testTimeout
 	eventually(t, "the driver answers", func() bool { return n.initialize(start) == nil })
 	for n.api.Shutdown() == nvml.SUCCESS {
 		// The abandoned initialization ended well, too.

@@ -8,15 +8,15 @@ import (
 	"syscall"
 )
 
-// ControlDevice is the device through which every process reaches NVIDIA's driver.
+// ControlDevice is the device file of NVIDIA's driver that every process opens.
 const ControlDevice = "/dev/nvidiactl"
 
-// ErrDetached: the kernel refuses this process the driver's device. What was opened before works on.
+// ErrDetached: the kernel denies this process the driver's device. What it opened before still works.
 var ErrDetached = errors.New("detached from the driver")
 
-// Reachable opens the driver's device and closes it again, which asks the kernel and not the GPU. In a container, systemd's
-// daemon-reload can take the right to do so away; NVML and CUDA notice nothing, since theirs is open already.
-// Errors: ErrDetached. Nil where there is no such device, as in Windows' subsystem for Linux.
+// Reachable opens and closes the driver's device, which involves the kernel but no GPU. In a container, systemd's daemon-reload
+// can revoke access to it, which NVML and CUDA do not notice, since they have it open already. It returns ErrDetached then, and
+// nil if there is no such device, as in the Windows Subsystem for Linux.
 func Reachable(device string) error {
 	fd, err := syscall.Open(device, syscall.O_RDWR|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	switch {
@@ -25,5 +25,5 @@ func Reachable(device string) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: %w", ErrDetached, &os.PathError{Op: "open", Path: device, Err: err})
 	}
-	return nil // What else fails is for NVML to say.
+	return nil // other failures show in NVML
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
 
-// RecoveryAction is what the driver says must be done before a GPU takes work again. Sources: NVIDIA, "GPU Memory Error
+// RecoveryAction is what the driver requires before a GPU takes work again. Sources: NVIDIA, "GPU Memory Error
 // Management", Error Recovery and Response Flags; the field NVML_FI_DEV_GET_GPU_RECOVERY_ACTION (driver 565 or newer).
 type RecoveryAction int
 
@@ -36,10 +36,10 @@ func (a RecoveryAction) String() string {
 	return recoveryNames[a]
 }
 
-// usable tells whether the GPU still takes new work. Drain and reset asks for none, so a new process does not count on it.
+// usable reports whether the GPU takes new work, which excludes drain and reset.
 func (a RecoveryAction) usable() bool { return a == RecoveryNone }
 
-// readRecovery asks a device for its action; nil when the driver or the GPU does not know the field.
+// readRecovery reads a device's action; nil if the driver or the GPU does not have the field.
 func (n *NVML) readRecovery(device nvml.Device) (*RecoveryAction, error) {
 	if !n.has["nvmlDeviceGetFieldValues"] {
 		return nil, nil

@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// Visible is a device that CUDA shows to this process: "cuda:N" is the Nth of them.
-type Visible struct {
+// VisibleDevice is a device that CUDA shows to this process.
+type VisibleDevice struct {
 	UUID  string // of the GPU ("GPU-…") or of the MIG instance ("MIG-…")
 	Index int    // NVML's index of the GPU
 }
 
-// Visibility is what CUDA shows to this process, in CUDA's order.
-type Visibility struct {
-	Devices []Visible
-	// Missing names what the environment promises and NVML does not show: a misspelt identifier, or a container that
-	// lost its GPUs, as systemd's daemon-reload can bring about.
+// VisibleDevices are the devices that CUDA shows to this process, in CUDA's order: "cuda:N" is the Nth.
+type VisibleDevices struct {
+	Devices []VisibleDevice
+	// Missing are the identifiers in the environment that NVML does not show: misspelt ones, or those of a container that
+	// lost its GPUs, such as by systemd's daemon-reload.
 	Missing []string
 }
 
-// UUID tells which device "cuda:N" is.
-func (v Visibility) UUID(n int) (string, error) {
+// UUID returns the UUID of "cuda:N", or ErrUnknownDevice.
+func (v VisibleDevices) UUID(n int) (string, error) {
 	if n < 0 || n >= len(v.Devices) {
 		missing := ""
 		if len(v.Missing) > 0 {
@@ -35,28 +35,28 @@ func (v Visibility) UUID(n int) (string, error) {
 	return v.Devices[n].UUID, nil
 }
 
-// Visible tells what CUDA shows to this process, by its environment.
-func (n *NVML) Visible(ctx context.Context) (Visibility, error) {
+// VisibleDevices resolves which devices CUDA shows to this process, from its environment.
+func (n *NVML) VisibleDevices(ctx context.Context) (VisibleDevices, error) {
 	inventory, err := n.Inventory(ctx)
 	if err != nil {
-		return Visibility{}, err
+		return VisibleDevices{}, err
 	}
-	return Visibly(inventory.Devices, os.LookupEnv)
+	return ResolveVisibleDevices(inventory.Devices, os.LookupEnv)
 }
 
-// Visibly tells what CUDA shows of NVML's devices in an environment.
+// ResolveVisibleDevices resolves which of NVML's devices CUDA shows in an environment.
 //
 // CUDA_VISIBLE_DEVICES is CUDA's own: a list of indices and of UUIDs or their unique beginnings, in the order wanted;
-// the first one that is no device ends it; set but empty means none. Source: NVIDIA, "CUDA Programming Guide", CUDA
+// the first invalid one ends it; set but empty means none. Source: NVIDIA, "CUDA Programming Guide", CUDA
 // Environment Variables. CUDA's indices follow the bus, as NVML's do, only when CUDA_DEVICE_ORDER is PCI_BUS_ID or the
-// GPUs are all alike; else the fastest is first by a measure that CUDA keeps to itself, and an index is an error here.
+// GPUs are all alike; else the fastest is first by an undocumented measure, and an index is an error here.
 //
-// NVIDIA_VISIBLE_DEVICES is the container runtime's: it has acted on it before the process starts, so NVML shows only
-// what was granted, and the indices in it are the host's. Only "none" and missing UUIDs say anything here. "void" means
-// that the devices came another way (CDI) or not at all.
-func Visibly(devices []Device, lookup func(string) (string, bool)) (Visibility, error) {
+// NVIDIA_VISIBLE_DEVICES is for the container runtime, which applies it before the process starts, so NVML shows only what was
+// granted, and the indices in it are the host's. Only "none" and missing UUIDs matter here. "void" means that the devices came
+// another way (CDI) or not at all.
+func ResolveVisibleDevices(devices []Device, lookup func(string) (string, bool)) (VisibleDevices, error) {
 	granted, _ := lookup("NVIDIA_VISIBLE_DEVICES")
-	v := Visibility{Missing: ungranted(devices, granted)}
+	v := VisibleDevices{Missing: ungranted(devices, granted)}
 	if granted == "none" {
 		return v, nil
 	}
@@ -71,7 +71,7 @@ func Visibly(devices []Device, lookup func(string) (string, bool)) (Visibility, 
 	for _, name := range strings.Split(list, ",") {
 		name = strings.TrimSpace(name)
 		if isIndex(name) && !sure {
-			return Visibility{}, uncertain(false)
+			return VisibleDevices{}, uncertain(false)
 		}
 		device, ok := match(devices, all, name)
 		if !ok {
@@ -81,7 +81,7 @@ func Visibly(devices []Device, lookup func(string) (string, bool)) (Visibility, 
 			break
 		}
 		if slices.Contains(v.Devices, device) {
-			return Visibility{Missing: []string{name}}, nil // Naming a device twice makes CUDA show none.
+			return VisibleDevices{Missing: []string{name}}, nil // Naming a device twice makes CUDA show none.
 		}
 		v.Devices = append(v.Devices, device)
 	}
@@ -96,18 +96,18 @@ func uncertain(sure bool) error {
 		"CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by UUID in CUDA_VISIBLE_DEVICES")
 }
 
-// enumerate lists the devices as CUDA does when nothing is asked for: GPUs without MIG, or, where one has MIG on, the
-// first instance alone, because a process uses one MIG instance at most. Source: NVIDIA, "Multi-Instance GPU User
+// enumerate lists the devices as CUDA does by default: the GPUs without MIG or, if one has MIG enabled, only the first
+// instance, because a process uses one MIG instance at most. Source: NVIDIA, "Multi-Instance GPU User
 // Guide", CUDA Visible Devices and Device Enumeration.
-func enumerate(devices []Device) []Visible {
-	var gpus, instances []Visible
+func enumerate(devices []Device) []VisibleDevice {
+	var gpus, instances []VisibleDevice
 	for _, d := range devices {
 		if !d.MIG {
-			gpus = append(gpus, Visible{d.UUID, d.Index})
+			gpus = append(gpus, VisibleDevice{d.UUID, d.Index})
 			continue
 		}
 		for _, in := range d.Instances {
-			instances = append(instances, Visible{in.UUID, d.Index})
+			instances = append(instances, VisibleDevice{in.UUID, d.Index})
 		}
 	}
 	if len(instances) > 0 {
@@ -116,7 +116,7 @@ func enumerate(devices []Device) []Visible {
 	return gpus
 }
 
-// alike tells whether CUDA's fastest-first order is the bus's because no GPU is faster.
+// alike reports whether CUDA's fastest-first order is the bus order because no GPU is faster.
 func alike(devices []Device) bool {
 	for _, d := range devices {
 		if d.Name != devices[0].Name || d.MIG != devices[0].MIG {
@@ -131,32 +131,32 @@ func isIndex(name string) bool {
 	return err == nil
 }
 
-// match finds the one device that a name of CUDA_VISIBLE_DEVICES means.
-func match(devices []Device, all []Visible, name string) (Visible, bool) {
+// match finds the device that a name in CUDA_VISIBLE_DEVICES refers to.
+func match(devices []Device, all []VisibleDevice, name string) (VisibleDevice, bool) {
 	if index, err := strconv.ParseUint(name, 10, 31); err == nil {
 		if index < uint64(len(all)) {
 			return all[index], true
 		}
-		return Visible{}, false
+		return VisibleDevice{}, false
 	}
-	var found []Visible
+	var found []VisibleDevice
 	for _, d := range devices {
 		if !d.MIG && strings.HasPrefix(name, "GPU-") && strings.HasPrefix(d.UUID, name) {
-			found = append(found, Visible{d.UUID, d.Index})
+			found = append(found, VisibleDevice{d.UUID, d.Index})
 		}
 		for _, in := range d.Instances {
 			if in.UUID == name || in.oldName(d.UUID) == name {
-				found = append(found, Visible{in.UUID, d.Index})
+				found = append(found, VisibleDevice{in.UUID, d.Index})
 			}
 		}
 	}
 	if len(found) != 1 {
-		return Visible{}, false
+		return VisibleDevice{}, false
 	}
 	return found[0], true
 }
 
-// oldName is how drivers before 470 name an instance: MIG-<GPU's UUID>/<GPU instance>/<compute instance>.
+// oldName is the form of drivers before 470: MIG-<GPU's UUID>/<GPU instance>/<compute instance>.
 func (in Instance) oldName(gpu string) string {
 	if in.GPUInstance == nil || in.ComputeInstance == nil {
 		return ""
@@ -164,7 +164,7 @@ func (in Instance) oldName(gpu string) string {
 	return fmt.Sprintf("MIG-%s/%d/%d", gpu, *in.GPUInstance, *in.ComputeInstance)
 }
 
-// ungranted lists the UUIDs that the container was promised and NVML does not show.
+// ungranted lists the UUIDs granted to the container that NVML does not show.
 func ungranted(devices []Device, granted string) []string {
 	var missing []string
 	for _, name := range strings.Split(granted, ",") {

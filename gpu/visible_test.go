@@ -26,7 +26,7 @@ func withMIG(d Device, uuids ...string) Device {
 	return d
 }
 
-func TestVisible(t *testing.T) {
+func TestVisibleDevices(t *testing.T) {
 	three := plain("GPU-aa11", "GPU-aa22", "GPU-bb33")
 	mixed := plain("GPU-aa11", "GPU-bb33")
 	mixed[1].Name = "H100"
@@ -75,7 +75,7 @@ func TestVisible(t *testing.T) {
 		"container: CUDA counts what the container has": {plain("GPU-bb33"), map[string]string{"NVIDIA_VISIBLE_DEVICES": "2", "CUDA_VISIBLE_DEVICES": "0"}, "GPU-bb33"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, err := Visibly(c.devices, func(key string) (string, bool) { value, ok := c.env[key]; return value, ok })
+			v, err := ResolveVisibleDevices(c.devices, func(key string) (string, bool) { value, ok := c.env[key]; return value, ok })
 			var uuids []string
 			for _, d := range v.Devices {
 				uuids = append(uuids, d.UUID)
@@ -101,7 +101,7 @@ func TestVisible(t *testing.T) {
 }
 
 func TestVisibleUUID(t *testing.T) {
-	v := Visibility{Devices: []Visible{{"GPU-a", 0}, {"GPU-b", 1}}, Missing: []string{"GPU-c"}}
+	v := VisibleDevices{Devices: []VisibleDevice{{"GPU-a", 0}, {"GPU-b", 1}}, Missing: []string{"GPU-c"}}
 	if uuid, err := v.UUID(1); err != nil || uuid != "GPU-b" {
 		t.Errorf("cuda:1 is %q, %v", uuid, err)
 	}
@@ -118,26 +118,26 @@ func TestVisibleUUID(t *testing.T) {
 func TestVisibleToThisProcess(t *testing.T) {
 	n := open(t, simnvml.New(t, simnvml.Machine(2)))
 	t.Setenv("CUDA_VISIBLE_DEVICES", "1")
-	v, err := n.Visible(context.Background())
-	if want := (Visibility{Devices: []Visible{{simnvml.UUID(1), 1}}}); err != nil || !reflect.DeepEqual(v, want) {
+	v, err := n.VisibleDevices(context.Background())
+	if want := (VisibleDevices{Devices: []VisibleDevice{{simnvml.UUID(1), 1}}}); err != nil || !reflect.DeepEqual(v, want) {
 		t.Errorf("%+v, %v; want %+v", v, err, want)
 	}
 }
 
-func FuzzVisibly(f *testing.F) {
+func FuzzResolveVisibleDevices(f *testing.F) {
 	for _, s := range []string{"", "0", "0,1", "GPU-aa", "MIG-x", "-1,0", ",", "MIG-GPU-bb33/1/0", "99999999999999999999"} {
 		f.Add(s, s)
 	}
 	devices := plain("GPU-aa11", "GPU-bb33")
 	devices[1] = withMIG(devices[1], "MIG-x")
 	f.Fuzz(func(t *testing.T, cuda, nvidia string) {
-		v, err := Visibly(devices, func(key string) (string, bool) {
+		v, err := ResolveVisibleDevices(devices, func(key string) (string, bool) {
 			return map[string]string{"CUDA_VISIBLE_DEVICES": cuda, "NVIDIA_VISIBLE_DEVICES": nvidia}[key], key != "CUDA_DEVICE_ORDER"
 		})
 		if err != nil && len(v.Devices) > 0 {
 			t.Errorf("devices %v and error %v", v.Devices, err)
 		}
-		seen := map[Visible]bool{}
+		seen := map[VisibleDevice]bool{}
 		for _, d := range v.Devices {
 			if seen[d] {
 				t.Errorf("%v twice", d)

@@ -3,6 +3,7 @@ package gpu
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
@@ -13,15 +14,14 @@ const (
 	maxBackoff = 30 * time.Second
 )
 
-// Watch tells what happens to the GPUs until the context or the NVML ends; then the channel is closed. It waits for the
-// driver's events and, at intervals, asks every GPU whether it still answers, since a GPU can die without an event.
-// After an error of NVML it registers for events anew, with a growing pause of at most 30 s. The channel holds up to 64
-// events; beyond that the oldest are dropped and counted in Event.Missed. The first event is KindWatching, or
-// KindInterrupted when there is nothing to wait for.
+// Watch reports events of the GPUs until the context ends or NVML is closed; then the channel is closed. It waits for the
+// driver's events and polls every GPU at intervals, since a GPU can fail without an event. After an error of NVML it registers
+// for events again, with a backoff of up to 30 s. The channel holds up to 64 events; beyond that the oldest are dropped and
+// counted in Event.Missed. The first event is KindWatching, or KindInterrupted if no GPU reports events.
 func (n *NVML) Watch(ctx context.Context) <-chan Event {
-	l, done := n.watchLane()
+	l, done := n.watchExecutor()
 	w := &watcher{
-		n: n, out: outbox{make(chan Event, eventBuffer)}, lane: l, states: map[int]Kind{}, backoff: minBackoff,
+		n: n, out: outbox{make(chan Event, eventBuffer)}, executor: l, states: map[int]Kind{}, backoff: minBackoff,
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(n.closing, cancel)
@@ -37,17 +37,17 @@ func (n *NVML) Watch(ctx context.Context) <-chan Event {
 
 // watcher is one Watch.
 type watcher struct {
-	n    *NVML
-	out  outbox
-	lane *lane // of the calls about the event set; a wait for events must not keep a GPU's lane
+	n        *NVML
+	out      outbox
+	executor *executor // for calls on the event set: waiting for events must not occupy a GPU's executor
 
-	events  registration
-	told    bool // that the watch is interrupted
-	backoff time.Duration
+	events           registration
+	interruptionSent bool
+	backoff          time.Duration
 
-	count  int          // of GPUs, at the last registration
-	states map[int]Kind // of GPUs that are not well
-	looked time.Time
+	count    int          // of GPUs, at the last registration
+	states   map[int]Kind // of unhealthy GPUs
+	lastPoll time.Time
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -59,8 +59,8 @@ func (w *watcher) run(ctx context.Context) {
 		if w.events.set != nil {
 			w.wait(ctx)
 		}
-		if time.Since(w.looked) >= w.n.poll {
-			w.look(ctx)
+		if time.Since(w.lastPoll) >= w.n.poll {
+			w.pollDevices(ctx)
 		}
 		if w.events.set == nil {
 			w.pause(ctx)
@@ -68,7 +68,7 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// pause waits before the next try to register, while the looks at the GPUs go on.
+// pause waits before the next attempt to register, and keeps polling.
 func (w *watcher) pause(ctx context.Context) {
 	end := time.Now().Add(w.backoff)
 	w.backoff = min(2*w.backoff, maxBackoff)
@@ -76,28 +76,28 @@ func (w *watcher) pause(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(min(time.Until(end), w.n.poll)):
-			if time.Since(w.looked) >= w.n.poll {
-				w.look(ctx)
+			if time.Since(w.lastPoll) >= w.n.poll {
+				w.pollDevices(ctx)
 			}
 		}
 	}
 }
 
-// interrupted tells once that events are not received.
+// interrupted reports once that events are not received.
 func (w *watcher) interrupted(err error) {
-	if w.told || errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed) {
+	if w.interruptionSent || errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed) {
 		return
 	}
-	w.told = true
+	w.interruptionSent = true
 	w.out.send(Event{Time: time.Now(), Kind: KindInterrupted, Index: -1, Err: err})
 }
 
 var errNoEvent = errors.New("no event")
 
-// wait waits a short while for one event. It is not cut short by the context, so that the set is free afterwards.
+// wait waits briefly for one event. The context does not cut it short, so that the set is free afterwards.
 func (w *watcher) wait(ctx context.Context) {
 	set := w.events.set
-	data, err := call(context.WithoutCancel(ctx), w.lane, w.n.timeout+eventWait, func() (nvml.EventData, error) {
+	data, err := call(context.WithoutCancel(ctx), w.executor, w.n.timeout+eventWait, func() (nvml.EventData, error) {
 		data, status := set.Wait(uint32(eventWait.Milliseconds()))
 		if status == nvml.ERROR_TIMEOUT {
 			return data, errNoEvent
@@ -109,16 +109,16 @@ func (w *watcher) wait(ctx context.Context) {
 		w.backoff = minBackoff
 	case err != nil:
 		w.unregister()
-		w.look(ctx) // A lost GPU ends the wait for all of them: say which it is.
+		w.pollDevices(ctx) // A lost GPU ends the wait for all of them: find out which it is.
 		w.interrupted(err)
 	default:
 		w.backoff = minBackoff
-		w.happened(ctx, data)
+		w.convert(ctx, data)
 	}
 }
 
-// happened turns NVML's event into one of ours.
-func (w *watcher) happened(ctx context.Context, data nvml.EventData) {
+// convert sends NVML's event as one of ours.
+func (w *watcher) convert(ctx context.Context, data nvml.EventData) {
 	index := w.indexOf(data.Device)
 	e := Event{
 		Time: time.Now(), Index: index, UUID: w.n.uuid(index),
@@ -142,7 +142,7 @@ func (w *watcher) happened(ctx context.Context, data nvml.EventData) {
 	if index >= 0 {
 		action, err := w.n.recovery(ctx, index)
 		e.Recovery = action
-		e.Class, e.ByDriver = judge(table, action)
+		e.Class, e.ByDriver = classify(table, action)
 		if errors.Is(err, ErrLost) {
 			e.Class, e.ByDriver, e.Err = ClassOut, true, err
 		}
@@ -174,13 +174,170 @@ func (n *NVML) uuid(index int) string {
 	return n.known[index].uuid
 }
 
-// recovery asks a GPU for its recovery action, in its lane.
+// recovery reads a GPU's recovery action in its executor.
 func (n *NVML) recovery(ctx context.Context, index int) (*RecoveryAction, error) {
-	return ask(ctx, n, n.lane(index), func() (*RecoveryAction, error) {
+	return ask(ctx, n, n.executor(index), func() (*RecoveryAction, error) {
 		device, err := n.handle(index)
 		if err != nil {
 			return nil, err
 		}
 		return n.readRecovery(device)
 	})
+}
+
+const wantedEvents = nvml.EventTypeXidCriticalError | nvml.EventTypeSingleBitEccError | nvml.EventTypeDoubleBitEccError |
+	nvml.EventTypeGpuRecoveryAction
+
+// registration is an event set and the GPUs in it.
+type registration struct {
+	set     nvml.EventSet
+	devices []watched
+	missing map[int]bool // indices of the GPUs that could not be added because they were unhealthy
+	stuck   bool         // a call that uses the set may hang in the driver, so that it cannot be freed
+}
+
+// watched is a GPU whose events are received.
+type watched struct {
+	index  int
+	device nvml.Device
+}
+
+// register creates an event set with every GPU that can be in it.
+func (w *watcher) register(ctx context.Context) {
+	inventory, err := w.n.Inventory(ctx) // also learns the UUIDs
+	if err != nil {
+		w.interrupted(err)
+		return
+	}
+	set, err := ask(ctx, w.n, w.executor, func() (nvml.EventSet, error) {
+		set, status := w.n.api.EventSetCreate()
+		return set, check(status)
+	})
+	if err != nil {
+		w.interrupted(err)
+		return
+	}
+	w.events, w.count = registration{set: set, missing: map[int]bool{}}, len(inventory.Devices)
+	for _, d := range inventory.Devices {
+		w.add(ctx, d.Index)
+	}
+	if len(w.events.devices) == 0 {
+		w.unregister()
+		w.interrupted(errors.New("no GPU reports events"))
+		return
+	}
+	w.interruptionSent = false
+	w.out.send(Event{Time: time.Now(), Kind: KindWatching, Index: -1, Class: ClassInformation})
+}
+
+// add adds a GPU to the set, in the GPU's executor: one that hangs must not block the others. A lost GPU cannot be added, and
+// one without relevant events need not. An unhealthy one is noted as missing: it may recover before it is first polled, so that
+// polling would not see its state change.
+func (w *watcher) add(ctx context.Context, index int) {
+	set := w.events.set
+	device, err := ask(ctx, w.n, w.n.executor(index), func() (nvml.Device, error) {
+		device, err := w.n.handle(index)
+		if err != nil {
+			return nil, err
+		}
+		types, status := device.GetSupportedEventTypes()
+		if status == nvml.SUCCESS && types&wantedEvents != 0 {
+			status = device.RegisterEvents(types&wantedEvents, set)
+		} else if status == nvml.SUCCESS {
+			status = nvml.ERROR_NOT_SUPPORTED
+		}
+		err = check(status)
+		if err != nil && !fatal(err) {
+			err = errNotSupported // it answers when polled, so retrying would never end
+		}
+		return device, err
+	})
+	switch {
+	case err == nil:
+		w.events.devices = append(w.events.devices, watched{index, device})
+	case errors.Is(err, errNotSupported):
+	default:
+		w.events.missing[index] = true
+		w.events.stuck = w.events.stuck || errors.Is(err, ErrNotAnswering) || ctx.Err() != nil
+	}
+}
+
+// unregister frees the event set.
+func (w *watcher) unregister() {
+	old := w.events
+	w.events = registration{}
+	if old.set == nil || old.stuck {
+		return
+	}
+	// If the wait for its events hangs, the executor is overdue and the set is kept.
+	_, _ = call(context.Background(), w.executor, w.n.timeout, func() (struct{}, error) {
+		return struct{}{}, check(old.set.Free())
+	})
+}
+
+// pollDevices pings every GPU, including those whose UUID could not be read, and reports changes.
+func (w *watcher) pollDevices(ctx context.Context) {
+	w.lastPoll = time.Now()
+	count := w.count
+	w.n.mu.Lock()
+	for index := range w.n.known {
+		count = max(count, index+1) // NVML's indices have no gaps
+	}
+	w.n.mu.Unlock()
+	errs := make([]error, count)
+	var probes sync.WaitGroup
+	for i := range errs {
+		probes.Go(func() { errs[i] = w.n.ping(ctx, i, "") })
+	}
+	probes.Wait()
+	if ctx.Err() != nil {
+		return // the errors only say that the watch ends
+	}
+	for i, err := range errs {
+		w.reportChange(i, w.n.uuid(i), err)
+	}
+}
+
+// reportChange sends an event if a GPU's state changed.
+func (w *watcher) reportChange(index int, uuid string, err error) {
+	state, class := stateOf(err)
+	before, unwell := w.states[index]
+	if err == nil && (unwell || w.events.missing[index]) {
+		w.rejoin(index)
+	}
+	if (!unwell && err == nil) || (unwell && before == state) {
+		return
+	}
+	w.states[index] = state
+	if err == nil {
+		delete(w.states, index)
+	}
+	w.out.send(Event{Time: time.Now(), Kind: state, Index: index, UUID: uuid, Class: class, Err: err})
+}
+
+// rejoin starts a new registration unless the recovered GPU is in the present one.
+func (w *watcher) rejoin(index int) {
+	for _, d := range w.events.devices {
+		if d.index == index {
+			return
+		}
+	}
+	w.unregister()
+	w.backoff = minBackoff
+}
+
+// stateOf classifies the result of a ping. A GPU that does not answer may only be busy and recover by itself, so that its class
+// is unknown.
+func stateOf(err error) (Kind, Class) {
+	switch {
+	case err == nil:
+		return KindBack, ClassInformation
+	case errors.Is(err, ErrLost):
+		return KindLost, ClassOut
+	case errors.Is(err, ErrNeedsRepair):
+		return KindNeedsRepair, ClassReset
+	case errors.Is(err, ErrNotAnswering):
+		return KindNotAnswering, ClassUnknown
+	}
+	return KindFailed, ClassUnknown
 }

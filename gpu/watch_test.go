@@ -17,13 +17,13 @@ func next(t *testing.T, events <-chan Event, kind Kind) (Event, []Event) {
 		select {
 		case e, ok := <-events:
 			if !ok {
-				t.Fatalf("the watch ended; waited for %q after %v", kind, before)
+				t.Fatalf("the watch ended; waiting for %q after %v", kind, before)
 			}
 			if e.Kind == kind {
 				return e, before
 			}
 			before = append(before, e)
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Fatalf("no event %q after %v", kind, before)
 		}
 	}
@@ -75,7 +75,7 @@ func TestXID(t *testing.T) {
 
 func same(a, b *int) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
 
-func TestRecoveryActionWinsOverTheTable(t *testing.T) {
+func TestRecoveryActionOverridesTheTable(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(1))
 	n := open(t, f, WithPoll(time.Hour))
 	events := watch(t, n)
@@ -113,7 +113,7 @@ func TestGPULostAndBack(t *testing.T) {
 	if xid.XID != 79 || xid.Class != ClassOut {
 		t.Errorf("the XID: %+v", xid)
 	}
-	if len(before) == 0 { // else a look saw it first
+	if len(before) == 0 { // else a poll saw it first
 		before = append(before, Event{})
 		before[0], _ = next(t, events, KindLost)
 	}
@@ -136,7 +136,7 @@ func TestGPULostAndBack(t *testing.T) {
 	}
 }
 
-func TestGPUThatDiesWithoutAnEvent(t *testing.T) {
+func TestGPUThatFailsWithoutAnEvent(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
 	n := open(t, f, WithPoll(20*time.Millisecond), WithTimeout(2*time.Second))
 	events := watch(t, n)
@@ -162,7 +162,7 @@ func TestGPUThatDiesWithoutAnEvent(t *testing.T) {
 	next(t, events, KindBack)
 }
 
-func TestWatchRegistersAnew(t *testing.T) {
+func TestWatchRegistersAgain(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(1))
 	n := open(t, f)
 	events := watch(t, n)
@@ -203,7 +203,7 @@ func TestWatchWithoutEvents(t *testing.T) {
 	next(t, events, KindLost)
 }
 
-func TestOneGPUThatHangsDoesNotSilenceTheOther(t *testing.T) {
+func TestHungGPUDoesNotSilenceTheOther(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
 	n := open(t, f, WithTimeout(2*time.Second), WithPoll(50*time.Millisecond))
 	inventory(t, n)
@@ -215,25 +215,25 @@ func TestOneGPUThatHangsDoesNotSilenceTheOther(t *testing.T) {
 		t.Errorf("event: %+v", e)
 	}
 	f.Delete("gpu0.hang")
-	next(t, events, KindWatching) // both; "back" comes before it only if a look came between the registration and here
+	next(t, events, KindWatching) // both; "back" comes before it only if a poll came between the registration and here
 	f.Set("gpu0.event.1", "xid 31")
 	if e, _ := next(t, events, KindXID); e.Index != 0 {
 		t.Errorf("event: %+v", e)
 	}
 }
 
-// Between the registration and the first look nobody asks a GPU how it is.
-func TestGPUThatIsWellAgainBeforeTheFirstLook(t *testing.T) {
+// No GPU is polled between the registration and the first poll.
+func TestGPUThatRecoversBeforeTheFirstPoll(t *testing.T) {
 	for name, c := range map[string]struct {
 		key, value string
 		known      bool // its UUID was read before
 	}{
-		"hangs":                            {"gpu0.hang", "600", true},
-		"hangs from the start":             {"gpu0.hang", "600", false},
-		"is lost":                          {"gpu0.lost", "1", true},
-		"is lost from the start":           {"gpu0.lost", "1", false},
-		"must be reset":                    {"gpu0.error", "16", true},
-		"gives an error that nobody knows": {"gpu0.error", "999", true},
+		"hangs":                    {"gpu0.hang", "600", true},
+		"hangs from the start":     {"gpu0.hang", "600", false},
+		"is lost":                  {"gpu0.lost", "1", true},
+		"is lost from the start":   {"gpu0.lost", "1", false},
+		"must be reset":            {"gpu0.error", "16", true},
+		"returns an unknown error": {"gpu0.error", "999", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := simnvml.New(t, simnvml.Machine(2))
@@ -241,15 +241,15 @@ func TestGPUThatIsWellAgainBeforeTheFirstLook(t *testing.T) {
 			if c.known {
 				inventory(t, n)
 			}
-			l, done := n.watchLane()
+			l, done := n.watchExecutor()
 			defer done()
-			w := &watcher{n: n, out: outbox{make(chan Event, eventBuffer)}, lane: l, states: map[int]Kind{}}
+			w := &watcher{n: n, out: outbox{make(chan Event, eventBuffer)}, executor: l, states: map[int]Kind{}}
 			defer w.unregister()
 			f.Set(c.key, c.value)
 			w.register(t.Context())
 			f.Delete(c.key)
-			eventually(t, "GPU 0 answers", func() bool { return n.probe(t.Context(), 0, "") == nil })
-			w.look(t.Context())
+			eventually(t, "GPU 0 answers", func() bool { return n.ping(t.Context(), 0, "") == nil })
+			w.pollDevices(t.Context())
 			if w.events.set != nil {
 				t.Fatal("the registration without GPU 0 stays")
 			}
@@ -257,7 +257,7 @@ func TestGPUThatIsWellAgainBeforeTheFirstLook(t *testing.T) {
 			if len(w.events.devices) != 2 || n.uuid(0) != simnvml.UUID(0) {
 				t.Errorf("registered: %+v; the UUID of GPU 0 is %q", w.events.devices, n.uuid(0))
 			}
-			w.look(t.Context())
+			w.pollDevices(t.Context())
 			if w.events.set == nil {
 				t.Error("a registration with every GPU does not stay")
 			}
@@ -265,7 +265,7 @@ func TestGPUThatIsWellAgainBeforeTheFirstLook(t *testing.T) {
 	}
 }
 
-func TestLookReachesEveryGPUWhenTheFirstNeverSaidItsName(t *testing.T) {
+func TestPollReachesEveryGPUWhenTheFirstHasNoUUID(t *testing.T) {
 	f := simnvml.New(t, merged(simnvml.Machine(2), map[string]string{"gpu0.lost": "1"}))
 	events := watch(t, open(t, f, WithPoll(20*time.Millisecond)))
 	f.Set("gpu1.recovery", "1")
@@ -289,7 +289,7 @@ func TestCloseEndsTheWatch(t *testing.T) {
 	}
 }
 
-func TestSlowReaderLosesTheOldestAndLearnsHowMany(t *testing.T) {
+func TestSlowReaderMissesTheOldestEvents(t *testing.T) {
 	o := outbox{make(chan Event, eventBuffer)}
 	const sent = eventBuffer + 10
 	for i := range sent {

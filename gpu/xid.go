@@ -1,15 +1,15 @@
 package gpu
 
-// Class says what an error means for whoever runs on the GPU.
+// Class is the consequence of an error for the processes on the GPU.
 type Class int
 
 // The classes.
 const (
-	ClassUnknown     Class = iota // nothing is known of it: look at the kernel log
-	ClassInformation              // nothing need be done
-	ClassApplication              // the process's own fault, or one that ends with it: start the process anew
-	ClassReset                    // no process does well on this GPU before it is reset
-	ClassOut                      // the GPU is out: only the machine's keeper can bring it back
+	ClassUnknown     Class = iota // see the kernel log
+	ClassInformation              // no action needed
+	ClassApplication              // restart the process
+	ClassReset                    // the GPU must be reset before further use
+	ClassOut                      // the GPU is out of service until an operator intervenes
 )
 
 var classNames = [...]string{"unknown", "information", "application", "reset", "out"}
@@ -24,26 +24,26 @@ func (c Class) String() string {
 
 // xids lists NVIDIA's error numbers by class. Source: NVIDIA, "Xid Errors", Analyzing Xid Errors with the Xid Catalog,
 // column "Resolution Bucket (Immediate Action)": RESTART_APP is application, IGNORE information, RESET_GPU reset,
-// RESTART_BM (restart the bare machine) out. Where Fovea departs from it, the entry says why.
+// RESTART_BM (restart the bare machine) out. Deviations are explained.
 var xids = map[Class][]int{
 	ClassApplication: {
 		8, 11, 13, 25, 31, 32, 39, 40, 41, 60, 68, 69, 70, 71, 72, 75, 76, 77, 80, 82, 83, 84, 85, 86, 88, 89,
-		94,                                                // contained memory error: only the process that met it is lost
+		94,                                                // contained memory error: only the process that hit it is lost
 		96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 139, //
 		126, 127, 128, 129, 130, 131, 132, 133, 134, 135, //
-		43,  // IGNORE, since the GPU is well; the process that caused it is gone
-		45,  // follows when a process is torn down, by itself or after another error, which decides then
-		109, // RESET_GPU; a kernel that does not end is the usual cause, and newer drivers' recovery action decides
+		43,  // IGNORE, since the GPU is healthy; the process that caused it is gone
+		45,  // process cleanup, possibly after another error, which is then decisive
+		109, // RESET_GPU; usually an endless kernel; on newer drivers the recovery action decides
 	},
 	ClassInformation: {14, 37, 38, 44, 63, 66, 67, 92, 93, 106, 107, 108, 121, 137, 141, 152, 153, 157, 160, 161},
 	ClassReset: {
 		46, 62, 64, 110, 136, 140, 143, 155, 156, 158,
-		48, // double bit ECC error: the catalogue's workflow, where the driver gives no action, ends in a reset
-		74, // NVLink error: a reset is needed to clear it
+		48, // double-bit ECC error: the catalog's workflow without a recovery action ends in a reset
+		74, // NVLink error: cleared by a reset
 	},
 	ClassOut: {
 		79,           // fell off the bus
-		95, 119, 120, // RESET_GPU, yet calls into the driver and removing containers tend to hang from here on
+		95, 119, 120, // RESET_GPU, but afterwards driver calls and removing containers tend to hang
 	},
 }
 
@@ -58,10 +58,10 @@ var xidClass = func() map[int]Class {
 	return classes
 }()
 
-// Classify says what an XID means by the table alone.
+// Classify returns the class of an XID by the table alone.
 func Classify(xid int) Class { return xidClass[xid] }
 
-// class says what an action means: it tells what the GPU needs, whatever the XID said.
+// class returns the class of an action.
 func (a RecoveryAction) class() Class {
 	switch a {
 	case RecoveryNone:
@@ -74,9 +74,9 @@ func (a RecoveryAction) class() Class {
 	return ClassUnknown
 }
 
-// judge weighs the table's class against the driver's recovery action, which wins. An action "none" lowers a class that
-// asks for repair, but makes no process's fault of what is mere information.
-func judge(table Class, action *RecoveryAction) (class Class, byDriver bool) {
+// classify combines the table's class with the driver's recovery action, which takes precedence. The action "none" lowers a
+// class that requires repair, but does not raise ClassInformation.
+func classify(table Class, action *RecoveryAction) (class Class, byDriver bool) {
 	if action == nil || action.class() == ClassUnknown {
 		return table, false
 	}

@@ -100,6 +100,16 @@ func TestStateChangesAreLoggedOnce(t *testing.T) {
 	}
 }
 
+func TestLostGPUIsLoggedOnce(t *testing.T) {
+	m, log := newMonitor(&engine{}, func() Finding { return Finding{GPULost: true} })
+	m.Loaded()
+	m.Report()
+	m.Report()
+	if n := strings.Count(log.String(), "GPU not reachable"); n != 1 {
+		t.Errorf("logged %d times: %s", n, log)
+	}
+}
+
 func TestReportAsJSON(t *testing.T) {
 	m, _ := newMonitor(&engine{})
 	m.Loaded()
@@ -148,8 +158,10 @@ func TestCachedProbe(t *testing.T) {
 		}
 		expect("first call waits for the answer", 1)
 		expect("second call is answered from the first", 1)
+		time.Sleep(5 * time.Second)
+		expect("also once the result is older than the limit of a probe", 1)
+		time.Sleep(5 * time.Second)
 		answer = errors.New("fell off the bus")
-		time.Sleep(10 * time.Second)
 		expect("a stale answer is given while a fresh one is fetched", 2)
 		expect("the fresh one is given next", 2, "gpu: fell off the bus")
 		answer, hang = nil, true
@@ -158,7 +170,7 @@ func TestCachedProbe(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		expect("the probe hangs too long", 3, "gpu does not answer within 2s")
 		time.Sleep(time.Minute)
-		expect("no second probe beside the hanging one", 3, "gpu does not answer within 2s")
+		expect("no second probe while one hangs", 3, "gpu does not answer within 2s")
 		close(release)
 		hang = false
 		synctest.Wait()

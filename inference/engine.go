@@ -140,7 +140,7 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	case m == nil && !e.listed, name == "":
 		return nil, apierror.New(apierror.NotReady, "no model is loaded yet")
 	case m == nil:
-		return nil, apierror.New(apierror.ModelNotFound, "there is no model %q; there are: %s", name,
+		return nil, apierror.New(apierror.ModelNotFound, "model %q not found; available: %s", name,
 			orNone(slices.Sorted(maps.Keys(e.models))))
 	}
 	v, err := m.find(number)
@@ -173,7 +173,7 @@ func (m *model) find(number string) (*version, error) {
 	for i, v := range m.served {
 		names[i] = v.name
 	}
-	return nil, apierror.New(apierror.ModelNotFound, "model %q has no version %q; it has: %s", m.name, number, orNone(names))
+	return nil, apierror.New(apierror.ModelNotFound, "model %q has no version %q; available: %s", m.name, number, orNone(names))
 }
 
 func orNone(names []string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -126,26 +127,71 @@ func TestConcurrencyIsAMovingMean(t *testing.T) {
 	}
 }
 
-// TestImagesAreCountedByManyGoroutines counts, with large images that wait for a turn or give up, from many goroutines
-// at once. An update that is lost would leave a count behind.
-func TestImagesAreCountedByManyGoroutines(t *testing.T) {
+// TestCountsAreLocked checks that nothing counts images while another goroutine holds the lock. Without it, updates
+// would be lost, but too rarely for a test that counts.
+func TestCountsAreLocked(t *testing.T) {
 	w := newWorkers(3)
-	gone, cancel := context.WithCancel(t.Context())
+	p, err := w.enter(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &queue{bound: 2, report: func(int) {}}
+	if err := q.enter(); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		mu   *sync.Mutex
+		f    func()
+	}{
+		{"workers.enter", &w.mu, func() { _, _ = w.enter(t.Context(), 0) }},
+		{"permit.leave", &w.mu, p.leave},
+		{"workers.idle", &w.mu, func() { w.idle(1) }},
+		{"queue.enter", &q.mu, func() { _ = q.enter() }},
+		{"queue.leave", &q.mu, q.leave},
+		{"queue.len", &q.mu, func() { q.len() }},
+	} {
+		done := make(chan struct{})
+		test.mu.Lock()
+		go func() {
+			defer close(done)
+			test.f()
+		}()
+		for range 1000 { // until the goroutine waits or is done
+			runtime.Gosched()
+		}
+		select {
+		case <-done:
+			t.Errorf("%s does not wait for the lock", test.name)
+		default:
+		}
+		test.mu.Unlock()
+		<-done
+	}
+	w.count(-1)
+	checkReleased(t, w)
+}
+
+// TestPermitsReleaseWhatTheyHold leaves at random points, also without having released or got anything.
+func TestPermitsReleaseWhatTheyHold(t *testing.T) {
+	w := newWorkers(3)
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	var group sync.WaitGroup
-	for n := range 8 {
+	for seed := range uint64(8) {
 		group.Go(func() {
-			for i := range 20_000 {
-				ctx, estimate := t.Context(), time.Duration(0)
-				if i%64 == n {
-					ctx, estimate = gone, largeImage
+			random := rand.New(rand.NewPCG(seed, 1))
+			for range 1000 {
+				ctx, estimate := t.Context(), time.Duration(random.IntN(2))*largeImage
+				if random.IntN(8) == 0 {
+					ctx = canceled
 				}
 				p, err := w.enter(ctx, estimate)
 				if err != nil {
 					continue
 				}
-				if i%16 == 0 {
-					_ = p.acquire(t.Context())
+				if random.IntN(4) > 0 && p.acquire(ctx) == nil && random.IntN(2) == 0 {
+					p.release()
 				}
 				p.leave()
 			}

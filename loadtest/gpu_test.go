@@ -11,7 +11,7 @@ import (
 	"fovea/gpu/simnvml"
 )
 
-func TestGPUsAreSampledWhileTheLoadRuns(t *testing.T) {
+func TestGPUsAreSampledDuringTheLoad(t *testing.T) {
 	simnvml.New(t, simnvml.Machine(2))
 	s := newFakeServer(t)
 	s.answer = slow(time.Millisecond)
@@ -31,11 +31,11 @@ func TestGPUsAreSampledWhileTheLoadRuns(t *testing.T) {
 		t.Errorf("got %+v", g)
 	}
 	if want := l.Throughput / (2 * 123.456); l.ImagesPerJoule == nil || *l.ImagesPerJoule < 0.99*want || *l.ImagesPerJoule > 1.01*want {
-		t.Errorf("images a joule %v, want %g by the energy of both", l.ImagesPerJoule, want)
+		t.Errorf("images per joule %v, want %g by the energy of both", l.ImagesPerJoule, want)
 	}
 }
 
-func TestNoGPUsAreSaidAndNoMistakeButAMissingLibraryThatWasNamedIs(t *testing.T) {
+func TestOpenGPUs(t *testing.T) {
 	c := Config{GPU: true, NVML: "/no/such/libnvidia-ml.so"}
 	if _, _, err := openGPUs(c); !errors.Is(err, gpu.ErrNoLibrary) {
 		t.Errorf("got %v", err)
@@ -119,4 +119,35 @@ func TestASamplerEndsAndTellsItsFirstError(t *testing.T) {
 	if level := s.between(0, time.Hour)[0]; level.Utilization != nil || level.Watts != nil {
 		t.Errorf("values that the GPU does not tell: %+v", level)
 	}
+}
+
+// busyFrom is an inventory of one GPU that is idle before a moment and busy after it.
+type busyFrom time.Time
+
+func (b busyFrom) Inventory(context.Context) (gpu.Inventory, error) {
+	share := 0.0
+	if !time.Now().Before(time.Time(b)) {
+		share = 1
+	}
+	return gpu.Inventory{Devices: []gpu.Device{device("a", share, 100, 1)}}, nil
+}
+
+func TestGPUFiguresExcludeTheWarmUp(t *testing.T) {
+	inBubble(func(t *testing.T) {
+		s := newFakeServer(t)
+		c := quick(t, s)
+		c.Warmup = time.Second
+		p := prepared(t, s, c)
+		began := time.Now()
+		r := &run{plan: p, began: began, result: p.emptyResult(), onProgress: func(Progress) {}}
+		r.sampler = startSampler(t.Context(), busyFrom(began.Add(1500*time.Millisecond)), time.Millisecond, began)
+		time.Sleep(500 * time.Millisecond) // an earlier level
+		level, err := r.level(t.Context(), Level{Concurrency: 1}, 0)
+		if _, samplerErr := r.sampler.end(); err != nil || samplerErr != nil {
+			t.Fatal(err, samplerErr)
+		}
+		if len(level.GPUs) != 1 || level.GPUs[0].Utilization == nil || *level.GPUs[0].Utilization != 1 {
+			t.Errorf("got %+v", level.GPUs)
+		}
+	})(t)
 }

@@ -42,7 +42,7 @@ func read(t *testing.T, text, model string) counters {
 	return c
 }
 
-func TestCountersBetweenTwoMomentsAreThoseOfTheModel(t *testing.T) {
+func TestServerMetricsOfOneModel(t *testing.T) {
 	before := read(t, page(t, func(stage, batch *prometheus.HistogramVec) {
 		stage.WithLabelValues("a", "1", "infer").Observe(9)
 		batch.WithLabelValues("a", "1").Observe(1)
@@ -77,14 +77,29 @@ func TestCountersBetweenTwoMomentsAreThoseOfTheModel(t *testing.T) {
 		t.Errorf("batches %v, mean %g", s.Batches, s.BatchMean)
 	}
 	if s.CPUMSPerImage == nil || *s.CPUMSPerImage != 0 {
-		t.Errorf("CPU time an image %v", s.CPUMSPerImage)
+		t.Errorf("CPU time per image %v", s.CPUMSPerImage)
 	}
 	if s.ResidentBytes != nil {
 		t.Error("memory that is not in the metrics")
 	}
 }
 
-func TestCountersOfAServerThatWasRestartedAreItsNewOnes(t *testing.T) {
+func TestSingleNumbersOfEveryMetricType(t *testing.T) {
+	for kind, value := range map[string]string{"counter": "7", "gauge": "7", "untyped": "7", "": "7", "histogram": "", "summary": ""} {
+		text := "process_cpu_seconds_total " + value + "\n"
+		if kind != "" {
+			text = "# TYPE process_cpu_seconds_total " + kind + "\n" + text
+		}
+		if value == "" {
+			text = "# TYPE process_cpu_seconds_total " + kind + "\nprocess_cpu_seconds_total_sum 7\nprocess_cpu_seconds_total_count 1\n"
+		}
+		if got := read(t, text, "").cpu; (got != nil) != (value != "") || got != nil && *got != 7 {
+			t.Errorf("%q: %v", kind, got)
+		}
+	}
+}
+
+func TestRestartedServerCountsFromZero(t *testing.T) {
 	old := cumulative{count: 100, sum: 100, bounds: map[float64]float64{1: 100}}
 	fresh := cumulative{count: 4, sum: 2, bounds: map[float64]float64{1: 4}}
 	if got := fresh.minus(old); got.count != 4 || got.mean() != 0.5 {
@@ -92,7 +107,7 @@ func TestCountersOfAServerThatWasRestartedAreItsNewOnes(t *testing.T) {
 	}
 }
 
-func TestAServerThatCountsNothingKnownGivesNothing(t *testing.T) {
+func TestUnknownMetricsAreIgnored(t *testing.T) {
 	c := read(t, "http_requests_total 5\n", "")
 	if got := serverOf(c, c, 10); got != nil {
 		t.Errorf("got %+v", got)

@@ -44,6 +44,12 @@ func TestPrepareReportsErrors(t *testing.T) {
 				_, _ = io.WriteString(w, goodAnswer)
 			}
 		}, []string{"b.png:", "422 undecodable", "the image is cut short"}, 2},
+		{"a long error", func(_ *testing.T, s *fakeServer, _ *Config) {
+			s.answer = func(_ int64, w http.ResponseWriter, _ []byte) {
+				w.WriteHeader(http.StatusBadGateway)
+				_, _ = io.WriteString(w, strings.Repeat("x", 300)+"y")
+			}
+		}, []string{"HTTP 502: " + strings.Repeat("x", 300) + "…"}, 2},
 		{"a route that there is not", func(_ *testing.T, s *fakeServer, c *Config) { c.URL, c.Model = s.URL+"/nowhere", "" }, []string{"a.jpg:", "HTTP 404"}, 0},
 		{"another server that is not there", func(_ *testing.T, s *fakeServer, c *Config) { c.URL = s.URL + "/foreign"; _ = s.Close() }, []string{"connection refused"}, 0},
 		{"an expectation of another server without its place", func(_ *testing.T, s *fakeServer, c *Config) {

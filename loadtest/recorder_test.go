@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -176,5 +177,29 @@ func TestWindowStretchesAtMostFiveLengths(t *testing.T) {
 		if got := w.end - w.start; got != 5*time.Second {
 			t.Errorf("a window is %s long", got)
 		}
+	}
+}
+
+func TestLatencyOf(t *testing.T) {
+	h := newHistogram()
+	for i := range 10_000 { // 0.1 ms to 1 s
+		record(h, time.Duration(i+1)*100*time.Microsecond)
+	}
+	got := latencyOf(h)
+	for name, c := range map[string]struct{ got, want float64 }{
+		"mean": {got.MeanMS, 500}, "min": {got.MinMS, 0.1}, "p50": {got.P50MS, 500}, "p90": {got.P90MS, 900}, "p95": {got.P95MS, 950},
+		"p99": {got.P99MS, 990}, "p99.9": {got.P999MS, 999}, "max": {got.MaxMS, 1000},
+	} {
+		if math.Abs(c.got-c.want) > c.want/1000 { // three significant digits
+			t.Errorf("%s is %g ms, want %g", name, c.got, c.want)
+		}
+	}
+	if n := len(got.Curve); n != len(percentiles)+1 || got.Curve[n-1] != (Point{100, got.MaxMS}) {
+		t.Errorf("the curve is %v", got.Curve)
+	}
+	few := newHistogram()
+	record(few, time.Millisecond)
+	if curve := latencyOf(few).Curve; len(curve) != 1 {
+		t.Errorf("the curve of one request is %v", curve)
 	}
 }

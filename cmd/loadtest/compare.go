@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"fovea/internal/config"
 	"fovea/loadtest"
 	"fovea/loadtest/report"
 
@@ -22,8 +23,10 @@ func compareCommand() *cobra.Command {
 		Short: "Compare results of load tests with the first",
 		Args:  cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, files []string) error {
-			if c.Flags().Changed("max-loss") && (loss < 0 || loss > 1000) {
-				return fmt.Errorf("max-loss: %g %% is not in 0 to 1000", loss)
+			var errs config.Errors
+			config.Range(&errs, "max-loss", loss, 0, 1000)
+			if err := errs.Err(); err != nil {
+				return err
 			}
 			results, err := readResults(files)
 			if err != nil {

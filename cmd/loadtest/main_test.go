@@ -187,6 +187,7 @@ func checkFiles(t *testing.T, dir string) {
 		{[]string{"compare", dir + "/sweep.json", dir + "/rate.json"}, 2, "in common"},
 		{[]string{"compare", dir + "/sweep.json", dir + "/sweep.csv", "/no/such"}, 2, "/no/such"},
 		{[]string{"compare", dir + "/sweep.json"}, 2, "at least 2"},
+		{[]string{"compare", dir + "/sweep.json", dir + "/slower.json", "--max-loss=2000"}, 2, "max-loss: 2000 is out of range (0–1000)"},
 	} {
 		status, stdout, stderr := loadTest(t, test.args...)
 		if status != test.status || !strings.Contains(stdout+stderr, test.want) {

@@ -97,7 +97,7 @@ func TestBadInputIsRefusedWithAReason(t *testing.T) {
 		"wrong content type":       {path, "text/plain", coffee, 415, "unsupported_media", "send one image as image/*"},
 		"bad base64":               {path, "application/json", []byte(`{"images":[{"b64":"!` + b64 + `"}]}`), 400, "malformed", "images[0].b64 is not base64"},
 		"unknown model":            {"/v1/models/none/predict", "image/jpeg", coffee, 404, "model_not_found", "GET /v1/models lists"},
-		"unknown version":          {"/v1/models/" + model + "/versions/7/predict", "image/jpeg", coffee, 404, "model_not_found", "it has: 1"},
+		"unknown version":          {"/v1/models/" + model + "/versions/7/predict", "image/jpeg", coffee, 404, "model_not_found", "available: 1"},
 		"a path trick":             {"/v1/models/..%2f..%2fetc%2fpasswd/predict", "image/jpeg", coffee, 404, "model_not_found", `"../../etc/passwd"`},
 		"a path trick with dots":   {"/v1/models/../predict", "image/jpeg", coffee, 404, "model_not_found", `".."`},
 		"a path trick with a NUL":  {"/v1/models/" + model + "%00.onnx/predict", "image/jpeg", coffee, 404, "model_not_found", `\x00`},
@@ -124,7 +124,7 @@ func TestBadInputIsRefusedWithAReason(t *testing.T) {
 		p.t = t
 		header := http.Header{"Content-Type": {"image/jpeg"}, "Content-Encoding": {"gzip"}}
 		got, err := p.do("POST", path, header, bytes.NewReader(zipped(make([]byte, 1<<28))))
-		if err != nil || got.status != 415 || !strings.Contains(got.Error, "send the body as it is") {
+		if err != nil || got.status != 415 || !strings.Contains(got.Error, "send the body without one") {
 			t.Errorf("%v, %d %s", err, got.status, got.body)
 		}
 		p.good()

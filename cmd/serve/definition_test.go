@@ -39,9 +39,7 @@ func TestDoubtfulDefinitionIsReportedEverywhere(t *testing.T) {
 	if body := p.get("/v1/models").body; !strings.Contains(body, `"warnings":["output.decode: `) || !strings.Contains(body, warning) {
 		t.Errorf("/v1/models: %s", body)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if log := p.log.String(); !strings.Contains(log, `"level":"WARN"`) || !strings.Contains(log, warning) {
+	if log := p.logged(); !strings.Contains(log, `"level":"WARN"`) || !strings.Contains(log, warning) {
 		t.Errorf("the log:\n%s", log)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -46,8 +45,7 @@ type process struct {
 	cmd     *exec.Cmd
 	address string
 	exited  chan struct{} // closed when it has ended
-	mu      sync.Mutex
-	log     bytes.Buffer
+	log     testenv.Buffer
 }
 
 // newRepository returns a model repository that holds the default model.
@@ -127,9 +125,7 @@ func start(t *testing.T, dir string, args ...string) *process {
 func (p *process) read(stderr io.Reader, listening chan<- string) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
-		p.mu.Lock()
 		fmt.Fprintln(&p.log, lines.Text())
-		p.mu.Unlock()
 		var line struct{ Msg, Address string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
 			listening <- line.Address
@@ -139,11 +135,7 @@ func (p *process) read(stderr io.Reader, listening chan<- string) {
 	close(p.exited)
 }
 
-func (p *process) logged() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
+func (p *process) logged() string { return p.log.String() }
 
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()

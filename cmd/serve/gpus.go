@@ -109,7 +109,7 @@ func (g *gpus) responds(ctx context.Context, index int) error {
 	if g.nvml == nil {
 		return nil
 	}
-	visible, err := g.nvml.Visible(ctx)
+	visible, err := g.nvml.VisibleDevices(ctx)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (g *gpus) responds(ctx context.Context, index int) error {
 	if err != nil {
 		return err
 	}
-	return g.nvml.Answers(ctx, uuid)
+	return g.nvml.Ping(ctx, uuid)
 }
 
 func (g *gpus) close(log *slog.Logger) {

@@ -19,15 +19,15 @@ var version = "dev"
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "supervise",
-		Short: "Keep replicas of the server alive, behind one address",
-		Long: "Keep replicas of the server alive, behind one address.\n\n" +
-			"`supervise run` supervises until SIGTERM, and leaves the replicas running: the next one adopts them. The other\n" +
-			"commands talk to it over its Unix socket. Whoever may use that socket, or Docker's, rules the fleet.",
+		Short: "Run replicas of the server behind one address",
+		Long: "Run replicas of the server behind one address.\n\n" +
+			"`supervise run` supervises until SIGTERM and leaves the replicas running; the next run adopts them. The other\n" +
+			"commands talk to it over its Unix socket. Access to that socket, or to Docker's, is control of the fleet.",
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringP("file", "f", defaultFile, "configuration file (YAML)")
-	root.PersistentFlags().String("socket", "", "the running supervisor's socket; empty: as the file says")
+	root.PersistentFlags().String("socket", "", "socket of the running supervisor; default: the file's key socket")
 	root.AddCommand(runCommand(), statusCommand(), rolloutCommand(), drainCommand(), resumeCommand(), logsCommand(),
 		downCommand(), doctorCommand(), probeCommand(), configCommand())
 	return root
@@ -53,20 +53,23 @@ func configuredOr(c *cobra.Command, reasons ...error) (fleet.Config, error) {
 	return cfg, err
 }
 
-// client connects to the running supervisor, at the socket that --socket or the file names, or else at the default.
-func client(c *cobra.Command) (*fleet.Client, error) {
-	socket, err := c.Flags().GetString("socket")
-	if err != nil {
-		return nil, err
-	}
-	if socket == "" {
-		cfg, err := configuredOr(c, fs.ErrNotExist, fs.ErrPermission)
+// withClient runs a command with a client of the running supervisor, at the socket that --socket or the file names, or else
+// at the default.
+func withClient(run func(c *cobra.Command, supervisor *fleet.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		socket, err := c.Flags().GetString("socket")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		socket = cfg.Socket
+		if socket == "" {
+			cfg, err := configuredOr(c, fs.ErrNotExist, fs.ErrPermission)
+			if err != nil {
+				return err
+			}
+			socket = cfg.Socket
+		}
+		return run(c, fleet.NewClient(socket), args)
 	}
-	return fleet.NewClient(socket), nil
 }
 
 func configCommand() *cobra.Command {

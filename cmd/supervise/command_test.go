@@ -18,13 +18,13 @@ func command(t *testing.T, args ...string) (stdout string, err error) {
 	return out.String() + errs.String(), err
 }
 
-func TestCommandsWithoutASupervisorSaySo(t *testing.T) {
+func TestCommandsWithoutASupervisor(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "supervise.yaml")
 	if err := os.WriteFile(file, []byte("socket: none.sock"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"status"}, {"rollout"}, {"drain", "0"}, {"resume", "0"}, {"logs", "cpu-0"}, {"down"}} {
-		if _, err := command(t, append(args, "-f", file)...); err == nil || !strings.Contains(err.Error(), "supervise is not running") {
+		if _, err := command(t, append(args, "-f", file)...); err == nil || !strings.Contains(err.Error(), "supervisor is not running (socket ") {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -43,7 +43,7 @@ func TestConfigurationErrorsAreReportedByEveryCommand(t *testing.T) {
 	}
 }
 
-func TestConfigPrintsWhatCanBeReadAgain(t *testing.T) {
+func TestConfigPrintsAReadableFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "supervise.yaml")
 	if err := os.WriteFile(file, []byte("gpus: [0, MIG-1]\nlimits: {memory: 1.5GiB}\nenv: {A: b}"), 0o600); err != nil {
 		t.Fatal(err)
@@ -61,16 +61,16 @@ func TestConfigPrintsWhatCanBeReadAgain(t *testing.T) {
 	}
 }
 
-func TestTableShowsWhatAPersonNeeds(t *testing.T) {
+func TestStatusTable(t *testing.T) {
 	share, celsius, ecc := 0.37, 45.0, uint64(2)
 	var out bytes.Buffer
 	err := table(&out, fleet.Status{
 		Name: "fovea", Gateway: "127.0.0.1:8080", Image: "fovea:cuda", Version: "1.2", Generation: 3, Wanted: 2, Ready: 1,
-		Rollout:  &fleet.RolloutStatus{Image: "fovea:new", Failed: "gpu0-0: ended with status 78", Log: []string{"no model"}},
-		Problems: []string{"engine: it hangs"},
+		Rollout:  &fleet.RolloutStatus{Image: "fovea:new", Failed: "gpu0-0: exited with status 78", Log: []string{"no model"}},
+		Problems: []string{"engine: timeout"},
 		Replicas: []fleet.ReplicaStatus{
-			{Name: "gpu0-0.3", GPU: "GPU-a", State: fleet.Ready, Since: time.Minute, Restarts: 4, InFlight: 7, Version: "1.2"},
-			{Name: "gpu1-0", GPU: "GPU-b", State: fleet.Failed, Reason: "ended", Log: []string{"the last line"}},
+			{Name: "gpu0-0.3", Device: "GPU-a", State: fleet.Ready, Since: time.Minute, Restarts: 4, InFlight: 7, Version: "1.2"},
+			{Name: "gpu1-0", Device: "GPU-b", State: fleet.Failed, Reason: "ended", Log: []string{"the last line"}},
 		},
 		GPUs: []fleet.GPUStatus{{UUID: "GPU-a", State: "quarantined", Reason: "XID 79", Utilization: &share, Temperature: &celsius, ECC: &ecc, MemoryUsed: 1 << 30, MemoryTotal: 80 << 30}},
 	})
@@ -78,7 +78,7 @@ func TestTableShowsWhatAPersonNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, part := range []string{
-		"1 of 2 ready", "fovea:new failed: gpu0-0", "no model", "problem: engine: it hangs", "gpu0-0.3", "1m0s", "failed", "the last line",
+		"1 of 2 ready", "fovea:new failed: gpu0-0", "no model", "problem: engine: timeout", "gpu0-0.3", "1m0s", "failed", "the last line",
 		"XID 79", "37 %", "45 °C", "1.0 of 80.0 GiB",
 	} {
 		if !strings.Contains(out.String(), part) {
@@ -87,12 +87,12 @@ func TestTableShowsWhatAPersonNeeds(t *testing.T) {
 	}
 }
 
-func TestDrainWaitsForAllThatRunsOnTheGPU(t *testing.T) {
+func TestDrainWaitsForAllReplicasOnTheGPU(t *testing.T) {
 	gpus := []fleet.GPUStatus{{UUID: "GPU-a", Index: 0}, {UUID: "GPU-b", Index: 1}}
-	gone := fleet.ReplicaStatus{Name: "gpu0-0", GPU: "GPU-a", Card: "GPU-a"}
-	whole := fleet.ReplicaStatus{Name: "gpu0-1.1", GPU: "GPU-a", Card: "GPU-a", Container: "c"}
-	instance := fleet.ReplicaStatus{Name: "gpu1m0-0.1", GPU: "MIG-b0", Card: "GPU-b", Container: "c"}
-	second := fleet.ReplicaStatus{Name: "gpu1m1-0", GPU: "MIG-b1", Card: "GPU-b"}
+	gone := fleet.ReplicaStatus{Name: "gpu0-0", Device: "GPU-a", GPU: "GPU-a"}
+	whole := fleet.ReplicaStatus{Name: "gpu0-1.1", Device: "GPU-a", GPU: "GPU-a", Container: "c"}
+	instance := fleet.ReplicaStatus{Name: "gpu1m0-0.1", Device: "MIG-b0", GPU: "GPU-b", Container: "c"}
+	second := fleet.ReplicaStatus{Name: "gpu1m1-0", Device: "MIG-b1", GPU: "GPU-b"}
 	stuck := instance
 	stuck.State = fleet.Stuck
 	for name, test := range map[string]struct {
@@ -100,12 +100,12 @@ func TestDrainWaitsForAllThatRunsOnTheGPU(t *testing.T) {
 		gpu      string
 		done     bool
 	}{
-		"all are gone, by index":                     {[]fleet.ReplicaStatus{gone, instance}, "0", true},
-		"one still runs, by UUID":                    {[]fleet.ReplicaStatus{gone, whole}, "GPU-a", false},
-		"an instance still runs, by the GPU's index": {[]fleet.ReplicaStatus{gone, instance}, "1", false},
-		"an instance still runs, by another's UUID":  {[]fleet.ReplicaStatus{instance, second}, "MIG-b1", false},
-		"an instance still runs, on another GPU":     {[]fleet.ReplicaStatus{gone, instance}, "GPU-a", true},
-		"what is stuck ends the wait, with an error": {[]fleet.ReplicaStatus{stuck}, "1", true},
+		"all gone, by index":                                     {[]fleet.ReplicaStatus{gone, instance}, "0", true},
+		"one still running, by UUID":                             {[]fleet.ReplicaStatus{gone, whole}, "GPU-a", false},
+		"MIG instance still running, by the GPU's index":         {[]fleet.ReplicaStatus{gone, instance}, "1", false},
+		"MIG instance still running, by another instance's UUID": {[]fleet.ReplicaStatus{instance, second}, "MIG-b1", false},
+		"MIG instance still running on another GPU":              {[]fleet.ReplicaStatus{gone, instance}, "GPU-a", true},
+		"stuck": {[]fleet.ReplicaStatus{stuck}, "1", true},
 	} {
 		done, err := drained(drainCommand(), fleet.Status{GPUs: gpus, Replicas: test.replicas}, test.gpu)
 		if done != test.done || (err != nil) != (test.replicas[0].State == fleet.Stuck) {
@@ -114,7 +114,7 @@ func TestDrainWaitsForAllThatRunsOnTheGPU(t *testing.T) {
 	}
 }
 
-func TestDoctorLooksAtTheFolders(t *testing.T) {
+func TestDoctorChecksFolders(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -132,7 +132,7 @@ func TestDoctorWithoutAConfigurationFileUsesTheDefaults(t *testing.T) {
 		t.Skipf("%s exists", defaultFile)
 	}
 	out, _ := command(t, "doctor") // whether this machine passes is not the point
-	for _, want := range []string{"configuration: " + defaultFile + " does not exist", "container's specification: ", "127.0.0.1:8080"} {
+	for _, want := range []string{"configuration: " + defaultFile + " does not exist", "container specification: ", "127.0.0.1:8080"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}

@@ -19,12 +19,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var errUnwell = errors.New("not all is well: see above")
-
 func doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Check all that the fleet needs, before anything runs; each line is ok or says what to do",
+		Short: "Check everything the fleet needs before it runs; each line is ok or says how to fix it",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := configuredOr(c, fs.ErrNotExist)
@@ -45,7 +43,7 @@ func doctorCommand() *cobra.Command {
 
 func doctor(ctx context.Context, cfg fleet.Config, w io.Writer) error {
 	driver, uuids, checks := gpuChecks(ctx, cfg)
-	// The image's ID is not known before the engine answers; its name makes the same container.
+	// The image's ID is unknown without the engine; its name makes the same container.
 	d, err := fleet.NewDeployment(cfg, docker.Image{ID: cfg.Image})
 	if err != nil {
 		return err
@@ -56,27 +54,30 @@ func doctor(ctx context.Context, cfg fleet.Config, w io.Writer) error {
 	spec.GPU.UUIDs = uuids
 	timeouts := docker.Timeouts{Call: cfg.Engine.Timeout}
 	checks = append(checks, docker.Doctor(ctx, cfg.Engine.Host, spec, driver.Version, docker.WithTimeouts(timeouts))...)
-	checks = append(checks, gatewayCheck(ctx, cfg), folderCheck("folder of the state", cfg.State),
-		folderCheck("folder of the socket", filepath.Dir(cfg.Socket)))
+	checks = append(checks, gatewayCheck(ctx, cfg), folderCheck("state folder", cfg.State),
+		folderCheck("socket folder", filepath.Dir(cfg.Socket)))
 	if !cfg.GPUs.None() {
 		checks = append(checks, cudaCheck(ctx, cfg, driver))
 	}
-	well := true
+	failures := 0
 	for _, check := range checks {
-		well = well && check.OK
 		if check.OK {
 			fmt.Fprintf(w, "ok    %s: %s\n", check.Name, check.Found)
 		} else {
-			fmt.Fprintf(w, "FAIL  %s: %s\n      to do: %s\n", check.Name, check.Found, check.Advice)
+			failures++
+			fmt.Fprintf(w, "FAIL  %s: %s\n      fix: %s\n", check.Name, check.Found, check.Advice)
 		}
 	}
-	if !well {
-		return errUnwell
+	switch failures {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("1 check failed")
 	}
-	return nil
+	return fmt.Errorf("%d checks failed", failures)
 }
 
-// gpuChecks looks at the GPUs, and tells which the fleet would use.
+// gpuChecks checks the GPUs and returns the UUIDs of those that the fleet would use.
 func gpuChecks(ctx context.Context, cfg fleet.Config) (driver gpu.Driver, uuids []string, checks []docker.Check) {
 	if cfg.GPUs.None() {
 		return driver, nil, nil
@@ -88,20 +89,20 @@ func gpuChecks(ctx context.Context, cfg fleet.Config) (driver gpu.Driver, uuids 
 	defer nvml.Close()
 	found, err := nvml.Inventory(ctx)
 	if err != nil {
-		return driver, nil, []docker.Check{failed("NVIDIA driver", err, "look at the kernel log for NVRM and Xid")}
+		return driver, nil, []docker.Check{failed("NVIDIA driver", err, "check the kernel log for NVRM and Xid")}
 	}
 	checks = append(checks, docker.Check{Name: "NVIDIA driver", OK: true, Found: found.Driver.Version + ", CUDA " + found.Driver.CUDA})
 	for _, d := range found.Devices {
 		name := fmt.Sprintf("GPU %d", d.Index)
 		if d.Err != nil {
-			checks = append(checks, failed(name, d.Err, "do what its recovery action says; the fleet will not use it until then"))
+			checks = append(checks, failed(name, d.Err, "follow its recovery action; the fleet does not use it until then"))
 			continue
 		}
 		checks = append(checks, docker.Check{Name: name, OK: true, Found: d.Name + " " + d.UUID})
 	}
 	uuids, err = fleet.Devices(cfg, found.Devices)
 	if err != nil {
-		checks = append(checks, failed("choice of GPUs", err, "mend the key gpus"))
+		checks = append(checks, failed("GPU selection", err, "correct the key gpus"))
 	}
 	return found.Driver, uuids, checks
 }
@@ -110,12 +111,12 @@ func failed(name string, err error, advice string) docker.Check {
 	return docker.Check{Name: name, Found: err.Error(), Advice: advice}
 }
 
-// cudaCheck compares the driver with what the image was built for.
+// cudaCheck compares the driver with the CUDA version that the image was built for.
 func cudaCheck(ctx context.Context, cfg fleet.Config, driver gpu.Driver) docker.Check {
-	const name = "driver for the image's CUDA"
+	const name = "driver for the image's CUDA version"
 	engine, err := docker.Open(ctx, cfg.Engine.Host, docker.WithTimeouts(docker.Timeouts{Call: cfg.Engine.Timeout}))
 	if err != nil {
-		return failed(name, err, "mend the engine first")
+		return failed(name, err, "fix the engine first")
 	}
 	defer engine.Close()
 	image, err := engine.ImageInfo(ctx, cfg.Image)
@@ -129,13 +130,13 @@ func cudaCheck(ctx context.Context, cfg fleet.Config, driver gpu.Driver) docker.
 	if err := driver.Check(cuda); err != nil {
 		return failed(name, err, "install a newer driver")
 	}
-	return docker.Check{Name: name, OK: true, Found: driver.Version + " runs CUDA " + cuda}
+	return docker.Check{Name: name, OK: true, Found: driver.Version + " supports CUDA " + cuda}
 }
 
-// mayWrite is W_OK and X_OK of access(2): files may be made in a folder.
+// mayWrite is W_OK and X_OK of access(2): permission to create files in a folder.
 const mayWrite = 2 | 1
 
-// folderCheck tells whether a folder, or the one that it is to be made in, can be written to.
+// folderCheck checks that a folder, or the parent that it would be created in, is writable.
 func folderCheck(name, path string) docker.Check {
 	at := path
 	for at != filepath.Dir(at) {
@@ -145,17 +146,17 @@ func folderCheck(name, path string) docker.Check {
 		at = filepath.Dir(at)
 	}
 	if stat, err := os.Stat(at); err != nil || !stat.IsDir() {
-		return failed(name, fmt.Errorf("%s is no folder that can be seen", at), "make it one, for the user of supervise")
+		return failed(name, fmt.Errorf("%s is not an accessible folder", at), "make it a folder of supervise's user")
 	}
 	if err := syscall.Access(at, mayWrite); err != nil {
-		return failed(name, &os.PathError{Op: "write to", Path: at, Err: err}, "give it to the user of supervise, or choose another")
+		return failed(name, &os.PathError{Op: "write to", Path: at, Err: err}, "make supervise's user its owner, or choose another folder")
 	}
-	return docker.Check{Name: name, OK: true, Found: path + " can be written to"}
+	return docker.Check{Name: name, OK: true, Found: path + " is writable"}
 }
 
-// gatewayCheck tells whether the gateway's address is free, or taken by the supervisor that runs.
+// gatewayCheck checks that the gateway's address is free, or in use by the running supervisor.
 func gatewayCheck(ctx context.Context, cfg fleet.Config) docker.Check {
-	const name = "gateway's address"
+	const name = "gateway address"
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Gateway.Address)
 	if err == nil {
 		return docker.Check{Name: name, OK: listener.Close() == nil, Found: cfg.Gateway.Address + " is free"}
@@ -163,7 +164,7 @@ func gatewayCheck(ctx context.Context, cfg fleet.Config) docker.Check {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if s, asked := fleet.NewClient(cfg.Socket).Status(ctx); asked == nil && s.Name == cfg.Name {
-		return docker.Check{Name: name, OK: true, Found: cfg.Gateway.Address + " is the running supervisor's"}
+		return docker.Check{Name: name, OK: true, Found: cfg.Gateway.Address + " is in use by the running supervisor"}
 	}
-	return failed(name, err, "end what listens there, or set gateway.address")
+	return failed(name, err, "stop what listens there, or change gateway.address")
 }

@@ -18,56 +18,57 @@ import (
 
 	"fovea/fleet"
 	"fovea/internal/exitcode"
+	"fovea/internal/testenv"
 )
 
 const two = "replicas: 2\ngateway: {address: \"127.0.0.1:0\"}\n"
 
-func TestEveryCommandOfARunningFleet(t *testing.T) {
-	r := newRig(t, two)
-	r.says(true, []string{"ok    Docker engine", "ok    image", "ok    seccomp", "is free"}, "doctor")
-	r.says(false, []string{"supervise is not running"}, "probe")
+func TestCommands(t *testing.T) {
+	r := newHarness(t, two)
+	r.expect(true, []string{"ok    Docker engine", "ok    image", "ok    seccomp", "is free"}, "doctor")
+	r.expect(false, []string{"supervisor is not running (socket "}, "probe")
 	r.start(2, nil)
 	s := r.until("ready", func(s fleet.Status) bool { return s.Ready == 2 })
 	if err := predict(t, s.Gateway); err != nil {
 		t.Error(err)
 	}
-	r.says(true, []string{"2 of 2 ready at " + s.Gateway, "REPLICA", "cpu-0.1", "cpu-1.1", "ready"}, "status")
-	var told fleet.Status
-	if err := json.Unmarshal([]byte(r.says(true, nil, "status", "--json")), &told); err != nil || told.Ready != 2 || told.Replicas[1].Container != r.name+"-cpu-1.1" {
-		t.Errorf("%v: %+v", err, told)
+	r.expect(true, []string{"2 of 2 ready at " + s.Gateway, "REPLICA", "cpu-0.1", "cpu-1.1", "ready"}, "status")
+	var status fleet.Status
+	if err := json.Unmarshal([]byte(r.expect(true, nil, "status", "--json")), &status); err != nil || status.Ready != 2 || status.Replicas[1].Container != r.name+"-cpu-1.1" {
+		t.Errorf("%v: %+v", err, status)
 	}
 	r.watches()
-	r.says(true, nil, "probe")
-	r.says(true, nil, "probe", "--ready")
-	r.says(true, []string{"server is ready"}, "logs", "cpu-0")
-	r.says(false, []string{`no replica is named "cpu-7"`}, "logs", "cpu-7")
-	r.says(false, []string{`"0" is no GPU of this fleet`}, "drain", "0")
-	r.says(false, []string{`neither a GPU nor a replica`}, "resume", "x")
-	r.says(true, nil, "resume", "cpu-0")
-	r.says(false, []string{"another supervisor is running"}, "run")
+	r.expect(true, nil, "probe")
+	r.expect(true, nil, "probe", "--ready")
+	r.expect(true, []string{"server ready"}, "logs", "cpu-0")
+	r.expect(false, []string{`no replica named "cpu-7"`}, "logs", "cpu-7")
+	r.expect(false, []string{`"0" is not a GPU of this fleet`}, "drain", "0")
+	r.expect(false, []string{`neither a GPU nor a replica`}, "resume", "x")
+	r.expect(true, nil, "resume", "cpu-0")
+	r.expect(false, []string{"another supervisor is running"}, "run")
 
-	r.says(true, []string{"0 of 2 done; exchanging cpu-0", "1 of 2 done; exchanging cpu-1", "all replicas are of generation 2"}, "rollout")
+	r.expect(true, []string{"0 of 2 done; replacing cpu-0", "1 of 2 done; replacing cpu-1", "all replicas are of generation 2"}, "rollout")
 	r.configure(two + "args: [--inference.device=cuda]\n")
 	before := r.containers()
-	r.says(false, []string{"the roll-out failed", "the old replicas go on", "libonnxruntime_providers_cuda.so"}, "rollout")
-	r.says(true, []string{"2 of 2 ready", "failed: cpu-0", "libonnxruntime_providers_cuda.so"}, "status")
+	r.expect(false, []string{"rollout failed", "the old replicas keep running", "libonnxruntime_providers_cuda.so"}, "rollout")
+	r.expect(true, []string{"2 of 2 ready", "failed: cpu-0", "libonnxruntime_providers_cuda.so"}, "status")
 	if after := r.containers(); !maps.Equal(before, after) {
 		t.Errorf("containers %v became %v", before, after)
 	}
-	r.configure(two + "replicas: 0\n")
-	r.says(false, []string{"replicas: "}, "rollout")
+	r.configure(strings.Replace(two, "replicas: 2", "replicas: 0", 1))
+	r.expect(false, []string{"replicas: "}, "rollout")
 
 	r.configure(two)
 	keep(t, s.Gateway)
-	r.says(true, nil, "down")
+	r.expect(true, nil, "down")
 	r.gone()
 	if left := r.containers(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	r.says(false, []string{"there is no supervisor to tell"}, "down")
+	r.expect(false, []string{"supervisor is not running (socket "}, "down")
 }
 
-// keep leaves a connection to the gateway open, for which the supervisor's end waits a moment.
+// keep leaves a connection to the gateway open, which delays the supervisor's end for a moment.
 func keep(t *testing.T, gateway string) {
 	t.Helper()
 	transport := &http.Transport{}
@@ -82,11 +83,11 @@ func keep(t *testing.T, gateway string) {
 	}
 }
 
-// watches has status show the fleet again and again.
-func (r *rig) watches() {
+// watches runs status --watch for a while.
+func (r *harness) watches() {
 	r.t.Helper()
 	watch := r.command("status", "--watch")
-	var shown output
+	var shown testenv.Buffer
 	watch.Stdout = &shown
 	if err := watch.Start(); err != nil {
 		r.t.Fatal(err)
@@ -99,26 +100,8 @@ func (r *rig) watches() {
 	}
 }
 
-// output is a buffer that one writes and another reads.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
-func TestConfigurationThatIsWrongEndsTheRunWithAStatusOfItsOwn(t *testing.T) {
-	r := newRig(t, "models: /etc\nnetwork: host\n")
+func TestConfigurationErrorHasItsOwnExitStatus(t *testing.T) {
+	r := newHarness(t, "models: /etc\nnetwork: host\n")
 	cmd := r.command("run")
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != exitcode.Configuration || !bytes.Contains(out, []byte("models: unsafe")) || !bytes.Contains(out, []byte("network:")) {
@@ -126,7 +109,7 @@ func TestConfigurationThatIsWrongEndsTheRunWithAStatusOfItsOwn(t *testing.T) {
 	}
 }
 
-// listen is a socket as systemd holds it: it stays open whatever the supervisor does.
+// listen returns a listening socket that stays open while the supervisor restarts, as with systemd.
 func listen(t *testing.T) (*os.File, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -142,8 +125,8 @@ func listen(t *testing.T) (*os.File, string) {
 	return file, listener.Addr().String()
 }
 
-func TestRestartUnderASocketOfSystemdLosesNoConnection(t *testing.T) {
-	r := newRig(t, "replicas: 2\ngateway: {address: \"127.0.0.1:1\"}\n") // The socket's address counts, not this one.
+func TestRestartWithASystemdSocketLosesNoConnection(t *testing.T) {
+	r := newHarness(t, "replicas: 2\ngateway: {address: \"127.0.0.1:1\"}\n") // Overridden by the socket's address.
 	socket, address := listen(t)
 	r.start(2, socket)
 	before := r.containers()
@@ -168,13 +151,13 @@ func TestRestartUnderASocketOfSystemdLosesNoConnection(t *testing.T) {
 	for range 3 {
 		time.Sleep(time.Second)
 		r.stop()
-		time.Sleep(500 * time.Millisecond) // Nobody takes connections; the socket keeps them.
+		time.Sleep(500 * time.Millisecond) // Connections wait in the socket.
 		r.start(2, socket)
 	}
 	time.Sleep(time.Second)
 	close(stop)
 	senders.Wait()
-	t.Logf("three restarts: %d requests on connections of their own, %d failed", sent.Load(), failed.Load())
+	t.Logf("three restarts: %d requests on separate connections, %d failed", sent.Load(), failed.Load())
 	if failed.Load() > 0 || sent.Load() < 50 {
 		t.Errorf("%d of %d requests failed", failed.Load(), sent.Load())
 	}

@@ -1,5 +1,5 @@
-// Command supervise keeps replicas of the server alive on this machine, behind one address. It holds no logic of its
-// own: package fleet decides, packages docker and gpu do.
+// Command supervise runs a fleet: replicas of the server on this host, behind one address. Package fleet has all of the
+// logic; this package has the commands.
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 	}
 }
 
-// run is the program: it returns when it is over, with an error unless all went well.
+// run runs the program.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root := rootCommand()
 	root.SetArgs(args)

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"fovea/fleet"
 	"fovea/internal/httpserver"
 
 	"github.com/spf13/cobra"
@@ -13,13 +14,9 @@ func probeCommand() *cobra.Command {
 	var ready bool
 	c := &cobra.Command{
 		Use:   "probe",
-		Short: "Ask the running supervisor and its gateway whether they answer; exit 0 if so, 1 if not",
+		Short: "Check that the supervisor and its gateway respond; exit status 0 if so, otherwise 1",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, _ []string) error {
 			s, err := supervisor.Status(c.Context())
 			if err != nil {
 				return err
@@ -29,9 +26,9 @@ func probeCommand() *cobra.Command {
 				path = "/ready"
 			}
 			return httpserver.Probe(c.Context(), s.Gateway, path, timeout)
-		},
+		}),
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the gateway's answer")
-	c.Flags().BoolVar(&ready, "ready", false, "ask whether a replica is ready, too")
+	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "time to wait for the gateway's response")
+	c.Flags().BoolVar(&ready, "ready", false, "also check that a replica is ready")
 	return c
 }

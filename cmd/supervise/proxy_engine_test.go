@@ -16,7 +16,8 @@ import (
 	"fovea/fleet"
 )
 
-// proxyRules reads what deploy/supervise/compose.yaml has the proxy of Docker's socket pass. The proxy anchors each pattern.
+// proxyRules reads which calls the socket proxy in deploy/supervise/compose.yaml allows. The proxy anchors each
+// pattern.
 func proxyRules(t *testing.T) []dockertest.Rule {
 	t.Helper()
 	text, err := os.ReadFile("../../deploy/supervise/compose.yaml")
@@ -30,10 +31,10 @@ func proxyRules(t *testing.T) []dockertest.Rule {
 	return rules
 }
 
-func TestCallsThatTheSocketProxyPassesAreEnoughAndAllNeeded(t *testing.T) {
+func TestSocketProxyAllowsExactlyTheNeededCalls(t *testing.T) {
 	rules := proxyRules(t)
 	if len(rules) < 5 {
-		t.Fatalf("%d rules are read", len(rules))
+		t.Fatalf("%d rules found", len(rules))
 	}
 	dir, err := os.MkdirTemp("", "sup")
 	if err != nil {
@@ -46,24 +47,24 @@ func TestCallsThatTheSocketProxyPassesAreEnoughAndAllNeeded(t *testing.T) {
 	}
 	defer filter.Close()
 	proxied := two + "engine: {host: \"" + filter.Host + "\"}\n"
-	r := newRig(t, proxied)
-	r.says(true, nil, "doctor")
+	r := newHarness(t, proxied)
+	r.expect(true, nil, "doctor")
 	r.start(2, nil)
-	r.says(true, []string{"server is ready"}, "logs", "cpu-1")
+	r.expect(true, []string{"server ready"}, "logs", "cpu-1")
 	if err := r.engine.Kill(context.Background(), r.containers()[r.name+"-cpu-0.1"]); err != nil {
 		t.Fatal(err)
 	}
-	r.until("it is replaced", func(s fleet.Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
+	r.until("replaced", func(s fleet.Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 	r.stop()
 	r.start(2, nil)
-	r.says(true, []string{"all replicas are of generation 2"}, "rollout")
-	r.says(true, nil, "down")
+	r.expect(true, []string{"all replicas are of generation 2"}, "rollout")
+	r.expect(true, nil, "down")
 	r.gone()
 	if refused := filter.Refused(); len(refused) > 0 {
-		t.Errorf("needed, and not passed: %v", refused)
+		t.Errorf("needed but not allowed: %v", refused)
 	}
 	if unused := filter.Unused(); len(unused) > 0 {
-		t.Errorf("passed, and not needed: %v", unused)
+		t.Errorf("allowed but not needed: %v", unused)
 	}
 
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -80,7 +81,7 @@ func TestCallsThatTheSocketProxyPassesAreEnoughAndAllNeeded(t *testing.T) {
 	}
 }
 
-func TestCallsOfTheSocketProxyAreThoseThatTheDocumentLists(t *testing.T) {
+func TestSocketProxyCallsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/supervise.md")
 	if err != nil {
 		t.Fatal(err)
@@ -95,19 +96,19 @@ func TestCallsOfTheSocketProxyAreThoseThatTheDocumentLists(t *testing.T) {
 			}
 			at := slices.IndexFunc(rules, func(r dockertest.Rule) bool { return r.Method == row[1] && r.Path.MatchString(path) })
 			if at < 0 {
-				t.Errorf("%s %s is in the document and is not passed", row[1], path)
+				t.Errorf("%s %s is documented but not allowed", row[1], path)
 			}
 			used[at] = true
 		}
 	}
 	for i, rule := range rules {
 		if !used[i] {
-			t.Errorf("%s %s is passed and is not in the document", rule.Method, rule.Path)
+			t.Errorf("%s %s is allowed but not documented", rule.Method, rule.Path)
 		}
 	}
 }
 
-// engineSocket is the path of the engine's socket.
+// engineSocket returns the path of the engine's socket.
 func engineSocket() string {
 	if path, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {
 		return path

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestTheSupervisorGoesOnWithoutAReaderOfItsLog(t *testing.T) {
+func TestSupervisorSurvivesAClosedLog(t *testing.T) {
 	dir := t.TempDir()
 	program, file := filepath.Join(dir, "supervise"), filepath.Join(dir, "supervise.yaml")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
@@ -33,15 +33,15 @@ func TestTheSupervisorGoesOnWithoutAReaderOfItsLog(t *testing.T) {
 	_ = w.Close()
 	stuck := time.AfterFunc(time.Minute, func() { _ = run.Process.Kill() })
 	defer stuck.Stop()
-	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || !strings.Contains(line, "waiting for the engine") {
+	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || !strings.Contains(line, "waiting for the Docker engine") {
 		t.Fatalf("%q, %v", line, err)
 	}
 	_ = r.Close()
-	if err := run.Process.Signal(syscall.SIGTERM); err != nil { // it ends with a message that nobody reads
+	if err := run.Process.Signal(syscall.SIGTERM); err != nil { // Its last message has no reader.
 		t.Fatal(err)
 	}
 	_ = run.Wait()
 	if status := run.ProcessState.Sys().(syscall.WaitStatus); status.ExitStatus() != 1 {
-		t.Errorf("it ended with status %d, signal %v", status.ExitStatus(), status.Signal())
+		t.Errorf("exit status %d, signal %v", status.ExitStatus(), status.Signal())
 	}
 }

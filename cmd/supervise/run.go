@@ -18,13 +18,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// firstInherited is the number of the first file that systemd hands to a process.
+// firstInherited is the first file descriptor that systemd passes to a process.
 const firstInherited = 3
 
 func runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
-		Short: "Supervise until SIGTERM; replicas go on and are adopted by the next run",
+		Short: "Supervise until SIGTERM; replicas keep running and are adopted by the next run",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			logging.SurviveSIGPIPE()
@@ -40,15 +40,15 @@ func runCommand() *cobra.Command {
 	}
 }
 
-// supervise connects to the engine and the driver and runs the fleet.
+// supervise opens the engine and the driver and runs the fleet.
 func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Config, error), log *slog.Logger) error {
 	engine, err := openEngine(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	with := fleet.Surroundings{Engine: engine, Reload: reload, Log: log}
-	if with.Listener, err = inherited(); err != nil {
+	deps := fleet.Dependencies{Engine: engine, Reload: reload, Log: log}
+	if deps.Listener, err = inherited(); err != nil {
 		return err
 	}
 	if !cfg.GPUs.None() {
@@ -56,33 +56,33 @@ func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Confi
 		if err != nil {
 			return fmt.Errorf("gpus: %w", err)
 		}
-		with.GPUs = nvml
+		deps.GPUs = nvml
 		defer func() {
 			if err := nvml.Close(); err != nil {
 				log.Warn("close NVML", "error", err.Error())
 			}
 		}()
 	}
-	s, err := fleet.Open(ctx, cfg, with)
+	s, err := fleet.Open(ctx, cfg, deps)
 	if err != nil {
 		return err
 	}
 	return s.Run(ctx)
 }
 
-// enginePause is the time between two tries to reach the engine at the start.
+// enginePause is the wait between attempts to reach the engine at startup.
 const enginePause = 2 * time.Second
 
-// openEngine waits for the engine: a supervisor that starts with the machine may be there before it.
+// openEngine waits for the engine, which may start later than the supervisor.
 func openEngine(ctx context.Context, cfg fleet.Config, log *slog.Logger) (*docker.Client, error) {
 	timeouts := docker.Timeouts{Call: cfg.Engine.Timeout, Stop: cfg.Engine.Timeout}
-	for told := false; ; told = true {
+	for logged := false; ; logged = true {
 		engine, err := docker.Open(ctx, cfg.Engine.Host, docker.WithTimeouts(timeouts), docker.WithLogger(log))
 		if err == nil || !errors.Is(err, docker.ErrUnreachable) && !errors.Is(err, docker.ErrTimeout) {
 			return engine, err
 		}
-		if !told {
-			log.Warn("waiting for the engine", "error", err.Error())
+		if !logged {
+			log.Warn("waiting for the Docker engine", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -92,20 +92,20 @@ func openEngine(ctx context.Context, cfg fleet.Config, log *slog.Logger) (*docke
 	}
 }
 
-// inherited takes the gateway's listener from systemd, which keeps it open while the supervisor is restarted, so that
-// clients wait and are not refused. Nil where there is none. See sd_listen_fds(3).
+// inherited returns the gateway's listener if systemd passes one, otherwise nil. systemd keeps it open while the
+// supervisor restarts, so that clients wait and are not refused. See sd_listen_fds(3).
 func inherited() (net.Listener, error) {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil, nil
 	}
 	if n := os.Getenv("LISTEN_FDS"); n != "1" {
-		return nil, fmt.Errorf("LISTEN_FDS: %s sockets are handed over; want 1, the gateway's", n)
+		return nil, fmt.Errorf("LISTEN_FDS: got %s sockets, want 1: the gateway's", n)
 	}
 	file := os.NewFile(firstInherited, "gateway")
 	defer file.Close()
 	listener, err := net.FileListener(file)
 	if err != nil {
-		return nil, fmt.Errorf("the socket that was handed over: %w", err)
+		return nil, fmt.Errorf("inherited socket: %w", err)
 	}
 	return listener, nil
 }

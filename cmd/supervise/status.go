@@ -14,20 +14,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// watchEvery is how often --watch asks.
-const watchEvery = time.Second
+// watchInterval is the refresh interval of --watch.
+const watchInterval = time.Second
 
 func statusCommand() *cobra.Command {
 	var asJSON, watch bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show replicas, GPUs and what is wrong",
+		Short: "Show replicas, GPUs and problems",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, _ []string) error {
 			for {
 				s, err := supervisor.Status(c.Context())
 				if err != nil {
@@ -39,13 +35,13 @@ func statusCommand() *cobra.Command {
 				select {
 				case <-c.Context().Done():
 					return nil
-				case <-time.After(watchEvery):
+				case <-time.After(watchInterval):
 				}
 			}
-		},
+		}),
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	c.Flags().BoolVarP(&watch, "watch", "w", false, "again every second")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "refresh every second")
 	return c
 }
 
@@ -58,20 +54,20 @@ func show(w io.Writer, s fleet.Status, asJSON, watch bool) error {
 		return encoder.Encode(s)
 	}
 	if watch {
-		fmt.Fprint(w, "\033[H\033[2J") // top of an empty screen
+		fmt.Fprint(w, "\033[H\033[2J") // cursor home, clear screen
 	}
 	return table(w, s)
 }
 
-// table is the status for people.
+// table prints the status as text.
 func table(w io.Writer, s fleet.Status) error {
 	fmt.Fprintf(w, "%s: %d of %d ready at %s, image %s %s, generation %d\n", s.Name, s.Ready, s.Wanted, s.Gateway, s.Image,
 		s.Version, s.Generation)
 	if r := s.Rollout; r != nil && r.Failed != "" {
-		fmt.Fprintf(w, "roll-out of %s failed: %s\n", r.Image, r.Failed)
+		fmt.Fprintf(w, "rollout of %s failed: %s\n", r.Image, r.Failed)
 		logLines(w, r.Log)
 	} else if r != nil {
-		fmt.Fprintf(w, "roll-out of %s: %d of %d, now %s\n", r.Image, r.Done, s.Wanted, strings.TrimSuffix(r.Place+": "+r.Reason, ": "))
+		fmt.Fprintf(w, "rollout of %s: %d of %d done, now %s\n", r.Image, r.Done, s.Wanted, strings.TrimSuffix(r.Placement+": "+r.Reason, ": "))
 	}
 	for _, problem := range s.Problems {
 		fmt.Fprintln(w, "problem:", problem)
@@ -79,7 +75,7 @@ func table(w io.Writer, s fleet.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nREPLICA\tGPU\tSTATE\tSINCE\tRESTARTS\tIN FLIGHT\tVERSION\tREASON")
 	for _, r := range s.Replicas {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, dash(r.GPU), r.State, r.Since.Round(time.Second), r.Restarts,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, dash(r.Device), r.State, r.Since.Round(time.Second), r.Restarts,
 			r.InFlight, dash(r.Version), r.Reason)
 	}
 	if len(s.GPUs) > 0 {
@@ -87,7 +83,7 @@ func table(w io.Writer, s fleet.Status) error {
 	}
 	for _, g := range s.GPUs {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", index(g), g.UUID, g.State, percent(g.Utilization), memory(g),
-			degrees(g.Temperature), number(g.ECC), g.Reason)
+			optional(g.Temperature, "%.0f °C"), optional(g.ECC, "%d"), g.Reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -128,18 +124,11 @@ func percent(share *float64) string {
 	return fmt.Sprintf("%.0f %%", *share*100)
 }
 
-func degrees(celsius *float64) string {
-	if celsius == nil {
+func optional[T any](value *T, format string) string {
+	if value == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f °C", *celsius)
-}
-
-func number(n *uint64) string {
-	if n == nil {
-		return "-"
-	}
-	return strconv.FormatUint(*n, 10)
+	return fmt.Sprintf(format, *value)
 }
 
 func memory(g fleet.GPUStatus) string {

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// enginePid is where the machine's own engine says which process it is.
+// enginePid is the PID file of the machine's own engine.
 const enginePid = "/var/run/docker.pid"
 
-// Daemon is an engine of the test's own, that may be stopped and started again. It shares nothing with the machine's own
-// engine but its programs, and leaves the machine's packet filter alone, so that containers are reached on published ports
-// only. Needs root. Close it.
+// Daemon is a separate engine that a test can stop and restart. It shares only its programs with the machine's own engine, and
+// does not change the machine's packet filter, so that containers are reached on published ports only. It requires root. The
+// caller calls Close.
 type Daemon struct {
-	Host string // where it listens, as unix:///path
+	Host string // unix:///path
 
 	program string
-	path    string // the variable, for what it starts itself
+	path    string // $PATH for its child processes
 	dir     string
 	bridge  string // a network of the machine's own engine
 	flags   []string
@@ -31,8 +31,8 @@ type Daemon struct {
 	ended   chan error
 }
 
-// StartDaemon starts an engine whose files are in a folder; the path is to be short, as a socket's must be. The program
-// is the dockerd on the path, or else that of the engine which runs.
+// StartDaemon starts an engine with its files in a folder, whose path must be short enough for a socket's. The program is dockerd
+// in $PATH, or else that of the running engine.
 func StartDaemon(ctx context.Context, dir string, flags ...string) (*Daemon, error) {
 	d := &Daemon{Host: "unix://" + filepath.Join(dir, "d.sock"), dir: dir, path: os.Getenv("PATH")}
 	if err := d.find(); err != nil {
@@ -54,8 +54,8 @@ func StartDaemon(ctx context.Context, dir string, flags ...string) (*Daemon, err
 	return d, d.Start(ctx)
 }
 
-// connect makes a bridge. An engine that is told to have none removes docker0, which is that of the machine's own engine;
-// so does one with address pools of its own, when it starts again.
+// connect creates a bridge. An engine without one removes docker0, which belongs to the machine's own engine; so does one with
+// its own address pools when it restarts.
 func (d *Daemon) connect(ctx context.Context) error {
 	name := fmt.Sprintf("fovea%x", time.Now().UnixNano()&0xFFFFFFFF) // a link's name has 15 characters at most
 	out, err := command(ctx, "", "network", "create", "--opt", "com.docker.network.bridge.name="+name, name).CombinedOutput()
@@ -87,7 +87,7 @@ func (d *Daemon) find() (err error) {
 	return err
 }
 
-// Start starts the engine and waits until it answers, as long as ctx allows.
+// Start starts the engine and waits until it responds, as long as ctx allows.
 func (d *Daemon) Start(ctx context.Context) error {
 	log, err := os.OpenFile(filepath.Join(d.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -120,7 +120,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 	}
 }
 
-// Stop ends the engine by a signal and waits for it. SIGTERM ends its containers too, unless it was started with
+// Stop stops the engine with a signal and waits for its exit. SIGTERM also stops its containers, unless it was started with
 // --live-restore.
 func (d *Daemon) Stop(ctx context.Context, signal os.Signal) error {
 	if err := d.process.Process.Signal(signal); err != nil {
@@ -130,7 +130,7 @@ func (d *Daemon) Stop(ctx context.Context, signal os.Signal) error {
 	case err := <-d.ended:
 		d.process = nil
 		if status := new(exec.ExitError); errors.As(err, &status) {
-			return nil // With which status is the engine's business.
+			return nil // with any status
 		}
 		return err
 	case <-ctx.Done():
@@ -138,7 +138,7 @@ func (d *Daemon) Stop(ctx context.Context, signal os.Signal) error {
 	}
 }
 
-// Copy takes an image over from the machine's own engine.
+// Copy copies an image from the machine's own engine.
 func (d *Daemon) Copy(ctx context.Context, image string) error {
 	save, load := command(ctx, "", "save", image), command(ctx, d.Host, "load")
 	out, err := save.StdoutPipe()
@@ -150,14 +150,14 @@ func (d *Daemon) Copy(ctx context.Context, image string) error {
 		return err
 	}
 	text, err := load.CombinedOutput()
-	_, _ = io.Copy(io.Discard, out) // so that save can end where load failed
+	_, _ = io.Copy(io.Discard, out) // so that save ends if load failed
 	if err = errors.Join(err, save.Wait()); err != nil {
 		return fmt.Errorf("copy image %s: %w\n%s", image, err, text)
 	}
 	return nil
 }
 
-// Close ends the engine, with its containers, and removes its files.
+// Close stops the engine and its containers, and removes its files.
 func (d *Daemon) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -172,7 +172,7 @@ func (d *Daemon) Close() error {
 	return errors.Join(append(errs, d.unmount(), os.RemoveAll(d.dir))...)
 }
 
-// unmount ends what the engine has left mounted, such as its folder over itself.
+// unmount unmounts what the engine left mounted, such as a bind of its own folder.
 func (d *Daemon) unmount() error {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {

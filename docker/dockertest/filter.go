@@ -17,10 +17,10 @@ type Rule struct {
 	Path   *regexp.Regexp
 }
 
-// Filter is a socket before an engine's that passes allowed calls and refuses all others, as proxies of Docker's socket
-// do. Close it.
+// Filter is a proxy for an engine's socket that forwards allowed calls and refuses all others, like Docker socket proxies. The
+// caller calls Close.
 type Filter struct {
-	Host string // where it listens, as unix:///path
+	Host string // unix:///path
 
 	rules  []Rule
 	server *http.Server
@@ -31,7 +31,7 @@ type Filter struct {
 	refused []string
 }
 
-// NewFilter listens on a socket in a folder, before the engine's socket at a path.
+// NewFilter listens on a socket in a folder and forwards to the engine's socket.
 func NewFilter(dir, target string, rules []Rule) (*Filter, error) {
 	path := filepath.Join(dir, "filtered.sock")
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
@@ -44,7 +44,7 @@ func NewFilter(dir, target string, rules []Rule) (*Filter, error) {
 		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", target)
 		}},
-		FlushInterval: -1, // Events and logs are streams.
+		FlushInterval: -1, // events and logs are streams
 	}
 	f.server = &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.passes(r) {
@@ -55,7 +55,7 @@ func NewFilter(dir, target string, rules []Rule) (*Filter, error) {
 	})}
 	go func() {
 		defer close(f.ended)
-		_ = f.server.Serve(listener) // It ends with Close.
+		_ = f.server.Serve(listener) // ends with Close
 	}()
 	return f, nil
 }
@@ -75,14 +75,14 @@ func (f *Filter) passes(r *http.Request) bool {
 	return passes
 }
 
-// Refused lists the calls that were not passed, in their order.
+// Refused lists the refused calls in order.
 func (f *Filter) Refused() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string{}, f.refused...)
 }
 
-// Unused lists the rules that no call needed.
+// Unused lists the rules that no call matched.
 func (f *Filter) Unused() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,7 +95,7 @@ func (f *Filter) Unused() []string {
 	return unused
 }
 
-// Close ends the filter and all that passes through it.
+// Close closes the filter and all its connections.
 func (f *Filter) Close() error {
 	err := f.server.Close()
 	<-f.ended

@@ -11,14 +11,14 @@ import (
 	"path/filepath"
 )
 
-// ProgramImage makes an image that holds a Go program, statically built from a package's path, and nothing else. It runs
-// as a user without rights; changes are further lines, as a Dockerfile has them. An empty host is the usual engine.
+// ProgramImage builds an image that contains only a Go program, statically built from a package's path. It runs as an
+// unprivileged user; changes are further Dockerfile lines. An empty host is the default engine.
 func ProgramImage(ctx context.Context, host, name, program string, changes ...string) error {
 	dir, err := os.MkdirTemp("", "program")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a leftover of a test harms nobody
+	defer os.RemoveAll(dir) //nolint:errcheck // a leftover of a test is harmless
 	file := filepath.Join(dir, "program")
 	build := exec.CommandContext(ctx, "go", "build", "-o", file, program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -45,7 +45,7 @@ func ProgramImage(ctx context.Context, host, name, program string, changes ...st
 	return nil
 }
 
-// rootOf is the archive of a root with the program and the folders over which containers get mounts.
+// rootOf archives a root file system with the program and the mount points.
 func rootOf(program []byte) (*bytes.Buffer, error) {
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -58,7 +58,7 @@ func rootOf(program []byte) (*bytes.Buffer, error) {
 	return &archive, errors.Join(append(errs, err, w.Close())...)
 }
 
-// RemoveImage removes an image, also one that stopped containers use.
+// RemoveImage removes an image, even if stopped containers use it.
 func RemoveImage(ctx context.Context, host, name string) error {
 	if out, err := command(ctx, host, "rmi", "--force", name).CombinedOutput(); err != nil {
 		return fmt.Errorf("remove image %s: %w\n%s", name, err, out)

@@ -1,6 +1,5 @@
-// Package dockertest has what tests need to see a Docker engine and its containers fail: a proxy before the engine's
-// socket that hangs or cuts connections when told to, a filter of calls, an engine that may be restarted, and images of
-// programs that misbehave.
+// Package dockertest lets tests make a Docker engine and its containers fail: a proxy for the engine's socket that hangs or cuts
+// connections, a filter of calls, an engine that can be restarted, and images of test programs.
 package dockertest
 
 import (
@@ -15,9 +14,9 @@ import (
 	"sync"
 )
 
-// Proxy passes everything between a socket of its own and an engine's. Close it.
+// Proxy forwards everything between its socket and an engine's. The caller calls Close.
 type Proxy struct {
-	Host string // where it listens, as unix:///path
+	Host string // unix:///path
 
 	target   string
 	listener net.Listener
@@ -26,11 +25,11 @@ type Proxy struct {
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
 	gate   chan struct{} // open while closed
-	held   string        // what requests begin with that get no answer
+	held   string        // requests with this text in their first line get no response
 	closed chan struct{}
 }
 
-// NewProxy listens on a socket in a folder, before the engine's socket at a path.
+// NewProxy listens on a socket in a folder and forwards to the engine's socket.
 func NewProxy(dir, target string) (*Proxy, error) {
 	path := filepath.Join(dir, "docker.sock")
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
@@ -46,18 +45,18 @@ func NewProxy(dir, target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Hang stops everything that passes, on connections old and new, which stay open.
+// Hang stops all forwarding, on existing and new connections, which stay open.
 func (p *Proxy) Hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
 	case <-p.gate:
 		p.gate = make(chan struct{})
-	default: // It hangs already.
+	default: // hangs already
 	}
 }
 
-// Resume lets everything pass that Hang held back.
+// Resume ends Hang and forwards what was held back.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,24 +67,24 @@ func (p *Proxy) Resume() {
 	}
 }
 
-// Hold gives no answer to requests, on any connection, whose first line holds a text, such as "/stop". The engine does
-// not see them. An empty text holds none any more, but those that are held stay so.
+// Hold keeps requests whose first line contains a text, such as "/stop", from the engine, on any connection, without a response. An
+// empty text holds no further ones.
 func (p *Proxy) Hold(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = text
 }
 
-// Cut closes all connections; new ones are taken.
+// Cut closes all connections; new ones are accepted.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for conn := range p.conns {
-		_ = conn.Close() // Both ends are told; there is nothing else to do about it.
+		_ = conn.Close() // both ends are closed
 	}
 }
 
-// Close ends the proxy and all its connections.
+// Close closes the proxy and all its connections.
 func (p *Proxy) Close() error {
 	err := p.listener.Close()
 	close(p.closed)
@@ -143,7 +142,7 @@ func (p *Proxy) drop(conns ...net.Conn) {
 	}
 }
 
-// pass copies until either end closes, and then closes both. What is held is read and goes no further.
+// pass copies until either end closes, then closes both. Held requests are read and dropped.
 func (p *Proxy) pass(from, to net.Conn, held func([]byte) bool) {
 	defer from.Close()
 	defer to.Close()
@@ -154,7 +153,7 @@ func (p *Proxy) pass(from, to net.Conn, held func([]byte) bool) {
 			return
 		}
 		if n > 0 && held(block[:n]) {
-			_, _ = io.Copy(io.Discard, from) // until its client gives up
+			_, _ = io.Copy(io.Discard, from) // until the client gives up
 			return
 		}
 		if _, writeErr := to.Write(block[:n]); errors.Join(err, writeErr) != nil {
@@ -163,7 +162,7 @@ func (p *Proxy) pass(from, to net.Conn, held func([]byte) bool) {
 	}
 }
 
-// holds tells whether a block begins with a request that is held. The client sends a request's head in one piece.
+// holds reports whether a block begins with a held request. The client sends a request's headers in one write.
 func (p *Proxy) holds(block []byte) bool {
 	line, _, _ := bytes.Cut(block, []byte("\r\n"))
 	p.mu.Lock()
@@ -185,7 +184,7 @@ func (p *Proxy) waitGate() bool {
 
 var _ io.Closer = (*Proxy)(nil)
 
-// Socket is the path of the machine's own engine.
+// Socket returns the socket of the machine's own engine.
 func Socket() string {
 	if path, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {
 		return path

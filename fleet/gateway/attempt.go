@@ -10,60 +10,65 @@ import (
 	"time"
 )
 
-// errStalled is why an attempt ends whose replica gives no sign of life any more.
-var errStalled = errors.New("the replica gives no sign of life")
+// errStalled ends an attempt at an unresponsive backend.
+var errStalled = errors.New("the replica is unresponsive")
 
-// attempt is one try to give a request to a replica.
+// attempt sends a request to one backend.
 type attempt struct {
-	pool   *Pool
-	to     *member
-	body   *body                 // nil: none
-	last   bool                  // no further one may follow
-	got    atomic.Pointer[grant] // the connection that was found; nil: none yet
-	waits  atomic.Int64          // since when the replica owes a sign of life, on the pool's clock; 0: it does not
-	begun  atomic.Bool           // its answer has
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	balancer *Balancer
+	backend  *backend
+	body     *body                   // nil: none
+	last     bool                    // no further attempt may follow
+	conn     atomic.Pointer[connUse] // nil: no connection yet
+	waiting  atomic.Int64            // since when the backend owes activity, on the balancer's clock; 0: it does not
+	answered atomic.Bool             // the response has begun
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
 }
 
-type grant struct {
-	conn *conn
-	mark int64 // bytes written to it by earlier requests
+// connUse is the use of a connection for one attempt.
+type connUse struct {
+	conn   *conn
+	before int64 // bytes written for earlier requests
 }
 
-// found is told of the connection that the request will be written to.
-func (a *attempt) found(info httptrace.GotConnInfo) {
+// gotConn notes the connection that the request will be written to.
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	c, ok := info.Conn.(*conn)
 	if !ok {
 		return // the transport has no other dialer
 	}
-	a.got.Store(&grant{c, c.written.Load()})
+	a.conn.Store(&connUse{c, c.written.Load()})
 	c.check.Store(info.Reused)
 	c.writer.Store(a)
 }
 
-// owed notes that the replica is to take what is being written, or to answer what was.
-func (a *attempt) owed() {
-	if !a.begun.Load() {
-		a.waits.Store(int64(a.pool.clock()))
+// wait notes that it is the backend's turn: to take what is being written, or to respond.
+func (a *attempt) wait() {
+	if !a.answered.Load() {
+		a.waiting.Store(int64(a.balancer.clock()))
 	}
 }
 
-// heard notes the first byte of an answer.
-func (a *attempt) heard() {
-	a.begun.Store(true)
-	a.waits.Store(0)
-	a.to.alive(a.pool.clock())
+func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
+	if info.Err == nil {
+		a.wait()
+	}
 }
 
-// untouched says whether no byte of the request was written, so that the replica cannot know of it.
-func (a *attempt) untouched() bool {
-	g := a.got.Load()
-	return g == nil || g.conn.written.Load() == g.mark
+func (a *attempt) gotFirstByte() {
+	a.answered.Store(true)
+	a.waiting.Store(0)
+	a.backend.active(a.balancer.clock())
 }
 
-// outcome says why the attempt gave no answer that the client should have; "" if it did. The reason is also that of the
-// metric.
+// unsent reports whether no byte of the request was written, so that the backend cannot know of it.
+func (a *attempt) unsent() bool {
+	use := a.conn.Load()
+	return use == nil || use.conn.written.Load() == use.before
+}
+
+// outcome returns why the attempt has no response for the client, as in the metric; "" if it has one.
 func (a *attempt) outcome(res *http.Response, err error) reason {
 	var op *net.OpError
 	var timeout net.Error
@@ -72,13 +77,13 @@ func (a *attempt) outcome(res *http.Response, err error) reason {
 		return unavailable
 	case err == nil:
 		return ""
-	case a.got.Load() == nil && errors.As(err, &op) && op.Op == "dial":
+	case a.conn.Load() == nil && errors.As(err, &op) && op.Op == "dial":
 		return dialFailed
-	case a.got.Load() == nil && a.ctx.Err() == nil:
+	case a.conn.Load() == nil && a.ctx.Err() == nil:
 		return notSent
 	case errors.Is(context.Cause(a.ctx), errStalled):
 		return stalled
-	case a.untouched():
+	case a.unsent():
 		return stale
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return timedOut
@@ -86,18 +91,16 @@ func (a *attempt) outcome(res *http.Response, err error) reason {
 	return lost
 }
 
-// send gives the request to the replica.
+// send sends the request and waits for the response's headers.
 func (a *attempt) send(t *http.Transport, req *http.Request) (*http.Response, error) {
-	defer a.pool.settle(a)
+	defer a.balancer.untrack(a)
 	a.ctx, a.cancel = context.WithCancelCause(req.Context())
-	a.pool.await(a)
+	a.balancer.track(a)
 	out := req.WithContext(httptrace.WithClientTrace(a.ctx, &httptrace.ClientTrace{
-		GotConn:              a.found,
-		WroteRequest:         func(info httptrace.WroteRequestInfo) { a.wrote(info.Err) },
-		GotFirstResponseByte: a.heard,
+		GotConn: a.gotConn, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstByte,
 	}))
 	u := *req.URL
-	u.Scheme, u.Host = a.to.url.Scheme, a.to.url.Host
+	u.Scheme, u.Host = a.backend.url.Scheme, a.backend.url.Host
 	out.URL = &u
 	out.Trailer = nil // of the request; a proxy may drop them, and no route reads any
 	if a.body != nil {
@@ -106,17 +109,11 @@ func (a *attempt) send(t *http.Transport, req *http.Request) (*http.Response, er
 	return t.RoundTrip(out)
 }
 
-func (a *attempt) wrote(err error) {
-	if err == nil {
-		a.owed()
-	}
-}
+// retryable reports whether another attempt may follow.
+func (a *attempt) retryable() bool { return !a.last && a.body.replayable() }
 
-// movable tells whether the request can be given to another replica.
-func (a *attempt) movable() bool { return !a.last && a.body.replayable() }
-
-// since is how long the replica has owed a sign of life.
-func (a *attempt) since(now time.Duration) (time.Duration, bool) {
-	at := time.Duration(a.waits.Load())
-	return now - at, at != 0
+// waitingFor returns how long the backend has owed activity; false if it does not.
+func (a *attempt) waitingFor(now time.Duration) (time.Duration, bool) {
+	since := time.Duration(a.waiting.Load())
+	return now - since, since != 0
 }

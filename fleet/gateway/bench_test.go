@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// work keeps a core busy for as long as a model on the CPU does, by a fixed amount of work, so that other programs on
-// the machine don't make it less. The replica has two workers, as many as a small machine has cores.
+// work returns a function that keeps a core busy like a model on the CPU, with a fixed amount of work, which other programs on
+// the machine cannot reduce. Two calls run at a time, like on a machine with two cores.
 func work(d time.Duration) func() {
 	spin := func(rounds int) (sum uint64) {
 		for i := range rounds {
@@ -38,9 +38,9 @@ func work(d time.Duration) func() {
 	}
 }
 
-var sink atomic.Uint64 // so that the work is done
+var sink atomic.Uint64 // keeps the work from being optimized away
 
-// processor returns the time that this process has spent on the processor.
+// processor returns the CPU time of this process.
 func processor() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -49,7 +49,7 @@ func processor() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// side is one of the two ways to a replica.
+// side is a way to reach a replica: directly or through the gateway.
 type side struct {
 	client *http.Client
 	url    string
@@ -67,7 +67,7 @@ func (s side) send(b *testing.B, body string) {
 	_ = res.Body.Close()
 }
 
-// saturate returns requests a second of as many clients as keep the replica busy.
+// saturate returns requests per second with enough clients to keep the replica busy.
 func (s side) saturate(b *testing.B, body string, n int64) float64 {
 	var left atomic.Int64
 	left.Store(n)
@@ -84,8 +84,8 @@ func (s side) saturate(b *testing.B, body string, n int64) float64 {
 	return float64(n) / time.Since(begin).Seconds()
 }
 
-// times returns the median and the 99th percentile of n answers' times at a fixed rate, in milliseconds, counted
-// from when each request was due.
+// times returns the median and 99th percentile latency of n requests at a fixed rate, in milliseconds, measured from when each
+// was due.
 func (s side) times(b *testing.B, body string, n int, rate float64) (p50, p99 float64) {
 	times := make([]time.Duration, n)
 	var wg sync.WaitGroup
@@ -104,9 +104,8 @@ func (s side) times(b *testing.B, body string, n int, rate float64) (p50, p99 fl
 	return ms(n / 2), ms(n * 99 / 100)
 }
 
-// BenchmarkCost compares requests through the gateway with requests to the replica itself, in turns in one run: the
-// ratio of requests a second, and what the gateway adds to the 99th percentile at half the replica's load. Client,
-// gateway and replica share this machine's cores and one process.
+// BenchmarkCost compares requests through the gateway with direct ones, alternately in one run: the ratio of requests per
+// second, and what the gateway adds to the 99th percentile at half load. Client, gateway and replica share one process.
 func BenchmarkCost(b *testing.B) {
 	for _, c := range []struct {
 		name    string
@@ -131,7 +130,7 @@ func BenchmarkCost(b *testing.B) {
 }
 
 // BenchmarkReal is BenchmarkCost with the replica at $FOVEA_REPLICA, as http://127.0.0.1:8000, and the image in
-// the file $FOVEA_IMAGE. The replica's time on the processor isn't counted then.
+// the file $FOVEA_IMAGE. The replica's CPU time is not counted then.
 func BenchmarkReal(b *testing.B) {
 	url, file := os.Getenv("FOVEA_REPLICA"), os.Getenv("FOVEA_IMAGE")
 	if url == "" || file == "" {
@@ -144,12 +143,12 @@ func BenchmarkReal(b *testing.B) {
 	cost(b, Replica{"real", url}, string(img))
 }
 
-// turns is how often each side has its turn; figures are medians over what two neighbouring turns gave.
+// turns is how often each side is measured; figures are medians over pairs of neighbouring turns.
 const turns = 11
 
 func cost(b *testing.B, r Replica, body string) {
 	if b.N == 1 {
-		return // Package testing tries once before it counts.
+		return // a trial run of package testing
 	}
 	f := start(b, nil, r)
 	direct, through := side{f.client, r.URL}, side{f.client, f.url}
@@ -193,13 +192,13 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// BenchmarkHash is what remembering bodies that kill costs for one of 100 KiB, in the pieces it comes in.
+// BenchmarkHash measures hashing a body of 100 KiB for the poison table, in chunks as it arrives.
 func BenchmarkHash(b *testing.B) {
 	piece := make([]byte, bufferSize)
-	k := newKillers(Defaults(), time.Now)
+	table := newPoisonTable(Defaults(), time.Now)
 	b.SetBytes(100 << 10)
 	for b.Loop() {
-		body := newBody(nil, -1, k, &budget{})
+		body := newBody(nil, -1, table, &budget{})
 		for left := 100 << 10; left > 0; left -= len(piece) {
 			_, _ = body.hash.Write(piece[:min(left, len(piece))])
 		}

@@ -9,62 +9,61 @@ import (
 )
 
 var (
-	// errKiller ends a body that took replicas with it before, ahead of its last bytes, so that no replica has it whole.
-	errKiller = errors.New("the body is refused")
-	// errAbandoned is what a read gets on behalf of an attempt that is over.
+	// errPoison ends a poison request's body before its last bytes, so that no backend receives all of it.
+	errPoison = errors.New("the body is rejected")
+	// errAbandoned ends a read by an attempt that is over.
 	errAbandoned = errors.New("the attempt to send this body is over")
-	// errNotKept ends an attempt whose body was read in part for an earlier one and is not kept.
+	// errNotKept ends an attempt that would need bytes which an earlier one read and which are not kept.
 	errNotKept = errors.New("the beginning of the body is not kept")
 )
 
-// body is a request's body on its way from the client to a replica. What is read of it is kept, within the gateway's
-// budget, until a replica's answer is taken, so that a further attempt can begin anew.
+// body is a request's body on its way from the client to a backend. What is read is kept, within the gateway's budget, until
+// a response begins, so that another attempt can start from the first byte.
 type body struct {
-	killers *killers // nil: bodies are not hashed
-	length  int64    // -1: not known
+	poison *poisonTable // nil: bodies are not hashed
+	length int64        // -1: unknown
 
 	reading sync.Mutex // held while the client's connection is read
 	src     io.Reader
-	total   int64 // bytes that src gave
+	total   int64 // bytes read from src
 	hash    maphash.Hash
 
-	mu     sync.Mutex // never held while anything is waited for
-	kept   replay
-	read   int64 // bytes that attempts were or can be given
-	sealed bool  // no more is read
-	err    error // why there is no more, once there isn't
+	mu     sync.Mutex // never held during I/O
+	kept   replayBuffer
+	read   int64 // bytes available to attempts so far
+	sealed bool  // nothing more is read
+	err    error // why src ended
 
-	whole   atomic.Bool   // all of it was read
-	sum     atomic.Uint64 // the hash of a whole body
-	refused atomic.Bool   // ended with errKiller
-	broken  atomic.Bool   // the client did not send all of it
+	complete   atomic.Bool   // all of it was read
+	sum        atomic.Uint64 // the hash of a complete body
+	poisoned   atomic.Bool   // ended with errPoison
+	incomplete atomic.Bool   // the client did not send all of it
 }
 
-func newBody(src io.Reader, length int64, k *killers, memory *budget) *body {
-	b := &body{src: src, length: length, killers: k, kept: replay{budget: memory}}
-	if k != nil {
-		b.hash.SetSeed(k.seed)
+func newBody(src io.Reader, length int64, poison *poisonTable, memory *budget) *body {
+	b := &body{src: src, length: length, poison: poison, kept: replayBuffer{budget: memory}}
+	if poison != nil {
+		b.hash.SetSeed(poison.seed)
 	}
 	return b
 }
 
-// stream is the body as one attempt reads it.
+// stream reads the body for one attempt.
 type stream struct {
 	body   *body
 	at     int64
 	closed atomic.Bool
 }
 
-// Read implements io.Reader. A read for an attempt that failed meanwhile loses nothing: what came is kept for the
-// next attempt.
+// Read implements io.Reader. If the attempt ends during a read, nothing is lost: the bytes are kept for the next one.
 func (s *stream) Read(p []byte) (int, error) {
-	if n, err := s.again(p); n > 0 || err != nil {
+	if n, err := s.replay(p); n > 0 || err != nil {
 		return n, err
 	}
 	b := s.body
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	if n, err := s.again(p); n > 0 || err != nil { // of what was read meanwhile for the attempt before
+	if n, err := s.replay(p); n > 0 || err != nil { // what the previous attempt was reading meanwhile
 		return n, err
 	}
 	n, err := b.fill(p)
@@ -72,8 +71,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// again gives what was read before. It gives nothing, and no error, when the client's connection is to be read.
-func (s *stream) again(p []byte) (int, error) {
+// replay returns bytes that were read before. It returns 0 and no error if the client's connection is to be read.
+func (s *stream) replay(p []byte) (int, error) {
 	b := s.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,42 +89,42 @@ func (s *stream) again(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close implements io.Closer. The client's body stays open: an attempt to come may read it.
+// Close implements io.Closer. The client's body stays open for further attempts.
 func (s *stream) Close() error {
 	s.closed.Store(true)
 	return nil
 }
 
-// fill reads from the client. The lock for that is held.
+// fill reads from the client. The caller holds b.reading.
 func (b *body) fill(p []byte) (int, error) {
 	n, err := b.src.Read(p)
 	b.total += int64(n)
-	if b.killers != nil {
+	if b.poison != nil {
 		_, _ = b.hash.Write(p[:n])
 	}
 	ended := err == io.EOF || b.total == b.length
-	if ended && !b.whole.Load() {
-		if b.killers != nil {
+	if ended && !b.complete.Load() {
+		if b.poison != nil {
 			b.sum.Store(b.hash.Sum64())
-			if b.killers.refuse(b.sum.Load()) {
-				b.refused.Store(true)
-				n, err = 0, errKiller
+			if b.poison.rejects(b.sum.Load()) {
+				b.poisoned.Store(true)
+				n, err = 0, errPoison
 			}
 		}
-		b.whole.Store(true)
+		b.complete.Store(true)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.kept.add(p[:n])
 	b.read += int64(n)
 	if err != nil {
-		b.broken.Store(err != io.EOF && !b.refused.Load())
+		b.incomplete.Store(err != io.EOF && !b.poisoned.Load())
 		b.err = err
 	}
 	return n, err
 }
 
-// replayable tells whether a further attempt can be given the body from its first byte on.
+// replayable reports whether another attempt can read the body from its first byte. A nil body is.
 func (b *body) replayable() bool {
 	if b == nil {
 		return true
@@ -135,17 +134,17 @@ func (b *body) replayable() bool {
 	return !b.kept.dropped
 }
 
-// forget keeps the body no longer: no attempt follows.
-func (b *body) forget() {
+// dropReplay frees the bytes kept for further attempts.
+func (b *body) dropReplay() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.kept.drop()
 }
 
-// fence ends all reading of the client's body: when it returns, no read is under way and none follows. A handler that returns
-// while its request's body is read makes net/http panic, or take a part of the body for the next request. Interrupt ends a
-// read that is under way.
-func (b *body) fence(interrupt func() error) {
+// seal stops all reading of the client's body: when it returns, no read is in progress and none follows. If a handler returns
+// while its request's body is read, net/http panics or takes part of the body for the next request. interrupt ends a read in
+// progress.
+func (b *body) seal(interrupt func() error) {
 	b.mu.Lock()
 	b.sealed = true
 	b.kept.drop()
@@ -159,15 +158,15 @@ func (b *body) fence(interrupt func() error) {
 	b.reading.Unlock()
 }
 
-// cause returns why the client's body ended early, or nil. When net/http has said already that the client is gone,
-// the read that found this out is about to return, and is waited for: it alone knows whether time was up.
-func (b *body) cause(gone bool) error {
-	if b == nil || !gone && !b.broken.Load() {
+// readError returns why the client's body ended early, or nil. gone means that net/http has already reported the client as
+// gone: then the read that found out is about to return and is waited for, since only it knows whether it timed out.
+func (b *body) readError(gone bool) error {
+	if b == nil || !gone && !b.incomplete.Load() {
 		return nil
 	}
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	if !b.broken.Load() {
+	if !b.incomplete.Load() {
 		return nil
 	}
 	b.mu.Lock()

@@ -15,9 +15,9 @@ import (
 	"fovea/internal/apierror"
 )
 
-// TestIdleClientsKeepNobodyOut is the kind: more connections than requests are allowed, each of which announces a body and
+// TestIdleClientsBlockNoRequests: more connections than requests are allowed, each of which announces a body and
 // sends little of it.
-func TestIdleClientsKeepNobodyOut(t *testing.T) {
+func TestIdleClientsBlockNoRequests(t *testing.T) {
 	for name, idle := range map[string]string{
 		"a length, and nothing":  "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 67108864\r\n\r\n",
 		"a length, and 10 bytes": "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 67108864\r\n\r\nten bytes.",
@@ -37,8 +37,8 @@ func TestIdleClientsKeepNobodyOut(t *testing.T) {
 				_, _ = io.WriteString(c, idle)
 				conns = append(conns, c)
 			}
-			if idle != "" { // all have come: each but those that hold the slots has been told to leave
-				until(t, "the idle ones to come", func() bool { return strings.Count(f.log.String(), "\n") >= len(conns)-8 })
+			if idle != "" { // all but those that hold a slot have been rejected
+				until(t, "the idle clients to be rejected", func() bool { return strings.Count(f.log.String(), "\n") >= len(conns)-8 })
 			}
 			for range 50 {
 				if got := f.post("/predict", "image"); got.status != 200 || got.body != "image" {
@@ -48,7 +48,7 @@ func TestIdleClientsKeepNobodyOut(t *testing.T) {
 			if idle == "" {
 				return
 			}
-			_ = conns[0].SetReadDeadline(time.Now().Add(patience))
+			_ = conns[0].SetReadDeadline(time.Now().Add(testTimeout))
 			answer, err := http.ReadResponse(bufio.NewReader(conns[0]), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -62,8 +62,8 @@ func TestIdleClientsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// TestSlowReadersKeepNobodyOut: the answers are larger than what the connections hold.
-func TestSlowReadersKeepNobodyOut(t *testing.T) {
+// TestSlowReadersBlockNoRequests: the responses exceed the sockets' buffers.
+func TestSlowReadersBlockNoRequests(t *testing.T) {
 	large := strings.Repeat("x", 8<<20)
 	f := start(t, func(c *Config) { c.MaxRequests = 4 }, server(t, "a", func(w http.ResponseWriter, r *http.Request) {
 		if _, _ = io.Copy(io.Discard, r.Body); r.URL.Path == "/large" {
@@ -77,7 +77,7 @@ func TestSlowReadersKeepNobodyOut(t *testing.T) {
 		}
 		defer c.Close()
 		_, _ = io.WriteString(c, "POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
-		if _, err := bufio.NewReader(c).Peek(1); err != nil { // its answer has begun
+		if _, err := bufio.NewReader(c).Peek(1); err != nil { // the response has begun
 			t.Fatal(err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestSlowReadersKeepNobodyOut(t *testing.T) {
 	}
 }
 
-func TestASlowBodyIsToldTheRate(t *testing.T) {
+func TestSlowBodyErrorNamesTheRate(t *testing.T) {
 	f := start(t, func(c *Config) { c.BodyTimeout = time.Minute; c.MinBodyRate = 1 << 20 }, server(t, "a", echo(new(atomic.Int64))))
 	c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 	if err != nil {
@@ -99,12 +99,12 @@ func TestASlowBodyIsToldTheRate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != 408 || !strings.Contains(string(text), "less than 1048576 bytes a second") {
+	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != 408 || !strings.Contains(string(text), "less than 1048576 bytes per second") {
 		t.Errorf("%d %s", answer.StatusCode, text)
 	}
 }
 
-func TestPagesOfOtherOrigins(t *testing.T) {
+func TestCORS(t *testing.T) {
 	replica := server(t, "a", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "https://replica.example")
 		w.WriteHeader(http.StatusNotFound)
@@ -115,10 +115,10 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 		status       int
 		allowed      []string
 	}{
-		"an answer of a replica":   {"*", "POST", []Replica{replica}, 404, []string{"*"}},
-		"an error of the gateway":  {"*", "POST", nil, 503, []string{"*"}},
-		"a preflight":              {"*", "OPTIONS", nil, 204, []string{"*"}},
-		"what the replicas decide": {"none", "OPTIONS", []Replica{replica}, 404, []string{"https://replica.example"}},
+		"a replica's response": {"*", "POST", []Replica{replica}, 404, []string{"*"}},
+		"the gateway's error":  {"*", "POST", nil, 503, []string{"*"}},
+		"a preflight":          {"*", "OPTIONS", nil, 204, []string{"*"}},
+		"left to the replicas": {"none", "OPTIONS", []Replica{replica}, 404, []string{"https://replica.example"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, func(c *Config) { c.CORS = test.cors }, test.replicas...)
@@ -133,13 +133,13 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	}
 }
 
-func TestHTTP2ToTheGateway(t *testing.T) {
+func TestHTTP2(t *testing.T) {
 	f := start(t, func(c *Config) { c.BodyTimeout = 300 * time.Millisecond }, server(t, "a", echo(new(atomic.Int64))))
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	f.client = &http.Client{Transport: transport, Timeout: patience}
+	f.client = &http.Client{Transport: transport, Timeout: testTimeout}
 	if got := f.post("/predict", strings.Repeat("x", 1<<20)); got.status != 200 || len(got.body) != 1<<20 {
 		t.Errorf("%d, %d bytes, %v", got.status, len(got.body), got.err)
 	}
@@ -147,7 +147,7 @@ func TestHTTP2ToTheGateway(t *testing.T) {
 	defer w.Close()
 	go func() { _, _ = io.WriteString(w, "half") }()
 	req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", r)
-	if got := f.do(req); got.status != 408 || got.fault(t).Code != apierror.BodyTimeout {
+	if got := f.do(req); got.status != 408 || got.apiError(t).Code != apierror.BodyTimeout {
 		t.Errorf("%+v", got)
 	}
 	if got := f.post("/predict", "image"); got.body != "image" {
@@ -155,8 +155,8 @@ func TestHTTP2ToTheGateway(t *testing.T) {
 	}
 }
 
-// TestAnHTTP2ClientThatGoesAwayIsNoBadRequest: the errors of its bodies are none of the network's.
-func TestAnHTTP2ClientThatGoesAwayIsNoBadRequest(t *testing.T) {
+// TestHTTP2DisconnectIsNotABadRequest: the read error is not a net.Error there.
+func TestHTTP2DisconnectIsNotABadRequest(t *testing.T) {
 	for name, c := range map[string]struct{ sent, replica string }{
 		"before a replica is chosen": {"x", "none"},
 		"while a replica reads":      {strings.Repeat("x", firstBytes), "a"},
@@ -167,7 +167,7 @@ func TestAnHTTP2ClientThatGoesAwayIsNoBadRequest(t *testing.T) {
 			protocols.SetUnencryptedHTTP2(true)
 			transport := &http.Transport{Protocols: protocols}
 			defer transport.CloseIdleConnections()
-			client := &http.Client{Transport: transport, Timeout: patience}
+			client := &http.Client{Transport: transport, Timeout: testTimeout}
 			r, w := io.Pipe()
 			defer w.Close()
 			ctx, cancel := context.WithCancel(t.Context())
@@ -183,11 +183,11 @@ func TestAnHTTP2ClientThatGoesAwayIsNoBadRequest(t *testing.T) {
 			}()
 			_, _ = io.WriteString(w, c.sent)
 			until(t, "the body to be on its way", func() bool {
-				return f.admission.Requests() == 1 && (c.replica == "none" || f.pool.InFlight(c.replica) == 1)
+				return f.admission.Requests() == 1 && (c.replica == "none" || f.balancer.InFlight(c.replica) == 1)
 			})
 			cancel()
 			if err := wait(t, "the client", done); err == nil {
-				t.Error("it was answered")
+				t.Error("it got a response")
 			}
 			series := `fovea_gateway_requests_total{code="499",replica="` + c.replica + `"}`
 			until(t, series, func() bool { return f.metric(t, series) == "1" })
@@ -195,7 +195,7 @@ func TestAnHTTP2ClientThatGoesAwayIsNoBadRequest(t *testing.T) {
 	}
 }
 
-// TestAmbiguousRequestsReachNoReplica: what they smuggle would be taken for a request of somebody else there.
+// TestAmbiguousRequestsReachNoReplica: a smuggled request could be taken for another client's.
 func TestAmbiguousRequestsReachNoReplica(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, server(t, "a", echo(&hits)))
@@ -207,7 +207,7 @@ func TestAmbiguousRequestsReachNoReplica(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetDeadline(time.Now().Add(patience))
+		_ = c.SetDeadline(time.Now().Add(testTimeout))
 		_, _ = io.WriteString(c, head+"\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
 		answer, _ := io.ReadAll(c) // what came before a reset is enough
 		_ = c.Close()

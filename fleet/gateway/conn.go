@@ -11,19 +11,18 @@ import (
 	"time"
 )
 
-// errStale is a kept connection that its replica has closed. Nothing was written to it.
+// errStale: the replica closed a kept connection before anything was written to it.
 var errStale = errors.New("the replica closed the connection before the request was sent")
 
-// conn is a connection to a replica that knows whether a request can have reached it.
+// conn is a connection to a replica that knows whether a request may have reached it.
 type conn struct {
 	net.Conn
 	raw     syscall.RawConn
 	written atomic.Int64 // bytes
-	check   atomic.Bool  // look whether the replica is still there before the next write
+	check   atomic.Bool  // test whether the replica closed it before the next write
 	writer  atomic.Pointer[attempt]
 }
 
-// dialer returns what makes connections to replicas.
 func dialer(timeout time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{Timeout: timeout}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -43,33 +42,33 @@ func dialer(timeout time.Duration) func(ctx context.Context, network, addr strin
 	}
 }
 
-// Write sends p. The first write of a request on a kept connection fails, with nothing sent, when the replica has
-// closed it: net/http learns of that in another goroutine, and the request that is sent meanwhile would be lost.
+// Write sends p. The first write of a request on a kept connection fails with nothing sent if the replica has closed it:
+// net/http learns of that in another goroutine, and a request sent meanwhile would be lost.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.check.CompareAndSwap(true, false) && !c.open() {
 		return 0, errStale
 	}
 	a := c.writer.Load()
 	if a != nil {
-		a.owed() // A write waits while the other side takes nothing.
+		a.wait() // A write blocks while the other side reads nothing.
 	}
 	n, err := c.Conn.Write(p)
 	if a != nil {
-		a.waits.Store(0)
+		a.waiting.Store(0)
 	}
 	c.written.Add(int64(n))
 	return n, err
 }
 
-// ReadFrom sends what src gives, through a pooled buffer; net/http would make one for each body.
+// ReadFrom copies src through a pooled buffer; net/http would allocate one for each body.
 func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	buf := buffers.Get()
 	defer buffers.Put(buf)
 	return io.CopyBuffer(struct{ io.Writer }{c}, src, buf)
 }
 
-// open says whether the connection is silent, as one that awaits a request must be: neither closed nor with an
-// answer nobody asked for. It takes nothing from the connection.
+// open reports whether the connection is idle as it must be before a request: neither closed nor with unread data. It consumes
+// nothing.
 func (c *conn) open() bool {
 	open := false
 	err := c.raw.Control(func(fd uintptr) {

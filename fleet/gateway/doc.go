@@ -1,12 +1,13 @@
-// Package gateway is the one address in front of a fleet's replicas: an HTTP reverse proxy that gives each request
-// to the ready replica with the fewest requests in flight.
+// Package gateway is the single address in front of a fleet: an HTTP reverse proxy whose load balancer sends each request to
+// the ready backend with the fewest requests in flight. A backend is a replica as the gateway sees it.
 //
-// Bodies are streamed both ways. What was sent of one is also kept, within Config.ReplayMemory, until its answer begins, so
-// that a request whose replica did not answer is given to another: one that took no connection, closed it, answers 502 or
-// 503, or gives no sign of life for Config.StallTimeout. A request that may have been run is given to one more at most,
-// which is safe, since a prediction changes nothing. Where a replica was lost with the whole body, that body may be to blame:
-// it is given to another only while one more stands ready, one such request at a time, and refused once it took two replicas
-// with it (see Config.KillerStrikes).
+// Bodies are streamed in both directions. The part already sent is also kept, within Config.ReplayMemory, until the response
+// begins, so that a request can be retried on another backend when the first one refuses the connection, closes it, responds
+// with 502 or 503, or is unresponsive for Config.StallTimeout. A request that may already have run is retried once at most,
+// which is safe because predictions have no side effects.
 //
-// Who is ready is decided elsewhere and said to Pool.
+// A body with which a backend was lost may be a poison request. It is retried only while at least two other backends are
+// ready, one such request at a time, and rejected after Config.PoisonThreshold losses.
+//
+// The caller decides which replicas are ready and passes them to Balancer.Set.
 package gateway

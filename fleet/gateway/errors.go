@@ -7,12 +7,12 @@ import (
 	"fovea/internal/httpserver"
 )
 
-// refuse answers with a fault.
-func refuse(w http.ResponseWriter, x *exchange, f *apierror.Error) {
-	x.fault = f
-	if f.Code == apierror.Canceled {
-		x.status = f.Code.Status()
-		panic(http.ErrAbortHandler) // closes the connection; net/http would answer 200 otherwise
+// refuse responds with an error.
+func refuse(w http.ResponseWriter, rc *requestContext, e *apierror.Error) {
+	rc.err = e
+	if e.Code == apierror.Canceled {
+		rc.status = e.Code.Status()
+		panic(http.ErrAbortHandler) // closes the connection; net/http would respond with 200 otherwise
 	}
-	httpserver.WriteError(w, f, x.id, nil)
+	httpserver.WriteError(w, e, rc.id, nil)
 }

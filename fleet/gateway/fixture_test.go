@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -19,39 +18,22 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/config"
+	"fovea/internal/testenv"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience ends a test whose subject hangs.
-const patience = 20 * time.Second
+// testTimeout bounds every wait of a test.
+const testTimeout = 20 * time.Second
 
 // fixture is a gateway on a real socket.
 type fixture struct {
 	*Gateway
 	url    string
 	client *http.Client
-	log    *lines
-}
-
-// lines is a log that tests read.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	log    *testenv.Buffer
 }
 
 func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
@@ -63,9 +45,9 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	if err := config.Check(cfg); err != nil {
 		t.Fatal(err)
 	}
-	log := &lines{}
+	log := &testenv.Buffer{}
 	g := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
-	if err := g.Pool().Set(replicas); err != nil {
+	if err := g.Balancer().Set(replicas); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -74,10 +56,10 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	}
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true, ExpectContinueTimeout: patience}}
+	client := &http.Client{Timeout: testTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true, ExpectContinueTimeout: testTimeout}}
 	t.Cleanup(func() {
 		client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := g.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -89,23 +71,23 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	return &fixture{g, "http://" + l.Addr().String(), client, log}
 }
 
-// reply is an answer, read whole.
+// reply is a complete response.
 type reply struct {
 	status int
 	header http.Header
 	body   string
-	err    error // of the request or of reading the answer
+	err    error // of the request or of reading the response
 }
 
-func (r reply) fault(t *testing.T) (answer apierror.Body) {
+func (r reply) apiError(t *testing.T) (e apierror.Body) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
-		t.Fatalf("answer %d %q is no error in JSON: %v", r.status, r.body, err)
+	if err := json.Unmarshal([]byte(r.body), &e); err != nil {
+		t.Fatalf("response %d %q is not an error in JSON: %v", r.status, r.body, err)
 	}
-	if answer.Error == "" || answer.RequestID == "" || answer.RequestID != r.header.Get(requestIDHeader) {
-		t.Errorf("error %+v lacks a message, or its id isn't the header's %q", answer, r.header.Get(requestIDHeader))
+	if e.Error == "" || e.RequestID == "" || e.RequestID != r.header.Get(requestIDHeader) {
+		t.Errorf("error %+v: no message, or an ID other than the header's %q", e, r.header.Get(requestIDHeader))
 	}
-	return answer
+	return e
 }
 
 func (f *fixture) post(path, body string) reply {
@@ -134,7 +116,7 @@ func (f *fixture) do(req *http.Request) reply {
 	return reply{res.StatusCode, res.Header, string(text), err}
 }
 
-// counter reads a metric from /metrics, "" when it isn't there.
+// metric reads a series from /metrics; "" if it is absent.
 func (f *fixture) metric(t *testing.T, series string) string {
 	t.Helper()
 	for line := range strings.Lines(f.get("/metrics").body) {
@@ -145,12 +127,12 @@ func (f *fixture) metric(t *testing.T, series string) string {
 	return ""
 }
 
-// until waits for a condition that another goroutine brings about.
+// until polls until a condition holds.
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testTimeout); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited %s in vain: %s", patience, what)
+			t.Fatalf("timed out after %s: %s", testTimeout, what)
 		}
 	}
 }
@@ -160,13 +142,13 @@ func wait[T any](t testing.TB, what string, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
-		t.Fatalf("waited %s in vain: %s", patience, what)
+	case <-time.After(testTimeout):
+		t.Fatalf("timed out after %s: %s", testTimeout, what)
 	}
 	panic("unreachable")
 }
 
-// server is a replica that behaves: real net/http.
+// server is a replica that behaves: a real HTTP server.
 func server(t testing.TB, id string, handle http.HandlerFunc) Replica {
 	t.Helper()
 	s := httptest.NewServer(handle)
@@ -174,7 +156,7 @@ func server(t testing.TB, id string, handle http.HandlerFunc) Replica {
 	return Replica{id, s.URL}
 }
 
-// echo answers with the body it got, and counts.
+// echo responds with the request's body, and counts requests.
 func echo(hits *atomic.Int64) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		hits.Add(1)
@@ -186,7 +168,7 @@ func echo(hits *atomic.Int64) http.HandlerFunc {
 	}
 }
 
-// raw is a replica that misbehaves: each connection is handed to serve, and closed after it.
+// raw is a replica that may misbehave: each connection is passed to serve, then closed.
 func raw(t testing.TB, id string, serve func(c net.Conn, r *bufio.Reader)) Replica {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -226,8 +208,8 @@ func raw(t testing.TB, id string, serve func(c net.Conn, r *bufio.Reader)) Repli
 	return Replica{id, "http://" + l.Addr().String()}
 }
 
-// nobody is a replica that is gone: its port refuses. The port stays bound, so that no other process listens there.
-func nobody(t testing.TB, id string) Replica {
+// goneReplica refuses connections. Its port stays bound, so that no other process can listen there.
+func goneReplica(t testing.TB, id string) Replica {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -248,15 +230,15 @@ func nobody(t testing.TB, id string) Replica {
 	return Replica{id, "http://127.0.0.1:" + itoa(bound.Port)}
 }
 
-// stopClock keeps a replica that took no connection refusing for the rest of the test.
+// stopClock makes cooldowns last for the rest of the test.
 func (f *fixture) stopClock() {
 	now := time.Now()
-	f.pool.mu.Lock()
-	defer f.pool.mu.Unlock()
-	f.pool.now = func() time.Time { return now }
+	f.balancer.mu.Lock()
+	defer f.balancer.mu.Unlock()
+	f.balancer.now = func() time.Time { return now }
 }
 
-// readRequest reads a request with its whole body.
+// readRequest reads a request and returns its body.
 func readRequest(r *bufio.Reader) (string, error) {
 	req, err := http.ReadRequest(r)
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// seconds are the bounds of the histogram of durations.
-var seconds = []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
+// durationBuckets are in seconds.
+var durationBuckets = []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
 
-// maxRetired bounds the replicas that have metrics and are no more.
+// maxRetired bounds the replicas that are gone and still have metrics.
 const maxRetired = 64
 
 // metrics is the gateway's own registry.
@@ -22,22 +22,22 @@ type metrics struct {
 	upstream map[reason]prometheus.Counter
 
 	mu      sync.Mutex
-	retired []string // replicas that are no more, the oldest first
+	retired []string // replicas that are gone, the oldest first
 }
 
 func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fovea_gateway_requests_total",
-			Help: "Requests, by replica and HTTP status; 499 is a client that went away, replica none a request that none got."}, []string{"replica", "code"}),
+			Help: "Requests, by replica and HTTP status; 499: the client disconnected; replica none: no replica was chosen."}, []string{"replica", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fovea_gateway_request_duration_seconds",
-			Help: "From the headers of a request to the end of its answer.", Buckets: seconds}, []string{"replica"}),
+			Help: "Time from a request's headers to the end of its response.", Buckets: durationBuckets}, []string{"replica"}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "fovea_gateway_retries_total",
-			Help: "Requests that were given to another replica."}),
+			Help: "Requests retried on another replica."}),
 		upstream: map[reason]prometheus.Counter{},
 	}
 	upstream := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fovea_gateway_upstream_errors_total",
-		Help: "Requests that a replica did not answer whole, by reason."}, []string{"reason"})
+		Help: "Requests without a complete response from a replica, by reason."}, []string{"reason"})
 	for _, r := range reasons {
 		m.upstream[r] = upstream.WithLabelValues(string(r))
 	}
@@ -46,7 +46,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// retire notes that nothing is left of a replica. Its series stay for a while, so that the last ones are scraped.
+// retire notes that a replica is gone. Its series are kept until maxRetired others are gone, for a last scrape.
 func (m *metrics) retire(id string, known func(string) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -63,31 +63,31 @@ func (m *metrics) retire(id string, known func(string) bool) {
 }
 
 var (
-	inFlightDesc = prometheus.NewDesc("fovea_gateway_in_flight", "Requests that a replica is answering.", []string{"replica"}, nil)
+	inFlightDesc = prometheus.NewDesc("fovea_gateway_in_flight", "Requests in flight, by replica.", []string{"replica"}, nil)
 	replicasDesc = prometheus.NewDesc("fovea_gateway_replicas", "Replicas, by state.", []string{"state"}, nil)
 )
 
-// states are the metrics that are read from the pool when they are asked for.
-type states struct{ pool *Pool }
+// backendCollector collects the metrics that are read from the load balancer.
+type backendCollector struct{ balancer *Balancer }
 
 // Describe implements prometheus.Collector.
-func (states) Describe(c chan<- *prometheus.Desc) {
+func (backendCollector) Describe(c chan<- *prometheus.Desc) {
 	c <- inFlightDesc
 	c <- replicasDesc
 }
 
 // Collect implements prometheus.Collector.
-func (s states) Collect(c chan<- prometheus.Metric) {
-	inFlight := map[string]int{} // a replica that moved is in the list twice
+func (c backendCollector) Collect(out chan<- prometheus.Metric) {
+	inFlight := map[string]int{} // a replica whose URL changed is listed twice
 	var count [len(States)]int
-	for _, r := range s.pool.Status() {
+	for _, r := range c.balancer.Status() {
 		inFlight[r.ID] += r.InFlight
 		count[r.State]++
 	}
 	for id, n := range inFlight {
-		c <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(n), id)
+		out <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(n), id)
 	}
 	for _, state := range States {
-		c <- prometheus.MustNewConstMetric(replicasDesc, prometheus.GaugeValue, float64(count[state]), state.String())
+		out <- prometheus.MustNewConstMetric(replicasDesc, prometheus.GaugeValue, float64(count[state]), state.String())
 	}
 }

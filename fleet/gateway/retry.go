@@ -10,168 +10,168 @@ import (
 	"fovea/internal/apierror"
 )
 
-// reason is why a replica gave no whole answer, as the metric of upstream errors has it.
+// reason is why a backend gave no complete response, as in the metric of upstream errors.
 type reason string
 
 const (
 	dialFailed  reason = "dial"        // no connection
 	stale       reason = "stale"       // a kept connection that was closed before a byte of the request was written
-	notSent     reason = "request"     // net/http could not make a request of it
-	timedOut    reason = "timeout"     // no answer in time
-	stalled     reason = "stalled"     // it gave no sign of life any more
-	lost        reason = "lost"        // the connection ended before an answer
-	cut         reason = "cut"         // the connection ended within an answer
-	unavailable reason = "unavailable" // it answered 502 or 503
+	notSent     reason = "request"     // net/http could not send the request
+	timedOut    reason = "timeout"     // no response in time
+	stalled     reason = "stalled"     // the backend was unresponsive
+	lost        reason = "lost"        // the connection ended before a response
+	cut         reason = "cut"         // the connection ended within a response
+	unavailable reason = "unavailable" // 502 or 503
 )
 
 var reasons = []reason{dialFailed, stale, notSent, timedOut, stalled, lost, cut, unavailable}
 
 const (
-	// lossPatience bounds the wait for a replica that a request under which another was lost may be given to.
-	lossPatience = 10 * time.Second
-	lossTick     = 20 * time.Millisecond
+	// spareTimeout bounds the wait for a backend on which a request with which another was lost may be retried.
+	spareTimeout  = 10 * time.Second
+	spareInterval = 20 * time.Millisecond
 )
 
-// errTotal is why a request's context ends when the gateway's own time is over.
+// errTotal ends a request that takes longer than the gateway allows.
 var errTotal = errors.New("the request took longer than the gateway allows")
 
-// retrier is the http.RoundTripper that picks a replica, and another when the first did not answer.
+// retrier is the http.RoundTripper that chooses a backend, and another when the first does not respond.
 type retrier struct {
-	transport *http.Transport
-	pool      *Pool
-	metrics   *metrics
-	killers   *killers
-	memory    *budget
-	suspects  chan struct{} // holds one for a request that is tried again after a loss
-	patience  time.Duration // with such a request
+	transport    *http.Transport
+	balancer     *Balancer
+	metrics      *metrics
+	poison       *poisonTable
+	memory       *budget
+	lossRetry    chan struct{} // held by the one request that is retried after a loss
+	spareTimeout time.Duration
 }
 
-// RoundTrip implements http.RoundTripper. The request's context holds its exchange. Errors are *fault.Fault.
+// RoundTrip implements http.RoundTripper. The request's context holds its requestContext. Errors are *apierror.Error.
 func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
-	x := exchangeOf(req.Context())
+	rc := requestContextOf(req.Context())
 	if req.Body != nil {
-		x.body = newBody(req.Body, req.ContentLength, t.killers, t.memory)
+		rc.body = newBody(req.Body, req.ContentLength, t.poison, t.memory)
 	}
-	if x.replica = t.pool.acquire(); x.replica == nil {
+	if rc.backend = t.balancer.acquire(); rc.backend == nil {
 		return nil, apierror.New(apierror.NotReady, "no replica is ready")
 	}
-	defer t.cleared(x)
+	defer t.endLossRetry(rc)
 	for {
-		try := &attempt{pool: t.pool, to: x.replica, body: x.body, last: x.resent || !repeatable(req.Method)}
+		try := &attempt{balancer: t.balancer, backend: rc.backend, body: rc.body, last: rc.resent || !repeatable(req.Method)}
 		res, err := try.send(t.transport, req)
 		why := try.outcome(res, err)
-		if why == "" || !t.another(req, x, why) {
-			return t.take(req.Context(), x, res, why, err)
+		if why == "" || !t.retry(req, rc, why) {
+			return t.finish(req.Context(), rc, res, why, err)
 		}
 		if res != nil {
-			_ = res.Body.Close() // nobody reads it
+			_ = res.Body.Close()
 		}
 		try.cancel(nil)
 	}
 }
 
-// take ends a request with what its last attempt gave.
-func (t *retrier) take(ctx context.Context, x *exchange, res *http.Response, why reason, err error) (*http.Response, error) {
+// finish ends a request with the result of its last attempt.
+func (t *retrier) finish(ctx context.Context, rc *requestContext, res *http.Response, why reason, err error) (*http.Response, error) {
 	if err != nil {
-		return nil, t.explain(ctx, x, why, err)
+		return nil, t.explain(ctx, rc, why, err)
 	}
-	if x.body != nil {
-		x.body.forget()
-		if t.killers != nil && x.body.whole.Load() && looked(res.StatusCode) {
-			t.killers.answered(x.body.sum.Load())
+	if rc.body != nil {
+		rc.body.dropReplay()
+		if t.poison != nil && rc.body.complete.Load() && examined(res.StatusCode) {
+			t.poison.clear(rc.body.sum.Load())
 		}
 	}
 	if why != "" {
-		t.count(x, why)
+		t.countFailure(rc, why)
 	}
 	return res, nil
 }
 
-// looked tells whether a replica that answers with a status has looked at the body. One that is busy, not ready or out of
-// time may not have come to it.
-func looked(status int) bool {
+// examined reports whether a replica that responds with a status has examined the body. One that is busy, not ready or out of
+// time may not have.
+func examined(status int) bool {
 	return status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout
 }
 
-// another moves the request to another replica. Where the first cannot know of it, all are tried; where it may have been
-// run, one more, and only with what may be run twice.
-func (t *retrier) another(req *http.Request, x *exchange, why reason) bool {
+// retry moves the request to another backend, and reports whether there is one. If the failed backend cannot know of the request,
+// all others are tried; if it may have run it, one other.
+func (t *retrier) retry(req *http.Request, rc *requestContext, why reason) bool {
 	ctx := req.Context()
-	if ctx.Err() != nil || x.clientFailed() {
+	if ctx.Err() != nil || rc.clientFailed() {
 		return false
 	}
 	switch why {
 	case dialFailed, stale:
-		if !x.body.replayable() {
+		if !rc.body.replayable() {
 			return false
 		}
 	case lost, stalled, timedOut, unavailable:
-		if x.resent || !repeatable(req.Method) || !x.body.replayable() {
+		if rc.resent || !repeatable(req.Method) || !rc.body.replayable() {
 			return false
 		}
 	default:
 		return false
 	}
-	first := x.replica
-	next := t.next(ctx, x, why)
-	if next == nil && why == stale && slices.Index(x.tried, first) == len(x.tried)-1 && t.pool.again(first) {
-		next = first
+	failed := rc.backend
+	next := t.nextBackend(ctx, rc, why)
+	if next == nil && why == stale && slices.Index(rc.tried, failed) == len(rc.tried)-1 && t.balancer.reacquire(failed) {
+		next = failed
 	}
 	if next == nil {
 		return false
 	}
-	if !x.counted {
-		t.count(x, why)
+	if !rc.counted {
+		t.countFailure(rc, why)
 	}
-	x.counted = false
-	t.pool.release(first)
+	rc.counted = false
+	t.balancer.release(failed)
 	t.metrics.retries.Inc()
-	x.replica, x.retried = next, true
-	x.resent = x.resent || why != dialFailed && why != stale
+	rc.backend, rc.retried = next, true
+	rc.resent = rc.resent || why != dialFailed && why != stale
 	return true
 }
 
-// repeatable tells whether a request may be run twice. Predictions are POSTs and change nothing.
+// repeatable reports whether a request may run twice. Predictions are POSTs without side effects.
 func repeatable(method string) bool {
 	return method == http.MethodPost || method == http.MethodGet || method == http.MethodHead
 }
 
-// next takes a place at the replica that the request is tried at after a failure.
-func (t *retrier) next(ctx context.Context, x *exchange, why reason) *member {
-	x.tried = append(x.tried, x.replica)
-	if why != lost || x.body == nil || !x.body.whole.Load() {
-		return t.pool.acquire(x.tried...)
+// nextBackend acquires the backend for the next attempt; nil if there is none.
+func (t *retrier) nextBackend(ctx context.Context, rc *requestContext, why reason) *backend {
+	rc.tried = append(rc.tried, rc.backend)
+	if why != lost || rc.body == nil || !rc.body.complete.Load() {
+		return t.balancer.acquire(rc.tried...)
 	}
-	t.count(x, why)
-	x.counted = true
-	if t.killers != nil && t.killers.refuse(x.body.sum.Load()) {
+	t.countFailure(rc, why)
+	rc.counted = true
+	if t.poison != nil && t.poison.rejects(rc.body.sum.Load()) {
 		return nil
 	}
-	return t.afterLoss(ctx, x)
+	return t.spareAfterLoss(ctx, rc)
 }
 
-// afterLoss finds a replica for a request under which one was lost. Its body may be to blame, so such requests are tried one
-// at a time, and only where another replica stands ready beside: no body takes the last one. With none but the one that was
-// lost nothing is waited for.
-func (t *retrier) afterLoss(ctx context.Context, x *exchange) *member {
-	ctx, cancel := context.WithTimeout(ctx, t.patience)
+// spareAfterLoss acquires a backend for a request with which one was lost. The body may be to blame, so such requests are
+// retried one at a time, and only while at least two other backends are healthy: no body takes the last one. It does not wait if
+// no other is healthy.
+func (t *retrier) spareAfterLoss(ctx context.Context, rc *requestContext) *backend {
+	ctx, cancel := context.WithTimeout(ctx, t.spareTimeout)
 	defer cancel()
-	if m, alone := t.pool.spare(x.tried...); m != nil {
-		t.pool.release(m)
-	} else if alone {
+	if b, none := t.balancer.acquireSpare(rc.tried...); b != nil {
+		t.balancer.release(b)
+	} else if none {
 		return nil
 	}
 	select {
-	case t.suspects <- struct{}{}:
-		x.suspect = true
+	case t.lossRetry <- struct{}{}:
+		rc.lossRetry = true
 	case <-ctx.Done():
 		return nil
 	}
-	ticker := time.NewTicker(lossTick)
+	ticker := time.NewTicker(spareInterval)
 	defer ticker.Stop()
 	for {
-		if m, _ := t.pool.spare(x.tried...); m != nil {
-			return m
+		if b, _ := t.balancer.acquireSpare(rc.tried...); b != nil {
+			return b
 		}
 		select {
 		case <-ctx.Done():
@@ -181,64 +181,64 @@ func (t *retrier) afterLoss(ctx context.Context, x *exchange) *member {
 	}
 }
 
-// cleared lets the next request be tried again after a loss.
-func (t *retrier) cleared(x *exchange) {
-	if x.suspect {
-		<-t.suspects
-		x.suspect = false
+// endLossRetry lets the next request be retried after a loss.
+func (t *retrier) endLossRetry(rc *requestContext) {
+	if rc.lossRetry {
+		<-t.lossRetry
+		rc.lossRetry = false
 	}
 }
 
-// count notes a replica's failure. One that was lost may still take connections for a moment, when a proxy of the
-// engine's does so in its stead, and would then lose every request that it attracts.
-func (t *retrier) count(x *exchange, why reason) {
+// countFailure records a failure of the request's backend. A backend that was lost cools down, too: a proxy of the engine's may
+// still accept connections for it, and it would lose every request that it attracts.
+func (t *retrier) countFailure(rc *requestContext, why reason) {
 	switch why {
 	case dialFailed, lost, unavailable:
-		t.pool.refused(x.replica)
+		t.balancer.coolDown(rc.backend)
 	}
-	if why == lost || why == stalled || why == timedOut {
-		x.failed(t.pool)
+	if rc.predict && (why == lost || why == stalled || why == timedOut) {
+		t.balancer.record(rc.backend, false)
 	}
-	if (why == lost || why == stalled) && x.body != nil && t.killers != nil && x.body.whole.Load() {
-		t.killers.lost(x.body.sum.Load(), x.resent)
+	if (why == lost || why == stalled) && rc.body != nil && t.poison != nil && rc.body.complete.Load() {
+		t.poison.recordLoss(rc.body.sum.Load(), rc.resent)
 	}
 	t.metrics.upstream[why].Inc()
 }
 
-// explain says what the client is told of a request that got no answer, and what is learnt of the replica.
-func (t *retrier) explain(ctx context.Context, x *exchange, why reason, err error) error {
-	if f := clientFault(ctx, x, err); f != nil {
-		return f
+// explain returns the error for a client whose request got no response, and records the backend's failure.
+func (t *retrier) explain(ctx context.Context, rc *requestContext, why reason, err error) error {
+	if e := clientError(ctx, rc, err); e != nil {
+		return e
 	}
 	if errors.Is(context.Cause(ctx), errTotal) {
 		why = timedOut
 	}
-	if !x.counted {
-		t.count(x, why)
+	if !rc.counted {
+		t.countFailure(rc, why)
 	}
 	switch why {
 	case dialFailed, stale:
 		return apierror.Wrap(apierror.NotReady, err, "no replica could be reached; the request was not run and can be sent again")
 	case notSent:
-		return apierror.Wrap(apierror.Malformed, err, "the request cannot be passed on")
+		return apierror.Wrap(apierror.Malformed, err, "the request cannot be forwarded")
 	case timedOut:
-		return apierror.Wrap(apierror.DeadlineExceeded, err, "the replica did not answer in time")
+		return apierror.Wrap(apierror.DeadlineExceeded, err, "the replica did not respond in time")
 	}
-	return apierror.Wrap(apierror.ReplicaLost, err, "the replica was lost while it answered; the request may have been run")
+	return apierror.Wrap(apierror.ReplicaLost, err, "the replica was lost before it responded; the request may have run")
 }
 
-// clientFault returns the fault when it is the client's, else nil.
-func clientFault(ctx context.Context, x *exchange, err error) *apierror.Error {
-	if x.body != nil && x.body.refused.Load() {
-		return apierror.New(apierror.PoisonRequest, "replicas were lost while they answered this body; it is refused for now")
+// clientError returns the error if the client or its body caused it, else nil.
+func clientError(ctx context.Context, rc *requestContext, err error) *apierror.Error {
+	if rc.body != nil && rc.body.poisoned.Load() {
+		return apierror.New(apierror.PoisonRequest, "replicas were lost while processing this body; it is rejected for now")
 	}
 	gone := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal)
-	cause := x.body.cause(gone)
+	cause := rc.body.readError(gone)
 	switch {
 	case cause != nil:
-		return bodyFault(cause, gone)
+		return bodyError(cause, gone)
 	case gone:
-		return apierror.Wrap(apierror.Canceled, err, "the client went away")
+		return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"fovea/internal/apierror"
 )
 
-// What becomes of a request whose first replica misbehaves while others stand ready.
-func TestTriedOnAnotherReplica(t *testing.T) {
+// What happens to a request whose first backend misbehaves while others are ready.
+func TestRetry(t *testing.T) {
 	big := strings.Repeat("image ", 100_000)
 	huge := strings.Repeat("x", 3<<20) // more than is kept here
 	serves := func(after func(net.Conn, *bufio.Reader)) func(*testing.T, string) Replica {
@@ -38,13 +38,13 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 		first  func(t *testing.T, id string) Replica
 		body   string
 		others int
-		status int // 0: the answer is cut
+		status int // 0: cut off
 		code   apierror.Code
 		tried  int64 // requests that the others get
 		reason string
 	}{
-		"refused":                                {nobodyThere, big, 1, 200, "", 1, "dial"},
-		"refused, and the body is not kept":      {nobodyThere, huge, 1, 200, "", 1, "dial"},
+		"refused":                                {refuses, big, 1, 200, "", 1, "dial"},
+		"refused, and the body is not kept":      {refuses, huge, 1, 200, "", 1, "dial"},
 		"closed after the headers":               {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = r.Peek(100) }), big, 2, 200, "", 1, "lost"},
 		"closed within the body":                 {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 300_000) }), big, 2, 200, "", 1, "lost"},
 		"closed within a body that is not kept":  {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 3_000_000) }), huge, 1, 502, apierror.ReplicaLost, 0, "lost"},
@@ -52,20 +52,20 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 		"closed after the body, one other":       {whole(""), "image", 1, 502, apierror.ReplicaLost, 0, "lost"},
 		"closed after the body, no other":        {whole(""), "image", 0, 502, apierror.ReplicaLost, 0, "lost"},
 		"closed after a large body":              {whole(""), big, 2, 200, "", 1, "lost"},
-		"closed within the answer's headers":     {whole("HTTP/1.1 200 OK\r\nContent-"), "image", 2, 200, "", 1, "lost"},
-		"closed within the answer":               {whole("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "image", 2, 0, "", 0, "cut"},
-		"no HTTP at all":                         {whole("SSH-2.0-OpenSSH_9.2\r\n\r\n"), "image", 2, 200, "", 1, "lost"},
-		"an answer with 1 MB of headers":         {whole("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), "image", 2, 200, "", 1, "lost"},
+		"closed within the response's headers":   {whole("HTTP/1.1 200 OK\r\nContent-"), "image", 2, 200, "", 1, "lost"},
+		"closed within the response":             {whole("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "image", 2, 0, "", 0, "cut"},
+		"not HTTP":                               {whole("SSH-2.0-OpenSSH_9.2\r\n\r\n"), "image", 2, 200, "", 1, "lost"},
+		"1 MB of headers":                        {whole("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), "image", 2, 200, "", 1, "lost"},
 		"draining":                               {whole(answer("503 Service Unavailable")), big, 1, 200, "", 1, "unavailable"},
 		"draining, no other":                     {whole(answer("503 Service Unavailable")), big, 0, 503, "", 0, "unavailable"},
 		"draining before the body is read":       {serves(early(answer("503 Service Unavailable"))), big, 1, 200, "", 1, "unavailable"},
-		"a gateway's fault before it":            {whole(answer("502 Bad Gateway")), "image", 1, 200, "", 1, "unavailable"},
-		"no answer in time":                      {waits, big, 1, 200, "", 1, "timeout"},
-		"no answer in time, no other":            {waits, "image", 0, 504, apierror.DeadlineExceeded, 0, "timeout"},
-		"no answer in time, body not kept":       {waits, huge, 1, 504, apierror.DeadlineExceeded, 0, "timeout"},
-		"busy: an answer":                        {whole(answer("429 Too Many Requests")), "image", 1, 429, "", 0, ""},
-		"a fault of the server: an answer":       {whole(answer("500 Internal Server Error")), "image", 1, 500, "", 0, ""},
-		"out of time at the replica: an answer":  {whole(answer("504 Gateway Timeout")), "image", 1, 504, "", 0, ""},
+		"502 from a proxy in between":            {whole(answer("502 Bad Gateway")), "image", 1, 200, "", 1, "unavailable"},
+		"no response in time":                    {waits, big, 1, 200, "", 1, "timeout"},
+		"no response in time, no other":          {waits, "image", 0, 504, apierror.DeadlineExceeded, 0, "timeout"},
+		"no response in time, body not kept":     {waits, huge, 1, 504, apierror.DeadlineExceeded, 0, "timeout"},
+		"429 is a response":                      {whole(answer("429 Too Many Requests")), "image", 1, 429, "", 0, ""},
+		"500 is a response":                      {whole(answer("500 Internal Server Error")), "image", 1, 500, "", 0, ""},
+		"504 is a response":                      {whole(answer("504 Gateway Timeout")), "image", 1, 504, "", 0, ""},
 		"a body of unknown length, and draining": {whole(answer("503 Service Unavailable")), "?" + big, 1, 200, "", 1, "unavailable"},
 		"a body of unknown length, closed in it": {serves(func(_ net.Conn, r *bufio.Reader) { _, _ = io.CopyN(io.Discard, r, 300_000) }), "?" + big, 2, 200, "", 1, "lost"},
 		"a body of unknown length, closed after": {whole(""), "?" + big, 2, 200, "", 1, "lost"},
@@ -77,8 +77,8 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 			for i := range c.others {
 				replicas = append(replicas, server(t, "other"+itoa(i), echo(&hits)))
 			}
-			f := start(t, func(c *Config) { c.AnswerTimeout, c.ReplayMemory = 500*time.Millisecond, 8<<20 }, replicas...)
-			f.retrier.patience = 50 * time.Millisecond
+			f := start(t, func(c *Config) { c.ResponseTimeout, c.ReplayMemory = 500*time.Millisecond, 8<<20 }, replicas...)
+			f.retrier.spareTimeout = 50 * time.Millisecond
 			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", strings.NewReader(c.body))
 			if c.body[0] == '?' {
 				req.ContentLength = -1
@@ -87,14 +87,14 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 			switch {
 			case c.status == 0:
 				if got.err == nil {
-					t.Errorf("half an answer was taken for a whole one: %+v", got)
+					t.Errorf("a partial response was taken for a complete one: %+v", got)
 				}
 			case got.err != nil || got.status != c.status:
 				t.Fatalf("%d %.100s %v, want %d", got.status, got.body, got.err, c.status)
 			case c.status == 200 && got.body != c.body:
 				t.Errorf("the other got %d bytes of %d", len(got.body), len(c.body))
-			case c.code != "" && got.fault(t).Code != c.code:
-				t.Errorf("code %s, want %s", got.fault(t).Code, c.code)
+			case c.code != "" && got.apiError(t).Code != c.code:
+				t.Errorf("code %s, want %s", got.apiError(t).Code, c.code)
 			}
 			if hits.Load() != c.tried {
 				t.Errorf("the others got %d requests, want %d", hits.Load(), c.tried)
@@ -111,9 +111,9 @@ func TestTriedOnAnotherReplica(t *testing.T) {
 	}
 }
 
-func nobodyThere(t *testing.T, id string) Replica { return nobody(t, id) }
+func refuses(t *testing.T, id string) Replica { return goneReplica(t, id) }
 
-// early answers before it reads the body.
+// early responds before it reads the body.
 func early(answer string) func(net.Conn, *bufio.Reader) {
 	return func(c net.Conn, r *bufio.Reader) {
 		if _, err := http.ReadRequest(r); err != nil {
@@ -124,16 +124,52 @@ func early(answer string) func(net.Conn, *bufio.Reader) {
 	}
 }
 
-func TestNoneCanBeReached(t *testing.T) {
+// A request that may have run is retried once, and only if it may run twice.
+func TestRetriesAreLimited(t *testing.T) {
+	unready := func(t *testing.T, id string) Replica {
+		return raw(t, id, func(c net.Conn, r *bufio.Reader) {
+			if _, err := readRequest(r); err == nil {
+				_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+			}
+		})
+	}
+	for name, c := range map[string]struct {
+		method string
+		before []func(t *testing.T, id string) Replica // a good one
+		status int
+	}{
+		"once":                           {http.MethodPost, []func(*testing.T, string) Replica{unready}, 200},
+		"not twice":                      {http.MethodPost, []func(*testing.T, string) Replica{unready, unready}, 503},
+		"refused connections are free":   {http.MethodPost, []func(*testing.T, string) Replica{refuses, refuses, unready}, 200},
+		"GET":                            {http.MethodGet, []func(*testing.T, string) Replica{unready}, 200},
+		"no DELETE":                      {http.MethodDelete, []func(*testing.T, string) Replica{unready}, 503},
+		"DELETE on a refused connection": {http.MethodDelete, []func(*testing.T, string) Replica{refuses}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var replicas []Replica
+			for i, replica := range c.before {
+				replicas = append(replicas, replica(t, itoa(i)))
+			}
+			var hits atomic.Int64
+			f := start(t, nil, append(replicas, server(t, "good", echo(&hits)))...)
+			req, _ := http.NewRequest(c.method, f.url+"/predict", strings.NewReader("image"))
+			if got := f.do(req); got.status != c.status || (hits.Load() == 1) != (c.status == 200) {
+				t.Errorf("%d %s, %d requests at the good one", got.status, got.body, hits.Load())
+			}
+		})
+	}
+}
+
+func TestNoBackendReachable(t *testing.T) {
 	for name, replicas := range map[string]func(t *testing.T) []Replica{
 		"no replica":        func(*testing.T) []Replica { return nil },
-		"one that is gone":  func(t *testing.T) []Replica { return []Replica{nobody(t, "a")} },
-		"two that are gone": func(t *testing.T) []Replica { return []Replica{nobody(t, "a"), nobody(t, "b")} },
+		"one that is gone":  func(t *testing.T) []Replica { return []Replica{goneReplica(t, "a")} },
+		"two that are gone": func(t *testing.T) []Replica { return []Replica{goneReplica(t, "a"), goneReplica(t, "b")} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, nil, replicas(t)...)
 			got := f.post("/predict", "image")
-			if got.status != 503 || got.fault(t).Code != apierror.NotReady || got.header.Get("Retry-After") != "1" {
+			if got.status != 503 || got.apiError(t).Code != apierror.NotReady || got.header.Get("Retry-After") != "1" {
 				t.Errorf("%d %s %v", got.status, got.body, got.header)
 			}
 		})
@@ -141,11 +177,11 @@ func TestNoneCanBeReached(t *testing.T) {
 }
 
 // Three of four are gone: no request fails, although those that are gone have the fewest in flight.
-func TestThoseThatAreGoneAttractNoRequests(t *testing.T) {
+func TestGoneBackendsAttractNoRequests(t *testing.T) {
 	var hits atomic.Int64
-	f := start(t, nil, nobody(t, "a"), nobody(t, "b"), nobody(t, "c"), server(t, "d", echo(&hits)))
-	for f.metric(t, `fovea_gateway_replicas{state="refusing"}`) != "3" {
-		f.post("/predict", "image") // may find two that are gone
+	f := start(t, nil, goneReplica(t, "a"), goneReplica(t, "b"), goneReplica(t, "c"), server(t, "d", echo(&hits)))
+	for f.metric(t, `fovea_gateway_replicas{state="cooldown"}`) != "3" {
+		f.post("/predict", "image") // may hit two that are gone
 	}
 	for range 30 {
 		if got := f.post("/predict", "image"); got.status != 200 {
@@ -174,7 +210,7 @@ func (d *deaf) Close() error {
 	return d.Conn.Close()
 }
 
-func TestKeptConnectionThatWasClosed(t *testing.T) {
+func TestStaleConnection(t *testing.T) {
 	for name, body := range map[string]string{
 		"no body":                        "",
 		"a body that fits one write":     "image",
@@ -194,7 +230,7 @@ func TestKeptConnectionThatWasClosed(t *testing.T) {
 func testStale(t *testing.T, body string, alone bool) {
 	var conns, hits atomic.Int64
 	closed := make(chan struct{})
-	// Answers once on the first connection and closes it when told, then is as good as any.
+	// Responds once on the first connection, closes it, and then behaves.
 	first := raw(t, "first", func(c net.Conn, r *bufio.Reader) {
 		n := conns.Add(1)
 		for {
@@ -234,7 +270,7 @@ func testStale(t *testing.T, body string, alone bool) {
 	until(t, "the end to arrive", func() bool { return !c.open() })
 	kept <- c
 	if !alone {
-		f.pool.release(f.pool.acquire()) // the second's turn
+		f.balancer.release(f.balancer.acquire()) // the second's turn
 	}
 	req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", strings.NewReader(body))
 	switch {
@@ -248,7 +284,7 @@ func testStale(t *testing.T, body string, alone bool) {
 		t.Fatalf("%d, %d bytes of %d: %.100s", got.status, len(got.body), len(body), got.body)
 	}
 	if body == "" {
-		return // net/http itself finds the request another connection, since it has nothing to send again
+		return // without a body net/http itself retries on another connection
 	}
 	if retries := f.metric(t, "fovea_gateway_retries_total"); retries != "1" {
 		t.Errorf("%s retries, want 1", retries)
@@ -258,7 +294,7 @@ func testStale(t *testing.T, body string, alone bool) {
 	}
 }
 
-// slowly gives a text byte by byte.
+// slowly returns a reader that yields a text byte by byte.
 func slowly(text string) io.Reader {
 	r, w := io.Pipe()
 	go func() {
@@ -271,8 +307,8 @@ func slowly(text string) io.Reader {
 	return r
 }
 
-// A read that was under way for an attempt that failed loses nothing.
-func TestBodyIsHandedOver(t *testing.T) {
+// A read in progress for a failed attempt loses nothing.
+func TestBodyMovesToTheNextAttempt(t *testing.T) {
 	r, w := io.Pipe()
 	b := newBody(r, -1, nil, &budget{})
 	first := &stream{body: b}
@@ -305,6 +341,6 @@ func TestBodyIsHandedOver(t *testing.T) {
 		t.Errorf("the second attempt read %q, %v", got, err)
 	}
 	if _, err := first.Read(buf); err == nil {
-		t.Error("an attempt that is over read on")
+		t.Error("an attempt that is over kept reading")
 	}
 }

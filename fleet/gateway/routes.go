@@ -9,14 +9,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// report is the body of /health and /ready, in the form that the replicas' has.
+// report is the body of /health and /ready, in the form of the replicas' own.
 type report struct {
 	Status   string   `json:"status"`
 	Reasons  []string `json:"reasons"`
 	Replicas []Status `json:"replicas"`
 }
 
-// ownRoutes are those that are not passed on.
+// ownRoutes are those that are not forwarded.
 func (g *Gateway) ownRoutes() map[string]http.Handler {
 	return map[string]http.Handler{
 		"/health": http.HandlerFunc(g.health),
@@ -27,26 +27,26 @@ func (g *Gateway) ownRoutes() map[string]http.Handler {
 	}
 }
 
-// health says that the process answers; which replicas do is what ready says.
+// health reports that the process is alive; ready reports on the replicas.
 func (g *Gateway) health(w http.ResponseWriter, _ *http.Request) {
-	httpserver.WriteJSON(w, http.StatusOK, report{"live", []string{}, g.pool.Status()})
+	httpserver.WriteJSON(w, http.StatusOK, report{"live", []string{}, g.balancer.Status()})
 }
 
-// ready says whether a request would find a replica.
+// ready reports whether a replica can take requests.
 func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
-	answer := report{"ready", []string{}, g.pool.Status()}
-	if g.pool.ready() == 0 {
-		answer.Status = "unready"
-		answer.Reasons = append(answer.Reasons, fmt.Sprintf("no replica is ready; %d are known", len(answer.Replicas)))
+	res := report{"ready", []string{}, g.balancer.Status()}
+	if g.balancer.ready() == 0 {
+		res.Status = "unready"
+		res.Reasons = append(res.Reasons, fmt.Sprintf("no replica is ready; %d are known", len(res.Replicas)))
 	}
 	if g.draining.Load() {
-		answer.Status = "draining"
-		answer.Reasons = append(answer.Reasons, "the gateway is shutting down")
+		res.Status = "draining"
+		res.Reasons = append(res.Reasons, "the gateway is shutting down")
 	}
 	code := http.StatusOK
-	if answer.Status != "ready" {
+	if res.Status != "ready" {
 		code = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	}
-	httpserver.WriteJSON(w, code, answer)
+	httpserver.WriteJSON(w, code, res)
 }

@@ -25,7 +25,7 @@ func TestOwnRoutes(t *testing.T) {
 		"two":        {[]Replica{a, b}, 200, 200, "ready"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := f.pool.Set(c.replicas); err != nil {
+			if err := f.balancer.Set(c.replicas); err != nil {
 				t.Fatal(err)
 			}
 			if got := f.get("/health"); got.status != c.health {
@@ -50,19 +50,19 @@ func TestOwnRoutes(t *testing.T) {
 		}
 	}
 	if hits.Load() != 0 {
-		t.Errorf("%d requests for own routes were passed on", hits.Load())
+		t.Errorf("%d requests for own routes were forwarded", hits.Load())
 	}
-	if err := f.pool.Set([]Replica{a, b}); err != nil {
+	if err := f.balancer.Set([]Replica{a, b}); err != nil {
 		t.Fatal(err)
 	}
 	for _, route := range []string{"/predict", "/openapi.json", "/v1/models", "/health/", "/", "/no/such"} {
 		if got := f.post(route, route); got.status != 200 || got.body != route {
-			t.Errorf("%s was not passed on: %+v", route, got)
+			t.Errorf("%s was not forwarded: %+v", route, got)
 		}
 	}
 }
 
-func TestWhatIsNoRoute(t *testing.T) {
+func TestNonRoutes(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, server(t, "a", echo(&hits)))
 	for _, line := range []string{"CONNECT example.com:443 HTTP/1.1", "OPTIONS * HTTP/1.1"} {
@@ -81,11 +81,11 @@ func TestWhatIsNoRoute(t *testing.T) {
 		_ = c.Close()
 	}
 	if hits.Load() != 0 {
-		t.Error("passed on")
+		t.Error("forwarded")
 	}
 }
 
-// A request for another host's address goes to a replica all the same: the gateway connects to nothing else.
+// A request with another host's URL goes to a replica, too: the gateway connects to nothing else.
 func TestOtherHostsAreNotReached(t *testing.T) {
 	var hits, other atomic.Int64
 	foreign := server(t, "x", echo(&other))
@@ -101,9 +101,22 @@ func TestOtherHostsAreNotReached(t *testing.T) {
 	}
 }
 
+// Which responses count for or against a backend.
+func TestOutcomes(t *testing.T) {
+	for status, want := range map[int][2]int64{200: {1, 0}, 429: {0, 0}, 422: {0, 0}, 500: {0, 1}, 504: {0, 1}} {
+		f := start(t, nil, server(t, "a", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		f.get("/v1/models") // not a prediction
+		f.post("/predict", "image")
+		until(t, "the requests to end", func() bool { return f.balancer.InFlight("a") == 0 })
+		if s := f.balancer.Status()[0]; s.Good != want[0] || s.Bad != want[1] {
+			t.Errorf("status %d: %+v, want %v", status, s, want)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	var hits atomic.Int64
-	f := start(t, nil, server(t, "a", echo(&hits)), nobody(t, "b"))
+	f := start(t, nil, server(t, "a", echo(&hits)), goneReplica(t, "b"))
 	f.stopClock()
 	for range 3 {
 		f.post("/predict", "image")
@@ -116,26 +129,24 @@ func TestMetrics(t *testing.T) {
 		`fovea_gateway_upstream_errors_total{reason="cut"}`:         "0",
 		`fovea_gateway_in_flight{replica="a"}`:                      "0",
 		`fovea_gateway_replicas{state="ready"}`:                     "1",
-		`fovea_gateway_replicas{state="refusing"}`:                  "1",
+		`fovea_gateway_replicas{state="cooldown"}`:                  "1",
 		`fovea_gateway_replicas{state="draining"}`:                  "0",
 	} {
 		until(t, series+" "+want, func() bool { return f.metric(t, series) == want })
 	}
 }
 
-// Series of replicas that are gone don't pile up.
-func TestMetricsOfThoseThatAreGone(t *testing.T) {
+// The series of gone replicas are bounded.
+func TestMetricsOfGoneReplicas(t *testing.T) {
 	m := newMetrics()
-	p := newPool(time.Now, nil)
-	p.forgot = func(id string) { m.retire(id, p.known) }
+	p := newBalancer(time.Now, nil)
+	p.onGone = func(id string) { m.retire(id, p.known) }
 	for i := range 3 * maxRetired {
 		r := Replica{itoa(i), "http://h:1"}
-		if err := p.Add(r); err != nil {
-			t.Fatal(err)
-		}
+		setReplicas(t, p, r)
 		m.requests.WithLabelValues(r.ID, "200").Inc()
 		m.duration.WithLabelValues(r.ID).Observe(1)
-		p.Remove(r.ID)
+		setReplicas(t, p)
 	}
 	families, err := m.registry.Gather()
 	if err != nil {
@@ -149,7 +160,7 @@ func TestMetricsOfThoseThatAreGone(t *testing.T) {
 }
 
 func TestLogLine(t *testing.T) {
-	f := start(t, nil, nobody(t, "gone"), server(t, "a", func(w http.ResponseWriter, _ *http.Request) {
+	f := start(t, nil, goneReplica(t, "gone"), server(t, "a", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, "nothing")
 	}))

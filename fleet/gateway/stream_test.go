@@ -14,7 +14,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// Each half waits for what the other side does after it: whoever held a body back would hang.
+// Each half is sent after the other side has reacted to the first: a proxy that buffered bodies would hang.
 func TestBodiesAreStreamed(t *testing.T) {
 	one, two := strings.Repeat("1", firstBytes), strings.Repeat("2", firstBytes)
 	for name, known := range map[string]bool{"of known length": true, "of unknown length": false} {
@@ -62,7 +62,7 @@ func TestBodiesAreStreamed(t *testing.T) {
 	}
 }
 
-func TestEarlyAnswerWhileTheBodyIsSent(t *testing.T) {
+func TestEarlyResponseWhileTheBodyIsSent(t *testing.T) {
 	f := start(t, nil, raw(t, "a", func(c net.Conn, r *bufio.Reader) {
 		_, _ = r.Peek(1)
 		_, _ = io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
@@ -94,7 +94,7 @@ func TestContinueComesFromTheReplica(t *testing.T) {
 				}
 				_, _ = io.Copy(w, r.Body)
 			}))
-			f.upstream.ExpectContinueTimeout = patience // after which the body is sent all the same
+			f.upstream.ExpectContinueTimeout = testTimeout // after which the body is sent without it
 			var sent atomic.Int64
 			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", &counted{strings.NewReader("image"), &sent})
 			req.ContentLength = 5
@@ -104,7 +104,7 @@ func TestContinueComesFromTheReplica(t *testing.T) {
 				t.Errorf("%d after %d bytes, want 413 after none", got.status, sent.Load())
 			}
 			if !refuses && (got.status != 200 || got.body != "image") {
-				t.Errorf("%+v", got)
+				t.Errorf("%+v %v", got, got.err)
 			}
 		})
 	}
@@ -121,7 +121,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestTrailersOfAnswersPassThrough(t *testing.T) {
+func TestResponseTrailersPassThrough(t *testing.T) {
 	f := start(t, nil, server(t, "a", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Trailer", "X-Announced")
 		_, _ = io.WriteString(w, "answer")
@@ -185,11 +185,11 @@ func TestRequestIDs(t *testing.T) {
 		given string
 		kept  bool
 	}{
-		"one of a client is kept": {"a-Z.0_9~:=+/@", true},
-		"none: one is made":       {"", false},
-		"one with blanks is not":  {"a b", false},
-		"one of 128 is kept":      {strings.Repeat("x", 128), true},
-		"one of 129 is not":       {strings.Repeat("x", 129), false},
+		"a client's is kept":      {"a-Z.0_9~:=+/@", true},
+		"one is generated":        {"", false},
+		"blanks are not allowed":  {"a b", false},
+		"128 characters are kept": {strings.Repeat("x", 128), true},
+		"129 are not":             {strings.Repeat("x", 129), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req, _ := http.NewRequest(http.MethodGet, f.url+"/v1/models", nil)

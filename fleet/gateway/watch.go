@@ -10,101 +10,102 @@ import (
 )
 
 const (
-	// watchTick is how often it is looked which replicas owe a sign of life.
-	watchTick = 100 * time.Millisecond
+	// watchInterval is how often the backends' activity is checked.
+	watchInterval = 100 * time.Millisecond
 
-	// quietPart of Config.StallTimeout without a sign of life is when a replica is asked for one.
-	quietPart = 4
+	// A backend is probed after Config.StallTimeout/overdueDivisor without activity.
+	overdueDivisor = 4
 )
 
-// await notes an attempt that has no answer yet.
-func (p *Pool) await(a *attempt) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a.to.attempts[a] = true
+// track adds an attempt that has no response yet.
+func (lb *Balancer) track(a *attempt) {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	a.backend.attempts[a] = true
 }
 
-// settle notes that an attempt has its answer, or will have none.
-func (p *Pool) settle(a *attempt) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(a.to.attempts, a)
+// untrack removes an attempt that has its response, or has failed.
+func (lb *Balancer) untrack(a *attempt) {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	delete(a.backend.attempts, a)
 }
 
-// silence is how long a replica has owed a sign of life: since its oldest request that was sent and has no answer, or its
-// last sign of life. The lock is held.
-func (m *member) silence(now time.Duration) time.Duration {
+// inactiveFor is how long a backend that owes a response has shown no activity: since its oldest unanswered request was sent,
+// or since its last activity. The lock is held.
+func (b *backend) inactiveFor(now time.Duration) time.Duration {
 	longest := time.Duration(0)
-	for a := range m.attempts {
-		if d, owes := a.since(now); owes {
+	for a := range b.attempts {
+		if d, waiting := a.waitingFor(now); waiting {
 			longest = max(longest, d)
 		}
 	}
-	return min(longest, now-time.Duration(m.sign.Load()))
+	return min(longest, now-time.Duration(b.lastActive.Load()))
 }
 
-// watch looks which replicas owe a sign of life, and returns those that are to be asked for one. One that gives none for
-// the limit is silent: what it was given is tried elsewhere, if there is an elsewhere.
-func (p *Pool) watch(limit time.Duration) (ask []*member) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.clock()
-	for m := range p.all() {
-		d := m.silence(now)
-		if m.silent { // until a sign of life, also with nothing owed
-			d = now - time.Duration(m.sign.Load())
+// checkActivity updates which backends are overdue or unresponsive, and returns those to probe. The attempts at an unresponsive
+// backend end so that they are retried, if another backend is responsive.
+func (lb *Balancer) checkActivity(stallTimeout time.Duration) (probe []*backend) {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	now := lb.clock()
+	overdueAfter := stallTimeout / overdueDivisor
+	for b := range lb.all() {
+		d := b.inactiveFor(now)
+		if b.unresponsive { // until it shows activity, even if it owes nothing any more
+			d = now - time.Duration(b.lastActive.Load())
 		}
-		m.quiet, m.silent = d >= limit/quietPart, d >= limit
-		if m.quiet && !m.probing {
-			m.probing = true
-			ask = append(ask, m)
+		b.overdue, b.unresponsive = d >= overdueAfter, d >= stallTimeout
+		if b.overdue && !b.probing {
+			b.probing = true
+			probe = append(probe, b)
 		}
 	}
-	for m := range p.all() {
-		if m.silent && p.elsewhere(m) {
-			for a := range m.attempts {
-				if d, owes := a.since(now); owes && d >= limit/quietPart && a.movable() {
+	for b := range lb.all() {
+		if b.unresponsive && lb.hasAlternative(b) {
+			for a := range b.attempts {
+				if d, waiting := a.waitingFor(now); waiting && d >= overdueAfter && a.retryable() {
 					a.cancel(errStalled)
 				}
 			}
 		}
 	}
-	return ask
+	return probe
 }
 
-// elsewhere tells whether another replica gives signs of life. The lock is held.
-func (p *Pool) elsewhere(than *member) bool {
-	for _, m := range p.listed {
-		if m != than && m.rank(p.now()) <= 1 {
+// hasAlternative reports whether another backend in rotation is responsive. The lock is held.
+func (lb *Balancer) hasAlternative(to *backend) bool {
+	for _, b := range lb.listed {
+		if b != to && b.rank(lb.now()) <= 1 {
 			return true
 		}
 	}
 	return false
 }
 
-// probed notes how a replica answered when it was asked for a sign of life.
-func (p *Pool) probed(m *member, alive bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m.probing = false
-	if alive {
-		m.alive(p.clock())
-		m.quiet, m.silent = false, false
+// probed records the result of a probe.
+func (lb *Balancer) probed(b *backend, answered bool) {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	b.probing = false
+	if answered {
+		b.active(lb.clock())
+		b.overdue, b.unresponsive = false, false
 	}
 }
 
-// forgive counts the silence of all replicas from now on.
-func (p *Pool) forgive() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for m := range p.all() {
-		m.alive(p.clock())
+// resetActivity restarts the measurement of all backends' inactivity.
+func (lb *Balancer) resetActivity() {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	for b := range lb.all() {
+		b.active(lb.clock())
 	}
 }
 
-// watch asks replicas that owe answers for a sign of life, until ctx ends.
+// watch checks the backends' activity and probes those that are overdue, until ctx ends.
 func (g *Gateway) watch(ctx context.Context) {
-	ticker := time.NewTicker(watchTick)
+	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	last := time.Now()
 	for {
@@ -113,21 +114,21 @@ func (g *Gateway) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if late := time.Since(last); late > g.cfg.StallTimeout/quietPart+watchTick {
-			g.pool.forgive() // It was this process that stood still.
+		if late := time.Since(last); late > g.cfg.StallTimeout/overdueDivisor+watchInterval {
+			g.balancer.resetActivity() // This process was suspended, not the backends.
 		}
 		last = time.Now()
-		for _, m := range g.pool.watch(g.cfg.StallTimeout) {
-			g.watching.Go(func() { g.pool.probed(m, g.asks(ctx, m)) })
+		for _, b := range g.balancer.checkActivity(g.cfg.StallTimeout) {
+			g.watching.Go(func() { g.balancer.probed(b, g.probe(ctx, b)) })
 		}
 	}
 }
 
-// asks tells whether a replica answers /health, however it does. Each time is a connection of its own.
-func (g *Gateway) asks(ctx context.Context, m *member) bool {
+// probe reports whether a backend answers /health, with any status. Each probe uses a new connection.
+func (g *Gateway) probe(ctx context.Context, b *backend) bool {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.StallTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url.JoinPath("/health").String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url.JoinPath("/health").String(), nil)
 	if err != nil {
 		return false
 	}
@@ -135,19 +136,14 @@ func (g *Gateway) asks(ctx context.Context, m *member) bool {
 	if err != nil {
 		return false
 	}
-	_, err = io.CopyN(io.Discard, res.Body, headSize) // what there is of it
-	return errors.Join(ignoreEOF(err), res.Body.Close()) == nil
-}
-
-func ignoreEOF(err error) error {
+	_, err = io.CopyN(io.Discard, res.Body, headSize)
 	if errors.Is(err, io.EOF) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, res.Body.Close()) == nil
 }
 
-// probing makes the transport for signs of life.
-func probing(cfg Config) *http.Transport {
+func probeTransport(cfg Config) *http.Transport {
 	d := net.Dialer{Timeout: cfg.DialTimeout}
 	return &http.Transport{Proxy: nil, DialContext: d.DialContext, DisableKeepAlives: true}
 }

@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// frozen is a replica that can stop answering anything, as one that was paused does: connections are taken, by the kernel.
+// frozen is a replica that can hang like a paused one: the kernel still accepts its connections.
 type frozen struct {
 	Replica
 	mu     sync.Mutex
-	until  chan struct{} // closed when it goes on; nil: it runs
+	until  chan struct{} // closed on thaw; nil: not frozen
 	served atomic.Int64
 }
 
@@ -67,15 +67,15 @@ func freezable(t *testing.T, id string) *frozen {
 }
 
 func state(f *fixture, id string) State {
-	for _, s := range f.pool.Status() {
+	for _, s := range f.balancer.Status() {
 		if s.ID == id {
 			return s.State
 		}
 	}
-	return Leaving
+	return Removed
 }
 
-func TestReplicaThatAnswersNothingFailsNoRequest(t *testing.T) {
+func TestUnresponsiveReplicaFailsNoRequest(t *testing.T) {
 	for name, body := range map[string]string{"small bodies": "image", "bodies beyond what sockets hold": strings.Repeat("x", 6<<20)} {
 		t.Run(name, func(t *testing.T) {
 			a, b := freezable(t, "a"), freezable(t, "b")
@@ -86,12 +86,12 @@ func TestReplicaThatAnswersNothingFailsNoRequest(t *testing.T) {
 					t.Fatalf("request %d: %d %.100s %v", i, got.status, got.body, got.err)
 				}
 			}
-			until(t, "it is shown as silent", func() bool { f.post("/predict", "image"); return state(f, "a") == Silent })
+			until(t, "it is unresponsive", func() bool { f.post("/predict", "image"); return state(f, "a") == Unresponsive })
 			if n := a.served.Load(); n > 0 {
 				t.Errorf("it answered %d requests", n)
 			}
 			a.thaw()
-			until(t, "it is asked again", func() bool { return state(f, "a") == Ready })
+			until(t, "it is ready again", func() bool { return state(f, "a") == Ready })
 			before := a.served.Load()
 			until(t, "it answers again", func() bool { f.post("/predict", "image"); return a.served.Load() > before })
 		})
@@ -103,7 +103,7 @@ func TestOnlyReplicaIsWaitedFor(t *testing.T) {
 	f := start(t, func(c *Config) { c.StallTimeout = 100 * time.Millisecond }, a.Replica)
 	a.freeze()
 	replies := f.background(3)
-	until(t, "it is silent", func() bool { return state(f, "a") == Silent })
+	until(t, "it is unresponsive", func() bool { return state(f, "a") == Unresponsive })
 	a.thaw()
 	for range 3 {
 		if got := wait(t, "an answer", replies); got.status != 200 {
@@ -112,8 +112,8 @@ func TestOnlyReplicaIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A request whose body is not kept cannot be given to another, and may yet be answered.
-func TestRequestThatCannotBeMovedStaysWithASilentReplica(t *testing.T) {
+// A request whose body is not kept cannot be retried, and may still get a response.
+func TestRequestThatCannotBeRetriedStays(t *testing.T) {
 	a, b := freezable(t, "a"), freezable(t, "b")
 	f := start(t, func(c *Config) { c.StallTimeout, c.ReplayMemory = 100*time.Millisecond, 0 }, a.Replica, b.Replica)
 	a.freeze()
@@ -125,14 +125,14 @@ func TestRequestThatCannotBeMovedStaysWithASilentReplica(t *testing.T) {
 	if got := wait(t, "the answer of the other", replies); got.status != 200 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	until(t, "it is silent", func() bool { return state(f, "a") == Silent })
+	until(t, "it is unresponsive", func() bool { return state(f, "a") == Unresponsive })
 	a.thaw()
 	if got := wait(t, "its answer", replies); got.status != 200 || got.body != body || a.served.Load() == 0 {
 		t.Errorf("%d %.100s", got.status, got.body)
 	}
 }
 
-// A replica that takes its time over every prediction, and answers /health meanwhile, is not silent.
+// A replica that is slow to predict but answers /health is not unresponsive.
 func TestSlowReplicaKeepsItsRequests(t *testing.T) {
 	release := make(chan struct{})
 	var predictions atomic.Int64
@@ -149,14 +149,14 @@ func TestSlowReplicaKeepsItsRequests(t *testing.T) {
 	f := start(t, func(c *Config) { c.StallTimeout = 400 * time.Millisecond }, slow, server(t, "other", echo(&hits)))
 	replies := f.background(1)
 	until(t, "it has a prediction", func() bool { return predictions.Load() == 1 })
-	m := f.pool.listed[0]
-	first := m.sign.Load()
-	for range 4 { // longer than stall_timeout, as the signs of life themselves tell
-		last := m.sign.Load()
-		until(t, "a sign of life", func() bool { return m.sign.Load() > last })
+	m := f.balancer.listed[0]
+	first := m.lastActive.Load()
+	for range 4 { // for longer than stall_timeout
+		last := m.lastActive.Load()
+		until(t, "activity", func() bool { return m.lastActive.Load() > last })
 	}
-	if state(f, "slow") != Ready || time.Duration(m.sign.Load()-first) < 300*time.Millisecond {
-		t.Errorf("it is shown as %s", state(f, "slow"))
+	if state(f, "slow") != Ready || time.Duration(m.lastActive.Load()-first) < 300*time.Millisecond {
+		t.Errorf("state %s", state(f, "slow"))
 	}
 	close(release)
 	if got := wait(t, "the answer", replies); got.body != "slow" || hits.Load() != 0 {
@@ -164,42 +164,98 @@ func TestSlowReplicaKeepsItsRequests(t *testing.T) {
 	}
 }
 
-func TestGatewayThatStoodStillBlamesNobody(t *testing.T) {
-	p, now, _ := newTestPool(t, "a", "b")
+func TestSuspendedGatewayBlamesNoReplica(t *testing.T) {
+	p, now, _ := newTestBalancer(t, "a", "b")
 	for range 2 {
 		m := p.acquire()
-		try := &attempt{pool: p, to: m, cancel: func(error) { t.Error("an attempt was ended") }}
-		p.await(try)
-		try.owed()
+		try := &attempt{balancer: p, backend: m, cancel: func(error) { t.Error("an attempt was ended") }}
+		p.track(try)
+		try.wait()
 	}
 	*now = now.Add(time.Hour)
-	p.forgive()
-	if ask := p.watch(time.Second); len(ask) != 0 || p.Status()[0].State != Ready {
-		t.Errorf("%d are asked; %+v", len(ask), p.Status())
+	p.resetActivity()
+	if ask := p.checkActivity(time.Second); len(ask) != 0 || p.Status()[0].State != Ready {
+		t.Errorf("%d are probed; %+v", len(ask), p.Status())
 	}
 }
 
-func TestReplicaThatFailsOneAfterTheOtherIsShunned(t *testing.T) {
+func TestUnresponsiveBackend(t *testing.T) {
+	p, now, _ := newTestBalancer(t, "a", "b")
+	a := p.acquire()
+	canceled := map[string]bool{}
+	send := func(name string, last bool) *attempt {
+		try := &attempt{balancer: p, backend: a, last: last, cancel: func(err error) { canceled[name] = errors.Is(err, errStalled) }}
+		p.track(try)
+		try.wait()
+		return try
+	}
+	check := func(state State, probes int) {
+		t.Helper()
+		if probe := p.checkActivity(time.Second); len(probe) != probes || p.Status()[0].State != state {
+			t.Errorf("%d to probe, %+v; want %d, %s", len(probe), p.Status(), probes, state)
+		}
+	}
+	old, final := send("old", false), send("final", true)
+	*now = now.Add(time.Second / overdueDivisor)
+	check(Ready, 1)
+	*now = now.Add(time.Second / 2)
+	check(Ready, 0) // a probe is in progress
+	fresh := send("fresh", false)
+	*now = now.Add(time.Second/overdueDivisor - time.Millisecond)
+	check(Ready, 0)
+	if len(canceled) > 0 {
+		t.Errorf("canceled early: %v", canceled)
+	}
+	fresh.wait() // activity on the connection
+	*now = now.Add(time.Millisecond)
+	check(Unresponsive, 0)
+	if !canceled["old"] || len(canceled) != 1 {
+		t.Errorf("canceled %v, want the old one only", canceled)
+	}
+	for _, try := range []*attempt{old, final, fresh} {
+		p.untrack(try)
+	}
+	p.probed(a, false)
+	check(Unresponsive, 1) // although it owes nothing
+	p.probed(a, true)
+	check(Ready, 0)
+}
+
+// A cooldown is never shortened by another one.
+func TestCooldownsDoNotShortenEachOther(t *testing.T) {
+	p, now, _ := newTestBalancer(t, "a")
+	b := p.acquire()
+	for range 2 * failureThreshold {
+		p.record(b, false)
+	}
+	p.coolDown(b)
+	*now = now.Add(2 * minCooldown)
+	if s := p.Status()[0]; s.State != Cooldown {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestConsecutiveFailuresCauseACooldown(t *testing.T) {
 	for name, c := range map[string]struct {
 		ends string // of its requests: g(ood), b(ad)
 		pass time.Duration
 		want State
 	}{
-		"two are chance":                       {"bb", 0, Ready},
-		"three are not":                        {"bbb", 0, Refusing},
-		"a good one in between begins anew":    {"bbgbb", 0, Ready},
-		"it is tried again":                    {"bbb", shun, Ready},
-		"one more, and it is longer":           {"bbbb", shun, Refusing},
-		"it is tried again then":               {"bbbb", 2 * shun, Ready},
-		"it never is longer than the longest":  {strings.Repeat("b", 100), longestShun, Ready},
-		"a good one ends the time for good":    {"bbbbbbgb", longestShun, Ready},
-		"a good one alone does not cut a shun": {"bbbg", shun / 2, Refusing},
+		"two are below the threshold":           {"bb", 0, Ready},
+		"three reach it":                        {"bbb", 0, Cooldown},
+		"a success in between resets the count": {"bbgbb", 0, Ready},
+		"it ends":                               {"bbb", minCooldown, Ready},
+		"each further one doubles it":           {"bbbb", minCooldown, Cooldown},
+		"the doubled one ends":                  {"bbbb", 2 * minCooldown, Ready},
+		"it is bounded":                         {strings.Repeat("b", 100), maxCooldown, Ready},
+		"a success resets the doubling":         {"bbbbbbgb", maxCooldown, Ready},
+		"a success does not shorten it":         {"bbbg", minCooldown / 2, Cooldown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, now, _ := newTestPool(t, "a", "b")
+			p, now, _ := newTestBalancer(t, "a", "b")
 			m := p.acquire()
 			for _, end := range c.ends {
-				p.answered(m, end == 'g')
+				p.record(m, end == 'g')
 			}
 			*now = now.Add(c.pass)
 			if got := p.Status()[0]; got.State != c.want || got.Good != int64(strings.Count(c.ends, "g")) || got.Bad != int64(strings.Count(c.ends, "b")) {
@@ -209,9 +265,9 @@ func TestReplicaThatFailsOneAfterTheOtherIsShunned(t *testing.T) {
 	}
 }
 
-// Replicas misbehave at random, in every way at once, while clients send bodies of all sizes: each request ends with its
-// own right answer, since one replica is always well.
-func TestAnyFaultsOfReplicasFailNoRequest(t *testing.T) {
+// Replicas misbehave at random in every way while clients send bodies of all sizes: each request gets its own correct response,
+// since some replicas are healthy.
+func TestNoReplicaFailureFailsARequest(t *testing.T) {
 	misbehave := func(seed uint64) func(net.Conn, *bufio.Reader) {
 		var mu sync.Mutex
 		random := rand.New(rand.NewPCG(seed, 1))
@@ -222,20 +278,20 @@ func TestAnyFaultsOfReplicasFailNoRequest(t *testing.T) {
 			switch kind {
 			case 0: // a reset at once
 				_ = c.(*net.TCPConn).SetLinger(0)
-			case 1: // nothing is read, nothing answered
+			case 1: // reads part of the body and hangs
 				_, _ = c.Read(make([]byte, 1))
 				_, _ = io.Copy(io.Discard, io.LimitReader(r, take))
 				_, _ = r.Peek(r.Size() + 1)
-			case 2: // refused early
+			case 2: // an early 503
 				if _, err := http.ReadRequest(r); err == nil {
 					_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno")
 					_, _ = io.Copy(io.Discard, io.LimitReader(r, take))
 				}
-			case 3: // refused after the body
+			case 3: // a 503 after the body
 				if _, err := readRequest(r); err == nil {
 					_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno")
 				}
-			case 4: // half an answer's headers, then a reset
+			case 4: // part of the headers, then a reset
 				if _, err := http.ReadRequest(r); err == nil {
 					_, _ = io.WriteString(c, "HTTP/1.1 200 O")
 					_ = c.(*net.TCPConn).SetLinger(0)
@@ -245,9 +301,9 @@ func TestAnyFaultsOfReplicasFailNoRequest(t *testing.T) {
 	}
 	var hits atomic.Int64
 	well := []Replica{server(t, "well0", echo(&hits)), server(t, "well1", echo(&hits)), server(t, "well2", echo(&hits))}
-	bad := []Replica{raw(t, "bad0", misbehave(1)), nobody(t, "gone")}
+	bad := []Replica{raw(t, "bad0", misbehave(1)), goneReplica(t, "gone")}
 	f := start(t, func(c *Config) {
-		c.StallTimeout, c.AnswerTimeout, c.KillerStrikes = 500*time.Millisecond, 5*time.Second, 0
+		c.StallTimeout, c.ResponseTimeout, c.PoisonThreshold = time.Second, 5*time.Second, 0
 	}, append(bad, well...)...)
 	var clients sync.WaitGroup
 	for client := range 6 {
@@ -274,10 +330,10 @@ func TestAnyFaultsOfReplicasFailNoRequest(t *testing.T) {
 	}
 }
 
-func TestBodiesAreKeptWithinTheBudget(t *testing.T) {
-	memory := &budget{most: 8 * bufferSize}
+func TestReplayBudget(t *testing.T) {
+	memory := &budget{limit: 8 * bufferSize}
 	random := rand.New(rand.NewPCG(1, 1))
-	var held []*replay
+	var held []*replayBuffer
 	for range 2000 {
 		if random.IntN(3) == 0 && len(held) > 0 {
 			i := random.IntN(len(held))
@@ -285,7 +341,7 @@ func TestBodiesAreKeptWithinTheBudget(t *testing.T) {
 			held = append(held[:i], held[i+1:]...)
 			continue
 		}
-		r := &replay{budget: memory}
+		r := &replayBuffer{budget: memory}
 		text := strings.Repeat("abcdefg", 1+random.IntN(bufferSize/2))
 		for left := text; left != ""; {
 			n := 1 + random.IntN(len(left))
@@ -293,8 +349,8 @@ func TestBodiesAreKeptWithinTheBudget(t *testing.T) {
 			left = left[n:]
 		}
 		held = append(held, r)
-		if memory.used.Load() > memory.most {
-			t.Fatalf("%d bytes are kept of %d allowed", memory.used.Load(), memory.most)
+		if memory.used.Load() > memory.limit {
+			t.Fatalf("%d bytes are kept of %d allowed", memory.used.Load(), memory.limit)
 		}
 		if r.dropped {
 			continue
@@ -307,13 +363,13 @@ func TestBodiesAreKeptWithinTheBudget(t *testing.T) {
 		r.drop()
 	}
 	if used := memory.used.Load(); used != 0 {
-		t.Errorf("%d bytes are kept by nobody", used)
+		t.Errorf("%d bytes were not given back", used)
 	}
 }
 
-// reader reads what is kept.
+// reader reads a replay buffer.
 type reader struct {
-	*replay
+	*replayBuffer
 	at int64
 }
 

@@ -1,29 +1,29 @@
-// Package simnvml gives tests a simulated NVML: a shared library in C that go-nvml loads in NVIDIA's stead, and the
-// text file that describes its GPUs, which a test edits while the library is in use.
+// Package simnvml simulates NVML for tests: a shared library in C that go-nvml loads instead of NVIDIA's, and a text file that
+// describes its GPUs, which a test edits while the library is in use.
 //
-// A line is "key = value"; "#" begins a comment. A GPU's key that is missing is a value that the GPU does not support.
+// A line is "key = value"; "#" begins a comment. A missing key is a value that the GPU does not support.
 //
 //	driver = 580.95.05           the kernel driver's version
 //	cuda = 13000                 CUDA's version, 1000 × major + 10 × minor
-//	init.error = 9               NVML's status for every initialization
-//	hang = 30                    every call takes so many seconds, or until the line is gone
-//	events.error = 999           the status for waiting for events
-//	gpu0.uuid = GPU-…            the GPU exists; numbers go from 0 without gaps
+//	init.error = 9               NVML status of every initialization
+//	hang = 30                    every call hangs for so many seconds, or until the line is removed
+//	events.error = 999           status of waiting for events
+//	gpu0.uuid = GPU-…            the GPU exists; numbers start at 0 without gaps
 //	gpu0.name, gpu0.pci          text
 //	gpu0.memory.total, .used     bytes
-//	gpu0.utilization             per cent
+//	gpu0.utilization             percent
 //	gpu0.power                   watts
 //	gpu0.temperature             °C
 //	gpu0.ecc.volatile, .aggregate uncorrected errors
 //	gpu0.capability = 9.0        compute capability
-//	gpu0.recovery = 1            recovery action, NVML's number
-//	gpu0.lost = 1                every call about the GPU says that it is lost
-//	gpu0.error = 999             every call about the GPU gives this status
-//	gpu0.hang = 30               every call about the GPU takes so many seconds, or until the line is gone
-//	gpu0.events = 8              the types of events that it supports; default 32779, all that Fovea wants
-//	gpu0.event.7 = xid 79        its event 7, given once to each event set that had the GPU before the line came; also
+//	gpu0.recovery = 1            NVML's number of the recovery action
+//	gpu0.lost = 1                every call about the GPU reports it as lost
+//	gpu0.error = 999             every call about the GPU returns this status
+//	gpu0.hang = 30               every call about the GPU hangs for so many seconds, or until the line is removed
+//	gpu0.events = 8              event types that it supports; default 32779, all that Fovea uses
+//	gpu0.event.7 = xid 79        its event 7, delivered once to each event set that contained the GPU before; also
 //	                             "xid 31 gi 1 ci 0", "sbe", "dbe", "recovery"
-//	gpu0.mig = 1                 MIG is on
+//	gpu0.mig = 1                 MIG is enabled
 //	gpu0.mig0.uuid = MIG-…       an instance, with .gi, .ci and memory
 //
 // The file's path is in FOVEA_SIMNVML_FILE. As in a container, the library shows only the GPUs that
@@ -44,8 +44,8 @@ import (
 	"testing"
 )
 
-// Library builds the library if this machine lacks it in its present form, and returns its path. It is the same path
-// for all tests of a process, since go-nvml binds to one library only. Flags go to the C compiler.
+// Library builds the library unless an up-to-date one exists, and returns its path. The path is the same for all tests of a
+// process, since go-nvml binds to one library only. Flags go to the C compiler.
 func Library(t testing.TB, flags ...string) string {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
@@ -71,7 +71,7 @@ func Library(t testing.TB, flags ...string) string {
 	return library
 }
 
-// build compiles beside the place and renames, so that tests of several processes do not see half a library.
+// build compiles to a temporary file and renames it, so that other processes never see a partial library.
 func build(t testing.TB, root, dir, library string, flags []string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -87,7 +87,7 @@ func build(t testing.TB, root, dir, library string, flags []string) {
 	}
 }
 
-// File is the description of the simulated GPUs. Safe for concurrent use.
+// File describes the simulated GPUs. It is safe for concurrent use.
 type File struct {
 	t    testing.TB
 	path string
@@ -96,7 +96,7 @@ type File struct {
 	values map[string]string
 }
 
-// New writes a description and names it in the environment of this process for the time of the test.
+// New writes a description and sets its path in the environment for the duration of the test.
 func New(t testing.TB, values map[string]string) *File {
 	t.Helper()
 	f := &File{t: t, path: filepath.Join(t.TempDir(), "gpus"), values: maps.Clone(values)}
@@ -105,7 +105,7 @@ func New(t testing.TB, values map[string]string) *File {
 	return f
 }
 
-// Path is where the description lies, for other processes.
+// Path returns the file's path, for other processes.
 func (f *File) Path() string { return f.path }
 
 // Set changes values, given as pairs of key and value.
@@ -119,7 +119,7 @@ func (f *File) Set(pairs ...string) {
 	f.write()
 }
 
-// Delete takes keys away.
+// Delete removes keys.
 func (f *File) Delete(keys ...string) {
 	f.t.Helper()
 	f.mu.Lock()
@@ -130,7 +130,7 @@ func (f *File) Delete(keys ...string) {
 	f.write()
 }
 
-// write replaces the file as a whole: a reader sees the old one or the new one.
+// write replaces the file atomically.
 func (f *File) write() {
 	f.t.Helper()
 	var text strings.Builder
@@ -146,7 +146,7 @@ func (f *File) write() {
 	}
 }
 
-// H100 gives the values of a healthy GPU with a number, all supported, with the UUID from UUID.
+// H100 returns the values of a healthy GPU with a number, with everything supported and the UUID from UUID.
 func H100(number int) map[string]string {
 	values := map[string]string{
 		"uuid": UUID(number), "name": "NVIDIA H100 80GB HBM3", "pci": fmt.Sprintf("00000000:%02X:00.0", 0x18+8*number),
@@ -160,12 +160,12 @@ func H100(number int) map[string]string {
 	return gpu
 }
 
-// UUID is the UUID of H100's GPU with a number.
+// UUID returns the UUID of the GPU with a number.
 func UUID(number int) string {
 	return fmt.Sprintf("GPU-%08x-0000-4000-8000-%012x", 0xf0ea0000+number, number)
 }
 
-// Machine gives a description with a driver for CUDA 13 and so many H100.
+// Machine returns a description with a driver for CUDA 13 and a number of H100s.
 func Machine(gpus int) map[string]string {
 	values := map[string]string{"driver": "580.95.05", "cuda": "13000"}
 	for i := range gpus {

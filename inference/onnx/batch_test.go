@@ -36,16 +36,16 @@ func near(got, want []float32) bool {
 	return slices.EqualFunc(got, want, func(g, w float32) bool { return math.Abs(float64(g-w)) <= 1e-5 })
 }
 
-func TestOutputsAreThoseOfTheIndependentProgram(t *testing.T) {
+func TestOutputsMatchNumPy(t *testing.T) {
 	open(t)
 	g := readGolden(t)
 	for _, model := range []string{"conv", "external"} {
 		t.Run(model, func(t *testing.T) {
 			b := batchOf(t, load(t, "testdata/"+model+".onnx", Options{Threads: 2}), BatchSpec{Buckets: []int{8, 1, 4}})
-			if !slices.Equal(b.Buckets(), []int{1, 4, 8}) || b.Rows() != 8 {
-				t.Fatalf("buckets %v, rows %d", b.Buckets(), b.Rows())
+			if !slices.Equal(b.sizes(), []int{1, 4, 8}) || b.rows != 8 {
+				t.Fatalf("buckets %v, rows %d", b.sizes(), b.rows)
 			}
-			for _, rows := range b.Buckets() {
+			for _, rows := range b.sizes() {
 				for row := range rows {
 					put(b.Input(0, row), g.X[row])
 				}
@@ -62,7 +62,7 @@ func TestOutputsAreThoseOfTheIndependentProgram(t *testing.T) {
 	}
 }
 
-func TestRowsThatWereNotWrittenAreSeenAndStayApart(t *testing.T) {
+func TestUnwrittenRowsAreNaNAndIndependent(t *testing.T) {
 	open(t)
 	g := readGolden(t)
 	b := batchOf(t, load(t, "testdata/conv.onnx", Options{}), BatchSpec{Rows: 4})
@@ -88,7 +88,7 @@ func TestRowsThatWereNotWrittenAreSeenAndStayApart(t *testing.T) {
 	}
 }
 
-func TestMemoryIsDenseAlignedAndBounded(t *testing.T) {
+func TestMemoryIsDenseAndAligned(t *testing.T) {
 	open(t)
 	b := batchOf(t, load(t, "testdata/types.onnx", Options{}), BatchSpec{Rows: 3})
 	for i := range b.inputs {
@@ -106,7 +106,7 @@ func TestMemoryIsDenseAlignedAndBounded(t *testing.T) {
 	}
 }
 
-func TestEveryElementTypeGoesInAndComesOut(t *testing.T) {
+func TestElementTypes(t *testing.T) {
 	open(t)
 	b := batchOf(t, load(t, "testdata/types.onnx", Options{}), BatchSpec{Buckets: []int{1, 2}})
 	for row := range 2 {
@@ -150,7 +150,7 @@ func TestEveryElementTypeGoesInAndComesOut(t *testing.T) {
 	}
 }
 
-func TestShapesThatTheFileLeavesOpenAreFound(t *testing.T) {
+func TestOpenShapesAreDetermined(t *testing.T) {
 	open(t)
 	s := load(t, "testdata/open.onnx", Options{})
 	b := batchOf(t, s, BatchSpec{Buckets: []int{1, 2}, RowShapes: [][]int64{{1, 4, 6}}})
@@ -174,7 +174,7 @@ func TestShapesThatTheFileLeavesOpenAreFound(t *testing.T) {
 	}
 }
 
-func TestOutputsWhoseShapeChangesFromRunToRun(t *testing.T) {
+func TestOutputShapeVariesBetweenRuns(t *testing.T) {
 	open(t)
 	b := batchOf(t, load(t, "testdata/columns.onnx", Options{}), BatchSpec{Buckets: []int{1, 2}})
 	if shape := b.Outputs(0)[0].Shape; !slices.Equal(shape, []int64{-1}) {
@@ -210,7 +210,7 @@ func TestOutputsWhoseShapeChangesFromRunToRun(t *testing.T) {
 	}
 }
 
-func TestAnOutputThatChangesOnlyAfterTheProbeRuns(t *testing.T) {
+func TestOutputShapeChangesAfterTrialRuns(t *testing.T) {
 	open(t)
 	b := batchOf(t, load(t, "testdata/surprise.onnx", Options{}), BatchSpec{Rows: 1})
 	for _, c := range []struct{ in, want []float32 }{
@@ -229,11 +229,11 @@ func TestAnOutputThatChangesOnlyAfterTheProbeRuns(t *testing.T) {
 	}
 }
 
-func TestAModelWithAFixedBatchHasThatOneBucket(t *testing.T) {
+func TestFixedBatchHasOneBucket(t *testing.T) {
 	open(t)
 	b := batchOf(t, load(t, "testdata/fixed4.onnx", Options{}), BatchSpec{Rows: 8, Buckets: []int{1, 2, 8}})
-	if !slices.Equal(b.Buckets(), []int{4}) || b.Bucket(1) != 4 || b.Rows() != 4 {
-		t.Fatalf("buckets %v, for one row %d, rows %d", b.Buckets(), b.Bucket(1), b.Rows())
+	if !slices.Equal(b.sizes(), []int{4}) || b.rows != 4 {
+		t.Fatalf("buckets %v, rows %d", b.sizes(), b.rows)
 	}
 	put(b.Input(0, 0), []float32{1, 2})
 	if err := b.Run(t.Context(), 4); err != nil {
@@ -247,7 +247,7 @@ func TestAModelWithAFixedBatchHasThatOneBucket(t *testing.T) {
 	}
 }
 
-func TestBatchesThatCannotBeAreRefused(t *testing.T) {
+func TestInvalidBatchesAreRefused(t *testing.T) {
 	open(t)
 	for name, c := range map[string]struct {
 		model string
@@ -282,7 +282,7 @@ func TestBatchesThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
-func TestBatchesOfOneSessionRunAtTheSameTime(t *testing.T) {
+func TestBatchesRunConcurrently(t *testing.T) {
 	open(t)
 	g := readGolden(t)
 	s := load(t, "testdata/conv.onnx", Options{})

@@ -193,7 +193,7 @@ func openCUDA() (*native.CUDA, error) {
 func loadProviderLibraries(path string) (*native.Library, error) {
 	needed, err := neededBy(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s not found beside %s (`make setup DEVICE=cuda` installs ONNX Runtime with it): %w",
+		return nil, fmt.Errorf("%s not found next to %s (`make setup DEVICE=cuda` installs ONNX Runtime with it): %w",
 			providerName, libraryName, err)
 	}
 	var cudart *native.Library

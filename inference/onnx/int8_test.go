@@ -14,7 +14,7 @@ import (
 	"fovea/internal/onnxwriter"
 )
 
-func TestTheProcessorsWhoseSumsSaturate(t *testing.T) {
+func TestSaturates(t *testing.T) {
 	for name, c := range map[string]struct {
 		f    features
 		want bool

@@ -32,7 +32,7 @@ func doubled() *onnxwriter.Model {
 	return m
 }
 
-func TestOnlyWantedOutputsAreFetched(t *testing.T) {
+func TestOnlySelectedOutputsAreFetched(t *testing.T) {
 	open(t)
 	path := writeModel(t, doubled())
 	file, err := ReadFile(path)
@@ -68,7 +68,7 @@ func TestOnlyWantedOutputsAreFetched(t *testing.T) {
 	}
 }
 
-func TestWantedOutputsThatAreNotReadAreRefusedByName(t *testing.T) {
+func TestUnsupportedSelectedOutputsAreRefused(t *testing.T) {
 	open(t)
 	path := writeModel(t, doubled())
 	for want, names := range map[string][]string{

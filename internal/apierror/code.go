@@ -31,9 +31,9 @@ const (
 
 // The codes that only the gateway has.
 const (
-	PoisonRequest Code = "replica_killer" // replicas were lost with this very body
+	PoisonRequest Code = "poison_request" // replicas were lost with this body
 	ReplicaLost   Code = "replica_lost"   // the connection ended before a response; the request may have been run
-	AnswerCut     Code = "answer_cut"     // the same after the response had begun; in logs and metrics only
+	ResponseCut   Code = "response_cut"   // the same after the response had begun; in logs and metrics only
 	GatewayBusy   Code = "gateway_busy"   // as many requests in flight as allowed
 )
 
@@ -76,7 +76,7 @@ var codes = map[Code]properties{
 	Canceled:          {status: StatusClientClosedRequest, retry: RetryNow},
 	Internal:          {status: http.StatusInternalServerError, retry: RetryNow},
 	ReplicaLost:       {status: http.StatusBadGateway, retry: RetryNow},
-	AnswerCut:         {status: http.StatusBadGateway, retry: RetryNow},
+	ResponseCut:       {status: http.StatusBadGateway, retry: RetryNow},
 	NotReady:          {status: http.StatusServiceUnavailable, retry: RetryLater},
 	Draining:          {status: http.StatusServiceUnavailable, retry: RetryLater},
 	DeviceLost:        {status: http.StatusServiceUnavailable, retry: RetryLater},

@@ -15,7 +15,7 @@ const (
 )
 
 // logged are the codes that no client gets.
-var logged = []Code{Canceled, AnswerCut}
+var logged = []Code{Canceled, ResponseCut}
 
 // row is a line of the page's table: `code` | status | retry | meaning.
 var row = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([0-9]{3}) \\| ([^|]+) \\| [^|]+ \\|$")

@@ -208,6 +208,37 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+func TestStrictFiles(t *testing.T) {
+	long := strings.Repeat("x", maxText)
+	for text, want := range map[string]string{
+		"":                          "c.yaml: is empty",
+		"web:":                      "web: has no value",
+		"name: 12":                  "name: 12 is not text; put it in quotes",
+		"name: true":                "name: true is not text",
+		"web: {count: '5'}":         `web.count: "5" is text; remove the quotes`,
+		"web: {share: '0.5'}":       `web.share: "0.5" is text; remove the quotes`,
+		"name: \"a\\nb\"":           "name: contains the control character U+000A",
+		"name: |\n  a\u0007\n":      "name: contains the control character U+0007",
+		"name: |\n  a\n  b\n":       "",
+		"name: " + long:             "",
+		"name: x" + long:            "name: has 4097 bytes; the limit is 4096",
+		"web: {timeout: '5s'}":      "",
+		"web: {share: 1e-3}":        "",
+		"rates: 5":                  "",
+		"rates: 1,2":                `rates[0]: "1,2" is not a number`,
+		"set: [1, a]":               "",
+		"set: [[1]]":                "set[0]: want one value",
+		"web: {count: 0x10}":        "",
+		"web: {count: 99999999999}": "",
+	} {
+		got := usual()
+		err := ParseStrict([]byte(text), "c.yaml", &got).Err()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	help := flags(t).FlagUsages()
 	for _, want := range []string{

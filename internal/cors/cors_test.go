@@ -39,6 +39,7 @@ func TestHandler(t *testing.T) {
 		"a list, another scheme":          {app, "POST", "/predict", map[string]string{"Origin": "http://app.example"}, 418, map[string]string{"Access-Control-Allow-Origin": ""}},
 		"a list, a preflight of another":  {app, "OPTIONS", "/predict", map[string]string{"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}, 204, map[string]string{"Access-Control-Allow-Origin": "", "Access-Control-Allow-Methods": ""}},
 		"a preflight with too much":       {"*", "OPTIONS", "/predict", map[string]string{"Origin": app, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": strings.Repeat("x", 2000)}, 204, map[string]string{"Access-Control-Allow-Headers": ""}},
+		"OPTIONS without an origin":       {"*", "OPTIONS", "/predict", map[string]string{"Access-Control-Request-Method": "POST"}, 418, map[string]string{"Access-Control-Allow-Origin": "", "Vary": "Origin"}},
 		"OPTIONS that is no preflight":    {"*", "OPTIONS", "/predict", map[string]string{"Origin": app}, 418, map[string]string{"Access-Control-Allow-Origin": "*"}},
 		"a path that no page needs":       {"*", "GET", "/metrics", map[string]string{"Origin": app}, 418, map[string]string{"Access-Control-Allow-Origin": "", "Vary": ""}},
 		"none":                            {"none", "OPTIONS", "/predict", map[string]string{"Origin": app, "Access-Control-Request-Method": "POST"}, 418, map[string]string{"Access-Control-Allow-Origin": "", "Vary": ""}},

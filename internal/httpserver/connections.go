@@ -64,6 +64,5 @@ func (c *connections) update(conn net.Conn, state http.ConnState) net.Conn {
 	}
 	oldest := c.idle.Front() // the new one is among them
 	conn, _ = c.idle.Remove(oldest).(net.Conn)
-	c.all[conn] = nil // until net/http reports that it is closed
 	return conn
 }

@@ -38,7 +38,7 @@ type framedConn struct {
 func (c *framedConn) Read(p []byte) (int, error) {
 	if c.refused {
 		n := copy(p, c.rest)
-		if c.rest = c.rest[n:]; n == 0 && len(p) > 0 {
+		if c.rest = c.rest[n:]; n == 0 {
 			return 0, io.EOF
 		}
 		return n, nil

@@ -142,6 +142,20 @@ func TestUnambiguousRequestsAreServed(t *testing.T) {
 	}
 }
 
+func TestScan(t *testing.T) {
+	f := framing{}
+	if _, err := f.scan([]byte(line + chunked + "\r\n5\r\nhelloX\r\n")); err == nil {
+		t.Error("bytes between a chunk and its line break are accepted")
+	}
+	f = framing{}
+	_, _ = f.scan([]byte(line + "X: "))
+	for range 1000 {
+		if _, err := f.scan([]byte(strings.Repeat("x", 100))); err != nil || len(f.line) > 2*keptLine {
+			t.Fatalf("%v, %d bytes of a long line are kept", err, len(f.line))
+		}
+	}
+}
+
 // FuzzFraming checks that framing and net/http see the same requests.
 func FuzzFraming(f *testing.F) {
 	for _, seed := range []string{
@@ -208,6 +222,12 @@ func TestLongestIdleConnectionIsClosed(t *testing.T) {
 	}
 }
 
+func TestConnectionLimit(t *testing.T) {
+	if n := connectionLimit(); n < 16 || n > maxConnections {
+		t.Errorf("%d connections", n)
+	}
+}
+
 func TestIdleConnectionsDoNotBlockOthers(t *testing.T) {
 	address := serve(t, func(s *http.Server) { s.ConnState = newConnections(8).changed })
 	for range 40 {
@@ -239,6 +259,28 @@ func TestHTTP2ByPriorKnowledge(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(body), "HTTP/2.0 /1 ") || len(body) != len("HTTP/2.0 /1 ;")+size {
 			t.Errorf("%d bytes: %v, %d bytes %.20q", size, err, len(body), body)
 		}
+	}
+}
+
+func TestUnreadIsNotKnownOnHTTP2(t *testing.T) {
+	known := make(chan bool, 1)
+	address := serve(t, func(s *http.Server) {
+		s.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { known <- Unread(r) != nil })
+	})
+	for _, http2 := range []bool{false, true} {
+		protocols := new(http.Protocols)
+		protocols.SetHTTP1(!http2)
+		protocols.SetUnencryptedHTTP2(http2)
+		transport := &http.Transport{Protocols: protocols}
+		response, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get("http://" + address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := <-known; got == http2 {
+			t.Errorf("HTTP/2 %v: known %v", http2, got)
+		}
+		transport.CloseIdleConnections()
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestLogsAreJSONForMachinesAndTextForPeople(t *testing.T) {
+func TestFormats(t *testing.T) {
 	const colour = "\x1b["
 	for _, test := range []struct {
 		format               string

@@ -8,34 +8,26 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fovea/internal/testenv"
 )
 
 // slowReader is a writer whose reader stops until it is let go.
 type slowReader struct {
+	testenv.Buffer
 	gate chan struct{}
-	mu   sync.Mutex
-	got  bytes.Buffer
 }
 
 func (s *slowReader) Write(p []byte) (int, error) {
 	<-s.gate
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.got.Write(p)
+	return s.Buffer.Write(p)
 }
 
-func (s *slowReader) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.got.String()
-}
-
-func TestAQueueWritesEveryLineInItsOrder(t *testing.T) {
+func TestQueueKeepsTheOrder(t *testing.T) {
 	var got bytes.Buffer
 	q := NewQueue(&got)
 	var want strings.Builder
@@ -52,7 +44,7 @@ func TestAQueueWritesEveryLineInItsOrder(t *testing.T) {
 	}
 }
 
-func TestAReaderThatStopsHoldsNobodyUp(t *testing.T) {
+func TestQueueDoesNotBlock(t *testing.T) {
 	for name, line := range map[string]string{
 		"short lines are bounded by their number": "x\n",
 		"long lines are bounded by their size":    strings.Repeat("x", queueBytes/8) + "\n",
@@ -80,14 +72,14 @@ func TestAReaderThatStopsHoldsNobodyUp(t *testing.T) {
 					t.Errorf("%d lines came; %d of %d were dropped", n, dropped, lines)
 				}
 				if want := fmt.Sprintf(`"lines":%d}`, dropped); strings.Count(got, want) != 1 || !strings.Contains(got, "the last") {
-					t.Errorf("the log ends with %q and does not tell once of %s", got[max(0, len(got)-300):], want)
+					t.Errorf("the log ends with %q and does not contain %s once", got[max(0, len(got)-300):], want)
 				}
 			})
 		})
 	}
 }
 
-func TestClosingGivesUpOnAReaderThatStopped(t *testing.T) {
+func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := &slowReader{gate: make(chan struct{})}
 		q := NewQueue(reader)
@@ -105,7 +97,7 @@ func TestClosingGivesUpOnAReaderThatStopped(t *testing.T) {
 	})
 }
 
-func TestALineThatCannotBeWrittenIsCounted(t *testing.T) {
+func TestFailedWritesAreCounted(t *testing.T) {
 	r, w := io.Pipe()
 	_ = r.CloseWithError(errors.New("gone"))
 	q := NewQueue(w)
@@ -116,7 +108,7 @@ func TestALineThatCannotBeWrittenIsCounted(t *testing.T) {
 	}
 }
 
-// TestMain is, in a process of its own, a program whose reader ends.
+// TestMain is, in a separate process, a program whose reader exits.
 func TestMain(m *testing.M) {
 	switch os.Getenv("FOVEA_TEST_READER_ENDS") {
 	case "survive":
@@ -138,13 +130,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestAProcessSurvivesTheEndOfItsReader(t *testing.T) {
+func TestSurviveSIGPIPE(t *testing.T) {
 	for _, test := range []struct {
 		name, way string
 		ends      func(syscall.WaitStatus) bool
 	}{
-		{"it goes on, and its children die of SIGPIPE as ever", "survive", func(s syscall.WaitStatus) bool { return s.ExitStatus() == 5 }},
-		{"as Go does by itself, it dies", "die", func(s syscall.WaitStatus) bool { return s.Signal() == syscall.SIGPIPE }},
+		{"it continues, and its children still die of SIGPIPE", "survive", func(s syscall.WaitStatus) bool { return s.ExitStatus() == 5 }},
+		{"by default it dies", "die", func(s syscall.WaitStatus) bool { return s.Signal() == syscall.SIGPIPE }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, w, err := os.Pipe()

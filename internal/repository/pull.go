@@ -13,8 +13,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"fovea/internal/fileutil"
 )
 
 // PullOptions select the weights to download and their source.
@@ -51,7 +52,10 @@ func (o PullOptions) pull(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, filepath.Join(dir, ".pull.lock"))
+	unlock, err := fileutil.Lock(ctx, filepath.Join(dir, ".pull.lock"))
+	if errors.Is(err, fileutil.ErrLocked) {
+		return fmt.Errorf("another pull is running: %w", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,7 @@ func (o PullOptions) weights(ctx context.Context, source Source, folder string) 
 		return err
 	}
 	o.report("done: %s", target)
-	return syncFolder(folder)
+	return fileutil.SyncDir(folder)
 }
 
 // fetch downloads part from the mirror or from source.url and verifies it. If a part from an earlier pull does not match, it
@@ -195,26 +199,6 @@ func verify(path string, source Source) error {
 	return nil
 }
 
-// lock acquires the lock of a model's pulls, waiting until ctx ends. The kernel releases it with the process.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
-		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return nil, errors.Join(fmt.Errorf("another pull is running: %w", err), f.Close())
-		}
-	}
-}
-
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -224,12 +208,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
-}
-
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"fovea/internal/fileutil"
 	"fovea/models"
 )
 
@@ -73,7 +74,7 @@ func install(dir, name string) error {
 	return copyNew(fsys, definitionFile, folder)
 }
 
-// copyNew writes a file unless it exists, under a temporary name first, so that it is never partly visible.
+// copyNew copies a file that the folder lacks.
 func copyNew(fsys fs.FS, name, folder string) error {
 	target := filepath.Join(folder, name)
 	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
@@ -83,9 +84,5 @@ func copyNew(fsys fs.FS, name, folder string) error {
 	if err != nil {
 		return err
 	}
-	temporary := filepath.Join(folder, "."+name+".new")
-	if err := os.WriteFile(temporary, data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(temporary, target)
+	return fileutil.Replace(target, data, 0o644)
 }

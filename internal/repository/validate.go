@@ -11,8 +11,7 @@ import (
 	"fovea/internal/config"
 )
 
-// Bounds of a definition: far above every real model, and low enough that no file can make the server ask for
-// memory it does not have.
+// Limits of a definition: far above any real model, and low enough that no file makes the server run out of memory.
 const (
 	maxSide      = 8192     // pixels of the input's width or height
 	maxBatch     = 1024     // rows of a batch
@@ -22,7 +21,13 @@ const (
 	maxFactor    = 1e6      // scale, mean and std
 	maxVersion   = 1e9      // a version's number
 	maxWeights   = 16 << 30 // bytes of a model.onnx
+	maxBoxes     = 10000
+	maxStrides   = 8
+	maxStride    = 1024
 )
+
+// MaxTopK is how many classes a prediction holds at most.
+const MaxTopK = 1000
 
 var (
 	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -31,7 +36,7 @@ var (
 )
 
 // ValidName reports whether name may name a model: a letter or digit, then up to 127 letters, digits, dots,
-// dashes and underscores. So no name can be a path.
+// dashes and underscores. A name is never a path.
 func ValidName(name string) bool { return namePattern.MatchString(name) }
 
 // Validate reports all errors in the definition itself, each with its key. Defaults must be filled in; the ONNX file is
@@ -65,6 +70,179 @@ func localFile(errs *config.Errors, key, name string) {
 		name == ".." || strings.HasPrefix(name, "../") {
 		errs.Add(key, "%q is not a file in the model's folder", name)
 	}
+}
+
+func (in *Input) check(errs *config.Errors) {
+	config.Range(errs, "input.width", in.Width, 0, maxSide)
+	config.Range(errs, "input.height", in.Height, 0, maxSide)
+	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Letterbox))
+	in.checkEdge(errs)
+	in.checkLetterbox(errs)
+	errs.OneOf("input.interpolation", in.Interpolation, "nearest", "linear", "cubic", "area", "lanczos")
+	if in.Color != "" {
+		errs.OneOf("input.color", in.Color, ColorRGB, ColorBGR, ColorGray)
+	}
+	if in.Layout != "" {
+		errs.OneOf("input.layout", in.Layout, "nchw", "nhwc")
+	}
+	if in.DType != "" {
+		errs.OneOf("input.dtype", string(in.DType), string(Float32), string(Float16), string(Uint8))
+	}
+	in.checkNumbers(errs)
+	in.checkExtra(errs)
+}
+
+func (in *Input) checkEdge(errs *config.Errors) {
+	if in.Resize != ShortestEdge {
+		if in.ShortestEdge != 0 {
+			errs.Add("input.shortest_edge", "only applies with resize: shortest_edge")
+		}
+		return
+	}
+	config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
+	if in.ShortestEdge < 1 {
+		return
+	}
+	if in.Width > in.ShortestEdge {
+		errs.Add("input.width", "%d cannot be cut from a shortest edge of %d", in.Width, in.ShortestEdge)
+	}
+	if in.Height > in.ShortestEdge {
+		errs.Add("input.height", "%d cannot be cut from a shortest edge of %d", in.Height, in.ShortestEdge)
+	}
+}
+
+func (in *Input) checkLetterbox(errs *config.Errors) {
+	if in.Resize != Letterbox {
+		if in.Place != "" {
+			errs.Add("input.place", "only applies with resize: letterbox")
+		}
+		if len(in.Fill) > 0 {
+			errs.Add("input.fill", "only applies with resize: letterbox")
+		}
+		return
+	}
+	errs.OneOf("input.place", in.Place, "center", "top_left")
+	in.onePerChannel(errs, "input.fill", in.Fill)
+	for i, v := range in.Fill {
+		config.Range(errs, config.Index("input.fill", i), v, 0, 255)
+	}
+}
+
+func (in *Input) checkNumbers(errs *config.Errors) {
+	if !(in.Scale > 0 && in.Scale <= maxFactor) { // nor NaN
+		errs.Add("input.scale", "%v is out of range (>0–%v)", in.Scale, maxFactor)
+	}
+	in.onePerChannel(errs, "input.mean", in.Mean)
+	for i, v := range in.Mean {
+		config.Range(errs, config.Index("input.mean", i), v, -maxFactor, maxFactor)
+	}
+	in.onePerChannel(errs, "input.std", in.Std)
+	for i, v := range in.Std {
+		config.Range(errs, config.Index("input.std", i), v, 1/maxFactor, maxFactor)
+	}
+	if in.DType == Uint8 && in.changesValues() {
+		errs.Add("input.dtype", "uint8 takes pixel values unchanged; remove scale, mean and std")
+	}
+}
+
+func (in *Input) changesValues() bool {
+	other := func(than float64) func(float64) bool { return func(v float64) bool { return v != than } }
+	return in.Scale != 1 || slices.ContainsFunc(in.Mean, other(0)) || slices.ContainsFunc(in.Std, other(1))
+}
+
+// onePerChannel reports a list that has neither one value nor one for each channel.
+func (in *Input) onePerChannel(errs *config.Errors, key string, values []float64) {
+	switch {
+	case len(values) == 1:
+	case in.Color == ColorGray:
+		errs.Add(key, "has %d values, but color: gray has one channel", len(values))
+	case len(values) != 3:
+		errs.Add(key, "has %d values, not 1 or 3", len(values))
+	}
+}
+
+func (in *Input) checkExtra(errs *config.Errors) {
+	if len(in.Extra) > maxExtra {
+		errs.Add("input.extra", "there are %d; the limit is %d", len(in.Extra), maxExtra)
+		return
+	}
+	for i, e := range in.Extra {
+		key := config.Index("input.extra", i)
+		same := func(other Extra) bool { return other.Name == e.Name }
+		switch {
+		case e.Name == "":
+			errs.Add(key+".name", "is required")
+		case e.Name == in.Name || slices.IndexFunc(in.Extra, same) < i:
+			errs.Add(key+".name", "%q already names another input", e.Name)
+		}
+		errs.OneOf(key+".value", e.Value, OriginalSizeWH, OriginalSizeHW, InputSizeWH, InputSizeHW)
+	}
+}
+
+func (d *Definition) checkOutput(errs *config.Errors) {
+	o := &d.Output
+	config.Range(errs, "output.class_first", o.ClassFirst, 0, maxLabels)
+	switch d.Task {
+	case Classification:
+		errs.OneOf("output.decode", o.Decode, DecodeSoftmax, DecodeProbabilities)
+		config.Range(errs, "output.top_k", o.TopK, 1, MaxTopK)
+	case Detection:
+		errs.OneOf("output.decode", o.Decode, DecodeYOLOX, DecodeBoxes)
+		config.Range(errs, "output.score_threshold", o.Score, 0, 1)
+		config.Range(errs, "output.iou_threshold", o.IoU, 0, 1)
+		config.Range(errs, "output.max_boxes", o.MaxBoxes, 1, maxBoxes)
+		if o.TopK != 0 {
+			errs.Add("output.top_k", "only applies with task: classification")
+		}
+	}
+	if d.Task != Detection && (o.Score != 0 || o.IoU != 0 || o.MaxBoxes != 0) {
+		errs.Add("output", "score_threshold, iou_threshold and max_boxes only apply with task: detection")
+	}
+	d.checkYOLOX(errs)
+	o.checkBoxes(errs)
+}
+
+func (d *Definition) checkYOLOX(errs *config.Errors) {
+	strides := d.Output.Strides
+	if d.Output.Decode != DecodeYOLOX {
+		if len(strides) > 0 {
+			errs.Add("output.strides", "only applies with decode: yolox")
+		}
+		return
+	}
+	if len(strides) == 0 || len(strides) > maxStrides {
+		errs.Add("output.strides", "has %d values; the limit is 1 to %d", len(strides), maxStrides)
+	}
+	for i, s := range strides {
+		key := config.Index("output.strides", i)
+		config.Range(errs, key, s, 1, maxStride)
+		if s > 0 && (d.Input.Width%s != 0 || d.Input.Height%s != 0) {
+			errs.Add(key, "%d does not divide the input's %d×%d pixels", s, d.Input.Width, d.Input.Height)
+		}
+	}
+}
+
+func (o *Output) checkBoxes(errs *config.Errors) {
+	if o.Decode != DecodeBoxes {
+		if o.Boxes != "" || o.Scores != "" || o.Classes != "" || o.BoxFormat != "" || o.BoxSpace != "" {
+			errs.Add("output", "boxes, scores, classes, box_format and box_space only apply with decode: boxes")
+		}
+		return
+	}
+	if o.Name != "" {
+		errs.Add("output.name", "does not apply with decode: boxes; use boxes, scores and classes")
+	}
+	if o.Boxes == "" {
+		errs.Add("output.boxes", "is required: the name of the output with the boxes")
+	}
+	if o.Scores == "" {
+		errs.Add("output.scores", "is required: the name of the output with the scores")
+	}
+	if o.Boxes != "" && (o.Boxes == o.Scores || o.Boxes == o.Classes) || o.Scores != "" && o.Scores == o.Classes {
+		errs.Add("output", "boxes, scores and classes must name different outputs")
+	}
+	errs.OneOf("output.box_format", o.BoxFormat, BoxXYXY, BoxYXYX, BoxCXCYWH, BoxXYWH)
+	errs.OneOf("output.box_space", o.BoxSpace, SpaceOriginal, SpaceInput, SpaceUnit)
 }
 
 func (b Batching) check(errs *config.Errors) {

@@ -14,7 +14,7 @@ func Image(t testing.TB, name string) []byte {
 	return file(t, "testdata", "images", name)
 }
 
-// FormatSample returns an image of preprocess/testdata/images, which has one for each variant of the formats.
+// FormatSample returns an image of preprocess/testdata/images, which has one per variant of each format.
 func FormatSample(t testing.TB, name string) []byte {
 	t.Helper()
 	return file(t, "preprocess", "testdata", "images", name)
@@ -29,7 +29,7 @@ func file(t testing.TB, path ...string) []byte {
 	return data
 }
 
-// Deflated compresses data as zlib does, at one of the levels of package zlib.
+// Deflated compresses data with zlib at a level of package zlib.
 func Deflated(t testing.TB, data []byte, level int) []byte {
 	t.Helper()
 	var out bytes.Buffer

@@ -1,4 +1,4 @@
-// Package testenv finds what tests need: the repository's root, the ONNX Runtime library, models and images.
+// Package testenv locates what tests need: the repository's root, the ONNX Runtime library, models and images.
 package testenv
 
 import (
@@ -26,7 +26,7 @@ func Root(t testing.TB) string {
 	}
 }
 
-// ORTLibrary returns the path of libonnxruntime.so: $FOVEA_ORT_LIBRARY, or where `make setup` puts it.
+// ORTLibrary returns the path of libonnxruntime.so: $FOVEA_ORT_LIBRARY, or where `make setup` installs it.
 func ORTLibrary(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("FOVEA_ORT_LIBRARY")
@@ -48,19 +48,17 @@ func Models(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(Root(t), "models")
 	if _, err := os.Stat(filepath.Join(dir, "efficientnet-lite0", "1", "model.onnx")); err != nil {
-		t.Fatalf("the default model is not there (run make setup): %v", err)
+		t.Fatalf("the default model is missing (run make setup): %v", err)
 	}
 	return dir
 }
 
-// SharedModels returns a folder of further real models, where there is one: $FOVEA_TEST_MODELS, or shared/models
-// beside the repository.
+// SharedModels returns a folder of further real models, if there is one: $FOVEA_TEST_MODELS, or ../shared/models.
 func SharedModels(t testing.TB) (dir string, ok bool) {
 	return shared(t, "FOVEA_TEST_MODELS", "models")
 }
 
-// SharedImages returns a folder of further real images, where there is one: $FOVEA_TEST_IMAGES, or
-// shared/images beside the repository.
+// SharedImages returns a folder of further real images, if there is one: $FOVEA_TEST_IMAGES, or ../shared/images.
 func SharedImages(t testing.TB) (dir string, ok bool) {
 	return shared(t, "FOVEA_TEST_IMAGES", "images")
 }

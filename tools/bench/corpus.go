@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"fovea/internal/apierror"
@@ -22,8 +21,8 @@ import (
 	"fovea/tools/bench/corpus"
 )
 
-// mostRatio is how many times the CPU time of the costliest honest image of its format a hostile one may take.
-const mostRatio = 1.5
+// maxRatio bounds a hostile image's CPU time, as a multiple of the most expensive ordinary image of its format.
+const maxRatio = 1.5
 
 // corpusOptions are the flags of the verb.
 type corpusOptions struct {
@@ -35,26 +34,26 @@ type corpusOptions struct {
 	flood  floodOptions
 }
 
-// cost is what an image of the corpus costs.
+// cost is the cost of an image of the corpus.
 type cost struct {
 	corpus.Image
-	data []byte // kept for a flood alone
+	data []byte // kept only for a flood
 	size int
 	cpu  time.Duration // of the process, user and system
 	err  error
 }
 
-// corpusBench measures what the images of the corpus cost to prepare for a model, against the costliest honest one of their
-// format, and may send them to a server. It fails when one costs too much.
+// corpusBench measures the CPU time that preprocessing takes for each image of the corpus, relative to the most expensive
+// ordinary image of its format, and optionally sends them to a server. It fails if one is too expensive.
 func corpusBench(ctx context.Context, args []string, out io.Writer) error {
 	var o corpusOptions
 	flags := flag.NewFlagSet("bench corpus", flag.ContinueOnError)
 	flags.IntVar(&o.size.Pixels, "pixels", header.DefaultMaxPixels, "pixels of the largest images")
 	flags.IntVar(&o.size.Bytes, "bytes", 16<<20, "bytes of the largest files")
-	flags.IntVar(&o.side, "side", 224, "sides of the model's input, to which images are stretched")
-	flags.IntVar(&o.rounds, "rounds", 3, "measurements of each image, of which the least counts")
+	flags.IntVar(&o.side, "side", 224, "side of the model's input, to which images are resized")
+	flags.IntVar(&o.rounds, "rounds", 3, "measurements of each image, of which the minimum counts")
 	only := flags.String("only", "", "measure only images whose format and name match this regular expression")
-	flags.StringVar(&o.folder, "write", "", "folder to which the files are written")
+	flags.StringVar(&o.folder, "write", "", "folder to write the images to")
 	o.flood.add(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -73,7 +72,7 @@ func corpusBench(ctx context.Context, args []string, out io.Writer) error {
 	return errors.Join(err, tabulate(costs, out))
 }
 
-// measure makes and prepares all images. Only the costliest are kept, since all together are a gigabyte.
+// measure generates and preprocesses all images. Only the most expensive are kept: together they are a gigabyte.
 func measure(ctx context.Context, o corpusOptions) ([]cost, error) {
 	plan, err := preprocess.NewPlan(repository.Input{Width: o.side, Height: o.side, DType: repository.Float32}.WithDefaults())
 	if err != nil {
@@ -89,11 +88,12 @@ func measure(ctx context.Context, o corpusOptions) ([]cost, error) {
 			continue
 		}
 		data := image.Make(o.size)
-		runtime.GC() // what making it has left is no cost of the image
+		runtime.GC() // garbage of generating it is not its cost
 		c := cost{Image: image, data: data, size: len(data), cpu: time.Hour}
 		for range o.rounds {
-			took, err := prepare(ctx, plan, row, data, header.Limits{MaxPixels: int64(o.size.Pixels)})
-			c.cpu, c.err = min(c.cpu, took), err
+			before := processCPU()
+			c.err = prepare(ctx, plan, row, data, header.Limits{MaxPixels: int64(o.size.Pixels)})
+			c.cpu = min(c.cpu, processCPU()-before)
 		}
 		if o.folder != "" {
 			name := strings.NewReplacer(" ", "_", ",", "", "/", "_", ":", "").Replace(image.Format + "_" + image.Name)
@@ -102,14 +102,14 @@ func measure(ctx context.Context, o corpusOptions) ([]cost, error) {
 			}
 		}
 		costs = append(costs, c)
-		keepCostliest(costs, o.flood.worst)
+		keepMostExpensive(costs, o.flood.worst)
 	}
 	return costs, nil
 }
 
-// keepCostliest lets go of the files of all but the n costliest hostile images.
-func keepCostliest(costs []cost, n int) {
-	kept := costliest(costs, n)
+// keepMostExpensive drops the data of all but the n most expensive hostile images.
+func keepMostExpensive(costs []cost, n int) {
+	kept := mostExpensive(costs, n)
 	for i := range costs {
 		if !slices.ContainsFunc(kept, func(k cost) bool { return k.Name == costs[i].Name && k.Format == costs[i].Format }) {
 			costs[i].data = nil
@@ -117,46 +117,29 @@ func keepCostliest(costs []cost, n int) {
 	}
 }
 
-// costliest are the n hostile images that cost most.
-func costliest(costs []cost, n int) []cost {
+// mostExpensive are the n most expensive hostile images.
+func mostExpensive(costs []cost, n int) []cost {
 	hostile := slices.DeleteFunc(slices.Clone(costs), func(c cost) bool { return c.Honest })
 	slices.SortStableFunc(hostile, func(a, b cost) int { return int(b.cpu - a.cpu) })
 	return hostile[:min(n, len(hostile))]
 }
 
-// prepare reads, decodes and packs an image, and returns the CPU time that took.
-func prepare(ctx context.Context, plan *preprocess.Plan, row, data []byte, limits header.Limits) (time.Duration, error) {
-	before, err := cpuTime()
+// prepare decodes an image and packs it into a row.
+func prepare(ctx context.Context, plan *preprocess.Plan, row, data []byte, limits header.Limits) error {
+	info, err := header.Read(data, limits)
 	if err != nil {
-		return 0, err
-	}
-	err = func() error {
-		info, err := header.Read(data, limits)
-		if err != nil {
-			return err
-		}
-		img, err := plan.Decode(ctx, data, info)
-		if err != nil {
-			return err
-		}
-		defer img.Close()
-		_, err = plan.Pack(img, row)
 		return err
-	}()
-	after, clockErr := cpuTime()
-	return after - before, errors.Join(err, clockErr)
-}
-
-// cpuTime is what this process has used so far.
-func cpuTime() (time.Duration, error) {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0, fmt.Errorf("read the CPU time: %w", err)
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
+	img, err := plan.Decode(ctx, data, info)
+	if err != nil {
+		return err
+	}
+	defer img.Close()
+	_, err = plan.Pack(img, row)
+	return err
 }
 
-// tabulate prints the costs by format, the costliest first, and names those that cost too much.
+// tabulate prints the costs by format, the most expensive first, and reports those that are too expensive.
 func tabulate(costs []cost, out io.Writer) error {
 	honest := map[string]time.Duration{}
 	for _, c := range costs {
@@ -177,11 +160,11 @@ func tabulate(costs []cost, out io.Writer) error {
 		name := c.Name
 		switch {
 		case c.Large:
-			name += " (honest, of any size)"
+			name += " (ordinary, any file size)"
 		case c.Honest:
-			name += " (honest)"
-		case honest[c.Format] > 0 && ratio > mostRatio:
-			wrong = append(wrong, fmt.Errorf("%s, %s: %.2f times an honest image, more than %v", c.Format, c.Name, ratio, mostRatio))
+			name += " (ordinary)"
+		case honest[c.Format] > 0 && ratio > maxRatio:
+			wrong = append(wrong, fmt.Errorf("%s, %s: %.2f times the CPU time of an ordinary image, more than %v", c.Format, c.Name, ratio, maxRatio))
 		}
 		if c.err != nil {
 			text = fmt.Sprintf("%s: %s", apierror.From(c.err).Code, apierror.From(c.err).Message)

@@ -16,10 +16,10 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// leastAnswered is the share of ordinary requests that must be answered while the costliest images are decoded.
-const leastAnswered = 0.99
+// minAnswered is the share of ordinary requests that must succeed while the most expensive images are decoded.
+const minAnswered = 0.99
 
-// floodOptions say where the costliest images are sent, and what beside them.
+// floodOptions configure a flood of the most expensive images.
 type floodOptions struct {
 	url      string
 	worst    int
@@ -30,16 +30,16 @@ type floodOptions struct {
 }
 
 func (o *floodOptions) add(flags *flag.FlagSet) {
-	flags.StringVar(&o.url, "url", "", "predict route of a server or gateway that gets the costliest images")
-	flags.IntVar(&o.worst, "worst", 4, "how many different images that are")
-	flags.IntVar(&o.copies, "copies", 4, "how often each of them is sent, all at once")
+	flags.StringVar(&o.url, "url", "", "predict route of a server or gateway that receives the most expensive images")
+	flags.IntVar(&o.worst, "worst", 4, "number of different images in the flood")
+	flags.IntVar(&o.copies, "copies", 4, "copies of each, all sent at once")
 	flags.StringVar(&o.images, "images", "testdata/images", "folder of ordinary images")
-	flags.Float64Var(&o.rate, "rate", 5, "ordinary images a second meanwhile")
-	flags.DurationVar(&o.duration, "duration", 30*time.Second, "how long they are sent; the costliest are sent after two seconds")
+	flags.Float64Var(&o.rate, "rate", 5, "ordinary images per second meanwhile")
+	flags.DurationVar(&o.duration, "duration", 30*time.Second, "how long they are sent; the flood starts after two seconds")
 }
 
-// flood sends ordinary images at an even rate, and the costliest hostile ones in between, all at once. It fails when
-// too few of the ordinary ones are answered.
+// flood sends ordinary images at a constant rate and, all at once, the most expensive hostile ones. It fails if too few of
+// the ordinary ones succeed.
 func flood(ctx context.Context, o floodOptions, costs []cost, out io.Writer) error {
 	images, err := images(o.images)
 	if err != nil {
@@ -48,7 +48,7 @@ func flood(ctx context.Context, o floodOptions, costs []cost, out io.Writer) err
 	results := vegeta.NewAttacker(vegeta.Timeout(time.Minute)).
 		Attack(targets(o.url, images), vegeta.Rate{Freq: int(math.Round(o.rate * 60)), Per: time.Minute}, o.duration, "")
 	time.Sleep(2 * time.Second)
-	hostile := costliest(costs, o.worst)
+	hostile := mostExpensive(costs, o.worst)
 	var answers sync.Map
 	var group sync.WaitGroup
 	for _, c := range hostile {
@@ -62,15 +62,15 @@ func flood(ctx context.Context, o floodOptions, costs []cost, out io.Writer) err
 	}
 	m.Close()
 	group.Wait()
-	fmt.Fprintf(out, "%d × %d of the costliest at once:", len(hostile), o.copies)
+	fmt.Fprintf(out, "%d × %d of the most expensive at once:", len(hostile), o.copies)
 	answers.Range(func(answer, n any) bool {
 		fmt.Fprintf(out, " %v × %d", answer, n.(*atomic.Int64).Load())
 		return true
 	})
-	fmt.Fprintf(out, "\n%d ordinary requests meanwhile, %.1f a second: %.2f%% answered, %v, p50 %v, p95 %v, p99 %v, longest %v\n\n", m.Requests,
+	fmt.Fprintf(out, "\n%d ordinary requests meanwhile, %.1f per second: %.2f%% succeeded, %v, p50 %v, p95 %v, p99 %v, longest %v\n\n", m.Requests,
 		o.rate, 100*m.Success, m.StatusCodes, m.Latencies.P50, m.Latencies.P95, m.Latencies.P99, m.Latencies.Max)
-	if m.Success < leastAnswered {
-		return fmt.Errorf("%.2f%% of the ordinary requests were answered, want %.0f%%", 100*m.Success, 100*leastAnswered)
+	if m.Success < minAnswered {
+		return fmt.Errorf("%.2f%% of the ordinary requests succeeded, want %.0f%%", 100*m.Success, 100*minAnswered)
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func count(answers *sync.Map, answer string) {
 	n.(*atomic.Int64).Add(1)
 }
 
-// send posts an image and returns the answer's status, or the error.
+// send posts an image and returns the response's status, or the error.
 func send(ctx context.Context, url string, c cost) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,39 +23,39 @@ import (
 	"fovea/tools/bench/resnet"
 )
 
-// gpuOptions are the flags of `bench gpu`, which measures a GPU: ResNet-50 and the default classifier, from rows that
-// are ready and from images, against a plain loop over the same session, against the cores' decoding alone, and
-// against PyTorch.
+// gpuOptions are the flags of `bench gpu`, which measures a GPU with ResNet-50 and the default classifier, from
+// preprocessed rows and from images, compared with a plain loop over the same session, with decoding alone, and with
+// PyTorch.
 type gpuOptions struct {
 	Device   string        // cuda, or cpu to try the program without a GPU
-	Out      string        // folder of the results; what is large lies in its folder work, which is removed
+	Out      string        // folder for the results; large files go to its folder work, which is removed
 	Measure  time.Duration // of one case, after a warm-up of a third
-	Budget   time.Duration // after which nothing more is begun
+	Budget   time.Duration // after which no further case starts
 	Loadtest string        // the load test's binary
-	Python   string        // which has torch and torchvision
-	Torch    string        // the script of PyTorch's figures
+	Python   string        // with torch and torchvision
+	Torch    string        // the script that measures PyTorch
 	TorchOn  string        // its device; empty: Device
 	NVML     string        // its library; empty: the system's
-	Group    string        // of a child: its group as JSON
-	Work     string        // of a child: the parent's work folder
+	Group    string        // of a child process: its group as JSON
+	Work     string        // of a child process: the parent's work folder
 }
 
 func (g *gpuOptions) add(f *flag.FlagSet) {
-	f.StringVar(&g.Device, "device", "cuda", "device that is measured")
-	f.StringVar(&g.Out, "out", "bin/gpu-bench", "folder of the results")
+	f.StringVar(&g.Device, "device", "cuda", "device to measure")
+	f.StringVar(&g.Out, "out", "bin/gpu-bench", "folder for the results")
 	f.DurationVar(&g.Measure, "measure", 2*time.Second, "length of one case")
-	f.DurationVar(&g.Budget, "budget", 8*time.Minute, "time after which no further case is begun")
+	f.DurationVar(&g.Budget, "budget", 8*time.Minute, "time after which no further case starts")
 	f.StringVar(&g.Loadtest, "loadtest", "bin/loadtest", "the load test's binary")
 	f.StringVar(&g.Python, "python", "python3", "Python with torch and torchvision")
-	f.StringVar(&g.Torch, "torch", "tools/bench/torch_reference.py", "script of PyTorch's figures")
-	f.StringVar(&g.TorchOn, "torch-device", "", "device of PyTorch; empty: the device that is measured")
+	f.StringVar(&g.Torch, "torch", "tools/bench/torch_reference.py", "script that measures PyTorch")
+	f.StringVar(&g.TorchOn, "torch-device", "", "device of PyTorch; empty: the measured device")
 	f.StringVar(&g.NVML, "nvml", "", "NVML's library")
-	f.StringVar(&g.Group, "group", "", "one group of cases as JSON (the program calls itself so)")
-	f.StringVar(&g.Work, "work", "", "folder of the models (the program calls itself so)")
+	f.StringVar(&g.Group, "group", "", "one group of cases as JSON (used internally)")
+	f.StringVar(&g.Work, "work", "", "folder of the models (used internally)")
 }
 
-// gpuGroup is the cases that one child process measures: one model with one set of provider options. A process each,
-// because a fault of CUDA stays with its process.
+// gpuGroup is the set of cases that one child process measures: one model with one set of provider options. Each group has
+// its own process, because a CUDA error persists in its process.
 type gpuGroup struct {
 	Title    string
 	Model    string
@@ -65,12 +66,12 @@ type gpuGroup struct {
 	Images   bool     // at the best of Batches: the engine from images, against decoding alone
 }
 
-// layout is how many sessions there are on the GPU, and instances of each.
+// layout is the number of sessions on the GPU and of instances per session.
 type layout struct{ Sessions, Instances int }
 
 func (l layout) String() string { return fmt.Sprintf("%d×%d", l.Sessions, l.Instances) }
 
-// gpuPlan is what is measured, the more important first.
+// gpuPlan lists the groups to measure, the most important first.
 func gpuPlan(classifier string) []gpuGroup {
 	buckets := []int{1, 8, 32, 64, 128}
 	layouts := []layout{{1, 1}, {1, 2}}
@@ -98,8 +99,8 @@ func gpuPlan(classifier string) []gpuGroup {
 		variant("no TF32", fp32, func(g *gpuGroup) { g.CUDA.NoTF32 = true }))
 }
 
-// gpuBench measures all of the plan, each group in a process of its own, then the server over HTTP and PyTorch. What
-// fails is written down, and the rest goes on; it is an error at the end.
+// gpuBench measures every group of the plan, then the server over HTTP and PyTorch. Failures are recorded in the report
+// and returned at the end.
 func gpuBench(ctx context.Context, o options, out io.Writer) (err error) {
 	g := o.GPU
 	end := time.Now().Add(g.Budget)
@@ -118,12 +119,12 @@ func gpuBench(ctx context.Context, o options, out io.Writer) (err error) {
 			report.Cases = append(report.Cases, c)
 			fmt.Fprintln(out, c.line())
 		}
-		err = errors.Join(err, report.write(g.Out)) // after each, so that a run that is cut short leaves what it has
+		err = errors.Join(err, report.write(g.Out)) // after each case, in case the run is interrupted
 	}
 	o.GPU = g
 	for _, group := range gpuPlan(o.Model) {
 		if time.Now().After(end) {
-			add(gpuCase{Group: group.Title, Model: group.Model, Error: "not begun: the budget of time is spent"})
+			add(gpuCase{Group: group.Title, Model: group.Model, Error: "not started: the time budget is spent"})
 			continue
 		}
 		add(runGroup(ctx, o, group, end)...)
@@ -136,10 +137,10 @@ func gpuBench(ctx context.Context, o options, out io.Writer) (err error) {
 	return errors.Join(err, report.failures())
 }
 
-// gpuGroupTime bounds one group: two thirds of it are what EXHAUSTIVE searches and CUDA's start may take.
+// gpuGroupTime bounds one group; EXHAUSTIVE searches and CUDA's start may take two thirds of it.
 const gpuGroupTime = 100 * time.Second
 
-// runGroup has a child measure a group. The child prints one case a line.
+// runGroup measures a group in a child process, which prints one case per line.
 func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (cases []gpuCase) {
 	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(gpuGroupTime), end.Add(gpuGroupTime/4)))
 	defer cancel()
@@ -154,10 +155,10 @@ func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (ca
 	if err != nil {
 		return failed(err)
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, self, "gpu-group", "-group", string(spec), "-work", o.GPU.Work, "-device", o.GPU.Device,
 		"-measure", o.GPU.Measure.String(), "-models", o.Models, "-images", o.Images, "-nvml", o.GPU.NVML)
-	cmd.Stderr = &said
+	cmd.Stderr = &output
 	cmd.WaitDelay = 5 * time.Second
 	text, err := cmd.Output()
 	lines := bufio.NewScanner(bytes.NewReader(text))
@@ -169,12 +170,12 @@ func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (ca
 		}
 	}
 	if err != nil {
-		return failed(fmt.Errorf("%w: %s", err, lastLines(said.String())))
+		return failed(fmt.Errorf("%w: %s", err, lastLines(output.String())))
 	}
 	return cases
 }
 
-// lastLines is the end of what a program said, on one line.
+// lastLines is the end of a program's output, on one line.
 func lastLines(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-3):], " | ")
@@ -187,10 +188,10 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// gpuRows is how many different rows the cases take in turn, so that no run sees the last one's data.
+// gpuRows is the number of different rows that the cases cycle through, so that no run repeats the previous one's data.
 const gpuRows = 16
 
-// prepareModels writes the three forms of ResNet-50, its weights for PyTorch, and the rows that both are given.
+// prepareModels writes the three variants of ResNet-50, its weights for PyTorch, and the input rows of both.
 func prepareModels(work string) error {
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
@@ -207,8 +208,8 @@ func prepareModels(work string) error {
 	return errors.Join(resnet.WriteWeights(filepath.Join(work, "weights.f32")), os.WriteFile(filepath.Join(work, "rows.f32"), rows, 0o644))
 }
 
-// noiseRows are rows of a number of elements of 4, 2 or 1 bytes: float32, float16 or uint8. Floats are uniform from
-// -2 to 2, about what a normalized image has; zeros would run faster than images do.
+// noiseRows are rows of random elements of 4, 2 or 1 bytes: float32, float16 or uint8. Floats are uniform from -2 to 2,
+// similar to normalized images; zeros would run faster.
 func noiseRows(width, elements int, seed uint64) [][]byte {
 	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // noise, not secrets
 	rows := make([][]byte, gpuRows)
@@ -229,4 +230,31 @@ func noiseRows(width, elements int, seed uint64) [][]byte {
 		rows[i] = row
 	}
 	return slices.Clip(rows)
+}
+
+// torchTime bounds PyTorch's cases; its start takes about ten seconds.
+const torchTime = 90 * time.Second
+
+// torchFigures measures PyTorch with the same ResNet-50 weights and compares the outputs.
+func torchFigures(ctx context.Context, g gpuOptions, end time.Time) []gpuCase {
+	failed := func(err error) []gpuCase {
+		return []gpuCase{{Group: "reference", Model: "resnet50", Case: "PyTorch", Error: err.Error()}}
+	}
+	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(torchTime), end.Add(torchTime/2)))
+	defer cancel()
+	var output bytes.Buffer
+	cmd := exec.CommandContext(ctx, g.Python, "-B", g.Torch, g.Work, cmp.Or(g.TorchOn, g.Device), fmt.Sprint(g.Measure.Seconds()))
+	cmd.Stderr, cmd.WaitDelay = &output, 5*time.Second
+	text, err := cmd.Output()
+	if err != nil {
+		return failed(fmt.Errorf("%s %s: %w: %s", g.Python, g.Torch, err, lastLines(output.String())))
+	}
+	var cases []gpuCase
+	if err := json.Unmarshal(text, &cases); err != nil {
+		return failed(fmt.Errorf("%s: %w", g.Torch, err))
+	}
+	for i := range cases {
+		cases[i].Group = "reference"
+	}
+	return cases
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -17,7 +18,7 @@ import (
 	"fovea/tools/bench/resnet"
 )
 
-// bench is a child at work on its group.
+// groupBench measures a group in a child process.
 type groupBench struct {
 	o      options
 	group  gpuGroup
@@ -52,7 +53,7 @@ func gpuGroupBench(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	for _, l := range b.group.Layouts {
-		b.tell(b.engineAgainstLoop(ctx, best, l))
+		b.report(b.engineAgainstLoop(ctx, best, l))
 	}
 	if b.group.Images {
 		b.images(ctx, best)
@@ -60,17 +61,17 @@ func gpuGroupBench(ctx context.Context, o options, out io.Writer) (err error) {
 	return nil
 }
 
-// tell prints a case; an error becomes part of it.
-func (b *groupBench) tell(c gpuCase, err error) {
+// report prints a case; an error becomes part of it.
+func (b *groupBench) report(c gpuCase, err error) {
 	c.Group, c.Model, c.Cores = b.group.Title, b.group.Model, runtime.GOMAXPROCS(0)
 	if err != nil {
 		c.Error = err.Error()
 	}
-	_ = b.out.Encode(c) // the parent reads it from a pipe; if that is gone, so is who would be told
+	_ = b.out.Encode(c) // fails only if the parent is gone
 }
 
-// loops measures the plain loop at every batch size with one session, and returns the fastest. At that, it also
-// measures two sessions of one instance each, which Fovea does not make: whether it should is what the figure says.
+// loops measures the plain loop at every batch size with one session and returns the fastest size. At that size it also
+// measures two sessions with one instance each, which Fovea does not support, to see whether it should.
 func (b *groupBench) loops(ctx context.Context) (best int, err error) {
 	s, err := b.session()
 	if err != nil {
@@ -80,7 +81,7 @@ func (b *groupBench) loops(ctx context.Context) (best int, err error) {
 	fastest := 0.0
 	for _, size := range b.group.Batches {
 		c, err := b.loop(ctx, []*onnx.Session{s}, layout{1, 1}, size)
-		b.tell(c, err)
+		b.report(c, err)
 		if c.PerSecond > fastest {
 			best, fastest = size, c.PerSecond
 		}
@@ -96,7 +97,7 @@ func (b *groupBench) loops(ctx context.Context) (best int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, second.Close()) }()
-	b.tell(b.loop(ctx, []*onnx.Session{s, second}, layout{2, 1}, best))
+	b.report(b.loop(ctx, []*onnx.Session{s, second}, layout{2, 1}, best))
 	return best, nil
 }
 
@@ -107,7 +108,7 @@ func (b *groupBench) session() (*onnx.Session, error) {
 		onnx.Options{Device: b.device, Threads: runtime.GOMAXPROCS(0), CUDA: cuda})
 }
 
-// loop is the plain loop: each instance copies rows into its batch and runs it, again and again.
+// loop is the plain loop: each instance repeatedly copies rows into its batch and runs it.
 func (b *groupBench) loop(ctx context.Context, sessions []*onnx.Session, l layout, size int) (c gpuCase, err error) {
 	c = gpuCase{Case: "plain loop", Batch: size, Layout: l.String()}
 	var batches []*onnx.Batch
@@ -174,7 +175,7 @@ func repeat(ctx context.Context, do func(i int) error) error {
 	return nil
 }
 
-// keepOutputs runs the first eight rows and keeps the outputs for PyTorch to be compared with.
+// keepOutputs runs the first eight rows and saves the outputs for the comparison with PyTorch.
 func (b *groupBench) keepOutputs(batch *onnx.Batch) error {
 	for row := range 8 {
 		copy(batch.Input(0, row), b.rows[row])
@@ -189,5 +190,5 @@ func (b *groupBench) keepOutputs(batch *onnx.Batch) error {
 	if want := 8 * resnet.Classes * batch.Outputs(0)[0].DType.Size(); len(all) != want {
 		return fmt.Errorf("the outputs have %d bytes, not %d", len(all), want)
 	}
-	return writeFile(filepath.Join(b.o.GPU.Work, "outputs-"+b.group.Model), all)
+	return os.WriteFile(filepath.Join(b.o.GPU.Work, "outputs-"+b.group.Model), all, 0o644)
 }

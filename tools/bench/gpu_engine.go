@@ -19,7 +19,7 @@ import (
 	"fovea/preprocess/header"
 )
 
-// tally counts what an engine does, for busy instances and full batches.
+// engineTally counts an engine's batches and stages.
 type engineTally struct {
 	batches, rows, padded, infer, queue atomic.Int64
 	failed                              atomic.Pointer[string]
@@ -51,18 +51,18 @@ func (*engineTally) Discarded(string, string, int) {}
 // Rejected implements inference.Observer.
 func (t *engineTally) Rejected(_, reason string) { t.failed.CompareAndSwap(nil, &reason) }
 
-// reset forgets all but failures.
+// reset clears everything except failures.
 func (t *engineTally) reset() {
 	for _, n := range []*atomic.Int64{&t.batches, &t.rows, &t.padded, &t.infer, &t.queue} {
 		n.Store(0)
 	}
 }
 
-// engineRounds is how often the engine and the plain loop are measured in turn.
+// engineRounds is the number of alternating measurements of the engine and the plain loop.
 const engineRounds = 2
 
-// engineAgainstLoop measures the engine, which gathers single rows into batches, and the plain loop over sessions that
-// are made alike, in turn.
+// engineAgainstLoop alternates between the engine, which gathers single rows into batches, and the plain loop over
+// identical sessions.
 func (b *groupBench) engineAgainstLoop(ctx context.Context, size int, l layout) (c gpuCase, err error) {
 	c = gpuCase{Case: "engine, from rows", Batch: size, Layout: l.String()}
 	var sessions []*onnx.Session
@@ -90,7 +90,7 @@ func (b *groupBench) engineAgainstLoop(ctx context.Context, size int, l layout) 
 		if err != nil {
 			return c, err
 		}
-		round, err := b.ask(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Row: b.rows[i%len(b.rows)]} })
+		round, err := b.measureEngine(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Row: b.rows[i%len(b.rows)]} })
 		if err != nil {
 			return c, err
 		}
@@ -104,7 +104,7 @@ func (b *groupBench) engineAgainstLoop(ctx context.Context, size int, l layout) 
 	return c, nil
 }
 
-// engine starts an engine with the group's model; stop ends it and removes its repository.
+// engine starts an engine with the group's model; stop closes it and removes its repository.
 func (b *groupBench) engine(ctx context.Context, size int, l layout, t *engineTally) (e *inference.Engine, stop func() error, err error) {
 	dir, err := repositoryFor(b.folder, b.device.String(), size, l)
 	if err != nil {
@@ -128,8 +128,8 @@ func (b *groupBench) engine(ctx context.Context, size int, l layout, t *engineTa
 	return e, stop, nil
 }
 
-// ask sends requests from as many clients as keep the instances busy, and measures.
-func (b *groupBench) ask(ctx context.Context, e *inference.Engine, t *engineTally, size int, l layout, request func(i int) inference.Request) (gpuCase, error) {
+// measureEngine measures while enough clients send requests to keep the instances busy.
+func (b *groupBench) measureEngine(ctx context.Context, e *inference.Engine, t *engineTally, size int, l layout, request func(i int) inference.Request) (gpuCase, error) {
 	c := gpuCase{Batch: size, Layout: l.String()}
 	n := clients(size, l)
 	t.reset()
@@ -157,9 +157,9 @@ func (b *groupBench) ask(ctx context.Context, e *inference.Engine, t *engineTall
 	all, batches, rows := time.Since(begin).Seconds(), float64(t.batches.Load()), float64(t.rows.Load())
 	c.take(s, l.Sessions*l.Instances, size)
 	if rows > 0 {
-		run := float64(t.infer.Load()) / rows / 1e9 // each image of a batch is told the batch's time
+		run := float64(t.infer.Load()) / rows / 1e9 // the observer gets the batch's time for each of its images
 		c.RunMS, c.QueueMS = run*1000, float64(t.queue.Load())/rows/1e6
-		// An estimate: by rows, long batches weigh more than their share.
+		// An estimate: weighted by rows, long batches count too much.
 		c.Busy = min(1, run*batches/all/float64(l.Sessions*l.Instances))
 		c.Fill = rows / (rows + float64(t.padded.Load()))
 		c.MeanBatch = rows / batches
@@ -171,33 +171,34 @@ func (b *groupBench) ask(ctx context.Context, e *inference.Engine, t *engineTall
 func (b *groupBench) images(ctx context.Context, size int) {
 	images, err := images(b.o.Images)
 	if err != nil {
-		b.tell(gpuCase{Case: "engine, from images"}, err)
+		b.report(gpuCase{Case: "engine, from images"}, err)
 		return
 	}
 	limit, err := b.decoding(ctx, images)
-	b.tell(limit, err)
+	b.report(limit, err)
 	l, t := layout{1, 2}, &engineTally{}
 	e, stop, err := b.engine(ctx, size, l, t)
 	if err != nil {
-		b.tell(gpuCase{Case: "engine, from images"}, err)
+		b.report(gpuCase{Case: "engine, from images"}, err)
 		return
 	}
-	c, err := b.ask(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Image: images[i%len(images)]} })
+	c, err := b.measureEngine(ctx, e, t, size, l, func(i int) inference.Request { return inference.Request{Image: images[i%len(images)]} })
 	c.Case = "engine, from images"
 	if limit.PerSecond > 0 {
 		share := c.PerSecond / limit.PerSecond
 		c.OfDecoding = &share
 	}
-	b.tell(c, errors.Join(err, stop()))
+	b.report(c, errors.Join(err, stop()))
 }
 
-// decoding measures decoding and packing alone, a goroutine a core.
+// decoding measures decoding and packing alone, with a goroutine per core.
 func (b *groupBench) decoding(ctx context.Context, images [][]byte) (gpuCase, error) {
 	c := gpuCase{Case: "decoding alone", Layout: fmt.Sprintf("%d cores", runtime.GOMAXPROCS(0))}
 	plan, err := b.plan()
 	if err != nil {
 		return c, err
 	}
+	limits := header.Limits{MaxPixels: inference.Defaults().MaxPixels}
 	s, err := b.span(ctx, new(atomic.Int64), func(ctx context.Context, done *atomic.Int64) error {
 		failures := make([]error, runtime.GOMAXPROCS(0))
 		var wg sync.WaitGroup
@@ -205,7 +206,7 @@ func (b *groupBench) decoding(ctx context.Context, images [][]byte) (gpuCase, er
 			wg.Go(func() {
 				row := alignedRow(plan.RowBytes())
 				failures[core] = repeat(ctx, func(i int) error {
-					if err := decodeInto(plan, images[(core+i)%len(images)], row); err != nil {
+					if err := prepare(context.Background(), plan, row, images[(core+i)%len(images)], limits); err != nil {
 						return err
 					}
 					done.Add(1)
@@ -220,7 +221,7 @@ func (b *groupBench) decoding(ctx context.Context, images [][]byte) (gpuCase, er
 	return c, err
 }
 
-// plan is how images become rows of the group's model.
+// plan is the preprocessing of the group's model.
 func (b *groupBench) plan() (*preprocess.Plan, error) {
 	entry, err := repository.Open(filepath.Dir(b.folder)).Load(b.group.Model)
 	if err != nil {
@@ -236,18 +237,4 @@ func (b *groupBench) plan() (*preprocess.Plan, error) {
 		return nil, err
 	}
 	return preprocess.NewPlan(definition.Input)
-}
-
-func decodeInto(plan *preprocess.Plan, image, row []byte) error {
-	info, err := header.Read(image, header.Limits{MaxPixels: inference.Defaults().MaxPixels})
-	if err != nil {
-		return err
-	}
-	img, err := plan.Decode(context.Background(), image, info)
-	if err != nil {
-		return err
-	}
-	defer img.Close()
-	_, err = plan.Pack(img, row)
-	return err
 }

@@ -22,8 +22,8 @@ func alignedRow(size int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), size)
 }
 
-// overHTTP measures bin/serve with images over HTTP, by bin/loadtest on the same cores.
-// What it takes from the report so far is the best batch, the decode limit and the GPU.
+// overHTTP measures bin/serve with images over HTTP, using bin/loadtest on the same cores. The report so far provides the
+// best batch size, the decoding limit and the GPU.
 func overHTTP(ctx context.Context, o options, model string, report *gpuReport, end time.Time) gpuCase {
 	l := layout{1, 2}
 	c := gpuCase{Group: "default", Model: model, Case: "serve, images over HTTP", Batch: report.best(model), Layout: l.String()}
@@ -45,7 +45,7 @@ func (c *gpuCase) http(ctx context.Context, o options, l layout, report *gpuRepo
 	}
 	device := o.GPU.Device
 	dir, err := repositoryFor(folder, device, c.Batch, l)
-	defer os.RemoveAll(dir) //nolint:errcheck // a folder of links that is left does no harm
+	defer os.RemoveAll(dir) //nolint:errcheck // a leftover folder of links does no harm
 	if err != nil {
 		return err
 	}
@@ -66,16 +66,16 @@ func (c *gpuCase) http(ctx context.Context, o options, l layout, report *gpuRepo
 	if o.GPU.NVML != "" {
 		args = append(args, "--nvml", o.GPU.NVML)
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, o.GPU.Loadtest, args...)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &said, &said, 5*time.Second
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &output, &output, 5*time.Second
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w: %s", o.GPU.Loadtest, err, lastLines(said.String()))
+		return fmt.Errorf("%s: %w: %s", o.GPU.Loadtest, err, lastLines(output.String()))
 	}
 	return c.read(result, report.decodeLimit(c.Model), report.Machine.UUID)
 }
 
-// read takes the figures of a load test's result; uuid is the GPU that was measured.
+// read copies the figures from a load test's result; uuid is the measured GPU.
 func (c *gpuCase) read(file string, limit float64, uuid string) error {
 	f, err := os.Open(file)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"fovea/tools/bench/resnet"
 )
 
-// resnetDefinition is model.yaml of a variant, without what a case adds to it.
+// resnetDefinition is a variant's model.yaml, without the case's additions.
 func resnetDefinition(v resnet.Variant) string {
 	text := "task: classification\nlabels: labels.txt\noutput: {decode: softmax}\n"
 	if v.Input == repository.Uint8 {
@@ -26,8 +26,8 @@ func resnetDefinition(v resnet.Variant) string {
 		1.0/255, resnet.Mean[0], resnet.Mean[1], resnet.Mean[2], resnet.Std[0], resnet.Std[1], resnet.Std[2])
 }
 
-// repositoryFor makes a repository with one model, whose definition gets a batch size and instances. The weights are
-// those of the model's folder: the same file where the file system allows it, else a copy.
+// repositoryFor creates a repository with one model and adds batch size and instances to its definition. The weights are
+// hard-linked from the model's folder if possible, else copied.
 func repositoryFor(folder, device string, batch int, l layout) (dir string, err error) {
 	dir, err = os.MkdirTemp("", "fovea-gpu-bench-")
 	if err != nil {
@@ -53,7 +53,7 @@ func repositoryFor(folder, device string, batch int, l layout) (dir string, err 
 	return dir, err
 }
 
-// placeFile makes a file appear under another name.
+// placeFile links or copies a file.
 func placeFile(from, to string) (err error) {
 	if os.Link(from, to) == nil {
 		return nil
@@ -71,7 +71,7 @@ func placeFile(from, to string) (err error) {
 	return errors.Join(err, out.Close())
 }
 
-// simulatedCUDA says whether scripts/gpu-env put the simulated CUDA in the place of the real one.
+// simulatedCUDA reports whether scripts/gpu-env replaced CUDA by the simulated one.
 func simulatedCUDA() bool { return os.Getenv("FOVEA_TEST_GPU_SIMULATED") != "" }
 
 // copyDefinition copies one file of a model's folder, and adds to model.yaml.
@@ -81,7 +81,7 @@ func copyDefinition(from, to, device string, batch int, l layout) error {
 		return err
 	}
 	if filepath.Base(from) == "model.yaml" {
-		if simulatedCUDA() { // what the simulated CUDA answers means nothing
+		if simulatedCUDA() { // its outputs are meaningless
 			data = regexp.MustCompile(`(?m)^self_test:\n(  .*\n)*`).ReplaceAll(data, nil)
 		}
 		data = append(data, caseDefinition(device, batch, l)...)
@@ -89,7 +89,7 @@ func copyDefinition(from, to, device string, batch int, l layout) error {
 	return os.WriteFile(filepath.Join(to, filepath.Base(from)), data, fs.FileMode(0o644))
 }
 
-// caseDefinition is what a case adds to a definition. The queue holds what clients may send at once.
+// caseDefinition is a case's addition to a definition. The queue holds all requests in flight.
 func caseDefinition(device string, batch int, l layout) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nbatching: {max_size: %d, queue: %d}\ninstances:\n", batch, 2*clients(batch, l))
@@ -97,8 +97,8 @@ func caseDefinition(device string, batch int, l layout) string {
 	return text.String()
 }
 
-// clients is how many requests are under way: what runs, what fills meanwhile, and as much again, so that no batch
-// waits for a client that is just told its answer.
+// clients is the number of requests in flight: those running, those filling the next batches, and as many again, so that
+// no batch waits for a client that is processing its response.
 func clients(batch int, l layout) int { return max(16, 4*batch*l.Sessions*l.Instances) }
 
 func appendFloat(row []byte, v float32) []byte {

@@ -15,7 +15,7 @@ import (
 	"fovea/gpu"
 )
 
-// gpuCase is one line of the report. What was not measured is zero or nil.
+// gpuCase is one line of the report. Figures that were not measured are zero or nil.
 type gpuCase struct {
 	Group      string   `json:"group"` // the provider's options, in words
 	Model      string   `json:"model"`
@@ -24,13 +24,13 @@ type gpuCase struct {
 	Layout     string   `json:"layout,omitempty"` // sessions × instances of each
 	Cores      int      `json:"cores,omitempty"`
 	PerSecond  float64  `json:"images_per_second"`
-	Loop       float64  `json:"plain_loop_images_per_second,omitempty"` // measured beside the engine
+	Loop       float64  `json:"plain_loop_images_per_second,omitempty"` // measured alternately with the engine
 	OfLoop     *float64 `json:"of_plain_loop,omitempty"`
 	OfDecoding *float64 `json:"of_decoding,omitempty"`
 	GPU        *float64 `json:"gpu_utilization,omitempty"` // share of the time in which kernels ran (NVML)
 	CPU        float64  `json:"cpu,omitempty"`             // of all cores, by this process
 	Busy       float64  `json:"instances_busy,omitempty"`  // share of the time in which instances ran batches
-	Fill       float64  `json:"batches_full,omitempty"`    // share of the rows that ran which held an image
+	Fill       float64  `json:"batches_full,omitempty"`    // share of computed rows that held an image
 	MeanBatch  float64  `json:"mean_batch,omitempty"`
 	RunMS      float64  `json:"run_ms,omitempty"`
 	QueueMS    float64  `json:"queue_ms,omitempty"`
@@ -38,14 +38,14 @@ type gpuCase struct {
 	RowBytes   int      `json:"row_bytes,omitempty"`
 	Difference *float64 `json:"difference,omitempty"` // of outputs, relative to the largest (see PyTorch's cases)
 	Bound      string   `json:"bound,omitempty"`
-	LeftOut    string   `json:"left_out,omitempty"` // why it was not tried, which is no failure
+	LeftOut    string   `json:"left_out,omitempty"` // why it was skipped, which is not a failure
 	Error      string   `json:"error,omitempty"`
 }
 
-// saturated is from what share on a resource counts as what bounds a case.
+// saturated is the utilization from which a resource counts as the bottleneck.
 const saturated = 0.9
 
-// bound says by the figures what keeps the case from being faster.
+// bound names the case's bottleneck.
 func (c gpuCase) bound() string {
 	percent := func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }
 	switch {
@@ -66,11 +66,11 @@ func (c gpuCase) bound() string {
 	case c.Busy > 0 && c.Busy < saturated:
 		return fmt.Sprintf("rows come too slowly: instances run %s of the time, batches of %.1f", percent(c.Busy), c.MeanBatch)
 	case c.GPU != nil:
-		return fmt.Sprintf("copies and launches: a run is under way %s of the time, kernels %s (%.1f GB/s of input)", percent(c.Busy), percent(*c.GPU), c.CopyGB)
+		return fmt.Sprintf("copies and launches: a run is in progress %s of the time, kernels %s (%.1f GB/s of input)", percent(c.Busy), percent(*c.GPU), c.CopyGB)
 	case c.Busy > 0:
-		return "runs: one is under way " + percent(c.Busy) + " of the time; GPU utilization is not known"
+		return "runs: one is in progress " + percent(c.Busy) + " of the time; GPU utilization is unknown"
 	}
-	return "not known: no utilization was told"
+	return "unknown: no utilization was reported"
 }
 
 // line is the case for a terminal.
@@ -105,13 +105,12 @@ type gpuMachine struct {
 	UUID   string `json:"uuid,omitempty"`
 	Driver string `json:"driver,omitempty"`
 	Device string `json:"device"`
-	// Simulated says that the simulated CUDA computed nothing: every line of the program ran, and the figures of ONNX
-	// Runtime mean nothing.
+	// Simulated reports that the simulated CUDA was used: the figures are meaningless.
 	Simulated bool `json:"simulated,omitempty"`
 }
 
 func describeMachine(ctx context.Context, g gpuOptions) gpuMachine {
-	m := gpuMachine{Cores: runtime.GOMAXPROCS(0), GPU: "none that NVML tells of", Device: g.Device, Simulated: simulatedCUDA()}
+	m := gpuMachine{Cores: runtime.GOMAXPROCS(0), GPU: "none found by NVML", Device: g.Device, Simulated: simulatedCUDA()}
 	nvml, err := gpu.Open(g.NVML)
 	if err != nil {
 		return m
@@ -123,13 +122,13 @@ func describeMachine(ctx context.Context, g gpuOptions) gpuMachine {
 	return m
 }
 
-// write replaces gpu.json and gpu.md in a folder.
+// write writes gpu.json and gpu.md into a folder.
 func (r *gpuReport) write(dir string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	return errors.Join(writeFile(filepath.Join(dir, "gpu.json"), append(data, '\n')), writeFile(filepath.Join(dir, "gpu.md"), r.markdown()))
+	return errors.Join(os.WriteFile(filepath.Join(dir, "gpu.json"), append(data, '\n'), 0o644), os.WriteFile(filepath.Join(dir, "gpu.md"), r.markdown(), 0o644))
 }
 
 func (r *gpuReport) markdown() []byte {
@@ -137,7 +136,7 @@ func (r *gpuReport) markdown() []byte {
 	fmt.Fprintf(&b, "# %s, driver %s, %d cores, device %s, %s\n\n", r.Machine.GPU, orDash(r.Machine.Driver), r.Machine.Cores, r.Machine.Device, r.Started.Format("2006-01-02 15:04 UTC"))
 	fmt.Fprintf(&b, "Each case was measured for %s. Layout: sessions × instances of each. GPU: share of the time in which kernels ran.\n\n", r.Measure)
 	if r.Machine.Simulated {
-		b.WriteString("**A rehearsal on the simulated CUDA, which computes nothing. What needs a GPU: every rate, share, bound and difference below.**\n\n")
+		b.WriteString("**Rehearsal with the simulated CUDA, which computes nothing. All rates, shares, bounds and differences below need a real GPU.**\n\n")
 	}
 	b.WriteString("| model | options | case | batch | layout | images/s | of the loop | of decoding | GPU | cores | run ms | bound by |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
@@ -186,7 +185,7 @@ func orNone(n int) string {
 	return fmt.Sprint(n)
 }
 
-// best is the batch size at which the plain loop over a model was fastest, 0 if none ran.
+// best is the batch size at which a model's plain loop was fastest, 0 if none ran.
 func (r *gpuReport) best(model string) (batch int) {
 	fastest := 0.0
 	for _, c := range r.Cases {
@@ -197,7 +196,7 @@ func (r *gpuReport) best(model string) (batch int) {
 	return batch
 }
 
-// decodeLimit is what the cores decode for a model, in images a second; 0 if that is not known.
+// decodeLimit is the rate of decoding alone for a model, in images per second; 0: unknown.
 func (r *gpuReport) decodeLimit(model string) float64 {
 	for _, c := range r.Cases {
 		if c.Model == model && c.Case == "decoding alone" {
@@ -218,10 +217,10 @@ func (r *gpuReport) failures() error {
 	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d cases failed; the report says why", n, len(r.Cases))
+	return fmt.Errorf("%d of %d cases failed (see the report)", n, len(r.Cases))
 }
 
-// cleared makes the folder of the results and takes away what an earlier run left there.
+// cleared creates the folder for the results and removes those of an earlier run.
 func cleared(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

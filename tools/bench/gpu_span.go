@@ -13,17 +13,17 @@ import (
 	"fovea/inference/onnx"
 )
 
-// span is what was measured while work went on.
+// span is a measurement of ongoing work.
 type span struct {
 	seconds float64
 	images  int64
-	running time.Duration // that runs took, of all instances together
+	running time.Duration // total duration of runs, over all instances
 	cpu     time.Duration // of this process
-	gpu     *float64      // mean utilization, 0 to 1; nil where it is not told
+	gpu     *float64      // mean utilization, 0 to 1; nil: unknown
 }
 
-// span starts work, waits for a third of the time that is measured, and measures. work counts its images and ends with
-// ctx; if it ends before, that is an error.
+// span starts work, waits for a third of the measuring time, and measures. work counts its images and returns when ctx
+// ends; returning earlier is an error.
 func (b *groupBench) span(ctx context.Context, running *atomic.Int64, work func(context.Context, *atomic.Int64) error) (span, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -53,10 +53,10 @@ func timedRun(batch *onnx.Batch, size int, running *atomic.Int64) error {
 
 // utilization samples how busy the GPU is.
 type utilization struct {
-	nvml *gpu.NVML // nil: there is none to ask
+	nvml *gpu.NVML // nil: not available
 }
 
-// openUtilization opens NVML; without it utilization is unknown, and the report says so.
+// openUtilization opens NVML; without it, utilization is unknown.
 func openUtilization(library string) *utilization {
 	nvml, err := gpu.Open(library)
 	if err != nil {
@@ -65,8 +65,8 @@ func openUtilization(library string) *utilization {
 	return &utilization{nvml}
 }
 
-// mean samples for a time, ten times a second, and returns the mean of the first GPU that CUDA shows. NVML's own period
-// is up to a second, so the warm-up before must not be idle.
+// mean samples the first visible GPU ten times per second and returns its mean utilization. NVML averages over up to a
+// second, so the GPU must be busy before.
 func (u *utilization) mean(ctx context.Context, d time.Duration) *float64 {
 	end := time.After(d)
 	sum, n := 0.0, 0
@@ -99,13 +99,13 @@ func (u *utilization) now(ctx context.Context) *float64 {
 	return device.Utilization
 }
 
-// measuredGPU is the first GPU that CUDA shows to this process, which is the one that is measured, and its driver.
+// measuredGPU is the first GPU that CUDA shows to this process, and its driver.
 func measuredGPU(ctx context.Context, nvml *gpu.NVML) (gpu.Device, gpu.Driver, error) {
 	inventory, err := nvml.Inventory(ctx)
 	if err != nil {
 		return gpu.Device{}, gpu.Driver{}, err
 	}
-	visible, err := gpu.Visibly(inventory.Devices, os.LookupEnv)
+	visible, err := gpu.ResolveVisibleDevices(inventory.Devices, os.LookupEnv)
 	if err != nil {
 		return gpu.Device{}, inventory.Driver, err
 	}
@@ -122,11 +122,11 @@ func measuredGPU(ctx context.Context, nvml *gpu.NVML) (gpu.Device, gpu.Driver, e
 
 func (u *utilization) close() {
 	if u.nvml != nil {
-		_ = u.nvml.Close() // the process ends
+		_ = u.nvml.Close() // the process exits
 	}
 }
 
-// take makes figures of a span in which instances ran batches of a size.
+// take computes the figures of a span in which instances ran batches of a size.
 func (c *gpuCase) take(s span, instances, size int) {
 	if s.seconds == 0 {
 		return
@@ -140,5 +140,3 @@ func (c *gpuCase) take(s span, instances, size int) {
 		c.RunMS = s.running.Seconds() * 1000 * float64(size) / float64(s.images)
 	}
 }
-
-func writeFile(path string, data []byte) error { return os.WriteFile(path, data, 0o644) }

@@ -11,7 +11,7 @@ import (
 	"fovea/tools/bench/resnet"
 )
 
-func TestEachCaseSaysWhatBoundsIt(t *testing.T) {
+func TestBound(t *testing.T) {
 	at := func(v float64) *float64 { return &v }
 	for want, c := range map[string]gpuCase{
 		"":                  {Case: "plain loop", Busy: 1, Error: "out of memory"},
@@ -24,7 +24,7 @@ func TestEachCaseSaysWhatBoundsIt(t *testing.T) {
 		"cores: busy 97 %":  {Case: "engine, from images", Busy: 0.5, GPU: at(0.3), CPU: 0.97, OfDecoding: at(0.7)},
 		"cores: busy 99 %":  {Case: "decoding alone", CPU: 0.99},
 		"HTTP and the load": {Case: "serve, images over HTTP", GPU: at(0.3), OfDecoding: at(0.7)},
-		"not known":         {Case: "serve, images over HTTP"},
+		"unknown":           {Case: "serve, images over HTTP"},
 	} {
 		if got := c.bound(); !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%+v: %q, want %q", c, got, want)
@@ -32,8 +32,8 @@ func TestEachCaseSaysWhatBoundsIt(t *testing.T) {
 	}
 }
 
-// TestModelsOfCasesAreDefined loads the definitions that cases make of ResNet-50 and of the classifier.
-func TestModelsOfCasesAreDefined(t *testing.T) {
+// TestCaseDefinitionsLoad loads the definitions that cases create for ResNet-50 and the classifier.
+func TestCaseDefinitionsLoad(t *testing.T) {
 	work := t.TempDir()
 	folders := map[string]bool{filepath.Join(testenv.Models(t), "efficientnet-lite0"): true} // whether there is a self-test
 	for _, v := range resnet.Variants {

@@ -26,8 +26,8 @@ func buildServe(t *testing.T, tag string) string {
 	return path
 }
 
-// TestSoakFindsAPlantedLeakAndNothingInTheServer soaks for a short time only, so that a collection that comes late
-// weighs much: four KiB a request are allowed. Three of eight requests come to a batch, so that the planted leak is 24.
+// TestSoakFindsAPlantedLeakAndNothingInTheServer runs briefly, so a late garbage collection weighs much: 4 KiB per request
+// are allowed. Three of eight requests reach a batch, so the planted leak is 24 KiB per request.
 func TestSoakFindsAPlantedLeakAndNothingInTheServer(t *testing.T) {
 	for _, test := range []struct {
 		name, tag string
@@ -38,7 +38,7 @@ func TestSoakFindsAPlantedLeakAndNothingInTheServer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx := t.Context()
-			if end, bounded := t.Deadline(); bounded { // All that is bounded is the tests' time: a busy machine is no leak.
+			if end, bounded := t.Deadline(); bounded { // a busy machine is not a leak, so only the tests' deadline applies
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithDeadline(ctx, end.Add(-10*time.Second))
 				defer cancel()

@@ -48,7 +48,7 @@ func targets(url string, images [][]byte) vegeta.Targeter {
 	}
 }
 
-// closed keeps n requests under way for d; open sends rate requests a second for d, whatever comes back.
+// closed keeps n requests in flight for d (closed loop); open sends rate requests per second for d (open loop).
 func closed(n int, d time.Duration, t vegeta.Targeter) (vegeta.Metrics, error) {
 	a := vegeta.NewAttacker(vegeta.Workers(uint64(n)), vegeta.MaxWorkers(uint64(n)), vegeta.Connections(n))
 	return collect(a.Attack(t, vegeta.Rate{}, d, ""))

@@ -1,7 +1,6 @@
-// Command bench measures the server against what it cannot beat: the same images, prepared and run with the same
-// sessions in a plain loop without HTTP; and against other servers. It also soaks the server, holds idle connections against
-// it, measures what hostile images cost, and measures GPUs. Run it by `make bench`, `make bench-peers`, `make soak`,
-// `make bench-corpus` and `make gpu-bench`.
+// Command bench compares the server with a baseline (the same images and sessions in a plain loop without HTTP) and with
+// other servers. It also runs soak tests, attacks the server with slow clients, measures the cost of hostile images, and
+// measures GPUs. Run it by `make bench`, `make bench-peers`, `make soak`, `make bench-corpus` and `make gpu-bench`.
 package main
 
 import (
@@ -25,17 +24,17 @@ type options struct {
 	Serve       string        // the server's binary
 	ServeLog    string        // where its log goes; empty: shown only if it fails
 	Models      string        // the models folder
-	Model       string        // the model that answers
+	Model       string        // the model to use
 	Images      string        // a folder of images
-	Connections int           // requests under way at once
+	Connections int           // requests in flight
 	Duration    time.Duration // of one measurement
-	Rounds      int           // measurements of each side, in turn
-	Requests    int64         // of a soak
-	Limit       float64       // of a soak's growth, in bytes of resident memory a request
-	ServeFlags  []string      // more flags of the server
-	Saturating  bool          // the server's inference.saturating_int8, and the loop's
+	Rounds      int           // alternating measurements of each side
+	Requests    int64         // of a soak test
+	Limit       float64       // growth that a soak test allows, in bytes of resident memory per request
+	ServeFlags  []string      // additional flags of the server
+	Saturating  bool          // inference.saturating_int8 of server and baseline
 	GPU         gpuOptions
-	Idle        idleOptions
+	Slow        slowOptions
 }
 
 func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
@@ -58,12 +57,12 @@ func main() {
 }
 
 var verbs = map[string]func(context.Context, options, io.Writer) error{
-	"ratio": ratio, "floor": floor, "soak": soak,
+	"ratio": ratio, "baseline": baseline, "soak": soak,
 	"gpu": gpuBench, "gpu-group": gpuGroupBench,
-	"idle": idleBench, "idle-gateway": idleGateway,
+	"slow-clients": slowClientsBench, "slow-clients-gateway": slowClientsGateway,
 }
 
-// comparisons are the verbs with flags of their own.
+// comparisons are the verbs with separate flags.
 var comparisons = map[string]func(context.Context, []string, io.Writer) error{
 	"peers": peers.Compare, "peers-table": peers.Table, "corpus": corpusBench,
 }
@@ -73,23 +72,23 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return comparisons[args[0]](ctx, args[1:], out)
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|floor|soak|idle|corpus|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|baseline|soak|slow-clients|corpus|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
 	flags.StringVar(&o.Serve, "serve", "bin/serve", "the server's binary")
 	flags.StringVar(&o.ServeLog, "serve-log", "", "file for the server's log")
 	flags.StringVar(&o.Models, "models", "models", "models folder")
-	flags.StringVar(&o.Model, "model", "efficientnet-lite0", "model that answers")
+	flags.StringVar(&o.Model, "model", "efficientnet-lite0", "model to use")
 	flags.StringVar(&o.Images, "images", "testdata/images", "folder of images")
-	flags.IntVar(&o.Connections, "connections", 16, "requests under way at once")
+	flags.IntVar(&o.Connections, "connections", 16, "requests in flight")
 	flags.DurationVar(&o.Duration, "duration", 10*time.Second, "length of one measurement")
-	flags.IntVar(&o.Rounds, "rounds", 3, "measurements of each side, in turn")
-	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak")
-	flags.Float64Var(&o.Limit, "limit", 64, "growth of resident memory that a soak allows, in bytes a request")
-	flags.BoolVar(&o.Saturating, "saturating-int8", false, "sums of int8 products may be cut off, as with ONNX Runtime's defaults")
-	if strings.HasPrefix(args[0], "idle") {
-		o.Idle.add(flags)
+	flags.IntVar(&o.Rounds, "rounds", 3, "alternating measurements of each side")
+	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak test")
+	flags.Float64Var(&o.Limit, "limit", 64, "growth of resident memory that a soak test allows, in bytes per request")
+	flags.BoolVar(&o.Saturating, "saturating-int8", false, "allow sums of int8 products to saturate, as ONNX Runtime does by default")
+	if strings.HasPrefix(args[0], "slow-clients") {
+		o.Slow.add(flags)
 	}
 	if strings.HasPrefix(args[0], "gpu") {
 		o.GPU.add(flags)

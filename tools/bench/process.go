@@ -49,7 +49,7 @@ func startServer(ctx context.Context, o options) (*server, error) {
 	}
 	if err := s.waitReady(ctx); err != nil {
 		s.stop()
-		return nil, fmt.Errorf("%w; the server said:\n%s", err, s.log.String())
+		return nil, fmt.Errorf("%w; the server's log:\n%s", err, s.log.String())
 	}
 	return s, nil
 }
@@ -73,15 +73,15 @@ func (s *server) waitReady(ctx context.Context) error {
 	}
 }
 
-// stop asks the server to end and waits for it; it is killed after ten seconds.
+// stop terminates the server and kills it after ten seconds.
 func (s *server) stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // an ended process is what is wanted
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // fails if it has already exited
 	timer := time.AfterFunc(10*time.Second, func() { _ = s.cmd.Process.Kill() })
 	defer timer.Stop()
 	_ = s.cmd.Wait()
 }
 
-// usage is what the kernel says of a process at one moment.
+// usage is a process's resource usage.
 type usage struct {
 	CPU      time.Duration // user and system time of all threads
 	Resident int64         // bytes

@@ -14,15 +14,15 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// rate is what one measurement of either side gives.
+// rate is one measurement of either side.
 type rate struct {
-	PerSecond float64       // images a second
-	CPU       time.Duration // CPU time of the measured process for each image
-	Mallocs   float64       // Go heap allocations for each image
+	PerSecond float64       // images
+	CPU       time.Duration // of the measured process, per image
+	Mallocs   float64       // Go heap allocations per image
 }
 
-// ratio measures the loop without HTTP and the server in turn, and prints each figure and the medians of the ratios
-// between neighbours in time, which a machine that changes its speed moves least.
+// ratio alternates between baseline and server and prints every figure and the medians of the ratios between neighbouring
+// measurements, which a machine of varying speed affects least.
 func ratio(ctx context.Context, o options, out io.Writer) error {
 	images, err := images(o.Images)
 	if err != nil {
@@ -41,7 +41,7 @@ func ratio(ctx context.Context, o options, out io.Writer) error {
 	var served rate
 	fmt.Fprintf(out, "%-6s %-8s %12s %16s %14s\n", "round", "side", "images/s", "CPU ms/image", "allocations")
 	for round := range o.Rounds {
-		loop, err := floorProcess(ctx, o)
+		loop, err := baselineProcess(ctx, o)
 		if err != nil {
 			return err
 		}
@@ -56,13 +56,13 @@ func ratio(ctx context.Context, o options, out io.Writer) error {
 		cpu = append(cpu, float64(served.CPU)/float64(loop.CPU))
 		throughput = append(throughput, served.PerSecond/loop.PerSecond)
 	}
-	fmt.Fprintf(out, "CPU time an image, serve/loop: median %.3f of %.3f\n", median(cpu), cpu)
+	fmt.Fprintf(out, "CPU time per image, serve/loop: median %.3f of %.3f\n", median(cpu), cpu)
 	fmt.Fprintf(out, "throughput at %d connections, serve/loop: median %.3f of %.3f\n", o.Connections, median(throughput), throughput)
 	return latency(o, served.PerSecond, send, out)
 }
 
-// latency compares the p99 at half of the highest rate, arriving at even intervals whatever comes back, with the
-// median time of requests sent one after the other.
+// latency compares the p99 at half of the highest rate, in an open loop at even intervals, with the median latency of
+// sequential requests.
 func latency(o options, top float64, send vegeta.Targeter, out io.Writer) error {
 	var ratios []float64
 	for range o.Rounds {
@@ -82,7 +82,7 @@ func latency(o options, top float64, send vegeta.Targeter, out io.Writer) error 
 	return nil
 }
 
-// rate measures the server's process while load runs; load returns the requests it sent and those answered a second.
+// rate measures the server's process while load runs; load returns the requests sent and the successful ones per second.
 func (s *server) rate(load func() (uint64, float64, error)) (rate, error) {
 	before, err := s.usage()
 	if err != nil {
@@ -105,19 +105,20 @@ func (s *server) rate(load func() (uint64, float64, error)) (rate, error) {
 	return rate{PerSecond: perSecond, CPU: time.Duration(float64(after.CPU-before.CPU) / n), Mallocs: (mallocsAfter - mallocs) / n}, err
 }
 
-// floorProcess runs the loop in a process of its own, so that neither side's memory or collector touches the other.
-func floorProcess(ctx context.Context, o options) (rate, error) {
+// baselineProcess runs the baseline in a separate process, so that neither side's memory or garbage collector affects the
+// other.
+func baselineProcess(ctx context.Context, o options) (rate, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return rate{}, err
 	}
-	cmd := exec.CommandContext(ctx, self, "floor", "-models", o.Models, "-model", o.Model, "-images", o.Images,
+	cmd := exec.CommandContext(ctx, self, "baseline", "-models", o.Models, "-model", o.Model, "-images", o.Images,
 		"-duration", o.Duration.String(), "-connections", strconv.Itoa(o.Connections),
 		"-saturating-int8="+strconv.FormatBool(o.Saturating))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
-		return rate{}, fmt.Errorf("the loop without HTTP: %w", err)
+		return rate{}, fmt.Errorf("baseline: %w", err)
 	}
 	var r rate
 	return r, json.Unmarshal(text, &r)

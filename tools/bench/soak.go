@@ -22,8 +22,8 @@ type sample struct {
 	usage    usage
 }
 
-// soak sends o.Requests requests of every kind, good, bad and aborted, and reports how the server's resident
-// memory grew with them, and whether its goroutines and files came back to where they started.
+// soak sends o.Requests requests of every kind (good, bad and aborted) and reports how the server's resident memory grew
+// and whether goroutines and open files returned to their initial numbers.
 func soak(ctx context.Context, o options, out io.Writer) error {
 	images, err := images(o.Images)
 	if err != nil {
@@ -36,11 +36,11 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	defer s.stop()
 	c := &client{url: s.base + o.route(), addr: strings.TrimPrefix(s.base, "http://"), path: o.route(), images: images, tallies: make([]tally, len(kinds)),
 		http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections}}}
-	// A tenth of the requests first: pools, arenas and the heap reach their size.
+	// Warm-up with a tenth of the requests: pools, arenas and the heap reach their size.
 	if _, err := c.send(ctx, o, s, o.Requests/10); err != nil {
 		return err
 	}
-	before, err := s.rest(ctx, c)
+	before, err := s.measureIdle(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -48,12 +48,12 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	after, err := s.rest(ctx, c)
+	after, err := s.measureIdle(ctx, c)
 	if err != nil {
 		return err
 	}
 	slope := growth(samples)
-	fmt.Fprintf(out, "requests %d  resident %.1f MiB → %.1f MiB  slope %+.1f bytes a request (limit %.0f)\n",
+	fmt.Fprintf(out, "requests %d  resident %.1f MiB → %.1f MiB  slope %+.1f bytes per request (limit %.0f)\n",
 		o.Requests, mib(samples[0].usage.Resident), mib(samples[len(samples)-1].usage.Resident), slope, o.Limit)
 	fmt.Fprintf(out, "goroutines %d → %d  files %d → %d\n", before.goroutines, after.goroutines, before.Files, after.Files)
 	for _, line := range c.counts() {
@@ -62,42 +62,42 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	return errors.Join(c.failed(), verdict(slope, o.Limit, before, after))
 }
 
-// restSlack is what may come and go at rest: the connection that asks for the metrics, and the goroutines that Go's
-// runtime starts for finalizers and cleanups when it first needs them.
-const restSlack = 2
+// idleSlack allows for the connection that reads the metrics, and for goroutines that Go's runtime starts for finalizers
+// and cleanups when it first needs them.
+const idleSlack = 2
 
-func verdict(slope, limit float64, before, after resting) error {
+func verdict(slope, limit float64, before, after idleUsage) error {
 	var errs []error
 	if slope > limit {
-		errs = append(errs, fmt.Errorf("memory leaks: %.1f bytes a request", slope))
+		errs = append(errs, fmt.Errorf("memory leaks: %.1f bytes per request", slope))
 	}
-	if after.goroutines > before.goroutines+restSlack {
+	if after.goroutines > before.goroutines+idleSlack {
 		errs = append(errs, fmt.Errorf("goroutines leak: %d before, %d after", before.goroutines, after.goroutines))
 	}
-	if after.Files > before.Files+restSlack {
+	if after.Files > before.Files+idleSlack {
 		errs = append(errs, fmt.Errorf("files leak: %d before, %d after", before.Files, after.Files))
 	}
 	return errors.Join(errs...)
 }
 
-// growth is the slope of resident memory over requests, in bytes a request: the samples are cut into ten blocks, and
-// the median of the slopes between the least of each block and the next is taken. The least sees through garbage
-// that is not yet collected, and the median through an arena that grows once; a leak raises every block.
+// growth is the slope of resident memory in bytes per request: the median of the slopes between the minima of ten
+// consecutive blocks of samples. The minimum ignores uncollected garbage, and the median an arena that grows once; a leak
+// raises every block.
 func growth(samples []sample) float64 {
 	const blocks = 10
 	size := len(samples) / blocks
 	if size == 0 {
 		return 0
 	}
-	var least []sample
+	var minima []sample
 	for block := range slices.Chunk(samples[:size*blocks], size) {
-		least = append(least, slices.MinFunc(block, func(a, b sample) int {
+		minima = append(minima, slices.MinFunc(block, func(a, b sample) int {
 			return int(a.usage.Resident - b.usage.Resident)
 		}))
 	}
 	var slopes []float64
-	for i, next := range least[1:] {
-		slopes = append(slopes, float64(next.usage.Resident-least[i].usage.Resident)/float64(next.requests-least[i].requests))
+	for i, next := range minima[1:] {
+		slopes = append(slopes, float64(next.usage.Resident-minima[i].usage.Resident)/float64(next.requests-minima[i].requests))
 	}
 	return median(slopes)
 }
@@ -127,7 +127,7 @@ var kinds = []struct {
 	{"good image named by type", func(c *client, ctx context.Context, image []byte) error {
 		return c.post(ctx, http.DetectContentType(image), image, http.StatusOK)
 	}},
-	{"image cut short", func(c *client, ctx context.Context, image []byte) error {
+	{"truncated image", func(c *client, ctx context.Context, image []byte) error {
 		return c.post(ctx, "application/octet-stream", image[:len(image)*2/3], http.StatusUnprocessableEntity)
 	}},
 	{"two images, one bad", func(c *client, ctx context.Context, image []byte) error {
@@ -142,8 +142,8 @@ var kinds = []struct {
 	{"broken JSON", func(c *client, ctx context.Context, _ []byte) error {
 		return c.post(ctx, "application/json", []byte(`{"images":[{"b64":`), http.StatusBadRequest)
 	}},
-	{"client gone halfway through its body", (*client).hangUp},
-	{"client gone before its answer", func(c *client, ctx context.Context, image []byte) error {
+	{"client disconnects in the middle of its body", (*client).hangUp},
+	{"client disconnects before the response", func(c *client, ctx context.Context, image []byte) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
 		err := c.post(ctx, "application/octet-stream", image, http.StatusOK)
@@ -154,7 +154,7 @@ var kinds = []struct {
 	}},
 }
 
-// send sends n requests over o.Connections connections and samples the server a hundred times on the way.
+// send sends n requests over o.Connections connections and samples the server a hundred times meanwhile.
 func (c *client) send(ctx context.Context, o options, s *server, n int64) ([]sample, error) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -213,7 +213,7 @@ func (c *client) post(ctx context.Context, contentType string, body []byte, want
 	return nil
 }
 
-// hangUp promises a whole image, sends half of it and closes the connection.
+// hangUp announces an image, sends half of it and closes the connection.
 func (c *client) hangUp(ctx context.Context, image []byte) error {
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", c.addr)
 	if err != nil {
@@ -228,7 +228,7 @@ func (c *client) hangUp(ctx context.Context, image []byte) error {
 func (c *client) counts() []string {
 	lines := make([]string, len(kinds))
 	for i, kind := range kinds {
-		lines[i] = fmt.Sprintf("%8d  %s, %d answered wrongly", c.tallies[i].sent.Load(), kind.name, c.tallies[i].wrong.Load())
+		lines[i] = fmt.Sprintf("%8d  %s, %d wrong responses", c.tallies[i].sent.Load(), kind.name, c.tallies[i].wrong.Load())
 	}
 	return lines
 }

@@ -29,7 +29,7 @@ func TestGrowthTellsALeakFromNoise(t *testing.T) {
 				samples = append(samples, sample{int64(i) * 1000, usage{Resident: test.resident(i)}})
 			}
 			slope := growth(samples)
-			err := verdict(slope, 64, resting{}, resting{})
+			err := verdict(slope, 64, idleUsage{}, idleUsage{})
 			if (err != nil) != test.leaks {
 				t.Errorf("slope %.1f bytes a request, error %v, want a leak: %v", slope, err, test.leaks)
 			}
@@ -37,12 +37,12 @@ func TestGrowthTellsALeakFromNoise(t *testing.T) {
 	}
 }
 
-func TestVerdictNamesWhatDidNotComeBack(t *testing.T) {
-	before := resting{usage: usage{Files: 10}, goroutines: 20}
-	if err := verdict(0, 64, before, resting{usage: usage{Files: 12}, goroutines: 22}); err != nil {
-		t.Errorf("what the runtime starts for itself counts as a leak: %v", err)
+func TestVerdictNamesLeaks(t *testing.T) {
+	before := idleUsage{usage: usage{Files: 10}, goroutines: 20}
+	if err := verdict(0, 64, before, idleUsage{usage: usage{Files: 12}, goroutines: 22}); err != nil {
+		t.Errorf("the runtime's own goroutines count as a leak: %v", err)
 	}
-	after := resting{usage: usage{Files: 13}, goroutines: 25}
+	after := idleUsage{usage: usage{Files: 13}, goroutines: 25}
 	err := verdict(0, 64, before, after)
 	if err == nil || err.Error() != "goroutines leak: 20 before, 25 after\nfiles leak: 10 before, 13 after" {
 		t.Errorf("got %v", err)

@@ -1,8 +1,8 @@
-"""PyTorch's own figures for ResNet-50 with the weights that `bench gpu` made: torch_reference.py WORK DEVICE SECONDS.
+"""Measures PyTorch with ResNet-50 and the weights that `bench gpu` wrote: torch_reference.py WORK DEVICE SECONDS.
 
-Prints a list of cases as JSON. A case from the host copies a pinned batch to the GPU and the answers back each time, as
-the plain loop over ONNX Runtime does; one on the GPU runs the same batch that lies there. A graph replays the kernels
-without PyTorch's own launches. Outputs of ONNX Runtime that lie in WORK are compared with PyTorch's float32.
+Prints a list of cases as JSON. A case from the host copies a pinned batch to the GPU and the outputs back each time, like
+the plain loop over ONNX Runtime; one on the GPU runs the same batch, which is already there. A graph replays the kernels
+without PyTorch's launch overhead. Outputs of ONNX Runtime in WORK are compared with PyTorch's float32.
 """
 import json
 import pathlib
@@ -44,7 +44,7 @@ def synchronize():
 
 
 def rate(run, batch):
-    """Images a second, after a warm-up of a third of the time."""
+    """Images per second, after a warm-up of a third of the time."""
     for length in (SECONDS / 3, SECONDS):
         runs, start = 0, time.perf_counter()
         while True:
@@ -59,7 +59,7 @@ def rate(run, batch):
 
 
 def case(cases, model, name, batch, run):
-    """Adds a case; one that fails says why and the next is tried."""
+    """Adds a case; a failure is recorded in it."""
     entry = {"model": model, "case": "PyTorch, " + name, "batch": batch, "images_per_second": 0}
     try:
         entry["images_per_second"] = rate(run(), batch)
@@ -74,7 +74,7 @@ def from_host(net, rows, batch):
 
     def run():
         answers.copy_(net(host.to(DEVICE, non_blocking=True).contiguous(memory_format=torch.channels_last)), non_blocking=True)
-        synchronize()  # the answers are needed before the next batch
+        synchronize()  # the outputs are needed before the next batch
     return run
 
 

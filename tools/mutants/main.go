@@ -58,6 +58,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return err
+	}
+	o.dir = dir
 	patterns := flags.Args()
 	if len(patterns) == 0 {
 		patterns = defaultPackages

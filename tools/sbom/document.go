@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The parts of CycloneDX 1.6 that are written; the format is described by ECMA-424.
+// The subset of CycloneDX 1.6 (ECMA-424) that is written.
 type document struct {
 	Schema    string      `json:"$schema"`
 	BOMFormat string      `json:"bomFormat"`
@@ -51,7 +51,7 @@ func escape(text string) string {
 	return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
 }
 
-// write sorts the components and leaves out what is named twice, so that the same parts give the same bytes.
+// write sorts and deduplicates the components, so that the output is reproducible.
 func write(w io.Writer, program string, list []component) error {
 	sort.Slice(list, func(i, j int) bool { return list[i].Ref < list[j].Ref })
 	unique := list[:0]

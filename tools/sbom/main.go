@@ -2,8 +2,8 @@
 //
 //	sbom PROGRAM SOURCE...
 //
-// It lists the Go modules that PROGRAM was built from and what each SOURCE names: a folder of Debian status
-// records (one file a package), or a file of package URLs, one a line.
+// It lists the Go modules in PROGRAM and the packages of each SOURCE: a folder of Debian status records (one file per
+// package), or a file of package URLs (one per line).
 package main
 
 import (

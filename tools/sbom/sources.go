@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// modules lists Go's standard library and the modules that a program was built from.
+// modules lists Go's standard library and the modules in a program.
 func modules(info *debug.BuildInfo) []component {
 	list := []component{newComponent("golang", "", "stdlib", strings.TrimPrefix(info.GoVersion, "go"), "")}
 	for _, m := range info.Deps {
@@ -26,8 +26,8 @@ func modules(info *debug.BuildInfo) []component {
 	return list
 }
 
-// read returns what a folder of status records or a file of package URLs names. A source that names nothing is an
-// error: the list would lie.
+// read returns the packages of a folder of status records or a file of package URLs. A source without packages is an
+// error, since the list would be incomplete.
 func read(source string) ([]component, error) {
 	info, err := os.Stat(source)
 	if err != nil {
@@ -64,7 +64,7 @@ func readStatus(dir string) ([]component, error) {
 		}
 		name, version := field(string(record), "Package", ":"), field(string(record), "Version", ":")
 		if name == "" || version == "" {
-			return nil, fmt.Errorf("%s is no status record of a package", file)
+			return nil, fmt.Errorf("%s is not a package's status record", file)
 		}
 		list = append(list, newComponent("deb", system, name, version, field(string(record), "Architecture", ":")))
 	}
@@ -106,7 +106,7 @@ func parse(text string) (component, error) {
 	path, version, versioned := strings.Cut(path, "@")
 	parts := strings.Split(path, "/")
 	if !ok || !versioned || len(parts) < 2 {
-		return component{}, fmt.Errorf("%q is no package URL", text)
+		return component{}, fmt.Errorf("%q is not a package URL", text)
 	}
 	version, err := url.PathUnescape(version)
 	if err != nil {

@@ -1,4 +1,4 @@
-/* What one device says of itself. A key that the file lacks is a value that the device does not support. */
+/* Queries of one device. A missing key is a value that the device does not support. */
 #include "simnvml.h"
 
 #include <stdio.h>
@@ -38,7 +38,7 @@ struct field_value {
 #define FIELD_RECOVERY_ACTION 230
 #define TYPE_UNSIGNED_INT 1
 
-/* The start of a key: the GPU's, or its instance's for a handle to one. */
+/* The prefix of a key: the GPU's, or its instance's if the handle is one's. */
 static void key_of(const struct sim_device *d, char *out, size_t size, const char *name)
 {
 	if (d->mig < 0)

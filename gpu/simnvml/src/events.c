@@ -86,7 +86,7 @@ static void parse(const char *text, struct event_data *out)
 		out->type = EVENT_RECOVERY_ACTION;
 }
 
-/* One look at the file: an event, an error, or SIM_TIMEOUT for nothing new. */
+/* Reads the file once: an event, an error, or SIM_TIMEOUT for nothing new. */
 static int look(struct event_set *set, struct event_data *out)
 {
 	struct sim_file f;

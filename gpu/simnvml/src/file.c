@@ -1,4 +1,4 @@
-/* Reads the file that describes the simulated GPUs. It is read anew by every call, so an edit shows at once. */
+/* Reads the file that describes the simulated GPUs. Every call reads it again, so that edits take effect at once. */
 #include "simnvml.h"
 
 #include <stdarg.h>
@@ -169,7 +169,7 @@ static int listed(const char *names, int gpu, const char *uuid)
 	return 0;
 }
 
-/* Inside a container the runtime gives only the devices asked for: by NVIDIA_VISIBLE_DEVICES, or, injected by CDI
+/* Inside a container the runtime passes only the requested devices: by NVIDIA_VISIBLE_DEVICES, or, injected by CDI
  * with that variable "void", by GPU_SIM_VISIBLE_<i> (the test bench's simulated CDI devices set these). */
 static int allowed(int gpu, const char *uuid)
 {
@@ -202,7 +202,7 @@ int sim_visible(struct sim_file *f, int gpus[SIM_MAX_GPUS])
 	return n;
 }
 
-/* The longest hang that the file asks for now, in seconds. */
+/* The longest hang in the file, in seconds. */
 static double hang(struct sim_file *f, const struct sim_device *d)
 {
 	double all = 0, one = 0;

@@ -1,4 +1,4 @@
-/* Init, shutdown, the driver's versions and the way from a number or a UUID to a handle. */
+/* Init, shutdown, the driver's versions, and finding a handle by number or UUID. */
 #include "simnvml.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* A simulated NVML: what its parts share. The numbers and layouts below are NVML's binary interface, restated by
+/* Declarations of the simulated NVML. The numbers and layouts below are NVML's binary interface, restated by
  * Fovea as far as go-nvml calls it; names are Fovea's own. */
 #ifndef FOVEA_SIMNVML_H
 #define FOVEA_SIMNVML_H
@@ -29,7 +29,7 @@ struct sim_device {
 	int mig;
 };
 
-/* The description as it stands now: a copy of the file's text. */
+/* A copy of the file's text. */
 struct sim_file {
 	char *text;
 };
@@ -54,7 +54,7 @@ int sim_visible(struct sim_file *f, int gpus[SIM_MAX_GPUS]);
  * library and, unless d is NULL, of the device. The caller closes f only after SIM_OK. */
 int sim_enter(struct sim_file *f, const struct sim_device *d);
 
-/* Seconds of a clock that only goes forward. */
+/* Seconds of a monotonic clock. */
 double sim_now(void);
 
 /* Whether nvmlInit was called more often than nvmlShutdown. */

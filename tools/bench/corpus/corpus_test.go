@@ -28,7 +28,7 @@ func outcome(t *testing.T, plan *preprocess.Plan, data []byte, limits header.Lim
 	return err
 }
 
-func TestEveryImageIsAnsweredOrRefused(t *testing.T) {
+func TestEveryImageIsDecodedOrRefused(t *testing.T) {
 	plan, err := preprocess.NewPlan(repository.Input{Width: 224, Height: 224, DType: repository.Uint8}.WithDefaults())
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestEveryImageIsAnsweredOrRefused(t *testing.T) {
 	}
 }
 
-func TestTheCorpusIsTheSameEachTime(t *testing.T) {
+func TestCorpusIsReproducible(t *testing.T) {
 	for _, i := range Images() {
 		if s := (Size{Pixels: 1 << 12, Bytes: 1 << 16}); !bytes.Equal(i.Make(s), i.Make(s)) {
 			t.Errorf("%s %s differs", i.Format, i.Name)

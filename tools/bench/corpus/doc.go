@@ -1,5 +1,5 @@
-// Package corpus makes images that are hostile, a few bytes that ask for much work among them, and honest ones to compare
-// them with. All are made from scratch and are the same each time.
+// Package corpus generates hostile images, such as a few bytes that cause much work, and ordinary ones to compare them
+// with. The images are generated from scratch and reproducible.
 package corpus
 
 import (
@@ -8,25 +8,25 @@ import (
 	"math/rand/v2"
 )
 
-// Size is how large the images may be.
+// Size bounds the images.
 type Size struct {
 	Pixels int // width × height
 	Bytes  int // of the file
 }
 
-// deep is the size whose images of so many bits a pixel are as large as are allowed: those above 32 bits count for more.
+// deep is the size of the largest allowed images with so many bits per pixel: above 32 bits, a pixel counts more.
 func (s Size) deep(bits int) Size { return Size{s.Pixels * 32 / max(32, bits), s.Bytes} }
 
 // Image is one of the corpus.
 type Image struct {
 	Format string
 	Name   string
-	Honest bool // as a program writes that means well
-	Large  bool // an honest image of so many pixels that has more bytes than a file may have
+	Honest bool // written like an ordinary program would
+	Large  bool // an ordinary image whose file exceeds the size limit
 	Make   func(Size) []byte
 }
 
-// Images are all of the corpus, by format.
+// Images are all images of the corpus, by format.
 func Images() []Image {
 	var all []Image
 	add := func(format string, list ...Image) {
@@ -42,21 +42,21 @@ func Images() []Image {
 	return all
 }
 
-// sides are those of an image of at most so many pixels, 4:3, which 16 divides.
+// sides are the largest multiples of 16 for a 4:3 image of at most s.Pixels.
 func (s Size) sides() (width, height int) {
 	width = max(16, int(math.Sqrt(float64(s.Pixels)*4/3))/16*16)
 	return width, max(16, s.Pixels/width/16*16)
 }
 
-// strip are the sides of the widest image there is of so many pixels.
-func (s Size) strip(most int) (long, short int) {
-	long = min(most, s.Pixels)
+// strip are the sides of the widest image of at most s.Pixels.
+func (s Size) strip(maxSide int) (long, short int) {
+	long = min(maxSide, s.Pixels)
 	return long, max(1, s.Pixels/long)
 }
 
-// seeded gives the same numbers each time.
+// seeded is a reproducible source of numbers.
 func seeded(seed uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // nothing is secret about them
+	return rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // reproducible
 }
 
 // noise is n bytes without a pattern.

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// empty are blocks of nothing: one, so that a run of ends may go over all that there are.
+// empty is a single empty block, so that an end-of-band run may cover all blocks.
 var empty = make([][64]int16, 1)
 
 // ones are blocks whose coefficients 1 to last are v.
@@ -19,7 +19,7 @@ func ones(last int, v int16) [][64]int16 {
 	return blocks
 }
 
-// fitting makes an image of blocks with nearly as much detail as the file may have bytes.
+// fitting makes an image with as much detail as fits into the file.
 func fitting(s Size, write func(Size, [][64]int16) []byte) []byte {
 	const part = 16
 	detail, sample := 3.0, Size{s.Pixels / part, s.Bytes / part * 9 / 10}
@@ -41,7 +41,7 @@ func scans(n, components int, s step) []step {
 	return script
 }
 
-// bands sends each coefficient in scans of its own, and its last bits in one more each.
+// bands sends each coefficient in separate scans, and its last bits in one more each.
 func bands(bits int) []step {
 	script := []step{{-1, 0, 0, 0, 0}}
 	for k := 1; k < 64; k++ {
@@ -55,7 +55,7 @@ func bands(bits int) []step {
 
 func jpegs() []Image { return slices.Concat(honestJPEGs(), hostileJPEGs(), padded()) }
 
-// photo is an image with as much detail as fits, by a script or, without one, in one scan.
+// photo is an image with as much detail as fits, with a scan script or, without one, in one scan.
 func photo(components []component, script []step) func(Size) []byte {
 	return func(s Size) []byte {
 		return fitting(s, func(s Size, blocks [][64]int16) []byte {
@@ -133,7 +133,7 @@ func hostileJPEGs() []Image {
 	}
 }
 
-// repeated is sequential, with a scan of the first component as often as there is room, and the others last.
+// repeated is sequential and repeats the scan of the first component as often as fits, the others last.
 func repeated(s Size) []byte {
 	w, h := s.sides()
 	f := newJPEG(sof1, w, h, ycc444)
@@ -150,7 +150,7 @@ func repeated(s Size) []byte {
 	return f.end()
 }
 
-// padded are small JPEGs with as much of something as fits into a file.
+// padded are small JPEGs padded with as much of something as fits into a file.
 func padded() []Image {
 	behind := func(name string, place byte, unit []byte) Image {
 		return Image{Name: name, Make: func(s Size) []byte {

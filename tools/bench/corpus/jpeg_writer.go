@@ -34,7 +34,7 @@ var (
 	fourFull = []component{{1, 1}, {1, 1}, {1, 1}, {1, 1}}
 )
 
-// jpegFile is a JPEG that is being written.
+// jpegFile is a JPEG being written.
 type jpegFile struct {
 	bytes.Buffer
 	width, height int
@@ -137,7 +137,7 @@ func (f *jpegFile) huffman(class int, symbols []byte, lengths []int) *code {
 	return &c
 }
 
-// lengthsFor are code lengths for n symbols by falling frequency, near to those of photographs; the first has one bit.
+// lengthsFor are code lengths for n symbols by decreasing frequency, similar to those of photographs; the first has one bit.
 func lengthsFor(n int) []int {
 	var lengths []int
 	for length, count := range []int{1: 1, 3: 1, 4: 2, 5: 2, 6: 2, 7: 4, 8: 8, 9: 16, 10: 32, 13: 200} {
@@ -226,14 +226,14 @@ func (e *entropy) correct(list []uint32) {
 	}
 }
 
-// endBlock counts a block whose rest is zero.
+// endBlock counts a block whose remaining coefficients are zero.
 func (e *entropy) endBlock() {
 	if e.run++; e.run == 0x7FFF || len(e.corrections) > 900 {
 		e.endRun()
 	}
 }
 
-// emptyBlocks counts n blocks in which there is nothing.
+// emptyBlocks counts n empty blocks.
 func (e *entropy) emptyBlocks(n int) {
 	for ; n > 0; n -= e.run {
 		e.endRun()

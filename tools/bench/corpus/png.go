@@ -10,10 +10,10 @@ import (
 	"image/png"
 )
 
-// pngFile is a PNG that is being written.
+// pngFile is a PNG being written.
 type pngFile struct{ bytes.Buffer }
 
-// newPNG begins a PNG with its header (PNG, third edition, 11.2.1).
+// newPNG starts a PNG with its header (PNG, third edition, 11.2.1).
 func newPNG(width, height int, depth, colour, interlaced byte) *pngFile {
 	f := &pngFile{}
 	f.WriteString("\x89PNG\r\n\x1a\n")
@@ -48,7 +48,7 @@ func deflated(unit []byte, times, level int) []byte {
 	return out.Bytes()
 }
 
-// zeros is a zlib stream of at least n zeros: the same bytes again and again, as far as they go.
+// zeros is a zlib stream of at least n zeros: the same bytes repeated.
 func zeros(n int) []byte {
 	const each = 1 << 20
 	var out bytes.Buffer
@@ -59,7 +59,7 @@ func zeros(n int) []byte {
 	_, _ = w.Write(make([]byte, each)) // a buffer takes everything
 	_ = w.Flush()
 	first := out.Len()
-	_, _ = w.Write(make([]byte, each)) // from here on the window holds zeros alone
+	_, _ = w.Write(make([]byte, each)) // from here on the window holds only zeros
 	_ = w.Flush()
 	again := bytes.Clone(out.Bytes()[first:])
 	count := max(2, n/each)
@@ -71,7 +71,7 @@ func zeros(n int) []byte {
 	return out.Bytes()
 }
 
-// canvas is an image of rows that are all zeros, with a filter.
+// canvas is an image whose rows are all zeros, with a filter.
 func canvas(width, height int, depth, colour, interlaced, filter byte) []byte {
 	bits := map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] * int(depth)
 	row := make([]byte, 1+(width*bits+7)/8)
@@ -82,13 +82,13 @@ func canvas(width, height int, depth, colour, interlaced, filter byte) []byte {
 	}
 	extra := 0
 	if interlaced != 0 {
-		extra = height // each of seven passes has rows of its own; what is too much is left over
+		extra = height // each of seven passes has separate rows; the excess is ignored
 	}
 	f.chunk("IDAT", deflated(row, height+extra, zlib.BestCompression))
 	return f.end()
 }
 
-// slope is a gradient of 16 bits with alpha, as programs for photographs save it: every row predicted by Paeth's filter.
+// slope is a 16-bit gradient with alpha, as photo editors save it: every row uses Paeth's filter.
 func slope(s Size) []byte {
 	w, h := s.deep(64).sides()
 	row := make([]byte, 1+8*w)
@@ -101,7 +101,7 @@ func slope(s Size) []byte {
 	return f.end()
 }
 
-// graphic is a drawing as programs save it: areas of colour, edges and a few thousand strokes.
+// graphic is a typical drawing: areas of colour, edges and a few thousand strokes.
 func graphic(width, height int, alpha bool) []byte {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
 	random := seeded(1)
@@ -127,7 +127,7 @@ func graphic(width, height int, alpha bool) []byte {
 	return out.Bytes()
 }
 
-// photograph is noise over a slope, with as few bits of it as fit into the file.
+// photograph is noise over a slope, with as many bits of noise as fit into the file.
 func photograph(s Size) []byte {
 	w, h := s.sides()
 	img := image.NewGray(image.Rect(0, 0, w, h))
@@ -145,14 +145,14 @@ func photograph(s Size) []byte {
 // codeOrder is the order of the lengths of a deflate block's code for lengths (RFC 1951, 3.2.7).
 var codeOrder = []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
-// codedBlock is a deflate block of one zero with codes of its own for literals and distances, both with up to nine bits,
-// so that tables of full size are built for them.
+// codedBlock is a deflate block of one zero with dynamic codes for literals and distances of up to nine bits, so that the
+// decoder builds full-size tables.
 func codedBlock() *lsbWriter {
 	lengths := map[int]int{18: 2, 1: 3, 2: 3, 3: 3, 4: 4, 5: 4, 6: 4, 7: 4, 8: 4, 9: 4}
 	codes := map[int]uint32{18: 0, 1: 2, 2: 3, 3: 4, 4: 10, 5: 11, 6: 12, 7: 13, 8: 14, 9: 15} // canonical
 	var b lsbWriter
 	b.write(0, 1)  // not the last
-	b.write(2, 2)  // with codes of its own
+	b.write(2, 2)  // dynamic codes
 	b.write(29, 5) // 286 literals and lengths
 	b.write(29, 5) // 30 distances
 	b.write(15, 4) // 19 lengths
@@ -187,7 +187,7 @@ func codedBlock() *lsbWriter {
 	return &b
 }
 
-// tinyBlocks is a zlib stream of such blocks in about n bytes: what costs is to build their codes.
+// tinyBlocks is a zlib stream of such blocks in about n bytes: building their codes is the cost.
 func tinyBlocks(n int) []byte {
 	block := codedBlock()
 	count := (n - 64) * 8 / block.total
@@ -229,7 +229,7 @@ func pngs() []Image {
 	}, append(emptyPNGs(), hostilePNGs()...)...)
 }
 
-// emptyPNGs are canvases of one colour, whose data is next to nothing.
+// emptyPNGs are canvases of one colour, with almost no data.
 func emptyPNGs() []Image {
 	blank := func(depth, colour, interlaced, filter byte) func(Size) []byte {
 		return func(s Size) []byte {

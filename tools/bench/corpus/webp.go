@@ -67,10 +67,10 @@ func (l *lossless) code(symbols ...uint32) {
 	}
 }
 
-// short is the shortest code there is: of the symbol 0.
+// short is the shortest code: only symbol 0.
 func (l *lossless) short() { l.write(1, 4) }
 
-// plain begins an image without colour cache, whose pixels are all the same.
+// plain starts an image of one colour without a colour cache.
 func (l *lossless) plain(green uint32) {
 	l.write(0, 1)
 	l.code(green)

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// contender is a model of the comparison.
-type contender struct {
+// benchModel is a model of the comparison.
+type benchModel struct {
 	key   string // in the names of cells
 	model string // folder below models/
 	title string
-	at    string            // where an answer for one image holds the class
-	want  map[string]string // classes by image: those of which the model is sure at all sizes
-	first string            // the image of the first answer, whose class is in want
+	at    string            // path of the class in a prediction
+	want  map[string]string // classes by image, for those that the model recognizes at every size
+	first string            // the image of the first request; its class is in want
 }
 
-var contenders = []contender{
+var benchModels = []benchModel{
 	{"classifier", "efficientnet-lite0", "The default classifier, EfficientNet-Lite0", "top.0.class",
 		map[string]string{"coffee.jpg": "967", "rocket.jpg": "657"}, "coffee.jpg"},
 	{"mobilenet", "mobilenetv2-12-int8", "MobileNetV2 int8", "top.0.class",
@@ -26,24 +26,24 @@ var contenders = []contender{
 		map[string]string{"astronaut.jpg": "0", "chelsea.jpg": "15", "coffee.jpg": "41"}, "coffee.jpg"},
 }
 
-// sizes are the folders of images that servers/images.py makes, and what they hold.
+// sizes are the folders of images that servers/images.py creates.
 var sizes = []struct{ key, title string }{
 	{"small", "250×200"}, {"hd", "1280×720"}, {"12mp", "4000×3000"},
 }
 
-// cell is a model with images of one size: what is measured in one go.
+// cell is one model with images of one size.
 type cell struct {
-	contender
+	benchModel
 	size  string
 	title string // of the size
 }
 
 func (c cell) name() string { return c.key + "/" + c.size }
 
-// cells are all cells, the most important first.
+// cells lists all cells, the most important first.
 func cells() []cell {
 	var list []cell
-	for _, c := range contenders {
+	for _, c := range benchModels {
 		for _, s := range sizes {
 			list = append(list, cell{c, s.key, s.title})
 		}
@@ -51,8 +51,8 @@ func cells() []cell {
 	return list
 }
 
-// selectCells gives the cells that patterns name, such as "classifier/small" or "yolox/*", with commas between; all for
-// an empty text.
+// selectCells returns the cells that match comma-separated patterns, such as "classifier/small" or "yolox/*"; all if
+// patterns is empty.
 func selectCells(patterns string) ([]cell, error) {
 	if patterns == "" {
 		return cells(), nil
@@ -74,7 +74,7 @@ func selectCells(patterns string) ([]cell, error) {
 			}
 		}
 		if matches == 0 {
-			return nil, fmt.Errorf("only: %q names no cell; there are %s", pattern, strings.Join(names(cells()), ", "))
+			return nil, fmt.Errorf("only: %q matches no cell; available: %s", pattern, strings.Join(names(cells()), ", "))
 		}
 	}
 	return chosen, nil

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// field is the name of the multipart field that holds the image.
+	// field is the name of the multipart field with the image.
 	field = "image"
-	// equalLoad is the rate at which latencies are compared, as a share of what the slowest server reached in the first
-	// round: all can carry it.
+	// equalLoad is the rate at which latencies are compared, as a share of the slowest server's throughput in the first
+	// round, so that every server can sustain it.
 	equalLoad = 0.6
 	// turnLimit bounds one turn of one server.
 	turnLimit = 5 * time.Minute
@@ -27,7 +27,7 @@ const (
 
 var concurrencies = []int{1, 8, 32}
 
-// compare measures the cells one after the other, and writes the result after each.
+// compare measures one cell after the other and writes the result after each.
 func compare(ctx context.Context, o Options, out io.Writer) error {
 	if err := pin(o.Cores); err != nil {
 		return err
@@ -61,19 +61,19 @@ func compare(ctx context.Context, o Options, out io.Writer) error {
 	return nil
 }
 
-// measure lets the servers take turns in a cell. Each round begins with another one.
+// measure lets the servers take turns in a cell. Each round starts with a different one.
 func measure(ctx context.Context, o Options, c cell, competing []server, out io.Writer) ([]Sample, error) {
 	var samples []Sample
 	var rate float64
 	for round := range o.Rounds {
 		if o.Compete == "" {
-			floor, err := floorTurn(ctx, o, c)
+			baseline, err := baselineTurn(ctx, o, c)
 			if err != nil {
 				return nil, err
 			}
-			floor.Round = round
-			show(out, floor)
-			samples = append(samples, floor)
+			baseline.Round = round
+			show(out, baseline)
+			samples = append(samples, baseline)
 		}
 		for i := range competing {
 			s := competing[(i+round)%len(competing)]
@@ -100,14 +100,14 @@ func commonRate(samples []Sample) float64 {
 		for _, l := range s.Levels {
 			best = max(best, l.Throughput)
 		}
-		if s.Server != floorKey {
+		if s.Server != baselineKey {
 			slowest = min(slowest, best)
 		}
 	}
 	return max(0.1, math.Round(equalLoad*slowest*10)/10)
 }
 
-// turn starts a server, loads it at every concurrency and, unless it is 0, at the rate, and ends it.
+// turn starts a server, loads it at every concurrency and, unless it is 0, at the rate, and stops it.
 func turn(ctx context.Context, o Options, s server, c cell, rate float64) (sample Sample, err error) {
 	ctx, cancel := context.WithTimeout(ctx, turnLimit)
 	defer cancel()
@@ -128,24 +128,24 @@ func turn(ctx context.Context, o Options, s server, c cell, rate float64) (sampl
 		config.Window = max(o.Window, oneEach(n, sample.Levels))
 		config.Warmup = config.Window
 		if err := sample.load(ctx, config); err != nil {
-			return sample, fmt.Errorf("%w; the server said:\n%s", err, p.tail())
+			return sample, fmt.Errorf("%w; the server's log:\n%s", err, p.tail())
 		}
 	}
 	if rate > 0 {
 		config.Concurrency, config.Rates, config.Arrivals = nil, []float64{rate}, loadtest.Poisson
-		config.Warmup, config.Window, config.WindowCount = o.Window, 5*o.Window, 100 // a p99 of arrivals at random needs many
+		config.Warmup, config.Window, config.WindowCount = o.Window, 5*o.Window, 100 // the p99 of random arrivals needs many
 		if err := sample.load(ctx, config); err != nil {
 			return sample, err
 		}
 	}
-	g.look()
+	g.sampleMemory()
 	sample.PeakMiB = float64(g.peak.Load()) / (1 << 20)
 	return sample, nil
 }
 
-// oneEach is about how long it takes until each of n requests under way is answered once, by the level before; 0 without
-// one. In a window that is shorter, and in one that begins before the last of the first requests is answered, a server
-// whose requests wait for seconds shows a part of its throughput.
+// oneEach estimates, from the previous level, how long it takes to answer each of n requests in flight once; 0 without a
+// previous level. A shorter window, or one that starts before the first requests are answered, would show only a part of
+// the throughput of a server whose requests wait for seconds.
 func oneEach(n int, before []Level) time.Duration {
 	if len(before) == 0 {
 		return 0
@@ -153,7 +153,7 @@ func oneEach(n int, before []Level) time.Duration {
 	return time.Duration(float64(n) / max(before[len(before)-1].Throughput, 0.1) * float64(time.Second))
 }
 
-// loadConfig is the same load for every server: images as multipart/form-data, every answer checked.
+// loadConfig is the same load for every server: images as multipart/form-data, every response checked.
 func loadConfig(o Options, s server, c cell, url, metrics string) loadtest.Config {
 	config := loadtest.Default()
 	config.URL, config.Metrics, config.GPU = url, metrics, false
@@ -178,7 +178,7 @@ func (s *Sample) load(ctx context.Context, config loadtest.Config) error {
 		level := Level{Concurrency: l.Concurrency, Rate: l.Rate, Throughput: l.Throughput, P50MS: l.Latency.P50MS, P99MS: l.Latency.P99MS,
 			Requests: l.Requests, Failed: l.Failed, Failures: l.Failures}
 		if l.Server == nil || l.Server.CPUMSPerImage == nil {
-			return fmt.Errorf("%s: the CPU time of the server is not known: %v", l.Name(), result.Notes)
+			return fmt.Errorf("%s: the CPU time of the server is unknown: %v", l.Name(), result.Notes)
 		}
 		level.CPUMS = *l.Server.CPUMSPerImage
 		s.Levels = append(s.Levels, level)
@@ -186,30 +186,30 @@ func (s *Sample) load(ctx context.Context, config loadtest.Config) error {
 	return nil
 }
 
-// floorTurn runs the loop without HTTP in a process of its own (`bench floor`).
-func floorTurn(ctx context.Context, o Options, c cell) (Sample, error) {
+// baselineTurn runs the baseline in a separate process (`bench baseline`).
+func baselineTurn(ctx context.Context, o Options, c cell) (Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, turnLimit)
 	defer cancel()
 	self, err := os.Executable()
 	if err != nil {
 		return Sample{}, err
 	}
-	cmd := exec.CommandContext(ctx, self, "floor", "-models", o.Models, "-model", c.model,
+	cmd := exec.CommandContext(ctx, self, "baseline", "-models", o.Models, "-model", c.model,
 		"-images", filepath.Join(o.Images, c.size), "-duration", (3 * o.Window).String(), "-saturating-int8")
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
-		return Sample{}, fmt.Errorf("the loop without HTTP: %w", err)
+		return Sample{}, fmt.Errorf("baseline: %w", err)
 	}
 	var rate struct {
 		PerSecond float64
 		CPU       time.Duration
 	}
 	if err := json.Unmarshal(text, &rate); err != nil {
-		return Sample{}, fmt.Errorf("the loop without HTTP: %w", err)
+		return Sample{}, fmt.Errorf("baseline: %w", err)
 	}
 	level := Level{Throughput: rate.PerSecond, CPUMS: milliseconds(rate.CPU)}
-	return Sample{Cell: c.name(), Server: floorKey, Levels: []Level{level}}, nil
+	return Sample{Cell: c.name(), Server: baselineKey, Levels: []Level{level}}, nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -219,7 +219,7 @@ func show(out io.Writer, s Sample) {
 	for _, l := range s.Levels {
 		at := fmt.Sprintf("concurrency %d", l.Concurrency)
 		switch {
-		case s.Server == floorKey:
+		case s.Server == baselineKey:
 			at = "no HTTP"
 		case l.Rate > 0:
 			at = fmt.Sprintf("%g/s", l.Rate)
@@ -227,7 +227,7 @@ func show(out io.Writer, s Sample) {
 		fmt.Fprintf(out, "%d %-16s %-9s %-14s %8.1f/s  p50 %8.2f ms  p99 %8.2f ms  CPU %7.2f ms  failed %d %v\n",
 			s.Round+1, s.Cell, s.Server, at, l.Throughput, l.P50MS, l.P99MS, l.CPUMS, l.Failed, l.Failures)
 	}
-	if s.Server != floorKey {
-		fmt.Fprintf(out, "%d %-16s %-9s first answer %.2f s, at most %.0f MiB\n", s.Round+1, s.Cell, s.Server, s.StartupMS/1000, s.PeakMiB)
+	if s.Server != baselineKey {
+		fmt.Fprintf(out, "%d %-16s %-9s first response %.2f s, peak %.0f MiB\n", s.Round+1, s.Cell, s.Server, s.StartupMS/1000, s.PeakMiB)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// gauge tells the load test the CPU time and memory of the server's processes, in Prometheus' text format, so that
-// they are read at the bounds of the load test's windows; and it remembers the most memory that it saw.
+// gauge serves the CPU time of the server's processes in Prometheus' text format, which the load test reads at its window
+// boundaries, and records their peak memory.
 type gauge struct {
 	server *http.Server
 	url    string
@@ -20,7 +20,7 @@ type gauge struct {
 	done   chan struct{}
 }
 
-// memoryEvery is between two looks at the memory. Each costs some milliseconds, as the kernel walks all pages.
+// memoryEvery is the interval of memory samples. Each takes some milliseconds, as the kernel walks all pages.
 const memoryEvery = time.Second
 
 func startGauge(ctx context.Context) (*gauge, error) {
@@ -39,7 +39,7 @@ func startGauge(ctx context.Context) (*gauge, error) {
 	go func() {
 		defer close(g.done)
 		for ctx.Err() == nil {
-			g.look()
+			g.sampleMemory()
 			select {
 			case <-ctx.Done():
 			case <-time.After(memoryEvery):
@@ -57,10 +57,10 @@ func (g *gauge) close() error {
 	return err
 }
 
-func (g *gauge) look() {
+func (g *gauge) sampleMemory() {
 	now, err := treePSS()
 	if err != nil {
-		return // the CPU time tells the error
+		return // reading the CPU time reports the error
 	}
 	for {
 		before := g.peak.Load()

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pin starts this program anew on the first n of its cores, unless it has no more: what it starts inherits them, so
-// that all servers and the load share the same ones. It sets the affinity of one thread, which exec keeps.
+// pin restarts this program on the first n of its cores, unless it has at most n. Child processes inherit the affinity, so
+// that all servers and the load share the same cores. It sets the affinity of one thread, which exec keeps.
 func pin(n int) error {
 	var now, want unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &now); err != nil {
-		return fmt.Errorf("read the cores of this process: %w", err)
+		return fmt.Errorf("read the CPU affinity: %w", err)
 	}
 	if n <= 0 || now.Count() <= n {
 		return nil
@@ -31,7 +31,7 @@ func pin(n int) error {
 	}
 	runtime.LockOSThread()
 	if err := unix.SchedSetaffinity(0, &want); err != nil {
-		return fmt.Errorf("keep to %d cores: %w", n, err)
+		return fmt.Errorf("pin to %d cores: %w", n, err)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -41,9 +41,9 @@ func pin(n int) error {
 }
 
 func describe() Machine {
-	m := Machine{CPU: field1("/proc/cpuinfo", "model name", ":"), Cores: runtime.NumCPU()}
-	m.System = strings.Trim(field1("/etc/os-release", "PRETTY_NAME", "="), `"`)
-	kib, _ := strconv.ParseInt(strings.TrimSuffix(field1("/proc/meminfo", "MemTotal", ":"), " kB"), 10, 64)
+	m := Machine{CPU: firstValue("/proc/cpuinfo", "model name", ":"), Cores: runtime.NumCPU()}
+	m.System = strings.Trim(firstValue("/etc/os-release", "PRETTY_NAME", "="), `"`)
+	kib, _ := strconv.ParseInt(strings.TrimSuffix(firstValue("/proc/meminfo", "MemTotal", ":"), " kB"), 10, 64)
 	m.MemoryMiB = kib >> 10
 	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = strings.TrimSpace(string(release))
@@ -51,8 +51,8 @@ func describe() Machine {
 	return m
 }
 
-// field1 is the value of the first line of a file with this key; empty if there is none.
-func field1(path, key, separator string) string {
+// firstValue is the value of a file's first line with this key; empty if there is none.
+func firstValue(path, key, separator string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return ""
@@ -69,7 +69,7 @@ const askVersions = `import importlib.metadata as m, json, platform
 names = "fastapi uvicorn litserve bentoml onnxruntime opencv-python-headless numpy".split()
 print(json.dumps({"python": platform.python_version(), **{n: m.version(n) for n in names}}))`
 
-// versions asks the peers' Python for what is installed.
+// versions are the installed versions in the peers' Python environment.
 func versions(ctx context.Context, python string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -19,7 +19,7 @@ type Options struct {
 	Models  string // the models folder, with weights
 	Python  string // of the virtual environment of the peers
 	Servers string // folder of the peers' programs
-	Images  string // folder that servers/images.py made
+	Images  string // folder that servers/images.py created
 	Only    string // cells
 	Compete string // servers
 	JSON    string // the result's file
@@ -54,7 +54,7 @@ func Compare(ctx context.Context, args []string, out io.Writer) error {
 	return compare(ctx, o, out)
 }
 
-// Table is the verb `bench peers-table`: it makes the tables of result files, in Markdown. With -doc it puts them into a
+// Table is the verb `bench peers-table`: it renders result files as Markdown tables. With -doc it replaces the tables in a
 // document, between its marks.
 func Table(_ context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("bench peers-table", flag.ContinueOnError)
@@ -81,7 +81,7 @@ func Table(_ context.Context, args []string, out io.Writer) error {
 	return os.WriteFile(*doc, []byte(replaced), 0o644)
 }
 
-// check tells everything that is missing.
+// check reports everything that is missing.
 func (o *Options) check(chosen []cell) error {
 	var errs []error
 	for key, path := range map[string]string{"serve": o.Serve, "python": o.Python, "peers": o.Servers} {
@@ -100,12 +100,12 @@ func (o *Options) check(chosen []cell) error {
 		}
 	}
 	if o.Rounds < 1 || o.Rounds > 20 {
-		errs = append(errs, fmt.Errorf("rounds: %d is not in 1 to 20", o.Rounds))
+		errs = append(errs, fmt.Errorf("rounds: %d is out of range (1–20)", o.Rounds))
 	}
 	return errors.Join(errs...)
 }
 
-// absolute makes paths that hold in another folder as well.
+// absolute makes the paths absolute.
 func (o *Options) absolute() error {
 	for _, path := range []*string{&o.Serve, &o.Models, &o.Servers, &o.Images} {
 		full, err := filepath.Abs(*path)
@@ -117,12 +117,12 @@ func (o *Options) absolute() error {
 	return nil
 }
 
-// defaults are the settings of the peers' programs: a process a core, one thread inside an operator.
+// defaults are the settings of the peers' programs: a process per core, one intra-op thread.
 func (o *Options) defaults() map[string]string {
 	return map[string]string{"PEER_WORKERS": strconv.Itoa(runtime.NumCPU()), "PEER_THREADS": "1"}
 }
 
-// setting is what the environment says, or the default.
+// setting is a setting from the environment, or its default.
 func (o *Options) setting(key string) string {
 	if value, ok := os.LookupEnv(key); ok {
 		return value
@@ -130,7 +130,7 @@ func (o *Options) setting(key string) string {
 	return o.defaults()[key]
 }
 
-// environment is a server's; what this process's environment says is stronger than the defaults.
+// environment is a server's environment; this process's environment overrides the defaults.
 func (o *Options) environment(s server, c cell, port int) []string {
 	var env []string
 	for key, value := range o.defaults() {

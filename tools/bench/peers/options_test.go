@@ -43,7 +43,7 @@ func TestSelectServers(t *testing.T) {
 	}
 }
 
-func TestCheckTellsAllThatIsMissing(t *testing.T) {
+func TestCheckReportsEverythingMissing(t *testing.T) {
 	dir := t.TempDir()
 	o := Options{Serve: filepath.Join(dir, "serve"), Models: dir, Python: filepath.Join(dir, "python"), Servers: dir, Images: dir}
 	err := o.check(cells()[:1])
@@ -52,7 +52,7 @@ func TestCheckTellsAllThatIsMissing(t *testing.T) {
 	}
 	for _, key := range []string{"serve: ", "python: ", "models: ", "images: ", "rounds: "} {
 		if !strings.Contains(err.Error(), key) {
-			t.Errorf("%q is not told: %v", key, err)
+			t.Errorf("%q is not reported: %v", key, err)
 		}
 	}
 }
@@ -75,8 +75,8 @@ func TestEnvironmentOverridesDefaults(t *testing.T) {
 	}
 }
 
-// TestThePeersProgramsAreValid compiles them without running them or writing anything: the peers are not installed here.
-func TestThePeersProgramsAreValid(t *testing.T) {
+// TestPeersProgramsCompile compiles the programs without running them: the peers are not installed here.
+func TestPeersProgramsCompile(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join(testenv.Root(t), "tools", "bench", "peers", "servers", "*.py"))
 	if err != nil || len(paths) < 5 {
 		t.Fatalf("found %v: %v", paths, err)

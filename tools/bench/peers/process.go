@@ -28,10 +28,10 @@ type process struct {
 	cmd     *exec.Cmd
 	log     *os.File
 	url     string        // of its route
-	startup time.Duration // from its start to its first right answer
+	startup time.Duration // from its start to its first correct response
 }
 
-// start runs a server on a free port and waits for its first right answer.
+// start runs a server on a free port and waits for its first correct response.
 func start(ctx context.Context, o Options, s server, c cell) (p *process, err error) {
 	port, err := freePort()
 	if err != nil {
@@ -59,8 +59,8 @@ func start(ctx context.Context, o Options, s server, c cell) (p *process, err er
 		return nil, errors.Join(fmt.Errorf("start %s: %w", s.title, err), p.closeLog())
 	}
 	if err := p.awaitFirst(ctx, body, contentType, `"class":`+c.want[c.first]); err != nil {
-		said := p.tail()
-		return nil, errors.Join(fmt.Errorf("%s: %w; it said:\n%s", s.title, err, said), p.stop())
+		log := p.tail()
+		return nil, errors.Join(fmt.Errorf("%s: %w; its log:\n%s", s.title, err, log), p.stop())
 	}
 	p.startup = time.Since(began)
 	return p, nil
@@ -74,7 +74,7 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
-// firstBody is an image as multipart/form-data, the form that all servers take.
+// firstBody is an image as multipart/form-data, which all servers accept.
 func firstBody(path string) (body []byte, contentType string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -95,12 +95,12 @@ func firstBody(path string) (body []byte, contentType string, err error) {
 	return b.Bytes(), w.FormDataContentType(), nil
 }
 
-// awaitFirst asks until an answer holds want, which has no blanks.
+// awaitFirst sends requests until a response, without its spaces, contains want.
 func (p *process) awaitFirst(ctx context.Context, body []byte, contentType, want string) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	last := "no answer"
+	last := "no response"
 	for {
 		status, answer, err := post(ctx, client, p.url, contentType, body)
 		switch {
@@ -111,7 +111,7 @@ func (p *process) awaitFirst(ctx context.Context, body []byte, contentType, want
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("no right answer within %s, last: %s", startLimit, last)
+			return fmt.Errorf("no correct response within %s, last: %s", startLimit, last)
 		case <-time.After(firstRetry):
 		}
 	}
@@ -132,11 +132,11 @@ func post(ctx context.Context, client *http.Client, url, contentType string, bod
 	return resp.StatusCode, answer, err
 }
 
-// stop asks the server to end, and ends what is left of it after stopLimit, or as soon as its first process has ended.
+// stop terminates the server and, once its first process has exited or stopLimit has passed, kills the others.
 func (p *process) stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an ended process is what is wanted
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails if it has already exited
 	timer := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
-	_ = p.cmd.Wait() // its exit status says nothing here
+	_ = p.cmd.Wait() // the exit status is meaningless here
 	timer.Stop()
 	return errors.Join(sweep(), p.closeLog())
 }
@@ -149,10 +149,10 @@ func sweep() error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d processes of a server do not end, such as %d", len(list), list[0].pid)
+			return fmt.Errorf("%d processes of a server do not exit, such as %d", len(list), list[0].pid)
 		}
 		for _, s := range list {
-			_ = syscall.Kill(s.pid, syscall.SIGKILL) // it may have ended
+			_ = syscall.Kill(s.pid, syscall.SIGKILL) // it may have exited
 			if s.parent == os.Getpid() {
 				_, _ = syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil)
 			}
@@ -162,7 +162,7 @@ func sweep() error {
 
 func (p *process) closeLog() error { return errors.Join(p.log.Close(), os.Remove(p.log.Name())) }
 
-// tail is the end of what the server said.
+// tail is the end of the server's log.
 func (p *process) tail() string {
 	text, err := os.ReadFile(p.log.Name())
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // format is the version of a result's JSON form.
 const format = 1
 
-// Result is what one run measured.
+// Result is the result of one run.
 type Result struct {
 	Format   int               `json:"format"`
 	Started  time.Time         `json:"started"`
@@ -22,7 +22,7 @@ type Result struct {
 	Samples  []Sample          `json:"samples"`
 }
 
-// Machine is where it was measured.
+// Machine is the measured machine.
 type Machine struct {
 	CPU       string `json:"cpu"`
 	Cores     int    `json:"cores"` // that servers and load share
@@ -31,7 +31,7 @@ type Machine struct {
 	Kernel    string `json:"kernel"`
 }
 
-// Sample is what one turn of one server in one cell gave.
+// Sample is one turn of one server in one cell.
 type Sample struct {
 	Cell      string  `json:"cell"`
 	Server    string  `json:"server"`
@@ -44,18 +44,18 @@ type Sample struct {
 // Level is one load: a concurrency, or a rate.
 type Level struct {
 	Concurrency int            `json:"concurrency,omitempty"`
-	Rate        float64        `json:"rate,omitempty"` // requests a second
-	Throughput  float64        `json:"throughput"`     // images answered well a second
+	Rate        float64        `json:"rate,omitempty"` // requests per second
+	Throughput  float64        `json:"throughput"`     // successful images per second
 	P50MS       float64        `json:"p50_ms"`
 	P99MS       float64        `json:"p99_ms"`
-	CPUMS       float64        `json:"cpu_ms"` // user and system time of all the server's processes for an image
+	CPUMS       float64        `json:"cpu_ms"` // user and system time of all the server's processes per image
 	Requests    int            `json:"requests"`
 	Failed      int            `json:"failed"`
 	Failures    map[string]int `json:"failures,omitempty"`
 }
 
-// floorKey names the loop without HTTP in samples. It has one level, of concurrency 0.
-const floorKey = "floor"
+// baselineKey names the baseline in samples. It has one level, of concurrency 0.
+const baselineKey = "baseline"
 
 func (r *Result) write(path string) error {
 	data, err := json.MarshalIndent(r, "", " ")
@@ -65,8 +65,8 @@ func (r *Result) write(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// readResults reads result files and makes one of them. A cell is measured in one run, so that its servers are
-// comparable: where several files hold a cell, the last one counts.
+// readResults reads and merges result files. All servers of a cell come from the same run, so that they are comparable: if
+// several files contain a cell, the last one counts.
 func readResults(paths []string) (*Result, error) {
 	var merged *Result
 	for _, path := range paths {
@@ -79,7 +79,7 @@ func readResults(paths []string) (*Result, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		if r.Format != format || len(r.Samples) == 0 {
-			return nil, fmt.Errorf("%s is no result of bench peers in format %d", path, format)
+			return nil, fmt.Errorf("%s is not a result of bench peers in format %d", path, format)
 		}
 		if merged == nil {
 			merged = &r
@@ -95,7 +95,7 @@ func readResults(paths []string) (*Result, error) {
 		merged.Started, merged.Versions = r.Started, r.Versions
 	}
 	if merged == nil {
-		return nil, errors.New("name the result files")
+		return nil, errors.New("no result files given")
 	}
 	return merged, nil
 }

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// server is one of those that are compared.
+// server is one of the compared servers.
 type server struct {
 	key, title string
 	route      func(c cell) string
-	prefix     string // of where an answer holds the first image's prediction
+	prefix     string // path of the first image's prediction in a response
 	command    func(o Options, c cell, port int) []string
-	env        []string // how it was tuned; what the environment says instead is stronger
+	env        []string // tuning, which the environment overrides
 }
 
 func predictRoute(cell) string { return "/predict" }
@@ -26,7 +26,7 @@ var servers = []server{
 	{"bentoml", "BentoML", predictRoute, "{i}.", bentoCommand, []string{"BENTOML_DO_NOT_TRACK=True"}},
 }
 
-// foveaCommand has Fovea add up int8 products as the others do, by ONNX Runtime's default.
+// foveaCommand makes Fovea sum int8 products like the others, with ONNX Runtime's default.
 func foveaCommand(o Options, c cell, port int) []string {
 	return []string{o.Serve, "--http.address=" + address(port), "--repository.dir=" + o.Models,
 		"--inference.models=" + c.model + ":required", "--inference.saturating_int8=true", "--log.level=warn"}
@@ -47,7 +47,7 @@ func script(name string) func(Options, cell, int) []string {
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// selectServers gives the servers with these keys, commas between; all for an empty text.
+// selectServers returns the servers with comma-separated keys; all if keys is empty.
 func selectServers(keys string) ([]server, error) {
 	if keys == "" {
 		return servers, nil

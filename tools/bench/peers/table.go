@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The marks between which a document holds the tables.
+// The marks around the tables in a document.
 const (
 	beginMark = "<!-- figures: begin (bench peers-table -doc) -->\n"
 	endMark   = "<!-- figures: end -->\n"
@@ -34,7 +34,7 @@ func markdown(r *Result) string {
 	}
 	b.WriteString(".\n\n")
 	ratios(&b, r)
-	for _, c := range contenders {
+	for _, c := range benchModels {
 		if slices.ContainsFunc(r.Samples, func(s Sample) bool { return strings.HasPrefix(s.Cell, c.key+"/") }) {
 			fmt.Fprintf(&b, "\n### %s\n\n", c.title)
 			figures(&b, r, c)
@@ -44,8 +44,8 @@ func markdown(r *Result) string {
 }
 
 // figures is the table of one model.
-func figures(b *strings.Builder, r *Result, c contender) {
-	b.WriteString("| images | server | images/s at 1, 8, 32 | p50 ms at 1, 8, 32 | p99 ms at 1, 8, 32 | CPU ms a request at 8 | at equal load: p50, p99 ms | memory MiB | first answer s |\n")
+func figures(b *strings.Builder, r *Result, c benchModel) {
+	b.WriteString("| images | server | images/s at 1, 8, 32 | p50 ms at 1, 8, 32 | p99 ms at 1, 8, 32 | CPU ms a request at 8 | at equal load: p50, p99 ms | memory MiB | first response s |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	for _, one := range cells() {
 		if one.key != c.key {
@@ -63,16 +63,16 @@ func figures(b *strings.Builder, r *Result, c contender) {
 			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", one.title, s.title+v.failures(),
 				v.row(throughput), v.row(p50), v.row(p99), number(v.level(at(8), cpu)), load, number(v.sample(peak)), number(v.sample(startup)/1000))
 		}
-		if v := (view{r.Samples, one.name(), floorKey}); v.any() {
+		if v := (view{r.Samples, one.name(), baselineKey}); v.any() {
 			fmt.Fprintf(b, "| %s | loop without HTTP | %s | | | %s | | | |\n", one.title, number(v.level(at(0), throughput)), number(v.level(at(0), cpu)))
 		}
 	}
 }
 
-// ratios is the table that sets Fovea against the others: medians of the ratios within a round, whose turns are
-// neighbours in time, which a machine that changes its speed moves least.
+// ratios is the table that compares Fovea with the others: medians of the ratios within a round, whose turns are close in
+// time, so that changes in the machine's speed affect them least.
 func ratios(b *strings.Builder, r *Result) {
-	b.WriteString("| | throughput: best peer | FastAPI | loop without HTTP | CPU time: loop | p99 at equal load: best peer | memory: least peer | first answer: quickest peer |\n")
+	b.WriteString("| | throughput: best peer | FastAPI | loop without HTTP | CPU time: loop | p99 at equal load: best peer | memory: smallest peer | first response: fastest peer |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|\n| target | ≥ 1.5 | ≥ 2 | ≥ 0.9 | | ≤ 0.5 | ≤ 0.33 | ≤ 0.33 |\n")
 	for _, c := range cells() {
 		var columns [7][]float64
@@ -105,7 +105,7 @@ func rounds(all []Sample, cellName string) map[int][]Sample {
 	return found
 }
 
-// roundRatios are the columns of ratios in one round; NaN where there is nothing.
+// roundRatios are the columns of ratios in one round; NaN where there is no value.
 func roundRatios(samples []Sample, cellName string) [7]float64 {
 	of := func(key string) view { return view{samples, cellName, key} }
 	peer := func(figure func(view) float64, best func(a, b float64) float64) float64 {
@@ -123,7 +123,7 @@ func roundRatios(samples []Sample, cellName string) [7]float64 {
 	tail := func(v view) float64 { return v.level(atRate, p99) }
 	memory := func(v view) float64 { return v.sample(peak) }
 	start := func(v view) float64 { return v.sample(startup) }
-	fovea, loop := of("fovea"), of(floorKey)
+	fovea, loop := of("fovea"), of(baselineKey)
 	return [7]float64{
 		fovea.best() / peer(view.best, math.Max), fovea.best() / of("fastapi").best(), fovea.best() / loop.level(at(0), throughput),
 		fovea.level(at(8), cpu) / loop.level(at(0), cpu), tail(fovea) / peer(tail, math.Min),
@@ -131,7 +131,7 @@ func roundRatios(samples []Sample, cellName string) [7]float64 {
 	}
 }
 
-// number has three significant digits, and all digits before the point.
+// number has three significant digits, or all digits of its integer part.
 func number(v float64) string {
 	switch {
 	case math.IsNaN(v):

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// made is a result in which Fovea answers 300 and each peer 100 images a second at every concurrency.
-func made(cellName string, fovea float64) *Result {
+// resultOf is a result in which Fovea has the given throughput and each peer 100 images per second at every concurrency.
+func resultOf(cellName string, fovea float64) *Result {
 	r := &Result{Format: format, Machine: Machine{CPU: "Test CPU", Cores: 2}, Versions: map[string]string{"python": "3"}}
 	for round := range 2 {
 		for _, s := range servers {
@@ -27,13 +27,13 @@ func made(cellName string, fovea float64) *Result {
 			}
 			r.Samples = append(r.Samples, sample)
 		}
-		r.Samples = append(r.Samples, Sample{Cell: cellName, Server: floorKey, Round: round, Levels: []Level{{Throughput: 320, CPUMS: 19}}})
+		r.Samples = append(r.Samples, Sample{Cell: cellName, Server: baselineKey, Round: round, Levels: []Level{{Throughput: 320, CPUMS: 19}}})
 	}
 	return r
 }
 
-func TestMarkdownSetsFoveaAgainstThePeers(t *testing.T) {
-	text := markdown(made("classifier/small", 300))
+func TestMarkdownComparesFoveaWithPeers(t *testing.T) {
+	text := markdown(resultOf("classifier/small", 300))
 	for _, line := range []string{
 		"| classifier/small | 3.00 | 3.00 | 0.94 | 1.05 | 0.33 | 0.33 | 0.33 |",
 		"| 250×200 | Fovea | 300, 300, 300 | 10.0, 10.0, 10.0 | 6.67, 6.67, 6.67 | 20.0 | 60.0/s: 10.0, 10.0 | 100 | 0.33 |",
@@ -45,12 +45,12 @@ func TestMarkdownSetsFoveaAgainstThePeers(t *testing.T) {
 		}
 	}
 	if strings.Contains(text, "YOLOX") || strings.Contains(text, "NaN") {
-		t.Errorf("it speaks of what was not measured:\n%s", text)
+		t.Errorf("it mentions what was not measured:\n%s", text)
 	}
 }
 
-func TestMarkdownTellsFailures(t *testing.T) {
-	r := made("yolox/hd", 300)
+func TestMarkdownShowsFailures(t *testing.T) {
+	r := resultOf("yolox/hd", 300)
 	r.Samples[1].Levels[0].Failed, r.Samples[1].Levels[0].Failures = 3, map[string]int{"wrong class": 2, "HTTP 503": 1}
 	if text := markdown(r); !strings.Contains(text, "FastAPI (3 failed: HTTP 503, wrong class)") {
 		t.Errorf("the failures are missing:\n%s", text)
@@ -58,8 +58,8 @@ func TestMarkdownTellsFailures(t *testing.T) {
 }
 
 func TestReadResultsTakesTheLastOfEachCell(t *testing.T) {
-	first, second := made("classifier/small", 300), made("classifier/small", 200)
-	other := made("yolox/hd", 150)
+	first, second := resultOf("classifier/small", 300), resultOf("classifier/small", 200)
+	other := resultOf("yolox/hd", 150)
 	paths := []string{store(t, first), store(t, other), store(t, second)}
 	r, err := readResults(paths)
 	if err != nil {
@@ -73,12 +73,12 @@ func TestReadResultsTakesTheLastOfEachCell(t *testing.T) {
 }
 
 func TestReadResultsRefusesWhatCannotBeCompared(t *testing.T) {
-	elsewhere := made("yolox/hd", 150)
+	elsewhere := resultOf("yolox/hd", 150)
 	elsewhere.Machine.Cores = 64
-	old := made("yolox/hd", 150)
+	old := resultOf("yolox/hd", 150)
 	old.Format = 0
 	for name, paths := range map[string][]string{
-		"another machine": {store(t, made("yolox/hd", 1)), store(t, elsewhere)},
+		"another machine": {store(t, resultOf("yolox/hd", 1)), store(t, elsewhere)},
 		"another format":  {store(t, old)},
 		"no such file":    {filepath.Join(t.TempDir(), "none.json")},
 		"no file":         nil,
@@ -102,7 +102,7 @@ func store(t *testing.T, r *Result) string {
 	return path
 }
 
-func TestReplaceTablesLeavesTheRestAlone(t *testing.T) {
+func TestReplaceTablesKeepsOtherText(t *testing.T) {
 	got, err := replaceTables("before\n"+beginMark+"old\n"+endMark+"after\n", "new\n")
 	if want := "before\n" + beginMark + "new\n" + endMark + "after\n"; err != nil || got != want {
 		t.Errorf("got %q and %v, want %q", got, err, want)
@@ -114,7 +114,7 @@ func TestReplaceTablesLeavesTheRestAlone(t *testing.T) {
 
 func TestCommonRateIsWhatTheSlowestCarries(t *testing.T) {
 	samples := []Sample{
-		{Server: floorKey, Levels: []Level{{Throughput: 10}}},
+		{Server: baselineKey, Levels: []Level{{Throughput: 10}}},
 		{Server: "fovea", Levels: []Level{{Throughput: 300}, {Throughput: 280}}},
 		{Server: "bentoml", Levels: []Level{{Throughput: 60}, {Throughput: 100}}},
 	}

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adopt makes this process the parent of all that its children leave behind: some servers start workers in sessions of
-// their own, and these outlive them.
+// adopt makes this process the parent of its children's orphans: some servers start workers in separate sessions, which
+// outlive them.
 func adopt() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("adopt the servers' processes: %w", err)
@@ -27,7 +27,7 @@ func adopt() error {
 // clockTick is the unit of the CPU times in /proc/PID/stat: USER_HZ, 100 on every Linux port (man 5 proc).
 const clockTick = time.Second / 100
 
-// stat is what /proc/PID/stat says of a process.
+// stat holds fields of /proc/PID/stat.
 type stat struct {
 	pid, parent int
 	zombie      bool
@@ -61,7 +61,7 @@ func CPU(pid int) (time.Duration, error) {
 	return s.cpu, err
 }
 
-// processes are all of this machine. Those that end meanwhile are left out.
+// processes are all processes of this machine, except those that exit meanwhile.
 func processes() ([]stat, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -101,7 +101,7 @@ func descendants(all []stat, root int) []stat {
 	return list
 }
 
-// tree is what all processes below this one use. One server runs at a time, so they are the server's.
+// tree are the processes below this one. Since only one server runs at a time, they are the server's.
 func tree() ([]stat, error) {
 	all, err := processes()
 	return descendants(all, os.Getpid()), err
@@ -125,7 +125,7 @@ func treePSS() (int64, error) {
 	for _, s := range list {
 		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid), "smaps_rollup"))
 		if err != nil {
-			continue // it ended, or is a zombie
+			continue // it has exited or is a zombie
 		}
 		sum += parsePSS(text)
 	}

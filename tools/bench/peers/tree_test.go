@@ -42,9 +42,9 @@ func TestDescendantsLeavesOutTheRootAndOthers(t *testing.T) {
 	}
 }
 
-// TestStopEndsProcessesThatHide starts a process whose child has a session of its own and ignores SIGTERM, as the
-// workers of some servers do.
-func TestStopEndsProcessesThatHide(t *testing.T) {
+// TestStopKillsDetachedProcesses starts a process whose child has its own session and ignores SIGTERM, like the workers of
+// some servers.
+func TestStopKillsDetachedProcesses(t *testing.T) {
 	if err := adopt(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// view is what one server did in one cell, over all rounds. Its figures are medians over the rounds; NaN where there is
-// nothing.
+// view is one server in one cell over all rounds. Its figures are medians over the rounds, NaN if there are none.
 type view struct {
 	all          []Sample
 	cell, server string
@@ -35,7 +34,7 @@ func rateOf(l Level) float64     { return l.Rate }
 func peak(s Sample) float64      { return s.PeakMiB }
 func startup(s Sample) float64   { return s.StartupMS }
 
-// at picks the closed loop of a concurrency; 0 is the loop without HTTP.
+// at selects the closed loop of a concurrency; 0 is the baseline.
 func at(concurrency int) func(Level) bool {
 	return func(l Level) bool { return l.Rate == 0 && l.Concurrency == concurrency }
 }
@@ -62,7 +61,7 @@ func (v view) sample(of func(Sample) float64) float64 {
 	return median(values)
 }
 
-// best is the highest throughput of the concurrencies.
+// best is the highest throughput over all concurrencies.
 func (v view) best() float64 {
 	best := math.NaN()
 	for _, n := range concurrencies {
@@ -82,7 +81,7 @@ func (v view) row(of func(Level) float64) string {
 	return strings.Join(texts, ", ")
 }
 
-// failures says how many images were not answered well, if any.
+// failures describes the failed images, if any.
 func (v view) failures() string {
 	failed, kinds := 0, map[string]bool{}
 	for _, s := range v.samples() {

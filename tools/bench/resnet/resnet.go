@@ -1,6 +1,6 @@
-// Package resnet writes ResNet-50 with random weights as an ONNX model, and as the plain list of its weights, so that
-// the same network runs in ONNX Runtime and in PyTorch on a machine that can fetch nothing. Its speed is that of the
-// trained network; what it answers means nothing.
+// Package resnet writes ResNet-50 with random weights as an ONNX model and as a plain list of its weights, so that the same
+// network runs in ONNX Runtime and PyTorch on a machine without network access. It is as fast as the trained network; its
+// outputs are meaningless.
 //
 // The network is torchvision's resnet50 (He and others, "Deep Residual Learning for Image Recognition", 2015, with the
 // stride in the 3×3 convolution): input N×3×224×224, output N×1000 logits.
@@ -24,28 +24,28 @@ const (
 	Classes = 1000
 )
 
-// Variant is a form of the network. The weights of all are the same, rounded to the variant's dtype.
+// Variant is a variant of the network. All have the same weights, rounded to the variant's dtype.
 type Variant struct {
 	Name    string           // of the model's folder
-	Weights repository.DType // and of what is computed: float32 or float16
-	Input   repository.DType // that of the weights, N×3×224×224 and normalized; or uint8, N×224×224×3, normalized in the graph
+	Weights repository.DType // of weights and activations: float32 or float16
+	Input   repository.DType // like the weights: N×3×224×224, normalized; or uint8: N×224×224×3, normalized in the graph
 }
 
-// Variants are all that there are.
+// Variants are all variants.
 var Variants = []Variant{
 	{"resnet50-fp32", repository.Float32, repository.Float32},
 	{"resnet50-fp16", repository.Float16, repository.Float16},
 	{"resnet50-fp16-uint8", repository.Float16, repository.Uint8},
 }
 
-// Mean and Std are ImageNet's, of colours from 0 to 1, as torchvision's own weights want them.
+// Mean and Std are ImageNet's, for colours from 0 to 1, as torchvision's weights expect.
 var (
 	Mean = [3]float64{0.485, 0.456, 0.406}
 	Std  = [3]float64{0.229, 0.224, 0.225}
 )
 
-// Write makes the variant's model folder in a repository: model.yaml, labels.txt and 1/model.onnx. The definition is
-// the caller's, without what the file says by itself.
+// Write writes the variant's model folder into a repository: model.yaml, labels.txt and 1/model.onnx. The caller provides
+// the definition.
 func (v Variant) Write(repository, definition string) error {
 	dir := filepath.Join(repository, v.Name)
 	if err := os.MkdirAll(filepath.Join(dir, "1"), 0o755); err != nil {

@@ -18,18 +18,18 @@ var stages = []struct{ blocks, width int }{{3, 64}, {4, 128}, {6, 256}, {3, 512}
 
 const expansion = 4 // of a block's output over its width
 
-// seed makes the weights the same everywhere.
+// seed makes the weights reproducible.
 const seed = 50
 
-// maker draws weights, in the order of torchvision's state_dict.
+// maker draws weights in the order of torchvision's state_dict.
 type maker struct {
 	random *rand.Rand
 	list   []tensor
 }
 
-// weights are drawn as torchvision begins a training (normal, by the fan out), but for the normalizations, which are
-// drawn so that folding them into the convolutions is no identity. Those that end a block are halved: then numbers
-// stay in float16's range through all sixteen.
+// weights are drawn like torchvision's initial ones (normal, by fan-out), except the normalizations, which are drawn so
+// that folding them into the convolutions changes these. Those at the end of a block are halved, which keeps activations in
+// float16's range through all sixteen blocks.
 func weights() []tensor {
 	m := &maker{random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // weights, not secrets
 	m.conv("conv1", 64, 3, 7)

@@ -1,4 +1,4 @@
-"""FastAPI with uvicorn: a worker a core, each with a session of its own.
+"""FastAPI with uvicorn: one worker per core, each with its own session.
 
 The handler is a plain `def`, which FastAPI runs in its thread pool. With PEER_ASYNC=1 it is `async def`, so that a
 worker computes one image at a time; docs/benchmarks.md says how the two compare.

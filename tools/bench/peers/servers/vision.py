@@ -1,4 +1,4 @@
-"""What the peers share: images become tensors, outputs become answers. The numbers are those of models/*/model.yaml.
+"""Preprocessing and postprocessing shared by the peers. The parameters are those of models/*/model.yaml.
 
 Everything here is the fastest form in plain OpenCV and NumPy that was found: cv2.dnn.blobFromImage in place of NumPy
 arithmetic, and only the part of the image that the model sees is resized.

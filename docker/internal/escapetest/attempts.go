@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+// attempts tries what a hardened container must prevent, and what it must allow, and returns each outcome.
+func attempts() map[string]string {
+	runtime.LockOSThread() // never unlocked: the thread, which may have changed, ends with the goroutine
+	tried := map[string]string{}
+	for name, try := range map[string]func() error{
+		"write /":            write("/x"),
+		"write /models":      write("/models/x"),
+		"write /run/secrets": write("/run/secrets/x"),
+		"write a secret":     write("/run/secrets/token"),
+		"write /tmp":         write("/tmp/x"),
+		"write /dev/shm":     write("/dev/shm/x"),
+		"execute from /tmp":  executeFromTmp,
+		"fill /tmp":          fillTmp,
+		"become root":        raw(syscall.SYS_SETUID, 0),
+		"mount":              func() error { return syscall.Mount("none", "/tmp", "tmpfs", 0, "") },
+		"remount / writable": func() error { return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND, "") },
+		"make a device":      func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) },
+		"new user namespace": raw(syscall.SYS_UNSHARE, syscall.CLONE_NEWUSER),
+		"raw socket": func() error {
+			_, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
+			return err
+		},
+		"change the clock":     func() error { return syscall.Settimeofday(&syscall.Timeval{Sec: 1}) },
+		"raise the file limit": raiseFileLimit,
+		"docker socket":        func() error { _, err := os.Stat("/var/run/docker.sock"); return err },
+	} {
+		tried[name] = outcome(try())
+	}
+	return tried
+}
+
+func outcome(err error) string {
+	var errno syscall.Errno
+	switch {
+	case err == nil:
+		return "allowed"
+	case errors.As(err, &errno):
+		return errno.Error()
+	}
+	return err.Error()
+}
+
+func raw(call, argument uintptr) func() error {
+	return func() error {
+		if _, _, errno := syscall.RawSyscall(call, argument, 0, 0); errno != 0 {
+			return errno
+		}
+		return nil
+	}
+}
+
+func write(path string) func() error {
+	return func() error { return os.WriteFile(path, []byte("x"), 0o600) }
+}
+
+func executeFromTmp() error {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile("/tmp/program", self, 0o700); err != nil { //nolint:gosec // G306: executing it is the attempt
+		return errors.New("could not be written: " + err.Error())
+	}
+	defer os.Remove("/tmp/program") //nolint:errcheck // the container is removed soon
+	return exec.CommandContext(context.Background(), "/tmp/program", "lines", "0").Run()
+}
+
+// fillTmp writes up to 1 GiB.
+func fillTmp() error {
+	file, err := os.Create("/tmp/big") //nolint:gosec // G303: nothing else runs in the container
+	if err != nil {
+		return err
+	}
+	defer os.Remove("/tmp/big") //nolint:errcheck // the container is removed soon
+	defer file.Close()
+	block := make([]byte, 1<<20)
+	for range 1024 {
+		if _, err := file.Write(block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func raiseFileLimit() error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Max++
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}

@@ -1,0 +1,160 @@
+package fleet
+
+import (
+	"time"
+
+	"fovea/docker"
+	"fovea/fleet/gateway"
+	"fovea/gpu"
+)
+
+// instanceID numbers replicas within one run of the supervisor, so that late observations of a replica that is gone are
+// recognized.
+type instanceID int
+
+// action is something the state machine wants done. The result of each comes back as an observation.
+type action interface{ isAction() }
+
+type (
+	// create creates and starts a container; the result is created.
+	create struct {
+		instanceID instanceID
+		spec       docker.Spec
+	}
+	// probe requests a replica's /health and /ready; the result is probed.
+	probe struct {
+		instanceID instanceID
+		url        string
+	}
+	// predict sends a canary to a replica; the result is predicted.
+	predict struct {
+		instanceID instanceID
+		url        string
+	}
+	// drain waits until a replica has no requests in flight, up to the limit; the result is drained.
+	drain struct {
+		instanceID instanceID
+		id         string
+		limit      time.Duration
+	}
+	// remove stops and removes a container that belongs to the fleet; the result is removed.
+	remove struct {
+		instanceID instanceID
+		ref        string // ID, or name if the ID is unknown
+		grace      time.Duration
+	}
+	// removeUnplaced removes a container of the fleet that has no placement; the result is removedUnplaced.
+	removeUnplaced struct {
+		id    string
+		grace time.Duration
+	}
+	// listContainers lists the fleet's containers; the result is listed.
+	listContainers struct{}
+	// readGPUs reads the current state of all GPUs; the result is inventory.
+	readGPUs struct{}
+)
+
+func (create) isAction()         {}
+func (probe) isAction()          {}
+func (predict) isAction()        {}
+func (drain) isAction()          {}
+func (remove) isAction()         {}
+func (removeUnplaced) isAction() {}
+func (listContainers) isAction() {}
+func (readGPUs) isAction()       {}
+
+// observation is an input of the state machine.
+type observation interface{ isObservation() }
+
+type (
+	created struct {
+		instanceID instanceID
+		container  string
+		url        string
+		err        error
+		cause      endCause // what err means for the replica
+	}
+	probed struct {
+		instanceID instanceID
+		health     verdict // of /health
+		ready      verdict // of /ready
+		reason     string  // why it is not healthy or not ready
+		lost       bool    // the replica reports that it cannot access its GPU
+	}
+	predicted struct {
+		instanceID instanceID
+		verdict    verdict
+		reason     string
+	}
+	// traffic is how requests ended, for each backend of the gateway.
+	traffic struct{ replicas []gateway.Status }
+	drained struct {
+		instanceID instanceID
+		err        error // some requests did not finish
+	}
+	removed struct {
+		instanceID instanceID
+		logs       []string // last lines of the container
+		err        error
+	}
+	removedUnplaced struct {
+		id  string
+		err error
+	}
+	// listed is all containers of the fleet, read at some time after since.
+	listed struct {
+		since      time.Duration
+		containers []container
+		err        error
+	}
+	// seen is the current state of one container.
+	seen struct{ container container }
+	// gpuEvent is an event from the driver.
+	gpuEvent struct {
+		event gpu.Event
+		wall  time.Time
+	}
+	// inventory is all GPUs, read at some time after since.
+	inventory struct {
+		since   time.Duration
+		devices []gpu.Device
+		wall    time.Time
+		err     error
+	}
+)
+
+func (created) isObservation()         {}
+func (probed) isObservation()          {}
+func (predicted) isObservation()       {}
+func (traffic) isObservation()         {}
+func (drained) isObservation()         {}
+func (removed) isObservation()         {}
+func (removedUnplaced) isObservation() {}
+func (listed) isObservation()          {}
+func (seen) isObservation()            {}
+func (gpuEvent) isObservation()        {}
+func (inventory) isObservation()       {}
+
+// verdict is the result of a probe or canary.
+type verdict int
+
+const (
+	inconclusive verdict = iota // no response, or one that says nothing about the replica
+	good
+	bad  // the replica reports its own failure
+	late // no response in time, possibly because of load; canaries only
+)
+
+// container is a container of the fleet, as reported by the engine.
+type container struct {
+	id, name   string
+	placement  string
+	generation int
+	hash       string
+	running    bool
+	paused     bool
+	exitCode   int
+	oom        bool
+	reason     string // why the engine could not start it
+	url        string
+}

@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// Replica is the address of a replica.
+type Replica struct {
+	ID  string // in logs and metrics
+	URL string // http://host:port
+}
+
+// State is a backend's state.
+type State int
+
+// The states.
+const (
+	Ready        State = iota // gets requests
+	Cooldown                  // refused a request or failed several; gets requests only if there is no other
+	Unresponsive              // owes responses and shows no activity; gets requests only if there is no other
+	Draining                  // gets none; requests in flight are finished
+	Removed                   // no longer listed; requests in flight are finished
+)
+
+// States lists all states.
+var States = [...]State{Ready, Cooldown, Unresponsive, Draining, Removed}
+
+var stateNames = [...]string{"ready", "cooldown", "unresponsive", "draining", "removed"}
+
+// String returns the state's name in metrics and responses.
+func (s State) String() string {
+	if s < 0 || int(s) >= len(stateNames) {
+		return "unknown"
+	}
+	return stateNames[s]
+}
+
+// MarshalText implements encoding.TextMarshaler with the state's name.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Status describes one backend.
+type Status struct {
+	ID       string `json:"id"`
+	URL      string `json:"url"`
+	State    State  `json:"state"`
+	InFlight int    `json:"in_flight"`
+
+	// POST requests so far: answered with 2xx; and failed through no fault of the client, with 500, 502, 504 or no response.
+	Good, Bad int64 `json:"-"`
+}
+
+// backend is a replica in the load balancer, whose lock guards all fields except id and url, which never change.
+type backend struct {
+	id       string
+	url      *url.URL
+	inFlight int
+	draining bool
+	removed  bool
+	cooldown time.Time     // end of the cooldown
+	idle     chan struct{} // closed when inFlight falls to 0; nil while there is no waiter
+
+	attempts     map[*attempt]bool // without a response yet
+	overdue      bool              // owes responses and has shown no activity for part of the stall timeout
+	unresponsive bool              // for all of it
+	probing      bool
+	lastActive   atomic.Int64 // on the balancer's clock
+	good         int64
+	bad          int64
+	failures     int // since the last success
+}
+
+func newBackend(r Replica) (*backend, error) {
+	u, err := r.parse()
+	if err != nil {
+		return nil, err
+	}
+	return &backend{id: r.ID, url: u, attempts: map[*attempt]bool{}}, nil
+}
+
+func (r Replica) parse() (*url.URL, error) {
+	if r.ID == "" {
+		return nil, fmt.Errorf("replica at %q has no ID", r.URL)
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return nil, fmt.Errorf("replica %q: %w", r.ID, err)
+	}
+	plain := u.User == nil && u.RawQuery == "" && u.Fragment == "" && (u.Path == "" || u.Path == "/")
+	if u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || !plain {
+		return nil, fmt.Errorf("replica %q: %q is not http://host:port", r.ID, r.URL)
+	}
+	return u, nil
+}
+
+func (b *backend) sameID(o *backend) bool { return b.id == o.id }
+
+func (b *backend) same(o *backend) bool { return b.id == o.id && b.url.Host == o.url.Host }
+
+// active notes activity: the start of a response, or a probe that was answered.
+func (b *backend) active(now time.Duration) { b.lastActive.Store(int64(now)) }
+
+func (b *backend) coolDownUntil(end time.Time) {
+	if end.After(b.cooldown) {
+		b.cooldown = end
+	}
+}
+
+func (b *backend) state(now time.Time) State {
+	switch {
+	case b.removed:
+		return Removed
+	case b.draining:
+		return Draining
+	case b.unresponsive:
+		return Unresponsive
+	case now.Before(b.cooldown):
+		return Cooldown
+	}
+	return Ready
+}
+
+func (b *backend) betterThan(o *backend, now time.Time) bool {
+	if mine, others := b.rank(now), o.rank(now); mine != others {
+		return mine < others
+	}
+	return b.inFlight < o.inFlight
+}
+
+// rank orders backends by health, 0 being the best.
+func (b *backend) rank(now time.Time) int {
+	switch {
+	case b.draining:
+		return 4
+	case b.unresponsive:
+		return 3
+	case now.Before(b.cooldown):
+		return 2
+	case b.overdue:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"fovea/inference/onnx"
+	"fovea/internal/repository"
+	"fovea/postprocess"
+	"fovea/preprocess"
+	"fovea/preprocess/header"
+)
+
+// baseline is what the server is compared with: one goroutine per core takes the images in turn, decodes, packs and runs
+// each, and decodes its outputs, with nothing else in the process. It prints a rate as JSON.
+func baseline(ctx context.Context, o options, out io.Writer) (err error) {
+	images, err := images(o.Images)
+	if err != nil {
+		return err
+	}
+	l, err := newLoop(o, images)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	if _, err := l.run(ctx, 2*time.Second); err != nil { // warm-up
+		return err
+	}
+	r, err := l.run(ctx, o.Duration)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(r)
+}
+
+// loop is a loaded model and the images to run.
+type loop struct {
+	images  [][]byte
+	plan    *preprocess.Plan
+	decoder postprocess.Decoder
+	session *onnx.Session
+	workers []*onnx.Batch
+}
+
+func newLoop(o options, images [][]byte) (l *loop, err error) {
+	if err := onnx.Open(""); err != nil {
+		return nil, err
+	}
+	l = &loop{images: images}
+	entry, err := repository.Open(o.Models).Load(o.Model)
+	if err != nil {
+		return nil, err
+	}
+	versions := entry.Serve(nil)
+	if len(versions) == 0 {
+		return nil, errors.New("the model has no weights; get them with `serve models pull`")
+	}
+	weights, err := entry.Weights(versions[len(versions)-1])
+	if err != nil {
+		return nil, err
+	}
+	if l.session, err = onnx.NewSession(weights.Path, onnx.Options{SaturatingInt8: o.Saturating}); err != nil {
+		return nil, err
+	}
+	definition, err := entry.Definition.Resolve(tensors(l.session.Inputs()), tensors(l.session.Outputs()))
+	if err != nil {
+		return nil, err
+	}
+	if l.plan, err = preprocess.NewPlan(definition.Input); err != nil {
+		return nil, err
+	}
+	for range runtime.GOMAXPROCS(0) {
+		batch, err := l.session.NewBatch(context.Background(), onnx.BatchSpec{Rows: 1})
+		if err != nil {
+			return nil, err
+		}
+		l.workers = append(l.workers, batch)
+	}
+	l.decoder, err = postprocess.New(definition, l.workers[0].Outputs(0))
+	return l, err
+}
+
+func tensors(infos []onnx.Info) []repository.TensorInfo {
+	list := make([]repository.TensorInfo, len(infos))
+	for i, info := range infos {
+		list[i] = repository.TensorInfo{Name: info.Name, DType: info.DType, Shape: info.Shape}
+	}
+	return list
+}
+
+// run processes images for d and returns the rate.
+func (l *loop) run(ctx context.Context, d time.Duration) (rate, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	failures := make([]error, len(l.workers))
+	mallocs, cpu, start := heapMallocs(), processCPU(), time.Now()
+	for i, batch := range l.workers {
+		wg.Go(func() {
+			for ctx.Err() == nil && failures[i] == nil {
+				n := done.Add(1)
+				failures[i] = l.answer(batch, l.images[int(n)%len(l.images)])
+			}
+		})
+	}
+	wg.Wait()
+	n := float64(done.Load())
+	return rate{
+		PerSecond: n / time.Since(start).Seconds(),
+		CPU:       time.Duration(float64(processCPU()-cpu) / n),
+		Mallocs:   float64(heapMallocs()-mallocs) / n,
+	}, errors.Join(failures...)
+}
+
+func (l *loop) answer(batch *onnx.Batch, image []byte) error {
+	info, err := header.Read(image, header.Limits{MaxPixels: 50_000_000})
+	if err != nil {
+		return err
+	}
+	img, err := l.plan.Decode(context.Background(), image, info)
+	if err != nil {
+		return err
+	}
+	defer img.Close()
+	fit, err := l.plan.Pack(img, batch.Input(0, 0))
+	if err != nil {
+		return err
+	}
+	if err := batch.Run(context.Background(), 1); err != nil {
+		return err
+	}
+	_, err = l.decoder.Decode(batch.Outputs(0), fit, postprocess.Params{})
+	return err
+}
+
+func (l *loop) close() error {
+	var errs []error
+	for _, batch := range l.workers {
+		errs = append(errs, batch.Close())
+	}
+	return errors.Join(append(errs, l.session.Close(), onnx.Close())...)
+}
+
+// processCPU is the user and system time of this process.
+func processCPU() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0 // it cannot fail with RUSAGE_SELF
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+func heapMallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
