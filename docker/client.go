@@ -61,7 +61,6 @@ type Client struct {
 	api       *client.Client
 	timeouts  Timeouts
 	log       *slog.Logger
-	server    string     // the engine's version
 	networkMu sync.Mutex // held while a network is created
 }
 
@@ -114,16 +113,12 @@ func negotiate(ctx context.Context, timeout time.Duration, where []client.Opt) (
 
 // checkVersion makes the first call with the negotiated version. An engine so new that it dropped that version rejects it.
 func (c *Client) checkVersion(ctx context.Context) error {
-	version, err := call(ctx, c.timeouts.Call, "engine version", c.api.ServerVersion)
+	_, err := call(ctx, c.timeouts.Call, "engine version", c.api.ServerVersion)
 	if errdefs.IsInvalidArgument(err) {
 		return fmt.Errorf("%w: it dropped API version %s, the newest that this Fovea supports: use a newer Fovea or an older Docker (%w)",
 			ErrUnsupported, c.api.ClientVersion(), err)
 	}
-	if err != nil {
-		return err
-	}
-	c.server = version.Version
-	return nil
+	return err
 }
 
 // Ping checks that the engine responds.
@@ -134,9 +129,6 @@ func (c *Client) Ping(ctx context.Context) error {
 
 // APIVersion returns the negotiated API version.
 func (c *Client) APIVersion() string { return c.api.ClientVersion() }
-
-// ServerVersion returns the engine's version at Open.
-func (c *Client) ServerVersion() string { return c.server }
 
 // Close closes idle connections. Streams end with their contexts.
 func (c *Client) Close() error { return c.api.Close() }

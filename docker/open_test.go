@@ -17,12 +17,12 @@ func TestVersionNegotiation(t *testing.T) {
 		err    error
 	}{
 		{"Debian 12's engine speaks the oldest", script{apiVersion: "1.41"}, "1.41", nil},
-		{"an engine older than this package speaks its own", script{apiVersion: "1.45"}, "1.45", nil},
-		{"a newer engine is spoken to in this package's newest", script{apiVersion: "1.99"}, MaxAPIVersion, nil},
+		{"an older engine: its version", script{apiVersion: "1.45"}, "1.45", nil},
+		{"a newer engine: this package's newest", script{apiVersion: "1.99"}, MaxAPIVersion, nil},
 		{"versions are compared as numbers", script{apiVersion: "1.9"}, "", ErrUnsupported},
-		{"an engine too old is refused", script{apiVersion: "1.40"}, "", ErrUnsupported},
-		{"an engine that tells no version is refused", script{}, "", ErrUnsupported},
-		{"an engine that dropped this package's newest is refused", script{apiVersion: "1.99", refuse: true}, "", ErrUnsupported},
+		{"too old", script{apiVersion: "1.40"}, "", ErrUnsupported},
+		{"no version", script{}, "", ErrUnsupported},
+		{"too new: it dropped this package's newest", script{apiVersion: "1.99", refuse: true}, "", ErrUnsupported},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := Open(context.Background(), test.engine.serve(t))
@@ -34,8 +34,8 @@ func TestVersionNegotiation(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			if c.APIVersion() != test.want || c.ServerVersion() != "1.2.3" {
-				t.Errorf("speaks %s to %s, want %s", c.APIVersion(), c.ServerVersion(), test.want)
+			if c.APIVersion() != test.want {
+				t.Errorf("API version %s, want %s", c.APIVersion(), test.want)
 			}
 		})
 	}

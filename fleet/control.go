@@ -40,10 +40,10 @@ func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	handle := func(pattern string, f func(*http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { respond(w, r, f) })
 	}
-	handle("GET /status", s.showStatus)
+	handle("GET /status", func(r *http.Request) (any, error) { return s.ask(r, func() error { return nil }) })
 	handle("POST /rollout", s.startRollout)
-	handle("POST /drain", s.drainGPU)
-	handle("POST /resume", s.resume)
+	handle("POST /drain", s.named("gpu", s.machine.drainGPU))
+	handle("POST /resume", s.named("name", s.machine.resume))
 	handle("POST /down", func(r *http.Request) (any, error) { return s.ask(r, func() error { s.machine.end(); return nil }) })
 	mux.HandleFunc("GET /logs", s.showLogs)
 	server := httpserver.New(mux, 10*time.Second, 0, s.log)
@@ -100,10 +100,6 @@ func (s *Supervisor) status() Status {
 	return status
 }
 
-func (s *Supervisor) showStatus(r *http.Request) (any, error) {
-	return s.ask(r, func() error { return nil })
-}
-
 // startRollout reloads the configuration and starts a rollout. Changes that need a restart of the supervisor are
 // refused.
 func (s *Supervisor) startRollout(r *http.Request) (any, error) {
@@ -152,24 +148,16 @@ func (c Config) compatible(next Config) error {
 	return errors.Join(errs...)
 }
 
-func (s *Supervisor) drainGPU(r *http.Request) (any, error) {
-	name := r.URL.Query().Get("gpu")
-	return s.ask(r, func() error {
-		if err := s.machine.drainGPU(s.machine.gpuNamed(name)); err != nil {
-			return statusError{http.StatusNotFound, err}
-		}
-		return nil
-	})
-}
-
-func (s *Supervisor) resume(r *http.Request) (any, error) {
-	name := r.URL.Query().Get("name")
-	return s.ask(r, func() error {
-		if err := s.machine.resume(s.machine.gpuNamed(name)); err != nil {
-			return statusError{http.StatusNotFound, err}
-		}
-		return nil
-	})
+// named runs a command for what a parameter of the query names.
+func (s *Supervisor) named(parameter string, command func(name string) error) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		return s.ask(r, func() error {
+			if err := command(s.machine.gpuNamed(r.URL.Query().Get(parameter))); err != nil {
+				return statusError{http.StatusNotFound, err}
+			}
+			return nil
+		})
+	}
 }
 
 // gpuNamed returns the UUID of the GPU with an index, or of a MIG instance. Other names are returned unchanged.

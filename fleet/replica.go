@@ -300,7 +300,7 @@ func (r *replica) checkLiveness(o probed) bool {
 		r.markUnready()
 		return true
 	}
-	r.end(endFailure, fmt.Sprintf("failed %d liveness probes: %s", r.livenessFailures, o.reason))
+	r.end(endFailure, because(fmt.Sprintf("failed %d liveness probes", r.livenessFailures), o.reason))
 	return false
 }
 

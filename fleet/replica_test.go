@@ -54,12 +54,11 @@ func TestUnresponsiveReplicaHasItsTimeToStart(t *testing.T) {
 	never := testDeployment("never")
 	w.restart(persistentState{Active: &never})
 	w.until("starting", time.Minute, func() bool { return w.state(0) == Starting })
-	for _, b := range w.all() {
-		b.unresponsive = true
-	}
+	w.all()[0].unresponsive = true
+	r := w.m.placements[0].current
 	w.wait(w.cfg.Health.Start - 5*time.Second)
-	if w.state(0) != Starting {
-		t.Fatalf("%s: %s", w.state(0), w.m.placements[0].reason)
+	if r.state != Starting {
+		t.Fatalf("%s: %s", r.state, r.reason)
 	}
 	w.until("failed", 10*time.Second, func() bool { return len(w.m.placements[0].failures) == 1 })
 }

@@ -124,7 +124,7 @@ func TestVisibleToThisProcess(t *testing.T) {
 	}
 }
 
-func FuzzVisibly(f *testing.F) {
+func FuzzResolveVisibleDevices(f *testing.F) {
 	for _, s := range []string{"", "0", "0,1", "GPU-aa", "MIG-x", "-1,0", ",", "MIG-GPU-bb33/1/0", "99999999999999999999"} {
 		f.Add(s, s)
 	}

@@ -45,3 +45,21 @@ func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
 		})
 	}
 }
+
+func TestOneSlowImageChangesRetryAfterByASixteenth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{bound: 50, report: func(int) {}}
+		for range 50 {
+			_ = q.enter()
+		}
+		for _, took := range []time.Duration{100 * time.Millisecond, 1700 * time.Millisecond} {
+			time.Sleep(took)
+			q.leave()
+			_ = q.enter()
+		}
+		var f *apierror.Error
+		if !errors.As(q.enter(), &f) || f.RetryAfter != 50*(100+1600/16)*time.Millisecond {
+			t.Errorf("got %+v, want a Retry-After of 50 times 200 ms", f)
+		}
+	})
+}

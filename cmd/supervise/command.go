@@ -53,20 +53,23 @@ func configuredOr(c *cobra.Command, reasons ...error) (fleet.Config, error) {
 	return cfg, err
 }
 
-// client connects to the running supervisor, at the socket that --socket or the file names, or else at the default.
-func client(c *cobra.Command) (*fleet.Client, error) {
-	socket, err := c.Flags().GetString("socket")
-	if err != nil {
-		return nil, err
-	}
-	if socket == "" {
-		cfg, err := configuredOr(c, fs.ErrNotExist, fs.ErrPermission)
+// withClient runs a command with a client of the running supervisor, at the socket that --socket or the file names, or else
+// at the default.
+func withClient(run func(c *cobra.Command, supervisor *fleet.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		socket, err := c.Flags().GetString("socket")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		socket = cfg.Socket
+		if socket == "" {
+			cfg, err := configuredOr(c, fs.ErrNotExist, fs.ErrPermission)
+			if err != nil {
+				return err
+			}
+			socket = cfg.Socket
+		}
+		return run(c, fleet.NewClient(socket), args)
 	}
-	return fleet.NewClient(socket), nil
 }
 
 func configCommand() *cobra.Command {

@@ -55,7 +55,7 @@ func TestCommands(t *testing.T) {
 	if after := r.containers(); !maps.Equal(before, after) {
 		t.Errorf("containers %v became %v", before, after)
 	}
-	r.configure(two + "replicas: 0\n")
+	r.configure(strings.Replace(two, "replicas: 2", "replicas: 0", 1))
 	r.expect(false, []string{"replicas: "}, "rollout")
 
 	r.configure(two)

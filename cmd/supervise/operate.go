@@ -20,11 +20,7 @@ func rolloutCommand() *cobra.Command {
 		Use:   "rollout",
 		Short: "Reload the configuration, re-resolve the image tag, replace all replicas one by one, and wait",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, _ []string) error {
 			s, err := supervisor.Rollout(c.Context())
 			if err != nil {
 				return err
@@ -44,7 +40,7 @@ func rolloutCommand() *cobra.Command {
 				}
 				return false, nil
 			})
-		},
+		}),
 	}
 }
 
@@ -53,17 +49,13 @@ func drainCommand() *cobra.Command {
 		Use:   "drain GPU",
 		Short: "Take a GPU (index or UUID) out of use, and wait until nothing runs on it",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, args []string) error {
 			s, err := supervisor.Drain(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			return await(c, supervisor, s, func(s fleet.Status) (bool, error) { return drained(c, s, args[0]) })
-		},
+		}),
 	}
 }
 
@@ -97,14 +89,10 @@ func resumeCommand() *cobra.Command {
 		Use:   "resume GPU|REPLICA",
 		Short: "Return a GPU to use, or restart a failed replica",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
-			_, err = supervisor.Resume(c.Context(), args[0])
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, args []string) error {
+			_, err := supervisor.Resume(c.Context(), args[0])
 			return err
-		},
+		}),
 	}
 }
 
@@ -113,11 +101,7 @@ func downCommand() *cobra.Command {
 		Use:   "down",
 		Short: "Drain and stop all replicas and the supervisor, and wait",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, _ []string) error {
 			s, err := supervisor.Down(c.Context())
 			if err != nil {
 				return err
@@ -127,7 +111,7 @@ func downCommand() *cobra.Command {
 				return nil
 			}
 			return err
-		},
+		}),
 	}
 }
 
@@ -156,13 +140,9 @@ func logsCommand() *cobra.Command {
 		Use:   "logs REPLICA",
 		Short: "Show a replica's last log lines",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, args []string) error {
 			return supervisor.Logs(c.Context(), args[0], tail, follow, c.OutOrStdout())
-		},
+		}),
 	}
 	c.Flags().IntVarP(&tail, "tail", "n", 100, "number of lines")
 	c.Flags().BoolVar(&follow, "follow", false, "follow the log until interrupted")

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"fovea/fleet"
 	"fovea/internal/httpserver"
 
 	"github.com/spf13/cobra"
@@ -15,11 +16,7 @@ func probeCommand() *cobra.Command {
 		Use:   "probe",
 		Short: "Check that the supervisor and its gateway respond; exit status 0 if so, otherwise 1",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, _ []string) error {
 			s, err := supervisor.Status(c.Context())
 			if err != nil {
 				return err
@@ -29,7 +26,7 @@ func probeCommand() *cobra.Command {
 				path = "/ready"
 			}
 			return httpserver.Probe(c.Context(), s.Gateway, path, timeout)
-		},
+		}),
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "time to wait for the gateway's response")
 	c.Flags().BoolVar(&ready, "ready", false, "also check that a replica is ready")

@@ -23,11 +23,7 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show replicas, GPUs and problems",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			supervisor, err := client(c)
-			if err != nil {
-				return err
-			}
+		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, _ []string) error {
 			for {
 				s, err := supervisor.Status(c.Context())
 				if err != nil {
@@ -42,7 +38,7 @@ func statusCommand() *cobra.Command {
 				case <-time.After(watchInterval):
 				}
 			}
-		},
+		}),
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "refresh every second")
@@ -87,7 +83,7 @@ func table(w io.Writer, s fleet.Status) error {
 	}
 	for _, g := range s.GPUs {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", index(g), g.UUID, g.State, percent(g.Utilization), memory(g),
-			degrees(g.Temperature), number(g.ECC), g.Reason)
+			optional(g.Temperature, "%.0f °C"), optional(g.ECC, "%d"), g.Reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -128,18 +124,11 @@ func percent(share *float64) string {
 	return fmt.Sprintf("%.0f %%", *share*100)
 }
 
-func degrees(celsius *float64) string {
-	if celsius == nil {
+func optional[T any](value *T, format string) string {
+	if value == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f °C", *celsius)
-}
-
-func number(n *uint64) string {
-	if n == nil {
-		return "-"
-	}
-	return strconv.FormatUint(*n, 10)
+	return fmt.Sprintf(format, *value)
 }
 
 func memory(g fleet.GPUStatus) string {

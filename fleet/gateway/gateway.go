@@ -35,8 +35,7 @@ type Gateway struct {
 	conns          connTracker
 	routes         map[string]http.Handler
 	proxy          http.Handler
-	cors           cors.Policy  // replaces the replicas' own
-	handler        http.Handler // the gateway behind that policy
+	cors           cors.Policy // replaces the replicas' own
 	retrier        *retrier
 	upstream       *http.Transport
 	http           *http.Server
@@ -62,8 +61,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g.proxy = g.reverseProxy(g.retrier)
 	g.routes = g.ownRoutes()
 	g.cors, _ = cors.Parse(cfg.CORS) // the configuration is valid
-	g.handler = g.cors.Handler(g, allowsCORS)
-	g.http = httpserver.New(g.handler, cfg.BodyTimeout, g.requestTimeout+slack, log)
+	g.http = httpserver.New(g.cors.Handler(g, allowsCORS), cfg.BodyTimeout, g.requestTimeout+slack, log)
 	httpserver.Watch(g.http, g.conns.stateChanged)
 	return g
 }
@@ -84,9 +82,6 @@ func transport(cfg Config) *http.Transport {
 
 // Balancer returns the load balancer, which decides which replicas get requests.
 func (g *Gateway) Balancer() *Balancer { return g.balancer }
-
-// Handler returns the gateway as a handler, for use without Serve.
-func (g *Gateway) Handler() http.Handler { return g.handler }
 
 // allowsCORS reports whether web pages of other origins may request a path: all but what only a monitor reads.
 func allowsCORS(path string) bool { return path != "/metrics" }

@@ -294,6 +294,22 @@ func TestRunsAcquireWorkers(t *testing.T) {
 	}
 }
 
+func TestCloseWaitsForRunsWithoutRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeDevice{takes: abandonAfter / 2}
+		b := fakeBatcher(t, f, 1, 1, 0)
+		h := entered(t, b)
+		h.Input(0)
+		h.Commit()
+		synctest.Wait() // it runs
+		h.Release()
+		start := time.Now()
+		if err := b.Close(); err != nil || time.Since(start) != f.takes || f.open != 0 {
+			t.Errorf("%v after %v, %d runners open; want none after %v", err, time.Since(start), f.open, f.takes)
+		}
+	})
+}
+
 func TestCloseReportsHandlesThatWereNotReleased(t *testing.T) {
 	b := fakeBatcher(t, &fakeDevice{}, 1, 1, 0)
 	entered(t, b)

@@ -149,26 +149,13 @@ func outputValue(t tensor, layout rowLayout, size int) (ort.Value, error) {
 	return t.value(size)
 }
 
-// Rows is the number of rows.
-func (b *Batch) Rows() int { return b.rows }
-
-// Buckets are the batch sizes that Run accepts, ascending.
-func (b *Batch) Buckets() []int {
+// sizes are the batch sizes that Run accepts, ascending.
+func (b *Batch) sizes() []int {
 	sizes := make([]int, len(b.buckets))
 	for i := range b.buckets {
 		sizes[i] = b.buckets[i].size
 	}
 	return sizes
-}
-
-// Bucket is the smallest batch size of at least rows, or the largest one.
-func (b *Batch) Bucket(rows int) int {
-	for i := range b.buckets {
-		if b.buckets[i].size >= rows {
-			return b.buckets[i].size
-		}
-	}
-	return b.rows
 }
 
 // Input is the memory of one row of an input, in native byte order.
@@ -201,7 +188,7 @@ func (b *Batch) RunParallel(ctx context.Context, rows int) error {
 func (b *Batch) run(ctx context.Context, on *ort.DynamicAdvancedSession, rows int) error {
 	i := slices.IndexFunc(b.buckets, func(at bucket) bool { return at.size == rows })
 	if i < 0 {
-		return fmt.Errorf("run of %d rows: the batch sizes are %v", rows, b.Buckets())
+		return fmt.Errorf("run of %d rows: the batch sizes are %v", rows, b.sizes())
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, context.Cause(ctx))

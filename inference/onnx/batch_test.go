@@ -42,10 +42,10 @@ func TestOutputsMatchNumPy(t *testing.T) {
 	for _, model := range []string{"conv", "external"} {
 		t.Run(model, func(t *testing.T) {
 			b := batchOf(t, load(t, "testdata/"+model+".onnx", Options{Threads: 2}), BatchSpec{Buckets: []int{8, 1, 4}})
-			if !slices.Equal(b.Buckets(), []int{1, 4, 8}) || b.Rows() != 8 {
-				t.Fatalf("buckets %v, rows %d", b.Buckets(), b.Rows())
+			if !slices.Equal(b.sizes(), []int{1, 4, 8}) || b.rows != 8 {
+				t.Fatalf("buckets %v, rows %d", b.sizes(), b.rows)
 			}
-			for _, rows := range b.Buckets() {
+			for _, rows := range b.sizes() {
 				for row := range rows {
 					put(b.Input(0, row), g.X[row])
 				}
@@ -232,8 +232,8 @@ func TestOutputShapeChangesAfterTrialRuns(t *testing.T) {
 func TestFixedBatchHasOneBucket(t *testing.T) {
 	open(t)
 	b := batchOf(t, load(t, "testdata/fixed4.onnx", Options{}), BatchSpec{Rows: 8, Buckets: []int{1, 2, 8}})
-	if !slices.Equal(b.Buckets(), []int{4}) || b.Bucket(1) != 4 || b.Rows() != 4 {
-		t.Fatalf("buckets %v, for one row %d, rows %d", b.Buckets(), b.Bucket(1), b.Rows())
+	if !slices.Equal(b.sizes(), []int{4}) || b.rows != 4 {
+		t.Fatalf("buckets %v, rows %d", b.sizes(), b.rows)
 	}
 	put(b.Input(0, 0), []float32{1, 2})
 	if err := b.Run(t.Context(), 4); err != nil {

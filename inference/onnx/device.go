@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fovea/inference/onnx/internal/native"
 	"fovea/inference/onnx/internal/sigaction"
 )
 
@@ -28,9 +29,6 @@ func (d Device) String() string {
 	}
 	return d.Kind
 }
-
-// Auto reports whether Pick has yet to choose the device.
-func (d Device) Auto() bool { return d.Kind == auto }
 
 // ParseDevice reads auto (or nothing), cpu, cuda (the first device) or cuda:N.
 func ParseDevice(s string) (Device, error) {
@@ -75,28 +73,18 @@ func Pick(want string) (device Device, why string, err error) {
 	return device, "auto: CUDA works", nil
 }
 
-// CUDADevices is the number of CUDA devices that sessions can use; the error names what is missing.
-func CUDADevices() (n int, err error) {
-	// CUDA is initialized here for the first time and may install signal handlers.
-	sigaction.Preserve(func() { n, err = countCUDA() })
-	if err != nil {
-		return 0, fmt.Errorf("device cuda: %w", err)
-	}
-	return n, nil
-}
-
-func countCUDA() (int, error) {
-	runtime, err := openCUDA()
-	if err != nil {
-		return 0, err
-	}
-	return runtime.Devices()
-}
-
+// checkCUDA fails if a CUDA device cannot be used; the error names what is missing.
 func checkCUDA(device Device) error {
-	n, err := CUDADevices()
+	var n int
+	var err error
+	sigaction.Preserve(func() { // CUDA is initialized here for the first time and may install signal handlers
+		var runtime *native.CUDA
+		if runtime, err = openCUDA(); err == nil {
+			n, err = runtime.Devices()
+		}
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("device cuda: %w", err)
 	}
 	if device.Index >= n {
 		return fmt.Errorf("device %s: there are %d CUDA devices, numbered from 0", device, n)

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"fovea/inference/onnx/internal/native"
+	"fovea/internal/repository"
 	"fovea/internal/testenv"
 )
 
@@ -17,7 +19,7 @@ func TestParseDevice(t *testing.T) {
 		"": "auto", "auto": "auto", "cpu": "cpu", "cuda": "cuda:0", "cuda:0": "cuda:0", "cuda:13": "cuda:13",
 	} {
 		got, err := ParseDevice(text)
-		if err != nil || got.String() != want || got.Auto() != (want == "auto") {
+		if err != nil || got.String() != want {
 			t.Errorf("%q is %s (%v), want %s", text, got, err, want)
 		}
 	}
@@ -217,5 +219,37 @@ func TestCheckDevice(t *testing.T) {
 	err := CheckDevice(Device{Kind: CUDA, Index: 1})
 	if err == nil || !IsDeviceLost(err) || !strings.Contains(err.Error(), "cuda:1: CUDA error 214 cudaErrorECCUncorrectable") {
 		t.Errorf("a lost device: %v, lost %t", err, IsDeviceLost(err))
+	}
+}
+
+func TestClassifyAsksTheDevice(t *testing.T) {
+	before := cudaRuntime.cuda
+	defer func() { cudaRuntime.cuda = before }()
+	s := &Session{device: Device{Kind: CUDA, Index: 1}}
+	cudaRuntime.cuda = nil // and ONNX Runtime is not open, so it cannot be loaded
+	if err := s.classify(errors.New("x")); IsDeviceLost(err) || !errors.As(err, new(*DeviceError)) {
+		t.Errorf("without a CUDA runtime: %v", err)
+	}
+	cudaRuntime.cuda = simulatedRuntime(t)
+	if err := s.classify(errors.New("x")); !IsDeviceLost(err) {
+		t.Errorf("a lost device: %v", err)
+	}
+	s.device.Index = 0
+	if err := s.classify(errors.New("x")); IsDeviceLost(err) {
+		t.Errorf("a working device: %v", err)
+	}
+}
+
+func TestFillElements(t *testing.T) {
+	half := func() float32 { return 0.5 }
+	for dtype, want := range map[repository.DType][]byte{
+		repository.Float32: {0, 0, 0, 0x3F}, repository.Float16: {0, 0x38}, repository.Uint8: {127},
+		repository.Int32: {1, 0, 0, 0}, repository.Int64: {1, 0, 0, 0, 0, 0, 0, 0},
+	} {
+		memory := bytes.Repeat([]byte{0xFF}, 2*dtype.Size())
+		fillElements(dtype, memory, half)
+		if !bytes.Equal(memory, append(want, want...)) {
+			t.Errorf("%s: % x", dtype, memory)
+		}
 	}
 }

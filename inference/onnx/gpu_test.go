@@ -55,7 +55,7 @@ func TestGPUAnswersLikeTheCPU(t *testing.T) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			cpu := batchOf(t, load(t, path, Options{}), BatchSpec{Buckets: []int{1}})
 			gpu := batchOf(t, load(t, path, Options{Device: device, CUDA: CUDAOptions{NoTF32: true}}), BatchSpec{Buckets: []int{1, 4, 8}})
-			for _, rows := range gpu.Buckets() {
+			for _, rows := range gpu.sizes() {
 				for row := range rows {
 					noise(gpu, row, uint64(row))
 				}
@@ -240,7 +240,7 @@ func TestSimulatedFaultStays(t *testing.T) {
 func TestGPULeavesTheSignalsToGo(t *testing.T) {
 	device := openGPU(t)
 	b := batchOf(t, load(t, "testdata/conv.onnx", Options{Device: device}), BatchSpec{Buckets: []int{1, 8}})
-	for _, rows := range b.Buckets() {
+	for _, rows := range b.sizes() {
 		if err := b.Run(t.Context(), rows); err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ func TestParallelRunsGiveTheSameOutputs(t *testing.T) {
 	s := load(t, "testdata/conv.onnx", Options{})
 	b := batchOf(t, s, BatchSpec{Buckets: []int{1, 4}})
 	for _, when := range []string{"before EnableParallel", "after EnableParallel"} {
-		for _, rows := range b.Buckets() {
+		for _, rows := range b.sizes() {
 			for row := range rows {
 				put(b.Input(0, row), g.X[row])
 			}

@@ -39,7 +39,7 @@ func TestRealModelsGiveTheSameOutputsAtEveryBatchSize(t *testing.T) {
 			s := load(t, path, Options{})
 			alone := batchOf(t, s, BatchSpec{Buckets: []int{1}})
 			b := batchOf(t, s, BatchSpec{Rows: 8, Buckets: []int{1, 4, 8}})
-			for _, rows := range b.Buckets() {
+			for _, rows := range b.sizes() {
 				for row := range rows {
 					noise(b, row, uint64(row))
 				}
