@@ -71,6 +71,9 @@ func TestNewChecksTheOutputs(t *testing.T) {
 		"one score a box of many classes":     {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3)}, "output.classes: is required: labels.txt has 80 labels"},
 		"as many scores as boxes and classes": {two, []Tensor{f32("boxes", 2, 4), f32("scores", 2)}, "output.classes: is required: labels.txt has 2 labels"},
 		"no boxes at all":                     {table, []Tensor{f32("boxes"), f32("scores", 3)}, "output.boxes: rows of"},
+		"only the boxes missing":              {split, []Tensor{i64("labels", 3), f32("scores", 3)}, `output.boxes: model.yaml says "boxes"`},
+		"only the scores missing":             {split, []Tensor{i64("labels", 3), f32("boxes", 3, 4)}, `output.scores: model.yaml says "scores"`},
+		"only the classes missing":            {split, []Tensor{f32("boxes", 3, 4), f32("scores", 3)}, `output.classes: model.yaml says "labels"`},
 		"all names wrong":                     {split, []Tensor{f32("x", 1)}, `output.scores: model.yaml says "scores"`},
 	} {
 		t.Run(name, func(t *testing.T) {

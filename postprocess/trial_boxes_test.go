@@ -124,6 +124,37 @@ func TestRightReadingsGiveNoFindings(t *testing.T) {
 	}
 }
 
+// TestOneBoxIsEnoughForAWarning reads a box of pixels as fractions.
+func TestOneBoxIsEnoughForAWarning(t *testing.T) {
+	rows := [][]Tensor{{tensor("b", []int64{1, 4}, 40, 10, 200, 90), tensor("s", []int64{1}, 0.9)}}
+	verdict, text := found(t, readAs(reading{repository.BoxXYXY, repository.SpaceUnit}), wide, rows)
+	if verdict != "doubtful" || !strings.Contains(text, "only 0 of 1 boxes") || !strings.Contains(text, "box_space: input") {
+		t.Errorf("found %q: %s", verdict, text)
+	}
+}
+
+// TestFewSizesBelowPositionsAllowCorners: corners are suspected as long as at most one of fifty last pairs is below its first.
+func TestFewSizesBelowPositionsAllowCorners(t *testing.T) {
+	for unordered, want := range map[int]string{0: "doubtful", 1: "doubtful", 2: ""} {
+		var values, scores []float32
+		for i := range 50 {
+			row := []float32{0.5, 0.5, 0.6, 0.6}
+			if i < unordered {
+				row = []float32{0.5, 0.5, 0.3, 0.3}
+			} else if i >= 44 {
+				row = []float32{0.8, 0.8, 0.82, 0.82} // beyond the image, if it is a centre and a size
+			}
+			values, scores = append(values, row...), append(scores, 0.9)
+		}
+		rows := [][]Tensor{{tensor("b", []int64{50, 4}, values...), tensor("s", []int64{50}, scores...)}}
+		d := readAs(reading{repository.BoxCXCYWH, repository.SpaceUnit})
+		verdict, text := found(t, d, wide, rows)
+		if got := strings.Contains(text, "as in second corners"); got != (want != "") {
+			t.Errorf("%d unordered: found %q: %s", unordered, verdict, text)
+		}
+	}
+}
+
 func TestWrongScoresClassesAndNamesAreFound(t *testing.T) {
 	unit := reading{repository.BoxXYXY, repository.SpaceUnit}
 	box := tensor("b", []int64{1, 4}, 0.1, 0.2, 0.5, 0.9)
@@ -144,7 +175,7 @@ func TestWrongScoresClassesAndNamesAreFound(t *testing.T) {
 		"a name that means y first":           {func(d *repository.Definition) { d.Output.Boxes = "detection_boxes" }, 0.9, 1, "doubtful", "yxyx"},
 		"that name with y first": {func(d *repository.Definition) { d.Output.Boxes, d.Output.BoxFormat = "detection_boxes:0", "yxyx" },
 			0.9, 1, "", ""},
-		"a size that the model none of input.extra": {func(d *repository.Definition) { d.Output.BoxSpace = repository.SpaceOriginal }, 0.9, 1, "doubtful", "none of input.extra"},
+		"an image size that is no input": {func(d *repository.Definition) { d.Output.BoxSpace = repository.SpaceOriginal }, 0.9, 1, "doubtful", "none of input.extra"},
 	} {
 		d := readAs(unit)
 		d.Labels, d.LabelsFile, d.Output.Classes = []string{"cat", "dog"}, "labels.txt", "c"
