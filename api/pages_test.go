@@ -3,6 +3,7 @@ package api
 import (
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,12 @@ func TestOverHTTP2(t *testing.T) {
 		if got := s.do(s.request("POST", "/predict", "image/jpeg", stuck(t, "half"))); got.Status != 408 || got.Header.Get("Connection") != "" {
 			t.Errorf("%d %s", got.Status, got.Body)
 		}
-		s.good()
+		r := s.request("GET", "/health", "", nil)
+		reused := false
+		s.do(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }})))
+		if !reused {
+			t.Error("the connection was closed with the stream")
+		}
 	})
 	t.Run("a stream that lags is displaced", func(t *testing.T) {
 		s.server.cfg.BodyTimeout = time.Minute

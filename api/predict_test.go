@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"fovea/inference"
 )
 
 func b64(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
@@ -66,6 +69,7 @@ func TestGoodRequests(t *testing.T) {
 		"the default model":                          {"/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
 		"a version":                                  {"/v1/models/cats/versions/1/predict", "image/jpeg", "pixels", []string{"pixels"}, 1},
 		"a parameter in the query":                   {"/predict?top_k=4", "image/jpeg", "pixels", []string{"pixels"}, 4},
+		"the lowest thresholds":                      {"/v1/models/boxes/predict?score_threshold=0&iou_threshold=0", "image/jpeg", "pixels", []string{"pixels"}, 0},
 		"the largest top_k":                          {"/predict?top_k=1000", "image/jpeg", "pixels", []string{"pixels"}, 1000},
 		"a whole number written with a fraction":     {"/predict?top_k=4.0", "image/jpeg", "pixels", []string{"pixels"}, 4},
 		"boxes":                                      {"/v1/models/boxes/predict?score_threshold=0.5&iou_threshold=1", "image/jpeg", "pixels", []string{"pixels"}, 0},
@@ -108,6 +112,21 @@ func TestResponseBody(t *testing.T) {
 		`"timing":{"queue":1,"decode":2.5,"preprocess":0,"infer":3,"postprocess":0,"total":`
 	if !strings.HasPrefix(string(got.Body), begin) {
 		t.Errorf("got %s\nwant %s…", got.Body, begin)
+	}
+}
+
+func TestTimingIsOfTheSlowestImage(t *testing.T) {
+	const ms = time.Millisecond
+	a := inference.Timing{Queue: 1 * ms, Decode: 20 * ms, Preprocess: 3 * ms, Infer: 40 * ms, Postprocess: 5 * ms}
+	b := inference.Timing{Queue: 10 * ms, Decode: 2 * ms, Preprocess: 30 * ms, Infer: 4 * ms, Postprocess: 50 * ms}
+	for _, order := range [][]inference.Timing{{a, b}, {b, a}} {
+		var got timing
+		for _, t := range order {
+			got.merge(t)
+		}
+		if want := (timing{Queue: 10, Decode: 20, Preprocess: 30, Infer: 40, Postprocess: 50}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
 	}
 }
 

@@ -281,6 +281,27 @@ func TestNoPermitIsLostWhenABodyExpires(t *testing.T) {
 	})
 }
 
+func TestPermitsAreFirstComeFirstServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReadAhead(100)
+		full, v, w := r.reserve(), r.reserve(), r.reserve()
+		full.received(60)
+		v.received(50)
+		acquired := make(chan error, 1)
+		go func() { acquired <- w.acquire(t.Context()) }()
+		synctest.Wait()
+		if v.tryAcquire() {
+			t.Error("it got a permit before the body that waits")
+		}
+		full.release()
+		if err := <-acquired; err != nil {
+			t.Error(err)
+		}
+		v.release()
+		w.release()
+	})
+}
+
 // TestReservationExpires in virtual time: how long a body counts, by what it and others do.
 func TestReservationExpires(t *testing.T) {
 	t.Run("stalled after it has waited for its permit", func(t *testing.T) {

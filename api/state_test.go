@@ -44,7 +44,10 @@ func TestHealthAndReady(t *testing.T) {
 }
 
 func TestReadyListsMissingVersions(t *testing.T) {
-	got := open(t).get("/ready")
+	s := open(t, func(_ *Config, e *engine) {
+		e.statuses = append(e.statuses, inference.Status{Name: "late", Version: "1", State: inference.Loading}, inference.Status{Name: "old", Version: "1", State: inference.Unloading})
+	})
+	got := s.get("/ready")
 	if want := `{"status":"ready","reasons":[],"missing":["cats 2: self-test failed"],"warnings":[]}` + "\n"; got.Status != 200 || string(got.Body) != want {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
@@ -55,6 +58,7 @@ func TestUnreadableModelIsAWarning(t *testing.T) {
 		for i := range e.statuses {
 			e.statuses[i].Unreadable = "cannot be read: input/output error"
 		}
+		e.statuses = append(e.statuses, inference.Status{Name: "fish", State: inference.Failed, Error: "no file", Unreadable: "cannot be read"}) // nothing is served
 	})
 	got := s.get("/ready")
 	if want := `"warnings":["cats is served as last loaded: cannot be read: input/output error","boxes is served as last loaded: cannot be read: input/output error"]}`; got.Status != 200 || !strings.Contains(string(got.Body), want) {
@@ -64,7 +68,7 @@ func TestUnreadableModelIsAWarning(t *testing.T) {
 		t.Errorf("/v1/models/cats: %d %s", got.Status, got.Body)
 	}
 	if got := s.get("/metrics"); !strings.Contains(string(got.Body), `fovea_model_unreadable{model="cats"} 1`) {
-		t.Error("the metric does not tell")
+		t.Error("the metric is not 1")
 	}
 }
 
@@ -88,7 +92,7 @@ func TestModels(t *testing.T) {
 		t.Errorf("the list: %d %s", got.Status, got.Body)
 	}
 	got = s.get("/v1/models/cats")
-	for _, part := range []string{`"labels":["tabby","siamese"]`, `"state":"ready"`, `{"version":"2","state":"failed","error":"self-test failed"`, `"shape":[-1,3,224,224]`} {
+	for _, part := range []string{`"required":false,"state":"ready","task"`, `"labels":["tabby","siamese"]`, `"state":"ready"`, `{"version":"2","state":"failed","error":"self-test failed"`, `"shape":[-1,3,224,224]`} {
 		if !strings.Contains(string(got.Body), part) {
 			t.Errorf("the model lacks %s: %s", part, got.Body)
 		}

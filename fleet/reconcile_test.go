@@ -55,8 +55,11 @@ func TestEngineThatRespondsAgain(t *testing.T) {
 	w.wait(w.cfg.Health.Unready)
 	w.engineDown = false
 	w.until("the engine responds", time.Minute, func() bool { return w.m.engine == nil })
-	if r := w.m.placements[1].current; r.since != w.m.now {
-		t.Errorf("health.unready began at %s, not %s", r.since, w.m.now)
+	if r := w.m.placements[0].current; r.state != Stuck || r.op != opRemove {
+		t.Errorf("%s, operation %d: not retried at once", r.state, r.op)
+	}
+	if r := w.m.placements[1].current; r.state != Unready || r.since != w.m.now {
+		t.Errorf("%s since %s, not %s", r.state, r.since, w.m.now)
 	}
 	w.until("the stuck one is replaced", stuckRetry/2, func() bool { return w.state(0) == Ready })
 }

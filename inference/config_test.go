@@ -9,7 +9,7 @@ import (
 	"fovea/internal/config"
 )
 
-func TestConfigNamesEveryMistake(t *testing.T) {
+func TestConfigErrors(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*Config)
 		want   []string // nil: allowed

@@ -243,6 +243,14 @@ func TestScoresAtTheThreshold(t *testing.T) {
 	}
 }
 
+func TestScoresAreAtMostOne(t *testing.T) {
+	d := detector(func(*repository.Output) {})
+	got := find(t, d, square, Params{}, tensor("b", []int64{1, 4}, 0, 0, 9, 9), tensor("s", []int64{1, 2}, 1.005, 0)) // rounded in float16
+	if len(got) != 1 || got[0].Score != 1 {
+		t.Errorf("boxes %+v", got)
+	}
+}
+
 // TestOverlapAtTheThreshold: boxes are suppressed only beyond it.
 func TestOverlapAtTheThreshold(t *testing.T) {
 	outputs := []Tensor{tensor("b", []int64{2, 4}, 0, 0, 10, 10, 0, 0, 10, 5), tensor("s", []int64{2, 2}, 0.9, 0, 0.8, 0)} // IoU 0.5

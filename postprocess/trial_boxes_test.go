@@ -80,7 +80,7 @@ func everyReading() (list []reading) {
 }
 
 // tellable says whether numbers can tell that boxes of one reading are not of the other: not a centre from a corner where
-// both have sizes beside them, nor x from y in parts of the image, nor pixels of the input from those of the larger image.
+// both come with sizes, nor x from y in parts of the image, nor pixels of the input from those of the larger image.
 func tellable(is, said reading) bool {
 	if is.space != said.space {
 		return is.space == repository.SpaceUnit || said.space == repository.SpaceUnit
@@ -124,6 +124,37 @@ func TestRightReadingsGiveNoFindings(t *testing.T) {
 	}
 }
 
+// TestOneBoxIsEnoughForAWarning reads a box of pixels as fractions.
+func TestOneBoxIsEnoughForAWarning(t *testing.T) {
+	rows := [][]Tensor{{tensor("b", []int64{1, 4}, 40, 10, 200, 90), tensor("s", []int64{1}, 0.9)}}
+	verdict, text := found(t, readAs(reading{repository.BoxXYXY, repository.SpaceUnit}), wide, rows)
+	if verdict != "doubtful" || !strings.Contains(text, "only 0 of 1 boxes") || !strings.Contains(text, "box_space: input") {
+		t.Errorf("found %q: %s", verdict, text)
+	}
+}
+
+// TestFewSizesBelowPositionsAllowCorners: corners are suspected as long as at most one of fifty last pairs is below its first.
+func TestFewSizesBelowPositionsAllowCorners(t *testing.T) {
+	for unordered, want := range map[int]string{0: "doubtful", 1: "doubtful", 2: ""} {
+		var values, scores []float32
+		for i := range 50 {
+			row := []float32{0.5, 0.5, 0.6, 0.6}
+			if i < unordered {
+				row = []float32{0.5, 0.5, 0.3, 0.3}
+			} else if i >= 44 {
+				row = []float32{0.8, 0.8, 0.82, 0.82} // beyond the image, if it is a centre and a size
+			}
+			values, scores = append(values, row...), append(scores, 0.9)
+		}
+		rows := [][]Tensor{{tensor("b", []int64{50, 4}, values...), tensor("s", []int64{50}, scores...)}}
+		d := readAs(reading{repository.BoxCXCYWH, repository.SpaceUnit})
+		verdict, text := found(t, d, wide, rows)
+		if got := strings.Contains(text, "as in second corners"); got != (want != "") {
+			t.Errorf("%d unordered: found %q: %s", unordered, verdict, text)
+		}
+	}
+}
+
 func TestWrongScoresClassesAndNamesAreFound(t *testing.T) {
 	unit := reading{repository.BoxXYXY, repository.SpaceUnit}
 	box := tensor("b", []int64{1, 4}, 0.1, 0.2, 0.5, 0.9)
@@ -138,13 +169,13 @@ func TestWrongScoresClassesAndNamesAreFound(t *testing.T) {
 		"a score that is a logit":             {func(*repository.Definition) {}, 4.5, 1, "wrong", "must hold probabilities"},
 		"a class beyond the labels":           {func(*repository.Definition) {}, 0.9, 2, "wrong", "had class 2 in trial runs, but labels.txt has 2 labels"},
 		"one that would not be answered":      {func(*repository.Definition) {}, 0.1, 2, "doubtful", "output.class_first"},
-		"classes counted from 1, and told so": {func(d *repository.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
+		"classes counted from 1, as declared": {func(d *repository.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
 		"a class that is none, unanswered":    {func(*repository.Definition) {}, 0.1, 0.5, "doubtful", "class numbers"},
 		"a class that is none":                {func(*repository.Definition) {}, 0.9, 0.5, "wrong", "class numbers"},
 		"a name that means y first":           {func(d *repository.Definition) { d.Output.Boxes = "detection_boxes" }, 0.9, 1, "doubtful", "yxyx"},
 		"that name with y first": {func(d *repository.Definition) { d.Output.Boxes, d.Output.BoxFormat = "detection_boxes:0", "yxyx" },
 			0.9, 1, "", ""},
-		"a size that the model none of input.extra": {func(d *repository.Definition) { d.Output.BoxSpace = repository.SpaceOriginal }, 0.9, 1, "doubtful", "none of input.extra"},
+		"an image size that is no input": {func(d *repository.Definition) { d.Output.BoxSpace = repository.SpaceOriginal }, 0.9, 1, "doubtful", "none of input.extra"},
 	} {
 		d := readAs(unit)
 		d.Labels, d.LabelsFile, d.Output.Classes = []string{"cat", "dog"}, "labels.txt", "c"
@@ -195,8 +226,8 @@ func TestASingleBoxMayLackItsDimension(t *testing.T) {
 			scores []float32
 			shapes [][]int64 // of the scores, and of the classes
 		}{
-			"a class of its own": {named, []float32{0.9}, [][]int64{{}, {1}, {-1}, {1, 1}}},
-			"a table":            {d, []float32{0.1, 0.9}, [][]int64{{2}, {1, 2}, {-1, 2}}},
+			"a class per box": {named, []float32{0.9}, [][]int64{{}, {1}, {-1}, {1, 1}}},
+			"a table":         {d, []float32{0.1, 0.9}, [][]int64{{2}, {1, 2}, {-1, 2}}},
 		} {
 			for _, s := range c.shapes {
 				loaded := []Tensor{{"b", repository.Float32, shape, nil}, {"s", repository.Float32, s, nil}, {"c", repository.Int64, s, nil}}

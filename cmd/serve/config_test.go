@@ -40,7 +40,7 @@ func TestGoodConfigurations(t *testing.T) {
 	}
 }
 
-// Each bad file has a text beside it: the errors that it causes.
+// Each bad file comes with a text file: the errors it causes.
 func TestBadConfigurations(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) == 0 {
@@ -93,10 +93,10 @@ func TestEverySourceSetsEveryKey(t *testing.T) {
 	var environment, args []string
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.AddFlags(flags, want) // with the file's values as defaults
-	usual := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	config.AddFlags(usual, defaults())
+	byDefault := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.AddFlags(byDefault, defaults())
 	flags.VisitAll(func(f *pflag.Flag) {
-		if f.DefValue == usual.Lookup(f.Name).DefValue {
+		if f.DefValue == byDefault.Lookup(f.Name).DefValue {
 			t.Errorf("testdata/good/all.yaml does not set %s", f.Name)
 		}
 		if strings.Trim(f.Usage, " []") == "" {

@@ -118,7 +118,7 @@ func TestSumsOfInt8AreExact(t *testing.T) {
 	for name, c := range int8Cases {
 		for _, opset := range []int64{13, 17, 21, 23} {
 			if c.operator == "QLinearMatMul" && opset >= 21 {
-				continue // see models.Weights
+				continue // see repository.Weights
 			}
 			t.Run(fmt.Sprintf("%s, opset %d", name, opset), func(t *testing.T) {
 				path := writeModel(t, c.model(opset))

@@ -60,7 +60,7 @@ func (w words) String() string { return strings.Join(w.list, ",") }
 
 var errUnlucky = errors.New("unlucky")
 
-func usual() sample {
+func defaults() sample {
 	return sample{Name: "x", Level: "low", Web: web{Count: 8, Limit: 16 << 20, Timeout: 10 * time.Second, Share: 0.25}, Flat: flat{Seed: 1}}
 }
 
@@ -76,7 +76,7 @@ func file(t *testing.T, text string) string {
 func flags(t *testing.T, args ...string) *pflag.FlagSet {
 	t.Helper()
 	set := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	AddFlags(set, usual())
+	AddFlags(set, defaults())
 	if err := set.Parse(args); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestEverySourceSetsEveryKey(t *testing.T) {
 	for name, from := range map[string]Sources{
 		"file": {File: file(t, yaml)}, "environment": {Environment: environment}, "flags": {Flags: flags(t, args...)},
 	} {
-		got := usual()
+		got := defaults()
 		if err := Load(&got, from); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v\ngot  %+v\nwant %+v", name, err, got, want)
 		}
@@ -112,7 +112,7 @@ func TestPrecedence(t *testing.T) {
 		Environment: []string{"FOVEA_LEVEL=low", "FOVEA_SEED=2", "FOVEA_NAME=", "FOVEA_WEB_COUNT=4", "FOVEA_TEST_X=y", "FOVEA_PORT=tcp://10.0.0.1:80", "OTHER=x"},
 		Flags:       flags(t, "--web.on", "-c5"),
 	}
-	got := usual()
+	got := defaults()
 	if err := Load(&got, from); err != nil {
 		t.Fatal(err) // the file's seed is not used
 	}
@@ -122,21 +122,20 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestErrorsOfEverySourceAreReportedTogether(t *testing.T) {
-	name := file(t, "nam: x\nweb:\n  count: 9999999\n  share: .nan\n  limit: big\n  timeout: 5\nrates: [1, 11, x]\nlevel:\nset: [a!]\n")
-	got := usual()
-	err := Load(&got, Sources{File: name, Environment: []string{"FOVEA_WEB_ONE=1", "FOVEA_WEB_ON=perhaps"}, Flags: flags(t, "--seed=-1")})
+	name := file(t, "nam: x\nweb:\n  count: 9999999\n  share: .nan\n  limit: big\n  timeout: 5\nrates: [1, x]\nlevel:\nset: [a!]\n")
+	got := defaults()
+	err := Load(&got, Sources{File: name, Environment: []string{"FOVEA_WEB_ONE=1", "FOVEA_WEB_ON=perhaps", "FOVEA_RATES=1,y"}, Flags: flags(t, "--seed=-1")})
 	want := []string{
 		name + ":1:1: nam: unknown key; allowed here: env, level, name, rates, seed, set, web",
 		name + ":3:3: web.count: 9999999 is out of range (1–4096)",
 		name + ":4:3: web.share: NaN is out of range (>0–1)",
 		name + `:5:3: web.limit: "big" is not a size such as 512KiB, 16MiB or 2GiB`,
 		name + `:6:3: web.timeout: "5" is not a duration such as 500ms, 10s or 1m30s`,
-		name + ":7:12: rates[1]: 11 is out of range (0–10)",
-		name + `:7:16: rates[2]: "x" is not a number`,
 		name + ":8:1: level: has no value; give one or remove the key",
 		name + ":9:1: set: no exclamation, please",
 		"FOVEA_WEB_ONE: is not a configuration key",
 		`FOVEA_WEB_ON: "perhaps" is neither true nor false`,
+		`FOVEA_RATES: "y" is not a number`,
 		`--seed: "-1" is not a whole number above or equal to 0`,
 	}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
@@ -145,7 +144,7 @@ func TestErrorsOfEverySourceAreReportedTogether(t *testing.T) {
 }
 
 func TestErrorsKeepTheirCause(t *testing.T) {
-	got := usual()
+	got := defaults()
 	err := Load(&got, Sources{Environment: []string{"FOVEA_WEB_COUNT=13"}})
 	if !errors.Is(err, errUnlucky) || err.Error() != "FOVEA_WEB_COUNT: 13: unlucky" {
 		t.Error(err)
@@ -153,8 +152,37 @@ func TestErrorsKeepTheirCause(t *testing.T) {
 	if err := Load(&got, Sources{File: "none.yaml"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	if err := Check(usual()); err != nil {
+}
+
+func TestErrorsOfListsNameTheElement(t *testing.T) {
+	got := defaults()
+	err := Load(&got, Sources{File: file(t, "rates: [1, 11, x]")})
+	if err == nil || !strings.Contains(err.Error(), ":1:12: rates[1]: 11 is out of range (0–10)\n") || !strings.Contains(err.Error(), `:1:16: rates[2]: "x" is not a number`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	if err := Check(defaults()); err != nil {
 		t.Error(err)
+	}
+	bad := defaults()
+	bad.Web.Count = 0
+	if err := Check(bad); err == nil || err.Error() != "web.count: 0 is out of range (1–4096)" {
+		t.Errorf("got %v", err)
+	}
+	var errs Errors
+	Range(&errs, "a", 1, 1, 2)
+	Range(&errs, "a", 2, 1, 2)
+	errs.OneOf("a", "b", "a", "b")
+	if len(errs) > 0 {
+		t.Errorf("got %v", errs)
+	}
+	Range(&errs, "a", 3, 1, 2)
+	Range(&errs, "b", Size(1<<10), 1<<20, 2<<20)
+	errs.OneOf("c", "", "a", "b")
+	if want := "a: 3 is out of range (1–2)\nb: 1KiB is out of range (1MiB–2MiB)\nc: is required: one of a, b"; errs.Error() != want {
+		t.Errorf("got %v", errs)
 	}
 }
 
@@ -177,7 +205,7 @@ func TestBadFiles(t *testing.T) {
 		"web:\nname: x":                "",
 		"":                             "",
 	} {
-		got := usual()
+		got := defaults()
 		err := Parse([]byte(text), "c.yaml", &got).Err()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: %v, want %q", text, err, want)
@@ -231,7 +259,7 @@ func TestStrictFiles(t *testing.T) {
 		"web: {count: 0x10}":        "",
 		"web: {count: 99999999999}": "",
 	} {
-		got := usual()
+		got := defaults()
 		err := ParseStrict([]byte(text), "c.yaml", &got).Err()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: %v, want %q", text, err, want)
@@ -287,7 +315,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, read := range []func([]byte, string, any) *Report{Parse, ParseStrict} {
-			got := usual()
+			got := defaults()
 			if read(data, "c.yaml", &got).Err() == nil {
 				_ = Check(got)
 			}

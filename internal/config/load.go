@@ -12,7 +12,7 @@ import (
 const prefix = "FOVEA_"
 
 // notKeys are variables with the prefix that are not keys: what other parts of Fovea read, and what Kubernetes gives the
-// pods beside a service named fovea. One that ends in _ stands for all that begin with it.
+// pods next to a service named fovea. One that ends in _ stands for all that begin with it.
 var notKeys = []string{
 	"FOVEA_ORT_LIBRARY", "FOVEA_CONFIG", "FOVEA_TEST_", "FOVEA_SIMNVML_", "FOVEA_PORT", "FOVEA_PORT_", "FOVEA_SERVICE_",
 }
@@ -96,15 +96,15 @@ func (r *Report) replace(f field, setting string, texts ...string) {
 
 // flagValue is a flag of a key. It keeps text, which Read reads as that of every other source.
 type flagValue struct {
-	typeName, usual string
-	given           []string
+	typeName, byDefault string
+	given               []string
 }
 
 func (f *flagValue) Set(text string) error { f.given = append(f.given, text); return nil }
 func (f *flagValue) Type() string          { return f.typeName }
 func (f *flagValue) String() string {
 	if len(f.given) == 0 {
-		return f.usual
+		return f.byDefault
 	}
 	return strings.Join(f.given, ",")
 }
@@ -114,7 +114,7 @@ func AddFlags(flags *pflag.FlagSet, defaults any) {
 	for _, f := range leaves(defaults) {
 		value := &flagValue{typeName: typeName(f.Value)}
 		if !f.IsZero() && f.Kind() != reflect.Map {
-			value.usual = Format(f.Interface())
+			value.byDefault = Format(f.Interface())
 		}
 		help := f.tag.Get("help")
 		if limits := f.tag.Get("range"); limits != "" {

@@ -164,6 +164,51 @@ func TestDownloadResumes(t *testing.T) {
 	}
 }
 
+// TestDownloadRecovers interrupts a download in ways from which it can continue.
+func TestDownloadRecovers(t *testing.T) {
+	fail := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+	interrupt := cut(100_000, always, serveWeights)
+	short := func(w http.ResponseWriter, _ *http.Request) { // as if it were complete
+		_, _ = w.Write(weights[:100_000])
+		w.(http.Flusher).Flush()
+	}
+	otherRange := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes 7-%d/%d", len(weights)-1, len(weights)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(weights[7:])
+	}
+	for name, c := range map[string]struct {
+		responses []http.HandlerFunc
+		ranges    []string
+		waited    time.Duration
+	}{
+		"a response that ends too early": {[]http.HandlerFunc{short, serveWeights}, []string{"", "bytes=100000-"}, 500 * time.Millisecond},
+		"a response with another range":  {[]http.HandlerFunc{interrupt, otherRange, serveWeights}, []string{"", "bytes=100000-", ""}, 1500 * time.Millisecond},
+		"failures before and after progress": {[]http.HandlerFunc{fail, fail, interrupt, serveWeights}, []string{"", "", "", "bytes=100000-"},
+			2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ranges []string
+				d := pipedDownload(t, func(w http.ResponseWriter, r *http.Request) {
+					ranges = append(ranges, r.Header.Get("Range"))
+					c.responses[min(len(ranges), len(c.responses))-1](w, r)
+				})
+				start := time.Now()
+				if err := d.run(t.Context(), pipedURL); err != nil {
+					t.Fatal(err)
+				}
+				if waited := time.Since(start); waited != c.waited || !slices.Equal(ranges, c.ranges) {
+					t.Errorf("ranges %q in %v, want %q in %v", ranges, waited, c.ranges, c.waited)
+				}
+				if got, err := os.ReadFile(d.part); err != nil || !bytes.Equal(got, weights) {
+					t.Errorf("%d bytes, error %v; want the %d served", len(got), err, len(weights))
+				}
+			})
+		})
+	}
+}
+
 func TestDownloadReplacesALongerPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := pipedDownload(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(weights) })

@@ -176,7 +176,32 @@ func TestPullResumesAnEarlierOne(t *testing.T) {
 	}
 }
 
-// otherRange answers every range with one that was not asked for.
+// TestPullStartsOverOnce has a wrong part, and a server with a wrong file.
+func TestPullStartsOverOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var requests atomic.Int32
+	s := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		if requests.Add(1) > 2 {
+			cancel()
+		}
+		_, _ = w.Write(make([]byte, len(weights)))
+	})
+	dir := origin(t, s.URL, weights)
+	folder := filepath.Join(dir, "m", "3")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "model.onnx.part"), weights[:1000], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := Pull(ctx, PullOptions{Dir: dir, Name: "m", Transport: s.Client().Transport})
+	if err == nil || !strings.Contains(err.Error(), "its SHA-256 is") || requests.Load() != 2 {
+		t.Errorf("%d requests, error %v", requests.Load(), err)
+	}
+}
+
+// otherRange responds to every range with a different one.
 func otherRange(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Range") != "" {
 		r.Header.Set("Range", "bytes=7-")
@@ -197,7 +222,7 @@ func TestPullRefuses(t *testing.T) {
 		"a wrong file":             {func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(wrong) }, "its SHA-256 is"},
 		"a file of another length": {text(200, "short"), "has 5 bytes; the definition says 300000"},
 		"a file without end": {func(w http.ResponseWriter, r *http.Request) {
-			for range 100 { // chunked, so that no length is told
+			for range 100 { // chunked, without a length
 				_, _ = w.Write(weights)
 			}
 		}, "more than the expected 300000 bytes"},
@@ -303,54 +328,6 @@ func TestPullInstallsAShippedDefinition(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func TestPullFromMirrors(t *testing.T) {
-	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/base/m.onnx":
-			http.Redirect(w, r, "/elsewhere", http.StatusFound) // http to http: the user chose it
-		case "/elsewhere":
-			serveWeights(w, r)
-		default:
-			http.NotFound(w, r)
-		}
-	}))
-	t.Cleanup(plain.Close)
-	folder := write(t, map[string]string{"m.onnx": string(weights)})
-	for name, mirror := range map[string]string{"a folder": folder, "an address": plain.URL + "/base/"} {
-		t.Run(name, func(t *testing.T) {
-			dir := origin(t, "https://127.0.0.1:9/unused", weights)
-			if err := pull(t, dir, plain, PullOptions{Mirror: mirror}); err != nil {
-				t.Fatal(err)
-			}
-			pulled(t, dir)
-		})
-	}
-}
-
-func TestPullExplainsWhatIsMissing(t *testing.T) {
-	noAddress := good + "source: {sha256: " + strings.Repeat("ab", 32) + "}"
-	for name, c := range map[string]struct{ file, mirror, want string }{
-		"no public address":       {noAddress, "", "no public URL; use a mirror that has m.onnx"},
-		"a mirror without it":     {noAddress, t.TempDir(), "m.onnx: no such file"},
-		"a mirror that is a file": {noAddress, write(t, map[string]string{"m.onnx/": ""}), "is not a regular file"},
-		"no hash":                 {good, "", "no source.sha256"},
-		"a broken definition":     {"task: x", "", `task: "x" is not one of`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := write(t, map[string]string{"m/model.yaml": c.file})
-			err := pull(t, dir, nil, PullOptions{Mirror: c.mirror})
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error is %v; want %q", err, c.want)
-			}
-		})
-	}
-	for _, name := range []string{"none", "../m", ""} {
-		if err := Pull(t.Context(), PullOptions{Dir: t.TempDir(), Name: name}); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%q: %v", name, err)
-		}
-	}
-}
 
 // Every shipped model that a folder of real weights has is pulled from it and is then ready to serve.
 func TestPullShippedModelsFromAMirrorFolder(t *testing.T) {

@@ -218,13 +218,14 @@ func TestExternalData(t *testing.T) {
 		files map[string]string
 		want  string // empty: taken
 	}{
-		"beside the model":        {kept("w.data", 0, 12), map[string]string{"m/1/w.data": twelve}, ""},
+		"next to the model":       {kept("w.data", 0, 12), map[string]string{"m/1/w.data": twelve}, ""},
 		"as exporters may write":  {kept("./w.data", 0, 12), map[string]string{"m/1/w.data": twelve}, ""},
-		"in a folder beside":      {kept("sub/w.data", 0, 12), map[string]string{"m/1/sub/w.data": twelve}, ""},
+		"in a folder next to it":  {kept("sub/w.data", 0, 12), map[string]string{"m/1/sub/w.data": twelve}, ""},
 		"not there":               {kept("w.data", 0, 12), nil, `has weights in "w.data", which must be in `},
 		"a Git LFS pointer":       {kept("w.data", 4096, 12), map[string]string{"m/1/w.data": "version https://git-lfs.github.com/spec/v1\noid x\nsize 12\n"}, "Git LFS pointer"},
 		"an HTML page":            {kept("w.data", 4096, 12), map[string]string{"m/1/w.data": "<!doctype html>"}, "HTML page"},
 		"truncated":               {kept("w.data", 8, 12), map[string]string{"m/1/w.data": twelve}, "truncated: it has 12 bytes, and the model needs 20"},
+		"a byte short":            {kept("w.data", 1, 12), map[string]string{"m/1/w.data": twelve}, "truncated: it has 12 bytes, and the model needs 13"},
 		"a folder":                {kept("w.data", 0, 12), map[string]string{"m/1/w.data/": ""}, "is not a regular file"},
 		"above the model":         {kept("../w.data", 0, 12), map[string]string{"m/w.data": twelve}, "is not a file in the folder of model.onnx"},
 		"far above":               {kept("../../../../etc/passwd", 0, 12), nil, "is not a file in the folder of model.onnx"},
@@ -273,14 +274,14 @@ func TestQuantizedModelsAreDetected(t *testing.T) {
 		"float32":                            {nil, false, false},
 		"QLinearConv":                        {int8Weights("QLinearConv", 10, 4, 3, 1, 1), true, false},
 		"QLinearMatMul":                      {int8Weights("QLinearMatMul", 17, 3, 4), true, false},
+		"QLinearMatMul of opset 20":          {int8Weights("QLinearMatMul", 20, 3, 4), true, false},
 		"QLinearMatMul that stays as it is":  {int8Weights("QLinearMatMul", 21, 3, 4), true, true},
 		"weights of int8, activations float": {int8Weights("DequantizeLinear", 17, 3, 4), false, false},
 		"int8 of zero points alone":          {int8Weights("QuantizeLinear", 17, 4), false, false},
 	} {
-		data := addModel(c.change)
-		f, err := inspect(bytes.NewReader(data), int64(len(data)))
-		if err != nil || f.quantized != c.quantized || f.quantized && (f.matMul && f.opset >= 21) != c.always {
-			t.Errorf("%s: %+v, %v", name, f, err)
+		w, err := weightsOf(t, map[string]string{"m/1/model.onnx": string(addModel(c.change))})
+		if err != nil || w.Quantized != c.quantized || w.SaturatesAlways != c.always {
+			t.Errorf("%s: %+v, %v", name, w, err)
 		}
 	}
 }
