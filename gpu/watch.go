@@ -127,7 +127,7 @@ func (w *watcher) convert(ctx context.Context, data nvml.EventData) {
 	switch data.EventType {
 	case nvml.EventTypeXidCriticalError:
 		e.Kind, e.XID = KindXID, int(data.EventData)
-		e.Class = Classify(e.XID)
+		e.Class = tableClass(e.XID)
 	case nvml.EventTypeDoubleBitEccError:
 		e.Kind, e.Class = KindECC, ClassReset
 	case nvml.EventTypeSingleBitEccError:

@@ -39,8 +39,8 @@ var xids = map[Class][]int{
 	},
 }
 
-// Classify returns the class of an XID by the table alone.
-func Classify(xid int) Class {
+// tableClass returns the class of an XID by the table alone.
+func tableClass(xid int) Class {
 	for class, numbers := range xids {
 		if slices.Contains(numbers, xid) {
 			return class

@@ -23,7 +23,7 @@ func TestClassify(t *testing.T) {
 		ClassUnknown:     {0, 1, 154, 999},
 	} {
 		for _, xid := range numbers {
-			if got := Classify(xid); got != class {
+			if got := tableClass(xid); got != class {
 				t.Errorf("XID %d is %s, want %s", xid, got, class)
 			}
 		}
