@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,17 +14,11 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// request makes a vegeta target. Vegeta's results contain only its URL, so whatever a result needs goes into the fragment,
-// which HTTP clients never send.
-func (p *Plan) request(b body, fragment string) vegeta.Target {
+// request makes a vegeta target.
+func (p *Plan) request(b body) vegeta.Target {
 	t := vegeta.Target{Method: http.MethodPost, URL: p.target.URL, Body: b.data, Header: http.Header{}}
-	for key, values := range p.config.Header {
-		t.Header[key] = values
-	}
+	maps.Copy(t.Header, p.config.Header)
 	t.Header.Set("Content-Type", b.contentType)
-	if fragment != "" {
-		t.URL += "#" + fragment
-	}
 	return t
 }
 
@@ -58,11 +53,13 @@ func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 	return l
 }
 
+// targets returns the requests in turn. Vegeta's results contain only a request's URL, so whatever judge needs goes into the
+// fragment, which HTTP clients never send.
 func (l *load) targets() vegeta.Targeter {
 	var next atomic.Uint64
 	made := make([]vegeta.Target, len(l.plan.bodies))
 	for i, b := range l.plan.bodies {
-		made[i] = l.plan.request(b, "")
+		made[i] = l.plan.request(b)
 	}
 	return func(t *vegeta.Target) error {
 		i := (next.Add(1) - 1) % uint64(len(made))
