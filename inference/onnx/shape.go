@@ -31,10 +31,7 @@ func (s *Session) buckets(spec BatchSpec) ([]int, error) {
 
 // FixedBatch is the batch size that the file fixes, 0 if any size is accepted.
 func (s *Session) FixedBatch() int {
-	n, err := s.fixedBatch()
-	if err != nil {
-		return 0 // NewBatch reports the error
-	}
+	n, _ := s.fixedBatch() // NewBatch reports the error
 	return n
 }
 

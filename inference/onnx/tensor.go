@@ -21,21 +21,21 @@ type tensor struct {
 	block    *native.Block // nil for an output whose shape varies between runs
 }
 
-// allocate allocates rows rows of a tensor.
-func (b *Batch) allocate(info Info, rowShape []int64, rows int) (tensor, error) {
+// allocate allocates the batch's rows of a tensor.
+func (b *Batch) allocate(info Info, rowShape []int64) (tensor, error) {
 	t := tensor{info: info, rowShape: rowShape}
 	elements, err := count(rowShape)
 	if err != nil {
 		return t, err
 	}
 	t.rowBytes = elements * info.DType.Size()
-	t.block, err = b.parent.memory(t.rowBytes * rows)
+	t.block, err = b.parent.memory(t.rowBytes * b.rows)
 	return t, err
 }
 
 // memory returns tensor memory for the session's device.
 func (s *Session) memory(size int) (*native.Block, error) {
-	if s.device.Kind != CUDA || s.pageable {
+	if s.device.Kind != CUDA || s.options.CUDA.Pageable {
 		return native.Alloc(size)
 	}
 	cuda, err := openCUDA()
@@ -63,7 +63,7 @@ func newValue(dtype repository.DType, shape []int64, memory []byte) (ort.Value, 
 	if err != nil {
 		return nil, err
 	}
-	liveValues.Add(1)
+	liveObjects.Add(1)
 	return value, nil
 }
 
@@ -73,7 +73,7 @@ func destroy(values []ort.Value) error {
 	for _, value := range values {
 		if value != nil {
 			errs = append(errs, value.Destroy())
-			liveValues.Add(-1)
+			liveObjects.Add(-1)
 		}
 	}
 	return errors.Join(errs...)
