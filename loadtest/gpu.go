@@ -124,16 +124,20 @@ func (s *sampler) between(from, to time.Duration) []GPULevel {
 	defer s.mu.Unlock()
 	var list []GPULevel
 	for _, g := range s.gpus {
-		var utilization, memory, watts []float64
+		var values [3][]float64 // utilization, memory, watts
 		for _, sample := range g.Samples {
 			if sample.Seconds < from.Seconds() || sample.Seconds > to.Seconds() {
 				continue
 			}
-			utilization, memory, watts = collect(utilization, sample.Utilization), collect(memory, sample.MemoryBytes), collect(watts, sample.Watts)
+			for i, v := range []*float64{sample.Utilization, sample.MemoryBytes, sample.Watts} {
+				if v != nil {
+					values[i] = append(values[i], *v)
+				}
+			}
 		}
-		l := GPULevel{UUID: g.UUID, Utilization: mean(utilization), Watts: mean(watts)}
-		if len(memory) > 0 {
-			l.MemoryBytes = new(slices.Max(memory))
+		l := GPULevel{UUID: g.UUID, Utilization: mean(values[0]), Watts: mean(values[2])}
+		if len(values[1]) > 0 {
+			l.MemoryBytes = new(slices.Max(values[1]))
 		}
 		list = append(list, l)
 	}
@@ -154,13 +158,6 @@ func imagesPerJoule(list []GPULevel, span time.Duration, images int) *float64 {
 		return nil
 	}
 	return new(round(float64(images) / (watts * span.Seconds())))
-}
-
-func collect(values []float64, v *float64) []float64 {
-	if v == nil {
-		return values
-	}
-	return append(values, *v)
 }
 
 func mean(values []float64) *float64 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -78,20 +79,17 @@ func (l *load) judge(r *vegeta.Result) (sample, error) {
 	_, fragment, _ := strings.Cut(r.URL, "#")
 	index, due, open := strings.Cut(fragment, ",")
 	i, err := strconv.Atoi(index)
+	at := int64(math.MaxInt64)
+	if open && err == nil {
+		at, err = strconv.ParseInt(due, 10, 64)
+	}
 	if err != nil || i < 0 || i >= len(l.plan.bodies) {
 		return sample{}, fmt.Errorf("vegeta returned the URL %q, which was not sent", r.URL)
 	}
 	b := l.plan.bodies[i]
 	s := sample{sent: r.Timestamp.Sub(l.began), failed: l.plan.checker.failures(b, int(r.Code), r.Error, r.Body)}
-	s.end, s.due = s.sent+r.Latency, s.sent
+	s.end, s.due = s.sent+r.Latency, min(time.Duration(at), s.sent)
 	s.images = len(b.images) - len(s.failed)
-	if open {
-		at, err := strconv.ParseInt(due, 10, 64)
-		if err != nil {
-			return sample{}, fmt.Errorf("vegeta returned the URL %q, which was not sent", r.URL)
-		}
-		s.due = min(time.Duration(at), s.sent)
-	}
 	return s, nil
 }
 

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -82,16 +82,13 @@ func (p *Plan) emptyResult() *Result {
 	}
 }
 
+var modelName = regexp.MustCompile(`(?m)^model name[ \t]*:[ \t]*(.*?)[ \t]*$`)
+
 // processor is the CPU's name on Linux; empty elsewhere.
 func processor() string {
-	data, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(data)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
+	data, _ := os.ReadFile("/proc/cpuinfo")
+	if m := modelName.FindSubmatch(data); m != nil {
+		return string(m[1])
 	}
 	return ""
 }
@@ -138,16 +135,13 @@ func (r *run) level(ctx context.Context, load Level, limit time.Duration) (*Leve
 		level.ImagesPerJoule = imagesPerJoule(level.GPUs, w.end-w.start, w.images)
 	}
 	r.result.Levels = append(r.result.Levels, level)
-	if lagging(level) {
+	if level.Rate > 0 && level.LagP99MS > max(1, level.Latency.P99MS/10) {
 		r.result.Notes = append(r.result.Notes, fmt.Sprintf("%s: requests were sent up to %.3g ms late (p99), and their latencies "+
 			"include that: this machine is too busy to send on time, or max-in-flight was reached", level.Name(), level.LagP99MS))
 	}
 	progress(true)
 	return &level, err
 }
-
-// lagging reports whether requests were sent so late that the lag is a substantial part of the latency.
-func lagging(l Level) bool { return l.Rate > 0 && l.LagP99MS > 1 && l.LagP99MS > l.Latency.P99MS/10 }
 
 func progressOf(load Level, r *recorder, done bool) Progress {
 	p := Progress{Windows: r.config.MaxWindows, Done: done}

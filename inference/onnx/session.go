@@ -44,7 +44,7 @@ type Session struct {
 
 	parallel atomic.Pointer[ort.DynamicAdvancedSession] // nil: none
 
-	layouts  sync.Map                                   // []rowLayout of the outputs, by the row shapes of the inputs
+	layouts sync.Map // []rowLayout of the outputs, by the row shapes of the inputs
 
 	mu      sync.Mutex
 	session *ort.DynamicAdvancedSession // nil once closed

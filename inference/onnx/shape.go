@@ -68,7 +68,7 @@ func (s *Session) rowShapes(given [][]int64) ([][]int64, error) {
 		if given != nil && given[i] != nil {
 			shape = given[i]
 		}
-		if !matches(shape, declared) {
+		if !slices.EqualFunc(shape, declared, func(n, fixed int64) bool { return fixed < 0 || n == fixed }) {
 			return nil, fmt.Errorf("input %q: row shape %v was requested, but the file has %v", info.Name, shape, declared)
 		}
 		if slices.Min(append([]int64{1}, shape...)) < 1 {
@@ -77,9 +77,4 @@ func (s *Session) rowShapes(given [][]int64) ([][]int64, error) {
 		shapes[i] = slices.Clone(shape)
 	}
 	return shapes, nil
-}
-
-// matches reports whether shape matches the declared shape, in which -1 matches any size.
-func matches(shape, declared []int64) bool {
-	return slices.EqualFunc(shape, declared, func(a, b int64) bool { return b < 0 || a == b })
 }
