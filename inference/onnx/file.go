@@ -13,12 +13,8 @@ import (
 	"fovea/internal/repository"
 )
 
-// Info is one input or output as the ONNX file declares it.
-type Info struct {
-	Name  string
-	DType repository.DType // its Size is 0 for unsupported types: "bool", "string", "sequence", "map"
-	Shape []int64          // including the batch dimension, which comes first; -1: left open by the file. Empty: unknown
-}
+// Info is one input or output as the ONNX file declares it. Size of an unsupported DType is 0; an empty Shape is unknown.
+type Info = repository.TensorInfo
 
 // elements are the supported element types.
 var elements = map[repository.DType]ort.TensorElementDataType{
