@@ -32,7 +32,7 @@ type Engine struct {
 	checkDevice func(onnx.Device) error
 
 	syncing   *semaphore.Weighted     // one Refresh at a time
-	work      sync.WaitGroup          // loads and unloads under way
+	work      sync.WaitGroup          // loads and unloads in progress
 	computing atomic.Int64            // loads, of parallel sessions too, including those that were given up
 	stop      context.CancelCauseFunc // terminates all loads and runs
 

@@ -29,7 +29,7 @@ const (
 const stopTimeout = 2 * time.Second
 
 // load tries to load one version and updates what its model serves. A load fails when it takes longer than
-// inference.load_timeout or the engine is closed. If it cannot be stopped, it goes on in the background, frees what it made
+// inference.load_timeout or the engine is closed. If it cannot be stopped, it continues in the background, frees what it made
 // when it returns, and delays nothing else.
 func (e *Engine) load(m *model, v *version) {
 	defer close(v.done)

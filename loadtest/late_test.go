@@ -17,7 +17,7 @@ func TestLateResponses(t *testing.T) {
 	answered := func(due, end time.Duration) sample { return sample{due: due, sent: due, end: end, images: 1} }
 	for _, test := range []struct {
 		name     string
-		inFlight []sample // beside 300 requests of 5 ms in three windows from 1 s to 4 s
+		inFlight []sample // in addition to 300 requests of 5 ms in three windows from 1 s to 4 s
 		failed   int
 		p99      time.Duration
 		over     string

@@ -13,7 +13,7 @@ import (
 	"fovea/internal/logging"
 )
 
-// The exit statuses beside 0.
+// Exit statuses other than 0.
 const (
 	exitMissed = 1 // a threshold was missed
 	exitFailed = 2 // usage error, or the test could not run

@@ -172,7 +172,7 @@ func (d *Daemon) Close() error {
 	return errors.Join(append(errs, d.unmount(), os.RemoveAll(d.dir))...)
 }
 
-// unmount unmounts what the engine left mounted, such as a bind of its own folder.
+// unmount unmounts what the engine left mounted, such as a bind mount of its folder.
 func (d *Daemon) unmount() error {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {

@@ -83,7 +83,7 @@ func TestUnwrittenRowsAreNaNAndIndependent(t *testing.T) {
 	}
 	for _, row := range []int{0, 2} {
 		if got := floats(b.Outputs(row)[0].Data); !near(got, g.Y[row]) {
-			t.Errorf("row %d is %v beside rows of NaN, want %v", row, got, g.Y[row])
+			t.Errorf("row %d is %v next to rows of NaN, want %v", row, got, g.Y[row])
 		}
 	}
 }

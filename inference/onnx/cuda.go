@@ -88,7 +88,7 @@ func flag(on bool) string {
 }
 
 // cpuFallback is ONNX Runtime 1.30's message when a node has no kernel on the session's device and
-// session.disable_cpu_ep_fallback forbids the CPU (inference_session.cc). The error has no code of its own.
+// session.disable_cpu_ep_fallback forbids the CPU (inference_session.cc). The error has no specific code.
 const cpuFallback = "graph nodes that are assigned to the default CPU EP"
 
 // createCUDA creates a session that runs entirely on the GPU. If parts of the model can only run on the CPU, the session

@@ -49,7 +49,7 @@ var lostCodes = map[int]string{
 	721: "cudaErrorTensorMemoryLeak",    // process
 	810: "cudaErrorMpsClientTerminated", // process: terminated by the MPS server
 	911: "cudaErrorExternalDevice",      // process
-	999: "cudaErrorUnknown",             // the driver's error after an Xid without a code of its own
+	999: "cudaErrorUnknown",             // the driver's error after an Xid without a specific code
 }
 
 // IsDeviceLost reports whether err means that the device is lost to this process and only a restart helps. Errors such as
@@ -64,7 +64,7 @@ func IsDeviceLost(err error) bool {
 }
 
 // cudaFailure matches ONNX Runtime 1.30's message for a failed CUDA call: "CUDA failure 700: an illegal memory access was
-// encountered ; GPU=0 ; …" (cuda_call.cc). cuBLAS and cuDNN failures look alike but have numbers of their own, which say
+// encountered ; GPU=0 ; …" (cuda_call.cc). cuBLAS and cuDNN failures look alike but have different numbers, which say
 // nothing about the device.
 var cudaFailure = regexp.MustCompile(`\bCUDA failure (\d+)\b`)
 

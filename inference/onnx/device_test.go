@@ -159,7 +159,7 @@ func TestIsDeviceLost(t *testing.T) {
 		"too little memory":              {text: "CUDA failure 2: out of memory ; GPU=0"},
 		"host memory pinned twice":       {text: "CUDA failure 712: part or all of the requested memory range is already mapped"},
 		"a cuDNN status of that number":  {text: "CUDNN failure 719: x", want: false},
-		"a number that goes on":          {text: "CUDA failure 7001: x"},
+		"a longer number":                {text: "CUDA failure 7001: x"},
 		"a number beyond all":            {text: "CUDA failure 99999999999999999999999: x"},
 		"an arena that is full":          {text: "Available memory of 0 is smaller than requested bytes of 1024"},
 		"hidden behind cuDNN":            {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED", latched: 700, want: true},

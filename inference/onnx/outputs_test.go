@@ -12,7 +12,7 @@ import (
 	"fovea/internal/repository"
 )
 
-// doubled is a model of "y", twice the input "x", beside outputs of types that are not read and of all number types.
+// doubled is a model of "y", twice the input "x", with outputs of types that are not read and of all number types.
 func doubled() *onnxwriter.Model {
 	m := &onnxwriter.Model{}
 	m.Input("x", onnxwriter.Float, "n", 2)
