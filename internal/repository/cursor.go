@@ -99,27 +99,6 @@ func (c *cursor) field(end int64) (number uint64, length int64, err error) {
 	return number, length, err
 }
 
-// message reads the fields of a nested message up to end. It calls read for each and skips what read leaves of the field.
-func (c *cursor) message(end int64, depth int, read func(c *cursor, number uint64, end int64, depth int) error) error {
-	if depth > maxNesting {
-		return errTooManyParts
-	}
-	for c.at < end {
-		number, length, err := c.field(end)
-		if err != nil {
-			return err
-		}
-		after := c.at + length
-		if c.wire == wireBytes || c.wire == wireVarint {
-			if err := read(c, number, after, depth+1); err != nil {
-				return err
-			}
-		}
-		c.at = after
-	}
-	return nil
-}
-
 // text reads the bytes up to end; it is empty for more than maxName.
 func (c *cursor) text(end int64) (string, error) {
 	if end-c.at > maxName {

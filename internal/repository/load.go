@@ -89,6 +89,12 @@ func openRegular(fsys fs.FS, name string) (fs.File, error) {
 	if err != nil {
 		return nil, withoutPath(err)
 	}
+	_, err = regular(f)
+	return f, err
+}
+
+// regular describes an open file, and closes it unless it is a regular file.
+func regular(f fs.File) (fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = errNotRegular
@@ -96,7 +102,7 @@ func openRegular(fsys fs.FS, name string) (fs.File, error) {
 	if err != nil {
 		return nil, errors.Join(withoutPath(err), f.Close())
 	}
-	return f, nil
+	return info, nil
 }
 
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
