@@ -88,8 +88,10 @@ func (d *download) run(ctx context.Context, address string) error {
 			return fmt.Errorf("gave up after %d tries: %w", failures, err)
 		}
 		d.progress.report("%v; retrying in %v", err, wait)
-		if err := sleep(ctx, wait); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
 		}
 		wait = min(2*wait, maxBackoff)
 	}

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"fovea/internal/fileutil"
 )
@@ -197,15 +196,4 @@ func verify(path string, source Source) error {
 		return fmt.Errorf("its SHA-256 is %s; the definition says %s", got, source.SHA256)
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }
