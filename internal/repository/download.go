@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -70,9 +69,6 @@ func (f *final) Unwrap() error { return f.error }
 
 // run downloads until the part is complete. Tries that make progress do not count against maxTries.
 func (d *download) run(ctx context.Context, address string) error {
-	if _, err := url.Parse(address); err != nil {
-		return fmt.Errorf("URL: %w", err)
-	}
 	defer d.client.CloseIdleConnections()
 	wait, failures := initialBackoff, 0
 	for range maxInterrupts {

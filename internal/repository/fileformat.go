@@ -61,9 +61,8 @@ var formats = []format{
 // describeFormat says which other format a file that begins with head has, and what to do; empty if it is unknown. size is the
 // file's.
 func describeFormat(head []byte, size int64) string {
-	text := cmp.Or(zeros(head, size), pointer(head, size), zipped(head), pickled(head), safetensors(head), protobufs(head),
-		ultralytics(head, size), markup(head))
-	if text != "" {
+	if text := cmp.Or(zeros(head, size), pointer(head, size), zipped(head), pickled(head), safetensors(head), protobufs(head),
+		ultralytics(head, size), markup(head)); text != "" {
 		return text
 	}
 	for _, f := range formats {
@@ -71,7 +70,10 @@ func describeFormat(head []byte, size int64) string {
 			return f.what + ", not ONNX: " + f.advice
 		}
 	}
-	return quotedText(head)
+	if len(head) > 1 && printable(head) {
+		return "a text that begins with " + firstLine(string(head)) + ", not ONNX: " + copyAgain
+	}
+	return ""
 }
 
 func zeros(head []byte, size int64) string {
@@ -231,14 +233,6 @@ func title(text string) string {
 		return ""
 	}
 	return " (" + strings.Join(titles, ", ") + ")"
-}
-
-// quotedText quotes the beginning of unknown text.
-func quotedText(head []byte) string {
-	if len(head) < 2 || !printable(head) {
-		return ""
-	}
-	return "a text that begins with " + firstLine(string(head)) + ", not ONNX: " + copyAgain
 }
 
 // printable reports whether data is text, which may end within a character.

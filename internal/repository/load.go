@@ -80,9 +80,6 @@ func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) error {
 	return nil
 }
 
-// errNotRegular is the error of a folder, pipe or device.
-var errNotRegular = errors.New("is not a regular file")
-
 // openRegular opens a regular file.
 func openRegular(fsys fs.FS, name string) (fs.File, error) {
 	f, err := fsys.Open(name)
@@ -97,7 +94,7 @@ func openRegular(fsys fs.FS, name string) (fs.File, error) {
 func regular(f fs.File) (fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errNotRegular
+		err = errors.New("is not a regular file")
 	}
 	if err != nil {
 		return nil, errors.Join(withoutPath(err), f.Close())

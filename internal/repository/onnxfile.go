@@ -39,23 +39,10 @@ var (
 )
 
 // truncatedError is the error of a file that ends too early.
-type truncatedError struct{ have, want int64 }
+type truncatedError struct{ want int64 } // bytes that it needs at least, as far as is known
 
-// Error gives the size that the file has and needs.
-func (e *truncatedError) Error() string {
-	if e.want > e.have {
-		return fmt.Sprintf("is truncated: it has %d bytes and needs at least %d", e.have, e.want)
-	}
-	return fmt.Sprintf("is truncated: it has %d bytes, without all parts of a model", e.have)
-}
-
-// damagedError is the error of a file that begins as an ONNX file but does not continue as one.
-type damagedError struct{ at int64 }
-
-// Error gives the offset.
-func (e *damagedError) Error() string {
-	return fmt.Sprintf("begins as an ONNX file but is damaged at byte %d", e.at)
-}
+// Error is completed by judge.
+func (*truncatedError) Error() string { return "is truncated" }
 
 // Protobuf's wire types.
 const wireVarint, wireFixed64, wireBytes, wireFixed32 = 0, 1, 2, 5
@@ -120,7 +107,7 @@ type tensor struct {
 }
 
 // readONNX parses the structure of a file of size bytes. The error is errNotONNX, errTooManyParts (with the result up to there),
-// a *truncatedError, a *damagedError, or that of r.
+// that of r, or says that the file is truncated or damaged.
 func readONNX(r io.ReaderAt, size int64) (*onnxFile, error) {
 	p := &parser{cursor: cursor{r: r, size: size, left: maxFields}, onnxFile: onnxFile{external: map[string]int64{}}}
 	known := 0
@@ -145,7 +132,7 @@ func readONNX(r io.ReaderAt, size int64) (*onnxFile, error) {
 	}
 	p.quantized = p.integerOps && p.int8Weights
 	if !p.graph || !p.operatorSet {
-		return &p.onnxFile, p.judge(&truncatedError{have: size}, known, size)
+		return &p.onnxFile, p.judge(&truncatedError{}, known, size)
 	}
 	return &p.onnxFile, nil
 }
@@ -156,9 +143,13 @@ func (p *parser) judge(err error, known int, at int64) error {
 	foreign := known == 0 || p.foreign && !p.graph
 	switch {
 	case errors.As(err, &cut) && !foreign:
-		return &truncatedError{have: p.size, want: cut.want}
+		needs := ", without all parts of a model"
+		if cut.want > p.size {
+			needs = fmt.Sprintf(" and needs at least %d", cut.want)
+		}
+		return fmt.Errorf("is truncated: it has %d bytes%s; %s", p.size, needs, copyAgain)
 	case errors.Is(err, errWire) && !foreign:
-		return &damagedError{at}
+		return fmt.Errorf("begins as an ONNX file but is damaged at byte %d; %s", at, copyAgain)
 	case errors.As(err, &cut), errors.Is(err, errWire):
 		return errNotONNX
 	}

@@ -209,17 +209,15 @@ func (e *Entry) Serve(isServed func(number int) bool) []Version {
 
 // checkVersions reports listed versions that are not there, once any is.
 func (e *Entry) checkVersions() error {
-	var errs config.Errors
-	if len(e.Versions) > 0 {
-		for i, n := range e.Definition.Versions.Numbers {
-			of := func(v Version) bool { return v.Number == n }
-			if !slices.ContainsFunc(e.Versions, of) && !slices.ContainsFunc(e.Unreadable, of) {
-				errs.Add(config.Index("versions", i), "%s does not exist", filepath.Join(strconv.Itoa(n), weightsFile))
-			}
-		}
+	if len(e.Versions) == 0 {
+		return nil
 	}
-	for _, err := range errs {
-		err.Position.File = filepath.Join(e.Dir, definitionFile)
+	var errs config.Errors
+	for i, n := range e.Definition.Versions.Numbers {
+		if !slices.ContainsFunc(slices.Concat(e.Versions, e.Unreadable), func(v Version) bool { return v.Number == n }) {
+			errs.Add(config.Index("versions", i), "%s does not exist", filepath.Join(strconv.Itoa(n), weightsFile))
+			errs[len(errs)-1].Position.File = filepath.Join(e.Dir, definitionFile)
+		}
 	}
 	return errs.Err()
 }

@@ -77,12 +77,7 @@ func inspect(f io.ReaderAt, size int64) (*onnxFile, error) {
 	if text := describeFormat(head, size); text != "" {
 		return nil, errors.New("is " + text)
 	}
-	var cut *truncatedError
-	var damaged *damagedError
-	switch {
-	case errors.As(err, &cut), errors.As(err, &damaged):
-		return nil, fmt.Errorf("%w; %s", err, copyAgain)
-	case errors.Is(err, errNotONNX):
+	if errors.Is(err, errNotONNX) {
 		return nil, fmt.Errorf("%w: it begins with the bytes % x; want a model exported to ONNX", err, head[:min(len(head), 8)])
 	}
 	return nil, err
