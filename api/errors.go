@@ -42,10 +42,10 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 
 // apiErrorOf is apierror.From for errors that may also be those of a context.
 func apiErrorOf(err error) *apierror.Error {
-	var apiErr *apierror.Error
-	switch {
-	case errors.As(err, &apiErr):
+	if apiErr, ok := errors.AsType[*apierror.Error](err); ok {
 		return apiErr
+	}
+	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return apierror.Wrap(apierror.DeadlineExceeded, err, "no response within the request's time")
 	case errors.Is(err, context.Canceled):

@@ -13,8 +13,6 @@ import (
 	"fovea/postprocess"
 )
 
-const maxTopK = repository.MaxTopK
-
 // params are the parameters of a request, from its query and its body. None may be given twice.
 type params struct {
 	values postprocess.Params
@@ -23,8 +21,8 @@ type params struct {
 
 var setters = map[string]func(*postprocess.Params, float64) *apierror.Error{
 	"top_k": func(p *postprocess.Params, v float64) *apierror.Error {
-		if v < 1 || v > maxTopK || v != float64(int(v)) {
-			return apierror.New(apierror.InvalidParameter, "top_k must be a whole number from 1 to %d", maxTopK)
+		if v < 1 || v > repository.MaxTopK || v != float64(int(v)) {
+			return apierror.New(apierror.InvalidParameter, "top_k must be a whole number from 1 to %d", repository.MaxTopK)
 		}
 		p.TopK = int(v)
 		return nil
@@ -75,9 +73,6 @@ func (p *params) set(name, text string) error {
 
 // query sets the parameters of a URL query.
 func (p *params) query(raw string) error {
-	if raw == "" {
-		return nil
-	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return apierror.Wrap(apierror.InvalidParameter, err, "the query cannot be parsed; allowed: %s", parameterNames())

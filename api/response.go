@@ -9,15 +9,12 @@ import (
 
 // predictResponse is the body of a response with at least one prediction.
 type predictResponse struct {
-	Model       string  `json:"model"`
-	Version     string  `json:"version"`
-	Device      string  `json:"device"`
-	Predictions []entry `json:"predictions"` // in the order of the request
-	Timing      timing  `json:"timing"`
+	Model       string `json:"model"`
+	Version     string `json:"version"`
+	Device      string `json:"device"`
+	Predictions []any  `json:"predictions"` // of each image, in the order of the request: a postprocess.Prediction, or an apierror.Body
+	Timing      timing `json:"timing"`
 }
-
-// entry is the result of one image: a postprocess.Prediction, or an apierror.Body.
-type entry any
 
 // timing is in milliseconds. With several images, each stage is that of the slowest image; total is the time from the
 // request's headers to the response, and so includes the arrival of the body.
@@ -57,8 +54,8 @@ func newResponse(rc *requestContext, results []imageResult) predictResponse {
 	return response
 }
 
-func entries(results []imageResult) []entry {
-	list := make([]entry, len(results))
+func entries(results []imageResult) []any {
+	list := make([]any, len(results))
 	for i, result := range results {
 		if err := result.err; err != nil {
 			list[i] = apierror.Body{Error: err.Message, Code: err.Code}

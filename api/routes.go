@@ -37,9 +37,9 @@ func (s *Server) routes() *gin.Engine {
 	if err := r.SetTrustedProxies(nil); err != nil {
 		panic(err) // not reached: there is nothing to parse
 	}
-	r.POST("/predict", s.route(s.predictDefault))
-	r.POST("/v1/models/:model/predict", s.route(s.predictNamed))
-	r.POST("/v1/models/:model/versions/:version/predict", s.route(s.predictNamed))
+	for _, path := range []string{"/predict", "/v1/models/:model/predict", "/v1/models/:model/versions/:version/predict"} {
+		r.POST(path, s.route(s.predict))
+	}
 	for path, show := range map[string]func(*gin.Context, *requestContext){
 		"/v1/models": s.listModels, "/v1/models/:model": s.showModel, "/health": s.showHealth, "/ready": s.showReady,
 		"/openapi.json": showDocument(documentFor(s.cfg)), "/metrics": s.showMetrics(),

@@ -18,6 +18,8 @@ import (
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/repository"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // watchEvery is how often the server checks its own health between requests for it.
@@ -63,7 +65,9 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Que
 	defer s.gpus.close(log)
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Address)
 	if err != nil {
-		return errors.Join(fmt.Errorf("http.address: %w", err), s.closeEngine(time.Second))
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		return errors.Join(fmt.Errorf("http.address: %w", err), s.engine.Close(closing))
 	}
 	s.address = listener.Addr().String()
 	log.Info("listening", "address", s.address, "version", build().Version)
@@ -71,9 +75,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Que
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.monitor.Watch(ctx, watchEvery)
-	fatal := s.watchFatal(ctx)
 	s.refresh(ctx)
-	err = s.loop(ctx, fatal)
+	err = s.loop(ctx)
 	return errors.Join(err, s.drain())
 }
 
@@ -86,7 +89,10 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	s.cfg.Inference.Device = wanted
-	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), droppedLines(s.lines))...)
+	dropped := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "fovea_log_dropped_total",
+		Help: "Log lines dropped because the reader of standard error is too slow or gone."},
+		func() float64 { return float64(s.lines.Dropped()) })
+	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), dropped)...)
 	engine, err := inference.New(s.cfg.Inference, repository.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
@@ -99,9 +105,14 @@ func (s *service) open(ctx context.Context) error {
 	return nil
 }
 
-// loop runs until a signal (nil) or an error ends the server. fatal delivers a fault that requires a restart.
-func (s *service) loop(ctx context.Context, fatal <-chan error) error {
-	var poll <-chan time.Time
+// loop runs until a signal (nil) or an error ends the server: also, unless shutdown.broken_after is 0, that long after a
+// fault that requires a restart.
+func (s *service) loop(ctx context.Context) error {
+	grace, broken := s.cfg.Shutdown.BrokenAfter, s.monitor.Broken()
+	if grace == 0 {
+		broken = nil
+	}
+	var poll, fatal <-chan time.Time
 	if s.cfg.Repository.Poll > 0 {
 		ticker := time.NewTicker(s.cfg.Repository.Poll)
 		defer ticker.Stop()
@@ -124,8 +135,11 @@ func (s *service) loop(ctx context.Context, fatal <-chan error) error {
 			if err := s.onFirstLoads(err); err != nil {
 				return err
 			}
-		case err := <-fatal:
-			return err
+		case <-broken:
+			s.log.Error("exiting: this fault requires a restart", "in", grace, "key", "shutdown.broken_after", "error", s.monitor.Err())
+			broken, fatal = nil, time.After(grace)
+		case <-fatal:
+			return exitcode.ForRestart(fmt.Errorf("a restart is required: %w", s.monitor.Err()))
 		case <-poll:
 			s.refresh(ctx)
 		case sig := <-s.signals:
@@ -187,7 +201,10 @@ func (s *service) onFirstLoads(err error) error {
 		}
 	}
 	s.monitor.Loaded()
-	s.logReady()
+	address, err := httpserver.Reachable(s.address)
+	if err == nil && s.monitor.Report().Ready() {
+		s.log.Info("server ready", "try", "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
+	}
 	return nil
 }
 
@@ -200,11 +217,11 @@ func (s *service) report(failures []*inference.LoadError) {
 		if reported[key] = f; s.reported[key] != nil {
 			continue
 		}
+		message := "model not served as defined in the repository"
 		if errors.Is(f, repository.ErrUnreadable) {
-			s.log.Warn("model repository unreadable in part; keeping what is loaded", "error", f.Error())
-		} else {
-			s.log.Warn("model not served as defined in the repository", "error", f.Error())
+			message = "model repository unreadable in part; keeping what is loaded"
 		}
+		s.log.Warn(message, "error", f.Error())
 	}
 	for key, before := range s.reported {
 		if reported[key] == nil && errors.Is(before, repository.ErrUnreadable) {
@@ -221,14 +238,6 @@ func reportKey(f *inference.LoadError) string {
 		return fmt.Sprintf("%s/%d unreadable", f.Model, f.Version)
 	}
 	return f.Error()
-}
-
-// logReady logs that the server is ready, with a command to try.
-func (s *service) logReady() {
-	address, err := httpserver.Reachable(s.address)
-	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
-	}
 }
 
 // requiredError lists required models that failed. Unreadable files are no configuration error: a restart may help.

@@ -32,10 +32,10 @@ func Read(into any, from Sources) *Report {
 	r := readFile(into, from.File)
 	keys := leaves(into)
 	r.environment(keys, from.Environment)
+	if from.Flags == nil {
+		return r
+	}
 	for _, f := range keys {
-		if from.Flags == nil {
-			break
-		}
 		given := from.Flags.Lookup(f.name)
 		if given == nil || !given.Changed {
 			continue
