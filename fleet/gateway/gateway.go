@@ -51,7 +51,6 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g := &Gateway{cfg: cfg, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
 		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg), stopWatch: func() {}}
 	g.admission = admission.New(cfg.admissionLimits())
-	g.conns.states = map[net.Conn]http.ConnState{}
 	g.balancer = newBalancer(time.Now, func(id string) { m.retire(id, g.balancer.known) })
 	m.registry.MustRegister(backendCollector{g.balancer})
 	g.retrier = &retrier{
@@ -62,7 +61,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g.routes = g.ownRoutes()
 	g.cors, _ = cors.Parse(cfg.CORS) // the configuration is valid
 	g.http = httpserver.New(g.cors.Handler(g, allowsCORS), cfg.BodyTimeout, g.requestTimeout+slack, log)
-	httpserver.Watch(g.http, g.conns.stateChanged)
+	g.conns.Connections = httpserver.Watch(g.http)
 	return g
 }
 

@@ -40,8 +40,7 @@ func (o CUDAOptions) Validate() error {
 	switch o.ConvSearch {
 	case "", "HEURISTIC", "EXHAUSTIVE", "DEFAULT":
 	default:
-		errs = append(errs, fmt.Errorf("convolution search %q: allowed are HEURISTIC, EXHAUSTIVE and DEFAULT",
-			o.ConvSearch))
+		errs = append(errs, fmt.Errorf("convolution search: %q is not one of HEURISTIC, EXHAUSTIVE, DEFAULT", o.ConvSearch))
 	}
 	return errors.Join(errs...)
 }
