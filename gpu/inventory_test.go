@@ -203,7 +203,7 @@ func TestOneValueFails(t *testing.T) {
 
 func TestInventoryFromManyGoroutines(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
-	n := open(t, f, WithTimeout(testTimeout))
+	n := open(t, f, withTimeout(testTimeout))
 	done := make(chan error)
 	for range 8 {
 		go func() {

@@ -35,7 +35,7 @@ func TestLateResponses(t *testing.T) {
 		{"answers that are as quick as the others change nothing", []sample{answered(3999*ms, 4001*ms)}, 0, 5 * ms, endedStable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRecorder(Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 6, Tolerance: 0.1})
+			r := &recorder{config: Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 6, Tolerance: 0.1}}
 			steady(r, 0, time.Minute, 10*ms, good(5*ms))
 			r.conclude(test.inFlight)
 			w, _ := r.result()

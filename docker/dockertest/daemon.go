@@ -190,5 +190,3 @@ func (d *Daemon) lastLines() string {
 	}
 	return "the end of its log:\n" + string(log[max(0, len(log)-2000):])
 }
-
-var _ io.Closer = (*Daemon)(nil)

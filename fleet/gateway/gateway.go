@@ -41,6 +41,7 @@ type Gateway struct {
 	http           *http.Server
 	probes         *http.Transport
 	watchOnce      sync.Once
+	watchCtx       context.Context // ends with Shutdown
 	stopWatch      context.CancelFunc
 	watching       sync.WaitGroup
 }
@@ -49,7 +50,8 @@ type Gateway struct {
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
 	g := &Gateway{cfg: cfg, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
-		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg), stopWatch: func() {}}
+		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg)}
+	g.watchCtx, g.stopWatch = context.WithCancel(context.Background())
 	g.admission = admission.New(cfg.admissionLimits())
 	g.balancer = newBalancer(time.Now, func(id string) { m.retire(id, g.balancer.known) })
 	m.registry.MustRegister(backendCollector{g.balancer})
@@ -91,11 +93,7 @@ func (g *Gateway) Serve(l net.Listener) error {
 		return l.Close()
 	}
 	defer g.conns.serving.Done()
-	g.watchOnce.Do(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		g.stopWatch = cancel
-		g.watching.Go(func() { g.watch(ctx) })
-	})
+	g.watchOnce.Do(func() { g.watching.Go(func() { g.watch(g.watchCtx) }) })
 	if err := httpserver.Serve(g.http, l); err != nil && !g.conns.isClosed() {
 		return err
 	}
@@ -113,17 +111,11 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.conns.drain(ctx)
 	defer g.upstream.CloseIdleConnections()
 	defer g.watching.Wait()
-	defer g.endWatch()
+	defer g.stopWatch()
 	if err := g.http.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener is closed already
 		n := g.inFlight.Load()
 		_ = g.http.Close()
 		return fmt.Errorf("%d requests cut off: %w", n, err)
 	}
 	return nil
-}
-
-// endWatch stops the watch, or keeps it from starting.
-func (g *Gateway) endWatch() {
-	g.watchOnce.Do(func() {})
-	g.stopWatch()
 }

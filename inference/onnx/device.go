@@ -35,10 +35,8 @@ func ParseDevice(s string) (Device, error) {
 	switch s {
 	case "", auto:
 		return Device{Kind: auto}, nil
-	case CPU:
-		return Device{Kind: CPU}, nil
-	case CUDA:
-		return Device{Kind: CUDA}, nil
+	case CPU, CUDA:
+		return Device{Kind: s}, nil
 	}
 	if number, ok := strings.CutPrefix(s, CUDA+":"); ok {
 		n, err := strconv.ParseUint(number, 10, 16)
@@ -54,16 +52,13 @@ func ParseDevice(s string) (Device, error) {
 // be open.
 func Pick(want string) (device Device, why string, err error) {
 	device, err = ParseDevice(want)
-	if err != nil {
-		return Device{}, "", err
+	if err == nil && device.Kind == CUDA {
+		err = checkCUDA(device)
 	}
-	switch device.Kind {
-	case CPU:
-		return device, "requested", nil
-	case CUDA:
-		if err := checkCUDA(device); err != nil {
-			return Device{}, "", err
-		}
+	switch {
+	case err != nil:
+		return Device{}, "", err
+	case device.Kind != auto:
 		return device, "requested", nil
 	}
 	device = Device{Kind: CUDA}

@@ -147,7 +147,6 @@ func TestArenaLimitFollowsFreeMemory(t *testing.T) {
 
 func TestIsDeviceLost(t *testing.T) {
 	device := Device{Kind: CUDA}
-	none := func() int { return 0 }
 	for name, c := range map[string]struct {
 		text    string
 		latched int
@@ -166,11 +165,7 @@ func TestIsDeviceLost(t *testing.T) {
 		"cuDNN alone":                    {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			latched := none
-			if c.latched != 0 {
-				latched = func() int { return c.latched }
-			}
-			err := fmt.Errorf("run: %w", deviceError(device, errors.New(c.text), latched))
+			err := fmt.Errorf("run: %w", deviceError(device, errors.New(c.text), c.latched))
 			if IsDeviceLost(err) != c.want {
 				t.Errorf("lost is %t: %v", !c.want, err)
 			}
