@@ -24,7 +24,7 @@ func TestParseDevice(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999", "cpu:0", " cpu"} {
-		if got, err := ParseDevice(text); err == nil || !strings.Contains(err.Error(), "allowed are auto, cpu, cuda") {
+		if got, err := ParseDevice(text); err == nil || !strings.Contains(err.Error(), "is not one of auto, cpu, cuda") {
 			t.Errorf("%q is %s, error %v", text, got, err)
 		}
 	}
