@@ -17,11 +17,11 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// drainBytes and drainTime bound how much of a refused body is read and discarded, so that a client that is still sending
+// discardBytes and discardTime bound how much of a refused body is read and discarded, so that a client that is still sending
 // gets the response instead of a connection reset.
 const (
-	drainBytes = 32 << 20
-	drainTime  = time.Second
+	discardBytes = 32 << 20
+	discardTime  = time.Second
 )
 
 // body is a request's body. Reading it is bounded in bytes and time, by admission and by the read-ahead.
@@ -34,8 +34,8 @@ type body struct {
 	read        int64
 	peeked      []byte // and not returned by Read yet
 	reservation *reservation
-	permitted   bool          // to be read beyond its first block
-	waited      time.Duration // for that permit
+	permitAsked bool
+	waited      time.Duration // for a read permit
 }
 
 // open admits the request with a body of at most limit bytes. The body must be closed.
@@ -51,7 +51,7 @@ func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
 	return &body{admitted: admitted, server: s, ctx: r.Context(), length: r.ContentLength, limit: limit, reservation: s.readAhead.reserve()}, nil
 }
 
-// Read implements io.Reader. It fails once the body exceeds its limit, and waits for a permit after the first block.
+// Read implements io.Reader. It fails once the body exceeds its limit, and waits for a read permit after the first block.
 func (b *body) Read(p []byte) (int, error) {
 	if len(b.peeked) > 0 {
 		n := copy(p, b.peeked)
@@ -63,7 +63,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if b.read < firstBlock {
 		p = p[:min(int64(len(p)), firstBlock-b.read)]
-	} else if err := b.permit(); err != nil {
+	} else if err := b.awaitReadPermit(); err != nil {
 		return 0, err
 	}
 	n, err := b.admitted.Read(p)
@@ -75,12 +75,12 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// permit waits until the body may be read beyond its first block. That counts towards the time for the response.
-func (b *body) permit() (err error) {
-	if b.permitted || b.admitted.Arrived() {
+// awaitReadPermit waits until the body may be read beyond its first block. That counts towards the time for the response.
+func (b *body) awaitReadPermit() (err error) {
+	if b.permitAsked || b.admitted.Arrived() {
 		return nil
 	}
-	b.permitted = true
+	b.permitAsked = true
 	if b.reservation.tryAcquire() {
 		return nil
 	}
@@ -117,18 +117,18 @@ func (b *body) remaining() int64 {
 	return max(0, b.length-b.read) + buffered
 }
 
-// drain discards the rest of a refused body, within bounds. A client that waits for "100 Continue" sends nothing. On
+// discardBody discards the rest of a refused body, within bounds. A client that waits for "100 Continue" sends nothing. On
 // HTTP/2 a stream whose body is unread is reset after the response, as in RFC 9113 section 8.1; but curl before version 8
 // loses the response then. net/http sets the deadline of the next request.
-func drain(c *gin.Context, rc *requestContext) {
+func discardBody(c *gin.Context, rc *requestContext) {
 	r := c.Request
-	if r.ContentLength == 0 || http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(drainTime)) != nil {
+	if r.ContentLength == 0 || http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(discardTime)) != nil {
 		return
 	}
 	if rc.bytes == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
 		return // net/http closes the connection, after the deadline at the latest
 	}
-	n, err := io.CopyN(io.Discard, r.Body, drainBytes)
+	n, err := io.CopyN(io.Discard, r.Body, discardBytes)
 	rc.bytes += n
 	if !errors.Is(err, io.EOF) && r.ProtoMajor == 1 {
 		c.Header("Connection", "close") // the rest must not be read as the next request
@@ -173,7 +173,7 @@ func (s *Server) admissionError(err error, read int64) error {
 	case errors.Is(err, admission.ErrDisplaced):
 		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this body was the slowest to arrive, with %d bytes received", read)
 	case errors.As(err, &full):
-		return apierror.New(apierror.QueueFull, "the server is busy: the limit of %d %s in flight is reached", full.Limit, full.What)
+		return apierror.New(apierror.QueueFull, "the server is busy: %v", full)
 	case errors.As(err, &slow):
 		return apierror.Wrap(apierror.BodyTimeout, err, "the body arrived at less than %d bytes a second, with %d bytes received", slow.Rate, read)
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -52,7 +52,7 @@ func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
 			}
 			s.eventually("fovea_requests_in_flight 0")
 			s.good()
-			s.eventually(`fovea_rejected_total{model="cats",reason="queue_full"} 1`)
+			s.eventually(`fovea_rejected_total{code="queue_full",model="cats"} 1`)
 		})
 	}
 }

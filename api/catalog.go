@@ -1,6 +1,10 @@
 package api
 
-import "sync/atomic"
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+)
 
 // catalog caches the names of the engine's models, so that a request for an unknown model is refused before its body is read,
 // and metrics get no labels that clients have made up.
@@ -9,16 +13,24 @@ type catalog struct {
 	names  atomic.Pointer[map[string]bool]
 }
 
+// list returns the names, sorted.
+func (c *catalog) list() []string { return slices.Sorted(maps.Keys(*c.load())) }
+
 // has reports whether a model exists. An unknown name is looked up in the engine, since it may be new; the engine itself
 // refuses a model that has been unloaded.
 func (c *catalog) has(name string) bool {
 	if known := c.names.Load(); known != nil && (*known)[name] {
 		return true
 	}
+	return (*c.load())[name]
+}
+
+// load gets the names from the engine.
+func (c *catalog) load() *map[string]bool {
 	names := map[string]bool{}
 	for _, m := range c.engine.Models() {
 		names[m.Name] = true
 	}
 	c.names.Store(&names)
-	return names[name]
+	return &names
 }

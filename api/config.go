@@ -18,8 +18,8 @@ type Config struct {
 	MaxImageBytes config.Size   `yaml:"max_image_bytes" range:"1B..1GiB" help:"maximum size of one encoded image"`
 	MaxBodyBytes  config.Size   `yaml:"max_body_bytes" range:"1B..4GiB" help:"maximum size of a body with several images (multipart or JSON)"`
 	MaxImages     int           `yaml:"max_images" range:"1..4096" help:"maximum images per request"`
-	MaxRequests   int64         `yaml:"max_requests" range:"1..1048576" help:"maximum prediction requests in flight; beyond it, the slowest body still arriving is dropped, or new requests get 429"`
-	BodyBudget    config.Size   `yaml:"body_budget" range:"1B..1TiB" help:"maximum body bytes in memory over all requests; beyond it, slow bodies are dropped, or new requests get 429"`
+	MaxRequests   int64         `yaml:"max_requests" range:"1..1048576" help:"maximum prediction requests in flight; beyond it, the slowest body still arriving is displaced, or new requests get 429"`
+	BodyBudget    config.Size   `yaml:"body_budget" range:"1B..1TiB" help:"maximum body bytes in memory over all requests; beyond it, slow bodies are displaced, or new requests get 429"`
 	MinBodyRate   config.Size   `yaml:"min_body_rate" range:"0..1GiB" help:"minimum bytes per second of a body after its first 5s; 0: no minimum"`
 	ClientShare   float64       `yaml:"client_share" range:">0..1" help:"share of max_requests and body_budget that one client address (IPv6: a /64) may hold under contention; use 1 behind a proxy"`
 	CORS          string        `yaml:"cors" help:"origins allowed by CORS, separated by commas, such as https://app.example; * allows all, none disables CORS"`

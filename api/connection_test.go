@@ -195,7 +195,7 @@ func TestDisconnectCancelsTheRequest(t *testing.T) {
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Errorf("the engine got %v", err)
 	}
-	s.eventually(`fovea_requests_total{code="499",model="cats",version=""} 1`)
+	s.eventually(`fovea_requests_total{model="cats",status="499",version=""} 1`)
 	s.eventually("fovea_requests_in_flight 0")
 	s.good()
 }

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"context"
-	"errors"
 	"net/http"
 
 	"fovea/internal/apierror"
@@ -14,7 +12,7 @@ import (
 
 // fail responds with err, which becomes an internal error unless it is an API error.
 func (s *Server) fail(c *gin.Context, rc *requestContext, err error) {
-	s.failWith(c, rc, apiErrorOf(err), nil)
+	s.failWith(c, rc, apierror.From(err), nil)
 }
 
 // failWith responds with an error, and with AllFailed the error of each image. Causes of internal errors are logged here,
@@ -28,7 +26,7 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 			c.Header("Connection", "close")
 		}
 	default:
-		drain(c, rc)
+		discardBody(c, rc)
 	}
 	if err.Code == apierror.Canceled {
 		rc.status = status
@@ -40,21 +38,7 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 		if stack := panics.Stack(err); stack != "" {
 			log = log.With("stack", stack)
 		}
-		log.Error("request failed", "error", err.Error())
+		log.Error("request failed", "error", err)
 	}
 	httpserver.WriteError(c.Writer, err, rc.id, predictions)
-}
-
-// apiErrorOf is apierror.From for errors that may also be those of a context.
-func apiErrorOf(err error) *apierror.Error {
-	if apiErr, ok := errors.AsType[*apierror.Error](err); ok {
-		return apiErr
-	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return apierror.Wrap(apierror.DeadlineExceeded, err, "no response within the request's time")
-	case errors.Is(err, context.Canceled):
-		return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
-	}
-	return apierror.From(err)
 }

@@ -51,7 +51,7 @@ func (r *jsonReader) object(what string, fields map[string]func() error) error {
 		r.colon()
 		read, ok := fields[name]
 		if !ok {
-			return apierror.New(apierror.Malformed, "unknown field %s in %s; allowed: %s", quote(name), what, names(fields))
+			return apierror.New(apierror.Malformed, "unknown field %s in %s; allowed: %s", apierror.Quote(name), what, names(fields))
 		}
 		if seen[name] {
 			return apierror.New(apierror.Malformed, "duplicate field %s in %s", name, what)

@@ -23,7 +23,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // bodyFormat selects the format by the content type, or refuses the request.
 func (s *Server) bodyFormat(r *http.Request) (bodyFormat, error) {
 	if e := strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")); e != "" && !strings.EqualFold(e, "identity") {
-		return bodyFormat{}, apierror.New(apierror.UnsupportedMedia, "content encoding %s is not supported; send the body without one", quote(e))
+		return bodyFormat{}, apierror.New(apierror.UnsupportedMedia, "content encoding %s is not supported; send the body without one", apierror.Quote(e))
 	}
 	given := r.Header.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(given)
@@ -41,7 +41,7 @@ func (s *Server) bodyFormat(r *http.Request) (bodyFormat, error) {
 	case media == "multipart/form-data":
 		return multipartFormat(int64(s.cfg.MaxBodyBytes), params["boundary"])
 	}
-	return bodyFormat{}, apierror.New(apierror.UnsupportedMedia, "content type %s is not supported; %s", quote(given), allowedMedia)
+	return bodyFormat{}, apierror.New(apierror.UnsupportedMedia, "content type %s is not supported; %s", apierror.Quote(given), allowedMedia)
 }
 
 // readSniffed reads a body of a generic content type. Its first bytes decide the format.
@@ -59,7 +59,7 @@ func readSniffed(given string) func(s *Server, b *body, in *submission) error {
 		case given == "":
 			return apierror.New(apierror.UnsupportedMedia, "the content type is missing, and the body is not a known image format; %s", allowedMedia)
 		default:
-			return apierror.New(apierror.UnsupportedMedia, "content type %s is generic, and the body is not a known image format; %s", quote(given), allowedMedia)
+			return apierror.New(apierror.UnsupportedMedia, "content type %s is generic, and the body is not a known image format; %s", apierror.Quote(given), allowedMedia)
 		}
 		if b.limit = limit; b.length > limit || b.read > limit {
 			return tooLarge(limit)

@@ -48,13 +48,13 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 	}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		requests: counter("fovea_requests_total", "Requests for predictions, by HTTP status; 499: the client disconnected.", "model", "version", "code"),
+		requests: counter("fovea_requests_total", "Requests for predictions, by HTTP status; 499: the client disconnected.", "model", "version", "status"),
 		duration: histogram("fovea_request_duration_seconds", "Time from the headers of a request for predictions to its response.", seconds, "model", "version"),
 		stage:    histogram("fovea_stage_duration_seconds", "Time of one stage of one image's prediction: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
 		batch:    histogram("fovea_batch_size", "Images in a batch, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
 		queue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fovea_queue_depth",
 			Help: "Images accepted whose prediction is not finished."}, []string{"model", "version"}),
-		rejected: counter("fovea_rejected_total", "Requests and images without a prediction, by error code.", "model", "reason"),
+		rejected: counter("fovea_rejected_total", "Requests and images without a prediction, by error code.", "model", "code"),
 		discards: counter("fovea_boxes_discarded_total", "Boxes omitted from predictions because they are far outside of the image.", "model", "version"),
 		images:   counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
 	}
@@ -89,8 +89,8 @@ func (m *Metrics) Discarded(model, version string, boxes int) {
 }
 
 // Rejected implements inference.Observer.
-func (m *Metrics) Rejected(model, reason string) {
-	m.rejected.WithLabelValues(cmp.Or(model, unknownModel), reason).Inc()
+func (m *Metrics) Rejected(model, code string) {
+	m.rejected.WithLabelValues(cmp.Or(model, unknownModel), code).Inc()
 }
 
 // request counts a finished request for predictions.

@@ -61,12 +61,12 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 		return apierror.New(apierror.Malformed, "a part has more than %d headers", maxPartHeaders)
 	}
 	if e := strings.TrimSpace(part.Header.Get("Content-Transfer-Encoding")); e != "" && !slices.Contains(transferAllowed, strings.ToLower(e)) {
-		return apierror.New(apierror.UnsupportedMedia, "content transfer encoding %s is not supported; allowed: %s", quote(e), strings.Join(transferAllowed, " "))
+		return apierror.New(apierror.UnsupportedMedia, "content transfer encoding %s is not supported; allowed: %s", apierror.Quote(e), strings.Join(transferAllowed, " "))
 	}
 	name := partName(part)
 	if name == "" {
 		return apierror.New(apierror.InvalidParameter, "a part has no readable name in its Content-Disposition %s; %s",
-			quote(part.Header.Get("Content-Disposition")), allowedFields)
+			apierror.Quote(part.Header.Get("Content-Disposition")), allowedFields)
 	}
 	if name == imageField {
 		if err := s.checkImageCount(in); err != nil {
@@ -75,7 +75,7 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 		return s.addImage(part, b, in)
 	}
 	if _, ok := setters[name]; !ok {
-		return apierror.New(apierror.InvalidParameter, "unknown part %s; %s, and parameters as %s", quote(name), allowedFields, parameterNames())
+		return apierror.New(apierror.InvalidParameter, "unknown part %s; %s, and parameters as %s", apierror.Quote(name), allowedFields, parameterNames())
 	}
 	text, err := io.ReadAll(io.LimitReader(part, maxParameter+1))
 	if err != nil {

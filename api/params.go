@@ -52,14 +52,14 @@ func names[V any](m map[string]V) string { return strings.Join(slices.Sorted(map
 func (p *params) set(name, text string) error {
 	setter, ok := setters[name]
 	if !ok {
-		return apierror.New(apierror.InvalidParameter, "unknown parameter %s; allowed: %s", quote(name), parameterNames())
+		return apierror.New(apierror.InvalidParameter, "unknown parameter %s; allowed: %s", apierror.Quote(name), parameterNames())
 	}
 	if slices.Contains(p.given, name) {
 		return apierror.New(apierror.InvalidParameter, "parameter %s is given twice", name)
 	}
 	v, err := number(text)
 	if err != nil {
-		return apierror.New(apierror.InvalidParameter, "%s is not a number: %s", name, quote(text))
+		return apierror.New(apierror.InvalidParameter, "%s is not a number: %s", name, apierror.Quote(text))
 	}
 	if err := setter(&p.values, v); err != nil {
 		return err
@@ -94,13 +94,4 @@ func number(text string) (float64, error) {
 		return 0, err
 	}
 	return n.Float64()
-}
-
-// quote quotes a client's text, truncated and without control characters.
-func quote(s string) string {
-	const maxLength = 64
-	if len(s) > maxLength {
-		return strconv.QuoteToASCII(s[:maxLength]) + "…"
-	}
-	return strconv.QuoteToASCII(s)
 }

@@ -25,7 +25,7 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 	}
 	switch {
 	case model == "" && !named:
-		s.reject(c, rc, apierror.New(apierror.NotReady, "no model is loaded"))
+		s.reject(c, rc, apierror.New(apierror.NotReady, "no model is loaded yet"))
 		return
 	case named && !s.catalog.has(model):
 		s.reject(c, rc, s.modelNotFound(model))
@@ -46,16 +46,16 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 
 // reject responds with an error to a request that the engine has not got. The engine counts those that it has.
 func (s *Server) reject(c *gin.Context, rc *requestContext, err error) {
-	s.metrics.Rejected(rc.model, string(apiErrorOf(err).Code))
+	s.metrics.Rejected(rc.model, string(apierror.From(err).Code))
 	s.fail(c, rc, err)
 }
 
 // modelNotFound is NotReady until the first load of models has ended.
 func (s *Server) modelNotFound(name string) error {
 	if s.health.Report().Status == health.Starting {
-		return apierror.New(apierror.NotReady, "models are being loaded; try again soon")
+		return apierror.New(apierror.NotReady, "model %s is not ready", apierror.Quote(name))
 	}
-	return apierror.New(apierror.ModelNotFound, "there is no model %s; GET /v1/models lists the models", quote(name))
+	return inference.ModelNotFound(name, s.catalog.list())
 }
 
 // imageResult is the engine's response for one image, or its error.
@@ -110,7 +110,7 @@ func (s *Server) rejectImage(rc *requestContext, err *apierror.Error) imageResul
 }
 
 func (s *Server) engineError(err error) *apierror.Error {
-	apiErr := apiErrorOf(err)
+	apiErr := apierror.From(err)
 	if apiErr.Code == apierror.DeadlineExceeded {
 		return apierror.New(apiErr.Code, "no response within %s", s.cfg.Timeout) // the cause says no more
 	}

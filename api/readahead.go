@@ -14,10 +14,10 @@ const (
 	slowAfter      = 100 * time.Millisecond
 	stalledAfter   = 10 * time.Millisecond
 	contendedAfter = 3 * time.Millisecond
-	// firstBlock is the part of every body, in bytes, that is read without a permit.
+	// firstBlock is the part of every body, in bytes, that is read without a read permit.
 	firstBlock = 64 << 10
-	// permitsPerCore is how many bodies a core reads beyond their first blocks at once. Their bytes may exceed the limit.
-	permitsPerCore = 4
+	// readPermitsPerCore is how many bodies a core reads beyond their first blocks at once. Their bytes may exceed the limit.
+	readPermitsPerCore = 4
 )
 
 // readAhead bounds the bytes of bodies that have been received and whose images are not decoded yet. Further bodies wait in
@@ -26,14 +26,14 @@ const (
 type readAhead struct {
 	limit int64 // bytes
 
-	mu      sync.Mutex
-	held    int64 // bytes
-	permits int   // free ones
-	waiting []chan struct{}
+	mu          sync.Mutex
+	held        int64 // bytes
+	readPermits int   // free ones
+	waiting     []chan struct{}
 }
 
 func newReadAhead(limit int64) *readAhead {
-	return &readAhead{limit: limit, permits: permitsPerCore * runtime.GOMAXPROCS(0)}
+	return &readAhead{limit: limit, readPermits: readPermitsPerCore * runtime.GOMAXPROCS(0)}
 }
 
 // reserve starts to count a body. The reservation must be released.
@@ -43,17 +43,17 @@ func (r *readAhead) reserve() *reservation {
 	return v
 }
 
-// reservation is one body's part of the read-ahead. The lock of readAhead guards it.
+// reservation is one body's part of the read-ahead. readAhead.mu guards it.
 type reservation struct {
-	readAhead *readAhead
-	expiry    *time.Timer
-	bytes     int64
-	permit    bool      // to read beyond the first block
-	until     time.Time // when the permit expires
-	over      bool      // it no longer counts
+	readAhead     *readAhead
+	expiry        *time.Timer
+	bytes         int64
+	hasReadPermit bool      // to read beyond the first block
+	until         time.Time // when the read permit expires
+	over          bool      // it no longer counts
 }
 
-// acquire waits for a permit to read beyond the first block, until ctx ends. A slow body needs none. Meanwhile the first
+// acquire waits for a read permit, to read beyond the first block, until ctx ends. A slow body needs none. Meanwhile the first
 // block does not count: otherwise the bodies that wait could hold the whole limit, and none would continue.
 func (v *reservation) acquire(ctx context.Context) error {
 	r := v.readAhead
@@ -83,7 +83,7 @@ func (v *reservation) acquire(ctx context.Context) error {
 		r.waiting = slices.Delete(r.waiting, at, at+1)
 		return err
 	}
-	v.permit, v.until = true, time.Now().Add(slowAfter)
+	v.hasReadPermit, v.until = true, time.Now().Add(slowAfter)
 	v.expiry.Reset(contendedAfter)
 	return nil // even if ctx has ended too: the next wait for the client returns that
 }
@@ -96,11 +96,11 @@ func (v *reservation) tryAcquire() bool {
 	if v.over {
 		return true
 	}
-	if len(r.waiting) > 0 || r.permits == 0 || r.held-v.bytes >= r.limit {
+	if len(r.waiting) > 0 || r.readPermits == 0 || r.held-v.bytes >= r.limit {
 		return false
 	}
-	r.permits--
-	v.permit, v.until = true, time.Now().Add(slowAfter)
+	r.readPermits--
+	v.hasReadPermit, v.until = true, time.Now().Add(slowAfter)
 	v.expiry.Reset(stalledAfter)
 	return true
 }
@@ -115,7 +115,7 @@ func (v *reservation) received(n int) {
 	}
 	v.bytes += int64(n)
 	r.held += int64(n)
-	if v.permit {
+	if v.hasReadPermit {
 		stalled := stalledAfter
 		if len(r.waiting) > 0 {
 			stalled = contendedAfter
@@ -129,7 +129,7 @@ func (v *reservation) arrived() {
 	v.expiry.Stop()
 	v.readAhead.mu.Lock()
 	defer v.readAhead.mu.Unlock()
-	v.returnPermit()
+	v.returnReadPermit()
 	v.readAhead.grant()
 }
 
@@ -149,21 +149,21 @@ func (v *reservation) expire() {
 	}
 	v.over = true
 	r.held -= v.bytes
-	v.returnPermit()
+	v.returnReadPermit()
 	r.grant()
 }
 
-func (v *reservation) returnPermit() {
-	if v.permit {
-		v.permit = false
-		v.readAhead.permits++
+func (v *reservation) returnReadPermit() {
+	if v.hasReadPermit {
+		v.hasReadPermit = false
+		v.readAhead.readPermits++
 	}
 }
 
-// grant gives permits to the bodies that wait. The caller holds the lock.
+// grant gives read permits to the bodies that wait. The caller holds mu.
 func (r *readAhead) grant() {
-	for len(r.waiting) > 0 && r.permits > 0 && r.held < r.limit {
-		r.permits--
+	for len(r.waiting) > 0 && r.readPermits > 0 && r.held < r.limit {
+		r.readPermits--
 		close(r.waiting[0])
 		r.waiting = r.waiting[1:]
 	}

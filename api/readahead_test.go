@@ -82,12 +82,12 @@ func TestBodyBeyondTheReadAheadWaits(t *testing.T) {
 	})
 }
 
-// TestStalledBodiesDoNotBlockOthers has more stalled bodies than permits, each with more than a first block.
+// TestStalledBodiesDoNotBlockOthers has more stalled bodies than read permits, each with more than a first block.
 func TestStalledBodiesDoNotBlockOthers(t *testing.T) {
 	configure, _, _ := undecoded(func(c *Config) { c.MinBodyRate, c.BodyTimeout = 0, time.Hour })
 	s := open(t, configure)
 	stalledBody := begin + fmt.Sprintf("Content-Length: %d\r\n\r\n", firstBlock+10) + large(t)
-	slow := make([]net.Conn, 3*permitsPerCore*runtime.GOMAXPROCS(0))
+	slow := make([]net.Conn, 3*readPermitsPerCore*runtime.GOMAXPROCS(0))
 	for i := range slow {
 		slow[i] = s.dial(stalledBody)
 	}
@@ -172,8 +172,8 @@ func TestReservationsAreReleased(t *testing.T) {
 			r := s.server.readAhead
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if r.held != 0 || r.permits != permitsPerCore*runtime.GOMAXPROCS(0) || len(r.waiting) != 0 {
-				t.Errorf("%d bytes are held, %d permits are free, %d wait", r.held, r.permits, len(r.waiting))
+			if r.held != 0 || r.readPermits != readPermitsPerCore*runtime.GOMAXPROCS(0) || len(r.waiting) != 0 {
+				t.Errorf("%d bytes are held, %d read permits are free, %d wait", r.held, r.readPermits, len(r.waiting))
 			}
 		})
 	}
@@ -249,15 +249,15 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-// TestNoPermitIsLostWhenABodyExpires: on a busy machine the expiry may fire just before the body begins to wait for a permit,
+// TestNoPermitIsLostWhenABodyExpires: on a busy machine the expiry may fire just before the body begins to wait for a read permit,
 // and its function run only after that.
 func TestNoPermitIsLostWhenABodyExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadAhead(1 << 20)
-		r.permits = 1
+		r.readPermits = 1
 		other := r.reserve()
 		if !other.tryAcquire() {
-			t.Fatal("no permit is free")
+			t.Fatal("no read permit is free")
 		}
 		v := r.reserve()
 		v.received(100)
@@ -275,8 +275,8 @@ func TestNoPermitIsLostWhenABodyExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.release()
-		if r.permits != 1 || r.held != 0 || len(r.waiting) != 0 {
-			t.Errorf("%d permits are free, %d bytes are held, %d wait", r.permits, r.held, len(r.waiting))
+		if r.readPermits != 1 || r.held != 0 || len(r.waiting) != 0 {
+			t.Errorf("%d read permits are free, %d bytes are held, %d wait", r.readPermits, r.held, len(r.waiting))
 		}
 	})
 }
@@ -291,7 +291,7 @@ func TestPermitsAreFirstComeFirstServed(t *testing.T) {
 		go func() { acquired <- w.acquire(t.Context()) }()
 		synctest.Wait()
 		if v.tryAcquire() {
-			t.Error("it got a permit before the body that waits")
+			t.Error("it got a read permit before the body that waits")
 		}
 		full.release()
 		if err := <-acquired; err != nil {
@@ -304,13 +304,13 @@ func TestPermitsAreFirstComeFirstServed(t *testing.T) {
 
 // TestReservationExpires in virtual time: how long a body counts, by what it and others do.
 func TestReservationExpires(t *testing.T) {
-	t.Run("stalled after it has waited for its permit", func(t *testing.T) {
+	t.Run("stalled after it has waited for its read permit", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newReadAhead(1000)
-			r.permits = 1
+			r.readPermits = 1
 			other, v := r.reserve(), r.reserve()
 			if !other.tryAcquire() || v.tryAcquire() {
-				t.Fatal("there should be one permit")
+				t.Fatal("there should be one read permit")
 			}
 			other.arrived()
 			if err := v.acquire(t.Context()); err != nil {
@@ -318,8 +318,8 @@ func TestReservationExpires(t *testing.T) {
 			}
 			time.Sleep(contendedAfter)
 			synctest.Wait()
-			if other.release(); !v.over || r.permits != 1 {
-				t.Errorf("over %v, %d permits", v.over, r.permits)
+			if other.release(); !v.over || r.readPermits != 1 {
+				t.Errorf("over %v, %d read permits", v.over, r.readPermits)
 			}
 			v.release()
 		})
@@ -327,7 +327,7 @@ func TestReservationExpires(t *testing.T) {
 	const limit = 1000
 	for name, test := range map[string]struct {
 		permit  bool          // to read beyond the first block
-		waits   bool          // another body, for a permit
+		waits   bool          // another body, for a read permit
 		every   time.Duration // 10 bytes arrive; 0: never
 		expires time.Duration
 	}{
@@ -340,11 +340,11 @@ func TestReservationExpires(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newReadAhead(limit)
-				r.permits = 1
+				r.readPermits = 1
 				v := r.reserve()
 				start := time.Now()
 				if test.permit && !v.tryAcquire() {
-					t.Fatal("no permit is free")
+					t.Fatal("no read permit is free")
 				}
 				if test.waits {
 					w := r.reserve()

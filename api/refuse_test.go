@@ -52,7 +52,7 @@ func TestBadRequests(t *testing.T) {
 		"JSON after two byte order marks": {path, json("\ufeff\ufeff{}"), 400, apierror.Malformed, "not JSON of the form"},
 		"a broken content type":           {path, [2]string{"image/;;", "pixels"}, 415, apierror.UnsupportedMedia, "is not supported"},
 
-		"unknown model":                         {"/v1/models/dogs/predict", image("pixels"), 404, apierror.ModelNotFound, `no model "dogs"; GET /v1/models lists`},
+		"unknown model":                         {"/v1/models/dogs/predict", image("pixels"), 404, apierror.ModelNotFound, `model "dogs" not found; available: boxes, cats`},
 		"unknown version":                       {"/v1/models/cats/versions/9/predict", image("pixels"), 404, apierror.ModelNotFound, `no version "9"`},
 		"a version that is no number":           {"/v1/models/cats/versions/..%2F1/predict", image("pixels"), 404, apierror.ModelNotFound, "no version"},
 		"a model's name with an encoded slash":  {"/v1/models/..%2F..%2Fetc%2Fpasswd/predict", image("pixels"), 404, apierror.ModelNotFound, `"../../etc/passwd"`},
@@ -61,9 +61,9 @@ func TestBadRequests(t *testing.T) {
 		"a model named .. in code":              {"/v1/models/%2e%2e/predict", image("pixels"), 404, apierror.ModelNotFound, `".."`},
 		"a model's name with a NUL":             {"/v1/models/cats%00/predict", image("pixels"), 404, apierror.ModelNotFound, `"cats\x00"`},
 		"a model's name with a new line":        {"/v1/models/cats%0Aforged/predict", image("pixels"), 404, apierror.ModelNotFound, `"cats\nforged"`},
-		"a model's name of 5000 letters":        {"/v1/models/" + strings.Repeat("x", 5000) + "/predict", image("pixels"), 404, apierror.ModelNotFound, "xxx\"…;"},
+		"a model's name of 5000 letters":        {"/v1/models/" + strings.Repeat("x", 5000) + "/predict", image("pixels"), 404, apierror.ModelNotFound, "xxx\"… not found"},
 		"a model's name with an invalid letter": {"/v1/models/%FF%FE/predict", image("pixels"), 404, apierror.ModelNotFound, `"\xff\xfe"`},
-		"an empty model name":                   {"/v1/models//predict", image("pixels"), 404, apierror.ModelNotFound, `no model ""`},
+		"an empty model name":                   {"/v1/models//predict", image("pixels"), 404, apierror.ModelNotFound, `model "" not found`},
 		"an unknown route":                      {"/v2/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
 		"a slash too many":                      {path + "/", image("pixels"), 404, apierror.NotFound, "no route"},
 

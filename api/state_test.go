@@ -176,18 +176,18 @@ func TestMetrics(t *testing.T) {
 	s.post("/predict", "application/json", images("", "one", "truncated", ""))
 	text := string(s.get("/metrics").Body)
 	for _, line := range []string{
-		`fovea_requests_total{code="200",model="cats",version="1"} 2`,
-		`fovea_requests_total{code="404",model="unknown",version=""} 3`,
+		`fovea_requests_total{model="cats",status="200",version="1"} 2`,
+		`fovea_requests_total{model="unknown",status="404",version=""} 3`,
 		`fovea_request_duration_seconds_count{model="cats",version="1"} 2`,
 		`fovea_stage_duration_seconds_bucket{model="cats",stage="infer",version="1",le="0.001"} 0`,
 		`fovea_stage_duration_seconds_bucket{model="cats",stage="infer",version="1",le="0.0025"} 1`,
 		`fovea_batch_size_bucket{model="cats",version="1",le="4"} 1`,
 		`fovea_queue_depth{model="cats",version="1"} 5`,
-		`fovea_rejected_total{model="unknown",reason="model_not_found"} 4`,
+		`fovea_rejected_total{code="model_not_found",model="unknown"} 4`,
 		`fovea_images_total{code="ok",model="cats"} 2`,
 		`fovea_images_total{code="undecodable",model="cats"} 1`,
 		`fovea_images_total{code="malformed",model="cats"} 1`,
-		`fovea_rejected_total{model="cats",reason="malformed"} 1`,
+		`fovea_rejected_total{code="malformed",model="cats"} 1`,
 		`fovea_model_ready{device="cpu",model="cats",version="1"} 1`,
 		`fovea_model_ready{device="",model="cats",version="2"} 0`,
 		`fovea_model_unreadable{model="cats"} 0`,

@@ -9,34 +9,34 @@ import (
 )
 
 var (
-	// ErrGPULost marks a probe's error: this process can no longer reach its GPU, whatever the GPU's own health.
+	// ErrGPULost marks the error of a check: this process can no longer reach its GPU, whatever the GPU's own health.
 	ErrGPULost = errors.New("this process has lost its GPU")
 	// ErrGPUDetached marks the error of a GPU that still computes for this process but cannot be opened again. The server
 	// stays ready.
-	ErrGPUDetached = errors.New("this process may no longer open its GPU")
+	ErrGPUDetached = errors.New("this process is no longer permitted to open its GPU")
 )
 
-// Probe checks something slow, such as a driver. It should end when ctx does. Its error may wrap ErrGPULost or
+// SlowCheck checks something slow, such as a driver. It should end when ctx does. Its error may wrap ErrGPULost or
 // ErrGPUDetached.
-type Probe func(ctx context.Context) error
+type SlowCheck func(ctx context.Context) error
 
-// Cached turns a slow probe into a Check. The probe runs at most once per keep and never concurrently; in between, the last
-// result is returned. A probe that takes longer than limit makes the server unready until it returns; its goroutine stays,
-// and no second one is started, since a driver may hang indefinitely. The first call waits for the probe, up to limit;
+// Cached turns a slow check into a Check. It runs at most once per keep and never concurrently; in between, the last
+// result is returned. A check that takes longer than limit makes the server unready until it returns; its goroutine stays,
+// and no second one is started, since a driver may hang indefinitely. The first call waits for the check, up to limit;
 // later calls never wait.
-func Cached(name string, probe Probe, keep, limit time.Duration) Check {
-	c := &cached{name: name, probe: probe, keep: keep, limit: limit}
+func Cached(name string, slow SlowCheck, keep, limit time.Duration) Check {
+	c := &cached{name: name, slow: slow, keep: keep, limit: limit}
 	return c.check
 }
 
 type cached struct {
 	name        string
-	probe       Probe
+	slow        SlowCheck
 	keep, limit time.Duration
 
 	mu      sync.Mutex
 	running bool
-	started time.Time // zero before the first probe
+	started time.Time // zero before the first check
 	err     error
 }
 
@@ -64,10 +64,10 @@ func (c *cached) check() Finding {
 	return Finding{}
 }
 
-// run runs the probe, and cancels its context once its result can be read.
+// run runs the check, and cancels its context once its result can be read.
 func (c *cached) run(ctx context.Context, cancel context.CancelFunc) {
 	defer cancel()
-	err := c.probe(ctx)
+	err := c.slow(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running, c.err = false, err

@@ -16,7 +16,7 @@ type engine struct{ reasons []string }
 func (e *engine) Ready() []string { return e.reasons }
 func (e *engine) Broken() error   { return nil }
 
-// A monitor combines the engine's state with other checks, such as a probe of the GPU.
+// A monitor combines the engine's state with other checks, such as a check of the GPU.
 func ExampleMonitor() {
 	models := &engine{reasons: []string{"model resnet50 is loading"}}
 	gpu := health.Cached("gpu", func(context.Context) error { return errors.New("driver does not respond") }, time.Second, time.Second)

@@ -136,7 +136,7 @@ func TestWatchLogsChanges(t *testing.T) {
 	})
 }
 
-func TestCachedProbe(t *testing.T) {
+func TestSlowCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, answer := 0, error(nil)
 		release := make(chan struct{})
@@ -159,26 +159,26 @@ func TestCachedProbe(t *testing.T) {
 		expect("first call waits for the answer", 1)
 		expect("second call is answered from the first", 1)
 		time.Sleep(5 * time.Second)
-		expect("also once the result is older than the limit of a probe", 1)
+		expect("also once the result is older than the limit of a check", 1)
 		time.Sleep(5 * time.Second)
 		answer = errors.New("fell off the bus")
 		expect("a stale answer is given while a fresh one is fetched", 2)
 		expect("the fresh one is given next", 2, "gpu: fell off the bus")
 		answer, hang = nil, true
 		time.Sleep(10 * time.Second)
-		expect("the probe hangs, not yet too long", 3, "gpu: fell off the bus")
+		expect("the check hangs, not yet too long", 3, "gpu: fell off the bus")
 		time.Sleep(2 * time.Second)
-		expect("the probe hangs too long", 3, "gpu does not answer within 2s")
+		expect("the check hangs too long", 3, "gpu does not answer within 2s")
 		time.Sleep(time.Minute)
-		expect("no second probe while one hangs", 3, "gpu does not answer within 2s")
+		expect("no second check while one hangs", 3, "gpu does not answer within 2s")
 		close(release)
 		hang = false
 		synctest.Wait()
-		expect("the hanging probe came back", 4)
+		expect("the hanging check came back", 4)
 	})
 }
 
-func TestCachedProbeOfALostGPU(t *testing.T) {
+func TestSlowCheckOfALostGPU(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
 		want Finding
@@ -195,7 +195,7 @@ func TestCachedProbeOfALostGPU(t *testing.T) {
 	}
 }
 
-func TestFirstProbeIsBounded(t *testing.T) {
+func TestFirstSlowCheckIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		check := Cached("gpu", func(context.Context) error { <-release; return nil }, time.Second, 2*time.Second)

@@ -99,7 +99,7 @@ func (m *Monitor) evaluate(reasons []string) Report {
 
 func (m *Monitor) enter(r Report) {
 	if r.GPULost && !m.gpuLost {
-		m.log.Error("GPU not reachable; the container has to be replaced", "state", r.Status)
+		m.log.Error("GPU not reachable; replace or restart this process", "state", r.Status)
 	}
 	m.gpuLost = r.GPULost
 	if r.Status == m.state {

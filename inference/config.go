@@ -21,7 +21,7 @@ type Config struct {
 	Workers        int           `yaml:"workers" range:"0..1024" help:"images decoded, and batches run on the CPU, at the same time; 0: cores + 1"`
 	MaxPixels      int64         `yaml:"max_pixels" range:"10000..715827882" help:"maximum pixels of an image; pixels of more than 32 bits count for more"` // gocv counts the bytes of three channels in 32 bits
 	Instances      int           `yaml:"instances" range:"0..256" help:"instances per device, for models that set none; 0: one per core on the CPU, one per GPU"`
-	Threads        int           `yaml:"threads" range:"0..1024" help:"threads per operator on the CPU"`
+	Threads        int           `yaml:"threads" range:"0..1024" help:"threads per operator on the CPU; 0: one"`
 	ThreadsAlone   int           `yaml:"threads_alone" range:"0..1024" help:"threads per operator on the CPU for a single image on an idle server; 0: one per core for models up to 256MiB, whose weights are then in memory twice; 1: off"`
 	SaturatingInt8 bool          `yaml:"saturating_int8" help:"on x86 without VNNI, saturate int8 products at 16 bits: faster, but results may be wrong; no effect elsewhere"`
 	LoadTimeout    time.Duration `yaml:"load_timeout" range:"100ms..24h" help:"time limit for loading and testing one version of a model"`
@@ -56,9 +56,9 @@ func (m ModelConfig) String() string {
 type CUDAConfig struct {
 	MemLimit   config.Size `yaml:"mem_limit" help:"maximum GPU memory of a session's arena; 0: 80 % of the memory free when it is created"`
 	ConvSearch string      `yaml:"conv_search" oneof:"HEURISTIC,EXHAUSTIVE,DEFAULT" help:"how cuDNN chooses convolution algorithms"`
-	NoTF32     bool        `yaml:"no_tf32" help:"full float32 precision in convolutions"`
-	PreferNHWC bool        `yaml:"prefer_nhwc" help:"channels-last convolutions"`
-	RefuseCPU  bool        `yaml:"refuse_cpu" help:"reject models of which parts would run on the CPU"`
+	NoTF32     bool        `yaml:"no_tf32" help:"disable TF32: full float32 precision in convolutions and matrix products"`
+	PreferNHWC bool        `yaml:"prefer_nhwc" help:"use channels-last (NHWC) convolutions"`
+	RefuseCPU  bool        `yaml:"refuse_cpu" help:"fail to load a model if any operator would run on the CPU"`
 }
 
 // Defaults returns the default configuration.
@@ -93,7 +93,7 @@ func (c Config) index(name string) int {
 	return slices.IndexFunc(c.Models, func(m ModelConfig) bool { return m.Name == name })
 }
 
-// required says whether the server must not run without the model.
+// required reports whether the server must not run without the model.
 func (c Config) required(name string) bool {
 	i := c.index(name)
 	return i >= 0 && c.Models[i].Required

@@ -7,8 +7,8 @@ import (
 	"fovea/inference/onnx"
 )
 
-// Device is the device of models that name none, and why it was chosen.
-func (e *Engine) Device() (name, why string) { return e.shared.device.String(), e.why }
+// Device is the device of models that name none.
+func (e *Engine) Device() string { return e.shared.device.String() }
 
 // HealthCheck asks the device of models that name none, and every device that a loaded model is on, whether it still
 // computes. It latches an error that requires a restart, even if no request has met it yet.

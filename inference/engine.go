@@ -26,10 +26,9 @@ import (
 type Engine struct {
 	*shared
 	repo        *repository.Repository
-	why         string // the device was chosen
 	checkDevice func(onnx.Device) error
 
-	syncing   *semaphore.Weighted     // one Refresh at a time
+	syncing   *semaphore.Weighted     // one StartSync at a time
 	work      sync.WaitGroup          // loads and unloads in progress
 	computing atomic.Int64            // loads, of parallel sessions too, including those that were given up
 	stop      context.CancelCauseFunc // terminates all loads and runs
@@ -42,20 +41,20 @@ type Engine struct {
 	order     []string // names as they are listed
 	listed    bool     // the repository has been read
 	misplaced []error  // see repository.Repository.Misplaced
-	repoErr   error    // why the last Refresh could not read the repository or a part of it
+	repoErr   error    // why the last StartSync could not read the repository or a part of it
 	lost      error    // see Broken
 	closed    bool
 
 	closeOnce func() error // stops everything and closes ONNX Runtime
 }
 
-// model is the state of one model. The engine's mutex guards it.
+// model is the state of one model. Engine.mu guards it.
 type model struct {
 	name     string
-	served   []*version // ready, ascending: those that requests can use
-	versions []*version // all, until they are unloaded
-	wanted   []wanted   // the repository's versions at the last Refresh
-	err      error      // why there are none
+	served   []*version      // ready, ascending: those that requests can use
+	versions []*version      // all, until they are unloaded
+	wanted   []wantedVersion // the repository's versions at the last StartSync
+	err      error           // why there are none
 	// unreadable is why a version that should be served, or the whole model, cannot be read at the moment: a
 	// repository.ErrUnreadable. Served versions are kept meanwhile.
 	unreadable error
@@ -75,13 +74,13 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	if err := onnx.Open(cfg.Library); err != nil {
 		return nil, err
 	}
-	device, why, err := onnx.Pick(cfg.Device)
+	device, reason, err := onnx.Pick(cfg.Device)
 	if err != nil {
 		return nil, errors.Join(err, onnx.Close())
 	}
-	log.Info("device", "device", device.String(), "why", why, "runtime", onnx.Version())
+	log.Info("device selected", "device", device.String(), "reason", reason, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
-	e := &Engine{repo: repo, why: why, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1), stop: stop}
+	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1), stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
 		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)
@@ -123,7 +122,7 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	defer e.mu.RUnlock()
 	switch {
 	case e.lost != nil:
-		return nil, apierror.Wrap(apierror.DeviceLost, e.lost, "the device has failed; the server must be restarted")
+		return nil, deviceLost(e.lost)
 	case e.closed:
 		return nil, apierror.New(apierror.Draining, "the server is shutting down")
 	}
@@ -133,8 +132,7 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	case m == nil && !e.listed, name == "":
 		return nil, apierror.New(apierror.NotReady, "no model is loaded yet")
 	case m == nil:
-		return nil, apierror.New(apierror.ModelNotFound, "model %q not found; available: %s", name,
-			orNone(slices.Sorted(maps.Keys(e.models))))
+		return nil, ModelNotFound(name, slices.Sorted(maps.Keys(e.models)))
 	}
 	v, err := m.find(number)
 	if err != nil {

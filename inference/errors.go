@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"fovea/internal/apierror"
 )
 
 var (
@@ -14,6 +16,16 @@ var (
 	// ErrComputing is returned by Close when only failed loads are left, which cannot be stopped.
 	ErrComputing = errors.New("a failed load is still computing")
 )
+
+// deviceLost is the API error of requests for a lost device.
+func deviceLost(cause error) *apierror.Error {
+	return apierror.Wrap(apierror.DeviceLost, cause, "the device has failed; the server must be restarted")
+}
+
+// ModelNotFound is the API error of a request for a model that is not among the available ones.
+func ModelNotFound(name string, available []string) *apierror.Error {
+	return apierror.New(apierror.ModelNotFound, "model %s not found; available: %s", apierror.Quote(name), orNone(available))
+}
 
 // LoadError is a model that could not be brought in line with the repository.
 type LoadError struct {

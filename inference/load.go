@@ -33,7 +33,7 @@ const stopTimeout = 2 * time.Second
 // inference.load_timeout or the engine is closed. If it cannot be stopped, it continues in the background, frees what it made
 // when it returns, and delays nothing else.
 func (e *Engine) load(m *model, v *version) {
-	defer close(v.done)
+	defer close(v.loadReturned)
 	state, err := Ready, e.loadInTime(m, v)
 	if err != nil {
 		state = Failed
@@ -41,7 +41,7 @@ func (e *Engine) load(m *model, v *version) {
 	} else {
 		e.startParallel(v)
 	}
-	v.setState(state, err)()
+	v.logLoad(v.setState(state, err), err)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.updateServed(m)
@@ -49,16 +49,16 @@ func (e *Engine) load(m *model, v *version) {
 
 func (e *Engine) loadInTime(m *model, v *version) error {
 	limit := e.cfg.LoadTimeout
-	ctx, cancel := context.WithTimeoutCause(v.loading, limit, fmt.Errorf("not loaded within inference.load_timeout, %s", limit))
+	ctx, cancel := context.WithTimeoutCause(v.loadCtx, limit, fmt.Errorf("not loaded within inference.load_timeout, %s", limit))
 	result := make(chan error, 1)
 	var givenUp atomic.Bool
 	e.computing.Add(1)
 	go func() {
 		result <- v.load(ctx)
 		cancel()
-		v.stop(nil)
+		v.cancelLoad(nil)
 		e.computing.Add(-1)
-		close(v.ended)
+		close(v.loadStopped)
 		if givenUp.Load() { // then nothing is left of it now
 			e.mu.Lock()
 			defer e.mu.Unlock()
@@ -66,12 +66,12 @@ func (e *Engine) loadInTime(m *model, v *version) error {
 		}
 	}()
 	select {
-	case <-v.ended:
+	case <-v.loadStopped:
 		return <-result
 	case <-ctx.Done():
 	}
 	select {
-	case <-v.ended:
+	case <-v.loadStopped:
 		return <-result
 	case <-time.After(stopTimeout):
 		givenUp.Store(true)
@@ -138,7 +138,7 @@ func (v *version) open(ctx context.Context, specs []groupSpec) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		s, err := onnx.NewSession(v.found.Path, onnx.Options{Device: p.device, Threads: v.shared.cfg.Threads,
+		s, err := onnx.NewSession(v.weights.Path, onnx.Options{Device: p.device, Threads: v.shared.cfg.Threads,
 			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.definition.Outputs(),
 			File: v.file, Load: ctx})
 		if err != nil {
@@ -159,9 +159,9 @@ func (v *version) open(ctx context.Context, specs []groupSpec) error {
 
 // checkInt8 logs how int8 products are summed where that is a choice: on x86 processors without VNNI.
 func (v *version) checkInt8() {
-	w := v.found
+	weights := v.weights
 	onCPU := func(s *onnx.Session) bool { return s.Device().Kind == onnx.CPU || s.PartlyCPU() }
-	if !w.Quantized || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
+	if !weights.Quantized || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
 		return
 	}
 	log := v.shared.log.With("model", v.model, "version", v.name)
@@ -169,7 +169,7 @@ func (v *version) checkInt8() {
 	switch {
 	case v.shared.cfg.SaturatingInt8:
 		log.Warn(warning, "reason", "inference.saturating_int8 is set")
-	case w.SaturatesAlways || slices.ContainsFunc(v.sessions, (*onnx.Session).InexactInt8):
+	case weights.SaturatesAlways || slices.ContainsFunc(v.sessions, (*onnx.Session).InexactInt8):
 		log.Warn(warning, "reason", "ONNX Runtime has no exact kernel for this model's operators; quantize it with QuantizeLinear and DequantizeLinear pairs")
 	default:
 		log.Info("int8 sums are exact on this processor, which has no VNNI, and slower than with VNNI")
@@ -180,15 +180,15 @@ func (v *version) checkInt8() {
 
 // resolve checks the weights, completes the definition from the ONNX file, and plans how images are written into the inputs.
 func (v *version) resolve() error {
-	found, err := v.entry.Weights(v.Version)
+	weights, err := v.entry.Weights(v.Version)
 	if err != nil {
 		return err
 	}
-	file, err := onnx.ReadFile(found.Path)
+	file, err := onnx.ReadFile(weights.Path)
 	if err != nil {
 		return err
 	}
-	v.found = found
+	v.weights = weights
 	v.file, v.inputs, v.outputs = file, file.Inputs, file.Outputs
 	resolved, err := v.entry.Definition.Resolve(v.inputs, v.outputs)
 	if err != nil {

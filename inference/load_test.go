@@ -115,7 +115,7 @@ func TestEndlessLoadTimesOut(t *testing.T) {
 				t.Error(got)
 			}
 			failed := e.models["bad"].versions[0]
-			if err := e.Refresh(t.Context()); err != nil || e.models["bad"].versions[0] != failed {
+			if err := e.StartSync(t.Context()); err != nil || e.models["bad"].versions[0] != failed {
 				t.Errorf("it is retried immediately; %v", err)
 			}
 		})
@@ -127,7 +127,7 @@ func TestHangingLoadDelaysNoOther(t *testing.T) {
 	e := r.engine(func(c *Config) { c.LoadTimeout = time.Hour })
 	for _, name := range []string{"colors", "late", "later"} {
 		r.define(name, colors).add(name, 1, "colors")
-		if err := e.Refresh(t.Context()); err != nil {
+		if err := e.StartSync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		until(t, name, func() bool { return strings.Contains(states(e), name+"/1:ready") })
@@ -141,7 +141,7 @@ func TestHangingLoadDelaysNoOther(t *testing.T) {
 		t.Errorf("Await of required models said %v", err)
 	}
 	r.remove("bad")
-	if err := e.Refresh(t.Context()); err != nil {
+	if err := e.StartSync(t.Context()); err != nil {
 		t.Error(err)
 	}
 	until(t, "the end of a load that is no longer wanted", func() bool { return !strings.Contains(states(e), "bad") })

@@ -49,7 +49,7 @@ func TestMixedTrafficFreesEverything(t *testing.T) {
 	atRest(t, e)
 }
 
-// idle says whether every instance has finished.
+// idle reports whether every instance has finished.
 func idle(e *Engine) bool {
 	for _, m := range e.models {
 		for _, v := range m.served {

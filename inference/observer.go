@@ -23,8 +23,8 @@ type Observer interface {
 	Queue(model, version string, change int)
 	// Discarded are boxes of one answered image that were discarded because they lie far outside it.
 	Discarded(model, version string, boxes int)
-	// Rejected is an image that was not answered; reason is the code of the API error.
-	Rejected(model, reason string)
+	// Rejected is an image that was not answered; code is that of the API error.
+	Rejected(model, code string)
 }
 
 type noObserver struct{}

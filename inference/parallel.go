@@ -22,7 +22,7 @@ type parallelLoad struct {
 func (e *Engine) startParallel(v *version) {
 	ctx, cancel := context.WithCancel(e.loads)
 	v.parallel = &parallelLoad{cancel, make(chan struct{})}
-	sessions, threads, done := v.sessions, e.cfg.parallelThreads(v.found.Size), v.parallel.done
+	sessions, threads, done := v.sessions, e.cfg.parallelThreads(v.weights.Size), v.parallel.done
 	e.computing.Add(1)
 	go func() {
 		defer close(done)

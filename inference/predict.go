@@ -2,7 +2,6 @@ package inference
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"fovea/inference/batcher"
@@ -54,25 +53,15 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 	defer v.refs.Done()
 	response, err := v.predict(ctx, r, nil)
 	if err != nil {
-		f := e.apiError(err)
-		e.obs.Rejected(v.model, string(f.Code))
-		return nil, f
+		apiErr := apierror.From(err)
+		if onnx.IsDeviceLost(err) {
+			apiErr = deviceLost(err)
+		}
+		e.obs.Rejected(v.model, string(apiErr.Code))
+		return nil, apiErr
 	}
 	v.observe(response)
 	return response, nil
-}
-
-// apiError is the API error for the error of a request.
-func (e *Engine) apiError(err error) *apierror.Error {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return apierror.Wrap(apierror.DeadlineExceeded, err, "the request timed out")
-	case errors.Is(err, context.Canceled):
-		return apierror.Wrap(apierror.Canceled, err, "the client went away")
-	case onnx.IsDeviceLost(err):
-		return apierror.Wrap(apierror.DeviceLost, err, "the device has failed; the server must be restarted")
-	}
-	return apierror.From(err)
 }
 
 // predict takes one image all the way, and turns a panic into an error. inspect, unless nil, gets the outputs before they
@@ -98,11 +87,11 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 		return err
 	}
 	timing.Decode = lap(&clock)
-	p, err := v.shared.workers.enter(ctx, info.Estimate(len(r.Image)))
+	work, err := v.shared.workers.enter(ctx, info.Estimate(len(r.Image)))
 	if err != nil {
 		return err
 	}
-	defer p.leave()
+	defer work.leave()
 	h, err := v.batcher.Enter(ctx)
 	if err != nil {
 		return err
@@ -110,7 +99,7 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 	defer h.Release()
 	timing.Queue = r.Waited + lap(&clock)
 	response.Device = h.Device()
-	transform, err := v.prepare(ctx, &p, h, r, info, timing)
+	transform, err := v.prepare(ctx, &work, h, r, info, timing)
 	if err != nil {
 		return err
 	}
@@ -143,11 +132,11 @@ func (v *version) header(r Request) (header.Info, error) {
 
 // prepare writes the image and the extra inputs into the batch. No worker is held afterwards, so that the run may
 // take all of them.
-func (v *version) prepare(ctx context.Context, p *permit, h *batcher.Handle, r Request, info header.Info,
+func (v *version) prepare(ctx context.Context, work *imageWork, h *batcher.Handle, r Request, info header.Info,
 	timing *Timing) (transform geometry.Transform, err error) {
 	if r.Row != nil {
 		transform = v.copyRow(h, r.Row, timing)
-	} else if transform, err = v.packImage(ctx, p, h, r, info, timing); err != nil {
+	} else if transform, err = v.packImage(ctx, work, h, r, info, timing); err != nil {
 		return transform, err
 	}
 	for _, x := range v.extras {
@@ -168,13 +157,13 @@ func (v *version) copyRow(h *batcher.Handle, row []byte, timing *Timing) geometr
 
 // packImage decodes the image and packs it into its row. It holds a worker throughout, so no more images are decoded
 // and in memory than there are workers.
-func (v *version) packImage(ctx context.Context, p *permit, h *batcher.Handle, r Request, info header.Info,
+func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Handle, r Request, info header.Info,
 	timing *Timing) (transform geometry.Transform, err error) {
 	clock := time.Now()
-	if err := p.acquire(ctx); err != nil {
+	if err := work.acquire(ctx); err != nil {
 		return transform, err
 	}
-	defer p.release()
+	defer work.release()
 	timing.Queue += lap(&clock)
 	img, err := v.plan.Decode(ctx, r.Image, info)
 	if err != nil {
@@ -198,9 +187,9 @@ func (v *version) packImage(ctx context.Context, p *permit, h *batcher.Handle, r
 // lap is the time since clock, which is set to now.
 func lap(clock *time.Time) time.Duration {
 	now := time.Now()
-	took := now.Sub(*clock)
+	elapsed := now.Sub(*clock)
 	*clock = now
-	return took
+	return elapsed
 }
 
 // observe reports the stages of an answered image and its discarded boxes.

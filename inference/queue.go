@@ -30,7 +30,7 @@ func (q *queue) enter() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.length >= q.bound {
-		f := apierror.New(apierror.QueueFull, "%d images are waiting for this model; no more are allowed", q.length)
+		f := apierror.New(apierror.QueueFull, "%d images are in flight for this model; the limit is %d", q.length, q.bound)
 		f.RetryAfter = min(max(time.Duration(q.length)*q.interval, minRetryAfter), maxRetryAfter)
 		return f
 	}
@@ -47,11 +47,11 @@ func (q *queue) leave() {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	took := now.Sub(q.last)
+	sinceLast := now.Sub(q.last)
 	if q.interval == 0 {
-		q.interval = took
+		q.interval = sinceLast
 	}
-	q.interval += (took - q.interval) / 16
+	q.interval += (sinceLast - q.interval) / 16
 	q.last = now
 	q.length--
 	q.report(-1)

@@ -56,7 +56,7 @@ func samples(t testing.TB) []sample {
 	return list
 }
 
-// right says whether the best class of an answer is the sample's.
+// right reports whether the best class of an answer is the sample's.
 func (s sample) right(r *Response) bool {
 	if len(s.labels) > 0 {
 		return slices.ContainsFunc(s.labels, func(l string) bool { return strings.HasPrefix(first(r), l) })

@@ -18,41 +18,41 @@ const (
 	retryRatio = 10
 )
 
-// wanted is one version that should be served according to the repository.
-type wanted struct {
+// wantedVersion is one version that should be served according to the repository.
+type wantedVersion struct {
 	repository.Version
 	fingerprint string // see repository.Entry.Fingerprint
 }
 
 func byNumber(a, b *version) int { return a.Number - b.Number }
 
-// Sync loads, replaces and unloads models to match the repository, by Refresh and Await. The error is that of Refresh
+// Sync loads, replaces and unloads models to match the repository, by StartSync and Await. The error is that of StartSync
 // when the repository cannot be read, else a *SyncError.
 func (e *Engine) Sync(ctx context.Context) error {
-	if err := e.Refresh(ctx); err != nil && !errors.As(err, new(*SyncError)) {
+	if err := e.StartSync(ctx); err != nil && !errors.As(err, new(*SyncError)) {
 		return err
 	}
 	return e.Await(ctx, false)
 }
 
-// Refresh reads the repository and starts to load what has changed: new versions are loaded next to the old ones and
+// StartSync reads the repository and starts to load what has changed: new versions are loaded next to the old ones and
 // replace them when ready; versions known to be removed are unloaded once their requests are answered. A version that
 // fails never replaces one that works, and what cannot be read at the moment changes nothing. Models are loaded
-// concurrently; Refresh does not wait for them.
+// concurrently; StartSync does not wait for them.
 //
 // A *SyncError lists models without a version that could be tried; any other error means that the repository cannot be
 // read.
-func (e *Engine) Refresh(ctx context.Context) error {
+func (e *Engine) StartSync(ctx context.Context) error {
 	if err := e.syncing.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	defer e.syncing.Release(1)
 	names, repoErr := e.names()
-	if err := e.list(names, repoErr); err != nil {
+	if err := e.setNames(names, repoErr); err != nil {
 		return err
 	}
 	for _, name := range names {
-		e.refreshModel(name)
+		e.syncModel(name)
 	}
 	// When the configuration names the models, folders in the wrong place matter only for these: see read.
 	if len(e.cfg.Models) == 0 {
@@ -69,7 +69,7 @@ func (e *Engine) Refresh(ctx context.Context) error {
 func (e *Engine) Await(ctx context.Context, required bool) error {
 	for _, v := range e.loadingVersions(required) {
 		select {
-		case <-v.done:
+		case <-v.loadReturned:
 		case <-ctx.Done():
 		}
 	}
@@ -118,8 +118,8 @@ func (e *Engine) names() (names []string, err error) {
 	return names, err
 }
 
-// list sets the names of the models and unloads other models, unless the repository cannot be read at all.
-func (e *Engine) list(names []string, repoErr error) error {
+// setNames sets the names of the models and unloads other models, unless the repository cannot be read at all.
+func (e *Engine) setNames(names []string, repoErr error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.repoErr = repoErr
@@ -144,64 +144,64 @@ func (e *Engine) list(names []string, repoErr error) error {
 	return nil
 }
 
-// refreshModel reads one model from the repository and starts to load its new versions.
-func (e *Engine) refreshModel(name string) {
-	found := e.read(name)
+// syncModel reads one model from the repository and starts to load its new versions.
+func (e *Engine) syncModel(name string) {
+	read := e.read(name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m := e.models[name]
-	m.err, m.unreadable = found.err, found.unreadable
-	if e.closed || found.err != nil && !found.gone || found.entry == nil && found.unreadable != nil {
+	m.err, m.unreadable = read.err, read.unreadable
+	if e.closed || read.err != nil && !read.gone || read.entry == nil && read.unreadable != nil {
 		return // loaded versions are kept
 	}
-	m.wanted = found.wanted
-	for _, w := range found.wanted {
+	m.wanted = read.wanted
+	for _, w := range read.wanted {
 		if m.attempted(w) {
 			continue
 		}
-		v := newVersion(e.loads, e.shared, found.entry, w)
+		v := newVersion(e.loads, e.shared, read.entry, w)
 		m.versions = append(m.versions, v)
 		e.work.Go(func() { e.load(m, v) })
 	}
 	e.updateServed(m)
 }
 
-// found is a model in the repository.
-type found struct {
+// repoModel is a model in the repository.
+type repoModel struct {
 	entry      *repository.Entry // nil if it cannot be read or is invalid
-	wanted     []wanted
+	wanted     []wantedVersion
 	gone       bool  // it is known not to exist, rather than to be invalid
 	err        error // why no version of it can be served
 	unreadable error // see model
 }
 
 // read loads a model's definition and the fingerprints of its versions.
-func (e *Engine) read(name string) (f found) {
-	f.entry, f.err = e.repo.Load(name)
-	if errors.Is(f.err, repository.ErrUnreadable) {
-		return found{unreadable: f.err}
+func (e *Engine) read(name string) (m repoModel) {
+	m.entry, m.err = e.repo.Load(name)
+	if errors.Is(m.err, repository.ErrUnreadable) {
+		return repoModel{unreadable: m.err}
 	}
-	if f.err != nil {
-		if f.gone = errors.Is(f.err, repository.ErrNotFound); f.gone {
-			f.err = errors.Join(append([]error{f.err}, e.repo.MisplacedModel(name)...)...)
+	if m.err != nil {
+		if m.gone = errors.Is(m.err, repository.ErrNotFound); m.gone {
+			m.err = errors.Join(append([]error{m.err}, e.repo.MisplacedModel(name)...)...)
 		}
-		return f
+		return m
 	}
-	if all := f.entry.Serve(func(int) bool { return true }); len(all) == 0 {
-		f.gone = true
-		f.err = fmt.Errorf("there are no weights in %s", filepath.Join(f.entry.Dir, "<version>", "model.onnx"))
-		if misplaced := f.entry.Misplaced(); misplaced != "" {
-			f.err = fmt.Errorf("%w, but there is %s", f.err, misplaced)
+	if all := m.entry.Serve(func(int) bool { return true }); len(all) == 0 {
+		m.gone = true
+		m.err = fmt.Errorf("there are no weights in %s", filepath.Join(m.entry.Dir, "<version>", "model.onnx"))
+		if misplaced := m.entry.Misplaced(); misplaced != "" {
+			m.err = fmt.Errorf("%w, but there is %s", m.err, misplaced)
 		}
 	} else {
-		f.wanted, f.unreadable = e.fingerprints(f.entry, all)
+		m.wanted, m.unreadable = e.fingerprints(m.entry, all)
 	}
-	return f
+	return m
 }
 
 // fingerprints are those of the versions that should be served, without the versions that cannot be read at the moment. all
 // are the versions that would be served if each could be read.
-func (e *Engine) fingerprints(entry *repository.Entry, all []repository.Version) (list []wanted, unreadable error) {
+func (e *Engine) fingerprints(entry *repository.Entry, all []repository.Version) (list []wantedVersion, unreadable error) {
 	var errs []error
 	for _, v := range all {
 		if v.Err != nil {
@@ -216,13 +216,13 @@ func (e *Engine) fingerprints(entry *repository.Entry, all []repository.Version)
 			}
 		}
 		if err == nil {
-			list = append(list, wanted{v, fingerprint})
+			list = append(list, wantedVersion{v, fingerprint})
 		}
 	}
 	return list, errors.Join(errs...)
 }
 
-// serves says whether a version of a model is served.
+// serves reports whether a version of a model is served.
 func (e *Engine) serves(name string, number int) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -230,10 +230,10 @@ func (e *Engine) serves(name string, number int) bool {
 	return m != nil && slices.ContainsFunc(m.served, func(v *version) bool { return v.Number == number })
 }
 
-// attempted says whether a version is loading or ready for what is wanted, or failed too recently to be retried. It removes
+// attempted reports whether a version is loading or ready for what is wanted, or failed too recently to be retried. It removes
 // one that is to be retried.
-func (m *model) attempted(w wanted) bool {
-	i := slices.IndexFunc(m.versions, func(v *version) bool { return v.of(w) && !v.is(Unloading) })
+func (m *model) attempted(w wantedVersion) bool {
+	i := slices.IndexFunc(m.versions, func(v *version) bool { return v.matches(w) && !v.is(Unloading) })
 	if i < 0 {
 		return false
 	}
@@ -244,10 +244,12 @@ func (m *model) attempted(w wanted) bool {
 	return true
 }
 
-// of says whether the version was made from what is wanted.
-func (v *version) of(w wanted) bool { return v.Number == w.Number && v.fingerprint == w.fingerprint }
+// matches reports whether the version was made from what is wanted.
+func (v *version) matches(w wantedVersion) bool {
+	return v.Number == w.Number && v.fingerprint == w.fingerprint
+}
 
-// mayRetry says whether the version failed, its load no longer computes, and it was long enough ago.
+// mayRetry reports whether the version failed, its load no longer computes, and it was long enough ago.
 func (v *version) mayRetry() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -255,7 +257,7 @@ func (v *version) mayRetry() bool {
 }
 
 // updateServed decides what is served: every wanted version that is ready, and the versions served before for as long as a
-// wanted one is not ready or cannot be read. It unloads the others. The mutex is held.
+// wanted one is not ready or cannot be read. It unloads the others. The caller holds mu.
 func (e *Engine) updateServed(m *model) {
 	complete := m.unreadable == nil
 	for _, w := range m.wanted {
@@ -263,14 +265,14 @@ func (e *Engine) updateServed(m *model) {
 	}
 	var served, keep []*version
 	for _, v := range m.versions {
-		isWanted := slices.ContainsFunc(m.wanted, v.of)
+		isWanted := slices.ContainsFunc(m.wanted, v.matches)
 		switch state, _ := v.current(); {
 		case state == Ready && !isWanted && (complete || m.replaced(v)):
 			e.unload(m, v)
 		case state == Ready:
 			served = append(served, v)
 		case state == Loading && !isWanted && m.unreadable == nil:
-			v.stop(errUnlisted)
+			v.cancelLoad(errUnlisted)
 		case state == Failed && !isWanted && v.stopped(): // an old failure
 			continue
 		}
@@ -281,26 +283,29 @@ func (e *Engine) updateServed(m *model) {
 	e.removeEmpty(m)
 }
 
-// ready says whether a version made from what is wanted is ready.
-func (m *model) ready(w wanted) bool {
-	return slices.ContainsFunc(m.versions, func(v *version) bool { return v.of(w) && v.is(Ready) })
+// ready reports whether a version made from what is wanted is ready.
+func (m *model) ready(w wantedVersion) bool {
+	return slices.ContainsFunc(m.versions, func(v *version) bool { return v.matches(w) && v.is(Ready) })
 }
 
-// replaced says whether another version with the same number, made from what is wanted now, is ready.
+// replaced reports whether another version with the same number, made from what is wanted now, is ready.
 func (m *model) replaced(v *version) bool {
-	return slices.ContainsFunc(m.wanted, func(w wanted) bool {
+	return slices.ContainsFunc(m.wanted, func(w wantedVersion) bool {
 		return w.Number == v.Number && m.ready(w)
 	})
 }
 
-// unload closes a version as soon as its requests are answered. The mutex is held.
+// unload closes a version as soon as its requests are answered. The caller holds mu.
 func (e *Engine) unload(m *model, v *version) {
-	logState := v.setState(Unloading, nil)
+	v.setState(Unloading, nil)
+	start := time.Now()
 	e.work.Go(func() {
-		logState()
 		v.refs.Wait()
+		log := e.log.With("model", v.model, "version", v.name)
 		if err := v.close(); err != nil {
-			e.log.Error("unload failed", "model", v.model, "version", v.name, "error", err)
+			log.Error("model failed to unload", "error", err)
+		} else {
+			log.Info("model unloaded", "after", time.Since(start).Round(time.Millisecond))
 		}
 		e.mu.Lock()
 		defer e.mu.Unlock()

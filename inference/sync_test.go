@@ -308,25 +308,25 @@ func TestNotReadyBeforeTheRepositoryIsRead(t *testing.T) {
 func TestFailedVersionIsRetriedInProportionToItsLoad(t *testing.T) {
 	for took, wait := range map[time.Duration]time.Duration{time.Second: minRetry, 5 * time.Minute: 50 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			w := wanted{repository.Version{Number: 1}, "files"}
+			w := wantedVersion{repository.Version{Number: 1}, "files"}
 			v := newVersion(t.Context(), &shared{log: slog.New(slog.DiscardHandler)}, &repository.Entry{}, w)
 			m := &model{versions: []*version{v}}
 			time.Sleep(took)
-			v.setState(Failed, errors.New("failed"))()
-			close(v.ended)
+			v.setState(Failed, errors.New("failed"))
+			close(v.loadStopped)
 			time.Sleep(wait - 1)
-			if m.attempted(wanted{w.Version, "other files"}) {
+			if m.attempted(wantedVersion{w.Version, "other files"}) {
 				t.Error("not retried with other files")
 			}
 			if !m.attempted(w) {
 				t.Errorf("a load of %s was retried before %s", took, wait)
 			}
 			time.Sleep(1)
-			v.ended = make(chan struct{})
+			v.loadStopped = make(chan struct{})
 			if !m.attempted(w) {
 				t.Error("retried while the load still computes")
 			}
-			close(v.ended)
+			close(v.loadStopped)
 			if m.attempted(w) || len(m.versions) > 0 {
 				t.Errorf("a load of %s was not retried after %s", took, wait)
 			}

@@ -74,7 +74,7 @@ func trialImage(trial, w, h int) []byte {
 	return pixels
 }
 
-// onSide says whether a ninth of an image, by its column and line, is on a side.
+// onSide reports whether a ninth of an image, by its column and line, is on a side.
 func onSide(side postprocess.Side, column, line int) bool {
 	return [...]bool{postprocess.Left: column == 0, postprocess.Right: column == 2, postprocess.Top: line == 0, postprocess.Bottom: line == 2}[side]
 }

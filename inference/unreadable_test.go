@@ -184,7 +184,7 @@ func TestFileSystemErrorsUnloadNothing(t *testing.T) {
 			}
 			calls := f.calls
 			if len(calls) < 20 {
-				t.Fatalf("a Refresh makes the calls %q", calls)
+				t.Fatalf("a StartSync makes the calls %q", calls)
 			}
 			for _, cause := range transient {
 				for at, call := range calls {
@@ -377,7 +377,7 @@ func served(e *Engine) map[*version]bool {
 	return list
 }
 
-// sameVersions says whether all versions that were served are.
+// sameVersions reports whether all versions that were served are.
 func sameVersions(before, now map[*version]bool) bool {
 	for v := range before {
 		if !now[v] {

@@ -49,18 +49,18 @@ type shared struct {
 // version is one version of one model, from its load until it is unloaded. What load sets is not changed
 // afterwards, and is read only once the version is ready.
 type version struct {
-	wanted // what it is made from
-	shared *shared
-	model  string
-	name   string // the number as in requests and responses
-	entry  *repository.Entry
-	refs   sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
+	wantedVersion // what it is made from
+	shared        *shared
+	model         string
+	name          string // the number as in requests and responses
+	entry         *repository.Entry
+	refs          sync.WaitGroup // requests in flight; added to with Engine.mu locked, while the version is served
 
-	done  chan struct{} // closed when the load has succeeded, failed or been given up
-	ended chan struct{} // closed when the load no longer computes
+	loadReturned chan struct{} // closed when the load has succeeded, failed or been given up
+	loadStopped  chan struct{} // closed when the load no longer computes
 
-	loading context.Context         // of the load: its end stops it
-	stop    context.CancelCauseFunc // stops it
+	loadCtx    context.Context // its end stops the load
+	cancelLoad context.CancelCauseFunc
 
 	mu      sync.Mutex
 	state   State
@@ -78,7 +78,7 @@ type version struct {
 	device       string             // the devices of the sessions, such as "cuda:0 cuda:1"
 	partlyCPU    bool               // a session on CUDA leaves parts of the model to the CPU
 	saturating   bool               // int8 sums may saturate at 16 bits
-	found        repository.Weights // the files and what they hold
+	weights      repository.Weights // the files and what they hold
 	decoder      postprocess.Decoder
 	warnings     []string  // what may be wrong with the definition
 	logDiscarded sync.Once // of the first discarded boxes
@@ -89,31 +89,36 @@ type version struct {
 	queue        queue
 }
 
-func newVersion(ctx context.Context, sh *shared, entry *repository.Entry, w wanted) *version {
-	ctx, stop := context.WithCancelCause(ctx)
-	return &version{wanted: w, loading: ctx, stop: stop, shared: sh, model: entry.Definition.Name, name: strconv.Itoa(w.Number), entry: entry,
-		definition: entry.Definition, done: make(chan struct{}), ended: make(chan struct{}), changed: time.Now()}
+func newVersion(ctx context.Context, sh *shared, entry *repository.Entry, w wantedVersion) *version {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &version{wantedVersion: w, loadCtx: ctx, cancelLoad: cancel, shared: sh, model: entry.Definition.Name, name: strconv.Itoa(w.Number), entry: entry,
+		definition: entry.Definition, loadReturned: make(chan struct{}), loadStopped: make(chan struct{}), changed: time.Now()}
 }
 
-// setState changes the state. The function it returns logs the change; call it without holding a mutex.
-func (v *version) setState(to State, err error) (log func()) {
+// setState changes the state and returns how long the last one lasted.
+func (v *version) setState(to State, err error) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	from, since := v.state, time.Since(v.changed)
+	lasted := time.Since(v.changed)
 	v.state, v.err, v.changed = to, err, time.Now()
-	v.retry = v.changed.Add(max(minRetry, retryRatio*since))
-	l := v.shared.log.With("model", v.model, "version", v.name, "from", from.String(), "to", to.String(),
-		"after", since.Round(time.Millisecond))
+	v.retry = v.changed.Add(max(minRetry, retryRatio*lasted))
+	return lasted
+}
+
+// logLoad logs the result of the load.
+func (v *version) logLoad(duration time.Duration, err error) {
+	log := v.shared.log.With("model", v.model, "version", v.name, "after", duration.Round(time.Millisecond))
 	switch {
+	case err == nil:
+		log.Info("model loaded", "device", v.device)
 	case errors.Is(err, errClosed), errors.Is(err, errUnlisted):
-		return func() { l.Info("model state", "reason", err) }
-	case err != nil:
+		log.Info("model load stopped", "reason", err)
+	default:
 		if stack := panics.Stack(err); stack != "" {
-			l = l.With("stack", stack)
+			log = log.With("stack", stack)
 		}
-		return func() { l.Error("model state", "error", err) }
+		log.Error("model failed to load", "error", err)
 	}
-	return func() { l.Info("model state", "device", v.device) }
 }
 
 // current is the state, and why it failed.
@@ -123,10 +128,10 @@ func (v *version) current() (State, error) {
 	return v.state, v.err
 }
 
-// stopped says whether the load no longer computes.
+// stopped reports whether the load no longer computes.
 func (v *version) stopped() bool {
 	select {
-	case <-v.ended:
+	case <-v.loadStopped:
 		return true
 	default:
 		return false

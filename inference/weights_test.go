@@ -87,7 +87,7 @@ func (r *testRepository) link(target, name string) {
 	}
 }
 
-// Kubernetes replaces a volume's files by changing one link, which the next Refresh must see.
+// Kubernetes replaces a volume's files by changing one link, which the next StartSync must see.
 func TestReplacedVolumeIsReloaded(t *testing.T) {
 	r := newRepository(t)
 	for volume, labels := range map[string]string{"..1": "red\ngreen\nblue\n", "..2": "rouge\nvert\nbleu\n"} {

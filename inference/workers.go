@@ -14,7 +14,7 @@ const (
 	concurrencyWindow = 16  // images over which the share is a moving mean
 )
 
-// workers are the permits to use a CPU core for decoding, packing or a run (inference.workers). All models share them, first
+// workers bounds how many CPU cores decoding, packing and runs use at once (inference.workers). All models share them, first
 // come, first served. There are hardly more than cores (see Config.workers): more threads would only take turns and
 // evict each other's data from the caches.
 type workers struct {
@@ -35,8 +35,8 @@ func newWorkers(n int) *workers {
 // less.
 const largeImage = 100 * time.Millisecond
 
-// permit is one image's use of the workers.
-type permit struct {
+// imageWork is one image's use of the workers.
+type imageWork struct {
 	w       *workers
 	large   bool // holds one of workers.large
 	working bool // holds a worker
@@ -45,19 +45,19 @@ type permit struct {
 // enter counts an image that is to be decoded, and waits until it may ask for a slot and a worker. Only large images
 // wait, for each other, first come, first served: one worker is left to small images and to runs, which then need not
 // wait for any number of large images, nor large ones for small ones, since workers are granted in order. A single
-// worker they take in turn. The error is ctx's; without one, the permit must be released by leave.
-func (w *workers) enter(ctx context.Context, estimate time.Duration) (permit, error) {
-	p := permit{w: w}
+// worker they take in turn. The error is ctx's; without one, leave must be called.
+func (w *workers) enter(ctx context.Context, estimate time.Duration) (imageWork, error) {
+	work := imageWork{w: w}
 	w.count(1)
 	if estimate < largeImage {
-		return p, nil
+		return work, nil
 	}
 	if err := w.large.Acquire(ctx, 1); err != nil {
 		w.count(-1)
-		return p, err
+		return work, err
 	}
-	p.large = true
-	return p, nil
+	work.large = true
+	return work, nil
 }
 
 // count changes the number of images in the server.
@@ -75,29 +75,29 @@ func (w *workers) count(change int) {
 }
 
 // acquire waits for a worker. The error is ctx's.
-func (p *permit) acquire(ctx context.Context) error {
-	if err := p.w.free.Acquire(ctx, 1); err != nil {
+func (i *imageWork) acquire(ctx context.Context) error {
+	if err := i.w.free.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	p.working = true
+	i.working = true
 	return nil
 }
 
 // release gives back what decoding holds: the worker, and a large image's turn. A second call does nothing.
-func (p *permit) release() {
-	if p.working {
-		p.w.free.Release(1)
+func (i *imageWork) release() {
+	if i.working {
+		i.w.free.Release(1)
 	}
-	if p.large {
-		p.w.large.Release(1)
+	if i.large {
+		i.w.large.Release(1)
 	}
-	p.working, p.large = false, false
+	i.working, i.large = false, false
 }
 
 // leave is called once the image is answered or refused.
-func (p *permit) leave() {
-	p.release()
-	p.w.count(-1)
+func (i *imageWork) leave() {
+	i.release()
+	i.w.count(-1)
 }
 
 // acquireRun waits for the workers that a run of some images takes. It takes all of them when the model has a parallel
@@ -114,7 +114,7 @@ func (w *workers) acquireRun(ctx context.Context, images int, parallel bool) (al
 	return false, func() { w.free.Release(1) }, nil
 }
 
-// idle says whether no other images than these are in the server, and few arrive concurrently.
+// idle reports whether no other images than these are in the server, and few arrive concurrently.
 func (w *workers) idle(images int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

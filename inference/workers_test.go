@@ -33,7 +33,7 @@ func TestRunUsesAllWorkersForTheOnlyImages(t *testing.T) {
 			w := newWorkers(2)
 			w.images, w.concurrency = test.images, test.concurrency
 			if test.held {
-				p := permit{w: w}
+				p := imageWork{w: w}
 				if err := p.acquire(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -61,7 +61,7 @@ func TestRunWaitsForAWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorkers(1)
 		w.images = 2
-		p := permit{w: w}
+		p := imageWork{w: w}
 		if err := p.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestCountsAreLocked(t *testing.T) {
 		f    func()
 	}{
 		{"workers.enter", &w.mu, func() { _, _ = w.enter(t.Context(), 0) }},
-		{"permit.leave", &w.mu, p.leave},
+		{"imageWork.leave", &w.mu, p.leave},
 		{"workers.idle", &w.mu, func() { w.idle(1) }},
 		{"queue.enter", &q.mu, func() { _ = q.enter() }},
 		{"queue.leave", &q.mu, q.leave},

@@ -39,8 +39,8 @@ func versionText() string {
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "serve",
-		Short: "Answer images over HTTP",
-		Long: "Answer images over HTTP with the models of a repository.\n\n" +
+		Short: "Serve predictions for images over HTTP from a model repository",
+		Long: "Serve predictions for images over HTTP from a model repository.\n\n" +
 			"Every dotted flag is also a key of the configuration file and an environment variable: --http.address is\n" +
 			"address in section http, and FOVEA_HTTP_ADDRESS. Precedence: flags, environment, file.\n" +
 			"SIGHUP loads new models and versions. SIGTERM drains requests and exits.",

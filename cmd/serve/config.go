@@ -40,7 +40,7 @@ func (c RepositoryConfig) Check(errs *config.Errors) {
 // GPUConfig is section gpu.
 type GPUConfig struct {
 	Library string        `yaml:"library" help:"path of NVML's library; empty: libnvidia-ml.so.1"`
-	Check   time.Duration `yaml:"check" range:"100ms..1h" help:"maximum age of a GPU's state for /ready and metrics"`
+	Check   time.Duration `yaml:"check" range:"100ms..1h" help:"maximum age of the GPU state that /ready and metrics show; an older one is checked again"`
 }
 
 // ShutdownConfig is section shutdown.

@@ -63,7 +63,7 @@ func (s *service) finish(ctx context.Context) error {
 	}
 	s.engine.Terminate()
 	if left := s.engine.Close(ctx); left != nil {
-		err = errors.Join(err, errors.New("some runs did not stop and end with the process"))
+		err = errors.Join(err, errors.New("some runs did not stop; they are killed on exit"))
 	}
 	return fmt.Errorf("shutdown.timeout of %s: %w", timeout, err)
 }

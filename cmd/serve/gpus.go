@@ -32,9 +32,9 @@ func openGPUs(cfg GPUConfig, log *slog.Logger) *gpus {
 	nvml, err := gpu.Open(cfg.Library)
 	switch {
 	case errors.Is(err, gpu.ErrNoLibrary), errors.Is(err, gpu.ErrNoDriver):
-		log.Debug("no GPUs", "reason", err.Error())
+		log.Debug("no GPUs", "reason", err)
 	case err != nil:
-		log.Warn("GPUs not monitored", "error", err.Error())
+		log.Warn("GPUs not monitored", "error", err)
 	}
 	return &gpus{cfg, nvml}
 }
@@ -54,7 +54,7 @@ func (g *gpus) checkDriver(ctx context.Context, want string, log *slog.Logger) (
 	}
 	driver, err := g.nvml.Driver(ctx)
 	if err != nil {
-		log.Warn("driver version unknown", "error", err.Error())
+		log.Warn("driver version unknown", "error", err)
 		return want, nil
 	}
 	tooOld := driver.Check(cudaVersion)
@@ -62,7 +62,7 @@ func (g *gpus) checkDriver(ctx context.Context, want string, log *slog.Logger) (
 	case tooOld == nil:
 		return want, nil
 	case want == "auto":
-		log.Warn("device auto falls back to the CPU", "reason", tooOld.Error())
+		log.Warn("device auto falls back to the CPU", "reason", tooOld)
 		return "cpu", nil
 	default:
 		return "", fmt.Errorf("inference.device %s: %w", want, tooOld)
@@ -71,7 +71,7 @@ func (g *gpus) checkDriver(ctx context.Context, want string, log *slog.Logger) (
 
 // checks returns the health checks of the engine's GPU: the driver, where it is monitored, and then CUDA itself, since a
 // container can lose one and keep the other. There are none on the CPU.
-func (g *gpus) checks(device string, cuda health.Probe) []health.Check {
+func (g *gpus) checks(device string, cuda health.SlowCheck) []health.Check {
 	number, isCUDA := strings.CutPrefix(device, "cuda:")
 	index, err := strconv.Atoi(number)
 	if !isCUDA || err != nil {
@@ -122,6 +122,6 @@ func (g *gpus) close(log *slog.Logger) {
 		return
 	}
 	if err := g.nvml.Close(); err != nil {
-		log.Warn("close NVML", "error", err.Error())
+		log.Warn("close NVML", "error", err)
 	}
 }

@@ -1,4 +1,4 @@
-// Command serve is the inference server: it loads the models of a repository and answers images sent over HTTP.
+// Command serve is the inference server: it serves predictions for images over HTTP from a model repository.
 package main
 
 import (

@@ -13,7 +13,7 @@ func TestMetricsOfOneImage(t *testing.T) {
 	metrics := p.get("/metrics").body
 	labels := `model="` + model + `",version="1"`
 	lines := []string{
-		`fovea_requests_total{code="200",` + labels + `} 1`,
+		`fovea_requests_total{model="` + model + `",status="200",version="1"} 1`,
 		`fovea_request_duration_seconds_count{` + labels + `} 1`,
 		`fovea_request_duration_seconds_bucket{` + labels + `,le="0.005"}`,
 		`fovea_batch_size_bucket{` + labels + `,le="1"} `,

@@ -40,19 +40,19 @@ type service struct {
 	server  *api.Server
 	gpus    *gpus
 
-	signals    chan os.Signal
-	served     chan error // result of the listener
-	refreshed  chan error // result of a refresh of the models
-	started    chan error // result of the first loads
-	refreshing bool
-	again      bool                            // a refresh was requested during one
-	reported   map[string]*inference.LoadError // failures of the last refresh, by reportKey
-	address    string                          // the listener's
+	signals   chan os.Signal
+	served    chan error // result of the listener
+	synced    chan error // result of a sync of the models
+	started   chan error // result of the first loads
+	syncing   bool
+	syncAgain bool                            // a sync was requested during one
+	reported  map[string]*inference.LoadError // failures of the last sync, by reportKey
+	address   string                          // the listener's
 }
 
 // serve runs the server until a signal or ctx ends it. log writes to lines.
 func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Queue) error {
-	s := &service{cfg: cfg, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), refreshed: make(chan error, 1),
+	s := &service{cfg: cfg, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1),
 		started: make(chan error, 1)}
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
@@ -72,7 +72,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Que
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.monitor.Watch(ctx, watchEvery)
-	s.refresh(ctx)
+	s.startSync(ctx)
 	err = s.loop(ctx)
 	return errors.Join(err, s.drain())
 }
@@ -96,8 +96,7 @@ func (s *service) open(ctx context.Context) error {
 		return fmt.Errorf("inference: %w", err)
 	}
 	s.engine = engine
-	device, _ := engine.Device()
-	s.monitor = health.New(engine, s.log, s.gpus.checks(device, engine.HealthCheck)...)
+	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
 	return nil
 }
@@ -123,8 +122,8 @@ func (s *service) loop(ctx context.Context) error {
 		case err := <-s.served:
 			s.served <- nil
 			return err
-		case err := <-s.refreshed:
-			if err := s.onRefresh(ctx, err, first); err != nil {
+		case err := <-s.synced:
+			if err := s.onSync(ctx, err, first); err != nil {
 				return err
 			}
 			first = false
@@ -138,31 +137,31 @@ func (s *service) loop(ctx context.Context) error {
 		case <-fatal:
 			return exitcode.ForRestart(fmt.Errorf("a restart is required: %w", s.monitor.Err()))
 		case <-poll:
-			s.refresh(ctx)
+			s.startSync(ctx)
 		case sig := <-s.signals:
 			if sig != syscall.SIGHUP {
 				s.log.Info("shutting down", "signal", sig.String())
 				return nil
 			}
 			s.log.Info("syncing models", "signal", sig.String())
-			s.refresh(ctx)
+			s.startSync(ctx)
 		}
 	}
 }
 
-// refresh has the engine read the repository. Refreshes never overlap; one requested during another follows it.
-func (s *service) refresh(ctx context.Context) {
-	if s.refreshing {
-		s.again = true
+// startSync has the engine read the repository. Syncs never overlap; one requested during another follows it.
+func (s *service) startSync(ctx context.Context) {
+	if s.syncing {
+		s.syncAgain = true
 		return
 	}
-	s.refreshing = true
-	go func() { s.refreshed <- s.engine.Refresh(ctx) }()
+	s.syncing = true
+	go func() { s.synced <- s.engine.StartSync(ctx) }()
 }
 
-// onRefresh handles the result of a refresh. Only the first can end the server; later ones leave what is loaded.
-func (s *service) onRefresh(ctx context.Context, err error, first bool) error {
-	s.refreshing = false
+// onSync handles the result of a sync. Only the first can end the server; later ones leave what is loaded.
+func (s *service) onSync(ctx context.Context, err error, first bool) error {
+	s.syncing = false
 	failures := &inference.SyncError{}
 	if !errors.As(err, &failures) && err != nil {
 		if first {
@@ -174,9 +173,9 @@ func (s *service) onRefresh(ctx context.Context, err error, first bool) error {
 	if first {
 		go func() { s.started <- s.awaitFirst(ctx) }()
 	}
-	if s.again {
-		s.again = false
-		s.refresh(ctx)
+	if s.syncAgain {
+		s.syncAgain = false
+		s.startSync(ctx)
 	}
 	return nil
 }
@@ -185,7 +184,7 @@ func (s *service) onRefresh(ctx context.Context, err error, first bool) error {
 func (s *service) awaitFirst(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, firstLoads)
 	defer cancel()
-	_ = s.engine.Await(limited, false) // failures are reported by refreshes
+	_ = s.engine.Await(limited, false) // failures are reported by syncs
 	return s.engine.Await(ctx, true)
 }
 
@@ -202,7 +201,7 @@ func (s *service) onFirstLoads(err error) error {
 	return nil
 }
 
-// report logs failures of a refresh that the last one did not have, and models that are readable again. A version that
+// report logs failures of a sync that the last one did not have, and models that are readable again. A version that
 // fails to load logs that itself.
 func (s *service) report(failures []*inference.LoadError) {
 	reported := map[string]*inference.LoadError{}
@@ -215,7 +214,7 @@ func (s *service) report(failures []*inference.LoadError) {
 		if errors.Is(f, repository.ErrUnreadable) {
 			message = "model repository unreadable in part; keeping what is loaded"
 		}
-		s.log.Warn(message, "error", f.Error())
+		s.log.Warn(message, "error", f)
 	}
 	for key, before := range s.reported {
 		if reported[key] == nil && errors.Is(before, repository.ErrUnreadable) {
@@ -225,7 +224,7 @@ func (s *service) report(failures []*inference.LoadError) {
 	s.reported = reported
 }
 
-// reportKey is equal for failures that are reported once. Why a model cannot be read may differ at each refresh, so that
+// reportKey is equal for failures that are reported once. Why a model cannot be read may differ at each sync, so that
 // it does not count.
 func reportKey(f *inference.LoadError) string {
 	if errors.Is(f, repository.ErrUnreadable) {

@@ -30,7 +30,7 @@ func TestUnreadableModelStaysServedAndIsReportedOnce(t *testing.T) {
 		got := p.get("/ready")
 		return got.status == 200 && strings.Contains(got.body, `"warnings":["`+model+` is served as last loaded: cannot be read: `)
 	})
-	time.Sleep(300 * time.Millisecond) // several refreshes
+	time.Sleep(300 * time.Millisecond) // several syncs
 	p.good()
 	if got := p.get("/metrics").body; !strings.Contains(got, metric+"1\n") || !strings.Contains(got, `fovea_model_unreadable{model="colors"} 0`+"\n") {
 		t.Error("the metric does not show it")
@@ -50,7 +50,7 @@ func TestUnreadableModelStaysServedAndIsReportedOnce(t *testing.T) {
 	p.wait("a removed model is unloaded", func() bool { return p.get("/v1/models/"+model).status == 404 })
 }
 
-// exchange swaps two paths at once, so that no refresh finds neither.
+// exchange swaps two paths at once, so that no sync finds neither.
 func exchange(t *testing.T, a, b string) {
 	t.Helper()
 	if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {

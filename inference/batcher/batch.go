@@ -18,7 +18,7 @@ type Runner interface {
 	// Run computes the first rows rows; rows is one of the group's buckets. The end of ctx terminates it as soon as the
 	// model allows, with an error that wraps ctx's cause.
 	Run(ctx context.Context, rows int) error
-	// HasParallel says whether RunParallel uses more cores than Run.
+	// HasParallel reports whether RunParallel uses more cores than Run.
 	HasParallel() bool
 	// RunParallel is Run on all cores.
 	RunParallel(ctx context.Context, rows int) error
@@ -107,7 +107,7 @@ func (b *batch) commit(i int) {
 	b.wanted++
 }
 
-// runnable says whether an idle instance may claim the batch now.
+// runnable reports whether an idle instance may claim the batch now.
 func (b *batch) runnable() bool {
 	return b.wanted > 0 && (b.group.maxDelay == 0 || b.due || b.wanted == len(b.rows))
 }
@@ -150,13 +150,13 @@ var ErrAbandoned = errors.New("every request of the run has timed out or was can
 // abandonAfter is how long a run without requests continues. Most end by themselves in that time.
 const abandonAfter = time.Second
 
-// abandon terminates the run after a while, since no request waits for it. The mutex is held.
+// abandon terminates the run after a while, since no request waits for it. The caller holds mu.
 func (b *batch) abandon() {
 	end := b.end // of this run: it does nothing once the run is over
 	b.abandoned = time.AfterFunc(abandonAfter, func() { end(ErrAbandoned) })
 }
 
-// finish wakes the requests after the run. The mutex is held.
+// finish wakes the requests after the run. The caller holds mu.
 func (b *batch) finish() {
 	if b.abandoned != nil {
 		b.abandoned.Stop()

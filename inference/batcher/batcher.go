@@ -122,7 +122,7 @@ func (b *Batcher) pick() *Group {
 	return best
 }
 
-// dispatch gives batches to idle instances and slots to waiting handles. The mutex is held.
+// dispatch gives batches to idle instances and slots to waiting handles. The caller holds mu.
 func (b *Batcher) dispatch() {
 	for _, g := range b.groups {
 		for batch := g.next(); batch != nil; batch = g.next() {
@@ -145,7 +145,7 @@ func (b *Batcher) dispatch() {
 }
 
 // launch hands a claimed batch without packing rows to its instance. When every row was released the instance is idle
-// again. The mutex is held.
+// again. The caller holds mu.
 func (b *Batcher) launch(batch *batch) {
 	g := batch.group
 	if batch.wanted == 0 {
@@ -169,7 +169,7 @@ func (b *Batcher) finish(batch *batch) {
 	b.dispatch()
 }
 
-// delay starts MaxDelay when the first row of a batch is taken. The mutex is held.
+// delay starts MaxDelay when the first row of a batch is taken. The caller holds mu.
 func (b *Batcher) delay(batch *batch) {
 	if batch.group.maxDelay == 0 || batch.packing+batch.wanted > 0 {
 		return

@@ -30,7 +30,7 @@ type Handle struct {
 	committed time.Time
 }
 
-// grant gives a slot to the handle. The mutex is held.
+// grant gives a slot to the handle. The caller holds mu.
 func (h *Handle) grant(g *Group) {
 	g.slots--
 	h.group, h.state = g, handleSlotted
@@ -112,7 +112,7 @@ func (h *Handle) Release() {
 	b.dispatch()
 }
 
-// releaseRow frees the row, or leaves it as padding to the run that its batch is claimed for. The mutex is held.
+// releaseRow frees the row, or leaves it as padding to the run that its batch is claimed for. The caller holds mu.
 func (h *Handle) releaseRow() {
 	batch, g := h.batch, h.group
 	switch batch.state {

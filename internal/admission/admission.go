@@ -4,7 +4,6 @@
 package admission
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,13 +12,6 @@ import (
 )
 
 const (
-	// displaceAfter is the lag at which a body can be displaced. With less, its packets may just be on their way.
-	displaceAfter = 100 * time.Millisecond
-	// initialLag is a body's lag before its first bytes, so that a request of which hardly anything has arrived can always
-	// be displaced.
-	initialLag = 2 * displaceAfter
-	// idleAfter is how much more lag makes a body idle: a client address may only have its share of idle bodies.
-	idleAfter = time.Second
 	// maxWait bounds the wait of a request at a limit. When idle clients arrive in bursts, all requests in flight may belong
 	// to bodies that stopped a moment ago or wait to be read: it takes that long until they lag.
 	maxWait = time.Second
@@ -35,7 +27,7 @@ var (
 
 // FullError reports the limit that has been reached.
 type FullError struct {
-	What  string // requests, or bytes of bodies
+	What  string // requests, or body bytes
 	Limit int64  // for this client
 }
 
@@ -99,7 +91,7 @@ func (c *Controller) Bytes() int64 {
 }
 
 // admit admits a request whose body has not arrived yet. At the limit of requests it displaces the most lagging body, after
-// a wait of up to maxWait until one lags enough. Stop is called, with the lock held, when this request is displaced, and
+// a wait of up to maxWait until one lags enough. Stop is called, with mu locked, when this request is displaced, and
 // must end the reads of its body. Unread (nil: unknown) reports whether bytes of the body have arrived that this process has
 // not read yet. The request must be released. The error is ErrClosed or a *FullError.
 func (c *Controller) admit(address netip.Prefix, stop func(), unread func() bool) (*request, error) {
@@ -123,7 +115,7 @@ func (c *Controller) admit(address netip.Prefix, stop func(), unread func() bool
 		c.forget(address, from)
 		return nil, err
 	}
-	q := &request{controller: c, address: address, client: from, stop: stop, unread: unread, coveredUntil: c.now().Add(-initialLag), at: -1}
+	q := &request{controller: c, address: address, client: from, stop: stop, unread: unread, onTimeUntil: c.now().Add(-initialLag), heapIndex: -1}
 	c.requests++
 	c.track(q)
 	return q, nil
@@ -162,91 +154,10 @@ func (c *Controller) limitFor(total, held int64, alone bool) int64 {
 	return total - int64(min(share, float64(total)-share)) // a share of 1 leaves nothing
 }
 
-// mostLagging returns the request that can be displaced and lags the most, or nil.
-func (c *Controller) mostLagging(now time.Time) *request {
-	for len(c.arriving) > 0 && c.arriving[0].lag(now) >= displaceAfter {
-		if q := c.arriving[0]; !c.excused(q, now) {
-			return q
-		}
-	}
-	return nil
-}
-
-// excused clears the lag of a body that has arrived and waits to be read: on a busy machine that is not the client's lag.
-func (c *Controller) excused(q *request, now time.Time) bool {
-	if q.unread == nil || !q.unread() {
-		return false
-	}
-	q.coveredUntil = now
-	heap.Fix(&c.arriving, q.at)
-	return true
-}
-
-// mostIdle returns the client's request that lags the most, or nil when none is idle.
-func (c *Controller) mostIdle(now time.Time, from *client) *request {
-	for {
-		var worst *request
-		for _, q := range c.arriving {
-			if q.client == from && (worst == nil || q.coveredUntil.Before(worst.coveredUntil)) {
-				worst = q
-			}
-		}
-		if worst == nil || worst.lag(now) < initialLag+idleAfter {
-			return nil
-		}
-		if !c.excused(worst, now) {
-			return worst
-		}
-	}
-}
-
-// displace ends a request whose body is arriving and frees what it held. It returns false for nil.
-func (c *Controller) displace(q *request) bool {
-	if q == nil {
-		return false
-	}
-	q.displaced = true
-	q.releaseLocked()
-	q.stop()
-	return true
-}
-
 func (c *Controller) forget(address netip.Prefix, from *client) {
 	if from.requests == 0 && c.clients[address] == from {
 		delete(c.clients, address)
 	}
-}
-
-func (c *Controller) track(q *request) {
-	heap.Push(&c.arriving, q)
-	q.client.arriving++
-}
-
-// byLag is a heap of requests, the one whose body lags the most first.
-type byLag []*request
-
-func (h byLag) Len() int           { return len(h) }
-func (h byLag) Less(i, j int) bool { return h[i].coveredUntil.Before(h[j].coveredUntil) }
-func (h byLag) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].at, h[j].at = i, j
-}
-
-// Push implements heap.Interface.
-func (h *byLag) Push(x any) {
-	q := x.(*request)
-	q.at = len(*h)
-	*h = append(*h, q)
-}
-
-// Pop implements heap.Interface.
-func (h *byLag) Pop() any {
-	last := len(*h) - 1
-	q := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	q.at = -1
-	return q
 }
 
 // clientOf returns the address that a client is counted by: its IPv4 address, or the /64 of its IPv6 address, all of which

@@ -98,11 +98,11 @@ func (b *Body) Read(p []byte) (int, error) {
 }
 
 // extend moves the connection's deadline, but not at every read: on HTTP/2 that is a message to another goroutine. The
-// caller holds the lock.
+// caller holds mu.
 func (b *Body) extend(now time.Time) error {
 	deadline := b.end
 	if c := b.request.controller; c.limits.MinRate > 0 {
-		if slow := b.request.coveredUntil.Add(initialLag + Grace); slow.Before(deadline) {
+		if slow := b.request.onTimeUntil.Add(initialLag + Grace); slow.Before(deadline) {
 			deadline = slow
 		}
 	}
@@ -116,7 +116,7 @@ func (b *Body) extend(now time.Time) error {
 	return nil
 }
 
-// finish notes that the body has arrived. From now on it cannot be displaced. The caller holds the lock.
+// finish notes that the body has arrived. From now on it cannot be displaced. The caller holds mu.
 func (b *Body) finish() error {
 	b.arrived.Store(true)
 	b.request.pause()

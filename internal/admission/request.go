@@ -14,16 +14,13 @@ type request struct {
 	stop       func()
 	unread     func() bool
 
-	// guarded by the controller's lock
-	coveredUntil time.Time // until when the bytes that have arrived satisfy the rate
-	bytes        int64
-	at           int // in controller.arriving; -1: the body has arrived, or waits to be read
-	displaced    bool
-	released     bool
+	// controller.mu guards these.
+	onTimeUntil time.Time // until when the bytes that have arrived satisfy the rate
+	bytes       int64
+	heapIndex   int // in controller.arriving; -1: the body has arrived, or waits to be read
+	displaced   bool
+	released    bool
 }
-
-// lag is how far the body is behind the rate.
-func (q *request) lag(now time.Time) time.Duration { return now.Sub(q.coveredUntil) }
 
 // received counts n more bytes of the body. Bytes ahead of the rate earn no credit: a body that arrived fast and stops lags
 // as much as one that never came. The error is ErrDisplaced or a *FullError.
@@ -33,15 +30,15 @@ func (q *request) received(n int64, now time.Time) error {
 		return ErrDisplaced
 	}
 	if rate := float64(c.limits.MinRate); float64(n) >= rate*q.lag(now).Seconds() {
-		q.coveredUntil = now
+		q.onTimeUntil = now
 	} else {
-		q.coveredUntil = q.coveredUntil.Add(time.Duration(float64(n) / rate * float64(time.Second)))
+		q.onTimeUntil = q.onTimeUntil.Add(time.Duration(float64(n) / rate * float64(time.Second)))
 	}
 	if q.released {
 		return nil // it no longer counts, but is still read at the minimum rate
 	}
-	if q.at >= 0 {
-		heap.Fix(&c.arriving, q.at)
+	if q.heapIndex >= 0 {
+		heap.Fix(&c.arriving, q.heapIndex)
 	}
 	return q.grow(n, now)
 }
@@ -52,7 +49,7 @@ func (q *request) grow(n int64, now time.Time) error {
 	if c.limits.Bytes > 0 {
 		limit := c.limitFor(c.limits.Bytes, q.client.bytes+n, q.client.bytes == q.bytes)
 		if over := c.bytes + n - limit; over > 0 && !c.freeBytes(over, q, now) {
-			return &FullError{"bytes of bodies", limit}
+			return &FullError{"body bytes", limit}
 		}
 	}
 	q.bytes += n
@@ -61,29 +58,10 @@ func (q *request) grow(n int64, now time.Time) error {
 	return nil
 }
 
-// freeBytes displaces requests whose bodies lag more than q's until n bytes are free; none if they hold less in total.
-func (c *Controller) freeBytes(n int64, q *request, now time.Time) bool {
-	var sum int64
-	for _, other := range c.arriving {
-		if other != q && other.lag(now) >= displaceAfter && other.coveredUntil.Before(q.coveredUntil) {
-			sum += other.bytes
-		}
-	}
-	if sum < n {
-		return false
-	}
-	for n > 0 {
-		worst := c.arriving[0]
-		n -= worst.bytes
-		c.displace(worst)
-	}
-	return true
-}
-
 // pause stops the body's clock: it has arrived, or waits to be read.
 func (q *request) pause() {
-	if q.at >= 0 {
-		heap.Remove(&q.controller.arriving, q.at)
+	if q.heapIndex >= 0 {
+		heap.Remove(&q.controller.arriving, q.heapIndex)
 		q.client.arriving--
 	}
 }
@@ -91,8 +69,8 @@ func (q *request) pause() {
 // resume starts the clock of a body that has waited. What the client has to send should be there by now; if it is not, the
 // request can be displaced at once.
 func (q *request) resume(now time.Time) {
-	q.coveredUntil = now.Add(-displaceAfter)
-	if !q.released && q.at < 0 {
+	q.onTimeUntil = now.Add(-displaceAfter)
+	if !q.released && q.heapIndex < 0 {
 		q.controller.track(q)
 	}
 }
@@ -104,6 +82,7 @@ func (q *request) release() {
 	q.releaseLocked()
 }
 
+// releaseLocked is release when the caller holds mu.
 func (q *request) releaseLocked() {
 	if q.released {
 		return

@@ -39,7 +39,7 @@ func TestBytes(t *testing.T) {
 		c.after(time.Second)
 		newcomer, _ := enter(t, ctl, bob)
 		var full *FullError
-		if err := newcomer.gets(200); !errors.As(err, &full) || full.What != "bytes of bodies" || *lagStopped {
+		if err := newcomer.gets(200); !errors.As(err, &full) || full.What != "body bytes" || *lagStopped {
 			t.Errorf("%v; the one that lags was ended: %v", err, *lagStopped)
 		}
 	})
@@ -136,7 +136,7 @@ func TestCountsMatchRequests(t *testing.T) {
 					bytes += q.bytes
 					h := held[q.address]
 					h.requests, h.bytes = h.requests+1, h.bytes+q.bytes
-					if q.at >= 0 {
+					if q.heapIndex >= 0 {
 						h.arriving++
 					}
 					held[q.address] = h
@@ -151,7 +151,7 @@ func TestCountsMatchRequests(t *testing.T) {
 				t.Fatalf("seed %d: counted %d requests and %d bytes, held %d and %d, limits %+v", seed, ctl.requests, ctl.bytes, requests, bytes, ctl.limits)
 			}
 			for i, q := range ctl.arriving {
-				if q.at != i || q.released {
+				if q.heapIndex != i || q.released {
 					t.Fatalf("seed %d: the heap is out of order", seed)
 				}
 			}

@@ -3,9 +3,11 @@
 package apierror
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -52,7 +54,8 @@ func Wrap(code Code, cause error, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Cause: cause}
 }
 
-// From returns the Error in err's chain, or an Internal one with err as its cause. It returns nil for a nil err.
+// From returns the Error in err's chain, else the one for a context's error, else an Internal one; err is the cause. It
+// returns nil for a nil err.
 func From(err error) *Error {
 	if err == nil {
 		return nil
@@ -60,5 +63,20 @@ func From(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return Wrap(DeadlineExceeded, err, "no response within the time limit")
+	case errors.Is(err, context.Canceled):
+		return Wrap(Canceled, err, "the client disconnected")
+	}
 	return Wrap(Internal, err, "internal error")
+}
+
+// Quote quotes a client's text, truncated and without control characters.
+func Quote(s string) string {
+	const maxLength = 64
+	if len(s) > maxLength {
+		return strconv.QuoteToASCII(s[:maxLength]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
 }

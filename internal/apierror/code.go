@@ -19,14 +19,14 @@ const (
 	UnsupportedFormat Code = "unsupported_format" // not an image in a supported format
 	Undecodable       Code = "undecodable"        // an image that is corrupt or truncated
 	AllFailed         Code = "all_failed"         // no image of a request has a prediction
-	QueueFull         Code = "queue_full"         // as many requests, bytes or images as allowed
+	QueueFull         Code = "queue_full"         // the limit of requests, body bytes or a model's images is reached
 	BodyDisplaced     Code = "body_displaced"     // the body was slow to arrive and was displaced by another request
 	Canceled          Code = "canceled"           // the client disconnected; in logs and metrics only
 	Internal          Code = "internal"           // an error of the server
 	NotReady          Code = "not_ready"          // the model is not loaded or failed its self-test
 	Draining          Code = "draining"           // the server is shutting down
-	DeviceLost        Code = "device_lost"        // the device has failed; the server has to be restarted
-	DeadlineExceeded  Code = "deadline_exceeded"  // no response within the request's time
+	DeviceLost        Code = "device_lost"        // the device has failed; the server must be restarted
+	DeadlineExceeded  Code = "deadline_exceeded"  // no response within the time limit
 )
 
 // The codes that only the gateway has.
@@ -40,7 +40,7 @@ const (
 // StatusClientClosedRequest is the status in logs and metrics of a request whose client disconnected; no client gets it.
 const StatusClientClosedRequest = 499
 
-// Retry says whether a client may send the same request again.
+// Retry reports whether a client may send the same request again.
 type Retry int
 
 // The kinds of Retry.
@@ -95,7 +95,7 @@ func (c Code) properties() properties {
 // Status returns the HTTP status.
 func (c Code) Status() int { return c.properties().status }
 
-// Retry says whether a client may send the same request again.
+// Retry reports whether a client may send the same request again.
 func (c Code) Retry() Retry { return c.properties().retry }
 
 // AboutImage reports whether the error is about one image, so that the others of its request can still be predicted.
