@@ -171,7 +171,7 @@ func (s *Server) admissionError(err error, read int64) error {
 	case errors.Is(err, admission.ErrClosed):
 		return apierror.New(apierror.Draining, "the server is shutting down; send the request to another server or again later")
 	case errors.Is(err, admission.ErrDisplaced):
-		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this body was the slowest to arrive, with %d bytes received", read)
+		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this body was displaced as the slowest to arrive, with %d bytes received", read)
 	case errors.As(err, &full):
 		return apierror.New(apierror.QueueFull, "the server is busy: %v", full)
 	case errors.As(err, &slow):

@@ -30,17 +30,17 @@ func waiting(e *engine) (respond func()) {
 }
 
 func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
-	for name, change := range map[string]func(*Config){
-		"requests in flight":        func(c *Config) { c.MaxRequests = 1 },
-		"bytes of bodies in flight": func(c *Config) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 },
+	for limit, change := range map[string]func(*Config){
+		"1 requests":     func(c *Config) { c.MaxRequests = 1 },
+		"75 body bytes": func(c *Config) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 }, // for a client above its share
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(limit, func(t *testing.T) {
 			var respond func()
 			s := open(t, func(c *Config, e *engine) { change(c); respond = waiting(e) })
 			first := s.dial(begin + "Content-Length: 99\r\n\r\nwait" + strings.Repeat(".", 95))
 			s.eventually("fovea_body_bytes_in_flight 99")
 			got := s.post("/predict", "image/jpeg", strings.Repeat("x", 50))
-			if got.Status != 429 || got.Code != apierror.QueueFull || got.Header.Get("Retry-After") != "1" {
+			if got.Status != 429 || got.Code != apierror.QueueFull || got.Error != "the server is busy: the limit of "+limit+" in flight is reached" || got.Header.Get("Retry-After") != "1" {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
 			if got := s.get("/health"); got.Status != 200 {

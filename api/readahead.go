@@ -53,8 +53,8 @@ type reservation struct {
 	over          bool      // it no longer counts
 }
 
-// acquire waits for a read permit, to read beyond the first block, until ctx ends. A slow body needs none. Meanwhile the first
-// block does not count: otherwise the bodies that wait could hold the whole limit, and none would continue.
+// acquire waits for a read permit until ctx ends. A slow body needs none. Meanwhile the first block does not count: otherwise
+// the bodies that wait could hold the whole limit, and none would continue.
 func (v *reservation) acquire(ctx context.Context) error {
 	r := v.readAhead
 	if !v.expiry.Stop() {

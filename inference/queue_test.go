@@ -35,7 +35,7 @@ func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
 					}
 				}
 				var f *apierror.Error
-				if !errors.As(q.enter(), &f) || f.Code != apierror.QueueFull || f.RetryAfter != test.want {
+				if !errors.As(q.enter(), &f) || f.Code != apierror.QueueFull || f.RetryAfter != test.want || f.Message != "50 images are in flight for this model; the limit is 50" {
 					t.Errorf("got %+v, want queue_full with %v", f, test.want)
 				}
 				if q.len() != 50 || depth != 50 {

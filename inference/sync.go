@@ -230,8 +230,8 @@ func (e *Engine) serves(name string, number int) bool {
 	return m != nil && slices.ContainsFunc(m.served, func(v *version) bool { return v.Number == number })
 }
 
-// attempted reports whether a version is loading or ready for what is wanted, or failed too recently to be retried. It removes
-// one that is to be retried.
+// attempted reports whether a version is loading or ready for what is wanted, or failed too recently to be retried. It
+// removes one that is to be retried.
 func (m *model) attempted(w wantedVersion) bool {
 	i := slices.IndexFunc(m.versions, func(v *version) bool { return v.matches(w) && !v.is(Unloading) })
 	if i < 0 {

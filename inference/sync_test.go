@@ -15,6 +15,7 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 )
 
 func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
@@ -58,6 +59,27 @@ func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
 	stop.Store(true)
 	wg.Wait()
 	until(t, "the end of the old versions", func() bool { return states(e) == "colors/3:ready" })
+}
+
+func TestLoadsAreLogged(t *testing.T) {
+	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
+	e := r.engine(nil)
+	var log testenv.Buffer
+	e.log = slog.New(slog.NewTextHandler(&log, nil))
+	logged := func(level, message, version string) {
+		t.Helper()
+		line := "level=" + level + ` msg="` + message + `" model=colors version=` + version
+		until(t, line, func() bool { return strings.Contains(log.String(), line) })
+	}
+	_ = e.Sync(t.Context()) // the log is checked
+	logged("INFO", "model loaded", "1")
+	r.write("colors/2/model.onnx", []byte("no model"))
+	_ = e.Sync(t.Context())
+	logged("ERROR", "model failed to load", "2")
+	r.add("colors", 3, "colors")
+	_ = e.Sync(t.Context())
+	logged("INFO", "model loaded", "3")
+	logged("INFO", "model unloaded", "1")
 }
 
 func TestFailingVersionKeepsTheOld(t *testing.T) {
@@ -321,7 +343,7 @@ func TestFailedVersionIsRetriedInProportionToItsLoad(t *testing.T) {
 			if !m.attempted(w) {
 				t.Errorf("a load of %s was retried before %s", took, wait)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			v.loadStopped = make(chan struct{})
 			if !m.attempted(w) {
 				t.Error("retried while the load still computes")

@@ -218,7 +218,7 @@ func (s *service) report(failures []*inference.LoadError) {
 	}
 	for key, before := range s.reported {
 		if reported[key] == nil && errors.Is(before, repository.ErrUnreadable) {
-			s.log.Info("model repository readable again", "was", before.Error())
+			s.log.Info("model repository readable again", "was", before)
 		}
 	}
 	s.reported = reported

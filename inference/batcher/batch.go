@@ -56,7 +56,7 @@ const (
 	batchDone               // its outputs are read
 )
 
-// batch is one runner and the state of its rows. The batcher's mutex guards all but the runner's memory, and what an
+// batch is one runner and the state of its rows. Batcher.mu guards all but the runner's memory, and what an
 // instance sets during a run.
 type batch struct {
 	group   *Group
@@ -132,7 +132,7 @@ func (b *batch) start(ctx context.Context) {
 	b.ctx, b.end = context.WithCancelCause(ctx)
 }
 
-// run clears the padding and runs the batch. It is called by an instance, without the mutex.
+// run clears the padding and runs the batch. It is called by an instance, without mu.
 func (b *batch) run(run func(ctx context.Context, rows int) error) {
 	b.started = time.Now()
 	for _, i := range b.clear {

@@ -30,7 +30,7 @@
 //
 // # Invariants
 //
-// They hold whenever the mutex of the Batcher is free:
+// They hold whenever Batcher.mu is free:
 //
 //   - A slot guarantees a row: taking one never waits. A group has instances × rows slots. A handle holds one from Enter until
 //     its batch is claimed, or until Release.
@@ -42,6 +42,6 @@
 //   - The memory of a row belongs to its handle while it is packing and after the run, and to the instance during the run.
 //     A row that held an image is cleared before it runs as padding.
 //
-// Every event (enter, first input, commit, release, end of a run, end of a delay) changes the state under the mutex and
-// then dispatches what has become possible. Nothing waits with the mutex held.
+// Every event (enter, first input, commit, release, end of a run, end of a delay) changes the state with mu locked and
+// then dispatches what has become possible. Nothing waits with mu locked.
 package batcher
