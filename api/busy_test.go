@@ -31,7 +31,7 @@ func waiting(e *engine) (respond func()) {
 
 func TestRequestsBeyondALimitAreRefusedUnread(t *testing.T) {
 	for limit, change := range map[string]func(*Config){
-		"1 requests":     func(c *Config) { c.MaxRequests = 1 },
+		"1 requests":    func(c *Config) { c.MaxRequests = 1 },
 		"75 body bytes": func(c *Config) { c.MaxImageBytes, c.MaxBodyBytes, c.BodyBudget = 100, 100, 100 }, // for a client above its share
 	} {
 		t.Run(limit, func(t *testing.T) {

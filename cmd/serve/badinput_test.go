@@ -96,7 +96,7 @@ func TestBadInputIsRefusedWithAReason(t *testing.T) {
 		"a body of 17 MiB":         {path, "image/jpeg", make([]byte, 17<<20), 413, "body_too_large", "16777216 bytes"},
 		"wrong content type":       {path, "text/plain", coffee, 415, "unsupported_media", "send one image as image/*"},
 		"bad base64":               {path, "application/json", []byte(`{"images":[{"b64":"!` + b64 + `"}]}`), 400, "malformed", "images[0].b64 is not base64"},
-		"unknown model":            {"/v1/models/none/predict", "image/jpeg", coffee, 404, "model_not_found", "GET /v1/models lists"},
+		"unknown model":            {"/v1/models/none/predict", "image/jpeg", coffee, 404, "model_not_found", "not found; available: "},
 		"unknown version":          {"/v1/models/" + model + "/versions/7/predict", "image/jpeg", coffee, 404, "model_not_found", "available: 1"},
 		"a path trick":             {"/v1/models/..%2f..%2fetc%2fpasswd/predict", "image/jpeg", coffee, 404, "model_not_found", `"../../etc/passwd"`},
 		"a path trick with dots":   {"/v1/models/../predict", "image/jpeg", coffee, 404, "model_not_found", `".."`},
