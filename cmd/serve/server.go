@@ -133,7 +133,7 @@ func (s *service) loop(ctx context.Context) error {
 				return err
 			}
 		case <-broken:
-			s.log.Error("exiting: this fault requires a restart", "in", grace, "key", "shutdown.broken_after", "error", s.monitor.Err())
+			s.log.Error("this fault requires a restart; exiting after shutdown.broken_after", "after", grace, "error", s.monitor.Err())
 			broken, fatal = nil, time.After(grace)
 		case <-fatal:
 			return exitcode.ForRestart(fmt.Errorf("a restart is required: %w", s.monitor.Err()))
@@ -144,7 +144,7 @@ func (s *service) loop(ctx context.Context) error {
 				s.log.Info("shutting down", "signal", sig.String())
 				return nil
 			}
-			s.log.Info("refreshing models", "signal", sig.String())
+			s.log.Info("syncing models", "signal", sig.String())
 			s.refresh(ctx)
 		}
 	}

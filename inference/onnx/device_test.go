@@ -161,6 +161,7 @@ func TestIsDeviceLost(t *testing.T) {
 		"a longer number":                {text: "CUDA failure 7001: x"},
 		"a number beyond all":            {text: "CUDA failure 99999999999999999999999: x"},
 		"an arena that is full":          {text: "Available memory of 0 is smaller than requested bytes of 1024"},
+		"hidden behind another error":    {text: "CUDA failure 2: out of memory", latched: 700, want: true},
 		"hidden behind cuDNN":            {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED", latched: 700, want: true},
 		"cuDNN alone":                    {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED"},
 	} {
