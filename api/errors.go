@@ -7,6 +7,7 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
+	"fovea/internal/panics"
 
 	"github.com/gin-gonic/gin"
 )
@@ -35,7 +36,11 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 		return
 	}
 	if err.Cause != nil && status >= http.StatusInternalServerError {
-		s.log.Error("request failed", "request_id", rc.id, "code", string(err.Code), "error", err.Error())
+		log := s.log.With("request_id", rc.id, "code", string(err.Code))
+		if stack := panics.Stack(err); stack != "" {
+			log = log.With("stack", stack)
+		}
+		log.Error("request failed", "error", err.Error())
 	}
 	httpserver.WriteError(c.Writer, err, rc.id, predictions)
 }

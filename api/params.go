@@ -16,7 +16,7 @@ import (
 // params are the parameters of a request, from its query and its body. None may be given twice.
 type params struct {
 	values postprocess.Params
-	given  map[string]bool
+	given  []string
 }
 
 var setters = map[string]func(*postprocess.Params, float64) *apierror.Error{
@@ -54,7 +54,7 @@ func (p *params) set(name, text string) error {
 	if !ok {
 		return apierror.New(apierror.InvalidParameter, "unknown parameter %s; allowed: %s", quote(name), parameterNames())
 	}
-	if p.given[name] {
+	if slices.Contains(p.given, name) {
 		return apierror.New(apierror.InvalidParameter, "parameter %s is given twice", name)
 	}
 	v, err := number(text)
@@ -64,10 +64,7 @@ func (p *params) set(name, text string) error {
 	if err := setter(&p.values, v); err != nil {
 		return err
 	}
-	if p.given == nil {
-		p.given = make(map[string]bool, len(setters))
-	}
-	p.given[name] = true
+	p.given = append(p.given, name)
 	return nil
 }
 

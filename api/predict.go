@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"fovea/health"
@@ -120,10 +121,8 @@ func (s *Server) engineError(err error) *apierror.Error {
 // there is only one. Of several errors, the first that is not about its image is returned, since the request may then be
 // sent again.
 func requestError(results []imageResult) *apierror.Error {
-	for _, result := range results {
-		if result.err == nil {
-			return nil
-		}
+	if slices.ContainsFunc(results, func(r imageResult) bool { return r.err == nil }) {
+		return nil
 	}
 	for _, result := range results {
 		if len(results) == 1 || !result.err.Code.AboutImage() {

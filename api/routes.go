@@ -61,9 +61,8 @@ func (s *Server) noMethod(c *gin.Context, rc *requestContext) {
 }
 
 func (s *Server) showHealth(c *gin.Context, rc *requestContext) {
-	rc.quiet = true
 	report := s.health.Report()
-	httpserver.WriteJSON(c.Writer, readyStatus(report.Live()), report)
+	writeHealth(c, rc, report.Live(), report)
 }
 
 // readiness is the body of GET /ready. Missing lists the versions that cannot be served, and Warnings the models that cannot
@@ -75,7 +74,6 @@ type readiness struct {
 }
 
 func (s *Server) showReady(c *gin.Context, rc *requestContext) {
-	rc.quiet = true
 	answer := readiness{s.health.Report(), []string{}, []string{}}
 	for _, m := range s.engine.Models() {
 		if m.Unreadable != "" && m.State != inference.Failed {
@@ -89,14 +87,16 @@ func (s *Server) showReady(c *gin.Context, rc *requestContext) {
 	if !answer.Ready() {
 		c.Header("Retry-After", "1")
 	}
-	httpserver.WriteJSON(c.Writer, readyStatus(answer.Ready()), answer)
+	writeHealth(c, rc, answer.Ready(), answer)
 }
 
-func readyStatus(ok bool) int {
-	if ok {
-		return http.StatusOK
+func writeHealth(c *gin.Context, rc *requestContext, ok bool, report any) {
+	rc.quiet = true
+	status := http.StatusOK
+	if !ok {
+		status = http.StatusServiceUnavailable
 	}
-	return http.StatusServiceUnavailable
+	httpserver.WriteJSON(c.Writer, status, report)
 }
 
 func showDocument(document []byte) func(*gin.Context, *requestContext) {

@@ -10,6 +10,7 @@ import (
 
 	"fovea/inference/batcher"
 	"fovea/inference/onnx"
+	"fovea/internal/panics"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 	"fovea/preprocess"
@@ -107,6 +108,9 @@ func (v *version) setState(to State, err error) (log func()) {
 	case errors.Is(err, errClosed), errors.Is(err, errUnlisted):
 		return func() { l.Info("model state", "reason", err) }
 	case err != nil:
+		if stack := panics.Stack(err); stack != "" {
+			l = l.With("stack", stack)
+		}
 		return func() { l.Error("model state", "error", err) }
 	}
 	return func() { l.Info("model state", "device", v.device) }

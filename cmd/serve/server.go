@@ -28,10 +28,7 @@ const watchEvery = time.Second
 // firstLoads bounds how long models that are not required delay readiness at start.
 const firstLoads = 5 * time.Second
 
-var (
-	errSecondSignal = errors.New("aborted by a second signal while draining")
-	errRequired     = errors.New("a required model failed to load")
-)
+var errSecondSignal = errors.New("aborted by a second signal while draining")
 
 // service is a running server and its parts.
 type service struct {
@@ -136,7 +133,7 @@ func (s *service) loop(ctx context.Context) error {
 				return err
 			}
 		case <-broken:
-			s.log.Error("exiting: this fault requires a restart", "in", grace, "key", "shutdown.broken_after", "error", s.monitor.Err())
+			s.log.Error("this fault requires a restart; exiting after shutdown.broken_after", "after", grace, "error", s.monitor.Err())
 			broken, fatal = nil, time.After(grace)
 		case <-fatal:
 			return exitcode.ForRestart(fmt.Errorf("a restart is required: %w", s.monitor.Err()))
@@ -147,7 +144,7 @@ func (s *service) loop(ctx context.Context) error {
 				s.log.Info("shutting down", "signal", sig.String())
 				return nil
 			}
-			s.log.Info("refreshing models", "signal", sig.String())
+			s.log.Info("syncing models", "signal", sig.String())
 			s.refresh(ctx)
 		}
 	}
@@ -194,11 +191,8 @@ func (s *service) awaitFirst(ctx context.Context) error {
 
 // onFirstLoads handles the result of the first loads. A required model that failed ends the server.
 func (s *service) onFirstLoads(err error) error {
-	failures := &inference.SyncError{}
-	if errors.As(err, &failures) {
-		if required := failures.Required(); len(required) > 0 {
-			return requiredError(required)
-		}
+	if failures, ok := errors.AsType[*inference.SyncError](err); ok && len(failures.Required()) > 0 {
+		return requiredError(failures.Required())
 	}
 	s.monitor.Loaded()
 	address, err := httpserver.Reachable(s.address)
@@ -242,7 +236,7 @@ func reportKey(f *inference.LoadError) string {
 
 // requiredError lists required models that failed. Unreadable files are no configuration error: a restart may help.
 func requiredError(failures []*inference.LoadError) error {
-	errs, unreadable := []error{errRequired}, false
+	errs, unreadable := []error{errors.New("a required model failed to load")}, false
 	for _, f := range failures {
 		errs, unreadable = append(errs, f), unreadable || errors.Is(f, repository.ErrUnreadable)
 	}

@@ -53,7 +53,6 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg)}
 	g.watchCtx, g.stopWatch = context.WithCancel(context.Background())
 	g.admission = admission.New(cfg.admissionLimits())
-	g.conns.states = map[net.Conn]http.ConnState{}
 	g.balancer = newBalancer(time.Now, func(id string) { m.retire(id, g.balancer.known) })
 	m.registry.MustRegister(backendCollector{g.balancer})
 	g.retrier = &retrier{
@@ -63,8 +62,8 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g.proxy = g.reverseProxy(g.retrier)
 	g.routes = g.ownRoutes()
 	g.cors, _ = cors.Parse(cfg.CORS) // the configuration is valid
-	g.http = httpserver.New(g.cors.Handler(g, allowsCORS), cfg.BodyTimeout, g.requestTimeout+slack, log)
-	httpserver.Watch(g.http, g.conns.stateChanged)
+	g.http = httpserver.New(g.cors.Handler(g), cfg.BodyTimeout, g.requestTimeout+slack, log)
+	g.conns.Connections = httpserver.Watch(g.http)
 	return g
 }
 
@@ -84,9 +83,6 @@ func transport(cfg Config) *http.Transport {
 
 // Balancer returns the load balancer, which decides which replicas get requests.
 func (g *Gateway) Balancer() *Balancer { return g.balancer }
-
-// allowsCORS reports whether web pages of other origins may request a path: all but what only a monitor reads.
-func allowsCORS(path string) bool { return path != "/metrics" }
 
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {

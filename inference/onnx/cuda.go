@@ -40,7 +40,7 @@ func (o CUDAOptions) Validate() error {
 		errs = append(errs, fmt.Errorf("memory limit %d: must be 0 (four fifths of what is free) or a number of bytes", o.MemLimit))
 	}
 	if !slices.Contains([]string{"", "HEURISTIC", "EXHAUSTIVE", "DEFAULT"}, o.ConvSearch) {
-		errs = append(errs, fmt.Errorf("convolution search %q: allowed are HEURISTIC, EXHAUSTIVE and DEFAULT", o.ConvSearch))
+		errs = append(errs, fmt.Errorf("convolution search: %q is not one of HEURISTIC, EXHAUSTIVE, DEFAULT", o.ConvSearch))
 	}
 	return errors.Join(errs...)
 }

@@ -44,7 +44,7 @@ func ParseDevice(s string) (Device, error) {
 			return Device{Kind: CUDA, Index: int(n)}, nil
 		}
 	}
-	return Device{}, fmt.Errorf("device %q is not known; allowed are auto, cpu, cuda and cuda:N", s)
+	return Device{}, fmt.Errorf("device: %q is not one of auto, cpu, cuda, cuda:N", s)
 }
 
 // Pick chooses the device that want names (see ParseDevice) and gives the reason. A CUDA device that cannot be used is an

@@ -24,7 +24,7 @@ func TestParseDevice(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999", "cpu:0", " cpu"} {
-		if got, err := ParseDevice(text); err == nil || !strings.Contains(err.Error(), "allowed are auto, cpu, cuda") {
+		if got, err := ParseDevice(text); err == nil || !strings.Contains(err.Error(), "is not one of auto, cpu, cuda") {
 			t.Errorf("%q is %s, error %v", text, got, err)
 		}
 	}
@@ -161,6 +161,7 @@ func TestIsDeviceLost(t *testing.T) {
 		"a longer number":                {text: "CUDA failure 7001: x"},
 		"a number beyond all":            {text: "CUDA failure 99999999999999999999999: x"},
 		"an arena that is full":          {text: "Available memory of 0 is smaller than requested bytes of 1024"},
+		"hidden behind another error":    {text: "CUDA failure 2: out of memory", latched: 700, want: true},
 		"hidden behind cuDNN":            {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED", latched: 700, want: true},
 		"cuDNN alone":                    {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED"},
 	} {

@@ -72,7 +72,7 @@ func (s *Session) rowShapes(given [][]int64) ([][]int64, error) {
 			return nil, fmt.Errorf("input %q: row shape %v was requested, but the file has %v", info.Name, shape, declared)
 		}
 		if slices.Min(append([]int64{1}, shape...)) < 1 {
-			return nil, fmt.Errorf("input %q: the file leaves the row shape open (%v); it must be given", info.Name, shape)
+			return nil, fmt.Errorf("input %q: a row shape is required, since the file leaves it open (%v)", info.Name, shape)
 		}
 		shapes[i] = slices.Clone(shape)
 	}

@@ -109,7 +109,11 @@ func (c *Controller) admit(address netip.Prefix, stop func(), unread func() bool
 		return nil, ErrClosed
 	}
 	now := c.now()
-	from := c.client(address)
+	from := c.clients[address]
+	if from == nil {
+		from = &client{}
+		c.clients[address] = from
+	}
 	from.requests++ // first, so that the client is not forgotten when one of its own requests is displaced
 	for float64(from.arriving+1) > c.limits.ClientShare*float64(c.limits.Requests) && c.displace(c.mostIdle(now, from)) {
 		continue
@@ -205,15 +209,6 @@ func (c *Controller) displace(q *request) bool {
 	q.releaseLocked()
 	q.stop()
 	return true
-}
-
-func (c *Controller) client(address netip.Prefix) *client {
-	from := c.clients[address]
-	if from == nil {
-		from = &client{}
-		c.clients[address] = from
-	}
-	return from
 }
 
 func (c *Controller) forget(address netip.Prefix, from *client) {
