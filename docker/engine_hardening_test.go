@@ -69,6 +69,8 @@ func TestEngineHardening(t *testing.T) {
 			"fill /tmp": "no space left on device", "become root": no, "mount": no, "remount / writable": no,
 			"make a device": no, "new user namespace": no, "raw socket": no, "change the clock": no,
 			"raise the file limit": no, "docker socket": "no such file or directory",
+			"write /usr/local/bin": "no such file or directory", "write /etc": readOnly, "remove the server": "no such file or directory",
+			"give a file to root": no, "load a kernel module": no, "read the kernel's log": no,
 		}
 		for name, outcome := range want {
 			if got[name] != outcome {

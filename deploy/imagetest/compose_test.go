@@ -27,7 +27,7 @@ func compose(t *testing.T, settings map[string]string) *project {
 	for key, value := range settings {
 		text += key + "=" + value + "\n"
 	}
-	mount := fmt.Sprintf("volumes: [%q]", trespasser(t)+":/trespass:ro")
+	mount := fmt.Sprintf("volumes: [%q]", buildEscapeTest(t)+":/escapetest:ro")
 	over := fmt.Sprintf("services:\n  serve: {%[1]s}\n  serve-gpu: {%[1]s}\n  serve-gpu-cdi: {%[1]s}\n", mount)
 	for path, content := range map[string]string{env: text, override: over} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -115,7 +115,7 @@ func TestComposeServes(t *testing.T) {
 	}
 	check("models are mounted read-only", models)
 
-	outcome := c.trespass(t)
+	outcome := c.escapeTest(t, "attempts")
 	if outcome["write /models"] != "read-only file system" || outcome["execute from /tmp"] != "permission denied" {
 		t.Errorf("write /models: %q; execute from /tmp: %q", outcome["write /models"], outcome["execute from /tmp"])
 	}
@@ -152,7 +152,7 @@ func TestComposeGivesTheNamedGPUs(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := compose(t, map[string]string{"SERVE_GPUS": test.gpus, "SERVE_DEVICE": "auto"}).up(test.service)
 			c.ready(t)
-			got := c.trespass(t, "environment")
+			got := c.escapeTest(t, "environment")
 			var gpus []string
 			for _, variable := range strings.Split(got["environment"], " ") {
 				if strings.HasPrefix(variable, "NVIDIA_VISIBLE_DEVICES=") || strings.HasPrefix(variable, "GPU_SIM_VISIBLE_") {

@@ -12,23 +12,23 @@ import (
 	"testing"
 )
 
-// trespasser builds the static helper that is run inside containers, and returns its path.
-func trespasser(t *testing.T) string {
+// buildEscapeTest builds the escape test, which is run inside containers, and returns its path.
+func buildEscapeTest(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "trespass")
-	cmd := exec.Command("go", "build", "-o", program, "./trespass")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	program := filepath.Join(t.TempDir(), "escapetest")
+	cmd := exec.Command("go", "build", "-o", program, "./docker/internal/escapetest")
+	cmd.Dir, cmd.Env = root(), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the helper: %v\n%s", err, out)
+		t.Fatalf("build the escape test: %v\n%s", err, out)
 	}
 	return program
 }
 
-// trespass runs the helper inside a running container and returns what came of each attempt.
-func (c *container) trespass(t *testing.T, args ...string) map[string]string {
+// escapeTest runs the escape test inside a running container and returns each outcome.
+func (c *container) escapeTest(t *testing.T, mode string) map[string]string {
 	t.Helper()
 	outcome := map[string]string{}
-	text := docker(t, append([]string{"exec", c.id, "/trespass"}, args...)...)
+	text := docker(t, "exec", c.id, "/escapetest", mode)
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		name, result, _ := strings.Cut(lines.Text(), "\t")
 		outcome[name] = result
@@ -38,9 +38,9 @@ func (c *container) trespass(t *testing.T, args ...string) map[string]string {
 
 // TestWhatTheRunningContainerMayNot tries, beside the server in its own container, what an intruder would.
 func TestWhatTheRunningContainerMayNot(t *testing.T) {
-	c := start(t, cpuImage, "--volume", trespasser(t)+":/trespass:ro")
+	c := start(t, cpuImage, "--volume", buildEscapeTest(t)+":/escapetest:ro")
 	c.ready(t)
-	got := c.trespass(t)
+	got := c.escapeTest(t, "attempts")
 	const no, readOnly, none = "operation not permitted", "read-only file system", "0000000000000000"
 	for _, want := range []struct{ attempt, outcome string }{
 		{"write /", readOnly},
@@ -62,7 +62,7 @@ func TestWhatTheRunningContainerMayNot(t *testing.T) {
 		{"change the clock", no},
 		{"raise the file limit", no},
 		{"read the kernel's log", no},
-		{"signal another user's process", "none is seen: serve trespass"},
+		{"processes", "serve escapetest"},
 		{"devices", "full null random tty urandom zero"},
 		{"server Uid", "65532 65532 65532 65532"},
 		{"server Gid", "65532 65532 65532 65532"},
