@@ -159,21 +159,18 @@ func (e executor) list(ctx context.Context, since time.Duration) listed {
 }
 
 func describe(s docker.Summary) container {
-	return newContainer(s.ID, s.Name, s.Labels, s.State, address(s.HostPort, s.Address, s.Gateway))
+	generation, _ := strconv.Atoi(s.Labels[docker.LabelGeneration]) // 0: unknown deployment
+	return container{
+		id: s.ID, name: s.Name, placement: s.Labels[docker.LabelReplica], generation: generation, hash: s.Labels[docker.LabelHash],
+		running: s.State == docker.Running || s.State == docker.Paused, paused: s.State == docker.Paused,
+		url: address(s.HostPort, s.Address, s.Gateway),
+	}
 }
 
 func inspected(s docker.Status) container {
-	c := newContainer(s.ID, s.Name, s.Labels, s.State, address(s.HostPort, s.Address, s.Gateway))
+	c := describe(s.Summary)
 	c.exitCode, c.oom, c.reason = s.ExitCode, s.OOMKilled, s.Error
 	return c
-}
-
-func newContainer(id, name string, labels map[string]string, state docker.State, url string) container {
-	generation, _ := strconv.Atoi(labels[docker.LabelGeneration]) // 0: unknown deployment
-	return container{
-		id: id, name: name, placement: labels[docker.LabelReplica], generation: generation, hash: labels[docker.LabelHash],
-		running: state == docker.Running || state == docker.Paused, paused: state == docker.Paused, url: url,
-	}
 }
 
 // address returns the URL of a container's server: the container's own address if the engine's bridge is on this host,

@@ -17,7 +17,7 @@ const (
 	maxBatch     = 1024     // rows of a batch
 	maxQueue     = 65536    // images
 	maxInstances = 64       // groups, and instances of a group
-	maxExtra     = 8        // inputs beside the image
+	maxExtra     = 8        // inputs in addition to the image
 	maxFactor    = 1e6      // scale, mean and std
 	maxVersion   = 1e9      // a version's number
 	maxWeights   = 16 << 30 // bytes of a model.onnx

@@ -29,10 +29,10 @@ var attempts = []attempt{
 	{"execute from /tmp", executeFromTmp},
 	{"fill /tmp", fillTmp},
 	{"become root", raw(syscall.SYS_SETUID, 0)},
-	{"give a file to root", func() error { return os.Chown("/tmp/x", 0, 0) }},
+	{"chown a file to root", func() error { return os.Chown("/tmp/x", 0, 0) }},
 	{"mount", func() error { return syscall.Mount("none", "/tmp", "tmpfs", 0, "") }},
 	{"remount / writable", func() error { return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND, "") }},
-	{"make a device", func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) }},
+	{"create a device", func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) }},
 	{"new user namespace", raw(syscall.SYS_UNSHARE, syscall.CLONE_NEWUSER)},
 	{"raw socket", func() error {
 		_, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
@@ -41,7 +41,7 @@ var attempts = []attempt{
 	{"load a kernel module", raw(syscall.SYS_INIT_MODULE, 0)},
 	{"change the clock", func() error { return syscall.Settimeofday(&syscall.Timeval{Sec: 1}) }},
 	{"raise the file limit", raiseFileLimit},
-	{"read the kernel's log", func() error { _, err := syscall.Klogctl(3, make([]byte, 64)); return err }},
+	{"read the kernel log", func() error { _, err := syscall.Klogctl(3, make([]byte, 64)); return err }},
 	{"docker socket", func() error { _, err := os.Stat("/var/run/docker.sock"); return err }},
 }
 
