@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,10 +41,10 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 			s.Env = append(s.Env, name+"="+c.Env[name])
 		}
 	}
-	if _, gpuTarget := c.Env[shareVariable]; !gpuTarget {
+	if _, set := c.Env[shareVariable]; !set {
 		s.Env = append(s.Env, shareVariable+"=1")
 	}
-	if _, gpuTarget := c.Env[deviceVariable]; !gpuTarget && !c.GPUs.None() {
+	if _, set := c.Env[deviceVariable]; !set && !c.GPUs.None() {
 		s.Env = append(s.Env, deviceVariable+"=cuda")
 	}
 	s.UID, s.GID, s.Network, s.StopGrace = uid, gid, c.network(), c.Stop
@@ -57,10 +58,7 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 }
 
 func (c Config) network() string {
-	if c.Network == "" {
-		return c.Name
-	}
-	return c.Network
+	return cmp.Or(c.Network, c.Name)
 }
 
 // spec returns the container specification of a replica.

@@ -36,8 +36,8 @@ func (g *gpuState) blockedReason() string {
 	return "drained manually"
 }
 
-// handleGPUEvent quarantines a GPU if an event says that it is faulty. Errors of the application do not count.
-func (m *machine) handleGPUEvent(o gpuEvent) {
+// apply quarantines a GPU if an event says that it is faulty. Errors of the application do not count.
+func (o gpuEvent) apply(m *machine) {
 	e := o.event
 	g := m.gpus[e.UUID]
 	if e.Missed > 0 || g == nil {
@@ -91,8 +91,8 @@ func (m *machine) release(g *gpuState, reason string) {
 	}
 }
 
-// inventory updates the GPUs. For a quarantined GPU it is a probe.
-func (m *machine) inventory(o inventory) {
+// apply updates the GPUs. For a quarantined GPU it is a probe.
+func (o inventory) apply(m *machine) {
 	switch {
 	case o.err != nil && m.driver == nil:
 		m.log.Warn("cannot read GPUs", "error", o.err.Error())

@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -125,7 +127,7 @@ func (s *placementState) logState() {
 	if state == s.state {
 		return
 	}
-	args := []any{"replica", s.Name, "state", state.String(), "was", s.state.String(), "after", (s.m.now - s.since).String()}
+	args := []any{"replica", s.Name, "state", state, "was", s.state, "after", (s.m.now - s.since).String()}
 	reason := s.reason
 	if s.current != nil {
 		reason = s.current.reason
@@ -134,14 +136,15 @@ func (s *placementState) logState() {
 	if reason != "" && state != Ready {
 		args = append(args, "reason", reason)
 	}
+	level := slog.LevelInfo
 	switch state {
 	case Failed, Stuck:
-		s.m.log.Error("replica "+state.String(), append(args, "log", s.logs)...)
+		level = slog.LevelError
+		args = append(args, "log", s.logs)
 	case Backoff, Unready, Quarantined:
-		s.m.log.Warn("replica "+state.String(), args...)
-	default:
-		s.m.log.Info("replica "+state.String(), args...)
+		level = slog.LevelWarn
 	}
+	s.m.log.Log(context.Background(), level, "replica "+string(state), args...)
 	s.state, s.since = state, s.m.now
 }
 

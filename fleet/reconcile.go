@@ -9,7 +9,7 @@ import (
 	"fovea/internal/exitcode"
 )
 
-func (m *machine) listed(o listed) {
+func (o listed) apply(m *machine) {
 	m.listPending = false
 	if m.listDue <= o.since { // otherwise another list was requested meanwhile
 		m.listDue = m.now + m.cfg.Engine.Resync
@@ -84,9 +84,9 @@ func (m *machine) seen(c container, since time.Duration) {
 	}
 }
 
-// removedUnplaced applies the result of removing a container without a placement. If it failed, the next list finds the
-// container again.
-func (m *machine) removedUnplaced(o removedUnplaced) {
+// apply applies the result of removing a container without a placement. If it failed, the next list finds the container
+// again.
+func (o removedUnplaced) apply(m *machine) {
 	delete(m.unplaced, o.id)
 	if o.err != nil {
 		m.log.Warn("cannot remove container without a placement", "container", o.id, "error", o.err.Error())

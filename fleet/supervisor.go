@@ -246,7 +246,7 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 		s.startServing = nil
 	}
 	for _, a := range actions {
-		s.work.Go(func() { s.perform(ctx, a) })
+		s.work.Go(func() { s.post(ctx, a.perform(ctx, s)) })
 	}
 	s.save()
 }
