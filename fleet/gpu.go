@@ -190,6 +190,3 @@ func (m *machine) replaceGPULost() {
 		r.end(endGPULost, "container lost access to its GPU, which is healthy on the host: "+cmp.Or(r.reason, "still ready"))
 	}
 }
-
-// enabled reports whether an empty placement gets a replica.
-func (s *placementState) enabled() bool { return !s.m.shuttingDown && !s.blocked() && !s.failed }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -44,25 +45,11 @@ type placementState struct {
 }
 
 func (s *placementState) replicas() []*replica {
-	var list []*replica
-	for _, r := range []*replica{s.current, s.next} {
-		if r != nil {
-			list = append(list, r)
-		}
-	}
-	return list
+	return slices.DeleteFunc([]*replica{s.current, s.next}, func(r *replica) bool { return r == nil })
 }
 
 func (s *placementState) named(name string) bool {
-	if s.Name == name {
-		return true
-	}
-	for _, r := range s.replicas() {
-		if r.id == name || r.name == name {
-			return true
-		}
-	}
-	return false
+	return s.Name == name || slices.ContainsFunc(s.replicas(), func(r *replica) bool { return r.id == name || r.name == name })
 }
 
 // blocked reports whether its GPU is quarantined or drained.
@@ -81,28 +68,32 @@ func (s *placementState) tick() {
 	for _, r := range s.replicas() {
 		r.tick()
 	}
-	if s.current == nil && s.next == nil && s.canStart() {
-		s.current = s.newReplica(s.deployment)
+	if len(s.replicas()) == 0 && s.enabled() && s.m.now >= s.retryAt && s.deployment != nil {
+		s.current = s.createReplica(s.deployment)
 	}
 	s.logState()
 }
 
-func (s *placementState) canStart() bool {
-	return s.enabled() && s.m.now >= s.retryAt && s.deployment != nil
+func (s *placementState) newReplica(state State, generation int) *replica {
+	s.m.lastInstance++
+	return &replica{
+		m: s.m, instanceID: s.m.lastInstance, placement: s, generation: generation, id: replicaID(s.Name, generation),
+		state: state, since: s.m.now, startedAt: s.m.now,
+	}
 }
 
-// newReplica creates a replica.
-func (s *placementState) newReplica(d *Deployment) *replica {
-	s.m.lastInstance++
-	r := &replica{
-		m: s.m, instanceID: s.m.lastInstance, placement: s, deployment: d, generation: d.Generation, id: replicaID(s.Name, d.Generation),
-		state: Creating, since: s.m.now, startedAt: s.m.now, op: opCreate, opDue: s.m.now + createLimit,
-	}
+// createReplica creates a replica and its container.
+func (s *placementState) createReplica(d *Deployment) *replica {
+	r := s.newReplica(Creating, d.Generation)
 	spec := d.spec(s.m.cfg.Name, s.Placement)
-	r.name = spec.Name
+	r.deployment, r.name = d, spec.Name
+	r.startOp(opCreate, createLimit)
 	s.m.do(create{instanceID: r.instanceID, spec: spec})
 	return r
 }
+
+// enabled reports whether an empty placement gets a replica.
+func (s *placementState) enabled() bool { return !s.m.shuttingDown && !s.blocked() && !s.failed }
 
 // displayState is the state shown to users.
 func (s *placementState) displayState() State {
@@ -171,12 +162,8 @@ func (s *placementState) recordFailure() {
 	r := s.m.cfg.Restart
 	s.tries++
 	s.failures = append(s.failures, s.m.now)
-	for len(s.failures) > 0 && s.m.now-s.failures[0] > r.Window {
-		s.failures = s.failures[1:]
-	}
-	if len(s.failures) > r.Failures {
-		s.failed = true
-	}
+	s.failures = slices.DeleteFunc(s.failures, func(at time.Duration) bool { return s.m.now-at > r.Window })
+	s.failed = s.failed || len(s.failures) > r.Failures
 	s.retryAt = s.m.now + s.backoff(s.tries)
 }
 
@@ -185,10 +172,7 @@ func (s *placementState) recordFailure() {
 func (s *placementState) backoff(try int) time.Duration {
 	r := s.m.cfg.Restart
 	d := r.MinBackoff
-	for range try - 1 {
-		if d >= r.MaxBackoff {
-			break
-		}
+	for n := 1; n < try && d < r.MaxBackoff; n++ {
 		d *= 2
 	}
 	d = min(d, r.MaxBackoff)

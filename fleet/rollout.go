@@ -136,7 +136,7 @@ func (r *rollout) choose(m *machine, s *placementState) bool {
 		s.deployment = r.target
 		r.phase = phaseAlone
 	case s.current != nil && s.current.state == Ready && m.startFirst(s):
-		s.next = s.newReplica(r.target)
+		s.next = s.createReplica(r.target)
 		r.phase = phaseVerify
 	default:
 		s.deployment = r.target
