@@ -29,13 +29,6 @@ type gpuState struct {
 
 func (g *gpuState) blocked() bool { return g.quarantined || g.drained }
 
-func (g *gpuState) blockedReason() string {
-	if g.quarantined {
-		return g.reason
-	}
-	return "drained manually"
-}
-
 // apply quarantines a GPU if an event says that it is faulty. Errors of the application do not count.
 func (o gpuEvent) apply(m *machine) {
 	e := o.event
@@ -175,13 +168,8 @@ func (r *replica) lostHealthyGPU() bool {
 // replaceGPULost replaces replicas that lost access to a healthy GPU: at once if they are not ready, otherwise one at a
 // time, since all containers on a host lose access together.
 func (m *machine) replaceGPULost() {
-	stable := true
-	for _, r := range m.replicas() {
-		stable = stable && (r.state == Ready || r.state == Stuck)
-	}
-	for _, s := range m.placements {
-		stable = stable && (s.current != nil || !s.enabled())
-	}
+	stable := !slices.ContainsFunc(m.replicas(), func(r *replica) bool { return r.state != Ready && r.state != Stuck }) &&
+		!slices.ContainsFunc(m.placements, func(s *placementState) bool { return s.current == nil && s.enabled() })
 	for _, r := range m.replicas() {
 		if !r.lostHealthyGPU() || r.state == Ready && !stable {
 			continue

@@ -100,10 +100,10 @@ func (s *store) load() (persistentState, error) {
 func (s *store) save(p persistentState) error {
 	p.Boot = s.boot
 	data, err := json.MarshalIndent(p, "", "  ")
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
+	if err == nil {
+		err = fileutil.Replace(s.path, append(data, '\n'), 0o600)
 	}
-	if err := fileutil.Replace(s.path, append(data, '\n'), 0o600); err != nil {
+	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	return nil
@@ -121,12 +121,11 @@ func (s *Supervisor) save() {
 
 func (s *Supervisor) saveDone(err error) {
 	s.saving = false
-	if (err == nil) != (s.saveErr == nil) {
-		if err != nil {
-			s.log.Error("cannot save state; continuing without", "error", err.Error())
-		} else {
-			s.log.Info("state saved again")
-		}
+	switch {
+	case err != nil && s.saveErr == nil:
+		s.log.Error("cannot save state; continuing without", "error", err.Error())
+	case err == nil && s.saveErr != nil:
+		s.log.Info("state saved again")
 	}
 	s.saveErr = err
 	if err != nil {

@@ -56,8 +56,13 @@ func (s *placementState) named(name string) bool {
 func (s *placementState) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
 
 func (s *placementState) blockedReason() string {
-	return "GPU out of use: " + s.m.gpus[s.GPU].blockedReason()
+	if g := s.m.gpus[s.GPU]; g.quarantined {
+		return "GPU out of use: " + g.reason
+	}
+	return "GPU out of use: drained manually"
 }
+
+func (s *placementState) stuck() bool { return s.current != nil && s.current.state == Stuck }
 
 func (s *placementState) tick() {
 	if s.blocked() {
@@ -205,6 +210,6 @@ func (s *placementState) removeReplica(r *replica) {
 	}
 	if r.cause == endFailure || r.cause == endUnresponsive || r.cause == endFatal {
 		s.logs = r.logs
+		s.m.replicaFailed(s, r)
 	}
-	s.m.rolloutReplicaEnded(s, r)
 }

@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,18 +121,17 @@ func (r *replica) runCanary() {
 
 // overdue abandons the operation in progress; a late result is ignored.
 func (r *replica) overdue() {
-	switch r.op {
+	abandoned := r.op
+	r.op = opNone
+	switch abandoned {
 	case opCreate:
-		r.op = opNone
 		if r.cause != notEnding {
 			r.remove()
 		}
 		r.end(endEngineError, "engine timed out creating the container")
 	case opDrain:
-		r.op = opNone
 		r.remove()
 	case opRemove:
-		r.op = opNone
 		r.setState(Stuck)
 	case opNone:
 	}
@@ -168,12 +169,8 @@ func (r *replica) remove() {
 	if r.cause == endPlanned {
 		grace = r.m.cfg.Stop
 	}
-	ref := r.container
-	if ref == "" {
-		ref = r.name
-	}
 	r.startOp(opRemove, grace+2*r.m.cfg.Engine.Timeout+callSlack)
-	r.m.do(remove{r.instanceID, ref, grace})
+	r.m.do(remove{r.instanceID, cmp.Or(r.container, r.name), grace})
 }
 
 func (r *replica) created(o created) {
@@ -224,12 +221,9 @@ func (r *replica) removed(o removed) {
 
 // gone ends the replica.
 func (r *replica) gone() {
-	m := r.m
-	for i, orphan := range m.orphans {
-		if orphan == r {
-			m.orphans = append(m.orphans[:i:i], m.orphans[i+1:]...)
-			return
-		}
+	if slices.Contains(r.m.orphans, r) {
+		r.m.orphans = slices.DeleteFunc(r.m.orphans, func(orphan *replica) bool { return orphan == r })
+		return
 	}
 	r.placement.removeReplica(r)
 }

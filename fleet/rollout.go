@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -85,11 +87,10 @@ func (r *rollout) step(m *machine, s *placementState) bool {
 
 // await waits for the new replica in place of the old one. If the old one is stuck, the placement is skipped.
 func (r *rollout) await(m *machine, s *placementState) bool {
-	isNew := s.current != nil && s.current.generation == r.target.Generation
-	switch {
+	switch isNew := s.current != nil && s.current.generation == r.target.Generation; {
 	case isNew && s.current.verified():
 		return r.finishPlacement()
-	case s.current != nil && !isNew && s.current.state == Stuck:
+	case !isNew && s.stuck():
 		return r.skip(s)
 	}
 	r.checkDeadline(m, s)
@@ -121,7 +122,7 @@ func (r *rollout) skip(s *placementState) bool {
 // choose decides how the placement's replica is replaced.
 func (r *rollout) choose(m *machine, s *placementState) bool {
 	r.previous = s.deployment
-	if s.blocked() || s.current != nil && s.current.state == Stuck {
+	if s.blocked() || s.stuck() {
 		return r.skip(s)
 	}
 	if s.current != nil && s.current.cause != notEnding {
@@ -174,7 +175,7 @@ func (r *rollout) verifyNext(m *machine, s *placementState) bool {
 
 // promote waits until the old replica is gone. If it is stuck, it becomes an orphan.
 func (r *rollout) promote(m *machine, s *placementState) bool {
-	if s.current != nil && s.current.state == Stuck {
+	if s.stuck() {
 		m.orphans = append(m.orphans, s.current)
 		s.current = nil
 	}
@@ -196,10 +197,7 @@ func (r *rollout) checkDeadline(m *machine, s *placementState) {
 		return
 	}
 	reason := "the new replica was not ready for rollout.monitor, " + m.cfg.Rollout.Monitor.String()
-	fresh := s.next
-	if fresh == nil {
-		fresh = s.current
-	}
+	fresh := cmp.Or(s.next, s.current)
 	if fresh == nil || fresh.container == "" || fresh.cause == endEngineError {
 		reason = s.reason // The engine could not create it.
 	}
@@ -209,13 +207,10 @@ func (r *rollout) checkDeadline(m *machine, s *placementState) {
 	r.fail(m, s, reason)
 }
 
-// rolloutReplicaEnded fails the rollout if the replica is the new one of its current placement.
-func (m *machine) rolloutReplicaEnded(s *placementState, gone *replica) {
+// replicaFailed fails the rollout if the replica is the new one of its current placement.
+func (m *machine) replicaFailed(s *placementState, gone *replica) {
 	r := m.roll
-	if r == nil || r.index >= len(m.placements) || m.placements[r.index] != s || gone.generation != r.target.Generation {
-		return
-	}
-	if gone.cause == endFailure || gone.cause == endUnresponsive || gone.cause == endFatal {
+	if r != nil && r.index < len(m.placements) && m.placements[r.index] == s && gone.generation == r.target.Generation {
 		r.fail(m, s, gone.reason)
 	}
 }
@@ -259,12 +254,7 @@ func (m *machine) startFirst(s *placementState) bool {
 	if memory == nil {
 		return false
 	}
-	there := uint64(0)
-	for _, r := range m.replicas() {
-		if r.placement.Device == s.Device && r.state == Ready {
-			there++
-		}
-	}
-	one := memory.Used / max(there, 1) // upper bound for one replica: other programs may use the GPU too
+	there := slices.DeleteFunc(m.serving(), func(r *replica) bool { return r.placement.Device != s.Device })
+	one := memory.Used / uint64(max(len(there), 1)) // upper bound for one replica: other programs may use the GPU too
 	return memory.Used+one <= memory.Total/100*95
 }

@@ -67,7 +67,9 @@ type GPUStatus struct {
 
 // status returns the status without what only the Supervisor knows.
 func (m *machine) status() Status {
-	s := Status{Name: m.cfg.Name, Wanted: len(m.placements), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{}}
+	s := Status{
+		Name: m.cfg.Name, Wanted: len(m.placements), Ready: len(m.serving()), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{},
+	}
 	if m.active != nil {
 		s.Image, s.Version, s.Generation = m.active.Image, m.active.Version, m.active.Generation
 	}
@@ -79,11 +81,6 @@ func (m *machine) status() Status {
 	}
 	for _, r := range m.orphans {
 		s.Replicas = append(s.Replicas, r.status())
-	}
-	for _, r := range s.Replicas {
-		if r.State == Ready {
-			s.Ready++
-		}
 	}
 	for _, g := range m.sortedGPUs() {
 		s.GPUs = append(s.GPUs, g.status())

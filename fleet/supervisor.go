@@ -101,9 +101,7 @@ func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, er
 	if err != nil {
 		return nil, err
 	}
-	if s.prober, err = newProber(cfg.Health.Timeout); err != nil {
-		return nil, err
-	}
+	s.prober = newProber(cfg.Health.Timeout)
 	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, placements, saved, s.log, random)
@@ -227,13 +225,8 @@ func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
 func (s *Supervisor) now() time.Duration { return time.Since(s.start) } // monotonic: wall-clock jumps have no effect
 
 func (s *Supervisor) step(ctx context.Context, seen []observation) {
-	for drained := false; !drained; {
-		select {
-		case o := <-s.inbox:
-			seen = append(seen, o)
-		default:
-			drained = true
-		}
+	for range len(s.inbox) {
+		seen = append(seen, <-s.inbox)
 	}
 	if s.now()-s.trafficReadAt >= trafficEvery {
 		s.trafficReadAt = s.now()
