@@ -16,10 +16,16 @@ const lameDuckPeriod = time.Second
 // reads after it was called, so it is called last, when only idle connections are left.
 type connTracker struct {
 	mu        sync.Mutex
-	states    map[net.Conn]http.ConnState
+	states    map[net.Conn]connState
 	listeners []net.Listener
 	serving   sync.WaitGroup // one for each listener, until its last connection is tracked
 	closed    bool           // no more listeners are taken
+}
+
+// connState is a connection's state and when it began.
+type connState struct {
+	http.ConnState
+	since time.Time
 }
 
 // stateChanged is the server's ConnState hook.
@@ -30,7 +36,7 @@ func (t *connTracker) stateChanged(c net.Conn, state http.ConnState) {
 		delete(t.states, c)
 		return
 	}
-	t.states[c] = state
+	t.states[c] = connState{state, time.Now()}
 }
 
 // listen tracks a listener; false after close. The caller calls serving.Done once the listener takes no more connections.
@@ -62,12 +68,13 @@ func (t *connTracker) close() {
 	t.serving.Wait()
 }
 
-// count returns the number of connections, and of those that have or may be about to send a request.
+// count returns the number of connections, and of those that have a request or may be about to send one: a response that began
+// before the drain did not announce the end of its connection, so the client gets the lame-duck period from its end.
 func (t *connTracker) count() (open, busy int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, state := range t.states {
-		if state != http.StateIdle {
+		if state.ConnState != http.StateIdle || time.Since(state.since) < lameDuckPeriod {
 			busy++
 		}
 	}

@@ -5,10 +5,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestShutdownLosesNoRequests(t *testing.T) {
@@ -30,8 +34,9 @@ func TestShutdownLosesNoRequests(t *testing.T) {
 			client := &http.Client{Timeout: testTimeout, Transport: &http.Transport{DisableKeepAlives: !keeps, MaxIdleConnsPerHost: 8}}
 			defer client.CloseIdleConnections()
 			var clients sync.WaitGroup
+			var used sync.Map // time of each connection's last request
 			for range 4 {
-				clients.Go(func() { keepPosting(t, client, "http://"+first.Addr().String(), stop) })
+				clients.Go(func() { keepPosting(t, client, &used, "http://"+first.Addr().String(), stop) })
 			}
 			for range 5 {
 				serveAWhile(t, inherited, replica, &hits)
@@ -44,19 +49,58 @@ func TestShutdownLosesNoRequests(t *testing.T) {
 	}
 }
 
-func keepPosting(t *testing.T, client *http.Client, url string, stop <-chan struct{}) {
-	f := fixture{client: client, url: url}
+// keepPosting posts until stop. A kept connection without a request for the lame-duck period is closed without notice, and a
+// busy machine may delay a client that much: only then may a request be lost.
+func keepPosting(t *testing.T, client *http.Client, used *sync.Map, url string, stop <-chan struct{}) {
+	f := fixture{client: client}
 	for {
 		select {
 		case <-stop:
 			return
 		default:
 		}
-		if r := f.post("/predict", "an image"); r.err != nil || r.status != http.StatusOK {
+		var last time.Time // when the connection's previous request began
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+			last = time.Now()
+			if previous, ok := used.Swap(info.Conn, last); ok {
+				last, _ = previous.(time.Time)
+			}
+		}})
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/predict", strings.NewReader("an image"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if r := f.do(req); r.status != http.StatusOK && (r.status != 0 || time.Since(last) < lameDuckPeriod) {
 			t.Errorf("a request was lost: %d %s %v", r.status, r.body, r.err)
 			return
 		}
 	}
+}
+
+// A connection whose response did not announce its end is kept for the lame-duck period after it.
+func TestDrainKeepsConnectionsThatJustBecameIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tracker := connTracker{states: map[net.Conn]connState{}}
+		idle, active := &net.TCPConn{}, &net.TCPConn{}
+		tracker.stateChanged(idle, http.StateIdle)
+		tracker.stateChanged(active, http.StateActive)
+		var drained atomic.Bool
+		go func() {
+			tracker.drain(t.Context())
+			drained.Store(true)
+		}()
+		time.Sleep(10 * lameDuckPeriod)
+		tracker.stateChanged(active, http.StateIdle)
+		time.Sleep(lameDuckPeriod * 9 / 10)
+		if synctest.Wait(); drained.Load() {
+			t.Error("a connection that has just become idle is not waited for")
+		}
+		time.Sleep(lameDuckPeriod)
+		if synctest.Wait(); !drained.Load() {
+			t.Error("idle connections are waited for after the lame-duck period")
+		}
+	})
 }
 
 // serveAWhile starts a gateway, lets it serve some requests and shuts it down.
@@ -75,7 +119,9 @@ func serveOn(t *testing.T, inherited *os.File, replica Replica) (end func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := New(Defaults(), slog.New(slog.DiscardHandler))
+	cfg := Defaults()
+	cfg.DialTimeout, cfg.StallTimeout = testTimeout, testTimeout // not reached on a busy machine
+	g := New(cfg, slog.New(slog.DiscardHandler))
 	if err := g.Balancer().Set([]Replica{replica}); err != nil {
 		t.Fatal(err)
 	}

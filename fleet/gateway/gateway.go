@@ -51,7 +51,7 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g := &Gateway{cfg: cfg, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
 		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg), stopWatch: func() {}}
 	g.admission = admission.New(cfg.admissionLimits())
-	g.conns.states = map[net.Conn]http.ConnState{}
+	g.conns.states = map[net.Conn]connState{}
 	g.balancer = newBalancer(time.Now, func(id string) { m.retire(id, g.balancer.known) })
 	m.registry.MustRegister(backendCollector{g.balancer})
 	g.retrier = &retrier{
