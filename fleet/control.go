@@ -165,8 +165,8 @@ func (s *Supervisor) named(parameter string, command func(name string) error) fu
 // gpuNamed returns the UUID of the GPU with an index, or of a MIG instance. Other names are returned unchanged.
 func (m *machine) gpuNamed(name string) string {
 	for _, g := range m.gpus {
-		if g.index >= 0 && strconv.Itoa(g.index) == name {
-			return g.uuid
+		if g.Index >= 0 && strconv.Itoa(g.Index) == name {
+			return g.GPU
 		}
 	}
 	for _, s := range m.placements {

@@ -18,9 +18,6 @@ type Deployment struct {
 	Spec       docker.Spec `json:"spec"`       // with the image's ID, so that it stays the same when the tag moves
 }
 
-// fingerprint is equal for deployments with identical replicas.
-func (d Deployment) fingerprint() string { return d.Spec.Hash() }
-
 // deviceVariable selects the server's device: a replica with a GPU must not fall back to the CPU silently.
 const deviceVariable = "FOVEA_INFERENCE_DEVICE"
 

@@ -14,20 +14,13 @@ import (
 
 // gpuState is a GPU and whether it may be used.
 type gpuState struct {
-	uuid      string
-	index     int // NVML index; -1 if unknown
+	quarantineRecord
 	device    gpu.Device
 	healthyAt time.Duration // when the driver was last asked and reported no error; 0: never
-
-	quarantined bool
-	drained     bool   // manually
-	manual      bool   // probes cannot detect recovery; only resume or a reboot ends the quarantine
-	reason      string // of the quarantine
-	since       time.Time
-	passed      int // consecutive good probes since the last error
+	passed    int           // consecutive good probes since the last error
 }
 
-func (g *gpuState) blocked() bool { return g.quarantined || g.drained }
+func (g *gpuState) blocked() bool { return g.Quarantined || g.Drained }
 
 // apply quarantines a GPU if an event says that it is faulty. Errors of the application do not count.
 func (o gpuEvent) apply(m *machine) {
@@ -61,24 +54,24 @@ func (o gpuEvent) apply(m *machine) {
 
 func (m *machine) quarantine(g *gpuState, reason string, wall time.Time, manual bool) {
 	g.passed = 0
-	g.manual = g.manual || manual
-	if g.quarantined {
+	g.Manual = g.Manual || manual
+	if g.Quarantined {
 		return
 	}
-	g.quarantined, g.reason, g.since = true, reason, wall
+	g.Quarantined, g.Reason, g.Since = true, reason, wall
 	m.dirty = true
-	m.log.Error("GPU quarantined", "gpu", g.uuid, "reason", reason)
+	m.log.Error("GPU quarantined", "gpu", g.GPU, "reason", reason)
 }
 
 // release ends a quarantine.
 func (m *machine) release(g *gpuState, reason string) {
 	m.dirty = true
-	if g.quarantined {
-		m.log.Info("GPU released from quarantine", "gpu", g.uuid, "reason", reason, "was", g.reason)
+	if g.Quarantined {
+		m.log.Info("GPU released from quarantine", "gpu", g.GPU, "reason", reason, "was", g.Reason)
 	}
-	g.quarantined, g.manual, g.reason, g.passed, g.since = false, false, "", 0, time.Time{}
+	g.Quarantined, g.Manual, g.Reason, g.passed, g.Since = false, false, "", 0, time.Time{}
 	for _, s := range m.placements {
-		if s.GPU == g.uuid {
+		if s.GPU == g.GPU {
 			s.resetFailures() // The failures there may have been the GPU's.
 		}
 	}
@@ -99,13 +92,13 @@ func (o inventory) apply(m *machine) {
 		if g == nil || errors.Is(d.Err, context.Canceled) || errors.Is(d.Err, context.DeadlineExceeded) {
 			continue
 		}
-		g.index, g.device = d.Index, d
+		g.Index, g.device = d.Index, d
 		if d.Err != nil {
 			m.quarantine(g, d.Err.Error(), o.wall, false)
 			continue
 		}
 		g.healthyAt = o.since
-		if g.quarantined && !g.manual {
+		if g.Quarantined && !g.Manual {
 			if g.passed++; g.passed >= m.cfg.GPU.Probes {
 				m.release(g, fmt.Sprintf("passed %d probes", g.passed))
 			}
@@ -116,8 +109,8 @@ func (o inventory) apply(m *machine) {
 // releaseIndex clears an index that the driver has reassigned to another GPU.
 func (m *machine) releaseIndex(index int, uuid string) {
 	for _, g := range m.gpus {
-		if g.index == index && g.uuid != uuid && uuid != "" {
-			g.index = -1
+		if g.Index == index && g.GPU != uuid && uuid != "" {
+			g.Index = -1
 		}
 	}
 }
@@ -128,8 +121,8 @@ func (m *machine) drainGPU(uuid string) error {
 	if g == nil {
 		return fmt.Errorf("%q is not a GPU of this fleet", uuid)
 	}
-	if !g.drained {
-		g.drained, m.dirty = true, true
+	if !g.Drained {
+		g.Drained, m.dirty = true, true
 		m.log.Info("GPU drained", "gpu", uuid)
 	}
 	return nil
@@ -138,7 +131,7 @@ func (m *machine) drainGPU(uuid string) error {
 // sortedGPUs returns the GPUs by NVML index.
 func (m *machine) sortedGPUs() []*gpuState {
 	return slices.SortedFunc(maps.Values(m.gpus), func(a, b *gpuState) int {
-		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.uuid, b.uuid))
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.GPU, b.GPU))
 	})
 }
 

@@ -52,11 +52,11 @@ func newMachine(cfg Config, placements []Placement, saved persistentState, log *
 	for _, p := range placements {
 		m.placements = append(m.placements, &placementState{m: m, Placement: p, state: Waiting})
 		if p.GPU != "" && m.gpus[p.GPU] == nil {
-			m.gpus[p.GPU] = &gpuState{uuid: p.GPU, index: -1}
+			m.gpus[p.GPU] = &gpuState{quarantineRecord: quarantineRecord{GPU: p.GPU, Index: -1}}
 		}
 	}
 	for _, q := range saved.Quarantines {
-		m.gpus[q.GPU] = &gpuState{uuid: q.GPU, index: q.Index, quarantined: q.Quarantined, drained: q.Drained, manual: q.Manual, reason: q.Reason, since: q.Since}
+		m.gpus[q.GPU] = &gpuState{quarantineRecord: q}
 	}
 	return m
 }
@@ -144,7 +144,7 @@ func (m *machine) end() {
 func (m *machine) resume(name string) error {
 	if g := m.gpus[name]; g != nil {
 		m.release(g, "resumed manually")
-		g.drained = false
+		g.Drained = false
 		return nil
 	}
 	for _, s := range m.placements {

@@ -56,8 +56,8 @@ func (s *placementState) named(name string) bool {
 func (s *placementState) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
 
 func (s *placementState) blockedReason() string {
-	if g := s.m.gpus[s.GPU]; g.quarantined {
-		return "GPU out of use: " + g.reason
+	if g := s.m.gpus[s.GPU]; g.Quarantined {
+		return "GPU out of use: " + g.Reason
 	}
 	return "GPU out of use: drained manually"
 }
@@ -105,7 +105,7 @@ func (s *placementState) displayState() State {
 	switch {
 	case s.current != nil:
 		return s.current.state
-	case s.GPU != "" && s.m.gpus[s.GPU].quarantined:
+	case s.GPU != "" && s.m.gpus[s.GPU].Quarantined:
 		return Quarantined
 	case s.blocked():
 		return Drained
@@ -149,7 +149,11 @@ func (s *placementState) recordEnd(r *replica) {
 	s.reason = r.reason
 	switch r.cause {
 	case endFailure, endGPULost:
-		s.recordFailure()
+		s.failures = slices.DeleteFunc(append(s.failures, s.m.now), func(at time.Duration) bool {
+			return s.m.now-at > s.m.cfg.Restart.Window
+		})
+		s.failed = s.failed || len(s.failures) > s.m.cfg.Restart.Failures
+		fallthrough
 	case endUnresponsive:
 		s.tries++
 		s.retryAt = s.m.now + s.backoff(s.tries)
@@ -161,15 +165,6 @@ func (s *placementState) recordEnd(r *replica) {
 	case endPlanned:
 		s.retryAt = s.m.now
 	}
-}
-
-func (s *placementState) recordFailure() {
-	r := s.m.cfg.Restart
-	s.tries++
-	s.failures = append(s.failures, s.m.now)
-	s.failures = slices.DeleteFunc(s.failures, func(at time.Duration) bool { return s.m.now-at > r.Window })
-	s.failed = s.failed || len(s.failures) > r.Failures
-	s.retryAt = s.m.now + s.backoff(s.tries)
 }
 
 // backoff is the wait before a restart: it doubles with each try, with ±20 % jitter so that replicas that failed

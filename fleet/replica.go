@@ -33,13 +33,12 @@ type replica struct {
 	container  string // container ID, once known
 	url        string
 
-	state      State
-	since      time.Duration
-	startedAt  time.Duration
-	createdAt  time.Duration // when its container was known to exist
-	readySince time.Duration
-	reason     string
-	logs       []string
+	state     State
+	since     time.Duration
+	startedAt time.Duration
+	createdAt time.Duration // when its container was known to exist
+	reason    string
+	logs      []string
 
 	op    op
 	opDue time.Duration // deadline of the operation
@@ -66,7 +65,7 @@ func (r *replica) setState(s State) {
 	}
 	r.state, r.since = s, r.now()
 	if s == Ready {
-		r.readySince, r.everReady, r.reason, r.readinessFailures, r.canaryFailures = r.now(), true, "", 0, 0
+		r.everReady, r.reason, r.readinessFailures, r.canaryFailures = true, "", 0, 0
 		r.canaryDue = r.now() + r.m.cfg.Health.Canary
 		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, lightLoad: true}
 	}
@@ -90,7 +89,7 @@ func (r *replica) tick() {
 			return
 		}
 	case Ready:
-		r.placement.noteReady(r.now() - r.readySince)
+		r.placement.noteReady(r.now() - r.since)
 		r.runCanary()
 	case Stuck:
 		if r.op == opNone && r.now()-r.since >= stuckRetry {
@@ -150,7 +149,7 @@ func (r *replica) end(how endCause, reason string) {
 		r.setState(Stopping) // removed once its container is known
 	case how == endPlanned && r.state == Unready, (how == endPlanned || how == endGPULost) && r.state == Ready:
 		limit := r.m.cfg.Health.Drain
-		if r.placement.blocked() && r.m.gpus[r.placement.GPU].quarantined {
+		if r.placement.blocked() && r.m.gpus[r.placement.GPU].Quarantined {
 			limit = quarantineDrainLimit
 		}
 		r.setState(Draining)

@@ -51,19 +51,18 @@ func (m *machine) deploy(d Deployment) error {
 
 // advance continues the rollout as far as possible.
 func (m *machine) advance() {
-	for m.roll != nil {
-		if m.roll.index == len(m.placements) {
-			if m.roll.verified == 0 {
-				m.roll.fail(m, m.placements[0], "no placement is available")
-				return
-			}
-			m.log.Info("rollout complete", "generation", m.roll.target.Generation)
-			m.active, m.target, m.failed, m.roll, m.dirty = m.roll.target, nil, "", nil, true
-			return
-		}
+	for m.roll != nil && m.roll.index < len(m.placements) {
 		if !m.roll.step(m, m.placements[m.roll.index]) {
 			return
 		}
+	}
+	switch r := m.roll; {
+	case r == nil:
+	case r.verified == 0:
+		r.fail(m, m.placements[0], "no placement is available")
+	default:
+		m.log.Info("rollout complete", "generation", r.target.Generation)
+		m.active, m.target, m.failed, m.roll, m.dirty = r.target, nil, "", nil, true
 	}
 }
 
@@ -89,18 +88,13 @@ func (r *rollout) step(m *machine, s *placementState) bool {
 func (r *rollout) await(m *machine, s *placementState) bool {
 	switch isNew := s.current != nil && s.current.generation == r.target.Generation; {
 	case isNew && s.current.verified():
-		return r.finishPlacement()
+		r.verified++
+		return r.nextPlacement()
 	case !isNew && s.stuck():
 		return r.skip(s)
 	}
 	r.checkDeadline(m, s)
 	return false
-}
-
-// finishPlacement ends a placement at which the new replica is verified.
-func (r *rollout) finishPlacement() bool {
-	r.verified++
-	return r.nextPlacement()
 }
 
 func (r *rollout) nextPlacement() bool {
@@ -183,12 +177,13 @@ func (r *rollout) promote(m *machine, s *placementState) bool {
 		return false
 	}
 	s.current, s.next = s.next, nil
-	return r.finishPlacement()
+	r.verified++
+	return r.nextPlacement()
 }
 
 // verified reports whether the replica has been ready for rollout.monitor.
 func (r *replica) verified() bool {
-	return r.state == Ready && r.now()-r.readySince >= r.m.cfg.Rollout.Monitor
+	return r.state == Ready && r.now()-r.since >= r.m.cfg.Rollout.Monitor
 }
 
 // checkDeadline fails the rollout if the new replica has not proved itself in time.

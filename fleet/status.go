@@ -145,16 +145,16 @@ func (r *replica) status() ReplicaStatus {
 
 func (g *gpuState) status() GPUStatus {
 	s := GPUStatus{
-		UUID: g.uuid, Index: g.index, Name: g.device.Name, State: "ok", Utilization: g.device.Utilization,
+		UUID: g.GPU, Index: g.Index, Name: g.device.Name, State: "ok", Utilization: g.device.Utilization,
 		Temperature: g.device.Temperature, ECC: g.device.ECCVolatile,
 	}
 	if g.device.Memory != nil {
 		s.MemoryUsed, s.MemoryTotal = g.device.Memory.Used, g.device.Memory.Total
 	}
 	switch {
-	case g.quarantined:
-		s.State, s.Reason, s.Passed, s.Manual, s.Since = "quarantined", g.reason, g.passed, g.manual, &g.since
-	case g.drained:
+	case g.Quarantined:
+		s.State, s.Reason, s.Passed, s.Manual, s.Since = "quarantined", g.Reason, g.passed, g.Manual, &g.Since
+	case g.Drained:
 		s.State = "drained"
 	}
 	return s

@@ -117,14 +117,14 @@ func (s *Supervisor) release() {
 // wanted applies the configured deployment to the saved state. If the image is missing, the previous deployment stays.
 func (s *Supervisor) wanted(ctx context.Context, saved *persistentState) error {
 	d, err := s.deployment(ctx, s.cfg)
-	if err != nil && saved.Active == nil {
+	switch {
+	case err == nil:
+		saved.setWanted(d)
+	case saved.Active == nil:
 		return err
-	}
-	if err != nil {
+	default:
 		s.log.Error("configured image unavailable; keeping the previous deployment", "error", err.Error())
-		return nil
 	}
-	saved.setWanted(d)
 	return nil
 }
 
