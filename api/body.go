@@ -58,10 +58,6 @@ func (b *body) Read(p []byte) (int, error) {
 		b.peeked = b.peeked[n:]
 		return n, nil
 	}
-	return b.receive(p)
-}
-
-func (b *body) receive(p []byte) (int, error) {
 	if over := b.limit + 1 - b.read; int64(len(p)) > over {
 		p = p[:over]
 	}
@@ -100,21 +96,9 @@ func (b *body) permit() (err error) {
 }
 
 // peek returns the first n bytes, or all if there are fewer. Read returns them again.
-func (b *body) peek(n int) ([]byte, error) {
-	p := make([]byte, n)
-	got := 0
-	for got < n {
-		more, err := b.receive(p[got:])
-		got += more
-		if errors.Is(err, io.EOF) {
-			break // the next read returns it again
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	b.peeked = p[:got]
-	return b.peeked, nil
+func (b *body) peek(n int64) (first []byte, err error) {
+	b.peeked, err = io.ReadAll(io.LimitReader(b, n))
+	return b.peeked, err
 }
 
 // close ends the request's admission. Further calls do nothing.
@@ -158,19 +142,19 @@ func tooLarge(limit int64) *apierror.Error {
 // isTransportError reports whether reading failed below the body's format: the client disconnected, was too slow, was
 // displaced, or cut the body short.
 func isTransportError(err error) bool {
-	var full *admission.FullError
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	_, full := errors.AsType[*admission.FullError](err)
+	return full || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		errors.Is(err, admission.ErrDisplaced) || errors.As(err, &full)
+		errors.Is(err, admission.ErrDisplaced)
 }
 
 // bodyError turns an error of reading a body into an API error.
 func (s *Server) bodyError(err error, b *body) error {
 	err = s.admissionError(err, b.read)
-	var apiErr *apierror.Error
-	switch {
-	case errors.As(err, &apiErr):
+	if _, ok := errors.AsType[*apierror.Error](err); ok {
 		return err
+	}
+	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return apierror.Wrap(apierror.Malformed, err, "the body ends unexpectedly after %d bytes", b.read)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

@@ -11,6 +11,7 @@ import (
 
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/panics"
 )
 
 // waiting changes the engine to one that responds to images that begin with "wait" once respond is called.
@@ -173,4 +174,20 @@ func TestPanicOfAHandler(t *testing.T) {
 		t.Errorf("%d %s\n%s", got.Status, got.Body, s.log)
 	}
 	s.good()
+}
+
+// A panic that the engine has caught: its stack is for the log alone.
+func TestStackOfAPanicInTheEngineIsLoggedAndNotSent(t *testing.T) {
+	s := open(t, func(_ *Config, e *engine) {
+		e.predict = func(context.Context, inference.Request) (*inference.Response, error) {
+			return nil, panics.Catch(func() error { panic("bang") })
+		}
+	})
+	got := s.post("/predict", "image/jpeg", "pixels")
+	if got.Status != 500 || got.Error != "internal error" || strings.Contains(string(got.Body), "busy_test.go") {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if log := s.log.String(); !strings.Contains(log, "panic: bang") || !strings.Contains(log, "busy_test.go") {
+		t.Errorf("logged %s", log)
+	}
 }

@@ -15,16 +15,10 @@ func (c *catalog) has(name string) bool {
 	if known := c.names.Load(); known != nil && (*known)[name] {
 		return true
 	}
-	names := c.refresh()
-	return names[name]
-}
-
-func (c *catalog) refresh() map[string]bool {
-	list := c.engine.Models()
-	names := make(map[string]bool, len(list))
-	for _, m := range list {
+	names := map[string]bool{}
+	for _, m := range c.engine.Models() {
 		names[m.Name] = true
 	}
 	c.names.Store(&names)
-	return names
+	return names[name]
 }

@@ -7,6 +7,7 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
+	"fovea/internal/panics"
 
 	"github.com/gin-gonic/gin"
 )
@@ -35,17 +36,21 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 		return
 	}
 	if err.Cause != nil && status >= http.StatusInternalServerError {
-		s.log.Error("request failed", "request_id", rc.id, "code", string(err.Code), "error", err.Error())
+		log := s.log.With("request_id", rc.id, "code", string(err.Code))
+		if stack := panics.Stack(err); stack != "" {
+			log = log.With("stack", stack)
+		}
+		log.Error("request failed", "error", err.Error())
 	}
 	httpserver.WriteError(c.Writer, err, rc.id, predictions)
 }
 
 // apiErrorOf is apierror.From for errors that may also be those of a context.
 func apiErrorOf(err error) *apierror.Error {
-	var apiErr *apierror.Error
-	switch {
-	case errors.As(err, &apiErr):
+	if apiErr, ok := errors.AsType[*apierror.Error](err); ok {
 		return apiErr
+	}
+	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return apierror.Wrap(apierror.DeadlineExceeded, err, "no response within the request's time")
 	case errors.Is(err, context.Canceled):

@@ -15,6 +15,7 @@ import (
 
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/internal/requestid"
 )
 
@@ -44,7 +45,7 @@ func judge(t *testing.T, s *Server, b *body, in *submission, err error) {
 			t.Errorf("image %d has %d bytes", i, len(p))
 		}
 	}
-	if p := in.params.values; p.TopK < 0 || p.TopK > maxTopK || p.Score != nil && !(*p.Score >= 0 && *p.Score <= 1) && err == nil {
+	if p := in.params.values; p.TopK < 0 || p.TopK > repository.MaxTopK || p.Score != nil && !(*p.Score >= 0 && *p.Score <= 1) && err == nil {
 		t.Errorf("parameters %+v", p)
 	}
 	if err != nil {
@@ -151,7 +152,7 @@ func FuzzParameters(f *testing.F) {
 			if !errors.As(err, &apiErr) || apiErr.Code != apierror.InvalidParameter || len(apiErr.Message) > 1000 {
 				t.Errorf("%v", err)
 			}
-		} else if v := p.values; v.TopK < 0 || v.TopK > maxTopK || v.Score != nil && !(*v.Score >= 0 && *v.Score <= 1) || v.IoU != nil && !(*v.IoU >= 0 && *v.IoU <= 1) {
+		} else if v := p.values; v.TopK < 0 || v.TopK > repository.MaxTopK || v.Score != nil && !(*v.Score >= 0 && *v.Score <= 1) || v.IoU != nil && !(*v.IoU >= 0 && *v.IoU <= 1) {
 			t.Errorf("%q gives %+v", query, v)
 		}
 		got := requestid.Of(id)

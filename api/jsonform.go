@@ -11,7 +11,7 @@ import (
 
 const jsonFormat = `{"images":[{"b64":"…"}],"parameters":{"top_k":5}}`
 
-// readJSON reads a body of jsonFormatat. encoding/json checks that it is valid; then each image is decoded directly from the
+// readJSON reads a body of jsonFormat. encoding/json checks that it is valid; then each image is decoded directly from the
 // body's buffer, and unknown or duplicate fields are errors.
 func readJSON(s *Server, b *body, in *submission) error {
 	text, err := readAll(b, int(max(b.length, initialSize)))

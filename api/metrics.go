@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -59,16 +60,12 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collectors.NewBuildInfoCollector(), buildInfo(build))
+		collectors.NewBuildInfoCollector(), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "fovea_build_info", Help: "Always 1; the labels identify the program.",
+			ConstLabels: prometheus.Labels{"version": build.Version, "revision": build.Revision, "go_version": build.GoVersion},
+		}, func() float64 { return 1 }))
 	m.registry.MustRegister(more...)
 	return m
-}
-
-func buildInfo(b Build) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "fovea_build_info", Help: "Always 1; the labels identify the program.",
-		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go_version": b.GoVersion},
-	}, func() float64 { return 1 })
 }
 
 // Stage implements inference.Observer.
@@ -93,18 +90,12 @@ func (m *Metrics) Discarded(model, version string, boxes int) {
 
 // Rejected implements inference.Observer.
 func (m *Metrics) Rejected(model, reason string) {
-	if model == "" {
-		model = unknownModel
-	}
-	m.rejected.WithLabelValues(model, reason).Inc()
+	m.rejected.WithLabelValues(cmp.Or(model, unknownModel), reason).Inc()
 }
 
 // request counts a finished request for predictions.
 func (m *Metrics) request(rc *requestContext) {
-	model := rc.model
-	if model == "" {
-		model = unknownModel
-	}
+	model := cmp.Or(rc.model, unknownModel)
 	m.requests.WithLabelValues(model, rc.version, strconv.Itoa(rc.status)).Inc()
 	m.duration.WithLabelValues(model, rc.version).Observe(time.Since(rc.start).Seconds())
 }

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime/multipart"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -35,25 +37,19 @@ func multipartFormat(limit int64, boundary string) (bodyFormat, error) {
 func (s *Server) readParts(r *multipart.Reader, b *body, in *submission) error {
 	for {
 		part, err := r.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			return readRest(b)
+		if err == nil {
+			err = s.readPart(part, b, in)
+		} else if errors.Is(err, io.EOF) {
+			// What follows the last boundary is discarded while the body has a deadline: net/http would wait for it without
+			// one, and until all is read it does not notice that the client has disconnected.
+			if _, err = io.Copy(io.Discard, b); err == nil {
+				return nil
+			}
 		}
 		if err != nil {
 			return multipartError(err)
 		}
-		if err := s.readPart(part, b, in); err != nil {
-			return multipartError(err)
-		}
 	}
-}
-
-// readRest discards what follows the last boundary, while the body has a deadline: net/http would wait for it without one
-// before it responds, and until all is read it does not notice that the client has disconnected.
-func readRest(b *body) error {
-	if _, err := io.Copy(io.Discard, b); err != nil {
-		return multipartError(err)
-	}
-	return nil
 }
 
 func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
@@ -91,8 +87,7 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 // multipartError is Malformed unless err is about the transport: package multipart returns io.ErrUnexpectedEOF also if the
 // last boundary is missing, and either way the body ends unexpectedly.
 func multipartError(err error) error {
-	var apiErr *apierror.Error
-	if errors.As(err, &apiErr) || isTransportError(err) {
+	if _, ok := errors.AsType[*apierror.Error](err); ok || isTransportError(err) {
 		return err
 	}
 	return apierror.Wrap(apierror.Malformed, err, "the body is not multipart/form-data with the boundary of its content type")
@@ -107,18 +102,22 @@ func partName(part *multipart.Part) string {
 	return dispositionName(part.Header.Get("Content-Disposition"))
 }
 
+// parameter matches one parameter of a header: its name, and its value in quotation marks or up to the next semicolon. In
+// quotation marks, a backslash escapes one of them or a backslash; elsewhere it is itself, as in Windows paths.
+var parameter = regexp.MustCompile(`([^=;]*)(?:=[ \t]*(?:"((?s:[^"\\]|\\.)*)"[^;]*|([^;]*)))?(?:;|$)`)
+
+var unescape = strings.NewReplacer(`\"`, `"`, `\\`, `\`)
+
 // dispositionName returns the parameter name of a form-data disposition, quoted or not; "" if there is none, or several that
 // differ.
-func dispositionName(text string) string {
+func dispositionName(text string) (found string) {
 	kind, rest, _ := strings.Cut(text, ";")
 	if !strings.EqualFold(strings.TrimSpace(kind), "form-data") {
 		return ""
 	}
-	found := ""
-	for rest != "" {
-		var key, value string
-		key, value, rest = nextParameter(rest)
-		if !strings.EqualFold(key, "name") || value == "" {
+	for _, p := range parameter.FindAllStringSubmatch(rest, -1) {
+		value := cmp.Or(unescape.Replace(p[2]), strings.TrimSpace(p[3]))
+		if !strings.EqualFold(strings.TrimSpace(p[1]), "name") || value == "" {
 			continue
 		}
 		if found != "" && found != value {
@@ -127,45 +126,4 @@ func dispositionName(text string) string {
 		found = value
 	}
 	return found
-}
-
-// nextParameter splits a list of parameters after its first. A value that begins with a quotation mark extends to the next
-// one, any other to the next semicolon.
-func nextParameter(text string) (key, value, rest string) {
-	end := strings.IndexAny(text, "=;")
-	if end < 0 {
-		return strings.TrimSpace(text), "", ""
-	}
-	key, rest = strings.TrimSpace(text[:end]), text[end+1:]
-	if text[end] == ';' {
-		return key, "", rest
-	}
-	rest = strings.TrimLeft(rest, " \t")
-	if quoted, after, ok := cutQuoted(rest); ok {
-		_, rest, _ = strings.Cut(after, ";")
-		return key, quoted, rest
-	}
-	value, rest, _ = strings.Cut(rest, ";")
-	return key, strings.TrimSpace(value), rest
-}
-
-// cutQuoted cuts a quoted value off the beginning of a text. A backslash escapes a quotation mark or a backslash; elsewhere it
-// is itself, as in Windows paths.
-func cutQuoted(text string) (value, after string, ok bool) {
-	if !strings.HasPrefix(text, `"`) {
-		return "", "", false
-	}
-	var b strings.Builder
-	for i := 1; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '"':
-			return b.String(), text[i+1:], true
-		case c == '\\' && i+1 < len(text) && (text[i+1] == '"' || text[i+1] == '\\'):
-			i++
-			b.WriteByte(text[i])
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return "", "", false
 }

@@ -13,18 +13,16 @@ import (
 	"fovea/postprocess"
 )
 
-const maxTopK = repository.MaxTopK
-
 // params are the parameters of a request, from its query and its body. None may be given twice.
 type params struct {
 	values postprocess.Params
-	given  map[string]bool
+	given  []string
 }
 
 var setters = map[string]func(*postprocess.Params, float64) *apierror.Error{
 	"top_k": func(p *postprocess.Params, v float64) *apierror.Error {
-		if v < 1 || v > maxTopK || v != float64(int(v)) {
-			return apierror.New(apierror.InvalidParameter, "top_k must be a whole number from 1 to %d", maxTopK)
+		if v < 1 || v > repository.MaxTopK || v != float64(int(v)) {
+			return apierror.New(apierror.InvalidParameter, "top_k must be a whole number from 1 to %d", repository.MaxTopK)
 		}
 		p.TopK = int(v)
 		return nil
@@ -56,7 +54,7 @@ func (p *params) set(name, text string) error {
 	if !ok {
 		return apierror.New(apierror.InvalidParameter, "unknown parameter %s; allowed: %s", quote(name), parameterNames())
 	}
-	if p.given[name] {
+	if slices.Contains(p.given, name) {
 		return apierror.New(apierror.InvalidParameter, "parameter %s is given twice", name)
 	}
 	v, err := number(text)
@@ -66,18 +64,12 @@ func (p *params) set(name, text string) error {
 	if err := setter(&p.values, v); err != nil {
 		return err
 	}
-	if p.given == nil {
-		p.given = make(map[string]bool, len(setters))
-	}
-	p.given[name] = true
+	p.given = append(p.given, name)
 	return nil
 }
 
 // query sets the parameters of a URL query.
 func (p *params) query(raw string) error {
-	if raw == "" {
-		return nil
-	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return apierror.Wrap(apierror.InvalidParameter, err, "the query cannot be parsed; allowed: %s", parameterNames())

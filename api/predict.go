@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"fovea/health"
@@ -15,30 +16,21 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// predictNamed handles POST /v1/models/{model}/predict and …/versions/{version}/predict.
-func (s *Server) predictNamed(c *gin.Context, rc *requestContext) {
+// predict handles POST /predict, /v1/models/{model}/predict and …/versions/{version}/predict.
+func (s *Server) predict(c *gin.Context, rc *requestContext) {
 	rc.predict = true
-	model := c.Param("model")
-	if !s.catalog.has(model) {
+	model, named := c.Params.Get("model")
+	if !named {
+		model = s.engine.Default()
+	}
+	switch {
+	case model == "" && !named:
+		s.reject(c, rc, apierror.New(apierror.NotReady, "no model is loaded"))
+		return
+	case named && !s.catalog.has(model):
 		s.reject(c, rc, s.modelNotFound(model))
 		return
 	}
-	s.predict(c, rc, model, c.Param("version"))
-}
-
-// predictDefault handles POST /predict.
-func (s *Server) predictDefault(c *gin.Context, rc *requestContext) {
-	rc.predict = true
-	model := s.engine.Default()
-	if model == "" {
-		s.reject(c, rc, apierror.New(apierror.NotReady, "no model is loaded"))
-		return
-	}
-	s.predict(c, rc, model, "")
-}
-
-// predict handles a request for a model that exists.
-func (s *Server) predict(c *gin.Context, rc *requestContext, model, version string) {
 	rc.model = model
 	in, body, err := s.receive(c, rc)
 	if err != nil {
@@ -46,7 +38,7 @@ func (s *Server) predict(c *gin.Context, rc *requestContext, model, version stri
 		return
 	}
 	defer body.close() // also after a panic
-	r := inference.Request{Model: model, Version: version, Params: in.params.values, Waited: body.waited}
+	r := inference.Request{Model: model, Version: c.Param("version"), Params: in.params.values, Waited: body.waited}
 	results := s.predictImages(c.Request.Context(), rc, r, in, body)
 	body.close() // before the response: a client that reads it slowly should not count as a request in flight
 	s.respond(c, rc, results)
@@ -129,10 +121,8 @@ func (s *Server) engineError(err error) *apierror.Error {
 // there is only one. Of several errors, the first that is not about its image is returned, since the request may then be
 // sent again.
 func requestError(results []imageResult) *apierror.Error {
-	for _, result := range results {
-		if result.err == nil {
-			return nil
-		}
+	if slices.ContainsFunc(results, func(r imageResult) bool { return r.err == nil }) {
+		return nil
 	}
 	for _, result := range results {
 		if len(results) == 1 || !result.err.Code.AboutImage() {

@@ -64,7 +64,7 @@ func TestBadRequests(t *testing.T) {
 		"a model's name of 5000 letters":        {"/v1/models/" + strings.Repeat("x", 5000) + "/predict", image("pixels"), 404, apierror.ModelNotFound, "xxx\"…;"},
 		"a model's name with an invalid letter": {"/v1/models/%FF%FE/predict", image("pixels"), 404, apierror.ModelNotFound, `"\xff\xfe"`},
 		"an empty model name":                   {"/v1/models//predict", image("pixels"), 404, apierror.ModelNotFound, `no model ""`},
-		"a route that there isn't":              {"/v2/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
+		"an unknown route":                      {"/v2/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
 		"a slash too many":                      {path + "/", image("pixels"), 404, apierror.NotFound, "no route"},
 
 		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, apierror.InvalidParameter, `"topk"; allowed: iou_threshold, score_threshold, top_k`},
@@ -84,7 +84,7 @@ func TestBadRequests(t *testing.T) {
 		"JSON that isn't JSON":           {path, json(`images`), 400, apierror.Malformed, `of the form {"images":[{"b64":"…"}]`},
 		"JSON that isn't an object":      {path, json(`[]`), 400, apierror.Malformed, "the body is not an object"},
 		"JSON that is null":              {path, json(`null`), 400, apierror.Malformed, "the body is not an object"},
-		"JSON that goes on":              {path, json(images("", "one") + "{}"), 400, apierror.Malformed, "after top-level value"},
+		"JSON with trailing data":        {path, json(images("", "one") + "{}"), 400, apierror.Malformed, "after top-level value"},
 		"JSON with no images":            {path, json(`{"images":[]}`), 400, apierror.Malformed, "has no image"},
 		"JSON without images":            {path, json(`{}`), 400, apierror.Malformed, "has no image"},
 		"images that aren't an array":    {path, json(`{"images":{"b64":"b25l"}}`), 400, apierror.Malformed, "images is not an array"},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -67,10 +68,6 @@ func (s *Server) finish(c *gin.Context, rc *requestContext) {
 	if rc.predict {
 		s.metrics.request(rc)
 	}
-	s.logRequest(c, rc)
-}
-
-func (s *Server) logRequest(c *gin.Context, rc *requestContext) {
 	level := slog.LevelInfo
 	if rc.quiet && rc.status < http.StatusBadRequest {
 		level = slog.LevelDebug
@@ -79,14 +76,10 @@ func (s *Server) logRequest(c *gin.Context, rc *requestContext) {
 	if !s.log.Enabled(ctx, level) {
 		return
 	}
-	route := c.FullPath()
-	if route == "" {
-		route = "none"
-	}
 	attrs := append(make([]slog.Attr, 0, 12),
 		slog.String("request_id", rc.id),
 		slog.String("method", c.Request.Method),
-		slog.String("route", route),
+		slog.String("route", cmp.Or(c.FullPath(), "none")),
 		slog.Int("status", rc.status),
 		slog.Duration("duration", time.Since(rc.start)),
 		slog.String("client", c.ClientIP()),

@@ -9,38 +9,33 @@ import (
 
 // predictResponse is the body of a response with at least one prediction.
 type predictResponse struct {
-	Model       string  `json:"model"`
-	Version     string  `json:"version"`
-	Device      string  `json:"device"`
-	Predictions []entry `json:"predictions"` // in the order of the request
-	Timing      timing  `json:"timing"`
+	Model       string `json:"model"`
+	Version     string `json:"version"`
+	Device      string `json:"device"`
+	Predictions []any  `json:"predictions"` // of each image, in the order of the request: a postprocess.Prediction, or an apierror.Body
+	Timing      timing `json:"timing"`
 }
-
-// entry is the result of one image: a postprocess.Prediction, or an apierror.Body.
-type entry any
 
 // timing is in milliseconds. With several images, each stage is that of the slowest image; total is the time from the
 // request's headers to the response, and so includes the arrival of the body.
 type timing struct {
-	Queue       millis `json:"queue"`
-	Decode      millis `json:"decode"`
-	Preprocess  millis `json:"preprocess"`
-	Infer       millis `json:"infer"`
-	Postprocess millis `json:"postprocess"`
-	Total       millis `json:"total"`
+	Queue       float64 `json:"queue"`
+	Decode      float64 `json:"decode"`
+	Preprocess  float64 `json:"preprocess"`
+	Infer       float64 `json:"infer"`
+	Postprocess float64 `json:"postprocess"`
+	Total       float64 `json:"total"`
 }
 
 // millis is a time in milliseconds with three decimals.
-type millis float64
-
-func toMillis(d time.Duration) millis { return millis(float64(d.Microseconds()) / 1000) }
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (t *timing) merge(other inference.Timing) {
-	t.Queue = max(t.Queue, toMillis(other.Queue))
-	t.Decode = max(t.Decode, toMillis(other.Decode))
-	t.Preprocess = max(t.Preprocess, toMillis(other.Preprocess))
-	t.Infer = max(t.Infer, toMillis(other.Infer))
-	t.Postprocess = max(t.Postprocess, toMillis(other.Postprocess))
+	t.Queue = max(t.Queue, millis(other.Queue))
+	t.Decode = max(t.Decode, millis(other.Decode))
+	t.Preprocess = max(t.Preprocess, millis(other.Preprocess))
+	t.Infer = max(t.Infer, millis(other.Infer))
+	t.Postprocess = max(t.Postprocess, millis(other.Postprocess))
 }
 
 // newResponse combines the results, of which at least one is a prediction.
@@ -52,13 +47,13 @@ func newResponse(rc *requestContext, results []imageResult) predictResponse {
 			response.Timing.merge(r.Timing)
 		}
 	}
-	response.Timing.Total = toMillis(time.Since(rc.start))
+	response.Timing.Total = millis(time.Since(rc.start))
 	rc.version = response.Version
 	return response
 }
 
-func entries(results []imageResult) []entry {
-	list := make([]entry, len(results))
+func entries(results []imageResult) []any {
+	list := make([]any, len(results))
 	for i, result := range results {
 		if err := result.err; err != nil {
 			list[i] = apierror.Body{Error: err.Message, Code: err.Code}

@@ -37,9 +37,9 @@ func (s *Server) routes() *gin.Engine {
 	if err := r.SetTrustedProxies(nil); err != nil {
 		panic(err) // not reached: there is nothing to parse
 	}
-	r.POST("/predict", s.route(s.predictDefault))
-	r.POST("/v1/models/:model/predict", s.route(s.predictNamed))
-	r.POST("/v1/models/:model/versions/:version/predict", s.route(s.predictNamed))
+	for _, path := range []string{"/predict", "/v1/models/:model/predict", "/v1/models/:model/versions/:version/predict"} {
+		r.POST(path, s.route(s.predict))
+	}
 	for path, show := range map[string]func(*gin.Context, *requestContext){
 		"/v1/models": s.listModels, "/v1/models/:model": s.showModel, "/health": s.showHealth, "/ready": s.showReady,
 		"/openapi.json": showDocument(documentFor(s.cfg)), "/metrics": s.showMetrics(),
@@ -61,9 +61,8 @@ func (s *Server) noMethod(c *gin.Context, rc *requestContext) {
 }
 
 func (s *Server) showHealth(c *gin.Context, rc *requestContext) {
-	rc.quiet = true
 	report := s.health.Report()
-	httpserver.WriteJSON(c.Writer, readyStatus(report.Live()), report)
+	writeHealth(c, rc, report.Live(), report)
 }
 
 // readiness is the body of GET /ready. Missing lists the versions that cannot be served, and Warnings the models that cannot
@@ -75,7 +74,6 @@ type readiness struct {
 }
 
 func (s *Server) showReady(c *gin.Context, rc *requestContext) {
-	rc.quiet = true
 	answer := readiness{s.health.Report(), []string{}, []string{}}
 	for _, m := range s.engine.Models() {
 		if m.Unreadable != "" && m.State != inference.Failed {
@@ -89,14 +87,16 @@ func (s *Server) showReady(c *gin.Context, rc *requestContext) {
 	if !answer.Ready() {
 		c.Header("Retry-After", "1")
 	}
-	httpserver.WriteJSON(c.Writer, readyStatus(answer.Ready()), answer)
+	writeHealth(c, rc, answer.Ready(), answer)
 }
 
-func readyStatus(ok bool) int {
-	if ok {
-		return http.StatusOK
+func writeHealth(c *gin.Context, rc *requestContext, ok bool, report any) {
+	rc.quiet = true
+	status := http.StatusOK
+	if !ok {
+		status = http.StatusServiceUnavailable
 	}
-	return http.StatusServiceUnavailable
+	httpserver.WriteJSON(c.Writer, status, report)
 }
 
 func showDocument(document []byte) func(*gin.Context, *requestContext) {

@@ -61,7 +61,7 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 	}
 	s.router = s.routes()
 	policy, _ := cors.Parse(cfg.CORS) // the configuration is valid
-	s.http = httpserver.New(policy.Handler(s.router, allowCORS), cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
+	s.http = httpserver.New(policy.Handler(s.router), cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
 	metrics.watch(engine, s.admission)
 	return s
 }
@@ -70,9 +70,6 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 func (c Config) limits() admission.Limits {
 	return admission.Limits{Requests: c.MaxRequests, Bytes: int64(c.BodyBudget), ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
-
-// allowCORS reports whether web pages of other origins may read a path: all but what only monitoring needs.
-func allowCORS(path string) bool { return path != "/metrics" }
 
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {

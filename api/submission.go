@@ -31,14 +31,6 @@ func (in *submission) decoded(img int, b *body) {
 	}
 }
 
-// recycle frees the buffers of a request that is refused.
-func (in *submission) recycle() {
-	for _, img := range in.images {
-		putBuffer(img)
-	}
-	in.images = nil
-}
-
 // bodyFormat is a way to send images.
 type bodyFormat struct {
 	limit int64 // bytes of the body
@@ -66,7 +58,9 @@ func (s *Server) receive(c *gin.Context, rc *requestContext) (*submission, *body
 		err = apierror.New(apierror.Malformed, "the request has no image; %s", allowedMedia)
 	}
 	if err != nil {
-		in.recycle()
+		for _, img := range in.images {
+			putBuffer(img)
+		}
 		b.close()
 		return nil, nil, s.bodyError(err, b)
 	}

@@ -1,26 +1,26 @@
-# The verbs that need a running Docker engine, included by the Makefile. FOVEA_TEST_IMAGE names the image to try, default
+# Targets that need a running Docker engine, included by the Makefile. FOVEA_TEST_IMAGE is the image to test, default
 # fovea.
 
 .PHONY: engine-test fleet-figures gateway-figures
 
-# The packages that have tests with the build tag engine.
+# Packages with tests behind the build tag engine.
 ENGINE_PACKAGES := ./docker/... ./fleet/... ./cmd/supervise/...
 
-engine-test: setup #+ try containers and fleets, with all their faults, on a Docker engine (ARGS=-v: with their figures)
+engine-test: setup #+ test containers and fleets under faults on a Docker engine (ARGS=-v prints the figures)
 	go vet -tags=engine,gocv_specific_modules $(ENGINE_PACKAGES)
 	go test -count=1 -p 1 -race -timeout=15m -tags=engine,gocv_specific_modules $(ARGS) $(ENGINE_PACKAGES)
 
-# What is measured at full scale; each takes a little more than FIGURES_SPAN.
+# Tests to measure at full scale; each takes a little longer than FIGURES_SPAN.
 FIGURES ?= Rollout.*Loses|Planned|SupervisorKilled|ReplicaKilled|OffTheBus
 FIGURES_SPAN ?= 60s
 FIGURES_RATE ?= 100
 
-fleet-figures: setup #+ measure planned and unplanned changes of a fleet under load: one table, and whether targets are met
+fleet-figures: setup #+ measure planned and unplanned changes of a fleet under load, against targets
 	@go test -c -tags=engine,gocv_specific_modules -o bin/fleet.test ./fleet
 	@cd fleet && FOVEA_FLEET_FIGURES=1 FOVEA_FLEET_RATE=$(FIGURES_RATE) FOVEA_FLEET_SPAN=$(FIGURES_SPAN) \
 	  ../bin/fleet.test -test.parallel=1 -test.timeout=30m -test.run '$(FIGURES)' $(ARGS)
 
-gateway-figures: setup #+ measure the gateway against its replica itself, in turns
+gateway-figures: setup #+ measure the gateway against its replica, alternating
 	@go test -c -o bin/gateway.test ./fleet/gateway
 	@replica=$$(docker run --rm --detach --read-only --tmpfs /tmp --publish 127.0.0.1::8000 $(or $(FOVEA_TEST_IMAGE),fovea)) \
 	  && trap "docker rm --force $$replica >/dev/null" EXIT \

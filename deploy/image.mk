@@ -1,8 +1,7 @@
-# The verbs of the container images, included by the Makefile.
+# Targets of the container images, included by the Makefile.
 
 HADOLINT := $(CACHE)/bin/hadolint-2.15.1
-IMAGE_VERSION = $(shell git describe --always --dirty 2>/dev/null || echo dev)
-IMAGE_ARGS = --build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
+IMAGE_ARGS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
 	--build-arg CREATED=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
 .PHONY: image image-cuda image-supervise image-platforms image-lint image-test image-test-arm64
@@ -17,17 +16,17 @@ image-supervise: #+ build the supervisor's image
 	docker build $(IMAGE_ARGS) --target supervise -t fovea-supervise .
 
 image-platforms: #+ build for amd64 and arm64 and push (IMAGE=registry/name:tag)
-	docker buildx build $(IMAGE_ARGS) --platform linux/amd64,linux/arm64 -t $(or $(IMAGE),$(error IMAGE names no registry)) --push .
+	docker buildx build $(IMAGE_ARGS) --platform linux/amd64,linux/arm64 -t $(or $(IMAGE),$(error set IMAGE=registry/name:tag)) --push .
 
 image-lint: $(HADOLINT) $(GOLANGCI) #+ check the Dockerfile with hadolint, and the image tests
 	$(HADOLINT) Dockerfile
 	cd deploy/imagetest && GOFLAGS= $(GOLANGCI) run --build-tags image,arm64emulation ./...
 
-image-test: image-lint #+ try the container images; needs a Docker engine
+image-test: image-lint #+ test the container images; needs a Docker engine
 	cd deploy/imagetest && GOFLAGS= go vet -tags image,arm64emulation ./...
 	cd deploy/imagetest && GOFLAGS= go test -count=1 -timeout 80m -v -tags image $(ARGS) ./...
 
-image-test-arm64: #+ the arm64 image answers under qemu-user; needs a Docker engine and qemu-user-static
+image-test-arm64: #+ test the arm64 image under qemu-user; needs a Docker engine and qemu-user-static
 	cd deploy/imagetest && GOFLAGS= go test -count=1 -timeout 80m -v -tags image,arm64emulation -run ARM64 $(ARGS) ./...
 
 $(HADOLINT): deploy/hadolint.txt

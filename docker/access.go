@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -15,11 +14,9 @@ import (
 // maxEntries bounds how many entries of a models folder are checked.
 const maxEntries = 10000
 
-var errEnough = errors.New("enough entries checked")
-
-// CheckModels checks that a container's user can read a models folder. Parent folders do not matter, since only the folder is
-// mounted. It ignores ACLs and user namespaces (see CheckRootless).
-func CheckModels(dir string, uid, gid int) Check {
+// checkModels checks that a container's user can read a models folder. Parent folders do not matter, since only the folder is
+// mounted. It ignores ACLs and user namespaces (see checkRootless).
+func checkModels(dir string, uid, gid int) Check {
 	const name = "models folder"
 	if stat, err := os.Stat(dir); err != nil || !stat.IsDir() {
 		return bad(name, "set models_dir to a folder with one subfolder per model", "%s is not an accessible folder", dir)
@@ -28,7 +25,7 @@ func CheckModels(dir string, uid, gid int) Check {
 	seen := 0
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if seen++; seen > maxEntries || len(unreadable) == 3 {
-			return errEnough
+			return fs.SkipAll
 		}
 		if err != nil || !readable(path, uid, gid) {
 			unreadable = append(unreadable, path)
@@ -38,7 +35,7 @@ func CheckModels(dir string, uid, gid int) Check {
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
+	if err != nil {
 		return bad(name, "see the message", "%v", err)
 	}
 	if len(unreadable) > 0 {
@@ -47,8 +44,8 @@ func CheckModels(dir string, uid, gid int) Check {
 	return ok(name, "%s is readable by %d:%d", dir, uid, gid)
 }
 
-// CheckSecret checks that a container's user can read a secret.
-func CheckSecret(name, path string, uid, gid int) Check {
+// checkSecret checks that a container's user can read a secret.
+func checkSecret(name, path string, uid, gid int) Check {
 	what := "secret " + name
 	stat, err := os.Stat(path)
 	switch {
@@ -85,8 +82,8 @@ func readable(path string, uid, gid int) bool {
 	}
 }
 
-// CheckPort checks that a port on 127.0.0.1 is free; 0 always is.
-func CheckPort(port int) Check {
+// checkPort checks that a port on 127.0.0.1 is free; 0 always is.
+func checkPort(port int) Check {
 	name := fmt.Sprintf("port %d on %s", port, loopback)
 	if port == 0 {
 		return ok("port on "+loopback, "chosen by the engine")
@@ -95,8 +92,6 @@ func CheckPort(port int) Check {
 	if err != nil {
 		return bad(name, "stop what listens there (ss -ltnp), or choose another port", "%v", err)
 	}
-	if err := listener.Close(); err != nil {
-		return bad(name, "try again", "%v", err)
-	}
+	_ = listener.Close() // nothing was written
 	return ok(name, "free")
 }

@@ -55,9 +55,7 @@ func readCDI(dirs []string) (cdiSpecs, error) {
 			errs = append(errs, err)
 		}
 		for _, entry := range entries {
-			switch filepath.Ext(entry.Name()) {
-			case ".yaml", ".json": // JSON is a subset of YAML
-			default:
+			if ext := filepath.Ext(entry.Name()); ext != ".yaml" && ext != ".json" { // JSON is a subset of YAML
 				continue
 			}
 			spec, err := readCDIFile(filepath.Join(dir, entry.Name()))

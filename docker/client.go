@@ -20,11 +20,11 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// MinAPIVersion is the oldest version of the engine's API with everything that Fovea uses, such as device requests (Docker
-// 20.10). MaxAPIVersion is the newest that this package supports.
+// minAPIVersion is the oldest version of the engine's API with everything that Fovea uses, such as device requests (Docker
+// 20.10). maxAPIVersion is the newest that this package supports.
 const (
-	MinAPIVersion = "1.41"
-	MaxAPIVersion = api.DefaultVersion
+	minAPIVersion = "1.41"
+	maxAPIVersion = api.DefaultVersion
 )
 
 // Timeouts are the calls' timeouts, each measured from the start of the call.
@@ -36,15 +36,10 @@ type Timeouts struct {
 }
 
 func (t Timeouts) withDefaults() Timeouts {
-	for _, field := range []struct {
-		value    *time.Duration
-		fallback time.Duration
-	}{{&t.Call, 10 * time.Second}, {&t.Start, time.Minute}, {&t.Stop, 15 * time.Second}, {&t.Watch, 5 * time.Second}} {
-		if *field.value <= 0 {
-			*field.value = field.fallback
-		}
+	return Timeouts{
+		Call: cmp.Or(t.Call, 10*time.Second), Start: cmp.Or(t.Start, time.Minute),
+		Stop: cmp.Or(t.Stop, 15*time.Second), Watch: cmp.Or(t.Watch, 5*time.Second),
 	}
-	return t
 }
 
 // Option changes a setting of Open.
@@ -74,7 +69,7 @@ func Open(ctx context.Context, host string, options ...Option) (*Client, error) 
 	}
 	where := []client.Opt{client.WithTLSClientConfigFromEnv(), client.WithHostFromEnv()}
 	if host != "" {
-		where = []client.Opt{client.WithTLSClientConfigFromEnv(), client.WithHost(host)}
+		where[1] = client.WithHost(host)
 	}
 	version, err := negotiate(ctx, c.timeouts.Call, where)
 	if err != nil {
@@ -101,12 +96,12 @@ func negotiate(ctx context.Context, timeout time.Duration, where []client.Opt) (
 		return "", err
 	}
 	newest := ping.APIVersion
-	if newest == "" || versions.LessThan(newest, MinAPIVersion) {
+	if newest == "" || versions.LessThan(newest, minAPIVersion) {
 		return "", fmt.Errorf("%w: its API version is %s, older than %s (Docker 20.10)",
-			ErrUnsupported, cmp.Or(newest, "unknown"), MinAPIVersion)
+			ErrUnsupported, cmp.Or(newest, "unknown"), minAPIVersion)
 	}
-	if versions.LessThan(MaxAPIVersion, newest) {
-		return MaxAPIVersion, nil
+	if versions.LessThan(maxAPIVersion, newest) {
+		return maxAPIVersion, nil
 	}
 	return newest, nil
 }

@@ -22,13 +22,15 @@ const (
 // config is the host-independent part of the container's configuration.
 func (s Spec) config(imageID string, requests []container.DeviceRequest) *container.Config {
 	grace := wholeSeconds(s.StopGrace)
+	labels := maps.Clone(s.Labels)
+	labels[LabelHash], labels[LabelGPU], labels[LabelImage] = s.Hash(), strings.Join(s.GPU.UUIDs, ","), s.Image
 	// If NVIDIA's runtime is the engine's default, the image's own variable would add other GPUs.
 	env := append(slices.Clone(s.Env), "NVIDIA_VISIBLE_DEVICES="+nvidiaVisibleDevices(requests))
 	return &container.Config{
 		Image: imageID, Cmd: s.Args, Env: env,
 		User:         fmt.Sprintf("%d:%d", s.UID, s.GID),
 		ExposedPorts: nat.PortSet{s.port(): {}},
-		Labels:       s.labels(),
+		Labels:       labels,
 		StopSignal:   "SIGTERM", StopTimeout: &grace,
 		// The supervisor probes over HTTP; the engine's health check would start processes in the container.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
@@ -43,14 +45,6 @@ func nvidiaVisibleDevices(requests []container.DeviceRequest) string {
 		}
 	}
 	return "void"
-}
-
-func (s Spec) labels() map[string]string {
-	labels := maps.Clone(s.Labels)
-	labels[LabelHash] = s.Hash()
-	labels[LabelGPU] = strings.Join(s.GPU.UUIDs, ",")
-	labels[LabelImage] = s.Image
-	return labels
 }
 
 func (s Spec) port() nat.Port { return nat.Port(strconv.Itoa(s.ContainerPort) + "/tcp") }
@@ -73,24 +67,20 @@ func (s Spec) hostConfig(requests []container.DeviceRequest) *container.HostConf
 			"max-size": strconv.FormatInt(s.LogMaxSize, 10), "max-file": strconv.Itoa(s.LogMaxFiles),
 		}},
 		// Owned by the container's user: runc 1.1 ignores the mode in favor of the image's.
-		Tmpfs:     map[string]string{TmpPath: fmt.Sprintf("%s,mode=0700,uid=%d,gid=%d,size=%d", tmpfsOptions, s.UID, s.GID, s.TmpfsSize)},
-		ShmSize:   s.ShmSize,
-		Mounts:    s.mounts(),
-		Init:      &s.Init,
-		Resources: s.resources(requests),
-	}
-}
-
-func (s Spec) resources(requests []container.DeviceRequest) container.Resources {
-	return container.Resources{
-		Memory: s.Memory, MemorySwap: s.Memory, // equal: no swap
-		NanoCPUs:  s.nanoCPUs(),
-		PidsLimit: &s.Pids,
-		Ulimits: []*container.Ulimit{
-			{Name: "nofile", Soft: s.NoFile, Hard: s.NoFile},
-			{Name: "core", Soft: 0, Hard: 0}, // core files would contain users' images
+		Tmpfs:   map[string]string{TmpPath: fmt.Sprintf("%s,mode=0700,uid=%d,gid=%d,size=%d", tmpfsOptions, s.UID, s.GID, s.TmpfsSize)},
+		ShmSize: s.ShmSize,
+		Mounts:  s.mounts(),
+		Init:    &s.Init,
+		Resources: container.Resources{
+			Memory: s.Memory, MemorySwap: s.Memory, // equal: no swap
+			NanoCPUs:  s.nanoCPUs(),
+			PidsLimit: &s.Pids,
+			Ulimits: []*container.Ulimit{
+				{Name: "nofile", Soft: s.NoFile, Hard: s.NoFile},
+				{Name: "core", Soft: 0, Hard: 0}, // core files would contain users' images
+			},
+			DeviceRequests: requests,
 		},
-		DeviceRequests: requests,
 	}
 }
 

@@ -15,10 +15,7 @@ import (
 // image or engine that would weaken it; ErrUnsupported for a GPU driver that the engine lacks; ErrConflict if the name is taken;
 // ErrRefused; and those of every call.
 func (c *Client) Create(ctx context.Context, s Spec) (string, error) {
-	if err := s.Validate(); err != nil {
-		return "", fmt.Errorf("container %s: %w", s.Name, err)
-	}
-	if err := s.checkSources(); err != nil {
+	if err := s.validateOnHost(); err != nil {
 		return "", fmt.Errorf("container %s: %w", s.Name, err)
 	}
 	image, err := c.ImageInfo(ctx, s.Image)

@@ -28,25 +28,25 @@ func bad(name, advice, format string, args ...any) Check {
 // Doctor checks everything that a container of a specification needs, except the GPUs themselves. driver is the version of the
 // running NVIDIA driver, empty if unknown. What cannot be checked is not OK.
 func Doctor(ctx context.Context, host string, s Spec, driver string, options ...Option) []Check {
-	checks := []Check{CheckSpec(s), CheckPort(s.HostPort)}
+	checks := []Check{checkSpec(s), checkPort(s.HostPort)}
 	if s.ModelsDir != "" {
-		checks = append(checks, CheckModels(s.ModelsDir, s.UID, s.GID))
+		checks = append(checks, checkModels(s.ModelsDir, s.UID, s.GID))
 	}
 	for name, path := range s.SecretFiles {
-		checks = append(checks, CheckSecret(name, path, s.UID, s.GID))
+		checks = append(checks, checkSecret(name, path, s.UID, s.GID))
 	}
 	c, err := Open(ctx, host, options...)
 	if err != nil {
-		return append(checks, CheckEngine(Info{}, err))
+		return append(checks, checkEngine(Info{}, err))
 	}
 	defer c.Close()
 	info, err := c.Info(ctx)
-	checks = append(checks, CheckEngine(info, err))
+	checks = append(checks, checkEngine(info, err))
 	if err != nil {
 		return checks
 	}
 	image, err := c.ImageInfo(ctx, s.Image)
-	checks = append(checks, CheckImage(s.Image, image, err), CheckHardening(info), CheckRootless(info))
+	checks = append(checks, checkImage(s.Image, image, err), checkHardening(info), checkRootless(info))
 	if len(s.GPU.UUIDs) > 0 {
 		checks = append(checks, s.gpuChecks(ctx, info, driver)...)
 	}
@@ -58,47 +58,47 @@ func (s Spec) gpuChecks(ctx context.Context, info Info, driver string) []Check {
 	if err != nil {
 		return []Check{bad("GPU driver of the engine", "use another gpu.driver, or follow the message", "%v", err)}
 	}
-	checks := []Check{CheckCgroups(info, used == driverCDI, deviceLinks("/dev"))}
+	checks := []Check{checkCgroups(info, used == driverCDI, deviceLinks("/dev"))}
 	if used == driverCDI {
-		checks = append(checks, CheckCDI(info, s.GPU.UUIDs, driver))
+		checks = append(checks, checkCDI(info, s.GPU.UUIDs, driver))
 	}
-	version, err := ToolkitVersion(ctx)
-	return append(checks, CheckToolkit(version, err))
+	version, err := installedToolkit(ctx)
+	return append(checks, checkToolkit(version, err))
 }
 
-// CheckSpec validates a specification, including where its paths lead.
-func CheckSpec(s Spec) Check {
+// checkSpec validates a specification, including where its paths lead.
+func checkSpec(s Spec) Check {
 	const name = "container specification"
-	err := s.Validate()
-	if err == nil {
-		err = s.checkSources()
-	}
-	if err != nil {
+	if err := s.validateOnHost(); err != nil {
 		return bad(name, "fix each of these", "%v", err)
 	}
 	return ok(name, "valid, and weakens no hardening")
 }
 
-// CheckEngine checks the result of Open or Info.
-func CheckEngine(info Info, err error) Check {
+// checkEngine checks the result of Open or Info.
+func checkEngine(info Info, err error) Check {
 	const name = "Docker engine"
-	switch {
-	case err == nil:
+	if err == nil {
 		return ok(name, "%s, API version %s", info.ServerVersion, info.APIVersion)
-	case errors.Is(err, ErrDenied):
-		return bad(name, "add the user to the group docker, which makes it root on this host, or use a rootless engine or a socket proxy", "%v", err)
-	case errors.Is(err, ErrUnreachable):
-		return bad(name, "start it (systemctl start docker), or set DOCKER_HOST to where it listens", "%v", err)
-	case errors.Is(err, ErrTimeout):
-		return bad(name, "it hangs: see journalctl -u docker, and restart it", "%v", err)
-	case errors.Is(err, ErrUnsupported):
-		return bad(name, "install a Docker engine with an API version from "+MinAPIVersion+" to "+MaxAPIVersion+", such as 20.10 to 29", "%v", err)
+	}
+	for _, known := range []struct {
+		err    error
+		advice string
+	}{
+		{ErrDenied, "add the user to the group docker, which makes it root on this host, or use a rootless engine or a socket proxy"},
+		{ErrUnreachable, "start it (systemctl start docker), or set DOCKER_HOST to where it listens"},
+		{ErrTimeout, "it hangs: see journalctl -u docker, and restart it"},
+		{ErrUnsupported, "install a Docker engine with an API version from " + minAPIVersion + " to " + maxAPIVersion + ", such as 20.10 to 29"},
+	} {
+		if errors.Is(err, known.err) {
+			return bad(name, known.advice, "%v", err)
+		}
 	}
 	return bad(name, "see journalctl -u docker", "%v", err)
 }
 
-// CheckImage checks the result of ImageInfo.
-func CheckImage(ref string, image Image, err error) Check {
+// checkImage checks the result of ImageInfo.
+func checkImage(ref string, image Image, err error) Check {
 	const name = "image"
 	if errors.Is(err, ErrNoImage) {
 		return bad(name, "docker pull "+ref+", or build it", "%s is not on this machine", ref)
@@ -116,8 +116,8 @@ func CheckImage(ref string, image Image, err error) Check {
 	return ok(name, "%s, version %s, %s", ref, cmp.Or(image.Labels[LabelVersion], "unknown"), cuda)
 }
 
-// CheckHardening checks that the engine can enforce the hardening.
-func CheckHardening(info Info) Check {
+// checkHardening checks that the engine can enforce the hardening.
+func checkHardening(info Info) Check {
 	const name = "seccomp and limits"
 	if err := info.check(); err != nil {
 		return bad(name, "containers are rejected until this is fixed", "%v", err)
@@ -129,8 +129,8 @@ func CheckHardening(info Info) Check {
 	return ok(name, "seccomp %s, memory, pids and CPU limited, %s", info.Seccomp, swap)
 }
 
-// CheckRootless reports what a rootless engine, or one with user namespaces, requires.
-func CheckRootless(info Info) Check {
+// checkRootless reports what a rootless engine, or one with user namespaces, requires.
+func checkRootless(info Info) Check {
 	const name = "engine's user"
 	switch {
 	case info.Rootless && info.CgroupVersion != "2":
@@ -144,8 +144,8 @@ func CheckRootless(info Info) Check {
 	return ok(name, "root: access to its socket is root access to this host")
 }
 
-// CheckCDI checks that CDI specifications list all the GPUs and match the running driver (empty: unknown).
-func CheckCDI(info Info, uuids []string, driver string) Check {
+// checkCDI checks that CDI specifications list all the GPUs and match the running driver (empty: unknown).
+func checkCDI(info Info, uuids []string, driver string) Check {
 	const name = "CDI specification"
 	if len(info.CDIDirs) == 0 {
 		return bad(name, `set "features": {"cdi": true} in the engine's daemon.json`, "CDI is not enabled")
@@ -168,10 +168,10 @@ func CheckCDI(info Info, uuids []string, driver string) Check {
 	return ok(name, "lists all %d GPUs and matches the driver", len(uuids))
 }
 
-// CheckCgroups detects a setup in which `systemctl daemon-reload` takes GPUs away from running containers: systemd rewrites the
+// checkCgroups detects a setup in which `systemctl daemon-reload` takes GPUs away from running containers: systemd rewrites the
 // device rules, and only knows devices passed to it that it finds under /dev/char.
 // https://github.com/NVIDIA/nvidia-docker/issues/1730
-func CheckCgroups(info Info, cdi, links bool) Check {
+func checkCgroups(info Info, cdi, links bool) Check {
 	const name = "GPUs after systemctl daemon-reload"
 	if info.CgroupDriver != "systemd" || cdi || links {
 		return ok(name, "kept (cgroup driver %s, CDI: %t, links in /dev/char: %t)", cmp.Or(info.CgroupDriver, "unknown"), cdi, links)

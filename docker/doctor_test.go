@@ -22,7 +22,7 @@ func TestCheckToolkit(t *testing.T) {
 		{"1.19.1-rc.1", nil, false}, {"1.19.0", nil, false}, {"1.9.9", nil, false}, {"1.18.2", nil, false}, {"1.19", nil, false}, {"", nil, false},
 		{"", exec.ErrNotFound, false}, {"", errors.New("x"), false},
 	} {
-		if got := CheckToolkit(test.version, test.err); got.OK != test.ok || got.OK != (got.Advice == "") {
+		if got := checkToolkit(test.version, test.err); got.OK != test.ok || got.OK != (got.Advice == "") {
 			t.Errorf("%q, %v: got %+v", test.version, test.err, got)
 		}
 	}
@@ -41,14 +41,14 @@ func TestToolkitVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Setenv("PATH", dir)
-			got, err := ToolkitVersion(t.Context())
+			got, err := installedToolkit(t.Context())
 			if got != test.want || (err == nil) != (test.want != "") {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err := ToolkitVersion(t.Context()); !errors.Is(err, exec.ErrNotFound) {
+	if _, err := installedToolkit(t.Context()); !errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("without the program: %v", err)
 	}
 }
@@ -90,21 +90,21 @@ func TestCheckModels(t *testing.T) {
 			if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(file, nil, 0o644), os.Chmod(file, test.file), os.Chmod(dir, test.dir)); err != nil {
 				t.Fatal(err)
 			}
-			got := CheckModels(root, test.uid, test.gid)
+			got := checkModels(root, test.uid, test.gid)
 			if got.OK != test.ok || got.OK != (got.Advice == "") {
 				t.Errorf("got %+v", got)
 			}
-			if secret := CheckSecret("s", file, test.uid, test.gid); test.ok && !secret.OK {
+			if secret := checkSecret("s", file, test.uid, test.gid); test.ok && !secret.OK {
 				t.Errorf("as a secret: %+v", secret)
 			}
 		})
 	}
 	for _, path := range []string{"/nowhere", os.Args[0]} {
-		if got := CheckModels(path, uid, gid); got.OK {
+		if got := checkModels(path, uid, gid); got.OK {
 			t.Errorf("%s: got %+v", path, got)
 		}
 	}
-	if got := CheckSecret("s", t.TempDir(), uid, gid); got.OK {
+	if got := checkSecret("s", t.TempDir(), uid, gid); got.OK {
 		t.Errorf("a folder as a secret: %+v", got)
 	}
 }
@@ -118,13 +118,13 @@ func TestCheckPort(t *testing.T) {
 	if !ok {
 		t.Fatal(listener.Addr())
 	}
-	if got := CheckPort(address.Port); got.OK {
+	if got := checkPort(address.Port); got.OK {
 		t.Errorf("in use: %+v", got)
 	}
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := CheckPort(address.Port); !got.OK {
+	if got := checkPort(address.Port); !got.OK {
 		t.Errorf("free: %+v", got)
 	}
 }
@@ -136,7 +136,7 @@ func TestCheckCgroups(t *testing.T) {
 	}{
 		{"systemd", false, false, false}, {"systemd", true, false, true}, {"systemd", false, true, true}, {"cgroupfs", false, false, true},
 	} {
-		if got := CheckCgroups(Info{CgroupDriver: test.driver}, test.cdi, test.links); got.OK != test.ok {
+		if got := checkCgroups(Info{CgroupDriver: test.driver}, test.cdi, test.links); got.OK != test.ok {
 			t.Errorf("%+v: got %+v", test, got)
 		}
 	}
@@ -147,10 +147,10 @@ func TestCheckCgroups(t *testing.T) {
 
 func TestCheckImage(t *testing.T) {
 	good := Image{User: "65532:65532", Env: []string{"PATH=/bin"}, Labels: map[string]string{LabelCUDA: "13.0", LabelMinDriver: "580.65.06"}}
-	if got := CheckImage("x", good, nil); !got.OK || !strings.Contains(got.Found, "CUDA 13.0, driver 580.65.06") {
+	if got := checkImage("x", good, nil); !got.OK || !strings.Contains(got.Found, "CUDA 13.0, driver 580.65.06") {
 		t.Errorf("got %+v", got)
 	}
-	if got := CheckImage("x", Image{}, fmt.Errorf("y: %w", ErrNoImage)); got.OK || !strings.Contains(got.Advice, "docker pull x") {
+	if got := checkImage("x", Image{}, fmt.Errorf("y: %w", ErrNoImage)); got.OK || !strings.Contains(got.Advice, "docker pull x") {
 		t.Errorf("got %+v", got)
 	}
 	for _, test := range []struct {
@@ -166,18 +166,18 @@ func TestCheckImage(t *testing.T) {
 		image := good
 		test.change(&image)
 		err := image.Check()
-		if !errors.Is(err, ErrUnsafe) || !strings.HasPrefix(err.Error(), test.key) || CheckImage("x", image, nil).OK {
+		if !errors.Is(err, ErrUnsafe) || !strings.HasPrefix(err.Error(), test.key) || checkImage("x", image, nil).OK {
 			t.Errorf("%+v: got %v", image, err)
 		}
 	}
 }
 
 func TestCheckRootlessAndHardening(t *testing.T) {
-	if CheckRootless(Info{Rootless: true, CgroupVersion: "1"}).OK || !CheckRootless(Info{Rootless: true, CgroupVersion: "2"}).OK ||
-		!CheckRootless(Info{}).OK || !CheckRootless(Info{UserNamespaces: true}).OK {
+	if checkRootless(Info{Rootless: true, CgroupVersion: "1"}).OK || !checkRootless(Info{Rootless: true, CgroupVersion: "2"}).OK ||
+		!checkRootless(Info{}).OK || !checkRootless(Info{UserNamespaces: true}).OK {
 		t.Error("wrong")
 	}
-	if CheckHardening(Info{}).OK || !CheckHardening(Info{Seccomp: "builtin", MemoryLimit: true, PidsLimit: true, CPUQuota: true}).OK {
+	if checkHardening(Info{}).OK || !checkHardening(Info{Seccomp: "builtin", MemoryLimit: true, PidsLimit: true, CPUQuota: true}).OK {
 		t.Error("wrong")
 	}
 }
@@ -217,7 +217,7 @@ func TestCheckModelsIsBounded(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got := CheckModels(dir, 65532, 65532); !got.OK {
+	if got := checkModels(dir, 65532, 65532); !got.OK {
 		t.Errorf("got %+v", got)
 	}
 }

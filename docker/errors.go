@@ -51,13 +51,13 @@ func translate(ctx context.Context, what string, err error) error {
 }
 
 func sentinel(err error) error {
-	var netError net.Error
+	_, isNet := errors.AsType[net.Error](err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrTimeout
 	case errors.Is(err, os.ErrPermission), errdefs.IsPermissionDenied(err), errdefs.IsUnauthorized(err):
 		return ErrDenied
-	case client.IsErrConnectionFailed(err), errdefs.IsUnavailable(err), errors.As(err, &netError),
+	case client.IsErrConnectionFailed(err), errdefs.IsUnavailable(err), isNet,
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrUnreachable
 	case errdefs.IsNotFound(err):

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -17,11 +16,6 @@ type Event struct {
 	Action string // create, start, die, oom, pause, unpause or destroy
 	Time   time.Time
 	Labels map[string]string // the container's, plus the engine's: image, name, exitCode
-}
-
-var actions = []events.Action{
-	events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionOOM,
-	events.ActionPause, events.ActionUnPause, events.ActionDestroy,
 }
 
 // Events subscribes to events of the containers with these labels. When it returns, the subscription is active or has failed, so
@@ -54,10 +48,13 @@ func (c *Client) Events(ctx context.Context, labels map[string]string) (<-chan E
 func subscription(labels map[string]string, since time.Time) events.ListOptions {
 	args := withLabels(labels)
 	args.Add("type", string(events.ContainerEventType))
-	for _, action := range actions {
+	for _, action := range []events.Action{
+		events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionOOM,
+		events.ActionPause, events.ActionUnPause, events.ActionDestroy,
+	} {
 		args.Add("event", string(action))
 	}
-	return events.ListOptions{Since: strconv.FormatInt(since.Unix(), 10) + "." + fmt.Sprintf("%09d", since.Nanosecond()), Filters: args}
+	return events.ListOptions{Since: fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond()), Filters: args}
 }
 
 // watch ends the stream when the engine does not answer a ping.

@@ -50,7 +50,7 @@ func (g GPURequest) driver(info Info) (string, error) {
 	}
 	known := info.CDIDevices
 	if len(known) == 0 {
-		specs, _ := readCDI(info.CDIDirs) // CheckCDI reports broken files; the engine ignores them, too
+		specs, _ := readCDI(info.CDIDirs) // checkCDI reports broken files; the engine ignores them, too
 		known = specs.names()
 	}
 	var missing []string

@@ -140,7 +140,7 @@ func TestCheckCDI(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			info := Info{CDIDirs: []string{filepath.Join(dir, "absent"), cdiDir(t, map[string]string{"nvidia.yaml": test.text})}}
-			got := CheckCDI(info, []string{gpu0}, test.driver)
+			got := checkCDI(info, []string{gpu0}, test.driver)
 			if got.OK != (test.found == "") || !strings.Contains(got.Found, test.found) || got.OK != (got.Advice == "") {
 				t.Errorf("got %+v", got)
 			}
@@ -152,11 +152,11 @@ func TestCheckCDI(t *testing.T) {
 		if err := os.Chtimes(filepath.Join(specs, "nvidia.yaml"), old, old); err != nil {
 			t.Fatal(err)
 		}
-		if got := CheckCDI(Info{CDIDirs: []string{specs}}, []string{gpu0}, "580.65.06"); got.OK || !strings.Contains(got.Found, "older than") {
+		if got := checkCDI(Info{CDIDirs: []string{specs}}, []string{gpu0}, "580.65.06"); got.OK || !strings.Contains(got.Found, "older than") {
 			t.Errorf("got %+v", got)
 		}
 	})
-	if got := CheckCDI(Info{}, nil, ""); got.OK {
+	if got := checkCDI(Info{}, nil, ""); got.OK {
 		t.Errorf("CDI not enabled: %+v", got)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/docker/docker/api/types/image"
 )
@@ -22,15 +21,10 @@ const (
 // Image is a container image on this machine.
 type Image struct {
 	ID      string // sha256:…
-	Digests []string
 	Labels  map[string]string
 	Env     []string
 	User    string
 	Volumes []string // declared by the image
-	Created time.Time
-	Size    int64 // bytes
-	OS      string
-	Arch    string
 }
 
 // ImageInfo inspects an image by name, digest or ID. Errors: ErrNoImage, ErrRefused for an invalid reference, and those of every
@@ -45,10 +39,7 @@ func (c *Client) ImageInfo(ctx context.Context, ref string) (Image, error) {
 	if err != nil {
 		return Image{}, refine(err, ErrNotFound, ErrNoImage)
 	}
-	i := Image{
-		ID: found.ID, Digests: found.RepoDigests, Created: parseTime(found.Created), Size: found.Size,
-		OS: found.Os, Arch: found.Architecture,
-	}
+	i := Image{ID: found.ID}
 	if found.Config != nil {
 		i.Labels, i.Env, i.User = found.Config.Labels, found.Config.Env, found.Config.User
 		i.Volumes = slices.Sorted(maps.Keys(found.Config.Volumes))

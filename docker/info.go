@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/docker/docker/api/types/system"
@@ -20,20 +18,14 @@ type Info struct {
 	CDIDirs    []string // folders of CDI specifications; none: CDI is not enabled
 	CDIDevices []string // known CDI devices, such as nvidia.com/gpu=GPU-…; reported by engines from 28.3 on
 
-	Runtimes       []string
-	DefaultRuntime string
 	CgroupDriver   string // systemd, cgroupfs or none
 	CgroupVersion  string // 1 or 2
 	Rootless       bool
 	UserNamespaces bool   // users of containers are mapped to other users of the host
 	Seccomp        string // default profile: builtin, default, a path or unconfined; empty: none
-	LiveRestore    bool   // containers keep running while the engine is down
 
 	// limits that the kernel supports
 	MemoryLimit, SwapLimit, PidsLimit, CPUQuota bool
-
-	CPUs   int
-	Memory int64 // bytes
 }
 
 // Info returns information about the engine.
@@ -48,10 +40,8 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 func info(answer system.Info, apiVersion string) Info {
 	i := Info{
 		ID: answer.ID, APIVersion: apiVersion, ServerVersion: answer.ServerVersion,
-		Runtimes: slices.Sorted(maps.Keys(answer.Runtimes)), DefaultRuntime: answer.DefaultRuntime,
-		CgroupDriver: answer.CgroupDriver, CgroupVersion: answer.CgroupVersion, LiveRestore: answer.LiveRestoreEnabled,
+		CgroupDriver: answer.CgroupDriver, CgroupVersion: answer.CgroupVersion,
 		MemoryLimit: answer.MemoryLimit, SwapLimit: answer.SwapLimit, PidsLimit: answer.PidsLimit, CPUQuota: answer.CPUCfsQuota,
-		CPUs: answer.NCPU, Memory: answer.MemTotal,
 	}
 	if versions.GreaterThanOrEqualTo(apiVersion, cdiAPIVersion) {
 		i.CDIDirs = answer.CDISpecDirs

@@ -18,7 +18,7 @@ func TestVersionNegotiation(t *testing.T) {
 	}{
 		{"Debian 12's engine speaks the oldest", script{apiVersion: "1.41"}, "1.41", nil},
 		{"an older engine: its version", script{apiVersion: "1.45"}, "1.45", nil},
-		{"a newer engine: this package's newest", script{apiVersion: "1.99"}, MaxAPIVersion, nil},
+		{"a newer engine: this package's newest", script{apiVersion: "1.99"}, maxAPIVersion, nil},
 		{"versions are compared as numbers", script{apiVersion: "1.9"}, "", ErrUnsupported},
 		{"too old", script{apiVersion: "1.40"}, "", ErrUnsupported},
 		{"no version", script{}, "", ErrUnsupported},

@@ -88,7 +88,8 @@ func (s Spec) Hash() string {
 	nanoCPUs := s.nanoCPUs() // JSON has no NaN
 	s.Name, s.Labels, s.CPUs = "", nil, 0
 	// nil and empty are equivalent
-	s.Args, s.Env, s.GPU.UUIDs = nonNil(s.Args), nonNil(s.Env), nonNil(s.GPU.UUIDs)
+	s.Args, s.Env = append([]string{}, s.Args...), append([]string{}, s.Env...)
+	s.GPU.UUIDs = append([]string{}, s.GPU.UUIDs...)
 	if s.SecretFiles == nil {
 		s.SecretFiles = map[string]string{}
 	}
@@ -105,10 +106,3 @@ func (s Spec) Hash() string {
 }
 
 func (s Spec) nanoCPUs() int64 { return int64(s.CPUs * 1e9) }
-
-func nonNil(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
-}

@@ -45,7 +45,7 @@ func TestValidateNamesTheKeyOfEveryMistake(t *testing.T) {
 		{"a port that is none", func(s *Spec) { s.HostPort = 65536 }, "host_port", false},
 		{"no port", func(s *Spec) { s.ContainerPort = 0 }, "container_port", false},
 		{"a log driver that keeps nothing", func(s *Spec) { s.LogDriver = "none" }, "log_driver", false},
-		{"logs that grow for ever", func(s *Spec) { s.LogMaxSize = 0 }, "log_max_size", false},
+		{"logs that grow without limit", func(s *Spec) { s.LogMaxSize = 0 }, "log_max_size", false},
 		{"no log files", func(s *Spec) { s.LogMaxFiles = 0 }, "log_max_files", false},
 		{"no grace", func(s *Spec) { s.StopGrace = 0 }, "stop_grace", false},
 		{"a day's grace", func(s *Spec) { s.StopGrace = 24 * time.Hour }, "stop_grace", false},
@@ -120,7 +120,7 @@ func TestASecretsValueIsNotInTheMessage(t *testing.T) {
 	s := valid()
 	s.Env = []string{"DB_PASSWORD=hunter2", "hunter3 = x", "A=1"}
 	if text := s.Validate().Error(); strings.Contains(text, "hunter2") {
-		t.Errorf("told: %s", text)
+		t.Errorf("got %s", text)
 	}
 }
 

@@ -8,20 +8,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/docker/docker/api/types/versions"
 )
 
-// MinToolkit is the first version of the NVIDIA Container Toolkit without known container escapes.
-const MinToolkit = "1.19.1"
+// minToolkit is the first version of the NVIDIA Container Toolkit without known container escapes.
+const minToolkit = "1.19.1"
 
 var toolkitVersion = regexp.MustCompile(`(?m)\bversion:? +v?(\d{1,5}\.\d{1,5}\.\d{1,5})(-\S+)?`)
 
-// ToolkitVersion returns the version of the NVIDIA Container Toolkit, such as 1.19.1 or 1.19.1-rc.1, from its own program. Errors:
+// installedToolkit returns the version of the NVIDIA Container Toolkit, such as 1.19.1 or 1.19.1-rc.1, from its own program. Errors:
 // exec.ErrNotFound if it is not installed or not accessible.
-func ToolkitVersion(ctx context.Context) (string, error) {
+func installedToolkit(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "nvidia-ctk", "--version")
@@ -45,17 +46,17 @@ func parseToolkit(text string) string {
 	return found[1] + found[2]
 }
 
-// CheckToolkit checks the result of ToolkitVersion.
-func CheckToolkit(version string, err error) Check {
+// checkToolkit checks the result of installedToolkit.
+func checkToolkit(version string, err error) Check {
 	const name = "NVIDIA Container Toolkit"
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return bad(name, "install nvidia-container-toolkit "+MinToolkit+" or newer; if Fovea itself runs in a container, check on the host",
+		return bad(name, "install nvidia-container-toolkit "+minToolkit+" or newer; if Fovea itself runs in a container, check on the host",
 			"nvidia-ctk is not in PATH")
 	case err != nil:
 		return bad(name, "reinstall nvidia-container-toolkit", "%v", err)
-	case olderThan(version, MinToolkit):
-		return bad(name, "update nvidia-container-toolkit to "+MinToolkit+" or newer", "version %s has known container escapes", version)
+	case olderThan(version, minToolkit):
+		return bad(name, "update nvidia-container-toolkit to "+minToolkit+" or newer", "version %s has known container escapes", version)
 	}
 	return ok(name, "version %s", version)
 }
@@ -63,18 +64,7 @@ func CheckToolkit(version string, err error) Check {
 // olderThan compares versions such as 1.19.1; a release candidate, such as 1.19.1-rc.1, is older than its release.
 func olderThan(version, minimum string) bool {
 	number, prerelease, _ := strings.Cut(version, "-")
-	theirs, ours := strings.Split(number, "."), strings.Split(minimum, ".")
-	for i := range min(len(theirs), len(ours)) {
-		a, errA := strconv.Atoi(theirs[i])
-		b, errB := strconv.Atoi(ours[i])
-		if errA != nil || errB != nil {
-			return true
-		}
-		if a != b {
-			return a < b
-		}
-	}
-	return len(theirs) < len(ours) || strings.HasPrefix(prerelease, "rc")
+	return versions.LessThan(number, minimum) || number == minimum && strings.HasPrefix(prerelease, "rc")
 }
 
 // deviceLinks reports whether every NVIDIA device in a folder such as /dev has a link in its subfolder char.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -195,7 +196,7 @@ var sockets = []string{
 }
 
 // forbiddenSource says why a path of the host may not be brought into a container, or nothing. It looks at the name
-// only; checkSources looks at what is there.
+// only; forbiddenTarget looks at what is there.
 func forbiddenSource(path string) string {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return fmt.Sprintf("%q is not an absolute path without . or ..", path)
@@ -212,6 +213,31 @@ func forbiddenSource(path string) string {
 	}
 	if strings.HasSuffix(path, ".sock") {
 		return path + " is a socket"
+	}
+	return ""
+}
+
+// validateOnHost is Validate, and resolves links in the host's paths, as far as this process can: they may lead to what Validate
+// rejects. Missing paths are left to the engine.
+func (s Spec) validateOnHost() error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	var errs config.Errors
+	s.checkPaths(&errs, forbiddenTarget)
+	return errs.Err()
+}
+
+func forbiddenTarget(path string) string {
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "" // missing or not accessible
+	}
+	if message := forbiddenSource(target); message != "" {
+		return message
+	}
+	if stat, err := os.Stat(target); err == nil && stat.Mode()&(os.ModeSocket|os.ModeDevice|os.ModeNamedPipe) != 0 {
+		return path + " is not a file or folder"
 	}
 	return ""
 }

@@ -130,10 +130,7 @@ func (e executor) list(ctx context.Context, since time.Duration) listed {
 		return o
 	}
 	for _, summary := range list {
-		c := inspected(docker.Status{
-			ID: summary.ID, Name: summary.Name, Labels: summary.Labels, State: summary.State,
-			HostPort: summary.HostPort, Address: summary.Address, Gateway: summary.Gateway,
-		})
+		c := describe(summary)
 		if !c.running { // The list lacks the exit status.
 			status, err := e.engine.Inspect(ctx, summary.ID)
 			if errors.Is(err, docker.ErrNotFound) {
@@ -152,13 +149,19 @@ func (e executor) list(ctx context.Context, since time.Duration) listed {
 	return o
 }
 
-func inspected(s docker.Status) container {
+func describe(s docker.Summary) container {
 	generation, _ := strconv.Atoi(s.Labels[docker.LabelGeneration]) // 0: unknown deployment
 	return container{
 		id: s.ID, name: s.Name, placement: s.Labels[docker.LabelReplica], generation: generation, hash: s.Labels[docker.LabelHash],
 		running: s.State == docker.Running || s.State == docker.Paused, paused: s.State == docker.Paused,
-		url: address(s.HostPort, s.Address, s.Gateway), exitCode: s.ExitCode, oom: s.OOMKilled, reason: s.Error,
+		url: address(s.HostPort, s.Address, s.Gateway),
 	}
+}
+
+func inspected(s docker.Status) container {
+	c := describe(s.Summary)
+	c.exitCode, c.oom, c.reason = s.ExitCode, s.OOMKilled, s.Error
+	return c
 }
 
 // address returns the URL of a container's server: the container's own address if the engine's bridge is on this host,

@@ -70,7 +70,9 @@ func (e *fakeEngine) Create(_ context.Context, s docker.Spec) (string, error) {
 	for name, value := range s.Labels {
 		labels[name] = value
 	}
-	e.containers[id] = &engineContainer{spec: s, status: docker.Status{ID: id, Name: s.Name, State: docker.Created, Labels: labels}}
+	e.containers[id] = &engineContainer{spec: s, status: docker.Status{
+		Summary: docker.Summary{ID: id, Name: s.Name, State: docker.Created, Labels: labels},
+	}}
 	return id, nil
 }
 
@@ -154,8 +156,8 @@ func (e *fakeEngine) List(context.Context, map[string]string) ([]docker.Summary,
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var list []docker.Summary
-	for id, b := range e.containers {
-		list = append(list, docker.Summary{ID: id, Name: b.spec.Name, State: b.status.State, Labels: b.status.Labels, HostPort: b.status.HostPort})
+	for _, b := range e.containers {
+		list = append(list, b.status.Summary)
 	}
 	return list, nil
 }

@@ -29,7 +29,7 @@ func (o gpuEvent) apply(m *machine) {
 	if e.Missed > 0 || g == nil {
 		return // The next inventory detects what was missed.
 	}
-	reason := e.Kind.String()
+	reason := string(e.Kind)
 	if e.Kind == gpu.KindXID {
 		reason = fmt.Sprintf("XID %d (%s)", e.XID, e.Class)
 	}
@@ -46,7 +46,7 @@ func (o gpuEvent) apply(m *machine) {
 			m.quarantine(g, reason, o.wall, e.Recovery == nil && !e.ByDriver)
 			return
 		}
-		m.log.Warn("GPU event", "gpu", e.UUID, "event", reason, "class", e.Class.String())
+		m.log.Warn("GPU event", "gpu", e.UUID, "event", reason, "class", string(e.Class))
 	case gpu.KindLost, gpu.KindNeedsRepair, gpu.KindNotAnswering, gpu.KindFailed:
 		m.quarantine(g, reason, o.wall, false)
 	}

@@ -21,8 +21,6 @@ type Collector struct {
 	taken  time.Time
 }
 
-var _ prometheus.Collector = (*Collector)(nil)
-
 // NewCollector returns a collector that reads n at most once per interval.
 func NewCollector(n *NVML, interval time.Duration) *Collector {
 	return &Collector{n: n, interval: interval}
@@ -94,11 +92,11 @@ func collect(out chan<- prometheus.Metric, driver Driver, d Device) {
 	if d.Recovery != nil {
 		gauge(out, recoveryDesc, float64(*d.Recovery), d.UUID)
 	}
+	up := 1.0
 	if d.Err != nil {
-		gauge(out, upDesc, 0, d.UUID)
-	} else {
-		gauge(out, upDesc, 1, d.UUID)
+		up = 0
 	}
+	gauge(out, upDesc, up, d.UUID)
 	if d.Memory != nil {
 		gauge(out, memoryUsedDesc, float64(d.Memory.Used), d.UUID)
 		gauge(out, memoryTotalDesc, float64(d.Memory.Total), d.UUID)

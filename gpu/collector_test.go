@@ -59,7 +59,7 @@ func TestCollector(t *testing.T) {
 
 func TestCollectorOmitsUnknownValues(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
-	n := open(t, f, WithTimeout(2*time.Second))
+	n := open(t, f, withTimeout(2*time.Second))
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(NewCollector(n, 0))
 	count := func(name string) int {

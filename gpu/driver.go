@@ -1,7 +1,6 @@
 package gpu
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -52,10 +51,7 @@ func Check(driver, cuda string) error {
 	if err != nil {
 		return fmt.Errorf("driver version: %w", err)
 	}
-	need, err := parseVersion(minimum)
-	if err != nil {
-		return err
-	}
+	need, _ := parseVersion(minimum)
 	if slices.Compare(have, need) >= 0 {
 		return nil
 	}
@@ -72,7 +68,7 @@ func (d Driver) Check(cuda string) error {
 	if err != nil {
 		return fmt.Errorf("CUDA version: %w", err)
 	}
-	if have, err := parseVersion(d.CUDA); err == nil && cmp.Compare(have[0], need[0]) >= 0 {
+	if have, err := parseVersion(d.CUDA); err == nil && have[0] >= need[0] {
 		return nil
 	}
 	return Check(d.Version, cuda)

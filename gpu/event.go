@@ -3,35 +3,22 @@ package gpu
 import "time"
 
 // Kind is the kind of an event.
-type Kind int
+type Kind string
 
 // The kinds.
 const (
-	KindWatching    Kind = iota // events are received from now on; earlier ones may have been missed
-	KindInterrupted             // events are not received; Err says why. KindWatching follows
-	KindXID                     // the driver reported a critical error; XID is its number
-	KindECC                     // uncorrected memory error
-	KindECCCorrected
-	KindRecovery     // the recovery action changed
-	KindLost         // the GPU is unreachable
-	KindNeedsRepair  // the GPU takes no new work; Err says what it needs
-	KindNotAnswering // a call about the GPU hangs
-	KindFailed       // the GPU answers with another error
-	KindBack         // the GPU answers and takes work again
+	KindWatching     Kind = "watching"    // events are received from now on; earlier ones may have been missed
+	KindInterrupted  Kind = "interrupted" // events are not received; Err says why. KindWatching follows
+	KindXID          Kind = "xid"         // the driver reported a critical error; XID is its number
+	KindECC          Kind = "ecc"         // uncorrected memory error
+	KindECCCorrected Kind = "ecc corrected"
+	KindRecovery     Kind = "recovery"      // the recovery action changed
+	KindLost         Kind = "lost"          // the GPU is unreachable
+	KindNeedsRepair  Kind = "needs repair"  // the GPU takes no new work; Err says what it needs
+	KindNotAnswering Kind = "not answering" // a call about the GPU hangs
+	KindFailed       Kind = "failed"        // the GPU answers with another error
+	KindBack         Kind = "back"          // the GPU answers and takes work again
 )
-
-var kindNames = [...]string{
-	"watching", "interrupted", "xid", "ecc", "ecc corrected", "recovery", "lost", "needs repair", "not answering",
-	"failed", "back",
-}
-
-// String names the kind, in lower case.
-func (k Kind) String() string {
-	if k < 0 || int(k) >= len(kindNames) {
-		return "invalid"
-	}
-	return kindNames[k]
-}
 
 // Event is a change of a GPU or, with Index -1, of the watch itself.
 type Event struct {
@@ -57,17 +44,17 @@ type Event struct {
 const eventBuffer = 64
 
 // outbox sends events to one reader without waiting for it.
-type outbox struct{ events chan Event }
+type outbox chan Event
 
 func (o outbox) send(e Event) {
 	for {
 		select {
-		case o.events <- e:
+		case o <- e:
 			return
 		default:
 		}
 		select {
-		case old := <-o.events:
+		case old := <-o:
 			e.Missed += old.Missed + 1
 		default: // the reader took one meanwhile
 		}

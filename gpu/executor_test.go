@@ -14,7 +14,7 @@ import (
 
 func TestHungCall(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
-	n := open(t, f, WithTimeout(2*time.Second))
+	n := open(t, f, withTimeout(2*time.Second))
 	inventory(t, n)
 	f.Set("gpu0.hang", "600")
 
@@ -49,7 +49,7 @@ func TestHungCall(t *testing.T) {
 
 func TestCloseWhileACallHangs(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(1))
-	n, err := Open(simnvml.Library(t), WithTimeout(200*time.Millisecond))
+	n, err := Open(simnvml.Library(t), withTimeout(200*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

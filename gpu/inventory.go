@@ -55,12 +55,6 @@ type Instance struct {
 	Memory          *Memory
 }
 
-// identity is what is still known of a GPU that stopped answering.
-type identity struct {
-	uuid, name, pciBusID string
-	instances            []string // UUIDs
-}
-
 // Inventory reads the driver's versions and all GPUs. GPUs are read concurrently, each with its own deadline; one that
 // fails has its error in Device.Err. An error is returned only if the driver itself does not answer.
 func (n *NVML) Inventory(ctx context.Context) (Inventory, error) {
@@ -98,20 +92,16 @@ func (n *NVML) device(ctx context.Context, index int) Device {
 	return d
 }
 
-// remember stores the identity of a GPU and its instances, or restores it if the GPU no longer reports it.
+// remember stores the values of a GPU, or restores its identity if the GPU no longer reports it.
 func (n *NVML) remember(d *Device) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if d.UUID == "" {
-		id := n.known[d.Index]
-		d.UUID, d.Name, d.PCIBusID = id.uuid, id.name, id.pciBusID
+	if d.UUID != "" {
+		n.known[d.Index] = *d
 		return
 	}
-	id := identity{uuid: d.UUID, name: d.Name, pciBusID: d.PCIBusID}
-	for _, in := range d.Instances {
-		id.instances = append(id.instances, in.UUID)
-	}
-	n.known[d.Index] = id
+	known := n.known[d.Index]
+	d.UUID, d.Name, d.PCIBusID = known.UUID, known.Name, known.PCIBusID
 }
 
 // handle returns the device with an index.
@@ -129,15 +119,14 @@ func (n *NVML) read(index int) Device {
 		return d
 	}
 	q := query{n: n, device: device}
-	q.identity(&d)
-	q.load(&d)
-	q.errors(&d)
+	q.describe(&d)
+	q.measure(&d)
 	q.instances(&d)
-	switch {
-	case q.err != nil:
+	if q.err == nil {
+		q.err = d.Recovery.err()
+	}
+	if q.err != nil {
 		d.Err = fmt.Errorf("GPU %d: %w", index, q.err)
-	case d.Recovery != nil && !d.Recovery.usable():
-		d.Err = fmt.Errorf("GPU %d: %w: %s", index, ErrNeedsRepair, *d.Recovery)
 	}
 	return d
 }
@@ -149,76 +138,60 @@ type query struct {
 	err    error
 }
 
-// ask runs one NVML call and reports whether it returned a value.
-func (q *query) ask(name string, fn func() nvml.Return) bool {
-	if q.err != nil {
-		return false
+// get returns the result of one NVML call; nil if it fails. name is that of a function which old libraries lack, else empty.
+func get[T any](q *query, name string, fn func() (T, nvml.Return)) *T {
+	if have, listed := q.n.has[name]; q.err != nil || listed && !have {
+		return nil
 	}
-	if have, listed := q.n.has[name]; listed && !have {
-		return false
-	}
-	err := check(fn())
+	value, status := fn()
+	err := check(status)
 	if fatal(err) {
 		q.err = err
 	}
-	return err == nil
+	if err != nil {
+		return nil
+	}
+	return &value
 }
 
-func (q *query) identity(d *Device) {
-	var status nvml.Return
-	var pci nvml.PciInfo
-	var capability ComputeCapability
-	q.ask("", func() nvml.Return { d.UUID, status = q.device.GetUUID(); return status })
-	q.ask("", func() nvml.Return { d.Name, status = q.device.GetName(); return status })
-	if q.ask("", func() nvml.Return { pci, status = q.device.GetPciInfo(); return status }) {
-		d.PCIBusID = text(pci.BusId[:])
+// orZero returns the value, or zero for nil.
+func orZero[T any](value *T) (v T) {
+	if value != nil {
+		v = *value
 	}
-	if q.ask("", func() nvml.Return {
-		capability.Major, capability.Minor, status = q.device.GetCudaComputeCapability()
-		return status
-	}) {
-		d.ComputeCapability = &capability
-	}
+	return v
 }
 
-func (q *query) load(d *Device) {
-	var status nvml.Return
-	var rates nvml.Utilization
-	var milliwatts, celsius uint32
+// scaled divides a value, if there is one.
+func scaled(value *uint32, by float64) *float64 {
+	if value == nil {
+		return nil
+	}
+	quotient := float64(*value) / by
+	return &quotient
+}
+
+func (q *query) describe(d *Device) {
+	d.UUID = orZero(get(q, "", q.device.GetUUID))
+	d.Name = orZero(get(q, "", q.device.GetName))
+	pci := orZero(get(q, "", q.device.GetPciInfo))
+	d.PCIBusID = text(pci.BusId[:])
+	d.ComputeCapability = get(q, "", func() (ComputeCapability, nvml.Return) {
+		major, minor, status := q.device.GetCudaComputeCapability()
+		return ComputeCapability{major, minor}, status
+	})
+}
+
+func (q *query) measure(d *Device) {
 	d.Memory = q.memory(q.device)
-	if q.ask("", func() nvml.Return { rates, status = q.device.GetUtilizationRates(); return status }) {
-		share := float64(rates.Gpu) / 100
-		d.Utilization = &share
-	}
-	if q.ask("", func() nvml.Return { milliwatts, status = q.device.GetPowerUsage(); return status }) {
-		watts := float64(milliwatts) / 1000
-		d.PowerWatts = &watts
-	}
-	if q.ask("", func() nvml.Return {
-		// its successor requires driver 570
-		celsius, status = q.device.GetTemperature(nvml.TEMPERATURE_GPU)
-		return status
-	}) {
-		degrees := float64(celsius)
-		d.Temperature = &degrees
-	}
-}
-
-// memory prefers the newer call: the older one counts what the driver reserves as used.
-func (q *query) memory(device nvml.Device) *Memory {
-	var status nvml.Return
-	var v2 nvml.Memory_v2
-	if q.ask("nvmlDeviceGetMemoryInfo_v2", func() nvml.Return { v2, status = device.GetMemoryInfo_v2(); return status }) {
-		return &Memory{Total: v2.Total, Used: v2.Used}
-	}
-	var v1 nvml.Memory
-	if q.ask("", func() nvml.Return { v1, status = device.GetMemoryInfo(); return status }) {
-		return &Memory{Total: v1.Total, Used: v1.Used}
-	}
-	return nil
-}
-
-func (q *query) errors(d *Device) {
+	d.Utilization = scaled(get(q, "", func() (uint32, nvml.Return) {
+		rates, status := q.device.GetUtilizationRates()
+		return rates.Gpu, status
+	}), 100)
+	d.PowerWatts = scaled(get(q, "", q.device.GetPowerUsage), 1000) // from milliwatts
+	d.Temperature = scaled(get(q, "", func() (uint32, nvml.Return) {
+		return q.device.GetTemperature(nvml.TEMPERATURE_GPU) // its successor requires driver 570
+	}), 1)
 	d.ECCVolatile = q.ecc(nvml.VOLATILE_ECC)
 	d.ECCAggregate = q.ecc(nvml.AGGREGATE_ECC)
 	if q.err == nil {
@@ -226,55 +199,45 @@ func (q *query) errors(d *Device) {
 	}
 }
 
-func (q *query) ecc(counter nvml.EccCounterType) *uint64 {
-	var status nvml.Return
-	var count uint64
-	if q.ask("", func() nvml.Return {
-		count, status = q.device.GetTotalEccErrors(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, counter)
-		return status
-	}) {
-		return &count
+// memory prefers the newer call: the older one counts what the driver reserves as used.
+func (q *query) memory(device nvml.Device) *Memory {
+	if v2 := get(q, "nvmlDeviceGetMemoryInfo_v2", device.GetMemoryInfo_v2); v2 != nil {
+		return &Memory{Total: v2.Total, Used: v2.Used}
+	}
+	if v1 := get(q, "", device.GetMemoryInfo); v1 != nil {
+		return &Memory{Total: v1.Total, Used: v1.Used}
 	}
 	return nil
 }
 
-func (q *query) instances(d *Device) {
-	var status nvml.Return
-	var mode, count int
-	q.ask("nvmlDeviceGetMigMode", func() nvml.Return { mode, _, status = q.device.GetMigMode(); return status })
-	d.MIG = mode == nvml.DEVICE_MIG_ENABLE
-	if !d.MIG {
-		return
-	}
-	q.ask("nvmlDeviceGetMaxMigDeviceCount", func() nvml.Return {
-		count, status = q.device.GetMaxMigDeviceCount()
-		return status
+func (q *query) ecc(counter nvml.EccCounterType) *uint64 {
+	return get(q, "", func() (uint64, nvml.Return) {
+		return q.device.GetTotalEccErrors(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, counter)
 	})
-	for i := range count {
-		var mig nvml.Device
-		// indices may be empty between instances
-		if q.ask("nvmlDeviceGetMigDeviceHandleByIndex", func() nvml.Return {
-			mig, status = q.device.GetMigDeviceHandleByIndex(i)
-			return status
-		}) {
-			d.Instances = append(d.Instances, q.instance(mig))
-		}
-	}
 }
 
-func (q *query) instance(mig nvml.Device) Instance {
-	var status nvml.Return
-	var in Instance
-	var gi, ci int
-	q.ask("", func() nvml.Return { in.UUID, status = mig.GetUUID(); return status })
-	if q.ask("nvmlDeviceGetGpuInstanceId", func() nvml.Return { gi, status = mig.GetGpuInstanceId(); return status }) {
-		in.GPUInstance = &gi
+func (q *query) instances(d *Device) {
+	mode := orZero(get(q, "nvmlDeviceGetMigMode", func() (int, nvml.Return) {
+		mode, _, status := q.device.GetMigMode()
+		return mode, status
+	}))
+	if d.MIG = mode == nvml.DEVICE_MIG_ENABLE; !d.MIG {
+		return
 	}
-	if q.ask("nvmlDeviceGetComputeInstanceId", func() nvml.Return { ci, status = mig.GetComputeInstanceId(); return status }) {
-		in.ComputeInstance = &ci
+	for i := range orZero(get(q, "nvmlDeviceGetMaxMigDeviceCount", q.device.GetMaxMigDeviceCount)) {
+		mig := get(q, "nvmlDeviceGetMigDeviceHandleByIndex", func() (nvml.Device, nvml.Return) {
+			return q.device.GetMigDeviceHandleByIndex(i)
+		})
+		if mig == nil {
+			continue // indices may be empty between instances
+		}
+		d.Instances = append(d.Instances, Instance{
+			UUID:            orZero(get(q, "", (*mig).GetUUID)),
+			GPUInstance:     get(q, "nvmlDeviceGetGpuInstanceId", (*mig).GetGpuInstanceId),
+			ComputeInstance: get(q, "nvmlDeviceGetComputeInstanceId", (*mig).GetComputeInstanceId),
+			Memory:          q.memory(*mig),
+		})
 	}
-	in.Memory = q.memory(mig)
-	return in
 }
 
 // text converts a C string.

@@ -174,7 +174,7 @@ func TestInventoryWithoutADriver(t *testing.T) {
 	}
 }
 
-// What the simulated library never says: a value refused for want of permission is absent, and the rest is read.
+// What the simulated library never says: a value refused for lack of permission is absent, and the others are read.
 func TestOneValueFails(t *testing.T) {
 	device := &mock.Device{
 		GetUUIDFunc:                  func() (string, nvml.Return) { return "GPU-m", nvml.SUCCESS },
@@ -203,7 +203,7 @@ func TestOneValueFails(t *testing.T) {
 
 func TestInventoryFromManyGoroutines(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
-	n := open(t, f, WithTimeout(testTimeout))
+	n := open(t, f, withTimeout(testTimeout))
 	done := make(chan error)
 	for range 8 {
 		go func() {

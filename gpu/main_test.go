@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 // testTimeout bounds every wait of a test; none of them passes because of it.
 const testTimeout = 30 * time.Second
 
+// withTimeout sets the deadline of one call.
+func withTimeout(d time.Duration) Option { return func(n *NVML) { n.timeout = d } }
+
 // open opens the simulated NVML and closes it at the end of the test, whatever hangs.
 func open(t *testing.T, f *simnvml.File, options ...Option) *NVML {
 	t.Helper()

@@ -12,6 +12,8 @@ package gpu
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,7 +51,7 @@ type NVML struct {
 
 	mu        sync.Mutex
 	executors map[int]*executor // by index; those of watches have negative ones
-	known     map[int]identity  // of every GPU seen so far, since a lost one cannot be identified any more
+	known     map[int]Device    // the last values of every GPU seen so far, since a lost one cannot be identified any more
 
 	closing  context.Context
 	close    context.CancelFunc
@@ -59,16 +61,13 @@ type NVML struct {
 // Option changes a setting of Open. The options of the first Open apply while the library stays open.
 type Option func(*NVML)
 
-// WithTimeout sets the deadline of one call; default 5 s.
-func WithTimeout(d time.Duration) Option { return func(n *NVML) { n.timeout = d } }
-
 // WithPoll sets how often Watch polls every GPU besides waiting for events; default 5 s.
 func WithPoll(d time.Duration) Option { return func(n *NVML) { n.poll = d } }
 
 func newNVML(api nvml.Interface, options ...Option) *NVML {
 	n := &NVML{
 		api: api, timeout: defaultTimeout, poll: defaultPoll, initTimeout: defaultInitTimeout, system: newExecutor("NVML"),
-		has: map[string]bool{}, executors: map[int]*executor{}, known: map[int]identity{},
+		has: map[string]bool{}, executors: map[int]*executor{}, known: map[int]Device{},
 	}
 	for _, set := range options {
 		set(n)
@@ -159,22 +158,16 @@ func (n *NVML) Close() error {
 	if n.hung() {
 		return fmt.Errorf("NVML stays open: %w", ErrNotAnswering)
 	}
-	_, err := call(context.Background(), process.start, n.initTimeout, func() (struct{}, error) {
-		return struct{}{}, check(n.api.Shutdown())
-	})
-	return err
+	return run(context.Background(), process.start, n.initTimeout, func() error { return check(n.api.Shutdown()) })
 }
 
 // hung reports whether a call is still running after its deadline.
 func (n *NVML) hung() bool {
 	n.mu.Lock()
-	executors := []*executor{n.system}
-	for _, e := range n.executors {
-		executors = append(executors, e)
-	}
+	executors := slices.AppendSeq([]*executor{n.system}, maps.Values(n.executors))
 	n.mu.Unlock()
 	for _, e := range executors {
-		if _, err := call(context.Background(), e, n.timeout, func() (struct{}, error) { return struct{}{}, nil }); err != nil {
+		if err := run(context.Background(), e, n.timeout, func() error { return nil }); err != nil {
 			return true
 		}
 	}

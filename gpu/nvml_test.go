@@ -68,7 +68,7 @@ func TestOpenAgain(t *testing.T) {
 			t.Error("two Opens of one library do not share it")
 		}
 		if _, err := Open("/elsewhere/libnvidia-ml.so.1"); err == nil || !strings.Contains(err.Error(), "already open") {
-			t.Errorf("another library beside the open one: %v", err)
+			t.Errorf("another library while one is open: %v", err)
 		}
 		if err := first.Close(); err != nil {
 			t.Error(err)

@@ -23,10 +23,7 @@ func (n *NVML) Ping(ctx context.Context, uuid string) error {
 			return unknown(inventory.Devices, uuid)
 		}
 	}
-	if instance {
-		return n.ping(ctx, index, uuid)
-	}
-	return n.ping(ctx, index, "")
+	return n.ping(ctx, index, instance)
 }
 
 // unknown is the error for a UUID that no GPU has, with the errors of the GPUs whose UUID could not be read.
@@ -40,43 +37,42 @@ func unknown(devices []Device, uuid string) error {
 	return err
 }
 
-// find returns the index of the GPU with a UUID, or of the GPU with that instance.
-func (n *NVML) find(uuid string) (index int, instance, ok bool) {
+// find returns the index of the GPU with a UUID, or of the GPU with that instance, and then the instance.
+func (n *NVML) find(uuid string) (index int, instance string, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for index, id := range n.known {
-		if id.uuid == uuid {
-			return index, false, true
+	for index, d := range n.known {
+		if d.UUID == uuid {
+			return index, "", true
 		}
-		if slices.Contains(id.instances, uuid) {
-			return index, true, true
+		if slices.ContainsFunc(d.Instances, func(in Instance) bool { return in.UUID == uuid }) {
+			return index, uuid, true
 		}
 	}
-	return 0, false, false
+	return 0, "", false
 }
 
 // ping reads the memory in use, which the driver fetches from the GPU, and the recovery action. It also checks that the
 // instance, if any, still exists.
 func (n *NVML) ping(ctx context.Context, index int, instance string) error {
-	_, err := ask(ctx, n, n.executor(index), func() (struct{}, error) {
+	action, err := ask(ctx, n, n.executor(index), func() (*RecoveryAction, error) {
 		device, err := n.handle(index)
 		if err != nil {
-			return struct{}{}, err
+			return nil, err
 		}
 		_, status := device.GetMemoryInfo()
 		if err := check(status); err != nil && !errors.Is(err, errNotSupported) {
-			return struct{}{}, err
+			return nil, err
 		}
 		if err := n.exists(instance); err != nil {
-			return struct{}{}, err
+			return nil, err
 		}
-		action, err := n.readRecovery(device)
-		if err == nil && action != nil && !action.usable() {
-			err = fmt.Errorf("%w: %s", ErrNeedsRepair, *action)
-		}
-		return struct{}{}, err
+		return n.readRecovery(device)
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return action.err()
 }
 
 func (n *NVML) exists(instance string) error {

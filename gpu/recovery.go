@@ -23,21 +23,35 @@ const (
 	RecoverySystemReboot                            // reboot the machine, firmware included
 )
 
-var recoveryNames = [...]string{
-	"none", "reset", "node reboot", "drain peer-to-peer", "drain and reset", "recover IMEX domain", "bus reset",
-	"system reboot",
+var recoveryActions = map[RecoveryAction]struct {
+	name  string
+	class Class
+}{
+	RecoveryNone:              {"none", ClassApplication},
+	RecoveryReset:             {"reset", ClassReset},
+	RecoveryNodeReboot:        {"node reboot", ClassOut},
+	RecoveryDrainP2P:          {"drain peer-to-peer", ClassReset},
+	RecoveryDrainAndReset:     {"drain and reset", ClassReset},
+	RecoveryRecoverIMEXDomain: {"recover IMEX domain", ClassReset},
+	RecoveryBusReset:          {"bus reset", ClassReset},
+	RecoverySystemReboot:      {"system reboot", ClassOut},
 }
 
 // String names the action, in lower case.
 func (a RecoveryAction) String() string {
-	if a < 0 || int(a) >= len(recoveryNames) {
-		return fmt.Sprintf("action %d", int(a))
+	if known, ok := recoveryActions[a]; ok {
+		return known.name
 	}
-	return recoveryNames[a]
+	return fmt.Sprintf("action %d", int(a))
 }
 
-// usable reports whether the GPU takes new work, which excludes drain and reset.
-func (a RecoveryAction) usable() bool { return a == RecoveryNone }
+// err returns ErrNeedsRepair unless the GPU takes new work, which excludes drain and reset.
+func (a *RecoveryAction) err() error {
+	if a == nil || *a == RecoveryNone {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrNeedsRepair, *a)
+}
 
 // readRecovery reads a device's action; nil if the driver or the GPU does not have the field.
 func (n *NVML) readRecovery(device nvml.Device) (*RecoveryAction, error) {
@@ -49,10 +63,10 @@ func (n *NVML) readRecovery(device nvml.Device) (*RecoveryAction, error) {
 	if err == nil {
 		err = check(nvml.Return(values[0].NvmlReturn))
 	}
-	if fatal(err) {
+	switch {
+	case fatal(err):
 		return nil, err
-	}
-	if err != nil {
+	case err != nil:
 		return nil, nil
 	}
 	// The value is a C union in the machine's byte order; the field is an unsigned int, which fills its first four bytes.

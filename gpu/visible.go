@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -65,13 +66,15 @@ func ResolveVisibleDevices(devices []Device, lookup func(string) (string, bool))
 	sure := order == "PCI_BUS_ID" || alike(devices)
 	list, set := lookup("CUDA_VISIBLE_DEVICES")
 	if !set {
-		v.Devices = all
-		return v, uncertain(sure || len(all) < 2)
+		if v.Devices = all; !sure && len(all) > 1 {
+			return v, errUncertain
+		}
+		return v, nil
 	}
 	for _, name := range strings.Split(list, ",") {
 		name = strings.TrimSpace(name)
-		if isIndex(name) && !sure {
-			return VisibleDevices{}, uncertain(false)
+		if _, err := strconv.ParseUint(name, 10, 31); err == nil && !sure {
+			return VisibleDevices{}, errUncertain
 		}
 		device, ok := match(devices, all, name)
 		if !ok {
@@ -88,13 +91,8 @@ func ResolveVisibleDevices(devices []Device, lookup func(string) (string, bool))
 	return v, nil
 }
 
-func uncertain(sure bool) error {
-	if sure {
-		return nil
-	}
-	return fmt.Errorf("the GPUs are of different kinds, so CUDA's numbers for them are uncertain: set " +
-		"CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by UUID in CUDA_VISIBLE_DEVICES")
-}
+var errUncertain = errors.New("the GPUs are of different kinds, so CUDA's numbers for them are uncertain: set " +
+	"CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by UUID in CUDA_VISIBLE_DEVICES")
 
 // enumerate lists the devices as CUDA does by default: the GPUs without MIG or, if one has MIG enabled, only the first
 // instance, because a process uses one MIG instance at most. Source: NVIDIA, "Multi-Instance GPU User
@@ -118,26 +116,16 @@ func enumerate(devices []Device) []VisibleDevice {
 
 // alike reports whether CUDA's fastest-first order is the bus order because no GPU is faster.
 func alike(devices []Device) bool {
-	for _, d := range devices {
-		if d.Name != devices[0].Name || d.MIG != devices[0].MIG {
-			return false
-		}
-	}
-	return true
-}
-
-func isIndex(name string) bool {
-	_, err := strconv.ParseUint(name, 10, 31)
-	return err == nil
+	return !slices.ContainsFunc(devices, func(d Device) bool { return d.Name != devices[0].Name || d.MIG != devices[0].MIG })
 }
 
 // match finds the device that a name in CUDA_VISIBLE_DEVICES refers to.
 func match(devices []Device, all []VisibleDevice, name string) (VisibleDevice, bool) {
 	if index, err := strconv.ParseUint(name, 10, 31); err == nil {
-		if index < uint64(len(all)) {
-			return all[index], true
+		if index >= uint64(len(all)) {
+			return VisibleDevice{}, false
 		}
-		return VisibleDevice{}, false
+		return all[index], true
 	}
 	var found []VisibleDevice
 	for _, d := range devices {
@@ -145,7 +133,7 @@ func match(devices []Device, all []VisibleDevice, name string) (VisibleDevice, b
 			found = append(found, VisibleDevice{d.UUID, d.Index})
 		}
 		for _, in := range d.Instances {
-			if in.UUID == name || in.oldName(d.UUID) == name {
+			if in.isNamed(name, d.UUID) {
 				found = append(found, VisibleDevice{in.UUID, d.Index})
 			}
 		}
@@ -156,12 +144,11 @@ func match(devices []Device, all []VisibleDevice, name string) (VisibleDevice, b
 	return found[0], true
 }
 
-// oldName is the form of drivers before 470: MIG-<GPU's UUID>/<GPU instance>/<compute instance>.
-func (in Instance) oldName(gpu string) string {
-	if in.GPUInstance == nil || in.ComputeInstance == nil {
-		return ""
-	}
-	return fmt.Sprintf("MIG-%s/%d/%d", gpu, *in.GPUInstance, *in.ComputeInstance)
+// isNamed reports whether a name is the instance's UUID, or its form in drivers before 470:
+// MIG-<GPU's UUID>/<GPU instance>/<compute instance>.
+func (in Instance) isNamed(name, gpu string) bool {
+	return in.UUID == name || in.GPUInstance != nil && in.ComputeInstance != nil &&
+		name == fmt.Sprintf("MIG-%s/%d/%d", gpu, *in.GPUInstance, *in.ComputeInstance)
 }
 
 // ungranted lists the UUIDs granted to the container that NVML does not show.
@@ -173,9 +160,7 @@ func ungranted(devices []Device, granted string) []string {
 			continue
 		}
 		known := slices.ContainsFunc(devices, func(d Device) bool {
-			return d.UUID == name || slices.ContainsFunc(d.Instances, func(in Instance) bool {
-				return in.UUID == name || in.oldName(d.UUID) == name
-			})
+			return d.UUID == name || slices.ContainsFunc(d.Instances, func(in Instance) bool { return in.isNamed(name, d.UUID) })
 		})
 		if !known {
 			missing = append(missing, name)

@@ -21,18 +21,18 @@ const (
 func (n *NVML) Watch(ctx context.Context) <-chan Event {
 	l, done := n.watchExecutor()
 	w := &watcher{
-		n: n, out: outbox{make(chan Event, eventBuffer)}, executor: l, states: map[int]Kind{}, backoff: minBackoff,
+		n: n, out: make(outbox, eventBuffer), executor: l, states: map[int]Kind{}, backoff: minBackoff,
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(n.closing, cancel)
 	n.watchers.Go(func() {
-		defer close(w.out.events)
+		defer close(w.out)
 		defer done()
 		defer cancel()
 		defer stop()
 		w.run(ctx)
 	})
-	return w.out.events
+	return w.out
 }
 
 // watcher is one Watch.
@@ -89,7 +89,7 @@ func (w *watcher) interrupted(err error) {
 		return
 	}
 	w.interruptionSent = true
-	w.out.send(Event{Time: time.Now(), Kind: KindInterrupted, Index: -1, Err: err})
+	w.out.send(Event{Time: time.Now(), Kind: KindInterrupted, Index: -1, Class: ClassUnknown, Err: err})
 }
 
 var errNoEvent = errors.New("no event")
@@ -124,25 +124,23 @@ func (w *watcher) convert(ctx context.Context, data nvml.EventData) {
 		Time: time.Now(), Index: index, UUID: w.n.uuid(index),
 		GPUInstance: instanceID(data.GpuInstanceId), ComputeInstance: instanceID(data.ComputeInstanceId),
 	}
-	table := ClassInformation
 	switch data.EventType {
 	case nvml.EventTypeXidCriticalError:
 		e.Kind, e.XID = KindXID, int(data.EventData)
-		table = Classify(e.XID)
+		e.Class = tableClass(e.XID)
 	case nvml.EventTypeDoubleBitEccError:
-		e.Kind, table = KindECC, ClassReset
+		e.Kind, e.Class = KindECC, ClassReset
 	case nvml.EventTypeSingleBitEccError:
-		e.Kind = KindECCCorrected
+		e.Kind, e.Class = KindECCCorrected, ClassInformation
 	case nvml.EventTypeGpuRecoveryAction:
-		e.Kind = KindRecovery
+		e.Kind, e.Class = KindRecovery, ClassInformation
 	default:
 		return
 	}
-	e.Class, e.ByDriver, e.Recovery = table, false, nil
 	if index >= 0 {
-		action, err := w.n.recovery(ctx, index)
-		e.Recovery = action
-		e.Class, e.ByDriver = classify(table, action)
+		var err error
+		e.Recovery, err = w.n.recovery(ctx, index)
+		e.Class, e.ByDriver = classify(e.Class, e.Recovery)
 		if errors.Is(err, ErrLost) {
 			e.Class, e.ByDriver, e.Err = ClassOut, true, err
 		}
@@ -160,9 +158,9 @@ func instanceID(id uint32) *int {
 }
 
 func (w *watcher) indexOf(device nvml.Device) int {
-	for _, d := range w.events.devices {
-		if d.device == device {
-			return d.index
+	for index, d := range w.events.devices {
+		if d == device {
+			return index
 		}
 	}
 	return -1
@@ -171,7 +169,7 @@ func (w *watcher) indexOf(device nvml.Device) int {
 func (n *NVML) uuid(index int) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.known[index].uuid
+	return n.known[index].UUID
 }
 
 // recovery reads a GPU's recovery action in its executor.
@@ -191,15 +189,9 @@ const wantedEvents = nvml.EventTypeXidCriticalError | nvml.EventTypeSingleBitEcc
 // registration is an event set and the GPUs in it.
 type registration struct {
 	set     nvml.EventSet
-	devices []watched
-	missing map[int]bool // indices of the GPUs that could not be added because they were unhealthy
-	stuck   bool         // a call that uses the set may hang in the driver, so that it cannot be freed
-}
-
-// watched is a GPU whose events are received.
-type watched struct {
-	index  int
-	device nvml.Device
+	devices map[int]nvml.Device // by index
+	missing map[int]bool        // indices of the GPUs that could not be added because they were unhealthy
+	stuck   bool                // a call that uses the set may hang in the driver, so that it cannot be freed
 }
 
 // register creates an event set with every GPU that can be in it.
@@ -217,7 +209,7 @@ func (w *watcher) register(ctx context.Context) {
 		w.interrupted(err)
 		return
 	}
-	w.events, w.count = registration{set: set, missing: map[int]bool{}}, len(inventory.Devices)
+	w.events, w.count = registration{set: set, devices: map[int]nvml.Device{}, missing: map[int]bool{}}, len(inventory.Devices)
 	for _, d := range inventory.Devices {
 		w.add(ctx, d.Index)
 	}
@@ -254,7 +246,7 @@ func (w *watcher) add(ctx context.Context, index int) {
 	})
 	switch {
 	case err == nil:
-		w.events.devices = append(w.events.devices, watched{index, device})
+		w.events.devices[index] = device
 	case errors.Is(err, errNotSupported):
 	default:
 		w.events.missing[index] = true
@@ -270,9 +262,7 @@ func (w *watcher) unregister() {
 		return
 	}
 	// If the wait for its events hangs, the executor is overdue and the set is kept.
-	_, _ = call(context.Background(), w.executor, w.n.timeout, func() (struct{}, error) {
-		return struct{}{}, check(old.set.Free())
-	})
+	_ = run(context.Background(), w.executor, w.n.timeout, func() error { return check(old.set.Free()) })
 }
 
 // pollDevices pings every GPU, including those whose UUID could not be read, and reports changes.
@@ -302,8 +292,9 @@ func (w *watcher) pollDevices(ctx context.Context) {
 func (w *watcher) reportChange(index int, uuid string, err error) {
 	state, class := stateOf(err)
 	before, unwell := w.states[index]
-	if err == nil && (unwell || w.events.missing[index]) {
-		w.rejoin(index)
+	if err == nil && (unwell || w.events.missing[index]) && w.events.devices[index] == nil {
+		w.unregister() // the recovered GPU is not in the present registration
+		w.backoff = minBackoff
 	}
 	if (!unwell && err == nil) || (unwell && before == state) {
 		return
@@ -313,17 +304,6 @@ func (w *watcher) reportChange(index int, uuid string, err error) {
 		delete(w.states, index)
 	}
 	w.out.send(Event{Time: time.Now(), Kind: state, Index: index, UUID: uuid, Class: class, Err: err})
-}
-
-// rejoin starts a new registration unless the recovered GPU is in the present one.
-func (w *watcher) rejoin(index int) {
-	for _, d := range w.events.devices {
-		if d.index == index {
-			return
-		}
-	}
-	w.unregister()
-	w.backoff = minBackoff
 }
 
 // stateOf classifies the result of a ping. A GPU that does not answer may only be busy and recover by itself, so that its class

@@ -138,7 +138,7 @@ func TestGPULostAndBack(t *testing.T) {
 
 func TestGPUThatFailsWithoutAnEvent(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
-	n := open(t, f, WithPoll(20*time.Millisecond), WithTimeout(2*time.Second))
+	n := open(t, f, WithPoll(20*time.Millisecond), withTimeout(2*time.Second))
 	events := watch(t, n)
 	f.Set("gpu0.recovery", "1")
 	if e, _ := next(t, events, KindNeedsRepair); e.Index != 0 || e.Class != ClassReset || !errors.Is(e.Err, ErrNeedsRepair) {
@@ -180,7 +180,7 @@ func TestWatchRegistersAgain(t *testing.T) {
 
 func TestWatchOfAHungDriver(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(1))
-	n := open(t, f, WithTimeout(time.Second), WithPoll(50*time.Millisecond))
+	n := open(t, f, withTimeout(time.Second), WithPoll(50*time.Millisecond))
 	events := watch(t, n)
 	f.Set("hang", "600")
 	next(t, events, KindInterrupted)
@@ -205,7 +205,7 @@ func TestWatchWithoutEvents(t *testing.T) {
 
 func TestHungGPUDoesNotSilenceTheOther(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
-	n := open(t, f, WithTimeout(2*time.Second), WithPoll(50*time.Millisecond))
+	n := open(t, f, withTimeout(2*time.Second), WithPoll(50*time.Millisecond))
 	inventory(t, n)
 	f.Set("gpu0.hang", "600")
 	events := n.Watch(t.Context())
@@ -237,13 +237,13 @@ func TestGPUThatRecoversBeforeTheFirstPoll(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := simnvml.New(t, simnvml.Machine(2))
-			n := open(t, f, WithTimeout(time.Second))
+			n := open(t, f, withTimeout(time.Second))
 			if c.known {
 				inventory(t, n)
 			}
 			l, done := n.watchExecutor()
 			defer done()
-			w := &watcher{n: n, out: outbox{make(chan Event, eventBuffer)}, executor: l, states: map[int]Kind{}}
+			w := &watcher{n: n, out: make(outbox, eventBuffer), executor: l, states: map[int]Kind{}}
 			defer w.unregister()
 			f.Set(c.key, c.value)
 			w.register(t.Context())
@@ -290,14 +290,14 @@ func TestCloseEndsTheWatch(t *testing.T) {
 }
 
 func TestSlowReaderMissesTheOldestEvents(t *testing.T) {
-	o := outbox{make(chan Event, eventBuffer)}
+	o := make(outbox, eventBuffer)
 	const sent = eventBuffer + 10
 	for i := range sent {
 		o.send(Event{XID: i})
 	}
-	close(o.events)
+	close(o)
 	got, missed, last := 0, 0, -1
-	for e := range o.events {
+	for e := range o {
 		if e.XID <= last {
 			t.Errorf("event %d after %d", e.XID, last)
 		}

@@ -1,26 +1,18 @@
 package gpu
 
+import "slices"
+
 // Class is the consequence of an error for the processes on the GPU.
-type Class int
+type Class string
 
 // The classes.
 const (
-	ClassUnknown     Class = iota // see the kernel log
-	ClassInformation              // no action needed
-	ClassApplication              // restart the process
-	ClassReset                    // the GPU must be reset before further use
-	ClassOut                      // the GPU is out of service until an operator intervenes
+	ClassUnknown     Class = "unknown"     // see the kernel log
+	ClassInformation Class = "information" // no action needed
+	ClassApplication Class = "application" // restart the process
+	ClassReset       Class = "reset"       // the GPU must be reset before further use
+	ClassOut         Class = "out"         // the GPU is out of service until an operator intervenes
 )
-
-var classNames = [...]string{"unknown", "information", "application", "reset", "out"}
-
-// String names the class, in lower case.
-func (c Class) String() string {
-	if c < 0 || int(c) >= len(classNames) {
-		return "invalid"
-	}
-	return classNames[c]
-}
 
 // xids lists NVIDIA's error numbers by class. Source: NVIDIA, "Xid Errors", Analyzing Xid Errors with the Xid Catalog,
 // column "Resolution Bucket (Immediate Action)": RESTART_APP is application, IGNORE information, RESET_GPU reset,
@@ -47,29 +39,12 @@ var xids = map[Class][]int{
 	},
 }
 
-// xidClass is xids by number.
-var xidClass = func() map[int]Class {
-	classes := map[int]Class{}
+// tableClass returns the class of an XID by the table alone.
+func tableClass(xid int) Class {
 	for class, numbers := range xids {
-		for _, number := range numbers {
-			classes[number] = class
+		if slices.Contains(numbers, xid) {
+			return class
 		}
-	}
-	return classes
-}()
-
-// Classify returns the class of an XID by the table alone.
-func Classify(xid int) Class { return xidClass[xid] }
-
-// class returns the class of an action.
-func (a RecoveryAction) class() Class {
-	switch a {
-	case RecoveryNone:
-		return ClassApplication
-	case RecoveryReset, RecoveryDrainAndReset, RecoveryBusReset, RecoveryDrainP2P, RecoveryRecoverIMEXDomain:
-		return ClassReset
-	case RecoveryNodeReboot, RecoverySystemReboot:
-		return ClassOut
 	}
 	return ClassUnknown
 }
@@ -77,11 +52,11 @@ func (a RecoveryAction) class() Class {
 // classify combines the table's class with the driver's recovery action, which takes precedence. The action "none" lowers a
 // class that requires repair, but does not raise ClassInformation.
 func classify(table Class, action *RecoveryAction) (class Class, byDriver bool) {
-	if action == nil || action.class() == ClassUnknown {
+	if action == nil || *action == RecoveryNone && table == ClassInformation {
 		return table, false
 	}
-	if *action == RecoveryNone && table == ClassInformation {
-		return table, false
+	if known, ok := recoveryActions[*action]; ok {
+		return known.class, true
 	}
-	return action.class(), true
+	return table, false
 }

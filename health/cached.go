@@ -35,60 +35,26 @@ type cached struct {
 	keep, limit time.Duration
 
 	mu      sync.Mutex
-	done    chan struct{} // closed when the last probe has returned; nil before the first
-	started time.Time
+	running bool
+	started time.Time // zero before the first probe
 	err     error
 }
 
 func (c *cached) check() Finding {
 	c.mu.Lock()
-	first := c.done == nil
-	if !c.running() && (first || time.Since(c.started) >= c.keep) {
-		c.start()
-	}
-	done := c.done
-	c.mu.Unlock()
-	if first {
-		select {
-		case <-done:
-		case <-time.After(c.limit):
+	defer c.mu.Unlock()
+	if first := c.started.IsZero(); !c.running && (first || time.Since(c.started) >= c.keep) {
+		c.running, c.started = true, time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), c.limit)
+		go c.run(ctx, cancel)
+		if first {
+			c.mu.Unlock()
+			<-ctx.Done()
+			c.mu.Lock()
 		}
 	}
-	return c.finding()
-}
-
-func (c *cached) running() bool {
-	if c.done == nil {
-		return false
-	}
-	select {
-	case <-c.done:
-		return false
-	default:
-		return true
-	}
-}
-
-// start runs the probe. The caller holds mu.
-func (c *cached) start() {
-	done := make(chan struct{})
-	c.done, c.started = done, time.Now()
-	go func() {
-		defer close(done)
-		ctx, cancel := context.WithTimeout(context.Background(), c.limit)
-		defer cancel()
-		err := c.probe(ctx)
-		c.mu.Lock()
-		c.err = err
-		c.mu.Unlock()
-	}()
-}
-
-func (c *cached) finding() Finding {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch {
-	case c.running() && time.Since(c.started) >= c.limit:
+	case c.running && time.Since(c.started) >= c.limit:
 		return Finding{Reasons: []string{fmt.Sprintf("%s does not answer within %s", c.name, c.limit)}}
 	case errors.Is(c.err, ErrGPUDetached):
 		return Finding{GPULost: true}
@@ -96,4 +62,13 @@ func (c *cached) finding() Finding {
 		return Finding{Reasons: []string{fmt.Sprintf("%s: %v", c.name, c.err)}, GPULost: errors.Is(c.err, ErrGPULost)}
 	}
 	return Finding{}
+}
+
+// run runs the probe, and cancels its context once its result can be read.
+func (c *cached) run(ctx context.Context, cancel context.CancelFunc) {
+	defer cancel()
+	err := c.probe(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running, c.err = false, err
 }

@@ -29,57 +29,47 @@ type Monitor struct {
 	checks []Check
 	log    *slog.Logger
 
+	fault context.Context // canceled by latch, with the error that requires a restart as its cause
+	latch context.CancelCauseFunc
+
 	mu       sync.Mutex
 	state    State
 	gpuLost  bool
 	loaded   bool
 	draining bool
-	broken   error
-	latched  chan struct{} // closed once broken is set
 }
 
 // New returns a monitor in state Starting, which it leaves after Loaded.
 func New(engine Engine, log *slog.Logger, checks ...Check) *Monitor {
-	return &Monitor{engine: engine, checks: checks, log: log, state: Starting, latched: make(chan struct{})}
+	m := &Monitor{engine: engine, checks: checks, log: log, state: Starting}
+	m.fault, m.latch = context.WithCancelCause(context.Background())
+	return m
 }
 
 // Loaded notes that the first load of models has ended, successfully or not.
-func (m *Monitor) Loaded() {
-	m.mu.Lock()
-	m.loaded = true
-	m.mu.Unlock()
-	m.Report()
-}
+func (m *Monitor) Loaded() { m.note(&m.loaded) }
 
 // Drain notes that the server is shutting down.
-func (m *Monitor) Drain() {
+func (m *Monitor) Drain() { m.note(&m.draining) }
+
+func (m *Monitor) note(event *bool) {
 	m.mu.Lock()
-	m.draining = true
+	*event = true
 	m.mu.Unlock()
 	m.Report()
-}
-
-// latch keeps the first error that requires a restart. The caller holds mu.
-func (m *Monitor) latch(err error) {
-	if m.broken == nil && err != nil {
-		m.broken = err
-		close(m.latched)
-	}
 }
 
 // Broken returns a channel that is closed once an error requires a restart.
-func (m *Monitor) Broken() <-chan struct{} { return m.latched }
+func (m *Monitor) Broken() <-chan struct{} { return m.fault.Done() }
 
 // Err returns the error that requires a restart, nil while there is none.
-func (m *Monitor) Err() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.broken
-}
+func (m *Monitor) Err() error { return context.Cause(m.fault) }
 
 // Report checks every part and returns the current state. A change of state is logged once, with the old state.
 func (m *Monitor) Report() Report {
-	broken := m.engine.Broken()
+	if err := m.engine.Broken(); err != nil {
+		m.latch(err) // further errors have no effect
+	}
 	reasons, gpuLost := append([]string{}, m.engine.Ready()...), false
 	for _, check := range m.checks {
 		found := check()
@@ -87,7 +77,6 @@ func (m *Monitor) Report() Report {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.latch(broken)
 	report := m.evaluate(reasons)
 	report.GPULost = gpuLost
 	m.enter(report)
@@ -95,9 +84,9 @@ func (m *Monitor) Report() Report {
 }
 
 func (m *Monitor) evaluate(reasons []string) Report {
-	switch {
-	case m.broken != nil:
-		return Report{Status: Broken, Reasons: []string{m.broken.Error()}}
+	switch err := m.Err(); {
+	case err != nil:
+		return Report{Status: Broken, Reasons: []string{err.Error()}}
 	case m.draining:
 		return Report{Status: Draining, Reasons: []string{"the server is shutting down"}}
 	case !m.loaded:
@@ -110,7 +99,7 @@ func (m *Monitor) evaluate(reasons []string) Report {
 
 func (m *Monitor) enter(r Report) {
 	if r.GPULost && !m.gpuLost {
-		m.log.Error("GPU not reachable; the container has to be replaced", "state", r.Status.String())
+		m.log.Error("GPU not reachable; the container has to be replaced", "state", r.Status)
 	}
 	m.gpuLost = r.GPULost
 	if r.Status == m.state {
@@ -123,11 +112,11 @@ func (m *Monitor) enter(r Report) {
 	case Unready:
 		level = slog.LevelWarn
 	}
-	attrs := []slog.Attr{slog.String("state", r.Status.String()), slog.String("was", m.state.String())}
+	attrs := []slog.Attr{slog.String("state", string(r.Status)), slog.String("was", string(m.state))}
 	if len(r.Reasons) > 0 {
 		attrs = append(attrs, slog.String("reasons", strings.Join(r.Reasons, "; ")))
 	}
-	m.log.LogAttrs(context.Background(), level, "server is "+r.Status.String(), attrs...)
+	m.log.LogAttrs(context.Background(), level, "server is "+string(r.Status), attrs...)
 	m.state = r.Status
 }
 

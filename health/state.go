@@ -2,37 +2,17 @@
 // it may get requests (/ready), and why not.
 package health
 
-// State is the state of the server. Of several that apply, the highest is reported.
-type State int
+// State is the state of the server. Of several that apply, the last of the constants is reported.
+type State string
 
 // The states.
 const (
-	Ready    State = iota // every required part works
-	Unready               // live, but should not get requests; may recover
-	Starting              // models are being loaded for the first time
-	Draining              // shutting down: accepted requests are finished, no more should come
-	Broken                // an error that requires a restart; never left
+	Ready    State = "ready"    // every required part works
+	Unready  State = "unready"  // live, but should not get requests; may recover
+	Starting State = "starting" // models are being loaded for the first time
+	Draining State = "draining" // shutting down: accepted requests are finished, no more should come
+	Broken   State = "broken"   // an error that requires a restart; never left
 )
-
-// String returns the state's name in responses and in the log.
-func (s State) String() string {
-	switch s {
-	case Ready:
-		return "ready"
-	case Unready:
-		return "unready"
-	case Starting:
-		return "starting"
-	case Draining:
-		return "draining"
-	case Broken:
-		return "broken"
-	}
-	return "unknown"
-}
-
-// MarshalText encodes the state as its name.
-func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Report is the state with its reasons, as in the responses of /health and /ready.
 type Report struct {

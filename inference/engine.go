@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,16 +24,13 @@ import (
 
 // Engine serves the models of a repository. Its methods may be called concurrently.
 type Engine struct {
-	cfg         Config
+	*shared
 	repo        *repository.Repository
-	obs         Observer
-	log         *slog.Logger
-	shared      *shared
 	why         string // the device was chosen
 	checkDevice func(onnx.Device) error
 
 	syncing   *semaphore.Weighted     // one Refresh at a time
-	work      sync.WaitGroup          // loads and unloads under way
+	work      sync.WaitGroup          // loads and unloads in progress
 	computing atomic.Int64            // loads, of parallel sessions too, including those that were given up
 	stop      context.CancelCauseFunc // terminates all loads and runs
 
@@ -48,8 +46,7 @@ type Engine struct {
 	lost      error    // see Broken
 	closed    bool
 
-	closing  sync.Once
-	closeErr error
+	closeOnce func() error // stops everything and closes ONNX Runtime
 }
 
 // model is the state of one model. The engine's mutex guards it.
@@ -84,11 +81,14 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	}
 	log.Info("device", "device", device.String(), "why", why, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
-	e := &Engine{cfg: cfg, repo: repo, obs: obs, log: log, why: why, checkDevice: onnx.CheckDevice, models: map[string]*model{},
-		syncing: semaphore.NewWeighted(1), stop: stop}
-	e.loads, e.stopLoads = context.WithCancelCause(ctx)
+	e := &Engine{repo: repo, why: why, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1), stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
 		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner}
+	e.loads, e.stopLoads = context.WithCancelCause(ctx)
+	e.closeOnce = sync.OnceValue(func() error {
+		stop(errClosed)
+		return onnx.Close()
+	})
 	return e, nil
 }
 
@@ -100,22 +100,17 @@ func (e *Engine) Default() string {
 }
 
 func (e *Engine) defaultName() string {
-	if e.cfg.Default != "" {
-		return e.cfg.Default
+	if e.cfg.Default == "" && len(e.order) > 0 {
+		return e.order[0]
 	}
-	if len(e.order) == 0 {
-		return ""
-	}
-	return e.order[0]
+	return e.cfg.Default
 }
 
 // label is the model's name for metrics; empty if there is no such model, so that clients cannot create labels.
 func (e *Engine) label(name string) string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if name == "" {
-		name = e.defaultName()
-	}
+	name = cmp.Or(name, e.defaultName())
 	if e.models[name] == nil {
 		return ""
 	}
@@ -132,9 +127,7 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	case e.closed:
 		return nil, apierror.New(apierror.Draining, "the server is shutting down")
 	}
-	if name == "" {
-		name = e.defaultName()
-	}
+	name = cmp.Or(name, e.defaultName())
 	m := e.models[name]
 	switch {
 	case m == nil && !e.listed, name == "":
@@ -165,7 +158,7 @@ func (m *model) find(number string) (*version, error) {
 		}
 	}
 	for _, w := range m.wanted {
-		if strconv.Itoa(w.version.Number) == number {
+		if strconv.Itoa(w.Number) == number {
 			return nil, apierror.New(apierror.NotReady, "version %s of model %q is not ready", number, m.name)
 		}
 	}
@@ -198,11 +191,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		if e.computing.Load() > 0 {
 			return ErrComputing
 		}
-		e.closing.Do(func() {
-			e.stop(errClosed)
-			e.closeErr = onnx.Close()
-		})
-		return e.closeErr
+		return e.closeOnce()
 	case <-ctx.Done():
 		return fmt.Errorf("models are still in use: %s: %w", orNone(e.unfinished()), ctx.Err())
 	}

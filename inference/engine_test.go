@@ -223,7 +223,7 @@ func TestHealthCheckFindsALostDevice(t *testing.T) {
 }
 
 // badDecoder panics.
-type badDecoder struct{}
+type badDecoder struct{ postprocess.Decoder }
 
 func (badDecoder) Decode([]postprocess.Tensor, geometry.Transform, postprocess.Params) (postprocess.Prediction, error) {
 	panic("index out of range")

@@ -23,9 +23,7 @@ func newExtra(input int, info repository.TensorInfo, defined []repository.Extra)
 	if i < 0 {
 		return extra{}, fmt.Errorf("input %q of the ONNX file is not described by input.extra", info.Name)
 	}
-	switch info.DType {
-	case repository.Int64, repository.Int32, repository.Float32:
-	default:
+	if !slices.Contains([]repository.DType{repository.Int64, repository.Int32, repository.Float32}, info.DType) {
 		return extra{}, fmt.Errorf("input %q is %s; a size must be int64, int32 or float32", info.Name, info.DType)
 	}
 	return extra{input, defined[i].Value, info.DType}, nil
@@ -33,29 +31,22 @@ func newExtra(input int, info repository.TensorInfo, defined []repository.Extra)
 
 // write writes the two elements to a row.
 func (x extra) write(row []byte, transform geometry.Transform) {
-	var w, h int
-	switch x.value {
-	case repository.OriginalSizeWH, repository.OriginalSizeHW:
+	w, h := transform.InputW, transform.InputH
+	if x.value == repository.OriginalSizeWH || x.value == repository.OriginalSizeHW {
 		w, h = transform.Width, transform.Height
-	default:
-		w, h = transform.InputW, transform.InputH
 	}
 	if x.value == repository.OriginalSizeHW || x.value == repository.InputSizeHW {
 		w, h = h, w
 	}
-	size := x.dtype.Size()
-	x.element(row, w)
-	x.element(row[size:], h)
-}
-
-func (x extra) element(at []byte, n int) {
-	switch x.dtype {
-	case repository.Int64:
-		binary.NativeEndian.PutUint64(at, uint64(n))
-	case repository.Int32:
-		binary.NativeEndian.PutUint32(at, uint32(n))
-	case repository.Float32:
-		binary.NativeEndian.PutUint32(at, math.Float32bits(float32(n)))
-	default: // newExtra accepts no other
+	for i, n := range [...]int{w, h} {
+		at := row[i*x.dtype.Size():]
+		switch x.dtype {
+		case repository.Int64:
+			binary.NativeEndian.PutUint64(at, uint64(n))
+		case repository.Int32:
+			binary.NativeEndian.PutUint32(at, uint32(n))
+		default: // Float32: newExtra accepts no other
+			binary.NativeEndian.PutUint32(at, math.Float32bits(float32(n)))
+		}
 	}
 }

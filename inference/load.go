@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,11 +30,10 @@ const (
 const stopTimeout = 2 * time.Second
 
 // load tries to load one version and updates what its model serves. A load fails when it takes longer than
-// inference.load_timeout or the engine is closed. If it cannot be stopped, it goes on in the background, frees what it made
+// inference.load_timeout or the engine is closed. If it cannot be stopped, it continues in the background, frees what it made
 // when it returns, and delays nothing else.
 func (e *Engine) load(m *model, v *version) {
 	defer close(v.done)
-	begin := time.Now()
 	state, err := Ready, e.loadInTime(m, v)
 	if err != nil {
 		state = Failed
@@ -41,11 +41,7 @@ func (e *Engine) load(m *model, v *version) {
 	} else {
 		e.startParallel(v)
 	}
-	v.mu.Lock()
-	v.took = time.Since(begin)
-	v.mu.Unlock()
-	logState := v.setState(state, err)
-	logState()
+	v.setState(state, err)()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.updateServed(m)
@@ -184,7 +180,7 @@ func (v *version) checkInt8() {
 
 // resolve checks the weights, completes the definition from the ONNX file, and plans how images are written into the inputs.
 func (v *version) resolve() error {
-	found, err := v.entry.Weights(v.weights)
+	found, err := v.entry.Weights(v.Version)
 	if err != nil {
 		return err
 	}
@@ -193,7 +189,7 @@ func (v *version) resolve() error {
 		return err
 	}
 	v.found = found
-	v.file, v.inputs, v.outputs = file, tensorInfos(file.Inputs), tensorInfos(file.Outputs)
+	v.file, v.inputs, v.outputs = file, file.Inputs, file.Outputs
 	resolved, err := v.entry.Definition.Resolve(v.inputs, v.outputs)
 	if err != nil {
 		return err
@@ -214,21 +210,14 @@ func (v *version) resolve() error {
 	return err
 }
 
-func tensorInfos(from []onnx.Info) []repository.TensorInfo {
-	list := make([]repository.TensorInfo, len(from))
-	for i, f := range from {
-		list[i] = repository.TensorInfo{Name: f.Name, DType: f.DType, Shape: f.Shape}
-	}
-	return list
-}
-
 // groupSpec is a number of instances on a device.
 type groupSpec struct {
 	device    onnx.Device
 	instances int
 }
 
-// groupSpecs are the definition's instance groups, or one on the server's device.
+// groupSpecs are the definition's instance groups, or one on the server's device. A number of instances that neither the
+// definition nor the server sets is one per core on the CPU, and one on a GPU.
 func (v *version) groupSpecs() ([]groupSpec, error) {
 	given := v.entry.Definition.Instances
 	if len(given) == 0 {
@@ -243,23 +232,13 @@ func (v *version) groupSpecs() ([]groupSpec, error) {
 				return nil, fmt.Errorf("instances[%d]: %w", i, err)
 			}
 		}
-		list = append(list, groupSpec{device, v.instances(device, g.Count)})
+		instances := 1
+		if device.Kind == onnx.CPU {
+			instances = runtime.GOMAXPROCS(0)
+		}
+		list = append(list, groupSpec{device, cmp.Or(g.Count, v.shared.cfg.Instances, instances)})
 	}
 	return list, nil
-}
-
-// instances is the number of instances of a group: the definition's, else the server's, else one per core on the CPU
-// and one on a GPU.
-func (v *version) instances(d onnx.Device, count int) int {
-	switch {
-	case count > 0:
-		return count
-	case v.shared.cfg.Instances > 0:
-		return v.shared.cfg.Instances
-	case d.Kind == onnx.CPU:
-		return runtime.GOMAXPROCS(0)
-	}
-	return 1
 }
 
 // newGroup makes the instances and batches of one session. On the CPU all instances share the session, so that the weights
@@ -289,11 +268,7 @@ func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*
 
 // newRunner allocates a batch.
 func newRunner(ctx context.Context, s *onnx.Session, spec onnx.BatchSpec) (batcher.Runner, error) {
-	b, err := s.NewBatch(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
+	return s.NewBatch(ctx, spec)
 }
 
 // batchSizes are the numbers of rows that run, the last that of a full batch: every size on the CPU; powers of two on CUDA,

@@ -3,15 +3,12 @@ package inference
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
-	"math"
 	"time"
 
-	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
@@ -95,26 +92,9 @@ func (v *version) checkExpected(p postprocess.Prediction) error {
 // checkFinite finds NaN and infinities in the outputs.
 func checkFinite(outputs []postprocess.Tensor) error {
 	for _, t := range outputs {
-		for i := 0; i < len(t.Data); i += t.DType.Size() {
-			if !isFinite(t.DType, t.Data[i:]) {
-				return fmt.Errorf("output %q contains NaN or an infinity", t.Name)
-			}
+		if !t.IsFinite() {
+			return fmt.Errorf("output %q contains NaN or an infinity", t.Name)
 		}
 	}
 	return nil
-}
-
-func isFinite(d repository.DType, at []byte) bool {
-	switch d {
-	case repository.Float32:
-		f := float64(math.Float32frombits(binary.NativeEndian.Uint32(at)))
-		return !math.IsNaN(f) && !math.IsInf(f, 0)
-	case repository.Float64:
-		f := math.Float64frombits(binary.NativeEndian.Uint64(at))
-		return !math.IsNaN(f) && !math.IsInf(f, 0)
-	case repository.Float16:
-		return binary.NativeEndian.Uint16(at)&0x7C00 != 0x7C00 // the exponent of NaN and infinity
-	default: // integers
-		return true
-	}
 }

@@ -64,16 +64,14 @@ func (e *Engine) statuses(m *model) (list []Status) {
 		failed.State, failed.Error = Failed, err.Error()
 		list = append(list, failed)
 	}
-	versions := slices.Clone(m.versions)
-	slices.SortStableFunc(versions, func(a, b *version) int { return a.number - b.number })
-	for _, v := range versions {
+	for _, v := range slices.SortedStableFunc(slices.Values(m.versions), byNumber) {
 		list = append(list, v.status(base))
 	}
 	return list
 }
 
 func (v *version) status(s Status) Status {
-	state, _, err := v.current()
+	state, err := v.current()
 	s.Version, s.State = v.name, state
 	s.Task, s.Labels = v.entry.Definition.Task, v.entry.Definition.Labels
 	s.Input = v.entry.Definition.Input
@@ -139,7 +137,7 @@ func (m *model) reason() string {
 		return err.Error()
 	}
 	for _, v := range m.versions {
-		if state, _, err := v.current(); err != nil {
+		if state, err := v.current(); err != nil {
 			return "version " + v.name + ": " + err.Error()
 		} else if state == Loading {
 			return "loading"

@@ -20,9 +20,11 @@ const (
 
 // wanted is one version that should be served according to the repository.
 type wanted struct {
-	version     repository.Version
+	repository.Version
 	fingerprint string // see repository.Entry.Fingerprint
 }
+
+func byNumber(a, b *version) int { return a.Number - b.Number }
 
 // Sync loads, replaces and unloads models to match the repository, by Refresh and Await. The error is that of Refresh
 // when the repository cannot be read, else a *SyncError.
@@ -46,19 +48,19 @@ func (e *Engine) Refresh(ctx context.Context) error {
 	}
 	defer e.syncing.Release(1)
 	names, repoErr := e.names()
-	e.mu.Lock()
-	e.repoErr = repoErr
-	e.mu.Unlock()
-	if len(names) == 0 && repoErr != nil {
-		return repoErr
-	}
-	if err := e.list(names); err != nil {
+	if err := e.list(names, repoErr); err != nil {
 		return err
 	}
 	for _, name := range names {
 		e.refreshModel(name)
 	}
-	e.findMisplaced()
+	// When the configuration names the models, folders in the wrong place matter only for these: see read.
+	if len(e.cfg.Models) == 0 {
+		misplaced := e.repo.Misplaced()
+		e.mu.Lock()
+		e.misplaced = misplaced
+		e.mu.Unlock()
+	}
 	return syncError(slices.DeleteFunc(e.failures(ctx), func(f *LoadError) bool { return f.Version != 0 }))
 }
 
@@ -116,22 +118,14 @@ func (e *Engine) names() (names []string, err error) {
 	return names, err
 }
 
-// findMisplaced records folders that look like models in the wrong place. When the configuration names the models, only
-// these matter: see read.
-func (e *Engine) findMisplaced() {
-	if len(e.cfg.Models) > 0 {
-		return
+// list sets the names of the models and unloads other models, unless the repository cannot be read at all.
+func (e *Engine) list(names []string, repoErr error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.repoErr = repoErr
+	if len(names) == 0 && repoErr != nil {
+		return repoErr
 	}
-	found := e.repo.Misplaced()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.misplaced = found
-}
-
-// list sets the names of the models and unloads other models.
-func (e *Engine) list(names []string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.closed {
 		return errors.New("the engine is closed")
 	}
@@ -162,10 +156,10 @@ func (e *Engine) refreshModel(name string) {
 	}
 	m.wanted = found.wanted
 	for _, w := range found.wanted {
-		if m.attempt(w) != nil {
+		if m.attempted(w) {
 			continue
 		}
-		v := newVersion(e.loads, e.shared, found.entry, w.version, w.fingerprint)
+		v := newVersion(e.loads, e.shared, found.entry, w)
 		m.versions = append(m.versions, v)
 		e.work.Go(func() { e.load(m, v) })
 	}
@@ -214,8 +208,7 @@ func (e *Engine) fingerprints(entry *repository.Entry, all []repository.Version)
 			errs = append(errs, v.Err)
 		}
 	}
-	served := e.served(entry.Definition.Name)
-	for _, v := range entry.Serve(func(n int) bool { return served[n] != nil }) {
+	for _, v := range entry.Serve(func(n int) bool { return e.serves(entry.Definition.Name, n) }) {
 		fingerprint, err := "", v.Err
 		if err == nil {
 			if fingerprint, err = entry.Fingerprint(v); err != nil {
@@ -229,48 +222,36 @@ func (e *Engine) fingerprints(entry *repository.Entry, all []repository.Version)
 	return list, errors.Join(errs...)
 }
 
-// served are the served versions of a model by number.
-func (e *Engine) served(name string) map[int]*version {
+// serves says whether a version of a model is served.
+func (e *Engine) serves(name string, number int) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	list := map[int]*version{}
-	if m := e.models[name]; m != nil {
-		for _, v := range m.served {
-			list[v.number] = v
-		}
-	}
-	return list
+	m := e.models[name]
+	return m != nil && slices.ContainsFunc(m.served, func(v *version) bool { return v.Number == number })
 }
 
-// attempt is the version that is loading or ready for what is wanted, or that failed too recently to be retried; nil if
-// there is none.
-func (m *model) attempt(w wanted) *version {
-	for i, v := range m.versions {
-		if !v.of(w) {
-			continue
-		}
-		state, since, _ := v.current()
-		switch {
-		case state == Loading, state == Ready, state == Failed && (!v.stopped() || time.Since(since) < v.retryAfter()):
-			return v
-		case state == Failed:
-			m.versions = slices.Delete(m.versions, i, i+1)
-			return nil
-		}
+// attempted says whether a version is loading or ready for what is wanted, or failed too recently to be retried. It removes
+// one that is to be retried.
+func (m *model) attempted(w wanted) bool {
+	i := slices.IndexFunc(m.versions, func(v *version) bool { return v.of(w) && !v.is(Unloading) })
+	if i < 0 {
+		return false
 	}
-	return nil
+	if m.versions[i].mayRetry() {
+		m.versions = slices.Delete(m.versions, i, i+1)
+		return false
+	}
+	return true
 }
 
 // of says whether the version was made from what is wanted.
-func (v *version) of(w wanted) bool {
-	return v.number == w.version.Number && v.fingerprint == w.fingerprint
-}
+func (v *version) of(w wanted) bool { return v.Number == w.Number && v.fingerprint == w.fingerprint }
 
-// retryAfter is how long a version that failed is not retried.
-func (v *version) retryAfter() time.Duration {
+// mayRetry says whether the version failed, its load no longer computes, and it was long enough ago.
+func (v *version) mayRetry() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return max(minRetry, retryRatio*v.took)
+	return v.state == Failed && v.stopped() && !time.Now().Before(v.retry)
 }
 
 // updateServed decides what is served: every wanted version that is ready, and the versions served before for as long as a
@@ -278,46 +259,37 @@ func (v *version) retryAfter() time.Duration {
 func (e *Engine) updateServed(m *model) {
 	complete := m.unreadable == nil
 	for _, w := range m.wanted {
-		complete = complete && m.ready(w) != nil
+		complete = complete && m.ready(w)
 	}
 	var served, keep []*version
 	for _, v := range m.versions {
 		isWanted := slices.ContainsFunc(m.wanted, v.of)
-		superseded := v.is(Ready) && !isWanted && (complete || m.replaced(v))
-		switch {
-		case superseded:
+		switch state, _ := v.current(); {
+		case state == Ready && !isWanted && (complete || m.replaced(v)):
 			e.unload(m, v)
-			keep = append(keep, v)
-		case v.is(Ready):
+		case state == Ready:
 			served = append(served, v)
-			keep = append(keep, v)
-		case v.is(Failed) && !isWanted && v.stopped(): // an old failure
-		case v.is(Loading) && !isWanted && m.unreadable == nil:
+		case state == Loading && !isWanted && m.unreadable == nil:
 			v.stop(errUnlisted)
-			keep = append(keep, v)
-		default:
-			keep = append(keep, v)
+		case state == Failed && !isWanted && v.stopped(): // an old failure
+			continue
 		}
+		keep = append(keep, v)
 	}
-	slices.SortStableFunc(served, func(a, b *version) int { return a.number - b.number })
+	slices.SortStableFunc(served, byNumber)
 	m.served, m.versions = served, keep
 	e.removeEmpty(m)
 }
 
-// ready is the version made from what is wanted, once it is ready.
-func (m *model) ready(w wanted) *version {
-	for _, v := range m.versions {
-		if v.of(w) && v.is(Ready) {
-			return v
-		}
-	}
-	return nil
+// ready says whether a version made from what is wanted is ready.
+func (m *model) ready(w wanted) bool {
+	return slices.ContainsFunc(m.versions, func(v *version) bool { return v.of(w) && v.is(Ready) })
 }
 
 // replaced says whether another version with the same number, made from what is wanted now, is ready.
 func (m *model) replaced(v *version) bool {
 	return slices.ContainsFunc(m.wanted, func(w wanted) bool {
-		return w.version.Number == v.number && m.ready(w) != nil
+		return w.Number == v.Number && m.ready(w)
 	})
 }
 
@@ -348,38 +320,32 @@ func (e *Engine) removeEmpty(m *model) {
 func (e *Engine) failures(ctx context.Context) (failures []*LoadError) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
+	loading := errors.New("still loading")
+	if err := ctx.Err(); err != nil {
+		loading = fmt.Errorf("still loading: %w", err)
+	}
 	if e.repoErr != nil {
 		failures = append(failures, &LoadError{Err: e.repoErr})
 	}
 	for _, name := range e.order {
 		m := e.models[name]
 		add := func(version int, err error) {
-			failures = append(failures, &LoadError{name, version, e.cfg.required(name), err})
-		}
-		for _, err := range []error{m.err, m.unreadable} {
 			if err != nil {
-				add(0, err)
+				failures = append(failures, &LoadError{name, version, e.cfg.required(name), err})
 			}
 		}
+		add(0, m.err)
+		add(0, m.unreadable)
 		for _, v := range m.versions {
-			switch state, _, err := v.current(); state {
-			case Failed:
-				add(v.number, err)
-			case Loading:
-				add(v.number, stillLoading(ctx.Err()))
-			default: // Ready and Unloading are not failures
+			state, err := v.current()
+			if state == Loading {
+				err = loading
 			}
+			add(v.Number, err)
 		}
 	}
 	for _, err := range e.misplaced {
 		failures = append(failures, &LoadError{Err: err})
 	}
 	return failures
-}
-
-func stillLoading(err error) error {
-	if err == nil {
-		return errors.New("still loading")
-	}
-	return fmt.Errorf("still loading: %w", err)
 }

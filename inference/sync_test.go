@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"image/color"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fovea/internal/apierror"
+	"fovea/internal/repository"
 )
 
 func TestSwapUnderLoadFailsNoRequest(t *testing.T) {
@@ -298,5 +301,35 @@ func TestNotReadyBeforeTheRepositoryIsRead(t *testing.T) {
 	}
 	if got := strings.Join(e.Ready(), "; "); !strings.Contains(got, "no model found in "+e.repo.Dir()) {
 		t.Errorf("with an empty repository: %q does not name the folder", got)
+	}
+}
+
+// TestFailedVersionIsRetriedInProportionToItsLoad covers loads shorter and longer than a tenth of minRetry.
+func TestFailedVersionIsRetriedInProportionToItsLoad(t *testing.T) {
+	for took, wait := range map[time.Duration]time.Duration{time.Second: minRetry, 5 * time.Minute: 50 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			w := wanted{repository.Version{Number: 1}, "files"}
+			v := newVersion(t.Context(), &shared{log: slog.New(slog.DiscardHandler)}, &repository.Entry{}, w)
+			m := &model{versions: []*version{v}}
+			time.Sleep(took)
+			v.setState(Failed, errors.New("failed"))()
+			close(v.ended)
+			time.Sleep(wait - 1)
+			if m.attempted(wanted{w.Version, "other files"}) {
+				t.Error("not retried with other files")
+			}
+			if !m.attempted(w) {
+				t.Errorf("a load of %s was retried before %s", took, wait)
+			}
+			time.Sleep(1)
+			v.ended = make(chan struct{})
+			if !m.attempted(w) {
+				t.Error("retried while the load still computes")
+			}
+			close(v.ended)
+			if m.attempted(w) || len(m.versions) > 0 {
+				t.Errorf("a load of %s was not retried after %s", took, wait)
+			}
+		})
 	}
 }

@@ -76,15 +76,7 @@ func trialImage(trial, w, h int) []byte {
 
 // onSide says whether a ninth of an image, by its column and line, is on a side.
 func onSide(side postprocess.Side, column, line int) bool {
-	switch side {
-	case postprocess.Left:
-		return column == 0
-	case postprocess.Right:
-		return column == 2
-	case postprocess.Top:
-		return line == 0
-	}
-	return line == 2
+	return [...]bool{postprocess.Left: column == 0, postprocess.Right: column == 2, postprocess.Top: line == 0, postprocess.Bottom: line == 2}[side]
 }
 
 // scene is a disc and two rectangles on a plain background of 256×256 pixels.

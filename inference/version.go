@@ -10,6 +10,7 @@ import (
 
 	"fovea/inference/batcher"
 	"fovea/inference/onnx"
+	"fovea/internal/panics"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 	"fovea/preprocess"
@@ -29,17 +30,7 @@ const (
 
 // String is the state's name in responses, logs and metrics.
 func (s State) String() string {
-	switch s {
-	case Loading:
-		return "loading"
-	case Ready:
-		return "ready"
-	case Failed:
-		return "failed"
-	case Unloading:
-		return "unloading"
-	}
-	return "unknown"
+	return [...]string{Loading: "loading", Ready: "ready", Failed: "failed", Unloading: "unloading"}[s]
 }
 
 // shared is what all versions use.
@@ -58,18 +49,15 @@ type shared struct {
 // version is one version of one model, from its load until it is unloaded. What load sets is not changed
 // afterwards, and is read only once the version is ready.
 type version struct {
-	shared      *shared
-	model       string
-	number      int
-	name        string // the number as in requests and responses
-	entry       *repository.Entry
-	weights     repository.Version
-	fingerprint string         // see repository.Entry.Fingerprint
-	refs        sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
+	wanted // what it is made from
+	shared *shared
+	model  string
+	name   string // the number as in requests and responses
+	entry  *repository.Entry
+	refs   sync.WaitGroup // requests in flight; added to under the engine's mutex while the version is served
 
 	done  chan struct{} // closed when the load has succeeded, failed or been given up
 	ended chan struct{} // closed when the load no longer computes
-	took  time.Duration // the load; guarded by mu
 
 	loading context.Context         // of the load: its end stops it
 	stop    context.CancelCauseFunc // stops it
@@ -78,6 +66,7 @@ type version struct {
 	state   State
 	err     error
 	changed time.Time
+	retry   time.Time // when a version that failed may be retried
 
 	file         *onnx.File            // what the ONNX file declares
 	definition   repository.Definition // resolved against the ONNX file
@@ -100,11 +89,10 @@ type version struct {
 	queue        queue
 }
 
-func newVersion(ctx context.Context, sh *shared, entry *repository.Entry, n repository.Version, fingerprint string) *version {
+func newVersion(ctx context.Context, sh *shared, entry *repository.Entry, w wanted) *version {
 	ctx, stop := context.WithCancelCause(ctx)
-	return &version{loading: ctx, stop: stop, shared: sh, model: entry.Definition.Name, number: n.Number, name: strconv.Itoa(n.Number),
-		entry: entry, weights: n, fingerprint: fingerprint, definition: entry.Definition, done: make(chan struct{}), ended: make(chan struct{}),
-		changed: time.Now()}
+	return &version{wanted: w, loading: ctx, stop: stop, shared: sh, model: entry.Definition.Name, name: strconv.Itoa(w.Number), entry: entry,
+		definition: entry.Definition, done: make(chan struct{}), ended: make(chan struct{}), changed: time.Now()}
 }
 
 // setState changes the state. The function it returns logs the change; call it without holding a mutex.
@@ -113,22 +101,26 @@ func (v *version) setState(to State, err error) (log func()) {
 	defer v.mu.Unlock()
 	from, since := v.state, time.Since(v.changed)
 	v.state, v.err, v.changed = to, err, time.Now()
+	v.retry = v.changed.Add(max(minRetry, retryRatio*since))
 	l := v.shared.log.With("model", v.model, "version", v.name, "from", from.String(), "to", to.String(),
 		"after", since.Round(time.Millisecond))
 	switch {
 	case errors.Is(err, errClosed), errors.Is(err, errUnlisted):
 		return func() { l.Info("model state", "reason", err) }
 	case err != nil:
+		if stack := panics.Stack(err); stack != "" {
+			l = l.With("stack", stack)
+		}
 		return func() { l.Error("model state", "error", err) }
 	}
 	return func() { l.Info("model state", "device", v.device) }
 }
 
-// current is the state, since when, and why it failed.
-func (v *version) current() (state State, since time.Time, err error) {
+// current is the state, and why it failed.
+func (v *version) current() (State, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.state, v.changed, v.err
+	return v.state, v.err
 }
 
 // stopped says whether the load no longer computes.
@@ -142,7 +134,7 @@ func (v *version) stopped() bool {
 }
 
 func (v *version) is(s State) bool {
-	state, _, _ := v.current()
+	state, _ := v.current()
 	return state == s
 }
 

@@ -111,10 +111,8 @@ func (w *workers) acquireRun(ctx context.Context, images int, parallel bool) (al
 	if w.free.Acquire(ctx, 1) != nil {
 		return false, nil, context.Cause(ctx)
 	}
-	return false, w.releaseRun, nil
+	return false, func() { w.free.Release(1) }, nil
 }
-
-func (w *workers) releaseRun() { w.free.Release(1) }
 
 // idle says whether no other images than these are in the server, and few arrive concurrently.
 func (w *workers) idle(images int) bool {

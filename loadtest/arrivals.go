@@ -20,11 +20,11 @@ const (
 // passes the due times to the requests in order: latency counts from when a request was due, even if it was sent late, so
 // there is no coordinated omission.
 type schedule struct {
-	gap     func() time.Duration
+	rate    float64
+	random  *rand.Rand    // nil: constant arrivals
 	next    time.Duration // when the next request is due, from the start of the load
 	due     chan time.Duration
 	began   time.Time // set before the first due time is sent
-	rate    float64
 	stopped <-chan struct{}
 }
 
@@ -33,15 +33,8 @@ var _ vegeta.Pacer = (*schedule)(nil)
 // newSchedule schedules rate requests per second until stopped is closed.
 func newSchedule(kind Arrivals, rate float64, seed uint64, inFlight int, stopped <-chan struct{}) *schedule {
 	s := &schedule{due: make(chan time.Duration, inFlight+1), rate: rate, stopped: stopped}
-	mean := float64(time.Second) / rate
-	n := 0
-	s.gap = func() time.Duration { // computed from the count: rounded gaps would let the rate drift
-		n++
-		return time.Duration(float64(n)*mean) - s.next
-	}
 	if kind == Poisson {
-		random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // repeatable arrivals
-		s.gap = func() time.Duration { return time.Duration(random.ExpFloat64() * mean) }
+		s.random = rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // repeatable arrivals
 	}
 	return s
 }
@@ -54,7 +47,12 @@ func (s *schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration,
 	if hits == 0 {
 		s.began = time.Now().Add(-elapsed)
 	}
-	s.next += s.gap()
+	mean := float64(time.Second) / s.rate
+	if s.random != nil {
+		s.next += time.Duration(s.random.ExpFloat64() * mean)
+	} else {
+		s.next = time.Duration(float64(hits+1) * mean) // rounded gaps would let the rate drift
+	}
 	select {
 	case s.due <- s.next:
 	case <-s.stopped:

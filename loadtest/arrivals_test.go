@@ -89,7 +89,7 @@ func TestScheduleStopsWithoutAReader(t *testing.T) {
 			return
 		}
 	}
-	t.Error("it goes on")
+	t.Error("the arrivals continue")
 }
 
 func TestStopInterruptsALongGap(t *testing.T) {

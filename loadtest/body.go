@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"mime"
 	"mime/multipart"
@@ -90,11 +91,8 @@ func (c BodyConfig) pack(group []Image) (data []byte, contentType string, err er
 	switch c.Kind {
 	case Multipart:
 		return packMultipart(c.Field, group)
-	case JSON:
-		data, err = render(jsonTemplate, group)
-		return data, "application/json", err
-	case Templated:
-		data, err = render(c.Template, group)
+	case JSON, Templated:
+		data, err = render(cmp.Or(c.Template, jsonTemplate), group)
 		return data, "application/json", err
 	}
 	return group[0].Data, http.DetectContentType(group[0].Data), nil
@@ -109,10 +107,10 @@ func packMultipart(field string, group []Image) (data []byte, contentType string
 			"Content-Type":        {http.DetectContentType(p.Data)},
 		}
 		part, err := w.CreatePart(header)
-		if err != nil {
-			return nil, "", err
+		if err == nil {
+			_, err = part.Write(p.Data)
 		}
-		if _, err := part.Write(p.Data); err != nil {
+		if err != nil {
 			return nil, "", err
 		}
 	}

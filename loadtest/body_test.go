@@ -97,7 +97,7 @@ func TestTemplates(t *testing.T) {
 		{name: "bytes are not escaped", text: `{{.Bytes}}`, want: "\xff\xd8<&>"},
 		{name: "all images", text: `{{range .Images}}{{.Name}};{{.Bytes}}{{end}}`, want: "a.jpg;\xff\xd8<&>b.jpg;b"},
 		{name: "a template that cannot be read", text: `{{.Base64`, wrong: "unclosed action"},
-		{name: "a field that there is not", text: `{{.Base46}}`, wrong: "Base46"},
+		{name: "an unknown field", text: `{{.Base46}}`, wrong: "Base46"},
 		{name: "empty output", text: `{{if false}}x{{end}}`, wrong: "the output is empty"},
 		{name: "endless output", text: `{{range 1000000000}}` + strings.Repeat("x", 1<<20) + `{{end}}`, wrong: "exceeds 256 MiB"},
 	} {
@@ -116,7 +116,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// FuzzTemplate: a template is a file that somebody wrote.
+// FuzzTemplate: a template is user input.
 func FuzzTemplate(f *testing.F) {
 	for _, seed := range []string{jsonTemplate, `{{.Base64}}`, `{{range .Images}}{{.Bytes}}{{end}}`, `{{template "x"}}`, `{{index .Images 9}}`, `{{`} {
 		f.Add(seed)

@@ -2,9 +2,11 @@ package loadtest
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -62,35 +64,30 @@ func ReadExpected(r io.Reader) (map[string]string, error) {
 
 // check reports images that are expected but not sent: their expectation could never fail.
 func (e Expectation) check(images []Image) error {
-	if e.Classes == nil {
-		return nil
-	}
-	sent := map[string]bool{}
-	for _, p := range images {
-		sent[p.Name] = true
+	missing := maps.Clone(e.Classes)
+	for _, img := range images {
+		delete(missing, img.Name)
 	}
 	var errs []error
-	for name := range e.Classes {
-		if !sent[name] {
-			errs = append(errs, fmt.Errorf("expect: %s is not among the images", name))
-		}
+	for name := range missing {
+		errs = append(errs, fmt.Errorf("expect: %s is not among the images", name))
 	}
 	return errors.Join(errs...)
 }
 
-// lookUp reports whether there is a value at a path and whether it equals want.
+// lookUp reports whether there is a number, string or boolean at a path and whether it equals want, which is written as in
+// JSON, but without quotes. Numbers are json.Number.
 func lookUp(response any, path []string, want string) (found, equal bool) {
 	if len(path) == 0 {
-		text, scalar := scalarText(response)
-		return scalar, scalar && text == want
+		switch response.(type) {
+		case string, bool, json.Number:
+			return true, fmt.Sprint(response) == want
+		}
+		return false, false
 	}
 	switch v := response.(type) {
 	case map[string]any:
-		child, ok := v[path[0]]
-		if !ok {
-			return false, false
-		}
-		return lookUp(child, path[1:], want)
+		return lookUp(v[path[0]], path[1:], want)
 	case []any:
 		if path[0] == "*" {
 			for _, child := range v {
@@ -107,19 +104,6 @@ func lookUp(response any, path []string, want string) (found, equal bool) {
 		return lookUp(v[i], path[1:], want)
 	}
 	return false, false
-}
-
-// scalarText is a number, string or boolean as written in JSON, without quotes. Numbers are json.Number.
-func scalarText(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, true
-	case bool:
-		return strconv.FormatBool(v), true
-	case fmt.Stringer:
-		return v.String(), true
-	}
-	return "", false
 }
 
 // path is the path of the class of the request's ith image.

@@ -2,7 +2,7 @@ package loadtest
 
 import (
 	"maps"
-	"math"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -31,23 +31,20 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	return l
 }
 
-func windowOf(w *window) Window {
-	return Window{
-		StartSeconds: round(w.start.Seconds()), Seconds: round((w.end - w.start).Seconds()), Throughput: round(w.throughput()),
-		P50MS: ms(quantile(w.latency, 50)), P99MS: ms(w.p99()), Failed: w.failed,
-	}
-}
-
-// levelOf computes the figures of a level.
-func levelOf(r *recorder) Level {
+// levelOf computes the figures of a level. load holds its concurrency or rate.
+func levelOf(r *recorder, load Level) Level {
 	w, _ := r.result()
 	l := Level{
+		Concurrency: load.Concurrency, Rate: load.Rate, Purpose: load.Purpose,
 		Stable: r.stable, Ended: r.ended, Throughput: round(w.throughput()), Images: w.images, Requests: w.requests,
 		Failed: w.failed, AllImages: r.total.images, Failures: maps.Clone(r.total.failures), Latency: latencyOf(w.latency),
 		LagP99MS: ms(quantile(w.lag, 99)), Windows: []Window{},
 	}
 	for _, one := range r.windows {
-		l.Windows = append(l.Windows, windowOf(one))
+		l.Windows = append(l.Windows, Window{
+			StartSeconds: round(one.start.Seconds()), Seconds: round((one.end - one.start).Seconds()),
+			Throughput: round(one.throughput()), P50MS: ms(quantile(one.latency, 50)), P99MS: ms(one.p99()), Failed: one.failed,
+		})
 	}
 	return l
 }
@@ -58,20 +55,19 @@ func serverOf(before, after counters, images int) *Server {
 	for _, name := range stages {
 		if c := after.stages[name].minus(before.stages[name]); c.count > 0 {
 			s.Stages = append(s.Stages, Stage{
-				Name: name, MeanMS: round(c.mean() * 1000), P50MS: round(c.quantile(0.5) * 1000), P99MS: round(c.quantile(0.99) * 1000),
+				Name: name, MeanMS: round(c.sum / c.count * 1000), P50MS: round(c.quantile(0.5) * 1000), P99MS: round(c.quantile(0.99) * 1000),
 			})
 		}
 	}
 	if c := after.batch.minus(before.batch); c.count > 0 {
-		s.BatchMean, s.Batches = round(c.mean()), batchesOf(c)
+		s.BatchMean, s.Batches = round(c.sum/c.count), batchesOf(c)
 	}
 	s.ResidentBytes = after.resident
 	if counted := after.images - before.images; counted > 0 {
 		images = int(counted) // counted over exactly the same span as the CPU time
 	}
 	if before.cpu != nil && after.cpu != nil && *after.cpu >= *before.cpu && images > 0 {
-		perImage := round((*after.cpu - *before.cpu) * 1000 / float64(images))
-		s.CPUMSPerImage = &perImage
+		s.CPUMSPerImage = new(round((*after.cpu - *before.cpu) * 1000 / float64(images)))
 	}
 	if s.Stages == nil && s.Batches == nil && s.CPUMSPerImage == nil && s.ResidentBytes == nil {
 		return nil
@@ -82,26 +78,14 @@ func serverOf(before, after counters, images int) *Server {
 func batchesOf(c cumulative) []Batch {
 	var list []Batch
 	below := 0.0
-	for _, bound := range c.sorted() {
-		if n := c.bounds[bound] - below; n > 0 && !math.IsInf(bound, 1) {
+	for _, bound := range slices.Sorted(maps.Keys(c.bounds)) {
+		if n := c.bounds[bound] - below; n > 0 {
 			list = append(list, Batch{UpTo: bound, Count: n})
 		}
 		below = c.bounds[bound]
 	}
-	// Prometheus may omit the +Inf bucket.
-	if last := c.count - finite(c); last > 0 {
+	if last := c.count - below; last > 0 {
 		list = append(list, Batch{Count: last})
 	}
 	return list
-}
-
-// finite is the number of values below the last finite bound.
-func finite(c cumulative) float64 {
-	n := 0.0
-	for bound, count := range c.bounds {
-		if !math.IsInf(bound, 1) {
-			n = max(n, count)
-		}
-	}
-	return n
 }

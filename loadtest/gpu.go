@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,15 +50,14 @@ type sampler struct {
 	done     sync.WaitGroup
 
 	mu   sync.Mutex
-	gpus map[string]*GPU
-	seen []string // UUIDs in the order of their indices
-	err  error    // the first
+	gpus []GPU
+	err  error // the first
 }
 
 // startSampler starts sampling. The caller must call end.
 func startSampler(ctx context.Context, nvml inventory, interval time.Duration, began time.Time) *sampler {
 	ctx, stop := context.WithCancel(ctx)
-	s := &sampler{nvml: nvml, interval: interval, began: began, stop: stop, gpus: map[string]*GPU{}}
+	s := &sampler{nvml: nvml, interval: interval, began: began, stop: stop}
 	s.done.Go(func() { s.run(ctx) })
 	return s
 }
@@ -92,18 +92,16 @@ func (s *sampler) take(now time.Duration, inventory gpu.Inventory, err error) {
 			s.fail(d.Err)
 			continue
 		}
-		g, known := s.gpus[d.UUID]
-		if !known {
-			g = &GPU{Index: d.Index, UUID: d.UUID, Name: d.Name, Driver: inventory.Driver.Version}
-			s.gpus[d.UUID] = g
-			s.seen = append(s.seen, d.UUID)
+		i := slices.IndexFunc(s.gpus, func(g GPU) bool { return g.UUID == d.UUID })
+		if i < 0 {
+			i = len(s.gpus)
+			s.gpus = append(s.gpus, GPU{Index: d.Index, UUID: d.UUID, Name: d.Name, Driver: inventory.Driver.Version})
 		}
 		sample := GPUSample{Seconds: round(now.Seconds()), Utilization: d.Utilization, Watts: d.PowerWatts}
 		if d.Memory != nil {
-			used := float64(d.Memory.Used)
-			sample.MemoryBytes = &used
+			sample.MemoryBytes = new(float64(d.Memory.Used))
 		}
-		g.Samples = append(g.Samples, sample)
+		s.gpus[i].Samples = append(s.gpus[i].Samples, sample)
 	}
 }
 
@@ -117,11 +115,7 @@ func (s *sampler) fail(err error) {
 func (s *sampler) end() ([]GPU, error) {
 	s.stop()
 	s.done.Wait()
-	list := make([]GPU, 0, len(s.seen))
-	for _, uuid := range s.seen {
-		list = append(list, *s.gpus[uuid])
-	}
-	return list, s.err
+	return s.gpus, s.err
 }
 
 // between aggregates each GPU over a span of the test.
@@ -129,15 +123,23 @@ func (s *sampler) between(from, to time.Duration) []GPULevel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []GPULevel
-	for _, uuid := range s.seen {
-		var utilization, memory, watts []float64
-		for _, sample := range s.gpus[uuid].Samples {
+	for _, g := range s.gpus {
+		var values [3][]float64 // utilization, memory, watts
+		for _, sample := range g.Samples {
 			if sample.Seconds < from.Seconds() || sample.Seconds > to.Seconds() {
 				continue
 			}
-			utilization, memory, watts = collect(utilization, sample.Utilization), collect(memory, sample.MemoryBytes), collect(watts, sample.Watts)
+			for i, v := range []*float64{sample.Utilization, sample.MemoryBytes, sample.Watts} {
+				if v != nil {
+					values[i] = append(values[i], *v)
+				}
+			}
 		}
-		list = append(list, GPULevel{UUID: uuid, Utilization: mean(utilization), MemoryBytes: maxOf(memory), Watts: mean(watts)})
+		l := GPULevel{UUID: g.UUID, Utilization: mean(values[0]), Watts: mean(values[2])}
+		if len(values[1]) > 0 {
+			l.MemoryBytes = new(slices.Max(values[1]))
+		}
+		list = append(list, l)
 	}
 	return list
 }
@@ -155,15 +157,7 @@ func imagesPerJoule(list []GPULevel, span time.Duration, images int) *float64 {
 	if watts <= 0 || span <= 0 {
 		return nil
 	}
-	perJoule := round(float64(images) / (watts * span.Seconds()))
-	return &perJoule
-}
-
-func collect(values []float64, v *float64) []float64 {
-	if v == nil {
-		return values
-	}
-	return append(values, *v)
+	return new(round(float64(images) / (watts * span.Seconds())))
 }
 
 func mean(values []float64) *float64 {
@@ -174,19 +168,7 @@ func mean(values []float64) *float64 {
 	for _, v := range values {
 		sum += v
 	}
-	m := round(sum / float64(len(values)))
-	return &m
-}
-
-func maxOf(values []float64) *float64 {
-	if len(values) == 0 {
-		return nil
-	}
-	m := values[0]
-	for _, v := range values {
-		m = max(m, v)
-	}
-	return &m
+	return new(round(sum / float64(len(values))))
 }
 
 // openGPUs opens NVML. A machine without GPUs is not an error; note then says why there are none.

@@ -62,7 +62,7 @@ func device(uuid string, share, watts float64, used uint64) gpu.Device {
 }
 
 func TestALevelSeesOnlyItsOwnSamples(t *testing.T) {
-	s := &sampler{gpus: map[string]*GPU{}}
+	s := &sampler{}
 	for second, d := range []gpu.Device{
 		device("a", 1, 900, 9000), device("a", 0.2, 100, 10), device("a", 0.4, 300, 20), {UUID: "a", Err: gpu.ErrLost}, device("a", 1, 900, 9000),
 	} {

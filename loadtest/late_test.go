@@ -17,7 +17,7 @@ func TestLateResponses(t *testing.T) {
 	answered := func(due, end time.Duration) sample { return sample{due: due, sent: due, end: end, images: 1} }
 	for _, test := range []struct {
 		name     string
-		inFlight []sample // beside 300 requests of 5 ms in three windows from 1 s to 4 s
+		inFlight []sample // in addition to 300 requests of 5 ms in three windows from 1 s to 4 s
 		failed   int
 		p99      time.Duration
 		over     string
@@ -35,7 +35,7 @@ func TestLateResponses(t *testing.T) {
 		{"answers that are as quick as the others change nothing", []sample{answered(3999*ms, 4001*ms)}, 0, 5 * ms, endedStable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRecorder(Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 6, Tolerance: 0.1})
+			r := &recorder{config: Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 6, Tolerance: 0.1}}
 			steady(r, 0, time.Minute, 10*ms, good(5*ms))
 			r.conclude(test.inFlight)
 			w, _ := r.result()

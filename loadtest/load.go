@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,17 +15,11 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// request makes a vegeta target. Vegeta's results contain only its URL, so whatever a result needs goes into the fragment,
-// which HTTP clients never send.
-func (p *Plan) request(b body, fragment string) vegeta.Target {
+// request makes a vegeta target.
+func (p *Plan) request(b body) vegeta.Target {
 	t := vegeta.Target{Method: http.MethodPost, URL: p.target.URL, Body: b.data, Header: http.Header{}}
-	for key, values := range p.config.Header {
-		t.Header[key] = values
-	}
+	maps.Copy(t.Header, p.config.Header)
 	t.Header.Set("Content-Type", b.contentType)
-	if fragment != "" {
-		t.URL += "#" + fragment
-	}
 	return t
 }
 
@@ -58,11 +54,13 @@ func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 	return l
 }
 
+// targets returns the requests in turn. Vegeta's results contain only a request's URL, so whatever judge needs goes into the
+// fragment, which HTTP clients never send.
 func (l *load) targets() vegeta.Targeter {
 	var next atomic.Uint64
 	made := make([]vegeta.Target, len(l.plan.bodies))
 	for i, b := range l.plan.bodies {
-		made[i] = l.plan.request(b, "")
+		made[i] = l.plan.request(b)
 	}
 	return func(t *vegeta.Target) error {
 		i := (next.Add(1) - 1) % uint64(len(made))
@@ -81,20 +79,17 @@ func (l *load) judge(r *vegeta.Result) (sample, error) {
 	_, fragment, _ := strings.Cut(r.URL, "#")
 	index, due, open := strings.Cut(fragment, ",")
 	i, err := strconv.Atoi(index)
+	at := int64(math.MaxInt64)
+	if open && err == nil {
+		at, err = strconv.ParseInt(due, 10, 64)
+	}
 	if err != nil || i < 0 || i >= len(l.plan.bodies) {
 		return sample{}, fmt.Errorf("vegeta returned the URL %q, which was not sent", r.URL)
 	}
 	b := l.plan.bodies[i]
 	s := sample{sent: r.Timestamp.Sub(l.began), failed: l.plan.checker.failures(b, int(r.Code), r.Error, r.Body)}
-	s.end, s.due = s.sent+r.Latency, s.sent
+	s.end, s.due = s.sent+r.Latency, min(time.Duration(at), s.sent)
 	s.images = len(b.images) - len(s.failed)
-	if open {
-		at, err := strconv.ParseInt(due, 10, 64)
-		if err != nil {
-			return sample{}, fmt.Errorf("vegeta returned the URL %q, which was not sent", r.URL)
-		}
-		s.due = min(time.Duration(at), s.sent)
-	}
 	return s, nil
 }
 

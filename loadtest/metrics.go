@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
-	"sort"
+	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -17,7 +18,7 @@ import (
 // stages are Fovea's, in processing order.
 var stages = []string{"queue", "decode", "preprocess", "infer", "postprocess"}
 
-// cumulative is a Prometheus histogram: the count of values up to each bound.
+// cumulative is a Prometheus histogram: the count of values up to each finite bound.
 type cumulative struct {
 	count  float64
 	sum    float64
@@ -86,17 +87,15 @@ func valueOf(m *dto.Metric) *float64 {
 	return v
 }
 
-// plus adds the histogram of another version of the model. Negative sums and bounds are ignored.
+// plus adds the histogram of another version of the model. Negative and infinite sums and bounds are ignored.
 func (c cumulative) plus(h *dto.Histogram) cumulative {
 	sum := cumulative{count: c.count + float64(h.GetSampleCount()), sum: c.sum, bounds: map[float64]float64{}}
 	if s := h.GetSampleSum(); s >= 0 && !math.IsInf(s, 1) {
 		sum.sum += s
 	}
-	for bound, n := range c.bounds {
-		sum.bounds[bound] = n
-	}
+	maps.Copy(sum.bounds, c.bounds)
 	for _, b := range h.GetBucket() {
-		if bound := b.GetUpperBound(); bound >= 0 {
+		if bound := b.GetUpperBound(); bound >= 0 && !math.IsInf(bound, 1) {
 			sum.bounds[bound] += float64(b.GetCumulativeCount())
 		}
 	}
@@ -115,39 +114,16 @@ func (c cumulative) minus(earlier cumulative) cumulative {
 	return difference
 }
 
-func (c cumulative) mean() float64 {
-	if c.count == 0 {
-		return 0
-	}
-	return c.sum / c.count
-}
-
-func (c cumulative) sorted() []float64 {
-	bounds := make([]float64, 0, len(c.bounds))
-	for bound := range c.bounds {
-		bounds = append(bounds, bound)
-	}
-	sort.Float64s(bounds)
-	return bounds
-}
-
 // quantile estimates a quantile by linear interpolation within a bucket, like Prometheus' histogram_quantile. Above the
 // last finite bound it is that bound.
 func (c cumulative) quantile(q float64) float64 {
 	rank, lower, below := q*c.count, 0.0, 0.0
-	for _, upper := range c.sorted() {
+	for _, upper := range slices.Sorted(maps.Keys(c.bounds)) {
 		n := c.bounds[upper]
-		switch {
-		case n < rank || n == below:
-		case math.IsInf(upper, 1):
-			return lower
-		default:
+		if n >= rank && n != below {
 			return lower + (upper-lower)*(rank-below)/(n-below)
 		}
-		if !math.IsInf(upper, 1) {
-			lower = upper
-		}
-		below = n
+		lower, below = upper, n
 	}
 	return lower
 }

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,12 +65,6 @@ func prepare(ctx context.Context, c Config, dial dialFunc) (*Plan, error) {
 	return p, p.findMetrics(ctx)
 }
 
-// listing is Fovea's response to GET /v1/models.
-type listing struct {
-	Default string
-	Models  []struct{ Name, State, Task string }
-}
-
 func (p *Plan) queryFovea(ctx context.Context) error {
 	base := strings.TrimSuffix(p.config.Server, "/")
 	if err := p.checkReady(ctx, base); err != nil {
@@ -79,14 +74,14 @@ func (p *Plan) queryFovea(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var list listing
+	var list struct {
+		Default string
+		Models  []struct{ Name, Task string }
+	}
 	if status != http.StatusOK || json.Unmarshal(data, &list) != nil {
 		return fmt.Errorf("%s is not a Fovea server: GET /v1/models returned HTTP %d; use url for another server", base, status)
 	}
-	p.target.Model = p.config.Model
-	if p.target.Model == "" {
-		p.target.Model = list.Default
-	}
+	p.target.Model = cmp.Or(p.config.Model, list.Default)
 	var names []string
 	for _, m := range list.Models {
 		names = append(names, m.Name)
@@ -145,7 +140,7 @@ func (p *Plan) tryBodies(ctx context.Context) error {
 var errNoResponse = errors.New("no response")
 
 func (p *Plan) try(ctx context.Context, client *http.Client, b body) error {
-	t := p.request(b, "")
+	t := p.request(b)
 	r, err := t.Request()
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func TestPrepareReportsErrors(t *testing.T) {
 		{"no server", func(_ *testing.T, s *fakeServer, _ *Config) { _ = s.Close() }, []string{"the server does not respond", "connection refused"}, 0},
 		{"another server", func(_ *testing.T, s *fakeServer, c *Config) { c.Server = s.URL + "/else" }, []string{"is not a Fovea server", "HTTP 404", "url"}, 0},
 		{"a server that is not ready", func(_ *testing.T, s *fakeServer, _ *Config) { s.ready = "m is being loaded" }, []string{"not ready", "m is being loaded"}, 0},
-		{"a model that there is not", func(_ *testing.T, _ *fakeServer, c *Config) { c.Model = "x" }, []string{`no model "x"`, "available: m, d"}, 0},
+		{"an unknown model", func(_ *testing.T, _ *fakeServer, c *Config) { c.Model = "x" }, []string{`no model "x"`, "available: m, d"}, 0},
 		{"no such folder", func(_ *testing.T, _ *fakeServer, c *Config) { c.Images = "/no/such" }, []string{"/no/such does not exist"}, 0},
 		{"a folder without images", func(t *testing.T, _ *fakeServer, c *Config) { c.Images = folder(t, map[string]string{"x.txt": "x"}) }, []string{"none in", ".jpg"}, 0},
 		{"files that cannot be read, all of them", func(t *testing.T, _ *fakeServer, c *Config) {
@@ -50,7 +50,7 @@ func TestPrepareReportsErrors(t *testing.T) {
 				_, _ = io.WriteString(w, strings.Repeat("x", 300)+"y")
 			}
 		}, []string{"HTTP 502: " + strings.Repeat("x", 300) + "…"}, 2},
-		{"a route that there is not", func(_ *testing.T, s *fakeServer, c *Config) { c.URL, c.Model = s.URL+"/nowhere", "" }, []string{"a.jpg:", "HTTP 404"}, 0},
+		{"an unknown route", func(_ *testing.T, s *fakeServer, c *Config) { c.URL, c.Model = s.URL+"/nowhere", "" }, []string{"a.jpg:", "HTTP 404"}, 0},
 		{"another server that is not there", func(_ *testing.T, s *fakeServer, c *Config) { c.URL = s.URL + "/foreign"; _ = s.Close() }, []string{"connection refused"}, 0},
 		{"an expectation of another server without its place", func(_ *testing.T, s *fakeServer, c *Config) {
 			c.URL, c.Expect.Classes = s.URL+"/foreign", map[string]string{"a.jpg": "1"}

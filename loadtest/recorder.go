@@ -1,15 +1,15 @@
 package loadtest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // recorder sorts finished requests into windows until these are stable or their number is exhausted. It has no clock: the
 // caller passes the time since the start of the load.
 type recorder struct {
-	warmup, length time.Duration
-	count          int // requests per window
-	max            int // windows
-	tolerance      float64
-	limit          time.Duration // of the p99; 0: none
+	config Config
+	limit  time.Duration // of the p99; 0: none
 
 	current *window // nil during the warm-up
 	windows []*window
@@ -28,10 +28,6 @@ const (
 	endedLate        = "late responses raise the p99"
 	endedInterrupted = "interrupted"
 )
-
-func newRecorder(c Config) *recorder {
-	return &recorder{warmup: c.Warmup, length: c.Window, count: c.WindowCount, max: c.MaxWindows, tolerance: c.Tolerance}
-}
 
 // add records a finished request. Requests arrive roughly in the order in which they finished. It reports whether a window
 // began or ended.
@@ -55,7 +51,7 @@ func (r *recorder) conclude(inFlight []sample) {
 	}
 	w, first := r.result()
 	tails := []float64{float64(merge(r.windows[first:]).p99()), float64(w.p99())}
-	if r.stable && !agree(tails, r.tolerance) {
+	if r.stable && !agree(tails, r.config.Tolerance) {
 		r.stable, r.ended = false, endedLate
 	}
 }
@@ -65,7 +61,7 @@ func (r *recorder) advance(now time.Duration) (windowChanged bool) {
 	r.now = max(r.now, now)
 	now = r.now
 	switch {
-	case r.ended != "" || now < r.warmup:
+	case r.ended != "" || now < r.config.Warmup:
 		return false
 	case r.current == nil:
 		r.current = newWindow(now)
@@ -73,8 +69,8 @@ func (r *recorder) advance(now time.Duration) (windowChanged bool) {
 	}
 	r.current.end = now
 	span := now - r.current.start
-	enough := r.current.requests+r.current.failed >= r.count
-	if span < r.length || !enough && span < maxStretch*r.length {
+	enough := r.current.requests+r.current.failed >= r.config.WindowCount
+	if span < r.config.Window || !enough && span < maxStretch*r.config.Window {
 		return false
 	}
 	r.windows = append(r.windows, r.current)
@@ -86,28 +82,21 @@ func (r *recorder) advance(now time.Duration) (windowChanged bool) {
 // checkEnd decides after a window whether recording ends.
 func (r *recorder) checkEnd() {
 	switch {
-	case stable(r.windows, r.tolerance):
+	case stable(r.windows, r.config.Tolerance):
 		r.stable, r.ended = true, endedStable
 	case r.last(2, func(w *window) bool { return w.images == 0 && w.failed > 0 }):
 		r.ended = endedFailing
 	case r.limit > 0 && r.last(stableWindows, func(w *window) bool { return w.p99() > r.limit }):
 		r.ended = endedAboveLimit
-	case len(r.windows) >= r.max:
+	case len(r.windows) >= r.config.MaxWindows:
 		r.ended = endedMaxWindows
 	}
 }
 
 // last reports whether a condition holds for each of the last n windows.
 func (r *recorder) last(n int, holds func(*window) bool) bool {
-	if len(r.windows) < n {
-		return false
-	}
-	for _, w := range r.windows[len(r.windows)-n:] {
-		if !holds(w) {
-			return false
-		}
-	}
-	return true
+	first := len(r.windows) - n
+	return first >= 0 && !slices.ContainsFunc(r.windows[first:], func(w *window) bool { return !holds(w) })
 }
 
 // result merges the last windows, from which the level's figures are computed, and gives the index of the first of them.

@@ -111,7 +111,7 @@ func TestRecorder(t *testing.T) {
 		}, endedStable, 3, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRecorder(c)
+			r := &recorder{config: c}
 			r.limit = test.limit
 			test.feed(r)
 			if r.ended != test.over || len(r.windows) != test.windows || r.stable != test.stable {
@@ -144,11 +144,11 @@ func TestWholeLevelFailuresCount(t *testing.T) {
 		{"more than are allowed", 0, 1900 * time.Millisecond, 0.1, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRecorder(Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 10, Tolerance: 0.1})
+			r := &recorder{config: Config{Warmup: time.Second, Window: time.Second, WindowCount: 10, MaxWindows: 10, Tolerance: 0.1}}
 			steady(r, 0, test.from, 10*time.Millisecond, good(5*time.Millisecond))
 			steady(r, test.from, test.to, 10*time.Millisecond, failing)
 			end := steady(r, test.to, time.Minute, 10*time.Millisecond, good(5*time.Millisecond))
-			l := withLoad(levelOf(r), Level{Concurrency: 1})
+			l := levelOf(r, Level{Concurrency: 1})
 			all, failed := int(end/(10*time.Millisecond))+1, int((test.to-test.from)/(10*time.Millisecond))
 			if !l.Stable || l.Failed != 0 || l.AllFailed() != failed || l.Failures["HTTP 500"] != failed || l.AllImages != all-failed {
 				t.Errorf("stable: %v, %d failed in the figures, %v in all, %d were good of %d", l.Stable, l.Failed, l.Failures, l.AllImages, all)
@@ -161,7 +161,7 @@ func TestWholeLevelFailuresCount(t *testing.T) {
 }
 
 func TestRecorderIgnoresWarmUpLatencies(t *testing.T) {
-	r := newRecorder(Config{Warmup: time.Second, Window: time.Second, WindowCount: 1, MaxWindows: 10, Tolerance: 0.1})
+	r := &recorder{config: Config{Warmup: time.Second, Window: time.Second, WindowCount: 1, MaxWindows: 10, Tolerance: 0.1}}
 	steady(r, 0, time.Second, 10*time.Millisecond, good(900*time.Millisecond))
 	steady(r, time.Second, time.Minute, 10*time.Millisecond, good(5*time.Millisecond))
 	w, first := r.result()
@@ -171,7 +171,7 @@ func TestRecorderIgnoresWarmUpLatencies(t *testing.T) {
 }
 
 func TestWindowStretchesAtMostFiveLengths(t *testing.T) {
-	r := newRecorder(Config{Window: time.Second, WindowCount: 1000, MaxWindows: 3, Tolerance: 0.1})
+	r := &recorder{config: Config{Window: time.Second, WindowCount: 1000, MaxWindows: 3, Tolerance: 0.1}}
 	steady(r, 0, time.Minute, 100*time.Millisecond, good(time.Millisecond))
 	for _, w := range r.windows {
 		if got := w.end - w.start; got != 5*time.Second {

@@ -39,7 +39,7 @@ func (c checker) failures(b body, status int, kind string, response []byte) []st
 		if status != 0 {
 			kind = statusKind(status, response)
 		}
-		return repeat(kind, len(b.images))
+		return slices.Repeat([]string{kind}, len(b.images))
 	}
 	var failed []string
 	if c.fovea {
@@ -63,10 +63,10 @@ func statusKind(status int, response []byte) string {
 func foveaFailures(images int, response []byte) []string {
 	var r foveaResponse
 	if err := json.Unmarshal(response, &r); err != nil {
-		return repeat(kindNoJSON, images)
+		return slices.Repeat([]string{kindNoJSON}, images)
 	}
 	if len(r.Predictions) != images {
-		return repeat(kindCount, images)
+		return slices.Repeat([]string{kindCount}, images)
 	}
 	var failed []string
 	for _, p := range r.Predictions {
@@ -89,7 +89,7 @@ func (c checker) wrongClasses(b body, response []byte) []string {
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		return repeat(kindNoJSON, len(b.images))
+		return slices.Repeat([]string{kindNoJSON}, len(b.images))
 	}
 	var failed []string
 	for i, img := range b.images {
@@ -105,12 +105,4 @@ func (c checker) wrongClasses(b body, response []byte) []string {
 		}
 	}
 	return failed
-}
-
-func repeat(kind string, n int) []string {
-	list := make([]string, n)
-	for i := range list {
-		list[i] = kind
-	}
-	return list
 }

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"runtime"
-	"strings"
+	"slices"
 	"time"
 )
 
@@ -77,20 +78,17 @@ func (p *Plan) emptyResult() *Result {
 	return &Result{
 		Format: Format, Label: c.Label, Started: time.Now().UTC().Truncate(time.Second), Target: p.target, Load: load,
 		Client: Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: processor(), Cores: runtime.GOMAXPROCS(0)},
-		Levels: []Level{}, Notes: append([]string(nil), p.notes...),
+		Levels: []Level{}, Notes: slices.Clone(p.notes),
 	}
 }
 
+var modelName = regexp.MustCompile(`(?m)^model name[ \t]*:[ \t]*(.*?)[ \t]*$`)
+
 // processor is the CPU's name on Linux; empty elsewhere.
 func processor() string {
-	data, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(data)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
+	data, _ := os.ReadFile("/proc/cpuinfo")
+	if m := modelName.FindSubmatch(data); m != nil {
+		return string(m[1])
 	}
 	return ""
 }
@@ -116,60 +114,52 @@ func (r *run) levels(ctx context.Context) error {
 // level runs one level and appends it to the result. load holds its concurrency or rate; a p99 that stays above limit,
 // unless that is 0, ends it early.
 func (r *run) level(ctx context.Context, load Level, limit time.Duration) (*Level, error) {
-	rec := newRecorder(r.plan.config)
-	rec.limit = limit
+	rec := &recorder{config: r.plan.config, limit: limit}
 	metrics := &snapshots{scraper: r.plan.scraper}
+	defer metrics.readers.Wait()
 	l := r.plan.send(ctx, load.Concurrency, load.Rate)
 	progress := func(done bool) { r.onProgress(progressOf(load, rec, done)) }
 	err := l.measure(ctx, rec, func() { metrics.take(ctx) }, func() { progress(false) })
-	level := withLoad(levelOf(rec), load)
-	if w, first := rec.result(); len(rec.windows) > 0 {
-		server, metricsErr := metrics.between(first, len(rec.windows), w.images)
-		level.Server = server
-		if metricsErr != nil && ctx.Err() == nil {
-			r.result.Notes = append(r.result.Notes, level.Name()+": "+metricsErr.Error())
-		}
-		if r.sampler != nil {
-			offset := l.began.Sub(r.began)
-			level.GPUs = r.sampler.between(offset+w.start, offset+w.end)
-			level.ImagesPerJoule = imagesPerJoule(level.GPUs, w.end-w.start, w.images)
-		}
-		r.result.Levels = append(r.result.Levels, level)
-		if lagging(level) {
-			r.result.Notes = append(r.result.Notes, fmt.Sprintf("%s: requests were sent up to %.3g ms late (p99), and their latencies "+
-				"include that: this machine is too busy to send on time, or max-in-flight was reached", level.Name(), level.LagP99MS))
-		}
-		progress(true)
-	} else {
-		metrics.wait()
+	level := levelOf(rec, load)
+	if len(rec.windows) == 0 {
+		return &level, err
 	}
+	w, first := rec.result()
+	var metricsErr error
+	if level.Server, metricsErr = metrics.between(first, len(rec.windows), w.images); metricsErr != nil && ctx.Err() == nil {
+		r.result.Notes = append(r.result.Notes, level.Name()+": "+metricsErr.Error())
+	}
+	if r.sampler != nil {
+		offset := l.began.Sub(r.began)
+		level.GPUs = r.sampler.between(offset+w.start, offset+w.end)
+		level.ImagesPerJoule = imagesPerJoule(level.GPUs, w.end-w.start, w.images)
+	}
+	r.result.Levels = append(r.result.Levels, level)
+	if level.Rate > 0 && level.LagP99MS > max(1, level.Latency.P99MS/10) {
+		r.result.Notes = append(r.result.Notes, fmt.Sprintf("%s: requests were sent up to %.3g ms late (p99), and their latencies "+
+			"include that: this machine is too busy to send on time, or max-in-flight was reached", level.Name(), level.LagP99MS))
+	}
+	progress(true)
 	return &level, err
 }
 
-// lagging reports whether requests were sent so late that the lag is a substantial part of the latency.
-func lagging(l Level) bool { return l.Rate > 0 && l.LagP99MS > 1 && l.LagP99MS > l.Latency.P99MS/10 }
-
-func withLoad(l, load Level) Level {
-	l.Concurrency, l.Rate, l.Purpose = load.Concurrency, load.Rate, load.Purpose
-	return l
-}
-
 func progressOf(load Level, r *recorder, done bool) Progress {
-	p := Progress{Windows: r.max, Done: done}
+	p := Progress{Windows: r.config.MaxWindows, Done: done}
 	if r.current != nil {
 		p.Window = len(r.windows) + 1
 	}
 	if done || r.current == nil {
-		p.Level = withLoad(levelOf(r), load)
+		p.Level = levelOf(r, load)
 		return p
 	}
 	// While it runs: the last complete window and the current one.
 	recent := append(r.windows[max(0, len(r.windows)-1):len(r.windows):len(r.windows)], r.current)
 	w := merge(recent)
-	p.Level = withLoad(Level{
+	p.Level = Level{
+		Concurrency: load.Concurrency, Rate: load.Rate, Purpose: load.Purpose,
 		Throughput: round(w.throughput()), Images: w.images, Requests: w.requests, Failed: w.failed,
 		AllImages: r.total.images, Failures: maps.Clone(r.total.failures),
 		Latency: Latency{P50MS: ms(quantile(w.latency, 50)), P99MS: ms(w.p99())},
-	}, load)
+	}
 	return p
 }

@@ -34,7 +34,7 @@ func TestClosedLoopKeepsItsConcurrency(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := s.peak.Load(); got != want {
-				t.Errorf("%d requests under way at once, want %d", got, want)
+				t.Errorf("%d requests in flight, want %d", got, want)
 			}
 			l := r.Levels[0]
 			if l.Failed > 0 || l.Requests == 0 || l.Images != l.Requests || int64(l.Requests) > s.posts.Load() {
@@ -95,7 +95,7 @@ func TestOpenLoopDoesNotWaitForResponses(t *testing.T) {
 			checker: checker{images: []Image{{Name: "a.jpg"}}}}
 		r, err := p.Run(t.Context(), func(Progress) {})
 		if err != nil || r.Levels[0].Failed > 0 || s.peak.Load() < 20 {
-			t.Errorf("%v; %d requests under way at once; %+v", err, s.peak.Load(), r.Levels)
+			t.Errorf("%v; %d requests in flight; %+v", err, s.peak.Load(), r.Levels)
 		}
 	})
 }

@@ -8,19 +8,21 @@ import (
 // search finds the highest rate that passes a trial: it doubles the rate until one fails, or halves it until one passes,
 // then bisects. It assumes that trials are monotonic: above a rate that fails, all fail.
 type search struct {
-	rate             float64 // of the next trial
-	passed           float64 // highest; 0: none yet
-	failed           float64 // lowest; 0: none yet
-	minRate, maxRate float64
-	precision        float64
+	rate      float64 // of the next trial
+	passed    float64 // highest; 0: none yet
+	failed    float64 // lowest; 0: none yet
+	minRate   float64
+	precision float64
 }
 
-// maxHalvings bounds how far the search goes below its start.
-const maxHalvings = 10
+const (
+	maxHalvings = 10 // of the rate at the start
+	maxRate     = 1_000_000
+)
 
 // newSearch starts at a rate in requests per second and stops when its bounds are within precision, a share of the rate.
 func newSearch(start, precision float64) *search {
-	return &search{rate: start, minRate: max(start/(1<<maxHalvings), 0.1), maxRate: 1_000_000, precision: precision}
+	return &search{rate: start, minRate: max(start/(1<<maxHalvings), 0.1), precision: precision}
 }
 
 // next returns the rate to try; false if the search is finished.
@@ -33,7 +35,7 @@ func (s *search) next() (rate float64, more bool) {
 		return s.rate, s.rate >= s.minRate
 	case s.failed == 0:
 		s.rate = s.passed * 2
-		return s.rate, s.rate <= s.maxRate
+		return s.rate, s.rate <= maxRate
 	}
 	s.rate = (s.passed + s.failed) / 2
 	return s.rate, s.failed > s.passed*(1+s.precision)

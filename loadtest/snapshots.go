@@ -29,12 +29,10 @@ func (s *snapshots) take(ctx context.Context) {
 	s.readers.Go(func() { one.counters, one.err = s.scraper.read(ctx) })
 }
 
-func (s *snapshots) wait() { s.readers.Wait() }
-
 // between computes the server's figures between two snapshots, in which it answered a number of images. It returns nil if
 // there are no metrics.
 func (s *snapshots) between(from, to, images int) (*Server, error) {
-	s.wait()
+	s.readers.Wait()
 	if from >= len(s.list) || to >= len(s.list) {
 		return nil, nil
 	}

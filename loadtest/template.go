@@ -43,7 +43,7 @@ func render(text string, images []Image) ([]byte, error) {
 		})
 	}
 	data.templateImage = data.Images[0]
-	out := bounded{left: maxBody}
+	var out bounded
 	if err := t.Execute(&out, data); err != nil {
 		return nil, fmt.Errorf("template: %w", err)
 	}
@@ -54,14 +54,11 @@ func render(text string, images []Image) ([]byte, error) {
 }
 
 // bounded is a buffer with a maximum size.
-type bounded struct {
-	bytes.Buffer
-	left int
-}
+type bounded struct{ bytes.Buffer }
 
 // Write implements io.Writer.
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.left -= len(p); b.left < 0 {
+	if b.Len()+len(p) > maxBody {
 		return 0, errTooLong
 	}
 	return b.Buffer.Write(p)

@@ -41,14 +41,15 @@ func (t Thresholds) Missed(r *Result) []string {
 	if best < t.MinThroughput {
 		miss("throughput of %g images per second is below %g", best, t.MinThroughput)
 	}
-	if r.Search != nil && r.Search.Level < 0 {
-		miss("no rate found with a p99 below %g ms", r.Search.P99BelowMS)
-	} else if t.MinRate > 0 && (r.Search == nil || r.Search.Rate < t.MinRate) {
-		rate := 0.0
-		if r.Search != nil {
-			rate = r.Search.Rate
-		}
-		miss("the rate found, %g requests per second, is below %g", rate, t.MinRate)
+	var search Search
+	if r.Search != nil {
+		search = *r.Search
+	}
+	switch {
+	case search.Level < 0:
+		miss("no rate found with a p99 below %g ms", search.P99BelowMS)
+	case search.Rate < t.MinRate:
+		miss("the rate found, %g requests per second, is below %g", search.Rate, t.MinRate)
 	}
 	return missed
 }

@@ -45,7 +45,11 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer context.AfterFunc(t.ctx, cancel)()
 	r = r.WithContext(ctx)
 	r.Header.Del("X-Vegeta-Seq")
-	response, data, err := t.roundTrip(r)
+	response, err := t.base.RoundTrip(r)
+	var data []byte
+	if err == nil {
+		data, err = readBody(response)
+	}
 	if err != nil {
 		return &http.Response{Status: kindOf(err), Body: http.NoBody, Header: http.Header{}, Request: r}, nil
 	}
@@ -53,22 +57,18 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-func (t transport) roundTrip(r *http.Request) (*http.Response, []byte, error) {
-	response, err := t.base.RoundTrip(r)
-	if err != nil {
-		return nil, nil, err
-	}
+// readBody reads a response to its end and closes it.
+func readBody(response *http.Response) ([]byte, error) {
 	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
 	if err == nil && len(data) > maxResponse {
 		err = errResponseTooLong
 	}
-	return response, data, err
+	return data, err
 }
 
 // kindOf classifies a transport failure.
 func kindOf(err error) string {
-	var name *net.DNSError
 	var network net.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
@@ -82,7 +82,7 @@ func kindOf(err error) string {
 		return kindTruncated
 	case errors.Is(err, errResponseTooLong):
 		return kindTooLong
-	case errors.As(err, &name):
+	case errors.As(err, new(*net.DNSError)):
 		return kindHost
 	}
 	return kindNetwork
@@ -105,10 +105,7 @@ func newClient(ctx context.Context, n int, timeout time.Duration, dial dialFunc)
 		DisableCompression:  true,
 		WriteBufferSize:     64 << 10,
 	}
-	return &http.Client{
-		Transport:     transport{ctx, base, timeout},
-		CheckRedirect: noRedirect,
-	}, base.CloseIdleConnections
+	return &http.Client{Transport: transport{ctx, base, timeout}, CheckRedirect: noRedirect}, base.CloseIdleConnections
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -129,11 +126,7 @@ func get(ctx context.Context, url string, header http.Header, timeout time.Durat
 	if err != nil {
 		return 0, nil, err
 	}
-	defer response.Body.Close()
-	if data, err = io.ReadAll(io.LimitReader(response.Body, maxResponse+1)); err == nil && len(data) > maxResponse {
-		err = errResponseTooLong
-	}
-	if err != nil {
+	if data, err = readBody(response); err != nil {
 		return 0, nil, fmt.Errorf("GET %s: %w", url, err)
 	}
 	return response.StatusCode, data, nil

@@ -81,11 +81,10 @@ func (w *window) add(s sample) {
 // addLate adds a late response: to a request that was due by the end of the window and finished after it. It does not count
 // towards throughput.
 func (w *window) addLate(s sample) {
+	s.images = 0
+	w.tally.add(s)
 	if len(s.failed) == 0 {
 		record(w.latency, s.end-s.due)
-	}
-	for _, kind := range s.failed {
-		w.fail(kind, 1)
 	}
 }
 

@@ -128,11 +128,11 @@ func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 			return nil, err
 		}
 	}
-	bounds, toImage := inputBounds(transform), inputToImage(transform)
 	if b.def.Output.BoxSpace == repository.SpaceOriginal {
-		bounds, toImage = rect{x2: float64(transform.Width), y2: float64(transform.Height)}, clipToImage(transform)
+		w, h := transform.Width, transform.Height
+		transform = geometry.Transform{Width: w, Height: h, InputW: w, InputH: h, ScaleX: 1, ScaleY: 1}
 	}
-	return s.detected(limits, b.def.Output.MaxBoxes, transform, b.def.Labels, bounds, toImage), nil
+	return s.detected(limits, &b.def, transform), nil
 }
 
 // background is the number of scores per box that belong to background classes.

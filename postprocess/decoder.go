@@ -14,21 +14,15 @@ import (
 // where open) and number of classes of the model's outputs, and does not read their data. The error joins all mismatches,
 // each with both sides.
 func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
-	decoders := map[string]func(repository.Definition, []Tensor) (Decoder, error){
-		repository.DecodeSoftmax:       newClassifier,
-		repository.DecodeProbabilities: newClassifier,
-		repository.DecodeYOLOX:         newYOLOX,
-		repository.DecodeBoxes:         newBoxes,
+	switch def.Output.Decode {
+	case repository.DecodeSoftmax, repository.DecodeProbabilities:
+		return newClassifier(def, outputs)
+	case repository.DecodeYOLOX:
+		return newYOLOX(def, outputs)
+	case repository.DecodeBoxes:
+		return newBoxes(def, outputs)
 	}
-	build, ok := decoders[def.Output.Decode]
-	if !ok {
-		return nil, fmt.Errorf("output.decode: unknown decoder %q", def.Output.Decode)
-	}
-	decoder, err := build(def, outputs)
-	if err != nil {
-		return nil, err
-	}
-	return decoder, nil
+	return nil, fmt.Errorf("output.decode: unknown decoder %q", def.Output.Decode)
 }
 
 // source is an output that a decoder reads: its index, and its name and dtype at load.

@@ -66,7 +66,7 @@ func TestNewChecksTheOutputs(t *testing.T) {
 		"a table of scores":                   {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 80)}, ""},
 		"a table for one box":                 {table, []Tensor{f32("boxes", 1, 4), f32("scores", 1, 80)}, ""},
 		"a table of other classes":            {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 81)}, "labels.txt has 80 labels"},
-		"a table beside classes":              {split, []Tensor{i64("labels", 3), f32("boxes", 3, 4), f32("scores", 3, 80)}, "output.scores: rows of"},
+		"a table with classes":                {split, []Tensor{i64("labels", 3), f32("boxes", 3, 4), f32("scores", 3, 80)}, "output.scores: rows of"},
 		"one class":                           {single, []Tensor{f32("boxes", 3, 4), f32("scores", 3, 1)}, ""},
 		"one score a box of many classes":     {table, []Tensor{f32("boxes", 3, 4), f32("scores", 3)}, "output.classes: is required: labels.txt has 80 labels"},
 		"as many scores as boxes and classes": {two, []Tensor{f32("boxes", 2, 4), f32("scores", 2)}, "output.classes: is required: labels.txt has 2 labels"},

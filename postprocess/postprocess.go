@@ -68,6 +68,7 @@ func (*Detected) prediction()   {}
 type Decoder interface {
 	// Decode decodes the outputs of one row, in the order passed to New.
 	Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error)
+	trialCheck() TrialCheck
 }
 
 // classification returns the number of classes in the prediction.

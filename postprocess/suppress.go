@@ -32,11 +32,11 @@ func (s *scratch) add(c candidate, score float32) {
 	s.candidates = append(s.candidates, c)
 }
 
-// detected selects boxes from the candidates, best first, by greedy non-maximum suppression within each class, up to limit
-// boxes. A candidate is suppressed if its IoU with a selected one exceeds the threshold. toImage maps a candidate to the
-// image. Candidates that are empty there, or lie far outside of bounds, suppress nothing. The work is at most candidates ×
-// limit.
-func (s *scratch) detected(t thresholds, limit int, transform geometry.Transform, labels []string, bounds rect, toImage func(rect) rect) *Detected {
+// detected selects boxes from the candidates, best first, by greedy non-maximum suppression within each class, up to
+// max_boxes. A candidate is suppressed if its IoU with a selected one exceeds the threshold. Candidates that are empty when
+// clipped to the image, or lie far outside of the input, suppress nothing. The work is at most candidates × max_boxes.
+func (s *scratch) detected(t thresholds, def *repository.Definition, transform geometry.Transform) *Detected {
+	bounds, limit := rect{x2: float64(transform.InputW), y2: float64(transform.InputH)}, def.Output.MaxBoxes
 	s.ranking.init()
 	s.kept = s.kept[:0]
 	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: transform.Width, Height: transform.Height}
@@ -47,12 +47,14 @@ func (s *scratch) detected(t thresholds, limit int, transform geometry.Transform
 			out.Discarded++
 			continue
 		}
-		b := toImage(c.rect)
+		var b rect
+		b.x1, b.y1 = transform.ToImage(c.x1, c.y1)
+		b.x2, b.y2 = transform.ToImage(c.x2, c.y2)
 		if b.area() == 0 || t.suppress && s.overlaps(c, t.iou) {
 			continue
 		}
 		s.kept = append(s.kept, c)
-		out.Boxes = append(out.Boxes, Box{c.class, label(labels, c.class), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
+		out.Boxes = append(out.Boxes, Box{c.class, label(def.Labels, c.class), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
 	}
 	return out
 }
@@ -85,28 +87,6 @@ func checkTransform(transform geometry.Transform) error {
 		return unusable(fmt.Errorf("the image cannot be mapped: %+v", transform))
 	}
 	return nil
-}
-
-// inputToImage maps boxes of the model's input to the image, clipped to it.
-func inputToImage(transform geometry.Transform) func(rect) rect {
-	return func(r rect) rect {
-		var b rect
-		b.x1, b.y1 = transform.ToImage(r.x1, r.y1)
-		b.x2, b.y2 = transform.ToImage(r.x2, r.y2)
-		return b
-	}
-}
-
-// inputBounds is the model's input as a box.
-func inputBounds(transform geometry.Transform) rect {
-	return rect{x2: float64(transform.InputW), y2: float64(transform.InputH)}
-}
-
-// clipToImage clips boxes that are in pixels of the image already.
-func clipToImage(transform geometry.Transform) func(rect) rect {
-	w, h := float64(transform.Width), float64(transform.Height)
-	clip := func(v, top float64) float64 { return max(0, min(v, top)) }
-	return func(r rect) rect { return rect{clip(r.x1, w), clip(r.y1, h), clip(r.x2, w), clip(r.y2, h)} }
 }
 
 // corners converts four numbers in a box format.

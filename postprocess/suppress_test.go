@@ -4,6 +4,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"fovea/internal/repository"
+	"fovea/preprocess/geometry"
 )
 
 // naive is suppression as it is usually written: everything against everything.
@@ -51,7 +54,8 @@ func TestSuppressionMatchesANaiveOne(t *testing.T) {
 		boxes, threshold := slices.Clone(s.candidates), float64(r.IntN(11))/10
 		want := naive(boxes, scores, threshold)
 		limit := 1 + r.IntN(n+1)
-		got := s.detected(thresholds{0, threshold, true}, limit, square, nil, rect{-1e9, -1e9, 1e9, 1e9}, func(b rect) rect { return b })
+		def := repository.Definition{Output: repository.Output{MaxBoxes: limit}}
+		got := s.detected(thresholds{0, threshold, true}, &def, geometry.Transform{Width: 130, Height: 130, InputW: 130, InputH: 130, ScaleX: 1, ScaleY: 1})
 		if len(got.Boxes) != min(limit, len(want)) {
 			t.Fatalf("round %d: %d boxes, want %d", round, len(got.Boxes), min(limit, len(want)))
 		}

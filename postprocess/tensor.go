@@ -57,6 +57,16 @@ func (t *Tensor) floats(buffer []float32) (values, grown []float32) {
 	return buffer, buffer
 }
 
+// IsFinite reports whether no element is NaN or an infinity.
+func (t *Tensor) IsFinite() bool {
+	for i := range len(t.Data) / t.DType.Size() {
+		if v := t.number(i); v-v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // number reads element i. Whole numbers beyond 2⁵³ are rounded.
 func (t *Tensor) number(i int) float64 {
 	switch t.DType {

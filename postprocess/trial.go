@@ -31,11 +31,6 @@ func (f *Findings) judge(certain bool, format string, args ...any) {
 	f.warn(format, args...)
 }
 
-// TrialCheck compares a definition with the outputs of trial runs. The predictions of a wrong definition often look
-// plausible: boxes that are decoded twice, softmax applied to probabilities. Enough raw numbers reveal it. It is not safe for
-// concurrent use.
-type TrialCheck struct{ checker checker }
-
 // Side is the side of a trial image that has content; the rest is plain.
 type Side int
 
@@ -49,35 +44,19 @@ const (
 	sides
 )
 
-// checker gathers a decoder's view of the outputs of trial runs.
-type checker interface {
-	add(outputs []Tensor, transform geometry.Transform, side Side)
-	conclude(*Findings)
+// TrialCheck compares a definition with the outputs of trial runs. The predictions of a wrong definition often look
+// plausible: boxes that are decoded twice, softmax applied to probabilities. Enough raw numbers reveal it. It is not safe for
+// concurrent use.
+type TrialCheck interface {
+	// Add adds the outputs of one row of a trial run, in the order passed to New, with the transform of its image and the
+	// side that has content. Rows that the decoder cannot read are ignored.
+	Add(outputs []Tensor, transform geometry.Transform, side Side)
+	// Findings returns the results of all trial runs.
+	Findings() Findings
 }
 
 // NewTrialCheck starts a check of the definition of a decoder.
-func NewTrialCheck(d Decoder) *TrialCheck {
-	if from, ok := d.(interface{ checker() checker }); ok {
-		return &TrialCheck{from.checker()}
-	}
-	return &TrialCheck{}
-}
-
-// Add adds the outputs of one row of a trial run, in the order passed to New, with the transform of its image and the side
-// that has content. Rows that the decoder cannot read are ignored.
-func (e *TrialCheck) Add(outputs []Tensor, transform geometry.Transform, side Side) {
-	if e.checker != nil {
-		e.checker.add(outputs, transform, side)
-	}
-}
-
-// Findings returns the results of all trial runs.
-func (e *TrialCheck) Findings() (f Findings) {
-	if e.checker != nil {
-		e.checker.conclude(&f)
-	}
-	return f
-}
+func NewTrialCheck(d Decoder) TrialCheck { return d.trialCheck() }
 
 // span is the range and count of numbers. Those that are not finite are counted separately.
 type span struct {
@@ -138,9 +117,9 @@ type classifierChecker struct {
 	buffer []float32
 }
 
-func (c *classifier) checker() checker { return &classifierChecker{c: c} }
+func (c *classifier) trialCheck() TrialCheck { return &classifierChecker{c: c} }
 
-func (e *classifierChecker) add(outputs []Tensor, _ geometry.Transform, _ Side) {
+func (e *classifierChecker) Add(outputs []Tensor, _ geometry.Transform, _ Side) {
 	t, err := e.c.scores.read(outputs)
 	if err != nil {
 		return
@@ -171,7 +150,7 @@ func (e *classifierChecker) add(outputs []Tensor, _ geometry.Transform, _ Side) 
 	e.rows++
 }
 
-func (e *classifierChecker) conclude(f *Findings) {
+func (e *classifierChecker) Findings() (f Findings) {
 	output := e.c.scores.name
 	unit := e.values.within(0, 1, 1e-4)
 	switch {
@@ -191,4 +170,5 @@ func (e *classifierChecker) conclude(f *Findings) {
 	if e.values.notFinite > 0 {
 		f.warn("output.name: output %q had values that are not finite in trial runs; such images get an error", output)
 	}
+	return f
 }

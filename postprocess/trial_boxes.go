@@ -1,6 +1,7 @@
 package postprocess
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -41,11 +42,11 @@ type boxesChecker struct {
 	seen      [sides]bool
 }
 
-func (b *boxes) checker() checker {
+func (b *boxes) trialCheck() TrialCheck {
 	return &boxesChecker{b: b, plausible: map[reading]int{}}
 }
 
-func (e *boxesChecker) add(outputs []Tensor, transform geometry.Transform, side Side) {
+func (e *boxesChecker) Add(outputs []Tensor, transform geometry.Transform, side Side) {
 	rows, scores, classes, err := e.b.read(&e.buffer, outputs)
 	if err != nil {
 		return
@@ -148,9 +149,9 @@ func (e *boxesChecker) class(classes *Tensor, i int, scores bool) {
 	e.sure = e.sure || scores && class >= int64(len(e.b.def.Labels))
 }
 
-func (e *boxesChecker) conclude(f *Findings) {
+func (e *boxesChecker) Findings() (f Findings) {
 	o := e.b.def.Output
-	e.scores.scores(f, "output.scores", e.b.scores.name, e.b.perBox > 1)
+	e.scores.scores(&f, "output.scores", e.b.scores.name, e.b.perBox > 1)
 	if e.noClass {
 		f.judge(e.bad, "output.classes: output %q must hold class numbers, but had others in trial runs", e.b.classes.name)
 	}
@@ -158,8 +159,8 @@ func (e *boxesChecker) conclude(f *Findings) {
 		f.judge(e.sure, "output.classes: output %q had class %v in trial runs, but %s has %d labels, the first of which is class %d; "+
 			"check output.class_first", e.b.classes.name, e.classes.high+float64(o.ClassFirst), e.b.def.LabelsFile, labels, o.ClassFirst)
 	}
-	e.compareReadings(f)
-	e.directions(f)
+	e.compareReadings(&f)
+	e.directions(&f)
 	if o.BoxFormat != repository.BoxYXYX && (strings.Contains(o.Boxes, "detection_boxes") || strings.Contains(o.Boxes, "TFLite_Detection_PostProcess")) {
 		f.warn("output.box_format: says %s, but TensorFlow's Object Detection API, whose name for boxes is %q, puts y first (yxyx)",
 			o.BoxFormat, o.Boxes)
@@ -167,6 +168,7 @@ func (e *boxesChecker) conclude(f *Findings) {
 	if o.BoxSpace == repository.SpaceOriginal && !e.b.hasSizeInput() {
 		f.warn("output.box_space: says original, but none of input.extra is the image's size")
 	}
+	return f
 }
 
 // hasSizeInput reports whether an input of the model is the image's size.
@@ -245,12 +247,7 @@ func (e *boxesChecker) centre(rows, scores []float32, transform geometry.Transfo
 	for i := range best {
 		best[i] = ranked{slices.Max(scores[i*e.b.perBox+e.b.background() : (i+1)*e.b.perBox]), int32(i)}
 	}
-	slices.SortFunc(best, func(a, b ranked) int {
-		if a.above(b) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(best, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.index, b.index)) })
 	o := e.b.def.Output
 	w, h := extent(o.BoxSpace, transform)
 	var sum point

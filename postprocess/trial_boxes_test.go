@@ -80,7 +80,7 @@ func everyReading() (list []reading) {
 }
 
 // tellable says whether numbers can tell that boxes of one reading are not of the other: not a centre from a corner where
-// both have sizes beside them, nor x from y in parts of the image, nor pixels of the input from those of the larger image.
+// both come with sizes, nor x from y in parts of the image, nor pixels of the input from those of the larger image.
 func tellable(is, said reading) bool {
 	if is.space != said.space {
 		return is.space == repository.SpaceUnit || said.space == repository.SpaceUnit
@@ -169,7 +169,7 @@ func TestWrongScoresClassesAndNamesAreFound(t *testing.T) {
 		"a score that is a logit":             {func(*repository.Definition) {}, 4.5, 1, "wrong", "must hold probabilities"},
 		"a class beyond the labels":           {func(*repository.Definition) {}, 0.9, 2, "wrong", "had class 2 in trial runs, but labels.txt has 2 labels"},
 		"one that would not be answered":      {func(*repository.Definition) {}, 0.1, 2, "doubtful", "output.class_first"},
-		"classes counted from 1, and told so": {func(d *repository.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
+		"classes counted from 1, as declared": {func(d *repository.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
 		"a class that is none, unanswered":    {func(*repository.Definition) {}, 0.1, 0.5, "doubtful", "class numbers"},
 		"a class that is none":                {func(*repository.Definition) {}, 0.9, 0.5, "wrong", "class numbers"},
 		"a name that means y first":           {func(d *repository.Definition) { d.Output.Boxes = "detection_boxes" }, 0.9, 1, "doubtful", "yxyx"},
@@ -226,8 +226,8 @@ func TestASingleBoxMayLackItsDimension(t *testing.T) {
 			scores []float32
 			shapes [][]int64 // of the scores, and of the classes
 		}{
-			"a class of its own": {named, []float32{0.9}, [][]int64{{}, {1}, {-1}, {1, 1}}},
-			"a table":            {d, []float32{0.1, 0.9}, [][]int64{{2}, {1, 2}, {-1, 2}}},
+			"a class per box": {named, []float32{0.9}, [][]int64{{}, {1}, {-1}, {1, 1}}},
+			"a table":         {d, []float32{0.1, 0.9}, [][]int64{{2}, {1, 2}, {-1, 2}}},
 		} {
 			for _, s := range c.shapes {
 				loaded := []Tensor{{"b", repository.Float32, shape, nil}, {"s", repository.Float32, s, nil}, {"c", repository.Int64, s, nil}}

@@ -96,7 +96,7 @@ func TestOnlySwappedDirectionsGiveAWarning(t *testing.T) {
 		"hardly":                {places{Left: {0.5, 0.4}, Right: {0.5, 0.6}, Top: {0.4, 0.5}, Bottom: {0.6, 0.5}}, false},
 	} {
 		r := reading{repository.BoxXYXY, repository.SpaceUnit}
-		var e *TrialCheck
+		var e TrialCheck
 		for side := range sides {
 			var values, scores []float32
 			for range 10 {

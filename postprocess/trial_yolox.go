@@ -58,9 +58,9 @@ func (t *trend) regression() (slope, explained float64) {
 	return xy / xx, xy * xy / (xx * yy)
 }
 
-func (y *yolox) checker() checker { return &yoloxChecker{y: y} }
+func (y *yolox) trialCheck() TrialCheck { return &yoloxChecker{y: y} }
 
-func (e *yoloxChecker) add(outputs []Tensor, _ geometry.Transform, _ Side) {
+func (e *yoloxChecker) Add(outputs []Tensor, _ geometry.Transform, _ Side) {
 	t, err := e.y.grid.read(outputs)
 	if err != nil {
 		return
@@ -116,12 +116,12 @@ func (e *yoloxChecker) cell(row []float32, stride float64) float64 {
 	return max(w, h)
 }
 
-func (e *yoloxChecker) conclude(f *Findings) {
+func (e *yoloxChecker) Findings() (f Findings) {
 	if e.rows == 0 {
-		return
+		return f
 	}
 	output := e.y.grid.name
-	e.scores.scores(f, "output.name", output, true)
+	e.scores.scores(&f, "output.name", output, true)
 	many := e.y.cells >= manyCells
 	switch {
 	case e.absurd > 0 && e.decoded():
@@ -132,6 +132,7 @@ func (e *yoloxChecker) conclude(f *Findings) {
 		f.warn("output.decode: yolox decodes a raw grid, but positions and sizes of output %q seem to be fractions of the "+
 			"input in trial runs: decoded already", output)
 	}
+	return f
 }
 
 // decoded reports whether the grid seems decoded to pixels: its positions grow by a stride per cell, or its sizes are not below

@@ -79,7 +79,7 @@ func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 			}
 		}
 	}
-	return s.detected(limits, y.def.Output.MaxBoxes, transform, y.def.Labels, inputBounds(transform), inputToImage(transform)), nil
+	return s.detected(limits, &y.def, transform), nil
 }
 
 // cell adds a candidate if its score reaches the threshold.

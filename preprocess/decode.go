@@ -40,7 +40,6 @@ func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Imag
 		return nil, apierror.New(apierror.Internal, "cannot decode an image without its header")
 	}
 	img := newImage(info, p.shrink(info))
-	img.mat = newNative()
 	if err := img.decode(ctx, data, info, p); err != nil {
 		img.Close()
 		return nil, err
@@ -54,11 +53,11 @@ func (img *Image) decode(ctx context.Context, data []byte, info header.Info, p *
 	if ended := ctx.Err(); ended != nil && err != nil {
 		return ended
 	}
-	var reported *apierror.Error
+	_, reported := errors.AsType[*apierror.Error](err)
 	switch {
 	case errors.Is(err, png.ErrTruncated), errors.Is(err, jpeg.ErrTruncated):
 		return apierror.Wrap(apierror.Undecodable, err, "%s is cut short: its end is missing", info.Format)
-	case errors.As(err, &reported):
+	case reported:
 		return err
 	case err != nil:
 		return apierror.Wrap(apierror.Undecodable, err, "%s is broken: its image data cannot be decoded", info.Format)
@@ -89,7 +88,6 @@ func (img *Image) onCanvas(info header.Info) error {
 // fill decodes into a new matrix.
 func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
 	w, h := img.storedSize(info)
-	img.mat.free()
 	img.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialised; discarded after an error
 	pixels, err := img.mat.DataPtrUint8()
 	if err != nil {
@@ -147,7 +145,9 @@ func (p *Plan) keepsEdges(info header.Info, shrink int) bool {
 // newImage is an image that will be decoded at 1/shrink.
 func newImage(info header.Info, shrink int) *Image {
 	w, h := info.OrientedSize()
-	img := &Image{orientation: info.Orientation, size: geometry.Image{Width: w, Height: h, Shrink: shrink}}
-	img.size.FlippedX, img.size.FlippedY = flipped(info.Orientation)
-	return img
+	transposed, x, y := axes(info.Orientation)
+	if transposed {
+		x, y = y, x
+	}
+	return &Image{orientation: info.Orientation, size: geometry.Image{Width: w, Height: h, Shrink: shrink, FlippedX: x, FlippedY: y}}
 }

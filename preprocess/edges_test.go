@@ -135,12 +135,13 @@ func TestShrinkKeepsEdgesThatAreRead(t *testing.T) {
 	}
 }
 
-func TestStoredBoxMatchesStoredRect(t *testing.T) {
-	r := image.Rect(3, 5, 17, 11)
-	for orientation := 1; orientation <= 8; orientation++ {
-		w, h := 40, 30
-		if got, want := storedBox(boxOf(r), w, h, orientation), boxOf(storedRect(r, w, h, orientation)); got != want {
-			t.Errorf("orientation %d: %v, want %v", orientation, got, want)
+func TestStoredRect(t *testing.T) {
+	for i, want := range []image.Rectangle{
+		image.Rect(3, 5, 17, 11), image.Rect(23, 5, 37, 11), image.Rect(23, 19, 37, 25), image.Rect(3, 19, 17, 25),
+		image.Rect(5, 3, 11, 17), image.Rect(5, 13, 11, 27), image.Rect(29, 13, 35, 27), image.Rect(29, 3, 35, 17),
+	} {
+		if got := storedRect(image.Rect(3, 5, 17, 11), 40, 30, i+1); got != want {
+			t.Errorf("orientation %d: %v, want %v", i+1, got, want)
 		}
 	}
 	if got := storedBox(geometry.Box{MinX: 0.625, MaxX: 33, MaxY: 20}, 33, 20, 2); got != (geometry.Box{MaxX: 32.375, MaxY: 20}) {

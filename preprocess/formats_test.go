@@ -230,7 +230,7 @@ func silently(t *testing.T, do func()) []byte {
 }
 
 // FuzzAsOpenCV gives changed files and compressed data to us and to OpenCV. What both decode must be the same to the bit,
-// and what OpenCV decodes we decode too, but for a WebP whose image goes on behind its chunk, which libwebp allows.
+// and what OpenCV decodes we decode too, except a WebP whose image continues after its chunk, which libwebp allows.
 func FuzzAsOpenCV(f *testing.F) {
 	random := rand.New(rand.NewPCG(15, 16))
 	for _, pattern := range []string{"*.bmp", "*.webp"} {

@@ -28,10 +28,10 @@ type grayPacker[T element] struct {
 	fill          T
 }
 
-func newGrayPacker[T element](in repository.Input, n *normalization, convert func(float64) T) *grayPacker[T] {
-	p := &grayPacker[T]{width: in.Width, height: in.Height, fill: convert(n.fill[0])}
+func newGrayPacker[T element](in repository.Input, normalize func(int, float64) T) *grayPacker[T] {
+	p := &grayPacker[T]{width: in.Width, height: in.Height, fill: normalize(0, perChannel(in.Fill)[0])}
 	for i := range p.values {
-		p.values[i] = convert(n.table[0][i])
+		p.values[i] = normalize(0, float64(i))
 	}
 	return p
 }

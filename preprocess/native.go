@@ -16,8 +16,6 @@ func Live() int64 { return live.Load() }
 // after a failed decode.
 type native struct{ gocv.Mat }
 
-func newNative() native { return own(gocv.NewMat()) }
-
 func own(m gocv.Mat) native {
 	live.Add(1)
 	return native{m}

@@ -55,7 +55,7 @@ func (p *Plan) resized(img *Image) (view, native, error) {
 	r := p.resampling(img, img.mat.Cols(), img.mat.Rows())
 	mat, rect := img.mat, r.sourceRect()
 	var scaled native
-	if !r.unchanged() {
+	if !unchanged(r.source, r.size) {
 		var err error
 		if scaled, err = p.scaler.resize(mat, r); err != nil {
 			return view{}, native{}, err
@@ -87,12 +87,23 @@ func newPacker(in repository.Input) packer {
 	return packerOf(in, func(f float64) float32 { return float32(f) })
 }
 
+// packerOf makes a packer of the values (v·scale − mean) / std, for each channel in the order of the model's colours.
 func packerOf[T element](in repository.Input, convert func(float64) T) packer {
-	n := newNormalization(in)
+	mean, std := perChannel(in.Mean), perChannel(in.Std)
+	normalize := func(channel int, v float64) T { return convert((v*in.Scale - mean[channel]) / std[channel]) }
 	if in.Color == repository.ColorGray {
-		return newGrayPacker(in, n, convert)
+		return newGrayPacker(in, normalize)
 	}
-	return newColorPacker(in, n, convert)
+	return newColorPacker(in, normalize)
+}
+
+// perChannel repeats a single value for each channel. Fill has none where an input needs no padding.
+func perChannel(values []float64) (out [3]float64) {
+	if len(values) == 1 {
+		return [3]float64{values[0], values[0], values[0]}
+	}
+	copy(out[:], values)
+	return out
 }
 
 // element is the machine type of a tensor's elements; float16 is represented by its bits.
@@ -110,18 +121,18 @@ type colorPacker[T element] struct {
 	fill          [3]T // in the order of the model's channels
 }
 
-func newColorPacker[T element](in repository.Input, n *normalization, convert func(float64) T) *colorPacker[T] {
+func newColorPacker[T element](in repository.Input, normalize func(int, float64) T) *colorPacker[T] {
 	p := &colorPacker[T]{width: in.Width, height: in.Height, interleaved: in.Layout == "nhwc", channel: [3]int{2, 1, 0}}
 	if in.Color == repository.ColorBGR {
 		p.channel = [3]int{0, 1, 2}
 	}
 	for i := range 256 {
-		p.blue[i] = convert(n.table[p.channel[0]][i])
-		p.green[i] = convert(n.table[p.channel[1]][i])
-		p.red[i] = convert(n.table[p.channel[2]][i])
+		p.blue[i] = normalize(p.channel[0], float64(i))
+		p.green[i] = normalize(p.channel[1], float64(i))
+		p.red[i] = normalize(p.channel[2], float64(i))
 	}
-	for c := range 3 {
-		p.fill[c] = convert(n.fill[c])
+	for c, v := range perChannel(in.Fill) {
+		p.fill[c] = normalize(c, v)
 	}
 	return p
 }

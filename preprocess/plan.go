@@ -37,31 +37,3 @@ func NewPlan(in repository.Input) (*Plan, error) {
 func (p *Plan) RowBytes() int {
 	return p.input.Channels() * p.input.Width * p.input.Height * p.input.DType.Size()
 }
-
-// normalization is what the 256 values of a channel, and the padding, become: (v·scale − mean) / std, for each channel in
-// the order of the model's colours. A gray input has only the first channel.
-type normalization struct {
-	table [3][256]float64
-	fill  [3]float64
-}
-
-func newNormalization(in repository.Input) *normalization {
-	n := &normalization{}
-	mean, std, fill := perChannel(in.Mean), perChannel(in.Std), perChannel(in.Fill)
-	for c := range 3 {
-		for i := range n.table[c] {
-			n.table[c][i] = (float64(i)*in.Scale - mean[c]) / std[c]
-		}
-		n.fill[c] = (fill[c]*in.Scale - mean[c]) / std[c]
-	}
-	return n
-}
-
-// perChannel repeats a single value for each channel. Fill has none where an input needs no padding.
-func perChannel(values []float64) (out [3]float64) {
-	if len(values) == 1 {
-		return [3]float64{values[0], values[0], values[0]}
-	}
-	copy(out[:], values)
-	return out
-}

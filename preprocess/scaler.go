@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"cmp"
 	"image"
 
 	"gocv.io/x/gocv"
@@ -49,9 +50,7 @@ type resampling struct {
 }
 
 // unchanged reports whether nothing is resized.
-func (r resampling) unchanged() bool { return same(r.source, r.size) }
-
-func same(source geometry.Box, size image.Point) bool {
+func unchanged(source geometry.Box, size image.Point) bool {
 	return source.Dx() == float64(size.X) && source.Dy() == float64(size.Y)
 }
 
@@ -60,7 +59,7 @@ func (r resampling) sourceRect() image.Rectangle {
 	switch {
 	case !r.cropOnly:
 		return r.source.Pixels()
-	case r.unchanged():
+	case unchanged(r.source, r.size):
 		return r.crop.Add(r.source.Pixels().Min)
 	}
 	return area.Source(r.source, r.size, r.crop)
@@ -69,7 +68,7 @@ func (r resampling) sourceRect() image.Rectangle {
 // cropsOnly reports whether a resize computes only the crop: where no side grows and nothing is interpolated.
 func (s scaler) cropsOnly(source geometry.Box, size image.Point) bool {
 	grows := float64(size.X) > source.Dx() || float64(size.Y) > source.Dy()
-	return same(source, size) || !grows && !s.interpolates(source, size)
+	return unchanged(source, size) || !grows && !s.interpolates(source, size)
 }
 
 // interpolates reports whether sides that shrink are interpolated.
@@ -102,21 +101,19 @@ func (s scaler) resize(src native, r resampling) (native, error) {
 func shrink(src native, source geometry.Box, size image.Point, crop image.Rectangle) (native, error) {
 	dst := own(gocv.NewMatWithSizes([]int{crop.Dy(), crop.Dx()}, gocv.MatTypeCV8UC3)) // not initialised; Shrink fills it
 	pixels, err := src.DataPtrUint8()
-	if err == nil {
-		var out []byte
-		if out, err = dst.DataPtrUint8(); err == nil {
-			err = area.Shrink(pixels, src.Cols(), source, size, crop, out)
-		}
+	out, outErr := dst.DataPtrUint8()
+	if err = cmp.Or(err, outErr); err == nil {
+		err = area.Shrink(pixels, src.Cols(), source, size, crop, out)
 	}
-	if err == nil {
-		return dst, nil
+	if err != nil {
+		dst.free()
+		return native{}, resizeError(err, size)
 	}
-	dst.free()
-	return native{}, resizeError(err, size)
+	return dst, nil
 }
 
 func interpolate(src native, size image.Point, how gocv.InterpolationFlags) (native, error) {
-	dst := newNative()
+	dst := own(gocv.NewMat())
 	err := gocv.Resize(src.Mat, &dst.Mat, size, 0, 0, how)
 	if err == nil && dst.Cols() == size.X && dst.Rows() == size.Y {
 		return dst, nil

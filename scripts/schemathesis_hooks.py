@@ -14,7 +14,7 @@ images = [path.read_bytes() for path in sorted(pathlib.Path(os.environ["FOVEA_IM
 assert images, "no images in FOVEA_IMAGES"
 image = st.sampled_from(images)
 
-# Any type of image holds any format: the server goes by the bytes.
+# Any image type may hold any format: the server goes by the bytes.
 for media_type in ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream"):
     schemathesis.openapi.media_type(media_type, image)
 schemathesis.openapi.format("image-base64", image.map(lambda p: base64.b64encode(p).decode()))

@@ -17,6 +17,9 @@ import (
 	"golang.org/x/term"
 )
 
+// version is set by the linker for releases.
+var version = "dev"
+
 func rootCommand() *cobra.Command {
 	o := newOptions()
 	root := &cobra.Command{
@@ -31,6 +34,7 @@ func rootCommand() *cobra.Command {
 			"  loadtest --url http://127.0.0.1:9000/predict --template body.json.tmpl\n" +
 			"  loadtest compare before.json after.json --max-loss 10",
 		Args:          cobra.NoArgs,
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -13,7 +13,7 @@ import (
 	"fovea/internal/logging"
 )
 
-// The exit statuses beside 0.
+// Exit statuses other than 0.
 const (
 	exitMissed = 1 // a threshold was missed
 	exitFailed = 2 // usage error, or the test could not run
@@ -40,13 +40,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errMissed):
-		logging.Final(stderr, "loadtest:", err)
-		return exitMissed
-	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		err = errors.New("interrupted")
 	}
 	logging.Final(stderr, "loadtest:", err)
+	if errors.Is(err, errMissed) {
+		return exitMissed
+	}
 	return exitFailed
 }

@@ -204,7 +204,7 @@ func TestUsageErrors(t *testing.T) {
 		want []string
 	}{
 		{"no server", []string{images, "--server=http://127.0.0.1:1"}, []string{"the server does not respond"}},
-		{"a flag that there is not", []string{"--speed=11"}, []string{"unknown flag"}},
+		{"an unknown flag", []string{"--speed=11"}, []string{"unknown flag"}},
 		{"an argument too many", []string{"now"}, []string{"unknown command"}},
 		{"all errors together", []string{
 			"--concurrency=a", "--body=xml", "--header=x", "--template=/no/such", "--expect=/no/such", "--min-rate=1", "--html=/no/such/x", "--json=/",
@@ -213,7 +213,7 @@ func TestUsageErrors(t *testing.T) {
 		{"levels of two kinds", []string{"--concurrency=1", "--rate=5", "--p99-below=50ms"}, []string{"--concurrency: give only one", "--rate: give only one"}},
 		{"a rate that is no number", []string{"--rate=5,x"}, []string{`rate: "x"`}},
 		{"a rate below zero", []string{"--rate=-5"}, []string{"rate: -5 is out of range (0.1–1000000)"}},
-		{"a limit of p99 beyond the time-out", []string{"--p99-below=1m"}, []string{"p99-below: 1m is not below"}},
+		{"a p99 limit above the timeout", []string{"--p99-below=1m"}, []string{"p99-below: 1m is not below"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			status, stdout, stderr := loadTest(t, test.args...)
@@ -251,5 +251,11 @@ func TestLevelsOfConcurrency(t *testing.T) {
 		if shown := fmt.Sprint(got); (err != nil) != (want == "error") || err == nil && shown != want {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if status, stdout, stderr := loadTest(t, "--version"); status != 0 || stdout != "loadtest version dev\n" {
+		t.Errorf("exit status %d, %q, %q", status, stdout, stderr)
 	}
 }

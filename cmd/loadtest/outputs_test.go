@@ -27,10 +27,10 @@ func TestUnwritableFilesAreReportedFirst(t *testing.T) {
 		{"no file", "", ""},
 		{"a new file", path("new.json"), ""},
 		{"a file that there is", path("old.json"), ""},
-		{"a link to a file that there is not yet", path("link.json"), ""},
+		{"a link to a file that does not exist yet", path("link.json"), ""},
 		{"a pipe without a reader", path("pipe"), ""},
 		{"a folder", dir, "json: " + dir + " is a folder"},
-		{"a folder that there is not", path("none/new.json"), "no such file"},
+		{"a missing folder", path("none/new.json"), "no such file"},
 		{"a name that no file can have", path(strings.Repeat("x", 300)), "name too long"},
 		{"a file in place of a folder", path("old.json/new.json"), "not a directory"},
 	} {

@@ -30,6 +30,12 @@ func build() api.Build {
 	return b
 }
 
+// versionText is printed by --version and the command version.
+func versionText() string {
+	b := build()
+	return fmt.Sprintf("fovea %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
+}
+
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "serve",
@@ -39,6 +45,7 @@ func rootCommand() *cobra.Command {
 			"address in section http, and FOVEA_HTTP_ADDRESS. Precedence: flags, environment, file.\n" +
 			"SIGHUP loads new models and versions. SIGTERM drains requests and exits.",
 		Args:          cobra.NoArgs,
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -53,6 +60,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetVersionTemplate(versionText())
 	root.PersistentFlags().StringP("config", "c", os.Getenv("FOVEA_CONFIG"), "configuration file (YAML), or FOVEA_CONFIG")
 	config.AddFlags(root.PersistentFlags(), defaults())
 	root.AddCommand(probeCommand(), modelsCommand(), configCommand(), versionCommand())
@@ -65,8 +73,7 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			b := build()
-			_, err := fmt.Fprintf(c.OutOrStdout(), "fovea %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
+			_, err := fmt.Fprint(c.OutOrStdout(), versionText())
 			return err
 		},
 	}

@@ -21,13 +21,13 @@ func TestStartErrors(t *testing.T) {
 		dir, says string
 		args      []string
 	}{
-		"an address that is taken":      {newRepository(t), "http.address: listen tcp", []string{"--http.address=" + taken.Addr().String()}},
-		"a repository that there isn't": {"/none", "/none", []string{"--http.address=127.0.0.1:0"}},
-		"a missing library":             {newRepository(t), "/none.so", []string{"--inference.library=/none.so"}},
-		"an unknown flag":               {newRepository(t), "unknown flag: --port", []string{"--port=8000"}},
-		"an unexpected argument":        {newRepository(t), `unknown command "run"`, []string{"run"}},
-		"a configuration error":         {newRepository(t), "http.max_images: 0 is out of range (1–4096)", []string{"--http.max_images=0"}},
-		"CUDA without a GPU":            {newRepository(t), "cuda", []string{"--inference.device=cuda:63"}},
+		"an address that is taken": {newRepository(t), "http.address: listen tcp", []string{"--http.address=" + taken.Addr().String()}},
+		"a missing repository":     {"/none", "/none", []string{"--http.address=127.0.0.1:0"}},
+		"a missing library":        {newRepository(t), "/none.so", []string{"--inference.library=/none.so"}},
+		"an unknown flag":          {newRepository(t), "unknown flag: --port", []string{"--port=8000"}},
+		"an unexpected argument":   {newRepository(t), `unknown command "run"`, []string{"run"}},
+		"a configuration error":    {newRepository(t), "http.max_images: 0 is out of range (1–4096)", []string{"--http.max_images=0"}},
+		"CUDA without a GPU":       {newRepository(t), "cuda", []string{"--inference.device=cuda:63"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := command(t, test.dir, test.args...).CombinedOutput()
@@ -80,6 +80,7 @@ func TestPrintingCommands(t *testing.T) {
 	dir := newRepository(t)
 	for args, want := range map[string]string{
 		"version":     "fovea dev (revision ",
+		"--version":   "fovea dev (revision ",
 		"config":      "max_image_bytes: 16MiB",
 		"models list": model + "   classification  1",
 		"models check " + model: model + " version 1: ready\n  device   cpu\n  task     classification, 1000 labels\n" +

@@ -50,9 +50,7 @@ func (s *service) finish(ctx context.Context) error {
 	case <-drain.Done():
 	}
 	err := s.server.Shutdown(drain)
-	if served := <-s.served; served != nil {
-		err = errors.Join(err, served)
-	}
+	err = errors.Join(err, <-s.served)
 	if err == nil {
 		err = s.engine.Close(drain)
 	}
@@ -68,11 +66,4 @@ func (s *service) finish(ctx context.Context) error {
 		err = errors.Join(err, errors.New("some runs did not stop and end with the process"))
 	}
 	return fmt.Errorf("shutdown.timeout of %s: %w", timeout, err)
-}
-
-// closeEngine is for a server that never listened.
-func (s *service) closeEngine(limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	return s.engine.Close(ctx)
 }

@@ -38,12 +38,11 @@ func TestFatalFaultEndsTheServerWhereConfigured(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
 				go s.monitor.Watch(ctx, watchEvery)
-				fatal := s.watchFatal(ctx)
 				time.Sleep(time.Minute + watchEvery/2)
 				lost := errors.New("cuda:0 is lost")
 				engine.fault.Store(&lost)
 				begin := time.Now()
-				err := s.loop(ctx, fatal)
+				err := s.loop(ctx)
 				took := time.Since(begin)
 				if grace == 0 {
 					if err != nil || took != time.Hour-time.Minute-watchEvery/2 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,9 +35,6 @@ func openGPUs(cfg GPUConfig, log *slog.Logger) *gpus {
 		log.Debug("no GPUs", "reason", err.Error())
 	case err != nil:
 		log.Warn("GPUs not monitored", "error", err.Error())
-	}
-	if err != nil {
-		return &gpus{cfg: cfg}
 	}
 	return &gpus{cfg, nvml}
 }
@@ -96,10 +94,9 @@ func (g *gpus) checks(device string, cuda health.Probe) []health.Check {
 
 // asLost marks an error of the driver as a lost GPU, unless the driver was only slow.
 func asLost(err error) error {
-	for _, slow := range []error{gpu.ErrNotAnswering, gpu.ErrClosed, context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, slow) {
-			return err
-		}
+	slow := []error{gpu.ErrNotAnswering, gpu.ErrClosed, context.DeadlineExceeded, context.Canceled}
+	if slices.ContainsFunc(slow, func(s error) bool { return errors.Is(err, s) }) {
+		return err
 	}
 	return fmt.Errorf("%w: %w", health.ErrGPULost, err)
 }

@@ -164,7 +164,7 @@ func TestLastingFailureIsLoggedOnce(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(definition), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, mistake := range []string{"one", "two"} { // the second is told after looks that met the first again
+	for _, mistake := range []string{"one", "two"} { // the second is reported after syncs that found the first again
 		if err := os.WriteFile(definition, []byte(mistake+": 1\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -55,7 +55,12 @@ func pullCommand() *cobra.Command {
 			if all {
 				names = pullable()
 			}
-			return pullModels(ctx, cfg, names, out)
+			var errs []error
+			for _, name := range names {
+				errs = append(errs, repository.Pull(ctx, repository.PullOptions{
+					Dir: cfg.Repository.Dir, Name: name, Mirror: cfg.Repository.Mirror, Progress: out}))
+			}
+			return errors.Join(errs...)
 		})
 	c.Flags().BoolVar(&all, "all", false, "all shipped models that have a download address")
 	return c
@@ -67,15 +72,6 @@ func pullable() []string {
 		d, err := repository.LoadShipped(name)
 		return err != nil || d.Source.URL == ""
 	})
-}
-
-func pullModels(ctx context.Context, cfg Config, names []string, out io.Writer) error {
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, repository.Pull(ctx, repository.PullOptions{
-			Dir: cfg.Repository.Dir, Name: name, Mirror: cfg.Repository.Mirror, Progress: out}))
-	}
-	return errors.Join(errs...)
 }
 
 func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error {
@@ -143,7 +139,7 @@ func checkModels(ctx context.Context, cfg Config, names []string, out io.Writer)
 	return errors.Join(err, engine.Close(closing))
 }
 
-// closeTimeout is how long a check waits for terminated loads.
+// closeTimeout is how long a check waits for terminated loads, and a server that cannot listen for its engine.
 const closeTimeout = time.Second
 
 func printModel(out io.Writer, m inference.Status) {

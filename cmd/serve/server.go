@@ -18,6 +18,8 @@ import (
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/repository"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // watchEvery is how often the server checks its own health between requests for it.
@@ -26,10 +28,7 @@ const watchEvery = time.Second
 // firstLoads bounds how long models that are not required delay readiness at start.
 const firstLoads = 5 * time.Second
 
-var (
-	errSecondSignal = errors.New("aborted by a second signal while draining")
-	errRequired     = errors.New("a required model failed to load")
-)
+var errSecondSignal = errors.New("aborted by a second signal while draining")
 
 // service is a running server and its parts.
 type service struct {
@@ -63,7 +62,9 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Que
 	defer s.gpus.close(log)
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Address)
 	if err != nil {
-		return errors.Join(fmt.Errorf("http.address: %w", err), s.closeEngine(time.Second))
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		return errors.Join(fmt.Errorf("http.address: %w", err), s.engine.Close(closing))
 	}
 	s.address = listener.Addr().String()
 	log.Info("listening", "address", s.address, "version", build().Version)
@@ -71,9 +72,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Que
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.monitor.Watch(ctx, watchEvery)
-	fatal := s.watchFatal(ctx)
 	s.refresh(ctx)
-	err = s.loop(ctx, fatal)
+	err = s.loop(ctx)
 	return errors.Join(err, s.drain())
 }
 
@@ -86,7 +86,10 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	s.cfg.Inference.Device = wanted
-	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), droppedLines(s.lines))...)
+	dropped := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "fovea_log_dropped_total",
+		Help: "Log lines dropped because the reader of standard error is too slow or gone."},
+		func() float64 { return float64(s.lines.Dropped()) })
+	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), dropped)...)
 	engine, err := inference.New(s.cfg.Inference, repository.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
@@ -99,9 +102,14 @@ func (s *service) open(ctx context.Context) error {
 	return nil
 }
 
-// loop runs until a signal (nil) or an error ends the server. fatal delivers a fault that requires a restart.
-func (s *service) loop(ctx context.Context, fatal <-chan error) error {
-	var poll <-chan time.Time
+// loop runs until a signal (nil) or an error ends the server: also, unless shutdown.broken_after is 0, that long after a
+// fault that requires a restart.
+func (s *service) loop(ctx context.Context) error {
+	grace, broken := s.cfg.Shutdown.BrokenAfter, s.monitor.Broken()
+	if grace == 0 {
+		broken = nil
+	}
+	var poll, fatal <-chan time.Time
 	if s.cfg.Repository.Poll > 0 {
 		ticker := time.NewTicker(s.cfg.Repository.Poll)
 		defer ticker.Stop()
@@ -124,8 +132,11 @@ func (s *service) loop(ctx context.Context, fatal <-chan error) error {
 			if err := s.onFirstLoads(err); err != nil {
 				return err
 			}
-		case err := <-fatal:
-			return err
+		case <-broken:
+			s.log.Error("this fault requires a restart; exiting after shutdown.broken_after", "after", grace, "error", s.monitor.Err())
+			broken, fatal = nil, time.After(grace)
+		case <-fatal:
+			return exitcode.ForRestart(fmt.Errorf("a restart is required: %w", s.monitor.Err()))
 		case <-poll:
 			s.refresh(ctx)
 		case sig := <-s.signals:
@@ -133,7 +144,7 @@ func (s *service) loop(ctx context.Context, fatal <-chan error) error {
 				s.log.Info("shutting down", "signal", sig.String())
 				return nil
 			}
-			s.log.Info("refreshing models", "signal", sig.String())
+			s.log.Info("syncing models", "signal", sig.String())
 			s.refresh(ctx)
 		}
 	}
@@ -180,14 +191,14 @@ func (s *service) awaitFirst(ctx context.Context) error {
 
 // onFirstLoads handles the result of the first loads. A required model that failed ends the server.
 func (s *service) onFirstLoads(err error) error {
-	failures := &inference.SyncError{}
-	if errors.As(err, &failures) {
-		if required := failures.Required(); len(required) > 0 {
-			return requiredError(required)
-		}
+	if failures, ok := errors.AsType[*inference.SyncError](err); ok && len(failures.Required()) > 0 {
+		return requiredError(failures.Required())
 	}
 	s.monitor.Loaded()
-	s.logReady()
+	address, err := httpserver.Reachable(s.address)
+	if err == nil && s.monitor.Report().Ready() {
+		s.log.Info("server ready", "try", "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
+	}
 	return nil
 }
 
@@ -200,11 +211,11 @@ func (s *service) report(failures []*inference.LoadError) {
 		if reported[key] = f; s.reported[key] != nil {
 			continue
 		}
+		message := "model not served as defined in the repository"
 		if errors.Is(f, repository.ErrUnreadable) {
-			s.log.Warn("model repository unreadable in part; keeping what is loaded", "error", f.Error())
-		} else {
-			s.log.Warn("model not served as defined in the repository", "error", f.Error())
+			message = "model repository unreadable in part; keeping what is loaded"
 		}
+		s.log.Warn(message, "error", f.Error())
 	}
 	for key, before := range s.reported {
 		if reported[key] == nil && errors.Is(before, repository.ErrUnreadable) {
@@ -223,17 +234,9 @@ func reportKey(f *inference.LoadError) string {
 	return f.Error()
 }
 
-// logReady logs that the server is ready, with a command to try.
-func (s *service) logReady() {
-	address, err := httpserver.Reachable(s.address)
-	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
-	}
-}
-
 // requiredError lists required models that failed. Unreadable files are no configuration error: a restart may help.
 func requiredError(failures []*inference.LoadError) error {
-	errs, unreadable := []error{errRequired}, false
+	errs, unreadable := []error{errors.New("a required model failed to load")}, false
 	for _, f := range failures {
 		errs, unreadable = append(errs, f), unreadable || errors.Is(f, repository.ErrUnreadable)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -75,8 +76,8 @@ func table(w io.Writer, s fleet.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nREPLICA\tGPU\tSTATE\tSINCE\tRESTARTS\tIN FLIGHT\tVERSION\tREASON")
 	for _, r := range s.Replicas {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, dash(r.Device), r.State, r.Since.Round(time.Second), r.Restarts,
-			r.InFlight, dash(r.Version), r.Reason)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, cmp.Or(r.Device, "-"), r.State, r.Since.Round(time.Second), r.Restarts,
+			r.InFlight, cmp.Or(r.Version, "-"), r.Reason)
 	}
 	if len(s.GPUs) > 0 {
 		fmt.Fprintln(t, "\nGPU\tUUID\tSTATE\tUTILIZATION\tMEMORY\tTEMPERATURE\tECC\tREASON")
@@ -101,13 +102,6 @@ func logLines(w io.Writer, lines []string) {
 	for _, line := range lines {
 		fmt.Fprintln(w, "  "+strings.TrimSpace(line))
 	}
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func index(g fleet.GPUStatus) string {

@@ -12,20 +12,20 @@ import (
 	"testing"
 )
 
-// TestARM64 builds the image for linux/arm64 and lets it answer under qemu-user.
+// TestARM64 builds the image for linux/arm64 and requests a prediction under qemu-user.
 func TestARM64(t *testing.T) {
 	const image = "fovea-test:arm64"
 	if _, err := os.Stat("/proc/sys/fs/binfmt_misc/qemu-aarch64"); err != nil {
-		t.Fatalf("programs for arm64 do not run here: install qemu-user-static and binfmt-support (%v)", err)
+		t.Fatalf("arm64 programs do not run here: install qemu-user-static and binfmt-support (%v)", err)
 	}
-	// The builder asks a registry for the arm64 variant of debian:bookworm-slim. Its own name for it works everywhere.
+	// The builder would ask a registry for the arm64 variant of debian:bookworm-slim. The explicit name works everywhere.
 	base := cmp.Or(os.Getenv("FOVEA_ARM64_BASE"), "arm64v8/debian:bookworm-slim")
 	if err := build(io.Discard, root(), "-t", image, "--platform", "linux/arm64", "--build-arg", "DEBIAN_IMAGE="+base); err != nil {
 		t.Fatal(err)
 	}
 	sizes(t, image)
-	// The processor that armProcessors describes. With all that qemu 7.2 can emulate, SME and SVE among it, a run of ONNX
-	// Runtime never ends on some hosts.
+	// The CPU that armProcessors describes. With everything that qemu 7.2 emulates, including SME and SVE, a run of ONNX
+	// Runtime hangs on some hosts.
 	c := start(t, image, "--platform", "linux/arm64", "--env", "QEMU_CPU=cortex-a72", "--volume", armProcessors(t)+":/proc/cpuinfo:ro")
 	var got struct{ Image string }
 	inspect(t, c.id, &got)
@@ -36,8 +36,8 @@ func TestARM64(t *testing.T) {
 	c.wantEspresso(t)
 }
 
-// armProcessors writes what /proc/cpuinfo says on a machine with Cortex-A72 cores. Under qemu-user before 8.2 the file
-// is the host's, and ONNX Runtime crashes when it finds no arm64 processor in it.
+// armProcessors writes the /proc/cpuinfo of a machine with Cortex-A72 cores. Under qemu-user before 8.2 the file
+// is the host's, and ONNX Runtime crashes if it lists no arm64 CPU.
 func armProcessors(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder

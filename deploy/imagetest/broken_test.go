@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// simulateCUDA returns what a service of compose.yaml needs to run the CUDA image's own provider over the simulated CUDA,
-// as YAML, and the file in which a number is the CUDA error of every call from then on.
+// simulateCUDA returns the settings, as YAML, with which a service of compose.yaml runs the CUDA image's provider on the
+// simulated CUDA, and a file: a number written to it becomes the CUDA error of every further call.
 func simulateCUDA(t *testing.T) (service, fault string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -42,7 +42,7 @@ func simulateCUDA(t *testing.T) (service, fault string) {
 		"volumes: [%q, %q]}", libraries+":/simulated:ro", faults+":/faults:ro"), filepath.Join(faults, "number")
 }
 
-// untestedModels is a folder with the image's model and without its self-test, which what computes nothing fails.
+// untestedModels is a folder with the image's model without its self-test, which the simulated CUDA would fail.
 func untestedModels(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -61,9 +61,9 @@ func untestedModels(t *testing.T) string {
 	return dir + "/models"
 }
 
-// TestComposeRestartsWhatIsBroken: a CUDA fault that only a restart mends turns /health to 503 for good. Engines restart no
-// container that is unhealthy, only one that has ended.
-func TestComposeRestartsWhatIsBroken(t *testing.T) {
+// TestComposeRestartsBrokenServer: a CUDA error that requires a restart turns /health to 503. Engines restart only
+// containers that have exited, not unhealthy ones, so the server has to exit.
+func TestComposeRestartsBrokenServer(t *testing.T) {
 	buildCUDA(t)
 	service, fault := simulateCUDA(t)
 	p := compose(t, map[string]string{"SERVE_GPUS": uuid(0), "SERVE_MODELS": untestedModels(t)})
@@ -80,39 +80,39 @@ func TestComposeRestartsWhatIsBroken(t *testing.T) {
 	}
 	broken := time.Now()
 	if n := c.restarts(t); n != 0 {
-		t.Errorf("restarted %d times before its grace was over", n)
+		t.Errorf("restarted %d times before the end of its grace period", n)
 	}
 	wait(t, 60*time.Second, "the engine has restarted it", func() bool {
 		return c.restarts(t) == 1 && c.state(t).State.Status == "running"
 	})
 	took := time.Since(broken)
-	c.url = "http://" + docker(t, append(p.args, "port", "serve-gpu", "8000")...) // Docker may choose another
+	c.url = "http://" + docker(t, append(p.args, "port", "serve-gpu", "8000")...) // may have changed
 	c.ready(t)
 	if status := c.health(); status != http.StatusOK {
 		t.Errorf("after the restart /health is %d", status)
 	}
 	if status, _, err := predict(c.url, img(t)); status != http.StatusOK {
-		t.Errorf("after the restart a prediction is answered with %d, %v", status, err)
+		t.Errorf("after the restart a prediction got %d, %v", status, err)
 	}
 	ends := docker(t, "events", "--since", strconv.FormatInt(begin.Unix(), 10), "--until", strconv.FormatInt(time.Now().Unix()+1, 10),
 		"--filter", "container="+c.id, "--filter", "event=die", "--format", "{{.Actor.Attributes.exitCode}}")
 	if ends != "75" {
-		t.Errorf("the statuses with which it ended are %q, want 75", ends)
+		t.Errorf("exit statuses are %q, want 75", ends)
 	}
 	t.Logf("broken for %s, then restarted", took.Round(time.Second/10))
 }
 
-// health returns the status of /health; 0: none.
+// health returns the status of /health, or 0 without a response.
 func (c *container) health() int {
 	answer, err := client.Get(c.url + "/health")
 	if err != nil {
 		return 0
 	}
-	_ = answer.Body.Close() // the status is all
+	_ = answer.Body.Close() // only the status matters
 	return answer.StatusCode
 }
 
-// restarts counts how often the engine has started the container again.
+// restarts returns how often the engine has restarted the container.
 func (c *container) restarts(t *testing.T) int {
 	t.Helper()
 	var got struct{ RestartCount int }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// checkout copies what git knows of the repository, and what it would add, into a new folder.
+// checkout copies the files that git tracks or would add into a new folder.
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +31,7 @@ func checkout(t *testing.T) string {
 		from, to := filepath.Join(root(), name), filepath.Join(dir, name)
 		info, err := os.Stat(from)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // Removed, and not yet committed.
+			continue // deleted but not committed
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +74,7 @@ var (
 	cachedLine = regexp.MustCompile(`^#(\d+) CACHED$`)
 )
 
-// steps builds in a folder and returns what the builder did.
+// steps runs a build in a folder and returns its steps.
 func steps(t *testing.T, dir string) []step {
 	t.Helper()
 	var out bytes.Buffer
@@ -97,13 +97,12 @@ func steps(t *testing.T, dir string) []step {
 	return list
 }
 
-// TestChangesRebuildOnlyWhatFollows builds, changes a file, builds again, and reads from the builder's output what
-// was done anew.
-func TestChangesRebuildOnlyWhatFollows(t *testing.T) {
+// TestBuildCache builds, changes a file, builds again, and checks in the builder's output which stages were rebuilt.
+func TestBuildCache(t *testing.T) {
 	for _, test := range []struct {
 		name, file, text string
-		anew             []string // the stages that may work; all others must come from the cache
-		must             string   // the stage that has to
+		rebuilt          []string // stages that may be rebuilt; all others must come from the cache
+		must             string   // the stage that must be rebuilt
 	}{
 		{"a Go file", "internal/apierror/apierror.go", "\nvar changed = %d\n", []string{"build", "contents-cpu", "cpu"}, "build"},
 		{"go.mod", "go.mod", "\n// changed %d\n", []string{"modules", "build", "contents-cpu", "cpu"}, "modules"},
@@ -111,7 +110,7 @@ func TestChangesRebuildOnlyWhatFollows(t *testing.T) {
 		t.Run("a change in "+test.name, func(t *testing.T) {
 			dir := checkout(t)
 			steps(t, dir)
-			// A change of its own each time: the cache still has what an earlier run made of its change.
+			// A unique change each time: the cache still has the results of earlier runs.
 			appendTo(t, filepath.Join(dir, test.file), fmt.Sprintf(test.text, time.Now().UnixNano()))
 			worked := map[string]int{}
 			for _, s := range steps(t, dir) {
@@ -119,19 +118,19 @@ func TestChangesRebuildOnlyWhatFollows(t *testing.T) {
 					continue
 				}
 				worked[s.stage]++
-				if !strings.Contains(" "+strings.Join(test.anew, " ")+" ", " "+s.stage+" ") {
-					t.Errorf("stage %s was built again: %s", s.stage, s.text)
+				if !strings.Contains(" "+strings.Join(test.rebuilt, " ")+" ", " "+s.stage+" ") {
+					t.Errorf("stage %s was rebuilt: %s", s.stage, s.text)
 				}
 			}
 			if worked[test.must] == 0 {
-				t.Errorf("stage %s was not built again, so nothing changed; built were %v", test.must, worked)
+				t.Errorf("stage %s was not rebuilt; rebuilt were %v", test.must, worked)
 			}
-			t.Logf("built again: %v", worked)
+			t.Logf("rebuilt: %v", worked)
 		})
 	}
 }
 
-// TestContextIsSmall sends the context of a checkout full of what people have lying about, and looks at what arrives.
+// TestContextIsSmall sends the build context of a cluttered checkout and checks what arrives.
 func TestContextIsSmall(t *testing.T) {
 	dir := checkout(t)
 	for name, size := range map[string]int{

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// project is compose.yaml with the test's settings, and brings its containers down at the end.
+// project is compose.yaml with the test's settings; its containers are removed at the end.
 type project struct {
 	t    *testing.T
 	args []string
 }
 
-// compose prepares a project of its own name, ports, images and volume. The helper is mounted into its services.
+// compose prepares a project with a separate name, ports, images and volume. The helper is mounted into its services.
 func compose(t *testing.T, settings map[string]string) *project {
 	t.Helper()
 	dir := t.TempDir()
@@ -27,7 +27,7 @@ func compose(t *testing.T, settings map[string]string) *project {
 	for key, value := range settings {
 		text += key + "=" + value + "\n"
 	}
-	mount := fmt.Sprintf("volumes: [%q]", trespasser(t)+":/trespass:ro")
+	mount := fmt.Sprintf("volumes: [%q]", buildEscape(t)+":/escape:ro")
 	over := fmt.Sprintf("services:\n  serve: {%[1]s}\n  serve-gpu: {%[1]s}\n  serve-gpu-cdi: {%[1]s}\n", mount)
 	for path, content := range map[string]string{env: text, override: over} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -53,14 +53,14 @@ func (p *project) up(service string) *container {
 	c := &container{id: docker(p.t, append(p.args, "ps", "--all", "--quiet", service)...)}
 	p.t.Cleanup(func() {
 		if p.t.Failed() {
-			p.t.Logf("%s said:\n%s", service, c.logs(p.t))
+			p.t.Logf("log of %s:\n%s", service, c.logs(p.t))
 		}
 	})
 	c.url = "http://" + docker(p.t, append(p.args, "port", service, "8000")...)
 	return c
 }
 
-// TestComposeServes is what a user does first, and what the container is held to then.
+// TestComposeServes runs a user's first command and checks the container's settings.
 func TestComposeServes(t *testing.T) {
 	begin := time.Now()
 	c := compose(t, nil).up("serve")
@@ -94,7 +94,7 @@ func TestComposeServes(t *testing.T) {
 	check := func(what string, holds bool) {
 		t.Helper()
 		if !holds {
-			t.Errorf("not so: %s", what)
+			t.Errorf("failed: %s", what)
 		}
 	}
 	check("the root file system is read-only", h.ReadonlyRootfs && !h.Privileged)
@@ -105,7 +105,7 @@ func TestComposeServes(t *testing.T) {
 	check("memory is limited, with no swap beyond", h.Memory > 0 && h.Memory == h.MemorySwap)
 	check("shared memory is small", h.ShmSize == 16<<20)
 	check("/tmp is bounded and runs nothing", strings.Contains(h.Tmpfs["/tmp"], "noexec,nosuid,nodev,size="))
-	check("it is started again", h.RestartPolicy.Name == "unless-stopped")
+	check("it is restarted", h.RestartPolicy.Name == "unless-stopped")
 	check("logs are rotated", h.LogConfig.Config["max-size"] != "" && h.LogConfig.Config["max-file"] != "")
 	check("it listens on 127.0.0.1", len(h.PortBindings["8000/tcp"]) == 1 && h.PortBindings["8000/tcp"][0].HostIP == "127.0.0.1")
 	check("it may drain for more than 30 seconds", got.Config.StopTimeout != nil && *got.Config.StopTimeout > 30)
@@ -115,14 +115,14 @@ func TestComposeServes(t *testing.T) {
 	}
 	check("models are mounted read-only", models)
 
-	outcome := c.trespass(t)
+	outcome := c.escape(t)
 	if outcome["write /models"] != "read-only file system" || outcome["execute from /tmp"] != "permission denied" {
 		t.Errorf("write /models: %q; execute from /tmp: %q", outcome["write /models"], outcome["execute from /tmp"])
 	}
 	wantLimits(t, outcome, "512", "2147483648")
 }
 
-func TestComposeTakesAFolderOfModels(t *testing.T) {
+func TestComposeMountsModels(t *testing.T) {
 	dir := t.TempDir()
 	id := docker(t, "create", cpuImage)
 	defer docker(t, "rm", id)
@@ -132,16 +132,15 @@ func TestComposeTakesAFolderOfModels(t *testing.T) {
 	c.wantEspresso(t)
 }
 
-// The GPUs of the test bench: simulated ones, whose UUIDs end in their number.
+// uuid returns the UUID of a simulated GPU of the test bench; it ends in its index.
 func uuid(number int) string { return fmt.Sprintf("GPU-00000000-0000-4000-8000-%012x", number) }
 
-// TestComposeGivesTheNamedGPUs starts the services for GPUs and reads from the server's own environment and from /dev
-// what the engine gave it.
-func TestComposeGivesTheNamedGPUs(t *testing.T) {
+// TestComposeAssignsGPUs starts the GPU services and reads the assigned GPUs from the server's environment and /dev.
+func TestComposeAssignsGPUs(t *testing.T) {
 	const free = "full null random tty urandom zero"
 	for _, test := range []struct {
 		name, service, gpus string
-		environment         []string // exactly these of the variables that name GPUs
+		environment         []string // exactly these variables that name GPUs
 		devices             string
 	}{
 		{"one by the nvidia driver", "serve-gpu", uuid(3), []string{"NVIDIA_VISIBLE_DEVICES=" + uuid(3)}, free},
@@ -152,7 +151,7 @@ func TestComposeGivesTheNamedGPUs(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := compose(t, map[string]string{"SERVE_GPUS": test.gpus, "SERVE_DEVICE": "auto"}).up(test.service)
 			c.ready(t)
-			got := c.trespass(t, "environment")
+			got := c.escape(t, "environment")
 			var gpus []string
 			for _, variable := range strings.Split(got["environment"], " ") {
 				if strings.HasPrefix(variable, "NVIDIA_VISIBLE_DEVICES=") || strings.HasPrefix(variable, "GPU_SIM_VISIBLE_") {
@@ -160,7 +159,7 @@ func TestComposeGivesTheNamedGPUs(t *testing.T) {
 				}
 			}
 			if !slices.Equal(gpus, test.environment) {
-				t.Errorf("the server was given %v; want %v", gpus, test.environment)
+				t.Errorf("the server got %v; want %v", gpus, test.environment)
 			}
 			if got["devices"] != test.devices {
 				t.Errorf("the server sees the devices %q; want %q", got["devices"], test.devices)

@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// contents lists an image's files, as a container of it would see them, by their path without the leading slash.
+// contents lists an image's files, as seen in a container, by path without the leading slash.
 func contents(t *testing.T, image string) map[string]*tar.Header {
 	t.Helper()
 	list := map[string]*tar.Header{}
@@ -72,12 +72,12 @@ func file(t *testing.T, image, name string) []byte {
 	return found
 }
 
-// TestOnlyWhatRuns holds the image against the kinds of file that it may have.
-func TestOnlyWhatRuns(t *testing.T) {
+// TestOnlyExpectedFiles checks the image for unexpected kinds of file.
+func TestOnlyExpectedFiles(t *testing.T) {
 	allowed := regexp.MustCompile(`^(usr/local/bin/(serve|supervise)|usr/lib/fovea/[^/]+\.so|usr/lib/[a-z0-9_]+-linux-gnu/[^/]+\.so(\.\d+)*|` +
 		`usr/lib(64)?/ld-linux-[^/]+|lib|lib64|models/.*|usr/share/(doc|fovea)/.*|var/lib/dpkg/status\.d/.*|` +
 		`etc/(os-release|passwd|group|ssl/certs/ca-certificates\.crt))$`)
-	// Docker makes these for every container.
+	// Docker creates these in every container.
 	engine := regexp.MustCompile(`^(\.dockerenv|dev|proc|sys|etc/(hostname|hosts|mtab|resolv\.conf))(/|$)`)
 	for _, image := range []string{cpuImage, supervisor(t)} {
 		for name, h := range contents(t, image) {
@@ -85,40 +85,40 @@ func TestOnlyWhatRuns(t *testing.T) {
 				continue
 			}
 			if !allowed.MatchString(name) {
-				t.Errorf("%s is in %s; nothing runs it or reads it", name, image)
+				t.Errorf("unexpected file %s in %s", name, image)
 			}
 		}
 	}
 }
 
-func TestNoFileGivesRights(t *testing.T) {
+func TestNoPrivilegedFiles(t *testing.T) {
 	for name, h := range contents(t, cpuImage) {
 		if mode := h.Mode; mode&0o6000 != 0 {
 			t.Errorf("%s is setuid or setgid (%o)", name, mode)
 		}
 		if h.Typeflag != tar.TypeSymlink && h.Mode&0o002 != 0 && name != "tmp" {
-			t.Errorf("%s can be written by everybody (%o)", name, h.Mode)
+			t.Errorf("%s is world-writable (%o)", name, h.Mode)
 		}
 		if strings.HasPrefix(name, "usr/") && h.Uid != 0 {
-			t.Errorf("%s belongs to %d, who could change it; want root", name, h.Uid)
+			t.Errorf("%s belongs to %d; want root", name, h.Uid)
 		}
 		for key := range h.PAXRecords {
 			if strings.Contains(key, "security.capability") {
-				t.Errorf("%s carries capabilities", name)
+				t.Errorf("%s has capabilities", name)
 			}
 		}
 	}
 }
 
-// TestNoSecrets looks for what should never be in a layer: files that hold keys by their name or their first bytes,
-// and words in the history and the settings that give secrets away.
+// TestNoSecrets checks that no layer contains keys, by name or first bytes, and that history and settings contain no
+// words that indicate secrets.
 func TestNoSecrets(t *testing.T) {
 	names := regexp.MustCompile(`(^|/)(\.env.*|\.git|\.netrc|\.npmrc|\.docker|\.aws|\.ssh|id_[a-z0-9]+|.*\.(key|pem|p12))$`)
 	words := regexp.MustCompile(`(?i)(password|passwd|secret|token|api[_-]?key|credential)[a-z_]*\s*[=:]`)
 	key := []byte("PRIVATE KEY-----")
 	eachFile(t, cpuImage, func(h *tar.Header, r io.Reader) {
 		if names.MatchString(strings.TrimSuffix(h.Name, "/")) {
-			t.Errorf("the image holds %s", h.Name)
+			t.Errorf("the image contains %s", h.Name)
 		}
 		head, err := io.ReadAll(io.LimitReader(r, 256))
 		if err != nil {
@@ -152,7 +152,7 @@ func TestSettings(t *testing.T) {
 	inspect(t, cpuImage, &image)
 	c := image.Config
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(c.User) {
-		t.Errorf("user is %q; want numbers that are not root's, so that an orchestrator can check them", c.User)
+		t.Errorf("user is %q; want numeric non-root ids, which an orchestrator can check", c.User)
 	}
 	for _, variable := range c.Env {
 		if strings.HasPrefix(variable, "LD_") {
@@ -160,16 +160,16 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	if !slices.Contains(c.Env, "ORT_DISABLE_TELEMETRY=1") {
-		t.Error("ONNX Runtime would report its use")
+		t.Error("ONNX Runtime's telemetry is on")
 	}
 	if !slices.ContainsFunc(c.Env, func(v string) bool {
 		grace, set := strings.CutPrefix(v, "FOVEA_SHUTDOWN_BROKEN_AFTER=")
 		return set && grace != "0" && grace != ""
 	}) {
-		t.Error("a server that only a restart mends would stay, and no engine restarts it")
+		t.Error("a server that requires a restart would not exit, and engines would not restart it")
 	}
 	if len(c.Entrypoint) != 1 || path.Base(c.Entrypoint[0]) != "serve" {
-		t.Errorf("entrypoint is %q; want the server alone, which gets the signals then", c.Entrypoint)
+		t.Errorf("entrypoint is %q; want the server itself, so that it receives signals", c.Entrypoint)
 	}
 	for _, name := range []string{"title", "description", "licenses", "version", "revision", "created", "base.name"} {
 		if c.Labels["org.opencontainers.image."+name] == "" {
@@ -178,7 +178,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestBillOfMaterials holds the list of contents against what is seen in the image by other means.
+// TestBillOfMaterials checks the SBOM against the image.
 func TestBillOfMaterials(t *testing.T) {
 	var bom struct {
 		BOMFormat, SpecVersion string
@@ -197,7 +197,7 @@ func TestBillOfMaterials(t *testing.T) {
 		}
 		listed = append(listed, c.PURL)
 	}
-	want := []string{ // Beginnings of package URLs: of Go, of the C library, of what is linked statically.
+	want := []string{ // prefixes of package URLs: Go, the C library, static libraries
 		"pkg:golang/stdlib@1.26", "pkg:golang/gocv.io/x/gocv@v", "pkg:golang/github.com/yalue/onnxruntime_go@v",
 		"pkg:golang/github.com/gin-gonic/gin@v", "pkg:deb/debian/opencv@4.", "pkg:deb/debian/libjpeg62-turbo-dev@",
 		"pkg:deb/debian/libpng-dev@", "pkg:deb/debian/libwebp-dev@", "pkg:deb/debian/zlib1g-dev@", "pkg:pypi/onnxruntime@1.",
@@ -209,7 +209,7 @@ func TestBillOfMaterials(t *testing.T) {
 	}
 	for _, beginning := range want {
 		if !slices.ContainsFunc(listed, func(purl string) bool { return strings.HasPrefix(purl, beginning) }) {
-			t.Errorf("nothing listed begins with %s", beginning)
+			t.Errorf("no component begins with %s", beginning)
 		}
 	}
 }

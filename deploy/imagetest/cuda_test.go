@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// buildCUDA makes the CUDA image over the base that the Dockerfile names.
+// buildCUDA builds the CUDA image on the Dockerfile's base image.
 func buildCUDA(t *testing.T) {
 	t.Helper()
 	if err := build(io.Discard, root(), "-t", cudaImage, "--target", "cuda"); err != nil {
@@ -21,18 +21,18 @@ func buildCUDA(t *testing.T) {
 	}
 }
 
-// TestCUDASize counts what the image adds to the libraries of its base.
+// TestCUDASize checks how much the image adds to the libraries of its base.
 func TestCUDASize(t *testing.T) {
 	buildCUDA(t)
 	byPart, total := sizes(t, cudaImage)
 	added := total - byPart["CUDA and cuDNN"] - byPart["C and C++ libraries"]
-	t.Logf("added to what comes from the base: %d MB", added/megabyte)
+	t.Logf("added to the base: %d MB", added/megabyte)
 	if added > 350*megabyte {
-		t.Errorf("%d MB are added to the base; at most 350 are allowed", added/megabyte)
+		t.Errorf("%d MB added to the base; want at most 350", added/megabyte)
 	}
 }
 
-// TestCUDASettings reads what the image says of itself.
+// TestCUDASettings checks the image's settings and labels.
 func TestCUDASettings(t *testing.T) {
 	buildCUDA(t)
 	var image struct {
@@ -53,7 +53,7 @@ func TestCUDASettings(t *testing.T) {
 	}
 }
 
-// hasCUDA tells whether the image was built over NVIDIA's base or over a stand-in without CUDA.
+// hasCUDA reports whether the image was built on NVIDIA's base rather than on a substitute without CUDA.
 func hasCUDA(t *testing.T) bool {
 	t.Helper()
 	for name := range contents(t, cudaImage) {
@@ -64,29 +64,29 @@ func hasCUDA(t *testing.T) bool {
 	return false
 }
 
-// TestCUDAWithoutGPU starts the image where there is no GPU: asked for CUDA it must end, saying what is missing, and
-// left to choose it must serve on the CPU and say so.
+// TestCUDAWithoutGPU starts the image without a GPU: with device cuda it must exit and name what is missing, with auto it
+// must serve on the CPU and log that.
 func TestCUDAWithoutGPU(t *testing.T) {
 	buildCUDA(t)
-	missing := `libcu[a-zA-Z]+\.so` // the first of CUDA's libraries on the stand-in, the driver's on the real base
+	missing := `libcu[a-zA-Z]+\.so` // the first CUDA library on the substitute, the driver's on the real base
 	if hasCUDA(t) {
 		missing = `libcuda\.so`
 	}
-	t.Run("device cuda ends with the missing library's name", func(t *testing.T) {
+	t.Run("device cuda exits with the missing library's name", func(t *testing.T) {
 		c := start(t, cudaImage, "--env", "FOVEA_INFERENCE_DEVICE=cuda")
 		if s := c.exited(t, 60*time.Second); s.State.ExitCode == 0 {
-			t.Error("the server ended with 0")
+			t.Error("the server exited with 0")
 		}
-		if said := c.logs(t); !regexp.MustCompile(missing).MatchString(said) {
-			t.Errorf("no word of %s in: %s", missing, said)
+		if logs := c.logs(t); !regexp.MustCompile(missing).MatchString(logs) {
+			t.Errorf("%s not found in: %s", missing, logs)
 		}
 	})
-	t.Run("device auto serves on the CPU and says so", func(t *testing.T) {
+	t.Run("device auto serves on the CPU and logs it", func(t *testing.T) {
 		c := start(t, cudaImage, "--env", "FOVEA_INFERENCE_DEVICE=auto")
 		c.ready(t)
 		c.wantEspresso(t)
-		if said := c.logs(t); !regexp.MustCompile(`(?i)\bcpu\b`).MatchString(said) {
-			t.Errorf("the choice of the CPU is not told: %s", said)
+		if logs := c.logs(t); !regexp.MustCompile(`(?i)\bcpu\b`).MatchString(logs) {
+			t.Errorf("the choice of the CPU is not logged: %s", logs)
 		}
 	})
 }
@@ -105,18 +105,18 @@ func simulate(t *testing.T, lines ...string) []string {
 		"--volume", dir + "/libnvidia-ml.so.1:/usr/lib/fovea/libnvidia-ml.so.1:ro", "--env", "FOVEA_GPU_LIBRARY=/usr/lib/fovea/libnvidia-ml.so.1"}
 }
 
-// TestOldDriver gives the server a driver that is too old for its CUDA. What it says must agree with the labels.
+// TestOldDriver runs the server with a driver that is too old for its CUDA. Its message must match the labels.
 func TestOldDriver(t *testing.T) {
 	buildCUDA(t)
 	gpus := simulate(t, "driver = 535.183.01", "cuda = 12020", "gpu0.uuid = "+uuid(0), "gpu0.name = Simulated")
 	c := start(t, cudaImage, append(gpus, "--env", "FOVEA_INFERENCE_DEVICE=cuda")...)
 	if s := c.exited(t, 60*time.Second); s.State.ExitCode == 0 {
-		t.Error("the server ended with 0")
+		t.Error("the server exited with 0")
 	}
 	labels := c.state(t).Config.Labels
 	branch, _, _ := strings.Cut(labels["fovea.driver.minimum"], ".")
 	want := fmt.Sprintf("driver 535.183.01 is too old for CUDA %s: needs %s or newer", labels["fovea.cuda"], branch)
-	if said := c.logs(t); !strings.Contains(said, want) {
-		t.Errorf("the server said %s; want %q", said, want)
+	if logs := c.logs(t); !strings.Contains(logs, want) {
+		t.Errorf("the server logged %s; want %q", logs, want)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // buildTime bounds one image build. OpenCV alone takes some minutes on two cores.
 const buildTime = 40 * time.Minute
 
-// build runs docker build over a folder, with what it says going to w.
+// build runs docker build in a folder and writes its output to w.
 func build(w io.Writer, dir string, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), buildTime)
 	defer cancel()
@@ -38,7 +38,7 @@ func tail(text string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// docker runs a command of Docker's client, and fails the test if that fails.
+// docker runs a Docker command and fails the test on an error.
 func docker(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := tryDocker(t, args...)
@@ -53,7 +53,7 @@ func tryDocker(t *testing.T, args ...string) (string, error) {
 	return run(5*time.Minute, args...)
 }
 
-// run gives a command of Docker's client a bounded time, in the repository's root, and returns its standard output.
+// run runs a Docker command with a time limit in the repository's root, and returns its standard output.
 func run(limit time.Duration, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -67,7 +67,7 @@ func run(limit time.Duration, args ...string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-// inspect reads one object's description into a value.
+// inspect decodes one object's description into a value.
 func inspect(t *testing.T, name string, into any) {
 	t.Helper()
 	list := []json.RawMessage{}
@@ -79,27 +79,27 @@ func inspect(t *testing.T, name string, into any) {
 	}
 }
 
-// hardening is what the README tells a user to run with.
+// hardening is the set of options that deploy/README.md recommends.
 var hardening = []string{
 	"--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,nodev,size=64m,mode=1777", "--cap-drop", "ALL",
 	"--security-opt", "no-new-privileges", "--pids-limit", "512", "--memory", "1g", "--memory-swap", "1g",
 }
 
-// container is a running container that the test removes at its end.
+// container is a running container, removed at the end of the test.
 type container struct {
 	id  string
 	url string
 }
 
-// start runs an image with the hardening and more arguments, without waiting for it. What the server said is shown
-// when the test fails.
+// start runs an image with the hardening and more arguments, without waiting for it. If the test fails, the server's
+// log is printed.
 func start(t *testing.T, image string, args ...string) *container {
 	t.Helper()
 	all := append([]string{"run", "--detach", "--publish", "127.0.0.1::8000"}, hardening...)
 	c := &container{id: docker(t, append(append(all, args...), image)...)}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the server said:\n%s", c.logs(t))
+			t.Logf("log of the server:\n%s", c.logs(t))
 		}
 		docker(t, "rm", "--force", "--volumes", c.id)
 	})
@@ -117,7 +117,7 @@ func (c *container) logs(t *testing.T) string {
 	return string(out)
 }
 
-// state is how a container is doing.
+// state is a container's state.
 type state struct {
 	State struct {
 		Status    string
@@ -137,7 +137,7 @@ func (c *container) state(t *testing.T) (s state) {
 	return s
 }
 
-// exited waits until the container has ended.
+// exited waits until the container has exited.
 func (c *container) exited(t *testing.T, within time.Duration) state {
 	t.Helper()
 	var s state
@@ -148,12 +148,12 @@ func (c *container) exited(t *testing.T, within time.Duration) state {
 	return s
 }
 
-// wait asks until a condition holds.
+// wait polls until a condition holds.
 func wait(t *testing.T, within time.Duration, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(within); !holds(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %s in vain until %s", within, what)
+			t.Fatalf("timed out after %s: %s", within, what)
 		}
 	}
 }

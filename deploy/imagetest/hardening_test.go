@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// trespasser builds the static helper that is run inside containers, and returns its path.
-func trespasser(t *testing.T) string {
+// escapeer builds the static helper that runs inside containers, and returns its path.
+func buildEscape(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "trespass")
-	cmd := exec.Command("go", "build", "-o", program, "./trespass")
+	program := filepath.Join(t.TempDir(), "escape")
+	cmd := exec.Command("go", "build", "-o", program, "./escape")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the helper: %v\n%s", err, out)
@@ -24,11 +24,11 @@ func trespasser(t *testing.T) string {
 	return program
 }
 
-// trespass runs the helper inside a running container and returns what came of each attempt.
-func (c *container) trespass(t *testing.T, args ...string) map[string]string {
+// escape runs the helper inside a running container and returns the outcome of each attempt.
+func (c *container) escape(t *testing.T, args ...string) map[string]string {
 	t.Helper()
 	outcome := map[string]string{}
-	text := docker(t, append([]string{"exec", c.id, "/trespass"}, args...)...)
+	text := docker(t, append([]string{"exec", c.id, "/escape"}, args...)...)
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		name, result, _ := strings.Cut(lines.Text(), "\t")
 		outcome[name] = result
@@ -36,11 +36,11 @@ func (c *container) trespass(t *testing.T, args ...string) map[string]string {
 	return outcome
 }
 
-// TestWhatTheRunningContainerMayNot tries, beside the server in its own container, what an intruder would.
-func TestWhatTheRunningContainerMayNot(t *testing.T) {
-	c := start(t, cpuImage, "--volume", trespasser(t)+":/trespass:ro")
+// TestEscape attempts, from inside the server's container, what an intruder would.
+func TestEscape(t *testing.T) {
+	c := start(t, cpuImage, "--volume", buildEscape(t)+":/escape:ro")
 	c.ready(t)
-	got := c.trespass(t)
+	got := c.escape(t)
 	const no, readOnly, none = "operation not permitted", "read-only file system", "0000000000000000"
 	for _, want := range []struct{ attempt, outcome string }{
 		{"write /", readOnly},
@@ -52,17 +52,17 @@ func TestWhatTheRunningContainerMayNot(t *testing.T) {
 		{"execute from /tmp", "permission denied"},
 		{"fill /tmp", "no space left on device"},
 		{"become root", no},
-		{"give a file to root", no},
+		{"chown a file to root", no},
 		{"mount", no},
 		{"remount / writable", no},
-		{"make a device", no},
+		{"create a device", no},
 		{"raw socket", no},
 		{"new user namespace", no},
 		{"load a kernel module", no},
 		{"change the clock", no},
 		{"raise the file limit", no},
-		{"read the kernel's log", no},
-		{"signal another user's process", "none is seen: serve trespass"},
+		{"read the kernel log", no},
+		{"signal another user's process", "none visible: serve escape"},
 		{"devices", "full null random tty urandom zero"},
 		{"server Uid", "65532 65532 65532 65532"},
 		{"server Gid", "65532 65532 65532 65532"},
@@ -83,8 +83,8 @@ func TestWhatTheRunningContainerMayNot(t *testing.T) {
 	c.wantEspresso(t)
 }
 
-// wantLimits checks the control group's bounds. Swap is bounded to nothing: version 2 says so, version 1 counts memory
-// and swap together.
+// wantLimits checks the control group's limits. No swap is allowed: version 2 has a separate limit, version 1 counts
+// memory and swap together.
 func wantLimits(t *testing.T, got map[string]string, processes, memory string) {
 	t.Helper()
 	for name, want := range map[string]string{
@@ -99,11 +99,11 @@ func wantLimits(t *testing.T, got map[string]string, processes, memory string) {
 		}
 	}
 	if got["memory limit v1"] == "" && got["memory limit v2"] == "" {
-		t.Error("the helper told no memory limit")
+		t.Error("the helper reported no memory limit")
 	}
 }
 
-func TestNoShellToBeHad(t *testing.T) {
+func TestNoShell(t *testing.T) {
 	c := start(t, cpuImage)
 	for _, program := range []string{"sh", "/bin/sh", "/bin/bash", "busybox", "apt-get", "curl", "perl"} {
 		out, err := tryDocker(t, "exec", c.id, program, "--version")

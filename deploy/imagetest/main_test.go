@@ -1,7 +1,7 @@
 //go:build image
 
-// Package imagetest tries the container images on a real Docker engine: what is in them, what they answer, and what
-// they are not allowed to do. `make image-test` runs it.
+// Package imagetest tests the container images on a real Docker engine: their contents, their predictions, and their
+// restrictions. `make image-test` runs it.
 package imagetest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The images that the tests make; others than a user's own.
+// The images that the tests build, separate from a user's.
 const (
 	cpuImage  = "fovea-test:cpu"
 	bareImage = "fovea-test:bare" // without a model
@@ -27,10 +27,10 @@ func TestMain(m *testing.M) {
 	out, err := exec.CommandContext(ctx, "docker", "version", "--format", "{{.Server.Version}}").CombinedOutput()
 	cancel()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "These tests need a Docker engine, and none answers here: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "these tests need a running Docker engine: %v\n%s", err, out)
 		os.Exit(1)
 	}
-	fmt.Println("building the image; where no layer is in the cache, OpenCV takes some minutes")
+	fmt.Println("building the image; without cached layers, OpenCV takes some minutes")
 	if err := build(io.Discard, root(), "-t", cpuImage); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 func root() string {
 	dir, err := filepath.Abs("../..")
 	if err != nil {
-		panic(err) // There is no working folder.
+		panic(err) // no working directory
 	}
 	return dir
 }

@@ -28,7 +28,7 @@ func deployed(t *testing.T, name string) []byte {
 	return data
 }
 
-// rules reads the rules as promtool does, and returns their expressions and the names that they record.
+// rules parses the rules as promtool does, and returns their expressions and the names that they record.
 func rules(t *testing.T) (expressions []string, recorded map[string]bool) {
 	t.Helper()
 	groups, problems := rulefmt.Parse(deployed(t, "prometheus/rules.yml"), false)
@@ -73,7 +73,7 @@ func dashboard(t *testing.T) []string {
 	var expressions []string
 	for _, panel := range board.Panels {
 		if panel.Type != "row" && len(panel.Targets) == 0 {
-			t.Errorf("panel %q shows nothing", panel.Title)
+			t.Errorf("panel %q has no expression", panel.Title)
 		}
 		for _, target := range panel.Targets {
 			expressions = append(expressions, fill.Replace(target.Expr))
@@ -83,7 +83,7 @@ func dashboard(t *testing.T) []string {
 	for _, v := range board.Templating.List {
 		m := variable.FindStringSubmatch(v.Query)
 		if m == nil {
-			t.Errorf("variable %s asks %q", v.Name, v.Query)
+			t.Errorf("variable %s queries %q", v.Name, v.Query)
 			continue
 		}
 		expressions = append(expressions, m[1])
@@ -109,11 +109,11 @@ func names(t *testing.T, expression string) []string {
 	return list
 }
 
-// exposed returns the series that running servers have after a right and a wrong request: one on the CPU, and one
-// that sees a simulated GPU.
+// exposed returns the series of running servers after a valid and an invalid request: one on the CPU, and one
+// with a simulated GPU.
 func exposed(t *testing.T) map[string]bool {
 	t.Helper()
-	found := map[string]bool{"up": true} // Prometheus makes this one for every target.
+	found := map[string]bool{"up": true} // added by Prometheus for every target
 	series := regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)[{ ]`)
 	gpu := simulate(t, "driver = 580.95.05", "cuda = 13000", "gpu0.uuid = "+uuid(0), "gpu0.name = Simulated",
 		"gpu0.memory.total = 1000", "gpu0.memory.used = 100", "gpu0.utilization = 50", "gpu0.power = 100", "gpu0.temperature = 50")
@@ -131,7 +131,7 @@ func exposed(t *testing.T) map[string]bool {
 	return found
 }
 
-// TestEveryMetricExists holds the rules and the dashboard against what a server exposes.
+// TestEveryMetricExists checks the metrics in rules and dashboard against a server's.
 func TestEveryMetricExists(t *testing.T) {
 	expressions, recorded := rules(t)
 	expressions = append(expressions, dashboard(t)...)
@@ -141,7 +141,7 @@ func TestEveryMetricExists(t *testing.T) {
 		for _, name := range names(t, expression) {
 			read[name] = true
 			if !known[name] && !recorded[name] {
-				t.Errorf("%s reads %s, which no server has", expression, name)
+				t.Errorf("%s reads %s, which no server exposes", expression, name)
 			}
 		}
 	}
@@ -151,8 +151,8 @@ func TestEveryMetricExists(t *testing.T) {
 	t.Logf("%d expressions read %d metrics", len(expressions), len(read))
 }
 
-// TestPrometheusFindsTheServers holds Prometheus's configuration against compose.yaml: the servers' names, and the
-// files by the paths that they are mounted at.
+// TestPrometheusFindsTheServers checks Prometheus's configuration against compose.yaml: service names and mounted
+// files.
 func TestPrometheusFindsTheServers(t *testing.T) {
 	var config struct {
 		RuleFiles     []string `yaml:"rule_files"`
@@ -178,16 +178,16 @@ func TestPrometheusFindsTheServers(t *testing.T) {
 	}
 	for _, name := range config.ScrapeConfigs[0].DNS[0].Names {
 		if _, ok := resolved.Services[name]; !ok {
-			t.Errorf("Prometheus asks %s, which is no service", name)
+			t.Errorf("Prometheus scrapes %s, which is not a service", name)
 		}
 	}
 	for service := range resolved.Services {
 		if strings.HasPrefix(service, "serve") && !slices.Contains(config.ScrapeConfigs[0].DNS[0].Names, service) {
-			t.Errorf("Prometheus does not ask %s", service)
+			t.Errorf("Prometheus does not scrape %s", service)
 		}
 	}
 	if port := config.ScrapeConfigs[0].DNS[0].Port; port != 8000 {
-		t.Errorf("Prometheus asks port %d", port)
+		t.Errorf("Prometheus scrapes port %d", port)
 	}
 	wantMounted := func(service, path string) {
 		t.Helper()
@@ -198,7 +198,7 @@ func TestPrometheusFindsTheServers(t *testing.T) {
 				}
 			}
 		}
-		t.Errorf("%s finds no %s", service, path)
+		t.Errorf("%s has no %s", service, path)
 	}
 	wantMounted("prometheus", config.RuleFiles[0])
 	wantMounted("prometheus", "/etc/prometheus/prometheus.yml")

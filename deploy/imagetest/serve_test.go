@@ -18,7 +18,7 @@ import (
 
 var client = &http.Client{Timeout: 150 * time.Second}
 
-// ready waits until the server takes requests.
+// ready waits until the server accepts requests.
 func (c *container) ready(t *testing.T) {
 	t.Helper()
 	wait(t, 90*time.Second, "the server is ready", func() bool {
@@ -29,7 +29,7 @@ func (c *container) ready(t *testing.T) {
 		return err == nil && answer.StatusCode == http.StatusOK || c.state(t).State.Status == "exited"
 	})
 	if s := c.state(t); s.State.Status != "running" {
-		t.Fatalf("the server ended with %d", s.State.ExitCode)
+		t.Fatalf("the server exited with %d", s.State.ExitCode)
 	}
 }
 
@@ -42,7 +42,7 @@ func img(t testing.TB) []byte {
 	return data
 }
 
-// predict sends an image and returns the status and the label that was found most likely.
+// predict sends an image and returns the status and the top label.
 func predict(url string, data []byte) (status int, label string, err error) {
 	answer, err := client.Post(url+"/predict", "image/jpeg", bytes.NewReader(data))
 	if err != nil {
@@ -86,9 +86,9 @@ func TestModelMounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if listed := contents(t, bareImage); listed["models/efficientnet-lite0/model.yaml"] != nil {
-		t.Fatal("an image without a model has one")
+		t.Fatal("the image has a model")
 	}
-	// The model comes out of the other image, so that the test needs nothing installed on this machine.
+	// The model is taken from the other image, so that the test needs nothing installed.
 	dir := t.TempDir()
 	id := docker(t, "create", cpuImage)
 	defer docker(t, "rm", id)
@@ -98,7 +98,7 @@ func TestModelMounted(t *testing.T) {
 	c.wantEspresso(t)
 }
 
-func TestHealthCheckTellsHealthy(t *testing.T) {
+func TestHealthCheckReportsHealthy(t *testing.T) {
 	c := start(t, cpuImage)
 	wait(t, 60*time.Second, "Docker calls the container healthy", func() bool { return c.state(t).State.Health.Status == "healthy" })
 	var image struct {
@@ -120,15 +120,15 @@ func TestHealthCheckTellsHealthy(t *testing.T) {
 func TestProbeFailsWithoutServer(t *testing.T) {
 	out, err := tryDocker(t, "run", "--rm", cpuImage, "probe")
 	if err == nil {
-		t.Fatalf("serve probe says that a server which is not there is well: %s", out)
+		t.Fatalf("serve probe succeeds without a server: %s", out)
 	}
 }
 
-// TestTermDrains ends the server as `docker stop` does while it works on requests of many images, and wants every
-// one of them answered.
+// TestTermDrains stops the server as `docker stop` does while it processes requests with many images, all of which must
+// be answered.
 func TestTermDrains(t *testing.T) {
 	const clients, images = 4, 48
-	// Half a core keeps it busy for seconds on any machine, and no machine is too slow for the time limits.
+	// Half a core keeps it busy for seconds on any machine, yet within the time limits.
 	c := start(t, cpuImage, "--cpus", "0.5", "--env", "FOVEA_HTTP_TIMEOUT=2m", "--env", "FOVEA_SHUTDOWN_TIMEOUT=2m")
 	c.ready(t)
 	body, kind := manyImages(t, images)
@@ -144,16 +144,16 @@ func TestTermDrains(t *testing.T) {
 	took := time.Since(begin)
 	for range clients {
 		if got, want := <-answers, fmt.Sprintf("200 with %d predictions", images); got != want {
-			t.Errorf("a request that the server had taken got %s; want %s", got, want)
+			t.Errorf("an accepted request got %s; want %s", got, want)
 		}
 	}
 	if s := c.state(t); s.State.ExitCode != 0 || s.State.OOMKilled {
-		t.Errorf("the server ended with %d", s.State.ExitCode)
+		t.Errorf("the server exited with %d", s.State.ExitCode)
 	}
-	t.Logf("%d requests of %d images answered; ended %s after the signal", clients, images, took.Round(10*time.Millisecond))
+	t.Logf("%d requests of %d images answered; exited %s after the signal", clients, images, took.Round(10*time.Millisecond))
 }
 
-// manyImages is the body of one request that keeps the server busy for a while, and its content type.
+// manyImages returns the body of a request that keeps the server busy for a while, and its content type.
 func manyImages(t *testing.T, count int) ([]byte, string) {
 	t.Helper()
 	var body bytes.Buffer
@@ -192,7 +192,7 @@ func countAnswers(url, kind string, body []byte) string {
 	return fmt.Sprintf("%d with %d predictions", answer.StatusCode, right)
 }
 
-// metrics reads what Prometheus would.
+// metrics scrapes the server as Prometheus does.
 func (c *container) metrics(t *testing.T) string {
 	t.Helper()
 	answer, err := client.Get(c.url + "/metrics")

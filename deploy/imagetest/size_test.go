@@ -12,7 +12,7 @@ import (
 
 const megabyte = 1_000_000 // as Docker counts
 
-// parts tells what the bytes of an image are.
+// parts maps an image's files to the parts of the table in deploy/README.md.
 var parts = []struct {
 	name string
 	path *regexp.Regexp
@@ -24,8 +24,8 @@ var parts = []struct {
 	{"C and C++ libraries", regexp.MustCompile(`^usr/lib`)},
 	{"default model", regexp.MustCompile(`^models/`)},
 	{"CA certificates", regexp.MustCompile(`^etc/ssl/`)},
-	{"licences", regexp.MustCompile(`^usr/share/doc/`)},
-	{"lists of contents and the rest", regexp.MustCompile(``)},
+	{"licenses", regexp.MustCompile(`^usr/share/doc/`)},
+	{"SBOM and others", regexp.MustCompile(``)},
 }
 
 func sizes(t *testing.T, image string) (byPart map[string]int64, total int64) {
@@ -58,6 +58,6 @@ func sizes(t *testing.T, image string) (byPart map[string]int64, total int64) {
 
 func TestSizeOfCPUImage(t *testing.T) {
 	if _, total := sizes(t, cpuImage); total > 120*megabyte {
-		t.Errorf("the image has %d MB; at most 120 are allowed", total/megabyte)
+		t.Errorf("the image has %d MB; want at most 120", total/megabyte)
 	}
 }

@@ -31,7 +31,7 @@ func supervisor(t *testing.T) string {
 	return superviseImage
 }
 
-// fleet is deploy/supervise/compose.yaml as a project of its own, with the test's configuration.
+// fleet is deploy/supervise/compose.yaml as a separate project with the test's configuration.
 func fleet(t *testing.T, name string) (args []string) {
 	t.Helper()
 	socket := strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://")
@@ -71,7 +71,7 @@ func fleet(t *testing.T, name string) (args []string) {
 	return args
 }
 
-// replicas are the containers that a fleet's supervisor made.
+// replicas returns the containers that a fleet's supervisor created.
 func replicas(t *testing.T, name string) []string {
 	t.Helper()
 	ids := strings.Fields(docker(t, "ps", "--all", "--quiet", "--no-trunc", "--filter", "label=fovea.owner="+name))
@@ -88,7 +88,7 @@ func TestComposeSupervises(t *testing.T) {
 	c := &container{id: docker(t, append(args, "ps", "--all", "--quiet", "supervise")...)}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("supervise said:\n%s", c.logs(t))
+			t.Logf("log of supervise:\n%s", c.logs(t))
 		}
 	})
 	wait(t, 2*time.Minute, "its own probe finds it well", func() bool { return c.state(t).State.Health.Status == "healthy" })
@@ -121,14 +121,14 @@ func TestComposeSupervises(t *testing.T) {
 
 	docker(t, "update", "--restart", "no", c.id)
 	if _, err := tryDocker(t, append(args, "exec", "-T", "supervise", "supervise", "down")...); err != nil {
-		t.Logf("its container ended under the command: %v", err)
+		t.Logf("the container exited during the command: %v", err)
 	}
 	if s := c.exited(t, 2*time.Minute); s.State.ExitCode != 0 || len(replicas(t, name)) > 0 {
 		t.Errorf("after down: status %d, replicas %v", s.State.ExitCode, replicas(t, name))
 	}
 }
 
-// wantClosed holds the supervisor's container against what its compose file promises.
+// wantClosed checks that the supervisor's container is hardened as its compose file says.
 func wantClosed(t *testing.T, id string) {
 	t.Helper()
 	var got struct {
@@ -148,14 +148,14 @@ func wantClosed(t *testing.T, id string) {
 	inspect(t, id, &got)
 	h := got.HostConfig
 	for what, holds := range map[string]bool{
-		"it runs as nobody in particular":   got.Config.User == "65532:65532",
+		"it runs as an unprivileged user":   got.Config.User == "65532:65532",
 		"its root is read-only":             h.ReadonlyRootfs && !h.Privileged,
 		"it has no capabilities":            slices.Equal(h.CapDrop, []string{"ALL"}) && len(h.CapAdd) == 0,
 		"it gets no new privileges":         slices.Equal(h.SecurityOpt, []string{"no-new-privileges:true"}),
 		"processes and memory have a limit": h.PidsLimit > 0 && h.Memory > 0 && h.MemorySwap == h.Memory,
 	} {
 		if !holds {
-			t.Errorf("not so: %s: %+v", what, got)
+			t.Errorf("failed: %s: %+v", what, got)
 		}
 	}
 	for _, m := range got.Mounts {
@@ -165,7 +165,7 @@ func wantClosed(t *testing.T, id string) {
 	}
 }
 
-// TestComposeSupervisesGPUs makes the other services' containers as far as that goes without their images and a driver.
+// TestComposeSupervisesGPUs creates the other services' containers as far as possible without their images and a driver.
 func TestComposeSupervisesGPUs(t *testing.T) {
 	args := fleet(t, "fovea-imagetest-fleet-gpu")
 	supervisor(t)
@@ -186,7 +186,7 @@ func TestComposeSupervisesGPUs(t *testing.T) {
 	}
 }
 
-// TestUnits has systemd itself judge the units that are shipped, in a container that does not boot.
+// TestUnits has systemd verify the shipped units, in a container without an init system.
 func TestUnits(t *testing.T) {
 	dir := t.TempDir()
 	text := "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends systemd && rm -rf /var/lib/apt/lists/* " +
@@ -213,7 +213,7 @@ func TestUnits(t *testing.T) {
 		return docker(t, append([]string{"run", "--rm", "--network", "none", image}, args...)...)
 	}
 	in("systemd-analyze", "verify", "--man=no", "/etc/systemd/system/supervise.service", "/etc/systemd/system/supervise.socket")
-	// 0 is closed, 10 is open; ten times the highest that is let pass.
+	// 0 is safe, 10 is exposed; the threshold is in tenths.
 	judged := in("systemd-analyze", "security", "--offline=true", "--threshold=16", "/etc/systemd/system/supervise.service")
 	t.Log(judged[strings.LastIndex(judged, "→"):])
 }

@@ -172,7 +172,7 @@ func (d *Daemon) Close() error {
 	return errors.Join(append(errs, d.unmount(), os.RemoveAll(d.dir))...)
 }
 
-// unmount unmounts what the engine left mounted, such as a bind of its own folder.
+// unmount unmounts what the engine left mounted, such as a bind mount of its folder.
 func (d *Daemon) unmount() error {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
@@ -190,5 +190,3 @@ func (d *Daemon) lastLines() string {
 	}
 	return "the end of its log:\n" + string(log[max(0, len(log)-2000):])
 }
-
-var _ io.Closer = (*Daemon)(nil)

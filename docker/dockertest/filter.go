@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -79,7 +80,7 @@ func (f *Filter) passes(r *http.Request) bool {
 func (f *Filter) Refused() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]string{}, f.refused...)
+	return slices.Clone(f.refused)
 }
 
 // Unused lists the rules that no call matched.

@@ -182,8 +182,6 @@ func (p *Proxy) waitGate() bool {
 	}
 }
 
-var _ io.Closer = (*Proxy)(nil)
-
 // Socket returns the socket of the machine's own engine.
 func Socket() string {
 	if path, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {

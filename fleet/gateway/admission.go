@@ -23,12 +23,11 @@ func (c Config) admissionLimits() admission.Limits {
 // admit takes an admission slot for a request, or returns the error to respond with.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, rc *requestContext) error {
 	admitted, err := g.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
-	var full *admission.FullError
-	switch {
-	case errors.As(err, &full):
+	if full, ok := errors.AsType[*admission.FullError](err); ok {
 		return apierror.New(apierror.GatewayBusy, "%d requests are in flight, the most allowed", full.Limit)
-	case err != nil:
-		return apierror.From(err)
+	}
+	if err != nil {
+		return err
 	}
 	rc.admitted = admitted
 	return nil
@@ -50,17 +49,11 @@ func (rc *requestContext) readFirstBytes(r *http.Request) error {
 	if r.ContentLength == 0 || r.Header.Get("Expect") != "" {
 		return nil
 	}
-	first := make([]byte, firstBytes)
-	n, err := 0, error(nil)
-	for n < len(first) && err == nil {
-		var more int
-		more, err = rc.admitted.Read(first[n:])
-		n += more
+	var err error
+	if rc.first, err = io.ReadAll(io.LimitReader(rc.admitted, firstBytes)); err != nil {
+		return bodyError(err, r.Context().Err() != nil)
 	}
-	if rc.first = first[:n]; err == nil || errors.Is(err, io.EOF) {
-		return nil
-	}
-	return bodyError(err, r.Context().Err() != nil)
+	return nil
 }
 
 // admittedBody is a client's body, read through its admission.
@@ -72,16 +65,16 @@ type admittedBody struct {
 // bodyError is the error for a body that did not arrive completely. gone means that the client disconnected, which on HTTP/2 the
 // cause does not show.
 func bodyError(cause error, gone bool) *apierror.Error {
-	var slow *admission.SlowError
-	var op net.Error
+	slow, isSlow := errors.AsType[*admission.SlowError](cause)
+	op, isNet := errors.AsType[net.Error](cause)
 	switch {
 	case errors.Is(cause, admission.ErrDisplaced):
 		return apierror.Wrap(apierror.BodyDisplaced, cause, "the gateway is busy, and this body arrived the slowest")
-	case errors.As(cause, &slow):
+	case isSlow:
 		return apierror.Wrap(apierror.BodyTimeout, cause, "the body arrived at less than %d bytes per second", slow.Rate)
-	case errors.As(cause, &op) && op.Timeout():
+	case isNet && op.Timeout():
 		return apierror.Wrap(apierror.BodyTimeout, cause, "the body did not arrive in time")
-	case gone, errors.As(cause, &op), errors.Is(cause, io.ErrUnexpectedEOF):
+	case gone, isNet, errors.Is(cause, io.ErrUnexpectedEOF):
 		return apierror.Wrap(apierror.Canceled, cause, "the client disconnected")
 	}
 	return apierror.Wrap(apierror.Malformed, cause, "the body cannot be read")

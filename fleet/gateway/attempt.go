@@ -70,14 +70,14 @@ func (a *attempt) unsent() bool {
 
 // outcome returns why the attempt has no response for the client, as in the metric; "" if it has one.
 func (a *attempt) outcome(res *http.Response, err error) reason {
-	var op *net.OpError
-	var timeout net.Error
+	op, isOp := errors.AsType[*net.OpError](err)
+	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case err == nil && (res.StatusCode == http.StatusBadGateway || res.StatusCode == http.StatusServiceUnavailable):
 		return unavailable
 	case err == nil:
 		return ""
-	case a.conn.Load() == nil && errors.As(err, &op) && op.Op == "dial":
+	case a.conn.Load() == nil && isOp && op.Op == "dial":
 		return dialFailed
 	case a.conn.Load() == nil && a.ctx.Err() == nil:
 		return notSent
@@ -85,7 +85,7 @@ func (a *attempt) outcome(res *http.Response, err error) reason {
 		return stalled
 	case a.unsent():
 		return stale
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case isNet && timeout.Timeout():
 		return timedOut
 	}
 	return lost

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"sync/atomic"
@@ -13,33 +14,17 @@ type Replica struct {
 	URL string // http://host:port
 }
 
-// State is a backend's state.
-type State int
+// State is a backend's state, as in metrics and responses.
+type State string
 
 // The states.
 const (
-	Ready        State = iota // gets requests
-	Cooldown                  // refused a request or failed several; gets requests only if there is no other
-	Unresponsive              // owes responses and shows no activity; gets requests only if there is no other
-	Draining                  // gets none; requests in flight are finished
-	Removed                   // no longer listed; requests in flight are finished
+	Ready        State = "ready"        // gets requests
+	Cooldown     State = "cooldown"     // refused a request or failed several; gets requests only if there is no other
+	Unresponsive State = "unresponsive" // owes responses and shows no activity; gets requests only if there is no other
+	Draining     State = "draining"     // gets none; requests in flight are finished
+	Removed      State = "removed"      // no longer listed; requests in flight are finished
 )
-
-// States lists all states.
-var States = [...]State{Ready, Cooldown, Unresponsive, Draining, Removed}
-
-var stateNames = [...]string{"ready", "cooldown", "unresponsive", "draining", "removed"}
-
-// String returns the state's name in metrics and responses.
-func (s State) String() string {
-	if s < 0 || int(s) >= len(stateNames) {
-		return "unknown"
-	}
-	return stateNames[s]
-}
-
-// MarshalText implements encoding.TextMarshaler with the state's name.
-func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Status describes one backend.
 type Status struct {
@@ -73,14 +58,6 @@ type backend struct {
 }
 
 func newBackend(r Replica) (*backend, error) {
-	u, err := r.parse()
-	if err != nil {
-		return nil, err
-	}
-	return &backend{id: r.ID, url: u, attempts: map[*attempt]bool{}}, nil
-}
-
-func (r Replica) parse() (*url.URL, error) {
 	if r.ID == "" {
 		return nil, fmt.Errorf("replica at %q has no ID", r.URL)
 	}
@@ -92,7 +69,7 @@ func (r Replica) parse() (*url.URL, error) {
 	if u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || !plain {
 		return nil, fmt.Errorf("replica %q: %q is not http://host:port", r.ID, r.URL)
 	}
-	return u, nil
+	return &backend{id: r.ID, url: u, attempts: map[*attempt]bool{}}, nil
 }
 
 func (b *backend) sameID(o *backend) bool { return b.id == o.id }
@@ -123,10 +100,7 @@ func (b *backend) state(now time.Time) State {
 }
 
 func (b *backend) betterThan(o *backend, now time.Time) bool {
-	if mine, others := b.rank(now), o.rank(now); mine != others {
-		return mine < others
-	}
-	return b.inFlight < o.inFlight
+	return cmp.Or(cmp.Compare(b.rank(now), o.rank(now)), cmp.Compare(b.inFlight, o.inFlight)) < 0
 }
 
 // rank orders backends by health, 0 being the best.

@@ -46,29 +46,29 @@ func (lb *Balancer) Set(replicas []Replica) error {
 	var errs []error
 	for _, r := range replicas {
 		b, err := newBackend(r)
-		if err == nil && slices.ContainsFunc(wanted, b.sameID) {
-			err = fmt.Errorf("replica %q is listed twice", r.ID)
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			errs = append(errs, err)
-			continue
+		case slices.ContainsFunc(wanted, b.sameID):
+			errs = append(errs, fmt.Errorf("replica %q is listed twice", r.ID))
+		default:
+			wanted = append(wanted, b)
 		}
-		wanted = append(wanted, b)
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
 	lb.mu.Lock()
-	gone := slices.Clone(lb.listed)
 	for i, w := range wanted {
 		if at := slices.IndexFunc(lb.listed, w.same); at >= 0 {
 			wanted[i] = lb.listed[at]
-			gone = slices.DeleteFunc(gone, func(b *backend) bool { return b == lb.listed[at] })
 		}
 	}
-	lb.listed = wanted
 	var idle []string
-	for _, b := range gone {
+	for _, b := range lb.listed {
+		if slices.Contains(wanted, b) {
+			continue
+		}
 		b.removed = true
 		if b.inFlight > 0 {
 			lb.removed = append(lb.removed, b)
@@ -76,6 +76,7 @@ func (lb *Balancer) Set(replicas []Replica) error {
 			idle = append(idle, b.id)
 		}
 	}
+	lb.listed = wanted
 	lb.mu.Unlock()
 	for _, id := range idle {
 		lb.onGone(id)
@@ -110,7 +111,7 @@ func (lb *Balancer) Drain(ctx context.Context, id string) error {
 func (lb *Balancer) idle(id string) <-chan struct{} {
 	lb.mu.Lock()
 	defer lb.mu.Unlock()
-	for b := range lb.all() {
+	for _, b := range lb.all() {
 		if b.id != id || b.inFlight == 0 {
 			continue
 		}
@@ -127,7 +128,7 @@ func (lb *Balancer) InFlight(id string) int {
 	lb.mu.Lock()
 	defer lb.mu.Unlock()
 	n := 0
-	for b := range lb.all() {
+	for _, b := range lb.all() {
 		if b.id == id {
 			n += b.inFlight
 		}
@@ -141,51 +142,18 @@ func (lb *Balancer) Status() []Status {
 	defer lb.mu.Unlock()
 	now := lb.now()
 	list := []Status{}
-	for b := range lb.all() {
+	for _, b := range lb.all() {
 		list = append(list, Status{ID: b.id, URL: b.url.String(), State: b.state(now), InFlight: b.inFlight, Good: b.good, Bad: b.bad})
 	}
 	return list
 }
 
-// all yields the listed and the removed backends. The lock is held.
-func (lb *Balancer) all() func(yield func(*backend) bool) {
-	return func(yield func(*backend) bool) {
-		for _, b := range lb.listed {
-			if !yield(b) {
-				return
-			}
-		}
-		for _, b := range lb.removed {
-			if !yield(b) {
-				return
-			}
-		}
-	}
-}
+// all lists the backends in rotation and the removed ones. The lock is held.
+func (lb *Balancer) all() []*backend { return slices.Concat(lb.listed, lb.removed) }
 
 // known reports whether a replica is in rotation or has requests in flight.
 func (lb *Balancer) known(id string) bool {
-	lb.mu.Lock()
-	defer lb.mu.Unlock()
-	for b := range lb.all() {
-		if b.id == id {
-			return true
-		}
-	}
-	return false
-}
-
-// ready counts the backends in rotation.
-func (lb *Balancer) ready() int {
-	lb.mu.Lock()
-	defer lb.mu.Unlock()
-	n := 0
-	for _, b := range lb.listed {
-		if !b.draining {
-			n++
-		}
-	}
-	return n
+	return slices.ContainsFunc(lb.Status(), func(s Status) bool { return s.ID == id })
 }
 
 // acquire chooses the backend with the fewest requests in flight and counts one more; backends that are unresponsive or cooling

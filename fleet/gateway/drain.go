@@ -3,9 +3,10 @@ package gateway
 import (
 	"context"
 	"net"
-	"net/http"
 	"sync"
 	"time"
+
+	"fovea/internal/httpserver"
 )
 
 // lameDuckPeriod is how long a gateway that shuts down still takes requests, while each response closes its connection. A
@@ -15,28 +16,12 @@ const lameDuckPeriod = time.Second
 // connTracker tracks the listeners and the connections with clients. http.Server.Shutdown alone would drop a request that it
 // reads after it was called, so it is called last, when only idle connections are left.
 type connTracker struct {
+	*httpserver.Connections
+
 	mu        sync.Mutex
-	states    map[net.Conn]connState
 	listeners []net.Listener
 	serving   sync.WaitGroup // one for each listener, until its last connection is tracked
 	closed    bool           // no more listeners are taken
-}
-
-// connState is a connection's state and when it began.
-type connState struct {
-	http.ConnState
-	since time.Time
-}
-
-// stateChanged is the server's ConnState hook.
-func (t *connTracker) stateChanged(c net.Conn, state http.ConnState) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if state == http.StateClosed || state == http.StateHijacked {
-		delete(t.states, c)
-		return
-	}
-	t.states[c] = connState{state, time.Now()}
 }
 
 // listen tracks a listener; false after close. The caller calls serving.Done once the listener takes no more connections.
@@ -68,19 +53,6 @@ func (t *connTracker) close() {
 	t.serving.Wait()
 }
 
-// count returns the number of connections, and of those that have a request or may be about to send one: a response that began
-// before the drain did not announce the end of its connection, so the client gets the lame-duck period from its end.
-func (t *connTracker) count() (open, busy int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, state := range t.states {
-		if state.ConnState != http.StateIdle || time.Since(state.since) < lameDuckPeriod {
-			busy++
-		}
-	}
-	return len(t.states), busy
-}
-
 // waitFor polls until the condition holds or ctx ends.
 func (t *connTracker) waitFor(ctx context.Context, condition func() bool) {
 	ticker := time.NewTicker(lameDuckPeriod / 100)
@@ -95,11 +67,12 @@ func (t *connTracker) waitFor(ctx context.Context, condition func() bool) {
 }
 
 // drain lets connections end with their next response for the lame-duck period, then closes the listeners and waits for the
-// requests in flight, as long as ctx allows.
+// requests in flight, as long as ctx allows. A response that began before did not announce the end of its connection, so the
+// client gets the lame-duck period from its end.
 func (t *connTracker) drain(ctx context.Context) {
 	lameDuck, cancel := context.WithTimeout(ctx, lameDuckPeriod)
 	defer cancel()
-	t.waitFor(lameDuck, func() bool { open, _ := t.count(); return open == 0 })
+	t.waitFor(lameDuck, func() bool { open, _ := t.Count(lameDuckPeriod); return open == 0 })
 	t.close()
-	t.waitFor(ctx, func() bool { _, busy := t.count(); return busy == 0 })
+	t.waitFor(ctx, func() bool { _, busy := t.Count(lameDuckPeriod); return busy == 0 })
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fovea/internal/httpserver"
 )
 
 func TestShutdownLosesNoRequests(t *testing.T) {
@@ -87,17 +89,18 @@ func keepPosting(t *testing.T, client *http.Client, used *sync.Map, url string, 
 // A connection whose response did not announce its end is kept for the lame-duck period after it.
 func TestDrainKeepsConnectionsThatJustBecameIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := connTracker{states: map[net.Conn]connState{}}
+		server := &http.Server{}
+		tracker := connTracker{Connections: httpserver.Watch(server)}
 		idle, active := &net.TCPConn{}, &net.TCPConn{}
-		tracker.stateChanged(idle, http.StateIdle)
-		tracker.stateChanged(active, http.StateActive)
+		server.ConnState(idle, http.StateIdle)
+		server.ConnState(active, http.StateActive)
 		var drained atomic.Bool
 		go func() {
 			tracker.drain(t.Context())
 			drained.Store(true)
 		}()
 		time.Sleep(10 * lameDuckPeriod)
-		tracker.stateChanged(active, http.StateIdle)
+		server.ConnState(active, http.StateIdle)
 		time.Sleep(lameDuckPeriod * 9 / 10)
 		if synctest.Wait(); drained.Load() {
 			t.Error("a connection that has just become idle is not waited for")

@@ -41,6 +41,7 @@ type Gateway struct {
 	http           *http.Server
 	probes         *http.Transport
 	watchOnce      sync.Once
+	watchCtx       context.Context // ends with Shutdown
 	stopWatch      context.CancelFunc
 	watching       sync.WaitGroup
 }
@@ -49,9 +50,9 @@ type Gateway struct {
 func New(cfg Config, log *slog.Logger) *Gateway {
 	m := newMetrics()
 	g := &Gateway{cfg: cfg, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
-		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg), stopWatch: func() {}}
+		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg)}
+	g.watchCtx, g.stopWatch = context.WithCancel(context.Background())
 	g.admission = admission.New(cfg.admissionLimits())
-	g.conns.states = map[net.Conn]connState{}
 	g.balancer = newBalancer(time.Now, func(id string) { m.retire(id, g.balancer.known) })
 	m.registry.MustRegister(backendCollector{g.balancer})
 	g.retrier = &retrier{
@@ -61,8 +62,8 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g.proxy = g.reverseProxy(g.retrier)
 	g.routes = g.ownRoutes()
 	g.cors, _ = cors.Parse(cfg.CORS) // the configuration is valid
-	g.http = httpserver.New(g.cors.Handler(g, allowsCORS), cfg.BodyTimeout, g.requestTimeout+slack, log)
-	httpserver.Watch(g.http, g.conns.stateChanged)
+	g.http = httpserver.New(g.cors.Handler(g), cfg.BodyTimeout, g.requestTimeout+slack, log)
+	g.conns.Connections = httpserver.Watch(g.http)
 	return g
 }
 
@@ -83,20 +84,13 @@ func transport(cfg Config) *http.Transport {
 // Balancer returns the load balancer, which decides which replicas get requests.
 func (g *Gateway) Balancer() *Balancer { return g.balancer }
 
-// allowsCORS reports whether web pages of other origins may request a path: all but what only a monitor reads.
-func allowsCORS(path string) bool { return path != "/metrics" }
-
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {
 	if !g.conns.listen(l) {
 		return l.Close()
 	}
 	defer g.conns.serving.Done()
-	g.watchOnce.Do(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		g.stopWatch = cancel
-		g.watching.Go(func() { g.watch(ctx) })
-	})
+	g.watchOnce.Do(func() { g.watching.Go(func() { g.watch(g.watchCtx) }) })
 	if err := httpserver.Serve(g.http, l); err != nil && !g.conns.isClosed() {
 		return err
 	}
@@ -114,17 +108,11 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.conns.drain(ctx)
 	defer g.upstream.CloseIdleConnections()
 	defer g.watching.Wait()
-	defer g.endWatch()
+	defer g.stopWatch()
 	if err := g.http.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener is closed already
 		n := g.inFlight.Load()
 		_ = g.http.Close()
 		return fmt.Errorf("%d requests cut off: %w", n, err)
 	}
 	return nil
-}
-
-// endWatch stops the watch, or keeps it from starting.
-func (g *Gateway) endWatch() {
-	g.watchOnce.Do(func() {})
-	g.stopWatch()
 }

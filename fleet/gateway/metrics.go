@@ -79,7 +79,7 @@ func (backendCollector) Describe(c chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c backendCollector) Collect(out chan<- prometheus.Metric) {
 	inFlight := map[string]int{} // a replica whose URL changed is listed twice
-	var count [len(States)]int
+	count := map[State]int{}
 	for _, r := range c.balancer.Status() {
 		inFlight[r.ID] += r.InFlight
 		count[r.State]++
@@ -87,7 +87,7 @@ func (c backendCollector) Collect(out chan<- prometheus.Metric) {
 	for id, n := range inFlight {
 		out <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(n), id)
 	}
-	for _, state := range States {
-		out <- prometheus.MustNewConstMetric(replicasDesc, prometheus.GaugeValue, float64(count[state]), state.String())
+	for _, state := range []State{Ready, Cooldown, Unresponsive, Draining, Removed} {
+		out <- prometheus.MustNewConstMetric(replicasDesc, prometheus.GaugeValue, float64(count[state]), string(state))
 	}
 }

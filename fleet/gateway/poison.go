@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,13 +52,16 @@ func (t *poisonTable) recordLoss(sum uint64, retried bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	t.expire(now)
+	maps.DeleteFunc(t.entries, func(_ uint64, e poisonEntry) bool { return now.Sub(e.last) >= t.memory })
 	e, ok := t.entries[sum]
 	if ok && !retried && now.Sub(e.last) < minLossInterval {
 		return
 	}
 	if !ok && len(t.entries) >= maxPoisonEntries {
-		t.evict()
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(t.entries)), func(a, b uint64) int {
+			return t.entries[a].last.Compare(t.entries[b].last)
+		})
+		delete(t.entries, oldest)
 	}
 	t.entries[sum] = poisonEntry{e.losses + 1, now}
 	t.size.Store(int64(len(t.entries)))
@@ -82,23 +87,4 @@ func (t *poisonTable) rejects(sum uint64) bool {
 	defer t.mu.Unlock()
 	e, ok := t.entries[sum]
 	return ok && e.losses >= t.threshold && t.now().Sub(e.last) < t.memory
-}
-
-func (t *poisonTable) expire(now time.Time) {
-	for sum, e := range t.entries {
-		if now.Sub(e.last) >= t.memory {
-			delete(t.entries, sum)
-		}
-	}
-}
-
-func (t *poisonTable) evict() {
-	var oldest uint64
-	var since time.Time
-	for sum, e := range t.entries {
-		if since.IsZero() || e.last.Before(since) {
-			oldest, since = sum, e.last
-		}
-	}
-	delete(t.entries, oldest)
 }

@@ -9,6 +9,7 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/cors"
+	"fovea/internal/httpserver"
 	"fovea/internal/requestid"
 )
 
@@ -56,19 +57,15 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(out).EnableFullDuplex() // fails only outside a server, as in tests
 		defer rc.seal(out)
 	}
-	if r.Method == http.MethodConnect || r.RequestURI == "*" {
-		refuse(out, rc, apierror.New(apierror.MethodNotAllowed, "the gateway forwards requests for routes only"))
-		out.ended = true
-		return
-	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), g.requestTimeout, errTotal)
 	defer cancel()
-	if err := rc.readFirstBytes(r); err != nil {
+	if r.Method == http.MethodConnect || r.RequestURI == "*" {
+		refuse(out, rc, apierror.New(apierror.MethodNotAllowed, "the gateway forwards requests for routes only"))
+	} else if err := rc.readFirstBytes(r); err != nil {
 		refuse(out, rc, apierror.From(err))
-		out.ended = true
-		return
+	} else {
+		g.proxy.ServeHTTP(out, rc.forProxy(ctx, r))
 	}
-	g.proxy.ServeHTTP(out, rc.forProxy(ctx, r))
 	out.ended = true
 }
 
@@ -106,4 +103,14 @@ func (g *Gateway) modify(res *http.Response) error {
 	rc.admitted.Release()           // a client that is slow to read its response holds no slot
 	res.Header.Del(requestIDHeader) // the gateway has set it already
 	return nil
+}
+
+// refuse responds with an error.
+func refuse(w http.ResponseWriter, rc *requestContext, e *apierror.Error) {
+	rc.err = e
+	if e.Code == apierror.Canceled {
+		rc.status = e.Code.Status()
+		panic(http.ErrAbortHandler) // closes the connection; net/http would respond with 200 otherwise
+	}
+	httpserver.WriteError(w, e, rc.id, nil)
 }

@@ -24,6 +24,9 @@ const (
 	unavailable reason = "unavailable" // 502 or 503
 )
 
+// unknown reports whether the backend cannot know of the request.
+func (r reason) unknown() bool { return r == dialFailed || r == stale }
+
 var reasons = []reason{dialFailed, stale, notSent, timedOut, stalled, lost, cut, unavailable}
 
 const (
@@ -55,7 +58,11 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	if rc.backend = t.balancer.acquire(); rc.backend == nil {
 		return nil, apierror.New(apierror.NotReady, "no replica is ready")
 	}
-	defer t.endLossRetry(rc)
+	defer func() {
+		if rc.lossRetry {
+			<-t.lossRetry // the next request may be retried after a loss
+		}
+	}()
 	for {
 		try := &attempt{balancer: t.balancer, backend: rc.backend, body: rc.body, last: rc.resent || !repeatable(req.Method)}
 		res, err := try.send(t.transport, req)
@@ -97,19 +104,8 @@ func examined(status int) bool {
 // all others are tried; if it may have run it, one other.
 func (t *retrier) retry(req *http.Request, rc *requestContext, why reason) bool {
 	ctx := req.Context()
-	if ctx.Err() != nil || rc.clientFailed() {
-		return false
-	}
-	switch why {
-	case dialFailed, stale:
-		if !rc.body.replayable() {
-			return false
-		}
-	case lost, stalled, timedOut, unavailable:
-		if rc.resent || !repeatable(req.Method) || !rc.body.replayable() {
-			return false
-		}
-	default:
+	if ctx.Err() != nil || rc.clientFailed() || !rc.body.replayable() || why == notSent ||
+		!why.unknown() && (rc.resent || !repeatable(req.Method)) {
 		return false
 	}
 	failed := rc.backend
@@ -127,7 +123,7 @@ func (t *retrier) retry(req *http.Request, rc *requestContext, why reason) bool 
 	t.balancer.release(failed)
 	t.metrics.retries.Inc()
 	rc.backend, rc.retried = next, true
-	rc.resent = rc.resent || why != dialFailed && why != stale
+	rc.resent = rc.resent || !why.unknown()
 	return true
 }
 
@@ -178,14 +174,6 @@ func (t *retrier) spareAfterLoss(ctx context.Context, rc *requestContext) *backe
 			return nil
 		case <-ticker.C:
 		}
-	}
-}
-
-// endLossRetry lets the next request be retried after a loss.
-func (t *retrier) endLossRetry(rc *requestContext) {
-	if rc.lossRetry {
-		<-t.lossRetry
-		rc.lossRetry = false
 	}
 }
 

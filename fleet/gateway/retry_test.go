@@ -163,6 +163,26 @@ func TestRetriesAreLimited(t *testing.T) {
 	}
 }
 
+// net/http sends no request with a line break in a header, to any backend.
+func TestRequestThatCannotBeSentIsNotRetried(t *testing.T) {
+	var hits atomic.Int64
+	f := start(t, nil, server(t, "a", echo(&hits)), server(t, "b", echo(&hits)))
+	rc := &requestContext{}
+	req, err := http.NewRequestWithContext(context.WithValue(t.Context(), requestContextKey{}, rc), http.MethodPost, f.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header["X"] = []string{"\n"}
+	res, err := f.retrier.RoundTrip(req)
+	if err == nil {
+		_ = res.Body.Close()
+	}
+	if apierror.From(err).Code != apierror.Malformed || rc.retried || hits.Load() != 0 {
+		t.Errorf("%v; retried: %t; the replicas got %d", err, rc.retried, hits.Load())
+	}
+	f.balancer.release(rc.backend)
+}
+
 func TestNoBackendReachable(t *testing.T) {
 	for name, replicas := range map[string]func(t *testing.T) []Replica{
 		"no replica":        func(*testing.T) []Replica { return nil },

@@ -62,6 +62,33 @@ func TestOwnRoutes(t *testing.T) {
 	}
 }
 
+// Neither a draining replica nor a removed one with a request in flight makes the gateway ready.
+func TestDrainingAndRemovedReplicasAreNotReady(t *testing.T) {
+	end := make(chan struct{})
+	a := server(t, "a", func(http.ResponseWriter, *http.Request) { <-end })
+	f := start(t, nil, a)
+	got := make(chan reply, 1)
+	go func() { got <- f.post("/predict", "image") }()
+	until(t, "a request in flight", func() bool { return f.balancer.InFlight("a") == 1 })
+	if err := f.balancer.Set(nil); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.get("/ready"); r.status != 503 || !strings.Contains(r.body, `"removed"`) {
+		t.Errorf("removed: %+v", r)
+	}
+	close(end)
+	wait(t, "the response", got)
+	if err := f.balancer.Set([]Replica{a}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.balancer.Drain(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.get("/ready"); r.status != 503 || !strings.Contains(r.body, `"draining"`) {
+		t.Errorf("draining: %+v", r)
+	}
+}
+
 func TestNonRoutes(t *testing.T) {
 	var hits atomic.Int64
 	f := start(t, nil, server(t, "a", echo(&hits)))

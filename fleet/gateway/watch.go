@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -50,7 +51,7 @@ func (lb *Balancer) checkActivity(stallTimeout time.Duration) (probe []*backend)
 	defer lb.mu.Unlock()
 	now := lb.clock()
 	overdueAfter := stallTimeout / overdueDivisor
-	for b := range lb.all() {
+	for _, b := range lb.all() {
 		d := b.inactiveFor(now)
 		if b.unresponsive { // until it shows activity, even if it owes nothing any more
 			d = now - time.Duration(b.lastActive.Load())
@@ -61,7 +62,7 @@ func (lb *Balancer) checkActivity(stallTimeout time.Duration) (probe []*backend)
 			probe = append(probe, b)
 		}
 	}
-	for b := range lb.all() {
+	for _, b := range lb.all() {
 		if b.unresponsive && lb.hasAlternative(b) {
 			for a := range b.attempts {
 				if d, waiting := a.waitingFor(now); waiting && d >= overdueAfter && a.retryable() {
@@ -75,12 +76,7 @@ func (lb *Balancer) checkActivity(stallTimeout time.Duration) (probe []*backend)
 
 // hasAlternative reports whether another backend in rotation is responsive. The lock is held.
 func (lb *Balancer) hasAlternative(to *backend) bool {
-	for _, b := range lb.listed {
-		if b != to && b.rank(lb.now()) <= 1 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(lb.listed, func(b *backend) bool { return b != to && b.rank(lb.now()) <= 1 })
 }
 
 // probed records the result of a probe.
@@ -98,7 +94,7 @@ func (lb *Balancer) probed(b *backend, answered bool) {
 func (lb *Balancer) resetActivity() {
 	lb.mu.Lock()
 	defer lb.mu.Unlock()
-	for b := range lb.all() {
+	for _, b := range lb.all() {
 		b.active(lb.clock())
 	}
 }
@@ -136,10 +132,7 @@ func (g *Gateway) probe(ctx context.Context, b *backend) bool {
 	if err != nil {
 		return false
 	}
-	_, err = io.CopyN(io.Discard, res.Body, headSize)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
+	_, err = io.Copy(io.Discard, io.LimitReader(res.Body, headSize))
 	return errors.Join(err, res.Body.Close()) == nil
 }
 

@@ -147,7 +147,7 @@ func (b *batch) run(run func(ctx context.Context, rows int) error) {
 // ErrAbandoned is why a run was terminated: for abandonAfter, none of its requests had been waiting for it.
 var ErrAbandoned = errors.New("every request of the run has timed out or was canceled")
 
-// abandonAfter is how long a run without requests goes on. Most end by themselves in that time.
+// abandonAfter is how long a run without requests continues. Most end by themselves in that time.
 const abandonAfter = time.Second
 
 // abandon terminates the run after a while, since no request waits for it. The mutex is held.

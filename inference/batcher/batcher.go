@@ -68,7 +68,7 @@ func (b *Batcher) Open() {
 
 // yieldEvery is how long an instance runs without yielding to every other goroutine. A call into C keeps its processor.
 // Where cores are busy, Go puts connections that have become readable into its global queue, which a processor with
-// work of its own checks only once in 61 times (runtime.findRunnable). With a run of milliseconds each time, a request
+// local work checks only once in 61 times (runtime.findRunnable). With a run of milliseconds each time, a request
 // would stay unread for half a second. Yielding after each run makes batches wait for decoders.
 const yieldEvery = 50 * time.Millisecond
 

@@ -42,6 +42,7 @@ type Batch struct {
 // bucket is one batch size and its native tensors over the first rows of the memory.
 type bucket struct {
 	size    int
+	hasRun  bool // on CUDA
 	inputs  []ort.Value
 	outputs []ort.Value // nil: allocated by ONNX Runtime
 }
@@ -65,7 +66,7 @@ func (s *Session) NewBatch(ctx context.Context, spec BatchSpec) (batch *Batch, e
 	if b.options, err = ort.NewRunOptions(); err != nil {
 		return nil, s.batchError(errors.Join(err, b.Close()))
 	}
-	liveValues.Add(1)
+	liveObjects.Add(1)
 	done := terminateWith(ctx, b.options)
 	if err := done(b.build(sizes, shapes, spec.Trial)); err != nil {
 		return nil, s.batchError(errors.Join(err, b.Close()))
@@ -79,7 +80,7 @@ func (s *Session) batchError(err error) error {
 
 func (b *Batch) build(sizes []int, shapes [][]int64, fill FillTrial) error {
 	for i, info := range b.parent.inputs {
-		t, err := b.allocate(info, shapes[i], b.rows)
+		t, err := b.allocate(info, shapes[i])
 		if err != nil {
 			return fmt.Errorf("input %q: %w", info.Name, err)
 		}
@@ -110,7 +111,7 @@ func (b *Batch) buildOutputs() error {
 		t := tensor{info: info, rowShape: layout.shape}
 		if !layout.varies() {
 			var err error
-			if t, err = b.allocate(info, layout.shape, b.rows); err != nil {
+			if t, err = b.allocate(info, layout.shape); err != nil {
 				return fmt.Errorf("output %q: %w", info.Name, err)
 			}
 		}
@@ -201,16 +202,14 @@ func (b *Batch) run(ctx context.Context, on *ort.DynamicAdvancedSession, rows in
 	return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, err)
 }
 
-// call runs one bucket. A session's first run of a size on CUDA may load more CUDA libraries, which install signal
+// call runs one bucket. The first run of a size on CUDA may load more CUDA libraries, which install signal
 // handlers; later runs skip the check.
 func (b *Batch) call(on *ort.DynamicAdvancedSession, at *bucket) (err error) {
-	if b.parent.device.Kind != CUDA || b.parent.hasRun(at.size) {
+	if b.parent.device.Kind != CUDA || at.hasRun {
 		return b.compute(on, at)
 	}
 	sigaction.Preserve(func() { err = b.compute(on, at) })
-	if err == nil {
-		b.parent.markRun(at.size)
-	}
+	at.hasRun = err == nil
 	return err
 }
 
@@ -230,7 +229,7 @@ func (b *Batch) Close() error {
 	}
 	if b.options != nil {
 		errs = append(errs, b.options.Destroy())
-		liveValues.Add(-1)
+		liveObjects.Add(-1)
 	}
 	b.buckets, b.inputs, b.outputs, b.views, b.session, b.options = nil, nil, nil, nil, nil, nil
 	b.parent.release()

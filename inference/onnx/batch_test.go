@@ -83,7 +83,7 @@ func TestUnwrittenRowsAreNaNAndIndependent(t *testing.T) {
 	}
 	for _, row := range []int{0, 2} {
 		if got := floats(b.Outputs(row)[0].Data); !near(got, g.Y[row]) {
-			t.Errorf("row %d is %v beside rows of NaN, want %v", row, got, g.Y[row])
+			t.Errorf("row %d is %v next to rows of NaN, want %v", row, got, g.Y[row])
 		}
 	}
 }
@@ -259,8 +259,8 @@ func TestInvalidBatchesAreRefused(t *testing.T) {
 		"more rows than buckets":        {"conv", BatchSpec{Rows: 9, Buckets: []int{1, 8}}, "must be the number of rows"},
 		"another row shape":             {"conv", BatchSpec{Rows: 1, RowShapes: [][]int64{{3, 5, 5}}}, "the file has [3 6 5]"},
 		"row shapes of other inputs":    {"conv", BatchSpec{Rows: 1, RowShapes: [][]int64{nil, nil}}, "2 row shapes for 1 inputs"},
-		"an open shape that none gave":  {"open", BatchSpec{Rows: 1}, "must be given"},
-		"a row shape with nothing":      {"open", BatchSpec{Rows: 1, RowShapes: [][]int64{{1, 0, 4}}}, "must be given"},
+		"an open shape that none gave":  {"open", BatchSpec{Rows: 1}, "is required"},
+		"a row shape with nothing":      {"open", BatchSpec{Rows: 1, RowShapes: [][]int64{{1, 0, 4}}}, "is required"},
 		"a row beyond all bounds":       {"open", BatchSpec{Rows: 1, RowShapes: [][]int64{{1, 1 << 40, 1 << 40}}}, "more than"},
 		"an output without a batch":     {"summed", BatchSpec{Rows: 2}, "the first dimension must be the batch"},
 		"a float16 output that is open": {"halfopen", BatchSpec{Rows: 1}, "is float16 and the file leaves its shape open"},

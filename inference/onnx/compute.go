@@ -123,11 +123,9 @@ func (s *Session) classify(err error) error {
 	if s.device.Kind != CUDA {
 		return err
 	}
-	return deviceError(s.device, err, func() int {
-		cuda, openErr := openCUDA()
-		if openErr != nil {
-			return 0
-		}
-		return cuda.State(s.device.Index)
-	})
+	persistent := 0
+	if cuda, openErr := openCUDA(); openErr == nil {
+		persistent = cuda.State(s.device.Index)
+	}
+	return deviceError(s.device, err, persistent)
 }

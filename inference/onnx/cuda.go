@@ -1,10 +1,12 @@
 package onnx
 
 import (
+	"cmp"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,11 +39,8 @@ func (o CUDAOptions) Validate() error {
 	if o.MemLimit < 0 {
 		errs = append(errs, fmt.Errorf("memory limit %d: must be 0 (four fifths of what is free) or a number of bytes", o.MemLimit))
 	}
-	switch o.ConvSearch {
-	case "", "HEURISTIC", "EXHAUSTIVE", "DEFAULT":
-	default:
-		errs = append(errs, fmt.Errorf("convolution search %q: allowed are HEURISTIC, EXHAUSTIVE and DEFAULT",
-			o.ConvSearch))
+	if !slices.Contains([]string{"", "HEURISTIC", "EXHAUSTIVE", "DEFAULT"}, o.ConvSearch) {
+		errs = append(errs, fmt.Errorf("convolution search: %q is not one of HEURISTIC, EXHAUSTIVE, DEFAULT", o.ConvSearch))
 	}
 	return errors.Join(errs...)
 }
@@ -49,14 +48,10 @@ func (o CUDAOptions) Validate() error {
 // provider returns the provider's own options. The arena grows only by what is requested (kSameAsRequested); rounding up
 // to a power of two would reach the limit early.
 func (o CUDAOptions) provider(device Device) map[string]string {
-	search := o.ConvSearch
-	if search == "" {
-		search = "HEURISTIC"
-	}
 	return map[string]string{
 		"device_id":                 strconv.Itoa(device.Index),
 		"arena_extend_strategy":     "kSameAsRequested",
-		"cudnn_conv_algo_search":    search,
+		"cudnn_conv_algo_search":    cmp.Or(o.ConvSearch, "HEURISTIC"),
 		"do_copy_in_default_stream": "1",
 		"gpu_mem_limit":             strconv.FormatInt(o.MemLimit, 10),
 		"use_tf32":                  flag(!o.NoTF32),
@@ -88,7 +83,7 @@ func flag(on bool) string {
 }
 
 // cpuFallback is ONNX Runtime 1.30's message when a node has no kernel on the session's device and
-// session.disable_cpu_ep_fallback forbids the CPU (inference_session.cc). The error has no code of its own.
+// session.disable_cpu_ep_fallback forbids the CPU (inference_session.cc). The error has no specific code.
 const cpuFallback = "graph nodes that are assigned to the default CPU EP"
 
 // createCUDA creates a session that runs entirely on the GPU. If parts of the model can only run on the CPU, the session
@@ -172,9 +167,9 @@ func openCUDA() (*native.CUDA, error) {
 	if cudaRuntime.cuda != nil {
 		return cudaRuntime.cuda, nil
 	}
-	folder, err := libraryFolder()
-	if err != nil {
-		return nil, err
+	lib, folder := openLibrary()
+	if lib == nil {
+		return nil, errNotOpen
 	}
 	cudart, err := loadProviderLibraries(filepath.Join(folder, providerName))
 	if err != nil {
@@ -197,7 +192,7 @@ func loadProviderLibraries(path string) (*native.Library, error) {
 			providerName, libraryName, err)
 	}
 	var cudart *native.Library
-	var missing []error
+	var missing []string
 	for _, name := range append(needed, cudnnName) {
 		lib, err := native.Load(name)
 		if err != nil {
@@ -209,7 +204,7 @@ func loadProviderLibraries(path string) (*native.Library, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, listErrors(missing)
+		return nil, errors.New(strings.Join(missing, "; "))
 	}
 	if cudart == nil {
 		return nil, fmt.Errorf("%s does not name a CUDA runtime (libcudart)", path)
@@ -229,22 +224,13 @@ func neededBy(path string) ([]string, error) {
 
 // notFound names the missing library. The linker's message is added when it is about another library, which name
 // depends on.
-func notFound(name string, err error) error {
+func notFound(name string, err error) string {
 	hint := ""
 	if name == "libcuda.so.1" {
 		hint = ", part of the NVIDIA driver"
 	}
 	if strings.HasPrefix(err.Error(), name+": cannot open shared object file") {
-		return fmt.Errorf("%s not found (needed by %s%s)", name, providerName, hint)
+		return fmt.Sprintf("%s not found (needed by %s%s)", name, providerName, hint)
 	}
-	return fmt.Errorf("%s cannot be loaded (needed by %s%s): %w", name, providerName, hint, err)
-}
-
-// listErrors joins errors on one line.
-func listErrors(errs []error) error {
-	texts := make([]string, len(errs))
-	for i, err := range errs {
-		texts[i] = err.Error()
-	}
-	return errors.New(strings.Join(texts, "; "))
+	return fmt.Sprintf("%s cannot be loaded (needed by %s%s): %v", name, providerName, hint, err)
 }

@@ -35,10 +35,8 @@ func ParseDevice(s string) (Device, error) {
 	switch s {
 	case "", auto:
 		return Device{Kind: auto}, nil
-	case CPU:
-		return Device{Kind: CPU}, nil
-	case CUDA:
-		return Device{Kind: CUDA}, nil
+	case CPU, CUDA:
+		return Device{Kind: s}, nil
 	}
 	if number, ok := strings.CutPrefix(s, CUDA+":"); ok {
 		n, err := strconv.ParseUint(number, 10, 16)
@@ -46,7 +44,7 @@ func ParseDevice(s string) (Device, error) {
 			return Device{Kind: CUDA, Index: int(n)}, nil
 		}
 	}
-	return Device{}, fmt.Errorf("device %q is not known; allowed are auto, cpu, cuda and cuda:N", s)
+	return Device{}, fmt.Errorf("device: %q is not one of auto, cpu, cuda, cuda:N", s)
 }
 
 // Pick chooses the device that want names (see ParseDevice) and gives the reason. A CUDA device that cannot be used is an
@@ -54,16 +52,13 @@ func ParseDevice(s string) (Device, error) {
 // be open.
 func Pick(want string) (device Device, why string, err error) {
 	device, err = ParseDevice(want)
-	if err != nil {
-		return Device{}, "", err
+	if err == nil && device.Kind == CUDA {
+		err = checkCUDA(device)
 	}
-	switch device.Kind {
-	case CPU:
-		return device, "requested", nil
-	case CUDA:
-		if err := checkCUDA(device); err != nil {
-			return Device{}, "", err
-		}
+	switch {
+	case err != nil:
+		return Device{}, "", err
+	case device.Kind != auto:
 		return device, "requested", nil
 	}
 	device = Device{Kind: CUDA}

@@ -49,44 +49,27 @@ var lostCodes = map[int]string{
 	721: "cudaErrorTensorMemoryLeak",    // process
 	810: "cudaErrorMpsClientTerminated", // process: terminated by the MPS server
 	911: "cudaErrorExternalDevice",      // process
-	999: "cudaErrorUnknown",             // the driver's error after an Xid without a code of its own
+	999: "cudaErrorUnknown",             // the driver's error after an Xid without a specific code
 }
 
 // IsDeviceLost reports whether err means that the device is lost to this process and only a restart helps. Errors such as
 // out of memory do not.
 func IsDeviceLost(err error) bool {
-	var device *DeviceError
-	if !errors.As(err, &device) {
-		return false
-	}
-	_, lost := lostCodes[device.Code]
-	return lost
+	device, ok := errors.AsType[*DeviceError](err)
+	return ok && lostCodes[device.Code] != ""
 }
 
 // cudaFailure matches ONNX Runtime 1.30's message for a failed CUDA call: "CUDA failure 700: an illegal memory access was
-// encountered ; GPU=0 ; …" (cuda_call.cc). cuBLAS and cuDNN failures look alike but have numbers of their own, which say
+// encountered ; GPU=0 ; …" (cuda_call.cc). cuBLAS and cuDNN failures look alike but have different numbers, which say
 // nothing about the device.
-var cudaFailure = regexp.MustCompile(`\bCUDA failure (\d+)\b`)
+var cudaFailure = regexp.MustCompile(`\bCUDA failure (\d{1,9})\b`)
 
-// parseCode is the CUDA error in the text of err, 0 for none.
-func parseCode(err error) int {
-	match := cudaFailure.FindStringSubmatch(err.Error())
-	if match == nil {
-		return 0
-	}
-	code, err := strconv.Atoi(match[1])
-	if err != nil {
-		return 0
-	}
-	return code
-}
-
-// deviceError wraps the error of a run on device. state returns the error that persists on the device; it takes
+// deviceError wraps the error of a run on device. persistent is the error that persists on the device, 0 for none; it takes
 // precedence over the text, in which a failed cuDNN call can hide it.
-func deviceError(device Device, err error, state func() int) error {
-	code := state()
-	if code == 0 {
-		code = parseCode(err)
+func deviceError(device Device, err error, persistent int) error {
+	code := persistent
+	if match := cudaFailure.FindStringSubmatch(err.Error()); code == 0 && match != nil {
+		code, _ = strconv.Atoi(match[1])
 	}
 	return &DeviceError{Device: device, Code: code, Name: lostCodes[code], Cause: err}
 }

@@ -24,7 +24,7 @@ func TestParseDevice(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999", "cpu:0", " cpu"} {
-		if got, err := ParseDevice(text); err == nil || !strings.Contains(err.Error(), "allowed are auto, cpu, cuda") {
+		if got, err := ParseDevice(text); err == nil || !strings.Contains(err.Error(), "is not one of auto, cpu, cuda") {
 			t.Errorf("%q is %s, error %v", text, got, err)
 		}
 	}
@@ -147,7 +147,6 @@ func TestArenaLimitFollowsFreeMemory(t *testing.T) {
 
 func TestIsDeviceLost(t *testing.T) {
 	device := Device{Kind: CUDA}
-	none := func() int { return 0 }
 	for name, c := range map[string]struct {
 		text    string
 		latched int
@@ -159,18 +158,15 @@ func TestIsDeviceLost(t *testing.T) {
 		"too little memory":              {text: "CUDA failure 2: out of memory ; GPU=0"},
 		"host memory pinned twice":       {text: "CUDA failure 712: part or all of the requested memory range is already mapped"},
 		"a cuDNN status of that number":  {text: "CUDNN failure 719: x", want: false},
-		"a number that goes on":          {text: "CUDA failure 7001: x"},
+		"a longer number":                {text: "CUDA failure 7001: x"},
 		"a number beyond all":            {text: "CUDA failure 99999999999999999999999: x"},
 		"an arena that is full":          {text: "Available memory of 0 is smaller than requested bytes of 1024"},
+		"hidden behind another error":    {text: "CUDA failure 2: out of memory", latched: 700, want: true},
 		"hidden behind cuDNN":            {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED", latched: 700, want: true},
 		"cuDNN alone":                    {text: "CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			latched := none
-			if c.latched != 0 {
-				latched = func() int { return c.latched }
-			}
-			err := fmt.Errorf("run: %w", deviceError(device, errors.New(c.text), latched))
+			err := fmt.Errorf("run: %w", deviceError(device, errors.New(c.text), c.latched))
 			if IsDeviceLost(err) != c.want {
 				t.Errorf("lost is %t: %v", !c.want, err)
 			}

@@ -6,18 +6,15 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
 
 	"fovea/internal/repository"
 )
 
-// Info is one input or output as the ONNX file declares it.
-type Info struct {
-	Name  string
-	DType repository.DType // its Size is 0 for unsupported types: "bool", "string", "sequence", "map"
-	Shape []int64          // including the batch dimension, which comes first; -1: left open by the file. Empty: unknown
-}
+// Info is one input or output as the ONNX file declares it. Size of an unsupported DType is 0; an empty Shape is unknown.
+type Info = repository.TensorInfo
 
 // elements are the supported element types.
 var elements = map[repository.DType]ort.TensorElementDataType{
@@ -36,24 +33,6 @@ var elements = map[repository.DType]ort.TensorElementDataType{
 
 // inputTypes are the element types allowed for inputs.
 var inputTypes = []repository.DType{repository.Float32, repository.Float16, repository.Uint8, repository.Int32, repository.Int64}
-
-// Names of unsupported types.
-var (
-	unsupportedElements = map[ort.TensorElementDataType]repository.DType{
-		ort.TensorElementDataTypeBool:       "bool",
-		ort.TensorElementDataTypeString:     "string",
-		ort.TensorElementDataTypeBFloat16:   "bfloat16",
-		ort.TensorElementDataTypeComplex64:  "complex64",
-		ort.TensorElementDataTypeComplex128: "complex128",
-	}
-	unsupportedValues = map[ort.ONNXType]repository.DType{
-		ort.ONNXTypeSequence:     "sequence",
-		ort.ONNXTypeMap:          "map",
-		ort.ONNXTypeOptional:     "optional",
-		ort.ONNXTypeSparseTensor: "sparse tensor",
-		ort.ONNXTypeOpaque:       "opaque",
-	}
-)
 
 // File is what an ONNX file declares.
 type File struct {
@@ -75,10 +54,16 @@ func ReadFile(path string) (*File, error) {
 // graph optimizations.
 func readFile(path string) (*File, error) {
 	if !ort.IsInitialized() {
-		return nil, errors.New("ONNX Runtime is not open")
+		return nil, errNotOpen
 	}
-	if err := checkFile(path); err != nil {
+	stat, err := os.Stat(path)
+	switch {
+	case err != nil:
 		return nil, err
+	case !stat.Mode().IsRegular():
+		return nil, errors.New("is not a file")
+	case stat.Size() == 0:
+		return nil, errors.New("is empty")
 	}
 	options, err := ort.NewSessionOptions()
 	if err != nil {
@@ -105,20 +90,6 @@ func readFile(path string) (*File, error) {
 		}
 	}
 	return file, nil
-}
-
-func checkFile(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("is not a file")
-	}
-	if info.Size() == 0 {
-		return errors.New("is empty")
-	}
-	return nil
 }
 
 // selectOutputs returns the inputs and the named outputs (nil: all), in the order of the file.
@@ -149,20 +120,19 @@ func infos(from []ort.InputOutputInfo) []Info {
 // dtypeOf is the element type of a tensor, or the name of an unsupported type.
 func dtypeOf(info ort.InputOutputInfo) repository.DType {
 	if info.OrtValueType != ort.ONNXTypeTensor {
-		if name, ok := unsupportedValues[info.OrtValueType]; ok {
-			return name
-		}
-		return repository.DType(info.OrtValueType.String())
+		return typeName(info.OrtValueType.String(), "ONNX_TYPE_")
 	}
 	for dtype, e := range elements {
 		if e == info.DataType {
 			return dtype
 		}
 	}
-	if name, ok := unsupportedElements[info.DataType]; ok {
-		return name
-	}
-	return repository.DType(info.DataType.String())
+	return typeName(info.DataType.String(), "ONNX_TENSOR_ELEMENT_DATA_TYPE_")
+}
+
+// typeName turns ONNX Runtime's name of a type, such as ONNX_TYPE_SPARSE_TENSOR, into "sparse tensor".
+func typeName(name, prefix string) repository.DType {
+	return repository.DType(strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, prefix), "_", " ")))
 }
 
 func namesOf(list []Info) []string {

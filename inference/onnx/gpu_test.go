@@ -210,7 +210,7 @@ func TestGPUSaysWhatIsLeftToTheCPU(t *testing.T) {
 	}
 }
 
-// Only the simulated CUDA fails when it is told to; a real fault would end the process's work on the GPU.
+// Only the simulated CUDA fails on request; a real fault would end the process's work on the GPU.
 func TestSimulatedFaultStays(t *testing.T) {
 	file := os.Getenv("SIMCUDA_FAULT_FILE")
 	if file == "" {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,14 +32,16 @@ var library struct {
 	native  *native.Library
 }
 
-// openLibrary is the open ONNX Runtime, nil if there is none.
-func openLibrary() *native.Library {
+var errNotOpen = errors.New("ONNX Runtime is not open")
+
+// openLibrary is the open ONNX Runtime and its folder, which also holds its providers; nil if there is none.
+func openLibrary() (lib *native.Library, folder string) {
 	library.Lock()
 	defer library.Unlock()
 	if library.opened == 0 {
-		return nil
+		return nil, ""
 	}
-	return library.native
+	return library.native, filepath.Dir(library.path)
 }
 
 // Open loads ONNX Runtime from libraryPath (a file, or a folder that holds libonnxruntime.so). If that is empty, it tries
@@ -82,7 +84,7 @@ func Close() error {
 	library.Lock()
 	defer library.Unlock()
 	if library.opened == 0 {
-		return errors.New("ONNX Runtime is not open")
+		return errNotOpen
 	}
 	if library.opened > 1 {
 		library.opened--
@@ -103,16 +105,6 @@ func Version() string {
 	library.Lock()
 	defer library.Unlock()
 	return library.version
-}
-
-// libraryFolder is the folder of the open ONNX Runtime, which also holds its providers.
-func libraryFolder() (string, error) {
-	library.Lock()
-	defer library.Unlock()
-	if library.opened == 0 {
-		return "", errors.New("ONNX Runtime is not open")
-	}
-	return filepath.Dir(library.path), nil
 }
 
 // startRuntime initializes ONNX Runtime without its own log on standard error: every error is also returned.
@@ -155,25 +147,17 @@ func checkVersion(path string) (lib *native.Library, version string, err error) 
 		return nil, "", err
 	}
 	if !atLeast(version, minimumVersion) {
-		return nil, "", fmt.Errorf("ONNX Runtime at %s is version %s; %s or newer is needed", path, version,
-			minimumVersion)
+		return nil, "", fmt.Errorf("ONNX Runtime at %s is version %s; %s or newer is needed", path, version, minimumVersion)
 	}
 	return lib, version, nil
 }
 
 // atLeast compares versions by their major and minor numbers.
 func atLeast(version, minimum string) bool {
-	v, m := majorMinor(version), majorMinor(minimum)
-	return v[0] > m[0] || v[0] == m[0] && v[1] >= m[1]
-}
-
-func majorMinor(version string) (numbers [2]int) {
-	for i, part := range strings.SplitN(version, ".", 3) {
-		if i < 2 {
-			numbers[i], _ = strconv.Atoi(part) // anything else counts as 0, which is too old
-		}
-	}
-	return numbers
+	var v, m [2]int // what cannot be parsed counts as 0
+	_, _ = fmt.Sscanf(version, "%d.%d", &v[0], &v[1])
+	_, _ = fmt.Sscanf(minimum, "%d.%d", &m[0], &m[1])
+	return slices.Compare(v[:], m[:]) >= 0
 }
 
 func findLibrary(given string) (string, error) {
@@ -232,10 +216,7 @@ func libraryFile(given string) (string, error) {
 	return path, nil
 }
 
-var (
-	liveSessions atomic.Int64
-	liveValues   atomic.Int64
-)
+var liveObjects atomic.Int64 // sessions and tensors
 
 // Live is the number of native objects that have not been freed: sessions, tensors and blocks of tensor memory.
-func Live() int64 { return liveSessions.Load() + liveValues.Load() + native.Blocks() }
+func Live() int64 { return liveObjects.Load() + native.Blocks() }

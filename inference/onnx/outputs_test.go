@@ -12,7 +12,7 @@ import (
 	"fovea/internal/repository"
 )
 
-// doubled is a model of "y", twice the input "x", beside outputs of types that are not read and of all number types.
+// doubled is a model of "y", twice the input "x", with outputs of types that are not read and of all number types.
 func doubled() *onnxwriter.Model {
 	m := &onnxwriter.Model{}
 	m.Input("x", onnxwriter.Float, "n", 2)
@@ -39,7 +39,7 @@ func TestOnlySelectedOutputsAreFetched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []Info{{"bool", "bool", nil}, {"sequence", "sequence", nil}, {"text", "string", nil}, {"float64", repository.Float64, nil}} {
+	for _, want := range []Info{{Name: "bool", DType: "bool"}, {Name: "sequence", DType: "sequence"}, {Name: "text", DType: "string"}, {Name: "float64", DType: repository.Float64}} {
 		if i := slices.IndexFunc(file.Outputs, func(o Info) bool { return o.Name == want.Name }); i < 0 || file.Outputs[i].DType != want.DType {
 			t.Errorf("%s is not declared as %s: %+v", want.Name, want.DType, file.Outputs)
 		}

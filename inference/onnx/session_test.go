@@ -15,8 +15,8 @@ func TestSessionReportsDeclaredInputsAndOutputs(t *testing.T) {
 	open(t)
 	s := load(t, "testdata/types.onnx", Options{})
 	want := []Info{
-		{"f", repository.Float32, []int64{-1, 3}}, {"h", repository.Float16, []int64{-1, 3}}, {"u", repository.Uint8, []int64{-1, 3}},
-		{"i", repository.Int32, []int64{-1, 2}}, {"l", repository.Int64, []int64{-1, 1}},
+		{Name: "f", DType: repository.Float32, Shape: []int64{-1, 3}}, {Name: "h", DType: repository.Float16, Shape: []int64{-1, 3}}, {Name: "u", DType: repository.Uint8, Shape: []int64{-1, 3}},
+		{Name: "i", DType: repository.Int32, Shape: []int64{-1, 2}}, {Name: "l", DType: repository.Int64, Shape: []int64{-1, 1}},
 	}
 	for i, got := range s.Inputs() {
 		if got.Name != want[i].Name || got.DType != want[i].DType || !slices.Equal(got.Shape, want[i].Shape) {

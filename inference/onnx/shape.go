@@ -31,10 +31,7 @@ func (s *Session) buckets(spec BatchSpec) ([]int, error) {
 
 // FixedBatch is the batch size that the file fixes, 0 if any size is accepted.
 func (s *Session) FixedBatch() int {
-	n, err := s.fixedBatch()
-	if err != nil {
-		return 0 // NewBatch reports the error
-	}
+	n, _ := s.fixedBatch() // NewBatch reports the error
 	return n
 }
 
@@ -71,18 +68,13 @@ func (s *Session) rowShapes(given [][]int64) ([][]int64, error) {
 		if given != nil && given[i] != nil {
 			shape = given[i]
 		}
-		if !matches(shape, declared) {
+		if !slices.EqualFunc(shape, declared, func(n, fixed int64) bool { return fixed < 0 || n == fixed }) {
 			return nil, fmt.Errorf("input %q: row shape %v was requested, but the file has %v", info.Name, shape, declared)
 		}
 		if slices.Min(append([]int64{1}, shape...)) < 1 {
-			return nil, fmt.Errorf("input %q: the file leaves the row shape open (%v); it must be given", info.Name, shape)
+			return nil, fmt.Errorf("input %q: a row shape is required, since the file leaves it open (%v)", info.Name, shape)
 		}
 		shapes[i] = slices.Clone(shape)
 	}
 	return shapes, nil
-}
-
-// matches reports whether shape matches the declared shape, in which -1 matches any size.
-func matches(shape, declared []int64) bool {
-	return slices.EqualFunc(shape, declared, func(a, b int64) bool { return b < 0 || a == b })
 }

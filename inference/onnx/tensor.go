@@ -21,21 +21,21 @@ type tensor struct {
 	block    *native.Block // nil for an output whose shape varies between runs
 }
 
-// allocate allocates rows rows of a tensor.
-func (b *Batch) allocate(info Info, rowShape []int64, rows int) (tensor, error) {
+// allocate allocates the batch's rows of a tensor.
+func (b *Batch) allocate(info Info, rowShape []int64) (tensor, error) {
 	t := tensor{info: info, rowShape: rowShape}
 	elements, err := count(rowShape)
 	if err != nil {
 		return t, err
 	}
 	t.rowBytes = elements * info.DType.Size()
-	t.block, err = b.parent.memory(t.rowBytes * rows)
+	t.block, err = b.parent.memory(t.rowBytes * b.rows)
 	return t, err
 }
 
 // memory returns tensor memory for the session's device.
 func (s *Session) memory(size int) (*native.Block, error) {
-	if s.device.Kind != CUDA || s.pageable {
+	if s.device.Kind != CUDA || s.options.CUDA.Pageable {
 		return native.Alloc(size)
 	}
 	cuda, err := openCUDA()
@@ -63,7 +63,7 @@ func newValue(dtype repository.DType, shape []int64, memory []byte) (ort.Value, 
 	if err != nil {
 		return nil, err
 	}
-	liveValues.Add(1)
+	liveObjects.Add(1)
 	return value, nil
 }
 
@@ -73,7 +73,7 @@ func destroy(values []ort.Value) error {
 	for _, value := range values {
 		if value != nil {
 			errs = append(errs, value.Destroy())
-			liveValues.Add(-1)
+			liveObjects.Add(-1)
 		}
 	}
 	return errors.Join(errs...)
@@ -88,39 +88,13 @@ func present(value ort.Value) bool {
 // returns such a tensor as a copy on Go's heap. (Never float16: the binding counts one byte per element and fails.)
 func adopt(value ort.Value) (shape []int64, data []byte, err error) {
 	defer func() { err = errors.Join(err, value.Destroy()) }()
-	shape = value.GetShape()
-	switch t := value.(type) {
-	case *ort.Tensor[float32]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[float64]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[int64]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[uint64]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[int32]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[uint32]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[int16]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[uint16]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[int8]:
-		data = rawBytes(t.GetData())
-	case *ort.Tensor[uint8]:
-		data = t.GetData()
-	default:
-		err = fmt.Errorf("element type %T is not supported", value)
+	method := reflect.ValueOf(value).MethodByName("GetData") // of ort.Tensor[T], for any T
+	if !method.IsValid() {
+		return nil, nil, fmt.Errorf("element type %T is not supported", value)
 	}
-	return shape, data, err
-}
-
-func rawBytes[T float32 | float64 | int8 | int16 | int32 | int64 | uint16 | uint32 | uint64](data []T) []byte {
-	if len(data) == 0 {
-		return []byte{}
-	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), len(data)*int(unsafe.Sizeof(data[0])))
+	list := method.Call(nil)[0]
+	size := list.Len() * int(list.Type().Elem().Size())
+	return value.GetShape(), unsafe.Slice((*byte)(list.UnsafePointer()), size), nil
 }
 
 // maxElements bounds a row: no image model needs more, and products of sizes cannot overflow.

@@ -32,7 +32,7 @@ func terminateWith(ctx context.Context, options *ort.RunOptions) (done func(err 
 // between graph optimization passes and between weights, not while it folds constants. The caller must call done before
 // it frees options.
 func cancelLoad(ctx context.Context, options *ort.SessionOptions) (done func()) {
-	lib := openLibrary()
+	lib, _ := openLibrary()
 	if ctx == nil || lib == nil {
 		return func() {}
 	}

@@ -31,7 +31,7 @@ func paint(row []byte, red, green float32) {
 
 var errEnough = errors.New("enough of it")
 
-// ended is a context that ends while a run of it is under way, at the latest.
+// ended is a context that ends during a run at the latest.
 func ended(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	timer := time.AfterFunc(50*time.Millisecond, func() { cancel(errEnough) })

@@ -39,19 +39,14 @@ func (s *Session) outputLayouts(b *Batch, fill FillTrial) ([]rowLayout, error) {
 	for _, t := range b.inputs {
 		key += fmt.Sprint(t.rowShape)
 	}
-	s.mu.Lock()
-	layouts, known := s.layouts[key]
-	s.mu.Unlock()
-	if known {
-		return layouts, nil
+	if known, ok := s.layouts.Load(key); ok {
+		return known.([]rowLayout), nil
 	}
 	layouts, err := s.runTrials(b, fill)
 	if err != nil {
 		return nil, fmt.Errorf("trial run: %w", err)
 	}
-	s.mu.Lock()
-	s.layouts[key] = layouts
-	s.mu.Unlock()
+	s.layouts.Store(key, layouts)
 	return layouts, nil
 }
 

@@ -109,7 +109,11 @@ func (c *Controller) admit(address netip.Prefix, stop func(), unread func() bool
 		return nil, ErrClosed
 	}
 	now := c.now()
-	from := c.client(address)
+	from := c.clients[address]
+	if from == nil {
+		from = &client{}
+		c.clients[address] = from
+	}
 	from.requests++ // first, so that the client is not forgotten when one of its own requests is displaced
 	for float64(from.arriving+1) > c.limits.ClientShare*float64(c.limits.Requests) && c.displace(c.mostIdle(now, from)) {
 		continue
@@ -207,15 +211,6 @@ func (c *Controller) displace(q *request) bool {
 	return true
 }
 
-func (c *Controller) client(address netip.Prefix) *client {
-	from := c.clients[address]
-	if from == nil {
-		from = &client{}
-		c.clients[address] = from
-	}
-	return from
-}
-
 func (c *Controller) forget(address netip.Prefix, from *client) {
 	if from.requests == 0 && c.clients[address] == from {
 		delete(c.clients, address)
@@ -225,11 +220,6 @@ func (c *Controller) forget(address netip.Prefix, from *client) {
 func (c *Controller) track(q *request) {
 	heap.Push(&c.arriving, q)
 	q.client.arriving++
-}
-
-func (c *Controller) untrack(q *request) {
-	heap.Remove(&c.arriving, q.at)
-	q.client.arriving--
 }
 
 // byLag is a heap of requests, the one whose body lags the most first.
@@ -244,10 +234,7 @@ func (h byLag) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *byLag) Push(x any) {
-	q, ok := x.(*request)
-	if !ok {
-		return // track pushes nothing else
-	}
+	q := x.(*request)
 	q.at = len(*h)
 	*h = append(*h, q)
 }
@@ -274,9 +261,6 @@ func clientOf(hostPort string) netip.Prefix {
 	if ip.Is6() {
 		bits = 64
 	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{} // not reached: the bits fit
-	}
+	p, _ := ip.Prefix(bits) // the bits fit
 	return p
 }

@@ -322,7 +322,7 @@ func TestBurstOfIdleRequestsDoesNotBlockOthers(t *testing.T) {
 		slept  time.Duration
 	}{
 		"bodies that stopped":            {func(*request) {}, true, displaceAfter},
-		"bodies that go on arriving":     {func(q *request) { _ = q.gets(1000) }, false, maxWait},
+		"bodies that keep arriving":      {func(q *request) { _ = q.gets(1000) }, false, maxWait},
 		"bodies that are there as whole": {nil, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -118,9 +118,6 @@ func (b *Body) extend(now time.Time) error {
 
 // finish notes that the body has arrived. From now on it cannot be displaced. The caller holds the lock.
 func (b *Body) finish() error {
-	if b.arrived.Load() {
-		return nil
-	}
 	b.arrived.Store(true)
 	b.request.pause()
 	if err := b.conn.SetReadDeadline(time.Time{}); err != nil {

@@ -32,7 +32,11 @@ func (q *request) received(n int64, now time.Time) error {
 	if q.displaced {
 		return ErrDisplaced
 	}
-	q.coveredUntil = q.coveredWith(n, now)
+	if rate := float64(c.limits.MinRate); float64(n) >= rate*q.lag(now).Seconds() {
+		q.coveredUntil = now
+	} else {
+		q.coveredUntil = q.coveredUntil.Add(time.Duration(float64(n) / rate * float64(time.Second)))
+	}
 	if q.released {
 		return nil // it no longer counts, but is still read at the minimum rate
 	}
@@ -40,15 +44,6 @@ func (q *request) received(n int64, now time.Time) error {
 		heap.Fix(&c.arriving, q.at)
 	}
 	return q.grow(n, now)
-}
-
-// coveredWith returns coveredUntil after n more bytes.
-func (q *request) coveredWith(n int64, now time.Time) time.Time {
-	rate := float64(q.controller.limits.MinRate)
-	if float64(n) >= rate*q.lag(now).Seconds() {
-		return now
-	}
-	return q.coveredUntil.Add(time.Duration(float64(n) / rate * float64(time.Second)))
 }
 
 // grow counts n bytes, at the limit by displacing bodies that lag more.
@@ -88,7 +83,8 @@ func (c *Controller) freeBytes(n int64, q *request, now time.Time) bool {
 // pause stops the body's clock: it has arrived, or waits to be read.
 func (q *request) pause() {
 	if q.at >= 0 {
-		q.controller.untrack(q)
+		heap.Remove(&q.controller.arriving, q.at)
+		q.client.arriving--
 	}
 }
 

@@ -39,8 +39,6 @@ func fieldsOf(v reflect.Value) (list []field) {
 	return list
 }
 
-func (f field) isSection() bool { return isSection(f.Type()) }
-
 func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct && !isText(t) }
 
 // leaves lists the keys below a struct that have values, with their full names.
@@ -49,7 +47,7 @@ func leaves(config any) []field { return leavesOf("", reflect.Indirect(reflect.V
 func leavesOf(section string, v reflect.Value) (list []field) {
 	for _, f := range fieldsOf(v) {
 		f.name = Join(section, f.name)
-		if f.isSection() {
+		if isSection(f.Type()) {
 			list = append(list, leavesOf(f.name, f.Value)...)
 		} else {
 			list = append(list, f)

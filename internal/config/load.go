@@ -12,7 +12,7 @@ import (
 const prefix = "FOVEA_"
 
 // notKeys are variables with the prefix that are not keys: what other parts of Fovea read, and what Kubernetes gives the
-// pods beside a service named fovea. One that ends in _ stands for all that begin with it.
+// pods next to a service named fovea. One that ends in _ stands for all that begin with it.
 var notKeys = []string{
 	"FOVEA_ORT_LIBRARY", "FOVEA_CONFIG", "FOVEA_TEST_", "FOVEA_SIMNVML_", "FOVEA_PORT", "FOVEA_PORT_", "FOVEA_SERVICE_",
 }
@@ -32,10 +32,10 @@ func Read(into any, from Sources) *Report {
 	r := readFile(into, from.File)
 	keys := leaves(into)
 	r.environment(keys, from.Environment)
+	if from.Flags == nil {
+		return r
+	}
 	for _, f := range keys {
-		if from.Flags == nil {
-			break
-		}
 		given := from.Flags.Lookup(f.name)
 		if given == nil || !given.Changed {
 			continue

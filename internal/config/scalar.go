@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"math"
@@ -156,16 +157,9 @@ func typeName(v reflect.Value) string {
 	case Size:
 		return "size"
 	}
-	switch v.Kind() {
-	case reflect.Bool:
-		return "bool"
-	case reflect.Int, reflect.Int64, reflect.Uint64:
-		return "int"
-	case reflect.Float64:
-		return "float"
-	case reflect.Slice:
-		return "list"
-	default:
-		return "string"
-	}
+	return cmp.Or(kindNames[v.Kind()], "string")
+}
+
+var kindNames = map[reflect.Kind]string{
+	reflect.Bool: "bool", reflect.Int: "int", reflect.Int64: "int", reflect.Uint64: "int", reflect.Float64: "float", reflect.Slice: "list",
 }

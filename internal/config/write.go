@@ -22,7 +22,7 @@ func Write(w io.Writer, config any) error {
 func write(b *strings.Builder, v reflect.Value, indent string) {
 	for _, f := range fieldsOf(v) {
 		switch {
-		case f.isSection():
+		case isSection(f.Type()):
 			fmt.Fprintf(b, "%s%s:\n", indent, f.name)
 			write(b, f.Value, indent+"  ")
 		case f.Kind() == reflect.Map:

@@ -54,7 +54,11 @@ func parse(data []byte, file string, into any, strict bool) *Report {
 	case len(tree.Docs) > 1:
 		r.add("", "holds %d YAML documents; only one is allowed", len(tree.Docs))
 	case len(tree.Docs) == 1 && tree.Docs[0].Body != nil:
-		r.mapping(tree.Docs[0].Body, reflect.ValueOf(into).Elem(), "")
+		if keys, ok := tree.Docs[0].Body.(ast.MapNode); ok {
+			r.mapping(keys, reflect.ValueOf(into).Elem(), "")
+		} else {
+			r.add("", "want keys and values")
+		}
 	case strict:
 		r.add("", "is empty")
 	}
@@ -82,8 +86,7 @@ func tooMuch(data []byte) string {
 
 func (r *Report) syntaxError(err error) {
 	message := err.Error()
-	var e yaml.Error
-	if errors.As(err, &e) && e.GetToken() != nil {
+	if e, ok := errors.AsType[yaml.Error](err); ok && e.GetToken() != nil {
 		message = e.GetMessage()
 		r.at[""] = r.position(e.GetToken())
 	}
@@ -163,12 +166,12 @@ func (r *Report) value(node ast.Node, v reflect.Value, key string) {
 		if r.strict || !isSection(v.Type()) {
 			r.add(key, "has no value; give one or remove the key")
 		}
-	case *ast.MappingNode, *ast.MappingValueNode:
+	case ast.MapNode:
 		switch {
 		case keyed:
-			r.mapping(node, v, key)
+			r.mapping(n, v, key)
 		case v.Kind() == reflect.Slice && !isText(v.Type()):
-			r.list([]ast.Node{n}, v, key)
+			r.list([]ast.Node{node}, v, key)
 		default:
 			r.add(key, "want one value, not keys and values")
 		}
@@ -179,23 +182,18 @@ func (r *Report) value(node ast.Node, v reflect.Value, key string) {
 	}
 }
 
-func (r *Report) mapping(node ast.Node, v reflect.Value, key string) {
-	entries, ok := entriesOf(node)
-	if !ok {
-		r.add(key, "want keys and values")
-		return
-	}
-	for _, entry := range entries {
-		name := entry.Key.GetToken().Value
+func (r *Report) mapping(node ast.MapNode, v reflect.Value, key string) {
+	for entry := node.MapRange(); entry.Next(); {
+		name := entry.Key().GetToken().Value
 		path := Join(key, name)
-		r.at[path] = r.position(entry.Key.GetToken())
+		r.at[path] = r.position(entry.Key().GetToken())
 		if v.Kind() == reflect.Map {
-			r.entry(entry.Value, v, name, path)
+			r.entry(entry.Value(), v, name, path)
 			continue
 		}
 		fields := fieldsOf(v)
 		if i := slices.IndexFunc(fields, func(f field) bool { return f.name == name }); i >= 0 {
-			r.value(entry.Value, fields[i].Value, path)
+			r.value(entry.Value(), fields[i].Value, path)
 			continue
 		}
 		names := make([]string, len(fields))
@@ -205,16 +203,6 @@ func (r *Report) mapping(node ast.Node, v reflect.Value, key string) {
 		slices.Sort(names)
 		r.add(path, "unknown key; allowed here: %s", strings.Join(names, ", "))
 	}
-}
-
-func entriesOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}, true
-	}
-	return nil, false
 }
 
 // entry reads a value of a map.

@@ -25,16 +25,13 @@ const (
 )
 
 // Policy is the set of allowed origins. The zero value allows none.
-type Policy struct {
-	any     bool
-	origins []string
-}
+type Policy struct{ origins []string }
 
 // Parse parses a comma-separated list of origins, such as "https://app.example, http://localhost:3000"; Any or None.
 func Parse(text string) (Policy, error) {
 	switch strings.TrimSpace(text) {
 	case Any:
-		return Policy{any: true}, nil
+		return Policy{[]string{Any}}, nil
 	case None, "":
 		return Policy{}, nil
 	}
@@ -51,7 +48,7 @@ func Parse(text string) (Policy, error) {
 }
 
 // Enabled reports whether any origin is allowed.
-func (p Policy) Enabled() bool { return p.any || len(p.origins) > 0 }
+func (p Policy) Enabled() bool { return len(p.origins) > 0 }
 
 // allow sets the headers that let the request's origin read the response.
 func (p Policy) allow(h http.Header, r *http.Request) {
@@ -60,7 +57,7 @@ func (p Policy) allow(h http.Header, r *http.Request) {
 	switch {
 	case origin == "":
 		return
-	case p.any:
+	case p.origins[0] == Any:
 		origin = Any
 	case !slices.Contains(p.origins, origin):
 		return
@@ -69,28 +66,26 @@ func (p Policy) allow(h http.Header, r *http.Request) {
 	h.Set("Access-Control-Expose-Headers", exposed)
 }
 
-// Handler answers preflight requests, and lets pages read the responses of next, errors included, on the paths for which
-// applies returns true.
-func (p Policy) Handler(next http.Handler, applies func(path string) bool) http.Handler {
+// Handler answers preflight requests, and lets pages read the responses of next, errors included, on all paths but /metrics,
+// which only monitoring reads.
+func (p Policy) Handler(next http.Handler) http.Handler {
 	if !p.Enabled() {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !applies(r.URL.Path) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		p.allow(w.Header(), r)
-		if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
-			p.preflight(w, r)
-			return
+		if r.URL.Path != "/metrics" {
+			p.allow(w.Header(), r)
+			if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
+				preflight(w, r)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
 // preflight allows all methods and headers: no header grants access here.
-func (Policy) preflight(w http.ResponseWriter, r *http.Request) {
+func preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Add("Vary", "Access-Control-Request-Headers")
 	if h.Get("Access-Control-Allow-Origin") != "" {

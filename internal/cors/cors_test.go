@@ -50,7 +50,7 @@ func TestHandler(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := policy.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }), func(path string) bool { return path != "/metrics" })
+			h := policy.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }))
 			r := httptest.NewRequest(test.method, test.path, nil)
 			for name, value := range test.send {
 				r.Header.Set(name, value)

@@ -46,7 +46,10 @@ func (c *framedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if good, ambiguous := c.framing.scan(p[:n]); ambiguous != nil {
 		c.refused, c.rest = true, []byte(invalidHeader)
-		return c.replace(p, good)
+		if good == 0 {
+			return c.Read(p)
+		}
+		return good, nil
 	}
 	return n, err
 }
@@ -76,14 +79,6 @@ func (c *framedConn) unread() bool {
 		available = err == nil && n > 0
 	})
 	return err == nil && available
-}
-
-// replace returns the good bytes before the end of the headers, or else what replaces the rest.
-func (c *framedConn) replace(p []byte, good int) (int, error) {
-	if good > 0 {
-		return good, nil
-	}
-	return c.Read(p)
 }
 
 // part is the part of a request that the next bytes belong to.
@@ -154,7 +149,7 @@ func (f *framing) take(line []byte) error {
 		if len(line) == 0 {
 			return f.endHeaders()
 		}
-		return f.field(line)
+		f.field(line)
 	case size:
 		return f.chunkSize(line)
 	case chunkEnd:
@@ -181,10 +176,10 @@ func (f *framing) begin(line []byte) {
 
 // field notes a header about the body. A folded line is refused, as RFC 9112 section 5.2 allows: two readers may see
 // different headers in it.
-func (f *framing) field(line []byte) error {
+func (f *framing) field(line []byte) {
 	if line[0] == ' ' || line[0] == '\t' {
 		f.coded, f.lengths = true, 1 // refused at the end of the headers
-		return nil
+		return
 	}
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	switch string(bytes.ToLower(bytes.TrimSpace(name))) {
@@ -194,7 +189,6 @@ func (f *framing) field(line []byte) error {
 		f.lengths++
 		f.length = string(bytes.TrimSpace(value))
 	}
-	return nil
 }
 
 // endHeaders decides which body follows.

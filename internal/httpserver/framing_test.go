@@ -200,7 +200,7 @@ func FuzzFraming(f *testing.F) {
 }
 
 func TestLongestIdleConnectionIsClosed(t *testing.T) {
-	c := newConnections(2)
+	c := watch(&http.Server{}, 2)
 	type conn struct{ net.Conn }
 	a, b, d, e := &conn{}, &conn{}, &conn{}, &conn{}
 	steps := []struct {
@@ -229,7 +229,7 @@ func TestConnectionLimit(t *testing.T) {
 }
 
 func TestIdleConnectionsDoNotBlockOthers(t *testing.T) {
-	address := serve(t, func(s *http.Server) { s.ConnState = newConnections(8).changed })
+	address := serve(t, func(s *http.Server) { watch(s, 8) })
 	for range 40 {
 		c, err := net.Dial("tcp", address)
 		if err != nil {

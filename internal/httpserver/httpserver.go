@@ -33,7 +33,7 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
+	s := &http.Server{
 		Handler:                      handler,
 		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  read,
@@ -48,12 +48,13 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 			MaxReceiveBufferPerConnection: connectionWindow,
 			WriteByteTimeout:              idleTimeout,
 		},
-		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ConnState: newConnections(connectionLimit()).changed,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connectionKey{}, c)
 		},
 	}
+	Watch(s)
+	return s
 }
 
 type connectionKey struct{}
@@ -66,15 +67,6 @@ func Unread(r *http.Request) func() bool {
 		return nil
 	}
 	return c.unread
-}
-
-// Watch calls f at each change of a connection's state. It must be called before Serve.
-func Watch(s *http.Server, f func(net.Conn, http.ConnState)) {
-	before := s.ConnState
-	s.ConnState = func(c net.Conn, state http.ConnState) {
-		f(c, state)
-		before(c, state)
-	}
 }
 
 // Serve serves on the listener until the server is shut down, and closes it. It returns nil then.

@@ -20,11 +20,6 @@ type Config struct {
 // Defaults returns the default configuration.
 func Defaults() Config { return Config{Level: "info", Format: "auto"} }
 
-// New returns a logger that writes JSON, or coloured text on a terminal, to w. The configuration must be valid.
-func New(cfg Config, w io.Writer) *slog.Logger {
-	return slog.New(handler(cfg, w, isTerminal(w)))
-}
-
 func isTerminal(w io.Writer) bool {
 	file, isFile := w.(*os.File)
 	return isFile && term.IsTerminal(int(file.Fd()))

@@ -2,6 +2,7 @@
 package panics
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
@@ -12,8 +13,16 @@ type Error struct {
 	Stack []byte // of the goroutine that panicked
 }
 
-// Error has the stack, for the log.
-func (e *Error) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+// Error leaves out the stack, which is for the log alone: errors of loads are shown to clients.
+func (e *Error) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Stack returns the stack of the panic in err's tree, or "".
+func Stack(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return string(e.Stack)
+	}
+	return ""
+}
 
 // Catch calls f and returns a panic in it as an *Error.
 func Catch(f func() error) (err error) {

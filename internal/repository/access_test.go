@@ -19,7 +19,7 @@ const stranger = 65532
 // readerVariable names the repository that the test's own program reads as another user.
 const readerVariable = "FOVEA_TEST_READ_AS_STRANGER"
 
-// TestReadWithoutPermission is run by asStranger in a process of its own.
+// TestReadWithoutPermission is run by asStranger in a separate process.
 func TestReadWithoutPermission(t *testing.T) {
 	dir := os.Getenv(readerVariable)
 	if dir == "" {

@@ -26,13 +26,13 @@ type cursor struct {
 // readByte is the next byte. The end of the file is a *truncatedError.
 func (c *cursor) readByte() (byte, error) {
 	if c.at >= c.size {
-		return 0, &truncatedError{have: c.size, want: c.at + 1}
+		return 0, &truncatedError{c.at + 1}
 	}
 	if c.at < c.start || c.at >= c.start+int64(c.filled) {
 		n, err := c.r.ReadAt(c.window[:min(int64(len(c.window)), c.size-c.at)], c.at)
 		if n == 0 {
 			if err == nil || err == io.EOF { // it became shorter meanwhile
-				err = &truncatedError{have: c.at, want: c.size}
+				err = &truncatedError{c.size}
 			}
 			return 0, err
 		}
@@ -93,31 +93,10 @@ func (c *cursor) field(end int64) (number uint64, length int64, err error) {
 	if err == nil && c.at+length > end {
 		err = errWire
 		if end == c.size {
-			err = &truncatedError{have: c.size, want: c.at + length}
+			err = &truncatedError{c.at + length}
 		}
 	}
 	return number, length, err
-}
-
-// message reads the fields of a nested message up to end. It calls read for each and skips what read leaves of the field.
-func (c *cursor) message(end int64, depth int, read func(c *cursor, number uint64, end int64, depth int) error) error {
-	if depth > maxNesting {
-		return errTooManyParts
-	}
-	for c.at < end {
-		number, length, err := c.field(end)
-		if err != nil {
-			return err
-		}
-		after := c.at + length
-		if c.wire == wireBytes || c.wire == wireVarint {
-			if err := read(c, number, after, depth+1); err != nil {
-				return err
-			}
-		}
-		c.at = after
-	}
-	return nil
 }
 
 // text reads the bytes up to end; it is empty for more than maxName.

@@ -1,13 +1,13 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -69,16 +69,12 @@ func (f *final) Unwrap() error { return f.error }
 
 // run downloads until the part is complete. Tries that make progress do not count against maxTries.
 func (d *download) run(ctx context.Context, address string) error {
-	if _, err := url.Parse(address); err != nil {
-		return fmt.Errorf("URL: %w", err)
-	}
 	defer d.client.CloseIdleConnections()
 	wait, failures := initialBackoff, 0
 	for range maxInterrupts {
 		before := d.have()
 		err := d.try(ctx, address, before)
-		var last *final
-		if err == nil || ctx.Err() != nil || errors.As(err, &last) {
+		if err == nil || ctx.Err() != nil || errors.As(err, new(*final)) {
 			return err
 		}
 		if failures++; d.have() > before {
@@ -88,8 +84,10 @@ func (d *download) run(ctx context.Context, address string) error {
 			return fmt.Errorf("gave up after %d tries: %w", failures, err)
 		}
 		d.progress.report("%v; retrying in %v", err, wait)
-		if err := sleep(ctx, wait); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
 		}
 		wait = min(2*wait, maxBackoff)
 	}
@@ -114,7 +112,7 @@ func (d *download) try(ctx context.Context, address string, have int64) error {
 	defer cancel(nil)
 	stalled := time.AfterFunc(idleTimeout, func() { cancel(fmt.Errorf("no data for %v", idleTimeout)) })
 	defer stalled.Stop()
-
+	d.progress.stalled = stalled
 	res, err := d.request(ctx, address, have)
 	if err != nil {
 		return orCause(ctx, err)
@@ -124,15 +122,15 @@ func (d *download) try(ctx context.Context, address string, have int64) error {
 	if err != nil {
 		return orCause(ctx, err) // a response may still arrive after the cancellation
 	}
-	return orCause(ctx, d.save(res, from, stalled))
+	return orCause(ctx, d.save(res, from))
 }
 
 // orCause replaces an error with the cause of the context's end.
 func orCause(ctx context.Context, err error) error {
-	if err != nil && context.Cause(ctx) != nil {
-		return context.Cause(ctx)
+	if err == nil {
+		return nil
 	}
-	return err
+	return cmp.Or(context.Cause(ctx), err)
 }
 
 func (d *download) request(ctx context.Context, address string, have int64) (*http.Response, error) {
@@ -189,22 +187,18 @@ func (d *download) restart(because error) error {
 }
 
 // save writes the body at an offset and truncates the part there first.
-func (d *download) save(res *http.Response, from int64, stalled *time.Timer) error {
+func (d *download) save(res *http.Response, from int64) error {
 	f, err := os.OpenFile(d.part, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return &final{err}
 	}
 	defer f.Close()
-	if err := errors.Join(f.Truncate(from), seek(f, from)); err != nil {
+	if err := f.Truncate(from); err != nil {
 		return &final{err}
 	}
-	limit := d.size
-	if limit == 0 {
-		limit = maxWeights
-	}
+	limit := cmp.Or(d.size, maxWeights)
 	d.progress.done = from
-	body := &watchedReader{io.LimitReader(res.Body, limit-from+1), stalled}
-	n, err := io.Copy(io.MultiWriter(f, d.progress), body)
+	n, err := io.Copy(io.MultiWriter(io.NewOffsetWriter(f, from), d.progress), io.LimitReader(res.Body, limit-from+1))
 	if from+n > limit {
 		return &final{d.restart(fmt.Errorf("the server sent more than the expected %d bytes", limit))}
 	}
@@ -212,25 +206,6 @@ func (d *download) save(res *http.Response, from int64, stalled *time.Timer) err
 		err = io.ErrUnexpectedEOF
 	}
 	return errors.Join(err, f.Sync())
-}
-
-func seek(f *os.File, to int64) error {
-	_, err := f.Seek(to, io.SeekStart)
-	return err
-}
-
-// watchedReader resets the idle timer with every read that returns data.
-type watchedReader struct {
-	r     io.Reader
-	timer *time.Timer
-}
-
-func (w *watchedReader) Read(b []byte) (int, error) {
-	n, err := w.r.Read(b)
-	if n > 0 {
-		w.timer.Reset(idleTimeout)
-	}
-	return n, err
 }
 
 // report writes a line about the pull.
@@ -246,10 +221,15 @@ type progress struct {
 	total  int64 // 0: unknown
 	done   int64
 	last   time.Time
+	// stalled is reset with every write; nil: none.
+	stalled *time.Timer
 }
 
 // Write counts b.
 func (p *progress) Write(b []byte) (int, error) {
+	if p.stalled != nil {
+		p.stalled.Reset(idleTimeout)
+	}
 	p.done += int64(len(b))
 	if time.Since(p.last) >= time.Second {
 		p.last = time.Now()

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"regexp"
@@ -60,17 +61,19 @@ var formats = []format{
 // describeFormat says which other format a file that begins with head has, and what to do; empty if it is unknown. size is the
 // file's.
 func describeFormat(head []byte, size int64) string {
-	for _, recognize := range []func([]byte, int64) string{zeros, pointer, zipped, pickled, safetensors, protobufs, ultralytics, markup} {
-		if text := recognize(head, size); text != "" {
-			return text
-		}
+	if text := cmp.Or(zeros(head, size), pointer(head, size), zipped(head), pickled(head), safetensors(head), protobufs(head),
+		ultralytics(head, size), markup(head)); text != "" {
+		return text
 	}
 	for _, f := range formats {
 		if len(head) >= f.at && bytes.HasPrefix(head[f.at:], []byte(f.bytes)) {
 			return f.what + ", not ONNX: " + f.advice
 		}
 	}
-	return quotedText(head)
+	if len(head) > 1 && printable(head) {
+		return "a text that begins with " + firstLine(string(head)) + ", not ONNX: " + copyAgain
+	}
+	return ""
 }
 
 func zeros(head []byte, size int64) string {
@@ -101,7 +104,7 @@ func pointer(head []byte, size int64) string {
 }
 
 // zipped recognises archives by the name of their first file.
-func zipped(head []byte, _ int64) string {
+func zipped(head []byte) string {
 	if !bytes.HasPrefix(head, []byte("PK\x03\x04")) && !bytes.HasPrefix(head, []byte("PK\x05\x06")) {
 		return ""
 	}
@@ -122,7 +125,7 @@ func zipped(head []byte, _ int64) string {
 }
 
 // pickled recognises Python pickles by the first operation of protocols 2 to 5.
-func pickled(head []byte, _ int64) string {
+func pickled(head []byte) string {
 	if len(head) < 2 || head[0] != 0x80 || head[1] < 2 || head[1] > 5 || bytes.HasPrefix(head, []byte(formats[0].bytes)) {
 		return ""
 	}
@@ -130,7 +133,7 @@ func pickled(head []byte, _ int64) string {
 }
 
 // safetensors recognises the length of a JSON header.
-func safetensors(head []byte, _ int64) string {
+func safetensors(head []byte) string {
 	if len(head) < 9 || head[8] != '{' {
 		return ""
 	}
@@ -141,7 +144,7 @@ func safetensors(head []byte, _ int64) string {
 }
 
 // protobufs recognises other protobuf messages by their first fields.
-func protobufs(head []byte, _ int64) string {
+func protobufs(head []byte) string {
 	if len(head) > 3 && head[0] == 0x08 && head[1] < 0x80 && head[2] == 0x12 {
 		meta, ok := first(head[3:], 0x0a)
 		_, named := firstText(skipLength(meta))
@@ -201,7 +204,7 @@ func ultralytics(head []byte, size int64) string {
 var errorText = regexp.MustCompile(`(?is)<(?:title|message|code)>\s*([^<]{1,200})`)
 
 // markup recognises stored responses of servers, and models in XML and JSON.
-func markup(head []byte, _ int64) string {
+func markup(head []byte) string {
 	text := strings.TrimLeft(string(bytes.TrimPrefix(head, []byte("\ufeff"))), " \t\r\n")
 	lower := strings.ToLower(text)
 	switch {
@@ -230,14 +233,6 @@ func title(text string) string {
 		return ""
 	}
 	return " (" + strings.Join(titles, ", ") + ")"
-}
-
-// quotedText quotes the beginning of unknown text.
-func quotedText(head []byte) string {
-	if len(head) < 2 || !printable(head) {
-		return ""
-	}
-	return "a text that begins with " + firstLine(string(head)) + ", not ONNX: " + copyAgain
 }
 
 // printable reports whether data is text, which may end within a character.

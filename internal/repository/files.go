@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 )
 
@@ -87,32 +86,10 @@ func isTemporary(err error) bool {
 	return errors.As(err, &number) && !slices.Contains(permanent, number) || errors.As(err, &link) && link.dangling
 }
 
-// identity is how the kernel identifies a folder.
-type identity struct{ device, inode uint64 }
-
-// folders are those in which something was found, with their identity.
-type folders struct {
-	mu   sync.Mutex
-	seen map[string]identity
-}
-
-func (f *folders) get(dir string) (identity, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	id, known := f.seen[dir]
-	return id, known
-}
-
-// found remembers the identity of a folder in which something was found.
+// found remembers a folder in which something was found.
 func (r *Repository) found(dir string) {
-	info, err := r.files.Stat(dir)
-	if err != nil {
-		return // the next sync tries again
-	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		r.folders.mu.Lock()
-		defer r.folders.mu.Unlock()
-		r.folders.seen[dir] = identity{stat.Dev, stat.Ino}
+	if info, err := r.files.Stat(dir); err == nil { // otherwise the next sync tries again
+		r.seen.Store(dir, info)
 	}
 }
 
@@ -150,9 +127,8 @@ func isEmpty(entries []fs.DirEntry) bool {
 
 // checkIdentity returns nil unless the folder is empty and not the same in which something was found before.
 func (r *Repository) checkIdentity(dir string, info fs.FileInfo) error {
-	before, known := r.folders.get(dir)
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !known || !ok || before == (identity{stat.Dev, stat.Ino}) {
+	before, known := r.seen.Load(dir)
+	if !known || os.SameFile(before.(fs.FileInfo), info) {
 		return nil
 	}
 	entries, err := r.files.ReadDir(dir)

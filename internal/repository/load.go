@@ -80,23 +80,26 @@ func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) error {
 	return nil
 }
 
-// errNotRegular is the error of a folder, pipe or device.
-var errNotRegular = errors.New("is not a regular file")
-
 // openRegular opens a regular file.
 func openRegular(fsys fs.FS, name string) (fs.File, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, withoutPath(err)
 	}
+	_, err = regular(f)
+	return f, err
+}
+
+// regular describes an open file, and closes it unless it is a regular file.
+func regular(f fs.File) (fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errNotRegular
+		err = errors.New("is not a regular file")
 	}
 	if err != nil {
 		return nil, errors.Join(withoutPath(err), f.Close())
 	}
-	return f, nil
+	return info, nil
 }
 
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {

@@ -27,13 +27,11 @@ var weightsEndings = []string{".onnx", ".ort", ".pt", ".pth", ".safetensors", ".
 // tritonFile is the definition of a model for NVIDIA's Triton.
 const tritonFile = "config.pbtxt"
 
-// definitionNames are common wrong names of model.yaml.
-var definitionNames = []string{"model.yml", "config.yaml", "config.yml", "model.json"}
+// definitionNames are common wrong names of model.yaml, or that name in other case.
+var definitionNames = []string{"model.yml", "config.yaml", "config.yml", "model.json", definitionFile}
 
 func looksLikeWeights(name string) bool {
-	lower := strings.ToLower(name)
-	return !strings.HasPrefix(name, ".") &&
-		slices.ContainsFunc(weightsEndings, func(ending string) bool { return strings.HasSuffix(lower, ending) })
+	return !strings.HasPrefix(name, ".") && slices.Contains(weightsEndings, strings.ToLower(filepath.Ext(name)))
 }
 
 // Misplaced lists files that look like models but are in the wrong place: weights or a definition directly in the repository,
@@ -94,19 +92,11 @@ func (r *Repository) misplacedIn(name string) []error {
 	if isFile(filepath.Join(dir, tritonFile)) {
 		text += "; " + tritonFile + " is Triton's and is not used"
 	}
-	if other := otherDefinition(dir); other != "" {
-		text += "; the definition must be named " + definitionFile + ", not " + other
+	entries := newScan(dir).list("")
+	if i := slices.IndexFunc(entries, func(entry fs.DirEntry) bool { return slices.Contains(definitionNames, strings.ToLower(entry.Name())) }); i >= 0 {
+		text += "; the definition must be named " + definitionFile + ", not " + entries[i].Name()
 	}
 	return []error{errors.New(text)}
-}
-
-func otherDefinition(dir string) string {
-	for _, entry := range newScan(dir).list("") {
-		if slices.Contains(definitionNames, strings.ToLower(entry.Name())) || strings.EqualFold(entry.Name(), definitionFile) {
-			return entry.Name()
-		}
-	}
-	return ""
 }
 
 // Misplaced lists files that look like weights of a model without versions; empty: none.

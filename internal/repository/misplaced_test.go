@@ -13,7 +13,7 @@ func TestMisplacedWeightsAreFound(t *testing.T) {
 	for name, c := range map[string]struct {
 		files map[string]string
 		want  []string // parts of the one message; none: there is no message
-		model bool     // it is told of the model, and not of the repository
+		model bool     // reported for the model, not for the repository
 	}{
 		"a model as it should be":        {map[string]string{"m/model.yaml": good, "m/1/model.onnx": ""}, nil, false},
 		"one whose weights are to come":  {map[string]string{"m/model.yaml": good, "m/1/": "", "m/NOTICE": ""}, nil, true},
@@ -26,11 +26,11 @@ func TestMisplacedWeightsAreFound(t *testing.T) {
 		"no version, another name":       {map[string]string{"m/model.yaml": good, "m/best.pt": ""}, []string{"m/best.pt (must be in a version folder"}, true},
 		"too deep":                       {map[string]string{"m/model.yaml": good, "m/1/onnx/model.onnx": ""}, []string{"m/1/onnx/model.onnx (too deep"}, true},
 		"a TensorRT plan":                {map[string]string{"m/model.yaml": good, "m/1/model.plan": ""}, []string{"m/1/model.plan (must be an ONNX file named model.onnx)"}, true},
-		"beside a version that is right": {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/2/resnet.onnx": ""}, []string{"model m has a version that is not served", "m/2/resnet.onnx (must be named model.onnx)"}, false},
-		"v2 beside 1":                    {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/v2/model.onnx": ""}, []string{"model m has a version that is not served", "m/v2/model.onnx", `not "v2"`}, false},
-		"no version beside 1":            {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/model.onnx": ""}, []string{"a version that is not served", "m/model.onnx (must be in a version folder"}, false},
-		"a folder of training beside 1":  {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/checkpoints/best.pt": ""}, nil, false},
-		"other files beside model.onnx":  {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/1/resnet.onnx": ""}, nil, false},
+		"next to a valid version":        {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/2/resnet.onnx": ""}, []string{"model m has a version that is not served", "m/2/resnet.onnx (must be named model.onnx)"}, false},
+		"v2 next to 1":                   {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/v2/model.onnx": ""}, []string{"model m has a version that is not served", "m/v2/model.onnx", `not "v2"`}, false},
+		"no version next to 1":           {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/model.onnx": ""}, []string{"a version that is not served", "m/model.onnx (must be in a version folder"}, false},
+		"a training folder next to 1":    {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/checkpoints/best.pt": ""}, nil, false},
+		"other files next to model.onnx": {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/1/resnet.onnx": ""}, nil, false},
 		"in the repository itself":       {map[string]string{"model.onnx": ""}, []string{"model.onnx is directly in the repository", "NAME/1/model.onnx", "NAME/model.yaml"}, false},
 		"another format there":           {map[string]string{"Best.PT": ""}, []string{"Best.PT is directly in the repository"}, false},
 		"a model's folder as repository": {map[string]string{"model.yaml": good, "1/model.onnx": ""}, []string{"model.yaml is directly in the repository", "repository.dir"}, false},
@@ -51,7 +51,7 @@ func TestMisplacedWeightsAreFound(t *testing.T) {
 			}
 			if c.model {
 				if text != "" {
-					t.Errorf("told of the repository, too: %s", text)
+					t.Errorf("reported for the repository, too: %s", text)
 				}
 				entry, err := repo.Load("m")
 				if err != nil {

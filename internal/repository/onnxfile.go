@@ -18,13 +18,12 @@ const (
 
 // onnxFile is the parsed structure of an ONNX file (a protobuf ModelProto of onnx.proto).
 type onnxFile struct {
-	size     int64
 	external map[string]int64 // required size of each file of external data, by its location
 	// quantized reports int8 weights and operators that multiply them as integers.
 	quantized bool
 
-	matMul bool   // has QLinearMatMul
-	opset  uint64 // of the ONNX domain
+	matMul    bool   // has QLinearMatMul
+	onnxOpset uint64 // of the ONNX domain
 
 	graph       bool
 	operatorSet bool
@@ -40,44 +39,44 @@ var (
 )
 
 // truncatedError is the error of a file that ends too early.
-type truncatedError struct{ have, want int64 }
+type truncatedError struct{ want int64 } // bytes that it needs at least, as far as is known
 
-// Error gives the size that the file has and needs.
-func (e *truncatedError) Error() string {
-	if e.want > e.have {
-		return fmt.Sprintf("is truncated: it has %d bytes and needs at least %d", e.have, e.want)
-	}
-	return fmt.Sprintf("is truncated: it has %d bytes, without all parts of a model", e.have)
-}
+// Error is completed by judge.
+func (*truncatedError) Error() string { return "is truncated" }
 
-// damagedError is the error of a file that begins as an ONNX file but does not continue as one.
-type damagedError struct{ at int64 }
+// Protobuf's wire types.
+const wireVarint, wireFixed64, wireBytes, wireFixed32 = 0, 1, 2, 5
 
-// Error gives the offset.
-func (e *damagedError) Error() string {
-	return fmt.Sprintf("begins as an ONNX file but is damaged at byte %d", e.at)
-}
-
-// The parsed fields of onnx.proto, and protobuf's wire types.
-const (
-	modelProducer, modelGraph                        = 2, 7
-	modelOperatorSet, modelFunctions                 = 8, 25
-	setDomain, setVersion                            = 1, 2
-	graphNode, graphInitializer                      = 1, 5
-	functionNode                                     = 7
-	nodeOperator, nodeAttribute                      = 4, 5
-	attributeTensor, attributeGraph                  = 5, 6
-	attributeTensors, attributeGraphs                = 10, 11
-	tensorDims, tensorType, tensorExternal, tensorAt = 1, 2, 13, 14
-	entryKey, entryValue                             = 1, 2
-	wireVarint, wireFixed64, wireBytes, wireFixed32  = 0, 1, 2, 5
-	elementInt8                                      = 3
-	atExternal                                       = 1
-)
+// The numbers of fields of ModelProto.
+const modelProducer, modelGraph, modelOpset = 2, 7, 8
 
 // topLevel are the wire types of ModelProto's fields.
 var topLevel = map[uint64]uint64{1: wireVarint, modelProducer: wireBytes, 3: wireBytes, 4: wireBytes, 5: wireVarint,
-	6: wireBytes, modelGraph: wireBytes, modelOperatorSet: wireBytes, 14: wireBytes, 20: wireBytes, modelFunctions: wireBytes, 26: wireBytes}
+	6: wireBytes, modelGraph: wireBytes, modelOpset: wireBytes, 14: wireBytes, 20: wireBytes, 25: wireBytes, 26: wireBytes}
+
+// message is a kind of message of onnx.proto that is parsed; 0: any other.
+type message int
+
+const (
+	modelMessage message = iota + 1
+	graphMessage
+	nodeMessage
+	attributeMessage
+	tensorMessage
+	externalMessage // an entry of a tensor's external_data
+	opsetMessage
+	functionMessage
+)
+
+// nested are the fields, by their number, that are such messages.
+var nested = [...][32]message{
+	modelMessage:     {modelGraph: graphMessage, modelOpset: opsetMessage, 25: functionMessage},
+	graphMessage:     {1: nodeMessage, 5: tensorMessage},
+	nodeMessage:      {5: attributeMessage},
+	attributeMessage: {5: tensorMessage, 6: graphMessage, 10: tensorMessage, 11: graphMessage},
+	tensorMessage:    {13: externalMessage},
+	functionMessage:  {7: nodeMessage},
+}
 
 // integerOps are operators that multiply uint8 or int8 activations by int8 weights. QuantizeLinear is one since ONNX Runtime
 // fuses pairs with DequantizeLinear into such operators.
@@ -85,188 +84,176 @@ var integerOps = map[string]bool{"QLinearConv": true, "QLinearMatMul": true, "Ma
 	"QGemm": true, "QAttention": true, "MatMulIntegerToFloat": true, "DynamicQuantizeMatMul": true,
 	"DynamicQuantizeLSTM": true, "QuantizeLinear": true, "DynamicQuantizeLinear": true}
 
+// parser parses an ONNX file.
+type parser struct {
+	cursor
+	onnxFile
+	opset  opset  // the one being parsed
+	tensor tensor // the one being parsed
+}
+
+type opset struct {
+	domain  string
+	version uint64
+}
+
+type tensor struct {
+	dims           int
+	element        uint64
+	location       string
+	offset, length int64
+	isExternal     bool
+	key            string // of the last entry of external_data; it precedes the value
+}
+
 // readONNX parses the structure of a file of size bytes. The error is errNotONNX, errTooManyParts (with the result up to there),
-// a *truncatedError, a *damagedError, or that of r.
+// that of r, or says that the file is truncated or damaged.
 func readONNX(r io.ReaderAt, size int64) (*onnxFile, error) {
-	f := &onnxFile{size: size, external: map[string]int64{}}
-	c := &cursor{r: r, size: size, left: maxFields}
+	p := &parser{cursor: cursor{r: r, size: size, left: maxFields}, onnxFile: onnxFile{external: map[string]int64{}}}
 	known := 0
-	for c.at < size {
-		start := c.at
-		number, length, err := c.field(size)
+	for p.at < size {
+		start := p.at
+		number, length, err := p.field(size)
 		wire, ours := topLevel[number]
 		switch {
-		case ours && wire == c.wire && (number != modelProducer || length <= maxName):
+		case ours && wire == p.wire && (number != modelProducer || length <= maxName):
 			known++
 		case err == nil || ours:
-			f.foreign = true
+			p.foreign = true
 		}
 		if err == nil {
-			err = f.modelField(c, number, length)
+			p.graph = p.graph || number == modelGraph && p.wire == wireBytes
+			p.operatorSet = p.operatorSet || number == modelOpset && p.wire == wireBytes
+			err = p.parseField(modelMessage, number, p.at+length, 0)
 		}
 		if err != nil {
-			return f, f.judge(err, known, start)
+			return &p.onnxFile, p.judge(err, known, start)
 		}
 	}
-	f.quantized = f.integerOps && f.int8Weights
-	if !f.graph || !f.operatorSet {
-		return f, f.judge(&truncatedError{have: size}, known, size)
+	p.quantized = p.integerOps && p.int8Weights
+	if !p.graph || !p.operatorSet {
+		return &p.onnxFile, p.judge(&truncatedError{}, known, size)
 	}
-	return f, nil
+	return &p.onnxFile, nil
 }
 
 // judge tells a truncated or damaged file from one that never was an ONNX file by the number of its known fields.
-func (f *onnxFile) judge(err error, known int, at int64) error {
+func (p *parser) judge(err error, known int, at int64) error {
 	var cut *truncatedError
-	foreign := known == 0 || f.foreign && !f.graph
+	foreign := known == 0 || p.foreign && !p.graph
 	switch {
 	case errors.As(err, &cut) && !foreign:
-		return &truncatedError{have: f.size, want: cut.want}
+		needs := ", without all parts of a model"
+		if cut.want > p.size {
+			needs = fmt.Sprintf(" and needs at least %d", cut.want)
+		}
+		return fmt.Errorf("is truncated: it has %d bytes%s; %s", p.size, needs, copyAgain)
 	case errors.Is(err, errWire) && !foreign:
-		return &damagedError{at}
+		return fmt.Errorf("begins as an ONNX file but is damaged at byte %d; %s", at, copyAgain)
 	case errors.As(err, &cut), errors.Is(err, errWire):
 		return errNotONNX
 	}
 	return err
 }
 
-func (f *onnxFile) modelField(c *cursor, number uint64, length int64) error {
-	end := c.at + length
-	if c.wire == wireBytes {
-		switch number {
-		case modelGraph:
-			f.graph = true
-			return c.message(end, 1, f.graphField)
-		case modelOperatorSet:
-			f.operatorSet = true
-			var set setReader
-			if err := c.message(end, 1, set.field); err != nil {
-				return err
-			}
-			if set.domain == "" || set.domain == "ai.onnx" {
-				f.opset = set.version
-			}
-		case modelFunctions:
-			return c.message(end, 1, f.functionField)
+// parseField parses a field up to end, of a message in depth others, and skips what is not needed of it.
+func (p *parser) parseField(in message, number uint64, end int64, depth int) (err error) {
+	inner := nested[in][min(number, 31)]
+	switch {
+	case p.wire == wireBytes && inner != 0:
+		err = p.parseMessage(inner, end, depth+1)
+	case p.wire == wireBytes, p.wire == wireVarint:
+		err = p.parseValue(in, number, end)
+	}
+	p.at = end
+	return err
+}
+
+func (p *parser) parseMessage(kind message, end int64, depth int) error {
+	if depth > maxNesting {
+		return errTooManyParts
+	}
+	switch kind {
+	case tensorMessage:
+		p.tensor = tensor{}
+	case opsetMessage:
+		p.opset = opset{}
+	}
+	for p.at < end {
+		number, length, err := p.field(end)
+		if err != nil {
+			return err
+		}
+		if err := p.parseField(kind, number, p.at+length, depth); err != nil {
+			return err
 		}
 	}
-	c.at = end
+	switch {
+	case kind == tensorMessage:
+		return p.addTensor()
+	case kind == opsetMessage && (p.opset.domain == "" || p.opset.domain == "ai.onnx"):
+		p.onnxOpset = p.opset.version
+	}
 	return nil
 }
 
-// setReader parses an operator set.
-type setReader struct {
-	domain  string
-	version uint64
-}
-
-func (s *setReader) field(c *cursor, number uint64, end int64, _ int) (err error) {
-	switch number {
-	case setDomain:
-		s.domain, err = c.text(end)
-	case setVersion:
-		s.version = c.value
+// parseValue parses a field that is not a message.
+func (p *parser) parseValue(in message, number uint64, end int64) (err error) {
+	type field struct {
+		message
+		number uint64
+	}
+	var text string
+	switch (field{in, number}) {
+	case field{nodeMessage, 4}: // op_type
+		text, err = p.text(end)
+		p.integerOps = p.integerOps || integerOps[text]
+		p.matMul = p.matMul || text == "QLinearMatMul"
+	case field{opsetMessage, 1}:
+		p.opset.domain, err = p.text(end)
+	case field{opsetMessage, 2}:
+		p.opset.version = p.value
+	case field{tensorMessage, 1}:
+		var n int
+		n, err = p.count(end)
+		p.tensor.dims += n
+	case field{tensorMessage, 2}: // data_type
+		p.tensor.element = p.value
+	case field{tensorMessage, 14}: // data_location
+		p.tensor.isExternal = p.value == 1
+	case field{externalMessage, 1}:
+		p.tensor.key, err = p.text(end)
+	case field{externalMessage, 2}:
+		text, err = p.text(end)
+		p.tensor.setExternal(text)
 	}
 	return err
 }
 
-func (f *onnxFile) functionField(c *cursor, number uint64, end int64, depth int) error {
-	if number == functionNode {
-		return c.message(end, depth, f.nodeField)
+// setExternal sets what the last key of external_data names.
+func (t *tensor) setExternal(value string) {
+	switch t.key {
+	case "location":
+		t.location = value
+	case "offset":
+		t.offset = wholeBytes(value)
+	case "length":
+		t.length = wholeBytes(value)
 	}
-	return nil
 }
 
-func (f *onnxFile) graphField(c *cursor, number uint64, end int64, depth int) error {
-	switch number {
-	case graphNode:
-		return c.message(end, depth, f.nodeField)
-	case graphInitializer:
-		return f.tensor(c, end, depth)
-	}
-	return nil
-}
-
-func (f *onnxFile) nodeField(c *cursor, number uint64, end int64, depth int) error {
-	switch number {
-	case nodeOperator:
-		name, err := c.text(end)
-		f.integerOps = f.integerOps || integerOps[name]
-		f.matMul = f.matMul || name == "QLinearMatMul"
-		return err
-	case nodeAttribute:
-		return c.message(end, depth, f.attributeField)
-	}
-	return nil
-}
-
-func (f *onnxFile) attributeField(c *cursor, number uint64, end int64, depth int) error {
-	switch number {
-	case attributeTensor, attributeTensors:
-		return f.tensor(c, end, depth)
-	case attributeGraph, attributeGraphs:
-		return c.message(end, depth, f.graphField)
-	}
-	return nil
-}
-
-// tensor parses a TensorProto up to end.
-func (f *onnxFile) tensor(c *cursor, end int64, depth int) error {
-	t := tensorReader{}
-	if err := c.message(end, depth, t.field); err != nil {
-		return err
-	}
-	f.int8Weights = f.int8Weights || t.element == elementInt8 && t.dims > 1
-	if t.at != atExternal {
+// addTensor records what matters of a parsed tensor.
+func (p *parser) addTensor() error {
+	const int8Element = 3
+	t := &p.tensor
+	p.int8Weights = p.int8Weights || t.element == int8Element && t.dims > 1
+	if !t.isExternal {
 		return nil
 	}
 	location := path.Clean(t.location)
-	if _, listed := f.external[location]; !listed && len(f.external) >= maxListed {
+	if _, listed := p.external[location]; !listed && len(p.external) >= maxListed {
 		return errTooManyParts
 	}
-	f.external[location] = max(f.external[location], t.offset+t.length)
-	return nil
-}
-
-// tensorReader parses a tensor.
-type tensorReader struct {
-	dims           int
-	element, at    uint64
-	key            string
-	location       string
-	offset, length int64
-}
-
-func (t *tensorReader) field(c *cursor, number uint64, end int64, depth int) error {
-	switch number {
-	case tensorDims:
-		n, err := c.count(end)
-		t.dims += n
-		return err
-	case tensorType:
-		t.element = c.value
-	case tensorAt:
-		t.at = c.value
-	case tensorExternal:
-		return c.message(end, depth, t.entry)
-	}
-	return nil
-}
-
-// entry parses a key or value of external_data; a key precedes its value.
-func (t *tensorReader) entry(c *cursor, number uint64, end int64, _ int) error {
-	text, err := c.text(end)
-	switch {
-	case err != nil:
-		return err
-	case number == entryKey:
-		t.key = text
-	case number == entryValue && t.key == "location":
-		t.location = text
-	case number == entryValue && t.key == "offset":
-		t.offset = wholeBytes(text)
-	case number == entryValue && t.key == "length":
-		t.length = wholeBytes(text)
-	}
+	p.external[location] = max(p.external[location], t.offset+t.length)
 	return nil
 }

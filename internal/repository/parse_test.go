@@ -155,7 +155,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"boxes without names":               {"task: detection\noutput: {decode: boxes, box_space: unit}", "output.scores: is required"},
 		"boxes without a space":             {"task: detection\noutput: {decode: boxes, boxes: a, scores: b}", "output.box_space: is required: one of original, input, unit"},
 		"one output for two things":         {"task: detection\noutput: {decode: boxes, boxes: a, scores: a, box_space: unit}", "must name different outputs"},
-		"a name beside boxes":               {"task: detection\noutput: {decode: boxes, name: c, boxes: a, scores: b, box_space: unit}", "output.name: does not apply with decode: boxes"},
+		"a name with boxes":                 {"task: detection\noutput: {decode: boxes, name: c, boxes: a, scores: b, box_space: unit}", "output.name: does not apply with decode: boxes"},
 		"boxes of a classifier":             {"task: classification\noutput: {decode: softmax, boxes: a}", "output: boxes, scores,"},
 		"a first class too high":            {"task: classification\noutput: {decode: softmax, class_first: 100001}", "output.class_first: "},
 		"a batch too large":                 {classify + "batching: {max_size: 1025}\n", "batching.max_size: 1025 is out of range"},

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,7 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"fovea/internal/fileutil"
 )
@@ -32,17 +32,15 @@ type PullOptions struct {
 // Pull downloads a model's weights to Dir/NAME/VERSION/model.onnx, where VERSION is source.version of its definition. The file
 // is model.onnx.part until its size and SHA-256 match the definition; a later Pull resumes it. Existing weights are kept if they
 // match, and an error otherwise. Pulls of the same model wait for each other.
-func Pull(ctx context.Context, o PullOptions) error {
+func Pull(ctx context.Context, o PullOptions) (err error) {
 	if !ValidName(o.Name) {
 		return fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, o.Name)
 	}
-	if err := o.pull(ctx); err != nil {
-		return fmt.Errorf("pull %s: %w", o.Name, err)
-	}
-	return nil
-}
-
-func (o PullOptions) pull(ctx context.Context) error {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("pull %s: %w", o.Name, err)
+		}
+	}()
 	dir := filepath.Join(o.Dir, o.Name)
 	if !isFile(filepath.Join(dir, definitionFile)) {
 		if _, err := shippedFolder(o.Name); err != nil {
@@ -161,21 +159,9 @@ func copyFile(ctx context.Context, from, part string, p *progress) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.MultiWriter(out, p), contextReader{ctx, in})
-	return errors.Join(err, out.Sync(), out.Close())
-}
-
-// contextReader fails once its context has ended.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(b []byte) (int, error) {
-	if err := context.Cause(c.ctx); err != nil {
-		return 0, err
-	}
-	return c.r.Read(b)
+	defer context.AfterFunc(ctx, func() { _ = in.Close() })() // ends the copy
+	_, err = io.Copy(io.MultiWriter(out, p), in)
+	return errors.Join(cmp.Or(context.Cause(ctx), err), out.Sync(), out.Close())
 }
 
 // verify compares a file with the definition's hash, and its size if there is one.
@@ -197,15 +183,4 @@ func verify(path string, source Source) error {
 		return fmt.Errorf("its SHA-256 is %s; the definition says %s", got, source.SHA256)
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

@@ -222,7 +222,7 @@ func TestPullRefuses(t *testing.T) {
 		"a wrong file":             {func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(wrong) }, "its SHA-256 is"},
 		"a file of another length": {text(200, "short"), "has 5 bytes; the definition says 300000"},
 		"a file without end": {func(w http.ResponseWriter, r *http.Request) {
-			for range 100 { // chunked, so that no length is told
+			for range 100 { // chunked, without a length
 				_, _ = w.Write(weights)
 			}
 		}, "more than the expected 300000 bytes"},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"fovea/internal/config"
@@ -21,9 +22,9 @@ var ErrNotFound = errors.New("no such model")
 // VERSION is a positive integer. Every call reads the current files. Only the identity of folders in which something was found
 // is remembered, so that an unmounted disk is not mistaken for an empty folder.
 type Repository struct {
-	dir     string
-	files   Files
-	folders folders
+	dir   string
+	files Files
+	seen  sync.Map // the fs.FileInfo of folders in which something was found, by path
 }
 
 // Open returns the repository in dir without reading it: Names and Load report a missing folder.
@@ -31,7 +32,7 @@ func Open(dir string) *Repository { return OpenWith(dir, osFiles{}) }
 
 // OpenWith is Open with another file system.
 func OpenWith(dir string, files Files) *Repository {
-	return &Repository{dir: filepath.Clean(dir), files: files, folders: folders{seen: map[string]identity{}}}
+	return &Repository{dir: filepath.Clean(dir), files: files}
 }
 
 // Dir is the repository's folder.
@@ -95,25 +96,16 @@ func (r *Repository) Load(name string) (*Entry, error) {
 		return nil, fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, name)
 	}
 	dir := filepath.Join(r.dir, name)
-	entry, err := r.read(name, dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := entry.checkVersions(); err != nil {
-		return nil, err
-	}
-	return entry, nil
-}
-
-func (r *Repository) read(name, dir string) (*Entry, error) {
 	t, err := openTree(r.files, r.dir)
 	if err != nil {
 		return nil, r.absent(r.dir, name, name, err)
 	}
 	defer t.Close()
-	if _, err := t.stat(name); err != nil {
+	own, _, err := t.open(name)
+	if err != nil {
 		return nil, r.absent(r.dir, name, name, atPath(dir, err))
 	}
+	defer own.Close()
 	definition, err := load(folder{t, name}, name, dir)
 	if errors.Is(err, fs.ErrNotExist) || isTemporary(err) {
 		return nil, r.absent(dir, definitionFile, name, err)
@@ -125,6 +117,9 @@ func (r *Repository) read(name, dir string) (*Entry, error) {
 	entry := &Entry{Definition: definition, Dir: dir, repository: r.dir, files: r.files}
 	if err := r.findVersions(entry); err != nil {
 		return nil, Unreadable(denied(err, dir))
+	}
+	if err := entry.checkVersions(); err != nil {
+		return nil, err
 	}
 	return entry, nil
 }
@@ -158,7 +153,7 @@ func (r *Repository) findVersions(e *Entry) error {
 		}
 		folder := filepath.Join(e.Dir, entry.Name())
 		there, err := r.isFile(folder, weightsFile)
-		if r.isLinkLoop(e.Dir, entry) { // Entry.Weights reports it
+		if err != nil && r.isLinkLoop(folder) { // Entry.Weights reports it
 			there, err = true, nil
 		}
 		switch v := (Version{n, filepath.Join(folder, weightsFile), err}); {
@@ -174,13 +169,11 @@ func (r *Repository) findVersions(e *Entry) error {
 	return nil
 }
 
-// isLinkLoop reports whether an entry of a folder is a link that leads to itself.
-func (r *Repository) isLinkLoop(dir string, entry fs.DirEntry) bool {
-	if entry.Type()&fs.ModeSymlink == 0 {
-		return false
-	}
-	_, err := r.files.Stat(filepath.Join(dir, entry.Name()))
-	return errors.Is(err, syscall.ELOOP)
+// isLinkLoop reports whether a path is a link that leads to itself.
+func (r *Repository) isLinkLoop(path string) bool {
+	_, err := r.files.Stat(path)
+	info, failed := r.files.Lstat(path)
+	return errors.Is(err, syscall.ELOOP) && failed == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 // versionNumber is the version that a folder is named by; 0: none.
@@ -195,7 +188,7 @@ func versionNumber(name string) int {
 func byNumber(a, b Version) int { return a.Number - b.Number }
 
 // Serve returns the versions that the definition selects, ascending: the latest, all, or those listed. Versions that cannot be
-// read now are ignored unless isServed reports that they are served already; nil: none is.
+// read now are ignored unless isServed reports that they are served already.
 func (e *Entry) Serve(isServed func(number int) bool) []Version {
 	candidates := slices.Clone(e.Versions)
 	for _, v := range e.Unreadable {
@@ -211,28 +204,20 @@ func (e *Entry) Serve(isServed func(number int) bool) []Version {
 	case len(policy.Numbers) == 0:
 		return candidates[len(candidates)-1:]
 	}
-	var served []Version
-	for _, v := range candidates {
-		if slices.Contains(policy.Numbers, v.Number) {
-			served = append(served, v)
-		}
-	}
-	return served
+	return slices.DeleteFunc(candidates, func(v Version) bool { return !slices.Contains(policy.Numbers, v.Number) })
 }
 
 // checkVersions reports listed versions that are not there, once any is.
 func (e *Entry) checkVersions() error {
-	var errs config.Errors
-	if len(e.Versions) > 0 {
-		for i, n := range e.Definition.Versions.Numbers {
-			of := func(v Version) bool { return v.Number == n }
-			if !slices.ContainsFunc(e.Versions, of) && !slices.ContainsFunc(e.Unreadable, of) {
-				errs.Add(config.Index("versions", i), "%s does not exist", filepath.Join(strconv.Itoa(n), weightsFile))
-			}
-		}
+	if len(e.Versions) == 0 {
+		return nil
 	}
-	for _, err := range errs {
-		err.Position.File = filepath.Join(e.Dir, definitionFile)
+	var errs config.Errors
+	for i, n := range e.Definition.Versions.Numbers {
+		if !slices.ContainsFunc(slices.Concat(e.Versions, e.Unreadable), func(v Version) bool { return v.Number == n }) {
+			errs.Add(config.Index("versions", i), "%s does not exist", filepath.Join(strconv.Itoa(n), weightsFile))
+			errs[len(errs)-1].Position.File = filepath.Join(e.Dir, definitionFile)
+		}
 	}
 	return errs.Err()
 }
@@ -246,7 +231,7 @@ func (r *Repository) isFile(dir, name string) (bool, error) {
 		return info.Mode().IsRegular(), nil
 	case errors.Is(err, fs.ErrNotExist):
 		return false, r.gone(dir, name)
-	case errors.Is(err, syscall.ELOOP) && r.isLink(filepath.Join(dir, name)):
+	case r.isLinkLoop(filepath.Join(dir, name)):
 		return true, nil // reading it reports the error
 	case errors.Is(err, syscall.ENOTDIR): // a link to a file instead of a folder
 		if info, failed := r.files.Stat(dir); failed == nil && !info.IsDir() {
@@ -254,11 +239,6 @@ func (r *Repository) isFile(dir, name string) (bool, error) {
 		}
 	}
 	return false, Unreadable(err)
-}
-
-func (r *Repository) isLink(path string) bool {
-	info, err := r.files.Lstat(path)
-	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 func isFile(path string) bool {

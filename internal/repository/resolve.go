@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fovea/internal/config"
@@ -16,7 +17,10 @@ import (
 func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
 	var errs config.Errors
 	if image := d.resolveImage(inputs, &errs); image != nil {
-		d.resolveShape(*image, &errs)
+		if h, w, ok := d.resolveChannels(*image, &errs); ok {
+			d.Input.Width = side(&errs, "input.width", d.Input.Width, w)
+			d.Input.Height = side(&errs, "input.height", d.Input.Height, h)
+		}
 		d.resolveDType(*image, &errs)
 		d.resolveBatch(*image, &errs)
 	}
@@ -37,35 +41,21 @@ func (d *Definition) resolveImage(inputs []TensorInfo, errs *config.Errors) *Ten
 		errs.Add("input.name", "model.yaml says %q, model.onnx has the inputs %s", d.Input.Name, list(inputs))
 		return nil
 	}
-	var image *TensorInfo
-	for i := range inputs {
-		if d.isExtra(inputs[i].Name) {
-			continue
-		}
-		if image != nil {
-			errs.Add("input.name", "is required: model.onnx has the inputs %s", list(inputs))
-			return nil
-		}
-		image = &inputs[i]
-	}
-	if image == nil {
+	images := slices.DeleteFunc(slices.Clone(inputs), func(t TensorInfo) bool { return d.isExtra(t.Name) })
+	switch len(images) {
+	case 0:
 		errs.Add("input.name", "model.onnx has the inputs %s, and none is left for the image", list(inputs))
 		return nil
+	case 1:
+		d.Input.Name = images[0].Name
+		return &images[0]
 	}
-	d.Input.Name = image.Name
-	return image
+	errs.Add("input.name", "is required: model.onnx has the inputs %s", list(inputs))
+	return nil
 }
 
 func (d *Definition) isExtra(name string) bool {
 	return slices.ContainsFunc(d.Input.Extra, func(e Extra) bool { return e.Name == name })
-}
-
-func (d *Definition) resolveShape(image TensorInfo, errs *config.Errors) {
-	h, w, ok := d.resolveChannels(image, errs)
-	if ok {
-		d.Input.Width = side(errs, "input.width", d.Input.Width, w)
-		d.Input.Height = side(errs, "input.height", d.Input.Height, h)
-	}
 }
 
 // resolveChannels finds the layout and the color, and returns height and width, -1 where open.
@@ -204,27 +194,32 @@ func find(tensors []TensorInfo, name string) int {
 	return slices.IndexFunc(tensors, func(t TensorInfo) bool { return t.Name == name })
 }
 
+// join formats the elements of a list.
+func join[T any](list []T, separator string, format func(T) string) string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = format(v)
+	}
+	return strings.Join(texts, separator)
+}
+
 func list(tensors []TensorInfo) string {
-	if len(tensors) == 0 {
-		return "(none)"
-	}
-	names := make([]string, len(tensors))
-	for i, t := range tensors {
-		names[i] = fmt.Sprintf("%q", t.Name)
-	}
-	return strings.Join(names, ", ")
+	return cmp.Or(join(tensors, ", ", func(t TensorInfo) string { return strconv.Quote(t.Name) }), "(none)")
+}
+
+// described lists outputs with their types and shapes.
+func described(tensors []TensorInfo) string {
+	return join(tensors, ", ", func(t TensorInfo) string { return fmt.Sprintf("%q (%s %s)", t.Name, t.DType, shape(t.Shape)) })
 }
 
 // shape formats a shape as [1,3,224,224], with ? for open sizes.
 func shape(dims []int64) string {
-	texts := make([]string, len(dims))
-	for i, d := range dims {
-		texts[i] = fmt.Sprint(d)
+	return "[" + join(dims, ",", func(d int64) string {
 		if d < 0 {
-			texts[i] = "?"
+			return "?"
 		}
-	}
-	return "[" + strings.Join(texts, ",") + "]"
+		return strconv.FormatInt(d, 10)
+	}) + "]"
 }
 
 // Outputs lists the outputs that the decoder of a resolved definition reads, in no order.
@@ -319,13 +314,4 @@ func ScoreTypes() []DType { return []DType{Float32, Float16, Float64} }
 // NumberTypes are the element types of outputs that hold boxes or classes.
 func NumberTypes() []DType {
 	return append(ScoreTypes(), Int64, Int32, Int16, Int8, Uint64, Uint32, Uint16, Uint8)
-}
-
-// described lists outputs with their types and shapes.
-func described(tensors []TensorInfo) string {
-	texts := make([]string, len(tensors))
-	for i, t := range tensors {
-		texts[i] = fmt.Sprintf("%q (%s %s)", t.Name, t.DType, shape(t.Shape))
-	}
-	return strings.Join(texts, ", ")
 }

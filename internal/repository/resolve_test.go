@@ -67,8 +67,8 @@ func TestResolveDerivesTheColor(t *testing.T) {
 		"an open number of channels":   {"width: 9, height: 8", []int64{-1, -1, -1, -1}, "rgb", "nchw"},
 		"one channel first":            {"", []int64{-1, 1, 8, 9}, "gray", "nchw"},
 		"one channel last":             {"", []int64{-1, 8, 9, 1}, "gray", "nhwc"},
-		"one channel, and told so":     {"color: gray, mean: 3", []int64{-1, 1, 8, 9}, "gray", "nchw"},
-		"open, and told it is one":     {"color: gray", []int64{-1, -1, 8, 9}, "gray", "nchw"},
+		"one channel, declared so":     {"color: gray, mean: 3", []int64{-1, 1, 8, 9}, "gray", "nchw"},
+		"open, declared as one":        {"color: gray", []int64{-1, -1, 8, 9}, "gray", "nchw"},
 		"no dimension for the channel": {"color: gray", []int64{-1, 8, 9}, "gray", "nchw"},
 	} {
 		d, err := definition(t, classifier+"input: {"+c.text+"}").Resolve([]TensorInfo{{"x", Float32, c.shape}}, onlyY)
@@ -92,7 +92,7 @@ func TestResolveTakesTheOnlyOutputThatFits(t *testing.T) {
 		"maps of features":        {classifier, nil, logits, []TensorInfo{other(Float32, -1, 64, 7, 7), other(Float32, -1, -1, -1)}},
 		"another number of classes": {classifier, []string{"a", "b"}, TensorInfo{"y", Float64, []int64{-1, 1, 2}},
 			[]TensorInfo{other(Float32, -1, 3), other(Float32, -1, 512)}},
-		"a grid beside scores": {grid, []string{"a", "b"}, TensorInfo{"y", Float16, []int64{1, -1, 7}},
+		"a grid next to scores": {grid, []string{"a", "b"}, TensorInfo{"y", Float16, []int64{1, -1, 7}},
 			[]TensorInfo{other(Float32, 1, 7), other(Float32, 1, 4, 4, 7), other(Float32, 1, 1, 8)}},
 	} {
 		d := definition(t, c.text)

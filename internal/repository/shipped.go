@@ -14,15 +14,12 @@ import (
 
 // Shipped lists the models whose definitions are embedded, sorted.
 func Shipped() []string {
-	entries, err := models.Shipped.ReadDir(".")
+	names, err := fs.Glob(models.Shipped, "*/"+definitionFile)
 	if err != nil {
-		panic(err) // an embedded folder can always be read
+		panic(err) // only a malformed pattern is an error
 	}
-	var names []string
-	for _, entry := range entries {
-		if _, err := fs.Stat(models.Shipped, path.Join(entry.Name(), definitionFile)); err == nil {
-			names = append(names, entry.Name())
-		}
+	for i, name := range names {
+		names[i] = path.Dir(name)
 	}
 	return names
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -110,37 +111,23 @@ func (t *tree) openFile(name string) (f File, info fs.FileInfo, path string, err
 	if f, path, err = t.open(name); err != nil {
 		return nil, nil, "", err
 	}
-	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
-		err = errNotRegular
-	}
-	if err != nil {
-		return nil, nil, "", errors.Join(err, f.Close())
-	}
-	return f, info, path, nil
+	info, err = regular(f)
+	return f, info, path, err
 }
 
-// stat describes what a name resolves to.
-func (t *tree) stat(name string) (fs.FileInfo, error) {
-	f, _, err := t.open(name)
+// list returns the sorted names of what is in a folder.
+func (t *tree) list(folder string) (names []string, err error) {
+	f, _, err := t.open(folder)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return f.Stat()
-}
-
-// readDir lists a folder, up to limit entries; 0: all.
-func (t *tree) readDir(name string, limit int) ([]fs.DirEntry, error) {
-	f, _, err := t.open(name)
-	if err != nil {
-		return nil, err
+	entries, err := f.ReadDir(0)
+	for _, entry := range entries {
+		names = append(names, filepath.Join(folder, entry.Name()))
 	}
-	defer f.Close()
-	entries, err := f.ReadDir(limit)
-	if limit > 0 && len(entries) > 0 {
-		err = nil // the other entries are not needed
-	}
-	return entries, err
+	slices.Sort(names)
+	return names, err
 }
 
 // escapes is the error of a name with a link that leaves the repository.
@@ -201,9 +188,4 @@ func (f folder) Open(name string) (fs.File, error) {
 		return nil, err // not file, which would be a nil pointer in an interface
 	}
 	return file, nil
-}
-
-// Stat describes what a name resolves to.
-func (f folder) Stat(name string) (fs.FileInfo, error) {
-	return f.tree.stat(filepath.Join(f.name, name))
 }

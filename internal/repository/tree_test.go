@@ -185,7 +185,7 @@ func TestBlobsOfAnotherModelAreOutside(t *testing.T) {
 	}
 }
 
-// A pipe in a file's place must not make anybody wait for its other end.
+// A pipe in a file's place must not block a reader until its other end opens.
 func TestPipesAreNotOpened(t *testing.T) {
 	for _, part := range []string{"m/model.yaml", "m/labels.txt", "m/self.png"} {
 		dir := linked(t, map[string]string{"m/model.yaml": everyFile, "m/labels.txt": "a\nb", "m/self.png": "image", "m/1/model.onnx": "x"}, nil)

@@ -1,8 +1,8 @@
 package repository
 
 import (
+	"io/fs"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,7 +17,7 @@ const (
 	maxBatch     = 1024     // rows of a batch
 	maxQueue     = 65536    // images
 	maxInstances = 64       // groups, and instances of a group
-	maxExtra     = 8        // inputs beside the image
+	maxExtra     = 8        // inputs in addition to the image
 	maxFactor    = 1e6      // scale, mean and std
 	maxVersion   = 1e9      // a version's number
 	maxWeights   = 16 << 30 // bytes of a model.onnx
@@ -63,12 +63,22 @@ func (d *Definition) check() config.Errors {
 
 // localFile reports a name that leaves the model's folder.
 func localFile(errs *config.Errors, key, name string) {
-	if name == "" {
-		return
-	}
-	if strings.Contains(name, `\`) || path.IsAbs(name) || path.Clean(name) != name || name == "." ||
-		name == ".." || strings.HasPrefix(name, "../") {
+	if name != "" && (name == "." || strings.Contains(name, `\`) || !fs.ValidPath(name)) {
 		errs.Add(key, "%q is not a file in the model's folder", name)
+	}
+}
+
+// optional reports a value that is neither empty nor one of those allowed.
+func optional(errs *config.Errors, key, value string, allowed ...string) {
+	if value != "" {
+		errs.OneOf(key, value, allowed...)
+	}
+}
+
+// onlyWith reports a key that is given without the setting that it needs.
+func onlyWith(errs *config.Errors, key string, given bool, setting string) {
+	if given {
+		errs.Add(key, "only applies with %s", setting)
 	}
 }
 
@@ -79,85 +89,62 @@ func (in *Input) check(errs *config.Errors) {
 	in.checkEdge(errs)
 	in.checkLetterbox(errs)
 	errs.OneOf("input.interpolation", in.Interpolation, "nearest", "linear", "cubic", "area", "lanczos")
-	if in.Color != "" {
-		errs.OneOf("input.color", in.Color, ColorRGB, ColorBGR, ColorGray)
-	}
-	if in.Layout != "" {
-		errs.OneOf("input.layout", in.Layout, "nchw", "nhwc")
-	}
-	if in.DType != "" {
-		errs.OneOf("input.dtype", string(in.DType), string(Float32), string(Float16), string(Uint8))
-	}
+	optional(errs, "input.color", in.Color, ColorRGB, ColorBGR, ColorGray)
+	optional(errs, "input.layout", in.Layout, "nchw", "nhwc")
+	optional(errs, "input.dtype", string(in.DType), string(Float32), string(Float16), string(Uint8))
 	in.checkNumbers(errs)
 	in.checkExtra(errs)
 }
 
 func (in *Input) checkEdge(errs *config.Errors) {
 	if in.Resize != ShortestEdge {
-		if in.ShortestEdge != 0 {
-			errs.Add("input.shortest_edge", "only applies with resize: shortest_edge")
-		}
+		onlyWith(errs, "input.shortest_edge", in.ShortestEdge != 0, "resize: shortest_edge")
 		return
 	}
 	config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
-	if in.ShortestEdge < 1 {
-		return
-	}
-	if in.Width > in.ShortestEdge {
-		errs.Add("input.width", "%d cannot be cut from a shortest edge of %d", in.Width, in.ShortestEdge)
-	}
-	if in.Height > in.ShortestEdge {
-		errs.Add("input.height", "%d cannot be cut from a shortest edge of %d", in.Height, in.ShortestEdge)
+	for _, side := range []struct {
+		key    string
+		pixels int
+	}{{"input.width", in.Width}, {"input.height", in.Height}} {
+		if in.ShortestEdge > 0 && side.pixels > in.ShortestEdge {
+			errs.Add(side.key, "%d cannot be cut from a shortest edge of %d", side.pixels, in.ShortestEdge)
+		}
 	}
 }
 
 func (in *Input) checkLetterbox(errs *config.Errors) {
 	if in.Resize != Letterbox {
-		if in.Place != "" {
-			errs.Add("input.place", "only applies with resize: letterbox")
-		}
-		if len(in.Fill) > 0 {
-			errs.Add("input.fill", "only applies with resize: letterbox")
-		}
+		onlyWith(errs, "input.place", in.Place != "", "resize: letterbox")
+		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox")
 		return
 	}
 	errs.OneOf("input.place", in.Place, "center", "top_left")
-	in.onePerChannel(errs, "input.fill", in.Fill)
-	for i, v := range in.Fill {
-		config.Range(errs, config.Index("input.fill", i), v, 0, 255)
-	}
+	in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
 }
 
 func (in *Input) checkNumbers(errs *config.Errors) {
 	if !(in.Scale > 0 && in.Scale <= maxFactor) { // nor NaN
 		errs.Add("input.scale", "%v is out of range (>0–%v)", in.Scale, maxFactor)
 	}
-	in.onePerChannel(errs, "input.mean", in.Mean)
-	for i, v := range in.Mean {
-		config.Range(errs, config.Index("input.mean", i), v, -maxFactor, maxFactor)
-	}
-	in.onePerChannel(errs, "input.std", in.Std)
-	for i, v := range in.Std {
-		config.Range(errs, config.Index("input.std", i), v, 1/maxFactor, maxFactor)
-	}
-	if in.DType == Uint8 && in.changesValues() {
+	in.checkChannelValues(errs, "input.mean", in.Mean, -maxFactor, maxFactor)
+	in.checkChannelValues(errs, "input.std", in.Std, 1/maxFactor, maxFactor)
+	other := func(than float64) func(float64) bool { return func(v float64) bool { return v != than } }
+	if in.DType == Uint8 && (in.Scale != 1 || slices.ContainsFunc(in.Mean, other(0)) || slices.ContainsFunc(in.Std, other(1))) {
 		errs.Add("input.dtype", "uint8 takes pixel values unchanged; remove scale, mean and std")
 	}
 }
 
-func (in *Input) changesValues() bool {
-	other := func(than float64) func(float64) bool { return func(v float64) bool { return v != than } }
-	return in.Scale != 1 || slices.ContainsFunc(in.Mean, other(0)) || slices.ContainsFunc(in.Std, other(1))
-}
-
-// onePerChannel reports a list that has neither one value nor one for each channel.
-func (in *Input) onePerChannel(errs *config.Errors, key string, values []float64) {
+// checkChannelValues reports a list that has neither one value nor one for each channel, and values out of range.
+func (in *Input) checkChannelValues(errs *config.Errors, key string, values []float64, low, high float64) {
 	switch {
 	case len(values) == 1:
 	case in.Color == ColorGray:
 		errs.Add(key, "has %d values, but color: gray has one channel", len(values))
 	case len(values) != 3:
 		errs.Add(key, "has %d values, not 1 or 3", len(values))
+	}
+	for i, v := range values {
+		config.Range(errs, config.Index(key, i), v, low, high)
 	}
 }
 
@@ -191,9 +178,7 @@ func (d *Definition) checkOutput(errs *config.Errors) {
 		config.Range(errs, "output.score_threshold", o.Score, 0, 1)
 		config.Range(errs, "output.iou_threshold", o.IoU, 0, 1)
 		config.Range(errs, "output.max_boxes", o.MaxBoxes, 1, maxBoxes)
-		if o.TopK != 0 {
-			errs.Add("output.top_k", "only applies with task: classification")
-		}
+		onlyWith(errs, "output.top_k", o.TopK != 0, "task: classification")
 	}
 	if d.Task != Detection && (o.Score != 0 || o.IoU != 0 || o.MaxBoxes != 0) {
 		errs.Add("output", "score_threshold, iou_threshold and max_boxes only apply with task: detection")
@@ -205,9 +190,7 @@ func (d *Definition) checkOutput(errs *config.Errors) {
 func (d *Definition) checkYOLOX(errs *config.Errors) {
 	strides := d.Output.Strides
 	if d.Output.Decode != DecodeYOLOX {
-		if len(strides) > 0 {
-			errs.Add("output.strides", "only applies with decode: yolox")
-		}
+		onlyWith(errs, "output.strides", len(strides) > 0, "decode: yolox")
 		return
 	}
 	if len(strides) == 0 || len(strides) > maxStrides {

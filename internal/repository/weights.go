@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -53,7 +54,7 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 		return Weights{}, err
 	}
 	w = Weights{Path: path, Size: info.Size(), Quantized: file.quantized,
-		SaturatesAlways: file.quantized && file.matMul && file.opset >= 21}
+		SaturatesAlways: file.quantized && file.matMul && file.onnxOpset >= 21}
 	if len(file.external) > 0 {
 		err = t.external(&w, name, file.external)
 	}
@@ -76,12 +77,7 @@ func inspect(f io.ReaderAt, size int64) (*onnxFile, error) {
 	if text := describeFormat(head, size); text != "" {
 		return nil, errors.New("is " + text)
 	}
-	var cut *truncatedError
-	var damaged *damagedError
-	switch {
-	case errors.As(err, &cut), errors.As(err, &damaged):
-		return nil, fmt.Errorf("%w; %s", err, copyAgain)
-	case errors.Is(err, errNotONNX):
+	if errors.Is(err, errNotONNX) {
 		return nil, fmt.Errorf("%w: it begins with the bytes % x; want a model exported to ONNX", err, head[:min(len(head), 8)])
 	}
 	return nil, err
@@ -94,15 +90,12 @@ func (t *tree) external(w *Weights, name string, files map[string]int64) error {
 	if err != nil {
 		return err
 	}
-	for i, path := range slices.Backward(paths) {
+	for _, path := range slices.Backward(paths) {
 		var size int64
 		size, err = t.dataOf(path, w.Path, files)
 		if err == nil {
 			w.Path, w.Size = path, w.Size+size
 			return nil
-		}
-		if i == 0 {
-			break
 		}
 	}
 	return err
@@ -176,10 +169,8 @@ func (t *tree) data(path, end, location string, want int64) (size int64, err err
 func tooShort(f io.ReaderAt, size, want int64) error {
 	head := make([]byte, min(size, headBytes))
 	if _, err := f.ReadAt(head, 0); err == nil || errors.Is(err, io.EOF) {
-		for _, recognize := range []func([]byte, int64) string{pointer, markup} {
-			if text := recognize(head, size); text != "" {
-				return errors.New("which is " + text)
-			}
+		if text := cmp.Or(pointer(head, size), markup(head)); text != "" {
+			return errors.New("which is " + text)
 		}
 	}
 	return fmt.Errorf("which is truncated: it has %d bytes, and the model needs %d; %s", size, want, copyAgain)
@@ -200,26 +191,16 @@ func (e *Entry) Fingerprint(v Version) (string, error) {
 	}
 	defer t.Close()
 	folder := filepath.Join(e.Definition.Name, strconv.Itoa(v.Number))
-	entries, err := t.readDir(folder, 0)
+	names, err := t.list(folder)
 	if err != nil {
 		return "", err
 	}
-	names := []string{}
-	for _, entry := range entries {
-		names = append(names, filepath.Join(folder, entry.Name()))
-	}
-	slices.Sort(names)
 	if image := e.Definition.SelfTest.Image; image != "" {
 		names = append(names, filepath.Join(e.Definition.Name, image))
 	}
-	f, _, err := t.open(filepath.Join(folder, weightsFile))
-	switch {
-	case err == nil:
-		err = f.Close()
-	case !isTemporary(err):
-		err = nil // Weights reports it
-	}
-	if err != nil {
+	if f, _, err := t.open(filepath.Join(folder, weightsFile)); err == nil {
+		_ = f.Close()
+	} else if isTemporary(err) { // Weights reports others
 		return "", err
 	}
 	var b strings.Builder

@@ -198,7 +198,7 @@ func TestWeightsAreSkipped(t *testing.T) {
 func TestHostileFilesAreLeftToTheRuntime(t *testing.T) {
 	var deep []byte // graphs in attributes of nodes in graphs
 	for range 200 {
-		for _, field := range []byte{attributeGraph, nodeAttribute, graphNode} {
+		for _, field := range []byte{6, 5, 1} { // AttributeProto.g, NodeProto.attribute, GraphProto.node
 			deep = append(binary.AppendUvarint([]byte{field<<3 | wireBytes}, uint64(len(deep))), deep...)
 		}
 	}
@@ -218,9 +218,9 @@ func TestExternalData(t *testing.T) {
 		files map[string]string
 		want  string // empty: taken
 	}{
-		"beside the model":        {kept("w.data", 0, 12), map[string]string{"m/1/w.data": twelve}, ""},
+		"next to the model":       {kept("w.data", 0, 12), map[string]string{"m/1/w.data": twelve}, ""},
 		"as exporters may write":  {kept("./w.data", 0, 12), map[string]string{"m/1/w.data": twelve}, ""},
-		"in a folder beside":      {kept("sub/w.data", 0, 12), map[string]string{"m/1/sub/w.data": twelve}, ""},
+		"in a folder next to it":  {kept("sub/w.data", 0, 12), map[string]string{"m/1/sub/w.data": twelve}, ""},
 		"not there":               {kept("w.data", 0, 12), nil, `has weights in "w.data", which must be in `},
 		"a Git LFS pointer":       {kept("w.data", 4096, 12), map[string]string{"m/1/w.data": "version https://git-lfs.github.com/spec/v1\noid x\nsize 12\n"}, "Git LFS pointer"},
 		"an HTML page":            {kept("w.data", 4096, 12), map[string]string{"m/1/w.data": "<!doctype html>"}, "HTML page"},

@@ -20,34 +20,28 @@ func Compare(results []*loadtest.Result) (Table, error) {
 	for _, name := range names(results[0]) {
 		first := find(results[0], name)
 		for i, r := range results {
-			l := find(r, name)
-			if l == nil {
-				t.Rows = append(t.Rows, []string{name, Label(r, i), none, none, none, none, none, none, none, none, none})
-				continue
+			row := emptyRow(name, Label(r, i))
+			if l := find(r, name); l != nil {
+				row[2], row[3] = number(l.Throughput), ratio(l.Throughput, first.Throughput)
+				if l.Requests > 0 {
+					row[4], row[5] = number(l.Latency.P50MS), ratio(l.Latency.P50MS, first.Latency.P50MS)
+					row[6], row[7] = number(l.Latency.P99MS), ratio(l.Latency.P99MS, first.Latency.P99MS)
+				}
+				if l.Server != nil {
+					row[8] = optional(l.Server.CPUMSPerImage, 1)
+				}
+				row[9], row[10] = failed(*l), stable(*l)
 			}
-			cpu := none
-			if l.Server != nil {
-				cpu = optional(l.Server.CPUMSPerImage, 1)
-			}
-			row := []string{name, Label(r, i), number(l.Throughput), ratio(l.Throughput, first.Throughput)}
-			row = append(row, latencies(l, first)...)
-			t.Rows = append(t.Rows, append(row, cpu, failed(*l), stable(*l)))
+			t.Rows = append(t.Rows, row)
 		}
 	}
 	t.Rows = append(t.Rows, searches(results)...)
 	return t, nil
 }
 
-// latencies are the cells of p50 and p99, each with its ratio to the first's. A level without a successful request has
-// none.
-func latencies(l, first *loadtest.Level) []string {
-	if l.Requests == 0 {
-		return []string{none, none, none, none}
-	}
-	return []string{
-		number(l.Latency.P50MS), ratio(l.Latency.P50MS, first.Latency.P50MS),
-		number(l.Latency.P99MS), ratio(l.Latency.P99MS, first.Latency.P99MS),
-	}
+// emptyRow is a row of a comparison without figures.
+func emptyRow(level, label string) []string {
+	return append([]string{level, label}, slices.Repeat([]string{none}, 9)...)
 }
 
 // searches compares the results of searches with the first one's limit.
@@ -58,15 +52,14 @@ func searches(results []*loadtest.Result) [][]string {
 	}
 	var rows [][]string
 	for i, r := range results {
-		row := []string{"highest rate, p99 < " + plain(first.P99BelowMS) + " ms", Label(r, i), none, none}
+		row := emptyRow("highest rate, p99 < "+plain(first.P99BelowMS)+" ms", Label(r, i))
 		if sameSearch(first, r.Search) {
 			row[2], row[3] = number(r.Search.Rate), ratio(r.Search.Rate, first.Rate)
 		}
-		ended := none
 		if r.Search != nil && r.Search.Interrupted {
-			ended = "NO: interrupted"
+			row[10] = "NO: interrupted"
 		}
-		rows = append(rows, append(row, none, none, none, none, none, none, ended))
+		rows = append(rows, row)
 	}
 	return rows
 }

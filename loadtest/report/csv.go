@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"io"
 	"strconv"
+	"strings"
 
 	"fovea/loadtest"
 )
@@ -39,56 +40,49 @@ func CSV(w io.Writer, r *loadtest.Result) error {
 }
 
 func serverCells(s *loadtest.Server, names []string) []string {
-	cells := make([]string, len(names)+3)
 	if s == nil {
-		return cells
+		return make([]string, len(names)+3)
 	}
-	for i, name := range names {
-		for _, stage := range s.Stages {
-			if stage.Name+"_ms" == name {
-				cells[i] = plain(stage.MeanMS)
-			}
+	var cells []string
+	for _, name := range names {
+		cells = append(cells, known(stageMean(s, strings.TrimSuffix(name, "_ms"))))
+	}
+	batch := ""
+	if s.BatchMean > 0 {
+		batch = plain(s.BatchMean)
+	}
+	return append(cells, batch, known(s.CPUMSPerImage), known(s.ResidentBytes))
+}
+
+// stageMean is the mean duration of a stage in milliseconds; nil if the server did not report it.
+func stageMean(s *loadtest.Server, name string) *float64 {
+	for _, stage := range s.Stages {
+		if stage.Name == name {
+			return &stage.MeanMS
 		}
 	}
-	if s.BatchMean > 0 {
-		cells[len(names)] = plain(s.BatchMean)
-	}
-	cells[len(names)+1], cells[len(names)+2] = known(s.CPUMSPerImage), known(s.ResidentBytes)
-	return cells
+	return nil
 }
 
 // gpuCells aggregates all GPUs: mean utilization, total memory and total power.
 func gpuCells(list []loadtest.GPULevel) []string {
-	var utilization, memory, watts []float64
+	var sums, counts [3]float64
 	for _, g := range list {
-		utilization, memory, watts = add(utilization, g.Utilization), add(memory, g.MemoryBytes), add(watts, g.Watts)
+		for i, v := range []*float64{g.Utilization, g.MemoryBytes, g.Watts} {
+			if v != nil {
+				sums[i] += *v
+				counts[i]++
+			}
+		}
 	}
-	cells := []string{"", "", ""}
-	if len(utilization) > 0 {
-		cells[0] = plain(sum(utilization) / float64(len(utilization)))
-	}
-	if len(memory) > 0 {
-		cells[1] = plain(sum(memory))
-	}
-	if len(watts) > 0 {
-		cells[2] = plain(sum(watts))
+	sums[0] /= max(counts[0], 1)
+	cells := make([]string, len(sums))
+	for i, n := range counts {
+		if n > 0 {
+			cells[i] = plain(sums[i])
+		}
 	}
 	return cells
-}
-
-func add(list []float64, v *float64) []float64 {
-	if v == nil {
-		return list
-	}
-	return append(list, *v)
-}
-
-func sum(list []float64) float64 {
-	total := 0.0
-	for _, v := range list {
-		total += v
-	}
-	return total
 }
 
 func plain(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

@@ -52,7 +52,7 @@ func HTML(w io.Writer, results []*loadtest.Result) error {
 		Results: results,
 	}
 	for i, r := range results {
-		s := section{Label: Label(r, i), Headline: Headline(r), Found: Found(r), Started: started(r), Notes: r.Notes, Tables: Tables(r)}
+		s := section{Label: Label(r, i), Headline: Headline(r), Found: Found(r), Started: fmt.Sprintf("%s, %.0f s", r.Started.UTC().Format(time.RFC3339), r.Seconds), Notes: r.Notes, Tables: Tables(r)}
 		data.Labels = append(data.Labels, s.Label)
 		data.Sections = append(data.Sections, s)
 	}
@@ -67,8 +67,4 @@ func HTML(w io.Writer, results []*loadtest.Result) error {
 		data.Title = "Load test: " + results[0].Label
 	}
 	return page.Execute(w, data)
-}
-
-func started(r *loadtest.Result) string {
-	return fmt.Sprintf("%s, %.0f s", r.Started.UTC().Format(time.RFC3339), r.Seconds)
 }

@@ -48,7 +48,7 @@ function across(name) {
   return axis(name, { nameRotate: 90, nameGap: 46 });
 }
 
-// Latencies that differ much are shown on a logarithmic scale, where the short ones can still be told apart.
+// Latencies that differ much are shown on a logarithmic scale, where the short ones remain distinguishable.
 function latencyAxis(name, values) {
   const some = values.filter((v) => v > 0);
   const wide = Math.max(...some) > 10 * Math.min(...some);

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,14 +115,11 @@ func serverStages(r *loadtest.Result) Table {
 		row := []string{l.Name()}
 		known := 0.0
 		for _, name := range t.Head[1:6] {
-			cell := none
-			for _, s := range l.Server.Stages {
-				if s.Name == name {
-					cell = number(s.MeanMS)
-					known += s.MeanMS
-				}
+			mean := stageMean(l.Server, name)
+			row = append(row, optional(mean, 1))
+			if mean != nil {
+				known += *mean
 			}
-			row = append(row, cell)
 		}
 		other, batch := none, none
 		if len(l.Server.Stages) > 0 && r.Load.ImagesPerRequest == 1 { // latencies are per request, stages per image
@@ -163,12 +161,7 @@ func gpus(r *loadtest.Result) Table {
 func failures(r *loadtest.Result) Table {
 	t := Table{Title: "Failures in the whole level, including warm-up", Head: []string{"level", "kind", "images"}}
 	for _, l := range r.Levels {
-		kinds := make([]string, 0, len(l.Failures))
-		for kind := range l.Failures {
-			kinds = append(kinds, kind)
-		}
-		slices.Sort(kinds)
-		for _, kind := range kinds {
+		for _, kind := range slices.Sorted(maps.Keys(l.Failures)) {
 			t.Rows = append(t.Rows, []string{l.Name(), kind, strconv.Itoa(l.Failures[kind])})
 		}
 	}

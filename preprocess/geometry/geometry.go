@@ -40,7 +40,7 @@ type Image struct {
 
 // decoded is the size after the decoder shrank the image.
 func (img Image) decoded() (w, h int) {
-	return ceilDiv(img.Width, img.Shrink), ceilDiv(img.Height, img.Shrink)
+	return (img.Width + img.Shrink - 1) / img.Shrink, (img.Height + img.Shrink - 1) / img.Shrink
 }
 
 // bounds is the image within the decoded one, without what rounds a side up.
@@ -90,7 +90,11 @@ func Resample(in *repository.Input, img Image) Resampling {
 	}
 	switch in.Resize {
 	case repository.Letterbox:
-		r.Target = letterboxTarget(in, r.Size)
+		var at image.Point
+		if !isTopLeft(in) { // odd padding is split as in Ultralytics' LetterBox, with the smaller half at the top and left
+			at = r.Target.Max.Sub(r.Size).Div(2)
+		}
+		r.Target = image.Rectangle{Min: at, Max: at.Add(r.Size)}
 	case repository.ShortestEdge:
 		r.CropOffset = image.Pt(centered(r.Size.X-in.Width), centered(r.Size.Y-in.Height))
 		if r.Size.X*r.Size.Y > maxOversize*in.Width*in.Height {
@@ -109,20 +113,13 @@ const maxOversize = 8
 func TargetSize(in *repository.Input, width, height int) image.Point {
 	switch in.Resize {
 	case repository.ShortestEdge:
-		return shortestEdge(width, height, in.ShortestEdge)
+		// torchvision's Resize(edge): the longer side is rounded down (torchvision.transforms.functional._compute_resized_output_size)
+		shorter := min(width, height)
+		return image.Pt(in.ShortestEdge*width/shorter, in.ShortestEdge*height/shorter)
 	case repository.Letterbox:
 		return largestWithin(in, width, height)
 	}
 	return image.Pt(in.Width, in.Height)
-}
-
-// shortestEdge is torchvision's Resize(edge): the longer side is rounded down
-// (torchvision.transforms.functional._compute_resized_output_size).
-func shortestEdge(width, height, edge int) image.Point {
-	if width <= height {
-		return image.Pt(edge, edge*height/width)
-	}
-	return image.Pt(edge*width/height, edge)
 }
 
 // largestWithin is the largest size of the image's aspect ratio within the input. With place: top_left the shorter side is
@@ -137,16 +134,6 @@ func largestWithin(in *repository.Input, width, height int) image.Point {
 		return image.Pt(in.Width, max(1, (height*in.Width+width/half)/width))
 	}
 	return image.Pt(max(1, (width*in.Height+height/half)/height), in.Height)
-}
-
-// letterboxTarget is where the resized image lies in the input. Odd padding is split as in Ultralytics' LetterBox, with the
-// smaller half at the top and left.
-func letterboxTarget(in *repository.Input, size image.Point) image.Rectangle {
-	var at image.Point
-	if !isTopLeft(in) {
-		at = image.Pt((in.Width-size.X)/2, (in.Height-size.Y)/2)
-	}
-	return image.Rectangle{Min: at, Max: at.Add(size)}
 }
 
 func isTopLeft(in *repository.Input) bool { return in.Place == "top_left" }
@@ -188,5 +175,3 @@ func (r *Resampling) transform(in *repository.Input, img Image) Transform {
 		OffsetY: float64(r.Target.Min.Y-r.CropOffset.Y) + (all.MinY-r.Source.MinY)*perY,
 	}
 }
-
-func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -1,7 +1,9 @@
 package header
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 
 	"fovea/internal/apierror"
 )
@@ -14,25 +16,17 @@ const (
 	bmpBitfields = 3
 )
 
-// bmpHeader is a parsed bitmap header.
-type bmpHeader struct {
-	width, height int64
-	bits          int // per pixel
-	compression   uint32
-	masks         bmpMasks // with bmpBitfields
-	topDown       bool
-	colors        uint32 // palette entries, with up to 8 bits per pixel
-	entry         int    // bytes per palette entry
-}
-
-// bmpMasks are the bits of a pixel that hold red, green and blue.
-type bmpMasks [3]uint32
-
-// The masks that OpenCV reads. With others it swaps colours.
+// The masks of red, green and blue that OpenCV reads. With others it swaps colours.
 var (
-	bmp555 = bmpMasks{0x7C00, 0x03E0, 0x001F}
-	bmp565 = bmpMasks{0xF800, 0x07E0, 0x001F}
-	bmp888 = bmpMasks{0xFF0000, 0x00FF00, 0x0000FF}
+	bmp555 = [3]uint32{0x7C00, 0x03E0, 0x001F}
+	bmp565 = [3]uint32{0xF800, 0x07E0, 0x001F}
+	bmp888 = [3]uint32{0xFF0000, 0x00FF00, 0x0000FF}
+)
+
+// The supported bits per pixel by compression, and the supported masks by bits per pixel.
+var (
+	bmpBits  = map[uint32][]int{bmpPlain: {1, 4, 8, 16, 24, 32}, bmpRLE8: {8}, bmpRLE4: {4}, bmpBitfields: {16, 32}}
+	bmpMasks = map[int][][3]uint32{16: {bmp555, bmp565}, 32: {bmp888}}
 )
 
 // BMPFile is a parsed BMP with complete headers of a supported kind.
@@ -44,6 +38,11 @@ type BMPFile struct {
 	TopDown       bool         // the first row is the topmost
 	Palette       [256][3]byte // blue, green and red; missing entries are black
 	Rows          []byte       // the file from its first row on; the last row may lack its padding
+
+	compression uint32
+	masks       [3]uint32 // with bmpBitfields
+	colors      uint32    // palette entries; 0: one for each index
+	entry       int       // bytes per palette entry
 }
 
 func readBMP(data []byte) (Info, error) {
@@ -77,121 +76,75 @@ func ParseBMP(data []byte) (BMPFile, error) {
 	if len(data) < 14+int(size) {
 		return BMPFile{}, truncated(BMP)
 	}
-	h := parseBMP(data[14:], size)
-	start := int64(binary.LittleEndian.Uint32(data[10:]))
+	var bmp BMPFile
+	bmp.header(data[14:], size)
+	start := int(binary.LittleEndian.Uint32(data[10:]))
 	switch {
-	case !h.supported():
+	case !slices.Contains(bmpBits[bmp.compression], bmp.Bits):
 		return BMPFile{}, apierror.New(apierror.UnsupportedFormat,
 			"BMP with %d bits per pixel and compression %d is not supported; allowed: 1, 4, 8, 16, 24 and 32 bits, plain or run-length coded",
-			h.bits, h.compression)
-	case h.compression == bmpBitfields && len(data) < 14+40+12:
+			bmp.Bits, bmp.compression)
+	case bmp.compression == bmpBitfields && len(data) < 14+40+12:
 		return BMPFile{}, truncated(BMP)
-	case !h.supportedMasks():
+	case bmp.compression == bmpBitfields && !slices.Contains(bmpMasks[bmp.Bits], bmp.masks):
 		return BMPFile{}, apierror.New(apierror.UnsupportedFormat,
 			"BMP with %d bits per pixel and the masks %x is not supported; allowed: %x and %x for 16 bits, %x for 32",
-			h.bits, h.masks, bmp555, bmp565, bmp888)
-	case start < 14+int64(size):
+			bmp.Bits, bmp.masks, bmp555, bmp565, bmp888)
+	case start < 14+int(size):
 		return BMPFile{}, broken(BMP, "its rows begin within its header")
-	}
-	bmp := BMPFile{
-		Width: int(h.width), Height: int(h.height), Bits: h.bits, TopDown: h.topDown,
-		RunLength: h.compression == bmpRLE8 || h.compression == bmpRLE4, Green6: h.masks == bmp565,
-	}
-	if start+h.bytes() > int64(len(data)) {
+	case start+bmp.bytes() > len(data):
 		return bmp, truncated(BMP)
 	}
 	bmp.Rows = data[start:]
-	if h.bits > 8 {
+	if bmp.Bits > 8 {
 		return bmp, nil
 	}
-	return bmp, bmp.palette(data[14+size:], h)
+	return bmp, bmp.palette(data[14+size:])
 }
 
 // palette reads the palette that follows the header.
-func (bmp *BMPFile) palette(b []byte, h bmpHeader) error {
+func (bmp *BMPFile) palette(b []byte) error {
+	colors := cmp.Or(bmp.colors, 1<<bmp.Bits)
 	switch {
-	case h.colors > uint32(len(bmp.Palette)):
-		return broken(BMP, "its palette has %d colours", h.colors)
-	case len(b) < int(h.colors)*h.entry:
+	case colors > uint32(len(bmp.Palette)):
+		return broken(BMP, "its palette has %d colours", colors)
+	case len(b) < int(colors)*bmp.entry:
 		return truncated(BMP)
 	}
-	for i := range h.colors {
-		copy(bmp.Palette[i][:], b[int(i)*h.entry:])
+	for i := range colors {
+		copy(bmp.Palette[i][:], b[int(i)*bmp.entry:])
 	}
 	return nil
 }
 
-// parseBMP parses either kind of bitmap header. A negative height means rows from the top down; there is no negative width.
+// header parses either kind of bitmap header. A negative height means rows from the top down; there is no negative width.
 // Masks are at the same offset whether they end a header of 52 bytes or more or follow one of 40.
-func parseBMP(b []byte, size uint32) bmpHeader {
+func (bmp *BMPFile) header(b []byte, size uint32) {
+	order := binary.LittleEndian
 	if size == 12 {
-		return bmpHeader{
-			width:  int64(binary.LittleEndian.Uint16(b[4:])),
-			height: int64(binary.LittleEndian.Uint16(b[6:])),
-			bits:   int(binary.LittleEndian.Uint16(b[10:])),
-			entry:  3,
-		}.withColors()
+		bmp.Width, bmp.Height = int(order.Uint16(b[4:])), int(order.Uint16(b[6:]))
+		bmp.Bits, bmp.entry = int(order.Uint16(b[10:])), 3
+		return
 	}
-	height := int64(int32(binary.LittleEndian.Uint32(b[8:])))
-	h := bmpHeader{
-		width:       max(0, int64(int32(binary.LittleEndian.Uint32(b[4:])))),
-		height:      max(height, -height),
-		bits:        int(binary.LittleEndian.Uint16(b[14:])),
-		compression: binary.LittleEndian.Uint32(b[16:]),
-		topDown:     height < 0,
-		colors:      binary.LittleEndian.Uint32(b[32:]),
-		entry:       4,
+	height := int(int32(order.Uint32(b[8:])))
+	bmp.Width, bmp.Height, bmp.TopDown = max(0, int(int32(order.Uint32(b[4:])))), max(height, -height), height < 0
+	bmp.Bits, bmp.compression = int(order.Uint16(b[14:])), order.Uint32(b[16:])
+	bmp.RunLength = bmp.compression == bmpRLE8 || bmp.compression == bmpRLE4
+	bmp.colors, bmp.entry = order.Uint32(b[32:]), 4
+	if bmp.compression == bmpBitfields && len(b) >= 40+12 {
+		bmp.masks = [3]uint32{order.Uint32(b[40:]), order.Uint32(b[44:]), order.Uint32(b[48:])}
+		bmp.Green6 = bmp.masks == bmp565
 	}
-	for i := range h.masks {
-		if at := 40 + 4*i; h.compression == bmpBitfields && len(b) >= at+4 {
-			h.masks[i] = binary.LittleEndian.Uint32(b[at:])
-		}
-	}
-	return h.withColors()
-}
-
-// withColors sets the default number of colours: one for each index.
-func (h bmpHeader) withColors() bmpHeader {
-	if h.colors == 0 && h.bits <= 8 {
-		h.colors = 1 << h.bits
-	}
-	return h
-}
-
-// supportedMasks reports whether the masks are ones that OpenCV reads.
-func (h bmpHeader) supportedMasks() bool {
-	switch {
-	case h.compression != bmpBitfields:
-		return true
-	case h.bits == 16:
-		return h.masks == bmp555 || h.masks == bmp565
-	}
-	return h.masks == bmp888
-}
-
-// supported reports whether the depth and compression are supported.
-func (h bmpHeader) supported() bool {
-	switch h.compression {
-	case bmpPlain:
-		return h.bits == 1 || h.bits == 4 || h.bits == 8 || h.bits == 16 || h.bits == 24 || h.bits == 32
-	case bmpRLE8:
-		return h.bits == 8
-	case bmpRLE4:
-		return h.bits == 4
-	case bmpBitfields:
-		return h.bits == 16 || h.bits == 32
-	}
-	return false
 }
 
 // bytes is the size of the rows, each padded to four bytes except for the last, whose padding some programs omit; 1 for
 // run-length coded rows.
-func (h bmpHeader) bytes() int64 {
-	if h.compression == bmpRLE8 || h.compression == bmpRLE4 {
+func (bmp *BMPFile) bytes() int {
+	if bmp.RunLength {
 		return 1
 	}
 	const tooMuch = 1 << 40 // beyond every limit; keeps the product from overflowing
-	pitch := min((h.width*int64(h.bits)+31)/32*4, tooMuch/max(1, h.height))
-	padding := max(0, pitch-(h.width*int64(h.bits)+7)/8)
-	return max(0, pitch*h.height-padding)
+	pitch := min((bmp.Width*bmp.Bits+31)/32*4, tooMuch/max(1, bmp.Height))
+	padding := max(0, pitch-(bmp.Width*bmp.Bits+7)/8)
+	return max(0, pitch*bmp.Height-padding)
 }

@@ -4,6 +4,7 @@
 package header
 
 import (
+	"cmp"
 	"image"
 	"strconv"
 	"time"
@@ -98,14 +99,12 @@ func Read(data []byte, limits Limits) (Info, error) {
 		err = tooLarge // reported even if the image is truncated as well: the client can do more about it
 	}
 	if err == nil {
-		err = limits.checkWork(info)
+		err = cmp.Or(limits.checkScans(info), limits.checkLossy(info))
 	}
 	if err != nil {
 		return Info{}, err
 	}
-	if info.Orientation == 0 {
-		info.Orientation = 1
-	}
+	info.Orientation = cmp.Or(info.Orientation, 1)
 	return info, nil
 }
 
@@ -114,12 +113,7 @@ var readers = map[Format]func([]byte) (Info, error){
 }
 
 // pixels is MaxPixels or its default.
-func (l Limits) pixels() int64 {
-	if l.MaxPixels <= 0 {
-		return DefaultMaxPixels
-	}
-	return l.MaxPixels
-}
+func (l Limits) pixels() int64 { return cmp.Or(l.MaxPixels, DefaultMaxPixels) }
 
 // pixelBits is the depth up to which a pixel counts once.
 const pixelBits = 32
@@ -146,17 +140,6 @@ func (l Limits) check(info Info) error {
 	case info.Width > maxSide || info.Height > maxSide:
 		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit for one side is %d pixels",
 			info.Width, info.Height, maxSide)
-	}
-	return nil
-}
-
-// checkWork rejects an image whose data costs more than its pixels suggest.
-func (l Limits) checkWork(info Info) error {
-	switch {
-	case info.Format == JPEG:
-		return l.checkScans(info)
-	case info.lossyBytes > 0:
-		return l.checkLossy(info)
 	}
 	return nil
 }

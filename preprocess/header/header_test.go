@@ -171,7 +171,7 @@ func TestReadErrors(t *testing.T) {
 			t.Errorf("%s: %v; want %s: …%s…", what, err, c.code, c.message)
 		}
 		if info != (Info{}) {
-			t.Errorf("%s: %+v beside an error", what, info)
+			t.Errorf("%s: %+v with an error", what, info)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package header
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"fovea/internal/apierror"
@@ -88,13 +89,11 @@ func readJPEG(data []byte) (Info, error) {
 func (w *jpegWalk) next() (marker byte, ok bool) {
 	data, at := w.data, w.at
 	for at < len(data) {
-		if data[at] != 0xFF {
-			i := bytes.IndexByte(data[at:], 0xFF)
-			if i < 0 {
-				return 0, false
-			}
-			at += i
+		i := bytes.IndexByte(data[at:], 0xFF)
+		if i < 0 {
+			return 0, false
 		}
+		at += i
 		for at < len(data) && data[at] == 0xFF { // fill bytes; the last may begin the marker
 			at++
 		}
@@ -222,12 +221,7 @@ func (w *jpegWalk) completed(s []byte) coefficients {
 
 // complete reports whether all coefficients of all components were in scans.
 func (w *jpegWalk) complete() bool {
-	for _, c := range w.components {
-		if c.missing != 0 {
-			return false
-		}
-	}
-	return w.components != nil
+	return w.components != nil && !slices.ContainsFunc(w.components, func(c jpegComponent) bool { return c.missing != 0 })
 }
 
 // The cost of libjpeg-turbo's work that a JPEG's size does not limit: each scan visits every block of its components, even if

@@ -98,7 +98,7 @@ func ofEach(n int, bits byte) [][]byte {
 	return steps
 }
 
-// bands is a script that sends each coefficient of one component in a scan of its own, and refines each of them.
+// bands is a script that sends each coefficient of one component in a separate scan, and refines each of them.
 func bands(bits byte) [][]byte {
 	steps := [][]byte{{1, 0, 0, 0, 0}}
 	for k := byte(1); k < 64; k++ {

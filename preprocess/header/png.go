@@ -3,6 +3,7 @@ package header
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"strings"
 
 	"fovea/internal/apierror"
@@ -91,23 +92,26 @@ func (png *PNGFile) take(c pngChunk, rest []byte) error {
 		png.animated = true
 	case "eXIf":
 		png.orientation = orientation(c.body)
-	}
-	if isAncillary(c.kind) {
-		return nil
-	}
-	switch string(c.kind) {
 	case "PLTE":
 		return png.palette(c.body)
 	case "IDAT":
-		return png.data(rest)
+		if png.Color == pngIndexed && png.Palette == nil {
+			return broken(PNG, "its palette is missing")
+		}
+		if !png.hasData {
+			png.hasData, png.Chunks = true, rest
+		}
 	case "IEND":
-		png.hasEnd = true
 		if !png.hasData {
 			return broken(PNG, "it has no image data")
 		}
-		return nil
+		png.hasEnd = true
+	default:
+		if !isAncillary(c.kind) {
+			return broken(PNG, "its critical chunk %q is unknown", c.kind)
+		}
 	}
-	return broken(PNG, "its critical chunk %q is unknown", c.kind)
+	return nil
 }
 
 // header parses IHDR.
@@ -145,17 +149,6 @@ func (png *PNGFile) palette(b []byte) error {
 	return nil
 }
 
-func (png *PNGFile) data(rest []byte) error {
-	if png.hasData {
-		return nil
-	}
-	if png.Color == pngIndexed && png.Palette == nil {
-		return broken(PNG, "its palette is missing")
-	}
-	png.hasData, png.Chunks = true, rest
-	return nil
-}
-
 // pngChunk is a chunk: four bytes of length, four of type, the body, four of checksum.
 type pngChunk struct {
 	kind     []byte
@@ -188,10 +181,5 @@ func isAncillary(kind []byte) bool { return kind[0]&0x20 != 0 }
 
 // isPNGName reports whether kind is four letters, as a chunk's type must be.
 func isPNGName(kind []byte) bool {
-	for _, c := range kind {
-		if c|0x20 < 'a' || c|0x20 > 'z' {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(kind, func(c byte) bool { return c|0x20 < 'a' || c|0x20 > 'z' })
 }

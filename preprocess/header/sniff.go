@@ -24,25 +24,14 @@ func sniff(data []byte) Format {
 // IsKnown reports whether data begins like a file of a supported format, or of one that is recognised as unsupported. The
 // first 32 bytes are enough.
 func IsKnown(data []byte) bool {
-	if sniff(data) != "" || has(data, 0, "<?xml") {
-		return true
-	}
-	for _, m := range unsupportedFormats {
-		if has(data, m.at, m.bytes) {
-			return true
-		}
-	}
-	return false
+	return sniff(data) != "" || has(data, 0, "<?xml") || unsupportedName(data) != ""
 }
 
-// magic recognises a format by bytes at an offset.
-type magic struct {
-	at    int
-	bytes string
-	name  string
-}
-
-var unsupportedFormats = []magic{
+// unsupportedFormats are recognised by bytes at an offset.
+var unsupportedFormats = []struct {
+	at          int
+	bytes, name string
+}{
 	{0, "GIF87a", "GIF"},
 	{0, "GIF89a", "GIF"},
 	{0, "II*\x00", "TIFF"},
@@ -72,17 +61,26 @@ var unsupportedFormats = []magic{
 	{0, "PK\x03\x04", "ZIP"},
 }
 
-// unsupported is the error of data of no supported format. It names the format if that is recognised.
-func unsupported(data []byte) error {
+// unsupportedName is the name of a recognised format that is not supported; "" if there is none.
+func unsupportedName(data []byte) string {
 	for _, m := range unsupportedFormats {
 		if has(data, m.at, m.bytes) {
-			return apierror.New(apierror.UnsupportedFormat, "%s is not supported; allowed: %s", m.name, Allowed)
+			return m.name
 		}
 	}
-	if bytes.HasPrefix(data, []byte("<?xml")) && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {
-		return apierror.New(apierror.UnsupportedFormat, "SVG is not supported; allowed: %s", Allowed)
+	return ""
+}
+
+// unsupported is the error of data of no supported format. It names the format if that is recognised.
+func unsupported(data []byte) error {
+	name := unsupportedName(data)
+	if has(data, 0, "<?xml") && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {
+		name = "SVG"
 	}
-	return apierror.New(apierror.UnsupportedFormat, "unknown image format; allowed: %s", Allowed)
+	if name == "" {
+		return apierror.New(apierror.UnsupportedFormat, "unknown image format; allowed: %s", Allowed)
+	}
+	return apierror.New(apierror.UnsupportedFormat, "%s is not supported; allowed: %s", name, Allowed)
 }
 
 // has reports whether data contains s at an offset.

@@ -79,7 +79,7 @@ func TestStopFlagIsCheckedOften(t *testing.T) {
 		}
 		checks, err = decode(tt.data, 1, make([]byte, 3*w*h), w, h, 0, w, unsafe.Pointer(&stopped))
 		if err == nil || checks != 1 {
-			t.Errorf("%s: told to stop it looked %d times; %v", name, checks, err)
+			t.Errorf("%s: stopped after %d checks; %v", name, checks, err)
 		}
 	}
 }

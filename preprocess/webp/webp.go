@@ -1,4 +1,4 @@
-// Package webp decodes WebP: lossy images with libwebp, and lossless ones with a decoder of its own, since libwebp's cannot be
+// Package webp decodes WebP: lossy images with libwebp, and lossless ones with a separate decoder, since libwebp's cannot be
 // cancelled and needs four more bytes per pixel.
 package webp
 

@@ -69,7 +69,7 @@ func newLoop(o options, images [][]byte) (l *loop, err error) {
 	if l.session, err = onnx.NewSession(weights.Path, onnx.Options{SaturatingInt8: o.Saturating}); err != nil {
 		return nil, err
 	}
-	definition, err := entry.Definition.Resolve(tensors(l.session.Inputs()), tensors(l.session.Outputs()))
+	definition, err := entry.Definition.Resolve(l.session.Inputs(), l.session.Outputs())
 	if err != nil {
 		return nil, err
 	}
@@ -85,14 +85,6 @@ func newLoop(o options, images [][]byte) (l *loop, err error) {
 	}
 	l.decoder, err = postprocess.New(definition, l.workers[0].Outputs(0))
 	return l, err
-}
-
-func tensors(infos []onnx.Info) []repository.TensorInfo {
-	list := make([]repository.TensorInfo, len(infos))
-	for i, info := range infos {
-		list[i] = repository.TensorInfo{Name: info.Name, DType: info.DType, Shape: info.Shape}
-	}
-	return list
 }
 
 // run processes images for d and returns the rate.

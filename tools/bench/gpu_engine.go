@@ -232,7 +232,7 @@ func (b *groupBench) plan() (*preprocess.Plan, error) {
 		return nil, err
 	}
 	defer s.Close()
-	definition, err := entry.Definition.Resolve(tensors(s.Inputs()), tensors(s.Outputs()))
+	definition, err := entry.Definition.Resolve(s.Inputs(), s.Outputs())
 	if err != nil {
 		return nil, err
 	}

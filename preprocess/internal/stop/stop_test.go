@@ -19,7 +19,7 @@ func TestFlagIsSetWhenTheContextEnds(t *testing.T) {
 		t.Fatal("set before the context has ended")
 	}
 	cancel()
-	for read(f) == 0 { // AfterFunc runs on a goroutine of its own; the test's own limit ends this
+	for read(f) == 0 { // AfterFunc runs on a separate goroutine; the test's timeout ends this
 		runtime.Gosched()
 	}
 }

@@ -56,7 +56,7 @@ func selectServers(keys string) ([]server, error) {
 	for key := range strings.SplitSeq(keys, ",") {
 		i := slices.IndexFunc(servers, func(s server) bool { return s.key == key })
 		if i < 0 {
-			return nil, fmt.Errorf("servers: %q is none of fovea, fastapi, litserve and bentoml", key)
+			return nil, fmt.Errorf("servers: %q is not one of fovea, fastapi, litserve, bentoml", key)
 		}
 		chosen = append(chosen, servers[i])
 	}

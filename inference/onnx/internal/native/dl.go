@@ -1,23 +1,46 @@
 // Package native makes the C calls that onnxruntime_go does not offer: loading shared libraries by name, reading ONNX
-// Runtime's version, allocating memory outside Go's heap, and pinned memory through the CUDA runtime. It builds without
-// CUDA headers and libraries.
+// Runtime's version, cancelling the creation of a session, allocating memory outside Go's heap, and pinned memory through
+// the CUDA runtime. It builds without CUDA headers and libraries.
 package native
 
 /*
 #cgo LDFLAGS: -ldl
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-// The first fields of OrtApiBase (onnxruntime_c_api.h), the one struct of ONNX Runtime that never changes.
+// The first fields of OrtApiBase (onnxruntime_c_api.h), the one struct of ONNX Runtime that never changes. OrtApi is a
+// table of functions to which later versions only append.
 typedef struct {
-	const void *(*GetApi)(uint32_t version);
+	void *const *(*GetApi)(uint32_t version);
 	const char *(*GetVersionString)(void);
 } fovea_api_base;
 
-static const char *fovea_ort_version(void *lib) {
+static const fovea_api_base *fovea_base(void *lib) {
 	const fovea_api_base *(*base)(void) = (const fovea_api_base *(*)(void))dlsym(lib, "OrtGetApiBase");
-	return base ? base()->GetVersionString() : NULL;
+	return base ? base() : NULL;
+}
+
+static const char *fovea_ort_version(void *lib) {
+	const fovea_api_base *base = fovea_base(lib);
+	return base ? base->GetVersionString() : NULL;
+}
+
+// Indices into OrtApi.
+#define FOVEA_API_VERSION 22
+#define FOVEA_RELEASE_STATUS 93
+#define FOVEA_SESSION_OPTIONS_SET_LOAD_CANCELLATION_FLAG 293
+
+static void fovea_cancel_load(void *lib, void *options) {
+	const fovea_api_base *base = fovea_base(lib);
+	void *const *api = base ? base->GetApi(FOVEA_API_VERSION) : NULL;
+	if (api == NULL)
+		return;
+	void *(*set)(void *, bool) = (void *(*)(void *, bool))api[FOVEA_SESSION_OPTIONS_SET_LOAD_CANCELLATION_FLAG];
+	void *status = set(options, true);
+	if (status != NULL)
+		((void (*)(void *))api[FOVEA_RELEASE_STATUS])(status);
 }
 */
 import "C"
@@ -58,6 +81,10 @@ func (l *Library) RuntimeVersion() (string, error) {
 	}
 	return C.GoString(version), nil
 }
+
+// CancelLoad cancels the creation of a session with these options, an *OrtSessionOptions. ONNX Runtime checks for that
+// between graph optimization passes and between weights.
+func (l *Library) CancelLoad(options unsafe.Pointer) { C.fovea_cancel_load(l.handle, options) }
 
 func (l *Library) symbol(name string) (unsafe.Pointer, error) {
 	cname := C.CString(name)

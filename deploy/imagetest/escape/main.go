@@ -1,7 +1,7 @@
-// Command trespass tries, from inside a container, what a hardened container must not allow, and prints one line
-// for each attempt: its name, a tab, and what came of it ("allowed" or the system's error). It is a test's helper:
-// static, so that it runs in an image without a shell or a C library of its own version. With the argument
-// "environment" it tries nothing and tells what the server was started with.
+// Command escape attempts, from inside a container, what a hardened container must not allow, and prints one line
+// per attempt: its name, a tab, and the outcome ("allowed" or the system's error). It is a test helper, linked
+// statically, so that it runs in an image without a shell or a matching C library. With the argument
+// "environment" it attempts nothing and prints the environment that the server was started with.
 package main
 
 import (
@@ -23,31 +23,31 @@ func main() {
 		environment()
 		return
 	}
-	runtime.LockOSThread() // What is tried against the thread's identity stays on one thread.
+	runtime.LockOSThread() // attempts to change credentials affect one thread
 	attempts := []struct {
 		name string
 		try  func() error
 	}{
-		{"write /", write("/trespass")},
-		{"write /usr/local/bin", write("/usr/local/bin/trespass")},
-		{"write /etc", write("/etc/trespass")},
-		{"write /models", write("/models/trespass")},
+		{"write /", write("/escape")},
+		{"write /usr/local/bin", write("/usr/local/bin/escape")},
+		{"write /etc", write("/etc/escape")},
+		{"write /models", write("/models/escape")},
 		{"remove the server", func() error { return os.Remove("/usr/local/bin/serve") }},
-		{"write /tmp", write("/tmp/trespass")},
+		{"write /tmp", write("/tmp/escape")},
 		{"execute from /tmp", executeFromTmp},
 		{"fill /tmp", fillTmp},
 		{"become root", func() error { return errnoOf(syscall.RawSyscall(syscall.SYS_SETUID, 0, 0, 0)) }},
-		{"give a file to root", func() error { return os.Chown("/tmp/trespass", 0, 0) }},
+		{"chown a file to root", func() error { return os.Chown("/tmp/escape", 0, 0) }},
 		{"mount", func() error { return syscall.Mount("none", "/tmp", "tmpfs", 0, "") }},
 		{"remount / writable", func() error { return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND, "") }},
-		{"make a device", func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) }},
+		{"create a device", func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) }},
 		{"raw socket", rawSocket},
 		{"new user namespace", func() error { return errnoOf(syscall.RawSyscall(syscall.SYS_UNSHARE, syscall.CLONE_NEWUSER, 0, 0)) }},
 		{"load a kernel module", func() error { return errnoOf(syscall.RawSyscall(syscall.SYS_INIT_MODULE, 0, 0, 0)) }},
 		{"change the clock", func() error { return syscall.Settimeofday(&syscall.Timeval{Sec: 1}) }},
 		{"raise the file limit", raiseFileLimit},
-		{"read the kernel's log", func() error { _, err := syscall.Klogctl(3, make([]byte, 64)); return err }},
-		{"signal another user's process", func() error { return errors.New("none is seen: " + processes()) }},
+		{"read the kernel log", func() error { _, err := syscall.Klogctl(3, make([]byte, 64)); return err }},
+		{"signal another user's process", func() error { return errors.New("none visible: " + processes()) }},
 	}
 	for _, a := range attempts {
 		report(a.name, a.try())
@@ -84,7 +84,7 @@ func executeFromTmp() error {
 	if err != nil {
 		return err
 	}
-	const program = "/tmp/program" // nobody else is in the container
+	const program = "/tmp/program" // no other process writes here
 	if err := os.WriteFile(program, self, 0o700); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func raiseFileLimit() error {
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
-// processes names the programs that this container sees.
+// processes returns the names of the processes visible in this container.
 func processes() string {
 	names, _ := filepath.Glob("/proc/[0-9]*/comm")
 	var seen []string
@@ -134,7 +134,7 @@ func processes() string {
 	return strings.Join(seen, " ")
 }
 
-// environment prints what the server was started with, which the engine does not tell in full, and what it sees.
+// environment prints the server's environment, which the engine reports only in part, and its devices.
 func environment() {
 	text, err := os.ReadFile("/proc/1/environ")
 	if err != nil {
@@ -144,7 +144,7 @@ func environment() {
 	fmt.Printf("devices\t%s\n", devices())
 }
 
-// devices lists the device nodes under /dev, without the terminals that the engine makes for each container.
+// devices lists the device nodes under /dev, without the terminals that the engine creates for each container.
 func devices() string {
 	var found []string
 	_ = filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, err error) error {
@@ -156,7 +156,7 @@ func devices() string {
 	return strings.Join(found, " ")
 }
 
-// status prints what the kernel says of process 1, the server.
+// status prints the credentials and restrictions of process 1, the server.
 func status() {
 	file, err := os.Open("/proc/1/status")
 	if err != nil {
@@ -173,22 +173,22 @@ func status() {
 	}
 }
 
-// limits prints the bounds of the container's control group, of version 2 or 1.
+// limits prints the limits of the container's control group, version 2 or 1.
 func limits() {
-	for _, bound := range []struct{ name, v2, v1 string }{
+	for _, limit := range []struct{ name, v2, v1 string }{
 		{"processes", "pids.max", "pids/pids.max"},
 		{"memory", "memory.max", "memory/memory.limit_in_bytes"},
-		{"swap", "memory.swap.max", "memory/memory.memsw.limit_in_bytes"}, // version 1 counts the memory in
+		{"swap", "memory.swap.max", "memory/memory.memsw.limit_in_bytes"}, // version 1 includes memory
 	} {
 		version := "v2"
-		text, err := os.ReadFile("/sys/fs/cgroup/" + bound.v2)
+		text, err := os.ReadFile("/sys/fs/cgroup/" + limit.v2)
 		if err != nil {
 			version = "v1"
-			text, err = os.ReadFile("/sys/fs/cgroup/" + bound.v1)
+			text, err = os.ReadFile("/sys/fs/cgroup/" + limit.v1)
 		}
 		if err != nil {
 			text = []byte(err.Error())
 		}
-		fmt.Printf("%s limit %s\t%s\n", bound.name, version, strings.TrimSpace(string(text)))
+		fmt.Printf("%s limit %s\t%s\n", limit.name, version, strings.TrimSpace(string(text)))
 	}
 }
