@@ -383,7 +383,11 @@ func TestAttemptEndedAsItsResponseBegins(t *testing.T) {
 			t.Fatal(err)
 		}
 		res, err := try.send(transport, req)
-		if why := try.outcome(res, err); why != stalled {
+		why := try.outcome(res, err)
+		if res != nil {
+			_ = res.Body.Close()
+		}
+		if why != stalled {
 			t.Fatalf("outcome %q, %v", why, err)
 		}
 	}
