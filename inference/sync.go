@@ -47,14 +47,14 @@ func (e *Engine) StartSync(ctx context.Context) error {
 		return err
 	}
 	defer e.syncing.Release(1)
-	names, repoErr := e.names()
-	if err := e.setNames(names, repoErr); err != nil {
+	models, repoErr := e.read()
+	if err := e.setModels(models, repoErr); err != nil {
 		return err
 	}
-	for _, name := range names {
-		e.syncModel(name)
+	for _, read := range models {
+		e.syncModel(read)
 	}
-	// When the configuration names the models, folders in the wrong place matter only for these: see read.
+	// When the configuration names the models, folders in the wrong place matter only for these: see readModel.
 	if len(e.cfg.Models) == 0 {
 		misplaced := e.repo.Misplaced()
 		e.mu.Lock()
@@ -98,45 +98,47 @@ func (e *Engine) loadingVersions(required bool) (list []*version) {
 	return list
 }
 
-// names are the models to serve: those in the configuration, or all in the repository that have weights or errors. The
+// read reads the models to serve: those in the configuration, or all in the repository that have weights or errors. The
 // default model is included, so that it is reported when it is missing.
-func (e *Engine) names() (names []string, err error) {
+func (e *Engine) read() (models []repoModel, err error) {
 	if len(e.cfg.Models) > 0 {
 		for _, m := range e.cfg.Models {
-			names = append(names, m.Name)
+			models = append(models, e.readModel(m.Name))
 		}
-		return names, nil
+		return models, nil
 	}
-	names, err = e.repo.Names()
-	names = slices.DeleteFunc(names, func(name string) bool {
-		entry, err := e.repo.Load(name)
-		return err == nil && len(entry.Versions)+len(entry.Unreadable) == 0 && entry.Misplaced() == ""
-	})
+	names, err := e.repo.Names()
 	if e.cfg.Default != "" && !slices.Contains(names, e.cfg.Default) && (err == nil || len(names) > 0) {
 		names = append(names, e.cfg.Default)
 	}
-	return names, err
+	for _, name := range names {
+		if m := e.readModel(name); !m.empty || name == e.cfg.Default {
+			models = append(models, m)
+		}
+	}
+	return models, err
 }
 
-// setNames sets the names of the models and unloads other models, unless the repository cannot be read at all.
-func (e *Engine) setNames(names []string, repoErr error) error {
+// setModels sets which models are served and unloads others, unless the repository cannot be read at all.
+func (e *Engine) setModels(models []repoModel, repoErr error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.repoErr = repoErr
-	if len(names) == 0 && repoErr != nil {
+	if len(models) == 0 && repoErr != nil {
 		return repoErr
 	}
 	if e.closed {
 		return errors.New("the engine is closed")
 	}
-	e.order, e.listed = names, true
-	for _, name := range names {
-		if e.models[name] == nil {
-			e.models[name] = &model{name: name}
+	e.order, e.listed = nil, true
+	for _, m := range models {
+		e.order = append(e.order, m.name)
+		if e.models[m.name] == nil {
+			e.models[m.name] = &model{name: m.name}
 		}
 	}
 	for name, m := range e.models {
-		if !slices.Contains(names, name) {
+		if !slices.Contains(e.order, name) {
 			m.wanted, m.err, m.unreadable = nil, nil, nil
 			e.updateServed(m)
 		}
@@ -144,12 +146,11 @@ func (e *Engine) setNames(names []string, repoErr error) error {
 	return nil
 }
 
-// syncModel reads one model from the repository and starts to load its new versions.
-func (e *Engine) syncModel(name string) {
-	read := e.read(name)
+// syncModel starts to load a model's new versions.
+func (e *Engine) syncModel(read repoModel) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m := e.models[name]
+	m := e.models[read.name]
 	m.err, m.unreadable = read.err, read.unreadable
 	if e.closed || read.err != nil && !read.gone || read.entry == nil && read.unreadable != nil {
 		return // loaded versions are kept
@@ -168,18 +169,21 @@ func (e *Engine) syncModel(name string) {
 
 // repoModel is a model in the repository.
 type repoModel struct {
+	name       string
 	entry      *repository.Entry // nil if it cannot be read or is invalid
 	wanted     []wantedVersion
+	empty      bool  // it has a definition and nothing that may be weights
 	gone       bool  // it is known not to exist, rather than to be invalid
 	err        error // why no version of it can be served
 	unreadable error // see model
 }
 
-// read loads a model's definition and the fingerprints of its versions.
-func (e *Engine) read(name string) (m repoModel) {
+// readModel loads a model's definition and the fingerprints of its versions.
+func (e *Engine) readModel(name string) (m repoModel) {
+	m.name = name
 	m.entry, m.err = e.repo.Load(name)
 	if errors.Is(m.err, repository.ErrUnreadable) {
-		return repoModel{unreadable: m.err}
+		return repoModel{name: name, unreadable: m.err}
 	}
 	if m.err != nil {
 		if m.gone = errors.Is(m.err, repository.ErrNotFound); m.gone {
@@ -190,7 +194,9 @@ func (e *Engine) read(name string) (m repoModel) {
 	if all := m.entry.Serve(func(int) bool { return true }); len(all) == 0 {
 		m.gone = true
 		m.err = fmt.Errorf("there are no weights in %s", filepath.Join(m.entry.Dir, "<version>", "model.onnx"))
-		if misplaced := m.entry.Misplaced(); misplaced != "" {
+		misplaced := m.entry.Misplaced()
+		m.empty = misplaced == "" && len(m.entry.Versions)+len(m.entry.Unreadable) == 0
+		if misplaced != "" {
 			m.err = fmt.Errorf("%w, but there is %s", m.err, misplaced)
 		}
 	} else {
