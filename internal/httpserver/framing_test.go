@@ -233,7 +233,7 @@ func TestCountedConnections(t *testing.T) {
 	c.changed(idle, http.StateActive)
 	c.changed(idle, http.StateIdle)
 	c.changed(closed, http.StateClosed)
-	if open, busy := c.Count(); open != 3 || busy != 2 {
+	if open, busy := c.Count(0); open != 3 || busy != 2 {
 		t.Errorf("%d connections are open and %d busy, want 3 and 2", open, busy)
 	}
 }
