@@ -71,7 +71,7 @@ func (r *replica) traffic(s gateway.Status) {
 		return
 	}
 	if s.State == gateway.Unresponsive && len(r.m.serving()) > 1 {
-		r.reason = "unresponsive: requests are pending and it shows no sign of life"
+		r.reason = "unresponsive: requests in flight get no response"
 		r.probeDue = r.now()
 		r.markUnready()
 		return
