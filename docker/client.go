@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -71,6 +72,7 @@ func Open(ctx context.Context, host string, options ...Option) (*Client, error) 
 	if host != "" {
 		where[1] = client.WithHost(host)
 	}
+	host = cmp.Or(host, os.Getenv(client.EnvOverrideHost))
 	version, err := negotiate(ctx, c.timeouts.Call, host, where)
 	if err != nil {
 		return nil, err

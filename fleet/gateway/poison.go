@@ -18,8 +18,9 @@ const (
 	maxPoisonEntries = 1024
 )
 
-// poisonTable counts, by the hash of a body, the backends that were lost during its requests. Without it a client that repeats such a request
-// would take down one backend after the other. A response from a backend that examined the body clears its entry.
+// poisonTable counts, by the hash of a body, the backends that were lost during its requests. Without it a client that repeats
+// such a request would take down one backend after the other. A response from a backend that examined the body clears its
+// entry.
 type poisonTable struct {
 	seed      maphash.Seed // random, so that a client cannot construct a body with another's hash
 	threshold int
