@@ -49,6 +49,34 @@ func TestConsecutiveFailures(t *testing.T) {
 	}
 }
 
+// TestCanaryFailuresStartOverWhenReady: failures from before a replica was unready do not count.
+func TestCanaryFailuresStartOverWhenReady(t *testing.T) {
+	for failure, name := range map[verdict]string{bad: "bad", late: "late"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 0, 2)
+			w.ready(2)
+			r := w.m.placements[0].current
+			fail := func(times int) {
+				for range times {
+					w.now += w.cfg.Health.Canary
+					w.m.step(w.now) // sends a canary
+					w.m.step(w.now, predicted{r.seq, failure, "reason"})
+				}
+			}
+			fail(w.cfg.Health.Failures - 1)
+			w.m.step(w.now, probed{seq: r.seq, health: good, ready: bad})
+			w.m.step(w.now, probed{seq: r.seq, health: good, ready: good})
+			fail(w.cfg.Health.Failures - 1)
+			if r.cause != notEnding {
+				t.Fatalf("ended: %s", r.reason)
+			}
+			if fail(1); r.cause != endFailure {
+				t.Errorf("%s after %d failures in a row", r.state, w.cfg.Health.Failures)
+			}
+		})
+	}
+}
+
 func TestUnresponsiveReplicaHasItsTimeToStart(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	never := testDeployment("never")
