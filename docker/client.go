@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -71,12 +72,13 @@ func Open(ctx context.Context, host string, options ...Option) (*Client, error) 
 	if host != "" {
 		where[1] = client.WithHost(host)
 	}
-	version, err := negotiate(ctx, c.timeouts.Call, where)
+	host = cmp.Or(host, os.Getenv(client.EnvOverrideHost))
+	version, err := negotiate(ctx, c.timeouts.Call, host, where)
 	if err != nil {
 		return nil, err
 	}
 	if c.api, err = client.NewClientWithOpts(append(where, client.WithVersion(version))...); err != nil {
-		return nil, fmt.Errorf("docker host %q: %w", host, err)
+		return nil, fmt.Errorf("connect to Docker host %q: %w", host, err)
 	}
 	if err := c.checkVersion(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -85,10 +87,10 @@ func Open(ctx context.Context, host string, options ...Option) (*Client, error) 
 }
 
 // negotiate returns the newest API version that both the engine and this package support.
-func negotiate(ctx context.Context, timeout time.Duration, where []client.Opt) (string, error) {
+func negotiate(ctx context.Context, timeout time.Duration, host string, where []client.Opt) (string, error) {
 	first, err := client.NewClientWithOpts(where...)
 	if err != nil {
-		return "", fmt.Errorf("docker host: %w", err)
+		return "", fmt.Errorf("connect to Docker host %q: %w", host, err)
 	}
 	defer first.Close()
 	ping, err := call(ctx, timeout, "ping "+first.DaemonHost(), first.Ping)
@@ -108,7 +110,7 @@ func negotiate(ctx context.Context, timeout time.Duration, where []client.Opt) (
 
 // checkVersion makes the first call with the negotiated version. An engine so new that it dropped that version rejects it.
 func (c *Client) checkVersion(ctx context.Context) error {
-	_, err := call(ctx, c.timeouts.Call, "engine version", c.api.ServerVersion)
+	_, err := call(ctx, c.timeouts.Call, "Docker engine version", c.api.ServerVersion)
 	if errdefs.IsInvalidArgument(err) {
 		return fmt.Errorf("%w: it dropped API version %s, the newest that this Fovea supports: use a newer Fovea or an older Docker (%w)",
 			ErrUnsupported, c.api.ClientVersion(), err)

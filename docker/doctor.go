@@ -14,7 +14,7 @@ type Check struct {
 	Name   string
 	OK     bool
 	Found  string
-	Advice string // empty when OK
+	Advice string // empty when OK, or if Found says it
 }
 
 func ok(name, format string, args ...any) Check {
@@ -56,7 +56,7 @@ func Doctor(ctx context.Context, host string, s Spec, driver string, options ...
 func (s Spec) gpuChecks(ctx context.Context, info Info, driver string) []Check {
 	used, err := s.GPU.driver(info)
 	if err != nil {
-		return []Check{bad("GPU driver of the engine", "use another gpu.driver, or follow the message", "%v", err)}
+		return []Check{bad("GPU driver of the Docker engine", "", "%v", err)}
 	}
 	checks := []Check{checkCgroups(info, used == driverCDI, deviceLinks("/dev"))}
 	if used == driverCDI {
@@ -70,7 +70,7 @@ func (s Spec) gpuChecks(ctx context.Context, info Info, driver string) []Check {
 func checkSpec(s Spec) Check {
 	const name = "container specification"
 	if err := s.validateOnHost(); err != nil {
-		return bad(name, "fix each of these", "%v", err)
+		return bad(name, "", "%v", err)
 	}
 	return ok(name, "valid, and weakens no hardening")
 }
@@ -85,7 +85,7 @@ func checkEngine(info Info, err error) Check {
 		err    error
 		advice string
 	}{
-		{ErrDenied, "add the user to the group docker, which makes it root on this host, or use a rootless engine or a socket proxy"},
+		{ErrDenied, "add the user to the group docker, which makes it root on this host, or use a rootless Docker engine or a socket proxy"},
 		{ErrUnreachable, "start it (systemctl start docker), or set DOCKER_HOST to where it listens"},
 		{ErrTimeout, "it hangs: see journalctl -u docker, and restart it"},
 		{ErrUnsupported, "install a Docker engine with an API version from " + minAPIVersion + " to " + maxAPIVersion + ", such as 20.10 to 29"},
@@ -104,7 +104,7 @@ func checkImage(ref string, image Image, err error) Check {
 		return bad(name, "docker pull "+ref+", or build it", "%s is not on this machine", ref)
 	}
 	if err != nil {
-		return bad(name, "see the check of the Docker engine", "%v", err)
+		return bad(name, "see the check \"Docker engine\"", "%v", err)
 	}
 	if err := image.Check(); err != nil {
 		return bad(name, "use Fovea's image, or fix the image", "%v", err)
@@ -131,7 +131,7 @@ func checkHardening(info Info) Check {
 
 // checkRootless reports what a rootless engine, or one with user namespaces, requires.
 func checkRootless(info Info) Check {
-	const name = "engine's user"
+	const name = "user of the Docker engine"
 	switch {
 	case info.Rootless && info.CgroupVersion != "2":
 		return bad(name, "boot with systemd.unified_cgroup_hierarchy=1", "rootless with cgroup version %s, which does not support limits", cmp.Or(info.CgroupVersion, "unknown"))
@@ -148,7 +148,7 @@ func checkRootless(info Info) Check {
 func checkCDI(info Info, uuids []string, driver string) Check {
 	const name = "CDI specification"
 	if len(info.CDIDirs) == 0 {
-		return bad(name, `set "features": {"cdi": true} in the engine's daemon.json`, "CDI is not enabled")
+		return bad(name, `set "features": {"cdi": true} in the Docker engine's daemon.json`, "CDI is not enabled")
 	}
 	specs, err := readCDI(info.CDIDirs)
 	if err != nil {
@@ -176,6 +176,6 @@ func checkCgroups(info Info, cdi, links bool) Check {
 	if info.CgroupDriver != "systemd" || cdi || links {
 		return ok(name, "kept (cgroup driver %s, CDI: %t, links in /dev/char: %t)", cmp.Or(info.CgroupDriver, "unknown"), cdi, links)
 	}
-	return bad(name, `use CDI; or "exec-opts": ["native.cgroupdriver=cgroupfs"] in the engine's daemon.json; or `+
+	return bad(name, `use CDI; or "exec-opts": ["native.cgroupdriver=cgroupfs"] in the Docker engine's daemon.json; or `+
 		"nvidia-ctk system create-dev-char-symlinks --create-all at each boot", "lost: cgroup driver systemd, no CDI, no links in /dev/char")
 }

@@ -17,7 +17,7 @@ var (
 	// ErrUnreachable: the engine does not listen, or the connection was cut.
 	ErrUnreachable = errors.New("the Docker engine cannot be reached")
 	// ErrTimeout: the engine did not answer in time. The operation may still happen.
-	ErrTimeout = errors.New("the Docker engine did not answer in time")
+	ErrTimeout = errors.New("the Docker engine did not respond in time")
 	// ErrNoImage: the image is not on this machine.
 	ErrNoImage = errors.New("no such image on this machine")
 	// ErrNoNetwork: the container's network does not exist.

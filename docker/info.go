@@ -30,7 +30,7 @@ type Info struct {
 
 // Info returns information about the engine.
 func (c *Client) Info(ctx context.Context) (Info, error) {
-	answer, err := call(ctx, c.timeouts.Call, "engine info", c.api.Info)
+	answer, err := call(ctx, c.timeouts.Call, "Docker engine info", c.api.Info)
 	if err != nil {
 		return Info{}, err
 	}
@@ -74,14 +74,14 @@ func info(answer system.Info, apiVersion string) Info {
 func (i Info) check() error {
 	var errs []error
 	if i.Seccomp == "" || i.Seccomp == "unconfined" {
-		errs = append(errs, fmt.Errorf("seccomp: %w: the engine does not filter system calls: remove seccomp-profile from its daemon.json", ErrUnsafe))
+		errs = append(errs, fmt.Errorf("seccomp: %w: the Docker engine does not filter system calls: remove seccomp-profile from its daemon.json", ErrUnsafe))
 	}
 	for _, limit := range []struct {
 		supported bool
 		name      string
 	}{{i.MemoryLimit, "memory"}, {i.PidsLimit, "pids"}, {i.CPUQuota, "cpus"}} {
 		if !limit.supported {
-			errs = append(errs, fmt.Errorf("%s: %w: the engine cannot limit it: delegate the cgroup controllers to it "+
+			errs = append(errs, fmt.Errorf("%s: %w: the Docker engine cannot limit it: delegate the cgroup controllers to it "+
 				"(rootless), or boot with cgroup_enable=%[1]s", limit.name, ErrUnsafe))
 		}
 	}

@@ -120,7 +120,7 @@ func (s Spec) checkEnv(errs *config.Errors) {
 	}
 }
 
-// forbiddenVariable says why a variable may not be set, or nothing.
+// forbiddenVariable returns why a variable may not be set, or "".
 func forbiddenVariable(name string) string {
 	upper := strings.ToUpper(name)
 	if message := forbiddenLoaderVariable(name); message != "" {
@@ -178,7 +178,7 @@ func (s Spec) checkGPU(errs *config.Errors) {
 	}
 }
 
-// wrongNetwork says why a container may not join a network of this name, or nothing.
+// wrongNetwork returns why a container may not join a network of this name, or "".
 func wrongNetwork(name string) string {
 	switch {
 	case name == "host" || name == "none" || name == "bridge" || name == "default":
@@ -195,7 +195,7 @@ var sockets = []string{
 	"/run/docker/containerd/containerd.sock", "/run/podman/podman.sock", "/run/crio/crio.sock",
 }
 
-// forbiddenSource says why a path of the host may not be brought into a container, or nothing. It looks at the name
+// forbiddenSource returns why a path of the host may not be brought into a container, or "". It looks at the name
 // only; forbiddenTarget looks at what is there.
 func forbiddenSource(path string) string {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {

@@ -34,7 +34,7 @@ func (d *logged) UnmarshalText(text []byte) error {
 
 // change is a log line of a replica's change of state.
 type change struct {
-	Placement string `json:"replica"`
+	Placement string `json:"placement"`
 	State     string `json:"state"`
 	Was       string `json:"was"`
 	After     logged `json:"after"` // time in the old state

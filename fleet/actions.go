@@ -9,9 +9,9 @@ import (
 	"fovea/gpu"
 )
 
-// instanceID numbers replicas within one run of the supervisor, so that late observations of a replica that is gone are
+// replicaSeq numbers replicas within one run of the supervisor, so that late observations of a replica that is gone are
 // recognized.
-type instanceID int
+type replicaSeq int
 
 // action is something the state machine wants done. The result of each comes back as an observation.
 type action interface {
@@ -21,30 +21,30 @@ type action interface {
 type (
 	// create creates and starts a container; the result is created.
 	create struct {
-		instanceID instanceID
-		spec       docker.Spec
+		seq  replicaSeq
+		spec docker.Spec
 	}
 	// probe requests a replica's /health and /ready; the result is probed.
 	probe struct {
-		instanceID instanceID
-		url        string
+		seq replicaSeq
+		url string
 	}
 	// predict sends a canary to a replica; the result is predicted.
 	predict struct {
-		instanceID instanceID
-		url        string
+		seq replicaSeq
+		url string
 	}
 	// drain waits until a replica has no requests in flight, up to the limit; the result is drained.
 	drain struct {
-		instanceID instanceID
-		id         string
-		limit      time.Duration
+		seq   replicaSeq
+		id    string
+		limit time.Duration
 	}
 	// remove stops and removes a container that belongs to the fleet; the result is removed.
 	remove struct {
-		instanceID instanceID
-		ref        string // ID, or name if the ID is unknown
-		grace      time.Duration
+		seq   replicaSeq
+		ref   string // ID, or name if the ID is unknown
+		grace time.Duration
 	}
 	// removeUnplaced removes a container of the fleet that has no placement; the result is removedUnplaced.
 	removeUnplaced struct {
@@ -62,34 +62,34 @@ type observation interface{ apply(*machine) }
 
 type (
 	created struct {
-		instanceID instanceID
-		container  string
-		url        string
-		err        error
-		cause      endCause // what err means for the replica
+		seq       replicaSeq
+		container string
+		url       string
+		err       error
+		cause     endCause // what err means for the replica
 	}
 	probed struct {
-		instanceID instanceID
-		health     verdict // of /health
-		ready      verdict // of /ready
-		reason     string  // why it is not healthy or not ready
-		lost       bool    // the replica reports that it cannot access its GPU
+		seq    replicaSeq
+		health verdict // of /health
+		ready  verdict // of /ready
+		reason string  // why it is not healthy or not ready
+		lost   bool    // the replica reports that it cannot access its GPU
 	}
 	predicted struct {
-		instanceID instanceID
-		verdict    verdict
-		reason     string
+		seq     replicaSeq
+		verdict verdict
+		reason  string
 	}
 	// traffic is how requests ended, for each backend of the gateway.
 	traffic struct{ replicas []gateway.Status }
 	drained struct {
-		instanceID instanceID
-		err        error // some requests did not finish
+		seq replicaSeq
+		err error // some requests did not finish
 	}
 	removed struct {
-		instanceID instanceID
-		logs       []string // last lines of the container
-		err        error
+		seq  replicaSeq
+		logs []string // last lines of the container
+		err  error
 	}
 	removedUnplaced struct {
 		id  string
@@ -118,15 +118,15 @@ type (
 )
 
 func (o created) apply(m *machine) {
-	if m.replica(o.instanceID) == nil {
+	if m.replica(o.seq) == nil {
 		m.requestList() // The container may exist and belong to no replica.
 	}
-	m.update(o.instanceID, func(r *replica) { r.created(o) })
+	m.update(o.seq, func(r *replica) { r.created(o) })
 }
-func (o probed) apply(m *machine)    { m.update(o.instanceID, func(r *replica) { r.probed(o) }) }
-func (o predicted) apply(m *machine) { m.update(o.instanceID, func(r *replica) { r.predicted(o) }) }
-func (o drained) apply(m *machine)   { m.update(o.instanceID, func(r *replica) { r.drained(o) }) }
-func (o removed) apply(m *machine)   { m.update(o.instanceID, func(r *replica) { r.removed(o) }) }
+func (o probed) apply(m *machine)    { m.update(o.seq, func(r *replica) { r.probed(o) }) }
+func (o predicted) apply(m *machine) { m.update(o.seq, func(r *replica) { r.predicted(o) }) }
+func (o drained) apply(m *machine)   { m.update(o.seq, func(r *replica) { r.drained(o) }) }
+func (o removed) apply(m *machine)   { m.update(o.seq, func(r *replica) { r.removed(o) }) }
 func (o seen) apply(m *machine)      { m.seen(o.container, m.now) }
 
 // verdict is the result of a probe or canary.
@@ -139,7 +139,7 @@ const (
 	late // no response in time, possibly because of load; canaries only
 )
 
-// container is a container of the fleet, as reported by the engine.
+// container is a container of the fleet, as reported by the Docker engine.
 type container struct {
 	id, name   string
 	placement  string
@@ -149,6 +149,6 @@ type container struct {
 	paused     bool
 	exitCode   int
 	oom        bool
-	reason     string // why the engine could not start it
+	reason     string // why the Docker engine could not start it
 	url        string
 }

@@ -52,7 +52,7 @@ func (c *Client) Drain(ctx context.Context, gpu string) (Status, error) {
 	return c.command(ctx, http.MethodPost, "drain", url.Values{"gpu": {gpu}})
 }
 
-// Resume returns a GPU to use, or restarts a failed replica.
+// Resume returns a GPU to service, or restarts a failed replica.
 func (c *Client) Resume(ctx context.Context, name string) (Status, error) {
 	return c.command(ctx, http.MethodPost, "resume", url.Values{"name": {name}})
 }

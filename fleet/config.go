@@ -19,27 +19,27 @@ import (
 
 // Config is supervise.yaml.
 type Config struct {
-	Name     string            `yaml:"name"`                   // of the fleet; part of its containers' names and of their owner label
-	Image    string            `yaml:"image"`                  // name or digest of the container image
-	Models   string            `yaml:"models"`                 // folder on this machine, mounted read-only in the replicas; empty: the container image's own
-	GPUs     GPUSet            `yaml:"gpus"`                   // none, all, or a list of indices and UUIDs
-	Replicas int               `yaml:"replicas" range:"1..64"` // per GPU; without GPUs, in total
-	Args     []string          `yaml:"args"`                   // additional arguments of the server
-	Env      map[string]string `yaml:"env"`
-	Secrets  map[string]string `yaml:"secrets"` // NAME: file on this machine, mounted read-only at /run/secrets/NAME in the replicas
-	User     string            `yaml:"user"`    // UID:GID, numeric, not root
-	Network  string            `yaml:"network"` // of the container engine; created if missing; empty: NAME
-	Limits   Limits            `yaml:"limits"`
-	Stop     time.Duration     `yaml:"stop" range:"1s..1h"` // between SIGTERM and SIGKILL
-	Health   Health            `yaml:"health"`
-	Restart  Restart           `yaml:"restart"`
-	Rollout  Rollout           `yaml:"rollout"`
-	GPU      GPUWatch          `yaml:"gpu"`
-	Gateway  GatewayConfig     `yaml:"gateway"`
-	Engine   Engine            `yaml:"engine"`
-	Socket   string            `yaml:"socket"` // of the control API
-	State    string            `yaml:"state"`  // folder for the persistent state
-	Log      logging.Config    `yaml:"log"`
+	Name        string            `yaml:"name"`                   // of the fleet; part of its containers' names and of their owner label
+	Image       string            `yaml:"image"`                  // name or digest of the container image
+	Models      string            `yaml:"models"`                 // folder on this machine, mounted read-only in the replicas; empty: the container image's own
+	GPUs        GPUSet            `yaml:"gpus"`                   // none, all, or a list of indices and UUIDs
+	Replicas    int               `yaml:"replicas" range:"1..64"` // per GPU; without GPUs, in total
+	Args        []string          `yaml:"args"`                   // additional arguments of the server
+	Env         map[string]string `yaml:"env"`
+	Secrets     map[string]string `yaml:"secrets"` // NAME: file on this machine, mounted read-only at /run/secrets/NAME in the replicas
+	User        string            `yaml:"user"`    // UID:GID, numeric, not root
+	Network     string            `yaml:"network"` // of the Docker engine; created if missing; empty: NAME
+	Limits      Limits            `yaml:"limits"`
+	StopTimeout time.Duration     `yaml:"stop_timeout" range:"1s..1h"` // between SIGTERM and SIGKILL
+	Health      Health            `yaml:"health"`
+	Restart     Restart           `yaml:"restart"`
+	Rollout     Rollout           `yaml:"rollout"`
+	GPU         GPUWatch          `yaml:"gpu"`
+	Gateway     GatewayConfig     `yaml:"gateway"`
+	Engine      Engine            `yaml:"engine"`
+	Socket      string            `yaml:"socket"` // of the control API
+	State       string            `yaml:"state"`  // folder for the persistent state
+	Log         logging.Config    `yaml:"log"`
 }
 
 // Limits are the resources of one replica.
@@ -56,21 +56,21 @@ type Limits struct {
 
 // Health decides when a replica is healthy.
 type Health struct {
-	Interval time.Duration `yaml:"interval" range:"100ms..1m"` // between probes of a ready replica; starting ones are probed more often
-	Timeout  time.Duration `yaml:"timeout" range:"100ms..1m"`  // of a probe
-	Failures int           `yaml:"failures" range:"1..100"`    // consecutive failed probes that count as a failure
-	Start    time.Duration `yaml:"start" range:"1s..24h"`      // from creation until first ready
-	Unready  time.Duration `yaml:"unready" range:"1s..24h"`    // after which a replica that was ready is replaced
-	Canary   time.Duration `yaml:"canary"`                     // between predictions of a canary image; 0: none
-	Drain    time.Duration `yaml:"drain" range:"1s..1h"`       // time limit for requests in flight at a planned stop
+	Interval       time.Duration `yaml:"interval" range:"100ms..1m"`      // between probes of a ready replica; starting ones are probed more often
+	Timeout        time.Duration `yaml:"timeout" range:"100ms..1m"`       // of a probe
+	Failures       int           `yaml:"failures" range:"1..100"`         // consecutive failed probes that count as a failure
+	StartTimeout   time.Duration `yaml:"start_timeout" range:"1s..24h"`   // from creation until first ready
+	UnreadyTimeout time.Duration `yaml:"unready_timeout" range:"1s..24h"` // after which a replica that was ready is replaced
+	Canary         time.Duration `yaml:"canary"`                          // between predictions of a canary image; 0: none
+	Drain          time.Duration `yaml:"drain" range:"1s..1h"`            // time limit for requests in flight at a planned stop
 }
 
 // Restart decides when and how often a replica is restarted.
 type Restart struct {
 	MinBackoff time.Duration `yaml:"min_backoff" range:"100ms..1h"`
 	MaxBackoff time.Duration `yaml:"max_backoff" range:"100ms..1h"`
-	Reset      time.Duration `yaml:"reset" range:"1s..24h"`    // ready this long resets the backoff
-	Failures   int           `yaml:"failures" range:"1..1000"` // more than these within the window, and the replica is not restarted
+	ResetAfter time.Duration `yaml:"reset_after" range:"1s..24h"` // ready this long resets the backoff
+	Failures   int           `yaml:"failures" range:"1..1000"`    // more than these within the window, and the replica is not restarted
 	Window     time.Duration `yaml:"window" range:"1s..24h"`
 }
 
@@ -83,7 +83,7 @@ type Rollout struct {
 // GPUWatch decides how GPUs are watched.
 type GPUWatch struct {
 	Library string        `yaml:"library"`                        // path of NVML's library; empty: libnvidia-ml.so.1
-	Driver  string        `yaml:"driver" oneof:"auto,nvidia,cdi"` // how the container engine passes GPUs to containers
+	Driver  string        `yaml:"driver" oneof:"auto,nvidia,cdi"` // how the Docker engine passes GPUs to containers
 	Poll    time.Duration `yaml:"poll" range:"100ms..1m"`         // between polls of the GPUs
 	Probes  int           `yaml:"probes" range:"1..100"`          // consecutive successful probes that end a quarantine
 }
@@ -94,7 +94,7 @@ type GatewayConfig struct {
 	gateway.Config `yaml:",inline"`
 }
 
-// Engine is how the container engine is reached.
+// Engine configures the connection to the Docker engine.
 type Engine struct {
 	Host    string        `yaml:"host"`                    // such as unix:///run/docker.sock; empty: DOCKER_HOST or the default
 	Timeout time.Duration `yaml:"timeout" range:"1s..10m"` // of one call, in addition to a stop's own time
@@ -104,13 +104,13 @@ type Engine struct {
 // Defaults returns the default configuration.
 func Defaults() Config {
 	return Config{
-		Name: "fovea", Image: "fovea", Replicas: 1, User: "65532:65532", Stop: 35 * time.Second,
+		Name: "fovea", Image: "fovea", Replicas: 1, User: "65532:65532", StopTimeout: 35 * time.Second,
 		Limits: Limits{Memory: 4 << 30, CPUs: 2, Pids: 512, NoFile: 16384, Tmpfs: 64 << 20, Shm: 64 << 20, LogSize: 10 << 20, Logs: 3},
 		Health: Health{
-			Interval: time.Second, Timeout: 3 * time.Second, Failures: 3, Start: 2 * time.Minute, Unready: 30 * time.Second,
+			Interval: time.Second, Timeout: 3 * time.Second, Failures: 3, StartTimeout: 2 * time.Minute, UnreadyTimeout: 30 * time.Second,
 			Canary: 10 * time.Second, Drain: time.Minute,
 		},
-		Restart: Restart{MinBackoff: time.Second, MaxBackoff: time.Minute, Reset: 10 * time.Minute, Failures: 5, Window: 10 * time.Minute},
+		Restart: Restart{MinBackoff: time.Second, MaxBackoff: time.Minute, ResetAfter: 10 * time.Minute, Failures: 5, Window: 10 * time.Minute},
 		Rollout: Rollout{Order: OrderAuto, Monitor: 10 * time.Second},
 		GPU:     GPUWatch{Driver: "auto", Poll: 5 * time.Second, Probes: 3},
 		Gateway: GatewayConfig{Address: "127.0.0.1:8080", Config: gateway.Defaults()},
@@ -134,7 +134,7 @@ type GPUSet struct {
 	List []string // indices, or UUIDs of GPUs or MIG instances
 }
 
-// None tells whether the fleet runs on the CPU.
+// None reports whether the fleet runs on the CPU.
 func (g GPUSet) None() bool { return !g.All && len(g.List) == 0 }
 
 // UnmarshalText reads none, all, or indices and UUIDs separated by commas.

@@ -25,13 +25,13 @@ name: cameras
 image: fovea@sha256:aa
 gpus: [0, GPU-1]
 limits: {memory: 1.5GiB, cpus: 0.5}
-health: {start: 5m}
+health: {start_timeout: 5m}
 gateway: {address: "127.0.0.1:9000", body_timeout: 1s, replay_memory: 1GiB}
 env: {FOVEA_LOG_LEVEL: debug}`, nil},
 		"unknown keys, all at once": {"imago: x\nhealth: {begin: 1s}", []string{"imago: unknown key", "health.begin: unknown key"}},
-		"wrong types, all at once":  {"replicas: many\nstop: soon\nlimits: {memory: big}", []string{"replicas:", "stop:", "limits.memory:"}},
-		"values out of bounds, all at once": {"replicas: 0\nname: A_b\nuser: \"0:0\"\nrollout: {order: never}\ngateway: {address: x, body_timeout: 0s, stall_timeout: 0s, replay_memory: 2000GiB, \"-\": 1}",
-			[]string{"replicas: 0", "name:", "user:", "rollout.order:", "gateway.address:", "gateway.body_timeout:", "gateway.stall_timeout:", "gateway.replay_memory:", "gateway.-: unknown key"}},
+		"wrong types, all at once":  {"replicas: many\nstop_timeout: soon\nlimits: {memory: big}", []string{"replicas:", "stop_timeout:", "limits.memory:"}},
+		"values out of bounds, all at once": {"replicas: 0\nname: A_b\nuser: \"0:0\"\nrollout: {order: never}\ngateway: {address: x, body_timeout: 0s, unresponsive_after: 0s, replay_memory: 2000GiB, \"-\": 1}",
+			[]string{"replicas: 0", "name:", "user:", "rollout.order:", "gateway.address:", "gateway.body_timeout:", "gateway.unresponsive_after:", "gateway.replay_memory:", "gateway.-: unknown key"}},
 		"GPUs named badly":        {"gpus: [0, 0, x]", []string{"0 is listed twice", `"x" is neither`}},
 		"variables of the loader": {"env: {LD_PRELOAD: x, NVIDIA_VISIBLE_DEVICES: all}", []string{"env.LD_PRELOAD", "env.NVIDIA_VISIBLE_DEVICES"}},
 		"the host's network":      {"network: host", []string{"network:"}},
@@ -76,7 +76,7 @@ func TestValuesOfAConfiguration(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("gpus: [0, MIG-1]\nlimits: {memory: 1GiB}\nsecrets: {key: /k}"))
-	f.Add([]byte("health:\n  start: 1m\nenv: {A: b}"))
+	f.Add([]byte("health:\n  start_timeout: 1m\nenv: {A: b}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, again := Defaults(), Defaults()
 		if !utf8.Valid(data) || config.Parse(data, "supervise.yaml", &c).Err() != nil {

@@ -121,7 +121,7 @@ func (s *Supervisor) startRollout(r *http.Request) (any, error) {
 			return err
 		}
 		m := s.machine
-		m.cfg.Health, m.cfg.Restart, m.cfg.Rollout, m.cfg.Stop = cfg.Health, cfg.Restart, cfg.Rollout, cfg.Stop
+		m.cfg.Health, m.cfg.Restart, m.cfg.Rollout, m.cfg.StopTimeout = cfg.Health, cfg.Restart, cfg.Rollout, cfg.StopTimeout
 		return nil
 	})
 }
@@ -233,7 +233,7 @@ func (f flusher) Write(p []byte) (int, error) {
 	return n, errors.Join(err, http.NewResponseController(f.w).Flush())
 }
 
-// listenUnix listens for the control API. The lock is held, so an existing socket is stale.
+// listenUnix listens for the control API. The caller holds the lock of the socket, so an existing socket is stale.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if stat, err := os.Lstat(path); err == nil && stat.Mode().Type() != os.ModeSocket {
 		return nil, fmt.Errorf("socket: %s exists and is not a socket", path)

@@ -44,7 +44,7 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 	if _, set := c.Env[deviceVariable]; !set && !c.GPUs.None() {
 		s.Env = append(s.Env, deviceVariable+"=cuda")
 	}
-	s.UID, s.GID, s.Network, s.StopGrace = uid, gid, c.network(), c.Stop
+	s.UID, s.GID, s.Network, s.StopGrace = uid, gid, c.network(), c.StopTimeout
 	s.Memory, s.CPUs, s.Pids, s.NoFile = int64(c.Limits.Memory), c.Limits.CPUs, c.Limits.Pids, c.Limits.NoFile
 	s.TmpfsSize, s.ShmSize = int64(c.Limits.Tmpfs), int64(c.Limits.Shm)
 	s.LogMaxSize, s.LogMaxFiles = int64(c.Limits.LogSize), c.Limits.Logs
@@ -74,7 +74,7 @@ func (d Deployment) spec(fleet string, p Placement) docker.Spec {
 // hash returns the value of the hash label of a replica's container.
 func (d Deployment) hash(fleet string, p Placement) string { return d.spec(fleet, p).Hash() }
 
-// containerName is unique for a placement and a generation, so that the engine refuses duplicates.
+// containerName is unique for a placement and a generation, so that the Docker engine refuses duplicates.
 func containerName(fleet, placement string, generation int) string {
 	return fleet + "-" + replicaID(placement, generation)
 }

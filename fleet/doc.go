@@ -12,7 +12,7 @@
 //	   │            │            │          ▼           │
 //	   │            │            │       draining ◄─────┤
 //	   │            ▼            ▼          ▼           ▼
-//	backoff ◄─────────────── stopping ──► stuck: the engine cannot remove the container
+//	backoff ◄─────────────── stopping ──► stuck: the Docker engine cannot remove the container
 //	   │
 //	   └──► failed: too many failures, or a fatal one
 //

@@ -65,18 +65,18 @@ func (w *world) live() {
 func (w *world) create(a create) {
 	switch {
 	case w.createDenied:
-		w.later(time.Second, created{instanceID: a.instanceID, err: docker.ErrDenied, cause: endCauseOf(docker.ErrDenied)})
+		w.later(time.Second, created{seq: a.seq, err: docker.ErrDenied, cause: endCauseOf(docker.ErrDenied)})
 		return
 	case w.engineDown && w.chance(0.05):
 		return // no response
 	}
-	o := created{instanceID: a.instanceID, err: errFault, cause: endEngineError}
+	o := created{seq: a.seq, err: errFault, cause: endEngineError}
 	answered := w.soon(2 * time.Second)
 	taken := slices.ContainsFunc(w.all(), func(b *fakeContainer) bool { return b.name == a.spec.Name })
 	if !taken && (!w.engineDown || w.chance(0.2)) { // A call that fails may have taken effect.
 		b := w.put(a.spec, answered)
 		if !w.engineDown {
-			o = created{instanceID: a.instanceID, container: b.id, url: b.url}
+			o = created{seq: a.seq, container: b.id, url: b.url}
 			if b.endsAt <= answered {
 				o.url = "" // An exited container has no port.
 			}
@@ -126,7 +126,7 @@ func (w *world) at(url string) *fakeContainer {
 }
 
 func (w *world) probe(a probe) {
-	o := probed{instanceID: a.instanceID}
+	o := probed{seq: a.seq}
 	if b := w.at(a.url); b != nil && !b.unresponsive {
 		o.health, o.ready = good, good
 		if b.unhealthy {
@@ -143,41 +143,41 @@ func (w *world) probe(a probe) {
 // drain ends when the requests in flight have ended, or at its limit; rarely it hangs.
 func (w *world) drain(a drain) {
 	limit := w.cfg.Health.Drain
-	if r := w.m.replica(a.instanceID); r.placement.blocked() && w.m.gpus[r.placement.GPU].Quarantined {
+	if r := w.m.replica(a.seq); r.placement.blocked() && w.m.gpus[r.placement.GPU].Quarantined {
 		limit = quarantineDrainLimit
 	}
 	if a.limit != limit {
 		w.t.Fatalf("a drain may take %s, not %s", a.limit, limit)
 	}
-	w.drains[a.instanceID] = w.now + limit
+	w.drains[a.seq] = w.now + limit
 	if !w.chance(0.02) {
-		w.later(5*time.Second, drained{instanceID: a.instanceID})
+		w.later(5*time.Second, drained{seq: a.seq})
 	}
 }
 
 // checkRemove tests that a planned end drains first, and what time the container gets to stop.
 func (w *world) checkRemove(a remove) {
 	w.t.Helper()
-	r := w.m.replica(a.instanceID)
+	r := w.m.replica(a.seq)
 	if r.cause != endPlanned {
 		if a.grace != unhealthyStopGrace {
 			w.t.Fatalf("%s has failed and gets %s to stop", r.id, a.grace)
 		}
 		return
 	}
-	if a.grace != w.cfg.Stop {
-		w.t.Fatalf("%s gets %s to stop, not %s", r.id, a.grace, w.cfg.Stop)
+	if a.grace != w.cfg.StopTimeout {
+		w.t.Fatalf("%s gets %s to stop, not %s", r.id, a.grace, w.cfg.StopTimeout)
 	}
-	limit, draining := w.drains[r.instanceID]
+	limit, draining := w.drains[r.seq]
 	overdue := draining && w.now >= limit
-	if w.served[r.instanceID] && !w.idle[r.instanceID] && !w.exited[r.instanceID] && !overdue {
+	if w.served[r.seq] && !w.idle[r.seq] && !w.exited[r.seq] && !overdue {
 		w.t.Fatalf("%s is removed as planned, and was not drained", r.id)
 	}
 }
 
 func (w *world) remove(a remove) {
 	w.checkRemove(a)
-	o := removed{instanceID: a.instanceID, logs: []string{"the last line"}}
+	o := removed{seq: a.seq, logs: []string{"the last line"}}
 	for id, b := range w.containers {
 		if b.id != a.ref && b.name != a.ref {
 			continue

@@ -203,4 +203,4 @@ func (e *fakeEngine) names() map[string]bool {
 	return names
 }
 
-var _ Runtime = (*fakeEngine)(nil)
+var _ ContainerEngine = (*fakeEngine)(nil)

@@ -140,19 +140,19 @@ func ask(t *testing.T, method, url string) string {
 
 func TestReplicaNeverReady(t *testing.T) {
 	t.Parallel()
-	b := newHarnessOn(t, "", fakeServer(t), two+"health: {start: 3s, timeout: 30s}\n")
+	b := newHarnessOn(t, "", fakeServer(t), two+"health: {start_timeout: 3s, timeout: 30s}\n")
 	b.start(2)
 	before := b.containers()
 	l := b.load()
 	start := time.Now()
-	b.configure(two + "health: {start: 3s, timeout: 30s}\nargs: [unready]\n")
+	b.configure(two + "health: {start_timeout: 3s, timeout: 30s}\nargs: [unready]\n")
 	if _, err := b.client.Rollout(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	s := b.until("the rollout has failed", func(s Status) bool { return s.Rollout != nil && s.Rollout.Failed != "" })
 	full := time.Since(start)
-	l.end().none(t).figure(t, "new version never becomes ready", 0, fmt.Sprintf("given up after %.2f s, with health.start at 3 s", full.Seconds()))
-	if want := "not ready within health.start (3s): never ready"; !strings.Contains(s.Rollout.Failed, want) || s.Ready != 2 {
+	l.end().none(t).figure(t, "new version never becomes ready", 0, fmt.Sprintf("given up after %.2f s, with health.start_timeout at 3 s", full.Seconds()))
+	if want := "not ready within health.start_timeout (3s): never ready"; !strings.Contains(s.Rollout.Failed, want) || s.Ready != 2 {
 		t.Errorf("%q is not in %+v", want, s)
 	}
 	if log := strings.Join(s.Rollout.Log, "\n"); !strings.Contains(log, "fake server is unready") {
@@ -165,10 +165,10 @@ func TestReplicaNeverReady(t *testing.T) {
 
 func TestReplicaNeverReadyFailsAfterItsRetries(t *testing.T) {
 	t.Parallel()
-	b := newHarnessOn(t, "", fakeServer(t), "args: [unready]\nhealth: {start: 1s, timeout: 30s}\nrestart: {min_backoff: 100ms, failures: 2}\n")
+	b := newHarnessOn(t, "", fakeServer(t), "args: [unready]\nhealth: {start_timeout: 1s, timeout: 30s}\nrestart: {min_backoff: 100ms, failures: 2}\n")
 	b.start(0)
 	s := b.until("failed", func(s Status) bool { return s.Replicas[0].State == Failed })
-	if r := s.Replicas[0]; r.Restarts != 3 || !strings.Contains(r.Reason, "health.start") || strings.Join(r.Log, "") != "fake server is unready" {
+	if r := s.Replicas[0]; r.Restarts != 3 || !strings.Contains(r.Reason, "health.start_timeout") || strings.Join(r.Log, "") != "fake server is unready" {
 		t.Errorf("%+v", r)
 	}
 	if _, err := b.client.Resume(context.Background(), "cpu-0"); err != nil {

@@ -21,7 +21,7 @@ import (
 )
 
 // briefly sets short health intervals.
-const briefly = "health: {canary: 1s, interval: 200ms, timeout: 1s, unready: 5s}\n"
+const briefly = "health: {canary: 1s, interval: 200ms, timeout: 1s, unready_timeout: 5s}\n"
 
 // TestFrozenReplica: connections are accepted, and nothing is answered.
 func TestFrozenReplica(t *testing.T) {

@@ -40,14 +40,14 @@ func (o gpuEvent) apply(m *machine) {
 		reason += ": " + e.Err.Error()
 	}
 	switch e.Kind {
-	case gpu.KindXID, gpu.KindECC, gpu.KindRecovery:
-		if e.Class == gpu.ClassReset || e.Class == gpu.ClassOut {
+	case gpu.KindXID, gpu.KindECC, gpu.KindRecoveryAction:
+		if e.Class == gpu.ClassReset || e.Class == gpu.ClassOutOfService {
 			// Without a recovery action from the driver, a GPU that needs a reset may pass every probe.
 			m.quarantine(g, reason, o.wall, e.Recovery == nil && !e.ByDriver)
 			return
 		}
 		m.log.Warn("GPU event", "gpu", e.UUID, "event", reason, "class", string(e.Class))
-	case gpu.KindLost, gpu.KindNeedsRepair, gpu.KindNotAnswering, gpu.KindFailed:
+	case gpu.KindLost, gpu.KindNeedsRepair, gpu.KindUnresponsive, gpu.KindFailed:
 		m.quarantine(g, reason, o.wall, false)
 	}
 }

@@ -27,7 +27,7 @@ func TestReplicaThatLostAHealthyGPUIsReplaced(t *testing.T) {
 	w.ready(1)
 	before := w.m.placements[0].current.container
 	w.loseGPUs(false)
-	w.until("replaced", w.cfg.Health.Unready/2, func() bool {
+	w.until("replaced", w.cfg.Health.UnreadyTimeout/2, func() bool {
 		r := w.m.placements[0].current
 		return r != nil && r.container != before && r.state == Ready
 	})
@@ -86,7 +86,7 @@ func TestReplicaThatLostAnUnhealthyGPUWaits(t *testing.T) {
 		state     State
 	}{
 		"faulty GPU":            {device: gpu.Device{Err: gpu.ErrLost}, state: Quarantined},
-		"driver not responding": {err: gpu.ErrNotAnswering, state: Unready},
+		"driver not responding": {err: gpu.ErrUnresponsive, state: Unready},
 		"MIG instance gone":     {device: gpu.Device{MIG: true}, placement: Placement{"gpu0m0-0", "MIG-0", "GPU-0"}, state: Unready},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestManualQuarantineNeedsResume(t *testing.T) {
 	g := w.m.gpus["GPU-0"]
 	for _, e := range []gpu.Event{
 		{Kind: gpu.KindXID, UUID: "GPU-0", XID: 48, Class: gpu.ClassReset}, // no recovery action is known
-		{Kind: gpu.KindLost, UUID: "GPU-0", Class: gpu.ClassOut, ByDriver: true},
+		{Kind: gpu.KindLost, UUID: "GPU-0", Class: gpu.ClassOutOfService, ByDriver: true},
 	} {
 		w.m.step(w.now, gpuEvent{e, time.Unix(1, 0)})
 	}

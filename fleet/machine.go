@@ -13,7 +13,7 @@ const (
 	stuckRetry           = 30 * time.Second
 	unhealthyStopGrace   = 5 * time.Second  // between SIGTERM and SIGKILL for a replica that has failed
 	quarantineDrainLimit = 10 * time.Second // for requests in flight on a quarantined GPU
-	callSlack            = 30 * time.Second // on top of an action's own limit before it counts as hung
+	callSlack            = 30 * time.Second // on top of an action's own limit before it is abandoned
 	createLimit          = 3 * time.Minute
 )
 
@@ -29,7 +29,7 @@ type machine struct {
 	unplaced   map[string]bool // IDs of containers without a placement that are being removed
 	gpus       map[string]*gpuState
 	adopted    bool // the containers found at startup are known
-	engine     error
+	engineErr  error
 	driver     error // last error of reading the GPUs
 
 	active       *Deployment // what replicas are made from outside a rollout
@@ -39,11 +39,11 @@ type machine struct {
 	roll         *rollout
 	shuttingDown bool
 
-	lastInstance instanceID
-	listDue      time.Duration
-	listPending  bool
-	dirty        bool // there is state to save
-	out          []action
+	lastSeq     replicaSeq
+	listDue     time.Duration
+	listPending bool
+	dirty       bool // there is state to save
+	out         []action
 }
 
 func newMachine(cfg Config, placements []Placement, saved persistentState, log *slog.Logger, random *rand.Rand) *machine {
@@ -105,17 +105,17 @@ func (m *machine) replicas() []*replica {
 	return append(all, m.orphans...)
 }
 
-// replica returns the replica with an ID, or nil if it is gone.
-func (m *machine) replica(id instanceID) *replica {
+// replica returns the replica with a number, or nil if it is gone.
+func (m *machine) replica(seq replicaSeq) *replica {
 	all := m.replicas()
-	if at := slices.IndexFunc(all, func(r *replica) bool { return r.instanceID == id }); at >= 0 {
+	if at := slices.IndexFunc(all, func(r *replica) bool { return r.seq == seq }); at >= 0 {
 		return all[at]
 	}
 	return nil
 }
 
-func (m *machine) update(id instanceID, f func(*replica)) {
-	if r := m.replica(id); r != nil {
+func (m *machine) update(seq replicaSeq, f func(*replica)) {
+	if r := m.replica(seq); r != nil {
 		f(r)
 	}
 }

@@ -65,7 +65,7 @@ func (w *world) injectFaults() {
 
 func (w *world) injectGPUFault(uuid string) {
 	w.faultyGPUs[uuid] = !w.faultyGPUs[uuid]
-	e := gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 79, Class: gpu.ClassOut, ByDriver: true}
+	e := gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 79, Class: gpu.ClassOutOfService, ByDriver: true}
 	switch w.rand.IntN(4) {
 	case 0:
 		e = gpu.Event{Kind: gpu.KindXID, UUID: uuid, XID: 48, Class: gpu.ClassReset} // no recovery action is known

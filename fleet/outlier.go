@@ -24,7 +24,11 @@ const (
 type record struct {
 	good, bad int64 // total
 	gateway   gateway.Status
+	streak
+}
 
+// streak is the part of a record that begins again when the replica becomes ready.
+type streak struct {
 	lastGood       time.Duration // 0: never
 	late           int           // canaries without a response in time since the last success
 	lightLoad      bool          // all of them were sent under light load
@@ -67,7 +71,7 @@ func (r *replica) traffic(s gateway.Status) {
 		return
 	}
 	if s.State == gateway.Unresponsive && len(r.m.serving()) > 1 {
-		r.reason = "unresponsive: requests are pending and it shows no sign of life"
+		r.reason = "unresponsive: requests in flight get no response"
 		r.probeDue = r.now()
 		r.markUnready()
 		return
@@ -135,7 +139,7 @@ func (r *replica) canaryLate(reason string) {
 		r.end(endFailure, text)
 	case r.record.late+r.record.failed >= health.Failures && r.othersSucceed(int64(health.Failures)):
 		r.end(endFailure, text)
-	case r.now()-r.record.since >= health.Unready && len(r.m.serving()) == len(r.m.placements):
+	case r.now()-r.record.since >= health.UnreadyTimeout && len(r.m.serving()) == len(r.m.placements):
 		r.end(endUnresponsive, text+"; no other prediction succeeded either")
 	}
 }

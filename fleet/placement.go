@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Placement is where a replica runs: an index and its GPU.
+// Placement is where a replica runs: an index and its GPU, or an index alone on the CPU.
 type Placement struct {
 	Name   string `json:"name"`   // gpu0-0 or cpu-1, for example
 	Device string `json:"device"` // UUID of the GPU or MIG instance; empty on the CPU
@@ -32,16 +32,16 @@ type placementState struct {
 	current    *replica
 	next       *replica // the new replica in a start-first rollout
 
-	state    State // as logged last
-	since    time.Duration
-	failures []time.Duration // within restart.window
-	tries    int             // since the last reset
-	engine   int             // consecutive engine errors
-	retryAt  time.Duration
-	failed   bool   // permanently
-	reason   string // why the last replica ended
-	logs     []string
-	restarts int
+	state        State // as logged last
+	since        time.Duration
+	failures     []time.Duration // within restart.window
+	tries        int             // since the last reset
+	engineErrors int             // consecutive, of the Docker engine
+	retryAt      time.Duration
+	failed       bool   // permanently
+	reason       string // why the last replica ended
+	logs         []string
+	restarts     int
 }
 
 func (s *placementState) replicas() []*replica {
@@ -80,9 +80,9 @@ func (s *placementState) tick() {
 }
 
 func (s *placementState) newReplica(state State, generation int) *replica {
-	s.m.lastInstance++
+	s.m.lastSeq++
 	return &replica{
-		m: s.m, instanceID: s.m.lastInstance, placement: s, generation: generation, id: replicaID(s.Name, generation),
+		m: s.m, seq: s.m.lastSeq, placement: s, generation: generation, id: replicaID(s.Name, generation),
 		state: state, since: s.m.now, startedAt: s.m.now,
 	}
 }
@@ -93,7 +93,7 @@ func (s *placementState) createReplica(d *Deployment) *replica {
 	spec := d.spec(s.m.cfg.Name, s.Placement)
 	r.deployment, r.name = d, spec.Name
 	r.startOp(opCreate, createLimit)
-	s.m.do(create{instanceID: r.instanceID, spec: spec})
+	s.m.do(create{seq: r.seq, spec: spec})
 	return r
 }
 
@@ -123,11 +123,11 @@ func (s *placementState) logState() {
 	if state == s.state {
 		return
 	}
-	args := []any{"replica", s.Name, "state", state, "was", s.state, "after", (s.m.now - s.since).String()}
+	args := []any{"placement", s.Name, "state", state, "was", s.state, "after", (s.m.now - s.since).String()}
 	reason := s.reason
 	if s.current != nil {
 		reason = s.current.reason
-		args = append(args, "generation", s.current.generation)
+		args = append(args, "replica", s.current.id, "generation", s.current.generation)
 	}
 	if reason != "" && state != Ready {
 		args = append(args, "reason", reason)
@@ -160,8 +160,8 @@ func (s *placementState) recordEnd(r *replica) {
 	case endFatal:
 		s.failed = true
 	case endEngineError:
-		s.engine++
-		s.retryAt = s.m.now + s.backoff(s.engine)
+		s.engineErrors++
+		s.retryAt = s.m.now + s.backoff(s.engineErrors)
 	case endPlanned:
 		s.retryAt = s.m.now
 	}
@@ -179,17 +179,21 @@ func (s *placementState) backoff(try int) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*s.m.rand.Float64()))
 }
 
-// noteReady is called while the replica is ready, with the time for which it has been.
+// noteReady is called while the replica is ready, with the time since it became ready.
 func (s *placementState) noteReady(d time.Duration) {
-	s.engine = 0
-	if d >= s.m.cfg.Restart.Reset {
+	s.engineErrors = 0
+	if d >= s.m.cfg.Restart.ResetAfter {
 		s.tries, s.failures = 0, nil
 	}
 }
 
 // resetFailures clears the restart history.
 func (s *placementState) resetFailures() {
-	s.failed, s.failures, s.tries, s.engine, s.retryAt = false, nil, 0, 0, s.m.now
+	s.failed = false
+	s.failures = nil
+	s.tries = 0
+	s.engineErrors = 0
+	s.retryAt = s.m.now
 }
 
 // removeReplica removes a replica that has ended.

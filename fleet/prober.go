@@ -49,7 +49,7 @@ func (p *prober) probe(ctx context.Context, a probe, timeout time.Duration) prob
 	go func() { answered <- p.get(ctx, a.url+"/health") }()
 	ready := p.get(ctx, a.url+"/ready")
 	health := <-answered
-	o := probed{instanceID: a.instanceID, health: health.verdict, ready: ready.verdict, reason: ready.reason, lost: ready.lost}
+	o := probed{seq: a.seq, health: health.verdict, ready: ready.verdict, reason: ready.reason, lost: ready.lost}
 	if health.verdict != good {
 		o.reason = health.reason
 	}
@@ -88,7 +88,7 @@ func (p *prober) predict(ctx context.Context, a predict) predicted {
 	ctx, cancel := context.WithTimeout(ctx, p.canaryTimeout)
 	defer cancel()
 	status, body, err := p.send(ctx, http.MethodPost, a.url+"/predict", p.img)
-	o := predicted{instanceID: a.instanceID}
+	o := predicted{seq: a.seq}
 	switch {
 	case err != nil:
 		o.verdict, o.reason = late, err.Error()

@@ -14,8 +14,8 @@ func (o listed) apply(m *machine) {
 	if m.listDue <= o.since { // otherwise another list was requested meanwhile
 		m.listDue = m.now + m.cfg.Engine.Resync
 	}
-	before := m.engine
-	m.engine = o.err
+	before := m.engineErr
+	m.engineErr = o.err
 	switch {
 	case o.err != nil:
 		m.listDue = m.now + min(time.Second, m.cfg.Engine.Resync)
@@ -41,8 +41,8 @@ func (o listed) apply(m *machine) {
 	}
 }
 
-// engineRecovered retries the removal of stuck replicas, and restarts health.unready for those that may have been
-// unreachable only because the engine was.
+// engineRecovered retries the removal of stuck replicas, and restarts health.unready_timeout for those that may have been
+// unreachable only because the Docker engine was.
 func (m *machine) engineRecovered() {
 	for _, r := range m.replicas() {
 		switch r.state {
@@ -73,7 +73,7 @@ func (m *machine) seen(c container, since time.Duration) {
 	if !m.unplaced[c.id] {
 		m.log.Info("removing container without a placement", "container", c.name)
 		m.unplaced[c.id] = true
-		m.do(removeUnplaced{id: c.id, grace: m.cfg.Stop})
+		m.do(removeUnplaced{id: c.id, grace: m.cfg.StopTimeout})
 	}
 }
 
@@ -211,7 +211,7 @@ func (s *placementState) adopt(c container) {
 		r.generation = 0 // unknown deployment: to be replaced
 	}
 	s.current = r
-	s.m.log.Info("replica adopted", "replica", s.Name, "container", c.name)
+	s.m.log.Info("replica adopted", "placement", s.Name, "container", c.name)
 }
 
 // outdated reports whether its replica belongs to no known deployment.

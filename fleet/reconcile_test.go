@@ -51,10 +51,10 @@ func TestEngineThatRespondsAgain(t *testing.T) {
 	w.all()[1].unready = true
 	w.until("unready", time.Minute, func() bool { return w.state(1) == Unready })
 	w.engineDown, stuck.unstoppable = true, false
-	w.until("the engine is down", time.Minute, func() bool { return w.m.engine != nil })
-	w.wait(w.cfg.Health.Unready)
+	w.until("the engine is down", time.Minute, func() bool { return w.m.engineErr != nil })
+	w.wait(w.cfg.Health.UnreadyTimeout)
 	w.engineDown = false
-	w.until("the engine responds", time.Minute, func() bool { return w.m.engine == nil })
+	w.until("the engine responds", time.Minute, func() bool { return w.m.engineErr == nil })
 	if r := w.m.placements[0].current; r.state != Stuck || r.op != opRemove {
 		t.Errorf("%s, operation %d: not retried at once", r.state, r.op)
 	}

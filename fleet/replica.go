@@ -24,7 +24,7 @@ const (
 // replica is one container from creation to removal.
 type replica struct {
 	m          *machine
-	instanceID instanceID
+	seq        replicaSeq
 	placement  *placementState
 	deployment *Deployment // nil for an adopted container of an unknown deployment
 	generation int
@@ -65,9 +65,12 @@ func (r *replica) setState(s State) {
 	}
 	r.state, r.since = s, r.now()
 	if s == Ready {
-		r.everReady, r.reason, r.readinessFailures, r.canaryFailures = true, "", 0, 0
+		r.everReady = true
+		r.reason = ""
+		r.readinessFailures = 0
+		r.canaryFailures = 0
 		r.canaryDue = r.now() + r.m.cfg.Health.Canary
-		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, lightLoad: true}
+		r.record.streak = streak{lightLoad: true}
 	}
 }
 
@@ -75,17 +78,17 @@ func (r *replica) startOp(o op, limit time.Duration) { r.op, r.opDue = o, r.now(
 
 func (r *replica) tick() {
 	if r.op != opNone && r.now() >= r.opDue {
-		r.overdue()
+		r.abandon()
 	}
 	switch r.state {
 	case Starting:
-		if r.now()-r.startedAt >= r.m.cfg.Health.Start {
-			r.end(endFailure, because(fmt.Sprintf("not ready within health.start (%s)", r.m.cfg.Health.Start), r.reason))
+		if r.now()-r.startedAt >= r.m.cfg.Health.StartTimeout {
+			r.end(endFailure, because(fmt.Sprintf("not ready within health.start_timeout (%s)", r.m.cfg.Health.StartTimeout), r.reason))
 			return
 		}
 	case Unready:
-		if r.m.engine == nil && r.now()-r.since >= r.m.cfg.Health.Unready {
-			r.end(endFailure, because(fmt.Sprintf("unready for longer than health.unready (%s)", r.m.cfg.Health.Unready), r.reason))
+		if r.m.engineErr == nil && r.now()-r.since >= r.m.cfg.Health.UnreadyTimeout {
+			r.end(endFailure, because(fmt.Sprintf("unready for longer than health.unready_timeout (%s)", r.m.cfg.Health.UnreadyTimeout), r.reason))
 			return
 		}
 	case Ready:
@@ -102,7 +105,7 @@ func (r *replica) tick() {
 	}
 	if !r.probePending && r.now() >= r.probeDue {
 		r.probePending = true
-		r.m.do(probe{r.instanceID, r.url})
+		r.m.do(probe{r.seq, r.url})
 	}
 }
 
@@ -114,12 +117,12 @@ func (r *replica) runCanary() {
 	if canary := r.m.cfg.Health.Canary; canary > 0 && !r.canaryPending && r.now() >= r.canaryDue {
 		r.canaryPending = true
 		r.record.canarySentAt, r.record.canarySentLoad = r.now(), r.record.gateway.InFlight
-		r.m.do(predict{r.instanceID, r.url})
+		r.m.do(predict{r.seq, r.url})
 	}
 }
 
-// overdue abandons the operation in progress; a late result is ignored.
-func (r *replica) overdue() {
+// abandon ends the operation in progress; a late result is ignored.
+func (r *replica) abandon() {
 	abandoned := r.op
 	r.op = opNone
 	switch abandoned {
@@ -127,7 +130,7 @@ func (r *replica) overdue() {
 		if r.cause != notEnding {
 			r.remove()
 		}
-		r.end(endEngineError, "engine timed out creating the container")
+		r.end(endEngineError, "the Docker engine timed out creating the container")
 	case opDrain:
 		r.remove()
 	case opRemove:
@@ -154,7 +157,7 @@ func (r *replica) end(how endCause, reason string) {
 		}
 		r.setState(Draining)
 		r.startOp(opDrain, limit+callSlack)
-		r.m.do(drain{r.instanceID, r.id, limit})
+		r.m.do(drain{r.seq, r.id, limit})
 	default:
 		r.remove()
 	}
@@ -166,10 +169,10 @@ func (r *replica) remove() {
 	}
 	grace := unhealthyStopGrace
 	if r.cause == endPlanned {
-		grace = r.m.cfg.Stop
+		grace = r.m.cfg.StopTimeout
 	}
 	r.startOp(opRemove, grace+2*r.m.cfg.Engine.Timeout+callSlack)
-	r.m.do(remove{r.instanceID, cmp.Or(r.container, r.name), grace})
+	r.m.do(remove{r.seq, cmp.Or(r.container, r.name), grace})
 }
 
 func (r *replica) created(o created) {
@@ -181,7 +184,7 @@ func (r *replica) created(o created) {
 	switch {
 	case r.cause != notEnding:
 		r.remove()
-	case errors.Is(o.err, docker.ErrNoImage) && r.deployment != nil: // The engine's error names the image ID only.
+	case errors.Is(o.err, docker.ErrNoImage) && r.deployment != nil: // The Docker engine's error names the image ID only.
 		r.end(o.cause, fmt.Sprintf("image %s: %s", r.deployment.Image, o.err))
 	case o.err != nil:
 		r.end(o.cause, o.err.Error())
@@ -218,7 +221,6 @@ func (r *replica) removed(o removed) {
 	r.gone()
 }
 
-// gone ends the replica.
 func (r *replica) gone() {
 	if slices.Contains(r.m.orphans, r) {
 		r.m.orphans = slices.DeleteFunc(r.m.orphans, func(orphan *replica) bool { return orphan == r })
@@ -289,7 +291,7 @@ func (r *replica) checkLiveness(o probed) bool {
 	switch {
 	case r.livenessFailures < r.m.cfg.Health.Failures:
 		return true
-	case o.health == inconclusive && r.m.engine != nil: // The route to it may be down with the engine.
+	case o.health == inconclusive && r.m.engineErr != nil: // The route to it may be down with the Docker engine.
 		r.markUnready()
 		return true
 	}

@@ -11,13 +11,13 @@ import (
 // TestConsecutiveFailures: three failures in a row count, and a success in between starts over.
 func TestConsecutiveFailures(t *testing.T) {
 	health := func(v verdict) func(*replica) observation {
-		return func(r *replica) observation { return probed{instanceID: r.instanceID, health: v, ready: good} }
+		return func(r *replica) observation { return probed{seq: r.seq, health: v, ready: good} }
 	}
 	ready := func(v verdict) func(*replica) observation {
-		return func(r *replica) observation { return probed{instanceID: r.instanceID, health: good, ready: v} }
+		return func(r *replica) observation { return probed{seq: r.seq, health: good, ready: v} }
 	}
 	canary := func(v verdict) func(*replica) observation {
-		return func(r *replica) observation { return predicted{r.instanceID, v, "reason"} }
+		return func(r *replica) observation { return predicted{r.seq, v, "reason"} }
 	}
 	for name, c := range map[string]struct {
 		fail, succeed func(*replica) observation
@@ -49,6 +49,34 @@ func TestConsecutiveFailures(t *testing.T) {
 	}
 }
 
+// TestCanaryFailuresStartOverWhenReady: failures from before a replica was unready do not count.
+func TestCanaryFailuresStartOverWhenReady(t *testing.T) {
+	for failure, name := range map[verdict]string{bad: "bad", late: "late"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 0, 2)
+			w.ready(2)
+			r := w.m.placements[0].current
+			fail := func(times int) {
+				for range times {
+					w.now += w.cfg.Health.Canary
+					w.m.step(w.now) // sends a canary
+					w.m.step(w.now, predicted{r.seq, failure, "reason"})
+				}
+			}
+			fail(w.cfg.Health.Failures - 1)
+			w.m.step(w.now, probed{seq: r.seq, health: good, ready: bad})
+			w.m.step(w.now, probed{seq: r.seq, health: good, ready: good})
+			fail(w.cfg.Health.Failures - 1)
+			if r.cause != notEnding {
+				t.Fatalf("ended: %s", r.reason)
+			}
+			if fail(1); r.cause != endFailure {
+				t.Errorf("%s after %d failures in a row", r.state, w.cfg.Health.Failures)
+			}
+		})
+	}
+}
+
 func TestUnresponsiveReplicaHasItsTimeToStart(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	never := testDeployment("never")
@@ -56,7 +84,7 @@ func TestUnresponsiveReplicaHasItsTimeToStart(t *testing.T) {
 	w.until("starting", time.Minute, func() bool { return w.state(0) == Starting })
 	w.all()[0].unresponsive = true
 	r := w.m.placements[0].current
-	w.wait(w.cfg.Health.Start - 5*time.Second)
+	w.wait(w.cfg.Health.StartTimeout - 5*time.Second)
 	if r.state != Starting {
 		t.Fatalf("%s: %s", r.state, r.reason)
 	}
@@ -68,9 +96,9 @@ func TestProbeIntervals(t *testing.T) {
 	w.ready(1)
 	r := w.m.placements[0].current
 	for ready, want := range map[verdict]time.Duration{good: w.cfg.Health.Interval, bad: fastProbeInterval} {
-		w.m.step(w.now, probed{instanceID: r.instanceID, health: good, ready: good})
-		w.m.step(w.now, probed{instanceID: r.instanceID, health: good, ready: ready})
-		w.m.step(w.now, probed{instanceID: r.instanceID, health: good, ready: ready})
+		w.m.step(w.now, probed{seq: r.seq, health: good, ready: good})
+		w.m.step(w.now, probed{seq: r.seq, health: good, ready: ready})
+		w.m.step(w.now, probed{seq: r.seq, health: good, ready: ready})
 		if got := r.probeDue - w.m.now; got != want {
 			t.Errorf("%s: next probe after %s, want %s", r.state, got, want)
 		}
@@ -152,7 +180,7 @@ func TestLightLoadMustHoldForAllFailedCanaries(t *testing.T) {
 		outliers(w, gateway.Status{InFlight: inFlight})
 		w.now += w.cfg.Health.Canary
 		w.m.step(w.now) // sends a canary
-		w.m.step(w.now, predicted{r.instanceID, late, "reason"})
+		w.m.step(w.now, predicted{r.seq, late, "reason"})
 		if r.cause != notEnding {
 			t.Fatalf("dead after canary %d: %s", i, r.reason)
 		}

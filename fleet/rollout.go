@@ -35,7 +35,7 @@ func (m *machine) deploy(d Deployment) error {
 	case m.shuttingDown:
 		return errors.New("the fleet is shutting down")
 	case !m.adopted:
-		return errors.New("the engine has not responded yet")
+		return errors.New("the Docker engine has not responded yet")
 	case m.roll != nil:
 		return fmt.Errorf("rollout of generation %d is in progress", m.roll.target.Generation)
 	}
@@ -124,7 +124,7 @@ func (r *rollout) choose(m *machine, s *placementState) bool {
 	}
 	c := m.cfg
 	if r.due == 0 {
-		r.due = m.now + c.Health.Start + c.Health.Drain + c.Stop + 10*c.Rollout.Monitor + createLimit
+		r.due = m.now + c.Health.StartTimeout + c.Health.Drain + c.StopTimeout + 10*c.Rollout.Monitor + createLimit
 	}
 	switch {
 	case s.current != nil && s.current.generation == r.target.Generation: // started by the previous supervisor
@@ -147,9 +147,9 @@ func (r *rollout) choose(m *machine, s *placementState) bool {
 // verifyNext waits until the new replica has proved itself next to the old one.
 func (r *rollout) verifyNext(m *machine, s *placementState) bool {
 	switch {
-	case s.next == nil && m.now >= r.due: // The engine never created it; the old one stays.
+	case s.next == nil && m.now >= r.due: // The Docker engine never created it; the old one stays.
 		r.fail(m, s, s.reason)
-	case s.next == nil && m.now < s.retryAt: // The engine could not create it; retried later.
+	case s.next == nil && m.now < s.retryAt: // The Docker engine could not create it; retried later.
 	case s.next == nil:
 		r.phase = phaseChoose
 		return true
@@ -194,7 +194,7 @@ func (r *rollout) checkDeadline(m *machine, s *placementState) {
 	reason := "the new replica was not ready for rollout.monitor, " + m.cfg.Rollout.Monitor.String()
 	fresh := cmp.Or(s.next, s.current)
 	if fresh == nil || fresh.container == "" || fresh.cause == endEngineError {
-		reason = s.reason // The engine could not create it.
+		reason = s.reason // The Docker engine could not create it.
 	}
 	if fresh != nil {
 		fresh.end(endPlanned, reason)
@@ -214,7 +214,7 @@ func (m *machine) replicaFailed(s *placementState, gone *replica) {
 func (r *rollout) fail(m *machine, s *placementState, reason string) {
 	m.failed, m.failedLog = fmt.Sprintf("%s: %s", s.Name, reason), s.logs
 	m.roll, m.dirty = nil, true
-	m.log.Error("rollout failed", "generation", r.target.Generation, "replica", s.Name, "reason", reason, "log", s.logs)
+	m.log.Error("rollout failed", "generation", r.target.Generation, "placement", s.Name, "reason", reason, "log", s.logs)
 	for skipped, previous := range r.skipped {
 		skipped.deployment = previous
 		for _, unproven := range skipped.replicas() {

@@ -36,9 +36,9 @@ func TestRolloutContinuedByAnotherSupervisorRollsBack(t *testing.T) {
 		fails  func(w *world)
 		reason string
 	}{
-		"never ready":               {func(*world) {}, "not ready within health.start"},
+		"never ready":               {func(*world) {}, "not ready within health.start_timeout"},
 		"exits after its adoption":  {func(w *world) { w.wait(3 * time.Second); w.crash("cpu-0", 1) }, "exited with status 1"},
-		"exits before its adoption": {func(w *world) { w.crash("cpu-0", 1) }, "not ready within health.start"}, // of the next attempt
+		"exits before its adoption": {func(w *world) { w.crash("cpu-0", 1) }, "not ready within health.start_timeout"}, // of the next attempt
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 0, 2)

@@ -46,7 +46,7 @@ func TestMoreThanFiveFailuresInTenMinutesAreFinal(t *testing.T) {
 		if w.m.placements[0].failed {
 			t.Fatalf("failed permanently after %d failures", i)
 		}
-		w.wait(time.Minute) // less than restart.reset
+		w.wait(time.Minute) // less than restart.reset_after
 		w.crash("cpu-0", 137)
 		at := w.now
 		w.until("over", time.Minute, func() bool { return len(w.m.placements[0].failures) == i+1 })
@@ -114,7 +114,7 @@ func TestStartTimeoutIsIndependentOfLiveness(t *testing.T) {
 		t.Fatalf("state %s while starting", w.state(0))
 	}
 	w.until("given up", 10*time.Second, func() bool { return len(w.m.placements[0].failures) == 1 })
-	if reason := w.m.placements[0].reason; !strings.Contains(reason, "health.start") {
+	if reason := w.m.placements[0].reason; !strings.Contains(reason, "health.start_timeout") {
 		t.Errorf("reason %q", reason)
 	}
 }
@@ -168,16 +168,16 @@ func TestEngineBackoffResetsOnceReady(t *testing.T) {
 	w := newWorld(t, 1, 0, 1)
 	for range 3 {
 		w.until("ready", 2*time.Minute, func() bool { return w.state(0) == Ready })
-		before := w.m.placements[0].engine
+		before := w.m.placements[0].engineErrors
 		w.createDenied = true
 		w.crash("cpu-0", 137)
-		w.until("an engine error", time.Minute, func() bool { return w.m.placements[0].engine > before })
+		w.until("an engine error", time.Minute, func() bool { return w.m.placements[0].engineErrors > before })
 		if s := w.m.placements[0]; s.retryAt-w.now > 2*time.Second {
 			t.Fatalf("backoff %s after the first error", s.retryAt-w.now)
 		}
 		w.wait(10 * time.Minute)
-		if s := w.m.placements[0]; s.engine < 10 || s.state != Backoff && s.state != Creating {
-			t.Fatalf("%s after %d errors", s.state, s.engine)
+		if s := w.m.placements[0]; s.engineErrors < 10 || s.state != Backoff && s.state != Creating {
+			t.Fatalf("%s after %d errors", s.state, s.engineErrors)
 		}
 		w.createDenied = false
 	}
@@ -190,14 +190,14 @@ func TestGPUEvents(t *testing.T) {
 		quarantined bool
 		manual      bool
 	}{
-		"lost":                                 {gpu.Event{Kind: gpu.KindXID, XID: 79, Class: gpu.ClassOut, ByDriver: true}, true, false},
+		"lost":                                 {gpu.Event{Kind: gpu.KindXID, XID: 79, Class: gpu.ClassOutOfService, ByDriver: true}, true, false},
 		"reset, from the driver":               {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
 		"reset, from the XID table alone":      {gpu.Event{Kind: gpu.KindXID, XID: 48, Class: gpu.ClassReset}, true, true},
 		"application error":                    {gpu.Event{Kind: gpu.KindXID, XID: 31, Class: gpu.ClassApplication, ByDriver: true, Recovery: &none}, false, false},
 		"corrected memory error":               {gpu.Event{Kind: gpu.KindECCCorrected, Class: gpu.ClassInformation}, false, false},
-		"lost, without an event of the driver": {gpu.Event{Kind: gpu.KindLost, Class: gpu.ClassOut, Err: gpu.ErrLost}, true, false},
-		"not responding":                       {gpu.Event{Kind: gpu.KindNotAnswering}, true, false},
-		"recovery action is reset":             {gpu.Event{Kind: gpu.KindRecovery, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
+		"lost, without an event of the driver": {gpu.Event{Kind: gpu.KindLost, Class: gpu.ClassOutOfService, Err: gpu.ErrLost}, true, false},
+		"not responding":                       {gpu.Event{Kind: gpu.KindUnresponsive}, true, false},
+		"recovery action is reset":             {gpu.Event{Kind: gpu.KindRecoveryAction, Class: gpu.ClassReset, ByDriver: true, Recovery: &reset}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 2, 1)

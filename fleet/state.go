@@ -14,7 +14,7 @@ const (
 	Stopping    State = "stopping"    // the container is being stopped and removed
 	Backoff     State = "backoff"     // waits for its next restart
 	Failed      State = "failed"      // not restarted until a rollout or resume
-	Stuck       State = "stuck"       // the engine could not stop or remove the container; retried from time to time
+	Stuck       State = "stuck"       // the Docker engine could not stop or remove the container; retried from time to time
 	Quarantined State = "quarantined" // its GPU is quarantined
 	Drained     State = "drained"     // its GPU was drained manually
 )
@@ -29,5 +29,5 @@ const (
 	endFatal                 // restarting would fail the same way; never restarted
 	endGPULost               // lost access to a GPU that is healthy; counted as a failure
 	endUnresponsive          // answered no prediction, like all others, so load may be the reason; restarted with backoff, never fatal
-	endEngineError           // an engine call failed; says nothing about the replica
+	endEngineError           // a call of the Docker engine failed; says nothing about the replica
 )

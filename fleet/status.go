@@ -16,7 +16,7 @@ type Status struct {
 	Rollout    *RolloutStatus  `json:"rollout,omitempty"` // in progress, or failed
 	Replicas   []ReplicaStatus `json:"replicas"`
 	GPUs       []GPUStatus     `json:"gpus"`
-	Problems   []string        `json:"problems"` // errors of the engine, the driver and the disk
+	Problems   []string        `json:"problems"` // errors of the Docker engine, the driver and the disk
 }
 
 // RolloutStatus is a rollout in progress, or the last one if it failed.
@@ -25,7 +25,7 @@ type RolloutStatus struct {
 	Generation int      `json:"generation"`
 	Placement  string   `json:"placement,omitempty"` // current placement
 	Done       int      `json:"done"`                // placements
-	Reason     string   `json:"reason,omitempty"`    // why the engine could not create the new replica; retried
+	Reason     string   `json:"reason,omitempty"`    // why the Docker engine could not create the new replica; retried
 	Failed     string   `json:"failed,omitempty"`
 	Log        []string `json:"log,omitempty"` // last lines of the failed replica
 }
@@ -86,8 +86,8 @@ func (m *machine) status() Status {
 		s.GPUs = append(s.GPUs, g.status())
 	}
 	s.Rollout = m.rolloutStatus()
-	if m.engine != nil {
-		s.Problems = append(s.Problems, "engine: "+m.engine.Error())
+	if m.engineErr != nil {
+		s.Problems = append(s.Problems, "Docker engine: "+m.engineErr.Error())
 	}
 	if m.driver != nil {
 		s.Problems = append(s.Problems, "GPUs: "+m.driver.Error())

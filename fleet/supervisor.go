@@ -32,7 +32,7 @@ type GPUs interface {
 
 // Dependencies are what the caller provides to a supervisor.
 type Dependencies struct {
-	Engine   Runtime
+	Engine   ContainerEngine
 	GPUs     GPUs         // nil for a fleet on the CPU
 	Listener net.Listener // of the gateway; nil: listen on gateway.address
 	Reload   func() (Config, error)
@@ -41,17 +41,17 @@ type Dependencies struct {
 
 // Supervisor runs a fleet. Create it with Open and call Run once.
 type Supervisor struct {
-	cfg      Config
-	deps     Dependencies
-	log      *slog.Logger
-	executor executor
-	prober   *prober
-	gateway  *gateway.Gateway
-	machine  *machine
-	store    *store
-	unlock   []func()
-	start    time.Time
-	address  string // of the gateway
+	cfg        Config
+	deps       Dependencies
+	log        *slog.Logger
+	containers containerActions
+	prober     *prober
+	gateway    *gateway.Gateway
+	machine    *machine
+	store      *store
+	unlock     []func()
+	start      time.Time
+	address    string // of the gateway
 
 	inbox    chan observation
 	commands chan func()
@@ -67,10 +67,10 @@ type Supervisor struct {
 }
 
 // Open takes the locks, loads the saved state, and looks up the image and the GPUs. It changes nothing yet. Errors:
-// ErrRunning; a missing image, if no replica was ever created; missing GPUs; errors of the engine and the driver.
+// ErrRunning; a missing image, if no replica was ever created; missing GPUs; errors of the Docker engine and the driver.
 func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, err error) {
 	s := &Supervisor{
-		cfg: cfg, deps: deps, log: deps.Log, executor: executor{deps.Engine, cfg.Name}, store: newStore(cfg.State), start: time.Now(),
+		cfg: cfg, deps: deps, log: deps.Log, containers: containerActions{deps.Engine, cfg.Name}, store: newStore(cfg.State), start: time.Now(),
 		inbox: make(chan observation, inboxSize), commands: make(chan func()), saved: make(chan error, 1),
 	}
 	defer func() {

@@ -172,7 +172,7 @@ func TestRolloutFinishesRequestsInFlight(t *testing.T) {
 		answered <- err
 	}()
 	s.until("in flight", func(Status) bool { return s.engine.held.Load() == 1 })
-	s.cfg.Image, s.cfg.Stop = "v2", 12*time.Second
+	s.cfg.Image, s.cfg.StopTimeout = "v2", 12*time.Second
 	if _, err := s.client.Rollout(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestRolloutFinishesRequestsInFlight(t *testing.T) {
 	}
 	s.until("rolled out", func(status Status) bool { return allReady(status) && status.Generation == 2 })
 	s.end()
-	if !slices.Equal(s.engine.graces, []time.Duration{s.cfg.Stop, s.cfg.Stop}) {
+	if !slices.Equal(s.engine.graces, []time.Duration{s.cfg.StopTimeout, s.cfg.StopTimeout}) {
 		t.Errorf("time to stop: %v", s.engine.graces)
 	}
 }
@@ -259,7 +259,9 @@ func TestCommandErrors(t *testing.T) {
 
 func TestChangesThatNeedARestart(t *testing.T) {
 	for key, change := range map[string]func(*Config){
-		"":               func(c *Config) { c.Image, c.Health.Start, c.Stop, c.GPU.Driver = "v2", time.Hour, time.Hour, "cdi" },
+		"": func(c *Config) {
+			c.Image, c.Health.StartTimeout, c.StopTimeout, c.GPU.Driver = "v2", time.Hour, time.Hour, "cdi"
+		},
 		"name":           func(c *Config) { c.Name = "other" },
 		"gpus":           func(c *Config) { c.GPUs.List = []string{"0"} },
 		"replicas":       func(c *Config) { c.Replicas++ },

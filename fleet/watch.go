@@ -8,7 +8,7 @@ import (
 	"fovea/gpu"
 )
 
-// resubscribe is the wait after the engine's event stream broke off.
+// resubscribe is the wait after the Docker engine's event stream ends.
 const resubscribe = time.Second
 
 // post sends an observation to the loop, unless the context has ended: then it may be a canceled call's.
@@ -23,17 +23,17 @@ func (s *Supervisor) post(ctx context.Context, o observation) {
 }
 
 func (a create) perform(ctx context.Context, s *Supervisor) observation {
-	return s.executor.create(ctx, a)
+	return s.containers.create(ctx, a)
 }
 func (a remove) perform(ctx context.Context, s *Supervisor) observation {
-	return s.executor.remove(ctx, a)
+	return s.containers.remove(ctx, a)
 }
 func (a predict) perform(ctx context.Context, s *Supervisor) observation {
 	return s.prober.predict(ctx, a)
 }
 
 func (a removeUnplaced) perform(ctx context.Context, s *Supervisor) observation {
-	return removedUnplaced{a.id, s.executor.remove(ctx, remove{ref: a.id, grace: a.grace}).err}
+	return removedUnplaced{a.id, s.containers.remove(ctx, remove{ref: a.id, grace: a.grace}).err}
 }
 
 func (a probe) perform(ctx context.Context, s *Supervisor) observation {
@@ -43,11 +43,11 @@ func (a probe) perform(ctx context.Context, s *Supervisor) observation {
 func (a drain) perform(ctx context.Context, s *Supervisor) observation {
 	limited, cancel := context.WithTimeout(ctx, a.limit)
 	defer cancel()
-	return drained{a.instanceID, s.gateway.Balancer().Drain(limited, a.id)}
+	return drained{a.seq, s.gateway.Balancer().Drain(limited, a.id)}
 }
 
 func (listContainers) perform(ctx context.Context, s *Supervisor) observation {
-	return s.executor.list(ctx, s.now())
+	return s.containers.list(ctx, s.now())
 }
 
 func (readGPUs) perform(ctx context.Context, s *Supervisor) observation {
@@ -56,16 +56,16 @@ func (readGPUs) perform(ctx context.Context, s *Supervisor) observation {
 	return inventory{since: since, devices: found.Devices, wall: time.Now(), err: err}
 }
 
-// watchEngine follows the engine's events. It lists all containers whenever it subscribes.
+// watchEngine follows the Docker engine's events. It lists all containers whenever it subscribes.
 func (s *Supervisor) watchEngine(ctx context.Context) {
 	for ctx.Err() == nil {
-		events, failed := s.deps.Engine.Events(ctx, s.executor.labels())
+		events, failed := s.deps.Engine.Events(ctx, s.containers.labels())
 		s.requestList(ctx)
 		for e := range events {
 			s.inspect(ctx, e)
 		}
 		if err := <-failed; err != nil && ctx.Err() == nil {
-			s.log.Warn("engine event stream interrupted", "error", err.Error())
+			s.log.Warn("Docker engine event stream interrupted", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():

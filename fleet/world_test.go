@@ -43,11 +43,11 @@ type world struct {
 	successShare float64                    // share of requests that healthy replicas answer; less than 1 is overload
 	totals       map[string]*gateway.Status // by URL
 
-	health map[instanceID]probed        // as delivered last
-	exited map[instanceID]bool          // known to have exited
-	served map[instanceID]bool          // has received requests
-	drains map[instanceID]time.Duration // limit of its drain: the time until which it may be in progress
-	idle   map[instanceID]bool          // its drain has ended
+	health map[replicaSeq]probed        // as delivered last
+	exited map[replicaSeq]bool          // known to have exited
+	served map[replicaSeq]bool          // has received requests
+	drains map[replicaSeq]time.Duration // limit of its drain: the time until which it may be in progress
+	idle   map[replicaSeq]bool          // its drain has ended
 }
 
 func newWorld(t *testing.T, seed uint64, gpus, perGPU int) *world {
@@ -55,7 +55,7 @@ func newWorld(t *testing.T, seed uint64, gpus, perGPU int) *world {
 		t: t, rand: rand.New(rand.NewPCG(seed, 1)), cfg: Defaults(), containers: map[string]*fakeContainer{}, faultyGPUs: map[string]bool{},
 		successShare: 1, totals: map[string]*gateway.Status{},
 	}
-	w.cfg.Health.Start, w.cfg.Health.Canary = 20*time.Second, 5*time.Second
+	w.cfg.Health.StartTimeout, w.cfg.Health.Canary = 20*time.Second, 5*time.Second
 	w.cfg.Rollout.Monitor = 3 * time.Second
 	for g := range max(gpus, 1) {
 		for i := range perGPU {
@@ -85,8 +85,8 @@ func testDeployment(image string) Deployment {
 func (w *world) restart(k persistentState) {
 	w.m = newMachine(w.cfg, w.placements, k, slog.New(slog.DiscardHandler), w.rand)
 	w.totals = map[string]*gateway.Status{} // the new supervisor has a new gateway
-	w.queue, w.health, w.exited = nil, map[instanceID]probed{}, map[instanceID]bool{}
-	w.served, w.drains, w.idle = map[instanceID]bool{}, map[instanceID]time.Duration{}, map[instanceID]bool{}
+	w.queue, w.health, w.exited = nil, map[replicaSeq]probed{}, map[replicaSeq]bool{}
+	w.served, w.drains, w.idle = map[replicaSeq]bool{}, map[replicaSeq]time.Duration{}, map[replicaSeq]bool{}
 	for _, b := range w.containers {
 		b.shift(w.now)
 	}
@@ -128,9 +128,9 @@ func (w *world) step() {
 	for _, o := range due {
 		switch o := o.(type) {
 		case probed:
-			w.health[o.instanceID] = o
+			w.health[o.seq] = o
 		case drained:
-			w.idle[o.instanceID] = true
+			w.idle[o.seq] = true
 		case seen:
 			w.note(o.container, w.now)
 		case listed:
@@ -149,7 +149,7 @@ func (w *world) step() {
 func (w *world) note(c container, asked time.Duration) {
 	for _, r := range w.m.replicas() {
 		if r.container == c.id && !c.running && r.createdAt <= asked {
-			w.exited[r.instanceID] = true
+			w.exited[r.seq] = true
 		}
 	}
 }
@@ -161,13 +161,13 @@ func (w *world) do(a action) {
 	case probe:
 		w.probe(a)
 	case predict:
-		w.later(time.Second, predicted{a.instanceID, w.answers(a.url), "no"})
+		w.later(time.Second, predicted{a.seq, w.answers(a.url), "no"})
 	case drain:
 		w.drain(a)
 	case remove:
 		w.remove(a)
 	case removeUnplaced:
-		if a.grace != w.cfg.Stop {
+		if a.grace != w.cfg.StopTimeout {
 			w.t.Fatalf("an unplaced container gets %s to stop", a.grace)
 		}
 		o := removedUnplaced{id: a.id}
@@ -264,12 +264,12 @@ func (w *world) check() {
 		names[b.name] = true
 	}
 	for _, r := range w.m.serving() {
-		w.served[r.instanceID] = true
-		p, known := w.health[r.instanceID]
+		w.served[r.seq] = true
+		p, known := w.health[r.seq]
 		switch {
 		case !known || p.health == bad || p.ready == bad:
 			w.t.Fatalf("%s is serving, and its last probe was %+v", r.id, p)
-		case w.exited[r.instanceID]:
+		case w.exited[r.seq]:
 			w.t.Fatalf("%s is serving, and its container is known to have exited", r.id)
 		case r.placement.blocked():
 			w.t.Fatalf("%s is serving on a GPU that is out of use", r.id)

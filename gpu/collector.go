@@ -10,7 +10,7 @@ import (
 )
 
 // Collector exports the GPUs' values to Prometheus. It reads NVML at most once per interval, however often it is scraped. A
-// read takes at most NVML's timeout; a GPU that does not answer has fovea_gpu_up 0 and no other values. It runs no goroutine.
+// read takes at most NVML's timeout; a GPU that does not respond has fovea_gpu_up 0 and no other values. It runs no goroutine.
 type Collector struct {
 	n        *NVML
 	interval time.Duration
@@ -31,7 +31,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	upDesc          = desc("up", "1 when the GPU answers and takes work, else 0.")
+	upDesc          = desc("up", "1 when the GPU responds and takes work, else 0.")
 	infoDesc        = desc("info", "Always 1; the labels describe the GPU.", "index", "name", "pci_bus_id", "driver", "cuda")
 	utilizationDesc = desc("utilization_ratio", "Share of the last sample period in which the GPU ran a kernel.")
 	memoryUsedDesc  = desc("memory_used_bytes", "Memory in use by all processes.")
@@ -43,13 +43,13 @@ var (
 	recoveryDesc = desc("recovery_action", "Recovery action that the driver requests: 0 none, 1 reset, 2 node reboot, "+
 		"3 drain peer-to-peer, 4 drain and reset, 5 recover IMEX domain, 6 bus reset, 7 system reboot.")
 	// the only metric without a GPU
-	answersDesc = prometheus.NewDesc("fovea_gpu_driver_up", "1 when the NVIDIA driver answers, else 0.", nil, nil)
+	driverUpDesc = prometheus.NewDesc("fovea_gpu_driver_up", "1 when the NVIDIA driver responds, else 0.", nil, nil)
 )
 
 // Describe sends the descriptions of all metrics.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		answersDesc, upDesc, infoDesc, utilizationDesc, memoryUsedDesc, memoryTotalDesc, powerDesc, temperatureDesc,
+		driverUpDesc, upDesc, infoDesc, utilizationDesc, memoryUsedDesc, memoryTotalDesc, powerDesc, temperatureDesc,
 		eccDesc, recoveryDesc,
 	} {
 		out <- d
@@ -60,10 +60,10 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	inventory, err := c.read()
 	if err != nil {
-		gauge(out, answersDesc, 0)
+		gauge(out, driverUpDesc, 0)
 		return
 	}
-	gauge(out, answersDesc, 1)
+	gauge(out, driverUpDesc, 1)
 	for _, d := range inventory.Devices {
 		if d.UUID != "" { // without one it cannot be labelled
 			collect(out, inventory.Driver, d)

@@ -13,7 +13,7 @@ import (
 )
 
 const metricsOfOne = `
-# HELP fovea_gpu_driver_up 1 when the NVIDIA driver answers, else 0.
+# HELP fovea_gpu_driver_up 1 when the NVIDIA driver responds, else 0.
 # TYPE fovea_gpu_driver_up gauge
 fovea_gpu_driver_up 1
 # HELP fovea_gpu_ecc_uncorrected_errors_total Uncorrected memory errors: volatile, since the driver was loaded; aggregate, over the GPU's life.
@@ -38,7 +38,7 @@ fovea_gpu_recovery_action{uuid="GPU-f0ea0000-0000-4000-8000-000000000000"} 0
 # HELP fovea_gpu_temperature_celsius Temperature of the GPU die.
 # TYPE fovea_gpu_temperature_celsius gauge
 fovea_gpu_temperature_celsius{uuid="GPU-f0ea0000-0000-4000-8000-000000000000"} 45
-# HELP fovea_gpu_up 1 when the GPU answers and takes work, else 0.
+# HELP fovea_gpu_up 1 when the GPU responds and takes work, else 0.
 # TYPE fovea_gpu_up gauge
 fovea_gpu_up{uuid="GPU-f0ea0000-0000-4000-8000-000000000000"} 1
 # HELP fovea_gpu_utilization_ratio Share of the last sample period in which the GPU ran a kernel.
@@ -79,7 +79,7 @@ func TestCollectorOmitsUnknownValues(t *testing.T) {
 		t.Errorf("one of two GPUs is lost: %d in up, %d temperatures", up, temperatures)
 	}
 	f.Set("hang", "600")
-	want := "# HELP fovea_gpu_driver_up 1 when the NVIDIA driver answers, else 0.\n# TYPE fovea_gpu_driver_up gauge\nfovea_gpu_driver_up 0\n"
+	want := "# HELP fovea_gpu_driver_up 1 when the NVIDIA driver responds, else 0.\n# TYPE fovea_gpu_driver_up gauge\nfovea_gpu_driver_up 0\n"
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}

@@ -12,11 +12,11 @@ var (
 	ErrNoLibrary = errors.New("no NVML library")
 	// ErrNoDriver: the library is installed, but the driver is not loaded or not accessible to this process.
 	ErrNoDriver = errors.New("no NVIDIA driver")
-	// ErrNotAnswering: a call ran past its deadline and has not returned.
-	ErrNotAnswering = errors.New("not answering")
+	// ErrUnresponsive: a call has not returned by its deadline.
+	ErrUnresponsive = errors.New("no response in time")
 	// ErrLost: the GPU fell off the bus or is unreachable for the driver for another reason.
 	ErrLost = errors.New("the GPU is lost")
-	// ErrNeedsRepair: the GPU answers, but takes no work until its recovery action was carried out.
+	// ErrNeedsRepair: the GPU responds, but takes no work until its recovery action is carried out.
 	ErrNeedsRepair = errors.New("the GPU needs repair")
 	// ErrUnknownDevice: this process sees no such GPU.
 	ErrUnknownDevice = errors.New("no such GPU")

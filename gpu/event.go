@@ -7,17 +7,17 @@ type Kind string
 
 // The kinds.
 const (
-	KindWatching     Kind = "watching"    // events are received from now on; earlier ones may have been missed
-	KindInterrupted  Kind = "interrupted" // events are not received; Err says why. KindWatching follows
-	KindXID          Kind = "xid"         // the driver reported a critical error; XID is its number
-	KindECC          Kind = "ecc"         // uncorrected memory error
-	KindECCCorrected Kind = "ecc corrected"
-	KindRecovery     Kind = "recovery"      // the recovery action changed
-	KindLost         Kind = "lost"          // the GPU is unreachable
-	KindNeedsRepair  Kind = "needs repair"  // the GPU takes no new work; Err says what it needs
-	KindNotAnswering Kind = "not answering" // a call about the GPU hangs
-	KindFailed       Kind = "failed"        // the GPU answers with another error
-	KindBack         Kind = "back"          // the GPU answers and takes work again
+	KindWatching       Kind = "watching"    // events are received from now on; earlier ones may have been missed
+	KindInterrupted    Kind = "interrupted" // events are not received; Err says why. KindWatching follows
+	KindXID            Kind = "xid"         // the driver reported a critical error; XID is its number
+	KindECC            Kind = "ecc"         // uncorrected memory error
+	KindECCCorrected   Kind = "ecc corrected"
+	KindRecoveryAction Kind = "recovery action" // the recovery action changed
+	KindLost           Kind = "lost"            // the GPU is unreachable
+	KindNeedsRepair    Kind = "needs repair"    // the GPU takes no new work; Err says what it needs
+	KindUnresponsive   Kind = "unresponsive"    // a call about the GPU did not return in time
+	KindFailed         Kind = "failed"          // the GPU responds with another error
+	KindRecovered      Kind = "recovered"       // the GPU responds and takes work again
 )
 
 // Event is a change of a GPU or, with Index -1, of the watch itself.

@@ -8,7 +8,7 @@ import (
 )
 
 // executor runs one NVML call at a time, each with a deadline. A call that exceeds it occupies the executor: until it returns,
-// further calls fail immediately with ErrNotAnswering, so that a hung driver blocks one goroutine per executor at most. Each GPU
+// further calls fail immediately with ErrUnresponsive, so that a hung driver blocks one goroutine per executor at most. Each GPU
 // has its own, because a failure of one need not affect the others.
 type executor struct {
 	what string
@@ -27,7 +27,7 @@ func (e *executor) overdue() bool {
 // acquire waits for the running call, at most until limit fires.
 func (e *executor) acquire(ctx context.Context, limit *time.Timer) error {
 	if e.overdue() {
-		return ErrNotAnswering
+		return ErrUnresponsive
 	}
 	select {
 	case e.busy <- struct{}{}:
@@ -35,7 +35,7 @@ func (e *executor) acquire(ctx context.Context, limit *time.Timer) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-limit.C:
-		return ErrNotAnswering
+		return ErrUnresponsive
 	}
 }
 
@@ -74,7 +74,7 @@ func call[T any](ctx context.Context, e *executor, limit time.Duration, fn func(
 	case <-ctx.Done():
 		return value, ctx.Err()
 	case <-timer.C:
-		return value, ErrNotAnswering
+		return value, ErrUnresponsive
 	}
 }
 

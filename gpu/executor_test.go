@@ -19,14 +19,14 @@ func TestHungCall(t *testing.T) {
 	f.Set("gpu0.hang", "600")
 
 	ctx := context.Background()
-	if err := n.Ping(ctx, simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
-		t.Fatalf("GPU 0 hangs: error %v, want %v", err, ErrNotAnswering)
+	if err := n.Ping(ctx, simnvml.UUID(0)); !errors.Is(err, ErrUnresponsive) {
+		t.Fatalf("GPU 0 hangs: error %v, want %v", err, ErrUnresponsive)
 	} else if !strings.Contains(err.Error(), "GPU 0") {
 		t.Errorf("error %q does not name the GPU", err)
 	}
 	before := runtime.NumGoroutine()
 	for range 100 { // With a deadline each these would take minutes, and pile up a hundred calls.
-		if err := n.Ping(ctx, simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
+		if err := n.Ping(ctx, simnvml.UUID(0)); !errors.Is(err, ErrUnresponsive) {
 			t.Fatalf("while a call hangs: %v", err)
 		}
 	}
@@ -37,7 +37,7 @@ func TestHungCall(t *testing.T) {
 		t.Errorf("GPU 1 does not answer while GPU 0 hangs: %v", err)
 	}
 	d := inventory(t, n).Devices
-	if !errors.Is(d[0].Err, ErrNotAnswering) || d[0].UUID != simnvml.UUID(0) || d[0].Temperature != nil {
+	if !errors.Is(d[0].Err, ErrUnresponsive) || d[0].UUID != simnvml.UUID(0) || d[0].Temperature != nil {
 		t.Errorf("the GPU that hangs: %+v", d[0])
 	}
 	if d[1].Err != nil || d[1].Temperature == nil {
@@ -55,11 +55,11 @@ func TestCloseWhileACallHangs(t *testing.T) {
 	}
 	eventually(t, "GPU 0 is known", func() bool { return n.Ping(context.Background(), simnvml.UUID(0)) == nil })
 	f.Set("gpu0.hang", "600")
-	if err := n.Ping(context.Background(), simnvml.UUID(0)); !errors.Is(err, ErrNotAnswering) {
+	if err := n.Ping(context.Background(), simnvml.UUID(0)); !errors.Is(err, ErrUnresponsive) {
 		t.Fatal(err)
 	}
-	if err := n.Close(); !errors.Is(err, ErrNotAnswering) {
-		t.Errorf("close: %v, want %v", err, ErrNotAnswering)
+	if err := n.Close(); !errors.Is(err, ErrUnresponsive) {
+		t.Errorf("close: %v, want %v", err, ErrUnresponsive)
 	}
 	f.Delete("gpu0.hang")
 	eventually(t, "the call returned", func() bool { return !n.hung() })

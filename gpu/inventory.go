@@ -17,7 +17,7 @@ type Inventory struct {
 // Device is one GPU. A nil pointer is a value that this GPU or driver does not report.
 type Device struct {
 	Index    int    // NVML's index
-	UUID     string // "GPU-…"; empty if the GPU never answered
+	UUID     string // "GPU-…"; empty if the GPU never responded
 	Name     string
 	PCIBusID string // "domain:bus:device.function"
 
@@ -33,7 +33,7 @@ type Device struct {
 	MIG       bool // the GPU is split into instances
 	Instances []Instance
 
-	// Err says why the GPU is unusable: ErrLost, ErrNeedsRepair, ErrNotAnswering or another. Index is set then, and so are
+	// Err says why the GPU is unusable: ErrLost, ErrNeedsRepair, ErrUnresponsive or another. Index is set then, and so are
 	// UUID, Name and PCIBusID if they were ever read; other values may be missing.
 	Err error
 }
@@ -56,7 +56,7 @@ type Instance struct {
 }
 
 // Inventory reads the driver's versions and all GPUs. GPUs are read concurrently, each with its own deadline; one that
-// fails has its error in Device.Err. An error is returned only if the driver itself does not answer.
+// fails has its error in Device.Err. An error is returned only if the driver itself does not respond.
 func (n *NVML) Inventory(ctx context.Context) (Inventory, error) {
 	driver, err := n.Driver(ctx)
 	if err != nil {

@@ -86,7 +86,7 @@ var process struct {
 }
 
 // Open loads NVML from a file (searched for if its name has no slash; default libnvidia-ml.so.1) and initializes it. While it
-// is open, further Opens of the same library share it. Errors: ErrNoLibrary, ErrNoDriver, ErrNotAnswering, or another of the
+// is open, further Opens of the same library share it. Errors: ErrNoLibrary, ErrNoDriver, ErrUnresponsive, or another of the
 // driver's.
 func Open(library string, options ...Option) (*NVML, error) {
 	if library == "" {
@@ -141,7 +141,7 @@ func initError(status nvml.Return) error {
 }
 
 // Close undoes one Open. The last one ends all watches and shuts NVML down. If a call hangs then, the library stays
-// initialized, because shutting it down during a call is unsafe, and Close returns ErrNotAnswering.
+// initialized, because shutting it down during a call is unsafe, and Close returns ErrUnresponsive.
 func (n *NVML) Close() error {
 	process.Lock()
 	defer process.Unlock()
@@ -156,7 +156,7 @@ func (n *NVML) Close() error {
 	n.close()
 	n.watchers.Wait()
 	if n.hung() {
-		return fmt.Errorf("NVML stays open: %w", ErrNotAnswering)
+		return fmt.Errorf("NVML stays open: %w", ErrUnresponsive)
 	}
 	return run(context.Background(), process.start, n.initTimeout, func() error { return check(n.api.Shutdown()) })
 }

@@ -99,8 +99,8 @@ func TestOpenOfAHungDriver(t *testing.T) {
 	n := newNVML(nvml.New(nvml.WithLibraryPath(simnvml.Library(t))))
 	n.initTimeout = 50 * time.Millisecond
 	for range 20 {
-		if err := n.initialize(start); !errors.Is(err, ErrNotAnswering) {
-			t.Fatalf("error %v, want %v", err, ErrNotAnswering)
+		if err := n.initialize(start); !errors.Is(err, ErrUnresponsive) {
+			t.Fatalf("error %v, want %v", err, ErrUnresponsive)
 		}
 	}
 	f.Delete("hang")

@@ -9,8 +9,8 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
 
-// Ping queries a GPU, or a MIG instance and its GPU, for what only the GPU itself can answer. Nil means that it answered in
-// time and takes new work. Errors: ErrUnknownDevice, ErrLost, ErrNeedsRepair, ErrNotAnswering, the context's, or another of
+// Ping queries a GPU, or a MIG instance and its GPU, for what only the GPU itself knows. Nil means that it responded in
+// time and takes new work. Errors: ErrUnknownDevice, ErrLost, ErrNeedsRepair, ErrUnresponsive, the context's, or another of
 // the driver's.
 func (n *NVML) Ping(ctx context.Context, uuid string) error {
 	index, instance, ok := n.find(uuid)

@@ -29,12 +29,12 @@ var recoveryActions = map[RecoveryAction]struct {
 }{
 	RecoveryNone:              {"none", ClassApplication},
 	RecoveryReset:             {"reset", ClassReset},
-	RecoveryNodeReboot:        {"node reboot", ClassOut},
+	RecoveryNodeReboot:        {"node reboot", ClassOutOfService},
 	RecoveryDrainP2P:          {"drain peer-to-peer", ClassReset},
 	RecoveryDrainAndReset:     {"drain and reset", ClassReset},
 	RecoveryRecoverIMEXDomain: {"recover IMEX domain", ClassReset},
 	RecoveryBusReset:          {"bus reset", ClassReset},
-	RecoverySystemReboot:      {"system reboot", ClassOut},
+	RecoverySystemReboot:      {"system reboot", ClassOutOfService},
 }
 
 // String names the action, in lower case.

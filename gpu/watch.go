@@ -133,7 +133,7 @@ func (w *watcher) convert(ctx context.Context, data nvml.EventData) {
 	case nvml.EventTypeSingleBitEccError:
 		e.Kind, e.Class = KindECCCorrected, ClassInformation
 	case nvml.EventTypeGpuRecoveryAction:
-		e.Kind, e.Class = KindRecovery, ClassInformation
+		e.Kind, e.Class = KindRecoveryAction, ClassInformation
 	default:
 		return
 	}
@@ -142,7 +142,7 @@ func (w *watcher) convert(ctx context.Context, data nvml.EventData) {
 		e.Recovery, err = w.n.recovery(ctx, index)
 		e.Class, e.ByDriver = classify(e.Class, e.Recovery)
 		if errors.Is(err, ErrLost) {
-			e.Class, e.ByDriver, e.Err = ClassOut, true, err
+			e.Class, e.ByDriver, e.Err = ClassOutOfService, true, err
 		}
 	}
 	w.out.send(e)
@@ -191,7 +191,7 @@ type registration struct {
 	set     nvml.EventSet
 	devices map[int]nvml.Device // by index
 	missing map[int]bool        // indices of the GPUs that could not be added because they were unhealthy
-	stuck   bool                // a call that uses the set may hang in the driver, so that it cannot be freed
+	hung    bool                // a call that uses the set may hang in the driver, so that it cannot be freed
 }
 
 // register creates an event set with every GPU that can be in it.
@@ -240,7 +240,7 @@ func (w *watcher) add(ctx context.Context, index int) {
 		}
 		err = check(status)
 		if err != nil && !fatal(err) {
-			err = errNotSupported // it answers when polled, so retrying would never end
+			err = errNotSupported // it responds when polled, so retrying would never end
 		}
 		return device, err
 	})
@@ -250,7 +250,7 @@ func (w *watcher) add(ctx context.Context, index int) {
 	case errors.Is(err, errNotSupported):
 	default:
 		w.events.missing[index] = true
-		w.events.stuck = w.events.stuck || errors.Is(err, ErrNotAnswering) || ctx.Err() != nil
+		w.events.hung = w.events.hung || errors.Is(err, ErrUnresponsive) || ctx.Err() != nil
 	}
 }
 
@@ -258,7 +258,7 @@ func (w *watcher) add(ctx context.Context, index int) {
 func (w *watcher) unregister() {
 	old := w.events
 	w.events = registration{}
-	if old.set == nil || old.stuck {
+	if old.set == nil || old.hung {
 		return
 	}
 	// If the wait for its events hangs, the executor is overdue and the set is kept.
@@ -306,18 +306,18 @@ func (w *watcher) reportChange(index int, uuid string, err error) {
 	w.out.send(Event{Time: time.Now(), Kind: state, Index: index, UUID: uuid, Class: class, Err: err})
 }
 
-// stateOf classifies the result of a ping. A GPU that does not answer may only be busy and recover by itself, so that its class
+// stateOf classifies the result of a ping. A GPU that does not respond may only be busy and recover by itself, so that its class
 // is unknown.
 func stateOf(err error) (Kind, Class) {
 	switch {
 	case err == nil:
-		return KindBack, ClassInformation
+		return KindRecovered, ClassInformation
 	case errors.Is(err, ErrLost):
-		return KindLost, ClassOut
+		return KindLost, ClassOutOfService
 	case errors.Is(err, ErrNeedsRepair):
 		return KindNeedsRepair, ClassReset
-	case errors.Is(err, ErrNotAnswering):
-		return KindNotAnswering, ClassUnknown
+	case errors.Is(err, ErrUnresponsive):
+		return KindUnresponsive, ClassUnknown
 	}
 	return KindFailed, ClassUnknown
 }

@@ -54,7 +54,7 @@ func TestXID(t *testing.T) {
 	}{
 		{"xid 31", KindXID, 31, ClassApplication, nil, nil},
 		{"xid 13 gi 2 ci 0", KindXID, 13, ClassApplication, ptr(2), ptr(0)},
-		{"xid 79", KindXID, 79, ClassOut, nil, nil},
+		{"xid 79", KindXID, 79, ClassOutOfService, nil, nil},
 		{"xid 48", KindXID, 48, ClassReset, nil, nil},
 		{"xid 63", KindXID, 63, ClassInformation, nil, nil},
 		{"xid 999", KindXID, 999, ClassUnknown, nil, nil},
@@ -85,17 +85,17 @@ func TestRecoveryActionOverridesTheTable(t *testing.T) {
 		byDriver      bool
 	}{
 		{"xid 109", "1", ClassReset, true},       // an application's fault by the table
-		{"xid 119", "0", ClassApplication, true}, // out by the table
-		{"xid 31", "2", ClassOut, true},
+		{"xid 119", "0", ClassApplication, true}, // out of service by the table
+		{"xid 31", "2", ClassOutOfService, true},
 		{"xid 999", "4", ClassReset, true},
 		{"xid 63", "0", ClassInformation, false},
-		{"xid 95", "99", ClassOut, false}, // an action that Fovea does not know says nothing
+		{"xid 95", "99", ClassOutOfService, false}, // an action that Fovea does not know says nothing
 		{"recovery", "1", ClassReset, true},
 	} {
 		f.Set("gpu0.recovery", c.action, "gpu0.event."+string(rune('1'+i)), c.event)
 		kind := KindXID
 		if c.event == "recovery" {
-			kind = KindRecovery
+			kind = KindRecoveryAction
 		}
 		if e, _ := next(t, events, kind); e.Class != c.class || e.ByDriver != c.byDriver || e.Recovery == nil {
 			t.Errorf("%s with action %s: %+v", c.event, c.action, e)
@@ -110,14 +110,14 @@ func TestGPULostAndBack(t *testing.T) {
 	f.Set("gpu1.lost", "1", "gpu1.event.1", "xid 79")
 
 	xid, before := next(t, events, KindXID)
-	if xid.XID != 79 || xid.Class != ClassOut {
+	if xid.XID != 79 || xid.Class != ClassOutOfService {
 		t.Errorf("the XID: %+v", xid)
 	}
 	if len(before) == 0 { // else a poll saw it first
 		before = append(before, Event{})
 		before[0], _ = next(t, events, KindLost)
 	}
-	if e := before[0]; e.Kind != KindLost || e.Index != 1 || e.UUID != simnvml.UUID(1) || e.Class != ClassOut || !errors.Is(e.Err, ErrLost) {
+	if e := before[0]; e.Kind != KindLost || e.Index != 1 || e.UUID != simnvml.UUID(1) || e.Class != ClassOutOfService || !errors.Is(e.Err, ErrLost) {
 		t.Errorf("lost: %+v", e)
 	}
 	next(t, events, KindWatching) // without the lost one
@@ -126,7 +126,7 @@ func TestGPULostAndBack(t *testing.T) {
 		t.Errorf("an event of the other GPU: %+v after %v", e, before)
 	}
 	f.Delete("gpu1.lost")
-	if e, before := next(t, events, KindBack); e.Index != 1 || len(before) > 0 {
+	if e, before := next(t, events, KindRecovered); e.Index != 1 || len(before) > 0 {
 		t.Errorf("back: %+v after %v", e, before)
 	}
 	next(t, events, KindWatching) // with it again
@@ -149,9 +149,9 @@ func TestGPUThatFailsWithoutAnEvent(t *testing.T) {
 		t.Errorf("failed: %+v", e)
 	}
 	f.Set("gpu0.error", "0", "gpu0.recovery", "0")
-	next(t, events, KindBack)
+	next(t, events, KindRecovered)
 	f.Set("gpu0.hang", "600")
-	if e, _ := next(t, events, KindNotAnswering); e.Index != 0 || !errors.Is(e.Err, ErrNotAnswering) {
+	if e, _ := next(t, events, KindUnresponsive); e.Index != 0 || !errors.Is(e.Err, ErrUnresponsive) {
 		t.Errorf("hangs: %+v", e)
 	}
 	f.Set("gpu1.event.1", "xid 45") // the other's events still come
@@ -159,7 +159,7 @@ func TestGPUThatFailsWithoutAnEvent(t *testing.T) {
 		t.Errorf("event: %+v", e)
 	}
 	f.Delete("gpu0.hang")
-	next(t, events, KindBack)
+	next(t, events, KindRecovered)
 }
 
 func TestWatchRegistersAgain(t *testing.T) {
@@ -215,7 +215,7 @@ func TestHungGPUDoesNotSilenceTheOther(t *testing.T) {
 		t.Errorf("event: %+v", e)
 	}
 	f.Delete("gpu0.hang")
-	next(t, events, KindWatching) // both; "back" comes before it only if a poll came between the registration and here
+	next(t, events, KindWatching) // both; KindRecovered comes before it only if a poll came between the registration and here
 	f.Set("gpu0.event.1", "xid 31")
 	if e, _ := next(t, events, KindXID); e.Index != 0 {
 		t.Errorf("event: %+v", e)

@@ -7,16 +7,16 @@ type Class string
 
 // The classes.
 const (
-	ClassUnknown     Class = "unknown"     // see the kernel log
-	ClassInformation Class = "information" // no action needed
-	ClassApplication Class = "application" // restart the process
-	ClassReset       Class = "reset"       // the GPU must be reset before further use
-	ClassOut         Class = "out"         // the GPU is out of service until an operator intervenes
+	ClassUnknown      Class = "unknown"        // see the kernel log
+	ClassInformation  Class = "information"    // no action needed
+	ClassApplication  Class = "application"    // restart the process
+	ClassReset        Class = "reset"          // the GPU must be reset before further use
+	ClassOutOfService Class = "out of service" // the GPU is out of service until an operator intervenes
 )
 
 // xids lists NVIDIA's error numbers by class. Source: NVIDIA, "Xid Errors", Analyzing Xid Errors with the Xid Catalog,
 // column "Resolution Bucket (Immediate Action)": RESTART_APP is application, IGNORE information, RESET_GPU reset,
-// RESTART_BM (restart the bare machine) out. Deviations are explained.
+// RESTART_BM (restart the bare machine) out of service. Deviations are explained.
 var xids = map[Class][]int{
 	ClassApplication: {
 		8, 11, 13, 25, 31, 32, 39, 40, 41, 60, 68, 69, 70, 71, 72, 75, 76, 77, 80, 82, 83, 84, 85, 86, 88, 89,
@@ -33,7 +33,7 @@ var xids = map[Class][]int{
 		48, // double-bit ECC error: the catalog's workflow without a recovery action ends in a reset
 		74, // NVLink error: cleared by a reset
 	},
-	ClassOut: {
+	ClassOutOfService: {
 		79,           // fell off the bus
 		95, 119, 120, // RESET_GPU, but afterwards driver calls and removing containers tend to hang
 	},
@@ -51,12 +51,12 @@ func tableClass(xid int) Class {
 
 // classify combines the table's class with the driver's recovery action, which takes precedence. The action "none" lowers a
 // class that requires repair, but does not raise ClassInformation.
-func classify(table Class, action *RecoveryAction) (class Class, byDriver bool) {
-	if action == nil || *action == RecoveryNone && table == ClassInformation {
-		return table, false
+func classify(class Class, action *RecoveryAction) (combined Class, byDriver bool) {
+	if action == nil || *action == RecoveryNone && class == ClassInformation {
+		return class, false
 	}
 	if known, ok := recoveryActions[*action]; ok {
 		return known.class, true
 	}
-	return table, false
+	return class, false
 }

@@ -16,11 +16,11 @@ func TestXIDsAreInOneClassEach(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	for class, numbers := range map[Class][]int{
-		ClassApplication: {13, 31, 43, 45, 68, 94, 109},
-		ClassOut:         {79, 95, 119, 120},
-		ClassReset:       {46, 48, 62, 64, 74, 140, 143},
-		ClassInformation: {63, 92},
-		ClassUnknown:     {0, 1, 154, 999},
+		ClassApplication:  {13, 31, 43, 45, 68, 94, 109},
+		ClassOutOfService: {79, 95, 119, 120},
+		ClassReset:        {46, 48, 62, 64, 74, 140, 143},
+		ClassInformation:  {63, 92},
+		ClassUnknown:      {0, 1, 154, 999},
 	} {
 		for _, xid := range numbers {
 			if got := tableClass(xid); got != class {

@@ -94,7 +94,7 @@ func (g *gpus) checks(device string, cuda health.SlowCheck) []health.Check {
 
 // asLost marks an error of the driver as a lost GPU, unless the driver was only slow.
 func asLost(err error) error {
-	slow := []error{gpu.ErrNotAnswering, gpu.ErrClosed, context.DeadlineExceeded, context.Canceled}
+	slow := []error{gpu.ErrUnresponsive, gpu.ErrClosed, context.DeadlineExceeded, context.Canceled}
 	if slices.ContainsFunc(slow, func(s error) bool { return errors.Is(err, s) }) {
 		return err
 	}

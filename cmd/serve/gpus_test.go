@@ -88,7 +88,7 @@ func TestServerIsReadyOnlyWhileItsGPUResponds(t *testing.T) {
 	if found := missing[0](); !found.GPULost || len(found.Reasons) != 1 || !strings.Contains(found.Reasons[0], "cuda:7") {
 		t.Errorf("a missing GPU: %+v", found)
 	}
-	for _, slow := range []error{gpu.ErrNotAnswering, context.DeadlineExceeded} {
+	for _, slow := range []error{gpu.ErrUnresponsive, context.DeadlineExceeded} {
 		if errors.Is(asLost(slow), health.ErrGPULost) {
 			t.Errorf("%v reports a lost GPU", slow)
 		}

@@ -22,7 +22,7 @@ func rootCommand() *cobra.Command {
 		Short: "Run replicas of the server behind one address",
 		Long: "Run replicas of the server behind one address.\n\n" +
 			"`supervise run` supervises until SIGTERM and leaves the replicas running; the next run adopts them. The other\n" +
-			"commands talk to it over its Unix socket. Access to that socket, or to Docker's, is control of the fleet.",
+			"commands talk to it over its Unix socket. Anyone with access to this socket, or to Docker's, controls the fleet.",
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true

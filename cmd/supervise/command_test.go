@@ -67,7 +67,7 @@ func TestStatusTable(t *testing.T) {
 	err := table(&out, fleet.Status{
 		Name: "fovea", Gateway: "127.0.0.1:8080", Image: "fovea:cuda", Version: "1.2", Generation: 3, Wanted: 2, Ready: 1,
 		Rollout:  &fleet.RolloutStatus{Image: "fovea:new", Failed: "gpu0-0: exited with status 78", Log: []string{"no model"}},
-		Problems: []string{"engine: timeout"},
+		Problems: []string{"Docker engine: timeout"},
 		Replicas: []fleet.ReplicaStatus{
 			{Name: "gpu0-0.3", Device: "GPU-a", State: fleet.Ready, Since: time.Minute, Restarts: 4, InFlight: 7, Version: "1.2"},
 			{Name: "gpu1-0", Device: "GPU-b", State: fleet.Failed, Reason: "ended", Log: []string{"the last line"}},
@@ -78,7 +78,7 @@ func TestStatusTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, part := range []string{
-		"1 of 2 ready", "fovea:new failed: gpu0-0", "no model", "problem: engine: timeout", "gpu0-0.3", "1m0s", "failed", "the last line",
+		"1 of 2 ready", "fovea:new failed: gpu0-0", "no model", "problem: Docker engine: timeout", "gpu0-0.3", "1m0s", "failed", "the last line",
 		"XID 79", "37 %", "45 °C", "1.0 of 80.0 GiB",
 	} {
 		if !strings.Contains(out.String(), part) {

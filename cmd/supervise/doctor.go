@@ -43,7 +43,7 @@ func doctorCommand() *cobra.Command {
 
 func doctor(ctx context.Context, cfg fleet.Config, w io.Writer) error {
 	driver, uuids, checks := gpuChecks(ctx, cfg)
-	// The image's ID is unknown without the engine; its name makes the same container.
+	// The image's ID is unknown without the Docker engine; its name makes the same container.
 	d, err := fleet.NewDeployment(cfg, docker.Image{ID: cfg.Image})
 	if err != nil {
 		return err
@@ -65,7 +65,10 @@ func doctor(ctx context.Context, cfg fleet.Config, w io.Writer) error {
 			fmt.Fprintf(w, "ok    %s: %s\n", check.Name, check.Found)
 		} else {
 			failures++
-			fmt.Fprintf(w, "FAIL  %s: %s\n      fix: %s\n", check.Name, check.Found, check.Advice)
+			fmt.Fprintf(w, "FAIL  %s: %s\n", check.Name, check.Found)
+			if check.Advice != "" {
+				fmt.Fprintf(w, "      fix: %s\n", check.Advice)
+			}
 		}
 	}
 	switch failures {
@@ -116,7 +119,7 @@ func cudaCheck(ctx context.Context, cfg fleet.Config, driver gpu.Driver) docker.
 	const name = "driver for the image's CUDA version"
 	engine, err := docker.Open(ctx, cfg.Engine.Host, docker.WithTimeouts(docker.Timeouts{Call: cfg.Engine.Timeout}))
 	if err != nil {
-		return failed(name, err, "fix the engine first")
+		return failed(name, err, "see the check \"Docker engine\"")
 	}
 	defer engine.Close()
 	image, err := engine.ImageInfo(ctx, cfg.Image)

@@ -47,7 +47,7 @@ func TestCommands(t *testing.T) {
 	r.expect(true, nil, "resume", "cpu-0")
 	r.expect(false, []string{"another supervisor is running"}, "run")
 
-	r.expect(true, []string{"0 of 2 done; replacing cpu-0", "1 of 2 done; replacing cpu-1", "all replicas are of generation 2"}, "rollout")
+	r.expect(true, []string{"0 of 2 done; replacing cpu-0", "1 of 2 done; replacing cpu-1", "all replicas are at generation 2"}, "rollout")
 	r.configure(two + "args: [--inference.device=cuda]\n")
 	before := r.containers()
 	r.expect(false, []string{"rollout failed", "the old replicas keep running", "libonnxruntime_providers_cuda.so"}, "rollout")

@@ -23,7 +23,6 @@ func main() {
 	}
 }
 
-// run runs the program.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root := rootCommand()
 	root.SetArgs(args)

@@ -29,7 +29,7 @@ func rolloutCommand() *cobra.Command {
 			return await(c, supervisor, s, func(s fleet.Status) (bool, error) {
 				switch r := s.Rollout; {
 				case r == nil:
-					fmt.Fprintf(c.OutOrStdout(), "all replicas are of generation %d\n", s.Generation)
+					fmt.Fprintf(c.OutOrStdout(), "all replicas are at generation %d\n", s.Generation)
 					return true, nil
 				case r.Failed != "":
 					logLines(c.ErrOrStderr(), r.Log)
@@ -87,7 +87,7 @@ func drained(c *cobra.Command, s fleet.Status, name string) (bool, error) {
 func resumeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "resume GPU|REPLICA",
-		Short: "Return a GPU to use, or restart a failed replica",
+		Short: "Return a GPU to service, or restart a failed replica",
 		Args:  cobra.ExactArgs(1),
 		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, args []string) error {
 			_, err := supervisor.Resume(c.Context(), args[0])

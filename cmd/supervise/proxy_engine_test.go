@@ -57,7 +57,7 @@ func TestSocketProxyAllowsExactlyTheNeededCalls(t *testing.T) {
 	r.until("replaced", func(s fleet.Status) bool { return s.Ready == 2 && s.Replicas[0].Restarts == 1 })
 	r.stop()
 	r.start(2, nil)
-	r.expect(true, []string{"all replicas are of generation 2"}, "rollout")
+	r.expect(true, []string{"all replicas are at generation 2"}, "rollout")
 	r.expect(true, nil, "down")
 	r.gone()
 	if refused := filter.Refused(); len(refused) > 0 {

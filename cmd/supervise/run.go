@@ -40,7 +40,7 @@ func runCommand() *cobra.Command {
 	}
 }
 
-// supervise opens the engine and the driver and runs the fleet.
+// supervise opens the Docker engine and the driver and runs the fleet.
 func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Config, error), log *slog.Logger) error {
 	engine, err := openEngine(ctx, cfg, log)
 	if err != nil {
@@ -70,10 +70,10 @@ func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Confi
 	return s.Run(ctx)
 }
 
-// enginePause is the wait between attempts to reach the engine at startup.
+// enginePause is the wait between attempts to reach the Docker engine at startup.
 const enginePause = 2 * time.Second
 
-// openEngine waits for the engine, which may start later than the supervisor.
+// openEngine waits for the Docker engine, which may start later than the supervisor.
 func openEngine(ctx context.Context, cfg fleet.Config, log *slog.Logger) (*docker.Client, error) {
 	timeouts := docker.Timeouts{Call: cfg.Engine.Timeout, Stop: cfg.Engine.Timeout}
 	for logged := false; ; logged = true {

@@ -20,11 +20,11 @@ func (c Config) admissionLimits() admission.Limits {
 	return admission.Limits{Requests: c.MaxRequests, ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
 
-// admit takes an admission slot for a request, or returns the error to respond with.
+// admit admits a request, or returns the error to respond with.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, rc *requestContext) error {
 	admitted, err := g.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
 	if full, ok := errors.AsType[*admission.FullError](err); ok {
-		return apierror.New(apierror.GatewayBusy, "%d requests are in flight, the most allowed", full.Limit)
+		return apierror.New(apierror.GatewayBusy, "the limit of %d requests in flight is reached", full.Limit)
 	}
 	if err != nil {
 		return err

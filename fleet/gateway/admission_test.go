@@ -69,7 +69,7 @@ func TestMaxRequests(t *testing.T) {
 		}
 	}
 	if got := f.post("/predict", "image"); got.status != 200 {
-		t.Errorf("slots were not released: %+v", got)
+		t.Errorf("admissions were not released: %+v", got)
 	}
 }
 

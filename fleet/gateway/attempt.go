@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// errStalled ends an attempt at an unresponsive backend.
-var errStalled = errors.New("the replica is unresponsive")
+// errUnresponsive ends an attempt at an unresponsive backend.
+var errUnresponsive = errors.New("the replica is unresponsive")
 
 // attempt sends a request to one backend.
 type attempt struct {
@@ -81,8 +81,8 @@ func (a *attempt) outcome(res *http.Response, err error) reason {
 		return dialFailed
 	case a.conn.Load() == nil && a.ctx.Err() == nil:
 		return notSent
-	case errors.Is(context.Cause(a.ctx), errStalled):
-		return stalled
+	case errors.Is(context.Cause(a.ctx), errUnresponsive):
+		return unresponsive
 	case a.unsent():
 		return stale
 	case isNet && timeout.Timeout():
@@ -107,8 +107,8 @@ func (a *attempt) send(t *http.Transport, req *http.Request) (*http.Response, er
 	}
 	res, err := t.RoundTrip(out)
 	a.balancer.untrack(a)
-	if err == nil && errors.Is(context.Cause(a.ctx), errStalled) { // as its response began, which cannot be read any more
-		return nil, errors.Join(errStalled, res.Body.Close())
+	if err == nil && errors.Is(context.Cause(a.ctx), errUnresponsive) { // as its response began, which cannot be read any more
+		return nil, errors.Join(errUnresponsive, res.Body.Close())
 	}
 	return res, err
 }

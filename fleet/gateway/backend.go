@@ -48,7 +48,7 @@ type backend struct {
 	idle     chan struct{} // closed when inFlight falls to 0; nil while there is no waiter
 
 	attempts     map[*attempt]bool // without a response yet
-	overdue      bool              // owes responses and has shown no activity for part of the stall timeout
+	inactive     bool              // owes responses and has shown no activity for part of UnresponsiveAfter
 	unresponsive bool              // for all of it
 	probing      bool
 	lastActive   atomic.Int64 // on the balancer's clock
@@ -112,7 +112,7 @@ func (b *backend) rank(now time.Time) int {
 		return 3
 	case now.Before(b.cooldown):
 		return 2
-	case b.overdue:
+	case b.inactive:
 		return 1
 	}
 	return 0

@@ -148,7 +148,7 @@ func (lb *Balancer) Status() []Status {
 	return list
 }
 
-// all lists the backends in rotation and the removed ones. The lock is held.
+// all lists the backends in rotation and the removed ones. The caller holds mu.
 func (lb *Balancer) all() []*backend { return slices.Concat(lb.listed, lb.removed) }
 
 // known reports whether a replica is in rotation or has requests in flight.

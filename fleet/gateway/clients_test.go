@@ -37,7 +37,7 @@ func TestIdleClientsBlockNoRequests(t *testing.T) {
 				_, _ = io.WriteString(c, idle)
 				conns = append(conns, c)
 			}
-			if idle != "" { // all but those that hold a slot have been rejected
+			if idle != "" { // all but those that hold an admission have been rejected
 				until(t, "the idle clients to be rejected", func() bool { return strings.Count(f.log.String(), "\n") >= len(conns)-8 })
 			}
 			for range 50 {

@@ -3,10 +3,10 @@
 //
 // Bodies are streamed in both directions. The part already sent is also kept, within Config.ReplayMemory, until the response
 // begins, so that a request can be retried on another backend when the first one refuses the connection, closes it, responds
-// with 502 or 503, or is unresponsive for Config.StallTimeout. A request that may already have run is retried once at most,
+// with 502 or 503, or is unresponsive for Config.UnresponsiveAfter. A request that may already have run is retried once at most,
 // which is safe because predictions have no side effects.
 //
-// A body with which a backend was lost may be a poison request. It is retried only while at least two other backends are
+// A request whose backend was lost may be a poison request. It is retried only while at least two other backends are
 // ready, one such request at a time, and rejected after Config.PoisonThreshold losses.
 //
 // The caller decides which replicas are ready and passes them to Balancer.Set.

@@ -129,7 +129,7 @@ func serveOn(t *testing.T, inherited *os.File, replica Replica) (end func()) {
 		t.Fatal(err)
 	}
 	cfg := Defaults()
-	cfg.DialTimeout, cfg.StallTimeout = testTimeout, testTimeout // not reached on a busy machine
+	cfg.DialTimeout, cfg.UnresponsiveAfter = testTimeout, testTimeout // not reached on a busy machine
 	g := New(cfg, slog.New(slog.DiscardHandler))
 	if err := g.Balancer().Set([]Replica{replica}); err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ type Gateway struct {
 	poison         *poisonTable // nil: no body is ever rejected
 	log            *slog.Logger
 	admission      *admission.Controller
-	inFlight       atomic.Int64 // including those whose response is being read, which hold no admission slot
+	inFlight       atomic.Int64 // including those whose response is being read, which hold no admission
 	draining       atomic.Bool
 	conns          connTracker
 	routes         map[string]http.Handler

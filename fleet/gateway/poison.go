@@ -11,15 +11,16 @@ import (
 
 const (
 	// minLossInterval separates two losses that both count: when all backends are lost at once, such as by a restart of the
-	// engine, no body is to blame.
+	// Docker engine, no body is to blame.
 	minLossInterval = time.Second
 
 	// maxPoisonEntries bounds the table; the entry that expires first makes room.
 	maxPoisonEntries = 1024
 )
 
-// poisonTable remembers, by hash, the bodies with which backends were lost. Without it a client that repeats such a request
-// would take down one backend after the other. A response from a backend that examined the body clears its entry.
+// poisonTable counts, by the hash of a body, the backends that were lost during its requests. Without it a client that repeats
+// such a request would take down one backend after the other. A response from a backend that examined the body clears its
+// entry.
 type poisonTable struct {
 	seed      maphash.Seed // random, so that a client cannot construct a body with another's hash
 	threshold int

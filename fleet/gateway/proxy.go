@@ -60,7 +60,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeoutCause(r.Context(), g.requestTimeout, errTotal)
 	defer cancel()
 	if r.Method == http.MethodConnect || r.RequestURI == "*" {
-		refuse(out, rc, apierror.New(apierror.MethodNotAllowed, "the gateway forwards requests for routes only"))
+		refuse(out, rc, apierror.New(apierror.MethodNotAllowed, "the request target must be a path"))
 	} else if err := rc.readFirstBytes(r); err != nil {
 		refuse(out, rc, apierror.From(err))
 	} else {
@@ -100,7 +100,7 @@ func (g *Gateway) modify(res *http.Response) error {
 		cors.Remove(res.Header)
 	}
 	rc := requestContextOf(res.Request.Context())
-	rc.admitted.Release()           // a client that is slow to read its response holds no slot
+	rc.admitted.Release()           // a client that is slow to read its response holds no admission
 	res.Header.Del(requestIDHeader) // the gateway has set it already
 	return nil
 }

@@ -14,23 +14,23 @@ import (
 type reason string
 
 const (
-	dialFailed  reason = "dial"        // no connection
-	stale       reason = "stale"       // a kept connection that was closed before a byte of the request was written
-	notSent     reason = "request"     // net/http could not send the request
-	timedOut    reason = "timeout"     // no response in time
-	stalled     reason = "stalled"     // the backend was unresponsive
-	lost        reason = "lost"        // the connection ended before a response
-	cut         reason = "cut"         // the connection ended within a response
-	unavailable reason = "unavailable" // 502 or 503
+	dialFailed   reason = "dial"         // no connection
+	stale        reason = "stale"        // a kept connection that was closed before a byte of the request was written
+	notSent      reason = "request"      // net/http could not send the request
+	timedOut     reason = "timeout"      // no response in time
+	unresponsive reason = "unresponsive" // the backend was unresponsive
+	lost         reason = "lost"         // the connection ended before a response
+	cut          reason = "cut"          // the connection ended within a response
+	unavailable  reason = "unavailable"  // 502 or 503
 )
 
 // unknown reports whether the backend cannot know of the request.
 func (r reason) unknown() bool { return r == dialFailed || r == stale }
 
-var reasons = []reason{dialFailed, stale, notSent, timedOut, stalled, lost, cut, unavailable}
+var reasons = []reason{dialFailed, stale, notSent, timedOut, unresponsive, lost, cut, unavailable}
 
 const (
-	// spareTimeout bounds the wait for a backend on which a request with which another was lost may be retried.
+	// spareTimeout bounds the wait for a spare backend. A request that lost its backend may be retried only there.
 	spareTimeout  = 10 * time.Second
 	spareInterval = 20 * time.Millisecond
 )
@@ -146,7 +146,7 @@ func (t *retrier) nextBackend(ctx context.Context, rc *requestContext, why reaso
 	return t.spareAfterLoss(ctx, rc)
 }
 
-// spareAfterLoss acquires a backend for a request with which one was lost. The body may be to blame, so such requests are
+// spareAfterLoss acquires another backend for a request whose backend was lost. The body may be to blame, so such requests are
 // retried one at a time, and only while at least two other backends are healthy: no body takes the last one. It does not wait if
 // no other is healthy.
 func (t *retrier) spareAfterLoss(ctx context.Context, rc *requestContext) *backend {
@@ -177,17 +177,17 @@ func (t *retrier) spareAfterLoss(ctx context.Context, rc *requestContext) *backe
 	}
 }
 
-// countFailure records a failure of the request's backend. A backend that was lost cools down, too: a proxy of the engine's may
+// countFailure records a failure of the request's backend. A backend that was lost cools down, too: a proxy of Docker's may
 // still accept connections for it, and it would lose every request that it attracts.
 func (t *retrier) countFailure(rc *requestContext, why reason) {
 	switch why {
 	case dialFailed, lost, unavailable:
 		t.balancer.coolDown(rc.backend)
 	}
-	if rc.predict && (why == lost || why == stalled || why == timedOut) {
+	if rc.predict && (why == lost || why == unresponsive || why == timedOut) {
 		t.balancer.record(rc.backend, false)
 	}
-	if (why == lost || why == stalled) && rc.body != nil && t.poison != nil && rc.body.complete.Load() {
+	if (why == lost || why == unresponsive) && rc.body != nil && t.poison != nil && rc.body.complete.Load() {
 		t.poison.recordLoss(rc.body.sum.Load(), rc.resent)
 	}
 	t.metrics.upstream[why].Inc()
@@ -218,7 +218,7 @@ func (t *retrier) explain(ctx context.Context, rc *requestContext, why reason, e
 // clientError returns the error if the client or its body caused it, else nil.
 func clientError(ctx context.Context, rc *requestContext, err error) *apierror.Error {
 	if rc.body != nil && rc.body.poisoned.Load() {
-		return apierror.New(apierror.PoisonRequest, "replicas were lost while processing this body; it is rejected for now")
+		return apierror.New(apierror.PoisonRequest, "several replicas failed while processing this body; it is refused temporarily")
 	}
 	gone := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal)
 	cause := rc.body.readError(gone)

@@ -377,7 +377,7 @@ func TestAttemptEndedAsItsResponseBegins(t *testing.T) {
 		balancer := newBalancer(time.Now, func(string) {})
 		setReplicas(t, balancer, replica)
 		try := &attempt{balancer: balancer, backend: balancer.acquire()}
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() { try.cancel(errStalled) }})
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() { try.cancel(errUnresponsive) }})
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway/predict", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
@@ -387,7 +387,7 @@ func TestAttemptEndedAsItsResponseBegins(t *testing.T) {
 		if res != nil {
 			_ = res.Body.Close()
 		}
-		if why != stalled {
+		if why != unresponsive {
 			t.Fatalf("outcome %q, %v", why, err)
 		}
 	}

@@ -45,13 +45,13 @@ func TestRestOfABodyIsNotARequest(t *testing.T) {
 		"the rest is late":             {line: "POST /predict", headers: length, body: some, status: 408, change: hasty, replica: reading},
 		"the first chunk is invalid":   {line: "POST /predict", headers: chunked, body: "zz\r\n", status: 400},
 		"a later chunk is invalid":     {line: "POST /predict", headers: chunked, body: chunks + "zz\r\n", status: 400, replica: reading},
-		"another needs its slot": {line: "POST /predict", headers: length, body: "x", status: 429, replica: reading, change: single, meanwhile: func(t *testing.T, f *fixture) {
+		"another needs its admission": {line: "POST /predict", headers: length, body: "x", status: 429, replica: reading, change: single, meanwhile: func(t *testing.T, f *fixture) {
 			until(t, "the request to be there", func() bool { return f.admission.Requests() == 1 })
 			if got := f.post("/predict", "image"); got.status != 200 {
 				t.Errorf("the other: %+v", got)
 			}
 		}},
-		"there is no slot": {line: "POST /predict", headers: length, body: "x", status: 503, change: single, replica: func(*testing.T) Replica { return held }, before: func(t *testing.T, f *fixture) {
+		"the limit is reached": {line: "POST /predict", headers: length, body: "x", status: 503, change: single, replica: func(*testing.T) Replica { return held }, before: func(t *testing.T, f *fixture) {
 			t.Cleanup(let)
 			f.background(1)
 			until(t, "the other to be at the replica", func() bool { return f.balancer.InFlight("a") == 1 })

@@ -14,8 +14,8 @@ const (
 	// watchInterval is how often the backends' activity is checked.
 	watchInterval = 100 * time.Millisecond
 
-	// A backend is probed after Config.StallTimeout/overdueDivisor without activity.
-	overdueDivisor = 4
+	// A backend is probed after Config.UnresponsiveAfter/probeDivisor without activity.
+	probeDivisor = 4
 )
 
 // track adds an attempt that has no response yet.
@@ -33,7 +33,7 @@ func (lb *Balancer) untrack(a *attempt) {
 }
 
 // inactiveFor is how long a backend that owes a response has shown no activity: since its oldest unanswered request was sent,
-// or since its last activity. The lock is held.
+// or since its last activity. The caller holds mu.
 func (b *backend) inactiveFor(now time.Duration) time.Duration {
 	longest := time.Duration(0)
 	for a := range b.attempts {
@@ -44,20 +44,20 @@ func (b *backend) inactiveFor(now time.Duration) time.Duration {
 	return min(longest, now-time.Duration(b.lastActive.Load()))
 }
 
-// checkActivity updates which backends are overdue or unresponsive, and returns those to probe. The attempts at an unresponsive
+// checkActivity updates which backends are inactive or unresponsive, and returns those to probe. The attempts at an unresponsive
 // backend end so that they are retried, if another backend is responsive.
-func (lb *Balancer) checkActivity(stallTimeout time.Duration) (probe []*backend) {
+func (lb *Balancer) checkActivity(unresponsiveAfter time.Duration) (probe []*backend) {
 	lb.mu.Lock()
 	defer lb.mu.Unlock()
 	now := lb.clock()
-	overdueAfter := stallTimeout / overdueDivisor
+	probeAfter := unresponsiveAfter / probeDivisor
 	for _, b := range lb.all() {
 		d := b.inactiveFor(now)
 		if b.unresponsive { // until it shows activity, even if it owes nothing any more
 			d = now - time.Duration(b.lastActive.Load())
 		}
-		b.overdue, b.unresponsive = d >= overdueAfter, d >= stallTimeout
-		if b.overdue && !b.probing {
+		b.inactive, b.unresponsive = d >= probeAfter, d >= unresponsiveAfter
+		if b.inactive && !b.probing {
 			b.probing = true
 			probe = append(probe, b)
 		}
@@ -65,8 +65,8 @@ func (lb *Balancer) checkActivity(stallTimeout time.Duration) (probe []*backend)
 	for _, b := range lb.all() {
 		if b.unresponsive && lb.hasAlternative(b) {
 			for a := range b.attempts {
-				if d, waiting := a.waitingFor(now); waiting && d >= overdueAfter && a.retryable() {
-					a.cancel(errStalled)
+				if d, waiting := a.waitingFor(now); waiting && d >= probeAfter && a.retryable() {
+					a.cancel(errUnresponsive)
 				}
 			}
 		}
@@ -74,7 +74,7 @@ func (lb *Balancer) checkActivity(stallTimeout time.Duration) (probe []*backend)
 	return probe
 }
 
-// hasAlternative reports whether another backend in rotation is responsive. The lock is held.
+// hasAlternative reports whether another backend in rotation is responsive. The caller holds mu.
 func (lb *Balancer) hasAlternative(to *backend) bool {
 	return slices.ContainsFunc(lb.listed, func(b *backend) bool { return b != to && b.rank(lb.now()) <= 1 })
 }
@@ -86,7 +86,7 @@ func (lb *Balancer) probed(b *backend, answered bool) {
 	b.probing = false
 	if answered {
 		b.active(lb.clock())
-		b.overdue, b.unresponsive = false, false
+		b.inactive, b.unresponsive = false, false
 	}
 }
 
@@ -99,7 +99,7 @@ func (lb *Balancer) resetActivity() {
 	}
 }
 
-// watch checks the backends' activity and probes those that are overdue, until ctx ends.
+// watch checks the backends' activity and probes those that are inactive, until ctx ends.
 func (g *Gateway) watch(ctx context.Context) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
@@ -110,11 +110,11 @@ func (g *Gateway) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if late := time.Since(last); late > g.cfg.StallTimeout/overdueDivisor+watchInterval {
+		if late := time.Since(last); late > g.cfg.UnresponsiveAfter/probeDivisor+watchInterval {
 			g.balancer.resetActivity() // This process was suspended, not the backends.
 		}
 		last = time.Now()
-		for _, b := range g.balancer.checkActivity(g.cfg.StallTimeout) {
+		for _, b := range g.balancer.checkActivity(g.cfg.UnresponsiveAfter) {
 			g.watching.Go(func() { g.balancer.probed(b, g.probe(ctx, b)) })
 		}
 	}
@@ -122,7 +122,7 @@ func (g *Gateway) watch(ctx context.Context) {
 
 // probe reports whether a backend answers /health, with any status. Each probe uses a new connection.
 func (g *Gateway) probe(ctx context.Context, b *backend) bool {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.StallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.UnresponsiveAfter)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url.JoinPath("/health").String(), nil)
 	if err != nil {

@@ -79,7 +79,7 @@ func TestUnresponsiveReplicaFailsNoRequest(t *testing.T) {
 	for name, body := range map[string]string{"small bodies": "image", "bodies beyond what sockets hold": strings.Repeat("x", 6<<20)} {
 		t.Run(name, func(t *testing.T) {
 			a, b := freezable(t, "a"), freezable(t, "b")
-			f := start(t, func(c *Config) { c.StallTimeout = 300 * time.Millisecond }, a.Replica, b.Replica)
+			f := start(t, func(c *Config) { c.UnresponsiveAfter = 300 * time.Millisecond }, a.Replica, b.Replica)
 			a.freeze()
 			for i := range 10 {
 				if got := f.post("/predict", body); got.err != nil || got.status != 200 || got.body != body {
@@ -100,7 +100,7 @@ func TestUnresponsiveReplicaFailsNoRequest(t *testing.T) {
 
 func TestOnlyReplicaIsWaitedFor(t *testing.T) {
 	a := freezable(t, "a")
-	f := start(t, func(c *Config) { c.StallTimeout = 100 * time.Millisecond }, a.Replica)
+	f := start(t, func(c *Config) { c.UnresponsiveAfter = 100 * time.Millisecond }, a.Replica)
 	a.freeze()
 	replies := f.background(3)
 	until(t, "it is unresponsive", func() bool { return state(f, "a") == Unresponsive })
@@ -115,7 +115,7 @@ func TestOnlyReplicaIsWaitedFor(t *testing.T) {
 // A request whose body is not kept cannot be retried, and may still get a response.
 func TestRequestThatCannotBeRetriedStays(t *testing.T) {
 	a, b := freezable(t, "a"), freezable(t, "b")
-	f := start(t, func(c *Config) { c.StallTimeout, c.ReplayMemory = 100*time.Millisecond, 0 }, a.Replica, b.Replica)
+	f := start(t, func(c *Config) { c.UnresponsiveAfter, c.ReplayMemory = 100*time.Millisecond, 0 }, a.Replica, b.Replica)
 	a.freeze()
 	body := strings.Repeat("x", 100_000)
 	replies := make(chan reply, 2)
@@ -146,12 +146,12 @@ func TestSlowReplicaKeepsItsRequests(t *testing.T) {
 		_, _ = io.WriteString(w, "slow")
 	})
 	var hits atomic.Int64
-	f := start(t, func(c *Config) { c.StallTimeout = 400 * time.Millisecond }, slow, server(t, "other", echo(&hits)))
+	f := start(t, func(c *Config) { c.UnresponsiveAfter = 400 * time.Millisecond }, slow, server(t, "other", echo(&hits)))
 	replies := f.background(1)
 	until(t, "it has a prediction", func() bool { return predictions.Load() == 1 })
 	m := f.balancer.listed[0]
 	first := m.lastActive.Load()
-	for range 4 { // for longer than stall_timeout
+	for range 4 { // for longer than unresponsive_after
 		last := m.lastActive.Load()
 		until(t, "activity", func() bool { return m.lastActive.Load() > last })
 	}
@@ -184,7 +184,7 @@ func TestUnresponsiveBackend(t *testing.T) {
 	a := p.acquire()
 	canceled := map[string]bool{}
 	send := func(name string, last bool) *attempt {
-		try := &attempt{balancer: p, backend: a, last: last, cancel: func(err error) { canceled[name] = errors.Is(err, errStalled) }}
+		try := &attempt{balancer: p, backend: a, last: last, cancel: func(err error) { canceled[name] = errors.Is(err, errUnresponsive) }}
 		p.track(try)
 		try.wait()
 		return try
@@ -196,12 +196,12 @@ func TestUnresponsiveBackend(t *testing.T) {
 		}
 	}
 	old, final := send("old", false), send("final", true)
-	*now = now.Add(time.Second / overdueDivisor)
+	*now = now.Add(time.Second / probeDivisor)
 	check(Ready, 1)
 	*now = now.Add(time.Second / 2)
 	check(Ready, 0) // a probe is in progress
 	fresh := send("fresh", false)
-	*now = now.Add(time.Second/overdueDivisor - time.Millisecond)
+	*now = now.Add(time.Second/probeDivisor - time.Millisecond)
 	check(Ready, 0)
 	if len(canceled) > 0 {
 		t.Errorf("canceled early: %v", canceled)
@@ -303,7 +303,7 @@ func TestNoReplicaFailureFailsARequest(t *testing.T) {
 	well := []Replica{server(t, "well0", echo(&hits)), server(t, "well1", echo(&hits)), server(t, "well2", echo(&hits))}
 	bad := []Replica{raw(t, "bad0", misbehave(1)), goneReplica(t, "gone")}
 	f := start(t, func(c *Config) {
-		c.StallTimeout, c.ResponseTimeout, c.DialTimeout, c.PoisonThreshold = 3*time.Second, 5*time.Second, testTimeout, 0
+		c.UnresponsiveAfter, c.ResponseTimeout, c.DialTimeout, c.PoisonThreshold = 3*time.Second, 5*time.Second, testTimeout, 0
 	}, append(bad, well...)...)
 	var clients sync.WaitGroup
 	for client := range 6 {

@@ -17,7 +17,7 @@ func TestContainersOfOthersAreNotRemoved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o := (executor{engine, "site"}).remove(t.Context(), remove{ref: id}); o.err != nil || engine.names()[spec.Name] == removed {
+		if o := (containerActions{engine, "site"}).remove(t.Context(), remove{ref: id}); o.err != nil || engine.names()[spec.Name] == removed {
 			t.Errorf("fleet %s: %+v, left %v", fleet, o, engine.names())
 		}
 	}
@@ -30,7 +30,7 @@ func TestNameConflict(t *testing.T) {
 		if _, err := engine.Create(t.Context(), spec); err != nil {
 			t.Fatal(err)
 		}
-		if o := (executor{engine, "site"}).create(t.Context(), create{spec: spec}); o.cause != want || !errors.Is(o.err, docker.ErrConflict) {
+		if o := (containerActions{engine, "site"}).create(t.Context(), create{spec: spec}); o.cause != want || !errors.Is(o.err, docker.ErrConflict) {
 			t.Errorf("container of %s: %+v", owner, o)
 		}
 	}

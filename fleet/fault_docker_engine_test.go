@@ -79,7 +79,7 @@ func TestEventStreamReconnects(t *testing.T) {
 
 func TestHungStopBlocksNothing(t *testing.T) {
 	t.Parallel()
-	b, p := proxied(t, "timeout: 2s", "replicas: 2\nstop: 1s\nrollout: {monitor: 1s, order: start-first}\n")
+	b, p := proxied(t, "timeout: 2s", "replicas: 2\nstop_timeout: 1s\nrollout: {monitor: 1s, order: start-first}\n")
 	before := b.containers()
 	p.Hold("/stop")
 	l := b.load()

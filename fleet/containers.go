@@ -14,8 +14,8 @@ import (
 	"fovea/docker"
 )
 
-// Runtime is the container engine. *docker.Client implements it.
-type Runtime interface {
+// ContainerEngine is the part of the Docker engine that a fleet uses. *docker.Client implements it.
+type ContainerEngine interface {
 	Info(ctx context.Context) (docker.Info, error)
 	EnsureNetwork(ctx context.Context, name, owner string) error
 	RemoveNetwork(ctx context.Context, name, owner string) error
@@ -34,53 +34,55 @@ type Runtime interface {
 // tailLines is how many lines are kept of an ended container's log.
 const tailLines = 20
 
-// executor performs actions on containers.
-type executor struct {
-	engine Runtime
+// containerActions performs actions on containers.
+type containerActions struct {
+	engine ContainerEngine
 	fleet  string
 }
 
-func (e executor) labels() map[string]string { return map[string]string{docker.LabelOwner: e.fleet} }
+func (c containerActions) labels() map[string]string {
+	return map[string]string{docker.LabelOwner: c.fleet}
+}
 
-// create creates and starts a container.
-func (e executor) create(ctx context.Context, a create) created {
-	id, err := e.start(ctx, a.spec)
-	o := created{instanceID: a.instanceID, container: id, err: err}
+// create also starts the container.
+func (c containerActions) create(ctx context.Context, a create) created {
+	id, err := c.start(ctx, a.spec)
+	o := created{seq: a.seq, container: id, err: err}
 	if err != nil {
 		o.cause = endCauseOf(err)
-		if errors.Is(err, docker.ErrConflict) && e.owns(ctx, a.spec.Name) {
+		if errors.Is(err, docker.ErrConflict) && c.owns(ctx, a.spec.Name) {
 			o.cause = endEngineError // A leftover of the fleet: the next list removes it.
 		}
 		return o
 	}
-	status, err := e.engine.Inspect(ctx, id)
+	status, err := c.engine.Inspect(ctx, id)
 	if err != nil {
 		o.err, o.cause = err, endEngineError
 		return o
 	}
 	if o.url = inspected(status).url; o.url == "" && status.State == docker.Running {
-		o.err, o.cause = errors.New("the engine did not publish its port"), endFailure
+		o.err, o.cause = errors.New("the Docker engine did not publish the container's port"), endFailure
 	}
 	return o
 }
 
-func (e executor) start(ctx context.Context, spec docker.Spec) (id string, err error) {
-	if err := e.engine.EnsureNetwork(ctx, spec.Network, e.fleet); err != nil {
+func (c containerActions) start(ctx context.Context, spec docker.Spec) (id string, err error) {
+	if err := c.engine.EnsureNetwork(ctx, spec.Network, c.fleet); err != nil {
 		return "", err
 	}
-	if id, err = e.engine.Create(ctx, spec); err != nil {
+	if id, err = c.engine.Create(ctx, spec); err != nil {
 		return "", err
 	}
-	return id, e.engine.Start(ctx, id)
+	return id, c.engine.Start(ctx, id)
 }
 
 // owns reports whether a container exists and belongs to the fleet.
-func (e executor) owns(ctx context.Context, ref string) bool {
-	status, err := e.engine.Inspect(ctx, ref)
-	return err == nil && status.Labels[docker.LabelOwner] == e.fleet
+func (c containerActions) owns(ctx context.Context, ref string) bool {
+	status, err := c.engine.Inspect(ctx, ref)
+	return err == nil && status.Labels[docker.LabelOwner] == c.fleet
 }
 
-// endCauseOf maps an engine error to what it means for the replica.
+// endCauseOf maps an error of the Docker engine to what it means for the replica.
 func endCauseOf(err error) endCause {
 	passing := []error{docker.ErrUnreachable, docker.ErrTimeout, docker.ErrDenied, docker.ErrNoNetwork, docker.ErrNotFound, context.Canceled}
 	switch is := func(target error) bool { return errors.Is(err, target) }; {
@@ -93,22 +95,22 @@ func endCauseOf(err error) endCause {
 }
 
 // remove stops and removes a container and returns its last log lines. Containers of others are left alone.
-func (e executor) remove(ctx context.Context, a remove) removed {
-	o := removed{instanceID: a.instanceID}
-	status, err := e.engine.Inspect(ctx, a.ref)
-	if err != nil || status.Labels[docker.LabelOwner] != e.fleet {
+func (c containerActions) remove(ctx context.Context, a remove) removed {
+	o := removed{seq: a.seq}
+	status, err := c.engine.Inspect(ctx, a.ref)
+	if err != nil || status.Labels[docker.LabelOwner] != c.fleet {
 		o.err = unlessGone(err)
 		return o
 	}
 	if status.State == docker.Running || status.State == docker.Paused {
-		o.err = unlessGone(e.engine.Stop(ctx, status.ID, a.grace))
+		o.err = unlessGone(c.engine.Stop(ctx, status.ID, a.grace))
 	}
-	o.logs, err = e.engine.Logs(ctx, status.ID, tailLines)
+	o.logs, err = c.engine.Logs(ctx, status.ID, tailLines)
 	if err != nil {
 		o.logs = []string{fmt.Sprintf("(cannot read its log: %v)", err)}
 	}
 	if o.err == nil {
-		o.err = e.engine.Remove(ctx, status.ID)
+		o.err = c.engine.Remove(ctx, status.ID)
 	}
 	return o
 }
@@ -121,18 +123,17 @@ func unlessGone(err error) error {
 	return err
 }
 
-// list lists the fleet's containers.
-func (e executor) list(ctx context.Context, since time.Duration) listed {
+func (c containerActions) list(ctx context.Context, since time.Duration) listed {
 	o := listed{since: since}
-	list, err := e.engine.List(ctx, e.labels())
+	list, err := c.engine.List(ctx, c.labels())
 	if err != nil {
 		o.err = err
 		return o
 	}
 	for _, summary := range list {
-		c := describe(summary)
-		if !c.running { // The list lacks the exit status.
-			status, err := e.engine.Inspect(ctx, summary.ID)
+		found := describe(summary)
+		if !found.running { // The list lacks the exit status.
+			status, err := c.engine.Inspect(ctx, summary.ID)
 			if errors.Is(err, docker.ErrNotFound) {
 				continue
 			}
@@ -140,10 +141,10 @@ func (e executor) list(ctx context.Context, since time.Duration) listed {
 				o.err = err
 				return o
 			}
-			c = inspected(status)
+			found = inspected(status)
 		}
 		if summary.State != docker.Removing {
-			o.containers = append(o.containers, c)
+			o.containers = append(o.containers, found)
 		}
 	}
 	return o
@@ -164,9 +165,9 @@ func inspected(s docker.Status) container {
 	return c
 }
 
-// address returns the URL of a container's server: the container's own address if the engine's bridge is on this host,
-// otherwise, as with a rootless engine, the published port. The proxy of published ports is an engine process and ends
-// with the engine, even with live-restore.
+// address returns the URL of a container's server: the container's own address if the Docker engine's bridge is on this host,
+// otherwise, as with a rootless engine, the published port. The proxy of published ports is a process of the Docker engine
+// and ends with it, even with live-restore.
 func address(port int, own, gateway netip.Addr) string {
 	switch {
 	case port == 0:
