@@ -75,7 +75,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// permit waits until the body may be read beyond its first block. That counts towards the time for the response.
+// permit waits until the body may be read beyond its first block. That counts toward the time for the response.
 func (b *body) permit() (err error) {
 	if b.permitted || b.admitted.Arrived() {
 		return nil

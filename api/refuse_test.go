@@ -94,7 +94,7 @@ func TestBadRequests(t *testing.T) {
 		"base64 of two alphabets":        {path, json(`{"images":[{"b64":"+_+_"}]}`), 400, apierror.Malformed, "images[0].b64 is not base64"},
 		"base64 that is a number":        {path, json(`{"images":[{"b64":5}]}`), 400, apierror.Malformed, "images[0].b64 is not a string"},
 		"a data: URL that isn't base64":  {path, json(`{"images":[{"b64":"data:text/plain,hello"}]}`), 400, apierror.Malformed, "without ;base64"},
-		"an unknown field":               {path, json(`{"images":[],"colour":1}`), 400, apierror.Malformed, `"colour" in the body; allowed: images, parameters`},
+		"an unknown field":               {path, json(`{"images":[],"tint":1}`), 400, apierror.Malformed, `"tint" in the body; allowed: images, parameters`},
 		"an unknown field of an image":   {path, json(`{"images":[{"url":"http://x"}]}`), 400, apierror.Malformed, `"url" in images[]; allowed: b64`},
 		"a field in capitals":            {path, json(`{"IMAGES":[]}`), 400, apierror.Malformed, "unknown field"},
 		"a field given twice":            {path, json(`{"images":[],"images":[]}`), 400, apierror.Malformed, "duplicate"},

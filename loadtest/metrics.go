@@ -49,7 +49,7 @@ func readCounters(text []byte, modelName string) (counters, error) {
 			for _, l := range m.GetLabel() {
 				labels[l.GetName()] = l.GetValue()
 			}
-			if of, labelled := labels["model"]; !labelled || modelName == "" || of == modelName {
+			if of, labeled := labels["model"]; !labeled || modelName == "" || of == modelName {
 				take(labels, m)
 			}
 		}

@@ -169,7 +169,7 @@ func (b *boxes) read(s *scratch, outputs []Tensor) (rows, scores []float32, clas
 	return rows, scores, classes, err
 }
 
-// class reads the class of box i, counted from the first labelled one; negative: background.
+// class reads the class of box i, counted from the first labeled one; negative: background.
 func (b *boxes) class(classes *Tensor, i int) (int, error) {
 	n, ok := classes.integer(i)
 	if !ok || n > math.MaxInt32 || n < math.MinInt32 {

@@ -33,12 +33,12 @@ type boxesChecker struct {
 	hits      int     // boxes that overlap the image, read as the definition says
 	ordered   int     // boxes whose last two numbers are not below the first two
 	late      int     // boxes that begin in the last quarter of the image
-	classes   span    // counted from the first labelled one
+	classes   span    // counted from the first labeled one
 	noClass   bool    // a class is not an integer
 	bad       bool    // a box with such a class reaches the score threshold
 	sure      bool    // a box with a class beyond the labels reaches the score threshold
 	buffer    scratch
-	centres   [sides]point // of the best boxes, by the side with content
+	centers   [sides]point // of the best boxes, by the side with content
 	seen      [sides]bool
 }
 
@@ -54,7 +54,7 @@ func (e *boxesChecker) Add(outputs []Tensor, transform geometry.Transform, side 
 	for at := 0; at < len(scores); at += e.b.perBox {
 		e.scores.add(scores[at+e.b.background() : at+e.b.perBox]...)
 	}
-	e.centre(rows, scores, transform, side)
+	e.center(rows, scores, transform, side)
 	if len(rows) > 0 && slices.Equal(rows, e.first) {
 		return // the same as in the first run
 	}
@@ -230,15 +230,15 @@ func (e *boxesChecker) share(r reading) float64 { return float64(e.plausibleIn(r
 // have the same range. With trained models the boxes move by at least half of the image from side to side, and by a twentieth
 // in the other direction; with random weights they do not.
 const (
-	bestBoxes = 20  // of a trial run whose centres count
+	bestBoxes = 20  // of a trial run whose centers count
 	follows   = 0.3 // of the image: boxes that move this far follow the content
 	across    = 0.5 // of that: boxes that move less in the other direction do not follow there
 )
 
 type point struct{ x, y float64 }
 
-// centre keeps the centre of the best boxes of a run, read as the definition says, in fractions of the image.
-func (e *boxesChecker) centre(rows, scores []float32, transform geometry.Transform, side Side) {
+// center keeps the center of the best boxes of a run, read as the definition says, in fractions of the image.
+func (e *boxesChecker) center(rows, scores []float32, transform geometry.Transform, side Side) {
 	n := len(rows) / 4
 	if side == Everywhere || n == 0 {
 		return
@@ -259,7 +259,7 @@ func (e *boxesChecker) centre(rows, scores []float32, transform geometry.Transfo
 		sum.y += float64(r.score) * (box.y1 + box.y2) / 2 / h
 		weight += float64(r.score)
 	}
-	e.centres[side] = point{sum.x / weight, sum.y / weight}
+	e.centers[side] = point{sum.x / weight, sum.y / weight}
 	e.seen[side] = weight > 0 && !math.IsNaN(sum.x+sum.y)
 }
 
@@ -268,8 +268,8 @@ func (e *boxesChecker) directions(f *Findings) {
 	if !e.seen[Left] || !e.seen[Right] || !e.seen[Top] || !e.seen[Bottom] {
 		return
 	}
-	right := point{e.centres[Right].x - e.centres[Left].x, e.centres[Right].y - e.centres[Left].y}
-	down := point{e.centres[Bottom].x - e.centres[Top].x, e.centres[Bottom].y - e.centres[Top].y}
+	right := point{e.centers[Right].x - e.centers[Left].x, e.centers[Right].y - e.centers[Left].y}
+	down := point{e.centers[Bottom].x - e.centers[Top].x, e.centers[Bottom].y - e.centers[Top].y}
 	if right.y < follows || down.x < follows || math.Abs(right.x) > across*right.y || math.Abs(down.y) > across*down.x {
 		return
 	}

@@ -30,7 +30,7 @@ func (img *Image) Close() { img.mat.free() }
 
 // Decode decodes an image whose header was read and is within the limits. A JPEG that is much larger than the input is
 // decoded at 1/2, 1/4 or 1/8, but to at least twice the target size, and only where that keeps the image's edges. Alpha is
-// dropped, 16 bits are reduced to 8, and grey, palettes and CMYK become three channels. The error is an *apierror.Error
+// dropped, 16 bits are reduced to 8, and gray, palettes and CMYK become three channels. The error is an *apierror.Error
 // with code Undecodable for a broken image, or that of ctx: decoding stops soon after ctx ends. data is not kept.
 func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Image, error) {
 	if err := ctx.Err(); err != nil {
@@ -88,7 +88,7 @@ func (img *Image) onCanvas(info header.Info) error {
 // fill decodes into a new matrix.
 func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
 	w, h := img.storedSize(info)
-	img.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialised; discarded after an error
+	img.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialized; discarded after an error
 	pixels, err := img.mat.DataPtrUint8()
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (img *Image) storedSize(info header.Info) (w, h int) {
 	return (coded.X + shrink - 1) / shrink, (coded.Y + shrink - 1) / shrink
 }
 
-// shrink is by how much the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way. Nearest-neighbour
+// shrink is by how much the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way. Nearest-neighbor
 // scaling needs the original pixels.
 func (p *Plan) shrink(info header.Info) int {
 	if info.Format != header.JPEG || p.scaler.interpolation == nearestExact {

@@ -92,7 +92,7 @@ func TestBrokenImagesAreRefused(t *testing.T) {
 	for what, data := range map[string][]byte{
 		"JPEG cut in the middle with an end marker put behind":      append(bytes.Clone(jpg[:len(jpg)/2]), eoi...),
 		"JPEG cut near its end with an end marker put behind":       append(bytes.Clone(jpg[:len(jpg)*9/10]), eoi...),
-		"grey JPEG cut in the middle with an end marker put behind": append(bytes.Clone(gray[:len(gray)*3/4]), eoi...),
+		"gray JPEG cut in the middle with an end marker put behind": append(bytes.Clone(gray[:len(gray)*3/4]), eoi...),
 		"PNG with a flipped bit in its image data":                  damaged(png, len(png)/2),
 		"lossless WebP with flipped bits":                           damaged(webp, len(webp)/2),
 		"PNG whose rows are not all there":                          shortPNG(t, 8, 5),
@@ -127,16 +127,16 @@ func damaged(data []byte, at int) []byte {
 	return data
 }
 
-func TestUniformGreyImagesAreDecoded(t *testing.T) {
+func TestUniformGrayImagesAreDecoded(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 64, 48))
 	draw.Draw(img, img.Rect, image.NewUniform(color.RGBA{128, 128, 128, 255}), image.Point{}, draw.Src)
 	row := prepared(t, mustPlan(t, bytesInput(32, 32)), encodedJPEG(t, img))
 	if !bytes.Equal(row, bytes.Repeat([]byte{128}, len(row))) {
-		t.Error("a grey image is not grey")
+		t.Error("a gray image is not gray")
 	}
 }
 
-// TestConcurrentDecodesDoNotMix decodes images of one colour each, and broken ones, in many goroutines.
+// TestConcurrentDecodesDoNotMix decodes images of one color each, and broken ones, in many goroutines.
 func TestConcurrentDecodesDoNotMix(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	good := read(t, "testdata", "images", "png_rgb.png")

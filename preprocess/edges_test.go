@@ -16,7 +16,7 @@ import (
 	"fovea/preprocess/header"
 )
 
-// drawings are greys of a pixel at (x, y) of w×h. Their inside is flat or rises slowly, so that shrinking in the decoder
+// drawings are grays of a pixel at (x, y) of w×h. Their inside is flat or rises slowly, so that shrinking in the decoder
 // changes it by less than 1; the test is about the edges.
 var drawings = map[string]func(x, y, w, h int) uint8{
 	"a border of one pixel": func(x, y, w, h int) uint8 {

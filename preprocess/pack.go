@@ -87,7 +87,7 @@ func newPacker(in repository.Input) packer {
 	return packerOf(in, func(f float64) float32 { return float32(f) })
 }
 
-// packerOf makes a packer of the values (v·scale − mean) / std, for each channel in the order of the model's colours.
+// packerOf makes a packer of the values (v·scale − mean) / std, for each channel in the order of the model's colors.
 func packerOf[T element](in repository.Input, convert func(float64) T) packer {
 	mean, std := perChannel(in.Mean), perChannel(in.Std)
 	normalize := func(channel int, v float64) T { return convert((v*in.Scale - mean[channel]) / std[channel]) }

@@ -11,7 +11,7 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose centre is nearest, as in Pillow and torchvision. OpenCV's
+// nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose center is nearest, as in Pillow and torchvision. OpenCV's
 // INTER_NEAREST takes the one above and to the left.
 const nearestExact gocv.InterpolationFlags = 6
 
@@ -99,7 +99,7 @@ func (s scaler) resize(src native, r resampling) (native, error) {
 
 // shrink averages the source down to a size and returns the crop of it. Neither side may grow.
 func shrink(src native, source geometry.Box, size image.Point, crop image.Rectangle) (native, error) {
-	dst := own(gocv.NewMatWithSizes([]int{crop.Dy(), crop.Dx()}, gocv.MatTypeCV8UC3)) // not initialised; Shrink fills it
+	dst := own(gocv.NewMatWithSizes([]int{crop.Dy(), crop.Dx()}, gocv.MatTypeCV8UC3)) // not initialized; Shrink fills it
 	pixels, err := src.DataPtrUint8()
 	out, outErr := dst.DataPtrUint8()
 	if err = cmp.Or(err, outErr); err == nil {

@@ -48,7 +48,7 @@ type bucket struct {
 }
 
 // NewBatch allocates a batch. If the file leaves the shape of an output open, trial runs with different inputs determine
-// it. Cancelling ctx terminates these runs.
+// it. Canceling ctx terminates these runs.
 func (s *Session) NewBatch(ctx context.Context, spec BatchSpec) (batch *Batch, err error) {
 	sizes, err := s.buckets(spec)
 	if err != nil {

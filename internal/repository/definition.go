@@ -40,7 +40,7 @@ const (
 	InputSizeHW    = "input_size_hw"
 )
 
-// The values of Output.BoxFormat: two corners, two corners with y first as in TensorFlow's Object Detection API, the centre
+// The values of Output.BoxFormat: two corners, two corners with y first as in TensorFlow's Object Detection API, the center
 // and the size, or the top left corner and the size.
 const (
 	BoxXYXY   = "xyxy"
@@ -85,7 +85,7 @@ type Definition struct {
 type Resize string
 
 // The values of Resize. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the aspect ratio, and crops
-// Width×Height from the centre. Letterbox scales the image to fit within Width×Height and pads the rest.
+// Width×Height from the center. Letterbox scales the image to fit within Width×Height and pads the rest.
 const (
 	Stretch      Resize = "stretch"
 	ShortestEdge Resize = "shortest_edge"
@@ -178,7 +178,7 @@ type Output struct {
 	Score      float64 `yaml:"score_threshold"` // detection; default 0.3
 	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression, not even by request
 	MaxBoxes   int     `yaml:"max_boxes"`       // detection; default 100
-	ClassFirst int     `yaml:"class_first"`     // number of the first labelled class in the outputs; lower ones are background
+	ClassFirst int     `yaml:"class_first"`     // number of the first labeled class in the outputs; lower ones are background
 }
 
 // Batching limits the queue and the batches of a model.

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// file is a BMP with a header of 40 bytes. Palettes have blue and green and red for their first colours.
+// file is a BMP with a header of 40 bytes. Palettes have blue and green and red for their first colors.
 func file(width, height, bits int, compression uint32, body []byte) []byte {
 	le := binary.LittleEndian
 	var palette []byte
@@ -25,7 +25,7 @@ func file(width, height, bits int, compression uint32, body []byte) []byte {
 	return bytes.Join([][]byte{out, make([]byte, 20), palette, body}, nil)
 }
 
-// show names the pixels by the letters of their colours, row by row from the top.
+// show names the pixels by the letters of their colors, row by row from the top.
 func show(pixels []byte, width int) string {
 	var out strings.Builder
 	for i := 0; i < len(pixels); i += 3 {

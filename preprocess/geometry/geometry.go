@@ -3,7 +3,7 @@
 //
 // Image coordinates are orientation-corrected: EXIF orientation is applied. Pixel i of a row covers the span from i to
 // i+1, so that a resize by the factor f takes the point x to f·x. This is the convention of Pillow, torchvision and
-// OpenCV (half-pixel centres).
+// OpenCV (half-pixel centers).
 package geometry
 
 import (

@@ -16,7 +16,7 @@ const (
 	bmpBitfields = 3
 )
 
-// The masks of red, green and blue that OpenCV reads. With others it swaps colours.
+// The masks of red, green and blue that OpenCV reads. With others it swaps colors.
 var (
 	bmp555 = [3]uint32{0x7C00, 0x03E0, 0x001F}
 	bmp565 = [3]uint32{0xF800, 0x07E0, 0x001F}
@@ -107,7 +107,7 @@ func (bmp *BMPFile) palette(b []byte) error {
 	colors := cmp.Or(bmp.colors, 1<<bmp.Bits)
 	switch {
 	case colors > uint32(len(bmp.Palette)):
-		return broken(BMP, "its palette has %d colours", colors)
+		return broken(BMP, "its palette has %d colors", colors)
 	case len(b) < int(colors)*bmp.entry:
 		return truncated(BMP)
 	}

@@ -136,9 +136,9 @@ func TestReadErrors(t *testing.T) {
 		"PNG of an unknown compression":      {headed(png, 26, 1), apierror.Undecodable, "compression 1"},
 		"PNG of indices without a palette":   {headed(png, 25, 3), apierror.Undecodable, "its palette is missing"},
 		"PNG with two palettes":              {withChunk(indexed, bytes.Index(indexed, []byte("PLTE"))-4, "PLTE", "abc"), apierror.Undecodable, "two palettes"},
-		"PNG with half a colour":             {withChunk(headed(png, 25, 3), 33, "PLTE", "abcd"), apierror.Undecodable, "its palette has 4 bytes"},
-		"PNG of 5 bits":                      {headed(png, 24, 5), apierror.Undecodable, "colour type 2 with 5 bits does not exist"},
-		"BMP of 257 colours":                 {changed(testenv.FormatSample(t, "bmp_palette.bmp"), 46, 1, 1), apierror.Undecodable, "its palette has 257 colours"},
+		"PNG with half a color":              {withChunk(headed(png, 25, 3), 33, "PLTE", "abcd"), apierror.Undecodable, "its palette has 4 bytes"},
+		"PNG of 5 bits":                      {headed(png, 24, 5), apierror.Undecodable, "color type 2 with 5 bits does not exist"},
+		"BMP of 257 colors":                  {changed(testenv.FormatSample(t, "bmp_palette.bmp"), 46, 1, 1), apierror.Undecodable, "its palette has 257 colors"},
 		"PNG that starts elsewhere":          {changed(png, 12, 'J'), apierror.Undecodable, "does not begin with an IHDR"},
 		"JPEG, arithmetic-coded":             {changed(jpeg, sof+1, 0xC9), apierror.UnsupportedFormat, "allowed: baseline, extended and progressive JPEG"},
 		"JPEG, lossless":                     {changed(jpeg, sof+1, 0xC3), apierror.UnsupportedFormat, "is not supported"},
@@ -251,7 +251,7 @@ func TestChunk(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	script := script(markerSOF2, 7000, 7000, []byte{0x11, 0x11, 0x11}, libjpegColour...)
+	script := script(markerSOF2, 7000, 7000, []byte{0x11, 0x11, 0x11}, libjpegColor...)
 	progressive, err := Read(append(script, 0xFF, markerEOI), Limits{})
 	if err != nil {
 		t.Fatal(err)

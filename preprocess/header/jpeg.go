@@ -9,7 +9,7 @@ import (
 	"fovea/internal/apierror"
 )
 
-// maxSegments limits the marker segments of a JPEG. Real files have a few hundred: a colour profile and extended XMP at most
+// maxSegments limits the marker segments of a JPEG. Real files have a few hundred: a color profile and extended XMP at most
 // 255 each, a progressive image two per scan.
 const maxSegments = 1 << 16
 

@@ -11,7 +11,7 @@ import (
 
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
-// pngColors maps PNG's colour types to channels and allowed bit depths (PNG, third edition, table 8).
+// pngColors maps PNG's color types to channels and allowed bit depths (PNG, third edition, table 8).
 var pngColors = map[byte]struct {
 	channels int
 	depths   string
@@ -23,12 +23,12 @@ var pngColors = map[byte]struct {
 	6: {4, "\x08\x10"},
 }
 
-const pngIndexed = 3 // the colour type of palettes
+const pngIndexed = 3 // the color type of palettes
 
-// PNGFile is a parsed PNG with an IHDR, the palette that its colour type needs, and at least the beginning of an IDAT.
+// PNGFile is a parsed PNG with an IHDR, the palette that its color type needs, and at least the beginning of an IDAT.
 type PNGFile struct {
 	Width, Height   int
-	Depth, Color    int    // bits of a sample or of a palette index; colour type: 0, 2, 3, 4 or 6
+	Depth, Color    int    // bits of a sample or of a palette index; color type: 0, 2, 3, 4 or 6
 	Interlaced      bool   // by Adam7
 	Palette         []byte // red, green and blue of at most 256 entries; nil without PLTE
 	Chunks          []byte // the file from its first IDAT chunk
@@ -125,7 +125,7 @@ func (png *PNGFile) header(b []byte) error {
 	}
 	color, known := pngColors[b[9]]
 	if !known || strings.IndexByte(color.depths, b[8]) < 0 {
-		return broken(PNG, "colour type %d with %d bits does not exist", b[9], b[8])
+		return broken(PNG, "color type %d with %d bits does not exist", b[9], b[8])
 	}
 	if b[10] != 0 || b[11] != 0 || b[12] > 1 {
 		return broken(PNG, "compression %d, filter %d and interlacing %d do not exist together", b[10], b[11], b[12])
@@ -135,7 +135,7 @@ func (png *PNGFile) header(b []byte) error {
 	return nil
 }
 
-// palette parses PLTE, which is only a hint for colour types other than indexed.
+// palette parses PLTE, which is only a hint for color types other than indexed.
 func (png *PNGFile) palette(b []byte) error {
 	switch {
 	case png.Palette != nil:

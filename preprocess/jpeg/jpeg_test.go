@@ -32,7 +32,7 @@ func TestDecodeErrors(t *testing.T) {
 		"no JPEG":                          {[]byte("GIF89a, or so they say"), w, h, 3 * w * h, "Not a JPEG file"},
 		"cut short":                        {whole[:len(whole)/2], w, h, 3 * w * h, "ends before its last row"},
 		"cut short, and an end marker":     {half("jpeg_420.jpg"), w, h, 3 * w * h, "ends before its last row"},
-		"grey, cut short, an end marker":   {half("jpeg_gray.jpg"), w, h, 3 * w * h, "ends before its last row"},
+		"gray, cut short, an end marker":   {half("jpeg_gray.jpg"), w, h, 3 * w * h, "ends before its last row"},
 		"four channels, cut short, an end": {half("jpeg_cmyk.jpg"), w, h, 3 * w * h, "ends before its last row"},
 		"progressive, cut short, an end":   {half("jpeg_progressive.jpg"), w, h, 3 * w * h, "ends before its last row"},
 	}

@@ -20,7 +20,7 @@ struct code {
 enum {
   code_root = 8,
   max_length = 15,                      // bits of a code
-  max_symbols = 256 + 24 + (1 << 11),   // of an alphabet: green, lengths and the largest colour cache
+  max_symbols = 256 + 24 + (1 << 11),   // of an alphabet: green, lengths and the largest color cache
   max_entries = (1 << code_root) << 7 | 1 << code_root, // of a table, if each entry of the first had a second one
 };
 

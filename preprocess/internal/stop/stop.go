@@ -1,4 +1,4 @@
-// Package stop signals the end of a context to C code, so that decoders can be cancelled.
+// Package stop signals the end of a context to C code, so that decoders can be canceled.
 package stop
 
 import (

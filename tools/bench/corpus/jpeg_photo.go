@@ -2,7 +2,7 @@ package corpus
 
 import "math"
 
-// texture are blocks of quantised coefficients in zigzag order, as photographs have them: Laplacian, less of the higher
+// texture are blocks of quantized coefficients in zigzag order, as photographs have them: Laplacian, less of the higher
 // frequencies. Images are made of these in turn.
 func texture(detail float64) [][64]int16 {
 	random := seeded(2)

@@ -24,11 +24,11 @@ const (
 	com  = 0xFE
 )
 
-// component of a JPEG: its sampling factors. Identifiers are 1, 2, 3, 4; all use quantisation table 0 and Huffman tables 0.
+// component of a JPEG: its sampling factors. Identifiers are 1, 2, 3, 4; all use quantization table 0 and Huffman tables 0.
 type component struct{ h, v int }
 
 var (
-	grey     = []component{{1, 1}}
+	gray     = []component{{1, 1}}
 	ycc444   = []component{{1, 1}, {1, 1}, {1, 1}}
 	ycc420   = []component{{2, 2}, {1, 1}, {1, 1}}
 	fourFull = []component{{1, 1}, {1, 1}, {1, 1}, {1, 1}}

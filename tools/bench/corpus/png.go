@@ -14,11 +14,11 @@ import (
 type pngFile struct{ bytes.Buffer }
 
 // newPNG starts a PNG with its header (PNG, third edition, 11.2.1).
-func newPNG(width, height int, depth, colour, interlaced byte) *pngFile {
+func newPNG(width, height int, depth, color, interlaced byte) *pngFile {
 	f := &pngFile{}
 	f.WriteString("\x89PNG\r\n\x1a\n")
 	header := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(width)), uint32(height))
-	f.chunk("IHDR", append(header, depth, colour, 0, 0, interlaced))
+	f.chunk("IHDR", append(header, depth, color, 0, 0, interlaced))
 	return f
 }
 
@@ -72,12 +72,12 @@ func zeros(n int) []byte {
 }
 
 // canvas is an image whose rows are all zeros, with a filter.
-func canvas(width, height int, depth, colour, interlaced, filter byte) []byte {
-	bits := map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] * int(depth)
+func canvas(width, height int, depth, color, interlaced, filter byte) []byte {
+	bits := map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color] * int(depth)
 	row := make([]byte, 1+(width*bits+7)/8)
 	row[0] = filter
-	f := newPNG(width, height, depth, colour, interlaced)
-	if colour == 3 {
+	f := newPNG(width, height, depth, color, interlaced)
+	if color == 3 {
 		f.chunk("PLTE", make([]byte, 768))
 	}
 	extra := 0
@@ -101,7 +101,7 @@ func slope(s Size) []byte {
 	return f.end()
 }
 
-// graphic is a typical drawing: areas of colour, edges and a few thousand strokes.
+// graphic is a typical drawing: areas of color, edges and a few thousand strokes.
 func graphic(width, height int, alpha bool) []byte {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
 	random := seeded(1)
@@ -210,8 +210,8 @@ func pngs() []Image {
 	return append([]Image{
 		{Name: "graphic", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, false) }},
 		{Name: "graphic with alpha", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, true) }},
-		{Name: "grey photograph", Honest: true, Make: photograph},
-		{Name: "photograph in colour", Honest: true, Large: true, Make: func(s Size) []byte {
+		{Name: "gray photograph", Honest: true, Make: photograph},
+		{Name: "photograph in color", Honest: true, Large: true, Make: func(s Size) []byte {
 			w, h := s.sides()
 			img := image.NewNRGBA(image.Rect(0, 0, w, h))
 			random := seeded(4)
@@ -229,12 +229,12 @@ func pngs() []Image {
 	}, append(emptyPNGs(), hostilePNGs()...)...)
 }
 
-// emptyPNGs are canvases of one colour, with almost no data.
+// emptyPNGs are canvases of one color, with almost no data.
 func emptyPNGs() []Image {
-	blank := func(depth, colour, interlaced, filter byte) func(Size) []byte {
+	blank := func(depth, color, interlaced, filter byte) func(Size) []byte {
 		return func(s Size) []byte {
-			w, h := s.deep(int(depth) * map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]).sides()
-			return canvas(w, h, depth, colour, interlaced, filter)
+			w, h := s.deep(int(depth) * map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]).sides()
+			return canvas(w, h, depth, color, interlaced, filter)
 		}
 	}
 	return []Image{
@@ -290,7 +290,7 @@ func hostilePNGs() []Image {
 		{Name: "IDAT chunks of one byte behind the rows", Make: chunks("IDAT", []byte{0})},
 		{Name: "empty text chunks", Make: chunks("tEXt", []byte("a\x00"))},
 		{Name: "compressed text that inflates much", Make: chunks("zTXt", append([]byte("a\x00\x00"), zeros(1<<20)...))},
-		{Name: "a colour profile that inflates much", Make: small(func(f *pngFile, s Size) {
+		{Name: "a color profile that inflates much", Make: small(func(f *pngFile, s Size) {
 			f.chunk("iCCP", append([]byte("a\x00\x00"), zeros(500*s.Bytes)...))
 			f.chunk("IDAT", rows)
 		})},

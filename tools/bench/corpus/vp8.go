@@ -167,7 +167,7 @@ func vp8(width, height, maxBytes int, filter int, tree tokenTree) []byte {
 		}
 	}
 	first := newBoolEncoder(head)
-	first.number(0, 1+1+1+1) // colour space, clamping, no segments, normal filter
+	first.number(0, 1+1+1+1) // color space, clamping, no segments, normal filter
 	first.number(filter, 6)
 	first.number(0, 3+1+2) // sharpness, no filter adjustments, one partition
 	first.number(4, 7)     // quantizer

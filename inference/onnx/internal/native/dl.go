@@ -1,5 +1,5 @@
 // Package native makes the C calls that onnxruntime_go does not offer: loading shared libraries by name, reading ONNX
-// Runtime's version, cancelling the creation of a session, allocating memory outside Go's heap, and pinned memory through
+// Runtime's version, canceling the creation of a session, allocating memory outside Go's heap, and pinned memory through
 // the CUDA runtime. It builds without CUDA headers and libraries.
 package native
 
