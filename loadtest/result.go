@@ -66,7 +66,7 @@ type Level struct {
 	Concurrency int      `json:"concurrency,omitempty"` // closed loop
 	Rate        float64  `json:"rate,omitempty"`        // open loop: requests due per second
 	Purpose     string   `json:"purpose,omitempty"`     // of a level that belongs to the search
-	Passed      *bool    `json:"passed,omitempty"`      // of a trial of the search
+	Passed      *bool    `json:"passed,omitempty"`      // of a step of the search
 	Stable      bool     `json:"stable"`
 	Ended       string   `json:"ended"` // why the level ended
 	Windows     []Window `json:"windows"`

@@ -106,7 +106,7 @@ func (r *run) levels(ctx context.Context) error {
 		}
 	}
 	if r.plan.config.P99Below > 0 {
-		return r.search(ctx)
+		return r.findRate(ctx)
 	}
 	return nil
 }
