@@ -15,7 +15,7 @@ func TestSearchFindsTheHighestRateThatPasses(t *testing.T) {
 	for _, test := range []struct {
 		name         string
 		start, limit float64 // rates up to limit pass
-		steps       int     // at most
+		steps        int     // at most
 		none         bool
 	}{
 		{"the limit is above the start", 10, 137, 12, false},

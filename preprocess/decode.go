@@ -31,7 +31,7 @@ func (img *Image) Close() { img.mat.free() }
 // Decode decodes an image whose header was read and is within the limits. A JPEG that is much larger than the input is
 // decoded at 1/2, 1/4 or 1/8, but to at least twice the target size, and only where that keeps the image's edges. Alpha is
 // dropped, 16 bits are reduced to 8, and gray, palettes and CMYK become three channels. The error is an *apierror.Error
-// with code Undecodable for a broken image, or that of ctx: decoding stops soon after ctx ends. data is not kept.
+// with code Undecodable for a corrupt image, or that of ctx: decoding stops soon after ctx ends. data is not kept.
 func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Image, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -56,11 +56,11 @@ func (img *Image) decode(ctx context.Context, data []byte, info header.Info, p *
 	_, reported := errors.AsType[*apierror.Error](err)
 	switch {
 	case errors.Is(err, png.ErrTruncated), errors.Is(err, jpeg.ErrTruncated):
-		return apierror.Wrap(apierror.Undecodable, err, "%s is cut short: its end is missing", info.Format)
+		return apierror.Wrap(apierror.Undecodable, err, "%s is truncated: its end is missing", info.Format)
 	case reported:
 		return err
 	case err != nil:
-		return apierror.Wrap(apierror.Undecodable, err, "%s is broken: its image data cannot be decoded", info.Format)
+		return apierror.Wrap(apierror.Undecodable, err, "%s is corrupt: its image data cannot be decoded", info.Format)
 	case info.Frame.Empty():
 		return nil
 	}

@@ -81,7 +81,7 @@ func TestReducedDecodingStaysAtTwiceWhatIsNeeded(t *testing.T) {
 	}
 }
 
-func TestBrokenImagesAreRefused(t *testing.T) {
+func TestCorruptImagesAreRefused(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	jpg := read(t, "testdata", "coffee.jpg")
 	png := read(t, "testdata", "images", "png_rgb16.png")
@@ -107,7 +107,7 @@ func TestBrokenImagesAreRefused(t *testing.T) {
 					t.Fatal("was decoded")
 				}
 			}
-			if f := apierror.From(err); f.Code != apierror.Undecodable || !strings.Contains(f.Message, "is broken") && !strings.Contains(f.Message, "is cut short") {
+			if f := apierror.From(err); f.Code != apierror.Undecodable || !strings.Contains(f.Message, "is corrupt") && !strings.Contains(f.Message, "is truncated") {
 				t.Errorf("%+v", f)
 			}
 		})
@@ -136,7 +136,7 @@ func TestUniformGrayImagesAreDecoded(t *testing.T) {
 	}
 }
 
-// TestConcurrentDecodesDoNotMix decodes images of one color each, and broken ones, in many goroutines.
+// TestConcurrentDecodesDoNotMix decodes images of one color each, and corrupt ones, in many goroutines.
 func TestConcurrentDecodesDoNotMix(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	good := read(t, "testdata", "images", "png_rgb.png")
@@ -155,7 +155,7 @@ func TestConcurrentDecodesDoNotMix(t *testing.T) {
 			for range 50 {
 				if img, err := plan.Decode(t.Context(), bad, mustInfoOf(good)); err == nil {
 					img.Close()
-					t.Error("a broken image was decoded")
+					t.Error("a corrupt image was decoded")
 				}
 				if err := packOne(plan, data, info, row); err != nil {
 					t.Error(err)

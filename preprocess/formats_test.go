@@ -165,7 +165,7 @@ func TestPNGIsCompleteWithItsRows(t *testing.T) {
 			if err == nil && !bytes.Equal(half, whole) {
 				t.Errorf("%s cut to %d of %d bytes: half an image was decoded", file, n, len(data))
 			}
-			if f := apierror.From(err); err != nil && (f.Code != apierror.Undecodable || !strings.Contains(f.Message, "cut short")) {
+			if f := apierror.From(err); err != nil && (f.Code != apierror.Undecodable || !strings.Contains(f.Message, "truncated")) {
 				t.Errorf("%s cut to %d of %d bytes: %v", file, n, len(data), err)
 			}
 		}
@@ -175,7 +175,7 @@ func TestPNGIsCompleteWithItsRows(t *testing.T) {
 	}
 }
 
-// TestDecodersWriteNothing decodes broken images of all formats and finds nothing on the process's standard error and
+// TestDecodersWriteNothing decodes corrupt images of all formats and finds nothing on the process's standard error and
 // output.
 func TestDecodersWriteNothing(t *testing.T) {
 	files, err := filepath.Glob("testdata/images/*")

@@ -17,8 +17,11 @@ func (p *Plan) Pack(img *Image, row []byte) (geometry.Transform, error) {
 	if img.mat.Ptr() == nil {
 		return geometry.Transform{}, apierror.New(apierror.Internal, "cannot pack a closed image")
 	}
-	if len(row) != p.RowBytes() || uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(p.input.DType.Size()) != 0 {
-		return geometry.Transform{}, apierror.New(apierror.Internal, "want an aligned row of %d bytes; it has %d", p.RowBytes(), len(row))
+	if len(row) != p.RowBytes() {
+		return geometry.Transform{}, apierror.New(apierror.Internal, "the row has %d bytes; the input needs %d", len(row), p.RowBytes())
+	}
+	if size := p.input.DType.Size(); uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(size) != 0 {
+		return geometry.Transform{}, apierror.New(apierror.Internal, "the row is not aligned to %d bytes", size)
 	}
 	g := geometry.Resample(&p.input, img.size)
 	v, scaled, err := p.resized(img)

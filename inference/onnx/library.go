@@ -113,29 +113,10 @@ func startRuntime(path string) error {
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return err
 	}
-	if err := errors.Join(ort.DisableTelemetry(), shareArena()); err != nil {
+	if err := errors.Join(ort.DisableTelemetry(), createSharedArena()); err != nil {
 		return errors.Join(err, ort.DestroyEnvironment())
 	}
 	return nil
-}
-
-// sameAsRequested makes an arena grow by the requested size instead of by powers of two (OrtArenaCfg's
-// arena_extend_strategy).
-const sameAsRequested = 1
-
-// shareArena gives all CPU sessions one arena for intermediate tensors. An arena keeps the most memory its runs ever
-// needed; sessions that take turns, such as a model's two, would each keep that much.
-func shareArena() error {
-	memory, err := ort.GetMemoryInfo()
-	if err != nil {
-		return err
-	}
-	arena, err := ort.NewArenaCfg(0, sameAsRequested, -1, -1)
-	if err != nil {
-		return err
-	}
-	defer arena.Destroy()
-	return ort.CreateAndRegisterAllocator(memory, arena)
 }
 
 // checkVersion asks the library for its version: onnxruntime_go only reports that an old one lacks its API number.

@@ -148,15 +148,6 @@ func spinDuringRuns(options *ort.SessionOptions) error {
 	)
 }
 
-// useSharedArena makes a CPU session use the shared arena. Weights stay outside it: those of an unloaded model would leave
-// holes.
-func useSharedArena(options *ort.SessionOptions) error {
-	return errors.Join(
-		options.AddSessionConfigEntry("session.use_env_allocators", "1"),
-		options.AddSessionConfigEntry("session.use_device_allocator_for_initializers", "1"),
-	)
-}
-
 // create creates an ONNX Runtime session with the options of all sessions and those that extend sets.
 func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ort.DynamicAdvancedSession, error) {
 	options, err := ort.NewSessionOptions()

@@ -70,7 +70,7 @@ func (t *tree) resolve(name string) (string, error) {
 	}
 	path, err := t.files.EvalSymlinks(filepath.Join(t.dir, name))
 	if err != nil {
-		return "", denied(t.broken(name, err), filepath.Join(t.dir, name))
+		return "", denied(t.unresolved(name, err), filepath.Join(t.dir, name))
 	}
 	if _, _, ok := t.within(path); !ok {
 		return "", t.escapes(name)
@@ -145,8 +145,8 @@ func (t *tree) escapes(name string) error {
 		link, target, t.dir, allowed), false}
 }
 
-// broken explains why a name cannot be resolved. A dangling link does not mean that the name is absent.
-func (t *tree) broken(name string, err error) error {
+// unresolved explains why a name cannot be resolved. A dangling link does not mean that the name is absent.
+func (t *tree) unresolved(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		link, target := t.link(name, func(path string) bool {
 			_, err := os.Stat(path)

@@ -71,7 +71,7 @@ func ParseBMP(data []byte) (BMPFile, error) {
 	}
 	size := binary.LittleEndian.Uint32(data[14:])
 	if size != 12 && (size < 40 || size > 124) {
-		return BMPFile{}, broken(BMP, "it has a header of %d bytes", size)
+		return BMPFile{}, corrupt(BMP, "it has a header of %d bytes", size)
 	}
 	if len(data) < 14+int(size) {
 		return BMPFile{}, truncated(BMP)
@@ -91,7 +91,7 @@ func ParseBMP(data []byte) (BMPFile, error) {
 			"BMP with %d bits per pixel and the masks %x is not supported; allowed: %x and %x for 16 bits, %x for 32",
 			bmp.Bits, bmp.masks, bmp555, bmp565, bmp888)
 	case start < 14+int(size):
-		return BMPFile{}, broken(BMP, "its rows begin within its header")
+		return BMPFile{}, corrupt(BMP, "its rows begin within its header")
 	case start+bmp.bytes() > len(data):
 		return bmp, truncated(BMP)
 	}
@@ -107,7 +107,7 @@ func (bmp *BMPFile) palette(b []byte) error {
 	colors := cmp.Or(bmp.colors, 1<<bmp.Bits)
 	switch {
 	case colors > uint32(len(bmp.Palette)):
-		return broken(BMP, "its palette has %d colors", colors)
+		return corrupt(BMP, "its palette has %d colors", colors)
 	case len(b) < int(colors)*bmp.entry:
 		return truncated(BMP)
 	}

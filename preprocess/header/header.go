@@ -85,7 +85,7 @@ func (i Info) OrientedSize() (width, height int) {
 }
 
 // Read parses the headers of an image and checks that it is complete and within the limits. Errors are *apierror.Error
-// with code UnsupportedFormat, ImageTooLarge or Undecodable (empty, broken or truncated).
+// with code UnsupportedFormat, ImageTooLarge or Undecodable (empty, corrupt or truncated).
 func Read(data []byte, limits Limits) (Info, error) {
 	if len(data) == 0 {
 		return Info{}, apierror.New(apierror.Undecodable, "the image is empty; allowed: %s", Allowed)
@@ -128,15 +128,14 @@ func (l Limits) check(info Info) error {
 	limit := l.pixels()
 	switch {
 	case info.Width < 1 || info.Height < 1:
-		return broken(info.Format, "its size is %d×%d pixels", info.Width, info.Height)
+		return corrupt(info.Format, "its size is %d×%d pixels", info.Width, info.Height)
 	case int64(info.Width)*int64(info.Height) > limit:
-		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit is %s megapixels", info.Width, info.Height,
-			strconv.FormatFloat(float64(limit)/1e6, 'f', -1, 64))
+		return apierror.New(apierror.ImageTooLarge, "image has %s megapixels (%d×%d); the limit is %s megapixels",
+			megapixels(int64(info.Width)*int64(info.Height)), info.Width, info.Height, megapixels(limit))
 	case info.weightedPixels() > float64(limit):
 		bits := info.BitDepth * info.Channels
-		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels of %d bits; the limit for these is %s megapixels",
-			info.Width, info.Height, bits,
-			strconv.FormatFloat(float64(limit)*pixelBits/float64(bits)/1e6, 'g', 3, 64))
+		return apierror.New(apierror.ImageTooLarge, "image has %s megapixels (%d×%d) of %d bits; the limit for these is %s megapixels",
+			megapixels(int64(info.Width)*int64(info.Height)), info.Width, info.Height, bits, megapixels(limit*pixelBits/int64(bits)))
 	case info.Width > maxSide || info.Height > maxSide:
 		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit for one side is %d pixels",
 			info.Width, info.Height, maxSide)
@@ -144,14 +143,17 @@ func (l Limits) check(info Info) error {
 	return nil
 }
 
-// broken is the error of an image that violates its format.
-func broken(f Format, format string, args ...any) error {
-	return apierror.New(apierror.Undecodable, string(f)+" is broken: "+format, args...)
+// megapixels formats a number of pixels.
+func megapixels(pixels int64) string { return strconv.FormatFloat(float64(pixels)/1e6, 'f', -1, 64) }
+
+// corrupt is the error of an image that violates its format.
+func corrupt(f Format, format string, args ...any) error {
+	return apierror.New(apierror.Undecodable, string(f)+" is corrupt: "+format, args...)
 }
 
 // truncated is the error of an image whose end is missing.
 func truncated(f Format) error {
-	return apierror.New(apierror.Undecodable, "%s is cut short: its end is missing", f)
+	return apierror.New(apierror.Undecodable, "%s is truncated: its end is missing", f)
 }
 
 // Upper bounds of the time to decode and pack an image, in nanoseconds per pixel and per byte of the file on a processor of

@@ -67,11 +67,11 @@ func readJPEG(data []byte) (Info, error) {
 		case !ok:
 			return w.info, truncated(JPEG)
 		case marker == markerEOI && w.components == nil:
-			return w.info, broken(JPEG, "it has no frame header")
+			return w.info, corrupt(JPEG, "it has no frame header")
 		case marker == markerEOI:
 			return w.info, truncated(JPEG)
 		case marker == markerSOI:
-			return w.info, broken(JPEG, "another image begins within it")
+			return w.info, corrupt(JPEG, "another image begins within it")
 		case marker == markerTEM:
 			continue // has no segment
 		}
@@ -145,14 +145,14 @@ func (w *jpegWalk) take(marker byte, segment []byte) error {
 // frame parses a frame header (ITU-T T.81, B.2.2).
 func (w *jpegWalk) frame(marker byte, s []byte) error {
 	if w.components != nil {
-		return broken(JPEG, "it has two frame headers")
+		return corrupt(JPEG, "it has two frame headers")
 	}
 	if marker > markerSOF2 {
 		return apierror.New(apierror.UnsupportedFormat,
 			"lossless, hierarchical and arithmetic-coded JPEG is not supported; allowed: baseline, extended and progressive JPEG")
 	}
 	if len(s) < 6 || len(s) < 6+3*int(s[5]) {
-		return broken(JPEG, "its frame header is too short")
+		return corrupt(JPEG, "its frame header is too short")
 	}
 	w.info.BitDepth = int(s[0])
 	w.info.Height = int(binary.BigEndian.Uint16(s[1:]))
@@ -170,7 +170,7 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 		c := s[6+3*i:]
 		w.components[i] = jpegComponent{id: c[0], h: int(c[1] >> 4), v: int(c[1] & 0x0F), missing: wholeBlock}
 		if h, v := w.components[i].h, w.components[i].v; h < 1 || h > 4 || v < 1 || v > 4 {
-			return broken(JPEG, "a component has sampling factors of %d×%d", h, v)
+			return corrupt(JPEG, "a component has sampling factors of %d×%d", h, v)
 		}
 	}
 	w.info.samples = w.samples()
@@ -181,9 +181,9 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 func (w *jpegWalk) scan(s []byte) error {
 	switch {
 	case w.components == nil:
-		return broken(JPEG, "it has image data before its frame header")
+		return corrupt(JPEG, "it has image data before its frame header")
 	case len(s) < 1 || len(s) < 4+2*int(s[0]):
-		return broken(JPEG, "its scan header is too short")
+		return corrupt(JPEG, "its scan header is too short")
 	}
 	parameters := s[1+2*int(s[0]):]
 	completed := w.completed(parameters)

@@ -146,7 +146,7 @@ func TestScanWork(t *testing.T) {
 		_, err := Read(c.data, Limits{})
 		var f *apierror.Error
 		switch {
-		case c.fits && err != nil && !strings.Contains(err.Error(), "cut short"):
+		case c.fits && err != nil && !strings.Contains(err.Error(), "truncated"):
 			t.Errorf("%s: %v", what, err)
 		case !c.fits && (!errors.As(err, &f) || f.Code != apierror.ImageTooLarge || !strings.Contains(f.Message, "times the work allowed")):
 			t.Errorf("%s: %v, want it refused", what, err)

@@ -34,7 +34,7 @@ struct decoder {
   const int *stop;
   struct transform transforms[4]; // in the order of the encoder
   int count;
-  struct arena arena;
+  struct tables tables;
   struct image main;
   uint32_t *parts, *window, *spare[2];
   unsigned char *pixels;
@@ -189,7 +189,7 @@ static enum fovea_webp_result read_group(struct decoder *d, const struct image *
     return FOVEA_WEBP_STOPPED;
   }
   for (int i = 0; i < 5; i++) {
-    const enum fovea_webp_result result = read_code(&d->bits, symbols[i], &d->arena, &g->codes[i]);
+    const enum fovea_webp_result result = read_code(&d->bits, symbols[i], &d->tables, &g->codes[i]);
     if (result != FOVEA_WEBP_OK) {
       return result;
     }
@@ -389,7 +389,7 @@ enum fovea_webp_result fovea_webp_lossless(const unsigned char *data, size_t siz
     free(d->transforms[i].rows);
   }
   image_free(&d->main);
-  arena_free(&d->arena);
+  tables_free(&d->tables);
   free(d->parts);
   free(d->window);
   free(d->spare[0]);

@@ -138,7 +138,7 @@ func repeated(s Size) []byte {
 	w, h := s.sides()
 	f := newJPEG(sof1, w, h, ycc444)
 	one := func(c int) {
-		f.coded(f.blocks(c), 1024, func() { f.scanHeader([]int{c}, 0, 63, 0, 0) }, func(e *entropy, _ int) { e.sequential(&empty[0], 0) })
+		f.writeScan(f.blocks(c), 1024, func() { f.scanHeader([]int{c}, 0, 63, 0, 0) }, func(e *entropy, _ int) { e.sequential(&empty[0], 0) })
 	}
 	for size := 0; f.Len()+3*size < s.Bytes; {
 		start := f.Len()
