@@ -48,7 +48,7 @@ type Config struct {
 	GPUInterval time.Duration `yaml:"gpu-interval" help:"interval between samples of the GPUs"`
 }
 
-// Default is a closed loop of 1 to 32 concurrent requests against a Fovea server on this machine.
+// Default returns a closed loop of 1 to 32 concurrent requests against a Fovea server on this machine.
 func Default() Config {
 	return Config{
 		Server: "http://127.0.0.1:8000", Header: http.Header{}, Images: "testdata/images",

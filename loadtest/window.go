@@ -88,7 +88,7 @@ func (w *window) addLate(s sample) {
 	}
 }
 
-// throughput is the number of successful images per second.
+// throughput returns the number of successful images per second.
 func (w *window) throughput() float64 {
 	if w.end <= w.start {
 		return 0

@@ -135,7 +135,7 @@ func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 	return s.detected(limits, &b.def, transform), nil
 }
 
-// background is the number of scores per box that belong to background classes.
+// background returns the number of scores per box that belong to background classes.
 func (b *boxes) background() int {
 	if b.perBox > 1 {
 		return b.def.Output.ClassFirst

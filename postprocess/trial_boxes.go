@@ -111,7 +111,7 @@ func (e *boxesChecker) try(r reading, row [4]float64, transform geometry.Transfo
 	}
 }
 
-// extent is the width and height of an image in a box space.
+// extent returns the width and height of an image in a box space.
 func extent(space string, transform geometry.Transform) (w, h float64) {
 	switch space {
 	case repository.SpaceInput:
@@ -214,7 +214,7 @@ func (e *boxesChecker) atLeast(share float64) string {
 	return strings.Join(better, ", or ")
 }
 
-// plausibleIn is the number of boxes that are plausible in a reading. As pixels none is if all or most lie in the corner, as
+// plausibleIn returns the number of boxes that are plausible in a reading. As pixels none is if all or most lie in the corner, as
 // fractions of the image do even for boxes larger than it.
 func (e *boxesChecker) plausibleIn(r reading) int {
 	if r.space != repository.SpaceUnit && (e.reach < minReach || 2*e.far < e.boxes) {
@@ -223,7 +223,7 @@ func (e *boxesChecker) plausibleIn(r reading) int {
 	return e.plausible[r]
 }
 
-// share is the share of boxes that are plausible in a reading.
+// share returns the share of boxes that are plausible in a reading.
 func (e *boxesChecker) share(r reading) float64 { return float64(e.plausibleIn(r)) / float64(e.boxes) }
 
 // A detector's best boxes follow the content, so that images with content on one side tell x from y even where width and height

@@ -105,13 +105,13 @@ func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Pl
 	return jpeg.Decode(ctx, header.Chunk(data, info), img.size.Shrink, pixels, w, h, columns.Min.X, columns.Max.X)
 }
 
-// storedSize is the size of the decoded image in its stored orientation.
+// storedSize returns the size of the decoded image in its stored orientation.
 func (img *Image) storedSize(info header.Info) (w, h int) {
 	coded, shrink := info.Coded(), img.size.Shrink
 	return (coded.X + shrink - 1) / shrink, (coded.Y + shrink - 1) / shrink
 }
 
-// shrink is by how much the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way. Nearest-neighbor
+// shrink returns the factor by which the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way. Nearest-neighbor
 // scaling needs the original pixels.
 func (p *Plan) shrink(info header.Info) int {
 	if info.Format != header.JPEG || p.scaler.interpolation == nearestExact {
@@ -142,7 +142,7 @@ func (p *Plan) keepsEdges(info header.Info, shrink int) bool {
 	return (restX <= 1 || source.Max.X < w) && (restY <= 1 || source.Max.Y < h)
 }
 
-// newImage is an image that will be decoded at 1/shrink.
+// newImage returns an image that will be decoded at 1/shrink.
 func newImage(info header.Info, shrink int) *Image {
 	w, h := info.OrientedSize()
 	transposed, x, y := axes(info.Orientation)

@@ -40,7 +40,7 @@ func (p *Plan) PackPixels(pixels, row []byte) {
 	p.packer.pack(newView(pixels, p.input.Width, all, 1), all, row)
 }
 
-// resampling is that of an image, w×h pixels as stored.
+// resampling returns how an image of w×h stored pixels is resampled.
 func (p *Plan) resampling(img *Image, w, h int) resampling {
 	g := geometry.Resample(&p.input, img.size)
 	r := resampling{source: storedBox(g.Source, w, h, img.orientation), size: g.Size}

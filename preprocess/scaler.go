@@ -54,7 +54,7 @@ func unchanged(source geometry.Box, size image.Point) bool {
 	return source.Dx() == float64(size.X) && source.Dy() == float64(size.Y)
 }
 
-// sourceRect is the rectangle of the stored image that is read.
+// sourceRect returns the rectangle of the stored image that is read.
 func (r resampling) sourceRect() image.Rectangle {
 	switch {
 	case !r.cropOnly:

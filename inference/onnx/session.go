@@ -188,13 +188,13 @@ func configure(options *ort.SessionOptions, threads int, level ort.GraphOptimiza
 	)
 }
 
-// Inputs are the model's inputs in the order of the file.
+// Inputs returns the model's inputs in the order of the file.
 func (s *Session) Inputs() []Info { return slices.Clone(s.inputs) }
 
-// Outputs are the outputs to fetch, in the order of the file.
+// Outputs returns the outputs to fetch, in the order of the file.
 func (s *Session) Outputs() []Info { return slices.Clone(s.outputs) }
 
-// Device is where the session runs.
+// Device returns the device that the session runs on.
 func (s *Session) Device() Device { return s.device }
 
 // PartlyCPU reports whether a session on CUDA runs parts of the model on the CPU because ONNX Runtime has no CUDA kernel

@@ -23,7 +23,7 @@ type cursor struct {
 	filled int
 }
 
-// readByte is the next byte. The end of the file is a *truncatedError.
+// readByte returns the next byte. The end of the file is a *truncatedError.
 func (c *cursor) readByte() (byte, error) {
 	if c.at >= c.size {
 		return 0, &truncatedError{c.at + 1}
@@ -115,7 +115,7 @@ func (c *cursor) text(end int64) (string, error) {
 	return string(text), nil
 }
 
-// count is the number of varints up to end; a field that is a varint counts as one.
+// count returns the number of varints up to end; a field that is a varint counts as one.
 func (c *cursor) count(end int64) (n int, err error) {
 	if c.wire == wireVarint {
 		return 1, nil

@@ -110,7 +110,7 @@ const (
 	Uint64  DType = "uint64"
 )
 
-// Size is the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".
+// Size returns the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".
 func (d DType) Size() int {
 	switch d {
 	case Float32, Int32, Uint32:
@@ -146,7 +146,7 @@ type Input struct {
 	Extra         []Extra   `yaml:"extra"`         // inputs other than the image
 }
 
-// Channels is the number of channels: one with gray, else three.
+// Channels returns the number of channels: one with gray, else three.
 func (in Input) Channels() int {
 	if in.Color == ColorGray {
 		return 1

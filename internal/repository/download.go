@@ -94,7 +94,7 @@ func (d *download) run(ctx context.Context, address string) error {
 	return fmt.Errorf("gave up after %d interruptions", maxInterrupts)
 }
 
-// have is the number of bytes in the part.
+// have returns the number of bytes in the part.
 func (d *download) have() int64 {
 	info, err := os.Stat(d.part)
 	if err != nil {

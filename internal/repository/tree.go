@@ -52,7 +52,7 @@ func openTree(files Files, dir string) (*tree, error) {
 // Close closes the folder.
 func (t *tree) Close() error { return t.root.Close() }
 
-// blobsOf is the folder of blobs next to the snapshots that contain dir, in the layout of huggingface_hub's cache:
+// blobsOf returns the folder of blobs next to the snapshots that contain dir, in the layout of huggingface_hub's cache:
 // models--ORG--NAME/snapshots/REVISION and models--ORG--NAME/blobs.
 func blobsOf(dir string) string {
 	for folder := dir; filepath.Dir(folder) != folder; folder = filepath.Dir(folder) {
@@ -130,7 +130,7 @@ func (t *tree) list(folder string) (names []string, err error) {
 	return names, err
 }
 
-// escapes is the error of a name with a link that leaves the repository.
+// escapes returns the error of a name with a link that leaves the repository.
 func (t *tree) escapes(name string) error {
 	link, target := t.link(name, func(path string) bool {
 		resolved, err := filepath.EvalSymlinks(path)

@@ -51,7 +51,7 @@ func (d *decoder) tick(pixels int) error {
 	return d.ctx.Err()
 }
 
-// row is the memory of a row, by its number in the file.
+// row returns the memory of a row, by its number in the file.
 func (d *decoder) row(y int) []byte {
 	if !d.TopDown {
 		y = d.Height - 1 - y

@@ -88,7 +88,7 @@ func (d *decoder) literals(at, count int, in []byte) (int, []byte, error) {
 	return at + count, in[padded:], nil
 }
 
-// pixelsAt is the memory of pixels within one row.
+// pixelsAt returns the memory of pixels within one row.
 func (d *decoder) pixelsAt(at, count int) ([]byte, error) {
 	x := at % d.Width
 	if count > d.Width-x {

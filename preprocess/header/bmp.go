@@ -137,7 +137,7 @@ func (bmp *BMPFile) header(b []byte, size uint32) {
 	}
 }
 
-// bytes is the size of the rows, each padded to four bytes except for the last, whose padding some programs omit; 1 for
+// bytes returns the size of the rows, each padded to four bytes except for the last, whose padding some programs omit; 1 for
 // run-length coded rows.
 func (bmp *BMPFile) bytes() int {
 	if bmp.RunLength {

@@ -112,13 +112,13 @@ var readers = map[Format]func([]byte) (Info, error){
 	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP,
 }
 
-// pixels is MaxPixels or its default.
+// pixels returns MaxPixels or its default.
 func (l Limits) pixels() int64 { return cmp.Or(l.MaxPixels, DefaultMaxPixels) }
 
-// pixelBits is the depth up to which a pixel counts once.
+// pixelBits is the depth that counts as one pixel; deeper pixels count for more.
 const pixelBits = 32
 
-// weightedPixels is the number of pixels, in which deeper ones count for more: the rows of a PNG of 16 bits per channel are
+// weightedPixels returns the number of pixels, in which deeper ones count for more: the rows of a PNG of 16 bits per channel are
 // up to twice as long as those of one of 8, and take twice as long to inflate and to filter.
 func (i Info) weightedPixels() float64 {
 	return float64(i.Width) * float64(i.Height) * float64(max(pixelBits, i.BitDepth*i.Channels)) / pixelBits
@@ -146,12 +146,12 @@ func (l Limits) check(info Info) error {
 // megapixels formats a number of pixels.
 func megapixels(pixels int64) string { return strconv.FormatFloat(float64(pixels)/1e6, 'f', -1, 64) }
 
-// corrupt is the error of an image that violates its format.
+// corrupt returns the error of an image that violates its format.
 func corrupt(f Format, format string, args ...any) error {
 	return apierror.New(apierror.Undecodable, string(f)+" is corrupt: "+format, args...)
 }
 
-// truncated is the error of an image whose end is missing.
+// truncated returns the error of an image whose end is missing.
 func truncated(f Format) error {
 	return apierror.New(apierror.Undecodable, "%s is truncated: its end is missing", f)
 }
@@ -162,7 +162,7 @@ var estimates = map[Format]struct{ pixel, byte int64 }{
 	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3},
 }
 
-// Estimate is the CPU time that an image in a file of size bytes may take.
+// Estimate returns the CPU time that an image in a file of size bytes may take.
 func (i Info) Estimate(size int) time.Duration {
 	e := estimates[i.Format]
 	coded := i.Coded()

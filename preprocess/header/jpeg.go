@@ -205,7 +205,7 @@ func (w *jpegWalk) scan(s []byte) error {
 	return nil
 }
 
-// completed are the coefficients that a scan brings to their last bit, by the end of its header: the first and last
+// completed returns the coefficients that a scan brings to their last bit, by the end of its header: the first and last
 // coefficient, and in the low half of a byte the number of bits left to later scans (ITU-T T.81, G.1.1.1). The standard allows
 // an encoder to omit those bits, but none is known to, and an image that lost its last scans looks the same.
 func (w *jpegWalk) completed(s []byte) coefficients {
@@ -246,7 +246,7 @@ const maxWork = 128
 // minPixels keeps a low limit of pixels from rejecting small images with many scans.
 const minPixels = 1_000_000
 
-// work is the cost of a scan per block, by the end of its header (ITU-T T.81, B.2.3).
+// work returns the cost of a scan per block, by the end of its header (ITU-T T.81, B.2.3).
 func (w *jpegWalk) work(s []byte) int64 {
 	switch first, last, refines := int64(s[0]), int64(s[1]), s[2]>>4 > 0; {
 	case !w.info.Progressive:
@@ -269,7 +269,7 @@ func (w *jpegWalk) sampling() (h, v int) {
 	return h, v
 }
 
-// samples is the number of samples per pixel: 3 for 4:4:4, 1.5 for 4:2:0.
+// samples returns the number of samples per pixel: 3 for 4:4:4, 1.5 for 4:2:0.
 func (w *jpegWalk) samples() float64 {
 	h, v := w.sampling()
 	sum := 0
@@ -279,7 +279,7 @@ func (w *jpegWalk) samples() float64 {
 	return float64(sum) / float64(h*v)
 }
 
-// blocks is the number of blocks of 8×8 samples in a component, including those that pad the last units.
+// blocks returns the number of blocks of 8×8 samples in a component, including those that pad the last units.
 func (w *jpegWalk) blocks(c jpegComponent) int64 {
 	h, v := w.sampling()
 	across, down := (w.info.Width+8*h-1)/(8*h), (w.info.Height+8*v-1)/(8*v)

@@ -61,7 +61,7 @@ var unsupportedFormats = []struct {
 	{0, "PK\x03\x04", "ZIP"},
 }
 
-// unsupportedName is the name of a recognized format that is not supported; "" if there is none.
+// unsupportedName returns the name of a recognized format that is not supported; "" if there is none.
 func unsupportedName(data []byte) string {
 	for _, m := range unsupportedFormats {
 		if has(data, m.at, m.bytes) {
@@ -71,7 +71,7 @@ func unsupportedName(data []byte) string {
 	return ""
 }
 
-// unsupported is the error of data of no supported format. It names the format if that is recognized.
+// unsupported returns the error of data of no supported format. It names the format if that is recognized.
 func unsupported(data []byte) error {
 	name := unsupportedName(data)
 	if has(data, 0, "<?xml") && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {

@@ -117,7 +117,7 @@ func keepMostExpensive(costs []cost, n int) {
 	}
 }
 
-// mostExpensive are the n most expensive hostile images.
+// mostExpensive returns the n most expensive hostile images.
 func mostExpensive(costs []cost, n int) []cost {
 	hostile := slices.DeleteFunc(slices.Clone(costs), func(c cost) bool { return c.Honest })
 	slices.SortStableFunc(hostile, func(a, b cost) int { return int(b.cpu - a.cpu) })

@@ -73,7 +73,7 @@ func (c gpuCase) bound() string {
 	return "unknown: no utilization was reported"
 }
 
-// line is the case for a terminal.
+// line returns the case for a terminal.
 func (c gpuCase) line() string {
 	if c.Error != "" {
 		return fmt.Sprintf("%-20s %-18s %-26s FAILED: %s", c.Model, c.Group, c.Case, c.Error)
@@ -185,7 +185,7 @@ func orNone(n int) string {
 	return fmt.Sprint(n)
 }
 
-// best is the batch size at which a model's plain loop was fastest, 0 if none ran.
+// best returns the batch size at which a model's plain loop was fastest, 0 if none ran.
 func (r *gpuReport) best(model string) (batch int) {
 	fastest := 0.0
 	for _, c := range r.Cases {
@@ -196,7 +196,7 @@ func (r *gpuReport) best(model string) (batch int) {
 	return batch
 }
 
-// decodeLimit is the rate of decoding alone for a model, in images per second; 0: unknown.
+// decodeLimit returns the rate of decoding alone for a model, in images per second; 0: unknown.
 func (r *gpuReport) decodeLimit(model string) float64 {
 	for _, c := range r.Cases {
 		if c.Model == model && c.Case == "decoding alone" {

@@ -99,7 +99,7 @@ func (u *utilization) now(ctx context.Context) *float64 {
 	return device.Utilization
 }
 
-// measuredGPU is the first GPU that CUDA shows to this process, and its driver.
+// measuredGPU returns the first GPU that CUDA shows to this process, and its driver.
 func measuredGPU(ctx context.Context, nvml *gpu.NVML) (gpu.Device, gpu.Driver, error) {
 	inventory, err := nvml.Inventory(ctx)
 	if err != nil {

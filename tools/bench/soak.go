@@ -80,7 +80,7 @@ func verdict(slope, limit float64, before, after idleUsage) error {
 	return errors.Join(errs...)
 }
 
-// growth is the slope of resident memory in bytes per request: the median of the slopes between the minima of ten
+// growth returns the slope of resident memory in bytes per request: the median of the slopes between the minima of ten
 // consecutive blocks of samples. The minimum ignores uncollected garbage, and the median an arena that grows once; a leak
 // raises every block.
 func growth(samples []sample) float64 {

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// bitmap is a BMP with a BITMAPINFOHEADER and, up to 8 bits a pixel, as many gray colors as there may be.
+// bitmap returns a BMP with a BITMAPINFOHEADER and, up to 8 bits a pixel, as many gray colors as there may be.
 func bitmap(width, height, bits int, compression uint32, rows []byte) []byte {
 	colors := 0
 	if bits <= 8 {
@@ -27,7 +27,7 @@ func bitmap(width, height, bits int, compression uint32, rows []byte) []byte {
 	return append(out, rows...)
 }
 
-// whole is a bitmap of rows that are all there, of as many pixels as may be and as the file can hold.
+// whole returns a bitmap of rows that are all there, of as many pixels as may be and as the file can hold.
 func whole(bits int, s Size) []byte {
 	s.Pixels = min(s.Pixels, (s.Bytes-2048)*8/bits)
 	w, h := s.sides()

@@ -8,7 +8,7 @@ import (
 // empty is a single empty block, so that an end-of-band run may cover all blocks.
 var empty = make([][64]int16, 1)
 
-// ones are blocks whose coefficients 1 to last are v.
+// ones returns blocks whose coefficients 1 to last are v.
 func ones(last int, v int16) [][64]int16 {
 	blocks := make([][64]int16, 1024)
 	for i := range blocks {
@@ -55,7 +55,7 @@ func bands(bits int) []step {
 
 func jpegs() []Image { return slices.Concat(honestJPEGs(), hostileJPEGs(), padded()) }
 
-// photo is an image with as much detail as fits, with a scan script or, without one, in one scan.
+// photo returns an image with as much detail as fits, with a scan script or, without one, in one scan.
 func photo(components []component, script []step) func(Size) []byte {
 	return func(s Size) []byte {
 		return fitting(s, func(s Size, blocks [][64]int16) []byte {
@@ -133,7 +133,7 @@ func hostileJPEGs() []Image {
 	}
 }
 
-// repeated is sequential and repeats the scan of the first component as often as fits, the others last.
+// repeated returns a sequential JPEG that repeats the scan of the first component as often as fits, the others last.
 func repeated(s Size) []byte {
 	w, h := s.sides()
 	f := newJPEG(sof1, w, h, ycc444)
@@ -150,7 +150,7 @@ func repeated(s Size) []byte {
 	return f.end()
 }
 
-// padded are small JPEGs padded with as much of something as fits into a file.
+// padded returns small JPEGs padded with as much of something as fits into a file.
 func padded() []Image {
 	behind := func(name string, place byte, unit []byte) Image {
 		return Image{Name: name, Make: func(s Size) []byte {

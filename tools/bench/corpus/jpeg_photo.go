@@ -2,7 +2,7 @@ package corpus
 
 import "math"
 
-// texture are blocks of quantized coefficients in zigzag order, as photographs have them: Laplacian, less of the higher
+// texture returns blocks of quantized coefficients in zigzag order, as photographs have them: Laplacian, less of the higher
 // frequencies. Images are made of these in turn.
 func texture(detail float64) [][64]int16 {
 	random := seeded(2)
@@ -27,7 +27,7 @@ func texture(detail float64) [][64]int16 {
 // step is one scan of a progressive JPEG: of one component, or of all when it is −1.
 type step struct{ component, first, last, high, low int }
 
-// standard is the script of libjpeg's jpeg_simple_progression: for YCbCr 10 scans, for n other components 2 + 4·n.
+// standard returns the script of libjpeg's jpeg_simple_progression: for YCbCr 10 scans, for n other components 2 + 4·n.
 func standard(components int) []step {
 	if components == 3 {
 		return []step{

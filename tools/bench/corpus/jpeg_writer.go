@@ -72,7 +72,7 @@ func (f *jpegFile) end() []byte {
 	return f.Bytes()
 }
 
-// blocks is the number of 8×8 blocks of a component in a scan of it alone (ITU-T T.81, A.2.2).
+// blocks returns the number of 8×8 blocks of a component in a scan of it alone (ITU-T T.81, A.2.2).
 func (f *jpegFile) blocks(c int) int {
 	most := f.sampling()
 	across := ceilDiv(ceilDiv(f.width*f.components[c].h, most.h), 8)
@@ -137,7 +137,7 @@ func (f *jpegFile) huffman(class int, symbols []byte, lengths []int) *code {
 	return &c
 }
 
-// lengthsFor are code lengths for n symbols by decreasing frequency, similar to those of photographs; the first has one bit.
+// lengthsFor returns code lengths for n symbols by decreasing frequency, similar to those of photographs; the first has one bit.
 func lengthsFor(n int) []int {
 	var lengths []int
 	for length, count := range []int{1: 1, 3: 1, 4: 2, 5: 2, 6: 2, 7: 4, 8: 8, 9: 16, 10: 32, 13: 200} {

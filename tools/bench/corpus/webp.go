@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// riff is a WebP of chunks (RFC 9649, 2.4).
+// riff returns a WebP of chunks (RFC 9649, 2.4).
 func riff(chunks ...[]byte) []byte {
 	body := append([]byte("WEBP"), bytes.Join(chunks, nil)...)
 	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
@@ -16,13 +16,13 @@ func riffChunk(kind string, body []byte) []byte {
 	return append(out, make([]byte, len(body)&1)...)
 }
 
-// webpSides are sides that WebP allows: at most 16,383 pixels.
+// webpSides returns sides that WebP allows: at most 16,383 pixels.
 func (s Size) webpSides() (width, height int) {
 	w, h := s.sides()
 	return min(w, 16383), min(h, 16383)
 }
 
-// withoutData is a VP8 key frame without coefficients, as zeros decode to. filter is the level of the loop filter, 0 to 63.
+// withoutData returns a VP8 key frame without coefficients, as zeros decode to. filter is the level of the loop filter, 0 to 63.
 func withoutData(width, height int, simple bool, filter byte, coefficients []byte) []byte {
 	// Only the first ten bits of the header differ from zero, each as probable as not, so that they are the first ten
 	// bits of the data: color space, clamping, segments; the filter's kind, level and sharpness.
@@ -42,7 +42,7 @@ const (
 	maxLossyPixels = 84        // percent
 )
 
-// percent is a size with fewer pixels.
+// percent returns a size with fewer pixels.
 func (s Size) percent(pixels int) Size { return Size{s.Pixels / 100 * pixels, s.Bytes} }
 
 // lossless writes a VP8L image (RFC 9649, 3).
@@ -57,7 +57,7 @@ func newLossless(width, height int) *lossless {
 	return l
 }
 
-// code is a prefix code of one symbol, which takes no bits, or of two, which take one each.
+// code writes a prefix code of one symbol, which takes no bits, or of two, which take one each.
 func (l *lossless) code(symbols ...uint32) {
 	l.write(1, 1)
 	l.write(uint32(len(symbols)-1), 1)
@@ -67,7 +67,7 @@ func (l *lossless) code(symbols ...uint32) {
 	}
 }
 
-// short is the shortest code: only symbol 0.
+// short writes the shortest code: only symbol 0.
 func (l *lossless) short() { l.write(1, 4) }
 
 // plain starts an image of one color without a color cache.
@@ -123,7 +123,7 @@ func (l *lossless) chunk() []byte {
 	return riffChunk("VP8L", l.Bytes())
 }
 
-// groups is an image with 65,536 groups of codes, which blocks of pixels choose at random.
+// groups returns an image with 65,536 groups of codes, which blocks of pixels choose at random.
 func groups(width, height int) []byte {
 	l := newLossless(width, height)
 	l.write(0, 1) // no transforms

@@ -73,7 +73,7 @@ func Load(path string) (*Library, error) {
 	return &Library{path: path, handle: handle}, nil
 }
 
-// RuntimeVersion is the version of ONNX Runtime, such as "1.30.0".
+// RuntimeVersion returns the version of ONNX Runtime, such as "1.30.0".
 func (l *Library) RuntimeVersion() (string, error) {
 	version := C.fovea_ort_version(l.handle)
 	if version == nil {

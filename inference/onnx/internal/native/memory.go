@@ -41,7 +41,7 @@ const Alignment = 64
 
 var blocks atomic.Int64
 
-// Blocks is the number of blocks that have not been freed.
+// Blocks returns the number of blocks that have not been freed.
 func Blocks() int64 { return blocks.Load() }
 
 // Trim returns free memory of the C heap to the kernel. Otherwise glibc returns only the end of the heap.
@@ -73,7 +73,7 @@ func newBlock(p unsafe.Pointer, size int, cuda *CUDA) *Block {
 	return &Block{p: p, size: size, cuda: cuda}
 }
 
-// Bytes is the memory itself.
+// Bytes returns the memory itself.
 func (b *Block) Bytes() []byte { return unsafe.Slice((*byte)(b.p), b.size) }
 
 // Pinned reports whether the memory is pinned.
