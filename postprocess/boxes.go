@@ -9,7 +9,7 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// boxes decodes outputs of finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores [n,classes] of which
+// boxes decodes outputs of finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores [n,classes], where
 // the highest counts. With scores [n] and no classes every box has the first class.
 type boxes struct {
 	def                    repository.Definition

@@ -15,7 +15,7 @@ const (
 	someBoxes = 10   // too many to all match, or all mismatch, by chance
 	outside   = 0.15 // how far a box may reach beyond the image, in sides of it
 	minReach  = 4    // numbers that are all smaller are no pixels
-	someReach = 8    // nor are numbers of which most are smaller than this fraction of the input's shorter side
+	someReach = 8    // nor are numbers that are mostly smaller than this fraction of the input's shorter side
 )
 
 // reading is an interpretation of the four numbers of a box.
@@ -156,7 +156,7 @@ func (e *boxesChecker) Findings() (f Findings) {
 		f.judge(e.bad, "output.classes: output %q must hold class numbers, but had others in trial runs", e.b.classes.name)
 	}
 	if labels := len(e.b.def.Labels); labels > 0 && e.classes.high >= float64(labels) {
-		f.judge(e.sure, "output.classes: output %q had class %v in trial runs, but %s has %d labels, the first of which is class %d; "+
+		f.judge(e.sure, "output.classes: output %q had class %v in trial runs, but %s has %d labels, the first for class %d; "+
 			"check output.class_first", e.b.classes.name, e.classes.high+float64(o.ClassFirst), e.b.def.LabelsFile, labels, o.ClassFirst)
 	}
 	e.compareReadings(&f)
@@ -203,7 +203,7 @@ func (e *boxesChecker) compareReadings(f *Findings) {
 	}
 }
 
-// atLeast lists the readings in which at least a share of the boxes is plausible.
+// atLeast lists the readings that make at least a share of the boxes plausible.
 func (e *boxesChecker) atLeast(share float64) string {
 	var better []string
 	for _, r := range e.readings() {

@@ -79,7 +79,7 @@ func everyReading() (list []reading) {
 	return list
 }
 
-// tellable says whether numbers can tell that boxes of one reading are not of the other: not a center from a corner where
+// tellable reports whether numbers can tell that boxes of one reading are not of the other: not a center from a corner where
 // both come with sizes, nor x from y in parts of the image, nor pixels of the input from those of the larger image.
 func tellable(is, said reading) bool {
 	if is.space != said.space {

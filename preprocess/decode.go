@@ -111,8 +111,8 @@ func (img *Image) storedSize(info header.Info) (w, h int) {
 	return (coded.X + shrink - 1) / shrink, (coded.Y + shrink - 1) / shrink
 }
 
-// shrink returns the factor by which the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way. Nearest-neighbor
-// scaling needs the original pixels.
+// shrink returns the factor by which the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way.
+// Nearest-neighbor scaling needs the original pixels.
 func (p *Plan) shrink(info header.Info) int {
 	if info.Format != header.JPEG || p.scaler.interpolation == nearestExact {
 		return 1

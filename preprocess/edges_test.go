@@ -63,7 +63,7 @@ func bothWays(t *testing.T, draw func(x, y, w, h int) uint8, w, h int) (asJPEG, 
 	return j.Bytes(), p.Bytes()
 }
 
-// TestSamePixelsGiveTheSameRow tries every size from 0 to 64 beyond that at which the decoder shrinks by a
+// TestSamePixelsGiveTheSameRow tries every size from 0 to 64 beyond the one where the decoder shrinks by a
 // factor, for each orientation and way to resize.
 func TestSamePixelsGiveTheSameRow(t *testing.T) {
 	const side = 16

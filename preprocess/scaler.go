@@ -16,8 +16,8 @@ import (
 const nearestExact gocv.InterpolationFlags = 6
 
 // scaler is how images are resized. OpenCV's linear, cubic and lanczos read a fixed number of pixels and so skip most of
-// an image that shrinks a lot; training pipelines (Pillow, and torchvision with antialias) read all of them. From the
-// factor on at which it comes closer to Pillow, shrinking therefore averages by area (INTER_AREA). On photographs the mean
+// an image that shrinks a lot; training pipelines (Pillow, and torchvision with antialias) read all of them. Shrinking
+// therefore averages by area (INTER_AREA) from the factor on where that is closer to Pillow. On photographs the mean
 // difference from Pillow, in steps of 255, is
 //
 //	factor                     1.05  1.15  1.3  1.5  2    3    4
@@ -40,8 +40,8 @@ var scalers = map[string]scaler{
 	"lanczos": {gocv.InterpolationLanczos4, 1.3},
 }
 
-// resampling is a geometry.Resampling in the coordinates of the stored image: source is resized to size, of which crop is
-// used.
+// resampling is a geometry.Resampling in the coordinates of the stored image: source is resized to size, and crop is
+// used of it.
 type resampling struct {
 	source   geometry.Box
 	size     image.Point

@@ -12,7 +12,7 @@ import (
 )
 
 // TestTransformLocatesPixels looks for a white square in the packed row and maps its center back to the image:
-// for every orientation, every way to resize, and several sizes, at which JPEG is decoded in full or reduced.
+// for every orientation, every way to resize, and several sizes, so that JPEG is decoded in full or reduced.
 func TestTransformLocatesPixels(t *testing.T) {
 	const width, height = 1009, 809
 	middle := map[int][2]float64{ // of the square at (400, 440) as stored, orientation-corrected

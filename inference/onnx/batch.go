@@ -163,7 +163,7 @@ func (b *Batch) sizes() []int {
 func (b *Batch) Input(input, row int) []byte { return b.inputs[input].row(row) }
 
 // Outputs returns the outputs of one row, in the session's order. Before the first Run they hold names, dtypes and row
-// shapes, in which -1 is a size that varies between runs. The slice and the data belong to the batch: the next Run
+// shapes; -1 is a size that varies between runs. The slice and the data belong to the batch: the next Run
 // overwrites them, and they are invalid after Close. A row that the last Run did not compute still holds the result of
 // an earlier run.
 func (b *Batch) Outputs(row int) []postprocess.Tensor { return b.views[row] }

@@ -40,7 +40,7 @@ const (
 // StatusClientClosedRequest is the status in logs and metrics of a request whose client disconnected; no client gets it.
 const StatusClientClosedRequest = 499
 
-// Retry says whether a client may send the same request again.
+// Retry reports whether a client may send the same request again.
 type Retry int
 
 // The kinds of Retry.
@@ -95,7 +95,7 @@ func (c Code) properties() properties {
 // Status returns the HTTP status.
 func (c Code) Status() int { return c.properties().status }
 
-// Retry says whether a client may send the same request again.
+// Retry reports whether a client may send the same request again.
 func (c Code) Retry() Retry { return c.properties().retry }
 
 // AboutImage reports whether the error is about one image, so that the others of its request can still be predicted.

@@ -104,7 +104,7 @@ func (e Errors) Unwrap() []error {
 	return all
 }
 
-// Concerns tells whether one of the errors is about the key, a part of it, or what it is a part of.
+// Concerns reports whether one of the errors is about the key, a part of it, or what it is a part of.
 func (e Errors) Concerns(key string) bool {
 	return slices.ContainsFunc(e, func(one *Error) bool {
 		unknown := one.Key == "" && one.Position.Setting != "" // a variable that is not a key
@@ -112,7 +112,7 @@ func (e Errors) Concerns(key string) bool {
 	})
 }
 
-// within tells whether a key is another or a part of it. Every key is a part of the whole file, which has none.
+// within reports whether a key is another or a part of it. Every key is a part of the whole file, which has none.
 func within(key, of string) bool {
 	rest, ok := strings.CutPrefix(key, of)
 	return ok && (of == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
@@ -164,7 +164,7 @@ func (e *Errors) rules(v reflect.Value) {
 	}
 }
 
-// Has tells whether one of the errors is about the key itself.
+// Has reports whether one of the errors is about the key itself.
 func (e Errors) Has(key string) bool {
 	return slices.ContainsFunc(e, func(one *Error) bool { return one.Key == key })
 }

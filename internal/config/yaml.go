@@ -100,7 +100,7 @@ func (r *Report) position(t *token.Token) Position {
 	return Position{File: r.file, Line: t.Position.Line, Column: t.Position.Column}
 }
 
-// Given tells whether a key was given by any source.
+// Given reports whether a key was given by any source.
 func (r *Report) Given(key string) bool {
 	_, ok := r.at[key]
 	return ok && key != ""

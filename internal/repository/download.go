@@ -149,7 +149,7 @@ func (d *download) request(ctx context.Context, address string, have int64) (*ht
 	return d.client.Do(req)
 }
 
-// start checks a response and returns the offset in the file at which its body begins.
+// start checks a response and returns the offset of its body in the file.
 func (d *download) start(res *http.Response, have int64) (from int64, err error) {
 	switch {
 	case res.StatusCode == http.StatusOK:

@@ -33,7 +33,7 @@ type format struct {
 	advice string
 }
 
-// formats are in the order in which they are tried. The signatures are from the formats' documentation and libmagic.
+// formats are tried in this order. The signatures are from the formats' documentation and libmagic.
 var formats = []format{
 	{0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "a PyTorch file (older than version 1.6)", exportTorch},
 	{0, "\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras' .h5", exportTF},
@@ -80,7 +80,7 @@ func zeros(head []byte, size int64) string {
 	if len(head) == 0 || len(bytes.Trim(head, "\x00")) > 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d bytes of which the first %d are zero, not ONNX: a download or copy was interrupted; %s", size, len(head), copyAgain)
+	return fmt.Sprintf("%d bytes, and the first %d are zero, not ONNX: a download or copy was interrupted; %s", size, len(head), copyAgain)
 }
 
 var lfsSize = regexp.MustCompile(`(?m)^size (\d{1,18})\r?$`)

@@ -19,12 +19,12 @@ import (
 var ErrNotFound = errors.New("no such model")
 
 // Repository is a folder of models: each NAME/model.yaml defines a model, and NAME/VERSION/model.onnx are its weights, where
-// VERSION is a positive integer. Every call reads the current files. Only the identity of folders in which something was found
+// VERSION is a positive integer. Every call reads the current files. Only the identity of folders that were not empty
 // is remembered, so that an unmounted disk is not mistaken for an empty folder.
 type Repository struct {
 	dir   string
 	files Files
-	seen  sync.Map // the fs.FileInfo of folders in which something was found, by path
+	seen  sync.Map // the fs.FileInfo of folders that were not empty, by path
 }
 
 // Open returns the repository in dir without reading it: Names and Load report a missing folder.

@@ -163,7 +163,7 @@ func (t *tree) unresolved(name string, err error) error {
 	return err
 }
 
-// link returns the first part of a name that is a link for which the condition holds, and its target.
+// link returns the first part of a name that is a link and meets the condition, and its target.
 func (t *tree) link(name string, holds func(path string) bool) (path, target string) {
 	path = t.dir
 	for part := range strings.SplitSeq(filepath.Clean(name), string(filepath.Separator)) {

@@ -144,8 +144,8 @@ func ratio(v, to float64) string {
 	return fmt.Sprintf("%.2f", v/to)
 }
 
-// Worse lists the levels of the first result at which another is worse by more than a share (less throughput, a higher
-// p99, or more failures) or missing. Of a search, only the rate it found counts.
+// Worse lists the levels of the first result that are missing in another, or worse there by more than a share (less
+// throughput, a higher p99, or more failures). Of a search, only the rate it found counts.
 func Worse(results []*loadtest.Result, share float64) []string {
 	var worse []string
 	first := results[0]

@@ -106,7 +106,7 @@ func Resample(in *repository.Input, img Image) Resampling {
 }
 
 // maxOversize is by how many times the resized image may exceed the input's pixels before the source is cropped instead.
-// Otherwise a long strip would be resized to millions of pixels of which one square is used.
+// Otherwise a long strip would be resized to millions of pixels to use one square of them.
 const maxOversize = 8
 
 // TargetSize returns the size that a whole image is resized to, in pixels.

@@ -118,8 +118,8 @@ func (l Limits) pixels() int64 { return cmp.Or(l.MaxPixels, DefaultMaxPixels) }
 // pixelBits is the depth that counts as one pixel; deeper pixels count for more.
 const pixelBits = 32
 
-// weightedPixels returns the number of pixels, in which deeper ones count for more: the rows of a PNG of 16 bits per channel are
-// up to twice as long as those of one of 8, and take twice as long to inflate and to filter.
+// weightedPixels returns the number of pixels, where deeper ones count for more: the rows of a PNG with 16 bits per
+// channel are up to twice as long as with 8, and take twice as long to inflate and to filter.
 func (i Info) weightedPixels() float64 {
 	return float64(i.Width) * float64(i.Height) * float64(max(pixelBits, i.BitDepth*i.Channels)) / pixelBits
 }

@@ -91,7 +91,7 @@ func beforeScan(t *testing.T, segments []byte) []byte {
 	return append(append(bytes.Clone(whole[:at]), segments...), whole[at:]...)
 }
 
-// tables is a segment of n empty Huffman tables, of which none is used.
+// tables is a segment of n empty, unused Huffman tables.
 func tables(n int) []byte {
 	body := bytes.Repeat(append([]byte{3}, make([]byte, 16)...), n)
 	return append([]byte{0xFF, 0xC4, byte((len(body) + 2) >> 8), byte(len(body) + 2)}, body...)

@@ -126,7 +126,7 @@ func (u *utilization) close() {
 	}
 }
 
-// take computes the figures of a span in which instances ran batches of a size.
+// take computes the figures of a span while instances ran batches of a size.
 func (c *gpuCase) take(s span, instances, size int) {
 	if s.seconds == 0 {
 		return

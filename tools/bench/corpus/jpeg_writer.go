@@ -120,7 +120,7 @@ type code struct {
 	length [256]uint8
 }
 
-// huffman writes a table in which symbols, the first the shortest, have codes of the given lengths, and returns the code.
+// huffman writes a table that gives symbols codes of the given lengths, shortest first, and returns the code.
 func (f *jpegFile) huffman(class int, symbols []byte, lengths []int) *code {
 	var c code
 	body := make([]byte, 17, 17+len(symbols))

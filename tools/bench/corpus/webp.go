@@ -36,7 +36,7 @@ func withoutData(width, height int, simple bool, filter byte, coefficients []byt
 }
 
 // The most lossy data that a server with the default limits accepts (package header, checkLossy): bytes at the limit of
-// pixels, and the part of it at which any number of bytes is accepted.
+// pixels, and the part of it up to which any number of bytes is accepted.
 const (
 	maxLossyBytes  = 8_200_000 // at 50 megapixels
 	maxLossyPixels = 84        // percent

@@ -18,7 +18,7 @@ import (
 const (
 	// field is the name of the multipart field with the image.
 	field = "image"
-	// equalLoad is the rate at which latencies are compared, as a share of the slowest server's throughput in the first
+	// equalLoad is the rate for comparing latencies, as a share of the slowest server's throughput in the first
 	// round, so that every server can sustain it.
 	equalLoad = 0.6
 	// turnLimit bounds one turn of one server.

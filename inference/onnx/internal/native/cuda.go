@@ -3,7 +3,7 @@ package native
 /*
 #include <stddef.h>
 
-// Signatures from cuda_runtime_api.h; cudaError_t is an int of which 0 is success.
+// Signatures from cuda_runtime_api.h; cudaError_t is an int; 0 is success.
 typedef int (*fovea_get_count)(int *);
 typedef int (*fovea_set_device)(int);
 typedef int (*fovea_synchronize)(void);

@@ -11,7 +11,7 @@ package native
 #include <stdlib.h>
 
 // The first fields of OrtApiBase (onnxruntime_c_api.h), the one struct of ONNX Runtime that never changes. OrtApi is a
-// table of functions to which later versions only append.
+// table of functions; later versions only append to it.
 typedef struct {
 	void *const *(*GetApi)(uint32_t version);
 	const char *(*GetVersionString)(void);
