@@ -65,6 +65,7 @@ func TestViolations(t *testing.T) {
 		{"network: \"container:y\"", func(a *container.InspectResponse) { a.HostConfig.NetworkMode = "container:y" }},
 		{"pid: host", func(a *container.InspectResponse) { a.HostConfig.PidMode = "host" }},
 		{"ipc: host", func(a *container.InspectResponse) { a.HostConfig.IpcMode = "host" }},
+		{"ipc: shareable", func(a *container.InspectResponse) { a.HostConfig.IpcMode = container.IPCModeShareable }},
 		{"uts: host", func(a *container.InspectResponse) { a.HostConfig.UTSMode = "host" }},
 		{"userns: host", func(a *container.InspectResponse) { a.HostConfig.UsernsMode = "host" }},
 		{"publish_all: true", func(a *container.InspectResponse) { a.HostConfig.PublishAllPorts = true }},

@@ -109,6 +109,23 @@ func TestCheckModels(t *testing.T) {
 	}
 }
 
+func TestCheckSpec(t *testing.T) {
+	if got := checkSpec(valid()); !got.OK {
+		t.Errorf("a valid one: %+v", got)
+	}
+	root, linked := valid(), valid()
+	root.UID = 0
+	linked.ModelsDir = filepath.Join(t.TempDir(), "models")
+	if err := os.Symlink("/etc", linked.ModelsDir); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []Spec{root, linked} {
+		if got := checkSpec(s); got.OK || !strings.Contains(got.Found, ErrUnsafe.Error()) {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 func TestCheckPort(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -67,8 +67,10 @@ func TestEngineHardening(t *testing.T) {
 			"write /": readOnly, "write /models": readOnly, "write /run/secrets": readOnly, "write a secret": readOnly,
 			"write /tmp": "allowed", "write /dev/shm": "allowed", "execute from /tmp": "permission denied",
 			"fill /tmp": "no space left on device", "become root": no, "mount": no, "remount / writable": no,
-			"make a device": no, "new user namespace": no, "raw socket": no, "change the clock": no,
+			"create a device": no, "new user namespace": no, "raw socket": no, "change the clock": no,
 			"raise the file limit": no, "docker socket": "no such file or directory",
+			"write /usr/local/bin": "no such file or directory", "write /etc": readOnly, "remove the server": "no such file or directory",
+			"chown a file to root": no, "load a kernel module": no, "read the kernel log": no,
 		}
 		for name, outcome := range want {
 			if got[name] != outcome {

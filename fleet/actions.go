@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"time"
 
 	"fovea/docker"
@@ -13,7 +14,9 @@ import (
 type instanceID int
 
 // action is something the state machine wants done. The result of each comes back as an observation.
-type action interface{ isAction() }
+type action interface {
+	perform(context.Context, *Supervisor) observation
+}
 
 type (
 	// create creates and starts a container; the result is created.
@@ -54,17 +57,8 @@ type (
 	readGPUs struct{}
 )
 
-func (create) isAction()         {}
-func (probe) isAction()          {}
-func (predict) isAction()        {}
-func (drain) isAction()          {}
-func (remove) isAction()         {}
-func (removeUnplaced) isAction() {}
-func (listContainers) isAction() {}
-func (readGPUs) isAction()       {}
-
-// observation is an input of the state machine.
-type observation interface{ isObservation() }
+// observation is an input of the state machine. Those about replicas that are gone are ignored.
+type observation interface{ apply(*machine) }
 
 type (
 	created struct {
@@ -123,17 +117,17 @@ type (
 	}
 )
 
-func (created) isObservation()         {}
-func (probed) isObservation()          {}
-func (predicted) isObservation()       {}
-func (traffic) isObservation()         {}
-func (drained) isObservation()         {}
-func (removed) isObservation()         {}
-func (removedUnplaced) isObservation() {}
-func (listed) isObservation()          {}
-func (seen) isObservation()            {}
-func (gpuEvent) isObservation()        {}
-func (inventory) isObservation()       {}
+func (o created) apply(m *machine) {
+	if m.replica(o.instanceID) == nil {
+		m.requestList() // The container may exist and belong to no replica.
+	}
+	m.update(o.instanceID, func(r *replica) { r.created(o) })
+}
+func (o probed) apply(m *machine)    { m.update(o.instanceID, func(r *replica) { r.probed(o) }) }
+func (o predicted) apply(m *machine) { m.update(o.instanceID, func(r *replica) { r.predicted(o) }) }
+func (o drained) apply(m *machine)   { m.update(o.instanceID, func(r *replica) { r.drained(o) }) }
+func (o removed) apply(m *machine)   { m.update(o.instanceID, func(r *replica) { r.removed(o) }) }
+func (o seen) apply(m *machine)      { m.seen(o.container, m.now) }
 
 // verdict is the result of a probe or canary.
 type verdict int

@@ -38,7 +38,10 @@ func (e statusError) Error() string { return e.err.Error() }
 func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(*http.Request) (any, error)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { respond(w, r, f) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			body, err := f(r)
+			respond(w, r, body, err)
+		})
 	}
 	handle("GET /status", func(r *http.Request) (any, error) { return s.ask(r, func() error { return nil }) })
 	handle("POST /rollout", s.startRollout)
@@ -51,40 +54,39 @@ func (s *Supervisor) controlServer(ctx context.Context) *http.Server {
 	return server
 }
 
-func respond(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
-	body, err := f(r)
-	status := http.StatusOK
-	if err != nil {
-		var failed statusError
-		status, body = http.StatusConflict, map[string]string{"error": err.Error()}
-		switch {
-		case r.Context().Err() != nil: // The supervisor is shutting down, or the client is gone.
-			status, body = http.StatusServiceUnavailable, map[string]string{"error": ErrShuttingDown.Error()}
-		case errors.As(err, &failed):
-			status = failed.status
-		}
+// respond writes a command's result, or its error.
+func respond(w http.ResponseWriter, r *http.Request, body any, err error) {
+	if err == nil {
+		httpserver.WriteJSON(w, http.StatusOK, body)
+		return
 	}
-	httpserver.WriteJSON(w, status, body)
+	status := http.StatusConflict
+	if failed, ok := errors.AsType[statusError](err); ok {
+		status = failed.status
+	}
+	if r.Context().Err() != nil { // The supervisor is shutting down, or the client is gone.
+		status, err = http.StatusServiceUnavailable, ErrShuttingDown
+	}
+	httpserver.WriteJSON(w, status, map[string]string{"error": err.Error()})
 }
 
 // ask runs a command in the loop and returns the status after it.
 func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) {
-	type result struct {
-		status Status
-		err    error
-	}
-	results := make(chan result, 1)
+	var status Status
+	var err error
+	done := make(chan struct{})
 	run := func() {
-		err := command()
-		results <- result{s.status(), err}
+		defer close(done)
+		err = command()
+		status = s.status()
 	}
 	select {
 	case s.commands <- run:
 	case <-r.Context().Done():
 		return Status{}, r.Context().Err()
 	}
-	answer := <-results
-	return answer.status, answer.err
+	<-done
+	return status, err
 }
 
 // status must be called in the loop.
@@ -104,21 +106,21 @@ func (s *Supervisor) status() Status {
 // refused.
 func (s *Supervisor) startRollout(r *http.Request) (any, error) {
 	cfg, err := s.deps.Reload()
-	if err != nil {
-		return nil, statusError{http.StatusBadRequest, err}
+	if err == nil {
+		err = s.cfg.compatible(cfg)
 	}
-	if err := s.cfg.compatible(cfg); err != nil {
-		return nil, statusError{http.StatusBadRequest, err}
+	var d Deployment
+	if err == nil {
+		d, err = s.deployment(r.Context(), cfg)
 	}
-	d, err := s.deployment(r.Context(), cfg)
 	if err != nil {
 		return nil, statusError{http.StatusBadRequest, err}
 	}
 	return s.ask(r, func() error {
-		m := s.machine
-		if err := m.deploy(d); err != nil {
+		if err := s.machine.deploy(d); err != nil {
 			return err
 		}
+		m := s.machine
 		m.cfg.Health, m.cfg.Restart, m.cfg.Rollout, m.cfg.Stop = cfg.Health, cfg.Restart, cfg.Rollout, cfg.Stop
 		return nil
 	})
@@ -163,8 +165,8 @@ func (s *Supervisor) named(parameter string, command func(name string) error) fu
 // gpuNamed returns the UUID of the GPU with an index, or of a MIG instance. Other names are returned unchanged.
 func (m *machine) gpuNamed(name string) string {
 	for _, g := range m.gpus {
-		if g.index >= 0 && strconv.Itoa(g.index) == name {
-			return g.uuid
+		if g.Index >= 0 && strconv.Itoa(g.Index) == name {
+			return g.GPU
 		}
 	}
 	for _, s := range m.placements {
@@ -184,7 +186,7 @@ func (s *Supervisor) showLogs(w http.ResponseWriter, r *http.Request) {
 	}
 	container, lines, err := s.logOf(r, query.Get("replica"))
 	if err != nil {
-		respond(w, r, func(*http.Request) (any, error) { return nil, err })
+		respond(w, r, nil, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -233,16 +235,11 @@ func (f flusher) Write(p []byte) (int, error) {
 
 // listenUnix listens for the control API. The lock is held, so an existing socket is stale.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	switch stat, err := os.Lstat(path); {
-	case errors.Is(err, os.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("socket: %w", err)
-	case stat.Mode().Type() != os.ModeSocket:
+	if stat, err := os.Lstat(path); err == nil && stat.Mode().Type() != os.ModeSocket {
 		return nil, fmt.Errorf("socket: %s exists and is not a socket", path)
-	default:
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("socket: %w", err)
-		}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if err != nil {

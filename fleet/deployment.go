@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,9 +17,6 @@ type Deployment struct {
 	Version    string      `json:"version"`    // of the server, from the image's label
 	Spec       docker.Spec `json:"spec"`       // with the image's ID, so that it stays the same when the tag moves
 }
-
-// fingerprint is equal for deployments with identical replicas.
-func (d Deployment) fingerprint() string { return d.Spec.Hash() }
 
 // deviceVariable selects the server's device: a replica with a GPU must not fall back to the CPU silently.
 const deviceVariable = "FOVEA_INFERENCE_DEVICE"
@@ -40,10 +38,10 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 			s.Env = append(s.Env, name+"="+c.Env[name])
 		}
 	}
-	if _, gpuTarget := c.Env[shareVariable]; !gpuTarget {
+	if _, set := c.Env[shareVariable]; !set {
 		s.Env = append(s.Env, shareVariable+"=1")
 	}
-	if _, gpuTarget := c.Env[deviceVariable]; !gpuTarget && !c.GPUs.None() {
+	if _, set := c.Env[deviceVariable]; !set && !c.GPUs.None() {
 		s.Env = append(s.Env, deviceVariable+"=cuda")
 	}
 	s.UID, s.GID, s.Network, s.StopGrace = uid, gid, c.network(), c.Stop
@@ -57,10 +55,7 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 }
 
 func (c Config) network() string {
-	if c.Network == "" {
-		return c.Name
-	}
-	return c.Network
+	return cmp.Or(c.Network, c.Name)
 }
 
 // spec returns the container specification of a replica.

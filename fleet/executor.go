@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -57,7 +58,7 @@ func (e executor) create(ctx context.Context, a create) created {
 		o.err, o.cause = err, endEngineError
 		return o
 	}
-	if o.url = address(status.HostPort, status.Address, status.Gateway); o.url == "" && status.State == docker.Running {
+	if o.url = inspected(status).url; o.url == "" && status.State == docker.Running {
 		o.err, o.cause = errors.New("the engine did not publish its port"), endFailure
 	}
 	return o
@@ -81,14 +82,11 @@ func (e executor) owns(ctx context.Context, ref string) bool {
 
 // endCauseOf maps an engine error to what it means for the replica.
 func endCauseOf(err error) endCause {
-	for _, passing := range []error{
-		docker.ErrUnreachable, docker.ErrTimeout, docker.ErrDenied, docker.ErrNoNetwork, docker.ErrNotFound, context.Canceled,
-	} {
-		if errors.Is(err, passing) && !errors.Is(err, docker.ErrNoImage) {
-			return endEngineError
-		}
-	}
-	if errors.Is(err, docker.ErrEngine) {
+	passing := []error{docker.ErrUnreachable, docker.ErrTimeout, docker.ErrDenied, docker.ErrNoNetwork, docker.ErrNotFound, context.Canceled}
+	switch is := func(target error) bool { return errors.Is(err, target) }; {
+	case slices.ContainsFunc(passing, is) && !is(docker.ErrNoImage):
+		return endEngineError
+	case is(docker.ErrEngine):
 		return endFailure
 	}
 	return endFatal // Invalid specification, image or name: fatal, since the same call would fail the same way.
@@ -98,16 +96,13 @@ func endCauseOf(err error) endCause {
 func (e executor) remove(ctx context.Context, a remove) removed {
 	o := removed{instanceID: a.instanceID}
 	status, err := e.engine.Inspect(ctx, a.ref)
-	switch {
-	case errors.Is(err, docker.ErrNotFound):
-		return o
-	case err != nil:
-		o.err = err
-		return o
-	case status.Labels[docker.LabelOwner] != e.fleet:
+	if err != nil || status.Labels[docker.LabelOwner] != e.fleet {
+		o.err = unlessGone(err)
 		return o
 	}
-	o.err = e.stop(ctx, status, a.grace)
+	if status.State == docker.Running || status.State == docker.Paused {
+		o.err = unlessGone(e.engine.Stop(ctx, status.ID, a.grace))
+	}
 	o.logs, err = e.engine.Logs(ctx, status.ID, tailLines)
 	if err != nil {
 		o.logs = []string{fmt.Sprintf("(cannot read its log: %v)", err)}
@@ -118,12 +113,8 @@ func (e executor) remove(ctx context.Context, a remove) removed {
 	return o
 }
 
-// stop stops a container.
-func (e executor) stop(ctx context.Context, status docker.Status, grace time.Duration) error {
-	if status.State != docker.Running && status.State != docker.Paused {
-		return nil
-	}
-	err := e.engine.Stop(ctx, status.ID, grace)
+// unlessGone returns the error, or nil if it is that the container does not exist.
+func unlessGone(err error) error {
 	if errors.Is(err, docker.ErrNotFound) {
 		return nil
 	}

@@ -143,7 +143,7 @@ func (w *world) probe(a probe) {
 // drain ends when the requests in flight have ended, or at its limit; rarely it hangs.
 func (w *world) drain(a drain) {
 	limit := w.cfg.Health.Drain
-	if r := w.m.replica(a.instanceID); r.placement.blocked() && w.m.gpus[r.placement.GPU].quarantined {
+	if r := w.m.replica(a.instanceID); r.placement.blocked() && w.m.gpus[r.placement.GPU].Quarantined {
 		limit = quarantineDrainLimit
 	}
 	if a.limit != limit {

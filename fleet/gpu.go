@@ -14,30 +14,16 @@ import (
 
 // gpuState is a GPU and whether it may be used.
 type gpuState struct {
-	uuid      string
-	index     int // NVML index; -1 if unknown
+	quarantineRecord
 	device    gpu.Device
 	healthyAt time.Duration // when the driver was last asked and reported no error; 0: never
-
-	quarantined bool
-	drained     bool   // manually
-	manual      bool   // probes cannot detect recovery; only resume or a reboot ends the quarantine
-	reason      string // of the quarantine
-	since       time.Time
-	passed      int // consecutive good probes since the last error
+	passed    int           // consecutive good probes since the last error
 }
 
-func (g *gpuState) blocked() bool { return g.quarantined || g.drained }
+func (g *gpuState) blocked() bool { return g.Quarantined || g.Drained }
 
-func (g *gpuState) blockedReason() string {
-	if g.quarantined {
-		return g.reason
-	}
-	return "drained manually"
-}
-
-// handleGPUEvent quarantines a GPU if an event says that it is faulty. Errors of the application do not count.
-func (m *machine) handleGPUEvent(o gpuEvent) {
+// apply quarantines a GPU if an event says that it is faulty. Errors of the application do not count.
+func (o gpuEvent) apply(m *machine) {
 	e := o.event
 	g := m.gpus[e.UUID]
 	if e.Missed > 0 || g == nil {
@@ -68,31 +54,31 @@ func (m *machine) handleGPUEvent(o gpuEvent) {
 
 func (m *machine) quarantine(g *gpuState, reason string, wall time.Time, manual bool) {
 	g.passed = 0
-	g.manual = g.manual || manual
-	if g.quarantined {
+	g.Manual = g.Manual || manual
+	if g.Quarantined {
 		return
 	}
-	g.quarantined, g.reason, g.since = true, reason, wall
+	g.Quarantined, g.Reason, g.Since = true, reason, wall
 	m.dirty = true
-	m.log.Error("GPU quarantined", "gpu", g.uuid, "reason", reason)
+	m.log.Error("GPU quarantined", "gpu", g.GPU, "reason", reason)
 }
 
 // release ends a quarantine.
 func (m *machine) release(g *gpuState, reason string) {
 	m.dirty = true
-	if g.quarantined {
-		m.log.Info("GPU released from quarantine", "gpu", g.uuid, "reason", reason, "was", g.reason)
+	if g.Quarantined {
+		m.log.Info("GPU released from quarantine", "gpu", g.GPU, "reason", reason, "was", g.Reason)
 	}
-	g.quarantined, g.manual, g.reason, g.passed, g.since = false, false, "", 0, time.Time{}
+	g.Quarantined, g.Manual, g.Reason, g.passed, g.Since = false, false, "", 0, time.Time{}
 	for _, s := range m.placements {
-		if s.GPU == g.uuid {
+		if s.GPU == g.GPU {
 			s.resetFailures() // The failures there may have been the GPU's.
 		}
 	}
 }
 
-// inventory updates the GPUs. For a quarantined GPU it is a probe.
-func (m *machine) inventory(o inventory) {
+// apply updates the GPUs. For a quarantined GPU it is a probe.
+func (o inventory) apply(m *machine) {
 	switch {
 	case o.err != nil && m.driver == nil:
 		m.log.Warn("cannot read GPUs", "error", o.err.Error())
@@ -106,13 +92,13 @@ func (m *machine) inventory(o inventory) {
 		if g == nil || errors.Is(d.Err, context.Canceled) || errors.Is(d.Err, context.DeadlineExceeded) {
 			continue
 		}
-		g.index, g.device = d.Index, d
+		g.Index, g.device = d.Index, d
 		if d.Err != nil {
 			m.quarantine(g, d.Err.Error(), o.wall, false)
 			continue
 		}
 		g.healthyAt = o.since
-		if g.quarantined && !g.manual {
+		if g.Quarantined && !g.Manual {
 			if g.passed++; g.passed >= m.cfg.GPU.Probes {
 				m.release(g, fmt.Sprintf("passed %d probes", g.passed))
 			}
@@ -123,8 +109,8 @@ func (m *machine) inventory(o inventory) {
 // releaseIndex clears an index that the driver has reassigned to another GPU.
 func (m *machine) releaseIndex(index int, uuid string) {
 	for _, g := range m.gpus {
-		if g.index == index && g.uuid != uuid && uuid != "" {
-			g.index = -1
+		if g.Index == index && g.GPU != uuid && uuid != "" {
+			g.Index = -1
 		}
 	}
 }
@@ -135,8 +121,8 @@ func (m *machine) drainGPU(uuid string) error {
 	if g == nil {
 		return fmt.Errorf("%q is not a GPU of this fleet", uuid)
 	}
-	if !g.drained {
-		g.drained, m.dirty = true, true
+	if !g.Drained {
+		g.Drained, m.dirty = true, true
 		m.log.Info("GPU drained", "gpu", uuid)
 	}
 	return nil
@@ -145,7 +131,7 @@ func (m *machine) drainGPU(uuid string) error {
 // sortedGPUs returns the GPUs by NVML index.
 func (m *machine) sortedGPUs() []*gpuState {
 	return slices.SortedFunc(maps.Values(m.gpus), func(a, b *gpuState) int {
-		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.uuid, b.uuid))
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.GPU, b.GPU))
 	})
 }
 
@@ -175,13 +161,8 @@ func (r *replica) lostHealthyGPU() bool {
 // replaceGPULost replaces replicas that lost access to a healthy GPU: at once if they are not ready, otherwise one at a
 // time, since all containers on a host lose access together.
 func (m *machine) replaceGPULost() {
-	stable := true
-	for _, r := range m.replicas() {
-		stable = stable && (r.state == Ready || r.state == Stuck)
-	}
-	for _, s := range m.placements {
-		stable = stable && (s.current != nil || !s.enabled())
-	}
+	stable := !slices.ContainsFunc(m.replicas(), func(r *replica) bool { return r.state != Ready && r.state != Stuck }) &&
+		!slices.ContainsFunc(m.placements, func(s *placementState) bool { return s.current == nil && s.enabled() })
 	for _, r := range m.replicas() {
 		if !r.lostHealthyGPU() || r.state == Ready && !stable {
 			continue
@@ -190,6 +171,3 @@ func (m *machine) replaceGPULost() {
 		r.end(endGPULost, "container lost access to its GPU, which is healthy on the host: "+cmp.Or(r.reason, "still ready"))
 	}
 }
-
-// enabled reports whether an empty placement gets a replica.
-func (s *placementState) enabled() bool { return !s.m.shuttingDown && !s.blocked() && !s.failed }

@@ -72,13 +72,12 @@ func missingGPUs(devices []gpu.Device, saved persistentState) []gpuTarget {
 	for _, p := range saved.Placements {
 		at := slices.IndexFunc(saved.Quarantines, func(q quarantineRecord) bool { return q.GPU == p.GPU })
 		there := slices.ContainsFunc(devices, func(d gpu.Device) bool { return d.UUID == p.GPU })
-		name := p.Name[:max(0, strings.LastIndex(p.Name, "-"))]
-		choice := gpuTarget{name, p.Device, p.GPU, 0}
-		if at >= 0 {
-			choice.index = saved.Quarantines[at].Index
+		if at < 0 || there {
+			continue
 		}
-		if at >= 0 && !there && !slices.Contains(list, choice) {
-			list = append(list, choice)
+		name := p.Name[:max(0, strings.LastIndex(p.Name, "-"))]
+		if missing := (gpuTarget{name, p.Device, p.GPU, saved.Quarantines[at].Index}); !slices.Contains(list, missing) {
+			list = append(list, missing)
 		}
 	}
 	return list
@@ -130,10 +129,7 @@ func describeTargets(all []gpuTarget) string {
 	for _, choice := range all {
 		names = append(names, fmt.Sprintf("%d (%s)", choice.index, choice.device))
 	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	return cmp.Or(strings.Join(names, ", "), "none")
 }
 
 // Devices returns the UUIDs of the GPUs and MIG instances that a configuration selects.

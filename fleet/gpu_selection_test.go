@@ -59,7 +59,7 @@ func TestReassignedIndex(t *testing.T) {
 	w.restart(k)
 	w.readGPUs()
 	w.wait(2 * time.Second)
-	if got := w.m.gpuNamed("1"); got != "GPU-1" || w.m.gpus["GPU-gone"].index != -1 {
-		t.Errorf("1 is %s; the missing GPU has index %d", got, w.m.gpus["GPU-gone"].index)
+	if got := w.m.gpuNamed("1"); got != "GPU-1" || w.m.gpus["GPU-gone"].Index != -1 {
+		t.Errorf("1 is %s; the missing GPU has index %d", got, w.m.gpus["GPU-gone"].Index)
 	}
 }

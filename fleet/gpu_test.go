@@ -34,7 +34,7 @@ func TestReplicaThatLostAHealthyGPUIsReplaced(t *testing.T) {
 	if s := w.m.placements[0]; !strings.Contains(s.reason, "lost access to its GPU") || len(s.failures) != 1 || s.restarts != 1 {
 		t.Errorf("reason %q, %d failures, %d restarts", s.reason, len(s.failures), s.restarts)
 	}
-	if w.m.gpus["GPU-0"].quarantined {
+	if w.m.gpus["GPU-0"].Quarantined {
 		t.Error("the GPU is quarantined")
 	}
 }
@@ -127,16 +127,16 @@ func TestQuarantineEndsAfterConsecutiveProbes(t *testing.T) {
 		{gpu.ErrLost, true}, {nil, true}, {nil, true}, {gpu.ErrLost, true}, {nil, true}, {nil, true}, {nil, false},
 	} {
 		w.m.dirty, placement.failed = false, true
-		before := g.quarantined
+		before := g.Quarantined
 		w.now++
 		w.m.step(w.now, inventory{since: w.now, wall: time.Unix(1, 0), devices: []gpu.Device{{UUID: "GPU-0", Err: c.err}}})
-		if g.quarantined != c.quarantined {
-			t.Fatalf("probe %d: quarantined %v", i, g.quarantined)
+		if g.Quarantined != c.quarantined {
+			t.Fatalf("probe %d: quarantined %v", i, g.Quarantined)
 		}
-		if changed := before != g.quarantined; w.m.dirty != changed {
+		if changed := before != g.Quarantined; w.m.dirty != changed {
 			t.Errorf("probe %d: to be saved %v", i, w.m.dirty)
 		}
-		if released := before && !g.quarantined; placement.failed == released {
+		if released := before && !g.Quarantined; placement.failed == released {
 			t.Errorf("probe %d: the replica has failed: %v", i, placement.failed)
 		}
 	}
@@ -156,8 +156,8 @@ func TestManualQuarantineNeedsResume(t *testing.T) {
 		w.now++
 		w.m.step(w.now, inventory{since: w.now, devices: []gpu.Device{{UUID: "GPU-0"}}})
 	}
-	if !g.quarantined || !g.manual {
-		t.Fatalf("quarantined %v, manual %v", g.quarantined, g.manual)
+	if !g.Quarantined || !g.Manual {
+		t.Fatalf("quarantined %v, manual %v", g.Quarantined, g.Manual)
 	}
 	w.m.dirty = false
 	if err := w.m.drainGPU("GPU-0"); err != nil || !w.m.dirty {

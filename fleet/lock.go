@@ -21,10 +21,10 @@ func lock(path string) (release func(), err error) {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	release, err = fileutil.TryLock(path)
-	switch {
-	case errors.Is(err, fileutil.ErrLocked):
+	if errors.Is(err, fileutil.ErrLocked) {
 		return nil, fmt.Errorf("%s: %w", path, ErrRunning)
-	case err != nil:
+	}
+	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	return release, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -49,13 +50,13 @@ func newMachine(cfg Config, placements []Placement, saved persistentState, log *
 	m := &machine{cfg: cfg, log: log, rand: random, unplaced: map[string]bool{}, gpus: map[string]*gpuState{},
 		active: saved.Active, target: saved.Target, failed: saved.Failed}
 	for _, p := range placements {
-		m.placements = append(m.placements, &placementState{m: m, Placement: p})
+		m.placements = append(m.placements, &placementState{m: m, Placement: p, state: Waiting})
 		if p.GPU != "" && m.gpus[p.GPU] == nil {
-			m.gpus[p.GPU] = &gpuState{uuid: p.GPU, index: -1}
+			m.gpus[p.GPU] = &gpuState{quarantineRecord: quarantineRecord{GPU: p.GPU, Index: -1}}
 		}
 	}
 	for _, q := range saved.Quarantines {
-		m.gpus[q.GPU] = &gpuState{uuid: q.GPU, index: q.Index, quarantined: q.Quarantined, drained: q.Drained, manual: q.Manual, reason: q.Reason, since: q.Since}
+		m.gpus[q.GPU] = &gpuState{quarantineRecord: q}
 	}
 	return m
 }
@@ -64,7 +65,7 @@ func newMachine(cfg Config, placements []Placement, saved persistentState, log *
 func (m *machine) step(now time.Duration, seen ...observation) []action {
 	m.now = max(m.now, now)
 	for _, o := range seen {
-		m.observe(o)
+		o.apply(m)
 	}
 	m.tick()
 	out := m.out // including those of commands since the last step
@@ -104,77 +105,30 @@ func (m *machine) replicas() []*replica {
 	return append(all, m.orphans...)
 }
 
-func (m *machine) replica(l instanceID) *replica {
-	for _, r := range m.replicas() {
-		if r.instanceID == l {
-			return r
-		}
+// replica returns the replica with an ID, or nil if it is gone.
+func (m *machine) replica(id instanceID) *replica {
+	all := m.replicas()
+	if at := slices.IndexFunc(all, func(r *replica) bool { return r.instanceID == id }); at >= 0 {
+		return all[at]
 	}
 	return nil
 }
 
-// observe applies an observation. Those about replicas that are gone are ignored.
-func (m *machine) observe(o observation) {
-	switch o := o.(type) {
-	case created:
-		if r := m.replica(o.instanceID); r != nil {
-			r.created(o)
-		} else {
-			m.requestList() // The container may exist and belong to no replica.
-		}
-	case probed:
-		if r := m.replica(o.instanceID); r != nil {
-			r.probed(o)
-		}
-	case predicted:
-		if r := m.replica(o.instanceID); r != nil {
-			r.predicted(o)
-		}
-	case traffic:
-		m.observeTraffic(o)
-	case drained:
-		if r := m.replica(o.instanceID); r != nil {
-			r.drained(o)
-		}
-	case removed:
-		if r := m.replica(o.instanceID); r != nil {
-			r.removed(o)
-		}
-	case removedUnplaced:
-		m.removedUnplaced(o)
-	case listed:
-		m.listed(o)
-	case seen:
-		m.seen(o.container, m.now)
-	case gpuEvent:
-		m.handleGPUEvent(o)
-	case inventory:
-		m.inventory(o)
+func (m *machine) update(id instanceID, f func(*replica)) {
+	if r := m.replica(id); r != nil {
+		f(r)
 	}
 }
 
 // serving returns the replicas that receive requests.
 func (m *machine) serving() []*replica {
-	var list []*replica
-	for _, r := range m.replicas() {
-		if r.state == Ready {
-			list = append(list, r)
-		}
-	}
-	return list
+	return slices.DeleteFunc(m.replicas(), func(r *replica) bool { return r.state != Ready })
 }
 
 // done reports whether everything that can be stopped has stopped.
 func (m *machine) done() bool {
-	if !m.shuttingDown || !m.adopted || len(m.unplaced) > 0 {
-		return false
-	}
-	for _, r := range m.replicas() {
-		if r.state != Stuck {
-			return false
-		}
-	}
-	return true
+	return m.shuttingDown && m.adopted && len(m.unplaced) == 0 &&
+		!slices.ContainsFunc(m.replicas(), func(r *replica) bool { return r.state != Stuck })
 }
 
 // end begins to stop all replicas.
@@ -190,7 +144,7 @@ func (m *machine) end() {
 func (m *machine) resume(name string) error {
 	if g := m.gpus[name]; g != nil {
 		m.release(g, "resumed manually")
-		g.drained = false
+		g.Drained = false
 		return nil
 	}
 	for _, s := range m.placements {

@@ -35,8 +35,8 @@ type record struct {
 	canarySentLoad int           // requests in flight then
 }
 
-// observeTraffic applies the gateway's counters.
-func (m *machine) observeTraffic(o traffic) {
+// apply applies the gateway's counters.
+func (o traffic) apply(m *machine) {
 	for _, r := range m.replicas() {
 		for _, s := range o.replicas {
 			if s.ID == r.id && s.URL == r.url {

@@ -158,10 +158,7 @@ func TestVerdictsOfPredictions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(c.handle)
 			defer server.Close()
-			p, err := newProber(30 * time.Millisecond)
-			if err != nil {
-				t.Fatal(err)
-			}
+			p := newProber(30 * time.Millisecond)
 			if name != "no response" && name != "endless response" {
 				p.canaryTimeout = limit
 			}

@@ -23,14 +23,14 @@ type persistentState struct {
 	Boot        string             `json:"boot,omitempty"`       // boot ID of the host when it was written
 }
 
-// quarantineRecord is a GPU that is out of use.
+// quarantineRecord is whether a GPU is out of use, and why.
 type quarantineRecord struct {
-	GPU         string    `json:"gpu"`
-	Index       int       `json:"index"`
+	GPU         string    `json:"gpu"`   // UUID
+	Index       int       `json:"index"` // NVML index; -1 if unknown
 	Quarantined bool      `json:"quarantined"`
-	Drained     bool      `json:"drained"` // manually
-	Manual      bool      `json:"manual"`  // probes cannot end the quarantine
-	Reason      string    `json:"reason,omitempty"`
+	Drained     bool      `json:"drained"`          // manually
+	Manual      bool      `json:"manual"`           // probes cannot detect recovery; only resume or a reboot ends the quarantine
+	Reason      string    `json:"reason,omitempty"` // of the quarantine
 	Since       time.Time `json:"since"`
 }
 
@@ -44,7 +44,7 @@ func (m *machine) persistentState() persistentState {
 	}
 	for _, g := range m.sortedGPUs() {
 		if g.blocked() {
-			p.Quarantines = append(p.Quarantines, quarantineRecord{g.uuid, g.index, g.quarantined, g.drained, g.manual, g.reason, g.since})
+			p.Quarantines = append(p.Quarantines, g.quarantineRecord)
 		}
 	}
 	return p
@@ -52,7 +52,7 @@ func (m *machine) persistentState() persistentState {
 
 // setWanted makes d the active deployment, or the target of a rollout. A target that failed is not retried.
 func (p *persistentState) setWanted(d Deployment) {
-	same := func(other *Deployment) bool { return other != nil && other.fingerprint() == d.fingerprint() }
+	same := func(other *Deployment) bool { return other != nil && other.Spec.Hash() == d.Spec.Hash() }
 	switch {
 	case p.Active == nil:
 		p.Active, p.Target, p.Failed = &d, nil, ""
@@ -100,10 +100,10 @@ func (s *store) load() (persistentState, error) {
 func (s *store) save(p persistentState) error {
 	p.Boot = s.boot
 	data, err := json.MarshalIndent(p, "", "  ")
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
+	if err == nil {
+		err = fileutil.Replace(s.path, append(data, '\n'), 0o600)
 	}
-	if err := fileutil.Replace(s.path, append(data, '\n'), 0o600); err != nil {
+	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	return nil
@@ -121,12 +121,11 @@ func (s *Supervisor) save() {
 
 func (s *Supervisor) saveDone(err error) {
 	s.saving = false
-	if (err == nil) != (s.saveErr == nil) {
-		if err != nil {
-			s.log.Error("cannot save state; continuing without", "error", err.Error())
-		} else {
-			s.log.Info("state saved again")
-		}
+	switch {
+	case err != nil && s.saveErr == nil:
+		s.log.Error("cannot save state; continuing without", "error", err.Error())
+	case err == nil && s.saveErr != nil:
+		s.log.Info("state saved again")
 	}
 	s.saveErr = err
 	if err != nil {

@@ -21,7 +21,7 @@ func TestStateIsSavedAndLoaded(t *testing.T) {
 	}
 	got, err := newStore(dir).load()
 	k.Boot = s.boot
-	if err != nil || !reflect.DeepEqual(got.Quarantines, k.Quarantines) || got.Active.fingerprint() != d.fingerprint() || got.Failed != "why" {
+	if err != nil || !reflect.DeepEqual(got.Quarantines, k.Quarantines) || got.Active.Spec.Hash() != d.Spec.Hash() || got.Failed != "why" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	rebooted := newStore(dir)
@@ -83,7 +83,7 @@ func TestWantedDeploymentAfterARestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := c.saved
 			k.setWanted(c.want)
-			same := (k.Target == nil) == (c.target == nil) && (k.Target == nil || k.Target.fingerprint() == c.target.fingerprint())
+			same := (k.Target == nil) == (c.target == nil) && (k.Target == nil || k.Target.Spec.Hash() == c.target.Spec.Hash())
 			if !same || k.Failed != c.failed {
 				t.Errorf("target %+v, failed %q", k.Target, k.Failed)
 			}

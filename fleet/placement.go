@@ -1,7 +1,10 @@
 package fleet
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -42,33 +45,24 @@ type placementState struct {
 }
 
 func (s *placementState) replicas() []*replica {
-	var list []*replica
-	for _, r := range []*replica{s.current, s.next} {
-		if r != nil {
-			list = append(list, r)
-		}
-	}
-	return list
+	return slices.DeleteFunc([]*replica{s.current, s.next}, func(r *replica) bool { return r == nil })
 }
 
 func (s *placementState) named(name string) bool {
-	if s.Name == name {
-		return true
-	}
-	for _, r := range s.replicas() {
-		if r.id == name || r.name == name {
-			return true
-		}
-	}
-	return false
+	return s.Name == name || slices.ContainsFunc(s.replicas(), func(r *replica) bool { return r.id == name || r.name == name })
 }
 
 // blocked reports whether its GPU is quarantined or drained.
 func (s *placementState) blocked() bool { return s.GPU != "" && s.m.gpus[s.GPU].blocked() }
 
 func (s *placementState) blockedReason() string {
-	return "GPU out of use: " + s.m.gpus[s.GPU].blockedReason()
+	if g := s.m.gpus[s.GPU]; g.Quarantined {
+		return "GPU out of use: " + g.Reason
+	}
+	return "GPU out of use: drained manually"
 }
+
+func (s *placementState) stuck() bool { return s.current != nil && s.current.state == Stuck }
 
 func (s *placementState) tick() {
 	if s.blocked() {
@@ -79,35 +73,39 @@ func (s *placementState) tick() {
 	for _, r := range s.replicas() {
 		r.tick()
 	}
-	if s.current == nil && s.next == nil && s.canStart() {
-		s.current = s.newReplica(s.deployment)
+	if len(s.replicas()) == 0 && s.enabled() && s.m.now >= s.retryAt && s.deployment != nil {
+		s.current = s.createReplica(s.deployment)
 	}
 	s.logState()
 }
 
-func (s *placementState) canStart() bool {
-	return s.enabled() && s.m.now >= s.retryAt && s.deployment != nil
+func (s *placementState) newReplica(state State, generation int) *replica {
+	s.m.lastInstance++
+	return &replica{
+		m: s.m, instanceID: s.m.lastInstance, placement: s, generation: generation, id: replicaID(s.Name, generation),
+		state: state, since: s.m.now, startedAt: s.m.now,
+	}
 }
 
-// newReplica creates a replica.
-func (s *placementState) newReplica(d *Deployment) *replica {
-	s.m.lastInstance++
-	r := &replica{
-		m: s.m, instanceID: s.m.lastInstance, placement: s, deployment: d, generation: d.Generation, id: replicaID(s.Name, d.Generation),
-		state: Creating, since: s.m.now, startedAt: s.m.now, op: opCreate, opDue: s.m.now + createLimit,
-	}
+// createReplica creates a replica and its container.
+func (s *placementState) createReplica(d *Deployment) *replica {
+	r := s.newReplica(Creating, d.Generation)
 	spec := d.spec(s.m.cfg.Name, s.Placement)
-	r.name = spec.Name
+	r.deployment, r.name = d, spec.Name
+	r.startOp(opCreate, createLimit)
 	s.m.do(create{instanceID: r.instanceID, spec: spec})
 	return r
 }
+
+// enabled reports whether an empty placement gets a replica.
+func (s *placementState) enabled() bool { return !s.m.shuttingDown && !s.blocked() && !s.failed }
 
 // displayState is the state shown to users.
 func (s *placementState) displayState() State {
 	switch {
 	case s.current != nil:
 		return s.current.state
-	case s.GPU != "" && s.m.gpus[s.GPU].quarantined:
+	case s.GPU != "" && s.m.gpus[s.GPU].Quarantined:
 		return Quarantined
 	case s.blocked():
 		return Drained
@@ -125,7 +123,7 @@ func (s *placementState) logState() {
 	if state == s.state {
 		return
 	}
-	args := []any{"replica", s.Name, "state", state.String(), "was", s.state.String(), "after", (s.m.now - s.since).String()}
+	args := []any{"replica", s.Name, "state", state, "was", s.state, "after", (s.m.now - s.since).String()}
 	reason := s.reason
 	if s.current != nil {
 		reason = s.current.reason
@@ -134,14 +132,15 @@ func (s *placementState) logState() {
 	if reason != "" && state != Ready {
 		args = append(args, "reason", reason)
 	}
+	level := slog.LevelInfo
 	switch state {
 	case Failed, Stuck:
-		s.m.log.Error("replica "+state.String(), append(args, "log", s.logs)...)
+		level = slog.LevelError
+		args = append(args, "log", s.logs)
 	case Backoff, Unready, Quarantined:
-		s.m.log.Warn("replica "+state.String(), args...)
-	default:
-		s.m.log.Info("replica "+state.String(), args...)
+		level = slog.LevelWarn
 	}
+	s.m.log.Log(context.Background(), level, "replica "+string(state), args...)
 	s.state, s.since = state, s.m.now
 }
 
@@ -150,7 +149,11 @@ func (s *placementState) recordEnd(r *replica) {
 	s.reason = r.reason
 	switch r.cause {
 	case endFailure, endGPULost:
-		s.recordFailure()
+		s.failures = slices.DeleteFunc(append(s.failures, s.m.now), func(at time.Duration) bool {
+			return s.m.now-at > s.m.cfg.Restart.Window
+		})
+		s.failed = s.failed || len(s.failures) > s.m.cfg.Restart.Failures
+		fallthrough
 	case endUnresponsive:
 		s.tries++
 		s.retryAt = s.m.now + s.backoff(s.tries)
@@ -164,28 +167,12 @@ func (s *placementState) recordEnd(r *replica) {
 	}
 }
 
-func (s *placementState) recordFailure() {
-	r := s.m.cfg.Restart
-	s.tries++
-	s.failures = append(s.failures, s.m.now)
-	for len(s.failures) > 0 && s.m.now-s.failures[0] > r.Window {
-		s.failures = s.failures[1:]
-	}
-	if len(s.failures) > r.Failures {
-		s.failed = true
-	}
-	s.retryAt = s.m.now + s.backoff(s.tries)
-}
-
 // backoff is the wait before a restart: it doubles with each try, with ±20 % jitter so that replicas that failed
 // together do not restart together.
 func (s *placementState) backoff(try int) time.Duration {
 	r := s.m.cfg.Restart
 	d := r.MinBackoff
-	for range try - 1 {
-		if d >= r.MaxBackoff {
-			break
-		}
+	for n := 1; n < try && d < r.MaxBackoff; n++ {
 		d *= 2
 	}
 	d = min(d, r.MaxBackoff)
@@ -218,6 +205,6 @@ func (s *placementState) removeReplica(r *replica) {
 	}
 	if r.cause == endFailure || r.cause == endUnresponsive || r.cause == endFatal {
 		s.logs = r.logs
+		s.m.replicaFailed(s, r)
 	}
-	s.m.rolloutReplicaEnded(s, r)
 }

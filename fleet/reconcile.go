@@ -9,7 +9,7 @@ import (
 	"fovea/internal/exitcode"
 )
 
-func (m *machine) listed(o listed) {
+func (o listed) apply(m *machine) {
 	m.listPending = false
 	if m.listDue <= o.since { // otherwise another list was requested meanwhile
 		m.listDue = m.now + m.cfg.Engine.Resync
@@ -25,16 +25,14 @@ func (m *machine) listed(o listed) {
 		return
 	case before != nil:
 		m.log.Info("Docker engine reachable again")
-		m.retryStuck()
-		m.resetUnready()
+		m.engineRecovered()
 	}
 	if !m.adopted {
 		m.adopt(o.containers)
 		return
 	}
 	for _, r := range m.replicas() {
-		at := slices.IndexFunc(o.containers, func(c container) bool { return c.id == r.container })
-		if at < 0 {
+		if !slices.ContainsFunc(o.containers, func(c container) bool { return c.id == r.container }) {
 			r.vanished(o.since)
 		}
 	}
@@ -43,19 +41,14 @@ func (m *machine) listed(o listed) {
 	}
 }
 
-// retryStuck retries the removal of stuck replicas once the engine is reachable again.
-func (m *machine) retryStuck() {
+// engineRecovered retries the removal of stuck replicas, and restarts health.unready for those that may have been
+// unreachable only because the engine was.
+func (m *machine) engineRecovered() {
 	for _, r := range m.replicas() {
-		if r.state == Stuck {
+		switch r.state {
+		case Stuck:
 			r.since = m.now - stuckRetry
-		}
-	}
-}
-
-// resetUnready restarts health.unready for replicas that may have been unreachable only because the engine was.
-func (m *machine) resetUnready() {
-	for _, r := range m.replicas() {
-		if r.state == Unready {
+		case Unready:
 			r.since, r.livenessFailures = m.now, 0
 		}
 	}
@@ -84,9 +77,9 @@ func (m *machine) seen(c container, since time.Duration) {
 	}
 }
 
-// removedUnplaced applies the result of removing a container without a placement. If it failed, the next list finds the
-// container again.
-func (m *machine) removedUnplaced(o removedUnplaced) {
+// apply applies the result of removing a container without a placement. If it failed, the next list finds the container
+// again.
+func (o removedUnplaced) apply(m *machine) {
 	delete(m.unplaced, o.id)
 	if o.err != nil {
 		m.log.Warn("cannot remove container without a placement", "container", o.id, "error", o.err.Error())
@@ -137,15 +130,10 @@ func (m *machine) adopt(containers []container) {
 	m.adopted, m.dirty = true, true
 	m.assignGenerations(containers)
 	// The active deployment first: if a placement has two containers, that one is known to work.
-	slices.SortFunc(containers, func(a, b container) int {
-		switch aActive, bActive := a.generation == m.active.Generation, b.generation == m.active.Generation; {
-		case aActive == bActive:
-			return cmp.Compare(a.name, b.name)
-		case aActive:
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(containers, func(a, b container) int { return cmp.Compare(a.name, b.name) })
+	isActive := func(c container) bool { return c.generation == m.active.Generation }
+	others := slices.DeleteFunc(slices.Clone(containers), isActive)
+	containers = append(slices.DeleteFunc(containers, func(c container) bool { return !isActive(c) }), others...)
 	for _, s := range m.placements {
 		s.deployment = m.active
 		for _, c := range containers {
@@ -158,9 +146,7 @@ func (m *machine) adopt(containers []container) {
 		m.seen(c, m.now)
 	}
 	if m.failed == "" && (m.target != nil || slices.ContainsFunc(m.placements, (*placementState).outdated)) {
-		if m.target == nil {
-			m.target = m.active
-		}
+		m.target = cmp.Or(m.target, m.active)
 		m.roll = &rollout{target: m.target}
 	}
 	if m.shuttingDown {
@@ -171,15 +157,11 @@ func (m *machine) adopt(containers []container) {
 // adoptedProbed reports whether all adopted replicas have been probed once. Until then the gateway does not serve: it
 // would reject connections that wait for it since the previous supervisor stopped.
 func (m *machine) adoptedProbed() bool {
-	for _, r := range m.replicas() {
-		if r.state == Starting && r.probeDue == 0 {
-			return false
-		}
-	}
-	return m.adopted
+	return m.adopted && !slices.ContainsFunc(m.replicas(), func(r *replica) bool { return r.state == Starting && r.probeDue == 0 })
 }
 
-// assignGenerations gives a deployment a new generation if it has none, or if other containers already use it.
+// assignGenerations gives a deployment the highest generation of its containers if it has none, or a new one if there
+// are none or containers of another deployment use it.
 func (m *machine) assignGenerations(containers []container) {
 	highest := 0
 	for _, c := range containers {
@@ -189,53 +171,37 @@ func (m *machine) assignGenerations(containers []container) {
 		if d == nil {
 			continue
 		}
-		if d.Generation == 0 {
-			d.Generation = m.existingGeneration(d, containers)
+		own, others := m.generations(d, containers)
+		if d.Generation == 0 && len(own) > 0 {
+			d.Generation = slices.Max(own)
 		}
-		if d.Generation == 0 || m.generationTaken(d, containers) {
+		if d.Generation == 0 || slices.Contains(others, d.Generation) {
 			d.Generation = highest + 1
 		}
 		highest = max(highest, d.Generation)
 	}
 }
 
-// existingGeneration returns the highest generation of a deployment's containers, or 0 if there are none.
-func (m *machine) existingGeneration(d *Deployment, containers []container) int {
-	generation := 0
-	m.eachPlaced(containers, func(c container, p Placement) {
-		if d.hash(m.cfg.Name, p) == c.hash {
-			generation = max(generation, c.generation)
-		}
-	})
-	return generation
-}
-
-// generationTaken reports whether containers of another deployment use a deployment's generation.
-func (m *machine) generationTaken(d *Deployment, containers []container) bool {
-	taken := false
-	m.eachPlaced(containers, func(c container, p Placement) {
-		taken = taken || c.generation == d.Generation && d.hash(m.cfg.Name, p) != c.hash
-	})
-	return taken
-}
-
-// eachPlaced calls f for each container that has a placement.
-func (m *machine) eachPlaced(containers []container, f func(container, Placement)) {
-	for _, c := range containers {
-		for _, s := range m.placements {
-			if c.placement == s.Name {
-				f(c, s.Placement)
+// generations returns the generations of placed containers: of a deployment's own, and of the others.
+func (m *machine) generations(d *Deployment, containers []container) (own, others []int) {
+	for _, s := range m.placements {
+		hash := d.hash(m.cfg.Name, s.Placement)
+		for _, c := range containers {
+			switch {
+			case c.placement != s.Name:
+			case c.hash == hash:
+				own = append(own, c.generation)
+			default:
+				others = append(others, c.generation)
 			}
 		}
 	}
+	return own, others
 }
 
 func (s *placementState) adopt(c container) {
-	s.m.lastInstance++
-	r := &replica{
-		m: s.m, instanceID: s.m.lastInstance, placement: s, generation: c.generation, id: replicaID(s.Name, c.generation), name: c.name, container: c.id,
-		url: c.url, state: Starting, since: s.m.now, startedAt: s.m.now, createdAt: s.m.now,
-	}
+	r := s.newReplica(Starting, c.generation)
+	r.name, r.container, r.url, r.createdAt = c.name, c.id, c.url, s.m.now
 	for _, d := range []*Deployment{s.m.active, s.m.target} {
 		if d != nil && d.Generation == c.generation && d.hash(s.m.cfg.Name, s.Placement) == c.hash {
 			r.deployment = d

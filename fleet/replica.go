@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,13 +33,12 @@ type replica struct {
 	container  string // container ID, once known
 	url        string
 
-	state      State
-	since      time.Duration
-	startedAt  time.Duration
-	createdAt  time.Duration // when its container was known to exist
-	readySince time.Duration
-	reason     string
-	logs       []string
+	state     State
+	since     time.Duration
+	startedAt time.Duration
+	createdAt time.Duration // when its container was known to exist
+	reason    string
+	logs      []string
 
 	op    op
 	opDue time.Duration // deadline of the operation
@@ -64,7 +65,7 @@ func (r *replica) setState(s State) {
 	}
 	r.state, r.since = s, r.now()
 	if s == Ready {
-		r.readySince, r.everReady, r.reason, r.readinessFailures, r.canaryFailures = r.now(), true, "", 0, 0
+		r.everReady, r.reason, r.readinessFailures, r.canaryFailures = true, "", 0, 0
 		r.canaryDue = r.now() + r.m.cfg.Health.Canary
 		r.record = record{good: r.record.good, bad: r.record.bad, gateway: r.record.gateway, lightLoad: true}
 	}
@@ -88,7 +89,7 @@ func (r *replica) tick() {
 			return
 		}
 	case Ready:
-		r.placement.noteReady(r.now() - r.readySince)
+		r.placement.noteReady(r.now() - r.since)
 		r.runCanary()
 	case Stuck:
 		if r.op == opNone && r.now()-r.since >= stuckRetry {
@@ -119,18 +120,17 @@ func (r *replica) runCanary() {
 
 // overdue abandons the operation in progress; a late result is ignored.
 func (r *replica) overdue() {
-	switch r.op {
+	abandoned := r.op
+	r.op = opNone
+	switch abandoned {
 	case opCreate:
-		r.op = opNone
 		if r.cause != notEnding {
 			r.remove()
 		}
 		r.end(endEngineError, "engine timed out creating the container")
 	case opDrain:
-		r.op = opNone
 		r.remove()
 	case opRemove:
-		r.op = opNone
 		r.setState(Stuck)
 	case opNone:
 	}
@@ -149,7 +149,7 @@ func (r *replica) end(how endCause, reason string) {
 		r.setState(Stopping) // removed once its container is known
 	case how == endPlanned && r.state == Unready, (how == endPlanned || how == endGPULost) && r.state == Ready:
 		limit := r.m.cfg.Health.Drain
-		if r.placement.blocked() && r.m.gpus[r.placement.GPU].quarantined {
+		if r.placement.blocked() && r.m.gpus[r.placement.GPU].Quarantined {
 			limit = quarantineDrainLimit
 		}
 		r.setState(Draining)
@@ -168,12 +168,8 @@ func (r *replica) remove() {
 	if r.cause == endPlanned {
 		grace = r.m.cfg.Stop
 	}
-	ref := r.container
-	if ref == "" {
-		ref = r.name
-	}
 	r.startOp(opRemove, grace+2*r.m.cfg.Engine.Timeout+callSlack)
-	r.m.do(remove{r.instanceID, ref, grace})
+	r.m.do(remove{r.instanceID, cmp.Or(r.container, r.name), grace})
 }
 
 func (r *replica) created(o created) {
@@ -224,12 +220,9 @@ func (r *replica) removed(o removed) {
 
 // gone ends the replica.
 func (r *replica) gone() {
-	m := r.m
-	for i, orphan := range m.orphans {
-		if orphan == r {
-			m.orphans = append(m.orphans[:i:i], m.orphans[i+1:]...)
-			return
-		}
+	if slices.Contains(r.m.orphans, r) {
+		r.m.orphans = slices.DeleteFunc(r.m.orphans, func(orphan *replica) bool { return orphan == r })
+		return
 	}
 	r.placement.removeReplica(r)
 }

@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -49,19 +51,18 @@ func (m *machine) deploy(d Deployment) error {
 
 // advance continues the rollout as far as possible.
 func (m *machine) advance() {
-	for m.roll != nil {
-		if m.roll.index == len(m.placements) {
-			if m.roll.verified == 0 {
-				m.roll.fail(m, m.placements[0], "no placement is available")
-				return
-			}
-			m.log.Info("rollout complete", "generation", m.roll.target.Generation)
-			m.active, m.target, m.failed, m.roll, m.dirty = m.roll.target, nil, "", nil, true
-			return
-		}
+	for m.roll != nil && m.roll.index < len(m.placements) {
 		if !m.roll.step(m, m.placements[m.roll.index]) {
 			return
 		}
+	}
+	switch r := m.roll; {
+	case r == nil:
+	case r.verified == 0:
+		r.fail(m, m.placements[0], "no placement is available")
+	default:
+		m.log.Info("rollout complete", "generation", r.target.Generation)
+		m.active, m.target, m.failed, m.roll, m.dirty = r.target, nil, "", nil, true
 	}
 }
 
@@ -85,21 +86,15 @@ func (r *rollout) step(m *machine, s *placementState) bool {
 
 // await waits for the new replica in place of the old one. If the old one is stuck, the placement is skipped.
 func (r *rollout) await(m *machine, s *placementState) bool {
-	isNew := s.current != nil && s.current.generation == r.target.Generation
-	switch {
+	switch isNew := s.current != nil && s.current.generation == r.target.Generation; {
 	case isNew && s.current.verified():
-		return r.finishPlacement()
-	case s.current != nil && !isNew && s.current.state == Stuck:
+		r.verified++
+		return r.nextPlacement()
+	case !isNew && s.stuck():
 		return r.skip(s)
 	}
 	r.checkDeadline(m, s)
 	return false
-}
-
-// finishPlacement ends a placement at which the new replica is verified.
-func (r *rollout) finishPlacement() bool {
-	r.verified++
-	return r.nextPlacement()
 }
 
 func (r *rollout) nextPlacement() bool {
@@ -121,7 +116,7 @@ func (r *rollout) skip(s *placementState) bool {
 // choose decides how the placement's replica is replaced.
 func (r *rollout) choose(m *machine, s *placementState) bool {
 	r.previous = s.deployment
-	if s.blocked() || s.current != nil && s.current.state == Stuck {
+	if s.blocked() || s.stuck() {
 		return r.skip(s)
 	}
 	if s.current != nil && s.current.cause != notEnding {
@@ -136,7 +131,7 @@ func (r *rollout) choose(m *machine, s *placementState) bool {
 		s.deployment = r.target
 		r.phase = phaseAlone
 	case s.current != nil && s.current.state == Ready && m.startFirst(s):
-		s.next = s.newReplica(r.target)
+		s.next = s.createReplica(r.target)
 		r.phase = phaseVerify
 	default:
 		s.deployment = r.target
@@ -174,7 +169,7 @@ func (r *rollout) verifyNext(m *machine, s *placementState) bool {
 
 // promote waits until the old replica is gone. If it is stuck, it becomes an orphan.
 func (r *rollout) promote(m *machine, s *placementState) bool {
-	if s.current != nil && s.current.state == Stuck {
+	if s.stuck() {
 		m.orphans = append(m.orphans, s.current)
 		s.current = nil
 	}
@@ -182,12 +177,13 @@ func (r *rollout) promote(m *machine, s *placementState) bool {
 		return false
 	}
 	s.current, s.next = s.next, nil
-	return r.finishPlacement()
+	r.verified++
+	return r.nextPlacement()
 }
 
 // verified reports whether the replica has been ready for rollout.monitor.
 func (r *replica) verified() bool {
-	return r.state == Ready && r.now()-r.readySince >= r.m.cfg.Rollout.Monitor
+	return r.state == Ready && r.now()-r.since >= r.m.cfg.Rollout.Monitor
 }
 
 // checkDeadline fails the rollout if the new replica has not proved itself in time.
@@ -196,10 +192,7 @@ func (r *rollout) checkDeadline(m *machine, s *placementState) {
 		return
 	}
 	reason := "the new replica was not ready for rollout.monitor, " + m.cfg.Rollout.Monitor.String()
-	fresh := s.next
-	if fresh == nil {
-		fresh = s.current
-	}
+	fresh := cmp.Or(s.next, s.current)
 	if fresh == nil || fresh.container == "" || fresh.cause == endEngineError {
 		reason = s.reason // The engine could not create it.
 	}
@@ -209,13 +202,10 @@ func (r *rollout) checkDeadline(m *machine, s *placementState) {
 	r.fail(m, s, reason)
 }
 
-// rolloutReplicaEnded fails the rollout if the replica is the new one of its current placement.
-func (m *machine) rolloutReplicaEnded(s *placementState, gone *replica) {
+// replicaFailed fails the rollout if the replica is the new one of its current placement.
+func (m *machine) replicaFailed(s *placementState, gone *replica) {
 	r := m.roll
-	if r == nil || r.index >= len(m.placements) || m.placements[r.index] != s || gone.generation != r.target.Generation {
-		return
-	}
-	if gone.cause == endFailure || gone.cause == endUnresponsive || gone.cause == endFatal {
+	if r != nil && r.index < len(m.placements) && m.placements[r.index] == s && gone.generation == r.target.Generation {
 		r.fail(m, s, gone.reason)
 	}
 }
@@ -259,12 +249,7 @@ func (m *machine) startFirst(s *placementState) bool {
 	if memory == nil {
 		return false
 	}
-	there := uint64(0)
-	for _, r := range m.replicas() {
-		if r.placement.Device == s.Device && r.state == Ready {
-			there++
-		}
-	}
-	one := memory.Used / max(there, 1) // upper bound for one replica: other programs may use the GPU too
+	there := slices.DeleteFunc(m.serving(), func(r *replica) bool { return r.placement.Device != s.Device })
+	one := memory.Used / uint64(max(len(there), 1)) // upper bound for one replica: other programs may use the GPU too
 	return memory.Used+one <= memory.Total/100*95
 }

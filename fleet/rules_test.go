@@ -206,8 +206,8 @@ func TestGPUEvents(t *testing.T) {
 			w.queue = append(w.queue, pending{w.now, gpuEvent{c.event, time.Unix(1, 0)}})
 			w.wait(200 * time.Millisecond)
 			g := w.m.gpus["GPU-1"]
-			if g.quarantined != c.quarantined || g.manual != c.manual {
-				t.Fatalf("quarantined %v, manual %v", g.quarantined, g.manual)
+			if g.Quarantined != c.quarantined || g.Manual != c.manual {
+				t.Fatalf("quarantined %v, manual %v", g.Quarantined, g.Manual)
 			}
 			if want := map[bool]int{true: 1, false: 2}[c.quarantined]; len(w.m.serving()) != want {
 				t.Errorf("%d replicas are serving, want %d", len(w.m.serving()), want)
@@ -217,13 +217,13 @@ func TestGPUEvents(t *testing.T) {
 			}
 			w.restart(w.m.persistentState()) // The quarantine is saved.
 			for i := range 3 {
-				if w.m.gpus["GPU-1"].quarantined != true {
+				if w.m.gpus["GPU-1"].Quarantined != true {
 					t.Fatalf("released after %d probes", i)
 				}
 				w.readGPUs()
 				w.wait(2 * time.Second)
 			}
-			if w.m.gpus["GPU-1"].quarantined != c.manual {
+			if w.m.gpus["GPU-1"].Quarantined != c.manual {
 				t.Errorf("after three probes quarantined is %v, manual %v", !c.manual, c.manual)
 			}
 		})

@@ -1,52 +1,23 @@
 package fleet
 
-import "fmt"
-
 // State is the state of a placement, and of its replica while there is one.
-type State int
+type State string
 
 // The states.
 const (
-	Waiting     State = iota // no replica yet
-	Creating                 // the container is being created
-	Starting                 // the container is running and has not been ready yet
-	Ready                    // receives requests
-	Unready                  // alive and ready before, but not now; receives no requests
-	Draining                 // finishes accepted requests and receives no new ones
-	Stopping                 // the container is being stopped and removed
-	Backoff                  // waits for its next restart
-	Failed                   // not restarted until a rollout or resume
-	Stuck                    // the engine could not stop or remove the container; retried from time to time
-	Quarantined              // its GPU is quarantined
-	Drained                  // its GPU was drained manually
+	Waiting     State = "waiting"     // no replica yet
+	Creating    State = "creating"    // the container is being created
+	Starting    State = "starting"    // the container is running and has not been ready yet
+	Ready       State = "ready"       // receives requests
+	Unready     State = "unready"     // alive and ready before, but not now; receives no requests
+	Draining    State = "draining"    // finishes accepted requests and receives no new ones
+	Stopping    State = "stopping"    // the container is being stopped and removed
+	Backoff     State = "backoff"     // waits for its next restart
+	Failed      State = "failed"      // not restarted until a rollout or resume
+	Stuck       State = "stuck"       // the engine could not stop or remove the container; retried from time to time
+	Quarantined State = "quarantined" // its GPU is quarantined
+	Drained     State = "drained"     // its GPU was drained manually
 )
-
-var stateNames = [...]string{
-	"waiting", "creating", "starting", "ready", "unready", "draining", "stopping", "backoff", "failed", "stuck",
-	"quarantined", "drained",
-}
-
-// String returns the name of the state, in lower case.
-func (s State) String() string {
-	if s < 0 || int(s) >= len(stateNames) {
-		return fmt.Sprintf("State(%d)", int(s))
-	}
-	return stateNames[s]
-}
-
-// MarshalText implements encoding.TextMarshaler.
-func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *State) UnmarshalText(text []byte) error {
-	for i, name := range stateNames {
-		if name == string(text) {
-			*s = State(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("unknown state %q", text)
-}
 
 // endCause is why a replica is being terminated.
 type endCause int

@@ -67,7 +67,9 @@ type GPUStatus struct {
 
 // status returns the status without what only the Supervisor knows.
 func (m *machine) status() Status {
-	s := Status{Name: m.cfg.Name, Wanted: len(m.placements), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{}}
+	s := Status{
+		Name: m.cfg.Name, Wanted: len(m.placements), Ready: len(m.serving()), GPUs: []GPUStatus{}, Problems: []string{}, Replicas: []ReplicaStatus{},
+	}
 	if m.active != nil {
 		s.Image, s.Version, s.Generation = m.active.Image, m.active.Version, m.active.Generation
 	}
@@ -79,11 +81,6 @@ func (m *machine) status() Status {
 	}
 	for _, r := range m.orphans {
 		s.Replicas = append(s.Replicas, r.status())
-	}
-	for _, r := range s.Replicas {
-		if r.State == Ready {
-			s.Ready++
-		}
 	}
 	for _, g := range m.sortedGPUs() {
 		s.GPUs = append(s.GPUs, g.status())
@@ -148,16 +145,16 @@ func (r *replica) status() ReplicaStatus {
 
 func (g *gpuState) status() GPUStatus {
 	s := GPUStatus{
-		UUID: g.uuid, Index: g.index, Name: g.device.Name, State: "ok", Utilization: g.device.Utilization,
+		UUID: g.GPU, Index: g.Index, Name: g.device.Name, State: "ok", Utilization: g.device.Utilization,
 		Temperature: g.device.Temperature, ECC: g.device.ECCVolatile,
 	}
 	if g.device.Memory != nil {
 		s.MemoryUsed, s.MemoryTotal = g.device.Memory.Used, g.device.Memory.Total
 	}
 	switch {
-	case g.quarantined:
-		s.State, s.Reason, s.Passed, s.Manual, s.Since = "quarantined", g.reason, g.passed, g.manual, &g.since
-	case g.drained:
+	case g.Quarantined:
+		s.State, s.Reason, s.Passed, s.Manual, s.Since = "quarantined", g.Reason, g.passed, g.Manual, &g.Since
+	case g.Drained:
 		s.State = "drained"
 	}
 	return s

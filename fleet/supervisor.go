@@ -101,9 +101,7 @@ func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, er
 	if err != nil {
 		return nil, err
 	}
-	if s.prober, err = newProber(cfg.Health.Timeout); err != nil {
-		return nil, err
-	}
+	s.prober = newProber(cfg.Health.Timeout)
 	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, placements, saved, s.log, random)
@@ -119,14 +117,14 @@ func (s *Supervisor) release() {
 // wanted applies the configured deployment to the saved state. If the image is missing, the previous deployment stays.
 func (s *Supervisor) wanted(ctx context.Context, saved *persistentState) error {
 	d, err := s.deployment(ctx, s.cfg)
-	if err != nil && saved.Active == nil {
+	switch {
+	case err == nil:
+		saved.setWanted(d)
+	case saved.Active == nil:
 		return err
-	}
-	if err != nil {
+	default:
 		s.log.Error("configured image unavailable; keeping the previous deployment", "error", err.Error())
-		return nil
 	}
-	saved.setWanted(d)
 	return nil
 }
 
@@ -227,13 +225,8 @@ func (s *Supervisor) loop(ctx context.Context, ended <-chan error) error {
 func (s *Supervisor) now() time.Duration { return time.Since(s.start) } // monotonic: wall-clock jumps have no effect
 
 func (s *Supervisor) step(ctx context.Context, seen []observation) {
-	for drained := false; !drained; {
-		select {
-		case o := <-s.inbox:
-			seen = append(seen, o)
-		default:
-			drained = true
-		}
+	for range len(s.inbox) {
+		seen = append(seen, <-s.inbox)
 	}
 	if s.now()-s.trafficReadAt >= trafficEvery {
 		s.trafficReadAt = s.now()
@@ -246,7 +239,7 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 		s.startServing = nil
 	}
 	for _, a := range actions {
-		s.work.Go(func() { s.perform(ctx, a) })
+		s.work.Go(func() { s.post(ctx, a.perform(ctx, s)) })
 	}
 	s.save()
 }

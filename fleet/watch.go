@@ -11,36 +11,49 @@ import (
 // resubscribe is the wait after the engine's event stream broke off.
 const resubscribe = time.Second
 
-// post sends an observation to the loop.
+// post sends an observation to the loop, unless the context has ended: then it may be a canceled call's.
 func (s *Supervisor) post(ctx context.Context, o observation) {
+	if ctx.Err() != nil {
+		return
+	}
 	select {
 	case s.inbox <- o:
 	case <-ctx.Done():
 	}
 }
 
-// perform performs an action and posts its result.
-func (s *Supervisor) perform(ctx context.Context, a action) {
-	switch a := a.(type) {
-	case create:
-		s.post(ctx, s.executor.create(ctx, a))
-	case remove:
-		s.post(ctx, s.executor.remove(ctx, a))
-	case removeUnplaced:
-		s.post(ctx, removedUnplaced{a.id, s.executor.remove(ctx, remove{ref: a.id, grace: a.grace}).err})
-	case probe:
-		s.post(ctx, s.prober.probe(ctx, a, s.cfg.Health.Timeout))
-	case predict:
-		s.post(ctx, s.prober.predict(ctx, a))
-	case drain:
-		limited, cancel := context.WithTimeout(ctx, a.limit)
-		defer cancel()
-		s.post(ctx, drained{a.instanceID, s.gateway.Balancer().Drain(limited, a.id)})
-	case listContainers:
-		s.post(ctx, s.executor.list(ctx, s.now()))
-	case readGPUs:
-		s.readGPUs(ctx)
-	}
+func (a create) perform(ctx context.Context, s *Supervisor) observation {
+	return s.executor.create(ctx, a)
+}
+func (a remove) perform(ctx context.Context, s *Supervisor) observation {
+	return s.executor.remove(ctx, a)
+}
+func (a predict) perform(ctx context.Context, s *Supervisor) observation {
+	return s.prober.predict(ctx, a)
+}
+
+func (a removeUnplaced) perform(ctx context.Context, s *Supervisor) observation {
+	return removedUnplaced{a.id, s.executor.remove(ctx, remove{ref: a.id, grace: a.grace}).err}
+}
+
+func (a probe) perform(ctx context.Context, s *Supervisor) observation {
+	return s.prober.probe(ctx, a, s.cfg.Health.Timeout)
+}
+
+func (a drain) perform(ctx context.Context, s *Supervisor) observation {
+	limited, cancel := context.WithTimeout(ctx, a.limit)
+	defer cancel()
+	return drained{a.instanceID, s.gateway.Balancer().Drain(limited, a.id)}
+}
+
+func (listContainers) perform(ctx context.Context, s *Supervisor) observation {
+	return s.executor.list(ctx, s.now())
+}
+
+func (readGPUs) perform(ctx context.Context, s *Supervisor) observation {
+	since := s.now()
+	found, err := s.deps.GPUs.Inventory(ctx)
+	return inventory{since: since, devices: found.Devices, wall: time.Now(), err: err}
 }
 
 // watchEngine follows the engine's events. It lists all containers whenever it subscribes.
@@ -97,19 +110,11 @@ func (s *Supervisor) pollGPUs(ctx context.Context) {
 	ticker := time.NewTicker(s.cfg.GPU.Poll)
 	defer ticker.Stop()
 	for {
-		s.readGPUs(ctx)
+		s.post(ctx, readGPUs{}.perform(ctx, s))
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-	}
-}
-
-func (s *Supervisor) readGPUs(ctx context.Context) {
-	since := s.now()
-	found, err := s.deps.GPUs.Inventory(ctx)
-	if ctx.Err() == nil {
-		s.post(ctx, inventory{since: since, devices: found.Devices, wall: time.Now(), err: err})
 	}
 }

@@ -201,6 +201,19 @@ func TestOneValueFails(t *testing.T) {
 	}
 }
 
+// A GPU that is lost while it is read is asked for nothing more.
+func TestLossDuringARead(t *testing.T) {
+	device := &mock.Device{
+		GetUUIDFunc: func() (string, nvml.Return) { return "GPU-m", nvml.SUCCESS },
+		GetNameFunc: func() (string, nvml.Return) { return "", nvml.ERROR_GPU_IS_LOST },
+	}
+	n := newNVML(&mock.Interface{DeviceGetHandleByIndexFunc: func(int) (nvml.Device, nvml.Return) { return device, nvml.SUCCESS }})
+	defer n.close()
+	if got := n.device(context.Background(), 0); got.UUID != "GPU-m" || !errors.Is(got.Err, ErrLost) {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestInventoryFromManyGoroutines(t *testing.T) {
 	f := simnvml.New(t, simnvml.Machine(2))
 	n := open(t, f, withTimeout(testTimeout))

@@ -47,14 +47,14 @@ func (e *Engine) Refresh(ctx context.Context) error {
 		return err
 	}
 	defer e.syncing.Release(1)
-	names, repoErr := e.names()
-	if err := e.list(names, repoErr); err != nil {
+	models, repoErr := e.read()
+	if err := e.list(models, repoErr); err != nil {
 		return err
 	}
-	for _, name := range names {
-		e.refreshModel(name)
+	for _, f := range models {
+		e.refreshModel(f)
 	}
-	// When the configuration names the models, folders in the wrong place matter only for these: see read.
+	// When the configuration names the models, folders in the wrong place matter only for these: see readModel.
 	if len(e.cfg.Models) == 0 {
 		misplaced := e.repo.Misplaced()
 		e.mu.Lock()
@@ -98,45 +98,47 @@ func (e *Engine) loadingVersions(required bool) (list []*version) {
 	return list
 }
 
-// names are the models to serve: those in the configuration, or all in the repository that have weights or errors. The
+// read reads the models to serve: those in the configuration, or all in the repository that have weights or errors. The
 // default model is included, so that it is reported when it is missing.
-func (e *Engine) names() (names []string, err error) {
+func (e *Engine) read() (models []found, err error) {
 	if len(e.cfg.Models) > 0 {
 		for _, m := range e.cfg.Models {
-			names = append(names, m.Name)
+			models = append(models, e.readModel(m.Name))
 		}
-		return names, nil
+		return models, nil
 	}
-	names, err = e.repo.Names()
-	names = slices.DeleteFunc(names, func(name string) bool {
-		entry, err := e.repo.Load(name)
-		return err == nil && len(entry.Versions)+len(entry.Unreadable) == 0 && entry.Misplaced() == ""
-	})
+	names, err := e.repo.Names()
 	if e.cfg.Default != "" && !slices.Contains(names, e.cfg.Default) && (err == nil || len(names) > 0) {
 		names = append(names, e.cfg.Default)
 	}
-	return names, err
+	for _, name := range names {
+		if f := e.readModel(name); !f.empty || name == e.cfg.Default {
+			models = append(models, f)
+		}
+	}
+	return models, err
 }
 
-// list sets the names of the models and unloads other models, unless the repository cannot be read at all.
-func (e *Engine) list(names []string, repoErr error) error {
+// list sets which models are served and unloads others, unless the repository cannot be read at all.
+func (e *Engine) list(models []found, repoErr error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.repoErr = repoErr
-	if len(names) == 0 && repoErr != nil {
+	if len(models) == 0 && repoErr != nil {
 		return repoErr
 	}
 	if e.closed {
 		return errors.New("the engine is closed")
 	}
-	e.order, e.listed = names, true
-	for _, name := range names {
-		if e.models[name] == nil {
-			e.models[name] = &model{name: name}
+	e.order, e.listed = nil, true
+	for _, f := range models {
+		e.order = append(e.order, f.name)
+		if e.models[f.name] == nil {
+			e.models[f.name] = &model{name: f.name}
 		}
 	}
 	for name, m := range e.models {
-		if !slices.Contains(names, name) {
+		if !slices.Contains(e.order, name) {
 			m.wanted, m.err, m.unreadable = nil, nil, nil
 			e.updateServed(m)
 		}
@@ -144,22 +146,21 @@ func (e *Engine) list(names []string, repoErr error) error {
 	return nil
 }
 
-// refreshModel reads one model from the repository and starts to load its new versions.
-func (e *Engine) refreshModel(name string) {
-	found := e.read(name)
+// refreshModel starts to load a model's new versions.
+func (e *Engine) refreshModel(f found) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m := e.models[name]
-	m.err, m.unreadable = found.err, found.unreadable
-	if e.closed || found.err != nil && !found.gone || found.entry == nil && found.unreadable != nil {
+	m := e.models[f.name]
+	m.err, m.unreadable = f.err, f.unreadable
+	if e.closed || f.err != nil && !f.gone || f.entry == nil && f.unreadable != nil {
 		return // loaded versions are kept
 	}
-	m.wanted = found.wanted
-	for _, w := range found.wanted {
+	m.wanted = f.wanted
+	for _, w := range f.wanted {
 		if m.attempted(w) {
 			continue
 		}
-		v := newVersion(e.loads, e.shared, found.entry, w)
+		v := newVersion(e.loads, e.shared, f.entry, w)
 		m.versions = append(m.versions, v)
 		e.work.Go(func() { e.load(m, v) })
 	}
@@ -168,18 +169,21 @@ func (e *Engine) refreshModel(name string) {
 
 // found is a model in the repository.
 type found struct {
+	name       string
 	entry      *repository.Entry // nil if it cannot be read or is invalid
 	wanted     []wanted
+	empty      bool  // it has a definition and nothing that may be weights
 	gone       bool  // it is known not to exist, rather than to be invalid
 	err        error // why no version of it can be served
 	unreadable error // see model
 }
 
-// read loads a model's definition and the fingerprints of its versions.
-func (e *Engine) read(name string) (f found) {
+// readModel loads a model's definition and the fingerprints of its versions.
+func (e *Engine) readModel(name string) (f found) {
+	f.name = name
 	f.entry, f.err = e.repo.Load(name)
 	if errors.Is(f.err, repository.ErrUnreadable) {
-		return found{unreadable: f.err}
+		return found{name: name, unreadable: f.err}
 	}
 	if f.err != nil {
 		if f.gone = errors.Is(f.err, repository.ErrNotFound); f.gone {
@@ -190,7 +194,9 @@ func (e *Engine) read(name string) (f found) {
 	if all := f.entry.Serve(func(int) bool { return true }); len(all) == 0 {
 		f.gone = true
 		f.err = fmt.Errorf("there are no weights in %s", filepath.Join(f.entry.Dir, "<version>", "model.onnx"))
-		if misplaced := f.entry.Misplaced(); misplaced != "" {
+		misplaced := f.entry.Misplaced()
+		f.empty = misplaced == "" && len(f.entry.Versions)+len(f.entry.Unreadable) == 0
+		if misplaced != "" {
 			f.err = fmt.Errorf("%w, but there is %s", f.err, misplaced)
 		}
 	} else {

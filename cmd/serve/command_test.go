@@ -80,7 +80,7 @@ func TestPrintingCommands(t *testing.T) {
 	dir := newRepository(t)
 	for args, want := range map[string]string{
 		"version":     "fovea dev (revision ",
-		"--version":   "fovea dev (revision ",
+		"--version":   "serve version dev\n",
 		"config":      "max_image_bytes: 16MiB",
 		"models list": model + "   classification  1",
 		"models check " + model: model + " version 1: ready\n  device   cpu\n  task     classification, 1000 labels\n" +

@@ -115,7 +115,7 @@ func TestComposeServes(t *testing.T) {
 	}
 	check("models are mounted read-only", models)
 
-	outcome := c.escape(t)
+	outcome := c.escape(t, "attempts")
 	if outcome["write /models"] != "read-only file system" || outcome["execute from /tmp"] != "permission denied" {
 		t.Errorf("write /models: %q; execute from /tmp: %q", outcome["write /models"], outcome["execute from /tmp"])
 	}

@@ -93,7 +93,6 @@ func (a *attempt) outcome(res *http.Response, err error) reason {
 
 // send sends the request and waits for the response's headers.
 func (a *attempt) send(t *http.Transport, req *http.Request) (*http.Response, error) {
-	defer a.balancer.untrack(a)
 	a.ctx, a.cancel = context.WithCancelCause(req.Context())
 	a.balancer.track(a)
 	out := req.WithContext(httptrace.WithClientTrace(a.ctx, &httptrace.ClientTrace{
@@ -106,7 +105,12 @@ func (a *attempt) send(t *http.Transport, req *http.Request) (*http.Response, er
 	if a.body != nil {
 		out.Body = &stream{body: a.body}
 	}
-	return t.RoundTrip(out)
+	res, err := t.RoundTrip(out)
+	a.balancer.untrack(a)
+	if err == nil && errors.Is(context.Cause(a.ctx), errStalled) { // as its response began, which cannot be read any more
+		return nil, errors.Join(errStalled, res.Body.Close())
+	}
+	return res, err
 }
 
 // retryable reports whether another attempt may follow.

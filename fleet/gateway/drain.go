@@ -67,11 +67,12 @@ func (t *connTracker) waitFor(ctx context.Context, condition func() bool) {
 }
 
 // drain lets connections end with their next response for the lame-duck period, then closes the listeners and waits for the
-// requests in flight, as long as ctx allows.
+// requests in flight, as long as ctx allows. A response that began before did not announce the end of its connection, so the
+// client gets the lame-duck period from its end.
 func (t *connTracker) drain(ctx context.Context) {
 	lameDuck, cancel := context.WithTimeout(ctx, lameDuckPeriod)
 	defer cancel()
-	t.waitFor(lameDuck, func() bool { open, _ := t.Count(); return open == 0 })
+	t.waitFor(lameDuck, func() bool { open, _ := t.Count(lameDuckPeriod); return open == 0 })
 	t.close()
-	t.waitFor(ctx, func() bool { _, busy := t.Count(); return busy == 0 })
+	t.waitFor(ctx, func() bool { _, busy := t.Count(lameDuckPeriod); return busy == 0 })
 }

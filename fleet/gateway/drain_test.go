@@ -5,10 +5,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"fovea/internal/httpserver"
 )
 
 func TestShutdownLosesNoRequests(t *testing.T) {
@@ -27,11 +33,17 @@ func TestShutdownLosesNoRequests(t *testing.T) {
 			_ = first.Close()
 			defer inherited.Close()
 			stop := make(chan struct{})
-			client := &http.Client{Timeout: testTimeout, Transport: &http.Transport{DisableKeepAlives: !keeps, MaxIdleConnsPerHost: 8}}
+			var used sync.Map // when each connection was opened or had its last request
+			dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, address)
+				used.Store(c, time.Now())
+				return c, err
+			}
+			client := &http.Client{Timeout: testTimeout, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: !keeps, MaxIdleConnsPerHost: 8}}
 			defer client.CloseIdleConnections()
 			var clients sync.WaitGroup
 			for range 4 {
-				clients.Go(func() { keepPosting(t, client, "http://"+first.Addr().String(), stop) })
+				clients.Go(func() { keepPosting(t, client, &used, "http://"+first.Addr().String(), stop) })
 			}
 			for range 5 {
 				serveAWhile(t, inherited, replica, &hits)
@@ -44,19 +56,60 @@ func TestShutdownLosesNoRequests(t *testing.T) {
 	}
 }
 
-func keepPosting(t *testing.T, client *http.Client, url string, stop <-chan struct{}) {
-	f := fixture{client: client, url: url}
+// keepPosting posts until stop. A connection without a request for the lame-duck period may be closed without notice, and
+// a busy machine may delay a client that much: only then may a request be lost.
+func keepPosting(t *testing.T, client *http.Client, used *sync.Map, url string, stop <-chan struct{}) {
+	f := fixture{client: client}
 	for {
 		select {
 		case <-stop:
 			return
 		default:
 		}
-		if r := f.post("/predict", "an image"); r.err != nil || r.status != http.StatusOK {
+		var last any // when the connection's previous request began, or it was opened
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+			last, _ = used.Swap(info.Conn, time.Now())
+		}})
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/predict", strings.NewReader("an image"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r := f.do(req)
+		if since, ok := last.(time.Time); ok && r.status == 0 && time.Since(since) >= lameDuckPeriod {
+			continue
+		}
+		if r.status != http.StatusOK {
 			t.Errorf("a request was lost: %d %s %v", r.status, r.body, r.err)
 			return
 		}
 	}
+}
+
+// A connection whose response did not announce its end is kept for the lame-duck period after it.
+func TestDrainKeepsConnectionsThatJustBecameIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &http.Server{}
+		tracker := connTracker{Connections: httpserver.Watch(server)}
+		idle, active := &net.TCPConn{}, &net.TCPConn{}
+		server.ConnState(idle, http.StateIdle)
+		server.ConnState(active, http.StateActive)
+		var drained atomic.Bool
+		go func() {
+			tracker.drain(t.Context())
+			drained.Store(true)
+		}()
+		time.Sleep(10 * lameDuckPeriod)
+		server.ConnState(active, http.StateIdle)
+		time.Sleep(lameDuckPeriod * 9 / 10)
+		if synctest.Wait(); drained.Load() {
+			t.Error("a connection that has just become idle is not waited for")
+		}
+		time.Sleep(lameDuckPeriod)
+		if synctest.Wait(); !drained.Load() {
+			t.Error("idle connections are waited for after the lame-duck period")
+		}
+	})
 }
 
 // serveAWhile starts a gateway, lets it serve some requests and shuts it down.
@@ -75,7 +128,9 @@ func serveOn(t *testing.T, inherited *os.File, replica Replica) (end func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := New(Defaults(), slog.New(slog.DiscardHandler))
+	cfg := Defaults()
+	cfg.DialTimeout, cfg.StallTimeout = testTimeout, testTimeout // not reached on a busy machine
+	g := New(cfg, slog.New(slog.DiscardHandler))
 	if err := g.Balancer().Set([]Replica{replica}); err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,12 @@ func (rc *requestContext) clientFailed() bool {
 func (rc *requestContext) seal(w http.ResponseWriter) {
 	control := http.NewResponseController(w)
 	if rc.body != nil {
-		rc.body.seal(func() error { return control.SetReadDeadline(time.Unix(1, 0)) })
+		rc.body.seal(func() error {
+			if rc.admitted.Arrived() {
+				return nil // net/http waits for the client to disconnect: an expired deadline would look like that.
+			}
+			return control.SetReadDeadline(time.Unix(1, 0))
+		})
 	}
 	if rc.admitted.Arrived() {
 		_ = control.SetReadDeadline(time.Time{}) // fails if the connection is gone

@@ -6,12 +6,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"fovea/internal/admission"
 	"fovea/internal/apierror"
 )
 
@@ -362,5 +365,64 @@ func TestBodyMovesToTheNextAttempt(t *testing.T) {
 	}
 	if _, err := first.Read(buf); err == nil {
 		t.Error("an attempt that is over kept reading")
+	}
+}
+
+// The watch may find a backend unresponsive just as its response begins: the attempt has ended, and its response is not used.
+func TestAttemptEndedAsItsResponseBegins(t *testing.T) {
+	replica := server(t, "a", echo(new(atomic.Int64)))
+	transport := transport(Defaults())
+	defer transport.CloseIdleConnections()
+	for range 50 {
+		balancer := newBalancer(time.Now, func(string) {})
+		setReplicas(t, balancer, replica)
+		try := &attempt{balancer: balancer, backend: balancer.acquire()}
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() { try.cancel(errStalled) }})
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway/predict", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := try.send(transport, req)
+		why := try.outcome(res, err)
+		if res != nil {
+			_ = res.Body.Close()
+		}
+		if why != stalled {
+			t.Fatalf("outcome %q, %v", why, err)
+		}
+	}
+}
+
+// deadlines notes the read deadlines that are set.
+type deadlines struct {
+	http.ResponseWriter
+	set []time.Time
+}
+
+// SetReadDeadline is what http.ResponseController calls.
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
+// Once the body has arrived, net/http reads the connection to notice a disconnect. A deadline that expires then cancels the
+// connection's next request.
+func TestNoReadIsInterruptedAfterTheBody(t *testing.T) {
+	w := &deadlines{}
+	rc := &requestContext{body: newBody(http.NoBody, 0, nil, &budget{})}
+	var err error
+	rc.admitted, err = admission.New(Defaults().admissionLimits()).Admit("192.0.2.1:1", strings.NewReader("image"), 5, time.Minute, http.NewResponseController(w), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.admitted.Release()
+	if _, err := io.Copy(io.Discard, rc.admitted); err != nil || !rc.admitted.Arrived() {
+		t.Fatalf("the body has not arrived: %v", err)
+	}
+	rc.body.reading.Lock() // by a reader that has yet to return
+	time.AfterFunc(20*time.Millisecond, rc.body.reading.Unlock)
+	rc.seal(w)
+	if slices.ContainsFunc(w.set, func(d time.Time) bool { return !d.IsZero() && d.Before(time.Now()) }) {
+		t.Errorf("deadlines %v", w.set)
 	}
 }

@@ -303,7 +303,7 @@ func TestNoReplicaFailureFailsARequest(t *testing.T) {
 	well := []Replica{server(t, "well0", echo(&hits)), server(t, "well1", echo(&hits)), server(t, "well2", echo(&hits))}
 	bad := []Replica{raw(t, "bad0", misbehave(1)), goneReplica(t, "gone")}
 	f := start(t, func(c *Config) {
-		c.StallTimeout, c.ResponseTimeout, c.PoisonThreshold = time.Second, 5*time.Second, 0
+		c.StallTimeout, c.ResponseTimeout, c.DialTimeout, c.PoisonThreshold = 3*time.Second, 5*time.Second, testTimeout, 0
 	}, append(bad, well...)...)
 	var clients sync.WaitGroup
 	for client := range 6 {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // maxConnections bounds the client connections, for their memory.
@@ -34,6 +35,7 @@ type Connections struct {
 
 type connection struct {
 	state http.ConnState
+	since time.Time
 	idle  *list.Element // nil: has a request
 }
 
@@ -46,12 +48,13 @@ func watch(s *http.Server, limit int) *Connections {
 	return c
 }
 
-// Count returns the number of connections, and of those that have or may be about to send a request.
-func (c *Connections) Count() (open, busy int) {
+// Count returns the number of connections, and of those that have a request or may be about to send one: those that have not
+// been idle for a time.
+func (c *Connections) Count(idle time.Duration) (open, busy int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range c.all {
-		if one.state != http.StateIdle {
+		if one.state != http.StateIdle || time.Since(one.since) < idle {
 			busy++
 		}
 	}
@@ -72,7 +75,7 @@ func (c *Connections) update(conn net.Conn, state http.ConnState) net.Conn {
 	if e := c.all[conn].idle; e != nil {
 		c.idle.Remove(e)
 	}
-	now := connection{state: state}
+	now := connection{state: state, since: time.Now()}
 	switch state {
 	case http.StateClosed, http.StateHijacked:
 		delete(c.all, conn)

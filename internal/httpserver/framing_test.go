@@ -222,6 +222,22 @@ func TestLongestIdleConnectionIsClosed(t *testing.T) {
 	}
 }
 
+func TestCountedConnections(t *testing.T) {
+	c := watch(&http.Server{}, 8)
+	type conn struct{ net.Conn }
+	fresh, active, idle, closed := &conn{}, &conn{}, &conn{}, &conn{}
+	for _, one := range []net.Conn{fresh, active, idle, closed} {
+		c.changed(one, http.StateNew)
+	}
+	c.changed(active, http.StateActive)
+	c.changed(idle, http.StateActive)
+	c.changed(idle, http.StateIdle)
+	c.changed(closed, http.StateClosed)
+	if open, busy := c.Count(0); open != 3 || busy != 2 {
+		t.Errorf("%d connections are open and %d busy, want 3 and 2", open, busy)
+	}
+}
+
 func TestConnectionLimit(t *testing.T) {
 	if n := connectionLimit(); n < 16 || n > maxConnections {
 		t.Errorf("%d connections", n)

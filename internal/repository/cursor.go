@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"strconv"
@@ -18,23 +19,26 @@ type cursor struct {
 	wire  uint64 // of the field read last
 	value uint64 // of the field read last, where it is a varint
 
+	failed error // of ReadByte
+
 	window [32 << 10]byte
 	start  int64 // of the window in the file
 	filled int
 }
 
-// readByte returns the next byte. The end of the file is a *truncatedError.
-func (c *cursor) readByte() (byte, error) {
+// ReadByte returns the next byte. The end of the file is a *truncatedError.
+func (c *cursor) ReadByte() (byte, error) {
 	if c.at >= c.size {
-		return 0, &truncatedError{c.at + 1}
+		c.failed = &truncatedError{c.at + 1}
+		return 0, c.failed
 	}
 	if c.at < c.start || c.at >= c.start+int64(c.filled) {
 		n, err := c.r.ReadAt(c.window[:min(int64(len(c.window)), c.size-c.at)], c.at)
 		if n == 0 {
-			if err == nil || err == io.EOF { // it became shorter meanwhile
-				err = &truncatedError{c.size}
+			if c.failed = err; err == nil || err == io.EOF { // it became shorter meanwhile
+				c.failed = &truncatedError{c.size}
 			}
-			return 0, err
+			return 0, c.failed
 		}
 		c.start, c.filled = c.at, n
 	}
@@ -43,21 +47,12 @@ func (c *cursor) readByte() (byte, error) {
 	return b, nil
 }
 
-func (c *cursor) varint() (v uint64, err error) {
-	for shift := 0; shift < 70; shift += 7 {
-		b, err := c.readByte()
-		if err != nil {
-			return 0, err
-		}
-		if shift == 63 && b > 1 {
-			return 0, errWire
-		}
-		v |= uint64(b&0x7f) << shift
-		if b < 0x80 {
-			return v, nil
-		}
+func (c *cursor) varint() (uint64, error) {
+	v, err := binary.ReadUvarint(c)
+	if err != nil && c.failed == nil { // it is longer than 64 bits
+		err = errWire
 	}
-	return 0, errWire
+	return v, err
 }
 
 // field reads the header of a field in a message that ends at end. For a field with a length, that is returned and the cursor is
@@ -106,7 +101,7 @@ func (c *cursor) text(end int64) (string, error) {
 	}
 	text := make([]byte, 0, max(0, end-c.at))
 	for c.at < end {
-		b, err := c.readByte()
+		b, err := c.ReadByte()
 		if err != nil {
 			return "", err
 		}

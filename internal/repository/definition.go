@@ -154,8 +154,7 @@ func (in Input) Channels() int {
 	return 3
 }
 
-// Extra is an input other than the image, with two elements per row. Value is original_size_wh or original_size_hw (the
-// orientation-corrected image's size in pixels) or input_size_wh or input_size_hw (the model's).
+// Extra is an input other than the image, with two elements per row: the size that Value names.
 type Extra struct {
 	Name  string `yaml:"name"`
 	Value string `yaml:"value"`

@@ -110,9 +110,8 @@ func (d *download) try(ctx context.Context, address string, have int64) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stalled := time.AfterFunc(idleTimeout, func() { cancel(fmt.Errorf("no data for %v", idleTimeout)) })
-	defer stalled.Stop()
-	d.progress.stalled = stalled
+	d.progress.stalled = time.AfterFunc(idleTimeout, func() { cancel(fmt.Errorf("no data for %v", idleTimeout)) })
+	defer d.progress.stalled.Stop()
 	res, err := d.request(ctx, address, have)
 	if err != nil {
 		return orCause(ctx, err)
@@ -221,8 +220,8 @@ type progress struct {
 	total  int64 // 0: unknown
 	done   int64
 	last   time.Time
-	// stalled is reset with every write; nil: none.
-	stalled *time.Timer
+
+	stalled *time.Timer // of a download; reset with every write
 }
 
 // Write counts b.

@@ -147,7 +147,7 @@ func safetensors(head []byte) string {
 func protobufs(head []byte) string {
 	if len(head) > 3 && head[0] == 0x08 && head[1] < 0x80 && head[2] == 0x12 {
 		meta, ok := first(head[3:], 0x0a)
-		_, named := firstText(skipLength(meta))
+		_, named := firstText(meta)
 		switch {
 		case ok && named: // Model: specificationVersion, then description, with an input, which has a name
 			return "a Core ML model (.mlmodel), not ONNX: export the model to ONNX from where it was trained"
@@ -161,31 +161,24 @@ func protobufs(head []byte) string {
 	if block, ok := first(head[1:], 0x08); ok && bytes.HasPrefix(block, []byte{0x00, 0x10}) { // ProgramDesc: blocks, with idx 0 and parent_idx
 		return "a PaddlePaddle program (.pdmodel), not ONNX: convert it with paddle2onnx"
 	}
-	if node, ok := firstText(skipLength(head[1:])); ok && len(node) > 0 && node[0] == 0x12 { // GraphDef: node, with name and op
+	if node, ok := firstText(head[1:]); ok && len(node) > 0 && node[0] == 0x12 { // GraphDef: node, with name and op
 		return "a TensorFlow graph (.pb), not ONNX: " + exportTF
 	}
 	return ""
 }
 
-// skipLength skips the length of a field; nil if there is none.
-func skipLength(data []byte) []byte {
-	if _, n := binary.Uvarint(data); n > 0 {
-		return data[n:]
-	}
-	return nil
-}
-
-// first skips the length of a field and the tag that it must begin with.
+// first skips the length of a message and the tag that it must begin with.
 func first(data []byte, tag byte) (rest []byte, ok bool) {
-	return bytes.CutPrefix(skipLength(data), []byte{tag})
-}
-
-// firstText skips a field 1 that is text.
-func firstText(data []byte) (rest []byte, ok bool) {
-	field, ok := bytes.CutPrefix(data, []byte{0x0a})
-	if !ok {
+	_, n := binary.Uvarint(data)
+	if n <= 0 {
 		return nil, false
 	}
+	return bytes.CutPrefix(data[n:], []byte{tag})
+}
+
+// firstText skips the length of a message and the text in field 1 that it must begin with.
+func firstText(data []byte) (rest []byte, ok bool) {
+	field, _ := first(data, 0x0a)
 	length, n := binary.Uvarint(field)
 	if n <= 0 || length == 0 || length > uint64(len(field)-n) || !printable(field[n:n+int(length)]) {
 		return nil, false

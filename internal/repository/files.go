@@ -114,19 +114,6 @@ func (r *Repository) gone(dir, name string) error {
 	case err != nil:
 		return Unreadable(err)
 	}
-	return r.checkIdentity(dir, info)
-}
-
-// isEmpty reports whether a folder has only what a mount point or a new disk may have: names that begin with a dot, and
-// lost+found.
-func isEmpty(entries []fs.DirEntry) bool {
-	return !slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
-		return !strings.HasPrefix(entry.Name(), ".") && entry.Name() != "lost+found"
-	})
-}
-
-// checkIdentity returns nil unless the folder is empty and not the same one that held something before.
-func (r *Repository) checkIdentity(dir string, info fs.FileInfo) error {
 	before, known := r.seen.Load(dir)
 	if !known || os.SameFile(before.(fs.FileInfo), info) {
 		return nil
@@ -139,4 +126,12 @@ func (r *Repository) checkIdentity(dir string, info fs.FileInfo) error {
 		return Unreadable(fmt.Errorf("%s is empty and not the same folder as before; is its disk still mounted?", dir))
 	}
 	return nil
+}
+
+// isEmpty reports whether a folder has only what a mount point or a new disk may have: names that begin with a dot, and
+// lost+found.
+func isEmpty(entries []fs.DirEntry) bool {
+	return !slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		return !strings.HasPrefix(entry.Name(), ".") && entry.Name() != "lost+found"
+	})
 }

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -49,35 +50,33 @@ func load(fsys fs.FS, name, where string) (Definition, error) {
 }
 
 // readFiles reads the labels and checks that the self-test's image exists. The error is a temporary one of the file system.
-func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) error {
+func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) (temporary error) {
+	check := func(key, name string, err error) {
+		switch {
+		case isTemporary(err):
+			temporary = cmp.Or(temporary, fmt.Errorf("%s: %w", name, err))
+		case err != nil:
+			errs.Add(key, "%s: %v", name, err)
+		}
+	}
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
 		if err == nil {
 			d.Labels, err = parseLabels(data)
 		}
-		if isTemporary(err) {
-			return fmt.Errorf("%s: %w", d.LabelsFile, err)
-		}
-		if err != nil {
-			errs.Add("labels", "%s: %v", d.LabelsFile, err)
-		}
+		check("labels", d.LabelsFile, err)
 	}
 	if d.SelfTest.Image != "" {
 		f, err := openRegular(fsys, d.SelfTest.Image)
 		if err == nil {
 			err = f.Close()
 		}
-		if isTemporary(err) {
-			return fmt.Errorf("%s: %w", d.SelfTest.Image, err)
-		}
-		if err != nil {
-			errs.Add("self_test.image", "%s: %v", d.SelfTest.Image, err)
-		}
+		check("self_test.image", d.SelfTest.Image, err)
 	}
 	if len(d.Labels) > 0 {
 		d.checkSelfTest(errs)
 	}
-	return nil
+	return temporary
 }
 
 // openRegular opens a regular file.

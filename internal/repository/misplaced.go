@@ -24,9 +24,6 @@ const (
 var weightsEndings = []string{".onnx", ".ort", ".pt", ".pth", ".safetensors", ".tflite", ".plan", ".engine", ".trt", ".pb",
 	".h5", ".keras", ".mlmodel", ".gguf", ".pdmodel"}
 
-// tritonFile is the definition of a model for NVIDIA's Triton.
-const tritonFile = "config.pbtxt"
-
 // definitionNames are common wrong names of model.yaml, or that name in other case.
 var definitionNames = []string{"model.yml", "config.yaml", "config.yml", "model.json", definitionFile}
 
@@ -89,8 +86,8 @@ func (r *Repository) misplacedIn(name string) []error {
 		return nil
 	}
 	text := fmt.Sprintf("%s has weights but no %s, and is ignored: %s", dir, definitionFile, strings.Join(found, ", "))
-	if isFile(filepath.Join(dir, tritonFile)) {
-		text += "; " + tritonFile + " is Triton's and is not used"
+	if isFile(filepath.Join(dir, "config.pbtxt")) {
+		text += "; config.pbtxt is Triton's and is not used"
 	}
 	entries := newScan(dir).list("")
 	if i := slices.IndexFunc(entries, func(entry fs.DirEntry) bool { return slices.Contains(definitionNames, strings.ToLower(entry.Name())) }); i >= 0 {

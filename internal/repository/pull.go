@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"fovea/internal/fileutil"
 )
@@ -145,14 +146,12 @@ func (o PullOptions) transfer(ctx context.Context, source Source, part string) e
 
 // copyFile copies a mirror folder's file to part.
 func copyFile(ctx context.Context, from, part string, p *progress) error {
-	if info, err := os.Stat(from); err != nil {
-		return fmt.Errorf("mirror: %w", err)
-	} else if !info.Mode().IsRegular() {
-		return fmt.Errorf("mirror: %s is not a regular file", from)
-	}
-	in, err := os.Open(from)
+	in, err := os.OpenFile(from, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not block
 	if err != nil {
 		return fmt.Errorf("mirror: %w", err)
+	}
+	if _, err := regular(in); err != nil {
+		return fmt.Errorf("mirror: %s %w", from, err)
 	}
 	defer in.Close()
 	out, err := os.Create(part)

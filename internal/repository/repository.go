@@ -77,7 +77,6 @@ type Entry struct {
 	Dir        string    // the model's folder
 	Versions   []Version // all versions with weights, ascending; none before a pull
 	Unreadable []Version // versions that cannot be read now, ascending, each with its Err
-	repository string    // the folder of the repository
 	files      Files     // how it is read
 }
 
@@ -114,7 +113,7 @@ func (r *Repository) Load(name string) (*Entry, error) {
 		return nil, err
 	}
 	r.found(dir)
-	entry := &Entry{Definition: definition, Dir: dir, repository: r.dir, files: r.files}
+	entry := &Entry{Definition: definition, Dir: dir, files: r.files}
 	if err := r.findVersions(entry); err != nil {
 		return nil, Unreadable(denied(err, dir))
 	}

@@ -79,11 +79,10 @@ func (d *Definition) resolveChannels(image TensorInfo, errs *config.Errors) (h, 
 	if in.Layout == "nhwc" {
 		h, w, c = c, h, w
 	}
-	if in.Color == "" && c == 1 {
-		in.Color = ColorGray
-	} else if in.Color == "" {
-		in.Color = ColorRGB
+	if c == 1 {
+		in.Color = cmp.Or(in.Color, ColorGray)
 	}
+	in.Color = cmp.Or(in.Color, ColorRGB)
 	return h, w, in.checkChannels(image, c, errs)
 }
 

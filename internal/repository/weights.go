@@ -38,7 +38,7 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 			err = atPath(v.Path, err)
 		}
 	}()
-	t, err := openTree(e.files, e.repository)
+	t, err := openTree(e.files, filepath.Dir(e.Dir))
 	if err != nil {
 		return Weights{}, err
 	}
@@ -185,7 +185,7 @@ func below(path, folder string) bool {
 // Fingerprint changes when a version must be reloaded: with the definition and its labels, and with the resolved path, size and
 // time of the self-test's image and of all files next to model.onnx. The error includes that model.onnx cannot be opened now.
 func (e *Entry) Fingerprint(v Version) (string, error) {
-	t, err := openTree(e.files, e.repository)
+	t, err := openTree(e.files, filepath.Dir(e.Dir))
 	if err != nil {
 		return "", err
 	}
@@ -233,7 +233,7 @@ func (t *tree) fingerprint(b *strings.Builder, name string) error {
 
 // SelfTestImage reads the image of the definition's self-test.
 func (e *Entry) SelfTestImage() ([]byte, error) {
-	t, err := openTree(e.files, e.repository)
+	t, err := openTree(e.files, filepath.Dir(e.Dir))
 	if err != nil {
 		return nil, err
 	}

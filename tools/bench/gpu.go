@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -155,12 +154,8 @@ func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (ca
 	if err != nil {
 		return failed(err)
 	}
-	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, "gpu-group", "-group", string(spec), "-work", o.GPU.Work, "-device", o.GPU.Device,
+	text, err := outputOf(ctx, self, "gpu-group", "-group", string(spec), "-work", o.GPU.Work, "-device", o.GPU.Device,
 		"-measure", o.GPU.Measure.String(), "-models", o.Models, "-images", o.Images, "-nvml", o.GPU.NVML)
-	cmd.Stderr = &output
-	cmd.WaitDelay = 5 * time.Second
-	text, err := cmd.Output()
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -170,15 +165,22 @@ func runGroup(ctx context.Context, o options, group gpuGroup, end time.Time) (ca
 		}
 	}
 	if err != nil {
-		return failed(fmt.Errorf("%w: %s", err, lastLines(output.String())))
+		return failed(err)
 	}
 	return cases
 }
 
-// lastLines returns the end of a program's output, on one line.
-func lastLines(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-3):], " | ")
+// outputOf runs a program and returns its stdout. The error ends with the last lines of its stderr.
+func outputOf(ctx context.Context, program string, args ...string) ([]byte, error) {
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stderr, cmd.WaitDelay = &stderr, 5*time.Second
+	stdout, err := cmd.Output()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		err = fmt.Errorf("%w: %s", err, strings.Join(lines[max(0, len(lines)-3):], " | "))
+	}
+	return stdout, err
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -229,7 +231,7 @@ func noiseRows(width, elements int, seed uint64) [][]byte {
 		}
 		rows[i] = row
 	}
-	return slices.Clip(rows)
+	return rows
 }
 
 // torchTime bounds PyTorch's cases; its start takes about ten seconds.
@@ -242,12 +244,9 @@ func torchFigures(ctx context.Context, g gpuOptions, end time.Time) []gpuCase {
 	}
 	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(torchTime), end.Add(torchTime/2)))
 	defer cancel()
-	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, g.Python, "-B", g.Torch, g.Work, cmp.Or(g.TorchOn, g.Device), fmt.Sprint(g.Measure.Seconds()))
-	cmd.Stderr, cmd.WaitDelay = &output, 5*time.Second
-	text, err := cmd.Output()
+	text, err := outputOf(ctx, g.Python, "-B", g.Torch, g.Work, cmp.Or(g.TorchOn, g.Device), fmt.Sprint(g.Measure.Seconds()))
 	if err != nil {
-		return failed(fmt.Errorf("%s %s: %w: %s", g.Python, g.Torch, err, lastLines(output.String())))
+		return failed(fmt.Errorf("%s %s: %w", g.Python, g.Torch, err))
 	}
 	var cases []gpuCase
 	if err := json.Unmarshal(text, &cases); err != nil {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -66,11 +64,8 @@ func (c *gpuCase) http(ctx context.Context, o options, l layout, report *gpuRepo
 	if o.GPU.NVML != "" {
 		args = append(args, "--nvml", o.GPU.NVML)
 	}
-	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, o.GPU.Loadtest, args...)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &output, &output, 5*time.Second
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w: %s", o.GPU.Loadtest, err, lastLines(output.String()))
+	if _, err := outputOf(ctx, o.GPU.Loadtest, args...); err != nil {
+		return fmt.Errorf("%s: %w", o.GPU.Loadtest, err)
 	}
 	return c.read(result, report.decodeLimit(c.Model), report.Machine.UUID)
 }

@@ -9,35 +9,50 @@ import (
 	"syscall"
 )
 
-// attempts tries what a hardened container must prevent, and what it must allow, and returns each outcome.
-func attempts() map[string]string {
+// attempt is something that a hardened container must prevent, or must allow.
+type attempt struct {
+	name string
+	try  func() error
+}
+
+// attempts are in the order in which they are made: some need the file that an earlier one wrote to /tmp.
+var attempts = []attempt{
+	{"write /", write("/x")},
+	{"write /usr/local/bin", write("/usr/local/bin/x")},
+	{"write /etc", write("/etc/x")},
+	{"write /models", write("/models/x")},
+	{"write /run/secrets", write("/run/secrets/x")},
+	{"write a secret", write("/run/secrets/token")},
+	{"write /tmp", write("/tmp/x")},
+	{"write /dev/shm", write("/dev/shm/x")},
+	{"remove the server", func() error { return os.Remove("/usr/local/bin/serve") }},
+	{"execute from /tmp", executeFromTmp},
+	{"fill /tmp", fillTmp},
+	{"become root", raw(syscall.SYS_SETUID, 0)},
+	{"chown a file to root", func() error { return os.Chown("/tmp/x", 0, 0) }},
+	{"mount", func() error { return syscall.Mount("none", "/tmp", "tmpfs", 0, "") }},
+	{"remount / writable", func() error { return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND, "") }},
+	{"create a device", func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) }},
+	{"new user namespace", raw(syscall.SYS_UNSHARE, syscall.CLONE_NEWUSER)},
+	{"raw socket", func() error {
+		_, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
+		return err
+	}},
+	{"load a kernel module", raw(syscall.SYS_INIT_MODULE, 0)},
+	{"change the clock", func() error { return syscall.Settimeofday(&syscall.Timeval{Sec: 1}) }},
+	{"raise the file limit", raiseFileLimit},
+	{"read the kernel log", func() error { _, err := syscall.Klogctl(3, make([]byte, 64)); return err }},
+	{"docker socket", func() error { _, err := os.Stat("/var/run/docker.sock"); return err }},
+}
+
+// makeAttempts returns the outcome of each attempt.
+func makeAttempts() map[string]string {
 	runtime.LockOSThread() // never unlocked: the thread, which may have changed, ends with the goroutine
-	tried := map[string]string{}
-	for name, try := range map[string]func() error{
-		"write /":            write("/x"),
-		"write /models":      write("/models/x"),
-		"write /run/secrets": write("/run/secrets/x"),
-		"write a secret":     write("/run/secrets/token"),
-		"write /tmp":         write("/tmp/x"),
-		"write /dev/shm":     write("/dev/shm/x"),
-		"execute from /tmp":  executeFromTmp,
-		"fill /tmp":          fillTmp,
-		"become root":        raw(syscall.SYS_SETUID, 0),
-		"mount":              func() error { return syscall.Mount("none", "/tmp", "tmpfs", 0, "") },
-		"remount / writable": func() error { return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND, "") },
-		"make a device":      func() error { return syscall.Mknod("/tmp/sda", syscall.S_IFBLK|0o600, 8<<8) },
-		"new user namespace": raw(syscall.SYS_UNSHARE, syscall.CLONE_NEWUSER),
-		"raw socket": func() error {
-			_, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
-			return err
-		},
-		"change the clock":     func() error { return syscall.Settimeofday(&syscall.Timeval{Sec: 1}) },
-		"raise the file limit": raiseFileLimit,
-		"docker socket":        func() error { _, err := os.Stat("/var/run/docker.sock"); return err },
-	} {
-		tried[name] = outcome(try())
+	outcomes := map[string]string{}
+	for _, a := range attempts {
+		outcomes[a.name] = outcome(a.try())
 	}
-	return tried
+	return outcomes
 }
 
 func outcome(err error) string {
@@ -73,7 +88,7 @@ func executeFromTmp() error {
 		return errors.New("could not be written: " + err.Error())
 	}
 	defer os.Remove("/tmp/program") //nolint:errcheck // the container is removed soon
-	return exec.CommandContext(context.Background(), "/tmp/program", "lines", "0").Run()
+	return exec.CommandContext(context.Background(), "/tmp/program", "environment").Run()
 }
 
 // fillTmp writes up to 1 GiB.

@@ -1,6 +1,7 @@
-// Command escapetest is the only program in the tests' image: it reports, from inside a container, what the container allows.
-// Without arguments it serves HTTP on port 8000; with "lines N" it writes N lines alternately to stdout and stderr, and exits with
-// status 3; with "deaf" it serves and ignores SIGTERM.
+// Command escapetest reports, from inside a container, what the container allows. It is static, so that it runs in any image.
+// Without arguments it serves HTTP on port 8000; with "deaf" it serves and ignores SIGTERM. With "attempts" it prints each
+// outcome on a line, after its name and a tab; with "environment", what the container was started with. With "lines N" it writes
+// N lines alternately to stdout and stderr, and exits with status 3.
 package main
 
 import (
@@ -20,8 +21,16 @@ import (
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "lines" {
-		os.Exit(lines(os.Args[2]))
+	switch args := append(os.Args[1:], "", ""); args[0] {
+	case "lines":
+		os.Exit(lines(args[1]))
+	case "attempts":
+		report(makeAttempts())
+		report(describeContainer())
+		return
+	case "environment":
+		report(map[string]string{"environment": strings.Join(environment(), " "), "devices": strings.Join(devices(), " ")})
+		return
 	}
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
@@ -39,6 +48,12 @@ func main() {
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+}
+
+func report(outcomes map[string]string) {
+	for name, outcome := range outcomes {
+		fmt.Printf("%s\t%s\n", name, outcome)
 	}
 }
 
@@ -63,8 +78,15 @@ func routes() *http.ServeMux {
 		}
 		_, _ = w.Write(data) //nolint:gosec // G705: not a web page; read by a test
 	})
-	mux.HandleFunc("GET /attempts", func(w http.ResponseWriter, _ *http.Request) { answer(w, attempts()) })
-	mux.HandleFunc("GET /env", func(w http.ResponseWriter, _ *http.Request) { answer(w, environment()) })
+	mux.HandleFunc("GET /attempts", func(w http.ResponseWriter, _ *http.Request) { answer(w, makeAttempts()) })
+	mux.HandleFunc("GET /env", func(w http.ResponseWriter, _ *http.Request) {
+		env := map[string]string{}
+		for _, variable := range environment() {
+			name, value, _ := strings.Cut(variable, "=")
+			env[name] = value
+		}
+		answer(w, env)
+	})
 	mux.HandleFunc("GET /devices", func(w http.ResponseWriter, _ *http.Request) {
 		devices, _ := filepath.Glob("/dev/nvidia*")
 		answer(w, append([]string{}, devices...))
@@ -95,13 +117,4 @@ func answer(w http.ResponseWriter, value any) {
 	if err := json.NewEncoder(w).Encode(value); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-}
-
-func environment() map[string]string {
-	env := map[string]string{}
-	for _, variable := range os.Environ() {
-		name, value, _ := strings.Cut(variable, "=")
-		env[name] = value
-	}
-	return env
 }

@@ -54,50 +54,20 @@ func Compare(ctx context.Context, args []string, out io.Writer) error {
 	return compare(ctx, o, out)
 }
 
-// Table is the verb `bench peers-table`: it renders result files as Markdown tables. With -doc it replaces the tables in a
-// document, between its marks.
-func Table(_ context.Context, args []string, out io.Writer) error {
-	f := flag.NewFlagSet("bench peers-table", flag.ContinueOnError)
-	doc := f.String("doc", "", "document whose tables are replaced (default: they are printed)")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	r, err := readResults(f.Args())
-	if err != nil {
-		return err
-	}
-	if *doc == "" {
-		_, err := io.WriteString(out, markdown(r))
-		return err
-	}
-	text, err := os.ReadFile(*doc)
-	if err != nil {
-		return err
-	}
-	replaced, err := replaceTables(string(text), markdown(r))
-	if err != nil {
-		return fmt.Errorf("%s: %w", *doc, err)
-	}
-	return os.WriteFile(*doc, []byte(replaced), 0o644)
-}
-
 // check reports everything that is missing.
 func (o *Options) check(chosen []cell) error {
 	var errs []error
-	for key, path := range map[string]string{"serve": o.Serve, "python": o.Python, "peers": o.Servers} {
+	exists := func(key, path string) {
 		if _, err := os.Stat(path); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
+	exists("serve", o.Serve)
+	exists("python", o.Python)
+	exists("peers", o.Servers)
 	for _, c := range chosen {
-		for key, path := range map[string]string{
-			"models": filepath.Join(o.Models, c.model, "1", "model.onnx"),
-			"images": filepath.Join(o.Images, c.size, c.first),
-		} {
-			if _, err := os.Stat(path); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", key, err))
-			}
-		}
+		exists("models", filepath.Join(o.Models, c.model, "1", "model.onnx"))
+		exists("images", filepath.Join(o.Images, c.size, c.first))
 	}
 	if o.Rounds < 1 || o.Rounds > 20 {
 		errs = append(errs, fmt.Errorf("rounds: %d is out of range (1–20)", o.Rounds))

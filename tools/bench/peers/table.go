@@ -1,11 +1,42 @@
 package peers
 
 import (
+	"context"
+	"flag"
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"slices"
 	"strings"
 )
+
+// Table is the verb `bench peers-table`: it renders result files as Markdown tables. With -doc it replaces the tables in a
+// document, between its marks.
+func Table(_ context.Context, args []string, out io.Writer) error {
+	f := flag.NewFlagSet("bench peers-table", flag.ContinueOnError)
+	doc := f.String("doc", "", "document whose tables are replaced (default: they are printed)")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	r, err := readResults(f.Args())
+	if err != nil {
+		return err
+	}
+	if *doc == "" {
+		_, err := io.WriteString(out, markdown(r))
+		return err
+	}
+	text, err := os.ReadFile(*doc)
+	if err != nil {
+		return err
+	}
+	replaced, err := replaceTables(string(text), markdown(r))
+	if err != nil {
+		return fmt.Errorf("%s: %w", *doc, err)
+	}
+	return os.WriteFile(*doc, []byte(replaced), 0o644)
+}
 
 // The marks around the tables in a document.
 const (
