@@ -39,7 +39,7 @@ func rootCommand() *cobra.Command {
 			"address in section http, and FOVEA_HTTP_ADDRESS. Precedence: flags, environment, file.\n" +
 			"SIGHUP loads new models and versions. SIGTERM drains requests and exits.",
 		Args:          cobra.NoArgs,
-		Version:       version, // without a template of its own: text/template keeps the linker from dropping 7 MB of methods
+		Version:       version, // without a custom template: text/template keeps the linker from dropping 7 MB of methods
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
