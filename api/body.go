@@ -75,7 +75,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// awaitReadPermit waits until the body may be read beyond its first block. That counts towards the time for the response.
+// awaitReadPermit waits until the body may be read beyond its first block. That counts toward the time for the response.
 func (b *body) awaitReadPermit() (err error) {
 	if b.permitAsked || b.admitted.Arrived() {
 		return nil

@@ -128,8 +128,8 @@ func TestBodiesOnBrokenConnections(t *testing.T) {
 		status int
 		says   string
 	}{
-		"a body cut short":               {begin + "Content-Length: 100\r\n\r\nten bytes.", 400, "the body ends unexpectedly after 10 bytes"},
-		"a chunked body cut short":       {begin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 400, "the body ends unexpectedly after 5 bytes"},
+		"a body truncated":               {begin + "Content-Length: 100\r\n\r\nten bytes.", 400, "the body ends unexpectedly after 10 bytes"},
+		"a chunked body truncated":       {begin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 400, "the body ends unexpectedly after 5 bytes"},
 		"a chunk that is no chunk":       {begin + "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", 400, "cannot be read"},
 		"a target that is an asterisk":   {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404, "no route"},
 		"a length that no body may have": {begin + "Content-Length: 99999999999\r\n\r\nten bytes.", 413, "larger than the limit of 16777216 bytes"},

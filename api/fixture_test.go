@@ -76,9 +76,9 @@ func echo(_ context.Context, r inference.Request) (*inference.Response, error) {
 	case r.Version != "" && r.Version != "1":
 		return nil, apierror.New(apierror.ModelNotFound, "model %s has no version %q", r.Model, r.Version)
 	case strings.HasPrefix(text, "truncated"):
-		return nil, apierror.New(apierror.Undecodable, "the JPEG is cut short")
+		return nil, apierror.New(apierror.Undecodable, "the JPEG is truncated")
 	case strings.HasPrefix(text, "huge"):
-		return nil, apierror.New(apierror.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels")
+		return nil, apierror.New(apierror.ImageTooLarge, "image has 900 megapixels (30000×30000); the limit is 50 megapixels")
 	case len(text) < 2:
 		return nil, apierror.New(apierror.UnsupportedFormat, "no image format that is read: allowed are JPEG, PNG, WebP and BMP")
 	}

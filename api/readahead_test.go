@@ -123,7 +123,7 @@ func TestWaitForAPermitIsBounded(t *testing.T) {
 	})
 }
 
-// TestWaitForAPermitCountsTowardsTheTimeout: what is left of the time is the engine's.
+// TestWaitForAPermitCountsTowardTheTimeout: what is left of the time is the engine's.
 func TestWaitForAPermitCountsTowardsTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		configure, decode, respond := undecoded(func(c *Config) { c.Timeout = 300 * time.Millisecond })

@@ -39,7 +39,7 @@ func TestBadRequests(t *testing.T) {
 	}{
 		"empty body":                      {path, image(""), 400, apierror.Malformed, "the body is empty; send one image as image/*"},
 		"one byte":                        {path, image("x"), 415, apierror.UnsupportedFormat, "allowed are JPEG"},
-		"a truncated image":               {path, image("truncated"), 422, apierror.Undecodable, "cut short"},
+		"a truncated image":               {path, image("truncated"), 422, apierror.Undecodable, "truncated"},
 		"an image of too many pixels":     {path, image("huge"), 413, apierror.ImageTooLarge, "the limit is 50 megapixels"},
 		"an image of too many bytes":      {path, image(large), 413, apierror.BodyTooLarge, "larger than the limit of 1048576 bytes"},
 		"a much too large body":           {path, image(strings.Repeat(large, 17)), 413, apierror.BodyTooLarge, "larger than the limit of 1048576 bytes"},
@@ -80,7 +80,7 @@ func TestBadRequests(t *testing.T) {
 		"a query that isn't one":     {path + "?top_k=%zz", image("pixels"), 400, apierror.InvalidParameter, "allowed: iou_threshold"},
 
 		"JSON that is empty":             {path, json(""), 400, apierror.Malformed, "unexpected end of JSON input"},
-		"JSON that is cut short":         {path, json(`{"images":[{"b64":"b25`), 400, apierror.Malformed, "unexpected end of JSON input"},
+		"JSON that is truncated":         {path, json(`{"images":[{"b64":"b25`), 400, apierror.Malformed, "unexpected end of JSON input"},
 		"JSON that isn't JSON":           {path, json(`images`), 400, apierror.Malformed, `of the form {"images":[{"b64":"…"}]`},
 		"JSON that isn't an object":      {path, json(`[]`), 400, apierror.Malformed, "the body is not an object"},
 		"JSON that is null":              {path, json(`null`), 400, apierror.Malformed, "the body is not an object"},
@@ -94,7 +94,7 @@ func TestBadRequests(t *testing.T) {
 		"base64 of two alphabets":        {path, json(`{"images":[{"b64":"+_+_"}]}`), 400, apierror.Malformed, "images[0].b64 is not base64"},
 		"base64 that is a number":        {path, json(`{"images":[{"b64":5}]}`), 400, apierror.Malformed, "images[0].b64 is not a string"},
 		"a data: URL that isn't base64":  {path, json(`{"images":[{"b64":"data:text/plain,hello"}]}`), 400, apierror.Malformed, "without ;base64"},
-		"an unknown field":               {path, json(`{"images":[],"colour":1}`), 400, apierror.Malformed, `"colour" in the body; allowed: images, parameters`},
+		"an unknown field":               {path, json(`{"images":[],"tint":1}`), 400, apierror.Malformed, `"tint" in the body; allowed: images, parameters`},
 		"an unknown field of an image":   {path, json(`{"images":[{"url":"http://x"}]}`), 400, apierror.Malformed, `"url" in images[]; allowed: b64`},
 		"a field in capitals":            {path, json(`{"IMAGES":[]}`), 400, apierror.Malformed, "unknown field"},
 		"a field given twice":            {path, json(`{"images":[],"images":[]}`), 400, apierror.Malformed, "duplicate"},
@@ -108,7 +108,7 @@ func TestBadRequests(t *testing.T) {
 		"JSON with an image too large":   {path, json(images("", large)), 413, apierror.BodyTooLarge, "images[0].b64 is larger than the limit of 1048576 bytes"},
 		"JSON with an image too many":    {path, json(images("", strings.Fields("1a 2a 3a 4a 5a 6a 7a 8a 9a")...)), 400, apierror.Malformed, "more than 8 images"},
 		"JSON with all images bad":       {path, json(images("", "truncated", "huge")), 422, apierror.AllFailed, "none of the 2 images"},
-		"JSON whose one image is bad":    {path, json(images("", "truncated")), 422, apierror.Undecodable, "cut short"},
+		"JSON whose one image is bad":    {path, json(images("", "truncated")), 422, apierror.Undecodable, "truncated"},
 		"multipart without a boundary":   {path, [2]string{"multipart/form-data", "pixels"}, 400, apierror.Malformed, "boundary"},
 		"multipart, 71-byte boundary":    {path, [2]string{"multipart/form-data; boundary=" + strings.Repeat("x", 71), "pixels"}, 400, apierror.Malformed, "a boundary of 1 to 70 characters"},
 		"multipart of another boundary":  {path, [2]string{"multipart/form-data; boundary=other", form("image=one")[1]}, 400, apierror.Malformed, ""},
@@ -127,7 +127,7 @@ func TestBadRequests(t *testing.T) {
 		"a part in b":                    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\nContent-Transfer-Encoding: b\r\n\r\nb25l\r\n--x--\r\n"}, 415, apierror.UnsupportedMedia, `"b" is not supported; allowed: 7bit 8bit binary`},
 		"a part without a name":          {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; filename=image 1.jpg\r\n\r\none\r\n--x--\r\n"}, 400, apierror.InvalidParameter, `no readable name in its Content-Disposition "form-data; filename=image 1.jpg"; send images as parts named image`},
 		"a part of another name":         {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=file; filename=image 1.jpg\r\n\r\none\r\n--x--\r\n"}, 400, apierror.InvalidParameter, `unknown part "file"; send images as parts named image`},
-		"multipart that is cut short":    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\n\r\npix"}, 400, apierror.Malformed, "ends unexpectedly"},
+		"multipart that is truncated":    {path, [2]string{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=image\r\n\r\npix"}, 400, apierror.Malformed, "ends unexpectedly"},
 		"multipart larger than any body": {path, form("image="+large[:1<<19], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20], "image="+large[:1<<20]), 413, apierror.BodyTooLarge, "larger than the limit of 4194304 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func TestFrozenReplica(t *testing.T) {
 		},
 		"replica stopped with SIGSTOP": func(t *testing.T, b *harness, id string) {
 			if os.Getuid() != 0 {
-				t.Skip("signalling a container's process needs root")
+				t.Skip("signaling a container's process needs root")
 			}
 			status, err := b.engine.Inspect(context.Background(), id)
 			if err != nil {

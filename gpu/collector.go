@@ -65,7 +65,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(out, driverUpDesc, 1)
 	for _, d := range inventory.Devices {
-		if d.UUID != "" { // without one it cannot be labelled
+		if d.UUID != "" { // without one it cannot be labeled
 			collect(out, inventory.Driver, d)
 		}
 	}

@@ -97,7 +97,7 @@ func TestLoadFindsWrongDefinitions(t *testing.T) {
 		"y first":                     {tf + "box_space: unit, box_format: yxyx}", boxModel(), Ready, ""},
 		"y first, read as x first":    {tf + "box_space: unit}", boxModel(), Ready, "puts y first (yxyx)"},
 		"parts read as pixels":        {tf + "box_space: input, box_format: yxyx}", boxModel(), Ready, "box_space: unit"},
-		"corners read as centres":     {tf + "box_space: unit, box_format: cxcywh}", boxModel(), Ready, "box_format: "},
+		"corners read as centers":     {tf + "box_space: unit, box_format: cxcywh}", boxModel(), Ready, "box_format: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newRepository(t).made("m", c.definition, c.model).engine(nil)
@@ -233,10 +233,10 @@ func TestModelsOfOneChannelAreServed(t *testing.T) {
 			if s := only(t, e); s.Input.Color != "gray" || len(s.Warnings) > 0 {
 				t.Errorf("%s: %+v", name, s)
 			}
-			for want, colour := range []color.RGBA{blue, green, {R: 255, G: 255, A: 255}} { // 0.114, 0.587, 0.886
-				r, err := e.Predict(t.Context(), Request{Image: plain(t, colour, 20, 10)})
+			for want, fill := range []color.RGBA{blue, green, {R: 255, G: 255, A: 255}} { // 0.114, 0.587, 0.886
+				r, err := e.Predict(t.Context(), Request{Image: plain(t, fill, 20, 10)})
 				if err != nil || r.Prediction.(*postprocess.Classified).Top[0].Class != want {
-					t.Errorf("%s, batch %v: %v is %+v, %v", name, batch, colour, r, err)
+					t.Errorf("%s, batch %v: %v is %+v, %v", name, batch, fill, r, err)
 				}
 			}
 		}

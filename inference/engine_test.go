@@ -54,7 +54,7 @@ func TestPredictErrors(t *testing.T) {
 		"a version that does not exist": {request: Request{Version: "7", Image: good}, want: apierror.ModelNotFound, says: "available: 1"},
 		"no bytes":                      {request: Request{}, want: apierror.Undecodable},
 		"bytes of no image":             {request: Request{Image: []byte("hello, world")}, want: apierror.UnsupportedFormat},
-		"an image cut short":            {request: Request{Image: good[:len(good)/2]}, want: apierror.Undecodable},
+		"an image truncated":            {request: Request{Image: good[:len(good)/2]}, want: apierror.Undecodable},
 		"too many pixels":               {request: Request{Image: plain(t, red, 101, 100)}, want: apierror.ImageTooLarge},
 		"a client that has gone":        {ctx: gone, request: Request{Image: good}, want: apierror.Canceled},
 		"a deadline that is over":       {ctx: late, request: Request{Image: good}, want: apierror.DeadlineExceeded},

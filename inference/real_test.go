@@ -139,7 +139,7 @@ func TestDetectorsFindTheBus(t *testing.T) {
 	names := r.real("", "yolox-nano", "yolox-nano-batch", "deimv2-atto")
 	e := r.synced(nil)
 	if len(names) == 1 || !ok {
-		return // the default model and the shipped images hold no bus; the colours test the way
+		return // the default model and the shipped images hold no bus; the colors test the way
 	}
 	bus, err := os.ReadFile(filepath.Join(images, "scenes", "bus.jpg"))
 	if err != nil {

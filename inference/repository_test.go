@@ -116,7 +116,7 @@ func (r *testRepository) synced(change func(*Config)) *Engine {
 	return e
 }
 
-// plain is a PNG of one colour.
+// plain is a PNG of one color.
 func plain(t testing.TB, c color.Color, w, h int) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, w, h))

@@ -246,8 +246,8 @@ func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
 
 func TestMissingDefaultModelIsReported(t *testing.T) {
 	r := newRepository(t).define("colors", colors).add("colors", 1, "colors")
-	e := r.engine(func(c *Config) { c.Default = "colours" })
-	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model colours: ") {
+	e := r.engine(func(c *Config) { c.Default = "tints" })
+	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model tints: ") {
 		t.Errorf("Sync said %v", err)
 	}
 	if _, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); apierror.From(err).Code != apierror.NotReady {
@@ -256,7 +256,7 @@ func TestMissingDefaultModelIsReported(t *testing.T) {
 	if got, err := e.Predict(t.Context(), Request{Model: "colors", Image: plain(t, red, 8, 8)}); first(got) != "red" {
 		t.Errorf("the other model got %q, %v", first(got), err)
 	}
-	r.define("colours", colors).add("colours", 1, "colors")
+	r.define("tints", colors).add("tints", 1, "colors")
 	if err := e.Sync(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -31,14 +31,14 @@ type Config struct {
 	P99Below    time.Duration `yaml:"p99-below" range:"0s..10m" help:"find the highest rate whose p99 stays below this, instead of given levels"`
 	Precision   float64       `yaml:"precision" range:"0.001..0.5" help:"precision of the search, as a share of the rate"`
 
-	Warmup      time.Duration `yaml:"warmup" range:"0s..1h" help:"load before each level, of which only failures count"`
+	Warmup      time.Duration `yaml:"warmup" range:"0s..1h" help:"warm-up before each level; its failures count, its latencies do not"`
 	Window      time.Duration `yaml:"window" range:"10ms..1h" help:"minimum length of a window"`
 	WindowCount int           `yaml:"window-count" range:"1..1000000" help:"responses per window; a window waits for them up to five times its length"`
 	MaxWindows  int           `yaml:"max-windows" range:"3..1000" help:"windows after which a level ends without being stable"`
 	Tolerance   float64       `yaml:"tolerance" range:">0..1" help:"how far three consecutive windows may differ in throughput and p99"`
 
 	Timeout     time.Duration `yaml:"timeout" range:">0s..10m" help:"time limit of one request"`
-	MaxInFlight int           `yaml:"max-in-flight" range:"1..100000" help:"concurrent requests of an open loop; later ones wait, and their wait counts"`
+	MaxInFlight int           `yaml:"max-in-flight" range:"1..100000" help:"maximum concurrent requests in an open loop; excess requests wait; the wait is part of their latency"`
 	MaxErrors   float64       `yaml:"-"` // share of failed requests that the search allows
 	Seed        uint64        `yaml:"seed" help:"seed of Poisson arrivals"`
 
@@ -48,7 +48,7 @@ type Config struct {
 	GPUInterval time.Duration `yaml:"gpu-interval" help:"interval between samples of the GPUs"`
 }
 
-// Default is a closed loop of 1 to 32 concurrent requests against a Fovea server on this machine.
+// Default returns a closed loop of 1 to 32 concurrent requests against a Fovea server on this machine.
 func Default() Config {
 	return Config{
 		Server: "http://127.0.0.1:8000", Header: http.Header{}, Images: "testdata/images",

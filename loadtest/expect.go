@@ -106,7 +106,7 @@ func lookUp(response any, path []string, want string) (found, equal bool) {
 	return false, false
 }
 
-// path is the path of the class of the request's ith image.
+// path returns the path of the class of the request's ith image.
 func (e Expectation) path(i int) []string {
 	return strings.Split(strings.ReplaceAll(e.At, "{i}", strconv.Itoa(i)), ".")
 }

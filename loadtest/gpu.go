@@ -28,7 +28,7 @@ type GPUSample struct {
 	Watts       *float64 `json:"watts,omitempty"`
 }
 
-// GPULevel is a GPU over the windows from which a level's figures are computed.
+// GPULevel holds the figures of a GPU over a level's last windows.
 type GPULevel struct {
 	UUID        string   `json:"uuid"`
 	Utilization *float64 `json:"utilization,omitempty"` // mean, 0 to 1

@@ -35,7 +35,7 @@ type load struct {
 }
 
 // send starts a load: concurrency requests in flight at all times, or rate requests per second if rate is positive. The
-// caller must call measure, which ends the load. When ctx ends, requests in flight are cancelled.
+// caller must call measure, which ends the load. When ctx ends, requests in flight are canceled.
 func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 	workers := concurrency
 	l := &load{plan: p, stopped: make(chan struct{})}
@@ -99,7 +99,7 @@ func (l *load) measure(ctx context.Context, r *recorder, onWindow, onProgress fu
 	err := l.watch(ctx, r, onWindow, onProgress)
 	inFlight, stopErr := l.stop()
 	switch {
-	case ctx.Err() != nil: // requests in flight were cancelled and mean nothing
+	case ctx.Err() != nil: // requests in flight were canceled and mean nothing
 		r.stable, r.ended = false, endedInterrupted
 		return ctx.Err()
 	case err != nil || stopErr != nil:
@@ -134,7 +134,7 @@ func (l *load) watch(ctx context.Context, r *recorder, onWindow, onProgress func
 		select {
 		case result, ok := <-l.results:
 			if ctx.Err() != nil {
-				continue // possibly cancelled
+				continue // possibly canceled
 			}
 			if !ok {
 				return fmt.Errorf("the load ended unexpectedly after %s", time.Since(l.began).Round(time.Millisecond))

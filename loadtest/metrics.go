@@ -49,7 +49,7 @@ func readCounters(text []byte, modelName string) (counters, error) {
 			for _, l := range m.GetLabel() {
 				labels[l.GetName()] = l.GetValue()
 			}
-			if of, labelled := labels["model"]; !labelled || modelName == "" || of == modelName {
+			if of, labeled := labels["model"]; !labeled || modelName == "" || of == modelName {
 				take(labels, m)
 			}
 		}
@@ -70,7 +70,7 @@ func readCounters(text []byte, modelName string) (counters, error) {
 	return c, nil
 }
 
-// valueOf is a single number of any metric type; nil if there is none.
+// valueOf returns a single number of any metric type; nil if there is none.
 func valueOf(m *dto.Metric) *float64 {
 	var v *float64
 	switch {
@@ -102,7 +102,7 @@ func (c cumulative) plus(h *dto.Histogram) cumulative {
 	return sum
 }
 
-// minus is the difference to an earlier snapshot. If the server was restarted, it is everything since then.
+// minus returns the difference to an earlier snapshot. If the server was restarted, it is everything since then.
 func (c cumulative) minus(earlier cumulative) cumulative {
 	if c.count < earlier.count {
 		return c

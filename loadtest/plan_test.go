@@ -38,12 +38,12 @@ func TestPrepareReportsErrors(t *testing.T) {
 			s.answer = func(_ int64, w http.ResponseWriter, body []byte) {
 				if string(body) == "bbb" {
 					w.WriteHeader(http.StatusUnprocessableEntity)
-					_, _ = io.WriteString(w, `{"error":"the image is cut short","code":"undecodable"}`)
+					_, _ = io.WriteString(w, `{"error":"the image is truncated","code":"undecodable"}`)
 					return
 				}
 				_, _ = io.WriteString(w, goodAnswer)
 			}
-		}, []string{"b.png:", "422 undecodable", "the image is cut short"}, 2},
+		}, []string{"b.png:", "422 undecodable", "the image is truncated"}, 2},
 		{"a long error", func(_ *testing.T, s *fakeServer, _ *Config) {
 			s.answer = func(_ int64, w http.ResponseWriter, _ []byte) {
 				w.WriteHeader(http.StatusBadGateway)

@@ -29,7 +29,7 @@ const (
 	endedInterrupted = "interrupted"
 )
 
-// add records a finished request. Requests arrive roughly in the order in which they finished. It reports whether a window
+// add records a finished request. Requests arrive roughly in the order they finished. It reports whether a window
 // began or ended.
 func (r *recorder) add(s sample) (windowChanged bool) {
 	r.total.add(s)
@@ -99,7 +99,7 @@ func (r *recorder) last(n int, holds func(*window) bool) bool {
 	return first >= 0 && !slices.ContainsFunc(r.windows[first:], func(w *window) bool { return !holds(w) })
 }
 
-// result merges the last windows, from which the level's figures are computed, and gives the index of the first of them.
+// result merges the last windows into the level's figures, and returns the index of the first of these windows.
 // Requests that were due before the windows ended belong to them, however late they finished: otherwise a server that
 // hangs would be judged only by what it answers. Of the late responses only failed and slow ones count, since the server
 // had less and less to do by then and the fast ones would flatter it.

@@ -66,7 +66,7 @@ type Level struct {
 	Concurrency int      `json:"concurrency,omitempty"` // closed loop
 	Rate        float64  `json:"rate,omitempty"`        // open loop: requests due per second
 	Purpose     string   `json:"purpose,omitempty"`     // of a level that belongs to the search
-	Passed      *bool    `json:"passed,omitempty"`      // of a trial of the search
+	Passed      *bool    `json:"passed,omitempty"`      // of a step of the search
 	Stable      bool     `json:"stable"`
 	Ended       string   `json:"ended"` // why the level ended
 	Windows     []Window `json:"windows"`
@@ -188,7 +188,7 @@ func Read(in io.Reader) (*Result, error) {
 	return &r, nil
 }
 
-// AllFailed is the number of failed images in the whole level.
+// AllFailed returns the number of failed images in the whole level.
 func (l Level) AllFailed() int {
 	total := 0
 	for _, n := range l.Failures {
@@ -197,7 +197,7 @@ func (l Level) AllFailed() int {
 	return max(total, l.Failed)
 }
 
-// ErrorRate is the share of failed images, in the figures or in the whole level, whichever is greater.
+// ErrorRate returns the share of failed images, in the figures or in the whole level, whichever is greater.
 func (l Level) ErrorRate() float64 {
 	return max(failedShare(l.Failed, l.Images), failedShare(l.AllFailed(), max(l.AllImages, l.Images)))
 }
@@ -209,7 +209,7 @@ func failedShare(failed, successful int) float64 {
 	return float64(failed) / float64(failed+successful)
 }
 
-// Name is the level's load, such as "concurrency 8" or "rate 120".
+// Name returns the level's load, such as "concurrency 8" or "rate 120".
 func (l Level) Name() string {
 	if l.Concurrency > 0 {
 		return fmt.Sprintf("concurrency %d", l.Concurrency)

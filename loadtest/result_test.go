@@ -68,7 +68,7 @@ func TestThresholds(t *testing.T) {
 		change func(*Result)
 		want   []string // parts of what is missed, in order
 	}{
-		{name: "nothing is asked, and trials of the search may fail", t: Thresholds{}},
+		{name: "nothing is asked, and steps of the search may fail", t: Thresholds{}},
 		{name: "all are met", t: Thresholds{MinThroughput: 100, MaxP99: 20 * time.Millisecond, MinRate: 50}},
 		{name: "throughput of the best level", t: Thresholds{MinThroughput: 101}, want: []string{"throughput of 100"}},
 		{name: "p99 of the level that the search found", t: Thresholds{MaxP99: 15 * time.Millisecond}, want: []string{"rate 50: p99"}},

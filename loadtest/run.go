@@ -57,7 +57,7 @@ func (p *Plan) Run(ctx context.Context, onProgress func(Progress)) (result *Resu
 	return r.result, err
 }
 
-// emptyResult is the result before the first level.
+// emptyResult returns the result before the first level.
 func (p *Plan) emptyResult() *Result {
 	c := p.config
 	bytes := 0
@@ -84,7 +84,7 @@ func (p *Plan) emptyResult() *Result {
 
 var modelName = regexp.MustCompile(`(?m)^model name[ \t]*:[ \t]*(.*?)[ \t]*$`)
 
-// processor is the CPU's name on Linux; empty elsewhere.
+// processor returns the CPU's name on Linux; empty elsewhere.
 func processor() string {
 	data, _ := os.ReadFile("/proc/cpuinfo")
 	if m := modelName.FindSubmatch(data); m != nil {
@@ -106,7 +106,7 @@ func (r *run) levels(ctx context.Context) error {
 		}
 	}
 	if r.plan.config.P99Below > 0 {
-		return r.search(ctx)
+		return r.findRate(ctx)
 	}
 	return nil
 }

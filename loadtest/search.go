@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// search finds the highest rate that passes a trial: it doubles the rate until one fails, or halves it until one passes,
-// then bisects. It assumes that trials are monotonic: above a rate that fails, all fail.
-type search struct {
-	rate      float64 // of the next trial
+// bisection finds the highest rate that passes: it doubles the rate until one fails, or halves it until one passes, then
+// bisects. It assumes that rates are monotonic: above a rate that fails, all fail.
+type bisection struct {
+	rate      float64 // of the next step
 	passed    float64 // highest; 0: none yet
 	failed    float64 // lowest; 0: none yet
 	minRate   float64
@@ -20,42 +20,42 @@ const (
 	maxRate     = 1_000_000
 )
 
-// newSearch starts at a rate in requests per second and stops when its bounds are within precision, a share of the rate.
-func newSearch(start, precision float64) *search {
-	return &search{rate: start, minRate: max(start/(1<<maxHalvings), 0.1), precision: precision}
+// newBisection starts at a rate in requests per second and stops when its bounds are within precision, a share of the rate.
+func newBisection(start, precision float64) *bisection {
+	return &bisection{rate: start, minRate: max(start/(1<<maxHalvings), 0.1), precision: precision}
 }
 
-// next returns the rate to try; false if the search is finished.
-func (s *search) next() (rate float64, more bool) {
+// next returns the rate to try; false if the bisection is finished.
+func (b *bisection) next() (rate float64, more bool) {
 	switch {
-	case s.passed == 0 && s.failed == 0:
-		return s.rate, true
-	case s.passed == 0:
-		s.rate = s.failed / 2
-		return s.rate, s.rate >= s.minRate
-	case s.failed == 0:
-		s.rate = s.passed * 2
-		return s.rate, s.rate <= maxRate
+	case b.passed == 0 && b.failed == 0:
+		return b.rate, true
+	case b.passed == 0:
+		b.rate = b.failed / 2
+		return b.rate, b.rate >= b.minRate
+	case b.failed == 0:
+		b.rate = b.passed * 2
+		return b.rate, b.rate <= maxRate
 	}
-	s.rate = (s.passed + s.failed) / 2
-	return s.rate, s.failed > s.passed*(1+s.precision)
+	b.rate = (b.passed + b.failed) / 2
+	return b.rate, b.failed > b.passed*(1+b.precision)
 }
 
-// record stores the outcome of a trial at the rate that next returned.
-func (s *search) record(passed bool) {
+// record stores the outcome of a step at the rate that next returned.
+func (b *bisection) record(passed bool) {
 	if passed {
-		s.passed = s.rate
+		b.passed = b.rate
 	} else {
-		s.failed = s.rate
+		b.failed = b.rate
 	}
 }
 
-// minRateShare is the share of the rate that must be answered for a trial to pass. It leaves room for the randomness of
+// minRateShare is the share of the rate that must be answered for a step to pass. It leaves room for the randomness of
 // Poisson arrivals.
 const minRateShare = 0.9
 
-// search finds the highest rate whose p99 stays below the limit, starting at the throughput of one request at a time.
-func (r *run) search(ctx context.Context) error {
+// findRate finds the highest rate whose p99 stays below the limit, starting at the throughput of one request at a time.
+func (r *run) findRate(ctx context.Context) error {
 	c := r.plan.config
 	r.result.Search = &Search{P99BelowMS: ms(c.P99Below), Level: -1, Interrupted: true}
 	level, err := r.level(ctx, Level{Concurrency: 1, Purpose: "start of the search"}, 0)
@@ -66,21 +66,21 @@ func (r *run) search(ctx context.Context) error {
 	if start <= 0 {
 		return errors.New("the search cannot start: no request succeeded")
 	}
-	s := newSearch(start, c.Precision)
-	for rate, more := s.next(); more; rate, more = s.next() {
-		passed, err := r.trial(ctx, rate)
+	b := newBisection(start, c.Precision)
+	for rate, more := b.next(); more; rate, more = b.next() {
+		passed, err := r.step(ctx, rate)
 		if err != nil {
 			return err
 		}
-		s.record(passed)
+		b.record(passed)
 	}
 	r.result.Search.Interrupted = false
 	return nil
 }
 
-// trial tries a rate. A trial that fails is repeated once: otherwise a single hiccup of a machine could end the search far
+// step tests a rate. A step that fails is repeated once: otherwise a single hiccup of a machine could end the search far
 // too low.
-func (r *run) trial(ctx context.Context, rate float64) (bool, error) {
+func (r *run) step(ctx context.Context, rate float64) (bool, error) {
 	for range 2 {
 		level, err := r.level(ctx, Level{Rate: round(rate), Purpose: "search"}, r.plan.config.P99Below)
 		if err != nil {
@@ -99,7 +99,7 @@ func (r *run) trial(ctx context.Context, rate float64) (bool, error) {
 	return false, nil
 }
 
-// passed reports whether a trial met the limit: by its p99, its failures, and whether the server kept up with the rate.
+// passed reports whether a step met the limit: by its p99, its failures, and whether the server kept up with the rate.
 func (r *run) passed(l *Level) bool {
 	c := r.plan.config
 	return l.Requests > 0 && l.Latency.P99MS <= ms(c.P99Below) && l.ErrorRate() <= c.MaxErrors &&

@@ -15,7 +15,7 @@ func TestSearchFindsTheHighestRateThatPasses(t *testing.T) {
 	for _, test := range []struct {
 		name         string
 		start, limit float64 // rates up to limit pass
-		trials       int     // at most
+		steps        int     // at most
 		none         bool
 	}{
 		{"the limit is above the start", 10, 137, 12, false},
@@ -26,11 +26,11 @@ func TestSearchFindsTheHighestRateThatPasses(t *testing.T) {
 		{"everything passes: the search has an end", 100, 1e12, 20, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newSearch(test.start, 0.05)
-			trials := 0
+			s := newBisection(test.start, 0.05)
+			steps := 0
 			for rate, more := s.next(); more; rate, more = s.next() {
-				if trials++; trials > test.trials {
-					t.Fatalf("more than %d trials", test.trials)
+				if steps++; steps > test.steps {
+					t.Fatalf("more than %d steps", test.steps)
 				}
 				if s.failed > 0 && rate >= s.failed || rate <= s.passed {
 					t.Fatalf("tries %g though %g passed and %g failed", rate, s.passed, s.failed)
@@ -49,19 +49,19 @@ func TestSearchFindsTheHighestRateThatPasses(t *testing.T) {
 	}
 }
 
-func TestFailedTrialIsRepeated(t *testing.T) {
+func TestFailedStepIsRepeated(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		status func(trial int) int // of every other response
+		status func(attempt int) int // of every other response
 		want   bool
 		levels int
 	}{
 		{"a rate within reach", func(int) int { return 200 }, true, 1},
-		{"a hiccup", func(trial int) int { return []int{429, 200, 200}[trial-1] }, true, 2},
+		{"a hiccup", func(attempt int) int { return []int{429, 200, 200}[attempt-1] }, true, 2},
 		{"a rate out of reach", func(int) int { return 429 }, false, 2},
 	} {
 		t.Run(test.name, inBubble(func(t *testing.T) {
-			r, passed := trialAt200(t, test.status)
+			r, passed := stepAt200(t, test.status)
 			if passed != test.want || len(r.result.Levels) != test.levels || *r.result.Levels[test.levels-1].Passed != test.want {
 				t.Fatalf("%v after %d levels", passed, len(r.result.Levels))
 			}
@@ -72,13 +72,13 @@ func TestFailedTrialIsRepeated(t *testing.T) {
 	}
 }
 
-// trialAt200 runs a trial of 200 requests per second.
-func trialAt200(t *testing.T, status func(trial int) int) (r *run, passed bool) {
+// stepAt200 runs a step at 200 requests per second.
+func stepAt200(t *testing.T, status func(attempt int) int) (r *run, passed bool) {
 	t.Helper()
 	s := newFakeServer(t)
-	var trial atomic.Int64 // 0: preparation
+	var attempt atomic.Int64 // 0: preparation
 	s.answer = func(n int64, w http.ResponseWriter, _ []byte) {
-		if k := int(trial.Load()); k > 0 && status(k) != 200 && n%2 == 0 {
+		if k := int(attempt.Load()); k > 0 && status(k) != 200 && n%2 == 0 {
 			w.WriteHeader(status(k))
 			return
 		}
@@ -89,12 +89,12 @@ func trialAt200(t *testing.T, status func(trial int) int) (r *run, passed bool) 
 	p := prepared(t, s, c)
 	r = &run{plan: p, began: time.Now(), result: p.emptyResult(), onProgress: func(progress Progress) {
 		if progress.Done {
-			trial.Add(1)
+			attempt.Add(1)
 		}
 	}}
 	r.result.Search = &Search{Level: -1}
-	trial.Store(1)
-	passed, err := r.trial(t.Context(), 200)
+	attempt.Store(1)
+	passed, err := r.step(t.Context(), 200)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestInterruptedSearchIsMarked(t *testing.T) {
 	})
 }
 
-func TestTrialPassesIfTheServerHoldsTheRate(t *testing.T) {
+func TestStepPassesIfTheServerHoldsTheRate(t *testing.T) {
 	level := func(stable bool, tails ...float64) Level { // 100 requests a second, as many answered
 		l := Level{Rate: 100, Stable: stable, Throughput: 100, Images: 600, Requests: 600, AllImages: 2000, Latency: Latency{P99MS: tails[len(tails)-1]}}
 		for _, p99 := range tails {

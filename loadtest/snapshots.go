@@ -29,7 +29,7 @@ func (s *snapshots) take(ctx context.Context) {
 	s.readers.Go(func() { one.counters, one.err = s.scraper.read(ctx) })
 }
 
-// between computes the server's figures between two snapshots, in which it answered a number of images. It returns nil if
+// between computes the server's figures between two snapshots, with the number of images answered in between. It returns nil if
 // there are no metrics.
 func (s *snapshots) between(from, to, images int) (*Server, error) {
 	s.readers.Wait()

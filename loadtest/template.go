@@ -20,7 +20,7 @@ type templateImage struct {
 	Base64 string // standard encoding, padded
 }
 
-// Bytes are the image's raw bytes.
+// Bytes returns the image's raw bytes.
 func (i templateImage) Bytes() string { return string(i.data) }
 
 // templateData is the data of a template: the request's images, and the fields of the first one.

@@ -15,7 +15,7 @@ type Thresholds struct {
 }
 
 // Missed lists the thresholds that the result misses. A level without a successful image always misses. Of a search, only
-// the rate it found is judged: its other trials are expected to fail.
+// the rate it found is judged: its other steps are expected to fail.
 func (t Thresholds) Missed(r *Result) []string {
 	var missed []string
 	miss := func(format string, args ...any) { missed = append(missed, fmt.Sprintf(format, args...)) }

@@ -42,7 +42,7 @@ func TestTransportFailuresAreClassified(t *testing.T) {
 		}, 50 * time.Millisecond, kindTimeout},
 		{"the connection is reset", hijack("", true), time.Minute, kindReset},
 		{"the connection is closed", hijack("", false), time.Minute, kindTruncated},
-		{"the answer is cut short", hijack("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", false), time.Minute, kindTruncated},
+		{"the answer is truncated", hijack("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", false), time.Minute, kindTruncated},
 		{"what comes is no HTTP", hijack("hello\r\n\r\n", false), time.Minute, kindNetwork},
 		{"an answer without end", func(w http.ResponseWriter, _ *http.Request) {
 			for part := make([]byte, 1<<20); ; {

@@ -79,7 +79,7 @@ func (w *window) add(s sample) {
 }
 
 // addLate adds a late response: to a request that was due by the end of the window and finished after it. It does not count
-// towards throughput.
+// toward throughput.
 func (w *window) addLate(s sample) {
 	s.images = 0
 	w.tally.add(s)
@@ -88,7 +88,7 @@ func (w *window) addLate(s sample) {
 	}
 }
 
-// throughput is the number of successful images per second.
+// throughput returns the number of successful images per second.
 func (w *window) throughput() float64 {
 	if w.end <= w.start {
 		return 0

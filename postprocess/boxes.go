@@ -9,7 +9,7 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// boxes decodes outputs of finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores [n,classes] of which
+// boxes decodes outputs of finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores [n,classes], where
 // the highest counts. With scores [n] and no classes every box has the first class.
 type boxes struct {
 	def                    repository.Definition
@@ -135,7 +135,7 @@ func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 	return s.detected(limits, &b.def, transform), nil
 }
 
-// background is the number of scores per box that belong to background classes.
+// background returns the number of scores per box that belong to background classes.
 func (b *boxes) background() int {
 	if b.perBox > 1 {
 		return b.def.Output.ClassFirst
@@ -169,7 +169,7 @@ func (b *boxes) read(s *scratch, outputs []Tensor) (rows, scores []float32, clas
 	return rows, scores, classes, err
 }
 
-// class reads the class of box i, counted from the first labelled one; negative: background.
+// class reads the class of box i, counted from the first labeled one; negative: background.
 func (b *boxes) class(classes *Tensor, i int) (int, error) {
 	n, ok := classes.integer(i)
 	if !ok || n > math.MaxInt32 || n < math.MinInt32 {

@@ -113,7 +113,7 @@ func TestUnalignedDataIsRead(t *testing.T) {
 	}
 }
 
-func TestClassificationRefusesBrokenOutputs(t *testing.T) {
+func TestClassificationRefusesInvalidOutputs(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	for name, c := range map[string]struct {
 		decode string

@@ -86,7 +86,7 @@ func checkClasses(def *repository.Definition, output string, classes int64) erro
 	return nil
 }
 
-// label is the label of a class; empty if the model has none.
+// label returns the label of a class; empty if the model has none.
 func label(labels []string, class int) string {
 	if class < len(labels) {
 		return labels[class]

@@ -39,11 +39,11 @@ func TestBoxesInEverySpaceAndFormat(t *testing.T) {
 		box           [4]float32
 	}{
 		"original corners": {repository.SpaceOriginal, repository.BoxXYXY, [4]float32{20, 10, 60, 50}},
-		"original centre":  {repository.SpaceOriginal, repository.BoxCXCYWH, [4]float32{40, 30, 40, 40}},
+		"original center":  {repository.SpaceOriginal, repository.BoxCXCYWH, [4]float32{40, 30, 40, 40}},
 		"input corners":    {repository.SpaceInput, repository.BoxXYXY, [4]float32{10, 20, 30, 40}},
-		"input centre":     {repository.SpaceInput, repository.BoxCXCYWH, [4]float32{20, 30, 20, 20}},
+		"input center":     {repository.SpaceInput, repository.BoxCXCYWH, [4]float32{20, 30, 20, 20}},
 		"unit corners":     {repository.SpaceUnit, repository.BoxXYXY, [4]float32{0.1, 0.25, 0.3, 0.5}},
-		"unit centre":      {repository.SpaceUnit, repository.BoxCXCYWH, [4]float32{0.2, 0.375, 0.2, 0.25}},
+		"unit center":      {repository.SpaceUnit, repository.BoxCXCYWH, [4]float32{0.2, 0.375, 0.2, 0.25}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := detector(func(o *repository.Output) { o.BoxSpace, o.BoxFormat = c.space, c.format })
@@ -197,7 +197,7 @@ func TestYOLOXFindsTheCell(t *testing.T) {
 	d := repository.Definition{Task: repository.Detection, Labels: []string{"cat", "dog"},
 		Input: repository.Input{Width: 64, Height: 32}, Output: repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{16, 32}}}.WithDefaults()
 	transform := geometry.Transform{Width: 64, Height: 32, InputW: 64, InputH: 32, ScaleX: 1, ScaleY: 1}
-	for cell, want := range map[int]rect{ // centre (0.5, 0.5) of the cell, half its size
+	for cell, want := range map[int]rect{ // center (0.5, 0.5) of the cell, half its size
 		0: {4, 4, 12, 12}, 3: {52, 4, 60, 12}, 6: {36, 20, 44, 28}, 9: {40, 8, 56, 24},
 	} {
 		values := make([]float32, 10*7)

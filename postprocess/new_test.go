@@ -21,8 +21,8 @@ func TestNewChecksTheOutputs(t *testing.T) {
 	named.Output.Name = "z"
 	grid := shipped(t, "yolox-nano")
 	grid.Input.Width, grid.Input.Height = 416, 416
-	unlabelled := grid
-	unlabelled.Labels = nil
+	unlabeled := grid
+	unlabeled.Labels = nil
 	split := shipped(t, "deimv2-atto")
 	table := split
 	table.Output.Classes = ""
@@ -54,8 +54,8 @@ func TestNewChecksTheOutputs(t *testing.T) {
 		"a grid of other classes":     {grid, []Tensor{f32("output", 3549, 25)}, `labels.txt has 80 labels, but output "output" of model.onnx has 20 classes`},
 		"a grid without classes":      {grid, []Tensor{f32("output", 3549, 5)}, "want [cells, 5 + classes]"},
 		"a grid of three dimensions":  {grid, []Tensor{f32("output", 3, 3549, 85)}, "want [cells, 5 + classes]"},
-		"an open grid without labels": {unlabelled, []Tensor{f32("output", 3549, -1)}, "labels: is required"},
-		"a grid of any labels":        {unlabelled, []Tensor{f32("output", 3549, 25)}, ""},
+		"an open grid without labels": {unlabeled, []Tensor{f32("output", 3549, -1)}, "labels: is required"},
+		"a grid of any labels":        {unlabeled, []Tensor{f32("output", 3549, 25)}, ""},
 
 		"split outputs":                       {split, []Tensor{i64("labels", 300), f32("boxes", 300, 4), f32("scores", 300)}, ""},
 		"open split outputs":                  {split, []Tensor{i64("labels", -1), f32("boxes", -1, 4), f32("scores", -1)}, ""},

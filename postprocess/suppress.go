@@ -12,7 +12,7 @@ type rect struct{ x1, y1, x2, y2 float64 }
 
 func (r rect) area() float64 { return max(0, r.x2-r.x1) * max(0, r.y2-r.y1) }
 
-// iou is the intersection over union of two boxes; 0 if both are empty.
+// iou returns the intersection over union of two boxes; 0 if both are empty.
 func iou(a, b rect) float64 {
 	shared := rect{max(a.x1, b.x1), max(a.y1, b.y1), min(a.x2, b.x2), min(a.y2, b.y2)}.area()
 	if shared == 0 {

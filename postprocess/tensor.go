@@ -12,7 +12,7 @@ import (
 	"fovea/internal/repository"
 )
 
-// elements is the number of elements of a shape; -1 if a dimension is open or the product implausibly large.
+// elements returns the number of elements of a shape; -1 if a dimension is open or the product implausibly large.
 func elements(shape []int64) int64 {
 	n := int64(1)
 	for _, d := range shape {
@@ -114,7 +114,7 @@ func (t *Tensor) integer(i int) (n int64, ok bool) {
 	return int64(f), true
 }
 
-// unusable is the error of outputs that no prediction can be decoded from.
+// unusable returns the error of outputs that no prediction can be decoded from.
 func unusable(cause error) error {
 	return apierror.Wrap(apierror.Internal, cause, "the model's outputs are unusable")
 }

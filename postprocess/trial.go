@@ -48,7 +48,7 @@ const (
 // plausible: boxes that are decoded twice, softmax applied to probabilities. Enough raw numbers reveal it. It is not safe for
 // concurrent use.
 type TrialCheck interface {
-	// Add adds the outputs of one row of a trial run, in the order passed to New, with the transform of its image and the
+	// Add adds the outputs of one row of a trial run, in the order that [New] describes, with the transform of its image and the
 	// side that has content. Rows that the decoder cannot read are ignored.
 	Add(outputs []Tensor, transform geometry.Transform, side Side)
 	// Findings returns the results of all trial runs.

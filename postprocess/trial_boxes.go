@@ -15,7 +15,7 @@ const (
 	someBoxes = 10   // too many to all match, or all mismatch, by chance
 	outside   = 0.15 // how far a box may reach beyond the image, in sides of it
 	minReach  = 4    // numbers that are all smaller are no pixels
-	someReach = 8    // nor are numbers of which most are smaller than this fraction of the input's shorter side
+	someReach = 8    // nor are numbers that are mostly smaller than this fraction of the input's shorter side
 )
 
 // reading is an interpretation of the four numbers of a box.
@@ -33,12 +33,12 @@ type boxesChecker struct {
 	hits      int     // boxes that overlap the image, read as the definition says
 	ordered   int     // boxes whose last two numbers are not below the first two
 	late      int     // boxes that begin in the last quarter of the image
-	classes   span    // counted from the first labelled one
+	classes   span    // counted from the first labeled one
 	noClass   bool    // a class is not an integer
 	bad       bool    // a box with such a class reaches the score threshold
 	sure      bool    // a box with a class beyond the labels reaches the score threshold
 	buffer    scratch
-	centres   [sides]point // of the best boxes, by the side with content
+	centers   [sides]point // of the best boxes, by the side with content
 	seen      [sides]bool
 }
 
@@ -54,7 +54,7 @@ func (e *boxesChecker) Add(outputs []Tensor, transform geometry.Transform, side 
 	for at := 0; at < len(scores); at += e.b.perBox {
 		e.scores.add(scores[at+e.b.background() : at+e.b.perBox]...)
 	}
-	e.centre(rows, scores, transform, side)
+	e.center(rows, scores, transform, side)
 	if len(rows) > 0 && slices.Equal(rows, e.first) {
 		return // the same as in the first run
 	}
@@ -111,7 +111,7 @@ func (e *boxesChecker) try(r reading, row [4]float64, transform geometry.Transfo
 	}
 }
 
-// extent is the width and height of an image in a box space.
+// extent returns the width and height of an image in a box space.
 func extent(space string, transform geometry.Transform) (w, h float64) {
 	switch space {
 	case repository.SpaceInput:
@@ -156,7 +156,7 @@ func (e *boxesChecker) Findings() (f Findings) {
 		f.judge(e.bad, "output.classes: output %q must hold class numbers, but had others in trial runs", e.b.classes.name)
 	}
 	if labels := len(e.b.def.Labels); labels > 0 && e.classes.high >= float64(labels) {
-		f.judge(e.sure, "output.classes: output %q had class %v in trial runs, but %s has %d labels, the first of which is class %d; "+
+		f.judge(e.sure, "output.classes: output %q had class %v in trial runs, but %s has %d labels, the first for class %d; "+
 			"check output.class_first", e.b.classes.name, e.classes.high+float64(o.ClassFirst), e.b.def.LabelsFile, labels, o.ClassFirst)
 	}
 	e.compareReadings(&f)
@@ -203,7 +203,7 @@ func (e *boxesChecker) compareReadings(f *Findings) {
 	}
 }
 
-// atLeast lists the readings in which at least a share of the boxes is plausible.
+// atLeast lists the readings that make at least a share of the boxes plausible.
 func (e *boxesChecker) atLeast(share float64) string {
 	var better []string
 	for _, r := range e.readings() {
@@ -214,7 +214,7 @@ func (e *boxesChecker) atLeast(share float64) string {
 	return strings.Join(better, ", or ")
 }
 
-// plausibleIn is the number of boxes that are plausible in a reading. As pixels none is if all or most lie in the corner, as
+// plausibleIn returns the number of boxes that are plausible in a reading. As pixels none is if all or most lie in the corner, as
 // fractions of the image do even for boxes larger than it.
 func (e *boxesChecker) plausibleIn(r reading) int {
 	if r.space != repository.SpaceUnit && (e.reach < minReach || 2*e.far < e.boxes) {
@@ -223,22 +223,22 @@ func (e *boxesChecker) plausibleIn(r reading) int {
 	return e.plausible[r]
 }
 
-// share is the share of boxes that are plausible in a reading.
+// share returns the share of boxes that are plausible in a reading.
 func (e *boxesChecker) share(r reading) float64 { return float64(e.plausibleIn(r)) / float64(e.boxes) }
 
 // A detector's best boxes follow the content, so that images with content on one side tell x from y even where width and height
 // have the same range. With trained models the boxes move by at least half of the image from side to side, and by a twentieth
 // in the other direction; with random weights they do not.
 const (
-	bestBoxes = 20  // of a trial run whose centres count
+	bestBoxes = 20  // of a trial run whose centers count
 	follows   = 0.3 // of the image: boxes that move this far follow the content
 	across    = 0.5 // of that: boxes that move less in the other direction do not follow there
 )
 
 type point struct{ x, y float64 }
 
-// centre keeps the centre of the best boxes of a run, read as the definition says, in fractions of the image.
-func (e *boxesChecker) centre(rows, scores []float32, transform geometry.Transform, side Side) {
+// center keeps the center of the best boxes of a run, read as the definition says, in fractions of the image.
+func (e *boxesChecker) center(rows, scores []float32, transform geometry.Transform, side Side) {
 	n := len(rows) / 4
 	if side == Everywhere || n == 0 {
 		return
@@ -259,7 +259,7 @@ func (e *boxesChecker) centre(rows, scores []float32, transform geometry.Transfo
 		sum.y += float64(r.score) * (box.y1 + box.y2) / 2 / h
 		weight += float64(r.score)
 	}
-	e.centres[side] = point{sum.x / weight, sum.y / weight}
+	e.centers[side] = point{sum.x / weight, sum.y / weight}
 	e.seen[side] = weight > 0 && !math.IsNaN(sum.x+sum.y)
 }
 
@@ -268,8 +268,8 @@ func (e *boxesChecker) directions(f *Findings) {
 	if !e.seen[Left] || !e.seen[Right] || !e.seen[Top] || !e.seen[Bottom] {
 		return
 	}
-	right := point{e.centres[Right].x - e.centres[Left].x, e.centres[Right].y - e.centres[Left].y}
-	down := point{e.centres[Bottom].x - e.centres[Top].x, e.centres[Bottom].y - e.centres[Top].y}
+	right := point{e.centers[Right].x - e.centers[Left].x, e.centers[Right].y - e.centers[Left].y}
+	down := point{e.centers[Bottom].x - e.centers[Top].x, e.centers[Bottom].y - e.centers[Top].y}
 	if right.y < follows || down.x < follows || math.Abs(right.x) > across*right.y || math.Abs(down.y) > across*down.x {
 		return
 	}

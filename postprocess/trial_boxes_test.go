@@ -79,7 +79,7 @@ func everyReading() (list []reading) {
 	return list
 }
 
-// tellable says whether numbers can tell that boxes of one reading are not of the other: not a centre from a corner where
+// tellable reports whether numbers can tell that boxes of one reading are not of the other: not a center from a corner where
 // both come with sizes, nor x from y in parts of the image, nor pixels of the input from those of the larger image.
 func tellable(is, said reading) bool {
 	if is.space != said.space {
@@ -142,7 +142,7 @@ func TestFewSizesBelowPositionsAllowCorners(t *testing.T) {
 			if i < unordered {
 				row = []float32{0.5, 0.5, 0.3, 0.3}
 			} else if i >= 44 {
-				row = []float32{0.8, 0.8, 0.82, 0.82} // beyond the image, if it is a centre and a size
+				row = []float32{0.8, 0.8, 0.82, 0.82} // beyond the image, if it is a center and a size
 			}
 			values, scores = append(values, row...), append(scores, 0.9)
 		}

@@ -49,7 +49,7 @@ func (t *trend) grid() bool {
 	return slope > 0.75 && slope < 1.25 && explained > 0.5
 }
 
-// regression is the slope of the line and its coefficient of determination (r²); 0 and 0 if there is none.
+// regression returns the slope of the line and its coefficient of determination (r²); 0 and 0 if there is none.
 func (t *trend) regression() (slope, explained float64) {
 	xx, xy, yy := t.n*t.xx-t.x*t.x, t.n*t.xy-t.x*t.y, t.n*t.yy-t.y*t.y
 	if !(xx > 0 && yy > 0) || math.IsInf(yy, 0) {

@@ -10,7 +10,7 @@ import (
 
 // yolox decodes the grid of YOLOX (Ge et al., 2021, https://arxiv.org/abs/2107.08430): for every stride s,
 // from fine to coarse, one row per cell of a (height/s)×(width/s) grid in reading order. A row holds x, y, w, h,
-// objectness and one score per class, the latter two after the sigmoid. The centre is ((x + column)·s,
+// objectness and one score per class, the latter two after the sigmoid. The center is ((x + column)·s,
 // (y + line)·s), the size is (eʷ·s, eʰ·s), in pixels of the input; the score is objectness × class.
 type yolox struct {
 	def   repository.Definition

@@ -30,8 +30,8 @@ func (img *Image) Close() { img.mat.free() }
 
 // Decode decodes an image whose header was read and is within the limits. A JPEG that is much larger than the input is
 // decoded at 1/2, 1/4 or 1/8, but to at least twice the target size, and only where that keeps the image's edges. Alpha is
-// dropped, 16 bits are reduced to 8, and grey, palettes and CMYK become three channels. The error is an *apierror.Error
-// with code Undecodable for a broken image, or that of ctx: decoding stops soon after ctx ends. data is not kept.
+// dropped, 16 bits are reduced to 8, and gray, palettes and CMYK become three channels. The error is an *apierror.Error
+// with code Undecodable for a corrupt image, or that of ctx: decoding stops soon after ctx ends. data is not kept.
 func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Image, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -56,11 +56,11 @@ func (img *Image) decode(ctx context.Context, data []byte, info header.Info, p *
 	_, reported := errors.AsType[*apierror.Error](err)
 	switch {
 	case errors.Is(err, png.ErrTruncated), errors.Is(err, jpeg.ErrTruncated):
-		return apierror.Wrap(apierror.Undecodable, err, "%s is cut short: its end is missing", info.Format)
+		return apierror.Wrap(apierror.Undecodable, err, "%s is truncated: its end is missing", info.Format)
 	case reported:
 		return err
 	case err != nil:
-		return apierror.Wrap(apierror.Undecodable, err, "%s is broken: its image data cannot be decoded", info.Format)
+		return apierror.Wrap(apierror.Undecodable, err, "%s is corrupt: its image data cannot be decoded", info.Format)
 	case info.Frame.Empty():
 		return nil
 	}
@@ -88,7 +88,7 @@ func (img *Image) onCanvas(info header.Info) error {
 // fill decodes into a new matrix.
 func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Plan) error {
 	w, h := img.storedSize(info)
-	img.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialised; discarded after an error
+	img.mat = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialized; discarded after an error
 	pixels, err := img.mat.DataPtrUint8()
 	if err != nil {
 		return err
@@ -105,14 +105,14 @@ func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Pl
 	return jpeg.Decode(ctx, header.Chunk(data, info), img.size.Shrink, pixels, w, h, columns.Min.X, columns.Max.X)
 }
 
-// storedSize is the size of the decoded image in its stored orientation.
+// storedSize returns the size of the decoded image in its stored orientation.
 func (img *Image) storedSize(info header.Info) (w, h int) {
 	coded, shrink := info.Coded(), img.size.Shrink
 	return (coded.X + shrink - 1) / shrink, (coded.Y + shrink - 1) / shrink
 }
 
-// shrink is by how much the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way. Nearest-neighbour
-// scaling needs the original pixels.
+// shrink returns the factor by which the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way.
+// Nearest-neighbor scaling needs the original pixels.
 func (p *Plan) shrink(info header.Info) int {
 	if info.Format != header.JPEG || p.scaler.interpolation == nearestExact {
 		return 1
@@ -142,7 +142,7 @@ func (p *Plan) keepsEdges(info header.Info, shrink int) bool {
 	return (restX <= 1 || source.Max.X < w) && (restY <= 1 || source.Max.Y < h)
 }
 
-// newImage is an image that will be decoded at 1/shrink.
+// newImage returns an image that will be decoded at 1/shrink.
 func newImage(info header.Info, shrink int) *Image {
 	w, h := info.OrientedSize()
 	transposed, x, y := axes(info.Orientation)

@@ -81,7 +81,7 @@ func TestReducedDecodingStaysAtTwiceWhatIsNeeded(t *testing.T) {
 	}
 }
 
-func TestBrokenImagesAreRefused(t *testing.T) {
+func TestCorruptImagesAreRefused(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	jpg := read(t, "testdata", "coffee.jpg")
 	png := read(t, "testdata", "images", "png_rgb16.png")
@@ -92,7 +92,7 @@ func TestBrokenImagesAreRefused(t *testing.T) {
 	for what, data := range map[string][]byte{
 		"JPEG cut in the middle with an end marker put behind":      append(bytes.Clone(jpg[:len(jpg)/2]), eoi...),
 		"JPEG cut near its end with an end marker put behind":       append(bytes.Clone(jpg[:len(jpg)*9/10]), eoi...),
-		"grey JPEG cut in the middle with an end marker put behind": append(bytes.Clone(gray[:len(gray)*3/4]), eoi...),
+		"gray JPEG cut in the middle with an end marker put behind": append(bytes.Clone(gray[:len(gray)*3/4]), eoi...),
 		"PNG with a flipped bit in its image data":                  damaged(png, len(png)/2),
 		"lossless WebP with flipped bits":                           damaged(webp, len(webp)/2),
 		"PNG whose rows are not all there":                          shortPNG(t, 8, 5),
@@ -107,7 +107,7 @@ func TestBrokenImagesAreRefused(t *testing.T) {
 					t.Fatal("was decoded")
 				}
 			}
-			if f := apierror.From(err); f.Code != apierror.Undecodable || !strings.Contains(f.Message, "is broken") && !strings.Contains(f.Message, "is cut short") {
+			if f := apierror.From(err); f.Code != apierror.Undecodable || !strings.Contains(f.Message, "is corrupt") && !strings.Contains(f.Message, "is truncated") {
 				t.Errorf("%+v", f)
 			}
 		})
@@ -127,16 +127,16 @@ func damaged(data []byte, at int) []byte {
 	return data
 }
 
-func TestUniformGreyImagesAreDecoded(t *testing.T) {
+func TestUniformGrayImagesAreDecoded(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 64, 48))
 	draw.Draw(img, img.Rect, image.NewUniform(color.RGBA{128, 128, 128, 255}), image.Point{}, draw.Src)
 	row := prepared(t, mustPlan(t, bytesInput(32, 32)), encodedJPEG(t, img))
 	if !bytes.Equal(row, bytes.Repeat([]byte{128}, len(row))) {
-		t.Error("a grey image is not grey")
+		t.Error("a gray image is not gray")
 	}
 }
 
-// TestConcurrentDecodesDoNotMix decodes images of one colour each, and broken ones, in many goroutines.
+// TestConcurrentDecodesDoNotMix decodes images of one color each, and corrupt ones, in many goroutines.
 func TestConcurrentDecodesDoNotMix(t *testing.T) {
 	plan := mustPlan(t, bytesInput(32, 32))
 	good := read(t, "testdata", "images", "png_rgb.png")
@@ -155,7 +155,7 @@ func TestConcurrentDecodesDoNotMix(t *testing.T) {
 			for range 50 {
 				if img, err := plan.Decode(t.Context(), bad, mustInfoOf(good)); err == nil {
 					img.Close()
-					t.Error("a broken image was decoded")
+					t.Error("a corrupt image was decoded")
 				}
 				if err := packOne(plan, data, info, row); err != nil {
 					t.Error(err)

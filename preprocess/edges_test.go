@@ -16,7 +16,7 @@ import (
 	"fovea/preprocess/header"
 )
 
-// drawings are greys of a pixel at (x, y) of w×h. Their inside is flat or rises slowly, so that shrinking in the decoder
+// drawings are grays of a pixel at (x, y) of w×h. Their inside is flat or rises slowly, so that shrinking in the decoder
 // changes it by less than 1; the test is about the edges.
 var drawings = map[string]func(x, y, w, h int) uint8{
 	"a border of one pixel": func(x, y, w, h int) uint8 {
@@ -63,7 +63,7 @@ func bothWays(t *testing.T, draw func(x, y, w, h int) uint8, w, h int) (asJPEG, 
 	return j.Bytes(), p.Bytes()
 }
 
-// TestSamePixelsGiveTheSameRow tries every size from 0 to 64 beyond that at which the decoder shrinks by a
+// TestSamePixelsGiveTheSameRow tries every size from 0 to 64 beyond the one where the decoder shrinks by a
 // factor, for each orientation and way to resize.
 func TestSamePixelsGiveTheSameRow(t *testing.T) {
 	const side = 16

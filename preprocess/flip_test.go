@@ -16,7 +16,7 @@ import (
 func TestMemoryIsReused(t *testing.T) {
 	for _, value := range []float64{0, 255} {
 		dirty(96, 72, value)
-		m := gocv.NewMatWithSizes([]int{72, 96}, gocv.MatTypeCV8UC3) // not initialised
+		m := gocv.NewMatWithSizes([]int{72, 96}, gocv.MatTypeCV8UC3) // not initialized
 		pixels, err := m.DataPtrUint8()
 		if err != nil || bytes.Count(pixels, []byte{byte(value)}) < len(pixels)*9/10 {
 			t.Errorf("memory filled with %v was not used again: %v", value, err)

@@ -63,10 +63,10 @@ func sameAsOpenCV(t testing.TB, what string, data []byte) {
 	}
 }
 
-// depths are the bits that each colour type may have.
+// depths are the bits that each color type may have.
 var depths = map[int][]int{0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 
-// TestPNGIsDecodedAsOpenCVDoes tries every colour type, depth, filter and kind of interlacing at small sizes, where the
+// TestPNGIsDecodedAsOpenCVDoes tries every color type, depth, filter and kind of interlacing at small sizes, where the
 // passes of some have no pixels, and at some larger ones.
 func TestPNGIsDecodedAsOpenCVDoes(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
@@ -165,7 +165,7 @@ func TestPNGIsCompleteWithItsRows(t *testing.T) {
 			if err == nil && !bytes.Equal(half, whole) {
 				t.Errorf("%s cut to %d of %d bytes: half an image was decoded", file, n, len(data))
 			}
-			if f := apierror.From(err); err != nil && (f.Code != apierror.Undecodable || !strings.Contains(f.Message, "cut short")) {
+			if f := apierror.From(err); err != nil && (f.Code != apierror.Undecodable || !strings.Contains(f.Message, "truncated")) {
 				t.Errorf("%s cut to %d of %d bytes: %v", file, n, len(data), err)
 			}
 		}
@@ -175,7 +175,7 @@ func TestPNGIsCompleteWithItsRows(t *testing.T) {
 	}
 }
 
-// TestDecodersWriteNothing decodes broken images of all formats and finds nothing on the process's standard error and
+// TestDecodersWriteNothing decodes corrupt images of all formats and finds nothing on the process's standard error and
 // output.
 func TestDecodersWriteNothing(t *testing.T) {
 	files, err := filepath.Glob("testdata/images/*")

@@ -12,7 +12,7 @@ import (
 	"fovea/preprocess/header"
 )
 
-// FuzzDecode decodes broken images. Nothing may crash, and the result must not depend on the previous contents of memory, which
+// FuzzDecode decodes corrupt images. Nothing may crash, and the result must not depend on the previous contents of memory, which
 // may be another request's image.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("testdata/images/*")

@@ -16,7 +16,7 @@ const (
 	blueWeight  = 7471
 )
 
-// luma is the value of a pixel after Pillow's convert("L"). A gray pixel keeps its value.
+// luma returns the value of a pixel after Pillow's convert("L"). A gray pixel keeps its value.
 func luma(blue, green, red byte) byte {
 	return byte((redWeight*uint32(red) + greenWeight*uint32(green) + blueWeight*uint32(blue) + 1<<15) >> 16)
 }

@@ -43,11 +43,11 @@ func TestAGrayPixelKeepsItsValue(t *testing.T) {
 	}
 }
 
-// TestGrayIsTheLumaOfTheColours compares every resize mode and dtype of a gray input with the same input in colour.
-func TestGrayIsTheLumaOfTheColours(t *testing.T) {
+// TestGrayIsTheLumaOfTheColors compares every resize mode and dtype of a gray input with the same input in color.
+func TestGrayIsTheLumaOfTheColors(t *testing.T) {
 	data := read(t, "testdata", "images", "jpeg_exif6.jpg")
 	for mode, in := range modes() {
-		colours := prepared(t, mustPlan(t, in), data)
+		colors := prepared(t, mustPlan(t, in), data)
 		for _, layout := range []string{"nchw", "nhwc"} {
 			for _, dtype := range []repository.DType{repository.Float32, repository.Float16, repository.Uint8} {
 				one := in
@@ -65,7 +65,7 @@ func TestGrayIsTheLumaOfTheColours(t *testing.T) {
 					t.Fatalf("%s: a row has %d bytes", dtype, plan.RowBytes())
 				}
 				for i, v := range floatsOf(prepared(t, plan, data), dtype) {
-					rgb := colours[3*i : 3*i+3]
+					rgb := colors[3*i : 3*i+3]
 					want := (float64(luma(rgb[2], rgb[1], rgb[0]))*scale - mean) / std
 					if dtype == repository.Uint8 {
 						want = math.RoundToEven(max(0, want))

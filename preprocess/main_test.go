@@ -53,7 +53,7 @@ func mustInfo(t testing.TB, data []byte) header.Info {
 	return info
 }
 
-// poisoned is a row in which every byte is 0xA5.
+// poisoned is a row of bytes 0xA5.
 func poisoned(n int) []byte {
 	row := make([]byte, n)
 	for i := range row {

@@ -9,7 +9,7 @@ import (
 // live counts the open native matrices.
 var live atomic.Int64
 
-// Live is the number of open native matrices: 0 once every Image is closed. Tests use it to find leaks.
+// Live returns the number of open native matrices: 0 once every Image is closed. Tests use it to find leaks.
 func Live() int64 { return live.Load() }
 
 // native is an OpenCV matrix and its only owner. Matrices are not reused: one would still hold another request's image

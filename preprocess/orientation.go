@@ -14,7 +14,7 @@ type view struct {
 	origin, right, down int
 }
 
-// newView is the view of a rectangle of a stored image, whose rows have width pixels, with an EXIF orientation.
+// newView returns the view of a rectangle of a stored image, whose rows have width pixels, with an EXIF orientation.
 func newView(pixels []byte, width int, r image.Rectangle, orientation int) view {
 	at := func(x, y int) int {
 		p := storedPoint(image.Pt(x, y), r.Dx(), r.Dy(), orientation).Add(r.Min)
@@ -40,7 +40,7 @@ func storedRect(r image.Rectangle, w, h, orientation int) image.Rectangle {
 	return storedBox(box, w, h, orientation).Pixels()
 }
 
-// storedBox is storedRect for a box.
+// storedBox works like storedRect, for a box.
 func storedBox(b geometry.Box, w, h, orientation int) geometry.Box {
 	transposed, x, y := axes(orientation)
 	if transposed {

@@ -17,8 +17,11 @@ func (p *Plan) Pack(img *Image, row []byte) (geometry.Transform, error) {
 	if img.mat.Ptr() == nil {
 		return geometry.Transform{}, apierror.New(apierror.Internal, "cannot pack a closed image")
 	}
-	if len(row) != p.RowBytes() || uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(p.input.DType.Size()) != 0 {
-		return geometry.Transform{}, apierror.New(apierror.Internal, "want an aligned row of %d bytes; it has %d", p.RowBytes(), len(row))
+	if len(row) != p.RowBytes() {
+		return geometry.Transform{}, apierror.New(apierror.Internal, "the row has %d bytes; the input needs %d", len(row), p.RowBytes())
+	}
+	if size := p.input.DType.Size(); uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(size) != 0 {
+		return geometry.Transform{}, apierror.New(apierror.Internal, "the row is not aligned to %d bytes", size)
 	}
 	g := geometry.Resample(&p.input, img.size)
 	v, scaled, err := p.resized(img)
@@ -37,7 +40,7 @@ func (p *Plan) PackPixels(pixels, row []byte) {
 	p.packer.pack(newView(pixels, p.input.Width, all, 1), all, row)
 }
 
-// resampling is that of an image, w×h pixels as stored.
+// resampling returns how an image of w×h stored pixels is resampled.
 func (p *Plan) resampling(img *Image, w, h int) resampling {
 	g := geometry.Resample(&p.input, img.size)
 	r := resampling{source: storedBox(g.Source, w, h, img.orientation), size: g.Size}
@@ -87,7 +90,7 @@ func newPacker(in repository.Input) packer {
 	return packerOf(in, func(f float64) float32 { return float32(f) })
 }
 
-// packerOf makes a packer of the values (v·scale − mean) / std, for each channel in the order of the model's colours.
+// packerOf makes a packer of the values (v·scale − mean) / std, for each channel in the order of the model's colors.
 func packerOf[T element](in repository.Input, convert func(float64) T) packer {
 	mean, std := perChannel(in.Mean), perChannel(in.Std)
 	normalize := func(channel int, v float64) T { return convert((v*in.Scale - mean[channel]) / std[channel]) }

@@ -33,7 +33,7 @@ func floatsOf(row []byte, d repository.DType) []float64 {
 
 func TestEveryElementOfARowIsWritten(t *testing.T) {
 	data := plainPNG(t, 40, 20, color.RGBA{200, 100, 50, 255})
-	// What the image's colours and the fill become: (v·0.5 − mean) / std.
+	// What the image's colors and the fill become: (v·0.5 − mean) / std.
 	fill := []float64{10, 20, 30}
 	for _, layout := range []string{"nchw", "nhwc"} {
 		for _, dtype := range []repository.DType{repository.Float32, repository.Float16, repository.Uint8} {

@@ -33,7 +33,7 @@ func NewPlan(in repository.Input) (*Plan, error) {
 	return &Plan{input: in, scaler: scalers[in.Interpolation], packer: newPacker(in)}, nil
 }
 
-// RowBytes is the size of one row of the input tensor in bytes: channels (1 or 3) × height × width elements.
+// RowBytes returns the size of one row of the input tensor in bytes: channels (1 or 3) × height × width elements.
 func (p *Plan) RowBytes() int {
 	return p.input.Channels() * p.input.Width * p.input.Height * p.input.DType.Size()
 }

@@ -24,7 +24,7 @@ type pngKind struct {
 }
 
 func (k pngKind) String() string {
-	return fmt.Sprintf("%d×%d, colour type %d, %d bits, interlaced %v, filter %d, IDATs of %d, palette of %d",
+	return fmt.Sprintf("%d×%d, color type %d, %d bits, interlaced %v, filter %d, IDATs of %d, palette of %d",
 		k.width, k.height, k.color, k.depth, k.interlaced, k.filter, k.chunk, k.palette)
 }
 
@@ -165,7 +165,7 @@ func runs(random *rand.Rand, width, height, bits int) []byte {
 	return append(out, 0, 1)
 }
 
-// webpOf is a WebP of few or many colours, smooth or not, with or without alpha.
+// webpOf is a WebP of few or many colors, smooth or not, with or without alpha.
 func webpOf(t testing.TB, random *rand.Rand, width, height, kind, quality int) []byte {
 	t.Helper()
 	channels, matType := 3, gocv.MatTypeCV8UC3

@@ -11,13 +11,13 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose centre is nearest, as in Pillow and torchvision. OpenCV's
+// nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose center is nearest, as in Pillow and torchvision. OpenCV's
 // INTER_NEAREST takes the one above and to the left.
 const nearestExact gocv.InterpolationFlags = 6
 
 // scaler is how images are resized. OpenCV's linear, cubic and lanczos read a fixed number of pixels and so skip most of
-// an image that shrinks a lot; training pipelines (Pillow, and torchvision with antialias) read all of them. From the
-// factor on at which it comes closer to Pillow, shrinking therefore averages by area (INTER_AREA). On photographs the mean
+// an image that shrinks a lot; training pipelines (Pillow, and torchvision with antialias) read all of them. Shrinking
+// therefore averages by area (INTER_AREA) from the factor on where that is closer to Pillow. On photographs the mean
 // difference from Pillow, in steps of 255, is
 //
 //	factor                     1.05  1.15  1.3  1.5  2    3    4
@@ -40,8 +40,8 @@ var scalers = map[string]scaler{
 	"lanczos": {gocv.InterpolationLanczos4, 1.3},
 }
 
-// resampling is a geometry.Resampling in the coordinates of the stored image: source is resized to size, of which crop is
-// used.
+// resampling is a geometry.Resampling in the coordinates of the stored image: source is resized to size, and crop is
+// used of it.
 type resampling struct {
 	source   geometry.Box
 	size     image.Point
@@ -54,7 +54,7 @@ func unchanged(source geometry.Box, size image.Point) bool {
 	return source.Dx() == float64(size.X) && source.Dy() == float64(size.Y)
 }
 
-// sourceRect is the rectangle of the stored image that is read.
+// sourceRect returns the rectangle of the stored image that is read.
 func (r resampling) sourceRect() image.Rectangle {
 	switch {
 	case !r.cropOnly:
@@ -99,7 +99,7 @@ func (s scaler) resize(src native, r resampling) (native, error) {
 
 // shrink averages the source down to a size and returns the crop of it. Neither side may grow.
 func shrink(src native, source geometry.Box, size image.Point, crop image.Rectangle) (native, error) {
-	dst := own(gocv.NewMatWithSizes([]int{crop.Dy(), crop.Dx()}, gocv.MatTypeCV8UC3)) // not initialised; Shrink fills it
+	dst := own(gocv.NewMatWithSizes([]int{crop.Dy(), crop.Dx()}, gocv.MatTypeCV8UC3)) // not initialized; Shrink fills it
 	pixels, err := src.DataPtrUint8()
 	out, outErr := dst.DataPtrUint8()
 	if err = cmp.Or(err, outErr); err == nil {

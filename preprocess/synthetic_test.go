@@ -29,7 +29,7 @@ func encodedPNG(t testing.TB, width, height int) []byte {
 	return out.Bytes()
 }
 
-// plainPNG is an image of one colour.
+// plainPNG is an image of one color.
 func plainPNG(t testing.TB, width, height int, c color.RGBA) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, width, height))

@@ -11,8 +11,8 @@ import (
 	"fovea/internal/repository"
 )
 
-// TestTransformLocatesPixels looks for a white square in the packed row and maps its centre back to the image:
-// for every orientation, every way to resize, and several sizes, at which JPEG is decoded in full or reduced.
+// TestTransformLocatesPixels looks for a white square in the packed row and maps its center back to the image:
+// for every orientation, every way to resize, and several sizes, so that JPEG is decoded in full or reduced.
 func TestTransformLocatesPixels(t *testing.T) {
 	const width, height = 1009, 809
 	middle := map[int][2]float64{ // of the square at (400, 440) as stored, orientation-corrected
@@ -58,7 +58,7 @@ func TestTransformLocatesPixels(t *testing.T) {
 	}
 }
 
-// brightMiddle is the centre of gravity of a row's first channel. Pixel i covers i to i+1.
+// brightMiddle is the center of gravity of a row's first channel. Pixel i covers i to i+1.
 func brightMiddle(row []byte, size int) (x, y float64) {
 	sum := 0.0
 	for i := 0; i < len(row); i += 3 {

@@ -40,7 +40,7 @@ func TestTruncatedJPEGIsRejectedOrComplete(t *testing.T) {
 						t.Errorf("%s cut to %d of %d bytes, after its last scan, with %q behind: %v", file, n, len(whole), trailer, err)
 					case err != nil && f.Code != apierror.Undecodable:
 						t.Errorf("%s cut to %d of %d bytes with %q behind: %v", file, n, len(whole), trailer, err)
-					case err != nil && trailer == "" && n > 600 && !strings.Contains(f.Message, "cut short"):
+					case err != nil && trailer == "" && n > 600 && !strings.Contains(f.Message, "truncated"):
 						t.Errorf("%s cut to %d of %d bytes: %v", file, n, len(whole), err)
 					case err == nil && !slices.Equal(row, want):
 						t.Errorf("%s cut to %d of %d bytes with %q behind is accepted, with other pixels", file, n, len(whole), trailer)

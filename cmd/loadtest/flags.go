@@ -17,7 +17,7 @@ type options struct {
 	loadtest.Config `yaml:",inline"`
 	Headers         headers             `yaml:"header" help:"header of every request to the server, such as 'Authorization: Bearer …'; may be repeated"`
 	Template        string              `yaml:"template" help:"file with a text/template of bodies: {{.Base64}}, {{.Name}}, {{.Bytes}}, {{range .Images}}; implies --body template"`
-	Expected        string              `yaml:"expect" help:"CSV file with lines image.jpg,class: other classes are failures"`
+	Expected        string              `yaml:"expect" help:"CSV file with lines image.jpg,class; any other class counts as a failure"`
 	Thresholds      loadtest.Thresholds `yaml:",inline"`
 	Outputs         outputs             `yaml:",inline"`
 	Quiet           bool                `yaml:"quiet" short:"q" help:"show no progress"`

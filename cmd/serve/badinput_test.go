@@ -89,7 +89,7 @@ func TestBadInputIsRefusedWithAReason(t *testing.T) {
 		"one byte":                 {path, "image/jpeg", []byte{0xff}, 415, "unsupported_format", "JPEG"},
 		"random bytes":             {path, "image/jpeg", noise, 415, "unsupported_format", "JPEG"},
 		"a truncated JPEG":         {path, "image/jpeg", coffee[:len(coffee)/2], 422, "undecodable", ""},
-		"a JPEG without its end":   {path, "image/jpeg", coffee[:len(coffee)-20], 422, "undecodable", "JPEG is cut short"},
+		"a JPEG without its end":   {path, "image/jpeg", coffee[:len(coffee)-20], 422, "undecodable", "JPEG is truncated"},
 		"a JPEG's first bytes":     {path, "image/jpeg", coffee[:20], 422, "undecodable", ""},
 		"a truncated PNG":          {path, "image/png", pngCoffee[:len(pngCoffee)/2], 422, "undecodable", ""},
 		"a PNG of 30000×30000":     {path, "image/png", hugePNG(), 413, "image_too_large", "30000×30000"},

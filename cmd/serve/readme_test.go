@@ -12,8 +12,8 @@ import (
 	"fovea/internal/testenv"
 )
 
-// TestREADMEExample sends what the README says, and the image cut short, and wants the
-// answers that it shows but for times and the request's id.
+// TestREADMEExample sends the README's image, whole and truncated, and expects the responses
+// shown there, except for times and the request ID.
 func TestREADMEExample(t *testing.T) {
 	type answer struct {
 		Model, Version, Device, Error, Code string

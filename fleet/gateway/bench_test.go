@@ -143,7 +143,7 @@ func BenchmarkReal(b *testing.B) {
 	cost(b, Replica{"real", url}, string(img))
 }
 
-// turns is how often each side is measured; figures are medians over pairs of neighbouring turns.
+// turns is how often each side is measured; figures are medians over pairs of neighboring turns.
 const turns = 11
 
 func cost(b *testing.B, r Replica, body string) {

@@ -48,7 +48,7 @@ type bucket struct {
 }
 
 // NewBatch allocates a batch. If the file leaves the shape of an output open, trial runs with different inputs determine
-// it. Cancelling ctx terminates these runs.
+// it. Canceling ctx terminates these runs.
 func (s *Session) NewBatch(ctx context.Context, spec BatchSpec) (batch *Batch, err error) {
 	sizes, err := s.buckets(spec)
 	if err != nil {
@@ -150,7 +150,7 @@ func outputValue(t tensor, layout rowLayout, size int) (ort.Value, error) {
 	return t.value(size)
 }
 
-// sizes are the batch sizes that Run accepts, ascending.
+// sizes returns the batch sizes that Run accepts, ascending.
 func (b *Batch) sizes() []int {
 	sizes := make([]int, len(b.buckets))
 	for i := range b.buckets {
@@ -159,11 +159,11 @@ func (b *Batch) sizes() []int {
 	return sizes
 }
 
-// Input is the memory of one row of an input, in native byte order.
+// Input returns the memory of one row of an input, in native byte order.
 func (b *Batch) Input(input, row int) []byte { return b.inputs[input].row(row) }
 
-// Outputs are the outputs of one row, in the session's order. Before the first Run they hold names, dtypes and row
-// shapes, in which -1 is a size that varies between runs. The slice and the data belong to the batch: the next Run
+// Outputs returns the outputs of one row, in the session's order. Before the first Run they hold names, dtypes and row
+// shapes; -1 is a size that varies between runs. The slice and the data belong to the batch: the next Run
 // overwrites them, and they are invalid after Close. A row that the last Run did not compute still holds the result of
 // an earlier run.
 func (b *Batch) Outputs(row int) []postprocess.Tensor { return b.views[row] }

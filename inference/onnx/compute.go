@@ -82,7 +82,7 @@ func (b *Batch) setRows(i, rows int, shape []int64, data []byte) error {
 	return nil
 }
 
-// inferredOutputs are the preallocated outputs whose shape comes from trial runs, not from the file.
+// inferredOutputs returns the preallocated outputs whose shape comes from trial runs, not from the file.
 func (b *Batch) inferredOutputs() (list []int) {
 	for i, t := range b.outputs {
 		if t.info.DType == repository.Float16 {

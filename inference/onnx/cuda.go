@@ -25,7 +25,7 @@ const cudnnName = "libcudnn.so.9"
 // CUDAOptions tune sessions on a CUDA device. Names and meanings are those of ONNX Runtime's CUDA execution provider
 // (onnxruntime.ai, "CUDA Execution Provider", "Configuration Options").
 type CUDAOptions struct {
-	MemLimit   int64  // gpu_mem_limit: bytes of the session's arena, excluding cuDNN's and CUDA's own memory; 0: four fifths of what is free
+	MemLimit   int64  // gpu_mem_limit: limit of the session's arena in bytes, excluding cuDNN's and CUDA's own memory; 0: four fifths of what is free
 	ConvSearch string // cudnn_conv_algo_search: HEURISTIC (default), EXHAUSTIVE, DEFAULT
 	NoTF32     bool   // use_tf32=0: full float32 precision in convolutions and matrix products
 	PreferNHWC bool   // prefer_nhwc: channels-last convolutions
@@ -45,34 +45,17 @@ func (o CUDAOptions) Validate() error {
 	return errors.Join(errs...)
 }
 
-// provider returns the provider's own options. The arena grows only by what is requested (kSameAsRequested); rounding up
-// to a power of two would reach the limit early.
+// provider returns the provider's own options.
 func (o CUDAOptions) provider(device Device) map[string]string {
 	return map[string]string{
 		"device_id":                 strconv.Itoa(device.Index),
-		"arena_extend_strategy":     "kSameAsRequested",
+		"arena_extend_strategy":     cudaArenaStrategy,
 		"cudnn_conv_algo_search":    cmp.Or(o.ConvSearch, "HEURISTIC"),
 		"do_copy_in_default_stream": "1",
 		"gpu_mem_limit":             strconv.FormatInt(o.MemLimit, 10),
 		"use_tf32":                  flag(!o.NoTF32),
 		"prefer_nhwc":               flag(o.PreferNHWC),
 	}
-}
-
-// bounded returns o with a limit for the arena. ONNX Runtime has none by default, and its arena never returns memory: one
-// model could take the whole GPU, and the next model, cuDNN, or a new version loaded alongside the old one would fail. A
-// session may therefore take four fifths of what is free when it is created. Earlier models have run all their batch sizes
-// by then and have what they need; the rest is for CUDA, cuDNN and cuBLAS, which allocate outside the arena.
-func (o CUDAOptions) bounded(cuda *native.CUDA, device Device) (CUDAOptions, error) {
-	if o.MemLimit > 0 {
-		return o, nil
-	}
-	free, err := cuda.FreeMemory(device.Index)
-	if err != nil {
-		return o, fmt.Errorf("free memory of %s: %w", device, err)
-	}
-	o.MemLimit = max(free/5*4, 1)
-	return o, nil
 }
 
 func flag(on bool) string {

@@ -65,7 +65,7 @@ func IsDeviceLost(err error) bool {
 var cudaFailure = regexp.MustCompile(`\bCUDA failure (\d{1,9})\b`)
 
 // deviceError wraps the error of a run on device. persistent is the error that persists on the device, 0 for none; it takes
-// precedence over the text, in which a failed cuDNN call can hide it.
+// precedence over the text, where a failed cuDNN call can hide it.
 func deviceError(device Device, err error, persistent int) error {
 	code := persistent
 	if match := cudaFailure.FindStringSubmatch(err.Error()); code == 0 && match != nil {

@@ -117,7 +117,7 @@ func infos(from []ort.InputOutputInfo) []Info {
 	return list
 }
 
-// dtypeOf is the element type of a tensor, or the name of an unsupported type.
+// dtypeOf returns the element type of a tensor, or the name of an unsupported type.
 func dtypeOf(info ort.InputOutputInfo) repository.DType {
 	if info.OrtValueType != ort.ONNXTypeTensor {
 		return typeName(info.OrtValueType.String(), "ONNX_TYPE_")

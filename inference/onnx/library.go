@@ -34,7 +34,7 @@ var library struct {
 
 var errNotOpen = errors.New("ONNX Runtime is not open")
 
-// openLibrary is the open ONNX Runtime and its folder, which also holds its providers; nil if there is none.
+// openLibrary returns the open ONNX Runtime and its folder, which also holds its providers; nil if there is none.
 func openLibrary() (lib *native.Library, folder string) {
 	library.Lock()
 	defer library.Unlock()
@@ -100,7 +100,7 @@ func Close() error {
 	return nil
 }
 
-// Version is the version of the open ONNX Runtime, such as "1.30.0"; empty if there is none.
+// Version returns the version of the open ONNX Runtime, such as "1.30.0"; empty if there is none.
 func Version() string {
 	library.Lock()
 	defer library.Unlock()
@@ -113,29 +113,10 @@ func startRuntime(path string) error {
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return err
 	}
-	if err := errors.Join(ort.DisableTelemetry(), shareArena()); err != nil {
+	if err := errors.Join(ort.DisableTelemetry(), createSharedArena()); err != nil {
 		return errors.Join(err, ort.DestroyEnvironment())
 	}
 	return nil
-}
-
-// sameAsRequested makes an arena grow by the requested size instead of by powers of two (OrtArenaCfg's
-// arena_extend_strategy).
-const sameAsRequested = 1
-
-// shareArena gives all CPU sessions one arena for intermediate tensors. An arena keeps the most memory its runs ever
-// needed; sessions that take turns, such as a model's two, would each keep that much.
-func shareArena() error {
-	memory, err := ort.GetMemoryInfo()
-	if err != nil {
-		return err
-	}
-	arena, err := ort.NewArenaCfg(0, sameAsRequested, -1, -1)
-	if err != nil {
-		return err
-	}
-	defer arena.Destroy()
-	return ort.CreateAndRegisterAllocator(memory, arena)
 }
 
 // checkVersion asks the library for its version: onnxruntime_go only reports that an old one lacks its API number.
@@ -196,7 +177,7 @@ func libraryCandidates() (paths []string) {
 	return paths
 }
 
-// libraryFile is the absolute path of the library; given may be the folder that holds it.
+// libraryFile returns the absolute path of the library; given may be the folder that holds it.
 func libraryFile(given string) (string, error) {
 	path, err := filepath.Abs(given)
 	if err != nil {
@@ -218,5 +199,5 @@ func libraryFile(given string) (string, error) {
 
 var liveObjects atomic.Int64 // sessions and tensors
 
-// Live is the number of native objects that have not been freed: sessions, tensors and blocks of tensor memory.
+// Live returns the number of native objects that have not been freed: sessions, tensors and blocks of tensor memory.
 func Live() int64 { return liveObjects.Load() + native.Blocks() }

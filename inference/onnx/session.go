@@ -148,15 +148,6 @@ func spinDuringRuns(options *ort.SessionOptions) error {
 	)
 }
 
-// useSharedArena makes a CPU session use the shared arena. Weights stay outside it: those of an unloaded model would leave
-// holes.
-func useSharedArena(options *ort.SessionOptions) error {
-	return errors.Join(
-		options.AddSessionConfigEntry("session.use_env_allocators", "1"),
-		options.AddSessionConfigEntry("session.use_device_allocator_for_initializers", "1"),
-	)
-}
-
 // create creates an ONNX Runtime session with the options of all sessions and those that extend sets.
 func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ort.DynamicAdvancedSession, error) {
 	options, err := ort.NewSessionOptions()
@@ -197,13 +188,13 @@ func configure(options *ort.SessionOptions, threads int, level ort.GraphOptimiza
 	)
 }
 
-// Inputs are the model's inputs in the order of the file.
+// Inputs returns the model's inputs in the order of the file.
 func (s *Session) Inputs() []Info { return slices.Clone(s.inputs) }
 
-// Outputs are the outputs to fetch, in the order of the file.
+// Outputs returns the outputs to fetch, in the order of the file.
 func (s *Session) Outputs() []Info { return slices.Clone(s.outputs) }
 
-// Device is where the session runs.
+// Device returns the device that the session runs on.
 func (s *Session) Device() Device { return s.device }
 
 // PartlyCPU reports whether a session on CUDA runs parts of the model on the CPU because ONNX Runtime has no CUDA kernel

@@ -56,7 +56,7 @@ func TestInvalidFilesAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ path, want string }{
 		"an empty file":                {write("empty.onnx", nil), "is empty"},
 		"random bytes":                 {write("random.onnx", random), "load "},
-		"a model cut short":            {write("half.onnx", good[:len(good)/2]), "load "},
+		"a model truncated":            {write("half.onnx", good[:len(good)/2]), "load "},
 		"text":                         {write("text.onnx", []byte("version https://git-lfs.github.com/spec/v1\n")), "load "},
 		"a folder":                     {folder, "is not a file"},
 		"no file":                      {filepath.Join(folder, "none.onnx"), "no such file"},
@@ -89,12 +89,12 @@ func read(t *testing.T, path string) []byte {
 	return data
 }
 
-// A broken file may load by luck; it must never end the process.
+// A corrupt file may load by luck; it must never end the process.
 func TestTruncatedOrCorruptModelsDoNotCrash(t *testing.T) {
 	open(t)
 	path := realModels(t)[0]
 	good := read(t, path)
-	broken := filepath.Join(t.TempDir(), "broken.onnx")
+	corrupt := filepath.Join(t.TempDir(), "corrupt.onnx")
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 12 {
 		data := slices.Clone(good)
@@ -105,10 +105,10 @@ func TestTruncatedOrCorruptModelsDoNotCrash(t *testing.T) {
 				data[random.IntN(len(data))] ^= byte(1 + random.IntN(255))
 			}
 		}
-		if err := os.WriteFile(broken, data, 0o600); err != nil {
+		if err := os.WriteFile(corrupt, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := NewSession(broken, Options{})
+		s, err := NewSession(corrupt, Options{})
 		if err != nil {
 			continue
 		}

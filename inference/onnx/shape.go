@@ -29,7 +29,7 @@ func (s *Session) buckets(spec BatchSpec) ([]int, error) {
 	return sizes, nil
 }
 
-// FixedBatch is the batch size that the file fixes, 0 if any size is accepted.
+// FixedBatch returns the batch size that the file fixes, 0 if any size is accepted.
 func (s *Session) FixedBatch() int {
 	n, _ := s.fixedBatch() // NewBatch reports the error
 	return n

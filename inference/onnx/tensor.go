@@ -45,13 +45,13 @@ func (s *Session) memory(size int) (*native.Block, error) {
 	return cuda.AllocPinned(s.device.Index, size)
 }
 
-// row is the memory of one row; its capacity ends there.
+// row returns the memory of one row; its capacity ends there.
 func (t *tensor) row(i int) []byte {
 	start, end := i*t.rowBytes, (i+1)*t.rowBytes
 	return t.block.Bytes()[start:end:end]
 }
 
-// value is a native tensor over the first size rows.
+// value returns a native tensor over the first size rows.
 func (t *tensor) value(size int) (ort.Value, error) {
 	shape := append([]int64{int64(size)}, t.rowShape...)
 	return newValue(t.info.DType, shape, t.block.Bytes()[:size*t.rowBytes])
@@ -100,7 +100,7 @@ func adopt(value ort.Value) (shape []int64, data []byte, err error) {
 // maxElements bounds a row: no image model needs more, and products of sizes cannot overflow.
 const maxElements = math.MaxInt32
 
-// count is the number of elements of a fixed shape.
+// count returns the number of elements of a fixed shape.
 func count(shape []int64) (int, error) {
 	n := int64(1)
 	for _, d := range shape {

@@ -15,7 +15,7 @@ import (
 // redEndless never ends if a row's first channel is much larger than its second; see inference/testdata/make.py.
 const redEndless = "../testdata/colors-red-endless.onnx"
 
-// paint makes a row of one colour.
+// paint makes a row of one color.
 func paint(row []byte, red, green float32) {
 	for i := range len(row) / 4 {
 		value := float32(0)
@@ -100,7 +100,7 @@ func TestTerminationDoesNotReachTheNextRun(t *testing.T) {
 	}
 }
 
-func TestSessionCreationIsCancelled(t *testing.T) {
+func TestSessionCreationIsCanceled(t *testing.T) {
 	open(t)
 	before := Live()
 	over, cancel := context.WithCancelCause(t.Context())

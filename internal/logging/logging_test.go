@@ -10,11 +10,11 @@ import (
 )
 
 func TestFormats(t *testing.T) {
-	const colour = "\x1b["
+	const color = "\x1b["
 	for _, test := range []struct {
-		format               string
-		terminal             bool
-		wantJSON, wantColour bool
+		format              string
+		terminal            bool
+		wantJSON, wantColor bool
 	}{
 		{"json", false, true, false},
 		{"json", true, true, false},
@@ -32,7 +32,7 @@ func TestFormats(t *testing.T) {
 		if isJSON && (line.Level != "WARN" || line.Msg != "said" || line.Took != "1.5ms") || !isJSON && !strings.Contains(b.String(), "said") {
 			t.Errorf("%+v: %s", test, b.String())
 		}
-		if isJSON != test.wantJSON || strings.Contains(b.String(), colour) != test.wantColour || strings.Contains(b.String(), "left out") {
+		if isJSON != test.wantJSON || strings.Contains(b.String(), color) != test.wantColor || strings.Contains(b.String(), "left out") {
 			t.Errorf("%+v: %q", test, b.String())
 		}
 	}

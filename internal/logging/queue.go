@@ -90,7 +90,7 @@ func (q *Queue) Close() {
 	}
 }
 
-// NewQueued returns a logger that writes to w through a Queue: JSON, or coloured text on a terminal. The configuration must be
+// NewQueued returns a logger that writes to w through a Queue: JSON, or colored text on a terminal. The configuration must be
 // valid.
 func NewQueued(cfg Config, w io.Writer) (*slog.Logger, *Queue) {
 	direct := slog.New(handler(cfg, w, isTerminal(w))) // for the queue's goroutine, which may block

@@ -26,7 +26,7 @@ type cursor struct {
 	filled int
 }
 
-// ReadByte is the next byte. The end of the file is a *truncatedError.
+// ReadByte returns the next byte. The end of the file is a *truncatedError.
 func (c *cursor) ReadByte() (byte, error) {
 	if c.at >= c.size {
 		c.failed = &truncatedError{c.at + 1}
@@ -110,7 +110,7 @@ func (c *cursor) text(end int64) (string, error) {
 	return string(text), nil
 }
 
-// count is the number of varints up to end; a field that is a varint counts as one.
+// count returns the number of varints up to end; a field that is a varint counts as one.
 func (c *cursor) count(end int64) (n int, err error) {
 	if c.wire == wireVarint {
 		return 1, nil

@@ -14,7 +14,7 @@ func (d Definition) WithDefaults() Definition {
 	return d
 }
 
-// WithDefaults is Definition.WithDefaults for an input alone.
+// WithDefaults works like Definition.WithDefaults, for an input alone.
 func (in Input) WithDefaults() Input {
 	in.fill(func(string) bool { return false })
 	return in

@@ -40,7 +40,7 @@ const (
 	InputSizeHW    = "input_size_hw"
 )
 
-// The values of Output.BoxFormat: two corners, two corners with y first as in TensorFlow's Object Detection API, the centre
+// The values of Output.BoxFormat: two corners, two corners with y first as in TensorFlow's Object Detection API, the center
 // and the size, or the top left corner and the size.
 const (
 	BoxXYXY   = "xyxy"
@@ -85,7 +85,7 @@ type Definition struct {
 type Resize string
 
 // The values of Resize. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the aspect ratio, and crops
-// Width×Height from the centre. Letterbox scales the image to fit within Width×Height and pads the rest.
+// Width×Height from the center. Letterbox scales the image to fit within Width×Height and pads the rest.
 const (
 	Stretch      Resize = "stretch"
 	ShortestEdge Resize = "shortest_edge"
@@ -110,7 +110,7 @@ const (
 	Uint64  DType = "uint64"
 )
 
-// Size is the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".
+// Size returns the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".
 func (d DType) Size() int {
 	switch d {
 	case Float32, Int32, Uint32:
@@ -146,7 +146,7 @@ type Input struct {
 	Extra         []Extra   `yaml:"extra"`         // inputs other than the image
 }
 
-// Channels is the number of channels: one with gray, else three.
+// Channels returns the number of channels: one with gray, else three.
 func (in Input) Channels() int {
 	if in.Color == ColorGray {
 		return 1
@@ -177,7 +177,7 @@ type Output struct {
 	Score      float64 `yaml:"score_threshold"` // detection; default 0.3
 	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression, not even by request
 	MaxBoxes   int     `yaml:"max_boxes"`       // detection; default 100
-	ClassFirst int     `yaml:"class_first"`     // number of the first labelled class in the outputs; lower ones are background
+	ClassFirst int     `yaml:"class_first"`     // number of the first labeled class in the outputs; lower ones are background
 }
 
 // Batching limits the queue and the batches of a model.

@@ -94,7 +94,7 @@ func (d *download) run(ctx context.Context, address string) error {
 	return fmt.Errorf("gave up after %d interruptions", maxInterrupts)
 }
 
-// have is the number of bytes in the part.
+// have returns the number of bytes in the part.
 func (d *download) have() int64 {
 	info, err := os.Stat(d.part)
 	if err != nil {
@@ -148,7 +148,7 @@ func (d *download) request(ctx context.Context, address string, have int64) (*ht
 	return d.client.Do(req)
 }
 
-// start checks a response and returns the offset in the file at which its body begins.
+// start checks a response and returns the offset of its body in the file.
 func (d *download) start(res *http.Response, have int64) (from int64, err error) {
 	switch {
 	case res.StatusCode == http.StatusOK:

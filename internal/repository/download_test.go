@@ -164,7 +164,7 @@ func TestDownloadResumes(t *testing.T) {
 	}
 }
 
-// TestDownloadRecovers interrupts a download in ways from which it can continue.
+// TestDownloadRecovers interrupts a download in ways that allow it to continue.
 func TestDownloadRecovers(t *testing.T) {
 	fail := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 	interrupt := cut(100_000, always, serveWeights)

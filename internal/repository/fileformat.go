@@ -25,7 +25,7 @@ const (
 	useSource     = "use the ONNX file that it was made from"
 )
 
-// A format is one that is found instead of ONNX, recognised by bytes at an offset.
+// A format is one that is found instead of ONNX, recognized by bytes at an offset.
 type format struct {
 	at     int
 	bytes  string
@@ -33,7 +33,7 @@ type format struct {
 	advice string
 }
 
-// formats are in the order in which they are tried. The signatures are from the formats' documentation and libmagic.
+// formats are tried in this order. The signatures are from the formats' documentation and libmagic.
 var formats = []format{
 	{0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "a PyTorch file (older than version 1.6)", exportTorch},
 	{0, "\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras' .h5", exportTF},
@@ -80,12 +80,12 @@ func zeros(head []byte, size int64) string {
 	if len(head) == 0 || len(bytes.Trim(head, "\x00")) > 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d bytes of which the first %d are zero, not ONNX: a download or copy was interrupted; %s", size, len(head), copyAgain)
+	return fmt.Sprintf("%d bytes, and the first %d are zero, not ONNX: a download or copy was interrupted; %s", size, len(head), copyAgain)
 }
 
 var lfsSize = regexp.MustCompile(`(?m)^size (\d{1,18})\r?$`)
 
-// pointer recognises files that stand for another one.
+// pointer recognizes files that stand for another one.
 func pointer(head []byte, size int64) string {
 	text := string(bytes.TrimPrefix(head, []byte("\ufeff")))
 	switch {
@@ -103,7 +103,7 @@ func pointer(head []byte, size int64) string {
 	return ""
 }
 
-// zipped recognises archives by the name of their first file.
+// zipped recognizes archives by the name of their first file.
 func zipped(head []byte) string {
 	if !bytes.HasPrefix(head, []byte("PK\x03\x04")) && !bytes.HasPrefix(head, []byte("PK\x05\x06")) {
 		return ""
@@ -124,7 +124,7 @@ func zipped(head []byte) string {
 	return "a zip archive, not ONNX: if it is a PyTorch file (.pt, .pth), " + exportTorch + "; otherwise " + unpack
 }
 
-// pickled recognises Python pickles by the first operation of protocols 2 to 5.
+// pickled recognizes Python pickles by the first operation of protocols 2 to 5.
 func pickled(head []byte) string {
 	if len(head) < 2 || head[0] != 0x80 || head[1] < 2 || head[1] > 5 || bytes.HasPrefix(head, []byte(formats[0].bytes)) {
 		return ""
@@ -132,7 +132,7 @@ func pickled(head []byte) string {
 	return "a Python pickle, such as old PyTorch files (.pt, .pth) and scikit-learn's, not ONNX: " + exportTorch
 }
 
-// safetensors recognises the length of a JSON header.
+// safetensors recognizes the length of a JSON header.
 func safetensors(head []byte) string {
 	if len(head) < 9 || head[8] != '{' {
 		return ""
@@ -143,7 +143,7 @@ func safetensors(head []byte) string {
 	return "a safetensors file, which has weights without the model, not ONNX: load it in PyTorch and " + exportTorch
 }
 
-// protobufs recognises other protobuf messages by their first fields.
+// protobufs recognizes other protobuf messages by their first fields.
 func protobufs(head []byte) string {
 	if len(head) > 3 && head[0] == 0x08 && head[1] < 0x80 && head[2] == 0x12 {
 		meta, ok := first(head[3:], 0x0a)
@@ -186,7 +186,7 @@ func firstText(data []byte) (rest []byte, ok bool) {
 	return field[n+int(length):], true
 }
 
-// ultralytics recognises the JSON text and its length that Ultralytics writes before a TensorRT engine.
+// ultralytics recognizes the JSON text and its length that Ultralytics writes before a TensorRT engine.
 func ultralytics(head []byte, size int64) string {
 	if len(head) > 6 && head[4] == '{' && head[5] == '"' && int64(binary.LittleEndian.Uint32(head)) < size && binary.LittleEndian.Uint32(head) > 1 {
 		return "a TensorRT engine exported by Ultralytics (.engine), not ONNX: export with format=onnx"
@@ -196,7 +196,7 @@ func ultralytics(head []byte, size int64) string {
 
 var errorText = regexp.MustCompile(`(?is)<(?:title|message|code)>\s*([^<]{1,200})`)
 
-// markup recognises stored responses of servers, and models in XML and JSON.
+// markup recognizes stored responses of servers, and models in XML and JSON.
 func markup(head []byte) string {
 	text := strings.TrimLeft(string(bytes.TrimPrefix(head, []byte("\ufeff"))), " \t\r\n")
 	lower := strings.ToLower(text)

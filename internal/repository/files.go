@@ -75,7 +75,7 @@ func Unreadable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnreadable, err)
 }
 
-// permanent are the errors by which a file system says what exists. All others may be temporary.
+// permanent lists the errors that say that an entry does not exist. All others may be temporary.
 var permanent = []syscall.Errno{syscall.ENOENT, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EINVAL}
 
 // isTemporary reports whether an error is the file system's, or that of a dangling link, and may go away without a change of
@@ -86,7 +86,7 @@ func isTemporary(err error) bool {
 	return errors.As(err, &number) && !slices.Contains(permanent, number) || errors.As(err, &link) && link.dangling
 }
 
-// found remembers a folder in which something was found.
+// found remembers a folder that was not empty.
 func (r *Repository) found(dir string) {
 	if info, err := r.files.Stat(dir); err == nil { // otherwise the next sync tries again
 		r.seen.Store(dir, info)
@@ -94,8 +94,8 @@ func (r *Repository) found(dir string) {
 }
 
 // gone returns nil if a folder certainly has no entry of that name, after reading it has failed. That is not certain if the
-// entry is a dangling link, if the folder itself cannot be read, or if it is empty and not the same folder in which something
-// was found before, such as a mount point without its disk.
+// entry is a dangling link, if the folder itself cannot be read, or if it is empty and not the same folder that held something
+// before, such as a mount point without its disk.
 func (r *Repository) gone(dir, name string) error {
 	path := filepath.Join(dir, name)
 	switch _, err := r.files.Lstat(path); {

@@ -140,7 +140,7 @@ type scan struct {
 
 func newScan(dir string) *scan { return &scan{dir, maxScanned} }
 
-// list is the beginning of a folder, sorted, without names that begin with a dot; empty if it cannot be read.
+// list returns the beginning of a folder, sorted, without names that begin with a dot; empty if it cannot be read.
 func (s *scan) list(rel string) []fs.DirEntry {
 	f, err := os.Open(filepath.Join(s.dir, rel))
 	if err != nil || s.left <= 0 {

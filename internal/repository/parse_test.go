@@ -87,12 +87,12 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 	classify := "task: classification\noutput: {decode: softmax}\n"
 	detect := "task: detection\noutput: {decode: yolox}\n"
 	for name, c := range map[string]struct{ file, want string }{
-		"an unknown key":                    {classify + "colour: rgb\n", "m.yaml:3: colour: unknown key; allowed here: batching,"},
+		"an unknown key":                    {classify + "color: rgb\n", "m.yaml:3: color: unknown key; allowed here: batching,"},
 		"an unknown key inside":             {classify + "input:\n  widht: 2\n", "m.yaml:4: input.widht: unknown key"},
 		"an unknown key in a list":          {classify + "instances:\n  - {devise: cpu}\n", "m.yaml:4: instances[0].devise: unknown key"},
 		"text for a number":                 {classify + "input: {width: wide}\n", `m.yaml:3: input.width: "wide" is not a whole number`},
 		"a quoted number":                   {classify + "input: {width: '224'}\n", `input.width: "224" is text; remove the quotes`},
-		"a broken number":                   {classify + "input: {width: 2.5}\n", `input.width: "2.5" is not a whole number`},
+		"an invalid number":                 {classify + "input: {width: 2.5}\n", `input.width: "2.5" is not a whole number`},
 		"a number beyond int64":             {classify + "input: {width: 99999999999999999999}\n", `input.width: "99999999999999999999" is not a whole number`},
 		"a number for text":                 {classify + "labels: 12\n", "labels: 12 is not text; put it in quotes"},
 		"a list for text":                   {classify + "labels: [a]\n", "labels: want one value, not a list"},
@@ -106,7 +106,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"two documents":                     {classify + "---\ntask: detection\n", "2 YAML documents"},
 		"no document":                       {"", "m.yaml: is empty"},
 		"a file that is text":               {"hello", "want keys and values"},
-		"a broken file":                     {"task: [", "m.yaml:1: invalid YAML"},
+		"an invalid file":                   {"task: [", "m.yaml:1: invalid YAML"},
 		"brackets without end":              {strings.Repeat("[", 100), "more than 32 brackets"},
 		"a file too large":                  {strings.Repeat("#", config.MaxFile+1), "the limit is 65536"},
 		"a control character":               {classify + `labels: "a\nb"`, "labels: contains the control character U+000A"},
@@ -211,13 +211,13 @@ func TestParseReportsAllErrorsTogether(t *testing.T) {
 		file string
 		want []string
 	}{
-		"of form": {"task: 3\ncolour: red\ninput:\n  width: x\n", []string{
-			"m.yaml:1: task:", "m.yaml:2: colour:", "m.yaml:4: input.width:"}},
+		"of form": {"task: 3\ncolor: red\ninput:\n  width: x\n", []string{
+			"m.yaml:1: task:", "m.yaml:2: color:", "m.yaml:4: input.width:"}},
 		"of values": {"task: detection\ninput:\n  width: -1\n  std: 0\nwarmup: -1\n", []string{
 			"m.yaml:3: input.width:", "m.yaml:4: input.std[0]:", "m.yaml:5: warmup:", "m.yaml: output.decode:"}},
-		"of form and of values": {"task: detection\ninput:\n  width: x\n  height: 99999\n  std: [1, y]\ncolour: red\nwarmup: 999\n", []string{
+		"of form and of values": {"task: detection\ninput:\n  width: x\n  height: 99999\n  std: [1, y]\ncolor: red\nwarmup: 999\n", []string{
 			`m.yaml:3: input.width: "x" is not a whole number`, "m.yaml:4: input.height: 99999 is out of range", `m.yaml:5: input.std[1]: "y" is not a number`,
-			"m.yaml:6: colour: unknown key", "m.yaml:7: warmup: 999 is out of range", "m.yaml: output.decode: is required"}},
+			"m.yaml:6: color: unknown key", "m.yaml:7: warmup: 999 is out of range", "m.yaml: output.decode: is required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parseFile([]byte(c.file), "m.yaml")

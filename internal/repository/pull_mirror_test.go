@@ -39,7 +39,7 @@ func TestPullExplainsWhatIsMissing(t *testing.T) {
 		"a mirror without it":     {noAddress, t.TempDir(), "m.onnx: no such file"},
 		"a mirror that is a file": {noAddress, write(t, map[string]string{"m.onnx/": ""}), "is not a regular file"},
 		"no hash":                 {good, "", "no source.sha256"},
-		"a broken definition":     {"task: x", "", `task: "x" is not one of`},
+		"an invalid definition":   {"task: x", "", `task: "x" is not one of`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, map[string]string{"m/model.yaml": c.file})

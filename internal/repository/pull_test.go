@@ -260,7 +260,7 @@ func TestPullStopsOnCancel(t *testing.T) {
 }
 
 // An answer may still arrive after the context has ended, here one of the wrong size.
-func TestCancelledPullReportsTheCause(t *testing.T) {
+func TestCanceledPullReportsTheCause(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	late := roundTripper(func(r *http.Request) (*http.Response, error) {
 		cancel()

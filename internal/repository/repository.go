@@ -19,23 +19,23 @@ import (
 var ErrNotFound = errors.New("no such model")
 
 // Repository is a folder of models: each NAME/model.yaml defines a model, and NAME/VERSION/model.onnx are its weights, where
-// VERSION is a positive integer. Every call reads the current files. Only the identity of folders in which something was found
+// VERSION is a positive integer. Every call reads the current files. Only the identity of folders that were not empty
 // is remembered, so that an unmounted disk is not mistaken for an empty folder.
 type Repository struct {
 	dir   string
 	files Files
-	seen  sync.Map // the fs.FileInfo of folders in which something was found, by path
+	seen  sync.Map // the fs.FileInfo of folders that were not empty, by path
 }
 
 // Open returns the repository in dir without reading it: Names and Load report a missing folder.
 func Open(dir string) *Repository { return OpenWith(dir, osFiles{}) }
 
-// OpenWith is Open with another file system.
+// OpenWith works like Open, with another file system.
 func OpenWith(dir string, files Files) *Repository {
 	return &Repository{dir: filepath.Clean(dir), files: files}
 }
 
-// Dir is the repository's folder.
+// Dir returns the repository's folder.
 func (r *Repository) Dir() string { return r.dir }
 
 // Names lists the models, sorted: folders with a model.yaml whose name does not begin with a dot. Folders that may be models but
@@ -123,7 +123,7 @@ func (r *Repository) Load(name string) (*Entry, error) {
 	return entry, nil
 }
 
-// absent is the error of an entry of a folder that could not be read: ErrNotFound if the entry certainly does not exist.
+// absent returns the error of an entry of a folder that could not be read: ErrNotFound if the entry certainly does not exist.
 func (r *Repository) absent(dir, entry, model string, err error) error {
 	var link *linkError
 	if errors.As(err, &link) && !link.dangling {
@@ -175,7 +175,7 @@ func (r *Repository) isLinkLoop(path string) bool {
 	return errors.Is(err, syscall.ELOOP) && failed == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// versionNumber is the version that a folder is named by; 0: none.
+// versionNumber returns the version that a folder is named by; 0: none.
 func versionNumber(name string) int {
 	n, err := strconv.Atoi(name)
 	if err != nil || n < 1 || n > maxVersion || strconv.Itoa(n) != name {

@@ -252,7 +252,7 @@ func (d *Definition) resolveOutputs(outputs []TensorInfo, errs *config.Errors) {
 	}
 }
 
-// onlyOutput is the only output of a file, or the only one whose type and shape the decoder can read.
+// onlyOutput returns the only output of a file, or the only one whose type and shape the decoder can read.
 func (d *Definition) onlyOutput(outputs []TensorInfo, errs *config.Errors) string {
 	if len(outputs) == 1 {
 		if one := outputs[0]; !slices.Contains(ScoreTypes(), one.DType) {
@@ -307,10 +307,10 @@ func Squeeze(dims []int64, rank int) []int64 {
 	return dims
 }
 
-// ScoreTypes are the element types of outputs that hold scores.
+// ScoreTypes returns the element types of outputs that hold scores.
 func ScoreTypes() []DType { return []DType{Float32, Float16, Float64} }
 
-// NumberTypes are the element types of outputs that hold boxes or classes.
+// NumberTypes returns the element types of outputs that hold boxes or classes.
 func NumberTypes() []DType {
 	return append(ScoreTypes(), Int64, Int32, Int16, Int8, Uint64, Uint32, Uint16, Uint8)
 }

@@ -52,7 +52,7 @@ func openTree(files Files, dir string) (*tree, error) {
 // Close closes the folder.
 func (t *tree) Close() error { return t.root.Close() }
 
-// blobsOf is the folder of blobs next to the snapshots that contain dir, in the layout of huggingface_hub's cache:
+// blobsOf returns the folder of blobs next to the snapshots that contain dir, in the layout of huggingface_hub's cache:
 // models--ORG--NAME/snapshots/REVISION and models--ORG--NAME/blobs.
 func blobsOf(dir string) string {
 	for folder := dir; filepath.Dir(folder) != folder; folder = filepath.Dir(folder) {
@@ -70,7 +70,7 @@ func (t *tree) resolve(name string) (string, error) {
 	}
 	path, err := t.files.EvalSymlinks(filepath.Join(t.dir, name))
 	if err != nil {
-		return "", denied(t.broken(name, err), filepath.Join(t.dir, name))
+		return "", denied(t.unresolved(name, err), filepath.Join(t.dir, name))
 	}
 	if _, _, ok := t.within(path); !ok {
 		return "", t.escapes(name)
@@ -130,7 +130,7 @@ func (t *tree) list(folder string) (names []string, err error) {
 	return names, err
 }
 
-// escapes is the error of a name with a link that leaves the repository.
+// escapes returns the error of a name with a link that leaves the repository.
 func (t *tree) escapes(name string) error {
 	link, target := t.link(name, func(path string) bool {
 		resolved, err := filepath.EvalSymlinks(path)
@@ -145,8 +145,8 @@ func (t *tree) escapes(name string) error {
 		link, target, t.dir, allowed), false}
 }
 
-// broken explains why a name cannot be resolved. A dangling link does not mean that the name is absent.
-func (t *tree) broken(name string, err error) error {
+// unresolved explains why a name cannot be resolved. A dangling link does not mean that the name is absent.
+func (t *tree) unresolved(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		link, target := t.link(name, func(path string) bool {
 			_, err := os.Stat(path)
@@ -163,7 +163,7 @@ func (t *tree) broken(name string, err error) error {
 	return err
 }
 
-// link returns the first part of a name that is a link for which the condition holds, and its target.
+// link returns the first part of a name that is a link and meets the condition, and its target.
 func (t *tree) link(name string, holds func(path string) bool) (path, target string) {
 	path = t.dir
 	for part := range strings.SplitSeq(filepath.Clean(name), string(filepath.Separator)) {

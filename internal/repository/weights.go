@@ -125,7 +125,7 @@ func (t *tree) hops(name, end string) (paths []string, err error) {
 	return nil, fmt.Errorf("%s resolves through more than 40 links", name)
 }
 
-// dataOf is the size of the external data of a model at path; end is the target of its links.
+// dataOf returns the size of the external data of a model at path; end is the target of its links.
 func (t *tree) dataOf(path, end string, files map[string]int64) (sum int64, err error) {
 	for _, location := range slices.Sorted(maps.Keys(files)) {
 		size, err := t.data(path, end, location, files[location])

@@ -39,7 +39,7 @@ func Compare(results []*loadtest.Result) (Table, error) {
 	return t, nil
 }
 
-// emptyRow is a row of a comparison without figures.
+// emptyRow returns a row of a comparison without figures.
 func emptyRow(level, label string) []string {
 	return append([]string{level, label}, slices.Repeat([]string{none}, 9)...)
 }
@@ -91,7 +91,7 @@ func Differences(results []*loadtest.Result) []string {
 	return list
 }
 
-// kind is the kind of server: only Fovea's results name a model.
+// kind returns the kind of server: only Fovea's results name a model.
 func kind(t loadtest.Target) string {
 	if t.Model != "" {
 		return "Fovea"
@@ -107,7 +107,7 @@ func Label(r *loadtest.Result, index int) string {
 	return fmt.Sprintf("result %d", index+1)
 }
 
-// names are the names of a result's levels in order, without those of a search.
+// names returns the names of a result's levels in order, without those of a search.
 func names(r *loadtest.Result) []string {
 	var list []string
 	for _, l := range r.Levels {
@@ -144,8 +144,8 @@ func ratio(v, to float64) string {
 	return fmt.Sprintf("%.2f", v/to)
 }
 
-// Worse lists the levels of the first result at which another is worse by more than a share (less throughput, a higher
-// p99, or more failures) or missing. Of a search, only the rate it found counts.
+// Worse lists the levels of the first result that are missing in another, or worse there by more than a share (less
+// throughput, a higher p99, or more failures). Of a search, only the rate it found counts.
 func Worse(results []*loadtest.Result, share float64) []string {
 	var worse []string
 	first := results[0]

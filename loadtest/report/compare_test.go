@@ -87,7 +87,7 @@ func TestWorse(t *testing.T) {
 		{"nothing was searched", func(r *loadtest.Result) { r.Search = nil }, "no search"},
 		{"another limit was searched for", func(r *loadtest.Result) { r.Search.P99BelowMS = 80 }, "no search for a p99 below 50 ms"},
 		{"a lower rate found", func(r *loadtest.Result) { r.Search.Rate = 70 }, "the highest rate, 70.00"},
-		{"a trial of the search is not judged", func(r *loadtest.Result) { r.Levels[2].Throughput = 1 }, ""},
+		{"a step of the search is not judged", func(r *loadtest.Result) { r.Levels[2].Throughput = 1 }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			after := example(t)

@@ -54,7 +54,7 @@ func serverCells(s *loadtest.Server, names []string) []string {
 	return append(cells, batch, known(s.CPUMSPerImage), known(s.ResidentBytes))
 }
 
-// stageMean is the mean duration of a stage in milliseconds; nil if the server did not report it.
+// stageMean returns the mean duration of a stage in milliseconds; nil if the server did not report it.
 func stageMean(s *loadtest.Server, name string) *float64 {
 	for _, stage := range s.Stages {
 		if stage.Name == name {

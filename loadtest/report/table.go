@@ -21,7 +21,7 @@ type Table struct {
 
 const none = "–"
 
-// Tables are the tables of a result.
+// Tables returns the tables of a result.
 func Tables(r *loadtest.Result) []Table {
 	var tables []Table
 	for _, t := range []Table{levels(r), serverStages(r), gpus(r), failures(r)} {
@@ -79,7 +79,7 @@ func levels(r *loadtest.Result) Table {
 	return t
 }
 
-// Name is a level's name, with its outcome in the search.
+// Name returns a level's name, with its outcome in the search.
 func Name(l loadtest.Level) string {
 	switch {
 	case l.Passed == nil:
@@ -205,7 +205,7 @@ func Headline(r *loadtest.Result) string {
 	return strings.Join(parts, " · ")
 }
 
-// Found is the result of the search in a sentence; empty if there was none.
+// Found returns the result of the search in a sentence; empty if there was none.
 func Found(r *loadtest.Result) string {
 	if r.Search == nil {
 		return ""

@@ -85,8 +85,8 @@ def yolox(models, image):
         grids.append(np.stack([x.ravel(), y.ravel()], 1))
         strides.append(np.full((side * side, 1), stride))
     grid, stride = np.concatenate(grids), np.concatenate(strides)
-    centre, half = (raw[:, :2] + grid) * stride, np.exp(raw[:, 2:4]) * stride / 2
-    corners = np.concatenate([centre - half, centre + half], 1)
+    center, half = (raw[:, :2] + grid) * stride, np.exp(raw[:, 2:4]) * stride / 2
+    corners = np.concatenate([center - half, center + half], 1)
     classes = raw[:, 5:].argmax(1)
     scores = raw[:, 4] * raw[:, 5:].max(1)
     boxes = []

@@ -41,7 +41,7 @@ func side(low, high float64, size, begin, count int) C.struct_fovea_area_side {
 	return C.struct_fovea_area_side{low: C.double(low), high: C.double(high), size: C.int(size), begin: C.int(begin), count: C.int(count)}
 }
 
-// Source is the rectangle of pixels that Shrink reads for a crop, including those that count partially.
+// Source returns the rectangle of pixels that Shrink reads for a crop, including those that count partially.
 func Source(source geometry.Box, size image.Point, crop image.Rectangle) image.Rectangle {
 	x, y := source.Dx()/float64(size.X), source.Dy()/float64(size.Y)
 	low := func(from float64, at int, factor float64) int { return int(from + float64(at)*factor) }

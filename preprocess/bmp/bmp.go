@@ -14,7 +14,7 @@ const checkInterval = 1 << 17
 
 // Decode decodes a BMP that header.ParseBMP accepts into pixels: height rows of width pixels, blue, green and red, uint8, from
 // the top; undefined after an error. Alpha is dropped; 5 and 6 bits are shifted up to 8. Pixels that a run-length coded BMP
-// skips have the first colour of its palette, as in OpenCV. Decoding returns ctx's error within a few milliseconds after ctx
+// skips have the first color of its palette, as in OpenCV. Decoding returns ctx's error within a few milliseconds after ctx
 // ends.
 func Decode(ctx context.Context, data, pixels []byte, width, height int) error {
 	file, err := header.ParseBMP(data)
@@ -39,7 +39,7 @@ type decoder struct {
 	ctx     context.Context //nolint:containedctx // of one call
 	pixels  []byte
 	decoded int         // pixels since the last check of the context
-	colors  [256]uint32 // the palette, one number per colour
+	colors  [256]uint32 // the palette, one number per color
 }
 
 // tick counts pixels and checks the context from time to time.
@@ -51,7 +51,7 @@ func (d *decoder) tick(pixels int) error {
 	return d.ctx.Err()
 }
 
-// row is the memory of a row, by its number in the file.
+// row returns the memory of a row, by its number in the file.
 func (d *decoder) row(y int) []byte {
 	if !d.TopDown {
 		y = d.Height - 1 - y
@@ -110,7 +110,7 @@ func (d *decoder) indices(from, to []byte) {
 	*(*[3]byte)(to) = d.Palette[from[last]]
 }
 
-// packed reads pixels of 16 bits: five per colour, or six of green.
+// packed reads pixels of 16 bits: five per color, or six of green.
 func (d *decoder) packed(from, to []byte) {
 	for len(to) >= 3 {
 		v := binary.LittleEndian.Uint16(from)

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// file is a BMP with a header of 40 bytes. Palettes have blue and green and red for their first colours.
+// file is a BMP with a header of 40 bytes. Palettes have blue and green and red for their first colors.
 func file(width, height, bits int, compression uint32, body []byte) []byte {
 	le := binary.LittleEndian
 	var palette []byte
@@ -25,7 +25,7 @@ func file(width, height, bits int, compression uint32, body []byte) []byte {
 	return bytes.Join([][]byte{out, make([]byte, 20), palette, body}, nil)
 }
 
-// show names the pixels by the letters of their colours, row by row from the top.
+// show names the pixels by the letters of their colors, row by row from the top.
 func show(pixels []byte, width int) string {
 	var out strings.Builder
 	for i := 0; i < len(pixels); i += 3 {
@@ -125,11 +125,11 @@ func TestDecodeErrors(t *testing.T) {
 		w, h, len int
 		why       string
 	}{
-		"nothing":                        {nil, 4, 3, 36, "cut short"},
+		"nothing":                        {nil, 4, 3, 36, "truncated"},
 		"another size than the header's": {whole, 3, 4, 36, "4×3 pixels to 3×4"},
 		"memory too small":               {whole, 4, 3, 35, "in 35 bytes"},
-		"a byte too few":                 {whole[:len(whole)-1], 4, 3, 36, "cut short"},
-		"a palette that is cut":          {file(4, 3, 8, 1, nil)[:80], 4, 3, 36, "cut short"},
+		"a byte too few":                 {whole[:len(whole)-1], 4, 3, 36, "truncated"},
+		"a palette that is cut":          {file(4, 3, 8, 1, nil)[:80], 4, 3, 36, "truncated"},
 	} {
 		err := Decode(t.Context(), c.data, make([]byte, c.len), c.w, c.h)
 		if err == nil || !strings.Contains(err.Error(), c.why) {

@@ -88,7 +88,7 @@ func (d *decoder) literals(at, count int, in []byte) (int, []byte, error) {
 	return at + count, in[padded:], nil
 }
 
-// pixelsAt is the memory of pixels within one row.
+// pixelsAt returns the memory of pixels within one row.
 func (d *decoder) pixelsAt(at, count int) ([]byte, error) {
 	x := at % d.Width
 	if count > d.Width-x {
@@ -97,7 +97,7 @@ func (d *decoder) pixelsAt(at, count int) ([]byte, error) {
 	return d.row(at / d.Width)[3*x : 3*(x+count)], nil
 }
 
-// skip sets pixels to the first colour of the palette, up to the end of the image.
+// skip sets pixels to the first color of the palette, up to the end of the image.
 func (d *decoder) skip(at, count int) int {
 	for end := min(at+count, d.Width*d.Height); at < end; {
 		x := at % d.Width

@@ -3,7 +3,7 @@
 //
 // Image coordinates are orientation-corrected: EXIF orientation is applied. Pixel i of a row covers the span from i to
 // i+1, so that a resize by the factor f takes the point x to f·x. This is the convention of Pillow, torchvision and
-// OpenCV (half-pixel centres).
+// OpenCV (half-pixel centers).
 package geometry
 
 import (
@@ -38,12 +38,12 @@ type Image struct {
 	FlippedX, FlippedY bool
 }
 
-// decoded is the size after the decoder shrank the image.
+// decoded returns the size after the decoder shrank the image.
 func (img Image) decoded() (w, h int) {
 	return (img.Width + img.Shrink - 1) / img.Shrink, (img.Height + img.Shrink - 1) / img.Shrink
 }
 
-// bounds is the image within the decoded one, without what rounds a side up.
+// bounds returns the image within the decoded one, without what rounds a side up.
 func (img Image) bounds() Box {
 	w, h := img.decoded()
 	width, height := float64(img.Width)/float64(img.Shrink), float64(img.Height)/float64(img.Shrink)
@@ -60,13 +60,13 @@ func (img Image) bounds() Box {
 // Box is a rectangle whose edges may lie within pixels.
 type Box struct{ MinX, MinY, MaxX, MaxY float64 }
 
-// Dx is its width.
+// Dx returns its width.
 func (b Box) Dx() float64 { return b.MaxX - b.MinX }
 
-// Dy is its height.
+// Dy returns its height.
 func (b Box) Dy() float64 { return b.MaxY - b.MinY }
 
-// Pixels is the smallest rectangle of whole pixels that contains the box.
+// Pixels returns the smallest rectangle of whole pixels that contains the box.
 func (b Box) Pixels() image.Rectangle {
 	return image.Rect(int(math.Floor(b.MinX)), int(math.Floor(b.MinY)), int(math.Ceil(b.MaxX)), int(math.Ceil(b.MaxY)))
 }
@@ -106,10 +106,10 @@ func Resample(in *repository.Input, img Image) Resampling {
 }
 
 // maxOversize is by how many times the resized image may exceed the input's pixels before the source is cropped instead.
-// Otherwise a long strip would be resized to millions of pixels of which one square is used.
+// Otherwise a long strip would be resized to millions of pixels to use one square of them.
 const maxOversize = 8
 
-// TargetSize is the size that a whole image is resized to, in pixels.
+// TargetSize returns the size that a whole image is resized to, in pixels.
 func TargetSize(in *repository.Input, width, height int) image.Point {
 	switch in.Resize {
 	case repository.ShortestEdge:
@@ -122,7 +122,7 @@ func TargetSize(in *repository.Input, width, height int) image.Point {
 	return image.Pt(in.Width, in.Height)
 }
 
-// largestWithin is the largest size of the image's aspect ratio within the input. With place: top_left the shorter side is
+// largestWithin returns the largest size of the image's aspect ratio within the input. With place: top_left the shorter side is
 // rounded down, as in YOLOX's preproc; else to the nearest, as in Ultralytics' LetterBox. Integers keep the longer side
 // exact.
 func largestWithin(in *repository.Input, width, height int) image.Point {
@@ -138,7 +138,7 @@ func largestWithin(in *repository.Input, width, height int) image.Point {
 
 func isTopLeft(in *repository.Input) bool { return in.Place == "top_left" }
 
-// centered is the offset of torchvision's CenterCrop: half of the difference, rounded half to even
+// centered returns the offset of torchvision's CenterCrop: half of the difference, rounded half to even
 // (torchvision.transforms.functional.center_crop).
 func centered(difference int) int { return int(math.RoundToEven(float64(difference) / 2)) }
 
@@ -152,7 +152,7 @@ func (r *Resampling) cropSource(in *repository.Input, whole bool) {
 	r.CropOffset = image.Point{}
 }
 
-// span is the part of a side from low to high with an offset and a length; of whole pixels at least one.
+// span returns the part of a side from low to high with an offset and a length; of whole pixels at least one.
 func span(low, high, offset, length float64, whole bool) (from, to float64) {
 	if !whole {
 		return low + offset, min(low+offset+length, high)

@@ -32,7 +32,7 @@ func TestResample(t *testing.T) {
 		"YOLOX, upright: 810·416/1080=312":                    {yolox, 810, 1080, image.Pt(312, 416), image.Pt(0, 0), image.Rect(0, 0, 312, 416)},
 		"YOLOX rounds down: 491·416/640=319.15":               {yolox, 640, 491, image.Pt(416, 319), image.Pt(0, 0), image.Rect(0, 0, 416, 319)},
 		"YOLOX rounds down: 494·416/640=321.1":                {yolox, 640, 494, image.Pt(416, 321), image.Pt(0, 0), image.Rect(0, 0, 416, 321)},
-		"Ultralytics, centred":                                {letterbox, 810, 1080, image.Pt(480, 640), image.Pt(0, 0), image.Rect(80, 0, 560, 640)},
+		"Ultralytics, centered":                               {letterbox, 810, 1080, image.Pt(480, 640), image.Pt(0, 0), image.Rect(80, 0, 560, 640)},
 		"Ultralytics rounds to the nearest: 480.6":            {letterbox, 1000, 751, image.Pt(640, 481), image.Pt(0, 0), image.Rect(0, 79, 640, 560)},
 		"a strip keeps a row":                                 {letterbox, 100000, 3, image.Pt(640, 1), image.Pt(0, 0), image.Rect(0, 319, 640, 320)},
 	} {
@@ -54,7 +54,7 @@ func TestOversizedImagesAreCroppedFirst(t *testing.T) {
 		}
 		x, y := p.Transform.ToImage(112, 112)
 		if math.Abs(x-float64(size.X)/2) > 1 || math.Abs(y-float64(size.Y)/2) > 1 {
-			t.Errorf("%v: the input's centre is at (%v, %v)", size, x, y)
+			t.Errorf("%v: the input's center is at (%v, %v)", size, x, y)
 		}
 	}
 }

@@ -16,7 +16,7 @@ const (
 	bmpBitfields = 3
 )
 
-// The masks of red, green and blue that OpenCV reads. With others it swaps colours.
+// The masks of red, green and blue that OpenCV reads. With others it swaps colors.
 var (
 	bmp555 = [3]uint32{0x7C00, 0x03E0, 0x001F}
 	bmp565 = [3]uint32{0xF800, 0x07E0, 0x001F}
@@ -71,7 +71,7 @@ func ParseBMP(data []byte) (BMPFile, error) {
 	}
 	size := binary.LittleEndian.Uint32(data[14:])
 	if size != 12 && (size < 40 || size > 124) {
-		return BMPFile{}, broken(BMP, "it has a header of %d bytes", size)
+		return BMPFile{}, corrupt(BMP, "it has a header of %d bytes", size)
 	}
 	if len(data) < 14+int(size) {
 		return BMPFile{}, truncated(BMP)
@@ -91,7 +91,7 @@ func ParseBMP(data []byte) (BMPFile, error) {
 			"BMP with %d bits per pixel and the masks %x is not supported; allowed: %x and %x for 16 bits, %x for 32",
 			bmp.Bits, bmp.masks, bmp555, bmp565, bmp888)
 	case start < 14+int(size):
-		return BMPFile{}, broken(BMP, "its rows begin within its header")
+		return BMPFile{}, corrupt(BMP, "its rows begin within its header")
 	case start+bmp.bytes() > len(data):
 		return bmp, truncated(BMP)
 	}
@@ -107,7 +107,7 @@ func (bmp *BMPFile) palette(b []byte) error {
 	colors := cmp.Or(bmp.colors, 1<<bmp.Bits)
 	switch {
 	case colors > uint32(len(bmp.Palette)):
-		return broken(BMP, "its palette has %d colours", colors)
+		return corrupt(BMP, "its palette has %d colors", colors)
 	case len(b) < int(colors)*bmp.entry:
 		return truncated(BMP)
 	}
@@ -137,7 +137,7 @@ func (bmp *BMPFile) header(b []byte, size uint32) {
 	}
 }
 
-// bytes is the size of the rows, each padded to four bytes except for the last, whose padding some programs omit; 1 for
+// bytes returns the size of the rows, each padded to four bytes except for the last, whose padding some programs omit; 1 for
 // run-length coded rows.
 func (bmp *BMPFile) bytes() int {
 	if bmp.RunLength {

@@ -6,7 +6,7 @@ import "encoding/binary"
 const exifName = "Exif\x00\x00"
 
 // orientation parses the orientation, 1–8, from EXIF data: a TIFF header and its directory (EXIF 2.32, 4.5.2 and 4.6.2),
-// optionally after exifName. It returns 0 if there is none or the data is broken; viewers then leave the image as stored, and
+// optionally after exifName. It returns 0 if there is none or the data is corrupt; viewers then leave the image as stored, and
 // so do we.
 func orientation(tiff []byte) int {
 	if has(tiff, 0, exifName) {

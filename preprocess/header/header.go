@@ -85,7 +85,7 @@ func (i Info) OrientedSize() (width, height int) {
 }
 
 // Read parses the headers of an image and checks that it is complete and within the limits. Errors are *apierror.Error
-// with code UnsupportedFormat, ImageTooLarge or Undecodable (empty, broken or truncated).
+// with code UnsupportedFormat, ImageTooLarge or Undecodable (empty, corrupt or truncated).
 func Read(data []byte, limits Limits) (Info, error) {
 	if len(data) == 0 {
 		return Info{}, apierror.New(apierror.Undecodable, "the image is empty; allowed: %s", Allowed)
@@ -112,14 +112,14 @@ var readers = map[Format]func([]byte) (Info, error){
 	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP,
 }
 
-// pixels is MaxPixels or its default.
+// pixels returns MaxPixels or its default.
 func (l Limits) pixels() int64 { return cmp.Or(l.MaxPixels, DefaultMaxPixels) }
 
-// pixelBits is the depth up to which a pixel counts once.
+// pixelBits is the depth that counts as one pixel; deeper pixels count for more.
 const pixelBits = 32
 
-// weightedPixels is the number of pixels, in which deeper ones count for more: the rows of a PNG of 16 bits per channel are
-// up to twice as long as those of one of 8, and take twice as long to inflate and to filter.
+// weightedPixels returns the number of pixels, where deeper ones count for more: the rows of a PNG with 16 bits per
+// channel are up to twice as long as with 8, and take twice as long to inflate and to filter.
 func (i Info) weightedPixels() float64 {
 	return float64(i.Width) * float64(i.Height) * float64(max(pixelBits, i.BitDepth*i.Channels)) / pixelBits
 }
@@ -128,15 +128,14 @@ func (l Limits) check(info Info) error {
 	limit := l.pixels()
 	switch {
 	case info.Width < 1 || info.Height < 1:
-		return broken(info.Format, "its size is %d×%d pixels", info.Width, info.Height)
+		return corrupt(info.Format, "its size is %d×%d pixels", info.Width, info.Height)
 	case int64(info.Width)*int64(info.Height) > limit:
-		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit is %s megapixels", info.Width, info.Height,
-			strconv.FormatFloat(float64(limit)/1e6, 'f', -1, 64))
+		return apierror.New(apierror.ImageTooLarge, "image has %s megapixels (%d×%d); the limit is %s megapixels",
+			megapixels(int64(info.Width)*int64(info.Height)), info.Width, info.Height, megapixels(limit))
 	case info.weightedPixels() > float64(limit):
 		bits := info.BitDepth * info.Channels
-		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels of %d bits; the limit for these is %s megapixels",
-			info.Width, info.Height, bits,
-			strconv.FormatFloat(float64(limit)*pixelBits/float64(bits)/1e6, 'g', 3, 64))
+		return apierror.New(apierror.ImageTooLarge, "image has %s megapixels (%d×%d) of %d bits; the limit for these is %s megapixels",
+			megapixels(int64(info.Width)*int64(info.Height)), info.Width, info.Height, bits, megapixels(limit*pixelBits/int64(bits)))
 	case info.Width > maxSide || info.Height > maxSide:
 		return apierror.New(apierror.ImageTooLarge, "image is %d×%d pixels; the limit for one side is %d pixels",
 			info.Width, info.Height, maxSide)
@@ -144,14 +143,17 @@ func (l Limits) check(info Info) error {
 	return nil
 }
 
-// broken is the error of an image that violates its format.
-func broken(f Format, format string, args ...any) error {
-	return apierror.New(apierror.Undecodable, string(f)+" is broken: "+format, args...)
+// megapixels formats a number of pixels.
+func megapixels(pixels int64) string { return strconv.FormatFloat(float64(pixels)/1e6, 'f', -1, 64) }
+
+// corrupt returns the error of an image that violates its format.
+func corrupt(f Format, format string, args ...any) error {
+	return apierror.New(apierror.Undecodable, string(f)+" is corrupt: "+format, args...)
 }
 
-// truncated is the error of an image whose end is missing.
+// truncated returns the error of an image whose end is missing.
 func truncated(f Format) error {
-	return apierror.New(apierror.Undecodable, "%s is cut short: its end is missing", f)
+	return apierror.New(apierror.Undecodable, "%s is truncated: its end is missing", f)
 }
 
 // Upper bounds of the time to decode and pack an image, in nanoseconds per pixel and per byte of the file on a processor of
@@ -160,7 +162,7 @@ var estimates = map[Format]struct{ pixel, byte int64 }{
 	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3},
 }
 
-// Estimate is the CPU time that an image in a file of size bytes may take.
+// Estimate returns the CPU time that an image in a file of size bytes may take.
 func (i Info) Estimate(size int) time.Duration {
 	e := estimates[i.Format]
 	coded := i.Coded()

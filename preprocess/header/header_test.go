@@ -73,7 +73,7 @@ func TestTruncatedImagesAreRejected(t *testing.T) {
 				continue // the image is all there, and so is its orientation
 			}
 			var f *apierror.Error
-			if !errors.As(err, &f) || f.Code != apierror.Undecodable || !strings.Contains(f.Message, "cut short") {
+			if !errors.As(err, &f) || f.Code != apierror.Undecodable || !strings.Contains(f.Message, "truncated") {
 				t.Errorf("%s cut to %d of %d bytes: %v", name, n, len(data), err)
 			}
 		}
@@ -122,12 +122,12 @@ func TestReadErrors(t *testing.T) {
 		"AVIF":                               {[]byte("\x00\x00\x00\x20ftypavif\x00\x00"), apierror.UnsupportedFormat, "AVIF is not supported"},
 		"HEIC":                               {[]byte("\x00\x00\x00\x20ftypheic\x00\x00"), apierror.UnsupportedFormat, "HEIC is not supported"},
 		"SVG":                                {[]byte("<?xml version='1.0'?><svg/>"), apierror.UnsupportedFormat, "SVG is not supported"},
-		"a claim of 900 megapixels":          {claim(30000, 30000), apierror.ImageTooLarge, "image is 30000×30000 pixels; the limit is 50 megapixels"},
-		"the same, cut short":                {claim(30000, 30000)[:40], apierror.ImageTooLarge, "30000×30000"},
+		"a claim of 900 megapixels":          {claim(30000, 30000), apierror.ImageTooLarge, "image has 900 megapixels (30000×30000); the limit is 50 megapixels"},
+		"the same, truncated":                {claim(30000, 30000)[:40], apierror.ImageTooLarge, "30000×30000"},
 		"a claim of a long strip":            {claim(1<<20+1, 1), apierror.ImageTooLarge, "image is 1048577×1 pixels; the limit for one side is 1048576 pixels"},
 		"PNG without width":                  {claim(0, 5), apierror.Undecodable, "its size is 0×5 pixels"},
 		"PNG with a wrong checksum":          {changed(png, 20, 9), apierror.Undecodable, "the checksum of its chunk IHDR is wrong"},
-		"PNG without image data":             {png[:bytes.Index(png, []byte("IDAT"))-4], apierror.Undecodable, "PNG is cut short"},
+		"PNG without image data":             {png[:bytes.Index(png, []byte("IDAT"))-4], apierror.Undecodable, "PNG is truncated"},
 		"PNG with a flipped bit":             {changed(png, len(png)/2, png[len(png)/2]^1), apierror.Undecodable, "the checksum of its chunk IDAT is wrong"},
 		"PNG of Xcode":                       {withChunk(png, 8, "CgBI", "\x50\x00\x20\x02"), apierror.UnsupportedFormat, "pngcrush -revert-iphone-optimizations"},
 		"PNG of two headers":                 {withChunk(png, 33, "IHDR", string(png[16:29])), apierror.Undecodable, "does not begin with an IHDR"},
@@ -136,34 +136,34 @@ func TestReadErrors(t *testing.T) {
 		"PNG of an unknown compression":      {headed(png, 26, 1), apierror.Undecodable, "compression 1"},
 		"PNG of indices without a palette":   {headed(png, 25, 3), apierror.Undecodable, "its palette is missing"},
 		"PNG with two palettes":              {withChunk(indexed, bytes.Index(indexed, []byte("PLTE"))-4, "PLTE", "abc"), apierror.Undecodable, "two palettes"},
-		"PNG with half a colour":             {withChunk(headed(png, 25, 3), 33, "PLTE", "abcd"), apierror.Undecodable, "its palette has 4 bytes"},
-		"PNG of 5 bits":                      {headed(png, 24, 5), apierror.Undecodable, "colour type 2 with 5 bits does not exist"},
-		"BMP of 257 colours":                 {changed(testenv.FormatSample(t, "bmp_palette.bmp"), 46, 1, 1), apierror.Undecodable, "its palette has 257 colours"},
+		"PNG with half a color":              {withChunk(headed(png, 25, 3), 33, "PLTE", "abcd"), apierror.Undecodable, "its palette has 4 bytes"},
+		"PNG of 5 bits":                      {headed(png, 24, 5), apierror.Undecodable, "color type 2 with 5 bits does not exist"},
+		"BMP of 257 colors":                  {changed(testenv.FormatSample(t, "bmp_palette.bmp"), 46, 1, 1), apierror.Undecodable, "its palette has 257 colors"},
 		"PNG that starts elsewhere":          {changed(png, 12, 'J'), apierror.Undecodable, "does not begin with an IHDR"},
 		"JPEG, arithmetic-coded":             {changed(jpeg, sof+1, 0xC9), apierror.UnsupportedFormat, "allowed: baseline, extended and progressive JPEG"},
 		"JPEG, lossless":                     {changed(jpeg, sof+1, 0xC3), apierror.UnsupportedFormat, "is not supported"},
 		"JPEG of 12 bits":                    {changed(jpeg, sof+4, 12), apierror.UnsupportedFormat, "JPEG of 12 bits is not supported; allowed: 8 bits"},
 		"JPEG without height":                {changed(jpeg, sof+5, 0, 0), apierror.Undecodable, "its size is 96×0 pixels"},
-		"JPEG of 65535×65535 pixels":         {changed(jpeg, sof+5, 255, 255, 255, 255), apierror.ImageTooLarge, "image is 65535×65535 pixels"},
-		"JPEG whose scan is not there":       {append(bytes.Clone(jpeg[:sos]), 0xFF, 0xD9), apierror.Undecodable, "JPEG is cut short"},
+		"JPEG of 65535×65535 pixels":         {changed(jpeg, sof+5, 255, 255, 255, 255), apierror.ImageTooLarge, "(65535×65535)"},
+		"JPEG whose scan is not there":       {append(bytes.Clone(jpeg[:sos]), 0xFF, 0xD9), apierror.Undecodable, "JPEG is truncated"},
 		"JPEG of 66,000 segments":            {manySegments(jpeg), apierror.Undecodable, "JPEG has more than 65536 segments"},
 		"JPEG with another's start":          {append(bytes.Clone(jpeg[:sos]), jpeg...), apierror.Undecodable, "another image begins within it"},
 		"JPEG sampled by nothing":            {changed(jpeg, sof+11, 0x01), apierror.Undecodable, "a component has sampling factors of 0×1"},
 		"JPEG of nothing":                    {[]byte("\xff\xd8\xff\xd9"), apierror.Undecodable, "it has no frame header"},
-		"WebP cut short":                     {webp[:len(webp)-4], apierror.Undecodable, "WebP is cut short"},
-		"WebP with a broken frame":           {changed(webp, 23, 0), apierror.Undecodable, "does not begin with a frame header"},
+		"WebP truncated":                     {webp[:len(webp)-4], apierror.Undecodable, "WebP is truncated"},
+		"WebP with a corrupt frame":          {changed(webp, 23, 0), apierror.Undecodable, "does not begin with a frame header"},
 		"WebP of nothing":                    {[]byte("RIFF\x04\x00\x00\x00WEBP"), apierror.Undecodable, "it has no image data"},
 		"WebP, its frame off canvas":         {changed(small, 24, 50), apierror.Undecodable, "its first frame lies outside its canvas of 51×72 pixels"},
-		"WebP, its frame without room":       {changed(small, bytes.Index(small, []byte("ANMF"))+4, 9, 0, 0), apierror.Undecodable, "broken"},
-		"progressive JPEG, last scan":        {withoutScans(progressive, 1), apierror.Undecodable, "JPEG is cut short"},
-		"progressive JPEG, all but DC":       {withoutScans(progressive, 9), apierror.Undecodable, "JPEG is cut short"},
+		"WebP, its frame without room":       {changed(small, bytes.Index(small, []byte("ANMF"))+4, 9, 0, 0), apierror.Undecodable, "corrupt"},
+		"progressive JPEG, last scan":        {withoutScans(progressive, 1), apierror.Undecodable, "JPEG is truncated"},
+		"progressive JPEG, all but DC":       {withoutScans(progressive, 9), apierror.Undecodable, "JPEG is truncated"},
 		"BMP of red where blue is":           {changed(v5, 54, 255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0), apierror.UnsupportedFormat, "and the masks [ff ff00 ff0000] is not supported; allowed:"},
 		"BMP of 4 bits a channel":            {changed(testenv.FormatSample(t, "bmp_565.bmp"), 54, 0, 15), apierror.UnsupportedFormat, "allowed: [7c00 3e0 1f] and [f800 7e0 1f] for 16 bits"},
 		"BMP, rows in its header":            {changed(bmp, 10, 0), apierror.Undecodable, "its rows begin within its header"},
-		"BMP cut short":                      {bmp[:len(bmp)-1], apierror.Undecodable, "BMP is cut short"},
+		"BMP truncated":                      {bmp[:len(bmp)-1], apierror.Undecodable, "BMP is truncated"},
 		"BMP of 7 bits":                      {changed(bmp, 28, 7), apierror.UnsupportedFormat, "BMP with 7 bits per pixel"},
 		"BMP with an odd header":             {changed(bmp, 14, 41, 1), apierror.Undecodable, "it has a header of 297 bytes"},
-		"BMP of 2 gigapixels":                {changed(bmp, 18, 0, 0, 0, 64, 2, 0, 0, 0), apierror.ImageTooLarge, "image is 1073741824×2 pixels"},
+		"BMP of 2 gigapixels":                {changed(bmp, 18, 0, 0, 0, 64, 2, 0, 0, 0), apierror.ImageTooLarge, "(1073741824×2)"},
 	} {
 		info, err := Read(c.data, Limits{})
 		var f *apierror.Error
@@ -209,7 +209,7 @@ func TestMaxPixels(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := Read(data, Limits{MaxPixels: 96*72 - 1})
-	if err == nil || err.Error() != "image is 96×72 pixels; the limit is 0.006911 megapixels" {
+	if err == nil || err.Error() != "image has 0.006912 megapixels (96×72); the limit is 0.006911 megapixels" {
 		t.Error(err)
 	}
 }
@@ -251,7 +251,7 @@ func TestChunk(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	script := script(markerSOF2, 7000, 7000, []byte{0x11, 0x11, 0x11}, libjpegColour...)
+	script := script(markerSOF2, 7000, 7000, []byte{0x11, 0x11, 0x11}, libjpegColor...)
 	progressive, err := Read(append(script, 0xFF, markerEOI), Limits{})
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"fovea/internal/apierror"
 )
 
-// maxSegments limits the marker segments of a JPEG. Real files have a few hundred: a colour profile and extended XMP at most
+// maxSegments limits the marker segments of a JPEG. Real files have a few hundred: a color profile and extended XMP at most
 // 255 each, a progressive image two per scan.
 const maxSegments = 1 << 16
 
@@ -67,11 +67,11 @@ func readJPEG(data []byte) (Info, error) {
 		case !ok:
 			return w.info, truncated(JPEG)
 		case marker == markerEOI && w.components == nil:
-			return w.info, broken(JPEG, "it has no frame header")
+			return w.info, corrupt(JPEG, "it has no frame header")
 		case marker == markerEOI:
 			return w.info, truncated(JPEG)
 		case marker == markerSOI:
-			return w.info, broken(JPEG, "another image begins within it")
+			return w.info, corrupt(JPEG, "another image begins within it")
 		case marker == markerTEM:
 			continue // has no segment
 		}
@@ -145,14 +145,14 @@ func (w *jpegWalk) take(marker byte, segment []byte) error {
 // frame parses a frame header (ITU-T T.81, B.2.2).
 func (w *jpegWalk) frame(marker byte, s []byte) error {
 	if w.components != nil {
-		return broken(JPEG, "it has two frame headers")
+		return corrupt(JPEG, "it has two frame headers")
 	}
 	if marker > markerSOF2 {
 		return apierror.New(apierror.UnsupportedFormat,
 			"lossless, hierarchical and arithmetic-coded JPEG is not supported; allowed: baseline, extended and progressive JPEG")
 	}
 	if len(s) < 6 || len(s) < 6+3*int(s[5]) {
-		return broken(JPEG, "its frame header is too short")
+		return corrupt(JPEG, "its frame header is too short")
 	}
 	w.info.BitDepth = int(s[0])
 	w.info.Height = int(binary.BigEndian.Uint16(s[1:]))
@@ -170,7 +170,7 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 		c := s[6+3*i:]
 		w.components[i] = jpegComponent{id: c[0], h: int(c[1] >> 4), v: int(c[1] & 0x0F), missing: wholeBlock}
 		if h, v := w.components[i].h, w.components[i].v; h < 1 || h > 4 || v < 1 || v > 4 {
-			return broken(JPEG, "a component has sampling factors of %d×%d", h, v)
+			return corrupt(JPEG, "a component has sampling factors of %d×%d", h, v)
 		}
 	}
 	w.info.samples = w.samples()
@@ -181,9 +181,9 @@ func (w *jpegWalk) frame(marker byte, s []byte) error {
 func (w *jpegWalk) scan(s []byte) error {
 	switch {
 	case w.components == nil:
-		return broken(JPEG, "it has image data before its frame header")
+		return corrupt(JPEG, "it has image data before its frame header")
 	case len(s) < 1 || len(s) < 4+2*int(s[0]):
-		return broken(JPEG, "its scan header is too short")
+		return corrupt(JPEG, "its scan header is too short")
 	}
 	parameters := s[1+2*int(s[0]):]
 	completed := w.completed(parameters)
@@ -205,7 +205,7 @@ func (w *jpegWalk) scan(s []byte) error {
 	return nil
 }
 
-// completed are the coefficients that a scan brings to their last bit, by the end of its header: the first and last
+// completed returns the coefficients that a scan brings to their last bit, by the end of its header: the first and last
 // coefficient, and in the low half of a byte the number of bits left to later scans (ITU-T T.81, G.1.1.1). The standard allows
 // an encoder to omit those bits, but none is known to, and an image that lost its last scans looks the same.
 func (w *jpegWalk) completed(s []byte) coefficients {
@@ -246,7 +246,7 @@ const maxWork = 128
 // minPixels keeps a low limit of pixels from rejecting small images with many scans.
 const minPixels = 1_000_000
 
-// work is the cost of a scan per block, by the end of its header (ITU-T T.81, B.2.3).
+// work returns the cost of a scan per block, by the end of its header (ITU-T T.81, B.2.3).
 func (w *jpegWalk) work(s []byte) int64 {
 	switch first, last, refines := int64(s[0]), int64(s[1]), s[2]>>4 > 0; {
 	case !w.info.Progressive:
@@ -269,7 +269,7 @@ func (w *jpegWalk) sampling() (h, v int) {
 	return h, v
 }
 
-// samples is the number of samples per pixel: 3 for 4:4:4, 1.5 for 4:2:0.
+// samples returns the number of samples per pixel: 3 for 4:4:4, 1.5 for 4:2:0.
 func (w *jpegWalk) samples() float64 {
 	h, v := w.sampling()
 	sum := 0
@@ -279,7 +279,7 @@ func (w *jpegWalk) samples() float64 {
 	return float64(sum) / float64(h*v)
 }
 
-// blocks is the number of blocks of 8×8 samples in a component, including those that pad the last units.
+// blocks returns the number of blocks of 8×8 samples in a component, including those that pad the last units.
 func (w *jpegWalk) blocks(c jpegComponent) int64 {
 	h, v := w.sampling()
 	across, down := (w.info.Width+8*h-1)/(8*h), (w.info.Height+8*v-1)/(8*v)

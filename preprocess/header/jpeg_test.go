@@ -82,7 +82,7 @@ func script(marker byte, width, height int, factors []byte, steps ...[]byte) []b
 
 // scripts of writers: a scan's component (0: all), first and last coefficient, bits before and after.
 var (
-	libjpegColour = [][]byte{{0, 0, 0, 0, 1}, {1, 1, 5, 0, 2}, {3, 1, 63, 0, 1}, {2, 1, 63, 0, 1}, {1, 6, 63, 0, 2},
+	libjpegColor = [][]byte{{0, 0, 0, 0, 1}, {1, 1, 5, 0, 2}, {3, 1, 63, 0, 1}, {2, 1, 63, 0, 1}, {1, 6, 63, 0, 2},
 		{1, 1, 63, 2, 1}, {0, 0, 0, 1, 0}, {3, 1, 63, 1, 0}, {2, 1, 63, 1, 0}, {1, 1, 63, 1, 0}}
 )
 
@@ -120,33 +120,33 @@ func times(n int, step []byte, then ...[]byte) [][]byte {
 
 func TestScanWork(t *testing.T) {
 	full, half := []byte{0x11, 0x11, 0x11}, []byte{0x22, 0x11, 0x11}
-	four, grey := []byte{0x11, 0x11, 0x11, 0x11}, []byte{0x11}
+	four, gray := []byte{0x11, 0x11, 0x11, 0x11}, []byte{0x11}
 	rest := [][]byte{{1, 1, 63, 0, 0}, {2, 1, 63, 0, 0}, {3, 1, 63, 0, 0}}
 	for what, c := range map[string]struct {
 		data []byte
 		fits bool
 	}{
-		"libjpeg's script at the limit of pixels":                   {script(markerSOF2, 7070, 7070, full, libjpegColour...), true},
-		"the same, colour at half of the size":                      {script(markerSOF2, 7070, 7070, half, libjpegColour...), true},
+		"libjpeg's script at the limit of pixels":                   {script(markerSOF2, 7070, 7070, full, libjpegColor...), true},
+		"the same, color at half of the size":                       {script(markerSOF2, 7070, 7070, half, libjpegColor...), true},
 		"three refinements of each of four components at the limit": {script(markerSOF2, 7070, 7070, four, ofEach(4, 3)...), true},
-		"the same in grey, long and narrow":                         {script(markerSOF2, 770, 64900, grey, ofEach(1, 3)...), true},
+		"the same in gray, long and narrow":                         {script(markerSOF2, 770, 64900, gray, ofEach(1, 3)...), true},
 		"six refinements at the limit":                              {script(markerSOF2, 7070, 7070, full, ofEach(3, 6)...), false},
 		"six refinements of half as many pixels":                    {script(markerSOF2, 5000, 5000, full, ofEach(3, 6)...), true},
-		"63 bands at the limit":                                     {script(markerSOF2, 7070, 7070, grey, bands(0)...), false},
-		"63 bands of 10 megapixels":                                 {script(markerSOF2, 3600, 2700, grey, bands(0)...), true},
-		"63 bands of 14 bits, 0.1 megapixels":                       {script(markerSOF2, 320, 320, grey, bands(13)...), true},
+		"63 bands at the limit":                                     {script(markerSOF2, 7070, 7070, gray, bands(0)...), false},
+		"63 bands of 10 megapixels":                                 {script(markerSOF2, 3600, 2700, gray, bands(0)...), true},
+		"63 bands of 14 bits, 0.1 megapixels":                       {script(markerSOF2, 320, 320, gray, bands(13)...), true},
 		"100 scans of a small image":                                {script(markerSOF2, 640, 480, full, times(100, []byte{1, 1, 63, 1, 0}, rest...)...), true},
 		"100 scans of empty bands at the limit":                     {script(markerSOF2, 7070, 7070, full, times(100, []byte{1, 1, 63, 1, 0}, rest...)...), false},
 		"100 scans of DC at the limit":                              {script(markerSOF2, 7070, 7070, full, times(100, []byte{0, 0, 0, 0, 0}, rest...)...), false},
 		"sequential, a scan for each component":                     {script(markerSOF0, 7070, 7070, full, []byte{1, 0, 63, 0, 0}, []byte{2, 0, 63, 0, 0}, []byte{3, 0, 63, 0, 0}), true},
 		"sequential, one component 20 times":                        {script(markerSOF0, 7070, 7070, full, times(20, []byte{1, 0, 63, 0, 0}, []byte{2, 0, 63, 0, 0}, []byte{3, 0, 63, 0, 0})[1:]...), false},
 		"60,000 scans of one block":                                 {script(markerSOF2, 8, 8, full, times(60_000, []byte{1, 1, 63, 2, 1}, rest...)...), true},
-		"one column, whose units are 16 wide":                       {script(markerSOF2, 1, 65000, half, libjpegColour...), true},
+		"one column, whose units are 16 wide":                       {script(markerSOF2, 1, 65000, half, libjpegColor...), true},
 	} {
 		_, err := Read(c.data, Limits{})
 		var f *apierror.Error
 		switch {
-		case c.fits && err != nil && !strings.Contains(err.Error(), "cut short"):
+		case c.fits && err != nil && !strings.Contains(err.Error(), "truncated"):
 			t.Errorf("%s: %v", what, err)
 		case !c.fits && (!errors.As(err, &f) || f.Code != apierror.ImageTooLarge || !strings.Contains(f.Message, "times the work allowed")):
 			t.Errorf("%s: %v, want it refused", what, err)
@@ -162,7 +162,7 @@ func TestScanWorkLimitScalesWithMaxPixels(t *testing.T) {
 	}{
 		{2000, 4_000_000, true}, {2000, 0, true}, {500, 500 * 500, true}, {16, 256, true},
 	} {
-		data := script(markerSOF2, c.side, c.side, []byte{0x22, 0x11, 0x11}, libjpegColour...)
+		data := script(markerSOF2, c.side, c.side, []byte{0x22, 0x11, 0x11}, libjpegColor...)
 		if _, err := Read(data, Limits{MaxPixels: c.limit}); (err == nil) != c.fits {
 			t.Errorf("%d×%d, limit %d: %v", c.side, c.side, c.limit, err)
 		}

@@ -11,7 +11,7 @@ import (
 
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
-// pngColors maps PNG's colour types to channels and allowed bit depths (PNG, third edition, table 8).
+// pngColors maps PNG's color types to channels and allowed bit depths (PNG, third edition, table 8).
 var pngColors = map[byte]struct {
 	channels int
 	depths   string
@@ -23,12 +23,12 @@ var pngColors = map[byte]struct {
 	6: {4, "\x08\x10"},
 }
 
-const pngIndexed = 3 // the colour type of palettes
+const pngIndexed = 3 // the color type of palettes
 
-// PNGFile is a parsed PNG with an IHDR, the palette that its colour type needs, and at least the beginning of an IDAT.
+// PNGFile is a parsed PNG with an IHDR, the palette that its color type needs, and at least the beginning of an IDAT.
 type PNGFile struct {
 	Width, Height   int
-	Depth, Color    int    // bits of a sample or of a palette index; colour type: 0, 2, 3, 4 or 6
+	Depth, Color    int    // bits of a sample or of a palette index; color type: 0, 2, 3, 4 or 6
 	Interlaced      bool   // by Adam7
 	Palette         []byte // red, green and blue of at most 256 entries; nil without PLTE
 	Chunks          []byte // the file from its first IDAT chunk
@@ -65,9 +65,9 @@ func ParsePNG(data []byte) (PNGFile, error) {
 		case !complete:
 			return png, truncated(PNG)
 		case png.Width == 0 && string(c.kind) != "IHDR" && string(c.kind) != "CgBI":
-			return png, broken(PNG, "it does not begin with an IHDR chunk of 13 bytes")
+			return png, corrupt(PNG, "it does not begin with an IHDR chunk of 13 bytes")
 		case !isAncillary(c.kind) && !c.isIntact():
-			return PNGFile{}, broken(PNG, "the checksum of its chunk %s is wrong", c.kind)
+			return PNGFile{}, corrupt(PNG, "the checksum of its chunk %s is wrong", c.kind)
 		}
 		if err := png.take(c, data[at:]); err != nil {
 			return PNGFile{}, err
@@ -96,19 +96,19 @@ func (png *PNGFile) take(c pngChunk, rest []byte) error {
 		return png.palette(c.body)
 	case "IDAT":
 		if png.Color == pngIndexed && png.Palette == nil {
-			return broken(PNG, "its palette is missing")
+			return corrupt(PNG, "its palette is missing")
 		}
 		if !png.hasData {
 			png.hasData, png.Chunks = true, rest
 		}
 	case "IEND":
 		if !png.hasData {
-			return broken(PNG, "it has no image data")
+			return corrupt(PNG, "it has no image data")
 		}
 		png.hasEnd = true
 	default:
 		if !isAncillary(c.kind) {
-			return broken(PNG, "its critical chunk %q is unknown", c.kind)
+			return corrupt(PNG, "its critical chunk %q is unknown", c.kind)
 		}
 	}
 	return nil
@@ -117,33 +117,33 @@ func (png *PNGFile) take(c pngChunk, rest []byte) error {
 // header parses IHDR.
 func (png *PNGFile) header(b []byte) error {
 	if png.Width > 0 || len(b) != 13 {
-		return broken(PNG, "it does not begin with an IHDR chunk of 13 bytes")
+		return corrupt(PNG, "it does not begin with an IHDR chunk of 13 bytes")
 	}
 	width, height := binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
 	if width > 1<<31-1 || height > 1<<31-1 || width == 0 || height == 0 {
-		return broken(PNG, "its size is %d×%d pixels", width, height)
+		return corrupt(PNG, "its size is %d×%d pixels", width, height)
 	}
 	color, known := pngColors[b[9]]
 	if !known || strings.IndexByte(color.depths, b[8]) < 0 {
-		return broken(PNG, "colour type %d with %d bits does not exist", b[9], b[8])
+		return corrupt(PNG, "color type %d with %d bits does not exist", b[9], b[8])
 	}
 	if b[10] != 0 || b[11] != 0 || b[12] > 1 {
-		return broken(PNG, "compression %d, filter %d and interlacing %d do not exist together", b[10], b[11], b[12])
+		return corrupt(PNG, "compression %d, filter %d and interlacing %d do not exist together", b[10], b[11], b[12])
 	}
 	png.Width, png.Height = int(width), int(height)
 	png.Depth, png.Color, png.Interlaced = int(b[8]), int(b[9]), b[12] == 1
 	return nil
 }
 
-// palette parses PLTE, which is only a hint for colour types other than indexed.
+// palette parses PLTE, which is only a hint for color types other than indexed.
 func (png *PNGFile) palette(b []byte) error {
 	switch {
 	case png.Palette != nil:
-		return broken(PNG, "it has two palettes")
+		return corrupt(PNG, "it has two palettes")
 	case png.hasData || png.Color != pngIndexed:
 		return nil
 	case len(b) == 0 || len(b)%3 != 0 || len(b) > 3*256:
-		return broken(PNG, "its palette has %d bytes", len(b))
+		return corrupt(PNG, "its palette has %d bytes", len(b))
 	}
 	png.Palette = b
 	return nil

@@ -21,13 +21,13 @@ func sniff(data []byte) Format {
 	return ""
 }
 
-// IsKnown reports whether data begins like a file of a supported format, or of one that is recognised as unsupported. The
+// IsKnown reports whether data begins like a file of a supported format, or of one that is recognized as unsupported. The
 // first 32 bytes are enough.
 func IsKnown(data []byte) bool {
 	return sniff(data) != "" || has(data, 0, "<?xml") || unsupportedName(data) != ""
 }
 
-// unsupportedFormats are recognised by bytes at an offset.
+// unsupportedFormats are recognized by bytes at an offset.
 var unsupportedFormats = []struct {
 	at          int
 	bytes, name string
@@ -61,7 +61,7 @@ var unsupportedFormats = []struct {
 	{0, "PK\x03\x04", "ZIP"},
 }
 
-// unsupportedName is the name of a recognised format that is not supported; "" if there is none.
+// unsupportedName returns the name of a recognized format that is not supported; "" if there is none.
 func unsupportedName(data []byte) string {
 	for _, m := range unsupportedFormats {
 		if has(data, m.at, m.bytes) {
@@ -71,7 +71,7 @@ func unsupportedName(data []byte) string {
 	return ""
 }
 
-// unsupported is the error of data of no supported format. It names the format if that is recognised.
+// unsupported returns the error of data of no supported format. It names the format if that is recognized.
 func unsupported(data []byte) error {
 	name := unsupportedName(data)
 	if has(data, 0, "<?xml") && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {

@@ -30,7 +30,7 @@ func readWebP(data []byte) (Info, error) {
 			}
 		case "VP8X":
 			if len(body) < 10 {
-				return Info{}, broken(WebP, "its VP8X chunk is too short")
+				return Info{}, corrupt(WebP, "its VP8X chunk is too short")
 			}
 			info.Animated, lacksEXIF = body[0]&0x02 != 0, body[0]&0x08 != 0
 			canvas = image.Pt(1+uint24(body[4:]), 1+uint24(body[7:]))
@@ -47,7 +47,7 @@ func readWebP(data []byte) (Info, error) {
 	case isTruncated && (info.Channels == 0 || lacksEXIF):
 		return Info{}, truncated(WebP)
 	case info.Channels == 0:
-		return Info{}, broken(WebP, "it has no image data")
+		return Info{}, corrupt(WebP, "it has no image data")
 	}
 	return info, nil
 }
@@ -70,7 +70,7 @@ func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 	}
 	stop := min(next, len(data))
 	if at+8+16 > stop {
-		return broken(WebP, "its first frame has no position")
+		return corrupt(WebP, "its first frame has no position")
 	}
 	corner := image.Pt(2*uint24(data[at+8:]), 2*uint24(data[at+11:]))
 	for at += 8 + 16; at+8 <= stop; {
@@ -86,14 +86,14 @@ func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 		}
 		at = after
 	}
-	return broken(WebP, "its first frame has no image data")
+	return corrupt(WebP, "its first frame has no image data")
 }
 
 // onCanvas sets the image's size to that of the canvas, and the frame's position on it.
 func (i *Info) onCanvas(corner, canvas image.Point) error {
 	i.Frame = image.Rectangle{Min: corner, Max: corner.Add(image.Pt(i.Width, i.Height))}
 	if i.Frame.Empty() || !i.Frame.In(image.Rectangle{Max: canvas}) {
-		return broken(WebP, "its first frame lies outside its canvas of %d×%d pixels", canvas.X, canvas.Y)
+		return corrupt(WebP, "its first frame lies outside its canvas of %d×%d pixels", canvas.X, canvas.Y)
 	}
 	i.Width, i.Height = canvas.X, canvas.Y
 	return nil
@@ -116,7 +116,7 @@ func (i *Info) frame(kind string, b []byte, at int) error {
 		i.Width, i.Height = int(bits&0x3FFF)+1, int(bits>>14&0x3FFF)+1
 		i.Channels = 3 + int(bits>>28&1)
 	default:
-		return broken(WebP, "its image data does not begin with a frame header")
+		return corrupt(WebP, "its image data does not begin with a frame header")
 	}
 	i.BitDepth = 8
 	i.frameStart, i.frameEnd = at, at+8+len(b)

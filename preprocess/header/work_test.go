@@ -31,8 +31,8 @@ func TestDeepPixelsCountForMore(t *testing.T) {
 		depth, color byte
 		most         uint32 // pixels
 	}{
-		"gray": {8, 0, limit}, "palette": {4, 3, limit}, "colour and alpha": {8, 6, limit}, "deep gray and alpha": {16, 4, limit},
-		"deep colour": {16, 2, limit * 2 / 3}, "deep colour and alpha": {16, 6, limit / 2},
+		"gray": {8, 0, limit}, "palette": {4, 3, limit}, "color and alpha": {8, 6, limit}, "deep gray and alpha": {16, 4, limit},
+		"deep color": {16, 2, limit * 2 / 3}, "deep color and alpha": {16, 6, limit / 2},
 	} {
 		if _, err := Read(pngHead(test.most/100, 100, test.depth, test.color), Limits{MaxPixels: limit}); err != nil {
 			t.Errorf("%s: %v", name, err)

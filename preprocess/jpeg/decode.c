@@ -36,7 +36,7 @@ static void check(j_common_ptr info) {
 }
 
 // message is called with warnings, and with a trace of each marker and table, of which a file may have many before a row of
-// blocks. Decoding fails where libjpeg would continue with grey: JWRN_HIT_MARKER means that a block needed more bits than there
+// blocks. Decoding fails where libjpeg would continue with gray: JWRN_HIT_MARKER means that a block needed more bits than there
 // were. JWRN_JPEG_EOF only means that the end marker is missing, and complete images have other warnings, such as of stray bytes
 // between two markers.
 static void message(j_common_ptr info, int level) {

@@ -30,11 +30,11 @@ func TestDecodeErrors(t *testing.T) {
 		"another size than the header's":   {whole, w + 1, h, 3 * (w + 1) * h, "96×72 pixels and not 97×72"},
 		"memory too small":                 {whole, w, h, 3*w*h - 1, "bytes for 96×72"},
 		"no JPEG":                          {[]byte("GIF89a, or so they say"), w, h, 3 * w * h, "Not a JPEG file"},
-		"cut short":                        {whole[:len(whole)/2], w, h, 3 * w * h, "ends before its last row"},
-		"cut short, and an end marker":     {half("jpeg_420.jpg"), w, h, 3 * w * h, "ends before its last row"},
-		"grey, cut short, an end marker":   {half("jpeg_gray.jpg"), w, h, 3 * w * h, "ends before its last row"},
-		"four channels, cut short, an end": {half("jpeg_cmyk.jpg"), w, h, 3 * w * h, "ends before its last row"},
-		"progressive, cut short, an end":   {half("jpeg_progressive.jpg"), w, h, 3 * w * h, "ends before its last row"},
+		"truncated":                        {whole[:len(whole)/2], w, h, 3 * w * h, "ends before its last row"},
+		"truncated, and an end marker":     {half("jpeg_420.jpg"), w, h, 3 * w * h, "ends before its last row"},
+		"gray, truncated, an end marker":   {half("jpeg_gray.jpg"), w, h, 3 * w * h, "ends before its last row"},
+		"four channels, truncated, an end": {half("jpeg_cmyk.jpg"), w, h, 3 * w * h, "ends before its last row"},
+		"progressive, truncated, an end":   {half("jpeg_progressive.jpg"), w, h, 3 * w * h, "ends before its last row"},
 	}
 	for name, tt := range tests {
 		err := Decode(t.Context(), tt.data, 1, make([]byte, tt.pixels), tt.w, tt.h, 0, tt.w)
@@ -91,7 +91,7 @@ func beforeScan(t *testing.T, segments []byte) []byte {
 	return append(append(bytes.Clone(whole[:at]), segments...), whole[at:]...)
 }
 
-// tables is a segment of n empty Huffman tables, of which none is used.
+// tables is a segment of n empty, unused Huffman tables.
 func tables(n int) []byte {
 	body := bytes.Repeat(append([]byte{3}, make([]byte, 16)...), n)
 	return append([]byte{0xFF, 0xC4, byte((len(body) + 2) >> 8), byte(len(body) + 2)}, body...)

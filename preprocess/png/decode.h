@@ -6,7 +6,7 @@
 // fovea_png_image is the content of IHDR and PLTE (PNG, third edition, 11.2.1 and 11.2.2), already validated.
 struct fovea_png_image {
   int width, height;            // pixels
-  int depth, color, interlaced; // bits of a sample or of a palette index; colour type; Adam7 or not
+  int depth, color, interlaced; // bits of a sample or of a palette index; color type; Adam7 or not
   unsigned char palette[768];   // red, green, blue; missing entries are black
 };
 

@@ -38,7 +38,7 @@ var decodeErrors = map[C.enum_fovea_png_result]error{
 type work struct{ inflated, blocks int }
 
 // Decode decodes a PNG into pixels: height rows of width pixels, blue, green and red, uint8, from the top, in the stored
-// orientation; undefined after an error. Palettes and grey become three channels, alpha is dropped, and 16 bits are reduced to
+// orientation; undefined after an error. Palettes and gray become three channels, alpha is dropped, and 16 bits are reduced to
 // their higher eight. What follows the last row in the compressed data is not inflated. A file that ends before the rows do is
 // ErrTruncated. Decoding returns ctx's error within a few milliseconds after ctx ends.
 func Decode(ctx context.Context, data, pixels []byte, width, height int) error {

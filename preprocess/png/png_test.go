@@ -37,7 +37,7 @@ func TestDataAfterTheLastRowIsNotInflated(t *testing.T) {
 	for what, compressed := range map[string][]byte{
 		"the rows alone":                   alone,
 		"16 MiB too much":                  more,
-		"more that is broken":              append(bytes.Clone(more[:len(more)/2]), bytes.Repeat([]byte{0xFF}, 1<<16)...),
+		"more that is corrupt":             append(bytes.Clone(more[:len(more)/2]), bytes.Repeat([]byte{0xFF}, 1<<16)...),
 		"the rows without their checksum":  alone[:len(alone)-4],
 		"the rows with a wrong checksum":   append(bytes.Clone(alone[:len(alone)-4]), 1, 2, 3, 4),
 		"something behind the data's end":  append(bytes.Clone(alone), 1, 2, 3, 4),
@@ -151,7 +151,7 @@ func TestDecodeErrors(t *testing.T) {
 		w, h, len int
 		why       string
 	}{
-		"nothing":                        {nil, w, h, 3 * w * h, "cut short"},
+		"nothing":                        {nil, w, h, 3 * w * h, "truncated"},
 		"another size than the header's": {whole, w + 1, h, 3 * (w + 1) * h, "8×6 pixels to 9×6"},
 		"memory too small":               {whole, w, h, 3*w*h - 1, "in 143 bytes"},
 		"a row too few":                  {rgb(w, h, testenv.Deflated(t, rows[:len(rows)-1], zlib.BestSpeed)), w, h, 3 * w * h, "ends before the rows"},

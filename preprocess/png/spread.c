@@ -7,7 +7,7 @@
 #define CLONES
 #endif
 
-enum { grey = 0, rgb = 2, indexed = 3, grey_alpha = 4, rgb_alpha = 6 };
+enum { gray = 0, rgb = 2, indexed = 3, gray_alpha = 4, rgb_alpha = 6 };
 
 void fovea_spread_init(struct fovea_spread *s, const struct fovea_png_image *image) {
   s->depth = image->depth;
@@ -37,7 +37,7 @@ static void from_table(const struct fovea_spread *s, const unsigned char *from, 
   }
 }
 
-static inline void greys(const unsigned char *from, unsigned char *to, int width, int pixel) {
+static inline void grays(const unsigned char *from, unsigned char *to, int width, int pixel) {
   for (int x = 0; x < width; x++, from += pixel, to += 3) {
     to[0] = to[1] = to[2] = from[0];
   }
@@ -55,20 +55,20 @@ static inline void colors(const unsigned char *from, unsigned char *to, int widt
 CLONES void fovea_spread_row(const struct fovea_spread *s, const unsigned char *from, unsigned char *to, int width) {
   const int wide = s->depth == 16;
   switch (s->color) {
-  case grey:
+  case gray:
     if (s->depth < 8) {
       from_table(s, from, to, width);
     } else if (wide) {
-      greys(from, to, width, 2);
+      grays(from, to, width, 2);
     } else {
-      greys(from, to, width, 1);
+      grays(from, to, width, 1);
     }
     break;
-  case grey_alpha:
+  case gray_alpha:
     if (wide) {
-      greys(from, to, width, 4);
+      grays(from, to, width, 4);
     } else {
-      greys(from, to, width, 2);
+      grays(from, to, width, 2);
     }
     break;
   case rgb:

@@ -6,7 +6,7 @@
 // fovea_spread converts a row's samples to pixels of blue, green and red.
 struct fovea_spread {
   int depth, color;
-  unsigned char table[256][3]; // of indices, and of grey below 8 bits
+  unsigned char table[256][3]; // of indices, and of gray below 8 bits
 };
 
 void fovea_spread_init(struct fovea_spread *s, const struct fovea_png_image *image);

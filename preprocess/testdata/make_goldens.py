@@ -7,14 +7,14 @@ images/KIND.EXT are the images. goldens/KIND.rgb holds three results of 32x32 pi
 bytes (red, green, blue) a pixel, one behind the other:
 
     stretch        resized to 32x32
-    shortest_edge  shorter side resized to 36 as torchvision's Resize does it, then 32x32 from the centre
-    letterbox      fitted into 32x32, centred, the rest 114
+    shortest_edge  shorter side resized to 36 as torchvision's Resize does it, then 32x32 from the center
+    letterbox      fitted into 32x32, centered, the rest 114
 
-gray/colors.png holds many colours, gray/colors.l what Pillow's convert("L") makes of them, one byte a pixel, and
+gray/colors.png holds many colors, gray/colors.l what Pillow's convert("L") makes of them, one byte a pixel, and
 gray/scene.l what it makes of images/png_rgb.png, resized to 32x32 afterwards.
 
 All are resized with Pillow's BILINEAR, which filters when it shrinks, as training pipelines do. All images show
-the same scene, in which no two corners and no two colour channels are alike, so that a wrong turn, crop or colour
+the same scene, in which no two corners and no two color channels are alike, so that a wrong turn, crop or color
 order cannot pass.
 """
 
@@ -226,7 +226,7 @@ def webp_animated_small(image):
 
 
 def with_alpha(image):
-    """The image with an alpha channel that is nowhere 0, so that encoders keep all colours."""
+    """The image with an alpha channel that is nowhere 0, so that encoders keep all colors."""
     alpha = Image.linear_gradient("L").resize(image.size).point(lambda v: 40 + v * 200 // 255)
     rgba = image.convert("RGBA")
     rgba.putalpha(alpha)
@@ -293,7 +293,7 @@ def kinds():
 
 
 def make_gray():
-    """Pixels of all corners of the colour cube, and random ones, for inputs of one channel."""
+    """Pixels of all corners of the color cube, and random ones, for inputs of one channel."""
     corners = [[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)]
     colors = np.vstack([corners, np.random.default_rng(0).integers(0, 256, (64 * 48 - 8, 3))]).astype(np.uint8)
     image = Image.fromarray(colors.reshape(48, 64, 3))

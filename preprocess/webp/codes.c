@@ -12,7 +12,7 @@ struct block {
   struct entry entries[block_entries];
 };
 
-void arena_free(struct arena *a) {
+void tables_free(struct tables *a) {
   while (a->blocks != NULL) {
     struct block *next = a->blocks->next;
     free(a->blocks);
@@ -20,8 +20,8 @@ void arena_free(struct arena *a) {
   }
 }
 
-// arena_keep copies the table in scratch.
-static enum fovea_webp_result arena_keep(struct arena *a, size_t n, const struct entry **kept) {
+// tables_keep copies the table in scratch.
+static enum fovea_webp_result tables_keep(struct tables *a, size_t n, const struct entry **kept) {
   a->total += n;
   if (a->total > max_total || n > block_entries) {
     return FOVEA_WEBP_CODES;
@@ -179,7 +179,7 @@ static enum fovea_webp_result read_lengths(struct bits *b, int symbols, uint8_t 
   return FOVEA_WEBP_OK;
 }
 
-enum fovea_webp_result read_code(struct bits *b, int symbols, struct arena *a, struct code *out) {
+enum fovea_webp_result read_code(struct bits *b, int symbols, struct tables *a, struct code *out) {
   uint8_t lengths[max_symbols];
   memset(lengths, 0, symbols < 256 ? 256 : symbols);
   enum fovea_webp_result result = FOVEA_WEBP_OK;
@@ -195,5 +195,5 @@ enum fovea_webp_result read_code(struct bits *b, int symbols, struct arena *a, s
     return result;
   }
   const size_t size = build(lengths, symbols, a->scratch, &out->mask);
-  return size == 0 ? FOVEA_WEBP_CORRUPT : arena_keep(a, size, &out->table);
+  return size == 0 ? FOVEA_WEBP_CORRUPT : tables_keep(a, size, &out->table);
 }

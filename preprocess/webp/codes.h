@@ -20,7 +20,7 @@ struct code {
 enum {
   code_root = 8,
   max_length = 15,                      // bits of a code
-  max_symbols = 256 + 24 + (1 << 11),   // of an alphabet: green, lengths and the largest colour cache
+  max_symbols = 256 + 24 + (1 << 11),   // of an alphabet: green, lengths and the largest color cache
   max_entries = (1 << code_root) << 7 | 1 << code_root, // of a table, if each entry of the first had a second one
 };
 
@@ -36,16 +36,16 @@ static inline uint32_t symbol(const struct code *c, struct bits *b) {
   return e->value;
 }
 
-// arena holds the tables.
-struct arena {
+// tables holds decoding tables in blocks.
+struct tables {
   struct block *blocks;
   size_t free, total;                // entries: left in the first block, and in all tables
   struct entry scratch[max_entries]; // the table being built
 };
 
-void arena_free(struct arena *a);
+void tables_free(struct tables *a);
 
 // read_code reads a prefix code of an alphabet (RFC 9649, 6.2.1).
-enum fovea_webp_result read_code(struct bits *b, int symbols, struct arena *a, struct code *out);
+enum fovea_webp_result read_code(struct bits *b, int symbols, struct tables *a, struct code *out);
 
 #endif

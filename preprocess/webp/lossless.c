@@ -11,7 +11,7 @@ enum {
   cache_from = 256 + 24,
 };
 
-// group is the five prefix codes of a part of the image: green, lengths and colour cache; red; blue; alpha; distances.
+// group is the five prefix codes of a part of the image: green, lengths and color cache; red; blue; alpha; distances.
 struct group {
   struct code codes[5];
   int is_plain;   // red, blue and alpha take no bits
@@ -25,7 +25,7 @@ struct image {
   struct group *groups;
   const uint32_t *parts; // group of each block of 1 << part_bits pixels; NULL for one group
   int part_bits;
-  uint32_t *cache; // of colours, with 1 << cache_bits entries; NULL without
+  uint32_t *cache; // of colors, with 1 << cache_bits entries; NULL without
   int cache_bits;
 };
 
@@ -34,7 +34,7 @@ struct decoder {
   const int *stop;
   struct transform transforms[4]; // in the order of the encoder
   int count;
-  struct arena arena;
+  struct tables tables;
   struct image main;
   uint32_t *parts, *window, *spare[2];
   unsigned char *pixels;
@@ -189,7 +189,7 @@ static enum fovea_webp_result read_group(struct decoder *d, const struct image *
     return FOVEA_WEBP_STOPPED;
   }
   for (int i = 0; i < 5; i++) {
-    const enum fovea_webp_result result = read_code(&d->bits, symbols[i], &d->arena, &g->codes[i]);
+    const enum fovea_webp_result result = read_code(&d->bits, symbols[i], &d->tables, &g->codes[i]);
     if (result != FOVEA_WEBP_OK) {
       return result;
     }
@@ -205,7 +205,7 @@ static enum fovea_webp_result read_group(struct decoder *d, const struct image *
   return FOVEA_WEBP_OK;
 }
 
-// read_cache reads whether there is a colour cache, and allocates it.
+// read_cache reads whether there is a color cache, and allocates it.
 static enum fovea_webp_result read_cache(struct decoder *d, struct image *m) {
   if (!bits_read(&d->bits, 1)) {
     return FOVEA_WEBP_OK;
@@ -275,7 +275,7 @@ static enum fovea_webp_result read_groups(struct decoder *d, struct image *m) {
   return FOVEA_WEBP_OK;
 }
 
-// read_palette reads up to 256 colours, each as the difference to the previous one, and pads with 0. With few colours several
+// read_palette reads up to 256 colors, each as the difference to the previous one, and pads with 0. With few colors several
 // pixels are packed into one, and the coded image is narrower.
 static enum fovea_webp_result read_palette(struct decoder *d, struct transform *t, int *width) {
   const int colors = 1 + (int)bits_read(&d->bits, 8);
@@ -389,7 +389,7 @@ enum fovea_webp_result fovea_webp_lossless(const unsigned char *data, size_t siz
     free(d->transforms[i].rows);
   }
   image_free(&d->main);
-  arena_free(&d->arena);
+  tables_free(&d->tables);
   free(d->parts);
   free(d->window);
   free(d->spare[0]);

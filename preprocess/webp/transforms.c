@@ -48,7 +48,7 @@ static inline __m128i gradient(__m128i left, __m128i top, __m128i corner) {
 
 static inline __m128i half_gradient(__m128i left, __m128i top, __m128i corner) {
   const __m128i b = wide(corner), a = _mm_srli_epi16(_mm_add_epi16(wide(left), wide(top)), 1), d = _mm_sub_epi16(a, b);
-  const __m128i half = _mm_srai_epi16(_mm_sub_epi16(d, _mm_cmpgt_epi16(b, a)), 1); // rounded towards 0
+  const __m128i half = _mm_srai_epi16(_mm_sub_epi16(d, _mm_cmpgt_epi16(b, a)), 1); // rounded toward 0
   return narrow(_mm_add_epi16(a, half));
 }
 

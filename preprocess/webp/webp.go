@@ -1,5 +1,5 @@
 // Package webp decodes WebP: lossy images with libwebp, and lossless ones with a separate decoder, since libwebp's cannot be
-// cancelled and needs four more bytes per pixel.
+// canceled and needs four more bytes per pixel.
 package webp
 
 /*

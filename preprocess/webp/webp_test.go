@@ -48,7 +48,7 @@ func (b *bitWriter) head(width, height int) {
 	b.put(0, 4) // no alpha, version 0
 }
 
-// canvas is a lossless image of a few bytes, all of one colour but for what the predictor makes of it.
+// canvas is a lossless image of a few bytes, all of one color but for what the predictor makes of it.
 func canvas(width, height int) []byte {
 	var b bitWriter
 	b.head(width, height)
@@ -61,7 +61,7 @@ func canvas(width, height int) []byte {
 	return chunk("VP8L", b.bytes)
 }
 
-// zeros is a lossy image whose coded bits are all 0: every block is predicted by its neighbours and has no coefficients.
+// zeros is a lossy image whose coded bits are all 0: every block is predicted by its neighbors and has no coefficients.
 func zeros(width, height int) []byte {
 	blocks := (width + 15) / 16 * ((height + 15) / 16)
 	modes, tokens := 1000+4*blocks, 1000+8*blocks
@@ -101,8 +101,8 @@ func TestLosslessCanvas(t *testing.T) {
 	}
 	for y := range h {
 		for x := range w {
-			// Each pixel is 1, 3, 2 more than one of its neighbours, which all are as far from the corner, or the sum of
-			// all: in the first row and column there is one neighbour alone.
+			// Each pixel is 1, 3, 2 more than one of its neighbors, which all are as far from the corner, or the sum of
+			// all: in the first row and column there is one neighbor alone.
 			want := 1 + max(x, y)
 			if x > 0 && y > 0 {
 				want = 1 + int(max(pixels[3*((y-1)*w+x)], pixels[3*(y*w+x-1)]))

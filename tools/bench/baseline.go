@@ -141,7 +141,7 @@ func (l *loop) close() error {
 	return errors.Join(append(errs, l.session.Close(), onnx.Close())...)
 }
 
-// processCPU is the user and system time of this process.
+// processCPU returns the user and system time of this process.
 func processCPU() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {

@@ -50,8 +50,8 @@ func corpusBench(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench corpus", flag.ContinueOnError)
 	flags.IntVar(&o.size.Pixels, "pixels", header.DefaultMaxPixels, "pixels of the largest images")
 	flags.IntVar(&o.size.Bytes, "bytes", 16<<20, "bytes of the largest files")
-	flags.IntVar(&o.side, "side", 224, "side of the model's input, to which images are resized")
-	flags.IntVar(&o.rounds, "rounds", 3, "measurements of each image, of which the minimum counts")
+	flags.IntVar(&o.side, "side", 224, "side of the model's input; images are resized to it")
+	flags.IntVar(&o.rounds, "rounds", 3, "measurements of each image; the minimum counts")
 	only := flags.String("only", "", "measure only images whose format and name match this regular expression")
 	flags.StringVar(&o.folder, "write", "", "folder to write the images to")
 	o.flood.add(flags)
@@ -117,7 +117,7 @@ func keepMostExpensive(costs []cost, n int) {
 	}
 }
 
-// mostExpensive are the n most expensive hostile images.
+// mostExpensive returns the n most expensive hostile images.
 func mostExpensive(costs []cost, n int) []cost {
 	hostile := slices.DeleteFunc(slices.Clone(costs), func(c cost) bool { return c.Honest })
 	slices.SortStableFunc(hostile, func(a, b cost) int { return int(b.cpu - a.cpu) })

@@ -210,7 +210,7 @@ func prepareModels(work string) error {
 	return errors.Join(resnet.WriteWeights(filepath.Join(work, "weights.f32")), os.WriteFile(filepath.Join(work, "rows.f32"), rows, 0o644))
 }
 
-// noiseRows are rows of random elements of 4, 2 or 1 bytes: float32, float16 or uint8. Floats are uniform from -2 to 2,
+// noiseRows returns rows of random elements of 4, 2 or 1 bytes: float32, float16 or uint8. Floats are uniform from -2 to 2,
 // similar to normalized images; zeros would run faster.
 func noiseRows(width, elements int, seed uint64) [][]byte {
 	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // noise, not secrets

@@ -221,7 +221,7 @@ func (b *groupBench) decoding(ctx context.Context, images [][]byte) (gpuCase, er
 	return c, err
 }
 
-// plan is the preprocessing of the group's model.
+// plan returns the preprocessing of the group's model.
 func (b *groupBench) plan() (*preprocess.Plan, error) {
 	entry, err := repository.Open(filepath.Dir(b.folder)).Load(b.group.Model)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"fovea/loadtest"
 )
 
-// alignedRow is a row whose elements of up to eight bytes are aligned.
+// alignedRow returns a row whose elements of up to eight bytes are aligned.
 func alignedRow(size int) []byte {
 	words := make([]uint64, (size+7)/8)
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), size)

@@ -16,7 +16,7 @@ import (
 	"fovea/tools/bench/resnet"
 )
 
-// resnetDefinition is a variant's model.yaml, without the case's additions.
+// resnetDefinition returns a variant's model.yaml, without the case's additions.
 func resnetDefinition(v resnet.Variant) string {
 	text := "task: classification\nlabels: labels.txt\noutput: {decode: softmax}\n"
 	if v.Input == repository.Uint8 {
@@ -89,7 +89,7 @@ func copyDefinition(from, to, device string, batch int, l layout) error {
 	return os.WriteFile(filepath.Join(to, filepath.Base(from)), data, fs.FileMode(0o644))
 }
 
-// caseDefinition is a case's addition to a definition. The queue holds all requests in flight.
+// caseDefinition returns a case's addition to a definition. The queue holds all requests in flight.
 func caseDefinition(device string, batch int, l layout) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nbatching: {max_size: %d, queue: %d}\ninstances:\n", batch, 2*clients(batch, l))
@@ -97,7 +97,7 @@ func caseDefinition(device string, batch int, l layout) string {
 	return text.String()
 }
 
-// clients is the number of requests in flight: those running, those filling the next batches, and as many again, so that
+// clients returns the number of requests in flight: those running, those filling the next batches, and as many again, so that
 // no batch waits for a client that is processing its response.
 func clients(batch int, l layout) int { return max(16, 4*batch*l.Sessions*l.Instances) }
 

@@ -27,9 +27,9 @@ type gpuCase struct {
 	Loop       float64  `json:"plain_loop_images_per_second,omitempty"` // measured alternately with the engine
 	OfLoop     *float64 `json:"of_plain_loop,omitempty"`
 	OfDecoding *float64 `json:"of_decoding,omitempty"`
-	GPU        *float64 `json:"gpu_utilization,omitempty"` // share of the time in which kernels ran (NVML)
+	GPU        *float64 `json:"gpu_utilization,omitempty"` // share of the time that kernels ran (NVML)
 	CPU        float64  `json:"cpu,omitempty"`             // of all cores, by this process
-	Busy       float64  `json:"instances_busy,omitempty"`  // share of the time in which instances ran batches
+	Busy       float64  `json:"instances_busy,omitempty"`  // share of the time that instances ran batches
 	Fill       float64  `json:"batches_full,omitempty"`    // share of computed rows that held an image
 	MeanBatch  float64  `json:"mean_batch,omitempty"`
 	RunMS      float64  `json:"run_ms,omitempty"`
@@ -42,7 +42,7 @@ type gpuCase struct {
 	Error      string   `json:"error,omitempty"`
 }
 
-// saturated is the utilization from which a resource counts as the bottleneck.
+// saturated is the minimum utilization of a bottleneck.
 const saturated = 0.9
 
 // bound names the case's bottleneck.
@@ -73,7 +73,7 @@ func (c gpuCase) bound() string {
 	return "unknown: no utilization was reported"
 }
 
-// line is the case for a terminal.
+// line returns the case for a terminal.
 func (c gpuCase) line() string {
 	if c.Error != "" {
 		return fmt.Sprintf("%-20s %-18s %-26s FAILED: %s", c.Model, c.Group, c.Case, c.Error)
@@ -134,7 +134,7 @@ func (r *gpuReport) write(dir string) error {
 func (r *gpuReport) markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s, driver %s, %d cores, device %s, %s\n\n", r.Machine.GPU, orDash(r.Machine.Driver), r.Machine.Cores, r.Machine.Device, r.Started.Format("2006-01-02 15:04 UTC"))
-	fmt.Fprintf(&b, "Each case was measured for %s. Layout: sessions × instances of each. GPU: share of the time in which kernels ran.\n\n", r.Measure)
+	fmt.Fprintf(&b, "Each case was measured for %s. Layout: sessions × instances of each. GPU: share of the time that kernels ran.\n\n", r.Measure)
 	if r.Machine.Simulated {
 		b.WriteString("**Rehearsal with the simulated CUDA, which computes nothing. All rates, shares, bounds and differences below need a real GPU.**\n\n")
 	}
@@ -185,7 +185,7 @@ func orNone(n int) string {
 	return fmt.Sprint(n)
 }
 
-// best is the batch size at which a model's plain loop was fastest, 0 if none ran.
+// best returns the batch size where a model's plain loop was fastest, 0 if none ran.
 func (r *gpuReport) best(model string) (batch int) {
 	fastest := 0.0
 	for _, c := range r.Cases {
@@ -196,7 +196,7 @@ func (r *gpuReport) best(model string) (batch int) {
 	return batch
 }
 
-// decodeLimit is the rate of decoding alone for a model, in images per second; 0: unknown.
+// decodeLimit returns the rate of decoding alone for a model, in images per second; 0: unknown.
 func (r *gpuReport) decodeLimit(model string) float64 {
 	for _, c := range r.Cases {
 		if c.Model == model && c.Case == "decoding alone" {

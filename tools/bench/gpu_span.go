@@ -99,7 +99,7 @@ func (u *utilization) now(ctx context.Context) *float64 {
 	return device.Utilization
 }
 
-// measuredGPU is the first GPU that CUDA shows to this process, and its driver.
+// measuredGPU returns the first GPU that CUDA shows to this process, and its driver.
 func measuredGPU(ctx context.Context, nvml *gpu.NVML) (gpu.Device, gpu.Driver, error) {
 	inventory, err := nvml.Inventory(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func (u *utilization) close() {
 	}
 }
 
-// take computes the figures of a span in which instances ran batches of a size.
+// take computes the figures of a span while instances ran batches of a size.
 func (c *gpuCase) take(s span, instances, size int) {
 	if s.seconds == 0 {
 		return

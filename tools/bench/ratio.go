@@ -21,7 +21,7 @@ type rate struct {
 	Mallocs   float64       // Go heap allocations per image
 }
 
-// ratio alternates between baseline and server and prints every figure and the medians of the ratios between neighbouring
+// ratio alternates between baseline and server and prints every figure and the medians of the ratios between neighboring
 // measurements, which a machine of varying speed affects least.
 func ratio(ctx context.Context, o options, out io.Writer) error {
 	images, err := images(o.Images)

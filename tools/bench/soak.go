@@ -36,7 +36,7 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	defer s.stop()
 	c := &client{url: s.base + o.route(), addr: strings.TrimPrefix(s.base, "http://"), path: o.route(), images: images, tallies: make([]tally, len(kinds)),
 		http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections}}}
-	// Warm-up with a tenth of the requests: pools, arenas and the heap reach their size.
+	// Warm-up with a tenth of the requests: pools, arenas and heaps reach their size.
 	if _, err := c.send(ctx, o, s, o.Requests/10); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func verdict(slope, limit float64, before, after idleUsage) error {
 	return errors.Join(errs...)
 }
 
-// growth is the slope of resident memory in bytes per request: the median of the slopes between the minima of ten
+// growth returns the slope of resident memory in bytes per request: the median of the slopes between the minima of ten
 // consecutive blocks of samples. The minimum ignores uncollected garbage, and the median an arena that grows once; a leak
 // raises every block.
 func growth(samples []sample) float64 {
@@ -139,7 +139,7 @@ var kinds = []struct {
 	{"text instead of an image", func(c *client, ctx context.Context, _ []byte) error {
 		return c.post(ctx, "application/octet-stream", []byte("not an image at all"), http.StatusUnsupportedMediaType)
 	}},
-	{"broken JSON", func(c *client, ctx context.Context, _ []byte) error {
+	{"invalid JSON", func(c *client, ctx context.Context, _ []byte) error {
 		return c.post(ctx, "application/json", []byte(`{"images":[{"b64":`), http.StatusBadRequest)
 	}},
 	{"client disconnects in the middle of its body", (*client).hangUp},

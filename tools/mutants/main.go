@@ -126,7 +126,7 @@ func (o options) measure(ctx context.Context, pattern string, out io.Writer) (s 
 	return s, nil
 }
 
-// candidates are all mutants of a pattern's packages that have tests.
+// candidates returns all mutants of a pattern's packages that have tests.
 func (o options) candidates(ctx context.Context, pattern string) ([]mutant, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-json=Dir,GoFiles,TestGoFiles,XTestGoFiles", pattern)
 	cmd.Dir, cmd.Stderr = o.dir, os.Stderr
@@ -213,7 +213,7 @@ func (o options) test(ctx context.Context, pattern, overlay string) (string, err
 	return string(text), err
 }
 
-// lineOf is the source line of a mutant.
+// lineOf returns the source line of a mutant.
 func lineOf(m mutant) string {
 	source, err := os.ReadFile(m.file)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package stop signals the end of a context to C code, so that decoders can be cancelled.
+// Package stop signals the end of a context to C code, so that decoders can be canceled.
 package stop
 
 import (
@@ -19,7 +19,7 @@ func On(ctx context.Context) *Flag {
 	return &Flag{ended, context.AfterFunc(ctx, func() { atomic.StoreInt32(ended, 1) })}
 }
 
-// Address is the address of the int32, valid until Release.
+// Address returns the address of the int32, valid until Release.
 func (f *Flag) Address() unsafe.Pointer { return unsafe.Pointer(f.ended) }
 
 // Release stops watching the context.

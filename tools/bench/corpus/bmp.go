@@ -5,13 +5,13 @@ import (
 	"encoding/binary"
 )
 
-// bitmap is a BMP with a BITMAPINFOHEADER and, up to 8 bits a pixel, as many grey colours as there may be.
+// bitmap returns a BMP with a BITMAPINFOHEADER and, up to 8 bits a pixel, as many gray colors as there may be.
 func bitmap(width, height, bits int, compression uint32, rows []byte) []byte {
-	colours := 0
+	colors := 0
 	if bits <= 8 {
-		colours = 1 << bits
+		colors = 1 << bits
 	}
-	start := 14 + 40 + 4*colours
+	start := 14 + 40 + 4*colors
 	out := binary.LittleEndian.AppendUint32([]byte("BM"), uint32(start+len(rows)))
 	out = binary.LittleEndian.AppendUint32(append(out, 0, 0, 0, 0), uint32(start))
 	for _, v := range []uint32{40, uint32(width), uint32(height)} {
@@ -21,13 +21,13 @@ func bitmap(width, height, bits int, compression uint32, rows []byte) []byte {
 	for _, v := range []uint32{compression, uint32(len(rows)), 2835, 2835, 0, 0} {
 		out = binary.LittleEndian.AppendUint32(out, v)
 	}
-	for i := range colours {
+	for i := range colors {
 		out = append(out, byte(i), byte(i), byte(i), 0)
 	}
 	return append(out, rows...)
 }
 
-// whole is a bitmap of rows that are all there, of as many pixels as may be and as the file can hold.
+// whole returns a bitmap of rows that are all there, of as many pixels as may be and as the file can hold.
 func whole(bits int, s Size) []byte {
 	s.Pixels = min(s.Pixels, (s.Bytes-2048)*8/bits)
 	w, h := s.sides()

@@ -10,7 +10,7 @@ import (
 	"fovea/preprocess/header"
 )
 
-// small is a size at which the whole corpus takes seconds.
+// small is a size for the whole corpus to take seconds.
 var small = Size{Pixels: 1 << 18, Bytes: 1 << 19}
 
 // outcome reads, decodes and packs an image.

@@ -14,7 +14,7 @@ type Size struct {
 	Bytes  int // of the file
 }
 
-// deep is the size of the largest allowed images with so many bits per pixel: above 32 bits, a pixel counts more.
+// deep returns the size of the largest allowed images with so many bits per pixel: above 32 bits, a pixel counts more.
 func (s Size) deep(bits int) Size { return Size{s.Pixels * 32 / max(32, bits), s.Bytes} }
 
 // Image is one of the corpus.
@@ -26,7 +26,7 @@ type Image struct {
 	Make   func(Size) []byte
 }
 
-// Images are all images of the corpus, by format.
+// Images returns all images of the corpus, by format.
 func Images() []Image {
 	var all []Image
 	add := func(format string, list ...Image) {
@@ -42,24 +42,24 @@ func Images() []Image {
 	return all
 }
 
-// sides are the largest multiples of 16 for a 4:3 image of at most s.Pixels.
+// sides returns the largest multiples of 16 for a 4:3 image of at most s.Pixels.
 func (s Size) sides() (width, height int) {
 	width = max(16, int(math.Sqrt(float64(s.Pixels)*4/3))/16*16)
 	return width, max(16, s.Pixels/width/16*16)
 }
 
-// strip are the sides of the widest image of at most s.Pixels.
+// strip returns the sides of the widest image of at most s.Pixels.
 func (s Size) strip(maxSide int) (long, short int) {
 	long = min(maxSide, s.Pixels)
 	return long, max(1, s.Pixels/long)
 }
 
-// seeded is a reproducible source of numbers.
+// seeded returns a reproducible source of numbers.
 func seeded(seed uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // reproducible
 }
 
-// noise is n bytes without a pattern.
+// noise returns n bytes without a pattern.
 func noise(n int) []byte {
 	random := rand.NewChaCha8([32]byte{1})
 	out := make([]byte, n)

@@ -8,7 +8,7 @@ import (
 // empty is a single empty block, so that an end-of-band run may cover all blocks.
 var empty = make([][64]int16, 1)
 
-// ones are blocks whose coefficients 1 to last are v.
+// ones returns blocks whose coefficients 1 to last are v.
 func ones(last int, v int16) [][64]int16 {
 	blocks := make([][64]int16, 1024)
 	for i := range blocks {
@@ -55,7 +55,7 @@ func bands(bits int) []step {
 
 func jpegs() []Image { return slices.Concat(honestJPEGs(), hostileJPEGs(), padded()) }
 
-// photo is an image with as much detail as fits, with a scan script or, without one, in one scan.
+// photo returns an image with as much detail as fits, with a scan script or, without one, in one scan.
 func photo(components []component, script []step) func(Size) []byte {
 	return func(s Size) []byte {
 		return fitting(s, func(s Size, blocks [][64]int16) []byte {
@@ -72,7 +72,7 @@ func honestJPEGs() []Image {
 	return []Image{
 		{Name: "baseline 4:2:0", Honest: true, Make: photo(ycc420, nil)},
 		{Name: "baseline 4:4:4", Honest: true, Make: photo(ycc444, nil)},
-		{Name: "progressive grey", Honest: true, Make: photo(grey, standard(1))},
+		{Name: "progressive gray", Honest: true, Make: photo(gray, standard(1))},
 		{Name: "progressive 4:2:0", Honest: true, Make: photo(ycc420, standard(3))},
 		{Name: "progressive 4:4:4", Honest: true, Make: photo(ycc444, standard(3))},
 		{Name: "progressive, four components", Honest: true, Make: photo(fourFull, standard(4))},
@@ -96,19 +96,19 @@ func hostileJPEGs() []Image {
 	many := append([]step{{-1, 0, 0, 0, 0}, {0, 1, 63, 0, 1}}, refine, refine, refine, refine, refine, refine)
 	return []Image{
 		{Name: "100 empty scans that refine", Make: scripted(ycc444, scans(100, 3, refine), empty)},
-		{Name: "40 empty scans of AC", Make: scripted(grey, scans(40, 1, step{0, 1, 62, 0, 1}), empty)},
-		{Name: "20 scans of DC", Make: scripted(grey, scans(20, 1, step{0, 0, 0, 0, 0}), empty)},
-		{Name: "15 empty scans of AC, as many as are allowed", Make: scripted(grey, scans(20, 1, step{0, 1, 62, 0, 1}), empty)},
-		{Name: "63 bands of one coefficient", Make: scripted(grey, bands(0), empty)},
-		{Name: "63 bands of 14 bits", Make: scripted(grey, bands(13), empty)},
-		{Name: "each coefficient 1, AC at once", Make: scripted(grey, scans(0, 1, refine), ones(63, 1))},
-		{Name: "each coefficient 1, found by refining", Make: scripted(grey, []step{{-1, 0, 0, 0, 0}, {0, 1, 63, 0, 1}, refine}, ones(63, 1))},
-		{Name: "bits for coefficients that are there", Make: scripted(grey, many, ones(19, 2))},
+		{Name: "40 empty scans of AC", Make: scripted(gray, scans(40, 1, step{0, 1, 62, 0, 1}), empty)},
+		{Name: "20 scans of DC", Make: scripted(gray, scans(20, 1, step{0, 0, 0, 0, 0}), empty)},
+		{Name: "15 empty scans of AC, as many as are allowed", Make: scripted(gray, scans(20, 1, step{0, 1, 62, 0, 1}), empty)},
+		{Name: "63 bands of one coefficient", Make: scripted(gray, bands(0), empty)},
+		{Name: "63 bands of 14 bits", Make: scripted(gray, bands(13), empty)},
+		{Name: "each coefficient 1, AC at once", Make: scripted(gray, scans(0, 1, refine), ones(63, 1))},
+		{Name: "each coefficient 1, found by refining", Make: scripted(gray, []step{{-1, 0, 0, 0, 0}, {0, 1, 63, 0, 1}, refine}, ones(63, 1))},
+		{Name: "bits for coefficients that are there", Make: scripted(gray, many, ones(19, 2))},
 		{Name: "empty canvas", Make: whole(ycc444, ones(0, 0), 0)},
 		{Name: "empty canvas of four components", Make: whole(fourFull, ones(0, 0), 0)},
-		{Name: "each coefficient 1", Make: whole(grey, ones(60, 1), 0)},
+		{Name: "each coefficient 1", Make: whole(gray, ones(60, 1), 0)},
 		{Name: "a restart for each block", Make: whole(ycc444, ones(3, 1), 1)},
-		{Name: "luma sampled less than colour", Make: whole([]component{{1, 1}, {2, 2}, {2, 2}}, ones(3, 1), 0)},
+		{Name: "luma sampled less than color", Make: whole([]component{{1, 1}, {2, 2}, {2, 2}}, ones(3, 1), 0)},
 		{Name: "sampled 4×1 and 1×1", Make: whole([]component{{4, 1}, {1, 1}, {1, 1}}, ones(5, 1), 0)},
 		{Name: "65,500 pixels wide", Make: func(s Size) []byte {
 			w, h := s.strip(65500)
@@ -120,10 +120,10 @@ func hostileJPEGs() []Image {
 		}},
 		{Name: "one component again and again", Make: repeated},
 		{Name: "15,000 scans of one block", Make: func(s Size) []byte {
-			return progressive(8, 8, grey, scans(min(15_000, s.Bytes/60), 1, step{0, 1, 63, 2, 1}), empty)
+			return progressive(8, 8, gray, scans(min(15_000, s.Bytes/60), 1, step{0, 1, 63, 2, 1}), empty)
 		}},
 		{Name: "60,000 scans of one block", Make: func(s Size) []byte {
-			return progressive(8, 8, grey, scans(min(60_000, s.Bytes/60), 1, step{0, 1, 63, 2, 1}), empty)
+			return progressive(8, 8, gray, scans(min(60_000, s.Bytes/60), 1, step{0, 1, 63, 2, 1}), empty)
 		}},
 		{Name: "a photograph with more scans of DC", Make: photo(ycc444, slices.Concat(slices.Repeat([]step{{-1, 0, 0, 0, 1}}, 4), standard(3)))},
 		{Name: "cut in half", Make: func(s Size) []byte {
@@ -133,12 +133,12 @@ func hostileJPEGs() []Image {
 	}
 }
 
-// repeated is sequential and repeats the scan of the first component as often as fits, the others last.
+// repeated returns a sequential JPEG that repeats the scan of the first component as often as fits, the others last.
 func repeated(s Size) []byte {
 	w, h := s.sides()
 	f := newJPEG(sof1, w, h, ycc444)
 	one := func(c int) {
-		f.coded(f.blocks(c), 1024, func() { f.scanHeader([]int{c}, 0, 63, 0, 0) }, func(e *entropy, _ int) { e.sequential(&empty[0], 0) })
+		f.writeScan(f.blocks(c), 1024, func() { f.scanHeader([]int{c}, 0, 63, 0, 0) }, func(e *entropy, _ int) { e.sequential(&empty[0], 0) })
 	}
 	for size := 0; f.Len()+3*size < s.Bytes; {
 		start := f.Len()
@@ -150,7 +150,7 @@ func repeated(s Size) []byte {
 	return f.end()
 }
 
-// padded are small JPEGs padded with as much of something as fits into a file.
+// padded returns small JPEGs padded with as much of something as fits into a file.
 func padded() []Image {
 	behind := func(name string, place byte, unit []byte) Image {
 		return Image{Name: name, Make: func(s Size) []byte {
@@ -160,7 +160,7 @@ func padded() []Image {
 		}}
 	}
 	tables := bytes.Repeat(append([]byte{3}, make([]byte, 16)...), 3800)
-	quantisers := bytes.Repeat(append([]byte{3}, bytes.Repeat([]byte{1}, 64)...), 1000)
+	quantizers := bytes.Repeat(append([]byte{3}, bytes.Repeat([]byte{1}, 64)...), 1000)
 	segment := func(marker byte, body []byte) []byte {
 		return append([]byte{0xFF, marker, byte((len(body) + 2) >> 8), byte(len(body) + 2)}, body...)
 	}
@@ -171,7 +171,7 @@ func padded() []Image {
 		behind("zeros between markers", sof0, []byte{0}),
 		behind("Huffman tables that are not used", sos, segment(dht, tables)),
 		behind("Huffman tables, one a segment", sos, segment(dht, tables[:17])),
-		behind("quantisation tables", sos, segment(dqt, quantisers)),
+		behind("quantization tables", sos, segment(dqt, quantizers)),
 		behind("restart intervals", sos, segment(dri, []byte{0, 0})),
 		behind("restart markers between segments", sos, []byte{0xFF, rst0}),
 		behind("a tail of stuffed bytes", eoi, []byte{0xFF, 0}),

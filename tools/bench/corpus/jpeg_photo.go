@@ -2,7 +2,7 @@ package corpus
 
 import "math"
 
-// texture are blocks of quantised coefficients in zigzag order, as photographs have them: Laplacian, less of the higher
+// texture returns blocks of quantized coefficients in zigzag order, as photographs have them: Laplacian, less of the higher
 // frequencies. Images are made of these in turn.
 func texture(detail float64) [][64]int16 {
 	random := seeded(2)
@@ -27,7 +27,7 @@ func texture(detail float64) [][64]int16 {
 // step is one scan of a progressive JPEG: of one component, or of all when it is −1.
 type step struct{ component, first, last, high, low int }
 
-// standard is the script of libjpeg's jpeg_simple_progression: for YCbCr 10 scans, for n other components 2 + 4·n.
+// standard returns the script of libjpeg's jpeg_simple_progression: for YCbCr 10 scans, for n other components 2 + 4·n.
 func standard(components int) []step {
 	if components == 3 {
 		return []step{
@@ -62,20 +62,20 @@ func progressive(width, height int, components []component, script []step, block
 func (f *jpegFile) step(s step, blocks [][64]int16) {
 	members := []int{s.component}
 	if s.component < 0 {
-		members = f.all()
+		members = f.componentIndexes()
 	}
 	header := func() { f.scanHeader(members, s.first, s.last, s.high, s.low) }
 	period := len(blocks)
 	if s.first == 0 {
-		units, _ := f.units()
-		f.coded(units, period, header, f.direct(s, blocks))
+		units, _ := f.mcus()
+		f.writeScan(units, period, header, f.encodeDC(s, blocks))
 		return
 	}
 	if period == 1 && blocks[0] == empty[0] {
-		f.coded(1, 1, header, func(e *entropy, _ int) { e.emptyBlocks(f.blocks(s.component)) })
+		f.writeScan(1, 1, header, func(e *entropy, _ int) { e.emptyBlocks(f.blocks(s.component)) })
 		return
 	}
-	f.coded(f.blocks(s.component), period, header, func(e *entropy, i int) {
+	f.writeScan(f.blocks(s.component), period, header, func(e *entropy, i int) {
 		if s.high == 0 {
 			e.first(&blocks[i%period], s.first, s.last, s.low)
 		} else {
@@ -84,9 +84,9 @@ func (f *jpegFile) step(s step, blocks [][64]int16) {
 	})
 }
 
-// direct codes the DC of a unit of all components.
-func (f *jpegFile) direct(s step, blocks [][64]int16) func(*entropy, int) {
-	_, each := f.units()
+// encodeDC returns what codes the DC of a unit of all components.
+func (f *jpegFile) encodeDC(s step, blocks [][64]int16) func(*entropy, int) {
+	_, each := f.mcus()
 	return func(e *entropy, i int) {
 		at := i * each
 		for c, comp := range f.components {
@@ -109,9 +109,9 @@ func baseline(width, height int, components []component, blocks [][64]int16, int
 	if interval > 0 {
 		f.segment(dri, []byte{byte(interval >> 8), byte(interval)})
 	}
-	units, each := f.units()
-	header := func() { f.scanHeader(f.all(), 0, 63, 0, 0) }
-	f.coded(units, len(blocks), header, func(e *entropy, i int) {
+	units, each := f.mcus()
+	header := func() { f.scanHeader(f.componentIndexes(), 0, 63, 0, 0) }
+	f.writeScan(units, len(blocks), header, func(e *entropy, i int) {
 		if interval > 0 && i > 0 && i%interval == 0 {
 			e.restart(i/interval - 1)
 		}

@@ -24,11 +24,11 @@ const (
 	com  = 0xFE
 )
 
-// component of a JPEG: its sampling factors. Identifiers are 1, 2, 3, 4; all use quantisation table 0 and Huffman tables 0.
+// component is a JPEG component's sampling factors. Identifiers are 1, 2, 3, 4; all use quantization table 0 and Huffman tables 0.
 type component struct{ h, v int }
 
 var (
-	grey     = []component{{1, 1}}
+	gray     = []component{{1, 1}}
 	ycc444   = []component{{1, 1}, {1, 1}, {1, 1}}
 	ycc420   = []component{{2, 2}, {1, 1}, {1, 1}}
 	fourFull = []component{{1, 1}, {1, 1}, {1, 1}, {1, 1}}
@@ -72,7 +72,7 @@ func (f *jpegFile) end() []byte {
 	return f.Bytes()
 }
 
-// blocks is the number of 8×8 blocks of a component in a scan of it alone (ITU-T T.81, A.2.2).
+// blocks returns the number of 8×8 blocks of a component in a scan of it alone (ITU-T T.81, A.2.2).
 func (f *jpegFile) blocks(c int) int {
 	most := f.sampling()
 	across := ceilDiv(ceilDiv(f.width*f.components[c].h, most.h), 8)
@@ -87,8 +87,8 @@ func (f *jpegFile) sampling() component {
 	return most
 }
 
-// units is the number of minimum coded units in a scan of all components, and of the blocks in each.
-func (f *jpegFile) units() (count, blocksEach int) {
+// mcus returns the number of minimum coded units (MCUs) in a scan of all components, and of blocks in each.
+func (f *jpegFile) mcus() (count, blocksEach int) {
 	most := f.sampling()
 	for _, c := range f.components {
 		blocksEach += c.h * c.v
@@ -105,8 +105,8 @@ func (f *jpegFile) scanHeader(components []int, first, last, high, low int) {
 	f.segment(sos, append(body, byte(first), byte(last), byte(high<<4|low)))
 }
 
-// all are the indexes of all components.
-func (f *jpegFile) all() []int {
+// componentIndexes returns the indexes of all components.
+func (f *jpegFile) componentIndexes() []int {
 	var list []int
 	for i := range f.components {
 		list = append(list, i)
@@ -120,7 +120,7 @@ type code struct {
 	length [256]uint8
 }
 
-// huffman writes a table in which symbols, the first the shortest, have codes of the given lengths, and returns the code.
+// huffman writes a table that gives symbols codes of the given lengths, shortest first, and returns the code.
 func (f *jpegFile) huffman(class int, symbols []byte, lengths []int) *code {
 	var c code
 	body := make([]byte, 17, 17+len(symbols))
@@ -137,7 +137,7 @@ func (f *jpegFile) huffman(class int, symbols []byte, lengths []int) *code {
 	return &c
 }
 
-// lengthsFor are code lengths for n symbols by decreasing frequency, similar to those of photographs; the first has one bit.
+// lengthsFor returns code lengths for n symbols by decreasing frequency, similar to those of photographs; the first has one bit.
 func lengthsFor(n int) []int {
 	var lengths []int
 	for length, count := range []int{1: 1, 3: 1, 4: 2, 5: 2, 6: 2, 7: 4, 8: 8, 9: 16, 10: 32, 13: 200} {
@@ -216,11 +216,12 @@ func (e *entropy) endRun() {
 		e.raw(uint32(e.run), n)
 		e.run = 0
 	}
-	e.correct(e.corrections)
+	e.writeCorrections(e.corrections)
 	e.corrections = e.corrections[:0]
 }
 
-func (e *entropy) correct(list []uint32) {
+// writeCorrections writes the bits of coefficients that earlier scans have already shown to be nonzero.
+func (e *entropy) writeCorrections(list []uint32) {
 	for _, b := range list {
 		e.raw(b, 1)
 	}
@@ -280,7 +281,7 @@ func (e *entropy) refine(block *[64]int16, first, last, low int) {
 		for ; t != 0 && zeros > 15 && k <= lastNew; zeros -= 16 {
 			e.endRun()
 			e.symbol(1, 0xF0)
-			e.correct(later)
+			e.writeCorrections(later)
 			later = later[:0]
 		}
 		switch {
@@ -296,7 +297,7 @@ func (e *entropy) refine(block *[64]int16, first, last, low int) {
 				sign = 0
 			}
 			e.raw(sign, 1)
-			e.correct(later)
+			e.writeCorrections(later)
 			later, zeros = later[:0], 0
 		}
 	}
@@ -326,11 +327,11 @@ func (e *entropy) sequential(block *[64]int16, dc int) {
 	}
 }
 
-// coded writes a scan's tables, its header and its data, of n items of which each has the same data as that period before
-// it. With items alone, all are coded.
-func (f *jpegFile) coded(n, period int, header func(), item func(e *entropy, i int)) {
+// writeScan writes a scan's Huffman tables, its header and its data: n units (blocks or MCUs), which repeat after a period.
+// encode codes unit i. A first pass counts the symbols, a second one writes them.
+func (f *jpegFile) writeScan(n, period int, header func(), encode func(e *entropy, i int)) {
 	counting := &entropy{}
-	counting.items(n, period, item)
+	counting.encodeUnits(n, period, encode)
 	var codes [2]*code
 	for class, counts := range counting.counts {
 		var symbols []byte
@@ -344,17 +345,17 @@ func (f *jpegFile) coded(n, period int, header func(), item func(e *entropy, i i
 	}
 	header()
 	writing := &entropy{codes: &codes}
-	writing.items(n, period, item)
+	writing.encodeUnits(n, period, encode)
 	writing.align()
 	f.Write(writing.out)
 }
 
-// items codes n items. Eight periods end where they begin within a byte, so that once the first eight are over the bytes
-// of eight more are those of all that follow.
-func (e *entropy) items(n, period int, item func(e *entropy, i int)) {
+// encodeUnits codes n units. Eight periods end at the bit within a byte at which they began. So the first eight are coded,
+// then eight more, whose bytes are repeated for those that follow.
+func (e *entropy) encodeUnits(n, period int, encode func(e *entropy, i int)) {
 	some := func(from, to int) {
 		for i := from; i < to; i++ {
-			if item(e, i); period > 1 && (i+1)%period == 0 {
+			if encode(e, i); period > 1 && (i+1)%period == 0 {
 				e.endRun()
 			}
 		}

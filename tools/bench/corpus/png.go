@@ -14,11 +14,11 @@ import (
 type pngFile struct{ bytes.Buffer }
 
 // newPNG starts a PNG with its header (PNG, third edition, 11.2.1).
-func newPNG(width, height int, depth, colour, interlaced byte) *pngFile {
+func newPNG(width, height int, depth, color, interlaced byte) *pngFile {
 	f := &pngFile{}
 	f.WriteString("\x89PNG\r\n\x1a\n")
 	header := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(width)), uint32(height))
-	f.chunk("IHDR", append(header, depth, colour, 0, 0, interlaced))
+	f.chunk("IHDR", append(header, depth, color, 0, 0, interlaced))
 	return f
 }
 
@@ -34,7 +34,7 @@ func (f *pngFile) end() []byte {
 	return f.Bytes()
 }
 
-// deflated is a zlib stream of unit, repeated.
+// deflated returns a zlib stream of unit, repeated.
 func deflated(unit []byte, times, level int) []byte {
 	var out bytes.Buffer
 	w, err := zlib.NewWriterLevel(&out, level)
@@ -48,7 +48,7 @@ func deflated(unit []byte, times, level int) []byte {
 	return out.Bytes()
 }
 
-// zeros is a zlib stream of at least n zeros: the same bytes repeated.
+// zeros returns a zlib stream of at least n zeros: the same bytes repeated.
 func zeros(n int) []byte {
 	const each = 1 << 20
 	var out bytes.Buffer
@@ -71,13 +71,13 @@ func zeros(n int) []byte {
 	return out.Bytes()
 }
 
-// canvas is an image whose rows are all zeros, with a filter.
-func canvas(width, height int, depth, colour, interlaced, filter byte) []byte {
-	bits := map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] * int(depth)
+// canvas returns an image whose rows are all zeros, with a filter.
+func canvas(width, height int, depth, color, interlaced, filter byte) []byte {
+	bits := map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color] * int(depth)
 	row := make([]byte, 1+(width*bits+7)/8)
 	row[0] = filter
-	f := newPNG(width, height, depth, colour, interlaced)
-	if colour == 3 {
+	f := newPNG(width, height, depth, color, interlaced)
+	if color == 3 {
 		f.chunk("PLTE", make([]byte, 768))
 	}
 	extra := 0
@@ -88,7 +88,7 @@ func canvas(width, height int, depth, colour, interlaced, filter byte) []byte {
 	return f.end()
 }
 
-// slope is a 16-bit gradient with alpha, as photo editors save it: every row uses Paeth's filter.
+// slope returns a 16-bit gradient with alpha, as photo editors save it: every row uses Paeth's filter.
 func slope(s Size) []byte {
 	w, h := s.deep(64).sides()
 	row := make([]byte, 1+8*w)
@@ -101,7 +101,7 @@ func slope(s Size) []byte {
 	return f.end()
 }
 
-// graphic is a typical drawing: areas of colour, edges and a few thousand strokes.
+// graphic returns a typical drawing: areas of color, edges and a few thousand strokes.
 func graphic(width, height int, alpha bool) []byte {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
 	random := seeded(1)
@@ -127,7 +127,7 @@ func graphic(width, height int, alpha bool) []byte {
 	return out.Bytes()
 }
 
-// photograph is noise over a slope, with as many bits of noise as fit into the file.
+// photograph returns noise over a slope, with as many bits of noise as fit into the file.
 func photograph(s Size) []byte {
 	w, h := s.sides()
 	img := image.NewGray(image.Rect(0, 0, w, h))
@@ -145,7 +145,7 @@ func photograph(s Size) []byte {
 // codeOrder is the order of the lengths of a deflate block's code for lengths (RFC 1951, 3.2.7).
 var codeOrder = []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
-// codedBlock is a deflate block of one zero with dynamic codes for literals and distances of up to nine bits, so that the
+// codedBlock returns a deflate block of one zero with dynamic codes for literals and distances of up to nine bits, so that the
 // decoder builds full-size tables.
 func codedBlock() *lsbWriter {
 	lengths := map[int]int{18: 2, 1: 3, 2: 3, 3: 3, 4: 4, 5: 4, 6: 4, 7: 4, 8: 4, 9: 4}
@@ -187,7 +187,7 @@ func codedBlock() *lsbWriter {
 	return &b
 }
 
-// tinyBlocks is a zlib stream of such blocks in about n bytes: building their codes is the cost.
+// tinyBlocks returns a zlib stream of such blocks in about n bytes: building their codes is the cost.
 func tinyBlocks(n int) []byte {
 	block := codedBlock()
 	count := (n - 64) * 8 / block.total
@@ -203,15 +203,15 @@ func tinyBlocks(n int) []byte {
 	return out.Bytes()
 }
 
-// adlerOfZeros is the Adler-32 checksum of n zeros (RFC 1950, 8.2).
+// adlerOfZeros returns the Adler-32 checksum of n zeros (RFC 1950, 8.2).
 func adlerOfZeros(n int) uint32 { return uint32(n%65521)<<16 | 1 }
 
 func pngs() []Image {
 	return append([]Image{
 		{Name: "graphic", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, false) }},
 		{Name: "graphic with alpha", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, true) }},
-		{Name: "grey photograph", Honest: true, Make: photograph},
-		{Name: "photograph in colour", Honest: true, Large: true, Make: func(s Size) []byte {
+		{Name: "gray photograph", Honest: true, Make: photograph},
+		{Name: "photograph in color", Honest: true, Large: true, Make: func(s Size) []byte {
 			w, h := s.sides()
 			img := image.NewNRGBA(image.Rect(0, 0, w, h))
 			random := seeded(4)
@@ -229,12 +229,12 @@ func pngs() []Image {
 	}, append(emptyPNGs(), hostilePNGs()...)...)
 }
 
-// emptyPNGs are canvases of one colour, with almost no data.
+// emptyPNGs returns canvases of one color, with almost no data.
 func emptyPNGs() []Image {
-	blank := func(depth, colour, interlaced, filter byte) func(Size) []byte {
+	blank := func(depth, color, interlaced, filter byte) func(Size) []byte {
 		return func(s Size) []byte {
-			w, h := s.deep(int(depth) * map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]).sides()
-			return canvas(w, h, depth, colour, interlaced, filter)
+			w, h := s.deep(int(depth) * map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]).sides()
+			return canvas(w, h, depth, color, interlaced, filter)
 		}
 	}
 	return []Image{
@@ -290,7 +290,7 @@ func hostilePNGs() []Image {
 		{Name: "IDAT chunks of one byte behind the rows", Make: chunks("IDAT", []byte{0})},
 		{Name: "empty text chunks", Make: chunks("tEXt", []byte("a\x00"))},
 		{Name: "compressed text that inflates much", Make: chunks("zTXt", append([]byte("a\x00\x00"), zeros(1<<20)...))},
-		{Name: "a colour profile that inflates much", Make: small(func(f *pngFile, s Size) {
+		{Name: "a color profile that inflates much", Make: small(func(f *pngFile, s Size) {
 			f.chunk("iCCP", append([]byte("a\x00\x00"), zeros(500*s.Bytes)...))
 			f.chunk("IDAT", rows)
 		})},

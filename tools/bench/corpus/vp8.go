@@ -156,7 +156,7 @@ func (p *tokenTree) magnitude(branch func(int) bool) (category int) {
 	return 0
 }
 
-// vp8 is a key frame whose macroblocks have coefficients as far as maxBytes last; those after them have none.
+// vp8 returns a key frame whose macroblocks have coefficients as far as maxBytes last; those after them have none.
 func vp8(width, height, maxBytes int, filter int, tree tokenTree) []byte {
 	macroblocks := ceilDiv(width, 16) * ceilDiv(height, 16)
 	data, random, coded := newBoolEncoder(maxBytes), seeded(1), 0
@@ -167,7 +167,7 @@ func vp8(width, height, maxBytes int, filter int, tree tokenTree) []byte {
 		}
 	}
 	first := newBoolEncoder(head)
-	first.number(0, 1+1+1+1) // colour space, clamping, no segments, normal filter
+	first.number(0, 1+1+1+1) // color space, clamping, no segments, normal filter
 	first.number(filter, 6)
 	first.number(0, 3+1+2) // sharpness, no filter adjustments, one partition
 	first.number(4, 7)     // quantizer

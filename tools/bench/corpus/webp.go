@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// riff is a WebP of chunks (RFC 9649, 2.4).
+// riff returns a WebP of chunks (RFC 9649, 2.4).
 func riff(chunks ...[]byte) []byte {
 	body := append([]byte("WEBP"), bytes.Join(chunks, nil)...)
 	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
@@ -16,16 +16,16 @@ func riffChunk(kind string, body []byte) []byte {
 	return append(out, make([]byte, len(body)&1)...)
 }
 
-// webpSides are sides that WebP allows: at most 16,383 pixels.
+// webpSides returns sides that WebP allows: at most 16,383 pixels.
 func (s Size) webpSides() (width, height int) {
 	w, h := s.sides()
 	return min(w, 16383), min(h, 16383)
 }
 
-// withoutData is a VP8 key frame without coefficients, as zeros decode to. filter is the level of the loop filter, 0 to 63.
+// withoutData returns a VP8 key frame without coefficients, as zeros decode to. filter is the level of the loop filter, 0 to 63.
 func withoutData(width, height int, simple bool, filter byte, coefficients []byte) []byte {
 	// Only the first ten bits of the header differ from zero, each as probable as not, so that they are the first ten
-	// bits of the data: colour space, clamping, segments; the filter's kind, level and sharpness.
+	// bits of the data: color space, clamping, segments; the filter's kind, level and sharpness.
 	first := make([]byte, 64+width*height/256*5/4)
 	bits := uint16(filter) << 6
 	if simple {
@@ -36,13 +36,13 @@ func withoutData(width, height int, simple bool, filter byte, coefficients []byt
 }
 
 // The most lossy data that a server with the default limits accepts (package header, checkLossy): bytes at the limit of
-// pixels, and the part of it at which any number of bytes is accepted.
+// pixels, and the part of it up to which any number of bytes is accepted.
 const (
 	maxLossyBytes  = 8_200_000 // at 50 megapixels
 	maxLossyPixels = 84        // percent
 )
 
-// percent is a size with fewer pixels.
+// percent returns a size with fewer pixels.
 func (s Size) percent(pixels int) Size { return Size{s.Pixels / 100 * pixels, s.Bytes} }
 
 // lossless writes a VP8L image (RFC 9649, 3).
@@ -57,7 +57,7 @@ func newLossless(width, height int) *lossless {
 	return l
 }
 
-// code is a prefix code of one symbol, which takes no bits, or of two, which take one each.
+// code writes a prefix code of one symbol, which takes no bits, or of two, which take one each.
 func (l *lossless) code(symbols ...uint32) {
 	l.write(1, 1)
 	l.write(uint32(len(symbols)-1), 1)
@@ -67,10 +67,10 @@ func (l *lossless) code(symbols ...uint32) {
 	}
 }
 
-// short is the shortest code: only symbol 0.
+// short writes the shortest code: only symbol 0.
 func (l *lossless) short() { l.write(1, 4) }
 
-// plain starts an image of one colour without a colour cache.
+// plain starts an image of one color without a color cache.
 func (l *lossless) plain(green uint32) {
 	l.write(0, 1)
 	l.code(green)
@@ -79,14 +79,14 @@ func (l *lossless) plain(green uint32) {
 	}
 }
 
-// transforms adds all four: prediction with a mode, of colours, of green, and 256 indexed colours if wanted.
+// transforms adds all four: prediction with a mode, of colors, of green, and 256 indexed colors if wanted.
 func (l *lossless) transforms(mode uint32, indexed bool) {
 	l.write(1, 1)
 	l.write(0, 2) // prediction
 	l.write(7, 3) // in blocks of 512 pixels
 	l.plain(mode)
 	l.write(1, 1)
-	l.write(1, 2) // colours
+	l.write(1, 2) // colors
 	l.write(7, 3)
 	l.plain(5)
 	l.write(1, 1)
@@ -102,7 +102,7 @@ func (l *lossless) transforms(mode uint32, indexed bool) {
 // pixels ends the header and writes an image of two greens, a bit each, or of one.
 func (l *lossless) pixels(data []byte) []byte {
 	l.write(0, 1) // no more transforms
-	l.write(0, 1) // no colour cache
+	l.write(0, 1) // no color cache
 	l.write(0, 1) // one group of codes
 	if data == nil {
 		l.code(7)
@@ -123,11 +123,11 @@ func (l *lossless) chunk() []byte {
 	return riffChunk("VP8L", l.Bytes())
 }
 
-// groups is an image with 65,536 groups of codes, which blocks of pixels choose at random.
+// groups returns an image with 65,536 groups of codes, which blocks of pixels choose at random.
 func groups(width, height int) []byte {
 	l := newLossless(width, height)
 	l.write(0, 1) // no transforms
-	l.write(0, 1) // no colour cache
+	l.write(0, 1) // no color cache
 	l.write(1, 1) // groups
 	l.write(0, 3) // for blocks of 4×4 pixels
 	l.write(0, 1)
@@ -189,7 +189,7 @@ func webps() []Image {
 		{Name: "lossy, empty, no filter", Make: noData(false, 0)},
 		{Name: "lossy, empty, filtered most", Make: noData(false, 63)},
 		{Name: "lossy, empty, simple filter", Make: noData(true, 63)},
-		{Name: "lossless, one colour", Make: vp8l(func(l *lossless, _, _ int) []byte { return l.pixels(nil) })},
+		{Name: "lossless, one color", Make: vp8l(func(l *lossless, _, _ int) []byte { return l.pixels(nil) })},
 		{Name: "lossless, all transforms, mode 11", Make: vp8l(modes(11, false))},
 		{Name: "lossless, all transforms, mode 13", Make: vp8l(modes(13, false))},
 		{Name: "lossless, all transforms, indexed", Make: vp8l(modes(12, true))},

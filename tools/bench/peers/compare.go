@@ -18,7 +18,7 @@ import (
 const (
 	// field is the name of the multipart field with the image.
 	field = "image"
-	// equalLoad is the rate at which latencies are compared, as a share of the slowest server's throughput in the first
+	// equalLoad is the rate for comparing latencies, as a share of the slowest server's throughput in the first
 	// round, so that every server can sustain it.
 	equalLoad = 0.6
 	// turnLimit bounds one turn of one server.
@@ -92,7 +92,7 @@ func measure(ctx context.Context, o Options, c cell, competing []server, out io.
 	return samples, nil
 }
 
-// commonRate is a share of the highest throughput of the slowest server.
+// commonRate returns a share of the highest throughput of the slowest server.
 func commonRate(samples []Sample) float64 {
 	slowest := math.Inf(1)
 	for _, s := range samples {
@@ -153,7 +153,7 @@ func oneEach(n int, before []Level) time.Duration {
 	return time.Duration(float64(n) / max(before[len(before)-1].Throughput, 0.1) * float64(time.Second))
 }
 
-// loadConfig is the same load for every server: images as multipart/form-data, every response checked.
+// loadConfig returns the same load for every server: images as multipart/form-data, every response checked.
 func loadConfig(o Options, s server, c cell, url, metrics string) loadtest.Config {
 	config := loadtest.Default()
 	config.URL, config.Metrics, config.GPU = url, metrics, false

@@ -51,7 +51,7 @@ func describe() Machine {
 	return m
 }
 
-// firstValue is the value of a file's first line with this key; empty if there is none.
+// firstValue returns the value of a file's first line with this key; empty if there is none.
 func firstValue(path, key, separator string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -69,7 +69,7 @@ const askVersions = `import importlib.metadata as m, json, platform
 names = "fastapi uvicorn litserve bentoml onnxruntime opencv-python-headless numpy".split()
 print(json.dumps({"python": platform.python_version(), **{n: m.version(n) for n in names}}))`
 
-// versions are the installed versions in the peers' Python environment.
+// versions returns the installed versions in the peers' Python environment.
 func versions(ctx context.Context, python string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -87,12 +87,12 @@ func (o *Options) absolute() error {
 	return nil
 }
 
-// defaults are the settings of the peers' programs: a process per core, one intra-op thread.
+// defaults returns the settings of the peers' programs: a process per core, one intra-op thread.
 func (o *Options) defaults() map[string]string {
 	return map[string]string{"PEER_WORKERS": strconv.Itoa(runtime.NumCPU()), "PEER_THREADS": "1"}
 }
 
-// setting is a setting from the environment, or its default.
+// setting returns a setting from the environment, or its default.
 func (o *Options) setting(key string) string {
 	if value, ok := os.LookupEnv(key); ok {
 		return value
@@ -100,7 +100,7 @@ func (o *Options) setting(key string) string {
 	return o.defaults()[key]
 }
 
-// environment is a server's environment; this process's environment overrides the defaults.
+// environment returns a server's environment; this process's environment overrides the defaults.
 func (o *Options) environment(s server, c cell, port int) []string {
 	var env []string
 	for key, value := range o.defaults() {

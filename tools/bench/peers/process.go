@@ -74,7 +74,7 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
-// firstBody is an image as multipart/form-data, which all servers accept.
+// firstBody returns an image as multipart/form-data, which all servers accept.
 func firstBody(path string) (body []byte, contentType string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -162,7 +162,7 @@ func sweep() error {
 
 func (p *process) closeLog() error { return errors.Join(p.log.Close(), os.Remove(p.log.Name())) }
 
-// tail is the end of the server's log.
+// tail returns the end of the server's log.
 func (p *process) tail() string {
 	text, err := os.ReadFile(p.log.Name())
 	if err != nil {

@@ -74,7 +74,7 @@ func markdown(r *Result) string {
 	return b.String()
 }
 
-// figures is the table of one model.
+// figures writes the table of one model.
 func figures(b *strings.Builder, r *Result, c benchModel) {
 	b.WriteString("| images | server | images/s at 1, 8, 32 | p50 ms at 1, 8, 32 | p99 ms at 1, 8, 32 | CPU ms a request at 8 | at equal load: p50, p99 ms | memory MiB | first response s |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
@@ -100,7 +100,7 @@ func figures(b *strings.Builder, r *Result, c benchModel) {
 	}
 }
 
-// ratios is the table that compares Fovea with the others: medians of the ratios within a round, whose turns are close in
+// ratios writes the table that compares Fovea with the others: medians of the ratios within a round, whose turns are close in
 // time, so that changes in the machine's speed affect them least.
 func ratios(b *strings.Builder, r *Result) {
 	b.WriteString("| | throughput: best peer | FastAPI | loop without HTTP | CPU time: loop | p99 at equal load: best peer | memory: smallest peer | first response: fastest peer |\n")
@@ -125,7 +125,7 @@ func ratios(b *strings.Builder, r *Result) {
 	}
 }
 
-// rounds are the samples of a cell by their round.
+// rounds returns the samples of a cell by their round.
 func rounds(all []Sample, cellName string) map[int][]Sample {
 	found := map[int][]Sample{}
 	for _, s := range all {
@@ -136,7 +136,7 @@ func rounds(all []Sample, cellName string) map[int][]Sample {
 	return found
 }
 
-// roundRatios are the columns of ratios in one round; NaN where there is no value.
+// roundRatios returns the columns of ratios in one round; NaN where there is no value.
 func roundRatios(samples []Sample, cellName string) [7]float64 {
 	of := func(key string) view { return view{samples, cellName, key} }
 	peer := func(figure func(view) float64, best func(a, b float64) float64) float64 {

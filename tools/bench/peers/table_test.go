@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// resultOf is a result in which Fovea has the given throughput and each peer 100 images per second at every concurrency.
+// resultOf is a result where Fovea has the given throughput and each peer has 100 images per second at every concurrency.
 func resultOf(cellName string, fovea float64) *Result {
 	r := &Result{Format: format, Machine: Machine{CPU: "Test CPU", Cores: 2}, Versions: map[string]string{"python": "3"}}
 	for round := range 2 {

@@ -51,7 +51,7 @@ func parseStat(text []byte) (stat, error) {
 	return stat{pid, parent, fields[0] == "Z", time.Duration(user+system) * clockTick}, errors.Join(err1, err2, err3, err4)
 }
 
-// CPU is the user and system time of a process, of all its threads.
+// CPU returns the user and system time of a process, of all its threads.
 func CPU(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -61,7 +61,7 @@ func CPU(pid int) (time.Duration, error) {
 	return s.cpu, err
 }
 
-// processes are all processes of this machine, except those that exit meanwhile.
+// processes returns all processes of this machine, except those that exit meanwhile.
 func processes() ([]stat, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -85,7 +85,7 @@ func processes() ([]stat, error) {
 	return list, nil
 }
 
-// descendants are the processes below root, without root.
+// descendants returns the processes below root, without root.
 func descendants(all []stat, root int) []stat {
 	children := map[int][]stat{}
 	for _, s := range all {
@@ -101,13 +101,13 @@ func descendants(all []stat, root int) []stat {
 	return list
 }
 
-// tree are the processes below this one. Since only one server runs at a time, they are the server's.
+// tree returns the processes below this one. Since only one server runs at a time, they are the server's.
 func tree() ([]stat, error) {
 	all, err := processes()
 	return descendants(all, os.Getpid()), err
 }
 
-// treeCPU is the user and system time of the tree.
+// treeCPU returns the user and system time of the tree.
 func treeCPU() (time.Duration, error) {
 	list, err := tree()
 	var cpu time.Duration
@@ -117,7 +117,7 @@ func treeCPU() (time.Duration, error) {
 	return cpu, err
 }
 
-// treePSS is the tree's proportional set size in bytes: its memory, where a page that several processes share counts
+// treePSS returns the tree's proportional set size in bytes: its memory, where a page that several processes share counts
 // once.
 func treePSS() (int64, error) {
 	list, err := tree()

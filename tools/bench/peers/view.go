@@ -61,7 +61,7 @@ func (v view) sample(of func(Sample) float64) float64 {
 	return median(values)
 }
 
-// best is the highest throughput over all concurrencies.
+// best returns the highest throughput over all concurrencies.
 func (v view) best() float64 {
 	best := math.NaN()
 	for _, n := range concurrencies {
@@ -72,7 +72,7 @@ func (v view) best() float64 {
 	return best
 }
 
-// row is a figure at all concurrencies.
+// row returns a figure at all concurrencies.
 func (v view) row(of func(Level) float64) string {
 	var texts []string
 	for _, n := range concurrencies {
@@ -103,7 +103,7 @@ func (v view) failures() string {
 	return fmt.Sprintf(" (%d failed: %s)", failed, strings.Join(list, ", "))
 }
 
-// median is the middle of the values; of an even number, the mean of the two in the middle.
+// median returns the middle of the values; of an even number, the mean of the two in the middle.
 func median(values []float64) float64 {
 	n := len(values)
 	if n == 0 {

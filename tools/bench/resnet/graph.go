@@ -10,7 +10,7 @@ import (
 	"fovea/internal/repository"
 )
 
-// model is the ONNX model of the variant.
+// model returns the ONNX model of the variant.
 func (v Variant) model() *onnxwriter.Model {
 	b := &builder{variant: v, model: &onnxwriter.Model{}}
 	if v.Input == repository.Uint8 {
@@ -93,7 +93,7 @@ func (b *builder) normalize(x string) string {
 	return b.node("Add", nil, x, b.constant(shift))
 }
 
-// block is a bottleneck: 1×1, 3×3 with the stride, 1×1, and a shortcut.
+// block adds a bottleneck: 1×1, 3×3 with the stride, 1×1, and a shortcut.
 func (b *builder) block(x, name string, stride int, first bool) string {
 	shortcut := x
 	y := b.relu(b.convNorm(x, name+".conv1", name+".bn1", 1, 1))
@@ -107,7 +107,7 @@ func (b *builder) block(x, name string, stride int, first bool) string {
 
 func (b *builder) relu(x string) string { return b.node("Relu", nil, x) }
 
-// convNorm is a convolution and its normalization, which ONNX Runtime fuses when it loads the model.
+// convNorm adds a convolution and its normalization, which ONNX Runtime fuses when it loads the model.
 func (b *builder) convNorm(x, conv, norm string, kernel, stride int) string {
 	p := kernel / 2
 	x = b.node("Conv", onnxwriter.Attributes{"kernel_shape": []int{kernel, kernel}, "pads": []int{p, p, p, p},

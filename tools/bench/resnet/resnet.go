@@ -38,7 +38,7 @@ var Variants = []Variant{
 	{"resnet50-fp16-uint8", repository.Float16, repository.Uint8},
 }
 
-// Mean and Std are ImageNet's, for colours from 0 to 1, as torchvision's weights expect.
+// Mean and Std are ImageNet's, for colors from 0 to 1, as torchvision's weights expect.
 var (
 	Mean = [3]float64{0.485, 0.456, 0.406}
 	Std  = [3]float64{0.229, 0.224, 0.225}

@@ -27,7 +27,7 @@ type maker struct {
 	list   []tensor
 }
 
-// weights are drawn like torchvision's initial ones (normal, by fan-out), except the normalizations, which are drawn so
+// weights returns random weights, drawn like torchvision's initial ones (normal, by fan-out), except the normalizations, drawn so
 // that folding them into the convolutions changes these. Those at the end of a block are halved, which keeps activations in
 // float16's range through all sixteen blocks.
 func weights() []tensor {

@@ -3,7 +3,7 @@ package native
 /*
 #include <stddef.h>
 
-// Signatures from cuda_runtime_api.h; cudaError_t is an int of which 0 is success.
+// Signatures from cuda_runtime_api.h; cudaError_t is an int; 0 is success.
 typedef int (*fovea_get_count)(int *);
 typedef int (*fovea_set_device)(int);
 typedef int (*fovea_synchronize)(void);
@@ -63,7 +63,7 @@ func OpenCUDA(lib *Library) (*CUDA, error) {
 	return c, nil
 }
 
-// Devices is the number of CUDA devices the process may use. Without a driver it is an error.
+// Devices returns the number of CUDA devices the process may use. Without a driver it is an error.
 func (c *CUDA) Devices() (int, error) {
 	var n C.int
 	if code := C.fovea_call_count(c.count, &n); code != 0 {
@@ -77,7 +77,7 @@ func (c *CUDA) State(device int) int {
 	return int(C.fovea_call_synchronize(c.setDevice, c.synchronize, C.int(device)))
 }
 
-// FreeMemory is the device's free memory in bytes, over all processes.
+// FreeMemory returns the device's free memory in bytes, over all processes.
 func (c *CUDA) FreeMemory(device int) (int64, error) {
 	var unused, all C.size_t
 	if code := C.fovea_call_memory(c.setDevice, c.memory, C.int(device), &unused, &all); code != 0 {
@@ -105,7 +105,7 @@ func (c *CUDA) freePinned(p unsafe.Pointer) error {
 	return nil
 }
 
-// Describe is the name and text of a CUDA error code.
+// Describe returns the name and text of a CUDA error code.
 func (c *CUDA) Describe(code int) string {
 	return fmt.Sprintf("%s (%s)", C.GoString(C.fovea_call_text(c.name, C.int(code))),
 		C.GoString(C.fovea_call_text(c.text, C.int(code))))

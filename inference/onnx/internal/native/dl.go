@@ -1,5 +1,5 @@
 // Package native makes the C calls that onnxruntime_go does not offer: loading shared libraries by name, reading ONNX
-// Runtime's version, cancelling the creation of a session, allocating memory outside Go's heap, and pinned memory through
+// Runtime's version, canceling the creation of a session, allocating memory outside Go's heap, and pinned memory through
 // the CUDA runtime. It builds without CUDA headers and libraries.
 package native
 
@@ -11,7 +11,7 @@ package native
 #include <stdlib.h>
 
 // The first fields of OrtApiBase (onnxruntime_c_api.h), the one struct of ONNX Runtime that never changes. OrtApi is a
-// table of functions to which later versions only append.
+// table of functions; later versions only append to it.
 typedef struct {
 	void *const *(*GetApi)(uint32_t version);
 	const char *(*GetVersionString)(void);
@@ -73,7 +73,7 @@ func Load(path string) (*Library, error) {
 	return &Library{path: path, handle: handle}, nil
 }
 
-// RuntimeVersion is the version of ONNX Runtime, such as "1.30.0".
+// RuntimeVersion returns the version of ONNX Runtime, such as "1.30.0".
 func (l *Library) RuntimeVersion() (string, error) {
 	version := C.fovea_ort_version(l.handle)
 	if version == nil {

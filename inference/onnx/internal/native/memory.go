@@ -14,9 +14,9 @@ static void *fovea_alloc(size_t size, size_t alignment) {
 #include <unistd.h>
 static void fovea_trim(void) { malloc_trim(0); }
 
-// glibc gives threads separate arenas, up to eight per core, and each retains what it has freed: as Go moves calls between
-// threads, every arena ends up holding a decoded image or a run's outputs. One arena per two cores is as fast. This must
-// run before other threads start. The environment takes precedence.
+// glibc gives threads separate heaps (its M_ARENA_MAX), up to eight per core, and each retains what it has freed: as Go
+// moves calls between threads, every heap ends up holding a decoded image or a run's outputs. One heap per two cores is as
+// fast. This must run before other threads start. The environment takes precedence.
 __attribute__((constructor)) static void fovea_few_heaps(void) {
 	const char *tunables = getenv("GLIBC_TUNABLES");
 	if (getenv("MALLOC_ARENA_MAX") == NULL && (tunables == NULL || strstr(tunables, "glibc.malloc.arena_max") == NULL)) {
@@ -41,7 +41,7 @@ const Alignment = 64
 
 var blocks atomic.Int64
 
-// Blocks is the number of blocks that have not been freed.
+// Blocks returns the number of blocks that have not been freed.
 func Blocks() int64 { return blocks.Load() }
 
 // Trim returns free memory of the C heap to the kernel. Otherwise glibc returns only the end of the heap.
@@ -73,7 +73,7 @@ func newBlock(p unsafe.Pointer, size int, cuda *CUDA) *Block {
 	return &Block{p: p, size: size, cuda: cuda}
 }
 
-// Bytes is the memory itself.
+// Bytes returns the memory itself.
 func (b *Block) Bytes() []byte { return unsafe.Slice((*byte)(b.p), b.size) }
 
 // Pinned reports whether the memory is pinned.

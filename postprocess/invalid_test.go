@@ -26,7 +26,7 @@ func TestDetectionRejectsBrokenOutputs(t *testing.T) {
 		"an objectness of NaN":      {small, cell(0, 0, 0, 0, nan, 1), square, "objectness of NaN"},
 		"an objectness above one":   {small, cell(0, 0, 0, 0, 3, 1), square, "objectness of 3"},
 		"a class score of NaN":      {small, cell(0, 0, 0, 0, 1, nan), square, "score of NaN"},
-		"a centre of NaN":           {small, cell(nan, 0, 0, 0, 1, 1), square, "not finite"},
+		"a center of NaN":           {small, cell(nan, 0, 0, 0, 1, 1), square, "not finite"},
 		"a size without end":        {small, cell(0, 0, 1e9, 0, 1, 1), square, "not finite"},
 		"a score of NaN":            {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, nan)}, square, "score of NaN"},
 		"a score below zero":        {list, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, -1)}, square, "score of -1"},
