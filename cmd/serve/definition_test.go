@@ -39,7 +39,7 @@ func TestDoubtfulDefinitionIsReportedEverywhere(t *testing.T) {
 	if body := p.get("/v1/models").body; !strings.Contains(body, `"warnings":["output.decode: `) || !strings.Contains(body, warning) {
 		t.Errorf("/v1/models: %s", body)
 	}
-	if log := p.logged(); !strings.Contains(log, `"level":"WARN"`) || !strings.Contains(log, warning) {
-		t.Errorf("the log:\n%s", log)
-	}
+	p.wait("the warning is logged", func() bool {
+		return strings.Contains(p.logged(), `"level":"WARN"`) && strings.Contains(p.logged(), warning)
+	})
 }

@@ -95,9 +95,7 @@ func TestEndlessRunIs504AndTheModelKeepsServing(t *testing.T) {
 		})
 		p.good()
 	}
-	if !strings.Contains(p.logged(), "run terminated") {
-		t.Error("not logged")
-	}
+	p.wait("the end of the run is logged", func() bool { return strings.Contains(p.logged(), "run terminated") })
 	p.post("/v1/models/red/predict", "image/png", endless)
 	p.signal(syscall.SIGTERM)
 	if code := p.ends(); code != 0 {

@@ -93,7 +93,7 @@ func TestDisconnectFreesTheBackend(t *testing.T) {
 			wait(t, "the replica to notice", gone)
 			wait(t, "the client", done)
 			until(t, "the backend to be released", func() bool { return f.balancer.InFlight("a") == 0 })
-			if n := f.metric(t, `fovea_gateway_requests_total{code="499",replica="a"}`); n != "1" {
+			if n := f.metric(t, `fovea_gateway_requests_total{replica="a",status="499"}`); n != "1" {
 				t.Errorf("%s requests counted with 499", n)
 			}
 			if n := f.metric(t, `fovea_gateway_upstream_errors_total{reason="lost"}`); n != "0" {
@@ -121,7 +121,7 @@ func TestDisconnectWithinTheResponseIsTheClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	series := `fovea_gateway_requests_total{code="499",replica="a"}`
+	series := `fovea_gateway_requests_total{replica="a",status="499"}`
 	until(t, series, func() bool { return f.metric(t, series) == "1" })
 	if n := f.metric(t, `fovea_gateway_upstream_errors_total{reason="cut"}`); n != "0" {
 		t.Errorf("%s responses are said to be cut by the replica", n)
@@ -174,7 +174,7 @@ func TestIncompleteBodies(t *testing.T) {
 					t.Errorf("%d %s", got.status, got.body)
 				}
 			}
-			series := `fovea_gateway_requests_total{code="` + c.metric + `",replica="a"}`
+			series := `fovea_gateway_requests_total{replica="a",status="` + c.metric + `"}`
 			until(t, series, func() bool { return f.metric(t, series) == "1" })
 		})
 	}

@@ -190,7 +190,7 @@ func TestHTTP2DisconnectIsNotABadRequest(t *testing.T) {
 			if err := wait(t, "the client", done); err == nil {
 				t.Error("it got a response")
 			}
-			series := `fovea_gateway_requests_total{code="499",replica="` + c.replica + `"}`
+			series := `fovea_gateway_requests_total{replica="` + c.replica + `",status="499"}`
 			until(t, series, func() bool { return f.metric(t, series) == "1" })
 		})
 	}

@@ -29,7 +29,7 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fovea_gateway_requests_total",
-			Help: "Requests, by replica and HTTP status; 499: the client disconnected; replica none: no replica was chosen."}, []string{"replica", "code"}),
+			Help: "Requests, by replica and HTTP status; 499: the client disconnected; replica none: no replica was chosen."}, []string{"replica", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fovea_gateway_request_duration_seconds",
 			Help: "Time from a request's headers to the end of its response.", Buckets: durationBuckets}, []string{"replica"}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "fovea_gateway_retries_total",

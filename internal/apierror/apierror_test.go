@@ -13,7 +13,7 @@ func TestFrom(t *testing.T) {
 		fmt.Errorf("run: %w", context.DeadlineExceeded):   DeadlineExceeded,
 		fmt.Errorf("run: %w", context.Canceled):           Canceled,
 		fmt.Errorf("run: %w", New(NotReady, "no model")):  NotReady,
-		Wrap(Undecodable, context.Canceled, "cut short"):  Undecodable,
+		Wrap(Undecodable, context.Canceled, "truncated"):  Undecodable,
 		fmt.Errorf("%w: %w", context.Canceled, errClosed): Draining,
 	} {
 		if got := From(err); got.Code != want || !errors.Is(got, err) && !errors.Is(err, got) {
