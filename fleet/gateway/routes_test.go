@@ -149,7 +149,7 @@ func TestMetrics(t *testing.T) {
 		f.post("/predict", "image")
 	}
 	for series, want := range map[string]string{
-		`fovea_gateway_requests_total{replica="a",status="200"}`:      "3",
+		`fovea_gateway_requests_total{replica="a",status="200"}`:    "3",
 		`fovea_gateway_request_duration_seconds_count{replica="a"}`: "3",
 		`fovea_gateway_retries_total`:                               "1",
 		`fovea_gateway_upstream_errors_total{reason="dial"}`:        "1",
