@@ -34,11 +34,7 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 		return
 	}
 	if err.Cause != nil && status >= http.StatusInternalServerError {
-		log := s.log.With("request_id", rc.id, "code", string(err.Code))
-		if stack := panics.Stack(err); stack != "" {
-			log = log.With("stack", stack)
-		}
-		log.Error("request failed", "error", err)
+		panics.LogError(s.log.With("request_id", rc.id, "code", string(err.Code)), "request failed", err)
 	}
 	httpserver.WriteError(c.Writer, err, rc.id, predictions)
 }

@@ -114,10 +114,7 @@ func (v *version) logLoad(duration time.Duration, err error) {
 	case errors.Is(err, errClosed), errors.Is(err, errUnlisted):
 		log.Info("model load stopped", "reason", err)
 	default:
-		if stack := panics.Stack(err); stack != "" {
-			log = log.With("stack", stack)
-		}
-		log.Error("model failed to load", "error", err)
+		panics.LogError(log, "model failed to load", err)
 	}
 }
 

@@ -4,6 +4,7 @@ package panics
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 )
 
@@ -16,12 +17,12 @@ type Error struct {
 // Error leaves out the stack, which is for the log alone: errors of loads are shown to clients.
 func (e *Error) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Stack returns the stack of the panic in err's tree, or "".
-func Stack(err error) string {
+// LogError logs err, with the stack of a panic in its tree.
+func LogError(log *slog.Logger, msg string, err error) {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return string(e.Stack)
+		log = log.With("stack", string(e.Stack))
 	}
-	return ""
+	log.Error(msg, "error", err)
 }
 
 // Catch calls f and returns a panic in it as an *Error.

@@ -3,6 +3,7 @@ package panics
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -12,10 +13,20 @@ func TestPanicBecomesAnErrorWithoutItsStack(t *testing.T) {
 	if got := err.Error(); got != "load: panic: broken\nclose" {
 		t.Errorf("error is %q", got)
 	}
-	if stack := Stack(err); !strings.Contains(stack, "panics_test.go") {
-		t.Errorf("stack is %q", stack)
+	if got := logged(err); !strings.Contains(got, `error="load: panic: broken`) || !strings.Contains(got, "panics_test.go") {
+		t.Errorf("logged %s", got)
 	}
-	if want := errors.New("plain"); !errors.Is(Catch(func() error { return want }), want) || Stack(want) != "" {
+	plain := errors.New("plain")
+	if !errors.Is(Catch(func() error { return plain }), plain) {
 		t.Error("a plain error is not returned as it is")
 	}
+	if got := logged(plain); !strings.Contains(got, "error=plain") || strings.Contains(got, "stack") {
+		t.Errorf("logged %s", got)
+	}
+}
+
+func logged(err error) string {
+	var b strings.Builder
+	LogError(slog.New(slog.NewTextHandler(&b, nil)), "failed", err)
+	return b.String()
 }
