@@ -79,8 +79,11 @@ func (d *Definition) resolveChannels(image TensorInfo, errs *config.Errors) (h, 
 	if in.Layout == "nhwc" {
 		h, w, c = c, h, w
 	}
-	if c == 1 {
+	switch c {
+	case 1:
 		in.Color = cmp.Or(in.Color, ColorGray)
+	case 4:
+		in.Color = cmp.Or(in.Color, ColorRGBA)
 	}
 	in.Color = cmp.Or(in.Color, ColorRGB)
 	return h, w, in.checkChannels(image, c, errs)
@@ -92,15 +95,15 @@ func (in *Input) checkChannels(image TensorInfo, c int64, errs *config.Errors) b
 	switch c {
 	case want, -1:
 		return true
-	case 1, 3:
-		has, allowed := "1 channel", "rgb, bgr"
-		if c == 1 {
-			has, allowed = "3 channels", ColorGray
+	case 1, 3, 4:
+		has, allowed := fmt.Sprintf("%d channels", want), map[int64]string{1: ColorGray, 3: "rgb, bgr", 4: "rgba, bgra"}[c]
+		if want == 1 {
+			has = "1 channel"
 		}
 		errs.Add("input.color", "%s has %s; %q of model.onnx takes %d, its shape being %s (layout %s); allowed with %d: %s",
 			in.Color, has, image.Name, c, shape(image.Shape), in.Layout, c, allowed)
 	default:
-		errs.Add("input", "%q of model.onnx takes %d channels, its shape being %s (layout %s); allowed: 3 (color: rgb, bgr) or 1 (color: gray)",
+		errs.Add("input", "%q of model.onnx takes %d channels, its shape being %s (layout %s); allowed: 3 (color: rgb, bgr), 4 (rgba, bgra) or 1 (gray)",
 			image.Name, c, shape(image.Shape), in.Layout)
 	}
 	return false
@@ -110,7 +113,7 @@ func (in *Input) checkChannels(image TensorInfo, c int64, errs *config.Errors) b
 // the last dimension is smaller.
 func layoutOf(dims []int64) string {
 	first, last := dims[1], dims[3]
-	for _, channels := range [...]int64{3, 1} {
+	for _, channels := range [...]int64{3, 1, 4} {
 		switch {
 		case first == channels:
 			return "nchw"
@@ -224,23 +227,31 @@ func shape(dims []int64) string {
 // Outputs lists the outputs that the decoder of a resolved definition reads, in no order.
 func (d *Definition) Outputs() []string {
 	o := &d.Output
-	return slices.DeleteFunc([]string{o.Name, o.Boxes, o.Scores, o.Classes}, func(name string) bool { return name == "" })
+	return slices.DeleteFunc(append([]string{o.Name, o.Boxes, o.Scores, o.Classes}, o.Names...), func(name string) bool { return name == "" })
 }
 
 // resolveOutputs finds the outputs that the decoder reads: the named ones, or the only one that matches.
 func (d *Definition) resolveOutputs(outputs []TensorInfo, errs *config.Errors) {
 	o := &d.Output
-	if o.Decode != DecodeBoxes && o.Name == "" {
-		o.Name = d.onlyOutput(outputs, errs)
+	switch {
+	case o.Decode == DecodeYOLOv5Raw && len(o.Names) == 0:
+		o.Names = d.grids(outputs, errs)
 		return
+	case !slices.Contains([]string{DecodeBoxes, DecodeDETR, DecodeYOLOv5Raw}, o.Decode) && o.Name == "":
+		o.Name = d.onlyOutput(outputs, errs)
 	}
-	for _, named := range [...]struct {
+	type output struct {
 		key, name string
 		allowed   []DType
-	}{
+	}
+	read := []output{
 		{"output.name", o.Name, ScoreTypes()}, {"output.boxes", o.Boxes, NumberTypes()},
 		{"output.scores", o.Scores, ScoreTypes()}, {"output.classes", o.Classes, NumberTypes()},
-	} {
+	}
+	for i, name := range o.Names {
+		read = append(read, output{config.Index("output.names", i), name, ScoreTypes()})
+	}
+	for _, named := range read {
 		at := find(outputs, named.name)
 		switch {
 		case named.name == "":
@@ -250,6 +261,30 @@ func (d *Definition) resolveOutputs(outputs []TensorInfo, errs *config.Errors) {
 			errs.Add(named.key, "model.onnx gives %q the type %s; allowed: %v", named.name, outputs[at].DType, named.allowed)
 		}
 	}
+}
+
+// grids returns the outputs of yolov5_raw in the order of the strides: those of four or five dimensions, the largest grid first.
+func (d *Definition) grids(outputs []TensorInfo, errs *config.Errors) []string {
+	fits := slices.DeleteFunc(slices.Clone(outputs), func(t TensorInfo) bool {
+		return !slices.Contains(ScoreTypes(), t.DType) || len(t.Shape) < 4 || len(t.Shape) > 5
+	})
+	if len(fits) != len(d.Output.Strides) {
+		errs.Add("output.names", "is required: of the outputs of model.onnx, %s, %d fit decode: yolov5_raw with %d strides",
+			described(outputs), len(fits), len(d.Output.Strides))
+		return nil
+	}
+	size := func(t TensorInfo) (n int64) {
+		for _, side := range t.Shape[1:] {
+			n = max(n, 1) * side
+		}
+		return n
+	}
+	slices.SortStableFunc(fits, func(a, b TensorInfo) int { return cmp.Compare(size(b), size(a)) })
+	names := make([]string, len(fits))
+	for i, t := range fits {
+		names[i] = t.Name
+	}
+	return names
 }
 
 // onlyOutput returns the only output of a file, or the only one whose type and shape the decoder can read.
@@ -281,19 +316,29 @@ func (d *Definition) matches(t TensorInfo) bool {
 	if len(t.Shape) == 0 {
 		return true // unknown
 	}
-	rank, columns := 1, int64(d.Output.ClassFirst)
-	if d.Output.Decode == DecodeYOLOX {
-		rank, columns = 2, columns+YOLOXHead
+	o := &d.Output
+	rank := 2
+	if d.Task == Classification {
+		rank = 1
 	}
 	row := Squeeze(t.Shape[1:], rank)
+	if o.Decode == DecodeRows && len(t.Shape) == 2 { // [n,6] or [n,7], without a batch dimension
+		row = t.Shape
+	}
 	if len(row) != rank {
 		return false
 	}
-	width := row[rank-1]
-	if len(d.Labels) > 0 {
-		return width < 0 || width == columns+int64(len(d.Labels))
+	head := map[string]int64{DecodeYOLO: 4, DecodeYOLOv5: YOLOXHead, DecodeYOLOX: YOLOXHead}[o.Decode] + int64(o.ClassFirst)
+	fits := func(width int64) bool {
+		switch {
+		case o.Decode == DecodeRows:
+			return width < 0 || width == int64(len(o.Columns))
+		case len(d.Labels) > 0:
+			return width < 0 || width == head+int64(len(d.Labels))
+		}
+		return width < 0 || width > head
 	}
-	return width < 0 || width > columns
+	return fits(row[rank-1]) || o.Decode == DecodeYOLO && fits(row[0]) // which YOLO turns over
 }
 
 // Squeeze drops dimensions of 1 down to rank dimensions, the leading ones first, then the trailing ones.
