@@ -159,7 +159,7 @@ type Input struct {
 	Stride        int       `yaml:"stride"`        // open sizes are padded to multiples of this; 0: fixed size (letterbox), 1 (fit, none)
 	Rounding      string    `yaml:"rounding"`      // of a derived side: floor, round, ceil; default: round for centered letterboxes, else floor
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left
-	Fill          []float64 `yaml:"fill"`          // letterbox: one value 0–255, or one per channel; default 0
+	Fill          []float64 `yaml:"fill"`          // letterbox, stride: one value 0–255, or one per channel; default 0
 	Interpolation string    `yaml:"interpolation"` // default area_linear
 	Decode        string    `yaml:"decode"`        // exact, fast; default: fast with area_…, else exact
 	Color         string    `yaml:"color"`         // rgb, bgr, rgba, bgra, gray; default: by the channels in the ONNX file: gray, rgb, rgba
