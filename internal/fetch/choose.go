@@ -27,7 +27,7 @@ func (s *opened) model(src Source) (entry, error) {
 	for _, e := range s.entries {
 		switch {
 		case !below(e.name, s.folder):
-		case strings.EqualFold(path.Ext(e.name), ".onnx"):
+		case isModel(e.name):
 			models = append(models, e)
 		default:
 			others = append(others, e)
@@ -49,6 +49,8 @@ func (s *opened) model(src Source) (entry, error) {
 	}
 	return entry{}, &final{fmt.Errorf("it has %d ONNX files; name one of them: %s", len(models), shown(models, func(e entry) string { return e.choice(src) }))}
 }
+
+func isModel(name string) bool { return strings.EqualFold(path.Ext(name), ".onnx") }
 
 func entryName(e entry) string { return e.name }
 
