@@ -267,7 +267,7 @@ func columnsOf(classes int) *onnxwriter.Model {
 // TestAnyNumberOfBoxes asks a model whose number of boxes is open for every number of them.
 func TestAnyNumberOfBoxes(t *testing.T) {
 	for _, classes := range []int{1, 2} {
-		definition := "task: detection\ninput: {scale: 0.00392156862745098, interpolation: nearest}\noutput: {decode: boxes, boxes: boxes, scores: scores, box_space: input}"
+		definition := "task: detection\ninput: {scale: 0.00392156862745098, interpolation: pillow_nearest}\noutput: {decode: boxes, boxes: boxes, scores: scores, box_space: input}"
 		e := newRepository(t).made("m", definition, columnsOf(classes)).synced(nil)
 		for _, n := range []int{1, 0, 6, 1, 3, 2, 0, 1} {
 			r, err := e.Predict(t.Context(), Request{Image: stripes(t, n)})

@@ -244,12 +244,12 @@ func (v *version) groupSpecs() ([]groupSpec, error) {
 // newGroup makes the instances and batches of one session. On the CPU all instances share the session, so that the weights
 // are in memory once; each runs on its own thread. Runs on CUDA need no worker.
 func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*batcher.Group, error) {
-	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch())
 	shapes := make([][]int64, len(v.inputs))
 	shapes[v.image] = imageShape(v.definition.Input, len(v.inputs[v.image].Shape))
 	for _, x := range v.extras {
 		shapes[x.input] = []int64{2}
 	}
+	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch(shapes))
 	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: buckets, Inputs: len(v.inputs),
 		MaxDelay: v.definition.Batching.MaxDelay}
 	if p.device.Kind == onnx.CPU {

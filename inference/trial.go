@@ -41,7 +41,7 @@ func (v *version) writeTrial(trial, input, _ int, memory []byte) {
 	}
 	if input == v.image {
 		in := v.definition.Input
-		v.plan.PackPixels(trialImage(trial, in.Width, in.Height), memory)
+		v.plan.PackPixels(trialImage(trial, in.Width, in.Height), in.Width, memory)
 	}
 }
 

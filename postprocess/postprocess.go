@@ -100,7 +100,7 @@ func (p Params) detection(o *repository.Output) (thresholds, error) {
 		return thresholds{}, apierror.New(apierror.InvalidParameter,
 			"top_k is for classification; this model detects and takes score_threshold and iou_threshold")
 	}
-	t := thresholds{float32(o.Score), o.IoU, o.IoU > 0 || o.Decode == repository.DecodeYOLOX}
+	t := thresholds{float32(o.Score), o.IoU, o.Suppresses()}
 	if p.Score != nil {
 		if !(*p.Score >= 0 && *p.Score <= 1) {
 			return t, apierror.New(apierror.InvalidParameter, "score_threshold: %v is out of range (0–1)", *p.Score)

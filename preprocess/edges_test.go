@@ -151,7 +151,7 @@ func TestStoredRect(t *testing.T) {
 
 func TestNearestIsDecodedInFull(t *testing.T) {
 	in := bytesInput(20, 20)
-	in.Interpolation = "nearest"
+	in.Interpolation = repository.PillowNearest
 	if got := mustPlan(t, in).shrink(header.Info{Format: header.JPEG, Width: 800, Height: 800, Orientation: 1}); got != 1 {
 		t.Errorf("1/%d: the mean of pixels is none of them", got)
 	}

@@ -40,7 +40,7 @@ func TestEveryInterpolationResizes(t *testing.T) {
 	data := read(t, "testdata", "coffee.jpg")
 	in := bytesInput(64, 64)
 	linear := prepared(t, mustPlan(t, in), data)
-	for name, most := range map[string]float64{"nearest": 20, "area": 0.01, "cubic": 3, "lanczos": 3} {
+	for name, most := range map[string]float64{repository.PillowNearest: 20, repository.AreaLinear: 0.01, repository.AreaCubic: 3, repository.AreaLanczos: 3} {
 		in.Interpolation = name
 		row := prepared(t, mustPlan(t, in), data)
 		if mean, _ := difference(row, linear); mean > most {
@@ -57,7 +57,7 @@ func TestImagesOfOddSizesFillTheRow(t *testing.T) {
 			if in.Resize == repository.Letterbox {
 				in.Fill = []float64{255, 0, 0}
 			}
-			for _, interpolation := range []string{"nearest", "linear", "cubic", "area", "lanczos"} {
+			for _, interpolation := range []string{repository.PillowNearest, repository.AreaLinear, repository.AreaCubic, repository.AreaLanczos} {
 				in.Interpolation = interpolation
 				row := prepared(t, mustPlan(t, in), data)
 				if !bytes.Equal(row, bytes.Repeat([]byte{255, 0, 0}, 32*32)) {

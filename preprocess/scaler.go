@@ -7,6 +7,7 @@ import (
 	"gocv.io/x/gocv"
 
 	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/preprocess/area"
 	"fovea/preprocess/geometry"
 )
@@ -33,11 +34,10 @@ type scaler struct {
 }
 
 var scalers = map[string]scaler{
-	"nearest": {nearestExact, 1 << 30},
-	"linear":  {gocv.InterpolationLinear, 1},
-	"area":    {gocv.InterpolationLinear, 1},
-	"cubic":   {gocv.InterpolationCubic, 1.15},
-	"lanczos": {gocv.InterpolationLanczos4, 1.3},
+	repository.PillowNearest: {nearestExact, 1 << 30},
+	repository.AreaLinear:    {gocv.InterpolationLinear, 1},
+	repository.AreaCubic:     {gocv.InterpolationCubic, 1.15},
+	repository.AreaLanczos:   {gocv.InterpolationLanczos4, 1.3},
 }
 
 // resampling is a geometry.Resampling in the coordinates of the stored image: source is resized to size, and crop is

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"slices"
+	"strings"
 
 	"fovea/internal/config"
 )
@@ -24,7 +25,7 @@ func (in Input) WithDefaults() Input {
 func (in Input) Validate() error {
 	var errs config.Errors
 	in.check(&errs)
-	if in.Width == 0 || in.Height == 0 || in.DType == "" {
+	if (!in.Dynamic() || in.Resize == Letterbox) && (in.Width == 0 || in.Height == 0) || in.DType == "" {
 		errs.Add("input", "width, height and dtype are required")
 	}
 	return errs.Err()
@@ -46,31 +47,31 @@ func (d *Definition) fill(given func(key string) bool) {
 
 func (in *Input) fill(given func(key string) bool) {
 	fillValue(&in.Resize, Stretch, given("input.resize"))
-	fillValue(&in.Interpolation, "linear", given("input.interpolation"))
+	fillValue(&in.Interpolation, AreaLinear, given("input.interpolation"))
+	in.fillDecode(given)
 	fillValue(&in.Scale, 1, given("input.scale"))
 	fillList(&in.Mean, []float64{0}, given("input.mean"))
 	fillList(&in.Std, []float64{1}, given("input.std"))
+	rounding := RoundFloor
 	if in.Resize == Letterbox {
 		fillValue(&in.Place, "center", given("input.place"))
 		fillList(&in.Fill, []float64{0}, given("input.fill"))
+		if in.Place == "center" {
+			rounding = RoundNearest // as in Ultralytics' LetterBox; YOLOX's preproc, which places top_left, rounds down
+		}
+	}
+	if in.Resize != Stretch && in.Resize != NoResize {
+		fillValue(&in.Rounding, rounding, given("input.rounding"))
 	}
 }
 
-func (o *Output) fill(task Task, given func(key string) bool) {
-	switch task {
-	case Classification:
-		fillValue(&o.TopK, 5, given("output.top_k"))
-	case Detection:
-		fillValue(&o.Score, 0.3, given("output.score_threshold"))
-		fillValue(&o.MaxBoxes, 100, given("output.max_boxes"))
+// fillDecode allows reduced decoding where shrinking averages by area in any case.
+func (in *Input) fillDecode(given func(key string) bool) {
+	decode := DecodeExact
+	if strings.HasPrefix(in.Interpolation, "area_") {
+		decode = DecodeFast
 	}
-	switch o.Decode {
-	case DecodeYOLOX:
-		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
-		fillValue(&o.IoU, 0.45, given("output.iou_threshold"))
-	case DecodeBoxes:
-		fillValue(&o.BoxFormat, BoxXYXY, given("output.box_format"))
-	}
+	fillValue(&in.Decode, decode, given("input.decode"))
 }
 
 func fillValue[T comparable](v *T, to T, given bool) {

@@ -20,47 +20,63 @@ const (
 	Detection      Task = "detection"
 )
 
-// The values of Output.Decode.
-const (
-	DecodeSoftmax       = "softmax"       // logits become probabilities
-	DecodeProbabilities = "probabilities" // probabilities already
-	DecodeYOLOX         = "yolox"         // rows of a grid: offsets, log sizes, objectness, classes
-	DecodeBoxes         = "boxes"         // outputs of boxes, scores and, perhaps, classes
-)
-
-// YOLOXHead is the number of values before the class scores in a row of a YOLOX grid: x, y, width, height and objectness.
-const YOLOXHead = 5
-
 // The values of Extra.Value: the size of the orientation-corrected image, or of the input, in pixels, as width and height or
-// as height and width.
+// as height and width; or the input's size divided by the image's, as in PaddleDetection's scale_factor (height first).
 const (
 	OriginalSizeWH = "original_size_wh"
 	OriginalSizeHW = "original_size_hw"
 	InputSizeWH    = "input_size_wh"
 	InputSizeHW    = "input_size_hw"
+	ScaleFactorWH  = "scale_factor_wh"
+	ScaleFactorHW  = "scale_factor_hw"
 )
 
-// The values of Output.BoxFormat: two corners, two corners with y first as in TensorFlow's Object Detection API, the center
-// and the size, or the top left corner and the size.
-const (
-	BoxXYXY   = "xyxy"
-	BoxYXYX   = "yxyx"
-	BoxCXCYWH = "cxcywh"
-	BoxXYWH   = "xywh"
-)
-
-// The values of Input.Color: the order of the channels, or one channel of brightness.
+// The values of Input.Color: the order of the channels, with alpha as the fourth, or one channel of brightness.
 const (
 	ColorRGB  = "rgb"
 	ColorBGR  = "bgr"
+	ColorRGBA = "rgba"
+	ColorBGRA = "bgra"
 	ColorGray = "gray"
 )
 
-// The values of Output.BoxSpace: the unit of a box's numbers.
+// The values of Input.Interpolation. The names say what is emulated: Area… average by area where a side shrinks and
+// interpolate where it grows; OpenCV… are cv2.resize; Pillow… are Image.resize; TorchAntialias is torchvision's resize of
+// uint8 tensors with antialias.
 const (
-	SpaceOriginal = "original" // pixels of the orientation-corrected image
-	SpaceInput    = "input"    // pixels of the model's input
-	SpaceUnit     = "unit"     // 0 to 1 over the model's input
+	AreaLinear     = "area_linear"
+	AreaCubic      = "area_cubic"
+	AreaLanczos    = "area_lanczos"
+	OpenCVLinear   = "opencv_linear"
+	OpenCVArea     = "opencv_area"
+	OpenCVCubic    = "opencv_cubic"
+	OpenCVNearest  = "opencv_nearest"
+	PillowNearest  = "pillow_nearest"
+	PillowBilinear = "pillow_bilinear"
+	PillowBicubic  = "pillow_bicubic"
+	PillowLanczos  = "pillow_lanczos"
+	PillowBox      = "pillow_box"
+	PillowHamming  = "pillow_hamming"
+	TorchAntialias = "torch_antialias"
+)
+
+// Interpolations lists the values of Input.Interpolation.
+func Interpolations() []string {
+	return []string{AreaLinear, AreaCubic, AreaLanczos, OpenCVLinear, OpenCVArea, OpenCVCubic, OpenCVNearest, PillowNearest,
+		PillowBilinear, PillowBicubic, PillowLanczos, PillowBox, PillowHamming, TorchAntialias}
+}
+
+// The values of Input.Decode: whether a JPEG that is much larger than needed may be decoded at 1/2, 1/4 or 1/8.
+const (
+	DecodeExact = "exact"
+	DecodeFast  = "fast"
+)
+
+// The values of Input.Rounding: of the side that a resize derives from the other one.
+const (
+	RoundFloor   = "floor"
+	RoundNearest = "round"
+	RoundCeil    = "ceil"
 )
 
 // Definition is a model.yaml. What the ONNX file contains (names, dtypes and shapes of inputs and outputs) may be omitted;
@@ -85,11 +101,16 @@ type Definition struct {
 type Resize string
 
 // The values of Resize. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the aspect ratio, and crops
-// Width×Height from the center. Letterbox scales the image to fit within Width×Height and pads the rest.
+// Width×Height from the center. Letterbox scales the image to fit within Width×Height and pads the rest; with Input.Stride
+// only up to the next multiple of it. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would
+// exceed Input.LongestEdge. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
+// input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
 	ShortestEdge Resize = "shortest_edge"
 	Letterbox    Resize = "letterbox"
+	Fit          Resize = "fit"
+	NoResize     Resize = "none"
 )
 
 // DType is a tensor's element type.
@@ -129,15 +150,19 @@ func (d DType) Size() int {
 // (v·Scale − Mean[c]) / Std[c], with channels c in the order of Color. With gray, v is the luma of ITU-R BT.601,
 // 0.299·red + 0.587·green + 0.114·blue, rounded as in Pillow's convert("L").
 type Input struct {
-	Name          string    `yaml:"name"`   // the image input; optional if the model has one input
-	Width         int       `yaml:"width"`  // pixels; optional if fixed in the ONNX file
-	Height        int       `yaml:"height"` // pixels; optional if fixed in the ONNX file
-	Resize        Resize    `yaml:"resize"` // default stretch
-	ShortestEdge  int       `yaml:"shortest_edge"`
+	Name          string    `yaml:"name"`          // the image input; optional if the model has one input
+	Width         int       `yaml:"width"`         // pixels; optional if fixed in the ONNX file
+	Height        int       `yaml:"height"`        // pixels; optional if fixed in the ONNX file
+	Resize        Resize    `yaml:"resize"`        // default stretch
+	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels
+	LongestEdge   int       `yaml:"longest_edge"`  // fit: limit of the longer side, in pixels; 0: none
+	Stride        int       `yaml:"stride"`        // open sizes are padded to multiples of this; 0: fixed size (letterbox), 1 (fit, none)
+	Rounding      string    `yaml:"rounding"`      // of a derived side: floor, round, ceil; default: round for centered letterboxes, else floor
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left
-	Fill          []float64 `yaml:"fill"`          // letterbox: one value 0–255, or one per channel; default 0
-	Interpolation string    `yaml:"interpolation"` // nearest, linear (default), cubic, area, lanczos
-	Color         string    `yaml:"color"`         // rgb, bgr, gray; default: gray if the ONNX file has one channel, else rgb
+	Fill          []float64 `yaml:"fill"`          // letterbox, stride: one value 0–255, or one per channel; default 0
+	Interpolation string    `yaml:"interpolation"` // default area_linear
+	Decode        string    `yaml:"decode"`        // exact, fast; default: fast with area_…, else exact
+	Color         string    `yaml:"color"`         // rgb, bgr, rgba, bgra, gray; default: by the channels in the ONNX file: gray, rgb, rgba
 	Scale         float64   `yaml:"scale"`         // default 1
 	Mean          []float64 `yaml:"mean"`          // one value, or one per channel; default 0
 	Std           []float64 `yaml:"std"`           // one value, or one per channel; default 1
@@ -146,38 +171,26 @@ type Input struct {
 	Extra         []Extra   `yaml:"extra"`         // inputs other than the image
 }
 
-// Channels returns the number of channels: one with gray, else three.
+// Channels returns the number of channels: one with gray, four with alpha, else three.
 func (in Input) Channels() int {
-	if in.Color == ColorGray {
+	switch in.Color {
+	case ColorGray:
 		return 1
+	case ColorRGBA, ColorBGRA:
+		return 4
 	}
 	return 3
+}
+
+// Dynamic reports whether the size of the input depends on the image. Width and Height are then its limits, 0 for none.
+func (in Input) Dynamic() bool {
+	return in.Resize == NoResize || in.Resize == Fit || in.Resize == Letterbox && in.Stride > 0
 }
 
 // Extra is an input other than the image, with two elements per row: the size that Value names.
 type Extra struct {
 	Name  string `yaml:"name"`
 	Value string `yaml:"value"`
-}
-
-// Output is how the model's outputs become predictions. Outputs that it does not name are not fetched and may have any type.
-// Those it names are tensors of float32, float16 or float64; boxes and classes may be integers, too.
-type Output struct {
-	Decode string `yaml:"decode"` // classification: softmax (logits), probabilities; detection: yolox, boxes
-	Name   string `yaml:"name"`   // the one output read by softmax, probabilities and yolox; optional if only one matches
-	TopK   int    `yaml:"top_k"`  // classification; default 5, at most the number of classes
-
-	Strides []int `yaml:"strides"` // yolox: pixels of the input per grid cell; default 8 16 32
-
-	Boxes      string  `yaml:"boxes"`           // boxes: name of the output of boxes [n,4]
-	Scores     string  `yaml:"scores"`          // boxes: name of the output of scores [n] or [n,classes]
-	Classes    string  `yaml:"classes"`         // boxes: name of the output of class numbers [n]; omitted with [n,classes]
-	BoxFormat  string  `yaml:"box_format"`      // boxes: xyxy (default), yxyx, cxcywh, xywh
-	BoxSpace   string  `yaml:"box_space"`       // boxes: original (pixels of the image), input (of the input), unit (0–1 of the input)
-	Score      float64 `yaml:"score_threshold"` // detection; default 0.3
-	IoU        float64 `yaml:"iou_threshold"`   // detection; default 0.45 with yolox; 0, the default with boxes: no suppression, not even by request
-	MaxBoxes   int     `yaml:"max_boxes"`       // detection; default 100
-	ClassFirst int     `yaml:"class_first"`     // number of the first labeled class in the outputs; lower ones are background
 }
 
 // Batching limits the queue and the batches of a model.

@@ -27,7 +27,7 @@ func TestParseFillsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := d.Input
-	if in.Resize != Stretch || in.Interpolation != "linear" || in.Color != "" || in.Scale != 1 ||
+	if in.Resize != Stretch || in.Interpolation != AreaLinear || in.Decode != DecodeFast || in.Color != "" || in.Scale != 1 ||
 		len(in.Mean) != 1 || in.Mean[0] != 0 || len(in.Std) != 1 || in.Std[0] != 1 {
 		t.Errorf("input defaults: %+v", in)
 	}
@@ -112,7 +112,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"a control character":               {classify + `labels: "a\nb"`, "labels: contains the control character U+000A"},
 		"no task":                           {"output: {decode: softmax}", "task: is required: one of classification, detection"},
 		"a task that is not known":          {"task: depth", `task: "depth" is not one of`},
-		"no decode":                         {"task: detection", "output.decode: is required: one of yolox, boxes"},
+		"no decode":                         {"task: detection", "output.decode: is required: one of yolo, yolov5, yolov5_raw, yolox, rows, detr, boxes"},
 		"a decode of another task":          {"task: detection\noutput: {decode: softmax}", `m.yaml:2: output.decode: "softmax" is not one of`},
 		"a name with a path":                {classify + "name: ../x\n", `name: "../x" is not a valid model name`},
 		"a width too large":                 {classify + "input: {width: 8193}\n", "input.width: 8193 is out of range (0–8192)"},
@@ -156,7 +156,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"boxes without a space":             {"task: detection\noutput: {decode: boxes, boxes: a, scores: b}", "output.box_space: is required: one of original, input, unit"},
 		"one output for two things":         {"task: detection\noutput: {decode: boxes, boxes: a, scores: a, box_space: unit}", "must name different outputs"},
 		"a name with boxes":                 {"task: detection\noutput: {decode: boxes, name: c, boxes: a, scores: b, box_space: unit}", "output.name: does not apply with decode: boxes"},
-		"boxes of a classifier":             {"task: classification\noutput: {decode: softmax, boxes: a}", "output: boxes, scores,"},
+		"boxes of a classifier":             {"task: classification\noutput: {decode: softmax, boxes: a}", "output.boxes: only applies with decode: boxes or detr"},
 		"a first class too high":            {"task: classification\noutput: {decode: softmax, class_first: 100001}", "output.class_first: "},
 		"a batch too large":                 {classify + "batching: {max_size: 1025}\n", "batching.max_size: 1025 is out of range"},
 		"a wait too long":                   {classify + "batching: {max_delay: 11s}\n", "batching.max_delay: 11s is out of range"},

@@ -23,7 +23,11 @@ const (
 	maxBoxes     = 10000
 	maxStrides   = 8
 	maxStride    = 1024
+	maxColumns   = 64
 )
+
+// maxCandidates is how many boxes enter suppression at most: those of the largest input at stride 8.
+const maxCandidates = 1 << 20
 
 // MaxTopK is how many classes a prediction holds at most.
 const MaxTopK = 1000
@@ -84,11 +88,12 @@ func onlyWith(errs *config.Errors, key string, given bool, setting string) {
 func (in *Input) check(errs *config.Errors) {
 	config.Range(errs, "input.width", in.Width, 0, maxSide)
 	config.Range(errs, "input.height", in.Height, 0, maxSide)
-	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Letterbox))
+	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Letterbox), string(Fit), string(NoResize))
 	in.checkEdge(errs)
 	in.checkLetterbox(errs)
-	errs.OneOf("input.interpolation", in.Interpolation, "nearest", "linear", "cubic", "area", "lanczos")
-	optional(errs, "input.color", in.Color, ColorRGB, ColorBGR, ColorGray)
+	errs.OneOf("input.interpolation", in.Interpolation, Interpolations()...)
+	errs.OneOf("input.decode", in.Decode, DecodeExact, DecodeFast)
+	optional(errs, "input.color", in.Color, ColorRGB, ColorBGR, ColorRGBA, ColorBGRA, ColorGray)
 	optional(errs, "input.layout", in.Layout, "nchw", "nhwc")
 	optional(errs, "input.dtype", string(in.DType), string(Float32), string(Float16), string(Uint8))
 	in.checkNumbers(errs)
@@ -96,8 +101,21 @@ func (in *Input) check(errs *config.Errors) {
 }
 
 func (in *Input) checkEdge(errs *config.Errors) {
-	if in.Resize != ShortestEdge {
-		onlyWith(errs, "input.shortest_edge", in.ShortestEdge != 0, "resize: shortest_edge")
+	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundCeil)
+	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize), "resize: letterbox, shortest_edge or fit")
+	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
+	onlyWith(errs, "input.stride", in.Stride > 0 && !in.Dynamic(), "resize: letterbox, fit or none")
+	if in.Resize != Fit {
+		onlyWith(errs, "input.longest_edge", in.LongestEdge != 0, "resize: fit")
+	}
+	switch in.Resize {
+	case Fit:
+		config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
+		config.Range(errs, "input.longest_edge", in.LongestEdge, 0, maxSide)
+		return
+	case ShortestEdge:
+	default:
+		onlyWith(errs, "input.shortest_edge", in.ShortestEdge != 0, "resize: shortest_edge or fit")
 		return
 	}
 	config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
@@ -112,13 +130,33 @@ func (in *Input) checkEdge(errs *config.Errors) {
 }
 
 func (in *Input) checkLetterbox(errs *config.Errors) {
-	if in.Resize != Letterbox {
-		onlyWith(errs, "input.place", in.Place != "", "resize: letterbox")
-		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox")
+	switch {
+	case in.Resize == Letterbox:
+		errs.OneOf("input.place", in.Place, "center", "top_left")
+		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
+		in.checkMinimalRectangle(errs)
+		return
+	case len(in.Fill) > 0 && in.Dynamic() && in.Stride > 1:
+		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
+	default:
+		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox, or fit or none with a stride")
+	}
+	onlyWith(errs, "input.place", in.Place != "", "resize: letterbox")
+}
+
+// checkMinimalRectangle reports sides of a letterbox that are not multiples of its stride.
+func (in *Input) checkMinimalRectangle(errs *config.Errors) {
+	if in.Stride <= 0 {
 		return
 	}
-	errs.OneOf("input.place", in.Place, "center", "top_left")
-	in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
+	for _, side := range []struct {
+		key    string
+		pixels int
+	}{{"input.width", in.Width}, {"input.height", in.Height}} {
+		if side.pixels%in.Stride != 0 {
+			errs.Add(side.key, "%d is not a multiple of input.stride, which is %d", side.pixels, in.Stride)
+		}
+	}
 }
 
 func (in *Input) checkNumbers(errs *config.Errors) {
@@ -139,8 +177,8 @@ func (in *Input) checkChannelValues(errs *config.Errors, key string, values []fl
 	case len(values) == 1:
 	case in.Color == ColorGray:
 		errs.Add(key, "has %d values, but color: gray has one channel", len(values))
-	case len(values) != 3:
-		errs.Add(key, "has %d values, not 1 or 3", len(values))
+	case len(values) != in.Channels():
+		errs.Add(key, "has %d values, not 1 or %d", len(values), in.Channels())
 	}
 	for i, v := range values {
 		config.Range(errs, config.Index(key, i), v, low, high)
@@ -161,70 +199,9 @@ func (in *Input) checkExtra(errs *config.Errors) {
 		case e.Name == in.Name || slices.IndexFunc(in.Extra, same) < i:
 			errs.Add(key+".name", "%q already names another input", e.Name)
 		}
-		errs.OneOf(key+".value", e.Value, OriginalSizeWH, OriginalSizeHW, InputSizeWH, InputSizeHW)
+		errs.OneOf(key+".value", e.Value, OriginalSizeWH, OriginalSizeHW, InputSizeWH, InputSizeHW,
+			ScaleFactorWH, ScaleFactorHW)
 	}
-}
-
-func (d *Definition) checkOutput(errs *config.Errors) {
-	o := &d.Output
-	config.Range(errs, "output.class_first", o.ClassFirst, 0, maxLabels)
-	switch d.Task {
-	case Classification:
-		errs.OneOf("output.decode", o.Decode, DecodeSoftmax, DecodeProbabilities)
-		config.Range(errs, "output.top_k", o.TopK, 1, MaxTopK)
-	case Detection:
-		errs.OneOf("output.decode", o.Decode, DecodeYOLOX, DecodeBoxes)
-		config.Range(errs, "output.score_threshold", o.Score, 0, 1)
-		config.Range(errs, "output.iou_threshold", o.IoU, 0, 1)
-		config.Range(errs, "output.max_boxes", o.MaxBoxes, 1, maxBoxes)
-		onlyWith(errs, "output.top_k", o.TopK != 0, "task: classification")
-	}
-	if d.Task != Detection && (o.Score != 0 || o.IoU != 0 || o.MaxBoxes != 0) {
-		errs.Add("output", "score_threshold, iou_threshold and max_boxes only apply with task: detection")
-	}
-	d.checkYOLOX(errs)
-	o.checkBoxes(errs)
-}
-
-func (d *Definition) checkYOLOX(errs *config.Errors) {
-	strides := d.Output.Strides
-	if d.Output.Decode != DecodeYOLOX {
-		onlyWith(errs, "output.strides", len(strides) > 0, "decode: yolox")
-		return
-	}
-	if len(strides) == 0 || len(strides) > maxStrides {
-		errs.Add("output.strides", "has %d values; the limit is 1 to %d", len(strides), maxStrides)
-	}
-	for i, s := range strides {
-		key := config.Index("output.strides", i)
-		config.Range(errs, key, s, 1, maxStride)
-		if s > 0 && (d.Input.Width%s != 0 || d.Input.Height%s != 0) {
-			errs.Add(key, "%d does not divide the input's %d×%d pixels", s, d.Input.Width, d.Input.Height)
-		}
-	}
-}
-
-func (o *Output) checkBoxes(errs *config.Errors) {
-	if o.Decode != DecodeBoxes {
-		if o.Boxes != "" || o.Scores != "" || o.Classes != "" || o.BoxFormat != "" || o.BoxSpace != "" {
-			errs.Add("output", "boxes, scores, classes, box_format and box_space only apply with decode: boxes")
-		}
-		return
-	}
-	if o.Name != "" {
-		errs.Add("output.name", "does not apply with decode: boxes; use boxes, scores and classes")
-	}
-	if o.Boxes == "" {
-		errs.Add("output.boxes", "is required: the name of the output with the boxes")
-	}
-	if o.Scores == "" {
-		errs.Add("output.scores", "is required: the name of the output with the scores")
-	}
-	if o.Boxes != "" && (o.Boxes == o.Scores || o.Boxes == o.Classes) || o.Scores != "" && o.Scores == o.Classes {
-		errs.Add("output", "boxes, scores and classes must name different outputs")
-	}
-	errs.OneOf("output.box_format", o.BoxFormat, BoxXYXY, BoxYXYX, BoxCXCYWH, BoxXYWH)
-	errs.OneOf("output.box_space", o.BoxSpace, SpaceOriginal, SpaceInput, SpaceUnit)
 }
 
 func (b Batching) check(errs *config.Errors) {

@@ -1,0 +1,353 @@
+package repository
+
+import (
+	"slices"
+
+	"fovea/internal/config"
+)
+
+// The values of Output.Decode.
+const (
+	DecodeSoftmax       = "softmax"       // logits become probabilities
+	DecodeProbabilities = "probabilities" // probabilities already
+	DecodeSigmoid       = "sigmoid"       // logits of independent classes become probabilities
+	DecodeYOLO          = "yolo"          // YOLOv6, v8, v9, 11: rows or columns of a box and class scores
+	DecodeYOLOv5        = "yolov5"        // YOLOv5, v7, decoded YOLOX: rows of a box, objectness and class scores
+	DecodeYOLOv5Raw     = "yolov5_raw"    // YOLOv5, v7: one grid per stride, before anchors are applied
+	DecodeYOLOX         = "yolox"         // rows of a grid: offsets, log sizes, objectness, classes
+	DecodeRows          = "rows"          // rows of finished boxes, whose columns the definition names
+	DecodeDETR          = "detr"          // queries: class logits and boxes
+	DecodeBoxes         = "boxes"         // outputs of boxes, scores and, perhaps, classes
+)
+
+// YOLOXHead is the number of values before the class scores in a row of YOLOv5 and YOLOX: x, y, width, height and objectness.
+const YOLOXHead = 5
+
+// The values of Output.BoxFormat: two corners, two corners with y first as in TensorFlow's Object Detection API, the center
+// and the size, or the top left corner and the size.
+const (
+	BoxXYXY   = "xyxy"
+	BoxYXYX   = "yxyx"
+	BoxCXCYWH = "cxcywh"
+	BoxXYWH   = "xywh"
+)
+
+// The values of Output.BoxSpace: the unit of a box's numbers.
+const (
+	SpaceOriginal = "original" // pixels of the orientation-corrected image
+	SpaceInput    = "input"    // pixels of the model's input
+	SpaceUnit     = "unit"     // 0 to 1 over the model's input
+)
+
+// The values of Output.Activation: what turns logits into scores.
+const (
+	ActivationNone    = "none"
+	ActivationSigmoid = "sigmoid"
+	ActivationSoftmax = "softmax" // over the classes of a query, of which the last is no object
+)
+
+// The values of Output.NMS. Fast suppresses a box that overlaps any better one, even a suppressed one (YOLACT's fast NMS).
+const (
+	NMSGreedy = "greedy"
+	NMSFast   = "fast"
+	NMSNone   = "none"
+)
+
+// The values of Output.Columns. A row's box is x1, y1, x2, y2, or cx, cy, w, h, or x1, y1, w, h. Batch is the row of the
+// batch that a box belongs to, and skip is not read.
+const (
+	ColumnScore = "score"
+	ColumnClass = "class"
+	ColumnBatch = "batch"
+	ColumnSkip  = "skip"
+)
+
+// boxColumns are the columns of a box, by its format.
+var boxColumns = map[string][4]string{
+	BoxXYXY:   {"x1", "y1", "x2", "y2"},
+	BoxCXCYWH: {"cx", "cy", "w", "h"},
+	BoxXYWH:   {"x1", "y1", "w", "h"},
+}
+
+// Output is how the model's outputs become predictions. Outputs that it does not name are not fetched and may have any type.
+// Those it names are tensors of float32, float16 or float64; boxes and classes may be integers, too.
+type Output struct {
+	Decode string   `yaml:"decode"` // classification: softmax, probabilities, sigmoid; detection: yolo, yolov5, yolov5_raw, yolox, rows, detr, boxes
+	Name   string   `yaml:"name"`   // the one output read by all but yolov5_raw, detr and boxes; optional if only one matches
+	Names  []string `yaml:"names"`  // yolov5_raw: one output per stride
+	TopK   int      `yaml:"top_k"`  // classification; default 5, at most the number of classes
+
+	// MultiLabel: classes are independent. In classification probabilities need not add up to 1; in detection each class of
+	// a box that reaches the threshold gives a box, not only the best.
+	MultiLabel bool `yaml:"multi_label"`
+
+	Strides []int     `yaml:"strides"` // yolox, yolov5_raw: pixels of the input per grid cell; default 8 16 32
+	Anchors []float64 `yaml:"anchors"` // yolov5_raw: widths and heights in pixels, of all strides in turn; default YOLOv5's
+	Columns []string  `yaml:"columns"` // rows: what the columns hold; default x1 y1 x2 y2 score class
+
+	Boxes      string `yaml:"boxes"`       // boxes, detr: name of the output of boxes [n,4]
+	Scores     string `yaml:"scores"`      // boxes: name of the output of scores [n] or [n,classes]; detr: of class logits [n,classes]
+	Classes    string `yaml:"classes"`     // boxes, rows: name of the output of class numbers [n]; omitted with [n,classes] or a class column
+	Activation string `yaml:"activation"`  // detr: sigmoid (default), softmax; yolo, yolov5, yolov5_raw: none, sigmoid (default of yolov5_raw)
+	BoxFormat  string `yaml:"box_format"`  // boxes: xyxy (default), yxyx, cxcywh, xywh; yolo, yolov5, detr: default cxcywh
+	BoxSpace   string `yaml:"box_space"`   // boxes, detr, rows, yolo, yolov5: original (pixels of the image), input (of the input), unit (0–1 of the input)
+	ClassFirst int    `yaml:"class_first"` // number of the first labeled class in the outputs; lower ones are background
+
+	Score           float64          `yaml:"score_threshold"` // detection; default 0.3
+	ClassThresholds []ClassThreshold `yaml:"class_thresholds"`
+	IoU             float64          `yaml:"iou_threshold"`  // detection; default 0.45 with nms; boxes: 0, the default: no suppression, not even by request
+	NMS             string           `yaml:"nms"`            // detection: greedy, fast, none; default greedy for YOLO, else none (boxes: greedy with iou_threshold)
+	ClassAgnostic   bool             `yaml:"class_agnostic"` // detection: boxes of different classes suppress each other, too
+	MaxCandidates   int              `yaml:"max_candidates"` // detection: boxes that enter suppression, best first; default 30000
+	MaxBoxes        int              `yaml:"max_boxes"`      // detection; default 100
+}
+
+// ClassThreshold is the score threshold of one class.
+type ClassThreshold struct {
+	Label string  `yaml:"label"`
+	Score float64 `yaml:"score"`
+}
+
+// Suppresses reports whether overlapping boxes are suppressed.
+func (o *Output) Suppresses() bool { return o.NMS == NMSGreedy || o.NMS == NMSFast }
+
+// isYOLO reports whether a decoder has a grid of boxes that needs suppression.
+func isYOLO(decode string) bool {
+	return slices.Contains([]string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX}, decode)
+}
+
+// yolov5Anchors are those of YOLOv5 (models/yolov5s.yaml), for strides 8, 16 and 32.
+var yolov5Anchors = []float64{10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326}
+
+func (o *Output) fill(task Task, given func(key string) bool) {
+	switch task {
+	case Classification:
+		fillValue(&o.TopK, 5, given("output.top_k"))
+	case Detection:
+		fillValue(&o.Score, 0.3, given("output.score_threshold"))
+		fillValue(&o.MaxBoxes, 100, given("output.max_boxes"))
+		o.fillSuppression(given)
+	}
+	switch o.Decode {
+	case DecodeYOLOX:
+		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
+	case DecodeYOLOv5Raw:
+		if len(o.Strides) == 0 && len(o.Anchors) == 0 {
+			fillList(&o.Anchors, yolov5Anchors, given("output.anchors"))
+		}
+		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
+		fillValue(&o.Activation, ActivationSigmoid, given("output.activation"))
+	case DecodeYOLO, DecodeYOLOv5:
+		fillValue(&o.BoxFormat, BoxCXCYWH, given("output.box_format"))
+		fillValue(&o.BoxSpace, SpaceInput, given("output.box_space"))
+		fillValue(&o.Activation, ActivationNone, given("output.activation"))
+	case DecodeRows:
+		fillList(&o.Columns, []string{"x1", "y1", "x2", "y2", ColumnScore, ColumnClass}, given("output.columns"))
+		fillValue(&o.BoxSpace, SpaceInput, given("output.box_space"))
+	case DecodeDETR:
+		fillValue(&o.BoxFormat, BoxCXCYWH, given("output.box_format"))
+		fillValue(&o.BoxSpace, SpaceUnit, given("output.box_space"))
+		fillValue(&o.Activation, ActivationSigmoid, given("output.activation"))
+	case DecodeBoxes:
+		fillValue(&o.BoxFormat, BoxXYXY, given("output.box_format"))
+	}
+}
+
+func (o *Output) fillSuppression(given func(key string) bool) {
+	nms := NMSNone
+	if isYOLO(o.Decode) || o.IoU > 0 {
+		nms = NMSGreedy
+	}
+	fillValue(&o.NMS, nms, given("output.nms"))
+	if o.Suppresses() {
+		fillValue(&o.IoU, 0.45, given("output.iou_threshold"))
+		fillValue(&o.MaxCandidates, 30000, given("output.max_candidates"))
+	}
+}
+
+func (d *Definition) checkOutput(errs *config.Errors) {
+	o := &d.Output
+	config.Range(errs, "output.class_first", o.ClassFirst, 0, maxLabels)
+	switch d.Task {
+	case Classification:
+		errs.OneOf("output.decode", o.Decode, DecodeSoftmax, DecodeProbabilities, DecodeSigmoid)
+		config.Range(errs, "output.top_k", o.TopK, 1, MaxTopK)
+	case Detection:
+		errs.OneOf("output.decode", o.Decode, DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX, DecodeRows, DecodeDETR, DecodeBoxes)
+		onlyWith(errs, "output.top_k", o.TopK != 0, "task: classification")
+		o.checkSuppression(errs)
+	}
+	if d.Task != Detection && (o.Score != 0 || o.IoU != 0 || o.MaxBoxes != 0 || o.NMS != "" || len(o.ClassThresholds) > 0) {
+		errs.Add("output", "score_threshold, class_thresholds, iou_threshold, nms and max_boxes only apply with task: detection")
+	}
+	d.checkClassThresholds(errs)
+	d.checkStrides(errs)
+	o.checkAnchors(errs)
+	o.checkNames(errs)
+	o.checkBoxKeys(errs)
+	o.checkColumns(errs)
+	o.checkActivation(errs)
+}
+
+func (o *Output) checkSuppression(errs *config.Errors) {
+	config.Range(errs, "output.score_threshold", o.Score, 0, 1)
+	config.Range(errs, "output.iou_threshold", o.IoU, 0, 1)
+	config.Range(errs, "output.max_boxes", o.MaxBoxes, 1, maxBoxes)
+	errs.OneOf("output.nms", o.NMS, NMSGreedy, NMSFast, NMSNone)
+	if o.Suppresses() {
+		config.Range(errs, "output.max_candidates", o.MaxCandidates, 1, maxCandidates)
+		return
+	}
+	onlyWith(errs, "output.iou_threshold", o.IoU != 0, "nms: greedy or fast")
+	onlyWith(errs, "output.class_agnostic", o.ClassAgnostic, "nms: greedy or fast")
+	onlyWith(errs, "output.max_candidates", o.MaxCandidates != 0, "nms: greedy or fast")
+}
+
+func (d *Definition) checkClassThresholds(errs *config.Errors) {
+	list := d.Output.ClassThresholds
+	if len(list) > maxLabels {
+		errs.Add("output.class_thresholds", "there are %d; the limit is %d", len(list), maxLabels)
+		return
+	}
+	for i, t := range list {
+		key := config.Index("output.class_thresholds", i)
+		config.Range(errs, key+".score", t.Score, 0, 1)
+		same := func(other ClassThreshold) bool { return other.Label == t.Label }
+		switch {
+		case t.Label == "":
+			errs.Add(key+".label", "is required")
+		case slices.IndexFunc(list, same) < i:
+			errs.Add(key+".label", "%q is listed twice", t.Label)
+		case len(d.Labels) > 0 && !slices.Contains(d.Labels, t.Label):
+			errs.Add(key+".label", "%q is not a label of the model", t.Label)
+		}
+	}
+}
+
+func (d *Definition) checkStrides(errs *config.Errors) {
+	strides := d.Output.Strides
+	if d.Output.Decode != DecodeYOLOX && d.Output.Decode != DecodeYOLOv5Raw {
+		onlyWith(errs, "output.strides", len(strides) > 0, "decode: yolox or yolov5_raw")
+		return
+	}
+	if len(strides) == 0 || len(strides) > maxStrides {
+		errs.Add("output.strides", "has %d values; the limit is 1 to %d", len(strides), maxStrides)
+	}
+	for i, s := range strides {
+		key := config.Index("output.strides", i)
+		config.Range(errs, key, s, 1, maxStride)
+		if s > 0 && (d.Input.Width%s != 0 || d.Input.Height%s != 0) {
+			errs.Add(key, "%d does not divide the input's %d×%d pixels", s, d.Input.Width, d.Input.Height)
+		}
+	}
+}
+
+func (o *Output) checkAnchors(errs *config.Errors) {
+	if o.Decode != DecodeYOLOv5Raw {
+		onlyWith(errs, "output.anchors", len(o.Anchors) > 0, "decode: yolov5_raw")
+		onlyWith(errs, "output.names", len(o.Names) > 0, "decode: yolov5_raw")
+		return
+	}
+	if n := len(o.Strides); n > 0 && (len(o.Anchors) == 0 || len(o.Anchors)%(2*n) != 0) {
+		errs.Add("output.anchors", "has %d values; want widths and heights of as many anchors for each of %d strides", len(o.Anchors), n)
+	}
+	for i, v := range o.Anchors {
+		config.Range(errs, config.Index("output.anchors", i), v, 1/maxFactor, maxFactor)
+	}
+	if len(o.Names) > 0 && len(o.Names) != len(o.Strides) {
+		errs.Add("output.names", "has %d names for %d strides", len(o.Names), len(o.Strides))
+	}
+}
+
+// checkNames checks which outputs are named.
+func (o *Output) checkNames(errs *config.Errors) {
+	several := o.Decode == DecodeBoxes || o.Decode == DecodeDETR
+	switch {
+	case several && o.Name != "":
+		errs.Add("output.name", "does not apply with decode: %s; use boxes and scores", o.Decode)
+	case o.Decode == DecodeYOLOv5Raw && o.Name != "":
+		errs.Add("output.name", "does not apply with decode: yolov5_raw; use names")
+	}
+	if !several {
+		onlyWith(errs, "output.boxes", o.Boxes != "", "decode: boxes or detr")
+		onlyWith(errs, "output.scores", o.Scores != "", "decode: boxes or detr")
+	} else {
+		if o.Boxes == "" {
+			errs.Add("output.boxes", "is required: the name of the output with the boxes")
+		}
+		if o.Scores == "" {
+			errs.Add("output.scores", "is required: the name of the output with the scores")
+		}
+	}
+	if o.Decode != DecodeBoxes && o.Decode != DecodeRows {
+		onlyWith(errs, "output.classes", o.Classes != "", "decode: boxes or rows")
+	}
+	if o.Boxes != "" && (o.Boxes == o.Scores || o.Boxes == o.Classes) || o.Scores != "" && o.Scores == o.Classes {
+		errs.Add("output", "boxes, scores and classes must name different outputs")
+	}
+}
+
+func (o *Output) checkBoxKeys(errs *config.Errors) {
+	switch o.Decode {
+	case DecodeBoxes, DecodeDETR, DecodeYOLO, DecodeYOLOv5:
+		errs.OneOf("output.box_format", o.BoxFormat, BoxXYXY, BoxYXYX, BoxCXCYWH, BoxXYWH)
+		errs.OneOf("output.box_space", o.BoxSpace, SpaceOriginal, SpaceInput, SpaceUnit)
+	case DecodeRows:
+		onlyWith(errs, "output.box_format", o.BoxFormat != "", "decode: boxes, detr, yolo or yolov5; use columns")
+		errs.OneOf("output.box_space", o.BoxSpace, SpaceOriginal, SpaceInput, SpaceUnit)
+	default:
+		onlyWith(errs, "output.box_format", o.BoxFormat != "", "decode: boxes, detr, yolo or yolov5")
+		onlyWith(errs, "output.box_space", o.BoxSpace != "", "decode: boxes, detr, rows, yolo or yolov5")
+	}
+}
+
+// Column returns the index of a column of rows, -1 if there is none.
+func (o *Output) Column(name string) int { return slices.Index(o.Columns, name) }
+
+// RowFormat returns the format of the box in the columns of rows, empty if there is none.
+func (o *Output) RowFormat() string {
+	for format, names := range boxColumns {
+		if !slices.ContainsFunc(names[:], func(name string) bool { return o.Column(name) < 0 }) {
+			return format
+		}
+	}
+	return ""
+}
+
+func (o *Output) checkColumns(errs *config.Errors) {
+	if o.Decode != DecodeRows {
+		onlyWith(errs, "output.columns", len(o.Columns) > 0, "decode: rows")
+		return
+	}
+	if len(o.Columns) > maxColumns {
+		errs.Add("output.columns", "has %d names; the limit is %d", len(o.Columns), maxColumns)
+		return
+	}
+	for i, c := range o.Columns {
+		key := config.Index("output.columns", i)
+		errs.OneOf(key, c, "x1", "y1", "x2", "y2", "cx", "cy", "w", "h", ColumnScore, ColumnClass, ColumnBatch, ColumnSkip)
+		if c != ColumnSkip && slices.Index(o.Columns, c) < i {
+			errs.Add(key, "%q is listed twice", c)
+		}
+	}
+	if o.RowFormat() == "" {
+		errs.Add("output.columns", "names no box: x1 y1 x2 y2, cx cy w h, or x1 y1 w h")
+	}
+	if o.Column(ColumnScore) < 0 {
+		errs.Add("output.columns", "names no score")
+	}
+	if o.Column(ColumnClass) >= 0 && o.Classes != "" {
+		errs.Add("output.classes", "does not apply with a class column")
+	}
+}
+
+func (o *Output) checkActivation(errs *config.Errors) {
+	switch o.Decode {
+	case DecodeDETR:
+		errs.OneOf("output.activation", o.Activation, ActivationSigmoid, ActivationSoftmax)
+	case DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw:
+		errs.OneOf("output.activation", o.Activation, ActivationNone, ActivationSigmoid)
+	default:
+		onlyWith(errs, "output.activation", o.Activation != "", "decode: detr, yolo, yolov5 or yolov5_raw")
+	}
+}
