@@ -29,7 +29,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers race fuzz bench bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,12 +48,12 @@ serve: build ## serve on 127.0.0.1:8000 (ARGS="--http.address=…" is passed on)
 models: build #+ fetch the weights of the other included models
 	bin/serve models pull --all
 
-test: setup $(VERSITYGW) $(REGISTRY) ## vet and test everything
+test: setup test-servers ## vet and test everything
 	go vet ./...
 	python3 -B scripts/efficientnet_lite0_test.py --quiet
 	go test -shuffle=on -timeout=15m ./...
 
-race: setup $(VERSITYGW) $(REGISTRY) ## test everything with the race detector
+race: setup test-servers ## test everything with the race detector
 	go test -race -timeout=20m ./...
 
 fuzz: setup ## run every fuzz target for FUZZTIME (30s)
@@ -89,6 +89,8 @@ lint: setup $(GOLANGCI) ## check Go style and imports, wording, links and script
 $(GOLANGCI):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	mv $(CACHE)/bin/new/golangci-lint $@
+
+test-servers: $(VERSITYGW) $(REGISTRY) #+ build the servers that internal/fetch is tested against
 
 $(VERSITYGW):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/versity/versitygw/cmd/versitygw@v1.8.0

@@ -98,6 +98,7 @@ func get(ctx context.Context, src Source, o Options) (*Result, error) {
 	}
 	defer root.Close()
 	t := newTransfer(root, o.Transport, reporter(o.Progress, ""))
+	defer t.close()
 	s, err := t.openSource(ctx, src)
 	if err != nil {
 		return nil, err

@@ -182,8 +182,8 @@ func TestGetFromTheHub(t *testing.T) {
 		"several models":                 {"hf://owner/repo@feature%2Fx/x", "", nil, "name one of them: hf://owner/repo@feature%2Fx/x/b.onnx, hf://owner/repo@feature%2Fx/x/c.onnx"},
 		"a revision that is not there":   {"hf://owner/repo@v9", "", nil, `the repository has no revision "v9"`},
 		"a repository that is not there": {"hf://owner/none", "", nil, "there is no such repository, or it needs a token in HF_TOKEN"},
-		"a file that is not there":       {"hf://owner/repo/none.onnx", "", nil, "none.onnx has no files"},
-		"a name outside the folder":      {"hf://owner/repo/evil.onnx", "", nil, "evil.onnx has no files"},
+		"a file that is not there":       {"hf://owner/repo/none.onnx", "", nil, "it has no none.onnx; it has onnx/model.onnx, onnx/model_int8.onnx, sub dir/50%.onnx, README.md, config.json"},
+		"a name outside the folder":      {"hf://owner/repo/evil.onnx", "", nil, "it has no evil.onnx; it has"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
