@@ -36,22 +36,27 @@ func (f *Filter) spans(s side) []span {
 			list[i] = span{int(s.low) + s.begin + i, 1}
 		}
 	case f.nearest != nil:
-		for i, at := range f.nearest(s.low, scale, s.end)[s.begin:] {
+		for i, at := range f.nearest(s) {
 			list[i] = span{max(0, min(int(at), s.length-1)), 1}
 		}
 	default:
-		support := f.support * max(scale, 1)
 		for i := range list {
-			center := s.low + (float64(s.begin+i)+0.5)*scale
-			first := max(0, int(center-support+0.5))
-			list[i] = span{first, min(s.length, int(center+support+0.5)) - first}
+			list[i] = f.span(s, s.begin+i)
 		}
 	}
 	return list
 }
 
-// weigh computes the weights of the span of result i, which add up to 1 (precompute_coeffs in Pillow,
+// span and weigh compute the pixels of result i and their weights, which add up to 1 (precompute_coeffs in Pillow,
 // _compute_indices_min_size_weights_aa in PyTorch).
+func (f *Filter) span(s side, i int) span {
+	scale := s.scale()
+	support := f.support * max(scale, 1)
+	center := s.low + (float64(i)+0.5)*scale
+	first := max(0, int(center-support+0.5))
+	return span{first, min(s.length, int(center+support+0.5)) - first}
+}
+
 func (f *Filter) weigh(s side, i int, from span, weights []float64) {
 	if from.count == 1 {
 		weights[0] = 1
@@ -71,24 +76,21 @@ func (f *Filter) weigh(s side, i int, from span, weights []float64) {
 }
 
 // bits returns the precision of weights: with int16 as many as the largest weight of all results allows (PyTorch,
-// _compute_index_ranges_int16_weights).
+// _compute_index_ranges_int16_weights), which are 14 for a weight of 1.
 func (f *Filter) bits(s side) int {
+	bits := pillowBits
 	if !f.int16 {
-		return pillowBits
+		return bits
 	}
-	s.begin, s.end = 0, s.size
-	list := f.spans(s)
-	weights := make([]float64, most(list))
-	largest := 0.0
-	for i, from := range list {
+	weights := make([]float64, 2*int(math.Ceil(f.support*max(s.scale(), 1)))+1)
+	for i := 0; i < s.size && bits > 14; i++ {
+		from := f.span(s, i)
 		f.weigh(s, i, from, weights)
 		for _, w := range weights[:from.count] {
-			largest = max(largest, w)
+			for int(0.5+w*float64(int(1)<<bits)) >= 1<<15 {
+				bits--
+			}
 		}
-	}
-	bits := 0
-	for bits < pillowBits && int(0.5+largest*float64(int(1)<<(bits+1))) < 1<<15 {
-		bits++
 	}
 	return bits
 }

@@ -7,10 +7,11 @@ type Filter struct {
 	support float64                 // pixels on either side of a result's center that count, where the side does not shrink
 	weight  func(x float64) float64 // of a pixel whose center is x from the result's
 	int16   bool                    // weights have 16 bits, as in PyTorch; otherwise 22 and a sign, as in Pillow
-	// nearest returns the pixels that results 0 to n−1 copy, of the span of size results from low on; without it, they
-	// are weighted.
-	nearest func(low, scale float64, n int) []float64
+	nearest func(s side) []float64  // the pixels that results copy, instead of weighing them
 }
+
+// Copies reports whether results are copies of pixels.
+func (f *Filter) Copies() bool { return f.nearest != nil }
 
 // The filters of Pillow's Image.resize (src/libImaging/Resample.c), the nearest pixel of Pillow (src/libImaging/Geometry.c,
 // ImagingScaleAffine) and of OpenCV (INTER_NEAREST; modules/imgproc/src/resize.cpp, resizeNN), and F.interpolate of PyTorch with
@@ -73,22 +74,24 @@ func sinc(x float64) float64 {
 }
 
 // pillowNearest adds up the centers, as Pillow does, whose rounding errors decide where centers lie between two pixels.
-func pillowNearest(low, scale float64, n int) []float64 {
-	at := make([]float64, n)
-	center := low + scale*0.5
-	for i := range at {
-		at[i] = math.Floor(center)
-		center += scale
+func pillowNearest(s side) []float64 {
+	at := make([]float64, s.end-s.begin)
+	center := s.low + s.scale()*0.5
+	for i := range s.end {
+		if i >= s.begin {
+			at[i-s.begin] = math.Floor(center)
+		}
+		center += s.scale()
 	}
 	return at
 }
 
 // openCVNearest takes the pixel at the low edge of a result. OpenCV computes the scale as the inverse of its inverse.
-func openCVNearest(low, scale float64, n int) []float64 {
-	at := make([]float64, n)
-	inverse := 1 / (1 / scale)
+func openCVNearest(s side) []float64 {
+	at := make([]float64, s.end-s.begin)
+	scale := 1 / (float64(s.size) / (s.high - s.low))
 	for i := range at {
-		at[i] = math.Floor(low + float64(i)*inverse)
+		at[i] = math.Floor(s.low + float64(s.begin+i)*scale)
 	}
 	return at
 }
