@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -12,6 +10,7 @@ import (
 	"fovea/inference"
 	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
+	"fovea/internal/panics"
 
 	"github.com/gin-gonic/gin"
 )
@@ -25,7 +24,7 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 	}
 	switch {
 	case model == "" && !named:
-		s.reject(c, rc, apierror.New(apierror.NotReady, "no model is loaded yet"))
+		s.reject(c, rc, s.noDefault())
 		return
 	case named && !s.catalog.has(model):
 		s.reject(c, rc, s.modelNotFound(model))
@@ -48,6 +47,14 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 func (s *Server) reject(c *gin.Context, rc *requestContext, err error) {
 	s.metrics.Rejected(rc.model, string(apierror.From(err).Code))
 	s.fail(c, rc, err)
+}
+
+// noDefault is NotReady unless there are models to choose from.
+func (s *Server) noDefault() error {
+	if names := s.catalog.list(); len(names) > 1 {
+		return inference.ModelRequired(names)
+	}
+	return apierror.New(apierror.NotReady, "no model is loaded yet")
 }
 
 // modelNotFound is NotReady until the first load of models has ended.
@@ -85,22 +92,23 @@ func (s *Server) predictImages(ctx context.Context, rc *requestContext, r infere
 	return results
 }
 
-// predictImage recovers from panics, which would end the process on the goroutine of an image.
+// predictImage returns panics as errors, which would otherwise end the process on the goroutine of an image.
 func (s *Server) predictImage(ctx context.Context, rc *requestContext, r inference.Request) (result imageResult) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("panic", "request_id", rc.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			result = s.rejectImage(rc, apierror.New(apierror.Internal, "internal error"))
-		}
-	}()
 	if len(r.Image) == 0 {
 		return s.rejectImage(rc, apierror.New(apierror.Malformed, "the image is empty; %s", allowedMedia))
 	}
-	response, err := s.engine.Predict(ctx, r)
-	if err != nil {
-		return imageResult{err: s.engineError(err)}
+	panicked := panics.Catch(func() error {
+		response, err := s.engine.Predict(ctx, r)
+		if result.response = response; err != nil {
+			result = imageResult{err: s.engineError(err)}
+		}
+		return nil
+	})
+	if panicked != nil {
+		panics.LogError(s.log.With("request_id", rc.id), "panic", panicked)
+		return s.rejectImage(rc, apierror.New(apierror.Internal, "internal error"))
 	}
-	return imageResult{response: response}
+	return result
 }
 
 // rejectImage counts an image that the engine has not got, or for which it has not returned.

@@ -29,6 +29,7 @@ type Engine struct {
 	checkDevice func(onnx.Device) error
 
 	syncing   *semaphore.Weighted     // one StartSync at a time
+	slow      slowReads               // used while syncing
 	work      sync.WaitGroup          // loads and unloads in progress
 	computing atomic.Int64            // loads, of parallel sessions too, including those that were given up
 	stop      context.CancelCauseFunc // terminates all loads and runs
@@ -80,7 +81,8 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	}
 	log.Info("device selected", "device", device.String(), "reason", reason, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
-	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1), stop: stop}
+	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1),
+		slow: slowReads{limit: readTimeout, pending: map[string]chan struct{}{}}, stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
 		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)
@@ -91,7 +93,8 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	return e, nil
 }
 
-// Default is the name of the model for requests that name none; empty if there is no model.
+// Default is the name of the model for requests that name none: inference.default, else the only model. It is empty without
+// either.
 func (e *Engine) Default() string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -99,7 +102,7 @@ func (e *Engine) Default() string {
 }
 
 func (e *Engine) defaultName() string {
-	if e.cfg.Default == "" && len(e.order) > 0 {
+	if e.cfg.Default == "" && len(e.order) == 1 {
 		return e.order[0]
 	}
 	return e.cfg.Default
@@ -129,6 +132,8 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	name = cmp.Or(name, e.defaultName())
 	m := e.models[name]
 	switch {
+	case name == "" && len(e.order) > 1:
+		return nil, ModelRequired(slices.Sorted(slices.Values(e.order)))
 	case m == nil && !e.listed, name == "":
 		return nil, apierror.New(apierror.NotReady, "no model is loaded yet")
 	case m == nil:

@@ -2,7 +2,6 @@ package repository
 
 import (
 	"io/fs"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -256,22 +255,5 @@ func (v Versions) check(errs *config.Errors) {
 	}
 	if v.All && len(v.Numbers) > 0 {
 		errs.Add("versions", "all and a list of numbers exclude each other")
-	}
-}
-
-func (s Source) check(errs *config.Errors) {
-	config.Range(errs, "source.version", s.Version, 1, maxVersion)
-	config.Range(errs, "source.size", config.Size(s.Size), 0, maxWeights)
-	if s.SHA256 != "" && !sha256Pattern.MatchString(s.SHA256) {
-		errs.Add("source.sha256", "%.80q is not 64 lower-case hexadecimal digits", s.SHA256)
-	}
-	if s.URL == "" {
-		return
-	}
-	if u, err := url.Parse(s.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		errs.Add("source.url", "%q is not an https address without a user name", s.URL)
-	}
-	if s.SHA256 == "" {
-		errs.Add("source.sha256", "is required with source.url")
 	}
 }

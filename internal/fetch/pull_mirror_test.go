@@ -1,11 +1,15 @@
-package repository
+package fetch
 
 import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"fovea/internal/repository"
 )
 
 func TestPullFromMirrors(t *testing.T) {
@@ -32,6 +36,34 @@ func TestPullFromMirrors(t *testing.T) {
 	}
 }
 
+// TestPullOfExternalData installs model.onnx last: without all its files the version must not appear.
+func TestPullOfExternalData(t *testing.T) {
+	definition := good + "source:\n  sha256: " + hashOf(weights) + "\n  version: 3\n  files:\n  - {path: data/w.bin, sha256: " + hashOf([]byte("w")) + "}\n"
+	dir := write(t, map[string]string{"m/model.yaml": definition})
+	mirror := write(t, map[string]string{"m.onnx": string(weights), "m/data/w.bin": "x"})
+	model := filepath.Join(dir, "m", "3", "model.onnx")
+	if err := pull(t, dir, nil, PullOptions{Mirror: mirror}); err == nil || !strings.Contains(err.Error(), "data/w.bin: its SHA-256 is") || isFile(model) {
+		t.Errorf("error is %v, model.onnx is there: %v", err, isFile(model))
+	}
+	if err := os.WriteFile(filepath.Join(mirror, "m", "data", "w.bin"), []byte("w"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := pull(t, dir, nil, PullOptions{Mirror: mirror}); err != nil {
+		t.Fatal(err)
+	}
+	pulled(t, dir)
+	data := filepath.Join(dir, "m", "3", "data", "w.bin")
+	if content, err := os.ReadFile(data); err != nil || string(content) != "w" {
+		t.Errorf("external data is %q, %v", content, err)
+	}
+	if err := os.WriteFile(data, []byte("changed"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := pull(t, dir, nil, PullOptions{Mirror: mirror}); err == nil || !strings.Contains(err.Error(), "w.bin exists but does not match") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestPullExplainsWhatIsMissing(t *testing.T) {
 	noAddress := good + "source: {sha256: " + strings.Repeat("ab", 32) + "}"
 	for name, c := range map[string]struct{ file, mirror, want string }{
@@ -50,7 +82,7 @@ func TestPullExplainsWhatIsMissing(t *testing.T) {
 		})
 	}
 	for _, name := range []string{"none", "../m", ""} {
-		if err := Pull(t.Context(), PullOptions{Dir: t.TempDir(), Name: name}); !errors.Is(err, ErrNotFound) {
+		if err := Pull(t.Context(), PullOptions{Dir: t.TempDir(), Name: name}); !errors.Is(err, repository.ErrNotFound) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
