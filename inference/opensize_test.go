@@ -154,6 +154,36 @@ func TestBoxesOfOpenSizes(t *testing.T) {
 	}
 }
 
+// gridOf is a detector in YOLO's layout [batch,4+classes,n]: of each cell of 32×32 pixels the brightest red, green and blue are
+// cx, cy and w, then again h and the scores of two classes.
+func gridOf() *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("images", onnxwriter.Float, "batch", 3, "height", "width")
+	m.Ints("shape", []int64{0, 3, -1}, 3)
+	m.Node("MaxPool", "pooled", onnxwriter.Attributes{"kernel_shape": []int{32, 32}, "strides": []int{32, 32}}, "images")
+	m.Node("Reshape", "grid", nil, "pooled", "shape")
+	m.Node("Concat", "output0", onnxwriter.Attributes{"axis": 1}, "grid", "grid")
+	m.Output("output0", onnxwriter.Float, "batch", 6, "anchors")
+	return m
+}
+
+// TestTheNumberOfBoxesDependsOnTheSize counts the cells of a minimal rectangle, all of which are boxes.
+func TestTheNumberOfBoxesDependsOnTheSize(t *testing.T) {
+	r := newRepository(t)
+	r.define("cells", "task: detection\ninput: {resize: letterbox, width: 320, height: 320, stride: 32, place: top_left, fill: 255, scale: 0.00392156862745098}\n"+
+		"output: {decode: yolo, nms: none, max_boxes: 1000}\n")
+	r.addModel("cells", gridOf())
+	e := r.synced(nil)
+	for _, c := range []struct{ w, h, want int }{{640, 640, 100}, {640, 480, 80}, {480, 640, 80}, {640, 60, 10}, {100, 1000, 10}, {320, 320, 100}} {
+		got, err := e.Predict(t.Context(), Request{Image: plain(t, color.White, c.w, c.h)})
+		if err != nil {
+			t.Errorf("%d×%d: %v", c.w, c.h, err)
+		} else if boxes := got.Prediction.(*postprocess.Detected).Boxes; len(boxes) != c.want {
+			t.Errorf("%d×%d: %d boxes, want %d", c.w, c.h, len(boxes), c.want)
+		}
+	}
+}
+
 // fadingPNG is red where alpha is high: in its right half.
 func fadingPNG(t *testing.T) []byte {
 	t.Helper()
