@@ -26,13 +26,16 @@ func (r *testRepository) addModel(name string, m *onnxwriter.Model) {
 }
 
 // meanOf is a classifier of images of any size: the means of the channels, times ten, are the logits. The dimensions are those
-// of the image.
+// of the image, whose channels come last if that is a 3.
 func meanOf(t onnxwriter.Type, dims ...any) *onnxwriter.Model {
-	m := &onnxwriter.Model{}
+	m, axes := &onnxwriter.Model{}, []int{-2, -1}
+	if dims[len(dims)-1] == 3 {
+		axes = []int{-3, -2}
+	}
 	m.Input("image", t, dims...)
 	m.Node("Cast", "x", onnxwriter.Attributes{"to": int(onnxwriter.Float)}, "image")
 	m.Floats("ten", []float32{10})
-	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"axes": []int{-2, -1}, "keepdims": 0}, "x")
+	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"axes": axes, "keepdims": 0}, "x")
 	m.Node("Mul", "wide", nil, "mean", "ten")
 	m.Node("Cast", "logits", onnxwriter.Attributes{"to": int(t)}, "wide")
 	m.Output("logits", t, slices.Repeat([]any{"?"}, len(dims)-2)...)
@@ -53,6 +56,7 @@ func TestEveryImageHasItsOwnInputSize(t *testing.T) {
 		"none":       {"resize: none", onnxwriter.Float, []any{"n", 3, "h", "w"}},
 		"one":        {"resize: none, stride: 32, width: 256, height: 256", onnxwriter.Float, []any{1, 3, "h", "w"}},
 		"unbatched":  {"resize: none", onnxwriter.Float, []any{3, "h", "w"}},
+		"last":       {"resize: none", onnxwriter.Float16, []any{"h", "w", 3}},
 		"fit":        {"resize: fit, shortest_edge: 40, longest_edge: 100", onnxwriter.Float, []any{"n", 3, "h", "w"}},
 		"rectangle":  {"resize: letterbox, width: 96, height: 64, stride: 32", onnxwriter.Float16, []any{"n", 3, "h", "w"}},
 		"fixed size": {"resize: letterbox, width: 96, height: 64", onnxwriter.Float, []any{3, "h", "w"}},
