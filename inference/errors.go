@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"fovea/inference/onnx"
 	"fovea/internal/apierror"
 )
 
@@ -22,9 +23,25 @@ func deviceLost(cause error) *apierror.Error {
 	return apierror.Wrap(apierror.DeviceLost, cause, "the device has failed; the server must be restarted")
 }
 
+// modelFailed is the API error of a run in which a node of the model failed, as in some models when they find nothing. Other
+// errors are returned as they are.
+func modelFailed(err error) error {
+	run, ok := errors.AsType[*onnx.RunError](err)
+	if !ok || onnx.IsDeviceLost(err) {
+		return err
+	}
+	return apierror.Wrap(apierror.Internal, err, "the model failed on this image, in its node %q (%s): %s", run.Node, run.Op, run.Reason)
+}
+
 // ModelNotFound is the API error of a request for a model that is not among the available ones.
 func ModelNotFound(name string, available []string) *apierror.Error {
 	return apierror.New(apierror.ModelNotFound, "model %s not found; available: %s", apierror.Quote(name), orNone(available))
+}
+
+// ModelRequired is the API error of a request that names none of several models, of which none is the default.
+func ModelRequired(available []string) *apierror.Error {
+	return apierror.New(apierror.ModelRequired, "there are several models; use /v1/models/{model}/predict with one of %s, or have the "+
+		"server's inference.default set", orNone(available))
 }
 
 // LoadError is a model that could not be brought in line with the repository.

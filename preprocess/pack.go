@@ -18,7 +18,7 @@ func (p *Plan) Pack(img *Image, row []byte) (geometry.Transform, error) {
 		return geometry.Transform{}, apierror.New(apierror.Internal, "cannot pack a closed image")
 	}
 	g := geometry.Resample(&p.input, img.size)
-	if want := p.rowBytes(g.Input); len(row) != want {
+	if want := p.RowBytesOf(g.Input); len(row) != want {
 		return geometry.Transform{}, apierror.New(apierror.Internal, "the row has %d bytes; the input needs %d", len(row), want)
 	}
 	if size := p.input.DType.Size(); uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(size) != 0 {

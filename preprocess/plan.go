@@ -41,10 +41,11 @@ func (p *Plan) RowBytes() int {
 	if p.input.Dynamic() {
 		return 0
 	}
-	return p.rowBytes(image.Pt(p.input.Width, p.input.Height))
+	return p.RowBytesOf(image.Pt(p.input.Width, p.input.Height))
 }
 
-func (p *Plan) rowBytes(size image.Point) int {
+// RowBytesOf returns the size in bytes of one row of an input of size pixels.
+func (p *Plan) RowBytesOf(size image.Point) int {
 	return p.input.Channels() * size.X * size.Y * p.input.DType.Size()
 }
 

@@ -35,7 +35,7 @@ func (b *Batch) runOnce(on *runtimeSession, at *bucket) error {
 	b.releaseOutputs()
 	outputs := handles(at.outputs)
 	if err := b.parent.api.Run(on.handle, b.handle, b.parent.names, handles(at.inputs), outputs); err != nil {
-		return b.parent.classify(err)
+		return b.parent.classify(runError(err))
 	}
 	var errs []error
 	for i, v := range at.outputs {

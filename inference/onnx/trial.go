@@ -175,7 +175,7 @@ func (b *Batch) trial(at *bucket, trial int, spec BatchSpec) (shapes [][]int64, 
 		run()
 	}
 	if err != nil {
-		return nil, b.parent.classify(err)
+		return nil, b.parent.classify(runError(err))
 	}
 	for _, output := range outputs {
 		shape, _, shapeErr := b.parent.api.Tensor(output)
