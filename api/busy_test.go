@@ -158,7 +158,7 @@ func TestPanicIsLoggedOnce(t *testing.T) {
 			if got.Status != 500 || got.Error != "internal error" || got.Code != apierror.Internal {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
-			if n := strings.Count(s.log.String(), `"panic":"bang at cats"`); n != strings.Count(body, "b64") || !strings.Contains(s.log.String(), "predictImage") {
+			if n := strings.Count(s.log.String(), `"error":"panic: bang at cats"`); n != strings.Count(body, "b64") || !strings.Contains(s.log.String(), "predictImage") {
 				t.Errorf("logged %d times: %s", n, s.log)
 			}
 			s.good()

@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -12,6 +10,7 @@ import (
 	"fovea/inference"
 	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
+	"fovea/internal/panics"
 
 	"github.com/gin-gonic/gin"
 )
@@ -85,22 +84,23 @@ func (s *Server) predictImages(ctx context.Context, rc *requestContext, r infere
 	return results
 }
 
-// predictImage recovers from panics, which would end the process on the goroutine of an image.
+// predictImage returns panics as errors, which would otherwise end the process on the goroutine of an image.
 func (s *Server) predictImage(ctx context.Context, rc *requestContext, r inference.Request) (result imageResult) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("panic", "request_id", rc.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			result = s.rejectImage(rc, apierror.New(apierror.Internal, "internal error"))
-		}
-	}()
 	if len(r.Image) == 0 {
 		return s.rejectImage(rc, apierror.New(apierror.Malformed, "the image is empty; %s", allowedMedia))
 	}
-	response, err := s.engine.Predict(ctx, r)
-	if err != nil {
-		return imageResult{err: s.engineError(err)}
+	panicked := panics.Catch(func() error {
+		response, err := s.engine.Predict(ctx, r)
+		if result.response = response; err != nil {
+			result = imageResult{err: s.engineError(err)}
+		}
+		return nil
+	})
+	if panicked != nil {
+		panics.LogError(s.log.With("request_id", rc.id), "panic", panicked)
+		return s.rejectImage(rc, apierror.New(apierror.Internal, "internal error"))
 	}
-	return imageResult{response: response}
+	return result
 }
 
 // rejectImage counts an image that the engine has not got, or for which it has not returned.

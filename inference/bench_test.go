@@ -124,8 +124,7 @@ type loop struct {
 func newLoop(b *testing.B, v *version, images [][]byte) *loop {
 	b.Helper()
 	l := &loop{v: v, images: images}
-	shapes := make([][]int64, len(v.inputs))
-	shapes[v.image] = imageShape(v.definition.Input, 4)
+	shapes := v.inputShapes(v.trialSize(0))
 	for range runtime.GOMAXPROCS(0) {
 		batch, err := v.sessions[0].NewBatch(context.Background(), onnx.BatchSpec{Rows: 1, RowShapes: shapes})
 		if err != nil {

@@ -29,6 +29,7 @@ type Engine struct {
 	checkDevice func(onnx.Device) error
 
 	syncing   *semaphore.Weighted     // one StartSync at a time
+	slow      slowReads               // used while syncing
 	work      sync.WaitGroup          // loads and unloads in progress
 	computing atomic.Int64            // loads, of parallel sessions too, including those that were given up
 	stop      context.CancelCauseFunc // terminates all loads and runs
@@ -80,7 +81,8 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	}
 	log.Info("device selected", "device", device.String(), "reason", reason, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
-	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1), stop: stop}
+	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1),
+		slow: slowReads{limit: readTimeout, pending: map[string]chan struct{}{}}, stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
 		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)

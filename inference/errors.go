@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"fovea/inference/onnx"
 	"fovea/internal/apierror"
 )
 
@@ -20,6 +21,16 @@ var (
 // deviceLost is the API error of requests for a lost device.
 func deviceLost(cause error) *apierror.Error {
 	return apierror.Wrap(apierror.DeviceLost, cause, "the device has failed; the server must be restarted")
+}
+
+// modelFailed is the API error of a run in which a node of the model failed, as in some models when they find nothing. Other
+// errors are returned as they are.
+func modelFailed(err error) error {
+	run, ok := errors.AsType[*onnx.RunError](err)
+	if !ok || onnx.IsDeviceLost(err) {
+		return err
+	}
+	return apierror.Wrap(apierror.Internal, err, "the model failed on this image, in its node %q (%s): %s", run.Node, run.Op, run.Reason)
 }
 
 // ModelNotFound is the API error of a request for a model that is not among the available ones.

@@ -10,7 +10,7 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// extra is a second input that holds a size: two elements per row.
+// extra is an input in addition to the image, of two elements per row: a size, or the factors of scaling.
 type extra struct {
 	input int
 	value string
@@ -29,16 +29,25 @@ func newExtra(input int, info repository.TensorInfo, defined []repository.Extra)
 	return extra{input, defined[i].Value, info.DType}, nil
 }
 
+// numbers are the two elements for an image.
+func (x extra) numbers(t geometry.Transform) (first, second float64) {
+	w, h := float64(t.InputW), float64(t.InputH)
+	switch x.value {
+	case repository.OriginalSizeWH, repository.OriginalSizeHW:
+		w, h = float64(t.Width), float64(t.Height)
+	case repository.ScaleFactorWH, repository.ScaleFactorHW:
+		w, h = t.ScaleX, t.ScaleY
+	}
+	if slices.Contains([]string{repository.OriginalSizeHW, repository.InputSizeHW, repository.ScaleFactorHW}, x.value) {
+		return h, w
+	}
+	return w, h
+}
+
 // write writes the two elements to a row.
 func (x extra) write(row []byte, transform geometry.Transform) {
-	w, h := transform.InputW, transform.InputH
-	if x.value == repository.OriginalSizeWH || x.value == repository.OriginalSizeHW {
-		w, h = transform.Width, transform.Height
-	}
-	if x.value == repository.OriginalSizeHW || x.value == repository.InputSizeHW {
-		w, h = h, w
-	}
-	for i, n := range [...]int{w, h} {
+	first, second := x.numbers(transform)
+	for i, n := range [...]float64{first, second} {
 		at := row[i*x.dtype.Size():]
 		switch x.dtype {
 		case repository.Int64:

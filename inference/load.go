@@ -244,23 +244,20 @@ func (v *version) groupSpecs() ([]groupSpec, error) {
 // newGroup makes the instances and batches of one session. On the CPU all instances share the session, so that the weights
 // are in memory once; each runs on its own thread. Runs on CUDA need no worker.
 func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*batcher.Group, error) {
-	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch())
-	shapes := make([][]int64, len(v.inputs))
-	shapes[v.image] = imageShape(v.definition.Input, len(v.inputs[v.image].Shape))
-	for _, x := range v.extras {
-		shapes[x.input] = []int64{2}
-	}
+	size := v.trialSize(0) // the definition's, or of the first trial
+	shapes := v.inputShapes(size)
+	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch(shapes))
 	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: buckets, Inputs: len(v.inputs),
 		MaxDelay: v.definition.Batching.MaxDelay}
 	if p.device.Kind == onnx.CPU {
 		cfg.Acquire = v.shared.workers.acquireRun
 	}
-	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: shapes, Trial: v.writeTrial}
+	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: shapes, TrialShapes: v.trialShapes(), Trial: v.writeTrial}
 	g, err := v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
 	if err != nil {
 		return nil, err
 	}
-	if want, have := v.plan.RowBytes(), len(g.Runner().Input(v.image, 0)); want != have {
+	if want, have := v.plan.RowBytesOf(size), len(g.Runner().Input(v.image, 0)); want != have {
 		return nil, fmt.Errorf("input %q: an image is packed into %d bytes, but the model takes %d", v.definition.Input.Name, want, have)
 	}
 	return g, nil
@@ -292,35 +289,4 @@ func batchSizes(d onnx.Device, size, fixed int) (list []int) {
 		}
 	}
 	return append(list, size)
-}
-
-// imageShape is the shape of one row of the image input, which has this many dimensions with that of the batch.
-func imageShape(in repository.Input, dimensions int) []int64 {
-	h, w, channels := int64(in.Height), int64(in.Width), int64(in.Channels())
-	switch {
-	case dimensions == 3: // gray
-		return []int64{h, w}
-	case in.Layout == "nhwc":
-		return []int64{h, w, channels}
-	}
-	return []int64{channels, h, w}
-}
-
-// warmUp runs every bucket of a group with zeros, so that no request pays for the set-up of a first run. The
-// largest goes first: smaller ones then find their memory in what its run left in the device's arena.
-func (v *version) warmUp(ctx context.Context, g *batcher.Group) error {
-	runner, buckets := g.Runner(), g.Buckets()
-	for row := range buckets[len(buckets)-1] {
-		for input := range v.inputs {
-			clear(runner.Input(input, row))
-		}
-	}
-	for range v.definition.Warmup {
-		for _, rows := range slices.Backward(buckets) {
-			if err := runner.Run(ctx, rows); err != nil {
-				return fmt.Errorf("warm-up on %s: %w", g.Device(), err)
-			}
-		}
-	}
-	return nil
 }

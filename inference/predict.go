@@ -104,7 +104,7 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 		return err
 	}
 	if err := h.Wait(ctx); err != nil {
-		return err
+		return modelFailed(err)
 	}
 	timing.Queue += h.QueueTime()
 	timing.Infer = h.RunTime()
@@ -124,7 +124,11 @@ func (v *version) header(r Request) (header.Info, error) {
 	if r.Row == nil {
 		return header.Read(r.Image, v.shared.limits)
 	}
-	if want := v.plan.RowBytes(); len(r.Row) != want {
+	want := v.plan.RowBytes()
+	if v.definition.Input.Dynamic() {
+		return header.Info{}, apierror.New(apierror.Malformed, "the model's input has the size of each image; send images, not rows")
+	}
+	if len(r.Row) != want {
 		return header.Info{}, apierror.New(apierror.Malformed, "the row has %d bytes; the model's image input takes %d", len(r.Row), want)
 	}
 	return header.Info{}, nil
@@ -175,6 +179,9 @@ func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Han
 	}
 	timing.Decode += lap(&clock)
 	if err := ctx.Err(); err != nil {
+		return transform, err
+	}
+	if err := v.reshape(h, v.plan.InputSize(info.OrientedSize())); err != nil {
 		return transform, err
 	}
 	if transform, err = v.plan.Pack(img, h.Input(v.image)); err != nil {

@@ -3,12 +3,14 @@ package inference
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"time"
 
+	"fovea/inference/onnx"
 	"fovea/postprocess"
 )
 
@@ -32,6 +34,10 @@ func (v *version) selfTest(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
+		}
+		if run, failed := errors.AsType[*onnx.RunError](err); failed && v.definition.SelfTest.Image == "" && !onnx.IsDeviceLost(err) {
+			v.failedOnSynthetic(run) // it succeeded in a trial run
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("self-test on %s: %w", g.Device(), err)
@@ -59,6 +65,13 @@ func syntheticImage() ([]byte, error) {
 	var b bytes.Buffer
 	err := png.Encode(&b, m)
 	return b.Bytes(), err
+}
+
+// failedOnSynthetic logs that the model fails on the synthetic image, as some do when they find nothing.
+func (v *version) failedOnSynthetic(err error) {
+	if v.noteFailedTrial(err) {
+		v.shared.log.Warn("the model fails on some images", "model", v.model, "version", v.name, "error", err)
+	}
 }
 
 // checkExpected checks the prediction against the definition's self_test.

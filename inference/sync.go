@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,10 +57,11 @@ func (e *Engine) StartSync(ctx context.Context) error {
 	}
 	// When the configuration names the models, folders in the wrong place matter only for these: see readModel.
 	if len(e.cfg.Models) == 0 {
-		misplaced := e.repo.Misplaced()
-		e.mu.Lock()
-		e.misplaced = misplaced
-		e.mu.Unlock()
+		if misplaced, err := readInTime(&e.slow, "misplaced", e.repo.Misplaced); err == nil {
+			e.mu.Lock()
+			e.misplaced = misplaced
+			e.mu.Unlock()
+		}
 	}
 	return syncError(slices.DeleteFunc(e.failures(ctx), func(f *LoadError) bool { return f.Version != 0 }))
 }
@@ -103,20 +105,42 @@ func (e *Engine) loadingVersions(required bool) (list []*version) {
 func (e *Engine) read() (models []repoModel, err error) {
 	if len(e.cfg.Models) > 0 {
 		for _, m := range e.cfg.Models {
-			models = append(models, e.readModel(m.Name))
+			models = append(models, e.readModelInTime(m.Name))
 		}
 		return models, nil
 	}
-	names, err := e.repo.Names()
+	names, err := e.names()
 	if e.cfg.Default != "" && !slices.Contains(names, e.cfg.Default) && (err == nil || len(names) > 0) {
 		names = append(names, e.cfg.Default)
 	}
 	for _, name := range names {
-		if m := e.readModel(name); !m.empty || name == e.cfg.Default {
+		if m := e.readModelInTime(name); !m.empty || name == e.cfg.Default {
 			models = append(models, m)
 		}
 	}
 	return models, err
+}
+
+// names lists the models of the repository.
+func (e *Engine) names() ([]string, error) {
+	type result struct {
+		names []string
+		err   error
+	}
+	r, err := readInTime(&e.slow, "names", func() result {
+		names, err := e.repo.Names()
+		return result{names, err}
+	})
+	return r.names, cmp.Or(err, r.err)
+}
+
+// readModelInTime is readModel, or an unreadable model if the file system does not respond.
+func (e *Engine) readModelInTime(name string) repoModel {
+	m, err := readInTime(&e.slow, "model "+name, func() repoModel { return e.readModel(name) })
+	if err != nil {
+		return repoModel{name: name, unreadable: err}
+	}
+	return m
 }
 
 // setModels sets which models are served and unloads others, unless the repository cannot be read at all.

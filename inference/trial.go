@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"fovea/inference/batcher"
 	"fovea/inference/onnx"
 	"fovea/postprocess"
-	"fovea/preprocess/geometry"
 )
 
 // trials is the number of trial runs at load, with synthetic images, that check the definition against the outputs. The
@@ -25,23 +23,16 @@ var trialSides = [...]postprocess.Side{0: postprocess.Everywhere, 1: postprocess
 // maxTrialTime is the time after which no further trial run begins.
 const maxTrialTime = 5 * time.Second
 
-// trialTransform is the transform of a trial: as if the image had been scaled down from three times the width and twice the
-// height, to tell pixels of the image from those of the input, and widths from heights.
-func (v *version) trialTransform() geometry.Transform {
-	in := v.definition.Input
-	return geometry.Transform{Width: 3 * in.Width, Height: 2 * in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1.0 / 3, ScaleY: 0.5}
-}
-
 // writeTrial writes a row of an input for a trial.
 func (v *version) writeTrial(trial, input, _ int, memory []byte) {
 	for _, x := range v.extras {
 		if x.input == input {
-			x.write(memory, v.trialTransform())
+			x.write(memory, v.trialTransform(trial))
 		}
 	}
 	if input == v.image {
-		in := v.definition.Input
-		v.plan.PackPixels(trialImage(trial, in.Width, in.Height), memory)
+		size := v.trialSize(trial)
+		v.plan.PackPixels(trialImage(trial, size.X, size.Y), size.X, memory)
 	}
 }
 
@@ -98,6 +89,9 @@ func (v *version) checkDefinition(ctx context.Context, g *batcher.Group) error {
 	check := postprocess.NewTrialCheck(v.decoder)
 	rows, runner, start := g.Buckets()[0], g.Runner(), time.Now()
 	for trial := 0; trial < trials && (trial < 2 || time.Since(start) < maxTrialTime); trial += rows {
+		if err := v.reshape(runner, v.trialSize(trial)); err != nil {
+			return fmt.Errorf("trial run on %s: %w", g.Device(), err)
+		}
 		for row := range rows {
 			for input := range v.inputs {
 				v.writeTrial((trial+row)%trials, input, row, runner.Input(input, row))
@@ -107,13 +101,11 @@ func (v *version) checkDefinition(ctx context.Context, g *batcher.Group) error {
 			if onnx.IsDeviceLost(err) || ctx.Err() != nil {
 				return fmt.Errorf("trial run on %s: %w", g.Device(), err)
 			}
-			if warning := fmt.Sprintf("a trial run with a synthetic image failed: %v", err); !slices.Contains(v.warnings, warning) {
-				v.warnings = append(v.warnings, warning)
-			}
+			v.noteFailedTrial(err)
 			continue
 		}
 		for row := range rows {
-			check.Add(runner.Outputs(row), v.trialTransform(), trialSides[(trial+row)%trials])
+			check.Add(runner.Outputs(row), v.trialTransform((trial+row)%trials), trialSides[(trial+row)%trials])
 		}
 	}
 	findings := check.Findings()

@@ -25,6 +25,7 @@ type failing struct {
 	at    int      // the number of the call that fails; -1: none
 	on    string   // or the calls that are on this path
 	err   error
+	hang  chan struct{} // calls that would fail return only when it is closed; nil: at once
 }
 
 // arm makes the call of a number, or all calls on a path, fail.
@@ -36,12 +37,17 @@ func (f *failing) arm(at int, on string, err error) {
 
 func (f *failing) check(call, path string) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	n := len(f.calls)
 	f.calls = append(f.calls, call+" "+path)
 	within := f.on != "" && (path == f.on || strings.HasPrefix(path, f.on+"/"))
-	if f.err != nil && (n == f.at || within) {
-		return &fs.PathError{Op: call, Path: path, Err: f.err}
+	err, hang := f.err, f.hang
+	fails := err != nil && (n == f.at || within)
+	f.mu.Unlock()
+	if fails {
+		if hang != nil {
+			<-hang
+		}
+		return &fs.PathError{Op: call, Path: path, Err: err}
 	}
 	return nil
 }
@@ -254,6 +260,37 @@ func TestUnreadableIsReportedAndStaysServed(t *testing.T) {
 		if err := e.Sync(t.Context()); err != nil || e.Models()[0].Unreadable != "" {
 			t.Errorf("%q is readable again: %v, %q", path, err, e.Models()[0].Unreadable)
 		}
+	}
+}
+
+func TestFileSystemThatHangsDelaysNoOtherModel(t *testing.T) {
+	for _, path := range []string{"a", "a/2/model.onnx", "b/model.yaml"} {
+		t.Run(path, func(t *testing.T) {
+			e, r, f := failingEngine(t, true)
+			e.slow.limit = 300 * time.Millisecond
+			before := served(e)
+			hang := make(chan struct{})
+			f.mu.Lock()
+			f.hang = hang
+			f.mu.Unlock()
+			f.arm(-1, filepath.Join(r.dir, path), syscall.EIO)
+			r.define("c", colors) // without its self-test
+			for range 3 {
+				if err := e.Sync(t.Context()); !errors.Is(err, repository.ErrUnreadable) || !strings.Contains(err.Error(), "has not responded") {
+					t.Errorf("Sync returned %v", err)
+				}
+			}
+			if len(e.slow.pending) != 1 {
+				t.Errorf("pending reads: %v", e.slow.pending)
+			}
+			until(t, "c is replaced", func() bool { return states(e) == allServed && !sameVersions(before, served(e)) })
+			close(hang)
+			f.arm(-1, "", nil)
+			until(t, "the file system responds again", func() bool { return e.Sync(t.Context()) == nil })
+			if len(e.slow.pending) != 0 || states(e) != allServed {
+				t.Errorf("afterwards: %v, %s", e.slow.pending, states(e))
+			}
+		})
 	}
 }
 

@@ -3,7 +3,6 @@ package postprocess
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
@@ -12,27 +11,36 @@ import (
 // boxes decodes outputs of finished boxes: boxes [n,4], with scores [n] and classes [n], or with scores [n,classes], where
 // the highest counts. With scores [n] and no classes every box has the first class.
 type boxes struct {
-	def                    repository.Definition
-	boxes, scores, classes source
+	boxDecoder
+	boxes, scores, numbers source // numbers of classes
 	hasClasses             bool
 	perBox                 int // scores per box; 1: [n]
 }
 
 func newBoxes(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	o := def.Output
-	b := &boxes{def: def, hasClasses: o.Classes != ""}
+	b := &boxes{boxDecoder: boxDecoder{def: def}, hasClasses: o.Classes != ""}
 	var errs [3]error
 	var boxShape, scoreShape, classShape []int64
 	b.boxes, boxShape, errs[0] = pick(outputs, "output.boxes", o.Boxes, numberTypes...)
 	b.scores, scoreShape, errs[1] = pick(outputs, "output.scores", o.Scores, floatTypes...)
 	if b.hasClasses {
-		b.classes, classShape, errs[2] = pick(outputs, "output.classes", o.Classes, numberTypes...)
+		b.numbers, classShape, errs[2] = pick(outputs, "output.classes", o.Classes, numberTypes...)
 	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
 	box, scores, classes := b.withNumber(repository.Squeeze(boxShape, 2), scoreShape, classShape)
-	return b, b.checkShapes(box, scores, classes)
+	if err := b.checkShapes(box, scores, classes); err != nil {
+		return nil, err
+	}
+	number := len(def.Labels)
+	if b.perBox > 1 {
+		number = b.perBox - o.ClassFirst
+	}
+	var err error
+	b.boxDecoder, err = newBoxDecoder(def, number)
+	return b, err
 }
 
 // withNumber restores the number of boxes, as open, in shapes that lack it: it was 1 in every trial run and was taken for the
@@ -84,7 +92,7 @@ func (b *boxes) checkShapes(box, scores, classes []int64) error {
 			b.def.LabelsFile, len(b.def.Labels), b.scores.name))
 	}
 	if flat := repository.Squeeze(classes, 1); b.hasClasses && (len(flat) != 1 || differ(flat[0], n)) {
-		bad("output.classes", b.classes.name, classes, fmt.Sprintf("[n], with n = %d as in %q", n, b.boxes.name))
+		bad("output.classes", b.numbers.name, classes, fmt.Sprintf("[n], with n = %d as in %q", n, b.boxes.name))
 	}
 	return errors.Join(errs...)
 }
@@ -95,44 +103,45 @@ func differ(a, b int64) bool { return a >= 0 && b >= 0 && a != b }
 // Decode returns the boxes whose score reaches the threshold. Other boxes are not checked, but every score must be a
 // probability.
 func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	limits, err := p.detection(&b.def.Output)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkTransform(transform); err != nil {
-		return nil, err
-	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	s.reset()
-	rows, scores, classes, err := b.read(s, outputs)
-	if err != nil {
-		return nil, err
-	}
-	background := b.background()
-	for i := 0; len(scores) > 0; i++ {
-		class, score, err := bestClass(scores[background:b.perBox], b.scores.name)
+	return b.decode(transform, &p, func(to *detection) error {
+		rows, scores, classes, err := b.read(to.scratch, outputs)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		scores = scores[b.perBox:]
-		if score < limits.score {
-			continue
-		}
-		if classes != nil {
-			if class, err = b.class(classes, i); err != nil {
-				return nil, err
+		to.output = b.boxes.name
+		q := newScoring(b.scores.name, false, to.score)
+		background := b.background()
+		for i := 0; len(scores) > 0; i++ {
+			if err := b.add(to, &q, rows[4*i:4*i+4], scores[background:b.perBox], classes, i); err != nil {
+				return err
 			}
+			scores = scores[b.perBox:]
 		}
-		if err := b.add(s, rows[4*i:4*i+4], score, class, transform); err != nil {
-			return nil, err
+		return nil
+	})
+}
+
+// add adds box i if its best class, or with multi_label a class, reaches the threshold, unless its class is background.
+func (b *boxes) add(to *detection, q *scoring, row, scores []float32, classes *Tensor, i int) error {
+	class, best, err := q.best(scores)
+	if err != nil || class < 0 || best < to.score {
+		return err
+	}
+	if classes != nil {
+		n, ok := classes.integer(i)
+		if class, err = b.class(classes.Name, n, ok); err != nil || class < 0 {
+			return err
 		}
 	}
-	if b.def.Output.BoxSpace == repository.SpaceOriginal {
-		w, h := transform.Width, transform.Height
-		transform = geometry.Transform{Width: w, Height: h, InputW: w, InputH: h, ScaleX: 1, ScaleY: 1}
+	if !b.def.Output.MultiLabel || classes != nil {
+		return to.add(class, best, row[0], row[1], row[2], row[3])
 	}
-	return s.detected(limits, &b.def, transform), nil
+	for class, score := range scores {
+		if err := to.add(class, score, row[0], row[1], row[2], row[3]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // background returns the number of scores per box that belong to background classes.
@@ -162,39 +171,9 @@ func (b *boxes) read(s *scratch, outputs []Tensor) (rows, scores []float32, clas
 	if !b.hasClasses {
 		return rows, scores, nil, nil
 	}
-	classes, err = b.classes.read(outputs)
+	classes, err = b.numbers.read(outputs)
 	if err == nil && elements(classes.Shape) != int64(n) {
 		err = unusable(fmt.Errorf("%q has %d classes for %d boxes", classes.Name, elements(classes.Shape), n))
 	}
 	return rows, scores, classes, err
-}
-
-// class reads the class of box i, counted from the first labeled one; negative: background.
-func (b *boxes) class(classes *Tensor, i int) (int, error) {
-	n, ok := classes.integer(i)
-	if !ok || n > math.MaxInt32 || n < math.MinInt32 {
-		return 0, unusable(fmt.Errorf("output %q has a class that is not an integer", classes.Name))
-	}
-	class := int(n) - b.def.Output.ClassFirst
-	if labels := len(b.def.Labels); labels > 0 && class >= labels {
-		return 0, unusable(fmt.Errorf("the model predicts class %d; %s has %d labels", class, b.def.LabelsFile, labels))
-	}
-	return class, nil
-}
-
-// add adds a candidate unless its class is background.
-func (b *boxes) add(s *scratch, row []float32, score float32, class int, transform geometry.Transform) error {
-	if class < 0 {
-		return nil
-	}
-	box := corners(b.def.Output.BoxFormat, float64(row[0]), float64(row[1]), float64(row[2]), float64(row[3]))
-	if b.def.Output.BoxSpace == repository.SpaceUnit {
-		w, h := float64(transform.InputW), float64(transform.InputH)
-		box = rect{box.x1 * w, box.y1 * h, box.x2 * w, box.y2 * h}
-	}
-	if !box.finite() {
-		return notFinite(b.boxes.name)
-	}
-	s.add(candidate{box, class}, score)
-	return nil
 }

@@ -11,10 +11,10 @@ import (
 
 // classifier decodes one score per class.
 type classifier struct {
-	def     repository.Definition
-	scores  source
-	classes int64 // -1: open
-	softmax bool
+	def              repository.Definition
+	scores           source
+	classes          int64 // -1: open
+	softmax, sigmoid bool  // neither: probabilities
 }
 
 func newClassifier(def repository.Definition, outputs []Tensor) (Decoder, error) {
@@ -27,7 +27,8 @@ func newClassifier(def repository.Definition, outputs []Tensor) (Decoder, error)
 		return nil, fmt.Errorf("output.name: rows of %q in model.onnx have the shape %v; want one score per class, such as [1000] or [1000 1 1]",
 			scores.name, shape)
 	}
-	c := &classifier{def, scores, flat[0], def.Output.Decode == repository.DecodeSoftmax}
+	decode := def.Output.Decode
+	c := &classifier{def, scores, flat[0], decode == repository.DecodeSoftmax, decode == repository.DecodeSigmoid}
 	return c, checkClasses(&def, scores.name, c.classes)
 }
 
@@ -79,8 +80,11 @@ func (c *classifier) best(s *scratch, values []float32, topK int, probability fu
 }
 
 // scale returns the function from a value to its probability: softmax, exp(v − max) / Σ exp(vᵢ − max), which cannot overflow,
-// or the value itself.
+// the sigmoid of each, or the value itself.
 func (c *classifier) scale(values []float32) (func(float32) float64, error) {
+	if c.sigmoid {
+		return func(v float32) float64 { return sigmoidOf(float64(v)) }, nil
+	}
 	low, high := values[0], values[0]
 	for _, v := range values {
 		low, high = min(low, v), max(high, v)
@@ -88,7 +92,7 @@ func (c *classifier) scale(values []float32) (func(float32) float64, error) {
 	if !c.softmax {
 		const slack = 1e-2 // float16 is rounded
 		if low < -slack || high > 1+slack {
-			return nil, unusable(errors.New("output.decode says probabilities, but scores are not within 0 to 1; are they logits (softmax)?"))
+			return nil, unusable(errors.New("output.decode says probabilities, but scores are not within 0 to 1; are they logits (softmax, or sigmoid with independent classes)?"))
 		}
 		return func(v float32) float64 { return float64(max(0, min(v, 1))) }, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"fovea/internal/repository"
+	"fovea/preprocess/geometry"
 )
 
 // New returns the decoder of a resolved definition. It checks the names, dtypes, row shapes (without the batch dimension, -1
@@ -15,10 +16,16 @@ import (
 // each with both sides.
 func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	switch def.Output.Decode {
-	case repository.DecodeSoftmax, repository.DecodeProbabilities:
+	case repository.DecodeSoftmax, repository.DecodeProbabilities, repository.DecodeSigmoid:
 		return newClassifier(def, outputs)
+	case repository.DecodeYOLO, repository.DecodeYOLOv5:
+		return newYOLO(def, outputs)
 	case repository.DecodeYOLOX:
 		return newYOLOX(def, outputs)
+	case repository.DecodeRows:
+		return newRows(def, outputs)
+	case repository.DecodeDETR:
+		return newDETR(def, outputs)
 	case repository.DecodeBoxes:
 		return newBoxes(def, outputs)
 	}
@@ -80,10 +87,26 @@ func checkClasses(def *repository.Definition, output string, classes int64) erro
 	case classes <= first:
 		return fmt.Errorf("output.class_first: model.yaml says %d, but output %q of model.onnx has %d classes", first, output, classes)
 	case labels > 0 && classes-first != labels:
-		return fmt.Errorf("labels: %s has %d labels, but output %q of model.onnx has %d classes",
-			def.LabelsFile, labels, output, classes-first)
+		return fmt.Errorf("labels: %s has %d labels, but output %q of model.onnx has %d classes%s",
+			def.LabelsFile, labels, output, classes-first, labelsHint(def, classes-labels))
 	}
 	return nil
+}
+
+// labelsHint says what may be wrong if there are as many more classes than labels.
+func labelsHint(def *repository.Definition, more int64) string {
+	o := &def.Output
+	switch {
+	case more == 1 && o.ClassFirst == 0 && o.Decode == repository.DecodeDETR && o.Activation == repository.ActivationSigmoid:
+		return "; if the first is unused, set output.class_first: 1; if the last is no object, set output.activation: softmax"
+	case more == 1 && o.ClassFirst == 0:
+		return "; if the first is background, set output.class_first: 1"
+	case more == 0 && o.ClassFirst == 1:
+		return "; if none is background, set output.class_first: 0"
+	case more == -1 && o.ClassFirst == 0 && o.Decode == repository.DecodeDETR && o.Activation == repository.ActivationSoftmax:
+		return "; if the last is an object, set output.activation: sigmoid"
+	}
+	return ""
 }
 
 // label returns the label of a class; empty if the model has none.
@@ -100,6 +123,16 @@ type scratch struct {
 	ranking      ranking
 	candidates   []candidate
 	kept         []candidate
+	tops         tops
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// noCheck is the TrialCheck of decoders without one.
+type noCheck struct{}
+
+// Add implements TrialCheck.
+func (noCheck) Add([]Tensor, geometry.Transform, Side) {}
+
+// Findings implements TrialCheck.
+func (noCheck) Findings() Findings { return Findings{} }

@@ -1,6 +1,7 @@
-// Package postprocess decodes one row of a model's outputs into a prediction: classes (classify.go), or objects from
-// finished boxes (boxes.go) or from a YOLOX grid (yolox.go) after non-maximum suppression (suppress.go). NewTrialCheck checks
-// a definition against the outputs of trial runs. It is pure Go.
+// Package postprocess decodes one row of a model's outputs into a prediction: classes (classify.go), or objects: from boxes
+// with scores (yolo.go, boxes.go), raw grids (yolox.go, yolov5raw.go), rows of finished boxes (rows.go) or queries (detr.go),
+// within the limits of the definition and the request (limits.go) and after non-maximum suppression (suppress.go).
+// NewTrialCheck checks a definition against the outputs of trial runs. It is pure Go.
 package postprocess
 
 import (
@@ -20,10 +21,15 @@ type Tensor struct {
 
 // Params are the options of a request; zero values mean the definition's.
 type Params struct {
-	TopK  int      // 1–1000, and at most the number of classes
-	Score *float64 // 0–1: detection score threshold
-	IoU   *float64 // 0–1: detection IoU threshold, for models whose definition asks for suppression
+	TopK     int      // classification: 1–1000, and at most the number of classes
+	Score    *float64 // detection: 0–1, score threshold of every class
+	IoU      *float64 // detection: 0–1, IoU threshold, for models whose definition asks for suppression
+	Classes  []string // detection: labels or numbers; boxes of other classes neither appear nor suppress
+	MaxBoxes int      // detection: 1–MaxBoxes
 }
+
+// MaxBoxes is how many boxes a request may ask for.
+const MaxBoxes = 1000
 
 // Prediction is the result for one image: *Classified or *Detected.
 type Prediction interface{ prediction() }
@@ -72,10 +78,10 @@ type Decoder interface {
 }
 
 // classification returns the number of classes in the prediction.
-func (p Params) classification(o *repository.Output, classes int) (topK int, err error) {
-	if p.Score != nil || p.IoU != nil {
+func (p *Params) classification(o *repository.Output, classes int) (topK int, err error) {
+	if p.Score != nil || p.IoU != nil || len(p.Classes) > 0 || p.MaxBoxes != 0 {
 		return 0, apierror.New(apierror.InvalidParameter,
-			"score_threshold and iou_threshold are for detection; this model classifies and takes top_k")
+			"score_threshold, iou_threshold, classes and max_boxes are for detection; this model classifies and takes top_k")
 	}
 	limit := min(repository.MaxTopK, classes)
 	if p.TopK == 0 {
@@ -85,38 +91,4 @@ func (p Params) classification(o *repository.Output, classes int) (topK int, err
 		return 0, apierror.New(apierror.InvalidParameter, "top_k: %d is out of range (1–%d)", p.TopK, limit)
 	}
 	return p.TopK, nil
-}
-
-// thresholds are those of a detection. Without suppress all overlapping boxes are kept; only the definition decides that, a
-// request only sets the threshold.
-type thresholds struct {
-	score    float32
-	iou      float64
-	suppress bool
-}
-
-func (p Params) detection(o *repository.Output) (thresholds, error) {
-	if p.TopK != 0 {
-		return thresholds{}, apierror.New(apierror.InvalidParameter,
-			"top_k is for classification; this model detects and takes score_threshold and iou_threshold")
-	}
-	t := thresholds{float32(o.Score), o.IoU, o.Suppresses()}
-	if p.Score != nil {
-		if !(*p.Score >= 0 && *p.Score <= 1) {
-			return t, apierror.New(apierror.InvalidParameter, "score_threshold: %v is out of range (0–1)", *p.Score)
-		}
-		t.score = float32(*p.Score)
-	}
-	if p.IoU == nil {
-		return t, nil
-	}
-	if !t.suppress {
-		return t, apierror.New(apierror.InvalidParameter, "iou_threshold is for models with non-maximum suppression; "+
-			"the boxes of this one are final, and it takes score_threshold")
-	}
-	if !(*p.IoU >= 0 && *p.IoU <= 1) {
-		return t, apierror.New(apierror.InvalidParameter, "iou_threshold: %v is out of range (0–1)", *p.IoU)
-	}
-	t.iou = *p.IoU
-	return t, nil
 }

@@ -32,31 +32,44 @@ func (s *scratch) add(c candidate, score float32) {
 	s.candidates = append(s.candidates, c)
 }
 
-// detected selects boxes from the candidates, best first, by greedy non-maximum suppression within each class, up to
-// max_boxes. A candidate is suppressed if its IoU with a selected one exceeds the threshold. Candidates that are empty when
-// clipped to the image, or lie far outside of the input, suppress nothing. The work is at most candidates × max_boxes.
-func (s *scratch) detected(t thresholds, def *repository.Definition, transform geometry.Transform) *Detected {
-	bounds, limit := rect{x2: float64(transform.InputW), y2: float64(transform.InputH)}, def.Output.MaxBoxes
+// detected selects boxes from the candidates, best first, up to the limit. With suppression, a candidate is left out if its
+// IoU with a better one of the same class exceeds the threshold, as in torchvision.ops.batched_nms; with fast suppression also
+// if that one is left out itself. Candidates far outside of the input suppress nothing, and those that are empty when clipped
+// to the image are not returned. The work is at most candidates × boxes, or with fast suppression half the square of the
+// candidates.
+func (s *scratch) detected(l *limits, labels []string, transform geometry.Transform) *Detected {
+	bounds := rect{x2: float64(transform.InputW), y2: float64(transform.InputH)}
 	s.ranking.init()
 	s.kept = s.kept[:0]
-	out := &Detected{Boxes: make([]Box, 0, min(limit, len(s.ranking), 16)), Width: transform.Width, Height: transform.Height}
-	for len(s.ranking) > 0 && len(out.Boxes) < limit {
+	out := &Detected{Boxes: make([]Box, 0, min(l.boxes, len(s.ranking), 16)), Width: transform.Width, Height: transform.Height}
+	for n := 0; len(s.ranking) > 0 && len(out.Boxes) < l.boxes && (!l.suppress || n < l.candidates); n++ {
 		r := s.ranking.pop()
 		c := s.candidates[r.index]
 		if c.farOutside(bounds) {
 			out.Discarded++
 			continue
 		}
+		if l.suppress && s.suppressed(c, l) {
+			continue
+		}
 		var b rect
 		b.x1, b.y1 = transform.ToImage(c.x1, c.y1)
 		b.x2, b.y2 = transform.ToImage(c.x2, c.y2)
-		if b.area() == 0 || t.suppress && s.overlaps(c, t.iou) {
+		if b.area() == 0 {
 			continue
 		}
-		s.kept = append(s.kept, c)
-		out.Boxes = append(out.Boxes, Box{c.class, label(def.Labels, c.class), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
+		out.Boxes = append(out.Boxes, Box{c.class, label(labels, c.class), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
 	}
 	return out
+}
+
+// suppressed reports whether a candidate is left out, and keeps those that may suppress others.
+func (s *scratch) suppressed(c candidate, l *limits) bool {
+	overlaps := s.overlaps(c, l)
+	if !overlaps || l.fast {
+		s.kept = append(s.kept, c)
+	}
+	return overlaps
 }
 
 // farOutside reports whether a box reaches beyond bounds by more than ten times its sides.
@@ -66,9 +79,9 @@ func (r rect) farOutside(bounds rect) bool {
 	return min(r.x1, r.x2) < bounds.x1-w || min(r.y1, r.y2) < bounds.y1-h || max(r.x1, r.x2) > bounds.x2+w || max(r.y1, r.y2) > bounds.y2+h
 }
 
-func (s *scratch) overlaps(c candidate, threshold float64) bool {
+func (s *scratch) overlaps(c candidate, l *limits) bool {
 	for _, k := range s.kept {
-		if k.class == c.class && iou(k.rect, c.rect) > threshold {
+		if (l.agnostic || k.class == c.class) && iou(k.rect, c.rect) > l.iou {
 			return true
 		}
 	}

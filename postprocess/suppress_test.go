@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
@@ -54,8 +53,8 @@ func TestSuppressionMatchesANaiveOne(t *testing.T) {
 		boxes, threshold := slices.Clone(s.candidates), float64(r.IntN(11))/10
 		want := naive(boxes, scores, threshold)
 		limit := 1 + r.IntN(n+1)
-		def := repository.Definition{Output: repository.Output{MaxBoxes: limit}}
-		got := s.detected(thresholds{0, threshold, true}, &def, geometry.Transform{Width: 130, Height: 130, InputW: 130, InputH: 130, ScaleX: 1, ScaleY: 1})
+		l := limits{iou: threshold, suppress: true, candidates: n, boxes: limit}
+		got := s.detected(&l, nil, geometry.Transform{Width: 130, Height: 130, InputW: 130, InputH: 130, ScaleX: 1, ScaleY: 1})
 		if len(got.Boxes) != min(limit, len(want)) {
 			t.Fatalf("round %d: %d boxes, want %d", round, len(got.Boxes), min(limit, len(want)))
 		}

@@ -107,7 +107,11 @@ func (t *Tensor) integer(i int) (n int64, ok bool) {
 		n = t.whole(i)
 		return n, t.DType != repository.Uint64 || n >= 0
 	}
-	f := t.number(i)
+	return integerOf(t.number(i))
+}
+
+// integerOf returns a float as an integer; ok is false if it is not one.
+func integerOf(f float64) (n int64, ok bool) {
 	if f != math.Trunc(f) || math.Abs(f) > 1<<24 { // NaN is unequal to itself
 		return 0, false
 	}

@@ -153,11 +153,11 @@ func (e *boxesChecker) Findings() (f Findings) {
 	o := e.b.def.Output
 	e.scores.scores(&f, "output.scores", e.b.scores.name, e.b.perBox > 1)
 	if e.noClass {
-		f.judge(e.bad, "output.classes: output %q must hold class numbers, but had others in trial runs", e.b.classes.name)
+		f.judge(e.bad, "output.classes: output %q must hold class numbers, but had others in trial runs", e.b.numbers.name)
 	}
 	if labels := len(e.b.def.Labels); labels > 0 && e.classes.high >= float64(labels) {
 		f.judge(e.sure, "output.classes: output %q had class %v in trial runs, but %s has %d labels, the first for class %d; "+
-			"check output.class_first", e.b.classes.name, e.classes.high+float64(o.ClassFirst), e.b.def.LabelsFile, labels, o.ClassFirst)
+			"check output.class_first", e.b.numbers.name, e.classes.high+float64(o.ClassFirst), e.b.def.LabelsFile, labels, o.ClassFirst)
 	}
 	e.compareReadings(&f)
 	e.directions(&f)

@@ -13,7 +13,7 @@ import (
 // objectness and one score per class, the latter two after the sigmoid. The center is ((x + column)·s,
 // (y + line)·s), the size is (eʷ·s, eʰ·s), in pixels of the input; the score is objectness × class.
 type yolox struct {
-	def   repository.Definition
+	boxDecoder
 	grid  source
 	cells int // rows
 	width int // numbers per row
@@ -29,7 +29,8 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		return nil, fmt.Errorf("output.name: rows of %q in model.onnx have the shape %v; want [cells, 5 + classes]",
 			grid.name, shape)
 	}
-	y := &yolox{def: def, grid: grid, width: repository.YOLOXHead + def.Output.ClassFirst + len(def.Labels)}
+	def.Output.BoxSpace = repository.SpaceInput
+	y := &yolox{grid: grid, width: repository.YOLOXHead + def.Output.ClassFirst + len(def.Labels)}
 	for _, s := range def.Output.Strides {
 		y.cells += (def.Input.Width / s) * (def.Input.Height / s)
 	}
@@ -37,92 +38,72 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		return nil, fmt.Errorf("output.strides: %v over an input of %d×%d give %d cells, output %q of model.onnx has %d",
 			def.Output.Strides, def.Input.Width, def.Input.Height, y.cells, grid.name, rows[0])
 	}
-	if rows[1] >= 0 {
+	switch {
+	case rows[1] >= 0:
 		y.width = int(rows[1])
-		return y, checkClasses(&def, grid.name, rows[1]-repository.YOLOXHead)
-	}
-	if len(def.Labels) == 0 {
+		if err := checkClasses(&def, grid.name, rows[1]-repository.YOLOXHead); err != nil {
+			return nil, err
+		}
+	case len(def.Labels) == 0:
 		return nil, fmt.Errorf("labels: is required, since model.onnx leaves the number of classes of %q open", grid.name)
 	}
-	return y, nil
+	y.boxDecoder, err = newBoxDecoder(def, y.width-repository.YOLOXHead-def.Output.ClassFirst)
+	return y, err
 }
 
 // Decode returns the boxes whose score reaches the threshold. Every objectness must be a probability; the other numbers of a
 // cell are only checked if its objectness reaches the threshold.
 func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	limits, err := p.detection(&y.def.Output)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkTransform(transform); err != nil {
-		return nil, err
-	}
-	t, err := y.grid.read(outputs)
-	if err != nil {
-		return nil, err
-	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	s.reset()
-	var values []float32
-	values, s.floats = t.floats(s.floats)
-	if len(values) != y.cells*y.width {
-		return nil, unusable(fmt.Errorf("output %q has %d values; %d cells of %d were expected", t.Name, len(values), y.cells, y.width))
-	}
-	for _, stride := range y.def.Output.Strides {
-		columns, lines := y.def.Input.Width/stride, y.def.Input.Height/stride
-		for cell := range columns * lines {
-			row := values[:y.width]
-			values = values[y.width:]
-			if err := y.cell(s, row, cell%columns, cell/columns, stride, limits.score); err != nil {
-				return nil, err
+	return y.decode(transform, &p, func(to *detection) error {
+		t, err := y.grid.read(outputs)
+		if err != nil {
+			return err
+		}
+		to.output = t.Name
+		var values []float32
+		values, to.floats = t.floats(to.floats)
+		if len(values) != y.cells*y.width {
+			return unusable(fmt.Errorf("output %q has %d values; %d cells of %d were expected", t.Name, len(values), y.cells, y.width))
+		}
+		for _, stride := range y.def.Output.Strides {
+			columns, lines := y.def.Input.Width/stride, y.def.Input.Height/stride
+			for cell := range columns * lines {
+				row := values[:y.width]
+				values = values[y.width:]
+				if err := y.cell(to, row, cell%columns, cell/columns, stride); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	return s.detected(limits, &y.def, transform), nil
+		return nil
+	})
 }
 
 // cell adds a candidate if its score reaches the threshold.
-func (y *yolox) cell(s *scratch, row []float32, column, line, stride int, threshold float32) error {
+func (y *yolox) cell(to *detection, row []float32, column, line, stride int) error {
 	objectness := row[4]
 	if !(objectness >= 0 && objectness <= maxProbability) {
 		return unusable(fmt.Errorf("output %q has an objectness of %v; want 0 to 1", y.grid.name, objectness))
 	}
-	if objectness < threshold {
+	if objectness < to.score {
 		return nil // class scores are at most 1
 	}
-	class, best, err := bestClass(row[repository.YOLOXHead+y.def.Output.ClassFirst:], y.grid.name)
-	if err != nil {
+	q := newScoring(y.grid.name, false, to.score/maxProbability)
+	scores := row[repository.YOLOXHead+y.def.Output.ClassFirst:]
+	class, best, err := q.best(scores)
+	if err != nil || class < 0 {
 		return err
-	}
-	score := objectness * best
-	if score < threshold {
-		return nil
 	}
 	size := float64(stride)
 	cx, cy := (float64(row[0])+float64(column))*size, (float64(row[1])+float64(line))*size
-	w, h := math.Exp(float64(row[2]))*size, math.Exp(float64(row[3]))*size
-	box := corners(repository.BoxCXCYWH, cx, cy, w, h)
-	if !box.finite() {
-		return notFinite(y.grid.name)
+	box := corners(repository.BoxCXCYWH, cx, cy, math.Exp(float64(row[2]))*size, math.Exp(float64(row[3]))*size)
+	if !y.def.Output.MultiLabel {
+		return to.addBox(class, objectness*best, box)
 	}
-	s.add(candidate{box, class}, score)
+	for class, v := range scores {
+		if err := to.addBox(class, objectness*v, box); err != nil {
+			return err
+		}
+	}
 	return nil
-}
-
-// maxProbability allows for products rounded in float16.
-const maxProbability = 1 + 1e-2
-
-// bestClass returns the highest of scores, which must be probabilities.
-func bestClass(scores []float32, output string) (class int, best float32, err error) {
-	best = -1
-	for i, v := range scores {
-		if !(v >= 0 && v <= maxProbability) {
-			return 0, 0, unusable(fmt.Errorf("output %q has a score of %v; want 0 to 1", output, v))
-		}
-		if v > best {
-			class, best = i, v
-		}
-	}
-	return class, best, nil
 }

@@ -21,17 +21,22 @@ import (
 // concurrent use, and belongs to the plan that decoded it.
 type Image struct {
 	mat         native
+	alpha       native // of an input of four channels; empty if the image is opaque
 	orientation int
 	size        geometry.Image // orientation-corrected
 }
 
 // Close frees the image. It may be called twice.
-func (img *Image) Close() { img.mat.free() }
+func (img *Image) Close() {
+	img.mat.free()
+	img.alpha.free()
+}
 
 // Decode decodes an image whose header was read and is within the limits. A JPEG that is much larger than the input is
 // decoded at 1/2, 1/4 or 1/8, but to at least twice the target size, and only where that keeps the image's edges. Alpha is
-// dropped, 16 bits are reduced to 8, and gray, palettes and CMYK become three channels. The error is an *apierror.Error
-// with code Undecodable for a corrupt image, or that of ctx: decoding stops soon after ctx ends. data is not kept.
+// dropped unless the input takes it, 16 bits are reduced to 8, and gray, palettes and CMYK become three channels. The error
+// is an *apierror.Error with code Undecodable for a corrupt image, or that of ctx: decoding stops soon after ctx ends. data is
+// not kept.
 func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Image, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -50,6 +55,9 @@ func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Imag
 // decode fills the pixels that the plan reads.
 func (img *Image) decode(ctx context.Context, data []byte, info header.Info, p *Plan) error {
 	err := img.fill(ctx, data, info, p)
+	if err == nil {
+		err = img.decodeAlpha(ctx, data, info, p)
+	}
 	if ended := ctx.Err(); ended != nil && err != nil {
 		return ended
 	}

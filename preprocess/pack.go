@@ -11,33 +11,41 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// Pack resizes the image and writes the whole of row, which must be RowBytes long and aligned to its elements. It returns
-// the transform between the image and the input.
+// Pack resizes the image and writes the whole of row, which must have the bytes of the image's InputSize and be aligned to
+// its elements. It returns the transform between the image and the input.
 func (p *Plan) Pack(img *Image, row []byte) (geometry.Transform, error) {
 	if img.mat.Ptr() == nil {
 		return geometry.Transform{}, apierror.New(apierror.Internal, "cannot pack a closed image")
 	}
-	if len(row) != p.RowBytes() {
-		return geometry.Transform{}, apierror.New(apierror.Internal, "the row has %d bytes; the input needs %d", len(row), p.RowBytes())
+	g := geometry.Resample(&p.input, img.size)
+	if want := p.RowBytesOf(g.Input); len(row) != want {
+		return geometry.Transform{}, apierror.New(apierror.Internal, "the row has %d bytes; the input needs %d", len(row), want)
 	}
 	if size := p.input.DType.Size(); uintptr(unsafe.Pointer(unsafe.SliceData(row)))%uintptr(size) != 0 {
 		return geometry.Transform{}, apierror.New(apierror.Internal, "the row is not aligned to %d bytes", size)
 	}
-	g := geometry.Resample(&p.input, img.size)
-	v, scaled, err := p.resized(img)
-	if err != nil {
+	f := frame{size: g.Input, target: g.Target}
+	var scaled, alpha native
+	var err error
+	if f.color, scaled, err = p.resized(img, img.mat); err != nil {
 		return geometry.Transform{}, err
 	}
 	defer scaled.free()
-	p.packer.pack(v, g.Target, row)
+	if img.alpha.Ptr() != nil {
+		if f.alpha, alpha, err = p.resized(img, img.alpha); err != nil {
+			return geometry.Transform{}, err
+		}
+		defer alpha.free()
+	}
+	p.packer.pack(f, row)
 	return g.Transform, nil
 }
 
-// PackPixels writes the whole of row, as Pack does, from an image of the input's size: three bytes (blue, green, red) a
-// pixel, rows from the top.
-func (p *Plan) PackPixels(pixels, row []byte) {
-	all := image.Rect(0, 0, p.input.Width, p.input.Height)
-	p.packer.pack(newView(pixels, p.input.Width, all, 1), all, row)
+// PackPixels writes the whole of row, as Pack does, from an opaque image of the input's size: three bytes (blue, green, red) a
+// pixel, rows of width pixels from the top.
+func (p *Plan) PackPixels(pixels []byte, width int, row []byte) {
+	all := image.Rect(0, 0, width, len(pixels)/(3*width))
+	p.packer.pack(frame{size: all.Max, target: all, color: newView(pixels, width, all, 1)}, row)
 }
 
 // resampling returns how an image of w×h stored pixels is resampled.
@@ -53,10 +61,11 @@ func (p *Plan) resampling(img *Image, w, h int) resampling {
 	return r
 }
 
-// resized returns the view of what goes into the input, and the matrix behind it if one had to be made.
-func (p *Plan) resized(img *Image) (view, native, error) {
-	r := p.resampling(img, img.mat.Cols(), img.mat.Rows())
-	mat, rect := img.mat, r.sourceRect()
+// resized returns the view of what goes into the input of one of the image's matrices, and the matrix behind it if one had
+// to be made.
+func (p *Plan) resized(img *Image, mat native) (view, native, error) {
+	r := p.resampling(img, mat.Cols(), mat.Rows())
+	rect := r.sourceRect()
 	var scaled native
 	if !unchanged(r.source, r.size) {
 		var err error
@@ -75,9 +84,17 @@ func (p *Plan) resized(img *Image) (view, native, error) {
 	return newView(pixels, mat.Cols(), rect, img.orientation), scaled, nil
 }
 
-// packer writes a view to the target rectangle of a row, and padding around it.
+// frame is what a row is made from: an input of size pixels shows color in target, and padding around it.
+type frame struct {
+	size   image.Point
+	target image.Rectangle
+	color  view
+	alpha  view // the same pixels, each three times its alpha; without pixels if all are opaque
+}
+
+// packer writes a frame to a row.
 type packer interface {
-	pack(v view, target image.Rectangle, row []byte)
+	pack(f frame, row []byte)
 }
 
 func newPacker(in repository.Input) packer {
@@ -94,16 +111,19 @@ func newPacker(in repository.Input) packer {
 func packerOf[T element](in repository.Input, convert func(float64) T) packer {
 	mean, std := perChannel(in.Mean), perChannel(in.Std)
 	normalize := func(channel int, v float64) T { return convert((v*in.Scale - mean[channel]) / std[channel]) }
-	if in.Color == repository.ColorGray {
+	switch in.Channels() {
+	case 1:
 		return newGrayPacker(in, normalize)
+	case 4:
+		return newAlphaPacker(in, normalize)
 	}
 	return newColorPacker(in, normalize)
 }
 
 // perChannel repeats a single value for each channel. Fill has none where an input needs no padding.
-func perChannel(values []float64) (out [3]float64) {
+func perChannel(values []float64) (out [4]float64) {
 	if len(values) == 1 {
-		return [3]float64{values[0], values[0], values[0]}
+		return [4]float64{values[0], values[0], values[0], values[0]}
 	}
 	copy(out[:], values)
 	return out
@@ -115,18 +135,17 @@ type element interface{ float32 | uint16 | uint8 }
 // colorPacker packs images into an input of three channels. Its tables hold what each value of each channel becomes, in the
 // order of the decoded pixel (blue, green, red); channel is the model's channel of each.
 type colorPacker[T element] struct {
-	width, height int
-	interleaved   bool // nhwc
-	channel       [3]int
-	blue          [256]T
-	green         [256]T
-	red           [256]T
-	fill          [3]T // in the order of the model's channels
+	interleaved bool // nhwc
+	channel     [3]int
+	blue        [256]T
+	green       [256]T
+	red         [256]T
+	fill        [3]T // in the order of the model's channels
 }
 
 func newColorPacker[T element](in repository.Input, normalize func(int, float64) T) *colorPacker[T] {
-	p := &colorPacker[T]{width: in.Width, height: in.Height, interleaved: in.Layout == "nhwc", channel: [3]int{2, 1, 0}}
-	if in.Color == repository.ColorBGR {
+	p := &colorPacker[T]{interleaved: in.Layout == "nhwc", channel: [3]int{2, 1, 0}}
+	if in.Color == repository.ColorBGR || in.Color == repository.ColorBGRA {
 		p.channel = [3]int{0, 1, 2}
 	}
 	for i := range 256 {
@@ -134,29 +153,36 @@ func newColorPacker[T element](in repository.Input, normalize func(int, float64)
 		p.green[i] = normalize(p.channel[1], float64(i))
 		p.red[i] = normalize(p.channel[2], float64(i))
 	}
-	for c, v := range perChannel(in.Fill) {
-		p.fill[c] = normalize(c, v)
+	fill := perChannel(in.Fill)
+	for c := range p.fill {
+		p.fill[c] = normalize(c, fill[c])
 	}
 	return p
 }
 
-func (p *colorPacker[T]) pack(v view, target image.Rectangle, row []byte) {
-	out := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(row))), 3*p.width*p.height)
+func (p *colorPacker[T]) pack(f frame, row []byte) {
+	out := elements[T](row)
 	if p.interleaved {
-		p.packInterleaved(v, target, out)
+		p.packInterleaved(f, out)
 	} else {
-		p.packPlanes(v, target, out)
+		p.packPlanes(f, out)
 	}
 }
 
+// elements views a row as elements of T.
+func elements[T element](row []byte) []T {
+	var one T
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(row))), len(row)/int(unsafe.Sizeof(one)))
+}
+
 // packPlanes writes nchw: one plane per channel.
-func (p *colorPacker[T]) packPlanes(v view, target image.Rectangle, out []T) {
-	area := p.width * p.height
+func (p *colorPacker[T]) packPlanes(f frame, out []T) {
+	v, target, width, area := f.color, f.target, f.size.X, f.size.X*f.size.Y
 	for c := range 3 {
-		fillAround(out[c*area:(c+1)*area], p.width, target, p.fill[c])
+		fillAround(out[c*area:(c+1)*area], width, target, p.fill[c])
 	}
 	for y := target.Min.Y; y < target.Max.Y; y++ {
-		at := y*p.width + target.Min.X
+		at := y*width + target.Min.X
 		blue := out[p.channel[0]*area+at:][:target.Dx()]
 		green := out[p.channel[1]*area+at:][:len(blue)]
 		red := out[p.channel[2]*area+at:][:len(blue)]
@@ -189,8 +215,8 @@ func set[T element](s []T, v T) {
 }
 
 // packInterleaved writes nhwc: the three channels of a pixel next to each other.
-func (p *colorPacker[T]) packInterleaved(v view, target image.Rectangle, out []T) {
-	stride := 3 * p.width
+func (p *colorPacker[T]) packInterleaved(f frame, out []T) {
+	v, target, stride := f.color, f.target, 3*f.size.X
 	p.setPixels(out[:target.Min.Y*stride])
 	p.setPixels(out[target.Max.Y*stride:])
 	b, g, r := p.channel[0], p.channel[1], p.channel[2]

@@ -102,7 +102,7 @@ func TestPackPixels(t *testing.T) {
 		for _, layout := range []string{"nchw", "nhwc"} {
 			plan := mustPlan(t, repository.Input{Width: w, Height: h, DType: repository.Float32, Color: color, Layout: layout, Mean: []float64{9}})
 			row := poisoned(plan.RowBytes())
-			plan.PackPixels(pixels, row)
+			plan.PackPixels(pixels, w, row)
 			if !bytes.Equal(row, prepared(t, plan, data)) {
 				t.Errorf("%s %s: the rows differ", color, layout)
 			}

@@ -7,11 +7,13 @@
 package preprocess
 
 import (
+	"image"
 	"sync"
 
 	"gocv.io/x/gocv"
 
 	"fovea/internal/repository"
+	"fovea/preprocess/geometry"
 )
 
 // Plan holds what is needed to turn images into rows of one model's image input. It is safe for concurrent use.
@@ -33,7 +35,21 @@ func NewPlan(in repository.Input) (*Plan, error) {
 	return &Plan{input: in, scaler: scalers[in.Interpolation], packer: newPacker(in)}, nil
 }
 
-// RowBytes returns the size of one row of the input tensor in bytes: channels (1 or 3) × height × width elements.
+// RowBytes returns the size of one row of the input tensor in bytes: channels (1, 3 or 4) × height × width elements. It is
+// 0 for an input whose size depends on the image.
 func (p *Plan) RowBytes() int {
-	return p.input.Channels() * p.input.Width * p.input.Height * p.input.DType.Size()
+	if p.input.Dynamic() {
+		return 0
+	}
+	return p.RowBytesOf(image.Pt(p.input.Width, p.input.Height))
+}
+
+// RowBytesOf returns the size in bytes of one row of an input of size pixels.
+func (p *Plan) RowBytesOf(size image.Point) int {
+	return p.input.Channels() * size.X * size.Y * p.input.DType.Size()
+}
+
+// InputSize returns the size of the input for an image of width×height pixels, orientation-corrected.
+func (p *Plan) InputSize(width, height int) image.Point {
+	return geometry.InputSize(&p.input, geometry.TargetSize(&p.input, width, height))
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fovea/inference"
+	"fovea/internal/fetch"
 	"fovea/internal/repository"
 
 	"github.com/spf13/cobra"
@@ -58,7 +59,7 @@ func pullCommand() *cobra.Command {
 			}
 			var errs []error
 			for _, name := range names {
-				errs = append(errs, repository.Pull(ctx, repository.PullOptions{
+				errs = append(errs, fetch.Pull(ctx, fetch.PullOptions{
 					Dir: cfg.Repository.Dir, Name: name, Mirror: cfg.Repository.Mirror, Progress: out}))
 			}
 			return errors.Join(errs...)

@@ -15,6 +15,9 @@ import (
 type Runner interface {
 	// Input is the memory of one row of an input.
 	Input(input, row int) []byte
+	// Reshape sets the shape of the row of an input of open size, without the batch dimension, in a batch of one row. It may
+	// move the input's memory, whose contents are undefined afterwards.
+	Reshape(input int, shape []int64) error
 	// Run computes the first rows rows; rows is one of the group's buckets. The end of ctx terminates it as soon as the
 	// model allows, with an error that wraps ctx's cause.
 	Run(ctx context.Context, rows int) error

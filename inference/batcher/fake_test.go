@@ -1,8 +1,10 @@
 package batcher
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -57,6 +59,17 @@ func (f *fakeDevice) runner(rows int) func() (Runner, error) {
 }
 
 func (r *fakeRunner) Input(_, row int) []byte { return r.in[row] }
+
+// Reshape grows the row to the shape's bytes, of which the first eight are still echoed.
+func (r *fakeRunner) Reshape(_ int, shape []int64) error {
+	if shape[0] < 8 {
+		return errShape
+	}
+	r.in[0] = bytes.Repeat([]byte{poison}, int(shape[0]))
+	return nil
+}
+
+var errShape = errors.New("too small")
 
 func (r *fakeRunner) Run(ctx context.Context, rows int) error {
 	f := r.f

@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -46,6 +47,18 @@ func (h *Handle) Input(input int) []byte {
 		h.takeRow()
 	}
 	return h.batch.runner.Input(input, h.row)
+}
+
+// Reshape sets the shape of an input of open size for this image, before Input and in batches of one row only. It takes a row
+// as Input does.
+func (h *Handle) Reshape(input int, shape []int64) error {
+	if rows := h.group.rows(); rows != 1 {
+		return fmt.Errorf("batches of %d rows cannot take images of different sizes", rows)
+	}
+	if h.state == handleSlotted {
+		h.takeRow()
+	}
+	return h.batch.runner.Reshape(input, shape)
 }
 
 func (h *Handle) takeRow() {

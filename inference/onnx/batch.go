@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -14,10 +15,17 @@ import (
 
 // BatchSpec describes the tensors of a batch.
 type BatchSpec struct {
-	Rows      int       // rows to allocate; 0: the largest bucket
-	Buckets   []int     // batch sizes that Run accepts; empty: Rows only. If the file fixes the batch size, only that one
-	RowShapes [][]int64 // shape of each input without the batch dimension; nil (all or one): the file's, which must then be fixed
-	Trial     FillTrial // nil: zeros in the first trial run, noise in the others
+	Rows    int   // rows to allocate; 0: the largest bucket
+	Buckets []int // batch sizes that Run accepts; empty: Rows only. If the file fixes the batch size, only that one
+
+	// RowShapes are the shapes of the inputs without the batch dimension; nil (all or one): the file's, which must then be
+	// fixed. One of as many dimensions as in the file has no batch dimension there; the batch is of one row then.
+	RowShapes [][]int64
+
+	// TrialShapes are the RowShapes of a trial run, for inputs whose shape the file leaves open; nil: RowShapes.
+	TrialShapes func(trial int) [][]int64
+
+	Trial FillTrial // nil: zeros in the first trial run, noise in the others
 }
 
 // FillTrial writes one row of an input for one of the Trials trial runs, which determine the shapes that the file leaves
@@ -28,23 +36,25 @@ type FillTrial func(trial, input, row int, memory []byte)
 // at i times the row's size), aligned to 64 bytes, and pinned on CUDA. A batch belongs to one goroutine at a time, but
 // several goroutines may write different rows concurrently. Every byte is initially 0xFF, which reads as NaN in floats.
 type Batch struct {
-	parent  *Session
-	session *ort.DynamicAdvancedSession // nil once closed
-	options *ort.RunOptions             // shared by its runs, which are sequential
-	rows    int
-	buckets []bucket // ascending
-	inputs  []tensor
-	outputs []tensor
-	layouts []rowLayout            // of the outputs
-	views   [][]postprocess.Tensor // by row: what Outputs returns
+	parent    *Session
+	session   *runtimeSession // nil once closed
+	options   *ort.RunOptions // shared by its runs, which are sequential
+	handle    unsafe.Pointer  // of the options
+	rows      int
+	buckets   []bucket // ascending
+	inputs    []tensor
+	outputs   []tensor
+	layouts   []rowLayout            // of the outputs
+	views     [][]postprocess.Tensor // by row: what Outputs returns
+	allocated []unsafe.Pointer       // the outputs that ONNX Runtime allocated in the last run; nil: none
 }
 
 // bucket is one batch size and its native tensors over the first rows of the memory.
 type bucket struct {
 	size    int
 	hasRun  bool // on CUDA
-	inputs  []ort.Value
-	outputs []ort.Value // nil: allocated by ONNX Runtime
+	inputs  []value
+	outputs []value // without a tensor: allocated by ONNX Runtime
 }
 
 // NewBatch allocates a batch. If the file leaves the shape of an output open, trial runs with different inputs determine
@@ -58,6 +68,9 @@ func (s *Session) NewBatch(ctx context.Context, spec BatchSpec) (batch *Batch, e
 	if err != nil {
 		return nil, s.batchError(err)
 	}
+	if last := sizes[len(sizes)-1]; last > 1 && (spec.TrialShapes != nil || s.unbatched(shapes)) {
+		return nil, s.batchError(fmt.Errorf("batches of %d: an input of open size, or without a batch dimension, takes one row", last))
+	}
 	session, err := s.open()
 	if err != nil {
 		return nil, s.batchError(err)
@@ -67,8 +80,11 @@ func (s *Session) NewBatch(ctx context.Context, spec BatchSpec) (batch *Batch, e
 		return nil, s.batchError(errors.Join(err, b.Close()))
 	}
 	liveObjects.Add(1)
+	if b.handle, err = handleOf(b.options, "o"); err != nil {
+		return nil, s.batchError(errors.Join(err, b.Close()))
+	}
 	done := terminateWith(ctx, b.options)
-	if err := done(b.build(sizes, shapes, spec.Trial)); err != nil {
+	if err := done(b.build(sizes, shapes, spec)); err != nil {
 		return nil, s.batchError(errors.Join(err, b.Close()))
 	}
 	return b, nil
@@ -78,7 +94,7 @@ func (s *Session) batchError(err error) error {
 	return fmt.Errorf("batch for %s on %s: %w", s.path, s.device, err)
 }
 
-func (b *Batch) build(sizes []int, shapes [][]int64, fill FillTrial) error {
+func (b *Batch) build(sizes []int, shapes [][]int64, spec BatchSpec) error {
 	for i, info := range b.parent.inputs {
 		t, err := b.allocate(info, shapes[i])
 		if err != nil {
@@ -90,14 +106,14 @@ func (b *Batch) build(sizes []int, shapes [][]int64, fill FillTrial) error {
 		b.buckets = append(b.buckets, bucket{size: size})
 		at := &b.buckets[len(b.buckets)-1]
 		for _, t := range b.inputs {
-			value, err := t.value(size)
+			v, err := t.value(size)
 			if err != nil {
 				return fmt.Errorf("input %q: %w", t.info.Name, err)
 			}
-			at.inputs = append(at.inputs, value)
+			at.inputs = append(at.inputs, v)
 		}
 	}
-	layouts, err := b.parent.outputLayouts(b, fill)
+	layouts, err := b.parent.outputLayouts(b, spec)
 	if err != nil {
 		return err
 	}
@@ -120,13 +136,14 @@ func (b *Batch) buildOutputs() error {
 	for i := range b.buckets {
 		at := &b.buckets[i]
 		for j, t := range b.outputs {
-			value, err := outputValue(t, b.layouts[j], at.size)
+			v, err := outputValue(t, b.layouts[j], at.size)
 			if err != nil {
 				return fmt.Errorf("output %q: %w", t.info.Name, err)
 			}
-			at.outputs = append(at.outputs, value)
+			at.outputs = append(at.outputs, v)
 		}
 	}
+	b.allocated = make([]unsafe.Pointer, len(b.outputs))
 	b.views = make([][]postprocess.Tensor, b.rows)
 	for row := range b.views {
 		b.views[row] = make([]postprocess.Tensor, len(b.outputs))
@@ -140,13 +157,11 @@ func (b *Batch) buildOutputs() error {
 	return nil
 }
 
-func outputValue(t tensor, layout rowLayout, size int) (ort.Value, error) {
+func outputValue(t tensor, layout rowLayout, size int) (value, error) {
 	if t.block == nil {
-		return nil, nil
+		return value{}, nil
 	}
-	if layout.unbatched {
-		return newValue(t.info.DType, t.rowShape, t.block.Bytes())
-	}
+	t.unbatched = layout.unbatched
 	return t.value(size)
 }
 
@@ -162,9 +177,38 @@ func (b *Batch) sizes() []int {
 // Input returns the memory of one row of an input, in native byte order.
 func (b *Batch) Input(input, row int) []byte { return b.inputs[input].row(row) }
 
+// Reshape sets the shape of an input that the file leaves open, without the batch dimension, in a batch of one row. The input's
+// memory grows as needed, and shrinks when much less is; its contents are undefined then.
+func (b *Batch) Reshape(input int, shape []int64) error {
+	if b.rows != 1 {
+		return fmt.Errorf("reshape input %q: the batch has %d rows", b.inputs[input].info.Name, b.rows)
+	}
+	t := b.inputs[input]
+	if slices.Equal(t.rowShape, shape) {
+		return nil
+	}
+	if err := b.reshape(&t, shape); err != nil {
+		return fmt.Errorf("reshape input %q to %v: %w", t.info.Name, shape, err)
+	}
+	v, err := t.value(1)
+	if err != nil {
+		if t.block != b.inputs[input].block {
+			err = errors.Join(err, t.block.Free())
+		}
+		return fmt.Errorf("reshape input %q to %v: %w", t.info.Name, shape, err)
+	}
+	old, oldValue := b.inputs[input], b.buckets[0].inputs[input]
+	b.inputs[input], b.buckets[0].inputs[input] = t, v
+	err = oldValue.destroy()
+	if old.block != t.block {
+		err = errors.Join(err, old.block.Free())
+	}
+	return err
+}
+
 // Outputs returns the outputs of one row, in the session's order. Before the first Run they hold names, dtypes and row
 // shapes; -1 is a size that varies between runs. The slice and the data belong to the batch: the next Run
-// overwrites them, and they are invalid after Close. A row that the last Run did not compute still holds the result of
+// overwrites them, and they are invalid after Close. A row that the last Run did not compute holds nothing, or the result of
 // an earlier run.
 func (b *Batch) Outputs(row int) []postprocess.Tensor { return b.views[row] }
 
@@ -186,7 +230,7 @@ func (b *Batch) RunParallel(ctx context.Context, rows int) error {
 	return b.Run(ctx, rows)
 }
 
-func (b *Batch) run(ctx context.Context, on *ort.DynamicAdvancedSession, rows int) error {
+func (b *Batch) run(ctx context.Context, on *runtimeSession, rows int) error {
 	i := slices.IndexFunc(b.buckets, func(at bucket) bool { return at.size == rows })
 	if i < 0 {
 		return fmt.Errorf("run of %d rows: the batch sizes are %v", rows, b.sizes())
@@ -204,7 +248,7 @@ func (b *Batch) run(ctx context.Context, on *ort.DynamicAdvancedSession, rows in
 
 // call runs one bucket. The first run of a size on CUDA may load more CUDA libraries, which install signal
 // handlers; later runs skip the check.
-func (b *Batch) call(on *ort.DynamicAdvancedSession, at *bucket) (err error) {
+func (b *Batch) call(on *runtimeSession, at *bucket) (err error) {
 	if b.parent.device.Kind != CUDA || at.hasRun {
 		return b.compute(on, at)
 	}
@@ -218,9 +262,12 @@ func (b *Batch) Close() error {
 	if b.session == nil {
 		return nil
 	}
+	b.releaseOutputs()
 	var errs []error
 	for i := range b.buckets {
-		errs = append(errs, destroy(b.buckets[i].inputs), destroy(b.buckets[i].outputs))
+		for _, v := range slices.Concat(b.buckets[i].inputs, b.buckets[i].outputs) {
+			errs = append(errs, v.destroy())
+		}
 	}
 	for _, t := range append(b.inputs, b.outputs...) {
 		if t.block != nil {

@@ -56,12 +56,12 @@ func bind(b *testing.B, s *Session, batch *Batch) *ort.IoBinding {
 	}
 	b.Cleanup(func() { _ = binding.Destroy() })
 	for i, info := range s.inputs {
-		if err := binding.BindInput(info.Name, batch.buckets[0].inputs[i]); err != nil {
+		if err := binding.BindInput(info.Name, batch.buckets[0].inputs[i].tensor); err != nil {
 			b.Fatal(err)
 		}
 	}
 	for i, info := range s.outputs {
-		if err := binding.BindOutput(info.Name, batch.buckets[0].outputs[i]); err != nil {
+		if err := binding.BindOutput(info.Name, batch.buckets[0].outputs[i].tensor); err != nil {
 			b.Fatal(err)
 		}
 	}

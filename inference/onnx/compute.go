@@ -4,15 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	ort "github.com/yalue/onnxruntime_go"
-
-	"fovea/internal/repository"
+	"unsafe"
 )
 
 // compute runs a bucket. An output that was preallocated because all trial runs agreed on its shape may still turn out
 // to have another one. ONNX Runtime then fails the run, and it is repeated with such outputs allocated by ONNX Runtime.
-func (b *Batch) compute(on *ort.DynamicAdvancedSession, at *bucket) error {
+func (b *Batch) compute(on *runtimeSession, at *bucket) error {
 	err := b.runOnce(on, at)
 	if err == nil || IsDeviceLost(err) {
 		return err
@@ -23,7 +20,7 @@ func (b *Batch) compute(on *ort.DynamicAdvancedSession, at *bucket) error {
 	}
 	saved := slices.Clone(at.outputs)
 	for _, i := range inferred {
-		at.outputs[i] = nil
+		at.outputs[i] = value{}
 	}
 	retryErr := b.runOnce(on, at)
 	at.outputs = saved
@@ -34,32 +31,58 @@ func (b *Batch) compute(on *ort.DynamicAdvancedSession, at *bucket) error {
 }
 
 // runOnce runs a bucket and adopts the outputs that ONNX Runtime allocated.
-func (b *Batch) runOnce(on *ort.DynamicAdvancedSession, at *bucket) (err error) {
-	allocated := make([]int, 0, 8)
-	for i := range at.outputs {
-		if at.outputs[i] == nil {
-			allocated = append(allocated, i)
-		}
+func (b *Batch) runOnce(on *runtimeSession, at *bucket) error {
+	b.releaseOutputs()
+	outputs := handles(at.outputs)
+	if err := b.parent.api.Run(on.handle, b.handle, b.parent.names, handles(at.inputs), outputs); err != nil {
+		return b.parent.classify(runError(err))
 	}
-	err = on.RunWithOptions(at.inputs, at.outputs, b.options)
-	if err != nil {
-		err = b.parent.classify(err)
-	}
-	for _, i := range allocated {
-		if !present(at.outputs[i]) { // the run failed
-			at.outputs[i] = nil
+	var errs []error
+	for i, v := range at.outputs {
+		if v.tensor != nil {
 			continue
 		}
-		shape, data, adoptErr := adopt(at.outputs[i])
-		at.outputs[i] = nil
-		if adoptErr == nil {
-			adoptErr = b.setRows(i, at.size, shape, data)
-		}
-		if adoptErr != nil {
-			err = errors.Join(err, fmt.Errorf("output %q: %w", b.outputs[i].info.Name, adoptErr))
+		b.allocated[i] = outputs[i]
+		if err := b.adopt(i, at.size); err != nil {
+			errs = append(errs, fmt.Errorf("output %q: %w", b.outputs[i].info.Name, err))
 		}
 	}
-	return err
+	return errors.Join(errs...)
+}
+
+func handles(values []value) []unsafe.Pointer {
+	list := make([]unsafe.Pointer, len(values))
+	for i, v := range values {
+		list[i] = v.handle
+	}
+	return list
+}
+
+// releaseOutputs releases what ONNX Runtime allocated in the last run.
+func (b *Batch) releaseOutputs() {
+	for i, handle := range b.allocated {
+		if handle == nil {
+			continue
+		}
+		for row := range b.views {
+			b.views[row][i].Data = nil
+		}
+		b.parent.api.Release(handle)
+		b.allocated[i] = nil
+	}
+}
+
+// adopt points the rows of output i at the memory that ONNX Runtime allocated for it.
+func (b *Batch) adopt(i, rows int) error {
+	shape, p, err := b.parent.api.Tensor(b.allocated[i])
+	if err != nil {
+		return err
+	}
+	elements := int64(1)
+	for _, n := range shape {
+		elements *= n
+	}
+	return b.setRows(i, rows, shape, unsafe.Slice((*byte)(p), int(elements)*b.outputs[i].info.DType.Size()))
 }
 
 // setRows points the rows of output i at data, which has the shape of this run.
@@ -85,9 +108,6 @@ func (b *Batch) setRows(i, rows int, shape []int64, data []byte) error {
 // inferredOutputs returns the preallocated outputs whose shape comes from trial runs, not from the file.
 func (b *Batch) inferredOutputs() (list []int) {
 	for i, t := range b.outputs {
-		if t.info.DType == repository.Float16 {
-			continue // the binding cannot return one that ONNX Runtime allocated; the file fixes its shape
-		}
 		declared := t.info.Shape
 		if b.rows > 1 && len(declared) > 0 {
 			declared = declared[1:] // the batch
@@ -109,8 +129,8 @@ func (b *Batch) freeOutputs(outputs []int, rows int) error {
 			b.views[row][i].Data = nil
 		}
 		for j := range b.buckets {
-			errs = append(errs, destroy(b.buckets[j].outputs[i:i+1]))
-			b.buckets[j].outputs[i] = nil
+			errs = append(errs, b.buckets[j].outputs[i].destroy())
+			b.buckets[j].outputs[i] = value{}
 		}
 		errs = append(errs, b.outputs[i].block.Free())
 		b.outputs[i].block = nil

@@ -71,7 +71,7 @@ const cpuFallback = "graph nodes that are assigned to the default CPU EP"
 
 // createCUDA creates a session that runs entirely on the GPU. If parts of the model can only run on the CPU, the session
 // runs them there, unless o refuses that.
-func (s *Session) createCUDA(o Options) (*ort.DynamicAdvancedSession, error) {
+func (s *Session) createCUDA(o Options) (*runtimeSession, error) {
 	session, err := s.tryCUDA(o, true)
 	if err == nil || !strings.Contains(err.Error(), cpuFallback) {
 		return session, err
@@ -84,14 +84,14 @@ func (s *Session) createCUDA(o Options) (*ort.DynamicAdvancedSession, error) {
 }
 
 // tryCUDA creates a session with the CUDA provider; with gpuOnly the GPU must run all of the model.
-func (s *Session) tryCUDA(o Options, gpuOnly bool) (*ort.DynamicAdvancedSession, error) {
+func (s *Session) tryCUDA(o Options, gpuOnly bool) (*runtimeSession, error) {
 	session, err := s.create(o, func(options *ort.SessionOptions) error {
 		return appendCUDA(options, s.device, o.CUDA, gpuOnly)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := confirmCUDA(session, s.device); err != nil {
+	if err := confirmCUDA(session.DynamicAdvancedSession, s.device); err != nil {
 		return nil, errors.Join(err, session.Destroy())
 	}
 	return session, nil

@@ -200,4 +200,4 @@ func libraryFile(given string) (string, error) {
 var liveObjects atomic.Int64 // sessions and tensors
 
 // Live returns the number of native objects that have not been freed: sessions, tensors and blocks of tensor memory.
-func Live() int64 { return liveObjects.Load() + native.Blocks() }
+func Live() int64 { return liveObjects.Load() + native.Blocks() + native.Values() }

@@ -42,13 +42,16 @@ type Session struct {
 	inexact   bool // exactInt8 could not be set
 	partlyCPU bool // on CUDA: parts of the model run on the CPU
 
-	parallel atomic.Pointer[ort.DynamicAdvancedSession] // nil: none
+	api   native.API
+	names *native.Names // of inputs and outputs, for runs
+
+	parallel atomic.Pointer[runtimeSession] // nil: none
 
 	layouts sync.Map // []rowLayout of the outputs, by the row shapes of the inputs
 
 	mu      sync.Mutex
-	session *ort.DynamicAdvancedSession // nil once closed
-	batches int                         // open
+	session *runtimeSession // nil once closed
+	batches int             // open
 }
 
 // NewSession loads the ONNX file at path and its external data files, if any. The error names the file and the problem
@@ -61,6 +64,7 @@ func NewSession(path string, o Options) (*Session, error) {
 	if err := s.load(o); err != nil {
 		return nil, fmt.Errorf("load %s on %s: %w", path, s.device, err)
 	}
+	s.names = native.NewNames(namesOf(s.inputs), namesOf(s.outputs))
 	liveObjects.Add(1)
 	native.Trim() // memory used only while loading: 27 of 83 MB with a classifier of 19 MB
 	return s, nil
@@ -72,6 +76,13 @@ func (s *Session) load(o Options) (err error) {
 	}
 	if s.device.Kind != CPU && s.device.Kind != CUDA {
 		return errors.New("a session needs the device cpu or cuda; see Pick")
+	}
+	lib, _ := openLibrary()
+	if lib == nil {
+		return errNotOpen
+	}
+	if s.api, err = lib.API(); err != nil {
+		return err
 	}
 	file := o.File
 	if file == nil {
@@ -149,7 +160,7 @@ func spinDuringRuns(options *ort.SessionOptions) error {
 }
 
 // create creates an ONNX Runtime session with the options of all sessions and those that extend sets.
-func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ort.DynamicAdvancedSession, error) {
+func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*runtimeSession, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
@@ -170,7 +181,7 @@ func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*or
 		return nil, context.Cause(o.Load)
 	}
 	defer cancelLoad(o.Load, options)()
-	return ort.NewDynamicAdvancedSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
+	return newRuntimeSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
 }
 
 // configure sets the options that all sessions share. Spinning threads would take cores from decoding. Memory patterns
@@ -216,6 +227,7 @@ func (s *Session) Close() error {
 		err = errors.Join(err, parallel.Destroy())
 		liveObjects.Add(-1)
 	}
+	s.names.Free()
 	s.session = nil
 	liveObjects.Add(-1)
 	native.Trim()
@@ -223,7 +235,7 @@ func (s *Session) Close() error {
 }
 
 // open registers a batch and returns the session that runs it.
-func (s *Session) open() (*ort.DynamicAdvancedSession, error) {
+func (s *Session) open() (*runtimeSession, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session == nil {

@@ -27,10 +27,10 @@ func TestSessionReportsDeclaredInputsAndOutputs(t *testing.T) {
 			t.Errorf("output %d is %v, want that of %v", i, out, want[i])
 		}
 	}
-	if s.Device() != (Device{Kind: CPU}) || s.FixedBatch() != 0 {
-		t.Errorf("device %s, fixed batch %d", s.Device(), s.FixedBatch())
+	if s.Device() != (Device{Kind: CPU}) || s.FixedBatch(nil) != 0 {
+		t.Errorf("device %s, fixed batch %d", s.Device(), s.FixedBatch(nil))
 	}
-	if n := load(t, "testdata/fixed4.onnx", Options{}).FixedBatch(); n != 4 {
+	if n := load(t, "testdata/fixed4.onnx", Options{}).FixedBatch(nil); n != 4 {
 		t.Errorf("fixed batch %d, want 4", n)
 	}
 }

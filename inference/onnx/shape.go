@@ -11,7 +11,7 @@ func (s *Session) buckets(spec BatchSpec) ([]int, error) {
 	if len(sizes) == 0 {
 		sizes = []int{spec.Rows}
 	}
-	fixed, err := s.fixedBatch()
+	fixed, err := s.fixedBatch(spec.RowShapes)
 	if err != nil {
 		return nil, err
 	}
@@ -29,19 +29,22 @@ func (s *Session) buckets(spec BatchSpec) ([]int, error) {
 	return sizes, nil
 }
 
-// FixedBatch returns the batch size that the file fixes, 0 if any size is accepted.
-func (s *Session) FixedBatch() int {
-	n, _ := s.fixedBatch() // NewBatch reports the error
+// FixedBatch returns the batch size that the file fixes, 0 if any size is accepted; rowShapes are those of the batch.
+func (s *Session) FixedBatch(rowShapes [][]int64) int {
+	n, _ := s.fixedBatch(rowShapes) // NewBatch reports the error
 	return n
 }
 
-func (s *Session) fixedBatch() (int, error) {
+func (s *Session) fixedBatch(rowShapes [][]int64) (int, error) {
 	fixed := int64(-1)
-	for _, info := range s.inputs {
+	for i, info := range s.inputs {
 		if len(info.Shape) == 0 {
 			return 0, fmt.Errorf("input %q has no batch dimension", info.Name)
 		}
 		n := info.Shape[0]
+		if i < len(rowShapes) && len(rowShapes[i]) == len(info.Shape) {
+			n = 1 // it has no batch dimension
+		}
 		if n < 0 {
 			continue
 		}
@@ -63,13 +66,12 @@ func (s *Session) rowShapes(given [][]int64) ([][]int64, error) {
 	}
 	shapes := make([][]int64, len(s.inputs))
 	for i, info := range s.inputs {
-		declared := info.Shape[1:]
-		shape := declared
+		shape := info.Shape[1:]
 		if given != nil && given[i] != nil {
 			shape = given[i]
 		}
-		if !slices.EqualFunc(shape, declared, func(n, fixed int64) bool { return fixed < 0 || n == fixed }) {
-			return nil, fmt.Errorf("input %q: row shape %v was requested, but the file has %v", info.Name, shape, declared)
+		if err := agrees(info, shape); err != nil {
+			return nil, fmt.Errorf("input %q: %w", info.Name, err)
 		}
 		if slices.Min(append([]int64{1}, shape...)) < 1 {
 			return nil, fmt.Errorf("input %q: a row shape is required, since the file leaves it open (%v)", info.Name, shape)
@@ -77,4 +79,26 @@ func (s *Session) rowShapes(given [][]int64) ([][]int64, error) {
 		shapes[i] = slices.Clone(shape)
 	}
 	return shapes, nil
+}
+
+// agrees returns an error if the shape of a row, or of the whole tensor, is not one that the file allows.
+func agrees(info Info, shape []int64) error {
+	declared := info.Shape[1:]
+	if len(shape) == len(info.Shape) {
+		declared = info.Shape
+	}
+	if !slices.EqualFunc(shape, declared, func(n, fixed int64) bool { return fixed < 0 || n == fixed }) {
+		return fmt.Errorf("row shape %v was requested, but the file has %v", shape, declared)
+	}
+	return nil
+}
+
+// unbatched reports whether a row shape has all dimensions of its input: the file has no batch dimension.
+func (s *Session) unbatched(shapes [][]int64) bool {
+	for i, info := range s.inputs {
+		if len(shapes[i]) == len(info.Shape) {
+			return true
+		}
+	}
+	return false
 }

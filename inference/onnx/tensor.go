@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
+	"slices"
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -15,15 +15,16 @@ import (
 
 // tensor is the memory of one input or output.
 type tensor struct {
-	info     Info
-	rowShape []int64
-	rowBytes int
-	block    *native.Block // nil for an output whose shape varies between runs
+	info      Info
+	rowShape  []int64
+	rowBytes  int
+	unbatched bool          // the shape has no batch dimension: the row is the whole tensor
+	block     *native.Block // at least the rows; nil for an output whose shape varies between runs
 }
 
-// allocate allocates the batch's rows of a tensor.
+// allocate allocates the batch's rows of a tensor. An input of as many dimensions as in the file has no batch dimension.
 func (b *Batch) allocate(info Info, rowShape []int64) (tensor, error) {
-	t := tensor{info: info, rowShape: rowShape}
+	t := tensor{info: info, rowShape: rowShape, unbatched: len(rowShape) == len(info.Shape)}
 	elements, err := count(rowShape)
 	if err != nil {
 		return t, err
@@ -31,6 +32,26 @@ func (b *Batch) allocate(info Info, rowShape []int64) (tensor, error) {
 	t.rowBytes = elements * info.DType.Size()
 	t.block, err = b.parent.memory(t.rowBytes * b.rows)
 	return t, err
+}
+
+// keptBytes is the size of the memory of an input of open size that is kept although less is needed.
+const keptBytes = 16 << 20
+
+// reshape gives a tensor of one row another shape, in the same memory if it is large enough and not much too large.
+func (b *Batch) reshape(t *tensor, shape []int64) error {
+	elements, err := count(shape)
+	if err != nil {
+		return err
+	}
+	if err := agrees(t.info, shape); err != nil {
+		return err
+	}
+	t.rowShape, t.rowBytes = slices.Clone(shape), elements*t.info.DType.Size()
+	if have := len(t.block.Bytes()); have >= t.rowBytes && (have <= keptBytes || have/4 <= t.rowBytes) {
+		return nil
+	}
+	t.block, err = b.parent.memory(t.rowBytes)
+	return err
 }
 
 // memory returns tensor memory for the session's device.
@@ -52,49 +73,41 @@ func (t *tensor) row(i int) []byte {
 }
 
 // value returns a native tensor over the first size rows.
-func (t *tensor) value(size int) (ort.Value, error) {
-	shape := append([]int64{int64(size)}, t.rowShape...)
+func (t *tensor) value(size int) (value, error) {
+	shape := t.rowShape
+	if !t.unbatched {
+		shape = append([]int64{int64(size)}, shape...)
+	}
 	return newValue(t.info.DType, shape, t.block.Bytes()[:size*t.rowBytes])
 }
 
+// value is a native tensor and its *OrtValue; both nil for an output that ONNX Runtime allocates.
+type value struct {
+	tensor ort.Value
+	handle unsafe.Pointer
+}
+
 // newValue creates a native tensor over memory outside Go's heap, which must outlive it.
-func newValue(dtype repository.DType, shape []int64, memory []byte) (ort.Value, error) {
-	value, err := ort.NewCustomDataTensor(shape, memory, elements[dtype])
+func newValue(dtype repository.DType, shape []int64, memory []byte) (value, error) {
+	tensor, err := ort.NewCustomDataTensor(shape, memory, elements[dtype])
 	if err != nil {
-		return nil, err
+		return value{}, err
 	}
 	liveObjects.Add(1)
-	return value, nil
-}
-
-// destroy frees tensors of newValue and skips nil ones.
-func destroy(values []ort.Value) error {
-	var errs []error
-	for _, value := range values {
-		if value != nil {
-			errs = append(errs, value.Destroy())
-			liveObjects.Add(-1)
-		}
+	v := value{tensor: tensor}
+	if v.handle, err = handleOf(tensor.GetInternals(), "ortValue"); err != nil {
+		return value{}, errors.Join(err, v.destroy())
 	}
-	return errors.Join(errs...)
+	return v, nil
 }
 
-// present reports whether the binding returned a tensor: after an error it may be a nil pointer in the interface.
-func present(value ort.Value) bool {
-	return value != nil && !reflect.ValueOf(value).IsNil()
-}
-
-// adopt returns the data of a tensor that ONNX Runtime allocated and destroys the tensor. It copies nothing: the binding
-// returns such a tensor as a copy on Go's heap. (Never float16: the binding counts one byte per element and fails.)
-func adopt(value ort.Value) (shape []int64, data []byte, err error) {
-	defer func() { err = errors.Join(err, value.Destroy()) }()
-	method := reflect.ValueOf(value).MethodByName("GetData") // of ort.Tensor[T], for any T
-	if !method.IsValid() {
-		return nil, nil, fmt.Errorf("element type %T is not supported", value)
+// destroy frees the tensor, if there is one.
+func (v value) destroy() error {
+	if v.tensor == nil {
+		return nil
 	}
-	list := method.Call(nil)[0]
-	size := list.Len() * int(list.Type().Elem().Size())
-	return value.GetShape(), unsafe.Slice((*byte)(list.UnsafePointer()), size), nil
+	liveObjects.Add(-1)
+	return v.tensor.Destroy()
 }
 
 // maxElements bounds a row: no image model needs more, and products of sizes cannot overflow.

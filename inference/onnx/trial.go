@@ -9,10 +9,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+	"unsafe"
 
-	ort "github.com/yalue/onnxruntime_go"
-
-	"fovea/inference/onnx/internal/native"
 	"fovea/inference/onnx/internal/sigaction"
 	"fovea/internal/float16"
 	"fovea/internal/repository"
@@ -34,7 +32,7 @@ const trialTime = 5 * time.Second
 
 // outputLayouts determines the row layouts of the outputs by trial runs: files often leave open shapes that never change,
 // and some declare too little. Batches with the same row shapes share the result.
-func (s *Session) outputLayouts(b *Batch, fill FillTrial) ([]rowLayout, error) {
+func (s *Session) outputLayouts(b *Batch, spec BatchSpec) ([]rowLayout, error) {
 	key := fmt.Sprint(b.rows, b.buckets[0].size)
 	for _, t := range b.inputs {
 		key += fmt.Sprint(t.rowShape)
@@ -42,7 +40,7 @@ func (s *Session) outputLayouts(b *Batch, fill FillTrial) ([]rowLayout, error) {
 	if known, ok := s.layouts.Load(key); ok {
 		return known.([]rowLayout), nil
 	}
-	layouts, err := s.runTrials(b, fill)
+	layouts, err := s.runTrials(b, spec)
 	if err != nil {
 		return nil, fmt.Errorf("trial run: %w", err)
 	}
@@ -58,8 +56,9 @@ type trialRun struct {
 
 // runTrials runs the smallest and the largest bucket with different inputs. One run is enough if the file fixes every
 // shape, and one of each size if it leaves only the batch dimension open. A failed trial is ignored unless all fail.
-func (s *Session) runTrials(b *Batch, fill FillTrial) ([]rowLayout, error) {
-	defer b.resetInputs()
+func (s *Session) runTrials(b *Batch, spec BatchSpec) (layouts []rowLayout, err error) {
+	initial := b.rowShapes()
+	defer func() { err = errors.Join(err, b.reshapeAll(initial)); b.resetInputs() }()
 	small, large := &b.buckets[0], &b.buckets[len(b.buckets)-1]
 	order := [Trials]*bucket{small, large, small, large}
 	var runs []trialRun
@@ -69,7 +68,7 @@ func (s *Session) runTrials(b *Batch, fill FillTrial) ([]rowLayout, error) {
 		if trial >= 2 && time.Since(start) > trialTime || s.shapesKnown(runs, small.size != large.size) {
 			break
 		}
-		shapes, err := b.trial(at, trial, fill)
+		shapes, err := b.trial(at, trial, spec)
 		if err != nil {
 			if IsDeviceLost(err) {
 				return nil, err
@@ -82,10 +81,9 @@ func (s *Session) runTrials(b *Batch, fill FillTrial) ([]rowLayout, error) {
 	if len(runs) == 0 {
 		return nil, failed
 	}
-	layouts := make([]rowLayout, len(s.outputs))
+	layouts = make([]rowLayout, len(s.outputs))
 	for i, info := range s.outputs {
-		var err error
-		if layouts[i], err = layoutOf(runs, i, large.size); err != nil {
+		if layouts[i], err = layoutOf(runs, i, large.size, s.unbatched(initial)); err != nil {
 			return nil, fmt.Errorf("output %q: %w", info.Name, err)
 		}
 	}
@@ -115,10 +113,11 @@ func (s *Session) shapesKnown(runs []trialRun, twoSizes bool) bool {
 	return true
 }
 
-// layoutOf compares the shapes of output i across runs; maxRows is the largest batch size. A size of 0 counts as varying.
-func layoutOf(runs []trialRun, i, maxRows int) (rowLayout, error) {
+// layoutOf compares the shapes of output i across runs; maxRows is the largest batch size. A size of 0 counts as varying. A
+// model whose inputs are unbatched has no batch dimension in its outputs either.
+func layoutOf(runs []trialRun, i, maxRows int, unbatched bool) (rowLayout, error) {
 	first := runs[0].shapes[i]
-	batched := len(first) > 0
+	batched := len(first) > 0 && !unbatched
 	for _, run := range runs {
 		shape := run.shapes[i]
 		if len(shape) != len(first) {
@@ -147,82 +146,65 @@ func layoutOf(runs []trialRun, i, maxRows int) (rowLayout, error) {
 	return layout, nil
 }
 
-// trial fills the inputs of a bucket, runs it, and returns the shapes of the outputs. Without fill, the inputs are zeros
-// in the first trial and noise in the others.
-func (b *Batch) trial(at *bucket, trial int, fill FillTrial) (shapes [][]int64, err error) {
+// trial shapes and fills the inputs of a bucket, runs it, and returns the shapes of the outputs, which ONNX Runtime allocates.
+// Without a function that fills them, the inputs are zeros in the first trial and noise in the others.
+func (b *Batch) trial(at *bucket, trial int, spec BatchSpec) (shapes [][]int64, err error) {
+	if spec.TrialShapes != nil {
+		if err := b.reshapeAll(spec.TrialShapes(trial)); err != nil {
+			return nil, err
+		}
+	}
 	for i := range b.inputs {
 		for row := range at.size {
 			memory := b.Input(i, row)
-			if fill != nil {
-				fill(trial, i, row, memory)
+			if spec.Trial != nil {
+				spec.Trial(trial, i, row, memory)
 				continue
 			}
 			random := rand.New(rand.NewPCG(uint64(trial), uint64(row))) //nolint:gosec // repeatable
 			fillElements(b.inputs[i].info.DType, memory, func() float32 { return min(1, float32(trial)) * random.Float32() })
 		}
 	}
-	outputs, free, err := b.trialOutputs(at.size)
-	defer func() { err = errors.Join(err, free()) }()
-	if err != nil {
-		return nil, err
+	outputs := make([]unsafe.Pointer, len(b.parent.outputs))
+	run := func() {
+		err = b.parent.api.Run(b.session.handle, b.handle, b.parent.names, handles(at.inputs), outputs)
 	}
-	run := func() { err = b.session.RunWithOptions(at.inputs, outputs, b.options) }
 	if b.parent.device.Kind == CUDA {
 		sigaction.Preserve(run)
 	} else {
 		run()
 	}
 	if err != nil {
-		return nil, b.parent.classify(err)
+		return nil, b.parent.classify(runError(err))
 	}
 	for _, output := range outputs {
-		shapes = append(shapes, output.GetShape())
+		shape, _, shapeErr := b.parent.api.Tensor(output)
+		b.parent.api.Release(output)
+		shapes, err = append(shapes, shape), errors.Join(err, shapeErr)
 	}
-	return shapes, nil
+	return shapes, err
 }
 
-// trialOutputs lets ONNX Runtime allocate the outputs, except those of float16, which the binding cannot return: the file
-// must fix their shape. The caller must call free even on error.
-func (b *Batch) trialOutputs(size int) (outputs []ort.Value, free func() error, err error) {
-	outputs = make([]ort.Value, len(b.parent.outputs))
-	var blocks []*native.Block
-	free = func() error {
-		var errs []error
-		for i, output := range outputs {
-			if b.parent.outputs[i].DType == repository.Float16 {
-				errs = append(errs, destroy(outputs[i:i+1]))
-			} else if present(output) {
-				errs = append(errs, output.Destroy())
-			}
-		}
-		for _, block := range blocks {
-			errs = append(errs, block.Free())
-		}
-		return errors.Join(errs...)
+// rowShapes returns the shapes of the inputs.
+func (b *Batch) rowShapes() [][]int64 {
+	shapes := make([][]int64, len(b.inputs))
+	for i, t := range b.inputs {
+		shapes[i] = t.rowShape
 	}
-	for i, info := range b.parent.outputs {
-		if info.DType != repository.Float16 {
+	return shapes
+}
+
+// reshapeAll reshapes the inputs whose shape differs.
+func (b *Batch) reshapeAll(shapes [][]int64) error {
+	for i, shape := range shapes {
+		if slices.Equal(b.inputs[i].rowShape, shape) {
 			continue
 		}
-		shape := slices.Clone(info.Shape)
-		if len(shape) > 0 && shape[0] < 0 {
-			shape[0] = int64(size)
-		}
-		n, err := count(shape)
-		if err != nil || len(shape) == 0 {
-			return outputs, free, fmt.Errorf("output %q is float16 and the file leaves its shape open, %v; "+
-				"it must be fixed except for the batch", info.Name, info.Shape)
-		}
-		block, err := b.parent.memory(n * info.DType.Size())
-		if err != nil {
-			return outputs, free, err
-		}
-		blocks = append(blocks, block)
-		if outputs[i], err = newValue(info.DType, shape, block.Bytes()); err != nil {
-			return outputs, free, fmt.Errorf("output %q: %w", info.Name, err)
+		if err := b.Reshape(i, shape); err != nil {
+			return err
 		}
 	}
-	return outputs, free, nil
+	return nil
 }
 
 // fillElements writes value to each element: scaled to 255 for uint8, and 1 for other integers (a size, an index).

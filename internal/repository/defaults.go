@@ -25,7 +25,7 @@ func (in Input) WithDefaults() Input {
 func (in Input) Validate() error {
 	var errs config.Errors
 	in.check(&errs)
-	if !in.Dynamic() && (in.Width == 0 || in.Height == 0) || in.DType == "" {
+	if (!in.Dynamic() || in.Resize == Letterbox) && (in.Width == 0 || in.Height == 0) || in.DType == "" {
 		errs.Add("input", "width, height and dtype are required")
 	}
 	return errs.Err()

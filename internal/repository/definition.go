@@ -159,7 +159,7 @@ type Input struct {
 	Stride        int       `yaml:"stride"`        // open sizes are padded to multiples of this; 0: fixed size (letterbox), 1 (fit, none)
 	Rounding      string    `yaml:"rounding"`      // of a derived side: floor, round, ceil; default: round for centered letterboxes, else floor
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left
-	Fill          []float64 `yaml:"fill"`          // letterbox: one value 0–255, or one per channel; default 0
+	Fill          []float64 `yaml:"fill"`          // letterbox, stride: one value 0–255, or one per channel; default 0
 	Interpolation string    `yaml:"interpolation"` // default area_linear
 	Decode        string    `yaml:"decode"`        // exact, fast; default: fast with area_…, else exact
 	Color         string    `yaml:"color"`         // rgb, bgr, rgba, bgra, gray; default: by the channels in the ONNX file: gray, rgb, rgba
@@ -221,13 +221,22 @@ type SelfTest struct {
 	MinScore float64 `yaml:"min_score"` // its minimum score
 }
 
-// Source is where the weights come from.
+// Source is where the weights come from. All that is fetched is verified.
 type Source struct {
-	URL     string `yaml:"url"`    // https; without one the weights come from a mirror or are installed by hand
-	SHA256  string `yaml:"sha256"` // lower-case hexadecimal, of model.onnx
-	Size    int64  `yaml:"size"`   // bytes
-	License string `yaml:"license"`
-	Version int    `yaml:"version"` // the version to install as; default 1
+	URL     string       `yaml:"url"`    // package source; without one the weights come from a mirror or are installed by hand
+	SHA256  string       `yaml:"sha256"` // lower-case hexadecimal, of model.onnx
+	Size    int64        `yaml:"size"`   // bytes
+	License string       `yaml:"license"`
+	Version int          `yaml:"version"` // the version to install as; default 1
+	Files   []SourceFile `yaml:"files"`   // external data, and what else belongs next to model.onnx
+}
+
+// SourceFile is a file that is fetched in addition to model.onnx.
+type SourceFile struct {
+	Path   string `yaml:"path"` // in the version's folder
+	URL    string `yaml:"url"`  // as Source.URL
+	SHA256 string `yaml:"sha256"`
+	Size   int64  `yaml:"size"`
 }
 
 // Versions selects the versions that are served.

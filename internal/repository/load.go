@@ -128,7 +128,7 @@ func withoutPath(err error) error {
 
 // Limits of a labels file.
 const (
-	maxLabels     = 100_000
+	MaxLabels     = 100_000
 	maxLabelsFile = 8 << 20
 )
 
@@ -140,8 +140,8 @@ func parseLabels(data []byte) ([]string, error) {
 	if text == "" {
 		return nil, errors.New("there are no labels; want one per line")
 	}
-	if n := strings.Count(text, "\n") + 1; n > maxLabels {
-		return nil, fmt.Errorf("there are %d labels; the limit is %d", n, maxLabels)
+	if n := strings.Count(text, "\n") + 1; n > MaxLabels {
+		return nil, fmt.Errorf("there are %d labels; the limit is %d", n, MaxLabels)
 	}
 	labels := strings.Split(text, "\n")
 	for i, label := range labels {

@@ -69,6 +69,9 @@ var boxColumns = map[string][4]string{
 	BoxXYWH:   {"x1", "y1", "w", "h"},
 }
 
+// BoxColumns returns the names of the columns of a box in a format.
+func BoxColumns(format string) [4]string { return boxColumns[format] }
+
 // Output is how the model's outputs become predictions. Outputs that it does not name are not fetched and may have any type.
 // Those it names are tensors of float32, float16 or float64; boxes and classes may be integers, too.
 type Output struct {
@@ -167,7 +170,7 @@ func (o *Output) fillSuppression(given func(key string) bool) {
 
 func (d *Definition) checkOutput(errs *config.Errors) {
 	o := &d.Output
-	config.Range(errs, "output.class_first", o.ClassFirst, 0, maxLabels)
+	config.Range(errs, "output.class_first", o.ClassFirst, 0, MaxLabels)
 	switch d.Task {
 	case Classification:
 		errs.OneOf("output.decode", o.Decode, DecodeSoftmax, DecodeProbabilities, DecodeSigmoid)
@@ -205,8 +208,8 @@ func (o *Output) checkSuppression(errs *config.Errors) {
 
 func (d *Definition) checkClassThresholds(errs *config.Errors) {
 	list := d.Output.ClassThresholds
-	if len(list) > maxLabels {
-		errs.Add("output.class_thresholds", "there are %d; the limit is %d", len(list), maxLabels)
+	if len(list) > MaxLabels {
+		errs.Add("output.class_thresholds", "there are %d; the limit is %d", len(list), MaxLabels)
 		return
 	}
 	for i, t := range list {

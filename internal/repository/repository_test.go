@@ -123,7 +123,7 @@ func TestLoadRefuses(t *testing.T) {
 		"labels with a gap":               {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\n\nb"}, "line 2 is empty"},
 		"labels that are no text":         {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\n\xff\xfe"}, "line 2 is not valid UTF-8"},
 		"labels with a control character": {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": "a\x1b[0m"}, "line 1 contains the control character U+001B"},
-		"too many labels":                 {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a\n", maxLabels+1)}, "there are 100001 labels; the limit is 100000"},
+		"too many labels":                 {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a\n", MaxLabels+1)}, "there are 100001 labels; the limit is 100000"},
 		"labels too large":                {"m", map[string]string{"m/model.yaml": good + "labels: l", "m/l": strings.Repeat("a", maxLabelsFile+1)}, "is larger than"},
 		"a definition too large":          {"m", map[string]string{"m/model.yaml": strings.Repeat("#", config.MaxFile+1)}, "is larger than"},
 		"labels by a link that leaves":    {"m", map[string]string{"m/model.yaml": good + "labels: link/labels.txt"}, "labels: link/labels.txt: "},

@@ -139,11 +139,13 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"an open height":                     {classifier + "input: {width: 8}", []TensorInfo{open}, onlyY, "input.height: is required"},
 		"a width too large":                  {classifier, []TensorInfo{{"x", Float32, []int64{1, 3, 8, 9000}}}, onlyY, "input.width: model.onnx says 9000, which is out of range (1–8192)"},
 		"an input that is none":              {classifier + "input: {name: z}", onlyCHW, onlyY, `input.name: model.yaml says "z", model.onnx has the inputs "x"`},
-		"two inputs, none named":             {classifier, []TensorInfo{chw, sizes}, onlyY, `input.name: is required: model.onnx has the inputs "x", "size"`},
+		"two images, none named":             {classifier, []TensorInfo{chw, {"z", Uint8, []int64{-1, 8, 9, 3}}, sizes}, onlyY, `input.name: is required: model.onnx has the inputs "x", "z", "size"`},
+		"no image among the inputs":          {classifier, []TensorInfo{sizes, {"z", Int64, chw.Shape}}, onlyY, `input.name: model.onnx has the inputs "size", "z", and none is left for the image`},
+		"an extra that none named":           {classifier, []TensorInfo{chw, sizes}, onlyY, `input.extra: model.onnx has an input "size" that model.yaml does not feed`},
 		"no inputs":                          {classifier, nil, onlyY, "input.name: model.onnx has the inputs (none)"},
 		"an input nothing feeds":             {classifier + "input: {name: x}", []TensorInfo{chw, sizes}, onlyY, `input.extra: model.onnx has an input "size" that model.yaml does not feed`},
 		"an extra that is none":              {classifier + "input: {extra: [{name: q, value: input_size_wh}]}", onlyCHW, onlyY, `input.extra[0].name: model.yaml says "q"`},
-		"an extra of another shape":          {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", Int64, []int64{1, 4}}}, onlyY, `input.extra[0]: model.onnx gives "e" the shape [1,4]; allowed: [N,2]`},
+		"an extra of another shape":          {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", Int64, []int64{1, 4}}}, onlyY, `input.extra[0]: model.onnx gives "e" the shape [1,4]; allowed: [N,2] and [2]`},
 		"an extra of another dtype":          {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", "bool", []int64{1, 2}}}, onlyY, `input.extra[0]: model.onnx gives "e" the dtype bool`},
 		"a batch the file does not do":       {classifier + "batching: {max_size: 8}", []TensorInfo{{"x", Float32, []int64{1, 3, 8, 8}}}, onlyY, "batching.max_size: model.yaml says 8, model.onnx fixes the batch at 1"},
 		"an output that is none":             {"task: classification\noutput: {decode: softmax, name: z}", onlyCHW, onlyY, `output.name: model.yaml says "z", model.onnx has the outputs "y"`},
@@ -171,6 +173,97 @@ func TestResolveReportsAllContradictionsAtOnce(t *testing.T) {
 	for _, want := range []string{"input.width:", "input.dtype:", "output.name:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is\n%v\nwithout %s", err, want)
+		}
+	}
+}
+
+// TestResolveInputsWithoutABatchDimension has the shapes of torchvision's detectors.
+func TestResolveInputsWithoutABatchDimension(t *testing.T) {
+	for name, c := range map[string]struct {
+		text                 string
+		shape                []int64
+		color, layout        string
+		width, height, batch int
+	}{
+		"channels first":                       {"", []int64{3, 8, 9}, "rgb", "nchw", 9, 8, 1},
+		"channels last":                        {"", []int64{8, 9, 3}, "rgb", "nhwc", 9, 8, 1},
+		"four channels":                        {"", []int64{4, 8, 9}, "rgba", "nchw", 9, 8, 1},
+		"open, with a size":                    {"width: 9, height: 8, color: bgr", []int64{3, -1, -1}, "bgr", "nchw", 9, 8, 1},
+		"open, of the image's size":            {"resize: none", []int64{3, -1, -1}, "rgb", "nchw", 0, 0, 1},
+		"all open, declared by its color":      {"resize: none, color: rgb", []int64{-1, -1, -1}, "rgb", "nchw", 0, 0, 1},
+		"all open, declared by its layout":     {"resize: none, color: rgb, layout: nhwc", []int64{-1, -1, -1}, "rgb", "nhwc", 0, 0, 1},
+		"gray without channels, a batch of 3":  {"color: gray", []int64{3, 8, 9}, "gray", "nchw", 9, 8, 3},
+		"gray without channels, an open batch": {"color: gray", []int64{-1, 8, 9}, "gray", "nchw", 9, 8, 0},
+	} {
+		d, err := definition(t, classifier+"input: {"+c.text+"}").Resolve([]TensorInfo{{"x", Float32, c.shape}}, onlyY)
+		in := d.Input
+		if err != nil || in.Color != c.color || in.Layout != c.layout || in.Width != c.width || in.Height != c.height || d.Batching.MaxSize != c.batch {
+			t.Errorf("%s: %+v, max_size %d, %v", name, in, d.Batching.MaxSize, err)
+		}
+	}
+}
+
+func TestResolveOpenSizes(t *testing.T) {
+	open, fixed := []int64{-1, 3, -1, -1}, []int64{-1, 3, 640, 640}
+	for name, c := range map[string]struct {
+		text  string
+		shape []int64
+		want  string // empty: no error
+	}{
+		"a letterbox with a stride":                 {"resize: letterbox, stride: 32, width: 640, height: 384", open, ""},
+		"the image's size":                          {"resize: none", open, ""},
+		"the image's size with limits":              {"resize: none, stride: 32, width: 1024, height: 1024, fill: [114]", open, ""},
+		"an edge":                                   {"resize: fit, shortest_edge: 800, longest_edge: 1333", open, ""},
+		"a letterbox with a stride, without a size": {"resize: letterbox, stride: 32", open, "input.width: is required: model.onnx leaves it open"},
+		"a size that the stride does not divide":    {"resize: letterbox, stride: 32, width: 640, height: 400", open, "input.height: 400 is not a multiple of input.stride, which is 32"},
+		"a letterbox with a stride in a fixed file": {"resize: letterbox, stride: 32", fixed, `input.stride: a letterbox with a stride needs open height and width; model.onnx gives "x" the shape [?,3,640,640]`},
+		"the image's size in a fixed file":          {"resize: none", fixed, `input.resize: none needs open height and width`},
+		"an edge where only the width is open":      {"resize: fit, shortest_edge: 48", []int64{-1, 3, 48, -1}, `input.resize: fit needs open height and width`},
+		"a fill without padding":                    {"resize: none, fill: [114]", open, "input.fill: only applies with resize: letterbox, or fit or none with a stride"},
+		"a stride without open sizes":               {"resize: stretch, stride: 32, width: 64, height: 64", open, "input.stride: only applies with resize: letterbox, fit or none"},
+		"a batch fixed at four":                     {"resize: none", []int64{4, 3, -1, -1}, "input.resize: model.onnx fixes the batch at 4"},
+	} {
+		d, err := parseFile([]byte(classifier+"input: {"+c.text+"}"), "model.yaml")
+		if err == nil {
+			d, err = d.Resolve([]TensorInfo{{"x", Float32, c.shape}}, onlyY)
+		}
+		switch {
+		case c.want == "" && (err != nil || !d.Input.Dynamic() || d.Batching.MaxSize != 1):
+			t.Errorf("%s: %+v, max_size %d, %v", name, d.Input, d.Batching.MaxSize, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	_, err := definition(t, classifier+"input: {resize: none}\nbatching: {max_size: 2}").Resolve([]TensorInfo{{"x", Float32, open}}, onlyY)
+	if err == nil || !strings.Contains(err.Error(), "batching.max_size: model.yaml says 2, with resize: none and an open size batches are of 1") {
+		t.Error(err)
+	}
+}
+
+func TestResolveExtras(t *testing.T) {
+	image := TensorInfo{"image", Float32, []int64{-1, 3, 8, 8}}
+	for name, c := range map[string]struct {
+		value string
+		extra TensorInfo
+		batch int
+		want  string // empty: no error
+	}{
+		"a scale factor":                    {ScaleFactorHW, TensorInfo{"e", Float32, []int64{-1, 2}}, 0, ""},
+		"a scale factor for a batch of one": {ScaleFactorHW, TensorInfo{"e", Float32, []int64{1, 2}}, 1, ""},
+		"a size without a batch dimension":  {InputSizeHW, TensorInfo{"e", Int32, []int64{2}}, 1, ""},
+		"an open one":                       {InputSizeHW, TensorInfo{"e", Int64, []int64{-1, -1}}, 0, ""},
+		"a scale factor of integers":        {ScaleFactorWH, TensorInfo{"e", Int64, []int64{-1, 2}}, 0, "the dtype int64; allowed with scale_factor_wh: float32"},
+		"three dimensions":                  {InputSizeHW, TensorInfo{"e", Int64, []int64{1, 1, 2}}, 0, "the shape [1,1,2]; allowed: [N,2] and [2]"},
+		"four numbers without a batch":      {InputSizeHW, TensorInfo{"e", Int64, []int64{4}}, 0, "the shape [4]; allowed"},
+	} {
+		d := definition(t, classifier)
+		d.Input.Extra = []Extra{{"e", c.value}}
+		d, err := d.Resolve([]TensorInfo{c.extra, image}, onlyY)
+		switch {
+		case c.want == "" && (err != nil || d.Input.Name != "image" || d.Batching.MaxSize != c.batch):
+			t.Errorf("%s: image %q, max_size %d, %v", name, d.Input.Name, d.Batching.MaxSize, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
 }

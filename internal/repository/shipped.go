@@ -43,9 +43,9 @@ func shippedFolder(name string) (fs.FS, error) {
 	return fs.Sub(models.Shipped, name)
 }
 
-// install writes a shipped definition to dir/name unless that has a model.yaml. model.yaml is written last, so that a folder
-// with one is complete.
-func install(dir, name string) error {
+// Install writes a shipped definition to dir/name unless that has a model.yaml. model.yaml is written last, so that a folder
+// with one is complete. The error wraps ErrNotFound if the model is neither there nor shipped.
+func Install(dir, name string) error {
 	folder := filepath.Join(dir, name)
 	if isFile(filepath.Join(folder, definitionFile)) {
 		return nil
@@ -69,6 +69,15 @@ func install(dir, name string) error {
 		}
 	}
 	return copyNew(fsys, definitionFile, folder)
+}
+
+// Known returns nil if a repository has a definition of the model or it is shipped, and otherwise an error that wraps ErrNotFound.
+func Known(dir, name string) error {
+	if isFile(filepath.Join(dir, name, definitionFile)) {
+		return nil
+	}
+	_, err := shippedFolder(name)
+	return err
 }
 
 // copyNew copies a file that the folder lacks.

@@ -73,7 +73,7 @@ func TestShippedHashesAreThoseOfTheFiles(t *testing.T) {
 
 func TestInstallWritesAShippedDefinitionOnce(t *testing.T) {
 	dir := t.TempDir()
-	if err := install(dir, "yolox-nano"); err != nil {
+	if err := Install(dir, "yolox-nano"); err != nil {
 		t.Fatal(err)
 	}
 	entry, err := Open(dir).Load("yolox-nano")
@@ -84,7 +84,7 @@ func TestInstallWritesAShippedDefinitionOnce(t *testing.T) {
 	if err := os.WriteFile(own, []byte(good), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := install(dir, "yolox-nano"); err != nil {
+	if err := Install(dir, "yolox-nano"); err != nil {
 		t.Fatal(err)
 	}
 	if data, _ := os.ReadFile(own); string(data) != good {

@@ -2,7 +2,6 @@ package repository
 
 import (
 	"io/fs"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -105,7 +104,7 @@ func (in *Input) checkEdge(errs *config.Errors) {
 	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundCeil)
 	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize), "resize: letterbox, shortest_edge or fit")
 	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
-	onlyWith(errs, "input.stride", in.Stride != 0 && !in.Dynamic(), "resize: letterbox, fit or none")
+	onlyWith(errs, "input.stride", in.Stride > 0 && !in.Dynamic(), "resize: letterbox, fit or none")
 	if in.Resize != Fit {
 		onlyWith(errs, "input.longest_edge", in.LongestEdge != 0, "resize: fit")
 	}
@@ -131,13 +130,33 @@ func (in *Input) checkEdge(errs *config.Errors) {
 }
 
 func (in *Input) checkLetterbox(errs *config.Errors) {
-	if in.Resize != Letterbox {
-		onlyWith(errs, "input.place", in.Place != "", "resize: letterbox")
-		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox")
+	switch {
+	case in.Resize == Letterbox:
+		errs.OneOf("input.place", in.Place, "center", "top_left")
+		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
+		in.checkMinimalRectangle(errs)
+		return
+	case len(in.Fill) > 0 && in.Dynamic() && in.Stride > 1:
+		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
+	default:
+		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox, or fit or none with a stride")
+	}
+	onlyWith(errs, "input.place", in.Place != "", "resize: letterbox")
+}
+
+// checkMinimalRectangle reports sides of a letterbox that are not multiples of its stride.
+func (in *Input) checkMinimalRectangle(errs *config.Errors) {
+	if in.Stride <= 0 {
 		return
 	}
-	errs.OneOf("input.place", in.Place, "center", "top_left")
-	in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
+	for _, side := range []struct {
+		key    string
+		pixels int
+	}{{"input.width", in.Width}, {"input.height", in.Height}} {
+		if side.pixels%in.Stride != 0 {
+			errs.Add(side.key, "%d is not a multiple of input.stride, which is %d", side.pixels, in.Stride)
+		}
+	}
 }
 
 func (in *Input) checkNumbers(errs *config.Errors) {
@@ -236,22 +255,5 @@ func (v Versions) check(errs *config.Errors) {
 	}
 	if v.All && len(v.Numbers) > 0 {
 		errs.Add("versions", "all and a list of numbers exclude each other")
-	}
-}
-
-func (s Source) check(errs *config.Errors) {
-	config.Range(errs, "source.version", s.Version, 1, maxVersion)
-	config.Range(errs, "source.size", config.Size(s.Size), 0, maxWeights)
-	if s.SHA256 != "" && !sha256Pattern.MatchString(s.SHA256) {
-		errs.Add("source.sha256", "%.80q is not 64 lower-case hexadecimal digits", s.SHA256)
-	}
-	if s.URL == "" {
-		return
-	}
-	if u, err := url.Parse(s.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		errs.Add("source.url", "%q is not an https address without a user name", s.URL)
-	}
-	if s.SHA256 == "" {
-		errs.Add("source.sha256", "is required with source.url")
 	}
 }

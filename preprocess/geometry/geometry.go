@@ -78,65 +78,36 @@ type Resampling struct {
 	Size       image.Point
 	CropOffset image.Point
 	Target     image.Rectangle // in the input
+	Input      image.Point     // size of the input
 	Transform  Transform
 }
 
 // Resample plans the resampling of an image for an input of a resolved definition.
 func Resample(in *repository.Input, img Image) Resampling {
-	r := Resampling{
-		Source: img.bounds(),
-		Size:   TargetSize(in, img.Width, img.Height),
-		Target: image.Rect(0, 0, in.Width, in.Height),
-	}
+	r := Resampling{Source: img.bounds(), Size: TargetSize(in, img.Width, img.Height)}
+	r.Input = InputSize(in, r.Size)
+	r.Target = image.Rectangle{Max: r.Size}
 	switch in.Resize {
 	case repository.Letterbox:
-		var at image.Point
-		if !isTopLeft(in) { // odd padding is split as in Ultralytics' LetterBox, with the smaller half at the top and left
-			at = r.Target.Max.Sub(r.Size).Div(2)
+		if !isTopLeft(in) {
+			// Odd padding is split with the smaller half at the top and left: Ultralytics' LetterBox pads round(d/2 − 0.1)
+			// pixels there, and scale_boxes subtracts as many.
+			r.Target = r.Target.Add(r.Input.Sub(r.Size).Div(2))
 		}
-		r.Target = image.Rectangle{Min: at, Max: at.Add(r.Size)}
 	case repository.ShortestEdge:
+		r.Target.Max = r.Input
 		r.CropOffset = image.Pt(centered(r.Size.X-in.Width), centered(r.Size.Y-in.Height))
 		if r.Size.X*r.Size.Y > maxOversize*in.Width*in.Height {
 			r.cropSource(in, img.Shrink == 1)
 		}
 	}
-	r.Transform = r.transform(in, img)
+	r.Transform = r.transform(img)
 	return r
 }
 
 // maxOversize is by how many times the resized image may exceed the input's pixels before the source is cropped instead.
 // Otherwise a long strip would be resized to millions of pixels to use one square of them.
 const maxOversize = 8
-
-// TargetSize returns the size that a whole image is resized to, in pixels.
-func TargetSize(in *repository.Input, width, height int) image.Point {
-	switch in.Resize {
-	case repository.ShortestEdge:
-		// torchvision's Resize(edge): the longer side is rounded down (torchvision.transforms.functional._compute_resized_output_size)
-		shorter := min(width, height)
-		return image.Pt(in.ShortestEdge*width/shorter, in.ShortestEdge*height/shorter)
-	case repository.Letterbox:
-		return largestWithin(in, width, height)
-	}
-	return image.Pt(in.Width, in.Height)
-}
-
-// largestWithin returns the largest size of the image's aspect ratio within the input. With place: top_left the shorter side is
-// rounded down, as in YOLOX's preproc; else to the nearest, as in Ultralytics' LetterBox. Integers keep the longer side
-// exact.
-func largestWithin(in *repository.Input, width, height int) image.Point {
-	half := 2
-	if isTopLeft(in) {
-		half = math.MaxInt
-	}
-	if width*in.Height >= height*in.Width {
-		return image.Pt(in.Width, max(1, (height*in.Width+width/half)/width))
-	}
-	return image.Pt(max(1, (width*in.Height+height/half)/height), in.Height)
-}
-
-func isTopLeft(in *repository.Input) bool { return in.Place == "top_left" }
 
 // centered returns the offset of torchvision's CenterCrop: half of the difference, rounded half to even
 // (torchvision.transforms.functional.center_crop).
@@ -162,13 +133,13 @@ func span(low, high, offset, length float64, whole bool) (from, to float64) {
 }
 
 // transform combines the decoder's shrink, the source, the resize and the crop.
-func (r *Resampling) transform(in *repository.Input, img Image) Transform {
+func (r *Resampling) transform(img Image) Transform {
 	perX := float64(r.Size.X) / r.Source.Dx()
 	perY := float64(r.Size.Y) / r.Source.Dy()
 	all := img.bounds()
 	return Transform{
 		Width: img.Width, Height: img.Height,
-		InputW: in.Width, InputH: in.Height,
+		InputW: r.Input.X, InputH: r.Input.Y,
 		ScaleX:  perX / float64(img.Shrink),
 		ScaleY:  perY / float64(img.Shrink),
 		OffsetX: float64(r.Target.Min.X-r.CropOffset.X) + (all.MinX-r.Source.MinX)*perX,

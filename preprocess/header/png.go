@@ -31,6 +31,7 @@ type PNGFile struct {
 	Depth, Color    int    // bits of a sample or of a palette index; color type: 0, 2, 3, 4 or 6
 	Interlaced      bool   // by Adam7
 	Palette         []byte // red, green and blue of at most 256 entries; nil without PLTE
+	Transparency    []byte // the alpha of palette entries, or the transparent color in samples of 16 bits; nil without a valid tRNS
 	Chunks          []byte // the file from its first IDAT chunk
 	Truncated       bool   // the file ends without IEND; the decoder finds out whether the rows are complete
 	animated        bool
@@ -50,7 +51,7 @@ func readPNG(data []byte) (Info, error) {
 }
 
 // ParsePNG walks the chunks of a PNG to IEND, and checks the critical ones and their checksums. Ancillary ones are skipped,
-// except for eXIf and acTL. A file that ends within or after its IDAT chunks is accepted, since its rows may be complete.
+// except for eXIf, acTL and tRNS. A file that ends within or after its IDAT chunks is accepted, since its rows may be complete.
 // Errors are *apierror.Error; for a truncated PNG the result still holds the size if that was reached.
 func ParsePNG(data []byte) (PNGFile, error) {
 	var png PNGFile
@@ -94,6 +95,8 @@ func (png *PNGFile) take(c pngChunk, rest []byte) error {
 		png.orientation = orientation(c.body)
 	case "PLTE":
 		return png.palette(c.body)
+	case "tRNS":
+		png.transparency(c.body)
 	case "IDAT":
 		if png.Color == pngIndexed && png.Palette == nil {
 			return corrupt(PNG, "its palette is missing")
@@ -147,6 +150,15 @@ func (png *PNGFile) palette(b []byte) error {
 	}
 	png.Palette = b
 	return nil
+}
+
+// transparency parses tRNS (PNG, third edition, 11.3.1.1). One that does not fit the color type is ignored, as it is
+// ancillary.
+func (png *PNGFile) transparency(b []byte) {
+	fits := map[int]bool{0: len(b) == 2, 2: len(b) == 6, pngIndexed: len(b) <= len(png.Palette)/3}[png.Color]
+	if fits && !png.hasData && len(b) > 0 {
+		png.Transparency = b
+	}
 }
 
 // pngChunk is a chunk: four bytes of length, four of type, the body, four of checksum.

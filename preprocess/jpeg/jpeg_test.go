@@ -101,13 +101,8 @@ func TestDecodeStopsOnCancel(t *testing.T) {
 	const w, h = 96, 72
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for i := range 1000 { // the flag is set by a goroutine, so that a small image may be decoded before
-		err := Decode(ctx, testenv.FormatSample(t, "jpeg_progressive.jpg"), 1, make([]byte, 3*w*h), w, h, 0, w)
-		if errors.Is(err, context.Canceled) {
-			return
-		}
-		if err != nil || i == 999 {
-			t.Fatalf("%v after the end of its context", err)
-		}
+	err := Decode(ctx, testenv.FormatSample(t, "jpeg_progressive.jpg"), 1, make([]byte, 3*w*h), w, h, 0, w)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v after the end of its context", err)
 	}
 }

@@ -5,6 +5,7 @@
 
 #include <zlib.h>
 
+#include "alpha.h"
 #include "filter.h"
 #include "spread.h"
 
@@ -95,13 +96,22 @@ static const struct pass whole[] = {{0, 0, 1, 1}};
 
 static size_t row_bytes(const struct decoder *d, size_t width) { return (width * d->bits + 7) / 8; }
 
+// convert writes the pixels of a row, or their alpha.
+static void convert(struct decoder *d, unsigned char *to, int width) {
+  if (d->image->alpha) {
+    fovea_alpha_row(d->image, d->row, to, width);
+  } else {
+    fovea_spread_row(&d->spread, d->row, to, width);
+  }
+}
+
 // put writes a row of a pass to its pixels in the image.
 static void put(struct decoder *d, unsigned char *to, int width, int dx) {
   if (dx == 1) {
-    fovea_spread_row(&d->spread, d->row, to, width);
+    convert(d, to, width);
     return;
   }
-  fovea_spread_row(&d->spread, d->row, d->line, width);
+  convert(d, d->line, width);
   const unsigned char *from = d->line;
   for (int x = 0; x < width; x++, from += 3, to += 3 * dx) {
     memcpy(to, from, 3);

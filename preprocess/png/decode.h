@@ -8,6 +8,9 @@ struct fovea_png_image {
   int width, height;            // pixels
   int depth, color, interlaced; // bits of a sample or of a palette index; color type; Adam7 or not
   unsigned char palette[768];   // red, green, blue; missing entries are black
+  int alpha;                    // decode alpha instead of colors
+  unsigned char alphas[256];    // of the palette's entries (tRNS)
+  unsigned char transparent[6]; // the transparent color of gray or rgb (tRNS): big-endian samples of 16 bits
 };
 
 enum fovea_png_result {
@@ -28,8 +31,8 @@ struct fovea_png_counts {
 };
 
 // fovea_png_decode decodes the IDAT chunks, the first of which begins at chunks, into height rows of width pixels:
-// blue, green, red, from the top, without gaps. Samples of 16 bits lose their lower eight, and alpha is dropped. No more is
-// inflated than the rows need. Another thread may set *stop to 1 to stop decoding. After an error pixels are undefined.
+// blue, green, red, or three times their alpha, from the top, without gaps. Samples of 16 bits lose their lower eight. No more
+// is inflated than the rows need. Another thread may set *stop to 1 to stop decoding. After an error pixels are undefined.
 enum fovea_png_result fovea_png_decode(const struct fovea_png_image *image, const unsigned char *chunks, size_t size,
                                        unsigned char *pixels, const int *stop, struct fovea_png_counts *counts);
 

@@ -46,20 +46,62 @@ func Decode(ctx context.Context, data, pixels []byte, width, height int) error {
 	return err
 }
 
+// DecodeAlpha works like Decode, and writes each pixel's alpha three times instead of its colors: 255 is opaque. A PNG
+// without an alpha channel or transparent colors (tRNS) is opaque, and pixels stay as they are.
+func DecodeAlpha(ctx context.Context, data, pixels []byte, width, height int) (opaque bool, err error) {
+	file, err := header.ParsePNG(data)
+	if err != nil {
+		return false, err
+	}
+	if file.Color != grayAlpha && file.Color != rgbAlpha && file.Transparency == nil {
+		return true, nil
+	}
+	image := newImage(file)
+	image.alpha = 1
+	_, err = run(ctx, file, image, pixels, width, height)
+	return false, err
+}
+
+// The color types with an alpha channel (PNG, third edition, table 8), and that of palettes.
+const (
+	indexed   = 3
+	grayAlpha = 4
+	rgbAlpha  = 6
+)
+
 func decode(ctx context.Context, data, pixels []byte, width, height int) (work, error) {
 	file, err := header.ParsePNG(data)
 	if err != nil {
 		return work{}, err
 	}
-	if file.Width != width || file.Height != height || len(pixels) != 3*width*height {
-		return work{}, fmt.Errorf("cannot decode a PNG of %d×%d pixels to %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
-	}
-	image := C.struct_fovea_png_image{width: C.int(width), height: C.int(height), depth: C.int(file.Depth), color: C.int(file.Color)}
+	return run(ctx, file, newImage(file), pixels, width, height)
+}
+
+// newImage describes a file to the C code.
+func newImage(file header.PNGFile) C.struct_fovea_png_image {
+	image := C.struct_fovea_png_image{width: C.int(file.Width), height: C.int(file.Height), depth: C.int(file.Depth), color: C.int(file.Color)}
 	if file.Interlaced {
 		image.interlaced = 1
 	}
 	for i, v := range file.Palette {
 		image.palette[i] = C.uchar(v)
+	}
+	for i := range image.alphas {
+		image.alphas[i] = 255 // of entries that tRNS leaves out
+	}
+	for i, v := range file.Transparency {
+		if file.Color == indexed {
+			image.alphas[i] = C.uchar(v)
+		} else {
+			image.transparent[i] = C.uchar(v)
+		}
+	}
+	return image
+}
+
+func run(ctx context.Context, file header.PNGFile, image C.struct_fovea_png_image, pixels []byte, width, height int) (work, error) {
+	if file.Width != width || file.Height != height || len(pixels) != 3*width*height {
+		return work{}, fmt.Errorf("cannot decode a PNG of %d×%d pixels to %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
 	}
 	stopped := stop.On(ctx)
 	defer stopped.Release()

@@ -16,6 +16,9 @@ type Flag struct {
 // On returns the flag of a context. It must be released.
 func On(ctx context.Context) *Flag {
 	ended := new(int32)
+	if ctx.Err() != nil {
+		*ended = 1 // before AfterFunc's goroutine runs
+	}
 	return &Flag{ended, context.AfterFunc(ctx, func() { atomic.StoreInt32(ended, 1) })}
 }
 

@@ -24,6 +24,16 @@ func TestFlagIsSetWhenTheContextEnds(t *testing.T) {
 	}
 }
 
+func TestFlagOfAnEndedContextIsSetAtOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := stop.On(ctx)
+	defer f.Release()
+	if read(f) != 1 {
+		t.Fatal("not set")
+	}
+}
+
 func TestReleasedFlagIsNotSet(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := stop.On(ctx)

@@ -1,6 +1,6 @@
 // Package native makes the C calls that onnxruntime_go does not offer: loading shared libraries by name, reading ONNX
-// Runtime's version, canceling the creation of a session, allocating memory outside Go's heap, and pinned memory through
-// the CUDA runtime. It builds without CUDA headers and libraries.
+// Runtime's version, canceling the creation of a session, runs whose outputs ONNX Runtime allocates, memory outside Go's heap,
+// and pinned memory through the CUDA runtime. It builds without CUDA headers and libraries.
 package native
 
 /*
@@ -32,9 +32,13 @@ static const char *fovea_ort_version(void *lib) {
 #define FOVEA_RELEASE_STATUS 93
 #define FOVEA_SESSION_OPTIONS_SET_LOAD_CANCELLATION_FLAG 293
 
-static void fovea_cancel_load(void *lib, void *options) {
+static void *const *fovea_api(void *lib) {
 	const fovea_api_base *base = fovea_base(lib);
-	void *const *api = base ? base->GetApi(FOVEA_API_VERSION) : NULL;
+	return base ? base->GetApi(FOVEA_API_VERSION) : NULL;
+}
+
+static void fovea_cancel_load(void *lib, void *options) {
+	void *const *api = fovea_api(lib);
 	if (api == NULL)
 		return;
 	void *(*set)(void *, bool) = (void *(*)(void *, bool))api[FOVEA_SESSION_OPTIONS_SET_LOAD_CANCELLATION_FLAG];
@@ -81,6 +85,8 @@ func (l *Library) RuntimeVersion() (string, error) {
 	}
 	return C.GoString(version), nil
 }
+
+func (l *Library) api() *unsafe.Pointer { return C.fovea_api(l.handle) }
 
 // CancelLoad cancels the creation of a session with these options, an *OrtSessionOptions. ONNX Runtime checks for that
 // between graph optimization passes and between weights.

@@ -1,4 +1,4 @@
-package repository
+package fetch
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -55,8 +54,22 @@ func pipedDownload(t *testing.T, handler http.HandlerFunc) *download {
 		transport.CloseIdleConnections()
 		_ = s.Close()
 	})
-	return newDownload(transport, Source{Size: int64(len(weights))}, filepath.Join(t.TempDir(), "part"),
-		&progress{report: func(string, ...any) {}})
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	x := newTransfer(root, transport, func(string, ...any) {})
+	e := entry{url: pipedURL, open: webFile{do: x.client("", "").Do, address: pipedURL}.open}
+	return x.download(e, "w", want{size: int64(len(weights)), sha256: hashOf(weights), says: "the definition"}, 1<<30)
+}
+
+// downloaded compares a part with what was served.
+func downloaded(t *testing.T, d *download) {
+	t.Helper()
+	if got, err := d.root.ReadFile(d.part); err != nil || !bytes.Equal(got, weights) {
+		t.Errorf("%d bytes, error %v; want the %d served", len(got), err, len(weights))
+	}
 }
 
 const pipedURL = "http://weights.test/"
@@ -84,7 +97,7 @@ func TestDownloadRetries(t *testing.T) {
 					serveWeights(w, r)
 				})
 				start := time.Now()
-				err := d.run(t.Context(), pipedURL)
+				err := d.run(t.Context())
 				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 					t.Errorf("error is %v, want %q", err, c.want)
 				}
@@ -109,7 +122,7 @@ func TestDownloadTimesOutWithoutData(t *testing.T) {
 					<-r.Context().Done()
 				})
 				start := time.Now()
-				err := d.try(t.Context(), pipedURL, 0)
+				err := d.try(t.Context(), 0)
 				if err == nil || !strings.Contains(err.Error(), "no data for 30s") {
 					t.Errorf("error is %v", err)
 				}
@@ -131,7 +144,7 @@ func TestDownloadFromASlowServer(t *testing.T) {
 				time.Sleep(idleTimeout - time.Second)
 			}
 		})
-		if err := d.try(t.Context(), pipedURL, 0); err != nil {
+		if err := d.try(t.Context(), 0); err != nil {
 			t.Error(err)
 		}
 	})
@@ -150,15 +163,13 @@ func TestDownloadResumes(t *testing.T) {
 					}
 					http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(weights))
 				}))
-				if err := d.run(t.Context(), pipedURL); err != nil {
+				if err := d.run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				if !slices.Equal(ranges, []string{"", "bytes=100000-"}) || !slices.Equal(conditions, []string{"", want}) {
 					t.Errorf("ranges %q, conditions %q", ranges, conditions)
 				}
-				if got, err := os.ReadFile(d.part); err != nil || !bytes.Equal(got, weights) {
-					t.Errorf("%d bytes, error %v; want the %d served", len(got), err, len(weights))
-				}
+				downloaded(t, d)
 			})
 		})
 	}
@@ -195,15 +206,13 @@ func TestDownloadRecovers(t *testing.T) {
 					c.responses[min(len(ranges), len(c.responses))-1](w, r)
 				})
 				start := time.Now()
-				if err := d.run(t.Context(), pipedURL); err != nil {
+				if err := d.run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				if waited := time.Since(start); waited != c.waited || !slices.Equal(ranges, c.ranges) {
 					t.Errorf("ranges %q in %v, want %q in %v", ranges, waited, c.ranges, c.waited)
 				}
-				if got, err := os.ReadFile(d.part); err != nil || !bytes.Equal(got, weights) {
-					t.Errorf("%d bytes, error %v; want the %d served", len(got), err, len(weights))
-				}
+				downloaded(t, d)
 			})
 		})
 	}
@@ -212,16 +221,14 @@ func TestDownloadRecovers(t *testing.T) {
 func TestDownloadReplacesALongerPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := pipedDownload(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(weights) })
-		d.size = 0 // the definition has none
-		if err := os.WriteFile(d.part, make([]byte, len(weights)+10), 0o644); err != nil {
+		d.want.size = 0 // the definition has none
+		if err := d.root.WriteFile(d.part, make([]byte, len(weights)+10), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.run(t.Context(), pipedURL); err != nil {
+		if err := d.run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := os.ReadFile(d.part); err != nil || !bytes.Equal(got, weights) {
-			t.Errorf("%d bytes, error %v; want the %d served", len(got), err, len(weights))
-		}
+		downloaded(t, d)
 	})
 }
 

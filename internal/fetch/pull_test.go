@@ -1,4 +1,4 @@
-package repository
+package fetch
 
 import (
 	"bytes"
@@ -18,12 +18,49 @@ import (
 	"testing"
 	"time"
 
+	"fovea/internal/repository"
 	"fovea/internal/testenv"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// good is a definition without a source.
+const good = `
+task: classification
+input: {width: 224, height: 224}
+output: {decode: softmax}
+`
+
+// write makes a folder of files; a name with a slash at the end is a folder.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		if err == nil && strings.HasSuffix(name, "/") {
+			err = os.MkdirAll(path, 0o755)
+		} else if err == nil {
+			err = os.WriteFile(path, []byte(content), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func hashOf(data []byte) string {
+	hash := sha256.Sum256(data)
+	return hex.EncodeToString(hash[:])
+}
 
 // weights are the bytes that the tests download.
 var weights = func() []byte {
@@ -38,9 +75,8 @@ var weights = func() []byte {
 // origin makes a repository with one model, m, whose source is address.
 func origin(t *testing.T, address string, content []byte) string {
 	t.Helper()
-	hash := sha256.Sum256(content)
 	return write(t, map[string]string{"m/model.yaml": fmt.Sprintf("%ssource: {url: %q, sha256: %s, size: %d, version: 3}\n",
-		good, address, hex.EncodeToString(hash[:]), len(content))})
+		good, address, hashOf(content), len(content))})
 }
 
 func pulled(t *testing.T, dir string) {
@@ -242,7 +278,7 @@ func TestPullRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "pull m: ") {
 				t.Errorf("error is %v; want %q", err, c.want)
 			}
-			if entry, err := Open(dir).Load("m"); err != nil || len(entry.Versions) != 0 {
+			if entry, err := repository.Open(dir).Load("m"); err != nil || len(entry.Versions) != 0 {
 				t.Errorf("weights appeared: %+v, %v", entry, err)
 			}
 		})
@@ -320,7 +356,7 @@ func TestPullInstallsAShippedDefinition(t *testing.T) {
 	if err == nil {
 		t.Fatal("weights came from an empty mirror")
 	}
-	if entry, err := Open(dir).Load("squeezenet-fp32"); err != nil || len(entry.Definition.Labels) != 1000 {
+	if entry, err := repository.Open(dir).Load("squeezenet-fp32"); err != nil || len(entry.Definition.Labels) != 1000 {
 		t.Errorf("entry %+v, error %v", entry, err)
 	}
 }
@@ -334,13 +370,13 @@ func TestPullShippedModelsFromAMirrorFolder(t *testing.T) {
 	mirror, ok := testenv.SharedModels(t)
 	if !ok {
 		mirror = t.TempDir() // of the default model alone
-		weights := filepath.Join(testenv.Models(t), "efficientnet-lite0", "1", weightsFile)
+		weights := filepath.Join(testenv.Models(t), "efficientnet-lite0", "1", ModelFile)
 		if err := os.Symlink(weights, filepath.Join(mirror, "efficientnet-lite0.onnx")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	dir, pulled := t.TempDir(), 0
-	for _, name := range Shipped() {
+	for _, name := range repository.Shipped() {
 		if !isFile(filepath.Join(mirror, name+".onnx")) {
 			continue
 		}
@@ -348,13 +384,13 @@ func TestPullShippedModelsFromAMirrorFolder(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		entry, err := Open(dir).Load(name)
+		entry, err := repository.Open(dir).Load(name)
 		if err != nil || len(entry.Serve(nil)) != 1 || len(entry.Definition.Labels) == 0 {
 			t.Errorf("%s: entry %+v, error %v", name, entry, err)
 		}
 		pulled++
 	}
-	if names, err := Open(dir).Names(); err != nil || pulled == 0 || len(names) != pulled {
+	if names, err := repository.Open(dir).Names(); err != nil || pulled == 0 || len(names) != pulled {
 		t.Errorf("pulled %d, the repository has %v, error %v", pulled, names, err)
 	}
 }

@@ -1,4 +1,4 @@
-package repository
+package fetch
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"fovea/internal/repository"
 )
 
 func TestPullFromMirrors(t *testing.T) {
@@ -50,7 +52,7 @@ func TestPullExplainsWhatIsMissing(t *testing.T) {
 		})
 	}
 	for _, name := range []string{"none", "../m", ""} {
-		if err := Pull(t.Context(), PullOptions{Dir: t.TempDir(), Name: name}); !errors.Is(err, ErrNotFound) {
+		if err := Pull(t.Context(), PullOptions{Dir: t.TempDir(), Name: name}); !errors.Is(err, repository.ErrNotFound) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

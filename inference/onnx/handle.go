@@ -1,0 +1,46 @@
+package onnx
+
+import (
+	"fmt"
+	"reflect"
+	"unsafe"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// The binding makes sessions, options and tensors. It cannot return outputs of float16 that ONNX Runtime allocates, and copies
+// those of other types to Go's heap, so runs pass the pointers that it keeps to ONNX Runtime's C API (package native).
+
+// runtimeSession is a session of the binding and its *OrtSession.
+type runtimeSession struct {
+	*ort.DynamicAdvancedSession
+	handle unsafe.Pointer
+}
+
+// newRuntimeSession creates a session.
+func newRuntimeSession(path string, inputs, outputs []string, options *ort.SessionOptions) (*runtimeSession, error) {
+	session, err := ort.NewDynamicAdvancedSession(path, inputs, outputs, options)
+	if err != nil {
+		return nil, err
+	}
+	handle, err := handleOf(session, "s", "ortSession")
+	if err != nil {
+		_ = session.Destroy() // always nil
+		return nil, err
+	}
+	return &runtimeSession{session, handle}, nil
+}
+
+// handleOf returns the C pointer in an unexported field of one of the binding's types.
+func handleOf(of any, path ...string) (unsafe.Pointer, error) {
+	v := reflect.ValueOf(of)
+	for _, name := range path {
+		if v = reflect.Indirect(v); v.Kind() == reflect.Struct {
+			v = v.FieldByName(name)
+		}
+	}
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return nil, fmt.Errorf("the ONNX Runtime binding's %T has no %v", of, path)
+	}
+	return v.UnsafePointer(), nil
+}

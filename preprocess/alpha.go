@@ -1,0 +1,97 @@
+package preprocess
+
+import (
+	"context"
+
+	"gocv.io/x/gocv"
+
+	"fovea/internal/repository"
+	"fovea/preprocess/header"
+	"fovea/preprocess/png"
+)
+
+// opaque is the alpha of an image without transparency, and of formats whose alpha is not decoded: WebP and BMP.
+const opaque = 255
+
+// decodeAlpha decodes the alpha of a PNG for an input of four channels. It repeats each value three times, so that alpha is
+// resized by the same code as colors.
+func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info, p *Plan) error {
+	if p.input.Channels() != 4 || info.Format != header.PNG {
+		return nil
+	}
+	w, h := img.storedSize(info)
+	img.alpha = own(gocv.NewMatWithSizes([]int{h, w}, gocv.MatTypeCV8UC3)) // not initialized; discarded after an error
+	pixels, err := img.alpha.DataPtrUint8()
+	if err != nil {
+		return err
+	}
+	opaque, err := png.DecodeAlpha(ctx, data, pixels, w, h)
+	if opaque || err != nil {
+		img.alpha.free()
+	}
+	return err
+}
+
+// alphaPacker packs images into an input of four channels, the last of which is alpha.
+type alphaPacker[T element] struct {
+	*colorPacker[T]
+	alpha     [256]T // what each alpha becomes
+	alphaFill T
+}
+
+func newAlphaPacker[T element](in repository.Input, normalize func(int, float64) T) *alphaPacker[T] {
+	p := &alphaPacker[T]{colorPacker: newColorPacker(in, normalize), alphaFill: normalize(3, perChannel(in.Fill)[3])}
+	for i := range p.alpha {
+		p.alpha[i] = normalize(3, float64(i))
+	}
+	return p
+}
+
+func (p *alphaPacker[T]) pack(f frame, row []byte) {
+	out := elements[T](row)
+	if p.interleaved {
+		p.packInterleaved(f, out)
+		return
+	}
+	area := f.size.X * f.size.Y
+	p.packPlanes(f, out[:3*area])
+	p.packAlpha(f, out[3*area:])
+}
+
+// packAlpha writes the plane of alpha.
+func (p *alphaPacker[T]) packAlpha(f frame, plane []T) {
+	fillAround(plane, f.size.X, f.target, p.alphaFill)
+	for y := f.target.Min.Y; y < f.target.Max.Y; y++ {
+		line := plane[y*f.size.X+f.target.Min.X:][:f.target.Dx()]
+		if f.alpha.pixels == nil {
+			set(line, p.alpha[opaque])
+			continue
+		}
+		from := f.alpha.origin + (y-f.target.Min.Y)*f.alpha.down
+		for x := range line {
+			line[x] = p.alpha[f.alpha.pixels[from]]
+			from += f.alpha.right
+		}
+	}
+}
+
+// packInterleaved writes nhwc: the four channels of a pixel next to each other.
+func (p *alphaPacker[T]) packInterleaved(f frame, out []T) {
+	target, b, g, r := f.target, p.channel[0], p.channel[1], p.channel[2]
+	for y := range f.size.Y {
+		line := out[4*y*f.size.X:][:4*f.size.X]
+		for x := range f.size.X {
+			to := line[4*x : 4*x+4]
+			column, row := x-target.Min.X, y-target.Min.Y
+			if column < 0 || row < 0 || x >= target.Max.X || y >= target.Max.Y {
+				to[0], to[1], to[2], to[3] = p.fill[0], p.fill[1], p.fill[2], p.alphaFill
+				continue
+			}
+			pixel := f.color.pixels[f.color.origin+column*f.color.right+row*f.color.down:][:3]
+			to[b], to[g], to[r], to[3] = p.blue[pixel[0]], p.green[pixel[1]], p.red[pixel[2]], p.alpha[opaque]
+			if f.alpha.pixels != nil {
+				to[3] = p.alpha[f.alpha.pixels[f.alpha.origin+column*f.alpha.right+row*f.alpha.down]]
+			}
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package geometry
+
+import (
+	"image"
+	"math"
+
+	"fovea/internal/repository"
+)
+
+// TargetSize returns the size that a whole image is resized to, in pixels.
+func TargetSize(in *repository.Input, width, height int) image.Point {
+	switch in.Resize {
+	case repository.ShortestEdge:
+		return shortestEdge(in, width, height)
+	case repository.Letterbox:
+		return within(in, width, height)
+	case repository.Fit:
+		return limited(in, fitted(in, width, height))
+	case repository.NoResize:
+		return limited(in, image.Pt(width, height))
+	}
+	return image.Pt(in.Width, in.Height)
+}
+
+// InputSize returns the size of the input for an image that is resized to target: that of the definition or, if that is
+// open (Input.Dynamic), target with each side rounded up to a multiple of the stride. With a letterbox this is the minimal
+// rectangle of Ultralytics' LetterBox with auto=True, which pads by the rest modulo the stride.
+func InputSize(in *repository.Input, target image.Point) image.Point {
+	if !in.Dynamic() {
+		return image.Pt(in.Width, in.Height)
+	}
+	stride := max(in.Stride, 1)
+	return image.Pt((target.X+stride-1)/stride*stride, (target.Y+stride-1)/stride*stride)
+}
+
+// shortestEdge scales the shorter side to ShortestEdge. Rounded down, the longer side is that of torchvision's Resize(edge),
+// int(edge·long/short) (torchvision.transforms.functional._compute_resized_output_size).
+func shortestEdge(in *repository.Input, width, height int) image.Point {
+	edge, shorter := in.ShortestEdge, min(width, height)
+	scaled := func(side int) int {
+		if side == shorter {
+			return edge
+		}
+		return max(edge, rounded(in, float64(edge*side)/float64(shorter)))
+	}
+	return image.Pt(scaled(width), scaled(height))
+}
+
+// within scales both sides by the same factor, so that the image fits within Width×Height. Rounded to the nearest, the result is that of
+// Ultralytics' LetterBox, round(side·r); rounded down, that of YOLOX's preproc, int(side·r). Both multiply by a rounded
+// factor, r = min(Height/height, Width/width), so that even the side that decides it may end up a pixel short with int:
+// 49·(416/49) is 415.99….
+func within(in *repository.Input, width, height int) image.Point {
+	r := min(float64(in.Height)/float64(height), float64(in.Width)/float64(width))
+	return image.Pt(clamp(rounded(in, float64(width)*r), in.Width), clamp(rounded(in, float64(height)*r), in.Height))
+}
+
+// fitted scales the shorter side to ShortestEdge, or to less where the longer one would exceed LongestEdge, as in
+// transformers' get_size_with_aspect_ratio (models/detr/image_processing_detr.py, which rounds the longer side down;
+// models/eomt rounds it to the nearest).
+func fitted(in *repository.Input, width, height int) image.Point {
+	shorter, longer := float64(min(width, height)), float64(max(width, height))
+	edge := float64(in.ShortestEdge)
+	short := in.ShortestEdge
+	if most := float64(in.LongestEdge); most > 0 && longer/shorter*edge > most {
+		edge = most * shorter / longer
+		short = max(1, int(math.RoundToEven(edge)))
+	}
+	if int(shorter) == short {
+		return image.Pt(width, height)
+	}
+	long := max(short, rounded(in, edge*longer/shorter))
+	if width < height {
+		return image.Pt(short, long)
+	}
+	return image.Pt(long, short)
+}
+
+// limited scales a size down to the limits of an input of open size.
+func limited(in *repository.Input, size image.Point) image.Point {
+	w, h, pixels := in.Limits()
+	area := float64(size.X) * float64(size.Y)
+	f := min(float64(w)/float64(size.X), float64(h)/float64(size.Y), math.Sqrt(float64(pixels)/area))
+	if f >= 1 {
+		return size
+	}
+	return image.Pt(clamp(int(float64(size.X)*f), w), clamp(int(float64(size.Y)*f), h))
+}
+
+// rounded rounds a side as the definition says: half to even, as Python's round and OpenCV do.
+func rounded(in *repository.Input, side float64) int {
+	rounding := in.Rounding
+	if rounding == "" && in.Resize == repository.Letterbox && !isTopLeft(in) {
+		rounding = repository.RoundNearest // the default
+	}
+	switch rounding {
+	case repository.RoundNearest:
+		return int(math.RoundToEven(side))
+	case repository.RoundCeil:
+		return int(math.Ceil(side))
+	}
+	return int(side)
+}
+
+func clamp(side, most int) int { return max(1, min(side, most)) }
+
+func isTopLeft(in *repository.Input) bool { return in.Place == "top_left" }

@@ -1,0 +1,140 @@
+package geometry
+
+import (
+	"encoding/csv"
+	"image"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"fovea/internal/repository"
+)
+
+// referenceInputs are the definitions of the kinds in testdata/sizes.csv, without their sizes.
+var referenceInputs = map[string]repository.Input{
+	"letterbox": {Resize: repository.Letterbox, Place: "center", Rounding: repository.RoundNearest},
+	"yolox":     {Resize: repository.Letterbox, Place: "top_left", Rounding: repository.RoundFloor},
+	"detr":      {Resize: repository.Fit, Rounding: repository.RoundFloor},
+	"eomt":      {Resize: repository.Fit, Rounding: repository.RoundNearest},
+	"paddle":    {Resize: repository.Fit, Rounding: repository.RoundNearest},
+	"crop":      {Resize: repository.ShortestEdge, Rounding: repository.RoundFloor},
+}
+
+// TestSizesMatchLibraries compares sizes and padding with those that Python computes as the libraries do.
+func TestSizesMatchLibraries(t *testing.T) {
+	file, err := os.Open("testdata/sizes.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	lines, err := csv.NewReader(file).ReadAll()
+	if err != nil || len(lines) < 1000 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	for _, line := range lines {
+		v := make([]int, len(line))
+		for i, text := range line[1:] {
+			if v[i], err = strconv.Atoi(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in := referenceInputs[line[0]]
+		in.Width, in.Height, in.Stride, in.ShortestEdge, in.LongestEdge = v[0], v[1], v[2], v[3], v[4]
+		img := Image{Width: v[5], Height: v[6], Shrink: 1}
+		size, at, input := image.Pt(v[7], v[8]), image.Pt(v[9], v[10]), image.Pt(v[11], v[12])
+		got := Resample(&in, img)
+		before := got.Target.Min.Sub(got.CropOffset)
+		if TargetSize(&in, img.Width, img.Height) != size || got.Input != input {
+			t.Errorf("%v: resized to %v in %v, want %v in %v", line, TargetSize(&in, img.Width, img.Height), got.Input, size, input)
+		} else if got.Size == size && before != at { // else the source is cropped
+			t.Errorf("%v: is at %v, want %v", line, before, at)
+		}
+	}
+}
+
+func TestRounding(t *testing.T) {
+	letterbox := repository.Input{Width: 100, Height: 100, Resize: repository.Letterbox}
+	edge := repository.Input{Width: 50, Height: 50, Resize: repository.ShortestEdge, ShortestEdge: 50}
+	for what, c := range map[string]struct {
+		in            repository.Input
+		rounding      string
+		width, height int
+		want          image.Point
+	}{
+		"a letterbox rounds 66.67 down":           {letterbox, repository.RoundFloor, 300, 200, image.Pt(100, 66)},
+		"a letterbox rounds 66.67 to the nearest": {letterbox, repository.RoundNearest, 300, 200, image.Pt(100, 67)},
+		"a letterbox rounds 33.33 up":             {letterbox, repository.RoundCeil, 300, 100, image.Pt(100, 34)},
+		"a letterbox rounds 12.5 to even":         {letterbox, repository.RoundNearest, 200, 25, image.Pt(100, 12)},
+		"a letterbox rounds 13.5 to even":         {letterbox, repository.RoundNearest, 200, 27, image.Pt(100, 14)},
+		"rounding up never leaves the input":      {letterbox, repository.RoundCeil, 107, 61, image.Pt(100, 58)},
+		"a shortest edge rounds 66.67 down":       {edge, repository.RoundFloor, 400, 300, image.Pt(66, 50)},
+		"a shortest edge rounds 66.67 up":         {edge, repository.RoundCeil, 400, 300, image.Pt(67, 50)},
+		"a shortest edge rounds 62.5 to even":     {edge, repository.RoundNearest, 40, 50, image.Pt(50, 62)},
+	} {
+		c.in.Rounding = c.rounding
+		if got := TargetSize(&c.in, c.width, c.height); got != c.want {
+			t.Errorf("%s: got %v, want %v", what, got, c.want)
+		}
+	}
+}
+
+func TestOpenSizes(t *testing.T) {
+	own := repository.Input{Resize: repository.NoResize}
+	padded := repository.Input{Resize: repository.NoResize, Stride: 32}
+	limitedTo := repository.Input{Resize: repository.NoResize, Width: 640, Height: 480}
+	wide := repository.Input{Resize: repository.NoResize, Width: 1000, Stride: 32}
+	fit := repository.Input{Resize: repository.Fit, ShortestEdge: 800}
+	for what, c := range map[string]struct {
+		in            repository.Input
+		width, height int
+		target, input image.Point
+	}{
+		"an image keeps its size":                  {own, 333, 77, image.Pt(333, 77), image.Pt(333, 77)},
+		"and is padded to multiples of the stride": {padded, 333, 77, image.Pt(333, 77), image.Pt(352, 96)},
+		"a multiple is not padded":                 {padded, 64, 96, image.Pt(64, 96), image.Pt(64, 96)},
+		"up to the definition's limits":            {limitedTo, 640, 480, image.Pt(640, 480), image.Pt(640, 480)},
+		"then it is scaled down":                   {limitedTo, 1280, 480, image.Pt(640, 240), image.Pt(640, 240)},
+		"by the side that exceeds its limit more":  {limitedTo, 1280, 1920, image.Pt(320, 480), image.Pt(320, 480)},
+		"to a multiple of the stride":              {wide, 1200, 600, image.Pt(992, 496), image.Pt(992, 512)},
+		"without limits to 4 megapixels":           {own, 8000, 6000, image.Pt(2364, 1773), image.Pt(2364, 1773)},
+		"with a longer side of 8192 pixels":        {own, 100000, 10, image.Pt(8192, 1), image.Pt(8192, 1)},
+		"a strip that would grow too long":         {fit, 5000, 5, image.Pt(8192, 8), image.Pt(8192, 8)},
+	} {
+		got := Resample(&c.in, Image{Width: c.width, Height: c.height, Shrink: 1})
+		if got.Size != c.target || got.Input != c.input || got.Target != (image.Rectangle{Max: c.target}) {
+			t.Errorf("%s: %+v", what, got)
+		}
+		if got.Transform.InputW != c.input.X || got.Transform.InputH != c.input.Y {
+			t.Errorf("%s: %+v", what, got.Transform)
+		}
+	}
+}
+
+// TestOpenSizesStayWithinTheirLimits tries random images and definitions.
+func TestOpenSizesStayWithinTheirLimits(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	for range 20000 {
+		in := repository.Input{Resize: []repository.Resize{repository.NoResize, repository.Fit, repository.Letterbox}[random.IntN(3)],
+			Stride: random.IntN(3) * 16, Rounding: []string{repository.RoundFloor, repository.RoundNearest, repository.RoundCeil}[random.IntN(3)],
+			Width: random.IntN(5) * 160, Height: random.IntN(5) * 160}
+		switch in.Resize {
+		case repository.Fit:
+			in.ShortestEdge, in.LongestEdge = 1+random.IntN(1000), random.IntN(2)*1333
+		case repository.Letterbox:
+			in.Width, in.Height, in.Stride = max(in.Width, 160), max(in.Height, 160), max(in.Stride, 16)
+		}
+		img := Image{Width: 1 + random.IntN(1<<random.IntN(15)), Height: 1 + random.IntN(1<<random.IntN(15)), Shrink: 1}
+		got := Resample(&in, img)
+		w, h, pixels := in.Limits()
+		stride := max(in.Stride, 1)
+		switch {
+		case got.Input.X > w || got.Input.Y > h || got.Size.X*got.Size.Y > pixels:
+			t.Fatalf("%+v of %+v exceeds its limits: %+v", in, img, got)
+		case got.Input.X%stride != 0 || got.Input.Y%stride != 0 || got.Input.X-got.Size.X >= stride || got.Input.Y-got.Size.Y >= stride:
+			t.Fatalf("%+v of %+v is not the next multiple of the stride: %+v", in, img, got)
+		case got.Target.Size() != got.Size || !got.Target.In(image.Rectangle{Max: got.Input}):
+			t.Fatalf("%+v of %+v: %+v", in, img, got)
+		}
+	}
+}
