@@ -119,11 +119,12 @@ func label(labels []string, class int) string {
 
 // scratch is the reusable memory of a decoder for one row.
 type scratch struct {
-	floats, more []float32
-	ranking      ranking
-	candidates   []candidate
-	kept         []candidate
-	tops         tops
+	floats, more  []float32
+	rows, columns []float32 // of trial runs
+	ranking       ranking
+	candidates    []candidate
+	kept          []candidate
+	tops          tops
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
