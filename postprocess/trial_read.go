@@ -86,6 +86,30 @@ func (y *yolo) trialRow(s *scratch, outputs []Tensor) (trialRow, error) {
 	return row, nil
 }
 
+func (y *yolov5Raw) trialCheck() TrialCheck {
+	kind := probabilities
+	if y.logits {
+		kind = sigmoidLogits
+	}
+	output := y.grids[0].name
+	return &trialCheck{kind: kind, read: y.trialRow, aspects: []aspect{
+		&boxScoresCheck{def: &y.def, kind: kind, key: "output.activation", output: output, all: true}, &sameCheck{output: output}}}
+}
+
+// trialRow takes all numbers of the grids as scores, as all go through the sigmoid.
+func (y *yolov5Raw) trialRow(s *scratch, outputs []Tensor) (trialRow, error) {
+	row := trialRow{scores: s.more[:0], perBox: 1}
+	for i := range y.grids {
+		values, err := y.grids[i].floatsOf(&s.floats, outputs)
+		if err != nil {
+			return trialRow{}, err
+		}
+		row.scores = append(row.scores, values...)
+	}
+	s.more = row.scores
+	return row, nil
+}
+
 func (r *rows) trialCheck() TrialCheck {
 	format, order := r.rawOrder()
 	def := r.def

@@ -131,7 +131,7 @@ func (e *boxScoresCheck) findings(f *Findings) {
 // logitsHint says what to try if probabilities are logits.
 func (e *boxScoresCheck) logitsHint() string {
 	switch o := e.def.Output; o.Decode {
-	case repository.DecodeYOLO, repository.DecodeYOLOv5:
+	case repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeYOLOv5Raw:
 		return "if they are logits, try output.activation: sigmoid"
 	case repository.DecodeRows:
 		return "check which of output.columns is the score"
