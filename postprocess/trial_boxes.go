@@ -37,6 +37,7 @@ type boxesCheck struct {
 	ordered   int     // boxes whose last two numbers are not below the first two
 	late      int     // boxes that begin in the last quarter of the image
 	negative  int     // boxes with a size below 0, read as a size
+	shorter   int     // side of the input
 }
 
 func newBoxesCheck(def *repository.Definition, key, output string, cells bool) *boxesCheck {
@@ -68,7 +69,8 @@ func (e *boxesCheck) box(box [4]float64, score float32, transform geometry.Trans
 	e.boxes++
 	reach := max(math.Abs(box[0]), math.Abs(box[1]), math.Abs(box[2]), math.Abs(box[3]))
 	e.reach = max(e.reach, reach)
-	if someReach*reach >= float64(min(transform.InputW, transform.InputH)) {
+	e.shorter = min(transform.InputW, transform.InputH)
+	if someReach*reach >= float64(e.shorter) {
 		e.far++
 	}
 	if min(box[2], box[3]) < 0 {
@@ -162,13 +164,19 @@ func (e *boxesCheck) compareReadings(f *Findings) {
 		best = max(best, e.share(r))
 	}
 	sized, many := e.said.format == repository.BoxCXCYWH || e.said.format == repository.BoxXYWH, e.boxes >= someBoxes
+	yolov5, centers := e.def.Output.Decode == repository.DecodeYOLOv5, reading{repository.BoxCXCYWH, e.said.space}
+	corner := e.said.space == repository.SpaceInput && e.reach < float64(e.shorter)/someReach // all lie there
 	switch {
-	case sized && e.cells && 5*e.negative >= e.boxes && e.boxes >= manySizes:
-		f.judge(own <= 0.05, "output.decode: says %s, but %d of %d boxes of output %q have a size below 0 in trial runs, as the log sizes of a raw grid have; "+
-			"try output.decode: yolox", e.def.Output.Decode, e.negative, e.boxes, e.output)
+	case yolov5 && e.boxes >= manySizes && (corner && best < 0.5 || sized && 5*e.negative >= e.boxes):
+		f.judge(corner, "output.decode: says yolov5, but boxes of output %q reach no farther than %.4g and %d of %d have a size below 0 in "+
+			"trial runs, as in a raw grid; try output.decode: yolox", e.output, e.reach, e.negative, e.boxes)
 	case own < 0.6 && best-own >= 0.3:
-		f.judge(own <= 0.05 && best >= 0.9 && many, "%s: read with %s, only %d of %d boxes of output %q are plausible in trial runs; "+
+		otherUnit := own == 0 && best >= 0.5 && (e.said.space == repository.SpaceUnit && 10*e.far >= 9*e.boxes || e.said.space != repository.SpaceUnit && e.reach < minReach)
+		f.judge((own <= 0.05 && best >= 0.9 || otherUnit) && many, "%s: read with %s, only %d of %d boxes of output %q are plausible in trial runs; "+
 			"more are with %s", e.key, e.words(e.said), e.plausibleIn(e.said), e.boxes, e.output, e.atLeast(best-0.05))
+	case e.cells && many && e.said != centers && e.share(centers)-own >= 0.1:
+		f.warn("%s: read with %s, %d of %d boxes of output %q are plausible in trial runs; more are with %s, as detectors of this kind have them",
+			e.key, e.words(e.said), e.plausibleIn(e.said), e.boxes, e.output, e.words(centers))
 	case own < 0.1 && many && 10*e.hits < e.boxes:
 		f.warn("%s: only %d of %d boxes of output %q lie on the image in trial runs, and no other format or "+
 			"box_space is more plausible", e.key, e.hits, e.boxes, e.output)

@@ -64,7 +64,7 @@ func (e *classesCheck) findings(f *Findings) {
 			"a sigmoid, try output.decode: probabilities", decode, output)
 	}
 	if e.values.notFinite > 0 {
-		f.judge(e.values.n == 0, "output.name: output %q had values that are not finite in trial runs; such images get an error", output)
+		notFiniteFindings(f, &e.values, "output.name", output)
 	}
 }
 

@@ -18,7 +18,12 @@ func (s source) floatsOf(buffer *[]float32, outputs []Tensor) (values []float32,
 }
 
 func (c *classifier) trialCheck() TrialCheck {
-	return &trialCheck{aspects: []aspect{&classesCheck{c: c}, &sameCheck{output: c.scores.name}},
+	kind := probabilities
+	if c.softmax || c.sigmoid {
+		kind = sigmoidLogits
+	}
+	return &trialCheck{aspects: []aspect{&classesCheck{c: c},
+		&inputCheck{in: &c.def.Input, kind: kind, logits: kind != probabilities, dense: true}, &sameCheck{output: c.scores.name}},
 		read: func(s *scratch, outputs []Tensor) (trialRow, error) {
 			values, err := c.scores.floatsOf(&s.floats, outputs)
 			return trialRow{scores: values, perBox: len(values)}, err
@@ -27,7 +32,7 @@ func (c *classifier) trialCheck() TrialCheck {
 
 func (y *yolox) trialCheck() TrialCheck {
 	return &trialCheck{aspects: []aspect{
-		&boxScoresCheck{def: &y.def, key: "output.name", output: y.grid.name, all: true}, &gridCheck{y: y}, &sameCheck{output: y.grid.name}},
+		&boxScoresCheck{def: &y.def, key: "output.name", output: y.grid.name, all: true}, &gridCheck{y: y}, &inputCheck{in: &y.def.Input, dense: true}, &sameCheck{output: y.grid.name}},
 		read: func(s *scratch, outputs []Tensor) (trialRow, error) {
 			values, err := y.grid.floatsOf(&s.floats, outputs)
 			if err == nil && len(values) != y.cells*y.width {
@@ -52,7 +57,7 @@ func (y *yolo) trialCheck() TrialCheck {
 	boxes := newBoxesCheck(&y.def, "output.box_format", y.table.name, true)
 	return &trialCheck{kind: kind, read: y.trialRow, aspects: []aspect{
 		&boxScoresCheck{def: &y.def, kind: kind, key: "output.activation", output: y.table.name, all: true},
-		boxes, &directionsCheck{boxesCheck: boxes}, &sameCheck{output: y.table.name}}}
+		boxes, &directionsCheck{boxesCheck: boxes}, &inputCheck{in: &y.def.Input, kind: kind, cells: true}, &sameCheck{output: y.table.name}}}
 }
 
 // trialRow splits the table into boxes, objectness and scores.
@@ -93,7 +98,8 @@ func (y *yolov5Raw) trialCheck() TrialCheck {
 	}
 	output := y.grids[0].name
 	return &trialCheck{kind: kind, read: y.trialRow, aspects: []aspect{
-		&boxScoresCheck{def: &y.def, kind: kind, key: "output.activation", output: output, all: true}, &sameCheck{output: output}}}
+		&boxScoresCheck{def: &y.def, kind: kind, key: "output.activation", output: output, all: true},
+		&inputCheck{in: &y.def.Input, kind: kind, dense: true}, &sameCheck{output: output}}}
 }
 
 // trialRow takes all numbers of the grids as scores, as all go through the sigmoid.
@@ -121,7 +127,7 @@ func (r *rows) trialCheck() TrialCheck {
 	boxes := newBoxesCheck(&def, "output.columns", r.table.name, false)
 	return &trialCheck{aspects: []aspect{
 		&boxScoresCheck{def: &def, key: "output.columns", output: r.table.name, padded: true},
-		&labelsCheck{def: &def, key: key, output: output}, boxes, &directionsCheck{boxesCheck: boxes}, &sameCheck{output: r.table.name}},
+		&labelsCheck{def: &def, key: key, output: output}, boxes, &directionsCheck{boxesCheck: boxes}, &inputCheck{in: &def.Input}, &sameCheck{output: r.table.name}},
 		read: func(s *scratch, outputs []Tensor) (trialRow, error) { return r.trialRow(s, outputs, order) }}
 }
 
@@ -175,7 +181,7 @@ func (d *detr) trialCheck() TrialCheck {
 	boxes := newBoxesCheck(&d.def, "output.boxes", d.boxes.name, true)
 	return &trialCheck{kind: kind, aspects: []aspect{
 		&boxScoresCheck{def: &d.def, kind: kind, key: "output.scores", output: d.logits.name, all: true},
-		boxes, &directionsCheck{boxesCheck: boxes}, &sameCheck{output: d.logits.name}},
+		boxes, &directionsCheck{boxesCheck: boxes}, &inputCheck{in: &d.def.Input, kind: kind, cells: true}, &sameCheck{output: d.logits.name}},
 		read: func(s *scratch, outputs []Tensor) (trialRow, error) {
 			box, logits, err := d.read(s, outputs)
 			return trialRow{boxes: box, scores: logits, perBox: d.width}, err
@@ -186,7 +192,8 @@ func (b *boxes) trialCheck() TrialCheck {
 	boxes := newBoxesCheck(&b.def, "output.boxes", b.boxes.name, false)
 	return &trialCheck{aspects: []aspect{
 		&boxScoresCheck{def: &b.def, key: "output.scores", output: b.scores.name, all: b.perBox > 1},
-		&labelsCheck{def: &b.def, key: "output.classes", output: b.numbers.name}, boxes, &directionsCheck{boxesCheck: boxes}, &sameCheck{output: b.scores.name}},
+		&labelsCheck{def: &b.def, key: "output.classes", output: b.numbers.name}, boxes, &directionsCheck{boxesCheck: boxes},
+		&inputCheck{in: &b.def.Input, dense: b.perBox > 1}, &sameCheck{output: b.scores.name}},
 		read: b.trialRow}
 }
 

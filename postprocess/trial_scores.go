@@ -109,7 +109,7 @@ func areProbabilities(values []float32, tolerance float64) bool {
 
 func (e *boxScoresCheck) findings(f *Findings) {
 	if e.scores.notFinite > 0 {
-		f.judge(e.scores.n == 0, "%s: output %q had values that are not finite in trial runs; such images get an error", e.key, e.output)
+		notFiniteFindings(f, &e.scores, e.key, e.output)
 	}
 	varied := e.scores.n >= manyScores && e.scores.high > e.scores.low
 	switch {
@@ -210,4 +210,13 @@ func (e *labelsCheck) findings(f *Findings) {
 		f.warn("output.class_first: says %d, but output %q had boxes of class %v in trial runs, which are dropped as background; if that "+
 			"is the first label, try output.class_first: %d", first, e.output, e.classes.low+float64(first), int(e.classes.low)+first)
 	}
+}
+
+// notFiniteFindings reports scores that are not finite: an error if no score of any trial run is.
+func notFiniteFindings(f *Findings, s *span, key, output string) {
+	if s.n == 0 {
+		f.fail("%s: output %q contains NaN or infinities only, whatever the image; check the weights, and input.scale, input.mean and input.std", key, output)
+		return
+	}
+	f.warn("%s: output %q had values that are not finite in trial runs; such images get an error", key, output)
 }
