@@ -28,6 +28,7 @@ func modelsCommand() *cobra.Command {
 		modelsSubcommand("list", "List the models of the repository and those that come with Fovea", cobra.NoArgs, listModels),
 		pullCommand(),
 		modelsSubcommand("check NAME…", "Load models, run their self-tests, and print their inputs, outputs and device", cobra.MinimumNArgs(1), checkModels),
+		verifyCommand(),
 	)
 	return c
 }
