@@ -22,6 +22,8 @@ func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		return newYOLO(def, outputs)
 	case repository.DecodeYOLOX:
 		return newYOLOX(def, outputs)
+	case repository.DecodeYOLOv5Raw:
+		return newYOLOv5Raw(def, outputs)
 	case repository.DecodeRows:
 		return newRows(def, outputs)
 	case repository.DecodeDETR:
@@ -124,6 +126,7 @@ type scratch struct {
 	candidates   []candidate
 	kept         []candidate
 	tops         tops
+	row          []float32
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
