@@ -12,6 +12,9 @@ GOLANGCI_VERSION := 2.15.0
 # A tagged commit's version, otherwise the latest one in CHANGELOG.md with -dev.
 VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --exact-match --match='v*' 2>/dev/null)),$(shell sed -n 's/^\#\# \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md | head -n 1)-dev)
 GOLANGCI := $(CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
+# An S3-compatible storage and an OCI registry, which package internal/fetch is tested against.
+VERSITYGW := $(CACHE)/bin/versitygw-1.8.0
+REGISTRY := $(CACHE)/bin/registry-3.1.2
 SCRIPTS := $(shell grep -lE '^\#!.*[/ ](ba)?sh$$' scripts/* .ci/* 2>/dev/null)
 
 # Settings for every Go command: only three modules of OpenCV, and their location; lazy binding, which NVML needs
@@ -26,7 +29,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test race fuzz bench bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers race fuzz bench bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,12 +48,12 @@ serve: build ## serve on 127.0.0.1:8000 (ARGS="--http.address=…" is passed on)
 models: build #+ fetch the weights of the other included models
 	bin/serve models pull --all
 
-test: setup ## vet and test everything
+test: setup test-servers ## vet and test everything
 	go vet ./...
 	python3 -B scripts/efficientnet_lite0_test.py --quiet
 	go test -shuffle=on -timeout=15m ./...
 
-race: setup ## test everything with the race detector
+race: setup test-servers ## test everything with the race detector
 	go test -race -timeout=20m ./...
 
 fuzz: setup ## run every fuzz target for FUZZTIME (30s)
@@ -86,6 +89,16 @@ lint: setup $(GOLANGCI) ## check Go style and imports, wording, links and script
 $(GOLANGCI):
 	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	mv $(CACHE)/bin/new/golangci-lint $@
+
+test-servers: $(VERSITYGW) $(REGISTRY) #+ build the servers that internal/fetch is tested against
+
+$(VERSITYGW):
+	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+	mv $(CACHE)/bin/new/versitygw $@
+
+$(REGISTRY):
+	GOFLAGS= GOBIN=$(CACHE)/bin/new go install github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+	mv $(CACHE)/bin/new/registry $@
 
 release: #+ build programs, images, SBOMs and checksums into dist/, without publishing (docs/release.md)
 	@scripts/release

@@ -41,7 +41,10 @@ func newEngine() *engine {
 			Labels: []string{"tabby", "siamese"}, Device: "cpu", Inputs: info, Outputs: info, MaxBatch: 1, MaxQueue: 256},
 		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed"},
 		{Name: "boxes", Version: "3", State: inference.Ready, Task: repository.Detection, Device: "cpu",
-			Warnings: []string{"output.box_format: may be another"}},
+			Warnings: []string{"output.box_format: may be another"},
+			Inferred: &repository.Inferred{Exporter: "Ultralytics", Origins: []repository.Origin{
+				{Key: "input.scale", Value: "0.00392", From: "usual of Ultralytics exports", Assumed: true},
+				{Key: "output.decode", Value: "yolo", From: "shape of output0"}}}},
 	}}
 }
 

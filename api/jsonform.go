@@ -85,7 +85,33 @@ func (r *jsonReader) parameters() error {
 	for name := range setters {
 		fields[name] = func() error { return r.in.params.set(name, r.number()) }
 	}
+	fields[classesParameter] = r.classes
 	return r.object("parameters", fields)
+}
+
+// classes consumes an array of labels and numbers, or one of these.
+func (r *jsonReader) classes() error {
+	if r.next() != '[' {
+		return r.class()
+	}
+	before := len(r.in.params.values.Classes)
+	if err := r.each(']', r.class); err != nil {
+		return err
+	}
+	if len(r.in.params.values.Classes) == before {
+		return r.in.params.set(classesParameter, "")
+	}
+	return nil
+}
+
+func (r *jsonReader) class() error {
+	switch c := r.next(); {
+	case c == '"':
+		return r.in.params.set(classesParameter, string(r.text()))
+	case c >= '0' && c <= '9':
+		return r.in.params.set(classesParameter, r.number())
+	}
+	return apierror.New(apierror.InvalidParameter, "classes must be an array of labels and numbers of classes")
 }
 
 // image consumes one image in base64: in either alphabet, padded or not and with or without line breaks, as tools write it,

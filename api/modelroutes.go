@@ -12,7 +12,7 @@ import (
 
 // modelList is the body of GET /v1/models.
 type modelList struct {
-	Default string      `json:"default"` // "" when there is none
+	Default string      `json:"default"` // "" with none, or several of which none is configured
 	Models  []modelInfo `json:"models"`
 }
 
@@ -26,7 +26,18 @@ type modelInfo struct {
 	State      string          `json:"state"` // ready if any version is, else that of the last
 	Task       repository.Task `json:"task"`
 	Labels     []string        `json:"labels,omitempty"` // only for one model: there may be thousands
-	Versions   []versionInfo   `json:"versions"`
+	// Definition is file or inferred; "" while no version could be tried.
+	Definition  string        `json:"definition"`
+	Exporter    string        `json:"exporter,omitempty"`
+	Assumptions []assumption  `json:"assumptions"`
+	Versions    []versionInfo `json:"versions"`
+}
+
+// assumption is a value of an inferred definition that nothing in the files says.
+type assumption struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	From  string `json:"from"`
 }
 
 // versionInfo is one version of a model. What is in the ONNX file is known once it has been read.
@@ -85,7 +96,8 @@ func describe(statuses []inference.Status) []modelInfo {
 	list := []modelInfo{}
 	for _, v := range statuses {
 		if n := len(list); n == 0 || list[n-1].Name != v.Name {
-			list = append(list, modelInfo{Name: v.Name, Default: v.Default, Required: v.Required, Unreadable: v.Unreadable})
+			list = append(list, modelInfo{Name: v.Name, Default: v.Default, Required: v.Required, Unreadable: v.Unreadable,
+				Assumptions: []assumption{}})
 		}
 		m := &list[len(list)-1]
 		m.Versions = append(m.Versions, describeVersion(v))
@@ -94,9 +106,22 @@ func describe(statuses []inference.Status) []modelInfo {
 		}
 		if v.Task != "" {
 			m.Task, m.Labels = v.Task, v.Labels
+			m.describeDefinition(v.Inferred)
 		}
 	}
 	return list
+}
+
+// describeDefinition says where the definition comes from; inferred is nil for that of a model.yaml.
+func (m *modelInfo) describeDefinition(inferred *repository.Inferred) {
+	m.Definition, m.Exporter, m.Assumptions = "file", "", []assumption{}
+	if inferred == nil {
+		return
+	}
+	m.Definition, m.Exporter = "inferred", inferred.Exporter
+	for _, o := range inferred.Assumptions() {
+		m.Assumptions = append(m.Assumptions, assumption{o.Key, o.Value, o.From})
+	}
 }
 
 func describeVersion(v inference.Status) versionInfo {

@@ -15,8 +15,8 @@ import (
 const (
 	imageField     = "image"
 	maxPartHeaders = 16
-	maxParameter   = 64 // bytes of a parameter's value in a part
-	maxBoundary    = 70 // characters, RFC 2046
+	maxParameter   = maxClassesText // bytes of a parameter's value in a part
+	maxBoundary    = 70             // characters, RFC 2046
 	allowedFields  = "send images as parts named " + imageField
 )
 
@@ -33,7 +33,8 @@ func multipartFormat(limit int64, boundary string) (bodyFormat, error) {
 	}}, nil
 }
 
-// readParts reads every part. Their number is bounded, since there is a limit of images and each parameter may come once.
+// readParts reads every part. Their number is bounded, since there is a limit of images, each parameter may come once,
+// and classes has a limit.
 func (s *Server) readParts(r *multipart.Reader, b *body, in *submission) error {
 	for {
 		part, err := r.NextRawPart()

@@ -13,28 +13,65 @@ import (
 	"fovea/postprocess"
 )
 
-// params are the parameters of a request, from its query and its body. None may be given twice.
+// params are the parameters of a request, from its query and its body. None may be given twice, except for lists.
 type params struct {
 	values postprocess.Params
 	given  []string
 }
 
-var setters = map[string]func(*postprocess.Params, float64) *apierror.Error{
-	"top_k": func(p *postprocess.Params, v float64) *apierror.Error {
-		if v < 1 || v > repository.MaxTopK || v != float64(int(v)) {
-			return apierror.New(apierror.InvalidParameter, "top_k must be a whole number from 1 to %d", repository.MaxTopK)
-		}
-		p.TopK = int(v)
-		return nil
-	},
-	"score_threshold": func(p *postprocess.Params, v float64) *apierror.Error {
+// setters set a parameter from text: a number as in JSON, or an element of a list.
+var setters = map[string]func(*postprocess.Params, string) *apierror.Error{
+	"top_k": numeric("top_k", func(p *postprocess.Params, v float64) *apierror.Error {
+		return whole("top_k", v, repository.MaxTopK, &p.TopK)
+	}),
+	"score_threshold": numeric("score_threshold", func(p *postprocess.Params, v float64) *apierror.Error {
 		p.Score = &v
 		return unit("score_threshold", v)
-	},
-	"iou_threshold": func(p *postprocess.Params, v float64) *apierror.Error {
+	}),
+	"iou_threshold": numeric("iou_threshold", func(p *postprocess.Params, v float64) *apierror.Error {
 		p.IoU = &v
 		return unit("iou_threshold", v)
+	}),
+	"max_boxes": numeric("max_boxes", func(p *postprocess.Params, v float64) *apierror.Error {
+		return whole("max_boxes", v, postprocess.MaxBoxes, &p.MaxBoxes)
+	}),
+	classesParameter: func(p *postprocess.Params, text string) *apierror.Error {
+		switch {
+		case text == "":
+			return apierror.New(apierror.InvalidParameter, "classes is empty; give labels or numbers of classes")
+		case len(p.Classes) == maxClasses || len(text) > maxClassesText:
+			return apierror.New(apierror.InvalidParameter, "classes is too long; the limit is %d values of %d bytes", maxClasses, maxClassesText)
+		}
+		p.Classes = append(p.Classes, text)
+		return nil
 	},
+}
+
+// classesParameter is the parameter that is a list.
+const classesParameter = "classes"
+
+const (
+	maxClasses     = 1000 // values of classes
+	maxClassesText = 4096 // bytes of one, which may have several classes
+)
+
+// numeric makes a setter of a number.
+func numeric(name string, set func(*postprocess.Params, float64) *apierror.Error) func(*postprocess.Params, string) *apierror.Error {
+	return func(p *postprocess.Params, text string) *apierror.Error {
+		v, err := number(text)
+		if err != nil {
+			return apierror.New(apierror.InvalidParameter, "%s is not a number: %s", name, apierror.Quote(text))
+		}
+		return set(p, v)
+	}
+}
+
+func whole(name string, v float64, limit int, to *int) *apierror.Error {
+	if v >= 1 && v <= float64(limit) && v == float64(int(v)) {
+		*to = int(v)
+		return nil
+	}
+	return apierror.New(apierror.InvalidParameter, "%s must be a whole number from 1 to %d", name, limit)
 }
 
 func unit(name string, v float64) *apierror.Error {
@@ -48,20 +85,16 @@ func parameterNames() string { return names(setters) }
 
 func names[V any](m map[string]V) string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }
 
-// set sets one parameter. text is a number as in JSON.
+// set sets one parameter, or adds to a list.
 func (p *params) set(name, text string) error {
 	setter, ok := setters[name]
 	if !ok {
 		return apierror.New(apierror.InvalidParameter, "unknown parameter %s; allowed: %s", apierror.Quote(name), parameterNames())
 	}
-	if slices.Contains(p.given, name) {
+	if name != classesParameter && slices.Contains(p.given, name) {
 		return apierror.New(apierror.InvalidParameter, "parameter %s is given twice", name)
 	}
-	v, err := number(text)
-	if err != nil {
-		return apierror.New(apierror.InvalidParameter, "%s is not a number: %s", name, apierror.Quote(text))
-	}
-	if err := setter(&p.values, v); err != nil {
+	if err := setter(&p.values, text); err != nil {
 		return err
 	}
 	p.given = append(p.given, name)

@@ -24,7 +24,7 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 	}
 	switch {
 	case model == "" && !named:
-		s.reject(c, rc, apierror.New(apierror.NotReady, "no model is loaded yet"))
+		s.reject(c, rc, s.noDefault())
 		return
 	case named && !s.catalog.has(model):
 		s.reject(c, rc, s.modelNotFound(model))
@@ -47,6 +47,14 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 func (s *Server) reject(c *gin.Context, rc *requestContext, err error) {
 	s.metrics.Rejected(rc.model, string(apierror.From(err).Code))
 	s.fail(c, rc, err)
+}
+
+// noDefault is NotReady unless there are models to choose from.
+func (s *Server) noDefault() error {
+	if names := s.catalog.list(); len(names) > 1 {
+		return inference.ModelRequired(names)
+	}
+	return apierror.New(apierror.NotReady, "no model is loaded yet")
 }
 
 // modelNotFound is NotReady until the first load of models has ended.

@@ -23,7 +23,7 @@ type Engine interface {
 	// Predict makes a prediction for one image. It keeps no reference to its bytes after it has returned.
 	Predict(context.Context, inference.Request) (*inference.Response, error)
 	Models() []inference.Status
-	Default() string // "" if there is none
+	Default() string // of several models: "" if none is configured as the default
 }
 
 // Health reports whether the server is live and ready.

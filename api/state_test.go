@@ -97,8 +97,45 @@ func TestModels(t *testing.T) {
 			t.Errorf("the model lacks %s: %s", part, got.Body)
 		}
 	}
+	if part := `"definition":"file","assumptions":[],`; !strings.Contains(string(got.Body), part) {
+		t.Errorf("the model lacks %s: %s", part, got.Body)
+	}
+	for _, path := range []string{"/v1/models", "/v1/models/boxes"} {
+		got := s.get(path)
+		if part := `"definition":"inferred","exporter":"Ultralytics","assumptions":[{"key":"input.scale","value":"0.00392","from":"usual of Ultralytics exports"}],`; !strings.Contains(string(got.Body), part) {
+			t.Errorf("%s lacks %s: %s", path, part, got.Body)
+		}
+	}
 	if got := s.get("/v1/models/dogs"); got.Status != 404 || got.Code != "model_not_found" {
 		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestRequestWithoutModel(t *testing.T) {
+	both := newEngine().statuses
+	for i := range both {
+		both[i].Default = false
+	}
+	for name, test := range map[string]struct {
+		statuses []inference.Status
+		status   int
+		code     string
+		says     string
+	}{
+		"a default":                    {newEngine().statuses, 200, "", ""},
+		"several models, none default": {both, 400, "model_required", "one of boxes, cats,"},
+		"no models":                    {nil, 503, "not_ready", "no model is loaded yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			s.engine.mu.Lock()
+			s.engine.statuses = test.statuses
+			s.engine.mu.Unlock()
+			got := s.post("/predict", "image/jpeg", "pixels")
+			if got.Status != test.status || string(got.Code) != test.code || !strings.Contains(got.Error, test.says) {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+		})
 	}
 }
 

@@ -17,7 +17,7 @@ type Config struct {
 	Library        string        `yaml:"library" help:"path of libonnxruntime.so; empty: search for it"`
 	Device         string        `yaml:"device" help:"auto, cpu, cuda or cuda:N, for models that name no device"`
 	Models         []ModelConfig `yaml:"models" help:"models to serve, as NAME or NAME:required; empty: all in the repository"`
-	Default        string        `yaml:"default" help:"model used by POST /predict; empty: the first"`
+	Default        string        `yaml:"default" help:"model used by POST /predict; empty: the only one, and an error if there are several"`
 	Workers        int           `yaml:"workers" range:"0..1024" help:"images decoded, and batches run on the CPU, at the same time; 0: cores + 1"`
 	MaxPixels      int64         `yaml:"max_pixels" range:"10000..715827882" help:"maximum pixels of an image; pixels of more than 32 bits count for more"` // gocv counts the bytes of three channels in 32 bits
 	Instances      int           `yaml:"instances" range:"0..256" help:"instances per device, for models that set none; 0: one per core on the CPU, one per GPU"`

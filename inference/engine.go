@@ -93,7 +93,8 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	return e, nil
 }
 
-// Default is the name of the model for requests that name none; empty if there is no model.
+// Default is the name of the model for requests that name none: inference.default, else the only model. It is empty without
+// either.
 func (e *Engine) Default() string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -101,7 +102,7 @@ func (e *Engine) Default() string {
 }
 
 func (e *Engine) defaultName() string {
-	if e.cfg.Default == "" && len(e.order) > 0 {
+	if e.cfg.Default == "" && len(e.order) == 1 {
 		return e.order[0]
 	}
 	return e.cfg.Default
@@ -131,6 +132,8 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	name = cmp.Or(name, e.defaultName())
 	m := e.models[name]
 	switch {
+	case name == "" && len(e.order) > 1:
+		return nil, ModelRequired(slices.Sorted(slices.Values(e.order)))
 	case m == nil && !e.listed, name == "":
 		return nil, apierror.New(apierror.NotReady, "no model is loaded yet")
 	case m == nil:

@@ -38,6 +38,12 @@ func ModelNotFound(name string, available []string) *apierror.Error {
 	return apierror.New(apierror.ModelNotFound, "model %s not found; available: %s", apierror.Quote(name), orNone(available))
 }
 
+// ModelRequired is the API error of a request that names none of several models, of which none is the default.
+func ModelRequired(available []string) *apierror.Error {
+	return apierror.New(apierror.ModelRequired, "there are several models; use /v1/models/{model}/predict with one of %s, or have the "+
+		"server's inference.default set", orNone(available))
+}
+
 // LoadError is a model that could not be brought in line with the repository.
 type LoadError struct {
 	Model    string // empty: folders of the repository that are not models

@@ -15,7 +15,7 @@ import (
 
 // Request is one image for one model.
 type Request struct {
-	Model   string // empty: the default model
+	Model   string // empty: the default, see Engine.Default
 	Version string // a number; empty: the highest that is served
 	Image   []byte // an encoded image; not kept after Predict
 	Decoded func() // unless nil, called once Image is no longer needed; not called when the request fails before

@@ -19,6 +19,8 @@ type Status struct {
 	Default    bool // of the default model
 	Required   bool
 	Task       repository.Task
+	// Inferred is how the definition was derived; nil for that of a model.yaml.
+	Inferred *repository.Inferred
 	Input      repository.Input        // completed from the ONNX file once it is ready
 	Inputs     []repository.TensorInfo // as the ONNX file declares them; nil until it is read
 	Outputs    []repository.TensorInfo
@@ -73,7 +75,7 @@ func (e *Engine) statuses(m *model) (list []Status) {
 func (v *version) status(s Status) Status {
 	state, err := v.current()
 	s.Version, s.State = v.name, state
-	s.Task, s.Labels = v.entry.Definition.Task, v.entry.Definition.Labels
+	s.Task, s.Labels, s.Inferred = v.entry.Definition.Task, v.entry.Definition.Labels, v.entry.Inferred
 	s.Input = v.entry.Definition.Input
 	if err != nil {
 		s.Error = err.Error()

@@ -239,8 +239,47 @@ func TestRequiredModelsAreNamedWithTheirCause(t *testing.T) {
 	if failures != 3 {
 		t.Errorf("%d failures in %+v, want those of all three that do not answer", failures, e.Models())
 	}
-	if got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); first(got) != "red" {
+	if got, err := e.Predict(t.Context(), Request{Model: "good", Image: plain(t, red, 8, 8)}); first(got) != "red" {
 		t.Errorf("the good model got %q, %v", first(got), err)
+	}
+}
+
+func TestRequestWithoutModel(t *testing.T) {
+	for name, test := range map[string]struct {
+		models  []string
+		def     string
+		model   string // that answers
+		code    apierror.Code
+		message string
+	}{
+		"the only model":                {models: []string{"b"}, model: "b"},
+		"the default of several":        {models: []string{"a", "b"}, def: "b", model: "b"},
+		"several models and no default": {models: []string{"b", "a"}, code: apierror.ModelRequired, message: "one of a, b,"},
+		"no models":                     {code: apierror.NotReady, message: "no model is loaded yet"},
+		"a broken model counts as well": {models: []string{"a", "broken"}, code: apierror.ModelRequired, message: "one of a, broken,"},
+		"a default that is not there":   {models: []string{"a"}, def: "c", code: apierror.NotReady, message: `"c" is not ready`},
+		"a default that fails its load": {models: []string{"a", "broken"}, def: "broken", code: apierror.NotReady, message: `"broken" is not ready`},
+		"the only model fails its load": {models: []string{"broken"}, code: apierror.NotReady, message: `"broken" is not ready`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t)
+			for _, m := range test.models {
+				onnx := "colors"
+				if m == "broken" {
+					onnx = "colors-nan"
+				}
+				r.define(m, colors).add(m, 1, onnx)
+			}
+			e := r.engine(func(c *Config) { c.Default = test.def })
+			_ = e.Sync(t.Context()) // some fail
+			got, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)})
+			switch {
+			case test.model != "" && (err != nil || got.Model != test.model || e.Default() != test.model):
+				t.Errorf("got %+v, %v; the default is %q", got, err, e.Default())
+			case test.model == "" && (apierror.From(err).Code != test.code || !strings.Contains(err.Error(), test.message)):
+				t.Errorf("got %v; want %s: %s", err, test.code, test.message)
+			}
+		})
 	}
 }
 

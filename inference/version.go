@@ -109,6 +109,9 @@ func (v *version) setState(to State, err error) time.Duration {
 func (v *version) logLoad(duration time.Duration, err error) {
 	log := v.shared.log.With("model", v.model, "version", v.name, "after", duration.Round(time.Millisecond))
 	switch {
+	case err == nil && v.entry.Inferred != nil:
+		log.Info("model loaded", "device", v.device, "definition", "inferred", "exporter", v.entry.Inferred.Exporter,
+			"assumptions", len(v.entry.Inferred.Assumptions()))
 	case err == nil:
 		log.Info("model loaded", "device", v.device)
 	case errors.Is(err, errClosed), errors.Is(err, errUnlisted):

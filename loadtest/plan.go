@@ -92,6 +92,9 @@ func (p *Plan) queryFovea(ctx context.Context) error {
 			}
 		}
 	}
+	if p.target.Model == "" && len(names) > 1 {
+		return fmt.Errorf("model: the server has several models and no default; name one of %s", strings.Join(names, ", "))
+	}
 	if !slices.Contains(names, p.target.Model) {
 		return fmt.Errorf("model: the server has no model %q; available: %s", p.target.Model, strings.Join(names, ", "))
 	}

@@ -129,16 +129,24 @@ func (p *Params) detection(l limits, labels []string, classes int) (limits, erro
 	return l, p.overlap(&l)
 }
 
-// only restricts the limits to classes, given by label or number.
+// only restricts the limits to classes, given by label or number; a text that is neither is a list of these, separated by
+// commas, so that labels may contain commas.
 func (l *limits) only(wanted, labels []string, classes int) error {
 	all := *l
 	l.byClass, l.others = nil, never
 	for _, text := range wanted {
-		class, ok := classNumber(labels, classes, text)
-		if !ok {
-			return apierror.New(apierror.InvalidParameter, "classes: %s is not a class of the model; allowed: %s", apierror.Quote(text), allowedClasses(labels, classes))
+		if class, ok := classNumber(labels, classes, text); ok {
+			l.setClass(class, all.of(class), never)
+			continue
 		}
-		l.setClass(class, all.of(class), never)
+		for part := range strings.SplitSeq(text, ",") {
+			class, ok := classNumber(labels, classes, strings.TrimSpace(part))
+			if !ok {
+				return apierror.New(apierror.InvalidParameter, "classes: %s is not a class of the model; allowed: %s",
+					apierror.Quote(strings.TrimSpace(part)), allowedClasses(labels, classes))
+			}
+			l.setClass(class, all.of(class), never)
+		}
 	}
 	l.lowest()
 	return nil

@@ -9,6 +9,7 @@ type Code string
 const (
 	Malformed         Code = "malformed"          // the request is not what its content type says
 	InvalidParameter  Code = "invalid_parameter"  // a parameter is unknown or out of range
+	ModelRequired     Code = "model_required"     // the request names no model, and there are several and no default
 	ModelNotFound     Code = "model_not_found"    // no such model or version
 	NotFound          Code = "not_found"          // no such route
 	MethodNotAllowed  Code = "method_not_allowed" // Allow lists the methods of the route
@@ -60,6 +61,7 @@ type properties struct {
 var codes = map[Code]properties{
 	Malformed:         {status: http.StatusBadRequest, image: true},
 	InvalidParameter:  {status: http.StatusBadRequest},
+	ModelRequired:     {status: http.StatusBadRequest},
 	ModelNotFound:     {status: http.StatusNotFound},
 	NotFound:          {status: http.StatusNotFound},
 	MethodNotAllowed:  {status: http.StatusMethodNotAllowed},

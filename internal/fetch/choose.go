@@ -2,10 +2,12 @@ package fetch
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fovea/internal/source"
@@ -27,7 +29,7 @@ func (s *opened) model(src Source) (entry, error) {
 	for _, e := range s.entries {
 		switch {
 		case !below(e.name, s.folder):
-		case strings.EqualFold(path.Ext(e.name), ".onnx"):
+		case isModel(e.name):
 			models = append(models, e)
 		default:
 			others = append(others, e)
@@ -42,13 +44,18 @@ func (s *opened) model(src Source) (entry, error) {
 	case 1:
 		return models[0], nil
 	case 0:
+		if len(others) == 0 && s.folder != "" {
+			return entry{}, &final{fmt.Errorf("it has no %s; it has %s", s.folder, shown(s.entries, entryName))}
+		}
 		if len(others) == 0 {
-			return entry{}, &final{fmt.Errorf("%s has no files", cmp.Or(s.folder, "it"))}
+			return entry{}, &final{errors.New("it has no files")}
 		}
 		return entry{}, &final{fmt.Errorf("%s has no .onnx file; export the model to ONNX. It has %s", cmp.Or(s.folder, "it"), shown(others, entryName))}
 	}
 	return entry{}, &final{fmt.Errorf("it has %d ONNX files; name one of them: %s", len(models), shown(models, func(e entry) string { return e.choice(src) }))}
 }
+
+func isModel(name string) bool { return strings.EqualFold(path.Ext(name), ".onnx") }
 
 func entryName(e entry) string { return e.name }
 
@@ -61,12 +68,19 @@ func (e entry) choice(src Source) string {
 	return src.Display()
 }
 
+// shown lists entries, ONNX files first.
 func shown(entries []entry, text func(entry) string) string {
+	entries = slices.Clone(entries)
+	slices.SortFunc(entries, func(a, b entry) int {
+		if x, y := isModel(a.name), isModel(b.name); x != y {
+			return strings.Compare(strconv.FormatBool(y), strconv.FormatBool(x))
+		}
+		return strings.Compare(a.name, b.name)
+	})
 	names := make([]string, len(entries))
 	for i, e := range entries {
 		names[i] = text(e)
 	}
-	slices.Sort(names)
 	if more := len(names) - maxShown; more > 0 {
 		names = append(names[:maxShown], fmt.Sprintf("and %d more", more))
 	}

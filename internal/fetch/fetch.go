@@ -98,6 +98,7 @@ func get(ctx context.Context, src Source, o Options) (*Result, error) {
 	}
 	defer root.Close()
 	t := newTransfer(root, o.Transport, reporter(o.Progress, ""))
+	defer t.close()
 	s, err := t.openSource(ctx, src)
 	if err != nil {
 		return nil, err
@@ -130,7 +131,7 @@ func (g *getter) all(ctx context.Context, src Source) error {
 		return err
 	}
 	for _, name := range companions {
-		e, ok := g.opened.find(name, path.Dir(model.name), g.opened.folder)
+		e, ok := g.opened.find(name, path.Dir(model.name), g.opened.folder, "")
 		if !ok || slices.ContainsFunc(g.result.Files, func(f File) bool { return f.Path == name }) {
 			continue
 		}
@@ -183,6 +184,9 @@ func (g *getter) one(ctx context.Context, e entry, local string, limit int64) er
 			return fmt.Errorf("%s: %w", e.name, err)
 		}
 	}
+	if local == ModelFile && e.revision != "" {
+		g.result.Revision = e.revision
+	}
 	w := want{sha256: g.expect[local], size: e.size, says: "the source"}
 	if w.sha256 != "" && e.sha256 != "" && w.sha256 != e.sha256 {
 		return fmt.Errorf("%s has the SHA-256 %s in the source; want %s", e.name, e.sha256, w.sha256)
@@ -212,11 +216,12 @@ func (g *getter) install() error {
 // opened is a source at a revision.
 type opened struct {
 	revision string
-	folder   string  // in which the model is looked for, and files that describe it
+	folder   string  // in which the model is looked for
 	entries  []entry // what the source has
 	exact    *entry  // the file that the source names; nil: it names a repository or folder
 	// sibling returns a file that may exist in a source that cannot be listed. Nil: the entries are all there is.
 	sibling func(name string) entry
+	expand  func(context.Context) error // finds further entries, by a download; nil: there are none
 	closers []func()
 }
 
@@ -233,8 +238,10 @@ type entry struct {
 	size   int64  // 0: unknown
 	sha256 string // as the source says; empty: unknown
 	tag    string // a strong validator, if it is known in advance
-	open   opener
-	pin    func(context.Context) (entry, error) // completes the entry, which costs a request; nil: it is complete
+	// revision is what the file is pinned to, if the source as a whole has no revision.
+	revision string
+	open     opener
+	pin      func(context.Context) (entry, error) // completes the entry, which costs a request; nil: it is complete
 }
 
 // opener opens a file of a source at an offset. tag is the content's from earlier: if the file has another now, the offset is 0 or
@@ -257,6 +264,10 @@ func (t *transfer) openSource(ctx context.Context, src Source) (s *opened, err e
 			s, err = t.openWeb(src)
 		case source.HuggingFace:
 			s, err = t.openHub(ctx, src)
+		case source.S3:
+			s, err = t.openS3(ctx, src)
+		case source.OCI:
+			s, err = t.openOCI(ctx, src)
 		case source.Local:
 			s, err = openLocal(src)
 		default:
@@ -264,5 +275,10 @@ func (t *transfer) openSource(ctx context.Context, src Source) (s *opened, err e
 		}
 		return err
 	})
+	if err == nil && s.expand != nil {
+		if err = s.expand(ctx); err != nil {
+			s.close()
+		}
+	}
 	return s, err
 }

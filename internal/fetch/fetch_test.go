@@ -3,8 +3,11 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +18,7 @@ import (
 	"time"
 
 	"fovea/internal/onnxwriter"
+	"fovea/internal/repository"
 )
 
 // addModel is a small model whose weights are in files of external data at the locations given.
@@ -58,6 +62,15 @@ func parsed(t *testing.T, text string) Source {
 		t.Fatal(err)
 	}
 	return src
+}
+
+func encoded(t *testing.T, value any) string {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 // got checks that a folder has exactly these files and that the result describes them.
@@ -129,6 +142,28 @@ func TestGetFromThisMachine(t *testing.T) {
 				t.Errorf("a local path is recorded: %+v", r.Files[0])
 			}
 		})
+	}
+}
+
+// TestGetFromTheCacheOfHuggingFace has a folder whose files are links, as huggingface_hub keeps them.
+func TestGetFromTheCacheOfHuggingFace(t *testing.T) {
+	model := string(addModel())
+	dir := write(t, files{"models--o--r/blobs/1234": model, "models--o--r/snapshots/abc/config.json": "{}", "secret": "x"})
+	snapshot := filepath.Join(dir, "models--o--r", "snapshots", "abc")
+	if err := os.Symlink("../../blobs/1234", filepath.Join(snapshot, "model.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	r, err := Get(t.Context(), parsed(t, snapshot), Options{Dir: to})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got(t, to, r, files{"model.onnx": model, "config.json": "{}"})
+	if err := os.Symlink("../../../secret", filepath.Join(snapshot, "labels.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Get(t.Context(), parsed(t, snapshot), Options{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "labels.txt is a link to") {
+		t.Errorf("error is %v", err)
 	}
 }
 
@@ -294,4 +329,56 @@ type writer func(line string)
 func (w writer) Write(b []byte) (int, error) {
 	w(string(b))
 	return len(b), nil
+}
+
+// TestAddressesThatGrantAccessAreNotShown has a server that redirects to addresses with a secret in them, which fail in several ways.
+func TestAddressesThatGrantAccessAreNotShown(t *testing.T) {
+	var s *httptest.Server
+	s = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Referer() != "" {
+			t.Errorf("the referer is %s", r.Referer())
+		}
+		switch r.URL.Path {
+		case "/forbidden":
+			w.WriteHeader(http.StatusForbidden)
+		case "/closed":
+			panic(http.ErrAbortHandler)
+		case "/plain":
+			http.Redirect(w, r, "http://other.example/x?sig=SECRET", http.StatusFound)
+		default:
+			http.Redirect(w, r, s.URL+"/"+r.URL.Query().Get("to")+"?sig=SECRET", http.StatusFound)
+		}
+	}))
+	defer s.Close()
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	for _, to := range []string{"forbidden", "closed", "plain", "again"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var said bytes.Buffer
+		progress := io.MultiWriter(&said, writer(func(line string) {
+			if strings.Contains(line, "retrying in 2s") {
+				cancel()
+			}
+		}))
+		_, err := Get(ctx, parsed(t, s.URL+"/m.onnx?to="+to+"&token=SECRET"), Options{Dir: t.TempDir(), Transport: s.Client().Transport, Progress: progress})
+		cancel()
+		if err == nil || strings.Contains(err.Error()+said.String(), "SECRET") {
+			t.Errorf("%s: error %v, progress %q", to, err, said.String())
+		}
+	}
+}
+
+func TestGetRefusesLargeFiles(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(int64(repository.MaxFetched)+1))
+		w.WriteHeader(http.StatusOK)
+	}))
+	defer s.Close()
+	_, err := Get(t.Context(), parsed(t, s.URL+"/m.onnx"), Options{Dir: t.TempDir(), Transport: s.Client().Transport})
+	if err == nil || !strings.Contains(err.Error(), "it has 17179869185 bytes; the limit is 17179869184") {
+		t.Errorf("error is %v", err)
+	}
+	dir := write(t, files{"model.onnx": string(addModel()), "config.json": strings.Repeat(" ", maxCompanion+1)})
+	if _, err := Get(t.Context(), parsed(t, dir), Options{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "config.json: it has 8388609 bytes; the limit is 8388608") {
+		t.Errorf("error is %v", err)
+	}
 }

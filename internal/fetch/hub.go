@@ -42,6 +42,9 @@ func (t *transfer) openHub(ctx context.Context, src Source) (*opened, error) {
 	if token != "" && base.Scheme != "https" && !source.IsLoopback(base.Host) {
 		return nil, &final{errors.New("HF_TOKEN is not sent without encryption; HF_ENDPOINT must begin with https://")}
 	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, &final{errors.New("HF_TOKEN contains a character that tokens do not have, such as a line break")}
+	}
 	h.token, h.client = token != "", t.client(originOf(base), token)
 	if t.single && src.IsCommit() && src.Path != "" {
 		e := h.entry(src)

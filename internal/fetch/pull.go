@@ -92,6 +92,7 @@ func (o PullOptions) weights(ctx context.Context, s repository.Source, folder st
 	}
 	defer root.Close()
 	t := newTransfer(root, o.Transport, reporter(o.Progress, o.Name+": "))
+	defer t.close()
 	t.single = true
 	missing, err := t.missing(files)
 	if err != nil {

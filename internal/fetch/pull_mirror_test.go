@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,6 +33,34 @@ func TestPullFromMirrors(t *testing.T) {
 			}
 			pulled(t, dir)
 		})
+	}
+}
+
+// TestPullOfExternalData installs model.onnx last: without all its files the version must not appear.
+func TestPullOfExternalData(t *testing.T) {
+	definition := good + "source:\n  sha256: " + hashOf(weights) + "\n  version: 3\n  files:\n  - {path: data/w.bin, sha256: " + hashOf([]byte("w")) + "}\n"
+	dir := write(t, map[string]string{"m/model.yaml": definition})
+	mirror := write(t, map[string]string{"m.onnx": string(weights), "m/data/w.bin": "x"})
+	model := filepath.Join(dir, "m", "3", "model.onnx")
+	if err := pull(t, dir, nil, PullOptions{Mirror: mirror}); err == nil || !strings.Contains(err.Error(), "data/w.bin: its SHA-256 is") || isFile(model) {
+		t.Errorf("error is %v, model.onnx is there: %v", err, isFile(model))
+	}
+	if err := os.WriteFile(filepath.Join(mirror, "m", "data", "w.bin"), []byte("w"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := pull(t, dir, nil, PullOptions{Mirror: mirror}); err != nil {
+		t.Fatal(err)
+	}
+	pulled(t, dir)
+	data := filepath.Join(dir, "m", "3", "data", "w.bin")
+	if content, err := os.ReadFile(data); err != nil || string(content) != "w" {
+		t.Errorf("external data is %q, %v", content, err)
+	}
+	if err := os.WriteFile(data, []byte("changed"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := pull(t, dir, nil, PullOptions{Mirror: mirror}); err == nil || !strings.Contains(err.Error(), "w.bin exists but does not match") {
+		t.Errorf("error is %v", err)
 	}
 }
 

@@ -25,14 +25,17 @@ type transfer struct {
 	report    func(format string, args ...any)
 	single    bool            // of a source only the file that it names is needed
 	left      int64           // bytes that may still be fetched
+	close     func()          // closes idle connections
 	complete  map[string]bool // files that are in the folder already and match
 }
 
 func newTransfer(root *os.Root, transport http.RoundTripper, report func(string, ...any)) *transfer {
+	t := &transfer{root: root, transport: transport, report: report, left: repository.MaxFetched, complete: map[string]bool{}, close: func() {}}
 	if transport == nil {
-		transport = newTransport()
+		own := newTransport()
+		t.transport, t.close = own, own.CloseIdleConnections
 	}
-	return &transfer{root: root, transport: transport, report: report, left: repository.MaxFetched, complete: map[string]bool{}}
+	return t
 }
 
 // want is what is known of a file before it is fetched.

@@ -26,6 +26,7 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout: 15 * time.Second,
 		ForceAttemptHTTP2:   true,
 		DisableCompression:  true,
+		IdleConnTimeout:     idleTimeout,
 	}
 }
 

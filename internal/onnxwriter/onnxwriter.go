@@ -41,7 +41,7 @@ type Model struct {
 	Inputs  []Value
 	Outputs []Value
 
-	Producer string            // empty: fovea
+	Producer string
 	Metadata map[string]string // metadata_props
 }
 
@@ -86,6 +86,11 @@ func (m *Model) Output(name string, t Type, dims ...any) {
 // SequenceOutput adds an output that is a sequence of tensors.
 func (m *Model) SequenceOutput(name string, t Type) {
 	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(4, nested(1, Value{Type: t}.tensor()))})
+}
+
+// OptionalOutput adds an output that is an optional tensor.
+func (m *Model) OptionalOutput(name string, t Type) {
+	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(9, nested(1, Value{Type: t}.tensor()))})
 }
 
 // MapsOutput adds an output that is a sequence of maps from int64 to float32, such as ZipMap's.

@@ -27,12 +27,6 @@ func parse(data []byte, file string) (Definition, *config.Report) {
 	return d, report
 }
 
-// Parse parses a model.yaml, sets defaults and validates it, without the files that it names. file is its name in errors.
-func Parse(data []byte, file string) (Definition, error) {
-	d, report := parse(data, file)
-	return d, report.Err()
-}
-
 // load reads the definition in a model's folder and the files that it names. fsys decides which links are followed; where is
 // the prefix of paths in errors.
 func load(fsys fs.FS, name, where string) (Definition, error) {
@@ -162,3 +156,12 @@ func parseLabels(data []byte) ([]string, error) {
 	}
 	return labels, nil
 }
+
+// ParseDefinition parses a model.yaml without its labels, sets defaults and validates it. file is its name in errors.
+func ParseDefinition(data []byte, file string) (Definition, error) {
+	d, report := parse(data, file)
+	return d, report.Err()
+}
+
+// ParseLabels parses a labels file, one label per line, from class 0 on.
+func ParseLabels(data []byte) ([]string, error) { return parseLabels(data) }

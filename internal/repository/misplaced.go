@@ -32,9 +32,12 @@ func looksLikeWeights(name string) bool {
 }
 
 // Misplaced lists files that look like models but are in the wrong place: weights or a definition directly in the repository,
-// a folder with weights and no model.yaml, and version folders without model.onnx next to others with one. For models without
+// a folder with weights that are not served for lack of a model.yaml, and version folders without model.onnx next to others with one. For models without
 // any version see Entry.Misplaced. Unreadable folders are skipped.
 func (r *Repository) Misplaced() []error {
+	if r.dir == "" {
+		return nil
+	}
 	entries := newScan(r.dir).list("")
 	found := r.misplacedAtRoot(entries)
 	for _, entry := range entries {
@@ -47,6 +50,9 @@ func (r *Repository) Misplaced() []error {
 
 // MisplacedModel lists misplaced files that may be the model of that name.
 func (r *Repository) MisplacedModel(name string) []error {
+	if r.dir == "" || r.addedPlace(name) != nil {
+		return nil
+	}
 	return append(r.misplacedIn(name), r.misplacedAtRoot(newScan(r.dir).list(""))...)
 }
 
@@ -59,8 +65,11 @@ func (r *Repository) misplacedAtRoot(entries []fs.DirEntry) (found []error) {
 	for _, entry := range entries {
 		path := filepath.Join(r.dir, entry.Name())
 		if looksLikeWeights(entry.Name()) && !isFolder(path) && len(found) < maxFound {
-			found = append(found, fmt.Errorf("%s is directly in the repository; want %s and %s",
-				path, filepath.Join(r.dir, "NAME", "1", weightsFile), filepath.Join(r.dir, "NAME", definitionFile)))
+			want := filepath.Join(r.dir, "NAME", "1", weightsFile)
+			if r.infer == nil {
+				want += " and " + filepath.Join(r.dir, "NAME", definitionFile)
+			}
+			found = append(found, fmt.Errorf("%s is directly in the repository; want %s", path, want))
 		}
 	}
 	return found
@@ -73,7 +82,7 @@ func (r *Repository) misplacedIn(name string) []error {
 	switch {
 	case err != nil:
 		return nil
-	case is:
+	case is || r.isInferred(dir):
 		if found := unserved(dir); len(found) > 0 {
 			return []error{fmt.Errorf("model %s has a version that is not served: %s", name, strings.Join(found, ", "))}
 		}
@@ -85,7 +94,11 @@ func (r *Repository) misplacedIn(name string) []error {
 	if len(found) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("%s has weights but no %s, and is ignored: %s", dir, definitionFile, strings.Join(found, ", "))
+	missing := definitionFile
+	if r.infer != nil {
+		missing += " or " + filepath.Join("1", weightsFile)
+	}
+	text := fmt.Sprintf("%s has weights but no %s, and is ignored: %s", dir, missing, strings.Join(found, ", "))
 	if isFile(filepath.Join(dir, "config.pbtxt")) {
 		text += "; config.pbtxt is Triton's and is not used"
 	}
@@ -94,6 +107,15 @@ func (r *Repository) misplacedIn(name string) []error {
 		text += "; the definition must be named " + definitionFile + ", not " + entries[i].Name()
 	}
 	return []error{errors.New(text)}
+}
+
+// isInferred reports whether a folder without model.yaml is a model nevertheless.
+func (r *Repository) isInferred(dir string) bool {
+	if r.infer == nil {
+		return false
+	}
+	is, err := r.isUndefined(dir)
+	return is || err != nil
 }
 
 // Misplaced lists files that look like weights of a model without versions; empty: none.

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,65 +20,147 @@ import (
 var ErrNotFound = errors.New("no such model")
 
 // Repository is a folder of models: each NAME/model.yaml defines a model, and NAME/VERSION/model.onnx are its weights, where
-// VERSION is a positive integer. Every call reads the current files. Only the identity of folders that were not empty
-// is remembered, so that an unmounted disk is not mistaken for an empty folder.
+// VERSION is a positive integer. With SetInfer, weights without model.yaml are a model as well. AddPath adds models from other
+// places. Every call reads the current files; what was inferred is kept until they change. The identity of folders that were
+// not empty is remembered, so that an unmounted disk is not mistaken for an empty folder.
 type Repository struct {
-	dir   string
+	dir   string // empty: only models that were added
 	files Files
+	infer InferFunc // nil: every model has a model.yaml
+	added []place
 	seen  sync.Map // the fs.FileInfo of folders that were not empty, by path
+
+	mu    sync.Mutex
+	known map[string]known // by the model's name
 }
 
-// Open returns the repository in dir without reading it: Names and Load report a missing folder.
+// Open returns the repository in dir without reading it: Names and Load report a missing folder. An empty dir is a repository
+// without a folder, which has only the models that are added.
 func Open(dir string) *Repository { return OpenWith(dir, osFiles{}) }
 
 // OpenWith works like Open, with another file system.
 func OpenWith(dir string, files Files) *Repository {
-	return &Repository{dir: filepath.Clean(dir), files: files}
+	if dir != "" {
+		dir = filepath.Clean(dir)
+	}
+	return &Repository{dir: dir, files: files}
 }
 
-// Dir returns the repository's folder.
+// Dir returns the repository's folder, empty if it has none.
 func (r *Repository) Dir() string { return r.dir }
 
-// Names lists the models, sorted: folders with a model.yaml whose name does not begin with a dot. Folders that may be models but
-// cannot be read are included; Load says why. A folder with a model.yaml and an invalid name is an error, returned together
-// with the other names. Without names the error wraps ErrUnreadable if the repository itself cannot be read.
+// Names lists the models, sorted: folders whose name does not begin with a dot, with a model.yaml or weights that a definition is
+// inferred from, and the models that were added. Folders that may be models but cannot be read are included; Load says why. A
+// model's folder with an invalid name, or that of an added model, is an error, returned together with the other names. Without
+// names the error wraps ErrUnreadable if the repository itself cannot be read.
 func (r *Repository) Names() ([]string, error) {
+	var names []string
+	for _, p := range r.added {
+		names = append(names, p.name)
+	}
+	if r.dir == "" {
+		slices.Sort(names)
+		return names, nil
+	}
 	entries, err := r.files.ReadDir(r.dir)
 	if err == nil && isEmpty(entries) {
 		err = r.gone(r.dir, definitionFile) // of any name: whether the folder is really empty
 	}
 	if err != nil {
-		return nil, fmt.Errorf("model repository: %w", Unreadable(denied(err, r.dir)))
+		return names, fmt.Errorf("model repository: %w", Unreadable(denied(err, r.dir)))
 	}
-	var names []string
 	var errs []error
 	for _, entry := range entries {
 		name := entry.Name()
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
-		there, err := r.isFile(filepath.Join(r.dir, name), definitionFile)
-		switch {
-		case err != nil && ValidName(name), there && ValidName(name):
-			names = append(names, name)
-		case there:
+		switch there, err := r.isModel(name); {
+		case !there && err == nil:
+		case !ValidName(name) && there:
 			errs = append(errs, fmt.Errorf("model repository: the folder name %q is not a valid model name; "+
 				"allowed: letters, digits and . _ - , at most 128, a letter or digit first", name))
+		case slices.Contains(names, name):
+			errs = append(errs, fmt.Errorf("model repository: %s is not served: another model has its name", filepath.Join(r.dir, name)))
+		case ValidName(name):
+			names = append(names, name)
 		}
 	}
-	if len(names) > 0 {
+	if len(names) > len(r.added) {
 		r.found(r.dir)
 	}
+	r.forget(names)
+	slices.Sort(names)
 	return names, errors.Join(errs...)
+}
+
+// isModel reports whether a folder of the repository is a model. The error wraps ErrUnreadable if that is unknown.
+func (r *Repository) isModel(name string) (bool, error) {
+	dir := filepath.Join(r.dir, name)
+	there, err := r.isFile(dir, definitionFile)
+	if there || err != nil || r.infer == nil {
+		return there, err
+	}
+	return r.isUndefined(dir)
+}
+
+// isUndefined reports whether a folder without model.yaml has a version with weights. One with a misnamed definition does not
+// count: its values would be ignored without a word.
+func (r *Repository) isUndefined(dir string) (bool, error) {
+	entries, err := r.files.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return false, nil
+	case err != nil:
+		return false, Unreadable(err)
+	case slices.ContainsFunc(entries, isMisnamed):
+		return false, nil
+	}
+	return r.hasVersion(dir, entries)
+}
+
+// hasVersion reports whether one of the folders in a model's folder is a version with weights.
+func (r *Repository) hasVersion(dir string, entries []fs.DirEntry) (bool, error) {
+	for _, entry := range entries {
+		if versionNumber(entry.Name()) == 0 {
+			continue
+		}
+		if there, err := r.isWeights(filepath.Join(dir, entry.Name())); there || err != nil {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
+// isWeights reports whether a folder has weights, or is a link that leads to itself, which Entry.Weights reports.
+func (r *Repository) isWeights(folder string) (bool, error) {
+	there, err := r.isFile(folder, weightsFile)
+	if err != nil && r.isLinkLoop(folder) {
+		return true, nil
+	}
+	return there, err
+}
+
+// isMisnamed reports whether a file is meant as the model.yaml and is not named so.
+func isMisnamed(entry fs.DirEntry) bool {
+	name := strings.ToLower(entry.Name())
+	return entry.Name() != definitionFile && (name == definitionFile || name == "model.yml")
 }
 
 // Entry is one model of a repository.
 type Entry struct {
 	Definition Definition
+	Inferred   *Inferred // how the definition was derived; nil with a model.yaml
 	Dir        string    // the model's folder
 	Versions   []Version // all versions with weights, ascending; none before a pull
 	Unreadable []Version // versions that cannot be read now, ascending, each with its Err
-	files      Files     // how it is read
+
+	files Files  // how it is read
+	root  string // the folder whose rule for links applies
+	own   string // the model's folder in root
+	place *place // of an added model
+	// watched are the files of an added ONNX file that its fingerprint includes.
+	watched []string
 }
 
 // Version is one set of weights.
@@ -85,42 +168,84 @@ type Version struct {
 	Number int
 	Path   string // of model.onnx
 	Err    error  // why it cannot be read now: an ErrUnreadable
+
+	name   string   // of model.onnx in the root of its entry
+	beside []string // folders in that root with files that describe the model
 }
 
-// Load reads a model's definition and labels, and lists its versions. The error joins all errors of the definition, each with
-// file, line and key. It wraps ErrNotFound if there certainly is no such model, and ErrUnreadable if that is unknown. Missing
-// weights are no error: Serve is empty then.
+// Load reads a model's definition and labels, or infers them, and lists its versions. The error joins all errors of the
+// definition, each with file, line and key. It wraps ErrNotFound if there certainly is no such model, ErrUnreadable if that is
+// unknown, and an *UnknownError if its definition cannot be inferred. Missing weights are no error: Serve is empty then.
 func (r *Repository) Load(name string) (*Entry, error) {
-	if !ValidName(name) {
-		return nil, fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, name)
-	}
-	dir := filepath.Join(r.dir, name)
-	t, err := openTree(r.files, r.dir)
-	if err != nil {
-		return nil, r.absent(r.dir, name, name, err)
-	}
-	defer t.Close()
-	own, _, err := t.open(name)
-	if err != nil {
-		return nil, r.absent(r.dir, name, name, atPath(dir, err))
-	}
-	defer own.Close()
-	definition, err := load(folder{t, name}, name, dir)
-	if errors.Is(err, fs.ErrNotExist) || isTemporary(err) {
-		return nil, r.absent(dir, definitionFile, name, err)
-	}
+	entry, t, err := r.locate(name)
 	if err != nil {
 		return nil, err
 	}
-	r.found(dir)
-	entry := &Entry{Definition: definition, Dir: dir, files: r.files}
+	defer t.Close()
+	undefined, err := r.define(entry, t, name)
+	if err != nil {
+		return nil, err
+	}
+	r.found(entry.Dir)
 	if err := r.findVersions(entry); err != nil {
-		return nil, Unreadable(denied(err, dir))
+		return nil, Unreadable(denied(err, entry.Dir))
+	}
+	if undefined {
+		if err := r.inferDefinition(t, name, entry); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.watch(t, entry); err != nil {
+		return nil, err
 	}
 	if err := entry.checkVersions(); err != nil {
 		return nil, err
 	}
 	return entry, nil
+}
+
+// locate finds a model's folder. The caller closes the tree.
+func (r *Repository) locate(name string) (*Entry, *tree, error) {
+	if p := r.addedPlace(name); p != nil {
+		return r.locateAdded(p)
+	}
+	if !ValidName(name) || r.dir == "" {
+		return nil, nil, fmt.Errorf("%w: %.140q is not a model name", ErrNotFound, name)
+	}
+	e := &Entry{Dir: filepath.Join(r.dir, name), files: r.files, root: r.dir, own: name}
+	t, err := openTree(r.files, r.dir)
+	if err != nil {
+		return nil, nil, r.absent(r.dir, name, name, err)
+	}
+	own, _, err := t.open(name)
+	if err != nil {
+		_ = t.Close()
+		return nil, nil, r.absent(r.dir, name, name, atPath(e.Dir, err))
+	}
+	return e, t, own.Close()
+}
+
+// define reads the model.yaml. undefined reports that there certainly is none, and that one may be inferred.
+func (r *Repository) define(e *Entry, t *tree, name string) (undefined bool, err error) {
+	if e.place != nil && !e.place.defined {
+		return true, nil
+	}
+	e.Definition, err = load(folder{t, e.own}, name, e.Dir)
+	if !errors.Is(err, fs.ErrNotExist) && !isTemporary(err) {
+		return false, err
+	}
+	err = r.absent(e.Dir, definitionFile, name, err)
+	switch {
+	case r.infer == nil || !errors.Is(err, ErrNotFound):
+		return false, err
+	case e.place != nil && e.place.file != "":
+		return true, nil
+	}
+	there, unknown := r.isUndefined(e.Dir)
+	if unknown != nil || !there {
+		return false, cmp.Or(unknown, err)
+	}
+	return true, nil
 }
 
 // absent returns the error of an entry of a folder that could not be read: ErrNotFound if the entry certainly does not exist.
@@ -141,6 +266,9 @@ func (r *Repository) absent(dir, entry, model string, err error) error {
 // findVersions lists the folders named by a positive decimal integer that have weights. Others are ignored: a version may be
 // partly copied.
 func (r *Repository) findVersions(e *Entry) error {
+	if e.place != nil && e.place.file != "" {
+		return r.findFile(e)
+	}
 	entries, err := r.files.ReadDir(e.Dir)
 	if err != nil {
 		return err
@@ -150,12 +278,9 @@ func (r *Repository) findVersions(e *Entry) error {
 		if n == 0 {
 			continue
 		}
-		folder := filepath.Join(e.Dir, entry.Name())
-		there, err := r.isFile(folder, weightsFile)
-		if err != nil && r.isLinkLoop(folder) { // Entry.Weights reports it
-			there, err = true, nil
-		}
-		switch v := (Version{n, filepath.Join(folder, weightsFile), err}); {
+		folder, own := filepath.Join(e.Dir, entry.Name()), filepath.Join(e.own, entry.Name())
+		there, err := r.isWeights(folder)
+		switch v := (Version{n, filepath.Join(folder, weightsFile), err, filepath.Join(own, weightsFile), []string{own, e.own}}); {
 		case err != nil:
 			e.Unreadable = append(e.Unreadable, v)
 		case there:

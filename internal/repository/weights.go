@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -38,13 +37,12 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 			err = atPath(v.Path, err)
 		}
 	}()
-	t, err := openTree(e.files, filepath.Dir(e.Dir))
+	t, err := openTree(e.files, e.root)
 	if err != nil {
 		return Weights{}, err
 	}
 	defer t.Close()
-	name := filepath.Join(e.Definition.Name, strconv.Itoa(v.Number), weightsFile)
-	f, info, path, err := t.openFile(name)
+	f, info, path, err := t.openFile(v.name)
 	if err != nil {
 		return Weights{}, withoutPath(err)
 	}
@@ -56,7 +54,7 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 	w = Weights{Path: path, Size: info.Size(), Quantized: file.quantized,
 		SaturatesAlways: file.quantized && file.matMul && file.onnxOpset >= 21}
 	if len(file.external) > 0 {
-		err = t.external(&w, name, file.external)
+		err = t.external(&w, v.name, file.external)
 	}
 	return w, err
 }
@@ -183,34 +181,51 @@ func below(path, folder string) bool {
 }
 
 // Fingerprint changes when a version must be reloaded: with the definition and its labels, and with the resolved path, size and
-// time of the self-test's image and of all files next to model.onnx. The error includes that model.onnx cannot be opened now.
+// time of the self-test's image and of all files next to model.onnx; if the definition is inferred, also of those in the model's
+// folder. Of the folder of an added ONNX file only external data and files that may describe the model count. The error includes
+// that model.onnx cannot be opened now.
 func (e *Entry) Fingerprint(v Version) (string, error) {
-	t, err := openTree(e.files, filepath.Dir(e.Dir))
+	t, err := openTree(e.files, e.root)
 	if err != nil {
 		return "", err
 	}
 	defer t.Close()
-	folder := filepath.Join(e.Definition.Name, strconv.Itoa(v.Number))
-	names, err := t.list(folder)
+	names, err := e.reloadedFor(t, v)
 	if err != nil {
 		return "", err
 	}
 	if image := e.Definition.SelfTest.Image; image != "" {
-		names = append(names, filepath.Join(e.Definition.Name, image))
+		names = append(names, filepath.Join(e.own, image))
 	}
-	if f, _, err := t.open(filepath.Join(folder, weightsFile)); err == nil {
+	if f, _, err := t.open(v.name); err == nil {
 		_ = f.Close()
 	} else if isTemporary(err) { // Weights reports others
 		return "", err
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%+v", e.Definition)
+	if e.Inferred != nil {
+		fmt.Fprintf(&b, " %s %+v", e.Inferred.Exporter, e.Inferred.Origins)
+	}
 	for _, name := range names {
 		if err := t.fingerprint(&b, name); err != nil {
 			return "", err
 		}
 	}
 	return b.String(), nil
+}
+
+// reloadedFor lists the files of a version that its fingerprint includes.
+func (e *Entry) reloadedFor(t *tree, v Version) ([]string, error) {
+	if e.place != nil && e.place.file != "" {
+		return e.watched, nil
+	}
+	names, err := t.list(filepath.Dir(v.name))
+	if err != nil || e.Inferred == nil {
+		return names, err
+	}
+	others, err := t.list(e.own)
+	return append(names, slices.DeleteFunc(others, func(name string) bool { return strings.HasPrefix(filepath.Base(name), ".") })...), err
 }
 
 // fingerprint writes a file's resolved path, size and time, or the error if the rule for links rejects it.
@@ -233,12 +248,12 @@ func (t *tree) fingerprint(b *strings.Builder, name string) error {
 
 // SelfTestImage reads the image of the definition's self-test.
 func (e *Entry) SelfTestImage() ([]byte, error) {
-	t, err := openTree(e.files, filepath.Dir(e.Dir))
+	t, err := openTree(e.files, e.root)
 	if err != nil {
 		return nil, err
 	}
 	defer t.Close()
-	data, err := readFile(folder{t, e.Definition.Name}, e.Definition.SelfTest.Image, maxSelfTest)
+	data, err := readFile(folder{t, e.own}, e.Definition.SelfTest.Image, maxSelfTest)
 	if err != nil {
 		return nil, atPath(filepath.Join(e.Dir, e.Definition.SelfTest.Image), err)
 	}
