@@ -174,7 +174,7 @@ func (b *builder) normalizedInside() bool {
 	case usual(factor):
 		b.say("input.scale", 1.0/255, from+" of values from 0 to 1")
 	default:
-		b.askNormalization(from+", of values of an unknown range", "unit", "none (0 to 255)")
+		b.askNormalization(from+", of values of an unknown range", "unit", "none")
 	}
 	return true
 }

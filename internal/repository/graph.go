@@ -91,7 +91,7 @@ type node struct {
 // The depths of messages that belong to the main graph, and of the tensor of a Constant.
 const mainDepth, constantDepth = 2, 4
 
-func (s *structure) begin(kind message, depth int) {
+func (s *structure) begin(kind message) {
 	switch kind {
 	case functionMessage:
 		s.function = true
@@ -155,16 +155,17 @@ func (s *structure) value(p *parser, in message, number uint64, end int64) (err 
 
 func (s *structure) nodeValue(p *parser, number uint64, end int64) error {
 	n := &s.open[len(s.open)-1]
-	text, err := "", error(nil)
+	if number != 1 && number != 2 && number != 4 {
+		return nil
+	}
+	text, err := s.keep(p, end)
 	switch number {
 	case 1:
-		text, err = s.keep(p, end)
 		n.in = append(n.in, text)
 	case 2:
-		text, err = s.keep(p, end)
 		n.out = append(n.out, text)
 	case 4:
-		n.op, err = s.keep(p, end)
+		n.op = text
 	}
 	return err
 }

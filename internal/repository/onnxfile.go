@@ -209,7 +209,7 @@ func (p *parser) parseMessage(kind message, end int64, depth int) error {
 		p.opset = opset{}
 	}
 	if p.structure != nil {
-		p.structure.begin(kind, depth)
+		p.structure.begin(kind)
 	}
 	for p.at < end {
 		number, length, err := p.field(end)
