@@ -124,7 +124,7 @@ type scratch struct {
 	floats, more []float32
 	ranking      ranking
 	candidates   []candidate
-	kept         []candidate
+	kept         kept
 	tops         tops
 	row          []float32
 }
