@@ -46,7 +46,7 @@ func BenchmarkDetect(b *testing.B) {
 func scene(classes int) []float32 {
 	const n, objects = 8400, 400
 	noise := func(i int) float64 { // the finalizer of MurmurHash3, from 0 to 1
-		h := uint32(i) //nolint:gosec // small
+		h := uint32(i)
 		h = (h ^ h>>16) * 0x85ebca6b
 		h = (h ^ h>>13) * 0xc2b2ae35
 		return float64(h^h>>16) / (1 << 32)

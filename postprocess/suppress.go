@@ -72,7 +72,7 @@ func (s *scratch) suppressed(c candidate, l *limits) bool {
 	overlaps := s.kept.overlaps(&c, *first, l.iou)
 	if !overlaps || l.fast {
 		s.kept.boxes = append(s.kept.boxes, keptBox{c, c.area(), *first})
-		*first = int32(len(s.kept.boxes)) //nolint:gosec // at most max_candidates
+		*first = int32(len(s.kept.boxes))
 	}
 	return overlaps
 }
