@@ -218,5 +218,3 @@ func (y *yolo) row(to *detection, row []float32, factor float32, q *scoring) err
 	}
 	return nil
 }
-
-func (y *yolo) trialCheck() TrialCheck { return noCheck{} }
