@@ -18,6 +18,7 @@ require (
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/minio/minio-go/v7 v7.4.1
+	golang.org/x/image v0.48.0
 	oras.land/oras-go/v2 v2.7.0
 )
 

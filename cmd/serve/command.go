@@ -32,25 +32,32 @@ func build() api.Build {
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "serve",
+		Use:   "serve [PATH…]",
 		Short: "Serve predictions for images over HTTP from a model repository",
 		Long: "Serve predictions for images over HTTP from a model repository.\n\n" +
 			"Every dotted flag is also a key of the configuration file and an environment variable: --http.address is\n" +
 			"address in section http, and FOVEA_HTTP_ADDRESS. Precedence: flags, environment, file.\n" +
-			"SIGHUP loads new models and versions. SIGTERM drains requests and exits.",
-		Args:          cobra.NoArgs,
+			"SIGHUP loads new models and versions. SIGTERM drains requests and exits.\n\n" +
+			"Each PATH is an ONNX file, or the folder of one model. These models are served under the names of their files or\n" +
+			"folders; the repository is served as well only with --repository.dir. Definitions that are missing are inferred.",
+		Example:       "  serve\n  serve best.onnx\n  serve --repository.dir=/srv/models",
+		Args:          modelPaths,
 		Version:       version, // no SetVersionTemplate: text/template keeps the linker from dropping 7 MB of methods
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, paths []string) error {
 			logging.SurviveSIGPIPE() // also what is wrong with the configuration may have no reader
 			cfg, err := configured(c)
 			if err != nil {
 				return err
 			}
+			repo, err := repositoryOf(&cfg, paths, c.Flags().Changed("repository.dir"))
+			if err != nil {
+				return err
+			}
 			log, queue := logging.NewQueued(cfg.Log, c.ErrOrStderr())
 			defer queue.Close()
-			return serve(c.Context(), cfg, log, queue)
+			return serve(c.Context(), cfg, repo, log, queue)
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
-	"time"
 
-	"fovea/inference"
 	"fovea/internal/fetch"
 	"fovea/internal/repository"
 
@@ -27,7 +24,8 @@ func modelsCommand() *cobra.Command {
 	c.AddCommand(
 		modelsSubcommand("list", "List the models of the repository and those that come with Fovea", cobra.NoArgs, listModels),
 		pullCommand(),
-		modelsSubcommand("check NAME…", "Load models, run their self-tests, and print their inputs, outputs and device", cobra.MinimumNArgs(1), checkModels),
+		checkCommand(),
+		addCommand(),
 		verifyCommand(),
 	)
 	return c
@@ -77,7 +75,7 @@ func pullable() []string {
 }
 
 func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error {
-	repo := repository.Open(cfg.Repository.Dir)
+	repo := openRepository(cfg.Repository.Dir)
 	names, err := repo.Names()
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -85,7 +83,7 @@ func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error 
 	names = append(names, repository.Shipped()...)
 	slices.Sort(names)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "NAME\tTASK\tVERSIONS\tLICENSE")
+	_, _ = fmt.Fprintln(w, "NAME\tTASK\tVERSIONS\tDEFINITION\tLICENSE")
 	for _, name := range slices.Compact(names) {
 		_, _ = fmt.Fprintln(w, modelLine(repo, name))
 	}
@@ -105,69 +103,37 @@ func modelLine(repo *repository.Repository, name string) string {
 		entry.Definition, err = repository.LoadShipped(name)
 	}
 	if err != nil {
-		return name + "\tbroken: " + strings.ReplaceAll(err.Error(), "\n", "; ") + "\t\t"
+		return name + "\tbroken: " + strings.ReplaceAll(err.Error(), "\n", "; ") + "\t\t\t"
 	}
 	versions := make([]string, len(entry.Versions))
 	for i, v := range entry.Versions {
 		versions[i] = fmt.Sprint(v.Number)
 	}
 	if found := entry.Misplaced(); found != "" {
-		return name + "\tbroken: no weights in a version folder, but found " + found + "\t\t"
+		return name + "\tbroken: no weights in a version folder, but found " + found + "\t\t\t"
 	}
 	if len(versions) == 0 {
 		versions = []string{"not fetched"}
 	}
 	d := entry.Definition
-	return strings.Join([]string{name, string(d.Task), strings.Join(versions, " "), d.Source.License}, "\t")
+	return strings.Join([]string{name, string(d.Task), strings.Join(versions, " "), origin(entry.Inferred), d.Source.License}, "\t")
 }
 
-// checkModels loads the models as the server would, each of them required.
-func checkModels(ctx context.Context, cfg Config, names []string, out io.Writer) error {
-	cfg.Inference.Models, cfg.Inference.Default = nil, ""
-	for _, name := range names {
-		cfg.Inference.Models = append(cfg.Inference.Models, inference.ModelConfig{Name: name, Required: true})
+// origin says where a definition comes from.
+func origin(inferred *repository.Inferred) string {
+	if inferred == nil {
+		return "model.yaml"
 	}
-	engine, err := inference.New(cfg.Inference, repository.Open(cfg.Repository.Dir), nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
+	text := "inferred"
+	if inferred.Exporter != "" {
+		text += " from " + inferred.Exporter
 	}
-	err = engine.Sync(ctx)
-	for _, m := range engine.Models() {
-		printModel(out, m)
+	switch n := len(inferred.Assumptions()); n {
+	case 0:
+		return text
+	case 1:
+		return text + ", 1 assumption"
+	default:
+		return fmt.Sprintf("%s, %d assumptions", text, n)
 	}
-	engine.Terminate() // loads that are still running
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	return errors.Join(err, engine.Close(closing))
-}
-
-// closeTimeout is how long a check waits for terminated loads, and a server that cannot listen for its engine.
-const closeTimeout = time.Second
-
-func printModel(out io.Writer, m inference.Status) {
-	if m.Version == "" {
-		_, _ = fmt.Fprintf(out, "%s: %s\n", m.Name, m.State)
-		return
-	}
-	_, _ = fmt.Fprintf(out, "%s version %s: %s\n", m.Name, m.Version, m.State)
-	if m.State != inference.Ready {
-		return
-	}
-	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %d labels\n", m.Device, m.Task, len(m.Labels))
-	if m.PartlyCPU {
-		_, _ = fmt.Fprintln(out, "  note     some operators run on the CPU: ONNX Runtime has no CUDA kernels for them")
-	}
-	if m.SaturatingInt8 {
-		_, _ = fmt.Fprintln(out, "  note     int8 sums may saturate at 16 bits on this CPU and give wrong results: see inference.saturating_int8")
-	}
-	for _, w := range m.Warnings {
-		_, _ = fmt.Fprintf(out, "  warning  %s\n", w)
-	}
-	for _, t := range m.Inputs {
-		_, _ = fmt.Fprintf(out, "  input    %s %s %v\n", t.Name, t.DType, t.Shape)
-	}
-	for _, t := range m.Outputs {
-		_, _ = fmt.Fprintf(out, "  output   %s %s %v\n", t.Name, t.DType, t.Shape)
-	}
-	_, _ = fmt.Fprintf(out, "  batch    up to %d\n  queue    up to %d\n", m.MaxBatch, m.MaxQueue)
 }

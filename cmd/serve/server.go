@@ -33,6 +33,7 @@ var errSecondSignal = errors.New("aborted by a second signal while draining")
 // service is a running server and its parts.
 type service struct {
 	cfg     Config
+	repo    *repository.Repository
 	log     *slog.Logger
 	lines   *logging.Queue
 	engine  *inference.Engine
@@ -51,8 +52,8 @@ type service struct {
 }
 
 // serve runs the server until a signal or ctx ends it. log writes to lines.
-func serve(ctx context.Context, cfg Config, log *slog.Logger, lines *logging.Queue) error {
-	s := &service{cfg: cfg, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1),
+func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *slog.Logger, lines *logging.Queue) error {
+	s := &service{cfg: cfg, repo: repo, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1),
 		started: make(chan error, 1)}
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
@@ -90,7 +91,7 @@ func (s *service) open(ctx context.Context) error {
 		Help: "Log lines dropped because the reader of standard error is too slow or gone."},
 		func() float64 { return float64(s.lines.Dropped()) })
 	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), dropped)...)
-	engine, err := inference.New(s.cfg.Inference, repository.Open(s.cfg.Repository.Dir), observed(metrics), s.log)
+	engine, err := inference.New(s.cfg.Inference, s.repo, observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
 		return fmt.Errorf("inference: %w", err)
@@ -196,9 +197,26 @@ func (s *service) onFirstLoads(err error) error {
 	s.monitor.Loaded()
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://"+address+"/predict")
+		s.log.Info("server ready", "try", curl(address, s.path()))
 	}
 	return nil
+}
+
+// path is the one for predictions with the default model, or with the first that is ready.
+func (s *service) path() string {
+	if s.engine.Default() == "" {
+		for _, m := range s.engine.Models() {
+			if m.State == inference.Ready {
+				return "/v1/models/" + m.Name + "/predict"
+			}
+		}
+	}
+	return "/predict"
+}
+
+// curl is a command that asks for a prediction.
+func curl(address, path string) string {
+	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://" + address + path
 }
 
 // report logs failures of a sync that the last one did not have, and models that are readable again. A version that

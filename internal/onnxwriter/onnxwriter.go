@@ -3,6 +3,7 @@
 package onnxwriter
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -39,6 +40,9 @@ type Model struct {
 	Weights []Tensor
 	Inputs  []Value
 	Outputs []Value
+
+	Producer string
+	Metadata map[string]string // metadata_props
 }
 
 // Node is one operator.
@@ -82,6 +86,11 @@ func (m *Model) Output(name string, t Type, dims ...any) {
 // SequenceOutput adds an output that is a sequence of tensors.
 func (m *Model) SequenceOutput(name string, t Type) {
 	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(4, nested(1, Value{Type: t}.tensor()))})
+}
+
+// OptionalOutput adds an output that is an optional tensor.
+func (m *Model) OptionalOutput(name string, t Type) {
+	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(9, nested(1, Value{Type: t}.tensor()))})
 }
 
 // MapsOutput adds an output that is a sequence of maps from int64 to float32, such as ZipMap's.
@@ -141,13 +150,19 @@ func (m *Model) Bytes() []byte {
 	}
 	var file message
 	file.number(1, orDefault(m.IR, 8))
-	file.text(2, "fovea")
+	file.text(2, cmp.Or(m.Producer, "fovea"))
 	file.bytes(7, graph)
 	if opset := orDefault(m.Opset, 17); opset > 0 {
 		file.bytes(8, operatorSet("", opset))
 	}
 	for _, domain := range slices.Sorted(maps.Keys(m.Domains)) {
 		file.bytes(8, operatorSet(domain, m.Domains[domain]))
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.Metadata)) {
+		var entry message
+		entry.text(1, key)
+		entry.text(2, m.Metadata[key])
+		file.bytes(14, entry)
 	}
 	return file
 }

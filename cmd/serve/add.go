@@ -1,0 +1,332 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"fovea/inference"
+	"fovea/internal/fetch"
+	"fovea/internal/fileutil"
+	"fovea/internal/httpserver"
+	"fovea/internal/repository"
+	"fovea/internal/source"
+
+	"github.com/spf13/cobra"
+)
+
+// addition is one run of models add.
+type addition struct {
+	cfg      Config
+	text     string // the source, as given
+	name     string
+	version  int // 0: not given
+	sets     []string
+	force    bool
+	dryRun   bool
+	out      io.Writer // the result
+	progress io.Writer
+
+	source  fetch.Source
+	set     map[string]string
+	extends bool   // a version is added to a model that exists
+	stage   string // a hidden folder of the repository, in which the model is prepared
+	fetched *fetch.Result
+}
+
+func addCommand() *cobra.Command {
+	a := &addition{}
+	c := &cobra.Command{
+		Use:   "add SOURCE",
+		Short: "Add a model to the repository: fetch it, infer its definition, check it",
+		Long: "Add a model to the repository. Its definition is inferred from the ONNX file and the files next to it, and written to\n" +
+			"model.yaml, whose comments say where each value comes from. The model is loaded and checked before it appears in the\n" +
+			"repository. What the files do not say is asked for.\n\nSOURCE is one of " + source.Allowed + ".",
+		Example: "  serve models add best.onnx\n  serve models add hf://onnx-community/rtdetr_r50vd --name rtdetr\n" +
+			"  serve models add classifier.onnx --set labels=cat,dog --set normalization=imagenet",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if a.cfg, err = configured(c); err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			a.text, a.out, a.progress = args[0], c.OutOrStdout(), c.ErrOrStderr()
+			if err := a.run(ctx); err != nil {
+				return fmt.Errorf("models add: %w", err)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&a.name, "name", "", "the model's name; empty: that of the file or folder")
+	c.Flags().IntVar(&a.version, "version", 0, "the version; of a model that exists, a further one, with its definition (default 1)")
+	c.Flags().StringArrayVar(&a.sets, "set", nil, "KEY=VALUE of model.yaml, which takes precedence over what is inferred; can be repeated")
+	c.Flags().BoolVar(&a.force, "force", false, "replace the model, or with --version that version of it")
+	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the model.yaml, and add nothing")
+	return c
+}
+
+// run adds the model. What was fetched for one that was not added is kept in the stage for the next run.
+func (a *addition) run(ctx context.Context) (err error) {
+	if err := a.prepare(); err != nil {
+		return err
+	}
+	if a.dryRun && a.source.Scheme == source.Local {
+		if a.stage, err = os.MkdirTemp("", "fovea-add-"); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(a.stage, 0o755); err != nil {
+		return err
+	}
+	unlock, err := fileutil.TryLock(filepath.Join(a.stage, "lock"))
+	if errors.Is(err, fileutil.ErrLocked) {
+		return fmt.Errorf("%s is being added by another process", a.name)
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer func() {
+		if err == nil && !a.dryRun || a.source.Scheme == source.Local {
+			err = errors.Join(err, os.RemoveAll(a.stage))
+		} else if err != nil && ctx.Err() == nil {
+			_, _ = fmt.Fprintf(a.progress, "what was fetched is kept in %s for the next run\n", a.stage)
+		}
+	}()
+	if err := a.fetch(ctx); err != nil {
+		return err
+	}
+	inferred, err := a.define()
+	if err != nil || a.dryRun {
+		return err
+	}
+	if err := a.check(ctx); err != nil {
+		return err
+	}
+	if err := a.install(); err != nil {
+		return err
+	}
+	a.report(inferred)
+	return nil
+}
+
+// prepare checks what can be checked before anything is fetched.
+func (a *addition) prepare() (err error) {
+	if a.source, err = fetch.Parse(a.text); err != nil {
+		return err
+	}
+	if a.set, err = parseSets(a.sets); err != nil {
+		return err
+	}
+	if a.name == "" {
+		a.name = nameOfSource(a.source)
+	}
+	if !repository.ValidName(a.name) {
+		return fmt.Errorf("--name: %.140q is not a valid model name: at most 128 letters, digits and . _ -", a.name)
+	}
+	if a.version < 0 {
+		return fmt.Errorf("--version: %d is not a positive number", a.version)
+	}
+	a.stage = filepath.Join(a.cfg.Repository.Dir, ".add-"+a.name)
+	return a.checkExisting()
+}
+
+// checkExisting decides what happens to a model that has the name.
+func (a *addition) checkExisting() error {
+	if _, err := os.Lstat(a.target("")); errors.Is(err, fs.ErrNotExist) {
+		a.version = cmp.Or(a.version, 1)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	exists := func(n int) bool {
+		_, err := os.Lstat(a.target(strconv.Itoa(n)))
+		return err == nil
+	}
+	if a.version == 0 {
+		if a.force || a.dryRun {
+			a.version = 1
+			return nil
+		}
+		next := 1
+		for exists(next) {
+			next++
+		}
+		return fmt.Errorf("the repository %s has a model %s; add a version of it with --version %d, replace it with --force, or use another --name",
+			a.cfg.Repository.Dir, a.name, next)
+	}
+	a.extends = true
+	switch {
+	case exists(a.version) && !a.force && !a.dryRun:
+		return fmt.Errorf("model %s has a version %d; use another --version, or replace it with --force", a.name, a.version)
+	case len(a.set) > 0:
+		return fmt.Errorf("--set does not apply to a version of a model that exists: edit %s", a.target("model.yaml"))
+	}
+	return nil
+}
+
+// target is a path in the model's folder of the repository; staged the one that replaces it.
+func (a *addition) target(path string) string {
+	return filepath.Join(a.cfg.Repository.Dir, a.name, path)
+}
+
+func (a *addition) staged(path string) string { return filepath.Join(a.stage, "models", a.name, path) }
+
+// nameOfSource derives a model's name from that of its file, folder or repository.
+func nameOfSource(s fetch.Source) string {
+	switch s.Scheme {
+	case source.Local:
+		if absolute, err := filepath.Abs(s.Path); err == nil {
+			return repository.NameOf(absolute)
+		}
+	case source.HTTPS:
+		address, _, _ := strings.Cut(s.Address, "?")
+		_, path, _ := strings.Cut(address, "://")
+		return repository.NameOf(path)
+	}
+	return repository.NameOf(s.Repo + "/" + s.Path)
+}
+
+// parseSets parses KEY=VALUE arguments.
+func parseSets(sets []string) (map[string]string, error) {
+	set := map[string]string{}
+	for _, text := range sets {
+		key, value, ok := strings.Cut(text, "=")
+		if _, twice := set[key]; twice {
+			return nil, fmt.Errorf("--set: %s is given twice", key)
+		}
+		if !ok || key == "" {
+			return nil, fmt.Errorf("--set: %q is not KEY=VALUE, such as input.scale=0.00392", text)
+		}
+		set[key] = value
+	}
+	return set, nil
+}
+
+// fetch gets the files into the stage. Those of another source are removed first.
+func (a *addition) fetch(ctx context.Context) error {
+	note, from := filepath.Join(a.stage, "source"), fmt.Sprintf("%s version %d", a.source.Display(), a.version)
+	if before, err := os.ReadFile(note); err != nil || string(before) != from {
+		if err := os.RemoveAll(filepath.Join(a.stage, "models")); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(note, []byte(from), 0o644); err != nil {
+		return err
+	}
+	for _, name := range []string{"model.yaml", "labels.txt"} { // of an earlier run
+		if err := os.Remove(a.staged(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	var err error
+	a.fetched, err = fetch.Get(ctx, a.source, fetch.Options{Dir: a.staged(strconv.Itoa(a.version)), Progress: a.progress})
+	return err
+}
+
+// define writes the definition to the stage: the inferred one, or that of the model that gets a version. With dryRun it is printed.
+func (a *addition) define() (*repository.Inferred, error) {
+	if a.extends {
+		return nil, a.copyDefinition()
+	}
+	inferred, err := openRepository(filepath.Join(a.stage, "models")).Infer(a.name, a.set)
+	if err != nil {
+		return nil, askFor(err, "serve models add "+shellQuote(a.text))
+	}
+	if a.source.Scheme != source.Local {
+		inferred.Definition.Source = a.fetched.Definition()
+		inferred.Definition.Source.Version = a.version
+	}
+	text := writeDefinition(inferred)
+	if a.dryRun {
+		_, err := a.out.Write(text)
+		return nil, err
+	}
+	if labels := inferred.Definition.Labels; len(labels) > 0 {
+		if err := fileutil.Replace(a.staged("labels.txt"), []byte(strings.Join(labels, "\n")+"\n"), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return inferred, fileutil.Replace(a.staged("model.yaml"), text, 0o644)
+}
+
+// copyDefinition copies the definition of the model that gets a version, with the files that it names.
+func (a *addition) copyDefinition() error {
+	entries, err := os.ReadDir(a.target(""))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := os.Stat(a.target(entry.Name())) // also through links
+		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		data, err := os.ReadFile(a.target(entry.Name()))
+		if err != nil {
+			return err
+		}
+		if err := fileutil.Replace(a.staged(entry.Name()), data, 0o644); err != nil {
+			return err
+		}
+		if a.dryRun && entry.Name() == "model.yaml" {
+			_, _ = a.out.Write(data)
+		}
+	}
+	return nil
+}
+
+// check loads the staged model as the server would.
+func (a *addition) check(ctx context.Context) error {
+	models := []inference.ModelConfig{{Name: a.name, Required: true}}
+	err := withModels(ctx, a.cfg, openRepository(filepath.Join(a.stage, "models")), models, func(engine *inference.Engine, failed error) error {
+		if failed == nil {
+			for _, m := range engine.Models() {
+				printModel(a.out, m)
+			}
+		}
+		return failed
+	})
+	if err != nil {
+		return fmt.Errorf("%s is not added, since it does not load: %w", a.name, err)
+	}
+	return nil
+}
+
+// install moves what is staged to its place, at once for those who read the repository.
+func (a *addition) install() error {
+	part := ""
+	if a.extends {
+		part = strconv.Itoa(a.version)
+	}
+	if err := move(a.staged(part), a.target(part), a.force); err != nil {
+		return err
+	}
+	return fileutil.SyncDir(filepath.Dir(a.target(part)))
+}
+
+// report says where the definition's values come from, and what to do next.
+func (a *addition) report(inferred *repository.Inferred) {
+	if inferred != nil {
+		_, _ = fmt.Fprintf(a.out, "definition: %s, in %s\n", origin(inferred), a.target("model.yaml"))
+		for _, o := range inferred.Origins {
+			if !o.Assumed {
+				_, _ = fmt.Fprintf(a.out, "  %s: %.100s (%s)\n", o.Key, o.Value, o.From)
+			}
+		}
+		printAssumptions(a.out, inferred)
+	}
+	_, _ = fmt.Fprintf(a.out, "added %s version %d to %s; a running server loads it on SIGHUP or after repository.poll\n", a.name, a.version, a.cfg.Repository.Dir)
+	if address, err := httpserver.Reachable(a.cfg.HTTP.Address); err == nil {
+		_, _ = fmt.Fprintf(a.out, "try: %s\n", curl(address, "/v1/models/"+a.name+"/predict"))
+	}
+}

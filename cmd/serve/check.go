@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"fovea/inference"
+	"fovea/internal/repository"
+	"fovea/postprocess"
+	"fovea/preprocess/header"
+
+	"github.com/spf13/cobra"
+)
+
+// checkOptions are the flags of models check.
+type checkOptions struct {
+	image, annotate string
+	threshold       float64
+	asJSON          bool
+
+	params postprocess.Params
+}
+
+func checkCommand() *cobra.Command {
+	o := &checkOptions{}
+	var c *cobra.Command
+	c = modelsSubcommand("check NAME…", "Load models, run their self-tests, and print their inputs, outputs and device; or what they see in an image",
+		cobra.MinimumNArgs(1), func(ctx context.Context, cfg Config, names []string, out io.Writer) error {
+			if c.Flags().Changed("score-threshold") {
+				o.params.Score = &o.threshold
+			}
+			if err := o.validate(names); err != nil {
+				return fmt.Errorf("models check: %w", err)
+			}
+			return o.check(ctx, cfg, names, out)
+		})
+	c.Long = "Load models as the server would, run their self-tests, and print their inputs, outputs and device.\n" +
+		"NAME is a model of the repository, or the path of an ONNX file or of a model's folder."
+	c.Example = "  serve models check yolo\n  serve models check best.onnx --image bus.jpg --annotate seen.png"
+	c.Flags().StringVar(&o.image, "image", "", "print what the models see in this image")
+	c.Flags().StringVar(&o.annotate, "annotate", "", "write the image with boxes and labels to this PNG file")
+	c.Flags().Float64Var(&o.threshold, "score-threshold", 0, "minimum score of a box, instead of the definition's")
+	c.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
+	return c
+}
+
+func (o *checkOptions) validate(names []string) error {
+	switch {
+	case o.image == "" && (o.annotate != "" || o.params.Score != nil):
+		return errors.New("--annotate and --score-threshold need --image")
+	case o.annotate != "" && len(names) > 1:
+		return errors.New("--annotate needs a single model")
+	case o.threshold < 0 || o.threshold > 1:
+		return errors.New("--score-threshold must be a number from 0 to 1")
+	}
+	return nil
+}
+
+// checkModels loads the models as the server would, each of them required.
+func checkModels(ctx context.Context, cfg Config, names []string, out io.Writer) error {
+	return (&checkOptions{}).check(ctx, cfg, names, out)
+}
+
+// checked is what models check prints of a model as JSON.
+type checked struct {
+	Model      string                 `json:"model"`
+	Version    string                 `json:"version"`
+	State      string                 `json:"state"`
+	Error      string                 `json:"error,omitempty"`
+	Device     string                 `json:"device"`
+	Task       repository.Task        `json:"task"`
+	Definition string                 `json:"definition"`
+	Warnings   []string               `json:"warnings"`
+	Prediction postprocess.Prediction `json:"prediction,omitempty"`
+}
+
+func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, out io.Writer) error {
+	var data []byte
+	if o.image != "" {
+		var err error
+		if data, err = os.ReadFile(o.image); err != nil {
+			return err
+		}
+	}
+	repo := openRepository(cfg.Repository.Dir)
+	models, err := modelsNamed(repo, names)
+	if err != nil {
+		return err
+	}
+	return withModels(ctx, cfg, repo, models, func(engine *inference.Engine, loadErr error) error {
+		results := []checked{}
+		for _, m := range engine.Models() {
+			result := checked{Model: m.Name, Version: m.Version, State: m.State.String(), Error: m.Error, Device: m.Device, Task: m.Task,
+				Definition: origin(m.Inferred), Warnings: append([]string{}, m.Warnings...)}
+			if !o.asJSON {
+				printModel(out, m)
+			}
+			if data != nil && m.State == inference.Ready {
+				response, err := engine.Predict(ctx, inference.Request{Model: m.Name, Version: m.Version, Image: data, Params: o.params})
+				if err != nil {
+					return fmt.Errorf("%s: %w", o.image, err)
+				}
+				if result.Prediction = response.Prediction; !o.asJSON {
+					printPrediction(out, response.Prediction)
+				}
+			}
+			results = append(results, result)
+		}
+		if o.asJSON {
+			encoder := json.NewEncoder(out)
+			encoder.SetIndent("", "  ")
+			loadErr = errors.Join(loadErr, encoder.Encode(results))
+		}
+		if o.annotate != "" && len(results) > 0 && results[len(results)-1].Prediction != nil {
+			loadErr = errors.Join(loadErr, annotateFile(ctx, data, header.Limits{MaxPixels: cfg.Inference.MaxPixels}, results[len(results)-1].Prediction, o.annotate))
+		}
+		return loadErr
+	})
+}
+
+// modelsNamed are the models of those names, or at those paths.
+func modelsNamed(repo *repository.Repository, names []string) (models []inference.ModelConfig, err error) {
+	for _, name := range names {
+		if !isPath(name) {
+			models = append(models, inference.ModelConfig{Name: name, Required: true})
+			continue
+		}
+		added, err := addPaths(repo, []string{name})
+		if err != nil {
+			return nil, err
+		}
+		models = append(models, added...)
+	}
+	return models, nil
+}
+
+// withModels loads models and calls do with the engine and what failed.
+func withModels(ctx context.Context, cfg Config, repo *repository.Repository, models []inference.ModelConfig, do func(*inference.Engine, error) error) error {
+	cfg.Inference.Models, cfg.Inference.Default = models, ""
+	engine, err := inference.New(cfg.Inference, repo, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	err = do(engine, engine.Sync(ctx))
+	engine.Terminate() // loads that are still running
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(err, engine.Close(closing))
+}
+
+// closeTimeout is how long a check waits for terminated loads, and a server that cannot listen for its engine.
+const closeTimeout = time.Second
+
+// maxPrinted is how many classes or boxes are printed.
+const maxPrinted = 20
+
+// printPrediction prints classes or boxes, best first.
+func printPrediction(out io.Writer, p postprocess.Prediction) {
+	switch p := p.(type) {
+	case *postprocess.Classified:
+		for _, c := range p.Top[:min(len(p.Top), maxPrinted)] {
+			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s\n", c.Score, label(c.Label, c.Class))
+		}
+	case *postprocess.Detected:
+		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %d boxes\n", p.Width, p.Height, len(p.Boxes))
+		for i, b := range p.Boxes {
+			if i == maxPrinted {
+				_, _ = fmt.Fprintf(out, "  sees     … and %d more; --json prints all\n", len(p.Boxes)-i)
+				break
+			}
+			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s  x %.0f to %.0f, y %.0f to %.0f\n", b.Score, label(b.Label, b.Class), b.X1, b.X2, b.Y1, b.Y2)
+		}
+	}
+}
+
+// label is a class's label, or its number without one.
+func label(text string, class int) string {
+	if text == "" {
+		return fmt.Sprintf("class %d", class)
+	}
+	return text
+}
+
+func printModel(out io.Writer, m inference.Status) {
+	if m.Version == "" {
+		_, _ = fmt.Fprintf(out, "%s: %s\n", m.Name, m.State)
+		return
+	}
+	_, _ = fmt.Fprintf(out, "%s version %s: %s\n", m.Name, m.Version, m.State)
+	if m.State != inference.Ready {
+		return
+	}
+	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %d labels\n", m.Device, m.Task, len(m.Labels))
+	if m.Inferred != nil {
+		_, _ = fmt.Fprintf(out, "  defined  %s\n", origin(m.Inferred))
+		printAssumptions(out, m.Inferred)
+	}
+	if m.PartlyCPU {
+		_, _ = fmt.Fprintln(out, "  note     some operators run on the CPU: ONNX Runtime has no CUDA kernels for them")
+	}
+	if m.SaturatingInt8 {
+		_, _ = fmt.Fprintln(out, "  note     int8 sums may saturate at 16 bits on this CPU and give wrong results: see inference.saturating_int8")
+	}
+	for _, w := range m.Warnings {
+		_, _ = fmt.Fprintf(out, "  warning  %s\n", w)
+	}
+	for _, t := range m.Inputs {
+		_, _ = fmt.Fprintf(out, "  input    %s %s %v\n", t.Name, t.DType, t.Shape)
+	}
+	for _, t := range m.Outputs {
+		_, _ = fmt.Fprintf(out, "  output   %s %s %v\n", t.Name, t.DType, t.Shape)
+	}
+	_, _ = fmt.Fprintf(out, "  batch    up to %d\n  queue    up to %d\n", m.MaxBatch, m.MaxQueue)
+}
+
+func printAssumptions(out io.Writer, inferred *repository.Inferred) {
+	for _, o := range inferred.Assumptions() {
+		_, _ = fmt.Fprintf(out, "  assumed  %s: %s (%s)\n", o.Key, o.Value, o.From)
+	}
+}
