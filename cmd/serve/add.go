@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"fovea/inference"
+	"fovea/internal/exporter"
 	"fovea/internal/fetch"
 	"fovea/internal/fileutil"
 	"fovea/internal/httpserver"
@@ -247,7 +248,7 @@ func (a *addition) define() (*repository.Inferred, error) {
 		inferred.Definition.Source = a.fetched.Definition()
 		inferred.Definition.Source.Version = a.version
 	}
-	text := writeDefinition(inferred)
+	text := exporter.Write(inferred)
 	if a.dryRun {
 		_, err := a.out.Write(text)
 		return nil, err

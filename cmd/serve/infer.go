@@ -9,6 +9,7 @@ import (
 
 	"fovea/inference"
 	"fovea/internal/exitcode"
+	"fovea/internal/exporter"
 	"fovea/internal/repository"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,7 @@ import (
 // openRepository opens a repository whose models need no model.yaml.
 func openRepository(dir string) *repository.Repository {
 	repo := repository.Open(dir)
-	repo.SetInfer(infer)
+	repo.SetInfer(exporter.Infer)
 	return repo
 }
 
