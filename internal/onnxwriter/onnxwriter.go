@@ -3,6 +3,7 @@
 package onnxwriter
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -39,6 +40,9 @@ type Model struct {
 	Weights []Tensor
 	Inputs  []Value
 	Outputs []Value
+
+	Producer string            // empty: fovea
+	Metadata map[string]string // metadata_props
 }
 
 // Node is one operator.
@@ -141,13 +145,19 @@ func (m *Model) Bytes() []byte {
 	}
 	var file message
 	file.number(1, orDefault(m.IR, 8))
-	file.text(2, "fovea")
+	file.text(2, cmp.Or(m.Producer, "fovea"))
 	file.bytes(7, graph)
 	if opset := orDefault(m.Opset, 17); opset > 0 {
 		file.bytes(8, operatorSet("", opset))
 	}
 	for _, domain := range slices.Sorted(maps.Keys(m.Domains)) {
 		file.bytes(8, operatorSet(domain, m.Domains[domain]))
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.Metadata)) {
+		var entry message
+		entry.text(1, key)
+		entry.text(2, m.Metadata[key])
+		file.bytes(14, entry)
 	}
 	return file
 }
