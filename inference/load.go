@@ -112,12 +112,14 @@ func (v *version) build(ctx context.Context) error {
 			return err
 		}
 		v.groups = append(v.groups, g)
+		if i == 0 { // before the first run, sizes that vary are open
+			if v.decoder, err = postprocess.New(v.definition, g.Runner().Outputs(0)); err != nil {
+				return err
+			}
+		}
 		if err := v.warmUp(ctx, g); err != nil {
 			return err
 		}
-	}
-	if v.decoder, err = postprocess.New(v.definition, v.groups[0].Runner().Outputs(0)); err != nil {
-		return err
 	}
 	if err := v.checkDefinition(ctx, v.groups[0]); err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"fovea/internal/repository"
-	"fovea/preprocess/geometry"
 )
 
 // New returns the decoder of a resolved definition. It checks the names, dtypes, row shapes (without the batch dimension, -1
@@ -121,21 +120,13 @@ func label(labels []string, class int) string {
 
 // scratch is the reusable memory of a decoder for one row.
 type scratch struct {
-	floats, more []float32
-	ranking      ranking
-	candidates   []candidate
-	kept         []candidate
-	tops         tops
-	row          []float32
+	floats, more  []float32
+	rows, columns []float32 // of trial runs
+	ranking       ranking
+	candidates    []candidate
+	kept          []candidate
+	tops          tops
+	row           []float32
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
-
-// noCheck is the TrialCheck of decoders without one.
-type noCheck struct{}
-
-// Add implements TrialCheck.
-func (noCheck) Add([]Tensor, geometry.Transform, Side) {}
-
-// Findings implements TrialCheck.
-func (noCheck) Findings() Findings { return Findings{} }

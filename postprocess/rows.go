@@ -15,7 +15,6 @@ type rows struct {
 	boxDecoder
 	table, numbers    source
 	hasNumbers        bool // classes have an output of their own
-	n                 int  // rows; -1: open
 	box               [4]int
 	score, class, row int // columns; -1: none
 }
@@ -34,7 +33,7 @@ func newRows(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		return nil, fmt.Errorf("output.columns: names %d columns, but rows of %q in model.onnx have the shape %v; want [n,%[1]d]",
 			len(o.Columns), table.name, full)
 	}
-	r := &rows{table: table, n: int(shape[0]), hasNumbers: o.Classes != "",
+	r := &rows{table: table, hasNumbers: o.Classes != "",
 		score: o.Column(repository.ColumnScore), class: o.Column(repository.ColumnClass), row: o.Column(repository.ColumnBatch)}
 	def.Output.BoxFormat = o.RowFormat()
 	for i, name := range repository.BoxColumns(def.Output.BoxFormat) {
@@ -82,7 +81,7 @@ func (r *rows) Decode(outputs []Tensor, transform geometry.Transform, p Params) 
 		values, to.floats = t.floats(to.floats)
 		width := len(r.def.Output.Columns)
 		n := len(values) / width
-		if len(values) != n*width || r.n >= 0 && n != r.n {
+		if len(values) != n*width || len(t.Shape) > 0 && len(values) > 0 && t.Shape[len(t.Shape)-1] != int64(width) {
 			return unusable(fmt.Errorf("output %q has the shape %v, which does not fit %d columns", t.Name, t.Shape, width))
 		}
 		var numbers *Tensor
@@ -128,5 +127,3 @@ func (r *rows) add(to *detection, row []float32, numbers *Tensor, i int) error {
 	}
 	return to.add(class, score, row[r.box[0]], row[r.box[1]], row[r.box[2]], row[r.box[3]])
 }
-
-func (r *rows) trialCheck() TrialCheck { return noCheck{} }

@@ -2,9 +2,6 @@ package postprocess
 
 import (
 	"math"
-
-	"fovea/internal/repository"
-	"fovea/preprocess/geometry"
 )
 
 // Limits of the numbers of a raw YOLOX grid.
@@ -20,10 +17,9 @@ const (
 	fewBelow = 0.05
 )
 
-// yoloxChecker checks a YOLOX grid.
-type yoloxChecker struct {
+// gridCheck is the aspect of a YOLOX grid that may be decoded already.
+type gridCheck struct {
 	y         *yolox
-	scores    span
 	numbers   span // x, y, w and h of cells that are not all zero
 	xs        span // x of these
 	sizes     int  // cells with a size that is not 0
@@ -31,9 +27,8 @@ type yoloxChecker struct {
 	rows      int
 	absurd    int     // rows with an absurdly large box
 	largest   float64 // side of a box, in sides of the input
-	buffer    []float32
-	pixels    trend // of a position, in strides, over the column or row of its cell
-	fractions trend // the same, of positions as fractions of the input
+	pixels    trend   // of a position, in strides, over the column or row of its cell
+	fractions trend   // the same, of positions as fractions of the input
 }
 
 // trend is the straight line through points (x, y).
@@ -58,18 +53,8 @@ func (t *trend) regression() (slope, explained float64) {
 	return xy / xx, xy * xy / (xx * yy)
 }
 
-func (y *yolox) trialCheck() TrialCheck { return &yoloxChecker{y: y} }
-
-func (e *yoloxChecker) Add(outputs []Tensor, _ geometry.Transform, _ Side) {
-	t, err := e.y.grid.read(outputs)
-	if err != nil {
-		return
-	}
-	var values []float32
-	values, e.buffer = t.floats(e.buffer)
-	if len(values) != e.y.cells*e.y.width {
-		return
-	}
+func (e *gridCheck) add(row *trialRow) {
+	values := row.grid
 	largest := 0.0
 	for _, stride := range e.y.def.Output.Strides {
 		columns, lines := e.y.def.Input.Width/stride, e.y.def.Input.Height/stride
@@ -89,15 +74,13 @@ func (e *yoloxChecker) Add(outputs []Tensor, _ geometry.Transform, _ Side) {
 }
 
 // position adds a coordinate of a box, in strides, by the column or row of its cell in an input of size pixels.
-func (e *yoloxChecker) position(cell, at, size float64) {
+func (e *gridCheck) position(cell, at, size float64) {
 	e.pixels.add(cell, at)
 	e.fractions.add(cell, at*size)
 }
 
 // cell adds the numbers of a cell and returns the larger side of its box, in sides of the input.
-func (e *yoloxChecker) cell(row []float32, stride float64) float64 {
-	e.scores.add(row[4])
-	e.scores.add(row[repository.YOLOXHead+e.y.def.Output.ClassFirst:]...)
+func (e *gridCheck) cell(row []float32, stride float64) float64 {
 	if row[2] != 0 || row[3] != 0 {
 		e.numbers.add(row[:4]...)
 		e.xs.add(row[0])
@@ -116,34 +99,32 @@ func (e *yoloxChecker) cell(row []float32, stride float64) float64 {
 	return max(w, h)
 }
 
-func (e *yoloxChecker) Findings() (f Findings) {
+func (e *gridCheck) findings(f *Findings) {
 	if e.rows == 0 {
-		return f
+		return
 	}
 	output := e.y.grid.name
-	e.scores.scores(&f, "output.name", output, true)
 	many := e.y.cells >= manyCells
 	switch {
 	case e.absurd > 0 && e.decoded():
 		f.judge(e.absurd == e.rows && many, "output.decode: yolox decodes a raw grid, but then boxes of output %q would be up to "+
-			"%.3g times as large as the input, in %d of %d trial runs: they seem to be decoded already. Export the model without its "+
-			"decoding (YOLOX: without --decode_in_inference)", output, e.largest, e.absurd, e.rows)
+			"%.3g times as large as the input, in %d of %d trial runs: they seem to be decoded already; "+
+			"try output.decode: yolov5", output, e.largest, e.absurd, e.rows)
 	case e.decodedToFractions():
 		f.warn("output.decode: yolox decodes a raw grid, but positions and sizes of output %q seem to be fractions of the "+
-			"input in trial runs: decoded already", output)
+			"input in trial runs: decoded already; try output.decode: yolov5 with box_space: unit", output)
 	}
-	return f
 }
 
 // decoded reports whether the grid seems decoded to pixels: its positions grow by a stride per cell, or its sizes are not below
 // 0, as half of a raw grid's log sizes are.
-func (e *yoloxChecker) decoded() bool {
+func (e *gridCheck) decoded() bool {
 	return e.pixels.grid() || float64(e.below) <= 2*fewBelow*float64(e.sizes)
 }
 
 // decodedToFractions reports whether the grid seems decoded to fractions of the input. Cells that are all alike are raw ones
 // that do not depend on the image.
-func (e *yoloxChecker) decodedToFractions() bool {
+func (e *gridCheck) decodedToFractions() bool {
 	if e.sizes < manySizes || e.below > 0 {
 		return false
 	}

@@ -13,7 +13,6 @@ import (
 type yolo struct {
 	boxDecoder
 	table   source
-	boxes   int // n; -1: open
 	width   int // numbers of a box
 	head    int // of these, before the class scores
 	turned  bool
@@ -41,7 +40,7 @@ func newYOLO(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	if len(shape) != 2 || shape[1] <= int64(y.head) {
 		return nil, fmt.Errorf("output.name: rows of %q in model.onnx have the shape %v; want %s", table.name, full, want)
 	}
-	y.boxes, y.width = int(shape[0]), int(shape[1])
+	y.width = int(shape[1])
 	classes := y.width - y.head
 	if err := checkClasses(&def, table.name, int64(classes)); err != nil {
 		return nil, err
@@ -80,7 +79,7 @@ func (y *yolo) Decode(outputs []Tensor, transform geometry.Transform, p Params) 
 		var values []float32
 		values, to.floats = t.floats(to.floats)
 		n := len(values) / y.width
-		if len(values) != n*y.width || y.boxes >= 0 && n != y.boxes {
+		if len(values) != n*y.width || !y.fits(t.Shape) {
 			return unusable(fmt.Errorf("output %q has the shape %v, which does not fit boxes of %d numbers", t.Name, t.Shape, y.width))
 		}
 		scores := newScoring(t.Name, y.logits, to.score)
@@ -92,6 +91,16 @@ func (y *yolo) Decode(outputs []Tensor, transform geometry.Transform, p Params) 
 		}
 		return y.rowsWithObjectness(to, values, scores)
 	})
+}
+
+// fits reports whether a shape has the numbers of a box where the shape at load had them.
+func (y *yolo) fits(shape []int64) bool {
+	shape = repository.Squeeze(shape, 2)
+	side := 1
+	if y.turned {
+		side = 0
+	}
+	return len(shape) == 2 && shape[side] == int64(y.width)
 }
 
 // columns decodes [4 + classes, n].
@@ -212,5 +221,3 @@ func (y *yolo) row(to *detection, row []float32, factor float32, q *scoring) err
 	}
 	return nil
 }
-
-func (y *yolo) trialCheck() TrialCheck { return noCheck{} }

@@ -8,6 +8,7 @@ import (
 	"gocv.io/x/gocv"
 
 	"fovea/internal/apierror"
+	"fovea/internal/repository"
 	"fovea/preprocess/bmp"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"
@@ -32,8 +33,8 @@ func (img *Image) Close() {
 	img.alpha.free()
 }
 
-// Decode decodes an image whose header was read and is within the limits. A JPEG that is much larger than the input is
-// decoded at 1/2, 1/4 or 1/8, but to at least twice the target size, and only where that keeps the image's edges. Alpha is
+// Decode decodes an image whose header was read and is within the limits. With decode: fast, a JPEG that is much larger than
+// the input is decoded at 1/2, 1/4 or 1/8, but to at least twice the target size, and only where that keeps the image's edges. Alpha is
 // dropped unless the input takes it, 16 bits are reduced to 8, and gray, palettes and CMYK become three channels. The error
 // is an *apierror.Error with code Undecodable for a corrupt image, or that of ctx: decoding stops soon after ctx ends. data is
 // not kept.
@@ -120,15 +121,15 @@ func (img *Image) storedSize(info header.Info) (w, h int) {
 }
 
 // shrink returns the factor by which the decoder shrinks the image: 1, 2, 4 or 8. Only libjpeg saves time this way.
-// Nearest-neighbor scaling needs the original pixels.
 func (p *Plan) shrink(info header.Info) int {
-	if info.Format != header.JPEG || p.scaler.interpolation == nearestExact {
+	if info.Format != header.JPEG || p.input.Decode != repository.DecodeFast {
 		return 1
 	}
 	w, h := info.OrientedSize()
 	target := geometry.TargetSize(&p.input, w, h)
 	for shrink := 8; shrink > 1; shrink /= 2 {
-		if w/shrink >= 2*target.X && h/shrink >= 2*target.Y && p.keepsEdges(info, shrink) {
+		withinPixels := w%shrink > 0 || h%shrink > 0
+		if w/shrink >= 2*target.X && h/shrink >= 2*target.Y && p.scaler.reduces(withinPixels) && p.keepsEdges(info, shrink) {
 			return shrink
 		}
 	}

@@ -51,13 +51,15 @@ func (p *Plan) PackPixels(pixels []byte, width int, row []byte) {
 // resampling returns how an image of w×h stored pixels is resampled.
 func (p *Plan) resampling(img *Image, w, h int) resampling {
 	g := geometry.Resample(&p.input, img.size)
-	r := resampling{source: storedBox(g.Source, w, h, img.orientation), size: g.Size}
+	r := resampling{
+		scaler: p.scaler, stored: image.Pt(w, h), orientation: img.orientation,
+		source: storedBox(g.Source, w, h, img.orientation), size: g.Size,
+	}
 	if img.orientation >= 5 {
 		r.size = image.Pt(g.Size.Y, g.Size.X)
 	}
 	crop := image.Rectangle{Min: g.CropOffset, Max: g.CropOffset.Add(g.Target.Size())}
 	r.crop = storedRect(crop, r.size.X, r.size.Y, img.orientation)
-	r.cropOnly = p.scaler.cropsOnly(r.source, r.size)
 	return r
 }
 
@@ -67,14 +69,12 @@ func (p *Plan) resized(img *Image, mat native) (view, native, error) {
 	r := p.resampling(img, mat.Cols(), mat.Rows())
 	rect := r.sourceRect()
 	var scaled native
-	if !unchanged(r.source, r.size) {
+	if !r.unchanged() {
 		var err error
-		if scaled, err = p.scaler.resize(mat, r); err != nil {
+		if scaled, rect, err = r.resized(mat); err != nil {
 			return view{}, native{}, err
 		}
-		if mat, rect = scaled, r.crop; r.cropOnly {
-			rect = image.Rectangle{Max: r.crop.Size()}
-		}
+		mat = scaled
 	}
 	pixels, err := mat.DataPtrUint8()
 	if err != nil {

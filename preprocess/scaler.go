@@ -1,125 +1,121 @@
 package preprocess
 
 import (
-	"cmp"
 	"image"
 
 	"gocv.io/x/gocv"
 
 	"fovea/internal/apierror"
 	"fovea/internal/repository"
-	"fovea/preprocess/area"
 	"fovea/preprocess/geometry"
+	"fovea/preprocess/resample"
 )
 
-// nearestExact is OpenCV's INTER_NEAREST_EXACT: the pixel whose center is nearest, as in Pillow and torchvision. OpenCV's
-// INTER_NEAREST takes the one above and to the left.
-const nearestExact gocv.InterpolationFlags = 6
-
-// scaler is how images are resized. OpenCV's linear, cubic and lanczos read a fixed number of pixels and so skip most of
-// an image that shrinks a lot; training pipelines (Pillow, and torchvision with antialias) read all of them. Shrinking
-// therefore averages by area (INTER_AREA) from the factor on where that is closer to Pillow. On photographs the mean
-// difference from Pillow, in steps of 255, is
-//
-//	factor                     1.05  1.15  1.3  1.5  2    3    4
-//	Pillow bilinear − linear   0.4   0.7   1.1  1.5  2.1  5.1  4.9
-//	Pillow bilinear − area     0.2   0.4   0.5  1.0  2.1  1.5  1.8
-//	Pillow bicubic  − cubic    0.6   0.9   1.4  2.0  2.9  5.2  5.9
-//	Pillow bicubic  − area     1.0   0.9   0.8  0.8  1.3  1.2  1.3
-//	Pillow lanczos  − lanczos  0.5   0.9   1.5  2.3  3.5  5.4  6.2
-//	Pillow lanczos  − area     1.5   1.5   1.4  1.4  1.6  1.6  1.8
-type scaler struct {
-	interpolation gocv.InterpolationFlags // of sides that grow
-	maxShrink     float64                 // sides that shrink by no more than this factor are interpolated as well
+// scaler resizes images in their stored orientation.
+type scaler interface {
+	// cropsOnly reports whether only the crop is computed, from the pixels that reads returns.
+	cropsOnly(r resampling) bool
+	// reads returns the rectangle of the stored image on which the crop depends, where cropsOnly holds.
+	reads(r resampling) image.Rectangle
+	// resize returns a new matrix: the whole result or, where cropsOnly holds, the crop.
+	resize(src native, r resampling) (native, error)
+	// reduces reports whether the decoder may shrink the image before. Its edges then may lie within pixels.
+	reduces(withinPixels bool) bool
 }
 
+// scalers are the values of input.interpolation.
 var scalers = map[string]scaler{
-	repository.PillowNearest: {nearestExact, 1 << 30},
-	repository.AreaLinear:    {gocv.InterpolationLinear, 1},
-	repository.AreaCubic:     {gocv.InterpolationCubic, 1.15},
-	repository.AreaLanczos:   {gocv.InterpolationLanczos4, 1.3},
+	repository.AreaLinear:     areaScaler{gocv.InterpolationLinear, 1},
+	repository.AreaCubic:      areaScaler{gocv.InterpolationCubic, 1.15},
+	repository.AreaLanczos:    areaScaler{gocv.InterpolationLanczos4, 1.3},
+	repository.OpenCVLinear:   openCVScaler{gocv.InterpolationLinear},
+	repository.OpenCVArea:     openCVScaler{gocv.InterpolationArea},
+	repository.OpenCVCubic:    openCVScaler{gocv.InterpolationCubic},
+	repository.OpenCVNearest:  filterScaler{&resample.OpenCVNearest},
+	repository.PillowNearest:  filterScaler{&resample.PillowNearest},
+	repository.PillowBox:      filterScaler{&resample.PillowBox},
+	repository.PillowBilinear: filterScaler{&resample.PillowBilinear},
+	repository.PillowHamming:  filterScaler{&resample.PillowHamming},
+	repository.PillowBicubic:  filterScaler{&resample.PillowBicubic},
+	repository.PillowLanczos:  filterScaler{&resample.PillowLanczos},
+	repository.TorchAntialias: filterScaler{&resample.TorchAntialias},
 }
 
-// resampling is a geometry.Resampling in the coordinates of the stored image: source is resized to size, and crop is
-// used of it.
+// resampling is a geometry.Resampling in the coordinates of the stored image of stored pixels: source is resized to size, and
+// crop is used of it.
 type resampling struct {
-	source   geometry.Box
-	size     image.Point
-	crop     image.Rectangle
-	cropOnly bool // only the crop is computed, from only the pixels that it depends on
+	scaler
+	stored      image.Point
+	orientation int
+	source      geometry.Box
+	size        image.Point
+	crop        image.Rectangle
 }
 
 // unchanged reports whether nothing is resized.
-func unchanged(source geometry.Box, size image.Point) bool {
-	return source.Dx() == float64(size.X) && source.Dy() == float64(size.Y)
+func (r resampling) unchanged() bool {
+	return r.source.Dx() == float64(r.size.X) && r.source.Dy() == float64(r.size.Y)
 }
 
 // sourceRect returns the rectangle of the stored image that is read.
 func (r resampling) sourceRect() image.Rectangle {
 	switch {
-	case !r.cropOnly:
-		return r.source.Pixels()
-	case unchanged(r.source, r.size):
+	case r.unchanged():
 		return r.crop.Add(r.source.Pixels().Min)
+	case r.cropsOnly(r):
+		return r.reads(r)
 	}
-	return area.Source(r.source, r.size, r.crop)
+	return r.source.Pixels()
 }
 
-// cropsOnly reports whether a resize computes only the crop: where no side grows and nothing is interpolated.
-func (s scaler) cropsOnly(source geometry.Box, size image.Point) bool {
-	grows := float64(size.X) > source.Dx() || float64(size.Y) > source.Dy()
-	return unchanged(source, size) || !grows && !s.interpolates(source, size)
+// resized returns a new matrix, and the rectangle of it that is the crop.
+func (r resampling) resized(src native) (native, image.Rectangle, error) {
+	dst, err := r.resize(src, r)
+	if r.cropsOnly(r) {
+		return dst, image.Rectangle{Max: r.crop.Size()}, err
+	}
+	return dst, r.crop, err
 }
 
-// interpolates reports whether sides that shrink are interpolated.
-func (s scaler) interpolates(source geometry.Box, size image.Point) bool {
-	return source.Dx() <= s.maxShrink*float64(size.X) && source.Dy() <= s.maxShrink*float64(size.Y)
+// filterScaler computes only the crop, as if the image had been turned first.
+type filterScaler struct{ *resample.Filter }
+
+func (filterScaler) cropsOnly(resampling) bool { return true }
+
+func (s filterScaler) reads(r resampling) image.Rectangle { return s.Reads(region(r)) }
+
+func (s filterScaler) reduces(bool) bool { return !s.Copies() }
+
+func (s filterScaler) resize(src native, r resampling) (native, error) {
+	return intoNew(r.crop.Size(), func(out []byte) error {
+		pixels, err := src.DataPtrUint8()
+		if err != nil {
+			return err
+		}
+		return s.Resize(pixels, region(r), out)
+	})
 }
 
-// resize returns a new matrix: the whole result, or only the crop. A side that shrinks and one that grows take a step each.
-// Source edges may lie within pixels only with cropOnly: in an image that the decoder shrank.
-func (s scaler) resize(src native, r resampling) (native, error) {
-	if r.cropOnly {
-		return shrink(src, r.source, r.size, r.crop)
+func region(r resampling) resample.Region {
+	transposed, x, y := axes(r.orientation)
+	return resample.Region{
+		Width: r.stored.X, Height: r.stored.Y, Source: r.source, Size: r.size, Crop: r.crop,
+		Transposed: transposed, FlippedX: x, FlippedY: y,
 	}
-	pixels := r.source.Pixels()
-	shrunk := image.Pt(min(pixels.Dx(), r.size.X), min(pixels.Dy(), r.size.Y))
-	if shrunk == pixels.Size() || s.interpolates(r.source, r.size) {
-		region := own(src.Region(pixels))
-		defer region.free()
-		return interpolate(region, r.size, s.interpolation)
-	}
-	first, err := shrink(src, r.source, shrunk, image.Rectangle{Max: shrunk})
-	if err != nil {
-		return native{}, err
-	}
-	defer first.free()
-	return interpolate(first, r.size, s.interpolation)
 }
 
-// shrink averages the source down to a size and returns the crop of it. Neither side may grow.
-func shrink(src native, source geometry.Box, size image.Point, crop image.Rectangle) (native, error) {
-	dst := own(gocv.NewMatWithSizes([]int{crop.Dy(), crop.Dx()}, gocv.MatTypeCV8UC3)) // not initialized; Shrink fills it
-	pixels, err := src.DataPtrUint8()
-	out, outErr := dst.DataPtrUint8()
-	if err = cmp.Or(err, outErr); err == nil {
-		err = area.Shrink(pixels, src.Cols(), source, size, crop, out)
+// intoNew returns a new matrix of size pixels that fill writes.
+func intoNew(size image.Point, fill func(out []byte) error) (native, error) {
+	dst := own(gocv.NewMatWithSizes([]int{size.Y, size.X}, gocv.MatTypeCV8UC3)) // not initialized
+	out, err := dst.DataPtrUint8()
+	if err == nil {
+		err = fill(out)
 	}
 	if err != nil {
 		dst.free()
 		return native{}, resizeError(err, size)
 	}
 	return dst, nil
-}
-
-func interpolate(src native, size image.Point, how gocv.InterpolationFlags) (native, error) {
-	dst := own(gocv.NewMat())
-	err := gocv.Resize(src.Mat, &dst.Mat, size, 0, 0, how)
-	if err == nil && dst.Cols() == size.X && dst.Rows() == size.Y {
-		return dst, nil
-	}
-	dst.free()
-	return native{}, resizeError(err, size)
 }
 
 func resizeError(err error, size image.Point) error {

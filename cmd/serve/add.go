@@ -243,11 +243,12 @@ func (a *addition) define() (*repository.Inferred, error) {
 	if err != nil {
 		return nil, askFor(err, "serve models add "+shellQuote(a.text))
 	}
-	if a.source.Scheme != source.Local {
-		inferred.Definition.Source = a.fetched.Definition()
-		inferred.Definition.Source.Version = a.version
-	}
 	text := writeDefinition(inferred)
+	if a.source.Scheme != source.Local {
+		pinned := a.fetched.Definition()
+		pinned.Version = a.version
+		text = append(text, sourceText(pinned)...)
+	}
 	if a.dryRun {
 		_, err := a.out.Write(text)
 		return nil, err

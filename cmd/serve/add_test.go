@@ -41,12 +41,8 @@ func inferColors(t *testing.T) {
 		return &repository.Inferred{Definition: d.WithDefaults(), Exporter: "test", Origins: []repository.Origin{
 			{Key: "input.scale", Value: "0.00392", From: "usual of tests", Assumed: true}, {Key: "labels", Value: "labels.txt", From: "labels.txt"}}}, nil
 	}
-	writeDefinition = func(i *repository.Inferred) []byte {
-		text := "# written by a test\ntask: classification\nlabels: labels.txt\ninput: {scale: 0.00392156862745098}\noutput: {decode: softmax}\n"
-		if s := i.Definition.Source; s.URL != "" {
-			text += "source: {url: \"" + s.URL + "\", sha256: " + s.SHA256 + "}\n"
-		}
-		return []byte(text)
+	writeDefinition = func(*repository.Inferred) []byte {
+		return []byte("# written by a test\ntask: classification\nlabels: labels.txt\ninput: {scale: 0.00392156862745098}\noutput: {decode: softmax}\n")
 	}
 }
 
@@ -59,8 +55,8 @@ func colorsONNX(t *testing.T) []byte {
 	return data
 }
 
-// write writes files below a folder.
-func write(t *testing.T, dir string, files map[string]string) {
+// lay writes files below a folder.
+func lay(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
@@ -109,7 +105,7 @@ func TestAdd(t *testing.T) {
 	inferColors(t)
 	a := adder{t, filepath.Join(t.TempDir(), "models")}
 	from := t.TempDir()
-	write(t, from, map[string]string{"best.onnx": string(colorsONNX(t)), "other.onnx": "x", "holiday.jpg": "x"})
+	lay(t, from, map[string]string{"best.onnx": string(colorsONNX(t)), "other.onnx": "x", "holiday.jpg": "x"})
 	best := filepath.Join(from, "best.onnx")
 
 	_, err := a.add(best, nil)
@@ -146,8 +142,8 @@ func TestAddToAnExistingModel(t *testing.T) {
 	inferColors(t)
 	a := adder{t, t.TempDir()}
 	from := t.TempDir()
-	write(t, from, map[string]string{"best.onnx": string(colorsONNX(t)), "labels.txt": "red green blue"})
-	write(t, a.dir, map[string]string{"best/1/model.onnx": string(colorsONNX(t)), "best/labels.txt": "r\ng\nb\n",
+	lay(t, from, map[string]string{"best.onnx": string(colorsONNX(t)), "labels.txt": "red green blue"})
+	lay(t, a.dir, map[string]string{"best/1/model.onnx": string(colorsONNX(t)), "best/labels.txt": "r\ng\nb\n",
 		"best/model.yaml": "task: classification\nlabels: labels.txt\noutput: {decode: softmax}\n"})
 	best := filepath.Join(from, "best.onnx")
 	before := found(t, a.dir)
@@ -235,14 +231,14 @@ func TestAddFromAServerIsPinned(t *testing.T) {
 func TestOneAdditionOfANameAtATime(t *testing.T) {
 	inferColors(t)
 	a := adder{t, t.TempDir()}
-	write(t, a.dir, map[string]string{".add-best/x": ""})
+	lay(t, a.dir, map[string]string{".add-best/x": ""})
 	unlock, err := fileutil.TryLock(filepath.Join(a.dir, ".add-best/lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unlock()
 	from := filepath.Join(t.TempDir(), "best.onnx")
-	write(t, filepath.Dir(from), map[string]string{"best.onnx": string(colorsONNX(t)), "labels.txt": "r g b"})
+	lay(t, filepath.Dir(from), map[string]string{"best.onnx": string(colorsONNX(t)), "labels.txt": "r g b"})
 	if _, err := a.add(from, nil); err == nil || !strings.Contains(err.Error(), "best is being added by another process") {
 		t.Error(err)
 	}
@@ -271,7 +267,7 @@ func TestMove(t *testing.T) {
 	for name, move := range map[string]func(from, to string, replace bool) error{"at once": move, "in two steps": moveApart} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			write(t, dir, map[string]string{"new/file": "new", "there/file": "old"})
+			lay(t, dir, map[string]string{"new/file": "new", "there/file": "old"})
 			at := func(name string) string { return filepath.Join(dir, name) }
 			if err := move(at("new"), at("there"), false); !errors.Is(err, fs.ErrExist) {
 				t.Errorf("over another: %v", err)

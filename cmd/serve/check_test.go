@@ -75,9 +75,9 @@ var red, green = color.RGBA{255, 0, 0, 255}, color.RGBA{0, 255, 0, 255}
 
 func TestCheckWithAnImage(t *testing.T) {
 	dir, pictures := t.TempDir(), t.TempDir()
-	write(t, dir, map[string]string{"pets/1/model.onnx": string(detector()), "pets/labels.txt": "cat\ndog\n", "pets/model.yaml": detectorDefinition})
+	lay(t, dir, map[string]string{"pets/1/model.onnx": string(detector()), "pets/labels.txt": "cat\ndog\n", "pets/model.yaml": detectorDefinition})
 	addTiny(t, dir, "colors", "colors")
-	write(t, pictures, map[string]string{"red.jpg": string(picture(t, 1280, 1280, red)), "turned.jpg": string(turned(picture(t, 800, 400, red))),
+	lay(t, pictures, map[string]string{"red.jpg": string(picture(t, 1280, 1280, red)), "turned.jpg": string(turned(picture(t, 800, 400, red))),
 		"green.jpg": string(picture(t, 64, 64, green)), "text.jpg": "not an image"})
 	at := func(name string) string { return filepath.Join(pictures, name) }
 	run := func(args ...string) (string, error) {
@@ -122,7 +122,7 @@ func TestCheckWithAnImage(t *testing.T) {
 
 func TestAnnotatedImages(t *testing.T) {
 	dir, pictures := t.TempDir(), t.TempDir()
-	write(t, dir, map[string]string{"pets/1/model.onnx": string(detector()), "pets/labels.txt": "cat\ndog\n", "pets/model.yaml": detectorDefinition})
+	lay(t, dir, map[string]string{"pets/1/model.onnx": string(detector()), "pets/labels.txt": "cat\ndog\n", "pets/model.yaml": detectorDefinition})
 	addTiny(t, dir, "colors", "colors")
 	for name, test := range map[string]struct {
 		model  string
@@ -140,7 +140,7 @@ func TestAnnotatedImages(t *testing.T) {
 		"classes": {"colors", picture(t, 1280, 640, color.RGBA{255, 0, 255, 255}), image.Pt(1280, 640), nil, []image.Point{{640, 320}, {1279, 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			write(t, pictures, map[string]string{"in.jpg": string(test.image)})
+			lay(t, pictures, map[string]string{"in.jpg": string(test.image)})
 			path := filepath.Join(pictures, "out.png")
 			out, err := command(t, dir, "models", "check", test.model, "--image", filepath.Join(pictures, "in.jpg"), "--annotate", path).CombinedOutput()
 			if err != nil {

@@ -26,6 +26,7 @@ func modelsCommand() *cobra.Command {
 		pullCommand(),
 		checkCommand(),
 		addCommand(),
+		verifyCommand(),
 	)
 	return c
 }

@@ -199,6 +199,7 @@ func (b *Batch) Reshape(input int, shape []int64) error {
 	}
 	old, oldValue := b.inputs[input], b.buckets[0].inputs[input]
 	b.inputs[input], b.buckets[0].inputs[input] = t, v
+	b.buckets[0].hasRun = false // another shape may need other CUDA libraries
 	err = oldValue.destroy()
 	if old.block != t.block {
 		err = errors.Join(err, old.block.Free())

@@ -21,6 +21,8 @@ func doubled() *onnxwriter.Model {
 	m.Output("bool", onnxwriter.Bool, "n", 2)
 	m.Node("SequenceConstruct", "sequence", nil, "x")
 	m.SequenceOutput("sequence", onnxwriter.Float)
+	m.Node("Optional", "optional", nil, "x")
+	m.OptionalOutput("optional", onnxwriter.Float)
 	m.Node("Mul", "y", nil, "x", "two")
 	m.Output("y", onnxwriter.Float, "n", 2)
 	m.Node("Cast", "text", onnxwriter.Attributes{"to": int(onnxwriter.String)}, "x")
@@ -39,7 +41,7 @@ func TestOnlySelectedOutputsAreFetched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []Info{{Name: "bool", DType: "bool"}, {Name: "sequence", DType: "sequence"}, {Name: "text", DType: "string"}, {Name: "float64", DType: repository.Float64}} {
+	for _, want := range []Info{{Name: "bool", DType: "bool"}, {Name: "sequence", DType: "sequence"}, {Name: "text", DType: "string"}, {Name: "optional", DType: "optional"}, {Name: "float64", DType: repository.Float64}} {
 		if i := slices.IndexFunc(file.Outputs, func(o Info) bool { return o.Name == want.Name }); i < 0 || file.Outputs[i].DType != want.DType {
 			t.Errorf("%s is not declared as %s: %+v", want.Name, want.DType, file.Outputs)
 		}
@@ -75,6 +77,7 @@ func TestUnsupportedSelectedOutputsAreRefused(t *testing.T) {
 		`output "bool" has elements of bool; allowed: [float16 float32`: {"y", "bool"},
 		`output "sequence" has elements of sequence; allowed`:           {"sequence"},
 		`output "text" has elements of string; allowed`:                 {"text"},
+		`output "optional" has elements of optional; allowed`:           {"optional"},
 		`outputs ["none"] were requested`:                               {"none"},
 		`output "bool" has elements`:                                    nil, // all
 	} {

@@ -18,6 +18,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// maxArchived is how many files and folders an archive has. Images of container systems have tens of thousands.
+const maxArchived = 100_000
+
 // archive downloads a layer that is an archive, which is removed at the end, and lists its files. A later layer's replace those of
 // an earlier one.
 func (a *artifact) archive(ctx context.Context, t *transfer, s *opened, layer ocispec.Descriptor) error {
@@ -39,6 +42,10 @@ func (a *artifact) archive(ctx context.Context, t *transfer, s *opened, layer oc
 		return fmt.Errorf("layer %s: %w", hash[:12], err)
 	}
 	defer r.Close()
+	index := map[string]int{} // of entries
+	for i, e := range s.entries {
+		index[e.name] = i
+	}
 	for number := 0; ; number++ {
 		header, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -47,15 +54,19 @@ func (a *artifact) archive(ctx context.Context, t *transfer, s *opened, layer oc
 		if err != nil {
 			return fmt.Errorf("layer %s: %w", hash[:12], err)
 		}
-		if number >= 10*maxEntries || len(s.entries) >= maxEntries {
-			return errTooMany
+		if number >= maxArchived {
+			return fmt.Errorf("layer %s has more than %d files", hash[:12], maxArchived)
 		}
 		e, ok := a.entry(path.Clean(strings.TrimLeft(header.Name, "/")))
 		if !ok || header.Typeflag != tar.TypeReg { // links are not followed
 			continue
 		}
 		e.size, e.open = header.Size, member(t.root, t.at(local), number)
-		s.entries = slices.DeleteFunc(s.entries, func(before entry) bool { return before.name == e.name })
+		if i, ok := index[e.name]; ok {
+			s.entries[i] = e
+			continue
+		}
+		index[e.name] = len(s.entries)
 		s.entries = append(s.entries, e)
 	}
 }

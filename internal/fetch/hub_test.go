@@ -248,6 +248,31 @@ func TestHubResumesThroughARedirect(t *testing.T) {
 	}
 }
 
+// TestHubThatIsBusy has every address refuse once.
+func TestHubThatIsBusy(t *testing.T) {
+	model := string(addModel())
+	h := &hubServer{large: 1000, refs: map[string]string{"main": commitA}, commits: map[string]files{commitA: {"model.onnx": model}}}
+	h.start(t)
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusBadGateway} {
+		requests := map[string]int{}
+		busy := roundTripper(func(r *http.Request) (*http.Response, error) {
+			if requests[r.URL.Path]++; requests[r.URL.Path] == 1 {
+				return &http.Response{StatusCode: status, Status: http.StatusText(status), Request: r, Body: http.NoBody}, nil
+			}
+			return http.DefaultTransport.RoundTrip(r)
+		})
+		dir := t.TempDir()
+		r, err := Get(t.Context(), parsed(t, "hf://owner/repo"), Options{Dir: dir, Transport: busy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got(t, dir, r, files{"model.onnx": model})
+		if len(requests) != 2 {
+			t.Errorf("requests are %v", requests)
+		}
+	}
+}
+
 // TestHubFileThatDoesNotMatch has a server whose list and content differ.
 func TestHubFileThatDoesNotMatch(t *testing.T) {
 	h := &hubServer{large: 1, refs: map[string]string{"main": commitA}, commits: map[string]files{commitA: {"model.onnx": string(addModel())}}}

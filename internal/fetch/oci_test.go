@@ -192,6 +192,19 @@ func TestGetFromOCI(t *testing.T) {
 	}
 }
 
+func TestOCIArchiveWithoutEnd(t *testing.T) {
+	host := registryServer(t, "")
+	names := make([]string, maxArchived+1)
+	for i := range names {
+		names[i] = fmt.Sprint("f", i)
+	}
+	push(t, host, "m", "v1", "", layer{ocispec.MediaTypeImageLayerGzip, nil, archived(t, true, names, nil)})
+	_, err := Get(t.Context(), parsed(t, "oci://"+host+"/m:v1"), Options{Dir: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "has more than 100000 files") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // TestOCITagsArePinned moves a tag: the recorded source still gets the old model.
 func TestOCITagsArePinned(t *testing.T) {
 	host := registryServer(t, "")

@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -126,6 +127,29 @@ func TestS3Resumes(t *testing.T) {
 	got(t, dir, r, files{"model.onnx": model, "w.bin": string(weights)})
 	if len(cut.requests) != 2 || cut.requests[1].Get("Range") != "bytes=100000-" || cut.requests[1].Get("If-Match") == "" {
 		t.Errorf("requests are %v", cut.requests)
+	}
+}
+
+// TestS3Retries has the first request of each kind fail.
+func TestS3Retries(t *testing.T) {
+	model := string(addModel())
+	storage(t, files{"m/model.onnx": model})
+	failed := map[string]bool{}
+	flaky := roundTripper(func(r *http.Request) (*http.Response, error) {
+		if kind := r.Method + " " + r.URL.RequestURI(); !failed[kind] {
+			failed[kind] = true
+			return nil, errors.New("connection reset")
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	dir := t.TempDir()
+	r, err := Get(t.Context(), parsed(t, "s3://models/m/model.onnx"), Options{Dir: dir, Transport: flaky})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got(t, dir, r, files{"model.onnx": model})
+	if !failed["GET /models/m/model.onnx"] || !failed["HEAD /models/m/model.onnx"] {
+		t.Errorf("requests are %v", failed)
 	}
 }
 

@@ -88,6 +88,11 @@ func (m *Model) SequenceOutput(name string, t Type) {
 	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(4, nested(1, Value{Type: t}.tensor()))})
 }
 
+// OptionalOutput adds an output that is an optional tensor.
+func (m *Model) OptionalOutput(name string, t Type) {
+	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(9, nested(1, Value{Type: t}.tensor()))})
+}
+
 // MapsOutput adds an output that is a sequence of maps from int64 to float32, such as ZipMap's.
 func (m *Model) MapsOutput(name string) {
 	var entry message

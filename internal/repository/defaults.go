@@ -53,6 +53,10 @@ func (in *Input) fill(given func(key string) bool) {
 	fillList(&in.Mean, []float64{0}, given("input.mean"))
 	fillList(&in.Std, []float64{1}, given("input.std"))
 	rounding := RoundFloor
+	if in.Resize == FitHeight {
+		fillList(&in.Fill, []float64{0}, given("input.fill"))
+		rounding = RoundCeil // as in PaddleOCR's resize_norm_img
+	}
 	if in.Resize == Letterbox {
 		fillValue(&in.Place, "center", given("input.place"))
 		fillList(&in.Fill, []float64{0}, given("input.fill"))

@@ -103,7 +103,8 @@ type Resize string
 // The values of Resize. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the aspect ratio, and crops
 // Width×Height from the center. Letterbox scales the image to fit within Width×Height and pads the rest; with Input.Stride
 // only up to the next multiple of it. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would
-// exceed Input.LongestEdge. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
+// exceed Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as
+// PaddleOCR does with lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
 // input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
@@ -111,6 +112,7 @@ const (
 	Letterbox    Resize = "letterbox"
 	Fit          Resize = "fit"
 	NoResize     Resize = "none"
+	FitHeight    Resize = "fit_height"
 )
 
 // DType is a tensor's element type.

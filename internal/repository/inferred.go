@@ -54,14 +54,3 @@ func (e *UnknownError) Error() string {
 // InferFunc derives a definition from the structure of an ONNX file and the files next to it. set are keys of model.yaml with
 // values that take precedence over everything. The error is an *UnknownError if more has to be said, or joins all that is wrong.
 type InferFunc func(graph *Graph, beside fs.FS, set map[string]string) (*Inferred, error)
-
-// Graph is the structure of an ONNX file.
-type Graph struct {
-	Producer, ProducerVersion string
-	Metadata                  map[string]string   // metadata_props
-	Inputs, Outputs           []TensorInfo        // as declared; inputs without initializers
-	DimNames                  map[string][]string // names of the dimensions of inputs and outputs, empty where fixed
-	Ops                       map[string]int      // number of nodes, by operator
-	// OutputOps are the operators that compute the outputs, behind operators that only move or convert values.
-	OutputOps map[string]string
-}

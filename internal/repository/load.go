@@ -156,3 +156,12 @@ func parseLabels(data []byte) ([]string, error) {
 	}
 	return labels, nil
 }
+
+// ParseDefinition parses a model.yaml without its labels, sets defaults and validates it. file is its name in errors.
+func ParseDefinition(data []byte, file string) (Definition, error) {
+	d, report := parse(data, file)
+	return d, report.Err()
+}
+
+// ParseLabels parses a labels file, one label per line, from class 0 on.
+func ParseLabels(data []byte) ([]string, error) { return parseLabels(data) }

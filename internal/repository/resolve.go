@@ -22,6 +22,9 @@ func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
 		}
 		d.resolveDType(*image, &errs)
 		d.resolveBatch(*image, inputs, &errs)
+		if d.Input.isUnbatched(image.Shape) {
+			outputs = withBatch(outputs)
+		}
 	}
 	d.resolveExtra(inputs, &errs)
 	d.resolveOutputs(outputs, &errs)

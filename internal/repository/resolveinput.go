@@ -91,6 +91,17 @@ func (in *Input) isUnbatched(dims []int64) bool {
 	return in.Layout != "nhwc" && isChannels(dims[0]) || in.Layout != "nchw" && isChannels(dims[2])
 }
 
+// withBatch adds the batch dimension to outputs of a file that has none.
+func withBatch(outputs []TensorInfo) []TensorInfo {
+	list := slices.Clone(outputs)
+	for i := range list {
+		if len(list[i].Shape) > 0 {
+			list[i].Shape = append([]int64{1}, list[i].Shape...)
+		}
+	}
+	return list
+}
+
 // checkChannels compares the number of channels in the file, -1 where open, with the color.
 func (in *Input) checkChannels(image TensorInfo, c int64, errs *config.Errors) bool {
 	want := int64(in.Channels())

@@ -88,7 +88,8 @@ func onlyWith(errs *config.Errors, key string, given bool, setting string) {
 func (in *Input) check(errs *config.Errors) {
 	config.Range(errs, "input.width", in.Width, 0, maxSide)
 	config.Range(errs, "input.height", in.Height, 0, maxSide)
-	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Letterbox), string(Fit), string(NoResize))
+	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Letterbox), string(Fit), string(FitHeight),
+		string(NoResize))
 	in.checkEdge(errs)
 	in.checkLetterbox(errs)
 	errs.OneOf("input.interpolation", in.Interpolation, Interpolations()...)
@@ -102,7 +103,7 @@ func (in *Input) check(errs *config.Errors) {
 
 func (in *Input) checkEdge(errs *config.Errors) {
 	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundCeil)
-	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize), "resize: letterbox, shortest_edge or fit")
+	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize), "resize: letterbox, shortest_edge, fit or fit_height")
 	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
 	onlyWith(errs, "input.stride", in.Stride > 0 && !in.Dynamic(), "resize: letterbox, fit or none")
 	if in.Resize != Fit {
@@ -136,10 +137,10 @@ func (in *Input) checkLetterbox(errs *config.Errors) {
 		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
 		in.checkMinimalRectangle(errs)
 		return
-	case len(in.Fill) > 0 && in.Dynamic() && in.Stride > 1:
+	case in.Resize == FitHeight, len(in.Fill) > 0 && in.Dynamic() && in.Stride > 1:
 		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
 	default:
-		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox, or fit or none with a stride")
+		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox or fit_height, or fit or none with a stride")
 	}
 	onlyWith(errs, "input.place", in.Place != "", "resize: letterbox")
 }

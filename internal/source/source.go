@@ -187,7 +187,7 @@ func parseHubPage(u *url.URL) (Source, error) {
 
 func parseHub(rest string) (Source, error) {
 	owner, rest, _ := strings.Cut(rest, "/")
-	name, file, hasPath := strings.Cut(rest, "/")
+	name, file, _ := strings.Cut(rest, "/")
 	name, revision, pinned := strings.Cut(name, "@")
 	s := Source{Scheme: HuggingFace, Repo: owner + "/" + name, Revision: revision, Path: file}
 	switch m := revisionsPath.FindStringSubmatch(revision + "/" + file); {
@@ -199,9 +199,7 @@ func parseHub(rest string) (Source, error) {
 			return Source{}, errors.New("has an invalid revision after @; want a branch, a tag or a commit, with / written as %2F")
 		}
 	}
-	if hasPath && s.Path == "" {
-		s.Path = strings.TrimSuffix(file, "/")
-	}
+	s.Path = strings.TrimSuffix(s.Path, "/")
 	return s, s.checkHub()
 }
 
@@ -242,7 +240,7 @@ func parseOCI(rest string) (Source, error) {
 	if m == nil {
 		return Source{}, errors.New(want)
 	}
-	s := Source{Scheme: OCI, Host: m[1], Repo: m[2], Revision: m[3], Digest: m[4], Path: m[5]}
+	s := Source{Scheme: OCI, Host: m[1], Repo: m[2], Revision: m[3], Digest: m[4], Path: strings.TrimSuffix(m[5], "/")}
 	switch {
 	case !strings.ContainsAny(s.Host, ".:") && s.Host != "localhost":
 		return Source{}, fmt.Errorf("%q is not the host of a registry; %s", s.Host, want)

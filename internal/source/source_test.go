@@ -7,6 +7,8 @@ import (
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
 
+func long(n int) string { return strings.Repeat("a", n) }
+
 var digest = "sha256:" + strings.Repeat("ab", 32)
 
 func TestParse(t *testing.T) {
@@ -26,6 +28,12 @@ func TestParse(t *testing.T) {
 		"hf://o/r@" + commit + "/model.onnx":                   {Scheme: HuggingFace, Repo: "o/r", Revision: commit, Path: "model.onnx"},
 		"hf://o/r@feature%2Fx/m.onnx":                          {Scheme: HuggingFace, Repo: "o/r", Revision: "feature/x", Path: "m.onnx"},
 		"hf://o/r@refs/pr/12/m.onnx":                           {Scheme: HuggingFace, Repo: "o/r", Revision: "refs/pr/12", Path: "m.onnx"},
+		"hf://o/r@refs/pr/12":                                  {Scheme: HuggingFace, Repo: "o/r", Revision: "refs/pr/12"},
+		"hf://o/r@refs/convert/onnx/":                          {Scheme: HuggingFace, Repo: "o/r", Revision: "refs/convert/onnx"},
+		"hf://o/r@main/onnx/":                                  {Scheme: HuggingFace, Repo: "o/r", Revision: "main", Path: "onnx"},
+		"oci://r.example.com/a:v1/models/":                     {Scheme: OCI, Host: "r.example.com", Repo: "a", Revision: "v1", Path: "models"},
+		"s3://bucket/" + long(1024):                            {Scheme: S3, Repo: "bucket", Path: long(1024)},
+		long(4096):                                             {Scheme: Local, Path: long(4096)},
 		"hf://o/r@refs%2Fpr%2F12":                              {Scheme: HuggingFace, Repo: "o/r", Revision: "refs/pr/12"},
 		"https://huggingface.co/o/r":                           {Scheme: HuggingFace, Repo: "o/r"},
 		"https://hf.co/o/r/":                                   {Scheme: HuggingFace, Repo: "o/r"},
@@ -99,6 +107,12 @@ func TestParseRefuses(t *testing.T) {
 		"oci://ghcr.io/owner/repo@sha256:abc": "invalid tag or digest",
 		"oci://ghcr.io/owner/repo:v1/../x":    "must not have empty, . or .. parts",
 		"oci://ghcr.io/a..b:v1":               "invalid name",
+		long(4097):                            "the limit is 4096",
+		"s3://bucket/" + long(1025):           "longer than 1024 bytes",
+		"://x":                                "known scheme",
+		"https://huggingface.co/spaces/a":     "want https://huggingface.co/OWNER/REPO",
+		"https://huggingface.co/api/models":   "want https://huggingface.co/OWNER/REPO",
+		"https://@example.com/":               "must not contain a user name",
 		"file://host/x":                       "absolute path",
 	} {
 		t.Run(text, func(t *testing.T) {

@@ -9,6 +9,7 @@ package geometry
 import (
 	"image"
 	"math"
+	"strings"
 
 	"fovea/internal/repository"
 )
@@ -97,7 +98,7 @@ func Resample(in *repository.Input, img Image) Resampling {
 	case repository.ShortestEdge:
 		r.Target.Max = r.Input
 		r.CropOffset = image.Pt(centered(r.Size.X-in.Width), centered(r.Size.Y-in.Height))
-		if r.Size.X*r.Size.Y > maxOversize*in.Width*in.Height {
+		if r.Size.X*r.Size.Y > maxOversize*in.Width*in.Height && !computesCrops(in.Interpolation) {
 			r.cropSource(in, img.Shrink == 1)
 		}
 	}
@@ -108,6 +109,11 @@ func Resample(in *repository.Input, img Image) Resampling {
 // maxOversize is by how many times the resized image may exceed the input's pixels before the source is cropped instead.
 // Otherwise a long strip would be resized to millions of pixels to use one square of them.
 const maxOversize = 8
+
+// computesCrops reports whether only the crop of a resized image is computed, however large the whole would be.
+func computesCrops(interpolation string) bool {
+	return strings.HasPrefix(interpolation, "pillow_") || interpolation == repository.OpenCVNearest || interpolation == repository.TorchAntialias
+}
 
 // centered returns the offset of torchvision's CenterCrop: half of the difference, rounded half to even
 // (torchvision.transforms.functional.center_crop).

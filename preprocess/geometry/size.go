@@ -16,6 +16,8 @@ func TargetSize(in *repository.Input, width, height int) image.Point {
 		return within(in, width, height)
 	case repository.Fit:
 		return limited(in, fitted(in, width, height))
+	case repository.FitHeight:
+		return image.Pt(clamp(rounded(in, float64(in.Height)*float64(width)/float64(height)), in.Width), in.Height)
 	case repository.NoResize:
 		return limited(in, image.Pt(width, height))
 	}
@@ -90,8 +92,12 @@ func limited(in *repository.Input, size image.Point) image.Point {
 // rounded rounds a side as the definition says: half to even, as Python's round and OpenCV do.
 func rounded(in *repository.Input, side float64) int {
 	rounding := in.Rounding
-	if rounding == "" && in.Resize == repository.Letterbox && !isTopLeft(in) {
-		rounding = repository.RoundNearest // the default
+	switch { // the defaults
+	case rounding != "":
+	case in.Resize == repository.FitHeight:
+		rounding = repository.RoundCeil
+	case in.Resize == repository.Letterbox && !isTopLeft(in):
+		rounding = repository.RoundNearest
 	}
 	switch rounding {
 	case repository.RoundNearest:

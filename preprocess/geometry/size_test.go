@@ -85,6 +85,7 @@ func TestOpenSizes(t *testing.T) {
 	limitedTo := repository.Input{Resize: repository.NoResize, Width: 640, Height: 480}
 	wide := repository.Input{Resize: repository.NoResize, Width: 1000, Stride: 32}
 	fit := repository.Input{Resize: repository.Fit, ShortestEdge: 800}
+	strip := repository.Input{Resize: repository.Fit, ShortestEdge: 50, LongestEdge: 100}
 	for what, c := range map[string]struct {
 		in            repository.Input
 		width, height int
@@ -100,6 +101,7 @@ func TestOpenSizes(t *testing.T) {
 		"without limits to 4 megapixels":           {own, 8000, 6000, image.Pt(2364, 1773), image.Pt(2364, 1773)},
 		"with a longer side of 8192 pixels":        {own, 100000, 10, image.Pt(8192, 1), image.Pt(8192, 1)},
 		"a strip that would grow too long":         {fit, 5000, 5, image.Pt(8192, 8), image.Pt(8192, 8)},
+		"a strip keeps a pixel":                    {strip, 4, 2000, image.Pt(1, 100), image.Pt(1, 100)},
 	} {
 		got := Resample(&c.in, Image{Width: c.width, Height: c.height, Shrink: 1})
 		if got.Size != c.target || got.Input != c.input || got.Target != (image.Rectangle{Max: c.target}) {

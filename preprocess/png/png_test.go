@@ -171,10 +171,10 @@ func TestDecodeErrors(t *testing.T) {
 }
 
 // FuzzDecode gives any bytes for compressed data, and also bytes that are compressed, to every kind of PNG. Whatever is
-// decoded has no more work than its rows, and does not depend on what the memory held before.
+// decoded has no more work than its rows, and does not depend on what the memory held before; nor does its alpha.
 func FuzzDecode(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for kind := range byte(32) {
+	for kind := range byte(64) {
 		body := make([]byte, 400)
 		for i := range body {
 			body[i] = byte(random.Uint32() % 6)
@@ -193,13 +193,19 @@ func FuzzDecode(f *testing.F) {
 		}
 		size := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(w)), uint32(h))
 		head := chunk("IHDR", append(size, c[1], c[0], 0, 0, kind>>4&1))
-		file := bytes.Join([][]byte{[]byte("\x89PNG\r\n\x1a\n"), head, chunk("PLTE", []byte("abcdefghi")),
+		transparent := chunk("tRNS", []byte{0, 1, 0, 1, 0, 1, 0, 1}[:map[byte]int{2: 6, 3: 3}[c[0]]+2*int(kind>>5&1)])
+		file := bytes.Join([][]byte{[]byte("\x89PNG\r\n\x1a\n"), head, chunk("PLTE", []byte("abcdefghi")), transparent,
 			chunk("IDAT", body[:len(body)/2]), chunk("tEXt", nil), chunk("IDAT", body[len(body)/2:]), chunk("IEND", nil)}, nil)
 		one, other := make([]byte, 3*w*h), bytes.Repeat([]byte{0xA5}, 3*w*h)
 		done, err := decode(t.Context(), file, one, w, h)
 		_, again := decode(t.Context(), file, other, w, h)
 		if (err == nil) != (again == nil) || err == nil && !bytes.Equal(one, other) {
 			t.Fatalf("the result depends on the memory: %v, %v", err, again)
+		}
+		opaque, alphaErr := DecodeAlpha(t.Context(), file, one, w, h)
+		_, again = DecodeAlpha(t.Context(), file, other, w, h)
+		if !opaque && ((alphaErr == nil) != (err == nil) || (alphaErr == nil) != (again == nil) || alphaErr == nil && !bytes.Equal(one, other)) {
+			t.Fatalf("the alpha depends on the memory, or fails otherwise than the colors: %v, %v, %v", err, alphaErr, again)
 		}
 		if most := 2 * (h + 2*8) * (1 + 8*w); done.inflated > most {
 			t.Fatalf("%d bytes were inflated for %d×%d", done.inflated, w, h)

@@ -1,0 +1,73 @@
+package inference
+
+import (
+	"context"
+	"errors"
+
+	"fovea/internal/repository"
+	"fovea/postprocess"
+	"fovea/preprocess"
+)
+
+// Variant predicts with a served version as if its definition were another: with a plan and an output decoder of its own, and the
+// sessions and batches of the version. The definition's input must have the same shape and type in the model, and its decoder may
+// only read outputs that the version's own definition names.
+type Variant struct{ v, of *version }
+
+// Variant returns a variant of the highest served version of a model. change changes a copy of its definition, which is completed
+// from the ONNX file. The error says why it does not fit the model. Close must be called in the end: the version is not
+// unloaded before.
+func (e *Engine) Variant(model string, change func(*repository.Definition)) (*Variant, error) {
+	of, err := e.acquire(model, "")
+	if err != nil {
+		return nil, err
+	}
+	v, err := of.with(change)
+	if err != nil {
+		of.refs.Done()
+		return nil, err
+	}
+	return &Variant{v, of}, nil
+}
+
+// Definition returns the variant's definition, completed from the ONNX file.
+func (v *Variant) Definition() repository.Definition { return v.v.definition }
+
+// Predict answers an image with the definition's parameters.
+func (v *Variant) Predict(ctx context.Context, image []byte) (postprocess.Prediction, error) {
+	response, err := v.v.predict(ctx, Request{Image: image}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return response.Prediction, nil
+}
+
+// Close gives the version back.
+func (v *Variant) Close() { v.of.refs.Done() }
+
+// with returns a version with another definition that shares what v loaded.
+func (v *version) with(change func(*repository.Definition)) (*version, error) {
+	d := v.definition
+	change(&d)
+	resolved, err := d.Resolve(v.inputs, v.outputs)
+	if err != nil {
+		return nil, err
+	}
+	if resolved.Input.Name != v.definition.Input.Name {
+		return nil, errors.New("input.name: a variant has the same image input")
+	}
+	plan, err := preprocess.NewPlan(resolved.Input)
+	if err != nil {
+		return nil, err
+	}
+	if plan.RowBytes() != v.plan.RowBytes() {
+		return nil, errors.New("input: a variant has the same shape and type")
+	}
+	decoder, err := postprocess.New(resolved, v.groups[0].Runner().Outputs(0))
+	if err != nil {
+		return nil, err
+	}
+	return &version{wantedVersion: v.wantedVersion, shared: v.shared, model: v.model, name: v.name, entry: v.entry, definition: resolved,
+		inputs: v.inputs, outputs: v.outputs, image: v.image, extras: v.extras, plan: plan, decoder: decoder, batcher: v.batcher, groups: v.groups,
+		queue: queue{bound: v.queue.bound, report: func(int) {}}}, nil
+}

@@ -1,0 +1,204 @@
+package exporter
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fovea/internal/repository"
+)
+
+// value is a key's value as it stands in model.yaml.
+type value struct {
+	text    string
+	from    string
+	assumed bool
+}
+
+// builder collects a definition.
+type builder struct {
+	graph *repository.Graph
+	files fs.FS
+
+	settings map[string]string // what the user says, by key: it takes precedence
+	wanted   string            // the exporter that the user names
+
+	image         repository.TensorInfo // the image input
+	height, width int64                 // of the input; -1: open
+	channels      int64                 // of the input; -1: open
+	channelsLast  bool
+
+	exporter  string
+	values    map[string]value
+	labels    []string
+	labelFrom string
+	questions []repository.Question
+	errs      []error
+}
+
+// order are the keys in the order of model.yaml.
+var order = []string{"description", "task", "labels", "input.name", "input.width", "input.height", "input.resize", "input.shortest_edge",
+	"input.longest_edge", "input.stride", "input.rounding", "input.place", "input.fill", "input.interpolation", "input.decode", "input.color",
+	"input.scale", "input.mean", "input.std", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
+	"output.top_k", "output.multi_label", "output.strides", "output.anchors", "output.columns", "output.boxes", "output.scores",
+	"output.classes", "output.activation", "output.box_format", "output.box_space", "output.class_first", "output.score_threshold",
+	"output.class_thresholds", "output.iou_threshold", "output.nms", "output.class_agnostic", "output.max_candidates", "output.max_boxes",
+	"batching.max_size", "batching.max_delay", "batching.queue", "instances", "warmup", "self_test.image", "self_test.label",
+	"self_test.min_score", "versions"}
+
+// say sets a key to what a file says.
+func (b *builder) say(key string, v any, from string) {
+	if _, given := b.values[key]; !given {
+		b.values[key] = value{text(v), from, false}
+	}
+}
+
+// assume sets a key to what such exports usually have.
+func (b *builder) assume(key string, v any, why string) {
+	if _, given := b.values[key]; !given {
+		b.values[key] = value{text(v), why, true}
+	}
+}
+
+// ask records what has to be said, unless it is.
+func (b *builder) ask(key, reason string, candidates ...string) {
+	if b.settings[key] == "" {
+		b.questions = append(b.questions, repository.Question{Key: key, Reason: reason, Candidates: candidates})
+	}
+}
+
+// fail records an error.
+func (b *builder) fail(format string, args ...any) {
+	b.errs = append(b.errs, fmt.Errorf(format, args...))
+}
+
+// unsupported records that a model is known and its task is not supported.
+func (b *builder) unsupported(task string) {
+	b.fail("the model's task is %s; supported are classification and detection", task)
+}
+
+// text formats a value as YAML.
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		if plain(v) {
+			return v
+		}
+		data, _ := json.Marshal(v)
+		return string(data)
+	case rawYAML:
+		return string(v)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case []float64:
+		return "[" + join(v) + "]"
+	case []int:
+		return "[" + join(v) + "]"
+	case []string:
+		return "[" + join(v) + "]"
+	case []repository.Extra:
+		list := make([]string, len(v))
+		for i, e := range v {
+			list[i] = fmt.Sprintf("{name: %s, value: %s}", text(e.Name), text(e.Value))
+		}
+		return "[" + strings.Join(list, ", ") + "]"
+	}
+	return fmt.Sprint(v)
+}
+
+func join[T any](list []T) string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = text(v)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// plain reports whether a string needs no quotes in YAML.
+func plain(s string) bool {
+	if s == "" || strings.ToLower(s[:1]) == strings.ToUpper(s[:1]) {
+		return false
+	}
+	for _, r := range s {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '/' || r == '-') {
+			return false
+		}
+	}
+	return !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "nan", "inf", "y", "n"}, strings.ToLower(s))
+}
+
+// finish makes the definition.
+func (b *builder) finish() (*repository.Inferred, error) {
+	b.applySettings()
+	if err := errors.Join(b.errs...); err != nil {
+		return nil, err
+	}
+	if len(b.questions) > 0 {
+		return nil, &repository.UnknownError{Questions: b.questions}
+	}
+	inferred := &repository.Inferred{Exporter: b.exporter, Origins: b.origins()}
+	d, err := repository.ParseDefinition(document(inferred.Origins, false), "model.yaml")
+	if err != nil {
+		return nil, err
+	}
+	d.Labels = b.labels
+	inferred.Definition = d
+	if err := d.Validate(); err != nil {
+		return nil, err
+	}
+	return inferred, nil
+}
+
+// origins lists the values in the order of model.yaml.
+func (b *builder) origins() (list []repository.Origin) {
+	if len(b.labels) > 0 {
+		b.values["labels"] = value{labelsFile, b.labelFrom, false}
+	}
+	for _, key := range order {
+		if v, ok := b.values[key]; ok {
+			list = append(list, repository.Origin{Key: key, Value: v.text, From: v.from, Assumed: v.assumed})
+		}
+	}
+	return list
+}
+
+// labelsFile is the file that Write's caller writes the labels to.
+const labelsFile = "labels.txt"
+
+// Write returns the model.yaml of an inferred definition, with comments that say where each value comes from. Labels belong in
+// labels.txt next to it, one per line.
+func Write(inferred *repository.Inferred) []byte {
+	head := fmt.Sprintf("# Inferred from %s. Values marked \"assumed\" are in none of the model's files:\n# check them.\n",
+		cmp.Or(inferred.Exporter, "the model's files"))
+	return append([]byte(head), document(inferred.Origins, true)...)
+}
+
+// document writes the values as YAML, sections one level deep.
+func document(origins []repository.Origin, comments bool) []byte {
+	var out strings.Builder
+	section := ""
+	for _, o := range origins {
+		key, indent := o.Key, ""
+		if outer, inner, nested := strings.Cut(o.Key, "."); nested {
+			if key, indent = inner, "  "; outer != section {
+				fmt.Fprintf(&out, "\n%s:\n", outer)
+			}
+			section = outer
+		}
+		line := fmt.Sprintf("%s%s: %s", indent, key, o.Value)
+		if comments && o.From != "" {
+			from := strings.ReplaceAll(o.From, "\n", " ")
+			if o.Assumed {
+				from = "assumed: " + from
+			}
+			line = fmt.Sprintf("%-40s # %s", line, from)
+		}
+		out.WriteString(line + "\n")
+	}
+	return []byte(out.String())
+}

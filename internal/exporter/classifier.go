@@ -1,0 +1,152 @@
+package exporter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"fovea/internal/repository"
+)
+
+// scores sets how an output of class scores is decoded: by the operator that computes it.
+func (b *builder) scores(out repository.TensorInfo) {
+	if len(b.graph.Outputs) > 1 {
+		b.say("output.name", out.Name, "the only output with a score for each class")
+	}
+	switch op := b.graph.OutputOps[out.Name]; op {
+	case "Softmax":
+		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with Softmax")
+	case "Sigmoid":
+		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with Sigmoid")
+		b.say("output.multi_label", true, "model.onnx ends with Sigmoid")
+	default:
+		from := "model.onnx ends with " + op + ", so that the scores are logits"
+		if op == "" {
+			from = "the scores are taken for logits"
+		}
+		b.say("output.decode", repository.DecodeSoftmax, from)
+	}
+	classes := int64(-1)
+	if flat := repository.Squeeze(out.Shape[min(1, len(out.Shape)):], 1); len(flat) == 1 {
+		classes = flat[0]
+	}
+	b.fitLabels(classes, out.Name)
+}
+
+// isScores reports whether an output has one score for each class.
+func isScores(t repository.TensorInfo) bool {
+	if !slices.Contains(repository.ScoreTypes(), t.DType) || len(t.Shape) < 2 {
+		return false
+	}
+	flat := repository.Squeeze(t.Shape[1:], 1)
+	return len(flat) == 1 && flat[0] != 1
+}
+
+// classOutput finds the output with the scores of the classes: the one that is named, the only one, or the only one that is named
+// like logits or probabilities.
+func (b *builder) classOutput() *repository.TensorInfo {
+	name := strings.Trim(b.settings["output.name"], `"`)
+	var fits, named []repository.TensorInfo
+	for _, t := range b.graph.Outputs {
+		if !isScores(t) {
+			continue
+		}
+		if name == t.Name {
+			return &t
+		}
+		fits = append(fits, t)
+		if slices.ContainsFunc([]string{"logit", "prob", "score", "softmax", "class", "pred"}, func(s string) bool {
+			return strings.Contains(strings.ToLower(t.Name), s)
+		}) {
+			named = append(named, t)
+		}
+	}
+	switch {
+	case len(fits) == 1 && name == "":
+		return &fits[0]
+	case len(named) == 1 && name == "":
+		return &named[0]
+	}
+	return nil
+}
+
+// classifier recognizes a model with one score for each class, whatever wrote it.
+func classifier(b *builder) bool {
+	out := b.classOutput()
+	if out == nil {
+		var fits []string
+		for _, t := range b.graph.Outputs {
+			if isScores(t) {
+				fits = append(fits, t.Name)
+			}
+		}
+		if len(fits) < 2 {
+			return false
+		}
+		b.ask("output.name", "several outputs may hold the scores of the classes", fits...)
+		return true
+	}
+	if b.taskIsOther() {
+		return false
+	}
+	b.say("task", string(repository.Classification), "shape of "+describe(*out))
+	b.scores(*out)
+	b.sizeOfClassifier()
+	switch {
+	case b.channelsLast:
+		b.exporter = "Keras"
+		b.assumed(func() {
+			b.stretch(repository.PillowBilinear, "Keras models are trained on images resized without their aspect ratio")
+		})
+		if !b.normalizedInside() {
+			b.askNormalization("model.onnx does not say what its input ranges over", "inception (x/127.5-1)", "none (0 to 255)", "caffe", "imagenet", "unit")
+		}
+	case b.image.DType == repository.Uint8:
+		b.assumed(func() { b.stretch(repository.PillowBilinear, "usual of inputs of uint8") })
+	case b.channels == 1:
+		b.assumed(func() { b.stretch(repository.PillowBilinear, "usual of grayscale inputs") })
+		b.askNormalization("model.onnx does not say what its input ranges over", "unit", "inception (x/127.5-1)", "none (0 to 255)")
+	default:
+		b.torchvisionPreprocessing()
+	}
+	b.color("usual")
+	return true
+}
+
+// taskIsOther reports whether the user says that the task is not classification.
+func (b *builder) taskIsOther() bool {
+	task := b.settings["task"]
+	return task != "" && task != string(repository.Classification) && task != "multilabel_classification"
+}
+
+func (b *builder) sizeOfClassifier() {
+	if b.isOpen() {
+		b.fixedSize(0, 0, "")
+	}
+}
+
+// stretch resizes without the aspect ratio.
+func (b *builder) stretch(interpolation, from string) {
+	b.say("input.resize", string(repository.Stretch), from)
+	b.say("input.interpolation", interpolation, from)
+}
+
+// torchvisionPreprocessing is that of torchvision's classification presets (references/classification/presets.py): the shorter side is
+// resized to 256 for a crop of 224, and so in proportion, and colors are normalized as for ImageNet.
+func (b *builder) torchvisionPreprocessing() {
+	const preset = "torchvision's classification preset"
+	width, height := b.size()
+	b.assumed(func() {
+		if width == height && width > 0 {
+			b.shortestEdge(max(width, (width*256+112)/224), preset)
+		} else {
+			b.say("input.resize", string(repository.Stretch), preset+" is for square inputs")
+		}
+		b.say("input.interpolation", repository.PillowBilinear, preset)
+	})
+	if b.normalizedInside() {
+		b.assumed(func() { b.unit("model.onnx normalizes its input, usually from 0 to 1") })
+		return
+	}
+	b.assumeNormalization("imagenet", fmt.Sprintf("%s; set normalization to change it", preset))
+}

@@ -1,0 +1,103 @@
+// Package exporter knows how programs export ONNX models: it infers a model's definition from its ONNX file and from the
+// files next to it, such as labels.txt, config.json or preprocessor_config.json. Each exporter has a recognizer, from those that
+// describe themselves in the file's metadata (Ultralytics) to those known only by the names and shapes of their outputs
+// (torchvision, TensorFlow's Object Detection API). It is pure Go.
+//
+// Nothing is guessed silently: every value has an origin, values that nothing in the files says are marked as assumed, and
+// what has no usual value is a question.
+package exporter
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"fovea/internal/repository"
+)
+
+// recognizer fills a definition if a model looks like those of its exporter. It reports whether it does.
+type recognizer struct {
+	name      string // for set's exporter
+	exporter  string // for people
+	recognize func(b *builder) bool
+}
+
+// recognizers are in the order of trust: metadata in the file, then files next to it, then names and shapes.
+var recognizers = []recognizer{
+	{"fovea", "Fovea", fovea},
+	{"ultralytics", "Ultralytics", ultralytics},
+	{"yolov5", "YOLOv5", yolov5},
+	{"timm", "timm", timm},
+	{"huggingface", "Hugging Face", huggingFace},
+	{"paddledetection", "PaddleDetection", paddleDetection},
+	{"paddleocr", "PaddleOCR", paddleOCR},
+	{"tfod", "TensorFlow Object Detection API", tensorFlowDetection},
+	{"mmdeploy", "MMDeploy", mmdeploy},
+	{"efficientnms", "TensorRT's EfficientNMS", efficientNMS},
+	{"rfdetr", "RF-DETR", rfdetr},
+	{"rtdetr", "RT-DETR, D-FINE or DEIM", deployedDETR},
+	{"detr", "DETR", detr},
+	{"torchvision", "torchvision", torchvisionDetection},
+	{"yolov7", "YOLOv7 with NMS", yolov7},
+	{"yolo", "YOLO", yoloByShape},
+	{"boxes", "a detector with finished boxes", finishedBoxes},
+	{"classifier", "a classifier", classifier},
+}
+
+// Infer is the repository.InferFunc. Besides keys of model.yaml, set takes the shorthands of settings.go.
+func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repository.Inferred, error) {
+	b := &builder{graph: graph, files: beside, values: map[string]value{}}
+	if err := b.readSettings(set); err != nil {
+		return nil, err
+	}
+	if err := b.findImage(); err != nil {
+		return nil, err
+	}
+	for _, r := range recognizers {
+		if b.wanted != "" && b.wanted != r.name || !r.recognize(b) {
+			continue
+		}
+		if b.exporter == "" {
+			b.exporter = r.exporter
+		}
+		return b.finish()
+	}
+	return nil, b.unrecognized()
+}
+
+// names lists the names that set's exporter takes.
+func names() []string {
+	list := make([]string, len(recognizers))
+	for i, r := range recognizers {
+		list[i] = r.name
+	}
+	return list
+}
+
+// unrecognized is the error of a model that no recognizer knows.
+func (b *builder) unrecognized() error {
+	outputs := make([]string, len(b.graph.Outputs))
+	for i, t := range b.graph.Outputs {
+		outputs[i] = describe(t)
+	}
+	hint := "write a model.yaml"
+	if slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }) {
+		hint = "an output of four dimensions may be a mask or a map, and such tasks are not supported; " + hint
+	}
+	if b.wanted != "" {
+		return fmt.Errorf("the outputs are not those of exporter=%s: %s; %s", b.wanted, strings.Join(outputs, ", "), hint)
+	}
+	return fmt.Errorf("the outputs are those of no known classifier or detector: %s; %s", strings.Join(outputs, ", "), hint)
+}
+
+// describe formats a tensor's name, type and shape.
+func describe(t repository.TensorInfo) string {
+	dims := make([]string, len(t.Shape))
+	for i, d := range t.Shape {
+		if dims[i] = "?"; d >= 0 {
+			dims[i] = fmt.Sprint(d)
+		}
+	}
+	return fmt.Sprintf("%q %s [%s]", t.Name, t.DType, strings.Join(dims, ","))
+}

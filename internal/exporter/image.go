@@ -1,0 +1,175 @@
+package exporter
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fovea/internal/repository"
+)
+
+// findImage finds the image input: the one of three or four dimensions with a channel dimension.
+func (b *builder) findImage() error {
+	var fits []repository.TensorInfo
+	for _, t := range b.graph.Inputs {
+		if name := strings.Trim(b.settings["input.name"], `"`); name != "" && t.Name != name {
+			continue
+		}
+		if slices.Contains([]repository.DType{repository.Float32, repository.Float16, repository.Uint8}, t.DType) && (len(t.Shape) == 4 || len(t.Shape) == 3) {
+			fits = append(fits, t)
+		}
+	}
+	if len(fits) != 1 {
+		inputs := make([]string, len(b.graph.Inputs))
+		for i, t := range b.graph.Inputs {
+			inputs[i] = describe(t)
+		}
+		if len(fits) > 1 {
+			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: inputNames(fits)}}}
+		}
+		return fmt.Errorf("none of the inputs is an image of three or four dimensions: %s; write a model.yaml", strings.Join(inputs, ", "))
+	}
+	b.image = fits[0]
+	dims := b.image.Shape
+	if len(dims) == 4 {
+		dims = dims[1:]
+	}
+	b.channelsLast = isChannels(dims[2]) && !isChannels(dims[0]) || b.settings["input.layout"] == "nhwc"
+	b.channels, b.height, b.width = dims[0], dims[1], dims[2]
+	if b.channelsLast {
+		b.height, b.width, b.channels = dims[0], dims[1], dims[2]
+	}
+	if len(b.graph.Inputs) > 1 {
+		b.say("input.name", b.image.Name, "the only input with the shape of an image")
+	}
+	return nil
+}
+
+func isChannels(n int64) bool { return n == 1 || n == 3 || n == 4 }
+
+func inputNames(list []repository.TensorInfo) (names []string) {
+	for _, t := range list {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// isOpen reports whether the file leaves the input's size open.
+func (b *builder) isOpen() bool { return b.height < 1 || b.width < 1 }
+
+// fixedSize sets the width and height of an input that the file leaves open to what another place says, or asks for it.
+func (b *builder) fixedSize(width, height int64, from string) {
+	if !b.isOpen() {
+		return
+	}
+	if width > 0 && height > 0 {
+		b.say("input.width", width, from)
+		b.say("input.height", height, from)
+		return
+	}
+	b.ask("input.width", "model.onnx leaves the size of the input open", "224", "640")
+	b.ask("input.height", "model.onnx leaves the size of the input open", "224", "640")
+}
+
+// size returns the input's size after settings; 0 if it is open.
+func (b *builder) size() (width, height int64) {
+	number := func(key string, file int64) int64 {
+		n, _ := strconv.ParseInt(cmp.Or(b.settings[key], b.values[key].text), 10, 64)
+		return cmp.Or(n, max(file, 0))
+	}
+	return number("input.width", b.width), number("input.height", b.height)
+}
+
+// letterbox is the preprocessing of Ultralytics and YOLOv5: LetterBox and cv2.resize with INTER_LINEAR, gray 114 around.
+func (b *builder) letterbox(from string, stride int64) {
+	b.say("input.resize", string(repository.Letterbox), from)
+	if stride > 0 && b.isOpen() && b.settings["input.width"] == "" {
+		b.say("input.stride", stride, from)
+	}
+	b.say("input.place", "center", from)
+	b.say("input.fill", []float64{114}, from)
+	b.say("input.interpolation", repository.OpenCVLinear, from)
+	b.color(from)
+	b.unit(from)
+}
+
+// color sets the order of channels that most exporters use.
+func (b *builder) color(from string) {
+	if b.channels == 3 || b.channels < 1 {
+		b.say("input.color", repository.ColorRGB, from)
+	}
+}
+
+// unit scales pixels to 0 to 1, unless the input takes them as they are.
+func (b *builder) unit(from string) {
+	if b.image.DType != repository.Uint8 {
+		b.say("input.scale", 1.0/255, from)
+	}
+}
+
+// assumed lets the values that set adds count as assumed.
+func (b *builder) assumed(set func()) {
+	before := map[string]bool{}
+	for key := range b.values {
+		before[key] = true
+	}
+	set()
+	for key, v := range b.values {
+		if !before[key] {
+			v.assumed = true
+			b.values[key] = v
+		}
+	}
+}
+
+// normalizedInside reports whether the graph normalizes its input itself.
+func (b *builder) normalizedInside() bool {
+	arithmetic := 0
+	for _, op := range b.graph.InputOps[b.image.Name] {
+		switch op {
+		case "Div", "Mul", "Sub", "Add", "BatchNormalization":
+			arithmetic++
+		}
+	}
+	return arithmetic > 0
+}
+
+// sayNormalization sets scale, mean and std: 255 times those of a normalization of values from 0 to 1.
+func (b *builder) sayNormalization(scale float64, mean, std []float64, from string) {
+	if b.image.DType == repository.Uint8 {
+		return
+	}
+	b.say("input.scale", scale, from)
+	if slices.ContainsFunc(mean, func(v float64) bool { return v != 0 }) {
+		b.say("input.mean", mean, from)
+	}
+	if slices.ContainsFunc(std, func(v float64) bool { return v != 1 }) {
+		b.say("input.std", std, from)
+	}
+}
+
+// assumeNormalization sets a named normalization as assumed.
+func (b *builder) assumeNormalization(name, why string) {
+	n := normalizations[name]
+	b.assumed(func() { b.sayNormalization(n.scale, n.mean, n.std, why) })
+}
+
+// askNormalization asks for the normalization, unless the input takes pixels as they are or the graph normalizes them.
+func (b *builder) askNormalization(reason string, candidates ...string) {
+	if b.image.DType == repository.Uint8 || b.settings["normalization"] != "" || b.settings["input.scale"] != "" || b.settings["input.mean"] != "" {
+		return
+	}
+	b.questions = append(b.questions, repository.Question{Key: "normalization", Reason: reason, Candidates: candidates})
+}
+
+// shortestEdge is torchvision's Resize and CenterCrop: the shorter side becomes edge.
+func (b *builder) shortestEdge(edge int64, from string) {
+	b.say("input.resize", string(repository.ShortestEdge), from)
+	b.say("input.shortest_edge", edge, from)
+}
+
+// rounded is a side divided by a crop ratio, as timm does.
+func rounded(side int64, ratio float64) int64 { return int64(math.Floor(float64(side)/ratio + 1e-9)) }
