@@ -97,7 +97,7 @@ func verifyModel(ctx context.Context, cfg Config, name string, o verifyOptions, 
 		return fmt.Errorf("--images: %w", err)
 	}
 	cfg.Inference.Models, cfg.Inference.Default = []inference.ModelConfig{{Name: name, Required: true}}, ""
-	engine, err := inference.New(cfg.Inference, repository.Open(cfg.Repository.Dir), nil, slog.New(slog.DiscardHandler))
+	engine, err := inference.New(cfg.Inference, openRepository(cfg.Repository.Dir), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
