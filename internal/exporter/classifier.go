@@ -145,7 +145,6 @@ func (b *builder) torchvisionPreprocessing() {
 		b.say("input.interpolation", repository.PillowBilinear, preset)
 	})
 	if b.normalizedInside() {
-		b.assumed(func() { b.unit("model.onnx normalizes its input, usually from 0 to 1") })
 		return
 	}
 	b.assumeNormalization("imagenet", fmt.Sprintf("%s; set normalization to change it", preset))
