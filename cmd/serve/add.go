@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"fovea/inference"
-	"fovea/internal/exporter"
 	"fovea/internal/fetch"
 	"fovea/internal/fileutil"
 	"fovea/internal/httpserver"
@@ -244,11 +243,12 @@ func (a *addition) define() (*repository.Inferred, error) {
 	if err != nil {
 		return nil, askFor(err, "serve models add "+shellQuote(a.text))
 	}
+	text := writeDefinition(inferred)
 	if a.source.Scheme != source.Local {
-		inferred.Definition.Source = a.fetched.Definition()
-		inferred.Definition.Source.Version = a.version
+		pinned := a.fetched.Definition()
+		pinned.Version = a.version
+		text = append(text, sourceText(pinned)...)
 	}
-	text := exporter.Write(inferred)
 	if a.dryRun {
 		_, err := a.out.Write(text)
 		return nil, err

@@ -168,7 +168,11 @@ func printPrediction(out io.Writer, p postprocess.Prediction) {
 			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s\n", c.Score, label(c.Label, c.Class))
 		}
 	case *postprocess.Detected:
-		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %d boxes\n", p.Width, p.Height, len(p.Boxes))
+		plural := "es"
+		if len(p.Boxes) == 1 {
+			plural = ""
+		}
+		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %d box%s\n", p.Width, p.Height, len(p.Boxes), plural)
 		for i, b := range p.Boxes {
 			if i == maxPrinted {
 				_, _ = fmt.Fprintf(out, "  sees     … and %d more; --json prints all\n", len(p.Boxes)-i)

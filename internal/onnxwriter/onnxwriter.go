@@ -41,7 +41,7 @@ type Model struct {
 	Inputs  []Value
 	Outputs []Value
 
-	Producer string
+	Producer string            // empty: fovea
 	Metadata map[string]string // metadata_props
 }
 
