@@ -54,7 +54,7 @@ func TestFormats(t *testing.T) {
 			cocoResults, "a b.jpg", "1  0.5 [0 0 1 2];"},
 		"COCO results with annotations": {"results.json", `[{"image_id": 7, "category_id": 18, "bbox": [10, 20, 5, 4], "score": 0.5}]`, notes,
 			cocoResults, "street.jpg", "-1 dog 0.5 [10 20 15 24];"},
-		"CSV":                     {"classes.csv", "a.jpg,dog,0.9\nb.jpg,\"cat, gray\"\n", "", csvClasses, "b.jpg", "-1 cat, grey NaN;"},
+		"CSV":                     {"classes.csv", "a.jpg,dog,0.9\nb.jpg,\"cat, gray\"\n", "", csvClasses, "b.jpg", "-1 cat, gray NaN;"},
 		"CSV with a first line":   {"classes.csv", "score,File,Label\n0.2,x/a.jpg,3\n0.7,x/a.jpg,1\n", "", csvClasses, "x/a.jpg", "1  0.7; 3  0.2;"},
 		"CSV by another name":     {"truth", "a.jpg,dog\n", "", csvClasses, "a.jpg", "-1 dog NaN;"},
 		"a response with boxes":   {"bus.json", `{"model": "m", "predictions": [{"boxes": [{"class": 0, "label": "bus", "score": 0.5, "x1": 1, "y1": 2, "x2": 3, "y2": 4}], "width": 9, "height": 8}]}`, "", foveaJSON, "bus.jpg", "0 bus 0.5 [1 2 3 4];"},
