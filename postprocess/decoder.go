@@ -124,7 +124,7 @@ type scratch struct {
 	rows, columns []float32 // of trial runs
 	ranking       ranking
 	candidates    []candidate
-	kept          []candidate
+	kept          kept
 	tops          tops
 	row           []float32
 }

@@ -9,12 +9,12 @@ import (
 
 // rows decodes finished boxes whose numbers are the columns of one output, [n,columns], as models have them that end with
 // suppression or need none: Ultralytics' [300,6], YOLOv7's [n,7] with the row of the batch, PaddleDetection's [n,6] with the
-// class first, mmdeploy's [n,5] with the classes in an output of their own. Rows without a positive score, with a negative
+// class first, mmdeploy's [n,5] with the classes in a separate output. Rows without a positive score, with a negative
 // class or of another row of the batch are padding.
 type rows struct {
 	boxDecoder
 	table, numbers    source
-	hasNumbers        bool // classes have an output of their own
+	hasNumbers        bool // classes are a separate output
 	box               [4]int
 	score, class, row int // columns; -1: none
 }

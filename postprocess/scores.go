@@ -33,6 +33,20 @@ func (q *scoring) below(v float32) bool {
 	return math.Float32bits(v) < q.bits
 }
 
+// next returns the first index from a given one on whose number is not below; the length of scores if there is none.
+func (q *scoring) next(scores []float32, from int) int {
+	if q.logits {
+		for limit := q.logit; from < len(scores) && scores[from] < limit; {
+			from++
+		}
+		return from
+	}
+	for limit := q.bits; from < len(scores) && math.Float32bits(scores[from]) < limit; {
+		from++
+	}
+	return from
+}
+
 // probability returns the probability that a number stands for.
 func (q *scoring) probability(v float32) (float32, error) {
 	if q.logits {
@@ -53,11 +67,8 @@ func sigmoidOf(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
 // best returns the highest of several probabilities and its class; -1 and 0 if all are below the threshold.
 func (q *scoring) best(scores []float32) (class int, best float32, err error) {
 	class = -1
-	for i, v := range scores {
-		if q.below(v) {
-			continue
-		}
-		p, err := q.probability(v)
+	for i := q.next(scores, 0); i < len(scores); i = q.next(scores, i+1) {
+		p, err := q.probability(scores[i])
 		if err != nil {
 			return 0, 0, err
 		}

@@ -34,13 +34,13 @@ func (s *scratch) add(c candidate, score float32) {
 
 // detected selects boxes from the candidates, best first, up to the limit. With suppression, a candidate is left out if its
 // IoU with a better one of the same class exceeds the threshold, as in torchvision.ops.batched_nms; with fast suppression also
-// if that one is left out itself. Candidates far outside of the input suppress nothing, and those that are empty when clipped
-// to the image are not returned. The work is at most candidates × boxes, or with fast suppression half the square of the
+// if that one is left out itself. Candidates that are empty or far outside of the input suppress nothing, and those that are
+// empty when clipped to the image are not returned. The work is at most candidates × boxes, or with fast suppression half the square of the
 // candidates.
 func (s *scratch) detected(l *limits, labels []string, transform geometry.Transform) *Detected {
 	bounds := rect{x2: float64(transform.InputW), y2: float64(transform.InputH)}
 	s.ranking.init()
-	s.kept = s.kept[:0]
+	s.kept.reset()
 	out := &Detected{Boxes: make([]Box, 0, min(l.boxes, len(s.ranking), 16)), Width: transform.Width, Height: transform.Height}
 	for n := 0; len(s.ranking) > 0 && len(out.Boxes) < l.boxes && (!l.suppress || n < l.candidates); n++ {
 		r := s.ranking.pop()
@@ -49,7 +49,7 @@ func (s *scratch) detected(l *limits, labels []string, transform geometry.Transf
 			out.Discarded++
 			continue
 		}
-		if l.suppress && s.suppressed(c, l) {
+		if c.area() == 0 || l.suppress && s.suppressed(c, l) {
 			continue
 		}
 		var b rect
@@ -65,11 +65,65 @@ func (s *scratch) detected(l *limits, labels []string, transform geometry.Transf
 
 // suppressed reports whether a candidate is left out, and keeps those that may suppress others.
 func (s *scratch) suppressed(c candidate, l *limits) bool {
-	overlaps := s.overlaps(c, l)
+	if l.agnostic {
+		c.class = 0
+	}
+	first := &s.kept.first[c.class%len(s.kept.first)]
+	overlaps := s.kept.overlaps(&c, *first, l.iou)
 	if !overlaps || l.fast {
-		s.kept = append(s.kept, c)
+		s.kept.boxes = append(s.kept.boxes, keptBox{c, c.area(), *first})
+		*first = int32(len(s.kept.boxes))
 	}
 	return overlaps
+}
+
+// kept holds the boxes that may suppress others in lists by class.
+type kept struct {
+	boxes []keptBox
+	first [64]int32 // of the boxes of a class and others, as an index plus 1; 0: none
+}
+
+type keptBox struct {
+	candidate
+	area float64
+	next int32
+}
+
+func (k *kept) reset() {
+	k.boxes = k.boxes[:0]
+	clear(k.first[:])
+}
+
+// overlaps reports whether a box of a list has the class of c and an IoU with it above the threshold.
+func (k *kept) overlaps(c *candidate, at int32, threshold float64) bool {
+	area := c.area()
+	for at > 0 {
+		b := &k.boxes[at-1]
+		at = b.next
+		if b.class != c.class || b.x1 >= c.x2 || b.x2 <= c.x1 || b.y1 >= c.y2 || b.y2 <= c.y1 {
+			continue
+		}
+		shared := (less(b.x2, c.x2) - more(b.x1, c.x1)) * (less(b.y2, c.y2) - more(b.y1, c.y1))
+		if shared > threshold*(b.area+area-shared) {
+			return true
+		}
+	}
+	return false
+}
+
+// less and more are min and max of finite numbers, which need no care of NaN.
+func less(a, b float64) float64 {
+	if a < b {
+		return a
+	}
+	return b
+}
+
+func more(a, b float64) float64 {
+	if a > b {
+		return a
+	}
+	return b
 }
 
 // farOutside reports whether a box reaches beyond bounds by more than ten times its sides.
@@ -77,15 +131,6 @@ func (r rect) farOutside(bounds rect) bool {
 	const maxSides = 10
 	w, h := maxSides*(bounds.x2-bounds.x1), maxSides*(bounds.y2-bounds.y1)
 	return min(r.x1, r.x2) < bounds.x1-w || min(r.y1, r.y2) < bounds.y1-h || max(r.x1, r.x2) > bounds.x2+w || max(r.y1, r.y2) > bounds.y2+h
-}
-
-func (s *scratch) overlaps(c candidate, l *limits) bool {
-	for _, k := range s.kept {
-		if (l.agnostic || k.class == c.class) && iou(k.rect, c.rect) > l.iou {
-			return true
-		}
-	}
-	return false
 }
 
 // reset empties the lists for the next row.

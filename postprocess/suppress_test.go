@@ -9,7 +9,7 @@ import (
 )
 
 // naive is suppression as it is usually written: everything against everything.
-func naive(boxes []candidate, scores []float32, threshold float64) []int {
+func naive(boxes []candidate, scores []float32, l *limits) []int {
 	order := make([]int, len(boxes))
 	for i := range order {
 		order[i] = i
@@ -25,13 +25,14 @@ func naive(boxes []candidate, scores []float32, threshold float64) []int {
 	})
 	gone := make([]bool, len(boxes))
 	var kept []int
-	for i, a := range order {
-		if gone[a] {
+	for i, a := range order[:min(l.candidates, len(order))] {
+		if !gone[a] {
+			kept = append(kept, a)
+		} else if !l.fast {
 			continue
 		}
-		kept = append(kept, a)
 		for _, b := range order[i+1:] {
-			if boxes[a].class == boxes[b].class && iou(boxes[a].rect, boxes[b].rect) > threshold {
+			if (l.agnostic || boxes[a].class == boxes[b].class) && iou(boxes[a].rect, boxes[b].rect) > l.iou {
 				gone[b] = true
 			}
 		}
@@ -48,12 +49,11 @@ func TestSuppressionMatchesANaiveOne(t *testing.T) {
 		for i := range n {
 			scores[i] = float32(r.IntN(20)) / 20 // many ties
 			x, y := r.Float64()*90, r.Float64()*90
-			s.add(candidate{rect{x, y, x + 1 + r.Float64()*30, y + 1 + r.Float64()*30}, r.IntN(3)}, scores[i])
+			s.add(candidate{rect{x, y, x + 1 + r.Float64()*30, y + 1 + r.Float64()*30}, 50 * r.IntN(4)}, scores[i])
 		}
-		boxes, threshold := slices.Clone(s.candidates), float64(r.IntN(11))/10
-		want := naive(boxes, scores, threshold)
-		limit := 1 + r.IntN(n+1)
-		l := limits{iou: threshold, suppress: true, candidates: n, boxes: limit}
+		boxes, limit := slices.Clone(s.candidates), 1+r.IntN(n+1)
+		l := limits{iou: float64(r.IntN(11)) / 10, suppress: true, fast: round%3 == 1, agnostic: round%5 == 1, candidates: 1 + r.IntN(2*n+1), boxes: limit}
+		want := naive(boxes, scores, &l)
 		got := s.detected(&l, nil, geometry.Transform{Width: 130, Height: 130, InputW: 130, InputH: 130, ScaleX: 1, ScaleY: 1})
 		if len(got.Boxes) != min(limit, len(want)) {
 			t.Fatalf("round %d: %d boxes, want %d", round, len(got.Boxes), min(limit, len(want)))
@@ -63,5 +63,18 @@ func TestSuppressionMatchesANaiveOne(t *testing.T) {
 				t.Fatalf("round %d: box %d is %+v, want %+v", round, i, b, w)
 			}
 		}
+	}
+}
+
+// TestBoxesBesideTheImageSuppressToo: what lies in the padding takes part, as in the exporters' suppression, but is no result.
+func TestBoxesBesideTheImageSuppressToo(t *testing.T) {
+	var s scratch
+	s.add(candidate{rect{0, -20, 10, 0}, 0}, 0.9) // above the image
+	s.add(candidate{rect{0, -19, 10, 1}, 0}, 0.8) // overlaps it, and reaches in
+	s.add(candidate{rect{0, 50, 10, 60}, 0}, 0.7)
+	l := limits{iou: 0.45, suppress: true, candidates: 10, boxes: 10}
+	got := s.detected(&l, nil, geometry.Transform{Width: 100, Height: 100, InputW: 100, InputH: 140, ScaleX: 1, ScaleY: 1})
+	if len(got.Boxes) != 1 || got.Boxes[0].Y1 != 50 {
+		t.Errorf("boxes %+v", got.Boxes)
 	}
 }

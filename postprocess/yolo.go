@@ -156,11 +156,8 @@ func (s *scratch) bestOfColumns(n int) tops {
 
 // add adds the scores of a class, which must be added in ascending order.
 func (b tops) add(scores []float32, class int32, q *scoring) error {
-	for i, v := range scores {
-		if q.below(v) {
-			continue
-		}
-		p, err := q.probability(v)
+	for i := q.next(scores, 0); i < len(scores); i = q.next(scores, i+1) {
+		p, err := q.probability(scores[i])
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package postprocess
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"fovea/internal/config"
 	"fovea/internal/repository"
@@ -148,9 +147,9 @@ func (y *yolov5Raw) box(row []float32, q *scoring, column, line int, g *yoloGrid
 		}
 		v[i] = float64(p)
 	}
-	s := float64(g.stride)
+	s, w, h := float64(g.stride), 2*v[2], 2*v[3]
 	return corners(repository.BoxCXCYWH, (2*v[0]-0.5+float64(column))*s, (2*v[1]-0.5+float64(line))*s,
-		math.Pow(2*v[2], 2)*g.anchors[2*anchor], math.Pow(2*v[3], 2)*g.anchors[2*anchor+1]), nil
+		w*w*g.anchors[2*anchor], h*h*g.anchors[2*anchor+1]), nil
 }
 
 func (y *yolov5Raw) add(to *detection, box rect, objectness float32, scores []float32, q *scoring) error {

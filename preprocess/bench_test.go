@@ -87,3 +87,55 @@ func BenchmarkPack(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkInterpolation resizes an image of 1280×720 pixels for a letterbox of 640, each time once with area_linear and once with
+// another interpolation. It reports the CPU time of both, and how many times that of area_linear the other's is: of resizing
+// alone, and of packing, which includes it.
+func BenchmarkInterpolation(b *testing.B) {
+	const w, h = 1280, 720
+	data := pngOf(b, noisy(w, h))
+	info := mustInfo(b, data)
+	plan := func(interpolation string) (*Plan, *Image) {
+		p := mustPlan(b, repository.Input{
+			Width: 640, Height: 640, Resize: repository.Letterbox, DType: repository.Float32, Interpolation: interpolation,
+		})
+		img, err := p.Decode(b.Context(), data, info)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return p, img
+	}
+	area, areaImage := plan(repository.AreaLinear)
+	defer areaImage.Close()
+	row := make([]byte, area.RowBytes())
+	timed := func(p *Plan, img *Image) (resize, pack float64) {
+		start := cpuTime(b)
+		_, scaled, err := p.resized(img, img.mat)
+		if err != nil {
+			b.Fatal(err)
+		}
+		scaled.free()
+		middle := cpuTime(b)
+		if _, err := p.Pack(img, row); err != nil {
+			b.Fatal(err)
+		}
+		return middle - start, cpuTime(b) - middle
+	}
+	for _, interpolation := range repository.Interpolations() {
+		b.Run(interpolation, func(b *testing.B) {
+			other, img := plan(interpolation)
+			defer img.Close()
+			var sum [4]float64
+			for b.Loop() {
+				resize, pack := timed(area, areaImage)
+				sum[0], sum[1] = sum[0]+resize, sum[1]+pack
+				resize, pack = timed(other, img)
+				sum[2], sum[3] = sum[2]+resize, sum[3]+pack
+			}
+			b.ReportMetric(sum[2]/float64(b.N), "resize-µs")
+			b.ReportMetric(sum[2]/sum[0], "resize-ratio")
+			b.ReportMetric(sum[3]/float64(b.N), "pack-µs")
+			b.ReportMetric(sum[3]/sum[1], "pack-ratio")
+		})
+	}
+}

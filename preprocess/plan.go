@@ -1,6 +1,6 @@
 // Package preprocess turns an encoded image into a row of a model's input: it decodes, resizes and packs. EXIF
-// orientation is applied while packing (orientation.go). It is the only package that imports gocv; OpenCV resizes, and
-// the tests compare the decoders with its own.
+// orientation is applied while packing (orientation.go). It is the only package that imports gocv; images are resized
+// by OpenCV, or as Pillow and PyTorch do (package resample), and the tests compare the decoders with OpenCV's.
 //
 // Each format has a decoder (packages jpeg, png, webp, bmp) whose work is bounded by the image's pixels and the file's
 // bytes, and which checks the context while it decodes.

@@ -124,7 +124,10 @@ func (b *bucket) entry(key string) entry {
 			return e, b.failed(err)
 		}
 		at := Source{Scheme: source.S3, Repo: b.src.Repo, Path: key}
-		done := entry{name: key, size: info.Size, tag: info.ETag, revision: "ETag " + info.ETag}
+		done := entry{name: key, size: info.Size, tag: info.ETag}
+		if info.ETag != "" {
+			done.revision = "ETag " + info.ETag
+		}
 		if info.VersionID != "" && info.VersionID != "null" { // of a bucket without versions
 			at.Revision, done.revision = info.VersionID, "version "+info.VersionID
 		}
@@ -138,7 +141,10 @@ func (b *bucket) entry(key string) entry {
 func (b *bucket) opener(key, version, etag string) opener {
 	return func(ctx context.Context, at int64, _ string) (*content, error) {
 		o := minio.GetObjectOptions{VersionID: version}
-		err := o.SetMatchETag(etag)
+		var err error
+		if etag != "" { // some storages have objects without one, such as files that were put under them
+			err = o.SetMatchETag(etag)
+		}
 		if err == nil && at > 0 {
 			err = o.SetRange(at, 0)
 		}

@@ -17,9 +17,12 @@ import (
 const s3Secret = "a-secret-that-is-shown-nowhere"
 
 // storage starts an S3-compatible storage with a bucket and sets the environment for it.
-func storage(t *testing.T, objects files) *minio.Client {
+func storage(t *testing.T, objects files) *minio.Client { return storageIn(t, t.TempDir(), objects) }
+
+// storageIn is storage whose objects are files in data.
+func storageIn(t *testing.T, data string, objects files) *minio.Client {
 	t.Helper()
-	data, versions := t.TempDir(), t.TempDir()
+	versions := t.TempDir()
 	address := start(t, "versitygw", func(address string) []string {
 		return []string{"--access", "tester", "--secret", s3Secret, "--port", address, "--quiet", "posix", "--sidecar", t.TempDir(),
 			"--versioning-dir", versions, data}
@@ -169,6 +172,26 @@ func TestS3ObjectThatChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	got(t, dir, r, files{"model.onnx": model, "w.bin": strings.Repeat("x", len(weights))})
+}
+
+// TestS3ObjectsWithoutETags has files that were not put through the storage, which therefore have no ETags.
+func TestS3ObjectsWithoutETags(t *testing.T) {
+	model := string(addModel("w.bin"))
+	data := t.TempDir()
+	storageIn(t, data, files{"m/model.onnx": model})
+	if err := os.WriteFile(filepath.Join(data, "models", "m", "w.bin"), weights, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cut := &interrupter{base: http.DefaultTransport, suffix: "/w.bin", after: 100_000}
+	dir := t.TempDir()
+	r, err := Get(t.Context(), parsed(t, "s3://models/m/model.onnx"), Options{Dir: dir, Transport: cut})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got(t, dir, r, files{"model.onnx": model, "w.bin": string(weights)})
+	if len(cut.requests) != 2 || cut.requests[1].Get("Range") != "" { // it may have changed
+		t.Errorf("requests are %v", cut.requests)
+	}
 }
 
 func TestS3Credentials(t *testing.T) {

@@ -219,7 +219,7 @@ func TestResolveOpenSizes(t *testing.T) {
 		"a letterbox with a stride in a fixed file": {"resize: letterbox, stride: 32", fixed, `input.stride: a letterbox with a stride needs open height and width; model.onnx gives "x" the shape [?,3,640,640]`},
 		"the image's size in a fixed file":          {"resize: none", fixed, `input.resize: none needs open height and width`},
 		"an edge where only the width is open":      {"resize: fit, shortest_edge: 48", []int64{-1, 3, 48, -1}, `input.resize: fit needs open height and width`},
-		"a fill without padding":                    {"resize: none, fill: [114]", open, "input.fill: only applies with resize: letterbox, or fit or none with a stride"},
+		"a fill without padding":                    {"resize: none, fill: [114]", open, "input.fill: only applies with resize: letterbox or fit_height, or fit or none with a stride"},
 		"a stride without open sizes":               {"resize: stretch, stride: 32, width: 64, height: 64", open, "input.stride: only applies with resize: letterbox, fit or none"},
 		"a batch fixed at four":                     {"resize: none", []int64{4, 3, -1, -1}, "input.resize: model.onnx fixes the batch at 4"},
 	} {
