@@ -89,12 +89,16 @@ func addPaths(repo *repository.Repository, paths []string) (models []inference.M
 	return models, errors.Join(errs...)
 }
 
-// askFor lists the questions of an error that wraps an UnknownError, each with what to add to a command. Other errors stay as
-// they are.
+// askFor lists the questions of a definition that cannot be inferred, each with what to add to a command, or returns why it
+// cannot be inferred at all. Other errors stay as they are.
 func askFor(err error, command string) error {
-	unknown, ok := errors.AsType[*repository.UnknownError](err)
+	failed, ok := errors.AsType[*repository.InferError](err)
 	if !ok {
 		return err
+	}
+	unknown, ok := errors.AsType[*repository.UnknownError](err)
+	if !ok {
+		return fmt.Errorf("the definition cannot be inferred: %w", failed.Err)
 	}
 	var b strings.Builder
 	b.WriteString("the files do not say everything that a definition needs")

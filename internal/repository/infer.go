@@ -92,8 +92,7 @@ func (r *Repository) inferFrom(t *tree, name string, e *Entry, v Version, set ma
 		}
 	}
 	if err != nil {
-		inferred, err = nil, fmt.Errorf("%s has no %s, and one cannot be inferred from %s: write it, or use models add with --set\n%w",
-			e.Dir, definitionFile, v.Path, err)
+		inferred, err = nil, &InferError{e.Dir, v.Path, err}
 	}
 	if set == nil {
 		k.identity, k.inferred, k.failed = identity, inferred, err
@@ -101,6 +100,21 @@ func (r *Repository) inferFrom(t *tree, name string, e *Entry, v Version, set ma
 	}
 	return inferred, err
 }
+
+// InferError is the error of a model whose definition cannot be inferred.
+type InferError struct {
+	Dir, Path string // of the model, and of its model.onnx
+	Err       error  // an *UnknownError, or what is wrong
+}
+
+// Error says what to do.
+func (e *InferError) Error() string {
+	return fmt.Sprintf("%s has no %s, and one cannot be inferred from %s: write it, or use models add with --set\n%v",
+		e.Dir, definitionFile, e.Path, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *InferError) Unwrap() error { return e.Err }
 
 // known is what is known of the ONNX file of a model, and the definition inferred from it.
 type known struct {
