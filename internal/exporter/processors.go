@@ -1,0 +1,322 @@
+package exporter
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"fovea/internal/repository"
+)
+
+// defaults are those of an image processor of transformers (src/transformers/models/*/image_processing_*.py).
+type defaults struct {
+	height, width   int64 // of size, if it has these keys
+	shortest        int64 // of size, if its key is shortest_edge, which a size of one number then is too
+	longest         int64
+	crop            int64 // both sides of crop_size; 0: there is no crop
+	cropOff         bool  // do_center_crop is off
+	filter          int   // a number of Pillow
+	mean            string
+	normalizeOff    bool // do_normalize is off, or there is none
+	flipChannels    bool // blue first
+	ratio           float64
+	normalizesTwice bool // include_top
+}
+
+// Pillow's numbers of its filters (PIL.Image.Resampling).
+const (
+	pillowNearest  = 0
+	pillowBilinear = 2
+	pillowBicubic  = 3
+)
+
+// processors are the defaults of image processors by name, without ImageProcessor at its end.
+var processors = map[string]defaults{
+	"Beit":            {height: 256, width: 256, crop: 224, filter: pillowBicubic, mean: "half"},
+	"Bit":             {shortest: 224, crop: 224, filter: pillowBicubic, mean: "clip"},
+	"Blip":            {height: 384, width: 384, filter: pillowBicubic, mean: "clip"},
+	"CLIP":            {shortest: 224, crop: 224, filter: pillowBicubic, mean: "clip"},
+	"ChineseCLIP":     {shortest: 224, crop: 224, filter: pillowBicubic, mean: "clip"},
+	"ConditionalDetr": {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
+	"ConvNext":        {shortest: 384, filter: pillowBilinear, mean: "half", ratio: 224.0 / 256},
+	"DeformableDetr":  {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
+	"DeiT":            {height: 256, width: 256, crop: 224, filter: pillowBicubic, mean: "half"},
+	"Deta":            {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
+	"Detr":            {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
+	"EfficientFormer": {height: 224, width: 224, crop: 224, filter: pillowBicubic, mean: "imagenet"},
+	"EfficientNet":    {height: 346, width: 346, crop: 289, cropOff: true, filter: pillowNearest, mean: "half", normalizesTwice: true},
+	"Levit":           {shortest: 224, crop: 224, filter: pillowBicubic, mean: "imagenet"},
+	"MobileNetV1":     {shortest: 256, crop: 224, filter: pillowBilinear, mean: "half"},
+	"MobileNetV2":     {shortest: 256, crop: 224, filter: pillowBilinear, mean: "half"},
+	"MobileViT":       {shortest: 224, crop: 256, filter: pillowBilinear, normalizeOff: true, flipChannels: true},
+	"Perceiver":       {height: 224, width: 224, crop: 256, filter: pillowBicubic, mean: "imagenet"},
+	"PoolFormer":      {shortest: 224, crop: 224, filter: pillowBicubic, mean: "imagenet", ratio: 0.9},
+	"Pvt":             {height: 224, width: 224, filter: pillowBilinear, mean: "imagenet"},
+	"RTDetr":          {height: 640, width: 640, filter: pillowBilinear, mean: "imagenet", normalizeOff: true},
+	"Segformer":       {height: 512, width: 512, filter: pillowBilinear, mean: "imagenet"},
+	"Siglip":          {height: 224, width: 224, filter: pillowBicubic, mean: "half"},
+	"TextNet":         {shortest: 640, crop: 224, cropOff: true, filter: pillowBilinear, mean: "imagenet"},
+	"ViT":             {height: 224, width: 224, filter: pillowBilinear, mean: "half"},
+	"VideoMAE":        {shortest: 224, crop: 224, filter: pillowBilinear, mean: "half"},
+	"Yolos":           {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
+}
+
+// processor is what is used of preprocessor_config.json.
+type processor struct {
+	dict map[string]any
+	kind string // such as ViT, without ImageProcessor and Fast
+	defaults
+}
+
+// newProcessor reads the name of an image processor, and looks its defaults up.
+func newProcessor(dict map[string]any) processor {
+	name, _ := dict["image_processor_type"].(string)
+	if name == "" {
+		name, _ = dict["feature_extractor_type"].(string)
+	}
+	for _, suffix := range []string{"Fast", "Pil", "ImageProcessor", "FeatureExtractor"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	d, known := processors[name]
+	if !known {
+		d = defaults{filter: pillowBilinear, mean: "half", normalizeOff: dict["image_mean"] == nil}
+	}
+	return processor{dict, name, d}
+}
+
+func (p processor) is(key string, without bool) bool {
+	v, ok := p.dict[key].(bool)
+	if !ok {
+		return without
+	}
+	return v
+}
+
+func (p processor) number(key string, without float64) float64 {
+	if v, ok := p.dict[key].(float64); ok {
+		return v
+	}
+	return without
+}
+
+// side returns a size: of a number, or of a key of a dict.
+func (p processor) side(key, of string) int64 {
+	switch v := p.dict[key].(type) {
+	case float64:
+		return int64(v)
+	case map[string]any:
+		n, _ := v[of].(float64)
+		return int64(n)
+	case []any:
+		if list := integers(v); len(list) == 2 && (of == "height" || of == "width") {
+			return list[map[string]int{"height": 0, "width": 1}[of]]
+		}
+	}
+	return 0
+}
+
+// target is the size that images are resized to: height and width, or the shorter side and perhaps the longer one.
+type target struct {
+	height, width, shortest, longest int64
+	within                           bool // the image keeps its aspect ratio within height and width
+}
+
+func (p processor) target() (t target) {
+	switch size := p.dict["size"].(type) {
+	case nil:
+		t = target{height: p.height, width: p.width, shortest: p.shortest, longest: p.longest}
+	case float64:
+		if t = (target{height: int64(size), width: int64(size)}); p.shortest > 0 { // get_size_dict without default_to_square
+			t = target{shortest: int64(size), longest: p.longest}
+		}
+	default:
+		t = target{height: p.side("size", "height"), width: p.side("size", "width"), shortest: p.side("size", "shortest_edge"),
+			longest: p.side("size", "longest_edge")}
+		if t.height == 0 && p.side("size", "max_height") > 0 {
+			t = target{height: p.side("size", "max_height"), width: p.side("size", "max_width"), within: true}
+		}
+	}
+	if limit, ok := p.dict["max_size"].(float64); ok && t.shortest > 0 {
+		t.longest = int64(limit)
+	}
+	return t
+}
+
+// cropSize is the size that is cut from the center; 0 without a crop.
+func (p processor) cropSize() (height, width int64) {
+	height, width = p.side("crop_size", "height"), p.side("crop_size", "width")
+	if height == 0 && p.dict["crop_size"] == nil {
+		height, width = p.crop, p.crop
+	}
+	if !p.is("do_center_crop", p.crop > 0 && !p.cropOff) {
+		return 0, 0
+	}
+	return height, width
+}
+
+// ratio is crop_pct.
+func (p processor) cropRatio() float64 { return p.number("crop_pct", p.ratio) }
+
+// normalization returns scale, mean and std of (v·scale − mean) / std.
+func (p processor) normalization() normalization {
+	n := normalization{scale: 1, mean: []float64{0}, std: []float64{1}}
+	if p.is("do_rescale", true) {
+		n.scale = p.number("rescale_factor", 1.0/255)
+		if math.Abs(n.scale*255-1) < 1e-6 {
+			n.scale = 1.0 / 255
+		}
+	}
+	if p.is("do_normalize", !p.normalizeOff) {
+		known := normalizations[p.mean]
+		if p.mean == "half" || p.mean == "" {
+			known = normalization{mean: []float64{0.5}, std: []float64{0.5}}
+		}
+		if n.mean = floats(p.dict["image_mean"]); n.mean == nil {
+			n.mean = known.mean
+		}
+		if n.std = floats(p.dict["image_std"]); n.std == nil {
+			n.std = known.std
+		}
+		n = p.twice(n)
+	}
+	if p.is("rescale_offset", false) { // EfficientNetImageProcessor.rescale subtracts 1
+		n.mean = offset(n)
+	}
+	return n
+}
+
+// twice divides by std once more: EfficientNetImageProcessor with include_top normalizes a second time, without the mean.
+func (p processor) twice(n normalization) normalization {
+	if !p.is("include_top", p.normalizesTwice) {
+		return n
+	}
+	n.std = slices.Clone(n.std)
+	mean := slices.Clone(n.mean)
+	for i, std := range n.std {
+		n.std[i] = std * std
+	}
+	n.mean = mean
+	return n
+}
+
+func offset(n normalization) []float64 {
+	mean := slices.Clone(n.mean)
+	for i := range mean {
+		mean[i]++
+	}
+	return mean
+}
+
+// processorSize sets how images are resized.
+func (b *builder) processorSize(p processor) {
+	if n := int(p.number("resample", float64(p.filter))); n >= 0 && n < len(resamples) {
+		b.say("input.interpolation", resamples[n], p.origin("resample"))
+	}
+	from := p.origin("size")
+	t := p.target()
+	cropHeight, cropWidth := p.cropSize()
+	switch {
+	case !p.is("do_resize", true):
+		b.say("input.resize", string(repository.NoResize), processorFile+" do_resize")
+	case p.kind == "ConvNext" && t.shortest > 0: // ConvNextImageProcessor.resize
+		b.fixedSize(t.shortest, t.shortest, from)
+		if t.shortest >= 384 {
+			b.say("input.resize", string(repository.Stretch), from)
+			return
+		}
+		b.shortestEdge(int64(float64(t.shortest)/p.cropRatio()), processorFile+" size and crop_pct")
+	case t.shortest > 0 && cropHeight > 0:
+		b.fixedSize(cropWidth, cropHeight, p.origin("crop_size"))
+		b.shortestEdge(p.edge(t.shortest), from)
+	case t.within, p.dict["pad_size"] != nil:
+		b.padded(p, t)
+	case t.shortest > 0:
+		b.shortestWithoutCrop(p, t, from)
+	case t.height > 0 && cropHeight > 0 && (cropHeight < t.height || cropWidth < t.width):
+		b.stretchAndCrop(t.height, t.width, cropHeight, cropWidth)
+	case t.height > 0 && t.width > 0:
+		b.fixedSize(t.width, t.height, from)
+		b.say("input.resize", string(repository.Stretch), from)
+	default:
+		b.fixedSize(0, 0, "")
+		b.assume("input.resize", string(repository.Stretch), processorFile+" has no size")
+	}
+}
+
+// edge is the shorter side before the crop.
+func (p processor) edge(shortest int64) int64 {
+	switch {
+	case p.kind == "Levit": // LevitImageProcessor.resize
+		return int64(256.0 / 224 * float64(shortest))
+	case p.kind == "PoolFormer" && p.cropRatio() > 0:
+		return int64(float64(shortest) / p.cropRatio())
+	}
+	return shortest
+}
+
+// origin says where the value of a key is from.
+func (p processor) origin(key string) string {
+	if p.dict[key] == nil {
+		return "default of " + p.kind + "ImageProcessor"
+	}
+	return processorFile + " " + key
+}
+
+// padded keeps the aspect ratio and fills the rest, at the right and below, after the normalization, with 0.
+func (b *builder) padded(p processor, t target) {
+	from := processorFile + " size and pad_size"
+	height, width := p.side("pad_size", "height"), p.side("pad_size", "width")
+	if height == 0 {
+		height, width = t.height, t.width
+	}
+	b.fixedSize(width, height, from)
+	if t.shortest > 0 && (t.longest != height || height != width || t.shortest != t.longest) || t.height > 0 && (t.height != height || t.width != width) {
+		b.assume("input.resize", string(repository.Letterbox), fmt.Sprintf("%s: images may be larger than with size alone", from))
+	}
+	if t.height > 0 && !t.within {
+		b.values["input.resize"] = value{string(repository.Stretch), p.origin("size"), false}
+		return
+	}
+	b.say("input.resize", string(repository.Letterbox), from)
+	b.say("input.place", "top_left", from)
+	n := p.normalization()
+	fill := make([]float64, len(n.mean))
+	for i, mean := range n.mean {
+		fill[i] = min(max(math.Round(mean/n.scale*1e6)/1e6, 0), 255)
+	}
+	b.say("input.fill", fill, "images are padded with 0 after the normalization")
+}
+
+// shortestWithoutCrop resizes the shorter side without a crop, as DETR does where the longer side has a limit.
+func (b *builder) shortestWithoutCrop(p processor, t target, from string) {
+	if !b.isOpen() {
+		b.assume("input.resize", string(repository.Stretch), "model.onnx fixes a size that "+processorFile+" leaves open")
+		return
+	}
+	b.say("input.resize", string(repository.Fit), from)
+	b.say("input.shortest_edge", t.shortest, from)
+	if t.longest > 0 {
+		b.say("input.longest_edge", t.longest, p.origin("size"))
+	}
+}
+
+// stretchAndCrop resizes to a square and cuts the center out of it, which no resize does exactly: the crop is that of the
+// shorter side.
+func (b *builder) stretchAndCrop(height, width, cropHeight, cropWidth int64) {
+	b.fixedSize(cropWidth, cropHeight, processorFile+" crop_size")
+	b.assume("input.resize", string(repository.ShortestEdge), fmt.Sprintf("%s resizes to %d×%d without the aspect ratio before it crops", processorFile, width, height))
+	b.say("input.shortest_edge", min(height, width), processorFile+" size")
+}
+
+func (b *builder) processorColor(p processor) {
+	color := repository.ColorRGB
+	if p.is("do_flip_channel_order", p.flipChannels) {
+		color = repository.ColorBGR
+	}
+	if b.channels == 3 || b.channels < 1 {
+		b.say("input.color", color, processorFile)
+	}
+	n := p.normalization()
+	b.sayNormalization(n.scale, n.mean, n.std, processorFile)
+}
