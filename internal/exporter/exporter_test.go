@@ -92,7 +92,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), otherLayouts(), classifierLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), otherLayouts(), classifierLayouts(), refusedLayouts())
 }
 
 func ultralyticsLayouts() []layout {
@@ -165,6 +165,47 @@ func transformerLayouts() []layout {
 			want: "input.resize: shortest_edge; input.shortest_edge: 168; input.interpolation: pillow_bicubic"},
 		{what: "timm, squashed, with open sizes", model: modelOf(in("x", float, "b", 3, "h", "w"), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 96, 96], "crop_mode": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`},
 			want: "input.resize: stretch; input.width: 96"},
+	}
+}
+
+// processorLayouts are image processors of transformers, with and without the values that are their defaults.
+func processorLayouts() []layout {
+	open := in("pixel_values", float, "b", 3, "h", "w")
+	model := func() *onnxwriter.Model { return modelOf(open, out("logits", float, "b", 3)) }
+	detector := func() *onnxwriter.Model {
+		return modelOf(open, out("logits", float, "b", 50, 4), out("pred_boxes", float, "b", 50, 4))
+	}
+	files := func(kind, processor string) map[string]string {
+		return map[string]string{"config.json": `{"model_type": "` + kind + `", "id2label": {"0": "a", "1": "b", "2": "c"}}`, "preprocessor_config.json": processor}
+	}
+	return []layout{
+		{what: "CLIP, of which the file says nothing", model: model(), files: files("clip", `{"image_processor_type": "CLIPImageProcessor"}`),
+			want: "input.width: 224; input.shortest_edge: 224; input.interpolation: pillow_bicubic; input.mean: [0.48145466, 0.4578275, 0.40821073]"},
+		{what: "a crop of one number", model: model(), files: files("mobilenet_v2", `{"image_processor_type": "MobileNetV2ImageProcessorFast", "size": 256, "crop_size": 224}`),
+			want: "input.width: 224; input.shortest_edge: 256; input.interpolation: pillow_bilinear; input.mean: [0.5]"},
+		{what: "LeViT, which enlarges by 256/224", model: model(), files: files("levit", `{"feature_extractor_type": "LevitFeatureExtractor", "size": {"shortest_edge": 192}, "crop_size": {"height": 192, "width": 192}}`),
+			want: "input.width: 192; input.shortest_edge: 219; input.interpolation: pillow_bicubic"},
+		{what: "EfficientNet, which shifts by 1 and normalizes twice", model: model(), files: files("efficientnet", `{"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 240, "width": 240}, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "image_mean": [0, 0, 0], "image_std": [0.5, 0.5, 0.5]}`),
+			want: "input.resize: stretch; input.width: 240; input.interpolation: pillow_nearest; input.scale: 0.00784313725490196; input.mean: [1, 1, 1]; input.std: [0.25, 0.25, 0.25]"},
+		{what: "EfficientNet without its top", model: model(), files: files("efficientnet", `{"image_processor_type": "EfficientNetImageProcessor", "image_mean": [0, 0, 0], "image_std": [0.5, 0.5, 0.5], "include_top": false}`),
+			want: "input.width: 346; input.scale: 0.00392156862745098; input.mean: ; input.std: [0.5, 0.5, 0.5]"},
+		{what: "BEiT, which does not crop", model: model(), files: files("beit", `{"image_processor_type": "BeitImageProcessor", "size": {"height": 224, "width": 224}, "do_center_crop": false}`),
+			want: "input.resize: stretch; input.width: 224; input.interpolation: pillow_bicubic"},
+		{what: "DeiT, which stretches before it crops", model: model(), files: files("deit", `{"image_processor_type": "DeiTImageProcessor", "size": 256}`),
+			want: "input.resize: shortest_edge?; input.width: 224; input.shortest_edge: 256"},
+		{what: "ConvNeXt without crop_pct", model: model(), files: files("convnext", `{"image_processor_type": "ConvNextImageProcessor", "size": 288}`),
+			want: "input.width: 288; input.shortest_edge: 329"},
+		{what: "no normalization and no rescaling", model: model(), files: files("vit", `{"image_processor_type": "ViTImageProcessor", "do_normalize": false, "do_rescale": false}`),
+			want: "input.scale: 1; input.mean: ; input.std: ; input.width: 224"},
+		{what: "DETR with the size of one number and max_size", model: detector(), files: files("detr", `{"feature_extractor_type": "DetrFeatureExtractor", "size": 600, "max_size": 1000}`),
+			want: "input.resize: fit; input.shortest_edge: 600; input.longest_edge: 1000; input.mean: [0.485, 0.456, 0.406]; output.max_boxes: 50; output.activation: softmax"},
+		{what: "YOLOS, padded to a fixed size", model: detector(), files: files("yolos", `{"image_processor_type": "YolosImageProcessor", "size": {"max_height": 480, "max_width": 480}, "pad_size": {"height": 480, "width": 480}, "image_mean": [0.5, 0.25, 0.75]}`),
+			want: "input.resize: letterbox; input.place: top_left; input.width: 480; input.fill: [127.5, 63.75, 191.25]"},
+		{what: "DETR, its longer side padded to a square", model: detector(), files: files("detr", `{"image_processor_type": "DetrImageProcessor", "size": {"shortest_edge": 512, "longest_edge": 512}, "pad_size": {"height": 512, "width": 512}}`),
+			want: "input.resize: letterbox; input.rounding: round; input.height: 512"},
+		{what: "Deformable DETR, whose labels with gaps are all its classes", model: modelOf(open, out("logits", float, "b", 50, 3), out("pred_boxes", float, "b", 50, 4)), files: files("deformable_detr", `{"image_processor_type": "DeformableDetrImageProcessor"}`),
+			want: "output.activation: sigmoid; input.resize: fit; input.longest_edge: 1333; output.class_first: "},
+		{what: "DETR with more classes than labels and no object", model: modelOf(open, out("logits", float, "b", 50, 9), out("pred_boxes", float, "b", 50, 4)), files: files("detr", `{"image_processor_type": "DetrImageProcessor"}`), err: "no object"},
 	}
 }
 

@@ -155,7 +155,7 @@ func (p processor) cropSize() (height, width int64) {
 	return height, width
 }
 
-// ratio is crop_pct.
+// cropRatio is crop_pct.
 func (p processor) cropRatio() float64 { return p.number("crop_pct", p.ratio) }
 
 // normalization returns scale, mean and std of (v·scale − mean) / std.
@@ -192,14 +192,13 @@ func (p processor) twice(n normalization) normalization {
 		return n
 	}
 	n.std = slices.Clone(n.std)
-	mean := slices.Clone(n.mean)
 	for i, std := range n.std {
 		n.std[i] = std * std
 	}
-	n.mean = mean
 	return n
 }
 
+// offset adds 1 to the mean.
 func offset(n normalization) []float64 {
 	mean := slices.Clone(n.mean)
 	for i := range mean {
@@ -263,7 +262,8 @@ func (p processor) origin(key string) string {
 	return processorFile + " " + key
 }
 
-// padded keeps the aspect ratio and fills the rest, at the right and below, after the normalization, with 0.
+// padded keeps the aspect ratio within the size, and fills what is left at the right and below up to pad_size with 0 after the
+// normalization.
 func (b *builder) padded(p processor, t target) {
 	from := processorFile + " size and pad_size"
 	height, width := p.side("pad_size", "height"), p.side("pad_size", "width")
@@ -271,14 +271,19 @@ func (b *builder) padded(p processor, t target) {
 		height, width = t.height, t.width
 	}
 	b.fixedSize(width, height, from)
-	if t.shortest > 0 && (t.longest != height || height != width || t.shortest != t.longest) || t.height > 0 && (t.height != height || t.width != width) {
-		b.assume("input.resize", string(repository.Letterbox), fmt.Sprintf("%s: images may be larger than with size alone", from))
-	}
-	if t.height > 0 && !t.within {
-		b.values["input.resize"] = value{string(repository.Stretch), p.origin("size"), false}
+	square := t.shortest > 0 && t.shortest == t.longest && t.longest == height && height == width
+	switch {
+	case t.within && t.height == height && t.width == width:
+		b.say("input.resize", string(repository.Letterbox), from)
+	case square: // get_size_with_aspect_ratio rounds the shorter side
+		b.say("input.resize", string(repository.Letterbox), from)
+		b.say("input.rounding", repository.RoundNearest, from)
+	case t.height > 0 && !t.within:
+		b.say("input.resize", string(repository.Stretch), p.origin("size"))
 		return
+	default:
+		b.assume("input.resize", string(repository.Letterbox), from+" differ: images fill pad_size, instead of a part of it")
 	}
-	b.say("input.resize", string(repository.Letterbox), from)
 	b.say("input.place", "top_left", from)
 	n := p.normalization()
 	fill := make([]float64, len(n.mean))
