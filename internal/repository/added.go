@@ -191,7 +191,7 @@ func (r *Repository) watch(t *tree, e *Entry) error {
 	if err != nil {
 		return err
 	}
-	files := &beside{tree: t, folders: v.beside}
+	files := &siblings{tree: t, folders: v.beside}
 	e.watched = append([]string{v.name}, files.names()...)
 	for _, location := range k.external {
 		if name := filepath.Join(filepath.Dir(v.name), location); filepath.IsLocal(name) {
