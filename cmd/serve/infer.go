@@ -9,7 +9,6 @@ import (
 
 	"fovea/inference"
 	"fovea/internal/exitcode"
-	"fovea/internal/exporter"
 	"fovea/internal/repository"
 
 	"github.com/spf13/cobra"
@@ -18,7 +17,7 @@ import (
 // openRepository opens a repository whose models need no model.yaml.
 func openRepository(dir string) *repository.Repository {
 	repo := repository.Open(dir)
-	repo.SetInfer(exporter.Infer)
+	repo.SetInfer(infer)
 	return repo
 }
 
