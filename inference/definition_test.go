@@ -77,9 +77,16 @@ func cells(row ...float32) *onnxwriter.Model {
 	return constantOf(map[string][]float32{"grid": slices.Repeat(row, 84)}, map[string][]int{"grid": {1, 84, 7}})
 }
 
-// warnings joins a model's warnings, without those that its outputs are constant: these models are made so.
-func warnings(s Status) string {
-	return strings.Join(slices.DeleteFunc(slices.Clone(s.Warnings), func(w string) bool { return strings.Contains(w, "was the same for each of") }), "\n")
+// besidesConstant joins warnings without the one that a model always gives the same.
+func besidesConstant(warnings []string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(warnings), func(w string) bool { return strings.Contains(w, "was the same for each of 8") }), "\n")
+}
+
+func TestConstantModelIsAWarning(t *testing.T) {
+	e := newRepository(t).made("m", "task: detection\noutput: {decode: yolox}", cells(0.5, 0.5, 1, -1, 0.9, 0.9, 0.1)).synced(nil)
+	if w := only(t, e).Warnings; len(w) != 1 || besidesConstant(w) != "" {
+		t.Errorf("got %q", w)
+	}
 }
 
 // TestLoadFindsWrongDefinitions loads right and wrong definitions: those that are certainly wrong are not served, and those
@@ -93,7 +100,7 @@ func TestLoadFindsWrongDefinitions(t *testing.T) {
 		state      State
 		say        string // in the error, or in the warning
 	}{
-		"softmax of logits":           {"task: classification\ninput: {scale: 0.01}\noutput: {decode: softmax}", classifierOf("Identity"), Ready, ""},
+		"softmax of logits":           {"task: classification\ninput: {scale: 0.00392}\noutput: {decode: softmax}", classifierOf("Identity"), Ready, ""},
 		"softmax of probabilities":    {"task: classification\noutput: {decode: softmax}", classifierOf("Softmax"), Failed, "probabilities already"},
 		"probabilities":               {"task: classification\noutput: {decode: probabilities}", classifierOf("Softmax"), Ready, ""},
 		"probabilities that are none": {"task: classification\noutput: {decode: probabilities}", classifierOf("Identity"), Failed, "try output.decode: softmax"},
@@ -111,7 +118,7 @@ func TestLoadFindsWrongDefinitions(t *testing.T) {
 			if s.State != c.state || (err != nil) != (c.state == Failed) {
 				t.Fatalf("%s: %v", s.State, err)
 			}
-			said := warnings(s) + s.Error
+			said := besidesConstant(s.Warnings) + s.Error
 			if c.say == "" && said != "" || !strings.Contains(said, c.say) {
 				t.Errorf("got %q, want %q", said, c.say)
 			}
@@ -329,7 +336,7 @@ func TestTrialsPassTheModelASize(t *testing.T) {
 		m.Output("s", onnxwriter.Float, 1, 2)
 		e := newRepository(t).made("m", "task: detection\ninput: {name: image, extra: [{name: size, value: original_size_wh}]}\n"+
 			"output: {decode: boxes, boxes: b, scores: s, box_space: "+space+"}", m).synced(nil)
-		if said := warnings(only(t, e)); want == "" && said != "" || !strings.Contains(said, want) {
+		if said := besidesConstant(only(t, e).Warnings); want == "" && said != "" || !strings.Contains(said, want) {
 			t.Errorf("%s: %q, want %q", space, said, want)
 		}
 	}

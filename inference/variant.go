@@ -9,7 +9,7 @@ import (
 	"fovea/preprocess"
 )
 
-// Variant predicts with a served version as if its definition were another: with a plan and an output decoder of its own, and the
+// Variant predicts with a served version as if its definition were another: with a separate plan and output decoder, and the
 // sessions and batches of the version. The definition's input must have the same shape and type in the model, and its decoder may
 // only read outputs that the version's own definition names.
 type Variant struct{ v, of *version }

@@ -112,6 +112,10 @@ func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 		q := newScoring(b.scores.name, false, to.score)
 		background := b.background()
 		for i := 0; len(scores) > 0; i++ {
+			if b.perBox == 1 && q.below(scores[0]) {
+				scores = scores[1:]
+				continue
+			}
 			if err := b.add(to, &q, rows[4*i:4*i+4], scores[background:b.perBox], classes, i); err != nil {
 				return err
 			}

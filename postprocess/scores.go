@@ -18,10 +18,13 @@ type scoring struct {
 
 // newScoring returns a scoring that passes over numbers below a threshold.
 func newScoring(output string, logits bool, threshold float32) scoring {
+	if !logits {
+		return scoring{output: output, bits: math.Float32bits(max(threshold, 0) + 0)}
+	}
 	// Sigmoid is rounded: the bound is somewhat lower, and the probability is compared again. Beyond 15 it may be 1.
 	t := float64(min(threshold, 1))
 	logit := min(math.Log(t)-math.Log1p(-t), 15)
-	return scoring{output, logits, math.Float32bits(max(threshold, 0)), float32(logit - 1e-3)}
+	return scoring{output: output, logits: true, logit: float32(logit - 1e-3)}
 }
 
 // below reports whether a number is valid and certainly below the threshold. Of probabilities, the bits are compared as
@@ -64,16 +67,43 @@ func (q *scoring) probability(v float32) (float32, error) {
 // sigmoidOf returns 1 / (1 + e⁻ᵛ).
 func sigmoidOf(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
 
-// best returns the highest of several probabilities and its class; -1 and 0 if all are below the threshold.
+// best returns the highest of several probabilities and its class, the first of equal ones; -1 and 0 if all are below the
+// threshold.
 func (q *scoring) best(scores []float32) (class int, best float32, err error) {
+	if q.logits {
+		return q.bestLogit(scores)
+	}
 	class = -1
-	for i := q.next(scores, 0); i < len(scores); i = q.next(scores, i+1) {
-		p, err := q.probability(scores[i])
+	limit := q.bits // then of the best so far
+	for i, v := range scores {
+		if math.Float32bits(v) < limit {
+			continue
+		}
+		if !(v >= 0 && v <= maxProbability) {
+			_, err := q.probability(v)
+			return 0, 0, err
+		}
+		if class < 0 || v > best {
+			class, best = i, v
+			limit = math.Float32bits(v + 0) // -0 becomes 0, whose bits are the lowest
+		}
+	}
+	return class, best, nil
+}
+
+func (q *scoring) bestLogit(scores []float32) (class int, best float32, err error) {
+	class = -1
+	limit := q.logit // then the best so far
+	for i, v := range scores {
+		if v < limit {
+			continue
+		}
+		p, err := q.probability(v)
 		if err != nil {
 			return 0, 0, err
 		}
 		if class < 0 || p > best {
-			class, best = i, p
+			class, best, limit = i, p, v
 		}
 	}
 	return class, best, nil

@@ -65,12 +65,13 @@ func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 		if len(values) != y.cells*y.width {
 			return unusable(fmt.Errorf("output %q has %d values; %d cells of %d were expected", t.Name, len(values), y.cells, y.width))
 		}
+		q := newScoring(t.Name, false, to.score/maxProbability)
 		for _, stride := range y.def.Output.Strides {
 			columns, lines := y.def.Input.Width/stride, y.def.Input.Height/stride
 			for cell := range columns * lines {
 				row := values[:y.width]
 				values = values[y.width:]
-				if err := y.cell(to, row, cell%columns, cell/columns, stride); err != nil {
+				if err := y.cell(to, &q, row, cell%columns, cell/columns, stride); err != nil {
 					return err
 				}
 			}
@@ -80,7 +81,7 @@ func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 }
 
 // cell adds a candidate if its score reaches the threshold.
-func (y *yolox) cell(to *detection, row []float32, column, line, stride int) error {
+func (y *yolox) cell(to *detection, q *scoring, row []float32, column, line, stride int) error {
 	objectness := row[4]
 	if !(objectness >= 0 && objectness <= maxProbability) {
 		return unusable(fmt.Errorf("output %q has an objectness of %v; want 0 to 1", y.grid.name, objectness))
@@ -88,7 +89,6 @@ func (y *yolox) cell(to *detection, row []float32, column, line, stride int) err
 	if objectness < to.score {
 		return nil // class scores are at most 1
 	}
-	q := newScoring(y.grid.name, false, to.score/maxProbability)
 	scores := row[repository.YOLOXHead+y.def.Output.ClassFirst:]
 	class, best, err := q.best(scores)
 	if err != nil || class < 0 {

@@ -97,6 +97,7 @@ func verifyModel(ctx context.Context, cfg Config, name string, o verifyOptions, 
 		return fmt.Errorf("--images: %w", err)
 	}
 	cfg.Inference.Models, cfg.Inference.Default = []inference.ModelConfig{{Name: name, Required: true}}, ""
+	cfg.Inference.ThreadsAlone = 1 // no second session: images are predicted at the same time
 	engine, err := inference.New(cfg.Inference, openRepository(cfg.Repository.Dir), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -150,7 +151,7 @@ func (o *verifyOptions) open(engine *inference.Engine, name string, d repository
 		return nil, nil, err
 	}
 	return func(ctx context.Context, image string) (*verify.Answer, error) {
-		data, err := os.ReadFile(filepath.Join(o.images, image)) //nolint:gosec // the user's own folder
+		data, err := os.ReadFile(filepath.Join(o.images, image))
 		if err != nil {
 			return nil, err
 		}

@@ -154,7 +154,11 @@ func (f *verifyFixture) predict(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close(t.Context())
+	defer func() {
+		if err := engine.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
 	if err := engine.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type builder struct {
 	values    map[string]value
 	labels    []string
 	labelFrom string
+	labelFile string // that config.pbtxt names
 	questions []repository.Question
 	errs      []error
 }
@@ -138,6 +139,7 @@ func (b *builder) finish() (*repository.Inferred, error) {
 	if err := errors.Join(b.errs...); err != nil {
 		return nil, err
 	}
+	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { _, known := b.values[q.Key]; return known })
 	if len(b.questions) > 0 {
 		return nil, &repository.UnknownError{Questions: b.questions}
 	}

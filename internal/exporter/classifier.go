@@ -99,13 +99,13 @@ func classifier(b *builder) bool {
 			b.stretch(repository.PillowBilinear, "Keras models are trained on images resized without their aspect ratio")
 		})
 		if !b.normalizedInside() {
-			b.askNormalization("model.onnx does not say what its input ranges over", "inception (x/127.5-1)", "none (0 to 255)", "caffe", "imagenet", "unit")
+			b.askNormalization("model.onnx does not say what its input ranges over", "inception", "none", "caffe", "imagenet", "unit")
 		}
 	case b.image.DType == repository.Uint8:
 		b.assumed(func() { b.stretch(repository.PillowBilinear, "usual of inputs of uint8") })
 	case b.channels == 1:
 		b.assumed(func() { b.stretch(repository.PillowBilinear, "usual of grayscale inputs") })
-		b.askNormalization("model.onnx does not say what its input ranges over", "unit", "inception (x/127.5-1)", "none (0 to 255)")
+		b.askNormalization("model.onnx does not say what its input ranges over", "unit", "inception", "none")
 	default:
 		b.torchvisionPreprocessing()
 	}
@@ -145,7 +145,6 @@ func (b *builder) torchvisionPreprocessing() {
 		b.say("input.interpolation", repository.PillowBilinear, preset)
 	})
 	if b.normalizedInside() {
-		b.assumed(func() { b.unit("model.onnx normalizes its input, usually from 0 to 1") })
 		return
 	}
 	b.assumeNormalization("imagenet", fmt.Sprintf("%s; set normalization to change it", preset))

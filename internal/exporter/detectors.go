@@ -134,7 +134,7 @@ func (b *builder) mmdetPipeline() {
 	b.fixedSize(0, 0, "")
 	if _, known := b.values["input.mean"]; !known {
 		b.askNormalization("there is no pipeline.json with Normalize next to model.onnx",
-			"imagenet", "none (0 to 255)", "unit", "[[0.4073,0.4561,0.4851],[0.2250,0.2241,0.2296]] with color=bgr (RTMDet)")
+			"imagenet", "none", "unit")
 	}
 }
 
@@ -379,7 +379,7 @@ func yoloxInput(b *builder) {
 // finishedBoxes recognizes outputs of boxes, scores and, perhaps, classes of unknown origin.
 func finishedBoxes(b *builder) bool {
 	boxes, scores, classes := b.boxesByShape()
-	if boxes == nil || (scores == nil) {
+	if boxes == nil || scores == nil || len(scores.Shape) != len(boxes.Shape)-1 {
 		return false
 	}
 	from := fmt.Sprintf("shapes of %s and %s", describe(*boxes), describe(*scores))
@@ -395,6 +395,6 @@ func finishedBoxes(b *builder) bool {
 	b.fixedSize(0, 0, "")
 	b.assumed(func() { b.stretch(repository.OpenCVLinear, "usual") })
 	b.color("usual")
-	b.askNormalization("model.onnx does not say what its input ranges over", "unit", "imagenet", "none (0 to 255)", "inception (x/127.5-1)")
+	b.askNormalization("model.onnx does not say what its input ranges over", "unit", "imagenet", "none", "inception")
 	return true
 }

@@ -54,6 +54,12 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 	if err := b.findImage(); err != nil {
 		return nil, err
 	}
+	if err := b.readTriton(); err != nil {
+		return nil, err
+	}
+	if task := b.otherTask(); task != "" {
+		return nil, fmt.Errorf("the model's task is %s; supported are classification and detection", task)
+	}
 	for _, r := range recognizers {
 		if b.wanted != "" && b.wanted != r.name || !r.recognize(b) {
 			continue

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"fovea/internal/safeyaml"
 )
 
 // The keys of metadata with a definition: a model.yaml without labels, and one label per line.
@@ -21,7 +23,7 @@ func fovea(b *builder) bool {
 	}
 	const from = "metadata " + definitionKey
 	var sections map[string]any
-	if err := yaml.Unmarshal([]byte(definition), &sections); err != nil {
+	if err := safeyaml.Unmarshal([]byte(definition), &sections); err != nil {
 		b.fail("%s: %w", from, err)
 		return true
 	}

@@ -156,7 +156,7 @@ func (b *builder) imageProcessor(kind string, config map[string]any) {
 		b.fixedSize(int64(size), int64(size), "config.json image_size")
 		b.assumed(func() { b.stretch(repository.PillowBilinear, "there is no "+processorFile) })
 		b.color("usual")
-		b.askNormalization("there is no "+processorFile+" next to model.onnx", "imagenet", "inception (x/127.5-1)", "unit", "clip")
+		b.askNormalization("there is no "+processorFile+" next to model.onnx", "imagenet", "inception", "unit", "clip")
 		return
 	}
 	name, _ := p.dict["image_processor_type"].(string)
@@ -193,8 +193,8 @@ func (b *builder) processorSize(p processor, kind string) {
 			height, width, short = 0, 0, int64(number)
 		}
 	}
-	if max, ok := p.dict["max_size"].(float64); ok && long == 0 {
-		long = int64(max)
+	if limit, ok := p.dict["max_size"].(float64); ok && long == 0 {
+		long = int64(limit)
 	}
 	cropHeight, cropWidth := p.side("crop_size", "height"), p.side("crop_size", "width")
 	crops := p.is("do_center_crop", cropHeight > 0 && slices.Contains(shortestByDefault, p.kind)) && cropHeight > 0
@@ -307,7 +307,7 @@ func timm(b *builder) bool {
 	b.color("timm")
 	mean, std := floats(cfg["mean"]), floats(cfg["std"])
 	if mean == nil || std == nil {
-		b.askNormalization("config.json has no mean and std", "imagenet", "inception (x/127.5-1)")
+		b.askNormalization("config.json has no mean and std", "imagenet", "inception")
 		return true
 	}
 	b.sayNormalization(1.0/255, mean, std, "config.json mean and std")

@@ -125,16 +125,58 @@ func (b *builder) assumed(set func()) {
 	}
 }
 
-// normalizedInside reports whether the graph normalizes its input itself.
-func (b *builder) normalizedInside() bool {
-	arithmetic := 0
-	for _, op := range b.graph.InputOps[b.image.Name] {
-		switch op {
-		case "Div", "Mul", "Sub", "Add", "BatchNormalization":
-			arithmetic++
+// stem returns by what the graph multiplies the image before its first layer, and the operators that do so or shift it. The factor
+// is 0 if they do not tell it.
+func (b *builder) stem() (factor float64, ops []string) {
+	factor = 1
+	for _, step := range b.graph.Stems[b.image.Name] {
+		switch step.Op {
+		case "Sub", "Add", "Div", "Mul":
+		case "BatchNormalization", "InstanceNormalization", "LayerNormalization":
+			return 0, append(ops, step.Op)
+		default:
+			continue
+		}
+		ops = append(ops, step.Op)
+		magnitude := 0.0
+		for _, v := range step.Values {
+			magnitude += math.Abs(v) / float64(len(step.Values))
+		}
+		switch {
+		case step.Op == "Sub" || step.Op == "Add":
+		case magnitude == 0:
+			factor = 0
+		case step.Op == "Div":
+			factor /= magnitude
+		default:
+			factor *= magnitude
 		}
 	}
-	return arithmetic > 0
+	if factor == 1 { // shifted alone, which does not tell the unit
+		factor = 0
+	}
+	return factor, ops
+}
+
+// normalizedInside sets the scale of a model whose graph normalizes its input, and reports whether it does. Networks take values
+// that span 1 (0 to 1), 2 (-1 to 1) or about 4.5 (with ImageNet's deviations), which tells whether the graph starts from values
+// of 0 to 255 or of 0 to 1.
+func (b *builder) normalizedInside() bool {
+	factor, ops := b.stem()
+	if len(ops) == 0 || b.image.DType == repository.Uint8 {
+		return len(ops) > 0
+	}
+	from := "model.onnx normalizes its input: " + strings.Join(ops, ", ")
+	usual := func(span float64) bool { return span >= 0.4 && span <= 12 }
+	switch {
+	case usual(255 * factor):
+		b.say("input.scale", 1.0, from+" of values from 0 to 255")
+	case usual(factor):
+		b.say("input.scale", 1.0/255, from+" of values from 0 to 1")
+	default:
+		b.askNormalization(from+", of values of an unknown range", "unit", "none")
+	}
+	return true
 }
 
 // sayNormalization sets scale, mean and std: 255 times those of a normalization of values from 0 to 1.

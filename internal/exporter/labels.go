@@ -3,7 +3,6 @@ package exporter
 import (
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -51,7 +50,11 @@ func (b *builder) readLabels(name string) error {
 		return err
 	}
 	if strings.HasSuffix(name, ".pbtxt") {
-		return b.useLabels(labelMap(string(data)), name)
+		labels, err := labelMap(string(data))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return b.useLabels(labels, name)
 	}
 	labels, err := repository.ParseLabels(data)
 	if err != nil {
@@ -62,7 +65,11 @@ func (b *builder) readLabels(name string) error {
 
 // findLabels takes the labels of the first file that has a usual name.
 func (b *builder) findLabels() {
-	for _, name := range labelFiles {
+	names := labelFiles
+	if b.labelFile != "" {
+		names = append([]string{b.labelFile}, names...)
+	}
+	for _, name := range names {
 		if len(b.labels) == 0 && b.hasFile(name) {
 			if err := b.readLabels(name); err != nil {
 				b.errs = append(b.errs, err)
@@ -70,39 +77,6 @@ func (b *builder) findLabels() {
 		}
 	}
 }
-
-// labelMap reads a label map of TensorFlow's Object Detection API: items with an id, from 1, and a name or display name.
-func labelMap(text string) (labels []string) {
-	for _, item := range itemPattern.FindAllStringSubmatch(text, -1) {
-		var id int
-		name := ""
-		for _, entry := range entryPattern.FindAllStringSubmatch(item[1], -1) {
-			switch entry[1] {
-			case "id":
-				_, _ = fmt.Sscan(entry[2], &id)
-			case "display_name":
-				name = strings.Trim(entry[2], `"'`)
-			case "name":
-				if name == "" {
-					name = strings.Trim(entry[2], `"'`)
-				}
-			}
-		}
-		if id < 1 || id > 100_000 {
-			continue
-		}
-		for len(labels) < id {
-			labels = append(labels, "")
-		}
-		labels[id-1] = name
-	}
-	return labels
-}
-
-var (
-	itemPattern  = regexp.MustCompile(`item\s*\{([^}]*)\}`)
-	entryPattern = regexp.MustCompile(`(\w+)\s*:\s*("[^"]*"|'[^']*'|\d+)`)
-)
 
 // dropBackground removes a background label in front, and reports whether there was one.
 func (b *builder) dropBackground() bool {

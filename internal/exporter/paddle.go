@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"fovea/internal/repository"
+	"fovea/internal/safeyaml"
 )
 
 // paddleFilters are OpenCV's filters by their number, as infer_cfg.yml has them (cv2.INTER_…).
@@ -57,7 +56,7 @@ func (b *builder) paddlePreprocessing() {
 	if b.hasFile(file) {
 		data, err := fs.ReadFile(b.files, file)
 		if err == nil {
-			err = yaml.Unmarshal(data, &cfg)
+			err = safeyaml.Unmarshal(data, &cfg)
 		}
 		if err != nil {
 			b.fail("%s: %w", file, err)

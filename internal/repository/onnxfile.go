@@ -48,11 +48,11 @@ func (*truncatedError) Error() string { return "is truncated" }
 const wireVarint, wireFixed64, wireBytes, wireFixed32 = 0, 1, 2, 5
 
 // The numbers of fields of ModelProto.
-const modelProducer, modelGraph, modelOpset = 2, 7, 8
+const modelProducer, modelProducerVersion, modelGraph, modelOpset, modelMetadata = 2, 3, 7, 8, 14
 
 // topLevel are the wire types of ModelProto's fields.
-var topLevel = map[uint64]uint64{1: wireVarint, modelProducer: wireBytes, 3: wireBytes, 4: wireBytes, 5: wireVarint,
-	6: wireBytes, modelGraph: wireBytes, modelOpset: wireBytes, 14: wireBytes, 20: wireBytes, 25: wireBytes, 26: wireBytes}
+var topLevel = map[uint64]uint64{1: wireVarint, modelProducer: wireBytes, modelProducerVersion: wireBytes, 4: wireBytes, 5: wireVarint,
+	6: wireBytes, modelGraph: wireBytes, modelOpset: wireBytes, modelMetadata: wireBytes, 20: wireBytes, 25: wireBytes, 26: wireBytes}
 
 // message is a kind of message of onnx.proto that is parsed; 0: any other.
 type message int
@@ -66,16 +66,26 @@ const (
 	externalMessage // an entry of a tensor's external_data
 	opsetMessage
 	functionMessage
+	metadataMessage // an entry of the model's metadata_props
+	inputMessage    // ValueInfoProto
+	outputMessage   // ValueInfoProto
+	typeMessage
+	tensorTypeMessage
+	shapeMessage
+	dimensionMessage
 )
 
 // nested are the fields, by their number, that are such messages.
-var nested = [...][32]message{
-	modelMessage:     {modelGraph: graphMessage, modelOpset: opsetMessage, 25: functionMessage},
-	graphMessage:     {1: nodeMessage, 5: tensorMessage},
+var nested = [dimensionMessage + 1][32]message{
+	modelMessage:     {modelGraph: graphMessage, modelOpset: opsetMessage, modelMetadata: metadataMessage, 25: functionMessage},
+	graphMessage:     {1: nodeMessage, 5: tensorMessage, 11: inputMessage, 12: outputMessage},
 	nodeMessage:      {5: attributeMessage},
 	attributeMessage: {5: tensorMessage, 6: graphMessage, 10: tensorMessage, 11: graphMessage},
 	tensorMessage:    {13: externalMessage},
 	functionMessage:  {7: nodeMessage},
+
+	inputMessage: {2: typeMessage}, outputMessage: {2: typeMessage},
+	typeMessage: {1: tensorTypeMessage}, tensorTypeMessage: {2: shapeMessage}, shapeMessage: {1: dimensionMessage},
 }
 
 // integerOps are operators that multiply uint8 or int8 activations by int8 weights. QuantizeLinear is one since ONNX Runtime
@@ -90,6 +100,8 @@ type parser struct {
 	onnxFile
 	opset  opset  // the one being parsed
 	tensor tensor // the one being parsed
+
+	structure *structure // nil: only the rest is needed
 }
 
 type opset struct {
@@ -104,13 +116,25 @@ type tensor struct {
 	offset, length int64
 	isExternal     bool
 	key            string // of the last entry of external_data; it precedes the value
+
+	name string // with a structure
+	raw  []byte // with a structure: the values of a small tensor
 }
 
 // readONNX parses the structure of a file of size bytes. The error is errNotONNX, errTooManyParts (with the result up to there),
 // that of r, or says that the file is truncated or damaged.
 func readONNX(r io.ReaderAt, size int64) (*onnxFile, error) {
-	p := &parser{cursor: cursor{r: r, size: size, left: maxFields}, onnxFile: onnxFile{external: map[string]int64{}}}
-	known := 0
+	p := newParser(r, size)
+	err := p.parse()
+	return &p.onnxFile, err
+}
+
+func newParser(r io.ReaderAt, size int64) *parser {
+	return &parser{cursor: cursor{r: r, size: size, left: maxFields}, onnxFile: onnxFile{external: map[string]int64{}}}
+}
+
+func (p *parser) parse() error {
+	known, size := 0, p.size
 	for p.at < size {
 		start := p.at
 		number, length, err := p.field(size)
@@ -127,14 +151,14 @@ func readONNX(r io.ReaderAt, size int64) (*onnxFile, error) {
 			err = p.parseField(modelMessage, number, p.at+length, 0)
 		}
 		if err != nil {
-			return &p.onnxFile, p.judge(err, known, start)
+			return p.judge(err, known, start)
 		}
 	}
 	p.quantized = p.integerOps && p.int8Weights
 	if !p.graph || !p.operatorSet {
-		return &p.onnxFile, p.judge(&truncatedError{}, known, size)
+		return p.judge(&truncatedError{}, known, size)
 	}
-	return &p.onnxFile, nil
+	return nil
 }
 
 // judge tells a truncated or damaged file from one that never was an ONNX file by the number of its known fields.
@@ -163,7 +187,12 @@ func (p *parser) parseField(in message, number uint64, end int64, depth int) (er
 	case p.wire == wireBytes && inner != 0:
 		err = p.parseMessage(inner, end, depth+1)
 	case p.wire == wireBytes, p.wire == wireVarint:
+		at := p.at
 		err = p.parseValue(in, number, end)
+		if p.structure != nil && err == nil {
+			p.at = at
+			err = p.structure.value(p, in, number, end)
+		}
 	}
 	p.at = end
 	return err
@@ -179,12 +208,20 @@ func (p *parser) parseMessage(kind message, end int64, depth int) error {
 	case opsetMessage:
 		p.opset = opset{}
 	}
+	if p.structure != nil {
+		p.structure.begin(kind)
+	}
 	for p.at < end {
 		number, length, err := p.field(end)
 		if err != nil {
 			return err
 		}
 		if err := p.parseField(kind, number, p.at+length, depth); err != nil {
+			return err
+		}
+	}
+	if p.structure != nil {
+		if err := p.structure.end(p, kind, depth); err != nil {
 			return err
 		}
 	}

@@ -100,9 +100,17 @@ func (d *Definition) resolveOutputs(outputs []TensorInfo, errs *config.Errors) {
 		case at < 0:
 			errs.Add(named.key, "model.yaml says %q, model.onnx has the outputs %s", named.name, list(outputs))
 		case !slices.Contains(named.allowed, outputs[at].DType):
-			errs.Add(named.key, "model.onnx gives %q the type %s; allowed: %v", named.name, outputs[at].DType, named.allowed)
+			errs.Add(named.key, "model.onnx gives %q the type %s; allowed: %v%s", named.name, outputs[at].DType, named.allowed, withoutZipMap(outputs[at].DType))
 		}
 	}
+}
+
+// withoutZipMap says how to export a classifier whose output is of a type that the operator ZipMap makes.
+func withoutZipMap(dtype DType) string {
+	if dtype != "sequence" && dtype != "map" {
+		return ""
+	}
+	return "; if it is a classifier that ends with ZipMap, export it without (skl2onnx: options={'zipmap': False})"
 }
 
 // grids returns the outputs of yolov5_raw in the order of the strides: those of four or five dimensions, the largest grid first.
@@ -133,7 +141,7 @@ func (d *Definition) grids(outputs []TensorInfo, errs *config.Errors) []string {
 func (d *Definition) onlyOutput(outputs []TensorInfo, errs *config.Errors) string {
 	if len(outputs) == 1 {
 		if one := outputs[0]; !slices.Contains(ScoreTypes(), one.DType) {
-			errs.Add("output.name", "model.onnx gives its only output, %q, the type %s; allowed: %v", one.Name, one.DType, ScoreTypes())
+			errs.Add("output.name", "model.onnx gives its only output, %q, the type %s; allowed: %v%s", one.Name, one.DType, ScoreTypes(), withoutZipMap(one.DType))
 		}
 		return outputs[0].Name
 	}

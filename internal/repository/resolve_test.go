@@ -153,7 +153,7 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"two outputs, none fitting":          {classifier, onlyCHW, []TensorInfo{{"a", "sequence", nil}, {"m", Float32, []int64{-1, 9, 7, 7}}}, `output.name: is required: none of the outputs of model.onnx, "a" (sequence []), "m" (float32 [?,9,7,7]), has the type and shape of decode: softmax`},
 		"boxes that are none":                {detector, onlyCHW, []TensorInfo{{Name: "s"}}, `output.boxes: model.yaml says "b", model.onnx has the outputs "s"`},
 		"scores of a type not read":          {"task: classification\noutput: {decode: softmax, name: z}", onlyCHW, []TensorInfo{logits, {"z", Int8, nil}}, `output.name: model.onnx gives "z" the type int8; allowed: [float32 float16 float64]`},
-		"an only output not read":            {classifier, onlyCHW, []TensorInfo{{"z", "sequence", nil}}, `output.name: model.onnx gives its only output, "z", the type sequence; allowed:`},
+		"an only output not read":            {classifier, onlyCHW, []TensorInfo{{"z", "sequence", nil}}, `output.name: model.onnx gives its only output, "z", the type sequence; allowed: [float32 float16 float64]; if it is a classifier that ends with ZipMap, export it without`},
 		"boxes of a type not read":           {detector, onlyCHW, []TensorInfo{{"s", Float32, nil}, {"b", "bool", nil}}, `output.boxes: model.onnx gives "b" the type bool; allowed: [float32`},
 		"a crop above the edge":              {classifier + "input: {resize: shortest_edge, shortest_edge: 200}", onlyCHW, onlyY, "input.height: 224 cannot be cut from a shortest edge of 200"},
 		"scaled uint8":                       {classifier + "input: {scale: 0.5}", []TensorInfo{{"x", Uint8, chw.Shape}}, onlyY, "input.dtype: uint8 takes pixel values unchanged"},

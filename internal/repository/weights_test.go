@@ -289,6 +289,7 @@ func TestQuantizedModelsAreDetected(t *testing.T) {
 func FuzzInspect(f *testing.F) {
 	f.Add(addModel(nil))
 	f.Add(addModel(kept("w.data", 0, 12)))
+	f.Add(fullModel())
 	f.Add([]byte(zipOf("a/data.pkl")))
 	f.Add([]byte("version https://git-lfs.github.com/spec/v1\nsize 1\n"))
 	f.Add([]byte("\x08\x01\x12\x02\x0a\x00"))
@@ -303,6 +304,9 @@ func FuzzInspect(f *testing.F) {
 		}
 		if err != nil && (err.Error() == "" || strings.ContainsAny(err.Error(), "\n\r\x00\x1b") || len(err.Error()) > 1000) {
 			t.Fatalf("the message is %q", err)
+		}
+		if g, graphErr := ReadGraph(bytes.NewReader(data), int64(len(data))); graphErr == nil && (err != nil || g == nil) {
+			t.Fatalf("a graph %+v of a file with the error %v", g, err)
 		}
 		if err == nil && len(file.external) > maxListed {
 			t.Fatalf("%d files of external data", len(file.external))

@@ -136,7 +136,7 @@ func loadFolder(dir string) (*Expected, error) {
 	return all, nil
 }
 
-// merge adds the answers of another file. An empty file has no format of its own.
+// merge adds the answers of another file. An empty file has no format.
 func (e *Expected) merge(other *Expected) error {
 	if e.Format == "" {
 		e.Format, e.Detection, e.Silent, e.Numbering = other.Format, other.Detection, other.Silent, other.Numbering

@@ -202,6 +202,9 @@ func (e *Expected) addResponse(image string, data json.RawMessage) error {
 	}
 	for i, b := range *list {
 		c := Class{-1, b.Label, unknown}
+		if b.Class == nil && b.Label == "" {
+			return fmt.Errorf("[%d]: has neither class nor label", i)
+		}
 		if b.Class != nil {
 			if *b.Class < 0 || *b.Class > maxClass {
 				return fmt.Errorf("class %s is out of range", strconv.Itoa(*b.Class))

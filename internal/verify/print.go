@@ -66,11 +66,12 @@ func (r *Report) printAlternatives(out io.Writer) {
 	fmt.Fprintf(out, "\nAlternatives, with %d images:\n", r.Tried)
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "  AGREEMENT\tSIMILARITY\tCHANGE")
+	base := r.Alternatives[slices.IndexFunc(r.Alternatives, func(a Alternative) bool { return a.Change == nil })]
 	for i, a := range r.Alternatives {
 		switch {
 		case a.Change == nil:
 			fmt.Fprintf(w, "  %.4f\t%.4f\t(model.yaml as it is)\n", a.Agreement, a.Similarity)
-		case i < shownRows:
+		case i < shownRows && a.Similarity != base.Similarity: // others change nothing
 			fmt.Fprintf(w, "  %.4f\t%.4f\t%s\n", a.Agreement, a.Similarity, a)
 		}
 	}

@@ -19,13 +19,13 @@ func TestRegionsThatAreRefused(t *testing.T) {
 	}{
 		"no image":                      {func(r *Region) { r.Width = 0 }, 0, 36},
 		"too few pixels":                {func(*Region) {}, 143, 36},
-		"a source beside the image":     {func(r *Region) { r.Source.MaxX = 9 }, 144, 36},
+		"a source outside the image":    {func(r *Region) { r.Source.MaxX = 9 }, 144, 36},
 		"a source before the image":     {func(r *Region) { r.Source.MinY = -0.5 }, 144, 36},
 		"a source that is empty":        {func(r *Region) { r.Source.MinX = 8 }, 144, 36},
 		"a source that is turned":       {func(r *Region) { r.Source.MinX, r.Source.MaxX = 8, 0 }, 144, 36},
 		"a source that is not a number": {func(r *Region) { r.Source.MinX = math.NaN() }, 144, 36},
 		"nothing wanted":                {func(r *Region) { r.Crop = image.Rectangle{} }, 144, 0},
-		"a crop beside the result":      {func(r *Region) { r.Crop = image.Rect(1, 0, 5, 3) }, 144, 36},
+		"a crop outside the result":     {func(r *Region) { r.Crop = image.Rect(1, 0, 5, 3) }, 144, 36},
 		"memory of another size":        {func(*Region) {}, 144, 35},
 	}
 	for name, tt := range tests {

@@ -1,0 +1,355 @@
+package exporter
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"fovea/internal/onnxwriter"
+	"fovea/internal/repository"
+)
+
+const (
+	float = onnxwriter.Float
+	whole = onnxwriter.Int64
+)
+
+// graphOf reads the graph of a file of the given outputs. Each input and output is a name, a type and sizes.
+func graphOf(t testing.TB, m *onnxwriter.Model) *repository.Graph {
+	t.Helper()
+	data := m.Bytes()
+	g, err := repository.ReadGraph(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+type change = func(m *onnxwriter.Model)
+
+func in(name string, t onnxwriter.Type, dims ...any) change {
+	return func(m *onnxwriter.Model) { m.Input(name, t, dims...) }
+}
+
+func out(name string, t onnxwriter.Type, dims ...any) change {
+	return func(m *onnxwriter.Model) { m.Output(name, t, dims...) }
+}
+
+func op(name, output string, inputs ...string) change {
+	return func(m *onnxwriter.Model) { m.Node(name, output, nil, inputs...) }
+}
+
+func constant(name string, values ...float32) change {
+	return func(m *onnxwriter.Model) { m.Floats(name, values, len(values)) }
+}
+
+func meta(pairs ...string) change {
+	return func(m *onnxwriter.Model) {
+		m.Metadata = map[string]string{}
+		for pair := range slices.Chunk(pairs, 2) {
+			m.Metadata[pair[0]] = pair[1]
+		}
+	}
+}
+
+func modelOf(changes ...change) *onnxwriter.Model {
+	m := &onnxwriter.Model{Producer: "pytorch"}
+	for _, c := range changes {
+		c(m)
+	}
+	return m
+}
+
+// layout is a published layout of an export, with what must be inferred from it.
+type layout struct {
+	what  string
+	model *onnxwriter.Model
+	files map[string]string
+	set   map[string]string
+	want  string // keys and values of model.yaml, separated by "; "; a value that ends with ? is assumed
+	err   string
+}
+
+func (l layout) infer(t testing.TB) (*repository.Inferred, *repository.Graph, error) {
+	files := fstest.MapFS{}
+	for name, text := range l.files {
+		files[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	g := graphOf(t, l.model)
+	inferred, err := Infer(g, files, l.set)
+	return inferred, g, err
+}
+
+func ultralyticsOf(task string, more ...string) []string {
+	return append([]string{"task", task, "author", "Ultralytics", "names", "{0: 'apple', 1: \"fig: dried\", 2: 'it\\'s'}", "stride", "32", "imgsz", "[320, 256]"}, more...)
+}
+
+var image = in("images", float, 1, 3, 320, 256)
+
+// layouts are those that the exporters' sources and documentation publish.
+func layouts() []layout {
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), otherLayouts(), classifierLayouts(), refusedLayouts())
+}
+
+func ultralyticsLayouts() []layout {
+	detect := func(more ...string) change { return meta(ultralyticsOf("detect", more...)...) }
+	return []layout{
+		{what: "YOLO11 before suppression", model: modelOf(image, out("output0", float, 1, 7, 1680), detect("end2end", "False", "args", "{'nms': None}")),
+			want: "task: detection; input.resize: letterbox; input.place: center; input.fill: [114]; input.interpolation: opencv_linear; output.decode: yolo; output.score_threshold: 0.25; output.iou_threshold: 0.7; output.max_boxes: 300"},
+		{what: "YOLOv8 of a version that writes neither end2end nor args", model: modelOf(image, out("output0", float, 1, 7, 1680), detect()), want: "output.decode: yolo"},
+		{what: "YOLO26 end to end", model: modelOf(image, out("output0", float, 1, 300, 6), detect("end2end", "True")), want: "output.decode: rows; output.columns: [x1, y1, x2, y2, score, class]"},
+		{what: "YOLOv8 with nms=True", model: modelOf(image, out("output0", float, 1, 300, 6), detect("end2end", "False", "args", "{'nms': True}")), want: "output.decode: rows"},
+		{what: "two classes, whose raw output has six rows", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", "{0: 'a', 1: 'b'}", "stride", "32")), want: "output.decode: yolo"},
+		{what: "dynamic=True", model: modelOf(in("images", float, "batch", 3, "height", "width"), out("output0", float, "batch", 7, "anchors"), detect()),
+			want: "input.width: 256; input.height: 320; input.stride: 32; output.decode: yolo"},
+		{what: "YOLOv8-cls", model: modelOf(in("images", float, 1, 3, 224, 224), op("Softmax", "output0", "x"), out("output0", float, 1, 3), meta(ultralyticsOf("classify")...)),
+			want: "task: classification; input.resize: shortest_edge; input.shortest_edge: 224; input.interpolation: pillow_bilinear; output.decode: probabilities"},
+		{what: "names as JSON", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", `["x", "y"]`)), want: "output.decode: yolo; labels: labels.txt"},
+		{what: "a segmenting model", model: modelOf(image, out("output0", float, 1, 39, 1680), out("output1", float, 1, 32, 80, 64), meta(ultralyticsOf("segment")...)), err: `"segment"`},
+		{what: "a model of poses", model: modelOf(image, out("output0", float, 1, 56, 1680), meta(ultralyticsOf("pose", "kpt_shape", "[17, 3]")...)), err: `"pose"`},
+		{what: "oriented boxes", model: modelOf(image, out("output0", float, 1, 8, 1680), meta(ultralyticsOf("obb")...)), err: `"obb"`},
+		{what: "YOLOv5's export.py", model: modelOf(in("images", float, 1, 3, 640, 640), out("output0", float, 1, 25200, 8), meta("names", "{0: 'a', 1: 'b', 2: 'c'}", "stride", "32")),
+			want: "output.decode: yolov5; output.iou_threshold: 0.45; input.resize: letterbox"},
+	}
+}
+
+func yoloLayouts() []layout {
+	square := in("images", float, 1, 3, 320, 320)
+	return []layout{
+		{what: "YOLOX, not decoded", model: modelOf(square, out("output", float, 1, 2100, 8)), want: "output.decode: yolox; input.color: bgr?; input.place: top_left?; input.fill: [114]?"},
+		{what: "YOLOX with decode_in_inference", model: modelOf(square, op("Exp", "e", "x"), out("output", float, 1, 2100, 8)), want: "output.decode: yolov5; input.color: bgr?; input.place: top_left?"},
+		{what: "YOLOv6, which has an objectness of 1", model: modelOf(square, out("outputs", float, 1, 2100, 8)), want: "output.decode: yolov5; input.color: rgb?; input.place: center?"},
+		{what: "YOLOv7 with --grid", model: modelOf(square, out("output", float, 1, 6300, 8)), want: "output.decode: yolov5; input.scale: 0.00392156862745098?"},
+		{what: "YOLOv9 without metadata", model: modelOf(square, out("output0", float, 1, 7, 2100)), want: "output.decode: yolo; input.resize: letterbox?"},
+		{what: "YOLOv7 with suppression inside", model: modelOf(square, op("NonMaxSuppression", "kept", "x"), out("output", float, "n", 7)),
+			want: "output.decode: rows; output.columns: [batch, x1, y1, x2, y2, class, score]"},
+		{what: "YOLOv5's raw grids", model: modelOf(square, out("a", float, 1, 3, 40, 40, 8), out("b", float, 1, 3, 20, 20, 8), out("c", float, 1, 3, 10, 10, 8)), want: "output.decode: yolov5_raw; output.strides: [8, 16, 32]?"},
+		{what: "EfficientNMS", model: modelOf(square, out("num_dets", onnxwriter.Int32, 1, 1), out("det_boxes", float, 1, 100, 4), out("det_scores", float, 1, 100), out("det_classes", onnxwriter.Int32, 1, 100)),
+			want: "output.decode: boxes; output.boxes: det_boxes; output.box_space: input"},
+	}
+}
+
+func transformerLayouts() []layout {
+	fixed := in("pixel_values", float, "batch", 3, 320, 320)
+	open := in("pixel_values", float, "b", "c", "h", "w")
+	labels := `"id2label": {"0": "a", "1": "b", "2": "c"}`
+	boxes := out("pred_boxes", float, "b", 100, 4)
+	classes := out("logits", float, "b", 3)
+	vit := func(processor string) map[string]string {
+		return map[string]string{"config.json": `{"model_type": "vit", ` + labels + `}`, "preprocessor_config.json": processor}
+	}
+	return []layout{
+		{what: "RT-DETR of transformers", model: modelOf(fixed, out("logits", float, "b", 300, 3), boxes), files: map[string]string{"config.json": `{"model_type": "rt_detr", ` + labels + `}`,
+			"preprocessor_config.json": `{"image_processor_type": "RTDetrImageProcessor", "do_normalize": false, "do_rescale": true, "image_mean": [0.4, 0.4, 0.4], "image_std": [0.2, 0.2, 0.2], "resample": 2, "size": {"height": 320, "width": 320}}`},
+			want: "output.activation: sigmoid; input.resize: stretch; input.interpolation: pillow_bilinear; input.mean: "},
+		{what: "DETR of transformers", model: modelOf(open, out("logits", float, "b", 100, 4), boxes), files: map[string]string{"config.json": `{"model_type": "detr", ` + labels + `}`,
+			"preprocessor_config.json": `{"image_processor_type": "DetrImageProcessor", "do_normalize": true, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "size": {"shortest_edge": 800, "longest_edge": 1333}}`},
+			want: "output.activation: softmax; input.resize: fit; input.shortest_edge: 800; input.longest_edge: 1333"},
+		{what: "ViT with a size of one number", model: modelOf(open, classes), files: vit(`{"feature_extractor_type": "ViTFeatureExtractor", "size": 224, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 3}`),
+			want: "task: classification; input.width: 224; input.height: 224; input.resize: stretch; input.interpolation: pillow_bicubic; input.mean: [0.5, 0.5, 0.5]; output.decode: softmax"},
+		{what: "ConvNeXt, small enough to be cropped", model: modelOf(open, classes), files: vit(`{"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 224}, "crop_pct": 0.875, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`),
+			want: "input.resize: shortest_edge; input.shortest_edge: 256; input.width: 224"},
+		{what: "ConvNeXt of 384, which is stretched", model: modelOf(open, classes), files: vit(`{"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}}`), want: "input.resize: stretch; input.width: 384"},
+		{what: "MobileViT, blue first", model: modelOf(open, classes), files: vit(`{"image_processor_type": "MobileViTImageProcessor", "size": {"shortest_edge": 288}, "crop_size": {"height": 256, "width": 256}, "do_flip_channel_order": true}`),
+			want: "input.color: bgr; input.resize: shortest_edge; input.shortest_edge: 288; input.width: 256; input.mean: "},
+		{what: "several labels an image", model: modelOf(fixed, classes), files: map[string]string{"config.json": `{"model_type": "vit", "problem_type": "multi_label_classification", ` + labels + `}`, "preprocessor_config.json": `{"size": {"height": 320, "width": 320}}`},
+			want: "output.decode: sigmoid; output.multi_label: true"},
+		{what: "no processor's configuration", model: modelOf(fixed, classes), files: map[string]string{"config.json": `{"model_type": "vit", ` + labels + `}`}, err: "normalization"},
+		{what: "a segmenting SegFormer", model: modelOf(open, out("logits", float, "b", 3, "h", "w")), files: map[string]string{"config.json": `{"model_type": "segformer", ` + labels + `}`}, err: "segformer"},
+		{what: "more classes than labels", model: modelOf(fixed, out("logits", float, "b", 9)), files: vit(`{"size": 320, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}`), err: "9 classes"},
+		{what: "timm", model: modelOf(in("input0", float, "b", 3, 160, 160), out("output0", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "label_names": ["a", "b", "c"], "pretrained_cfg": {"input_size": [3, 160, 160], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`},
+			want: "input.resize: shortest_edge; input.shortest_edge: 168; input.interpolation: pillow_bicubic"},
+		{what: "timm, squashed, with open sizes", model: modelOf(in("x", float, "b", 3, "h", "w"), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 96, 96], "crop_mode": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`},
+			want: "input.resize: stretch; input.width: 96"},
+	}
+}
+
+func otherLayouts() []layout {
+	square := in("input", float, 1, 3, 256, 256)
+	names := func(labels string) map[string]string { return map[string]string{"labels": labels} }
+	return []layout{
+		{what: "RT-DETR's export_onnx.py", model: modelOf(in("images", float, "N", 3, 320, 320), in("orig_target_sizes", whole, "N", 2), out("labels", whole, "N", 300), out("boxes", float, "N", 300, 4), out("scores", float, "N", 300)),
+			want: "input.extra: [{name: orig_target_sizes, value: original_size_wh}]; output.box_space: original; output.classes: labels; input.scale: 0.00392156862745098?"},
+		{what: "RF-DETR", model: modelOf(square, out("dets", float, 1, 200, 4), out("labels", float, 1, 200, 4)), set: names(",a,b,c"), want: "output.decode: detr; output.scores: labels; output.activation: sigmoid; output.class_first: "},
+		{what: "MMDeploy with its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": false}, {"type": "Normalize", "mean": [103.5, 116.3, 123.7], "std": [57.4, 57.1, 58.4], "to_rgb": false}]}]}}`},
+			want: "output.decode: rows; output.classes: labels; input.resize: stretch; input.color: bgr; input.mean: [103.5, 116.3, 123.7]"},
+		{what: "MMDeploy without", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), err: "normalization"},
+		{what: "torchvision, with a background", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n")), set: names("__background__,a,b"),
+			want: "output.class_first: 1; output.box_space: input; input.resize: stretch"},
+		{what: "torchvision without a batch dimension", model: modelOf(in("image", float, 3, "h", "w"), out("7", float, "n", 4), out("8", whole, "n"), out("9", float, "n")), want: "input.resize: none; output.boxes: \"7\"; output.classes: \"8\""},
+		{what: "Mask R-CNN", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n"), out("masks", float, "n", 1, "h", "w")), err: "instance segmentation"},
+		{what: "TensorFlow's Object Detection API", model: modelOf(in("input_tensor:0", onnxwriter.Uint8, 1, "h", "w", 3), out("detection_boxes", float, 1, "n", 4), out("detection_classes", float, 1, "n"), out("detection_scores", float, 1, "n")),
+			files: map[string]string{"label_map.pbtxt": "item { id: 2 name: 'dog' } # and\nitem {\n name: \"cat\", id: 1 }"}, want: "output.box_format: yxyx; output.box_space: unit; output.class_first: 1; input.resize: none; labels: labels.txt"},
+		{what: "PaddleDetection with infer_cfg.yml", model: modelOf(in("image", float, 1, 3, 320, 320), in("scale_factor", float, 1, 2), out("nms", float, "n", 6), out("count", onnxwriter.Int32, 1)),
+			files: map[string]string{"infer_cfg.yml": "Preprocess:\n- interp: 1\n  keep_ratio: false\n  target_size: [320, 320]\n  type: Resize\n- is_scale: true\n  mean: [0.485, 0.456, 0.406]\n  std: [0.229, 0.224, 0.225]\n  type: NormalizeImage\n- type: Permute\nlabel_list:\n- a\n- b\n"},
+			want:  "input.extra: [{name: scale_factor, value: scale_factor_hw}]; input.interpolation: opencv_linear; output.columns: [class, score, x1, y1, x2, y2]; output.box_space: original; labels: labels.txt"},
+		{what: "Fovea's own metadata", model: modelOf(square, out("y", float, 1, 2), meta(definitionKey, "task: classification\ninput: {scale: 0.5, mean: [1, 2, 3]}\noutput:\n  decode: softmax\n", labelsKey, "a\nb\n")),
+			want: "input.scale: 0.5; input.mean: [1, 2, 3]; output.decode: softmax; labels: labels.txt"},
+	}
+}
+
+func classifierLayouts() []layout {
+	fixed := in("input", float, "b", 3, 224, 224)
+	classes := out("y", float, "b", 3)
+	return []layout{
+		{what: "torchvision's classifiers", model: modelOf(fixed, op("Gemm", "y", "x"), classes), want: "output.decode: softmax; input.resize: shortest_edge?; input.shortest_edge: 256?; input.mean: [0.485, 0.456, 0.406]?"},
+		{what: "of another size, and other colors", model: modelOf(in("input", float, 1, 3, 192, 192), classes), set: map[string]string{"normalization": "inception"}, want: "input.shortest_edge: 219?; input.scale: 0.00784313725490196; input.mean: [1]"},
+		{what: "a scale that the graph has inside, for 0 to 255", model: modelOf(fixed, constant("m", 123, 116, 103), constant("s", 58, 57, 57), op("Sub", "a", "input", "m"), op("Div", "z", "a", "s"), op("Conv", "y", "z"), classes), want: "input.scale: 1; input.mean: "},
+		{what: "a scale that the graph has inside, for 0 to 1", model: modelOf(fixed, constant("m", 0.485, 0.456, 0.406), constant("s", 0.229, 0.224, 0.225), op("Sub", "a", "input", "m"), op("Div", "z", "a", "s"), op("Conv", "y", "z"), classes), want: "input.scale: 0.00392156862745098; input.mean: "},
+		{what: "a normalization inside of an unknown range", model: modelOf(fixed, op("BatchNormalization", "a", "input"), op("Conv", "y", "a"), classes), err: "normalization"},
+		{what: "uint8", model: modelOf(in("image", onnxwriter.Uint8, "n", 3, 128, 128), classes), want: "input.resize: stretch?; input.scale: ; input.mean: "},
+		{what: "Keras", model: modelOf(in("input_1", float, "n", 160, 160, 3), op("Softmax", "y", "x"), classes), err: "normalization"},
+		{what: "Keras, said", model: modelOf(in("input_1", float, "n", 160, 160, 3), op("Softmax", "y", "x"), classes), set: map[string]string{"normalisation": "x/127.5-1"}, want: "output.decode: probabilities; input.resize: stretch?; input.mean: [1]"},
+		{what: "independent classes", model: modelOf(fixed, op("Sigmoid", "y", "x"), classes), set: map[string]string{"threshold": "0.5"}, want: "output.decode: probabilities; output.multi_label: true; output.score_threshold: "},
+		{what: "independent classes of logits", model: modelOf(fixed, op("Gemm", "y", "x"), classes), set: map[string]string{"multi_label": "true"}, want: "output.decode: sigmoid"},
+		{what: "a size that Triton's config.pbtxt has, and a labels file", model: modelOf(in("input", float, "b", 3, "h", "w"), classes),
+			files: map[string]string{"config.pbtxt": "input [ { name: \"input\" data_type: TYPE_FP32 dims: [ 3, 96, 128 ] } ]\noutput [ { name: \"y\" dims: [ 3 ] label_filename: \"l.txt\" } ]", "l.txt": "a\nb\nc\n"}, want: "input.width: 128; input.height: 96; labels: labels.txt"},
+		{what: "a class more than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b"}, want: "output.class_first: 1"},
+		{what: "an open size", model: modelOf(in("input", float, "b", 3, "h", "w"), classes), err: "input.width"},
+		{what: "two outputs of scores", model: modelOf(fixed, classes, out("z", float, "b", 4)), err: "output.name"},
+		{what: "two outputs of scores, one of which is said", model: modelOf(fixed, classes, out("z", float, "b", 4)), set: map[string]string{"output": "z"}, want: "output.name: z"},
+	}
+}
+
+func refusedLayouts() []layout {
+	fixed := in("input", float, 1, 3, 224, 224)
+	return []layout{
+		{what: "YuNet", model: modelOf(fixed, out("cls_8", float, 1, "n", 1), out("obj_8", float, 1, "n", 1), out("bbox_8", float, 1, "n", 4), out("kps_8", float, 1, "n", 10)), err: "face detection"},
+		{what: "an embedding", model: modelOf(fixed, op("ReduceL2", "n", "x"), op("Div", "y", "x", "n"), out("y", float, 1, 64)), err: "embedding"},
+		{what: "scores in a ZipMap", model: modelOf(fixed, op("ml.ZipMap", "m", "x"), func(m *onnxwriter.Model) { m.MapsOutput("m") }), err: "zipmap"},
+		{what: "a mask", model: modelOf(fixed, out("y", float, 1, 5, 224, 224)), err: "mask"},
+		{what: "text", model: modelOf(fixed, op("Softmax", "y", "x"), out("y", float, 1, 40, 6625)), err: "text recognition"},
+		{what: "no image", model: modelOf(in("ids", whole, 1, 128), out("y", float, 1, 5)), err: "none of the inputs is an image"},
+		{what: "a setting that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"colour": "x"}, err: "is no key of model.yaml"},
+		{what: "a normalization that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"normalization": "x"}, err: "imagenet"},
+		{what: "an exporter whose layout it is not", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"exporter": "rfdetr"}, err: "exporter=rfdetr"},
+	}
+}
+
+func TestInfer(t *testing.T) {
+	for _, l := range layouts() {
+		inferred, g, err := l.infer(t)
+		if l.err != "" || err != nil {
+			if l.err == "" || err == nil || !strings.Contains(err.Error(), l.err) {
+				t.Errorf("%s: %v; want an error with %q", l.what, err, l.err)
+			}
+			continue
+		}
+		values := map[string]string{}
+		for _, o := range inferred.Origins {
+			values[o.Key] = o.Value
+			if o.Assumed {
+				values[o.Key] += "?"
+			}
+			if o.From == "" {
+				t.Errorf("%s: %s has no origin", l.what, o.Key)
+			}
+		}
+		for want := range strings.SplitSeq(l.want, "; ") {
+			key, value, _ := strings.Cut(want, ": ")
+			if values[key] != value {
+				t.Errorf("%s: %s is %q, not %q", l.what, key, values[key], value)
+			}
+		}
+		if _, err := inferred.Definition.Resolve(g.Inputs, g.Outputs); err != nil {
+			t.Errorf("%s does not fit its file: %v", l.what, err)
+		}
+	}
+}
+
+func TestWhatIsWrittenIsTheDefinition(t *testing.T) {
+	for _, l := range layouts() {
+		inferred, _, err := l.infer(t)
+		if err != nil {
+			continue
+		}
+		d, err := repository.ParseDefinition(Write(inferred), "model.yaml")
+		d.Labels = inferred.Definition.Labels
+		if err != nil || !reflect.DeepEqual(d, inferred.Definition) {
+			t.Errorf("%s: %v\n%s\n%+v\n%+v", l.what, err, Write(inferred), d, inferred.Definition)
+		}
+		if text := string(Write(inferred)); strings.Count(text, "assumed: ") != len(inferred.Assumptions()) {
+			t.Errorf("%s: not every assumption is marked:\n%s", l.what, text)
+		}
+	}
+}
+
+// TestQuestionsAreAnsweredByTheirCandidates says each candidate of each question in turn, with the first of the others.
+func TestQuestionsAreAnsweredByTheirCandidates(t *testing.T) {
+	for _, l := range layouts() {
+		_, _, err := l.infer(t)
+		var unknown *repository.UnknownError
+		if !errors.As(err, &unknown) {
+			continue
+		}
+		for _, q := range unknown.Questions {
+			for _, candidate := range q.Candidates {
+				l.set = map[string]string{}
+				for _, other := range unknown.Questions {
+					l.set[other.Key] = other.Candidates[0]
+				}
+				l.set[q.Key] = candidate
+				if _, _, err := l.infer(t); err != nil {
+					t.Errorf("%s, with %v: %v", l.what, l.set, err)
+				}
+			}
+		}
+	}
+}
+
+func FuzzLiteral(f *testing.F) {
+	for _, text := range []string{"{0: 'a', 1: \"b\\'s\"}", `["x", "\u00e9"]`, "(1, 2.5, None, True)", "[[[[", "{'a'"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if v, err := literal(text); err == nil {
+			labelList(v)
+			integers(v)
+			floats(v)
+		}
+	})
+}
+
+func FuzzPrototext(f *testing.F) {
+	for _, text := range []string{"item { id: 1 name: 'a' }", "input [ { dims: [ 3, -1 ] }, < a: b > ]", "a: \"\\", "# only"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(_ *testing.T, text string) { _, _ = labelMap(text) })
+}
+
+// FuzzInfer derives definitions from metadata and files of any content.
+func FuzzInfer(f *testing.F) {
+	for _, l := range layouts() {
+		f.Add(l.model.Bytes(), l.files["config.json"], l.files["preprocessor_config.json"], l.files["infer_cfg.yml"], l.set["labels"])
+	}
+	f.Fuzz(func(t *testing.T, model []byte, config, processor, paddle, labels string) {
+		g, err := repository.ReadGraph(bytes.NewReader(model), int64(len(model)))
+		if err != nil || len(model) > 1<<16 {
+			return
+		}
+		files := fstest.MapFS{}
+		for name, text := range map[string]string{"config.json": config, "preprocessor_config.json": processor, "infer_cfg.yml": paddle} {
+			if text != "" {
+				files[name] = &fstest.MapFile{Data: []byte(text)}
+			}
+		}
+		set := map[string]string{}
+		if labels != "" {
+			set["labels"] = labels
+		}
+		inferred, err := Infer(g, files, set)
+		if (inferred == nil) == (err == nil) {
+			t.Fatalf("%v with %v", inferred, err)
+		}
+		if err != nil {
+			return
+		}
+		if _, err := repository.ParseDefinition(Write(inferred), "model.yaml"); err != nil {
+			t.Fatalf("%v\n%s", err, Write(inferred))
+		}
+	})
+}

@@ -1,0 +1,38 @@
+package exporter
+
+import (
+	"slices"
+	"strings"
+
+	"fovea/internal/repository"
+)
+
+// otherTask names the task of a model that is neither a classifier nor a detector, by what its outputs look like; empty if they
+// look like no known task.
+func (b *builder) otherTask() string {
+	named := func(names ...string) bool {
+		return !slices.ContainsFunc(names, func(name string) bool { return b.outputNamed(name) == nil })
+	}
+	outs := b.graph.Outputs
+	switch {
+	case b.settings["task"] != "":
+		return ""
+	case named("cls_8", "obj_8", "bbox_8", "kps_8"):
+		return "face detection (the outputs are YuNet's)"
+	case named("anomaly_map"):
+		return "anomaly detection (the outputs are anomalib's)"
+	case b.graph.Ops["ZipMap"] > 0 && !slices.ContainsFunc(outs, isScores):
+		return "unclear, since ZipMap turns the scores into maps: export without it (options={\"zipmap\": False} in skl2onnx), or remove the node"
+	case len(outs) == 1 && len(outs[0].Shape) == 3 && b.graph.OutputOps[outs[0].Name] == "Softmax":
+		return "text recognition (probabilities along the image)"
+	case len(outs) == 1 && b.isVector(outs[0]):
+		return "embedding (the output is a vector that is not a list of scores); if it is a classifier, say task=classification"
+	}
+	return ""
+}
+
+// isVector reports whether an output is a vector of length 1, or is called an embedding.
+func (b *builder) isVector(out repository.TensorInfo) bool {
+	op := b.graph.OutputOps[out.Name]
+	return op == "LpNormalization" || op == "Div" && b.graph.Ops["ReduceL2"] > 0 || strings.Contains(strings.ToLower(out.Name), "embed")
+}
