@@ -17,9 +17,9 @@ type place struct {
 	own  string // the model's folder, in root
 	file string // of the weights, in root; empty: the model's folder has versions
 	// number is the version of file.
-	number  int
-	sidecars  []string // folders in root with files that describe file
-	defined bool     // a model.yaml in the model's folder counts
+	number   int
+	sidecars []string // folders in root with files that describe file
+	defined  bool     // a model.yaml in the model's folder counts
 }
 
 // AddPath adds a model that is not in the repository's folder, and returns its name. The path is that of an ONNX file, of a model's

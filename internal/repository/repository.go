@@ -169,7 +169,7 @@ type Version struct {
 	Path   string // of model.onnx
 	Err    error  // why it cannot be read now: an ErrUnreadable
 
-	name   string   // of model.onnx in the root of its entry
+	name     string   // of model.onnx in the root of its entry
 	sidecars []string // folders in that root with files that describe the model
 }
 
