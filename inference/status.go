@@ -21,11 +21,11 @@ type Status struct {
 	Task       repository.Task
 	// Inferred is how the definition was derived; nil for that of a model.yaml.
 	Inferred *repository.Inferred
-	Input      repository.Input        // completed from the ONNX file once it is ready
-	Inputs     []repository.TensorInfo // as the ONNX file declares them; nil until it is read
-	Outputs    []repository.TensorInfo
-	Labels     []string
-	Device     string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
+	Input    repository.Input        // completed from the ONNX file once it is ready
+	Inputs   []repository.TensorInfo // as the ONNX file declares them; nil until it is read
+	Outputs  []repository.TensorInfo
+	Labels   []string
+	Device   string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
 	// PartlyCPU: it is on a GPU, and parts of it run on the CPU because there are no CUDA kernels for them.
 	PartlyCPU bool
 	// SaturatingInt8: int8 sums may saturate at 16 bits; see Config.SaturatingInt8.

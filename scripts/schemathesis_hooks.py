@@ -29,4 +29,4 @@ def filter_case(context, case):
         return True
     body = case.body if isinstance(case.body, dict) else {}
     given = set(case.query or {}) | set(body) | set(body.get("parameters") or {})
-    return not given & {"score_threshold", "iou_threshold"}
+    return not given & {"score_threshold", "iou_threshold", "classes", "max_boxes"}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -50,8 +51,8 @@ func detector() []byte {
 
 const detectorDefinition = "task: detection\nlabels: labels.txt\ninput: {resize: letterbox, scale: 0.00392156862745098}\noutput: {decode: yolo}\n"
 
-// picture is a JPEG of one color.
-func picture(t *testing.T, w, h int, c color.Color) []byte {
+// solid is a JPEG of one color.
+func solid(t *testing.T, w, h int, c color.Color) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	for i := range w * h {
@@ -77,8 +78,8 @@ func TestCheckWithAnImage(t *testing.T) {
 	dir, pictures := t.TempDir(), t.TempDir()
 	lay(t, dir, map[string]string{"pets/1/model.onnx": string(detector()), "pets/labels.txt": "cat\ndog\n", "pets/model.yaml": detectorDefinition})
 	addTiny(t, dir, "colors", "colors")
-	lay(t, pictures, map[string]string{"red.jpg": string(picture(t, 1280, 1280, red)), "turned.jpg": string(turned(picture(t, 800, 400, red))),
-		"green.jpg": string(picture(t, 64, 64, green)), "text.jpg": "not an image"})
+	lay(t, pictures, map[string]string{"red.jpg": string(solid(t, 1280, 1280, red)), "turned.jpg": string(turned(solid(t, 800, 400, red))),
+		"green.jpg": string(solid(t, 64, 64, green)), "text.jpg": "not an image"})
 	at := func(name string) string { return filepath.Join(pictures, name) }
 	run := func(args ...string) (string, error) {
 		t.Helper()
@@ -131,13 +132,13 @@ func TestAnnotatedImages(t *testing.T) {
 		border []image.Point
 		plain  []image.Point
 	}{
-		"boxes": {"pets", picture(t, 1280, 1280, color.RGBA{255, 0, 255, 255}), image.Pt(1280, 1280),
+		"boxes": {"pets", solid(t, 1280, 1280, color.RGBA{255, 0, 255, 255}), image.Pt(1280, 1280),
 			[]image.Point{{321, 600}, {958, 600}, {640, 482}, {640, 798}}, []image.Point{{316, 600}, {640, 600}, {964, 600}, {640, 805}}},
-		"a turned image": {"pets", turned(picture(t, 1280, 640, color.RGBA{255, 0, 255, 255})), image.Pt(640, 1280),
+		"a turned image": {"pets", turned(solid(t, 1280, 640, color.RGBA{255, 0, 255, 255})), image.Pt(640, 1280),
 			[]image.Point{{2, 640}, {638, 640}, {320, 482}}, []image.Point{{320, 640}, {320, 820}}},
-		"a small image is enlarged": {"pets", picture(t, 64, 64, color.RGBA{255, 0, 255, 255}), image.Pt(640, 640),
+		"a small image is enlarged": {"pets", solid(t, 64, 64, color.RGBA{255, 0, 255, 255}), image.Pt(640, 640),
 			[]image.Point{{161, 300}, {478, 300}}, []image.Point{{320, 320}, {150, 300}}},
-		"classes": {"colors", picture(t, 1280, 640, color.RGBA{255, 0, 255, 255}), image.Pt(1280, 640), nil, []image.Point{{640, 320}, {1279, 0}}},
+		"classes": {"colors", solid(t, 1280, 640, color.RGBA{255, 0, 255, 255}), image.Pt(1280, 640), nil, []image.Point{{640, 320}, {1279, 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lay(t, pictures, map[string]string{"in.jpg": string(test.image)})
@@ -185,14 +186,14 @@ func TestAnnotatedImages(t *testing.T) {
 }
 
 func TestAnnotatingAnImageLargerThanAllowedToDrawOn(t *testing.T) {
-	img, scale, err := decoded(t.Context(), picture(t, 2*maxDrawn, 10, red), header.Limits{})
+	img, scale, err := decoded(t.Context(), solid(t, 2*maxDrawn, 10, red), header.Limits{})
 	if err != nil || scale != 0.5 || img.Rect.Size() != image.Pt(maxDrawn, 5) {
 		t.Errorf("%v, scale %v, %v", img, scale, err)
 	}
 }
 
 func TestQuestionsAreAsked(t *testing.T) {
-	if askFor(os.ErrNotExist, "x") != os.ErrNotExist || askFor(nil, "x") != nil {
+	if !errors.Is(askFor(os.ErrNotExist, "x"), os.ErrNotExist) || askFor(nil, "x") != nil {
 		t.Error("other errors are changed")
 	}
 }

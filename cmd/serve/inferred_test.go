@@ -15,7 +15,7 @@ import (
 // sees checks that a model sees the cat of a red image.
 func (p *process) sees(path string) {
 	p.t.Helper()
-	got := p.post(path, "image/jpeg", picture(p.t, 640, 640, color.RGBA{255, 0, 0, 255}))
+	got := p.post(path, "image/jpeg", solid(p.t, 640, 640, color.RGBA{255, 0, 0, 255}))
 	if got.status != 200 || !strings.Contains(got.body, `"label":"cat","score":0.89`) || strings.Contains(got.body, "dog") {
 		p.t.Errorf("%s: %d %s", path, got.status, got.body)
 	}
@@ -41,7 +41,7 @@ func TestFolderWithoutDefinitionIsServed(t *testing.T) {
 	if !strings.Contains(p.logged(), `"definition":"inferred"`) || !strings.Contains(p.logged(), `"assumptions":`) {
 		t.Error("the log does not say that the definition is inferred")
 	}
-	if got := p.post("/predict", "image/jpeg", picture(t, 8, 8, red)); got.status != 400 || got.Code != "model_required" ||
+	if got := p.post("/predict", "image/jpeg", solid(t, 8, 8, red)); got.status != 400 || got.Code != "model_required" ||
 		!strings.Contains(got.Error, "one of "+model+", pets") {
 		t.Errorf("/predict with two models: %d %s", got.status, got.body)
 	}

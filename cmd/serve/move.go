@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// move renames a folder. One that is there already is exchanged for it with replace, and an error otherwise. Nobody sees a moment
+// move renames a folder. One that is there already is exchanged for it with replace, and an error otherwise. There is no moment
 // without either, except on file systems that cannot exchange.
 func move(from, to string, replace bool) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)

@@ -41,7 +41,7 @@ func TestBoxesAreDrawnWhereTheyAre(t *testing.T) {
 	}
 	for _, p := range []image.Point{{299, 600}, {305, 600}, {500, 790}, {700, 600}, {500, 801}} {
 		if got.RGBAAt(p.X, p.Y) != (color.RGBA{99, 99, 99, 255}) {
-			t.Errorf("%v is %v, beside the border", p, got.RGBAAt(p.X, p.Y))
+			t.Errorf("%v is %v, outside the border", p, got.RGBAAt(p.X, p.Y))
 		}
 	}
 	if changed(img) != (image.Rectangle{}) {

@@ -106,6 +106,10 @@ func ultralyticsLayouts() []layout {
 		{what: "two classes, whose raw output has six rows", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", "{0: 'a', 1: 'b'}", "stride", "32")), want: "output.decode: yolo"},
 		{what: "dynamic=True", model: modelOf(in("images", float, "batch", 3, "height", "width"), out("output0", float, "batch", 7, "anchors"), detect()),
 			want: "input.width: 256; input.height: 320; input.stride: 32; output.decode: yolo"},
+		{what: "RT-DETR, whose boxes are centers and sizes from 0 to 1", model: modelOf(image, out("output0", float, 1, 300, 6), detect("head", "RTDETRDecoder")),
+			want: "input.resize: stretch; input.interpolation: opencv_linear; output.decode: rows; output.columns: [cx, cy, w, h, score, class]; output.box_space: unit"},
+		{what: "an older RT-DETR, with a score of each class", model: modelOf(image, out("output0", float, 1, 300, 7), detect("description", "Ultralytics rtdetr-l model")),
+			want: "input.resize: stretch; output.decode: yolo; output.nms: none; output.box_space: unit"},
 		{what: "YOLOv8-cls", model: modelOf(in("images", float, 1, 3, 224, 224), op("Softmax", "output0", "x"), out("output0", float, 1, 3), meta(ultralyticsOf("classify")...)),
 			want: "task: classification; input.resize: shortest_edge; input.shortest_edge: 224; input.interpolation: pillow_bilinear; output.decode: probabilities"},
 		{what: "names as JSON", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", `["x", "y"]`)), want: "output.decode: yolo; labels: labels.txt"},
@@ -339,6 +343,16 @@ func TestQuestionsAreAnsweredByTheirCandidates(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestNormalizationsMayHaveAnExplanation(t *testing.T) {
+	b := &builder{settings: map[string]string{}}
+	if err := b.setNormalization("unit (PP-YOLOE+)"); err != nil || b.settings["input.scale"] != text(1.0/255) {
+		t.Errorf("error %v, settings %v", err, b.settings)
+	}
+	if err := b.setNormalization("(unit)"); err == nil {
+		t.Error("an explanation alone is accepted")
 	}
 }
 

@@ -118,6 +118,9 @@ func quoted(s string) string {
 
 // setNormalization takes a name, or mean and std as [[…], […]] of values from 0 to 1.
 func (b *builder) setNormalization(name string) error {
+	if plain, _, explained := strings.Cut(name, " ("); explained { // as candidates are printed
+		name = plain
+	}
 	n, ok := normalizations[strings.ToLower(name)]
 	if !ok {
 		n, ok = normalizations[normalizationNames[strings.ReplaceAll(strings.ToLower(name), " ", "")]]

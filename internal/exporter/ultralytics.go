@@ -21,7 +21,11 @@ func ultralytics(b *builder) bool {
 	switch task {
 	case "detect":
 		b.say("task", string(repository.Detection), "metadata task")
-		b.ultralyticsDetect()
+		if b.isUltralyticsDETR() {
+			b.ultralyticsDETR()
+		} else {
+			b.ultralyticsDetect()
+		}
 	case "classify":
 		b.say("task", string(repository.Classification), "metadata task")
 		b.ultralyticsClassify()
@@ -81,6 +85,38 @@ func (b *builder) ultralyticsDetect() {
 	}
 	b.yoloOutput(*out, b.endToEnd(*out))
 	b.yoloLimits(0.25, 0.7, usual)
+}
+
+// isUltralyticsDETR reports whether an export is of Ultralytics' RT-DETR: by its head, or by its name in older ones.
+func (b *builder) isUltralyticsDETR() bool {
+	meta := b.graph.Metadata
+	return meta["head"] == "RTDETRDecoder" || meta["head"] == "" && strings.Contains(strings.ToLower(meta["description"]), "rtdetr")
+}
+
+// ultralyticsDETR sets what RTDETRPredictor does (models/rtdetr/predict.py): LetterBox with scale_fill, which stretches, and boxes of
+// center and size from 0 to 1, with a score and a class [n,6], or in older exports with a score of each class [n,4+C].
+func (b *builder) ultralyticsDETR() {
+	const usual = "Ultralytics RTDETRPredictor"
+	width, height := b.imgsz()
+	b.fixedSize(width, height, "metadata imgsz")
+	b.stretch(repository.OpenCVLinear, usual)
+	b.color(usual)
+	b.unit(usual)
+	out := b.singleOutput(3)
+	if out == nil {
+		return
+	}
+	if b.graph.Metadata["head"] != "" && out.Shape[2] == 6 {
+		b.say("output.decode", repository.DecodeRows, "shape of "+describe(*out))
+		b.say("output.columns", []string{"cx", "cy", "w", "h", "score", "class"}, usual)
+	} else {
+		b.say("output.decode", repository.DecodeYOLO, "shape of "+describe(*out))
+		b.say("output.nms", repository.NMSNone, usual)
+		b.checkColumns(*out, 4)
+	}
+	b.say("output.box_space", repository.SpaceUnit, usual)
+	b.say("output.score_threshold", 0.25, usual)
+	b.say("output.max_boxes", 300, usual)
 }
 
 // endToEnd reports whether an output has finished boxes: its metadata says so, and its rows have six numbers.

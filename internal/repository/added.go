@@ -17,9 +17,9 @@ type place struct {
 	own  string // the model's folder, in root
 	file string // of the weights, in root; empty: the model's folder has versions
 	// number is the version of file.
-	number  int
-	beside  []string // folders in root with files that describe file
-	defined bool     // a model.yaml in the model's folder counts
+	number   int
+	sidecars []string // folders in root with files that describe file
+	defined  bool     // a model.yaml in the model's folder counts
 }
 
 // AddPath adds a model that is not in the repository's folder, and returns its name. The path is that of an ONNX file, of a model's
@@ -93,9 +93,9 @@ func (p place) at(path string) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	p.file, p.beside = file, []string{filepath.Dir(file)}
-	if p.own != p.beside[0] {
-		p.beside = append(p.beside, p.own)
+	p.file, p.sidecars = file, []string{filepath.Dir(file)}
+	if p.own != p.sidecars[0] {
+		p.sidecars = append(p.sidecars, p.own)
 	}
 	return p, nil
 }
@@ -171,7 +171,7 @@ func (r *Repository) findFile(e *Entry) error {
 	p := e.place
 	path := filepath.Join(p.root, p.file)
 	there, err := r.isFile(filepath.Dir(path), filepath.Base(path))
-	v := Version{p.number, path, err, p.file, p.beside}
+	v := Version{p.number, path, err, p.file, p.sidecars}
 	switch {
 	case err != nil:
 		e.Unreadable = append(e.Unreadable, v)
@@ -191,7 +191,7 @@ func (r *Repository) watch(t *tree, e *Entry) error {
 	if err != nil {
 		return err
 	}
-	files := &beside{tree: t, folders: v.beside}
+	files := &sidecars{tree: t, folders: v.sidecars}
 	e.watched = append([]string{v.name}, files.names()...)
 	for _, location := range k.external {
 		if name := filepath.Join(filepath.Dir(v.name), location); filepath.IsLocal(name) {

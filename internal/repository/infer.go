@@ -70,7 +70,7 @@ func (r *Repository) inferFrom(t *tree, name string, e *Entry, v Version, set ma
 	if k.err != nil {
 		return nil, atPath(v.Path, k.err)
 	}
-	files := &beside{tree: t, folders: v.beside}
+	files := &sidecars{tree: t, folders: v.sidecars}
 	identity, err := identityOf(t, files.names())
 	if err != nil {
 		return nil, Unreadable(err)
@@ -199,15 +199,15 @@ var describing = []string{".json", ".txt", ".yaml", ".yml", ".pbtxt", ".names", 
 // maxBeside is the size of a file that describes a model.
 const maxBeside = maxLabelsFile
 
-// beside are the files next to a version's model.onnx and in the model's folder, as one folder: the first that has a file counts.
-type beside struct {
+// sidecars are the files next to a version's model.onnx and in the model's folder, as one folder: the first that has a file counts.
+type sidecars struct {
 	tree    *tree
 	folders []string
 	failed  error // the first error other than that a file does not exist
 }
 
 // names lists the files that may describe the model, in the tree.
-func (b *beside) names() (names []string) {
+func (b *sidecars) names() (names []string) {
 	for _, folder := range b.folders {
 		list, err := b.tree.list(folder)
 		b.note(err)
@@ -219,14 +219,14 @@ func (b *beside) names() (names []string) {
 	return names
 }
 
-func (b *beside) note(err error) {
+func (b *sidecars) note(err error) {
 	if err != nil && !(errors.Is(err, fs.ErrNotExist) && !isTemporary(err)) {
 		b.failed = cmp.Or(b.failed, err)
 	}
 }
 
 // Open opens a file.
-func (b *beside) Open(name string) (fs.File, error) {
+func (b *sidecars) Open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
@@ -244,7 +244,7 @@ func (b *beside) Open(name string) (fs.File, error) {
 }
 
 // ReadFile reads a regular file of at most maxBeside bytes.
-func (b *beside) ReadFile(name string) ([]byte, error) {
+func (b *sidecars) ReadFile(name string) ([]byte, error) {
 	f, err := b.Open(name)
 	if err != nil {
 		return nil, err
@@ -259,7 +259,7 @@ func (b *beside) ReadFile(name string) ([]byte, error) {
 }
 
 // ReadDir lists the files and folders, sorted, without names that begin with a dot.
-func (b *beside) ReadDir(name string) ([]fs.DirEntry, error) {
+func (b *sidecars) ReadDir(name string) ([]fs.DirEntry, error) {
 	entries := map[string]fs.DirEntry{}
 	var missing error
 	for _, folder := range slices.Backward(b.folders) {
@@ -278,7 +278,7 @@ func (b *beside) ReadDir(name string) ([]fs.DirEntry, error) {
 	return slices.SortedFunc(maps.Values(entries), func(x, y fs.DirEntry) int { return strings.Compare(x.Name(), y.Name()) }), nil
 }
 
-func (b *beside) read(folder string) ([]fs.DirEntry, error) {
+func (b *sidecars) read(folder string) ([]fs.DirEntry, error) {
 	f, _, err := b.tree.open(folder)
 	if err != nil {
 		return nil, err

@@ -188,7 +188,7 @@ func TestFailedInferenceIsRepeatedWhenFilesChange(t *testing.T) {
 
 func TestUnreadableIsNotInferred(t *testing.T) {
 	in := &inferrer{}
-	for name, break_ := range map[string]func(dir string) error{
+	for name, damage := range map[string]func(dir string) error{
 		"a model.yaml that is a dangling link": func(dir string) error { return os.Symlink("nowhere", filepath.Join(dir, "m/model.yaml")) },
 		"labels that are a dangling link": func(dir string) error {
 			return errors.Join(os.Remove(filepath.Join(dir, "m/labels.txt")), os.Symlink("nowhere", filepath.Join(dir, "m/labels.txt")))
@@ -208,7 +208,7 @@ func TestUnreadableIsNotInferred(t *testing.T) {
 			if _, err := r.Load("m"); err != nil {
 				t.Fatal(err)
 			}
-			if err := break_(dir); err != nil {
+			if err := damage(dir); err != nil {
 				t.Fatal(err)
 			}
 			if names, err := r.Names(); err != nil || !slices.Equal(names, []string{"m"}) {

@@ -53,4 +53,4 @@ func (e *UnknownError) Error() string {
 
 // InferFunc derives a definition from the structure of an ONNX file and the files next to it. set are keys of model.yaml with
 // values that take precedence over everything. The error is an *UnknownError if more has to be said, or joins all that is wrong.
-type InferFunc func(graph *Graph, beside fs.FS, set map[string]string) (*Inferred, error)
+type InferFunc func(graph *Graph, sidecars fs.FS, set map[string]string) (*Inferred, error)

@@ -169,8 +169,8 @@ type Version struct {
 	Path   string // of model.onnx
 	Err    error  // why it cannot be read now: an ErrUnreadable
 
-	name   string   // of model.onnx in the root of its entry
-	beside []string // folders in that root with files that describe the model
+	name     string   // of model.onnx in the root of its entry
+	sidecars []string // folders in that root with files that describe the model
 }
 
 // Load reads a model's definition and labels, or infers them, and lists its versions. The error joins all errors of the
