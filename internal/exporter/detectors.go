@@ -32,7 +32,7 @@ func (b *builder) boxesOutputs(boxes, scores, classes *repository.TensorInfo, fo
 }
 
 // finalBoxes are usual limits of detectors whose boxes are final.
-func (b *builder) finalBoxes() { b.say("output.max_boxes", 300, "usual") }
+func (b *builder) finalBoxes() { b.assume("output.max_boxes", 300, "usual") }
 
 // fromOne sets that classes count from 1, 0 being the background.
 func (b *builder) fromOne(from string) {
@@ -52,9 +52,11 @@ func tensorFlowDetection(b *builder) bool {
 	b.boxesOutputs(boxes, scores, classes, repository.BoxYXYX, repository.SpaceUnit, from)
 	b.fromOne("label maps of TensorFlow's Object Detection API count from 1")
 	b.finalBoxes()
-	b.ownSize(from)
-	b.say("input.interpolation", repository.OpenCVLinear, from)
-	b.color(from)
+	b.assumed(func() {
+		b.ownSize(from)
+		b.say("input.interpolation", repository.OpenCVLinear, from)
+		b.color(from)
+	})
 	return true
 }
 
@@ -189,9 +191,7 @@ func rfdetr(b *builder) bool {
 	b.finalBoxes()
 	const usual = "RF-DETR's predict()"
 	b.fixedSize(0, 0, "")
-	b.say("input.resize", string(repository.Stretch), usual)
-	b.say("input.interpolation", repository.PillowBilinear, usual)
-	b.color(usual)
+	b.assumed(func() { b.stretch(repository.PillowBilinear, usual); b.color(usual) })
 	b.assumeNormalization("imagenet", usual)
 	return true
 }
@@ -210,10 +210,11 @@ func deployedDETR(b *builder) bool {
 	b.finalBoxes()
 	const usual = "RT-DETR's tools"
 	b.fixedSize(640, 640, usual)
-	b.say("input.resize", string(repository.Stretch), usual)
-	b.say("input.interpolation", repository.PillowBilinear, usual)
-	b.color(usual)
-	b.assumed(func() { b.unit(usual + "; some variants normalize as for ImageNet") })
+	b.assumed(func() {
+		b.stretch(repository.PillowBilinear, usual)
+		b.color(usual)
+		b.unit(usual + "; some variants normalize as for ImageNet")
+	})
 	return true
 }
 
@@ -247,15 +248,21 @@ func torchvisionDetection(b *builder) bool {
 		b.unsupported("instance segmentation")
 		return true
 	}
+	if points := slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 3 && t.Shape[2] == 3 }); points {
+		b.unsupported("keypoints")
+		return true
+	}
 	const from = "outputs of torchvision's detectors"
 	b.detection(from)
 	b.boxesOutputs(boxes, scores, labels, repository.BoxXYXY, repository.SpaceInput, from)
 	b.fromOne("torchvision's class 0 is the background")
 	b.finalBoxes()
-	b.ownSize("torchvision's detectors resize by themselves")
-	b.say("input.interpolation", repository.OpenCVLinear, from)
-	b.color(from)
-	b.unit("torchvision's detectors normalize by themselves, from 0 to 1")
+	b.assumed(func() {
+		b.ownSize("torchvision's detectors resize by themselves")
+		b.say("input.interpolation", repository.OpenCVLinear, from)
+		b.color(from)
+		b.unit("torchvision's detectors normalize by themselves, from 0 to 1")
+	})
 	return true
 }
 
@@ -294,8 +301,19 @@ func yolov7(b *builder) bool {
 	b.finalBoxes()
 	const usual = "YOLOv7 detect.py"
 	b.fixedSize(640, 640, usual)
-	b.letterbox(usual+" letterbox", 0)
+	b.assumed(func() { b.letterbox(usual+" letterbox", 0) })
 	return true
+}
+
+// cellCounts are the numbers of boxes of a grid for each stride, from 8 to 32, or to 64 as in P6 models.
+func cellCounts(width, height, anchors int64) []int64 {
+	counts, sum := []int64{}, int64(0)
+	for stride := int64(8); stride <= 64; stride *= 2 {
+		if sum += anchors * (width / stride) * (height / stride); stride >= 32 {
+			counts = append(counts, sum)
+		}
+	}
+	return counts
 }
 
 // yoloByShape recognizes YOLO detectors without metadata by the shape of their output.
@@ -319,21 +337,19 @@ func yoloByShape(b *builder) bool {
 	from := "shape of " + describe(*out)
 	const usual = "usual of YOLO detectors"
 	width, height := b.size()
-	cells := func(anchors int64) int64 {
-		return anchors * ((width/8)*(height/8) + (width/16)*(height/16) + (width/32)*(height/32))
-	}
+	cells := func(anchors int64) bool { return rows > 0 && slices.Contains(cellCounts(width, height, anchors), rows) }
 	switch {
 	case columns == 6 && rows > 0 && rows <= 1000:
 		b.detection(from)
 		b.yoloOutput(*out, true)
-	case columns > 5 && rows > 0 && rows == cells(1) && b.graph.Ops["Exp"] == 0 && out.Name == "output":
+	case columns > 5 && cells(1) && b.graph.Ops["Exp"] == 0 && out.Name == "output":
 		yoloxRaw(b, *out, from)
 		return true
-	case columns > 5 && rows > columns && (rows == cells(3) || rows == cells(1)):
+	case columns > 5 && rows > columns && (cells(3) || cells(1)):
 		b.detection(from)
 		b.say("output.decode", repository.DecodeYOLOv5, from)
 		b.fitLabels(columns-repository.YOLOXHead, out.Name)
-		if rows == cells(1) && out.Name == "output" {
+		if cells(1) && out.Name == "output" {
 			yoloxInput(b)
 			return true
 		}
