@@ -38,6 +38,9 @@ type builder struct {
 	labels    []string
 	labelFrom string
 	labelFile string // that config.pbtxt names
+
+	tritonWidth, tritonHeight int64 // of the input in config.pbtxt; 0 without
+
 	questions []repository.Question
 	errs      []error
 }
@@ -160,6 +163,8 @@ func (b *builder) finish() (*repository.Inferred, error) {
 func (b *builder) origins() (list []repository.Origin) {
 	if len(b.labels) > 0 {
 		b.values["labels"] = value{labelsFile, b.labelFrom, false}
+	} else if b.values["labels"].text == "" {
+		b.values["labels"] = value{"", "no labels are in the file or next to it: classes have numbers only", true}
 	}
 	for _, key := range order {
 		if v, ok := b.values[key]; ok {
@@ -192,7 +197,12 @@ func document(origins []repository.Origin, comments bool) []byte {
 			}
 			section = outer
 		}
-		line := fmt.Sprintf("%s%s: %s", indent, key, o.Value)
+		line := strings.TrimSuffix(fmt.Sprintf("%s%s: %s", indent, key, o.Value), " ")
+		if o.Value == "" { // what is missing is only told of
+			if line = "# " + line; !comments {
+				continue
+			}
+		}
 		if comments && o.From != "" {
 			from := strings.ReplaceAll(o.From, "\n", " ")
 			if o.Assumed {

@@ -94,7 +94,7 @@ func mmdeploy(b *builder) bool {
 func (b *builder) mmdetPipeline() {
 	const usual = "MMDetection's test pipeline"
 	steps := b.pipelineSteps()
-	pad := 0.0
+	pad, normalizes := 0.0, false
 	for _, step := range steps {
 		switch kind, _ := step["type"].(string); strings.TrimPrefix(kind, "mmdet.") {
 		case "Resize":
@@ -109,6 +109,7 @@ func (b *builder) mmdetPipeline() {
 				b.say("input.resize", string(repository.Stretch), "pipeline.json Resize")
 			}
 		case "Normalize":
+			normalizes = true
 			if toRGB, ok := step["to_rgb"].(bool); ok && !toRGB {
 				b.say("input.color", repository.ColorBGR, "pipeline.json Normalize")
 			}
@@ -124,7 +125,14 @@ func (b *builder) mmdetPipeline() {
 			}
 		}
 	}
+	if len(steps) > 0 && !normalizes { // images stay as OpenCV reads them
+		b.say("input.color", repository.ColorBGR, "pipeline.json has no Normalize")
+		b.sayNormalization(1, nil, nil, "pipeline.json has no Normalize")
+	}
 	b.assumed(func() {
+		if len(steps) == 0 && !b.isOpen() { // process_model_config of MMDeploy's codebase/mmdet
+			b.say("input.resize", string(repository.Stretch), "MMDeploy resizes to a fixed size without the aspect ratio")
+		}
 		b.say("input.resize", string(repository.Letterbox), usual)
 		if b.values["input.resize"].text == string(repository.Letterbox) {
 			b.say("input.place", "top_left", usual)
@@ -134,9 +142,8 @@ func (b *builder) mmdetPipeline() {
 		b.color(usual)
 	})
 	b.fixedSize(0, 0, "")
-	if _, known := b.values["input.mean"]; !known {
-		b.askNormalization("there is no pipeline.json with Normalize next to model.onnx",
-			"imagenet", "none", "unit")
+	if len(steps) == 0 {
+		b.askNormalization("there is no pipeline.json next to model.onnx", "imagenet", "none", "unit")
 	}
 }
 

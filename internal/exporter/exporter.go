@@ -8,6 +8,7 @@
 package exporter
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -23,8 +24,8 @@ type recognizer struct {
 	recognize func(b *builder) bool
 }
 
-// recognizers are in the order of trust: metadata in the file, then files next to it, then names and shapes.
-var recognizers = []recognizer{
+// described are those of models that the metadata in the file or files next to it describe, in the order of trust.
+var described = []recognizer{
 	{"fovea", "Fovea", fovea},
 	{"ultralytics", "Ultralytics", ultralytics},
 	{"yolov5", "YOLOv5", yolov5},
@@ -32,6 +33,10 @@ var recognizers = []recognizer{
 	{"huggingface", "Hugging Face", huggingFace},
 	{"paddledetection", "PaddleDetection", paddleDetection},
 	{"paddleocr", "PaddleOCR", paddleOCR},
+}
+
+// byShape are those of models that only the names and shapes of their tensors tell. Triton's config.pbtxt precedes them.
+var byShape = []recognizer{
 	{"tfod", "TensorFlow Object Detection API", tensorFlowDetection},
 	{"mmdeploy", "MMDeploy", mmdeploy},
 	{"efficientnms", "TensorRT's EfficientNMS", efficientNMS},
@@ -60,23 +65,35 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 	if task := b.otherTask(); task != "" {
 		return nil, fmt.Errorf("the model's task is %s; supported are classification and detection", task)
 	}
-	for _, r := range recognizers {
-		if b.wanted != "" && b.wanted != r.name || !r.recognize(b) {
-			continue
+	if !b.recognizedBy(described) {
+		if b.tritonWidth > 0 {
+			b.fixedSize(b.tritonWidth, b.tritonHeight, tritonFile)
 		}
-		if b.exporter == "" {
-			b.exporter = r.exporter
+		if !b.recognizedBy(byShape) {
+			return nil, b.unrecognized()
 		}
-		return b.finish()
 	}
-	return nil, b.unrecognized()
+	return b.finish()
+}
+
+// recognizedBy reports whether one of the recognizers knows the model.
+func (b *builder) recognizedBy(list []recognizer) bool {
+	for _, r := range list {
+		if b.wanted == "" || b.wanted == r.name {
+			if r.recognize(b) {
+				b.exporter = cmp.Or(b.exporter, r.exporter)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // names lists the names that set's exporter takes.
 func names() []string {
-	list := make([]string, len(recognizers))
-	for i, r := range recognizers {
-		list[i] = r.name
+	var list []string
+	for _, r := range slices.Concat(described, byShape) {
+		list = append(list, r.name)
 	}
 	return list
 }

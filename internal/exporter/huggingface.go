@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 
@@ -164,15 +165,15 @@ func timm(b *builder) bool {
 	b.color("timm")
 	mean, std := floats(cfg["mean"]), floats(cfg["std"])
 	if mean == nil || std == nil {
-		b.askNormalization("config.json has no mean and std", "imagenet", "inception")
+		b.assumeNormalization("imagenet", "default of timm's resolve_data_config")
 		return true
 	}
 	b.sayNormalization(1.0/255, mean, std, "config.json mean and std")
 	return true
 }
 
-// timmSize is timm's transforms_imagenet_eval: the shorter side becomes the input's divided by crop_pct, rounded down, and the
-// center is cropped; with crop_mode squash without the aspect ratio.
+// timmSize is timm's transforms_imagenet_eval (timm/data/transforms_factory.py): the shorter side becomes the input's divided by
+// crop_pct, rounded down, and the center is cropped. With crop_mode squash the aspect ratio is lost, with border it is padded.
 func (b *builder) timmSize(p processor) {
 	const from = "config.json crop_pct"
 	if size := integers(p.dict["input_size"]); len(size) == 3 {
@@ -182,20 +183,60 @@ func (b *builder) timmSize(p processor) {
 	}
 	width, height := b.size()
 	ratio := p.number("crop_pct", 0.875)
+	if test := integers(p.dict["test_input_size"]); len(test) == 3 && test[1] == height && test[2] == width {
+		ratio = p.number("test_crop_pct", ratio)
+	}
 	mode, _ := p.dict["crop_mode"].(string)
+	resize := repository.Stretch
+	if mode == "border" {
+		resize = repository.Letterbox
+	}
+	exact := ratio == 1 // else timm crops after it has stretched or padded
 	switch {
-	case mode == "squash", width != height:
-		b.say("input.resize", string(repository.Stretch), "config.json crop_mode")
-	case mode == "border":
-		b.say("input.resize", string(repository.Letterbox), "config.json crop_mode")
-	default:
+	case mode != "squash" && mode != "border" && width == height:
 		b.shortestEdge(rounded(width, ratio), from)
+	case mode != "squash" && mode != "border":
+		b.assume("input.resize", string(repository.Stretch), "timm scales to cover an input that is not square, and crops")
+	case exact:
+		b.say("input.resize", string(resize), "config.json crop_mode")
+	default:
+		b.assume("input.resize", string(resize), fmt.Sprintf("config.json crop_mode, without the crop of crop_pct %v", ratio))
 	}
-	interpolation, _ := p.dict["interpolation"].(string)
-	filter := map[string]string{"bicubic": repository.PillowBicubic, "nearest": repository.PillowNearest, "lanczos": repository.PillowLanczos,
-		"box": repository.PillowBox, "hamming": repository.PillowHamming}[interpolation]
-	if filter == "" {
-		filter = repository.PillowBilinear
+	if mode == "border" {
+		b.timmBorder(p)
 	}
-	b.say("input.interpolation", filter, "config.json interpolation")
+	b.say("input.interpolation", timmFilter(p), "config.json interpolation")
+}
+
+// timmBorder is ResizeKeepRatio, which rounds, and CenterCropOrPad with the mean color.
+func (b *builder) timmBorder(p processor) {
+	mean := floats(p.dict["mean"])
+	if mean == nil {
+		mean = normalizations["imagenet"].mean
+	}
+	fill := make([]float64, len(mean))
+	for i, v := range mean {
+		fill[i] = min(max(math.RoundToEven(255*v), 0), 255)
+	}
+	b.say("input.place", "center", "config.json crop_mode")
+	b.say("input.rounding", repository.RoundNearest, "config.json crop_mode")
+	b.say("input.fill", fill, "config.json mean")
+}
+
+// timmFilter is timm's interpolation, which is bicubic by default (resolve_data_config). For random, which is of training, it is
+// bilinear.
+func timmFilter(p processor) string {
+	switch p.dict["interpolation"] {
+	case "nearest":
+		return repository.PillowNearest
+	case "bilinear", "random":
+		return repository.PillowBilinear
+	case "box":
+		return repository.PillowBox
+	case "hamming":
+		return repository.PillowHamming
+	case "lanczos":
+		return repository.PillowLanczos
+	}
+	return repository.PillowBicubic
 }

@@ -65,6 +65,9 @@ func (b *builder) fixedSize(width, height int64, from string) {
 	if !b.isOpen() {
 		return
 	}
+	if (width < 1 || height < 1) && b.tritonWidth > 0 {
+		width, height, from = b.tritonWidth, b.tritonHeight, tritonFile
+	}
 	if width > 0 && height > 0 {
 		b.say("input.width", width, from)
 		b.say("input.height", height, from)

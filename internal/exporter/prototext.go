@@ -178,20 +178,22 @@ func labelMap(text string) (labels []string, err error) {
 	return labels, nil
 }
 
+// tritonFile is the configuration of a model for Triton.
+const tritonFile = "config.pbtxt"
+
 // readTriton reads what Triton's config.pbtxt next to the model says: the size of an input that the file leaves open, and the
 // name of a labels file.
 func (b *builder) readTriton() error {
-	const name = "config.pbtxt"
-	if !b.hasFile(name) {
+	if !b.hasFile(tritonFile) {
 		return nil
 	}
-	data, err := fs.ReadFile(b.files, name)
+	data, err := fs.ReadFile(b.files, tritonFile)
 	if err != nil {
 		return err
 	}
 	config, err := prototext(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", tritonFile, err)
 	}
 	for _, out := range config.messages("output") {
 		if file := out.text("label_filename"); file != "" {
@@ -209,7 +211,7 @@ func (b *builder) readTriton() error {
 			h, w = dims[0], dims[1]
 		}
 		if h > 0 && w > 0 {
-			b.fixedSize(w, h, name)
+			b.tritonWidth, b.tritonHeight = w, h
 		}
 	}
 	return nil
