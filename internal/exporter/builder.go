@@ -198,7 +198,7 @@ func document(origins []repository.Origin, comments bool) []byte {
 			section = outer
 		}
 		line := strings.TrimSuffix(fmt.Sprintf("%s%s: %s", indent, key, o.Value), " ")
-		if o.Value == "" { // what is missing is only told of
+		if o.Value == "" { // a key without a value is a comment
 			if line = "# " + line; !comments {
 				continue
 			}

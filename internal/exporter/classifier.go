@@ -147,5 +147,5 @@ func (b *builder) torchvisionPreprocessing() {
 	if b.normalizedInside() {
 		return
 	}
-	b.assumeNormalization("imagenet", fmt.Sprintf("%s; set normalization to change it", preset))
+	b.assumeImageNet(fmt.Sprintf("%s; set normalization to change it", preset))
 }

@@ -69,104 +69,6 @@ func (b *builder) ownSize(from string) {
 	b.say("input.resize", string(repository.Stretch), from)
 }
 
-// mmdeploy recognizes the outputs of MMDeploy's detectors: dets [N,n,5] with x1, y1, x2, y2 and the score, and labels [N,n].
-func mmdeploy(b *builder) bool {
-	dets, labels := b.outputNamed("dets"), b.outputNamed("labels")
-	if dets == nil || labels == nil || slices.Contains(repository.ScoreTypes(), labels.DType) {
-		return false
-	}
-	if n := len(dets.Shape); n < 2 || dets.Shape[n-1] != 5 && dets.Shape[n-1] != -1 {
-		return false
-	}
-	const from = "outputs of MMDeploy"
-	b.detection(from)
-	b.say("output.decode", repository.DecodeRows, from)
-	b.say("output.name", dets.Name, from)
-	b.say("output.columns", []string{"x1", "y1", "x2", "y2", "score"}, from)
-	b.say("output.classes", labels.Name, from)
-	b.say("output.box_space", repository.SpaceInput, from)
-	b.finalBoxes()
-	b.mmdetPipeline()
-	return true
-}
-
-// mmdetPipeline reads MMDeploy's pipeline.json; without it, MMDetection's usual test pipeline is assumed.
-func (b *builder) mmdetPipeline() {
-	const usual = "MMDetection's test pipeline"
-	steps := b.pipelineSteps()
-	pad, normalizes := 0.0, false
-	for _, step := range steps {
-		switch kind, _ := step["type"].(string); strings.TrimPrefix(kind, "mmdet.") {
-		case "Resize":
-			size := integers(step["size"])
-			if size == nil {
-				size = integers(step["scale"])
-			}
-			if len(size) == 2 {
-				b.fixedSize(size[0], size[1], "pipeline.json Resize")
-			}
-			if step["keep_ratio"] == false {
-				b.say("input.resize", string(repository.Stretch), "pipeline.json Resize")
-			}
-		case "Normalize":
-			normalizes = true
-			if toRGB, ok := step["to_rgb"].(bool); ok && !toRGB {
-				b.say("input.color", repository.ColorBGR, "pipeline.json Normalize")
-			}
-			if mean, std := floats(step["mean"]), floats(step["std"]); mean != nil && std != nil {
-				b.sayNormalization(1, mean, std, "pipeline.json Normalize")
-			}
-		case "Pad":
-			pad = processor{dict: step}.number("pad_val", 0)
-			if v, ok := step["pad_val"].(map[string]any); ok {
-				if list := floats(v["img"]); len(list) > 0 {
-					pad = list[0]
-				}
-			}
-		}
-	}
-	if len(steps) > 0 && !normalizes { // images stay as OpenCV reads them
-		b.say("input.color", repository.ColorBGR, "pipeline.json has no Normalize")
-		b.sayNormalization(1, nil, nil, "pipeline.json has no Normalize")
-	}
-	b.assumed(func() {
-		if len(steps) == 0 && !b.isOpen() { // process_model_config of MMDeploy's codebase/mmdet
-			b.say("input.resize", string(repository.Stretch), "MMDeploy resizes to a fixed size without the aspect ratio")
-		}
-		b.say("input.resize", string(repository.Letterbox), usual)
-		if b.values["input.resize"].text == string(repository.Letterbox) {
-			b.say("input.place", "top_left", usual)
-			b.say("input.fill", []float64{pad}, usual)
-		}
-		b.say("input.interpolation", repository.OpenCVLinear, usual)
-		b.color(usual)
-	})
-	b.fixedSize(0, 0, "")
-	if len(steps) == 0 {
-		b.askNormalization("there is no pipeline.json next to model.onnx", "imagenet", "none", "unit")
-	}
-}
-
-// pipelineSteps lists the transforms of MMDeploy's pipeline.json, whose tasks of preprocessing hold them.
-func (b *builder) pipelineSteps() (steps []map[string]any) {
-	file := b.readJSON("pipeline.json")
-	pipeline, _ := file["pipeline"].(map[string]any)
-	if pipeline == nil {
-		pipeline = file
-	}
-	tasks, _ := pipeline["tasks"].([]any)
-	for _, t := range tasks {
-		task, _ := t.(map[string]any)
-		list, _ := task["transforms"].([]any)
-		for _, s := range list {
-			if step, ok := s.(map[string]any); ok {
-				steps = append(steps, step)
-			}
-		}
-	}
-	return steps
-}
-
 // efficientNMS recognizes the outputs of TensorRT's EfficientNMS and its ONNX equivalents, as YOLOv6, v7 and v8 exporters add them.
 func efficientNMS(b *builder) bool {
 	boxes, scores, classes := b.outputNamed("det_boxes"), b.outputNamed("det_scores"), b.outputNamed("det_classes")
@@ -199,7 +101,7 @@ func rfdetr(b *builder) bool {
 	const usual = "RF-DETR's predict()"
 	b.fixedSize(0, 0, "")
 	b.assumed(func() { b.stretch(repository.PillowBilinear, usual); b.color(usual) })
-	b.assumeNormalization("imagenet", usual)
+	b.assumeImageNet(usual)
 	return true
 }
 
@@ -240,7 +142,7 @@ func detr(b *builder) bool {
 	b.fixedSize(0, 0, "")
 	b.assumed(func() { b.stretch(repository.PillowBilinear, "usual of DETR exports of fixed size") })
 	b.color("usual")
-	b.assumeNormalization("imagenet", "usual of DETR")
+	b.assumeImageNet("usual of DETR")
 	return true
 }
 
@@ -310,93 +212,6 @@ func yolov7(b *builder) bool {
 	b.fixedSize(640, 640, usual)
 	b.assumed(func() { b.letterbox(usual+" letterbox", 0) })
 	return true
-}
-
-// cellCounts are the numbers of boxes of a grid for each stride, from 8 to 32, or to 64 as in P6 models.
-func cellCounts(width, height, anchors int64) []int64 {
-	counts, sum := []int64{}, int64(0)
-	for stride := int64(8); stride <= 64; stride *= 2 {
-		if sum += anchors * (width / stride) * (height / stride); stride >= 32 {
-			counts = append(counts, sum)
-		}
-	}
-	return counts
-}
-
-// yoloByShape recognizes YOLO detectors without metadata by the shape of their output.
-func yoloByShape(b *builder) bool {
-	if b.rawGrids() {
-		b.detection("raw grids")
-		b.fixedSize(640, 640, "usual of YOLO")
-		b.assumed(func() { b.letterbox("usual of YOLO detectors", 0) })
-		return true
-	}
-	var out *repository.TensorInfo
-	for i, t := range b.graph.Outputs {
-		if len(t.Shape) == 3 && slices.Contains(repository.ScoreTypes(), t.DType) && out == nil {
-			out = &b.graph.Outputs[i]
-		}
-	}
-	if out == nil || slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }) {
-		return false
-	}
-	rows, columns := out.Shape[1], out.Shape[2]
-	from := "shape of " + describe(*out)
-	const usual = "usual of YOLO detectors"
-	width, height := b.size()
-	cells := func(anchors int64) bool { return rows > 0 && slices.Contains(cellCounts(width, height, anchors), rows) }
-	switch {
-	case columns == 6 && rows > 0 && rows <= 1000:
-		b.detection(from)
-		b.yoloOutput(*out, true)
-	case columns > 5 && cells(1) && b.graph.Ops["Exp"] == 0 && out.Name == "output":
-		yoloxRaw(b, *out, from)
-		return true
-	case columns > 5 && rows > columns && (cells(3) || cells(1)):
-		b.detection(from)
-		b.say("output.decode", repository.DecodeYOLOv5, from)
-		b.fitLabels(columns-repository.YOLOXHead, out.Name)
-		if cells(1) && out.Name == "output" {
-			yoloxInput(b)
-			return true
-		}
-	case rows > 4 && columns > rows:
-		b.detection(from)
-		b.say("output.decode", repository.DecodeYOLO, from)
-		b.fitLabels(rows-4, out.Name)
-	default:
-		return false
-	}
-	if len(b.graph.Outputs) > 1 {
-		b.say("output.name", out.Name, from)
-	}
-	b.fixedSize(640, 640, usual)
-	b.assumed(func() { b.letterbox(usual, 0) })
-	b.yoloLimits(0.25, 0.45, usual)
-	return true
-}
-
-// yoloxRaw sets the decoder of YOLOX exported without --decode_in_inference.
-func yoloxRaw(b *builder, out repository.TensorInfo, from string) {
-	b.detection(from)
-	b.say("output.decode", repository.DecodeYOLOX, from+", and no Exp in model.onnx: not decoded")
-	b.fitLabels(out.Shape[2]-repository.YOLOXHead, out.Name)
-	yoloxInput(b)
-}
-
-// yoloxInput is YOLOX's preproc (yolox/data/data_augment.py): top left, gray 114, BGR from 0 to 255.
-func yoloxInput(b *builder) {
-	const usual = "YOLOX's preproc"
-	b.exporter = "YOLOX"
-	b.assumed(func() {
-		b.say("input.resize", string(repository.Letterbox), usual)
-		b.say("input.place", "top_left", usual)
-		b.say("input.fill", []float64{114}, usual)
-		b.say("input.interpolation", repository.OpenCVLinear, usual)
-		b.say("input.color", repository.ColorBGR, usual)
-		b.yoloLimits(0.3, 0.45, "YOLOX's demo")
-	})
-	b.fixedSize(640, 640, usual)
 }
 
 // finishedBoxes recognizes outputs of boxes, scores and, perhaps, classes of unknown origin.

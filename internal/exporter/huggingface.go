@@ -165,7 +165,7 @@ func timm(b *builder) bool {
 	b.color("timm")
 	mean, std := floats(cfg["mean"]), floats(cfg["std"])
 	if mean == nil || std == nil {
-		b.assumeNormalization("imagenet", "default of timm's resolve_data_config")
+		b.assumeImageNet("default of timm's resolve_data_config")
 		return true
 	}
 	b.sayNormalization(1.0/255, mean, std, "config.json mean and std")

@@ -196,9 +196,9 @@ func (b *builder) sayNormalization(scale float64, mean, std []float64, from stri
 	}
 }
 
-// assumeNormalization sets a named normalization as assumed.
-func (b *builder) assumeNormalization(name, why string) {
-	n := normalizations[name]
+// assumeImageNet assumes the normalization of ImageNet.
+func (b *builder) assumeImageNet(why string) {
+	n := normalizations["imagenet"]
 	b.assumed(func() { b.sayNormalization(n.scale, n.mean, n.std, why) })
 }
 

@@ -1,0 +1,132 @@
+package exporter
+
+import (
+	"slices"
+	"strings"
+
+	"fovea/internal/repository"
+)
+
+// mmdeploy recognizes the outputs of MMDeploy's detectors: dets [N,n,5] with x1, y1, x2, y2 and the score, and labels [N,n].
+func mmdeploy(b *builder) bool {
+	dets, labels := b.outputNamed("dets"), b.outputNamed("labels")
+	if dets == nil || labels == nil || slices.Contains(repository.ScoreTypes(), labels.DType) {
+		return false
+	}
+	if n := len(dets.Shape); n < 2 || dets.Shape[n-1] != 5 && dets.Shape[n-1] != -1 {
+		return false
+	}
+	const from = "outputs of MMDeploy"
+	b.detection(from)
+	b.say("output.decode", repository.DecodeRows, from)
+	b.say("output.name", dets.Name, from)
+	b.say("output.columns", []string{"x1", "y1", "x2", "y2", "score"}, from)
+	b.say("output.classes", labels.Name, from)
+	b.say("output.box_space", repository.SpaceInput, from)
+	b.finalBoxes()
+	b.mmdetPipeline()
+	return true
+}
+
+// mmdetPipeline reads MMDeploy's pipeline.json; without it, MMDetection's usual test pipeline is assumed.
+func (b *builder) mmdetPipeline() {
+	steps := b.pipelineSteps()
+	pad := 0.0
+	for _, step := range steps {
+		switch step.kind() {
+		case "Resize":
+			b.mmdetResize(step)
+		case "Normalize":
+			b.mmdetNormalize(step)
+		case "Pad":
+			pad = step.padding()
+		}
+	}
+	normalizes := slices.ContainsFunc(steps, func(t transform) bool { return t.kind() == "Normalize" })
+	if len(steps) > 0 && !normalizes { // images stay as OpenCV reads them
+		b.say("input.color", repository.ColorBGR, "pipeline.json has no Normalize")
+		b.sayNormalization(1, nil, nil, "pipeline.json has no Normalize")
+	}
+	b.assumed(func() { b.mmdetUsual(len(steps) > 0, pad) })
+	b.fixedSize(0, 0, "")
+	if len(steps) == 0 {
+		b.askNormalization("there is no pipeline.json next to model.onnx", "imagenet", "none", "unit")
+	}
+}
+
+func (b *builder) mmdetUsual(hasPipeline bool, pad float64) {
+	const usual = "MMDetection's test pipeline"
+	if !hasPipeline && !b.isOpen() { // process_model_config of MMDeploy's codebase/mmdet
+		b.say("input.resize", string(repository.Stretch), "MMDeploy resizes to a fixed size without the aspect ratio")
+	}
+	b.say("input.resize", string(repository.Letterbox), usual)
+	if b.values["input.resize"].text == string(repository.Letterbox) {
+		b.say("input.place", "top_left", usual)
+		b.say("input.fill", []float64{pad}, usual)
+	}
+	b.say("input.interpolation", repository.OpenCVLinear, usual)
+	b.color(usual)
+}
+
+// transform is a step of pipeline.json.
+type transform map[string]any
+
+func (t transform) kind() string {
+	kind, _ := t["type"].(string)
+	return strings.TrimPrefix(kind, "mmdet.")
+}
+
+// padding is the color of Pad: a number, or that of images in a dict.
+func (t transform) padding() float64 {
+	switch v := t["pad_val"].(type) {
+	case float64:
+		return v
+	case map[string]any:
+		if list := floats(v["img"]); len(list) > 0 {
+			return list[0]
+		}
+	}
+	return 0
+}
+
+func (b *builder) mmdetResize(step transform) {
+	size := integers(step["size"])
+	if size == nil {
+		size = integers(step["scale"])
+	}
+	if len(size) == 2 {
+		b.fixedSize(size[0], size[1], "pipeline.json Resize")
+	}
+	if step["keep_ratio"] == false {
+		b.say("input.resize", string(repository.Stretch), "pipeline.json Resize")
+	}
+}
+
+func (b *builder) mmdetNormalize(step transform) {
+	if step["to_rgb"] == false {
+		b.say("input.color", repository.ColorBGR, "pipeline.json Normalize")
+	}
+	if mean, std := floats(step["mean"]), floats(step["std"]); mean != nil && std != nil {
+		b.sayNormalization(1, mean, std, "pipeline.json Normalize")
+	}
+}
+
+// pipelineSteps lists the transforms of MMDeploy's pipeline.json, whose tasks of preprocessing hold them.
+func (b *builder) pipelineSteps() (steps []transform) {
+	file := b.readJSON("pipeline.json")
+	pipeline, _ := file["pipeline"].(map[string]any)
+	if pipeline == nil {
+		pipeline = file
+	}
+	tasks, _ := pipeline["tasks"].([]any)
+	for _, t := range tasks {
+		task, _ := t.(map[string]any)
+		list, _ := task["transforms"].([]any)
+		for _, s := range list {
+			if step, ok := s.(map[string]any); ok {
+				steps = append(steps, step)
+			}
+		}
+	}
+	return steps
+}
