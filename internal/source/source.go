@@ -64,6 +64,9 @@ var (
 // is allowed, and does not repeat a query or password.
 func Parse(text string) (Source, error) {
 	s, err := parse(text)
+	if n := len(s.String()); err == nil && n > maxLength { // escaping makes it longer
+		err = fmt.Errorf("has %d bytes when it is written with escapes; the limit is %d", n, maxLength)
+	}
 	if err != nil {
 		return Source{}, fmt.Errorf("source %q: %w", display(text), err)
 	}

@@ -170,7 +170,7 @@ func TestRecordedDropsQueriesThatGrantAccess(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"best.onnx", "https://a/b?c", "hf://o/r@refs/pr/1/x", "s3://bkt/k?versionId=1", "oci://h:1/n:t@" + digest + "/p",
-		"https://huggingface.co/o/r/blob/main/x", "file:///a://b", "https://u:p@h/x"} {
+		"https://huggingface.co/o/r/blob/main/x", "file:///a://b", "https://u:p@h/x", "https://h/" + strings.Repeat("é", 2000)} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
