@@ -34,7 +34,7 @@ func (b *Batch) compute(on *runtimeSession, at *bucket) error {
 func (b *Batch) runOnce(on *runtimeSession, at *bucket) error {
 	b.releaseOutputs()
 	outputs := handles(at.outputs)
-	if err := b.parent.api.Run(on.handle, b.handle, b.parent.names, handles(at.inputs), outputs); err != nil {
+	if err := b.parent.api.Run(on.handle, b.handle, b.parent.names, handles(at.inputs), outputs, on.sequential); err != nil {
 		return b.parent.classify(runError(err))
 	}
 	var errs []error

@@ -14,7 +14,8 @@ import (
 // runtimeSession is a session of the binding and its *OrtSession.
 type runtimeSession struct {
 	*ort.DynamicAdvancedSession
-	handle unsafe.Pointer
+	handle     unsafe.Pointer
+	sequential bool // its runs compute on the caller's thread alone
 }
 
 // newRuntimeSession creates a session.
@@ -28,7 +29,7 @@ func newRuntimeSession(path string, inputs, outputs []string, options *ort.Sessi
 		_ = session.Destroy() // always nil
 		return nil, err
 	}
-	return &runtimeSession{session, handle}, nil
+	return &runtimeSession{DynamicAdvancedSession: session, handle: handle}, nil
 }
 
 // handleOf returns the C pointer in an unexported field of one of the binding's types.

@@ -111,7 +111,7 @@ func (s *Session) load(o Options) (err error) {
 // start creates the ONNX Runtime session.
 func (s *Session) start(o Options) (err error) {
 	if s.device.Kind != CUDA {
-		s.session, err = s.create(o, useSharedArena)
+		s.session, err = s.create(o, useArenas)
 		return err
 	}
 	sigaction.Preserve(func() { s.session, err = s.createCUDA(o) })
@@ -153,7 +153,7 @@ func (s *Session) EnableParallel(ctx context.Context, threads int) error {
 // when the run ends.
 func spinDuringRuns(options *ort.SessionOptions) error {
 	return errors.Join(
-		useSharedArena(options),
+		useArenas(options),
 		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1"),
 		options.AddSessionConfigEntry("session.force_spinning_stop", "1"),
 	)
@@ -181,7 +181,11 @@ func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ru
 		return nil, context.Cause(o.Load)
 	}
 	defer cancelLoad(o.Load, options)()
-	return newRuntimeSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
+	session, err := newRuntimeSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
+	if err == nil {
+		session.sequential = s.device.Kind == CPU && o.Threads <= 1
+	}
+	return session, err
 }
 
 // configure sets the options that all sessions share. Spinning threads would take cores from decoding. Memory patterns
@@ -230,6 +234,7 @@ func (s *Session) Close() error {
 	s.names.Free()
 	s.session = nil
 	liveObjects.Add(-1)
+	native.TrimArenas()
 	native.Trim()
 	return err
 }

@@ -167,7 +167,7 @@ func (b *Batch) trial(at *bucket, trial int, spec BatchSpec) (shapes [][]int64, 
 	}
 	outputs := make([]unsafe.Pointer, len(b.parent.outputs))
 	run := func() {
-		err = b.parent.api.Run(b.session.handle, b.handle, b.parent.names, handles(at.inputs), outputs)
+		err = b.parent.api.Run(b.session.handle, b.handle, b.parent.names, handles(at.inputs), outputs, b.session.sequential)
 	}
 	if b.parent.device.Kind == CUDA {
 		sigaction.Preserve(run)

@@ -64,7 +64,7 @@ var verbs = map[string]func(context.Context, options, io.Writer) error{
 
 // comparisons are the verbs with separate flags.
 var comparisons = map[string]func(context.Context, []string, io.Writer) error{
-	"peers": peers.Compare, "peers-table": peers.Table, "corpus": corpusBench,
+	"peers": peers.Compare, "peers-table": peers.Table, "corpus": corpusBench, "counters": countersBench,
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
