@@ -62,7 +62,7 @@ fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 bench: build ## measure the server against a plain loop over the same sessions
 	go run ./tools/bench ratio $(ARGS)
 
-bench-peers: build #+ compare the server with FastAPI, LitServe and BentoML (ARGS="-quick")
+bench-peers: build #+ compare the server with FastAPI, LitServe, BentoML and mosec (ARGS="-quick")
 	@scripts/bench-peers $(ARGS)
 
 bench-corpus: setup #+ CPU time of hostile images against ordinary ones (ARGS="-url=… -copies=4" sends the costliest)
