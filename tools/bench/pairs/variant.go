@@ -12,14 +12,14 @@ import (
 type Variant struct {
 	Name      string
 	Processes int      // each with an equal share of the connections
-	Pinned    bool     // each process on a core of its own
+	Pinned    bool     // each process on a separate core
 	Env       []string // in addition to this process's
 	Program   string
 	Args      []string // in addition to those that all variants get
 }
 
-// ParseVariant reads "NAME: [Nx] [pinned] [KEY=VALUE…] PROGRAM [FLAG…]". Nx runs N processes; pinned runs each on a core of its
-// own. Words are separated by spaces; there is no quoting.
+// ParseVariant reads "NAME: [Nx] [pinned] [KEY=VALUE…] PROGRAM [FLAG…]". Nx runs N processes; pinned runs each on a separate
+// core. Words are separated by spaces; there is no quoting.
 func ParseVariant(text string) (Variant, error) {
 	name, rest, ok := strings.Cut(text, ":")
 	v := Variant{Name: strings.TrimSpace(name), Processes: 1}

@@ -74,7 +74,7 @@ func markdown(r *Result) string {
 	return b.String()
 }
 
-// figures writes the table of one model. The best figure of a cell's servers is bold, whoever has it.
+// figures writes the table of one model. The best figure of a cell's servers is bold.
 func figures(b *strings.Builder, r *Result, c benchModel) {
 	b.WriteString("| images, bodies | server | images/s at 1, 8, 32 | p50 ms at 1, 8, 32 | p99 ms at 1, 8, 32 | CPU ms a request at 8 | at equal load: p50, p99 ms | memory MiB | first response s |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")

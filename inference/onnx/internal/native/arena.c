@@ -24,7 +24,7 @@ struct arena;
 
 // chunk precedes its memory.
 struct chunk {
-	struct arena *arena; // NULL: reserved, a mapping of its own
+	struct arena *arena; // NULL: reserved, a separate mapping
 	size_t size;         // in bytes, with this header
 	struct chunk *before; // in memory; NULL: the first of its region
 	struct chunk *next, *previous; // of the free list

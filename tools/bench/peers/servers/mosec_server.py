@@ -1,5 +1,5 @@
 """mosec with dynamic batching, as its documentation shows it: https://mosecorg.github.io/mosec/examples/pytorch.html. The
-body of a request is the image. With PEER_STAGES=2 images are decoded in processes of their own."""
+body of a request is the image. With PEER_STAGES=2 images are decoded in separate processes."""
 
 import os
 
