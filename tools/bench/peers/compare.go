@@ -95,7 +95,7 @@ func measure(ctx context.Context, o Options, c cell, chosen []server, out io.Wri
 			show(out, sample)
 			samples = append(samples, sample)
 		}
-		if round == 0 {
+		if round == 0 && o.Equal {
 			rate = commonRate(samples)
 		}
 	}

@@ -28,6 +28,7 @@ type Options struct {
 	Rounds  int    // turns of each server in each cell
 	Window  time.Duration
 	Budget  time.Duration // no round of a cell starts after it; 0: no limit
+	Equal   bool          // compare latencies at the same rate, too
 	Quick   bool
 }
 
@@ -47,6 +48,7 @@ func Compare(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&o.Rounds, "rounds", 7, "turns of each server in each cell; rates follow the first")
 	f.DurationVar(&o.Budget, "budget", 0, "start no further round of a cell after this time (default: no limit)")
 	f.DurationVar(&o.Window, "window", time.Second, "length of each of a level's three windows")
+	f.BoolVar(&o.Equal, "equal-load", true, "compare latencies at the same rate, too")
 	f.BoolVar(&o.Quick, "quick", false, "small images only, two rounds, short windows")
 	if err := f.Parse(args); err != nil {
 		return err
