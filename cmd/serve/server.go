@@ -14,6 +14,7 @@ import (
 	"fovea/api"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/cores"
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
@@ -55,6 +56,7 @@ type service struct {
 func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *slog.Logger, lines *logging.Queue) error {
 	s := &service{cfg: cfg, repo: repo, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1),
 		started: make(chan error, 1)}
+	cores.AddProcessor()
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
 	if err := s.open(ctx); err != nil {
