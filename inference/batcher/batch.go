@@ -44,6 +44,7 @@ const (
 // row is one row of a batch.
 type row struct {
 	state rowState
+	tag   any           // see Handle.Tag
 	dirty bool          // holds bytes of a request, so it is cleared before it runs as padding
 	ready chan struct{} // receives once when the row has run; buffered, so that finish never waits
 }
@@ -100,7 +101,7 @@ func (b *batch) freeRow() int {
 }
 
 func (b *batch) take(i int) {
-	b.rows[i].state, b.rows[i].dirty = rowPacking, true
+	b.rows[i].state, b.rows[i].dirty, b.rows[i].tag = rowPacking, true, nil
 	b.packing++
 }
 
@@ -186,7 +187,7 @@ func (b *batch) stopTimer() {
 func (b *batch) reset() {
 	b.stopTimer()
 	for i := range b.rows {
-		b.rows[i].state = rowFree
+		b.rows[i].state, b.rows[i].tag = rowFree, nil
 	}
 	b.state, b.due, b.err = batchFree, false, nil
 }

@@ -70,6 +70,31 @@ func (h *Handle) takeRow() {
 	h.batch, h.row, h.state = batch, i, handlePacking
 }
 
+// Tag notes what others in the batch see of this request in Others. It is called between Input and Commit.
+func (h *Handle) Tag(tag any) {
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	h.batch.rows[h.row].tag = tag
+}
+
+// Others are the tags of the other requests in the run. They are known from the end of Wait until Release.
+func (h *Handle) Others() (tags []any) {
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	for i, r := range h.batch.rows[:h.batch.bucket] {
+		if i != h.row && r.tag != nil {
+			tags = append(tags, r.tag)
+		}
+	}
+	return tags
+}
+
+// BatchSize is the number of requests in the run. It is known from the end of Wait until Release.
+func (h *Handle) BatchSize() int { return h.batch.used }
+
+// Started is when the run began. It is known from the end of Wait until Release.
+func (h *Handle) Started() time.Time { return h.batch.started }
+
 // Commit hands over the inputs, which are all written, to be run.
 func (h *Handle) Commit() {
 	h.b.mu.Lock()
@@ -130,13 +155,13 @@ func (h *Handle) releaseRow() {
 	batch, g := h.batch, h.group
 	switch batch.state {
 	case batchFilling:
-		batch.rows[h.row].state = rowFree
+		batch.rows[h.row].state, batch.rows[h.row].tag = rowFree, nil
 		g.slots++
 		if batch.packing+batch.wanted == 0 {
 			g.recycle(batch)
 		}
 	case batchClaimed:
-		batch.rows[h.row].state = rowAbandoned
+		batch.rows[h.row].state, batch.rows[h.row].tag = rowAbandoned, nil
 		if batch.packing == 0 {
 			h.b.launch(batch)
 		}
