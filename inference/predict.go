@@ -31,6 +31,8 @@ type Response struct {
 	Device     string // cpu, cuda:0
 	Prediction postprocess.Prediction
 	Timing     Timing
+
+	runs, rows int // 1 if its run began with it; the rows of its run
 }
 
 // Timing is the duration of each stage.
@@ -51,8 +53,14 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 		return nil, err
 	}
 	defer v.refs.Done()
+	return e.predictWith(ctx, v, r)
+}
+
+func (e *Engine) predictWith(ctx context.Context, v *version, r Request) (*Response, error) {
+	start := time.Now()
 	response, err := v.predict(ctx, r, nil)
 	if err != nil {
+		v.stats[OfImages].fail(time.Since(start) + r.Waited)
 		apiErr := apierror.From(err)
 		if onnx.IsDeviceLost(err) {
 			apiErr = deviceLost(err)
@@ -60,6 +68,7 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 		e.obs.Rejected(v.model, string(apiErr.Code))
 		return nil, apiErr
 	}
+	v.stats[OfImages].success(1, response.runs, response.rows, time.Since(start)+r.Waited, response.Timing)
 	v.observe(response)
 	return response, nil
 }
@@ -77,10 +86,13 @@ func (v *version) predict(ctx context.Context, r Request, inspect func([]postpro
 // answer passes the gates that bound images, in the order of ARCHITECTURE.md: the version's queue, the turn of large
 // images, a slot, a worker, and in the batcher the instance with the workers of its run.
 func (v *version) answer(ctx context.Context, r Request, inspect func([]postprocess.Tensor) error, response *Response) error {
-	if err := v.queue.enter(); err != nil {
+	if v.plan == nil {
+		return v.noTask()
+	}
+	if err := v.queue.enter(1); err != nil {
 		return err
 	}
-	defer v.queue.leave()
+	defer v.queue.leave(1)
 	watch := newStopwatch(ctx, &response.Timing)
 	info, err := v.header(r)
 	if err != nil {
@@ -108,6 +120,10 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 		return modelFailed(err)
 	}
 	watch.ran(h)
+	var leads bool
+	if response.rows, leads = h.Rows(); leads {
+		response.runs = 1
+	}
 	if inspect != nil {
 		if err := inspect(h.Outputs()); err != nil {
 			return err
@@ -145,10 +161,7 @@ func (v *version) prepare(ctx context.Context, work *imageWork, h *batcher.Handl
 	for _, x := range v.extras {
 		x.write(h.Input(x.input), transform)
 	}
-	if watch.stages != nil {
-		h.Tag(watch.stages.Link())
-	}
-	h.Commit()
+	watch.commit(h)
 	return transform, nil
 }
 

@@ -33,13 +33,27 @@ func (s *stopwatch) lap(stage string, sum *time.Duration) {
 func (s *stopwatch) ran(h *batcher.Handle) {
 	s.Queue += h.QueueTime()
 	s.Infer = h.RunTime()
-	if s.stages != nil {
-		began := h.Started()
-		s.stages.Record("queue", s.last, began, nil)
-		s.stages.Record("infer", began, began.Add(s.Infer), linksToOthers(h), slog.Int("fovea.batch_size", h.BatchSize()),
-			slog.String("fovea.device", h.Device()))
-	}
+	s.stages.Record("queue", s.last, h.Started(), nil)
+	s.recordRun(h)
 	s.last = time.Now()
+}
+
+// recordRun records the run of a row's batch.
+func (s *stopwatch) recordRun(h *batcher.Handle) {
+	if s.stages == nil {
+		return
+	}
+	began := h.Started()
+	rows, _ := h.Rows()
+	s.stages.Record("infer", began, began.Add(h.RunTime()), linksToOthers(h), slog.Int("fovea.batch_size", rows), slog.String("fovea.device", h.Device()))
+}
+
+// commit hands over the row, and lets the other requests of its run link to this one.
+func (s *stopwatch) commit(h *batcher.Handle) {
+	if s.stages != nil {
+		h.Tag(s.stages.Link())
+	}
+	h.Commit()
 }
 
 // linksToOthers refer to the other requests in the batch.

@@ -65,6 +65,7 @@ const (
 type batch struct {
 	group   *Group
 	runner  Runner
+	own     bool // of one request alone; see Handle.Submit
 	state   batchState
 	rows    []row
 	packing int         // rows in state rowPacking
@@ -76,6 +77,7 @@ type batch struct {
 	end       context.CancelCauseFunc // of ctx
 	abandoned *time.Timer             // ends a run without requests; nil while there are some
 	used      int                     // committed rows at the start of the run
+	first     int                     // the first of them
 	bucket    int                     // rows that run, padding included
 	clear     []int                   // rows below bucket to be cleared before the run
 
@@ -120,12 +122,19 @@ func (b *batch) runnable() bool {
 // committed are padding, and cleared where they hold bytes of another request.
 func (b *batch) start(ctx context.Context) {
 	last := 0
+	b.first = -1
 	for i := range b.rows {
 		if b.rows[i].state == rowCommitted {
 			last = i
+			if b.first < 0 {
+				b.first = i
+			}
 		}
 	}
-	b.used, b.bucket, b.clear = b.wanted, b.group.bucket(last+1), b.clear[:0]
+	b.used, b.bucket, b.clear = b.wanted, 1, b.clear[:0]
+	if !b.own {
+		b.bucket = b.group.bucket(last + 1)
+	}
 	for i := range b.bucket {
 		if r := &b.rows[i]; r.state != rowCommitted && r.dirty {
 			b.clear = append(b.clear, i)

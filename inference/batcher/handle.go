@@ -37,6 +37,15 @@ func (h *Handle) grant(g *Group) {
 	h.group, h.state = g, handleSlotted
 }
 
+// Group is the group that the slot is of.
+func (h *Handle) Group() *Group { return h.group }
+
+// Rows is how many rows of requests ran in the row's batch, and leads whether this row is the first of them. They are known
+// after Wait has returned nil.
+func (h *Handle) Rows() (n int, leads bool) {
+	return h.batch.used, h.row == h.batch.first
+}
+
 // Device is the device that the image will run on.
 func (h *Handle) Device() string { return h.group.cfg.Device }
 
@@ -81,7 +90,7 @@ func (h *Handle) Tag(tag any) {
 func (h *Handle) Others() (tags []any) {
 	h.b.mu.Lock()
 	defer h.b.mu.Unlock()
-	for i, r := range h.batch.rows[:h.batch.bucket] {
+	for i, r := range h.batch.rows {
 		if i != h.row && r.tag != nil {
 			tags = append(tags, r.tag)
 		}
@@ -89,11 +98,22 @@ func (h *Handle) Others() (tags []any) {
 	return tags
 }
 
-// BatchSize is the number of requests in the run. It is known from the end of Wait until Release.
-func (h *Handle) BatchSize() int { return h.batch.used }
-
 // Started is when the run began. It is known from the end of Wait until Release.
 func (h *Handle) Started() time.Time { return h.batch.started }
+
+// Submit has a run of the request's own take the place of a row: r runs, with one row, on an instance, in the order of the
+// batches, and may use none of the group's memory. Wait and Outputs are as after Commit. The batcher closes r, after its run
+// and Release.
+func (h *Handle) Submit(r Runner) {
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	batch := &batch{group: h.group, runner: r, own: true, state: batchFilling, rows: []row{{ready: make(chan struct{}, 1)}}}
+	h.group.filling = append(h.group.filling, batch)
+	batch.take(0)
+	batch.commit(0)
+	h.batch, h.row, h.state, h.committed = batch, 0, handleCommitted, time.Now()
+	h.b.dispatch()
+}
 
 // Commit hands over the inputs, which are all written, to be run.
 func (h *Handle) Commit() {

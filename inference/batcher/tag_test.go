@@ -29,7 +29,8 @@ func tagged(ctx context.Context, t *testing.T, b *Batcher, value uint64) (others
 	if h.Started().IsZero() || time.Since(h.Started()) < h.RunTime() {
 		t.Errorf("started at %v, took %v", h.Started(), h.RunTime())
 	}
-	return h.Others(), h.BatchSize()
+	size, _ = h.Rows()
+	return h.Others(), size
 }
 
 func TestOthersAreTheTagsOfTheRun(t *testing.T) {

@@ -18,6 +18,7 @@ type Task string
 const (
 	Classification Task = "classification"
 	Detection      Task = "detection"
+	NoTask         Task = "none" // its tensors are served as they are; there are no predictions
 )
 
 // The values of Extra.Value: the size of the orientation-corrected image, or of the input, in pixels, as width and height or
@@ -84,7 +85,7 @@ const (
 type Definition struct {
 	Name        string   `yaml:"name"` // the folder's name; optional
 	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`
+	Task        Task     `yaml:"task"`   // classification, detection, none
 	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
 	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input    `yaml:"input"`
@@ -131,6 +132,13 @@ const (
 	Uint16  DType = "uint16"
 	Uint32  DType = "uint32"
 	Uint64  DType = "uint64"
+)
+
+// Types that only requests with tensors can have, not batches: their Size is 0. An element of Strings is any bytes.
+const (
+	Bool     DType = "bool"
+	BFloat16 DType = "bfloat16"
+	String   DType = "string"
 )
 
 // Size returns the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".

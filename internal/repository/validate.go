@@ -2,6 +2,7 @@ package repository
 
 import (
 	"io/fs"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,10 +52,14 @@ func (d *Definition) check() config.Errors {
 	if d.Name != "" && !ValidName(d.Name) {
 		errs.Add("name", "%q is not a valid model name: at most 128 letters, digits and . _ -", d.Name)
 	}
-	errs.OneOf("task", string(d.Task), string(Classification), string(Detection))
+	errs.OneOf("task", string(d.Task), string(Classification), string(Detection), string(NoTask))
 	localFile(&errs, "labels", d.LabelsFile)
-	d.Input.check(&errs)
-	d.checkOutput(&errs)
+	if d.Task == NoTask {
+		d.checkNoTask(&errs)
+	} else {
+		d.Input.check(&errs)
+		d.checkOutput(&errs)
+	}
 	d.Batching.check(&errs)
 	d.checkInstances(&errs)
 	config.Range(&errs, "warmup", d.Warmup, 0, 100)
@@ -62,6 +67,13 @@ func (d *Definition) check() config.Errors {
 	d.Versions.check(&errs)
 	d.Source.check(&errs)
 	return errs
+}
+
+// checkNoTask reports keys that only matter for predictions.
+func (d *Definition) checkNoTask(errs *config.Errors) {
+	onlyWith(errs, "input", !reflect.DeepEqual(d.Input, Input{}), "a task other than none")
+	onlyWith(errs, "output", !reflect.DeepEqual(d.Output, Output{}), "a task other than none")
+	onlyWith(errs, "self_test", d.SelfTest != SelfTest{}, "a task other than none")
 }
 
 // localFile reports a name that leaves the model's folder.
