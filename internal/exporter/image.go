@@ -210,11 +210,19 @@ func (b *builder) askNormalization(reason string, candidates ...string) {
 	b.questions = append(b.questions, repository.Question{Key: "normalization", Reason: reason, Candidates: candidates})
 }
 
+// dropOtherResize removes what only applies to a resize that the user replaces by another.
+func (b *builder) dropOtherResize() {
+	said := strings.Trim(b.settings["input.resize"], `"`)
+	if said == "" || said == b.values["input.resize"].text {
+		return
+	}
+	for _, key := range []string{"resize_width", "resize_height", "crop_offset", "shortest_edge", "longest_edge", "stride", "rounding", "place", "inverse", "fill"} {
+		delete(b.values, "input."+key)
+	}
+}
+
 // shortestEdge is torchvision's Resize and CenterCrop: the shorter side becomes edge.
 func (b *builder) shortestEdge(edge int64, from string) {
 	b.say("input.resize", string(repository.ShortestEdge), from)
 	b.say("input.shortest_edge", edge, from)
 }
-
-// rounded is a side divided by a crop ratio, as timm does.
-func rounded(side int64, ratio float64) int64 { return int64(math.Floor(float64(side)/ratio + 1e-9)) }

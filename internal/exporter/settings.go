@@ -181,6 +181,7 @@ func (b *builder) setLabels(labels string) error {
 
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
+	b.dropOtherResize()
 	for key, text := range b.settings {
 		if key == "input.interpolation" {
 			text = b.interpolation(text)

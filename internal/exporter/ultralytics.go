@@ -79,12 +79,37 @@ func (b *builder) ultralyticsDetect() {
 	width, height := b.imgsz()
 	b.fixedSize(width, height, "metadata imgsz")
 	b.letterbox(usual+" LetterBox", b.stride())
+	b.scaleBoxes()
 	out := b.singleOutput(3)
 	if out == nil {
 		return
 	}
 	b.yoloOutput(*out, b.endToEnd(*out))
 	b.yoloLimits(0.25, 0.7, usual)
+}
+
+// scaleBoxes sets how boxes are mapped back, which scale_boxes in utils/ops.py of the version that exported the model says: with one
+// gain for both axes up to 8.4.173, with the padding that follows from it up to 8.4.24.
+func (b *builder) scaleBoxes() {
+	numbers := strings.Split(b.graph.Metadata["version"], ".")
+	if len(numbers) < 3 || b.values["input.resize"].text != string(repository.Letterbox) {
+		return
+	}
+	var version [3]int
+	for i := range version {
+		n, err := strconv.Atoi(numbers[i])
+		if err != nil {
+			return
+		}
+		version[i] = n
+	}
+	from := "scale_boxes of metadata version"
+	switch {
+	case slices.Compare(version[:], []int{8, 4, 25}) < 0:
+		b.say("input.inverse", repository.InverseGainRounded, from)
+	case slices.Compare(version[:], []int{8, 4, 174}) < 0:
+		b.say("input.inverse", repository.InverseGain, from)
+	}
 }
 
 // isUltralyticsDETR reports whether an export is of Ultralytics' RT-DETR: by its head, or by its name in older ones.
@@ -225,6 +250,7 @@ func yolov5(b *builder) bool {
 	b.say("task", string(repository.Detection), "metadata names and stride")
 	b.fixedSize(640, 640, usual)
 	b.letterbox(usual+" letterbox", b.stride())
+	b.say("input.inverse", repository.InverseGainUnrounded, usual+" scale_boxes")
 	if b.rawGrids() {
 		b.yoloLimits(0.25, 0.45, usual)
 		return true

@@ -22,7 +22,10 @@ func yoloByShape(b *builder) bool {
 	if b.rawGrids() {
 		b.detection("raw grids")
 		b.fixedSize(640, 640, "usual of YOLO")
-		b.assumed(func() { b.letterbox("usual of YOLO detectors", 0) })
+		b.assumed(func() {
+			b.letterbox("usual of YOLO detectors", 0)
+			b.say("input.inverse", repository.InverseGainUnrounded, "scale_boxes of YOLOv5")
+		})
 		return true
 	}
 	var out *repository.TensorInfo
@@ -65,7 +68,12 @@ func yoloByShape(b *builder) bool {
 		b.say("output.name", out.Name, from)
 	}
 	b.fixedSize(640, 640, usual)
-	b.assumed(func() { b.letterbox(usual, 0) })
+	b.assumed(func() {
+		b.letterbox(usual, 0)
+		if b.values["output.decode"].text == repository.DecodeYOLOv5 {
+			b.say("input.inverse", repository.InverseGainUnrounded, "scale_boxes of YOLOv5")
+		}
+	})
 	b.yoloLimits(0.25, 0.45, usual)
 	return true
 }
@@ -85,6 +93,7 @@ func yoloxInput(b *builder) {
 	b.assumed(func() {
 		b.say("input.resize", string(repository.Letterbox), usual)
 		b.say("input.place", "top_left", usual)
+		b.say("input.inverse", repository.InverseGain, "YOLOX's demo")
 		b.say("input.fill", []float64{114}, usual)
 		b.say("input.interpolation", repository.OpenCVLinear, usual)
 		b.say("input.color", repository.ColorBGR, usual)
