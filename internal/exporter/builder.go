@@ -28,6 +28,8 @@ type builder struct {
 	settings map[string]string // what the user says, by key: it takes precedence
 	wanted   string            // the exporter that the user names
 
+	objects map[string]map[string]any // JSON files that were read, by name
+
 	image         repository.TensorInfo // the image input
 	height, width int64                 // of the input; -1: open
 	channels      int64                 // of the input; -1: open
@@ -69,11 +71,9 @@ func (b *builder) assume(key string, v any, why string) {
 	}
 }
 
-// ask records what has to be said, unless it is.
+// ask records what has to be said, unless it is by the end.
 func (b *builder) ask(key, reason string, candidates ...string) {
-	if b.settings[key] == "" {
-		b.questions = append(b.questions, repository.Question{Key: key, Reason: reason, Candidates: candidates})
-	}
+	b.questions = append(b.questions, repository.Question{Key: key, Reason: reason, Candidates: candidates})
 }
 
 // fail records an error.

@@ -91,7 +91,7 @@ func classifier(b *builder) bool {
 	}
 	b.say("task", string(repository.Classification), "shape of "+describe(*out))
 	b.scores(*out)
-	b.sizeOfClassifier()
+	b.fixedSize(0, 0, "")
 	switch {
 	case b.channelsLast:
 		b.exporter = "Keras"
@@ -117,12 +117,6 @@ func classifier(b *builder) bool {
 func (b *builder) taskIsOther() bool {
 	task := b.settings["task"]
 	return task != "" && task != string(repository.Classification) && task != "multilabel_classification"
-}
-
-func (b *builder) sizeOfClassifier() {
-	if b.isOpen() {
-		b.fixedSize(0, 0, "")
-	}
 }
 
 // stretch resizes without the aspect ratio.

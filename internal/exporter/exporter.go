@@ -52,7 +52,7 @@ var byShape = []recognizer{
 
 // Infer is the repository.InferFunc. Besides keys of model.yaml, set takes the shorthands of settings.go.
 func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repository.Inferred, error) {
-	b := &builder{graph: graph, files: beside, values: map[string]value{}}
+	b := &builder{graph: graph, files: beside, values: map[string]value{}, objects: map[string]map[string]any{}}
 	if err := b.readSettings(set); err != nil {
 		return nil, err
 	}
@@ -116,11 +116,5 @@ func (b *builder) unrecognized() error {
 
 // describe formats a tensor's name, type and shape.
 func describe(t repository.TensorInfo) string {
-	dims := make([]string, len(t.Shape))
-	for i, d := range t.Shape {
-		if dims[i] = "?"; d >= 0 {
-			dims[i] = fmt.Sprint(d)
-		}
-	}
-	return fmt.Sprintf("%q %s [%s]", t.Name, t.DType, strings.Join(dims, ","))
+	return fmt.Sprintf("%q %s %s", t.Name, t.DType, repository.FormatShape(t.Shape))
 }

@@ -424,3 +424,10 @@ func FuzzInfer(f *testing.F) {
 		}
 	})
 }
+
+func TestBrokenFileIsReportedOnce(t *testing.T) {
+	l := layout{model: modelOf(in("input", float, 1, 3, 224, 224), out("y", float, 1, 3)), files: map[string]string{"config.json": "{"}}
+	if _, _, err := l.infer(t); err == nil || strings.Count(err.Error(), "config.json") != 1 {
+		t.Errorf("error %v, which names the file %d times", err, strings.Count(err.Error(), "config.json"))
+	}
+}

@@ -28,7 +28,7 @@ func (b *builder) findImage() error {
 			inputs[i] = describe(t)
 		}
 		if len(fits) > 1 {
-			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: inputNames(fits)}}}
+			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: tensorNames(fits)}}}
 		}
 		return fmt.Errorf("none of the inputs is an image of three or four dimensions: %s; write a model.yaml", strings.Join(inputs, ", "))
 	}
@@ -50,7 +50,7 @@ func (b *builder) findImage() error {
 
 func isChannels(n int64) bool { return n == 1 || n == 3 || n == 4 }
 
-func inputNames(list []repository.TensorInfo) (names []string) {
+func tensorNames(list []repository.TensorInfo) (names []string) {
 	for _, t := range list {
 		names = append(names, t.Name)
 	}

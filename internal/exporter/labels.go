@@ -24,6 +24,13 @@ func (b *builder) hasFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// takeLabels takes labels, once, and records an error.
+func (b *builder) takeLabels(labels []string, from string) {
+	if err := b.useLabels(labels, from); err != nil {
+		b.errs = append(b.errs, err)
+	}
+}
+
 // useLabels takes labels, once.
 func (b *builder) useLabels(labels []string, from string) error {
 	if len(b.labels) > 0 || len(labels) == 0 {

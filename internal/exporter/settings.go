@@ -189,7 +189,6 @@ func (b *builder) applySettings() {
 			b.values[key] = value{text, "set", false}
 		}
 	}
-	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { return b.settings[q.Key] != "" })
 	multi := b.values["output.multi_label"].text == "true"
 	if d := b.values["output.decode"]; multi && d.text == repository.DecodeSoftmax {
 		b.values["output.decode"] = value{repository.DecodeSigmoid, "independent classes of logits", d.assumed}

@@ -47,9 +47,7 @@ func (b *builder) metadataLabels() {
 		b.fail("metadata names: %.100q is not a list or dict of labels; say labels=…", names)
 		return
 	}
-	if err := b.useLabels(labels, "metadata names"); err != nil {
-		b.errs = append(b.errs, err)
-	}
+	b.takeLabels(labels, "metadata names")
 }
 
 // imgsz is the size of metadata imgsz, [height, width]; 0 without it.
@@ -141,7 +139,7 @@ func (b *builder) singleOutput(dimensions int) *repository.TensorInfo {
 	if name := strings.Trim(b.settings["output.name"], `"`); name != "" {
 		i := slices.IndexFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return t.Name == name })
 		if i < 0 {
-			b.fail("output.name: model.onnx has no output %q; it has %s", name, strings.Join(inputNames(b.graph.Outputs), ", "))
+			b.fail("output.name: model.onnx has no output %q; it has %s", name, strings.Join(tensorNames(b.graph.Outputs), ", "))
 			return nil
 		}
 		return &b.graph.Outputs[i]
@@ -153,7 +151,7 @@ func (b *builder) singleOutput(dimensions int) *repository.TensorInfo {
 		}
 	}
 	if len(fits) != 1 {
-		b.ask("output.name", fmt.Sprintf("%d outputs have %d dimensions", len(fits), dimensions), inputNames(fits)...)
+		b.ask("output.name", fmt.Sprintf("%d outputs have %d dimensions", len(fits), dimensions), tensorNames(fits)...)
 		return nil
 	}
 	return &fits[0]
@@ -271,7 +269,7 @@ func (b *builder) rawGrids() bool {
 		b.ask("output.strides", fmt.Sprintf("the strides of %d grids are not in the file", len(grids)), "[8,16,32,64]")
 		return true
 	}
-	b.assume("output.anchors", []float64{10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326}, "YOLOv5's; YOLOv7 and trained anchors differ")
+	b.assume("output.anchors", repository.YOLOv5Anchors(), "YOLOv5's; YOLOv7 and trained anchors differ")
 	b.assume("output.strides", []int{8, 16, 32}, "YOLOv5's strides")
 	if classes := grids[0].Shape[4] - repository.YOLOXHead; classes > 0 {
 		b.fitLabels(classes, grids[0].Name)
