@@ -92,7 +92,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), otherLayouts(), classifierLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), otherLayouts(), classifierLayouts(), oneScoreLayouts(), refusedLayouts())
 }
 
 func ultralyticsLayouts() []layout {
@@ -233,7 +233,7 @@ func otherLayouts() []layout {
 		{what: "MMDeploy without", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), err: "normalization"},
 		{what: "MMDeploy without, of a fixed size", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), set: map[string]string{"normalization": "none"}, want: "input.resize: stretch?; input.color: rgb?; input.place: "},
 		{what: "MMDeploy without a normalization in its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": true}, {"type": "Pad", "pad_val": {"img": [114, 114, 114]}}]}]}}`},
-			want: "input.resize: letterbox?; input.color: bgr; input.scale: 1; input.mean: ; input.fill: [114]?; labels: ?"},
+			want: "input.resize: letterbox?; input.color: bgr; input.scale: 1; input.mean: ; input.fill: [114]?; labels: none?"},
 		{what: "torchvision, with a background", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n")), set: names("__background__,a,b"),
 			want: "output.class_first: 1; output.box_space: input; input.resize: stretch?"},
 		{what: "torchvision without a batch dimension", model: modelOf(in("image", float, 3, "h", "w"), out("7", float, "n", 4), out("8", whole, "n"), out("9", float, "n")), want: "input.resize: none?; output.boxes: \"7\"; output.classes: \"8\""},
@@ -268,8 +268,14 @@ func classifierLayouts() []layout {
 		{what: "metadata, which precedes config.pbtxt", model: modelOf(in("images", float, "b", 3, "h", "w"), out("output0", float, "b", 7, "n"), meta(ultralyticsOf("detect")...)),
 			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 256; input.height: 320"},
 		{what: "config.pbtxt, which precedes what is usual", model: modelOf(in("images", float, "b", 3, "h", "w"), out("boxes", float, "b", 7, 2000)),
-			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 128; input.height: 96; labels: ?"},
-		{what: "a class more than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b"}, want: "output.class_first: 1"},
+			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 128; input.height: 96; labels: none?"},
+		{what: "a class more than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b"}, err: "say output.class_first=1"},
+		{what: "a class more than labels, said", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b", "class_first": "1"}, want: "output.class_first: 1; labels: labels.txt"},
+		{what: "a background among the labels, said", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b", "class_first": "1"}, want: "output.class_first: 1; labels: labels.txt"},
+		{what: "a background without a class", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b,c"}, want: "output.class_first: ; labels: labels.txt"},
+		{what: "a background that has a class", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b"}, want: "output.class_first: ; labels: labels.txt"},
+		{what: "a class fewer than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b,c,d"}, err: "has 3 classes, but there are 4 labels (set); say labels=… with all 3"},
+		{what: "ImageNet's classes of TF-Slim", model: modelOf(fixed, out("y", float, "b", 1001)), files: map[string]string{"labels.txt": strings.Repeat("x\n", 1000)}, want: "output.class_first: 1?"},
 		{what: "an open size", model: modelOf(in("input", float, "b", 3, "h", "w"), classes), err: "input.width"},
 		{what: "two outputs of scores", model: modelOf(fixed, classes, out("z", float, "b", 4)), err: "output.name"},
 		{what: "two outputs of scores, one of which is said", model: modelOf(fixed, classes, out("z", float, "b", 4)), set: map[string]string{"output": "z"}, want: "output.name: z"},

@@ -60,7 +60,12 @@ func huggingFace(b *builder) bool {
 		fallthrough
 	case boxes == nil && len(logits.Shape) == 2:
 		b.say("task", string(repository.Classification), "output "+logits.Name)
+		if config["problem_type"] == "regression" {
+			b.unsupported("regression (config.json problem_type)")
+			return true
+		}
 		b.scores(*logits)
+		b.fitLabels(classesOf(*logits), logits.Name)
 		if config["problem_type"] == "multi_label_classification" {
 			b.say("output.multi_label", true, "config.json problem_type")
 		}
@@ -165,6 +170,7 @@ func timm(b *builder) bool {
 		}
 	}
 	b.scores(*out)
+	b.fitLabels(classesOf(*out), out.Name)
 	b.timmSize(processor{dict: cfg})
 	b.color("timm")
 	mean, std := floats(cfg["mean"]), floats(cfg["std"])

@@ -145,6 +145,7 @@ func paddleOCR(b *builder) bool {
 	b.say("task", string(repository.Classification), "shape of "+describe(out))
 	b.takeLabels([]string{"0", "180"}, usual)
 	b.scores(out)
+	b.fitLabels(classesOf(out), out.Name)
 	b.assumed(func() {
 		b.say("input.width", 192, usual)
 		b.say("input.height", 48, usual)

@@ -210,6 +210,7 @@ func (b *builder) ultralyticsClassify() {
 	b.unit(usual)
 	if out := b.singleOutput(2); out != nil {
 		b.scores(*out)
+		b.fitLabels(classesOf(*out), out.Name)
 	}
 }
 
