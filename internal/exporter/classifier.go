@@ -49,7 +49,7 @@ func isScores(t repository.TensorInfo) bool { return classesOf(t) != 0 && classe
 // classOutput finds the output with the scores of the classes: the one that is named, the only one, or the only one that is named
 // like logits or probabilities. The only output may have one score.
 func (b *builder) classOutput() *repository.TensorInfo {
-	name := strings.Trim(b.settings["output.name"], `"`)
+	name := b.outputName()
 	var fits, named []repository.TensorInfo
 	for _, t := range b.graph.Outputs {
 		switch single := classesOf(t) == 1; {

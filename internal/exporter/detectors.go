@@ -92,7 +92,7 @@ func efficientNMS(b *builder) bool {
 	const from = "outputs of EfficientNMS"
 	b.sayFinished(outputs, from)
 	b.boxesOf(repository.BoxXYXY, repository.SpaceInput, from)
-	b.fixedSize(640, 640, "usual of YOLO")
+	b.usualSize(640, "usual of YOLO")
 	b.assumed(func() { b.letterbox("usual of YOLO detectors", 0) })
 	return true
 }
@@ -130,7 +130,7 @@ func deployedDETR(b *builder) bool {
 	b.boxesOf(repository.BoxXYXY, repository.SpaceOriginal, from)
 	b.say("input.extra", []repository.Extra{{Name: "orig_target_sizes", Value: repository.OriginalSizeWH}}, from)
 	const usual = "RT-DETR's tools"
-	b.fixedSize(640, 640, usual)
+	b.usualSize(640, usual)
 	b.assumed(func() {
 		b.stretch(repository.PillowBilinear, usual)
 		b.color(usual)
@@ -220,7 +220,7 @@ func yolov7(b *builder) bool {
 	b.say("output.box_space", repository.SpaceInput, from)
 	b.finalBoxes()
 	const usual = "YOLOv7 detect.py"
-	b.fixedSize(640, 640, usual)
+	b.usualSize(640, usual)
 	b.assumed(func() { b.letterbox(usual+" letterbox", 0) })
 	return true
 }

@@ -100,18 +100,23 @@ func names() []string {
 
 // unrecognized is the error of a model that no recognizer knows.
 func (b *builder) unrecognized() error {
-	outputs := make([]string, len(b.graph.Outputs))
-	for i, t := range b.graph.Outputs {
-		outputs[i] = describe(t)
-	}
 	hint := "write a model.yaml"
 	if slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }) {
 		hint = "an output of four dimensions may be a mask or a map, and such tasks are not supported; " + hint
 	}
 	if b.wanted != "" {
-		return fmt.Errorf("the outputs are not those of exporter=%s: %s; %s", b.wanted, strings.Join(outputs, ", "), hint)
+		return fmt.Errorf("the outputs are not those of exporter=%s: %s; %s", b.wanted, b.describeOutputs(), hint)
 	}
-	return fmt.Errorf("the outputs are those of no known classifier or detector: %s; %s", strings.Join(outputs, ", "), hint)
+	return fmt.Errorf("the outputs are those of no known classifier or detector: %s; %s", b.describeOutputs(), hint)
+}
+
+// describeOutputs lists the outputs with their types and shapes.
+func (b *builder) describeOutputs() string {
+	outputs := make([]string, len(b.graph.Outputs))
+	for i, t := range b.graph.Outputs {
+		outputs[i] = describe(t)
+	}
+	return strings.Join(outputs, ", ")
 }
 
 // describe formats a tensor's name, type and shape.

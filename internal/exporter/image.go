@@ -77,6 +77,15 @@ func (b *builder) fixedSize(width, height int64, from string) {
 	b.ask("input.height", "model.onnx leaves the size of the input open", "224", "640")
 }
 
+// usualSize is fixedSize for a square that is usual, unless config.pbtxt says another size.
+func (b *builder) usualSize(side int64, why string) {
+	if b.tritonWidth > 0 {
+		b.fixedSize(0, 0, "")
+		return
+	}
+	b.assumed(func() { b.fixedSize(side, side, why) })
+}
+
 // size returns the input's size after settings; 0 if it is open.
 func (b *builder) size() (width, height int64) {
 	number := func(key string, file int64) int64 {

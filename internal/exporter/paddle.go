@@ -73,7 +73,7 @@ func (b *builder) paddlePreprocessing() {
 	}
 	const usual = "PP-YOLOE's reader"
 	b.assumed(func() { b.stretch(repository.OpenCVCubic, usual) })
-	b.fixedSize(640, 640, usual)
+	b.usualSize(640, usual)
 	if _, known := b.values["input.scale"]; !known {
 		b.askNormalization("there is no "+file+" next to model.onnx", "imagenet (PP-YOLOE)", "unit (PP-YOLOE+)")
 	}
