@@ -2,18 +2,18 @@ package exporter
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"fovea/internal/repository"
+	"fovea/internal/safeyaml"
 )
-
-// labelFiles are the usual names of files with one label per line.
-var labelFiles = []string{"labels.txt", "classes.txt", "label.txt", "names.txt", "coco.names", "obj.names", "imagenet_classes.txt",
-	"synset.txt", "label_map.pbtxt", "labelmap.txt"}
 
 // backgrounds are names of a class that means nothing was found.
 var backgrounds = []string{"__background__", "background", "_background_", "bg"}
@@ -58,23 +58,46 @@ func (b *builder) readLabels(name string) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasSuffix(name, ".pbtxt") {
-		labels, err := labelMap(string(data))
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return b.useLabels(labels, name)
-	}
-	labels, err := repository.ParseLabels(data)
+	labels, err := parseLabels(path.Ext(name), data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return b.useLabels(labels, name)
 }
 
+// parseLabels reads labels of a file with an extension: one per line, unless it is one of the formats of repository.LabelFiles.
+func parseLabels(ext string, data []byte) ([]string, error) {
+	var v any
+	var err error
+	switch ext {
+	case ".pbtxt":
+		return labelMap(string(data))
+	case ".json":
+		err = json.Unmarshal(data, &v)
+	case ".yaml", ".yml":
+		var file struct {
+			Names any `yaml:"names"`
+		}
+		if err = safeyaml.Unmarshal(data, &file); err == nil && file.Names == nil {
+			return nil, nil // not a list of labels, but of something else
+		}
+		v = file.Names
+	default:
+		return repository.ParseLabels(data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	labels, ok := labelList(v)
+	if !ok {
+		return nil, errors.New("is not a list of labels or a dict of them by number")
+	}
+	return labels, nil
+}
+
 // findLabels takes the labels of the first file that has a usual name.
 func (b *builder) findLabels() {
-	names := labelFiles
+	names := repository.LabelFiles()
 	if b.labelFile != "" {
 		names = append([]string{b.labelFile}, names...)
 	}
