@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"fmt"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -53,6 +54,43 @@ func BenchmarkDecodeAndPack(b *testing.B) {
 			}
 			b.ReportMetric((cpuTime(b)-start)/float64(b.N), "cpu-µs/op")
 			b.ReportMetric(float64(Live()), "live")
+		})
+	}
+}
+
+// BenchmarkReducedDecoding decodes and packs a large JPEG, each time once with decode: exact and once with decode: fast, and
+// reports the CPU time of both, and how many times that of the latter the former's is.
+func BenchmarkReducedDecoding(b *testing.B) {
+	data := largePhoto(b)
+	info := mustInfo(b, data)
+	for _, interpolation := range []string{repository.AreaLinear, repository.PillowBilinear} {
+		in := classifier()
+		in.Interpolation = interpolation
+		exact := mustPlan(b, in)
+		in.Decode = repository.DecodeFast
+		fast := mustPlan(b, in)
+		row := make([]byte, exact.RowBytes())
+		timed := func(p *Plan) float64 {
+			start := cpuTime(b)
+			img, err := p.Decode(b.Context(), data, info)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer img.Close()
+			if _, err := p.Pack(img, row); err != nil {
+				b.Fatal(err)
+			}
+			return cpuTime(b) - start
+		}
+		b.Run(fmt.Sprintf("%s %dx%d", interpolation, info.Width, info.Height), func(b *testing.B) {
+			var sums [2]float64
+			for b.Loop() {
+				sums[0] += timed(exact)
+				sums[1] += timed(fast)
+			}
+			b.ReportMetric(sums[0]/float64(b.N), "exact-µs")
+			b.ReportMetric(sums[1]/float64(b.N), "fast-µs")
+			b.ReportMetric(sums[0]/sums[1], "ratio")
 		})
 	}
 }

@@ -221,7 +221,10 @@ func yolov7(b *builder) bool {
 	b.finalBoxes()
 	const usual = "YOLOv7 detect.py"
 	b.usualSize(640, usual)
-	b.assumed(func() { b.letterbox(usual+" letterbox", 0) })
+	b.assumed(func() {
+		b.letterbox(usual+" letterbox", 0)
+		b.say("input.inverse", repository.InverseGainUnrounded, usual+" scale_coords")
+	})
 	return true
 }
 

@@ -88,7 +88,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), otherLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {
@@ -103,12 +103,12 @@ func transformerLayouts() []layout {
 	return []layout{
 		{what: "RT-DETR of transformers", model: modelOf(fixed, out("logits", float, "b", 300, 3), boxes), files: map[string]string{"config.json": `{"model_type": "rt_detr", ` + labels + `}`,
 			"preprocessor_config.json": `{"image_processor_type": "RTDetrImageProcessor", "do_normalize": false, "do_rescale": true, "image_mean": [0.4, 0.4, 0.4], "image_std": [0.2, 0.2, 0.2], "resample": 2, "size": {"height": 320, "width": 320}}`},
-			want: "output.activation: sigmoid; input.resize: stretch; input.interpolation: pillow_bilinear; input.mean: "},
+			want: "output.activation: sigmoid; input.resize: stretch; input.interpolation: pillow_bilinear?; input.mean: "},
 		{what: "DETR of transformers", model: modelOf(open, out("logits", float, "b", 100, 4), boxes), files: map[string]string{"config.json": `{"model_type": "detr", ` + labels + `}`,
 			"preprocessor_config.json": `{"image_processor_type": "DetrImageProcessor", "do_normalize": true, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "size": {"shortest_edge": 800, "longest_edge": 1333}}`},
 			want: "output.activation: softmax; input.resize: fit; input.shortest_edge: 800; input.longest_edge: 1333"},
 		{what: "ViT with a size of one number", model: modelOf(open, classes), files: vit(`{"feature_extractor_type": "ViTFeatureExtractor", "size": 224, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 3}`),
-			want: "task: classification; input.width: 224; input.height: 224; input.resize: stretch; input.interpolation: pillow_bicubic; input.mean: [0.5, 0.5, 0.5]; output.decode: softmax"},
+			want: "task: classification; input.width: 224; input.height: 224; input.resize: stretch; input.interpolation: pillow_bicubic?; input.mean: [0.5, 0.5, 0.5]; output.decode: softmax"},
 		{what: "ConvNeXt, small enough to be cropped", model: modelOf(open, classes), files: vit(`{"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 224}, "crop_pct": 0.875, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`),
 			want: "input.resize: shortest_edge; input.shortest_edge: 256; input.width: 224"},
 		{what: "ConvNeXt of 384, which is stretched", model: modelOf(open, classes), files: vit(`{"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}}`), want: "input.resize: stretch; input.width: 384"},
@@ -124,11 +124,11 @@ func transformerLayouts() []layout {
 		{what: "timm at the size of its tests", model: modelOf(in("x", float, "b", 3, 96, 96), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 0.5, "test_input_size": [3, 96, 96], "test_crop_pct": 0.96, "interpolation": "random"}}`},
 			want: "input.shortest_edge: 100; input.interpolation: pillow_bilinear; input.mean: [0.485, 0.456, 0.406]?"},
 		{what: "timm with a border, of which timm cuts", model: modelOf(in("x", float, "b", 3, 96, 96), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 96, 96], "crop_mode": "border", "mean": [0.5, 0.25, 0.75], "std": [1, 1, 1]}}`},
-			want: "input.resize: letterbox?; input.fill: [128, 64, 191]; input.place: center; input.interpolation: pillow_bicubic"},
+			want: "input.resize: letterbox; input.resize_width: 109; input.fill: [128, 64, 191]; input.place: center; input.interpolation: pillow_bicubic"},
 		{what: "timm with a border, whole", model: modelOf(in("x", float, "b", 3, 96, 96), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 96, 96], "crop_pct": 1.0, "crop_mode": "border", "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1]}}`},
 			want: "input.resize: letterbox"},
 		{what: "timm, squashed, with open sizes", model: modelOf(in("x", float, "b", 3, "h", "w"), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 96, 96], "crop_mode": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`},
-			want: "input.resize: stretch?; input.width: 96"},
+			want: "input.resize: stretch; input.width: 96; input.resize_width: 109"},
 	}
 }
 
@@ -144,19 +144,19 @@ func processorLayouts() []layout {
 	}
 	return []layout{
 		{what: "CLIP, of which the file says nothing", model: model(), files: files("clip", `{"image_processor_type": "CLIPImageProcessor"}`),
-			want: "input.width: 224; input.shortest_edge: 224; input.interpolation: pillow_bicubic; input.mean: [0.48145466, 0.4578275, 0.40821073]"},
+			want: "input.width: 224; input.shortest_edge: 224; input.interpolation: pillow_bicubic?; input.mean: [0.48145466, 0.4578275, 0.40821073]"},
 		{what: "a crop of one number", model: model(), files: files("mobilenet_v2", `{"image_processor_type": "MobileNetV2ImageProcessorFast", "size": 256, "crop_size": 224}`),
-			want: "input.width: 224; input.shortest_edge: 256; input.interpolation: pillow_bilinear; input.mean: [0.5]"},
+			want: "input.width: 224; input.shortest_edge: 256; input.interpolation: torch_antialias; input.mean: [0.5]"},
 		{what: "LeViT, which enlarges by 256/224", model: model(), files: files("levit", `{"feature_extractor_type": "LevitFeatureExtractor", "size": {"shortest_edge": 192}, "crop_size": {"height": 192, "width": 192}}`),
-			want: "input.width: 192; input.shortest_edge: 219; input.interpolation: pillow_bicubic"},
+			want: "input.width: 192; input.shortest_edge: 219; input.interpolation: pillow_bicubic?"},
 		{what: "EfficientNet, which shifts by 1 and normalizes twice", model: model(), files: files("efficientnet", `{"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 240, "width": 240}, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "image_mean": [0, 0, 0], "image_std": [0.5, 0.5, 0.5]}`),
-			want: "input.resize: stretch; input.width: 240; input.interpolation: pillow_nearest; input.scale: 0.00784313725490196; input.mean: [1, 1, 1]; input.std: [0.25, 0.25, 0.25]"},
+			want: "input.resize: stretch; input.width: 240; input.interpolation: pillow_nearest?; input.scale: 0.00784313725490196; input.mean: [1, 1, 1]; input.std: [0.25, 0.25, 0.25]"},
 		{what: "EfficientNet without its top", model: model(), files: files("efficientnet", `{"image_processor_type": "EfficientNetImageProcessor", "image_mean": [0, 0, 0], "image_std": [0.5, 0.5, 0.5], "include_top": false}`),
 			want: "input.width: 346; input.scale: 0.00392156862745098; input.mean: ; input.std: [0.5, 0.5, 0.5]"},
 		{what: "BEiT, which does not crop", model: model(), files: files("beit", `{"image_processor_type": "BeitImageProcessor", "size": {"height": 224, "width": 224}, "do_center_crop": false}`),
-			want: "input.resize: stretch; input.width: 224; input.interpolation: pillow_bicubic"},
+			want: "input.resize: stretch; input.width: 224; input.interpolation: pillow_bicubic?"},
 		{what: "DeiT, which stretches before it crops", model: model(), files: files("deit", `{"image_processor_type": "DeiTImageProcessor", "size": 256}`),
-			want: "input.resize: shortest_edge?; input.width: 224; input.shortest_edge: 256"},
+			want: "input.resize: stretch; input.width: 224; input.resize_width: 256; input.resize_height: 256"},
 		{what: "ConvNeXt without crop_pct", model: model(), files: files("convnext", `{"image_processor_type": "ConvNextImageProcessor", "size": 288}`),
 			want: "input.width: 288; input.shortest_edge: 329"},
 		{what: "no normalization and no rescaling", model: model(), files: files("vit", `{"image_processor_type": "ViTImageProcessor", "do_normalize": false, "do_rescale": false}`),

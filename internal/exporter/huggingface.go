@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -130,7 +131,7 @@ const processorFile = "preprocessor_config.json"
 
 // imageProcessor sets the preprocessing.
 func (b *builder) imageProcessor(config map[string]any) {
-	p := newProcessor(b.readJSON(processorFile))
+	p := b.imageProcessorOf(config)
 	if p.dict == nil {
 		size, _ := config["image_size"].(float64)
 		b.fixedSize(int64(size), int64(size), "config.json image_size")
@@ -183,7 +184,8 @@ func timm(b *builder) bool {
 }
 
 // timmSize is timm's transforms_imagenet_eval (timm/data/transforms_factory.py): the shorter side becomes the input's divided by
-// crop_pct, rounded down, and the center is cropped. With crop_mode squash the aspect ratio is lost, with border it is padded.
+// crop_pct, rounded down, and the center is cropped. With crop_mode squash the aspect ratio is lost, with border it is padded. What is
+// not square is scaled to cover the input divided by crop_pct.
 func (b *builder) timmSize(p processor) {
 	const from = "config.json crop_pct"
 	if size := integers(p.dict["input_size"]); len(size) == 3 {
@@ -192,28 +194,29 @@ func (b *builder) timmSize(p processor) {
 		b.fixedSize(0, 0, "")
 	}
 	width, height := b.size()
-	ratio := p.number("crop_pct", 0.875)
+	ratio := cmp.Or(p.number("crop_pct", 0.875), 0.875)
 	if test := integers(p.dict["test_input_size"]); len(test) == 3 && test[1] == height && test[2] == width {
-		ratio = p.number("test_crop_pct", ratio)
+		ratio = cmp.Or(p.number("test_crop_pct", ratio), ratio)
 	}
+	scaled := func(side int64) int64 { return int64(math.Floor(float64(side) / ratio)) }
 	mode, _ := p.dict["crop_mode"].(string)
-	resize := repository.Stretch
-	if mode == "border" {
-		resize = repository.Letterbox
-	}
-	exact := ratio == 1 // else timm crops after it has stretched or padded
+	resize := repository.Cover
 	switch {
-	case mode != "squash" && mode != "border" && width == height:
-		b.shortestEdge(rounded(width, ratio), from)
-	case mode != "squash" && mode != "border":
-		b.assume("input.resize", string(repository.Stretch), "timm scales to cover an input that is not square, and crops")
-	case exact:
-		b.say("input.resize", string(resize), "config.json crop_mode")
-	default:
-		b.assume("input.resize", string(resize), fmt.Sprintf("config.json crop_mode, without the crop of crop_pct %v", ratio))
-	}
-	if mode == "border" {
+	case mode == "squash":
+		resize = repository.Stretch
+	case mode == "border":
+		resize = repository.Letterbox
 		b.timmBorder(p)
+	case scaled(width) == scaled(height):
+		resize = repository.ShortestEdge
+		b.shortestEdge(scaled(width), from)
+	}
+	if resize != repository.ShortestEdge {
+		b.say("input.resize", string(resize), "config.json crop_mode")
+		if scaled(width) != width || scaled(height) != height {
+			b.say("input.resize_width", scaled(width), from)
+			b.say("input.resize_height", scaled(height), from)
+		}
 	}
 	b.say("input.interpolation", timmFilter(p), "config.json interpolation")
 }

@@ -89,6 +89,8 @@ func (b *builder) paddleResize(step map[string]any, from string) {
 	if step["keep_ratio"] == true {
 		b.say("input.resize", string(repository.Letterbox), from)
 		b.say("input.place", "top_left", from)
+		b.say("input.rounding", repository.RoundNearest, from) // cv2.resize with fx and fy
+		b.say("input.inverse", repository.InverseGain, from)   // scale_factor is not rounded
 		b.say("input.fill", []float64{0}, from)
 		return
 	}

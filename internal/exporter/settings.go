@@ -179,17 +179,15 @@ func (b *builder) setLabels(labels string) error {
 	return b.useLabels(list, "set")
 }
 
-// dependent are keys that apply only with some values of another key.
+// ofResize are keys that depend on input.resize.
+var ofResize = []string{"input.resize_width", "input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge",
+	"input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
+
+// dependent are keys of the output that apply only with some values of another key.
 var dependent = []struct {
 	key, on string
 	values  []string
 }{
-	{"input.shortest_edge", "input.resize", []string{string(repository.ShortestEdge), string(repository.Fit)}},
-	{"input.longest_edge", "input.resize", []string{string(repository.Fit)}},
-	{"input.stride", "input.resize", []string{string(repository.Letterbox), string(repository.Fit), string(repository.NoResize)}},
-	{"input.rounding", "input.resize", []string{string(repository.Letterbox), string(repository.ShortestEdge), string(repository.Fit), string(repository.FitHeight)}},
-	{"input.place", "input.resize", []string{string(repository.Letterbox)}},
-	{"input.fill", "input.resize", []string{string(repository.Letterbox), string(repository.FitHeight)}},
 	{"output.iou_threshold", "output.nms", []string{repository.NMSGreedy, repository.NMSFast}},
 	{"output.class_agnostic", "output.nms", []string{repository.NMSGreedy, repository.NMSFast}},
 	{"output.strides", "output.decode", []string{repository.DecodeYOLOX, repository.DecodeYOLOv5Raw}},
@@ -199,10 +197,17 @@ var dependent = []struct {
 	{"output.box_space", "output.decode", []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeRows, repository.DecodeDETR, repository.DecodeBoxes}},
 }
 
-// dropDependent drops inferred values that do not apply with what the user says.
+// dropDependent drops inferred values that depend on what the user says otherwise. A shorter side, if the user says one, is what
+// images are resized to.
 func (b *builder) dropDependent() {
-	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && b.values["input.resize"].text != string(repository.Fit) {
+	resize := b.values["input.resize"].text
+	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) {
 		b.settings["input.resize"] = string(repository.ShortestEdge)
+	}
+	if said := b.settings["input.resize"]; said != "" && said != resize {
+		for _, key := range ofResize {
+			delete(b.values, key)
+		}
 	}
 	for _, d := range dependent {
 		if said := b.settings[d.on]; said != "" && !slices.Contains(d.values, said) {
