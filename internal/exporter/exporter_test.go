@@ -3,6 +3,7 @@ package exporter
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -88,7 +89,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {
@@ -170,34 +171,6 @@ func processorLayouts() []layout {
 		{what: "Deformable DETR, whose labels with gaps are all its classes", model: modelOf(open, out("logits", float, "b", 50, 3), out("pred_boxes", float, "b", 50, 4)), files: files("deformable_detr", `{"image_processor_type": "DeformableDetrImageProcessor"}`),
 			want: "output.activation: sigmoid; input.resize: fit; input.longest_edge: 1333; output.class_first: "},
 		{what: "DETR with more classes than labels and no object", model: modelOf(open, out("logits", float, "b", 50, 9), out("pred_boxes", float, "b", 50, 4)), files: files("detr", `{"image_processor_type": "DetrImageProcessor"}`), err: "no object"},
-	}
-}
-
-func otherLayouts() []layout {
-	square := in("input", float, 1, 3, 256, 256)
-	names := func(labels string) map[string]string { return map[string]string{"labels": labels} }
-	return []layout{
-		{what: "RT-DETR's export_onnx.py", model: modelOf(in("images", float, "N", 3, 320, 320), in("orig_target_sizes", whole, "N", 2), out("labels", whole, "N", 300), out("boxes", float, "N", 300, 4), out("scores", float, "N", 300)),
-			want: "input.extra: [{name: orig_target_sizes, value: original_size_wh}]; output.box_space: original; output.classes: labels; input.scale: 0.00392156862745098?"},
-		{what: "RF-DETR", model: modelOf(square, out("dets", float, 1, 200, 4), out("labels", float, 1, 200, 4)), set: names(",a,b,c"), want: "output.decode: detr; output.scores: labels; output.activation: sigmoid; output.class_first: "},
-		{what: "MMDeploy with its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": false}, {"type": "Normalize", "mean": [103.5, 116.3, 123.7], "std": [57.4, 57.1, 58.4], "to_rgb": false}]}]}}`},
-			want: "output.decode: rows; output.classes: labels; input.resize: stretch; input.color: bgr; input.mean: [103.5, 116.3, 123.7]"},
-		{what: "MMDeploy without", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), err: "normalization"},
-		{what: "MMDeploy without, of a fixed size", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), set: map[string]string{"normalization": "none"}, want: "input.resize: stretch?; input.color: rgb?; input.place: "},
-		{what: "MMDeploy without a normalization in its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": true}, {"type": "Pad", "pad_val": {"img": [114, 114, 114]}}]}]}}`},
-			want: "input.resize: letterbox?; input.color: bgr; input.scale: 1; input.mean: ; input.fill: [114]?; labels: none?"},
-		{what: "torchvision, with a background", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n")), set: names("__background__,a,b"),
-			want: "output.class_first: 1; output.box_space: input; input.resize: stretch?"},
-		{what: "torchvision without a batch dimension", model: modelOf(in("image", float, 3, "h", "w"), out("7", float, "n", 4), out("8", whole, "n"), out("9", float, "n")), want: "input.resize: none?; output.boxes: \"7\"; output.classes: \"8\""},
-		{what: "Mask R-CNN", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n"), out("masks", float, "n", 1, "h", "w")), err: "instance segmentation"},
-		{what: "Keypoint R-CNN", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n"), out("keypoints", float, "n", 17, 3), out("keypoints_scores", float, "n", 17)), err: "keypoints"},
-		{what: "TensorFlow's Object Detection API", model: modelOf(in("input_tensor:0", onnxwriter.Uint8, 1, "h", "w", 3), out("detection_boxes", float, 1, "n", 4), out("detection_classes", float, 1, "n"), out("detection_scores", float, 1, "n")),
-			files: map[string]string{"label_map.pbtxt": "item { id: 2 name: 'dog' } # and\nitem {\n name: \"cat\", id: 1 }"}, want: "output.box_format: yxyx; output.box_space: unit; output.class_first: 1; input.resize: none?; labels: labels.txt"},
-		{what: "PaddleDetection with infer_cfg.yml", model: modelOf(in("image", float, 1, 3, 320, 320), in("scale_factor", float, 1, 2), out("nms", float, "n", 6), out("count", onnxwriter.Int32, 1)),
-			files: map[string]string{"infer_cfg.yml": "Preprocess:\n- interp: 1\n  keep_ratio: false\n  target_size: [320, 320]\n  type: Resize\n- is_scale: true\n  mean: [0.485, 0.456, 0.406]\n  std: [0.229, 0.224, 0.225]\n  type: NormalizeImage\n- type: Permute\nlabel_list:\n- a\n- b\n"},
-			want:  "input.extra: [{name: scale_factor, value: scale_factor_hw}]; input.interpolation: opencv_linear; output.columns: [class, score, x1, y1, x2, y2]; output.box_space: original; labels: labels.txt"},
-		{what: "Fovea's own metadata", model: modelOf(square, out("y", float, 1, 2), meta(definitionKey, "task: classification\ninput: {scale: 0.5, mean: [1, 2, 3]}\noutput:\n  decode: softmax\n", labelsKey, "a\nb\n")),
-			want: "input.scale: 0.5; input.mean: [1, 2, 3]; output.decode: softmax; labels: labels.txt"},
 	}
 }
 
@@ -305,9 +278,11 @@ func TestQuestionsAreAnsweredByTheirCandidates(t *testing.T) {
 		if !errors.As(err, &unknown) {
 			continue
 		}
+		said := l.set
 		for _, q := range unknown.Questions {
 			for _, candidate := range q.Candidates {
 				l.set = map[string]string{}
+				maps.Copy(l.set, said)
 				for _, other := range unknown.Questions {
 					l.set[other.Key] = other.Candidates[0]
 				}
