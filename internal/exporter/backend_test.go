@@ -66,6 +66,8 @@ func preprocessingLayouts() []layout {
 		{what: "Ultralytics up to 8.4.173", model: yolo("8.4.173"), want: "input.inverse: gain"},
 		{what: "Ultralytics from 8.4.174 on", model: yolo("8.4.174"), want: "input.inverse: "},
 		{what: "Ultralytics of an unknown version", model: yolo("8.4.x"), want: "input.inverse: "},
+		{what: "a letterbox that is said to be a stretch", model: yolo("8.0.0"), set: map[string]string{"resize": "stretch"}, want: "input.resize: stretch; input.place: ; input.fill: ; input.inverse: ; input.interpolation: opencv_linear"},
+		{what: "a stretch that is said to be a letterbox", model: model(), files: files("5.2.0", `{"image_processor_type": "DeiTImageProcessor", `+deit), set: map[string]string{"resize": "letterbox", "fill": "9"}, want: "input.resize: letterbox; input.fill: [9]; input.resize_width: ; input.crop_offset: "},
 		{what: "MMDeploy with open sizes", model: detector("h", "w"), files: pipeline(`{"type": "Resize", "scale": [1333, 800], "keep_ratio": true}, {"type": "Pad", "size_divisor": 32}`),
 			want: "input.resize: fit; input.shortest_edge: 800; input.longest_edge: 1333; input.stride: 32; input.rounding: half_up; input.width: ; input.inverse: "},
 		{what: "MMDeploy with open sizes and another color of the padding", model: detector("h", "w"), files: pipeline(`{"type": "Resize", "size": [640, 640], "keep_ratio": true}, {"type": "Pad", "size_divisor": 32, "pad_val": {"img": [114, 114, 114]}}`),
