@@ -89,7 +89,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {

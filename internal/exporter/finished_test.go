@@ -85,6 +85,8 @@ func finishedLayouts() []layout {
 		{what: "boxes and scores of different numbers", model: modelOf(square, out("a", float, 1, 2100, 4), out("b", float, 1, 900, 3)), err: "no known"},
 		{what: "D-FINE, whose size is an int32", model: modelOf(in("images", float, "N", 3, "h", "w"), in("orig_target_sizes", onnxwriter.Int32, "N", 2), out("labels", whole, "N", 300), out("boxes", float, "N", 300, 4), out("scores", float, "N", 300)),
 			want: "input.width: 640?; input.resize: stretch?; output.box_space: original"},
+		{what: "D-FINE with open sizes of its outputs", model: modelOf(in("images", float, "N", 3, 320, 320), in("orig_target_sizes", whole, "N", 2), out("labels", whole, "N", "q"), out("boxes", float, "N", "q", "c"), out("scores", float, "N", "q")),
+			want: "output.decode: boxes; output.box_space: original"},
 		{what: "DETR by one label less than classes", model: modelOf(square, out("logits", float, 1, 50, 4), out("boxes", float, 1, 50, 4)), set: names("a,b,c"), want: "output.activation: softmax?; output.max_boxes: 50; input.color: rgb?"},
 		{what: "a successor of DETR by its labels", model: modelOf(square, out("pred_logits", float, 1, 50, 3), out("pred_boxes", float, 1, 50, 4)), set: names("a,b,c"), want: "output.activation: sigmoid?"},
 		{what: "a successor of DETR by its activation, with a label less", model: modelOf(square, out("pred_logits", float, 1, 50, 4), out("pred_boxes", float, 1, 50, 4)), set: map[string]string{"labels": "a,b,c", "activation": "sigmoid"}, err: "say output.class_first=1"},

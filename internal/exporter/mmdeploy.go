@@ -11,10 +11,10 @@ import (
 // training extensions call the former boxes.
 func mmdeploy(b *builder) bool {
 	dets, labels := b.outputNamed("dets", "boxes"), b.outputNamed("labels")
-	if dets == nil || labels == nil || slices.Contains(repository.ScoreTypes(), labels.DType) {
+	if dets == nil || labels == nil || len(dets.Shape) < 2 || slices.Contains(repository.ScoreTypes(), labels.DType) {
 		return false
 	}
-	if n := len(dets.Shape); n < 2 || dets.Shape[n-1] != 5 && dets.Shape[n-1] != -1 {
+	if columns := dets.Shape[len(dets.Shape)-1]; columns != 5 && (columns != -1 || dets.Name != "dets") {
 		return false
 	}
 	const from = "outputs of MMDeploy"
