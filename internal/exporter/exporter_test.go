@@ -216,7 +216,7 @@ func refusedLayouts() []layout {
 		{what: "a mask", model: modelOf(fixed, out("y", float, 1, 5, 224, 224)), err: "mask"},
 		{what: "text", model: modelOf(fixed, op("Softmax", "y", "x"), out("y", float, 1, 40, 6625)), err: "text recognition"},
 		{what: "no image", model: modelOf(in("ids", whole, 1, 128), out("y", float, 1, 5)), err: "none of the inputs is an image"},
-		{what: "a setting that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"colour": "x"}, err: "is no key of model.yaml"},
+		{what: "a setting that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"hue": "x"}, err: "is no key of model.yaml"},
 		{what: "a normalization that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"normalization": "x"}, err: "imagenet"},
 		{what: "an exporter whose layout it is not", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"exporter": "rfdetr"}, err: "exporter=rfdetr"},
 	}
@@ -292,16 +292,6 @@ func TestQuestionsAreAnsweredByTheirCandidates(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-func TestNormalizationsMayHaveAnExplanation(t *testing.T) {
-	b := &builder{settings: map[string]string{}}
-	if err := b.setNormalization("unit (PP-YOLOE+)"); err != nil || b.settings["input.scale"] != text(1.0/255) {
-		t.Errorf("error %v, settings %v", err, b.settings)
-	}
-	if err := b.setNormalization("(unit)"); err == nil {
-		t.Error("an explanation alone is accepted")
 	}
 }
 
