@@ -13,10 +13,14 @@ func (b *builder) scores(out repository.TensorInfo) {
 	if len(b.graph.Outputs) > 1 {
 		b.say("output.name", out.Name, "the only output with a score for each class")
 	}
-	switch op := b.graph.OutputOps[out.Name]; op {
-	case "Softmax":
+	b.zipMapLabels(out.Name)
+	_, mapped := b.graph.ZipMaps[out.Name]
+	switch op := b.graph.OutputOps[out.Name]; {
+	case mapped && op != "Sigmoid":
+		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with ZipMap, which takes probabilities")
+	case op == "Softmax":
 		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with Softmax")
-	case "Sigmoid":
+	case op == "Sigmoid":
 		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with Sigmoid")
 		b.say("output.multi_label", true, "model.onnx ends with Sigmoid")
 	default:
@@ -31,6 +35,20 @@ func (b *builder) scores(out repository.TensorInfo) {
 		classes = flat[0]
 	}
 	b.fitLabels(classes, out.Name)
+}
+
+// zipMapLabels takes the labels of ZipMap: its texts before those of files, its numbers after them, unless they only count.
+func (b *builder) zipMapLabels(output string) {
+	z := b.graph.ZipMaps[output]
+	if z.Numbered() {
+		return
+	}
+	if !z.Named {
+		b.findLabels()
+	}
+	if err := b.useLabels(z.Labels, "labels of ZipMap in model.onnx"); err != nil {
+		b.errs = append(b.errs, err)
+	}
 }
 
 // isScores reports whether an output has one score for each class.
