@@ -19,14 +19,29 @@ func (b *builder) detection(from string) {
 	b.findLabels()
 }
 
-// boxesOutputs sets outputs of boxes, scores and classes.
-func (b *builder) boxesOutputs(boxes, scores, classes *repository.TensorInfo, format, space, from string) {
+// finished are the outputs of a model whose boxes are finished. classes is nil where scores has one for each class.
+type finished struct{ boxes, scores, classes *repository.TensorInfo }
+
+// finishedNamed finds outputs of boxes, scores and classes by their names.
+func (b *builder) finishedNamed(boxes, scores, classes string) (f finished, ok bool) {
+	f = finished{b.outputNamed(boxes), b.outputNamed(scores), b.outputNamed(classes)}
+	return f, f.boxes != nil && f.scores != nil && f.classes != nil
+}
+
+// sayFinished sets the decoder of finished boxes.
+func (b *builder) sayFinished(f finished, from string) {
+	b.detection(from)
 	b.say("output.decode", repository.DecodeBoxes, from)
-	b.say("output.boxes", boxes.Name, from)
-	b.say("output.scores", scores.Name, from)
-	if classes != nil {
-		b.say("output.classes", classes.Name, from)
+	b.say("output.boxes", f.boxes.Name, from)
+	b.say("output.scores", f.scores.Name, from)
+	if f.classes != nil {
+		b.say("output.classes", f.classes.Name, from)
 	}
+	b.finalBoxes()
+}
+
+// boxesOf sets the format and the space of finished boxes.
+func (b *builder) boxesOf(format, space, from string) {
 	b.say("output.box_format", format, from)
 	b.say("output.box_space", space, from)
 }
@@ -43,15 +58,14 @@ func (b *builder) fromOne(from string) {
 // tensorFlowDetection recognizes the outputs of exporter_main_v2.py of TensorFlow's Object Detection API (exporter_lib_v2.py):
 // boxes have y first, from 0 to 1, and classes count from 1. The graph resizes and normalizes.
 func tensorFlowDetection(b *builder) bool {
-	boxes, scores, classes := b.outputNamed("detection_boxes"), b.outputNamed("detection_scores"), b.outputNamed("detection_classes")
-	if boxes == nil || scores == nil || classes == nil {
+	outputs, ok := b.finishedNamed("detection_boxes", "detection_scores", "detection_classes")
+	if !ok {
 		return false
 	}
 	const from = "outputs of TensorFlow's Object Detection API"
-	b.detection(from)
-	b.boxesOutputs(boxes, scores, classes, repository.BoxYXYX, repository.SpaceUnit, from)
+	b.sayFinished(outputs, from)
+	b.boxesOf(repository.BoxYXYX, repository.SpaceUnit, from)
 	b.fromOne("label maps of TensorFlow's Object Detection API count from 1")
-	b.finalBoxes()
 	b.assumed(func() {
 		b.ownSize(from)
 		b.say("input.interpolation", repository.OpenCVLinear, from)
@@ -71,15 +85,14 @@ func (b *builder) ownSize(from string) {
 
 // efficientNMS recognizes the outputs of TensorRT's EfficientNMS and its ONNX equivalents, as YOLOv6, v7 and v8 exporters add them.
 func efficientNMS(b *builder) bool {
-	boxes, scores, classes := b.outputNamed("det_boxes"), b.outputNamed("det_scores"), b.outputNamed("det_classes")
-	if boxes == nil || scores == nil || classes == nil {
+	outputs, ok := b.finishedNamed("det_boxes", "det_scores", "det_classes")
+	if !ok {
 		return false
 	}
 	const from = "outputs of EfficientNMS"
-	b.detection(from)
-	b.boxesOutputs(boxes, scores, classes, repository.BoxXYXY, repository.SpaceInput, from)
-	b.finalBoxes()
-	b.fixedSize(640, 640, "usual of YOLO")
+	b.sayFinished(outputs, from)
+	b.boxesOf(repository.BoxXYXY, repository.SpaceInput, from)
+	b.usualSize(640, "usual of YOLO")
 	b.assumed(func() { b.letterbox("usual of YOLO detectors", 0) })
 	return true
 }
@@ -96,7 +109,7 @@ func rfdetr(b *builder) bool {
 	b.say("output.boxes", dets.Name, from)
 	b.say("output.scores", labels.Name, from)
 	b.say("output.activation", repository.ActivationSigmoid, from)
-	b.fitLabels(labels.Shape[2], labels.Name)
+	b.fitLabelsOrBackground(labels.Shape[2], labels.Name, "RF-DETR numbers classes from 1 (RFDETR.class_names)")
 	b.finalBoxes()
 	const usual = "RF-DETR's predict()"
 	b.fixedSize(0, 0, "")
@@ -108,17 +121,16 @@ func rfdetr(b *builder) bool {
 // deployedDETR recognizes the deployed form of RT-DETR, D-FINE and DEIM (tools/deployment/export_onnx.py): the size of the image
 // is a second input, and boxes are in its pixels.
 func deployedDETR(b *builder) bool {
-	boxes, scores, labels := b.outputNamed("boxes"), b.outputNamed("scores"), b.outputNamed("labels")
-	if boxes == nil || scores == nil || labels == nil || !b.inputNamed("orig_target_sizes") {
+	outputs, ok := b.finishedNamed("boxes", "scores", "labels")
+	if !ok || !b.inputNamed("orig_target_sizes") {
 		return false
 	}
 	const from = "outputs and inputs of RT-DETR's export_onnx.py"
-	b.detection(from)
-	b.boxesOutputs(boxes, scores, labels, repository.BoxXYXY, repository.SpaceOriginal, from)
+	b.sayFinished(outputs, from)
+	b.boxesOf(repository.BoxXYXY, repository.SpaceOriginal, from)
 	b.say("input.extra", []repository.Extra{{Name: "orig_target_sizes", Value: repository.OriginalSizeWH}}, from)
-	b.finalBoxes()
 	const usual = "RT-DETR's tools"
-	b.fixedSize(640, 640, usual)
+	b.usualSize(640, usual)
 	b.assumed(func() {
 		b.stretch(repository.PillowBilinear, usual)
 		b.color(usual)
@@ -149,8 +161,8 @@ func detr(b *builder) bool {
 // torchvisionDetection recognizes torchvision's detectors: boxes [n,4] in pixels of the input, labels from 1 and scores, without a
 // batch dimension. The graph resizes and normalizes.
 func torchvisionDetection(b *builder) bool {
-	boxes, scores, labels := b.boxesByShape()
-	if boxes == nil || scores == nil || labels == nil || len(boxes.Shape) != 2 || len(b.graph.Inputs) != 1 {
+	outputs := b.boxesByShape()
+	if outputs.boxes == nil || outputs.scores == nil || outputs.classes == nil || len(outputs.boxes.Shape) != 2 || len(b.graph.Inputs) != 1 {
 		return false
 	}
 	if mask := slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }); mask {
@@ -162,10 +174,9 @@ func torchvisionDetection(b *builder) bool {
 		return true
 	}
 	const from = "outputs of torchvision's detectors"
-	b.detection(from)
-	b.boxesOutputs(boxes, scores, labels, repository.BoxXYXY, repository.SpaceInput, from)
+	b.sayFinished(outputs, from)
+	b.boxesOf(repository.BoxXYXY, repository.SpaceInput, from)
 	b.fromOne("torchvision's class 0 is the background")
-	b.finalBoxes()
 	b.assumed(func() {
 		b.ownSize("torchvision's detectors resize by themselves")
 		b.say("input.interpolation", repository.OpenCVLinear, from)
@@ -176,23 +187,23 @@ func torchvisionDetection(b *builder) bool {
 }
 
 // boxesByShape finds outputs of boxes [n,4], scores [n] and classes [n], the latter of an integer type or by name.
-func (b *builder) boxesByShape() (boxes, scores, classes *repository.TensorInfo) {
+func (b *builder) boxesByShape() (f finished) {
 	for i := range b.graph.Outputs {
 		t := &b.graph.Outputs[i]
 		n := len(t.Shape)
 		isFloat := slices.Contains(repository.ScoreTypes(), t.DType)
 		name := strings.ToLower(t.Name)
 		switch {
-		case n >= 2 && isFloat && t.Shape[n-1] == 4 && boxes == nil && (n == 2 || strings.Contains(name, "box") || n == 3):
-			boxes = t
-		case n >= 1 && n <= 2 && slices.Contains([]repository.DType{repository.Int64, repository.Int32}, t.DType) && classes == nil,
-			n >= 1 && n <= 2 && (strings.Contains(name, "label") || strings.Contains(name, "class")) && classes == nil:
-			classes = t
-		case n >= 1 && n <= 2 && isFloat && scores == nil:
-			scores = t
+		case n >= 2 && isFloat && t.Shape[n-1] == 4 && f.boxes == nil && (n == 2 || strings.Contains(name, "box") || n == 3):
+			f.boxes = t
+		case n >= 1 && n <= 2 && slices.Contains([]repository.DType{repository.Int64, repository.Int32}, t.DType) && f.classes == nil,
+			n >= 1 && n <= 2 && (strings.Contains(name, "label") || strings.Contains(name, "class")) && f.classes == nil:
+			f.classes = t
+		case n >= 1 && n <= 2 && isFloat && f.scores == nil:
+			f.scores = t
 		}
 	}
-	return boxes, scores, classes
+	return f
 }
 
 // yolov7 recognizes YOLOv7's export with NMS for ONNX Runtime (models/experimental.py, ONNX_ORT): rows of the batch's row, the box,
@@ -209,27 +220,19 @@ func yolov7(b *builder) bool {
 	b.say("output.box_space", repository.SpaceInput, from)
 	b.finalBoxes()
 	const usual = "YOLOv7 detect.py"
-	b.fixedSize(640, 640, usual)
+	b.usualSize(640, usual)
 	b.assumed(func() { b.letterbox(usual+" letterbox", 0) })
 	return true
 }
 
 // finishedBoxes recognizes outputs of boxes, scores and, perhaps, classes of unknown origin.
 func finishedBoxes(b *builder) bool {
-	boxes, scores, classes := b.boxesByShape()
-	if boxes == nil || scores == nil || len(scores.Shape) != len(boxes.Shape)-1 {
+	outputs := b.boxesByShape()
+	if outputs.boxes == nil || outputs.scores == nil || len(outputs.scores.Shape) != len(outputs.boxes.Shape)-1 {
 		return false
 	}
-	from := fmt.Sprintf("shapes of %s and %s", describe(*boxes), describe(*scores))
-	b.detection(from)
-	b.say("output.decode", repository.DecodeBoxes, from)
-	b.say("output.boxes", boxes.Name, from)
-	b.say("output.scores", scores.Name, from)
-	if classes != nil {
-		b.say("output.classes", classes.Name, from)
-	}
+	b.sayFinished(outputs, fmt.Sprintf("shapes of %s and %s", describe(*outputs.boxes), describe(*outputs.scores)))
 	b.ask("output.box_space", "the unit of the boxes is not in the file", "unit", "input", "original")
-	b.finalBoxes()
 	b.fixedSize(0, 0, "")
 	b.assumed(func() { b.stretch(repository.OpenCVLinear, "usual") })
 	b.color("usual")

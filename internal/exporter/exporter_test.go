@@ -93,59 +93,11 @@ func (l layout) infer(t testing.TB) (*repository.Inferred, *repository.Graph, er
 	return inferred, g, err
 }
 
-func ultralyticsOf(task string, more ...string) []string {
-	return append([]string{"task", task, "author", "Ultralytics", "names", "{0: 'apple', 1: \"fig: dried\", 2: 'it\\'s'}", "stride", "32", "imgsz", "[320, 256]"}, more...)
-}
-
 var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), otherLayouts(), classifierLayouts(), refusedLayouts())
-}
-
-func ultralyticsLayouts() []layout {
-	detect := func(more ...string) change { return meta(ultralyticsOf("detect", more...)...) }
-	return []layout{
-		{what: "YOLO11 before suppression", model: modelOf(image, out("output0", float, 1, 7, 1680), detect("end2end", "False", "args", "{'nms': None}")),
-			want: "task: detection; input.resize: letterbox; input.place: center; input.fill: [114]; input.interpolation: opencv_linear; output.decode: yolo; output.score_threshold: 0.25; output.iou_threshold: 0.7; output.max_boxes: 300"},
-		{what: "YOLOv8 of a version that writes neither end2end nor args", model: modelOf(image, out("output0", float, 1, 7, 1680), detect()), want: "output.decode: yolo"},
-		{what: "YOLO26 end to end", model: modelOf(image, out("output0", float, 1, 300, 6), detect("end2end", "True")), want: "output.decode: rows; output.columns: [x1, y1, x2, y2, score, class]"},
-		{what: "YOLOv8 with nms=True", model: modelOf(image, out("output0", float, 1, 300, 6), detect("end2end", "False", "args", "{'nms': True}")), want: "output.decode: rows"},
-		{what: "two classes, whose raw output has six rows", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", "{0: 'a', 1: 'b'}", "stride", "32")), want: "output.decode: yolo"},
-		{what: "dynamic=True", model: modelOf(in("images", float, "batch", 3, "height", "width"), out("output0", float, "batch", 7, "anchors"), detect()),
-			want: "input.width: 256; input.height: 320; input.stride: 32; output.decode: yolo"},
-		{what: "RT-DETR, whose boxes are centers and sizes from 0 to 1", model: modelOf(image, out("output0", float, 1, 300, 6), detect("head", "RTDETRDecoder")),
-			want: "input.resize: stretch; input.interpolation: opencv_linear; output.decode: rows; output.columns: [cx, cy, w, h, score, class]; output.box_space: unit"},
-		{what: "an older RT-DETR, with a score of each class", model: modelOf(image, out("output0", float, 1, 300, 7), detect("description", "Ultralytics rtdetr-l model")),
-			want: "input.resize: stretch; output.decode: yolo; output.nms: none; output.box_space: unit"},
-		{what: "YOLOv8-cls", model: modelOf(in("images", float, 1, 3, 224, 224), op("Softmax", "output0", "x"), out("output0", float, 1, 3), meta(ultralyticsOf("classify")...)),
-			want: "task: classification; input.resize: shortest_edge; input.shortest_edge: 224; input.interpolation: pillow_bilinear; output.decode: probabilities"},
-		{what: "names as JSON", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", `["x", "y"]`)), want: "output.decode: yolo; labels: labels.txt"},
-		{what: "a segmenting model", model: modelOf(image, out("output0", float, 1, 39, 1680), out("output1", float, 1, 32, 80, 64), meta(ultralyticsOf("segment")...)), err: `"segment"`},
-		{what: "a model of poses", model: modelOf(image, out("output0", float, 1, 56, 1680), meta(ultralyticsOf("pose", "kpt_shape", "[17, 3]")...)), err: `"pose"`},
-		{what: "oriented boxes", model: modelOf(image, out("output0", float, 1, 8, 1680), meta(ultralyticsOf("obb")...)), err: `"obb"`},
-		{what: "YOLOv5's export.py", model: modelOf(in("images", float, 1, 3, 640, 640), out("output0", float, 1, 25200, 8), meta("names", "{0: 'a', 1: 'b', 2: 'c'}", "stride", "32")),
-			want: "output.decode: yolov5; output.iou_threshold: 0.45; input.resize: letterbox"},
-	}
-}
-
-func yoloLayouts() []layout {
-	square := in("images", float, 1, 3, 320, 320)
-	return []layout{
-		{what: "YOLOX, not decoded", model: modelOf(square, out("output", float, 1, 2100, 8)), want: "output.decode: yolox; input.color: bgr?; input.place: top_left?; input.fill: [114]?"},
-		{what: "YOLOX with decode_in_inference", model: modelOf(square, op("Exp", "e", "x"), out("output", float, 1, 2100, 8)), want: "output.decode: yolov5; input.color: bgr?; input.place: top_left?"},
-		{what: "YOLOv6, which has an objectness of 1", model: modelOf(square, out("outputs", float, 1, 2100, 8)), want: "output.decode: yolov5; input.color: rgb?; input.place: center?"},
-		{what: "YOLOv7 with --grid", model: modelOf(square, out("output", float, 1, 6300, 8)), want: "output.decode: yolov5; input.scale: 0.00392156862745098?"},
-		{what: "YOLOv9 without metadata", model: modelOf(square, out("output0", float, 1, 7, 2100)), want: "output.decode: yolo; input.resize: letterbox?"},
-		{what: "YOLOv7 with suppression inside", model: modelOf(square, op("NonMaxSuppression", "kept", "x"), out("output", float, "n", 7)),
-			want: "output.decode: rows; output.columns: [batch, x1, y1, x2, y2, class, score]"},
-		{what: "a YOLOv5 P6, with strides up to 64", model: modelOf(in("images", float, 1, 3, 256, 320), out("output0", float, 1, 5100, 8)), want: "output.decode: yolov5; input.resize: letterbox?"},
-		{what: "a YOLOv7 with a side that no stride of 64 divides", model: modelOf(in("images", float, 1, 3, 480, 224), out("output", float, 1, 6615, 6)), want: "output.decode: yolov5"},
-		{what: "YOLOv5's raw grids", model: modelOf(square, out("a", float, 1, 3, 40, 40, 8), out("b", float, 1, 3, 20, 20, 8), out("c", float, 1, 3, 10, 10, 8)), want: "output.decode: yolov5_raw; output.strides: [8, 16, 32]?"},
-		{what: "EfficientNMS", model: modelOf(square, out("num_dets", onnxwriter.Int32, 1, 1), out("det_boxes", float, 1, 100, 4), out("det_scores", float, 1, 100), out("det_classes", onnxwriter.Int32, 1, 100)),
-			want: "output.decode: boxes; output.boxes: det_boxes; output.box_space: input"},
-	}
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), otherLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {
@@ -242,7 +194,7 @@ func otherLayouts() []layout {
 		{what: "MMDeploy without", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), err: "normalization"},
 		{what: "MMDeploy without, of a fixed size", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), set: map[string]string{"normalization": "none"}, want: "input.resize: stretch?; input.color: rgb?; input.place: "},
 		{what: "MMDeploy without a normalization in its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": true}, {"type": "Pad", "pad_val": {"img": [114, 114, 114]}}]}]}}`},
-			want: "input.resize: letterbox?; input.color: bgr; input.scale: 1; input.mean: ; input.fill: [114]?; labels: ?"},
+			want: "input.resize: letterbox?; input.color: bgr; input.scale: 1; input.mean: ; input.fill: [114]?; labels: none?"},
 		{what: "torchvision, with a background", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n")), set: names("__background__,a,b"),
 			want: "output.class_first: 1; output.box_space: input; input.resize: stretch?"},
 		{what: "torchvision without a batch dimension", model: modelOf(in("image", float, 3, "h", "w"), out("7", float, "n", 4), out("8", whole, "n"), out("9", float, "n")), want: "input.resize: none?; output.boxes: \"7\"; output.classes: \"8\""},
@@ -277,8 +229,14 @@ func classifierLayouts() []layout {
 		{what: "metadata, which precedes config.pbtxt", model: modelOf(in("images", float, "b", 3, "h", "w"), out("output0", float, "b", 7, "n"), meta(ultralyticsOf("detect")...)),
 			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 256; input.height: 320"},
 		{what: "config.pbtxt, which precedes what is usual", model: modelOf(in("images", float, "b", 3, "h", "w"), out("boxes", float, "b", 7, 2000)),
-			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 128; input.height: 96; labels: ?"},
-		{what: "a class more than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b"}, want: "output.class_first: 1"},
+			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 128; input.height: 96; labels: none?"},
+		{what: "a class more than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b"}, err: "say output.class_first=1"},
+		{what: "a class more than labels, said", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b", "class_first": "1"}, want: "output.class_first: 1; labels: labels.txt"},
+		{what: "a background among the labels, said", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b", "class_first": "1"}, want: "output.class_first: 1; labels: labels.txt"},
+		{what: "a background without a class", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b,c"}, want: "output.class_first: ; labels: labels.txt"},
+		{what: "a background that has a class", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b"}, want: "output.class_first: ; labels: labels.txt"},
+		{what: "a class fewer than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b,c,d"}, err: "has 3 classes, but there are 4 labels (set); say labels=… with all 3"},
+		{what: "ImageNet's classes of TF-Slim", model: modelOf(fixed, out("y", float, "b", 1001)), files: map[string]string{"labels.txt": strings.Repeat("x\n", 1000)}, want: "output.class_first: 1?"},
 		{what: "an open size", model: modelOf(in("input", float, "b", 3, "h", "w"), classes), err: "input.width"},
 		{what: "maps of scores with texts", label: "cat,dog", model: zipMap("Softmax", onnxwriter.Attributes{"classlabels_strings": []string{"cat", "dog"}}), files: map[string]string{"labels.txt": "x\ny"},
 			want: "output.decode: probabilities; labels: labels.txt"},
@@ -443,4 +401,11 @@ func FuzzInfer(f *testing.F) {
 			t.Fatalf("%v\n%s", err, Write(inferred))
 		}
 	})
+}
+
+func TestBrokenFileIsReportedOnce(t *testing.T) {
+	l := layout{model: modelOf(in("input", float, 1, 3, 224, 224), out("y", float, 1, 3)), files: map[string]string{"config.json": "{"}}
+	if _, _, err := l.infer(t); err == nil || strings.Count(err.Error(), "config.json") != 1 {
+		t.Errorf("error %v, which names the file %d times", err, strings.Count(err.Error(), "config.json"))
+	}
 }

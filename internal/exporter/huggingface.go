@@ -11,13 +11,21 @@ import (
 	"fovea/internal/repository"
 )
 
-// readJSON reads a JSON object next to the model; nil without it.
+// readJSON reads a JSON object next to the model, once; nil without it.
 func (b *builder) readJSON(name string) map[string]any {
+	object, known := b.objects[name]
+	if !known {
+		object = b.parseJSON(name)
+		b.objects[name] = object
+	}
+	return object
+}
+
+func (b *builder) parseJSON(name string) (object map[string]any) {
 	if !b.hasFile(name) {
 		return nil
 	}
 	data, err := fs.ReadFile(b.files, name)
-	var object map[string]any
 	if err == nil {
 		err = json.Unmarshal(data, &object)
 	}
@@ -39,9 +47,7 @@ func huggingFace(b *builder) bool {
 		return len(b.errs) > 0
 	}
 	if labels, ok := labelList(config["id2label"]); ok {
-		if err := b.useLabels(labels, "config.json id2label"); err != nil {
-			b.errs = append(b.errs, err)
-		}
+		b.takeLabels(labels, "config.json id2label")
 	}
 	logits := b.outputNamed("logits", "pred_logits")
 	boxes := b.outputNamed("pred_boxes", "boxes")
@@ -54,7 +60,12 @@ func huggingFace(b *builder) bool {
 		fallthrough
 	case boxes == nil && len(logits.Shape) == 2:
 		b.say("task", string(repository.Classification), "output "+logits.Name)
+		if config["problem_type"] == "regression" {
+			b.unsupported("regression (config.json problem_type)")
+			return true
+		}
 		b.scores(*logits)
+		b.fitLabels(classesOf(*logits), logits.Name)
 		if config["problem_type"] == "multi_label_classification" {
 			b.say("output.multi_label", true, "config.json problem_type")
 		}
@@ -154,13 +165,12 @@ func timm(b *builder) bool {
 	for _, key := range []string{"label_names", "labels"} {
 		for _, from := range []map[string]any{config, cfg} {
 			if labels, ok := labelList(from[key]); ok {
-				if err := b.useLabels(labels, "config.json "+key); err != nil {
-					b.errs = append(b.errs, err)
-				}
+				b.takeLabels(labels, "config.json "+key)
 			}
 		}
 	}
 	b.scores(*out)
+	b.fitLabels(classesOf(*out), out.Name)
 	b.timmSize(processor{dict: cfg})
 	b.color("timm")
 	mean, std := floats(cfg["mean"]), floats(cfg["std"])

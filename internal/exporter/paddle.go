@@ -47,7 +47,6 @@ func paddleDetection(b *builder) bool {
 type paddleConfig struct {
 	Preprocess []map[string]any `yaml:"Preprocess"`
 	Labels     []string         `yaml:"label_list"`
-	Threshold  float64          `yaml:"draw_threshold"`
 }
 
 func (b *builder) paddlePreprocessing() {
@@ -62,9 +61,7 @@ func (b *builder) paddlePreprocessing() {
 			b.fail("%s: %w", file, err)
 			return
 		}
-		if err := b.useLabels(cfg.Labels, file+" label_list"); err != nil {
-			b.errs = append(b.errs, err)
-		}
+		b.takeLabels(cfg.Labels, file+" label_list")
 	}
 	for _, step := range cfg.Preprocess {
 		switch kind, _ := step["type"].(string); kind {
@@ -76,7 +73,7 @@ func (b *builder) paddlePreprocessing() {
 	}
 	const usual = "PP-YOLOE's reader"
 	b.assumed(func() { b.stretch(repository.OpenCVCubic, usual) })
-	b.fixedSize(640, 640, usual)
+	b.usualSize(640, usual)
 	if _, known := b.values["input.scale"]; !known {
 		b.askNormalization("there is no "+file+" next to model.onnx", "imagenet (PP-YOLOE)", "unit (PP-YOLOE+)")
 	}
@@ -146,10 +143,9 @@ func paddleOCR(b *builder) bool {
 	}
 	const usual = "PaddleOCR's text direction classifier"
 	b.say("task", string(repository.Classification), "shape of "+describe(out))
-	if err := b.useLabels([]string{"0", "180"}, usual); err != nil {
-		b.errs = append(b.errs, err)
-	}
+	b.takeLabels([]string{"0", "180"}, usual)
 	b.scores(out)
+	b.fitLabels(classesOf(out), out.Name)
 	b.assumed(func() {
 		b.say("input.width", 192, usual)
 		b.say("input.height", 48, usual)

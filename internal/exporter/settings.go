@@ -179,8 +179,41 @@ func (b *builder) setLabels(labels string) error {
 	return b.useLabels(list, "set")
 }
 
+// dependent are keys that apply only with some values of another key.
+var dependent = []struct {
+	key, on string
+	values  []string
+}{
+	{"input.shortest_edge", "input.resize", []string{string(repository.ShortestEdge), string(repository.Fit)}},
+	{"input.longest_edge", "input.resize", []string{string(repository.Fit)}},
+	{"input.stride", "input.resize", []string{string(repository.Letterbox), string(repository.Fit), string(repository.NoResize)}},
+	{"input.rounding", "input.resize", []string{string(repository.Letterbox), string(repository.ShortestEdge), string(repository.Fit), string(repository.FitHeight)}},
+	{"input.place", "input.resize", []string{string(repository.Letterbox)}},
+	{"input.fill", "input.resize", []string{string(repository.Letterbox), string(repository.FitHeight)}},
+	{"output.iou_threshold", "output.nms", []string{repository.NMSGreedy, repository.NMSFast}},
+	{"output.class_agnostic", "output.nms", []string{repository.NMSGreedy, repository.NMSFast}},
+	{"output.strides", "output.decode", []string{repository.DecodeYOLOX, repository.DecodeYOLOv5Raw}},
+	{"output.anchors", "output.decode", []string{repository.DecodeYOLOv5Raw}},
+	{"output.columns", "output.decode", []string{repository.DecodeRows}},
+	{"output.iou_threshold", "output.decode", []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeYOLOv5Raw, repository.DecodeYOLOX, repository.DecodeBoxes}},
+	{"output.box_space", "output.decode", []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeRows, repository.DecodeDETR, repository.DecodeBoxes}},
+}
+
+// dropDependent drops inferred values that do not apply with what the user says.
+func (b *builder) dropDependent() {
+	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && b.values["input.resize"].text != string(repository.Fit) {
+		b.settings["input.resize"] = string(repository.ShortestEdge)
+	}
+	for _, d := range dependent {
+		if said := b.settings[d.on]; said != "" && !slices.Contains(d.values, said) {
+			delete(b.values, d.key)
+		}
+	}
+}
+
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
+	b.dropDependent()
 	for key, text := range b.settings {
 		if key == "input.interpolation" {
 			text = b.interpolation(text)
@@ -189,7 +222,6 @@ func (b *builder) applySettings() {
 			b.values[key] = value{text, "set", false}
 		}
 	}
-	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { return b.settings[q.Key] != "" })
 	multi := b.values["output.multi_label"].text == "true"
 	if d := b.values["output.decode"]; multi && d.text == repository.DecodeSoftmax {
 		b.values["output.decode"] = value{repository.DecodeSigmoid, "independent classes of logits", d.assumed}

@@ -55,16 +55,20 @@ var arithmetic = map[string]bool{"Sub": true, "Div": true, "Mul": true, "Add": t
 
 // ReadGraph parses the structure of an ONNX file of size bytes. Weights are skipped.
 func ReadGraph(r io.ReaderAt, size int64) (*Graph, error) {
-	p := newParser(r, size)
-	s := &structure{graph: Graph{Metadata: map[string]string{}, DimNames: map[string][]string{}, Ops: map[string]int{},
-		OutputOps: map[string]string{}, Stems: map[string][]Step{}, ZipMaps: map[string]ZipMap{}},
-		left: maxKept, weights: map[string]bool{}, constants: map[string][]float64{}}
-	p.structure = s
+	p := newGraphParser(r, size)
 	if err := p.parse(); err != nil {
 		return nil, err
 	}
-	s.finish()
-	return &s.graph, nil
+	return p.structure.finish(), nil
+}
+
+// newGraphParser returns a parser with a structure.
+func newGraphParser(r io.ReaderAt, size int64) *parser {
+	p := newParser(r, size)
+	p.structure = &structure{graph: Graph{Metadata: map[string]string{}, DimNames: map[string][]string{}, Ops: map[string]int{},
+		OutputOps: map[string]string{}, Stems: map[string][]Step{}, ZipMaps: map[string]ZipMap{}},
+		left: maxKept, weights: map[string]bool{}, constants: map[string][]float64{}}
+	return p
 }
 
 // structure collects a Graph while a file is parsed.
@@ -310,8 +314,8 @@ func (s *structure) addTensor(t *tensor, inMain bool, depth int) {
 	}
 }
 
-// finish completes the graph when the file has been parsed.
-func (s *structure) finish() {
+// finish returns the graph when the file has been parsed.
+func (s *structure) finish() *Graph {
 	g := &s.graph
 	g.Inputs = slices.DeleteFunc(g.Inputs, func(t TensorInfo) bool { return s.weights[t.Name] })
 	makers, users := map[string]*node{}, map[string]*node{}
@@ -333,6 +337,7 @@ func (s *structure) finish() {
 	for _, in := range g.Inputs {
 		g.Stems[in.Name] = s.stem(users, in.Name)
 	}
+	return g
 }
 
 // madeBy returns the operator that computes a value.

@@ -122,8 +122,10 @@ func isYOLO(decode string) bool {
 // DefaultCandidates is how many boxes enter suppression: max_nms of Ultralytics' non_max_suppression.
 const DefaultCandidates = 30000
 
-// yolov5Anchors are those of YOLOv5 (models/yolov5s.yaml), for strides 8, 16 and 32.
-var yolov5Anchors = []float64{10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326}
+// YOLOv5Anchors returns those of YOLOv5 (models/yolov5s.yaml), for strides 8, 16 and 32.
+func YOLOv5Anchors() []float64 {
+	return []float64{10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326}
+}
 
 func (o *Output) fill(task Task, given func(key string) bool) {
 	switch task {
@@ -139,7 +141,7 @@ func (o *Output) fill(task Task, given func(key string) bool) {
 		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
 	case DecodeYOLOv5Raw:
 		if len(o.Strides) == 0 && len(o.Anchors) == 0 {
-			fillList(&o.Anchors, yolov5Anchors, given("output.anchors"))
+			fillList(&o.Anchors, YOLOv5Anchors(), given("output.anchors"))
 		}
 		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
 		fillValue(&o.Activation, ActivationSigmoid, given("output.activation"))
