@@ -46,6 +46,7 @@ var byShape = []recognizer{
 	{"torchvision", "torchvision", torchvisionDetection},
 	{"yolov7", "YOLOv7 with NMS", yolov7},
 	{"yolo", "YOLO", yoloByShape},
+	{"ssd", "a detector with a table of scores", scoreTable},
 	{"boxes", "a detector with finished boxes", finishedBoxes},
 	{"classifier", "a classifier", classifier},
 }
