@@ -55,13 +55,10 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 // cell are only checked if its objectness reaches the threshold.
 func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
 	return y.decode(transform, &p, func(to *detection) error {
-		t, err := y.grid.read(outputs)
+		values, t, err := to.read(&y.grid, outputs)
 		if err != nil {
 			return err
 		}
-		to.output = t.Name
-		var values []float32
-		values, to.floats = t.floats(to.floats)
 		if len(values) != y.cells*y.width {
 			return unusable(fmt.Errorf("output %q has %d values; %d cells of %d were expected", t.Name, len(values), y.cells, y.width))
 		}

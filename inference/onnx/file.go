@@ -38,6 +38,8 @@ var inputTypes = []repository.DType{repository.Float32, repository.Float16, repo
 type File struct {
 	Inputs  []Info
 	Outputs []Info
+
+	scores map[string]string // tensors that are fetched for outputs of maps (see findZipMaps)
 }
 
 // ReadFile reads the inputs and outputs that the ONNX file at path declares. All inputs have supported types; outputs may
@@ -83,7 +85,8 @@ func readFile(path string) (*File, error) {
 	if len(in) == 0 || len(out) == 0 {
 		return nil, fmt.Errorf("the model has %d inputs and %d outputs; it needs at least one of each", len(in), len(out))
 	}
-	file := &File{infos(in), infos(out)}
+	file := &File{Inputs: infos(in), Outputs: infos(out)}
+	file.findZipMaps(path)
 	for i, info := range file.Inputs {
 		if !slices.Contains(inputTypes, info.DType) {
 			return nil, fmt.Errorf("input %q has elements of %s; allowed: %v", in[i].Name, info.DType, inputTypes)

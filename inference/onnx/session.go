@@ -42,8 +42,10 @@ type Session struct {
 	inexact   bool // exactInt8 could not be set
 	partlyCPU bool // on CUDA: parts of the model run on the CPU
 
-	api   native.API
-	names *native.Names // of inputs and outputs, for runs
+	api     native.API
+	fetched []string      // the tensors of outputs
+	added   []string      // of these, those that the file's graph does not have as outputs
+	names   *native.Names // of inputs and fetched tensors, for runs
 
 	parallel atomic.Pointer[runtimeSession] // nil: none
 
@@ -64,7 +66,7 @@ func NewSession(path string, o Options) (*Session, error) {
 	if err := s.load(o); err != nil {
 		return nil, fmt.Errorf("load %s on %s: %w", path, s.device, err)
 	}
-	s.names = native.NewNames(namesOf(s.inputs), namesOf(s.outputs))
+	s.names = native.NewNames(namesOf(s.inputs), s.fetched)
 	liveObjects.Add(1)
 	native.Trim() // memory used only while loading: 27 of 83 MB with a classifier of 19 MB
 	return s, nil
@@ -93,6 +95,7 @@ func (s *Session) load(o Options) (err error) {
 	if s.inputs, s.outputs, err = file.selectOutputs(o.Outputs); err != nil {
 		return err
 	}
+	s.fetched, s.added = file.fetched(s.outputs)
 	if s.device.Kind == CUDA {
 		if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
 			return err
@@ -181,7 +184,7 @@ func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ru
 		return nil, context.Cause(o.Load)
 	}
 	defer cancelLoad(o.Load, options)()
-	return newRuntimeSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
+	return s.newRuntimeSession(options)
 }
 
 // configure sets the options that all sessions share. Spinning threads would take cores from decoding. Memory patterns

@@ -13,7 +13,11 @@ func (b *builder) scores(out repository.TensorInfo) {
 	if len(b.graph.Outputs) > 1 {
 		b.say("output.name", out.Name, "the only output with a score for each class")
 	}
+	b.zipMapLabels(out.Name)
+	_, mapped := b.graph.ZipMaps[out.Name]
 	switch op := b.graph.OutputOps[out.Name]; {
+	case mapped && op != "Sigmoid":
+		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with ZipMap, which takes probabilities")
 	case op == "Softmax":
 		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with Softmax")
 	case op == "Sigmoid":
@@ -28,6 +32,20 @@ func (b *builder) scores(out repository.TensorInfo) {
 		b.assume("output.decode", repository.DecodeSoftmax, "the scores are taken for logits")
 	default:
 		b.say("output.decode", repository.DecodeSoftmax, "model.onnx does not end with Softmax or Sigmoid, so that the scores are logits")
+	}
+}
+
+// zipMapLabels takes the labels of ZipMap: its texts before those of files, its numbers after them, unless they only count.
+func (b *builder) zipMapLabels(output string) {
+	z := b.graph.ZipMaps[output]
+	if z.Numbered() {
+		return
+	}
+	if !z.Named {
+		b.findLabels()
+	}
+	if err := b.useLabels(z.Labels, "labels of ZipMap in model.onnx"); err != nil {
+		b.errs = append(b.errs, err)
 	}
 }
 

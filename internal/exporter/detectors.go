@@ -63,6 +63,9 @@ func deployedDETR(b *builder) bool {
 // detr recognizes queries with class logits and boxes: DETR and what follows it.
 func detr(b *builder) bool {
 	logits, boxes := b.outputNamed("pred_logits", "logits"), b.outputNamed("pred_boxes", "boxes")
+	if f := b.tables(); (logits == nil || boxes == nil) && f.boxes != nil && b.areQueries(f) {
+		logits, boxes = f.scores, f.boxes
+	}
 	if logits == nil || boxes == nil || len(logits.Shape) != 3 || len(boxes.Shape) != 3 {
 		return false
 	}
@@ -78,6 +81,13 @@ func detr(b *builder) bool {
 		b.assumeImageNet("usual of DETR")
 	}
 	return true
+}
+
+// areQueries reports whether outputs are of queries, whatever their names: boxes end with a sigmoid, as centers and sizes from 0 to 1 do,
+// and scores do not, being logits.
+func (b *builder) areQueries(f finished) bool {
+	op := b.graph.OutputOps[f.scores.Name]
+	return b.graph.OutputOps[f.boxes.Name] == "Sigmoid" && op != "Sigmoid" && op != "Softmax" && f.boxes.Shape[1] <= 1000
 }
 
 // yolov7 recognizes YOLOv7's export with NMS for ONNX Runtime (models/experimental.py, ONNX_ORT): rows of the batch's row, the box,

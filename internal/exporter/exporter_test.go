@@ -44,6 +44,14 @@ func op(name, output string, inputs ...string) change {
 	return func(m *onnxwriter.Model) { m.Node(name, output, nil, inputs...) }
 }
 
+// zipMap is a classifier that ends with an operator and ZipMap.
+func zipMap(last string, labels onnxwriter.Attributes) *onnxwriter.Model {
+	return modelOf(in("input", float, "b", 3, 224, 224), op("Flatten", "x", "input"), op(last, "p", "x"), func(m *onnxwriter.Model) {
+		m.Node("ml.ZipMap", "maps", labels, "p")
+		m.MapsOutput("maps", onnxwriter.String)
+	})
+}
+
 func constant(name string, values ...float32) change {
 	return func(m *onnxwriter.Model) { m.Floats(name, values, len(values)) }
 }
@@ -71,6 +79,7 @@ type layout struct {
 	model *onnxwriter.Model
 	files map[string]string
 	set   map[string]string
+	label string // the labels of the definition, separated by commas; empty: any
 	want  string // keys and values of model.yaml, separated by "; "; a value that ends with ? is assumed
 	err   string
 }
@@ -202,6 +211,14 @@ func classifierLayouts() []layout {
 		{what: "a class fewer than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b,c,d"}, err: "has 3 classes, but there are 4 labels (set); say labels=… with all 3"},
 		{what: "ImageNet's classes of TF-Slim", model: modelOf(fixed, out("y", float, "b", 1001)), files: map[string]string{"labels.txt": strings.Repeat("x\n", 1000)}, want: "output.class_first: 1?"},
 		{what: "an open size", model: modelOf(in("input", float, "b", 3, "h", "w"), classes), err: "input.width"},
+		{what: "maps of scores with texts", label: "cat,dog", model: zipMap("Softmax", onnxwriter.Attributes{"classlabels_strings": []string{"cat", "dog"}}), files: map[string]string{"labels.txt": "x\ny"},
+			want: "output.decode: probabilities; labels: labels.txt"},
+		{what: "maps of scores with numbers that only count", label: "x,y", model: zipMap("Normalizer", onnxwriter.Attributes{"classlabels_int64s": []int{0, 1}}), files: map[string]string{"labels.txt": "x\ny"},
+			want: "output.decode: probabilities; labels: labels.txt"},
+		{what: "maps of scores with numbers", label: "3,7", model: zipMap("Normalizer", onnxwriter.Attributes{"classlabels_int64s": []int{3, 7}}),
+			want: "output.decode: probabilities; labels: labels.txt"},
+		{what: "maps of independent scores", label: "cat,dog", model: zipMap("Sigmoid", onnxwriter.Attributes{"classlabels_strings": []string{"cat", "dog"}}),
+			want: "output.decode: probabilities; output.multi_label: true; labels: labels.txt"},
 		{what: "two outputs of scores", model: modelOf(fixed, classes, out("z", float, "b", 4)), err: "output.name"},
 		{what: "two outputs of scores, one of which is said", model: modelOf(fixed, classes, out("z", float, "b", 4)), set: map[string]string{"output": "z"}, want: "output.name: z"},
 	}
@@ -212,7 +229,7 @@ func refusedLayouts() []layout {
 	return []layout{
 		{what: "YuNet", model: modelOf(fixed, out("cls_8", float, 1, "n", 1), out("obj_8", float, 1, "n", 1), out("bbox_8", float, 1, "n", 4), out("kps_8", float, 1, "n", 10)), err: "face detection"},
 		{what: "an embedding", model: modelOf(fixed, op("ReduceL2", "n", "x"), op("Div", "y", "x", "n"), out("y", float, 1, 64)), err: "embedding"},
-		{what: "scores in a ZipMap", model: modelOf(fixed, op("ml.ZipMap", "m", "x"), func(m *onnxwriter.Model) { m.MapsOutput("m") }), err: "options={id(model): {'zipmap': False}}"},
+		{what: "a ZipMap of an input", model: modelOf(fixed, op("ml.ZipMap", "m", "input"), func(m *onnxwriter.Model) { m.MapsOutput("m", onnxwriter.Int64) }), err: "options={id(model): {'zipmap': False}}"},
 		{what: "a mask", model: modelOf(fixed, out("y", float, 1, 5, 224, 224)), err: "mask"},
 		{what: "text", model: modelOf(fixed, op("Softmax", "y", "x"), out("y", float, 1, 40, 6625)), err: "text recognition"},
 		{what: "no image", model: modelOf(in("ids", whole, 1, 128), out("y", float, 1, 5)), err: "none of the inputs is an image"},
@@ -246,6 +263,9 @@ func TestInfer(t *testing.T) {
 			if values[key] != value {
 				t.Errorf("%s: %s is %q, not %q", l.what, key, values[key], value)
 			}
+		}
+		if got := strings.Join(inferred.Definition.Labels, ","); l.label != "" && got != l.label {
+			t.Errorf("%s: labels are %s, not %s", l.what, got, l.label)
 		}
 		if _, err := inferred.Definition.Resolve(g.Inputs, g.Outputs); err != nil {
 			t.Errorf("%s does not fit its file: %v", l.what, err)

@@ -158,10 +158,8 @@ func torchvisionDetection(b *builder) bool {
 	return true
 }
 
-// boxesByShape finds outputs of boxes [n,4], scores [n] and classes [n], the latter of an integer type or by name, or else scores
-// [n,classes].
+// boxesByShape finds outputs of boxes [n,4], scores [n] and classes [n], the latter of an integer type or by name.
 func (b *builder) boxesByShape() (f finished) {
-	var table *repository.TensorInfo
 	for i := range b.graph.Outputs {
 		t := &b.graph.Outputs[i]
 		n := len(t.Shape)
@@ -175,12 +173,7 @@ func (b *builder) boxesByShape() (f finished) {
 			f.classes = t
 		case n >= 1 && n <= 2 && isFloat && f.scores == nil:
 			f.scores = t
-		case n == 3 && isFloat && table == nil:
-			table = t
 		}
-	}
-	if f.scores == nil && f.classes == nil && f.boxes != nil && table != nil && len(f.boxes.Shape) == 3 && f.boxes.Shape[1] == table.Shape[1] {
-		f.scores = table
 	}
 	return f
 }
@@ -188,13 +181,7 @@ func (b *builder) boxesByShape() (f finished) {
 // finishedBoxes recognizes outputs of boxes, scores and, perhaps, classes of unknown origin.
 func finishedBoxes(b *builder) bool {
 	outputs := b.boxesByShape()
-	if outputs.boxes == nil || outputs.scores == nil {
-		return false
-	}
-	if len(outputs.scores.Shape) == 3 {
-		return b.scoredBoxes(outputs)
-	}
-	if len(outputs.scores.Shape) != len(outputs.boxes.Shape)-1 {
+	if outputs.boxes == nil || outputs.scores == nil || len(outputs.scores.Shape) != len(outputs.boxes.Shape)-1 {
 		return false
 	}
 	b.sayFinished(outputs, shapesOf(outputs))
@@ -215,22 +202,4 @@ func (b *builder) unknownBoxes() {
 	if !b.normalizedInside() {
 		b.askNormalization("model.onnx does not say what its input ranges over", "unit", "imagenet", "none", "inception")
 	}
-}
-
-// scoredBoxes sets the decoder of boxes [n,4] with scores of each class [n,classes], before suppression. As many boxes as the cells of
-// the input's grids are those of a YOLO: corners in pixels of the input, as YOLO-NAS, DAMO-YOLO and PP-YOLOE have them.
-func (b *builder) scoredBoxes(f finished) bool {
-	from := shapesOf(f)
-	b.sayFinished(f, from)
-	b.fitLabelsOrBackground(f.scores.Shape[2], f.scores.Name, "")
-	b.assume("output.iou_threshold", 0.45, "usual")
-	if b.isCells(f.boxes.Shape[1], 1) {
-		b.assumed(func() {
-			b.boxesOf(repository.BoxXYXY, repository.SpaceInput, "as many boxes as cells, as in YOLO-NAS and PP-YOLOE")
-		})
-		b.yoloInput("usual of YOLO detectors")
-		return true
-	}
-	b.unknownBoxes()
-	return true
 }
