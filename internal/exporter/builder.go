@@ -49,7 +49,7 @@ type builder struct {
 
 // order are the keys in the order of model.yaml.
 var order = []string{"description", "task", "labels", "input.name", "input.width", "input.height", "input.resize", "input.resize_width",
-	"input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge", "input.stride", "input.rounding", "input.place",
+	"input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge", "input.multiple", "input.stride", "input.rounding", "input.place",
 	"input.inverse", "input.fill", "input.interpolation", "input.decode", "input.color",
 	"input.scale", "input.mean", "input.std", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
 	"output.top_k", "output.multi_label", "output.strides", "output.anchors", "output.columns", "output.boxes", "output.scores",

@@ -175,6 +175,7 @@ func processorLayouts() []layout {
 			want: "input.resize: fit; input.shortest_edge: 600; input.longest_edge: 1000; input.mean: [0.485, 0.456, 0.406]; output.max_boxes: 50; output.activation: softmax"},
 		{what: "YOLOS, padded to a fixed size", model: detector(), files: files("yolos", `{"image_processor_type": "YolosImageProcessor", "size": {"max_height": 480, "max_width": 480}, "pad_size": {"height": 480, "width": 480}, "image_mean": [0.5, 0.25, 0.75]}`),
 			want: "input.resize: letterbox; input.place: top_left; input.width: 480; input.fill: [127.5, 63.75, 191.25]"},
+		{what: "YOLOS, of multiples of 16", model: detector(), files: files("yolos", `{"image_processor_type": "YolosImageProcessor", "size": {"shortest_edge": 512, "longest_edge": 864}}`), want: "input.resize: fit; input.multiple: 16; input.longest_edge: 864; output.activation: softmax"},
 		{what: "DETR, its longer side padded to a square", model: detector(), files: files("detr", `{"image_processor_type": "DetrImageProcessor", "size": {"shortest_edge": 512, "longest_edge": 512}, "pad_size": {"height": 512, "width": 512}}`),
 			want: "input.resize: letterbox; input.rounding: round; input.height: 512"},
 		{what: "Deformable DETR, whose labels with gaps are all its classes", model: modelOf(open, out("logits", float, "b", 50, 3), out("pred_boxes", float, "b", 50, 4)), files: files("deformable_detr", `{"image_processor_type": "DeformableDetrImageProcessor"}`),

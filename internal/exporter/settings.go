@@ -218,7 +218,7 @@ func (b *builder) setLabels(labels string) error {
 
 // ofResize are keys that depend on input.resize.
 var ofResize = []string{"input.resize_width", "input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge",
-	"input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
+	"input.multiple", "input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
 
 // dependent are keys of the output that apply only with some values of another key.
 var dependent = []struct {
