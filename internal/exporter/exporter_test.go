@@ -128,6 +128,8 @@ func transformerLayouts() []layout {
 			want: "output.decode: sigmoid; output.multi_label: true"},
 		{what: "no processor's configuration", model: modelOf(fixed, classes), files: map[string]string{"config.json": `{"model_type": "vit", ` + labels + `}`}, err: "normalization"},
 		{what: "a segmenting SegFormer", model: modelOf(open, out("logits", float, "b", 3, "h", "w")), files: map[string]string{"config.json": `{"model_type": "segformer", ` + labels + `}`}, err: "segformer"},
+		{what: "a YOLO on the hub", model: modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 7, 2100)), files: map[string]string{"config.json": `{"model_type": "yolov8", ` + labels + `}`}, want: "output.decode: yolo; labels: labels.txt; input.resize: letterbox?"},
+		{what: "a YOLO on the hub with other labels", model: modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 9, 2100)), files: map[string]string{"config.json": `{"model_type": "yolov8", ` + labels + `}`}, err: "has 5 classes, but there are 3 labels (config.json id2label)"},
 		{what: "more classes than labels", model: modelOf(fixed, out("logits", float, "b", 9)), files: vit(`{"size": 320, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}`), err: "9 classes"},
 		{what: "timm", model: modelOf(in("input0", float, "b", 3, 160, 160), out("output0", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "label_names": ["a", "b", "c"], "pretrained_cfg": {"input_size": [3, 160, 160], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`},
 			want: "input.resize: shortest_edge; input.shortest_edge: 168; input.interpolation: pillow_bicubic"},

@@ -40,7 +40,8 @@ func (b *builder) parseJSON(name string) (object map[string]any) {
 // of others go through a sigmoid.
 var transformersSoftmax = []string{"detr", "yolos", "table-transformer"}
 
-// huggingFace recognizes models of transformers by config.json, and preprocesses as preprocessor_config.json says.
+// huggingFace recognizes models of transformers by config.json, and preprocesses as preprocessor_config.json says. Of models of other
+// libraries on the hub, whose outputs have other names, it takes the labels only.
 func huggingFace(b *builder) bool {
 	config := b.readJSON("config.json")
 	kind, _ := config["model_type"].(string)
@@ -55,8 +56,7 @@ func huggingFace(b *builder) bool {
 	switch {
 	case logits == nil:
 		if logits = b.classOutput(); logits == nil || len(logits.Shape) != 2 {
-			b.unsupported(fmt.Sprintf("that of %s", firstOf(config["architectures"], kind)))
-			return true
+			return false
 		}
 		fallthrough
 	case boxes == nil && len(logits.Shape) == 2:
