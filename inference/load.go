@@ -270,7 +270,7 @@ func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*
 	v.rowShapes = shapes
 	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch(shapes))
 	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: buckets, Inputs: len(v.inputs),
-		MaxDelay: v.definition.Batching.MaxDelay}
+		MaxDelay: v.definition.Batching.MaxDelay, Separable: separable}
 	if p.device.Kind == onnx.CPU {
 		cfg.Acquire = v.shared.workers.acquireRun
 	}
@@ -283,6 +283,12 @@ func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*
 		return nil, fmt.Errorf("input %q: an image is packed into %d bytes, but the model takes %d", v.definition.Input.Name, want, have)
 	}
 	return g, nil
+}
+
+// separable reports whether the error of a run is one of the model on some image, as in R-CNNs that find nothing.
+func separable(err error) bool {
+	_, failed := errors.AsType[*onnx.RunError](err)
+	return failed && !onnx.IsDeviceLost(err)
 }
 
 // newRunner allocates a batch.

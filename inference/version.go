@@ -82,6 +82,7 @@ type version struct {
 	decoder      postprocess.Decoder
 	warnings     []string  // what may be wrong with the definition
 	logDiscarded sync.Once // of the first discarded boxes
+	logAlone     sync.Once // of the first batch whose images ran one by one
 	sessions     []*onnx.Session
 	parallel     *parallelLoad // nil before the version is ready
 	batcher      *batcher.Batcher
@@ -154,6 +155,12 @@ func (v *version) onRun(r batcher.Run) {
 			"reason", r.Err)
 	} else if r.Err != nil {
 		v.shared.onRunError(r.Err)
+	}
+	if r.Alone {
+		v.logAlone.Do(func() {
+			v.shared.log.Warn("the model failed on a batch, whose images then ran one by one, which is slow; with batching.max_size: 1 "+
+				"it would not", "model", v.model, "version", v.name, "images", r.Rows)
+		})
 	}
 }
 

@@ -34,14 +34,12 @@ func newClassifier(def repository.Definition, outputs []Tensor) (Decoder, error)
 
 // Decode returns the best classes.
 func (c *classifier) Decode(outputs []Tensor, _ geometry.Transform, p Params) (Prediction, error) {
-	t, err := c.scores.read(outputs)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	values, t, err := c.scores.floatsOf(&s.floats, outputs)
 	if err != nil {
 		return nil, err
 	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	var values []float32
-	values, s.floats = t.floats(s.floats)
 	first := c.def.Output.ClassFirst
 	if c.classes < 0 {
 		if err := checkClasses(&c.def, t.Name, int64(len(values))); err != nil {

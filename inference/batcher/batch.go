@@ -21,6 +21,8 @@ type Runner interface {
 	// Run computes the first rows rows; rows is one of the group's buckets. The end of ctx terminates it as soon as the
 	// model allows, with an error that wraps ctx's cause.
 	Run(ctx context.Context, rows int) error
+	// RunRow computes one row alone after Run has failed, and leaves the outputs of other rows that RunRow computed.
+	RunRow(ctx context.Context, row int) error
 	// HasParallel reports whether RunParallel uses more cores than Run.
 	HasParallel() bool
 	// RunParallel is Run on all cores.
@@ -46,6 +48,8 @@ type row struct {
 	state rowState
 	tag   any           // see Handle.Tag
 	dirty bool          // holds bytes of a request, so it is cleared before it runs as padding
+	runs  bool          // was committed at the start of the run
+	err   error         // of the row alone
 	ready chan struct{} // receives once when the row has run; buffered, so that finish never waits
 }
 
@@ -84,6 +88,7 @@ type batch struct {
 	started time.Time // of the run
 	took    time.Duration
 	err     error
+	alone   bool // the run failed, and its rows ran alone
 }
 
 func newBatch(g *Group, r Runner) *batch {
@@ -124,7 +129,8 @@ func (b *batch) start(ctx context.Context) {
 	last := 0
 	b.first = -1
 	for i := range b.rows {
-		if b.rows[i].state == rowCommitted {
+		b.rows[i].runs = b.rows[i].state == rowCommitted
+		if b.rows[i].runs {
 			last = i
 			if b.first < 0 {
 				b.first = i
@@ -154,7 +160,26 @@ func (b *batch) run(run func(ctx context.Context, rows int) error) {
 		}
 	}
 	b.err = panics.Catch(func() error { return run(b.ctx, b.bucket) })
+	if b.err != nil && b.bucket > 1 && b.group.separable(b.err) {
+		b.alone = true
+		b.err = panics.Catch(b.runRows)
+	}
 	b.took = time.Since(b.started)
+}
+
+// runRows runs each row alone, so that only those fail that the model fails on.
+func (b *batch) runRows() error {
+	for i := range b.rows {
+		if !b.rows[i].runs {
+			continue
+		}
+		err := b.runner.RunRow(b.ctx, i)
+		if err != nil && (b.ctx.Err() != nil || !b.group.separable(err)) {
+			return err
+		}
+		b.rows[i].err = err
+	}
+	return nil
 }
 
 // ErrAbandoned is why a run was terminated: for abandonAfter, none of its requests had been waiting for it.
@@ -196,7 +221,7 @@ func (b *batch) stopTimer() {
 func (b *batch) reset() {
 	b.stopTimer()
 	for i := range b.rows {
-		b.rows[i].state, b.rows[i].tag = rowFree, nil
+		b.rows[i].state, b.rows[i].tag, b.rows[i].err = rowFree, nil, nil
 	}
-	b.state, b.due, b.err = batchFree, false, nil
+	b.state, b.due, b.err, b.alone = batchFree, false, nil, false
 }

@@ -17,6 +17,9 @@ type GroupConfig struct {
 	OwnOnly   bool  // there are no batches: each request brings a run of its own (Handle.Submit)
 	MaxDelay  time.Duration
 
+	// Separable reports whether the error of a run of several rows may be due to one of them. Its rows then run alone, and each
+	// has its own result. Nil: never. It is only used with batches of one row among Buckets.
+	Separable func(error) bool
 	// Acquire waits for the workers that a run of some images takes: all of them for a parallel session if possible, else
 	// one. The error is ctx's cause. Nil for runs that need no worker.
 	Acquire func(ctx context.Context, images int, parallel bool) (all bool, release func(), err error)
@@ -161,6 +164,11 @@ func (g *Group) run(b *batch) {
 		}
 	}
 	b.run(run)
+}
+
+// separable reports whether the rows of a run with this error are to run alone.
+func (g *Group) separable(err error) bool {
+	return g.cfg.Separable != nil && g.cfg.Buckets[0] == 1 && g.cfg.Separable(err)
 }
 
 // close frees the memory of the batches.

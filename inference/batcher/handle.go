@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -127,11 +128,11 @@ func (h *Handle) Commit() {
 	h.b.dispatch()
 }
 
-// Wait returns when the run is over, with the run's error, or when ctx ends, with ctx's error.
+// Wait returns when the run is over, with the error of the run or of this row of it, or when ctx ends, with ctx's error.
 func (h *Handle) Wait(ctx context.Context) error {
 	select {
 	case <-h.batch.rows[h.row].ready:
-		return h.batch.err
+		return cmp.Or(h.batch.err, h.batch.rows[h.row].err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

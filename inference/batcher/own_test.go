@@ -19,6 +19,7 @@ type ownRunner struct {
 func (*ownRunner) Input(int, int) []byte                          { return nil }
 func (*ownRunner) Reshape(int, []int64) error                     { return nil }
 func (r *ownRunner) Run(ctx context.Context, _ int) error         { return r.run(ctx) }
+func (r *ownRunner) RunRow(ctx context.Context, _ int) error      { return r.run(ctx) }
 func (*ownRunner) HasParallel() bool                              { return false }
 func (r *ownRunner) RunParallel(ctx context.Context, _ int) error { return r.run(ctx) }
 func (r *ownRunner) Outputs(int) []postprocess.Tensor             { return []postprocess.Tensor{{Name: "own"}} }

@@ -149,6 +149,9 @@ func (f *Feed) Reshape(int, []int64) error { return errors.New("the shapes of a 
 // wraps ctx's cause. The error of a node is a *RunError, and any other on CUDA a *DeviceError.
 func (f *Feed) Run(ctx context.Context, _ int) error { return f.run(ctx, f.session) }
 
+// RunRow implements batcher.Runner. A feed has one row.
+func (f *Feed) RunRow(ctx context.Context, _ int) error { return f.run(ctx, f.session) }
+
 // HasParallel reports whether the session has a parallel session.
 func (f *Feed) HasParallel() bool { return f.parent.parallel.Load() != nil }
 
@@ -174,7 +177,7 @@ func (f *Feed) run(ctx context.Context, on *runtimeSession) error {
 
 // call runs the session. On CUDA each new shape may load more CUDA libraries, which install signal handlers.
 func (f *Feed) call(on *runtimeSession) (err error) {
-	outputs := make([]unsafe.Pointer, len(f.parent.fetched))
+	outputs := make([]unsafe.Pointer, len(f.parent.feedOutputs))
 	run := func() {
 		err = f.parent.api.Run(on.handle, f.handle, f.parent.feedNames, f.inputs, outputs)
 	}
@@ -193,7 +196,7 @@ func (f *Feed) call(on *runtimeSession) (err error) {
 // read makes the views of the outputs.
 func (f *Feed) read() error {
 	f.views = make([]postprocess.Tensor, len(f.outputs))
-	for i, info := range f.parent.fetched {
+	for i, info := range f.parent.feedOutputs {
 		view := &f.views[i]
 		view.Name, view.DType = info.Name, info.DType
 		if info.DType == repository.String {

@@ -38,6 +38,8 @@ var inputTypes = []repository.DType{repository.Float32, repository.Float16, repo
 type File struct {
 	Inputs  []Info
 	Outputs []Info
+
+	scores map[string]string // tensors that are fetched for outputs of maps (see findZipMaps)
 }
 
 // ReadFile reads the inputs and outputs that the ONNX file at path declares, of any types. The error names the file and the problem.
@@ -82,7 +84,9 @@ func readFile(path string) (*File, error) {
 	if len(in) == 0 || len(out) == 0 {
 		return nil, fmt.Errorf("the model has %d inputs and %d outputs; it needs at least one of each", len(in), len(out))
 	}
-	return &File{infos(in), infos(out)}, nil
+	file := &File{Inputs: infos(in), Outputs: infos(out)}
+	file.findZipMaps(path)
+	return file, nil
 }
 
 // checkInputs returns an error if a batch cannot have the inputs.

@@ -43,10 +43,13 @@ type Session struct {
 	inexact   bool // exactInt8 could not be set
 	partlyCPU bool // on CUDA: parts of the model run on the CPU
 
-	api       native.API
-	names     *native.Names // of inputs and outputs, for runs
-	fetched   []Info        // the outputs of feeds
-	feedNames *native.Names // of inputs and fetched
+	api         native.API
+	fetched     []string      // the tensors of outputs
+	names       *native.Names // of inputs and fetched tensors, for runs
+	feedOutputs []Info        // the outputs of feeds
+	feedFetched []string      // the tensors of feedOutputs
+	feedNames   *native.Names // of inputs and feedFetched
+	added       []string      // the tensors of outputs that are no outputs of the file's graph
 
 	parallel atomic.Pointer[runtimeSession] // nil: none
 
@@ -67,8 +70,8 @@ func NewSession(path string, o Options) (*Session, error) {
 	if err := s.load(o); err != nil {
 		return nil, fmt.Errorf("load %s on %s: %w", path, s.device, err)
 	}
-	s.names = native.NewNames(namesOf(s.inputs), namesOf(s.outputs))
-	s.feedNames = native.NewNames(namesOf(s.inputs), namesOf(s.fetched))
+	s.names = native.NewNames(namesOf(s.inputs), s.fetched)
+	s.feedNames = native.NewNames(namesOf(s.inputs), s.feedFetched)
 	liveObjects.Add(1)
 	native.Trim() // memory used only while loading: 27 of 83 MB with a classifier of 19 MB
 	return s, nil
@@ -97,6 +100,8 @@ func (s *Session) load(o Options) (err error) {
 	if err := s.choose(file, o); err != nil {
 		return err
 	}
+	s.fetched, _ = file.fetched(s.outputs)
+	s.feedFetched, s.added = file.fetched(s.feedOutputs)
 	if s.device.Kind == CUDA {
 		if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
 			return err
@@ -114,9 +119,9 @@ func (s *Session) load(o Options) (err error) {
 
 // choose chooses the inputs and outputs of batches and feeds.
 func (s *Session) choose(file *File, o Options) (err error) {
-	s.fetched = file.Fetched()
+	s.feedOutputs = file.Fetched()
 	if o.FeedsOnly {
-		s.inputs, s.outputs = slices.Clone(file.Inputs), s.fetched
+		s.inputs, s.outputs = slices.Clone(file.Inputs), s.feedOutputs
 		return file.checkFeed()
 	}
 	if err = file.checkInputs(); err == nil {
@@ -198,7 +203,7 @@ func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ru
 		return nil, context.Cause(o.Load)
 	}
 	defer cancelLoad(o.Load, options)()
-	return newRuntimeSession(s.path, namesOf(s.inputs), namesOf(s.outputs), options)
+	return s.newRuntimeSession(options)
 }
 
 // configure sets the options that all sessions share. Spinning threads would take cores from decoding. Memory patterns

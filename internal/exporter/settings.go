@@ -1,10 +1,12 @@
 package exporter
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,19 +33,51 @@ var normalizations = map[string]normalization{
 }
 
 // normalizationNames are the other names of normalizations.
-var normalizationNames = map[string]string{"x/127.5-1": "inception", "x/255": "unit", "0..1": "unit", "-1..1": "inception",
-	"tf": "inception", "torch": "imagenet", "raw": "none", "0..255": "none"}
+var normalizationNames = map[string]string{"0..1": "unit", "0-1": "unit", "[0,1]": "unit", "-1..1": "inception", "[-1,1]": "inception",
+	"half": "inception", "tf": "inception", "torch": "imagenet", "raw": "none", "0..255": "none", "0-255": "none", "[0,255]": "none"}
+
+// The formulas of a normalization of pixel values from 0 to 255: x/a, x/a-b and (x-a)/b.
+var (
+	quotient   = regexp.MustCompile(`^x/([\d.]+)(?:-([\d.]+))?$`)
+	difference = regexp.MustCompile(`^\(x-([\d.]+)\)/([\d.]+)$`)
+)
+
+// formula parses such a formula.
+func formula(text string) (n normalization, ok bool) {
+	m := quotient.FindStringSubmatch(text)
+	if divides := m != nil; !divides {
+		if m = difference.FindStringSubmatch(text); m == nil {
+			return n, false
+		}
+	}
+	a, errA := strconv.ParseFloat(m[1], 64)
+	b, errB := strconv.ParseFloat(cmp.Or(m[2], "0"), 64)
+	if n = (normalization{scale: 1, mean: []float64{a}, std: []float64{b}}); text[0] == 'x' {
+		n = normalization{scale: 1 / a, mean: []float64{b}, std: []float64{1}}
+	}
+	return n, errA == nil && errB == nil && (text[0] == '(' || a > 0)
+}
+
+// given is a normalization by mean and std of each channel: of values from 0 to 1, or, if one exceeds that, from 0 to 255.
+func given(mean, std []float64) normalization {
+	n := normalization{scale: 1.0 / 255, mean: mean, std: std}
+	if slices.ContainsFunc(slices.Concat(mean, std), func(v float64) bool { return v > 1 }) {
+		n.scale = 1
+	}
+	return n
+}
 
 // shorthands are settings that stand for keys of model.yaml, or are known by other names.
 var shorthands = map[string]string{
 	"width": "input.width", "height": "input.height", "resize": "input.resize", "interpolation": "input.interpolation",
-	"color": "input.color", "scale": "input.scale", "mean": "input.mean", "std": "input.std", "layout": "input.layout",
+	"color": "input.color", "colour": "input.color", "scale": "input.scale", "mean": "input.mean", "std": "input.std", "layout": "input.layout",
 	"fill": "input.fill", "place": "input.place", "shortest_edge": "input.shortest_edge", "decode": "output.decode",
 	"output": "output.name", "multi_label": "output.multi_label", "multilabel": "output.multi_label",
 	"threshold": "output.score_threshold", "score_threshold": "output.score_threshold", "iou_threshold": "output.iou_threshold",
 	"max_boxes": "output.max_boxes", "top_k": "output.top_k", "class_first": "output.class_first", "anchors": "output.anchors",
 	"strides": "output.strides", "box_format": "output.box_format", "box_space": "output.box_space", "nms": "output.nms",
-	"activation": "output.activation", "columns": "output.columns",
+	"activation": "output.activation", "columns": "output.columns", "names": "labels", "imgsz": "size", "conf": "output.score_threshold",
+	"iou": "output.iou_threshold", "max_det": "output.max_boxes",
 }
 
 // interpolationNames are short names of filters, for OpenCV and for Pillow.
@@ -91,6 +125,8 @@ func (b *builder) setting(key, text string) error {
 	case "input.mean", "input.std", "input.fill", "output.columns", "output.strides", "output.anchors":
 		if !strings.HasPrefix(text, "[") {
 			text = "[" + text + "]"
+		} else if strings.HasPrefix(text, "[[") { // anchors by stride
+			text = "[" + strings.NewReplacer("[", "", "]", "").Replace(text) + "]"
 		}
 	default:
 		if !slices.Contains(order, key) {
@@ -121,17 +157,18 @@ func (b *builder) setNormalization(name string) error {
 	if plain, _, explained := strings.Cut(name, " ("); explained { // as candidates are printed
 		name = plain
 	}
-	n, ok := normalizations[strings.ToLower(name)]
+	short := strings.ReplaceAll(strings.ToLower(name), " ", "")
+	n, ok := normalizations[cmp.Or(normalizationNames[short], short)]
 	if !ok {
-		n, ok = normalizations[normalizationNames[strings.ReplaceAll(strings.ToLower(name), " ", "")]]
+		n, ok = formula(short)
 	}
 	var lists [][]float64
 	if !ok && json.Unmarshal([]byte(name), &lists) == nil && len(lists) == 2 {
-		n, ok = normalization{1.0 / 255, lists[0], lists[1], ""}, true
+		n, ok = given(lists[0], lists[1]), true
 	}
 	if !ok {
-		return fmt.Errorf("is not one of %s, and not [[mean of each channel], [std of each channel]] of values from 0 to 1",
-			strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
+		return fmt.Errorf("is not one of %s, no formula such as x/255, x/127.5-1 or (x-127)/128, and not [[mean of each channel], "+
+			"[std of each channel]]", strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
 	}
 	b.settings["input.scale"], b.settings["input.mean"], b.settings["input.std"] = text(n.scale), text(n.mean), text(n.std)
 	if n.color != "" {
@@ -179,9 +216,46 @@ func (b *builder) setLabels(labels string) error {
 	return b.useLabels(list, "set")
 }
 
+// ofResize are keys that depend on input.resize.
+var ofResize = []string{"input.resize_width", "input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge",
+	"input.multiple", "input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
+
+// dependent are keys of the output that apply only with some values of another key.
+var dependent = []struct {
+	key, on string
+	values  []string
+}{
+	{"output.iou_threshold", "output.nms", []string{repository.NMSGreedy, repository.NMSFast}},
+	{"output.class_agnostic", "output.nms", []string{repository.NMSGreedy, repository.NMSFast}},
+	{"output.strides", "output.decode", []string{repository.DecodeYOLOX, repository.DecodeYOLOv5Raw}},
+	{"output.anchors", "output.decode", []string{repository.DecodeYOLOv5Raw}},
+	{"output.columns", "output.decode", []string{repository.DecodeRows}},
+	{"output.iou_threshold", "output.decode", []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeYOLOv5Raw, repository.DecodeYOLOX, repository.DecodeBoxes}},
+	{"output.box_space", "output.decode", []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeRows, repository.DecodeDETR, repository.DecodeBoxes}},
+}
+
+// dropDependent drops inferred values that depend on what the user says otherwise. A shorter side, if the user says one, is what
+// images are resized to.
+func (b *builder) dropDependent() {
+	resize := b.values["input.resize"].text
+	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) {
+		b.settings["input.resize"] = string(repository.ShortestEdge)
+	}
+	if said := b.settings["input.resize"]; said != "" && said != resize {
+		for _, key := range ofResize {
+			delete(b.values, key)
+		}
+	}
+	for _, d := range dependent {
+		if said := b.settings[d.on]; said != "" && !slices.Contains(d.values, said) {
+			delete(b.values, d.key)
+		}
+	}
+}
+
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
-	b.dropOtherResize()
+	b.dropDependent()
 	for key, text := range b.settings {
 		if key == "input.interpolation" {
 			text = b.interpolation(text)
@@ -190,7 +264,6 @@ func (b *builder) applySettings() {
 			b.values[key] = value{text, "set", false}
 		}
 	}
-	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { return b.settings[q.Key] != "" })
 	multi := b.values["output.multi_label"].text == "true"
 	if d := b.values["output.decode"]; multi && d.text == repository.DecodeSoftmax {
 		b.values["output.decode"] = value{repository.DecodeSigmoid, "independent classes of logits", d.assumed}

@@ -57,7 +57,7 @@ type Node struct {
 	Attributes Attributes
 }
 
-// Attributes of a node: int, []int, float32 or Tensor.
+// Attributes of a node: int, []int, []string, float32 or Tensor.
 type Attributes map[string]any
 
 // Tensor is a weight.
@@ -98,10 +98,10 @@ func (m *Model) OptionalOutput(name string, t Type) {
 	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(9, nested(1, Value{Type: t}.tensor()))})
 }
 
-// MapsOutput adds an output that is a sequence of maps from int64 to float32, such as ZipMap's.
-func (m *Model) MapsOutput(name string) {
+// MapsOutput adds an output that is a sequence of maps from a type to float32, such as ZipMap's.
+func (m *Model) MapsOutput(name string, keys Type) {
 	var entry message
-	entry.number(1, int64(Int64))
+	entry.number(1, int64(keys))
 	entry.bytes(2, Value{Type: Float}.tensor())
 	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(4, nested(1, nested(5, entry)))})
 }
@@ -214,6 +214,11 @@ func attribute(name string, value any) (m message) {
 	case Tensor:
 		m.bytes(5, v.message())
 		m.number(20, 4)
+	case []string:
+		for _, text := range v {
+			m.text(9, text)
+		}
+		m.number(20, 8)
 	case []int:
 		for _, i := range v {
 			m.number(8, int64(i))

@@ -195,6 +195,7 @@ type Input struct {
 	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor, truncate
 	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels
 	LongestEdge   int       `yaml:"longest_edge"`  // fit: limit of the longer side, in pixels; 0: none
+	Multiple      int       `yaml:"multiple"`      // fit: both sides are rounded down to multiples of this; 0: they are not
 	Stride        int       `yaml:"stride"`        // open sizes are padded to multiples of this; 0: fixed size (letterbox), 1 (fit, none)
 	Rounding      string    `yaml:"rounding"`      // of a derived side: floor, round, half_up, ceil; default: round for cover and centered letterboxes, else floor
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left

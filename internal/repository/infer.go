@@ -189,12 +189,11 @@ func (r *Repository) knownOf(t *tree, name string, v Version) (known, error) {
 
 // readGraph reads the structure of an ONNX file. The error describes a file of another kind.
 func readGraph(f File, size int64) (*Graph, []string, error) {
-	file, err := inspect(f, size)
-	if err != nil {
+	p := newGraphParser(f, size)
+	if err := describe(p.parse(), f, size); err != nil {
 		return nil, nil, err
 	}
-	graph, err := ReadGraph(f, size)
-	return graph, slices.Sorted(maps.Keys(file.external)), err
+	return p.structure.finish(), slices.Sorted(maps.Keys(p.external)), nil
 }
 
 // identityOf returns a text that changes with any of the files: resolved paths, sizes and times.
@@ -260,11 +259,6 @@ func (b *sidecars) Open(name string) (fs.File, error) {
 
 // ReadFile reads a regular file of at most maxBeside bytes.
 func (b *sidecars) ReadFile(name string) ([]byte, error) {
-	f, err := b.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	_ = f.Close()
 	data, err := readFile(b, name, maxBeside)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)

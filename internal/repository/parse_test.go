@@ -124,6 +124,8 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"half a size to resize to":          {classify + "input: {resize_width: 9}\n", "input.resize_height: 0 is out of range (1–8192)"},
 		"a size to resize to, and an edge":  {classify + "input: {resize: shortest_edge, shortest_edge: 9, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with resize: stretch, cover, or letterbox without a stride"},
 		"a size to resize to, and a stride": {classify + "input: {resize: letterbox, stride: 32, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with"},
+		"a multiple without fit":            {classify + "input: {multiple: 16}\n", "input.multiple: only applies with resize: fit"},
+		"a negative multiple":               {classify + "input: {resize: fit, shortest_edge: 9, multiple: -1}\n", "input.multiple: -1 is out of range"},
 		"an offset without a crop":          {classify + "input: {crop_offset: floor}\n", "input.crop_offset: only applies with resize: shortest_edge or cover, or resize_width"},
 		"an offset that is not known":       {classify + "input: {resize: cover, crop_offset: ceil}\n", `input.crop_offset: "ceil" is not one of round, floor, truncate`},
 		"an inverse without a letterbox":    {classify + "input: {resize: cover, inverse: gain}\n", "input.inverse: only applies with resize: letterbox or fit"},

@@ -120,8 +120,10 @@ func (in *Input) checkEdge(errs *config.Errors) {
 		"resize: letterbox, shortest_edge, cover, fit or fit_height")
 	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
 	onlyWith(errs, "input.stride", in.Stride > 0 && !in.Dynamic(), "resize: letterbox, fit or none")
+	config.Range(errs, "input.multiple", in.Multiple, 0, maxStride)
 	if in.Resize != Fit {
 		onlyWith(errs, "input.longest_edge", in.LongestEdge != 0, "resize: fit")
+		onlyWith(errs, "input.multiple", in.Multiple != 0, "resize: fit")
 	}
 	switch in.Resize {
 	case Fit:
