@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math"
@@ -19,7 +18,7 @@ func (b *builder) readJSON(name string) map[string]any {
 	data, err := fs.ReadFile(b.files, name)
 	var object map[string]any
 	if err == nil {
-		err = json.Unmarshal(data, &object)
+		object, err = jsonObject(data)
 	}
 	if err != nil {
 		b.fail("%s: %w", name, err)
@@ -99,7 +98,7 @@ func (b *builder) transformersDetector(kind string, logits, boxes repository.Ten
 	case slices.Contains(transformersSoftmax, kind), kind == "" && classes == n+1 && n > 0:
 		b.say("output.activation", repository.ActivationSoftmax, from)
 		if n > 0 && classes > 0 && classes != n+1 {
-			b.fail("%s has %d labels, but the output %q has %d classes, the last of which is no object", b.labelFrom, n, logits.Name, classes)
+			b.fail("%s, but the output %q has %d classes, the last of which is no object; say which are right with --set labels=…", b.labelCount(), logits.Name, classes)
 		}
 	default:
 		b.say("output.activation", repository.ActivationSigmoid, from)

@@ -99,6 +99,6 @@ func (b *builder) fitLabels(classes int64, output string) {
 		b.say("output.class_first", 1, fmt.Sprintf("%s has %d classes for %d labels: the first is taken for the background", output, classes, n))
 	case classes == n-1 && b.dropBackground():
 	default:
-		b.fail("%s has %d labels, but the output %q has %d classes", b.labelFrom, n, output, classes)
+		b.fail("%s, but the output %q has %d classes; say which are right with --set labels=…", b.labelCount(), output, classes)
 	}
 }

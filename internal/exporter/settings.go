@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +62,60 @@ func (b *builder) readSettings(set map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		text := strings.TrimSpace(set[key])
 		if err := b.setting(key, text); err != nil {
-			errs = append(errs, fmt.Errorf("%s=%.80s: %w", key, text, err))
+			errs = append(errs, fmt.Errorf("--set %s=%.80s: %w", key, text, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// CheckSettings reports settings that no model allows: unknown keys, and values that are never valid. Whether they fit a model is
+// Infer's concern.
+func CheckSettings(set map[string]string) error {
+	b := &builder{values: map[string]value{}}
+	if err := b.readSettings(set); err != nil {
+		return err
+	}
+	for key, text := range b.settings {
+		if key == "input.interpolation" {
+			text = b.interpolation(text)
+		}
+		if key != "normalization" {
+			b.values[key] = value{text: text}
+		}
+	}
+	return b.invalidSettings()
+}
+
+// invalidSettings lists settings that are invalid whatever the task is, if that is not set.
+func (b *builder) invalidSettings() error {
+	tasks := []string{string(repository.Classification), string(repository.Detection)}
+	if task := b.settings["task"]; task != "" {
+		tasks = []string{task}
+	}
+	failures, messages := map[string]int{}, map[string]string{}
+	for _, task := range tasks {
+		b.values["task"] = value{text: task}
+		failed := map[string]bool{}
+		for _, e := range b.invalid() {
+			key, _, element := strings.Cut(e.Key, "[")
+			// The file may have another number of channels.
+			openCount := slices.Contains(perChannel, key) && !element && b.settings["input.color"] == ""
+			if b.settings[key] == "" || openCount {
+				continue
+			}
+			failed[key] = true
+			if _, told := messages[key]; !told && !isNotApplicable(e) {
+				messages[key] = fmt.Sprintf("--set %s: %s", e.Key, e.Message)
+			}
+		}
+		for key := range failed {
+			failures[key]++
+		}
+	}
+	var errs []error
+	for _, key := range order {
+		if failures[key] == len(tasks) && messages[key] != "" {
+			errs = append(errs, errors.New(messages[key]))
 		}
 	}
 	return errors.Join(errs...)
@@ -75,6 +129,7 @@ func (b *builder) setting(key, text string) error {
 	if full := shorthands[key]; full != "" {
 		key = full
 	}
+	text = number(text)
 	switch key {
 	case "exporter":
 		if !slices.Contains(names(), text) {
@@ -92,20 +147,39 @@ func (b *builder) setting(key, text string) error {
 		if !strings.HasPrefix(text, "[") {
 			text = "[" + text + "]"
 		}
+	case "output.decode":
+		if text == repository.DecodeExact || text == repository.DecodeFast {
+			return fmt.Errorf("is a value of input.decode, how images are decoded: --set input.decode=%s", text)
+		}
+		decoders := slices.Concat(repository.Decoders(repository.Classification), repository.Decoders(repository.Detection))
+		if !slices.Contains(decoders, text) {
+			return fmt.Errorf("is not one of %s", strings.Join(decoders, ", "))
+		}
+	case "output.name", "output.boxes", "output.scores", "output.classes", "input.name", "description", "self_test.image", "self_test.label":
+		text = quoted(text)
 	default:
 		if !slices.Contains(order, key) {
-			return fmt.Errorf("is no key of model.yaml and none of %s, exporter, labels, normalization, size",
-				strings.Join(slices.Sorted(maps.Keys(shorthands)), ", "))
+			other := append(slices.Collect(maps.Keys(shorthands)), "exporter", "labels", "normalization", "size")
+			return fmt.Errorf("is no key of model.yaml and none of %s", strings.Join(slices.Sorted(slices.Values(other)), ", "))
 		}
-		if strings.ContainsAny(text, "\n\r") {
-			return errors.New("has more than one line")
-		}
-		if key == "output.name" || key == "output.boxes" || key == "output.scores" || key == "output.classes" || key == "input.name" {
-			text = quoted(text)
-		}
+	}
+	if strings.ContainsAny(text, "\n\r") {
+		return errors.New("has more than one line")
 	}
 	b.settings[key] = text
 	return nil
+}
+
+// number is a number as YAML, which has no .45 and no +1; other text stays as it is.
+func number(s string) string {
+	if strings.Trim(s, "+-.0123456789eE") != "" {
+		return s
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return s
+	}
+	return strconv.FormatFloat(n, 'f', -1, 64)
 }
 
 // quoted is a string as YAML, which may have quotes already.
@@ -134,6 +208,7 @@ func (b *builder) setNormalization(name string) error {
 			strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
 	}
 	b.settings["input.scale"], b.settings["input.mean"], b.settings["input.std"] = text(n.scale), text(n.mean), text(n.std)
+	b.redFirst = lists == nil && n.color == ""
 	if n.color != "" {
 		b.settings["input.color"] = n.color
 	}
@@ -161,22 +236,49 @@ func (b *builder) setSize(size string) error {
 	return nil
 }
 
+// LabelsFile returns the file that --set labels names, empty if it lists labels.
+func LabelsFile(labels string) string {
+	labels = strings.TrimSpace(labels)
+	isFile := strings.ContainsRune(labels, '/') || slices.Contains([]string{".txt", ".names", ".pbtxt", ".json"}, strings.ToLower(path.Ext(labels)))
+	if strings.HasPrefix(labels, "[") || strings.Contains(labels, ",") || !isFile {
+		return ""
+	}
+	return labels
+}
+
 // setLabels takes a JSON list, labels separated by commas, or the name of a file next to the model.
 func (b *builder) setLabels(labels string) error {
 	var list []string
+	file := LabelsFile(labels)
 	switch {
 	case strings.HasPrefix(labels, "["):
 		if err := json.Unmarshal([]byte(labels), &list); err != nil {
 			return errors.New("is not a JSON list of strings")
 		}
-	case !strings.Contains(labels, ",") && b.hasFile(labels):
+	case b.files == nil && file != "": // unknown
+		return nil
+	case b.files != nil && !strings.Contains(labels, ",") && b.hasFile(labels):
 		return b.readLabels(labels)
+	case file != "":
+		return errors.New("there is no such file next to the model")
 	default:
 		for label := range strings.SplitSeq(labels, ",") {
 			list = append(list, strings.TrimSpace(label))
 		}
 	}
 	return b.useLabels(list, "set")
+}
+
+// labelCount says how many labels there are, for errors.
+func (b *builder) labelCount() string {
+	from, plural := b.labelFrom, "s"
+	if from == "set" {
+		from = "--set labels"
+	}
+	if len(b.labels) == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("%s has %d label%s", from, len(b.labels), plural)
 }
 
 // applySettings has what the user says replace what was inferred.
@@ -196,6 +298,9 @@ func (b *builder) applySettings() {
 	}
 	if b.values["task"].text == string(repository.Classification) && b.settings["output.score_threshold"] != "" {
 		delete(b.values, "output.score_threshold") // every class is in the response, with its score
+	}
+	if len(b.settings) > 0 {
+		b.fitSettings()
 	}
 }
 

@@ -171,17 +171,18 @@ func (o *Output) fillSuppression(given func(key string) bool) {
 func (d *Definition) checkOutput(errs *config.Errors) {
 	o := &d.Output
 	config.Range(errs, "output.class_first", o.ClassFirst, 0, MaxLabels)
+	if allowed := Decoders(d.Task); allowed != nil {
+		errs.OneOf("output.decode", o.Decode, allowed...)
+	}
 	switch d.Task {
 	case Classification:
-		errs.OneOf("output.decode", o.Decode, DecodeSoftmax, DecodeProbabilities, DecodeSigmoid)
 		config.Range(errs, "output.top_k", o.TopK, 1, MaxTopK)
 	case Detection:
-		errs.OneOf("output.decode", o.Decode, DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX, DecodeRows, DecodeDETR, DecodeBoxes)
 		onlyWith(errs, "output.top_k", o.TopK != 0, "task: classification")
 		o.checkSuppression(errs)
 	}
-	if d.Task != Detection && (o.Score != 0 || o.IoU != 0 || o.MaxBoxes != 0 || o.NMS != "" || len(o.ClassThresholds) > 0) {
-		errs.Add("output", "score_threshold, class_thresholds, iou_threshold, nms and max_boxes only apply with task: detection")
+	if d.Task != Detection {
+		o.checkNotDetection(errs)
 	}
 	d.checkClassThresholds(errs)
 	d.checkStrides(errs)
@@ -190,6 +191,28 @@ func (d *Definition) checkOutput(errs *config.Errors) {
 	o.checkBoxKeys(errs)
 	o.checkColumns(errs)
 	o.checkActivation(errs)
+}
+
+// Decoders lists the values of Output.Decode for a task.
+func Decoders(task Task) []string {
+	switch task {
+	case Classification:
+		return []string{DecodeSoftmax, DecodeProbabilities, DecodeSigmoid}
+	case Detection:
+		return []string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX, DecodeRows, DecodeDETR, DecodeBoxes}
+	}
+	return nil
+}
+
+// checkNotDetection reports keys that only detectors have.
+func (o *Output) checkNotDetection(errs *config.Errors) {
+	for _, only := range []struct {
+		key   string
+		given bool
+	}{{"score_threshold", o.Score != 0}, {"class_thresholds", len(o.ClassThresholds) > 0}, {"iou_threshold", o.IoU != 0}, {"nms", o.NMS != ""},
+		{"class_agnostic", o.ClassAgnostic}, {"max_candidates", o.MaxCandidates != 0}, {"max_boxes", o.MaxBoxes != 0}} {
+		onlyWith(errs, "output."+only.key, only.given, "task: detection")
+	}
 }
 
 func (o *Output) checkSuppression(errs *config.Errors) {
@@ -267,9 +290,9 @@ func (o *Output) checkNames(errs *config.Errors) {
 	several := o.Decode == DecodeBoxes || o.Decode == DecodeDETR
 	switch {
 	case several && o.Name != "":
-		errs.Add("output.name", "does not apply with decode: %s; use boxes and scores", o.Decode)
+		notApplicable(errs, "output.name", "does not apply with decode: %s; use boxes and scores", o.Decode)
 	case o.Decode == DecodeYOLOv5Raw && o.Name != "":
-		errs.Add("output.name", "does not apply with decode: yolov5_raw; use names")
+		notApplicable(errs, "output.name", "does not apply with decode: yolov5_raw; use names")
 	}
 	if !several {
 		onlyWith(errs, "output.boxes", o.Boxes != "", "decode: boxes or detr")
@@ -340,7 +363,7 @@ func (o *Output) checkColumns(errs *config.Errors) {
 		errs.Add("output.columns", "names no score")
 	}
 	if o.Column(ColumnClass) >= 0 && o.Classes != "" {
-		errs.Add("output.classes", "does not apply with a class column")
+		notApplicable(errs, "output.classes", "does not apply with a class column")
 	}
 }
 

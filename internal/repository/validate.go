@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"fmt"
 	"io/fs"
 	"regexp"
 	"slices"
@@ -78,10 +79,22 @@ func optional(errs *config.Errors, key, value string, allowed ...string) {
 	}
 }
 
+// NotApplicableError is the cause of the error of a key that has no effect with the other settings. Without the key the definition
+// may be valid.
+type NotApplicableError struct{ text string }
+
+// Error says which settings the key needs.
+func (e *NotApplicableError) Error() string { return e.text }
+
+// notApplicable reports a key that has no effect with the other settings.
+func notApplicable(errs *config.Errors, key, format string, args ...any) {
+	errs.Add(key, "%w", &NotApplicableError{fmt.Sprintf(format, args...)})
+}
+
 // onlyWith reports a key that is given without the setting that it needs.
 func onlyWith(errs *config.Errors, key string, given bool, setting string) {
 	if given {
-		errs.Add(key, "only applies with %s", setting)
+		notApplicable(errs, key, "only applies with %s", setting)
 	}
 }
 
