@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"fovea/inference"
@@ -56,6 +60,8 @@ func (o *checkOptions) validate(names []string) error {
 		return errors.New("--annotate and --score-threshold need --image")
 	case o.annotate != "" && len(names) > 1:
 		return errors.New("--annotate needs a single model")
+	case o.annotate != "" && !strings.EqualFold(filepath.Ext(o.annotate), ".png"):
+		return fmt.Errorf("--annotate: %s does not end in .png, the only format that is written", o.annotate)
 	case o.threshold < 0 || o.threshold > 1:
 		return errors.New("--score-threshold must be a number from 0 to 1")
 	}
@@ -96,6 +102,7 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 	return withModels(ctx, cfg, repo, models, func(engine *inference.Engine, loadErr error) error {
 		results := []checked{}
 		for _, m := range engine.Models() {
+			m.Warnings = slices.DeleteFunc(m.Warnings, func(w string) bool { return isKnown(m.Inferred, w) })
 			result := checked{Model: m.Name, Version: m.Version, State: m.State.String(), Error: m.Error, Device: m.Device, Task: m.Task,
 				Definition: origin(m.Inferred), Warnings: append([]string{}, m.Warnings...)}
 			if !o.asJSON {
@@ -128,6 +135,9 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 func modelsNamed(repo *repository.Repository, names []string) (models []inference.ModelConfig, err error) {
 	for _, name := range names {
 		if !isPath(name) {
+			if err := isThere(repo, name); err != nil {
+				return nil, err
+			}
 			models = append(models, inference.ModelConfig{Name: name, Required: true})
 			continue
 		}
@@ -138,6 +148,24 @@ func modelsNamed(repo *repository.Repository, names []string) (models []inferenc
 		models = append(models, added...)
 	}
 	return models, nil
+}
+
+// isThere reports a name that is nothing in the repository. What is wrong with a model is found when it is loaded.
+func isThere(repo *repository.Repository, name string) error {
+	if !repository.ValidName(name) {
+		return fmt.Errorf("%.140q is not a model name: at most 128 letters, digits and . _ -", name)
+	}
+	if _, err := os.Lstat(filepath.Join(repo.Dir(), name)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if slices.Contains(repository.Shipped(), name) {
+		return fmt.Errorf("the weights of %s are not in %s: serve models pull %s", name, repo.Dir(), name)
+	}
+	names, _ := repo.Names() // what is wrong with others is not asked
+	if len(names) == 0 {
+		return fmt.Errorf("there is no model %s: %s has none", name, repo.Dir())
+	}
+	return fmt.Errorf("there is no model %s: %s has %s", name, repo.Dir(), strings.Join(names, ", "))
 }
 
 // withModels loads models and calls do with the engine and what failed.

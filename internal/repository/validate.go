@@ -19,7 +19,6 @@ const (
 	maxInstances = 64       // groups, and instances of a group
 	maxExtra     = 8        // inputs in addition to the image
 	maxFactor    = 1e6      // scale, mean and std
-	maxVersion   = 1e9      // a version's number
 	maxWeights   = 16 << 30 // bytes of a model.onnx
 	maxBoxes     = 10000
 	maxStrides   = 8
@@ -29,6 +28,9 @@ const (
 
 // maxCandidates is how many boxes enter suppression at most: those of the largest input at stride 8.
 const maxCandidates = 1 << 20
+
+// MaxVersion is the largest number of a version.
+const MaxVersion = 1_000_000_000
 
 // MaxTopK is how many classes a prediction holds at most.
 const MaxTopK = 1000
@@ -262,7 +264,7 @@ func (d *Definition) checkSelfTest(errs *config.Errors) {
 
 func (v Versions) check(errs *config.Errors) {
 	for i, n := range v.Numbers {
-		config.Range(errs, config.Index("versions", i), n, 1, maxVersion)
+		config.Range(errs, config.Index("versions", i), n, 1, MaxVersion)
 		if slices.Index(v.Numbers, n) < i {
 			errs.Add(config.Index("versions", i), "%d is listed twice", n)
 		}
