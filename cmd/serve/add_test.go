@@ -256,6 +256,11 @@ func TestNameOfSource(t *testing.T) {
 		"s3://bucket/models/yolo/model.onnx":               "yolo",
 		"oci://registry.example.com/team/yolo:v3":          "yolo",
 		"some/where/yolo11n.onnx":                          "yolo11n",
+		"https://example.com/yolo/1/model.onnx":            "yolo",
+		"hf://owner/Repo-1.5@main":                         "Repo-1.5",
+		"hf://owner/repo/onnx/model_int8.onnx":             "model_int8",
+		"s3://bucket/team/detector/":                       "detector",
+		"s3://bucket":                                      "bucket",
 	} {
 		s, err := fetch.Parse(text)
 		if err != nil {

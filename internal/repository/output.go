@@ -114,6 +114,9 @@ type ClassThreshold struct {
 // Suppresses reports whether overlapping boxes are suppressed.
 func (o *Output) Suppresses() bool { return o.NMS == NMSGreedy || o.NMS == NMSFast }
 
+// DefaultMaxCandidates is how many boxes enter suppression by default, as in Ultralytics' non_max_suppression.
+const DefaultMaxCandidates = 30000
+
 // isYOLO reports whether a decoder has a grid of boxes that needs suppression.
 func isYOLO(decode string) bool {
 	return slices.Contains([]string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX}, decode)
@@ -164,7 +167,7 @@ func (o *Output) fillSuppression(given func(key string) bool) {
 	fillValue(&o.NMS, nms, given("output.nms"))
 	if o.Suppresses() {
 		fillValue(&o.IoU, 0.45, given("output.iou_threshold"))
-		fillValue(&o.MaxCandidates, 30000, given("output.max_candidates"))
+		fillValue(&o.MaxCandidates, DefaultMaxCandidates, given("output.max_candidates"))
 	}
 }
 
