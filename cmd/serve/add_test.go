@@ -372,27 +372,6 @@ func TestAddAVersionToAListOfVersions(t *testing.T) {
 	}
 }
 
-// TestKnownScaleIsNotDoubted adds an untrained detector, whose scores do not depend on the image, and whose exporter is known.
-func TestKnownScaleIsNotDoubted(t *testing.T) {
-	inferred := &repository.Inferred{Origins: []repository.Origin{{Key: "input.scale", Value: "1", From: "metadata"}, {Key: "input.mean", Value: "0", From: "usual", Assumed: true}}}
-	const doubt = "input.scale: with input.scale: 1, scores hardly depended on the image"
-	for name, test := range map[string]struct {
-		inferred *repository.Inferred
-		warning  string
-		want     bool
-	}{
-		"the exporter's scale": {inferred, doubt, true},
-		"a model.yaml":         {nil, doubt, false},
-		"an assumed scale":     {&repository.Inferred{Origins: []repository.Origin{{Key: "input.scale", Assumed: true}}}, doubt, false},
-		"a scale that is set":  {&repository.Inferred{Origins: []repository.Origin{{Key: "input.scale", From: "set"}}}, doubt, false},
-		"another key":          {inferred, "output.decode: " + doubt, false},
-	} {
-		if got := isKnown(test.inferred, test.warning); got != test.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
 func TestVersionIsInRange(t *testing.T) {
 	for _, version := range []string{"0", "-1", "1000000001"} {
 		out, err := command(t, t.TempDir(), "models", "add", "best.onnx", "--version="+version).CombinedOutput()

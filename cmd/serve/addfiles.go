@@ -160,7 +160,7 @@ func (a *addition) check(ctx context.Context, inferred *repository.Inferred) err
 	err := withModels(ctx, a.cfg, openRepository(filepath.Join(a.stage, "models")), models, func(engine *inference.Engine, failed error) error {
 		if failed == nil {
 			for _, m := range engine.Models() {
-				m.Warnings = slices.DeleteFunc(m.Warnings, func(w string) bool { return isKnown(inferred, w) })
+				m.Warnings = slices.DeleteFunc(m.Warnings, inferred.Doubts) // the stage has a model.yaml
 				printModel(a.out, m)
 			}
 		}
@@ -184,13 +184,4 @@ func withoutVersions(data []byte) []byte {
 		return data
 	}
 	return other
-}
-
-// isKnown reports whether a warning, which begins with a key, doubts a value that the exporter is known to use. Untrained models get
-// such warnings, since their scores hardly depend on the image.
-func isKnown(inferred *repository.Inferred, warning string) bool {
-	key, _, _ := strings.Cut(warning, ":")
-	return inferred != nil && slices.ContainsFunc(inferred.Origins, func(o repository.Origin) bool {
-		return o.Key == key && key == "input.scale" && !o.Assumed && o.From != "set"
-	})
 }

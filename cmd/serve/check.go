@@ -102,7 +102,6 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 	return withModels(ctx, cfg, repo, models, func(engine *inference.Engine, loadErr error) error {
 		results := []checked{}
 		for _, m := range engine.Models() {
-			m.Warnings = slices.DeleteFunc(m.Warnings, func(w string) bool { return isKnown(m.Inferred, w) })
 			result := checked{Model: m.Name, Version: m.Version, State: m.State.String(), Error: m.Error, Device: m.Device, Task: m.Task,
 				Definition: origin(m.Inferred), Warnings: append([]string{}, m.Warnings...)}
 			if !o.asJSON {
@@ -196,11 +195,7 @@ func printPrediction(out io.Writer, p postprocess.Prediction) {
 			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s\n", c.Score, label(c.Label, c.Class))
 		}
 	case *postprocess.Detected:
-		plural := "es"
-		if len(p.Boxes) == 1 {
-			plural = ""
-		}
-		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %d box%s\n", p.Width, p.Height, len(p.Boxes), plural)
+		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %s\n", p.Width, p.Height, counted(len(p.Boxes), "box", "boxes"))
 		for i, b := range p.Boxes {
 			if i == maxPrinted {
 				_, _ = fmt.Fprintf(out, "  sees     … and %d more; --json prints all\n", len(p.Boxes)-i)
@@ -209,6 +204,14 @@ func printPrediction(out io.Writer, p postprocess.Prediction) {
 			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s  x %.0f to %.0f, y %.0f to %.0f\n", b.Score, label(b.Label, b.Class), b.X1, b.X2, b.Y1, b.Y2)
 		}
 	}
+}
+
+// counted is a number of things.
+func counted(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 // label is a class's label, or its number without one.
@@ -228,7 +231,7 @@ func printModel(out io.Writer, m inference.Status) {
 	if m.State != inference.Ready {
 		return
 	}
-	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %d labels\n", m.Device, m.Task, len(m.Labels))
+	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %s\n", m.Device, m.Task, counted(len(m.Labels), "label", "labels"))
 	if m.Inferred != nil {
 		_, _ = fmt.Fprintf(out, "  defined  %s\n", origin(m.Inferred))
 		printAssumptions(out, m.Inferred)

@@ -266,19 +266,19 @@ func (b *builder) setLabels(labels string) error {
 			list = append(list, strings.TrimSpace(label))
 		}
 	}
-	return b.useLabels(list, "set")
+	return b.useLabels(list, repository.OriginSet)
 }
 
 // labelCount says how many labels there are, for errors.
 func (b *builder) labelCount() string {
-	from, plural := b.labelFrom, "s"
-	if from == "set" {
+	from, labels := b.labelFrom, "labels"
+	if from == repository.OriginSet {
 		from = "--set labels"
 	}
 	if len(b.labels) == 1 {
-		plural = ""
+		labels = "label"
 	}
-	return fmt.Sprintf("%s has %d label%s", from, len(b.labels), plural)
+	return fmt.Sprintf("%s has %d %s", from, len(b.labels), labels)
 }
 
 // applySettings has what the user says replace what was inferred.
@@ -288,7 +288,7 @@ func (b *builder) applySettings() {
 			text = b.interpolation(text)
 		}
 		if key != "normalization" {
-			b.values[key] = value{text, "set", false}
+			b.values[key] = value{text, repository.OriginSet, false}
 		}
 	}
 	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { return b.settings[q.Key] != "" })
