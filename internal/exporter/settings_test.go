@@ -47,7 +47,7 @@ func TestSettingsReplaceWhatDependsOnThem(t *testing.T) {
 		"set keys stay":              {&layout{model: yolo}, "resize=letterbox;place=top_left;fill=0", []string{"input.place: top_left", "input.fill: [0]"}, nil},
 		"another decoder":            {&layout{model: yolo}, "decode=rows;columns=x1,y1,x2,y2,score,class,skip", []string{"output.decode: rows", "output.iou_threshold: 0.7"}, nil},
 		"a decoder of raw grids":     {&layout{model: yolo}, "decode=yolov5_raw", []string{"output.decode: yolov5_raw", "output.name:"}, nil},
-		"a decoder with outputs that nobody names": {&layout{model: yolo}, "decode=boxes", nil,
+		"a decoder with outputs that no key names": {&layout{model: yolo}, "decode=boxes", nil,
 			[]string{"output.boxes output0", "output.scores output0", "output.box_space input unit original"}},
 		"no suppression":                         {&layout{model: yolo}, "nms=none", []string{"output.nms: none", "output.iou_threshold:"}, nil},
 		"another task":                           {&layout{model: yolo}, "task=classification", nil, []string{"output.decode softmax probabilities sigmoid"}},
