@@ -25,9 +25,9 @@ type builder struct {
 	graph *repository.Graph
 	files fs.FS
 
-	settings map[string]string // what the user says, by key: it takes precedence
-	wanted   string            // the exporter that the user names
-	redFirst bool              // mean and std of settings are in the order of red, green and blue
+	settings   map[string]string // what the user says, by key: it takes precedence
+	wanted     string            // the exporter that the user names
+	namedOrder string            // of the channels of a named normalization, rgb or bgr; empty: none is named
 
 	image         repository.TensorInfo // the image input
 	height, width int64                 // of the input; -1: open

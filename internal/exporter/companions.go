@@ -53,10 +53,11 @@ func (b *builder) dropNotApplicable() (dropped bool) {
 var perChannel = []string{"input.mean", "input.std", "input.fill"}
 
 // fitChannels fits values of channels to the color: inferred ones that are the same for all channels become one, and those of a
-// named normalization, which are in the order of red, green and blue, are turned.
+// named normalization are turned if they are in the other order.
 func (b *builder) fitChannels() {
 	color := b.values["input.color"].text
-	turn := b.redFirst && (color == repository.ColorBGR || color == repository.ColorBGRA)
+	blueFirst := color == repository.ColorBGR || color == repository.ColorBGRA
+	turn := b.namedOrder != "" && blueFirst != (b.namedOrder == repository.ColorBGR)
 	for _, key := range perChannel {
 		v := b.values[key]
 		var list []float64

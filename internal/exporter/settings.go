@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -166,8 +167,7 @@ func (b *builder) setting(key, text string) error {
 	if strings.ContainsAny(text, "\n\r") {
 		return errors.New("has more than one line")
 	}
-	b.settings[key] = text
-	return nil
+	return b.put(key, text)
 }
 
 // number is a number as YAML, which has no .45 and no +1; other text stays as it is.
@@ -207,12 +207,21 @@ func (b *builder) setNormalization(name string) error {
 		return fmt.Errorf("is not one of %s, and not [[mean of each channel], [std of each channel]] of values from 0 to 1",
 			strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
 	}
-	b.settings["input.scale"], b.settings["input.mean"], b.settings["input.std"] = text(n.scale), text(n.mean), text(n.std)
-	b.redFirst = lists == nil && n.color == ""
-	if n.color != "" {
+	if lists == nil {
+		b.namedOrder = cmp.Or(n.color, repository.ColorRGB)
+	}
+	if n.color != "" && b.settings["input.color"] == "" {
 		b.settings["input.color"] = n.color
 	}
-	b.settings["normalization"] = name
+	return errors.Join(b.put("normalization", name), b.put("input.scale", text(n.scale)), b.put("input.mean", text(n.mean)), b.put("input.std", text(n.std)))
+}
+
+// put sets a key, once.
+func (b *builder) put(key, text string) error {
+	if before := b.settings[key]; before != "" && before != text {
+		return fmt.Errorf("%s is set to %s by another --set", key, before)
+	}
+	b.settings[key] = text
 	return nil
 }
 
@@ -220,8 +229,7 @@ func (b *builder) setNormalization(name string) error {
 func (b *builder) setSize(size string) error {
 	var list []int
 	if json.Unmarshal([]byte(size), &list) == nil && len(list) == 2 {
-		b.settings["input.height"], b.settings["input.width"] = strconv.Itoa(list[0]), strconv.Itoa(list[1])
-		return nil
+		return errors.Join(b.put("input.height", strconv.Itoa(list[0])), b.put("input.width", strconv.Itoa(list[1])))
 	}
 	w, h, found := strings.Cut(strings.ToLower(size), "x")
 	if !found {
@@ -232,8 +240,7 @@ func (b *builder) setSize(size string) error {
 			return errors.New("is not a size such as 224 or 640x480 (width and height)")
 		}
 	}
-	b.settings["input.width"], b.settings["input.height"] = w, h
-	return nil
+	return errors.Join(b.put("input.width", w), b.put("input.height", h))
 }
 
 // LabelsFile returns the file that --set labels names, empty if it lists labels.

@@ -56,6 +56,7 @@ func TestSettingsReplaceWhatDependsOnThem(t *testing.T) {
 		"a named normalization of blue first":    {&layout{model: resnet}, "normalization=imagenet;color=bgr", []string{"input.mean: [0.406, 0.456, 0.485]", "input.std: [0.225, 0.224, 0.229]"}, nil},
 		"a named normalization of red first":     {&layout{model: resnet}, "normalization=imagenet", []string{"input.mean: [0.485, 0.456, 0.406]"}, nil},
 		"numbers of each channel":                {&layout{model: resnet}, "normalization=[[0.1, 0.2, 0.3], [1, 1, 1]];color=bgr", []string{"input.mean: [0.1, 0.2, 0.3]"}, nil},
+		"Caffe's normalization, red first":       {&layout{model: resnet}, "normalization=caffe;color=rgb", []string{"input.mean: [123.68, 116.779, 103.939]", "input.color: rgb"}, nil},
 		"Caffe's normalization is of blue first": {&layout{model: resnet}, "normalization=caffe", []string{"input.mean: [103.939, 116.779, 123.68]", "input.color: bgr"}, nil},
 		"a number without a leading zero":        {&layout{model: yolo}, "score_threshold=.45", []string{"output.score_threshold: 0.45"}, nil},
 		"a large number":                         {&layout{model: yolo}, "max_boxes=1e3", []string{"output.max_boxes: 1000"}, nil},
@@ -119,6 +120,10 @@ func TestCheckSettings(t *testing.T) {
 		{"width=100000", "--set input.width: 100000 is out of range"},
 		{"resize=letterbox;fill=999", "--set input.fill[0]: 999"},
 		{"color=", "--set color=: has no value"},
+		{"color=rgb;input.color=bgr", "--set input.color=bgr: input.color is set to rgb by another --set"},
+		{"mean=1;normalization=imagenet", "--set normalization=imagenet: input.mean is set to [1] by another --set"},
+		{"size=224;width=320", "--set width=320: input.width is set to 224 by another --set"},
+		{"size=224;width=224;normalization=unit;scale=0.00392156862745098", ""},
 	} {
 		set := map[string]string{}
 		for pair := range strings.SplitSeq(test.set, ";") {
