@@ -27,7 +27,7 @@ type Config struct {
 
 // RepositoryConfig is section repository.
 type RepositoryConfig struct {
-	Dir    string        `yaml:"dir" help:"model repository: NAME/model.yaml and NAME/VERSION/model.onnx"`
+	Dir    string        `yaml:"dir" help:"model repository: NAME/VERSION/model.onnx, with NAME/model.yaml where it cannot be inferred"`
 	Mirror string        `yaml:"mirror" help:"directory or URL with NAME.onnx, used instead of the models' own sources"`
 	Poll   time.Duration `yaml:"poll" range:"0s..1h" help:"interval between checks for new versions; 0: only on SIGHUP"`
 }

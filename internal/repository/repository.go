@@ -304,7 +304,7 @@ func (r *Repository) isLinkLoop(path string) bool {
 // versionNumber returns the version that a folder is named by; 0: none.
 func versionNumber(name string) int {
 	n, err := strconv.Atoi(name)
-	if err != nil || n < 1 || n > maxVersion || strconv.Itoa(n) != name {
+	if err != nil || n < 1 || n > MaxVersion || strconv.Itoa(n) != name {
 		return 0
 	}
 	return n
