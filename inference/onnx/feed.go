@@ -179,7 +179,7 @@ func (f *Feed) run(ctx context.Context, on *runtimeSession) error {
 func (f *Feed) call(on *runtimeSession) (err error) {
 	outputs := make([]unsafe.Pointer, len(f.parent.feedOutputs))
 	run := func() {
-		err = f.parent.api.Run(on.handle, f.handle, f.parent.feedNames, f.inputs, outputs)
+		err = f.parent.api.Run(on.handle, f.handle, f.parent.feedNames, f.inputs, outputs, on.sequential)
 	}
 	if f.parent.device.Kind == CUDA {
 		sigaction.Preserve(run)
