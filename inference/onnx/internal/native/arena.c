@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 enum {
@@ -24,7 +25,7 @@ struct arena;
 
 // chunk precedes its memory.
 struct chunk {
-	struct arena *arena; // NULL: reserved, a separate mapping
+	struct arena *arena; // NULL: reserved, from the C heap
 	size_t size;         // in bytes, with this header
 	struct chunk *before; // in memory; NULL: the first of its region
 	struct chunk *next, *previous; // of the free list
@@ -127,9 +128,13 @@ void *fovea_arena_alloc(size_t size) {
 
 // fovea_arena_reserve allocates what lives long, such as weights, outside the arenas, where it would leave holes.
 void *fovea_arena_reserve(size_t size) {
-	const size_t want = rounded(size, page);
-	struct chunk *c = want == 0 ? NULL : map(want);
-	return c == NULL ? NULL : memory_of(c);
+	const size_t want = rounded(size, alignment);
+	void *p = NULL;
+	if (want == 0 || posix_memalign(&p, alignment, want) != 0)
+		return NULL;
+	struct chunk *c = p;
+	*c = (struct chunk){.size = want};
+	return memory_of(c);
 }
 
 // merge makes one chunk of two neighbors.
@@ -146,7 +151,7 @@ void fovea_arena_free(void *p) {
 	struct chunk *c = chunk_of(p);
 	struct arena *a = c->arena;
 	if (a == NULL) {
-		munmap(c, c->size);
+		free(c);
 		return;
 	}
 	pthread_mutex_lock(&a->lock);
