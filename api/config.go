@@ -8,6 +8,7 @@ import (
 
 	"fovea/internal/config"
 	"fovea/internal/cors"
+	"fovea/internal/tlsfiles"
 )
 
 // Config is section http of the server's configuration.
@@ -23,7 +24,10 @@ type Config struct {
 	MinBodyRate   config.Size   `yaml:"min_body_rate" range:"0..1GiB" help:"minimum bytes per second of a body after its first 5s; 0: no minimum"`
 	ClientShare   float64       `yaml:"client_share" range:">0..1" help:"share of max_requests and body_budget that one client address (IPv6: a /64) may hold under contention; use 1 behind a proxy"`
 	CORS          string        `yaml:"cors" help:"origins allowed by CORS, separated by commas, such as https://app.example; * allows all, none disables CORS"`
+	NoH2C         bool          `yaml:"no_h2c" help:"without TLS, refuse HTTP/2 by prior knowledge (h2c)"`
 	ReadAhead     config.Size   `yaml:"read_ahead" range:"0..1TiB" help:"maximum body bytes in memory that are not decoded yet; further bodies wait in the network; 0: 16MiB per core"`
+
+	TLS tlsfiles.Config `yaml:"tls"`
 }
 
 // Defaults returns the default configuration.

@@ -62,6 +62,9 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 	s.router = s.routes()
 	policy, _ := cors.Parse(cfg.CORS) // the configuration is valid
 	s.http = httpserver.New(policy.Handler(s.router), cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
+	if cfg.NoH2C && !cfg.TLS.Enabled() {
+		httpserver.RefuseH2C(s.http)
+	}
 	metrics.watch(engine, s.admission)
 	return s
 }

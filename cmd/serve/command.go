@@ -96,7 +96,11 @@ func probeCommand() *cobra.Command {
 			if ready {
 				path = "/ready"
 			}
-			return httpserver.Probe(c.Context(), cfg.HTTP.Address, path, timeout)
+			client, err := cfg.HTTP.TLS.Probe()
+			if err != nil {
+				return err
+			}
+			return httpserver.Probe(c.Context(), cfg.HTTP.Address, path, timeout, client)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the answer")

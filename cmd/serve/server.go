@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,6 +17,7 @@ import (
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/repository"
+	"fovea/internal/tlsfiles"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -40,6 +40,7 @@ type service struct {
 	monitor *health.Monitor
 	server  *api.Server
 	gpus    *gpus
+	tls     *tlsfiles.Files // nil: none
 
 	signals   chan os.Signal
 	served    chan error // result of the listener
@@ -61,17 +62,16 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 		return err
 	}
 	defer s.gpus.close(log)
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Address)
+	listener, err := s.listen(ctx)
 	if err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		return errors.Join(fmt.Errorf("http.address: %w", err), s.engine.Close(closing))
+		return errors.Join(err, s.engine.Close(closing))
 	}
-	s.address = listener.Addr().String()
-	log.Info("listening", "address", s.address, "version", build().Version)
 	go func() { s.served <- s.server.Serve(listener) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.watchFiles(ctx)
 	go s.monitor.Watch(ctx, watchEvery)
 	s.startSync(ctx)
 	err = s.loop(ctx)
@@ -79,7 +79,10 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 }
 
 // open makes everything but the listener.
-func (s *service) open(ctx context.Context) error {
+func (s *service) open(ctx context.Context) (err error) {
+	if s.tls, err = openTLS(s.cfg.HTTP.TLS); err != nil {
+		return err
+	}
 	s.gpus = openGPUs(s.cfg.GPU, s.log)
 	wanted, err := s.gpus.checkDriver(ctx, s.cfg.Inference.Device, s.log)
 	if err != nil {
@@ -197,7 +200,7 @@ func (s *service) onFirstLoads(err error) error {
 	s.monitor.Loaded()
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", curl(address, s.path()))
+		s.log.Info("server ready", "try", curl(address, s.path(), s.tls != nil))
 	}
 	return nil
 }
@@ -215,8 +218,12 @@ func (s *service) path() string {
 }
 
 // curl is a command that asks for a prediction.
-func curl(address, path string) string {
-	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://" + address + path
+func curl(address, path string, encrypted bool) string {
+	scheme := "http"
+	if encrypted {
+		scheme = "https"
+	}
+	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' " + scheme + "://" + address + path
 }
 
 // report logs failures of a sync that the last one did not have, and models that are readable again. A version that

@@ -25,7 +25,7 @@ func probeCommand() *cobra.Command {
 			if ready {
 				path = "/ready"
 			}
-			return httpserver.Probe(c.Context(), s.Gateway, path, timeout)
+			return httpserver.Probe(c.Context(), s.Gateway, path, timeout, nil)
 		}),
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "time to wait for the gateway's response")
