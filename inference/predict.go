@@ -22,6 +22,9 @@ type Request struct {
 	Row     []byte // instead of Image: a preprocessed row of the model's image input, in native byte order
 	Params  postprocess.Params
 	Waited  time.Duration // before Predict; added to Timing.Queue
+
+	Client      string  // whom the image is counted for
+	ClientShare float64 // of the queue that one client may hold while others need it; 0: all
 }
 
 // Response is the answer for one image.
@@ -77,10 +80,10 @@ func (v *version) predict(ctx context.Context, r Request, inspect func([]postpro
 // answer passes the gates that bound images, in the order of ARCHITECTURE.md: the version's queue, the turn of large
 // images, a slot, a worker, and in the batcher the instance with the workers of its run.
 func (v *version) answer(ctx context.Context, r Request, inspect func([]postprocess.Tensor) error, response *Response) error {
-	if err := v.queue.enter(); err != nil {
+	if err := v.queue.enter(r.Client, r.ClientShare); err != nil {
 		return err
 	}
-	defer v.queue.leave()
+	defer v.queue.leave(r.Client)
 	timing, clock := &response.Timing, time.Now()
 	info, err := v.header(r)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"fovea/internal/admission"
 	"fovea/internal/apierror"
 )
 
@@ -21,16 +22,25 @@ type queue struct {
 
 	mu       sync.Mutex
 	length   int
-	last     time.Time     // when the last image left, or the first came after a pause
-	interval time.Duration // moving mean of the time between two images that leave while others wait
+	held     map[string]int // of length, by client
+	last     time.Time      // when the last image left, or the first came after a pause
+	interval time.Duration  // moving mean of the time between two images that leave while others wait
 }
 
-// enter adds an image, or refuses it with queue_full and Retry-After.
-func (q *queue) enter() error {
+// enter adds an image of a client, or refuses it with queue_full and Retry-After. Under contention a client is limited to its
+// share, as package admission has it; a share of 0 is all.
+func (q *queue) enter(client string, share float64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.length >= q.bound {
+	limit := q.bound
+	if held := q.held[client] + 1; share > 0 {
+		limit = int(admission.LimitFor(int64(q.bound), int64(held), share, held == 1))
+	}
+	if q.length >= limit {
 		f := apierror.New(apierror.QueueFull, "%d images are in flight for this model; the limit is %d", q.length, q.bound)
+		if limit < q.bound {
+			f.Message += ", and the rest is kept for other clients"
+		}
 		f.RetryAfter = min(max(time.Duration(q.length)*q.interval, minRetryAfter), maxRetryAfter)
 		return f
 	}
@@ -38,12 +48,16 @@ func (q *queue) enter() error {
 		q.last = time.Now()
 	}
 	q.length++
+	if q.held == nil {
+		q.held = map[string]int{}
+	}
+	q.held[client]++
 	q.report(1)
 	return nil
 }
 
-// leave removes an image.
-func (q *queue) leave() {
+// leave removes an image of a client.
+func (q *queue) leave(client string) {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -54,6 +68,9 @@ func (q *queue) leave() {
 	q.interval += (sinceLast - q.interval) / 16
 	q.last = now
 	q.length--
+	if q.held[client]--; q.held[client] == 0 {
+		delete(q.held, client)
+	}
 	q.report(-1)
 }
 

@@ -328,6 +328,6 @@ func (a *addition) report(inferred *repository.Inferred) {
 	}
 	_, _ = fmt.Fprintf(a.out, "added %s version %d to %s; a running server loads it on SIGHUP or after repository.poll\n", a.name, a.version, a.cfg.Repository.Dir)
 	if address, err := httpserver.Reachable(a.cfg.HTTP.Address); err == nil {
-		_, _ = fmt.Fprintf(a.out, "try: %s\n", curl(address, "/v1/models/"+a.name+"/predict", a.cfg.HTTP.TLS.Enabled()))
+		_, _ = fmt.Fprintf(a.out, "try: %s\n", curl(a.cfg.HTTP, address, "/v1/models/"+a.name+"/predict"))
 	}
 }

@@ -63,7 +63,7 @@ func rootCommand() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringP("config", "c", os.Getenv("FOVEA_CONFIG"), "configuration file (YAML), or FOVEA_CONFIG")
 	config.AddFlags(root.PersistentFlags(), defaults())
-	root.AddCommand(probeCommand(), modelsCommand(), configCommand(), versionCommand())
+	root.AddCommand(probeCommand(), modelsCommand(), keysCommand(), configCommand(), versionCommand())
 	return root
 }
 

@@ -2,26 +2,38 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/netip"
 
+	"fovea/internal/access"
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
 	"fovea/internal/tlsfiles"
 )
 
-// openTLS reads the certificates; nil without TLS.
-func openTLS(cfg tlsfiles.Config) (*tlsfiles.Files, error) {
-	if !cfg.Enabled() {
-		return nil, nil
+// openProtection reads certificates and API keys. All errors are returned together.
+func (s *service) openProtection() error {
+	var errs []error
+	if cfg := s.cfg.HTTP.TLS; cfg.Enabled() {
+		files, err := tlsfiles.Open(cfg)
+		if s.tls = files; err != nil {
+			errs = append(errs, fmt.Errorf("http.tls: %w", err))
+		}
 	}
-	files, err := tlsfiles.Open(cfg)
-	if err != nil {
-		return nil, exitcode.ForConfiguration(fmt.Errorf("http.tls: %w", err))
+	guard, err := access.Open(s.cfg.HTTP.Access, s.log)
+	if s.guard = guard; err != nil {
+		errs = append(errs, fmt.Errorf("http.keys: %w", err))
 	}
-	return files, nil
+	return exitcode.ForConfiguration(errors.Join(errs...))
+}
+
+// watchFiles re-reads certificates and keys until ctx ends.
+func (s *service) watchFiles(ctx context.Context) {
+	if s.tls != nil {
+		go s.tls.Watch(ctx, s.log)
+	}
+	go s.guard.Watch(ctx)
 }
 
 // listen opens the listener for HTTP, with TLS if it is configured.
@@ -31,25 +43,12 @@ func (s *service) listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("http.address: %w", err)
 	}
 	s.address = l.Addr().String()
-	s.log.Info("listening", "address", s.address, "version", build().Version, "tls", s.tls != nil)
-	warnUnprotected(s.log, s.address, s.tls != nil)
+	s.log.Info("listening", "address", s.address, "version", build().Version, "tls", s.tls != nil, "keys", s.guard.NeedsKeys())
+	if risk := access.Risk(s.address, s.cfg.HTTP.Access, s.cfg.HTTP.TLS); risk != "" {
+		s.log.Warn(risk, "address", s.address)
+	}
 	if s.tls == nil {
 		return l, nil
 	}
 	return httpserver.TLS(l, s.tls.Server(), s.log), nil
-}
-
-// watchFiles re-reads certificates until ctx ends.
-func (s *service) watchFiles(ctx context.Context) {
-	if s.tls != nil {
-		go s.tls.Watch(ctx, s.log)
-	}
-}
-
-// warnUnprotected warns of a listener that other machines can reach and that has no protection.
-func warnUnprotected(log *slog.Logger, address string, encrypted bool) {
-	if a, err := netip.ParseAddrPort(address); err != nil || a.Addr().IsLoopback() || encrypted {
-		return
-	}
-	log.Warn("anyone who can reach this address can use the server, and read what others send; docs/security.md says how to set up TLS and API keys", "address", address)
 }

@@ -13,6 +13,7 @@ import (
 	"fovea/api"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/access"
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
@@ -41,6 +42,7 @@ type service struct {
 	server  *api.Server
 	gpus    *gpus
 	tls     *tlsfiles.Files // nil: none
+	guard   *access.Guard
 
 	signals   chan os.Signal
 	served    chan error // result of the listener
@@ -79,8 +81,8 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 }
 
 // open makes everything but the listener.
-func (s *service) open(ctx context.Context) (err error) {
-	if s.tls, err = openTLS(s.cfg.HTTP.TLS); err != nil {
+func (s *service) open(ctx context.Context) error {
+	if err := s.openProtection(); err != nil {
 		return err
 	}
 	s.gpus = openGPUs(s.cfg.GPU, s.log)
@@ -101,7 +103,7 @@ func (s *service) open(ctx context.Context) (err error) {
 	}
 	s.engine = engine
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
-	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
+	s.server = api.New(s.cfg.HTTP, s.guard, engine, s.monitor, metrics, s.log)
 	return nil
 }
 
@@ -200,7 +202,7 @@ func (s *service) onFirstLoads(err error) error {
 	s.monitor.Loaded()
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", curl(address, s.path(), s.tls != nil))
+		s.log.Info("server ready", "try", curl(s.cfg.HTTP, address, s.path()))
 	}
 	return nil
 }
@@ -218,12 +220,15 @@ func (s *service) path() string {
 }
 
 // curl is a command that asks for a prediction.
-func curl(address, path string, encrypted bool) string {
-	scheme := "http"
-	if encrypted {
+func curl(cfg api.Config, address, path string) string {
+	options, scheme := "", "http"
+	if cfg.Access.Keys != "" {
+		options = "-H 'X-API-Key: KEY' "
+	}
+	if cfg.TLS.Enabled() {
 		scheme = "https"
 	}
-	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' " + scheme + "://" + address + path
+	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' " + options + scheme + "://" + address + path
 }
 
 // report logs failures of a sync that the last one did not have, and models that are readable again. A version that

@@ -47,7 +47,7 @@ func TestTLS(t *testing.T) {
 	if out, err := command(t, "/", "probe", "--http.address="+p.address).CombinedOutput(); err == nil {
 		t.Errorf("a probe without TLS succeeds: %s", out)
 	}
-	if !strings.Contains(p.logged(), "https://"+p.address) || strings.Contains(p.logged(), "anyone who can reach") {
+	if !strings.Contains(p.logged(), "https://"+p.address) || strings.Contains(p.logged(), "anyone who can reach this address") {
 		t.Errorf("the log: %s", p.logged())
 	}
 	if curl, err := exec.LookPath("curl"); err == nil {
@@ -181,7 +181,7 @@ func TestCertificatesThatCannotBeRead(t *testing.T) {
 }
 
 func TestUnprotectedListenerIsReportedOnce(t *testing.T) {
-	const warning = "anyone who can reach this address"
+	const warning = "can be read on the network"
 	dir := newRepository(t)
 	if log := start(t, dir).logged(); strings.Contains(log, warning) {
 		t.Errorf("on loopback: %s", log)

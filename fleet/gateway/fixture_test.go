@@ -46,7 +46,10 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 		t.Fatal(err)
 	}
 	log := &testenv.Buffer{}
-	g := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
+	g, err := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := g.Balancer().Set(replicas); err != nil {
 		t.Fatal(err)
 	}
