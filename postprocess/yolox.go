@@ -72,13 +72,10 @@ func (y *yolox) size(transform geometry.Transform) (w, h int) {
 // cell are only checked if its objectness reaches the threshold.
 func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
 	return y.decode(transform, &p, func(to *detection) error {
-		t, err := y.grid.read(outputs)
+		values, t, err := to.read(&y.grid, outputs)
 		if err != nil {
 			return err
 		}
-		to.output = t.Name
-		var values []float32
-		values, to.floats = t.floats(to.floats)
 		w, h := y.size(transform)
 		if n := cellsOf(y.def.Output.Strides, w, h); len(values) != n*y.width {
 			return unusable(fmt.Errorf("output %q has %d values; %d cells of %d were expected of an input of %d×%d", t.Name, len(values), n, y.width, w, h))

@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math"
@@ -12,15 +11,23 @@ import (
 	"fovea/internal/repository"
 )
 
-// readJSON reads a JSON object next to the model; nil without it.
+// readJSON reads a JSON object next to the model, once; nil without it.
 func (b *builder) readJSON(name string) map[string]any {
+	object, known := b.objects[name]
+	if !known {
+		object = b.parseJSON(name)
+		b.objects[name] = object
+	}
+	return object
+}
+
+func (b *builder) parseJSON(name string) (object map[string]any) {
 	if !b.hasFile(name) {
 		return nil
 	}
 	data, err := fs.ReadFile(b.files, name)
-	var object map[string]any
 	if err == nil {
-		err = json.Unmarshal(data, &object)
+		object, err = jsonObject(data)
 	}
 	if err != nil {
 		b.fail("%s: %w", name, err)
@@ -32,7 +39,8 @@ func (b *builder) readJSON(name string) map[string]any {
 // of others go through a sigmoid.
 var transformersSoftmax = []string{"detr", "yolos", "table-transformer"}
 
-// huggingFace recognizes models of transformers by config.json, and preprocesses as preprocessor_config.json says.
+// huggingFace recognizes models of transformers by config.json, and preprocesses as preprocessor_config.json says. Of models of other
+// libraries on the hub, whose outputs have other names, it takes the labels only.
 func huggingFace(b *builder) bool {
 	config := b.readJSON("config.json")
 	kind, _ := config["model_type"].(string)
@@ -40,22 +48,24 @@ func huggingFace(b *builder) bool {
 		return len(b.errs) > 0
 	}
 	if labels, ok := labelList(config["id2label"]); ok {
-		if err := b.useLabels(labels, "config.json id2label"); err != nil {
-			b.errs = append(b.errs, err)
-		}
+		b.takeLabels(labels, "config.json id2label")
 	}
 	logits := b.outputNamed("logits", "pred_logits")
 	boxes := b.outputNamed("pred_boxes", "boxes")
 	switch {
 	case logits == nil:
 		if logits = b.classOutput(); logits == nil || len(logits.Shape) != 2 {
-			b.unsupported(fmt.Sprintf("that of %s", firstOf(config["architectures"], kind)))
-			return true
+			return false
 		}
 		fallthrough
 	case boxes == nil && len(logits.Shape) == 2:
 		b.say("task", string(repository.Classification), "output "+logits.Name)
+		if config["problem_type"] == "regression" {
+			b.unsupported("regression (config.json problem_type)")
+			return true
+		}
 		b.scores(*logits)
+		b.fitLabels(classesOf(*logits), logits.Name)
 		if config["problem_type"] == "multi_label_classification" {
 			b.say("output.multi_label", true, "config.json problem_type")
 		}
@@ -89,31 +99,56 @@ func (b *builder) outputNamed(names ...string) *repository.TensorInfo {
 	return nil
 }
 
-// transformersDetector sets the decoder of queries with class logits and boxes.
+// transformersTop are the detectors of transformers that post_process_object_detection takes the best 100 boxes of; of others it
+// takes as many as there are queries.
+var transformersTop = []string{"conditional_detr", "deformable_detr", "dab-detr", "lw_detr"}
+
+// transformersDetector sets the decoder of queries with class logits and boxes. kind is the model_type of transformers, or empty.
 func (b *builder) transformersDetector(kind string, logits, boxes repository.TensorInfo) {
 	b.say("output.decode", repository.DecodeDETR, "outputs "+logits.Name+" and "+boxes.Name)
 	b.say("output.boxes", boxes.Name, "name")
 	b.say("output.scores", logits.Name, "name")
-	from := "post_process_object_detection of " + kind
-	classes := logits.Shape[2]
-	switch n := int64(len(b.labels)); {
-	case slices.Contains(transformersSoftmax, kind), kind == "" && classes == n+1 && n > 0:
-		b.say("output.activation", repository.ActivationSoftmax, from)
-		if n > 0 && classes > 0 && classes != n+1 {
-			b.fail("%s has %d labels, but the output %q has %d classes, the last of which is no object", b.labelFrom, n, logits.Name, classes)
-		}
-	default:
-		b.say("output.activation", repository.ActivationSigmoid, from)
-		b.fitLabels(classes, logits.Name)
-	}
+	b.queryActivation(kind, logits)
 	queries := logits.Shape[1]
 	if queries < 1 {
 		queries = boxes.Shape[1]
 	}
-	if queries < 1 || queries > 1000 {
-		queries = 300
+	from := "number of queries"
+	if slices.Contains(transformersTop, kind) {
+		queries, from = 100, "post_process_object_detection of "+kind
 	}
-	b.say("output.max_boxes", queries, "number of queries")
+	if queries < 1 || queries > 1000 {
+		queries, from = 300, "usual"
+	}
+	b.say("output.max_boxes", queries, from)
+}
+
+// queryActivation sets whether the classes of a query exclude each other, the last being no object, as in DETR, or not, as in its
+// successors. Where no model_type says so, the number of labels does.
+func (b *builder) queryActivation(kind string, logits repository.TensorInfo) {
+	classes, n := logits.Shape[2], int64(len(b.labels))
+	said := b.settings["output.activation"]
+	softmax := said == repository.ActivationSoftmax || said == "" && (slices.Contains(transformersSoftmax, kind) || kind == "" && n > 0 && classes == n+1)
+	from := "post_process_object_detection of " + kind
+	switch {
+	case kind != "" && softmax:
+		b.say("output.activation", repository.ActivationSoftmax, from)
+	case kind != "":
+		b.say("output.activation", repository.ActivationSigmoid, from)
+	case n == 0 && said == "":
+		b.ask("output.activation", "DETR has softmax with a last class for no object, its successors have sigmoid", "sigmoid", "softmax")
+	case softmax:
+		b.assume("output.activation", repository.ActivationSoftmax, fmt.Sprintf("there is one label less than the %d classes, of which DETR's last is no object", classes))
+	default:
+		b.assume("output.activation", repository.ActivationSigmoid, "there are as many labels as classes, as in DETR's successors")
+	}
+	switch {
+	case !softmax:
+		b.fitLabelsOrBackground(classes, logits.Name, "")
+	case n > 0 && classes > 0 && classes != n+1:
+		b.fail("the output %q has %d classes, the last of which is no object, but there %s (%s); say --set labels=… with all %d, in the order of the classes",
+			logits.Name, classes, count(int(n), "label"), b.labelFrom, classes-1)
+	}
 }
 
 const processorFile = "preprocessor_config.json"
@@ -124,8 +159,7 @@ func (b *builder) imageProcessor(config map[string]any) {
 	if p.dict == nil {
 		size, _ := config["image_size"].(float64)
 		b.fixedSize(int64(size), int64(size), "config.json image_size")
-		b.assumed(func() { b.stretch(repository.PillowBilinear, "there is no "+processorFile) })
-		b.color("usual")
+		b.assumed(func() { b.stretch(repository.PillowBilinear, "there is no "+processorFile); b.color("usual") })
 		b.askNormalization("there is no "+processorFile+" next to model.onnx", "imagenet", "inception", "unit", "clip")
 		return
 	}
@@ -155,13 +189,12 @@ func timm(b *builder) bool {
 	for _, key := range []string{"label_names", "labels"} {
 		for _, from := range []map[string]any{config, cfg} {
 			if labels, ok := labelList(from[key]); ok {
-				if err := b.useLabels(labels, "config.json "+key); err != nil {
-					b.errs = append(b.errs, err)
-				}
+				b.takeLabels(labels, "config.json "+key)
 			}
 		}
 	}
 	b.scores(*out)
+	b.fitLabels(classesOf(*out), out.Name)
 	b.timmSize(processor{dict: cfg})
 	b.color("timm")
 	mean, std := floats(cfg["mean"]), floats(cfg["std"])

@@ -7,13 +7,14 @@ import (
 	"fovea/internal/repository"
 )
 
-// mmdeploy recognizes the outputs of MMDeploy's detectors: dets [N,n,5] with x1, y1, x2, y2 and the score, and labels [N,n].
+// mmdeploy recognizes the outputs of MMDeploy's detectors: dets [N,n,5] with x1, y1, x2, y2 and the score, and labels [N,n]. OpenVINO's
+// training extensions call the former boxes.
 func mmdeploy(b *builder) bool {
-	dets, labels := b.outputNamed("dets"), b.outputNamed("labels")
-	if dets == nil || labels == nil || slices.Contains(repository.ScoreTypes(), labels.DType) {
+	dets, labels := b.outputNamed("dets", "boxes"), b.outputNamed("labels")
+	if dets == nil || labels == nil || len(dets.Shape) < 2 || slices.Contains(repository.ScoreTypes(), labels.DType) {
 		return false
 	}
-	if n := len(dets.Shape); n < 2 || dets.Shape[n-1] != 5 && dets.Shape[n-1] != -1 {
+	if columns := dets.Shape[len(dets.Shape)-1]; columns != 5 && (columns != -1 || dets.Name != "dets") {
 		return false
 	}
 	const from = "outputs of MMDeploy"
@@ -47,6 +48,11 @@ func (b *builder) mmdetPipeline() {
 	if len(steps) > 0 && !normalizes { // images stay as OpenCV reads them
 		b.say("input.color", repository.ColorBGR, "pipeline.json has no Normalize")
 		b.sayNormalization(1, nil, nil, "pipeline.json has no Normalize")
+	}
+	if len(steps) == 0 && b.isOpen() && b.settings["input.width"] == "" && b.settings["input.resize"] == "" && b.tritonWidth == 0 {
+		b.assumed(func() {
+			b.mmdetFitTo([]int64{1333, 800}, 32, 0, "MMDetection's test pipeline", "MMDetection's test pipeline")
+		})
 	}
 	b.assumed(func() { b.mmdetUsual(len(steps) > 0, pad) })
 	if b.values["input.resize"].text != string(repository.Fit) {
@@ -99,14 +105,18 @@ func (b *builder) mmdetFit(steps []transform) {
 	if len(edges) != 2 {
 		return
 	}
-	const from = "pipeline.json Resize"
-	b.say("input.resize", string(repository.Fit), from)
-	b.say("input.shortest_edge", slices.Min(edges), from)
-	b.say("input.longest_edge", slices.Max(edges), from)
+	b.mmdetFitTo(edges, divisor, pad, "pipeline.json Resize", "pipeline.json Pad")
+}
+
+// mmdetFitTo sets a resize within two edges and a padding to a multiple of a divisor.
+func (b *builder) mmdetFitTo(edges []int64, divisor int64, pad float64, resize, padding string) {
+	b.say("input.resize", string(repository.Fit), resize)
+	b.say("input.shortest_edge", slices.Min(edges), resize)
+	b.say("input.longest_edge", slices.Max(edges), resize)
 	b.say("input.rounding", repository.RoundHalfUp, "mmcv's rescale_size")
 	if divisor > 1 {
-		b.say("input.stride", divisor, "pipeline.json Pad")
-		b.say("input.fill", []float64{pad}, "pipeline.json Pad")
+		b.say("input.stride", divisor, padding)
+		b.say("input.fill", []float64{pad}, padding)
 	}
 }
 

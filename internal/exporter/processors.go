@@ -318,6 +318,9 @@ func (b *builder) shortestWithoutCrop(p processor, t target, from string) {
 	if t.longest > 0 {
 		b.say("input.longest_edge", t.longest, p.origin("size"))
 	}
+	if major, minor := p.version(); p.kind == "Yolos" && (major == 0 || major > 4 || minor >= 37) {
+		b.say("input.multiple", 16, "get_size_with_aspect_ratio of YolosImageProcessor")
+	}
 }
 
 func (b *builder) processorColor(p processor) {

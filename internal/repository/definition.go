@@ -19,6 +19,7 @@ type Task string
 const (
 	Classification Task = "classification"
 	Detection      Task = "detection"
+	NoTask         Task = "none" // its tensors are served as they are; there are no predictions
 )
 
 // The values of Extra.Value: the size of the orientation-corrected image, or of the input, in pixels, as width and height or
@@ -108,7 +109,7 @@ const (
 type Definition struct {
 	Name        string   `yaml:"name"` // the folder's name; optional
 	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`
+	Task        Task     `yaml:"task"`   // classification, detection, none
 	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
 	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input    `yaml:"input"`
@@ -159,6 +160,13 @@ const (
 	Uint64  DType = "uint64"
 )
 
+// Types that only requests with tensors can have, not batches: their Size is 0. An element of Strings is any bytes.
+const (
+	Bool     DType = "bool"
+	BFloat16 DType = "bfloat16"
+	String   DType = "string"
+)
+
 // Size returns the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".
 func (d DType) Size() int {
 	switch d {
@@ -187,6 +195,7 @@ type Input struct {
 	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor, truncate
 	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels
 	LongestEdge   int       `yaml:"longest_edge"`  // fit: limit of the longer side, in pixels; 0: none
+	Multiple      int       `yaml:"multiple"`      // fit: both sides are rounded down to multiples of this; 0: they are not
 	Stride        int       `yaml:"stride"`        // open sizes are padded to multiples of this; 0: fixed size (letterbox), 1 (fit, none)
 	Rounding      string    `yaml:"rounding"`      // of a derived side: floor, round, half_up, ceil; default: round for cover and centered letterboxes, else floor
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left

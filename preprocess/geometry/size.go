@@ -17,7 +17,7 @@ func TargetSize(in *repository.Input, width, height int) image.Point {
 	case repository.Cover:
 		return covering(in, width, height)
 	case repository.Fit:
-		return limited(in, fitted(in, width, height))
+		return reduced(in, limited(in, fitted(in, width, height)))
 	case repository.FitHeight:
 		return image.Pt(clamp(rounded(in, float64(in.Height)*float64(width)/float64(height)), in.Width), in.Height)
 	case repository.NoResize:
@@ -87,6 +87,13 @@ func fitted(in *repository.Input, width, height int) image.Point {
 		return image.Pt(short, long)
 	}
 	return image.Pt(long, short)
+}
+
+// reduced rounds both sides down to multiples of Input.Multiple, as transformers' get_size_with_aspect_ratio_yolos does
+// (models/yolos/image_processing_yolos.py), but never to 0.
+func reduced(in *repository.Input, size image.Point) image.Point {
+	m := max(in.Multiple, 1)
+	return image.Pt(max(m, size.X/m*m), max(m, size.Y/m*m))
 }
 
 // fittedEdge returns the shorter side of fitted before it is rounded.
