@@ -72,8 +72,8 @@ type processor struct {
 	defaults
 }
 
-// imageProcessorOf reads the configuration of the image processor, which is a part of processor_config.json or, without it, a file of
-// its own.
+// imageProcessorOf reads the configuration of the image processor, which is a part of processor_config.json or, without it,
+// preprocessor_config.json.
 func (b *builder) imageProcessorOf(config map[string]any) processor {
 	const nested = "processor_config.json"
 	written, _ := config["transformers_version"].(string)
