@@ -177,6 +177,10 @@ func (b *builder) setting(key, text string) error {
 		return b.setSize(text)
 	case "labels":
 		return b.setLabels(text)
+	case "task":
+		if strings.HasSuffix(text, "label_classification") {
+			b.settings["output.multi_label"], text = "true", string(repository.Classification)
+		}
 	case "input.mean", "input.std", "input.fill", "output.columns", "output.strides", "output.anchors":
 		if !strings.HasPrefix(text, "[") {
 			text = "[" + text + "]"
