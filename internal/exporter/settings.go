@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"fovea/internal/repository"
+	"fovea/internal/safeyaml"
 )
 
 // normalization is a named way from pixel values to the model's input: (v·scale − mean) / std.
@@ -36,16 +37,27 @@ var normalizations = map[string]normalization{
 var normalizationNames = map[string]string{"x/127.5-1": "inception", "x/255": "unit", "0..1": "unit", "-1..1": "inception",
 	"tf": "inception", "torch": "imagenet", "raw": "none", "0..255": "none"}
 
-// shorthands are settings that stand for keys of model.yaml, or are known by other names.
-var shorthands = map[string]string{
-	"width": "input.width", "height": "input.height", "resize": "input.resize", "interpolation": "input.interpolation",
-	"color": "input.color", "scale": "input.scale", "mean": "input.mean", "std": "input.std", "layout": "input.layout",
-	"fill": "input.fill", "place": "input.place", "shortest_edge": "input.shortest_edge", "decode": "output.decode",
-	"output": "output.name", "multi_label": "output.multi_label", "multilabel": "output.multi_label",
-	"threshold": "output.score_threshold", "score_threshold": "output.score_threshold", "iou_threshold": "output.iou_threshold",
-	"max_boxes": "output.max_boxes", "top_k": "output.top_k", "class_first": "output.class_first", "anchors": "output.anchors",
-	"strides": "output.strides", "box_format": "output.box_format", "box_space": "output.box_space", "nms": "output.nms",
-	"activation": "output.activation", "columns": "output.columns",
+// shorthands are other names of keys, besides their last parts.
+var shorthands = map[string]string{"decode": "output.decode", "output": "output.name", "threshold": "output.score_threshold", "multilabel": "output.multi_label"}
+
+// fullKey returns the key of model.yaml that a shorthand stands for: another name, or the last part of only one key.
+func fullKey(name string) string {
+	if full := shorthands[name]; full != "" {
+		return full
+	}
+	var full []string
+	for _, key := range order {
+		if key == name {
+			return key
+		}
+		if strings.HasSuffix(key, "."+name) {
+			full = append(full, key)
+		}
+	}
+	if len(full) == 1 {
+		return full[0]
+	}
+	return name
 }
 
 // interpolationNames are short names of filters, for OpenCV and for Pillow.
@@ -126,11 +138,7 @@ func (b *builder) setting(key, text string) error {
 	if text == "" {
 		return errors.New("has no value")
 	}
-	key = strings.ToLower(key)
-	if full := shorthands[key]; full != "" {
-		key = full
-	}
-	text = number(text)
+	key, text = fullKey(strings.ToLower(key)), number(text)
 	switch key {
 	case "exporter":
 		if !slices.Contains(names(), text) {
@@ -160,12 +168,15 @@ func (b *builder) setting(key, text string) error {
 		text = quoted(text)
 	default:
 		if !slices.Contains(order, key) {
-			other := append(slices.Collect(maps.Keys(shorthands)), "exporter", "labels", "normalization", "size")
-			return fmt.Errorf("is no key of model.yaml and none of %s", strings.Join(slices.Sorted(slices.Values(other)), ", "))
+			return errors.New("is no key of model.yaml, such as input.scale or scale for short, and none of exporter, labels, normalization, output, size, threshold")
 		}
 	}
 	if strings.ContainsAny(text, "\n\r") {
 		return errors.New("has more than one line")
+	}
+	var document map[string]any
+	if safeyaml.Unmarshal([]byte("key: "+text), &document) != nil || len(document) != 1 {
+		return errors.New("is not a value of YAML")
 	}
 	return b.put(key, text)
 }

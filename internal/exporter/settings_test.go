@@ -103,7 +103,7 @@ func TestCheckSettings(t *testing.T) {
 		{"labels=somewhere.txt", ""}, // the files are not known
 		{"shortest_edge=256", ""},    // the resize is not known
 		{"labels=[1", "--set labels=[1: is not a JSON list of strings"},
-		{"nosuch=1", "--set nosuch=1: is no key of model.yaml and none of activation, anchors, "},
+		{"nosuch=1", "--set nosuch=1: is no key of model.yaml, such as input.scale or scale for short, and none of exporter, "},
 		{"decode=fast", "--set decode=fast: is a value of input.decode, how images are decoded: --set input.decode=fast"},
 		{"decode=nms", "--set decode=nms: is not one of softmax, "},
 		{"task=detection;decode=softmax", `--set output.decode: "softmax" is not one of yolo`},
@@ -116,6 +116,10 @@ func TestCheckSettings(t *testing.T) {
 		{"interpolation=sharp", `--set input.interpolation: "sharp" is not one of`},
 		{"mean=.1,.2;color=rgb", "--set input.mean: has 2 values"},
 		{"mean=a,b,c", "--set input.mean"},
+		{"mean=[1,2", "--set mean=[1,2: is not a value of YAML"},
+		{"name=x", "--set name=x: is no key of model.yaml"}, // of the input or the output
+		{"dtype=uint8;stride=32;boxes=b;max_size=4;class_agnostic=true", ""},
+		{"dtype=int4", `--set input.dtype: "int4" is not one of`},
 		{"size=big", "--set size=big: is not a size"},
 		{"width=100000", "--set input.width: 100000 is out of range"},
 		{"resize=letterbox;fill=999", "--set input.fill[0]: 999"},
@@ -211,4 +215,24 @@ func FuzzSettings(f *testing.F) {
 			t.Errorf("%q=%q: %v", key, text, err)
 		}
 	})
+}
+
+// TestShorthandsOfKeys has the names that are documented mean the same whatever keys are added.
+func TestShorthandsOfKeys(t *testing.T) {
+	for _, name := range []string{"width", "height", "resize", "interpolation", "color", "scale", "mean", "std", "layout", "fill", "place", "shortest_edge", "stride", "dtype"} {
+		if got := fullKey(name); got != "input."+name {
+			t.Errorf("%s is %s", name, got)
+		}
+	}
+	for _, name := range []string{"decode", "multi_label", "score_threshold", "iou_threshold", "max_boxes", "top_k", "class_first", "anchors", "strides", "box_format",
+		"box_space", "nms", "activation", "columns", "boxes", "scores", "classes"} {
+		if got := fullKey(name); got != "output."+name {
+			t.Errorf("%s is %s", name, got)
+		}
+	}
+	for name, want := range map[string]string{"name": "name", "output": "output.name", "threshold": "output.score_threshold", "task": "task", "input.decode": "input.decode", "multilabel": "output.multi_label"} {
+		if got := fullKey(name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
 }
