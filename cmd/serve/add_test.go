@@ -161,10 +161,8 @@ func TestAddToAnExistingModel(t *testing.T) {
 		"labels that do not fit":     {func(a *addition) { a.name, a.sets = "new", []string{"labels=a,b"} }, "new is not added, since it does not load"},
 		"a key that does not exist":  {func(a *addition) { a.name, a.sets, a.text = "new", []string{"nosuch=1"}, "/none/best.onnx" }, "--set nosuch=1: is no key of model.yaml"}, // before the source is read
 		"a value that is not valid":  {func(a *addition) { a.name, a.sets, a.text = "new", []string{"resize=crop"}, "/none/best.onnx" }, `--set input.resize: "crop" is not one of`},
-		"a file that is not there":   {func(a *addition) { a.name, a.sets = "new", []string{"labels=a,b,c", "self_test.image=none.jpg"} }, "DIR/new/model.yaml:"},
 		"labels in no file":          {func(a *addition) { a.name, a.sets = "new", []string{"labels=none.txt"} }, "--set labels=none.txt: there is no such file, neither next to the model nor in the current folder"},
 	} {
-		test.says = strings.ReplaceAll(test.says, "DIR", a.dir)
 		if _, err := a.add(best, test.change); err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v; want %q", name, err, test.says)
 		}
@@ -313,6 +311,8 @@ func TestAddWithRealInference(t *testing.T) {
 		"another resize":                     {at("pets.onnx"), func(a *addition) { a.sets = []string{"resize=stretch"} }, []string{"input.resize: stretch (set)", "pets version 1: ready"}, false},
 		"a size that the file does not have": {at("pets.onnx"), func(a *addition) { a.sets, a.dryRun = []string{"size=32"}, true },
 			[]string{"the definition does not fit the ONNX file: input.width: model.yaml says 32, model.onnx says 64"}, true},
+		"an image that is not there": {at("pets.onnx"), func(a *addition) { a.sets = []string{"self_test.image=none.jpg"} },
+			[]string{"pets is not added, since it does not load", "/models/pets/model.yaml:", "self_test.image: none.jpg: no such file"}, true},
 		"a stray file whose labels do not fit": {at("colors.onnx"), nil, []string{"coco.names has 1 label, but", "say which are right with --set labels=…"}, true},
 		"labels next to the model":             {at("colors.onnx"), func(a *addition) { a.sets = []string{"labels=rgb.names"} }, []string{"labels: labels.txt (rgb.names)", "3 labels"}, false},
 		"labels from elsewhere":                {at("colors.onnx"), func(a *addition) { a.sets = []string{"labels=" + filepath.Join(elsewhere, "other.txt")} }, []string{"labels: labels.txt (other.txt)"}, false},
@@ -322,7 +322,7 @@ func TestAddWithRealInference(t *testing.T) {
 			if err != nil {
 				out += err.Error()
 			}
-			if (err != nil) != test.fails {
+			if (err != nil) != test.fails || strings.Contains(out, ".add-") { // the stage is hidden
 				t.Errorf("%v\n%s", err, out)
 			}
 			for _, want := range test.want {
