@@ -9,6 +9,7 @@ import (
 	"fovea/internal/config"
 	"fovea/internal/exitcode"
 	"fovea/internal/logging"
+	"fovea/internal/tracing"
 
 	"github.com/spf13/cobra"
 )
@@ -20,6 +21,7 @@ type Config struct {
 	Repository RepositoryConfig `yaml:"repository"`
 	GPU        GPUConfig        `yaml:"gpu"`
 	Log        logging.Config   `yaml:"log"`
+	Traces     tracing.Config   `yaml:"traces"`
 	Shutdown   ShutdownConfig   `yaml:"shutdown"`
 }
 
@@ -64,6 +66,7 @@ func defaults() Config {
 		Repository: RepositoryConfig{Dir: "models"},
 		GPU:        GPUConfig{Check: 5 * time.Second},
 		Log:        logging.Defaults(),
+		Traces:     tracing.Defaults(),
 		Shutdown:   ShutdownConfig{Timeout: 30 * time.Second},
 	}
 }

@@ -28,7 +28,7 @@ func (b *builder) findImage() error {
 			inputs[i] = describe(t)
 		}
 		if len(fits) > 1 {
-			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: inputNames(fits)}}}
+			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: tensorNames(fits)}}}
 		}
 		return fmt.Errorf("none of the inputs is an image of three or four dimensions: %s; write a model.yaml", strings.Join(inputs, ", "))
 	}
@@ -50,7 +50,7 @@ func (b *builder) findImage() error {
 
 func isChannels(n int64) bool { return n == 1 || n == 3 || n == 4 }
 
-func inputNames(list []repository.TensorInfo) (names []string) {
+func tensorNames(list []repository.TensorInfo) (names []string) {
 	for _, t := range list {
 		names = append(names, t.Name)
 	}
@@ -75,6 +75,15 @@ func (b *builder) fixedSize(width, height int64, from string) {
 	}
 	b.ask("input.width", "model.onnx leaves the size of the input open", "224", "640")
 	b.ask("input.height", "model.onnx leaves the size of the input open", "224", "640")
+}
+
+// usualSize is fixedSize for a square that is usual, unless config.pbtxt says another size.
+func (b *builder) usualSize(side int64, why string) {
+	if b.tritonWidth > 0 {
+		b.fixedSize(0, 0, "")
+		return
+	}
+	b.assumed(func() { b.fixedSize(side, side, why) })
 }
 
 // size returns the input's size after settings; 0 if it is open.
@@ -215,6 +224,3 @@ func (b *builder) shortestEdge(edge int64, from string) {
 	b.say("input.resize", string(repository.ShortestEdge), from)
 	b.say("input.shortest_edge", edge, from)
 }
-
-// rounded is a side divided by a crop ratio, as timm does.
-func rounded(side int64, ratio float64) int64 { return int64(math.Floor(float64(side)/ratio + 1e-9)) }

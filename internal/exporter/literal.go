@@ -183,6 +183,9 @@ func labelList(v any) (labels []string, ok bool) {
 	case map[string]any:
 		for key, label := range v {
 			i, err := strconv.Atoi(key)
+			if n, numbered := label.(float64); err != nil && numbered { // as in Keras' class_indices
+				i, label, err = int(n), key, nil
+			}
 			if err != nil || i < 0 || i >= 100_000 {
 				return nil, false
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,11 +35,44 @@ var normalizations = map[string]normalization{
 }
 
 // normalizationNames are the other names of normalizations.
-var normalizationNames = map[string]string{"x/127.5-1": "inception", "x/255": "unit", "0..1": "unit", "-1..1": "inception",
-	"tf": "inception", "torch": "imagenet", "raw": "none", "0..255": "none"}
+var normalizationNames = map[string]string{"0..1": "unit", "0-1": "unit", "[0,1]": "unit", "-1..1": "inception", "[-1,1]": "inception",
+	"half": "inception", "tf": "inception", "torch": "imagenet", "raw": "none", "0..255": "none", "0-255": "none", "[0,255]": "none"}
+
+// The formulas of a normalization of pixel values from 0 to 255: x/a, x/a-b and (x-a)/b.
+var (
+	quotient   = regexp.MustCompile(`^x/([\d.]+)(?:-([\d.]+))?$`)
+	difference = regexp.MustCompile(`^\(x-([\d.]+)\)/([\d.]+)$`)
+)
+
+// formula parses such a formula.
+func formula(text string) (n normalization, ok bool) {
+	m := quotient.FindStringSubmatch(text)
+	if divides := m != nil; !divides {
+		if m = difference.FindStringSubmatch(text); m == nil {
+			return n, false
+		}
+	}
+	a, errA := strconv.ParseFloat(m[1], 64)
+	b, errB := strconv.ParseFloat(cmp.Or(m[2], "0"), 64)
+	if n = (normalization{scale: 1, mean: []float64{a}, std: []float64{b}}); text[0] == 'x' {
+		n = normalization{scale: 1 / a, mean: []float64{b}, std: []float64{1}}
+	}
+	return n, errA == nil && errB == nil && (text[0] == '(' || a > 0)
+}
+
+// given is a normalization by mean and std of each channel: of values from 0 to 1, or, if one exceeds that, from 0 to 255.
+func given(mean, std []float64) normalization {
+	n := normalization{scale: 1.0 / 255, mean: mean, std: std}
+	if slices.ContainsFunc(slices.Concat(mean, std), func(v float64) bool { return v > 1 }) {
+		n.scale = 1
+	}
+	return n
+}
 
 // shorthands are other names of keys, besides their last parts.
-var shorthands = map[string]string{"decode": "output.decode", "output": "output.name", "threshold": "output.score_threshold", "multilabel": "output.multi_label"}
+var shorthands = map[string]string{"colour": "input.color", "conf": "output.score_threshold", "decode": "output.decode", "imgsz": "size",
+	"iou": "output.iou_threshold", "max_det": "output.max_boxes", "multilabel": "output.multi_label", "names": "labels",
+	"normalisation": "normalization", "output": "output.name", "threshold": "output.score_threshold"}
 
 // fullKey returns the key of model.yaml that a shorthand stands for: another name, or the last part of only one key.
 func fullKey(name string) string {
@@ -146,7 +180,7 @@ func (b *builder) setting(key, text string) error {
 		}
 		b.wanted = text
 		return nil
-	case "normalization", "normalisation":
+	case "normalization":
 		return b.setNormalization(text)
 	case "size":
 		return b.setSize(text)
@@ -155,6 +189,8 @@ func (b *builder) setting(key, text string) error {
 	case "input.mean", "input.std", "input.fill", "output.columns", "output.strides", "output.anchors":
 		if !strings.HasPrefix(text, "[") {
 			text = "[" + text + "]"
+		} else if strings.HasPrefix(text, "[[") { // anchors by stride
+			text = "[" + strings.NewReplacer("[", "", "]", "").Replace(text) + "]"
 		}
 	case "output.decode":
 		if text == repository.DecodeExact || text == repository.DecodeFast {
@@ -206,17 +242,18 @@ func (b *builder) setNormalization(name string) error {
 	if plain, _, explained := strings.Cut(name, " ("); explained { // as candidates are printed
 		name = plain
 	}
-	n, ok := normalizations[strings.ToLower(name)]
+	short := strings.ReplaceAll(strings.ToLower(name), " ", "")
+	n, ok := normalizations[cmp.Or(normalizationNames[short], short)]
 	if !ok {
-		n, ok = normalizations[normalizationNames[strings.ReplaceAll(strings.ToLower(name), " ", "")]]
+		n, ok = formula(short)
 	}
 	var lists [][]float64
 	if !ok && json.Unmarshal([]byte(name), &lists) == nil && len(lists) == 2 {
-		n, ok = normalization{1.0 / 255, lists[0], lists[1], ""}, true
+		n, ok = given(lists[0], lists[1]), true
 	}
 	if !ok {
-		return fmt.Errorf("is not one of %s, and not [[mean of each channel], [std of each channel]] of values from 0 to 1",
-			strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
+		return fmt.Errorf("is not one of %s, no formula such as x/255, x/127.5-1 or (x-127)/128, and not [[mean of each channel], "+
+			"[std of each channel]]", strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
 	}
 	if lists == nil {
 		b.namedOrder = cmp.Or(n.color, repository.ColorRGB)
@@ -287,20 +324,9 @@ func (b *builder) setLabels(labels string) error {
 	return b.useLabels(list, repository.OriginSet)
 }
 
-// labelCount says how many labels there are, for errors.
-func (b *builder) labelCount() string {
-	from, labels := b.labelFrom, "labels"
-	if from == repository.OriginSet {
-		from = "--set labels"
-	}
-	if len(b.labels) == 1 {
-		labels = "label"
-	}
-	return fmt.Sprintf("%s has %d %s", from, len(b.labels), labels)
-}
-
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
+	b.dropDependent()
 	for key, text := range b.settings {
 		if key == "input.interpolation" {
 			text = b.interpolation(text)
@@ -309,7 +335,6 @@ func (b *builder) applySettings() {
 			b.values[key] = value{text, repository.OriginSet, false}
 		}
 	}
-	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { return b.settings[q.Key] != "" })
 	multi := b.values["output.multi_label"].text == "true"
 	if d := b.values["output.decode"]; multi && d.text == repository.DecodeSoftmax {
 		b.values["output.decode"] = value{repository.DecodeSigmoid, "independent classes of logits", d.assumed}

@@ -68,9 +68,7 @@ func (r *Result) Definition() repository.Source {
 }
 
 // companions are the files next to a model, or in the root of its source, that describe it.
-var companions = []string{"config.json", "preprocessor_config.json", "labels.txt", "classes.txt", "label.txt", "names.txt", "coco.names",
-	"obj.names", "imagenet_classes.txt", "synset.txt", "label_map.pbtxt", "labelmap.txt", "labels.json", "id2label.json", "config.pbtxt",
-	"infer_cfg.yml", "inference.yml", "deploy.json", "pipeline.json", "detail.json", "data.yaml", "metadata.yaml"}
+var companions = repository.SidecarFiles()
 
 // maxCompanion is the size of a file that describes a model.
 const maxCompanion = 8 << 20

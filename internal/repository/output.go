@@ -101,7 +101,7 @@ type Output struct {
 	IoU             float64          `yaml:"iou_threshold"`  // detection; default 0.45 with nms; boxes: 0, the default: no suppression, not even by request
 	NMS             string           `yaml:"nms"`            // detection: greedy, fast, none; default greedy for YOLO, else none (boxes: greedy with iou_threshold)
 	ClassAgnostic   bool             `yaml:"class_agnostic"` // detection: boxes of different classes suppress each other, too
-	MaxCandidates   int              `yaml:"max_candidates"` // detection: boxes that enter suppression, best first; default 30000
+	MaxCandidates   int              `yaml:"max_candidates"` // detection: boxes that enter suppression, best first; default DefaultCandidates
 	MaxBoxes        int              `yaml:"max_boxes"`      // detection; default 100
 }
 
@@ -114,16 +114,18 @@ type ClassThreshold struct {
 // Suppresses reports whether overlapping boxes are suppressed.
 func (o *Output) Suppresses() bool { return o.NMS == NMSGreedy || o.NMS == NMSFast }
 
-// DefaultMaxCandidates is how many boxes enter suppression by default, as in Ultralytics' non_max_suppression.
-const DefaultMaxCandidates = 30000
-
 // isYOLO reports whether a decoder has a grid of boxes that needs suppression.
 func isYOLO(decode string) bool {
 	return slices.Contains([]string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX}, decode)
 }
 
-// yolov5Anchors are those of YOLOv5 (models/yolov5s.yaml), for strides 8, 16 and 32.
-var yolov5Anchors = []float64{10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326}
+// DefaultCandidates is how many boxes enter suppression: max_nms of Ultralytics' non_max_suppression.
+const DefaultCandidates = 30000
+
+// YOLOv5Anchors returns those of YOLOv5 (models/yolov5s.yaml), for strides 8, 16 and 32.
+func YOLOv5Anchors() []float64 {
+	return []float64{10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326}
+}
 
 func (o *Output) fill(task Task, given func(key string) bool) {
 	switch task {
@@ -139,7 +141,7 @@ func (o *Output) fill(task Task, given func(key string) bool) {
 		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
 	case DecodeYOLOv5Raw:
 		if len(o.Strides) == 0 && len(o.Anchors) == 0 {
-			fillList(&o.Anchors, yolov5Anchors, given("output.anchors"))
+			fillList(&o.Anchors, YOLOv5Anchors(), given("output.anchors"))
 		}
 		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
 		fillValue(&o.Activation, ActivationSigmoid, given("output.activation"))
@@ -167,7 +169,7 @@ func (o *Output) fillSuppression(given func(key string) bool) {
 	fillValue(&o.NMS, nms, given("output.nms"))
 	if o.Suppresses() {
 		fillValue(&o.IoU, 0.45, given("output.iou_threshold"))
-		fillValue(&o.MaxCandidates, DefaultMaxCandidates, given("output.max_candidates"))
+		fillValue(&o.MaxCandidates, DefaultCandidates, given("output.max_candidates"))
 	}
 }
 
