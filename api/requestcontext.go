@@ -10,6 +10,7 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/requestid"
+	"fovea/internal/tracing"
 
 	"github.com/gin-gonic/gin"
 )
@@ -28,6 +29,7 @@ type requestContext struct {
 	images  int
 	predict bool // a request for predictions, which the metrics count
 	quiet   bool // sent often by machines: logged at debug level
+	span    *tracing.Span
 }
 
 // route wraps a handler with what every request has: an ID, a log line, metrics, and recovery from panics.
@@ -37,6 +39,9 @@ func (s *Server) route(handle func(*gin.Context, *requestContext)) gin.HandlerFu
 		c.Header(requestIDHeader, rc.id)
 		if s.draining.Load() {
 			c.Header("Connection", "close")
+		}
+		if c.Request.Method == http.MethodPost { // not what machines poll
+			c.Request, rc.span = s.tracer.Start(c.Request, c.FullPath())
 		}
 		defer s.finish(c, rc)
 		defer s.recoverPanic(c, rc)
@@ -68,6 +73,8 @@ func (s *Server) finish(c *gin.Context, rc *requestContext) {
 	if rc.predict {
 		s.metrics.request(rc)
 	}
+	rc.span.End(rc.status, string(rc.code), slog.String("fovea.request_id", rc.id), slog.String("fovea.model", rc.model),
+		slog.String("fovea.version", rc.version), slog.Int("fovea.images", rc.images), slog.Int64("http.request.body.size", rc.bytes))
 	level := slog.LevelInfo
 	if rc.quiet && rc.status < http.StatusBadRequest {
 		level = slog.LevelDebug

@@ -15,6 +15,7 @@ import (
 	"fovea/fleet/gateway"
 	"fovea/gpu"
 	"fovea/internal/httpserver"
+	"fovea/internal/tracing"
 )
 
 const (
@@ -33,8 +34,9 @@ type GPUs interface {
 // Dependencies are what the caller provides to a supervisor.
 type Dependencies struct {
 	Engine   ContainerEngine
-	GPUs     GPUs         // nil for a fleet on the CPU
-	Listener net.Listener // of the gateway; nil: listen on gateway.address
+	GPUs     GPUs            // nil for a fleet on the CPU
+	Listener net.Listener    // of the gateway; nil: listen on gateway.address
+	Tracer   *tracing.Tracer // of the gateway; nil: no traces
 	Reload   func() (Config, error)
 	Log      *slog.Logger
 }
@@ -103,6 +105,7 @@ func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, er
 	}
 	s.prober = newProber(cfg.Health.Timeout)
 	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
+	s.gateway.Trace(deps.Tracer)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, placements, saved, s.log, random)
 	return s, nil

@@ -25,11 +25,14 @@ type queue struct {
 	interval time.Duration // moving mean of the time between two images that leave while others wait
 }
 
-// enter adds an image, or refuses it with queue_full and Retry-After.
-func (q *queue) enter() error {
+// enter adds n images, or refuses them with queue_full and Retry-After.
+func (q *queue) enter(n int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.length >= q.bound {
+	if n > q.bound {
+		return apierror.New(apierror.InvalidParameter, "the request has %d rows; the model's queue takes %d", n, q.bound)
+	}
+	if q.length+n > q.bound {
 		f := apierror.New(apierror.QueueFull, "%d images are in flight for this model; the limit is %d", q.length, q.bound)
 		f.RetryAfter = min(max(time.Duration(q.length)*q.interval, minRetryAfter), maxRetryAfter)
 		return f
@@ -37,13 +40,13 @@ func (q *queue) enter() error {
 	if q.length == 0 {
 		q.last = time.Now()
 	}
-	q.length++
-	q.report(1)
+	q.length += n
+	q.report(n)
 	return nil
 }
 
-// leave removes an image.
-func (q *queue) leave() {
+// leave removes n images.
+func (q *queue) leave(n int) {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -51,10 +54,10 @@ func (q *queue) leave() {
 	if q.interval == 0 {
 		q.interval = sinceLast
 	}
-	q.interval += (sinceLast - q.interval) / 16
+	q.interval += (sinceLast/time.Duration(n) - q.interval) / 16
 	q.last = now
-	q.length--
-	q.report(-1)
+	q.length -= n
+	q.report(-n)
 }
 
 // len is the number of images accepted and not yet answered.

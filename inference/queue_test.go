@@ -23,19 +23,19 @@ func TestRetryAfterIsTheTimeTheQueueTakes(t *testing.T) {
 				q := &queue{bound: 50, report: func(change int) { depth += change }}
 				time.Sleep(time.Hour)
 				for range 50 {
-					if err := q.enter(); err != nil {
+					if err := q.enter(1); err != nil {
 						t.Fatal(err)
 					}
 				}
 				for range 100 { // a full queue that moves
 					time.Sleep(test.each)
-					q.leave()
-					if err := q.enter(); err != nil {
+					q.leave(1)
+					if err := q.enter(1); err != nil {
 						t.Fatal(err)
 					}
 				}
 				var f *apierror.Error
-				if !errors.As(q.enter(), &f) || f.Code != apierror.QueueFull || f.RetryAfter != test.want || f.Message != "50 images are in flight for this model; the limit is 50" {
+				if !errors.As(q.enter(1), &f) || f.Code != apierror.QueueFull || f.RetryAfter != test.want || f.Message != "50 images are in flight for this model; the limit is 50" {
 					t.Errorf("got %+v, want queue_full with %v", f, test.want)
 				}
 				if q.len() != 50 || depth != 50 {
@@ -50,15 +50,15 @@ func TestOneSlowImageChangesRetryAfterByASixteenth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{bound: 50, report: func(int) {}}
 		for range 50 {
-			_ = q.enter()
+			_ = q.enter(1)
 		}
 		for _, took := range []time.Duration{100 * time.Millisecond, 1700 * time.Millisecond} {
 			time.Sleep(took)
-			q.leave()
-			_ = q.enter()
+			q.leave(1)
+			_ = q.enter(1)
 		}
 		var f *apierror.Error
-		if !errors.As(q.enter(), &f) || f.RetryAfter != 50*(100+1600/16)*time.Millisecond {
+		if !errors.As(q.enter(1), &f) || f.RetryAfter != 50*(100+1600/16)*time.Millisecond {
 			t.Errorf("got %+v, want a Retry-After of 50 times 200 ms", f)
 		}
 	})

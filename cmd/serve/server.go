@@ -18,6 +18,7 @@ import (
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/repository"
+	"fovea/internal/tracing"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -39,6 +40,7 @@ type service struct {
 	engine  *inference.Engine
 	monitor *health.Monitor
 	server  *api.Server
+	tracer  *tracing.Tracer
 	gpus    *gpus
 
 	signals   chan os.Signal
@@ -61,6 +63,7 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 		return err
 	}
 	defer s.gpus.close(log)
+	defer s.tracer.Close()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Address)
 	if err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -79,7 +82,10 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 }
 
 // open makes everything but the listener.
-func (s *service) open(ctx context.Context) error {
+func (s *service) open(ctx context.Context) (err error) {
+	if s.tracer, err = tracing.New(ctx, s.cfg.Traces, "fovea", build().Version, s.log); err != nil {
+		return err
+	}
 	s.gpus = openGPUs(s.cfg.GPU, s.log)
 	wanted, err := s.gpus.checkDriver(ctx, s.cfg.Inference.Device, s.log)
 	if err != nil {
@@ -99,6 +105,7 @@ func (s *service) open(ctx context.Context) error {
 	s.engine = engine
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
+	s.server.Trace(s.tracer)
 	return nil
 }
 

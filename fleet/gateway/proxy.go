@@ -11,6 +11,7 @@ import (
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 	"fovea/internal/requestid"
+	"fovea/internal/tracing"
 )
 
 // ServeHTTP serves the gateway's own routes and forwards all others unchanged.
@@ -39,6 +40,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: r.ProtoMajor > 1}
 	rc.predict = r.Method == http.MethodPost
+	if rc.predict {
+		r, rc.span = g.tracer.Start(r, "")
+	}
 	out := &responseWriter{ResponseWriter: w, rc: rc}
 	w.Header()[requestIDHeader] = []string{rc.id}
 	defer out.linger(r)
@@ -90,6 +94,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // including what ReverseProxy cannot parse
 	p.Out.Host = p.In.Host
 	p.SetXForwarded()
+	tracing.Inject(p.In.Context(), p.Out.Header)
 	p.Out.Header[requestIDHeader] = []string{requestContextOf(p.In.Context()).id}
 	p.Out.Header.Del("Connection") // there is no protocol to upgrade to
 	p.Out.Header.Del("Upgrade")

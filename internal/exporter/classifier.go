@@ -139,7 +139,7 @@ func classifier(b *builder) bool {
 	default:
 		b.torchvisionPreprocessing()
 	}
-	b.color("usual")
+	b.assumed(func() { b.color("usual") })
 	return true
 }
 

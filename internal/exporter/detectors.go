@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -17,84 +16,6 @@ func (b *builder) inputNamed(name string) bool {
 func (b *builder) detection(from string) {
 	b.say("task", string(repository.Detection), from)
 	b.findLabels()
-}
-
-// finished are the outputs of a model whose boxes are finished. classes is nil where scores has one for each class.
-type finished struct{ boxes, scores, classes *repository.TensorInfo }
-
-// finishedNamed finds outputs of boxes, scores and classes by their names.
-func (b *builder) finishedNamed(boxes, scores, classes string) (f finished, ok bool) {
-	f = finished{b.outputNamed(boxes), b.outputNamed(scores), b.outputNamed(classes)}
-	return f, f.boxes != nil && f.scores != nil && f.classes != nil
-}
-
-// sayFinished sets the decoder of finished boxes.
-func (b *builder) sayFinished(f finished, from string) {
-	b.detection(from)
-	b.say("output.decode", repository.DecodeBoxes, from)
-	b.say("output.boxes", f.boxes.Name, from)
-	b.say("output.scores", f.scores.Name, from)
-	if f.classes != nil {
-		b.say("output.classes", f.classes.Name, from)
-	}
-	b.finalBoxes()
-}
-
-// boxesOf sets the format and the space of finished boxes.
-func (b *builder) boxesOf(format, space, from string) {
-	b.say("output.box_format", format, from)
-	b.say("output.box_space", space, from)
-}
-
-// finalBoxes are usual limits of detectors whose boxes are final.
-func (b *builder) finalBoxes() { b.assume("output.max_boxes", 300, "usual") }
-
-// fromOne sets that classes count from 1, 0 being the background.
-func (b *builder) fromOne(from string) {
-	b.dropBackground()
-	b.say("output.class_first", 1, from)
-}
-
-// tensorFlowDetection recognizes the outputs of exporter_main_v2.py of TensorFlow's Object Detection API (exporter_lib_v2.py):
-// boxes have y first, from 0 to 1, and classes count from 1. The graph resizes and normalizes.
-func tensorFlowDetection(b *builder) bool {
-	outputs, ok := b.finishedNamed("detection_boxes", "detection_scores", "detection_classes")
-	if !ok {
-		return false
-	}
-	const from = "outputs of TensorFlow's Object Detection API"
-	b.sayFinished(outputs, from)
-	b.boxesOf(repository.BoxYXYX, repository.SpaceUnit, from)
-	b.fromOne("label maps of TensorFlow's Object Detection API count from 1")
-	b.assumed(func() {
-		b.ownSize(from)
-		b.say("input.interpolation", repository.OpenCVLinear, from)
-		b.color(from)
-	})
-	return true
-}
-
-// ownSize gives a model that resizes by itself the image at its own size, or the fixed size of its input.
-func (b *builder) ownSize(from string) {
-	if b.isOpen() && b.settings["input.width"] == "" {
-		b.say("input.resize", string(repository.NoResize), from)
-		return
-	}
-	b.say("input.resize", string(repository.Stretch), from)
-}
-
-// efficientNMS recognizes the outputs of TensorRT's EfficientNMS and its ONNX equivalents, as YOLOv6, v7 and v8 exporters add them.
-func efficientNMS(b *builder) bool {
-	outputs, ok := b.finishedNamed("det_boxes", "det_scores", "det_classes")
-	if !ok {
-		return false
-	}
-	const from = "outputs of EfficientNMS"
-	b.sayFinished(outputs, from)
-	b.boxesOf(repository.BoxXYXY, repository.SpaceInput, from)
-	b.usualSize(640, "usual of YOLO")
-	b.assumed(func() { b.letterbox("usual of YOLO detectors", 0) })
-	return true
 }
 
 // rfdetr recognizes RF-DETR's outputs (rfdetr/deploy/export.py): dets [N,queries,4], and labels [N,queries,classes], which are logits.
@@ -141,69 +62,32 @@ func deployedDETR(b *builder) bool {
 
 // detr recognizes queries with class logits and boxes: DETR and what follows it.
 func detr(b *builder) bool {
-	logits, boxes := b.outputNamed("pred_logits", "logits"), b.outputNamed("pred_boxes")
-	if logits == nil || boxes == nil || len(logits.Shape) != 3 {
+	logits, boxes := b.outputNamed("pred_logits", "logits"), b.outputNamed("pred_boxes", "boxes")
+	if f := b.tables(); (logits == nil || boxes == nil) && f.boxes != nil && b.areQueries(f) {
+		logits, boxes = f.scores, f.boxes
+	}
+	if logits == nil || boxes == nil || len(logits.Shape) != 3 || len(boxes.Shape) != 3 {
 		return false
 	}
 	from := "outputs " + logits.Name + " and " + boxes.Name
 	b.detection(from)
 	b.transformersDetector("", *logits, *boxes)
-	if len(b.labels) == 0 && b.settings["output.activation"] == "" {
-		b.ask("output.activation", "DETR has softmax with a last class for no object, its successors have sigmoid", "sigmoid", "softmax")
-	}
 	b.fixedSize(0, 0, "")
-	b.assumed(func() { b.stretch(repository.PillowBilinear, "usual of DETR exports of fixed size") })
-	b.color("usual")
-	b.assumeImageNet("usual of DETR")
-	return true
-}
-
-// torchvisionDetection recognizes torchvision's detectors: boxes [n,4] in pixels of the input, labels from 1 and scores, without a
-// batch dimension. The graph resizes and normalizes.
-func torchvisionDetection(b *builder) bool {
-	outputs := b.boxesByShape()
-	if outputs.boxes == nil || outputs.scores == nil || outputs.classes == nil || len(outputs.boxes.Shape) != 2 || len(b.graph.Inputs) != 1 {
-		return false
-	}
-	if mask := slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }); mask {
-		b.unsupported("instance segmentation")
-		return true
-	}
-	if points := slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 3 && t.Shape[2] == 3 }); points {
-		b.unsupported("keypoints")
-		return true
-	}
-	const from = "outputs of torchvision's detectors"
-	b.sayFinished(outputs, from)
-	b.boxesOf(repository.BoxXYXY, repository.SpaceInput, from)
-	b.fromOne("torchvision's class 0 is the background")
 	b.assumed(func() {
-		b.ownSize("torchvision's detectors resize by themselves")
-		b.say("input.interpolation", repository.OpenCVLinear, from)
-		b.color(from)
-		b.unit("torchvision's detectors normalize by themselves, from 0 to 1")
+		b.stretch(repository.PillowBilinear, "usual of DETR exports of fixed size")
+		b.color("usual of DETR")
 	})
+	if !b.normalizedInside() {
+		b.assumeImageNet("usual of DETR")
+	}
 	return true
 }
 
-// boxesByShape finds outputs of boxes [n,4], scores [n] and classes [n], the latter of an integer type or by name.
-func (b *builder) boxesByShape() (f finished) {
-	for i := range b.graph.Outputs {
-		t := &b.graph.Outputs[i]
-		n := len(t.Shape)
-		isFloat := slices.Contains(repository.ScoreTypes(), t.DType)
-		name := strings.ToLower(t.Name)
-		switch {
-		case n >= 2 && isFloat && t.Shape[n-1] == 4 && f.boxes == nil && (n == 2 || strings.Contains(name, "box") || n == 3):
-			f.boxes = t
-		case n >= 1 && n <= 2 && slices.Contains([]repository.DType{repository.Int64, repository.Int32}, t.DType) && f.classes == nil,
-			n >= 1 && n <= 2 && (strings.Contains(name, "label") || strings.Contains(name, "class")) && f.classes == nil:
-			f.classes = t
-		case n >= 1 && n <= 2 && isFloat && f.scores == nil:
-			f.scores = t
-		}
-	}
-	return f
+// areQueries reports whether outputs are of queries, whatever their names: boxes end with a sigmoid, as centers and sizes from 0 to 1 do,
+// and scores do not, being logits.
+func (b *builder) areQueries(f finished) bool {
+	op := b.graph.OutputOps[f.scores.Name]
+	return b.graph.OutputOps[f.boxes.Name] == "Sigmoid" && op != "Sigmoid" && op != "Softmax" && f.boxes.Shape[1] <= 1000
 }
 
 // yolov7 recognizes YOLOv7's export with NMS for ONNX Runtime (models/experimental.py, ONNX_ORT): rows of the batch's row, the box,
@@ -221,21 +105,9 @@ func yolov7(b *builder) bool {
 	b.finalBoxes()
 	const usual = "YOLOv7 detect.py"
 	b.usualSize(640, usual)
-	b.assumed(func() { b.letterbox(usual+" letterbox", 0) })
-	return true
-}
-
-// finishedBoxes recognizes outputs of boxes, scores and, perhaps, classes of unknown origin.
-func finishedBoxes(b *builder) bool {
-	outputs := b.boxesByShape()
-	if outputs.boxes == nil || outputs.scores == nil || len(outputs.scores.Shape) != len(outputs.boxes.Shape)-1 {
-		return false
-	}
-	b.sayFinished(outputs, fmt.Sprintf("shapes of %s and %s", describe(*outputs.boxes), describe(*outputs.scores)))
-	b.ask("output.box_space", "the unit of the boxes is not in the file", "unit", "input", "original")
-	b.fixedSize(0, 0, "")
-	b.assumed(func() { b.stretch(repository.OpenCVLinear, "usual") })
-	b.color("usual")
-	b.askNormalization("model.onnx does not say what its input ranges over", "unit", "imagenet", "none", "inception")
+	b.assumed(func() {
+		b.letterbox(usual+" letterbox", 0)
+		b.say("input.inverse", repository.InverseGainUnrounded, usual+" scale_coords")
+	})
 	return true
 }

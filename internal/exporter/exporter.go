@@ -40,13 +40,14 @@ var byShape = []recognizer{
 	{"tfod", "TensorFlow Object Detection API", tensorFlowDetection},
 	{"mmdeploy", "MMDeploy", mmdeploy},
 	{"efficientnms", "TensorRT's EfficientNMS", efficientNMS},
+	{"yolonas", "super-gradients", yoloNAS},
 	{"rfdetr", "RF-DETR", rfdetr},
 	{"rtdetr", "RT-DETR, D-FINE or DEIM", deployedDETR},
 	{"detr", "DETR", detr},
+	{"ssd", "SSD", ssd},
 	{"torchvision", "torchvision", torchvisionDetection},
 	{"yolov7", "YOLOv7 with NMS", yolov7},
 	{"yolo", "YOLO", yoloByShape},
-	{"ssd", "a detector with a table of scores", scoreTable},
 	{"boxes", "a detector with finished boxes", finishedBoxes},
 	{"classifier", "a classifier", classifier},
 }
@@ -65,6 +66,10 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 	}
 	if task := b.otherTask(); task != "" {
 		return nil, fmt.Errorf("the model's task is %s; supported are classification and detection", task)
+	}
+	if op := b.foreignOperator(); op != "" {
+		return nil, fmt.Errorf("model.onnx has the operator %s of TensorRT, which ONNX Runtime does not have: export the model without "+
+			"suppression, or with ONNX's NonMaxSuppression", op)
 	}
 	if !b.recognizedBy(described) {
 		if b.tritonWidth > 0 {

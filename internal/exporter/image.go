@@ -224,6 +224,3 @@ func (b *builder) shortestEdge(edge int64, from string) {
 	b.say("input.resize", string(repository.ShortestEdge), from)
 	b.say("input.shortest_edge", edge, from)
 }
-
-// rounded is a side divided by a crop ratio, as timm does.
-func rounded(side int64, ratio float64) int64 { return int64(math.Floor(float64(side)/ratio + 1e-9)) }

@@ -83,6 +83,7 @@ func (b *builder) ultralyticsDetect() {
 	const usual = "Ultralytics predict()"
 	b.imgsz(640, usual)
 	b.letterbox(usual+" LetterBox", b.stride())
+	b.scaleBoxes()
 	if out := b.singleOutput(3); out != nil {
 		if b.endToEnd(*out) {
 			b.finishedRows(*out, "x1", "y1", "x2", "y2", "score", "class")
@@ -92,6 +93,30 @@ func (b *builder) ultralyticsDetect() {
 	}
 	b.ultralyticsLimits()
 	b.yoloLimits(0.25, 0.7, usual)
+}
+
+// scaleBoxes sets how boxes are mapped back, which scale_boxes in utils/ops.py of the version that exported the model says: with one
+// gain for both axes up to 8.4.173, with the padding that follows from it up to 8.4.24.
+func (b *builder) scaleBoxes() {
+	numbers := strings.Split(b.graph.Metadata["version"], ".")
+	if len(numbers) < 3 || b.values["input.resize"].text != string(repository.Letterbox) {
+		return
+	}
+	var version [3]int
+	for i := range version {
+		n, err := strconv.Atoi(numbers[i])
+		if err != nil {
+			return
+		}
+		version[i] = n
+	}
+	from := "scale_boxes of metadata version"
+	switch {
+	case slices.Compare(version[:], []int{8, 4, 25}) < 0:
+		b.say("input.inverse", repository.InverseGainRounded, from)
+	case slices.Compare(version[:], []int{8, 4, 174}) < 0:
+		b.say("input.inverse", repository.InverseGain, from)
+	}
 }
 
 // ultralyticsRaw sets the decoder of an output [4+C,n] and its suppression.

@@ -170,7 +170,12 @@ func (b *builder) objectness(out repository.TensorInfo) yoloLayout {
 func (b *builder) yoloInput(usual string) {
 	b.usualSize(640, usual)
 	b.normalizedInside()
-	b.assumed(func() { b.letterbox(usual, 0) })
+	b.assumed(func() {
+		b.letterbox(usual, 0)
+		if decode := b.values["output.decode"].text; decode == repository.DecodeYOLOv5 || decode == repository.DecodeYOLOv5Raw {
+			b.say("input.inverse", repository.InverseGainUnrounded, "scale_boxes of YOLOv5")
+		}
+	})
 }
 
 // isYOLOX reports whether an output is YOLOX's (tools/export_onnx.py calls it output): one box for each cell.
@@ -189,6 +194,7 @@ func (b *builder) yolox(out repository.TensorInfo) {
 	b.assumed(func() {
 		b.say("input.resize", string(repository.Letterbox), usual)
 		b.say("input.place", "top_left", usual)
+		b.say("input.inverse", repository.InverseGain, "YOLOX's demo")
 		b.say("input.fill", []float64{114}, usual)
 		b.say("input.interpolation", repository.OpenCVLinear, usual)
 		b.say("input.color", repository.ColorBGR, usual)

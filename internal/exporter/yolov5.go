@@ -22,6 +22,7 @@ func yolov5(b *builder) bool {
 	b.say("task", string(repository.Detection), "metadata names and stride")
 	b.usualSize(640, usual)
 	b.letterbox(usual+" letterbox", b.stride())
+	b.say("input.inverse", repository.InverseGainUnrounded, usual+" scale_boxes")
 	if !b.rawGrids() {
 		if out := b.singleOutput(3); out != nil {
 			b.yolov5Table(*out)
