@@ -58,7 +58,7 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestConte
 		return leave, nil
 	}
 	rc.denied = apierror.From(err).Code != apierror.PermissionDenied
-	if errors.Is(err, access.ErrFlood) && r.ContentLength != 0 && !rc.http2 {
+	if errors.Is(err, access.ErrFlood) && httpserver.IsLong(r) && !rc.http2 {
 		w.Header().Set("Connection", "close") // the body is not worth reading
 	}
 	return leave, err
