@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 
 	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
@@ -35,6 +36,13 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 	}
 	if err.Cause != nil && status >= http.StatusInternalServerError {
 		panics.LogError(s.log.With("request_id", rc.id, "code", string(err.Code)), "request failed", err)
+	}
+	if rc.v2 {
+		if err.Code.Retry() == apierror.RetryLater {
+			c.Header("Retry-After", strconv.Itoa(err.RetrySeconds()))
+		}
+		httpserver.WriteJSON(c.Writer, status, v2Error{err.Message})
+		return
 	}
 	httpserver.WriteError(c.Writer, err, rc.id, predictions)
 }

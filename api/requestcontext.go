@@ -28,6 +28,7 @@ type requestContext struct {
 	images  int
 	predict bool // a request for predictions, which the metrics count
 	quiet   bool // sent often by machines: logged at debug level
+	v2      bool // errors have the form of the Open Inference Protocol
 }
 
 // route wraps a handler with what every request has: an ID, a log line, metrics, and recovery from panics.

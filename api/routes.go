@@ -53,10 +53,12 @@ func (s *Server) routes() *gin.Engine {
 }
 
 func (s *Server) noRoute(c *gin.Context, rc *requestContext) {
+	rc.v2 = s.v2 != nil && isV2(c.Request.URL.Path)
 	s.fail(c, rc, apierror.New(apierror.NotFound, "there is no route %s; GET /openapi.json lists the routes", apierror.Quote(c.Request.URL.Path)))
 }
 
 func (s *Server) noMethod(c *gin.Context, rc *requestContext) {
+	rc.v2 = s.v2 != nil && isV2(c.Request.URL.Path)
 	s.fail(c, rc, apierror.New(apierror.MethodNotAllowed, "method %s is not allowed here; allowed: %s", apierror.Quote(c.Request.Method), c.Writer.Header().Get("Allow")))
 }
 

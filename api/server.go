@@ -14,6 +14,7 @@ import (
 	"fovea/internal/admission"
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
+	v2 "fovea/internal/v2"
 
 	"github.com/gin-gonic/gin"
 )
@@ -44,6 +45,7 @@ type Server struct {
 	router    *gin.Engine
 	http      *http.Server
 	draining  atomic.Bool
+	v2        *v2.Server // nil: not enabled
 }
 
 const (

@@ -114,12 +114,10 @@ func elementsOf(shape []int64) int64 {
 	const limit = 1 << 40
 	n := int64(1)
 	for _, d := range shape {
-		if d < 0 || d > limit {
+		if d < 0 || d > 0 && n > limit/d {
 			return -1
 		}
-		if n *= d; n > limit {
-			return -1
-		}
+		n *= d
 	}
 	return n
 }

@@ -18,6 +18,7 @@ import (
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/repository"
+	v2 "fovea/internal/v2"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -99,6 +100,7 @@ func (s *service) open(ctx context.Context) error {
 	s.engine = engine
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
+	s.server.EnableV2(v2.New(engine, s.cfg.limitsV2(), build().Version))
 	return nil
 }
 
