@@ -48,5 +48,10 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 	if err.Cause != nil && status >= http.StatusInternalServerError {
 		panics.LogError(s.log.With("request_id", rc.id, "code", string(err.Code)), "request failed", err)
 	}
+	if rc.v2 {
+		httpserver.SetErrorHeaders(c.Writer, err)
+		httpserver.WriteJSON(c.Writer, status, v2Error{err.Message})
+		return
+	}
 	httpserver.WriteError(c.Writer, err, rc.id, predictions)
 }

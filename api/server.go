@@ -16,6 +16,7 @@ import (
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 	"fovea/internal/tracing"
+	v2 "fovea/internal/v2"
 
 	"github.com/gin-gonic/gin"
 )
@@ -48,6 +49,7 @@ type Server struct {
 	router    *gin.Engine
 	http      *http.Server
 	draining  atomic.Bool
+	v2        *v2.Server // nil: not enabled
 }
 
 const (

@@ -20,6 +20,7 @@ import (
 	"fovea/internal/repository"
 	"fovea/internal/tlsfiles"
 	"fovea/internal/tracing"
+	v2 "fovea/internal/v2"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -111,6 +112,7 @@ func (s *service) open(ctx context.Context) (err error) {
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, s.guard, engine, s.monitor, metrics, s.log)
 	s.server.Trace(s.tracer)
+	s.server.EnableV2(v2.New(engine, s.cfg.limitsV2(), build().Version))
 	return nil
 }
 
