@@ -73,6 +73,9 @@ func (c Config) limits() admission.Limits {
 	return admission.Limits{Requests: c.MaxRequests, Bytes: int64(c.BodyBudget), ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
 
+// Admission is what admits requests. Other protocols of the server share it.
+func (s *Server) Admission() *admission.Controller { return s.admission }
+
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
 	return httpserver.Serve(s.http, l)

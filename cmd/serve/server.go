@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fovea/api"
+	"fovea/api/v2grpc"
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/exitcode"
@@ -40,21 +41,24 @@ type service struct {
 	engine  *inference.Engine
 	monitor *health.Monitor
 	server  *api.Server
+	grpc    *v2grpc.Server // nil: off
 	gpus    *gpus
 
-	signals   chan os.Signal
-	served    chan error // result of the listener
-	synced    chan error // result of a sync of the models
-	started   chan error // result of the first loads
-	syncing   bool
-	syncAgain bool                            // a sync was requested during one
-	reported  map[string]*inference.LoadError // failures of the last sync, by reportKey
-	address   string                          // the listener's
+	signals chan os.Signal
+	served  chan error // result of the listener
+	// servedGRPC is the result of that for gRPC.
+	servedGRPC chan error
+	synced     chan error // result of a sync of the models
+	started    chan error // result of the first loads
+	syncing    bool
+	syncAgain  bool                            // a sync was requested during one
+	reported   map[string]*inference.LoadError // failures of the last sync, by reportKey
+	address    string                          // the listener's
 }
 
 // serve runs the server until a signal or ctx ends it. log writes to lines.
 func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *slog.Logger, lines *logging.Queue) error {
-	s := &service{cfg: cfg, repo: repo, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1),
+	s := &service{cfg: cfg, repo: repo, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), servedGRPC: make(chan error, 1), synced: make(chan error, 1),
 		started: make(chan error, 1)}
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
@@ -71,6 +75,9 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 	s.address = listener.Addr().String()
 	log.Info("listening", "address", s.address, "version", build().Version)
 	go func() { s.served <- s.server.Serve(listener) }()
+	if err := s.listenGRPC(ctx); err != nil {
+		return errors.Join(err, s.drain())
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.monitor.Watch(ctx, watchEvery)
@@ -100,7 +107,27 @@ func (s *service) open(ctx context.Context) error {
 	s.engine = engine
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
-	s.server.EnableV2(v2.New(engine, s.cfg.limitsV2(), build().Version))
+	core := v2.New(engine, s.cfg.limitsV2(), build().Version)
+	s.server.EnableV2(core)
+	if s.cfg.GRPC.Address != "" {
+		s.grpc = v2grpc.New(s.cfg.GRPC, v2grpc.Parts{Core: core, Health: s.monitor, Admission: s.server.Admission(), Observer: metrics,
+			BodyTimeout: s.cfg.HTTP.BodyTimeout, Log: s.log})
+	}
+	return nil
+}
+
+// listenGRPC starts to serve gRPC, if it is configured.
+func (s *service) listenGRPC(ctx context.Context) error {
+	if s.grpc == nil {
+		return nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.GRPC.Address)
+	if err != nil {
+		s.grpc = nil
+		return fmt.Errorf("grpc.address: %w", err)
+	}
+	s.log.Info("listening for gRPC", "address", listener.Addr().String())
+	go func() { s.servedGRPC <- s.grpc.Serve(listener) }()
 	return nil
 }
 
@@ -124,6 +151,9 @@ func (s *service) loop(ctx context.Context) error {
 			return nil
 		case err := <-s.served:
 			s.served <- nil
+			return err
+		case err := <-s.servedGRPC:
+			s.servedGRPC <- nil
 			return err
 		case err := <-s.synced:
 			if err := s.onSync(ctx, err, first); err != nil {
