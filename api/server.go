@@ -84,6 +84,9 @@ func (c Config) limits() admission.Limits {
 // Trace has the server trace requests for predictions. It is called before Serve.
 func (s *Server) Trace(t *tracing.Tracer) { s.tracer = t }
 
+// Admission is what admits requests. Other protocols of the server share it.
+func (s *Server) Admission() *admission.Controller { return s.admission }
+
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
 	return httpserver.Serve(s.http, l)

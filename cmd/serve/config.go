@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fovea/api"
+	"fovea/api/v2grpc"
 	"fovea/inference"
 	"fovea/internal/config"
 	"fovea/internal/exitcode"
@@ -19,6 +20,7 @@ import (
 type Config struct {
 	HTTP       api.Config       `yaml:"http"`
 	V2         V2Config         `yaml:"v2"`
+	GRPC       v2grpc.Config    `yaml:"grpc"`
 	Inference  inference.Config `yaml:"inference"`
 	Repository RepositoryConfig `yaml:"repository"`
 	GPU        GPUConfig        `yaml:"gpu"`
@@ -75,6 +77,7 @@ func (c ShutdownConfig) Check(errs *config.Errors) {
 func defaults() Config {
 	return Config{
 		HTTP:       api.Defaults(),
+		GRPC:       v2grpc.Defaults(),
 		Inference:  inference.Defaults(),
 		Repository: RepositoryConfig{Dir: "models"},
 		GPU:        GPUConfig{Check: 5 * time.Second},
