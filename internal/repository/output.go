@@ -101,7 +101,7 @@ type Output struct {
 	IoU             float64          `yaml:"iou_threshold"`  // detection; default 0.45 with nms; boxes: 0, the default: no suppression, not even by request
 	NMS             string           `yaml:"nms"`            // detection: greedy, fast, none; default greedy for YOLO, else none (boxes: greedy with iou_threshold)
 	ClassAgnostic   bool             `yaml:"class_agnostic"` // detection: boxes of different classes suppress each other, too
-	MaxCandidates   int              `yaml:"max_candidates"` // detection: boxes that enter suppression, best first; default DefaultCandidates
+	MaxCandidates   int              `yaml:"max_candidates"` // detection: boxes that enter suppression, best first; default DefaultMaxCandidates
 	MaxBoxes        int              `yaml:"max_boxes"`      // detection; default 100
 }
 
@@ -114,13 +114,13 @@ type ClassThreshold struct {
 // Suppresses reports whether overlapping boxes are suppressed.
 func (o *Output) Suppresses() bool { return o.NMS == NMSGreedy || o.NMS == NMSFast }
 
+// DefaultMaxCandidates is how many boxes enter suppression by default, as in Ultralytics' non_max_suppression.
+const DefaultMaxCandidates = 30000
+
 // isYOLO reports whether a decoder has a grid of boxes that needs suppression.
 func isYOLO(decode string) bool {
 	return slices.Contains([]string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX}, decode)
 }
-
-// DefaultCandidates is how many boxes enter suppression: max_nms of Ultralytics' non_max_suppression.
-const DefaultCandidates = 30000
 
 // YOLOv5Anchors returns those of YOLOv5 (models/yolov5s.yaml), for strides 8, 16 and 32.
 func YOLOv5Anchors() []float64 {
@@ -169,7 +169,7 @@ func (o *Output) fillSuppression(given func(key string) bool) {
 	fillValue(&o.NMS, nms, given("output.nms"))
 	if o.Suppresses() {
 		fillValue(&o.IoU, 0.45, given("output.iou_threshold"))
-		fillValue(&o.MaxCandidates, DefaultCandidates, given("output.max_candidates"))
+		fillValue(&o.MaxCandidates, DefaultMaxCandidates, given("output.max_candidates"))
 	}
 }
 
