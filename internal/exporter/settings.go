@@ -173,6 +173,9 @@ func (b *builder) setting(key, text string) error {
 		return errors.New("has no value")
 	}
 	key, text = fullKey(strings.ToLower(key)), number(text)
+	if key != "labels" && strings.ContainsAny(text, "\n\r") {
+		return errors.New("has more than one line")
+	}
 	switch key {
 	case "exporter":
 		if !slices.Contains(names(), text) {
@@ -186,6 +189,10 @@ func (b *builder) setting(key, text string) error {
 		return b.setSize(text)
 	case "labels":
 		return b.setLabels(text)
+	case "task":
+		if strings.HasSuffix(text, "label_classification") {
+			b.settings["output.multi_label"], text = "true", string(repository.Classification)
+		}
 	case "input.mean", "input.std", "input.fill", "output.columns", "output.strides", "output.anchors":
 		if !strings.HasPrefix(text, "[") {
 			text = "[" + text + "]"
@@ -206,9 +213,6 @@ func (b *builder) setting(key, text string) error {
 		if !slices.Contains(order, key) {
 			return errors.New("is no key of model.yaml, such as input.scale or scale for short, and none of exporter, labels, normalization, output, size, threshold")
 		}
-	}
-	if strings.ContainsAny(text, "\n\r") {
-		return errors.New("has more than one line")
 	}
 	var document map[string]any
 	if safeyaml.Unmarshal([]byte("key: "+text), &document) != nil || len(document) != 1 {
