@@ -19,7 +19,7 @@ import (
 )
 
 // keyFile writes a file of keys and returns its path and the keys by name.
-func keyFile(t *testing.T, keys ...apikey.Key) (path string, secrets map[string]string) {
+func keyFile(t testing.TB, keys ...apikey.Key) (path string, secrets map[string]string) {
 	t.Helper()
 	path, secrets = filepath.Join(t.TempDir(), "keys.yaml"), map[string]string{}
 	text := "keys:\n"

@@ -57,8 +57,11 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestConte
 		return leave, nil
 	}
 	rc.denied = apierror.From(err).Code != apierror.PermissionDenied
-	if errors.Is(err, access.ErrFlood) && httpserver.IsLong(r) && !rc.http2 {
-		w.Header().Set("Connection", "close") // the body is not worth reading
+	if errors.Is(err, access.ErrFlood) {
+		g.guard.HoldBack(r.Context())
+		if httpserver.IsLong(r) && !rc.http2 {
+			w.Header().Set("Connection", "close") // the body is not worth reading
+		}
 	}
 	return leave, err
 }
