@@ -11,6 +11,7 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/apierror"
 	"fovea/internal/requestid"
+	"fovea/internal/tracing"
 
 	"github.com/gin-gonic/gin"
 )
@@ -30,6 +31,7 @@ type requestContext struct {
 	images  int
 	predict bool // a request for predictions, which the metrics count
 	quiet   bool // sent often by machines: logged at debug level
+	span    *tracing.Span
 	denied  bool // refused for its rate or key: logged at debug level, since a client can send any number
 }
 
@@ -40,6 +42,9 @@ func (s *Server) route(handle func(*gin.Context, *requestContext)) gin.HandlerFu
 		c.Header(requestIDHeader, rc.id)
 		if s.draining.Load() {
 			c.Header("Connection", "close")
+		}
+		if c.Request.Method == http.MethodPost { // not what machines poll
+			c.Request, rc.span = s.tracer.Start(c.Request, c.FullPath())
 		}
 		defer s.finish(c, rc)
 		defer s.recoverPanic(c, rc)
@@ -77,6 +82,8 @@ func (s *Server) finish(c *gin.Context, rc *requestContext) {
 	if rc.predict {
 		s.metrics.request(rc)
 	}
+	rc.span.End(rc.status, string(rc.code), slog.String("fovea.request_id", rc.id), slog.String("fovea.model", rc.model),
+		slog.String("fovea.version", rc.version), slog.Int("fovea.images", rc.images), slog.Int64("http.request.body.size", rc.bytes))
 	s.guard.Count(rc.client, rc.status)
 	level := slog.LevelInfo
 	if rc.denied || rc.quiet && rc.status < http.StatusBadRequest {

@@ -15,6 +15,7 @@ import (
 	"fovea/internal/admission"
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
+	"fovea/internal/tracing"
 
 	"github.com/gin-gonic/gin"
 )
@@ -43,6 +44,7 @@ type Server struct {
 	catalog   catalog
 	admission *admission.Controller
 	readAhead *readAhead
+	tracer    *tracing.Tracer // nil: none
 	router    *gin.Engine
 	http      *http.Server
 	draining  atomic.Bool
@@ -76,6 +78,9 @@ func New(cfg Config, guard *access.Guard, engine Engine, health Health, metrics 
 func (c Config) limits() admission.Limits {
 	return admission.Limits{Requests: c.MaxRequests, Bytes: int64(c.BodyBudget), ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
+
+// Trace has the server trace requests for predictions. It is called before Serve.
+func (s *Server) Trace(t *tracing.Tracer) { s.tracer = t }
 
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {

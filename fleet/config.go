@@ -15,6 +15,7 @@ import (
 	"fovea/fleet/gateway"
 	"fovea/internal/config"
 	"fovea/internal/logging"
+	"fovea/internal/tracing"
 )
 
 // Config is supervise.yaml.
@@ -40,6 +41,7 @@ type Config struct {
 	Socket      string            `yaml:"socket"` // of the control API
 	State       string            `yaml:"state"`  // folder for the persistent state
 	Log         logging.Config    `yaml:"log"`
+	Traces      tracing.Config    `yaml:"traces"` // of the gateway; the replicas have their own in env
 }
 
 // Limits are the resources of one replica.
@@ -118,6 +120,7 @@ func Defaults() Config {
 		Socket:  "/run/fovea/supervise.sock",
 		State:   "/var/lib/fovea/supervise",
 		Log:     logging.Defaults(),
+		Traces:  tracing.Defaults(),
 	}
 }
 

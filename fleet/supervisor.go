@@ -16,6 +16,7 @@ import (
 	"fovea/gpu"
 	"fovea/internal/access"
 	"fovea/internal/httpserver"
+	"fovea/internal/tracing"
 )
 
 const (
@@ -34,8 +35,9 @@ type GPUs interface {
 // Dependencies are what the caller provides to a supervisor.
 type Dependencies struct {
 	Engine   ContainerEngine
-	GPUs     GPUs         // nil for a fleet on the CPU
-	Listener net.Listener // of the gateway; nil: listen on gateway.address
+	GPUs     GPUs            // nil for a fleet on the CPU
+	Listener net.Listener    // of the gateway; nil: listen on gateway.address
+	Tracer   *tracing.Tracer // of the gateway; nil: no traces
 	Reload   func() (Config, error)
 	Log      *slog.Logger
 }
@@ -106,6 +108,7 @@ func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, er
 	if s.gateway, err = gateway.New(cfg.Gateway.Config, s.log); err != nil {
 		return nil, err
 	}
+	s.gateway.Trace(deps.Tracer)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, placements, saved, s.log, random)
 	return s, nil

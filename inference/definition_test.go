@@ -147,6 +147,28 @@ func TestBoxesWithYFirst(t *testing.T) {
 }
 
 // TestUnreadOutputsMayHaveAnyType adds outputs of types that are not read to a model, named in its definition and not.
+func TestScoresOfZipMapAreRead(t *testing.T) {
+	m := classifierOf("Softmax")
+	m.Outputs = nil
+	m.Node("ml.ZipMap", "probabilities", onnxwriter.Attributes{"classlabels_strings": []string{"a", "b", "c"}}, "scores")
+	m.MapsOutput("probabilities", onnxwriter.String)
+	for _, named := range []string{"", ", name: probabilities"} {
+		definition := "task: classification\ninput: {scale: 0.00392156862745098}\nbatching: {max_size: 2}\noutput: {decode: probabilities" + named + "}"
+		e := newRepository(t).made("m", definition, m).synced(nil)
+		s := only(t, e)
+		if s.State != Ready || len(s.Warnings) > 0 {
+			t.Fatalf("%+v", s)
+		}
+		if out := s.Outputs[0]; out.DType != repository.Float32 || !slices.Equal(out.Shape, []int64{-1, 3}) {
+			t.Errorf("%+v", out)
+		}
+		r, err := e.Predict(t.Context(), Request{Image: plain(t, green, 8, 8)})
+		if err != nil || r.Prediction.(*postprocess.Classified).Top[0].Class != 1 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+}
+
 func TestUnreadOutputsMayHaveAnyType(t *testing.T) {
 	for name, add := range map[string]func(*onnxwriter.Model){
 		"bool": func(m *onnxwriter.Model) {
@@ -169,9 +191,9 @@ func TestUnreadOutputsMayHaveAnyType(t *testing.T) {
 			m.Node("SequenceConstruct", "other", nil, "logits")
 			m.SequenceOutput("other", onnxwriter.Float)
 		},
-		"maps, as of ZipMap": func(m *onnxwriter.Model) {
-			m.Node("ml.ZipMap", "other", onnxwriter.Attributes{"classlabels_int64s": []int{0, 1, 2}}, "logits")
-			m.MapsOutput("other")
+		"maps of scores that are an output, too": func(m *onnxwriter.Model) {
+			m.Node("ml.ZipMap", "other", onnxwriter.Attributes{"classlabels_int64s": []int{0, 1, 2}}, "scores")
+			m.MapsOutput("other", onnxwriter.Int64)
 		},
 		"no batch": func(m *onnxwriter.Model) {
 			m.Node("ReduceMean", "other", onnxwriter.Attributes{"keepdims": 0}, "logits")

@@ -2,7 +2,6 @@ package inference
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"slices"
@@ -94,7 +93,7 @@ func (v *version) warmUp(ctx context.Context, g *batcher.Group) error {
 	for range v.definition.Warmup {
 		for _, rows := range slices.Backward(buckets) {
 			err := runner.Run(ctx, rows)
-			if _, failed := errors.AsType[*onnx.RunError](err); failed && !onnx.IsDeviceLost(err) {
+			if separable(err) {
 				return v.warmUpOnTrials(ctx, g, err)
 			}
 			if err != nil {

@@ -32,6 +32,7 @@ func (c *countingRunner) Run(_ context.Context, rows int) error {
 }
 
 func (c *countingRunner) Reshape(int, []int64) error                   { return nil }
+func (c *countingRunner) RunRow(context.Context, int) error            { return nil }
 func (c *countingRunner) HasParallel() bool                            { return false }
 func (c *countingRunner) RunParallel(ctx context.Context, n int) error { return c.Run(ctx, n) }
 func (c *countingRunner) Outputs(int) []postprocess.Tensor             { return nil }

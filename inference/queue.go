@@ -27,16 +27,19 @@ type queue struct {
 	interval time.Duration  // moving mean of the time between two images that leave while others wait
 }
 
-// enter adds an image of a client, or refuses it with queue_full and Retry-After. Under contention a client is limited to its
+// enter adds n images of a client, or refuses them with queue_full and Retry-After. Under contention a client is limited to its
 // share, as package admission has it; a share of 0 is all.
-func (q *queue) enter(client string, share float64) error {
+func (q *queue) enter(n int, client string, share float64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	limit := q.bound
-	if held := q.held[client] + 1; share > 0 {
-		limit = int(admission.LimitFor(int64(q.bound), int64(held), share, held == 1))
+	if n > q.bound {
+		return apierror.New(apierror.InvalidParameter, "the request has %d rows; the model's queue takes %d", n, q.bound)
 	}
-	if q.length >= limit {
+	limit := q.bound
+	if before := q.held[client]; share > 0 {
+		limit = int(admission.LimitFor(int64(q.bound), int64(before+n), share, before == 0))
+	}
+	if q.length+n > limit {
 		f := apierror.New(apierror.QueueFull, "%d images are in flight for this model; the limit is %d", q.length, q.bound)
 		if limit < q.bound {
 			f.Message += ", and the rest is kept for other clients"
@@ -47,17 +50,17 @@ func (q *queue) enter(client string, share float64) error {
 	if q.length == 0 {
 		q.last = time.Now()
 	}
-	q.length++
 	if q.held == nil {
 		q.held = map[string]int{}
 	}
-	q.held[client]++
-	q.report(1)
+	q.length += n
+	q.held[client] += n
+	q.report(n)
 	return nil
 }
 
-// leave removes an image of a client.
-func (q *queue) leave(client string) {
+// leave removes n images of a client.
+func (q *queue) leave(n int, client string) {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -65,13 +68,13 @@ func (q *queue) leave(client string) {
 	if q.interval == 0 {
 		q.interval = sinceLast
 	}
-	q.interval += (sinceLast - q.interval) / 16
+	q.interval += (sinceLast/time.Duration(n) - q.interval) / 16
 	q.last = now
-	q.length--
-	if q.held[client]--; q.held[client] == 0 {
+	q.length -= n
+	if q.held[client] -= n; q.held[client] == 0 {
 		delete(q.held, client)
 	}
-	q.report(-1)
+	q.report(-n)
 }
 
 // len is the number of images accepted and not yet answered.

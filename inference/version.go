@@ -82,16 +82,20 @@ type version struct {
 	decoder      postprocess.Decoder
 	warnings     []string  // what may be wrong with the definition
 	logDiscarded sync.Once // of the first discarded boxes
+	logAlone     sync.Once // of the first batch whose images ran one by one
 	sessions     []*onnx.Session
 	parallel     *parallelLoad // nil before the version is ready
 	batcher      *batcher.Batcher
 	groups       []*batcher.Group
 	queue        queue
+	rowShapes    [][]int64 // of the inputs in batches; nil without batches
+	info         *Info     // what requests with tensors need to know
+	stats        [requestKinds]*statistics
 }
 
 func newVersion(ctx context.Context, sh *shared, entry *repository.Entry, w wantedVersion) *version {
 	ctx, cancel := context.WithCancelCause(ctx)
-	return &version{wantedVersion: w, loadCtx: ctx, cancelLoad: cancel, shared: sh, model: entry.Definition.Name, name: strconv.Itoa(w.Number), entry: entry,
+	return &version{stats: [requestKinds]*statistics{{}, {}}, wantedVersion: w, loadCtx: ctx, cancelLoad: cancel, shared: sh, model: entry.Definition.Name, name: strconv.Itoa(w.Number), entry: entry,
 		definition: entry.Definition, loadReturned: make(chan struct{}), loadStopped: make(chan struct{}), changed: time.Now()}
 }
 
@@ -151,6 +155,12 @@ func (v *version) onRun(r batcher.Run) {
 			"reason", r.Err)
 	} else if r.Err != nil {
 		v.shared.onRunError(r.Err)
+	}
+	if r.Alone {
+		v.logAlone.Do(func() {
+			v.shared.log.Warn("the model failed on a batch, whose images then ran one by one, which is slow; with batching.max_size: 1 "+
+				"it would not", "model", v.model, "version", v.name, "images", r.Rows)
+		})
 	}
 }
 

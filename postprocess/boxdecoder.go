@@ -55,6 +55,13 @@ func (d *boxDecoder) decode(transform geometry.Transform, p *Params, read func(*
 	return s.detected(&to.limits, d.def.Labels, to.transform), nil
 }
 
+// read reads the row's numbers of the output with the boxes.
+func (to *detection) read(from *source, outputs []Tensor) (values []float32, t *Tensor, err error) {
+	values, t, err = from.floatsOf(&to.floats, outputs)
+	to.output = from.name
+	return values, t, err
+}
+
 // add adds a box given by four numbers in the definition's format and space, if its score reaches the threshold of its class.
 func (to *detection) add(class int, score float32, a, b, c, d float32) error {
 	if !to.reached(class, score) {

@@ -158,16 +158,14 @@ func (b *boxes) background() int {
 
 // read checks that the three tensors of a row agree. classes is nil if there are none.
 func (b *boxes) read(s *scratch, outputs []Tensor) (rows, scores []float32, classes *Tensor, err error) {
-	box, err := b.boxes.read(outputs)
+	rows, box, err := b.boxes.floatsOf(&s.floats, outputs)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	score, err := b.scores.read(outputs)
+	scores, score, err := b.scores.floatsOf(&s.more, outputs)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	rows, s.floats = box.floats(s.floats)
-	scores, s.more = score.floats(s.more)
 	n := len(rows) / 4
 	if len(rows) != 4*n || len(scores) != n*b.perBox {
 		return nil, nil, nil, unusable(fmt.Errorf("%d values in %q do not match %d in %q", len(rows), box.Name, len(scores), score.Name))

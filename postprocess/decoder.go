@@ -79,6 +79,15 @@ func (s source) read(outputs []Tensor) (*Tensor, error) {
 	return t, t.check(s.dtype)
 }
 
+// floatsOf reads the row's numbers as float32, which lie in the tensor or in the buffer.
+func (s source) floatsOf(buffer *[]float32, outputs []Tensor) (values []float32, t *Tensor, err error) {
+	if t, err = s.read(outputs); err != nil {
+		return nil, nil, err
+	}
+	values, *buffer = t.floats(*buffer)
+	return values, t, nil
+}
+
 // checkClasses compares the number of classes in an output, -1 where open, with the labels.
 func checkClasses(def *repository.Definition, output string, classes int64) error {
 	labels, first := int64(len(def.Labels)), int64(def.Output.ClassFirst)

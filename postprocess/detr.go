@@ -83,16 +83,14 @@ func (d *detr) Decode(outputs []Tensor, transform geometry.Transform, p Params) 
 
 // read checks that the two tensors of a row agree.
 func (d *detr) read(s *scratch, outputs []Tensor) (boxes, logits []float32, err error) {
-	box, err := d.boxes.read(outputs)
+	boxes, box, err := d.boxes.floatsOf(&s.floats, outputs)
 	if err != nil {
 		return nil, nil, err
 	}
-	logit, err := d.logits.read(outputs)
+	logits, logit, err := d.logits.floatsOf(&s.more, outputs)
 	if err != nil {
 		return nil, nil, err
 	}
-	boxes, s.floats = box.floats(s.floats)
-	logits, s.more = logit.floats(s.more)
 	if n := len(boxes) / 4; len(boxes) != 4*n || len(logits) != n*d.width {
 		return nil, nil, unusable(fmt.Errorf("%d values in %q do not match %d in %q", len(boxes), box.Name, len(logits), logit.Name))
 	}

@@ -72,13 +72,10 @@ func (r *rows) readClasses(def *repository.Definition, outputs []Tensor, n int64
 // probability or negative.
 func (r *rows) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
 	return r.decode(transform, &p, func(to *detection) error {
-		t, err := r.table.read(outputs)
+		values, t, err := to.read(&r.table, outputs)
 		if err != nil {
 			return err
 		}
-		to.output = t.Name
-		var values []float32
-		values, to.floats = t.floats(to.floats)
 		width := len(r.def.Output.Columns)
 		n := len(values) / width
 		if len(values) != n*width || len(t.Shape) > 0 && len(values) > 0 && t.Shape[len(t.Shape)-1] != int64(width) {

@@ -7,16 +7,6 @@ import (
 	"fovea/internal/repository"
 )
 
-// floatsOf reads a row of an output of floating point numbers.
-func (s source) floatsOf(buffer *[]float32, outputs []Tensor) (values []float32, err error) {
-	t, err := s.read(outputs)
-	if err != nil {
-		return nil, err
-	}
-	values, *buffer = t.floats(*buffer)
-	return values, nil
-}
-
 func (c *classifier) trialCheck() TrialCheck {
 	kind := probabilities
 	if c.softmax || c.sigmoid {
@@ -25,7 +15,7 @@ func (c *classifier) trialCheck() TrialCheck {
 	return &trialCheck{aspects: []aspect{&classesCheck{c: c},
 		&inputCheck{in: &c.def.Input, kind: kind, logits: kind != probabilities, dense: true}, &sameCheck{output: c.scores.name}},
 		read: func(s *scratch, outputs []Tensor) (trialRow, error) {
-			values, err := c.scores.floatsOf(&s.floats, outputs)
+			values, _, err := c.scores.floatsOf(&s.floats, outputs)
 			return trialRow{scores: values, perBox: len(values)}, err
 		}}
 }
@@ -34,8 +24,8 @@ func (y *yolox) trialCheck() TrialCheck {
 	return &trialCheck{aspects: []aspect{
 		&boxScoresCheck{def: &y.def, key: "output.name", output: y.grid.name, all: true}, &gridCheck{y: y}, &inputCheck{in: &y.def.Input, dense: true}, &sameCheck{output: y.grid.name}},
 		read: func(s *scratch, outputs []Tensor) (trialRow, error) {
-			values, err := y.grid.floatsOf(&s.floats, outputs)
-			if err == nil && len(values) != y.cells*y.width {
+			values, _, err := y.grid.floatsOf(&s.floats, outputs)
+			if err == nil && (y.cells > 0 && len(values) != y.cells*y.width || len(values)%y.width != 0) {
 				err = unusable(fmt.Errorf("%d values", len(values)))
 			}
 			row := trialRow{grid: values, perBox: y.width - repository.YOLOXHead - y.def.Output.ClassFirst}
@@ -62,7 +52,7 @@ func (y *yolo) trialCheck() TrialCheck {
 
 // trialRow splits the table into boxes, objectness and scores.
 func (y *yolo) trialRow(s *scratch, outputs []Tensor) (trialRow, error) {
-	values, err := y.table.floatsOf(&s.floats, outputs)
+	values, _, err := y.table.floatsOf(&s.floats, outputs)
 	n := len(values) / y.width
 	if err != nil || len(values) != n*y.width {
 		return trialRow{}, unusable(fmt.Errorf("%d values: %w", len(values), err))
@@ -106,7 +96,7 @@ func (y *yolov5Raw) trialCheck() TrialCheck {
 func (y *yolov5Raw) trialRow(s *scratch, outputs []Tensor) (trialRow, error) {
 	row := trialRow{scores: s.more[:0], perBox: 1}
 	for i := range y.grids {
-		values, err := y.grids[i].floatsOf(&s.floats, outputs)
+		values, _, err := y.grids[i].floatsOf(&s.floats, outputs)
 		if err != nil {
 			return trialRow{}, err
 		}
@@ -148,7 +138,7 @@ func (r *rows) rawOrder() (format string, order [4]int) {
 }
 
 func (r *rows) trialRow(s *scratch, outputs []Tensor, order [4]int) (trialRow, error) {
-	values, err := r.table.floatsOf(&s.floats, outputs)
+	values, _, err := r.table.floatsOf(&s.floats, outputs)
 	width := len(r.def.Output.Columns)
 	n := len(values) / width
 	if err != nil || len(values) != n*width {

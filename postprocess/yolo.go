@@ -71,13 +71,10 @@ func isTurned(shape []int64, labeled int64) bool {
 // scores of classes, are only checked where the score, or the objectness, reaches the threshold.
 func (y *yolo) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
 	return y.decode(transform, &p, func(to *detection) error {
-		t, err := y.table.read(outputs)
+		values, t, err := to.read(&y.table, outputs)
 		if err != nil {
 			return err
 		}
-		to.output = t.Name
-		var values []float32
-		values, to.floats = t.floats(to.floats)
 		n := len(values) / y.width
 		if len(values) != n*y.width || !y.fits(t.Shape) {
 			return unusable(fmt.Errorf("output %q has the shape %v, which does not fit boxes of %d numbers", t.Name, t.Shape, y.width))

@@ -93,13 +93,10 @@ func (y *yolov5Raw) Decode(outputs []Tensor, transform geometry.Transform, p Par
 
 // grid adds the boxes of one stride, by anchor, line and column, as in YOLOv5.
 func (y *yolov5Raw) grid(to *detection, g *yoloGrid, outputs []Tensor) error {
-	t, err := g.read(outputs)
+	values, t, err := to.read(&g.source, outputs)
 	if err != nil {
 		return err
 	}
-	to.output = t.Name
-	var values []float32
-	values, to.floats = t.floats(to.floats)
 	columns, lines := to.transform.InputW/g.stride, to.transform.InputH/g.stride
 	cells, anchors := columns*lines, len(g.anchors)/2
 	if len(values) != anchors*cells*y.width {

@@ -1,6 +1,8 @@
 package preprocess
 
 import (
+	"fmt"
+	"image"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -55,6 +57,51 @@ func BenchmarkDecodeAndPack(b *testing.B) {
 			b.ReportMetric(float64(Live()), "live")
 		})
 	}
+}
+
+// BenchmarkReducedDecoding decodes and packs large JPEGs for a classifier and a detector, each time once with decode: exact and
+// once with decode: fast, and reports the CPU time of both, and how many times that of the latter the former's is.
+func BenchmarkReducedDecoding(b *testing.B) {
+	detector := repository.Input{Width: 640, Height: 640, Resize: repository.Letterbox, DType: repository.Float32, Interpolation: repository.OpenCVLinear}
+	area, pillow := classifier(), classifier()
+	area.Interpolation, pillow.Interpolation = repository.AreaLinear, repository.PillowBilinear
+	for _, size := range []image.Point{{1280, 720}, {4000, 3000}} {
+		data := photo(b, size.X, size.Y)
+		for _, in := range []repository.Input{area, pillow, detector} {
+			in.Decode = repository.DecodeExact
+			exact := mustPlan(b, in)
+			in.Decode = repository.DecodeFast
+			benchmarkBoth(b, fmt.Sprintf("%s %dx%d", in.Interpolation, size.X, size.Y), data, exact, mustPlan(b, in))
+		}
+	}
+}
+
+// benchmarkBoth decodes and packs an image with two plans in turn.
+func benchmarkBoth(b *testing.B, name string, data []byte, exact, fast *Plan) {
+	info := mustInfo(b, data)
+	row := make([]byte, exact.RowBytes())
+	timed := func(p *Plan) float64 {
+		start := cpuTime(b)
+		img, err := p.Decode(b.Context(), data, info)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer img.Close()
+		if _, err := p.Pack(img, row); err != nil {
+			b.Fatal(err)
+		}
+		return cpuTime(b) - start
+	}
+	b.Run(name, func(b *testing.B) {
+		var sums [2]float64
+		for b.Loop() {
+			sums[0] += timed(exact)
+			sums[1] += timed(fast)
+		}
+		b.ReportMetric(sums[0]/float64(b.N), "exact-µs")
+		b.ReportMetric(sums[1]/float64(b.N), "fast-µs")
+		b.ReportMetric(sums[0]/sums[1], "ratio")
+	})
 }
 
 // BenchmarkPack packs an image that needs no resizing: the tables alone.

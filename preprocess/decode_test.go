@@ -23,7 +23,9 @@ func TestReducedDecodingGivesTheSameInput(t *testing.T) {
 	data := largePhoto(t)
 	for name, resize := range map[string]repository.Resize{"stretch": repository.Stretch, "shortest edge": repository.ShortestEdge, "letterbox": repository.Letterbox} {
 		for _, size := range []int{32, 100, 224, 416} {
-			plan := mustPlan(t, resizedBy(bytesInput(size, size), resize))
+			in := resizedBy(bytesInput(size, size), resize)
+			in.Decode = repository.DecodeFast
+			plan := mustPlan(t, in)
 			info := mustInfo(t, data)
 			img, err := plan.Decode(t.Context(), data, info)
 			if err != nil {
@@ -59,7 +61,9 @@ func inFull(t *testing.T, plan *Plan, data []byte, info header.Info) []byte {
 }
 
 func TestReducedDecodingStaysAtTwiceWhatIsNeeded(t *testing.T) {
-	plan := mustPlan(t, bytesInput(100, 50))
+	in := bytesInput(100, 50)
+	in.Decode = repository.DecodeFast
+	plan := mustPlan(t, in)
 	for _, c := range []struct {
 		what                string
 		width, height, want int

@@ -74,6 +74,7 @@ func TestSamePixelsGiveTheSameRow(t *testing.T) {
 		if resize == repository.Letterbox {
 			in.Fill = []float64{114}
 		}
+		in.Decode = repository.DecodeFast
 		plan := mustPlan(t, in)
 		for _, factor := range []int{2, 4, 8} {
 			for beyond := range 65 {
@@ -125,6 +126,7 @@ func TestShrinkKeepsEdgesThatAreRead(t *testing.T) {
 		{"all edges are cut off", crop, 3006, 1906, 8},
 		{"so small that it is halved", stretch, 403, 407, 2},
 	} {
+		c.in.Decode = repository.DecodeFast
 		plan := mustPlan(t, c.in)
 		for orientation := 1; orientation <= 8; orientation++ {
 			info := header.Info{Format: header.JPEG, Width: c.width, Height: c.height, Orientation: orientation}
@@ -151,7 +153,7 @@ func TestStoredRect(t *testing.T) {
 
 func TestNearestIsDecodedInFull(t *testing.T) {
 	in := bytesInput(20, 20)
-	in.Interpolation = repository.PillowNearest
+	in.Interpolation, in.Decode = repository.PillowNearest, repository.DecodeFast
 	if got := mustPlan(t, in).shrink(header.Info{Format: header.JPEG, Width: 800, Height: 800, Orientation: 1}); got != 1 {
 		t.Errorf("1/%d: the mean of pixels is none of them", got)
 	}

@@ -28,11 +28,34 @@ func TestNewPlanReportsEveryErrorOfTheInput(t *testing.T) {
 	}
 }
 
-func TestShortestEdgeMustCoverTheInput(t *testing.T) {
-	in := resizedBy(bytesInput(32, 24), repository.ShortestEdge)
-	in.ShortestEdge = 31
-	if _, err := NewPlan(in.WithDefaults()); err == nil || !strings.Contains(err.Error(), "input.width") {
-		t.Error(err)
+// TestCropsArePadded: what is resized to less than the input lies in its center.
+func TestCropsArePadded(t *testing.T) {
+	white, gray := []byte{255, 255, 255}, []byte{114, 114, 114}
+	edge, stretch, cover := bytesInput(5, 4), bytesInput(5, 4), bytesInput(5, 4)
+	edge.Resize, edge.ShortestEdge = repository.ShortestEdge, 2
+	stretch.ResizeWidth, stretch.ResizeHeight = 2, 2
+	cover.Resize, cover.ResizeWidth, cover.ResizeHeight = repository.Cover, 2, 2
+	for what, in := range map[string]repository.Input{"an edge": edge, "a stretch": stretch, "a cover": cover} {
+		for _, offset := range []string{"", repository.CropRound, repository.CropTruncate, repository.CropFloor} {
+			in.Fill, in.CropOffset = []float64{114}, offset
+			var want []byte
+			for y := range 4 {
+				for x := range 5 {
+					left := 1 // of 3 columns of padding
+					if offset == repository.CropFloor {
+						left = 2
+					}
+					pixel := gray
+					if y >= 1 && y < 3 && x >= left && x < left+2 {
+						pixel = white
+					}
+					want = append(want, pixel...)
+				}
+			}
+			if got := prepared(t, mustPlan(t, in), plainPNG(t, 6, 6, color.RGBA{255, 255, 255, 255})); !bytes.Equal(got, want) {
+				t.Errorf("%s, crop_offset %q: %v, want %v", what, offset, got, want)
+			}
+		}
 	}
 }
 

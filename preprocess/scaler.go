@@ -39,6 +39,8 @@ var scalers = map[string]scaler{
 	repository.PillowBicubic:  filterScaler{&resample.PillowBicubic},
 	repository.PillowLanczos:  filterScaler{&resample.PillowLanczos},
 	repository.TorchAntialias: filterScaler{&resample.TorchAntialias},
+	repository.TorchBicubic:   filterScaler{&resample.TorchBicubic},
+	repository.TorchLanczos:   filterScaler{&resample.TorchLanczos},
 }
 
 // resampling is a geometry.Resampling in the coordinates of the stored image of stored pixels: source is resized to size, and

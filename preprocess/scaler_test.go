@@ -56,7 +56,7 @@ func upright(stored *image.RGBA, orientation int) *image.RGBA {
 
 // exactly are the ways to resize whose result for a turned image is that of the image turned before, to the bit.
 func exactly(interpolation string) bool {
-	return strings.HasPrefix(interpolation, "pillow_") || interpolation == repository.TorchAntialias || interpolation == repository.OpenCVNearest
+	return strings.HasPrefix(interpolation, "pillow_") || strings.HasPrefix(interpolation, "torch_") || interpolation == repository.OpenCVNearest
 }
 
 func TestEveryOrientationGivesTheRowOfTheTurnedImage(t *testing.T) {
@@ -128,8 +128,8 @@ func TestWhatIsDecodedAtALowerSize(t *testing.T) {
 			in := bytesInput(100, 100)
 			in.Interpolation, in.Decode = interpolation, decode
 			want := [3]int{1, 1, 1}
-			switch fast := decode == repository.DecodeFast || decode == "" && strings.HasPrefix(interpolation, "area_"); {
-			case !fast, strings.HasSuffix(interpolation, "nearest"):
+			switch {
+			case decode != repository.DecodeFast, strings.HasSuffix(interpolation, "nearest"):
 			case strings.HasPrefix(interpolation, "opencv_"):
 				want = [3]int{8, 1, 2}
 			default:

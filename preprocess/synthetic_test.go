@@ -71,15 +71,19 @@ func encodedJPEG(t testing.TB, img image.Image) []byte {
 	return out.Bytes()
 }
 
-// largePhoto is the photograph in testdata at 2592×1944, as JPEG, with the noise of a camera so that it has detail
-// at that size.
+// largePhoto is the photograph in testdata at 2592×1944, as JPEG.
 func largePhoto(t testing.TB) []byte {
+	t.Helper()
+	return photo(t, 2592, 1944)
+}
+
+// photo is the photograph in testdata in a size, as JPEG, with the noise of a camera so that it has detail at that size.
+func photo(t testing.TB, width, height int) []byte {
 	t.Helper()
 	small, err := jpeg.Decode(bytes.NewReader(read(t, "testdata", "coffee.jpg")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const width, height = 2592, 1944
 	noise := rand.New(rand.NewPCG(1, 2))
 	large := image.NewRGBA(image.Rect(0, 0, width, height))
 	for y := range height {

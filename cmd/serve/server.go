@@ -19,6 +19,7 @@ import (
 	"fovea/internal/logging"
 	"fovea/internal/repository"
 	"fovea/internal/tlsfiles"
+	"fovea/internal/tracing"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -40,6 +41,7 @@ type service struct {
 	engine  *inference.Engine
 	monitor *health.Monitor
 	server  *api.Server
+	tracer  *tracing.Tracer
 	gpus    *gpus
 	tls     *tlsfiles.Files // nil: none
 	guard   *access.Guard
@@ -64,6 +66,7 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 		return err
 	}
 	defer s.gpus.close(log)
+	defer s.tracer.Close()
 	listener, err := s.listen(ctx)
 	if err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -81,8 +84,11 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 }
 
 // open makes everything but the listener.
-func (s *service) open(ctx context.Context) error {
+func (s *service) open(ctx context.Context) (err error) {
 	if err := s.openProtection(); err != nil {
+		return err
+	}
+	if s.tracer, err = tracing.New(ctx, s.cfg.Traces, "fovea", build().Version, s.log); err != nil {
 		return err
 	}
 	s.gpus = openGPUs(s.cfg.GPU, s.log)
@@ -104,6 +110,7 @@ func (s *service) open(ctx context.Context) error {
 	s.engine = engine
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, s.guard, engine, s.monitor, metrics, s.log)
+	s.server.Trace(s.tracer)
 	return nil
 }
 

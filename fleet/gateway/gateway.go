@@ -16,6 +16,7 @@ import (
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 	"fovea/internal/tlsfiles"
+	"fovea/internal/tracing"
 )
 
 const (
@@ -39,7 +40,8 @@ type Gateway struct {
 	conns          connTracker
 	routes         map[string]http.Handler
 	proxy          http.Handler
-	cors           cors.Policy // replaces the replicas' own
+	cors           cors.Policy     // replaces the replicas' own
+	tracer         *tracing.Tracer // nil: none
 	retrier        *retrier
 	upstream       *http.Transport
 	http           *http.Server
@@ -106,6 +108,9 @@ func transport(cfg Config) *http.Transport {
 
 // Balancer returns the load balancer, which decides which replicas get requests.
 func (g *Gateway) Balancer() *Balancer { return g.balancer }
+
+// Trace has the gateway trace requests for predictions. It is called before Serve.
+func (g *Gateway) Trace(t *tracing.Tracer) { g.tracer = t }
 
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {

@@ -13,6 +13,7 @@ import (
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 	"fovea/internal/requestid"
+	"fovea/internal/tracing"
 )
 
 // ServeHTTP serves the gateway's own routes and forwards all others unchanged.
@@ -70,6 +71,9 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestConte
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: r.ProtoMajor > 1}
 	rc.predict = r.Method == http.MethodPost
+	if rc.predict {
+		r, rc.span = g.tracer.Start(r, "")
+	}
 	out := &responseWriter{ResponseWriter: w, rc: rc}
 	w.Header()[requestIDHeader] = []string{rc.id}
 	defer out.linger(r)
@@ -126,6 +130,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // including what ReverseProxy cannot parse
 	p.Out.Host = p.In.Host
 	p.SetXForwarded()
+	tracing.Inject(p.In.Context(), p.Out.Header)
 	rc := requestContextOf(p.In.Context())
 	p.Out.Header[requestIDHeader] = []string{rc.id}
 	if rc.client.Address.IsValid() {

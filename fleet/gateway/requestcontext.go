@@ -12,6 +12,7 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	"fovea/internal/tracing"
 )
 
 const requestIDHeader = "X-Request-Id"
@@ -32,6 +33,7 @@ type requestContext struct {
 	http2     bool // on the client's side
 	denied    bool // refused for its rate or key: logged at debug level, since a client can send any number
 	admitted  *admission.Body
+	span      *tracing.Span
 	first     []byte // of the body, read before a backend was chosen
 	err       *apierror.Error
 	status    int // overrides the written status in logs and metrics; 0: as written
@@ -141,12 +143,22 @@ func (g *Gateway) finish(r *http.Request, w *responseWriter, rc *requestContext)
 	duration := time.Since(rc.start)
 	g.guard.Count(rc.client, rc.status)
 	g.recordOutcome(rc)
+	rc.endSpan(replica)
 	g.metrics.requests.WithLabelValues(replica, strconv.Itoa(rc.status)).Inc()
 	g.metrics.duration.WithLabelValues(replica).Observe(duration.Seconds())
 	g.logRequest(r, w, rc, replica, duration)
 	if rc.backend != nil {
 		g.balancer.release(rc.backend)
 	}
+}
+
+func (rc *requestContext) endSpan(replica string) {
+	code := ""
+	if rc.err != nil {
+		code = string(rc.err.Code)
+	}
+	rc.span.End(rc.status, code, slog.String("fovea.request_id", rc.id), slog.String("fovea.replica", replica),
+		slog.Bool("fovea.retried", rc.retried), slog.Int("fovea.attempts", len(rc.tried)+1))
 }
 
 // recordOutcome counts a prediction's outcome for or against its backend. Errors of the gateway were counted when they occurred.

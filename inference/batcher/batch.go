@@ -21,6 +21,8 @@ type Runner interface {
 	// Run computes the first rows rows; rows is one of the group's buckets. The end of ctx terminates it as soon as the
 	// model allows, with an error that wraps ctx's cause.
 	Run(ctx context.Context, rows int) error
+	// RunRow computes one row alone after Run has failed, and leaves the outputs of other rows that RunRow computed.
+	RunRow(ctx context.Context, row int) error
 	// HasParallel reports whether RunParallel uses more cores than Run.
 	HasParallel() bool
 	// RunParallel is Run on all cores.
@@ -44,7 +46,10 @@ const (
 // row is one row of a batch.
 type row struct {
 	state rowState
+	tag   any           // see Handle.Tag
 	dirty bool          // holds bytes of a request, so it is cleared before it runs as padding
+	runs  bool          // was committed at the start of the run
+	err   error         // of the row alone
 	ready chan struct{} // receives once when the row has run; buffered, so that finish never waits
 }
 
@@ -64,6 +69,7 @@ const (
 type batch struct {
 	group   *Group
 	runner  Runner
+	own     bool // of one request alone; see Handle.Submit
 	state   batchState
 	rows    []row
 	packing int         // rows in state rowPacking
@@ -75,12 +81,14 @@ type batch struct {
 	end       context.CancelCauseFunc // of ctx
 	abandoned *time.Timer             // ends a run without requests; nil while there are some
 	used      int                     // committed rows at the start of the run
+	first     int                     // the first of them
 	bucket    int                     // rows that run, padding included
 	clear     []int                   // rows below bucket to be cleared before the run
 
 	started time.Time // of the run
 	took    time.Duration
 	err     error
+	alone   bool // the run failed, and its rows ran alone
 }
 
 func newBatch(g *Group, r Runner) *batch {
@@ -100,7 +108,7 @@ func (b *batch) freeRow() int {
 }
 
 func (b *batch) take(i int) {
-	b.rows[i].state, b.rows[i].dirty = rowPacking, true
+	b.rows[i].state, b.rows[i].dirty, b.rows[i].tag = rowPacking, true, nil
 	b.packing++
 }
 
@@ -119,12 +127,20 @@ func (b *batch) runnable() bool {
 // committed are padding, and cleared where they hold bytes of another request.
 func (b *batch) start(ctx context.Context) {
 	last := 0
+	b.first = -1
 	for i := range b.rows {
-		if b.rows[i].state == rowCommitted {
+		b.rows[i].runs = b.rows[i].state == rowCommitted
+		if b.rows[i].runs {
 			last = i
+			if b.first < 0 {
+				b.first = i
+			}
 		}
 	}
-	b.used, b.bucket, b.clear = b.wanted, b.group.bucket(last+1), b.clear[:0]
+	b.used, b.bucket, b.clear = b.wanted, 1, b.clear[:0]
+	if !b.own {
+		b.bucket = b.group.bucket(last + 1)
+	}
 	for i := range b.bucket {
 		if r := &b.rows[i]; r.state != rowCommitted && r.dirty {
 			b.clear = append(b.clear, i)
@@ -144,7 +160,26 @@ func (b *batch) run(run func(ctx context.Context, rows int) error) {
 		}
 	}
 	b.err = panics.Catch(func() error { return run(b.ctx, b.bucket) })
+	if b.err != nil && b.bucket > 1 && b.group.separable(b.err) {
+		b.alone = true
+		b.err = panics.Catch(b.runRows)
+	}
 	b.took = time.Since(b.started)
+}
+
+// runRows runs each row alone, so that only those fail that the model fails on.
+func (b *batch) runRows() error {
+	for i := range b.rows {
+		if !b.rows[i].runs {
+			continue
+		}
+		err := b.runner.RunRow(b.ctx, i)
+		if err != nil && (b.ctx.Err() != nil || !b.group.separable(err)) {
+			return err
+		}
+		b.rows[i].err = err
+	}
+	return nil
 }
 
 // ErrAbandoned is why a run was terminated: for abandonAfter, none of its requests had been waiting for it.
@@ -186,7 +221,7 @@ func (b *batch) stopTimer() {
 func (b *batch) reset() {
 	b.stopTimer()
 	for i := range b.rows {
-		b.rows[i].state = rowFree
+		b.rows[i].state, b.rows[i].tag, b.rows[i].err = rowFree, nil, nil
 	}
-	b.state, b.due, b.err = batchFree, false, nil
+	b.state, b.due, b.err, b.alone = batchFree, false, nil, false
 }

@@ -26,6 +26,7 @@ type Run struct {
 	Rows, Padding int // rows with an image, and rows without
 	Duration      time.Duration
 	Err           error
+	Alone         bool // the run failed, and each of its rows ran alone, with results of its own
 }
 
 // New makes a batcher without groups. The end of ctx terminates all runs. onRun is called after each run, by its
@@ -77,7 +78,7 @@ func (b *Batcher) serve(g *Group) {
 	yielded := time.Now()
 	for batch := range g.work {
 		g.run(batch)
-		b.onRun(Run{Rows: batch.used, Padding: batch.bucket - batch.used, Duration: batch.took, Err: batch.err})
+		b.onRun(Run{Rows: batch.used, Padding: batch.bucket - batch.used, Duration: batch.took, Err: batch.err, Alone: batch.alone})
 		b.finish(batch)
 		if now := time.Now(); now.Sub(yielded) > yieldEvery {
 			runtime.Gosched()

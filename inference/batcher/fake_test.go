@@ -29,11 +29,13 @@ type fakeDevice struct {
 	takes  time.Duration
 	single bool // it has no more cores to run on
 	fail   func(run int) error
-	ends   bool // runs last until they are terminated
-	quiet  bool // runs take no time and are not recorded
+	ends   bool                     // runs last until they are terminated
+	quiet  bool                     // runs take no time and are not recorded
+	refuse func(value uint64) error // of rows that run alone
 
 	mu       sync.Mutex
 	runs     [][]uint64 // the rows of each run, padding included
+	alone    []uint64   // the rows that ran alone
 	at       []time.Time
 	open     int // runners not closed
 	atOnce   int // runs at this moment
@@ -109,6 +111,22 @@ func (r *fakeRunner) Run(ctx context.Context, rows int) error {
 		return f.fail(run)
 	}
 	return nil
+}
+
+// RunRow fails for the values that refuse names.
+func (r *fakeRunner) RunRow(ctx context.Context, row int) error {
+	f := r.f
+	value := binary.LittleEndian.Uint64(r.in[row])
+	f.mu.Lock()
+	f.alone = append(f.alone, value)
+	f.mu.Unlock()
+	if f.refuse != nil {
+		if err := f.refuse(value); err != nil {
+			return err
+		}
+	}
+	copy(r.out[row], r.in[row])
+	return ctx.Err()
 }
 
 func (r *fakeRunner) HasParallel() bool { return !r.f.single }

@@ -38,10 +38,11 @@ var inputTypes = []repository.DType{repository.Float32, repository.Float16, repo
 type File struct {
 	Inputs  []Info
 	Outputs []Info
+
+	scores map[string]string // tensors that are fetched for outputs of maps (see findZipMaps)
 }
 
-// ReadFile reads the inputs and outputs that the ONNX file at path declares. All inputs have supported types; outputs may
-// have any. The error names the file and the problem.
+// ReadFile reads the inputs and outputs that the ONNX file at path declares, of any types. The error names the file and the problem.
 func ReadFile(path string) (*File, error) {
 	file, err := readFile(path)
 	if err != nil {
@@ -83,13 +84,32 @@ func readFile(path string) (*File, error) {
 	if len(in) == 0 || len(out) == 0 {
 		return nil, fmt.Errorf("the model has %d inputs and %d outputs; it needs at least one of each", len(in), len(out))
 	}
-	file := &File{infos(in), infos(out)}
-	for i, info := range file.Inputs {
+	file := &File{Inputs: infos(in), Outputs: infos(out)}
+	file.findZipMaps(path)
+	return file, nil
+}
+
+// checkInputs returns an error if a batch cannot have the inputs.
+func (f *File) checkInputs() error {
+	for _, info := range f.Inputs {
 		if !slices.Contains(inputTypes, info.DType) {
-			return nil, fmt.Errorf("input %q has elements of %s; allowed: %v", in[i].Name, info.DType, inputTypes)
+			return fmt.Errorf("input %q has elements of %s; allowed: %v", info.Name, info.DType, inputTypes)
 		}
 	}
-	return file, nil
+	return nil
+}
+
+// checkFeed returns an error if a feed cannot have the inputs, or no output.
+func (f *File) checkFeed() error {
+	for _, info := range f.Inputs {
+		if !CanFeed(info.DType) {
+			return fmt.Errorf("input %q has elements of %s; allowed: %v", info.Name, info.DType, slices.Sorted(maps.Keys(feedTypes)))
+		}
+	}
+	if len(f.Fetched()) == 0 {
+		return fmt.Errorf("no output is a tensor of %v", slices.Sorted(maps.Keys(feedTypes)))
+	}
+	return nil
 }
 
 // selectOutputs returns the inputs and the named outputs (nil: all), in the order of the file.

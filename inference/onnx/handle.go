@@ -18,8 +18,14 @@ type runtimeSession struct {
 }
 
 // newRuntimeSession creates a session.
-func newRuntimeSession(path string, inputs, outputs []string, options *ort.SessionOptions) (*runtimeSession, error) {
-	session, err := ort.NewDynamicAdvancedSession(path, inputs, outputs, options)
+func (s *Session) newRuntimeSession(options *ort.SessionOptions) (*runtimeSession, error) {
+	var session *ort.DynamicAdvancedSession
+	var err error
+	if len(s.added) > 0 {
+		session, err = newExtendedSession(s.path, s.added, namesOf(s.inputs), s.fetched, options)
+	} else {
+		session, err = ort.NewDynamicAdvancedSession(s.path, namesOf(s.inputs), s.fetched, options)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -25,8 +25,11 @@ type builder struct {
 	graph *repository.Graph
 	files fs.FS
 
-	settings map[string]string // what the user says, by key: it takes precedence
-	wanted   string            // the exporter that the user names
+	settings   map[string]string // what the user says, by key: it takes precedence
+	wanted     string            // the exporter that the user names
+	namedOrder string            // of the channels of a named normalization, rgb or bgr; empty: none is named
+
+	objects map[string]map[string]any // JSON files that were read, by name
 
 	image         repository.TensorInfo // the image input
 	height, width int64                 // of the input; -1: open
@@ -46,8 +49,9 @@ type builder struct {
 }
 
 // order are the keys in the order of model.yaml.
-var order = []string{"description", "task", "labels", "input.name", "input.width", "input.height", "input.resize", "input.shortest_edge",
-	"input.longest_edge", "input.stride", "input.rounding", "input.place", "input.fill", "input.interpolation", "input.decode", "input.color",
+var order = []string{"description", "task", "labels", "input.name", "input.width", "input.height", "input.resize", "input.resize_width",
+	"input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge", "input.multiple", "input.stride", "input.rounding", "input.place",
+	"input.inverse", "input.fill", "input.interpolation", "input.decode", "input.color",
 	"input.scale", "input.mean", "input.std", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
 	"output.top_k", "output.multi_label", "output.strides", "output.anchors", "output.columns", "output.boxes", "output.scores",
 	"output.classes", "output.activation", "output.box_format", "output.box_space", "output.class_first", "output.score_threshold",
@@ -69,11 +73,9 @@ func (b *builder) assume(key string, v any, why string) {
 	}
 }
 
-// ask records what has to be said, unless it is.
+// ask records what has to be said, unless it is by the end.
 func (b *builder) ask(key, reason string, candidates ...string) {
-	if b.settings[key] == "" {
-		b.questions = append(b.questions, repository.Question{Key: key, Reason: reason, Candidates: candidates})
-	}
+	b.questions = append(b.questions, repository.Question{Key: key, Reason: reason, Candidates: candidates})
 }
 
 // fail records an error.
@@ -139,7 +141,7 @@ func plain(s string) bool {
 // finish makes the definition.
 func (b *builder) finish() (*repository.Inferred, error) {
 	b.applySettings()
-	if err := errors.Join(b.errs...); err != nil {
+	if err := errors.Join(distinct(b.errs)...); err != nil {
 		return nil, err
 	}
 	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { _, known := b.values[q.Key]; return known })
@@ -147,7 +149,7 @@ func (b *builder) finish() (*repository.Inferred, error) {
 		return nil, &repository.UnknownError{Questions: b.questions}
 	}
 	inferred := &repository.Inferred{Exporter: b.exporter, Origins: b.origins()}
-	d, err := repository.ParseDefinition(document(inferred.Origins, false), "model.yaml")
+	d, err := repository.ParseDefinition(document(inferred.Origins, false), "")
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +166,7 @@ func (b *builder) origins() (list []repository.Origin) {
 	if len(b.labels) > 0 {
 		b.values["labels"] = value{labelsFile, b.labelFrom, false}
 	} else if b.values["labels"].text == "" {
-		b.values["labels"] = value{"", "no labels are in the file or next to it: classes have numbers only", true}
+		b.values["labels"] = value{noLabels, "no labels are in the file or next to it, so that classes have numbers only; write " + labelsFile + ", or say labels=…", true}
 	}
 	for _, key := range order {
 		if v, ok := b.values[key]; ok {
@@ -174,14 +176,19 @@ func (b *builder) origins() (list []repository.Origin) {
 	return list
 }
 
-// labelsFile is the file that Write's caller writes the labels to.
-const labelsFile = "labels.txt"
+// labelsFile is the file that Write's caller writes the labels to. noLabels is the value of labels that are not known.
+const (
+	labelsFile = "labels.txt"
+	noLabels   = "none"
+)
 
 // Write returns the model.yaml of an inferred definition, with comments that say where each value comes from. Labels belong in
 // labels.txt next to it, one per line.
 func Write(inferred *repository.Inferred) []byte {
-	head := fmt.Sprintf("# Inferred from %s. Values marked \"assumed\" are in none of the model's files:\n# check them.\n",
-		cmp.Or(inferred.Exporter, "the model's files"))
+	head := fmt.Sprintf("# Inferred from %s.\n", cmp.Or(inferred.Exporter, "the model's files"))
+	if len(inferred.Assumptions()) > 0 {
+		head += "# Check the values marked \"assumed\", which are in none of the model's files.\n"
+	}
 	return append([]byte(head), document(inferred.Origins, true)...)
 }
 
@@ -197,8 +204,8 @@ func document(origins []repository.Origin, comments bool) []byte {
 			}
 			section = outer
 		}
-		line := strings.TrimSuffix(fmt.Sprintf("%s%s: %s", indent, key, o.Value), " ")
-		if o.Value == "" { // a key without a value is a comment
+		line := fmt.Sprintf("%s%s: %s", indent, key, o.Value)
+		if o.Key == "labels" && o.Value == noLabels {
 			if line = "# " + line; !comments {
 				continue
 			}

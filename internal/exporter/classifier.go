@@ -13,46 +13,70 @@ func (b *builder) scores(out repository.TensorInfo) {
 	if len(b.graph.Outputs) > 1 {
 		b.say("output.name", out.Name, "the only output with a score for each class")
 	}
-	switch op := b.graph.OutputOps[out.Name]; op {
-	case "Softmax":
+	b.zipMapLabels(out.Name)
+	_, mapped := b.graph.ZipMaps[out.Name]
+	switch op := b.graph.OutputOps[out.Name]; {
+	case mapped && op != "Sigmoid":
+		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with ZipMap, which takes probabilities")
+	case op == "Softmax":
 		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with Softmax")
-	case "Sigmoid":
+	case op == "Sigmoid":
 		b.say("output.decode", repository.DecodeProbabilities, "model.onnx ends with Sigmoid")
 		b.say("output.multi_label", true, "model.onnx ends with Sigmoid")
+	case classesOf(out) == 1:
+		b.assume("output.decode", repository.DecodeSigmoid, "one score is taken for a logit")
+		b.assume("output.multi_label", true, "one class is independent of others")
+	case op == "Div" && b.graph.Ops["Exp"] > 0 && b.graph.Ops["ReduceSum"] > 0:
+		b.assume("output.decode", repository.DecodeProbabilities, "model.onnx ends with Exp, ReduceSum and Div, which may be a softmax")
+	case op == "" && !strings.Contains(strings.ToLower(out.Name), "logit"):
+		b.assume("output.decode", repository.DecodeSoftmax, "the scores are taken for logits")
 	default:
-		from := "model.onnx ends with " + op + ", so that the scores are logits"
-		if op == "" {
-			from = "the scores are taken for logits"
-		}
-		b.say("output.decode", repository.DecodeSoftmax, from)
+		b.say("output.decode", repository.DecodeSoftmax, "model.onnx does not end with Softmax or Sigmoid, so that the scores are logits")
 	}
-	classes := int64(-1)
-	if flat := repository.Squeeze(out.Shape[min(1, len(out.Shape)):], 1); len(flat) == 1 {
-		classes = flat[0]
-	}
-	b.fitLabels(classes, out.Name)
 }
 
-// isScores reports whether an output has one score for each class.
-func isScores(t repository.TensorInfo) bool {
-	if !slices.Contains(repository.ScoreTypes(), t.DType) || len(t.Shape) < 2 {
-		return false
+// zipMapLabels takes the labels of ZipMap: its texts before those of files, its numbers after them, unless they only count.
+func (b *builder) zipMapLabels(output string) {
+	z := b.graph.ZipMaps[output]
+	if z.Numbered() {
+		return
 	}
-	flat := repository.Squeeze(t.Shape[1:], 1)
-	return len(flat) == 1 && flat[0] != 1
+	if !z.Named {
+		b.findLabels()
+	}
+	if err := b.useLabels(z.Labels, "labels of ZipMap in model.onnx"); err != nil {
+		b.errs = append(b.errs, err)
+	}
 }
+
+// classesOf returns the number of scores of an output with one for each class, -1 if it is open; 0 if the output has another
+// shape or type.
+func classesOf(t repository.TensorInfo) int64 {
+	if !slices.Contains(repository.ScoreTypes(), t.DType) || len(t.Shape) < 2 {
+		return 0
+	}
+	if flat := repository.Squeeze(t.Shape[1:], 1); len(flat) == 1 {
+		return flat[0]
+	}
+	return 0
+}
+
+// isScores reports whether an output has one score for each of several classes.
+func isScores(t repository.TensorInfo) bool { return classesOf(t) != 0 && classesOf(t) != 1 }
 
 // classOutput finds the output with the scores of the classes: the one that is named, the only one, or the only one that is named
-// like logits or probabilities.
+// like logits or probabilities. The only output may have one score.
 func (b *builder) classOutput() *repository.TensorInfo {
-	name := strings.Trim(b.settings["output.name"], `"`)
+	name := b.outputName()
 	var fits, named []repository.TensorInfo
 	for _, t := range b.graph.Outputs {
-		if !isScores(t) {
+		switch single := classesOf(t) == 1; {
+		case classesOf(t) == 0:
 			continue
-		}
-		if name == t.Name {
+		case name == t.Name:
 			return &t
+		case single && len(b.graph.Outputs) > 1:
+			continue
 		}
 		fits = append(fits, t)
 		if slices.ContainsFunc([]string{"logit", "prob", "score", "softmax", "class", "pred"}, func(s string) bool {
@@ -72,6 +96,9 @@ func (b *builder) classOutput() *repository.TensorInfo {
 
 // classifier recognizes a model with one score for each class, whatever wrote it.
 func classifier(b *builder) bool {
+	if b.taskIsOther() {
+		return false
+	}
 	out := b.classOutput()
 	if out == nil {
 		var fits []string
@@ -86,12 +113,15 @@ func classifier(b *builder) bool {
 		b.ask("output.name", "several outputs may hold the scores of the classes", fits...)
 		return true
 	}
-	if b.taskIsOther() {
-		return false
-	}
 	b.say("task", string(repository.Classification), "shape of "+describe(*out))
 	b.scores(*out)
-	b.sizeOfClassifier()
+	b.oneScore(*out)
+	usual := ""
+	if classesOf(*out) == 1001 {
+		usual = "1001 classes are those of ImageNet after a background, as in TF-Slim"
+	}
+	b.fitLabelsOrBackground(classesOf(*out), out.Name, usual)
+	b.fixedSize(0, 0, "")
 	switch {
 	case b.channelsLast:
 		b.exporter = "Keras"
@@ -109,20 +139,30 @@ func classifier(b *builder) bool {
 	default:
 		b.torchvisionPreprocessing()
 	}
-	b.color("usual")
+	b.assumed(func() { b.color("usual") })
 	return true
+}
+
+// oneScore refuses an output of one number that is not the score of a class, or may not be.
+func (b *builder) oneScore(out repository.TensorInfo) {
+	op := b.graph.OutputOps[out.Name]
+	said := slices.ContainsFunc([]string{"task", "output.decode", "output.multi_label"}, func(key string) bool { return b.settings[key] != "" })
+	switch b.findLabels(); {
+	case classesOf(out) != 1:
+	case op == "Softmax":
+		b.fail("the output %q has one class and model.onnx ends with Softmax, so that its score is always 1; export the model without Softmax", out.Name)
+	case len(b.labels) == 2:
+		b.fail("the output %q has one score for 2 labels (%s); name the class whose score it is, which is usually the second: labels=%s",
+			out.Name, b.labelFrom, b.labels[1])
+	case op != "Sigmoid" && len(b.labels) == 0 && b.wanted == "" && !said:
+		b.ask("exporter", fmt.Sprintf("the output %s is one number: the logit of one class, or a measure such as an age, which is not supported", describe(out)), "classifier")
+	}
 }
 
 // taskIsOther reports whether the user says that the task is not classification.
 func (b *builder) taskIsOther() bool {
 	task := b.settings["task"]
-	return task != "" && task != string(repository.Classification) && task != "multilabel_classification"
-}
-
-func (b *builder) sizeOfClassifier() {
-	if b.isOpen() {
-		b.fixedSize(0, 0, "")
-	}
+	return task != "" && task != string(repository.Classification)
 }
 
 // stretch resizes without the aspect ratio.

@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -19,71 +18,6 @@ func (b *builder) detection(from string) {
 	b.findLabels()
 }
 
-// boxesOutputs sets outputs of boxes, scores and classes.
-func (b *builder) boxesOutputs(boxes, scores, classes *repository.TensorInfo, format, space, from string) {
-	b.say("output.decode", repository.DecodeBoxes, from)
-	b.say("output.boxes", boxes.Name, from)
-	b.say("output.scores", scores.Name, from)
-	if classes != nil {
-		b.say("output.classes", classes.Name, from)
-	}
-	b.say("output.box_format", format, from)
-	b.say("output.box_space", space, from)
-}
-
-// finalBoxes are usual limits of detectors whose boxes are final.
-func (b *builder) finalBoxes() { b.assume("output.max_boxes", 300, "usual") }
-
-// fromOne sets that classes count from 1, 0 being the background.
-func (b *builder) fromOne(from string) {
-	b.dropBackground()
-	b.say("output.class_first", 1, from)
-}
-
-// tensorFlowDetection recognizes the outputs of exporter_main_v2.py of TensorFlow's Object Detection API (exporter_lib_v2.py):
-// boxes have y first, from 0 to 1, and classes count from 1. The graph resizes and normalizes.
-func tensorFlowDetection(b *builder) bool {
-	boxes, scores, classes := b.outputNamed("detection_boxes"), b.outputNamed("detection_scores"), b.outputNamed("detection_classes")
-	if boxes == nil || scores == nil || classes == nil {
-		return false
-	}
-	const from = "outputs of TensorFlow's Object Detection API"
-	b.detection(from)
-	b.boxesOutputs(boxes, scores, classes, repository.BoxYXYX, repository.SpaceUnit, from)
-	b.fromOne("label maps of TensorFlow's Object Detection API count from 1")
-	b.finalBoxes()
-	b.assumed(func() {
-		b.ownSize(from)
-		b.say("input.interpolation", repository.OpenCVLinear, from)
-		b.color(from)
-	})
-	return true
-}
-
-// ownSize gives a model that resizes by itself the image at its own size, or the fixed size of its input.
-func (b *builder) ownSize(from string) {
-	if b.isOpen() && b.settings["input.width"] == "" {
-		b.say("input.resize", string(repository.NoResize), from)
-		return
-	}
-	b.say("input.resize", string(repository.Stretch), from)
-}
-
-// efficientNMS recognizes the outputs of TensorRT's EfficientNMS and its ONNX equivalents, as YOLOv6, v7 and v8 exporters add them.
-func efficientNMS(b *builder) bool {
-	boxes, scores, classes := b.outputNamed("det_boxes"), b.outputNamed("det_scores"), b.outputNamed("det_classes")
-	if boxes == nil || scores == nil || classes == nil {
-		return false
-	}
-	const from = "outputs of EfficientNMS"
-	b.detection(from)
-	b.boxesOutputs(boxes, scores, classes, repository.BoxXYXY, repository.SpaceInput, from)
-	b.finalBoxes()
-	b.fixedSize(640, 640, "usual of YOLO")
-	b.assumed(func() { b.letterbox("usual of YOLO detectors", 0) })
-	return true
-}
-
 // rfdetr recognizes RF-DETR's outputs (rfdetr/deploy/export.py): dets [N,queries,4], and labels [N,queries,classes], which are logits.
 func rfdetr(b *builder) bool {
 	dets, labels := b.outputNamed("dets"), b.outputNamed("labels")
@@ -96,7 +30,7 @@ func rfdetr(b *builder) bool {
 	b.say("output.boxes", dets.Name, from)
 	b.say("output.scores", labels.Name, from)
 	b.say("output.activation", repository.ActivationSigmoid, from)
-	b.fitLabels(labels.Shape[2], labels.Name)
+	b.fitLabelsOrBackground(labels.Shape[2], labels.Name, "RF-DETR numbers classes from 1 (RFDETR.class_names)")
 	b.finalBoxes()
 	const usual = "RF-DETR's predict()"
 	b.fixedSize(0, 0, "")
@@ -108,17 +42,16 @@ func rfdetr(b *builder) bool {
 // deployedDETR recognizes the deployed form of RT-DETR, D-FINE and DEIM (tools/deployment/export_onnx.py): the size of the image
 // is a second input, and boxes are in its pixels.
 func deployedDETR(b *builder) bool {
-	boxes, scores, labels := b.outputNamed("boxes"), b.outputNamed("scores"), b.outputNamed("labels")
-	if boxes == nil || scores == nil || labels == nil || !b.inputNamed("orig_target_sizes") {
+	outputs, ok := b.finishedNamed("boxes", "scores", "labels")
+	if !ok || !b.inputNamed("orig_target_sizes") {
 		return false
 	}
 	const from = "outputs and inputs of RT-DETR's export_onnx.py"
-	b.detection(from)
-	b.boxesOutputs(boxes, scores, labels, repository.BoxXYXY, repository.SpaceOriginal, from)
+	b.sayFinished(outputs, from)
+	b.boxesOf(repository.BoxXYXY, repository.SpaceOriginal, from)
 	b.say("input.extra", []repository.Extra{{Name: "orig_target_sizes", Value: repository.OriginalSizeWH}}, from)
-	b.finalBoxes()
 	const usual = "RT-DETR's tools"
-	b.fixedSize(640, 640, usual)
+	b.usualSize(640, usual)
 	b.assumed(func() {
 		b.stretch(repository.PillowBilinear, usual)
 		b.color(usual)
@@ -129,70 +62,32 @@ func deployedDETR(b *builder) bool {
 
 // detr recognizes queries with class logits and boxes: DETR and what follows it.
 func detr(b *builder) bool {
-	logits, boxes := b.outputNamed("pred_logits", "logits"), b.outputNamed("pred_boxes")
-	if logits == nil || boxes == nil || len(logits.Shape) != 3 {
+	logits, boxes := b.outputNamed("pred_logits", "logits"), b.outputNamed("pred_boxes", "boxes")
+	if f := b.tables(); (logits == nil || boxes == nil) && f.boxes != nil && b.areQueries(f) {
+		logits, boxes = f.scores, f.boxes
+	}
+	if logits == nil || boxes == nil || len(logits.Shape) != 3 || len(boxes.Shape) != 3 {
 		return false
 	}
 	from := "outputs " + logits.Name + " and " + boxes.Name
 	b.detection(from)
 	b.transformersDetector("", *logits, *boxes)
-	if len(b.labels) == 0 && b.settings["output.activation"] == "" {
-		b.ask("output.activation", "DETR has softmax with a last class for no object, its successors have sigmoid", "sigmoid", "softmax")
-	}
 	b.fixedSize(0, 0, "")
-	b.assumed(func() { b.stretch(repository.PillowBilinear, "usual of DETR exports of fixed size") })
-	b.color("usual")
-	b.assumeImageNet("usual of DETR")
-	return true
-}
-
-// torchvisionDetection recognizes torchvision's detectors: boxes [n,4] in pixels of the input, labels from 1 and scores, without a
-// batch dimension. The graph resizes and normalizes.
-func torchvisionDetection(b *builder) bool {
-	boxes, scores, labels := b.boxesByShape()
-	if boxes == nil || scores == nil || labels == nil || len(boxes.Shape) != 2 || len(b.graph.Inputs) != 1 {
-		return false
-	}
-	if mask := slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }); mask {
-		b.unsupported("instance segmentation")
-		return true
-	}
-	if points := slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 3 && t.Shape[2] == 3 }); points {
-		b.unsupported("keypoints")
-		return true
-	}
-	const from = "outputs of torchvision's detectors"
-	b.detection(from)
-	b.boxesOutputs(boxes, scores, labels, repository.BoxXYXY, repository.SpaceInput, from)
-	b.fromOne("torchvision's class 0 is the background")
-	b.finalBoxes()
 	b.assumed(func() {
-		b.ownSize("torchvision's detectors resize by themselves")
-		b.say("input.interpolation", repository.OpenCVLinear, from)
-		b.color(from)
-		b.unit("torchvision's detectors normalize by themselves, from 0 to 1")
+		b.stretch(repository.PillowBilinear, "usual of DETR exports of fixed size")
+		b.color("usual of DETR")
 	})
+	if !b.normalizedInside() {
+		b.assumeImageNet("usual of DETR")
+	}
 	return true
 }
 
-// boxesByShape finds outputs of boxes [n,4], scores [n] and classes [n], the latter of an integer type or by name.
-func (b *builder) boxesByShape() (boxes, scores, classes *repository.TensorInfo) {
-	for i := range b.graph.Outputs {
-		t := &b.graph.Outputs[i]
-		n := len(t.Shape)
-		isFloat := slices.Contains(repository.ScoreTypes(), t.DType)
-		name := strings.ToLower(t.Name)
-		switch {
-		case n >= 2 && isFloat && t.Shape[n-1] == 4 && boxes == nil && (n == 2 || strings.Contains(name, "box") || n == 3):
-			boxes = t
-		case n >= 1 && n <= 2 && slices.Contains([]repository.DType{repository.Int64, repository.Int32}, t.DType) && classes == nil,
-			n >= 1 && n <= 2 && (strings.Contains(name, "label") || strings.Contains(name, "class")) && classes == nil:
-			classes = t
-		case n >= 1 && n <= 2 && isFloat && scores == nil:
-			scores = t
-		}
-	}
-	return boxes, scores, classes
+// areQueries reports whether outputs are of queries, whatever their names: boxes end with a sigmoid, as centers and sizes from 0 to 1 do,
+// and scores do not, being logits.
+func (b *builder) areQueries(f finished) bool {
+	op := b.graph.OutputOps[f.scores.Name]
+	return b.graph.OutputOps[f.boxes.Name] == "Sigmoid" && op != "Sigmoid" && op != "Softmax" && f.boxes.Shape[1] <= 1000
 }
 
 // yolov7 recognizes YOLOv7's export with NMS for ONNX Runtime (models/experimental.py, ONNX_ORT): rows of the batch's row, the box,
@@ -209,30 +104,10 @@ func yolov7(b *builder) bool {
 	b.say("output.box_space", repository.SpaceInput, from)
 	b.finalBoxes()
 	const usual = "YOLOv7 detect.py"
-	b.fixedSize(640, 640, usual)
-	b.assumed(func() { b.letterbox(usual+" letterbox", 0) })
-	return true
-}
-
-// finishedBoxes recognizes outputs of boxes, scores and, perhaps, classes of unknown origin.
-func finishedBoxes(b *builder) bool {
-	boxes, scores, classes := b.boxesByShape()
-	if boxes == nil || scores == nil || len(scores.Shape) != len(boxes.Shape)-1 {
-		return false
-	}
-	from := fmt.Sprintf("shapes of %s and %s", describe(*boxes), describe(*scores))
-	b.detection(from)
-	b.say("output.decode", repository.DecodeBoxes, from)
-	b.say("output.boxes", boxes.Name, from)
-	b.say("output.scores", scores.Name, from)
-	if classes != nil {
-		b.say("output.classes", classes.Name, from)
-	}
-	b.ask("output.box_space", "the unit of the boxes is not in the file", "unit", "input", "original")
-	b.finalBoxes()
-	b.fixedSize(0, 0, "")
-	b.assumed(func() { b.stretch(repository.OpenCVLinear, "usual") })
-	b.color("usual")
-	b.askNormalization("model.onnx does not say what its input ranges over", "unit", "imagenet", "none", "inception")
+	b.usualSize(640, usual)
+	b.assumed(func() {
+		b.letterbox(usual+" letterbox", 0)
+		b.say("input.inverse", repository.InverseGainUnrounded, usual+" scale_coords")
+	})
 	return true
 }

@@ -40,9 +40,11 @@ var byShape = []recognizer{
 	{"tfod", "TensorFlow Object Detection API", tensorFlowDetection},
 	{"mmdeploy", "MMDeploy", mmdeploy},
 	{"efficientnms", "TensorRT's EfficientNMS", efficientNMS},
+	{"yolonas", "super-gradients", yoloNAS},
 	{"rfdetr", "RF-DETR", rfdetr},
 	{"rtdetr", "RT-DETR, D-FINE or DEIM", deployedDETR},
 	{"detr", "DETR", detr},
+	{"ssd", "SSD", ssd},
 	{"torchvision", "torchvision", torchvisionDetection},
 	{"yolov7", "YOLOv7 with NMS", yolov7},
 	{"yolo", "YOLO", yoloByShape},
@@ -52,7 +54,7 @@ var byShape = []recognizer{
 
 // Infer is the repository.InferFunc. Besides keys of model.yaml, set takes the shorthands of settings.go.
 func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repository.Inferred, error) {
-	b := &builder{graph: graph, files: beside, values: map[string]value{}}
+	b := &builder{graph: graph, files: beside, values: map[string]value{}, objects: map[string]map[string]any{}}
 	if err := b.readSettings(set); err != nil {
 		return nil, err
 	}
@@ -64,6 +66,10 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 	}
 	if task := b.otherTask(); task != "" {
 		return nil, fmt.Errorf("the model's task is %s; supported are classification and detection", task)
+	}
+	if op := b.foreignOperator(); op != "" {
+		return nil, fmt.Errorf("model.onnx has the operator %s of TensorRT, which ONNX Runtime does not have: export the model without "+
+			"suppression, or with ONNX's NonMaxSuppression", op)
 	}
 	if !b.recognizedBy(described) {
 		if b.tritonWidth > 0 {
@@ -100,27 +106,26 @@ func names() []string {
 
 // unrecognized is the error of a model that no recognizer knows.
 func (b *builder) unrecognized() error {
-	outputs := make([]string, len(b.graph.Outputs))
-	for i, t := range b.graph.Outputs {
-		outputs[i] = describe(t)
-	}
 	hint := "write a model.yaml"
 	if slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }) {
 		hint = "an output of four dimensions may be a mask or a map, and such tasks are not supported; " + hint
 	}
 	if b.wanted != "" {
-		return fmt.Errorf("the outputs are not those of exporter=%s: %s; %s", b.wanted, strings.Join(outputs, ", "), hint)
+		return fmt.Errorf("the outputs are not those of exporter=%s: %s; %s", b.wanted, b.describeOutputs(), hint)
 	}
-	return fmt.Errorf("the outputs are those of no known classifier or detector: %s; %s", strings.Join(outputs, ", "), hint)
+	return fmt.Errorf("the outputs are those of no known classifier or detector: %s; %s", b.describeOutputs(), hint)
+}
+
+// describeOutputs lists the outputs with their types and shapes.
+func (b *builder) describeOutputs() string {
+	outputs := make([]string, len(b.graph.Outputs))
+	for i, t := range b.graph.Outputs {
+		outputs[i] = describe(t)
+	}
+	return strings.Join(outputs, ", ")
 }
 
 // describe formats a tensor's name, type and shape.
 func describe(t repository.TensorInfo) string {
-	dims := make([]string, len(t.Shape))
-	for i, d := range t.Shape {
-		if dims[i] = "?"; d >= 0 {
-			dims[i] = fmt.Sprint(d)
-		}
-	}
-	return fmt.Sprintf("%q %s [%s]", t.Name, t.DType, strings.Join(dims, ","))
+	return fmt.Sprintf("%q %s %s", t.Name, t.DType, repository.FormatShape(t.Shape))
 }

@@ -3,6 +3,7 @@ package exporter
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -43,6 +44,14 @@ func op(name, output string, inputs ...string) change {
 	return func(m *onnxwriter.Model) { m.Node(name, output, nil, inputs...) }
 }
 
+// zipMap is a classifier that ends with an operator and ZipMap.
+func zipMap(last string, labels onnxwriter.Attributes) *onnxwriter.Model {
+	return modelOf(in("input", float, "b", 3, 224, 224), op("Flatten", "x", "input"), op(last, "p", "x"), func(m *onnxwriter.Model) {
+		m.Node("ml.ZipMap", "maps", labels, "p")
+		m.MapsOutput("maps", onnxwriter.String)
+	})
+}
+
 func constant(name string, values ...float32) change {
 	return func(m *onnxwriter.Model) { m.Floats(name, values, len(values)) }
 }
@@ -70,6 +79,7 @@ type layout struct {
 	model *onnxwriter.Model
 	files map[string]string
 	set   map[string]string
+	label string // the labels of the definition, separated by commas; empty: any
 	want  string // keys and values of model.yaml, separated by "; "; a value that ends with ? is assumed
 	err   string
 }
@@ -84,59 +94,11 @@ func (l layout) infer(t testing.TB) (*repository.Inferred, *repository.Graph, er
 	return inferred, g, err
 }
 
-func ultralyticsOf(task string, more ...string) []string {
-	return append([]string{"task", task, "author", "Ultralytics", "names", "{0: 'apple', 1: \"fig: dried\", 2: 'it\\'s'}", "stride", "32", "imgsz", "[320, 256]"}, more...)
-}
-
 var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), otherLayouts(), classifierLayouts(), refusedLayouts())
-}
-
-func ultralyticsLayouts() []layout {
-	detect := func(more ...string) change { return meta(ultralyticsOf("detect", more...)...) }
-	return []layout{
-		{what: "YOLO11 before suppression", model: modelOf(image, out("output0", float, 1, 7, 1680), detect("end2end", "False", "args", "{'nms': None}")),
-			want: "task: detection; input.resize: letterbox; input.place: center; input.fill: [114]; input.interpolation: opencv_linear; output.decode: yolo; output.score_threshold: 0.25; output.iou_threshold: 0.7; output.max_boxes: 300"},
-		{what: "YOLOv8 of a version that writes neither end2end nor args", model: modelOf(image, out("output0", float, 1, 7, 1680), detect()), want: "output.decode: yolo"},
-		{what: "YOLO26 end to end", model: modelOf(image, out("output0", float, 1, 300, 6), detect("end2end", "True")), want: "output.decode: rows; output.columns: [x1, y1, x2, y2, score, class]"},
-		{what: "YOLOv8 with nms=True", model: modelOf(image, out("output0", float, 1, 300, 6), detect("end2end", "False", "args", "{'nms': True}")), want: "output.decode: rows"},
-		{what: "two classes, whose raw output has six rows", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", "{0: 'a', 1: 'b'}", "stride", "32")), want: "output.decode: yolo"},
-		{what: "dynamic=True", model: modelOf(in("images", float, "batch", 3, "height", "width"), out("output0", float, "batch", 7, "anchors"), detect()),
-			want: "input.width: 256; input.height: 320; input.stride: 32; output.decode: yolo"},
-		{what: "RT-DETR, whose boxes are centers and sizes from 0 to 1", model: modelOf(image, out("output0", float, 1, 300, 6), detect("head", "RTDETRDecoder")),
-			want: "input.resize: stretch; input.interpolation: opencv_linear; output.decode: rows; output.columns: [cx, cy, w, h, score, class]; output.box_space: unit"},
-		{what: "an older RT-DETR, with a score of each class", model: modelOf(image, out("output0", float, 1, 300, 7), detect("description", "Ultralytics rtdetr-l model")),
-			want: "input.resize: stretch; output.decode: yolo; output.nms: none; output.box_space: unit"},
-		{what: "YOLOv8-cls", model: modelOf(in("images", float, 1, 3, 224, 224), op("Softmax", "output0", "x"), out("output0", float, 1, 3), meta(ultralyticsOf("classify")...)),
-			want: "task: classification; input.resize: shortest_edge; input.shortest_edge: 224; input.interpolation: pillow_bilinear; output.decode: probabilities"},
-		{what: "names as JSON", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", `["x", "y"]`)), want: "output.decode: yolo; labels: labels.txt"},
-		{what: "a segmenting model", model: modelOf(image, out("output0", float, 1, 39, 1680), out("output1", float, 1, 32, 80, 64), meta(ultralyticsOf("segment")...)), err: `"segment"`},
-		{what: "a model of poses", model: modelOf(image, out("output0", float, 1, 56, 1680), meta(ultralyticsOf("pose", "kpt_shape", "[17, 3]")...)), err: `"pose"`},
-		{what: "oriented boxes", model: modelOf(image, out("output0", float, 1, 8, 1680), meta(ultralyticsOf("obb")...)), err: `"obb"`},
-		{what: "YOLOv5's export.py", model: modelOf(in("images", float, 1, 3, 640, 640), out("output0", float, 1, 25200, 8), meta("names", "{0: 'a', 1: 'b', 2: 'c'}", "stride", "32")),
-			want: "output.decode: yolov5; output.iou_threshold: 0.45; input.resize: letterbox"},
-	}
-}
-
-func yoloLayouts() []layout {
-	square := in("images", float, 1, 3, 320, 320)
-	return []layout{
-		{what: "YOLOX, not decoded", model: modelOf(square, out("output", float, 1, 2100, 8)), want: "output.decode: yolox; input.color: bgr?; input.place: top_left?; input.fill: [114]?"},
-		{what: "YOLOX with decode_in_inference", model: modelOf(square, op("Exp", "e", "x"), out("output", float, 1, 2100, 8)), want: "output.decode: yolov5; input.color: bgr?; input.place: top_left?"},
-		{what: "YOLOv6, which has an objectness of 1", model: modelOf(square, out("outputs", float, 1, 2100, 8)), want: "output.decode: yolov5; input.color: rgb?; input.place: center?"},
-		{what: "YOLOv7 with --grid", model: modelOf(square, out("output", float, 1, 6300, 8)), want: "output.decode: yolov5; input.scale: 0.00392156862745098?"},
-		{what: "YOLOv9 without metadata", model: modelOf(square, out("output0", float, 1, 7, 2100)), want: "output.decode: yolo; input.resize: letterbox?"},
-		{what: "YOLOv7 with suppression inside", model: modelOf(square, op("NonMaxSuppression", "kept", "x"), out("output", float, "n", 7)),
-			want: "output.decode: rows; output.columns: [batch, x1, y1, x2, y2, class, score]"},
-		{what: "a YOLOv5 P6, with strides up to 64", model: modelOf(in("images", float, 1, 3, 256, 320), out("output0", float, 1, 5100, 8)), want: "output.decode: yolov5; input.resize: letterbox?"},
-		{what: "a YOLOv7 with a side that no stride of 64 divides", model: modelOf(in("images", float, 1, 3, 480, 224), out("output", float, 1, 6615, 6)), want: "output.decode: yolov5"},
-		{what: "YOLOv5's raw grids", model: modelOf(square, out("a", float, 1, 3, 40, 40, 8), out("b", float, 1, 3, 20, 20, 8), out("c", float, 1, 3, 10, 10, 8)), want: "output.decode: yolov5_raw; output.strides: [8, 16, 32]?"},
-		{what: "EfficientNMS", model: modelOf(square, out("num_dets", onnxwriter.Int32, 1, 1), out("det_boxes", float, 1, 100, 4), out("det_scores", float, 1, 100), out("det_classes", onnxwriter.Int32, 1, 100)),
-			want: "output.decode: boxes; output.boxes: det_boxes; output.box_space: input"},
-	}
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), edgeLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {
@@ -151,12 +113,12 @@ func transformerLayouts() []layout {
 	return []layout{
 		{what: "RT-DETR of transformers", model: modelOf(fixed, out("logits", float, "b", 300, 3), boxes), files: map[string]string{"config.json": `{"model_type": "rt_detr", ` + labels + `}`,
 			"preprocessor_config.json": `{"image_processor_type": "RTDetrImageProcessor", "do_normalize": false, "do_rescale": true, "image_mean": [0.4, 0.4, 0.4], "image_std": [0.2, 0.2, 0.2], "resample": 2, "size": {"height": 320, "width": 320}}`},
-			want: "output.activation: sigmoid; input.resize: stretch; input.interpolation: pillow_bilinear; input.mean: "},
+			want: "output.activation: sigmoid; input.resize: stretch; input.interpolation: pillow_bilinear?; input.mean: "},
 		{what: "DETR of transformers", model: modelOf(open, out("logits", float, "b", 100, 4), boxes), files: map[string]string{"config.json": `{"model_type": "detr", ` + labels + `}`,
 			"preprocessor_config.json": `{"image_processor_type": "DetrImageProcessor", "do_normalize": true, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "size": {"shortest_edge": 800, "longest_edge": 1333}}`},
 			want: "output.activation: softmax; input.resize: fit; input.shortest_edge: 800; input.longest_edge: 1333"},
 		{what: "ViT with a size of one number", model: modelOf(open, classes), files: vit(`{"feature_extractor_type": "ViTFeatureExtractor", "size": 224, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 3}`),
-			want: "task: classification; input.width: 224; input.height: 224; input.resize: stretch; input.interpolation: pillow_bicubic; input.mean: [0.5, 0.5, 0.5]; output.decode: softmax"},
+			want: "task: classification; input.width: 224; input.height: 224; input.resize: stretch; input.interpolation: pillow_bicubic?; input.mean: [0.5, 0.5, 0.5]; output.decode: softmax"},
 		{what: "ConvNeXt, small enough to be cropped", model: modelOf(open, classes), files: vit(`{"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 224}, "crop_pct": 0.875, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`),
 			want: "input.resize: shortest_edge; input.shortest_edge: 256; input.width: 224"},
 		{what: "ConvNeXt of 384, which is stretched", model: modelOf(open, classes), files: vit(`{"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}}`), want: "input.resize: stretch; input.width: 384"},
@@ -166,17 +128,19 @@ func transformerLayouts() []layout {
 			want: "output.decode: sigmoid; output.multi_label: true"},
 		{what: "no processor's configuration", model: modelOf(fixed, classes), files: map[string]string{"config.json": `{"model_type": "vit", ` + labels + `}`}, err: "normalization"},
 		{what: "a segmenting SegFormer", model: modelOf(open, out("logits", float, "b", 3, "h", "w")), files: map[string]string{"config.json": `{"model_type": "segformer", ` + labels + `}`}, err: "segformer"},
+		{what: "a YOLO on the hub", model: modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 7, 2100)), files: map[string]string{"config.json": `{"model_type": "yolov8", ` + labels + `}`}, want: "output.decode: yolo; labels: labels.txt; input.resize: letterbox?"},
+		{what: "a YOLO on the hub with other labels", model: modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 9, 2100)), files: map[string]string{"config.json": `{"model_type": "yolov8", ` + labels + `}`}, err: "has 5 classes, but there are 3 labels (config.json id2label)"},
 		{what: "more classes than labels", model: modelOf(fixed, out("logits", float, "b", 9)), files: vit(`{"size": 320, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}`), err: "9 classes"},
 		{what: "timm", model: modelOf(in("input0", float, "b", 3, 160, 160), out("output0", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "label_names": ["a", "b", "c"], "pretrained_cfg": {"input_size": [3, 160, 160], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`},
 			want: "input.resize: shortest_edge; input.shortest_edge: 168; input.interpolation: pillow_bicubic"},
 		{what: "timm at the size of its tests", model: modelOf(in("x", float, "b", 3, 96, 96), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 0.5, "test_input_size": [3, 96, 96], "test_crop_pct": 0.96, "interpolation": "random"}}`},
 			want: "input.shortest_edge: 100; input.interpolation: pillow_bilinear; input.mean: [0.485, 0.456, 0.406]?"},
 		{what: "timm with a border, of which timm cuts", model: modelOf(in("x", float, "b", 3, 96, 96), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 96, 96], "crop_mode": "border", "mean": [0.5, 0.25, 0.75], "std": [1, 1, 1]}}`},
-			want: "input.resize: letterbox?; input.fill: [128, 64, 191]; input.place: center; input.interpolation: pillow_bicubic"},
+			want: "input.resize: letterbox; input.resize_width: 109; input.fill: [128, 64, 191]; input.place: center; input.interpolation: pillow_bicubic"},
 		{what: "timm with a border, whole", model: modelOf(in("x", float, "b", 3, 96, 96), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 96, 96], "crop_pct": 1.0, "crop_mode": "border", "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1]}}`},
 			want: "input.resize: letterbox"},
 		{what: "timm, squashed, with open sizes", model: modelOf(in("x", float, "b", 3, "h", "w"), out("y", float, "b", 3)), files: map[string]string{"config.json": `{"architecture": "x", "pretrained_cfg": {"input_size": [3, 96, 96], "crop_mode": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`},
-			want: "input.resize: stretch?; input.width: 96"},
+			want: "input.resize: stretch; input.width: 96; input.resize_width: 109"},
 	}
 }
 
@@ -192,19 +156,19 @@ func processorLayouts() []layout {
 	}
 	return []layout{
 		{what: "CLIP, of which the file says nothing", model: model(), files: files("clip", `{"image_processor_type": "CLIPImageProcessor"}`),
-			want: "input.width: 224; input.shortest_edge: 224; input.interpolation: pillow_bicubic; input.mean: [0.48145466, 0.4578275, 0.40821073]"},
+			want: "input.width: 224; input.shortest_edge: 224; input.interpolation: pillow_bicubic?; input.mean: [0.48145466, 0.4578275, 0.40821073]"},
 		{what: "a crop of one number", model: model(), files: files("mobilenet_v2", `{"image_processor_type": "MobileNetV2ImageProcessorFast", "size": 256, "crop_size": 224}`),
-			want: "input.width: 224; input.shortest_edge: 256; input.interpolation: pillow_bilinear; input.mean: [0.5]"},
+			want: "input.width: 224; input.shortest_edge: 256; input.interpolation: torch_antialias; input.mean: [0.5]"},
 		{what: "LeViT, which enlarges by 256/224", model: model(), files: files("levit", `{"feature_extractor_type": "LevitFeatureExtractor", "size": {"shortest_edge": 192}, "crop_size": {"height": 192, "width": 192}}`),
-			want: "input.width: 192; input.shortest_edge: 219; input.interpolation: pillow_bicubic"},
+			want: "input.width: 192; input.shortest_edge: 219; input.interpolation: pillow_bicubic?"},
 		{what: "EfficientNet, which shifts by 1 and normalizes twice", model: model(), files: files("efficientnet", `{"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 240, "width": 240}, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "image_mean": [0, 0, 0], "image_std": [0.5, 0.5, 0.5]}`),
-			want: "input.resize: stretch; input.width: 240; input.interpolation: pillow_nearest; input.scale: 0.00784313725490196; input.mean: [1, 1, 1]; input.std: [0.25, 0.25, 0.25]"},
+			want: "input.resize: stretch; input.width: 240; input.interpolation: pillow_nearest?; input.scale: 0.00784313725490196; input.mean: [1, 1, 1]; input.std: [0.25, 0.25, 0.25]"},
 		{what: "EfficientNet without its top", model: model(), files: files("efficientnet", `{"image_processor_type": "EfficientNetImageProcessor", "image_mean": [0, 0, 0], "image_std": [0.5, 0.5, 0.5], "include_top": false}`),
 			want: "input.width: 346; input.scale: 0.00392156862745098; input.mean: ; input.std: [0.5, 0.5, 0.5]"},
 		{what: "BEiT, which does not crop", model: model(), files: files("beit", `{"image_processor_type": "BeitImageProcessor", "size": {"height": 224, "width": 224}, "do_center_crop": false}`),
-			want: "input.resize: stretch; input.width: 224; input.interpolation: pillow_bicubic"},
+			want: "input.resize: stretch; input.width: 224; input.interpolation: pillow_bicubic?"},
 		{what: "DeiT, which stretches before it crops", model: model(), files: files("deit", `{"image_processor_type": "DeiTImageProcessor", "size": 256}`),
-			want: "input.resize: shortest_edge?; input.width: 224; input.shortest_edge: 256"},
+			want: "input.resize: stretch; input.width: 224; input.resize_width: 256; input.resize_height: 256"},
 		{what: "ConvNeXt without crop_pct", model: model(), files: files("convnext", `{"image_processor_type": "ConvNextImageProcessor", "size": 288}`),
 			want: "input.width: 288; input.shortest_edge: 329"},
 		{what: "no normalization and no rescaling", model: model(), files: files("vit", `{"image_processor_type": "ViTImageProcessor", "do_normalize": false, "do_rescale": false}`),
@@ -213,39 +177,12 @@ func processorLayouts() []layout {
 			want: "input.resize: fit; input.shortest_edge: 600; input.longest_edge: 1000; input.mean: [0.485, 0.456, 0.406]; output.max_boxes: 50; output.activation: softmax"},
 		{what: "YOLOS, padded to a fixed size", model: detector(), files: files("yolos", `{"image_processor_type": "YolosImageProcessor", "size": {"max_height": 480, "max_width": 480}, "pad_size": {"height": 480, "width": 480}, "image_mean": [0.5, 0.25, 0.75]}`),
 			want: "input.resize: letterbox; input.place: top_left; input.width: 480; input.fill: [127.5, 63.75, 191.25]"},
+		{what: "YOLOS, of multiples of 16", model: detector(), files: files("yolos", `{"image_processor_type": "YolosImageProcessor", "size": {"shortest_edge": 512, "longest_edge": 864}}`), want: "input.resize: fit; input.multiple: 16; input.longest_edge: 864; output.activation: softmax"},
 		{what: "DETR, its longer side padded to a square", model: detector(), files: files("detr", `{"image_processor_type": "DetrImageProcessor", "size": {"shortest_edge": 512, "longest_edge": 512}, "pad_size": {"height": 512, "width": 512}}`),
 			want: "input.resize: letterbox; input.rounding: round; input.height: 512"},
 		{what: "Deformable DETR, whose labels with gaps are all its classes", model: modelOf(open, out("logits", float, "b", 50, 3), out("pred_boxes", float, "b", 50, 4)), files: files("deformable_detr", `{"image_processor_type": "DeformableDetrImageProcessor"}`),
 			want: "output.activation: sigmoid; input.resize: fit; input.longest_edge: 1333; output.class_first: "},
 		{what: "DETR with more classes than labels and no object", model: modelOf(open, out("logits", float, "b", 50, 9), out("pred_boxes", float, "b", 50, 4)), files: files("detr", `{"image_processor_type": "DetrImageProcessor"}`), err: "no object"},
-	}
-}
-
-func otherLayouts() []layout {
-	square := in("input", float, 1, 3, 256, 256)
-	names := func(labels string) map[string]string { return map[string]string{"labels": labels} }
-	return []layout{
-		{what: "RT-DETR's export_onnx.py", model: modelOf(in("images", float, "N", 3, 320, 320), in("orig_target_sizes", whole, "N", 2), out("labels", whole, "N", 300), out("boxes", float, "N", 300, 4), out("scores", float, "N", 300)),
-			want: "input.extra: [{name: orig_target_sizes, value: original_size_wh}]; output.box_space: original; output.classes: labels; input.scale: 0.00392156862745098?"},
-		{what: "RF-DETR", model: modelOf(square, out("dets", float, 1, 200, 4), out("labels", float, 1, 200, 4)), set: names(",a,b,c"), want: "output.decode: detr; output.scores: labels; output.activation: sigmoid; output.class_first: "},
-		{what: "MMDeploy with its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": false}, {"type": "Normalize", "mean": [103.5, 116.3, 123.7], "std": [57.4, 57.1, 58.4], "to_rgb": false}]}]}}`},
-			want: "output.decode: rows; output.classes: labels; input.resize: stretch; input.color: bgr; input.mean: [103.5, 116.3, 123.7]"},
-		{what: "MMDeploy without", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), err: "normalization"},
-		{what: "MMDeploy without, of a fixed size", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), set: map[string]string{"normalization": "none"}, want: "input.resize: stretch?; input.color: rgb?; input.place: "},
-		{what: "MMDeploy without a normalization in its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": true}, {"type": "Pad", "pad_val": {"img": [114, 114, 114]}}]}]}}`},
-			want: "input.resize: letterbox?; input.color: bgr; input.scale: 1; input.mean: ; input.fill: [114]?; labels: ?"},
-		{what: "torchvision, with a background", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n")), set: names("__background__,a,b"),
-			want: "output.class_first: 1; output.box_space: input; input.resize: stretch?"},
-		{what: "torchvision without a batch dimension", model: modelOf(in("image", float, 3, "h", "w"), out("7", float, "n", 4), out("8", whole, "n"), out("9", float, "n")), want: "input.resize: none?; output.boxes: \"7\"; output.classes: \"8\""},
-		{what: "Mask R-CNN", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n"), out("masks", float, "n", 1, "h", "w")), err: "instance segmentation"},
-		{what: "Keypoint R-CNN", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n"), out("keypoints", float, "n", 17, 3), out("keypoints_scores", float, "n", 17)), err: "keypoints"},
-		{what: "TensorFlow's Object Detection API", model: modelOf(in("input_tensor:0", onnxwriter.Uint8, 1, "h", "w", 3), out("detection_boxes", float, 1, "n", 4), out("detection_classes", float, 1, "n"), out("detection_scores", float, 1, "n")),
-			files: map[string]string{"label_map.pbtxt": "item { id: 2 name: 'dog' } # and\nitem {\n name: \"cat\", id: 1 }"}, want: "output.box_format: yxyx; output.box_space: unit; output.class_first: 1; input.resize: none?; labels: labels.txt"},
-		{what: "PaddleDetection with infer_cfg.yml", model: modelOf(in("image", float, 1, 3, 320, 320), in("scale_factor", float, 1, 2), out("nms", float, "n", 6), out("count", onnxwriter.Int32, 1)),
-			files: map[string]string{"infer_cfg.yml": "Preprocess:\n- interp: 1\n  keep_ratio: false\n  target_size: [320, 320]\n  type: Resize\n- is_scale: true\n  mean: [0.485, 0.456, 0.406]\n  std: [0.229, 0.224, 0.225]\n  type: NormalizeImage\n- type: Permute\nlabel_list:\n- a\n- b\n"},
-			want:  "input.extra: [{name: scale_factor, value: scale_factor_hw}]; input.interpolation: opencv_linear; output.columns: [class, score, x1, y1, x2, y2]; output.box_space: original; labels: labels.txt"},
-		{what: "Fovea's own metadata", model: modelOf(square, out("y", float, 1, 2), meta(definitionKey, "task: classification\ninput: {scale: 0.5, mean: [1, 2, 3]}\noutput:\n  decode: softmax\n", labelsKey, "a\nb\n")),
-			want: "input.scale: 0.5; input.mean: [1, 2, 3]; output.decode: softmax; labels: labels.txt"},
 	}
 }
 
@@ -268,10 +205,26 @@ func classifierLayouts() []layout {
 		{what: "metadata, which precedes config.pbtxt", model: modelOf(in("images", float, "b", 3, "h", "w"), out("output0", float, "b", 7, "n"), meta(ultralyticsOf("detect")...)),
 			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 256; input.height: 320"},
 		{what: "config.pbtxt, which precedes what is usual", model: modelOf(in("images", float, "b", 3, "h", "w"), out("boxes", float, "b", 7, 2000)),
-			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 128; input.height: 96; labels: ?"},
-		{what: "a class more than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b"}, want: "output.class_first: 1"},
+			files: map[string]string{"config.pbtxt": "input [ { name: \"images\" dims: [ 3, 96, 128 ] } ]"}, want: "input.width: 128; input.height: 96; labels: none?"},
+		{what: "a class more than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b"}, err: "say output.class_first=1"},
+		{what: "a class more than labels, said", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b", "class_first": "1"}, want: "output.class_first: 1; labels: labels.txt"},
+		{what: "a background among the labels, said", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b", "class_first": "1"}, want: "output.class_first: 1; labels: labels.txt"},
+		{what: "a background without a class", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b,c"}, want: "output.class_first: ; labels: labels.txt"},
+		{what: "a background that has a class", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b"}, want: "output.class_first: ; labels: labels.txt"},
+		{what: "a class fewer than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b,c,d"}, err: "has 3 classes, but there are 4 labels (set); say --set labels=… with all 3"},
+		{what: "ImageNet's classes of TF-Slim", model: modelOf(fixed, out("y", float, "b", 1001)), files: map[string]string{"labels.txt": strings.Repeat("x\n", 1000)}, want: "output.class_first: 1?"},
 		{what: "an open size", model: modelOf(in("input", float, "b", 3, "h", "w"), classes), err: "input.width"},
+		{what: "maps of scores with texts", label: "cat,dog", model: zipMap("Softmax", onnxwriter.Attributes{"classlabels_strings": []string{"cat", "dog"}}), files: map[string]string{"labels.txt": "x\ny"},
+			want: "output.decode: probabilities; labels: labels.txt"},
+		{what: "maps of scores with numbers that only count", label: "x,y", model: zipMap("Normalizer", onnxwriter.Attributes{"classlabels_int64s": []int{0, 1}}), files: map[string]string{"labels.txt": "x\ny"},
+			want: "output.decode: probabilities; labels: labels.txt"},
+		{what: "maps of scores with numbers", label: "3,7", model: zipMap("Normalizer", onnxwriter.Attributes{"classlabels_int64s": []int{3, 7}}),
+			want: "output.decode: probabilities; labels: labels.txt"},
+		{what: "maps of independent scores", label: "cat,dog", model: zipMap("Sigmoid", onnxwriter.Attributes{"classlabels_strings": []string{"cat", "dog"}}),
+			want: "output.decode: probabilities; output.multi_label: true; labels: labels.txt"},
 		{what: "two outputs of scores", model: modelOf(fixed, classes, out("z", float, "b", 4)), err: "output.name"},
+		{what: "two outputs of scores, one of which is called logits", model: modelOf(fixed, out("features", float, "b", 64), out("Logits", float, "b", 3)), want: "output.name: Logits; output.decode: softmax"},
+		{what: "two outputs of scores, both called scores", model: modelOf(fixed, out("scores1", float, "b", 64), out("scores2", float, "b", 3)), err: "say output.name=scores1 or scores2"},
 		{what: "two outputs of scores, one of which is said", model: modelOf(fixed, classes, out("z", float, "b", 4)), set: map[string]string{"output": "z"}, want: "output.name: z"},
 	}
 }
@@ -281,11 +234,11 @@ func refusedLayouts() []layout {
 	return []layout{
 		{what: "YuNet", model: modelOf(fixed, out("cls_8", float, 1, "n", 1), out("obj_8", float, 1, "n", 1), out("bbox_8", float, 1, "n", 4), out("kps_8", float, 1, "n", 10)), err: "face detection"},
 		{what: "an embedding", model: modelOf(fixed, op("ReduceL2", "n", "x"), op("Div", "y", "x", "n"), out("y", float, 1, 64)), err: "embedding"},
-		{what: "scores in a ZipMap", model: modelOf(fixed, op("ml.ZipMap", "m", "x"), func(m *onnxwriter.Model) { m.MapsOutput("m") }), err: "options={id(model): {'zipmap': False}}"},
+		{what: "a ZipMap of an input", model: modelOf(fixed, op("ml.ZipMap", "m", "input"), func(m *onnxwriter.Model) { m.MapsOutput("m", onnxwriter.Int64) }), err: "options={id(model): {'zipmap': False}}"},
 		{what: "a mask", model: modelOf(fixed, out("y", float, 1, 5, 224, 224)), err: "mask"},
 		{what: "text", model: modelOf(fixed, op("Softmax", "y", "x"), out("y", float, 1, 40, 6625)), err: "text recognition"},
 		{what: "no image", model: modelOf(in("ids", whole, 1, 128), out("y", float, 1, 5)), err: "none of the inputs is an image"},
-		{what: "a setting that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"colour": "x"}, err: "is no key of model.yaml"},
+		{what: "a setting that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"hue": "x"}, err: "is no key of model.yaml"},
 		{what: "a normalization that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"normalization": "x"}, err: "imagenet"},
 		{what: "an exporter whose layout it is not", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"exporter": "rfdetr"}, err: "exporter=rfdetr"},
 	}
@@ -315,6 +268,9 @@ func TestInfer(t *testing.T) {
 			if values[key] != value {
 				t.Errorf("%s: %s is %q, not %q", l.what, key, values[key], value)
 			}
+		}
+		if got := strings.Join(inferred.Definition.Labels, ","); l.label != "" && got != l.label {
+			t.Errorf("%s: labels are %s, not %s", l.what, got, l.label)
 		}
 		if _, err := inferred.Definition.Resolve(g.Inputs, g.Outputs); err != nil {
 			t.Errorf("%s does not fit its file: %v", l.what, err)
@@ -347,9 +303,11 @@ func TestQuestionsAreAnsweredByTheirCandidates(t *testing.T) {
 		if !errors.As(err, &unknown) {
 			continue
 		}
+		said := l.set
 		for _, q := range unknown.Questions {
 			for _, candidate := range q.Candidates {
 				l.set = map[string]string{}
+				maps.Copy(l.set, said)
 				for _, other := range unknown.Questions {
 					l.set[other.Key] = other.Candidates[0]
 				}
@@ -359,16 +317,6 @@ func TestQuestionsAreAnsweredByTheirCandidates(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-func TestNormalizationsMayHaveAnExplanation(t *testing.T) {
-	b := &builder{settings: map[string]string{}}
-	if err := b.setNormalization("unit (PP-YOLOE+)"); err != nil || b.settings["input.scale"] != text(1.0/255) {
-		t.Errorf("error %v, settings %v", err, b.settings)
-	}
-	if err := b.setNormalization("(unit)"); err == nil {
-		t.Error("an explanation alone is accepted")
 	}
 }
 
@@ -423,4 +371,11 @@ func FuzzInfer(f *testing.F) {
 			t.Fatalf("%v\n%s", err, Write(inferred))
 		}
 	})
+}
+
+func TestBrokenFileIsReportedOnce(t *testing.T) {
+	l := layout{model: modelOf(in("input", float, 1, 3, 224, 224), out("y", float, 1, 3)), files: map[string]string{"config.json": "{"}}
+	if _, _, err := l.infer(t); err == nil || strings.Count(err.Error(), "config.json") != 1 {
+		t.Errorf("error %v, which names the file %d times", err, strings.Count(err.Error(), "config.json"))
+	}
 }

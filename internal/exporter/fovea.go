@@ -30,9 +30,7 @@ func fovea(b *builder) bool {
 	b.sections("", sections, from)
 	delete(b.values, "labels")
 	if labels := b.graph.Metadata[labelsKey]; labels != "" {
-		if err := b.useLabels(strings.Split(strings.TrimRight(labels, "\r\n"), "\n"), "metadata "+labelsKey); err != nil {
-			b.errs = append(b.errs, err)
-		}
+		b.takeLabels(strings.Split(strings.TrimRight(labels, "\r\n"), "\n"), "metadata "+labelsKey)
 	}
 	return true
 }

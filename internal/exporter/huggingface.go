@@ -1,7 +1,7 @@
 package exporter
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"math"
@@ -11,15 +11,23 @@ import (
 	"fovea/internal/repository"
 )
 
-// readJSON reads a JSON object next to the model; nil without it.
+// readJSON reads a JSON object next to the model, once; nil without it.
 func (b *builder) readJSON(name string) map[string]any {
+	object, known := b.objects[name]
+	if !known {
+		object = b.parseJSON(name)
+		b.objects[name] = object
+	}
+	return object
+}
+
+func (b *builder) parseJSON(name string) (object map[string]any) {
 	if !b.hasFile(name) {
 		return nil
 	}
 	data, err := fs.ReadFile(b.files, name)
-	var object map[string]any
 	if err == nil {
-		err = json.Unmarshal(data, &object)
+		object, err = jsonObject(data)
 	}
 	if err != nil {
 		b.fail("%s: %w", name, err)
@@ -31,7 +39,8 @@ func (b *builder) readJSON(name string) map[string]any {
 // of others go through a sigmoid.
 var transformersSoftmax = []string{"detr", "yolos", "table-transformer"}
 
-// huggingFace recognizes models of transformers by config.json, and preprocesses as preprocessor_config.json says.
+// huggingFace recognizes models of transformers by config.json, and preprocesses as preprocessor_config.json says. Of models of other
+// libraries on the hub, whose outputs have other names, it takes the labels only.
 func huggingFace(b *builder) bool {
 	config := b.readJSON("config.json")
 	kind, _ := config["model_type"].(string)
@@ -39,22 +48,24 @@ func huggingFace(b *builder) bool {
 		return len(b.errs) > 0
 	}
 	if labels, ok := labelList(config["id2label"]); ok {
-		if err := b.useLabels(labels, "config.json id2label"); err != nil {
-			b.errs = append(b.errs, err)
-		}
+		b.takeLabels(labels, "config.json id2label")
 	}
 	logits := b.outputNamed("logits", "pred_logits")
 	boxes := b.outputNamed("pred_boxes", "boxes")
 	switch {
 	case logits == nil:
 		if logits = b.classOutput(); logits == nil || len(logits.Shape) != 2 {
-			b.unsupported(fmt.Sprintf("that of %s", firstOf(config["architectures"], kind)))
-			return true
+			return false
 		}
 		fallthrough
 	case boxes == nil && len(logits.Shape) == 2:
 		b.say("task", string(repository.Classification), "output "+logits.Name)
+		if config["problem_type"] == "regression" {
+			b.unsupported("regression (config.json problem_type)")
+			return true
+		}
 		b.scores(*logits)
+		b.fitLabels(classesOf(*logits), logits.Name)
 		if config["problem_type"] == "multi_label_classification" {
 			b.say("output.multi_label", true, "config.json problem_type")
 		}
@@ -88,43 +99,67 @@ func (b *builder) outputNamed(names ...string) *repository.TensorInfo {
 	return nil
 }
 
-// transformersDetector sets the decoder of queries with class logits and boxes.
+// transformersTop are the detectors of transformers that post_process_object_detection takes the best 100 boxes of; of others it
+// takes as many as there are queries.
+var transformersTop = []string{"conditional_detr", "deformable_detr", "dab-detr", "lw_detr"}
+
+// transformersDetector sets the decoder of queries with class logits and boxes. kind is the model_type of transformers, or empty.
 func (b *builder) transformersDetector(kind string, logits, boxes repository.TensorInfo) {
 	b.say("output.decode", repository.DecodeDETR, "outputs "+logits.Name+" and "+boxes.Name)
 	b.say("output.boxes", boxes.Name, "name")
 	b.say("output.scores", logits.Name, "name")
-	from := "post_process_object_detection of " + kind
-	classes := logits.Shape[2]
-	switch n := int64(len(b.labels)); {
-	case slices.Contains(transformersSoftmax, kind), kind == "" && classes == n+1 && n > 0:
-		b.say("output.activation", repository.ActivationSoftmax, from)
-		if n > 0 && classes > 0 && classes != n+1 {
-			b.fail("%s has %d labels, but the output %q has %d classes, the last of which is no object", b.labelFrom, n, logits.Name, classes)
-		}
-	default:
-		b.say("output.activation", repository.ActivationSigmoid, from)
-		b.fitLabels(classes, logits.Name)
-	}
+	b.queryActivation(kind, logits)
 	queries := logits.Shape[1]
 	if queries < 1 {
 		queries = boxes.Shape[1]
 	}
-	if queries < 1 || queries > 1000 {
-		queries = 300
+	from := "number of queries"
+	if slices.Contains(transformersTop, kind) {
+		queries, from = 100, "post_process_object_detection of "+kind
 	}
-	b.say("output.max_boxes", queries, "number of queries")
+	if queries < 1 || queries > 1000 {
+		queries, from = 300, "usual"
+	}
+	b.say("output.max_boxes", queries, from)
+}
+
+// queryActivation sets whether the classes of a query exclude each other, the last being no object, as in DETR, or not, as in its
+// successors. Where no model_type says so, the number of labels does.
+func (b *builder) queryActivation(kind string, logits repository.TensorInfo) {
+	classes, n := logits.Shape[2], int64(len(b.labels))
+	said := b.settings["output.activation"]
+	softmax := said == repository.ActivationSoftmax || said == "" && (slices.Contains(transformersSoftmax, kind) || kind == "" && n > 0 && classes == n+1)
+	from := "post_process_object_detection of " + kind
+	switch {
+	case kind != "" && softmax:
+		b.say("output.activation", repository.ActivationSoftmax, from)
+	case kind != "":
+		b.say("output.activation", repository.ActivationSigmoid, from)
+	case n == 0 && said == "":
+		b.ask("output.activation", "DETR has softmax with a last class for no object, its successors have sigmoid", "sigmoid", "softmax")
+	case softmax:
+		b.assume("output.activation", repository.ActivationSoftmax, fmt.Sprintf("there is one label less than the %d classes, of which DETR's last is no object", classes))
+	default:
+		b.assume("output.activation", repository.ActivationSigmoid, "there are as many labels as classes, as in DETR's successors")
+	}
+	switch {
+	case !softmax:
+		b.fitLabelsOrBackground(classes, logits.Name, "")
+	case n > 0 && classes > 0 && classes != n+1:
+		b.fail("the output %q has %d classes, the last of which is no object, but there %s (%s); say --set labels=… with all %d, in the order of the classes",
+			logits.Name, classes, count(int(n), "label"), b.labelFrom, classes-1)
+	}
 }
 
 const processorFile = "preprocessor_config.json"
 
 // imageProcessor sets the preprocessing.
 func (b *builder) imageProcessor(config map[string]any) {
-	p := newProcessor(b.readJSON(processorFile))
+	p := b.imageProcessorOf(config)
 	if p.dict == nil {
 		size, _ := config["image_size"].(float64)
 		b.fixedSize(int64(size), int64(size), "config.json image_size")
-		b.assumed(func() { b.stretch(repository.PillowBilinear, "there is no "+processorFile) })
-		b.color("usual")
+		b.assumed(func() { b.stretch(repository.PillowBilinear, "there is no "+processorFile); b.color("usual") })
 		b.askNormalization("there is no "+processorFile+" next to model.onnx", "imagenet", "inception", "unit", "clip")
 		return
 	}
@@ -154,13 +189,12 @@ func timm(b *builder) bool {
 	for _, key := range []string{"label_names", "labels"} {
 		for _, from := range []map[string]any{config, cfg} {
 			if labels, ok := labelList(from[key]); ok {
-				if err := b.useLabels(labels, "config.json "+key); err != nil {
-					b.errs = append(b.errs, err)
-				}
+				b.takeLabels(labels, "config.json "+key)
 			}
 		}
 	}
 	b.scores(*out)
+	b.fitLabels(classesOf(*out), out.Name)
 	b.timmSize(processor{dict: cfg})
 	b.color("timm")
 	mean, std := floats(cfg["mean"]), floats(cfg["std"])
@@ -173,7 +207,8 @@ func timm(b *builder) bool {
 }
 
 // timmSize is timm's transforms_imagenet_eval (timm/data/transforms_factory.py): the shorter side becomes the input's divided by
-// crop_pct, rounded down, and the center is cropped. With crop_mode squash the aspect ratio is lost, with border it is padded.
+// crop_pct, rounded down, and the center is cropped. With crop_mode squash the aspect ratio is lost, with border it is padded. What is
+// not square is scaled to cover the input divided by crop_pct.
 func (b *builder) timmSize(p processor) {
 	const from = "config.json crop_pct"
 	if size := integers(p.dict["input_size"]); len(size) == 3 {
@@ -182,28 +217,29 @@ func (b *builder) timmSize(p processor) {
 		b.fixedSize(0, 0, "")
 	}
 	width, height := b.size()
-	ratio := p.number("crop_pct", 0.875)
+	ratio := cmp.Or(p.number("crop_pct", 0.875), 0.875)
 	if test := integers(p.dict["test_input_size"]); len(test) == 3 && test[1] == height && test[2] == width {
-		ratio = p.number("test_crop_pct", ratio)
+		ratio = cmp.Or(p.number("test_crop_pct", ratio), ratio)
 	}
+	scaled := func(side int64) int64 { return int64(math.Floor(float64(side) / ratio)) }
 	mode, _ := p.dict["crop_mode"].(string)
-	resize := repository.Stretch
-	if mode == "border" {
-		resize = repository.Letterbox
-	}
-	exact := ratio == 1 // else timm crops after it has stretched or padded
+	resize := repository.Cover
 	switch {
-	case mode != "squash" && mode != "border" && width == height:
-		b.shortestEdge(rounded(width, ratio), from)
-	case mode != "squash" && mode != "border":
-		b.assume("input.resize", string(repository.Stretch), "timm scales to cover an input that is not square, and crops")
-	case exact:
-		b.say("input.resize", string(resize), "config.json crop_mode")
-	default:
-		b.assume("input.resize", string(resize), fmt.Sprintf("config.json crop_mode, without the crop of crop_pct %v", ratio))
-	}
-	if mode == "border" {
+	case mode == "squash":
+		resize = repository.Stretch
+	case mode == "border":
+		resize = repository.Letterbox
 		b.timmBorder(p)
+	case scaled(width) == scaled(height):
+		resize = repository.ShortestEdge
+		b.shortestEdge(scaled(width), from)
+	}
+	if resize != repository.ShortestEdge {
+		b.say("input.resize", string(resize), "config.json crop_mode")
+		if scaled(width) != width || scaled(height) != height {
+			b.say("input.resize_width", scaled(width), from)
+			b.say("input.resize_height", scaled(height), from)
+		}
 	}
 	b.say("input.interpolation", timmFilter(p), "config.json interpolation")
 }

@@ -28,7 +28,7 @@ func (b *builder) findImage() error {
 			inputs[i] = describe(t)
 		}
 		if len(fits) > 1 {
-			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: inputNames(fits)}}}
+			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: tensorNames(fits)}}}
 		}
 		return fmt.Errorf("none of the inputs is an image of three or four dimensions: %s; write a model.yaml", strings.Join(inputs, ", "))
 	}
@@ -50,7 +50,7 @@ func (b *builder) findImage() error {
 
 func isChannels(n int64) bool { return n == 1 || n == 3 || n == 4 }
 
-func inputNames(list []repository.TensorInfo) (names []string) {
+func tensorNames(list []repository.TensorInfo) (names []string) {
 	for _, t := range list {
 		names = append(names, t.Name)
 	}
@@ -75,6 +75,15 @@ func (b *builder) fixedSize(width, height int64, from string) {
 	}
 	b.ask("input.width", "model.onnx leaves the size of the input open", "224", "640")
 	b.ask("input.height", "model.onnx leaves the size of the input open", "224", "640")
+}
+
+// usualSize is fixedSize for a square that is usual, unless config.pbtxt says another size.
+func (b *builder) usualSize(side int64, why string) {
+	if b.tritonWidth > 0 {
+		b.fixedSize(0, 0, "")
+		return
+	}
+	b.assumed(func() { b.fixedSize(side, side, why) })
 }
 
 // size returns the input's size after settings; 0 if it is open.
@@ -128,15 +137,15 @@ func (b *builder) assumed(set func()) {
 	}
 }
 
-// stem returns by what the graph multiplies the image before its first layer, and the operators that do so or shift it. The factor
-// is 0 if they do not tell it.
-func (b *builder) stem() (factor float64, ops []string) {
+// stem returns by what the graph multiplies the image before its first layer, what it subtracts from or adds to the image's own values
+// first, and the operators that do so. The factor and the shift are averages of the channels, 0 if they are not known.
+func (b *builder) stem() (factor, shift float64, ops []string) {
 	factor = 1
 	for _, step := range b.graph.Stems[b.image.Name] {
 		switch step.Op {
 		case "Sub", "Add", "Div", "Mul":
 		case "BatchNormalization", "InstanceNormalization", "LayerNormalization":
-			return 0, append(ops, step.Op)
+			return 0, 0, append(ops, step.Op)
 		default:
 			continue
 		}
@@ -145,8 +154,11 @@ func (b *builder) stem() (factor float64, ops []string) {
 		for _, v := range step.Values {
 			magnitude += math.Abs(v) / float64(len(step.Values))
 		}
+		shifts := step.Op == "Sub" || step.Op == "Add"
 		switch {
-		case step.Op == "Sub" || step.Op == "Add":
+		case shifts && shift == 0 && factor > 0:
+			shift = magnitude / factor
+		case shifts:
 		case magnitude == 0:
 			factor = 0
 		case step.Op == "Div":
@@ -155,29 +167,26 @@ func (b *builder) stem() (factor float64, ops []string) {
 			factor *= magnitude
 		}
 	}
-	if factor == 1 { // shifted alone, which does not tell the unit
-		factor = 0
-	}
-	return factor, ops
+	return factor, shift, ops
 }
 
-// normalizedInside sets the scale of a model whose graph normalizes its input, and reports whether it does. Networks take values
-// that span 1 (0 to 1), 2 (-1 to 1) or about 4.5 (with ImageNet's deviations), which tells whether the graph starts from values
-// of 0 to 255 or of 0 to 1.
+// normalizedInside sets the scale of a model whose graph normalizes its input, and reports whether it does. The mean that is
+// subtracted, about 0.5 or 125, tells whether the graph starts from values of 0 to 1 or of 0 to 255. So does the factor, if there
+// is no mean: networks take values that span 1 (0 to 1), 2 (-1 to 1) or about 4.5 (with ImageNet's deviations).
 func (b *builder) normalizedInside() bool {
-	factor, ops := b.stem()
+	factor, shift, ops := b.stem()
 	if len(ops) == 0 || b.image.DType == repository.Uint8 {
 		return len(ops) > 0
 	}
 	from := "model.onnx normalizes its input: " + strings.Join(ops, ", ")
 	usual := func(span float64) bool { return span >= 0.4 && span <= 12 }
 	switch {
-	case usual(255 * factor):
+	case shift >= 50 && shift <= 255, shift == 0 && usual(255*factor):
 		b.say("input.scale", 1.0, from+" of values from 0 to 255")
-	case usual(factor):
+	case shift >= 0.2 && shift <= 1, shift == 0 && usual(factor) && factor != 1:
 		b.say("input.scale", 1.0/255, from+" of values from 0 to 1")
 	default:
-		b.askNormalization(from+", of values of an unknown range", "unit", "none")
+		b.askNormalization(from+", of values of an unknown range", "unit", "none", "imagenet")
 	}
 	return true
 }
@@ -215,6 +224,3 @@ func (b *builder) shortestEdge(edge int64, from string) {
 	b.say("input.resize", string(repository.ShortestEdge), from)
 	b.say("input.shortest_edge", edge, from)
 }
-
-// rounded is a side divided by a crop ratio, as timm does.
-func rounded(side int64, ratio float64) int64 { return int64(math.Floor(float64(side)/ratio + 1e-9)) }

@@ -7,13 +7,14 @@ import (
 	"fovea/internal/repository"
 )
 
-// mmdeploy recognizes the outputs of MMDeploy's detectors: dets [N,n,5] with x1, y1, x2, y2 and the score, and labels [N,n].
+// mmdeploy recognizes the outputs of MMDeploy's detectors: dets [N,n,5] with x1, y1, x2, y2 and the score, and labels [N,n]. OpenVINO's
+// training extensions call the former boxes.
 func mmdeploy(b *builder) bool {
-	dets, labels := b.outputNamed("dets"), b.outputNamed("labels")
-	if dets == nil || labels == nil || slices.Contains(repository.ScoreTypes(), labels.DType) {
+	dets, labels := b.outputNamed("dets", "boxes"), b.outputNamed("labels")
+	if dets == nil || labels == nil || len(dets.Shape) < 2 || slices.Contains(repository.ScoreTypes(), labels.DType) {
 		return false
 	}
-	if n := len(dets.Shape); n < 2 || dets.Shape[n-1] != 5 && dets.Shape[n-1] != -1 {
+	if columns := dets.Shape[len(dets.Shape)-1]; columns != 5 && (columns != -1 || dets.Name != "dets") {
 		return false
 	}
 	const from = "outputs of MMDeploy"
@@ -32,6 +33,7 @@ func mmdeploy(b *builder) bool {
 func (b *builder) mmdetPipeline() {
 	steps := b.pipelineSteps()
 	pad := 0.0
+	b.mmdetFit(steps)
 	for _, step := range steps {
 		switch step.kind() {
 		case "Resize":
@@ -47,8 +49,15 @@ func (b *builder) mmdetPipeline() {
 		b.say("input.color", repository.ColorBGR, "pipeline.json has no Normalize")
 		b.sayNormalization(1, nil, nil, "pipeline.json has no Normalize")
 	}
+	if len(steps) == 0 && b.isOpen() && b.settings["input.width"] == "" && b.settings["input.resize"] == "" && b.tritonWidth == 0 {
+		b.assumed(func() {
+			b.mmdetFitTo([]int64{1333, 800}, 32, 0, "MMDetection's test pipeline", "MMDetection's test pipeline")
+		})
+	}
 	b.assumed(func() { b.mmdetUsual(len(steps) > 0, pad) })
-	b.fixedSize(0, 0, "")
+	if b.values["input.resize"].text != string(repository.Fit) {
+		b.fixedSize(0, 0, "")
+	}
 	if len(steps) == 0 {
 		b.askNormalization("there is no pipeline.json next to model.onnx", "imagenet", "none", "unit")
 	}
@@ -62,10 +71,53 @@ func (b *builder) mmdetUsual(hasPipeline bool, pad float64) {
 	b.say("input.resize", string(repository.Letterbox), usual)
 	if b.values["input.resize"].text == string(repository.Letterbox) {
 		b.say("input.place", "top_left", usual)
+		b.say("input.rounding", repository.RoundHalfUp, "mmcv's rescale_size")
 		b.say("input.fill", []float64{pad}, usual)
 	}
 	b.say("input.interpolation", repository.OpenCVLinear, usual)
 	b.color(usual)
+}
+
+// mmdetFit sets how images are resized for an input of open size: the shorter side becomes the smaller number of Resize, or less where
+// the longer side would exceed the other (rescale_size in mmcv/image/geometric.py), and Pad fills up to a multiple of its divisor.
+func (b *builder) mmdetFit(steps []transform) {
+	if !b.isOpen() || b.settings["input.width"] != "" {
+		return
+	}
+	var edges []int64
+	divisor, pad := int64(1), 0.0
+	for _, step := range steps {
+		switch step.kind() {
+		case "Resize":
+			if edges = step.size(); step["keep_ratio"] == false {
+				return
+			}
+		case "Pad":
+			if integers(step["size"]) != nil || step["pad_to_square"] == true {
+				return
+			}
+			if n, ok := step["size_divisor"].(float64); ok {
+				divisor = int64(n)
+			}
+			pad = step.padding()
+		}
+	}
+	if len(edges) != 2 {
+		return
+	}
+	b.mmdetFitTo(edges, divisor, pad, "pipeline.json Resize", "pipeline.json Pad")
+}
+
+// mmdetFitTo sets a resize within two edges and a padding to a multiple of a divisor.
+func (b *builder) mmdetFitTo(edges []int64, divisor int64, pad float64, resize, padding string) {
+	b.say("input.resize", string(repository.Fit), resize)
+	b.say("input.shortest_edge", slices.Min(edges), resize)
+	b.say("input.longest_edge", slices.Max(edges), resize)
+	b.say("input.rounding", repository.RoundHalfUp, "mmcv's rescale_size")
+	if divisor > 1 {
+		b.say("input.stride", divisor, padding)
+		b.say("input.fill", []float64{pad}, padding)
+	}
 }
 
 // transform is a step of pipeline.json.
@@ -89,12 +141,16 @@ func (t transform) padding() float64 {
 	return 0
 }
 
-func (b *builder) mmdetResize(step transform) {
-	size := integers(step["size"])
-	if size == nil {
-		size = integers(step["scale"])
+// size is that of Resize, [width, height].
+func (t transform) size() []int64 {
+	if size := integers(t["size"]); size != nil {
+		return size
 	}
-	if len(size) == 2 {
+	return integers(t["scale"])
+}
+
+func (b *builder) mmdetResize(step transform) {
+	if size := step.size(); len(size) == 2 && b.values["input.resize"].text != string(repository.Fit) {
 		b.fixedSize(size[0], size[1], "pipeline.json Resize")
 	}
 	if step["keep_ratio"] == false {

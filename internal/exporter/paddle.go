@@ -2,8 +2,8 @@ package exporter
 
 import (
 	"io/fs"
+	"math"
 	"slices"
-	"strings"
 
 	"fovea/internal/repository"
 	"fovea/internal/safeyaml"
@@ -43,71 +43,169 @@ func paddleDetection(b *builder) bool {
 	return true
 }
 
+// paddleFiles are the names of PaddleDetection's configuration, of which PaddleX writes the second.
+var paddleFiles = []string{"infer_cfg.yml", "inference.yml"}
+
 // paddleConfig is what is used of infer_cfg.yml.
 type paddleConfig struct {
+	file       string
 	Preprocess []map[string]any `yaml:"Preprocess"`
 	Labels     []string         `yaml:"label_list"`
 	Threshold  float64          `yaml:"draw_threshold"`
+	Mask       bool             `yaml:"mask"`
 }
 
-func (b *builder) paddlePreprocessing() {
-	const file = "infer_cfg.yml"
-	var cfg paddleConfig
-	if b.hasFile(file) {
-		data, err := fs.ReadFile(b.files, file)
-		if err == nil {
-			err = safeyaml.Unmarshal(data, &cfg)
-		}
-		if err != nil {
-			b.fail("%s: %w", file, err)
-			return
-		}
-		if err := b.useLabels(cfg.Labels, file+" label_list"); err != nil {
-			b.errs = append(b.errs, err)
-		}
+// paddleConfig reads the configuration; nil without one.
+func (b *builder) paddleConfig() *paddleConfig {
+	i := slices.IndexFunc(paddleFiles, b.hasFile)
+	if i < 0 {
+		return nil
 	}
+	cfg := paddleConfig{file: paddleFiles[i]}
+	data, err := fs.ReadFile(b.files, cfg.file)
+	if err == nil {
+		err = safeyaml.Unmarshal(data, &cfg)
+	}
+	if err != nil {
+		b.fail("%s: %w", cfg.file, err)
+	}
+	return &cfg
+}
+
+// paddlePreprocessing sets what the steps of the configuration do (deploy/python/preprocess.py); without it, PP-YOLOE's reader is
+// assumed.
+func (b *builder) paddlePreprocessing() {
+	const usual = "PP-YOLOE's reader"
+	cfg := b.paddleConfig()
+	if cfg == nil {
+		b.assumed(func() { b.stretch(repository.OpenCVCubic, usual) })
+		b.usualSize(640, usual)
+		b.askNormalization("there is no infer_cfg.yml next to model.onnx", "imagenet (PP-YOLOE)", "unit (PP-YOLOE+)")
+		return
+	}
+	if cfg.Mask {
+		b.unsupported("instance segmentation (" + cfg.file + " mask)")
+	}
+	b.takeLabels(cfg.Labels, cfg.file+" label_list")
+	if cfg.Threshold > 0 && cfg.Threshold <= 1 {
+		b.say("output.score_threshold", cfg.Threshold, cfg.file+" draw_threshold")
+	}
+	n := cfg.normalization()
+	b.sayNormalization(n.scale, n.mean, n.std, cfg.file+" NormalizeImage")
 	for _, step := range cfg.Preprocess {
 		switch kind, _ := step["type"].(string); kind {
 		case "Resize":
-			b.paddleResize(step, file+" Resize")
-		case "NormalizeImage":
-			b.paddleNormalize(step, file+" NormalizeImage")
+			b.paddleResize(step, cfg)
+		case "LetterBoxResize":
+			b.paddleLetterbox(step, cfg.file+" LetterBoxResize")
+		case "NormalizeImage", "Permute", "Pad", "PadStride", "DecodeImage", "Decode":
+		default:
+			b.fail("%s: the step %.100q of Preprocess is not supported", cfg.file, kind)
 		}
 	}
-	const usual = "PP-YOLOE's reader"
 	b.assumed(func() { b.stretch(repository.OpenCVCubic, usual) })
-	b.fixedSize(640, 640, usual)
-	if _, known := b.values["input.scale"]; !known {
-		b.askNormalization("there is no "+file+" next to model.onnx", "imagenet (PP-YOLOE)", "unit (PP-YOLOE+)")
+	if b.values["input.resize"].text != string(repository.Fit) {
+		b.usualSize(640, usual)
 	}
 }
 
-func (b *builder) paddleResize(step map[string]any, from string) {
-	if size := numbers(step["target_size"]); len(size) == 2 {
-		b.fixedSize(size[1], size[0], from)
+// step returns the step of a type and its place; nil without one.
+func (c *paddleConfig) step(kind string) (step map[string]any, at int) {
+	at = slices.IndexFunc(c.Preprocess, func(step map[string]any) bool { return step["type"] == kind })
+	if at < 0 {
+		return nil, at
 	}
+	return c.Preprocess[at], at
+}
+
+// padding is the color of what is padded: that of Pad, whose default is 127.5, or 0 after the normalization.
+func (c *paddleConfig) padding() []float64 {
+	pad, padAt := c.step("Pad")
+	_, normalizeAt := c.step("NormalizeImage")
+	if pad != nil && (normalizeAt < 0 || padAt < normalizeAt) {
+		if fill := decimals(pad["fill_value"]); fill != nil {
+			return fill
+		}
+		return []float64{127.5}
+	}
+	n := c.normalization()
+	fill := make([]float64, len(n.mean))
+	for i, mean := range n.mean {
+		fill[i] = min(max(math.Round(mean/n.scale*1e6)/1e6, 0), 255)
+	}
+	return fill
+}
+
+// paddleSize is target_size, [height, width]; 0 without it.
+func paddleSize(step map[string]any) (width, height int64) {
+	switch size := numbers(step["target_size"]); len(size) {
+	case 1:
+		return size[0], size[0]
+	case 2:
+		return size[1], size[0]
+	}
+	return 0, 0
+}
+
+// paddleResize sets Resize: a stretch, or, with keep_ratio, the shorter side to the smaller number of target_size, or less where the
+// longer side would exceed the other. An input of fixed size is padded at the right and below.
+func (b *builder) paddleResize(step map[string]any, cfg *paddleConfig) {
+	from := cfg.file + " Resize"
 	if interp := numbers(step["interp"]); len(interp) == 1 && interp[0] >= 0 && int(interp[0]) < len(paddleFilters) {
 		b.say("input.interpolation", paddleFilters[interp[0]], from)
 	}
-	if step["keep_ratio"] == true {
+	width, height := paddleSize(step)
+	pads, _ := cfg.step("Pad")
+	switch {
+	case step["keep_ratio"] == false:
+		b.fixedSize(width, height, from)
+		b.say("input.resize", string(repository.Stretch), from)
+		return
+	case b.isOpen() && pads == nil && width > 0 && b.settings["input.width"] == "":
+		b.say("input.resize", string(repository.Fit), from)
+		b.say("input.shortest_edge", min(width, height), from)
+		b.say("input.longest_edge", max(width, height), from)
+		stride, _ := cfg.step("PadStride")
+		if n := numbers(stride["stride"]); len(n) == 1 && n[0] > 1 {
+			b.say("input.stride", n[0], cfg.file+" PadStride")
+			b.say("input.fill", cfg.padding(), cfg.file+" PadStride")
+		}
+	default:
+		b.fixedSize(width, height, from)
 		b.say("input.resize", string(repository.Letterbox), from)
 		b.say("input.place", "top_left", from)
-		b.say("input.fill", []float64{0}, from)
-		return
+		b.say("input.fill", cfg.padding(), from)
 	}
-	b.say("input.resize", string(repository.Stretch), from)
+	b.say("input.rounding", repository.RoundNearest, from) // cv2.resize with fx and fy
+	b.say("input.inverse", repository.InverseGain, from)   // scale_factor is not rounded
 }
 
-func (b *builder) paddleNormalize(step map[string]any, from string) {
-	scale := 1.0
+// paddleLetterbox sets LetterBoxResize, which centers and averages by area.
+func (b *builder) paddleLetterbox(step map[string]any, from string) {
+	width, height := paddleSize(step)
+	b.fixedSize(width, height, from)
+	b.say("input.resize", string(repository.Letterbox), from)
+	b.say("input.place", "center", from)
+	b.say("input.fill", []float64{127.5}, from)
+	b.say("input.interpolation", repository.OpenCVArea, from)
+	b.say("input.inverse", repository.InverseGain, from)
+}
+
+// normalization is that of NormalizeImage. Without the step, which export_model.py leaves out with fuse_normalize, the graph
+// normalizes values from 0 to 255.
+func (c *paddleConfig) normalization() normalization {
+	step, _ := c.step("NormalizeImage")
+	n := normalization{scale: 1, mean: []float64{0}, std: []float64{1}}
+	if step == nil {
+		return n
+	}
 	if step["is_scale"] != false {
-		scale = 1.0 / 255
+		n.scale = 1.0 / 255
 	}
-	mean, std := decimals(step["mean"]), decimals(step["std"])
-	if step["norm_type"] == "none" || mean == nil || std == nil {
-		mean, std = []float64{0}, []float64{1}
+	if mean, std := decimals(step["mean"]), decimals(step["std"]); step["norm_type"] != "none" && mean != nil && std != nil {
+		n.mean, n.std = mean, std
 	}
-	b.sayNormalization(scale, mean, std, from)
+	return n
 }
 
 // numbers are the integers of a YAML value, which may be one number.
@@ -132,32 +230,4 @@ func decimals(v any) (list []float64) {
 		}
 	}
 	return list
-}
-
-// paddleOCR recognizes PaddleOCR's classifier of the direction of text lines (tools/infer/predict_cls.py): two classes, and an
-// input whose file leaves the size open. Lines are resized to a height of 48 and padded to a width of 192.
-func paddleOCR(b *builder) bool {
-	if len(b.graph.Outputs) != 1 || !b.isOpen() {
-		return false
-	}
-	out := b.graph.Outputs[0]
-	if len(out.Shape) != 2 || out.Shape[1] != 2 || b.image.Name != "x" || !strings.Contains(out.Name, "tmp") {
-		return false
-	}
-	const usual = "PaddleOCR's text direction classifier"
-	b.say("task", string(repository.Classification), "shape of "+describe(out))
-	if err := b.useLabels([]string{"0", "180"}, usual); err != nil {
-		b.errs = append(b.errs, err)
-	}
-	b.scores(out)
-	b.assumed(func() {
-		b.say("input.width", 192, usual)
-		b.say("input.height", 48, usual)
-		b.say("input.resize", string(repository.FitHeight), usual)
-		b.say("input.fill", []float64{127.5}, usual)
-		b.say("input.interpolation", repository.OpenCVLinear, usual)
-		b.say("input.color", repository.ColorBGR, usual)
-		b.sayNormalization(1/127.5, []float64{1}, []float64{1}, usual)
-	})
-	return true
 }

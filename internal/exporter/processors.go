@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -27,6 +26,7 @@ type defaults struct {
 // Pillow's numbers of its filters (PIL.Image.Resampling).
 const (
 	pillowNearest  = 0
+	pillowLanczos  = 1
 	pillowBilinear = 2
 	pillowBicubic  = 3
 )
@@ -64,17 +64,31 @@ var processors = map[string]defaults{
 
 // processor is what is used of preprocessor_config.json.
 type processor struct {
-	dict map[string]any
-	kind string // such as ViT, without ImageProcessor and Fast
+	dict    map[string]any
+	file    string // where dict is from
+	name    string // such as ViTImageProcessorFast
+	kind    string // such as ViT
+	written string // the version of transformers that wrote the files; empty if it is not known
 	defaults
 }
 
+// imageProcessorOf reads the configuration of the image processor: the part of processor_config.json or, without it, a separate file.
+func (b *builder) imageProcessorOf(config map[string]any) processor {
+	const nested = "processor_config.json"
+	written, _ := config["transformers_version"].(string)
+	if dict, ok := b.readJSON(nested)["image_processor"].(map[string]any); ok {
+		return newProcessor(dict, nested+" image_processor", written)
+	}
+	return newProcessor(b.readJSON(processorFile), processorFile, written)
+}
+
 // newProcessor reads the name of an image processor, and looks its defaults up.
-func newProcessor(dict map[string]any) processor {
+func newProcessor(dict map[string]any, file, written string) processor {
 	name, _ := dict["image_processor_type"].(string)
 	if name == "" {
 		name, _ = dict["feature_extractor_type"].(string)
 	}
+	full := name
 	for _, suffix := range []string{"Fast", "Pil", "ImageProcessor", "FeatureExtractor"} {
 		name = strings.TrimSuffix(name, suffix)
 	}
@@ -82,7 +96,7 @@ func newProcessor(dict map[string]any) processor {
 	if !known {
 		d = defaults{filter: pillowBilinear, mean: "half", normalizeOff: dict["image_mean"] == nil}
 	}
-	return processor{dict, name, d}
+	return processor{dict, file, full, name, written, d}
 }
 
 func (p processor) is(key string, without bool) bool {
@@ -209,37 +223,37 @@ func offset(n normalization) []float64 {
 
 // processorSize sets how images are resized.
 func (b *builder) processorSize(p processor) {
-	if n := int(p.number("resample", float64(p.filter))); n >= 0 && n < len(resamples) {
-		b.say("input.interpolation", resamples[n], p.origin("resample"))
-	}
+	b.processorFilter(p)
 	from := p.origin("size")
 	t := p.target()
 	cropHeight, cropWidth := p.cropSize()
 	switch {
 	case !p.is("do_resize", true):
-		b.say("input.resize", string(repository.NoResize), processorFile+" do_resize")
+		b.say("input.resize", string(repository.NoResize), p.file+" do_resize")
 	case p.kind == "ConvNext" && t.shortest > 0: // ConvNextImageProcessor.resize
-		b.fixedSize(t.shortest, t.shortest, from)
 		if t.shortest >= 384 {
+			b.fixedSize(t.shortest, t.shortest, from)
 			b.say("input.resize", string(repository.Stretch), from)
 			return
 		}
-		b.shortestEdge(int64(float64(t.shortest)/p.cropRatio()), processorFile+" size and crop_pct")
-	case t.shortest > 0 && cropHeight > 0:
-		b.fixedSize(cropWidth, cropHeight, p.origin("crop_size"))
-		b.shortestEdge(p.edge(t.shortest), from)
+		b.cropFromCenter(p, int64(float64(t.shortest)/p.cropRatio()), target{}, t.shortest, t.shortest)
+	case t.shortest > 0 && cropHeight > 0 && cropWidth > 0:
+		b.cropFromCenter(p, p.edge(t.shortest), target{}, cropWidth, cropHeight)
 	case t.within, p.dict["pad_size"] != nil:
 		b.padded(p, t)
 	case t.shortest > 0:
 		b.shortestWithoutCrop(p, t, from)
-	case t.height > 0 && cropHeight > 0 && (cropHeight < t.height || cropWidth < t.width):
-		b.stretchAndCrop(t.height, t.width, cropHeight, cropWidth)
+	case p.kind == "Perceiver" && cropHeight > 0 && t.height > 0: // PerceiverImageProcessor.center_crop
+		b.fixedSize(t.width, t.height, from)
+		b.assumed(func() { b.shortestEdge(cropHeight, p.file+" crops before it resizes") })
+	case t.height > 0 && t.width > 0 && cropHeight > 0 && cropWidth > 0:
+		b.cropFromCenter(p, 0, t, cropWidth, cropHeight)
 	case t.height > 0 && t.width > 0:
 		b.fixedSize(t.width, t.height, from)
 		b.say("input.resize", string(repository.Stretch), from)
 	default:
 		b.fixedSize(0, 0, "")
-		b.assume("input.resize", string(repository.Stretch), processorFile+" has no size")
+		b.assume("input.resize", string(repository.Stretch), p.file+" has no size")
 	}
 }
 
@@ -259,13 +273,13 @@ func (p processor) origin(key string) string {
 	if p.dict[key] == nil {
 		return "default of " + p.kind + "ImageProcessor"
 	}
-	return processorFile + " " + key
+	return p.file + " " + key
 }
 
 // padded keeps the aspect ratio within the size, and fills what is left at the right and below up to pad_size with 0 after the
 // normalization.
 func (b *builder) padded(p processor, t target) {
-	from := processorFile + " size and pad_size"
+	from := p.file + " size and pad_size"
 	height, width := p.side("pad_size", "height"), p.side("pad_size", "width")
 	if height == 0 {
 		height, width = t.height, t.width
@@ -296,7 +310,7 @@ func (b *builder) padded(p processor, t target) {
 // shortestWithoutCrop resizes the shorter side without a crop, as DETR does where the longer side has a limit.
 func (b *builder) shortestWithoutCrop(p processor, t target, from string) {
 	if !b.isOpen() {
-		b.assume("input.resize", string(repository.Stretch), "model.onnx fixes a size that "+processorFile+" leaves open")
+		b.assume("input.resize", string(repository.Stretch), "model.onnx fixes a size that "+p.file+" leaves open")
 		return
 	}
 	b.say("input.resize", string(repository.Fit), from)
@@ -304,14 +318,9 @@ func (b *builder) shortestWithoutCrop(p processor, t target, from string) {
 	if t.longest > 0 {
 		b.say("input.longest_edge", t.longest, p.origin("size"))
 	}
-}
-
-// stretchAndCrop resizes to a square and cuts the center out of it, which no resize does exactly: the crop is that of the
-// shorter side.
-func (b *builder) stretchAndCrop(height, width, cropHeight, cropWidth int64) {
-	b.fixedSize(cropWidth, cropHeight, processorFile+" crop_size")
-	b.assume("input.resize", string(repository.ShortestEdge), fmt.Sprintf("%s resizes to %d×%d without the aspect ratio before it crops", processorFile, width, height))
-	b.say("input.shortest_edge", min(height, width), processorFile+" size")
+	if major, minor := p.version(); p.kind == "Yolos" && (major == 0 || major > 4 || minor >= 37) {
+		b.say("input.multiple", 16, "get_size_with_aspect_ratio of YolosImageProcessor")
+	}
 }
 
 func (b *builder) processorColor(p processor) {
@@ -320,8 +329,8 @@ func (b *builder) processorColor(p processor) {
 		color = repository.ColorBGR
 	}
 	if b.channels == 3 || b.channels < 1 {
-		b.say("input.color", color, processorFile)
+		b.say("input.color", color, p.file)
 	}
 	n := p.normalization()
-	b.sayNormalization(n.scale, n.mean, n.std, processorFile)
+	b.sayNormalization(n.scale, n.mean, n.std, p.file)
 }

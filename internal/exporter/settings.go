@@ -1,15 +1,19 @@
 package exporter
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"fovea/internal/repository"
+	"fovea/internal/safeyaml"
 )
 
 // normalization is a named way from pixel values to the model's input: (v·scale − mean) / std.
@@ -31,19 +35,63 @@ var normalizations = map[string]normalization{
 }
 
 // normalizationNames are the other names of normalizations.
-var normalizationNames = map[string]string{"x/127.5-1": "inception", "x/255": "unit", "0..1": "unit", "-1..1": "inception",
-	"tf": "inception", "torch": "imagenet", "raw": "none", "0..255": "none"}
+var normalizationNames = map[string]string{"0..1": "unit", "0-1": "unit", "[0,1]": "unit", "-1..1": "inception", "[-1,1]": "inception",
+	"half": "inception", "tf": "inception", "torch": "imagenet", "raw": "none", "0..255": "none", "0-255": "none", "[0,255]": "none"}
 
-// shorthands are settings that stand for keys of model.yaml, or are known by other names.
-var shorthands = map[string]string{
-	"width": "input.width", "height": "input.height", "resize": "input.resize", "interpolation": "input.interpolation",
-	"color": "input.color", "scale": "input.scale", "mean": "input.mean", "std": "input.std", "layout": "input.layout",
-	"fill": "input.fill", "place": "input.place", "shortest_edge": "input.shortest_edge", "decode": "output.decode",
-	"output": "output.name", "multi_label": "output.multi_label", "multilabel": "output.multi_label",
-	"threshold": "output.score_threshold", "score_threshold": "output.score_threshold", "iou_threshold": "output.iou_threshold",
-	"max_boxes": "output.max_boxes", "top_k": "output.top_k", "class_first": "output.class_first", "anchors": "output.anchors",
-	"strides": "output.strides", "box_format": "output.box_format", "box_space": "output.box_space", "nms": "output.nms",
-	"activation": "output.activation", "columns": "output.columns",
+// The formulas of a normalization of pixel values from 0 to 255: x/a, x/a-b and (x-a)/b.
+var (
+	quotient   = regexp.MustCompile(`^x/([\d.]+)(?:-([\d.]+))?$`)
+	difference = regexp.MustCompile(`^\(x-([\d.]+)\)/([\d.]+)$`)
+)
+
+// formula parses such a formula.
+func formula(text string) (n normalization, ok bool) {
+	m := quotient.FindStringSubmatch(text)
+	if divides := m != nil; !divides {
+		if m = difference.FindStringSubmatch(text); m == nil {
+			return n, false
+		}
+	}
+	a, errA := strconv.ParseFloat(m[1], 64)
+	b, errB := strconv.ParseFloat(cmp.Or(m[2], "0"), 64)
+	if n = (normalization{scale: 1, mean: []float64{a}, std: []float64{b}}); text[0] == 'x' {
+		n = normalization{scale: 1 / a, mean: []float64{b}, std: []float64{1}}
+	}
+	return n, errA == nil && errB == nil && (text[0] == '(' || a > 0)
+}
+
+// given is a normalization by mean and std of each channel: of values from 0 to 1, or, if one exceeds that, from 0 to 255.
+func given(mean, std []float64) normalization {
+	n := normalization{scale: 1.0 / 255, mean: mean, std: std}
+	if slices.ContainsFunc(slices.Concat(mean, std), func(v float64) bool { return v > 1 }) {
+		n.scale = 1
+	}
+	return n
+}
+
+// shorthands are other names of keys, besides their last parts.
+var shorthands = map[string]string{"colour": "input.color", "conf": "output.score_threshold", "decode": "output.decode", "imgsz": "size",
+	"iou": "output.iou_threshold", "max_det": "output.max_boxes", "multilabel": "output.multi_label", "names": "labels",
+	"normalisation": "normalization", "output": "output.name", "threshold": "output.score_threshold"}
+
+// fullKey returns the key of model.yaml that a shorthand stands for: another name, or the last part of only one key.
+func fullKey(name string) string {
+	if full := shorthands[name]; full != "" {
+		return full
+	}
+	var full []string
+	for _, key := range order {
+		if key == name {
+			return key
+		}
+		if strings.HasSuffix(key, "."+name) {
+			full = append(full, key)
+		}
+	}
+	if len(full) == 1 {
+		return full[0]
+	}
+	return name
 }
 
 // interpolationNames are short names of filters, for OpenCV and for Pillow.
@@ -61,7 +109,60 @@ func (b *builder) readSettings(set map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		text := strings.TrimSpace(set[key])
 		if err := b.setting(key, text); err != nil {
-			errs = append(errs, fmt.Errorf("%s=%.80s: %w", key, text, err))
+			errs = append(errs, fmt.Errorf("--set %s=%.80s: %w", key, text, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// CheckSettings reports settings that no model allows: unknown keys, and values that are never valid. Whether they fit a model is
+// Infer's concern.
+func CheckSettings(set map[string]string) error {
+	b := &builder{values: map[string]value{}}
+	if err := b.readSettings(set); err != nil {
+		return err
+	}
+	for key, text := range b.settings {
+		if key == "input.interpolation" {
+			text = b.interpolation(text)
+		}
+		if key != "normalization" {
+			b.values[key] = value{text: text}
+		}
+	}
+	return b.invalidSettings()
+}
+
+// invalidSettings lists settings that are invalid whatever the task is, if that is not set.
+func (b *builder) invalidSettings() error {
+	tasks := []string{string(repository.Classification), string(repository.Detection)}
+	if task := b.settings["task"]; task != "" {
+		tasks = []string{task}
+	}
+	failures, messages := map[string]int{}, map[string]string{}
+	for _, task := range tasks {
+		b.values["task"] = value{text: task}
+		failed := map[string]bool{}
+		for _, e := range b.invalid() {
+			key, _, element := strings.Cut(e.Key, "[")
+			// The file may have another number of channels.
+			openCount := slices.Contains(perChannel, key) && !element && b.settings["input.color"] == ""
+			if b.settings[key] == "" || openCount {
+				continue
+			}
+			failed[key] = true
+			if _, told := messages[key]; !told && !isNotApplicable(e) {
+				messages[key] = fmt.Sprintf("--set %s: %s", e.Key, e.Message)
+			}
+		}
+		for key := range failed {
+			failures[key]++
+		}
+	}
+	var errs []error
+	for _, key := range order {
+		if failures[key] == len(tasks) && messages[key] != "" {
+			errs = append(errs, errors.New(messages[key]))
 		}
 	}
 	return errors.Join(errs...)
@@ -71,9 +172,9 @@ func (b *builder) setting(key, text string) error {
 	if text == "" {
 		return errors.New("has no value")
 	}
-	key = strings.ToLower(key)
-	if full := shorthands[key]; full != "" {
-		key = full
+	key, text = fullKey(strings.ToLower(key)), number(text)
+	if key != "labels" && strings.ContainsAny(text, "\n\r") {
+		return errors.New("has more than one line")
 	}
 	switch key {
 	case "exporter":
@@ -82,30 +183,54 @@ func (b *builder) setting(key, text string) error {
 		}
 		b.wanted = text
 		return nil
-	case "normalization", "normalisation":
+	case "normalization":
 		return b.setNormalization(text)
 	case "size":
 		return b.setSize(text)
 	case "labels":
 		return b.setLabels(text)
+	case "task":
+		if strings.HasSuffix(text, "label_classification") {
+			b.settings["output.multi_label"], text = "true", string(repository.Classification)
+		}
 	case "input.mean", "input.std", "input.fill", "output.columns", "output.strides", "output.anchors":
 		if !strings.HasPrefix(text, "[") {
 			text = "[" + text + "]"
+		} else if strings.HasPrefix(text, "[[") { // anchors by stride
+			text = "[" + strings.NewReplacer("[", "", "]", "").Replace(text) + "]"
 		}
+	case "output.decode":
+		if text == repository.DecodeExact || text == repository.DecodeFast {
+			return fmt.Errorf("is a value of input.decode, how images are decoded: --set input.decode=%s", text)
+		}
+		decoders := slices.Concat(repository.Decoders(repository.Classification), repository.Decoders(repository.Detection))
+		if !slices.Contains(decoders, text) {
+			return fmt.Errorf("is not one of %s", strings.Join(decoders, ", "))
+		}
+	case "output.name", "output.boxes", "output.scores", "output.classes", "input.name", "description", "self_test.image", "self_test.label":
+		text = quoted(text)
 	default:
 		if !slices.Contains(order, key) {
-			return fmt.Errorf("is no key of model.yaml and none of %s, exporter, labels, normalization, size",
-				strings.Join(slices.Sorted(maps.Keys(shorthands)), ", "))
-		}
-		if strings.ContainsAny(text, "\n\r") {
-			return errors.New("has more than one line")
-		}
-		if key == "output.name" || key == "output.boxes" || key == "output.scores" || key == "output.classes" || key == "input.name" {
-			text = quoted(text)
+			return errors.New("is no key of model.yaml, such as input.scale or scale for short, and none of exporter, labels, normalization, output, size, threshold")
 		}
 	}
-	b.settings[key] = text
-	return nil
+	var document map[string]any
+	if safeyaml.Unmarshal([]byte("key: "+text), &document) != nil || len(document) != 1 {
+		return errors.New("is not a value of YAML")
+	}
+	return b.put(key, text)
+}
+
+// number is a number as YAML, which has no .45 and no +1; other text stays as it is.
+func number(s string) string {
+	if strings.Trim(s, "+-.0123456789eE") != "" {
+		return s
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return s
+	}
+	return strconv.FormatFloat(n, 'f', -1, 64)
 }
 
 // quoted is a string as YAML, which may have quotes already.
@@ -121,23 +246,34 @@ func (b *builder) setNormalization(name string) error {
 	if plain, _, explained := strings.Cut(name, " ("); explained { // as candidates are printed
 		name = plain
 	}
-	n, ok := normalizations[strings.ToLower(name)]
+	short := strings.ReplaceAll(strings.ToLower(name), " ", "")
+	n, ok := normalizations[cmp.Or(normalizationNames[short], short)]
 	if !ok {
-		n, ok = normalizations[normalizationNames[strings.ReplaceAll(strings.ToLower(name), " ", "")]]
+		n, ok = formula(short)
 	}
 	var lists [][]float64
 	if !ok && json.Unmarshal([]byte(name), &lists) == nil && len(lists) == 2 {
-		n, ok = normalization{1.0 / 255, lists[0], lists[1], ""}, true
+		n, ok = given(lists[0], lists[1]), true
 	}
 	if !ok {
-		return fmt.Errorf("is not one of %s, and not [[mean of each channel], [std of each channel]] of values from 0 to 1",
-			strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
+		return fmt.Errorf("is not one of %s, no formula such as x/255, x/127.5-1 or (x-127)/128, and not [[mean of each channel], "+
+			"[std of each channel]]", strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
 	}
-	b.settings["input.scale"], b.settings["input.mean"], b.settings["input.std"] = text(n.scale), text(n.mean), text(n.std)
-	if n.color != "" {
+	if lists == nil {
+		b.namedOrder = cmp.Or(n.color, repository.ColorRGB)
+	}
+	if n.color != "" && b.settings["input.color"] == "" {
 		b.settings["input.color"] = n.color
 	}
-	b.settings["normalization"] = name
+	return errors.Join(b.put("normalization", name), b.put("input.scale", text(n.scale)), b.put("input.mean", text(n.mean)), b.put("input.std", text(n.std)))
+}
+
+// put sets a key, once.
+func (b *builder) put(key, text string) error {
+	if before := b.settings[key]; before != "" && before != text {
+		return fmt.Errorf("%s is set to %s by another --set", key, before)
+	}
+	b.settings[key] = text
 	return nil
 }
 
@@ -145,8 +281,7 @@ func (b *builder) setNormalization(name string) error {
 func (b *builder) setSize(size string) error {
 	var list []int
 	if json.Unmarshal([]byte(size), &list) == nil && len(list) == 2 {
-		b.settings["input.height"], b.settings["input.width"] = strconv.Itoa(list[0]), strconv.Itoa(list[1])
-		return nil
+		return errors.Join(b.put("input.height", strconv.Itoa(list[0])), b.put("input.width", strconv.Itoa(list[1])))
 	}
 	w, h, found := strings.Cut(strings.ToLower(size), "x")
 	if !found {
@@ -157,45 +292,62 @@ func (b *builder) setSize(size string) error {
 			return errors.New("is not a size such as 224 or 640x480 (width and height)")
 		}
 	}
-	b.settings["input.width"], b.settings["input.height"] = w, h
-	return nil
+	return errors.Join(b.put("input.width", w), b.put("input.height", h))
+}
+
+// LabelsFile returns the file that --set labels names, empty if it lists labels.
+func LabelsFile(labels string) string {
+	labels = strings.TrimSpace(labels)
+	isFile := strings.ContainsRune(labels, '/') || slices.Contains([]string{".txt", ".names", ".pbtxt", ".json"}, strings.ToLower(path.Ext(labels)))
+	if strings.HasPrefix(labels, "[") || strings.Contains(labels, ",") || !isFile {
+		return ""
+	}
+	return labels
 }
 
 // setLabels takes a JSON list, labels separated by commas, or the name of a file next to the model.
 func (b *builder) setLabels(labels string) error {
 	var list []string
+	file := LabelsFile(labels)
 	switch {
 	case strings.HasPrefix(labels, "["):
 		if err := json.Unmarshal([]byte(labels), &list); err != nil {
 			return errors.New("is not a JSON list of strings")
 		}
-	case !strings.Contains(labels, ",") && b.hasFile(labels):
+	case b.files == nil && file != "": // unknown
+		return nil
+	case b.files != nil && !strings.Contains(labels, ",") && b.hasFile(labels):
 		return b.readLabels(labels)
+	case file != "":
+		return errors.New("there is no such file next to the model")
 	default:
 		for label := range strings.SplitSeq(labels, ",") {
 			list = append(list, strings.TrimSpace(label))
 		}
 	}
-	return b.useLabels(list, "set")
+	return b.useLabels(list, repository.OriginSet)
 }
 
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
+	b.dropDependent()
 	for key, text := range b.settings {
 		if key == "input.interpolation" {
 			text = b.interpolation(text)
 		}
 		if key != "normalization" {
-			b.values[key] = value{text, "set", false}
+			b.values[key] = value{text, repository.OriginSet, false}
 		}
 	}
-	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { return b.settings[q.Key] != "" })
 	multi := b.values["output.multi_label"].text == "true"
 	if d := b.values["output.decode"]; multi && d.text == repository.DecodeSoftmax {
 		b.values["output.decode"] = value{repository.DecodeSigmoid, "independent classes of logits", d.assumed}
 	}
 	if b.values["task"].text == string(repository.Classification) && b.settings["output.score_threshold"] != "" {
 		delete(b.values, "output.score_threshold") // every class is in the response, with its score
+	}
+	if len(b.settings) > 0 {
+		b.fitSettings()
 	}
 }
 

@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,21 +46,20 @@ func (b *builder) metadataLabels() {
 		b.fail("metadata names: %.100q is not a list or dict of labels; say labels=…", names)
 		return
 	}
-	if err := b.useLabels(labels, "metadata names"); err != nil {
-		b.errs = append(b.errs, err)
-	}
+	b.takeLabels(labels, "metadata names")
 }
 
-// imgsz is the size of metadata imgsz, [height, width]; 0 without it.
-func (b *builder) imgsz() (width, height int64) {
+// imgsz sets an open size to that of metadata imgsz, [height, width], or to what is usual of the task.
+func (b *builder) imgsz(usual int64, why string) {
 	v, _ := literal(b.graph.Metadata["imgsz"])
 	switch list := integers(v); len(list) {
 	case 1:
-		return list[0], list[0]
+		b.fixedSize(list[0], list[0], "metadata imgsz")
 	case 2:
-		return list[1], list[0]
+		b.fixedSize(list[1], list[0], "metadata imgsz")
+	default:
+		b.usualSize(usual, why)
 	}
-	return 0, 0
 }
 
 // stride is that of metadata stride, at least 1.
@@ -74,17 +72,77 @@ func (b *builder) stride() int64 {
 	return stride
 }
 
+// exportArgs are those of metadata args: how the model was exported.
+func (b *builder) exportArgs() map[string]any {
+	args, _ := literal(b.graph.Metadata["args"])
+	dict, _ := args.(map[string]any)
+	return dict
+}
+
 func (b *builder) ultralyticsDetect() {
 	const usual = "Ultralytics predict()"
-	width, height := b.imgsz()
-	b.fixedSize(width, height, "metadata imgsz")
+	b.imgsz(640, usual)
 	b.letterbox(usual+" LetterBox", b.stride())
-	out := b.singleOutput(3)
-	if out == nil {
+	b.scaleBoxes()
+	if out := b.singleOutput(3); out != nil {
+		if b.endToEnd(*out) {
+			b.finishedRows(*out, "x1", "y1", "x2", "y2", "score", "class")
+		} else {
+			b.ultralyticsRaw(*out)
+		}
+	}
+	b.ultralyticsLimits()
+	b.yoloLimits(0.25, 0.7, usual)
+}
+
+// scaleBoxes sets how boxes are mapped back, which scale_boxes in utils/ops.py of the version that exported the model says: with one
+// gain for both axes up to 8.4.173, with the padding that follows from it up to 8.4.24.
+func (b *builder) scaleBoxes() {
+	numbers := strings.Split(b.graph.Metadata["version"], ".")
+	if len(numbers) < 3 || b.values["input.resize"].text != string(repository.Letterbox) {
 		return
 	}
-	b.yoloOutput(*out, b.endToEnd(*out))
-	b.yoloLimits(0.25, 0.7, usual)
+	var version [3]int
+	for i := range version {
+		n, err := strconv.Atoi(numbers[i])
+		if err != nil {
+			return
+		}
+		version[i] = n
+	}
+	from := "scale_boxes of metadata version"
+	switch {
+	case slices.Compare(version[:], []int{8, 4, 25}) < 0:
+		b.say("input.inverse", repository.InverseGainRounded, from)
+	case slices.Compare(version[:], []int{8, 4, 174}) < 0:
+		b.say("input.inverse", repository.InverseGain, from)
+	}
+}
+
+// ultralyticsRaw sets the decoder of an output [4+C,n] and its suppression.
+func (b *builder) ultralyticsRaw(out repository.TensorInfo) {
+	from := "shape of " + describe(out)
+	b.table(out, repository.DecodeYOLO, from)
+	if out.Shape[1] > 4 {
+		b.fitLabels(out.Shape[1]-4, out.Name)
+	}
+	if b.exportArgs()["agnostic_nms"] == true {
+		b.say("output.class_agnostic", true, "metadata args agnostic_nms")
+	}
+}
+
+// ultralyticsLimits takes thresholds of metadata args, which versions differ in writing.
+func (b *builder) ultralyticsLimits() {
+	args := b.exportArgs()
+	if v, ok := args["conf"].(float64); ok && v >= 0 && v <= 1 {
+		b.say("output.score_threshold", v, "metadata args conf")
+	}
+	if v, ok := args["iou"].(float64); ok && v > 0 && v <= 1 && b.values["output.decode"].text == repository.DecodeYOLO {
+		b.say("output.iou_threshold", v, "metadata args iou")
+	}
+	if v, ok := args["max_det"].(float64); ok && v >= 1 && v <= 1000 {
+		b.say("output.max_boxes", int(v), "metadata args max_det")
+	}
 }
 
 // isUltralyticsDETR reports whether an export is of Ultralytics' RT-DETR: by its head, or by its name in older ones.
@@ -97,8 +155,7 @@ func (b *builder) isUltralyticsDETR() bool {
 // center and size from 0 to 1, with a score and a class [n,6], or in older exports with a score of each class [n,4+C].
 func (b *builder) ultralyticsDETR() {
 	const usual = "Ultralytics RTDETRPredictor"
-	width, height := b.imgsz()
-	b.fixedSize(width, height, "metadata imgsz")
+	b.imgsz(640, usual)
 	b.stretch(repository.OpenCVLinear, usual)
 	b.color(usual)
 	b.unit(usual)
@@ -106,103 +163,40 @@ func (b *builder) ultralyticsDETR() {
 	if out == nil {
 		return
 	}
-	if b.graph.Metadata["head"] != "" && out.Shape[2] == 6 {
-		b.say("output.decode", repository.DecodeRows, "shape of "+describe(*out))
-		b.say("output.columns", []string{"cx", "cy", "w", "h", "score", "class"}, usual)
-	} else {
-		b.say("output.decode", repository.DecodeYOLO, "shape of "+describe(*out))
-		b.say("output.nms", repository.NMSNone, usual)
-		b.checkColumns(*out, 4)
-	}
 	b.say("output.box_space", repository.SpaceUnit, usual)
+	if columns := out.Shape[2]; b.graph.Metadata["head"] != "" && (columns == 6 || columns < 0) {
+		b.finishedRows(*out, "cx", "cy", "w", "h", "score", "class")
+	} else {
+		b.table(*out, repository.DecodeYOLO, "shape of "+describe(*out))
+		b.say("output.nms", repository.NMSNone, usual)
+		if columns > 4 {
+			b.fitLabels(columns-4, out.Name)
+		}
+	}
+	b.ultralyticsLimits()
 	b.say("output.score_threshold", 0.25, usual)
 	b.say("output.max_boxes", 300, usual)
 }
 
-// endToEnd reports whether an output has finished boxes: its metadata says so, and its rows have six numbers.
+// endToEnd reports whether an output has finished boxes, [n,6]: its metadata says so, or, in versions that did not, its shape. In a
+// file with open sizes the six columns may be open, too.
 func (b *builder) endToEnd(out repository.TensorInfo) bool {
 	meta := b.graph.Metadata
-	args, _ := literal(meta["args"])
-	dict, _ := args.(map[string]any)
-	says := strings.EqualFold(meta["end2end"], "true") || dict["nms"] == true
-	dims := out.Shape
-	classes := int64(len(b.labels))
-	switch rows, columns := dims[1], dims[2]; {
-	case columns == 6 && rows > 0: // raw outputs have a row for each number
-		return rows != 4+classes || says
-	case columns < 0 || rows < 0:
-		return says && (rows < 0 || rows != 4+classes)
+	rows, columns := out.Shape[1], out.Shape[2]
+	raw := int64(4 + len(b.labels))
+	if strings.EqualFold(meta["end2end"], "true") || b.exportArgs()["nms"] == true {
+		return columns == 6 || columns < 0
 	}
-	return false
-}
-
-// singleOutput returns the only output of a number of dimensions.
-func (b *builder) singleOutput(dimensions int) *repository.TensorInfo {
-	if name := strings.Trim(b.settings["output.name"], `"`); name != "" {
-		i := slices.IndexFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return t.Name == name })
-		if i < 0 {
-			b.fail("output.name: model.onnx has no output %q; it has %s", name, strings.Join(inputNames(b.graph.Outputs), ", "))
-			return nil
-		}
-		return &b.graph.Outputs[i]
-	}
-	var fits []repository.TensorInfo
-	for _, t := range b.graph.Outputs {
-		if len(t.Shape) == dimensions && slices.Contains(repository.ScoreTypes(), t.DType) {
-			fits = append(fits, t)
-		}
-	}
-	if len(fits) != 1 {
-		b.ask("output.name", fmt.Sprintf("%d outputs have %d dimensions", len(fits), dimensions), inputNames(fits)...)
-		return nil
-	}
-	return &fits[0]
-}
-
-// yoloOutput sets the decoder of an output [4+C,n], or of finished boxes.
-func (b *builder) yoloOutput(out repository.TensorInfo, endToEnd bool) {
-	from := "shape of " + describe(out)
-	if len(b.graph.Outputs) > 1 {
-		b.say("output.name", out.Name, from)
-	}
-	if endToEnd {
-		b.say("output.decode", repository.DecodeRows, from)
-		b.say("output.columns", []string{"x1", "y1", "x2", "y2", "score", "class"}, from)
-		b.say("output.box_space", repository.SpaceInput, from)
-		return
-	}
-	b.say("output.decode", repository.DecodeYOLO, from)
-	if classes := min(out.Shape[1], out.Shape[2]) - 4; out.Shape[1] > 0 && out.Shape[2] > 0 && len(b.labels) == 0 {
-		b.fitLabels(classes, out.Name)
-	} else if out.Shape[1] > 0 {
-		b.checkColumns(out, 4)
-	}
-}
-
-// checkColumns compares the labels with an output whose rows or columns hold head numbers and a score for each class.
-func (b *builder) checkColumns(out repository.TensorInfo, head int64) {
-	n := int64(len(b.labels)) + head
-	if n > head && out.Shape[1] != n && out.Shape[2] != n && out.Shape[1] > 0 && out.Shape[2] > 0 {
-		b.fitLabels(min(out.Shape[1], out.Shape[2])-head, out.Name)
-	}
-}
-
-// yoloLimits sets the thresholds of YOLO detectors.
-func (b *builder) yoloLimits(score, iou float64, from string) {
-	b.say("output.score_threshold", score, from)
-	b.say("output.max_boxes", 300, from)
-	if b.values["output.decode"].text != repository.DecodeRows {
-		b.say("output.iou_threshold", iou, from)
-	}
+	v10 := meta["end2end"] == "" && strings.Contains(strings.ToLower(meta["description"]), "yolov10")
+	return rows > 0 && rows != raw && (columns == 6 || columns < 0 && v10)
 }
 
 // ultralyticsClassify sets what ultralytics' classify_transforms does: torchvision's Resize of the shorter side and CenterCrop, or
 // a stretch where the input is not square.
 func (b *builder) ultralyticsClassify() {
 	const usual = "Ultralytics classify_transforms"
-	width, height := b.imgsz()
-	b.fixedSize(width, height, "metadata imgsz")
-	if width, height = b.size(); width == height {
+	b.imgsz(224, usual)
+	if width, height := b.size(); width == height {
 		b.shortestEdge(width, usual)
 	} else {
 		b.say("input.resize", string(repository.Stretch), usual)
@@ -212,69 +206,39 @@ func (b *builder) ultralyticsClassify() {
 	b.unit(usual)
 	if out := b.singleOutput(2); out != nil {
 		b.scores(*out)
+		b.fitLabels(classesOf(*out), out.Name)
 	}
 }
 
-// yolov5 recognizes exports of YOLOv5's export.py, which write names and stride into the metadata.
-func yolov5(b *builder) bool {
-	if b.graph.Metadata["names"] == "" || b.graph.Metadata["stride"] == "" {
-		return false
-	}
-	const usual = "YOLOv5 detect.py"
-	b.metadataLabels()
-	b.say("task", string(repository.Detection), "metadata names and stride")
-	b.fixedSize(640, 640, usual)
-	b.letterbox(usual+" letterbox", b.stride())
-	if b.rawGrids() {
-		b.yoloLimits(0.25, 0.45, usual)
-		return true
-	}
-	out := b.singleOutput(3)
-	if out == nil {
-		return true
-	}
-	head := int64(repository.YOLOXHead)
-	switch columns := out.Shape[2]; {
-	case columns > 0 && columns == 4+int64(len(b.labels)), out.Shape[1] == 4+int64(len(b.labels)):
-		b.yoloOutput(*out, false)
-	case columns > head+int64(len(b.labels)):
-		b.unsupported("segmentation, since its boxes have more columns than labels")
-	default:
-		b.say("output.decode", repository.DecodeYOLOv5, "shape of "+describe(*out))
-		if len(b.graph.Outputs) > 1 {
-			b.say("output.name", out.Name, "shape of "+describe(*out))
-		}
-		b.checkColumns(*out, head)
-	}
-	b.yoloLimits(0.25, 0.45, usual)
-	return true
-}
-
-// rawGrids recognizes three or four outputs [N,anchors,h,w,5+C], one for each stride.
-func (b *builder) rawGrids() bool {
-	var grids []repository.TensorInfo
+// singleOutput returns the only output of a number of dimensions.
+func (b *builder) singleOutput(dimensions int) *repository.TensorInfo {
+	var fits []repository.TensorInfo
 	for _, t := range b.graph.Outputs {
-		switch len(t.Shape) {
-		case 5:
-			grids = append(grids, t)
-		case 3: // decoded boxes are preferred
-			return false
+		if len(t.Shape) == dimensions && slices.Contains(repository.ScoreTypes(), t.DType) {
+			fits = append(fits, t)
 		}
 	}
-	if len(grids) < 2 || len(grids) != len(b.graph.Outputs) {
-		return false
+	if name := b.outputName(); name != "" {
+		fits = slices.DeleteFunc(fits, func(t repository.TensorInfo) bool { return t.Name != name })
 	}
-	from := "shape of " + describe(grids[0])
-	b.say("output.decode", repository.DecodeYOLOv5Raw, from)
-	if len(grids) != 3 {
-		b.ask("output.anchors", fmt.Sprintf("the anchors of %d grids are not in the file", len(grids)))
-		b.ask("output.strides", fmt.Sprintf("the strides of %d grids are not in the file", len(grids)), "[8,16,32,64]")
-		return true
+	switch len(fits) {
+	case 1:
+		return &fits[0]
+	case 0:
+		b.fail("none of the outputs is of %d dimensions%s: %s", dimensions, b.named(), b.describeOutputs())
+	default:
+		b.ask("output.name", strconv.Itoa(len(fits))+" outputs have "+strconv.Itoa(dimensions)+" dimensions", tensorNames(fits)...)
 	}
-	b.assume("output.anchors", []float64{10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326}, "YOLOv5's; YOLOv7 and trained anchors differ")
-	b.assume("output.strides", []int{8, 16, 32}, "YOLOv5's strides")
-	if classes := grids[0].Shape[4] - repository.YOLOXHead; classes > 0 {
-		b.fitLabels(classes, grids[0].Name)
+	return nil
+}
+
+// outputName is what the user says of output.name.
+func (b *builder) outputName() string { return strings.Trim(b.settings["output.name"], `"`) }
+
+// named says which output the user wants.
+func (b *builder) named() string {
+	if name := b.outputName(); name != "" {
+		return " and called " + strconv.Quote(name)
 	}
-	return true
+	return ""
 }

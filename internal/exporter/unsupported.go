@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,8 @@ func (b *builder) otherTask() string {
 		return ""
 	case named("cls_8", "obj_8", "bbox_8", "kps_8"):
 		return "face detection (the outputs are YuNet's)"
+	case slices.ContainsFunc(outs, isMask):
+		return "instance segmentation (an output is called a mask)"
 	case named("anomaly_map"):
 		return "anomaly detection (the outputs are anomalib's)"
 	case b.graph.Ops["ZipMap"] > 0 && !slices.ContainsFunc(outs, isScores):
@@ -35,4 +38,19 @@ func (b *builder) otherTask() string {
 func (b *builder) isVector(out repository.TensorInfo) bool {
 	op := b.graph.OutputOps[out.Name]
 	return op == "LpNormalization" || op == "Div" && b.graph.Ops["ReduceL2"] > 0 || strings.Contains(strings.ToLower(out.Name), "embed")
+}
+
+// isMask reports whether an output has masks of objects.
+func isMask(t repository.TensorInfo) bool {
+	return len(t.Shape) >= 3 && strings.Contains(strings.ToLower(t.Name), "mask") && !strings.Contains(strings.ToLower(t.Name), "attention")
+}
+
+// foreignOperator names an operator of TensorRT's plugins, which ONNX Runtime does not have; empty if there is none.
+func (b *builder) foreignOperator() string {
+	for _, op := range slices.Sorted(maps.Keys(b.graph.Ops)) {
+		if strings.HasSuffix(op, "_TRT") || strings.HasPrefix(op, "TRT") {
+			return op
+		}
+	}
+	return ""
 }

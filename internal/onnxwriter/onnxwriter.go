@@ -22,6 +22,7 @@ const (
 	Float   Type = 1
 	Uint8   Type = 2
 	Int8    Type = 3
+	Uint16  Type = 4
 	Int16   Type = 5
 	Int32   Type = 6
 	Int64   Type = 7
@@ -29,6 +30,10 @@ const (
 	Bool    Type = 9
 	Float16 Type = 10
 	Double  Type = 11
+	Uint32  Type = 12
+	Uint64  Type = 13
+
+	BFloat16 Type = 16
 )
 
 // Model is an ONNX model. Its fields may be set directly or through its methods.
@@ -52,7 +57,7 @@ type Node struct {
 	Attributes Attributes
 }
 
-// Attributes of a node: int, []int, float32 or Tensor.
+// Attributes of a node: int, []int, []string, float32 or Tensor.
 type Attributes map[string]any
 
 // Tensor is a weight.
@@ -93,10 +98,10 @@ func (m *Model) OptionalOutput(name string, t Type) {
 	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(9, nested(1, Value{Type: t}.tensor()))})
 }
 
-// MapsOutput adds an output that is a sequence of maps from int64 to float32, such as ZipMap's.
-func (m *Model) MapsOutput(name string) {
+// MapsOutput adds an output that is a sequence of maps from a type to float32, such as ZipMap's.
+func (m *Model) MapsOutput(name string, keys Type) {
 	var entry message
-	entry.number(1, int64(Int64))
+	entry.number(1, int64(keys))
 	entry.bytes(2, Value{Type: Float}.tensor())
 	m.Outputs = append(m.Outputs, Value{Name: name, sequence: nested(4, nested(1, nested(5, entry)))})
 }
@@ -209,6 +214,11 @@ func attribute(name string, value any) (m message) {
 	case Tensor:
 		m.bytes(5, v.message())
 		m.number(20, 4)
+	case []string:
+		for _, text := range v {
+			m.text(9, text)
+		}
+		m.number(20, 8)
 	case []int:
 		for _, i := range v {
 			m.number(8, int64(i))

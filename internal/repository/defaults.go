@@ -2,7 +2,6 @@ package repository
 
 import (
 	"slices"
-	"strings"
 
 	"fovea/internal/config"
 )
@@ -34,7 +33,10 @@ func (in Input) Validate() error {
 // fill sets the defaults; no other place has any. given reports which keys the file has: an explicit zero stays, and is
 // validated.
 func (d *Definition) fill(given func(key string) bool) {
-	d.Input.fill(given)
+	if d.Task != NoTask {
+		d.Input.fill(given)
+		d.Output.fill(d.Task, given)
+	}
 	fillValue(&d.Batching.Queue, 256, given("batching.queue"))
 	fillValue(&d.Warmup, 1, given("warmup"))
 	fillValue(&d.Source.Version, 1, given("source.version"))
@@ -42,13 +44,12 @@ func (d *Definition) fill(given func(key string) bool) {
 	for i := range d.Instances {
 		fillValue(&d.Instances[i].Device, "auto", given(config.Index("instances", i)+".device"))
 	}
-	d.Output.fill(d.Task, given)
 }
 
 func (in *Input) fill(given func(key string) bool) {
 	fillValue(&in.Resize, Stretch, given("input.resize"))
 	fillValue(&in.Interpolation, AreaLinear, given("input.interpolation"))
-	in.fillDecode(given)
+	fillValue(&in.Decode, DecodeExact, given("input.decode"))
 	fillValue(&in.Scale, 1, given("input.scale"))
 	fillList(&in.Mean, []float64{0}, given("input.mean"))
 	fillList(&in.Std, []float64{1}, given("input.std"))
@@ -64,18 +65,12 @@ func (in *Input) fill(given func(key string) bool) {
 			rounding = RoundNearest // as in Ultralytics' LetterBox; YOLOX's preproc, which places top_left, rounds down
 		}
 	}
+	if in.Resize == Cover {
+		rounding = RoundNearest // as in timm's ResizeKeepRatio
+	}
 	if in.Resize != Stretch && in.Resize != NoResize {
 		fillValue(&in.Rounding, rounding, given("input.rounding"))
 	}
-}
-
-// fillDecode allows reduced decoding where shrinking averages by area in any case.
-func (in *Input) fillDecode(given func(key string) bool) {
-	decode := DecodeExact
-	if strings.HasPrefix(in.Interpolation, "area_") {
-		decode = DecodeFast
-	}
-	fillValue(&in.Decode, decode, given("input.decode"))
 }
 
 func fillValue[T comparable](v *T, to T, given bool) {

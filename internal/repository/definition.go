@@ -5,6 +5,7 @@
 package repository
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ type Task string
 const (
 	Classification Task = "classification"
 	Detection      Task = "detection"
+	NoTask         Task = "none" // its tensors are served as they are; there are no predictions
 )
 
 // The values of Extra.Value: the size of the orientation-corrected image, or of the input, in pixels, as width and height or
@@ -41,8 +43,8 @@ const (
 )
 
 // The values of Input.Interpolation. The names say what is emulated: Area… average by area where a side shrinks and
-// interpolate where it grows; OpenCV… are cv2.resize; Pillow… are Image.resize; TorchAntialias is torchvision's resize of
-// uint8 tensors with antialias.
+// interpolate where it grows; OpenCV… are cv2.resize; Pillow… are Image.resize; TorchAntialias… are torchvision's resize of
+// uint8 tensors with antialias, bilinear without another name.
 const (
 	AreaLinear     = "area_linear"
 	AreaCubic      = "area_cubic"
@@ -58,12 +60,14 @@ const (
 	PillowBox      = "pillow_box"
 	PillowHamming  = "pillow_hamming"
 	TorchAntialias = "torch_antialias"
+	TorchBicubic   = "torch_antialias_bicubic"
+	TorchLanczos   = "torch_antialias_lanczos"
 )
 
 // Interpolations lists the values of Input.Interpolation.
 func Interpolations() []string {
 	return []string{AreaLinear, AreaCubic, AreaLanczos, OpenCVLinear, OpenCVArea, OpenCVCubic, OpenCVNearest, PillowNearest,
-		PillowBilinear, PillowBicubic, PillowLanczos, PillowBox, PillowHamming, TorchAntialias}
+		PillowBilinear, PillowBicubic, PillowLanczos, PillowBox, PillowHamming, TorchAntialias, TorchBicubic, TorchLanczos}
 }
 
 // The values of Input.Decode: whether a JPEG that is much larger than needed may be decoded at 1/2, 1/4 or 1/8.
@@ -72,11 +76,32 @@ const (
 	DecodeFast  = "fast"
 )
 
-// The values of Input.Rounding: of the side that a resize derives from the other one.
+// The values of Input.Rounding: of the side that a resize derives from the other one. RoundNearest rounds halves to even, as
+// Python's round and OpenCV do, RoundHalfUp rounds them up, as int(x + 0.5) does.
 const (
 	RoundFloor   = "floor"
 	RoundNearest = "round"
+	RoundHalfUp  = "half_up"
 	RoundCeil    = "ceil"
+)
+
+// The values of Input.CropOffset: how half of what is cropped at a side is rounded. CropRound rounds halves to even and pads
+// the smaller half first, as torchvision does; CropFloor rounds down, and so pads the larger half first, as transformers does
+// with Pillow; CropTruncate rounds both toward zero, as transformers does with torchvision.
+const (
+	CropRound    = "round"
+	CropFloor    = "floor"
+	CropTruncate = "truncate"
+)
+
+// The values of Input.Inverse: how points of the input are mapped back to the image. InverseExact divides each axis by its
+// own factor, that of the rounded size. The others divide both by one factor, which is not rounded, min(input width ÷ width,
+// input height ÷ height), after they subtract the padding: as it is, or half of what the factor leaves, rounded or not.
+const (
+	InverseExact         = "exact"
+	InverseGain          = "gain"
+	InverseGainRounded   = "gain_rounded"
+	InverseGainUnrounded = "gain_unrounded"
 )
 
 // Definition is a model.yaml. What the ONNX file contains (names, dtypes and shapes of inputs and outputs) may be omitted;
@@ -84,7 +109,7 @@ const (
 type Definition struct {
 	Name        string   `yaml:"name"` // the folder's name; optional
 	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`
+	Task        Task     `yaml:"task"`   // classification, detection, none
 	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
 	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input    `yaml:"input"`
@@ -100,15 +125,17 @@ type Definition struct {
 // Resize is how an image is resized to the model's input.
 type Resize string
 
-// The values of Resize. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the aspect ratio, and crops
-// Width×Height from the center. Letterbox scales the image to fit within Width×Height and pads the rest; with Input.Stride
-// only up to the next multiple of it. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would
+// The values of Resize. Stretch resizes to Width×Height. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the
+// aspect ratio, and Cover scales the image to cover Width×Height. Letterbox scales it to fit within Width×Height; with
+// Input.Stride it is padded only up to the next multiple of it. Stretch, Cover and Letterbox resize to ResizeWidth×ResizeHeight
+// instead, if given. What is then larger than Width×Height is cropped from the center, what is smaller is padded. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would
 // exceed Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as
 // PaddleOCR does with lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
 // input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
 	ShortestEdge Resize = "shortest_edge"
+	Cover        Resize = "cover"
 	Letterbox    Resize = "letterbox"
 	Fit          Resize = "fit"
 	NoResize     Resize = "none"
@@ -131,6 +158,13 @@ const (
 	Uint16  DType = "uint16"
 	Uint32  DType = "uint32"
 	Uint64  DType = "uint64"
+)
+
+// Types that only requests with tensors can have, not batches: their Size is 0. An element of Strings is any bytes.
+const (
+	Bool     DType = "bool"
+	BFloat16 DType = "bfloat16"
+	String   DType = "string"
 )
 
 // Size returns the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".
@@ -156,14 +190,19 @@ type Input struct {
 	Width         int       `yaml:"width"`         // pixels; optional if fixed in the ONNX file
 	Height        int       `yaml:"height"`        // pixels; optional if fixed in the ONNX file
 	Resize        Resize    `yaml:"resize"`        // default stretch
+	ResizeWidth   int       `yaml:"resize_width"`  // stretch, cover, letterbox: resized to this before the crop; default width
+	ResizeHeight  int       `yaml:"resize_height"` // the same, with resize_width
+	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor, truncate
 	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels
 	LongestEdge   int       `yaml:"longest_edge"`  // fit: limit of the longer side, in pixels; 0: none
+	Multiple      int       `yaml:"multiple"`      // fit: both sides are rounded down to multiples of this; 0: they are not
 	Stride        int       `yaml:"stride"`        // open sizes are padded to multiples of this; 0: fixed size (letterbox), 1 (fit, none)
-	Rounding      string    `yaml:"rounding"`      // of a derived side: floor, round, ceil; default: round for centered letterboxes, else floor
+	Rounding      string    `yaml:"rounding"`      // of a derived side: floor, round, half_up, ceil; default: round for cover and centered letterboxes, else floor
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left
-	Fill          []float64 `yaml:"fill"`          // letterbox, stride: one value 0–255, or one per channel; default 0
+	Inverse       string    `yaml:"inverse"`       // letterbox, fit: exact (default), gain, gain_rounded, gain_unrounded
+	Fill          []float64 `yaml:"fill"`          // of padding: one value 0–255, or one per channel; default 0
 	Interpolation string    `yaml:"interpolation"` // default area_linear
-	Decode        string    `yaml:"decode"`        // exact, fast; default: fast with area_…, else exact
+	Decode        string    `yaml:"decode"`        // exact (default), fast
 	Color         string    `yaml:"color"`         // rgb, bgr, rgba, bgra, gray; default: by the channels in the ONNX file: gray, rgb, rgba
 	Scale         float64   `yaml:"scale"`         // default 1
 	Mean          []float64 `yaml:"mean"`          // one value, or one per channel; default 0
@@ -182,6 +221,12 @@ func (in Input) Channels() int {
 		return 4
 	}
 	return 3
+}
+
+// ResizeSize returns the size that the image is resized to before a crop: with Stretch exactly, with Cover at least, with
+// Letterbox at most.
+func (in Input) ResizeSize() (width, height int) {
+	return cmp.Or(in.ResizeWidth, in.Width), cmp.Or(in.ResizeHeight, in.Height)
 }
 
 // Dynamic reports whether the size of the input depends on the image. Width and Height are then its limits, 0 for none.

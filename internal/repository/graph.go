@@ -22,6 +22,8 @@ type Graph struct {
 	// Stems are the operators that each input passes through first, in order, up to the first that does more than
 	// move, convert, shift or scale values. That one is the last.
 	Stems map[string][]Step
+	// ZipMaps are the outputs that are maps of scores, by their names. Outputs has the scores instead, as [-1,classes].
+	ZipMaps map[string]ZipMap
 }
 
 // Step is an operator of a stem.
@@ -42,7 +44,8 @@ const (
 
 // moving are the operators that only move or convert values.
 var moving = map[string]bool{"Identity": true, "Cast": true, "CastLike": true, "Reshape": true, "Flatten": true, "Squeeze": true,
-	"Unsqueeze": true, "Transpose": true, "Dropout": true, "QuantizeLinear": true, "DequantizeLinear": true, "Concat": true}
+	"Unsqueeze": true, "Transpose": true, "Dropout": true, "QuantizeLinear": true, "DequantizeLinear": true, "Concat": true,
+	zipMapOp: true}
 
 // shifting are the operators that shift or scale values, or move them as they do in preprocessing.
 var shifting = map[string]bool{"Sub": true, "Div": true, "Mul": true, "Add": true, "Slice": true, "Gather": true, "Split": true,
@@ -52,16 +55,20 @@ var arithmetic = map[string]bool{"Sub": true, "Div": true, "Mul": true, "Add": t
 
 // ReadGraph parses the structure of an ONNX file of size bytes. Weights are skipped.
 func ReadGraph(r io.ReaderAt, size int64) (*Graph, error) {
-	p := newParser(r, size)
-	s := &structure{graph: Graph{Metadata: map[string]string{}, DimNames: map[string][]string{}, Ops: map[string]int{},
-		OutputOps: map[string]string{}, Stems: map[string][]Step{}},
-		left: maxKept, weights: map[string]bool{}, constants: map[string][]float64{}}
-	p.structure = s
+	p := newGraphParser(r, size)
 	if err := p.parse(); err != nil {
 		return nil, err
 	}
-	s.finish()
-	return &s.graph, nil
+	return p.structure.finish(), nil
+}
+
+// newGraphParser returns a parser with a structure.
+func newGraphParser(r io.ReaderAt, size int64) *parser {
+	p := newParser(r, size)
+	p.structure = &structure{graph: Graph{Metadata: map[string]string{}, DimNames: map[string][]string{}, Ops: map[string]int{},
+		OutputOps: map[string]string{}, Stems: map[string][]Step{}, ZipMaps: map[string]ZipMap{}},
+		left: maxKept, weights: map[string]bool{}, constants: map[string][]float64{}}
+	return p
 }
 
 // structure collects a Graph while a file is parsed.
@@ -86,6 +93,8 @@ type node struct {
 	in     []string
 	out    []string
 	values []float64 // of a Constant
+	labels []string  // of a ZipMap
+	named  bool      // the labels are texts
 }
 
 // The depths of messages that belong to the main graph, and of the tensor of a Constant.
@@ -131,6 +140,8 @@ func (s *structure) value(p *parser, in message, number uint64, end int64) (err 
 		}
 	case nodeMessage:
 		return s.nodeValue(p, number, end)
+	case attributeMessage:
+		return s.attributeValue(p, number, end)
 	case inputMessage, outputMessage:
 		if number == 1 {
 			s.info.Name, err = s.keep(p, end)
@@ -303,8 +314,8 @@ func (s *structure) addTensor(t *tensor, inMain bool, depth int) {
 	}
 }
 
-// finish completes the graph when the file has been parsed.
-func (s *structure) finish() {
+// finish returns the graph when the file has been parsed.
+func (s *structure) finish() *Graph {
 	g := &s.graph
 	g.Inputs = slices.DeleteFunc(g.Inputs, func(t TensorInfo) bool { return s.weights[t.Name] })
 	makers, users := map[string]*node{}, map[string]*node{}
@@ -319,12 +330,14 @@ func (s *structure) finish() {
 			}
 		}
 	}
+	s.zipMaps(makers)
 	for _, out := range g.Outputs {
 		g.OutputOps[out.Name] = madeBy(makers, out.Name)
 	}
 	for _, in := range g.Inputs {
 		g.Stems[in.Name] = s.stem(users, in.Name)
 	}
+	return g
 }
 
 // madeBy returns the operator that computes a value.

@@ -18,7 +18,12 @@ func fullModel() []byte {
 	m.Floats("mean", []float32{1, 2, 3}, 3)
 	m.Output("probs", onnxwriter.Float16, 1, 10)
 	m.Output("any", onnxwriter.Float)
-	m.MapsOutput("maps")
+	m.Node("ml.ZipMap", "zipped", onnxwriter.Attributes{"classlabels_strings": []string{"a", "b"}}, "half")
+	m.Node("Identity", "renamed", nil, "zipped")
+	m.MapsOutput("renamed", onnxwriter.String)
+	m.Node("ml.ZipMap", "numbers", onnxwriter.Attributes{"classlabels_int64s": []int{0, 1, 5}}, "soft")
+	m.MapsOutput("numbers", onnxwriter.Int64)
+	m.MapsOutput("maps", onnxwriter.Int64)
 	m.Node("Shape", "shape", nil, "image")
 	m.Node("Cast", "real", onnxwriter.Attributes{"to": 1}, "image")
 	m.Node("Sub", "centered", nil, "real", "mean")
@@ -45,7 +50,10 @@ func TestReadGraph(t *testing.T) {
 		{"the producer", g.Producer, "pytorch"},
 		{"the metadata", g.Metadata, map[string]string{"task": "classify", "names": "{0: 'a'}"}},
 		{"inputs without weights", g.Inputs, []TensorInfo{{"image", Uint8, []int64{-1, 3, 224, -1}}}},
-		{"outputs, one without a shape and one of maps", g.Outputs, []TensorInfo{{"probs", Float16, []int64{1, 10}}, {"any", Float32, nil}, {"maps", "sequence", nil}}},
+		{"outputs, one without a shape and one of maps", g.Outputs, []TensorInfo{{"probs", Float16, []int64{1, 10}}, {"any", Float32, nil},
+			{"renamed", Float32, []int64{-1, 2}}, {"numbers", Float32, []int64{-1, 3}}, {"maps", "sequence", nil}}},
+		{"outputs that are maps of scores", g.ZipMaps, map[string]ZipMap{"renamed": {"half", []string{"a", "b"}, true}, "numbers": {"soft", []string{"0", "1", "5"}, false}}},
+		{"what computes scores in front of ZipMap", g.OutputOps["renamed"], "Softmax"},
 		{"names of open sizes", g.DimNames["image"], []string{"batch", "", "", "width"}},
 		{"what computes an output, behind Reshape and Cast", g.OutputOps["probs"], "Softmax"},
 		{"what computes an output that no node makes", g.OutputOps["any"], ""},

@@ -47,6 +47,21 @@ func (e *Entry) highest() (Version, error) {
 	return Version{}, fmt.Errorf("%w: there is no %s", ErrNotFound, filepath.Join(e.Dir, "1", weightsFile))
 }
 
+// LoadUndefined is Load of a model whose definition cannot be inferred, which why says: it has no task.
+func (r *Repository) LoadUndefined(name string, why error) (*Entry, error) {
+	entry, t, err := r.locate(name)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	if err := r.findVersions(entry); err != nil {
+		return nil, Unreadable(denied(err, entry.Dir))
+	}
+	entry.Definition = Definition{Name: name, Task: NoTask}.WithDefaults()
+	entry.Undefined = why
+	return entry, r.watch(t, entry)
+}
+
 // inferDefinition completes an entry without model.yaml, whose versions are known.
 func (r *Repository) inferDefinition(t *tree, name string, e *Entry) error {
 	v, err := e.highest()
@@ -174,12 +189,11 @@ func (r *Repository) knownOf(t *tree, name string, v Version) (known, error) {
 
 // readGraph reads the structure of an ONNX file. The error describes a file of another kind.
 func readGraph(f File, size int64) (*Graph, []string, error) {
-	file, err := inspect(f, size)
-	if err != nil {
+	p := newGraphParser(f, size)
+	if err := describe(p.parse(), f, size); err != nil {
 		return nil, nil, err
 	}
-	graph, err := ReadGraph(f, size)
-	return graph, slices.Sorted(maps.Keys(file.external)), err
+	return p.structure.finish(), slices.Sorted(maps.Keys(p.external)), nil
 }
 
 // identityOf returns a text that changes with any of the files: resolved paths, sizes and times.
@@ -245,11 +259,6 @@ func (b *sidecars) Open(name string) (fs.File, error) {
 
 // ReadFile reads a regular file of at most maxBeside bytes.
 func (b *sidecars) ReadFile(name string) ([]byte, error) {
-	f, err := b.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	_ = f.Close()
 	data, err := readFile(b, name, maxBeside)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)

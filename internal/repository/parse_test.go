@@ -27,7 +27,7 @@ func TestParseFillsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := d.Input
-	if in.Resize != Stretch || in.Interpolation != AreaLinear || in.Decode != DecodeFast || in.Color != "" || in.Scale != 1 ||
+	if in.Resize != Stretch || in.Interpolation != AreaLinear || in.Decode != DecodeExact || in.Color != "" || in.Scale != 1 ||
 		len(in.Mean) != 1 || in.Mean[0] != 0 || len(in.Std) != 1 || in.Std[0] != 1 {
 		t.Errorf("input defaults: %+v", in)
 	}
@@ -119,13 +119,22 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"a negative width":                  {classify + "input: {width: -1}\n", "input.width: -1 is out of range"},
 		"an edge with another resize":       {classify + "input: {shortest_edge: 256}\n", "input.shortest_edge: only applies with"},
 		"no edge":                           {classify + "input: {resize: shortest_edge}\n", "input.shortest_edge: 0 is out of range"},
-		"a cut wider than the edge":         {classify + "input: {resize: shortest_edge, shortest_edge: 9, width: 10}\n", "input.width: 10 cannot be cut from a shortest edge of 9"},
-		"a cut higher than the edge":        {classify + "input: {resize: shortest_edge, shortest_edge: 9, height: 10}\n", "input.height: 10 cannot be cut"},
+		"a fill that no crop needs":         {classify + "input: {resize: shortest_edge, shortest_edge: 9, width: 9, height: 9, fill: 3}\n", "input.fill: only applies with"},
+		"a fill of a resize to the input":   {classify + "input: {resize_width: 9, resize_height: 9, width: 9, height: 9, fill: 3}\n", "input.fill: only applies with"},
+		"half a size to resize to":          {classify + "input: {resize_width: 9}\n", "input.resize_height: 0 is out of range (1–8192)"},
+		"a size to resize to, and an edge":  {classify + "input: {resize: shortest_edge, shortest_edge: 9, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with resize: stretch, cover, or letterbox without a stride"},
+		"a size to resize to, and a stride": {classify + "input: {resize: letterbox, stride: 32, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with"},
+		"a multiple without fit":            {classify + "input: {multiple: 16}\n", "input.multiple: only applies with resize: fit"},
+		"a negative multiple":               {classify + "input: {resize: fit, shortest_edge: 9, multiple: -1}\n", "input.multiple: -1 is out of range"},
+		"an offset without a crop":          {classify + "input: {crop_offset: floor}\n", "input.crop_offset: only applies with resize: shortest_edge or cover, or resize_width"},
+		"an offset that is not known":       {classify + "input: {resize: cover, crop_offset: ceil}\n", `input.crop_offset: "ceil" is not one of round, floor, truncate`},
+		"an inverse without a letterbox":    {classify + "input: {resize: cover, inverse: gain}\n", "input.inverse: only applies with resize: letterbox or fit"},
+		"an inverse that is not known":      {classify + "input: {resize: letterbox, inverse: ratio}\n", `input.inverse: "ratio" is not one of exact, gain, gain_rounded, gain_unrounded`},
 		"a fill without letterbox":          {classify + "input: {fill: 3}\n", "input.fill: only applies with"},
 		"a place without letterbox":         {classify + "input: {place: center}\n", "input.place: only applies with"},
 		"two fills":                         {classify + "input: {resize: letterbox, fill: [1, 2]}\n", "input.fill: has 2 values, not 1 or 3"},
 		"a fill above 255":                  {classify + "input: {resize: letterbox, fill: 256}\n", "input.fill[0]: 256 is out of range (0–255)"},
-		"a resize that is not known":        {classify + "input: {resize: squash}\n", `input.resize: "squash" is not one of stretch, shortest_edge, letterbox`},
+		"a resize that is not known":        {classify + "input: {resize: squash}\n", `input.resize: "squash" is not one of stretch, shortest_edge, cover, letterbox`},
 		"a place that is not known":         {classify + "input: {resize: letterbox, place: top}\n", `input.place: "top" is not one of`},
 		"an interpolation that is none":     {classify + "input: {interpolation: best}\n", "input.interpolation: "},
 		"a color that is none":              {classify + "input: {color: cmyk}\n", "input.color: "},
@@ -144,7 +153,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"too many extras":                   {classify + "input: {extra: [" + strings.Repeat("{name: a, value: input_size_wh},", 9) + "]}\n", "input.extra: there are 9"},
 		"top_k of zero":                     {"task: classification\noutput: {decode: softmax, top_k: 0}", "output.top_k: 0 is out of range (1–1000)"},
 		"top_k of a detector":               {"task: detection\noutput: {decode: yolox, top_k: 5}", "output.top_k: only applies with"},
-		"a threshold of a classifier":       {"task: classification\noutput: {decode: softmax, score_threshold: 0.5}", "output: score_threshold,"},
+		"a threshold of a classifier":       {"task: classification\noutput: {decode: softmax, score_threshold: 0.5}", "output.score_threshold: only applies with task: detection"},
 		"a threshold above one":             {"task: detection\noutput: {decode: yolox, score_threshold: 1.5}", "output.score_threshold: 1.5 is out of range"},
 		"a threshold that is no number":     {"task: detection\noutput: {decode: yolox, iou_threshold: .nan}", "output.iou_threshold: NaN is out of range"},
 		"no boxes allowed":                  {"task: detection\noutput: {decode: yolox, max_boxes: 0}", "output.max_boxes: 0 is out of range"},

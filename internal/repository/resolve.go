@@ -16,6 +16,9 @@ import (
 // Name.
 func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
 	var errs config.Errors
+	if d.Task == NoTask {
+		return d, nil
+	}
 	if image := d.resolveImage(inputs, &errs); image != nil {
 		if h, w, ok := d.resolveChannels(*image, &errs); ok {
 			d.resolveSize(*image, h, w, &errs)
@@ -53,11 +56,11 @@ func list(tensors []TensorInfo) string {
 
 // described lists outputs with their types and shapes.
 func described(tensors []TensorInfo) string {
-	return join(tensors, ", ", func(t TensorInfo) string { return fmt.Sprintf("%q (%s %s)", t.Name, t.DType, shape(t.Shape)) })
+	return join(tensors, ", ", func(t TensorInfo) string { return fmt.Sprintf("%q (%s %s)", t.Name, t.DType, FormatShape(t.Shape)) })
 }
 
-// shape formats a shape as [1,3,224,224], with ? for open sizes.
-func shape(dims []int64) string {
+// FormatShape formats a shape as [1,3,224,224], with ? for open sizes.
+func FormatShape(dims []int64) string {
 	return "[" + join(dims, ",", func(d int64) string {
 		if d < 0 {
 			return "?"

@@ -155,7 +155,7 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"scores of a type not read":          {"task: classification\noutput: {decode: softmax, name: z}", onlyCHW, []TensorInfo{logits, {"z", Int8, nil}}, `output.name: model.onnx gives "z" the type int8; allowed: [float32 float16 float64]`},
 		"an only output not read":            {classifier, onlyCHW, []TensorInfo{{"z", "sequence", nil}}, `output.name: model.onnx gives its only output, "z", the type sequence; allowed: [float32 float16 float64]; if it is a classifier that ends with ZipMap, export it without`},
 		"boxes of a type not read":           {detector, onlyCHW, []TensorInfo{{"s", Float32, nil}, {"b", "bool", nil}}, `output.boxes: model.onnx gives "b" the type bool; allowed: [float32`},
-		"a crop above the edge":              {classifier + "input: {resize: shortest_edge, shortest_edge: 200}", onlyCHW, onlyY, "input.height: 224 cannot be cut from a shortest edge of 200"},
+		"a fill that no crop needs":          {classifier + "input: {resize: shortest_edge, shortest_edge: 224, fill: 3}", onlyCHW, onlyY, "input.fill: only applies with"},
 		"scaled uint8":                       {classifier + "input: {scale: 0.5}", []TensorInfo{{"x", Uint8, chw.Shape}}, onlyY, "input.dtype: uint8 takes pixel values unchanged"},
 		"a stride that does not fit":         {"task: detection\noutput: {decode: yolox, strides: 5}", onlyCHW, onlyY, "output.strides[0]: 5 does not divide the input's 192×224"},
 	} {
@@ -219,7 +219,7 @@ func TestResolveOpenSizes(t *testing.T) {
 		"a letterbox with a stride in a fixed file": {"resize: letterbox, stride: 32", fixed, `input.stride: a letterbox with a stride needs open height and width; model.onnx gives "x" the shape [?,3,640,640]`},
 		"the image's size in a fixed file":          {"resize: none", fixed, `input.resize: none needs open height and width`},
 		"an edge where only the width is open":      {"resize: fit, shortest_edge: 48", []int64{-1, 3, 48, -1}, `input.resize: fit needs open height and width`},
-		"a fill without padding":                    {"resize: none, fill: [114]", open, "input.fill: only applies with resize: letterbox or fit_height, or fit or none with a stride"},
+		"a fill without padding":                    {"resize: none, fill: [114]", open, "input.fill: only applies with resize: letterbox or fit_height, fit or none with a stride"},
 		"a stride without open sizes":               {"resize: stretch, stride: 32, width: 64, height: 64", open, "input.stride: only applies with resize: letterbox, fit or none"},
 		"a batch fixed at four":                     {"resize: none", []int64{4, 3, -1, -1}, "input.resize: model.onnx fixes the batch at 4"},
 	} {

@@ -59,12 +59,12 @@ func (d *Definition) resolveChannels(image TensorInfo, errs *config.Errors) (h, 
 	if len(dims) != 4 {
 		errs.Add("input", "model.onnx gives %q the shape %s; allowed: four dimensions, [N,channels,height,width] or "+
 			"[N,height,width,channels], with 3 channels, 1 or 4, the same three without N, or [N,height,width] with color: gray",
-			image.Name, shape(dims))
+			image.Name, FormatShape(dims))
 		return 0, 0, false
 	}
 	c, h, w := dims[1], dims[2], dims[3]
 	if seen := layoutOf(dims); in.Layout != "" && in.Layout != seen && c != w && c != -1 && w != -1 {
-		errs.Add("input.layout", "model.yaml says %s; %q of model.onnx has the shape %s, which is %s", in.Layout, image.Name, shape(image.Shape), seen)
+		errs.Add("input.layout", "model.yaml says %s; %q of model.onnx has the shape %s, which is %s", in.Layout, image.Name, FormatShape(image.Shape), seen)
 		return 0, 0, false
 	}
 	in.Layout = cmp.Or(in.Layout, layoutOf(dims))
@@ -114,10 +114,10 @@ func (in *Input) checkChannels(image TensorInfo, c int64, errs *config.Errors) b
 			has = "1 channel"
 		}
 		errs.Add("input.color", "%s has %s; %q of model.onnx takes %d, its shape being %s (layout %s); allowed with %d: %s",
-			in.Color, has, image.Name, c, shape(image.Shape), in.Layout, c, allowed)
+			in.Color, has, image.Name, c, FormatShape(image.Shape), in.Layout, c, allowed)
 	default:
 		errs.Add("input", "%q of model.onnx takes %d channels, its shape being %s (layout %s); allowed: 3 (color: rgb, bgr), 4 (rgba, bgra) or 1 (gray)",
-			image.Name, c, shape(image.Shape), in.Layout)
+			image.Name, c, FormatShape(image.Shape), in.Layout)
 	}
 	return false
 }
@@ -154,7 +154,7 @@ func (d *Definition) resolveSize(image TensorInfo, h, w int64, errs *config.Erro
 		if in.Resize == Letterbox {
 			key, setting = "input.stride", "a letterbox with a stride"
 		}
-		errs.Add(key, "%s needs open height and width; model.onnx gives %q the shape %s", setting, image.Name, shape(image.Shape))
+		errs.Add(key, "%s needs open height and width; model.onnx gives %q the shape %s", setting, image.Name, FormatShape(image.Shape))
 	}
 	if in.Resize == Letterbox {
 		in.Width = side(errs, "input.width", in.Width, -1)
@@ -232,7 +232,7 @@ func (d *Definition) resolveExtra(inputs []TensorInfo, errs *config.Errors) {
 		}
 		in := inputs[at]
 		if last := len(in.Shape) - 1; last < 0 || last > 1 || in.Shape[last] != 2 && in.Shape[last] != -1 {
-			errs.Add(key, "model.onnx gives %q the shape %s; allowed: [N,2] and [2]", in.Name, shape(in.Shape))
+			errs.Add(key, "model.onnx gives %q the shape %s; allowed: [N,2] and [2]", in.Name, FormatShape(in.Shape))
 		}
 		if !slices.Contains(extra.types(), in.DType) {
 			errs.Add(key, "model.onnx gives %q the dtype %s; allowed with %s: %s", in.Name, in.DType, extra.Value,

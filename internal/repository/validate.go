@@ -1,7 +1,9 @@
 package repository
 
 import (
+	"fmt"
 	"io/fs"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,7 +20,6 @@ const (
 	maxInstances = 64       // groups, and instances of a group
 	maxExtra     = 8        // inputs in addition to the image
 	maxFactor    = 1e6      // scale, mean and std
-	maxVersion   = 1e9      // a version's number
 	maxWeights   = 16 << 30 // bytes of a model.onnx
 	maxBoxes     = 10000
 	maxStrides   = 8
@@ -28,6 +29,9 @@ const (
 
 // maxCandidates is how many boxes enter suppression at most: those of the largest input at stride 8.
 const maxCandidates = 1 << 20
+
+// MaxVersion is the largest number of a version.
+const MaxVersion = 1_000_000_000
 
 // MaxTopK is how many classes a prediction holds at most.
 const MaxTopK = 1000
@@ -51,10 +55,14 @@ func (d *Definition) check() config.Errors {
 	if d.Name != "" && !ValidName(d.Name) {
 		errs.Add("name", "%q is not a valid model name: at most 128 letters, digits and . _ -", d.Name)
 	}
-	errs.OneOf("task", string(d.Task), string(Classification), string(Detection))
+	errs.OneOf("task", string(d.Task), string(Classification), string(Detection), string(NoTask))
 	localFile(&errs, "labels", d.LabelsFile)
-	d.Input.check(&errs)
-	d.checkOutput(&errs)
+	if d.Task == NoTask {
+		d.checkNoTask(&errs)
+	} else {
+		d.Input.check(&errs)
+		d.checkOutput(&errs)
+	}
 	d.Batching.check(&errs)
 	d.checkInstances(&errs)
 	config.Range(&errs, "warmup", d.Warmup, 0, 100)
@@ -62,6 +70,13 @@ func (d *Definition) check() config.Errors {
 	d.Versions.check(&errs)
 	d.Source.check(&errs)
 	return errs
+}
+
+// checkNoTask reports keys that only matter for predictions.
+func (d *Definition) checkNoTask(errs *config.Errors) {
+	onlyWith(errs, "input", !reflect.DeepEqual(d.Input, Input{}), "a task other than none")
+	onlyWith(errs, "output", !reflect.DeepEqual(d.Output, Output{}), "a task other than none")
+	onlyWith(errs, "self_test", d.SelfTest != SelfTest{}, "a task other than none")
 }
 
 // localFile reports a name that leaves the model's folder.
@@ -78,19 +93,32 @@ func optional(errs *config.Errors, key, value string, allowed ...string) {
 	}
 }
 
+// NotApplicableError is the cause of the error of a key that has no effect with the other settings. Without the key the definition
+// may be valid.
+type NotApplicableError struct{ text string }
+
+// Error says which settings the key needs.
+func (e *NotApplicableError) Error() string { return e.text }
+
+// notApplicable reports a key that has no effect with the other settings.
+func notApplicable(errs *config.Errors, key, format string, args ...any) {
+	errs.Add(key, "%w", &NotApplicableError{fmt.Sprintf(format, args...)})
+}
+
 // onlyWith reports a key that is given without the setting that it needs.
 func onlyWith(errs *config.Errors, key string, given bool, setting string) {
 	if given {
-		errs.Add(key, "only applies with %s", setting)
+		notApplicable(errs, key, "only applies with %s", setting)
 	}
 }
 
 func (in *Input) check(errs *config.Errors) {
 	config.Range(errs, "input.width", in.Width, 0, maxSide)
 	config.Range(errs, "input.height", in.Height, 0, maxSide)
-	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Letterbox), string(Fit), string(FitHeight),
-		string(NoResize))
+	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Cover), string(Letterbox), string(Fit),
+		string(FitHeight), string(NoResize))
 	in.checkEdge(errs)
+	in.checkCrop(errs)
 	in.checkLetterbox(errs)
 	errs.OneOf("input.interpolation", in.Interpolation, Interpolations()...)
 	errs.OneOf("input.decode", in.Decode, DecodeExact, DecodeFast)
@@ -102,32 +130,57 @@ func (in *Input) check(errs *config.Errors) {
 }
 
 func (in *Input) checkEdge(errs *config.Errors) {
-	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundCeil)
-	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize), "resize: letterbox, shortest_edge, fit or fit_height")
+	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundHalfUp, RoundCeil)
+	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize),
+		"resize: letterbox, shortest_edge, cover, fit or fit_height")
 	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
 	onlyWith(errs, "input.stride", in.Stride > 0 && !in.Dynamic(), "resize: letterbox, fit or none")
+	config.Range(errs, "input.multiple", in.Multiple, 0, maxStride)
 	if in.Resize != Fit {
 		onlyWith(errs, "input.longest_edge", in.LongestEdge != 0, "resize: fit")
+		onlyWith(errs, "input.multiple", in.Multiple != 0, "resize: fit")
 	}
 	switch in.Resize {
 	case Fit:
 		config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
 		config.Range(errs, "input.longest_edge", in.LongestEdge, 0, maxSide)
-		return
 	case ShortestEdge:
+		config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
 	default:
 		onlyWith(errs, "input.shortest_edge", in.ShortestEdge != 0, "resize: shortest_edge or fit")
-		return
 	}
-	config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
-	for _, side := range []struct {
-		key    string
-		pixels int
-	}{{"input.width", in.Width}, {"input.height", in.Height}} {
-		if in.ShortestEdge > 0 && side.pixels > in.ShortestEdge {
-			errs.Add(side.key, "%d cannot be cut from a shortest edge of %d", side.pixels, in.ShortestEdge)
-		}
+}
+
+// checkCrop checks what is cropped from the center, or padded, after the resize.
+func (in *Input) checkCrop(errs *config.Errors) {
+	resizes := in.ResizeWidth != 0 || in.ResizeHeight != 0
+	switch {
+	case !resizes:
+	case in.Dynamic() || in.Resize != Stretch && in.Resize != Cover && in.Resize != Letterbox:
+		onlyWith(errs, "input.resize_width", true, "resize: stretch, cover, or letterbox without a stride")
+	default:
+		config.Range(errs, "input.resize_width", in.ResizeWidth, 1, maxSide)
+		config.Range(errs, "input.resize_height", in.ResizeHeight, 1, maxSide)
 	}
+	optional(errs, "input.crop_offset", in.CropOffset, CropRound, CropFloor, CropTruncate)
+	onlyWith(errs, "input.crop_offset", in.CropOffset != "" && !resizes && in.Resize != ShortestEdge && in.Resize != Cover,
+		"resize: shortest_edge or cover, or resize_width")
+	optional(errs, "input.inverse", in.Inverse, InverseExact, InverseGain, InverseGainRounded, InverseGainUnrounded)
+	onlyWith(errs, "input.inverse", in.Inverse != "" && in.Resize != Letterbox && in.Resize != Fit, "resize: letterbox or fit")
+}
+
+// mayPad reports whether a crop from the center may need padding, as long as the input's size is not known.
+func (in *Input) mayPad() bool {
+	w, h := in.ResizeSize()
+	switch in.Resize {
+	case ShortestEdge:
+		w, h = in.ShortestEdge, in.ShortestEdge
+	case Cover, Stretch:
+	default:
+		return false
+	}
+	known := in.Width > 0 && in.Height > 0
+	return !known && (in.Resize != Stretch || in.ResizeWidth > 0) || w < in.Width || h < in.Height
 }
 
 func (in *Input) checkLetterbox(errs *config.Errors) {
@@ -137,10 +190,10 @@ func (in *Input) checkLetterbox(errs *config.Errors) {
 		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
 		in.checkMinimalRectangle(errs)
 		return
-	case in.Resize == FitHeight, len(in.Fill) > 0 && in.Dynamic() && in.Stride > 1:
+	case in.Resize == FitHeight, len(in.Fill) > 0 && (in.Dynamic() && in.Stride > 1 || in.mayPad()):
 		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
 	default:
-		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox or fit_height, or fit or none with a stride")
+		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox or fit_height, fit or none with a stride, or a resize to less than width and height")
 	}
 	onlyWith(errs, "input.place", in.Place != "", "resize: letterbox")
 }
@@ -249,7 +302,7 @@ func (d *Definition) checkSelfTest(errs *config.Errors) {
 
 func (v Versions) check(errs *config.Errors) {
 	for i, n := range v.Numbers {
-		config.Range(errs, config.Index("versions", i), n, 1, maxVersion)
+		config.Range(errs, config.Index("versions", i), n, 1, MaxVersion)
 		if slices.Index(v.Numbers, n) < i {
 			errs.Add(config.Index("versions", i), "%d is listed twice", n)
 		}

@@ -61,24 +61,32 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 
 // inspect parses the structure of an ONNX file. The error describes a file of another kind.
 func inspect(f io.ReaderAt, size int64) (*onnxFile, error) {
-	if size == 0 {
-		return nil, errors.New("is empty; " + copyAgain)
-	}
 	file, err := readONNX(f, size)
 	if err == nil || errors.Is(err, errTooManyParts) {
 		return file, nil
 	}
+	return nil, describe(err, f, size)
+}
+
+// describe turns an error of parsing a file into one that says which other format it has.
+func describe(err error, f io.ReaderAt, size int64) error {
+	switch {
+	case err == nil, errors.Is(err, errTooManyParts):
+		return err
+	case size == 0:
+		return errors.New("is empty; " + copyAgain)
+	}
 	head := make([]byte, min(size, headBytes))
 	if n, readErr := f.ReadAt(head, 0); n < len(head) {
-		return nil, readErr
+		return readErr
 	}
 	if text := describeFormat(head, size); text != "" {
-		return nil, errors.New("is " + text)
+		return errors.New("is " + text)
 	}
 	if errors.Is(err, errNotONNX) {
-		return nil, fmt.Errorf("%w: it begins with the bytes % x; want a model exported to ONNX", err, head[:min(len(head), 8)])
+		return fmt.Errorf("%w: it begins with the bytes % x; want a model exported to ONNX", err, head[:min(len(head), 8)])
 	}
-	return nil, err
+	return err
 }
 
 // external finds the folder with the external data, which decides the path that ONNX Runtime gets: if model.onnx is a link, data

@@ -74,6 +74,9 @@ func (b Box) Pixels() image.Rectangle {
 
 // Resampling is how one image becomes an input: Source is resized to Size, and the pixels from CropOffset on fill
 // Target. The rest of the input is padding.
+//
+// The transform's inverse is that of Input.Inverse, so that boxes are mapped back as the exporter does. With one factor for both
+// axes it is not exactly where the pixels lie, but less than a pixel of the input away.
 type Resampling struct {
 	Source     Box // in the decoded image; whole pixels where Shrink is 1
 	Size       image.Point
@@ -87,23 +90,59 @@ type Resampling struct {
 func Resample(in *repository.Input, img Image) Resampling {
 	r := Resampling{Source: img.bounds(), Size: TargetSize(in, img.Width, img.Height)}
 	r.Input = InputSize(in, r.Size)
-	r.Target = image.Rectangle{Max: r.Size}
-	switch in.Resize {
-	case repository.Letterbox:
-		if !isTopLeft(in) {
-			// Odd padding is split with the smaller half at the top and left: Ultralytics' LetterBox pads round(d/2 − 0.1)
-			// pixels there, and scale_boxes subtracts as many.
-			r.Target = r.Target.Add(r.Input.Sub(r.Size).Div(2))
-		}
-	case repository.ShortestEdge:
-		r.Target.Max = r.Input
-		r.CropOffset = image.Pt(centered(r.Size.X-in.Width), centered(r.Size.Y-in.Height))
-		if r.Size.X*r.Size.Y > maxOversize*in.Width*in.Height && !computesCrops(in.Interpolation) {
-			r.cropSource(in, img.Shrink == 1)
-		}
+	r.CropOffset.X, r.Target.Min.X, r.Target.Max.X = place(in, r.Size.X, r.Input.X)
+	r.CropOffset.Y, r.Target.Min.Y, r.Target.Max.Y = place(in, r.Size.Y, r.Input.Y)
+	if r.Size.X*r.Size.Y > maxOversize*r.Input.X*r.Input.Y && !computesCrops(in.Interpolation) {
+		r.cropSource(img.Shrink == 1)
 	}
 	r.Transform = r.transform(img)
+	invert(in, &r.Transform)
 	return r
+}
+
+// place returns the pixels of a resized side that are cropped before an input's side, and where in it the rest lies.
+func place(in *repository.Input, size, input int) (crop, begin, end int) {
+	offset := 0
+	if isCentered(in) {
+		offset = centered(in, size-input)
+	}
+	if size > input {
+		return offset, 0, input
+	}
+	return 0, -offset, size - offset
+}
+
+func isCentered(in *repository.Input) bool {
+	switch in.Resize {
+	case repository.Fit, repository.FitHeight, repository.NoResize:
+		return false
+	case repository.Letterbox:
+		return !isTopLeft(in)
+	}
+	return true
+}
+
+// invert makes a transform's inverse that of Input.Inverse.
+func invert(in *repository.Input, t *Transform) {
+	if in.Inverse == "" || in.Inverse == repository.InverseExact {
+		return
+	}
+	w, h := float64(t.Width), float64(t.Height)
+	gain := min(float64(t.InputW)/w, float64(t.InputH)/h)
+	if in.Resize == repository.Fit {
+		gain = fittedEdge(in, min(w, h), max(w, h)) / min(w, h)
+	}
+	t.ScaleX, t.ScaleY = gain, gain
+	if !isCentered(in) {
+		return
+	}
+	x, y := (float64(t.InputW)-w*gain)/2, (float64(t.InputH)-h*gain)/2
+	switch in.Inverse {
+	case repository.InverseGainRounded: // scale_boxes in ultralytics/utils/ops.py
+		t.OffsetX, t.OffsetY = math.RoundToEven(x-0.1), math.RoundToEven(y-0.1)
+	case repository.InverseGainUnrounded: // scale_boxes in YOLOv5's utils/general.py
+		t.OffsetX, t.OffsetY = x, y
+	}
 }
 
 // maxOversize is by how many times the resized image may exceed the input's pixels before the source is cropped instead.
@@ -112,20 +151,30 @@ const maxOversize = 8
 
 // computesCrops reports whether only the crop of a resized image is computed, however large the whole would be.
 func computesCrops(interpolation string) bool {
-	return strings.HasPrefix(interpolation, "pillow_") || interpolation == repository.OpenCVNearest || interpolation == repository.TorchAntialias
+	return strings.HasPrefix(interpolation, "pillow_") || strings.HasPrefix(interpolation, "torch_") || interpolation == repository.OpenCVNearest
 }
 
-// centered returns the offset of torchvision's CenterCrop: half of the difference, rounded half to even
-// (torchvision.transforms.functional.center_crop).
-func centered(difference int) int { return int(math.RoundToEven(float64(difference) / 2)) }
+// centered returns half of the pixels by which a resized side is longer than the input's, which are cropped before it; of those
+// by which it is shorter, negative, half are padded. The default is torchvision's CenterCrop and timm's CenterCropOrPad:
+// int(round(d / 2.0)), or d // 2 of padding (torchvision.transforms.functional.center_crop). Padding is also that of Ultralytics'
+// LetterBox, round(d/2 − 0.1).
+func centered(in *repository.Input, over int) int {
+	switch {
+	case in.CropOffset == repository.CropFloor: // center_crop in transformers' image_transforms.py
+		return int(math.Floor(float64(over) / 2))
+	case in.CropOffset == repository.CropTruncate, over < 0: // TorchvisionBackend.center_crop in image_processing_backends.py
+		return over / 2
+	}
+	return int(math.RoundToEven(float64(over) / 2))
+}
 
 // cropSource crops the decoded image, so that no more is resized than the input needs. With whole, the crop is rounded to
 // whole pixels; the transform accounts for it.
-func (r *Resampling) cropSource(in *repository.Input, whole bool) {
+func (r *Resampling) cropSource(whole bool) {
 	perX, perY := r.Source.Dx()/float64(r.Size.X), r.Source.Dy()/float64(r.Size.Y)
-	r.Source.MinX, r.Source.MaxX = span(r.Source.MinX, r.Source.MaxX, perX*float64(r.CropOffset.X), perX*float64(in.Width), whole)
-	r.Source.MinY, r.Source.MaxY = span(r.Source.MinY, r.Source.MaxY, perY*float64(r.CropOffset.Y), perY*float64(in.Height), whole)
-	r.Size = image.Pt(in.Width, in.Height)
+	r.Source.MinX, r.Source.MaxX = span(r.Source.MinX, r.Source.MaxX, perX*float64(r.CropOffset.X), perX*float64(r.Target.Dx()), whole)
+	r.Source.MinY, r.Source.MaxY = span(r.Source.MinY, r.Source.MaxY, perY*float64(r.CropOffset.Y), perY*float64(r.Target.Dy()), whole)
+	r.Size = r.Target.Size()
 	r.CropOffset = image.Point{}
 }
 
@@ -134,7 +183,7 @@ func span(low, high, offset, length float64, whole bool) (from, to float64) {
 	if !whole {
 		return low + offset, min(low+offset+length, high)
 	}
-	from = min(math.Round(offset), high-1)
+	from = math.Round(offset) // at most half of the side
 	return from, max(from+1, min(math.Round(offset+length), high))
 }
 

@@ -14,6 +14,11 @@ var (
 	imagenet  = repository.Input{Width: 224, Height: 224, Resize: repository.ShortestEdge, ShortestEdge: 256}
 	yolox     = repository.Input{Width: 416, Height: 416, Resize: repository.Letterbox, Place: "top_left"}
 	letterbox = repository.Input{Width: 640, Height: 640, Resize: repository.Letterbox}
+	deit      = repository.Input{Width: 224, Height: 200, ResizeWidth: 256, ResizeHeight: 250}
+	cover     = repository.Input{Width: 320, Height: 96, Resize: repository.Cover, ResizeWidth: 355, ResizeHeight: 106}
+	border    = repository.Input{Width: 224, Height: 224, Resize: repository.Letterbox, ResizeWidth: 248, ResizeHeight: 248}
+	padded    = repository.Input{Width: 256, Height: 240, Resize: repository.ShortestEdge, ShortestEdge: 225, CropOffset: repository.CropFloor}
+	every     = []repository.Input{stretch, imagenet, yolox, letterbox, deit, cover, border, padded}
 )
 
 // TestResample has numbers calculated by hand from the reference of each mode.
@@ -35,6 +40,10 @@ func TestResample(t *testing.T) {
 		"Ultralytics, centered":                               {letterbox, 810, 1080, image.Pt(480, 640), image.Pt(0, 0), image.Rect(80, 0, 560, 640)},
 		"Ultralytics rounds to the nearest: 480.6":            {letterbox, 1000, 751, image.Pt(640, 481), image.Pt(0, 0), image.Rect(0, 79, 640, 560)},
 		"a strip keeps a row":                                 {letterbox, 100000, 3, image.Pt(640, 1), image.Pt(0, 0), image.Rect(0, 319, 640, 320)},
+		"DeiT crops after a stretch":                          {deit, 640, 480, image.Pt(256, 250), image.Pt(16, 25), image.Rect(0, 0, 224, 200)},
+		"timm covers 355×106 with the height: 142 2/3":        {cover, 640, 480, image.Pt(355, 266), image.Pt(18, 85), image.Rect(0, 0, 320, 96)},
+		"timm's border pads rows and crops columns":           {border, 640, 480, image.Pt(248, 186), image.Pt(12, 0), image.Rect(0, 19, 224, 205)},
+		"transformers pads the larger half first":             {padded, 640, 480, image.Pt(300, 225), image.Pt(22, 0), image.Rect(0, 8, 256, 233)},
 	} {
 		p := Resample(&c.in, Image{Width: c.width, Height: c.height, Shrink: 1})
 		if p.Size != c.resized || p.CropOffset != c.cut || p.Target != c.target || p.Source.Pixels() != image.Rect(0, 0, c.width, c.height) {
@@ -81,10 +90,50 @@ func TestShrinkRoundsUp(t *testing.T) {
 	}
 }
 
+// TestFlippedSidesRoundUpOnTheirOwn decodes 1003 pixels of each side at 1/8, of which the 5 missing ones are where the flip says.
+func TestFlippedSidesRoundUpOnTheirOwn(t *testing.T) {
+	for _, c := range []struct {
+		x, y bool
+		want Box
+	}{
+		{false, false, Box{0, 0, 125.375, 125.375}}, {true, false, Box{0.625, 0, 126, 125.375}},
+		{false, true, Box{0, 0.625, 125.375, 126}}, {true, true, Box{0.625, 0.625, 126, 126}},
+	} {
+		got := Resample(&stretch, Image{Width: 1003, Height: 1003, Shrink: 8, FlippedX: c.x, FlippedY: c.y})
+		if got.Source != c.want {
+			t.Errorf("flipped in x %v, in y %v: %+v, want %+v", c.x, c.y, got.Source, c.want)
+		}
+	}
+}
+
+// TestWherePointsLie has points of the image and of the input, calculated by hand, for crops and padding at every side.
+func TestWherePointsLie(t *testing.T) {
+	for what, c := range map[string]struct {
+		in          repository.Input
+		x, y        float64 // of the input
+		wantX, want float64 // of an image of 640×480
+	}{
+		"a stretch":                        {stretch, 112, 40, 320, 120},
+		"a crop of an edge, at the left":   {imagenet, 0, 0, 58 * 640.0 / 341, 16 * 480.0 / 256},
+		"a crop of a stretch, at the left": {deit, 0, 0, 40, 48},
+		"and at the right":                 {deit, 224, 200, 600, 432},
+		"a cover":                          {cover, 0, 0, 18 * 640.0 / 355, 85 * 480.0 / 266},
+		"a border, cropped and padded":     {border, 0, 19, 12 * 640.0 / 248, 0},
+		"padding above an edge":            {padded, 0, 8, 22 * 640.0 / 300, 0},
+		"a letterbox":                      {letterbox, 320, 80, 320, 0},
+		"an input at the top left":         {yolox, 208, 104, 320, 160},
+	} {
+		x, y := Resample(&c.in, Image{Width: 640, Height: 480, Shrink: 1}).Transform.ToImage(c.x, c.y)
+		if math.Abs(x-c.wantX) > 1e-9 || math.Abs(y-c.want) > 1e-9 {
+			t.Errorf("%s: (%v, %v) lies at (%v, %v), want (%v, %v)", what, c.x, c.y, x, y, c.wantX, c.want)
+		}
+	}
+}
+
 // TestTransformDoesNotDependOnShrink compares the positions of points with and without a shrink in the decoder.
 func TestTransformDoesNotDependOnShrink(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
+	for _, in := range every {
 		for range 5000 {
 			whole := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1}
 			shrunk := whole
@@ -94,7 +143,7 @@ func TestTransformDoesNotDependOnShrink(t *testing.T) {
 			if a.Size.X*a.Size.Y != b.Size.X*b.Size.Y || a.Target != b.Target {
 				t.Fatalf("%+v: %+v and %+v", shrunk, a, b)
 			}
-			if in.Resize == repository.ShortestEdge && a.Source.Dx()*a.Source.Dy() < float64(whole.Width*whole.Height) {
+			if a.Source.Dx()*a.Source.Dy() < float64(whole.Width*whole.Height) {
 				near = 1 // cut on whole pixels
 			}
 			for _, at := range [][2]float64{{0, 0}, {1, 2}, {100, 50}, {float64(in.Width), float64(in.Height)}} {
@@ -110,7 +159,7 @@ func TestTransformDoesNotDependOnShrink(t *testing.T) {
 
 func TestToImageInvertsTheTransform(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for _, in := range []repository.Input{stretch, imagenet, yolox, letterbox} {
+	for _, in := range every {
 		for range 5000 {
 			img := Image{Width: 1 + random.IntN(5000), Height: 1 + random.IntN(5000), Shrink: 1 << random.IntN(4),
 				FlippedX: random.IntN(2) == 0, FlippedY: random.IntN(2) == 0}
@@ -133,7 +182,7 @@ func TestToImageInvertsTheTransform(t *testing.T) {
 }
 
 func TestTransformKeepsTheAspectRatio(t *testing.T) {
-	for _, in := range []repository.Input{imagenet, yolox, letterbox} {
+	for _, in := range []repository.Input{imagenet, yolox, letterbox, cover, border, padded} {
 		p := Resample(&in, Image{Width: 4000, Height: 3000, Shrink: 1})
 		if math.Abs(p.Transform.ScaleX/p.Transform.ScaleY-1) > 0.005 {
 			t.Errorf("%s: %+v", in.Resize, p.Transform)

@@ -14,14 +14,16 @@ func TargetSize(in *repository.Input, width, height int) image.Point {
 		return shortestEdge(in, width, height)
 	case repository.Letterbox:
 		return within(in, width, height)
+	case repository.Cover:
+		return covering(in, width, height)
 	case repository.Fit:
-		return limited(in, fitted(in, width, height))
+		return reduced(in, limited(in, fitted(in, width, height)))
 	case repository.FitHeight:
 		return image.Pt(clamp(rounded(in, float64(in.Height)*float64(width)/float64(height)), in.Width), in.Height)
 	case repository.NoResize:
 		return limited(in, image.Pt(width, height))
 	}
-	return image.Pt(in.Width, in.Height)
+	return image.Pt(in.ResizeSize())
 }
 
 // InputSize returns the size of the input for an image that is resized to target: that of the definition or, if that is
@@ -48,27 +50,36 @@ func shortestEdge(in *repository.Input, width, height int) image.Point {
 	return image.Pt(scaled(width), scaled(height))
 }
 
-// within scales both sides by the same factor, so that the image fits within Width×Height. Rounded to the nearest, the result is that of
+// within scales both sides by the same factor, so that the image fits within Input.ResizeSize. Rounded to the nearest, the result is that of
 // Ultralytics' LetterBox, round(side·r); rounded down, that of YOLOX's preproc, int(side·r). Both multiply by a rounded
 // factor, r = min(Height/height, Width/width), so that even the side that decides it may end up a pixel short with int:
 // 49·(416/49) is 415.99….
 func within(in *repository.Input, width, height int) image.Point {
-	r := min(float64(in.Height)/float64(height), float64(in.Width)/float64(width))
-	return image.Pt(clamp(rounded(in, float64(width)*r), in.Width), clamp(rounded(in, float64(height)*r), in.Height))
+	most, highest := in.ResizeSize()
+	r := min(float64(highest)/float64(height), float64(most)/float64(width))
+	return image.Pt(clamp(rounded(in, float64(width)*r), most), clamp(rounded(in, float64(height)*r), highest))
+}
+
+// covering scales both sides by the same factor, so that the image covers Input.ResizeSize, and divides by its inverse, as timm's
+// ResizeKeepRatio does (timm/data/transforms.py).
+func covering(in *repository.Input, width, height int) image.Point {
+	w, h := in.ResizeSize()
+	r := min(float64(height)/float64(h), float64(width)/float64(w))
+	return image.Pt(max(w, rounded(in, float64(width)/r)), max(h, rounded(in, float64(height)/r)))
 }
 
 // fitted scales the shorter side to ShortestEdge, or to less where the longer one would exceed LongestEdge, as in
 // transformers' get_size_with_aspect_ratio (models/detr/image_processing_detr.py, which rounds the longer side down;
-// models/eomt rounds it to the nearest).
+// models/eomt rounds it to the nearest). Rounded half up, the result is that of mmcv's rescale_size
+// (mmcv/image/geometric.py).
 func fitted(in *repository.Input, width, height int) image.Point {
 	shorter, longer := float64(min(width, height)), float64(max(width, height))
-	edge := float64(in.ShortestEdge)
-	short := in.ShortestEdge
-	if most := float64(in.LongestEdge); most > 0 && longer/shorter*edge > most {
-		edge = most * shorter / longer
-		short = max(1, int(math.RoundToEven(edge)))
+	edge := fittedEdge(in, shorter, longer)
+	short := max(1, int(math.RoundToEven(edge)))
+	if in.Rounding == repository.RoundHalfUp {
+		short = max(1, rounded(in, edge))
 	}
-	if int(shorter) == short {
+	if int(shorter) == short && in.Rounding != repository.RoundHalfUp {
 		return image.Pt(width, height)
 	}
 	long := max(short, rounded(in, edge*longer/shorter))
@@ -76,6 +87,22 @@ func fitted(in *repository.Input, width, height int) image.Point {
 		return image.Pt(short, long)
 	}
 	return image.Pt(long, short)
+}
+
+// reduced rounds both sides down to multiples of Input.Multiple, as transformers' get_size_with_aspect_ratio_yolos does
+// (models/yolos/image_processing_yolos.py), but never to 0.
+func reduced(in *repository.Input, size image.Point) image.Point {
+	m := max(in.Multiple, 1)
+	return image.Pt(max(m, size.X/m*m), max(m, size.Y/m*m))
+}
+
+// fittedEdge returns the shorter side of fitted before it is rounded.
+func fittedEdge(in *repository.Input, shorter, longer float64) float64 {
+	edge := float64(in.ShortestEdge)
+	if most := float64(in.LongestEdge); most > 0 && longer/shorter*edge > most {
+		return most * shorter / longer
+	}
+	return edge
 }
 
 // limited scales a size down to the limits of an input of open size.
@@ -89,19 +116,21 @@ func limited(in *repository.Input, size image.Point) image.Point {
 	return image.Pt(clamp(int(float64(size.X)*f), w), clamp(int(float64(size.Y)*f), h))
 }
 
-// rounded rounds a side as the definition says: half to even, as Python's round and OpenCV do.
+// rounded rounds a side as the definition says.
 func rounded(in *repository.Input, side float64) int {
 	rounding := in.Rounding
 	switch { // the defaults
 	case rounding != "":
 	case in.Resize == repository.FitHeight:
 		rounding = repository.RoundCeil
-	case in.Resize == repository.Letterbox && !isTopLeft(in):
+	case in.Resize == repository.Cover, in.Resize == repository.Letterbox && !isTopLeft(in):
 		rounding = repository.RoundNearest
 	}
 	switch rounding {
 	case repository.RoundNearest:
 		return int(math.RoundToEven(side))
+	case repository.RoundHalfUp:
+		return int(side + 0.5)
 	case repository.RoundCeil:
 		return int(math.Ceil(side))
 	}

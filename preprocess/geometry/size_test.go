@@ -3,6 +3,7 @@ package geometry
 import (
 	"encoding/csv"
 	"image"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -19,36 +20,105 @@ var referenceInputs = map[string]repository.Input{
 	"eomt":      {Resize: repository.Fit, Rounding: repository.RoundNearest},
 	"paddle":    {Resize: repository.Fit, Rounding: repository.RoundNearest},
 	"crop":      {Resize: repository.ShortestEdge, Rounding: repository.RoundFloor},
+
+	"stretch_pil":         {Resize: repository.Stretch, CropOffset: repository.CropFloor},
+	"stretch_torch":       {Resize: repository.Stretch, CropOffset: repository.CropTruncate},
+	"stretch_torchvision": {Resize: repository.Stretch, CropOffset: repository.CropRound},
+	"edge_pil":            {Resize: repository.ShortestEdge, CropOffset: repository.CropFloor},
+	"edge_torch":          {Resize: repository.ShortestEdge, CropOffset: repository.CropTruncate},
+	"timm_cover":          {Resize: repository.Cover},
+	"timm_border":         {Resize: repository.Letterbox, Rounding: repository.RoundNearest},
+	"mmcv":                {Resize: repository.Fit, Rounding: repository.RoundHalfUp},
 }
 
-// TestSizesMatchLibraries compares sizes and padding with those that Python computes as the libraries do.
-func TestSizesMatchLibraries(t *testing.T) {
-	file, err := os.Open("testdata/sizes.csv")
+// numbers reads a file that make_sizes.py writes: the kind, and numbers, of each line.
+func numbers(t *testing.T, name string) (kinds []string, lines [][]float64) {
+	t.Helper()
+	file, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	lines, err := csv.NewReader(file).ReadAll()
-	if err != nil || len(lines) < 1000 {
-		t.Fatalf("%d lines, %v", len(lines), err)
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil || len(rows) < 1000 {
+		t.Fatalf("%d lines, %v", len(rows), err)
 	}
-	for _, line := range lines {
-		v := make([]int, len(line))
-		for i, text := range line[1:] {
-			if v[i], err = strconv.Atoi(text); err != nil {
+	for _, row := range rows {
+		v := make([]float64, len(row)-1)
+		for i, text := range row[1:] {
+			if v[i], err = strconv.ParseFloat(text, 64); err != nil {
 				t.Fatal(err)
 			}
 		}
-		in := referenceInputs[line[0]]
+		kinds, lines = append(kinds, row[0]), append(lines, v)
+	}
+	return kinds, lines
+}
+
+// TestSizesMatchLibraries compares sizes, padding and crops with those that Python computes as the libraries do.
+func TestSizesMatchLibraries(t *testing.T) {
+	kinds, lines := numbers(t, "testdata/sizes.csv")
+	for i, line := range lines {
+		v := make([]int, len(line))
+		for i, n := range line {
+			v[i] = int(n)
+		}
+		in, known := referenceInputs[kinds[i]]
+		if !known {
+			t.Fatalf("%s is not known", kinds[i])
+		}
 		in.Width, in.Height, in.Stride, in.ShortestEdge, in.LongestEdge = v[0], v[1], v[2], v[3], v[4]
+		in.ResizeWidth, in.ResizeHeight = v[13], v[14]
+		in.Interpolation = repository.PillowBilinear // of which only the crop is computed
 		img := Image{Width: v[5], Height: v[6], Shrink: 1}
 		size, at, input := image.Pt(v[7], v[8]), image.Pt(v[9], v[10]), image.Pt(v[11], v[12])
 		got := Resample(&in, img)
 		before := got.Target.Min.Sub(got.CropOffset)
 		if TargetSize(&in, img.Width, img.Height) != size || got.Input != input {
-			t.Errorf("%v: resized to %v in %v, want %v in %v", line, TargetSize(&in, img.Width, img.Height), got.Input, size, input)
-		} else if got.Size == size && before != at { // else the source is cropped
-			t.Errorf("%v: is at %v, want %v", line, before, at)
+			t.Errorf("%s %v: resized to %v in %v, want %v in %v", kinds[i], v, TargetSize(&in, img.Width, img.Height), got.Input, size, input)
+		} else if before != at {
+			t.Errorf("%s %v: is at %v, want %v", kinds[i], v, before, at)
+		}
+	}
+}
+
+// TestInverseMatchesExporters compares where points are mapped back to with what Python computes as the exporters do.
+func TestInverseMatchesExporters(t *testing.T) {
+	letterbox := repository.Input{Resize: repository.Letterbox, Place: "center"}
+	inputs := map[string]repository.Input{"yolox": {Resize: repository.Letterbox, Place: "top_left", Inverse: repository.InverseGain}}
+	for kind, inverse := range map[string]string{
+		"ultralytics_8_3": repository.InverseGainRounded, "ultralytics_8_4_25": repository.InverseGain,
+		"ultralytics_8_4_174": repository.InverseExact, "yolov5": repository.InverseGainUnrounded,
+	} {
+		letterbox.Inverse = inverse
+		inputs[kind] = letterbox
+	}
+	kinds, lines := numbers(t, "testdata/boxes.csv")
+	for i, v := range lines {
+		in, known := inputs[kinds[i]]
+		if !known {
+			t.Fatalf("%s is not known", kinds[i])
+		}
+		in.Width, in.Height, in.Stride = int(v[0]), int(v[1]), int(v[2])
+		transform := Resample(&in, Image{Width: int(v[3]), Height: int(v[4]), Shrink: 1 << (i % 4)}).Transform
+		x, y := transform.ToImage(v[5], v[6])
+		wantX, wantY := max(0, min(v[7], v[3])), max(0, min(v[8], v[4]))
+		if math.Abs(x-wantX) > 2e-3 || math.Abs(y-wantY) > 2e-3 {
+			t.Errorf("%s %v: (%.4f, %.4f), want (%.4f, %.4f)", kinds[i], v, x, y, wantX, wantY)
+		}
+	}
+}
+
+// TestInverseOfFit: PaddleDetection's Resize with keep_ratio gives one factor that is not rounded as the scale of both axes.
+func TestInverseOfFit(t *testing.T) {
+	in := repository.Input{Resize: repository.Fit, ShortestEdge: 800, LongestEdge: 1333, Stride: 32, Rounding: repository.RoundNearest, Inverse: repository.InverseGain}
+	for _, c := range []struct {
+		width, height int
+		want          float64
+	}{{1000, 900, 800.0 / 900}, {900, 1000, 800.0 / 900}, {1000, 500, 1333.0 / 1000}, {777, 2000, 1333.0 / 2000}} {
+		got := Resample(&in, Image{Width: c.width, Height: c.height, Shrink: 1}).Transform
+		if math.Abs(got.ScaleX-c.want) > 1e-12 || got.ScaleX != got.ScaleY || got.OffsetX != 0 || got.OffsetY != 0 {
+			t.Errorf("%d×%d: %+v, want a factor of %v", c.width, c.height, got, c.want)
 		}
 	}
 }
@@ -56,6 +126,10 @@ func TestSizesMatchLibraries(t *testing.T) {
 func TestRounding(t *testing.T) {
 	letterbox := repository.Input{Width: 100, Height: 100, Resize: repository.Letterbox}
 	edge := repository.Input{Width: 50, Height: 50, Resize: repository.ShortestEdge, ShortestEdge: 50}
+	line := repository.Input{Width: 192, Height: 48, Resize: repository.FitHeight}
+	cover := repository.Input{Width: 40, Height: 30, Resize: repository.Cover}
+	atTopLeft := letterbox
+	atTopLeft.Place = "top_left"
 	for what, c := range map[string]struct {
 		in            repository.Input
 		rounding      string
@@ -71,6 +145,15 @@ func TestRounding(t *testing.T) {
 		"a shortest edge rounds 66.67 down":       {edge, repository.RoundFloor, 400, 300, image.Pt(66, 50)},
 		"a shortest edge rounds 66.67 up":         {edge, repository.RoundCeil, 400, 300, image.Pt(67, 50)},
 		"a shortest edge rounds 62.5 to even":     {edge, repository.RoundNearest, 40, 50, image.Pt(50, 62)},
+		"a shortest edge rounds 62.5 up":          {edge, repository.RoundHalfUp, 40, 50, image.Pt(50, 63)},
+		"a letterbox rounds 12.5 up":              {letterbox, repository.RoundHalfUp, 200, 25, image.Pt(100, 13)},
+		"a letterbox rounds 12.4 down":            {letterbox, repository.RoundHalfUp, 250, 31, image.Pt(100, 12)},
+		"a letterbox rounds to the nearest":       {letterbox, "", 300, 200, image.Pt(100, 67)},
+		"one at the top left rounds down":         {atTopLeft, "", 300, 200, image.Pt(100, 66)},
+		"a shortest edge rounds down":             {edge, "", 400, 300, image.Pt(66, 50)},
+		"a cover rounds to the nearest":           {cover, "", 300, 199, image.Pt(45, 30)},
+		"a line of text rounds up":                {line, "", 100, 33, image.Pt(146, 48)},
+		"and is squeezed where it is too wide":    {line, "", 1000, 33, image.Pt(192, 48)},
 	} {
 		c.in.Rounding = c.rounding
 		if got := TargetSize(&c.in, c.width, c.height); got != c.want {

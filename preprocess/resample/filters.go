@@ -15,8 +15,9 @@ func (f *Filter) Copies() bool { return f.nearest != nil }
 
 // The filters of Pillow's Image.resize (src/libImaging/Resample.c), the nearest pixel of Pillow (src/libImaging/Geometry.c,
 // ImagingScaleAffine) and of OpenCV (INTER_NEAREST; modules/imgproc/src/resize.cpp, resizeNN), and F.interpolate of PyTorch with
-// mode bilinear and antialias on uint8 tensors, which is also torchvision's Resize of them (aten/src/ATen/native/cpu/UpSampleKernel.cpp,
-// upsample_avx_bilinear_bicubic_uint8). PyTorch on CPUs without AVX2 computes the latter in float32, which differs by at most 1.
+// mode bilinear, bicubic or lanczos and antialias on uint8 tensors, which is also torchvision's Resize of them
+// (aten/src/ATen/native/cpu/UpSampleKernel.cpp, upsample_avx_bilinear_bicubic_uint8). PyTorch on CPUs without AVX2 computes the
+// bilinear one in float32, which differs by at most 1.
 var (
 	PillowBox      = Filter{support: 0.5, weight: box}
 	PillowBilinear = Filter{support: 1, weight: triangle}
@@ -26,6 +27,8 @@ var (
 	PillowNearest  = Filter{nearest: pillowNearest}
 	OpenCVNearest  = Filter{nearest: openCVNearest}
 	TorchAntialias = Filter{support: 1, weight: triangle, int16: true}
+	TorchBicubic   = Filter{support: 2, weight: cubic, int16: true}
+	TorchLanczos   = Filter{support: 3, weight: lanczos, int16: true}
 )
 
 func box(x float64) float64 {

@@ -12,7 +12,8 @@ import (
 // filters are those that the goldens name, and OpenCV's.
 var filters = map[string]Filter{
 	"pillow_nearest": PillowNearest, "pillow_box": PillowBox, "pillow_bilinear": PillowBilinear, "pillow_hamming": PillowHamming,
-	"pillow_bicubic": PillowBicubic, "pillow_lanczos": PillowLanczos, "torch_antialias": TorchAntialias, "opencv_nearest": OpenCVNearest,
+	"pillow_bicubic": PillowBicubic, "pillow_lanczos": PillowLanczos, "torch_antialias": TorchAntialias,
+	"torch_antialias_bicubic": TorchBicubic, "torch_antialias_lanczos": TorchLanczos, "opencv_nearest": OpenCVNearest,
 }
 
 // goldens are made by testdata/generate.py, which says what they hold.

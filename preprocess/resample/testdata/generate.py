@@ -31,6 +31,7 @@ CASES = [
     ((96, 72), (3, 2), None),
     ((17, 13), (16, 12), None),
     ((31, 45), (10, 15), None),
+    ((24, 30), (16, 20), None),
     ((60, 50), (13, 11), (0, 0, 59.5, 49.25)),
     ((60, 50), (17, 20), (0.5, 0.25, 60, 50)),
     ((60, 50), (70, 30), (3, 2, 31.5, 50)),
@@ -56,9 +57,12 @@ def source(width=96, height=72):
     return pixels.astype(np.uint8)
 
 
-def torch_resized(pixels, size):
+TORCH = {"torch_antialias": "bilinear", "torch_antialias_bicubic": "bicubic", "torch_antialias_lanczos": "lanczos"}
+
+
+def torch_resized(pixels, size, mode):
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
-    resized = torch.nn.functional.interpolate(planes, size=size[::-1], mode="bilinear", antialias=True)
+    resized = torch.nn.functional.interpolate(planes, size=size[::-1], mode=mode, antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
 
@@ -75,8 +79,9 @@ def main():
             result = np.asarray(Image.fromarray(part).resize(size, how, box=box))
             cases.append(dict(filter=name, part=[width, height], size=size, box=box, result=encoded(result)))
         if box is None:
-            result = torch_resized(part, size)
-            cases.append(dict(filter="torch_antialias", part=[width, height], size=size, box=None, result=encoded(result)))
+            for name, mode in TORCH.items():
+                result = torch_resized(part, size, mode)
+                cases.append(dict(filter=name, part=[width, height], size=size, box=None, result=encoded(result)))
     lines = ",\n".join(json.dumps(case) for case in cases)
     text = f'{{"width": {image.shape[1]}, "height": {image.shape[0]}, "image": "{encoded(image)}",\n"cases": [\n{lines}\n]}}\n'
     (Path(__file__).parent / "goldens.json").write_text(text)
