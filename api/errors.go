@@ -35,6 +35,7 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 		}
 	default:
 		if errors.Is(err, access.ErrFlood) {
+			s.guard.HoldBack(c.Request.Context())
 			dropBody(c)
 		} else {
 			discardBody(c, rc)

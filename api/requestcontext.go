@@ -44,14 +44,15 @@ func (s *Server) route(handle func(*gin.Context, *requestContext)) gin.HandlerFu
 		if s.draining.Load() {
 			c.Header("Connection", "close")
 		}
-		if c.Request.Method == http.MethodPost { // not what machines poll
+		client, leave, err := s.guard.Enter(access.RouteOf(c.Request), access.CallerOf(c.Request))
+		defer leave()
+		rc.client = client
+		if c.Request.Method == http.MethodPost && (err == nil || client.Key() != "") { // neither what machines poll, nor what anyone can send
 			c.Request, rc.span = s.tracer.Start(c.Request, c.FullPath())
 		}
 		defer s.finish(c, rc)
 		defer s.recoverPanic(c, rc)
-		client, leave, err := s.guard.Enter(access.RouteOf(c.Request), access.CallerOf(c.Request))
-		defer leave()
-		if rc.client = client; err != nil {
+		if err != nil {
 			s.deny(c, rc, err)
 			return
 		}
