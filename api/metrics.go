@@ -111,6 +111,11 @@ func (m *Metrics) countImages(model string, results []imageResult) {
 	}
 }
 
+// countRows counts images or rows of tensors of one request.
+func (m *Metrics) countRows(model string, rows int, code string) {
+	m.images.WithLabelValues(cmp.Or(model, unknownModel), code).Add(float64(rows))
+}
+
 // watch registers the metrics that are read from the server's parts at each scrape.
 func (m *Metrics) watch(engine Engine, a *admission.Controller) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {

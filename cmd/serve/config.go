@@ -10,6 +10,7 @@ import (
 	"fovea/internal/exitcode"
 	"fovea/internal/logging"
 	"fovea/internal/tracing"
+	v2 "fovea/internal/v2"
 
 	"github.com/spf13/cobra"
 )
@@ -17,12 +18,24 @@ import (
 // Config is the server's configuration, composed of those of the packages.
 type Config struct {
 	HTTP       api.Config       `yaml:"http"`
+	V2         V2Config         `yaml:"v2"`
 	Inference  inference.Config `yaml:"inference"`
 	Repository RepositoryConfig `yaml:"repository"`
 	GPU        GPUConfig        `yaml:"gpu"`
 	Log        logging.Config   `yaml:"log"`
 	Traces     tracing.Config   `yaml:"traces"`
 	Shutdown   ShutdownConfig   `yaml:"shutdown"`
+}
+
+// V2Config is section v2.
+type V2Config struct {
+	Control bool `yaml:"control" help:"allow requests of the Open Inference Protocol to load and unload models"`
+}
+
+// limitsV2 are the limits of requests of the Open Inference Protocol.
+func (c Config) limitsV2() v2.Limits {
+	return v2.Limits{Timeout: c.HTTP.Timeout, Rows: c.HTTP.MaxImages, BodySize: int64(c.HTTP.MaxBodyBytes), ImageSize: int64(c.HTTP.MaxImageBytes),
+		Control: c.V2.Control}
 }
 
 // RepositoryConfig is section repository.

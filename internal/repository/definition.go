@@ -87,7 +87,7 @@ const (
 
 // The values of Input.CropOffset: how half of what is cropped at a side is rounded. CropRound rounds halves to even and pads
 // the smaller half first, as torchvision does; CropFloor rounds down, and so pads the larger half first, as transformers does
-// with Pillow; CropTruncate rounds both towards zero, as transformers does with torchvision.
+// with Pillow; CropTruncate rounds both toward zero, as transformers does with torchvision.
 const (
 	CropRound    = "round"
 	CropFloor    = "floor"
