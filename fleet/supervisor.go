@@ -14,6 +14,7 @@ import (
 
 	"fovea/fleet/gateway"
 	"fovea/gpu"
+	"fovea/internal/access"
 	"fovea/internal/httpserver"
 	"fovea/internal/tracing"
 )
@@ -104,7 +105,9 @@ func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, er
 		return nil, err
 	}
 	s.prober = newProber(cfg.Health.Timeout)
-	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
+	if s.gateway, err = gateway.New(cfg.Gateway.Config, s.log); err != nil {
+		return nil, err
+	}
 	s.gateway.Trace(deps.Tracer)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, placements, saved, s.log, random)
@@ -179,6 +182,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if s.deps.GPUs != nil && !s.cfg.GPUs.None() {
 		s.work.Go(func() { s.watchGPUs(working) })
 		s.work.Go(func() { s.pollGPUs(working) })
+	}
+	if risk := access.Risk(s.address, s.cfg.Gateway.Access, s.cfg.Gateway.TLS); risk != "" {
+		s.log.Warn(risk, "address", s.address)
 	}
 	s.log.Info("supervisor ready", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.placements))
 	s.startServing = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }

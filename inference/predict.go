@@ -22,6 +22,9 @@ type Request struct {
 	Row     []byte // instead of Image: a preprocessed row of the model's image input, in native byte order
 	Params  postprocess.Params
 	Waited  time.Duration // before Predict; added to Timing.Queue
+
+	Client      string  // whom the image is counted for
+	ClientShare float64 // of the queue that one client may hold while others need it; 0: all
 }
 
 // Response is the answer for one image.
@@ -89,10 +92,10 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 	if v.plan == nil {
 		return v.noTask()
 	}
-	if err := v.queue.enter(1); err != nil {
+	if err := v.queue.enter(1, r.Client, r.ClientShare); err != nil {
 		return err
 	}
-	defer v.queue.leave(1)
+	defer v.queue.leave(1, r.Client)
 	watch := newStopwatch(ctx, &response.Timing)
 	info, err := v.header(r)
 	if err != nil {

@@ -25,6 +25,9 @@ type TensorRequest struct {
 	Inputs  []Tensor      // each input of the ONNX file once, in any order; not kept after Infer
 	Outputs []string      // those to return, in this order; nil: all that Info lists
 	Waited  time.Duration // before Infer; added to Timing.Queue
+
+	Client      string  // whom the rows are counted for
+	ClientShare float64 // of the queue that one client may hold while others need it; 0: all
 }
 
 // TensorResponse is the answer to a TensorRequest. The outputs' memory is the caller's.
@@ -74,13 +77,13 @@ func (v *version) infer(ctx context.Context, q TensorRequest, response *TensorRe
 	}
 	rows := v.rowsOf(in)
 	if rows > 0 && v.batchesHave(names) {
-		err := v.inferRows(ctx, in, rows, names, response)
+		err := v.inferRows(ctx, q, in, rows, names, response)
 		if !errors.Is(err, errNotRows) {
 			return err
 		}
 		*response = TensorResponse{}
 	}
-	return v.inferAlone(ctx, in, names, response)
+	return v.inferAlone(ctx, q, in, names, response)
 }
 
 // arrange puts the inputs into the order of the file and checks them against it.
@@ -114,12 +117,10 @@ func elementsOf(shape []int64) int64 {
 	const limit = 1 << 40
 	n := int64(1)
 	for _, d := range shape {
-		if d < 0 || d > limit {
+		if d < 0 || d > limit/max(n, 1) {
 			return -1
 		}
-		if n *= d; n > limit {
-			return -1
-		}
+		n *= d
 	}
 	return n
 }
@@ -172,11 +173,11 @@ func (v *version) batchesHave(names []string) bool {
 var errNotRows = errors.New("the outputs cannot be put together")
 
 // inferRows runs each row in a batch of the version.
-func (v *version) inferRows(ctx context.Context, in []Tensor, rows int, names []string, response *TensorResponse) error {
-	if err := v.queue.enter(rows); err != nil {
+func (v *version) inferRows(ctx context.Context, q TensorRequest, in []Tensor, rows int, names []string, response *TensorResponse) error {
+	if err := v.queue.enter(rows, q.Client, q.ClientShare); err != nil {
 		return err
 	}
-	defer v.queue.leave(rows)
+	defer v.queue.leave(rows, q.Client)
 	v.shared.workers.count(rows)
 	defer v.shared.workers.count(-rows)
 	ctx, cancel := context.WithCancel(ctx)
@@ -324,11 +325,11 @@ func (j *joiner) add(outputs []postprocess.Tensor, row int) error {
 }
 
 // inferAlone runs the inputs by themselves, with any shapes that the model takes.
-func (v *version) inferAlone(ctx context.Context, in []Tensor, names []string, response *TensorResponse) error {
-	if err := v.queue.enter(1); err != nil {
+func (v *version) inferAlone(ctx context.Context, q TensorRequest, in []Tensor, names []string, response *TensorResponse) error {
+	if err := v.queue.enter(1, q.Client, q.ClientShare); err != nil {
 		return err
 	}
-	defer v.queue.leave(1)
+	defer v.queue.leave(1, q.Client)
 	v.shared.workers.count(1)
 	defer v.shared.workers.count(-1)
 	watch := newStopwatch(ctx, &response.Timing)

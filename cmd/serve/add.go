@@ -252,7 +252,7 @@ func (a *addition) report(inferred *repository.Inferred) {
 	}
 	_, _ = fmt.Fprintln(a.out, "a running server loads it on SIGHUP or after repository.poll")
 	if address, err := httpserver.Reachable(a.cfg.HTTP.Address); err == nil {
-		_, _ = fmt.Fprintf(a.out, "try: %s\n", curl(address, "/v1/models/"+a.name+"/predict"))
+		_, _ = fmt.Fprintf(a.out, "try: %s\n", curl(a.cfg.HTTP, address, "/v1/models/"+a.name+"/predict"))
 	}
 }
 

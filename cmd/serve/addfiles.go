@@ -167,7 +167,8 @@ func (a *addition) check(ctx context.Context, inferred *repository.Inferred) err
 		return failed
 	})
 	if err != nil {
-		return fmt.Errorf("%s is not added, since it does not load: %w", a.name, err)
+		text := strings.ReplaceAll(err.Error(), filepath.Dir(a.staged("")), a.cfg.Repository.Dir) // where it would be
+		return fmt.Errorf("%s is not added, since it does not load: %s", a.name, text)
 	}
 	return nil
 }

@@ -53,7 +53,10 @@ func startTraced(t testing.TB, tracer *tracing.Tracer, change func(*Config), rep
 		t.Fatal(err)
 	}
 	log := &testenv.Buffer{}
-	g := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
+	g, err := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	g.Trace(tracer)
 	if err := g.Balancer().Set(replicas); err != nil {
 		t.Fatal(err)

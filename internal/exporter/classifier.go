@@ -96,6 +96,9 @@ func (b *builder) classOutput() *repository.TensorInfo {
 
 // classifier recognizes a model with one score for each class, whatever wrote it.
 func classifier(b *builder) bool {
+	if b.taskIsOther() {
+		return false
+	}
 	out := b.classOutput()
 	if out == nil {
 		var fits []string
@@ -109,9 +112,6 @@ func classifier(b *builder) bool {
 		}
 		b.ask("output.name", "several outputs may hold the scores of the classes", fits...)
 		return true
-	}
-	if b.taskIsOther() {
-		return false
 	}
 	b.say("task", string(repository.Classification), "shape of "+describe(*out))
 	b.scores(*out)
@@ -162,7 +162,7 @@ func (b *builder) oneScore(out repository.TensorInfo) {
 // taskIsOther reports whether the user says that the task is not classification.
 func (b *builder) taskIsOther() bool {
 	task := b.settings["task"]
-	return task != "" && task != string(repository.Classification) && task != "multilabel_classification"
+	return task != "" && task != string(repository.Classification)
 }
 
 // stretch resizes without the aspect ratio.

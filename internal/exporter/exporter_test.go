@@ -98,7 +98,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), edgeLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {
@@ -223,6 +223,8 @@ func classifierLayouts() []layout {
 		{what: "maps of independent scores", label: "cat,dog", model: zipMap("Sigmoid", onnxwriter.Attributes{"classlabels_strings": []string{"cat", "dog"}}),
 			want: "output.decode: probabilities; output.multi_label: true; labels: labels.txt"},
 		{what: "two outputs of scores", model: modelOf(fixed, classes, out("z", float, "b", 4)), err: "output.name"},
+		{what: "two outputs of scores, one of which is called logits", model: modelOf(fixed, out("features", float, "b", 64), out("Logits", float, "b", 3)), want: "output.name: Logits; output.decode: softmax"},
+		{what: "two outputs of scores, both called scores", model: modelOf(fixed, out("scores1", float, "b", 64), out("scores2", float, "b", 3)), err: "say output.name=scores1 or scores2"},
 		{what: "two outputs of scores, one of which is said", model: modelOf(fixed, classes, out("z", float, "b", 4)), set: map[string]string{"output": "z"}, want: "output.name: z"},
 	}
 }

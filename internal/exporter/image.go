@@ -137,15 +137,15 @@ func (b *builder) assumed(set func()) {
 	}
 }
 
-// stem returns by what the graph multiplies the image before its first layer, and the operators that do so or shift it. The factor
-// is 0 if they do not tell it.
-func (b *builder) stem() (factor float64, ops []string) {
+// stem returns by what the graph multiplies the image before its first layer, what it subtracts from or adds to the image's own values
+// first, and the operators that do so. The factor and the shift are averages of the channels, 0 if they are not known.
+func (b *builder) stem() (factor, shift float64, ops []string) {
 	factor = 1
 	for _, step := range b.graph.Stems[b.image.Name] {
 		switch step.Op {
 		case "Sub", "Add", "Div", "Mul":
 		case "BatchNormalization", "InstanceNormalization", "LayerNormalization":
-			return 0, append(ops, step.Op)
+			return 0, 0, append(ops, step.Op)
 		default:
 			continue
 		}
@@ -154,8 +154,11 @@ func (b *builder) stem() (factor float64, ops []string) {
 		for _, v := range step.Values {
 			magnitude += math.Abs(v) / float64(len(step.Values))
 		}
+		shifts := step.Op == "Sub" || step.Op == "Add"
 		switch {
-		case step.Op == "Sub" || step.Op == "Add":
+		case shifts && shift == 0 && factor > 0:
+			shift = magnitude / factor
+		case shifts:
 		case magnitude == 0:
 			factor = 0
 		case step.Op == "Div":
@@ -164,29 +167,26 @@ func (b *builder) stem() (factor float64, ops []string) {
 			factor *= magnitude
 		}
 	}
-	if factor == 1 { // shifted alone, which does not tell the unit
-		factor = 0
-	}
-	return factor, ops
+	return factor, shift, ops
 }
 
-// normalizedInside sets the scale of a model whose graph normalizes its input, and reports whether it does. Networks take values
-// that span 1 (0 to 1), 2 (-1 to 1) or about 4.5 (with ImageNet's deviations), which tells whether the graph starts from values
-// of 0 to 255 or of 0 to 1.
+// normalizedInside sets the scale of a model whose graph normalizes its input, and reports whether it does. The mean that is
+// subtracted, about 0.5 or 125, tells whether the graph starts from values of 0 to 1 or of 0 to 255. So does the factor, if there
+// is no mean: networks take values that span 1 (0 to 1), 2 (-1 to 1) or about 4.5 (with ImageNet's deviations).
 func (b *builder) normalizedInside() bool {
-	factor, ops := b.stem()
+	factor, shift, ops := b.stem()
 	if len(ops) == 0 || b.image.DType == repository.Uint8 {
 		return len(ops) > 0
 	}
 	from := "model.onnx normalizes its input: " + strings.Join(ops, ", ")
 	usual := func(span float64) bool { return span >= 0.4 && span <= 12 }
 	switch {
-	case usual(255 * factor):
+	case shift >= 50 && shift <= 255, shift == 0 && usual(255*factor):
 		b.say("input.scale", 1.0, from+" of values from 0 to 255")
-	case usual(factor):
+	case shift >= 0.2 && shift <= 1, shift == 0 && usual(factor) && factor != 1:
 		b.say("input.scale", 1.0/255, from+" of values from 0 to 1")
 	default:
-		b.askNormalization(from+", of values of an unknown range", "unit", "none")
+		b.askNormalization(from+", of values of an unknown range", "unit", "none", "imagenet")
 	}
 	return true
 }

@@ -84,7 +84,7 @@ func yoloLayouts() []layout {
 		{what: "YOLOv5 of one class", model: modelOf(in("images", float, 1, 3, 640, 640), out("output0", float, 1, 25200, 6), meta("names", "['a']", "stride", "32")), want: "output.decode: yolov5; labels: labels.txt"},
 		{what: "YOLOv5 with a label less", model: modelOf(in("images", float, 1, 3, 640, 640), out("output0", float, 1, 25200, 9), v5), err: "has 4 classes, but there are 3 labels (metadata names)"},
 		{what: "YOLOv5 with open sizes", model: modelOf(open, out("output0", float, 1, "n", 8), v5), want: "output.decode: yolov5; input.width: 640?; input.stride: 32"},
-		{what: "YOLOv9 of its own export.py", model: modelOf(square, out("output0", float, 1, 7, 2100), v5), want: "output.decode: yolo; output.iou_threshold: 0.45"},
+		{what: "YOLOv9's export.py", model: modelOf(square, out("output0", float, 1, 7, 2100), v5), want: "output.decode: yolo; output.iou_threshold: 0.45"},
 		{what: "YOLOv5's segmentation", model: modelOf(square, out("output0", float, 1, 6300, 40), out("output1", float, 1, 32, 80, 80), v5), err: "segmentation"},
 		{what: "YOLOv5-cls", model: modelOf(in("images", float, 1, 3, 224, 224), op("Gemm", "output0", "x"), out("output0", float, 1, 3), v5),
 			want: "task: classification; output.decode: softmax; input.shortest_edge: 224; input.interpolation: opencv_linear; input.mean: [0.485, 0.456, 0.406]; labels: labels.txt"},
