@@ -178,7 +178,7 @@ func (b *builder) setNormalization(name string) error {
 	if n.color != "" {
 		b.settings["input.color"] = n.color
 	}
-	b.settings["normalization"] = name
+	b.settings["normalization"], b.said = name, n
 	return nil
 }
 
