@@ -36,7 +36,7 @@ func BenchmarkPredict(b *testing.B) {
 	monitor := health.New(e, log)
 	monitor.Loaded()
 	contentType, form := parts("image=" + string(img))
-	server := New(Defaults(), e, monitor, NewMetrics(Build{}), log)
+	server := New(Defaults(), openGuard(b, Defaults(), log), e, monitor, NewMetrics(Build{}), log)
 	for name, send := range map[string]struct {
 		contentType string
 		body        []byte
@@ -80,7 +80,7 @@ func BenchmarkUpload(b *testing.B) {
 	log := slog.New(slog.DiscardHandler)
 	monitor := health.New(e, log)
 	monitor.Loaded()
-	server := New(Defaults(), e, monitor, NewMetrics(Build{}), log)
+	server := New(Defaults(), openGuard(b, Defaults(), log), e, monitor, NewMetrics(Build{}), log)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)

@@ -39,12 +39,12 @@ type body struct {
 }
 
 // open admits the request with a body of at most limit bytes. The body must be closed.
-func (s *Server) open(c *gin.Context, limit int64) (*body, error) {
+func (s *Server) open(c *gin.Context, rc *requestContext, limit int64) (*body, error) {
 	r := c.Request
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	admitted, err := s.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer), httpserver.Unread(r))
+	admitted, err := s.admission.Admit(rc.client.ID, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer), httpserver.Unread(r))
 	if err != nil {
 		return nil, s.admissionError(err, 0)
 	}
@@ -132,6 +132,14 @@ func discardBody(c *gin.Context, rc *requestContext) {
 	rc.bytes += n
 	if !errors.Is(err, io.EOF) && r.ProtoMajor == 1 {
 		c.Header("Connection", "close") // the rest must not be read as the next request
+	}
+}
+
+// dropBody leaves the body of a refused request unread, at the price of its connection. Without a body the connection is kept,
+// which costs less than the next one would.
+func dropBody(c *gin.Context) {
+	if c.Request.ContentLength != 0 && c.Request.ProtoMajor == 1 {
+		c.Header("Connection", "close")
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"time"
 
+	"fovea/internal/access"
 	"fovea/internal/config"
 	"fovea/internal/cors"
+	"fovea/internal/tlsfiles"
 )
 
 // Config is section http of the server's configuration.
@@ -21,9 +23,14 @@ type Config struct {
 	MaxRequests   int64         `yaml:"max_requests" range:"1..1048576" help:"maximum prediction requests in flight; beyond it, the slowest body still arriving is displaced, or new requests get 429"`
 	BodyBudget    config.Size   `yaml:"body_budget" range:"1B..1TiB" help:"maximum body bytes in memory over all requests; beyond it, slow bodies are displaced, or new requests get 429"`
 	MinBodyRate   config.Size   `yaml:"min_body_rate" range:"0..1GiB" help:"minimum bytes per second of a body after its first 5s; 0: no minimum"`
-	ClientShare   float64       `yaml:"client_share" range:">0..1" help:"share of max_requests and body_budget that one client address (IPv6: a /64) may hold under contention; use 1 behind a proxy"`
+	ClientShare   float64       `yaml:"client_share" range:">0..1" help:"share of max_requests, body_budget and a model's queue that one API key, or one client address (IPv6: a /64), may hold under contention; 1 for a proxy not in trusted_proxies"`
 	CORS          string        `yaml:"cors" help:"origins allowed by CORS, separated by commas, such as https://app.example; * allows all, none disables CORS"`
+	NoH2C         bool          `yaml:"no_h2c" help:"without TLS, refuse HTTP/2 by prior knowledge (h2c)"`
 	ReadAhead     config.Size   `yaml:"read_ahead" range:"0..1TiB" help:"maximum body bytes in memory that are not decoded yet; further bodies wait in the network; 0: 16MiB per core"`
+
+	Access access.Config `yaml:",inline"`
+
+	TLS tlsfiles.Config `yaml:"tls"`
 }
 
 // Defaults returns the default configuration.

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
+	"fovea/internal/access"
 	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
 	"fovea/internal/panics"
@@ -13,6 +15,12 @@ import (
 // fail responds with err, which becomes an internal error unless it is an API error.
 func (s *Server) fail(c *gin.Context, rc *requestContext, err error) {
 	s.failWith(c, rc, apierror.From(err), nil)
+}
+
+// deny responds to a request that the guard has refused. Nothing of its body has been read.
+func (s *Server) deny(c *gin.Context, rc *requestContext, err error) {
+	rc.denied = apierror.From(err).Code != apierror.PermissionDenied
+	s.fail(c, rc, err)
 }
 
 // failWith responds with an error, and with AllFailed the error of each image. Causes of internal errors are logged here,
@@ -26,7 +34,11 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 			c.Header("Connection", "close")
 		}
 	default:
-		discardBody(c, rc)
+		if errors.Is(err, access.ErrFlood) {
+			dropBody(c)
+		} else {
+			discardBody(c, rc)
+		}
 	}
 	if err.Code == apierror.Canceled {
 		rc.status = status

@@ -14,6 +14,7 @@ import (
 
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/access"
 	"fovea/internal/apierror"
 	"fovea/internal/config"
 	"fovea/internal/repository"
@@ -172,7 +173,7 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	monitor := health.New(e, logger)
 	monitor.Loaded()
-	server := New(cfg, e, monitor, NewMetrics(Build{Version: "test"}), logger)
+	server := New(cfg, openGuard(t, cfg, logger), e, monitor, NewMetrics(Build{Version: "test"}), logger)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	transport := &http.Transport{DialContext: dial, ExpectContinueTimeout: 5 * time.Second}
@@ -189,6 +190,15 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 		}
 	})
 	return s
+}
+
+func openGuard(t testing.TB, cfg Config, log *slog.Logger) *access.Guard {
+	t.Helper()
+	guard, err := access.Open(cfg.Access, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guard
 }
 
 func (s *testServer) url(path string) string { return "http://" + s.address + path }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"fovea/inference"
 	"fovea/internal/httpserver"
@@ -72,8 +73,12 @@ type tensorInfo struct {
 	Shape []int64          `json:"shape"` // with the batch dimension; -1 is any size
 }
 
-func (s *Server) listModels(c *gin.Context, _ *requestContext) {
+func (s *Server) listModels(c *gin.Context, rc *requestContext) {
 	list := modelList{Default: s.engine.Default(), Models: describe(s.engine.Models())}
+	list.Models = slices.DeleteFunc(list.Models, func(m modelInfo) bool { return rc.client.MayUse(m.Name) != nil })
+	if rc.client.MayUse(list.Default) != nil {
+		list.Default = ""
+	}
 	for i := range list.Models {
 		list.Models[i].Labels = nil
 	}
@@ -82,13 +87,17 @@ func (s *Server) listModels(c *gin.Context, _ *requestContext) {
 
 func (s *Server) showModel(c *gin.Context, rc *requestContext) {
 	name := c.Param("model")
+	if err := rc.client.MayUse(name); err != nil {
+		s.fail(c, rc, err)
+		return
+	}
 	for _, m := range describe(s.engine.Models()) {
 		if m.Name == name {
 			httpserver.WriteJSON(c.Writer, http.StatusOK, m)
 			return
 		}
 	}
-	s.fail(c, rc, s.modelNotFound(name))
+	s.fail(c, rc, s.modelNotFound(rc, name))
 }
 
 // describe groups the versions by model, in the engine's order.

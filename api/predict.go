@@ -24,20 +24,24 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 	}
 	switch {
 	case model == "" && !named:
-		s.reject(c, rc, s.noDefault())
+		s.reject(c, rc, s.noDefault(rc))
 		return
 	case named && !s.catalog.has(model):
-		s.reject(c, rc, s.modelNotFound(model))
+		s.reject(c, rc, s.modelNotFound(rc, model))
 		return
 	}
 	rc.model = model
+	if err := rc.client.MayUse(model); err != nil { // also the default model, which no path names
+		s.reject(c, rc, err)
+		return
+	}
 	in, body, err := s.receive(c, rc)
 	if err != nil {
 		s.reject(c, rc, err)
 		return
 	}
 	defer body.close() // also after a panic
-	r := inference.Request{Model: model, Version: c.Param("version"), Params: in.params.values, Waited: body.waited}
+	r := inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: body.waited}
 	results := s.predictImages(c.Request.Context(), rc, r, in, body)
 	body.close() // before the response: a client that reads it slowly should not count as a request in flight
 	s.respond(c, rc, results)
@@ -50,19 +54,19 @@ func (s *Server) reject(c *gin.Context, rc *requestContext, err error) {
 }
 
 // noDefault is NotReady unless there are models to choose from.
-func (s *Server) noDefault() error {
-	if names := s.catalog.list(); len(names) > 1 {
+func (s *Server) noDefault(rc *requestContext) error {
+	if names := rc.client.Usable(s.catalog.list()); len(names) > 1 {
 		return inference.ModelRequired(names)
 	}
 	return apierror.New(apierror.NotReady, "no model is loaded yet")
 }
 
 // modelNotFound is NotReady until the first load of models has ended.
-func (s *Server) modelNotFound(name string) error {
+func (s *Server) modelNotFound(rc *requestContext, name string) error {
 	if s.health.Report().Status == health.Starting {
 		return apierror.New(apierror.NotReady, "model %s is not ready", apierror.Quote(name))
 	}
-	return inference.ModelNotFound(name, s.catalog.list())
+	return inference.ModelNotFound(name, rc.client.Usable(s.catalog.list()))
 }
 
 // imageResult is the engine's response for one image, or its error.

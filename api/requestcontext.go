@@ -8,8 +8,10 @@ import (
 	"runtime/debug"
 	"time"
 
+	"fovea/internal/access"
 	"fovea/internal/apierror"
 	"fovea/internal/requestid"
+	"fovea/internal/tracing"
 
 	"github.com/gin-gonic/gin"
 )
@@ -20,6 +22,7 @@ const requestIDHeader = "X-Request-Id" // the canonical form of X-Request-ID
 type requestContext struct {
 	id      string
 	start   time.Time
+	client  *access.Client
 	model   string // that exists, or ""
 	version string // that made the predictions, or ""
 	code    apierror.Code
@@ -28,6 +31,8 @@ type requestContext struct {
 	images  int
 	predict bool // a request for predictions, which the metrics count
 	quiet   bool // sent often by machines: logged at debug level
+	span    *tracing.Span
+	denied  bool // refused for its rate or key: logged at debug level, since a client can send any number
 }
 
 // route wraps a handler with what every request has: an ID, a log line, metrics, and recovery from panics.
@@ -38,8 +43,17 @@ func (s *Server) route(handle func(*gin.Context, *requestContext)) gin.HandlerFu
 		if s.draining.Load() {
 			c.Header("Connection", "close")
 		}
+		if c.Request.Method == http.MethodPost { // not what machines poll
+			c.Request, rc.span = s.tracer.Start(c.Request, c.FullPath())
+		}
 		defer s.finish(c, rc)
 		defer s.recoverPanic(c, rc)
+		client, leave, err := s.guard.Enter(access.RouteOf(c.Request), access.CallerOf(c.Request))
+		defer leave()
+		if rc.client = client; err != nil {
+			s.deny(c, rc, err)
+			return
+		}
 		handle(c, rc)
 	}
 }
@@ -68,23 +82,29 @@ func (s *Server) finish(c *gin.Context, rc *requestContext) {
 	if rc.predict {
 		s.metrics.request(rc)
 	}
+	rc.span.End(rc.status, string(rc.code), slog.String("fovea.request_id", rc.id), slog.String("fovea.model", rc.model),
+		slog.String("fovea.version", rc.version), slog.Int("fovea.images", rc.images), slog.Int64("http.request.body.size", rc.bytes))
+	s.guard.Count(rc.client, rc.status)
 	level := slog.LevelInfo
-	if rc.quiet && rc.status < http.StatusBadRequest {
+	if rc.denied || rc.quiet && rc.status < http.StatusBadRequest {
 		level = slog.LevelDebug
 	}
 	ctx := c.Request.Context()
 	if !s.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := append(make([]slog.Attr, 0, 12),
+	attrs := append(make([]slog.Attr, 0, 13),
 		slog.String("request_id", rc.id),
 		slog.String("method", c.Request.Method),
 		slog.String("route", cmp.Or(c.FullPath(), "none")),
 		slog.Int("status", rc.status),
 		slog.Duration("duration", time.Since(rc.start)),
-		slog.String("client", c.ClientIP()),
+		slog.String("client", rc.client.Address.String()),
 		slog.Int64("bytes_in", rc.bytes),
 		slog.Int("bytes_out", max(0, c.Writer.Size())))
+	if key := rc.client.Key(); key != "" {
+		attrs = append(attrs, slog.String("key", key))
+	}
 	if rc.code != "" {
 		attrs = append(attrs, slog.String("code", string(rc.code)))
 	}

@@ -22,10 +22,15 @@ import (
 //go:embed openapi.json
 var openAPI []byte
 
-// documentFor is the document for a server with the limits of cfg.
+// documentFor is the document for a server with the limits of cfg. With keys, all operations that say nothing else need one.
 func documentFor(cfg Config) []byte {
 	limit := func(n int) []byte { return fmt.Appendf(nil, `"maxItems": %d`, n) }
-	return bytes.ReplaceAll(openAPI, limit(Defaults().MaxImages), limit(cfg.MaxImages))
+	document := bytes.ReplaceAll(openAPI, limit(Defaults().MaxImages), limit(cfg.MaxImages))
+	if cfg.Access.Keys == "" {
+		return document
+	}
+	return bytes.Replace(document, []byte(`"paths": {`), []byte(`"security": [{"bearer": []}, {"apiKey": []}],
+  "paths": {`), 1)
 }
 
 func (s *Server) routes() *gin.Engine {
@@ -33,7 +38,7 @@ func (s *Server) routes() *gin.Engine {
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
-	r.UseRawPath = true // encoded slashes stay a part of the model's name, which is then unknown
+	r.UseEscapedPath = true // as access.RouteOf; encoded slashes stay a part of the model's name, which is then unknown
 	if err := r.SetTrustedProxies(nil); err != nil {
 		panic(err) // not reached: there is nothing to parse
 	}

@@ -11,9 +11,11 @@ import (
 
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
+	"fovea/internal/tracing"
 
 	"github.com/gin-gonic/gin"
 )
@@ -34,6 +36,7 @@ type Health interface {
 // Server is the HTTP API of an Engine.
 type Server struct {
 	cfg       Config
+	guard     *access.Guard
 	engine    Engine
 	health    Health
 	metrics   *Metrics
@@ -41,6 +44,7 @@ type Server struct {
 	catalog   catalog
 	admission *admission.Controller
 	readAhead *readAhead
+	tracer    *tracing.Tracer // nil: none
 	router    *gin.Engine
 	http      *http.Server
 	draining  atomic.Bool
@@ -51,10 +55,10 @@ const (
 	slack     = 10 * time.Second      // for what the configured times do not include: headers, writing the response
 )
 
-// New returns a server that does not listen yet. The configuration must be valid.
-func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.Logger) *Server {
+// New returns a server that does not listen yet. The configuration must be valid, and the guard that of its access.Config.
+func New(cfg Config, guard *access.Guard, engine Engine, health Health, metrics *Metrics, log *slog.Logger) *Server {
 	s := &Server{
-		cfg: cfg, engine: engine, health: health, metrics: metrics, log: log,
+		cfg: cfg, guard: guard, engine: engine, health: health, metrics: metrics, log: log,
 		catalog:   catalog{engine: engine},
 		admission: admission.New(cfg.limits()),
 		readAhead: newReadAhead(cfg.readAhead()),
@@ -62,7 +66,11 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 	s.router = s.routes()
 	policy, _ := cors.Parse(cfg.CORS) // the configuration is valid
 	s.http = httpserver.New(policy.Handler(s.router), cfg.BodyTimeout+slack, cfg.BodyTimeout+cfg.Timeout+slack, log)
+	if cfg.NoH2C && !cfg.TLS.Enabled() {
+		httpserver.RefuseH2C(s.http)
+	}
 	metrics.watch(engine, s.admission)
+	metrics.registry.MustRegister(guard)
 	return s
 }
 
@@ -70,6 +78,9 @@ func New(cfg Config, engine Engine, health Health, metrics *Metrics, log *slog.L
 func (c Config) limits() admission.Limits {
 	return admission.Limits{Requests: c.MaxRequests, Bytes: int64(c.BodyBudget), ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
+
+// Trace has the server trace requests for predictions. It is called before Serve.
+func (s *Server) Trace(t *tracing.Tracer) { s.tracer = t }
 
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {

@@ -195,7 +195,7 @@ func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 var documented = []string{
 	"fovea_requests_total", "fovea_request_duration_seconds", "fovea_stage_duration_seconds", "fovea_batch_size", "fovea_queue_depth",
 	"fovea_rejected_total", "fovea_images_total", "fovea_model_ready", "fovea_model_unreadable", "fovea_build_info", "fovea_requests_in_flight",
-	"fovea_body_bytes_in_flight",
+	"fovea_body_bytes_in_flight", "fovea_access_refused_total",
 }
 
 func TestMetrics(t *testing.T) {

@@ -48,7 +48,7 @@ func (s *Server) receive(c *gin.Context, rc *requestContext) (*submission, *body
 	if err := in.params.query(c.Request.URL.RawQuery); err != nil {
 		return nil, nil, err
 	}
-	b, err := s.open(c, format.limit)
+	b, err := s.open(c, rc, format.limit)
 	if err != nil {
 		return nil, nil, err
 	}

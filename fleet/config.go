@@ -15,6 +15,7 @@ import (
 	"fovea/fleet/gateway"
 	"fovea/internal/config"
 	"fovea/internal/logging"
+	"fovea/internal/tracing"
 )
 
 // Config is supervise.yaml.
@@ -40,6 +41,7 @@ type Config struct {
 	Socket      string            `yaml:"socket"` // of the control API
 	State       string            `yaml:"state"`  // folder for the persistent state
 	Log         logging.Config    `yaml:"log"`
+	Traces      tracing.Config    `yaml:"traces"` // of the gateway; the replicas have their own in env
 }
 
 // Limits are the resources of one replica.
@@ -118,6 +120,7 @@ func Defaults() Config {
 		Socket:  "/run/fovea/supervise.sock",
 		State:   "/var/lib/fovea/supervise",
 		Log:     logging.Defaults(),
+		Traces:  tracing.Defaults(),
 	}
 }
 
@@ -174,7 +177,8 @@ func Load(file string) (Config, error) {
 
 // anchor makes paths absolute.
 func (c *Config) anchor(dir string) {
-	for _, path := range []*string{&c.Models, &c.Socket, &c.State} {
+	tls := &c.Gateway.TLS
+	for _, path := range []*string{&c.Models, &c.Socket, &c.State, &c.Gateway.Access.Keys, &tls.Certificate, &tls.Key, &tls.ClientCA} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
 		}
@@ -218,7 +222,27 @@ func (c Config) Check(errs *config.Errors) {
 	if c.State == "" {
 		errs.Add("state", "is required")
 	}
+	c.checkReplicasAreOpen(errs)
 	c.checkContainer(errs)
+}
+
+// ofGateway are keys of the server that the gateway has instead of the replicas: probes and the gateway reach these without
+// TLS and API keys, on a network of their own, and all from one address.
+var ofGateway = []string{"http.tls.certificate", "http.keys", "http.rate.limit"}
+
+// checkReplicasAreOpen reports settings of the server with which the supervisor could not reach its replicas.
+func (c Config) checkReplicasAreOpen(errs *config.Errors) {
+	for _, key := range ofGateway {
+		instead := strings.Replace(key, "http", "gateway", 1)
+		if c.Env[config.Variable(key)] != "" {
+			errs.Add("env."+config.Variable(key), "is not for replicas, which only the supervisor reaches; set %s", instead)
+		}
+		for i, arg := range c.Args {
+			if strings.HasPrefix(arg, "--"+key+"=") || arg == "--"+key {
+				errs.Add(config.Index("args", i), "%s is not for replicas, which only the supervisor reaches; set %s", arg, instead)
+			}
+		}
+	}
 }
 
 // containerKeys are the keys that become a container's, by the container's.

@@ -41,6 +41,19 @@ env: {FOVEA_LOG_LEVEL: debug}`, nil},
 		"a value left out":             {"image:", []string{"image: has no value"}},
 		"not YAML":                     {"a: [", []string{"invalid YAML"}},
 		"two documents":                {"name: a\n---\nname: b", []string{"2 YAML documents"}},
+		"TLS, keys and limits of the gateway": {`
+gateway:
+  tls: {certificate: tls.crt, key: tls.key, client_ca: ca.crt, client_names: [camera]}
+  keys: keys.yaml
+  open_metrics: true
+  trusted_proxies: [10.0.0.0/8]
+  rate: {limit: 10, burst: 20}`, nil},
+		"TLS and keys of replicas": {`
+args: [--http.rate.limit=5]
+env: {FOVEA_HTTP_TLS_CERTIFICATE: /tls.crt, FOVEA_HTTP_KEYS: /keys.yaml}`, []string{
+			"args[0]: --http.rate.limit=5 is not for replicas, which only the supervisor reaches; set gateway.rate.limit",
+			"env.FOVEA_HTTP_TLS_CERTIFICATE: is not for replicas", "env.FOVEA_HTTP_KEYS: is not for replicas, which only the supervisor reaches; set gateway.keys"}},
+		"a certificate without its key": {"gateway: {tls: {certificate: tls.crt}, trusted_proxies: [host]}", []string{"gateway.tls.key: is required with certificate", "gateway.trusted_proxies[0]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "supervise.yaml")
@@ -65,10 +78,13 @@ env: {FOVEA_LOG_LEVEL: debug}`, nil},
 
 func TestValuesOfAConfiguration(t *testing.T) {
 	c := Defaults()
-	if err := config.Parse([]byte("limits: {memory: 1.5GiB}\ngpus: all\nhealth: {drain: 90s}\nmodels: m"), "supervise.yaml", &c).Err(); err != nil {
+	if err := config.Parse([]byte("limits: {memory: 1.5GiB}\ngpus: all\nhealth: {drain: 90s}\nmodels: m\ngateway: {keys: k, tls: {certificate: c, key: /k, client_ca: a}}"), "supervise.yaml", &c).Err(); err != nil {
 		t.Fatal(err)
 	}
 	c.anchor("/etc/fovea")
+	if g := c.Gateway; g.Access.Keys != "/etc/fovea/k" || g.TLS.Certificate != "/etc/fovea/c" || g.TLS.Key != "/k" || g.TLS.ClientCA != "/etc/fovea/a" {
+		t.Errorf("files of the gateway: %+v", g)
+	}
 	if c.Limits.Memory != 3<<29 || !c.GPUs.All || c.Health.Drain != 90*time.Second || c.Models != "/etc/fovea/m" || c.Health.Failures != 3 {
 		t.Errorf("%+v", c)
 	}

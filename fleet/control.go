@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -138,7 +139,7 @@ func (c Config) compatible(next Config) error {
 	fixed("gpus", c.GPUs.All == next.GPUs.All && slices.Equal(c.GPUs.List, next.GPUs.List))
 	fixed("replicas", c.Replicas == next.Replicas)
 	fixed("network", c.network() == next.network())
-	fixed("gateway", c.Gateway == next.Gateway)
+	fixed("gateway", reflect.DeepEqual(c.Gateway, next.Gateway))
 	fixed("engine", c.Engine == next.Engine)
 	fixed("socket", c.Socket == next.Socket)
 	fixed("state", c.State == next.State)

@@ -14,7 +14,9 @@ import (
 
 	"fovea/fleet/gateway"
 	"fovea/gpu"
+	"fovea/internal/access"
 	"fovea/internal/httpserver"
+	"fovea/internal/tracing"
 )
 
 const (
@@ -33,8 +35,9 @@ type GPUs interface {
 // Dependencies are what the caller provides to a supervisor.
 type Dependencies struct {
 	Engine   ContainerEngine
-	GPUs     GPUs         // nil for a fleet on the CPU
-	Listener net.Listener // of the gateway; nil: listen on gateway.address
+	GPUs     GPUs            // nil for a fleet on the CPU
+	Listener net.Listener    // of the gateway; nil: listen on gateway.address
+	Tracer   *tracing.Tracer // of the gateway; nil: no traces
 	Reload   func() (Config, error)
 	Log      *slog.Logger
 }
@@ -102,7 +105,10 @@ func Open(ctx context.Context, cfg Config, deps Dependencies) (_ *Supervisor, er
 		return nil, err
 	}
 	s.prober = newProber(cfg.Health.Timeout)
-	s.gateway = gateway.New(cfg.Gateway.Config, s.log)
+	if s.gateway, err = gateway.New(cfg.Gateway.Config, s.log); err != nil {
+		return nil, err
+	}
+	s.gateway.Trace(deps.Tracer)
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // G404: it only spreads pauses
 	s.machine = newMachine(cfg, placements, saved, s.log, random)
 	return s, nil
@@ -176,6 +182,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if s.deps.GPUs != nil && !s.cfg.GPUs.None() {
 		s.work.Go(func() { s.watchGPUs(working) })
 		s.work.Go(func() { s.pollGPUs(working) })
+	}
+	if risk := access.Risk(s.address, s.cfg.Gateway.Access, s.cfg.Gateway.TLS); risk != "" {
+		s.log.Warn(risk, "address", s.address)
 	}
 	s.log.Info("supervisor ready", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.placements))
 	s.startServing = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }

@@ -39,11 +39,12 @@ type Engine struct {
 
 	mu        sync.RWMutex
 	models    map[string]*model
-	order     []string // names as they are listed
-	listed    bool     // the repository has been read
-	misplaced []error  // see repository.Repository.Misplaced
-	repoErr   error    // why the last StartSync could not read the repository or a part of it
-	lost      error    // see Broken
+	order     []string        // names as they are listed
+	listed    bool            // the repository has been read
+	misplaced []error         // see repository.Repository.Misplaced
+	repoErr   error           // why the last StartSync could not read the repository or a part of it
+	lost      error           // see Broken
+	unloaded  map[string]bool // models that Unload has unloaded
 	closed    bool
 
 	closeOnce func() error // stops everything and closes ONNX Runtime

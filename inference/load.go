@@ -107,6 +107,12 @@ func (v *version) build(ctx context.Context) error {
 		report: func(change int) { v.shared.obs.Queue(v.model, v.name, change) }}
 	v.batcher = batcher.New(v.shared.ctx, v.onRun)
 	for i, p := range specs {
+		if v.definition.Task == repository.NoTask {
+			if err := v.buildNoTask(ctx, v.sessions[i], p); err != nil {
+				return err
+			}
+			continue
+		}
 		g, err := v.newGroup(ctx, v.sessions[i], p)
 		if err != nil {
 			return err
@@ -121,12 +127,14 @@ func (v *version) build(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := v.checkDefinition(ctx, v.groups[0]); err != nil {
+	if v.definition.Task == repository.NoTask {
+		v.noteUndefined()
+	} else if err := v.checkDefinition(ctx, v.groups[0]); err != nil {
+		return err
+	} else if err := v.selfTest(ctx); err != nil {
 		return err
 	}
-	if err := v.selfTest(ctx); err != nil {
-		return err
-	}
+	v.describe(specs)
 	// Only now do runs share the workers with decoding and with other models: a model that never answers its self-test
 	// would keep workers that others need.
 	v.batcher.Open()
@@ -141,8 +149,8 @@ func (v *version) open(ctx context.Context, specs []groupSpec) error {
 			return context.Cause(ctx)
 		}
 		s, err := onnx.NewSession(v.weights.Path, onnx.Options{Device: p.device, Threads: v.shared.cfg.Threads,
-			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.definition.Outputs(),
-			File: v.file, Load: ctx})
+			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.batchOutputs(),
+			FeedsOnly: v.definition.Task == repository.NoTask && !v.canBatch(), File: v.file, Load: ctx})
 		if err != nil {
 			return err
 		}
@@ -157,6 +165,14 @@ func (v *version) open(ctx context.Context, specs []groupSpec) error {
 	v.device = strings.Join(names, " ")
 	v.checkInt8()
 	return nil
+}
+
+// batchOutputs are the outputs of batches: those that the definition reads, or all without a task.
+func (v *version) batchOutputs() []string {
+	if v.definition.Task == repository.NoTask {
+		return nil
+	}
+	return v.definition.Outputs()
 }
 
 // checkInt8 logs how int8 products are summed where that is a choice: on x86 processors without VNNI.
@@ -197,6 +213,9 @@ func (v *version) resolve() error {
 		return err
 	}
 	v.definition = resolved
+	if resolved.Task == repository.NoTask {
+		return nil
+	}
 	for i, in := range v.inputs {
 		if in.Name == resolved.Input.Name {
 			v.image = i
@@ -248,6 +267,7 @@ func (v *version) groupSpecs() ([]groupSpec, error) {
 func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*batcher.Group, error) {
 	size := v.trialSize(0) // the definition's, or of the first trial
 	shapes := v.inputShapes(size)
+	v.rowShapes = shapes
 	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch(shapes))
 	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: buckets, Inputs: len(v.inputs),
 		MaxDelay: v.definition.Batching.MaxDelay, Separable: separable}

@@ -22,6 +22,9 @@ type Request struct {
 	Row     []byte // instead of Image: a preprocessed row of the model's image input, in native byte order
 	Params  postprocess.Params
 	Waited  time.Duration // before Predict; added to Timing.Queue
+
+	Client      string  // whom the image is counted for
+	ClientShare float64 // of the queue that one client may hold while others need it; 0: all
 }
 
 // Response is the answer for one image.
@@ -31,6 +34,8 @@ type Response struct {
 	Device     string // cpu, cuda:0
 	Prediction postprocess.Prediction
 	Timing     Timing
+
+	runs, rows int // 1 if its run began with it; the rows of its run
 }
 
 // Timing is the duration of each stage.
@@ -51,8 +56,14 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 		return nil, err
 	}
 	defer v.refs.Done()
+	return e.predictWith(ctx, v, r)
+}
+
+func (e *Engine) predictWith(ctx context.Context, v *version, r Request) (*Response, error) {
+	start := time.Now()
 	response, err := v.predict(ctx, r, nil)
 	if err != nil {
+		v.stats[OfImages].fail(time.Since(start) + r.Waited)
 		apiErr := apierror.From(err)
 		if onnx.IsDeviceLost(err) {
 			apiErr = deviceLost(err)
@@ -60,6 +71,7 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 		e.obs.Rejected(v.model, string(apiErr.Code))
 		return nil, apiErr
 	}
+	v.stats[OfImages].success(1, response.runs, response.rows, time.Since(start)+r.Waited, response.Timing)
 	v.observe(response)
 	return response, nil
 }
@@ -77,16 +89,19 @@ func (v *version) predict(ctx context.Context, r Request, inspect func([]postpro
 // answer passes the gates that bound images, in the order of ARCHITECTURE.md: the version's queue, the turn of large
 // images, a slot, a worker, and in the batcher the instance with the workers of its run.
 func (v *version) answer(ctx context.Context, r Request, inspect func([]postprocess.Tensor) error, response *Response) error {
-	if err := v.queue.enter(); err != nil {
+	if v.plan == nil {
+		return v.noTask()
+	}
+	if err := v.queue.enter(1, r.Client, r.ClientShare); err != nil {
 		return err
 	}
-	defer v.queue.leave()
-	timing, clock := &response.Timing, time.Now()
+	defer v.queue.leave(1, r.Client)
+	watch := newStopwatch(ctx, &response.Timing)
 	info, err := v.header(r)
 	if err != nil {
 		return err
 	}
-	timing.Decode = lap(&clock)
+	watch.lap("decode", &watch.Decode)
 	work, err := v.shared.workers.enter(ctx, info.Estimate(len(r.Image)))
 	if err != nil {
 		return err
@@ -97,25 +112,28 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 		return err
 	}
 	defer h.Release()
-	timing.Queue = r.Waited + lap(&clock)
+	watch.Queue = r.Waited
+	watch.lap("queue", &watch.Queue)
 	response.Device = h.Device()
-	transform, err := v.prepare(ctx, &work, h, r, info, timing)
+	transform, err := v.prepare(ctx, &work, h, r, info, &watch)
 	if err != nil {
 		return err
 	}
 	if err := h.Wait(ctx); err != nil {
 		return modelFailed(err)
 	}
-	timing.Queue += h.QueueTime()
-	timing.Infer = h.RunTime()
+	watch.ran(h)
+	var leads bool
+	if response.rows, leads = h.Rows(); leads {
+		response.runs = 1
+	}
 	if inspect != nil {
 		if err := inspect(h.Outputs()); err != nil {
 			return err
 		}
 	}
-	clock = time.Now()
 	response.Prediction, err = v.decoder.Decode(h.Outputs(), transform, r.Params)
-	timing.Postprocess = lap(&clock)
+	watch.lap("postprocess", &watch.Postprocess)
 	return err
 }
 
@@ -137,38 +155,36 @@ func (v *version) header(r Request) (header.Info, error) {
 // prepare writes the image and the extra inputs into the batch. No worker is held afterwards, so that the run may
 // take all of them.
 func (v *version) prepare(ctx context.Context, work *imageWork, h *batcher.Handle, r Request, info header.Info,
-	timing *Timing) (transform geometry.Transform, err error) {
+	watch *stopwatch) (transform geometry.Transform, err error) {
 	if r.Row != nil {
-		transform = v.copyRow(h, r.Row, timing)
-	} else if transform, err = v.packImage(ctx, work, h, r, info, timing); err != nil {
+		transform = v.copyRow(h, r.Row, watch)
+	} else if transform, err = v.packImage(ctx, work, h, r, info, watch); err != nil {
 		return transform, err
 	}
 	for _, x := range v.extras {
 		x.write(h.Input(x.input), transform)
 	}
-	h.Commit()
+	watch.commit(h)
 	return transform, nil
 }
 
 // copyRow copies a row that was prepared by the caller. Coordinates in it are those of the model's input.
-func (v *version) copyRow(h *batcher.Handle, row []byte, timing *Timing) geometry.Transform {
-	clock := time.Now()
+func (v *version) copyRow(h *batcher.Handle, row []byte, watch *stopwatch) geometry.Transform {
 	in := v.definition.Input
 	copy(h.Input(v.image), row)
-	timing.Preprocess = lap(&clock)
+	watch.lap("preprocess", &watch.Preprocess)
 	return geometry.Transform{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
 }
 
 // packImage decodes the image and packs it into its row. It holds a worker throughout, so no more images are decoded
 // and in memory than there are workers.
 func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Handle, r Request, info header.Info,
-	timing *Timing) (transform geometry.Transform, err error) {
-	clock := time.Now()
+	watch *stopwatch) (transform geometry.Transform, err error) {
 	if err := work.acquire(ctx); err != nil {
 		return transform, err
 	}
 	defer work.release()
-	timing.Queue += lap(&clock)
+	watch.lap("queue", &watch.Queue)
 	img, err := v.plan.Decode(ctx, r.Image, info)
 	if err != nil {
 		return transform, err
@@ -177,7 +193,7 @@ func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Han
 	if r.Decoded != nil {
 		r.Decoded()
 	}
-	timing.Decode += lap(&clock)
+	watch.lap("decode", &watch.Decode)
 	if err := ctx.Err(); err != nil {
 		return transform, err
 	}
@@ -187,16 +203,8 @@ func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Han
 	if transform, err = v.plan.Pack(img, h.Input(v.image)); err != nil {
 		return transform, err
 	}
-	timing.Preprocess = lap(&clock)
+	watch.lap("preprocess", &watch.Preprocess)
 	return transform, nil
-}
-
-// lap is the time since clock, which is set to now.
-func lap(clock *time.Time) time.Duration {
-	now := time.Now()
-	elapsed := now.Sub(*clock)
-	*clock = now
-	return elapsed
 }
 
 // observe reports the stages of an answered image and its discarded boxes.

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"fovea/internal/admission"
 	"fovea/internal/apierror"
 )
 
@@ -21,29 +22,45 @@ type queue struct {
 
 	mu       sync.Mutex
 	length   int
-	last     time.Time     // when the last image left, or the first came after a pause
-	interval time.Duration // moving mean of the time between two images that leave while others wait
+	held     map[string]int // of length, by client
+	last     time.Time      // when the last image left, or the first came after a pause
+	interval time.Duration  // moving mean of the time between two images that leave while others wait
 }
 
-// enter adds an image, or refuses it with queue_full and Retry-After.
-func (q *queue) enter() error {
+// enter adds n images of a client, or refuses them with queue_full and Retry-After. Under contention a client is limited to its
+// share, as package admission has it; a share of 0 is all.
+func (q *queue) enter(n int, client string, share float64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.length >= q.bound {
+	if n > q.bound {
+		return apierror.New(apierror.InvalidParameter, "the request has %d rows; the model's queue takes %d", n, q.bound)
+	}
+	limit := q.bound
+	if before := q.held[client]; share > 0 {
+		limit = int(admission.LimitFor(int64(q.bound), int64(before+n), share, before == 0))
+	}
+	if q.length+n > limit {
 		f := apierror.New(apierror.QueueFull, "%d images are in flight for this model; the limit is %d", q.length, q.bound)
+		if limit < q.bound {
+			f.Message += ", and the rest is kept for other clients"
+		}
 		f.RetryAfter = min(max(time.Duration(q.length)*q.interval, minRetryAfter), maxRetryAfter)
 		return f
 	}
 	if q.length == 0 {
 		q.last = time.Now()
 	}
-	q.length++
-	q.report(1)
+	if q.held == nil {
+		q.held = map[string]int{}
+	}
+	q.length += n
+	q.held[client] += n
+	q.report(n)
 	return nil
 }
 
-// leave removes an image.
-func (q *queue) leave() {
+// leave removes n images of a client.
+func (q *queue) leave(n int, client string) {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -51,10 +68,13 @@ func (q *queue) leave() {
 	if q.interval == 0 {
 		q.interval = sinceLast
 	}
-	q.interval += (sinceLast - q.interval) / 16
+	q.interval += (sinceLast/time.Duration(n) - q.interval) / 16
 	q.last = now
-	q.length--
-	q.report(-1)
+	q.length -= n
+	if q.held[client] -= n; q.held[client] == 0 {
+		delete(q.held, client)
+	}
+	q.report(-n)
 }
 
 // len is the number of images accepted and not yet answered.

@@ -9,13 +9,16 @@ import (
 	"math"
 	"testing"
 
+	"fovea/internal/repository"
 	"fovea/internal/testenv"
 	"fovea/postprocess"
+	"fovea/preprocess"
+	"fovea/preprocess/header"
 )
 
-// TestReducedDecodingGivesTheSameAnswers sends large images as JPEG, which is decoded at a quarter, and as PNG of the
-// same pixels, which is decoded in full.
-func TestReducedDecodingGivesTheSameAnswers(t *testing.T) {
+// TestLargeJPEGsGiveTheAnswersOfTheirPixels sends large images as JPEG and as PNG of the same pixels. With decode: fast, which one
+// of the models has, JPEGs are decoded at a quarter, and answers may differ a little.
+func TestLargeJPEGsGiveTheAnswersOfTheirPixels(t *testing.T) {
 	r := newRepository(t)
 	names := r.real("", "mobilenetv2-12-int8", "yolox-nano")
 	e := r.synced(nil)
@@ -30,9 +33,13 @@ func TestReducedDecodingGivesTheSameAnswers(t *testing.T) {
 				}
 				answers[i] = bestOf(got.Prediction)
 			}
-			full, reduced := answers[0], answers[1]
-			if full.label != reduced.label || math.Abs(full.score-reduced.score) > 0.05 || full.label != "" && overlap(full.box, reduced.box) < 0.9 {
-				t.Errorf("%s, %s: in full %+v, reduced %+v", name, s.name, full, reduced)
+			score, box := 1e-4, 0.9999
+			if name == "efficientnet-lite0" { // decode: fast
+				score, box = 0.05, 0.9
+			}
+			png, jpeg := answers[0], answers[1]
+			if png.label != jpeg.label || math.Abs(png.score-jpeg.score) > score || png.label != "" && overlap(png.box, jpeg.box) < box {
+				t.Errorf("%s, %s: PNG %+v, JPEG %+v", name, s.name, png, jpeg)
 			}
 		}
 	}
@@ -58,7 +65,7 @@ func bestOf(p postprocess.Prediction) best {
 	return best{}
 }
 
-// enlarged is an image at a larger size, as JPEG and as PNG of the JPEG's pixels.
+// enlarged is an image at a larger size, as JPEG and as PNG of the JPEG's pixels, as libjpeg decodes them.
 func enlarged(t *testing.T, data []byte, w, h int) (asJPEG, asPNG []byte) {
 	t.Helper()
 	small, err := jpeg.Decode(bytes.NewReader(data))
@@ -76,14 +83,38 @@ func enlarged(t *testing.T, data []byte, w, h int) (asJPEG, asPNG []byte) {
 	if err := jpeg.Encode(&j, large, &jpeg.Options{Quality: 95}); err != nil {
 		t.Fatal(err)
 	}
-	pixels, err := jpeg.Decode(bytes.NewReader(j.Bytes()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&p, rgba(pixels)); err != nil {
+	pixels := decoded(t, j.Bytes(), w, h)
+	if err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&p, pixels); err != nil {
 		t.Fatal(err)
 	}
 	return j.Bytes(), p.Bytes()
+}
+
+// decoded is an image of w×h pixels that package preprocess decodes.
+func decoded(t *testing.T, data []byte, w, h int) image.Image {
+	t.Helper()
+	plan, err := preprocess.NewPlan(repository.Input{Width: w, Height: h, DType: repository.Uint8, Layout: "nhwc"}.WithDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := header.Read(data, header.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := plan.Decode(t.Context(), data, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	row := make([]byte, plan.RowBytes())
+	if _, err := plan.Pack(from, row); err != nil {
+		t.Fatal(err)
+	}
+	img := image.NewRGBA(image.Rect(0, 0, w, h))
+	for i := range w * h {
+		copy(img.Pix[4*i:], append(row[3*i:3*i+3:3*i+3], 255))
+	}
+	return img
 }
 
 func rgba(from image.Image) *image.RGBA {

@@ -113,7 +113,7 @@ func (e *Engine) Ready() (reasons []string) {
 	if !ready {
 		reasons = append(reasons, "no model is ready")
 		if e.listed && e.repoErr == nil && len(e.order)+len(e.misplaced) == 0 {
-			reasons = append(reasons, "no model found in "+e.repo.Dir()+": expected NAME/model.yaml and NAME/1/model.onnx")
+			reasons = append(reasons, "no model found in "+e.repo.Dir()+": expected NAME/1/model.onnx, which serve models add puts there")
 		}
 		for _, err := range e.misplaced {
 			reasons = append(reasons, err.Error())

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"fovea/internal/repository"
@@ -49,6 +50,7 @@ func (e *Engine) StartSync(ctx context.Context) error {
 	}
 	defer e.syncing.Release(1)
 	models, repoErr := e.read()
+	refuseViews(models)
 	if err := e.setModels(models, repoErr); err != nil {
 		return err
 	}
@@ -121,6 +123,20 @@ func (e *Engine) read() (models []repoModel, err error) {
 	return models, err
 }
 
+// viewSuffix is the end of the name under which a model takes images where M takes tensors (package internal/v2).
+const viewSuffix = ".image"
+
+// refuseViews refuses models whose names are those of the views of others.
+func refuseViews(models []repoModel) {
+	for i := range models {
+		base, ok := strings.CutSuffix(models[i].name, viewSuffix)
+		if ok && slices.ContainsFunc(models, func(m repoModel) bool { return m.name == base }) {
+			models[i] = repoModel{name: models[i].name, gone: true, err: fmt.Errorf("its name is that under which model %s takes images over the "+
+				"Open Inference Protocol; rename the folder", base)}
+		}
+	}
+}
+
 // names lists the models of the repository.
 func (e *Engine) names() ([]string, error) {
 	type result struct {
@@ -176,6 +192,11 @@ func (e *Engine) syncModel(read repoModel) {
 	defer e.mu.Unlock()
 	m := e.models[read.name]
 	m.err, m.unreadable = read.err, read.unreadable
+	if e.unloaded[read.name] && !e.closed {
+		m.unload()
+		e.updateServed(m)
+		return
+	}
 	if e.closed || read.err != nil && !read.gone || read.entry == nil && read.unreadable != nil {
 		return // loaded versions are kept
 	}
@@ -206,6 +227,9 @@ type repoModel struct {
 func (e *Engine) readModel(name string) (m repoModel) {
 	m.name = name
 	m.entry, m.err = e.repo.Load(name)
+	if _, unknown := errors.AsType[*repository.UnknownError](m.err); unknown {
+		m.entry, m.err = e.repo.LoadUndefined(name, m.err)
+	}
 	if errors.Is(m.err, repository.ErrUnreadable) {
 		return repoModel{name: name, unreadable: m.err}
 	}

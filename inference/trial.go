@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"fovea/inference/batcher"
@@ -109,7 +110,7 @@ func (v *version) checkDefinition(ctx context.Context, g *batcher.Group) error {
 		}
 	}
 	findings := check.Findings()
-	v.warnings = append(v.warnings, findings.Warnings...)
+	v.warnings = append(v.warnings, slices.DeleteFunc(findings.Warnings, v.entry.Inferred.Doubts)...)
 	for _, warning := range v.warnings {
 		v.shared.log.Warn("the definition may be wrong", "model", v.model, "version", v.name, "warning", warning)
 	}

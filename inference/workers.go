@@ -60,7 +60,7 @@ func (w *workers) enter(ctx context.Context, estimate time.Duration) (imageWork,
 	return work, nil
 }
 
-// count changes the number of images in the server.
+// count changes the number of images, or rows of tensors, in the server.
 func (w *workers) count(change int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -136,7 +136,7 @@ func TestCountsAreLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := &queue{bound: 2, report: func(int) {}}
-	if err := q.enter(); err != nil {
+	if err := q.enter(1, "a", 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -147,8 +147,8 @@ func TestCountsAreLocked(t *testing.T) {
 		{"workers.enter", &w.mu, func() { _, _ = w.enter(t.Context(), 0) }},
 		{"imageWork.leave", &w.mu, p.leave},
 		{"workers.idle", &w.mu, func() { w.idle(1) }},
-		{"queue.enter", &q.mu, func() { _ = q.enter() }},
-		{"queue.leave", &q.mu, q.leave},
+		{"queue.enter", &q.mu, func() { _ = q.enter(1, "a", 0) }},
+		{"queue.leave", &q.mu, func() { q.leave(1, "a") }},
 		{"queue.len", &q.mu, func() { q.len() }},
 	} {
 		done := make(chan struct{})

@@ -59,7 +59,14 @@ func (c *classifier) Decode(outputs []Tensor, _ geometry.Transform, p Params) (P
 	if err != nil {
 		return nil, err
 	}
-	return c.best(s, values[first:], topK, probability), nil
+	best := c.best(s, values[first:], topK, probability)
+	if p.All {
+		best.Scores = make([]float32, len(values)-first)
+		for i, v := range values[first:] {
+			best.Scores[i] = float32(probability(v))
+		}
+	}
+	return best, nil
 }
 
 // best takes the topK highest of values.
@@ -74,7 +81,7 @@ func (c *classifier) best(s *scratch, values []float32, topK int, probability fu
 		r := s.ranking.pop()
 		top[i] = Class{int(r.index), label(c.def.Labels, int(r.index)), probability(r.score)}
 	}
-	return &Classified{top}
+	return &Classified{Top: top}
 }
 
 // scale returns the function from a value to its probability: softmax, exp(v − max) / Σ exp(vᵢ − max), which cannot overflow,

@@ -213,6 +213,34 @@ func TestYOLOXFindsTheCell(t *testing.T) {
 	}
 }
 
+// TestYOLOXOfOpenSize: the grid is that of the input that the image was given, not of the definition's limits.
+func TestYOLOXOfOpenSize(t *testing.T) {
+	d := repository.Definition{Task: repository.Detection, Labels: []string{"cat", "dog"},
+		Input:  repository.Input{Width: 640, Height: 640, Resize: repository.Letterbox, Stride: 32},
+		Output: repository.Output{Decode: repository.DecodeYOLOX, Strides: []int{16, 32}}}.WithDefaults()
+	decoder, err := New(d, []Tensor{{Name: "y", DType: repository.Float32, Shape: []int64{1, -1, 7}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ w, h, cell int }{{64, 32, 6}, {32, 64, 4}, {96, 64, 14}} {
+		n := c.w*c.h/256 + c.w*c.h/1024
+		values := make([]float32, n*7)
+		copy(values[c.cell*7:], []float32{0.5, 0.5, 0, 0, 0.8, 0.1, 0.9})
+		transform := geometry.Transform{Width: c.w, Height: c.h, InputW: c.w, InputH: c.h, ScaleX: 1, ScaleY: 1}
+		p, err := decoder.Decode([]Tensor{tensor("y", []int64{1, int64(n), 7}, values...)}, transform, Params{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, y := float64(c.cell%(c.w/16)*16), float64(c.cell/(c.w/16)*16)
+		if got := p.(*Detected).Boxes; len(got) != 1 || got[0].X1 != x || got[0].Y1 != y || got[0].X2 != x+16 || got[0].Y2 != y+16 {
+			t.Errorf("%d×%d: %+v, want a box at (%v, %v)", c.w, c.h, got, x, y)
+		}
+		if _, err := decoder.Decode([]Tensor{tensor("y", []int64{1, int64(n - 1), 7}, values[7:]...)}, transform, Params{}); err == nil {
+			t.Errorf("%d×%d: a row too few is accepted", c.w, c.h)
+		}
+	}
+}
+
 // TestScoresAtTheThreshold uses numbers that are exact in float32.
 func TestScoresAtTheThreshold(t *testing.T) {
 	const below = 0.49999997

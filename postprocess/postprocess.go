@@ -26,6 +26,7 @@ type Params struct {
 	IoU      *float64 // detection: 0–1, IoU threshold, for models whose definition asks for suppression
 	Classes  []string // detection: labels or numbers; boxes of other classes neither appear nor suppress
 	MaxBoxes int      // detection: 1–MaxBoxes
+	All      bool     // classification: also Classified.Scores
 }
 
 // MaxBoxes is how many boxes a request may ask for.
@@ -43,7 +44,8 @@ type Class struct {
 
 // Classified holds the classes of an image, best first.
 type Classified struct {
-	Top []Class `json:"top"`
+	Top    []Class   `json:"top"`
+	Scores []float32 `json:"-"` // with Params.All: of all classes, by their number
 }
 
 // Box is a detected object, in pixels of the orientation-corrected image.

@@ -25,6 +25,7 @@ type gridCheck struct {
 	sizes     int  // cells with a size that is not 0
 	below     int  // sizes below 0
 	rows      int
+	cells     int     // of a row
 	absurd    int     // rows with an absurdly large box
 	largest   float64 // side of a box, in sides of the input
 	pixels    trend   // of a position, in strides, over the column or row of its cell
@@ -55,18 +56,23 @@ func (t *trend) regression() (slope, explained float64) {
 
 func (e *gridCheck) add(row *trialRow) {
 	values := row.grid
+	w, h := e.y.size(row.transform)
+	if len(values) != cellsOf(e.y.def.Output.Strides, w, h)*e.y.width {
+		return
+	}
 	largest := 0.0
 	for _, stride := range e.y.def.Output.Strides {
-		columns, lines := e.y.def.Input.Width/stride, e.y.def.Input.Height/stride
+		columns, lines := w/stride, h/stride
 		for cell := range columns * lines {
 			row := values[:e.y.width]
-			largest = max(largest, e.cell(row, float64(stride)))
-			e.position(float64(cell%columns), float64(row[0])/float64(stride), float64(e.y.def.Input.Width))
-			e.position(float64(cell/columns), float64(row[1])/float64(stride), float64(e.y.def.Input.Height))
+			largest = max(largest, e.cell(row, float64(stride)/float64(w), float64(stride)/float64(h)))
+			e.position(float64(cell%columns), float64(row[0])/float64(stride), float64(w))
+			e.position(float64(cell/columns), float64(row[1])/float64(stride), float64(h))
 			values = values[e.y.width:]
 		}
 	}
 	e.rows++
+	e.cells = max(e.cells, len(row.grid)/e.y.width)
 	e.largest = max(e.largest, largest)
 	if largest > maxSides {
 		e.absurd++
@@ -79,8 +85,8 @@ func (e *gridCheck) position(cell, at, size float64) {
 	e.fractions.add(cell, at*size)
 }
 
-// cell adds the numbers of a cell and returns the larger side of its box, in sides of the input.
-func (e *gridCheck) cell(row []float32, stride float64) float64 {
+// cell adds the numbers of a cell, of strideX×strideY in sides of the input, and returns the larger side of its box in these.
+func (e *gridCheck) cell(row []float32, strideX, strideY float64) float64 {
 	if row[2] != 0 || row[3] != 0 {
 		e.numbers.add(row[:4]...)
 		e.xs.add(row[0])
@@ -91,8 +97,8 @@ func (e *gridCheck) cell(row []float32, stride float64) float64 {
 			}
 		}
 	}
-	w := math.Exp(float64(row[2])) * stride / float64(e.y.def.Input.Width)
-	h := math.Exp(float64(row[3])) * stride / float64(e.y.def.Input.Height)
+	w := math.Exp(float64(row[2])) * strideX
+	h := math.Exp(float64(row[3])) * strideY
 	if math.IsNaN(w) || math.IsNaN(h) {
 		return 0
 	}
@@ -104,7 +110,7 @@ func (e *gridCheck) findings(f *Findings) {
 		return
 	}
 	output := e.y.grid.name
-	many := e.y.cells >= manyCells
+	many := e.cells >= manyCells
 	switch {
 	case e.absurd > 0 && e.decoded():
 		f.judge(e.absurd == e.rows && many, "output.decode: yolox decodes a raw grid, but then boxes of output %q would be up to "+

@@ -11,12 +11,21 @@ import (
 // yolox decodes the grid of YOLOX (Ge et al., 2021, https://arxiv.org/abs/2107.08430): for every stride s,
 // from fine to coarse, one row per cell of a (height/s)×(width/s) grid in reading order. A row holds x, y, w, h,
 // objectness and one score per class, the latter two after the sigmoid. The center is ((x + column)·s,
-// (y + line)·s), the size is (eʷ·s, eʰ·s), in pixels of the input; the score is objectness × class.
+// (y + line)·s), the size is (eʷ·s, eʰ·s), in pixels of the input; the score is objectness × class. A definition may leave the
+// size of the input open, which then is that of the image's transform.
 type yolox struct {
 	boxDecoder
 	grid  source
-	cells int // rows
 	width int // numbers per row
+	cells int // rows, if the definition does not leave the size open; otherwise 0
+}
+
+// cellsOf returns the rows of an input of w×h pixels.
+func cellsOf(strides []int, w, h int) (n int) {
+	for _, s := range strides {
+		n += (w / s) * (h / s)
+	}
+	return n
 }
 
 func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
@@ -31,12 +40,12 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	}
 	def.Output.BoxSpace = repository.SpaceInput
 	y := &yolox{grid: grid, width: repository.YOLOXHead + def.Output.ClassFirst + len(def.Labels)}
-	for _, s := range def.Output.Strides {
-		y.cells += (def.Input.Width / s) * (def.Input.Height / s)
-	}
-	if rows[0] >= 0 && rows[0] != int64(y.cells) {
-		return nil, fmt.Errorf("output.strides: %v over an input of %d×%d give %d cells, output %q of model.onnx has %d",
-			def.Output.Strides, def.Input.Width, def.Input.Height, y.cells, grid.name, rows[0])
+	if !def.Input.Dynamic() {
+		y.cells = cellsOf(def.Output.Strides, def.Input.Width, def.Input.Height)
+		if rows[0] >= 0 && rows[0] != int64(y.cells) {
+			return nil, fmt.Errorf("output.strides: %v over an input of %d×%d give %d cells, output %q of model.onnx has %d",
+				def.Output.Strides, def.Input.Width, def.Input.Height, y.cells, grid.name, rows[0])
+		}
 	}
 	switch {
 	case rows[1] >= 0:
@@ -51,6 +60,14 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	return y, err
 }
 
+// size returns that of the input.
+func (y *yolox) size(transform geometry.Transform) (w, h int) {
+	if y.def.Input.Dynamic() {
+		return transform.InputW, transform.InputH
+	}
+	return y.def.Input.Width, y.def.Input.Height
+}
+
 // Decode returns the boxes whose score reaches the threshold. Every objectness must be a probability; the other numbers of a
 // cell are only checked if its objectness reaches the threshold.
 func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
@@ -59,12 +76,13 @@ func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 		if err != nil {
 			return err
 		}
-		if len(values) != y.cells*y.width {
-			return unusable(fmt.Errorf("output %q has %d values; %d cells of %d were expected", t.Name, len(values), y.cells, y.width))
+		w, h := y.size(transform)
+		if n := cellsOf(y.def.Output.Strides, w, h); len(values) != n*y.width {
+			return unusable(fmt.Errorf("output %q has %d values; %d cells of %d were expected of an input of %d×%d", t.Name, len(values), n, y.width, w, h))
 		}
 		q := newScoring(t.Name, false, to.score/maxProbability)
 		for _, stride := range y.def.Output.Strides {
-			columns, lines := y.def.Input.Width/stride, y.def.Input.Height/stride
+			columns, lines := w/stride, h/stride
 			for cell := range columns * lines {
 				row := values[:y.width]
 				values = values[y.width:]

@@ -8,15 +8,17 @@ import (
 	"fovea/internal/repository"
 	"fovea/preprocess/header"
 	"fovea/preprocess/png"
+	"fovea/preprocess/webp"
 )
 
-// opaque is the alpha of an image without transparency, and of formats whose alpha is not decoded: WebP and BMP.
+// opaque is the alpha of an image without transparency, and of a BMP, whose alpha is not decoded.
 const opaque = 255
 
-// decodeAlpha decodes the alpha of a PNG for an input of four channels. It repeats each value three times, so that alpha is
-// resized by the same code as colors.
+// decodeAlpha decodes the alpha of a PNG or WebP for an input of four channels. It repeats each value three times, so that alpha
+// is resized by the same code as colors.
 func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info, p *Plan) error {
-	if p.input.Channels() != 4 || info.Format != header.PNG {
+	hasAlpha := info.Format == header.PNG || info.Format == header.WebP && (info.Channels == 4 || header.AlphaChunk(data, info) != nil)
+	if p.input.Channels() != 4 || !hasAlpha {
 		return nil
 	}
 	w, h := img.storedSize(info)
@@ -25,7 +27,12 @@ func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info
 	if err != nil {
 		return err
 	}
-	opaque, err := png.DecodeAlpha(ctx, data, pixels, w, h)
+	var opaque bool
+	if info.Format == header.WebP {
+		opaque, err = webp.DecodeAlpha(ctx, header.Chunk(data, info), header.AlphaChunk(data, info), pixels, w, h)
+	} else {
+		opaque, err = png.DecodeAlpha(ctx, data, pixels, w, h)
+	}
 	if opaque || err != nil {
 		img.alpha.free()
 	}

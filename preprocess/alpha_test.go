@@ -2,13 +2,19 @@ package preprocess
 
 import (
 	"bytes"
+	"encoding/binary"
 	"image"
 	"image/color"
 	"image/png"
 	"math"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	"fovea/internal/apierror"
 	"fovea/internal/repository"
+	"fovea/preprocess/header"
 )
 
 // fadingPNG is a PNG whose alpha grows to the right and whose colors do not change.
@@ -107,5 +113,121 @@ func TestTruncatedAlpha(t *testing.T) {
 	plan := mustPlan(t, in)
 	if _, err := plan.Decode(t.Context(), data[:len(data)-30], mustInfo(t, data)); err == nil {
 		t.Error("a truncated PNG was decoded")
+	}
+}
+
+// alphaOf is the alpha plane of an image in its own size.
+func alphaOf(t *testing.T, data []byte) []byte {
+	t.Helper()
+	info := mustInfo(t, data)
+	in := bytesInput(info.Width, info.Height)
+	in.Color, in.Layout = repository.ColorRGBA, "nchw"
+	return prepared(t, mustPlan(t, in), data)[3*info.Width*info.Height:]
+}
+
+func TestAlphaOfWebPEqualsPillow(t *testing.T) {
+	files, err := filepath.Glob("testdata/alpha/*.a")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".a") + ".webp"
+		folder := "images"
+		if strings.HasSuffix(name, "noise.webp") || strings.HasSuffix(name, "values.webp") {
+			folder = "alpha"
+		}
+		if got := alphaOf(t, read(t, "testdata", folder, name)); !bytes.Equal(got, read(t, file)) {
+			t.Errorf("%s: alpha differs from Pillow's", name)
+		}
+	}
+	for _, name := range []string{"webp_lossy.webp", "webp_lossless.webp", "webp_animated.webp"} {
+		if slices.Min(alphaOf(t, read(t, "testdata", "images", name))) != opaque {
+			t.Errorf("%s is not opaque", name)
+		}
+	}
+}
+
+// TestTransparentCanvas: the first frame of webp_animated_small.webp does not fill its canvas.
+func TestTransparentCanvas(t *testing.T) {
+	data := slices.Clone(read(t, "testdata", "images", "webp_animated_small.webp"))
+	at := bytes.Index(data, []byte("VP8X")) + 8
+	data[at] |= 0x10
+	info := mustInfo(t, data)
+	for i, v := range alphaOf(t, data) {
+		want := byte(0)
+		if image.Pt(i%info.Width, i/info.Width).In(info.Frame) {
+			want = opaque
+		}
+		if v != want {
+			t.Fatalf("the alpha of pixel %d is %d, want %d", i, v, want)
+		}
+	}
+}
+
+// withALPH is webp_lossy.webp, of 96×72 pixels, with an ALPH chunk.
+func withALPH(t *testing.T, body []byte) []byte {
+	t.Helper()
+	lossy := read(t, "testdata", "images", "webp_lossy.webp")
+	info := mustInfo(t, lossy)
+	chunk := func(kind string, body []byte) []byte {
+		out := append(binary.LittleEndian.AppendUint32([]byte(kind), uint32(len(body))), body...)
+		return append(out, make([]byte, len(body)%2)...)
+	}
+	extended := []byte{0x10, 0, 0, 0, 95, 0, 0, 71, 0, 0}
+	chunks := slices.Concat([]byte("WEBP"), chunk("VP8X", extended), chunk("ALPH", body), header.Chunk(lossy, info))
+	return chunk("RIFF", chunks)
+}
+
+// TestAlphaFilters writes uncompressed alpha with each filter: value minus prediction (RFC 9649, 2.7.1.2).
+func TestAlphaFilters(t *testing.T) {
+	const w, h = 96, 72
+	want := make([]byte, w*h)
+	for i := range want {
+		want[i] = byte(i*i/7 + i%w*3)
+	}
+	at := func(x, y int) int { return int(want[y*w+x]) }
+	predictions := []func(x, y int) int{
+		func(int, int) int { return 0 },
+		func(x, y int) int { return at(x-1, y) },
+		func(x, y int) int { return at(x, y-1) },
+		func(x, y int) int { return max(0, min(at(x-1, y)+at(x, y-1)-at(x-1, y-1), 255)) },
+	}
+	for filter, predict := range predictions {
+		body := []byte{byte(filter << 2)}
+		for y := range h {
+			for x := range w {
+				prediction := 0
+				switch {
+				case filter == 0 || x == 0 && y == 0:
+				case x == 0:
+					prediction = at(0, y-1)
+				case y == 0:
+					prediction = at(x-1, 0)
+				default:
+					prediction = predict(x, y)
+				}
+				body = append(body, byte(at(x, y)-prediction))
+			}
+		}
+		if got := alphaOf(t, withALPH(t, body)); !bytes.Equal(got, want) {
+			t.Errorf("filter %d: the alpha differs", filter)
+		}
+	}
+}
+
+func TestCorruptAlphaOfWebP(t *testing.T) {
+	in := bytesInput(8, 8)
+	opaqueInput := mustPlan(t, in)
+	in.Color = repository.ColorRGBA
+	plan := mustPlan(t, in)
+	for what, body := range map[string][]byte{
+		"no byte": {}, "too few values": make([]byte, 96*72), "an unknown compression": append([]byte{2}, make([]byte, 96*72)...),
+		"a lossless image that ends": {1, 0},
+	} {
+		data := withALPH(t, body)
+		if _, err := plan.Decode(t.Context(), data, mustInfo(t, data)); err == nil || apierror.From(err).Code != apierror.Undecodable {
+			t.Errorf("%s: %v", what, err)
+		}
+		prepared(t, opaqueInput, data) // which does not read it
 	}
 }

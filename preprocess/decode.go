@@ -73,24 +73,33 @@ func (img *Image) decode(ctx context.Context, data []byte, info header.Info, p *
 	case info.Frame.Empty():
 		return nil
 	}
-	return img.onCanvas(info)
+	return img.onCanvas(info, p)
 }
 
 // onCanvas copies the image, the first frame of an animation, to its position on the canvas. The rest of the canvas is
-// black: transparent pixels without their alpha.
-func (img *Image) onCanvas(info header.Info) error {
+// black, and transparent if the file says that it has transparent pixels.
+func (img *Image) onCanvas(info header.Info, p *Plan) error {
 	if info.Frame.Size() == image.Pt(info.Width, info.Height) {
 		return nil
 	}
-	canvas := own(gocv.NewMatWithSizeFromScalar(gocv.Scalar{}, info.Height, info.Width, gocv.MatTypeCV8UC3))
-	frame := own(canvas.Region(info.Frame))
-	defer frame.free()
-	if err := img.mat.CopyTo(&frame.Mat); err != nil {
-		canvas.free()
-		return apierror.Wrap(apierror.Internal, err, "the first frame cannot be copied to its canvas")
+	if p.input.Channels() == 4 && info.Transparent() && img.alpha.Ptr() == nil {
+		img.alpha = own(gocv.NewMatWithSizeFromScalar(gocv.NewScalar(opaque, opaque, opaque, 0), img.mat.Rows(), img.mat.Cols(), gocv.MatTypeCV8UC3))
 	}
-	img.mat.free()
-	img.mat = canvas
+	for _, mat := range []*native{&img.mat, &img.alpha} {
+		if mat.Ptr() == nil {
+			continue
+		}
+		canvas := own(gocv.NewMatWithSizeFromScalar(gocv.Scalar{}, info.Height, info.Width, gocv.MatTypeCV8UC3))
+		frame := own(canvas.Region(info.Frame))
+		err := mat.CopyTo(&frame.Mat)
+		frame.free()
+		if err != nil {
+			canvas.free()
+			return apierror.Wrap(apierror.Internal, err, "the first frame cannot be copied to its canvas")
+		}
+		mat.free()
+		*mat = canvas
+	}
 	return nil
 }
 

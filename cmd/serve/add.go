@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"fovea/inference"
+	"fovea/internal/exporter"
 	"fovea/internal/fetch"
 	"fovea/internal/fileutil"
 	"fovea/internal/httpserver"
@@ -38,6 +38,8 @@ type addition struct {
 
 	source  fetch.Source
 	set     map[string]string
+	labels  string // path of a file with labels that is not next to the model; empty: none
+	beside  string // name of a file with labels next to the model; empty: none of another than the usual names
 	extends bool   // a version is added to a model that exists
 	stage   string // a hidden folder of the repository, in which the model is prepared
 	fetched *fetch.Result
@@ -57,6 +59,9 @@ func addCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if a.cfg, err = configured(c); err != nil {
 				return err
+			}
+			if c.Flags().Changed("version") && (a.version < 1 || a.version > repository.MaxVersion) {
+				return fmt.Errorf("models add: --version: %d is out of range (1–%d)", a.version, repository.MaxVersion)
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -107,10 +112,13 @@ func (a *addition) run(ctx context.Context) (err error) {
 		return err
 	}
 	inferred, err := a.define()
-	if err != nil || a.dryRun {
+	if err != nil {
 		return err
 	}
-	if err := a.check(ctx); err != nil {
+	if a.dryRun {
+		return a.checkFile()
+	}
+	if err := a.check(ctx, inferred); err != nil {
 		return err
 	}
 	if err := a.install(); err != nil {
@@ -128,14 +136,14 @@ func (a *addition) prepare() (err error) {
 	if a.set, err = parseSets(a.sets); err != nil {
 		return err
 	}
+	if err := errors.Join(exporter.CheckSettings(a.set), a.findLabels()); err != nil {
+		return err
+	}
 	if a.name == "" {
 		a.name = nameOfSource(a.source)
 	}
 	if !repository.ValidName(a.name) {
 		return fmt.Errorf("--name: %.140q is not a valid model name: at most 128 letters, digits and . _ -", a.name)
-	}
-	if a.version < 0 {
-		return fmt.Errorf("--version: %d is not a positive number", a.version)
 	}
 	a.stage = filepath.Join(a.cfg.Repository.Dir, ".add-"+a.name)
 	return a.checkExisting()
@@ -202,6 +210,7 @@ func parseSets(sets []string) (map[string]string, error) {
 	set := map[string]string{}
 	for _, text := range sets {
 		key, value, ok := strings.Cut(text, "=")
+		key = strings.ToLower(key)
 		if _, twice := set[key]; twice {
 			return nil, fmt.Errorf("--set: %s is given twice", key)
 		}
@@ -211,96 +220,6 @@ func parseSets(sets []string) (map[string]string, error) {
 		set[key] = value
 	}
 	return set, nil
-}
-
-// fetch gets the files into the stage. Those of another source are removed first.
-func (a *addition) fetch(ctx context.Context) error {
-	note, from := filepath.Join(a.stage, "source"), fmt.Sprintf("%s version %d", a.source.Display(), a.version)
-	if before, err := os.ReadFile(note); err != nil || string(before) != from {
-		if err := os.RemoveAll(filepath.Join(a.stage, "models")); err != nil {
-			return err
-		}
-	}
-	if err := os.WriteFile(note, []byte(from), 0o644); err != nil {
-		return err
-	}
-	for _, name := range []string{"model.yaml", "labels.txt"} { // of an earlier run
-		if err := os.Remove(a.staged(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	var err error
-	a.fetched, err = fetch.Get(ctx, a.source, fetch.Options{Dir: a.staged(strconv.Itoa(a.version)), Progress: a.progress})
-	return err
-}
-
-// define writes the definition to the stage: the inferred one, or that of the model that gets a version. With dryRun it is printed.
-func (a *addition) define() (*repository.Inferred, error) {
-	if a.extends {
-		return nil, a.copyDefinition()
-	}
-	inferred, err := openRepository(filepath.Join(a.stage, "models")).Infer(a.name, a.set)
-	if err != nil {
-		return nil, askFor(err, "serve models add "+shellQuote(a.text))
-	}
-	text := writeDefinition(inferred)
-	if a.source.Scheme != source.Local {
-		pinned := a.fetched.Definition()
-		pinned.Version = a.version
-		text = append(text, sourceText(pinned)...)
-	}
-	if a.dryRun {
-		_, err := a.out.Write(text)
-		return nil, err
-	}
-	if labels := inferred.Definition.Labels; len(labels) > 0 {
-		if err := fileutil.Replace(a.staged("labels.txt"), []byte(strings.Join(labels, "\n")+"\n"), 0o644); err != nil {
-			return nil, err
-		}
-	}
-	return inferred, fileutil.Replace(a.staged("model.yaml"), text, 0o644)
-}
-
-// copyDefinition copies the definition of the model that gets a version, with the files that it names.
-func (a *addition) copyDefinition() error {
-	entries, err := os.ReadDir(a.target(""))
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		info, err := os.Stat(a.target(entry.Name())) // also through links
-		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
-			continue
-		}
-		data, err := os.ReadFile(a.target(entry.Name()))
-		if err != nil {
-			return err
-		}
-		if err := fileutil.Replace(a.staged(entry.Name()), data, 0o644); err != nil {
-			return err
-		}
-		if a.dryRun && entry.Name() == "model.yaml" {
-			_, _ = a.out.Write(data)
-		}
-	}
-	return nil
-}
-
-// check loads the staged model as the server would.
-func (a *addition) check(ctx context.Context) error {
-	models := []inference.ModelConfig{{Name: a.name, Required: true}}
-	err := withModels(ctx, a.cfg, openRepository(filepath.Join(a.stage, "models")), models, func(engine *inference.Engine, failed error) error {
-		if failed == nil {
-			for _, m := range engine.Models() {
-				printModel(a.out, m)
-			}
-		}
-		return failed
-	})
-	if err != nil {
-		return fmt.Errorf("%s is not added, since it does not load: %w", a.name, err)
-	}
-	return nil
 }
 
 // install moves what is staged to its place, at once for those who read the repository.
@@ -326,8 +245,33 @@ func (a *addition) report(inferred *repository.Inferred) {
 		}
 		printAssumptions(a.out, inferred)
 	}
-	_, _ = fmt.Fprintf(a.out, "added %s version %d to %s; a running server loads it on SIGHUP or after repository.poll\n", a.name, a.version, a.cfg.Repository.Dir)
-	if address, err := httpserver.Reachable(a.cfg.HTTP.Address); err == nil {
-		_, _ = fmt.Fprintf(a.out, "try: %s\n", curl(address, "/v1/models/"+a.name+"/predict"))
+	_, _ = fmt.Fprintf(a.out, "added %s version %d to %s; ", a.name, a.version, a.cfg.Repository.Dir)
+	if selected := a.selected(); selected != "" {
+		_, _ = fmt.Fprintf(a.out, "it is not served: %s\n", selected)
+		return
 	}
+	_, _ = fmt.Fprintln(a.out, "a running server loads it on SIGHUP or after repository.poll")
+	if address, err := httpserver.Reachable(a.cfg.HTTP.Address); err == nil {
+		_, _ = fmt.Fprintf(a.out, "try: %s\n", curl(a.cfg.HTTP, address, "/v1/models/"+a.name+"/predict"))
+	}
+}
+
+// selected says which versions are served instead of the one that was added, and why; empty if it is served.
+func (a *addition) selected() string {
+	entry, err := openRepository(a.cfg.Repository.Dir).Load(a.name)
+	if err != nil {
+		return ""
+	}
+	var served []string
+	for _, v := range entry.Serve(nil) {
+		if v.Number == a.version {
+			return ""
+		}
+		served = append(served, strconv.Itoa(v.Number))
+	}
+	versions := strings.Join(served, ", ")
+	if len(entry.Definition.Versions.Numbers) > 0 {
+		return fmt.Sprintf("versions in %s lists %s; add %d", a.target("model.yaml"), versions, a.version)
+	}
+	return fmt.Sprintf("the latest version is %s; \"versions: all\" in %s serves it as well", versions, a.target("model.yaml"))
 }

@@ -159,6 +159,9 @@ func TestAddToAnExistingModel(t *testing.T) {
 		"a set key twice":            {func(a *addition) { a.sets = []string{"labels=a", "labels=b"} }, "labels is given twice"},
 		"a source that is not there": {func(a *addition) { a.name, a.text = "new", "/none/best.onnx" }, "no such file"},
 		"labels that do not fit":     {func(a *addition) { a.name, a.sets = "new", []string{"labels=a,b"} }, "new is not added, since it does not load"},
+		"a key that does not exist":  {func(a *addition) { a.name, a.sets, a.text = "new", []string{"nosuch=1"}, "/none/best.onnx" }, "--set nosuch=1: is no key of model.yaml"}, // before the source is read
+		"a value that is not valid":  {func(a *addition) { a.name, a.sets, a.text = "new", []string{"resize=crop"}, "/none/best.onnx" }, `--set input.resize: "crop" is not one of`},
+		"labels in no file":          {func(a *addition) { a.name, a.sets = "new", []string{"labels=none.txt"} }, "--set labels=none.txt: there is no such file, neither next to the model nor in the current folder"},
 	} {
 		if _, err := a.add(best, test.change); err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v; want %q", name, err, test.says)
@@ -253,6 +256,11 @@ func TestNameOfSource(t *testing.T) {
 		"s3://bucket/models/yolo/model.onnx":               "yolo",
 		"oci://registry.example.com/team/yolo:v3":          "yolo",
 		"some/where/yolo11n.onnx":                          "yolo11n",
+		"https://example.com/yolo/1/model.onnx":            "yolo",
+		"hf://owner/Repo-1.5@main":                         "Repo-1.5",
+		"hf://owner/repo/onnx/model_int8.onnx":             "model_int8",
+		"s3://bucket/team/detector/":                       "detector",
+		"s3://bucket":                                      "bucket",
 	} {
 		s, err := fetch.Parse(text)
 		if err != nil {
@@ -283,5 +291,92 @@ func TestMove(t *testing.T) {
 				t.Errorf("%q, %v", text, err)
 			}
 		})
+	}
+}
+
+// TestAddWithRealInference adds a detector of Ultralytics with settings and files that it does not need.
+func TestAddWithRealInference(t *testing.T) {
+	from, elsewhere := t.TempDir(), t.TempDir()
+	lay(t, from, map[string]string{"pets.onnx": string(detector()), "coco.names": "stray\n", "colors.onnx": string(colorsONNX(t)), "rgb.names": "r\ng\nb\n"})
+	lay(t, elsewhere, map[string]string{"other.txt": "x\ny\nz\n"})
+	at := func(name string) string { return filepath.Join(from, name) }
+	for name, test := range map[string]struct {
+		text   string
+		change func(*addition)
+		want   []string // in the output, or the error
+		fails  bool
+	}{
+		"a stray file with labels":           {at("pets.onnx"), nil, []string{"pets version 1: ready", "2 labels", "labels: labels.txt (metadata names)"}, false},
+		"the model.yaml without assumptions": {at("pets.onnx"), func(a *addition) { a.dryRun = true }, []string{"# Inferred from Ultralytics.\ntask: detection"}, false},
+		"another resize":                     {at("pets.onnx"), func(a *addition) { a.sets = []string{"resize=stretch"} }, []string{"input.resize: stretch (set)", "pets version 1: ready"}, false},
+		"a size that the file does not have": {at("pets.onnx"), func(a *addition) { a.sets, a.dryRun = []string{"size=32"}, true },
+			[]string{"the definition does not fit the ONNX file: input.width: model.yaml says 32, model.onnx says 64"}, true},
+		"a stray file whose labels do not fit": {at("colors.onnx"), nil, []string{"coco.names has 1 label, but", "say which are right with --set labels=…"}, true},
+		"labels next to the model":             {at("colors.onnx"), func(a *addition) { a.sets = []string{"labels=rgb.names"} }, []string{"labels: labels.txt (rgb.names)", "3 labels"}, false},
+		"labels from elsewhere":                {at("colors.onnx"), func(a *addition) { a.sets = []string{"labels=" + filepath.Join(elsewhere, "other.txt")} }, []string{"labels: labels.txt (other.txt)"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := adder{t, filepath.Join(t.TempDir(), "models")}.add(test.text, test.change)
+			if err != nil {
+				out += err.Error()
+			}
+			if (err != nil) != test.fails {
+				t.Errorf("%v\n%s", err, out)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("no %q in\n%s", want, out)
+				}
+			}
+		})
+	}
+}
+
+// TestFilesWithLabelsAreFetched has labels in each of the files in which they are looked for, next to a file that is added.
+func TestFilesWithLabelsAreFetched(t *testing.T) {
+	for _, name := range []string{"labels.txt", "classes.txt", "label.txt", "names.txt", "coco.names", "obj.names", "imagenet_classes.txt", "synset.txt", "labelmap.txt"} {
+		from := t.TempDir()
+		lay(t, from, map[string]string{"colors.onnx": string(colorsONNX(t)), name: "r\ng\nb\n"})
+		out, err := adder{t, t.TempDir()}.add(filepath.Join(from, "colors.onnx"), func(a *addition) { a.dryRun = true })
+		if err != nil || !strings.Contains(out, "labels: labels.txt                       # "+name) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// TestAddAVersionToAListOfVersions adds versions that the definition does not select.
+func TestAddAVersionToAListOfVersions(t *testing.T) {
+	from := filepath.Join(t.TempDir(), "pets.onnx")
+	lay(t, filepath.Dir(from), map[string]string{"pets.onnx": string(detector())})
+	for name, test := range map[string]struct {
+		versions string
+		add      int
+		says     string
+	}{
+		"a list":              {"versions: [1, 3]\n", 2, "it is not served: versions in DIR/pets/model.yaml lists 1, 3; add 2"},
+		"a list with it":      {"versions: [1, 2]\n", 2, "a running server loads it"},
+		"all":                 {"versions: all\n", 2, "a running server loads it"},
+		"the latest is newer": {"", 2, `it is not served: the latest version is 3; "versions: all" in DIR/pets/model.yaml serves it as well`},
+		"the latest":          {"", 4, "a running server loads it"},
+	} {
+		dir := t.TempDir()
+		lay(t, dir, map[string]string{"pets/1/model.onnx": string(detector()), "pets/3/model.onnx": string(detector()), "pets/labels.txt": "cat\ndog\n",
+			"pets/model.yaml": detectorDefinition + test.versions})
+		out, err := adder{t, dir}.add(from, func(a *addition) { a.version = test.add })
+		if err != nil || !strings.Contains(out, strings.ReplaceAll(test.says, "DIR", dir)) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		if text, err := os.ReadFile(filepath.Join(dir, "pets/model.yaml")); err != nil || string(text) != detectorDefinition+test.versions {
+			t.Errorf("%s: %v, the definition is\n%s", name, err, text)
+		}
+	}
+}
+
+func TestVersionIsInRange(t *testing.T) {
+	for _, version := range []string{"0", "-1", "1000000001"} {
+		out, err := command(t, t.TempDir(), "models", "add", "best.onnx", "--version="+version).CombinedOutput()
+		if exitStatus(err) != 1 || !strings.Contains(string(out), "--version: "+version+" is out of range (1–1000000000)") {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }

@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"fovea/inference"
@@ -56,6 +60,8 @@ func (o *checkOptions) validate(names []string) error {
 		return errors.New("--annotate and --score-threshold need --image")
 	case o.annotate != "" && len(names) > 1:
 		return errors.New("--annotate needs a single model")
+	case o.annotate != "" && !strings.EqualFold(filepath.Ext(o.annotate), ".png"):
+		return fmt.Errorf("--annotate: %s does not end in .png, the only format that is written", o.annotate)
 	case o.threshold < 0 || o.threshold > 1:
 		return errors.New("--score-threshold must be a number from 0 to 1")
 	}
@@ -128,6 +134,9 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 func modelsNamed(repo *repository.Repository, names []string) (models []inference.ModelConfig, err error) {
 	for _, name := range names {
 		if !isPath(name) {
+			if err := isThere(repo, name); err != nil {
+				return nil, err
+			}
 			models = append(models, inference.ModelConfig{Name: name, Required: true})
 			continue
 		}
@@ -138,6 +147,24 @@ func modelsNamed(repo *repository.Repository, names []string) (models []inferenc
 		models = append(models, added...)
 	}
 	return models, nil
+}
+
+// isThere reports a name that is nothing in the repository. What is wrong with a model is found when it is loaded.
+func isThere(repo *repository.Repository, name string) error {
+	if !repository.ValidName(name) {
+		return fmt.Errorf("%.140q is not a model name: at most 128 letters, digits and . _ -", name)
+	}
+	if _, err := os.Lstat(filepath.Join(repo.Dir(), name)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if slices.Contains(repository.Shipped(), name) {
+		return fmt.Errorf("the weights of %s are not in %s: serve models pull %s", name, repo.Dir(), name)
+	}
+	names, _ := repo.Names() // what is wrong with others is not asked
+	if len(names) == 0 {
+		return fmt.Errorf("there is no model %s: %s has none", name, repo.Dir())
+	}
+	return fmt.Errorf("there is no model %s: %s has %s", name, repo.Dir(), strings.Join(names, ", "))
 }
 
 // withModels loads models and calls do with the engine and what failed.
@@ -168,11 +195,7 @@ func printPrediction(out io.Writer, p postprocess.Prediction) {
 			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s\n", c.Score, label(c.Label, c.Class))
 		}
 	case *postprocess.Detected:
-		plural := "es"
-		if len(p.Boxes) == 1 {
-			plural = ""
-		}
-		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %d box%s\n", p.Width, p.Height, len(p.Boxes), plural)
+		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %s\n", p.Width, p.Height, counted(len(p.Boxes), "box", "boxes"))
 		for i, b := range p.Boxes {
 			if i == maxPrinted {
 				_, _ = fmt.Fprintf(out, "  sees     … and %d more; --json prints all\n", len(p.Boxes)-i)
@@ -181,6 +204,14 @@ func printPrediction(out io.Writer, p postprocess.Prediction) {
 			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s  x %.0f to %.0f, y %.0f to %.0f\n", b.Score, label(b.Label, b.Class), b.X1, b.X2, b.Y1, b.Y2)
 		}
 	}
+}
+
+// counted is a number of things.
+func counted(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 // label is a class's label, or its number without one.
@@ -200,7 +231,7 @@ func printModel(out io.Writer, m inference.Status) {
 	if m.State != inference.Ready {
 		return
 	}
-	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %d labels\n", m.Device, m.Task, len(m.Labels))
+	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %s\n", m.Device, m.Task, counted(len(m.Labels), "label", "labels"))
 	if m.Inferred != nil {
 		_, _ = fmt.Fprintf(out, "  defined  %s\n", origin(m.Inferred))
 		printAssumptions(out, m.Inferred)

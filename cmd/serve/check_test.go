@@ -104,7 +104,11 @@ func TestCheckWithAnImage(t *testing.T) {
 		"pets --score-threshold 2 --image " + at("red.jpg"):       "must be a number from 0 to 1",
 		"pets --image " + at("none.jpg"):                          "no such file",
 		"pets --image " + at("text.jpg"):                          "text.jpg: ",
-		"none --image " + at("red.jpg"):                           "none",
+		"none --image " + at("red.jpg"):                           "serve: there is no model none: " + dir + " has colors, pets\n",
+		"../pets":                                                 "no such file",
+		"a$b":                                                     "is not a model name",
+		"yolox-nano":                                              "the weights of yolox-nano are not in " + dir + ": serve models pull yolox-nano",
+		"pets --annotate out.gif --image " + at("red.jpg"):        "--annotate: out.gif does not end in .png",
 	} {
 		if out, err := run(strings.Fields(args)...); exitStatus(err) != 1 || !strings.Contains(out, want) {
 			t.Errorf("%s: %v; want %q in\n%s", args, err, want, out)

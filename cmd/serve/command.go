@@ -63,7 +63,7 @@ func rootCommand() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringP("config", "c", os.Getenv("FOVEA_CONFIG"), "configuration file (YAML), or FOVEA_CONFIG")
 	config.AddFlags(root.PersistentFlags(), defaults())
-	root.AddCommand(probeCommand(), modelsCommand(), configCommand(), versionCommand())
+	root.AddCommand(probeCommand(), modelsCommand(), keysCommand(), configCommand(), versionCommand())
 	return root
 }
 
@@ -96,7 +96,11 @@ func probeCommand() *cobra.Command {
 			if ready {
 				path = "/ready"
 			}
-			return httpserver.Probe(c.Context(), cfg.HTTP.Address, path, timeout)
+			client, err := cfg.HTTP.TLS.Probe()
+			if err != nil {
+				return err
+			}
+			return httpserver.Probe(c.Context(), cfg.HTTP.Address, path, timeout, client)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the answer")

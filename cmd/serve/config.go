@@ -9,6 +9,7 @@ import (
 	"fovea/internal/config"
 	"fovea/internal/exitcode"
 	"fovea/internal/logging"
+	"fovea/internal/tracing"
 
 	"github.com/spf13/cobra"
 )
@@ -20,12 +21,13 @@ type Config struct {
 	Repository RepositoryConfig `yaml:"repository"`
 	GPU        GPUConfig        `yaml:"gpu"`
 	Log        logging.Config   `yaml:"log"`
+	Traces     tracing.Config   `yaml:"traces"`
 	Shutdown   ShutdownConfig   `yaml:"shutdown"`
 }
 
 // RepositoryConfig is section repository.
 type RepositoryConfig struct {
-	Dir    string        `yaml:"dir" help:"model repository: NAME/model.yaml and NAME/VERSION/model.onnx"`
+	Dir    string        `yaml:"dir" help:"model repository: NAME/VERSION/model.onnx, with NAME/model.yaml where it cannot be inferred"`
 	Mirror string        `yaml:"mirror" help:"directory or URL with NAME.onnx, used instead of the models' own sources"`
 	Poll   time.Duration `yaml:"poll" range:"0s..1h" help:"interval between checks for new versions; 0: only on SIGHUP"`
 }
@@ -64,6 +66,7 @@ func defaults() Config {
 		Repository: RepositoryConfig{Dir: "models"},
 		GPU:        GPUConfig{Check: 5 * time.Second},
 		Log:        logging.Defaults(),
+		Traces:     tracing.Defaults(),
 		Shutdown:   ShutdownConfig{Timeout: 30 * time.Second},
 	}
 }

@@ -44,6 +44,7 @@ type process struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	address string
+	client  *http.Client  // nil: without TLS
 	exited  chan struct{} // closed when it has ended
 	log     testenv.Buffer
 }
@@ -94,7 +95,7 @@ func command(t *testing.T, dir string, args ...string) *exec.Cmd {
 // start runs the server and waits until it listens.
 func start(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, dir, append(args, "--http.address=127.0.0.1:0")...), exited: make(chan struct{})}
+	p := &process{t: t, cmd: command(t, dir, append([]string{"--http.address=127.0.0.1:0"}, args...)...), exited: make(chan struct{})}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +171,11 @@ type reply struct {
 var client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 
 func (p *process) do(method, path string, header http.Header, body io.Reader) (reply, error) {
-	r, err := http.NewRequest(method, "http://"+p.address+path, body)
+	scheme, client := "http://", client
+	if p.client != nil {
+		scheme, client = "https://", p.client
+	}
+	r, err := http.NewRequest(method, scheme+p.address+path, body)
 	if err != nil {
 		return reply{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"fovea/inference"
@@ -54,22 +55,13 @@ func repositoryOf(cfg *Config, paths []string, both bool) (*repository.Repositor
 	switch in := &cfg.Inference; {
 	case !both:
 		in.Models = models
-		if !named(models, in.Default) {
+		if !slices.ContainsFunc(models, func(m inference.ModelConfig) bool { return m.Name == in.Default }) {
 			in.Default = ""
 		}
 	case len(in.Models) > 0:
 		in.Models = append(in.Models, models...)
 	}
 	return repo, nil
-}
-
-func named(models []inference.ModelConfig, name string) bool {
-	for _, m := range models {
-		if m.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // addPaths adds the models at paths to a repository. The error says what is wrong with each, also with its definition.

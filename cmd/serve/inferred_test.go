@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"fovea/inference"
+	"fovea/internal/onnxwriter"
 )
 
 // sees checks that a model sees the cat of a red image.
@@ -154,5 +155,46 @@ func TestModelsAddAndServe(t *testing.T) {
 	p.sees("/v1/models/pets/predict")
 	if got := p.get("/v1/models/pets"); !strings.Contains(got.body, `"definition":"file"`) {
 		t.Errorf("%s", got.body)
+	}
+}
+
+// untrained is a detector of Ultralytics whose scores differ from cell to cell, and hardly from image to image.
+func untrained() []byte {
+	m := &onnxwriter.Model{Producer: "pytorch", Metadata: map[string]string{"author": "Ultralytics", "task": "detect", "imgsz": "[64, 64]", "names": "{0: 'cat'}", "stride": "32"}}
+	const n = 84
+	m.Input("images", onnxwriter.Float, 1, 3, 64, 64)
+	boxes, scores := make([]float32, 4*n), make([]float32, n)
+	for i := range n {
+		boxes[i], boxes[n+i], boxes[2*n+i], boxes[3*n+i] = 32, 32, 32, 16
+		scores[i] = float32(i) / 1000
+	}
+	m.Floats("boxes", boxes, 1, 4, n)
+	m.Floats("constant", scores, 1, 1, n)
+	m.Floats("little", []float32{0.0001}, 1)
+	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"axes": []int{1, 2}, "keepdims": 1}, "images")
+	m.Ints("one", []int64{1, 1, 64}, 3)
+	m.Node("Reshape", "row", nil, "mean", "one")
+	m.Node("ReduceMean", "light", onnxwriter.Attributes{"axes": []int{2}, "keepdims": 1}, "row")
+	m.Node("Mul", "hardly", nil, "light", "little")
+	m.Node("Add", "scores", nil, "constant", "hardly")
+	m.Node("Concat", "output0", onnxwriter.Attributes{"axis": 1}, "boxes", "scores")
+	m.Output("output0", onnxwriter.Float, 1, 5, n)
+	return m.Bytes()
+}
+
+// TestScaleOfAKnownExporterIsNotDoubted checks and adds an untrained detector, with the exporter's scale and with another.
+func TestScaleOfAKnownExporterIsNotDoubted(t *testing.T) {
+	dir, from := t.TempDir(), t.TempDir()
+	lay(t, dir, map[string]string{"inferred/1/model.onnx": string(untrained()), "defined/1/model.onnx": string(untrained()), "defined/labels.txt": "cat\n", "defined/model.yaml": detectorDefinition})
+	lay(t, from, map[string]string{"new.onnx": string(untrained())})
+	const doubt = "scores hardly depended on the image"
+	for args, want := range map[string]bool{
+		"check inferred": false, "check defined": true, "add " + filepath.Join(from, "new.onnx"): false,
+		"add --name other --set scale=0.0039 " + filepath.Join(from, "new.onnx"): true,
+	} {
+		out, err := command(t, dir, append([]string{"models"}, strings.Fields(args)...)...).CombinedOutput()
+		if err != nil || strings.Contains(string(out), doubt) != want {
+			t.Errorf("%s: %v\n%s", args, err, out)
+		}
 	}
 }

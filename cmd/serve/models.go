@@ -128,12 +128,8 @@ func origin(inferred *repository.Inferred) string {
 	if inferred.Exporter != "" {
 		text += " from " + inferred.Exporter
 	}
-	switch n := len(inferred.Assumptions()); n {
-	case 0:
-		return text
-	case 1:
-		return text + ", 1 assumption"
-	default:
-		return fmt.Sprintf("%s, %d assumptions", text, n)
+	if n := len(inferred.Assumptions()); n > 0 {
+		text += ", " + counted(n, "assumption", "assumptions")
 	}
+	return text
 }

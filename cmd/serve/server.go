@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,10 +13,13 @@ import (
 	"fovea/api"
 	"fovea/health"
 	"fovea/inference"
+	"fovea/internal/access"
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/repository"
+	"fovea/internal/tlsfiles"
+	"fovea/internal/tracing"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -39,7 +41,10 @@ type service struct {
 	engine  *inference.Engine
 	monitor *health.Monitor
 	server  *api.Server
+	tracer  *tracing.Tracer
 	gpus    *gpus
+	tls     *tlsfiles.Files // nil: none
+	guard   *access.Guard
 
 	signals   chan os.Signal
 	served    chan error // result of the listener
@@ -61,17 +66,17 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 		return err
 	}
 	defer s.gpus.close(log)
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Address)
+	defer s.tracer.Close()
+	listener, err := s.listen(ctx)
 	if err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		return errors.Join(fmt.Errorf("http.address: %w", err), s.engine.Close(closing))
+		return errors.Join(err, s.engine.Close(closing))
 	}
-	s.address = listener.Addr().String()
-	log.Info("listening", "address", s.address, "version", build().Version)
 	go func() { s.served <- s.server.Serve(listener) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.watchFiles(ctx)
 	go s.monitor.Watch(ctx, watchEvery)
 	s.startSync(ctx)
 	err = s.loop(ctx)
@@ -79,7 +84,13 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 }
 
 // open makes everything but the listener.
-func (s *service) open(ctx context.Context) error {
+func (s *service) open(ctx context.Context) (err error) {
+	if err := s.openProtection(); err != nil {
+		return err
+	}
+	if s.tracer, err = tracing.New(ctx, s.cfg.Traces, "fovea", build().Version, s.log); err != nil {
+		return err
+	}
 	s.gpus = openGPUs(s.cfg.GPU, s.log)
 	wanted, err := s.gpus.checkDriver(ctx, s.cfg.Inference.Device, s.log)
 	if err != nil {
@@ -98,7 +109,8 @@ func (s *service) open(ctx context.Context) error {
 	}
 	s.engine = engine
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
-	s.server = api.New(s.cfg.HTTP, engine, s.monitor, metrics, s.log)
+	s.server = api.New(s.cfg.HTTP, s.guard, engine, s.monitor, metrics, s.log)
+	s.server.Trace(s.tracer)
 	return nil
 }
 
@@ -197,7 +209,7 @@ func (s *service) onFirstLoads(err error) error {
 	s.monitor.Loaded()
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", curl(address, s.path()))
+		s.log.Info("server ready", "try", curl(s.cfg.HTTP, address, s.path()))
 	}
 	return nil
 }
@@ -215,8 +227,15 @@ func (s *service) path() string {
 }
 
 // curl is a command that asks for a prediction.
-func curl(address, path string) string {
-	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' http://" + address + path
+func curl(cfg api.Config, address, path string) string {
+	options, scheme := "", "http"
+	if cfg.Access.Keys != "" {
+		options = "-H 'X-API-Key: KEY' "
+	}
+	if cfg.TLS.Enabled() {
+		scheme = "https"
+	}
+	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' " + options + scheme + "://" + address + path
 }
 
 // report logs failures of a sync that the last one did not have, and models that are readable again. A version that

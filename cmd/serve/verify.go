@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -96,20 +95,18 @@ func verifyModel(ctx context.Context, cfg Config, name string, o verifyOptions, 
 	if err != nil {
 		return fmt.Errorf("--images: %w", err)
 	}
-	cfg.Inference.Models, cfg.Inference.Default = []inference.ModelConfig{{Name: name, Required: true}}, ""
 	cfg.Inference.ThreadsAlone = 1 // no second session: images are predicted at the same time
-	engine, err := inference.New(cfg.Inference, openRepository(cfg.Repository.Dir), nil, slog.New(slog.DiscardHandler))
+	repo := openRepository(cfg.Repository.Dir)
+	models, err := modelsNamed(repo, []string{name})
 	if err != nil {
 		return err
 	}
-	err = engine.Sync(ctx)
-	if err == nil {
-		err = o.run(ctx, engine, name, expected, images, out)
-	}
-	engine.Terminate()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	return errors.Join(err, engine.Close(closing))
+	return withModels(ctx, cfg, repo, models, func(engine *inference.Engine, failed error) error {
+		if failed != nil {
+			return failed
+		}
+		return o.run(ctx, engine, models[0].Name, expected, images, out)
+	})
 }
 
 func (o *verifyOptions) run(ctx context.Context, engine *inference.Engine, name string, expected *verify.Expected, images []string, out io.Writer) error {

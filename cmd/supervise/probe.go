@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"time"
 
 	"fovea/fleet"
@@ -17,6 +18,14 @@ func probeCommand() *cobra.Command {
 		Short: "Check that the supervisor and its gateway respond; exit status 0 if so, otherwise 1",
 		Args:  cobra.NoArgs,
 		RunE: withClient(func(c *cobra.Command, supervisor *fleet.Client, _ []string) error {
+			cfg, err := configuredOr(c, fs.ErrNotExist, fs.ErrPermission)
+			if err != nil {
+				return err
+			}
+			client, err := cfg.Gateway.TLS.Probe()
+			if err != nil {
+				return err
+			}
 			s, err := supervisor.Status(c.Context())
 			if err != nil {
 				return err
@@ -25,7 +34,7 @@ func probeCommand() *cobra.Command {
 			if ready {
 				path = "/ready"
 			}
-			return httpserver.Probe(c.Context(), s.Gateway, path, timeout)
+			return httpserver.Probe(c.Context(), s.Gateway, path, timeout, client)
 		}),
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "time to wait for the gateway's response")

@@ -14,6 +14,7 @@ import (
 	"fovea/fleet"
 	"fovea/gpu"
 	"fovea/internal/logging"
+	"fovea/internal/tracing"
 
 	"github.com/spf13/cobra"
 )
@@ -51,6 +52,10 @@ func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Confi
 	if deps.Listener, err = inherited(); err != nil {
 		return err
 	}
+	if deps.Tracer, err = tracing.New(ctx, cfg.Traces, "fovea-gateway", version, log); err != nil {
+		return err
+	}
+	defer deps.Tracer.Close()
 	if !cfg.GPUs.None() {
 		nvml, err := gpu.Open(cfg.GPU.Library, gpu.WithPoll(cfg.GPU.Poll))
 		if err != nil {

@@ -22,7 +22,7 @@ func (c Config) admissionLimits() admission.Limits {
 
 // admit admits a request, or returns the error to respond with.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, rc *requestContext) error {
-	admitted, err := g.admission.Admit(r.RemoteAddr, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
+	admitted, err := g.admission.Admit(rc.client.ID, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
 	if full, ok := errors.AsType[*admission.FullError](err); ok {
 		return apierror.New(apierror.GatewayBusy, "the limit of %d requests in flight is reached", full.Limit)
 	}

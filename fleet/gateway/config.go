@@ -3,8 +3,10 @@ package gateway
 import (
 	"time"
 
+	"fovea/internal/access"
 	"fovea/internal/config"
 	"fovea/internal/cors"
+	"fovea/internal/tlsfiles"
 )
 
 // Config is section gateway of the supervisor's configuration. The timeouts must be longer than the replicas' own, so that
@@ -18,10 +20,13 @@ type Config struct {
 	ReplayMemory      config.Size   `yaml:"replay_memory" range:"0..1TiB"`       // of request bodies kept for a retry; at most a quarter for one body
 	MaxRequests       int64         `yaml:"max_requests" range:"1..1048576"`     // in flight; beyond it, the slowest body still arriving is dropped, or new requests get 503
 	MinBodyRate       config.Size   `yaml:"min_body_rate" range:"0..1GiB"`       // bytes per second of a body after its first 5s; 0: no minimum
-	ClientShare       float64       `yaml:"client_share" range:">0..1"`          // of max_requests that one client address (IPv6: a /64) may hold under contention; 1 behind a proxy
+	ClientShare       float64       `yaml:"client_share" range:">0..1"`          // of max_requests that one API key, or client address (IPv6: a /64), may hold under contention; 1 for a proxy not in trusted_proxies
 	CORS              string        `yaml:"cors"`                                // origins allowed, separated by commas; * allows all, none disables CORS
 	PoisonThreshold   int           `yaml:"poison_threshold" range:"0..100"`     // backends lost with the same body in flight, after which it is refused with 422; 0: never
 	PoisonMemory      time.Duration `yaml:"poison_memory" range:"1s..24h"`       // how long such a body is remembered
+
+	Access access.Config   `yaml:",inline"` // as in section http of the server
+	TLS    tlsfiles.Config `yaml:"tls"`     // as in section http of the server
 }
 
 // Defaults returns the default configuration.

@@ -130,7 +130,10 @@ func serveOn(t *testing.T, inherited *os.File, replica Replica) (end func()) {
 	}
 	cfg := Defaults()
 	cfg.DialTimeout, cfg.UnresponsiveAfter = testTimeout, testTimeout // not reached on a busy machine
-	g := New(cfg, slog.New(slog.DiscardHandler))
+	g, err := New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := g.Balancer().Set([]Replica{replica}); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"fovea/internal/apierror"
 	"fovea/internal/config"
 	"fovea/internal/testenv"
+	"fovea/internal/tracing"
 
 	"go.uber.org/goleak"
 )
@@ -38,6 +39,12 @@ type fixture struct {
 
 func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 	t.Helper()
+	return startTraced(t, nil, change, replicas...)
+}
+
+// startTraced starts a gateway whose requests are traced, unless tracer is nil.
+func startTraced(t testing.TB, tracer *tracing.Tracer, change func(*Config), replicas ...Replica) *fixture {
+	t.Helper()
 	cfg := Defaults()
 	if change != nil {
 		change(&cfg)
@@ -46,7 +53,11 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 		t.Fatal(err)
 	}
 	log := &testenv.Buffer{}
-	g := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
+	g, err := New(cfg, slog.New(slog.NewJSONHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Trace(tracer)
 	if err := g.Balancer().Set(replicas); err != nil {
 		t.Fatal(err)
 	}

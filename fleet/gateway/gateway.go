@@ -11,9 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
+	"fovea/internal/tlsfiles"
+	"fovea/internal/tracing"
 )
 
 const (
@@ -29,13 +32,16 @@ type Gateway struct {
 	metrics        *metrics
 	poison         *poisonTable // nil: no body is ever rejected
 	log            *slog.Logger
+	guard          *access.Guard
+	tls            *tlsfiles.Files // nil: none
 	admission      *admission.Controller
 	inFlight       atomic.Int64 // including those whose response is being read, which hold no admission
 	draining       atomic.Bool
 	conns          connTracker
 	routes         map[string]http.Handler
 	proxy          http.Handler
-	cors           cors.Policy // replaces the replicas' own
+	cors           cors.Policy     // replaces the replicas' own
+	tracer         *tracing.Tracer // nil: none
 	retrier        *retrier
 	upstream       *http.Transport
 	http           *http.Server
@@ -46,10 +52,15 @@ type Gateway struct {
 	watching       sync.WaitGroup
 }
 
-// New makes a gateway without listeners and replicas. The configuration must be valid.
-func New(cfg Config, log *slog.Logger) *Gateway {
+// New makes a gateway without listeners and replicas, and reads its certificates and API keys. The configuration must be valid.
+func New(cfg Config, log *slog.Logger) (*Gateway, error) {
+	guard, files, err := openProtection(cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	m := newMetrics()
-	g := &Gateway{cfg: cfg, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
+	m.registry.MustRegister(guard)
+	g := &Gateway{cfg: cfg, guard: guard, tls: files, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
 		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg)}
 	g.watchCtx, g.stopWatch = context.WithCancel(context.Background())
 	g.admission = admission.New(cfg.admissionLimits())
@@ -64,7 +75,21 @@ func New(cfg Config, log *slog.Logger) *Gateway {
 	g.cors, _ = cors.Parse(cfg.CORS) // the configuration is valid
 	g.http = httpserver.New(g.cors.Handler(g), cfg.BodyTimeout, g.requestTimeout+slack, log)
 	g.conns.Connections = httpserver.Watch(g.http)
-	return g
+	return g, nil
+}
+
+// openProtection reads certificates and API keys. All errors are returned together.
+func openProtection(cfg Config, log *slog.Logger) (guard *access.Guard, files *tlsfiles.Files, err error) {
+	var errs []error
+	if cfg.TLS.Enabled() {
+		if files, err = tlsfiles.Open(cfg.TLS); err != nil {
+			errs = append(errs, fmt.Errorf("gateway.tls: %w", err))
+		}
+	}
+	if guard, err = access.Open(cfg.Access, log); err != nil {
+		errs = append(errs, fmt.Errorf("gateway.keys: %w", err))
+	}
+	return guard, files, errors.Join(errs...)
 }
 
 // transport connects to replicas directly, and changes no bodies.
@@ -84,17 +109,32 @@ func transport(cfg Config) *http.Transport {
 // Balancer returns the load balancer, which decides which replicas get requests.
 func (g *Gateway) Balancer() *Balancer { return g.balancer }
 
+// Trace has the gateway trace requests for predictions. It is called before Serve.
+func (g *Gateway) Trace(t *tracing.Tracer) { g.tracer = t }
+
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (g *Gateway) Serve(l net.Listener) error {
 	if !g.conns.listen(l) {
 		return l.Close()
 	}
 	defer g.conns.serving.Done()
-	g.watchOnce.Do(func() { g.watching.Go(func() { g.watch(g.watchCtx) }) })
+	g.watchOnce.Do(g.startWatching)
+	if g.tls != nil {
+		l = httpserver.TLS(l, g.tls.Server(), g.log)
+	}
 	if err := httpserver.Serve(g.http, l); err != nil && !g.conns.isClosed() {
 		return err
 	}
 	return nil
+}
+
+// startWatching watches what changes while the gateway runs, until Shutdown.
+func (g *Gateway) startWatching() {
+	g.watching.Go(func() { g.watch(g.watchCtx) })
+	g.watching.Go(func() { g.guard.Watch(g.watchCtx) })
+	if g.tls != nil {
+		g.watching.Go(func() { g.tls.Watch(g.watchCtx, g.log) })
+	}
 }
 
 // Drain turns /ready to 503, so that a load balancer in front sends requests elsewhere, and closes each connection with its

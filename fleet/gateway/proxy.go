@@ -2,15 +2,18 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"time"
 
+	"fovea/internal/access"
 	"fovea/internal/apierror"
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 	"fovea/internal/requestid"
+	"fovea/internal/tracing"
 )
 
 // ServeHTTP serves the gateway's own routes and forwards all others unchanged.
@@ -18,7 +21,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	own, ok := g.routes[r.URL.Path]
+	own, ok := g.routes[r.URL.EscapedPath()]
 	if ok && r.ContentLength != 0 && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // the response must not wait for a body that is not read
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))
@@ -31,21 +34,55 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader))}
 		refuse(w, rc, apierror.New(apierror.MethodNotAllowed, "this route allows GET and HEAD only"))
 	default:
-		own.ServeHTTP(w, r)
+		g.serveOwn(w, r, own)
 	}
+}
+
+// serveOwn serves one of the gateway's own routes.
+func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, own http.Handler) {
+	_, leave, err := g.guard.Enter(access.RouteOf(r), access.CallerOf(r))
+	defer leave()
+	if err != nil {
+		refuse(w, &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader))}, apierror.From(err))
+		return
+	}
+	own.ServeHTTP(w, r)
+}
+
+// enter has the guard admit a request that is to be forwarded.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestContext) (leave func(), err error) {
+	route := access.RouteOf(r)
+	route.Named = true // only the replica knows its default model, and what a list contains
+	rc.client, leave, err = g.guard.Enter(route, access.CallerOf(r))
+	if err == nil {
+		return leave, nil
+	}
+	rc.denied = apierror.From(err).Code != apierror.PermissionDenied
+	if errors.Is(err, access.ErrFlood) && r.ContentLength != 0 && !rc.http2 {
+		w.Header().Set("Connection", "close") // the body is not worth reading
+	}
+	return leave, err
 }
 
 // forward sends a request to a backend.
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: r.ProtoMajor > 1}
 	rc.predict = r.Method == http.MethodPost
+	if rc.predict {
+		r, rc.span = g.tracer.Start(r, "")
+	}
 	out := &responseWriter{ResponseWriter: w, rc: rc}
 	w.Header()[requestIDHeader] = []string{rc.id}
 	defer out.linger(r)
 	defer g.finish(r, out, rc)
 	g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
-	if err := g.admit(out, r, rc); err != nil {
+	leave, err := g.enter(out, r, rc)
+	defer leave()
+	if err == nil {
+		err = g.admit(out, r, rc)
+	}
+	if err != nil {
 		refuse(out, rc, apierror.From(err))
 		out.ended = true
 		return
@@ -72,7 +109,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 // reverseProxy implements HTTP's rules for intermediaries: hop-by-hop headers, 1xx responses, trailers.
 func (g *Gateway) reverseProxy(rt http.RoundTripper) http.Handler {
 	return &httputil.ReverseProxy{
-		Rewrite:        rewrite,
+		Rewrite:        g.rewrite,
 		Transport:      rt,
 		FlushInterval:  -1, // at once
 		BufferPool:     buffers,
@@ -85,12 +122,21 @@ func (g *Gateway) reverseProxy(rt http.RoundTripper) http.Handler {
 }
 
 // rewrite builds the replica's request; the retrier sets the address. Forwarding headers from the client are dropped, since
-// they cannot be trusted.
-func rewrite(p *httputil.ProxyRequest) {
+// they cannot be trusted. So are API keys that the gateway has checked: replicas have no use for them.
+func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // including what ReverseProxy cannot parse
 	p.Out.Host = p.In.Host
 	p.SetXForwarded()
-	p.Out.Header[requestIDHeader] = []string{requestContextOf(p.In.Context()).id}
+	tracing.Inject(p.In.Context(), p.Out.Header)
+	rc := requestContextOf(p.In.Context())
+	p.Out.Header[requestIDHeader] = []string{rc.id}
+	if rc.client.Address.IsValid() {
+		p.Out.Header["X-Forwarded-For"] = []string{rc.client.Address.String()}
+	}
+	if g.guard.NeedsKeys() {
+		p.Out.Header.Del("Authorization")
+		p.Out.Header.Del("X-API-Key")
+	}
 	p.Out.Header.Del("Connection") // there is no protocol to upgrade to
 	p.Out.Header.Del("Upgrade")
 }

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
 
+	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	"fovea/internal/tracing"
 )
 
 const requestIDHeader = "X-Request-Id"
@@ -20,6 +21,7 @@ const requestIDHeader = "X-Request-Id"
 type requestContext struct {
 	id        string
 	start     time.Time
+	client    *access.Client
 	backend   *backend   // acquired; nil: none
 	body      *body      // nil: none
 	tried     []*backend // before backend
@@ -29,7 +31,9 @@ type requestContext struct {
 	counted   bool // the backend's failure is recorded
 	predict   bool // a POST, whose outcome counts for or against the backend
 	http2     bool // on the client's side
+	denied    bool // refused for its rate or key: logged at debug level, since a client can send any number
 	admitted  *admission.Body
+	span      *tracing.Span
 	first     []byte // of the body, read before a backend was chosen
 	err       *apierror.Error
 	status    int // overrides the written status in logs and metrics; 0: as written
@@ -137,13 +141,24 @@ func (g *Gateway) finish(r *http.Request, w *responseWriter, rc *requestContext)
 		replica = rc.backend.id
 	}
 	duration := time.Since(rc.start)
+	g.guard.Count(rc.client, rc.status)
 	g.recordOutcome(rc)
+	rc.endSpan(replica)
 	g.metrics.requests.WithLabelValues(replica, strconv.Itoa(rc.status)).Inc()
 	g.metrics.duration.WithLabelValues(replica).Observe(duration.Seconds())
 	g.logRequest(r, w, rc, replica, duration)
 	if rc.backend != nil {
 		g.balancer.release(rc.backend)
 	}
+}
+
+func (rc *requestContext) endSpan(replica string) {
+	code := ""
+	if rc.err != nil {
+		code = string(rc.err.Code)
+	}
+	rc.span.End(rc.status, code, slog.String("fovea.request_id", rc.id), slog.String("fovea.replica", replica),
+		slog.Bool("fovea.retried", rc.retried), slog.Int("fovea.attempts", len(rc.tried)+1))
 }
 
 // recordOutcome counts a prediction's outcome for or against its backend. Errors of the gateway were counted when they occurred.
@@ -172,25 +187,29 @@ func (g *Gateway) explainAbort(r *http.Request, w *responseWriter, rc *requestCo
 
 func (g *Gateway) logRequest(r *http.Request, w *responseWriter, rc *requestContext, replica string, duration time.Duration) {
 	level := slog.LevelInfo
-	if rc.err != nil && rc.status >= http.StatusInternalServerError {
+	if rc.denied {
+		level = slog.LevelDebug
+	} else if rc.err != nil && rc.status >= http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}
 	ctx := r.Context()
 	if !g.log.Enabled(ctx, level) {
 		return
 	}
-	client, _, _ := net.SplitHostPort(r.RemoteAddr) // "" if it cannot be parsed
-	attrs := make([]slog.Attr, 0, 12)
+	attrs := make([]slog.Attr, 0, 13)
 	attrs = append(attrs,
 		slog.String("request_id", rc.id),
 		slog.String("method", r.Method),
 		slog.String("path", r.URL.Path),
 		slog.Int("status", rc.status),
 		slog.Duration("duration", duration),
-		slog.String("client", client),
+		slog.String("client", rc.client.Address.String()),
 		slog.String("replica", replica),
 		slog.Int64("bytes_out", w.bytes),
 	)
+	if key := rc.client.Key(); key != "" {
+		attrs = append(attrs, slog.String("key", key))
+	}
 	if rc.retried {
 		attrs = append(attrs, slog.Bool("retried", true))
 	}

@@ -46,6 +46,7 @@ const (
 // row is one row of a batch.
 type row struct {
 	state rowState
+	tag   any           // see Handle.Tag
 	dirty bool          // holds bytes of a request, so it is cleared before it runs as padding
 	runs  bool          // was committed at the start of the run
 	err   error         // of the row alone
@@ -68,6 +69,7 @@ const (
 type batch struct {
 	group   *Group
 	runner  Runner
+	own     bool // of one request alone; see Handle.Submit
 	state   batchState
 	rows    []row
 	packing int         // rows in state rowPacking
@@ -79,6 +81,7 @@ type batch struct {
 	end       context.CancelCauseFunc // of ctx
 	abandoned *time.Timer             // ends a run without requests; nil while there are some
 	used      int                     // committed rows at the start of the run
+	first     int                     // the first of them
 	bucket    int                     // rows that run, padding included
 	clear     []int                   // rows below bucket to be cleared before the run
 
@@ -105,7 +108,7 @@ func (b *batch) freeRow() int {
 }
 
 func (b *batch) take(i int) {
-	b.rows[i].state, b.rows[i].dirty = rowPacking, true
+	b.rows[i].state, b.rows[i].dirty, b.rows[i].tag = rowPacking, true, nil
 	b.packing++
 }
 
@@ -124,13 +127,20 @@ func (b *batch) runnable() bool {
 // committed are padding, and cleared where they hold bytes of another request.
 func (b *batch) start(ctx context.Context) {
 	last := 0
+	b.first = -1
 	for i := range b.rows {
 		b.rows[i].runs = b.rows[i].state == rowCommitted
 		if b.rows[i].runs {
 			last = i
+			if b.first < 0 {
+				b.first = i
+			}
 		}
 	}
-	b.used, b.bucket, b.clear = b.wanted, b.group.bucket(last+1), b.clear[:0]
+	b.used, b.bucket, b.clear = b.wanted, 1, b.clear[:0]
+	if !b.own {
+		b.bucket = b.group.bucket(last + 1)
+	}
 	for i := range b.bucket {
 		if r := &b.rows[i]; r.state != rowCommitted && r.dirty {
 			b.clear = append(b.clear, i)
@@ -211,7 +221,7 @@ func (b *batch) stopTimer() {
 func (b *batch) reset() {
 	b.stopTimer()
 	for i := range b.rows {
-		b.rows[i].state, b.rows[i].err = rowFree, nil
+		b.rows[i].state, b.rows[i].tag, b.rows[i].err = rowFree, nil, nil
 	}
 	b.state, b.due, b.err, b.alone = batchFree, false, nil, false
 }

@@ -14,6 +14,7 @@ type GroupConfig struct {
 	Instances int
 	Buckets   []int // the batch sizes that run, ascending; the last is the number of rows of a batch
 	Inputs    int   // inputs of the model
+	OwnOnly   bool  // there are no batches: each request brings a run of its own (Handle.Submit)
 	MaxDelay  time.Duration
 
 	// Separable reports whether the error of a run of several rows may be due to one of them. Its rows then run alone, and each
@@ -42,13 +43,16 @@ type Group struct {
 	idle     int      // instances without work
 	free     []*batch // empty
 	filling  []*batch // with rows taken, not claimed, oldest first
-	occupied int      // batches that are claimed, running or done
+	occupied int      // batches that are claimed, running or done, but for requests' own
 }
 
 // newGroup makes the batches of a group.
 func newGroup(cfg GroupConfig, newRunner func() (Runner, error)) (*Group, error) {
 	g := &Group{cfg: cfg, idle: cfg.Instances, work: make(chan *batch, cfg.Instances)}
 	g.slots = cfg.Instances * g.rows()
+	if cfg.OwnOnly {
+		return g, nil
+	}
 	for range cfg.batches() {
 		r, err := newRunner()
 		if err != nil {
@@ -100,11 +104,12 @@ func (g *Group) row() (*batch, int) {
 
 // next is the oldest batch that an idle instance may take, or nil. One batch per instance is always left to be filled.
 func (g *Group) next() *batch {
-	if g.idle == 0 || g.occupied >= len(g.batches)-g.cfg.Instances {
+	if g.idle == 0 {
 		return nil
 	}
+	full := g.occupied >= len(g.batches)-g.cfg.Instances
 	for _, b := range g.filling {
-		if b.runnable() {
+		if b.runnable() && (b.own || !full) {
 			return b
 		}
 	}
@@ -114,7 +119,9 @@ func (g *Group) next() *batch {
 // claim closes a batch for an idle instance and frees the slots of its rows.
 func (g *Group) claim(b *batch) {
 	g.idle--
-	g.occupied++
+	if !b.own {
+		g.occupied++
+	}
 	g.unfill(b)
 	g.slots += b.packing + b.wanted
 	b.state = batchClaimed
@@ -126,14 +133,19 @@ func (g *Group) unfill(b *batch) {
 	g.filling = slices.DeleteFunc(g.filling, func(f *batch) bool { return f == b })
 }
 
-// recycle empties a batch without handles.
+// recycle empties a batch without handles. One of a request's own is closed.
 func (g *Group) recycle(b *batch) {
-	if b.state == batchFilling {
+	switch {
+	case b.state == batchFilling:
 		g.unfill(b)
-	} else {
+	case !b.own:
 		g.occupied--
 	}
 	b.reset()
+	if b.own {
+		_ = b.runner.Close() // what it frees is memory
+		return
+	}
 	g.free = append(g.free, b)
 }
 

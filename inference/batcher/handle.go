@@ -38,6 +38,15 @@ func (h *Handle) grant(g *Group) {
 	h.group, h.state = g, handleSlotted
 }
 
+// Group is the group that the slot is of.
+func (h *Handle) Group() *Group { return h.group }
+
+// Rows is how many rows of requests ran in the row's batch, and leads whether this row is the first of them. They are known
+// after Wait has returned nil.
+func (h *Handle) Rows() (n int, leads bool) {
+	return h.batch.used, h.row == h.batch.first
+}
+
 // Device is the device that the image will run on.
 func (h *Handle) Device() string { return h.group.cfg.Device }
 
@@ -69,6 +78,42 @@ func (h *Handle) takeRow() {
 	h.b.delay(batch)
 	batch.take(i)
 	h.batch, h.row, h.state = batch, i, handlePacking
+}
+
+// Tag notes what others in the batch see of this request in Others. It is called between Input and Commit.
+func (h *Handle) Tag(tag any) {
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	h.batch.rows[h.row].tag = tag
+}
+
+// Others are the tags of the other requests in the run. They are known from the end of Wait until Release.
+func (h *Handle) Others() (tags []any) {
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	for i, r := range h.batch.rows {
+		if i != h.row && r.tag != nil {
+			tags = append(tags, r.tag)
+		}
+	}
+	return tags
+}
+
+// Started is when the run began. It is known from the end of Wait until Release.
+func (h *Handle) Started() time.Time { return h.batch.started }
+
+// Submit has a run of the request's own take the place of a row: r runs, with one row, on an instance, in the order of the
+// batches, and may use none of the group's memory. Wait and Outputs are as after Commit. The batcher closes r, after its run
+// and Release.
+func (h *Handle) Submit(r Runner) {
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	batch := &batch{group: h.group, runner: r, own: true, state: batchFilling, rows: []row{{ready: make(chan struct{}, 1)}}}
+	h.group.filling = append(h.group.filling, batch)
+	batch.take(0)
+	batch.commit(0)
+	h.batch, h.row, h.state, h.committed = batch, 0, handleCommitted, time.Now()
+	h.b.dispatch()
 }
 
 // Commit hands over the inputs, which are all written, to be run.
@@ -131,13 +176,13 @@ func (h *Handle) releaseRow() {
 	batch, g := h.batch, h.group
 	switch batch.state {
 	case batchFilling:
-		batch.rows[h.row].state = rowFree
+		batch.rows[h.row].state, batch.rows[h.row].tag = rowFree, nil
 		g.slots++
 		if batch.packing+batch.wanted == 0 {
 			g.recycle(batch)
 		}
 	case batchClaimed:
-		batch.rows[h.row].state = rowAbandoned
+		batch.rows[h.row].state, batch.rows[h.row].tag = rowAbandoned, nil
 		if batch.packing == 0 {
 			h.b.launch(batch)
 		}

@@ -42,8 +42,7 @@ type File struct {
 	scores map[string]string // tensors that are fetched for outputs of maps (see findZipMaps)
 }
 
-// ReadFile reads the inputs and outputs that the ONNX file at path declares. All inputs have supported types; outputs may
-// have any. The error names the file and the problem.
+// ReadFile reads the inputs and outputs that the ONNX file at path declares, of any types. The error names the file and the problem.
 func ReadFile(path string) (*File, error) {
 	file, err := readFile(path)
 	if err != nil {
@@ -87,12 +86,30 @@ func readFile(path string) (*File, error) {
 	}
 	file := &File{Inputs: infos(in), Outputs: infos(out)}
 	file.findZipMaps(path)
-	for i, info := range file.Inputs {
+	return file, nil
+}
+
+// checkInputs returns an error if a batch cannot have the inputs.
+func (f *File) checkInputs() error {
+	for _, info := range f.Inputs {
 		if !slices.Contains(inputTypes, info.DType) {
-			return nil, fmt.Errorf("input %q has elements of %s; allowed: %v", in[i].Name, info.DType, inputTypes)
+			return fmt.Errorf("input %q has elements of %s; allowed: %v", info.Name, info.DType, inputTypes)
 		}
 	}
-	return file, nil
+	return nil
+}
+
+// checkFeed returns an error if a feed cannot have the inputs, or no output.
+func (f *File) checkFeed() error {
+	for _, info := range f.Inputs {
+		if !CanFeed(info.DType) {
+			return fmt.Errorf("input %q has elements of %s; allowed: %v", info.Name, info.DType, slices.Sorted(maps.Keys(feedTypes)))
+		}
+	}
+	if len(f.Fetched()) == 0 {
+		return fmt.Errorf("no output is a tensor of %v", slices.Sorted(maps.Keys(feedTypes)))
+	}
+	return nil
 }
 
 // selectOutputs returns the inputs and the named outputs (nil: all), in the order of the file.

@@ -21,7 +21,8 @@ type Options struct {
 	Threads        int         // intra-op threads on the CPU; 0 means 1. They do not spin
 	SaturatingInt8 bool        // allow sums of int8 products to saturate at 16 bits on the CPU (see Int8Saturates)
 	CUDA           CUDAOptions // for a CUDA device
-	Outputs        []string    // outputs to fetch; nil: all. Others may have any type
+	Outputs        []string    // outputs that batches fetch; nil: all. Others may have any type
+	FeedsOnly      bool        // inputs and outputs may have any type of tensors, and there are no batches, only feeds
 	File           *File       // the result of ReadFile; nil: it is read again
 
 	// Load cancels the creation of the session when it ends, at the points where ONNX Runtime checks for that; nil: never.
@@ -42,10 +43,13 @@ type Session struct {
 	inexact   bool // exactInt8 could not be set
 	partlyCPU bool // on CUDA: parts of the model run on the CPU
 
-	api     native.API
-	fetched []string      // the tensors of outputs
-	added   []string      // of these, those that the file's graph does not have as outputs
-	names   *native.Names // of inputs and fetched tensors, for runs
+	api         native.API
+	fetched     []string      // the tensors of outputs
+	names       *native.Names // of inputs and fetched tensors, for runs
+	feedOutputs []Info        // the outputs of feeds
+	feedFetched []string      // the tensors of feedOutputs
+	feedNames   *native.Names // of inputs and feedFetched
+	added       []string      // the tensors of outputs that are no outputs of the file's graph
 
 	parallel atomic.Pointer[runtimeSession] // nil: none
 
@@ -67,6 +71,7 @@ func NewSession(path string, o Options) (*Session, error) {
 		return nil, fmt.Errorf("load %s on %s: %w", path, s.device, err)
 	}
 	s.names = native.NewNames(namesOf(s.inputs), s.fetched)
+	s.feedNames = native.NewNames(namesOf(s.inputs), s.feedFetched)
 	liveObjects.Add(1)
 	native.Trim() // memory used only while loading: 27 of 83 MB with a classifier of 19 MB
 	return s, nil
@@ -92,10 +97,11 @@ func (s *Session) load(o Options) (err error) {
 			return err
 		}
 	}
-	if s.inputs, s.outputs, err = file.selectOutputs(o.Outputs); err != nil {
+	if err := s.choose(file, o); err != nil {
 		return err
 	}
-	s.fetched, s.added = file.fetched(s.outputs)
+	s.fetched, _ = file.fetched(s.outputs)
+	s.feedFetched, s.added = file.fetched(s.feedOutputs)
 	if s.device.Kind == CUDA {
 		if err := errors.Join(o.CUDA.Validate(), checkCUDA(s.device)); err != nil {
 			return err
@@ -109,6 +115,19 @@ func (s *Session) load(o Options) (err error) {
 		}
 	}
 	return explain(err)
+}
+
+// choose chooses the inputs and outputs of batches and feeds.
+func (s *Session) choose(file *File, o Options) (err error) {
+	s.feedOutputs = file.Fetched()
+	if o.FeedsOnly {
+		s.inputs, s.outputs = slices.Clone(file.Inputs), s.feedOutputs
+		return file.checkFeed()
+	}
+	if err = file.checkInputs(); err == nil {
+		s.inputs, s.outputs, err = file.selectOutputs(o.Outputs)
+	}
+	return err
 }
 
 // start creates the ONNX Runtime session.
@@ -231,6 +250,7 @@ func (s *Session) Close() error {
 		liveObjects.Add(-1)
 	}
 	s.names.Free()
+	s.feedNames.Free()
 	s.session = nil
 	liveObjects.Add(-1)
 	native.Trim()

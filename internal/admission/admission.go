@@ -1,12 +1,11 @@
 // Package admission decides whether a request may enter the server: it bounds the requests in flight and the bytes of their
-// bodies, in total and for each client address. Bytes count once they have arrived, not when they are announced. At a limit,
-// the request whose body lags the most is displaced; one client address cannot use up the whole of a limit.
+// bodies, in total and for each client. A client is an API key or a client address (package access). Bytes count once they have arrived, not when they are announced. At a limit,
+// the request whose body lags the most is displaced; one client cannot use up the whole of a limit.
 package admission
 
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -40,7 +39,7 @@ func (e *FullError) Error() string {
 type Limits struct {
 	Requests    int64
 	Bytes       int64   // of bodies; 0: no limit
-	ClientShare float64 // of either limit that one client address may hold while others need it; in (0, 1]
+	ClientShare float64 // of either limit that one client may hold while others need it; in (0, 1]
 	MinRate     int64   // bytes a second that a body must arrive at; 0: any rate, bodies lag in the order of arrival
 }
 
@@ -54,19 +53,19 @@ type Controller struct {
 	closed   bool
 	requests int64
 	bytes    int64
-	clients  map[netip.Prefix]*client
+	clients  map[string]*client
 	arriving byLag // requests whose bodies are arriving, the most lagging first
 	waiting  int   // requests whose bodies wait to be read
 }
 
-// client is what the requests of one address hold.
+// client is what the requests of one client hold.
 type client struct {
 	requests, bytes, arriving int64
 }
 
 // New returns a Controller.
 func New(limits Limits) *Controller {
-	return &Controller{limits: limits, now: time.Now, sleep: time.Sleep, clients: map[netip.Prefix]*client{}}
+	return &Controller{limits: limits, now: time.Now, sleep: time.Sleep, clients: map[string]*client{}}
 }
 
 // Close refuses all further requests with ErrClosed.
@@ -94,17 +93,17 @@ func (c *Controller) Bytes() int64 {
 // a wait of up to maxWait until one lags enough. Stop is called, with mu locked, when this request is displaced, and
 // must end the reads of its body. Unread (nil: unknown) reports whether bytes of the body have arrived that this process has
 // not read yet. The request must be released. The error is ErrClosed or a *FullError.
-func (c *Controller) admit(address netip.Prefix, stop func(), unread func() bool) (*request, error) {
+func (c *Controller) admit(id string, stop func(), unread func() bool) (*request, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, ErrClosed
 	}
 	now := c.now()
-	from := c.clients[address]
+	from := c.clients[id]
 	if from == nil {
 		from = &client{}
-		c.clients[address] = from
+		c.clients[id] = from
 	}
 	from.requests++ // first, so that the client is not forgotten when one of its own requests is displaced
 	for float64(from.arriving+1) > c.limits.ClientShare*float64(c.limits.Requests) && c.displace(c.mostIdle(now, from)) {
@@ -112,10 +111,10 @@ func (c *Controller) admit(address netip.Prefix, stop func(), unread func() bool
 	}
 	if err := c.waitForCapacity(from); err != nil {
 		from.requests--
-		c.forget(address, from)
+		c.forget(id, from)
 		return nil, err
 	}
-	q := &request{controller: c, address: address, client: from, stop: stop, unread: unread, onTimeUntil: c.now().Add(-initialLag), heapIndex: -1}
+	q := &request{controller: c, id: id, client: from, stop: stop, unread: unread, onTimeUntil: c.now().Add(-initialLag), heapIndex: -1}
 	c.requests++
 	c.track(q)
 	return q, nil
@@ -124,7 +123,7 @@ func (c *Controller) admit(address netip.Prefix, stop func(), unread func() bool
 // waitForCapacity returns once a request of the client is within the limit. It unlocks while it sleeps.
 func (c *Controller) waitForCapacity(from *client) error {
 	for waited := time.Duration(0); ; {
-		limit := c.limitFor(c.limits.Requests, from.requests, from.requests == 1)
+		limit := LimitFor(c.limits.Requests, from.requests, c.limits.ClientShare, from.requests == 1)
 		switch {
 		case c.closed:
 			return ErrClosed
@@ -144,34 +143,18 @@ func (c *Controller) waitForCapacity(from *client) error {
 	}
 }
 
-// limitFor returns how much of total may be in use, over all clients, after a client that would then hold held has got
+// LimitFor returns how much of total may be in use, over all clients, after a client that would then hold held has got
 // more. A client above its share must leave as much to the others; a client with one request alone is never above it.
-func (c *Controller) limitFor(total, held int64, alone bool) int64 {
-	share := c.limits.ClientShare * float64(total)
+func LimitFor(total, held int64, clientShare float64, alone bool) int64 {
+	share := clientShare * float64(total)
 	if alone || float64(held) <= share {
 		return total
 	}
 	return total - int64(min(share, float64(total)-share)) // a share of 1 leaves nothing
 }
 
-func (c *Controller) forget(address netip.Prefix, from *client) {
-	if from.requests == 0 && c.clients[address] == from {
-		delete(c.clients, address)
+func (c *Controller) forget(id string, from *client) {
+	if from.requests == 0 && c.clients[id] == from {
+		delete(c.clients, id)
 	}
-}
-
-// clientOf returns the address that a client is counted by: its IPv4 address, or the /64 of its IPv6 address, all of which
-// one host can use. What is not an address counts as one client.
-func clientOf(hostPort string) netip.Prefix {
-	a, err := netip.ParseAddrPort(hostPort)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip := a.Addr().Unmap().WithZone("")
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	p, _ := ip.Prefix(bits) // the bits fit
-	return p
 }

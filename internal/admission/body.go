@@ -40,16 +40,16 @@ type Body struct {
 	arrived  atomic.Bool // no more bytes follow, and the connection has no deadline
 }
 
-// Admit admits a request of the client at remote (host:port) and returns its body, of a length in bytes (-1: unknown), all
+// Admit admits a request of a client and returns its body, of a length in bytes (-1: unknown), all
 // of which must arrive within a time. At the limit of requests it displaces the most lagging body, after a wait of up to a
 // second until one lags enough. Unread (nil: unknown) reports whether bytes of the body have arrived that nothing has read
 // yet. The error is ErrClosed, a *FullError or the connection's.
 //
 // Reads return the errors of src, and os.ErrDeadlineExceeded at the end of the time, *SlowError, ErrDisplaced and
 // *FullError. The body must be released.
-func (c *Controller) Admit(remote string, src io.Reader, length int64, within time.Duration, conn Connection, unread func() bool) (*Body, error) {
+func (c *Controller) Admit(client string, src io.Reader, length int64, within time.Duration, conn Connection, unread func() bool) (*Body, error) {
 	b := &Body{src: src, conn: conn, length: length}
-	q, err := c.admit(clientOf(remote), func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }, unread) // without a connection there is no read to end
+	q, err := c.admit(client, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }, unread) // without a connection there is no read to end
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ const (
 	// initialLag is a body's lag before its first bytes, so that a request of which hardly anything has arrived can always
 	// be displaced.
 	initialLag = 2 * displaceAfter
-	// idleAfter is how much more lag makes a body idle: a client address may only have its share of idle bodies.
+	// idleAfter is how much more lag makes a body idle: a client may only have its share of idle bodies.
 	idleAfter = time.Second
 )
 

@@ -2,14 +2,13 @@ package admission
 
 import (
 	"container/heap"
-	"net/netip"
 	"time"
 )
 
 // request is an admitted request. Its methods may be called by one goroutine at a time.
 type request struct {
 	controller *Controller
-	address    netip.Prefix
+	id         string // of the client
 	client     *client
 	stop       func()
 	unread     func() bool
@@ -47,7 +46,7 @@ func (q *request) received(n int64, now time.Time) error {
 func (q *request) grow(n int64, now time.Time) error {
 	c := q.controller
 	if c.limits.Bytes > 0 {
-		limit := c.limitFor(c.limits.Bytes, q.client.bytes+n, q.client.bytes == q.bytes)
+		limit := LimitFor(c.limits.Bytes, q.client.bytes+n, c.limits.ClientShare, q.client.bytes == q.bytes)
 		if over := c.bytes + n - limit; over > 0 && !c.freeBytes(over, q, now) {
 			return &FullError{"body bytes", limit}
 		}
@@ -94,5 +93,5 @@ func (q *request) releaseLocked() {
 	c.bytes -= q.bytes
 	q.client.requests--
 	q.client.bytes -= q.bytes
-	c.forget(q.address, q.client)
+	c.forget(q.id, q.client)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -112,7 +111,7 @@ func TestCountsMatchRequests(t *testing.T) {
 		for range 500 {
 			c.after(time.Duration(rnd.Int64N(int64(50 * time.Millisecond))))
 			if len(open) == 0 || rnd.IntN(3) == 0 {
-				from := clientOf(fmt.Sprintf("192.0.2.%d:1", rnd.IntN(4)))
+				from := fmt.Sprintf("192.0.2.%d:1", rnd.IntN(4))
 				if q, err := ctl.admit(from, func() {}, nil); err == nil {
 					open = append(open, q)
 				}
@@ -129,17 +128,17 @@ func TestCountsMatchRequests(t *testing.T) {
 				_ = q.gets(rnd.Int64N(1000))
 			}
 			var requests, bytes int64
-			held := map[netip.Prefix]client{}
+			held := map[string]client{}
 			for _, q := range open {
 				if !q.released {
 					requests++
 					bytes += q.bytes
-					h := held[q.address]
+					h := held[q.id]
 					h.requests, h.bytes = h.requests+1, h.bytes+q.bytes
 					if q.heapIndex >= 0 {
 						h.arriving++
 					}
-					held[q.address] = h
+					held[q.id] = h
 				}
 			}
 			for address, counted := range ctl.clients {

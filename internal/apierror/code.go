@@ -10,8 +10,11 @@ const (
 	Malformed         Code = "malformed"          // the request is not what its content type says
 	InvalidParameter  Code = "invalid_parameter"  // a parameter is unknown or out of range
 	ModelRequired     Code = "model_required"     // the request names no model, and there are several and no default
+	Unauthenticated   Code = "unauthenticated"    // the API key is missing or wrong
+	PermissionDenied  Code = "permission_denied"  // the API key does not allow this
 	ModelNotFound     Code = "model_not_found"    // no such model or version
 	NotFound          Code = "not_found"          // no such route
+	Forbidden         Code = "forbidden"          // the configuration does not allow it
 	MethodNotAllowed  Code = "method_not_allowed" // Allow lists the methods of the route
 	BodyTimeout       Code = "body_timeout"       // the body did not arrive in time
 	BodyTooLarge      Code = "body_too_large"     // more bytes than allowed
@@ -20,6 +23,7 @@ const (
 	UnsupportedFormat Code = "unsupported_format" // not an image in a supported format
 	Undecodable       Code = "undecodable"        // an image that is corrupt or truncated
 	AllFailed         Code = "all_failed"         // no image of a request has a prediction
+	RateLimited       Code = "rate_limited"       // the rate or number of requests of the API key or client address is reached
 	QueueFull         Code = "queue_full"         // the limit of requests, body bytes or a model's images is reached
 	BodyDisplaced     Code = "body_displaced"     // the body was slow to arrive and was displaced by another request
 	Canceled          Code = "canceled"           // the client disconnected; in logs and metrics only
@@ -62,8 +66,11 @@ var codes = map[Code]properties{
 	Malformed:         {status: http.StatusBadRequest, image: true},
 	InvalidParameter:  {status: http.StatusBadRequest},
 	ModelRequired:     {status: http.StatusBadRequest},
+	Unauthenticated:   {status: http.StatusUnauthorized},
+	PermissionDenied:  {status: http.StatusForbidden},
 	ModelNotFound:     {status: http.StatusNotFound},
 	NotFound:          {status: http.StatusNotFound},
+	Forbidden:         {status: http.StatusForbidden},
 	MethodNotAllowed:  {status: http.StatusMethodNotAllowed},
 	BodyTimeout:       {status: http.StatusRequestTimeout, retry: RetryNow},
 	BodyTooLarge:      {status: http.StatusRequestEntityTooLarge, image: true},
@@ -73,6 +80,7 @@ var codes = map[Code]properties{
 	Undecodable:       {status: http.StatusUnprocessableEntity, image: true},
 	AllFailed:         {status: http.StatusUnprocessableEntity},
 	PoisonRequest:     {status: http.StatusUnprocessableEntity},
+	RateLimited:       {status: http.StatusTooManyRequests, retry: RetryLater},
 	QueueFull:         {status: http.StatusTooManyRequests, retry: RetryLater},
 	BodyDisplaced:     {status: http.StatusTooManyRequests, retry: RetryLater},
 	Canceled:          {status: StatusClientClosedRequest, retry: RetryNow},

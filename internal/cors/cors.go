@@ -84,7 +84,7 @@ func (p Policy) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// preflight allows all methods and headers: no header grants access here.
+// preflight allows all methods and headers. Of those, only Authorization and X-API-Key grant access, to a page that knows a key.
 func preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Add("Vary", "Access-Control-Request-Headers")

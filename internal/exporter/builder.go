@@ -25,9 +25,10 @@ type builder struct {
 	graph *repository.Graph
 	files fs.FS
 
-	settings map[string]string // what the user says, by key: it takes precedence
-	wanted   string            // the exporter that the user names
-	said     normalization     // that the user names
+	settings   map[string]string // what the user says, by key: it takes precedence
+	wanted     string            // the exporter that the user names
+	said       normalization     // that the user names
+	namedOrder string            // of the channels of a named normalization, rgb or bgr; empty: none is named
 
 	objects map[string]map[string]any // JSON files that were read, by name
 
@@ -143,7 +144,7 @@ func plain(s string) bool {
 // finish makes the definition.
 func (b *builder) finish() (*repository.Inferred, error) {
 	b.applySettings()
-	if err := errors.Join(b.errs...); err != nil {
+	if err := errors.Join(distinct(b.errs)...); err != nil {
 		return nil, err
 	}
 	b.questions = slices.DeleteFunc(b.questions, func(q repository.Question) bool { _, known := b.values[q.Key]; return known })
@@ -151,7 +152,7 @@ func (b *builder) finish() (*repository.Inferred, error) {
 		return nil, &repository.UnknownError{Questions: b.questions}
 	}
 	inferred := &repository.Inferred{Exporter: b.exporter, Origins: b.origins()}
-	d, err := repository.ParseDefinition(document(inferred.Origins, false), "model.yaml")
+	d, err := repository.ParseDefinition(document(inferred.Origins, false), "")
 	if err != nil {
 		return nil, err
 	}
@@ -187,8 +188,10 @@ const (
 // Write returns the model.yaml of an inferred definition, with comments that say where each value comes from. Labels belong in
 // labels.txt next to it, one per line.
 func Write(inferred *repository.Inferred) []byte {
-	head := fmt.Sprintf("# Inferred from %s. Values marked \"assumed\" are in none of the model's files:\n# check them.\n",
-		cmp.Or(inferred.Exporter, "the model's files"))
+	head := fmt.Sprintf("# Inferred from %s.\n", cmp.Or(inferred.Exporter, "the model's files"))
+	if len(inferred.Assumptions()) > 0 {
+		head += "# Check the values marked \"assumed\", which are in none of the model's files.\n"
+	}
 	return append([]byte(head), document(inferred.Origins, true)...)
 }
 

@@ -211,7 +211,7 @@ func classifierLayouts() []layout {
 		{what: "a background among the labels, said", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b", "class_first": "1"}, want: "output.class_first: 1; labels: labels.txt"},
 		{what: "a background without a class", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b,c"}, want: "output.class_first: ; labels: labels.txt"},
 		{what: "a background that has a class", model: modelOf(fixed, classes), set: map[string]string{"labels": "background,a,b"}, want: "output.class_first: ; labels: labels.txt"},
-		{what: "a class fewer than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b,c,d"}, err: "has 3 classes, but there are 4 labels (set); say labels=… with all 3"},
+		{what: "a class fewer than labels", model: modelOf(fixed, classes), set: map[string]string{"labels": "a,b,c,d"}, err: "has 3 classes, but there are 4 labels (set); say --set labels=… with all 3"},
 		{what: "ImageNet's classes of TF-Slim", model: modelOf(fixed, out("y", float, "b", 1001)), files: map[string]string{"labels.txt": strings.Repeat("x\n", 1000)}, want: "output.class_first: 1?"},
 		{what: "an open size", model: modelOf(in("input", float, "b", 3, "h", "w"), classes), err: "input.width"},
 		{what: "maps of scores with texts", label: "cat,dog", model: zipMap("Softmax", onnxwriter.Attributes{"classlabels_strings": []string{"cat", "dog"}}), files: map[string]string{"labels.txt": "x\ny"},

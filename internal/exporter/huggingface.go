@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math"
@@ -28,7 +27,7 @@ func (b *builder) parseJSON(name string) (object map[string]any) {
 	}
 	data, err := fs.ReadFile(b.files, name)
 	if err == nil {
-		err = json.Unmarshal(data, &object)
+		object, err = jsonObject(data)
 	}
 	if err != nil {
 		b.fail("%s: %w", name, err)
@@ -147,7 +146,7 @@ func (b *builder) queryActivation(kind string, logits repository.TensorInfo) {
 	case !softmax:
 		b.fitLabelsOrBackground(classes, logits.Name, "")
 	case n > 0 && classes > 0 && classes != n+1:
-		b.fail("the output %q has %d classes, the last of which is no object, but there %s (%s); say labels=… with all %d, in the order of the classes",
+		b.fail("the output %q has %d classes, the last of which is no object, but there %s (%s); say --set labels=… with all %d, in the order of the classes",
 			logits.Name, classes, count(int(n), "label"), b.labelFrom, classes-1)
 	}
 }

@@ -124,7 +124,7 @@ func (b *builder) dropBackground() bool {
 func (b *builder) fitLabels(classes int64, output string) {
 	if !b.labelsFit(classes) {
 		n := len(b.labels)
-		b.fail("the output %q has %d classes, but there %s (%s); say labels=… with all %[2]d, in the order of the classes",
+		b.fail("the output %q has %d classes, but there %s (%s); say --set labels=… with all %[2]d, in the order of the classes",
 			output, classes, count(n, "label"), b.labelFrom)
 	}
 }
@@ -141,7 +141,7 @@ func (b *builder) fitLabelsOrBackground(classes int64, output, usual string) {
 		b.assume("output.class_first", 1, fmt.Sprintf("%s, and %q has %d classes for %d labels", usual, output, classes, n))
 	default:
 		b.ask("output.class_first", fmt.Sprintf("the output %q has %d classes, but there %s (%s): if class 0 is a background, this is 1, "+
-			"else say labels=… with all %[2]d, in the order of the classes", output, classes, count(int(n), "label"), b.labelFrom), "1")
+			"else say --set labels=… with all %[2]d, in the order of the classes", output, classes, count(int(n), "label"), b.labelFrom), "1")
 	}
 }
 

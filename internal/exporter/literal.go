@@ -1,9 +1,11 @@
 package exporter
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,6 +29,33 @@ func literal(s string) (any, error) {
 		err = errLiteral
 	}
 	return v, err
+}
+
+// jsonObject parses a JSON object.
+func jsonObject(data []byte) (map[string]any, error) {
+	var v any
+	if err := json.Unmarshal(data, &v); err != nil {
+		at := int64(len(data))
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+			at = syntax.Offset
+		}
+		return nil, fmt.Errorf("is not valid JSON: line %d: %w", 1+bytes.Count(data[:min(at, int64(len(data)))], []byte("\n")), err)
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New("is not a JSON object")
+	}
+	return object, nil
+}
+
+// distinct returns errors without those that repeat another.
+func distinct(errs []error) []error {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(errs), func(err error) bool {
+		again := seen[err.Error()]
+		seen[err.Error()] = true
+		return again
+	})
 }
 
 type literalParser struct{ rest string }

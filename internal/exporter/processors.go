@@ -72,8 +72,7 @@ type processor struct {
 	defaults
 }
 
-// imageProcessorOf reads the configuration of the image processor, which is a part of processor_config.json or, without it,
-// preprocessor_config.json.
+// imageProcessorOf reads the configuration of the image processor: the part of processor_config.json or, without it, a separate file.
 func (b *builder) imageProcessorOf(config map[string]any) processor {
 	const nested = "processor_config.json"
 	written, _ := config["transformers_version"].(string)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -95,7 +96,60 @@ func (b *builder) readSettings(set map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		text := strings.TrimSpace(set[key])
 		if err := b.setting(key, text); err != nil {
-			errs = append(errs, fmt.Errorf("%s=%.80s: %w", key, text, err))
+			errs = append(errs, fmt.Errorf("--set %s=%.80s: %w", key, text, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// CheckSettings reports settings that no model allows: unknown keys, and values that are never valid. Whether they fit a model is
+// Infer's concern.
+func CheckSettings(set map[string]string) error {
+	b := &builder{values: map[string]value{}}
+	if err := b.readSettings(set); err != nil {
+		return err
+	}
+	for key, text := range b.settings {
+		if key == "input.interpolation" {
+			text = b.interpolation(text)
+		}
+		if key != "normalization" {
+			b.values[key] = value{text: text}
+		}
+	}
+	return b.invalidSettings()
+}
+
+// invalidSettings lists settings that are invalid whatever the task is, if that is not set.
+func (b *builder) invalidSettings() error {
+	tasks := []string{string(repository.Classification), string(repository.Detection)}
+	if task := b.settings["task"]; task != "" {
+		tasks = []string{task}
+	}
+	failures, messages := map[string]int{}, map[string]string{}
+	for _, task := range tasks {
+		b.values["task"] = value{text: task}
+		failed := map[string]bool{}
+		for _, e := range b.invalid() {
+			key, _, element := strings.Cut(e.Key, "[")
+			// The file may have another number of channels.
+			openCount := slices.Contains(perChannel, key) && !element && b.settings["input.color"] == ""
+			if b.settings[key] == "" || openCount {
+				continue
+			}
+			failed[key] = true
+			if _, told := messages[key]; !told && !isNotApplicable(e) {
+				messages[key] = fmt.Sprintf("--set %s: %s", e.Key, e.Message)
+			}
+		}
+		for key := range failed {
+			failures[key]++
+		}
+	}
+	var errs []error
+	for _, key := range order {
+		if failures[key] == len(tasks) && messages[key] != "" {
+			errs = append(errs, errors.New(messages[key]))
 		}
 	}
 	return errors.Join(errs...)
@@ -109,6 +163,7 @@ func (b *builder) setting(key, text string) error {
 	if full := shorthands[key]; full != "" {
 		key = full
 	}
+	text = number(text)
 	switch key {
 	case "exporter":
 		if !slices.Contains(names(), text) {
@@ -132,20 +187,38 @@ func (b *builder) setting(key, text string) error {
 		} else if strings.HasPrefix(text, "[[") { // anchors by stride
 			text = "[" + strings.NewReplacer("[", "", "]", "").Replace(text) + "]"
 		}
+	case "output.decode":
+		if text == repository.DecodeExact || text == repository.DecodeFast {
+			return fmt.Errorf("is a value of input.decode, how images are decoded: --set input.decode=%s", text)
+		}
+		decoders := slices.Concat(repository.Decoders(repository.Classification), repository.Decoders(repository.Detection))
+		if !slices.Contains(decoders, text) {
+			return fmt.Errorf("is not one of %s", strings.Join(decoders, ", "))
+		}
+	case "output.name", "output.boxes", "output.scores", "output.classes", "input.name", "description", "self_test.image", "self_test.label":
+		text = quoted(text)
 	default:
 		if !slices.Contains(order, key) {
-			return fmt.Errorf("is no key of model.yaml and none of %s, exporter, labels, normalization, size",
-				strings.Join(slices.Sorted(maps.Keys(shorthands)), ", "))
-		}
-		if strings.ContainsAny(text, "\n\r") {
-			return errors.New("has more than one line")
-		}
-		if key == "output.name" || key == "output.boxes" || key == "output.scores" || key == "output.classes" || key == "input.name" {
-			text = quoted(text)
+			other := append(slices.Collect(maps.Keys(shorthands)), "exporter", "labels", "normalization", "size")
+			return fmt.Errorf("is no key of model.yaml and none of %s", strings.Join(slices.Sorted(slices.Values(other)), ", "))
 		}
 	}
-	b.settings[key] = text
-	return nil
+	if strings.ContainsAny(text, "\n\r") {
+		return errors.New("has more than one line")
+	}
+	return b.put(key, text)
+}
+
+// number is a number as YAML, which has no .45 and no +1; other text stays as it is.
+func number(s string) string {
+	if strings.Trim(s, "+-.0123456789eE") != "" {
+		return s
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return s
+	}
+	return strconv.FormatFloat(n, 'f', -1, 64)
 }
 
 // quoted is a string as YAML, which may have quotes already.
@@ -174,11 +247,22 @@ func (b *builder) setNormalization(name string) error {
 		return fmt.Errorf("is not one of %s, no formula such as x/255, x/127.5-1 or (x-127)/128, and not [[mean of each channel], "+
 			"[std of each channel]]", strings.Join(slices.Sorted(maps.Keys(normalizations)), ", "))
 	}
-	b.settings["input.scale"], b.settings["input.mean"], b.settings["input.std"] = text(n.scale), text(n.mean), text(n.std)
-	if n.color != "" {
+	if lists == nil {
+		b.namedOrder = cmp.Or(n.color, repository.ColorRGB)
+	}
+	if n.color != "" && b.settings["input.color"] == "" {
 		b.settings["input.color"] = n.color
 	}
-	b.settings["normalization"], b.said = name, n
+	b.said = n
+	return errors.Join(b.put("normalization", name), b.put("input.scale", text(n.scale)), b.put("input.mean", text(n.mean)), b.put("input.std", text(n.std)))
+}
+
+// put sets a key, once.
+func (b *builder) put(key, text string) error {
+	if before := b.settings[key]; before != "" && before != text {
+		return fmt.Errorf("%s is set to %s by another --set", key, before)
+	}
+	b.settings[key] = text
 	return nil
 }
 
@@ -186,8 +270,7 @@ func (b *builder) setNormalization(name string) error {
 func (b *builder) setSize(size string) error {
 	var list []int
 	if json.Unmarshal([]byte(size), &list) == nil && len(list) == 2 {
-		b.settings["input.height"], b.settings["input.width"] = strconv.Itoa(list[0]), strconv.Itoa(list[1])
-		return nil
+		return errors.Join(b.put("input.height", strconv.Itoa(list[0])), b.put("input.width", strconv.Itoa(list[1])))
 	}
 	w, h, found := strings.Cut(strings.ToLower(size), "x")
 	if !found {
@@ -198,49 +281,49 @@ func (b *builder) setSize(size string) error {
 			return errors.New("is not a size such as 224 or 640x480 (width and height)")
 		}
 	}
-	b.settings["input.width"], b.settings["input.height"] = w, h
-	return nil
+	return errors.Join(b.put("input.width", w), b.put("input.height", h))
+}
+
+// LabelsFile returns the file that --set labels names, empty if it lists labels.
+func LabelsFile(labels string) string {
+	labels = strings.TrimSpace(labels)
+	isFile := strings.ContainsRune(labels, '/') || slices.Contains([]string{".txt", ".names", ".pbtxt", ".json"}, strings.ToLower(path.Ext(labels)))
+	if strings.HasPrefix(labels, "[") || strings.Contains(labels, ",") || !isFile {
+		return ""
+	}
+	return labels
 }
 
 // setLabels takes a JSON list, labels separated by commas, or the name of a file next to the model.
 func (b *builder) setLabels(labels string) error {
 	var list []string
+	file := LabelsFile(labels)
 	switch {
 	case strings.HasPrefix(labels, "["):
 		if err := json.Unmarshal([]byte(labels), &list); err != nil {
 			return errors.New("is not a JSON list of strings")
 		}
-	case !strings.Contains(labels, ",") && b.hasFile(labels):
+	case b.files == nil && file != "": // unknown
+		return nil
+	case b.files != nil && !strings.Contains(labels, ",") && b.hasFile(labels):
 		return b.readLabels(labels)
+	case file != "":
+		return errors.New("there is no such file next to the model")
 	default:
 		for label := range strings.SplitSeq(labels, ",") {
 			list = append(list, strings.TrimSpace(label))
 		}
 	}
-	return b.useLabels(list, "set")
+	return b.useLabels(list, repository.OriginSet)
 }
 
 // ofResize are keys that depend on input.resize.
 var ofResize = []string{"input.resize_width", "input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge",
 	"input.multiple", "input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
 
-// dependent are keys of the output that apply only with some values of another key.
-var dependent = []struct {
-	key, on string
-	values  []string
-}{
-	{"output.iou_threshold", "output.nms", []string{repository.NMSGreedy, repository.NMSFast}},
-	{"output.class_agnostic", "output.nms", []string{repository.NMSGreedy, repository.NMSFast}},
-	{"output.strides", "output.decode", []string{repository.DecodeYOLOX, repository.DecodeYOLOv5Raw}},
-	{"output.anchors", "output.decode", []string{repository.DecodeYOLOv5Raw}},
-	{"output.columns", "output.decode", []string{repository.DecodeRows}},
-	{"output.iou_threshold", "output.decode", []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeYOLOv5Raw, repository.DecodeYOLOX, repository.DecodeBoxes}},
-	{"output.box_space", "output.decode", []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeRows, repository.DecodeDETR, repository.DecodeBoxes}},
-}
-
-// dropDependent drops inferred values that depend on what the user says otherwise. A shorter side, if the user says one, is what
+// replaceResize drops what belongs to the inferred resize if the user says another. A shorter side, if the user says one, is what
 // images are resized to.
-func (b *builder) dropDependent() {
+func (b *builder) replaceResize() {
 	resize := b.values["input.resize"].text
 	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) {
 		b.settings["input.resize"] = string(repository.ShortestEdge)
@@ -250,22 +333,17 @@ func (b *builder) dropDependent() {
 			delete(b.values, key)
 		}
 	}
-	for _, d := range dependent {
-		if said := b.settings[d.on]; said != "" && !slices.Contains(d.values, said) {
-			delete(b.values, d.key)
-		}
-	}
 }
 
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
-	b.dropDependent()
+	b.replaceResize()
 	for key, text := range b.settings {
 		if key == "input.interpolation" {
 			text = b.interpolation(text)
 		}
 		if key != "normalization" {
-			b.values[key] = value{text, "set", false}
+			b.values[key] = value{text, repository.OriginSet, false}
 		}
 	}
 	multi := b.values["output.multi_label"].text == "true"
@@ -274,6 +352,9 @@ func (b *builder) applySettings() {
 	}
 	if b.values["task"].text == string(repository.Classification) && b.settings["output.score_threshold"] != "" {
 		delete(b.values, "output.score_threshold") // every class is in the response, with its score
+	}
+	if len(b.settings) > 0 {
+		b.fitSettings()
 	}
 }
 

@@ -20,7 +20,7 @@ func ultralyticsLayouts() []layout {
 	return []layout{
 		{what: "one class", model: modelOf(image, out("output0", float, 1, 5, 1680), single()), want: "output.decode: yolo; labels: labels.txt; output.class_first: "},
 		{what: "one class, end to end", model: modelOf(image, out("output0", float, 1, 300, 6), single("end2end", "True")), want: "output.decode: rows"},
-		{what: "a label less than two classes", model: modelOf(image, out("output0", float, 1, 6, 1680), two), set: map[string]string{"labels": "a"}, err: "has 2 classes, but there is 1 label (set); say labels=… with all 2"},
+		{what: "a label less than two classes", model: modelOf(image, out("output0", float, 1, 6, 1680), two), set: map[string]string{"labels": "a"}, err: "has 2 classes, but there is 1 label (set); say --set labels=… with all 2"},
 		{what: "a label more than two classes", model: modelOf(image, out("output0", float, 1, 6, 1680), two), set: map[string]string{"labels": "a,b,c"}, err: "has 2 classes, but there are 3 labels"},
 		{what: "other labels than those of the metadata", model: modelOf(image, out("output0", float, 1, 6, 1680), two), set: map[string]string{"labels": "x,y"}, want: "output.decode: yolo; labels: labels.txt"},
 		{what: "an open batch", model: modelOf(in("images", float, "batch", 3, 320, 256), out("output0", float, "batch", 7, 1680), detect()), want: "output.decode: yolo; input.stride: ; input.width: "},

@@ -150,7 +150,7 @@ func (d *download) save(c *content) error {
 		return &final{err}
 	}
 	size := cmp.Or(d.want.size, max(c.size, 0))
-	d.progress.done, d.progress.total = c.at, size
+	d.progress.done, d.progress.total, d.progress.last = c.at, size, time.Now() // the first line is after a second
 	limit := cmp.Or(size, d.limit)
 	n, err := io.Copy(io.MultiWriter(io.NewOffsetWriter(f, c.at), d.progress), io.LimitReader(c, limit-c.at+1))
 	if c.at+n > limit {

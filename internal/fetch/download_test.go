@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -246,4 +247,34 @@ func TestProgressIsReportedOnceASecond(t *testing.T) {
 			t.Errorf("reports are %q", reports)
 		}
 	})
+}
+
+// TestProgressOfADownloadStartsAfterASecond saves a slow file, at a virtual second for each tenth, and an immediate one.
+func TestProgressOfADownloadStartsAfterASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, err := os.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		const size = 10 * 32 << 10
+		var said []string
+		d := &download{root: root, part: "x.part", limit: 1 << 20, want: want{size: size}}
+		d.progress = &progress{report: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
+		if err := d.save(&content{ReadCloser: io.NopCloser(strings.NewReader(strings.Repeat("x", size))), size: size}); err != nil || len(said) > 0 {
+			t.Errorf("at once: %v, %q", err, said)
+		}
+		slow := io.NopCloser(&slowReader{strings.NewReader(strings.Repeat("x", size))})
+		if err := d.save(&content{ReadCloser: slow, size: size}); err != nil || len(said) != 10 || said[0] != "0.0 of 0.3 MB, 10%" || said[9] != "0.3 of 0.3 MB, 100%" {
+			t.Errorf("slowly: %v, %q", err, said)
+		}
+	})
+}
+
+// slowReader takes a second for 32 KiB, which io.Copy reads at a time.
+type slowReader struct{ io.Reader }
+
+func (r *slowReader) Read(b []byte) (int, error) {
+	time.Sleep(time.Second)
+	return io.ReadFull(r.Reader, b[:min(len(b), 32<<10)])
 }

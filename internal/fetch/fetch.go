@@ -14,8 +14,8 @@ import (
 	"net/http"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
+	"strings"
 
 	"fovea/internal/repository"
 	"fovea/internal/source"
@@ -37,6 +37,7 @@ type Options struct {
 	// Expect has the SHA-256 of files, in lower-case hexadecimal, by their path in Dir. A file that differs or that the source does
 	// not have is an error.
 	Expect    map[string]string
+	Beside    string            // a file that is fetched as well if the source has it, such as one with labels; empty: none
 	Transport http.RoundTripper // nil: one with timeouts
 }
 
@@ -103,7 +104,7 @@ func get(ctx context.Context, src Source, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer s.close()
-	g := &getter{transfer: t, opened: s, expect: o.Expect, result: &Result{Source: src, Revision: s.revision}}
+	g := &getter{transfer: t, opened: s, expect: o.Expect, beside: o.Beside, result: &Result{Source: src, Revision: s.revision}}
 	if err := g.all(ctx, src); err != nil {
 		return nil, err
 	}
@@ -115,6 +116,7 @@ type getter struct {
 	*transfer
 	opened *opened
 	expect map[string]string
+	beside string
 	result *Result
 }
 
@@ -129,7 +131,11 @@ func (g *getter) all(ctx context.Context, src Source) error {
 	if err := g.externalData(ctx, model); err != nil {
 		return err
 	}
-	for _, name := range companions {
+	names := companions
+	if g.beside != "" && !slices.Contains(companions, g.beside) {
+		names = append(slices.Clone(companions), g.beside)
+	}
+	for _, name := range names {
 		e, ok := g.opened.find(name, path.Dir(model.name), g.opened.folder, "")
 		if !ok || slices.ContainsFunc(g.result.Files, func(f File) bool { return f.Path == name }) {
 			continue
@@ -208,7 +214,11 @@ func (g *getter) install() error {
 			return err
 		}
 	}
-	g.report("done: %s", filepath.Join(g.root.Name(), ModelFile))
+	names := make([]string, len(g.result.Files))
+	for i, f := range g.result.Files {
+		names[i] = f.Path
+	}
+	g.report("fetched %s: %.1f MB", strings.Join(names, ", "), megabytes(g.result.Files[0].Size))
 	return nil
 }
 

@@ -70,10 +70,7 @@ type hubInfo struct {
 	} `json:"siblings"`
 }
 
-var (
-	hubCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
-	hubSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
+var hubSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (h *hub) info(ctx context.Context) (*hubInfo, error) {
 	address := h.endpoint + "/api/models/" + h.src.Repo
@@ -97,7 +94,7 @@ func (h *hub) info(ctx context.Context) (*hubInfo, error) {
 	switch {
 	case len(data) > maxResponse:
 		return nil, &final{errTooMany}
-	case json.Unmarshal(data, info) != nil || !hubCommit.MatchString(info.SHA):
+	case json.Unmarshal(data, info) != nil || !Source{Revision: info.SHA}.IsCommit():
 		return nil, &final{fmt.Errorf("%s does not respond as the Hugging Face Hub does", display(res.Request.URL))}
 	}
 	return info, nil

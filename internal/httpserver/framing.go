@@ -64,7 +64,11 @@ func (c *framedConn) CloseWrite() error {
 
 // unread reports whether bytes have arrived that have not been read. It reads nothing from the connection.
 func (c *framedConn) unread() bool {
-	socket, ok := c.Conn.(syscall.Conn)
+	conn := c.Conn
+	if encrypted, ok := conn.(*tlsConn); ok {
+		conn = encrypted.NetConn()
+	}
+	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return false
 	}

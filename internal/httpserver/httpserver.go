@@ -26,7 +26,7 @@ const (
 	maxStreams       = 250
 )
 
-// New returns a server for HTTP/1 and for HTTP/2 without TLS by prior knowledge. read bounds the time to read a request with
+// New returns a server for HTTP/1 and HTTP/2, without TLS by prior knowledge; see TLS. read bounds the time to read a request with
 // its body, write the time from its headers to the end of the response; 0 means no bound. Messages of net/http are logged as
 // warnings.
 func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *http.Server {
@@ -34,7 +34,7 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s := &http.Server{
-		Handler:                      handler,
+		Handler:                      withTLS(handler),
 		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  read,
 		WriteTimeout:                 write,
@@ -56,6 +56,9 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 	Watch(s)
 	return s
 }
+
+// RefuseH2C limits a server without TLS to HTTP/1. With TLS, HTTP/2 is negotiated, and this must not be called.
+func RefuseH2C(s *http.Server) { s.Protocols.SetUnencryptedHTTP2(false) }
 
 type connectionKey struct{}
 

@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -11,20 +12,24 @@ import (
 )
 
 // Probe sends a GET request to the server that listens on address (host:port) on this machine, and returns an error unless
-// the status is 200 within timeout.
-func Probe(ctx context.Context, address, path string, timeout time.Duration) error {
+// the status is 200 within timeout. A server with TLS needs a configuration of the client; without TLS it is nil.
+func Probe(ctx context.Context, address, path string, timeout time.Duration, client *tls.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	target, err := Reachable(address)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+target+path, nil)
+	scheme := "http"
+	if client != nil {
+		scheme = "https"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+target+path, nil)
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is the same machine
-	response, err := client.Do(request)
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: client} // no proxy: it is the same machine
+	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}

@@ -20,7 +20,7 @@ func TestProbe(t *testing.T) {
 		})
 	})
 	for path, says := range map[string]string{"/ready": "", "/unready": "probe: /unready: status 503 Service Unavailable: why not", "/none": "404"} {
-		err := Probe(t.Context(), address, path, 20*time.Second)
+		err := Probe(t.Context(), address, path, 20*time.Second, nil)
 		if (err != nil) != (says != "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", path, err)
 		}

@@ -22,6 +22,7 @@ const (
 	Float   Type = 1
 	Uint8   Type = 2
 	Int8    Type = 3
+	Uint16  Type = 4
 	Int16   Type = 5
 	Int32   Type = 6
 	Int64   Type = 7
@@ -29,6 +30,10 @@ const (
 	Bool    Type = 9
 	Float16 Type = 10
 	Double  Type = 11
+	Uint32  Type = 12
+	Uint64  Type = 13
+
+	BFloat16 Type = 16
 )
 
 // Model is an ONNX model. Its fields may be set directly or through its methods.

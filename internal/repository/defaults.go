@@ -33,7 +33,10 @@ func (in Input) Validate() error {
 // fill sets the defaults; no other place has any. given reports which keys the file has: an explicit zero stays, and is
 // validated.
 func (d *Definition) fill(given func(key string) bool) {
-	d.Input.fill(given)
+	if d.Task != NoTask {
+		d.Input.fill(given)
+		d.Output.fill(d.Task, given)
+	}
 	fillValue(&d.Batching.Queue, 256, given("batching.queue"))
 	fillValue(&d.Warmup, 1, given("warmup"))
 	fillValue(&d.Source.Version, 1, given("source.version"))
@@ -41,7 +44,6 @@ func (d *Definition) fill(given func(key string) bool) {
 	for i := range d.Instances {
 		fillValue(&d.Instances[i].Device, "auto", given(config.Index("instances", i)+".device"))
 	}
-	d.Output.fill(d.Task, given)
 }
 
 func (in *Input) fill(given func(key string) bool) {

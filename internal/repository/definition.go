@@ -19,6 +19,7 @@ type Task string
 const (
 	Classification Task = "classification"
 	Detection      Task = "detection"
+	NoTask         Task = "none" // its tensors are served as they are; there are no predictions
 )
 
 // The values of Extra.Value: the size of the orientation-corrected image, or of the input, in pixels, as width and height or
@@ -86,7 +87,7 @@ const (
 
 // The values of Input.CropOffset: how half of what is cropped at a side is rounded. CropRound rounds halves to even and pads
 // the smaller half first, as torchvision does; CropFloor rounds down, and so pads the larger half first, as transformers does
-// with Pillow; CropTruncate rounds both towards zero, as transformers does with torchvision.
+// with Pillow; CropTruncate rounds both toward zero, as transformers does with torchvision.
 const (
 	CropRound    = "round"
 	CropFloor    = "floor"
@@ -108,7 +109,7 @@ const (
 type Definition struct {
 	Name        string   `yaml:"name"` // the folder's name; optional
 	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`
+	Task        Task     `yaml:"task"`   // classification, detection, none
 	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
 	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input    `yaml:"input"`
@@ -157,6 +158,13 @@ const (
 	Uint16  DType = "uint16"
 	Uint32  DType = "uint32"
 	Uint64  DType = "uint64"
+)
+
+// Types that only requests with tensors can have, not batches: their Size is 0. An element of Strings is any bytes.
+const (
+	Bool     DType = "bool"
+	BFloat16 DType = "bfloat16"
+	String   DType = "string"
 )
 
 // Size returns the size of one element in bytes; 0 for an unsupported type, such as "bool" or "sequence".

@@ -21,6 +21,7 @@ const (
 	exportTF      = "convert it with tf2onnx (python -m tf2onnx.convert)"
 	unpack        = "unpack it and copy the model.onnx in it"
 	copyAgain     = "copy it again"
+	otherFile     = "it is another file than the model; use the ONNX file"
 	downloadAgain = "the download returned a server's response instead of the file; check the URL and your access to it, and download it again"
 	useSource     = "use the ONNX file that it was made from"
 )
@@ -52,10 +53,10 @@ var formats = []format{
 	{0, "Rar!\x1a\x07", "a RAR archive", unpack},
 	{257, "ustar", "a tar archive", unpack},
 	{0, "7767517", "an ncnn model", "export the model to ONNX from where it was trained"},
-	{0, "\x7fELF", "a program or library", copyAgain},
-	{0, "\xff\xd8\xff", "a JPEG image", copyAgain},
-	{0, "\x89PNG\r\n\x1a\n", "a PNG image", copyAgain},
-	{0, "%PDF-", "a PDF document", copyAgain},
+	{0, "\x7fELF", "a program or library", otherFile},
+	{0, "\xff\xd8\xff", "a JPEG image", otherFile},
+	{0, "\x89PNG\r\n\x1a\n", "a PNG image", otherFile},
+	{0, "%PDF-", "a PDF document", otherFile},
 }
 
 // describeFormat says which other format a file that begins with head has, and what to do; empty if it is unknown. size is the
@@ -71,7 +72,7 @@ func describeFormat(head []byte, size int64) string {
 		}
 	}
 	if len(head) > 1 && printable(head) {
-		return "a text that begins with " + firstLine(string(head)) + ", not ONNX: " + copyAgain
+		return "a text that begins with " + firstLine(string(head)) + ", not ONNX: " + otherFile
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,18 @@ func (i *Inferred) Assumptions() (list []Origin) {
 	}
 	return list
 }
+
+// Doubts reports whether a warning, which begins with its key, doubts a scale that the exporter is known to use only because scores
+// hardly depend on the image, as those of untrained models. It is false for a nil Inferred.
+func (i *Inferred) Doubts(warning string) bool {
+	key, _, _ := strings.Cut(warning, ":")
+	return i != nil && key == "input.scale" && strings.Contains(warning, "scores hardly depended on the image") && slices.ContainsFunc(i.Origins, func(o Origin) bool {
+		return o.Key == key && !o.Assumed && o.From != OriginSet
+	})
+}
+
+// OriginSet is the origin of a value that set has.
+const OriginSet = "set"
 
 // Question is what cannot be known about a model, and must be said.
 type Question struct {

@@ -62,7 +62,7 @@ func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) (temporary error
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
 		if err == nil {
-			d.Labels, err = parseLabels(data)
+			d.Labels, err = ParseLabels(data)
 		}
 		check("labels", d.LabelsFile, err)
 	}
@@ -132,9 +132,9 @@ const (
 	maxLabelsFile = 8 << 20
 )
 
-// parseLabels parses labels, one per line, from class 0 on. White space around labels, a byte order mark and trailing empty
+// ParseLabels parses labels, one per line, from class 0 on. White space around labels, a byte order mark and trailing empty
 // lines are ignored; other empty lines would be classes without a name and are errors. Labels may repeat.
-func parseLabels(data []byte) ([]string, error) {
+func ParseLabels(data []byte) ([]string, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	text := strings.TrimRight(string(data), "\r\n\t ")
 	if text == "" {
@@ -162,6 +162,3 @@ func ParseDefinition(data []byte, file string) (Definition, error) {
 	d, report := parse(data, file)
 	return d, report.Err()
 }
-
-// ParseLabels parses a labels file, one label per line, from class 0 on.
-func ParseLabels(data []byte) ([]string, error) { return parseLabels(data) }

@@ -101,7 +101,7 @@ type Output struct {
 	IoU             float64          `yaml:"iou_threshold"`  // detection; default 0.45 with nms; boxes: 0, the default: no suppression, not even by request
 	NMS             string           `yaml:"nms"`            // detection: greedy, fast, none; default greedy for YOLO, else none (boxes: greedy with iou_threshold)
 	ClassAgnostic   bool             `yaml:"class_agnostic"` // detection: boxes of different classes suppress each other, too
-	MaxCandidates   int              `yaml:"max_candidates"` // detection: boxes that enter suppression, best first; default DefaultCandidates
+	MaxCandidates   int              `yaml:"max_candidates"` // detection: boxes that enter suppression, best first; default DefaultMaxCandidates
 	MaxBoxes        int              `yaml:"max_boxes"`      // detection; default 100
 }
 
@@ -114,13 +114,13 @@ type ClassThreshold struct {
 // Suppresses reports whether overlapping boxes are suppressed.
 func (o *Output) Suppresses() bool { return o.NMS == NMSGreedy || o.NMS == NMSFast }
 
+// DefaultMaxCandidates is how many boxes enter suppression by default, as in Ultralytics' non_max_suppression.
+const DefaultMaxCandidates = 30000
+
 // isYOLO reports whether a decoder has a grid of boxes that needs suppression.
 func isYOLO(decode string) bool {
 	return slices.Contains([]string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX}, decode)
 }
-
-// DefaultCandidates is how many boxes enter suppression: max_nms of Ultralytics' non_max_suppression.
-const DefaultCandidates = 30000
 
 // YOLOv5Anchors returns those of YOLOv5 (models/yolov5s.yaml), for strides 8, 16 and 32.
 func YOLOv5Anchors() []float64 {
@@ -169,24 +169,25 @@ func (o *Output) fillSuppression(given func(key string) bool) {
 	fillValue(&o.NMS, nms, given("output.nms"))
 	if o.Suppresses() {
 		fillValue(&o.IoU, 0.45, given("output.iou_threshold"))
-		fillValue(&o.MaxCandidates, DefaultCandidates, given("output.max_candidates"))
+		fillValue(&o.MaxCandidates, DefaultMaxCandidates, given("output.max_candidates"))
 	}
 }
 
 func (d *Definition) checkOutput(errs *config.Errors) {
 	o := &d.Output
 	config.Range(errs, "output.class_first", o.ClassFirst, 0, MaxLabels)
+	if allowed := Decoders(d.Task); allowed != nil {
+		errs.OneOf("output.decode", o.Decode, allowed...)
+	}
 	switch d.Task {
 	case Classification:
-		errs.OneOf("output.decode", o.Decode, DecodeSoftmax, DecodeProbabilities, DecodeSigmoid)
 		config.Range(errs, "output.top_k", o.TopK, 1, MaxTopK)
 	case Detection:
-		errs.OneOf("output.decode", o.Decode, DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX, DecodeRows, DecodeDETR, DecodeBoxes)
 		onlyWith(errs, "output.top_k", o.TopK != 0, "task: classification")
 		o.checkSuppression(errs)
 	}
-	if d.Task != Detection && (o.Score != 0 || o.IoU != 0 || o.MaxBoxes != 0 || o.NMS != "" || len(o.ClassThresholds) > 0) {
-		errs.Add("output", "score_threshold, class_thresholds, iou_threshold, nms and max_boxes only apply with task: detection")
+	if d.Task != Detection {
+		o.checkNotDetection(errs)
 	}
 	d.checkClassThresholds(errs)
 	d.checkStrides(errs)
@@ -195,6 +196,28 @@ func (d *Definition) checkOutput(errs *config.Errors) {
 	o.checkBoxKeys(errs)
 	o.checkColumns(errs)
 	o.checkActivation(errs)
+}
+
+// Decoders lists the values of Output.Decode for a task.
+func Decoders(task Task) []string {
+	switch task {
+	case Classification:
+		return []string{DecodeSoftmax, DecodeProbabilities, DecodeSigmoid}
+	case Detection:
+		return []string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX, DecodeRows, DecodeDETR, DecodeBoxes}
+	}
+	return nil
+}
+
+// checkNotDetection reports keys that only detectors have.
+func (o *Output) checkNotDetection(errs *config.Errors) {
+	for _, only := range []struct {
+		key   string
+		given bool
+	}{{"score_threshold", o.Score != 0}, {"class_thresholds", len(o.ClassThresholds) > 0}, {"iou_threshold", o.IoU != 0}, {"nms", o.NMS != ""},
+		{"class_agnostic", o.ClassAgnostic}, {"max_candidates", o.MaxCandidates != 0}, {"max_boxes", o.MaxBoxes != 0}} {
+		onlyWith(errs, "output."+only.key, only.given, "task: detection")
+	}
 }
 
 func (o *Output) checkSuppression(errs *config.Errors) {
@@ -272,9 +295,9 @@ func (o *Output) checkNames(errs *config.Errors) {
 	several := o.Decode == DecodeBoxes || o.Decode == DecodeDETR
 	switch {
 	case several && o.Name != "":
-		errs.Add("output.name", "does not apply with decode: %s; use boxes and scores", o.Decode)
+		notApplicable(errs, "output.name", "does not apply with decode: %s; use boxes and scores", o.Decode)
 	case o.Decode == DecodeYOLOv5Raw && o.Name != "":
-		errs.Add("output.name", "does not apply with decode: yolov5_raw; use names")
+		notApplicable(errs, "output.name", "does not apply with decode: yolov5_raw; use names")
 	}
 	if !several {
 		onlyWith(errs, "output.boxes", o.Boxes != "", "decode: boxes or detr")
@@ -345,7 +368,7 @@ func (o *Output) checkColumns(errs *config.Errors) {
 		errs.Add("output.columns", "names no score")
 	}
 	if o.Column(ColumnClass) >= 0 && o.Classes != "" {
-		errs.Add("output.classes", "does not apply with a class column")
+		notApplicable(errs, "output.classes", "does not apply with a class column")
 	}
 }
 

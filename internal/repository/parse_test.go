@@ -153,7 +153,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"too many extras":                   {classify + "input: {extra: [" + strings.Repeat("{name: a, value: input_size_wh},", 9) + "]}\n", "input.extra: there are 9"},
 		"top_k of zero":                     {"task: classification\noutput: {decode: softmax, top_k: 0}", "output.top_k: 0 is out of range (1–1000)"},
 		"top_k of a detector":               {"task: detection\noutput: {decode: yolox, top_k: 5}", "output.top_k: only applies with"},
-		"a threshold of a classifier":       {"task: classification\noutput: {decode: softmax, score_threshold: 0.5}", "output: score_threshold,"},
+		"a threshold of a classifier":       {"task: classification\noutput: {decode: softmax, score_threshold: 0.5}", "output.score_threshold: only applies with task: detection"},
 		"a threshold above one":             {"task: detection\noutput: {decode: yolox, score_threshold: 1.5}", "output.score_threshold: 1.5 is out of range"},
 		"a threshold that is no number":     {"task: detection\noutput: {decode: yolox, iou_threshold: .nan}", "output.iou_threshold: NaN is out of range"},
 		"no boxes allowed":                  {"task: detection\noutput: {decode: yolox, max_boxes: 0}", "output.max_boxes: 0 is out of range"},

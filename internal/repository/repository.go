@@ -151,6 +151,7 @@ func isMisnamed(entry fs.DirEntry) bool {
 type Entry struct {
 	Definition Definition
 	Inferred   *Inferred // how the definition was derived; nil with a model.yaml
+	Undefined  error     // why it has no task, for lack of a model.yaml: an *InferError; nil with a definition
 	Dir        string    // the model's folder
 	Versions   []Version // all versions with weights, ascending; none before a pull
 	Unreadable []Version // versions that cannot be read now, ascending, each with its Err
@@ -303,7 +304,7 @@ func (r *Repository) isLinkLoop(path string) bool {
 // versionNumber returns the version that a folder is named by; 0: none.
 func versionNumber(name string) int {
 	n, err := strconv.Atoi(name)
-	if err != nil || n < 1 || n > maxVersion || strconv.Itoa(n) != name {
+	if err != nil || n < 1 || n > MaxVersion || strconv.Itoa(n) != name {
 		return 0
 	}
 	return n

@@ -160,7 +160,7 @@ func FuzzLabels(f *testing.F) {
 		if len(data) > 4096 {
 			return
 		}
-		labels, err := parseLabels(data)
+		labels, err := ParseLabels(data)
 		if err == nil && (len(labels) == 0 || slices.Contains(labels, "")) {
 			t.Errorf("labels %q without an error", labels)
 		}

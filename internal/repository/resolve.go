@@ -16,6 +16,9 @@ import (
 // Name.
 func (d Definition) Resolve(inputs, outputs []TensorInfo) (Definition, error) {
 	var errs config.Errors
+	if d.Task == NoTask {
+		return d, nil
+	}
 	if image := d.resolveImage(inputs, &errs); image != nil {
 		if h, w, ok := d.resolveChannels(*image, &errs); ok {
 			d.resolveSize(*image, h, w, &errs)

@@ -12,7 +12,7 @@ import (
 const maxSourceFiles = maxListed
 
 func (s Source) check(errs *config.Errors) {
-	config.Range(errs, "source.version", s.Version, 1, maxVersion)
+	config.Range(errs, "source.version", s.Version, 1, MaxVersion)
 	checkFetched(errs, "source", s.URL, s.SHA256, s.Size)
 	if s.URL != "" && s.SHA256 == "" {
 		errs.Add("source.sha256", "is required with source.url")

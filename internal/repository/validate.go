@@ -1,7 +1,9 @@
 package repository
 
 import (
+	"fmt"
 	"io/fs"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,7 +20,6 @@ const (
 	maxInstances = 64       // groups, and instances of a group
 	maxExtra     = 8        // inputs in addition to the image
 	maxFactor    = 1e6      // scale, mean and std
-	maxVersion   = 1e9      // a version's number
 	maxWeights   = 16 << 30 // bytes of a model.onnx
 	maxBoxes     = 10000
 	maxStrides   = 8
@@ -28,6 +29,9 @@ const (
 
 // maxCandidates is how many boxes enter suppression at most: those of the largest input at stride 8.
 const maxCandidates = 1 << 20
+
+// MaxVersion is the largest number of a version.
+const MaxVersion = 1_000_000_000
 
 // MaxTopK is how many classes a prediction holds at most.
 const MaxTopK = 1000
@@ -51,10 +55,14 @@ func (d *Definition) check() config.Errors {
 	if d.Name != "" && !ValidName(d.Name) {
 		errs.Add("name", "%q is not a valid model name: at most 128 letters, digits and . _ -", d.Name)
 	}
-	errs.OneOf("task", string(d.Task), string(Classification), string(Detection))
+	errs.OneOf("task", string(d.Task), string(Classification), string(Detection), string(NoTask))
 	localFile(&errs, "labels", d.LabelsFile)
-	d.Input.check(&errs)
-	d.checkOutput(&errs)
+	if d.Task == NoTask {
+		d.checkNoTask(&errs)
+	} else {
+		d.Input.check(&errs)
+		d.checkOutput(&errs)
+	}
 	d.Batching.check(&errs)
 	d.checkInstances(&errs)
 	config.Range(&errs, "warmup", d.Warmup, 0, 100)
@@ -62,6 +70,13 @@ func (d *Definition) check() config.Errors {
 	d.Versions.check(&errs)
 	d.Source.check(&errs)
 	return errs
+}
+
+// checkNoTask reports keys that only matter for predictions.
+func (d *Definition) checkNoTask(errs *config.Errors) {
+	onlyWith(errs, "input", !reflect.DeepEqual(d.Input, Input{}), "a task other than none")
+	onlyWith(errs, "output", !reflect.DeepEqual(d.Output, Output{}), "a task other than none")
+	onlyWith(errs, "self_test", d.SelfTest != SelfTest{}, "a task other than none")
 }
 
 // localFile reports a name that leaves the model's folder.
@@ -78,10 +93,22 @@ func optional(errs *config.Errors, key, value string, allowed ...string) {
 	}
 }
 
+// NotApplicableError is the cause of the error of a key that has no effect with the other settings. Without the key the definition
+// may be valid.
+type NotApplicableError struct{ text string }
+
+// Error says which settings the key needs.
+func (e *NotApplicableError) Error() string { return e.text }
+
+// notApplicable reports a key that has no effect with the other settings.
+func notApplicable(errs *config.Errors, key, format string, args ...any) {
+	errs.Add(key, "%w", &NotApplicableError{fmt.Sprintf(format, args...)})
+}
+
 // onlyWith reports a key that is given without the setting that it needs.
 func onlyWith(errs *config.Errors, key string, given bool, setting string) {
 	if given {
-		errs.Add(key, "only applies with %s", setting)
+		notApplicable(errs, key, "only applies with %s", setting)
 	}
 }
 
@@ -275,7 +302,7 @@ func (d *Definition) checkSelfTest(errs *config.Errors) {
 
 func (v Versions) check(errs *config.Errors) {
 	for i, n := range v.Numbers {
-		config.Range(errs, config.Index("versions", i), n, 1, maxVersion)
+		config.Range(errs, config.Index("versions", i), n, 1, MaxVersion)
 		if slices.Index(v.Numbers, n) < i {
 			errs.Add(config.Index("versions", i), "%d is listed twice", n)
 		}

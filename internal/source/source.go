@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"path"
 	"regexp"
 	"strings"
 	"unicode"
@@ -55,7 +54,7 @@ var (
 	namePattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 	hashPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	// CommitPattern matches the commit of a Hugging Face repository, a revision that never changes.
+	// commitPattern matches the commit of a Hugging Face repository, a revision that never changes.
 	commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	revisionsPath = regexp.MustCompile(`^refs/(pr/[0-9]+|convert/[A-Za-z0-9._-]+)(/.*)?$`)
 )
@@ -343,32 +342,4 @@ func (s Source) Recorded() string {
 		}
 	}
 	return u.String()
-}
-
-var notName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
-
-// ModelName suggests a name for the model: that of its file, or of what contains it if the file is named model.onnx. Empty: none.
-func (s Source) ModelName() string {
-	p := s.Path
-	switch s.Scheme {
-	case HTTPS:
-		if u, err := url.Parse(s.Address); err == nil {
-			p = u.Path
-		}
-	case HuggingFace, OCI:
-		p = path.Join(path.Base(s.Repo), p)
-	case S3:
-		p = path.Join(s.Repo, p)
-	}
-	parts := strings.Split(strings.Trim(path.Clean("/"+p), "/"), "/")
-	for i := len(parts) - 1; i >= 0; i-- {
-		part := strings.TrimSuffix(parts[i], ".onnx")
-		switch {
-		case i > 0 && (part == "model" || part == "onnx" || part == "models" || strings.Trim(part, "0123456789") == ""):
-			continue // model.onnx, the folder of exported files, and a version
-		}
-		name := strings.TrimLeft(notName.ReplaceAllString(part, "-"), ".-_")
-		return name[:min(len(name), 128)]
-	}
-	return ""
 }

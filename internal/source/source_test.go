@@ -127,29 +127,6 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestModelName(t *testing.T) {
-	for text, want := range map[string]string{
-		"https://example.com/a/best.onnx?x=1":   "best",
-		"https://example.com/yolo/1/model.onnx": "yolo",
-		"https://example.com/":                  "",
-		"hf://owner/Repo-1.5@main":              "Repo-1.5",
-		"hf://owner/repo/onnx/model.onnx":       "repo",
-		"hf://owner/repo/onnx/model_int8.onnx":  "model_int8",
-		"s3://bucket/team/detector/model.onnx":  "detector",
-		"s3://bucket/team/detector/":            "detector",
-		"s3://bucket":                           "bucket",
-		"oci://ghcr.io/owner/model-a:v1":        "model-a",
-		"/srv/My model (2).onnx":                "My-model-2-",
-		"./yolo":                                "yolo",
-		"_x.onnx":                               "x",
-	} {
-		s, err := Parse(text)
-		if got := s.ModelName(); err != nil || got != want {
-			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
-		}
-	}
-}
-
 func TestRecordedDropsQueriesThatGrantAccess(t *testing.T) {
 	for text, want := range map[string]string{
 		"https://a.example/m.onnx?X-Amz-Algorithm=x&X-Amz-Signature=secret": "https://a.example/m.onnx",
@@ -188,9 +165,6 @@ func FuzzParse(f *testing.F) {
 					t.Fatalf("%q has the path %q", text, s.Path)
 				}
 			}
-		}
-		if name := s.ModelName(); strings.ContainsAny(name, "/\\ ") || len(name) > 128 {
-			t.Fatalf("%q suggests the name %q", text, name)
 		}
 		_, _ = s.Display(), s.Recorded()
 	})

@@ -139,7 +139,7 @@ func (c *changes) resize() {
 		list = append(list, geometry{resize: repository.ShortestEdge, shortest: int(float64(side) / part)})
 	}
 	for _, g := range list {
-		if g.of(in) != g {
+		if g.of(in) != g || in.ResizeWidth != 0 {
 			c.list = append(c.list, g.change(in))
 		}
 	}
@@ -161,8 +161,9 @@ func (g geometry) change(in repository.Input) *Change {
 	change := &Change{apply: func(d *repository.Definition) {
 		in := &d.Input
 		if in.Resize != g.resize || in.Place != g.place {
-			in.Rounding = ""
+			in.Rounding, in.Inverse = "", ""
 		}
+		in.ResizeWidth, in.ResizeHeight, in.CropOffset = 0, 0, ""
 		in.Resize, in.Place, in.ShortestEdge, in.LongestEdge, in.Stride, in.Fill = g.resize, g.place, g.shortest, 0, 0, nil
 		if g.resize == repository.Letterbox {
 			in.Fill = []float64{g.fill}
@@ -179,7 +180,9 @@ func (g geometry) change(in repository.Input) *Change {
 	set("place", g.place, g.place != "" && now.place != g.place)
 	set("fill", "["+number(g.fill)+"]", g.resize == repository.Letterbox && (now.resize != g.resize || now.fill != g.fill))
 	for key, gone := range map[string]bool{"shortest_edge": now.shortest != 0 && g.shortest == 0, "place": now.place != "" && g.place == "",
-		"fill": len(in.Fill) > 0 && g.resize != repository.Letterbox, "rounding": in.Rounding != "" && g.resize == repository.Stretch} {
+		"fill": len(in.Fill) > 0 && g.resize != repository.Letterbox, "rounding": in.Rounding != "" && g.resize == repository.Stretch,
+		"inverse": in.Inverse != "" && (now.resize != g.resize || now.place != g.place), "crop_offset": in.CropOffset != "",
+		"resize_width": in.ResizeWidth != 0, "resize_height": in.ResizeHeight != 0} {
 		if gone {
 			change.Remove = append(change.Remove, "input."+key)
 		}
@@ -193,7 +196,7 @@ func (c *changes) rounding() {
 	if in.Rounding == "" {
 		return
 	}
-	c.choices("input.rounding", in.Rounding, []string{repository.RoundFloor, repository.RoundNearest, repository.RoundCeil},
+	c.choices("input.rounding", in.Rounding, []string{repository.RoundFloor, repository.RoundNearest, repository.RoundHalfUp, repository.RoundCeil},
 		func(d *repository.Definition, v string) { d.Input.Rounding = v })
 }
 
@@ -293,10 +296,7 @@ func equal(a, b []float64) bool {
 
 func (c *changes) interpolation() {
 	in := c.def.Input
-	c.choices("input.interpolation", in.Interpolation, repository.Interpolations(), func(d *repository.Definition, v string) {
-		d.Input.Interpolation, d.Input.Decode = v, ""
-		d.Input = d.Input.WithDefaults()
-	})
+	c.choices("input.interpolation", in.Interpolation, repository.Interpolations(), func(d *repository.Definition, v string) { d.Input.Interpolation = v })
 	c.choices("input.decode", in.Decode, []string{repository.DecodeExact, repository.DecodeFast},
 		func(d *repository.Definition, v string) { d.Input.Decode = v })
 }

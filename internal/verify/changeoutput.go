@@ -146,6 +146,6 @@ func setSuppression(d *repository.Definition, nms string, iou float64) {
 	o := &d.Output
 	o.NMS, o.IoU, o.ClassAgnostic, o.MaxCandidates = nms, iou, false, 0
 	if nms != repository.NMSNone {
-		o.MaxCandidates = repository.DefaultCandidates
+		o.MaxCandidates = repository.DefaultMaxCandidates
 	}
 }

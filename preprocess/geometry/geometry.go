@@ -183,7 +183,7 @@ func span(low, high, offset, length float64, whole bool) (from, to float64) {
 	if !whole {
 		return low + offset, min(low+offset+length, high)
 	}
-	from = min(math.Round(offset), high-1)
+	from = math.Round(offset) // at most half of the side
 	return from, max(from+1, min(math.Round(offset+length), high))
 }
 

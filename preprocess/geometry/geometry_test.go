@@ -90,6 +90,46 @@ func TestShrinkRoundsUp(t *testing.T) {
 	}
 }
 
+// TestFlippedSidesRoundUpOnTheirOwn decodes 1003 pixels of each side at 1/8, of which the 5 missing ones are where the flip says.
+func TestFlippedSidesRoundUpOnTheirOwn(t *testing.T) {
+	for _, c := range []struct {
+		x, y bool
+		want Box
+	}{
+		{false, false, Box{0, 0, 125.375, 125.375}}, {true, false, Box{0.625, 0, 126, 125.375}},
+		{false, true, Box{0, 0.625, 125.375, 126}}, {true, true, Box{0.625, 0.625, 126, 126}},
+	} {
+		got := Resample(&stretch, Image{Width: 1003, Height: 1003, Shrink: 8, FlippedX: c.x, FlippedY: c.y})
+		if got.Source != c.want {
+			t.Errorf("flipped in x %v, in y %v: %+v, want %+v", c.x, c.y, got.Source, c.want)
+		}
+	}
+}
+
+// TestWherePointsLie has points of the image and of the input, calculated by hand, for crops and padding at every side.
+func TestWherePointsLie(t *testing.T) {
+	for what, c := range map[string]struct {
+		in          repository.Input
+		x, y        float64 // of the input
+		wantX, want float64 // of an image of 640×480
+	}{
+		"a stretch":                        {stretch, 112, 40, 320, 120},
+		"a crop of an edge, at the left":   {imagenet, 0, 0, 58 * 640.0 / 341, 16 * 480.0 / 256},
+		"a crop of a stretch, at the left": {deit, 0, 0, 40, 48},
+		"and at the right":                 {deit, 224, 200, 600, 432},
+		"a cover":                          {cover, 0, 0, 18 * 640.0 / 355, 85 * 480.0 / 266},
+		"a border, cropped and padded":     {border, 0, 19, 12 * 640.0 / 248, 0},
+		"padding above an edge":            {padded, 0, 8, 22 * 640.0 / 300, 0},
+		"a letterbox":                      {letterbox, 320, 80, 320, 0},
+		"an input at the top left":         {yolox, 208, 104, 320, 160},
+	} {
+		x, y := Resample(&c.in, Image{Width: 640, Height: 480, Shrink: 1}).Transform.ToImage(c.x, c.y)
+		if math.Abs(x-c.wantX) > 1e-9 || math.Abs(y-c.want) > 1e-9 {
+			t.Errorf("%s: (%v, %v) lies at (%v, %v), want (%v, %v)", what, c.x, c.y, x, y, c.wantX, c.want)
+		}
+	}
+}
+
 // TestTransformDoesNotDependOnShrink compares the positions of points with and without a shrink in the decoder.
 func TestTransformDoesNotDependOnShrink(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))

@@ -126,6 +126,10 @@ func TestInverseOfFit(t *testing.T) {
 func TestRounding(t *testing.T) {
 	letterbox := repository.Input{Width: 100, Height: 100, Resize: repository.Letterbox}
 	edge := repository.Input{Width: 50, Height: 50, Resize: repository.ShortestEdge, ShortestEdge: 50}
+	line := repository.Input{Width: 192, Height: 48, Resize: repository.FitHeight}
+	cover := repository.Input{Width: 40, Height: 30, Resize: repository.Cover}
+	atTopLeft := letterbox
+	atTopLeft.Place = "top_left"
 	for what, c := range map[string]struct {
 		in            repository.Input
 		rounding      string
@@ -141,6 +145,15 @@ func TestRounding(t *testing.T) {
 		"a shortest edge rounds 66.67 down":       {edge, repository.RoundFloor, 400, 300, image.Pt(66, 50)},
 		"a shortest edge rounds 66.67 up":         {edge, repository.RoundCeil, 400, 300, image.Pt(67, 50)},
 		"a shortest edge rounds 62.5 to even":     {edge, repository.RoundNearest, 40, 50, image.Pt(50, 62)},
+		"a shortest edge rounds 62.5 up":          {edge, repository.RoundHalfUp, 40, 50, image.Pt(50, 63)},
+		"a letterbox rounds 12.5 up":              {letterbox, repository.RoundHalfUp, 200, 25, image.Pt(100, 13)},
+		"a letterbox rounds 12.4 down":            {letterbox, repository.RoundHalfUp, 250, 31, image.Pt(100, 12)},
+		"a letterbox rounds to the nearest":       {letterbox, "", 300, 200, image.Pt(100, 67)},
+		"one at the top left rounds down":         {atTopLeft, "", 300, 200, image.Pt(100, 66)},
+		"a shortest edge rounds down":             {edge, "", 400, 300, image.Pt(66, 50)},
+		"a cover rounds to the nearest":           {cover, "", 300, 199, image.Pt(45, 30)},
+		"a line of text rounds up":                {line, "", 100, 33, image.Pt(146, 48)},
+		"and is squeezed where it is too wide":    {line, "", 1000, 33, image.Pt(192, 48)},
 	} {
 		c.in.Rounding = c.rounding
 		if got := TargetSize(&c.in, c.width, c.height); got != c.want {

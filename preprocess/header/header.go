@@ -58,6 +58,9 @@ type Info struct {
 
 	lossyBytes int // size of a lossy WebP's data
 
+	alphaStart, alphaEnd int  // of the body of a lossy WebP's ALPH chunk; 0 without one
+	transparent          bool // a WebP says that it has transparent pixels
+
 	// Of a JPEG: the number of scans, their cost, and the samples per pixel.
 	scans   int
 	work    int64
@@ -75,6 +78,18 @@ func (i Info) Coded() image.Point {
 // Chunk returns the part of the file that holds the image: the VP8 or VP8L chunk of a WebP, including its header, or a JPEG
 // up to the end of the scan that completes it. info must come from Read of the same data, in one of these formats.
 func Chunk(data []byte, info Info) []byte { return data[info.frameStart:info.frameEnd] }
+
+// AlphaChunk returns the body of the ALPH chunk that belongs to a lossy WebP's image; nil without one. info is as in Chunk.
+func AlphaChunk(data []byte, info Info) []byte {
+	if info.alphaEnd == 0 {
+		return nil
+	}
+	return data[info.alphaStart:info.alphaEnd]
+}
+
+// Transparent reports whether a WebP says that it has transparent pixels, so that an animation's canvas is transparent where its
+// first frame is not.
+func (i Info) Transparent() bool { return i.transparent }
 
 // OrientedSize returns the orientation-corrected width and height.
 func (i Info) OrientedSize() (width, height int) {

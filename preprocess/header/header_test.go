@@ -45,7 +45,7 @@ func TestHeadersOfEveryKind(t *testing.T) {
 		"webp_animated_lossless.webp": {Format: WebP, Width: 96, Height: 72, Orientation: 1, BitDepth: 8, Channels: 4, Animated: true, Frame: image.Rect(0, 0, 96, 72)},
 	} {
 		got, err := Read(testenv.FormatSample(t, name), Limits{})
-		got.frameStart, got.frameEnd = 0, 0
+		got.frameStart, got.frameEnd, got.alphaStart, got.alphaEnd, got.transparent = 0, 0, 0, 0, false
 		got.lossyBytes, got.scans, got.work, got.samples = 0, 0, 0, 0
 		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)

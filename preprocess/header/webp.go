@@ -24,6 +24,8 @@ func readWebP(data []byte) (Info, error) {
 			break
 		}
 		switch string(kind) {
+		case "ALPH":
+			info.alpha(body, at)
 		case "VP8 ", "VP8L":
 			if err := info.frame(string(kind), body, at); err != nil {
 				return Info{}, err
@@ -32,7 +34,7 @@ func readWebP(data []byte) (Info, error) {
 			if len(body) < 10 {
 				return Info{}, corrupt(WebP, "its VP8X chunk is too short")
 			}
-			info.Animated, lacksEXIF = body[0]&0x02 != 0, body[0]&0x08 != 0
+			info.Animated, lacksEXIF, info.transparent = body[0]&0x02 != 0, body[0]&0x08 != 0, body[0]&0x10 != 0
 			canvas = image.Pt(1+uint24(body[4:]), 1+uint24(body[7:]))
 		case "ANMF":
 			if err := info.firstFrame(data[:end], at, next, canvas); err != nil {
@@ -78,6 +80,9 @@ func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 		if after < 0 {
 			return truncated(WebP)
 		}
+		if string(kind) == "ALPH" {
+			i.alpha(body, at)
+		}
 		if k := string(kind); k == "VP8 " || k == "VP8L" {
 			if err := i.frame(k, body, at); err != nil {
 				return err
@@ -97,6 +102,13 @@ func (i *Info) onCanvas(corner, canvas image.Point) error {
 	}
 	i.Width, i.Height = canvas.X, canvas.Y
 	return nil
+}
+
+// alpha notes an ALPH chunk, which precedes the image that it belongs to.
+func (i *Info) alpha(body []byte, at int) {
+	if i.Channels == 0 {
+		i.alphaStart, i.alphaEnd = at+8, at+8+len(body)
+	}
 }
 
 // uint24 reads a little-endian number of three bytes.

@@ -302,14 +302,31 @@ def make_gray():
     (HERE / "gray" / "scene.l").write_bytes(scene().convert("L").resize((SIZE, SIZE), Image.BILINEAR).tobytes())
 
 
+def make_alpha():
+    """The alpha of the WebP that have one, and of two more with alpha of other kinds: noise, and two values."""
+    random = np.random.default_rng(3)
+    rgba = with_alpha(scene())
+    for name, alpha in (("noise", random.integers(0, 256, (72, 96))), ("values", random.integers(0, 2, (72, 96)) * 200 + 30)):
+        rgba.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+        (HERE / "alpha" / f"webp_lossy_{name}.webp").write_bytes(encoded(rgba, "WEBP", quality=80, exact=True))
+    files = list((HERE / "alpha").glob("*.webp"))
+    for name in ("lossy_alpha", "lossless_alpha", "animated_lossless", "animated_small"):
+        files.append(HERE / "images" / f"webp_{name}.webp")
+    for file in files:
+        image = Image.open(file)
+        image.seek(0)
+        (HERE / "alpha" / f"{file.stem}.a").write_bytes(image.convert("RGBA").getchannel("A").tobytes())
+
+
 def main():
-    for folder in ("images", "goldens", "gray"):
+    for folder in ("images", "goldens", "gray", "alpha"):
         (HERE / folder).mkdir(exist_ok=True)
     for name, data in kinds():
         (HERE / "images" / name).write_bytes(data)
         results = b"".join(np.asarray(r, np.uint8).tobytes() for r in expected(data))
         (HERE / "goldens" / (name.split(".")[0] + ".rgb")).write_bytes(results)
     make_gray()
+    make_alpha()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ struct decoder {
   struct tables tables;
   struct image main;
   uint32_t *parts, *window, *spare[2];
+  enum fovea_webp_content content;
   unsigned char *pixels;
   int width; // of the image, all transforms undone
   int *rows;
@@ -328,7 +329,17 @@ static void write_row(struct decoder *d, const uint32_t *row, int y) {
     struct transform *t = &d->transforms[i];
     row = undo(t, y, row, d->spare[t->kind == color_indexing]);
   }
-  to_bgr(row, d->pixels + 3 * (size_t)y * d->width, d->width);
+  unsigned char *to = d->pixels + 3 * (size_t)y * d->width;
+  switch (d->content) {
+  case FOVEA_WEBP_COLORS:
+    to_bgr(row, to, d->width);
+    break;
+  case FOVEA_WEBP_ALPHA:
+    repeat(row, 24, to, d->width);
+    break;
+  case FOVEA_WEBP_PLANE:
+    repeat(row, 8, to, d->width);
+  }
   *d->rows = y + 1;
 }
 
@@ -346,7 +357,7 @@ static enum fovea_webp_result read_header(struct decoder *d, int width, int heig
 }
 
 static enum fovea_webp_result decode(struct decoder *d, int width, int height) {
-  enum fovea_webp_result result = read_header(d, width, height);
+  enum fovea_webp_result result = d->content == FOVEA_WEBP_PLANE ? FOVEA_WEBP_OK : read_header(d, width, height);
   int coded = width;
   while (result == FOVEA_WEBP_OK && bits_read(&d->bits, 1)) {
     if (d->count == 4) {
@@ -375,13 +386,13 @@ static enum fovea_webp_result decode(struct decoder *d, int width, int height) {
 }
 
 enum fovea_webp_result fovea_webp_lossless(const unsigned char *data, size_t size, unsigned char *pixels, int width, int height,
-                                           const int *stop, int *rows) {
+                                           enum fovea_webp_content content, const int *stop, int *rows) {
   struct decoder *d = calloc(1, sizeof *d);
   if (d == NULL) {
     return FOVEA_WEBP_MEMORY;
   }
   d->bits = (struct bits){.next = data, .end = data + size};
-  d->stop = stop, d->pixels = pixels, d->width = width, d->rows = rows;
+  d->stop = stop, d->content = content, d->pixels = pixels, d->width = width, d->rows = rows;
   *rows = 0;
   const enum fovea_webp_result result = decode(d, width, height);
   for (int i = 0; i < d->count; i++) {

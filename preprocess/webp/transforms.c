@@ -201,3 +201,9 @@ CLONES void to_bgr(const uint32_t *row, unsigned char *to, int width) {
     to[3 * x + 2] = (unsigned char)(row[x] >> 16);
   }
 }
+
+void repeat(const uint32_t *row, int shift, unsigned char *to, int width) {
+  for (int x = 0; x < width; x++, to += 3) {
+    to[0] = to[1] = to[2] = (unsigned char)(row[x] >> shift);
+  }
+}

@@ -25,7 +25,8 @@ static inline uint32_t add_pixels(uint32_t a, uint32_t b) {
 // transform's own rows. The row may lie in spare, except for color_indexing.
 const uint32_t *undo(struct transform *t, int y, const uint32_t *row, uint32_t *spare);
 
-// to_bgr writes 3 × width bytes.
+// to_bgr writes 3 × width bytes, and repeat one byte of each pixel three times, from bit shift on.
 void to_bgr(const uint32_t *row, unsigned char *to, int width);
+void repeat(const uint32_t *row, int shift, unsigned char *to, int width);
 
 #endif

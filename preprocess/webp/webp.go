@@ -47,20 +47,36 @@ func decode(ctx context.Context, chunk, pixels []byte, width, height int) (int, 
 		return 0, decodeErrors[C.FOVEA_WEBP_TRUNCATED]
 	}
 	chunk = chunk[:head+size]
-	stopped := stop.On(ctx)
-	defer stopped.Release()
-	to, w, h, ended := (*C.uchar)(unsafe.SliceData(pixels)), C.int(width), C.int(height), (*C.int)(stopped.Address())
-	var rows C.int
-	var result C.enum_fovea_webp_result
 	switch name := string(chunk[:4]); name {
 	case "VP8 ":
-		result = C.fovea_webp_lossy((*C.uchar)(unsafe.SliceData(chunk)), C.size_t(len(chunk)), to, w, h, ended, &rows)
+		return lossy(ctx, chunk, pixels, width, height)
 	case "VP8L":
-		body := chunk[head:]
-		result = C.fovea_webp_lossless((*C.uchar)(unsafe.SliceData(body)), C.size_t(len(body)), to, w, h, ended, &rows)
+		return lossless(ctx, chunk[head:], pixels, width, height, C.FOVEA_WEBP_COLORS)
 	default:
 		return 0, fmt.Errorf("a chunk %q has no image data", name)
 	}
+}
+
+func lossy(ctx context.Context, chunk, pixels []byte, width, height int) (int, error) {
+	stopped := stop.On(ctx)
+	defer stopped.Release()
+	var rows C.int
+	result := C.fovea_webp_lossy((*C.uchar)(unsafe.SliceData(chunk)), C.size_t(len(chunk)), (*C.uchar)(unsafe.SliceData(pixels)),
+		C.int(width), C.int(height), (*C.int)(stopped.Address()), &rows)
+	return ended(ctx, rows, result)
+}
+
+func lossless(ctx context.Context, body, pixels []byte, width, height int, content C.enum_fovea_webp_content) (int, error) {
+	stopped := stop.On(ctx)
+	defer stopped.Release()
+	var rows C.int
+	result := C.fovea_webp_lossless((*C.uchar)(unsafe.SliceData(body)), C.size_t(len(body)), (*C.uchar)(unsafe.SliceData(pixels)),
+		C.int(width), C.int(height), content, (*C.int)(stopped.Address()), &rows)
+	return ended(ctx, rows, result)
+}
+
+// ended returns the number of decoded rows, and the error of a result.
+func ended(ctx context.Context, rows C.int, result C.enum_fovea_webp_result) (int, error) {
 	switch result {
 	case C.FOVEA_WEBP_OK:
 		return int(rows), nil

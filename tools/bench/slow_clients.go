@@ -225,7 +225,10 @@ func startGateway(ctx context.Context, replica string) (*exec.Cmd, string, error
 
 // slowClientsGateway runs the gateway without a supervisor.
 func slowClientsGateway(_ context.Context, o options, _ io.Writer) error {
-	g := gateway.New(gateway.Defaults(), slog.New(slog.DiscardHandler))
+	g, err := gateway.New(gateway.Defaults(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
 	if err := g.Balancer().Set([]gateway.Replica{{ID: "replica", URL: o.Slow.Replica}}); err != nil {
 		return err
 	}

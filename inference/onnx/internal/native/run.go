@@ -39,7 +39,7 @@ static char *fovea_run(void *const *api, void *session, const void *options, con
 	return fovea_message(api, ((fovea_run_f)api[fovea_run_session])(session, options, in_names, in, ins, out_names, outs, out));
 }
 
-// fovea_tensor finds the data and the dimensions of a tensor, of which there may be at most *rank.
+// fovea_tensor finds the data (unless data is NULL) and the dimensions of a tensor, of which there may be at most *rank.
 static char *fovea_tensor(void *const *api, void *value, void **data, int64_t *dims, size_t *rank) {
 	void *info = NULL;
 	size_t n = 0;
@@ -48,7 +48,7 @@ static char *fovea_tensor(void *const *api, void *value, void **data, int64_t *d
 		status = ((fovea_get_size_f)api[fovea_get_dimensions_count])(info, &n);
 	if (status == NULL && n <= *rank)
 		status = ((fovea_get_numbers_f)api[fovea_get_dimensions])(info, dims, n);
-	if (status == NULL && n <= *rank)
+	if (status == NULL && n <= *rank && data != NULL)
 		status = ((fovea_get_pointer_f)api[fovea_get_tensor_mutable_data])(value, data);
 	if (info != NULL)
 		((fovea_release_f)api[fovea_release_tensor_type_and_shape_info])(info);
@@ -72,7 +72,7 @@ const maxRank = 16
 
 var values atomic.Int64
 
-// Values returns the number of tensors that Run allocated and that have not been released.
+// Values returns the number of tensors that Run and NewTensor allocated and that have not been released.
 func Values() int64 { return values.Load() }
 
 // API is ONNX Runtime's table of functions.
@@ -138,22 +138,30 @@ func (a API) Run(session, options unsafe.Pointer, names *Names, inputs, outputs 
 
 // Tensor returns the shape and the data of an *OrtValue, which must be a tensor in the machine's own memory.
 func (a API) Tensor(value unsafe.Pointer) (shape []int64, data unsafe.Pointer, err error) {
+	shape, err = a.tensor(value, &data)
+	return shape, data, err
+}
+
+// Shape returns the shape of an *OrtValue, which must be a tensor.
+func (a API) Shape(value unsafe.Pointer) ([]int64, error) { return a.tensor(value, nil) }
+
+func (a API) tensor(value unsafe.Pointer, data *unsafe.Pointer) ([]int64, error) {
 	var dims [maxRank]C.int64_t
 	rank := C.size_t(maxRank)
-	if err := text(C.fovea_tensor(a.table, value, &data, &dims[0], &rank)); err != nil {
-		return nil, nil, err
+	if err := text(C.fovea_tensor(a.table, value, data, &dims[0], &rank)); err != nil {
+		return nil, err
 	}
 	if rank > maxRank {
-		return nil, nil, fmt.Errorf("the tensor has %d dimensions; the limit is %d", rank, maxRank)
+		return nil, fmt.Errorf("the tensor has %d dimensions; the limit is %d", rank, maxRank)
 	}
-	shape = make([]int64, rank)
+	shape := make([]int64, rank)
 	for i := range shape {
 		shape[i] = int64(dims[i])
 	}
-	return shape, data, nil
+	return shape, nil
 }
 
-// Release releases a tensor that Run allocated.
+// Release releases a tensor that Run or NewTensor allocated.
 func (a API) Release(value unsafe.Pointer) {
 	C.fovea_release_value_of(a.table, value)
 	values.Add(-1)

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fovea/inference"
+	"fovea/internal/exporter"
+	"fovea/internal/fetch"
+	"fovea/internal/fileutil"
+	"fovea/internal/repository"
+	"fovea/internal/safeyaml"
+	"fovea/internal/source"
+)
+
+// fetch gets the files into the stage. Those of another source are removed first.
+func (a *addition) fetch(ctx context.Context) error {
+	note, from := filepath.Join(a.stage, "source"), fmt.Sprintf("%s version %d", a.source.Display(), a.version)
+	if before, err := os.ReadFile(note); err != nil || string(before) != from {
+		if err := os.RemoveAll(filepath.Join(a.stage, "models")); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(note, []byte(from), 0o644); err != nil {
+		return err
+	}
+	for _, name := range []string{"model.yaml", "labels.txt"} { // of an earlier run
+		if err := os.Remove(a.staged(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	var err error
+	dir := a.staged(strconv.Itoa(a.version))
+	if a.fetched, err = fetch.Get(ctx, a.source, fetch.Options{Dir: dir, Beside: a.beside, Progress: a.progress}); err != nil || a.labels == "" {
+		return err
+	}
+	data, err := os.ReadFile(a.labels)
+	if err != nil {
+		return err
+	}
+	return fileutil.Replace(filepath.Join(dir, filepath.Base(a.labels)), data, 0o644)
+}
+
+// findLabels finds the file that --set labels names: next to the model, or anywhere on this machine.
+func (a *addition) findLabels() error {
+	name := exporter.LabelsFile(a.set["labels"])
+	if name == "" {
+		return nil
+	}
+	isFile := func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && info.Mode().IsRegular()
+	}
+	local := a.source.Scheme == source.Local
+	switch folder := filepath.Dir(a.source.Path); {
+	case local && (isFile(filepath.Join(folder, name)) || isFile(filepath.Join(a.source.Path, name))) && repository.ValidSourcePath(name):
+		a.beside = name
+	case isFile(name):
+		a.labels, a.set["labels"] = name, filepath.Base(name)
+	case local || !repository.ValidSourcePath(name):
+		return fmt.Errorf("--set labels=%s: there is no such file, neither next to the model nor in the current folder", name)
+	default:
+		a.beside = name
+	}
+	return nil
+}
+
+// define writes the definition to the stage: the inferred one, or that of the model that gets a version. With dryRun it is printed.
+func (a *addition) define() (*repository.Inferred, error) {
+	if a.extends {
+		return nil, a.copyDefinition()
+	}
+	inferred, err := openRepository(filepath.Join(a.stage, "models")).Infer(a.name, a.set)
+	if err != nil {
+		return nil, askFor(err, "serve models add "+shellQuote(a.text))
+	}
+	text := writeDefinition(inferred)
+	if a.source.Scheme != source.Local {
+		pinned := a.fetched.Definition()
+		pinned.Version = a.version
+		text = append(text, sourceText(pinned)...)
+	}
+	if a.dryRun {
+		if _, err := a.out.Write(text); err != nil {
+			return nil, err
+		}
+	}
+	if labels := inferred.Definition.Labels; len(labels) > 0 {
+		if err := fileutil.Replace(a.staged("labels.txt"), []byte(strings.Join(labels, "\n")+"\n"), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return inferred, fileutil.Replace(a.staged("model.yaml"), text, 0o644)
+}
+
+// copyDefinition copies the definition of the model that gets a version, with the files that it names.
+func (a *addition) copyDefinition() error {
+	entries, err := os.ReadDir(a.target(""))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := os.Stat(a.target(entry.Name())) // also through links
+		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		data, err := os.ReadFile(a.target(entry.Name()))
+		if err != nil {
+			return err
+		}
+		if entry.Name() == "model.yaml" {
+			if a.dryRun {
+				_, _ = a.out.Write(data)
+			}
+			data = withoutVersions(data)
+		}
+		if err := fileutil.Replace(a.staged(entry.Name()), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFile compares the staged definition with the ONNX file, without loading the model.
+func (a *addition) checkFile() error {
+	entry, err := openRepository(filepath.Join(a.stage, "models")).Load(a.name)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(a.staged(strconv.Itoa(a.version) + "/" + fetch.ModelFile))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	graph, err := repository.ReadGraph(f, info.Size())
+	if err != nil {
+		return fmt.Errorf("%s %w", fetch.ModelFile, err)
+	}
+	if _, err := entry.Definition.Resolve(graph.Inputs, graph.Outputs); err != nil {
+		return fmt.Errorf("the definition does not fit the ONNX file: %w", err)
+	}
+	return nil
+}
+
+// check loads the staged model as the server would. inferred is nil for a version of a model that exists.
+func (a *addition) check(ctx context.Context, inferred *repository.Inferred) error {
+	models := []inference.ModelConfig{{Name: a.name, Required: true}}
+	err := withModels(ctx, a.cfg, openRepository(filepath.Join(a.stage, "models")), models, func(engine *inference.Engine, failed error) error {
+		if failed == nil {
+			for _, m := range engine.Models() {
+				m.Warnings = slices.DeleteFunc(m.Warnings, inferred.Doubts) // the stage has a model.yaml
+				printModel(a.out, m)
+			}
+		}
+		return failed
+	})
+	if err != nil {
+		return fmt.Errorf("%s is not added, since it does not load: %w", a.name, err)
+	}
+	return nil
+}
+
+// withoutVersions returns a model.yaml without the list of versions that are served, which the stage does not have.
+func withoutVersions(data []byte) []byte {
+	var document map[string]any
+	if err := safeyaml.Unmarshal(data, &document); err != nil || document["versions"] == nil {
+		return data // what is wrong with it is reported when it is loaded
+	}
+	delete(document, "versions")
+	other, err := json.Marshal(document) // which is YAML
+	if err != nil {
+		return data
+	}
+	return other
+}
