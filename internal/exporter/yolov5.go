@@ -51,18 +51,14 @@ func (b *builder) yolov5Table(out repository.TensorInfo) {
 	}
 }
 
-// yolov5Classify sets what YOLOv5's classify_transforms (utils/augmentations.py) does: the largest square of the center is resized
-// by OpenCV, which is the shorter side's resize and a crop but for rounding. The scores are logits.
+// yolov5Classify sets what YOLOv5's classify_transforms (utils/augmentations.py) does: the largest square of the center is resized by
+// OpenCV. The scores are logits.
 func (b *builder) yolov5Classify() {
 	const usual = "YOLOv5 classify_transforms"
 	out := b.graph.Outputs[0]
 	b.say("task", string(repository.Classification), "shape of "+describe(out))
 	b.usualSize(224, usual)
-	if width, height := b.size(); width == height {
-		b.shortestEdge(width, usual)
-	} else {
-		b.assume("input.resize", string(repository.Stretch), usual+" is for square inputs")
-	}
+	b.say("input.resize", string(repository.CropFirst), usual)
 	b.say("input.interpolation", repository.OpenCVLinear, usual)
 	b.color(usual)
 	n := normalizations["imagenet"]
