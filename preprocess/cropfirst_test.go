@@ -20,7 +20,7 @@ func TestCropFirstResizesTheCropAlone(t *testing.T) {
 	part := whole.SubImage(image.Rect(16, 0, 80, 64))
 	for _, interpolation := range repository.Interpolations() {
 		if computes, ok := scalers[interpolation].(filterScaler); ok && computes.Filter != &resample.OpenCVNearest {
-			continue // sees the pixels beside the crop
+			continue // sees the pixels next to the crop
 		}
 		for _, size := range []int{24, 64, 100} {
 			crop, stretch := bytesInput(size, size), bytesInput(size, size)
