@@ -130,14 +130,17 @@ type Resize string
 // The values of Resize. Stretch resizes to Width×Height. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the
 // aspect ratio, and Cover scales the image to cover Width×Height. Letterbox scales it to fit within Width×Height; with
 // Input.Stride it is padded only up to the next multiple of it. Stretch, Cover and Letterbox resize to ResizeWidth×ResizeHeight
-// instead, if given. What is then larger than Width×Height is cropped from the center, what is smaller is padded. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would
-// exceed Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as
+// instead, if given. What is then larger than Width×Height is cropped from the center, what is smaller is padded. CropFirst crops
+// the image from its center to the aspect ratio of Width×Height, and then resizes to that; the filters of Pillow and PyTorch see
+// the pixels next to the crop at its edges. Fit scales the shorter side to
+// Input.ShortestEdge, or less where the longer one would exceed Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as
 // PaddleOCR does with lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
 // input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
 	ShortestEdge Resize = "shortest_edge"
 	Cover        Resize = "cover"
+	CropFirst    Resize = "crop"
 	Letterbox    Resize = "letterbox"
 	Fit          Resize = "fit"
 	NoResize     Resize = "none"
