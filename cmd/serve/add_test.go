@@ -313,7 +313,7 @@ func TestAddWithRealInference(t *testing.T) {
 			[]string{"the definition does not fit the ONNX file: input.width: model.yaml says 32, model.onnx says 64"}, true},
 		"an image that is not there": {at("pets.onnx"), func(a *addition) { a.sets = []string{"self_test.image=none.jpg"} },
 			[]string{"pets is not added, since it does not load", "/models/pets/model.yaml:", "self_test.image: none.jpg: no such file"}, true},
-		"a stray file whose labels do not fit": {at("colors.onnx"), nil, []string{"coco.names has 1 label, but", "say which are right with --set labels=…"}, true},
+		"a stray file whose labels do not fit": {at("colors.onnx"), nil, []string{"there is 1 label (coco.names); say --set labels=… with all 3"}, true},
 		"labels next to the model":             {at("colors.onnx"), func(a *addition) { a.sets = []string{"labels=rgb.names"} }, []string{"labels: labels.txt (rgb.names)", "3 labels"}, false},
 		"labels from elsewhere":                {at("colors.onnx"), func(a *addition) { a.sets = []string{"labels=" + filepath.Join(elsewhere, "other.txt")} }, []string{"labels: labels.txt (other.txt)"}, false},
 	} {

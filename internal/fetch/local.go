@@ -24,7 +24,7 @@ var errTooMany = fmt.Errorf("has more than %d files; name the model", maxEntries
 func openLocal(src Source) (*opened, error) {
 	info, err := os.Stat(src.Path)
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
-		err = at.Err // the path is told already
+		err = at.Err // without the path, which the caller adds
 	}
 	if err != nil {
 		return nil, &final{err}
