@@ -19,7 +19,7 @@ import (
 )
 
 // keyFile writes a file of keys and returns its path and the keys by name.
-func keyFile(t *testing.T, keys ...apikey.Key) (path string, secrets map[string]string) {
+func keyFile(t testing.TB, keys ...apikey.Key) (path string, secrets map[string]string) {
 	t.Helper()
 	path, secrets = filepath.Join(t.TempDir(), "keys.yaml"), map[string]string{}
 	text := "keys:\n"
@@ -150,9 +150,10 @@ func TestWrongKeyIsRefusedBeforeTheBody(t *testing.T) {
 	if got := s.do(r); got.Status != 401 || got.Code != apierror.Unauthenticated {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	closed := 0
-	for range 60 {
-		r := s.request("POST", "/predict", "image/jpeg", strings.NewReader("an image"))
+	closed, short := 0, 0
+	for i := range 120 {
+		size := 1 << 10 << (i % 2 * 5)
+		r := s.request("POST", "/predict", "image/jpeg", bytes.NewReader(make([]byte, size)))
 		r.Header.Set("X-API-Key", apikey.New())
 		response, err := s.client.Transport.RoundTrip(r)
 		if err != nil {
@@ -162,12 +163,15 @@ func TestWrongKeyIsRefusedBeforeTheBody(t *testing.T) {
 		if response.StatusCode != 401 {
 			t.Fatal(response.Status)
 		}
-		if response.Close {
+		switch {
+		case response.Close && size > 1<<10:
 			closed++
+		case response.Close:
+			short++
 		}
 	}
-	if closed < 30 || closed == 60 {
-		t.Errorf("of 60 connections with wrong keys and a body %d are closed", closed)
+	if closed < 30 || closed == 60 || short > 0 {
+		t.Errorf("of 60 connections with wrong keys and a long body %d are closed, with a short one %d", closed, short)
 	}
 	if n := strings.Count(s.log.String(), `"level":"WARN"`); n != 1 {
 		t.Errorf("%d warnings in the log:\n%s", n, s.log)
@@ -259,8 +263,8 @@ func TestDocumentRequiresKeysWhereTheServerDoes(t *testing.T) {
 	}
 }
 
-// Every route of the router is classified: one that access does not know needs a key of any scope, which is right for no route
-// of today.
+// Every route of the router is classified: one that access does not know needs a key of any scope, which is right for the
+// description of the server alone.
 func TestEveryRouteHasAScope(t *testing.T) {
 	s := open(t)
 	for _, route := range s.server.router.Routes() {
@@ -269,7 +273,7 @@ func TestEveryRouteHasAScope(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := access.RouteOf(r)
-		if got == (access.Route{}) {
+		if got == (access.Route{}) && route.Path != "/v2" {
 			t.Errorf("%s %s has no scope", route.Method, route.Path)
 		}
 		if strings.Contains(route.Path, ":model") != (got.Model == "cats") {

@@ -135,10 +135,10 @@ func discardBody(c *gin.Context, rc *requestContext) {
 	}
 }
 
-// dropBody leaves the body of a refused request unread, at the price of its connection. Without a body the connection is kept,
-// which costs less than the next one would.
+// dropBody leaves the body of a refused request to net/http, which discards a short one. A long one is not read at all, at the
+// price of the connection: a new one, with its TLS handshake, costs more than a short body.
 func dropBody(c *gin.Context) {
-	if c.Request.ContentLength != 0 && c.Request.ProtoMajor == 1 {
+	if httpserver.IsLong(c.Request) && c.Request.ProtoMajor == 1 {
 		c.Header("Connection", "close")
 	}
 }

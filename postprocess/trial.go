@@ -92,7 +92,7 @@ func (c *trialCheck) Add(outputs []Tensor, transform geometry.Transform, side Si
 		return
 	}
 	row.transform, row.side = transform, side
-	if row.boxes != nil {
+	if row.boxes != nil || row.objectness != nil {
 		c.best = c.kind.best(c.best[:0], &row)
 		row.best = c.best
 	}

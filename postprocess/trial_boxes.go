@@ -173,7 +173,7 @@ func (e *boxesCheck) compareReadings(f *Findings) {
 	case own < 0.6 && best-own >= 0.3:
 		otherUnit := own == 0 && best >= 0.5 && (e.said.space == repository.SpaceUnit && 10*e.far >= 9*e.boxes || e.said.space != repository.SpaceUnit && e.reach < minReach)
 		f.judge((own <= 0.05 && best >= 0.9 || otherUnit) && many, "%s: read with %s, only %d of %d boxes of output %q are plausible in trial runs; "+
-			"more are with %s", e.key, e.words(e.said), e.plausibleIn(e.said), e.boxes, e.output, e.atLeast(best-0.05))
+			"more are with %s%s", e.key, e.words(e.said), e.plausibleIn(e.said), e.boxes, e.output, e.atLeast(best-0.05), e.orSize(best-0.05))
 	case e.cells && many && e.said != centers && e.share(centers)-own >= 0.1:
 		f.warn("%s: read with %s, %d of %d boxes of output %q are plausible in trial runs; more are with %s, as detectors of this kind have them",
 			e.key, e.words(e.said), e.plausibleIn(e.said), e.boxes, e.output, e.words(centers))
@@ -220,6 +220,15 @@ func (e *boxesCheck) atLeast(share float64) string {
 		}
 	}
 	return strings.Join(better, ", or ")
+}
+
+// orSize names the other key that may be wrong if boxes in pixels of the image seem to have y first.
+func (e *boxesCheck) orSize(share float64) string {
+	turned := reading{repository.BoxYXYX, repository.SpaceOriginal}
+	if e.said != (reading{repository.BoxXYXY, repository.SpaceOriginal}) || !hasSizeInput(e.def) || e.share(turned) < share {
+		return ""
+	}
+	return "; or the model takes the image's size in the other order: check the values of input.extra"
 }
 
 // plausibleIn returns the number of boxes that are plausible in a reading. As pixels none is if all or most lie in the corner, as

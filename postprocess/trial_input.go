@@ -3,6 +3,7 @@ package postprocess
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"fovea/internal/repository"
 )
@@ -17,6 +18,14 @@ const (
 	sureScore  = 0.99
 	sureBoxes  = 0.25 // of all cells: more are not sure of an object
 	insensible = 0.05 // of the spread of the scores of an image: their spread between images
+
+	// A detector finds nothing in the first trial image, which is black, and something in one of the others, even with random
+	// weights. Of real models the best score of the others is 4 to 6000 times as high. With a scale that is 255 times too small it
+	// is 0.7 to 1.001 times as high, as all images are nearly black; with one that is too large it is lower.
+	nothing   = 0.25 // a best score below it
+	stands    = 1.1  // of that, a score that is higher
+	alike     = 0.5  // of that, scores of images that are nearly black
+	fewImages = 5    // may all be alike
 )
 
 // inputCheck is the aspect of the input's scale, mean and standard deviation.
@@ -29,6 +38,8 @@ type inputCheck struct {
 	rows    [][]float32
 	largest float64 // magnitude of a score
 	sure    int     // rows in which the model is sure of too many boxes
+	best    span    // the best score of each row that has boxes
+	black   float64 // that of the first
 }
 
 func (e *inputCheck) add(row *trialRow) {
@@ -36,6 +47,12 @@ func (e *inputCheck) add(row *trialRow) {
 	for _, v := range row.scores {
 		if a := math.Abs(float64(v)); a > e.largest && !math.IsInf(a, 0) {
 			e.largest = a
+		}
+	}
+	if len(row.best) > 0 {
+		high := slices.Max(row.best)
+		if e.best.add(high); e.best.n == 1 {
+			e.black = float64(high)
 		}
 	}
 	sure := 0
@@ -83,8 +100,16 @@ func (e *inputCheck) findings(f *Findings) {
 			described, e.sure, len(e.rows), try)
 	case (e.dense || e.cells) && len(e.rows) > 2 && between > 0 && between < insensible*within && !saturated:
 		f.warn("input.scale: %s, and scores hardly depended on the image in trial runs; %s", described, try)
+	case e.findsNothing() && (width >= pixelRange || e.best.low >= alike*e.black):
+		f.warn("input.scale: %s, and scores hardly depended on the image in trial runs: the best were from %.3g to %.3g, that of a black "+
+			"image being %.3g, so that nothing was found in any; %s", described, e.best.low, e.best.high, e.black, try)
 	}
 	e.order(f)
+}
+
+// findsNothing reports whether no image has a better box than the black one, and not because all are the same.
+func (e *inputCheck) findsNothing() bool {
+	return e.best.n >= fewImages && e.black > 0 && e.black < nothing && e.best.high <= stands*e.black && e.best.low < e.best.high
 }
 
 // spreads returns the standard deviation of scores between rows and within a row; 0 and 0 if the rows differ in length or have

@@ -2,6 +2,7 @@ package postprocess
 
 import (
 	"math"
+	"strings"
 
 	"fovea/internal/repository"
 )
@@ -10,6 +11,9 @@ const (
 	manyScores   = 32                 // too many to be alike by chance
 	allScores    = 1000               // too many for logits that are all above 0
 	sigmoidOfOne = 0.7310585786300049 // 1 / (1 + e⁻¹)
+	fewBefore    = 5                  // boxes before the first labeled class that are no chance
+
+	tfClasses = "detection_classes" // the output of TensorFlow's Object Detection API
 )
 
 // scoreKind is what the scores of an output are.
@@ -164,6 +168,7 @@ type labelsCheck struct {
 	output  string
 	classes span // counted from the first labeled one
 	first   bool // one of them is the first labeled one
+	before  int  // boxes of a class before that
 	none    bool // a class is not an integer
 	bad     bool // a box with such a class reaches the score threshold
 	sure    bool // a box with a class beyond the labels reaches the score threshold
@@ -188,6 +193,9 @@ func (e *labelsCheck) add(row *trialRow) {
 		e.classes.add(float32(class))
 		e.first = e.first || class == 0
 		e.dropped = e.dropped || class < 0 && reached
+		if class < 0 {
+			e.before++
+		}
 		e.sure = e.sure || reached && class >= int64(len(e.def.Labels))
 	}
 }
@@ -206,9 +214,12 @@ func (e *labelsCheck) findings(f *Findings) {
 		}
 		f.judge(e.sure, "output.class_first: output %q had class %v in trial runs, but %s has %v labels, the first for class %d%s",
 			e.output, e.classes.high+float64(first), e.def.LabelsFile, labels, first, hint)
-	case first > 0 && e.dropped && e.classes.high < labels-1:
+	case first > 0 && (e.dropped || e.before >= fewBefore && float64(e.before)*labels >= float64(e.classes.n)) && e.classes.high < labels-1:
 		f.warn("output.class_first: says %d, but output %q had boxes of class %v in trial runs, which are dropped as background; if that "+
 			"is the first label, try output.class_first: %d", first, e.output, e.classes.low+float64(first), int(e.classes.low)+first)
+	case first == 0 && strings.Contains(e.output, tfClasses) && !e.first && e.classes.n >= manyScores:
+		f.warn("output.class_first: says 0, but output %q had no box of class 0 in trial runs, and classes of TensorFlow's Object "+
+			"Detection API, which has that name for them, count from 1; try output.class_first: 1", e.output)
 	}
 }
 

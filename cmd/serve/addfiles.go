@@ -51,7 +51,11 @@ func (a *addition) fetch(ctx context.Context) error {
 
 // findLabels finds the file that --set labels names: next to the model, or anywhere on this machine.
 func (a *addition) findLabels() error {
-	name := exporter.LabelsFile(a.set["labels"])
+	key := "labels"
+	if a.set["names"] != "" { // as Ultralytics has it
+		key = "names"
+	}
+	name := exporter.LabelsFile(a.set[key])
 	if name == "" {
 		return nil
 	}
@@ -64,9 +68,9 @@ func (a *addition) findLabels() error {
 	case local && (isFile(filepath.Join(folder, name)) || isFile(filepath.Join(a.source.Path, name))) && repository.ValidSourcePath(name):
 		a.beside = name
 	case isFile(name):
-		a.labels, a.set["labels"] = name, filepath.Base(name)
+		a.labels, a.set[key] = name, filepath.Base(name)
 	case local || !repository.ValidSourcePath(name):
-		return fmt.Errorf("--set labels=%s: there is no such file, neither next to the model nor in the current folder", name)
+		return fmt.Errorf("--set %s=%s: there is no such file, neither next to the model nor in the current folder", key, name)
 	default:
 		a.beside = name
 	}
@@ -167,7 +171,8 @@ func (a *addition) check(ctx context.Context, inferred *repository.Inferred) err
 		return failed
 	})
 	if err != nil {
-		return fmt.Errorf("%s is not added, since it does not load: %w", a.name, err)
+		text := strings.ReplaceAll(err.Error(), filepath.Dir(a.staged("")), a.cfg.Repository.Dir) // where it would be
+		return fmt.Errorf("%s is not added, since it does not load: %s", a.name, text)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func checkCommand() *cobra.Command {
 	o := &checkOptions{}
 	var c *cobra.Command
 	c = modelsSubcommand("check NAME…", "Load models, run their self-tests, and print their inputs, outputs and device; or what they see in an image",
-		cobra.MinimumNArgs(1), func(ctx context.Context, cfg Config, names []string, out io.Writer) error {
+		cobra.ArbitraryArgs, func(ctx context.Context, cfg Config, names []string, out io.Writer) error {
 			if c.Flags().Changed("score-threshold") {
 				o.params.Score = &o.threshold
 			}
@@ -56,6 +56,8 @@ func checkCommand() *cobra.Command {
 
 func (o *checkOptions) validate(names []string) error {
 	switch {
+	case len(names) == 0:
+		return errors.New("name the models")
 	case o.image == "" && (o.annotate != "" || o.params.Score != nil):
 		return errors.New("--annotate and --score-threshold need --image")
 	case o.annotate != "" && len(names) > 1:
@@ -181,8 +183,9 @@ func withModels(ctx context.Context, cfg Config, repo *repository.Repository, mo
 	return errors.Join(err, engine.Close(closing))
 }
 
-// closeTimeout is how long a check waits for terminated loads, and a server that cannot listen for its engine.
-const closeTimeout = time.Second
+// closeTimeout is how long a check waits for terminated loads, and a server that cannot listen for its engine. An engine waits 2 s
+// for parallel sessions, whose creation a busy machine delays.
+const closeTimeout = 10 * time.Second
 
 // maxPrinted is how many classes or boxes are printed.
 const maxPrinted = 20

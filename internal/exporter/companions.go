@@ -11,6 +11,30 @@ import (
 	"fovea/internal/repository"
 )
 
+// ofResize are keys that depend on input.resize.
+var ofResize = []string{"input.resize_width", "input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge",
+	"input.multiple", "input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
+
+// suppressing are the decoders of boxes that overlap.
+var suppressing = []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeYOLOv5Raw, repository.DecodeYOLOX, repository.DecodeBoxes}
+
+// dropDependent drops inferred values that were meant for another resize or decoder than what the user says. A shorter side, if the
+// user says one, is what images are resized to.
+func (b *builder) dropDependent() {
+	resize := b.values["input.resize"].text
+	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) {
+		b.settings["input.resize"] = string(repository.ShortestEdge)
+	}
+	if said := b.settings["input.resize"]; said != "" && said != resize {
+		for _, key := range ofResize {
+			delete(b.values, key)
+		}
+	}
+	if said := b.settings["output.decode"]; said != "" && !slices.Contains(suppressing, said) {
+		delete(b.values, "output.iou_threshold")
+	}
+}
+
 // fitSettings makes what was inferred fit what the user sets: keys that do not apply with the set values are dropped, as is a decoder
 // of another task, and keys that the set values need are asked for.
 func (b *builder) fitSettings() {

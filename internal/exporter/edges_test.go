@@ -69,7 +69,7 @@ func edgeLayouts() []layout {
 		{what: "labels from a file", model: modelOf(fixed, classes), files: map[string]string{"mine.txt": "a\nb\nc"}, set: said("labels", "mine.txt"), want: "labels: labels.txt"},
 		{what: "labels that are no list", model: modelOf(fixed, classes), set: said("labels", "[1"), err: "is not a JSON list"},
 		{what: "an empty setting", model: modelOf(fixed, classes), set: said("labels", " "), err: "has no value"},
-		{what: "a setting of several lines", model: modelOf(fixed, classes), set: said("description", "a\nb"), err: "control character"},
+		{what: "a setting of several lines", model: modelOf(fixed, classes), set: said("description", "a\nb"), err: "more than one line"},
 		{what: "an exporter that does not exist", model: modelOf(fixed, classes), set: said("exporter", "x"), err: "is not one of fovea, ultralytics"},
 		{what: "a label that cannot be printed", model: modelOf(fixed, classes), files: map[string]string{"config.json": `{"model_type": "vit", "id2label": {"0": "a\u0007"}}`}, err: "labels from config.json id2label"},
 		{what: "labels of a broken file", model: modelOf(fixed, classes), files: map[string]string{"labels.txt": "a\n\nb"}, err: "labels.txt: line 2 is empty"},

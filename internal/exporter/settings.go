@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"fovea/internal/repository"
+	"fovea/internal/safeyaml"
 )
 
 // normalization is a named way from pixel values to the model's input: (v·scale − mean) / std.
@@ -68,17 +69,29 @@ func given(mean, std []float64) normalization {
 	return n
 }
 
-// shorthands are settings that stand for keys of model.yaml, or are known by other names.
-var shorthands = map[string]string{
-	"width": "input.width", "height": "input.height", "resize": "input.resize", "interpolation": "input.interpolation",
-	"color": "input.color", "colour": "input.color", "scale": "input.scale", "mean": "input.mean", "std": "input.std", "layout": "input.layout",
-	"fill": "input.fill", "place": "input.place", "shortest_edge": "input.shortest_edge", "decode": "output.decode",
-	"output": "output.name", "multi_label": "output.multi_label", "multilabel": "output.multi_label",
-	"threshold": "output.score_threshold", "score_threshold": "output.score_threshold", "iou_threshold": "output.iou_threshold",
-	"max_boxes": "output.max_boxes", "top_k": "output.top_k", "class_first": "output.class_first", "anchors": "output.anchors",
-	"strides": "output.strides", "box_format": "output.box_format", "box_space": "output.box_space", "nms": "output.nms",
-	"activation": "output.activation", "columns": "output.columns", "names": "labels", "imgsz": "size", "conf": "output.score_threshold",
-	"iou": "output.iou_threshold", "max_det": "output.max_boxes",
+// shorthands are other names of keys, besides their last parts.
+var shorthands = map[string]string{"colour": "input.color", "conf": "output.score_threshold", "decode": "output.decode", "imgsz": "size",
+	"iou": "output.iou_threshold", "max_det": "output.max_boxes", "multilabel": "output.multi_label", "names": "labels",
+	"normalisation": "normalization", "output": "output.name", "threshold": "output.score_threshold"}
+
+// fullKey returns the key of model.yaml that a shorthand stands for: another name, or the last part of only one key.
+func fullKey(name string) string {
+	if full := shorthands[name]; full != "" {
+		return full
+	}
+	var full []string
+	for _, key := range order {
+		if key == name {
+			return key
+		}
+		if strings.HasSuffix(key, "."+name) {
+			full = append(full, key)
+		}
+	}
+	if len(full) == 1 {
+		return full[0]
+	}
+	return name
 }
 
 // interpolationNames are short names of filters, for OpenCV and for Pillow.
@@ -159,11 +172,10 @@ func (b *builder) setting(key, text string) error {
 	if text == "" {
 		return errors.New("has no value")
 	}
-	key = strings.ToLower(key)
-	if full := shorthands[key]; full != "" {
-		key = full
+	key, text = fullKey(strings.ToLower(key)), number(text)
+	if key != "labels" && strings.ContainsAny(text, "\n\r") {
+		return errors.New("has more than one line")
 	}
-	text = number(text)
 	switch key {
 	case "exporter":
 		if !slices.Contains(names(), text) {
@@ -171,7 +183,7 @@ func (b *builder) setting(key, text string) error {
 		}
 		b.wanted = text
 		return nil
-	case "normalization", "normalisation":
+	case "normalization":
 		return b.setNormalization(text)
 	case "size":
 		return b.setSize(text)
@@ -199,12 +211,12 @@ func (b *builder) setting(key, text string) error {
 		text = quoted(text)
 	default:
 		if !slices.Contains(order, key) {
-			other := append(slices.Collect(maps.Keys(shorthands)), "exporter", "labels", "normalization", "size")
-			return fmt.Errorf("is no key of model.yaml and none of %s", strings.Join(slices.Sorted(slices.Values(other)), ", "))
+			return errors.New("is no key of model.yaml, such as input.scale or scale for short, and none of exporter, labels, normalization, output, size, threshold")
 		}
 	}
-	if strings.ContainsAny(text, "\n\r") {
-		return errors.New("has more than one line")
+	var document map[string]any
+	if safeyaml.Unmarshal([]byte("key: "+text), &document) != nil || len(document) != 1 {
+		return errors.New("is not a value of YAML")
 	}
 	return b.put(key, text)
 }
@@ -317,27 +329,9 @@ func (b *builder) setLabels(labels string) error {
 	return b.useLabels(list, repository.OriginSet)
 }
 
-// ofResize are keys that depend on input.resize.
-var ofResize = []string{"input.resize_width", "input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge",
-	"input.multiple", "input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
-
-// replaceResize drops what belongs to the inferred resize if the user says another. A shorter side, if the user says one, is what
-// images are resized to.
-func (b *builder) replaceResize() {
-	resize := b.values["input.resize"].text
-	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) {
-		b.settings["input.resize"] = string(repository.ShortestEdge)
-	}
-	if said := b.settings["input.resize"]; said != "" && said != resize {
-		for _, key := range ofResize {
-			delete(b.values, key)
-		}
-	}
-}
-
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
-	b.replaceResize()
+	b.dropDependent()
 	for key, text := range b.settings {
 		if key == "input.interpolation" {
 			text = b.interpolation(text)

@@ -1,214 +1,56 @@
 package exporter
 
 import (
-	"maps"
-	"slices"
-	"strings"
 	"testing"
-	"testing/fstest"
 
-	"fovea/internal/repository"
+	"fovea/internal/onnxwriter"
 )
 
-// inferredValues infers a definition and returns its values by key.
-func inferredValues(t *testing.T, l layout) (map[string]string, error) {
-	t.Helper()
-	inferred, _, err := l.infer(t)
-	if err != nil {
-		return nil, err
+// settingLayouts are models of which the user says a key that others depend on.
+func settingLayouts() []layout {
+	fixed := in("input", float, "b", 3, 224, 224)
+	classes := out("y", float, "b", 3)
+	yolo := func() *onnxwriter.Model {
+		return modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 7, 2100))
 	}
-	values := map[string]string{}
-	for _, o := range inferred.Origins {
-		values[o.Key] = o.Value
+	dynamic := func() *onnxwriter.Model {
+		return modelOf(in("images", float, "b", 3, "h", "w"), out("output0", float, "b", 7, "n"), meta(ultralyticsOf("detect")...))
 	}
-	return values, nil
+	said := func(key, value string) map[string]string { return map[string]string{key: value} }
+	return []layout{
+		{what: "stretch, where the shorter side is usual", model: modelOf(fixed, classes), set: said("resize", "stretch"), want: "input.resize: stretch; input.shortest_edge: ; input.interpolation: pillow_bilinear?"},
+		{what: "a shorter side, where stretch is usual", model: modelOf(in("input_1", float, "n", 160, 160, 3), classes), set: map[string]string{"shortest_edge": "180", "normalization": "unit"}, want: "input.resize: shortest_edge; input.shortest_edge: 180"},
+		{what: "a shorter side, where a letterbox is usual", model: yolo(), set: said("shortest_edge", "360"), want: "input.resize: shortest_edge; input.fill: ; input.place: "},
+		{what: "a letterbox, where the shorter side is usual", model: modelOf(fixed, classes), set: map[string]string{"resize": "letterbox", "fill": "0"}, want: "input.resize: letterbox; input.fill: [0]; input.shortest_edge: "},
+		{what: "stretch, where a letterbox is usual", model: yolo(), set: said("resize", "stretch"), want: "input.resize: stretch; input.fill: ; input.place: "},
+		{what: "stretch, where a letterbox with a stride is usual", model: dynamic(), set: said("resize", "stretch"), want: "input.resize: stretch; input.stride: ; input.width: 256"},
+		{what: "anchors by stride", model: modelOf(in("images", float, 1, 3, 320, 320), out("a", float, 1, 3, 20, 20, 8), out("b", float, 1, 3, 10, 10, 8)), set: map[string]string{"anchors": "[[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]", "normalization": "unit"},
+			want: "output.anchors: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]; output.strides: [16, 32]"},
+		{what: "keys of Ultralytics", model: dynamic(), set: map[string]string{"names": "x,y,z", "imgsz": "[96, 128]", "conf": "0.5", "iou": "0.6", "max_det": "7", "colour": "bgr"},
+			want: "input.width: 128; input.height: 96; output.score_threshold: 0.5; output.iou_threshold: 0.6; output.max_boxes: 7; input.color: bgr"},
+		{what: "no suppression", model: yolo(), set: said("nms", "none"), want: "output.nms: none; output.iou_threshold: ; output.score_threshold: 0.25?"},
+		{what: "finished boxes that are said to be a grid", model: modelOf(in("images", float, 1, 3, 320, 320), out("x", float, 1, 300, 6)), set: said("decode", "yolov5"), want: "output.decode: yolov5; output.columns: "},
+		{what: "a grid that is said to be finished boxes", model: modelOf(in("images", float, 1, 3, 160, 160), out("x", float, 1, 525, 6)), set: said("decode", "rows"), want: "output.decode: rows; output.iou_threshold: "},
+	}
 }
 
-// TestSettingsReplaceWhatDependsOnThem sets a key whose companions were inferred for another value.
-func TestSettingsReplaceWhatDependsOnThem(t *testing.T) {
-	yolo := modelOf(image, out("output0", float, 1, 7, 1680), meta(ultralyticsOf("detect")...))
-	open := modelOf(in("images", float, "batch", 3, "height", "width"), out("output0", float, "batch", 7, "anchors"), meta(ultralyticsOf("detect")...))
-	resnet := modelOf(in("x", float, "n", 3, 224, 224), out("y", float, "n", 3))
-	gray := modelOf(in("x", float, "n", "c", 32, 32), out("logits", float, "n", 3))
-	vit := map[string]string{"config.json": `{"model_type": "vit"}`, "preprocessor_config.json": `{"size": 32, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`}
-	for name, test := range map[string]struct {
-		model *layout
-		set   string   // separated by ;
-		want  []string // key: value; an empty value: there is no such key
-		asks  []string // keys
-	}{
-		"a letterbox becomes a stretch": {&layout{model: yolo}, "resize=stretch", []string{"input.resize: stretch", "input.place:", "input.fill:", "input.scale: 0.00392156862745098"}, nil},
-		"a minimal rectangle becomes a stretch": {&layout{model: open}, "resize=stretch",
-			[]string{"input.resize: stretch", "input.stride:", "input.place:", "input.width: 256", "input.height: 320"}, nil},
-		"a letterbox becomes a crop": {&layout{model: yolo}, "resize=shortest_edge;shortest_edge=400",
-			[]string{"input.resize: shortest_edge", "input.shortest_edge: 400", "input.place:", "input.fill:"}, nil},
-		"a crop of unknown size":     {&layout{model: yolo}, "resize=shortest_edge", nil, []string{"input.shortest_edge 365 320"}},
-		"a crop becomes a letterbox": {&layout{model: resnet}, "resize=letterbox", []string{"input.resize: letterbox", "input.shortest_edge:"}, nil},
-		"set keys stay":              {&layout{model: yolo}, "resize=letterbox;place=top_left;fill=0", []string{"input.place: top_left", "input.fill: [0]"}, nil},
-		"another decoder":            {&layout{model: yolo}, "decode=rows;columns=x1,y1,x2,y2,score,class,skip", []string{"output.decode: rows", "output.iou_threshold: 0.7"}, nil},
-		"a decoder of raw grids":     {&layout{model: yolo}, "decode=yolov5_raw", []string{"output.decode: yolov5_raw", "output.name:"}, nil},
-		"a decoder with outputs that no key names": {&layout{model: yolo}, "decode=boxes", nil,
-			[]string{"output.boxes output0", "output.scores output0", "output.box_space input unit original"}},
-		"no suppression":                         {&layout{model: yolo}, "nms=none", []string{"output.nms: none", "output.iou_threshold:"}, nil},
-		"another task":                           {&layout{model: yolo}, "task=classification", nil, []string{"output.decode softmax probabilities sigmoid"}},
-		"another task, decoded":                  {&layout{model: yolo}, "task=classification;decode=softmax", []string{"output.decode: softmax", "output.score_threshold:", "output.max_boxes:", "output.iou_threshold:"}, nil},
-		"one channel, of three that were equal":  {&layout{model: gray, files: vit}, "color=gray", []string{"input.color: gray", "input.mean: [0.5]", "input.std: [0.5]"}, nil},
-		"a named normalization of blue first":    {&layout{model: resnet}, "normalization=imagenet;color=bgr", []string{"input.mean: [0.406, 0.456, 0.485]", "input.std: [0.225, 0.224, 0.229]"}, nil},
-		"a named normalization of red first":     {&layout{model: resnet}, "normalization=imagenet", []string{"input.mean: [0.485, 0.456, 0.406]"}, nil},
-		"numbers of each channel":                {&layout{model: resnet}, "normalization=[[0.1, 0.2, 0.3], [1, 1, 1]];color=bgr", []string{"input.mean: [0.1, 0.2, 0.3]"}, nil},
-		"Caffe's normalization, red first":       {&layout{model: resnet}, "normalization=caffe;color=rgb", []string{"input.mean: [123.68, 116.779, 103.939]", "input.color: rgb"}, nil},
-		"Caffe's normalization is of blue first": {&layout{model: resnet}, "normalization=caffe", []string{"input.mean: [103.939, 116.779, 123.68]", "input.color: bgr"}, nil},
-		"a number without a leading zero":        {&layout{model: yolo}, "score_threshold=.45", []string{"output.score_threshold: 0.45"}, nil},
-		"a large number":                         {&layout{model: yolo}, "max_boxes=1e3", []string{"output.max_boxes: 1000"}, nil},
+func TestNormalizationsMayBeNamesFormulasAndLists(t *testing.T) {
+	for name, want := range map[string][3]string{ // scale, mean, std
+		"unit (PP-YOLOE+)": {text(1.0 / 255), "[0]", "[1]"}, "x / 255": {text(1.0 / 255), "[0]", "[1]"}, "0-1": {text(1.0 / 255), "[0]", "[1]"},
+		"x/127.5 - 1": {text(1 / 127.5), "[1]", "[1]"}, "[-1, 1]": {text(1 / 127.5), "[1]", "[1]"}, "Half": {text(1 / 127.5), "[1]", "[1]"},
+		"(x-127)/128": {"1", "[127]", "[128]"}, "raw": {"1", "[0]", "[1]"},
+		"[[0.5, 0.25, 1], [0.5, 0.5, 0.5]]":     {text(1.0 / 255), "[0.5, 0.25, 1]", "[0.5, 0.5, 0.5]"},
+		"[[123.7, 116.3, 103.5], [58, 57, 57]]": {"1", "[123.7, 116.3, 103.5]", "[58, 57, 57]"}, "[[0], [255]]": {"1", "[0]", "[255]"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			l := *test.model
-			l.set = map[string]string{}
-			for pair := range strings.SplitSeq(test.set, ";") {
-				key, value, _ := strings.Cut(pair, "=")
-				l.set[key] = value
-			}
-			values, err := inferredValues(t, l)
-			if test.asks != nil {
-				var asked []string
-				if unknown, ok := err.(*repository.UnknownError); ok { //nolint:errorlint // Infer returns it as it is
-					for _, q := range unknown.Questions {
-						asked = append(asked, strings.Join(append([]string{q.Key}, q.Candidates...), " "))
-					}
-				}
-				if !slices.Equal(asked, test.asks) {
-					t.Errorf("asks %q; want %q; %v", asked, test.asks, err)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, line := range test.want {
-				key, value, _ := strings.Cut(line, ":")
-				if got := values[key]; got != strings.TrimSpace(value) {
-					t.Errorf("%s is %q; want %q", key, got, value)
-				}
-			}
-		})
-	}
-}
-
-func TestCheckSettings(t *testing.T) {
-	for _, test := range []struct{ set, says string }{
-		{"labels=cat,dog;size=320;normalization=imagenet;decode=yolo;score_threshold=.5;max_boxes=10;iou_threshold=0.7", ""},
-		{"resize=letterbox;fill=114;input.stride=32;place=center", ""},
-		{"mean=.1,.2,.3,.4;std=1,1,1,1", ""}, // the file may have four channels
-		{"decode=boxes;output.boxes=b;interpolation=bilinear", ""},
-		{"labels=somewhere.txt", ""}, // the files are not known
-		{"shortest_edge=256", ""},    // the resize is not known
-		{"labels=[1", "--set labels=[1: is not a JSON list of strings"},
-		{"nosuch=1", "--set nosuch=1: is no key of model.yaml and none of activation, anchors, "},
-		{"decode=fast", "--set decode=fast: is a value of input.decode, how images are decoded: --set input.decode=fast"},
-		{"decode=nms", "--set decode=nms: is not one of softmax, "},
-		{"task=detection;decode=softmax", `--set output.decode: "softmax" is not one of yolo`},
-		{"resize=squash", `--set input.resize: "squash" is not one of stretch, `},
-		{"score_threshold=1.5", "--set output.score_threshold: 1.5 is out of range (0–1)"},
-		{"score_threshold=high", "--set output.score_threshold: "},
-		{"max_boxes=20000", "--set output.max_boxes: 20000 is out of range"},
-		{"task=detection;max_boxes=0", "--set output.max_boxes: 0 is out of range"},
-		{"color=green", `--set input.color: "green" is not one of`},
-		{"interpolation=sharp", `--set input.interpolation: "sharp" is not one of`},
-		{"mean=.1,.2;color=rgb", "--set input.mean: has 2 values"},
-		{"mean=a,b,c", "--set input.mean"},
-		{"size=big", "--set size=big: is not a size"},
-		{"width=100000", "--set input.width: 100000 is out of range"},
-		{"resize=letterbox;fill=999", "--set input.fill[0]: 999"},
-		{"color=", "--set color=: has no value"},
-		{"color=rgb;input.color=bgr", "--set input.color=bgr: input.color is set to rgb by another --set"},
-		{"mean=1;normalization=imagenet", "--set normalization=imagenet: input.mean is set to [1] by another --set"},
-		{"size=224;width=320", "--set width=320: input.width is set to 224 by another --set"},
-		{"size=224;width=224;normalization=unit;scale=0.00392156862745098", ""},
-	} {
-		set := map[string]string{}
-		for pair := range strings.SplitSeq(test.set, ";") {
-			key, value, _ := strings.Cut(pair, "=")
-			set[key] = value
-		}
-		err := CheckSettings(set)
-		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%v: %v; want %q", slices.Sorted(maps.Keys(set)), err, test.says)
+		b := &builder{settings: map[string]string{}}
+		err := b.setNormalization(name)
+		if got := [3]string{b.settings["input.scale"], b.settings["input.mean"], b.settings["input.std"]}; err != nil || got != want {
+			t.Errorf("%s: %v, %v; want %v", name, got, err, want)
 		}
 	}
-}
-
-// TestMistakesInFilesAreToldOnceInWords reads files that are broken, or that do not fit the model.
-func TestMistakesInFilesAreToldOnceInWords(t *testing.T) {
-	classes := modelOf(in("x", float, "n", 3, 224, 224), out("y", float, "n", 3))
-	for name, test := range map[string]struct {
-		files map[string]string
-		set   map[string]string
-		says  string
-	}{
-		"a broken config.json":     {map[string]string{"config.json": "{\n\"a\": 1,\nbroken"}, nil, "config.json: is not valid JSON: line 3: invalid character 'b' looking for beginning of object key string"},
-		"an empty config.json":     {map[string]string{"config.json": ""}, nil, "config.json: is not valid JSON: line 1: unexpected end of JSON input"},
-		"a list for an object":     {map[string]string{"config.json": `{"model_type": "vit"}`, "preprocessor_config.json": "[]"}, nil, "preprocessor_config.json: is not a JSON object"},
-		"labels of another model":  {map[string]string{"coco.names": "a\nb\nc\nd\ne\n"}, nil, `the output "y" has 3 classes, but there are 5 labels (coco.names); say --set labels=… with all 3, in the order of the classes`},
-		"a label too few":          {nil, map[string]string{"labels": "a"}, `the output "y" has 3 classes, but there is 1 label (set); say --set labels=… with all 3, in the order of the classes`},
-		"a file that is not there": {nil, map[string]string{"labels": "nofile.txt"}, "--set labels=nofile.txt: there is no such file next to the model"},
-	} {
-		l := layout{model: classes, files: test.files, set: test.set}
-		if _, _, err := l.infer(t); err == nil || err.Error() != test.says {
-			t.Errorf("%s: %v\nwant %s", name, err, test.says)
+	for _, name := range []string{"(unit)", "x/0", "x/1.2.3", "(x-1)/", "[[1]]", "y/255"} {
+		if err := (&builder{settings: map[string]string{}}).setNormalization(name); err == nil {
+			t.Errorf("%s is accepted", name)
 		}
 	}
-}
-
-func TestLabelsFile(t *testing.T) {
-	for labels, want := range map[string]string{"coco.names": "coco.names", " a/b ": "a/b", "labels.TXT": "labels.TXT", "cat,dog.txt": "", `["a.txt"]`: "", "person": "", "map.pbtxt": "map.pbtxt"} {
-		if got := LabelsFile(labels); got != want {
-			t.Errorf("%q: %q, want %q", labels, got, want)
-		}
-	}
-}
-
-func TestHeaderOfADefinition(t *testing.T) {
-	l := layout{model: modelOf(image, out("output0", float, 1, 7, 1680), meta(ultralyticsOf("detect")...))}
-	for name, test := range map[string]struct {
-		set  map[string]string
-		says bool
-	}{"nothing is assumed": {nil, false}, "labels are missing": {map[string]string{"exporter": "yolo"}, true}} {
-		l.set = test.set
-		inferred, _, err := l.infer(t)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if text := string(Write(inferred)); strings.Contains(text, "assumed") != test.says {
-			t.Errorf("%s:\n%s", name, text)
-		}
-	}
-}
-
-// FuzzSettings has no setting make an invalid model.yaml valid, or end the program.
-func FuzzSettings(f *testing.F) {
-	for _, text := range []string{".45", "[1,2", "a: b", "#", "- x", "letterbox", "1e400", "+", "{a: 1}", "\"", "'"} {
-		for _, key := range []string{"score_threshold", "resize", "labels", "output.boxes", "size", "normalization", "task", "decode"} {
-			f.Add(key, text)
-		}
-	}
-	g := graphOf(f, modelOf(image, out("output0", float, 1, 7, 1680), meta(ultralyticsOf("detect")...)))
-	f.Fuzz(func(t *testing.T, key, text string) {
-		set := map[string]string{key: text}
-		checked := CheckSettings(set)
-		inferred, err := Infer(g, fstest.MapFS{}, set)
-		if err == nil && checked != nil {
-			t.Errorf("%q=%q: %v, but it is accepted", key, text, checked)
-		}
-		if err != nil {
-			return
-		}
-		d, err := repository.ParseDefinition(Write(inferred), "model.yaml")
-		if err != nil {
-			t.Fatalf("%q=%q: %v", key, text, err)
-		}
-		d.Labels = inferred.Definition.Labels
-		if err := d.Validate(); err != nil {
-			t.Errorf("%q=%q: %v", key, text, err)
-		}
-	})
 }

@@ -23,6 +23,9 @@ var errTooMany = fmt.Errorf("has more than %d files; name the model", maxEntries
 // repository.
 func openLocal(src Source) (*opened, error) {
 	info, err := os.Stat(src.Path)
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		err = at.Err // without the path, which the caller adds
+	}
 	if err != nil {
 		return nil, &final{err}
 	}

@@ -72,6 +72,12 @@ func Unread(r *http.Request) func() bool {
 	return c.unread
 }
 
+// longBody is the length, in bytes, from which reading a body costs more than another connection.
+const longBody = 16 << 10
+
+// IsLong reports whether a body is, or may be, so long that closing the connection costs less than reading it.
+func IsLong(r *http.Request) bool { return r.ContentLength < 0 || r.ContentLength > longBody }
+
 // Serve serves on the listener until the server is shut down, and closes it. It returns nil then.
 func Serve(s *http.Server, l net.Listener) error {
 	if err := s.Serve(listener{l}); !errors.Is(err, http.ErrServerClosed) {

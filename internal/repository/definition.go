@@ -43,8 +43,8 @@ const (
 )
 
 // The values of Input.Interpolation. The names say what is emulated: Area… average by area where a side shrinks and
-// interpolate where it grows; OpenCV… are cv2.resize; Pillow… are Image.resize; TorchAntialias… are torchvision's resize of
-// uint8 tensors with antialias, bilinear without another name.
+// interpolate where it grows; OpenCV… are cv2.resize; Pillow… are Image.resize; Torch… are torchvision's resize of
+// uint8 tensors: with antialias, which is bilinear without another name, or nearest-exact.
 const (
 	AreaLinear     = "area_linear"
 	AreaCubic      = "area_cubic"
@@ -62,12 +62,14 @@ const (
 	TorchAntialias = "torch_antialias"
 	TorchBicubic   = "torch_antialias_bicubic"
 	TorchLanczos   = "torch_antialias_lanczos"
+	TorchNearest   = "torch_nearest_exact"
 )
 
 // Interpolations lists the values of Input.Interpolation.
 func Interpolations() []string {
 	return []string{AreaLinear, AreaCubic, AreaLanczos, OpenCVLinear, OpenCVArea, OpenCVCubic, OpenCVNearest, PillowNearest,
-		PillowBilinear, PillowBicubic, PillowLanczos, PillowBox, PillowHamming, TorchAntialias, TorchBicubic, TorchLanczos}
+		PillowBilinear, PillowBicubic, PillowLanczos, PillowBox, PillowHamming, TorchAntialias, TorchBicubic, TorchLanczos,
+		TorchNearest}
 }
 
 // The values of Input.Decode: whether a JPEG that is much larger than needed may be decoded at 1/2, 1/4 or 1/8.

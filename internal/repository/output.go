@@ -111,11 +111,11 @@ type ClassThreshold struct {
 	Score float64 `yaml:"score"`
 }
 
+// DefaultMaxCandidates is how many boxes enter suppression by default: max_nms of Ultralytics' non_max_suppression.
+const DefaultMaxCandidates = 30000
+
 // Suppresses reports whether overlapping boxes are suppressed.
 func (o *Output) Suppresses() bool { return o.NMS == NMSGreedy || o.NMS == NMSFast }
-
-// DefaultMaxCandidates is how many boxes enter suppression by default, as in Ultralytics' non_max_suppression.
-const DefaultMaxCandidates = 30000
 
 // isYOLO reports whether a decoder has a grid of boxes that needs suppression.
 func isYOLO(decode string) bool {

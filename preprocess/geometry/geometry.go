@@ -7,6 +7,7 @@
 package geometry
 
 import (
+	"cmp"
 	"image"
 	"math"
 	"strings"
@@ -148,7 +149,7 @@ func invert(in *repository.Input, t *Transform) {
 		return
 	}
 	w, h := float64(t.Width), float64(t.Height)
-	gain := min(float64(t.InputW)/w, float64(t.InputH)/h)
+	gain := min(float64(cmp.Or(in.ResizeWidth, t.InputW))/w, float64(cmp.Or(in.ResizeHeight, t.InputH))/h)
 	if in.Resize == repository.Fit {
 		gain = fittedEdge(in, min(w, h), max(w, h)) / min(w, h)
 	}

@@ -35,6 +35,7 @@ type options struct {
 	Saturating  bool          // inference.saturating_int8 of server and baseline
 	GPU         gpuOptions
 	Slow        slowOptions
+	Access      accessOptions
 }
 
 func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
@@ -60,6 +61,7 @@ var verbs = map[string]func(context.Context, options, io.Writer) error{
 	"ratio": ratio, "baseline": baseline, "soak": soak,
 	"gpu": gpuBench, "gpu-group": gpuGroupBench,
 	"slow-clients": slowClientsBench, "slow-clients-gateway": slowClientsGateway,
+	"access": accessBench,
 }
 
 // comparisons are the verbs with separate flags.
@@ -72,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return comparisons[args[0]](ctx, args[1:], out)
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|baseline|soak|slow-clients|corpus|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|baseline|soak|slow-clients|access|corpus|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
@@ -89,6 +91,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.BoolVar(&o.Saturating, "saturating-int8", false, "allow sums of int8 products to saturate, as ONNX Runtime does by default")
 	if strings.HasPrefix(args[0], "slow-clients") {
 		o.Slow.add(flags)
+	}
+	if args[0] == "access" {
+		o.Access.add(flags)
 	}
 	if strings.HasPrefix(args[0], "gpu") {
 		o.GPU.add(flags)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +38,9 @@ func startServer(ctx context.Context, o options) (*server, error) {
 		return nil, err
 	}
 	s := &server{base: "http://" + addr}
+	if slices.ContainsFunc(o.ServeFlags, func(f string) bool { return strings.HasPrefix(f, "--http.tls.") }) {
+		s.base = "https://" + addr
+	}
 	s.cmd = exec.Command(o.Serve, o.serveArgs(addr)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	if o.ServeLog != "" {
@@ -54,11 +60,16 @@ func startServer(ctx context.Context, o options) (*server, error) {
 	return s, nil
 }
 
+// probe opens a connection for each request.
+var probe = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+	InsecureSkipVerify: true, //nolint:gosec // G402: the server is this program's own
+}}}
+
 func (s *server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
-		resp, err := http.Get(s.base + "/ready")
+		resp, err := probe.Get(s.base + "/ready")
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
