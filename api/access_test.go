@@ -19,7 +19,7 @@ import (
 )
 
 // keyFile writes a file of keys and returns its path and the keys by name.
-func keyFile(t *testing.T, keys ...apikey.Key) (path string, secrets map[string]string) {
+func keyFile(t testing.TB, keys ...apikey.Key) (path string, secrets map[string]string) {
 	t.Helper()
 	path, secrets = filepath.Join(t.TempDir(), "keys.yaml"), map[string]string{}
 	text := "keys:\n"
@@ -263,8 +263,8 @@ func TestDocumentRequiresKeysWhereTheServerDoes(t *testing.T) {
 	}
 }
 
-// Every route of the router is classified: one that access does not know needs a key of any scope, which is right for no route
-// of today.
+// Every route of the router is classified: one that access does not know needs a key of any scope, which is right for the
+// description of the server alone.
 func TestEveryRouteHasAScope(t *testing.T) {
 	s := open(t)
 	for _, route := range s.server.router.Routes() {
@@ -273,7 +273,7 @@ func TestEveryRouteHasAScope(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := access.RouteOf(r)
-		if got == (access.Route{}) {
+		if got == (access.Route{}) && route.Path != "/v2" {
 			t.Errorf("%s %s has no scope", route.Method, route.Path)
 		}
 		if strings.Contains(route.Path, ":model") != (got.Model == "cats") {

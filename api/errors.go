@@ -35,6 +35,7 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 		}
 	default:
 		if errors.Is(err, access.ErrFlood) {
+			s.guard.HoldBack(c.Request.Context())
 			dropBody(c)
 		} else {
 			discardBody(c, rc)
@@ -47,6 +48,11 @@ func (s *Server) failWith(c *gin.Context, rc *requestContext, err *apierror.Erro
 	}
 	if err.Cause != nil && status >= http.StatusInternalServerError {
 		panics.LogError(s.log.With("request_id", rc.id, "code", string(err.Code)), "request failed", err)
+	}
+	if rc.v2 {
+		httpserver.SetErrorHeaders(c.Writer, err)
+		httpserver.WriteJSON(c.Writer, status, v2Error{err.Message})
+		return
 	}
 	httpserver.WriteError(c.Writer, err, rc.id, predictions)
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"fovea/internal/config"
 	"fovea/internal/repository"
 	"fovea/internal/testenv"
+	v2 "fovea/internal/v2"
 	"fovea/postprocess"
 
 	"go.uber.org/goleak"
@@ -31,6 +33,7 @@ type engine struct {
 	mu       sync.Mutex
 	statuses []inference.Status
 	predict  func(context.Context, inference.Request) (*inference.Response, error) // nil: echo
+	tensors  v2.Engine                                                             // nil: none
 	ready    []string
 	broken   error
 }
@@ -63,6 +66,16 @@ func (e *engine) Default() string {
 	}
 	return ""
 }
+
+// noTensors has no model for the Open Inference Protocol.
+type noTensors struct{ *engine }
+
+func (noTensors) Open(model, _ string) (*inference.Ref, error) {
+	return nil, apierror.New(apierror.ModelNotFound, "no model %s", model)
+}
+
+func (noTensors) Load(context.Context, string) error { return nil }
+func (noTensors) Unload(string) error                { return nil }
 
 func (e *engine) Ready() []string { return e.ready }
 func (e *engine) Broken() error   { return e.broken }
@@ -174,6 +187,8 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 	monitor := health.New(e, logger)
 	monitor.Loaded()
 	server := New(cfg, openGuard(t, cfg, logger), e, monitor, NewMetrics(Build{Version: "test"}), logger)
+	server.EnableV2(v2.New(cmp.Or[v2.Engine](e.tensors, noTensors{e}), v2.Limits{Timeout: cfg.Timeout, Rows: cfg.MaxImages, BodySize: int64(cfg.MaxBodyBytes),
+		ImageSize: int64(cfg.MaxImageBytes), Control: true}, "test"))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	transport := &http.Transport{DialContext: dial, ExpectContinueTimeout: 5 * time.Second}
@@ -234,7 +249,7 @@ func (s *testServer) do(r *http.Request) result {
 		s.t.Fatal(err)
 	}
 	got := result{Status: response.StatusCode, Header: response.Header, Body: body}
-	if len(body) > 0 && strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
+	if len(body) > 0 && body[0] == '{' && strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(body, &got); err != nil {
 			s.t.Fatalf("%v in %s", err, body)
 		}

@@ -111,6 +111,20 @@ func (m *Metrics) countImages(model string, results []imageResult) {
 	}
 }
 
+// countRows counts images or rows of tensors of one request.
+func (m *Metrics) countRows(model string, rows int, code string) {
+	m.images.WithLabelValues(cmp.Or(model, unknownModel), code).Add(float64(rows))
+}
+
+// Inferred counts a request for inference over another protocol. Status is the HTTP status that belongs to its result, and code ok or
+// an error code.
+func (m *Metrics) Inferred(model, version string, rows, status int, code string, d time.Duration) {
+	model = cmp.Or(model, unknownModel)
+	m.requests.WithLabelValues(model, version, strconv.Itoa(status)).Inc()
+	m.duration.WithLabelValues(model, version).Observe(d.Seconds())
+	m.countRows(model, rows, code)
+}
+
 // watch registers the metrics that are read from the server's parts at each scrape.
 func (m *Metrics) watch(engine Engine, a *admission.Controller) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {

@@ -52,6 +52,9 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	if response.Header.Get(requestIDHeader) == "" {
 		c.t.Errorf("%s %s: no %s in the response", r.Method, r.URL.Path, requestIDHeader)
 	}
+	if response.Header.Get("Content-Encoding") != "" {
+		return response, nil // the document's validator does not decompress
+	}
 	doc, router := document()
 	route, params, err := router.FindRoute(r)
 	if err != nil {
@@ -83,7 +86,11 @@ func (c checked) checkError(doc *openapi3.T, r *http.Request, response *http.Res
 		c.t.Errorf("%s %s: %v in %s", r.Method, r.URL.Path, err, body)
 		return
 	}
-	if err := doc.Components.Schemas["Error"].Value.VisitJSON(value); err != nil {
+	schema := "Error"
+	if isV2(r.URL.Path) {
+		schema = "V2Error"
+	}
+	if err := doc.Components.Schemas[schema].Value.VisitJSON(value); err != nil {
 		c.t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
 	}
 }

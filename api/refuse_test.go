@@ -64,7 +64,7 @@ func TestBadRequests(t *testing.T) {
 		"a model's name of 5000 letters":        {"/v1/models/" + strings.Repeat("x", 5000) + "/predict", image("pixels"), 404, apierror.ModelNotFound, "xxx\"… not found"},
 		"a model's name with an invalid letter": {"/v1/models/%FF%FE/predict", image("pixels"), 404, apierror.ModelNotFound, `"\xff\xfe"`},
 		"an empty model name":                   {"/v1/models//predict", image("pixels"), 404, apierror.ModelNotFound, `model "" not found`},
-		"an unknown route":                      {"/v2/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
+		"an unknown route":                      {"/v3/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
 		"a slash too many":                      {path + "/", image("pixels"), 404, apierror.NotFound, "no route"},
 
 		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, apierror.InvalidParameter, `"topk"; allowed: classes, iou_threshold, max_boxes, score_threshold, top_k`},

@@ -33,24 +33,26 @@ type requestContext struct {
 	quiet   bool // sent often by machines: logged at debug level
 	span    *tracing.Span
 	denied  bool // refused for its rate or key: logged at debug level, since a client can send any number
+	v2      bool // errors have the form of the Open Inference Protocol
 }
 
 // route wraps a handler with what every request has: an ID, a log line, metrics, and recovery from panics.
 func (s *Server) route(handle func(*gin.Context, *requestContext)) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		rc := &requestContext{id: requestid.Of(c.GetHeader(requestIDHeader)), start: time.Now()}
+		rc := &requestContext{id: requestid.Of(c.GetHeader(requestIDHeader)), start: time.Now(), v2: isV2(c.Request.URL.Path)}
 		c.Header(requestIDHeader, rc.id)
 		if s.draining.Load() {
 			c.Header("Connection", "close")
 		}
-		if c.Request.Method == http.MethodPost { // not what machines poll
+		client, leave, err := s.guard.Enter(access.RouteOf(c.Request), access.CallerOf(c.Request))
+		defer leave()
+		rc.client = client
+		if c.Request.Method == http.MethodPost && (err == nil || client.Key() != "") { // neither what machines poll, nor what anyone can send
 			c.Request, rc.span = s.tracer.Start(c.Request, c.FullPath())
 		}
 		defer s.finish(c, rc)
 		defer s.recoverPanic(c, rc)
-		client, leave, err := s.guard.Enter(access.RouteOf(c.Request), access.CallerOf(c.Request))
-		defer leave()
-		if rc.client = client; err != nil {
+		if err != nil {
 			s.deny(c, rc, err)
 			return
 		}

@@ -16,6 +16,7 @@ import (
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 	"fovea/internal/tracing"
+	v2 "fovea/internal/v2"
 
 	"github.com/gin-gonic/gin"
 )
@@ -48,6 +49,7 @@ type Server struct {
 	router    *gin.Engine
 	http      *http.Server
 	draining  atomic.Bool
+	v2        *v2.Server // nil: not enabled
 }
 
 const (
@@ -81,6 +83,9 @@ func (c Config) limits() admission.Limits {
 
 // Trace has the server trace requests for predictions. It is called before Serve.
 func (s *Server) Trace(t *tracing.Tracer) { s.tracer = t }
+
+// Admission is what admits requests. Other protocols of the server share it.
+func (s *Server) Admission() *admission.Controller { return s.admission }
 
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {

@@ -227,7 +227,7 @@ func (c Config) Check(errs *config.Errors) {
 }
 
 // ofGateway are keys of the server that the gateway has instead of the replicas: probes and the gateway reach these without
-// TLS and API keys, on a network of their own, and all from one address.
+// TLS and API keys, on a separate network, and all from one address.
 var ofGateway = []string{"http.tls.certificate", "http.keys", "http.rate.limit"}
 
 // checkReplicasAreOpen reports settings of the server with which the supervisor could not reach its replicas.

@@ -85,7 +85,7 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1),
 		slow: slowReads{limit: readTimeout, pending: map[string]chan struct{}{}}, stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
-		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner}
+		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner, batchSizes: batchSizes}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)
 	e.closeOnce = sync.OnceValue(func() error {
 		stop(errClosed)

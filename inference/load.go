@@ -19,7 +19,7 @@ import (
 	"fovea/preprocess"
 )
 
-// Rows of a batch where the definition has no batching.max_size.
+// Rows of a batch where the definition has no batching.max_size, and the outputs have a batch dimension.
 const (
 	defaultBatchCUDA = 8
 	defaultBatchCPU  = 1
@@ -268,14 +268,11 @@ func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*
 	size := v.trialSize(0) // the definition's, or of the first trial
 	shapes := v.inputShapes(size)
 	v.rowShapes = shapes
-	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch(shapes))
-	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: buckets, Inputs: len(v.inputs),
-		MaxDelay: v.definition.Batching.MaxDelay, Separable: separable}
-	if p.device.Kind == onnx.CPU {
-		cfg.Acquire = v.shared.workers.acquireRun
+	buckets := v.shared.batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch(shapes))
+	g, err := v.addGroup(ctx, s, p, buckets, shapes)
+	if errors.Is(err, onnx.ErrNotBatched) && v.definition.Batching.MaxSize == 0 {
+		g, err = v.addGroup(ctx, s, p, []int{1}, shapes)
 	}
-	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: shapes, TrialShapes: v.trialShapes(), Trial: v.writeTrial}
-	g, err := v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
 	if err != nil {
 		return nil, err
 	}
@@ -283,6 +280,17 @@ func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*
 		return nil, fmt.Errorf("input %q: an image is packed into %d bytes, but the model takes %d", v.definition.Input.Name, want, have)
 	}
 	return g, nil
+}
+
+// addGroup adds a group whose batches have some sizes.
+func (v *version) addGroup(ctx context.Context, s *onnx.Session, p groupSpec, buckets []int, shapes [][]int64) (*batcher.Group, error) {
+	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: buckets, Inputs: len(v.inputs),
+		MaxDelay: v.definition.Batching.MaxDelay, Separable: separable}
+	if p.device.Kind == onnx.CPU {
+		cfg.Acquire = v.shared.workers.acquireRun
+	}
+	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: shapes, TrialShapes: v.trialShapes(), Trial: v.writeTrial}
+	return v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
 }
 
 // separable reports whether the error of a run is one of the model on some image, as in R-CNNs that find nothing.

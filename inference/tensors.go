@@ -117,7 +117,7 @@ func elementsOf(shape []int64) int64 {
 	const limit = 1 << 40
 	n := int64(1)
 	for _, d := range shape {
-		if d < 0 || d > limit/max(n, 1) {
+		if d < 0 || d > 0 && n > limit/d {
 			return -1
 		}
 		n *= d

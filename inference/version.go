@@ -43,6 +43,7 @@ type shared struct {
 	obs        Observer
 	log        *slog.Logger
 	onRunError func(error)
+	batchSizes func(d onnx.Device, size, fixed int) []int
 	newRunner  func(context.Context, *onnx.Session, onnx.BatchSpec) (batcher.Runner, error)
 }
 

@@ -167,6 +167,8 @@ func TestWrongScoresClassesAndNamesAreFound(t *testing.T) {
 	}{
 		"all as it should be":                 {func(*repository.Definition) {}, 0.9, 1, "", ""},
 		"a score that is a logit":             {func(*repository.Definition) {}, 4.5, 1, "wrong", "must hold probabilities"},
+		"a score above 1":                     {func(*repository.Definition) {}, 1.5, 1, "wrong", "its scores ranged from 1.5 to 1.5"},
+		"a class beyond the labels from 1":    {func(d *repository.Definition) { d.Output.ClassFirst = 1 }, 0.9, 3, "wrong", "had class 3 in trial runs, but labels.txt has 2 labels, the first for class 1 and labels; try output.class_first: 2"},
 		"a class beyond the labels":           {func(*repository.Definition) {}, 0.9, 2, "wrong", "had class 2 in trial runs, but labels.txt has 2 labels"},
 		"one that would not be answered":      {func(*repository.Definition) {}, 0.1, 2, "doubtful", "output.class_first"},
 		"classes counted from 1, as declared": {func(d *repository.Definition) { d.Output.ClassFirst = 1 }, 0.9, 2, "", ""},
@@ -307,6 +309,25 @@ func TestRandomBoxesAreNoErrors(t *testing.T) {
 			if verdict, text := found(t, readAs(r), wide, rows); verdict != "" {
 				t.Errorf("%v, seed %d: %q: %s", r, seed, verdict, text)
 			}
+		}
+	}
+}
+
+// TestAnotherUnitIsOnlyCertainForMostBoxes: boxes in pixels, read as fractions. Where most of them do not lie on the image in pixels
+// either, that is no proof.
+func TestAnotherUnitIsOnlyCertainForMostBoxes(t *testing.T) {
+	for onImage, want := range map[int]string{8: "doubtful", 14: "wrong", 20: "wrong"} {
+		var values, scores []float32
+		for i := range 20 {
+			x, y := float32(10+i), float32(20+2*i)
+			if i >= onImage {
+				x += 2000
+			}
+			values, scores = append(values, x, y, x+30, y+20), append(scores, 0.9)
+		}
+		rows := [][]Tensor{{tensor("b", []int64{20, 4}, values...), tensor("s", []int64{20}, scores...)}}
+		if verdict, text := found(t, readAs(reading{repository.BoxXYXY, repository.SpaceUnit}), wide, rows); verdict != want {
+			t.Errorf("%d of 20 on the image: found %q, want %q: %s", onImage, verdict, want, text)
 		}
 	}
 }

@@ -247,3 +247,25 @@ func TestClassesFromOne(t *testing.T) {
 		t.Errorf("%q: %s", verdict, text)
 	}
 }
+
+// TestCentersReadAsCornersAreDoubted: a fifth of the boxes of a YOLO are so large that they leave the image if their centers are
+// taken for corners.
+func TestCentersReadAsCornersAreDoubted(t *testing.T) {
+	for format, want := range map[string]string{repository.BoxXYWH: "doubtful", repository.BoxCXCYWH: ""} {
+		random := rand.New(rand.NewPCG(4, 9))
+		var rows [][]Tensor
+		for range trialRows {
+			boxes, logits := content(random, 100)
+			for i := range boxes {
+				if i%5 == 0 {
+					boxes[i] = [4]float64{0.3 + 0.2*random.Float64(), 0.3 + 0.2*random.Float64(), 0.95, 0.95}
+				}
+			}
+			rows = append(rows, outputsOf(repository.DecodeYOLO, boxes, logits, reading{repository.BoxCXCYWH, repository.SpaceInput}, sigmoid))
+		}
+		verdict, text := found(t, widely(repository.Output{Decode: repository.DecodeYOLO, BoxFormat: format}), wide, rows)
+		if verdict != want || want != "" && !strings.Contains(text, "more are with box_format: cxcywh with box_space: input, as detectors of this kind have them") {
+			t.Errorf("%s: found %q: %s", format, verdict, text)
+		}
+	}
+}

@@ -101,8 +101,8 @@ func (e *inputCheck) findings(f *Findings) {
 	case (e.dense || e.cells) && len(e.rows) > 2 && between > 0 && between < insensible*within && !saturated:
 		f.warn("input.scale: %s, and scores hardly depended on the image in trial runs; %s", described, try)
 	case e.findsNothing() && (width >= pixelRange || e.best.low >= alike*e.black):
-		f.warn("input.scale: %s, and the best scores were from %.3g to %.3g in trial runs, that of a black image being %.3g: nothing was "+
-			"found in any; %s", described, e.best.low, e.best.high, e.black, try)
+		f.warn("input.scale: %s, and scores hardly depended on the image in trial runs: the best were from %.3g to %.3g, that of a black "+
+			"image being %.3g, so that nothing was found in any; %s", described, e.best.low, e.best.high, e.black, try)
 	}
 	e.order(f)
 }

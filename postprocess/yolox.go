@@ -86,6 +86,9 @@ func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 			for cell := range columns * lines {
 				row := values[:y.width]
 				values = values[y.width:]
+				if q.below(row[4]) {
+					continue
+				}
 				if err := y.cell(to, &q, row, cell%columns, cell/columns, stride); err != nil {
 					return err
 				}

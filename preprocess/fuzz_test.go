@@ -15,12 +15,14 @@ import (
 // FuzzDecode decodes corrupt images. Nothing may crash, and the result must not depend on the previous contents of memory, which
 // may be another request's image.
 func FuzzDecode(f *testing.F) {
-	files, err := filepath.Glob("testdata/images/*")
-	if err != nil || len(files) == 0 {
-		f.Fatal(err)
-	}
-	for _, file := range files {
-		f.Add(read(f, file))
+	for _, pattern := range []string{"testdata/images/*", "testdata/alpha/*.webp"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			f.Add(read(f, file))
+		}
 	}
 	plans := wholeAndCrop(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -44,11 +46,13 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// wholeAndCrop are plans that read all of an image, and its middle.
+// wholeAndCrop are plans that read all of an image, its middle, and its alpha.
 func wholeAndCrop(t testing.TB) []*Plan {
+	alpha := bytesInput(16, 16)
+	alpha.Color, alpha.ResizeWidth, alpha.ResizeHeight, alpha.Interpolation = repository.ColorRGBA, 20, 12, repository.PillowBilinear
 	middle := bytesInput(16, 16)
 	middle.Resize, middle.ShortestEdge = repository.ShortestEdge, 40
-	return []*Plan{mustPlan(t, bytesInput(16, 16)), mustPlan(t, middle)}
+	return []*Plan{mustPlan(t, bytesInput(16, 16)), mustPlan(t, middle), mustPlan(t, alpha)}
 }
 
 // overMemoryOf decodes after memory of the image's size was filled with a value and freed, and returns the packed row and all

@@ -41,6 +41,7 @@ var scalers = map[string]scaler{
 	repository.TorchAntialias: filterScaler{&resample.TorchAntialias},
 	repository.TorchBicubic:   filterScaler{&resample.TorchBicubic},
 	repository.TorchLanczos:   filterScaler{&resample.TorchLanczos},
+	repository.TorchNearest:   filterScaler{&resample.TorchNearest},
 }
 
 // resampling is a geometry.Resampling in the coordinates of the stored image of stored pixels: source is resized to size, and

@@ -183,8 +183,9 @@ func withModels(ctx context.Context, cfg Config, repo *repository.Repository, mo
 	return errors.Join(err, engine.Close(closing))
 }
 
-// closeTimeout is how long a check waits for terminated loads, and a server that cannot listen for its engine.
-const closeTimeout = time.Second
+// closeTimeout is how long a check waits for terminated loads, and a server that cannot listen for its engine. An engine waits 2 s
+// for parallel sessions, whose creation a busy machine delays.
+const closeTimeout = 10 * time.Second
 
 // maxPrinted is how many classes or boxes are printed.
 const maxPrinted = 20

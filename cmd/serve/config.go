@@ -5,11 +5,13 @@ import (
 	"time"
 
 	"fovea/api"
+	"fovea/api/v2grpc"
 	"fovea/inference"
 	"fovea/internal/config"
 	"fovea/internal/exitcode"
 	"fovea/internal/logging"
 	"fovea/internal/tracing"
+	v2 "fovea/internal/v2"
 
 	"github.com/spf13/cobra"
 )
@@ -17,12 +19,25 @@ import (
 // Config is the server's configuration, composed of those of the packages.
 type Config struct {
 	HTTP       api.Config       `yaml:"http"`
+	V2         V2Config         `yaml:"v2"`
+	GRPC       v2grpc.Config    `yaml:"grpc"`
 	Inference  inference.Config `yaml:"inference"`
 	Repository RepositoryConfig `yaml:"repository"`
 	GPU        GPUConfig        `yaml:"gpu"`
 	Log        logging.Config   `yaml:"log"`
 	Traces     tracing.Config   `yaml:"traces"`
 	Shutdown   ShutdownConfig   `yaml:"shutdown"`
+}
+
+// V2Config is section v2.
+type V2Config struct {
+	Control bool `yaml:"control" help:"allow requests of the Open Inference Protocol to load and unload models"`
+}
+
+// limitsV2 are the limits of requests of the Open Inference Protocol.
+func (c Config) limitsV2() v2.Limits {
+	return v2.Limits{Timeout: c.HTTP.Timeout, Rows: c.HTTP.MaxImages, BodySize: int64(c.HTTP.MaxBodyBytes), ImageSize: int64(c.HTTP.MaxImageBytes),
+		Control: c.V2.Control}
 }
 
 // RepositoryConfig is section repository.
@@ -62,6 +77,7 @@ func (c ShutdownConfig) Check(errs *config.Errors) {
 func defaults() Config {
 	return Config{
 		HTTP:       api.Defaults(),
+		GRPC:       v2grpc.Defaults(),
 		Inference:  inference.Defaults(),
 		Repository: RepositoryConfig{Dir: "models"},
 		GPU:        GPUConfig{Check: 5 * time.Second},

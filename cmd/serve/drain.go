@@ -51,6 +51,9 @@ func (s *service) finish(ctx context.Context) error {
 	}
 	err := s.server.Shutdown(drain)
 	err = errors.Join(err, <-s.served)
+	if s.grpc != nil {
+		err = errors.Join(err, s.grpc.Shutdown(drain), <-s.servedGRPC)
+	}
 	if err == nil {
 		err = s.engine.Close(drain)
 	}

@@ -47,8 +47,32 @@ func (s *service) listen(ctx context.Context) (net.Listener, error) {
 	if risk := access.Risk(s.address, s.cfg.HTTP.Access, s.cfg.HTTP.TLS); risk != "" {
 		s.log.Warn(risk, "address", s.address)
 	}
+	return s.withTLS(l), nil
+}
+
+// withTLS is the listener with TLS if it is configured.
+func (s *service) withTLS(l net.Listener) net.Listener {
 	if s.tls == nil {
-		return l, nil
+		return l
 	}
-	return httpserver.TLS(l, s.tls.Server(), s.log), nil
+	return httpserver.TLS(l, s.tls.Server(), s.log)
+}
+
+// listenGRPC starts to serve gRPC, if it is configured, with the certificates and keys of HTTP.
+func (s *service) listenGRPC(ctx context.Context) error {
+	if s.grpc == nil {
+		return nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.GRPC.Address)
+	if err != nil {
+		s.grpc = nil
+		return fmt.Errorf("grpc.address: %w", err)
+	}
+	address := l.Addr().String()
+	s.log.Info("listening for gRPC", "address", address, "tls", s.tls != nil, "keys", s.guard.NeedsKeys())
+	if risk := access.Risk(address, s.cfg.HTTP.Access, s.cfg.HTTP.TLS); risk != "" {
+		s.log.Warn(risk, "address", address)
+	}
+	go func() { s.servedGRPC <- s.grpc.Serve(s.withTLS(l)) }()
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fovea/api"
+	"fovea/api/v2grpc"
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/access"
@@ -20,6 +21,7 @@ import (
 	"fovea/internal/repository"
 	"fovea/internal/tlsfiles"
 	"fovea/internal/tracing"
+	v2 "fovea/internal/v2"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -42,23 +44,26 @@ type service struct {
 	monitor *health.Monitor
 	server  *api.Server
 	tracer  *tracing.Tracer
+	grpc    *v2grpc.Server // nil: off
 	gpus    *gpus
 	tls     *tlsfiles.Files // nil: none
 	guard   *access.Guard
 
-	signals   chan os.Signal
-	served    chan error // result of the listener
-	synced    chan error // result of a sync of the models
-	started   chan error // result of the first loads
-	syncing   bool
-	syncAgain bool                            // a sync was requested during one
-	reported  map[string]*inference.LoadError // failures of the last sync, by reportKey
-	address   string                          // the listener's
+	signals chan os.Signal
+	served  chan error // result of the listener
+	// servedGRPC is the result of that for gRPC.
+	servedGRPC chan error
+	synced     chan error // result of a sync of the models
+	started    chan error // result of the first loads
+	syncing    bool
+	syncAgain  bool                            // a sync was requested during one
+	reported   map[string]*inference.LoadError // failures of the last sync, by reportKey
+	address    string                          // the listener's
 }
 
 // serve runs the server until a signal or ctx ends it. log writes to lines.
 func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *slog.Logger, lines *logging.Queue) error {
-	s := &service{cfg: cfg, repo: repo, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), synced: make(chan error, 1),
+	s := &service{cfg: cfg, repo: repo, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), servedGRPC: make(chan error, 1), synced: make(chan error, 1),
 		started: make(chan error, 1)}
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
@@ -74,6 +79,9 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 		return errors.Join(err, s.engine.Close(closing))
 	}
 	go func() { s.served <- s.server.Serve(listener) }()
+	if err := s.listenGRPC(ctx); err != nil {
+		return errors.Join(err, s.drain())
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.watchFiles(ctx)
@@ -111,6 +119,12 @@ func (s *service) open(ctx context.Context) (err error) {
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, s.guard, engine, s.monitor, metrics, s.log)
 	s.server.Trace(s.tracer)
+	core := v2.New(engine, s.cfg.limitsV2(), build().Version)
+	s.server.EnableV2(core)
+	if s.cfg.GRPC.Address != "" {
+		s.grpc = v2grpc.New(s.cfg.GRPC, v2grpc.Parts{Core: core, Guard: s.guard, Tracer: s.tracer, ClientShare: s.cfg.HTTP.ClientShare, Health: s.monitor, Admission: s.server.Admission(), Observer: metrics,
+			BodyTimeout: s.cfg.HTTP.BodyTimeout, Log: s.log})
+	}
 	return nil
 }
 
@@ -134,6 +148,9 @@ func (s *service) loop(ctx context.Context) error {
 			return nil
 		case err := <-s.served:
 			s.served <- nil
+			return err
+		case err := <-s.servedGRPC:
+			s.servedGRPC <- nil
 			return err
 		case err := <-s.synced:
 			if err := s.onSync(ctx, err, first); err != nil {

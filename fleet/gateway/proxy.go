@@ -58,8 +58,11 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestConte
 		return leave, nil
 	}
 	rc.denied = apierror.From(err).Code != apierror.PermissionDenied
-	if errors.Is(err, access.ErrFlood) && httpserver.IsLong(r) && !rc.http2 {
-		w.Header().Set("Connection", "close") // the body is not worth reading
+	if errors.Is(err, access.ErrFlood) {
+		g.guard.HoldBack(r.Context())
+		if httpserver.IsLong(r) && !rc.http2 {
+			w.Header().Set("Connection", "close") // the body is not worth reading
+		}
 	}
 	return leave, err
 }
@@ -68,7 +71,9 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestConte
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: r.ProtoMajor > 1}
 	rc.predict = r.Method == http.MethodPost
-	if rc.predict {
+	leave, err := g.enter(w, r, rc)
+	defer leave()
+	if rc.predict && (err == nil || rc.client.Key() != "") { // not what anyone can send
 		r, rc.span = g.tracer.Start(r, "")
 	}
 	out := &responseWriter{ResponseWriter: w, rc: rc}
@@ -77,8 +82,6 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	defer g.finish(r, out, rc)
 	g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
-	leave, err := g.enter(out, r, rc)
-	defer leave()
 	if err == nil {
 		err = g.admit(out, r, rc)
 	}

@@ -26,7 +26,7 @@ type Run struct {
 	Rows, Padding int // rows with an image, and rows without
 	Duration      time.Duration
 	Err           error
-	Alone         bool // the run failed, and each of its rows ran alone, with results of its own
+	Alone         bool // the run failed, and its rows ran alone, each with its result
 }
 
 // New makes a batcher without groups. The end of ctx terminates all runs. onRun is called after each run, by its

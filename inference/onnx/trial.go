@@ -30,6 +30,10 @@ const Trials = 4
 // trialTime bounds the trial runs: the third and fourth are skipped once it has passed.
 const trialTime = 5 * time.Second
 
+// ErrNotBatched is the error of a batch of several rows of a model with an output that they do not share evenly, such as the boxes
+// of all images.
+var ErrNotBatched = errors.New("the first dimension must be the batch")
+
 // outputLayouts determines the row layouts of the outputs by trial runs: files often leave open shapes that never change,
 // and some declare too little. Batches with the same row shapes share the result.
 func (s *Session) outputLayouts(b *Batch, spec BatchSpec) ([]rowLayout, error) {
@@ -126,8 +130,7 @@ func layoutOf(runs []trialRun, i, maxRows int, unbatched bool) (rowLayout, error
 		if len(shape) == 0 || shape[0] != int64(run.rows) {
 			batched = false
 			if maxRows > 1 {
-				return rowLayout{}, fmt.Errorf("its shape is %v in a batch of %d: the first dimension must be the batch, "+
-					"or batching.max_size must be 1", shape, run.rows)
+				return rowLayout{}, fmt.Errorf("its shape is %v in a batch of %d: %w, or batching.max_size must be 1", shape, run.rows, ErrNotBatched)
 			}
 		}
 	}

@@ -37,6 +37,7 @@ type Guard struct {
 
 	refused  atomic.Int64 // requests without a valid key since the last line in the log
 	reported atomic.Int64 // when that was, in nanoseconds
+	paused   atomic.Int64 // requests that are held back
 }
 
 // keyring is the content of the file, with what its keys use now.
@@ -156,6 +157,29 @@ func (g *Guard) unauthenticated(err *apierror.Error, client netip.Addr, address 
 		return apierror.Wrap(err.Code, ErrFlood, "%s", err.Message)
 	}
 	return err
+}
+
+const (
+	// floodPause is how long the response to a flooding address is held back. A client that waits for its responses, on
+	// however many connections, is slowed down to ten requests per second on each.
+	floodPause = 100 * time.Millisecond
+	// maxPaused bounds the requests that are held back at a time, for their memory and connections.
+	maxPaused = 1024
+)
+
+// HoldBack waits before a request of a flood, whose error has the cause ErrFlood, is responded to. It returns early when ctx ends,
+// and at once while too many requests are held back.
+func (g *Guard) HoldBack(ctx context.Context) {
+	defer g.paused.Add(-1)
+	if g.paused.Add(1) > maxPaused {
+		return
+	}
+	timer := time.NewTimer(floodPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // reportInterval is how often the log has a line about requests without a valid key: no client can fill it with them.

@@ -3,6 +3,7 @@ package access
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fovea/internal/apierror"
@@ -472,4 +475,34 @@ func TestNamedModels(t *testing.T) {
 			t.Errorf("%s on an open route: %v", key, err)
 		}
 	}
+}
+
+func TestFloodIsHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, err := Open(Config{}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		g.HoldBack(t.Context())
+		if waited := time.Since(start); waited != floodPause {
+			t.Errorf("it waits for %s", waited)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		for range maxPaused {
+			waiting.Go(func() { g.HoldBack(ctx) })
+		}
+		synctest.Wait()
+		start = time.Now()
+		g.HoldBack(t.Context())
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("next to %d others it waits for %s", maxPaused, waited)
+		}
+		cancel()
+		waiting.Wait()
+		if waited := time.Since(start); waited != 0 || g.paused.Load() != 0 {
+			t.Errorf("canceled requests wait for %s, %d are left", waited, g.paused.Load())
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/apikey"
+	"fovea/internal/repository"
 )
 
 // Caller is what a request says about its sender: headers of HTTP, or metadata of gRPC with the same names.
@@ -105,9 +106,6 @@ func (c Caller) secret() (string, *apierror.Error) {
 	return given[0], nil
 }
 
-// viewSuffix ends the name of a model's view that takes encoded images. Who may use the model may use it as well.
-const viewSuffix = ".image"
-
 // Client is the sender of a request that may be served. A nil Client is one without a key.
 type Client struct {
 	Address netip.Addr // its own, also behind trusted proxies
@@ -123,9 +121,9 @@ func (c *Client) Key() string {
 	return c.key.Name
 }
 
-// MayUse returns an error unless the client may use a model.
+// MayUse returns an error unless the client may use a model. Who may use a model may use its image view.
 func (c *Client) MayUse(model string) error {
-	if c == nil || c.key == nil || c.key.MayUse(strings.TrimSuffix(model, viewSuffix)) || c.key.MayUse(model) {
+	if c == nil || c.key == nil || c.key.MayUse(strings.TrimSuffix(model, repository.ViewSuffix)) || c.key.MayUse(model) {
 		return nil
 	}
 	return apierror.New(apierror.PermissionDenied, "key %s may not use model %s; it may use %s", c.key.Name, apierror.Quote(model), strings.Join(c.key.Models, ", "))

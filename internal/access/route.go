@@ -40,6 +40,7 @@ var patterns = []pattern{
 
 	{http.MethodGet, "/v1/models", Route{Scope: apikey.Models}},
 	{http.MethodGet, "/v1/models/{model}", Route{Scope: apikey.Models}},
+	{http.MethodGet, "/v2", Route{Scope: apikey.Models}},
 	{http.MethodGet, "/v2/models/stats", Route{Scope: apikey.Models}}, // of all models
 	{http.MethodGet, "/v2/models/{model}", Route{Scope: apikey.Models}},
 	{http.MethodGet, "/v2/models/{model}/config", Route{Scope: apikey.Models}},

@@ -157,6 +157,18 @@ func (b *Body) Wait(wait func() error) (time.Duration, error) {
 	return waited, err
 }
 
+// Grow counts n bytes that the request takes in memory besides those of the body, such as decompressed ones, until Release. The error
+// is a *FullError.
+func (b *Body) Grow(n int64) error {
+	c := b.request.controller
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.request.released {
+		return nil
+	}
+	return b.request.grow(n, c.now())
+}
+
 // Arrived reports whether the whole body has been read.
 func (b *Body) Arrived() bool { return b.arrived.Load() }
 

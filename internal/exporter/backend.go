@@ -55,7 +55,7 @@ func (p processor) version() (major, minor int) {
 
 // torchResamples are the filters of tensors by Pillow's numbers. Tensors have no box and no Hamming filter.
 var torchResamples = map[int]string{
-	pillowNearest: repository.PillowNearest, pillowLanczos: repository.TorchLanczos, pillowBilinear: repository.TorchAntialias,
+	pillowNearest: repository.TorchNearest, pillowLanczos: repository.TorchLanczos, pillowBilinear: repository.TorchAntialias,
 	pillowBicubic: repository.TorchBicubic,
 }
 

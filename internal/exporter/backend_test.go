@@ -48,6 +48,7 @@ func preprocessingLayouts() []layout {
 			want: "input.resize: shortest_edge; input.shortest_edge: 40; input.width: 32; input.crop_offset: truncate; input.interpolation: torch_antialias"},
 		{what: "Lanczos of tensors, which depends on torchvision's version", model: model(), files: files("5.0.0", `{"image_processor_type": "ViTImageProcessor", "resample": 1}`), want: "input.interpolation: torch_antialias_lanczos?; input.resize_width: "},
 		{what: "a filter that does not exist", model: model(), files: files("5.0.0", `{"image_processor_type": "ViTImageProcessor", "resample": 6}`), want: "input.interpolation: "},
+		{what: "the nearest pixel of tensors", model: model(), files: files("5.0.0", `{"image_processor_type": "EfficientNetImageProcessor", "resample": 0}`), want: "input.interpolation: torch_nearest_exact"},
 		{what: "a box, which tensors do not have", model: model(), files: files("5.0.0", `{"image_processor_type": "ViTImageProcessor", "resample": 4}`), want: "input.interpolation: pillow_box"},
 		{what: "MobileViT, whose crop is larger than the edge", model: model(), files: files("4.30.0", `{"image_processor_type": "MobileViTImageProcessor", "size": {"shortest_edge": 224}, "crop_size": {"height": 256, "width": 256}}`),
 			want: "input.resize: shortest_edge; input.shortest_edge: 224; input.width: 256; input.crop_offset: floor"},

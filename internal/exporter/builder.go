@@ -27,6 +27,7 @@ type builder struct {
 
 	settings   map[string]string // what the user says, by key: it takes precedence
 	wanted     string            // the exporter that the user names
+	said       normalization     // that the user names
 	namedOrder string            // of the channels of a named normalization, rgb or bgr; empty: none is named
 
 	objects map[string]map[string]any // JSON files that were read, by name
@@ -40,7 +41,9 @@ type builder struct {
 	values    map[string]value
 	labels    []string
 	labelFrom string
-	labelFile string // that config.pbtxt names
+	// labelsAssumed tells that what the files say was completed.
+	labelsAssumed bool
+	labelFile     string // that config.pbtxt names
 
 	tritonWidth, tritonHeight int64 // of the input in config.pbtxt; 0 without
 
@@ -164,7 +167,7 @@ func (b *builder) finish() (*repository.Inferred, error) {
 // origins lists the values in the order of model.yaml.
 func (b *builder) origins() (list []repository.Origin) {
 	if len(b.labels) > 0 {
-		b.values["labels"] = value{labelsFile, b.labelFrom, false}
+		b.values["labels"] = value{labelsFile, b.labelFrom, b.labelsAssumed}
 	} else if b.values["labels"].text == "" {
 		b.values["labels"] = value{noLabels, "no labels are in the file or next to it, so that classes have numbers only; write " + labelsFile + ", or say labels=…", true}
 	}

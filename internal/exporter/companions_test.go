@@ -107,7 +107,7 @@ func TestCheckSettings(t *testing.T) {
 		{"decode=fast", "--set decode=fast: is a value of input.decode, how images are decoded: --set input.decode=fast"},
 		{"decode=nms", "--set decode=nms: is not one of softmax, "},
 		{"task=detection;decode=softmax", `--set output.decode: "softmax" is not one of yolo`},
-		{"resize=crop", `--set input.resize: "crop" is not one of stretch, `},
+		{"resize=squash", `--set input.resize: "squash" is not one of stretch, `},
 		{"score_threshold=1.5", "--set output.score_threshold: 1.5 is out of range (0–1)"},
 		{"score_threshold=high", "--set output.score_threshold: "},
 		{"max_boxes=20000", "--set output.max_boxes: 20000 is out of range"},

@@ -30,7 +30,8 @@ func rfdetr(b *builder) bool {
 	b.say("output.boxes", dets.Name, from)
 	b.say("output.scores", labels.Name, from)
 	b.say("output.activation", repository.ActivationSigmoid, from)
-	b.fitLabelsOrBackground(labels.Shape[2], labels.Name, "RF-DETR numbers classes from 1 (RFDETR.class_names)")
+	b.numberFromOne(labels.Shape[2], "RF-DETR numbers classes from 1 (RFDETR.class_names)")
+	b.fitLabels(labels.Shape[2], labels.Name)
 	b.finalBoxes()
 	const usual = "RF-DETR's predict()"
 	b.fixedSize(0, 0, "")

@@ -300,7 +300,8 @@ func TestQuestionsAreAnsweredByTheirCandidates(t *testing.T) {
 	for _, l := range layouts() {
 		_, _, err := l.infer(t)
 		var unknown *repository.UnknownError
-		if !errors.As(err, &unknown) {
+		open := func(q repository.Question) bool { return len(q.Candidates) == 0 }
+		if !errors.As(err, &unknown) || slices.ContainsFunc(unknown.Questions, open) {
 			continue
 		}
 		said := l.set

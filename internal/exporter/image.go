@@ -205,6 +205,26 @@ func (b *builder) sayNormalization(scale float64, mean, std []float64, from stri
 	}
 }
 
+// pixel is a value as a pixel may have it, without the rounding errors of what it is computed from.
+func pixel(v float64) float64 { return min(max(math.Round(v*1e6)/1e6, 0), 255) }
+
+// zero is the color, in pixel values, that is 0 after the normalization.
+func (n normalization) zero() []float64 {
+	fill := make([]float64, len(n.mean))
+	for i, mean := range n.mean {
+		fill[i] = pixel(mean / n.scale)
+	}
+	return fill
+}
+
+// zeroColor is the color that is 0 after the normalization that the user says; without one, 0.
+func (b *builder) zeroColor() []float64 {
+	if b.said.scale == 0 || len(b.said.mean) == 0 {
+		return []float64{0}
+	}
+	return b.said.zero()
+}
+
 // assumeImageNet assumes the normalization of ImageNet.
 func (b *builder) assumeImageNet(why string) {
 	n := normalizations["imagenet"]

@@ -145,6 +145,15 @@ func (b *builder) fitLabelsOrBackground(classes int64, output, usual string) {
 	}
 }
 
+// numberFromOne puts a label for class 0, which the exporter does not use, before labels that are one less than the classes.
+func (b *builder) numberFromOne(classes int64, why string) {
+	if b.findLabels(); len(b.labels) > 0 && classes == int64(len(b.labels))+1 && b.settings["output.class_first"] == "" {
+		b.labels = append([]string{unusedLabel}, b.labels...)
+		b.labelFrom += ", after one for class 0: " + why
+		b.labelsAssumed = true
+	}
+}
+
 // count is a number with a noun.
 func count(n int, noun string) string {
 	if n == 1 {

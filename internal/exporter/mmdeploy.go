@@ -32,16 +32,17 @@ func mmdeploy(b *builder) bool {
 // mmdetPipeline reads MMDeploy's pipeline.json; without it, MMDetection's usual test pipeline is assumed.
 func (b *builder) mmdetPipeline() {
 	steps := b.pipelineSteps()
-	pad := 0.0
-	b.mmdetFit(steps)
+	fill := paddingColor(steps)
+	if len(steps) == 0 {
+		fill = b.zeroColor()
+	}
+	b.mmdetFit(steps, fill)
 	for _, step := range steps {
 		switch step.kind() {
 		case "Resize":
 			b.mmdetResize(step)
 		case "Normalize":
 			b.mmdetNormalize(step)
-		case "Pad":
-			pad = step.padding()
 		}
 	}
 	normalizes := slices.ContainsFunc(steps, func(t transform) bool { return t.kind() == "Normalize" })
@@ -51,10 +52,10 @@ func (b *builder) mmdetPipeline() {
 	}
 	if len(steps) == 0 && b.isOpen() && b.settings["input.width"] == "" && b.settings["input.resize"] == "" && b.tritonWidth == 0 {
 		b.assumed(func() {
-			b.mmdetFitTo([]int64{1333, 800}, 32, 0, "MMDetection's test pipeline", "MMDetection's test pipeline")
+			b.mmdetFitTo([]int64{1333, 800}, 32, fill, "MMDetection's test pipeline", "MMDetection's test pipeline")
 		})
 	}
-	b.assumed(func() { b.mmdetUsual(len(steps) > 0, pad) })
+	b.assumed(func() { b.mmdetUsual(len(steps) > 0, fill) })
 	if b.values["input.resize"].text != string(repository.Fit) {
 		b.fixedSize(0, 0, "")
 	}
@@ -63,7 +64,7 @@ func (b *builder) mmdetPipeline() {
 	}
 }
 
-func (b *builder) mmdetUsual(hasPipeline bool, pad float64) {
+func (b *builder) mmdetUsual(hasPipeline bool, fill []float64) {
 	const usual = "MMDetection's test pipeline"
 	if !hasPipeline && !b.isOpen() { // process_model_config of MMDeploy's codebase/mmdet
 		b.say("input.resize", string(repository.Stretch), "MMDeploy resizes to a fixed size without the aspect ratio")
@@ -72,7 +73,7 @@ func (b *builder) mmdetUsual(hasPipeline bool, pad float64) {
 	if b.values["input.resize"].text == string(repository.Letterbox) {
 		b.say("input.place", "top_left", usual)
 		b.say("input.rounding", repository.RoundHalfUp, "mmcv's rescale_size")
-		b.say("input.fill", []float64{pad}, usual)
+		b.say("input.fill", fill, usual)
 	}
 	b.say("input.interpolation", repository.OpenCVLinear, usual)
 	b.color(usual)
@@ -80,12 +81,12 @@ func (b *builder) mmdetUsual(hasPipeline bool, pad float64) {
 
 // mmdetFit sets how images are resized for an input of open size: the shorter side becomes the smaller number of Resize, or less where
 // the longer side would exceed the other (rescale_size in mmcv/image/geometric.py), and Pad fills up to a multiple of its divisor.
-func (b *builder) mmdetFit(steps []transform) {
+func (b *builder) mmdetFit(steps []transform, fill []float64) {
 	if !b.isOpen() || b.settings["input.width"] != "" {
 		return
 	}
 	var edges []int64
-	divisor, pad := int64(1), 0.0
+	divisor := int64(1)
 	for _, step := range steps {
 		switch step.kind() {
 		case "Resize":
@@ -99,24 +100,23 @@ func (b *builder) mmdetFit(steps []transform) {
 			if n, ok := step["size_divisor"].(float64); ok {
 				divisor = int64(n)
 			}
-			pad = step.padding()
 		}
 	}
 	if len(edges) != 2 {
 		return
 	}
-	b.mmdetFitTo(edges, divisor, pad, "pipeline.json Resize", "pipeline.json Pad")
+	b.mmdetFitTo(edges, divisor, fill, "pipeline.json Resize", "pipeline.json Pad")
 }
 
 // mmdetFitTo sets a resize within two edges and a padding to a multiple of a divisor.
-func (b *builder) mmdetFitTo(edges []int64, divisor int64, pad float64, resize, padding string) {
+func (b *builder) mmdetFitTo(edges []int64, divisor int64, fill []float64, resize, padding string) {
 	b.say("input.resize", string(repository.Fit), resize)
 	b.say("input.shortest_edge", slices.Min(edges), resize)
 	b.say("input.longest_edge", slices.Max(edges), resize)
 	b.say("input.rounding", repository.RoundHalfUp, "mmcv's rescale_size")
 	if divisor > 1 {
 		b.say("input.stride", divisor, padding)
-		b.say("input.fill", []float64{pad}, padding)
+		b.say("input.fill", fill, padding)
 	}
 }
 
@@ -139,6 +139,30 @@ func (t transform) padding() float64 {
 		}
 	}
 	return 0
+}
+
+// paddingColor is the color of Pad in pixel values. After Normalize, where MMDetection pads, its number is of normalized values.
+func paddingColor(steps []transform) []float64 {
+	of := func(kind string) int {
+		return slices.IndexFunc(steps, func(t transform) bool { return t.kind() == kind })
+	}
+	pad, normalize := of("Pad"), of("Normalize")
+	if pad < 0 {
+		return []float64{0}
+	}
+	value := steps[pad].padding()
+	if normalize < 0 || normalize > pad {
+		return []float64{value}
+	}
+	mean, std := floats(steps[normalize]["mean"]), floats(steps[normalize]["std"])
+	fill := make([]float64, min(len(mean), len(std)))
+	for i := range fill {
+		fill[i] = pixel(value*std[i] + mean[i])
+	}
+	if len(fill) == 0 {
+		return []float64{value}
+	}
+	return fill
 }
 
 // size is that of Resize, [width, height].

@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"io/fs"
-	"math"
 	"slices"
 
 	"fovea/internal/repository"
@@ -128,12 +127,7 @@ func (c *paddleConfig) padding() []float64 {
 		}
 		return []float64{127.5}
 	}
-	n := c.normalization()
-	fill := make([]float64, len(n.mean))
-	for i, mean := range n.mean {
-		fill[i] = min(max(math.Round(mean/n.scale*1e6)/1e6, 0), 255)
-	}
-	return fill
+	return c.normalization().zero()
 }
 
 // paddleSize is target_size, [height, width]; 0 without it.

@@ -299,12 +299,7 @@ func (b *builder) padded(p processor, t target) {
 		b.assume("input.resize", string(repository.Letterbox), from+" differ: images fill pad_size, instead of a part of it")
 	}
 	b.say("input.place", "top_left", from)
-	n := p.normalization()
-	fill := make([]float64, len(n.mean))
-	for i, mean := range n.mean {
-		fill[i] = min(max(math.Round(mean/n.scale*1e6)/1e6, 0), 255)
-	}
-	b.say("input.fill", fill, "images are padded with 0 after the normalization")
+	b.say("input.fill", p.normalization().zero(), "images are padded with 0 after the normalization")
 }
 
 // shortestWithoutCrop resizes the shorter side without a crop, as DETR does where the longer side has a limit.

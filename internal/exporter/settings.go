@@ -265,6 +265,7 @@ func (b *builder) setNormalization(name string) error {
 	if n.color != "" && b.settings["input.color"] == "" {
 		b.settings["input.color"] = n.color
 	}
+	b.said = n
 	return errors.Join(b.put("normalization", name), b.put("input.scale", text(n.scale)), b.put("input.mean", text(n.mean)), b.put("input.std", text(n.std)))
 }
 

@@ -49,7 +49,7 @@ func (b *builder) finishedRows(out repository.TensorInfo, columns ...string) {
 func (b *builder) yoloLimits(score, iou float64, from string) {
 	b.say("output.score_threshold", score, from)
 	b.say("output.max_boxes", 300, from)
-	if b.values["output.decode"].text != repository.DecodeRows {
+	if decode := b.values["output.decode"].text; decode != repository.DecodeRows && decode != repository.DecodeBoxes {
 		b.say("output.iou_threshold", iou, from)
 	}
 }

@@ -14,7 +14,7 @@ func yolov5(b *builder) bool {
 		return false
 	}
 	b.metadataLabels()
-	if slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return classesOf(t) != 0 }) && len(b.graph.Outputs) == 1 {
+	if outs := b.graph.Outputs; len(outs) == 1 && classesOf(outs[0]) != 0 && b.graph.Ops["NonMaxSuppression"] == 0 {
 		b.yolov5Classify()
 		return true
 	}
@@ -23,7 +23,7 @@ func yolov5(b *builder) bool {
 	b.usualSize(640, usual)
 	b.letterbox(usual+" letterbox", b.stride())
 	b.say("input.inverse", repository.InverseGainUnrounded, usual+" scale_boxes")
-	if !b.rawGrids() {
+	if !b.rawGrids() && !efficientNMS(b) && !yolov7(b) {
 		if out := b.singleOutput(3); out != nil {
 			b.yolov5Table(*out)
 		}
@@ -32,37 +32,33 @@ func yolov5(b *builder) bool {
 	return true
 }
 
-// yolov5Table sets the decoder of [n,5+C], or of YOLOv9's [4+C,n].
+// yolov5Table sets the decoder of [n,5+C], or of YOLOv9's [4+C,n], or of other layouts that models with such metadata have.
 func (b *builder) yolov5Table(out repository.TensorInfo) {
 	const head = repository.YOLOXHead
-	from := "shape of " + describe(out)
-	rows, columns := out.Shape[1], out.Shape[2]
-	labels := int64(len(b.labels))
-	switch {
-	case rows == 4+labels, columns == 4+labels && columns != 6: // 6 is an objectness and a class, or finished boxes
-		b.table(out, repository.DecodeYOLO, from)
-	case columns > head+labels && len(b.graph.Outputs) > 1:
+	if len(b.graph.Outputs) > 1 && len(b.labels) > 0 && out.Shape[2] > head+int64(len(b.labels)) {
 		b.unsupported("segmentation, since its boxes have more columns than labels")
-	default:
+		return
+	}
+	from := "shape of " + describe(out)
+	switch layout := b.yoloLayout(out); layout.decode {
+	case repository.DecodeRows:
+		b.finishedRows(out, "x1", "y1", "x2", "y2", "score", "class")
+	case "":
 		b.table(out, repository.DecodeYOLOv5, from)
-		if columns > head {
-			b.fitLabels(columns-head, out.Name)
-		}
+	default:
+		b.table(out, layout.decode, from)
+		b.fitLabels(layout.classes, out.Name)
 	}
 }
 
-// yolov5Classify sets what YOLOv5's classify_transforms (utils/augmentations.py) does: the largest square of the center is resized
-// by OpenCV, which is the shorter side's resize and a crop but for rounding. The scores are logits.
+// yolov5Classify sets what YOLOv5's classify_transforms (utils/augmentations.py) does: the largest square of the center is resized by
+// OpenCV. The scores are logits.
 func (b *builder) yolov5Classify() {
 	const usual = "YOLOv5 classify_transforms"
 	out := b.graph.Outputs[0]
 	b.say("task", string(repository.Classification), "shape of "+describe(out))
 	b.usualSize(224, usual)
-	if width, height := b.size(); width == height {
-		b.shortestEdge(width, usual)
-	} else {
-		b.assume("input.resize", string(repository.Stretch), usual+" is for square inputs")
-	}
+	b.say("input.resize", string(repository.CropFirst), usual)
 	b.say("input.interpolation", repository.OpenCVLinear, usual)
 	b.color(usual)
 	n := normalizations["imagenet"]

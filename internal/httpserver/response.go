@@ -37,14 +37,18 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(e.buffer.Bytes()) // fails only when the client has disconnected
 }
 
-// WriteError sends an API error as the whole response, with Retry-After and WWW-Authenticate where its code has them. Predictions is nil, or
-// with AllFailed the error of each image.
-func WriteError(w http.ResponseWriter, err *apierror.Error, requestID string, predictions any) {
+// SetErrorHeaders sets Retry-After and WWW-Authenticate where the code of an API error has them.
+func SetErrorHeaders(w http.ResponseWriter, err *apierror.Error) {
 	if err.Code.Retry() == apierror.RetryLater {
 		w.Header().Set("Retry-After", strconv.Itoa(err.RetrySeconds()))
 	}
 	if err.Code == apierror.Unauthenticated {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="fovea"`) // RFC 9110, section 15.5.2
 	}
+}
+
+// WriteError sends an API error as the whole response. Predictions is nil, or with AllFailed the error of each image.
+func WriteError(w http.ResponseWriter, err *apierror.Error, requestID string, predictions any) {
+	SetErrorHeaders(w, err)
 	WriteJSON(w, err.Code.Status(), apierror.Body{Error: err.Message, Code: err.Code, RequestID: requestID, Predictions: predictions})
 }

@@ -201,6 +201,10 @@ func (r *Repository) watch(t *tree, e *Entry) error {
 	return nil
 }
 
+// ViewSuffix is the end of the name of an image view: under it the Open Inference Protocol takes images for a model, and under the
+// model's own name its tensors. Package internal/v2 has the views.
+const ViewSuffix = ".image"
+
 // NameOf derives a valid model name from the path of an ONNX file or folder, or from the name of a repository with slashes: that of
 // the file without its extension, or for model.onnx that of the folder, without folders of versions and of the layout of
 // Hugging Face. Characters that names must not have become hyphens.

@@ -43,8 +43,8 @@ const (
 )
 
 // The values of Input.Interpolation. The names say what is emulated: Area… average by area where a side shrinks and
-// interpolate where it grows; OpenCV… are cv2.resize; Pillow… are Image.resize; TorchAntialias… are torchvision's resize of
-// uint8 tensors with antialias, bilinear without another name.
+// interpolate where it grows; OpenCV… are cv2.resize; Pillow… are Image.resize; Torch… are torchvision's resize of
+// uint8 tensors: with antialias, which is bilinear without another name, or nearest-exact.
 const (
 	AreaLinear     = "area_linear"
 	AreaCubic      = "area_cubic"
@@ -62,12 +62,14 @@ const (
 	TorchAntialias = "torch_antialias"
 	TorchBicubic   = "torch_antialias_bicubic"
 	TorchLanczos   = "torch_antialias_lanczos"
+	TorchNearest   = "torch_nearest_exact"
 )
 
 // Interpolations lists the values of Input.Interpolation.
 func Interpolations() []string {
 	return []string{AreaLinear, AreaCubic, AreaLanczos, OpenCVLinear, OpenCVArea, OpenCVCubic, OpenCVNearest, PillowNearest,
-		PillowBilinear, PillowBicubic, PillowLanczos, PillowBox, PillowHamming, TorchAntialias, TorchBicubic, TorchLanczos}
+		PillowBilinear, PillowBicubic, PillowLanczos, PillowBox, PillowHamming, TorchAntialias, TorchBicubic, TorchLanczos,
+		TorchNearest}
 }
 
 // The values of Input.Decode: whether a JPEG that is much larger than needed may be decoded at 1/2, 1/4 or 1/8.
@@ -128,14 +130,17 @@ type Resize string
 // The values of Resize. Stretch resizes to Width×Height. ShortestEdge scales the shorter side to Input.ShortestEdge, keeping the
 // aspect ratio, and Cover scales the image to cover Width×Height. Letterbox scales it to fit within Width×Height; with
 // Input.Stride it is padded only up to the next multiple of it. Stretch, Cover and Letterbox resize to ResizeWidth×ResizeHeight
-// instead, if given. What is then larger than Width×Height is cropped from the center, what is smaller is padded. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would
-// exceed Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as
+// instead, if given. What is then larger than Width×Height is cropped from the center, what is smaller is padded. CropFirst crops
+// the image from its center to the aspect ratio of Width×Height, and then resizes to that; the filters of Pillow and PyTorch see
+// the pixels next to the crop at its edges. Fit scales the shorter side to
+// Input.ShortestEdge, or less where the longer one would exceed Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as
 // PaddleOCR does with lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
 // input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
 	ShortestEdge Resize = "shortest_edge"
 	Cover        Resize = "cover"
+	CropFirst    Resize = "crop"
 	Letterbox    Resize = "letterbox"
 	Fit          Resize = "fit"
 	NoResize     Resize = "none"

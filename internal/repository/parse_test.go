@@ -134,7 +134,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"a place without letterbox":         {classify + "input: {place: center}\n", "input.place: only applies with"},
 		"two fills":                         {classify + "input: {resize: letterbox, fill: [1, 2]}\n", "input.fill: has 2 values, not 1 or 3"},
 		"a fill above 255":                  {classify + "input: {resize: letterbox, fill: 256}\n", "input.fill[0]: 256 is out of range (0–255)"},
-		"a resize that is not known":        {classify + "input: {resize: squash}\n", `input.resize: "squash" is not one of stretch, shortest_edge, cover, letterbox`},
+		"a resize that is not known":        {classify + "input: {resize: squash}\n", `input.resize: "squash" is not one of stretch, shortest_edge, cover, crop, letterbox`},
 		"a place that is not known":         {classify + "input: {resize: letterbox, place: top}\n", `input.place: "top" is not one of`},
 		"an interpolation that is none":     {classify + "input: {interpolation: best}\n", "input.interpolation: "},
 		"a color that is none":              {classify + "input: {color: cmyk}\n", "input.color: "},

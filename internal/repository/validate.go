@@ -115,7 +115,7 @@ func onlyWith(errs *config.Errors, key string, given bool, setting string) {
 func (in *Input) check(errs *config.Errors) {
 	config.Range(errs, "input.width", in.Width, 0, maxSide)
 	config.Range(errs, "input.height", in.Height, 0, maxSide)
-	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Cover), string(Letterbox), string(Fit),
+	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Cover), string(CropFirst), string(Letterbox), string(Fit),
 		string(FitHeight), string(NoResize))
 	in.checkEdge(errs)
 	in.checkCrop(errs)
@@ -131,7 +131,7 @@ func (in *Input) check(errs *config.Errors) {
 
 func (in *Input) checkEdge(errs *config.Errors) {
 	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundHalfUp, RoundCeil)
-	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize),
+	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize || in.Resize == CropFirst),
 		"resize: letterbox, shortest_edge, cover, fit or fit_height")
 	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
 	onlyWith(errs, "input.stride", in.Stride > 0 && !in.Dynamic(), "resize: letterbox, fit or none")

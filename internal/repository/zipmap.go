@@ -9,7 +9,7 @@ import (
 // ZipMap is an operator of ai.onnx.ml that ends classifiers of scikit-learn's converter and of Custom Vision: it turns the
 // scores [n,classes] into a sequence of n maps from a class's label to its score.
 type ZipMap struct {
-	Scores string   // the tensor of scores, which is not an output of its own
+	Scores string   // the tensor of scores, which is no output itself
 	Labels []string // of the classes; nil: unknown
 	Named  bool     // the labels are texts, not numbers
 }

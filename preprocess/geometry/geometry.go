@@ -7,6 +7,7 @@
 package geometry
 
 import (
+	"cmp"
 	"image"
 	"math"
 	"strings"
@@ -92,12 +93,32 @@ func Resample(in *repository.Input, img Image) Resampling {
 	r.Input = InputSize(in, r.Size)
 	r.CropOffset.X, r.Target.Min.X, r.Target.Max.X = place(in, r.Size.X, r.Input.X)
 	r.CropOffset.Y, r.Target.Min.Y, r.Target.Max.Y = place(in, r.Size.Y, r.Input.Y)
+	if in.Resize == repository.CropFirst {
+		r.Source = central(in, img)
+	}
 	if r.Size.X*r.Size.Y > maxOversize*r.Input.X*r.Input.Y && !computesCrops(in.Interpolation) {
 		r.cropSource(img.Shrink == 1)
 	}
 	r.Transform = r.transform(img)
 	invert(in, &r.Transform)
 	return r
+}
+
+// central returns the largest box of the input's aspect ratio in the center of an image, in whole pixels of the image, as in YOLOv5's
+// CenterCrop (utils/augmentations.py) and Keras' smart_resize.
+func central(in *repository.Input, img Image) Box {
+	width := max(1, min(img.Width, img.Height*in.Width/in.Height))
+	height := max(1, min(img.Height, img.Width*in.Height/in.Width))
+	left, top := (img.Width-width)/2, (img.Height-height)/2
+	if img.FlippedX {
+		left = img.Width - width - left
+	}
+	if img.FlippedY {
+		top = img.Height - height - top
+	}
+	shrink, bounds := float64(img.Shrink), img.bounds()
+	x, y := bounds.MinX+float64(left)/shrink, bounds.MinY+float64(top)/shrink
+	return Box{MinX: x, MinY: y, MaxX: x + float64(width)/shrink, MaxY: y + float64(height)/shrink}
 }
 
 // place returns the pixels of a resized side that are cropped before an input's side, and where in it the rest lies.
@@ -128,7 +149,7 @@ func invert(in *repository.Input, t *Transform) {
 		return
 	}
 	w, h := float64(t.Width), float64(t.Height)
-	gain := min(float64(t.InputW)/w, float64(t.InputH)/h)
+	gain := min(float64(cmp.Or(in.ResizeWidth, t.InputW))/w, float64(cmp.Or(in.ResizeHeight, t.InputH))/h)
 	if in.Resize == repository.Fit {
 		gain = fittedEdge(in, min(w, h), max(w, h)) / min(w, h)
 	}

@@ -181,6 +181,47 @@ func TestToImageInvertsTheTransform(t *testing.T) {
 	}
 }
 
+// TestEveryImageFitsEveryInput tries random images, also strips, and random definitions of an input of fixed size.
+func TestEveryImageFitsEveryInput(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	side := func(most int) int { return 1 + random.IntN(1+random.IntN(most)) }
+	resizes := []repository.Resize{repository.Stretch, repository.ShortestEdge, repository.Cover, repository.Letterbox}
+	interpolations := []string{repository.AreaLinear, repository.OpenCVLinear, repository.PillowBicubic, repository.TorchLanczos}
+	offsets := []string{"", repository.CropRound, repository.CropFloor, repository.CropTruncate}
+	inverses := []string{"", repository.InverseExact, repository.InverseGain, repository.InverseGainRounded, repository.InverseGainUnrounded}
+	for range 50000 {
+		in := repository.Input{Width: side(700), Height: side(700), Resize: resizes[random.IntN(4)],
+			Interpolation: interpolations[random.IntN(4)], CropOffset: offsets[random.IntN(4)]}
+		switch {
+		case in.Resize == repository.ShortestEdge:
+			in.ShortestEdge = side(700)
+		case random.IntN(2) == 0:
+			in.ResizeWidth, in.ResizeHeight = side(700), side(700)
+		}
+		if in.Resize == repository.Letterbox {
+			in.Inverse, in.Place = inverses[random.IntN(5)], []string{"center", "top_left"}[random.IntN(2)]
+		}
+		img := Image{Width: side(65535), Height: side(65535), Shrink: 1 << random.IntN(4)}
+		got := Resample(&in, img)
+		used := image.Rectangle{Min: got.CropOffset, Max: got.CropOffset.Add(got.Target.Size())}
+		w, h := img.decoded()
+		switch {
+		case got.Target.Empty() || !got.Target.In(image.Rect(0, 0, in.Width, in.Height)):
+			t.Fatalf("%+v of %+v: the target is outside of the input: %+v", in, img, got)
+		case !used.In(image.Rectangle{Max: got.Size}) || got.Source.Pixels().Empty() || !got.Source.Pixels().In(image.Rect(0, 0, w, h)):
+			t.Fatalf("%+v of %+v: takes pixels that are not there: %+v", in, img, got)
+		case !computesCrops(in.Interpolation) && got.Size.X*got.Size.Y > maxOversize*in.Width*in.Height:
+			t.Fatalf("%+v of %+v: resizes too much: %+v", in, img, got)
+		}
+		// The middle of what is shown lies in the middle of an image that is centered, to the pixel of the input.
+		x, y := got.Transform.ToImage(float64(in.Width)/2, float64(in.Height)/2)
+		near := func(at, side, scale float64) bool { return math.Abs(at-side/2) <= 2.01/scale+1 }
+		if isCentered(&in) && !(near(x, float64(img.Width), got.Transform.ScaleX) && near(y, float64(img.Height), got.Transform.ScaleY)) {
+			t.Fatalf("%+v of %+v: the middle is at (%v, %v): %+v", in, img, x, y, got)
+		}
+	}
+}
+
 func TestTransformKeepsTheAspectRatio(t *testing.T) {
 	for _, in := range []repository.Input{imagenet, yolox, letterbox, cover, border, padded} {
 		p := Resample(&in, Image{Width: 4000, Height: 3000, Shrink: 1})

@@ -128,6 +128,7 @@ func TestRounding(t *testing.T) {
 	edge := repository.Input{Width: 50, Height: 50, Resize: repository.ShortestEdge, ShortestEdge: 50}
 	line := repository.Input{Width: 192, Height: 48, Resize: repository.FitHeight}
 	cover := repository.Input{Width: 40, Height: 30, Resize: repository.Cover}
+	fit := repository.Input{Resize: repository.Fit, ShortestEdge: 800, LongestEdge: 1333}
 	atTopLeft := letterbox
 	atTopLeft.Place = "top_left"
 	for what, c := range map[string]struct {
@@ -153,6 +154,8 @@ func TestRounding(t *testing.T) {
 		"a shortest edge rounds down":             {edge, "", 400, 300, image.Pt(66, 50)},
 		"a cover rounds to the nearest":           {cover, "", 300, 199, image.Pt(45, 30)},
 		"a line of text rounds up":                {line, "", 100, 33, image.Pt(146, 48)},
+		"transformers keeps a side of that size":  {fit, repository.RoundFloor, 1334, 600, image.Pt(1334, 600)},
+		"mmcv scales the other one":               {fit, repository.RoundHalfUp, 1334, 600, image.Pt(1333, 600)},
 		"and is squeezed where it is too wide":    {line, "", 1000, 33, image.Pt(192, 48)},
 	} {
 		c.in.Rounding = c.rounding

@@ -17,7 +17,8 @@ func (f *Filter) Copies() bool { return f.nearest != nil }
 // ImagingScaleAffine) and of OpenCV (INTER_NEAREST; modules/imgproc/src/resize.cpp, resizeNN), and F.interpolate of PyTorch with
 // mode bilinear, bicubic or lanczos and antialias on uint8 tensors, which is also torchvision's Resize of them
 // (aten/src/ATen/native/cpu/UpSampleKernel.cpp, upsample_avx_bilinear_bicubic_uint8). PyTorch on CPUs without AVX2 computes the
-// bilinear one in float32, which differs by at most 1.
+// bilinear one in float32, which differs by at most 1. TorchNearest is its nearest-exact (aten/src/ATen/native/UpSample.h,
+// nearest_exact_idx).
 var (
 	PillowBox      = Filter{support: 0.5, weight: box}
 	PillowBilinear = Filter{support: 1, weight: triangle}
@@ -29,6 +30,7 @@ var (
 	TorchAntialias = Filter{support: 1, weight: triangle, int16: true}
 	TorchBicubic   = Filter{support: 2, weight: cubic, int16: true}
 	TorchLanczos   = Filter{support: 3, weight: lanczos, int16: true}
+	TorchNearest   = Filter{nearest: torchNearest}
 )
 
 func box(x float64) float64 {
@@ -95,6 +97,16 @@ func openCVNearest(s side) []float64 {
 	scale := 1 / (float64(s.size) / (s.high - s.low))
 	for i := range at {
 		at[i] = math.Floor(s.low + float64(s.begin+i)*scale)
+	}
+	return at
+}
+
+// torchNearest takes the pixel at the center of a result, with a scale of float32.
+func torchNearest(s side) []float64 {
+	at := make([]float64, s.end-s.begin)
+	scale := float64(float32(s.high-s.low) / float32(s.size))
+	for i := range at {
+		at[i] = math.Floor(s.low + float64(float32((float64(s.begin+i)+0.5)*scale)))
 	}
 	return at
 }

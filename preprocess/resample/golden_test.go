@@ -13,7 +13,8 @@ import (
 var filters = map[string]Filter{
 	"pillow_nearest": PillowNearest, "pillow_box": PillowBox, "pillow_bilinear": PillowBilinear, "pillow_hamming": PillowHamming,
 	"pillow_bicubic": PillowBicubic, "pillow_lanczos": PillowLanczos, "torch_antialias": TorchAntialias,
-	"torch_antialias_bicubic": TorchBicubic, "torch_antialias_lanczos": TorchLanczos, "opencv_nearest": OpenCVNearest,
+	"torch_antialias_bicubic": TorchBicubic, "torch_antialias_lanczos": TorchLanczos, "torch_nearest_exact": TorchNearest,
+	"opencv_nearest": OpenCVNearest,
 }
 
 // goldens are made by testdata/generate.py, which says what they hold.

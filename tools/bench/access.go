@@ -50,7 +50,7 @@ func accessBench(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	k, err := newAccessKeys(dir, o.Access.Limit)
 	if err != nil {
 		return err

@@ -57,12 +57,12 @@ def source(width=96, height=72):
     return pixels.astype(np.uint8)
 
 
-TORCH = {"torch_antialias": "bilinear", "torch_antialias_bicubic": "bicubic", "torch_antialias_lanczos": "lanczos"}
+TORCH = {"torch_antialias": "bilinear", "torch_antialias_bicubic": "bicubic", "torch_antialias_lanczos": "lanczos", "torch_nearest_exact": "nearest-exact"}
 
 
 def torch_resized(pixels, size, mode):
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
-    resized = torch.nn.functional.interpolate(planes, size=size[::-1], mode=mode, antialias=True)
+    resized = torch.nn.functional.interpolate(planes, size=size[::-1], mode=mode, antialias="nearest" not in mode)
     return resized[0].permute(1, 2, 0).numpy()
 
 

@@ -1,0 +1,170 @@
+package v2
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fovea/inference"
+	"fovea/internal/apierror"
+	"fovea/internal/repository"
+)
+
+// Engine serves the models. *inference.Engine is one.
+type Engine interface {
+	Open(model, version string) (*inference.Ref, error)
+	Models() []inference.Status
+	Load(ctx context.Context, model string) error
+	Unload(model string) error
+}
+
+// Limits bound requests.
+type Limits struct {
+	Timeout   time.Duration // of one request
+	Rows      int           // images or rows of one request
+	BodySize  int64         // bytes of one request, decompressed
+	ImageSize int64         // bytes of one encoded image
+	Control   bool          // models may be loaded and unloaded
+}
+
+// Server serves the models of an engine by the protocol. Its methods may be called concurrently.
+type Server struct {
+	engine  Engine
+	limits  Limits
+	version string
+}
+
+// New returns a server. version is that of the program.
+func New(engine Engine, limits Limits, version string) *Server {
+	return &Server{engine, limits, version}
+}
+
+// ServerMetadata describes the server.
+type ServerMetadata struct {
+	Name       string   `json:"name"`
+	Version    string   `json:"version"`
+	Extensions []string `json:"extensions"`
+}
+
+// ServerMetadata describes the server.
+func (s *Server) ServerMetadata() ServerMetadata {
+	return ServerMetadata{"fovea", s.version, []string{"binary_tensor_data", "classification", "model_configuration", "model_repository", "parameters", "statistics"}}
+}
+
+// opened is a version of a model, or of an image view, that a request uses.
+type opened struct {
+	*inference.Ref
+	info *inference.Info
+	name string // as requested
+	view *view  // of an image view
+}
+
+// open finds a version of a model or of a view. It must be closed.
+func (s *Server) open(name, version string) (*opened, error) {
+	if version != "" {
+		if n, err := strconv.ParseInt(version, 10, 64); err != nil || n < 1 {
+			return nil, apierror.New(apierror.InvalidParameter, "version %s of a model is not a whole number above 0", apierror.Quote(version))
+		}
+	}
+	if name == "" {
+		return nil, unknownModel(name, version)
+	}
+	ref, err := s.engine.Open(name, version)
+	if err == nil {
+		return &opened{Ref: ref, info: ref.Info(), name: name}, nil
+	}
+	base, isView := strings.CutSuffix(name, repository.ViewSuffix)
+	if isView && base != "" && apierror.From(err).Code == apierror.ModelNotFound {
+		return s.openView(name, base, version)
+	}
+	return nil, notFound(err, name, version)
+}
+
+func (s *Server) openView(name, base, version string) (*opened, error) {
+	ref, err := s.engine.Open(base, version)
+	if err != nil {
+		return nil, notFound(err, name, version)
+	}
+	if v := viewOf(ref.Info()); v != nil {
+		return &opened{ref, ref.Info(), name, v}, nil
+	}
+	ref.Close()
+	return nil, unknownModel(name, version)
+}
+
+// notFound has the words that clients of Triton look for.
+func notFound(err error, name, version string) error {
+	if apierror.From(err).Code == apierror.ModelNotFound {
+		return unknownModel(name, version)
+	}
+	return err
+}
+
+func unknownModel(name, version string) error {
+	if version != "" {
+		return apierror.New(apierror.ModelNotFound, "Request for unknown model: '%s' version %s is not found", shortened(name), version)
+	}
+	return apierror.New(apierror.ModelNotFound, "Request for unknown model: '%s' is not found", shortened(name))
+}
+
+// shortened is a client's text for a message in single quotes.
+func shortened(text string) string { return strings.Trim(apierror.Quote(text), `"`) }
+
+// The space that a request takes besides the elements of its inputs, and that of an element in JSON at most, in bytes. Numbers
+// have up to 25 characters.
+const (
+	headerSize  = 1 << 20
+	elementSize = 32
+)
+
+// BodyLimit returns how many bytes a request of a model may have: the largest that it can use, within the server's limit.
+func (s *Server) BodyLimit(name, version string) (int64, error) {
+	m, err := s.open(name, version)
+	if err != nil {
+		return 0, err
+	}
+	defer m.Close()
+	most := s.limits.BodySize
+	if m.view != nil {
+		return min(most, headerSize+int64(s.batchSize(m))*(s.limits.ImageSize+4)), nil
+	}
+	total := int64(headerSize)
+	for _, info := range m.info.Inputs {
+		shape := slices.Clone(info.Shape)
+		if rows := s.maxRows(m); rows > 0 && m.info.Batched {
+			shape[0] = int64(rows)
+		}
+		n, ok := elements(shape)
+		if !ok || len(shape) == 0 || info.DType == repository.String {
+			return most, nil
+		}
+		total += n * elementSize
+	}
+	return min(most, total), nil
+}
+
+// Exists reports whether a name is that of a model or a view, ready or not, and the model's own name. It is for metrics.
+func (s *Server) Exists(name string) (model string, ok bool) {
+	base, isView := strings.CutSuffix(name, repository.ViewSuffix)
+	for _, m := range s.engine.Models() {
+		if m.Name == name || isView && m.Name == base {
+			return m.Name, true
+		}
+	}
+	return "", false
+}
+
+// ModelReady reports whether a version of a model is ready. The error is of a model that does not exist.
+func (s *Server) ModelReady(name, version string) (bool, error) {
+	m, err := s.open(name, version)
+	if err != nil {
+		if code := apierror.From(err).Code; code == apierror.NotReady || code == apierror.Draining || code == apierror.DeviceLost {
+			return false, nil
+		}
+		return false, err
+	}
+	m.Close()
+	return true, nil
+}
