@@ -14,7 +14,7 @@ type GroupConfig struct {
 	Instances int
 	Buckets   []int // the batch sizes that run, ascending; the last is the number of rows of a batch
 	Inputs    int   // inputs of the model
-	OwnOnly   bool  // there are no batches: each request brings a run of its own (Handle.Submit)
+	OwnOnly   bool  // there are no batches: each request brings its own run (Handle.Submit)
 	MaxDelay  time.Duration
 
 	// Acquire waits for the workers that a run of some images takes: all of them for a parallel session if possible, else
