@@ -62,6 +62,7 @@ func (s *Server) v2Answer(c *gin.Context, rc *requestContext, b *body, name, ver
 		return nil, err
 	}
 	request.Model, request.Version, request.Waited = name, version, b.waited
+	request.Grow = b.grow
 	request.Decoded = func() {
 		free()
 		b.reservation.release()

@@ -98,6 +98,7 @@ func (s *service) infer(ctx context.Context, m *pb.ModelInferRequest, i int) (*p
 	r, err := parse(m)
 	var answer *v2.Response
 	if err == nil {
+		r.Grow = func(n int64) error { return own.grow(i, n) }
 		answer, err = s.server.Core.Infer(ctx, r)
 	}
 	if err != nil {

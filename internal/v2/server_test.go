@@ -420,3 +420,16 @@ func FuzzShapes(f *testing.F) {
 		}
 	})
 }
+
+func TestStringsAreCounted(t *testing.T) {
+	s, _ := newServer(t, testLimits)
+	full := apierror.New(apierror.QueueFull, "full")
+	counted := int64(0)
+	r := &Request{Model: "text", Inputs: []Input{{"x", Bytes, []int64{100, 1}, Raw(make([]byte, 400))}}, Grow: func(n int64) error {
+		counted += n
+		return full
+	}}
+	if _, err := s.Infer(t.Context(), r); apierror.From(err).Code != apierror.QueueFull || counted != 6400 {
+		t.Errorf("%v after %d bytes", err, counted)
+	}
+}
