@@ -42,7 +42,7 @@ func TestDefaultsAreThoseOfTransformers(t *testing.T) {
 			if h, w := p.cropSize(); [2]int64{h, w} != crop {
 				t.Errorf("%s of %s: crop %d×%d, want %v", kind, version, h, w, crop)
 			}
-			if p.filter != want.Resample || p.ratio != want.Ratio || p.flipChannels != want.Flips || p.normalizesTwice != want.Twice || p.normalizeOff == want.Normalizes {
+			if p.crop != want.Crop["height"] || p.filter != want.Resample || p.ratio != want.Ratio || p.flipChannels != want.Flips || p.normalizesTwice != want.Twice || p.normalizeOff == want.Normalizes {
 				t.Errorf("%s of %s: %+v, want %+v", kind, version, p.defaults, want)
 			}
 			if n := p.normalization(); want.Normalizes && !want.Twice && (!equalChannels(n.mean, want.Mean) || !equalChannels(n.std, want.Std)) {
