@@ -74,6 +74,7 @@ func (noTensors) Open(model, _ string) (*inference.Ref, error) {
 	return nil, apierror.New(apierror.ModelNotFound, "no model %s", model)
 }
 
+func (noTensors) Has(string) bool                    { return false }
 func (noTensors) Load(context.Context, string) error { return nil }
 func (noTensors) Unload(string) error                { return nil }
 

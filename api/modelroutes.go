@@ -27,7 +27,7 @@ type modelInfo struct {
 	State      string          `json:"state"` // ready if any version is, else that of the last
 	Task       repository.Task `json:"task"`
 	Labels     []string        `json:"labels,omitempty"` // only for one model: there may be thousands
-	// Definition is file or inferred; "" while no version could be tried.
+	// Definition is file or inferred; "" while no version could be tried, and if one cannot be inferred.
 	Definition  string        `json:"definition"`
 	Exporter    string        `json:"exporter,omitempty"`
 	Assumptions []assumption  `json:"assumptions"`
@@ -116,6 +116,9 @@ func describe(statuses []inference.Status) []modelInfo {
 		if v.Task != "" {
 			m.Task, m.Labels = v.Task, v.Labels
 			m.describeDefinition(v.Inferred)
+			if v.Undefined {
+				m.Definition = ""
+			}
 		}
 	}
 	return list

@@ -63,6 +63,7 @@ func (s *Server) v2Answer(c *gin.Context, rc *requestContext, b *body, name, ver
 	}
 	request.Model, request.Version, request.Waited = name, version, b.waited
 	request.Client, request.ClientShare = rc.client.ID, s.cfg.ClientShare
+	request.Grow = b.grow
 	request.Decoded = func() {
 		free()
 		b.reservation.release()

@@ -63,7 +63,7 @@ func (e *Engine) loaded(name string) error {
 	return nil
 }
 
-// Unload unloads a model, once its requests are answered, until Load. A model that there is not is no error.
+// Unload unloads a model, once its requests are answered, until Load. An unknown model is no error.
 func (e *Engine) Unload(name string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

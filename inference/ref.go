@@ -23,6 +23,13 @@ func (e *Engine) Open(model, version string) (*Ref, error) {
 	return &Ref{e, v}, nil
 }
 
+// Has reports whether there is a model of that name, ready or not.
+func (e *Engine) Has(name string) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.models[name] != nil
+}
+
 // Close gives the version back.
 func (r *Ref) Close() { r.v.refs.Done() }
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// RequestKind is a kind of requests with statistics of its own.
+// RequestKind is a kind of requests with separate statistics.
 type RequestKind int
 
 // The kinds of requests.

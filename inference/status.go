@@ -20,12 +20,13 @@ type Status struct {
 	Required   bool
 	Task       repository.Task
 	// Inferred is how the definition was derived; nil for that of a model.yaml.
-	Inferred *repository.Inferred
-	Input    repository.Input        // completed from the ONNX file once it is ready
-	Inputs   []repository.TensorInfo // as the ONNX file declares them; nil until it is read
-	Outputs  []repository.TensorInfo
-	Labels   []string
-	Device   string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
+	Inferred  *repository.Inferred
+	Undefined bool                    // it has no definition, and so no task
+	Input     repository.Input        // completed from the ONNX file once it is ready
+	Inputs    []repository.TensorInfo // as the ONNX file declares them; nil until it is read
+	Outputs   []repository.TensorInfo
+	Labels    []string
+	Device    string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
 	// PartlyCPU: it is on a GPU, and parts of it run on the CPU because there are no CUDA kernels for them.
 	PartlyCPU bool
 	// SaturatingInt8: int8 sums may saturate at 16 bits; see Config.SaturatingInt8.
@@ -76,6 +77,7 @@ func (v *version) status(s Status) Status {
 	state, err := v.current()
 	s.Version, s.State = v.name, state
 	s.Task, s.Labels, s.Inferred = v.entry.Definition.Task, v.entry.Definition.Labels, v.entry.Inferred
+	s.Undefined = v.entry.Undefined != nil
 	s.Input = v.entry.Definition.Input
 	if err != nil {
 		s.Error = err.Error()

@@ -212,7 +212,7 @@ type repoModel struct {
 func (e *Engine) readModel(name string) (m repoModel) {
 	m.name = name
 	m.entry, m.err = e.repo.Load(name)
-	if _, unknown := errors.AsType[*repository.UnknownError](m.err); unknown {
+	if _, undefined := errors.AsType[*repository.InferError](m.err); undefined {
 		m.entry, m.err = e.repo.LoadUndefined(name, m.err)
 	}
 	if errors.Is(m.err, repository.ErrUnreadable) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -308,10 +309,20 @@ func TestUndefinedModelTakesTensors(t *testing.T) {
 	if _, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); !strings.Contains(err.Error(), "cannot be inferred") {
 		t.Error(err)
 	}
-	failed := errors.New("a broken file")
+	if _, err := e.Variant("m", func(*repository.Definition) {}); err == nil || !strings.Contains(err.Error(), "has no task") || !s.Undefined {
+		t.Errorf("a variant: %v, undefined %t", err, s.Undefined)
+	}
+	failed := errors.New("no image among the inputs")
 	e.repo.SetInfer(func(*repository.Graph, fs.FS, map[string]string) (*repository.Inferred, error) { return nil, failed })
 	r.addModel("other", meanModel("k"))
-	if err := e.Sync(t.Context()); !errors.Is(err, failed) {
+	if err := e.Sync(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if info := opened(t, e, "other").Info(); info.Definition.Task != repository.NoTask {
+		t.Errorf("%+v", info)
+	}
+	r.write(filepath.Join("broken", "1", "model.onnx"), []byte("version https://git-lfs.github.com/spec/v1"))
+	if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "model broken") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -47,6 +47,9 @@ func (v *Variant) Close() { v.of.refs.Done() }
 
 // with returns a version with another definition that shares what v loaded.
 func (v *version) with(change func(*repository.Definition)) (*version, error) {
+	if v.plan == nil {
+		return nil, v.noTask()
+	}
 	d := v.definition
 	change(&d)
 	resolved, err := d.Resolve(v.inputs, v.outputs)

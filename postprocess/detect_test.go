@@ -319,3 +319,19 @@ func TestConcurrentDecodes(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallImagesAreMapped: an image of one pixel, an input of one pixel, and scales below 1.
+func TestSmallImagesAreMapped(t *testing.T) {
+	d := detector(func(o *repository.Output) { o.BoxSpace = repository.SpaceInput })
+	score := tensor("s", []int64{1, 2}, 0.9, 0)
+	for _, transform := range []geometry.Transform{
+		{Width: 1, Height: 1, InputW: 100, InputH: 100, ScaleX: 100, ScaleY: 100},
+		{Width: 100, Height: 100, InputW: 1, InputH: 1, ScaleX: 0.01, ScaleY: 0.01},
+	} {
+		side := float32(transform.InputW)
+		got := find(t, d, transform, Params{}, tensor("b", []int64{1, 4}, 0, 0, side, side), score)
+		if len(got) != 1 || math.Abs(got[0].X2-float64(transform.Width)) > 1e-6 || math.Abs(got[0].Y2-float64(transform.Height)) > 1e-6 {
+			t.Errorf("%+v: %+v", transform, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"fovea/internal/apierror"
 	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
@@ -39,7 +40,7 @@ func TestDetectionRejectsBrokenOutputs(t *testing.T) {
 		"a raw objectness of NaN":            {raw, []Tensor{tensor("y", []int64{1, 1, 1, 6}, 0, 0, 0, 0, nan, 9)}, tiny, "not finite"},
 		"a raw center of NaN":                {raw, []Tensor{tensor("y", []int64{1, 1, 1, 6}, nan, 0, 0, 0, 9, 9)}, tiny, "not finite"},
 		"a logit of NaN":                     {queries, []Tensor{box, tensor("s", []int64{1, 2}, 0.9, nan)}, square, "not finite"},
-		"a center of NaN of a query":         {queries, []Tensor{tensor("b", []int64{1, 4}, nan, 0, 1, 1), tensor("s", []int64{1, 2}, 9, 0)}, square, "not finite"},
+		"a center of NaN of a query":         {queries, []Tensor{tensor("b", []int64{1, 4}, nan, 0, 1, 1), tensor("s", []int64{1, 2}, 9, 0)}, square, `output "b" holds a value that is not finite`},
 		"an objectness of NaN":               {small, cell(0, 0, 0, 0, nan, 1), square, "objectness of NaN"},
 		"an objectness above one":            {small, cell(0, 0, 0, 0, 3, 1), square, "objectness of 3"},
 		"a class score of NaN":               {small, cell(0, 0, 0, 0, 1, nan), square, "score of NaN"},
@@ -76,4 +77,37 @@ func TestMismatchedRowsAreRejected(t *testing.T) {
 		answer, err := newDecoder(t, d, open).Decode(outputs, square, Params{})
 		wantInternal(t, answer, err, want)
 	}
+}
+
+// TestOutputsThatChangeAreRejected: each output of each decoder is missing, of another type or too short.
+func TestOutputsThatChangeAreRejected(t *testing.T) {
+	image, cases := decoderCases(t)
+	check := func(t *testing.T, decoder Decoder, outputs []Tensor, transform geometry.Transform, p Params) {
+		t.Helper()
+		for i, o := range outputs {
+			double := Tensor{o.Name, repository.Float64, o.Shape, make([]byte, 8*max(0, elements(o.Shape)))}
+			short := Tensor{o.Name, o.DType, o.Shape, o.Data[:len(o.Data)-o.DType.Size()]}
+			for what, changed := range map[string][]Tensor{"missing": outputs[:i], "of another type": slices.Replace(slices.Clone(outputs), i, i+1, double),
+				"too short": slices.Replace(slices.Clone(outputs), i, i+1, short)} {
+				answer, err := decoder.Decode(changed, transform, p)
+				if err == nil || answer != nil || apierror.From(err).Code != apierror.Internal {
+					t.Errorf("output %s is %s: %v, %v", o.Name, what, answer, err)
+				}
+			}
+		}
+	}
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			d, outputs := c.open(t, image)
+			check(t, newDecoder(t, d, outputs), outputs, image, c.Params)
+		})
+	}
+	t.Run("yolox", func(t *testing.T) {
+		d, outputs, transform, _ := yoloxBus(t)
+		check(t, newDecoder(t, d, outputs), outputs, transform, Params{})
+	})
+	t.Run("softmax", func(t *testing.T) {
+		outputs := []Tensor{tensor("y", []int64{3}, 1, 2, 3)}
+		check(t, newDecoder(t, classes(repository.DecodeSoftmax), outputs), outputs, square, Params{})
+	})
 }

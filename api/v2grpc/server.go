@@ -95,6 +95,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	client, leave, err := s.Guard.Enter(access.CallOf(r.URL.Path, ""), caller)
 	if err != nil {
 		leave()
+		if errors.Is(err, access.ErrFlood) {
+			s.Guard.HoldBack(r.Context())
+		}
 		s.deny(w, r, client, apierror.From(err))
 		return
 	}

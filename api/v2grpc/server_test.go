@@ -414,7 +414,7 @@ func TestOtherCalls(t *testing.T) {
 		}
 	}
 	if err := s.conn.Invoke(ctx, "/inference.GRPCInferenceService/TraceSetting", &pb.ServerLiveRequest{}, &pb.ServerLiveResponse{}); status.Code(err) != codes.Unimplemented {
-		t.Errorf("a method that there is not: %v", err)
+		t.Errorf("an unknown method: %v", err)
 	}
 }
 

@@ -114,6 +114,7 @@ func (s *service) infer(ctx context.Context, m *pb.ModelInferRequest, i int) (*p
 	var answer *v2.Response
 	if err == nil {
 		r.Client, r.ClientShare = own.client.ID, s.server.ClientShare
+		r.Grow = func(n int64) error { return own.grow(i, n) }
 		answer, err = s.server.Core.Infer(ctx, r)
 	}
 	if err != nil {

@@ -86,7 +86,7 @@ func FuzzScanner(f *testing.F) {
 		if err != nil {
 			text = err.Error()
 		}
-		own := strings.Contains(text, "nested deeper") || strings.Contains(text, "twice")
+		own := strings.Contains(text, "nested deeper") || strings.Contains(text, "twice") || strings.Contains(text, "fields")
 		if valid := json.Valid(data); valid && err != nil && !own {
 			t.Fatalf("refused: %v", err)
 		} else if !valid && err == nil && !strings.Contains(string(data), "NaN") && !strings.Contains(string(data), "Infinity") {

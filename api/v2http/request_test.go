@@ -57,6 +57,7 @@ func TestParseErrors(t *testing.T) {
 		`has no "inputs"`:                                  `{}`,
 		"nested deeper than 64":                            `{"x":` + strings.Repeat("[", 90000),
 		"nested deeper than 64, at":                        start + `"data":` + strings.Repeat("[", 65) + strings.Repeat("]", 65) + `}]}`,
+		"the request has more than 4096 fields":            `{` + manyFields() + `}`,
 		"id is not a string":                               `{"id":7}`,
 		"there is more after it":                           `{"inputs":[]} x`,
 		`has the field "id" twice`:                         `{"id":"","id":""}`,
@@ -96,6 +97,15 @@ func TestParseErrors(t *testing.T) {
 	if _, err := Parse([]byte(`{"inputs":[]}x`), []string{"13"}, unlimited); err == nil || !strings.Contains(err.Error(), "unexpected additional input data: 1 bytes") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// manyFields are more fields than an object may have.
+func manyFields() string {
+	fields := make([]string, maxFields+1)
+	for i := range fields {
+		fields[i] = fmt.Sprintf(`"%d":0`, i)
+	}
+	return strings.Join(fields, ",")
 }
 
 func TestValues(t *testing.T) {

@@ -12,6 +12,9 @@ import (
 // maxDepth is how deep JSON may be nested: far more than tensors have dimensions.
 const maxDepth = 64
 
+// maxFields bounds the fields of an object, whose names are kept.
+const maxFields = 4096
+
 // scanner reads JSON as in RFC 8259, with NaN, Infinity and -Infinity as numbers, as Python's and Triton's have them. It keeps no copy.
 type scanner struct {
 	data  []byte
@@ -50,8 +53,11 @@ func (s *scanner) object(what string, field func(name string) error) error {
 		if err != nil {
 			return err
 		}
-		if seen[name] {
+		switch {
+		case seen[name]:
 			return s.errorf("%s has the field %s twice", what, apierror.Quote(name))
+		case len(seen) == maxFields:
+			return s.errorf("%s has more than %d fields", what, maxFields)
 		}
 		if seen == nil {
 			seen = map[string]bool{}

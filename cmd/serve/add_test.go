@@ -160,7 +160,7 @@ func TestAddToAnExistingModel(t *testing.T) {
 		"a source that is not there": {func(a *addition) { a.name, a.text = "new", "/none/best.onnx" }, "no such file"},
 		"labels that do not fit":     {func(a *addition) { a.name, a.sets = "new", []string{"labels=a,b"} }, "new is not added, since it does not load"},
 		"a key that does not exist":  {func(a *addition) { a.name, a.sets, a.text = "new", []string{"nosuch=1"}, "/none/best.onnx" }, "--set nosuch=1: is no key of model.yaml"}, // before the source is read
-		"a value that is not valid":  {func(a *addition) { a.name, a.sets, a.text = "new", []string{"resize=crop"}, "/none/best.onnx" }, `--set input.resize: "crop" is not one of`},
+		"a value that is not valid":  {func(a *addition) { a.name, a.sets, a.text = "new", []string{"resize=nowhere"}, "/none/best.onnx" }, `--set input.resize: "nowhere" is not one of`},
 		"labels in no file":          {func(a *addition) { a.name, a.sets = "new", []string{"labels=none.txt"} }, "--set labels=none.txt: there is no such file, neither next to the model nor in the current folder"},
 	} {
 		if _, err := a.add(best, test.change); err == nil || !strings.Contains(err.Error(), test.says) {

@@ -28,6 +28,7 @@ type verifyOptions struct {
 }
 
 const verifyHelp = `Predict the images in a folder as the server would, and compare with what the exporter's own program predicted.
+NAME is a model of the repository, or the path of an ONNX file or of a model's folder.
 
 --expect is a file, or a folder with a file per image. Its format is recognized by its content: Ultralytics' text files
 (yolo predict save_txt=True save_conf=True) or JSON (results.to_json(), predictions.json of yolo val save_json=True), COCO

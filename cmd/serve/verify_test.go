@@ -198,6 +198,22 @@ func (f *verifyFixture) verify(t *testing.T, expect string, change func(*verifyO
 	return &r, err
 }
 
+// TestVerifyTakesNamesAndPaths compares a model with its own predictions.
+func TestVerifyTakesNamesAndPaths(t *testing.T) {
+	f := newVerifyFixture(t, randomClassifier())
+	f.define(t, rightClassifier.yaml())
+	o := verifyOptions{images: f.images, expect: f.predict(t), tolerance: verify.Tolerance{IoU: 0.5, Score: 0.1}, agreement: 0.95, try: 12}
+	for name, says := range map[string]string{
+		"model": "", filepath.Join(f.cfg.Repository.Dir, "model"): "", "other": "there is no model other: ", "/none/model.onnx": "no such file",
+	} {
+		var out bytes.Buffer
+		err := verifyModel(t.Context(), f.cfg, name, o, &out)
+		if says == "" && (err != nil || !strings.Contains(out.String(), "model: 6 images compared")) || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%s: %v\n%s", name, err, out.String())
+		}
+	}
+}
+
 // settings is a model.yaml as a list of dotted keys.
 type settings map[string]string
 

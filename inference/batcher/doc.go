@@ -10,7 +10,7 @@
 //	err = h.Wait(ctx)        // until the run is over
 //	read(h.Outputs())        // the row of the outputs, valid until Release
 //
-// A request whose tensors fit no row brings a run of its own instead: after Enter it calls Submit, which takes the place of Input and
+// A request whose tensors fit no row brings a separate run instead: after Enter it calls Submit, which takes the place of Input and
 // Commit. Such a run is a batch of one row outside the group's memory.
 //
 // # States

@@ -14,7 +14,7 @@ type GroupConfig struct {
 	Instances int
 	Buckets   []int // the batch sizes that run, ascending; the last is the number of rows of a batch
 	Inputs    int   // inputs of the model
-	OwnOnly   bool  // there are no batches: each request brings a run of its own (Handle.Submit)
+	OwnOnly   bool  // there are no batches: each request brings its own run (Handle.Submit)
 	MaxDelay  time.Duration
 
 	// Separable reports whether the error of a run of several rows may be due to one of them. Its rows then run alone, and each

@@ -41,7 +41,7 @@ func (f *File) Fetched() []Info {
 	return slices.DeleteFunc(slices.Clone(f.Outputs), func(info Info) bool { return !CanFeed(info.DType) })
 }
 
-// Feed is one run with tensors of its own, of any shapes that the model takes. It belongs to one goroutine at a time.
+// Feed is one run with separate tensors, of any shapes that the model takes. It belongs to one goroutine at a time.
 type Feed struct {
 	parent  *Session
 	session *runtimeSession // nil once closed

@@ -35,11 +35,12 @@ func TestRoutes(t *testing.T) {
 		"GET /v2/models/cats/versions/1/ready":    needs("", "cats"),
 		"GET /v2/models/cats/versions/1/stats":    needs(apikey.Models, "cats"),
 		"GET /v2/models/cats/versions/1/config":   needs(apikey.Models, "cats"),
+		"GET /v2":                                 needs(apikey.Models, ""),
 		"POST /v2/repository/index":               needs(apikey.Models, ""),
 		"POST /v2/repository/models/cats/load":    needs(apikey.Admin, "cats"),
 		"POST /v2/repository/models/cats/unload":  needs(apikey.Admin, "cats"),
 		// What is not listed needs a key: it may become a route, or it is another form of one.
-		"GET /": anyKey, "GET /v2": anyKey, "POST /health": anyKey, "GET /health/": anyKey, "GET //health": anyKey, "GET /predict": anyKey,
+		"GET /": anyKey, "GET /v2/": anyKey, "POST /health": anyKey, "GET /health/": anyKey, "GET //health": anyKey, "GET /predict": anyKey,
 		"GET /%68ealth": anyKey, "POST /v1/models//predict": anyKey, "POST /v1/models/cats/predict/": anyKey, "GET /v1/models/": anyKey,
 		"DELETE /v1/models/cats": anyKey, "GET /v2/health/live/x": anyKey, "GET /metrics/x": anyKey, "OPTIONS *": anyKey,
 	} {

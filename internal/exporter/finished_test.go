@@ -67,6 +67,7 @@ func finishedLayouts() []layout {
 			want: "input.resize: letterbox?; input.fill: [150, 135, 120]?; input.mean: [120, 110, 100]"},
 		{what: "RF-DETR with open sizes", model: modelOf(in("input", float, 1, 3, "h", "w"), out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 4)), err: "input.width"},
 		{what: "DetectionOutput with open sizes", model: modelOf(in("data", float, 1, 3, "h", "w"), out("detection_out", float, 1, 1, 200, 7)), err: "input.width"},
+		{what: "MMDeploy with open sizes that are not padded", model: modelOf(open, out("dets", float, 1, "n", 5), out("labels", whole, 1, "n")), files: map[string]string{"pipeline.json": `{"tasks": [{"transforms": [{"type": "Resize", "scale": [600, 400], "keep_ratio": true}]}]}`}, want: "input.resize: fit; input.stride: ; input.fill: ; input.color: bgr"},
 		{what: "MMDeploy with masks", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100), out("masks", float, 1, 100, 320, 320)), err: "instance segmentation"},
 		{what: "RF-DETR with masks", model: modelOf(square, out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 5), out("masks", float, 1, 100, 80, 80)), err: "instance segmentation"},
 		{what: "RF-DETR with a class more than labels", model: modelOf(square, out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 4)), set: names("a,b,c"), want: "output.class_first: ; labels: labels.txt?; output.activation: sigmoid"},

@@ -32,6 +32,7 @@ func paddleLayouts() []layout {
 		{what: "no configuration", model: fixed(), err: "say normalization=imagenet (PP-YOLOE) or unit (PP-YOLOE+)"},
 		{what: "no configuration and an open size", model: open(), set: map[string]string{"normalization": "unit"}, want: "input.width: 640?; input.resize: stretch?; input.interpolation: opencv_cubic?"},
 		{what: "a step that is not known", model: fixed(), files: cfg("Preprocess:\n- type: WarpAffine\n" + imagenet), err: `the step "WarpAffine"`},
+		{what: "a threshold out of range", model: fixed(), files: cfg("draw_threshold: 1.5\n" + stretch + imagenet), want: "output.score_threshold: "},
 		{what: "masks", model: fixed(), files: cfg("mask: true\n" + stretch + imagenet), err: "instance segmentation"},
 		{what: "a broken configuration", model: fixed(), files: cfg("Preprocess: {"), err: "infer_cfg.yml"},
 	}

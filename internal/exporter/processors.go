@@ -62,6 +62,15 @@ var processors = map[string]defaults{
 	"Yolos":           {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
 }
 
+// since5 are the processors whose defaults are others since version 5.
+var since5 = map[string]defaults{
+	"Beit":         {height: 224, width: 224, crop: 224, cropOff: true, filter: pillowBicubic, mean: "half"},
+	"ConvNext":     {shortest: 384, filter: pillowBicubic, mean: "half", ratio: 224.0 / 256},
+	"EfficientNet": {height: 346, width: 346, crop: 289, cropOff: true, filter: pillowBicubic, mean: "half", normalizesTwice: true},
+	"MobileViT":    {shortest: 224, crop: 256, filter: pillowBicubic, normalizeOff: true, flipChannels: true},
+	"Pvt":          {height: 224, width: 224, filter: pillowBicubic, mean: "imagenet"},
+}
+
 // processor is what is used of preprocessor_config.json.
 type processor struct {
 	dict    map[string]any
@@ -96,7 +105,13 @@ func newProcessor(dict map[string]any, file, written string) processor {
 	if !known {
 		d = defaults{filter: pillowBilinear, mean: "half", normalizeOff: dict["image_mean"] == nil}
 	}
-	return processor{dict, file, full, name, written, d}
+	p := processor{dict, file, full, name, written, d}
+	if d, other := since5[name]; other {
+		if major, _ := p.version(); major >= 5 {
+			p.defaults = d
+		}
+	}
+	return p
 }
 
 func (p processor) is(key string, without bool) bool {

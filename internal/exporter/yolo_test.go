@@ -118,6 +118,8 @@ func yoloLayouts() []layout {
 		{what: "an open number of six numbers", model: modelOf(open, out("x", float, 1, "n", 6)), err: "say output.decode=rows or yolov5 or yolo"},
 		{what: "an open number of boxes with labels", model: modelOf(open, out("x", float, 1, "n", 8)), set: three, want: "output.decode: yolov5; input.width: 640?"},
 		{what: "an open number of boxes in columns", model: modelOf(open, out("x", float, 1, 84, "n")), set: coco, want: "output.decode: yolo; input.width: 640?"},
+		{what: "an open number of boxes of one class in columns", model: modelOf(open, out("x", float, 1, 5, "n")), want: "output.decode: yolo"},
+		{what: "an open number of columns without a class", model: modelOf(open, out("x", float, 1, 4, "n")), err: "no known"},
 		{what: "a P2 model", model: modelOf(square, out("x", float, 1, 7, 8500)), want: "output.decode: yolo"},
 		{what: "columns that no grid has", model: modelOf(square, out("x", float, 1, 7, 1000)), want: "output.decode: yolo?"},
 		{what: "few columns that no grid has", model: modelOf(square, out("x", float, 1, 7, 50)), err: "no known"},

@@ -58,27 +58,39 @@ func AppendBytes[T string | []byte](data []byte, element T) []byte {
 
 // SplitBytes returns the elements of BYTES, which share data's memory. count is their number; input is named in errors.
 func SplitBytes(data []byte, count int64, input string) ([][]byte, error) {
+	if err := CheckBytes(data, count, input); err != nil {
+		return nil, err
+	}
+	list := make([][]byte, count)
+	for i := range list {
+		n := binary.LittleEndian.Uint32(data)
+		list[i] = data[4 : 4+n : 4+n]
+		data = data[4+n:]
+	}
+	return list, nil
+}
+
+// CheckBytes checks that data is a number of elements of BYTES, and nothing else.
+func CheckBytes(data []byte, count int64, input string) error {
 	if count < 0 || count > int64(len(data)/4) {
-		return nil, apierror.New(apierror.Malformed, "input '%s' has %d bytes, and %d elements take at least 4 bytes each: the length, then as many bytes",
+		return apierror.New(apierror.Malformed, "input '%s' has %d bytes, and %d elements take at least 4 bytes each: the length, then as many bytes",
 			input, len(data), count)
 	}
-	list := make([][]byte, 0, count)
 	for i := range count {
 		if len(data) < 4 {
-			return nil, apierror.New(apierror.Malformed, "input '%s' has %d elements of BYTES; its shape takes %d", input, i, count)
+			return apierror.New(apierror.Malformed, "input '%s' has %d elements of BYTES; its shape takes %d", input, i, count)
 		}
 		n := binary.LittleEndian.Uint32(data)
 		if data = data[4:]; uint64(n) > uint64(len(data)) {
-			return nil, apierror.New(apierror.Malformed, "input '%s': element %d of BYTES has a length of %d, and only %d bytes are left; "+
+			return apierror.New(apierror.Malformed, "input '%s': element %d of BYTES has a length of %d, and only %d bytes are left; "+
 				"an element is its length in 4 bytes, the lowest first, and as many bytes", input, i, n, len(data))
 		}
-		list = append(list, data[:n:n])
 		data = data[n:]
 	}
 	if len(data) > 0 {
-		return nil, apierror.New(apierror.Malformed, "input '%s' has %d bytes more than its %d elements of BYTES", input, len(data), count)
+		return apierror.New(apierror.Malformed, "input '%s' has %d bytes more than its %d elements of BYTES", input, len(data), count)
 	}
-	return list, nil
+	return nil
 }
 
 // elements returns the number of elements of a shape, each of whose sizes is at least 1; ok is false if it is not possible.

@@ -206,7 +206,7 @@ func (s *Server) described(m *opened, metadata *ModelMetadata, body []byte) (Inp
 func (s *Server) inferTensors(ctx context.Context, m *opened, r *Request, inputs []Input, outputs []OutputRequest) (*Response, error) {
 	q := inference.TensorRequest{Waited: r.Waited, Client: r.Client, ClientShare: r.ClientShare}
 	for _, in := range inputs {
-		data, err := in.read()
+		data, err := in.read(r)
 		if err != nil {
 			return nil, err
 		}
@@ -231,13 +231,20 @@ func (s *Server) inferTensors(ctx context.Context, m *opened, r *Request, inputs
 	return response, nil
 }
 
+// stringSize is the memory of an element of BYTES in ONNX Runtime, besides its bytes, as an input and as an output.
+const stringSize = 2 * 32
+
 // read returns the input's elements, which are as many as the shape takes.
-func (in *Input) read() ([]byte, error) {
+func (in *Input) read(r *Request) ([]byte, error) {
 	n, _ := elements(in.Shape)
+	if in.Datatype == Bytes && r.Grow != nil {
+		if err := r.Grow(stringSize * n); err != nil {
+			return nil, err
+		}
+	}
 	data, err := in.Data.Read(in.Name, in.Datatype, n)
 	if err != nil || in.Datatype != Bytes {
 		return data, err
 	}
-	_, err = SplitBytes(data, n, in.Name)
-	return data, err
+	return data, CheckBytes(data, n, in.Name)
 }

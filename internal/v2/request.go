@@ -55,6 +55,9 @@ type Request struct {
 
 	// Decoded, unless nil, is called once the inputs' bytes are no longer needed, if that is before Infer returns.
 	Decoded func()
+	// Grow, unless nil, is called with the number of bytes before the request takes so many besides what was received, and may
+	// refuse that.
+	Grow func(bytes int64) error
 	// Accepted is set once the engine has the request. It counts the errors from then on.
 	Accepted bool
 }

@@ -16,6 +16,7 @@ import (
 type Engine interface {
 	Open(model, version string) (*inference.Ref, error)
 	Models() []inference.Status
+	Has(model string) bool
 	Load(ctx context.Context, model string) error
 	Unload(model string) error
 }
@@ -147,11 +148,12 @@ func (s *Server) BodyLimit(name, version string) (int64, error) {
 
 // Exists reports whether a name is that of a model or a view, ready or not, and the model's own name. It is for metrics.
 func (s *Server) Exists(name string) (model string, ok bool) {
+	if s.engine.Has(name) {
+		return name, true
+	}
 	base, isView := strings.CutSuffix(name, repository.ViewSuffix)
-	for _, m := range s.engine.Models() {
-		if m.Name == name || isView && m.Name == base {
-			return m.Name, true
-		}
+	if isView && s.engine.Has(base) {
+		return base, true
 	}
 	return "", false
 }

@@ -389,3 +389,47 @@ func TestLoadAndUnload(t *testing.T) {
 		t.Errorf("%d statistics, %v", len(all), err)
 	}
 }
+
+// FuzzShapes sends inputs of any names, datatypes, shapes and bytes to models of open and of fixed shapes. Each error is one of the
+// client.
+func FuzzShapes(f *testing.F) {
+	s, _ := newServer(f, testLimits)
+	f.Add("open", "x", "FP32", int64(2), int64(1), int64(1), uint8(2), floats(1, 2))
+	f.Add("colors", "image", "FP32", int64(1), int64(3), int64(8), uint8(3), []byte{})
+	f.Add("text", "x", "BYTES", int64(1), int64(1), int64(0), uint8(2), AppendBytes(nil, "a"))
+	f.Add("half", "x", "FP16", int64(math.MinInt64), int64(math.MaxInt64), int64(-1), uint8(70), []byte{1})
+	f.Add("colors.image", "image", "BYTES", int64(1<<32), int64(1<<32), int64(1), uint8(2), []byte{255, 255, 255, 255})
+	f.Fuzz(func(t *testing.T, model, input, datatype string, a, b, c int64, rank uint8, data []byte) {
+		shape := make([]int64, rank)
+		for i := range shape {
+			shape[i] = []int64{a, b, c}[i%3]
+		}
+		for _, r := range []*Request{{Model: model, Inputs: []Input{{input, datatype, shape, Raw(data)}}}, {Model: model, Body: data}} {
+			got, err := s.Infer(t.Context(), r)
+			if err != nil {
+				if code := apierror.From(err).Code; code.Status() >= 500 {
+					t.Fatalf("%s: %v", code, err)
+				}
+				continue
+			}
+			for _, out := range got.Outputs {
+				if n, ok := elements(out.Shape); !ok || Size(out.Datatype) > 0 && n*int64(Size(out.Datatype)) != int64(len(out.Data)) {
+					t.Fatalf("%v of %d bytes", out.Shape, len(out.Data))
+				}
+			}
+		}
+	})
+}
+
+func TestStringsAreCounted(t *testing.T) {
+	s, _ := newServer(t, testLimits)
+	full := apierror.New(apierror.QueueFull, "full")
+	counted := int64(0)
+	r := &Request{Model: "text", Inputs: []Input{{"x", Bytes, []int64{100, 1}, Raw(make([]byte, 400))}}, Grow: func(n int64) error {
+		counted += n
+		return full
+	}}
+	if _, err := s.Infer(t.Context(), r); apierror.From(err).Code != apierror.QueueFull || counted != 6400 {
+		t.Errorf("%v after %d bytes", err, counted)
+	}
+}
