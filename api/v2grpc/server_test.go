@@ -463,7 +463,7 @@ func TestHealthAndReflection(t *testing.T) {
 func TestCodes(t *testing.T) {
 	for code, want := range map[apierror.Code]codes.Code{apierror.Malformed: codes.InvalidArgument, apierror.InvalidParameter: codes.InvalidArgument,
 		apierror.Undecodable: codes.InvalidArgument, apierror.UnsupportedFormat: codes.InvalidArgument, apierror.ImageTooLarge: codes.InvalidArgument, apierror.ModelNotFound: codes.NotFound,
-		apierror.Forbidden: codes.PermissionDenied, apierror.QueueFull: codes.ResourceExhausted, apierror.BodyTooLarge: codes.ResourceExhausted, apierror.NotReady: codes.Unavailable,
+		apierror.PermissionDenied: codes.PermissionDenied, apierror.QueueFull: codes.ResourceExhausted, apierror.BodyTooLarge: codes.ResourceExhausted, apierror.NotReady: codes.Unavailable,
 		apierror.Draining: codes.Unavailable, apierror.DeviceLost: codes.Unavailable, apierror.DeadlineExceeded: codes.DeadlineExceeded, apierror.Canceled: codes.Canceled,
 		apierror.Internal: codes.Internal} {
 		if got := codeOf(code); got != want {

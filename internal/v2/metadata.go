@@ -117,7 +117,7 @@ func (s *Server) Index(ready bool) []IndexEntry {
 }
 
 // errControl is the error of loads and unloads that are not allowed.
-var errControl = apierror.New(apierror.Forbidden, "explicit model load / unload is not allowed; the server's setting v2.control allows it")
+var errControl = apierror.New(apierror.PermissionDenied, "explicit model load / unload is not allowed; the server's setting v2.control allows it")
 
 // Load loads a model of the repository, or reads it again.
 func (s *Server) Load(ctx context.Context, model string) error {

@@ -350,7 +350,7 @@ func TestLoadAndUnload(t *testing.T) {
 	s, e := newServer(t, testLimits)
 	refused := New(e, Limits{}, "")
 	for _, err := range []error{refused.Load(t.Context(), "simple"), refused.Unload("simple")} {
-		if apierror.From(err).Code != apierror.Forbidden {
+		if apierror.From(err).Code != apierror.PermissionDenied {
 			t.Errorf("not allowed: %v", err)
 		}
 	}
