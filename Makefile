@@ -29,7 +29,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers race fuzz proto bench bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers race fuzz proto bench bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,7 +65,13 @@ proto: setup #+ generate api/v2grpc/pb from inference.proto
 bench: build ## measure the server against a plain loop over the same sessions
 	go run ./tools/bench ratio $(ARGS)
 
-bench-peers: build #+ compare the server with FastAPI, LitServe and BentoML (ARGS="-quick")
+bench-counters: build #+ context switches, CPU time and more per image, one process against pinned ones (ARGS="-rounds 11")
+	go run ./tools/bench counters $(ARGS)
+
+bench-guard: setup #+ fail if the server is slower than that of COMMIT (main) by more than 3 % beyond the noise
+	@scripts/bench-guard $(or $(COMMIT),main) $(ARGS)
+
+bench-peers: build #+ compare the server with FastAPI, LitServe, BentoML and mosec (ARGS="-quick")
 	@scripts/bench-peers $(ARGS)
 
 bench-corpus: setup #+ CPU time of hostile images against ordinary ones (ARGS="-url=… -copies=4" sends the costliest)

@@ -71,14 +71,9 @@ func (c *classifier) Decode(outputs []Tensor, _ geometry.Transform, p Params) (P
 
 // best takes the topK highest of values.
 func (c *classifier) best(s *scratch, values []float32, topK int, probability func(float32) float64) *Classified {
-	s.ranking = s.ranking[:0]
-	for i, v := range values {
-		s.ranking = append(s.ranking, ranked{v, int32(i)})
-	}
-	s.ranking.init()
+	s.ranking = best(values, topK, s.ranking)
 	top := make([]Class, topK)
-	for i := range top {
-		r := s.ranking.pop()
+	for i, r := range s.ranking {
 		top[i] = Class{int(r.index), label(c.def.Labels, int(r.index)), probability(r.score)}
 	}
 	return &Classified{Top: top}

@@ -1,5 +1,7 @@
 package postprocess
 
+import "slices"
+
 // ranked is a score with the index of its owner.
 type ranked struct {
 	score float32
@@ -47,4 +49,46 @@ func (r ranking) down(i int) {
 		r[i], r[child] = r[child], r[i]
 		i = child
 	}
+}
+
+// fewBest is up to how many of the highest are kept in order while scanning, instead of a heap of all.
+const fewBest = 32
+
+// best returns the k highest values, best first; of equal ones, those of lower index first. It uses the memory of into. k must not
+// exceed the number of values, of which none may be NaN.
+func best(values []float32, k int, into ranking) ranking {
+	if k > fewBest {
+		return bestOfHeap(values, k, into)
+	}
+	top := into[:0]
+	for i, v := range values {
+		if len(top) == k {
+			if k == 0 || v <= top[k-1].score {
+				continue
+			}
+			top = top[:k-1]
+		}
+		at := len(top)
+		for at > 0 && v > top[at-1].score {
+			at--
+		}
+		top = slices.Insert(top, at, ranked{v, int32(i)})
+	}
+	return top
+}
+
+// bestOfHeap is best for many.
+func bestOfHeap(values []float32, k int, into ranking) ranking {
+	heap := into[:0]
+	for i, v := range values {
+		heap = append(heap, ranked{v, int32(i)})
+	}
+	heap.init()
+	all := heap
+	for n := len(all); n > len(all)-k; n-- {
+		all[n-1] = heap.pop() // the place that the heap has just left
+	}
+	top := all[len(all)-k:]
+	slices.Reverse(top)
+	return top
 }

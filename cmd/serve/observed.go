@@ -1,8 +1,8 @@
-//go:build !plantedleak
+//go:build !plantedleak && !plantedslowness
 
 package main
 
 import "fovea/inference"
 
-// observed returns the engine's observer; see plantedleak.go.
+// observed returns the engine's observer; see plantedleak.go and plantedslowness.go.
 func observed(o inference.Observer) inference.Observer { return o }

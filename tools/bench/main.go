@@ -66,7 +66,7 @@ var verbs = map[string]func(context.Context, options, io.Writer) error{
 
 // comparisons are the verbs with separate flags.
 var comparisons = map[string]func(context.Context, []string, io.Writer) error{
-	"peers": peers.Compare, "peers-table": peers.Table, "corpus": corpusBench,
+	"peers": peers.Compare, "peers-table": peers.Table, "corpus": corpusBench, "counters": countersBench, "guard": guard,
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return comparisons[args[0]](ctx, args[1:], out)
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|baseline|soak|slow-clients|access|corpus|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|baseline|soak|slow-clients|access|corpus|counters|guard|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"fovea/loadtest"
@@ -61,11 +62,20 @@ func compare(ctx context.Context, o Options, out io.Writer) error {
 	return nil
 }
 
-// measure lets the servers take turns in a cell. Each round starts with a different one.
-func measure(ctx context.Context, o Options, c cell, competing []server, out io.Writer) ([]Sample, error) {
+// measure lets the servers take turns in a cell.
+func measure(ctx context.Context, o Options, c cell, chosen []server, out io.Writer) ([]Sample, error) {
 	var samples []Sample
 	var rate float64
+	began, competing := time.Now(), c.competing(chosen)
+	if len(competing) == 0 {
+		fmt.Fprintf(out, "%s: none of the servers takes such bodies\n", c.name())
+		return nil, nil
+	}
 	for round := range o.Rounds {
+		if o.Budget > 0 && round > 0 && time.Since(began) > o.Budget {
+			fmt.Fprintf(out, "%s: the time is over after %d rounds\n", c.name(), round)
+			break
+		}
 		if o.Compete == "" {
 			baseline, err := baselineTurn(ctx, o, c)
 			if err != nil {
@@ -76,7 +86,7 @@ func measure(ctx context.Context, o Options, c cell, competing []server, out io.
 			samples = append(samples, baseline)
 		}
 		for i := range competing {
-			s := competing[(i+round)%len(competing)]
+			s := competing[place(round, i, len(competing))]
 			sample, err := turn(ctx, o, s, c, rate)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.title, err)
@@ -85,11 +95,20 @@ func measure(ctx context.Context, o Options, c cell, competing []server, out io.
 			show(out, sample)
 			samples = append(samples, sample)
 		}
-		if round == 0 {
+		if round == 0 && o.Equal {
 			rate = commonRate(samples)
 		}
 	}
 	return samples, nil
+}
+
+// place is which of n servers takes turn i of a round: each round starts with another one, and every second is in reverse
+// order, so that each server follows each other one about as often as it precedes it.
+func place(round, i, n int) int {
+	if round%2 == 1 {
+		i = n - 1 - i
+	}
+	return (i + round/2) % n
 }
 
 // commonRate returns a share of the highest throughput of the slowest server.
@@ -153,12 +172,12 @@ func oneEach(n int, before []Level) time.Duration {
 	return time.Duration(float64(n) / max(before[len(before)-1].Throughput, 0.1) * float64(time.Second))
 }
 
-// loadConfig returns the same load for every server: images as multipart/form-data, every response checked.
+// loadConfig returns the same load for every server. Every response is checked.
 func loadConfig(o Options, s server, c cell, url, metrics string) loadtest.Config {
 	config := loadtest.Default()
 	config.URL, config.Metrics, config.GPU = url, metrics, false
 	config.Images = filepath.Join(o.Images, c.size)
-	config.Body.Kind, config.Body.Field = loadtest.Multipart, field
+	config.Body.Kind, config.Body.Field = c.form, field
 	config.Expect = loadtest.Expectation{Classes: c.want, At: s.prefix + c.at}
 	config.Warmup, config.Window, config.WindowCount = o.Window, o.Window, 20
 	config.MaxWindows, config.Timeout = 3, 30*time.Second // three windows make a level
@@ -195,7 +214,7 @@ func baselineTurn(ctx context.Context, o Options, c cell) (Sample, error) {
 		return Sample{}, err
 	}
 	cmd := exec.CommandContext(ctx, self, "baseline", "-models", o.Models, "-model", c.model,
-		"-images", filepath.Join(o.Images, c.size), "-duration", (3 * o.Window).String(), "-saturating-int8")
+		"-images", filepath.Join(o.Images, c.size), "-duration", (3 * o.Window).String(), "-saturating-int8="+strconv.FormatBool(!c.exact))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
@@ -224,10 +243,10 @@ func show(out io.Writer, s Sample) {
 		case l.Rate > 0:
 			at = fmt.Sprintf("%g/s", l.Rate)
 		}
-		fmt.Fprintf(out, "%d %-16s %-9s %-14s %8.1f/s  p50 %8.2f ms  p99 %8.2f ms  CPU %7.2f ms  failed %d %v\n",
+		fmt.Fprintf(out, "%d %-26s %-9s %-14s %8.1f/s  p50 %8.2f ms  p99 %8.2f ms  CPU %7.2f ms  failed %d %v\n",
 			s.Round+1, s.Cell, s.Server, at, l.Throughput, l.P50MS, l.P99MS, l.CPUMS, l.Failed, l.Failures)
 	}
 	if s.Server != baselineKey {
-		fmt.Fprintf(out, "%d %-16s %-9s first response %.2f s, peak %.0f MiB\n", s.Round+1, s.Cell, s.Server, s.StartupMS/1000, s.PeakMiB)
+		fmt.Fprintf(out, "%d %-26s %-9s first response %.2f s, peak %.0f MiB\n", s.Round+1, s.Cell, s.Server, s.StartupMS/1000, s.PeakMiB)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,8 @@ type Options struct {
 	Cores   int    // that servers and load share; 0: all
 	Rounds  int    // turns of each server in each cell
 	Window  time.Duration
+	Budget  time.Duration // no round of a cell starts after it; 0: no limit
+	Equal   bool          // compare latencies at the same rate, too
 	Quick   bool
 }
 
@@ -38,12 +41,14 @@ func Compare(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&o.Python, "python", "", "Python of the peers' virtual environment (scripts/bench-peers makes it)")
 	f.StringVar(&o.Servers, "peers", "tools/bench/peers/servers", "folder of the peers' programs")
 	f.StringVar(&o.Images, "images", "", "folder of images (scripts/bench-peers makes it)")
-	f.StringVar(&o.Only, "only", "", "cells to measure, such as classifier/small,yolox/* (default: all)")
-	f.StringVar(&o.Compete, "servers", "", "servers to measure: fovea,fastapi,litserve,bentoml (default: all, and the loop without HTTP)")
+	f.StringVar(&o.Only, "only", "", "cells to measure, such as classifier/small,yolox/*/raw (default: all)")
+	f.StringVar(&o.Compete, "servers", "", "servers to measure: "+strings.Join(serverKeys(), ",")+" (default: all, and the loop without HTTP)")
 	f.StringVar(&o.JSON, "json", "peers.json", "file for the result")
 	f.IntVar(&o.Cores, "cores", 0, "cores that servers and load share (default: all)")
-	f.IntVar(&o.Rounds, "rounds", 3, "turns of each server in each cell; rates follow the first")
+	f.IntVar(&o.Rounds, "rounds", 7, "turns of each server in each cell; rates follow the first")
+	f.DurationVar(&o.Budget, "budget", 0, "start no further round of a cell after this time (default: no limit)")
 	f.DurationVar(&o.Window, "window", time.Second, "length of each of a level's three windows")
+	f.BoolVar(&o.Equal, "equal-load", true, "compare latencies at the same rate, too")
 	f.BoolVar(&o.Quick, "quick", false, "small images only, two rounds, short windows")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -105,6 +110,9 @@ func (o *Options) environment(s server, c cell, port int) []string {
 	var env []string
 	for key, value := range o.defaults() {
 		env = append(env, key+"="+value)
+	}
+	if c.exact {
+		env = append(env, "PEER_EXACT_INT8=1")
 	}
 	env = append(append(env, s.env...), os.Environ()...)
 	return append(env, "PEER_MODEL="+filepath.Join(o.Models, c.model), "PEER_PORT="+strconv.Itoa(port))

@@ -8,25 +8,27 @@ import (
 	"testing"
 
 	"fovea/internal/testenv"
+	"fovea/loadtest"
 )
 
 func TestSelectCells(t *testing.T) {
 	for _, test := range []struct {
 		name, patterns, want string
 	}{
-		{"one", "classifier/small", "classifier/small"},
-		{"a model, once", "yolox/*,yolox/hd", "yolox/small yolox/hd yolox/12mp"},
-		{"a size", "*/hd", "classifier/hd mobilenet/hd yolox/hd"},
+		{"one", "classifier/small/raw", "classifier/small/raw"},
+		{"both forms", "classifier/small", "classifier/small/raw classifier/small/multipart"},
+		{"a model and form, once", "yolox/*/raw,yolox/hd/raw", "yolox/small/raw yolox/hd/raw yolox/12mp/raw"},
+		{"a size", "*/hd/raw", "classifier/hd/raw mobilenet/hd/raw mobilenet-exact/hd/raw yolox/hd/raw"},
 	} {
 		got, err := selectCells(test.patterns)
 		if err != nil || strings.Join(names(got), " ") != test.want {
 			t.Errorf("%s: got %v and %v, want %s", test.name, names(got), err, test.want)
 		}
 	}
-	if all, err := selectCells(""); err != nil || len(all) != 9 {
-		t.Errorf("got %v and %v, want nine", names(all), err)
+	if all, err := selectCells(""); err != nil || len(all) != 24 {
+		t.Errorf("got %v and %v, want 24", names(all), err)
 	}
-	for _, patterns := range []string{"resnet/hd", "[", "yolox/small,"} {
+	for _, patterns := range []string{"resnet/hd", "[", "yolox/small,", "yolox", "yolox/small/json"} {
 		if _, err := selectCells(patterns); err == nil {
 			t.Errorf("%q names cells", patterns)
 		}
@@ -40,6 +42,61 @@ func TestSelectServers(t *testing.T) {
 	}
 	if _, err := selectServers("triton"); err == nil {
 		t.Error("an unknown server was taken")
+	}
+}
+
+func TestServersTakeTheBodiesThatTheirUsersSend(t *testing.T) {
+	for form, want := range map[loadtest.BodyKind]string{
+		loadtest.Raw: "fovea fastapi bentoml mosec", loadtest.Multipart: "fovea fastapi litserve bentoml",
+	} {
+		c := cell{benchModels[0], "small", "250×200", form}
+		var keys []string
+		for _, s := range c.competing(servers) {
+			keys = append(keys, s.key)
+		}
+		if got := strings.Join(keys, " "); got != want {
+			t.Errorf("%s: got %s, want %s", form, got, want)
+		}
+	}
+}
+
+// TestPlaceAlternates checks that in each round every server has one turn, and that over all rounds each precedes each other one
+// as often as it follows it.
+func TestPlaceAlternates(t *testing.T) {
+	const n, rounds = 4, 8
+	var before [n][n]int
+	for round := range rounds {
+		var order []int
+		for i := range n {
+			s := place(round, i, n)
+			for _, earlier := range order {
+				before[earlier][s]++
+			}
+			order = append(order, s)
+		}
+		if slices.Sort(order); !slices.Equal(order, []int{0, 1, 2, 3}) {
+			t.Errorf("round %d has the servers %v", round, order)
+		}
+	}
+	for a := range n {
+		for b := range a {
+			if before[a][b] != rounds/2 || before[b][a] != rounds/2 {
+				t.Errorf("%d precedes %d in %d rounds and follows it in %d", a, b, before[a][b], before[b][a])
+			}
+		}
+	}
+}
+
+// TestExactCellsAskAllServersForExactSums: products saturate in the others.
+func TestExactCellsAskAllServersForExactSums(t *testing.T) {
+	for _, c := range cells() {
+		env := (&Options{}).environment(servers[1], c, 1)
+		if got := slices.Contains(env, "PEER_EXACT_INT8=1"); got != c.exact {
+			t.Errorf("%s: a peer is asked for exact sums: %t", c.name(), got)
+		}
+		if got := slices.Contains(foveaCommand(Options{}, c, 1), "--inference.saturating_int8=false"); got != c.exact {
+			t.Errorf("%s: Fovea is asked for exact sums: %t", c.name(), got)
+		}
 	}
 }
 

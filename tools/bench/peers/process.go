@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"fovea/loadtest"
 )
 
 const (
@@ -37,7 +39,7 @@ func start(ctx context.Context, o Options, s server, c cell) (p *process, err er
 	if err != nil {
 		return nil, err
 	}
-	body, contentType, err := firstBody(filepath.Join(o.Images, c.size, c.first))
+	body, contentType, err := firstBody(filepath.Join(o.Images, c.size, c.first), c.form)
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +76,14 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
-// firstBody returns an image as multipart/form-data, which all servers accept.
-func firstBody(path string) (body []byte, contentType string, err error) {
+// firstBody returns an image as a body of the form.
+func firstBody(path string, form loadtest.BodyKind) (body []byte, contentType string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, "", err
+	}
+	if form == loadtest.Raw {
+		return data, http.DetectContentType(data), nil
 	}
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)

@@ -10,7 +10,7 @@ import (
 )
 
 // format is the version of a result's JSON form.
-const format = 1
+const format = 2
 
 // Result is the result of one run.
 type Result struct {

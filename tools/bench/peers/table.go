@@ -60,7 +60,7 @@ func markdown(r *Result) string {
 	fmt.Fprintf(&b, "Measured on %s: %d cores of %s, %.0f GiB, %s, Linux %s. ", r.Started.Format("2006-01-02"), m.Cores, m.CPU,
 		float64(m.MemoryMiB)/1024, m.System, m.Kernel)
 	fmt.Fprintf(&b, "Python %s", r.Versions["python"])
-	for _, name := range []string{"fastapi", "uvicorn", "litserve", "bentoml", "onnxruntime", "opencv-python-headless", "numpy"} {
+	for _, name := range []string{"fastapi", "uvicorn", "litserve", "bentoml", "mosec", "onnxruntime", "opencv-python-headless", "numpy"} {
 		fmt.Fprintf(&b, ", %s %s", name, r.Versions[name])
 	}
 	b.WriteString(".\n\n")
@@ -74,92 +74,69 @@ func markdown(r *Result) string {
 	return b.String()
 }
 
-// figures writes the table of one model.
+// figures writes the table of one model. The best figure of a cell's servers is bold.
 func figures(b *strings.Builder, r *Result, c benchModel) {
-	b.WriteString("| images | server | images/s at 1, 8, 32 | p50 ms at 1, 8, 32 | p99 ms at 1, 8, 32 | CPU ms a request at 8 | at equal load: p50, p99 ms | memory MiB | first response s |\n")
+	b.WriteString("| images, bodies | server | images/s at 1, 8, 32 | p50 ms at 1, 8, 32 | p99 ms at 1, 8, 32 | CPU ms a request at 8 | at equal load: p50, p99 ms | memory MiB | first response s |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	for _, one := range cells() {
 		if one.key != c.key {
 			continue
 		}
+		var views []view
 		for _, s := range servers {
-			v := view{r.Samples, one.name(), s.key}
-			if !v.any() {
-				continue
+			if v := (view{r.Samples, one.name(), s.key}); v.any() {
+				views = append(views, v)
 			}
-			load := "–"
-			if rate := v.level(atRate, rateOf); !math.IsNaN(rate) {
-				load = fmt.Sprintf("%s/s: %s, %s", number(rate), number(v.level(atRate, p50)), number(v.level(atRate, p99)))
-			}
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", one.title, s.title+v.failures(),
-				v.row(throughput), v.row(p50), v.row(p99), number(v.level(at(8), cpu)), load, number(v.sample(peak)), number(v.sample(startup)/1000))
+		}
+		for _, v := range views {
+			fmt.Fprintf(b, "| %s, %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", one.title, one.form, titleOf(v.server)+v.failures(),
+				row(views, v, throughput, math.Max), row(views, v, p50, math.Min), row(views, v, p99, math.Min),
+				best(views, v, func(v view) float64 { return v.level(at(8), cpu) }, math.Min), equalLoadFigures(views, v),
+				best(views, v, func(v view) float64 { return v.sample(peak) }, math.Min),
+				best(views, v, func(v view) float64 { return v.sample(startup) / 1000 }, math.Min))
 		}
 		if v := (view{r.Samples, one.name(), baselineKey}); v.any() {
-			fmt.Fprintf(b, "| %s | loop without HTTP | %s | | | %s | | | |\n", one.title, number(v.level(at(0), throughput)), number(v.level(at(0), cpu)))
+			fmt.Fprintf(b, "| %s, %s | loop without HTTP | %s | | | %s | | | |\n", one.title, one.form, number(v.level(at(0), throughput)), number(v.level(at(0), cpu)))
 		}
 	}
 }
 
-// ratios writes the table that compares Fovea with the others: medians of the ratios within a round, whose turns are close in
-// time, so that changes in the machine's speed affect them least.
-func ratios(b *strings.Builder, r *Result) {
-	b.WriteString("| | throughput: best peer | FastAPI | loop without HTTP | CPU time: loop | p99 at equal load: best peer | memory: smallest peer | first response: fastest peer |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|\n| target | ≥ 1.5 | ≥ 2 | ≥ 0.9 | | ≤ 0.5 | ≤ 0.33 | ≤ 0.33 |\n")
-	for _, c := range cells() {
-		var columns [7][]float64
-		for _, samples := range rounds(r.Samples, c.name()) {
-			for i, v := range roundRatios(samples, c.name()) {
-				if !math.IsNaN(v) {
-					columns[i] = append(columns[i], v)
-				}
-			}
-		}
-		if len(columns[0]) == 0 {
-			continue
-		}
-		fmt.Fprintf(b, "| %s |", c.name())
-		for _, values := range columns {
-			fmt.Fprintf(b, " %s |", number(median(values)))
-		}
-		b.WriteString("\n")
-	}
+func titleOf(key string) string {
+	return servers[slices.IndexFunc(servers, func(s server) bool { return s.key == key })].title
 }
 
-// rounds returns the samples of a cell by their round.
-func rounds(all []Sample, cellName string) map[int][]Sample {
-	found := map[int][]Sample{}
-	for _, s := range all {
-		if s.Cell == cellName {
-			found[s.Round] = append(found[s.Round], s)
+// best renders a figure of v, bold if no other view's is better.
+func best(views []view, v view, of func(view) float64, better func(a, b float64) float64) string {
+	text := number(of(v))
+	for _, other := range views {
+		if o := of(other); !math.IsNaN(o) && better(o, of(v)) != of(v) && number(o) != text {
+			return text
 		}
 	}
-	return found
+	if len(views) < 2 || math.IsNaN(of(v)) {
+		return text
+	}
+	return "**" + text + "**"
 }
 
-// roundRatios returns the columns of ratios in one round; NaN where there is no value.
-func roundRatios(samples []Sample, cellName string) [7]float64 {
-	of := func(key string) view { return view{samples, cellName, key} }
-	peer := func(figure func(view) float64, best func(a, b float64) float64) float64 {
-		found := math.NaN()
-		for _, s := range servers[1:] {
-			switch v := figure(of(s.key)); {
-			case math.IsNaN(found):
-				found = v
-			case !math.IsNaN(v):
-				found = best(found, v)
-			}
-		}
-		return found
+// row renders a figure of v at all concurrencies.
+func row(views []view, v view, of func(Level) float64, better func(a, b float64) float64) string {
+	var texts []string
+	for _, n := range concurrencies {
+		texts = append(texts, best(views, v, func(v view) float64 { return v.level(at(n), of) }, better))
 	}
-	tail := func(v view) float64 { return v.level(atRate, p99) }
-	memory := func(v view) float64 { return v.sample(peak) }
-	start := func(v view) float64 { return v.sample(startup) }
-	fovea, loop := of("fovea"), of(baselineKey)
-	return [7]float64{
-		fovea.best() / peer(view.best, math.Max), fovea.best() / of("fastapi").best(), fovea.best() / loop.level(at(0), throughput),
-		fovea.level(at(8), cpu) / loop.level(at(0), cpu), tail(fovea) / peer(tail, math.Min),
-		memory(fovea) / peer(memory, math.Min), start(fovea) / peer(start, math.Min),
+	return strings.Join(texts, ", ")
+}
+
+func equalLoadFigures(views []view, v view) string {
+	rate := v.level(atRate, rateOf)
+	if math.IsNaN(rate) {
+		return "–"
 	}
+	latency := func(of func(Level) float64) string {
+		return best(views, v, func(v view) float64 { return v.level(atRate, of) }, math.Min)
+	}
+	return fmt.Sprintf("%s/s: %s, %s", number(rate), latency(p50), latency(p99))
 }
 
 // number has three significant digits, or all digits of its integer part.

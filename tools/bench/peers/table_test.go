@@ -33,11 +33,13 @@ func resultOf(cellName string, fovea float64) *Result {
 }
 
 func TestMarkdownComparesFoveaWithPeers(t *testing.T) {
-	text := markdown(resultOf("classifier/small", 300))
+	text := markdown(resultOf("classifier/small/multipart", 300))
 	for _, line := range []string{
-		"| classifier/small | 3.00 | 3.00 | 0.94 | 1.05 | 0.33 | 0.33 | 0.33 |",
-		"| 250×200 | Fovea | 300, 300, 300 | 10.0, 10.0, 10.0 | 6.67, 6.67, 6.67 | 20.0 | 60.0/s: 10.0, 10.0 | 100 | 0.33 |",
-		"| 250×200 | loop without HTTP | 320 | | | 19.0 | | | |",
+		"| classifier/small/multipart | 3.00 (3.00–3.00) | 3.00 (3.00–3.00) | 3.00 (3.00–3.00) | 0.94 (0.94–0.94) | 1.05 (1.05–1.05) | 0.33 (0.33–0.33) | 0.33 | 0.91 | 0.33 (0.33–0.33) |",
+		"| 250×200, multipart | Fovea | **300**, **300**, **300** | **10.0**, **10.0**, **10.0** | **6.67**, **6.67**, **6.67** | **20.0** | 60.0/s: **10.0**, **10.0** | **100** | **0.33** |",
+		"| 250×200, multipart | mosec | 100, 100, 100 | **10.0**",
+		"| 250×200, multipart | loop without HTTP | 320 | | | 19.0 | | | |",
+		"| median cell | 3.00 | 3.00 | 3.00 | 0.94 |",
 		"2 cores of Test CPU",
 	} {
 		if !strings.Contains(text, line) {
@@ -49,8 +51,23 @@ func TestMarkdownComparesFoveaWithPeers(t *testing.T) {
 	}
 }
 
+// TestMarkdownIsBoldWhereAPeerIsBetter has peers with a higher throughput, less memory and a faster start.
+func TestMarkdownIsBoldWhereAPeerIsBetter(t *testing.T) {
+	text := markdown(resultOf("yolox/hd/raw", 80))
+	for _, line := range []string{
+		"| yolox/hd/raw | **0.80** (0.80–0.80) | **0.80** (0.80–0.80) | **0.80** (0.80–0.80) | 0.25 (0.25–0.25) | 1.05 (1.05–1.05) | **1.25** (1.25–1.25) | **1.25** |",
+		"| **1.25** (1.25–1.25) | **1.25** (1.25–1.25) |",
+		"| 1280×720, raw | Fovea | 80.0, 80.0, 80.0 |",
+		"| 1280×720, raw | FastAPI | **100**, **100**, **100** |",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("it lacks %q:\n%s", line, text)
+		}
+	}
+}
+
 func TestMarkdownShowsFailures(t *testing.T) {
-	r := resultOf("yolox/hd", 300)
+	r := resultOf("yolox/hd/multipart", 300)
 	r.Samples[1].Levels[0].Failed, r.Samples[1].Levels[0].Failures = 3, map[string]int{"wrong class": 2, "HTTP 503": 1}
 	if text := markdown(r); !strings.Contains(text, "FastAPI (3 failed: HTTP 503, wrong class)") {
 		t.Errorf("the failures are missing:\n%s", text)
@@ -58,27 +75,27 @@ func TestMarkdownShowsFailures(t *testing.T) {
 }
 
 func TestReadResultsTakesTheLastOfEachCell(t *testing.T) {
-	first, second := resultOf("classifier/small", 300), resultOf("classifier/small", 200)
-	other := resultOf("yolox/hd", 150)
+	first, second := resultOf("classifier/small/multipart", 300), resultOf("classifier/small/multipart", 200)
+	other := resultOf("yolox/hd/multipart", 150)
 	paths := []string{store(t, first), store(t, other), store(t, second)}
 	r, err := readResults(paths)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]float64{"classifier/small": 200, "yolox/hd": 150} {
-		if got := (view{r.Samples, name, "fovea"}).best(); got != want {
+	for name, want := range map[string]float64{"classifier/small/multipart": 200, "yolox/hd/multipart": 150} {
+		if got := (view{r.Samples, name, "fovea"}).level(at(8), throughput); got != want {
 			t.Errorf("%s: %g images a second, want %g", name, got, want)
 		}
 	}
 }
 
 func TestReadResultsRefusesWhatCannotBeCompared(t *testing.T) {
-	elsewhere := resultOf("yolox/hd", 150)
+	elsewhere := resultOf("yolox/hd/multipart", 150)
 	elsewhere.Machine.Cores = 64
-	old := resultOf("yolox/hd", 150)
+	old := resultOf("yolox/hd/multipart", 150)
 	old.Format = 0
 	for name, paths := range map[string][]string{
-		"another machine": {store(t, resultOf("yolox/hd", 1)), store(t, elsewhere)},
+		"another machine": {store(t, resultOf("yolox/hd/multipart", 1)), store(t, elsewhere)},
 		"another format":  {store(t, old)},
 		"no such file":    {filepath.Join(t.TempDir(), "none.json")},
 		"no file":         nil,
@@ -134,5 +151,24 @@ func TestMedianAndNumbers(t *testing.T) {
 	}
 	if !math.IsNaN(median(nil)) {
 		t.Error("nothing has a median")
+	}
+}
+
+// TestIdealP99 compares with an independent simulation, of millions of images (in Python, with a heap of cores).
+func TestIdealP99(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		rate, service float64
+		cores         int
+		want          float64
+	}{
+		{"an idle server: the service alone", 0.001, 10, 2, 10},
+		{"one core at half load", 0.05, 10, 1, 43.3},
+		{"two cores at half load", 0.1, 10, 2, 25.6},
+		{"sixteen cores at half load", 0.8, 10, 16, 10.0},
+	} {
+		if got := idealP99(test.rate, test.service, test.cores); math.Abs(got/test.want-1) > 0.04 {
+			t.Errorf("%s: got %.2f, want %.2f", test.name, got, test.want)
+		}
 	}
 }

@@ -61,26 +61,6 @@ func (v view) sample(of func(Sample) float64) float64 {
 	return median(values)
 }
 
-// best returns the highest throughput over all concurrencies.
-func (v view) best() float64 {
-	best := math.NaN()
-	for _, n := range concurrencies {
-		if t := v.level(at(n), throughput); math.IsNaN(best) || t > best {
-			best = t
-		}
-	}
-	return best
-}
-
-// row returns a figure at all concurrencies.
-func (v view) row(of func(Level) float64) string {
-	var texts []string
-	for _, n := range concurrencies {
-		texts = append(texts, number(v.level(at(n), of)))
-	}
-	return strings.Join(texts, ", ")
-}
-
 // failures describes the failed images, if any.
 func (v view) failures() string {
 	failed, kinds := 0, map[string]bool{}

@@ -1,12 +1,13 @@
 """FastAPI with uvicorn: one worker per core, each with its own session.
 
-The handler is a plain `def`, which FastAPI runs in its thread pool. With PEER_ASYNC=1 it is `async def`, so that a
-worker computes one image at a time; docs/benchmarks.md says how the two compare.
+The handlers compute in FastAPI's thread pool. With PEER_ASYNC=1 they compute in the event loop, so that a worker answers one
+image at a time; docs/benchmarks.md says how the two compare.
 """
 
 import os
 
-from fastapi import FastAPI, HTTPException, UploadFile
+from fastapi import FastAPI, HTTPException, Request, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from vision import Model
 
 app = FastAPI()
@@ -27,8 +28,16 @@ if os.environ.get("PEER_ASYNC"):
     async def predict(image: UploadFile):
         return answer(await image.read())
 
+    @app.post("/raw")
+    async def predict_raw(request: Request):
+        return answer(await request.body())
+
 else:
 
     @app.post("/predict")
     def predict(image: UploadFile):
         return answer(image.file.read())
+
+    @app.post("/raw")
+    async def predict_raw(request: Request):
+        return await run_in_threadpool(answer, await request.body())

@@ -125,6 +125,8 @@ class Model:
         options = ort.SessionOptions()
         options.intra_op_num_threads = THREADS
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning takes cores from the others
+        if os.environ.get("PEER_EXACT_INT8"):  # what Fovea sets by default where sums of int8 products saturate
+            options.add_session_config_entry("session.x64quantprecision", "1")
         self.session = ort.InferenceSession(folder / "1" / "model.onnx", options, providers=["CPUExecutionProvider"])
         self.labels = (folder / "labels.txt").read_text().splitlines()
         self.pipeline = PIPELINES[folder.name]()
