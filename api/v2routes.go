@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -138,6 +139,9 @@ func (s *Server) v2Body(c *gin.Context, rc *requestContext, value any) error {
 	defer putBuffer(text)
 	if len(text) == 0 {
 		return nil
+	}
+	if trimmed := bytes.TrimLeft(text, " \t\r\n"); len(trimmed) > 0 && trimmed[0] != '{' {
+		return apierror.New(apierror.Malformed, "the body is not a JSON object")
 	}
 	if err := json.Unmarshal(text, value); err != nil {
 		return apierror.New(apierror.Malformed, "the body is not JSON of the right form: %v", err)
