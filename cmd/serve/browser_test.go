@@ -9,8 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,13 +81,15 @@ func (s *pageServer) run(t *testing.T, _, code string) (string, error) {
 	s.mu.Unlock()
 	var log testenv.Buffer
 	cmd := exec.CommandContext(t.Context(), name, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-		"--user-data-dir="+t.TempDir(), "--remote-debugging-port=0", s.URL)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &log, &log, time.Second
+		"--user-data-dir="+t.TempDir(), s.URL)
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &log, &log, 10*time.Second // for its other processes, which have these files open, to end
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		_ = cmd.Process.Kill()
+		_ = cmd.Cancel()
 		_ = cmd.Wait()
 	}()
 	select {
@@ -97,11 +99,11 @@ func (s *pageServer) run(t *testing.T, _, code string) (string, error) {
 			t.Fatalf("the page posted %q: %v", text, err)
 		}
 		if result.Error != "" {
-			return result.Error, errors.New(strings.ToValidUTF8(result.Error, "?"))
+			return result.Error, errors.New(result.Error)
 		}
 		return result.Output, nil
 	case <-time.After(time.Minute):
 		t.Fatalf("the page posted nothing; Chromium wrote\n%s", log.String())
 	}
-	return "", nil
+	return "", nil // not reached
 }

@@ -66,37 +66,58 @@ func startClientServer(t *testing.T, command, dir, origin string) *clientServer 
 // clientRunner runs an example in a folder with IMAGE.jpg, and returns all that it has written.
 type clientRunner func(t *testing.T, dir, code string) (output string, err error)
 
+// clientTest is what examples are run with.
+type clientTest struct {
+	dir, key      string
+	guarded, open *clientServer // with API keys and without
+}
+
 // TestClientExamples runs every example of docs/clients.md against a server with API keys, and, without the lines that only such a
 // server needs, against one without keys.
 func TestClientExamples(t *testing.T) {
 	setup, examples := clientExamples(t)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "IMAGE.jpg"), testenv.Image(t, "coffee.jpg"), 0o600); err != nil {
+	c := clientTest{dir: t.TempDir()}
+	if err := os.WriteFile(filepath.Join(c.dir, "IMAGE.jpg"), testenv.Image(t, "coffee.jpg"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	key := clientKey(t, dir, setup[0].code)
-	pages := newPageServer(t)
-	guarded := startClientServer(t, setup[1].code, dir, pages.URL)
-	open := startClientServer(t, strings.Replace(setup[1].code, "--http.keys=keys.yaml", "", 1), dir, pages.URL)
-	runners := map[string][]clientRunner{"sh": {runShell}, "python": {runPython}, "go": {runGo}, "js": {runNode(pages.URL), pages.run}}
+	c.key = clientKey(t, c.dir, setup[0].code)
+	page, other := newPageServer(t), newPageServer(t)
+	c.guarded = startClientServer(t, setup[1].code, c.dir, page.URL)
+	c.open = startClientServer(t, strings.Replace(setup[1].code, "--http.keys=keys.yaml", "", 1), c.dir, page.URL)
+	runners := map[string]map[string]clientRunner{"sh": {"sh": runShell}, "python": {"python": runPython}, "go": {"go": runGo},
+		"js": {"Node.js": runNode(page.URL), "Chromium": page.run}}
+	others := map[string]clientRunner{"Node.js": runNode(other.URL), "Chromium": other.run}
 	for i, e := range examples {
-		for j, run := range runners[e.language] {
-			t.Run(e.section+" "+strconv.Itoa(i)+string(rune('a'+j)), func(t *testing.T) {
-				t.Setenv("KEY", key)
-				output, err := run(t, dir, guarded.at(strings.Replace(e.code, `"KEY";`, `"`+key+`";`, 1)))
-				checkEspresso(t, "with an API key", output, err)
-				t.Setenv("KEY", "")
-				plain := keyed.ReplaceAllString(e.code, "")
-				output, err = run(t, dir, open.at(plain))
-				checkEspresso(t, "without API keys", output, err)
-				if output, err = run(t, dir, guarded.at(plain)); err == nil || !regexp.MustCompile(`\b401\b|an API key is required`).MatchString(output) {
-					t.Errorf("without the key that the server wants: %v, %s", err, output)
-				}
-			})
-		}
 		if runners[e.language] == nil {
 			t.Errorf("nothing runs the %s of section %s", e.language, e.section)
 		}
+		for name, run := range runners[e.language] {
+			t.Run(e.section+" "+strconv.Itoa(i)+" with "+name, func(t *testing.T) { c.check(t, e, run) })
+		}
+	}
+	for name, run := range others {
+		t.Run("in a page of an origin that is not allowed, with "+name, func(t *testing.T) {
+			output, err := run(t, c.dir, c.open.at(keyed.ReplaceAllString(examples[len(examples)-1].code, "")))
+			if err == nil || !strings.Contains(output, "Failed to fetch") {
+				t.Errorf("%v, %s", err, output)
+			}
+		})
+	}
+}
+
+// check runs an example against both servers, and without its key against the one that wants it.
+func (c *clientTest) check(t *testing.T, e clientExample, run clientRunner) {
+	t.Helper()
+	t.Setenv("KEY", c.key)
+	output, err := run(t, c.dir, c.guarded.at(strings.Replace(e.code, `"KEY";`, `"`+c.key+`";`, 1)))
+	checkEspresso(t, "with an API key", output, err)
+	t.Setenv("KEY", "")
+	plain := keyed.ReplaceAllString(e.code, "")
+	output, err = run(t, c.dir, c.open.at(plain))
+	checkEspresso(t, "without API keys", output, err)
+	output, err = run(t, c.dir, c.guarded.at(plain))
+	if err == nil || !regexp.MustCompile(`\b401\b|an API key is required`).MatchString(output) {
+		t.Errorf("without the key that the server wants: %v, %s", err, output)
 	}
 }
 
