@@ -102,7 +102,7 @@ func (s *pageServer) run(t *testing.T, _, code string) (string, error) {
 			return result.Error, errors.New(result.Error)
 		}
 		return result.Output, nil
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatalf("the page posted nothing; Chromium wrote\n%s", log.String())
 	}
 	return "", nil // not reached
