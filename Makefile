@@ -29,7 +29,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers race fuzz proto bench bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers test-clients race fuzz proto bench bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +55,9 @@ test: setup test-servers ## vet and test everything
 
 race: setup test-servers ## test everything with the race detector
 	go test -race -timeout=20m ./...
+
+test-clients: setup #+ run the examples of docs/clients.md, with the Python packages that they need
+	@scripts/clients-test
 
 fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)

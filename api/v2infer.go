@@ -148,7 +148,7 @@ func writeV2(c *gin.Context, response *v2http.Response) {
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set(v2http.HeaderLength, strconv.Itoa(len(response.Header)))
 	}
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding") // next to Origin
 	encoding := acceptedEncoding(c.Request.Header.Values("Accept-Encoding"))
 	var to io.Writer = c.Writer
 	switch encoding {
