@@ -38,9 +38,6 @@ type BodyConfig struct {
 
 // Check implements config.Checker.
 func (c BodyConfig) Check(errs *config.Errors) {
-	if c.Kind == Raw && c.Images > 1 {
-		errs.Add("images-per-request", "a raw body holds one image; use body multipart, json or template")
-	}
 	if c.Kind == Multipart && c.Field == "" {
 		errs.Add("field", "is required: the name of multipart parts")
 	}
@@ -58,33 +55,39 @@ func (c BodyConfig) Check(errs *config.Errors) {
 type body struct {
 	data        []byte
 	contentType string
-	images      []int // indices of its images
+	header      http.Header // other than the content type
+	images      []int       // indices of its images
 }
 
-// bodies makes one body per image: it holds the image and those that follow it.
-func (c BodyConfig) bodies(images []Image) ([]body, error) {
+// bodies makes one body per image: it holds the image and those that follow it, as many as images per request.
+func bodies(images []Image, perRequest int, pack func(group []Image) (body, error)) ([]body, error) {
 	list := make([]body, len(images))
 	total := 0
 	for i := range list {
-		group := make([]Image, c.Images)
+		group, indices := make([]Image, perRequest), make([]int, perRequest)
 		for j := range group {
-			at := (i + j) % len(images)
-			group[j] = images[at]
-			list[i].images = append(list[i].images, at)
+			indices[j] = (i + j) % len(images)
+			group[j] = images[indices[j]]
 		}
-		data, contentType, err := c.pack(group)
+		b, err := pack(group)
 		if err != nil {
 			return nil, fmt.Errorf("body of %s: %w", images[i].Name, err)
 		}
-		if c.ContentType != "" {
-			contentType = c.ContentType
-		}
-		list[i].data, list[i].contentType = data, contentType
-		if total += len(data); total > maxBytes {
+		b.images = indices
+		list[i] = b
+		if total += len(b.data); total > maxBytes {
 			return nil, fmt.Errorf("the request bodies exceed %d MiB in total; use fewer images", maxBytes>>20)
 		}
 	}
 	return list, nil
+}
+
+// bodies makes the bodies of images.
+func (c BodyConfig) bodies(images []Image) ([]body, error) {
+	return bodies(images, c.Images, func(group []Image) (body, error) {
+		data, contentType, err := c.pack(group)
+		return body{data: data, contentType: cmp.Or(c.ContentType, contentType)}, err
+	})
 }
 
 func (c BodyConfig) pack(group []Image) (data []byte, contentType string, err error) {

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,6 +21,11 @@ type Config struct {
 	Model  string      `yaml:"model" help:"model of the Fovea server; empty: its default model"`
 	URL    string      `yaml:"url" help:"full URL of another server's route, instead of --server"`
 	Header http.Header `yaml:"-"` // of every request, but of those for metrics only if they go to the same host
+
+	RootCAs *x509.CertPool `yaml:"-"` // of the server's certificate; nil: the system's
+
+	Protocol Protocol `yaml:"protocol" oneof:"v1,v2-http,v2-grpc" help:"v1 is Fovea's own; v2-http and v2-grpc are the Open Inference Protocol"`
+	V2       V2Config `yaml:",inline"`
 
 	Images string      `yaml:"images" help:"folder of images, or one image"`
 	Body   BodyConfig  `yaml:",inline"`
@@ -52,6 +58,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Server: "http://127.0.0.1:8000", Header: http.Header{}, Images: "testdata/images",
+		Protocol: V1, V2: V2Config{GRPC: "http://127.0.0.1:8001", Input: EncodedImages},
 		Body: BodyConfig{Kind: Raw, Field: "image", Images: 1}, Concurrency: Levels{1, 2, 4, 8, 16, 32}, Arrivals: Constant,
 		Precision: 0.05, Warmup: time.Second, Window: 2 * time.Second, WindowCount: 100, MaxWindows: 10, Tolerance: 0.1,
 		Timeout: 10 * time.Second, MaxInFlight: 1024, Seed: 1, GPU: true, GPUInterval: 200 * time.Millisecond,
@@ -68,6 +75,7 @@ func (c Config) Check(errs *config.Errors) {
 	if c.URL != "" && c.Model != "" {
 		errs.Add("model", "only a Fovea server is asked for a model; put it into url")
 	}
+	c.checkProtocol(errs)
 	if c.Header.Values("Content-Type") != nil {
 		errs.Add("header", "use content-type for the content type of bodies")
 	}
