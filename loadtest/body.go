@@ -30,7 +30,7 @@ const jsonTemplate = `{"images":[{{range $i, $p := .Images}}{{if $i}},{{end}}{"b
 // BodyConfig is how images are put into a request.
 type BodyConfig struct {
 	Kind        BodyKind `yaml:"body" oneof:"raw,multipart,json,template" help:"how images are sent; json is Fovea's form"`
-	Images      int      `yaml:"images-per-request" range:"1..1024" help:"images per request"`
+	Images      int      `yaml:"images-per-request" range:"1..1024" help:"images, or rows of tensors, per request"`
 	Field       string   `yaml:"field" help:"name of multipart parts"`
 	Template    string   `yaml:"-"` // text of the template
 	ContentType string   `yaml:"content-type" help:"content type of bodies; empty: the image's, or that of --body"`

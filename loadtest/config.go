@@ -17,8 +17,8 @@ import (
 type Config struct {
 	Label string `yaml:"label" help:"name of the result in comparisons"`
 
-	Server string      `yaml:"server" help:"base URL of a Fovea server"`
-	Model  string      `yaml:"model" help:"model of the Fovea server; empty: its default model"`
+	Server string      `yaml:"server" help:"base URL of a Fovea server, or with v2 of any server of the Open Inference Protocol"`
+	Model  string      `yaml:"model" help:"model of the server; empty: the default model of a Fovea server"`
 	URL    string      `yaml:"url" help:"full URL of another server's route, instead of --server"`
 	Header http.Header `yaml:"-"` // of every request, but of those for metrics only if they go to the same host
 
@@ -46,7 +46,7 @@ type Config struct {
 	Timeout     time.Duration `yaml:"timeout" range:">0s..10m" help:"time limit of one request"`
 	MaxInFlight int           `yaml:"max-in-flight" range:"1..100000" help:"maximum concurrent requests in an open loop; excess requests wait; the wait is part of their latency"`
 	MaxErrors   float64       `yaml:"-"` // share of failed requests that the search allows
-	Seed        uint64        `yaml:"seed" help:"seed of Poisson arrivals"`
+	Seed        uint64        `yaml:"seed" help:"seed of Poisson arrivals and random tensors"`
 
 	Metrics     string        `yaml:"metrics" help:"URL of the server's Prometheus metrics, or none; empty: /metrics of --server"`
 	GPU         bool          `yaml:"gpu" help:"sample this machine's GPUs, if there are any"`
