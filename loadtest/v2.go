@@ -56,7 +56,7 @@ func (p *Plan) prepareV2(ctx context.Context) error {
 	request := httpRequest
 	if c.Protocol == V2GRPC {
 		p.target.URL, p.checker.v2.read = strings.TrimSuffix(c.V2.GRPC, "/")+inferMethod, grpcResponse
-		request = func(inputs []tensor) (body, error) { return grpcRequest(name, inputs), nil }
+		request = func(inputs []tensor) body { return grpcRequest(name, inputs) }
 	}
 	if c.V2.Input != EncodedImages {
 		return p.tensorBody(m.Inputs, request)
@@ -65,7 +65,7 @@ func (p *Plan) prepareV2(ctx context.Context) error {
 		return err
 	}
 	p.bodies, err = bodies(p.checker.images, c.Body.Images, func(group []Image) (body, error) {
-		return request([]tensor{imageTensor(m.Inputs[0], group)})
+		return request([]tensor{imageTensor(m.Inputs[0], group)}), nil
 	})
 	return err
 }
@@ -88,7 +88,7 @@ func (p *Plan) metadata(ctx context.Context, url string) (*modelMetadata, error)
 }
 
 // tensorBody makes the one body of a load of tensors. Its rows count as images.
-func (p *Plan) tensorBody(infos []tensorInfo, request func([]tensor) (body, error)) error {
+func (p *Plan) tensorBody(infos []tensorInfo, request func([]tensor) body) error {
 	c, rows := &p.config, p.config.Body.Images
 	var random *rand.Rand
 	if c.V2.Input == Random {
@@ -103,7 +103,7 @@ func (p *Plan) tensorBody(infos []tensorInfo, request func([]tensor) (body, erro
 		data = append(data, t.data...)
 	}
 	p.checker.images = []Image{{Name: string(c.V2.Input) + " tensors", Data: data[:len(data)/rows]}}
-	p.bodies, err = bodies(p.checker.images, rows, func([]Image) (body, error) { return request(inputs) })
+	p.bodies, err = bodies(p.checker.images, rows, func([]Image) (body, error) { return request(inputs), nil })
 	return err
 }
 

@@ -17,7 +17,7 @@ import (
 type options struct {
 	loadtest.Config `yaml:",inline"`
 	Headers         headers             `yaml:"header" help:"header of every request to the server, such as 'Authorization: Bearer …'; may be repeated"`
-	APIKeyFile      string              `yaml:"api-key-file" help:"file with the API key for the server; empty: the environment variable FOVEA_API_KEY, if it is set"`
+	APIKeyFile      string              `yaml:"api-key-file" help:"file with the API key for the server; empty: without --url the environment variable FOVEA_API_KEY, if it is set"`
 	CAFile          string              `yaml:"ca-file" help:"PEM file with the certificate authorities of the server's certificate; empty: the system's"`
 	Template        string              `yaml:"template" help:"file with a text/template of bodies: {{.Base64}}, {{.Name}}, {{.Bytes}}, {{range .Images}}; implies --body template"`
 	Expected        string              `yaml:"expect" help:"CSV file with lines image.jpg,class; any other class counts as a failure"`
@@ -83,8 +83,8 @@ func (o *options) files(f *pflag.FlagSet, errs *config.Errors) {
 	}
 }
 
-// apiKeyVariable is the environment variable with the API key.
-const apiKeyVariable = "FOVEA_API_KEY"
+// keyVariable is the environment variable with the API key.
+const keyVariable = "FOVEA_API_KEY"
 
 // security reads the API key and the certificate authorities.
 func (o *options) security(errs *config.Errors) {
@@ -107,12 +107,12 @@ func (o *options) security(errs *config.Errors) {
 	}
 }
 
-// apiKey returns the API key; empty if there is none. A header given by the user takes precedence over the environment. Errors do not
-// show the key.
+// apiKey returns the API key; empty if there is none. A header given by the user takes precedence over the environment, whose key is
+// for no other server. Errors do not show the key.
 func (o *options) apiKey(errs *config.Errors) string {
 	given := http.Header(o.Headers)
 	hasHeader := given.Get("Authorization") != "" || given.Get("X-API-Key") != ""
-	key, name, from := strings.TrimSpace(os.Getenv(apiKeyVariable)), "api-key-file", apiKeyVariable
+	key, name, from := strings.TrimSpace(os.Getenv(keyVariable)), "api-key-file", keyVariable
 	if o.APIKeyFile != "" {
 		text, err := os.ReadFile(o.APIKeyFile)
 		if err != nil {
@@ -126,7 +126,7 @@ func (o *options) apiKey(errs *config.Errors) string {
 		case key == "":
 			errs.Add(name, "%s is empty", from)
 		}
-	} else if hasHeader {
+	} else if hasHeader || o.URL != "" {
 		return ""
 	}
 	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {

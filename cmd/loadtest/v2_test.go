@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"flag"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"fovea/internal/onnxwriter"
@@ -91,7 +93,7 @@ func TestV2AgainstTheRealServer(t *testing.T) {
 		{"a server of an unknown authority", []string{withKey}, "", 2, []string{"certificate"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Setenv(apiKeyVariable, test.key)
+			t.Setenv(keyVariable, test.key)
 			status, stdout, stderr := loadTest(t, append(append([]string{}, short...), test.args...)...)
 			if status != test.status {
 				t.Fatalf("status %d\n%s%s", status, stdout, stderr)
@@ -136,10 +138,31 @@ func TestKeysAndCertificatesAreChecked(t *testing.T) {
 		{"no such CA file", []string{"--ca-file=/no/such"}, "", "ca-file: "},
 		{"a CA file without a certificate", []string{"--ca-file=" + good}, "", "has no certificate"},
 	} {
-		t.Setenv(apiKeyVariable, test.key)
+		t.Setenv(keyVariable, test.key)
 		status, stdout, stderr := loadTest(t, append(test.args, "--server=http://127.0.0.1:1")...)
 		if status != exitFailed || !strings.Contains(stderr, test.want) || strings.Contains(stdout+stderr, "secret-") {
 			t.Errorf("%s: %d, %s%s", test.name, status, stdout, stderr)
+		}
+	}
+}
+
+func TestTheKeyOfTheEnvironmentGoesToNoOtherServer(t *testing.T) {
+	var got atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got.Store(r.Header.Get("Authorization")) }))
+	defer server.Close()
+	t.Setenv(keyVariable, "environment")
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, ""},
+		{[]string{"--api-key-file=" + write(t, "key", "file\n")}, "Bearer file"},
+		{[]string{"--header=Authorization: Basic x"}, "Basic x"},
+	} {
+		status, _, stderr := loadTest(t, append(test.args, "--url="+server.URL, "--images="+filepath.Join(testenv.Root(t), "testdata", "images"), "--gpu=false",
+			"--concurrency=1", "--warmup=0s", "--window=10ms", "--window-count=1")...)
+		if status != 0 || got.Load() != test.want {
+			t.Errorf("%q: %d, %q, %s", test.args, status, got.Load(), stderr)
 		}
 	}
 }
