@@ -71,6 +71,8 @@ func TestV2ResponsesAreChecked(t *testing.T) {
 	extra := tensor{tensorInfo{"extra", "INT8", []int64{1}}, []byte{1}}
 	short := scores(2, 2)
 	short.data = short.data[:15]
+	long := scores(2, 2)
+	long.data = make([]byte, 17)
 	other := scores(2, 2)
 	other.Datatype = "INT32"
 	cut := labels
@@ -87,6 +89,7 @@ func TestV2ResponsesAreChecked(t *testing.T) {
 		{"one missing", false, []tensor{scores(2, 2)}, kindMissing},
 		{"too few bytes", false, []tensor{short, labels}, kindOutput},
 		{"too few bytes of strings", false, []tensor{scores(2, 2), cut}, kindOutput},
+		{"too many bytes", false, []tensor{long, labels}, kindOutput},
 		{"another type", false, []tensor{other, labels}, kindOutput},
 		{"more elements than bytes", false, []tensor{scores(2, 3), labels}, kindOutput},
 		{"a row for one of two images", false, []tensor{scores(1, 4), labels}, kindOutput},
@@ -243,6 +246,29 @@ func TestCallsThatFailAreCountedByStatus(t *testing.T) {
 	if l.Images < l.AllImages/7 || l.AllImages*5 > l.AllFailed() || r.Load.Protocol != V2GRPC || r.Load.Input != Random || r.Load.Body != "" ||
 		r.Load.ImageBytes != 8 || r.Target.Version != "3" || r.Target.Model != "m" {
 		t.Errorf("%+v\n%+v\n%+v", l, r.Load, r.Target)
+	}
+}
+
+func TestResultsOfCalls(t *testing.T) {
+	for _, test := range []struct {
+		name, status, data string
+		code               int
+		kind, body         string
+	}{
+		{"a message", "0", "\x00\x00\x00\x00\x02ab", 200, "200 OK", "ab"},
+		{"an empty message", "0", "\x00\x00\x00\x00\x00", 200, "200 OK", ""},
+		{"a compressed message", "0", "\x01\x00\x00\x00\x02ab", 500, kindFrame, "\x01\x00\x00\x00\x02ab"},
+		{"less than its length", "0", "\x00\x00\x00\x00\x03ab", 500, kindFrame, "\x00\x00\x00\x00\x03ab"},
+		{"two messages", "0", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 500, kindFrame, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{"the last status", "16", "", 500, "UNAUTHENTICATED", ""},
+		{"a status that there is not", "17", "", 500, kindNoStatus, ""},
+		{"a negative status", "-1", "", 500, kindNoStatus, ""},
+	} {
+		r := grpcResult(&http.Response{StatusCode: 200, Status: "200 OK", Trailer: http.Header{"Grpc-Status": {test.status}}}, []byte(test.data))
+		text, err := io.ReadAll(r.Body)
+		if err != nil || r.StatusCode != test.code || r.Status != test.kind || string(text) != test.body {
+			t.Errorf("%s: %d, %q, %q, %v", test.name, r.StatusCode, r.Status, text, err)
+		}
 	}
 }
 
