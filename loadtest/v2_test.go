@@ -265,6 +265,7 @@ func TestResultsOfCalls(t *testing.T) {
 		{"a negative status", "-1", "", 500, kindNoStatus, ""},
 	} {
 		r := grpcResult(&http.Response{StatusCode: 200, Status: "200 OK", Trailer: http.Header{"Grpc-Status": {test.status}}}, []byte(test.data))
+		defer r.Body.Close()
 		text, err := io.ReadAll(r.Body)
 		if err != nil || r.StatusCode != test.code || r.Status != test.kind || string(text) != test.body {
 			t.Errorf("%s: %d, %q, %q, %v", test.name, r.StatusCode, r.Status, text, err)
