@@ -261,7 +261,7 @@ func TestResultsOfCalls(t *testing.T) {
 		{"less than its length", "0", "\x00\x00\x00\x00\x03ab", 500, kindFrame, "\x00\x00\x00\x00\x03ab"},
 		{"two messages", "0", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 500, kindFrame, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
 		{"the last status", "16", "", 500, "UNAUTHENTICATED", ""},
-		{"a status that there is not", "17", "", 500, kindNoStatus, ""},
+		{"an unknown status", "17", "", 500, kindNoStatus, ""},
 		{"a negative status", "-1", "", 500, kindNoStatus, ""},
 	} {
 		r := grpcResult(&http.Response{StatusCode: 200, Status: "200 OK", Trailer: http.Header{"Grpc-Status": {test.status}}}, []byte(test.data))
