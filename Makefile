@@ -17,10 +17,11 @@ VERSITYGW := $(CACHE)/bin/versitygw-1.8.0
 REGISTRY := $(CACHE)/bin/registry-3.1.2
 SCRIPTS := $(shell grep -lE '^\#!.*[/ ](ba)?sh$$' scripts/* .ci/* 2>/dev/null)
 
-# Settings for every Go command: only three modules of OpenCV, and their location; lazy binding, which NVML needs
+# Settings for every Go command: only three modules of OpenCV, and their location; grpc-go without its traces, whose
+# templates keep the linker from dropping unused code (7 MB); lazy binding, which NVML needs
 # (package gpu) and Ubuntu's compiler does not default to.
 # For a shell or an editor without make: eval "$(make -s env)"
-export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules -ldflags=-extldflags=-Wl,-z,lazy)
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules,grpcnotrace -ldflags=-extldflags=-Wl,-z,lazy)
 export PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(CURDIR)/scripts/opencv
 # go-nvml's deprecated functions cause a thousand lines of warnings.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
