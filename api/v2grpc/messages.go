@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"fovea/api/v2grpc/pb"
 	"fovea/internal/access"
 	"fovea/internal/admission"
@@ -31,8 +33,10 @@ type messages struct {
 	caller access.Caller
 	conn   *http.ResponseController
 	ctx    context.Context
-	stream bool          // any number of messages
-	slots  chan struct{} // of a stream of requests for inference: taken by messages that are worked on
+	stream bool                           // any number of messages
+	input  protoreflect.MessageDescriptor // of the messages; nil: unknown
+	coding string                         // of compressed messages
+	slots  chan struct{}                  // of a stream of requests for inference: taken by messages that are worked on
 
 	prefix  []byte // to be returned by Read, before payload
 	payload []byte
@@ -50,8 +54,8 @@ type messagesKey struct{}
 
 func newMessages(s *Server, w http.ResponseWriter, r *http.Request) *messages {
 	stream := s.isStream(r.URL.Path)
-	m := &messages{server: s, body: r.Body, conn: http.NewResponseController(w), stream: stream,
-		held: map[int]*admission.Body{}, errs: map[int]error{}}
+	m := &messages{server: s, body: r.Body, conn: http.NewResponseController(w), stream: stream, input: inputOf(r.URL.Path),
+		coding: r.Header.Get("Grpc-Encoding"), held: map[int]*admission.Body{}, errs: map[int]error{}}
 	if r.URL.Path == pb.GRPCInferenceService_ModelStreamInfer_FullMethodName {
 		m.slots = make(chan struct{}, streamMessages)
 	}
@@ -140,16 +144,15 @@ func (m *messages) read(length int64) error {
 	}
 	*m.buffer = data
 	if int64(len(data)) == length {
-		m.add(admitted)
-		m.payload = data
-		return nil
+		if err = m.take(data, admitted); err == nil {
+			return nil
+		}
 	}
 	admitted.Release()
 	buffers.Put(m.buffer)
 	m.buffer = nil
-	full := errors.AsType[*admission.FullError]
 	m.refuse(m.failure(err, int64(len(data))))
-	if _, ok := full(err); ok {
+	if _, ok := errors.AsType[*admission.FullError](err); ok {
 		return m.discard(length - int64(len(data)))
 	}
 	return nil // what follows of the stream fails
@@ -207,6 +210,9 @@ func (m *messages) failure(err error, read int64) error {
 		return apierror.Wrap(apierror.BodyTimeout, err, "the message arrived at less than %d bytes a second, with %d bytes received", slow.Rate, read)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return apierror.Wrap(apierror.BodyTimeout, err, "the message did not arrive within %s, with %d bytes received", m.server.bodyTimeout, read)
+	}
+	if _, ok := errors.AsType[*apierror.Error](err); ok {
+		return err
 	}
 	return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
 }

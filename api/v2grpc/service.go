@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"fovea/api/v2grpc/pb"
 	"fovea/internal/access"
@@ -85,11 +84,16 @@ func (s *service) ModelConfig(ctx context.Context, r *pb.ModelConfigRequest) (*p
 
 // ModelStatistics returns the statistics of a model, or of all.
 func (s *service) ModelStatistics(ctx context.Context, r *pb.ModelStatisticsRequest) (*pb.ModelStatisticsResponse, error) {
+	client := messagesOf(ctx).client
+	if r.GetName() != "" {
+		if err := client.MayUse(r.GetName()); err != nil {
+			return nil, err
+		}
+	}
 	list, err := s.server.Core.ModelStatistics(r.GetName(), r.GetVersion())
 	if err != nil {
 		return nil, err
 	}
-	client := messagesOf(ctx).client
 	return statistics(slices.DeleteFunc(list, func(m v2.ModelStatistics) bool { return client.MayUse(m.Name) != nil })), nil
 }
 
@@ -105,9 +109,6 @@ func (s *service) infer(ctx context.Context, m *pb.ModelInferRequest, i int) (*p
 		return nil, err
 	}
 	if err := own.client.MayUse(m.GetModelName()); err != nil {
-		return nil, err
-	}
-	if err := own.grow(i, int64(proto.Size(m))); err != nil { // the message itself, next to what it was read from
 		return nil, err
 	}
 	r, err := parse(m)
