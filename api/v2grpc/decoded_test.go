@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"runtime"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -121,6 +123,52 @@ func TestMessagesThatGrow(t *testing.T) {
 		}
 	}
 	if err := stream.CloseSend(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestClientsThatDoNotRead sends requests whose responses are never read, and then reads those of another client.
+func TestClientsThatDoNotRead(t *testing.T) {
+	s := open(t, admission.Limits{Requests: 100, Bytes: 40 << 20, ClientShare: 1}, Defaults())
+	s.writeTimeout = 500 * time.Millisecond
+	conn, err := grpc.NewClient(s.conn.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithInitialWindowSize(64<<10), grpc.WithStaticStreamWindowSize(64<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // the client's
+	slow, err := pb.NewGRPCInferenceServiceClient(conn).ModelStreamInfer(t.Context(), grpc.MaxCallRecvMsgSize(1<<30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.Send(request("", 500_000)); err != nil { // 8 MB, and as much again in the response
+		t.Fatal(err)
+	}
+	for s.admission.Bytes() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for s.admission.Bytes() > 0 { // until the deadline of the write
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := slow.Recv(); status.Code(err) == codes.OK {
+		t.Error("a response that was not read in time is read later")
+	}
+	if _, err := s.client.ModelInfer(t.Context(), request("", 1)); err != nil {
+		t.Error(err)
+	}
+	idle, err := s.client.ModelStreamInfer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := idle.Send(request("", 1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := idle.Recv(); err != nil {
+			t.Errorf("a stream that idles for longer than a write may take: %v", err)
+		}
+		time.Sleep(s.writeTimeout + 100*time.Millisecond)
+	}
+	if err := idle.CloseSend(); err != nil {
 		t.Error(err)
 	}
 }

@@ -136,6 +136,7 @@ func (s *service) ModelStreamInfer(stream grpc.BidiStreamingServer[pb.ModelInfer
 	var work sync.WaitGroup
 	defer work.Wait()
 	var sending sync.Mutex
+	sent := 0
 	for i := 0; ; i++ {
 		m, err := stream.Recv()
 		switch {
@@ -149,11 +150,14 @@ func (s *service) ModelStreamInfer(stream grpc.BidiStreamingServer[pb.ModelInfer
 			return err
 		}
 		work.Go(func() {
-			defer own.done(i)
-			answer := s.answer(ctx, m, i)
+			n := 0
+			var answer *pb.ModelStreamInferResponse
+			defer func() { own.done(i, n, sizeOf(answer.GetInferResponse())) }()
+			answer = s.answer(ctx, m, i)
 			sending.Lock()
 			defer sending.Unlock()
-			if stream.Send(answer) != nil {
+			sent++
+			if n = sent; stream.Send(answer) != nil {
 				cancel() // the client is gone
 			}
 		})

@@ -220,15 +220,33 @@ func (s *Server) inferTensors(ctx context.Context, m *opened, r *Request, inputs
 	if err != nil {
 		return nil, err
 	}
+	if err := r.growBy(answer.Outputs); err != nil {
+		return nil, err
+	}
 	response := &Response{Rows: max(answer.Rows, 1)}
 	for i, t := range answer.Outputs {
 		out := Output{t.Name, names[t.DType], t.Shape, t.Data}
 		if n := outputs[i].Classes; n > 0 {
-			out = m.classify(out, n)
+			var err error
+			if out, err = m.classify(out, n); err != nil {
+				return nil, err
+			}
 		}
 		response.Outputs = append(response.Outputs, out)
 	}
 	return response, nil
+}
+
+// growBy counts the memory of outputs, which a client may read slowly.
+func (r *Request) growBy(outputs []inference.Tensor) error {
+	if r.Grow == nil {
+		return nil
+	}
+	size := 0
+	for _, t := range outputs {
+		size += len(t.Data)
+	}
+	return r.Grow(int64(size))
 }
 
 // stringSize is the memory of an element of BYTES in ONNX Runtime, besides its bytes, as an input and as an output.
