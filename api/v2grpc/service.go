@@ -215,8 +215,8 @@ func (s *service) RepositoryModelLoad(ctx context.Context, r *pb.RepositoryModel
 		return nil, err
 	}
 	for name := range r.GetParameters() {
-		return nil, apierror.New(apierror.InvalidParameter, "parameter %s of a load is not supported: a model has the configuration and the files of the repository",
-			apierror.Quote(name))
+		return nil, apierror.New(apierror.InvalidParameter, "failed to load '%s': parameter %s of a load is not supported: a model has the configuration and the files of the repository",
+			v2.Shortened(r.GetModelName()), apierror.Quote(name))
 	}
 	if err := messagesOf(ctx).client.MayUse(r.GetModelName()); err != nil {
 		return nil, err

@@ -85,7 +85,7 @@ func requested(m *opened, metadata *ModelMetadata, asked []OutputRequest) ([]Out
 		i := find(metadata.Outputs, o.Name)
 		switch {
 		case i < 0:
-			return nil, apierror.New(apierror.Malformed, "unexpected inference output '%s' for model '%s'; outputs: %s", shortened(o.Name), m.name, quoted(metadata.Outputs))
+			return nil, apierror.New(apierror.Malformed, "unexpected inference output '%s' for model '%s'; outputs: %s", Shortened(o.Name), m.name, quoted(metadata.Outputs))
 		case o.Classes < 0:
 			return nil, apierror.New(apierror.InvalidParameter, "output '%s': the parameter classification is %d; allowed: the number of classes to return", o.Name, o.Classes)
 		case o.Classes > 0 && !classifies(metadata.Outputs[i].Datatype):
@@ -116,7 +116,7 @@ func (s *Server) checkInputs(m *opened, metadata *ModelMetadata, inputs []Input)
 		i := find(metadata.Inputs, in.Name)
 		switch {
 		case i < 0:
-			return apierror.New(apierror.Malformed, "unexpected inference input '%s' for model '%s'; inputs: %s", shortened(in.Name), m.name, quoted(metadata.Inputs))
+			return apierror.New(apierror.Malformed, "unexpected inference input '%s' for model '%s'; inputs: %s", Shortened(in.Name), m.name, quoted(metadata.Inputs))
 		case seen[in.Name]:
 			return apierror.New(apierror.Malformed, "input '%s' already exists in request", in.Name)
 		}
