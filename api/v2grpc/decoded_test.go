@@ -135,7 +135,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // the client's
+	defer conn.Close()
 	slow, err := pb.NewGRPCInferenceServiceClient(conn).ModelStreamInfer(t.Context(), grpc.MaxCallRecvMsgSize(1<<30))
 	if err != nil {
 		t.Fatal(err)
