@@ -169,8 +169,8 @@ type v2Control struct {
 func (s *Server) v2Load(c *gin.Context, rc *requestContext) {
 	s.v2Change(c, rc, func(parameters map[string]any) error {
 		for name := range parameters {
-			return apierror.New(apierror.InvalidParameter, "parameter %s of a load is not supported: a model has the configuration and the files of the repository",
-				apierror.Quote(name))
+			return apierror.New(apierror.InvalidParameter, "failed to load '%s': parameter %s of a load is not supported: a model has the configuration and the files of the repository",
+				v2.Shortened(c.Param("model")), apierror.Quote(name))
 		}
 		return s.v2.Load(c.Request.Context(), c.Param("model"))
 	})

@@ -49,6 +49,12 @@ func TestKeysAndWhatTheyAllow(t *testing.T) {
 		"config": func(ctx context.Context) error {
 			return second(s.client.ModelConfig(ctx, &pb.ModelConfigRequest{Name: "same"}))
 		},
+		"statistics": func(ctx context.Context) error {
+			return second(s.client.ModelStatistics(ctx, &pb.ModelStatisticsRequest{Name: "same"}))
+		},
+		"statistics of no model": func(ctx context.Context) error {
+			return second(s.client.ModelStatistics(ctx, &pb.ModelStatisticsRequest{Name: "nosuch"}))
+		},
 		"unload": func(ctx context.Context) error {
 			return second(s.client.RepositoryModelUnload(ctx, &pb.RepositoryModelUnloadRequest{ModelName: "nosuch"}))
 		},
@@ -62,8 +68,8 @@ func TestKeysAndWhatTheyAllow(t *testing.T) {
 		{"", map[string]codes.Code{"infer": wrong, "ready": wrong, "metadata": wrong, "config": wrong, "unload": wrong, "live": none}},
 		{"nonsense", map[string]codes.Code{"infer": wrong, "live": none}},
 		{"same", map[string]codes.Code{"infer": none, "ready": none, "metadata": none, "config": none, "unload": denied, "live": none}},
-		{"other", map[string]codes.Code{"infer": denied, "ready": denied, "metadata": denied, "config": denied, "unload": denied}},
-		{"reader", map[string]codes.Code{"infer": denied, "ready": none, "metadata": none, "unload": denied}},
+		{"other", map[string]codes.Code{"infer": denied, "ready": denied, "metadata": denied, "config": denied, "statistics": denied, "statistics of no model": denied, "unload": denied}},
+		{"reader", map[string]codes.Code{"infer": denied, "statistics": none, "ready": none, "metadata": none, "unload": denied}},
 		{"operator", map[string]codes.Code{"infer": denied, "metadata": denied, "unload": none}},
 	} {
 		for name, want := range test.want {

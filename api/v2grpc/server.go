@@ -57,11 +57,12 @@ type Parts struct {
 // Server serves the protocol over gRPC.
 type Server struct {
 	Parts
-	admission   *admission.Controller
-	bodyTimeout time.Duration
-	maxMessage  int64
-	grpc        *grpc.Server
-	http        *http.Server
+	admission    *admission.Controller
+	bodyTimeout  time.Duration
+	maxMessage   int64
+	writeTimeout time.Duration
+	grpc         *grpc.Server
+	http         *http.Server
 
 	mu       sync.Mutex
 	open     map[*messages]bool
@@ -70,7 +71,7 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(cfg Config, parts Parts) *Server {
-	s := &Server{Parts: parts, admission: parts.Admission, bodyTimeout: parts.BodyTimeout, maxMessage: int64(cfg.MaxMessageBytes),
+	s := &Server{Parts: parts, admission: parts.Admission, bodyTimeout: parts.BodyTimeout, maxMessage: int64(cfg.MaxMessageBytes), writeTimeout: writeTimeout,
 		open: map[*messages]bool{}, draining: make(chan struct{})}
 	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(int(cfg.MaxMessageBytes)), grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.streaming))
@@ -129,7 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(m.ctx)
 	r.Body = m
-	s.grpc.ServeHTTP(w, r)
+	s.grpc.ServeHTTP(&timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, flushed: m.flushed}, r)
 }
 
 // deny ends a call that the guard has refused. Its messages are not read.
@@ -187,6 +188,11 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 			return err
 		})
 	}
+	size := 0
+	if m, ok := response.(*pb.ModelInferResponse); ok && m != nil {
+		size = sizeOf(m)
+	}
+	messagesOf(ctx).answered(size)
 	if m, ok := request.(*pb.ModelInferRequest); ok {
 		s.observe(ctx, m, response, err, time.Since(start))
 	} else {

@@ -208,7 +208,7 @@ func TestErrors(t *testing.T) {
 	}{
 		"an unknown model":     {change(func(r *pb.ModelInferRequest) { r.ModelName = "nope" }), codes.NotFound, "Request for unknown model: 'nope'"},
 		"an unknown version":   {change(func(r *pb.ModelInferRequest) { r.ModelVersion = "9" }), codes.NotFound, "version 9"},
-		"no version":           {change(func(r *pb.ModelInferRequest) { r.ModelVersion = "x" }), codes.InvalidArgument, "not a whole number"},
+		"no version":           {change(func(r *pb.ModelInferRequest) { r.ModelVersion = "x" }), codes.InvalidArgument, "failed to get model version from specified version string 'x'"},
 		"too few raw contents": {change(func(r *pb.ModelInferRequest) { r.RawInputContents = r.RawInputContents[:1] }), codes.InvalidArgument, "1 raw_input_contents for 2 inputs"},
 		"no contents":          {change(func(r *pb.ModelInferRequest) { r.RawInputContents = nil }), codes.InvalidArgument, "unable to find data for input tensor 'x'"},
 		"both contents": {change(func(r *pb.ModelInferRequest) {

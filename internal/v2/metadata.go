@@ -126,7 +126,7 @@ func (s *Server) Load(ctx context.Context, model string) error {
 	}
 	if err := s.engine.Load(ctx, model); err != nil {
 		apiErr := apierror.From(err)
-		return apierror.Wrap(apiErr.Code, apiErr.Cause, "failed to load '%s': %s", shortened(model), apiErr.Message)
+		return apierror.Wrap(apiErr.Code, apiErr.Cause, "failed to load '%s': %s", Shortened(model), apiErr.Message)
 	}
 	return nil
 }
