@@ -130,7 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(m.ctx)
 	r.Body = m
-	s.grpc.ServeHTTP(&timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, flushed: m.flushed}, r)
+	s.grpc.ServeHTTP(&timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, once: r.URL.Path == pb.GRPCInferenceService_ModelInfer_FullMethodName, flushed: m.flushed}, r)
 }
 
 // deny ends a call that the guard has refused. Its messages are not read.

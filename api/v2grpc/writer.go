@@ -16,6 +16,7 @@ type timedWriter struct {
 	http.ResponseWriter
 	conn    *http.ResponseController
 	limit   time.Duration
+	once    bool // there is one response, whose deadline need not be cleared
 	flushed func()
 	writing bool // since the last Flush
 }
@@ -33,6 +34,9 @@ func (w *timedWriter) Write(p []byte) (int, error) {
 func (w *timedWriter) Flush() {
 	w.begin()
 	_ = w.conn.Flush() // a client that is gone is noticed by its context
+	if w.once {
+		return
+	}
 	w.writing = false
 	_ = w.conn.SetWriteDeadline(time.Time{})
 	w.flushed()
