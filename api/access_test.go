@@ -280,3 +280,18 @@ func TestEveryRouteHasAScope(t *testing.T) {
 		}
 	}
 }
+
+// TestLimitedKeyWithoutModel asks for a model, of those that the key may use.
+func TestLimitedKeyWithoutModel(t *testing.T) {
+	path, keys := keyFile(t, apikey.Key{Name: "cats", Scopes: []string{"predict"}, Models: []string{"cats"}})
+	s := open(t, func(cfg *Config, e *engine) {
+		cfg.Access.Keys = path
+		for i := range e.statuses {
+			e.statuses[i].Default = false
+		}
+	})
+	got := s.as(keys["cats"], "POST", "/predict", "an image")
+	if got.Status != 400 || got.Code != apierror.ModelRequired || !strings.Contains(got.Error, "with one of cats,") {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
