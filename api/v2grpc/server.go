@@ -103,7 +103,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var span *tracing.Span
-	if strings.Contains(r.URL.Path, "Infer") { // not what machines poll
+	if isInference(r.URL.Path) { // not what machines poll
 		r, span = s.Tracer.Start(r, r.URL.Path)
 	}
 	m := newMessages(s, w, r)
@@ -143,6 +143,9 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, client *access.Cli
 	h.Set("Grpc-Message", strings.ReplaceAll(url.QueryEscape(err.Message), "+", "%20"))
 	w.WriteHeader(http.StatusOK)
 }
+
+// isInference reports whether a method is ModelInfer or ModelStreamInfer.
+func isInference(path string) bool { return strings.HasSuffix(path, "Infer") }
 
 // isStream reports whether clients of a method send any number of messages.
 func (s *Server) isStream(path string) bool {
@@ -286,7 +289,7 @@ func codeOf(code apierror.Code) codes.Code {
 // log logs a call.
 func (s *Server) log(ctx context.Context, method string, err error, d time.Duration) {
 	level := slog.LevelInfo
-	if err == nil && !strings.Contains(method, "Infer") {
+	if err == nil && !isInference(method) {
 		level = slog.LevelDebug
 	}
 	attrs := []slog.Attr{slog.String("request_id", requestID(ctx)), slog.String("method", "gRPC"), slog.String("route", method),

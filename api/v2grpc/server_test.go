@@ -81,6 +81,12 @@ func open(t *testing.T, limits admission.Limits, cfg Config) *testServer {
 // openWithKeys starts a server with a file of keys.
 func openWithKeys(t *testing.T, limits admission.Limits, cfg Config, keys string) *testServer {
 	t.Helper()
+	return openWith(t, limits, cfg, keys, func(*Parts) {})
+}
+
+// openWith starts a server with a file of keys, and with what change sets.
+func openWith(t *testing.T, limits admission.Limits, cfg Config, keys string, change func(*Parts)) *testServer {
+	t.Helper()
 	dir := t.TempDir()
 	m := &onnxwriter.Model{}
 	m.Input("x", onnxwriter.Float, "n", 4)
@@ -114,8 +120,10 @@ func openWithKeys(t *testing.T, limits admission.Limits, cfg Config, keys string
 		t.Fatal(err)
 	}
 	s := &testServer{counts: &counts{}, admission: admission.New(limits)}
-	s.Server = New(cfg, Parts{Core: v2.New(engine, v2.Limits{Timeout: 10 * time.Second, Rows: 64, BodySize: 64 << 20, ImageSize: 1 << 20, Control: true}, "test"), Guard: guard,
-		Health: monitor, Admission: s.admission, Observer: s.counts, BodyTimeout: 5 * time.Second, Log: log})
+	parts := Parts{Core: v2.New(engine, v2.Limits{Timeout: 10 * time.Second, Rows: 64, BodySize: 64 << 20, ImageSize: 1 << 20, Control: true}, "test"), Guard: guard,
+		Health: monitor, Admission: s.admission, Observer: s.counts, BodyTimeout: 5 * time.Second, Log: log}
+	change(&parts)
+	s.Server = New(cfg, parts)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
