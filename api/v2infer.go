@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"fovea/api/v2http"
+	"fovea/internal/admission"
 	"fovea/internal/apierror"
 
 	"github.com/gin-gonic/gin"
@@ -140,7 +141,7 @@ func (i *inflated) Read(p []byte) (int, error) {
 // grow counts bytes that the request takes in memory besides those that were received.
 func (b *body) grow(n int64) error {
 	if err := b.admitted.Grow(n); err != nil {
-		return b.server.admissionError(err, b.read)
+		return admission.APIError(err, "body", b.read, b.server.cfg.BodyTimeout)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (m *messages) next() error {
 	}
 	prefix := make([]byte, prefixSize)
 	if !m.stream {
-		if err := m.conn.SetReadDeadline(time.Now().Add(m.server.bodyTimeout)); err != nil {
+		if err := m.conn.SetReadDeadline(time.Now().Add(m.server.BodyTimeout)); err != nil {
 			return err
 		}
 	}
@@ -129,7 +129,7 @@ const firstRead = 32 << 10
 
 // read admits a message of a length and reads it.
 func (m *messages) read(length int64) error {
-	admitted, err := m.server.admission.Admit(m.client.ID, m.body, length, m.server.bodyTimeout, m.conn, nil)
+	admitted, err := m.server.Admission.Admit(m.client.ID, m.body, length, m.server.BodyTimeout, m.conn, nil)
 	if err != nil {
 		m.refuse(m.failure(err, 0))
 		return m.discard(length)
@@ -199,20 +199,7 @@ func (m *messages) refuse(err error) {
 
 // failure is the API error of a message that was not read.
 func (m *messages) failure(err error, read int64) error {
-	var full *admission.FullError
-	var slow *admission.SlowError
-	switch {
-	case errors.Is(err, admission.ErrClosed):
-		return apierror.New(apierror.Draining, "the server is shutting down; send the request to another server or again later")
-	case errors.Is(err, admission.ErrDisplaced):
-		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this message was displaced as the slowest to arrive, with %d bytes received", read)
-	case errors.As(err, &full):
-		return apierror.New(apierror.QueueFull, "the server is busy: %v", full)
-	case errors.As(err, &slow):
-		return apierror.Wrap(apierror.BodyTimeout, err, "the message arrived at less than %d bytes a second, with %d bytes received", slow.Rate, read)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return apierror.Wrap(apierror.BodyTimeout, err, "the message did not arrive within %s, with %d bytes received", m.server.bodyTimeout, read)
-	}
+	err = admission.APIError(err, "message", read, m.server.BodyTimeout)
 	if _, ok := errors.AsType[*apierror.Error](err); ok {
 		return err
 	}
