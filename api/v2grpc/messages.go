@@ -16,6 +16,7 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	v2 "fovea/internal/v2"
 )
 
 // prefixSize is the length of what precedes a message: whether it is compressed, and its length.
@@ -225,14 +226,11 @@ func (m *messages) grow(i int, n int64) error {
 	return nil
 }
 
-// largeResponse is the size in bytes from which a response counts until it is written: its reader may be slow.
-const largeResponse = 1 << 20
-
 // answered ends the admission of the only message of a call, unless its response is large.
 func (m *messages) answered(size int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if admitted := m.held[0]; admitted != nil && size < largeResponse {
+	if admitted := m.held[0]; admitted != nil && size < v2.LargeResponse {
 		admitted.Release()
 		delete(m.held, 0)
 	}
@@ -245,7 +243,7 @@ func (m *messages) done(i, n, size int) {
 	defer m.mu.Unlock()
 	switch admitted := m.held[i]; {
 	case admitted == nil:
-	case size >= largeResponse && m.written < n && !m.ended:
+	case size >= v2.LargeResponse && m.written < n && !m.ended:
 		m.unwritten[n] = admitted
 	default:
 		admitted.Release()

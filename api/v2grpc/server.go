@@ -288,7 +288,7 @@ func (s *Server) log(ctx context.Context, method string, err error, d time.Durat
 		level = slog.LevelDebug
 	}
 	attrs := []slog.Attr{slog.String("request_id", requestID(ctx)), slog.String("method", "gRPC"), slog.String("route", method),
-		slog.String("status", status.Code(err).String()), slog.Duration("duration", d), slog.String("client", clientOf(ctx))}
+		slog.String("status", status.Code(err).String()), slog.Duration("duration", d), slog.String("client", messagesOf(ctx).client.Address.String())}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
 	}
