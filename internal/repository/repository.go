@@ -178,15 +178,15 @@ type Version struct {
 // definition, each with file, line and key. It wraps ErrNotFound if there certainly is no such model, ErrUnreadable if that is
 // unknown, and an *UnknownError if its definition cannot be inferred. Missing weights are no error: Serve is empty then.
 func (r *Repository) Load(name string) (*Entry, error) {
-	entry, err := r.LoadUndefined(name)
+	entry, err := r.LoadAny(name)
 	if err == nil && entry.Undefined != nil {
 		return nil, entry.Undefined
 	}
 	return entry, err
 }
 
-// LoadUndefined is Load, except that a definition that cannot be inferred is no error: the model has no task, and Undefined says why.
-func (r *Repository) LoadUndefined(name string) (*Entry, error) {
+// LoadAny is Load, except that a definition that cannot be inferred is no error: the model has no task, and Undefined says why.
+func (r *Repository) LoadAny(name string) (*Entry, error) {
 	entry, t, err := r.locate(name)
 	if err != nil {
 		return nil, err
