@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"fovea/tools/bench/pairs"
 )
 
 // column is one comparison of Fovea with others in a round.
@@ -124,12 +126,12 @@ func middles(values []float64) []float64 {
 	if len(values) == 0 {
 		return nil
 	}
-	return []float64{median(values)}
+	return []float64{pairs.Median(values)}
 }
 
 // render writes the median of ratios and, of several, the lowest and highest.
 func (c column) render(values []float64) string {
-	m := median(values)
+	m := pairs.Median(values)
 	text := number(m)
 	if c.peer && (c.lower && m > 1 || !c.lower && m < 1) {
 		text = "**" + text + "**"
