@@ -23,14 +23,10 @@ func (b *builder) findImage() error {
 		}
 	}
 	if len(fits) != 1 {
-		inputs := make([]string, len(b.graph.Inputs))
-		for i, t := range b.graph.Inputs {
-			inputs[i] = describe(t)
-		}
 		if len(fits) > 1 {
 			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: tensorNames(fits)}}}
 		}
-		return fmt.Errorf("none of the inputs is an image of three or four dimensions: %s; write a model.yaml", strings.Join(inputs, ", "))
+		return fmt.Errorf("none of the inputs is an image of three or four dimensions: %s; write a model.yaml", describeAll(b.graph.Inputs))
 	}
 	b.image = fits[0]
 	dims := b.image.Shape

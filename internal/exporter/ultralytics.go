@@ -225,7 +225,7 @@ func (b *builder) singleOutput(dimensions int) *repository.TensorInfo {
 	case 1:
 		return &fits[0]
 	case 0:
-		b.fail("none of the outputs is of %d dimensions%s: %s", dimensions, b.named(), b.describeOutputs())
+		b.fail("none of the outputs is of %d dimensions%s: %s", dimensions, b.named(), describeAll(b.graph.Outputs))
 	default:
 		b.ask("output.name", strconv.Itoa(len(fits))+" outputs have "+strconv.Itoa(dimensions)+" dimensions", tensorNames(fits)...)
 	}
