@@ -122,14 +122,7 @@ func CheckSettings(set map[string]string) error {
 	if err := b.readSettings(set); err != nil {
 		return err
 	}
-	for key, text := range b.settings {
-		if key == "input.interpolation" {
-			text = b.interpolation(text)
-		}
-		if key != "normalization" {
-			b.values[key] = value{text: text}
-		}
-	}
+	b.takeSettings()
 	return b.invalidSettings()
 }
 
@@ -332,14 +325,7 @@ func (b *builder) setLabels(labels string) error {
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
 	b.dropDependent()
-	for key, text := range b.settings {
-		if key == "input.interpolation" {
-			text = b.interpolation(text)
-		}
-		if key != "normalization" {
-			b.values[key] = value{text, repository.OriginSet, false}
-		}
-	}
+	b.takeSettings()
 	multi := b.values["output.multi_label"].text == "true"
 	if d := b.values["output.decode"]; multi && d.text == repository.DecodeSoftmax {
 		b.values["output.decode"] = value{repository.DecodeSigmoid, "independent classes of logits", d.assumed}
@@ -349,6 +335,18 @@ func (b *builder) applySettings() {
 	}
 	if len(b.settings) > 0 {
 		b.fitSettings()
+	}
+}
+
+// takeSettings sets the keys that the user says.
+func (b *builder) takeSettings() {
+	for key, text := range b.settings {
+		if key == "input.interpolation" {
+			text = b.interpolation(text)
+		}
+		if key != "normalization" {
+			b.values[key] = value{text, repository.OriginSet, false}
+		}
 	}
 }
 
