@@ -47,17 +47,22 @@ var (
 // formula parses such a formula.
 func formula(text string) (n normalization, ok bool) {
 	m := quotient.FindStringSubmatch(text)
-	if divides := m != nil; !divides {
-		if m = difference.FindStringSubmatch(text); m == nil {
-			return n, false
-		}
+	divides := m != nil
+	if !divides {
+		m = difference.FindStringSubmatch(text)
+	}
+	if m == nil {
+		return n, false
 	}
 	a, errA := strconv.ParseFloat(m[1], 64)
 	b, errB := strconv.ParseFloat(cmp.Or(m[2], "0"), 64)
-	if n = (normalization{scale: 1, mean: []float64{a}, std: []float64{b}}); text[0] == 'x' {
-		n = normalization{scale: 1 / a, mean: []float64{b}, std: []float64{1}}
+	switch {
+	case errA != nil || errB != nil || divides && a == 0:
+		return n, false
+	case divides:
+		return normalization{scale: 1 / a, mean: []float64{b}, std: []float64{1}}, true
 	}
-	return n, errA == nil && errB == nil && (text[0] == '(' || a > 0)
+	return normalization{scale: 1, mean: []float64{a}, std: []float64{b}}, true
 }
 
 // given is a normalization by mean and std of each channel: of values from 0 to 1, or, if one exceeds that, from 0 to 255.
