@@ -44,6 +44,7 @@ type builder struct {
 	// labelsAssumed tells that what the files say was completed.
 	labelsAssumed bool
 	labelFile     string // that config.pbtxt names
+	labelsSought  bool   // in files of usual names
 
 	tritonWidth, tritonHeight int64 // of the input in config.pbtxt; 0 without
 
