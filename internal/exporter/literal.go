@@ -200,17 +200,8 @@ func labelList(v any) (labels []string, ok bool) {
 
 // integers turns a list of numbers, or one number, into integers.
 func integers(v any) (list []int64) {
-	switch v := v.(type) {
-	case float64:
-		return []int64{int64(v)}
-	case []any:
-		for _, e := range v {
-			n, ok := e.(float64)
-			if !ok {
-				return nil
-			}
-			list = append(list, int64(n))
-		}
+	for _, f := range floats(v) {
+		list = append(list, int64(f))
 	}
 	return list
 }
