@@ -99,7 +99,7 @@ func (b *builder) ultralyticsDetect() {
 // gain for both axes up to 8.4.173, with the padding that follows from it up to 8.4.24.
 func (b *builder) scaleBoxes() {
 	numbers := strings.Split(b.graph.Metadata["version"], ".")
-	if len(numbers) < 3 || b.values["input.resize"].text != string(repository.Letterbox) {
+	if len(numbers) < 3 {
 		return
 	}
 	var version [3]int
