@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"fovea/internal/repository"
 )
 
 // errLiteral is the error of text that is no literal of Python.
@@ -186,7 +188,7 @@ func labelList(v any) (labels []string, ok bool) {
 			if n, numbered := label.(float64); err != nil && numbered { // as in Keras' class_indices
 				i, label, err = int(n), key, nil
 			}
-			if err != nil || i < 0 || i >= 100_000 {
+			if err != nil || i < 0 || i >= repository.MaxLabels {
 				return nil, false
 			}
 			for len(labels) <= i {
