@@ -121,8 +121,7 @@ func (b *builder) scaleBoxes() {
 
 // ultralyticsRaw sets the decoder of an output [4+C,n] and its suppression.
 func (b *builder) ultralyticsRaw(out repository.TensorInfo) {
-	from := "shape of " + describe(out)
-	b.table(out, repository.DecodeYOLO, from)
+	b.table(out, repository.DecodeYOLO)
 	if out.Shape[1] > 4 {
 		b.fitLabels(out.Shape[1]-4, out.Name)
 	}
@@ -167,7 +166,7 @@ func (b *builder) ultralyticsDETR() {
 	if columns := out.Shape[2]; b.graph.Metadata["head"] != "" && (columns == 6 || columns < 0) {
 		b.finishedRows(*out, "cx", "cy", "w", "h", "score", "class")
 	} else {
-		b.table(*out, repository.DecodeYOLO, "shape of "+describe(*out))
+		b.table(*out, repository.DecodeYOLO)
 		b.say("output.nms", repository.NMSNone, usual)
 		if columns > 4 {
 			b.fitLabels(columns-4, out.Name)
