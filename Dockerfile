@@ -191,7 +191,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CXX=target-c++ \
     CGO_CXXFLAGS='-std=c++11 -O2 -ffunction-sections -fdata-sections' CGO_CPPFLAGS=-I/opt/opencv/include/opencv4 \
     CGO_LDFLAGS="-Wl,--gc-sections -L/opt/opencv/lib -lopencv_imgcodecs -lopencv_imgproc -lopencv_core $codecs -ldl -lm -lpthread" \
-    go build -trimpath -buildvcs=false -tags customenv,gocv_specific_modules,netgo,osusergo,nomsgpack \
+    go build -trimpath -buildvcs=false -tags customenv,gocv_specific_modules,grpcnotrace,netgo,osusergo,nomsgpack \
       -ldflags "-s -w -X main.version=$VERSION" -o /out/serve ./cmd/serve; \
     CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./tools/sbom
 

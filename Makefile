@@ -17,10 +17,11 @@ VERSITYGW := $(CACHE)/bin/versitygw-1.8.0
 REGISTRY := $(CACHE)/bin/registry-3.1.2
 SCRIPTS := $(shell grep -lE '^\#!.*[/ ](ba)?sh$$' scripts/* .ci/* 2>/dev/null)
 
-# Settings for every Go command: only three modules of OpenCV, and their location; lazy binding, which NVML needs
+# Settings for every Go command: only three modules of OpenCV, and their location; grpc-go without its traces, whose
+# templates keep the linker from dropping unused code (7 MB); lazy binding, which NVML needs
 # (package gpu) and Ubuntu's compiler does not default to.
 # For a shell or an editor without make: eval "$(make -s env)"
-export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules -ldflags=-extldflags=-Wl,-z,lazy)
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=gocv_specific_modules,grpcnotrace -ldflags=-extldflags=-Wl,-z,lazy)
 export PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(CURDIR)/scripts/opencv
 # go-nvml's deprecated functions cause a thousand lines of warnings.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
@@ -29,7 +30,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers race fuzz proto bench bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers test-clients race fuzz proto bench bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +56,9 @@ test: setup test-servers ## vet and test everything
 
 race: setup test-servers ## test everything with the race detector
 	go test -race -timeout=20m ./...
+
+test-clients: setup #+ run the examples of docs/clients.md, with the Python packages that they need
+	@scripts/clients-test
 
 fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)

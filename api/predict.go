@@ -55,8 +55,8 @@ func (s *Server) reject(c *gin.Context, rc *requestContext, err error) {
 
 // noDefault is NotReady unless there are models to choose from.
 func (s *Server) noDefault(rc *requestContext) error {
-	if names := rc.client.Usable(s.catalog.list()); len(names) > 1 {
-		return inference.ModelRequired(names)
+	if names := s.catalog.list(); len(names) > 1 {
+		return inference.ModelRequired(rc.client.Usable(names))
 	}
 	return apierror.New(apierror.NotReady, "no model is loaded yet")
 }

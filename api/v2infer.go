@@ -11,7 +11,9 @@ import (
 	"sync"
 
 	"fovea/api/v2http"
+	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	v2 "fovea/internal/v2"
 
 	"github.com/gin-gonic/gin"
 )
@@ -38,7 +40,9 @@ func (s *Server) v2Infer(c *gin.Context, rc *requestContext) {
 	defer b.close() // also after a panic
 	response, err := s.v2Answer(c, rc, b, name, version)
 	rc.bytes = b.read
-	b.close() // before the response, as in predict
+	if err != nil || response.Size() < v2.LargeResponse {
+		b.close() // before the response, as in predict
+	}
 	if err != nil {
 		s.fail(c, rc, s.bodyError(err, b))
 		return
@@ -135,7 +139,7 @@ func (i *inflated) Read(p []byte) (int, error) {
 // grow counts bytes that the request takes in memory besides those that were received.
 func (b *body) grow(n int64) error {
 	if err := b.admitted.Grow(n); err != nil {
-		return b.server.admissionError(err, b.read)
+		return admission.APIError(err, "body", b.read, b.server.cfg.BodyTimeout)
 	}
 	return nil
 }
@@ -148,7 +152,7 @@ func writeV2(c *gin.Context, response *v2http.Response) {
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set(v2http.HeaderLength, strconv.Itoa(len(response.Header)))
 	}
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding") // next to Origin
 	encoding := acceptedEncoding(c.Request.Header.Values("Accept-Encoding"))
 	var to io.Writer = c.Writer
 	switch encoding {

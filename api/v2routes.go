@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -139,6 +141,9 @@ func (s *Server) v2Body(c *gin.Context, rc *requestContext, value any) error {
 	if len(text) == 0 {
 		return nil
 	}
+	if trimmed := bytes.TrimLeft(text, " \t\r\n"); len(trimmed) > 0 && trimmed[0] != '{' {
+		return apierror.New(apierror.Malformed, "the body is not a JSON object")
+	}
 	if err := json.Unmarshal(text, value); err != nil {
 		return apierror.New(apierror.Malformed, "the body is not JSON of the right form: %v", err)
 	}
@@ -164,9 +169,8 @@ type v2Control struct {
 
 func (s *Server) v2Load(c *gin.Context, rc *requestContext) {
 	s.v2Change(c, rc, func(parameters map[string]any) error {
-		for name := range parameters {
-			return apierror.New(apierror.InvalidParameter, "parameter %s of a load is not supported: a model has the configuration and the files of the repository",
-				apierror.Quote(name))
+		if err := v2.CheckLoadParameters(c.Param("model"), maps.Keys(parameters)); err != nil {
+			return err
 		}
 		return s.v2.Load(c.Request.Context(), c.Param("model"))
 	})

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// access is a line of the gateway's access log.
-type access struct {
+// accessLine is a line of the gateway's access log.
+type accessLine struct {
 	Message string    `json:"msg"`
 	Time    time.Time `json:"time"`
 	Took    logged    `json:"duration"`
@@ -41,20 +41,20 @@ type change struct {
 }
 
 // begin returns when the gateway had received the request's headers.
-func (a access) begin() time.Time { return a.Time.Add(-time.Duration(a.Took)) }
+func (a accessLine) begin() time.Time { return a.Time.Add(-time.Duration(a.Took)) }
 
 func (b *harness) log() string { return filepath.Join(b.dir, "log") }
 
 // accesses reads the gateway's access log.
-func (b *harness) accesses() []access {
+func (b *harness) accesses() []accessLine {
 	b.t.Helper()
 	data, err := os.ReadFile(b.log())
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var list []access
+	var list []accessLine
 	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
-		var a access
+		var a accessLine
 		if json.Unmarshal(lines.Bytes(), &a) == nil && a.Message == "request" {
 			list = append(list, a)
 		}

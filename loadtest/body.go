@@ -30,7 +30,7 @@ const jsonTemplate = `{"images":[{{range $i, $p := .Images}}{{if $i}},{{end}}{"b
 // BodyConfig is how images are put into a request.
 type BodyConfig struct {
 	Kind        BodyKind `yaml:"body" oneof:"raw,multipart,json,template" help:"how images are sent; json is Fovea's form"`
-	Images      int      `yaml:"images-per-request" range:"1..1024" help:"images per request"`
+	Images      int      `yaml:"images-per-request" range:"1..1024" help:"images, or rows of tensors, per request"`
 	Field       string   `yaml:"field" help:"name of multipart parts"`
 	Template    string   `yaml:"-"` // text of the template
 	ContentType string   `yaml:"content-type" help:"content type of bodies; empty: the image's, or that of --body"`
@@ -38,9 +38,6 @@ type BodyConfig struct {
 
 // Check implements config.Checker.
 func (c BodyConfig) Check(errs *config.Errors) {
-	if c.Kind == Raw && c.Images > 1 {
-		errs.Add("images-per-request", "a raw body holds one image; use body multipart, json or template")
-	}
 	if c.Kind == Multipart && c.Field == "" {
 		errs.Add("field", "is required: the name of multipart parts")
 	}
@@ -58,33 +55,39 @@ func (c BodyConfig) Check(errs *config.Errors) {
 type body struct {
 	data        []byte
 	contentType string
-	images      []int // indices of its images
+	header      http.Header // other than the content type
+	images      []int       // indices of its images
 }
 
-// bodies makes one body per image: it holds the image and those that follow it.
-func (c BodyConfig) bodies(images []Image) ([]body, error) {
+// bodies makes one body per image: it holds the image and those that follow it, as many as images per request.
+func bodies(images []Image, perRequest int, pack func(group []Image) (body, error)) ([]body, error) {
 	list := make([]body, len(images))
 	total := 0
 	for i := range list {
-		group := make([]Image, c.Images)
+		group, indices := make([]Image, perRequest), make([]int, perRequest)
 		for j := range group {
-			at := (i + j) % len(images)
-			group[j] = images[at]
-			list[i].images = append(list[i].images, at)
+			indices[j] = (i + j) % len(images)
+			group[j] = images[indices[j]]
 		}
-		data, contentType, err := c.pack(group)
+		b, err := pack(group)
 		if err != nil {
 			return nil, fmt.Errorf("body of %s: %w", images[i].Name, err)
 		}
-		if c.ContentType != "" {
-			contentType = c.ContentType
-		}
-		list[i].data, list[i].contentType = data, contentType
-		if total += len(data); total > maxBytes {
+		b.images = indices
+		list[i] = b
+		if total += len(b.data); total > maxBytes {
 			return nil, fmt.Errorf("the request bodies exceed %d MiB in total; use fewer images", maxBytes>>20)
 		}
 	}
 	return list, nil
+}
+
+// bodies makes the bodies of images.
+func (c BodyConfig) bodies(images []Image) ([]body, error) {
+	return bodies(images, c.Images, func(group []Image) (body, error) {
+		data, contentType, err := c.pack(group)
+		return body{data: data, contentType: cmp.Or(c.ContentType, contentType)}, err
+	})
 }
 
 func (c BodyConfig) pack(group []Image) (data []byte, contentType string, err error) {

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -16,10 +17,15 @@ import (
 type Config struct {
 	Label string `yaml:"label" help:"name of the result in comparisons"`
 
-	Server string      `yaml:"server" help:"base URL of a Fovea server"`
-	Model  string      `yaml:"model" help:"model of the Fovea server; empty: its default model"`
+	Server string      `yaml:"server" help:"base URL of a Fovea server, or with v2 of any server of the Open Inference Protocol"`
+	Model  string      `yaml:"model" help:"model of the server; empty: the default model of a Fovea server"`
 	URL    string      `yaml:"url" help:"full URL of another server's route, instead of --server"`
 	Header http.Header `yaml:"-"` // of every request, but of those for metrics only if they go to the same host
+
+	RootCAs *x509.CertPool `yaml:"-"` // of the server's certificate; nil: the system's
+
+	Protocol Protocol `yaml:"protocol" oneof:"v1,v2-http,v2-grpc" help:"v1 is Fovea's own; v2-http and v2-grpc are the Open Inference Protocol"`
+	V2       V2Config `yaml:",inline"`
 
 	Images string      `yaml:"images" help:"folder of images, or one image"`
 	Body   BodyConfig  `yaml:",inline"`
@@ -40,7 +46,7 @@ type Config struct {
 	Timeout     time.Duration `yaml:"timeout" range:">0s..10m" help:"time limit of one request"`
 	MaxInFlight int           `yaml:"max-in-flight" range:"1..100000" help:"maximum concurrent requests in an open loop; excess requests wait; the wait is part of their latency"`
 	MaxErrors   float64       `yaml:"-"` // share of failed requests that the search allows
-	Seed        uint64        `yaml:"seed" help:"seed of Poisson arrivals"`
+	Seed        uint64        `yaml:"seed" help:"seed of Poisson arrivals and random tensors"`
 
 	Metrics     string        `yaml:"metrics" help:"URL of the server's Prometheus metrics, or none; empty: /metrics of --server"`
 	GPU         bool          `yaml:"gpu" help:"sample this machine's GPUs, if there are any"`
@@ -52,6 +58,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Server: "http://127.0.0.1:8000", Header: http.Header{}, Images: "testdata/images",
+		Protocol: V1, V2: V2Config{GRPC: "http://127.0.0.1:8001", Input: EncodedImages},
 		Body: BodyConfig{Kind: Raw, Field: "image", Images: 1}, Concurrency: Levels{1, 2, 4, 8, 16, 32}, Arrivals: Constant,
 		Precision: 0.05, Warmup: time.Second, Window: 2 * time.Second, WindowCount: 100, MaxWindows: 10, Tolerance: 0.1,
 		Timeout: 10 * time.Second, MaxInFlight: 1024, Seed: 1, GPU: true, GPUInterval: 200 * time.Millisecond,
@@ -68,6 +75,7 @@ func (c Config) Check(errs *config.Errors) {
 	if c.URL != "" && c.Model != "" {
 		errs.Add("model", "only a Fovea server is asked for a model; put it into url")
 	}
+	c.checkProtocol(errs)
 	if c.Header.Values("Content-Type") != nil {
 		errs.Add("header", "use content-type for the content type of bodies")
 	}

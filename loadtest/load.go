@@ -19,6 +19,7 @@ import (
 func (p *Plan) request(b body) vegeta.Target {
 	t := vegeta.Target{Method: http.MethodPost, URL: p.target.URL, Body: b.data, Header: http.Header{}}
 	maps.Copy(t.Header, p.config.Header)
+	maps.Copy(t.Header, b.header)
 	t.Header.Set("Content-Type", b.contentType)
 	return t
 }
@@ -45,7 +46,7 @@ func (p *Plan) send(ctx context.Context, concurrency int, rate float64) *load {
 		l.schedule = newSchedule(p.config.Arrivals, rate, p.config.Seed, workers, l.stopped)
 		pacer = l.schedule
 	}
-	client, closeIdle := newClient(ctx, workers, p.config.Timeout, p.dial)
+	client, closeIdle := newClient(ctx, workers, p.config.Timeout, p.link, p.checker.grpc)
 	l.close = closeIdle
 	first := uint64(min(workers, max(concurrency, 1)))
 	l.attacker = vegeta.NewAttacker(vegeta.Client(client), vegeta.Workers(first), vegeta.MaxWorkers(uint64(workers)))

@@ -134,11 +134,11 @@ type scraper struct {
 	model   string
 	header  http.Header
 	timeout time.Duration
-	dial    dialFunc
+	link    link
 }
 
 func (s scraper) read(ctx context.Context) (counters, error) {
-	status, text, err := get(ctx, s.url, s.header, s.timeout, s.dial)
+	status, text, err := get(ctx, s.url, s.header, s.timeout, s.link)
 	if err != nil {
 		return counters{}, err
 	}

@@ -27,7 +27,7 @@ type Plan struct {
 	checker checker
 	scraper scraper
 	notes   []string
-	dial    dialFunc // nil: the network
+	link    link
 }
 
 // Prepare reads the images and checks that the server is ready, has the model, and answers each of the images (at most
@@ -36,27 +36,17 @@ func Prepare(ctx context.Context, c Config) (*Plan, error) {
 	return prepare(ctx, c, nil)
 }
 
+// prepare makes a plan. A nil dial uses the network.
 func prepare(ctx context.Context, c Config, dial dialFunc) (*Plan, error) {
 	if err := config.Check(c); err != nil {
 		return nil, err
 	}
-	images, err := ReadImages(c.Images)
-	if err != nil {
-		return nil, err
+	p := &Plan{config: c, link: link{dial, c.RootCAs}, target: Target{URL: c.URL}, checker: checker{fovea: c.URL == "", grpc: c.Protocol == V2GRPC, expect: c.Expect}}
+	prepareRequests := p.prepareV1
+	if c.Protocol != V1 {
+		prepareRequests = p.prepareV2
 	}
-	if err := c.Expect.check(images); err != nil {
-		return nil, err
-	}
-	p := &Plan{config: c, dial: dial, target: Target{URL: c.URL}, checker: checker{fovea: c.URL == "", images: images, expect: c.Expect}}
-	if p.bodies, err = c.Body.bodies(images); err != nil {
-		return nil, err
-	}
-	if p.checker.fovea {
-		err = p.queryFovea(ctx)
-	} else if c.Expect.Classes != nil && c.Expect.At == "" {
-		err = errors.New("expect-at: required for other servers: the path of the class in a response")
-	}
-	if err != nil {
+	if err := prepareRequests(ctx); err != nil {
 		return nil, err
 	}
 	if err := p.tryBodies(ctx); err != nil {
@@ -65,12 +55,34 @@ func prepare(ctx context.Context, c Config, dial dialFunc) (*Plan, error) {
 	return p, p.findMetrics(ctx)
 }
 
+// prepareV1 makes the requests for Fovea's own protocol or another server.
+func (p *Plan) prepareV1(ctx context.Context) error {
+	images, err := ReadImages(p.config.Images)
+	if err != nil {
+		return err
+	}
+	if err := p.config.Expect.check(images); err != nil {
+		return err
+	}
+	p.checker.images = images
+	if p.bodies, err = p.config.Body.bodies(images); err != nil {
+		return err
+	}
+	if p.checker.fovea {
+		return p.queryFovea(ctx)
+	}
+	if p.config.Expect.Classes != nil && p.config.Expect.At == "" {
+		return errors.New("expect-at: required for other servers: the path of the class in a response")
+	}
+	return nil
+}
+
 func (p *Plan) queryFovea(ctx context.Context) error {
 	base := strings.TrimSuffix(p.config.Server, "/")
 	if err := p.checkReady(ctx, base); err != nil {
 		return err
 	}
-	status, data, err := get(ctx, base+"/v1/models", p.config.Header, p.config.Timeout, p.dial)
+	status, data, err := get(ctx, base+"/v1/models", p.config.Header, p.config.Timeout, p.link)
 	if err != nil {
 		return err
 	}
@@ -103,7 +115,7 @@ func (p *Plan) queryFovea(ctx context.Context) error {
 }
 
 func (p *Plan) checkReady(ctx context.Context, base string) error {
-	status, data, err := get(ctx, base+"/ready", p.config.Header, p.config.Timeout, p.dial)
+	status, data, err := get(ctx, base+"/ready", p.config.Header, p.config.Timeout, p.link)
 	if err != nil {
 		return fmt.Errorf("the server does not respond: %w", err)
 	}
@@ -122,7 +134,7 @@ func (p *Plan) checkReady(ctx context.Context, base string) error {
 
 // tryBodies sends each body once, up to maxProbes, and reports those that fail.
 func (p *Plan) tryBodies(ctx context.Context) error {
-	client, closeIdle := newClient(ctx, 1, p.config.Timeout, p.dial)
+	client, closeIdle := newClient(ctx, 1, p.config.Timeout, p.link, p.checker.grpc)
 	defer closeIdle()
 	var errs []error
 	for _, b := range p.bodies[:min(len(p.bodies), maxProbes)] {
@@ -165,7 +177,7 @@ func (p *Plan) try(ctx context.Context, client *http.Client, b body) error {
 		return fmt.Errorf("POST %s: %s: %s", p.target.URL, failed[0], excerpt(data))
 	}
 	var decoded foveaResponse
-	if p.checker.fovea && json.Unmarshal(data, &decoded) == nil {
+	if p.checker.fovea && p.checker.v2 == nil && json.Unmarshal(data, &decoded) == nil {
 		p.target.Version, p.target.Device = decoded.Version, decoded.Device
 	}
 	return nil
@@ -185,7 +197,7 @@ func excerpt(response []byte) string {
 
 // findMetrics chooses the URL of the server's metrics. A configured URL has to work; the default one may be missing.
 func (p *Plan) findMetrics(ctx context.Context) error {
-	p.scraper = scraper{url: p.config.Metrics, model: p.target.Model, timeout: min(p.config.Timeout, 2*time.Second), dial: p.dial}
+	p.scraper = scraper{url: p.config.Metrics, model: p.target.Model, timeout: min(p.config.Timeout, 2*time.Second), link: p.link}
 	switch {
 	case p.config.Metrics == "none", p.config.Metrics == "" && !p.checker.fovea:
 		p.scraper.url = ""
@@ -193,7 +205,7 @@ func (p *Plan) findMetrics(ctx context.Context) error {
 	case p.config.Metrics == "":
 		p.scraper.url = strings.TrimSuffix(p.config.Server, "/") + "/metrics"
 	}
-	if sameHost(p.scraper.url, p.target.URL) {
+	if sameHost(p.scraper.url, cmp.Or(p.config.URL, p.config.Server)) {
 		p.scraper.header = p.config.Header
 	}
 	counters, err := p.scraper.read(ctx)

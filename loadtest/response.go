@@ -20,7 +20,9 @@ const (
 // checker checks responses.
 type checker struct {
 	fovea  bool
+	v2     *v2Checker // nil: not the Open Inference Protocol
 	images []Image
+	grpc   bool
 	expect Expectation
 }
 
@@ -33,16 +35,20 @@ type foveaResponse struct {
 	}
 }
 
-// failures returns the kind of failure of each image that failed. Status 0 is a transport failure, of that kind.
+// failures returns the kind of failure of each image that failed. Status 0 is a transport failure, of that kind; so is any status of a
+// failed call of gRPC.
 func (c checker) failures(b body, status int, kind string, response []byte) []string {
 	if status < 200 || status > 299 {
-		if status != 0 {
+		if status != 0 && !c.grpc {
 			kind = statusKind(status, response)
 		}
 		return slices.Repeat([]string{kind}, len(b.images))
 	}
 	var failed []string
-	if c.fovea {
+	switch {
+	case c.v2 != nil:
+		failed = c.v2.failures(len(b.images), response)
+	case c.fovea:
 		failed = foveaFailures(len(b.images), response)
 	}
 	if len(failed) > 0 || c.expect.Classes == nil {

@@ -48,17 +48,19 @@ type Target struct {
 
 // Load is what was sent.
 type Load struct {
-	Images           int      `json:"images"`
-	ImageBytes       float64  `json:"image_bytes"` // mean
-	Body             BodyKind `json:"body"`
-	ImagesPerRequest int      `json:"images_per_request"`
-	Arrivals         Arrivals `json:"arrivals,omitempty"` // of open loops
-	Seed             uint64   `json:"seed,omitempty"`
-	WarmupMS         float64  `json:"warmup_ms"`
-	WindowMS         float64  `json:"window_ms"`
-	MaxWindows       int      `json:"max_windows"`
-	Tolerance        float64  `json:"tolerance"`
-	TimeoutMS        float64  `json:"timeout_ms"`
+	Images           int       `json:"images"`
+	ImageBytes       float64   `json:"image_bytes"`        // mean
+	Protocol         Protocol  `json:"protocol,omitempty"` // other than v1
+	Input            InputKind `json:"input,omitempty"`    // other than encoded images
+	Body             BodyKind  `json:"body,omitempty"`     // of protocol v1
+	ImagesPerRequest int       `json:"images_per_request"`
+	Arrivals         Arrivals  `json:"arrivals,omitempty"` // of open loops
+	Seed             uint64    `json:"seed,omitempty"`
+	WarmupMS         float64   `json:"warmup_ms"`
+	WindowMS         float64   `json:"window_ms"`
+	MaxWindows       int       `json:"max_windows"`
+	Tolerance        float64   `json:"tolerance"`
+	TimeoutMS        float64   `json:"timeout_ms"`
 }
 
 // Level is one concurrency or one rate. Its figures are those of its last three windows, except AllImages and Failures.

@@ -69,6 +69,12 @@ func (p *Plan) emptyResult() *Result {
 		ImagesPerRequest: c.Body.Images, WarmupMS: ms(c.Warmup), WindowMS: ms(c.Window), MaxWindows: c.MaxWindows, Tolerance: c.Tolerance,
 		TimeoutMS: ms(c.Timeout),
 	}
+	if p.checker.v2 != nil {
+		load.Protocol, load.Body = c.Protocol, ""
+		if c.V2.Input != EncodedImages {
+			load.Input = c.V2.Input
+		}
+	}
 	if len(c.Rates) > 0 || c.P99Below > 0 {
 		load.Arrivals = c.Arrivals
 		if c.Arrivals == Poisson {

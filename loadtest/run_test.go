@@ -91,7 +91,7 @@ func TestOpenLoopDoesNotWaitForResponses(t *testing.T) {
 		c := quick(t, s)
 		c.URL, c.Concurrency, c.Rates, c.Arrivals = s.URL+"/foreign", nil, []float64{500}, Poisson
 		c.Images = folder(t, map[string]string{"a.jpg": "a"})
-		p := &Plan{config: c, dial: s.dial, target: Target{URL: c.URL}, bodies: []body{{data: []byte("a"), contentType: "image/jpeg", images: []int{0}}},
+		p := &Plan{config: c, link: link{dial: s.dial}, target: Target{URL: c.URL}, bodies: []body{{data: []byte("a"), contentType: "image/jpeg", images: []int{0}}},
 			checker: checker{images: []Image{{Name: "a.jpg"}}}}
 		r, err := p.Run(t.Context(), func(Progress) {})
 		if err != nil || r.Levels[0].Failed > 0 || s.peak.Load() < 20 {

@@ -72,8 +72,12 @@ func newFakeServer(t *testing.T) *fakeServer {
 		_ = server.Serve(s.pipeListener) // until it is closed
 	}()
 	t.Cleanup(func() {
-		_ = server.Close()
+		_ = server.Close() // does not wait for handlers, for which a test with virtual time must
 		<-served
+		for s.inFlight.Load() > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Millisecond)
 	})
 	return s
 }

@@ -3,6 +3,8 @@ package loadtest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +38,7 @@ type transport struct {
 	ctx     context.Context // cancels all requests; vegeta creates them without a context
 	base    http.RoundTripper
 	timeout time.Duration
+	grpc    bool // responses are those of calls
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -52,6 +55,9 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if err != nil {
 		return &http.Response{Status: kindOf(err), Body: http.NoBody, Header: http.Header{}, Request: r}, nil
+	}
+	if t.grpc {
+		return grpcResult(response, data), nil
 	}
 	response.Body = io.NopCloser(bytes.NewReader(data))
 	return response, nil
@@ -91,28 +97,42 @@ func kindOf(err error) string {
 // dialFunc opens a connection.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
+// link is how servers are reached.
+type link struct {
+	dial    dialFunc       // nil: the network
+	rootCAs *x509.CertPool // of servers' certificates; nil: the system's
+}
+
+func (l link) tls() *tls.Config { return &tls.Config{RootCAs: l.rootCAs, MinVersion: tls.VersionTLS12} }
+
 // newClient returns a client that keeps up to n connections open and does not follow redirects. ctx cancels its requests;
-// closeIdle closes its idle connections. A nil dial uses the network.
-func newClient(ctx context.Context, n int, timeout time.Duration, dial dialFunc) (client *http.Client, closeIdle func()) {
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: timeout}).DialContext
+// closeIdle closes its idle connections. With grpc its requests are calls, which share a connection of HTTP/2.
+func newClient(ctx context.Context, n int, timeout time.Duration, l link, grpc bool) (client *http.Client, closeIdle func()) {
+	if l.dial == nil {
+		l.dial = (&net.Dialer{Timeout: timeout}).DialContext
 	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(!grpc)
+	protocols.SetHTTP2(grpc)
+	protocols.SetUnencryptedHTTP2(grpc)
 	base := &http.Transport{
-		DialContext:         dial,
+		DialContext:         l.dial,
+		TLSClientConfig:     l.tls(),
+		Protocols:           &protocols,
 		MaxIdleConnsPerHost: n,
 		MaxIdleConns:        n,
 		IdleConnTimeout:     time.Minute,
 		DisableCompression:  true,
 		WriteBufferSize:     64 << 10,
 	}
-	return &http.Client{Transport: transport{ctx, base, timeout}, CheckRedirect: noRedirect}, base.CloseIdleConnections
+	return &http.Client{Transport: transport{ctx, base, timeout, grpc}, CheckRedirect: noRedirect}, base.CloseIdleConnections
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // get fetches a small page. It does not follow redirects: neither does the load, and headers may hold a secret for this
 // host only.
-func get(ctx context.Context, url string, header http.Header, timeout time.Duration, dial dialFunc) (status int, data []byte, err error) {
+func get(ctx context.Context, url string, header http.Header, timeout time.Duration, l link) (status int, data []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -121,7 +141,7 @@ func get(ctx context.Context, url string, header http.Header, timeout time.Durat
 	}
 	maps.Copy(r.Header, header)
 	r.Host = header.Get("Host") // empty: the URL's
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, CheckRedirect: noRedirect}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: l.dial, TLSClientConfig: l.tls()}, CheckRedirect: noRedirect}
 	response, err := client.Do(r)
 	if err != nil {
 		return 0, nil, err

@@ -86,7 +86,7 @@ func TestTransportFailuresAreClassified(t *testing.T) {
 // status sends a request that fails and returns the kind of failure.
 func status(t *testing.T, url string, timeout time.Duration) string {
 	t.Helper()
-	client, closeIdle := newClient(t.Context(), 1, timeout, nil)
+	client, closeIdle := newClient(t.Context(), 1, timeout, link{}, false)
 	defer closeIdle()
 	response, err := client.Post(url, "text/plain", strings.NewReader("x"))
 	if err != nil {

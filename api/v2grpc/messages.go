@@ -10,10 +10,13 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"fovea/api/v2grpc/pb"
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	v2 "fovea/internal/v2"
 )
 
 // prefixSize is the length of what precedes a message: whether it is compressed, and its length.
@@ -31,27 +34,31 @@ type messages struct {
 	caller access.Caller
 	conn   *http.ResponseController
 	ctx    context.Context
-	stream bool          // any number of messages
-	slots  chan struct{} // of a stream of requests for inference: taken by messages that are worked on
+	stream bool                           // any number of messages
+	input  protoreflect.MessageDescriptor // of the messages; nil: unknown
+	coding string                         // of compressed messages
+	slots  chan struct{}                  // of a stream of requests for inference: taken by messages that are worked on
 
 	prefix  []byte // to be returned by Read, before payload
 	payload []byte
 	buffer  *[]byte // of payload
 
-	mu    sync.Mutex
-	count int // messages read
-	held  map[int]*admission.Body
-	errs  map[int]error
-	ended bool  // the handler is over, or the server drains
-	last  error // of the last message that was answered
+	mu        sync.Mutex
+	count     int // messages read
+	held      map[int]*admission.Body
+	errs      map[int]error
+	written   int                     // responses
+	unwritten map[int]*admission.Body // of large responses, by their number among those sent, from 1
+	ended     bool                    // the handler is over, or the server drains
+	last      error                   // of the last message that was answered
 }
 
 type messagesKey struct{}
 
 func newMessages(s *Server, w http.ResponseWriter, r *http.Request) *messages {
 	stream := s.isStream(r.URL.Path)
-	m := &messages{server: s, body: r.Body, conn: http.NewResponseController(w), stream: stream,
-		held: map[int]*admission.Body{}, errs: map[int]error{}}
+	m := &messages{server: s, body: r.Body, conn: http.NewResponseController(w), stream: stream, input: inputOf(r.URL.Path),
+		coding: r.Header.Get("Grpc-Encoding"), held: map[int]*admission.Body{}, errs: map[int]error{}, unwritten: map[int]*admission.Body{}}
 	if r.URL.Path == pb.GRPCInferenceService_ModelStreamInfer_FullMethodName {
 		m.slots = make(chan struct{}, streamMessages)
 	}
@@ -94,7 +101,7 @@ func (m *messages) next() error {
 	}
 	prefix := make([]byte, prefixSize)
 	if !m.stream {
-		if err := m.conn.SetReadDeadline(time.Now().Add(m.server.bodyTimeout)); err != nil {
+		if err := m.conn.SetReadDeadline(time.Now().Add(m.server.BodyTimeout)); err != nil {
 			return err
 		}
 	}
@@ -123,7 +130,7 @@ const firstRead = 32 << 10
 
 // read admits a message of a length and reads it.
 func (m *messages) read(length int64) error {
-	admitted, err := m.server.admission.Admit(m.client.ID, m.body, length, m.server.bodyTimeout, m.conn, nil)
+	admitted, err := m.server.Admission.Admit(m.client.ID, m.body, length, m.server.BodyTimeout, m.conn, nil)
 	if err != nil {
 		m.refuse(m.failure(err, 0))
 		return m.discard(length)
@@ -140,16 +147,15 @@ func (m *messages) read(length int64) error {
 	}
 	*m.buffer = data
 	if int64(len(data)) == length {
-		m.add(admitted)
-		m.payload = data
-		return nil
+		if err = m.take(data, admitted); err == nil {
+			return nil
+		}
 	}
 	admitted.Release()
 	buffers.Put(m.buffer)
 	m.buffer = nil
-	full := errors.AsType[*admission.FullError]
 	m.refuse(m.failure(err, int64(len(data))))
-	if _, ok := full(err); ok {
+	if _, ok := errors.AsType[*admission.FullError](err); ok {
 		return m.discard(length - int64(len(data)))
 	}
 	return nil // what follows of the stream fails
@@ -194,19 +200,9 @@ func (m *messages) refuse(err error) {
 
 // failure is the API error of a message that was not read.
 func (m *messages) failure(err error, read int64) error {
-	var full *admission.FullError
-	var slow *admission.SlowError
-	switch {
-	case errors.Is(err, admission.ErrClosed):
-		return apierror.New(apierror.Draining, "the server is shutting down; send the request to another server or again later")
-	case errors.Is(err, admission.ErrDisplaced):
-		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this message was displaced as the slowest to arrive, with %d bytes received", read)
-	case errors.As(err, &full):
-		return apierror.New(apierror.QueueFull, "the server is busy: %v", full)
-	case errors.As(err, &slow):
-		return apierror.Wrap(apierror.BodyTimeout, err, "the message arrived at less than %d bytes a second, with %d bytes received", slow.Rate, read)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return apierror.Wrap(apierror.BodyTimeout, err, "the message did not arrive within %s, with %d bytes received", m.server.bodyTimeout, read)
+	err = admission.APIError(err, "message", read, m.server.BodyTimeout)
+	if _, ok := errors.AsType[*apierror.Error](err); ok {
+		return err
 	}
 	return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
 }
@@ -230,16 +226,44 @@ func (m *messages) grow(i int, n int64) error {
 	return nil
 }
 
-// done ends the admission of message i of a stream of requests for inference.
-func (m *messages) done(i int) {
+// answered ends the admission of the only message of a call, unless its response is large.
+func (m *messages) answered(size int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if admitted := m.held[i]; admitted != nil {
+	if admitted := m.held[0]; admitted != nil && size < v2.LargeResponse {
+		admitted.Release()
+		delete(m.held, 0)
+	}
+}
+
+// done ends the admission of message i of a stream of requests for inference, whose response was the nth to be sent. The admission of a
+// large one lasts until it is written, which is after Send has returned.
+func (m *messages) done(i, n, size int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch admitted := m.held[i]; {
+	case admitted == nil:
+	case size >= v2.LargeResponse && m.written < n && !m.ended:
+		m.unwritten[n] = admitted
+	default:
 		admitted.Release()
 	}
 	delete(m.held, i)
 	delete(m.errs, i)
 	<-m.slots
+}
+
+// flushed notes that a response of a stream was written.
+func (m *messages) flushed() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.written++
+	for n, admitted := range m.unwritten {
+		if n <= m.written {
+			admitted.Release()
+			delete(m.unwritten, n)
+		}
+	}
 }
 
 // end ends the admission of all messages, also of one that is being read.
@@ -253,6 +277,10 @@ func (m *messages) end() {
 		}
 	}
 	clear(m.held)
+	for _, admitted := range m.unwritten {
+		admitted.Release()
+	}
+	clear(m.unwritten)
 }
 
 // result is the HTTP status and the code that belong to the last message that was answered.

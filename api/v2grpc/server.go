@@ -57,11 +57,10 @@ type Parts struct {
 // Server serves the protocol over gRPC.
 type Server struct {
 	Parts
-	admission   *admission.Controller
-	bodyTimeout time.Duration
-	maxMessage  int64
-	grpc        *grpc.Server
-	http        *http.Server
+	maxMessage   int64
+	writeTimeout time.Duration
+	grpc         *grpc.Server
+	http         *http.Server
 
 	mu       sync.Mutex
 	open     map[*messages]bool
@@ -70,7 +69,7 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(cfg Config, parts Parts) *Server {
-	s := &Server{Parts: parts, admission: parts.Admission, bodyTimeout: parts.BodyTimeout, maxMessage: int64(cfg.MaxMessageBytes),
+	s := &Server{Parts: parts, maxMessage: int64(cfg.MaxMessageBytes), writeTimeout: writeTimeout,
 		open: map[*messages]bool{}, draining: make(chan struct{})}
 	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(int(cfg.MaxMessageBytes)), grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.streaming))
@@ -82,10 +81,7 @@ func New(cfg Config, parts Parts) *Server {
 	return s
 }
 
-// Handler answers calls, of HTTP/2 only.
-func (s *Server) Handler() http.Handler { return s }
-
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. It answers calls, of HTTP/2 only.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 		http.Error(w, "this port is for gRPC, over HTTP/2", http.StatusUnsupportedMediaType)
@@ -102,7 +98,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var span *tracing.Span
-	if strings.Contains(r.URL.Path, "Infer") { // not what machines poll
+	if isInference(r.URL.Path) { // not what machines poll
 		r, span = s.Tracer.Start(r, r.URL.Path)
 	}
 	m := newMessages(s, w, r)
@@ -129,7 +125,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(m.ctx)
 	r.Body = m
-	s.grpc.ServeHTTP(w, r)
+	s.grpc.ServeHTTP(&timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, once: r.URL.Path == pb.GRPCInferenceService_ModelInfer_FullMethodName, flushed: m.flushed}, r)
 }
 
 // deny ends a call that the guard has refused. Its messages are not read.
@@ -142,6 +138,9 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, client *access.Cli
 	h.Set("Grpc-Message", strings.ReplaceAll(url.QueryEscape(err.Message), "+", "%20"))
 	w.WriteHeader(http.StatusOK)
 }
+
+// isInference reports whether a method is ModelInfer or ModelStreamInfer.
+func isInference(path string) bool { return strings.HasSuffix(path, "Infer") }
 
 // isStream reports whether clients of a method send any number of messages.
 func (s *Server) isStream(path string) bool {
@@ -187,6 +186,11 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 			return err
 		})
 	}
+	size := 0
+	if m, ok := response.(*pb.ModelInferResponse); ok && m != nil {
+		size = sizeOf(m)
+	}
+	messagesOf(ctx).answered(size)
 	if m, ok := request.(*pb.ModelInferRequest); ok {
 		s.observe(ctx, m, response, err, time.Since(start))
 	} else {
@@ -280,11 +284,11 @@ func codeOf(code apierror.Code) codes.Code {
 // log logs a call.
 func (s *Server) log(ctx context.Context, method string, err error, d time.Duration) {
 	level := slog.LevelInfo
-	if err == nil && !strings.Contains(method, "Infer") {
+	if err == nil && !isInference(method) {
 		level = slog.LevelDebug
 	}
 	attrs := []slog.Attr{slog.String("request_id", requestID(ctx)), slog.String("method", "gRPC"), slog.String("route", method),
-		slog.String("status", status.Code(err).String()), slog.Duration("duration", d), slog.String("client", clientOf(ctx))}
+		slog.String("status", status.Code(err).String()), slog.Duration("duration", d), slog.String("client", messagesOf(ctx).client.Address.String())}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
 	}

@@ -81,6 +81,12 @@ func open(t *testing.T, limits admission.Limits, cfg Config) *testServer {
 // openWithKeys starts a server with a file of keys.
 func openWithKeys(t *testing.T, limits admission.Limits, cfg Config, keys string) *testServer {
 	t.Helper()
+	return openWith(t, limits, cfg, keys, func(*Parts) {})
+}
+
+// openWith starts a server with a file of keys, and with what change sets.
+func openWith(t *testing.T, limits admission.Limits, cfg Config, keys string, change func(*Parts)) *testServer {
+	t.Helper()
 	dir := t.TempDir()
 	m := &onnxwriter.Model{}
 	m.Input("x", onnxwriter.Float, "n", 4)
@@ -114,8 +120,10 @@ func openWithKeys(t *testing.T, limits admission.Limits, cfg Config, keys string
 		t.Fatal(err)
 	}
 	s := &testServer{counts: &counts{}, admission: admission.New(limits)}
-	s.Server = New(cfg, Parts{Core: v2.New(engine, v2.Limits{Timeout: 10 * time.Second, Rows: 64, BodySize: 64 << 20, ImageSize: 1 << 20, Control: true}, "test"), Guard: guard,
-		Health: monitor, Admission: s.admission, Observer: s.counts, BodyTimeout: 5 * time.Second, Log: log})
+	parts := Parts{Core: v2.New(engine, v2.Limits{Timeout: 10 * time.Second, Rows: 64, BodySize: 64 << 20, ImageSize: 1 << 20, Control: true}, "test"), Guard: guard,
+		Health: monitor, Admission: s.admission, Observer: s.counts, BodyTimeout: 5 * time.Second, Log: log}
+	change(&parts)
+	s.Server = New(cfg, parts)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +216,7 @@ func TestErrors(t *testing.T) {
 	}{
 		"an unknown model":     {change(func(r *pb.ModelInferRequest) { r.ModelName = "nope" }), codes.NotFound, "Request for unknown model: 'nope'"},
 		"an unknown version":   {change(func(r *pb.ModelInferRequest) { r.ModelVersion = "9" }), codes.NotFound, "version 9"},
-		"no version":           {change(func(r *pb.ModelInferRequest) { r.ModelVersion = "x" }), codes.InvalidArgument, "not a whole number"},
+		"no version":           {change(func(r *pb.ModelInferRequest) { r.ModelVersion = "x" }), codes.InvalidArgument, "failed to get model version from specified version string 'x'"},
 		"too few raw contents": {change(func(r *pb.ModelInferRequest) { r.RawInputContents = r.RawInputContents[:1] }), codes.InvalidArgument, "1 raw_input_contents for 2 inputs"},
 		"no contents":          {change(func(r *pb.ModelInferRequest) { r.RawInputContents = nil }), codes.InvalidArgument, "unable to find data for input tensor 'x'"},
 		"both contents": {change(func(r *pb.ModelInferRequest) {
@@ -463,7 +471,7 @@ func TestHealthAndReflection(t *testing.T) {
 func TestCodes(t *testing.T) {
 	for code, want := range map[apierror.Code]codes.Code{apierror.Malformed: codes.InvalidArgument, apierror.InvalidParameter: codes.InvalidArgument,
 		apierror.Undecodable: codes.InvalidArgument, apierror.UnsupportedFormat: codes.InvalidArgument, apierror.ImageTooLarge: codes.InvalidArgument, apierror.ModelNotFound: codes.NotFound,
-		apierror.Forbidden: codes.PermissionDenied, apierror.QueueFull: codes.ResourceExhausted, apierror.BodyTooLarge: codes.ResourceExhausted, apierror.NotReady: codes.Unavailable,
+		apierror.PermissionDenied: codes.PermissionDenied, apierror.QueueFull: codes.ResourceExhausted, apierror.BodyTooLarge: codes.ResourceExhausted, apierror.NotReady: codes.Unavailable,
 		apierror.Draining: codes.Unavailable, apierror.DeviceLost: codes.Unavailable, apierror.DeadlineExceeded: codes.DeadlineExceeded, apierror.Canceled: codes.Canceled,
 		apierror.Internal: codes.Internal} {
 		if got := codeOf(code); got != want {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,9 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"fovea/api/v2grpc/pb"
 	"fovea/internal/access"
@@ -85,11 +83,16 @@ func (s *service) ModelConfig(ctx context.Context, r *pb.ModelConfigRequest) (*p
 
 // ModelStatistics returns the statistics of a model, or of all.
 func (s *service) ModelStatistics(ctx context.Context, r *pb.ModelStatisticsRequest) (*pb.ModelStatisticsResponse, error) {
+	client := messagesOf(ctx).client
+	if r.GetName() != "" {
+		if err := client.MayUse(r.GetName()); err != nil {
+			return nil, err
+		}
+	}
 	list, err := s.server.Core.ModelStatistics(r.GetName(), r.GetVersion())
 	if err != nil {
 		return nil, err
 	}
-	client := messagesOf(ctx).client
 	return statistics(slices.DeleteFunc(list, func(m v2.ModelStatistics) bool { return client.MayUse(m.Name) != nil })), nil
 }
 
@@ -105,9 +108,6 @@ func (s *service) infer(ctx context.Context, m *pb.ModelInferRequest, i int) (*p
 		return nil, err
 	}
 	if err := own.client.MayUse(m.GetModelName()); err != nil {
-		return nil, err
-	}
-	if err := own.grow(i, int64(proto.Size(m))); err != nil { // the message itself, next to what it was read from
 		return nil, err
 	}
 	r, err := parse(m)
@@ -135,6 +135,7 @@ func (s *service) ModelStreamInfer(stream grpc.BidiStreamingServer[pb.ModelInfer
 	var work sync.WaitGroup
 	defer work.Wait()
 	var sending sync.Mutex
+	sent := 0
 	for i := 0; ; i++ {
 		m, err := stream.Recv()
 		switch {
@@ -148,11 +149,14 @@ func (s *service) ModelStreamInfer(stream grpc.BidiStreamingServer[pb.ModelInfer
 			return err
 		}
 		work.Go(func() {
-			defer own.done(i)
-			answer := s.answer(ctx, m, i)
+			n := 0
+			var answer *pb.ModelStreamInferResponse
+			defer func() { own.done(i, n, sizeOf(answer.GetInferResponse())) }()
+			answer = s.answer(ctx, m, i)
 			sending.Lock()
 			defer sending.Unlock()
-			if stream.Send(answer) != nil {
+			sent++
+			if n = sent; stream.Send(answer) != nil {
 				cancel() // the client is gone
 			}
 		})
@@ -209,9 +213,8 @@ func (s *service) RepositoryModelLoad(ctx context.Context, r *pb.RepositoryModel
 	if err := checkRepository(r.GetRepositoryName()); err != nil {
 		return nil, err
 	}
-	for name := range r.GetParameters() {
-		return nil, apierror.New(apierror.InvalidParameter, "parameter %s of a load is not supported: a model has the configuration and the files of the repository",
-			apierror.Quote(name))
+	if err := v2.CheckLoadParameters(r.GetModelName(), maps.Keys(r.GetParameters())); err != nil {
+		return nil, err
 	}
 	if err := messagesOf(ctx).client.MayUse(r.GetModelName()); err != nil {
 		return nil, err
@@ -238,19 +241,6 @@ func requestID(ctx context.Context) string {
 		given = values[0]
 	}
 	return requestid.Of(given)
-}
-
-// clientOf is a client's address.
-func clientOf(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok || p.Addr == nil {
-		return ""
-	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return p.Addr.String()
-	}
-	return host
 }
 
 // healthService is grpc.health.v1.

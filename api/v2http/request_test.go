@@ -2,6 +2,7 @@ package v2http
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -180,5 +181,24 @@ func TestResponseOfEveryDatatype(t *testing.T) {
 	w, err := (&Request{}).Write(&v2.Response{Outputs: []v2.Output{{Name: "a", Datatype: v2.Bytes, Shape: []int64{2}, Data: v2.AppendBytes(v2.AppendBytes(nil, "ü"), "\"")}}})
 	if err != nil || !strings.Contains(string(w.Header), `"data":["ü","\""]`) {
 		t.Errorf("%s, %v", w.Header, err)
+	}
+}
+
+func TestOutputsAsJSONAreCounted(t *testing.T) {
+	for datatype, data := range map[string][]byte{"UINT8": bytes.Repeat([]byte{255}, 1000), "INT8": bytes.Repeat([]byte{0x80}, 1000), "FP32": bytes.Repeat([]byte{0xD2, 0x39, 0x92, 0xBE}, 1000),
+		"INT64": bytes.Repeat([]byte{0, 0, 0, 0, 0, 0, 0, 0x80}, 1000), "FP64": bytes.Repeat([]byte{0x11, 0xEA, 0x2D, 0x81, 0x99, 0x97, 0x71, 0xBD}, 1000),
+		v2.Bytes: bytes.Repeat(v2.AppendBytes(nil, "<"), 1000)} {
+		counted := int64(0)
+		r := &Request{}
+		r.Grow = func(n int64) error { counted += n; return nil }
+		response, err := r.Write(&v2.Response{Outputs: []v2.Output{{Name: "y", Datatype: datatype, Shape: []int64{1}, Data: data}}})
+		if err != nil || counted < int64(len(response.Header)) {
+			t.Errorf("%s: %d bytes are counted, for %d: %v", datatype, counted, len(response.Header), err)
+		}
+		refused := errors.New("full")
+		r.Grow = func(int64) error { return refused }
+		if _, err := r.Write(&v2.Response{Outputs: []v2.Output{{Name: "y", Datatype: datatype, Data: data}}}); !errors.Is(err, refused) {
+			t.Errorf("%s: %v, want the refusal", datatype, err)
+		}
 	}
 }

@@ -29,7 +29,8 @@ func (r *Response) Size() (n int) {
 	return n
 }
 
-// Write makes the response as the request asks for it. The error is an *apierror.Error of an output that JSON cannot hold.
+// Write makes the response as the request asks for it. The error is an *apierror.Error of an output that JSON cannot hold,
+// or that of Grow.
 func (r *Request) Write(answer *v2.Response) (*Response, error) {
 	w := &Response{}
 	h := append(w.Header, '{')
@@ -59,6 +60,11 @@ func (r *Request) Write(answer *v2.Response) (*Response, error) {
 			w.Tensors = append(w.Tensors, out.Data)
 			continue
 		}
+		if r.Grow != nil {
+			if err := r.Grow(jsonSize(out)); err != nil {
+				return nil, err
+			}
+		}
 		var err error
 		if h, err = appendData(append(h, `],"data":[`...), out); err != nil {
 			return nil, err
@@ -67,6 +73,16 @@ func (r *Request) Write(answer *v2.Response) (*Response, error) {
 	}
 	w.Header = append(h, "]}"...)
 	return w, nil
+}
+
+// jsonSize is about how much memory the elements of an output take as JSON, in bytes. Half of it is for the list, which grows.
+func jsonSize(out v2.Output) int64 {
+	size := int64(len(out.Data))
+	switch v2.Size(out.Datatype) {
+	case 0, 1: // at most "-128," a byte, and six bytes for a byte of text
+		return 2 * 5 * size
+	}
+	return 2 * 3 * size // at most 12 bytes for a number of four
 }
 
 // appendText appends a string of JSON.

@@ -31,6 +31,7 @@ func rootCommand() *cobra.Command {
 		Example: "  loadtest --concurrency 1..32 --html report.html\n" +
 			"  loadtest --rate 50,100 --arrivals poisson --json result.json\n" +
 			"  loadtest --p99-below 50ms\n" +
+			"  loadtest --protocol v2-grpc --input random --model yolox-nano\n" +
 			"  loadtest --url http://127.0.0.1:9000/predict --template body.json.tmpl\n" +
 			"  loadtest compare before.json after.json --max-loss 10",
 		Args:          cobra.NoArgs,

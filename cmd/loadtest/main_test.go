@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,16 +22,22 @@ import (
 
 const model = "efficientnet-lite0"
 
-// startServer builds and runs the real server with the default model, and returns its base URL.
-func startServer(t *testing.T) string {
+// buildServer builds the real server and returns its path.
+func buildServer(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "serve")
 	build := exec.Command("go", "build", "-tags=gocv_specific_modules", "-o", program, "fovea/cmd/serve")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	server := exec.Command(program, "--repository.dir="+testenv.Models(t), "--inference.models="+model+":required", "--inference.device=cpu",
-		"--inference.library="+testenv.ORTLibrary(t), "--http.address=127.0.0.1:0", "--log.format=json")
+	return program
+}
+
+// startServer runs a server with the models of a folder, and returns where it listens for HTTP, and for gRPC if args have it do so.
+func startServer(t *testing.T, program, models string, args ...string) (address, grpc string) {
+	t.Helper()
+	server := exec.Command(program, append(args, "--repository.dir="+models, "--inference.device=cpu",
+		"--inference.library="+testenv.ORTLibrary(t), "--http.address=127.0.0.1:0", "--log.format=json")...)
 	stderr, err := server.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -37,14 +45,20 @@ func startServer(t *testing.T) string {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	listening := make(chan string, 1)
+	listening, listeningGRPC := make(chan string, 1), make(chan string, 1)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			var line struct{ Msg, Address string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			if json.Unmarshal(lines.Bytes(), &line) != nil {
+				continue
+			}
+			switch line.Msg {
+			case "listening":
 				listening <- line.Address
+			case "listening for gRPC":
+				listeningGRPC <- line.Address
 			}
 		}
 	}()
@@ -53,21 +67,29 @@ func startServer(t *testing.T) string {
 		<-read
 		_ = server.Wait()
 	})
-	select {
-	case address := <-listening:
-		waitReady(t, "http://"+address)
-		return "http://" + address
-	case <-time.After(time.Minute):
-		t.Fatal("the server does not listen")
-		return ""
+	timeout := time.After(time.Minute)
+	wanted := []<-chan string{listening}
+	if slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--grpc.address=") }) {
+		wanted = append(wanted, listeningGRPC)
 	}
+	found := make([]string, 2)
+	for i, c := range wanted {
+		select {
+		case found[i] = <-c:
+		case <-timeout:
+			t.Fatal("the server does not listen")
+		}
+	}
+	return found[0], found[1]
 }
 
-func waitReady(t *testing.T, base string) {
+func waitReady(t *testing.T, client *http.Client, base string) {
 	t.Helper()
+	var state []byte
 	for range 1200 {
-		response, err := http.Get(base + "/ready")
+		response, err := client.Get(base + "/ready")
 		if err == nil {
+			state, _ = io.ReadAll(response.Body)
 			_ = response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				return
@@ -75,7 +97,7 @@ func waitReady(t *testing.T, base string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatal("the server does not become ready")
+	t.Fatalf("the server does not become ready: %s", state)
 }
 
 // loadTest runs the program in this process.
@@ -84,6 +106,21 @@ func loadTest(t *testing.T, args ...string) (status int, stdout, stderr string) 
 	var out, problems strings.Builder
 	status = run(t.Context(), args, &out, &problems)
 	return status, out.String(), problems.String()
+}
+
+// checkLoadTest runs the program, checks its status and that its output has all parts, and returns the output.
+func checkLoadTest(t *testing.T, args []string, status int, parts []string) (output string) {
+	t.Helper()
+	got, stdout, stderr := loadTest(t, args...)
+	if got != status {
+		t.Fatalf("status %d\n%s%s", got, stdout, stderr)
+	}
+	for _, part := range parts {
+		if !strings.Contains(stdout+stderr, part) {
+			t.Errorf("%q is not in\n%s%s", part, stdout, stderr)
+		}
+	}
+	return stdout + stderr
 }
 
 func write(t *testing.T, name, text string) string {
@@ -96,7 +133,9 @@ func write(t *testing.T, name, text string) string {
 }
 
 func TestAgainstTheRealServer(t *testing.T) {
-	base := startServer(t)
+	address, _ := startServer(t, buildServer(t), testenv.Models(t), "--inference.models="+model+":required")
+	base := "http://" + address
+	waitReady(t, http.DefaultClient, base)
 	images := filepath.Join(testenv.Root(t), "testdata", "images")
 	short := []string{"--server", base, "--images", images, "--warmup=100ms", "--window=200ms", "--window-count=5", "--max-windows=3", "--gpu=false"}
 	right := write(t, "right.csv", "coffee.jpg,967\nrocket.jpg,657\n")
@@ -126,15 +165,7 @@ func TestAgainstTheRealServer(t *testing.T) {
 		{"thresholds out of reach", []string{"--concurrency=1", "--min-throughput=1e6", "--max-p99=1us"}, 1, []string{"is below 1e+06", "is above 0.001 ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			status, stdout, stderr := loadTest(t, append(append([]string{}, short...), test.args...)...)
-			if status != test.status {
-				t.Fatalf("status %d\n%s%s", status, stdout, stderr)
-			}
-			for _, part := range test.want {
-				if !strings.Contains(stdout+stderr, part) {
-					t.Errorf("%q is not in\n%s%s", part, stdout, stderr)
-				}
-			}
+			checkLoadTest(t, slices.Concat(short, test.args), test.status, test.want)
 		})
 	}
 	t.Run("the result files", func(t *testing.T) { checkFiles(t, dir) })

@@ -20,7 +20,6 @@ import (
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/repository"
-	"fovea/internal/tlsfiles"
 	"fovea/internal/tracing"
 	v2 "fovea/internal/v2"
 
@@ -37,18 +36,17 @@ var errSecondSignal = errors.New("aborted by a second signal while draining")
 
 // service is a running server and its parts.
 type service struct {
-	cfg     Config
-	repo    *repository.Repository
-	log     *slog.Logger
-	lines   *logging.Queue
-	engine  *inference.Engine
-	monitor *health.Monitor
-	server  *api.Server
-	tracer  *tracing.Tracer
-	grpc    *v2grpc.Server // nil: off
-	gpus    *gpus
-	tls     *tlsfiles.Files // nil: none
-	guard   *access.Guard
+	cfg        Config
+	repo       *repository.Repository
+	log        *slog.Logger
+	lines      *logging.Queue
+	engine     *inference.Engine
+	monitor    *health.Monitor
+	server     *api.Server
+	tracer     *tracing.Tracer
+	grpc       *v2grpc.Server // nil: off
+	gpus       *gpus
+	protection *access.Protection
 
 	signals chan os.Signal
 	served  chan error // result of the listener
@@ -86,7 +84,7 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.watchFiles(ctx)
+	go s.protection.Watch(ctx)
 	go s.monitor.Watch(ctx, watchEvery)
 	s.startSync(ctx)
 	err = s.loop(ctx)
@@ -95,8 +93,8 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 
 // open makes everything but the listener.
 func (s *service) open(ctx context.Context) (err error) {
-	if err := s.openProtection(); err != nil {
-		return err
+	if s.protection, err = access.OpenProtection("http", s.cfg.HTTP.Access, s.cfg.HTTP.TLS, s.log); err != nil {
+		return exitcode.ForConfiguration(err)
 	}
 	if s.tracer, err = tracing.New(ctx, s.cfg.Traces, "fovea", build().Version, s.log); err != nil {
 		return err
@@ -119,12 +117,12 @@ func (s *service) open(ctx context.Context) (err error) {
 	}
 	s.engine = engine
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
-	s.server = api.New(s.cfg.HTTP, s.guard, engine, s.monitor, metrics, s.log)
+	s.server = api.New(s.cfg.HTTP, s.protection.Guard, engine, s.monitor, metrics, s.log)
 	s.server.Trace(s.tracer)
 	core := v2.New(engine, s.cfg.limitsV2(), build().Version)
 	s.server.EnableV2(core)
 	if s.cfg.GRPC.Address != "" {
-		s.grpc = v2grpc.New(s.cfg.GRPC, v2grpc.Parts{Core: core, Guard: s.guard, Tracer: s.tracer, ClientShare: s.cfg.HTTP.ClientShare, Health: s.monitor, Admission: s.server.Admission(), Observer: metrics,
+		s.grpc = v2grpc.New(s.cfg.GRPC, v2grpc.Parts{Core: core, Guard: s.protection.Guard, Tracer: s.tracer, ClientShare: s.cfg.HTTP.ClientShare, Health: s.monitor, Admission: s.server.Admission(), Observer: metrics,
 			BodyTimeout: s.cfg.HTTP.BodyTimeout, Log: s.log})
 	}
 	return nil
@@ -228,24 +226,26 @@ func (s *service) onFirstLoads(err error) error {
 	s.monitor.Loaded()
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", curl(s.cfg.HTTP, address, s.path()))
+		s.log.Info("server ready", "try", curl(s.cfg.HTTP, address, pathOf(s.engine.Default(), s.engine.Models())))
 	}
 	return nil
 }
 
-// path is the one for predictions with the default model, or with the first that is ready.
-func (s *service) path() string {
-	if s.engine.Default() == "" {
-		for _, m := range s.engine.Models() {
-			if m.State == inference.Ready {
-				return "/v1/models/" + m.Name + "/predict"
-			}
+// pathOf is the one for predictions with the default model, or with the first that is ready and takes images; "" if none does.
+func pathOf(byDefault string, models []inference.Status) string {
+	for _, m := range models {
+		if m.State != inference.Ready || m.Task == repository.NoTask || byDefault != "" && m.Name != byDefault {
+			continue
 		}
+		if byDefault != "" {
+			return "/predict"
+		}
+		return "/v1/models/" + m.Name + "/predict"
 	}
-	return "/predict"
+	return ""
 }
 
-// curl is a command that asks for a prediction.
+// curl is a command that asks for a prediction; without a path, for the server's metadata.
 func curl(cfg api.Config, address, path string) string {
 	options, scheme := "", "http"
 	if cfg.Access.Keys != "" {
@@ -253,6 +253,9 @@ func curl(cfg api.Config, address, path string) string {
 	}
 	if cfg.TLS.Enabled() {
 		scheme = "https"
+	}
+	if path == "" {
+		return "curl " + options + scheme + "://" + address + "/v2"
 	}
 	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' " + options + scheme + "://" + address + path
 }

@@ -111,6 +111,7 @@ var calls = map[string]Route{
 	"/inference.GRPCInferenceService/ServerReady":           {Open: true},
 	"/inference.GRPCInferenceService/ModelInfer":            {Scope: apikey.Predict},
 	"/inference.GRPCInferenceService/ModelStreamInfer":      {Scope: apikey.Predict},
+	"/inference.GRPCInferenceService/ServerMetadata":        {Scope: apikey.Models},
 	"/inference.GRPCInferenceService/ModelMetadata":         {Scope: apikey.Models},
 	"/inference.GRPCInferenceService/ModelConfig":           {Scope: apikey.Models},
 	"/inference.GRPCInferenceService/ModelStatistics":       {Scope: apikey.Models},

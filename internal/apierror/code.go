@@ -11,10 +11,9 @@ const (
 	InvalidParameter  Code = "invalid_parameter"  // a parameter is unknown or out of range
 	ModelRequired     Code = "model_required"     // the request names no model, and there are several and no default
 	Unauthenticated   Code = "unauthenticated"    // the API key is missing or wrong
-	PermissionDenied  Code = "permission_denied"  // the API key does not allow this
+	PermissionDenied  Code = "permission_denied"  // the API key or the configuration does not allow this
 	ModelNotFound     Code = "model_not_found"    // no such model or version
 	NotFound          Code = "not_found"          // no such route
-	Forbidden         Code = "forbidden"          // the configuration does not allow it
 	MethodNotAllowed  Code = "method_not_allowed" // Allow lists the methods of the route
 	BodyTimeout       Code = "body_timeout"       // the body did not arrive in time
 	BodyTooLarge      Code = "body_too_large"     // more bytes than allowed
@@ -70,7 +69,6 @@ var codes = map[Code]properties{
 	PermissionDenied:  {status: http.StatusForbidden},
 	ModelNotFound:     {status: http.StatusNotFound},
 	NotFound:          {status: http.StatusNotFound},
-	Forbidden:         {status: http.StatusForbidden},
 	MethodNotAllowed:  {status: http.StatusMethodNotAllowed},
 	BodyTimeout:       {status: http.StatusRequestTimeout, retry: RetryNow},
 	BodyTooLarge:      {status: http.StatusRequestEntityTooLarge, image: true},

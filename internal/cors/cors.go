@@ -18,8 +18,8 @@ const (
 
 const (
 	methods = "GET, HEAD, POST"
-	exposed = "X-Request-ID, Retry-After" // what a page may read in addition to the safelisted headers
-	maxAge  = "7200"                      // seconds that a preflight response may be cached; the maximum of Chromium
+	exposed = "X-Request-ID, Retry-After, Inference-Header-Content-Length" // what a page may read in addition to the safelisted headers
+	maxAge  = "7200"                                                       // seconds that a preflight response may be cached; the maximum of Chromium
 
 	maxHeaders = 1 << 10 // bytes of Access-Control-Request-Headers that are reflected
 )

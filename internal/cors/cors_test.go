@@ -31,7 +31,7 @@ func TestHandler(t *testing.T) {
 		"any origin, a preflight": {"*", "OPTIONS", "/predict", map[string]string{"Origin": app, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-request-id"}, 204,
 			map[string]string{"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": methods, "Access-Control-Allow-Headers": "content-type,x-request-id", "Access-Control-Max-Age": maxAge, "Access-Control-Allow-Credentials": "", "Access-Control-Allow-Private-Network": ""}},
 		"any origin, an error": {"*", "POST", "/predict", map[string]string{"Origin": app}, 418,
-			map[string]string{"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": exposed, "Vary": "Origin"}},
+			map[string]string{"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-Request-ID, Retry-After, Inference-Header-Content-Length", "Vary": "Origin"}},
 		"any origin, no page":             {"*", "POST", "/predict", nil, 418, map[string]string{"Access-Control-Allow-Origin": "", "Vary": "Origin"}},
 		"a list, one of it":               {"http://a.example," + app, "POST", "/predict", map[string]string{"Origin": app}, 418, map[string]string{"Access-Control-Allow-Origin": app, "Vary": "Origin"}},
 		"a list, another":                 {app, "POST", "/predict", map[string]string{"Origin": "https://evil.example"}, 418, map[string]string{"Access-Control-Allow-Origin": "", "Access-Control-Expose-Headers": "", "Vary": "Origin"}},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,8 +84,9 @@ func TestBrokenFilesKeepTheValueAndAreLoggedOnce(t *testing.T) {
 		{"another one", func() { write(t, one, "broken, too") }, "a+b", "broken content", 2},
 		{"a missing file", func() { _ = os.Remove(one) }, "a+b", "no such file", 3},
 		{"a file that is too large", func() { write(t, one, strings.Repeat("x", maxFile+1)) }, "a+b", "is larger than", 4},
-		{"what was there at first", func() { write(t, one, "a") }, "a+b", "", 4},
-		{"a good one", func() { write(t, one, "c") }, "c+b", "are in use", 5},
+		{"a pipe that no one writes to", func() { _ = errors.Join(os.Remove(one), syscall.Mkfifo(one, 0o600)) }, "a+b", "is not a regular file", 5},
+		{"what was there at first", func() { _ = os.Remove(one); write(t, one, "a") }, "a+b", "", 5},
+		{"a good one", func() { write(t, one, "c") }, "c+b", "are in use", 6},
 	}
 	for _, step := range steps {
 		step.do()

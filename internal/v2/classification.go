@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"fovea/internal/apierror"
 	"fovea/internal/float16"
 	"fovea/internal/repository"
 )
@@ -15,9 +16,13 @@ import (
 // classifies reports whether elements of a datatype can be ranked.
 func classifies(datatype string) bool { return datatype != Bytes && datatype != "BOOL" }
 
+// maxRanked bounds the elements that a classification returns, of all rows: each is a text, and ranking does not stop with its request.
+const maxRanked = 1 << 18
+
 // classify replaces each row by its n highest elements, best first, as BYTES "value:class:label". Equal ones come in the order of
-// their classes, and what is not a number last. A tensor that is no batch is one row, and loses its dimensions.
-func (m *opened) classify(out Output, n int) Output {
+// their classes, and what is not a number last. A tensor that is no batch is one row, and loses its dimensions. The error is an
+// *apierror.Error of more than maxRanked elements.
+func (m *opened) classify(out Output, n int) (Output, error) {
 	total, _ := elements(out.Shape)
 	rows := int64(1)
 	isBatch := m.view != nil || m.info.Batched
@@ -25,10 +30,12 @@ func (m *opened) classify(out Output, n int) Output {
 		rows = out.Shape[0]
 	}
 	if total == 0 || rows == 0 {
-		return Output{out.Name, Bytes, []int64{rows, 0}, nil}
+		return Output{out.Name, Bytes, []int64{rows, 0}, nil}, nil
 	}
 	perRow := int(total / rows)
-	n = min(n, perRow)
+	if n = min(n, perRow); int64(n) > maxRanked/rows {
+		return Output{}, apierror.New(apierror.InvalidParameter, "output '%s': the parameter classification asks for %d elements in each of %d rows; allowed: %d together", out.Name, n, rows, maxRanked)
+	}
 	labels, first := m.labels(perRow)
 	var data []byte
 	for row := range int(rows) {
@@ -44,7 +51,7 @@ func (m *opened) classify(out Output, n int) Output {
 	if isBatch {
 		shape = []int64{rows, int64(n)}
 	}
-	return Output{out.Name, Bytes, shape, data}
+	return Output{out.Name, Bytes, shape, data}, nil
 }
 
 // labels are those of a row of n elements, and the class of the first. They fit if there are as many.

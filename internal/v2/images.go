@@ -53,7 +53,10 @@ func (s *Server) inferImages(ctx context.Context, m *opened, r *Request, in Inpu
 	for _, o := range outputs {
 		out := tensors[slices.IndexFunc(tensors, func(t Output) bool { return t.Name == o.Name })]
 		if o.Classes > 0 {
-			out = m.classify(out, o.Classes)
+			var err error
+			if out, err = m.classify(out, o.Classes); err != nil {
+				return nil, err
+			}
 		}
 		response.Outputs = append(response.Outputs, out)
 	}

@@ -85,7 +85,7 @@ func requested(m *opened, metadata *ModelMetadata, asked []OutputRequest) ([]Out
 		i := find(metadata.Outputs, o.Name)
 		switch {
 		case i < 0:
-			return nil, apierror.New(apierror.Malformed, "unexpected inference output '%s' for model '%s'; outputs: %s", shortened(o.Name), m.name, quoted(metadata.Outputs))
+			return nil, apierror.New(apierror.Malformed, "unexpected inference output '%s' for model '%s'; outputs: %s", Shortened(o.Name), m.name, quoted(metadata.Outputs))
 		case o.Classes < 0:
 			return nil, apierror.New(apierror.InvalidParameter, "output '%s': the parameter classification is %d; allowed: the number of classes to return", o.Name, o.Classes)
 		case o.Classes > 0 && !classifies(metadata.Outputs[i].Datatype):
@@ -116,7 +116,7 @@ func (s *Server) checkInputs(m *opened, metadata *ModelMetadata, inputs []Input)
 		i := find(metadata.Inputs, in.Name)
 		switch {
 		case i < 0:
-			return apierror.New(apierror.Malformed, "unexpected inference input '%s' for model '%s'; inputs: %s", shortened(in.Name), m.name, quoted(metadata.Inputs))
+			return apierror.New(apierror.Malformed, "unexpected inference input '%s' for model '%s'; inputs: %s", Shortened(in.Name), m.name, quoted(metadata.Inputs))
 		case seen[in.Name]:
 			return apierror.New(apierror.Malformed, "input '%s' already exists in request", in.Name)
 		}
@@ -220,15 +220,33 @@ func (s *Server) inferTensors(ctx context.Context, m *opened, r *Request, inputs
 	if err != nil {
 		return nil, err
 	}
+	if err := r.growBy(answer.Outputs); err != nil {
+		return nil, err
+	}
 	response := &Response{Rows: max(answer.Rows, 1)}
 	for i, t := range answer.Outputs {
 		out := Output{t.Name, names[t.DType], t.Shape, t.Data}
 		if n := outputs[i].Classes; n > 0 {
-			out = m.classify(out, n)
+			var err error
+			if out, err = m.classify(out, n); err != nil {
+				return nil, err
+			}
 		}
 		response.Outputs = append(response.Outputs, out)
 	}
 	return response, nil
+}
+
+// growBy counts the memory of outputs, which a client may read slowly.
+func (r *Request) growBy(outputs []inference.Tensor) error {
+	if r.Grow == nil {
+		return nil
+	}
+	size := 0
+	for _, t := range outputs {
+		size += len(t.Data)
+	}
+	return r.Grow(int64(size))
 }
 
 // stringSize is the memory of an element of BYTES in ONNX Runtime, besides its bytes, as an input and as an output.

@@ -66,7 +66,7 @@ type opened struct {
 func (s *Server) open(name, version string) (*opened, error) {
 	if version != "" {
 		if n, err := strconv.ParseInt(version, 10, 64); err != nil || n < 1 {
-			return nil, apierror.New(apierror.InvalidParameter, "version %s of a model is not a whole number above 0", apierror.Quote(version))
+			return nil, apierror.New(apierror.InvalidParameter, "failed to get model version from specified version string '%s'; allowed: a whole number above 0", Shortened(version))
 		}
 	}
 	if name == "" {
@@ -105,13 +105,13 @@ func notFound(err error, name, version string) error {
 
 func unknownModel(name, version string) error {
 	if version != "" {
-		return apierror.New(apierror.ModelNotFound, "Request for unknown model: '%s' version %s is not found", shortened(name), version)
+		return apierror.New(apierror.ModelNotFound, "Request for unknown model: '%s' version %s is not found", Shortened(name), version)
 	}
-	return apierror.New(apierror.ModelNotFound, "Request for unknown model: '%s' is not found", shortened(name))
+	return apierror.New(apierror.ModelNotFound, "Request for unknown model: '%s' is not found", Shortened(name))
 }
 
-// shortened is a client's text for a message in single quotes.
-func shortened(text string) string { return strings.Trim(apierror.Quote(text), `"`) }
+// Shortened is a client's text for a message in single quotes.
+func Shortened(text string) string { return strings.Trim(apierror.Quote(text), `"`) }
 
 // The space that a request takes besides the elements of its inputs, and that of an element in JSON at most, in bytes. Numbers
 // have up to 25 characters.

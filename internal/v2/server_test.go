@@ -350,7 +350,7 @@ func TestLoadAndUnload(t *testing.T) {
 	s, e := newServer(t, testLimits)
 	refused := New(e, Limits{}, "")
 	for _, err := range []error{refused.Load(t.Context(), "simple"), refused.Unload("simple")} {
-		if apierror.From(err).Code != apierror.Forbidden {
+		if apierror.From(err).Code != apierror.PermissionDenied {
 			t.Errorf("not allowed: %v", err)
 		}
 	}
@@ -431,5 +431,19 @@ func TestStringsAreCounted(t *testing.T) {
 	}}
 	if _, err := s.Infer(t.Context(), r); apierror.From(err).Code != apierror.QueueFull || counted != 6400 {
 		t.Errorf("%v after %d bytes", err, counted)
+	}
+}
+
+func TestClassificationsAreBounded(t *testing.T) {
+	m := &opened{info: &inference.Info{Batched: true}}
+	out := Output{"y", "UINT8", []int64{4, 1 << 20}, make([]byte, 4<<20)}
+	for n, want := range map[int]bool{1: true, maxRanked / 4: true, maxRanked/4 + 1: false, 1 << 30: false} {
+		ranked, err := m.classify(out, n)
+		if (err == nil) != want || err != nil && (apierror.From(err).Code != apierror.InvalidParameter || !strings.Contains(err.Error(), "allowed: 262144 together")) {
+			t.Errorf("%d of 1048576 classes in 4 rows: %v", n, err)
+		}
+		if err == nil && !slices.Equal(ranked.Shape, []int64{4, int64(n)}) {
+			t.Errorf("%d: %v", n, ranked.Shape)
+		}
 	}
 }

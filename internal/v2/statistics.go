@@ -74,7 +74,7 @@ func (s *Server) ModelStatistics(name, version string) ([]ModelStatistics, error
 		list = s.appendStatistics(list, name, v)
 	}
 	if len(list) == 0 {
-		return nil, apierror.New(apierror.NotReady, "requested model '%s' is not available", shortened(name))
+		return nil, apierror.New(apierror.NotReady, "requested model '%s' is not available", Shortened(name))
 	}
 	return list, nil
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,7 +83,11 @@ func Differences(results []*loadtest.Result) []string {
 		}
 		differ("images", a.Images, b.Images)
 		differ("mean bytes per image", a.ImageBytes, b.ImageBytes)
-		differ("body", a.Body, b.Body)
+		differ("protocol", cmp.Or(a.Protocol, loadtest.V1), cmp.Or(b.Protocol, loadtest.V1))
+		differ("input", cmp.Or(a.Input, loadtest.EncodedImages), cmp.Or(b.Input, loadtest.EncodedImages))
+		if a.Body != "" && b.Body != "" {
+			differ("body", a.Body, b.Body)
+		}
 		differ("images per request", a.ImagesPerRequest, b.ImagesPerRequest)
 		if a.Arrivals != "" && b.Arrivals != "" {
 			differ("arrivals", a.Arrivals, b.Arrivals)

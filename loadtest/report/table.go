@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -194,15 +195,26 @@ func optional(v *float64, unit float64) string {
 func Headline(r *loadtest.Result) string {
 	parts := []string{r.Target.URL}
 	if r.Target.Version != "" {
-		parts = append(parts, "version "+r.Target.Version+" on "+r.Target.Device)
+		parts = append(parts, "version "+r.Target.Version)
 	}
-	parts = append(parts, fmt.Sprintf("%d images of %s KiB on average, %s, %d per request", r.Load.Images,
-		number(r.Load.ImageBytes/1024), r.Load.Body, r.Load.ImagesPerRequest))
+	if r.Target.Device != "" {
+		parts[len(parts)-1] += " on " + r.Target.Device
+	}
+	parts = append(parts, fmt.Sprintf("%s, %d per request", sent(r.Load), r.Load.ImagesPerRequest))
 	if r.Load.Arrivals != "" {
 		parts = append(parts, string(r.Load.Arrivals)+" arrivals")
 	}
 	parts = append(parts, fmt.Sprintf("from %s/%s, %d cores", r.Client.OS, r.Client.Arch, r.Client.Cores))
 	return strings.Join(parts, " · ")
+}
+
+// sent describes what was sent, and how.
+func sent(l loadtest.Load) string {
+	size := number(l.ImageBytes / 1024)
+	if l.Input != "" {
+		return fmt.Sprintf("%s tensors of %s KiB per row, %s", l.Input, size, l.Protocol)
+	}
+	return fmt.Sprintf("%d images of %s KiB on average, %s", l.Images, size, cmp.Or(string(l.Protocol), string(l.Body)))
 }
 
 // Found returns the result of the search in a sentence; empty if there was none.
