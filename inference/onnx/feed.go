@@ -7,10 +7,7 @@ import (
 	"slices"
 	"unsafe"
 
-	ort "github.com/yalue/onnxruntime_go"
-
 	"fovea/inference/onnx/internal/native"
-	"fovea/inference/onnx/internal/sigaction"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 )
@@ -45,8 +42,7 @@ func (f *File) Fetched() []Info {
 type Feed struct {
 	parent  *Session
 	session *runtimeSession // nil once closed
-	options *ort.RunOptions
-	handle  unsafe.Pointer   // of the options
+	options runOptions
 	inputs  []unsafe.Pointer // *OrtValue
 	outputs []unsafe.Pointer // of the last run; nil before
 	views   []postprocess.Tensor
@@ -69,11 +65,7 @@ func (s *Session) NewFeed(inputs []postprocess.Tensor) (feed *Feed, err error) {
 			err = errors.Join(fmt.Errorf("run %s: %w", s.path, err), f.Close())
 		}
 	}()
-	if f.options, err = ort.NewRunOptions(); err != nil {
-		return nil, err
-	}
-	liveObjects.Add(1)
-	if f.handle, err = handleOf(f.options, "o"); err != nil {
+	if f.options, err = newRunOptions(); err != nil {
 		return nil, err
 	}
 	for i, in := range inputs {
@@ -164,33 +156,23 @@ func (f *Feed) RunParallel(ctx context.Context, _ int) error {
 }
 
 func (f *Feed) run(ctx context.Context, on *runtimeSession) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("run %s: %w", f.parent.path, context.Cause(ctx))
-	}
-	f.releaseOutputs()
-	done := terminateWith(ctx, f.options)
-	if err := done(f.call(on)); err != nil {
+	if err := f.options.during(ctx, func() error { return f.call(on) }); err != nil {
 		return fmt.Errorf("run %s: %w", f.parent.path, err)
 	}
 	return f.read()
 }
 
-// call runs the session. On CUDA each new shape may load more CUDA libraries, which install signal handlers.
-func (f *Feed) call(on *runtimeSession) (err error) {
+// call runs the session.
+func (f *Feed) call(on *runtimeSession) error {
+	f.releaseOutputs()
 	outputs := make([]unsafe.Pointer, len(f.parent.feedOutputs))
-	run := func() {
-		err = f.parent.api.Run(on.handle, f.handle, f.parent.feedNames, f.inputs, outputs)
+	err := f.parent.preserve(func() error {
+		return f.parent.run(on, f.options, f.parent.feedNames, f.inputs, outputs)
+	})
+	if err == nil {
+		f.outputs = outputs
 	}
-	if f.parent.device.Kind == CUDA {
-		sigaction.Preserve(run)
-	} else {
-		run()
-	}
-	if err != nil {
-		return f.parent.classify(runError(err))
-	}
-	f.outputs = outputs
-	return nil
+	return err
 }
 
 // read makes the views of the outputs.
@@ -252,12 +234,8 @@ func (f *Feed) Close() error {
 	for _, v := range f.inputs {
 		f.parent.api.Release(v)
 	}
-	var err error
-	if f.options != nil {
-		err = f.options.Destroy()
-		liveObjects.Add(-1)
-	}
-	f.inputs, f.session, f.options = nil, nil, nil
+	err := f.options.destroy()
+	f.inputs, f.session, f.options = nil, nil, runOptions{}
 	f.parent.release()
 	return err
 }
