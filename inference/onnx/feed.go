@@ -4,20 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"unsafe"
 
-	"fovea/inference/onnx/internal/native"
+	ort "github.com/yalue/onnxruntime_go"
+
 	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
-// feedTypes are the element types of tensors that a feed takes and returns, by their number in ONNXTensorElementDataType.
-var feedTypes = map[repository.DType]int{
-	repository.Float32: 1, repository.Uint8: 2, repository.Int8: 3, repository.Uint16: 4, repository.Int16: 5, repository.Int32: 6,
-	repository.Int64: 7, repository.String: native.StringType, repository.Bool: 9, repository.Float16: 10, repository.Float64: 11,
-	repository.Uint32: 12, repository.Uint64: 13, repository.BFloat16: 16,
-}
+// feedTypes are the element types of tensors that a feed takes and returns: those of batches, and more.
+var feedTypes = func() map[repository.DType]ort.TensorElementDataType {
+	types := maps.Clone(elements)
+	types[repository.Bool] = ort.TensorElementDataTypeBool
+	types[repository.BFloat16] = ort.TensorElementDataTypeBFloat16
+	types[repository.String] = ort.TensorElementDataTypeString
+	return types
+}()
 
 // CanFeed reports whether a feed takes and returns tensors of an element type.
 func CanFeed(dtype repository.DType) bool { return feedTypes[dtype] != 0 }
@@ -95,7 +99,7 @@ func (s *Session) feedTensor(info Info, in postprocess.Tensor) (unsafe.Pointer, 
 	if err != nil {
 		return nil, err
 	}
-	return s.api.NewTensor(feedTypes[in.DType], in.Shape, in.Data)
+	return s.api.NewTensor(int(feedTypes[in.DType]), in.Shape, in.Data)
 }
 
 // countFeed returns the number of elements of a shape, which may have no dimensions or sizes of 0.
