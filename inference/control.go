@@ -71,9 +71,6 @@ func (e *Engine) Unload(name string) error {
 	if m == nil {
 		return nil
 	}
-	if e.unloaded == nil {
-		e.unloaded = map[string]bool{}
-	}
 	e.unloaded[name] = true
 	m.unload()
 	e.updateServed(m)
