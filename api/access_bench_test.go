@@ -12,13 +12,14 @@ import (
 
 	"fovea/health"
 	"fovea/internal/apikey"
+	"fovea/internal/testenv"
 )
 
 // BenchmarkWrongKey measures a request without a valid key on a kept connection, from a client that does next to nothing. The
 // address is a proxy's, so that each request is from another client and none is held back as a flood.
 func BenchmarkWrongKey(b *testing.B) {
 	e, cfg := newEngine(), Defaults()
-	cfg.Access.Keys, _ = keyFile(b, apikey.Key{Name: "a", Scopes: []string{"predict"}})
+	cfg.Access.Keys, _ = testenv.KeyFile(b, apikey.Key{Name: "a", Scopes: []string{"predict"}})
 	cfg.Access.TrustedProxies = []string{"127.0.0.1"}
 	log := slog.New(slog.NewJSONHandler(struct{ io.Writer }{io.Discard}, nil))
 	server := New(cfg, openGuard(b, cfg, log), e, health.New(e, log), NewMetrics(Build{}), log)

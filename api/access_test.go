@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,23 +14,8 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/apierror"
 	"fovea/internal/apikey"
+	"fovea/internal/testenv"
 )
-
-// keyFile writes a file of keys and returns its path and the keys by name.
-func keyFile(t testing.TB, keys ...apikey.Key) (path string, secrets map[string]string) {
-	t.Helper()
-	path, secrets = filepath.Join(t.TempDir(), "keys.yaml"), map[string]string{}
-	text := "keys:\n"
-	for _, k := range keys {
-		secrets[k.Name] = apikey.New()
-		k.Hash = apikey.Hash(secrets[k.Name])
-		text += k.Entry()
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path, secrets
-}
 
 // as sends a request with a key.
 func (s *testServer) as(secret, method, path, body string) result {
@@ -45,7 +28,7 @@ func (s *testServer) as(secret, method, path, body string) result {
 }
 
 func TestKeys(t *testing.T) {
-	path, keys := keyFile(t,
+	path, keys := testenv.KeyFile(t,
 		apikey.Key{Name: "all", Scopes: []string{"predict", "models"}},
 		apikey.Key{Name: "cats", Scopes: []string{"predict", "models"}, Models: []string{"cats"}},
 		apikey.Key{Name: "boxes", Scopes: []string{"predict", "models"}, Models: []string{"boxes"}},
@@ -112,7 +95,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestKeysSeeTheirModels(t *testing.T) {
-	path, keys := keyFile(t, apikey.Key{Name: "boxes", Scopes: []string{"models", "predict"}, Models: []string{"boxes", "none"}})
+	path, keys := testenv.KeyFile(t, apikey.Key{Name: "boxes", Scopes: []string{"models", "predict"}, Models: []string{"boxes", "none"}})
 	s := open(t, func(cfg *Config, e *engine) {
 		cfg.Access.Keys = path
 		for i := range e.statuses {
@@ -136,7 +119,7 @@ func TestKeysSeeTheirModels(t *testing.T) {
 
 // The body of a request without a valid key must not be read into memory, whatever its length.
 func TestWrongKeyIsRefusedBeforeTheBody(t *testing.T) {
-	path, _ := keyFile(t, apikey.Key{Name: "all", Scopes: []string{"predict"}})
+	path, _ := testenv.KeyFile(t, apikey.Key{Name: "all", Scopes: []string{"predict"}})
 	s := open(t, func(cfg *Config, e *engine) {
 		cfg.Access.Keys = path
 		e.predict = func(context.Context, inference.Request) (*inference.Response, error) {
@@ -196,7 +179,7 @@ func TestRateLimit(t *testing.T) {
 
 // A request counts for its key's concurrency until its response is complete.
 func TestConcurrentRequestsOfAKey(t *testing.T) {
-	path, keys := keyFile(t, apikey.Key{Name: "one", Scopes: []string{"predict"}, Concurrent: 1}, apikey.Key{Name: "other", Scopes: []string{"predict"}})
+	path, keys := testenv.KeyFile(t, apikey.Key{Name: "one", Scopes: []string{"predict"}, Concurrent: 1}, apikey.Key{Name: "other", Scopes: []string{"predict"}})
 	entered, proceed := make(chan inference.Request, 1), make(chan struct{})
 	var blocked atomic.Bool
 	s := open(t, func(cfg *Config, e *engine) {
@@ -283,7 +266,7 @@ func TestEveryRouteHasAScope(t *testing.T) {
 
 // TestLimitedKeyWithoutModel asks for a model, of those that the key may use.
 func TestLimitedKeyWithoutModel(t *testing.T) {
-	path, keys := keyFile(t, apikey.Key{Name: "cats", Scopes: []string{"predict"}, Models: []string{"cats"}})
+	path, keys := testenv.KeyFile(t, apikey.Key{Name: "cats", Scopes: []string{"predict"}, Models: []string{"cats"}})
 	s := open(t, func(cfg *Config, e *engine) {
 		cfg.Access.Keys = path
 		for i := range e.statuses {

@@ -46,7 +46,7 @@ func (s *Server) open(c *gin.Context, rc *requestContext, limit int64) (*body, e
 	}
 	admitted, err := s.admission.Admit(rc.client.ID, r.Body, r.ContentLength, s.cfg.BodyTimeout, http.NewResponseController(c.Writer), httpserver.Unread(r))
 	if err != nil {
-		return nil, s.admissionError(err, 0)
+		return nil, admission.APIError(err, "body", 0, s.cfg.BodyTimeout)
 	}
 	return &body{admitted: admitted, server: s, ctx: r.Context(), length: r.ContentLength, limit: limit, reservation: s.readAhead.reserve()}, nil
 }
@@ -158,7 +158,7 @@ func isTransportError(err error) bool {
 
 // bodyError turns an error of reading a body into an API error.
 func (s *Server) bodyError(err error, b *body) error {
-	err = s.admissionError(err, b.read)
+	err = admission.APIError(err, "body", b.read, s.cfg.BodyTimeout)
 	if _, ok := errors.AsType[*apierror.Error](err); ok {
 		return err
 	}
@@ -169,23 +169,4 @@ func (s *Server) bodyError(err error, b *body) error {
 		return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
 	}
 	return apierror.Wrap(apierror.Malformed, err, "the body cannot be read")
-}
-
-// admissionError turns an error of admission into an API error. It returns others unchanged.
-func (s *Server) admissionError(err error, read int64) error {
-	var full *admission.FullError
-	var slow *admission.SlowError
-	switch {
-	case errors.Is(err, admission.ErrClosed):
-		return apierror.New(apierror.Draining, "the server is shutting down; send the request to another server or again later")
-	case errors.Is(err, admission.ErrDisplaced):
-		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this body was displaced as the slowest to arrive, with %d bytes received", read)
-	case errors.As(err, &full):
-		return apierror.New(apierror.QueueFull, "the server is busy: %v", full)
-	case errors.As(err, &slow):
-		return apierror.Wrap(apierror.BodyTimeout, err, "the body arrived at less than %d bytes a second, with %d bytes received", slow.Rate, read)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return apierror.Wrap(apierror.BodyTimeout, err, "the body did not arrive within %s, with %d bytes received", s.cfg.BodyTimeout, read)
-	}
-	return err
 }

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"net"
 	"runtime"
-	"strconv"
 	"time"
 
 	"fovea/internal/access"
@@ -52,11 +50,7 @@ func Defaults() Config {
 
 // Check implements config.Checker.
 func (c Config) Check(errs *config.Errors) {
-	if _, port, err := net.SplitHostPort(c.Address); err != nil {
-		errs.Add("address", "%q is not host:port", c.Address)
-	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		errs.Add("address", "port %q is out of range (0–65535)", port)
-	}
+	errs.Address("address", c.Address)
 	if _, err := cors.Parse(c.CORS); err != nil {
 		errs.Add("cors", "%w", err)
 	}

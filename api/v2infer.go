@@ -11,7 +11,9 @@ import (
 	"sync"
 
 	"fovea/api/v2http"
+	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	v2 "fovea/internal/v2"
 
 	"github.com/gin-gonic/gin"
 )
@@ -38,7 +40,7 @@ func (s *Server) v2Infer(c *gin.Context, rc *requestContext) {
 	defer b.close() // also after a panic
 	response, err := s.v2Answer(c, rc, b, name, version)
 	rc.bytes = b.read
-	if err != nil || response.Size() < largeResponse {
+	if err != nil || response.Size() < v2.LargeResponse {
 		b.close() // before the response, as in predict
 	}
 	if err != nil {
@@ -47,9 +49,6 @@ func (s *Server) v2Infer(c *gin.Context, rc *requestContext) {
 	}
 	writeV2(c, response)
 }
-
-// largeResponse is the size in bytes from which a response counts until it is written: its reader may be slow.
-const largeResponse = 1 << 20
 
 // v2Answer reads the body and answers the request. It counts errors that the engine does not count.
 func (s *Server) v2Answer(c *gin.Context, rc *requestContext, b *body, name, version string) (*v2http.Response, error) {
@@ -140,7 +139,7 @@ func (i *inflated) Read(p []byte) (int, error) {
 // grow counts bytes that the request takes in memory besides those that were received.
 func (b *body) grow(n int64) error {
 	if err := b.admitted.Grow(n); err != nil {
-		return b.server.admissionError(err, b.read)
+		return admission.APIError(err, "body", b.read, b.server.cfg.BodyTimeout)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -168,9 +169,8 @@ type v2Control struct {
 
 func (s *Server) v2Load(c *gin.Context, rc *requestContext) {
 	s.v2Change(c, rc, func(parameters map[string]any) error {
-		for name := range parameters {
-			return apierror.New(apierror.InvalidParameter, "failed to load '%s': parameter %s of a load is not supported: a model has the configuration and the files of the repository",
-				v2.Shortened(c.Param("model")), apierror.Quote(name))
+		if err := v2.CheckLoadParameters(c.Param("model"), maps.Keys(parameters)); err != nil {
+			return err
 		}
 		return s.v2.Load(c.Request.Context(), c.Param("model"))
 	})

@@ -211,10 +211,7 @@ type repoModel struct {
 // readModel loads a model's definition and the fingerprints of its versions.
 func (e *Engine) readModel(name string) (m repoModel) {
 	m.name = name
-	m.entry, m.err = e.repo.Load(name)
-	if _, undefined := errors.AsType[*repository.InferError](m.err); undefined {
-		m.entry, m.err = e.repo.LoadUndefined(name, m.err)
-	}
+	m.entry, m.err = e.repo.LoadAny(name)
 	if errors.Is(m.err, repository.ErrUnreadable) {
 		return repoModel{name: name, unreadable: m.err}
 	}

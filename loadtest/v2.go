@@ -116,25 +116,28 @@ type v2Checker struct {
 
 // failures returns the kind of failure of each image of a request: of none, or of all.
 func (c *v2Checker) failures(images int, response []byte) []string {
-	kind := ""
+	if kind := c.failure(images, response); kind != "" {
+		return slices.Repeat([]string{kind}, images)
+	}
+	return nil
+}
+
+// failure returns the kind of failure of a response; empty if it is correct.
+func (c *v2Checker) failure(images int, response []byte) string {
 	outputs, err := c.read(response)
 	if err != nil {
-		kind = kindNoV2
+		return kindNoV2
 	}
 	for _, want := range c.outputs {
 		i := slices.IndexFunc(outputs, func(t tensor) bool { return t.Name == want.Name })
 		switch {
-		case kind != "":
 		case i < 0:
-			kind = kindMissing
+			return kindMissing
 		case !c.fits(outputs[i], want, images):
-			kind = kindOutput
+			return kindOutput
 		}
 	}
-	if kind == "" {
-		return nil
-	}
-	return slices.Repeat([]string{kind}, images)
+	return ""
 }
 
 // fits reports whether an output is what the metadata says, and has the bytes that its shape takes.

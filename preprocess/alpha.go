@@ -29,7 +29,7 @@ func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info
 	}
 	var opaque bool
 	if info.Format == header.WebP {
-		opaque, err = webp.DecodeAlpha(ctx, header.Chunk(data, info), header.AlphaChunk(data, info), pixels, w, h)
+		err = webp.DecodeAlpha(ctx, header.Chunk(data, info), header.AlphaChunk(data, info), pixels, w, h)
 	} else {
 		opaque, err = png.DecodeAlpha(ctx, data, pixels, w, h)
 	}

@@ -2,8 +2,6 @@ package v2grpc
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,26 +11,11 @@ import (
 
 	"fovea/api/v2grpc/pb"
 	"fovea/internal/apikey"
+	"fovea/internal/testenv"
 )
 
-// writeKeys writes a file of keys and returns its path and their secrets.
-func writeKeys(t *testing.T, keys ...apikey.Key) (path string, secrets map[string]string) {
-	t.Helper()
-	path, secrets = filepath.Join(t.TempDir(), "keys.yaml"), map[string]string{}
-	text := "keys:\n"
-	for _, k := range keys {
-		secrets[k.Name] = apikey.New()
-		k.Hash = apikey.Hash(secrets[k.Name])
-		text += k.Entry()
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path, secrets
-}
-
 func TestKeysAndWhatTheyAllow(t *testing.T) {
-	path, secrets := writeKeys(t,
+	path, secrets := testenv.KeyFile(t,
 		apikey.Key{Name: "same", Scopes: []string{"predict", "models"}, Models: []string{"same"}},
 		apikey.Key{Name: "other", Scopes: []string{"predict", "models", "admin"}, Models: []string{"other"}},
 		apikey.Key{Name: "reader", Scopes: []string{"models"}},
@@ -94,7 +77,7 @@ func TestKeysAndWhatTheyAllow(t *testing.T) {
 
 // TestEachMessageOfAStreamIsARequest sends more than a key's rate allows.
 func TestEachMessageOfAStreamIsARequest(t *testing.T) {
-	path, secrets := writeKeys(t, apikey.Key{Name: "slow", Scopes: []string{"predict"}, Models: []string{"same"}, Rate: 0.01, Burst: 3, Concurrent: 1})
+	path, secrets := testenv.KeyFile(t, apikey.Key{Name: "slow", Scopes: []string{"predict"}, Models: []string{"same"}, Rate: 0.01, Burst: 3, Concurrent: 1})
 	s := openWithKeys(t, roomy, Defaults(), path)
 	stream, err := s.client.ModelStreamInfer(metadata.AppendToOutgoingContext(t.Context(), "x-api-key", secrets["slow"])) // takes the first
 	if err != nil {

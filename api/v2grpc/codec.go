@@ -2,7 +2,6 @@ package v2grpc
 
 import (
 	"fovea/api/v2grpc/pb"
-	"fovea/api/v2http"
 	"fovea/internal/apierror"
 	v2 "fovea/internal/v2"
 )
@@ -31,7 +30,7 @@ func parse(m *pb.ModelInferRequest) (*v2.Request, error) {
 			in.Data = typed
 		}
 		for name := range t.GetParameters() {
-			if _, err := v2http.OutputParameter(name, int64(0), 0); err != nil { // shared memory
+			if err := v2.CheckTensorParameter(name); err != nil {
 				return nil, err
 			}
 		}
@@ -40,8 +39,7 @@ func parse(m *pb.ModelInferRequest) (*v2.Request, error) {
 	for _, t := range m.GetOutputs() {
 		out := v2.OutputRequest{Name: t.GetName()}
 		for name, p := range t.GetParameters() {
-			var err error
-			if out.Classes, err = v2http.OutputParameter(name, value(p), out.Classes); err != nil {
+			if err := out.SetParameter(name, value(p)); err != nil {
 				return nil, err
 			}
 		}

@@ -1,11 +1,6 @@
 package v2grpc
 
-import (
-	"net"
-	"strconv"
-
-	"fovea/internal/config"
-)
+import "fovea/internal/config"
 
 // Config is section grpc of the server's configuration.
 type Config struct {
@@ -18,12 +13,7 @@ func Defaults() Config { return Config{MaxMessageBytes: 64 << 20} }
 
 // Check implements config.Checker.
 func (c Config) Check(errs *config.Errors) {
-	if c.Address == "" {
-		return
-	}
-	if _, port, err := net.SplitHostPort(c.Address); err != nil {
-		errs.Add("address", "%q is not host:port", c.Address)
-	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		errs.Add("address", "port %q is out of range (0–65535)", port)
+	if c.Address != "" {
+		errs.Address("address", c.Address)
 	}
 }

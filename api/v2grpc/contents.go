@@ -12,12 +12,17 @@ import (
 // contents are the elements of an input in fields of their type.
 type contents struct{ *pb.InferTensorContents }
 
-// fields are the fields of contents: their names, and how many elements each has.
-func (c contents) fields() map[string]int {
-	return map[string]int{
-		"bool_contents": len(c.GetBoolContents()), "int_contents": len(c.GetIntContents()), "int64_contents": len(c.GetInt64Contents()),
-		"uint_contents": len(c.GetUintContents()), "uint64_contents": len(c.GetUint64Contents()), "fp32_contents": len(c.GetFp32Contents()),
-		"fp64_contents": len(c.GetFp64Contents()), "bytes_contents": len(c.GetBytesContents()),
+// typedField is a field of contents: its name, and how many elements it has.
+type typedField struct {
+	name string
+	n    int
+}
+
+func (c contents) fields() [8]typedField {
+	return [8]typedField{
+		{"bool_contents", len(c.GetBoolContents())}, {"int_contents", len(c.GetIntContents())}, {"int64_contents", len(c.GetInt64Contents())},
+		{"uint_contents", len(c.GetUintContents())}, {"uint64_contents", len(c.GetUint64Contents())}, {"fp32_contents", len(c.GetFp32Contents())},
+		{"fp64_contents", len(c.GetFp64Contents())}, {"bytes_contents", len(c.GetBytesContents())},
 	}
 }
 
@@ -28,8 +33,8 @@ var fieldOf = map[string]string{"BOOL": "bool_contents", "INT8": "int_contents",
 
 // isEmpty reports whether there are no elements at all.
 func (c contents) isEmpty() bool {
-	for _, n := range c.fields() {
-		if n > 0 {
+	for _, f := range c.fields() {
+		if f.n > 0 {
 			return false
 		}
 	}
@@ -38,18 +43,21 @@ func (c contents) isEmpty() bool {
 
 // Read implements v2.Source.
 func (c contents) Read(input, datatype string, elements int64) ([]byte, error) {
-	field := fieldOf[datatype]
-	if field == "" {
+	want := fieldOf[datatype]
+	if want == "" {
 		return nil, apierror.New(apierror.Malformed, "input '%s': %s has no typed contents; use raw_input_contents", input, datatype)
 	}
-	fields := c.fields()
-	for name, n := range fields {
-		if n > 0 && name != field {
-			return nil, apierror.New(apierror.Malformed, "unexpected explicit tensor data for input tensor '%s' in %s; %s has %s", input, name, datatype, field)
+	given := 0
+	for _, f := range c.fields() {
+		switch {
+		case f.name == want:
+			given = f.n
+		case f.n > 0:
+			return nil, apierror.New(apierror.Malformed, "unexpected explicit tensor data for input tensor '%s' in %s; %s has %s", input, f.name, datatype, want)
 		}
 	}
-	if n := fields[field]; int64(n) != elements {
-		return nil, apierror.New(apierror.Malformed, "input '%s' has %d elements in %s; its shape takes %d", input, n, field, elements)
+	if int64(given) != elements {
+		return nil, apierror.New(apierror.Malformed, "input '%s' has %d elements in %s; its shape takes %d", input, given, want, elements)
 	}
 	if datatype == v2.Bytes {
 		var data []byte
@@ -60,7 +68,7 @@ func (c contents) Read(input, datatype string, elements int64) ([]byte, error) {
 	}
 	data, ok := c.convert(make([]byte, 0, elements*int64(v2.Size(datatype))), datatype)
 	if !ok {
-		return nil, apierror.New(apierror.Malformed, "input '%s' has an element in %s that is out of range for %s", input, field, datatype)
+		return nil, apierror.New(apierror.Malformed, "input '%s' has an element in %s that is out of range for %s", input, want, datatype)
 	}
 	return data, nil
 }

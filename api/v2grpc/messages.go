@@ -16,6 +16,7 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	v2 "fovea/internal/v2"
 )
 
 // prefixSize is the length of what precedes a message: whether it is compressed, and its length.
@@ -100,7 +101,7 @@ func (m *messages) next() error {
 	}
 	prefix := make([]byte, prefixSize)
 	if !m.stream {
-		if err := m.conn.SetReadDeadline(time.Now().Add(m.server.bodyTimeout)); err != nil {
+		if err := m.conn.SetReadDeadline(time.Now().Add(m.server.BodyTimeout)); err != nil {
 			return err
 		}
 	}
@@ -129,7 +130,7 @@ const firstRead = 32 << 10
 
 // read admits a message of a length and reads it.
 func (m *messages) read(length int64) error {
-	admitted, err := m.server.admission.Admit(m.client.ID, m.body, length, m.server.bodyTimeout, m.conn, nil)
+	admitted, err := m.server.Admission.Admit(m.client.ID, m.body, length, m.server.BodyTimeout, m.conn, nil)
 	if err != nil {
 		m.refuse(m.failure(err, 0))
 		return m.discard(length)
@@ -199,20 +200,7 @@ func (m *messages) refuse(err error) {
 
 // failure is the API error of a message that was not read.
 func (m *messages) failure(err error, read int64) error {
-	var full *admission.FullError
-	var slow *admission.SlowError
-	switch {
-	case errors.Is(err, admission.ErrClosed):
-		return apierror.New(apierror.Draining, "the server is shutting down; send the request to another server or again later")
-	case errors.Is(err, admission.ErrDisplaced):
-		return apierror.New(apierror.BodyDisplaced, "the server is busy, and this message was displaced as the slowest to arrive, with %d bytes received", read)
-	case errors.As(err, &full):
-		return apierror.New(apierror.QueueFull, "the server is busy: %v", full)
-	case errors.As(err, &slow):
-		return apierror.Wrap(apierror.BodyTimeout, err, "the message arrived at less than %d bytes a second, with %d bytes received", slow.Rate, read)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return apierror.Wrap(apierror.BodyTimeout, err, "the message did not arrive within %s, with %d bytes received", m.server.bodyTimeout, read)
-	}
+	err = admission.APIError(err, "message", read, m.server.BodyTimeout)
 	if _, ok := errors.AsType[*apierror.Error](err); ok {
 		return err
 	}
@@ -238,14 +226,11 @@ func (m *messages) grow(i int, n int64) error {
 	return nil
 }
 
-// largeResponse is the size in bytes from which a response counts until it is written: its reader may be slow.
-const largeResponse = 1 << 20
-
 // answered ends the admission of the only message of a call, unless its response is large.
 func (m *messages) answered(size int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if admitted := m.held[0]; admitted != nil && size < largeResponse {
+	if admitted := m.held[0]; admitted != nil && size < v2.LargeResponse {
 		admitted.Release()
 		delete(m.held, 0)
 	}
@@ -258,7 +243,7 @@ func (m *messages) done(i, n, size int) {
 	defer m.mu.Unlock()
 	switch admitted := m.held[i]; {
 	case admitted == nil:
-	case size >= largeResponse && m.written < n && !m.ended:
+	case size >= v2.LargeResponse && m.written < n && !m.ended:
 		m.unwritten[n] = admitted
 	default:
 		admitted.Release()

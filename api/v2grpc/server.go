@@ -57,8 +57,6 @@ type Parts struct {
 // Server serves the protocol over gRPC.
 type Server struct {
 	Parts
-	admission    *admission.Controller
-	bodyTimeout  time.Duration
 	maxMessage   int64
 	writeTimeout time.Duration
 	grpc         *grpc.Server
@@ -71,7 +69,7 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(cfg Config, parts Parts) *Server {
-	s := &Server{Parts: parts, admission: parts.Admission, bodyTimeout: parts.BodyTimeout, maxMessage: int64(cfg.MaxMessageBytes), writeTimeout: writeTimeout,
+	s := &Server{Parts: parts, maxMessage: int64(cfg.MaxMessageBytes), writeTimeout: writeTimeout,
 		open: map[*messages]bool{}, draining: make(chan struct{})}
 	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(int(cfg.MaxMessageBytes)), grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.streaming))
@@ -83,10 +81,7 @@ func New(cfg Config, parts Parts) *Server {
 	return s
 }
 
-// Handler answers calls, of HTTP/2 only.
-func (s *Server) Handler() http.Handler { return s }
-
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. It answers calls, of HTTP/2 only.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 		http.Error(w, "this port is for gRPC, over HTTP/2", http.StatusUnsupportedMediaType)
@@ -293,7 +288,7 @@ func (s *Server) log(ctx context.Context, method string, err error, d time.Durat
 		level = slog.LevelDebug
 	}
 	attrs := []slog.Attr{slog.String("request_id", requestID(ctx)), slog.String("method", "gRPC"), slog.String("route", method),
-		slog.String("status", status.Code(err).String()), slog.Duration("duration", d), slog.String("client", clientOf(ctx))}
+		slog.String("status", status.Code(err).String()), slog.Duration("duration", d), slog.String("client", messagesOf(ctx).client.Address.String())}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"fovea/api/v2grpc/pb"
@@ -214,9 +213,8 @@ func (s *service) RepositoryModelLoad(ctx context.Context, r *pb.RepositoryModel
 	if err := checkRepository(r.GetRepositoryName()); err != nil {
 		return nil, err
 	}
-	for name := range r.GetParameters() {
-		return nil, apierror.New(apierror.InvalidParameter, "failed to load '%s': parameter %s of a load is not supported: a model has the configuration and the files of the repository",
-			v2.Shortened(r.GetModelName()), apierror.Quote(name))
+	if err := v2.CheckLoadParameters(r.GetModelName(), maps.Keys(r.GetParameters())); err != nil {
+		return nil, err
 	}
 	if err := messagesOf(ctx).client.MayUse(r.GetModelName()); err != nil {
 		return nil, err
@@ -243,19 +241,6 @@ func requestID(ctx context.Context) string {
 		given = values[0]
 	}
 	return requestid.Of(given)
-}
-
-// clientOf is a client's address.
-func clientOf(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok || p.Addr == nil {
-		return ""
-	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return p.Addr.String()
-	}
-	return host
 }
 
 // healthService is grpc.health.v1.

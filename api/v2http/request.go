@@ -180,21 +180,15 @@ func (p *parser) input() error {
 
 // inputParameter reads the parameters of an input. Unknown ones have no effect.
 func inputParameter(name string, value any, size *int64) error {
-	switch name {
-	case "binary_data_size":
-		n, ok := value.(int64)
-		if !ok || n < 0 {
-			return apierror.New(apierror.Malformed, "parameter binary_data_size is not a number of bytes")
-		}
-		*size = n
-	case "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset":
-		return sharedMemory(name)
+	if name != "binary_data_size" {
+		return v2.CheckTensorParameter(name)
 	}
+	n, ok := value.(int64)
+	if !ok || n < 0 {
+		return apierror.New(apierror.Malformed, "parameter binary_data_size is not a number of bytes")
+	}
+	*size = n
 	return nil
-}
-
-func sharedMemory(name string) error {
-	return apierror.New(apierror.InvalidParameter, "parameter %s: shared memory is not supported; allowed: data or binary data", name)
 }
 
 const maxDims = 64
@@ -223,16 +217,14 @@ func (p *parser) output() error {
 		case "name":
 			out.Name, err = p.text("name")
 		case "parameters":
-			err = p.parameters("parameters", func(name string, value any) (err error) {
-				if name == "binary_data" {
-					binary, isSet = value.(bool)
-					if !isSet {
-						err = apierror.New(apierror.Malformed, "parameter binary_data is not true or false")
-					}
-					return err
+			err = p.parameters("parameters", func(name string, value any) error {
+				if name != "binary_data" {
+					return out.SetParameter(name, value)
 				}
-				out.Classes, err = OutputParameter(name, value, out.Classes)
-				return err
+				if binary, isSet = value.(bool); !isSet {
+					return apierror.New(apierror.Malformed, "parameter binary_data is not true or false")
+				}
+				return nil
 			})
 		default:
 			_, err = p.skip()
@@ -247,25 +239,6 @@ func (p *parser) output() error {
 	}
 	p.r.Outputs = append(p.r.Outputs, out)
 	return err
-}
-
-// maxClasses bounds the parameter classification.
-const maxClasses = 1 << 30
-
-// OutputParameter reads a parameter of an output, and returns the number of classes that it asks for, which was classes. Unknown
-// ones have no effect.
-func OutputParameter(name string, value any, classes int) (int, error) {
-	switch name {
-	case "classification":
-		n, ok := value.(int64)
-		if !ok || n < 0 || n > maxClasses {
-			return 0, apierror.New(apierror.InvalidParameter, "parameter classification is not a number of classes, from 0 to %d", maxClasses)
-		}
-		return int(n), nil
-	case "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset":
-		return 0, sharedMemory(name)
-	}
-	return classes, nil
 }
 
 // takeTensors gives the bytes after the JSON to the inputs that have binary_data_size, in their order.

@@ -108,6 +108,21 @@ func loadTest(t *testing.T, args ...string) (status int, stdout, stderr string) 
 	return status, out.String(), problems.String()
 }
 
+// checkLoadTest runs the program, checks its status and that its output has all parts, and returns the output.
+func checkLoadTest(t *testing.T, args []string, status int, parts []string) (output string) {
+	t.Helper()
+	got, stdout, stderr := loadTest(t, args...)
+	if got != status {
+		t.Fatalf("status %d\n%s%s", got, stdout, stderr)
+	}
+	for _, part := range parts {
+		if !strings.Contains(stdout+stderr, part) {
+			t.Errorf("%q is not in\n%s%s", part, stdout, stderr)
+		}
+	}
+	return stdout + stderr
+}
+
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -150,15 +165,7 @@ func TestAgainstTheRealServer(t *testing.T) {
 		{"thresholds out of reach", []string{"--concurrency=1", "--min-throughput=1e6", "--max-p99=1us"}, 1, []string{"is below 1e+06", "is above 0.001 ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			status, stdout, stderr := loadTest(t, append(append([]string{}, short...), test.args...)...)
-			if status != test.status {
-				t.Fatalf("status %d\n%s%s", status, stdout, stderr)
-			}
-			for _, part := range test.want {
-				if !strings.Contains(stdout+stderr, part) {
-					t.Errorf("%q is not in\n%s%s", part, stdout, stderr)
-				}
-			}
+			checkLoadTest(t, slices.Concat(short, test.args), test.status, test.want)
 		})
 	}
 	t.Run("the result files", func(t *testing.T) { checkFiles(t, dir) })

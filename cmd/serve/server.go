@@ -19,7 +19,6 @@ import (
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 	"fovea/internal/repository"
-	"fovea/internal/tlsfiles"
 	"fovea/internal/tracing"
 	v2 "fovea/internal/v2"
 
@@ -36,18 +35,17 @@ var errSecondSignal = errors.New("aborted by a second signal while draining")
 
 // service is a running server and its parts.
 type service struct {
-	cfg     Config
-	repo    *repository.Repository
-	log     *slog.Logger
-	lines   *logging.Queue
-	engine  *inference.Engine
-	monitor *health.Monitor
-	server  *api.Server
-	tracer  *tracing.Tracer
-	grpc    *v2grpc.Server // nil: off
-	gpus    *gpus
-	tls     *tlsfiles.Files // nil: none
-	guard   *access.Guard
+	cfg        Config
+	repo       *repository.Repository
+	log        *slog.Logger
+	lines      *logging.Queue
+	engine     *inference.Engine
+	monitor    *health.Monitor
+	server     *api.Server
+	tracer     *tracing.Tracer
+	grpc       *v2grpc.Server // nil: off
+	gpus       *gpus
+	protection *access.Protection
 
 	signals chan os.Signal
 	served  chan error // result of the listener
@@ -84,7 +82,7 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.watchFiles(ctx)
+	go s.protection.Watch(ctx)
 	go s.monitor.Watch(ctx, watchEvery)
 	s.startSync(ctx)
 	err = s.loop(ctx)
@@ -93,8 +91,8 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 
 // open makes everything but the listener.
 func (s *service) open(ctx context.Context) (err error) {
-	if err := s.openProtection(); err != nil {
-		return err
+	if s.protection, err = access.OpenProtection("http", s.cfg.HTTP.Access, s.cfg.HTTP.TLS, s.log); err != nil {
+		return exitcode.ForConfiguration(err)
 	}
 	if s.tracer, err = tracing.New(ctx, s.cfg.Traces, "fovea", build().Version, s.log); err != nil {
 		return err
@@ -117,12 +115,12 @@ func (s *service) open(ctx context.Context) (err error) {
 	}
 	s.engine = engine
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
-	s.server = api.New(s.cfg.HTTP, s.guard, engine, s.monitor, metrics, s.log)
+	s.server = api.New(s.cfg.HTTP, s.protection.Guard, engine, s.monitor, metrics, s.log)
 	s.server.Trace(s.tracer)
 	core := v2.New(engine, s.cfg.limitsV2(), build().Version)
 	s.server.EnableV2(core)
 	if s.cfg.GRPC.Address != "" {
-		s.grpc = v2grpc.New(s.cfg.GRPC, v2grpc.Parts{Core: core, Guard: s.guard, Tracer: s.tracer, ClientShare: s.cfg.HTTP.ClientShare, Health: s.monitor, Admission: s.server.Admission(), Observer: metrics,
+		s.grpc = v2grpc.New(s.cfg.GRPC, v2grpc.Parts{Core: core, Guard: s.protection.Guard, Tracer: s.tracer, ClientShare: s.cfg.HTTP.ClientShare, Health: s.monitor, Admission: s.server.Admission(), Observer: metrics,
 			BodyTimeout: s.cfg.HTTP.BodyTimeout, Log: s.log})
 	}
 	return nil

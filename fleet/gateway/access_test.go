@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,12 +30,9 @@ func replicaThatShows(t *testing.T) Replica {
 }
 
 func TestKeys(t *testing.T) {
-	path, secret, camera := filepath.Join(t.TempDir(), "keys.yaml"), apikey.New(), apikey.New()
-	text := "keys:\n" + apikey.Key{Name: "all", Hash: apikey.Hash(secret), Scopes: []string{"predict", "models"}}.Entry() +
-		apikey.Key{Name: "camera", Hash: apikey.Hash(camera), Scopes: []string{"predict", "models"}, Models: []string{"cats"}, Rate: 0.01, Burst: 1}.Entry()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path, keys := testenv.KeyFile(t, apikey.Key{Name: "all", Scopes: []string{"predict", "models"}},
+		apikey.Key{Name: "camera", Scopes: []string{"predict", "models"}, Models: []string{"cats"}, Rate: 0.01, Burst: 1})
+	secret, camera := keys["all"], keys["camera"]
 	f := start(t, func(c *Config) { c.Access.Keys, c.Access.TrustedProxies = path, []string{"127.0.0.1"} }, replicaThatShows(t))
 	send := func(method, path string, header http.Header) (int, string) {
 		t.Helper()

@@ -15,7 +15,6 @@ import (
 	"fovea/internal/admission"
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
-	"fovea/internal/tlsfiles"
 	"fovea/internal/tracing"
 )
 
@@ -32,8 +31,7 @@ type Gateway struct {
 	metrics        *metrics
 	poison         *poisonTable // nil: no body is ever rejected
 	log            *slog.Logger
-	guard          *access.Guard
-	tls            *tlsfiles.Files // nil: none
+	protection     *access.Protection
 	admission      *admission.Controller
 	inFlight       atomic.Int64 // including those whose response is being read, which hold no admission
 	draining       atomic.Bool
@@ -54,13 +52,13 @@ type Gateway struct {
 
 // New makes a gateway without listeners and replicas, and reads its certificates and API keys. The configuration must be valid.
 func New(cfg Config, log *slog.Logger) (*Gateway, error) {
-	guard, files, err := openProtection(cfg, log)
+	protection, err := access.OpenProtection("gateway", cfg.Access, cfg.TLS, log)
 	if err != nil {
 		return nil, err
 	}
 	m := newMetrics()
-	m.registry.MustRegister(guard)
-	g := &Gateway{cfg: cfg, guard: guard, tls: files, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
+	m.registry.MustRegister(protection.Guard)
+	g := &Gateway{cfg: cfg, protection: protection, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
 		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg)}
 	g.watchCtx, g.stopWatch = context.WithCancel(context.Background())
 	g.admission = admission.New(cfg.admissionLimits())
@@ -76,20 +74,6 @@ func New(cfg Config, log *slog.Logger) (*Gateway, error) {
 	g.http = httpserver.New(g.cors.Handler(g), cfg.BodyTimeout, g.requestTimeout+slack, log)
 	g.conns.Connections = httpserver.Watch(g.http)
 	return g, nil
-}
-
-// openProtection reads certificates and API keys. All errors are returned together.
-func openProtection(cfg Config, log *slog.Logger) (guard *access.Guard, files *tlsfiles.Files, err error) {
-	var errs []error
-	if cfg.TLS.Enabled() {
-		if files, err = tlsfiles.Open(cfg.TLS); err != nil {
-			errs = append(errs, fmt.Errorf("gateway.tls: %w", err))
-		}
-	}
-	if guard, err = access.Open(cfg.Access, log); err != nil {
-		errs = append(errs, fmt.Errorf("gateway.keys: %w", err))
-	}
-	return guard, files, errors.Join(errs...)
 }
 
 // transport connects to replicas directly, and changes no bodies.
@@ -119,10 +103,7 @@ func (g *Gateway) Serve(l net.Listener) error {
 	}
 	defer g.conns.serving.Done()
 	g.watchOnce.Do(g.startWatching)
-	if g.tls != nil {
-		l = httpserver.TLS(l, g.tls.Server(), g.log)
-	}
-	if err := httpserver.Serve(g.http, l); err != nil && !g.conns.isClosed() {
+	if err := httpserver.Serve(g.http, g.protection.Listener(l)); err != nil && !g.conns.isClosed() {
 		return err
 	}
 	return nil
@@ -131,10 +112,7 @@ func (g *Gateway) Serve(l net.Listener) error {
 // startWatching watches what changes while the gateway runs, until Shutdown.
 func (g *Gateway) startWatching() {
 	g.watching.Go(func() { g.watch(g.watchCtx) })
-	g.watching.Go(func() { g.guard.Watch(g.watchCtx) })
-	if g.tls != nil {
-		g.watching.Go(func() { g.tls.Watch(g.watchCtx, g.log) })
-	}
+	g.watching.Go(func() { g.protection.Watch(g.watchCtx) })
 }
 
 // Drain turns /ready to 503, so that a load balancer in front sends requests elsewhere, and closes each connection with its

@@ -40,7 +40,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveOwn serves one of the gateway's own routes.
 func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, own http.Handler) {
-	_, leave, err := g.guard.Enter(access.RouteOf(r), access.CallerOf(r))
+	_, leave, err := g.protection.Guard.Enter(access.RouteOf(r), access.CallerOf(r))
 	defer leave()
 	if err != nil {
 		refuse(w, &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader))}, apierror.From(err))
@@ -53,13 +53,13 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, own http.Hand
 func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestContext) (leave func(), err error) {
 	route := access.RouteOf(r)
 	route.Named = true // only the replica knows its default model, and what a list contains
-	rc.client, leave, err = g.guard.Enter(route, access.CallerOf(r))
+	rc.client, leave, err = g.protection.Guard.Enter(route, access.CallerOf(r))
 	if err == nil {
 		return leave, nil
 	}
 	rc.denied = apierror.From(err).Code != apierror.PermissionDenied
 	if errors.Is(err, access.ErrFlood) {
-		g.guard.HoldBack(r.Context())
+		g.protection.Guard.HoldBack(r.Context())
 		if httpserver.IsLong(r) && !rc.http2 {
 			w.Header().Set("Connection", "close") // the body is not worth reading
 		}
@@ -136,7 +136,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	if rc.client.Address.IsValid() {
 		p.Out.Header["X-Forwarded-For"] = []string{rc.client.Address.String()}
 	}
-	if g.guard.NeedsKeys() {
+	if g.protection.Guard.NeedsKeys() {
 		p.Out.Header.Del("Authorization")
 		p.Out.Header.Del("X-API-Key")
 	}

@@ -141,7 +141,7 @@ func (g *Gateway) finish(r *http.Request, w *responseWriter, rc *requestContext)
 		replica = rc.backend.id
 	}
 	duration := time.Since(rc.start)
-	g.guard.Count(rc.client, rc.status)
+	g.protection.Guard.Count(rc.client, rc.status)
 	g.recordOutcome(rc)
 	rc.endSpan(replica)
 	g.metrics.requests.WithLabelValues(replica, strconv.Itoa(rc.status)).Inc()

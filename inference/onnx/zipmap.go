@@ -68,7 +68,7 @@ func newExtendedSession(path string, added, inputs, outputs []string, options *o
 	if err != nil {
 		return nil, err
 	}
-	more := repository.AppendOutputs(nil, added)
+	more := repository.MoreOutputs(added)
 	size := stat.Size() + int64(len(more))
 	if size > maxProtobuf {
 		return nil, fmt.Errorf("the file has %d bytes; a model with ZipMap may have at most %d", stat.Size(), maxProtobuf-len(more))

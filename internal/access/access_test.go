@@ -19,6 +19,7 @@ import (
 	"fovea/internal/apierror"
 	"fovea/internal/apikey"
 	"fovea/internal/config"
+	"fovea/internal/testenv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -439,11 +440,8 @@ func FuzzHeaders(f *testing.F) {
 	for _, seed := range []string{"Bearer x\x00y\x00z", "\x00\x00", "bearer  \x00k\x00198.51.100.1, 10.0.0.2", "Basic x\x00\x00[::1]:80,unknown"} {
 		f.Add(seed)
 	}
-	secret := apikey.New()
-	path := filepath.Join(f.TempDir(), "keys.yaml")
-	if err := os.WriteFile(path, []byte("keys:\n"+apikey.Key{Name: "k", Hash: apikey.Hash(secret), Scopes: []string{"predict"}}.Entry()), 0o600); err != nil {
-		f.Fatal(err)
-	}
+	path, keys := testenv.KeyFile(f, apikey.Key{Name: "k", Scopes: []string{"predict"}})
+	secret := keys["k"]
 	g, err := Open(Config{Keys: path, TrustedProxies: []string{"10.0.0.0/8"}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		f.Fatal(err)

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -67,6 +69,15 @@ func (e *Errors) OneOf(key, value string, allowed ...string) {
 		e.Add(key, "is required: one of %s", strings.Join(allowed, ", "))
 	default:
 		e.Add(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
+	}
+}
+
+// Address reports an address to listen on that is not host:port with the number of a port.
+func (e *Errors) Address(key, address string) {
+	if _, port, err := net.SplitHostPort(address); err != nil {
+		e.Add(key, "%q is not host:port", address)
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		e.Add(key, "port %q is out of range (0–65535)", port)
 	}
 }
 

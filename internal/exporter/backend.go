@@ -65,19 +65,16 @@ func (b *builder) processorFilter(p processor) {
 	if n < 0 || n >= len(resamples) {
 		return
 	}
-	of, from := p.backend(), p.origin("resample")
-	filter := resamples[n]
+	of := p.backend()
+	filter, from := resamples[n], p.origin("resample")+"; "+of.from
 	if of.torch {
 		filter = cmp.Or(torchResamples[n], filter)
 	}
-	switch {
-	case of.torch && n == pillowLanczos: // before torchvision 0.27 transformers replaces it by bicubic
-		b.assume("input.interpolation", filter, from+"; "+of.from+" since 0.27, and bicubic before")
-	case of.assumed:
-		b.assume("input.interpolation", filter, from+"; "+of.from)
-	default:
-		b.say("input.interpolation", filter, from+"; "+of.from)
+	if of.torch && n == pillowLanczos { // before torchvision 0.27 transformers replaces it by bicubic
+		b.assume("input.interpolation", filter, from+" since 0.27, and bicubic before")
+		return
 	}
+	b.infer("input.interpolation", filter, from, of.assumed)
 }
 
 // cropFromCenter sets that an image, after its shorter side has become edge or, if edge is 0, after it has been stretched to
@@ -104,9 +101,6 @@ func (b *builder) cropFromCenter(p processor, edge int64, stretched target, crop
 		b.say("input.resize_width", stretched.width, from)
 		b.say("input.resize_height", stretched.height, from)
 	}
-	if of := p.backend(); of.assumed {
-		b.assume("input.crop_offset", of.cropOffset, "center_crop; "+of.from)
-	} else {
-		b.say("input.crop_offset", of.cropOffset, "center_crop; "+of.from)
-	}
+	of := p.backend()
+	b.infer("input.crop_offset", of.cropOffset, "center_crop; "+of.from, of.assumed)
 }

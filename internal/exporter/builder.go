@@ -44,6 +44,7 @@ type builder struct {
 	// labelsAssumed tells that what the files say was completed.
 	labelsAssumed bool
 	labelFile     string // that config.pbtxt names
+	labelsSought  bool   // in files of usual names
 
 	tritonWidth, tritonHeight int64 // of the input in config.pbtxt; 0 without
 
@@ -63,16 +64,15 @@ var order = []string{"description", "task", "labels", "input.name", "input.width
 	"self_test.min_score", "versions"}
 
 // say sets a key to what a file says.
-func (b *builder) say(key string, v any, from string) {
-	if _, given := b.values[key]; !given {
-		b.values[key] = value{text(v), from, false}
-	}
-}
+func (b *builder) say(key string, v any, from string) { b.infer(key, v, from, false) }
 
 // assume sets a key to what such exports usually have.
-func (b *builder) assume(key string, v any, why string) {
+func (b *builder) assume(key string, v any, why string) { b.infer(key, v, why, true) }
+
+// infer sets a key that has no value yet.
+func (b *builder) infer(key string, v any, from string, assumed bool) {
 	if _, given := b.values[key]; !given {
-		b.values[key] = value{text(v), why, true}
+		b.values[key] = value{text(v), from, assumed}
 	}
 }
 

@@ -44,9 +44,7 @@ func (b *builder) zipMapLabels(output string) {
 	if !z.Named {
 		b.findLabels()
 	}
-	if err := b.useLabels(z.Labels, "labels of ZipMap in model.onnx"); err != nil {
-		b.errs = append(b.errs, err)
-	}
+	b.takeLabels(z.Labels, "labels of ZipMap in model.onnx")
 }
 
 // classesOf returns the number of scores of an output with one for each class, -1 if it is open; 0 if the output has another

@@ -63,11 +63,7 @@ func TestSettingsReplaceWhatDependsOnThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := *test.model
-			l.set = map[string]string{}
-			for pair := range strings.SplitSeq(test.set, ";") {
-				key, value, _ := strings.Cut(pair, "=")
-				l.set[key] = value
-			}
+			l.set = settingsOf(test.set)
 			values, err := inferredValues(t, l)
 			if test.asks != nil {
 				var asked []string
@@ -129,11 +125,7 @@ func TestCheckSettings(t *testing.T) {
 		{"size=224;width=320", "--set width=320: input.width is set to 224 by another --set"},
 		{"size=224;width=224;normalization=unit;scale=0.00392156862745098", ""},
 	} {
-		set := map[string]string{}
-		for pair := range strings.SplitSeq(test.set, ";") {
-			key, value, _ := strings.Cut(pair, "=")
-			set[key] = value
-		}
+		set := settingsOf(test.set)
 		err := CheckSettings(set)
 		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%v: %v; want %q", slices.Sorted(maps.Keys(set)), err, test.says)

@@ -94,15 +94,15 @@ func (b *builder) areQueries(f finished) bool {
 // yolov7 recognizes YOLOv7's export with NMS for ONNX Runtime (models/experimental.py, ONNX_ORT): rows of the batch's row, the box,
 // the class and the score.
 func yolov7(b *builder) bool {
-	i := slices.IndexFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 2 && t.Shape[1] == 7 })
-	if i < 0 || len(b.graph.Outputs) != 1 || b.graph.Ops["NonMaxSuppression"] == 0 && b.graph.Outputs[i].Shape[0] > 0 {
+	if len(b.graph.Outputs) != 1 {
 		return false
 	}
-	from := "shape of " + describe(b.graph.Outputs[i])
-	b.detection(from)
-	b.say("output.decode", repository.DecodeRows, from)
-	b.say("output.columns", []string{"batch", "x1", "y1", "x2", "y2", "class", "score"}, from)
-	b.say("output.box_space", repository.SpaceInput, from)
+	out := b.graph.Outputs[0]
+	if len(out.Shape) != 2 || out.Shape[1] != 7 || b.graph.Ops["NonMaxSuppression"] == 0 && out.Shape[0] > 0 {
+		return false
+	}
+	b.finishedRows(out, "batch", "x1", "y1", "x2", "y2", "class", "score")
+	b.detection("shape of " + describe(out))
 	b.finalBoxes()
 	const usual = "YOLOv7 detect.py"
 	b.usualSize(640, usual)

@@ -30,7 +30,6 @@ func edgeLayouts() []layout {
 	ocr := func(classes int, size ...any) *onnxwriter.Model {
 		return modelOf(in("x", float, append([]any{"b", 3}, size...)...), op("Softmax", "save_infer_model/scale_0.tmp_1", "y"), out("save_infer_model/scale_0.tmp_1", float, "b", classes))
 	}
-	said := func(key, value string) map[string]string { return map[string]string{key: value} }
 	return []layout{
 		{what: "PaddleOCR's direction of text", model: ocr(2, "h", "w"), want: "input.width: 192?; input.height: 48?; input.resize: fit_height?; input.color: bgr?; output.decode: probabilities; labels: labels.txt"},
 		{what: "another classifier of that name", model: ocr(3, 96, 96), want: "input.shortest_edge: 110?"},

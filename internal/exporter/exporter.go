@@ -111,18 +111,18 @@ func (b *builder) unrecognized() error {
 		hint = "an output of four dimensions may be a mask or a map, and such tasks are not supported; " + hint
 	}
 	if b.wanted != "" {
-		return fmt.Errorf("the outputs are not those of exporter=%s: %s; %s", b.wanted, b.describeOutputs(), hint)
+		return fmt.Errorf("the outputs are not those of exporter=%s: %s; %s", b.wanted, describeAll(b.graph.Outputs), hint)
 	}
-	return fmt.Errorf("the outputs are those of no known classifier or detector: %s; %s", b.describeOutputs(), hint)
+	return fmt.Errorf("the outputs are those of no known classifier or detector: %s; %s", describeAll(b.graph.Outputs), hint)
 }
 
-// describeOutputs lists the outputs with their types and shapes.
-func (b *builder) describeOutputs() string {
-	outputs := make([]string, len(b.graph.Outputs))
-	for i, t := range b.graph.Outputs {
-		outputs[i] = describe(t)
+// describeAll lists tensors with their types and shapes.
+func describeAll(list []repository.TensorInfo) string {
+	texts := make([]string, len(list))
+	for i, t := range list {
+		texts[i] = describe(t)
 	}
-	return strings.Join(outputs, ", ")
+	return strings.Join(texts, ", ")
 }
 
 // describe formats a tensor's name, type and shape.

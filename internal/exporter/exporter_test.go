@@ -84,6 +84,19 @@ type layout struct {
 	err   string
 }
 
+// said are the settings of one key.
+func said(key, value string) map[string]string { return map[string]string{key: value} }
+
+// settingsOf parses settings as KEY=VALUE, separated by semicolons.
+func settingsOf(text string) map[string]string {
+	set := map[string]string{}
+	for pair := range strings.SplitSeq(text, ";") {
+		key, value, _ := strings.Cut(pair, "=")
+		set[key] = value
+	}
+	return set
+}
+
 func (l layout) infer(t testing.TB) (*repository.Inferred, *repository.Graph, error) {
 	files := fstest.MapFS{}
 	for name, text := range l.files {

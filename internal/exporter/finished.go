@@ -82,7 +82,7 @@ func tensorFlowDetection(b *builder) bool {
 
 // ownSize gives a model that resizes by itself the image at its own size, or the fixed size of its input.
 func (b *builder) ownSize(from string) {
-	if b.isOpen() && b.settings["input.width"] == "" {
+	if b.staysOpen() {
 		b.say("input.resize", string(repository.NoResize), from)
 		return
 	}

@@ -4,18 +4,17 @@ import "fovea/internal/onnxwriter"
 
 func otherLayouts() []layout {
 	square := in("input", float, 1, 3, 256, 256)
-	names := func(labels string) map[string]string { return map[string]string{"labels": labels} }
 	return []layout{
 		{what: "RT-DETR's export_onnx.py", model: modelOf(in("images", float, "N", 3, 320, 320), in("orig_target_sizes", whole, "N", 2), out("labels", whole, "N", 300), out("boxes", float, "N", 300, 4), out("scores", float, "N", 300)),
 			want: "input.extra: [{name: orig_target_sizes, value: original_size_wh}]; output.box_space: original; output.classes: labels; input.scale: 0.00392156862745098?"},
-		{what: "RF-DETR", model: modelOf(square, out("dets", float, 1, 200, 4), out("labels", float, 1, 200, 4)), set: names(",a,b,c"), want: "output.decode: detr; output.scores: labels; output.activation: sigmoid; output.class_first: "},
+		{what: "RF-DETR", model: modelOf(square, out("dets", float, 1, 200, 4), out("labels", float, 1, 200, 4)), set: said("labels", ",a,b,c"), want: "output.decode: detr; output.scores: labels; output.activation: sigmoid; output.class_first: "},
 		{what: "MMDeploy with its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": false}, {"type": "Normalize", "mean": [103.5, 116.3, 123.7], "std": [57.4, 57.1, 58.4], "to_rgb": false}]}]}}`},
 			want: "output.decode: rows; output.classes: labels; input.resize: stretch; input.color: bgr; input.mean: [103.5, 116.3, 123.7]"},
 		{what: "MMDeploy without", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), err: "normalization"},
 		{what: "MMDeploy without, of a fixed size", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), set: map[string]string{"normalization": "none"}, want: "input.resize: stretch?; input.color: rgb?; input.place: "},
 		{what: "MMDeploy without a normalization in its pipeline", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100)), files: map[string]string{"pipeline.json": `{"pipeline": {"tasks": [{"transforms": [{"type": "Resize", "size": [256, 256], "keep_ratio": true}, {"type": "Pad", "pad_val": {"img": [114, 114, 114]}}]}]}}`},
 			want: "input.resize: letterbox?; input.color: bgr; input.scale: 1; input.mean: ; input.fill: [114]?; labels: none?"},
-		{what: "torchvision, with a background", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n")), set: names("__background__,a,b"),
+		{what: "torchvision, with a background", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n")), set: said("labels", "__background__,a,b"),
 			want: "output.class_first: 1; output.box_space: input; input.resize: stretch?"},
 		{what: "torchvision without a batch dimension", model: modelOf(in("image", float, 3, "h", "w"), out("7", float, "n", 4), out("8", whole, "n"), out("9", float, "n")), want: "input.resize: none?; output.boxes: \"7\"; output.classes: \"8\""},
 		{what: "Mask R-CNN", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, "n", 4), out("labels", whole, "n"), out("scores", float, "n"), out("masks", float, "n", 1, "h", "w")), err: "instance segmentation"},
@@ -38,7 +37,6 @@ func finishedLayouts() []layout {
 	torchvision := func(changes ...change) *onnxwriter.Model {
 		return modelOf(append([]change{in("image", float, 3, "h", "w"), out("7", float, "n", 4), out("8", whole, "n"), out("9", float, "n")}, changes...)...)
 	}
-	names := func(labels string) map[string]string { return map[string]string{"labels": labels} }
 	finished := func(boxes, scores, classes string, more ...change) *onnxwriter.Model {
 		return modelOf(append([]change{square, out(boxes, float, 1, 100, 4), out(scores, float, 1, 100), out(classes, onnxwriter.Int32, 1, 100)}, more...)...)
 	}
@@ -49,12 +47,12 @@ func finishedLayouts() []layout {
 		{what: "TensorFlow's Object Detection API with masks", model: modelOf(append(detected, out("detection_masks", float, 1, "n", 33, 33))...), err: "instance segmentation"},
 		{what: "the SSD of ONNX's model zoo", model: modelOf(in("image_tensor:0", onnxwriter.Uint8, 1, "h", "w", 3), out("num_detections:0", float, 1), out("detection_boxes:0", float, 1, "n", 4), out("detection_scores:0", float, 1, "n"), out("detection_classes:0", float, 1, "n")),
 			want: `output.box_format: yxyx; output.boxes: "detection_boxes:0"; input.scale: `},
-		{what: "MLPerf's SSD", model: modelOf(in("image", float, 1, 3, 1200, 1200), out("bboxes", float, 1, "n", 4), out("labels", whole, 1, "n"), out("scores", float, 1, "n")), set: names("a,b"),
+		{what: "MLPerf's SSD", model: modelOf(in("image", float, 1, 3, 1200, 1200), out("bboxes", float, 1, "n", 4), out("labels", whole, 1, "n"), out("scores", float, 1, "n")), set: said("labels", "a,b"),
 			want: "output.box_space: unit; output.class_first: 1; input.mean: [0.485, 0.456, 0.406]?; input.resize: stretch?"},
 		{what: "pytorch-ssd with its labels", model: modelOf(in("input_0", float, 1, 3, 300, 300), op("Softmax", "scores", "x"), out("scores", float, 1, 3000, 3), out("boxes", float, 1, 3000, 4)), files: map[string]string{"labels.txt": "BACKGROUND\na\nb\n"},
 			want: "output.decode: boxes; output.box_space: unit?; output.class_first: 1; output.classes: ; output.iou_threshold: 0.45?; input.mean: [127]?; input.std: [128]?; labels: labels.txt"},
-		{what: "pytorch-ssd with labels without the background", model: modelOf(in("input_0", float, 1, 3, 300, 300), op("Softmax", "scores", "x"), out("scores", float, 1, 3000, 3), out("boxes", float, 1, 3000, 4)), set: names("a,b"), want: "output.class_first: 1?; labels: labels.txt"},
-		{what: "pytorch-ssd with a label more", model: modelOf(in("input_0", float, 1, 3, 300, 300), op("Softmax", "scores", "x"), out("scores", float, 1, 3000, 3), out("boxes", float, 1, 3000, 4)), set: names("a,b,c,d"), err: "has 3 classes, but there are 4 labels"},
+		{what: "pytorch-ssd with labels without the background", model: modelOf(in("input_0", float, 1, 3, 300, 300), op("Softmax", "scores", "x"), out("scores", float, 1, 3000, 3), out("boxes", float, 1, 3000, 4)), set: said("labels", "a,b"), want: "output.class_first: 1?; labels: labels.txt"},
+		{what: "pytorch-ssd with a label more", model: modelOf(in("input_0", float, 1, 3, 300, 300), op("Softmax", "scores", "x"), out("scores", float, 1, 3000, 3), out("boxes", float, 1, 3000, 4)), set: said("labels", "a,b,c,d"), err: "has 3 classes, but there are 4 labels"},
 		{what: "DetectionOutput", model: modelOf(in("data", float, 1, 3, 300, 300), out("detection_out", float, 1, 1, 200, 7)), set: map[string]string{"normalization": "none"},
 			want: "output.columns: [batch, class, score, x1, y1, x2, y2]; output.box_space: unit; output.class_first: 1?; input.color: bgr?"},
 		{what: "OpenVINO's training extensions", model: modelOf(in("image", float, 1, 3, 320, 320), out("boxes", float, 1, 100, 5), out("labels", whole, 1, 100)), set: map[string]string{"normalization": "imagenet"},
@@ -70,9 +68,9 @@ func finishedLayouts() []layout {
 		{what: "MMDeploy with open sizes that are not padded", model: modelOf(open, out("dets", float, 1, "n", 5), out("labels", whole, 1, "n")), files: map[string]string{"pipeline.json": `{"tasks": [{"transforms": [{"type": "Resize", "scale": [600, 400], "keep_ratio": true}]}]}`}, want: "input.resize: fit; input.stride: ; input.fill: ; input.color: bgr"},
 		{what: "MMDeploy with masks", model: modelOf(square, out("dets", float, 1, 100, 5), out("labels", whole, 1, 100), out("masks", float, 1, 100, 320, 320)), err: "instance segmentation"},
 		{what: "RF-DETR with masks", model: modelOf(square, out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 5), out("masks", float, 1, 100, 80, 80)), err: "instance segmentation"},
-		{what: "RF-DETR with a class more than labels", model: modelOf(square, out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 4)), set: names("a,b,c"), want: "output.class_first: ; labels: labels.txt?; output.activation: sigmoid"},
+		{what: "RF-DETR with a class more than labels", model: modelOf(square, out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 4)), set: said("labels", "a,b,c"), want: "output.class_first: ; labels: labels.txt?; output.activation: sigmoid"},
 		{what: "RF-DETR with a class more than labels, which is said to be a background", model: modelOf(square, out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 4)), set: map[string]string{"labels": "a,b,c", "class_first": "1"}, want: "output.class_first: 1; labels: labels.txt"},
-		{what: "RF-DETR with two classes more than labels", model: modelOf(square, out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 5)), set: names("a,b,c"), err: "has 5 classes, but there are 3 labels"},
+		{what: "RF-DETR with two classes more than labels", model: modelOf(square, out("dets", float, 1, 100, 4), out("labels", float, 1, 100, 5)), set: said("labels", "a,b,c"), err: "has 5 classes, but there are 3 labels"},
 		{what: "MMYOLO", model: finished("boxes", "scores", "labels", out("num_dets", onnxwriter.Int32, 1, 1)), want: "output.decode: boxes; output.box_space: input; input.resize: letterbox?"},
 		{what: "super-gradients", model: finished("graph2_pred_boxes", "graph2_pred_scores", "graph2_pred_classes", out("graph2_num_predictions", whole, 1, 1)),
 			want: "output.boxes: graph2_pred_boxes; output.classes: graph2_pred_classes; output.box_space: input; input.resize: letterbox?; input.scale: 0.00392156862745098?"},
@@ -91,19 +89,19 @@ func finishedLayouts() []layout {
 		{what: "boxes with independent scores", model: modelOf(square, op("Sigmoid", "s", "x"), out("b", float, 1, 99, 4), out("s", float, 1, 99, 3)), set: map[string]string{"labels": "a,b,c", "output.box_space": "input", "normalization": "unit"}, want: "output.class_first: ; output.decode: boxes"},
 		{what: "SSD whose unit is unknown", model: modelOf(square, op("Softmax", "s", "x"), out("b", float, 1, 99, 4), out("s", float, 1, 99, 3)), err: "output.box_space"},
 		{what: "tables of different lengths", model: modelOf(square, op("Softmax", "s", "x"), out("b", float, 1, 99, 4), out("s", float, 1, 98, 3)), err: "no known classifier or detector"},
-		{what: "boxes and a score for each class, as many as cells", model: modelOf(square, out("a", float, 1, 2100, 4), out("b", float, 1, 2100, 3)), set: names("a,b,c"),
+		{what: "boxes and a score for each class, as many as cells", model: modelOf(square, out("a", float, 1, 2100, 4), out("b", float, 1, 2100, 3)), set: said("labels", "a,b,c"),
 			want: "output.decode: boxes; output.box_space: input?; output.iou_threshold: 0.45?; output.classes: ; input.resize: letterbox?"},
 		{what: "boxes and a score for each class of unknown origin", model: modelOf(square, out("a", float, 1, 900, 4), out("b", float, 1, 900, 3)), err: "say output.box_space=unit or input or original"},
-		{what: "boxes and scores with a class more than labels", model: modelOf(square, out("a", float, 1, 2100, 4), out("b", float, 1, 2100, 3)), set: names("a,b"), err: "say output.class_first=1"},
+		{what: "boxes and scores with a class more than labels", model: modelOf(square, out("a", float, 1, 2100, 4), out("b", float, 1, 2100, 3)), set: said("labels", "a,b"), err: "say output.class_first=1"},
 		{what: "boxes and scores of different numbers", model: modelOf(square, out("a", float, 1, 2100, 4), out("b", float, 1, 900, 3)), err: "no known"},
 		{what: "D-FINE, whose size is an int32", model: modelOf(in("images", float, "N", 3, "h", "w"), in("orig_target_sizes", onnxwriter.Int32, "N", 2), out("labels", whole, "N", 300), out("boxes", float, "N", 300, 4), out("scores", float, "N", 300)),
 			want: "input.width: 640?; input.resize: stretch?; output.box_space: original"},
 		{what: "D-FINE with open sizes of its outputs", model: modelOf(in("images", float, "N", 3, 320, 320), in("orig_target_sizes", whole, "N", 2), out("labels", whole, "N", "q"), out("boxes", float, "N", "q", "c"), out("scores", float, "N", "q")),
 			want: "output.decode: boxes; output.box_space: original"},
 		{what: "scores before boxes, as many as cells, which are no rows of a YOLO", model: modelOf(square, op("Sigmoid", "b", "x"), out("b", float, 1, 2100, 9), out("a", float, 1, 2100, 4)), want: "output.decode: boxes; output.boxes: a; output.scores: b; output.box_space: input?"},
-		{what: "queries without the names of DETR", model: modelOf(square, op("Sigmoid", "a", "x"), op("MatMul", "b", "x"), out("a", float, 1, 100, 4), out("b", float, 1, 100, 4)), set: names("a,b,c"), want: "output.decode: detr; output.boxes: a; output.scores: b; output.activation: softmax?"},
-		{what: "DETR by one label less than classes", model: modelOf(square, out("logits", float, 1, 50, 4), out("boxes", float, 1, 50, 4)), set: names("a,b,c"), want: "output.activation: softmax?; output.max_boxes: 50; input.color: rgb?"},
-		{what: "a successor of DETR by its labels", model: modelOf(square, out("pred_logits", float, 1, 50, 3), out("pred_boxes", float, 1, 50, 4)), set: names("a,b,c"), want: "output.activation: sigmoid?"},
+		{what: "queries without the names of DETR", model: modelOf(square, op("Sigmoid", "a", "x"), op("MatMul", "b", "x"), out("a", float, 1, 100, 4), out("b", float, 1, 100, 4)), set: said("labels", "a,b,c"), want: "output.decode: detr; output.boxes: a; output.scores: b; output.activation: softmax?"},
+		{what: "DETR by one label less than classes", model: modelOf(square, out("logits", float, 1, 50, 4), out("boxes", float, 1, 50, 4)), set: said("labels", "a,b,c"), want: "output.activation: softmax?; output.max_boxes: 50; input.color: rgb?"},
+		{what: "a successor of DETR by its labels", model: modelOf(square, out("pred_logits", float, 1, 50, 3), out("pred_boxes", float, 1, 50, 4)), set: said("labels", "a,b,c"), want: "output.activation: sigmoid?"},
 		{what: "a successor of DETR by its activation, with a label less", model: modelOf(square, out("pred_logits", float, 1, 50, 4), out("pred_boxes", float, 1, 50, 4)), set: map[string]string{"labels": "a,b,c", "activation": "sigmoid"}, err: "say output.class_first=1"},
 		{what: "DETR by its activation, with a label for no object", model: modelOf(square, out("pred_logits", float, 1, 50, 4), out("pred_boxes", float, 1, 50, 4)), set: map[string]string{"labels": "a,b,c,d", "activation": "softmax"}, err: "say --set labels=… with all 3"},
 		{what: "DETR without labels", model: modelOf(square, out("pred_logits", float, 1, 50, 4), out("pred_boxes", float, 1, 50, 4)), err: "output.activation"},

@@ -217,9 +217,9 @@ func (b *builder) timmSize(p processor) {
 		b.fixedSize(0, 0, "")
 	}
 	width, height := b.size()
-	ratio := cmp.Or(p.number("crop_pct", 0.875), 0.875)
+	ratio := cmp.Or(p.number("crop_pct", 0), 0.875)
 	if test := integers(p.dict["test_input_size"]); len(test) == 3 && test[1] == height && test[2] == width {
-		ratio = cmp.Or(p.number("test_crop_pct", ratio), ratio)
+		ratio = cmp.Or(p.number("test_crop_pct", 0), ratio)
 	}
 	scaled := func(side int64) int64 { return int64(math.Floor(float64(side) / ratio)) }
 	mode, _ := p.dict["crop_mode"].(string)

@@ -23,14 +23,10 @@ func (b *builder) findImage() error {
 		}
 	}
 	if len(fits) != 1 {
-		inputs := make([]string, len(b.graph.Inputs))
-		for i, t := range b.graph.Inputs {
-			inputs[i] = describe(t)
-		}
 		if len(fits) > 1 {
 			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: tensorNames(fits)}}}
 		}
-		return fmt.Errorf("none of the inputs is an image of three or four dimensions: %s; write a model.yaml", strings.Join(inputs, ", "))
+		return fmt.Errorf("none of the inputs is an image of three or four dimensions: %s; write a model.yaml", describeAll(b.graph.Inputs))
 	}
 	b.image = fits[0]
 	dims := b.image.Shape
@@ -59,6 +55,9 @@ func tensorNames(list []repository.TensorInfo) (names []string) {
 
 // isOpen reports whether the file leaves the input's size open.
 func (b *builder) isOpen() bool { return b.height < 1 || b.width < 1 }
+
+// staysOpen reports whether neither the file nor the user says the input's size.
+func (b *builder) staysOpen() bool { return b.isOpen() && b.settings["input.width"] == "" }
 
 // fixedSize sets the width and height of an input that the file leaves open to what another place says, or asks for it.
 func (b *builder) fixedSize(width, height int64, from string) {
@@ -98,7 +97,7 @@ func (b *builder) size() (width, height int64) {
 // letterbox is the preprocessing of Ultralytics and YOLOv5: LetterBox and cv2.resize with INTER_LINEAR, gray 114 around.
 func (b *builder) letterbox(from string, stride int64) {
 	b.say("input.resize", string(repository.Letterbox), from)
-	if stride > 0 && b.isOpen() && b.settings["input.width"] == "" {
+	if stride > 0 && b.staysOpen() {
 		b.say("input.stride", stride, from)
 	}
 	b.say("input.place", "center", from)

@@ -95,8 +95,12 @@ func parseLabels(ext string, data []byte) ([]string, error) {
 	return labels, nil
 }
 
-// findLabels takes the labels of the first file that has a usual name.
+// findLabels takes the labels of the first file that has a usual name. It searches once.
 func (b *builder) findLabels() {
+	if b.labelsSought || len(b.labels) > 0 {
+		return
+	}
+	b.labelsSought = true
 	names := repository.LabelFiles()
 	if b.labelFile != "" {
 		names = append([]string{b.labelFile}, names...)

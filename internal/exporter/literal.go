@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"fovea/internal/repository"
 )
 
 // errLiteral is the error of text that is no literal of Python.
@@ -186,7 +188,7 @@ func labelList(v any) (labels []string, ok bool) {
 			if n, numbered := label.(float64); err != nil && numbered { // as in Keras' class_indices
 				i, label, err = int(n), key, nil
 			}
-			if err != nil || i < 0 || i >= 100_000 {
+			if err != nil || i < 0 || i >= repository.MaxLabels {
 				return nil, false
 			}
 			for len(labels) <= i {
@@ -200,17 +202,8 @@ func labelList(v any) (labels []string, ok bool) {
 
 // integers turns a list of numbers, or one number, into integers.
 func integers(v any) (list []int64) {
-	switch v := v.(type) {
-	case float64:
-		return []int64{int64(v)}
-	case []any:
-		for _, e := range v {
-			n, ok := e.(float64)
-			if !ok {
-				return nil
-			}
-			list = append(list, int64(n))
-		}
+	for _, f := range floats(v) {
+		list = append(list, int64(f))
 	}
 	return list
 }

@@ -50,7 +50,7 @@ func (b *builder) mmdetPipeline() {
 		b.say("input.color", repository.ColorBGR, "pipeline.json has no Normalize")
 		b.sayNormalization(1, nil, nil, "pipeline.json has no Normalize")
 	}
-	if len(steps) == 0 && b.isOpen() && b.settings["input.width"] == "" && b.settings["input.resize"] == "" && b.tritonWidth == 0 {
+	if len(steps) == 0 && b.staysOpen() && b.settings["input.resize"] == "" && b.tritonWidth == 0 {
 		b.assumed(func() {
 			b.mmdetFitTo([]int64{1333, 800}, 32, fill, "MMDetection's test pipeline", "MMDetection's test pipeline")
 		})
@@ -82,7 +82,7 @@ func (b *builder) mmdetUsual(hasPipeline bool, fill []float64) {
 // mmdetFit sets how images are resized for an input of open size: the shorter side becomes the smaller number of Resize, or less where
 // the longer side would exceed the other (rescale_size in mmcv/image/geometric.py), and Pad fills up to a multiple of its divisor.
 func (b *builder) mmdetFit(steps []transform, fill []float64) {
-	if !b.isOpen() || b.settings["input.width"] != "" {
+	if !b.staysOpen() {
 		return
 	}
 	var edges []int64

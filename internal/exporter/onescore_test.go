@@ -6,7 +6,6 @@ import "fovea/internal/onnxwriter"
 func oneScoreLayouts() []layout {
 	fixed := in("input", float, "b", 3, 224, 224)
 	one := out("y", float, "b", 1)
-	said := func(key, value string) map[string]string { return map[string]string{key: value} }
 	return []layout{
 		{what: "one score after Sigmoid", model: modelOf(fixed, op("Sigmoid", "y", "x"), one), want: "output.decode: probabilities; output.multi_label: true; labels: none?"},
 		{what: "one logit with a label", model: modelOf(fixed, op("Gemm", "y", "x"), one), set: said("labels", "ok"), want: "output.decode: sigmoid?; output.multi_label: true?; labels: labels.txt; input.shortest_edge: 256?"},

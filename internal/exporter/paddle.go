@@ -155,7 +155,7 @@ func (b *builder) paddleResize(step map[string]any, cfg *paddleConfig) {
 		b.fixedSize(width, height, from)
 		b.say("input.resize", string(repository.Stretch), from)
 		return
-	case b.isOpen() && pads == nil && width > 0 && b.settings["input.width"] == "":
+	case b.staysOpen() && pads == nil && width > 0:
 		b.say("input.resize", string(repository.Fit), from)
 		b.say("input.shortest_edge", min(width, height), from)
 		b.say("input.longest_edge", max(width, height), from)

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+
+	"fovea/internal/repository"
 )
 
 // message is a protobuf message in text format: values by field, each text or a message. Triton's config.pbtxt and label maps
@@ -163,7 +165,7 @@ func labelMap(text string) (labels []string, err error) {
 	}
 	for _, item := range m.messages("item") {
 		ids := item.numbers("id")
-		if len(ids) != 1 || ids[0] < 1 || ids[0] > 100_000 {
+		if len(ids) != 1 || ids[0] < 1 || ids[0] > repository.MaxLabels {
 			continue
 		}
 		for len(labels) < int(ids[0]) {

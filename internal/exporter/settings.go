@@ -47,17 +47,22 @@ var (
 // formula parses such a formula.
 func formula(text string) (n normalization, ok bool) {
 	m := quotient.FindStringSubmatch(text)
-	if divides := m != nil; !divides {
-		if m = difference.FindStringSubmatch(text); m == nil {
-			return n, false
-		}
+	divides := m != nil
+	if !divides {
+		m = difference.FindStringSubmatch(text)
+	}
+	if m == nil {
+		return n, false
 	}
 	a, errA := strconv.ParseFloat(m[1], 64)
 	b, errB := strconv.ParseFloat(cmp.Or(m[2], "0"), 64)
-	if n = (normalization{scale: 1, mean: []float64{a}, std: []float64{b}}); text[0] == 'x' {
-		n = normalization{scale: 1 / a, mean: []float64{b}, std: []float64{1}}
+	switch {
+	case errA != nil || errB != nil || divides && a == 0:
+		return n, false
+	case divides:
+		return normalization{scale: 1 / a, mean: []float64{b}, std: []float64{1}}, true
 	}
-	return n, errA == nil && errB == nil && (text[0] == '(' || a > 0)
+	return normalization{scale: 1, mean: []float64{a}, std: []float64{b}}, true
 }
 
 // given is a normalization by mean and std of each channel: of values from 0 to 1, or, if one exceeds that, from 0 to 255.
@@ -122,14 +127,7 @@ func CheckSettings(set map[string]string) error {
 	if err := b.readSettings(set); err != nil {
 		return err
 	}
-	for key, text := range b.settings {
-		if key == "input.interpolation" {
-			text = b.interpolation(text)
-		}
-		if key != "normalization" {
-			b.values[key] = value{text: text}
-		}
-	}
+	b.takeSettings()
 	return b.invalidSettings()
 }
 
@@ -332,14 +330,7 @@ func (b *builder) setLabels(labels string) error {
 // applySettings has what the user says replace what was inferred.
 func (b *builder) applySettings() {
 	b.dropDependent()
-	for key, text := range b.settings {
-		if key == "input.interpolation" {
-			text = b.interpolation(text)
-		}
-		if key != "normalization" {
-			b.values[key] = value{text, repository.OriginSet, false}
-		}
-	}
+	b.takeSettings()
 	multi := b.values["output.multi_label"].text == "true"
 	if d := b.values["output.decode"]; multi && d.text == repository.DecodeSoftmax {
 		b.values["output.decode"] = value{repository.DecodeSigmoid, "independent classes of logits", d.assumed}
@@ -349,6 +340,18 @@ func (b *builder) applySettings() {
 	}
 	if len(b.settings) > 0 {
 		b.fitSettings()
+	}
+}
+
+// takeSettings sets the keys that the user says.
+func (b *builder) takeSettings() {
+	for key, text := range b.settings {
+		if key == "input.interpolation" {
+			text = b.interpolation(text)
+		}
+		if key != "normalization" {
+			b.values[key] = value{text, repository.OriginSet, false}
+		}
 	}
 }
 

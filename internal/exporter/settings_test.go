@@ -16,7 +16,6 @@ func settingLayouts() []layout {
 	dynamic := func() *onnxwriter.Model {
 		return modelOf(in("images", float, "b", 3, "h", "w"), out("output0", float, "b", 7, "n"), meta(ultralyticsOf("detect")...))
 	}
-	said := func(key, value string) map[string]string { return map[string]string{key: value} }
 	return []layout{
 		{what: "stretch, where the shorter side is usual", model: modelOf(fixed, classes), set: said("resize", "stretch"), want: "input.resize: stretch; input.shortest_edge: ; input.interpolation: pillow_bilinear?"},
 		{what: "a shorter side, where stretch is usual", model: modelOf(in("input_1", float, "n", 160, 160, 3), classes), set: map[string]string{"shortest_edge": "180", "normalization": "unit"}, want: "input.resize: shortest_edge; input.shortest_edge: 180"},

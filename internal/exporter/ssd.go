@@ -98,13 +98,13 @@ func (b *builder) tables() (f finished) {
 // detectionOutput recognizes Caffe's and OpenVINO's layer DetectionOutput: [1,1,n,7] with the batch's row, the class, the score and
 // corners from 0 to 1.
 func (b *builder) detectionOutput() bool {
-	i := slices.IndexFunc(b.graph.Outputs, func(t repository.TensorInfo) bool {
-		return len(t.Shape) == 4 && t.Shape[3] == 7 && t.Shape[1] == 1 && slices.Contains(repository.ScoreTypes(), t.DType)
-	})
-	if i < 0 || len(b.graph.Outputs) != 1 {
+	if len(b.graph.Outputs) != 1 {
 		return false
 	}
-	out := b.graph.Outputs[i]
+	out := b.graph.Outputs[0]
+	if len(out.Shape) != 4 || out.Shape[3] != 7 || out.Shape[1] != 1 || !slices.Contains(repository.ScoreTypes(), out.DType) {
+		return false
+	}
 	b.say("output.box_space", repository.SpaceUnit, "DetectionOutput's boxes are from 0 to 1")
 	b.finishedRows(out, "batch", "class", "score", "x1", "y1", "x2", "y2")
 	b.detection("shape of " + describe(out))

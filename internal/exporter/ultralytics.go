@@ -99,7 +99,7 @@ func (b *builder) ultralyticsDetect() {
 // gain for both axes up to 8.4.173, with the padding that follows from it up to 8.4.24.
 func (b *builder) scaleBoxes() {
 	numbers := strings.Split(b.graph.Metadata["version"], ".")
-	if len(numbers) < 3 || b.values["input.resize"].text != string(repository.Letterbox) {
+	if len(numbers) < 3 {
 		return
 	}
 	var version [3]int
@@ -121,8 +121,7 @@ func (b *builder) scaleBoxes() {
 
 // ultralyticsRaw sets the decoder of an output [4+C,n] and its suppression.
 func (b *builder) ultralyticsRaw(out repository.TensorInfo) {
-	from := "shape of " + describe(out)
-	b.table(out, repository.DecodeYOLO, from)
+	b.table(out, repository.DecodeYOLO)
 	if out.Shape[1] > 4 {
 		b.fitLabels(out.Shape[1]-4, out.Name)
 	}
@@ -167,7 +166,7 @@ func (b *builder) ultralyticsDETR() {
 	if columns := out.Shape[2]; b.graph.Metadata["head"] != "" && (columns == 6 || columns < 0) {
 		b.finishedRows(*out, "cx", "cy", "w", "h", "score", "class")
 	} else {
-		b.table(*out, repository.DecodeYOLO, "shape of "+describe(*out))
+		b.table(*out, repository.DecodeYOLO)
 		b.say("output.nms", repository.NMSNone, usual)
 		if columns > 4 {
 			b.fitLabels(columns-4, out.Name)
@@ -225,7 +224,7 @@ func (b *builder) singleOutput(dimensions int) *repository.TensorInfo {
 	case 1:
 		return &fits[0]
 	case 0:
-		b.fail("none of the outputs is of %d dimensions%s: %s", dimensions, b.named(), b.describeOutputs())
+		b.fail("none of the outputs is of %d dimensions%s: %s", dimensions, b.named(), describeAll(b.graph.Outputs))
 	default:
 		b.ask("output.name", strconv.Itoa(len(fits))+" outputs have "+strconv.Itoa(dimensions)+" dimensions", tensorNames(fits)...)
 	}

@@ -30,7 +30,8 @@ func (b *builder) isCells(n, anchors int64) bool {
 }
 
 // table sets the decoder of one output of boxes and scores.
-func (b *builder) table(out repository.TensorInfo, decode, from string) {
+func (b *builder) table(out repository.TensorInfo, decode string) {
+	from := "shape of " + describe(out)
 	if len(b.graph.Outputs) > 1 {
 		b.say("output.name", out.Name, from)
 	}
@@ -39,8 +40,8 @@ func (b *builder) table(out repository.TensorInfo, decode, from string) {
 
 // finishedRows sets the decoder of rows of finished boxes.
 func (b *builder) finishedRows(out repository.TensorInfo, columns ...string) {
+	b.table(out, repository.DecodeRows)
 	from := "shape of " + describe(out)
-	b.table(out, repository.DecodeRows, from)
 	b.say("output.columns", columns, from)
 	b.say("output.box_space", repository.SpaceInput, from)
 }
@@ -69,7 +70,6 @@ func yoloByShape(b *builder) bool {
 	}
 	b.findLabels()
 	layout := b.yoloLayout(*out)
-	from := "shape of " + describe(*out)
 	switch {
 	case layout.asked:
 	case layout.decode == "":
@@ -80,10 +80,10 @@ func yoloByShape(b *builder) bool {
 		b.assume("output.decode", layout.decode, layout.assumed)
 		fallthrough
 	default:
-		b.table(*out, layout.decode, from)
+		b.table(*out, layout.decode)
 		b.fitLabels(layout.classes, out.Name)
 	}
-	b.detection(from)
+	b.detection("shape of " + describe(*out))
 	if b.isYOLOX(*out) {
 		b.yolox(*out)
 		return true

@@ -39,14 +39,13 @@ func (b *builder) yolov5Table(out repository.TensorInfo) {
 		b.unsupported("segmentation, since its boxes have more columns than labels")
 		return
 	}
-	from := "shape of " + describe(out)
 	switch layout := b.yoloLayout(out); layout.decode {
 	case repository.DecodeRows:
 		b.finishedRows(out, "x1", "y1", "x2", "y2", "score", "class")
 	case "":
-		b.table(out, repository.DecodeYOLOv5, from)
+		b.table(out, repository.DecodeYOLOv5)
 	default:
-		b.table(out, layout.decode, from)
+		b.table(out, layout.decode)
 		b.fitLabels(layout.classes, out.Name)
 	}
 }

@@ -68,7 +68,7 @@ func (in *Input) fill(given func(key string) bool) {
 	if in.Resize == Cover {
 		rounding = RoundNearest // as in timm's ResizeKeepRatio
 	}
-	if in.Resize != Stretch && in.Resize != CropFirst && in.Resize != NoResize {
+	if in.derivesSide() {
 		fillValue(&in.Rounding, rounding, given("input.rounding"))
 	}
 }

@@ -234,6 +234,11 @@ func (in Input) ResizeSize() (width, height int) {
 	return cmp.Or(in.ResizeWidth, in.Width), cmp.Or(in.ResizeHeight, in.Height)
 }
 
+// derivesSide reports whether the resize derives a side from the other one, and so rounds it.
+func (in Input) derivesSide() bool {
+	return in.Resize != Stretch && in.Resize != CropFirst && in.Resize != NoResize
+}
+
 // Dynamic reports whether the size of the input depends on the image. Width and Height are then its limits, 0 for none.
 func (in Input) Dynamic() bool {
 	return in.Resize == NoResize || in.Resize == Fit || in.Resize == Letterbox && in.Stride > 0

@@ -381,8 +381,8 @@ func (s *structure) stem(users map[string]*node, name string) (steps []Step) {
 
 // elementType names a TensorProto.DataType of onnx.proto.
 func elementType(number uint64) DType {
-	names := [...]DType{1: Float32, 2: Uint8, 3: Int8, 4: Uint16, 5: Int16, 6: Int32, 7: Int64, 8: "string", 9: "bool", 10: Float16,
-		11: Float64, 12: Uint32, 13: Uint64, 14: "complex64", 15: "complex128", 16: "bfloat16"}
+	names := [...]DType{1: Float32, 2: Uint8, 3: Int8, 4: Uint16, 5: Int16, 6: Int32, 7: Int64, 8: String, 9: Bool, 10: Float16,
+		11: Float64, 12: Uint32, 13: Uint64, 14: "complex64", 15: "complex128", 16: BFloat16}
 	if number < uint64(len(names)) && names[number] != "" {
 		return names[number]
 	}

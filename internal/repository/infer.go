@@ -27,7 +27,7 @@ func (r *Repository) Infer(name string, set map[string]string) (*Inferred, error
 	}
 	defer t.Close()
 	if err := r.findVersions(entry); err != nil {
-		return nil, Unreadable(denied(err, entry.Dir))
+		return nil, err
 	}
 	v, err := entry.highest()
 	if err != nil {
@@ -47,28 +47,17 @@ func (e *Entry) highest() (Version, error) {
 	return Version{}, fmt.Errorf("%w: there is no %s", ErrNotFound, filepath.Join(e.Dir, "1", weightsFile))
 }
 
-// LoadUndefined is Load of a model whose definition cannot be inferred, which why says: it has no task.
-func (r *Repository) LoadUndefined(name string, why error) (*Entry, error) {
-	entry, t, err := r.locate(name)
-	if err != nil {
-		return nil, err
-	}
-	defer t.Close()
-	if err := r.findVersions(entry); err != nil {
-		return nil, Unreadable(denied(err, entry.Dir))
-	}
-	entry.Definition = Definition{Name: name, Task: NoTask}.WithDefaults()
-	entry.Undefined = why
-	return entry, r.watch(t, entry)
-}
-
-// inferDefinition completes an entry without model.yaml, whose versions are known.
+// inferDefinition completes an entry without model.yaml, whose versions are known. If none can be inferred, it has no task.
 func (r *Repository) inferDefinition(t *tree, name string, e *Entry) error {
 	v, err := e.highest()
 	if err != nil {
 		return err
 	}
 	inferred, err := r.inferFrom(t, name, e, v, nil)
+	if _, undefined := errors.AsType[*InferError](err); undefined {
+		e.Definition, e.Undefined = Definition{Name: name, Task: NoTask}.WithDefaults(), err
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -33,11 +33,14 @@ func (i *Inferred) Assumptions() (list []Origin) {
 	return list
 }
 
+// HardlyDepended is what warnings say whose only reason is that scores hardly depend on the image.
+const HardlyDepended = "scores hardly depended on the image"
+
 // Doubts reports whether a warning, which begins with its key, doubts a scale that the exporter is known to use only because scores
 // hardly depend on the image, as those of untrained models. It is false for a nil Inferred.
 func (i *Inferred) Doubts(warning string) bool {
 	key, _, _ := strings.Cut(warning, ":")
-	return i != nil && key == "input.scale" && strings.Contains(warning, "scores hardly depended on the image") && slices.ContainsFunc(i.Origins, func(o Origin) bool {
+	return i != nil && key == "input.scale" && strings.Contains(warning, HardlyDepended) && slices.ContainsFunc(i.Origins, func(o Origin) bool {
 		return o.Key == key && !o.Assumed && o.From != OriginSet
 	})
 }

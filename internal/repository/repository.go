@@ -178,6 +178,15 @@ type Version struct {
 // definition, each with file, line and key. It wraps ErrNotFound if there certainly is no such model, ErrUnreadable if that is
 // unknown, and an *UnknownError if its definition cannot be inferred. Missing weights are no error: Serve is empty then.
 func (r *Repository) Load(name string) (*Entry, error) {
+	entry, err := r.LoadAny(name)
+	if err == nil && entry.Undefined != nil {
+		return nil, entry.Undefined
+	}
+	return entry, err
+}
+
+// LoadAny is Load, except that a definition that cannot be inferred is no error: the model has no task, and Undefined says why.
+func (r *Repository) LoadAny(name string) (*Entry, error) {
 	entry, t, err := r.locate(name)
 	if err != nil {
 		return nil, err
@@ -189,7 +198,7 @@ func (r *Repository) Load(name string) (*Entry, error) {
 	}
 	r.found(entry.Dir)
 	if err := r.findVersions(entry); err != nil {
-		return nil, Unreadable(denied(err, entry.Dir))
+		return nil, err
 	}
 	if undefined {
 		if err := r.inferDefinition(t, name, entry); err != nil {
@@ -265,14 +274,14 @@ func (r *Repository) absent(dir, entry, model string, err error) error {
 }
 
 // findVersions lists the folders named by a positive decimal integer that have weights. Others are ignored: a version may be
-// partly copied.
+// partly copied. The error is an ErrUnreadable.
 func (r *Repository) findVersions(e *Entry) error {
 	if e.place != nil && e.place.file != "" {
 		return r.findFile(e)
 	}
 	entries, err := r.files.ReadDir(e.Dir)
 	if err != nil {
-		return err
+		return Unreadable(denied(err, e.Dir))
 	}
 	for _, entry := range entries {
 		n := versionNumber(entry.Name())

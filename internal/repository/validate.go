@@ -131,8 +131,7 @@ func (in *Input) check(errs *config.Errors) {
 
 func (in *Input) checkEdge(errs *config.Errors) {
 	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundHalfUp, RoundCeil)
-	onlyWith(errs, "input.rounding", in.Rounding != "" && (in.Resize == Stretch || in.Resize == NoResize || in.Resize == CropFirst),
-		"resize: letterbox, shortest_edge, cover, fit or fit_height")
+	onlyWith(errs, "input.rounding", in.Rounding != "" && !in.derivesSide(), "resize: letterbox, shortest_edge, cover, fit or fit_height")
 	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
 	onlyWith(errs, "input.stride", in.Stride > 0 && !in.Dynamic(), "resize: letterbox, fit or none")
 	config.Range(errs, "input.multiple", in.Multiple, 0, maxStride)

@@ -77,16 +77,16 @@ func (s *structure) attributeValue(p *parser, number uint64, end int64) error {
 	return nil
 }
 
-// AppendOutputs appends names to the outputs of the main graph of an ONNX file, which is data. Protobuf merges a message that is
-// given in several parts: lists are joined, so a ModelProto with nothing but a GraphProto with nothing but outputs adds these. An
+// MoreOutputs returns what to append to an ONNX file to add names to the outputs of its main graph. Protobuf merges a message that
+// is given in several parts: lists are joined, so a ModelProto with nothing but a GraphProto with nothing but outputs adds these. An
 // output without a type has the one that ONNX infers.
-func AppendOutputs(data []byte, names []string) []byte {
+func MoreOutputs(names []string) []byte {
 	const graphOutput, valueName = 12, 1
 	var graph []byte
 	for _, name := range names {
 		graph = appendBytes(graph, graphOutput, appendBytes(nil, valueName, []byte(name)))
 	}
-	return appendBytes(data, modelGraph, graph)
+	return appendBytes(nil, modelGraph, graph)
 }
 
 // appendBytes appends a protobuf field with a length.

@@ -2,6 +2,7 @@ package v2
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,6 +119,15 @@ func (s *Server) Index(ready bool) []IndexEntry {
 
 // errControl is the error of loads and unloads that are not allowed.
 var errControl = apierror.New(apierror.PermissionDenied, "explicit model load / unload is not allowed; the server's setting v2.control allows it")
+
+// CheckLoadParameters returns an *apierror.Error if a load has parameters.
+func CheckLoadParameters(model string, names iter.Seq[string]) error {
+	for name := range names {
+		return apierror.New(apierror.InvalidParameter, "failed to load '%s': parameter %s of a load is not supported: a model has the configuration and the files of the repository",
+			Shortened(model), apierror.Quote(name))
+	}
+	return nil
+}
 
 // Load loads a model of the repository, or reads it again.
 func (s *Server) Load(ctx context.Context, model string) error {

@@ -40,6 +40,31 @@ type OutputRequest struct {
 	Classes int // 0, or the number of best classes to return instead, as BYTES "value:class:label"
 }
 
+// maxClasses bounds the parameter classification.
+const maxClasses = 1 << 30
+
+// SetParameter sets a parameter of the output. Unknown ones have no effect. The error is an *apierror.Error.
+func (o *OutputRequest) SetParameter(name string, value any) error {
+	if name != "classification" {
+		return CheckTensorParameter(name)
+	}
+	n, ok := value.(int64)
+	if !ok || n < 0 || n > maxClasses {
+		return apierror.New(apierror.InvalidParameter, "parameter classification is not a number of classes, from 0 to %d", maxClasses)
+	}
+	o.Classes = int(n)
+	return nil
+}
+
+// CheckTensorParameter returns an *apierror.Error for a parameter of an input or output that asks for what is not supported.
+func CheckTensorParameter(name string) error {
+	switch name {
+	case "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset":
+		return apierror.New(apierror.InvalidParameter, "parameter %s: shared memory is not supported; allowed: data or binary data", name)
+	}
+	return nil
+}
+
 // Request is a request for inference.
 type Request struct {
 	Model, Version string // Version may be empty: the highest
@@ -76,6 +101,9 @@ type Response struct {
 	Outputs        []Output
 	Rows           int // images or rows
 }
+
+// LargeResponse is the size in bytes from which a response counts as memory of the request until it is written: its reader may be slow.
+const LargeResponse = 1 << 20
 
 // Parameters are the parameters of a request: bool, int64, uint64, float64 or string. Unknown ones have no effect.
 type Parameters map[string]any

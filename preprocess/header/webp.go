@@ -80,11 +80,11 @@ func (i *Info) firstFrame(data []byte, at, next int, canvas image.Point) error {
 		if after < 0 {
 			return truncated(WebP)
 		}
-		if string(kind) == "ALPH" {
+		switch string(kind) {
+		case "ALPH":
 			i.alpha(body, at)
-		}
-		if k := string(kind); k == "VP8 " || k == "VP8L" {
-			if err := i.frame(k, body, at); err != nil {
+		case "VP8 ", "VP8L":
+			if err := i.frame(string(kind), body, at); err != nil {
 				return err
 			}
 			return i.onCanvas(corner, canvas)

@@ -8,25 +8,20 @@ import "C"
 import (
 	"context"
 	"errors"
-	"fmt"
 )
 
 // DecodeAlpha decodes the alpha of an image, three times each pixel's: 255 is opaque. Chunk is that of the image, as in Decode, and
-// alpha the body of the ALPH chunk that belongs to a lossy image, nil without one. An image that has no alpha is opaque, and pixels
-// stay as they are. Otherwise pixels, errors and ctx are as in Decode.
-func DecodeAlpha(ctx context.Context, chunk, alpha, pixels []byte, width, height int) (opaque bool, err error) {
-	const head = 8
-	if len(chunk) < head || width < 1 || height < 1 || len(pixels) != 3*width*height {
-		return false, fmt.Errorf("cannot decode %d bytes of WebP into %d bytes for %d×%d pixels", len(chunk), len(pixels), width, height)
+// alpha the body of the ALPH chunk that belongs to a lossy image. Pixels, errors and ctx are as in Decode.
+func DecodeAlpha(ctx context.Context, chunk, alpha, pixels []byte, width, height int) error {
+	chunk, err := check(chunk, pixels, width, height)
+	if err != nil {
+		return err
 	}
-	switch {
-	case string(chunk[:4]) == "VP8L":
+	if string(chunk[:4]) == "VP8L" {
 		_, err = lossless(ctx, chunk[head:], pixels, width, height, C.FOVEA_WEBP_ALPHA)
-		return false, err
-	case alpha == nil:
-		return true, nil
+		return err
 	}
-	return false, decodePlane(ctx, alpha, pixels, width, height)
+	return decodePlane(ctx, alpha, pixels, width, height)
 }
 
 // decodePlane decodes an ALPH chunk (RFC 9649, 2.7.1.2): a byte with the compression in its two lowest bits and the filter in the

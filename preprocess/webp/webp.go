@@ -36,17 +36,27 @@ func Decode(ctx context.Context, chunk, pixels []byte, width, height int) error 
 	return err
 }
 
-// decode also returns the number of decoded rows.
-func decode(ctx context.Context, chunk, pixels []byte, width, height int) (int, error) {
-	const head = 8
+// head is the size of a chunk's header.
+const head = 8
+
+// check returns a chunk without what follows it, or an error if it is truncated or the sizes do not match.
+func check(chunk, pixels []byte, width, height int) ([]byte, error) {
 	if len(chunk) < head || width < 1 || height < 1 || len(pixels) != 3*width*height {
-		return 0, fmt.Errorf("cannot decode %d bytes of WebP into %d bytes for %d×%d pixels", len(chunk), len(pixels), width, height)
+		return nil, fmt.Errorf("cannot decode %d bytes of WebP into %d bytes for %d×%d pixels", len(chunk), len(pixels), width, height)
 	}
 	size := int64(binary.LittleEndian.Uint32(chunk[4:]))
 	if size > int64(len(chunk)-head) {
-		return 0, decodeErrors[C.FOVEA_WEBP_TRUNCATED]
+		return nil, decodeErrors[C.FOVEA_WEBP_TRUNCATED]
 	}
-	chunk = chunk[:head+size]
+	return chunk[:head+size], nil
+}
+
+// decode also returns the number of decoded rows.
+func decode(ctx context.Context, chunk, pixels []byte, width, height int) (int, error) {
+	chunk, err := check(chunk, pixels, width, height)
+	if err != nil {
+		return 0, err
+	}
 	switch name := string(chunk[:4]); name {
 	case "VP8 ":
 		return lossy(ctx, chunk, pixels, width, height)

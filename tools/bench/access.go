@@ -18,7 +18,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"fovea/internal/apikey"
@@ -98,44 +97,39 @@ func selfSigned(certificate, key string) error {
 
 // keyed sends the images in turn with a key.
 func keyed(url, key string, images [][]byte) vegeta.Targeter {
-	var next atomic.Uint64
-	header := http.Header{"Content-Type": {"application/octet-stream"}, "X-Api-Key": {key}}
-	return func(t *vegeta.Target) error {
-		*t = vegeta.Target{Method: http.MethodPost, URL: url, Body: images[next.Add(1)%uint64(len(images))], Header: header}
-		return nil
-	}
+	return targetsWith(url, http.Header{"X-Api-Key": {key}}, images)
 }
 
 // attack sends requests at a rate on at most n connections. Those that cannot be sent in time are not sent.
-func attack(rate vegeta.Rate, n int, d time.Duration, t vegeta.Targeter) (m vegeta.Metrics) {
+func attack(rate vegeta.Rate, n int, d time.Duration, t vegeta.Targeter) vegeta.Metrics {
 	a := vegeta.NewAttacker(vegeta.Workers(uint64(n)), vegeta.MaxWorkers(uint64(n)), vegeta.Connections(n), vegeta.TLSConfig(&tls.Config{
 		InsecureSkipVerify: true, //nolint:gosec // G402: the server is this program's own
 	}))
-	for r := range a.Attack(t, rate, d, "") {
-		m.Add(r)
-	}
-	m.Close()
-	return m
+	return metricsOf(a.Attack(t, rate, d, ""))
 }
 
 // accessCost alternates between servers and compares the medians of their CPU times per request.
 func accessCost(ctx context.Context, o options, k accessKeys, images [][]byte, out io.Writer) error {
-	with := map[string][]string{
-		"plain": nil, "keys": {"--http.keys=" + k.keys},
-		"keys and TLS": {"--http.keys=" + k.keys, "--http.tls.certificate=" + k.certificate, "--http.tls.key=" + k.key},
+	servers := []struct {
+		name  string
+		flags []string
+	}{
+		{name: "plain"},
+		{"keys", []string{"--http.keys=" + k.keys}},
+		{"keys and TLS", []string{"--http.keys=" + k.keys, "--http.tls.certificate=" + k.certificate, "--http.tls.key=" + k.key}},
 	}
 	costs := map[string][]float64{}
 	for range o.Rounds {
-		for _, name := range []string{"plain", "keys", "keys and TLS"} {
-			cost, err := o.costWith(ctx, with[name], k.ordinary, images)
+		for _, s := range servers {
+			cost, err := o.costWith(ctx, s.flags, k.ordinary, images)
 			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			costs[name] = append(costs[name], cost)
+			costs[s.name] = append(costs[s.name], cost)
 		}
 	}
-	for _, name := range []string{"plain", "keys", "keys and TLS"} {
-		fmt.Fprintf(out, "%-13s %7.3f ms of CPU per request, %5.3f of plain\n", name, median(costs[name]), median(costs[name])/median(costs["plain"]))
+	for _, s := range servers {
+		fmt.Fprintf(out, "%-13s %7.3f ms of CPU per request, %5.3f of plain\n", s.name, median(costs[s.name]), median(costs[s.name])/median(costs["plain"]))
 	}
 	return nil
 }

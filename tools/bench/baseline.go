@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"fovea/inference/onnx"
@@ -16,6 +15,7 @@ import (
 	"fovea/postprocess"
 	"fovea/preprocess"
 	"fovea/preprocess/header"
+	"fovea/tools/bench/proc"
 )
 
 // baseline is what the server is compared with: one goroutine per core takes the images in turn, decodes, packs and runs
@@ -94,7 +94,7 @@ func (l *loop) run(ctx context.Context, d time.Duration) (rate, error) {
 	var done atomic.Int64
 	var wg sync.WaitGroup
 	failures := make([]error, len(l.workers))
-	mallocs, cpu, start := heapMallocs(), processCPU(), time.Now()
+	mallocs, cpu, start := heapMallocs(), proc.OwnCPU(), time.Now()
 	for i, batch := range l.workers {
 		wg.Go(func() {
 			for ctx.Err() == nil && failures[i] == nil {
@@ -107,7 +107,7 @@ func (l *loop) run(ctx context.Context, d time.Duration) (rate, error) {
 	n := float64(done.Load())
 	return rate{
 		PerSecond: n / time.Since(start).Seconds(),
-		CPU:       time.Duration(float64(processCPU()-cpu) / n),
+		CPU:       time.Duration(float64(proc.OwnCPU()-cpu) / n),
 		Mallocs:   float64(heapMallocs()-mallocs) / n,
 	}, errors.Join(failures...)
 }
@@ -139,15 +139,6 @@ func (l *loop) close() error {
 		errs = append(errs, batch.Close())
 	}
 	return errors.Join(append(errs, l.session.Close(), onnx.Close())...)
-}
-
-// processCPU returns the user and system time of this process.
-func processCPU() time.Duration {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0 // it cannot fail with RUSAGE_SELF
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 func heapMallocs() uint64 {

@@ -19,6 +19,7 @@ import (
 	"fovea/preprocess"
 	"fovea/preprocess/header"
 	"fovea/tools/bench/corpus"
+	"fovea/tools/bench/proc"
 )
 
 // maxRatio bounds a hostile image's CPU time, as a multiple of the most expensive ordinary image of its format.
@@ -91,9 +92,9 @@ func measure(ctx context.Context, o corpusOptions) ([]cost, error) {
 		runtime.GC() // garbage of generating it is not its cost
 		c := cost{Image: image, data: data, size: len(data), cpu: time.Hour}
 		for range o.rounds {
-			before := processCPU()
+			before := proc.OwnCPU()
 			c.err = prepare(ctx, plan, row, data, header.Limits{MaxPixels: int64(o.size.Pixels)})
-			c.cpu = min(c.cpu, processCPU()-before)
+			c.cpu = min(c.cpu, proc.OwnCPU()-before)
 		}
 		if o.folder != "" {
 			name := strings.NewReplacer(" ", "_", ",", "", "/", "_", ":", "").Replace(image.Format + "_" + image.Name)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"fovea/tools/bench/pairs"
@@ -20,13 +19,13 @@ type pairFlags struct {
 	load                  pairs.Load
 }
 
-func (p *pairFlags) add(f *flag.FlagSet) {
+func (p *pairFlags) add(f *flag.FlagSet, rounds int) {
 	f.StringVar(&p.model, "model", "efficientnet-lite0", "model to use")
 	f.StringVar(&p.models, "models", "models", "models folder")
 	f.StringVar(&p.images, "images", "testdata/images", "folder of images, sent as raw bodies")
 	f.BoolVar(&p.saturating, "saturating-int8", false, "allow sums of int8 products to saturate, as ONNX Runtime does by default")
 	f.IntVar(&p.load.Connections, "connections", 8, "requests in flight")
-	f.IntVar(&p.load.Rounds, "rounds", 7, "turns of each variant")
+	f.IntVar(&p.load.Rounds, "rounds", rounds, "turns of each variant")
 	f.DurationVar(&p.load.Warmup, "warmup", time.Second, "length of the load before a measurement")
 	f.DurationVar(&p.load.Window, "window", 3*time.Second, "length of one measurement")
 	f.DurationVar(&p.load.Lone, "lone", time.Second, "length of one request at a time before it; 0: none")
@@ -56,7 +55,7 @@ func countersBench(ctx context.Context, args []string, out io.Writer) error {
 	var p pairFlags
 	var variants pairs.Variants
 	f := flag.NewFlagSet("bench counters", flag.ContinueOnError)
-	p.add(f)
+	p.add(f, 7)
 	f.Var(&variants, "variant", `way to run the server, may be repeated: "NAME: [Nx] [pinned] [KEY=VALUE…] PROGRAM [FLAG…]"; Nx: N processes; pinned: each on its own core (default: one process, and one per core)`)
 	cores := f.Int("cores", 2, "cores, for the default variants")
 	if err := f.Parse(args); err != nil {
@@ -74,7 +73,7 @@ func countersBench(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	rounds, err := pairs.Run(ctx, variants, p.load, out)
-	if err != nil && !strings.Contains(err.Error(), context.Canceled.Error()) {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	pairs.Summarize(out, variants, rounds)

@@ -56,11 +56,7 @@ func flood(ctx context.Context, o floodOptions, costs []cost, out io.Writer) err
 			group.Go(func() { count(&answers, send(ctx, o.url, c)) })
 		}
 	}
-	var m vegeta.Metrics
-	for r := range results {
-		m.Add(r)
-	}
-	m.Close()
+	m := metricsOf(results)
 	group.Wait()
 	fmt.Fprintf(out, "%d × %d of the most expensive at once:", len(hostile), o.copies)
 	answers.Range(func(answer, n any) bool {

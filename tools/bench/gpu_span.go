@@ -11,6 +11,7 @@ import (
 
 	"fovea/gpu"
 	"fovea/inference/onnx"
+	"fovea/tools/bench/proc"
 )
 
 // span is a measurement of ongoing work.
@@ -35,10 +36,10 @@ func (b *groupBench) span(ctx context.Context, running *atomic.Int64, work func(
 		return span{}, err
 	case <-time.After(b.o.GPU.Measure / 3):
 	}
-	from, images, ran, cpu := time.Now(), done.Load(), running.Load(), processCPU()
+	from, images, ran, cpu := time.Now(), done.Load(), running.Load(), proc.OwnCPU()
 	utilization := b.gpu.mean(ctx, b.o.GPU.Measure)
 	s := span{seconds: time.Since(from).Seconds(), images: done.Load() - images,
-		running: time.Duration(running.Load() - ran), cpu: processCPU() - cpu, gpu: utilization}
+		running: time.Duration(running.Load() - ran), cpu: proc.OwnCPU() - cpu, gpu: utilization}
 	cancel()
 	return s, <-ended
 }

@@ -19,13 +19,10 @@ var errBlind = errors.New("the machine is too noisy for a verdict; repeat it wit
 func guard(ctx context.Context, args []string, out io.Writer) error {
 	var p pairFlags
 	f := flag.NewFlagSet("bench guard", flag.ContinueOnError)
-	p.add(f)
+	p.add(f, 11)
 	older := f.String("old", "", "server's binary to compare with")
 	newer := f.String("new", "bin/serve", "server's binary that must not be slower")
 	limit := f.Float64("limit", 3, "loss in percent that fails, beyond the noise")
-	if err := f.Set("rounds", "11"); err != nil {
-		return err
-	}
 	if err := f.Parse(args); err != nil {
 		return err
 	}

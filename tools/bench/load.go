@@ -39,8 +39,13 @@ func images(dir string) ([][]byte, error) {
 
 // targets sends the images in turn to url.
 func targets(url string, images [][]byte) vegeta.Targeter {
+	return targetsWith(url, http.Header{}, images)
+}
+
+// targetsWith sends the images in turn to url, with a header.
+func targetsWith(url string, header http.Header, images [][]byte) vegeta.Targeter {
 	var next atomic.Uint64
-	header := http.Header{"Content-Type": {"application/octet-stream"}}
+	header.Set("Content-Type", "application/octet-stream")
 	return func(t *vegeta.Target) error {
 		image := images[next.Add(1)%uint64(len(images))]
 		*t = vegeta.Target{Method: http.MethodPost, URL: url, Body: image, Header: header}
@@ -59,14 +64,19 @@ func open(rate float64, d time.Duration, t vegeta.Targeter) (vegeta.Metrics, err
 	return collect(a.Attack(t, vegeta.Rate{Freq: int(rate * 60), Per: time.Minute}, d, ""))
 }
 
+// collect fails if a request fails.
 func collect(results <-chan *vegeta.Result) (vegeta.Metrics, error) {
-	var m vegeta.Metrics
-	for r := range results {
-		m.Add(r)
-	}
-	m.Close()
+	m := metricsOf(results)
 	if m.Success < 1 {
 		return m, fmt.Errorf("%.2f%% of the requests failed: %v %v", 100*(1-m.Success), m.StatusCodes, m.Errors)
 	}
 	return m, nil
+}
+
+func metricsOf(results <-chan *vegeta.Result) (m vegeta.Metrics) {
+	for r := range results {
+		m.Add(r)
+	}
+	m.Close()
+	return m
 }

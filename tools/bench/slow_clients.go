@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"fovea/fleet/gateway"
+	"fovea/tools/bench/proc"
 )
 
 // slowOptions are the flags of the verbs slow-clients and slow-clients-gateway.
@@ -199,14 +200,11 @@ func startGateway(ctx context.Context, replica string) (*exec.Cmd, string, error
 	if err != nil {
 		return nil, "", err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := proc.FreeAddress()
 	if err != nil {
 		return nil, "", err
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return nil, "", err
-	}
+	address := free.String()
 	cmd := exec.CommandContext(ctx, self, "slow-clients-gateway", "-listen", address, "-replica", replica)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {

@@ -1,16 +1,13 @@
 package pairs
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"fovea/tools/bench/proc"
 )
 
 // Counters are what the kernel counts of processes. Most depend on the speed of the machine much less than times do.
@@ -59,17 +56,12 @@ func per(before, after Counters, requests float64) Counters {
 func readCounters(pids []int) (Counters, error) {
 	var sum Counters
 	for _, pid := range pids {
-		dir := filepath.Join("/proc", strconv.Itoa(pid))
-		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+		stat, err := proc.ReadStat(pid)
 		if err != nil {
 			return sum, err
 		}
-		c, err := parseStat(stat)
-		if err != nil {
-			return sum, fmt.Errorf("%s/stat: %w", dir, err)
-		}
-		sum = combine(sum, c, add)
-		tasks, err := filepath.Glob(filepath.Join(dir, "task", "*"))
+		sum = combine(sum, countersOf(stat), add)
+		tasks, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*"))
 		if err != nil {
 			return sum, err
 		}
@@ -87,24 +79,8 @@ func readCounters(pids []int) (Counters, error) {
 
 func add(a, b float64) float64 { return a + b }
 
-// tick is the unit of the times in /proc/PID/stat: USER_HZ, 100 on every Linux port (man 5 proc).
-const tick = 0.01
-
-// parseStat reads faults and times from /proc/PID/stat. Fields are counted from behind the name, which may hold anything.
-func parseStat(text []byte) (c Counters, err error) {
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
-		return c, errors.New("it has too few fields")
-	}
-	for _, f := range []struct {
-		at    int
-		value *float64
-		scale float64
-	}{{7, &c.MinorFaults, 1}, {11, &c.User, tick}, {12, &c.System, tick}} {
-		n, parseErr := strconv.ParseFloat(fields[f.at], 64)
-		*f.value, err = n*f.scale, errors.Join(err, parseErr)
-	}
-	return c, err
+func countersOf(s proc.Stat) Counters {
+	return Counters{User: s.User.Seconds(), System: s.System.Seconds(), MinorFaults: float64(s.MinorFaults)}
 }
 
 // readThread reads the counters of one thread. One that has exited meanwhile counts nothing.
@@ -157,13 +133,4 @@ func interruptsOf(text []byte, name string) float64 {
 		}
 	}
 	return sum
-}
-
-// ownCPU is the CPU time of this process, which sends the load, in seconds.
-func ownCPU() (float64, error) {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		return 0, err
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9, nil
 }

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"fovea/tools/bench/proc"
 )
 
 func TestParseVariant(t *testing.T) {
@@ -120,12 +122,13 @@ func TestJudgeAllWatchesEveryMetric(t *testing.T) {
 
 func TestCountersPerRequest(t *testing.T) {
 	stat := "42 (a) b) S 1 1 1 0 -1 0 700 0 3 0 150 50 0 0 20 0 1 0 1 1 1"
-	c, err := parseStat([]byte(stat))
+	s, err := proc.ParseStat([]byte(stat))
+	c := countersOf(s)
 	if want := (Counters{User: 1.5, System: 0.5, MinorFaults: 700}); err != nil || !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v and %v, want %+v", c, err, want)
 	}
 	for _, broken := range []string{"", "42 (a) S 1 2 3", "42 (a) S 1 1 1 0 -1 0 x 0 3 0 150 50 0 0"} {
-		if _, err := parseStat([]byte(broken)); err == nil {
+		if _, err := proc.ParseStat([]byte(broken)); err == nil {
 			t.Errorf("%q was read", broken)
 		}
 	}

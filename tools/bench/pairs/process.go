@@ -5,20 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"syscall"
 	"time"
+
+	"fovea/tools/bench/proc"
 
 	"golang.org/x/sys/unix"
 )
 
-const (
-	readyLimit = time.Minute
-	stopLimit  = 10 * time.Second
-)
+const readyLimit = time.Minute
 
 // process is a running server.
 type process struct {
@@ -35,11 +31,11 @@ func start(ctx context.Context, v Variant, args func(address string) []string) (
 		}
 	}()
 	for i := range v.Processes {
-		address, err := freeAddress()
+		address, err := proc.FreeAddress()
 		if err != nil {
 			return list, err
 		}
-		p := &process{base: "http://" + address, cmd: exec.Command(v.Program, append(args(address), v.Args...)...)}
+		p := &process{base: "http://" + address.String(), cmd: exec.Command(v.Program, append(args(address.String()), v.Args...)...)}
 		p.cmd.Env = append(os.Environ(), v.Env...)
 		p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 		if err := p.cmd.Start(); err != nil {
@@ -53,7 +49,7 @@ func start(ctx context.Context, v Variant, args func(address string) []string) (
 		}
 	}
 	for _, p := range list {
-		if err := p.awaitReady(ctx); err != nil {
+		if err := proc.AwaitReady(ctx, p.base, readyLimit); err != nil {
 			stopAll(list)
 			return nil, fmt.Errorf("%s: %w; its log:\n%s", v.Name, err, p.log.String())
 		}
@@ -95,46 +91,12 @@ func pin(pid, n int) error {
 	return nil
 }
 
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return listener.Addr().String(), listener.Close()
-}
-
-func (p *process) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readyLimit)
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+"/ready", nil)
-		if err != nil {
-			return err
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("not ready within %s", readyLimit)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// stopAll terminates processes, and kills those that take longer than stopLimit.
 func stopAll(list []*process) {
+	var commands []*exec.Cmd
 	for _, p := range list {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails if it has already exited
+		commands = append(commands, p.cmd)
 	}
-	for _, p := range list {
-		timer := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
-		_ = p.cmd.Wait() // the exit status is meaningless here
-		timer.Stop()
-	}
+	proc.Stop(commands...)
 }
 
 func pidsOf(list []*process) []int {

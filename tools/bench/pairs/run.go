@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"fovea/tools/bench/proc"
 )
 
 // Load is how each variant is loaded in its turn.
@@ -90,10 +92,7 @@ func (f *Figures) measure(ctx context.Context, pids []int, urls []string, load L
 	if err != nil {
 		return err
 	}
-	own, err := ownCPU()
-	if err != nil {
-		return err
-	}
+	own := proc.OwnCPU()
 	a, err := closedLoop(ctx, urls, load.Connections, load.Window, load.Bodies)
 	if err != nil {
 		return err
@@ -102,14 +101,11 @@ func (f *Figures) measure(ctx context.Context, pids []int, urls []string, load L
 	if err != nil {
 		return err
 	}
-	ownAfter, err := ownCPU()
-	if err != nil {
-		return err
-	}
+	own = proc.OwnCPU() - own
 	requests := float64(len(a.latencies))
 	f.PerSecond, f.P50MS, f.P99MS = a.perSecond(), a.quantile(0.5), a.quantile(0.99)
 	f.Counters = per(before, after, requests)
 	f.CPUMS = 1000 * (f.Counters.User + f.Counters.System)
-	f.LoadMS = 1000 * (ownAfter - own) / requests
+	f.LoadMS = 1000 * own.Seconds() / requests
 	return nil
 }

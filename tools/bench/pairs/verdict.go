@@ -81,7 +81,8 @@ func JudgeAll(out io.Writer, rounds []Round, limit float64) (fails, blind bool) 
 		if slices.ContainsFunc(rounds, func(r Round) bool { return m.of(r[oldBuild]) == 0 }) {
 			continue // not measured
 		}
-		v := Judge(newRatios(rounds, m.of), ratios(rounds, sameBuild, oldBuild, m.of), m.Higher, limit)
+		newer := newRatios(rounds, m.of)
+		v := Judge(newer, ratios(rounds, sameBuild, oldBuild, m.of), m.Higher, limit)
 		word := ""
 		switch {
 		case v.Fails:
@@ -89,7 +90,7 @@ func JudgeAll(out io.Writer, rounds []Round, limit float64) (fails, blind bool) 
 		case v.Blind:
 			word = "  too noisy for a verdict"
 		}
-		fmt.Fprintf(out, "%-34s %+8.1f%% %8.1f%%   %s%s\n", m.Name, 100*v.Loss, 100*v.Noise, Spread(newRatios(rounds, m.of)), word)
+		fmt.Fprintf(out, "%-34s %+8.1f%% %8.1f%%   %s%s\n", m.Name, 100*v.Loss, 100*v.Noise, Spread(newer), word)
 		fails, blind = fails || v.Fails, blind || v.Blind && !v.Fails
 	}
 	return fails, blind

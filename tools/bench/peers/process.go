@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,11 +16,11 @@ import (
 	"time"
 
 	"fovea/loadtest"
+	"fovea/tools/bench/proc"
 )
 
 const (
 	startLimit = time.Minute
-	stopLimit  = 10 * time.Second
 	firstRetry = 5 * time.Millisecond
 )
 
@@ -35,7 +34,7 @@ type process struct {
 
 // start runs a server on a free port and waits for its first correct response.
 func start(ctx context.Context, o Options, s server, c cell) (p *process, err error) {
-	port, err := freePort()
+	free, err := proc.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -43,17 +42,17 @@ func start(ctx context.Context, o Options, s server, c cell) (p *process, err er
 	if err != nil {
 		return nil, err
 	}
-	p = &process{url: "http://" + address(port) + s.route(c)}
+	p = &process{url: "http://" + free.String() + s.route(c)}
 	if p.log, err = os.CreateTemp("", "bench-"+s.key+"-*.log"); err != nil {
 		return nil, err
 	}
-	args := s.command(o, c, port)
+	args := s.command(o, c, free.Port)
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Dir = o.Servers
 	if s.key == "fovea" {
 		p.cmd.Dir = ""
 	}
-	p.cmd.Env = o.environment(s, c, port)
+	p.cmd.Env = o.environment(s, c, free.Port)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	began := time.Now()
@@ -66,14 +65,6 @@ func start(ctx context.Context, o Options, s server, c cell) (p *process, err er
 	}
 	p.startup = time.Since(began)
 	return p, nil
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
 // firstBody returns an image as a body of the form.
@@ -137,29 +128,26 @@ func post(ctx context.Context, client *http.Client, url, contentType string, bod
 	return resp.StatusCode, answer, err
 }
 
-// stop terminates the server and, once its first process has exited or stopLimit has passed, kills the others.
+// stop terminates the server and, once its first process has exited, kills the others.
 func (p *process) stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails if it has already exited
-	timer := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
-	_ = p.cmd.Wait() // the exit status is meaningless here
-	timer.Stop()
+	proc.Stop(p.cmd)
 	return errors.Join(sweep(), p.closeLog())
 }
 
 // sweep kills and reaps all processes below this one.
 func sweep() error {
-	for deadline := time.Now().Add(stopLimit); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(proc.StopLimit); ; time.Sleep(10 * time.Millisecond) {
 		list, err := tree()
 		if err != nil || len(list) == 0 {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d processes of a server do not exit, such as %d", len(list), list[0].pid)
+			return fmt.Errorf("%d processes of a server do not exit, such as %d", len(list), list[0].PID)
 		}
 		for _, s := range list {
-			_ = syscall.Kill(s.pid, syscall.SIGKILL) // it may have exited
-			if s.parent == os.Getpid() {
-				_, _ = syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil)
+			_ = syscall.Kill(s.PID, syscall.SIGKILL) // it may have exited
+			if s.Parent == os.Getpid() {
+				_, _ = syscall.Wait4(s.PID, nil, syscall.WNOHANG, nil)
 			}
 		}
 	}

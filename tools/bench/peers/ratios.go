@@ -5,34 +5,36 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"fovea/tools/bench/pairs"
 )
 
 // column is one comparison of Fovea with others in a round.
 type column struct {
 	title, target string
-	lower         bool                               // the lower the better
-	peer          bool                               // with peers: a value on their side of 1 is bold
-	of            func(r roundOf, cores int) float64 // NaN: not measured
+	lower         bool                    // the lower the better
+	peer          bool                    // with peers: a value on their side of 1 is bold
+	of            func(r roundOf) float64 // NaN: not measured
 }
 
 // columns are those of the table of ratios. Those of a lone request and of memory have targets further from 1.
 var columns = []column{
-	{"images/s at 1: best peer", "≥ 1.3", false, true, func(r roundOf, _ int) float64 { return r.toPeer(throughputAt(1), math.Max) }},
-	{"at 8", "≥ 1.00", false, true, func(r roundOf, _ int) float64 { return r.toPeer(throughputAt(8), math.Max) }},
-	{"at 32", "≥ 1.00", false, true, func(r roundOf, _ int) float64 { return r.toPeer(throughputAt(32), math.Max) }},
-	{"at 8: loop without HTTP", "≥ 0.97", false, false, func(r roundOf, _ int) float64 {
+	{"images/s at 1: best peer", "≥ 1.3", false, true, func(r roundOf) float64 { return r.toPeer(throughputAt(1), math.Max) }},
+	{"at 8", "≥ 1.00", false, true, func(r roundOf) float64 { return r.toPeer(throughputAt(8), math.Max) }},
+	{"at 32", "≥ 1.00", false, true, func(r roundOf) float64 { return r.toPeer(throughputAt(32), math.Max) }},
+	{"at 8: loop without HTTP", "≥ 0.97", false, false, func(r roundOf) float64 {
 		return r.view("fovea").level(at(8), throughput) / r.view(baselineKey).level(at(0), throughput)
 	}},
-	{"CPU time: loop", "", true, false, func(r roundOf, _ int) float64 {
+	{"CPU time: loop", "", true, false, func(r roundOf) float64 {
 		return r.view("fovea").level(at(8), cpu) / r.view(baselineKey).level(at(0), cpu)
 	}},
-	{"p99 at 8: best peer", "≤ 1.00", true, true, func(r roundOf, _ int) float64 { return r.toPeer(p99At8, math.Min) }},
-	{"p99 at equal load: best peer", "≤ 1.00", true, true, func(r roundOf, _ int) float64 { return r.toPeer(p99AtRate, math.Min) }},
-	{"p99 at equal load: ideal queue", "≤ 1.10", true, false, func(r roundOf, cores int) float64 { return r.toIdeal(cores) }},
-	{"memory: smallest peer", "≤ 0.33", true, true, func(r roundOf, _ int) float64 {
+	{"p99 at 8: best peer", "≤ 1.00", true, true, func(r roundOf) float64 { return r.toPeer(p99At8, math.Min) }},
+	{"p99 at equal load: best peer", "≤ 1.00", true, true, func(r roundOf) float64 { return r.toPeer(p99AtRate, math.Min) }},
+	{"p99 at equal load: ideal queue", "≤ 1.10", true, false, roundOf.toIdeal},
+	{"memory: smallest peer", "≤ 0.33", true, true, func(r roundOf) float64 {
 		return r.toPeer(func(v view) float64 { return v.sample(peak) }, math.Min)
 	}},
-	{"first response: fastest peer", "≤ 0.33", true, true, func(r roundOf, _ int) float64 {
+	{"first response: fastest peer", "≤ 0.33", true, true, func(r roundOf) float64 {
 		return r.toPeer(func(v view) float64 { return v.sample(startup) }, math.Min)
 	}},
 }
@@ -48,6 +50,7 @@ func p99AtRate(v view) float64 { return v.level(atRate, p99) }
 type roundOf struct {
 	samples []Sample
 	cell    string
+	cores   int // of the machine
 }
 
 func (r roundOf) view(key string) view { return view{r.samples, r.cell, key} }
@@ -68,7 +71,7 @@ func (r roundOf) toPeer(figure func(view) float64, best func(a, b float64) float
 
 // toIdeal divides Fovea's p99 at random arrivals by that of an ideal queue at the same rate, whose cores take as long for an
 // image as Fovea's at its highest throughput.
-func (r roundOf) toIdeal(cores int) float64 {
+func (r roundOf) toIdeal() float64 {
 	fovea := r.view("fovea")
 	rate, highest := fovea.level(atRate, rateOf), 0.0
 	for _, n := range concurrencies {
@@ -77,7 +80,7 @@ func (r roundOf) toIdeal(cores int) float64 {
 	if math.IsNaN(rate) || highest == 0 || rate >= highest {
 		return math.NaN()
 	}
-	return p99AtRate(fovea) / (1000 * idealP99(rate, float64(cores)/highest, cores))
+	return p99AtRate(fovea) / (1000 * idealP99(rate, float64(r.cores)/highest, r.cores))
 }
 
 // ratios writes the table that compares Fovea with the others: of each ratio the median over the rounds, and the lowest and
@@ -97,7 +100,7 @@ func ratios(b *strings.Builder, r *Result) {
 		values := make([][]float64, len(columns))
 		for _, samples := range rounds(r.Samples, c.name()) {
 			for i, column := range columns {
-				if v := column.of(roundOf{samples, c.name()}, r.Machine.Cores); !math.IsNaN(v) {
+				if v := column.of(roundOf{samples, c.name(), r.Machine.Cores}); !math.IsNaN(v) {
 					values[i] = append(values[i], v)
 				}
 			}
@@ -124,12 +127,12 @@ func middles(values []float64) []float64 {
 	if len(values) == 0 {
 		return nil
 	}
-	return []float64{median(values)}
+	return []float64{pairs.Median(values)}
 }
 
 // render writes the median of ratios and, of several, the lowest and highest.
 func (c column) render(values []float64) string {
-	m := median(values)
+	m := pairs.Median(values)
 	text := number(m)
 	if c.peer && (c.lower && m > 1 || !c.lower && m < 1) {
 		text = "**" + text + "**"

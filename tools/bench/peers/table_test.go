@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"fovea/tools/bench/pairs"
 )
 
 // resultOf is a result where Fovea has the given throughput and each peer has 100 images per second at every concurrency.
@@ -145,11 +147,11 @@ func TestMedianAndNumbers(t *testing.T) {
 		values []float64
 		want   string
 	}{{nil, "–"}, {[]float64{3, 1, 2}, "2.00"}, {[]float64{1, 100, 30, 40}, "35.0"}, {[]float64{1234.5}, "1234"}} {
-		if got := number(median(test.values)); got != test.want {
+		if got := number(pairs.Median(test.values)); got != test.want {
 			t.Errorf("%v gives %s, want %s", test.values, got, test.want)
 		}
 	}
-	if !math.IsNaN(median(nil)) {
+	if !math.IsNaN(pairs.Median(nil)) {
 		t.Error("nothing has a median")
 	}
 }

@@ -5,20 +5,9 @@ import (
 	"os/exec"
 	"testing"
 	"time"
-)
 
-func TestParseStatReadsNamesWithBlanksAndBrackets(t *testing.T) {
-	text := "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 1 1 1"
-	got, err := parseStat([]byte(text))
-	if want := (stat{pid: 42, parent: 7, cpu: 2 * time.Second}); err != nil || got != want {
-		t.Errorf("got %+v and %v, want %+v", got, err, want)
-	}
-	for _, broken := range []string{"", "42 name S 7", "42 (name) S 7 1", "x (name) S 7 42 42 0 -1 1 1 2 3 4 1 5 9"} {
-		if _, err := parseStat([]byte(broken)); err == nil {
-			t.Errorf("%q was read", broken)
-		}
-	}
-}
+	"fovea/tools/bench/proc"
+)
 
 func TestParsePSS(t *testing.T) {
 	for text, want := range map[string]int64{
@@ -32,10 +21,10 @@ func TestParsePSS(t *testing.T) {
 }
 
 func TestDescendantsLeavesOutTheRootAndOthers(t *testing.T) {
-	all := []stat{{pid: 1}, {pid: 2, parent: 1}, {pid: 3, parent: 2}, {pid: 4, parent: 3}, {pid: 5, parent: 1}}
+	all := []proc.Stat{{PID: 1}, {PID: 2, Parent: 1}, {PID: 3, Parent: 2}, {PID: 4, Parent: 3}, {PID: 5, Parent: 1}}
 	var got []int
 	for _, s := range descendants(all, 2) {
-		got = append(got, s.pid)
+		got = append(got, s.PID)
 	}
 	if len(got) != 2 || got[0] != 3 || got[1] != 4 {
 		t.Errorf("got %v, want 3 and 4", got)

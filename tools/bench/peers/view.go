@@ -2,9 +2,10 @@ package peers
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
+
+	"fovea/tools/bench/pairs"
 )
 
 // view is one server in one cell over all rounds. Its figures are medians over the rounds, NaN if there are none.
@@ -50,7 +51,7 @@ func (v view) level(pick func(Level) bool, of func(Level) float64) float64 {
 			}
 		}
 	}
-	return median(values)
+	return pairs.Median(values)
 }
 
 func (v view) sample(of func(Sample) float64) float64 {
@@ -58,7 +59,7 @@ func (v view) sample(of func(Sample) float64) float64 {
 	for _, s := range v.samples() {
 		values = append(values, of(s))
 	}
-	return median(values)
+	return pairs.Median(values)
 }
 
 // failures describes the failed images, if any.
@@ -81,14 +82,4 @@ func (v view) failures() string {
 	}
 	slices.Sort(list)
 	return fmt.Sprintf(" (%d failed: %s)", failed, strings.Join(list, ", "))
-}
-
-// median returns the middle of the values; of an even number, the mean of the two in the middle.
-func median(values []float64) float64 {
-	n := len(values)
-	if n == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

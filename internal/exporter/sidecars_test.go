@@ -1,0 +1,45 @@
+package exporter
+
+import (
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"fovea/internal/repository"
+)
+
+// openedFiles notes which files are looked for.
+type openedFiles struct {
+	files  fs.FS
+	opened map[string]bool
+}
+
+// Open implements fs.FS.
+func (o openedFiles) Open(name string) (fs.File, error) {
+	o.opened[name] = true
+	return o.files.Open(name)
+}
+
+// TestFilesThatAreReadAreSidecars checks that what a definition is inferred from comes along when a model is fetched or copied. Other
+// files are read only if the user or a file names them.
+func TestFilesThatAreReadAreSidecars(t *testing.T) {
+	for _, l := range layouts() {
+		named := slices.Collect(maps.Values(l.set))
+		files := fstest.MapFS{}
+		for name, text := range l.files {
+			files[name] = &fstest.MapFile{Data: []byte(text)}
+			named = append(named, text)
+		}
+		o := openedFiles{files, map[string]bool{}}
+		_, _ = Infer(graphOf(t, l.model), o, l.set) // also where it fails
+		for name := range o.opened {
+			isNamed := slices.ContainsFunc(named, func(text string) bool { return strings.Contains(text, name) })
+			if !slices.Contains(repository.SidecarFiles(), name) && !isNamed {
+				t.Errorf("%s: %s is read, and is no sidecar", l.what, name)
+			}
+		}
+	}
+}
