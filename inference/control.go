@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"fovea/internal/apierror"
 	"fovea/internal/repository"
@@ -39,7 +40,7 @@ func (e *Engine) loadingOf(name string) []*version {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if m := e.models[name]; m != nil {
-		return append([]*version{}, m.versions...)
+		return slices.Clone(m.versions)
 	}
 	return nil
 }
@@ -52,12 +53,7 @@ func (e *Engine) loaded(name string) error {
 	if m == nil || errors.Is(m.err, repository.ErrNotFound) {
 		return apierror.New(apierror.ModelNotFound, "the model repository has no such model")
 	}
-	for _, w := range m.wanted {
-		if !m.ready(w) {
-			return apierror.New(apierror.NotReady, "%s", m.reason())
-		}
-	}
-	if len(m.served) == 0 || m.failure() != nil {
+	if !m.complete() || len(m.served) == 0 || m.failure() != nil {
 		return apierror.New(apierror.NotReady, "%s", m.reason())
 	}
 	return nil
@@ -70,9 +66,6 @@ func (e *Engine) Unload(name string) error {
 	m := e.models[name]
 	if m == nil {
 		return nil
-	}
-	if e.unloaded == nil {
-		e.unloaded = map[string]bool{}
 	}
 	e.unloaded[name] = true
 	m.unload()

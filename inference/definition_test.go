@@ -146,7 +146,6 @@ func TestBoxesWithYFirst(t *testing.T) {
 	}
 }
 
-// TestUnreadOutputsMayHaveAnyType adds outputs of types that are not read to a model, named in its definition and not.
 func TestScoresOfZipMapAreRead(t *testing.T) {
 	m := classifierOf("Softmax")
 	m.Outputs = nil
@@ -169,6 +168,7 @@ func TestScoresOfZipMapAreRead(t *testing.T) {
 	}
 }
 
+// TestUnreadOutputsMayHaveAnyType adds outputs of types that are not read to a model, named in its definition and not.
 func TestUnreadOutputsMayHaveAnyType(t *testing.T) {
 	for name, add := range map[string]func(*onnxwriter.Model){
 		"bool": func(m *onnxwriter.Model) {

@@ -82,7 +82,7 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	}
 	log.Info("device selected", "device", device.String(), "reason", reason, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
-	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, syncing: semaphore.NewWeighted(1),
+	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, unloaded: map[string]bool{}, syncing: semaphore.NewWeighted(1),
 		slow: slowReads{limit: readTimeout, pending: map[string]chan struct{}{}}, stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
 		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner, batchSizes: batchSizes}

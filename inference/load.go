@@ -263,11 +263,13 @@ func (v *version) groupSpecs() ([]groupSpec, error) {
 }
 
 // newGroup makes the instances and batches of one session. On the CPU all instances share the session, so that the weights
-// are in memory once; each runs on its own thread. Runs on CUDA need no worker.
+// are in memory once; each runs on its own thread.
 func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*batcher.Group, error) {
 	size := v.trialSize(0) // the definition's, or of the first trial
 	shapes := v.inputShapes(size)
-	v.rowShapes = shapes
+	if !v.definition.Input.Dynamic() {
+		v.rowShapes = shapes
+	}
 	buckets := v.shared.batchSizes(p.device, v.definition.Batching.MaxSize, s.FixedBatch(shapes))
 	g, err := v.addGroup(ctx, s, p, buckets, shapes)
 	if errors.Is(err, onnx.ErrNotBatched) && v.definition.Batching.MaxSize == 0 {
@@ -284,13 +286,20 @@ func (v *version) newGroup(ctx context.Context, s *onnx.Session, p groupSpec) (*
 
 // addGroup adds a group whose batches have some sizes.
 func (v *version) addGroup(ctx context.Context, s *onnx.Session, p groupSpec, buckets []int, shapes [][]int64) (*batcher.Group, error) {
+	cfg := v.groupConfig(p, buckets)
+	cfg.Separable = separable
+	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: shapes, TrialShapes: v.trialShapes(), Trial: v.writeTrial}
+	return v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
+}
+
+// groupConfig is the configuration of a group of any model. Runs on CUDA need no worker.
+func (v *version) groupConfig(p groupSpec, buckets []int) batcher.GroupConfig {
 	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: buckets, Inputs: len(v.inputs),
-		MaxDelay: v.definition.Batching.MaxDelay, Separable: separable}
+		MaxDelay: v.definition.Batching.MaxDelay}
 	if p.device.Kind == onnx.CPU {
 		cfg.Acquire = v.shared.workers.acquireRun
 	}
-	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: shapes, TrialShapes: v.trialShapes(), Trial: v.writeTrial}
-	return v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
+	return cfg
 }
 
 // separable reports whether the error of a run is one of the model on some image, as in R-CNNs that find nothing.

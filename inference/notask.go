@@ -40,21 +40,18 @@ func (v *version) buildNoTask(ctx context.Context, s *onnx.Session, p groupSpec)
 
 // newGroupNoTask makes the instances of a session of a model without a task, and batches if it can have any.
 func (v *version) newGroupNoTask(ctx context.Context, s *onnx.Session, p groupSpec) (*batcher.Group, error) {
-	cfg := batcher.GroupConfig{Device: p.device.String(), Instances: p.instances, Buckets: []int{1}, Inputs: len(v.inputs), OwnOnly: true}
-	if p.device.Kind == onnx.CPU {
-		cfg.Acquire = v.shared.workers.acquireRun
-	}
 	if !v.canBatch() {
+		cfg := v.groupConfig(p, []int{1})
+		cfg.OwnOnly = true
 		return v.batcher.Add(cfg, nil)
 	}
 	v.rowShapes = make([][]int64, len(v.inputs))
 	for i, info := range v.inputs {
 		v.rowShapes[i] = info.Shape[1:]
 	}
-	cfg.OwnOnly, cfg.MaxDelay = false, v.definition.Batching.MaxDelay
-	cfg.Buckets = batchSizes(p.device, v.definition.Batching.MaxSize, 0)
-	spec := onnx.BatchSpec{Buckets: cfg.Buckets, RowShapes: v.rowShapes}
-	return v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
+	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, 0)
+	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: v.rowShapes}
+	return v.batcher.Add(v.groupConfig(p, buckets), func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
 }
 
 // warmUpNoTask runs a session with zeros once, in the smallest size that its inputs have. Whether the model can compute these is

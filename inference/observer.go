@@ -2,7 +2,7 @@ package inference
 
 import "time"
 
-// The stages of a prediction, as reported to Observer.
+// The stages of a prediction, as reported to Observer and in traces.
 const (
 	StageQueue       = "queue"       // waiting for a slot, a worker and an instance
 	StageDecode      = "decode"      // header and pixels

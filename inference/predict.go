@@ -56,24 +56,31 @@ func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
 		return nil, err
 	}
 	defer v.refs.Done()
-	return e.predictWith(ctx, v, r)
+	return v.respond(ctx, r)
 }
 
-func (e *Engine) predictWith(ctx context.Context, v *version, r Request) (*Response, error) {
+// respond answers a request and counts it.
+func (v *version) respond(ctx context.Context, r Request) (*Response, error) {
 	start := time.Now()
 	response, err := v.predict(ctx, r, nil)
+	total := time.Since(start) + r.Waited
 	if err != nil {
-		v.stats[OfImages].fail(time.Since(start) + r.Waited)
-		apiErr := apierror.From(err)
-		if onnx.IsDeviceLost(err) {
-			apiErr = deviceLost(err)
-		}
-		e.obs.Rejected(v.model, string(apiErr.Code))
-		return nil, apiErr
+		return nil, v.reject(OfImages, total, err)
 	}
-	v.stats[OfImages].success(1, response.runs, response.rows, time.Since(start)+r.Waited, response.Timing)
+	v.stats[OfImages].success(1, response.runs, response.rows, total, response.Timing)
 	v.observe(response)
 	return response, nil
+}
+
+// reject counts a request that failed, and returns its API error.
+func (v *version) reject(kind RequestKind, total time.Duration, err error) error {
+	v.stats[kind].fail(total)
+	apiErr := apierror.From(err)
+	if onnx.IsDeviceLost(err) {
+		apiErr = deviceLost(err)
+	}
+	v.shared.obs.Rejected(v.model, string(apiErr.Code))
+	return apiErr
 }
 
 // predict takes one image all the way, and turns a panic into an error. inspect, unless nil, gets the outputs before they
@@ -101,7 +108,7 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 	if err != nil {
 		return err
 	}
-	watch.lap("decode", &watch.Decode)
+	watch.lap(StageDecode, &watch.Decode)
 	work, err := v.shared.workers.enter(ctx, info.Estimate(len(r.Image)))
 	if err != nil {
 		return err
@@ -113,7 +120,7 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 	}
 	defer h.Release()
 	watch.Queue = r.Waited
-	watch.lap("queue", &watch.Queue)
+	watch.lap(StageQueue, &watch.Queue)
 	response.Device = h.Device()
 	transform, err := v.prepare(ctx, &work, h, r, info, &watch)
 	if err != nil {
@@ -133,7 +140,7 @@ func (v *version) answer(ctx context.Context, r Request, inspect func([]postproc
 		}
 	}
 	response.Prediction, err = v.decoder.Decode(h.Outputs(), transform, r.Params)
-	watch.lap("postprocess", &watch.Postprocess)
+	watch.lap(StagePostprocess, &watch.Postprocess)
 	return err
 }
 
@@ -172,7 +179,7 @@ func (v *version) prepare(ctx context.Context, work *imageWork, h *batcher.Handl
 func (v *version) copyRow(h *batcher.Handle, row []byte, watch *stopwatch) geometry.Transform {
 	in := v.definition.Input
 	copy(h.Input(v.image), row)
-	watch.lap("preprocess", &watch.Preprocess)
+	watch.lap(StagePreprocess, &watch.Preprocess)
 	return geometry.Transform{Width: in.Width, Height: in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1, ScaleY: 1}
 }
 
@@ -184,7 +191,7 @@ func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Han
 		return transform, err
 	}
 	defer work.release()
-	watch.lap("queue", &watch.Queue)
+	watch.lap(StageQueue, &watch.Queue)
 	img, err := v.plan.Decode(ctx, r.Image, info)
 	if err != nil {
 		return transform, err
@@ -193,7 +200,7 @@ func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Han
 	if r.Decoded != nil {
 		r.Decoded()
 	}
-	watch.lap("decode", &watch.Decode)
+	watch.lap(StageDecode, &watch.Decode)
 	if err := ctx.Err(); err != nil {
 		return transform, err
 	}
@@ -203,13 +210,13 @@ func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Han
 	if transform, err = v.plan.Pack(img, h.Input(v.image)); err != nil {
 		return transform, err
 	}
-	watch.lap("preprocess", &watch.Preprocess)
+	watch.lap(StagePreprocess, &watch.Preprocess)
 	return transform, nil
 }
 
 // observe reports the stages of an answered image and its discarded boxes.
 func (v *version) observe(r *Response) {
-	obs, t := v.shared.obs, r.Timing
+	obs := v.shared.obs
 	if d, ok := r.Prediction.(*postprocess.Detected); ok && d.Discarded > 0 {
 		obs.Discarded(v.model, v.name, d.Discarded)
 		v.logDiscarded.Do(func() {
@@ -217,8 +224,14 @@ func (v *version) observe(r *Response) {
 				"version", v.name, "boxes", d.Discarded)
 		})
 	}
+	obs.Stage(v.model, v.name, StageDecode, r.Timing.Decode)
+	v.observeStages(r.Timing)
+}
+
+// observeStages reports the stages that images and tensors have.
+func (v *version) observeStages(t Timing) {
+	obs := v.shared.obs
 	obs.Stage(v.model, v.name, StageQueue, t.Queue)
-	obs.Stage(v.model, v.name, StageDecode, t.Decode)
 	obs.Stage(v.model, v.name, StagePreprocess, t.Preprocess)
 	obs.Stage(v.model, v.name, StageInfer, t.Infer)
 	obs.Stage(v.model, v.name, StagePostprocess, t.Postprocess)

@@ -13,7 +13,6 @@ import (
 	"fovea/internal/testenv"
 	"fovea/postprocess"
 	"fovea/preprocess"
-	"fovea/preprocess/header"
 )
 
 // TestLargeJPEGsGiveTheAnswersOfTheirPixels sends large images as JPEG and as PNG of the same pixels. With decode: fast, which one
@@ -97,19 +96,7 @@ func decoded(t *testing.T, data []byte, w, h int) image.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := header.Read(data, header.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := plan.Decode(t.Context(), data, info)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	row := make([]byte, plan.RowBytes())
-	if _, err := plan.Pack(from, row); err != nil {
-		t.Fatal(err)
-	}
+	row := rowOf(t, plan, data)
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	for i := range w * h {
 		copy(img.Pix[4*i:], append(row[3*i:3*i+3:3*i+3], 255))

@@ -9,10 +9,7 @@ import (
 )
 
 // Ref is a version of a model that a request uses. It is not unloaded before Close.
-type Ref struct {
-	e *Engine
-	v *version
-}
+type Ref struct{ v *version }
 
 // Open finds a version of a model, as Predict does. The error is an *apierror.Error. Close must be called.
 func (e *Engine) Open(model, version string) (*Ref, error) {
@@ -20,7 +17,7 @@ func (e *Engine) Open(model, version string) (*Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ref{e, v}, nil
+	return &Ref{v}, nil
 }
 
 // Has reports whether there is a model of that name, ready or not.
@@ -35,7 +32,7 @@ func (r *Ref) Close() { r.v.refs.Done() }
 
 // Predict is Engine.Predict with this version.
 func (r *Ref) Predict(ctx context.Context, q Request) (*Response, error) {
-	return r.e.predictWith(ctx, r.v, q)
+	return r.v.respond(ctx, q)
 }
 
 // Info describes a version that is ready. It must not be changed.

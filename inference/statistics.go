@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -28,17 +29,23 @@ func (d *Duration) add(t time.Duration) {
 
 // Statistics count the requests of a version since it was loaded.
 type Statistics struct {
-	Last                    time.Time // of the last request; zero without any
-	Rows                    int64     // images, or rows of tensors, that were answered
-	Runs                    int64     // runs that began with one of them
-	Success, Fail           Duration  // requests, from their begin to their end
-	Queue                   Duration  // of successful requests, as are the following
-	Input, Compute, Outputs Duration  // decoding and copying; the run; reading the outputs
-	Batches                 map[int]BatchStatistics
+	Last          time.Time // of the last request; zero without any
+	Rows          int64     // images, or rows of tensors, that were answered
+	Runs          int64     // runs that began with one of them
+	Success, Fail Duration  // requests, from their begin to their end
+	Queue         Duration  // of successful requests, as are the following
+	BatchStatistics
+	Batches map[int]BatchStatistics // by the rows of the largest run
 }
 
-// BatchStatistics are the times of requests in runs of a number of rows.
+// BatchStatistics are the times of successful requests: decoding and copying; the run; reading the outputs.
 type BatchStatistics struct{ Input, Compute, Outputs Duration }
+
+func (b *BatchStatistics) add(t Timing) {
+	b.Input.add(t.Decode + t.Preprocess)
+	b.Compute.add(t.Infer)
+	b.Outputs.add(t.Postprocess)
+}
 
 // statistics collects Statistics.
 type statistics struct {
@@ -56,16 +63,12 @@ func (s *statistics) success(rows, runs, size int, total time.Duration, t Timing
 	v.Runs += int64(runs)
 	v.Success.add(total)
 	v.Queue.add(t.Queue)
-	v.Input.add(t.Decode + t.Preprocess)
-	v.Compute.add(t.Infer)
-	v.Outputs.add(t.Postprocess)
+	v.add(t)
 	if v.Batches == nil {
 		v.Batches = map[int]BatchStatistics{}
 	}
 	b := v.Batches[size]
-	b.Input.add(t.Decode + t.Preprocess)
-	b.Compute.add(t.Infer)
-	b.Outputs.add(t.Postprocess)
+	b.add(t)
 	v.Batches[size] = b
 }
 
@@ -81,9 +84,6 @@ func (s *statistics) read() Statistics {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.values
-	v.Batches = make(map[int]BatchStatistics, len(s.values.Batches))
-	for size, b := range s.values.Batches {
-		v.Batches[size] = b
-	}
+	v.Batches = maps.Clone(v.Batches)
 	return v
 }

@@ -33,7 +33,7 @@ func (s *stopwatch) lap(stage string, sum *time.Duration) {
 func (s *stopwatch) ran(h *batcher.Handle) {
 	s.Queue += h.QueueTime()
 	s.Infer = h.RunTime()
-	s.stages.Record("queue", s.last, h.Started(), nil)
+	s.stages.Record(StageQueue, s.last, h.Started(), nil)
 	s.recordRun(h)
 	s.last = time.Now()
 }
@@ -45,7 +45,7 @@ func (s *stopwatch) recordRun(h *batcher.Handle) {
 	}
 	began := h.Started()
 	rows, _ := h.Rows()
-	s.stages.Record("infer", began, began.Add(h.RunTime()), linksToOthers(h), slog.Int("fovea.batch_size", rows), slog.String("fovea.device", h.Device()))
+	s.stages.Record(StageInfer, began, began.Add(h.RunTime()), linksToOthers(h), slog.Int("fovea.batch_size", rows), slog.String("fovea.device", h.Device()))
 }
 
 // commit hands over the row, and lets the other requests of its run link to this one.

@@ -295,10 +295,7 @@ func (v *version) mayRetry() bool {
 // updateServed decides what is served: every wanted version that is ready, and the versions served before for as long as a
 // wanted one is not ready or cannot be read. It unloads the others. The caller holds mu.
 func (e *Engine) updateServed(m *model) {
-	complete := m.unreadable == nil
-	for _, w := range m.wanted {
-		complete = complete && m.ready(w)
-	}
+	complete := m.unreadable == nil && m.complete()
 	var served, keep []*version
 	for _, v := range m.versions {
 		isWanted := slices.ContainsFunc(m.wanted, v.matches)
@@ -322,6 +319,11 @@ func (e *Engine) updateServed(m *model) {
 // ready reports whether a version made from what is wanted is ready.
 func (m *model) ready(w wantedVersion) bool {
 	return slices.ContainsFunc(m.versions, func(v *version) bool { return v.matches(w) && v.is(Ready) })
+}
+
+// complete reports whether all that is wanted is ready.
+func (m *model) complete() bool {
+	return !slices.ContainsFunc(m.wanted, func(w wantedVersion) bool { return !m.ready(w) })
 }
 
 // replaced reports whether another version with the same number, made from what is wanted now, is ready.

@@ -47,22 +47,13 @@ func (r *Ref) Infer(ctx context.Context, q TensorRequest) (*TensorResponse, erro
 	v, start := r.v, time.Now()
 	response := &TensorResponse{}
 	err := panics.Catch(func() error { return v.infer(ctx, q, response) })
+	total := time.Since(start) + q.Waited
 	if err != nil {
-		apiErr := apierror.From(err)
-		if onnx.IsDeviceLost(err) {
-			apiErr = deviceLost(err)
-		}
-		v.stats[OfTensors].fail(time.Since(start) + q.Waited)
-		v.shared.obs.Rejected(v.model, string(apiErr.Code))
-		return nil, apiErr
+		return nil, v.reject(OfTensors, total, err)
 	}
 	response.Timing.Queue += q.Waited
-	v.stats[OfTensors].success(max(response.Rows, 1), response.runs, response.largest, time.Since(start)+q.Waited, response.Timing)
-	obs, t := v.shared.obs, response.Timing
-	obs.Stage(v.model, v.name, StageQueue, t.Queue)
-	obs.Stage(v.model, v.name, StagePreprocess, t.Preprocess)
-	obs.Stage(v.model, v.name, StageInfer, t.Infer)
-	obs.Stage(v.model, v.name, StagePostprocess, t.Postprocess)
+	v.stats[OfTensors].success(max(response.Rows, 1), response.runs, response.largest, total, response.Timing)
+	v.observeStages(response.Timing)
 	return response, nil
 }
 
@@ -73,7 +64,7 @@ func (v *version) infer(ctx context.Context, q TensorRequest, response *TensorRe
 	}
 	names := q.Outputs
 	if names == nil {
-		names = namesOf(v.file.Fetched())
+		names = namesOf(v.info.Outputs)
 	}
 	rows := v.rowsOf(in)
 	if rows > 0 && v.batchesHave(names) {
@@ -135,7 +126,7 @@ func namesOf(infos []repository.TensorInfo) []string {
 
 // rowsOf is the number of rows of the version's batches that the inputs are; 0 if they are none.
 func (v *version) rowsOf(in []Tensor) int {
-	if v.rowShapes == nil || v.definition.Task != repository.NoTask && v.definition.Input.Dynamic() {
+	if v.rowShapes == nil {
 		return 0
 	}
 	rows := int64(0)
@@ -241,13 +232,13 @@ func (v *version) enterRow(ctx context.Context, in []Tensor, row int, timing *Ti
 	if err != nil {
 		return nil, err
 	}
-	watch.lap("queue", &watch.Queue)
+	watch.lap(StageQueue, &watch.Queue)
 	if err := panics.Catch(func() error { return copyRows(h, in, row) }); err != nil {
 		h.Release()
 		return nil, err
 	}
 	watch.commit(h)
-	watch.lap("preprocess", &watch.Preprocess)
+	watch.lap(StagePreprocess, &watch.Preprocess)
 	return h, nil
 }
 
@@ -287,7 +278,7 @@ func (v *version) joinRow(ctx context.Context, h *batcher.Handle, row int, j *jo
 		return err
 	}
 	response.Outputs = j.outputs
-	watch.lap("postprocess", &watch.Postprocess)
+	watch.lap(StagePostprocess, &watch.Postprocess)
 	return nil
 }
 
@@ -338,13 +329,13 @@ func (v *version) inferAlone(ctx context.Context, q TensorRequest, in []Tensor, 
 		return err
 	}
 	defer h.Release()
-	watch.lap("queue", &watch.Queue)
+	watch.lap(StageQueue, &watch.Queue)
 	feed, err := v.sessions[slices.Index(v.groups, h.Group())].NewFeed(in)
 	if err != nil {
 		return err
 	}
 	h.Submit(feed)
-	watch.lap("preprocess", &watch.Preprocess)
+	watch.lap(StagePreprocess, &watch.Preprocess)
 	if err := h.Wait(ctx); err != nil {
 		return feedFailed(err)
 	}
@@ -354,13 +345,13 @@ func (v *version) inferAlone(ctx context.Context, q TensorRequest, in []Tensor, 
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(t postprocess.Tensor) bool { return t.Name == name })
 		if i < 0 {
-			return apierror.New(apierror.Malformed, "output %s is unknown; outputs: %s", apierror.Quote(name), strings.Join(namesOf(v.file.Fetched()), ", "))
+			return apierror.New(apierror.Malformed, "output %s is unknown; outputs: %s", apierror.Quote(name), strings.Join(namesOf(v.info.Outputs), ", "))
 		}
 		t := all[i]
 		t.Data = slices.Clone(t.Data)
 		response.Outputs = append(response.Outputs, t)
 	}
-	watch.lap("postprocess", &watch.Postprocess)
+	watch.lap(StagePostprocess, &watch.Postprocess)
 	return nil
 }
 

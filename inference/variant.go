@@ -70,7 +70,7 @@ func (v *version) with(change func(*repository.Definition)) (*version, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &version{stats: [requestKinds]*statistics{{}, {}}, wantedVersion: v.wantedVersion, shared: v.shared, model: v.model, name: v.name, entry: v.entry, definition: resolved,
+	return &version{wantedVersion: v.wantedVersion, shared: v.shared, model: v.model, name: v.name, entry: v.entry, definition: resolved,
 		inputs: v.inputs, outputs: v.outputs, image: v.image, extras: v.extras, plan: plan, decoder: decoder, batcher: v.batcher, groups: v.groups,
 		queue: queue{bound: v.queue.bound, report: func(int) {}}}, nil
 }

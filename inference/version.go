@@ -89,14 +89,14 @@ type version struct {
 	batcher      *batcher.Batcher
 	groups       []*batcher.Group
 	queue        queue
-	rowShapes    [][]int64 // of the inputs in batches; nil without batches
+	rowShapes    [][]int64 // of the inputs in batches; nil if tensors cannot be rows of these
 	info         *Info     // what requests with tensors need to know
-	stats        [requestKinds]*statistics
+	stats        [requestKinds]statistics
 }
 
 func newVersion(ctx context.Context, sh *shared, entry *repository.Entry, w wantedVersion) *version {
 	ctx, cancel := context.WithCancelCause(ctx)
-	return &version{stats: [requestKinds]*statistics{{}, {}}, wantedVersion: w, loadCtx: ctx, cancelLoad: cancel, shared: sh, model: entry.Definition.Name, name: strconv.Itoa(w.Number), entry: entry,
+	return &version{wantedVersion: w, loadCtx: ctx, cancelLoad: cancel, shared: sh, model: entry.Definition.Name, name: strconv.Itoa(w.Number), entry: entry,
 		definition: entry.Definition, loadReturned: make(chan struct{}), loadStopped: make(chan struct{}), changed: time.Now()}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -219,6 +222,12 @@ func (p *process) waitReady() *process {
 	return p
 }
 
+// waitServed waits until a model is ready.
+func (p *process) waitServed(name string) {
+	p.t.Helper()
+	p.wait(name+" is ready", func() bool { return strings.Contains(p.get("/v1/models/"+name).body, `"state":"ready"`) })
+}
+
 func (p *process) wait(what string, is func() bool) {
 	p.t.Helper()
 	for range 1200 {
@@ -233,8 +242,35 @@ func (p *process) wait(what string, is func() bool) {
 // good checks that a good request gets the right response.
 func (p *process) good() {
 	p.t.Helper()
-	got := p.post("/v1/models/"+model+"/predict", "image/jpeg", testenv.Image(p.t, "coffee.jpg"))
+	got := p.post(predictPath, "image/jpeg", testenv.Image(p.t, "coffee.jpg"))
 	if got.status != 200 || len(got.Predictions) != 1 || got.Predictions[0].Top[0].Label != "espresso" {
 		p.t.Errorf("a good request: %d %s", got.status, got.body)
 	}
+}
+
+// load has clients send requests, one after the other, until stop is called, which returns how many were answered. A client ends with
+// the first error.
+func load(t *testing.T, clients int, send func(client int) error) (stop func() int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var answered atomic.Int64
+	var running sync.WaitGroup
+	for i := range clients {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				if err := send(i); err != nil {
+					t.Error(err)
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	stop = func() int64 {
+		cancel()
+		running.Wait()
+		return answered.Load()
+	}
+	t.Cleanup(func() { stop() })
+	return stop
 }

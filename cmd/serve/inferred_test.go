@@ -27,7 +27,7 @@ func TestFolderWithoutDefinitionIsServed(t *testing.T) {
 	p := start(t, dir).waitReady()
 	lay(t, dir, map[string]string{"pets/1/model.onnx": string(detector())})
 	p.signal(syscall.SIGHUP)
-	p.wait("the new model is ready", func() bool { return strings.Contains(p.get("/v1/models/pets").body, `"state":"ready"`) })
+	p.waitServed("pets")
 	p.sees("/v1/models/pets/predict")
 	p.good()
 	got := p.get("/v1/models/pets")
@@ -82,11 +82,11 @@ func TestServePaths(t *testing.T) {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	one := start(t, "/none", at("best.onnx"))
 	// command gives --repository.dir, which serves that as well: a folder that does not exist
-	one.wait("the file is served", func() bool { return strings.Contains(one.get("/v1/models/best").body, `"state":"ready"`) })
+	one.waitServed("best")
 	one.sees("/predict")
 	several := start(t, at("repository"), at("best.onnx"), at("other")).waitReady()
 	for _, name := range []string{"best", "other", "pets"} {
-		several.wait(name+" is ready", func() bool { return strings.Contains(several.get("/v1/models/"+name).body, `"state":"ready"`) })
+		several.waitServed(name)
 		several.sees("/v1/models/" + name + "/predict")
 	}
 	for _, test := range []struct {
@@ -151,7 +151,7 @@ func TestModelsAddAndServe(t *testing.T) {
 		t.Errorf("%v\n%s", err, definition)
 	}
 	p.signal(syscall.SIGHUP)
-	p.wait("the added model is ready", func() bool { return strings.Contains(p.get("/v1/models/pets").body, `"state":"ready"`) })
+	p.waitServed("pets")
 	p.sees("/v1/models/pets/predict")
 	if got := p.get("/v1/models/pets"); !strings.Contains(got.body, `"definition":"file"`) {
 		t.Errorf("%s", got.body)

@@ -2,13 +2,11 @@ package main
 
 import (
 	"bytes"
-	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,19 +44,18 @@ func TestKeysOfTheBinary(t *testing.T) {
 	other := newTestKey(t, file, "other", "--models=another")
 	p := start(t, newRepository(t), "--http.keys="+file)
 	p.waitReady()
-	path := "/v1/models/" + model + "/predict"
 	for _, test := range []struct {
 		name, path, secret string
 		want               int
 	}{
-		{"no key", path, "", 401},
-		{"a wrong key", path, apikey.New(), 401},
-		{"a key of another model", path, other, 403},
+		{"no key", predictPath, "", 401},
+		{"a wrong key", predictPath, apikey.New(), 401},
+		{"a key of another model", predictPath, other, 403},
 		{"a key of another model, with the default model", "/predict", other, 403},
-		{"its key", path, camera, 200},
+		{"its key", predictPath, camera, 200},
 		{"its key, with the default model", "/predict", camera, 200},
-		{"its key again", path, camera, 200},
-		{"its key above its rate", path, camera, 429},
+		{"its key again", predictPath, camera, 200},
+		{"its key above its rate", predictPath, camera, 429},
 	} {
 		if got := p.sent(test.path, test.secret); got != test.want {
 			t.Errorf("%s: %d, want %d", test.name, got, test.want)
@@ -99,21 +96,12 @@ func TestChangedKeysFailNoRequest(t *testing.T) {
 	stays, goes := newTestKey(t, file, "stays"), newTestKey(t, file, "goes")
 	p := start(t, newRepository(t), "--http.keys="+file)
 	p.waitReady()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var requests atomic.Int64
-	var load sync.WaitGroup
-	for range 2 {
-		load.Go(func() {
-			for ctx.Err() == nil {
-				if got := p.sent("/predict", stays); got != 200 {
-					t.Errorf("a request with the key that stays gets %d", got)
-					return
-				}
-				requests.Add(1)
-			}
-		})
-	}
+	stop := load(t, 2, func(int) error {
+		if got := p.sent("/predict", stays); got != 200 {
+			return fmt.Errorf("a request with the key that stays gets %d", got)
+		}
+		return nil
+	})
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -132,10 +120,9 @@ func TestChangedKeysFailNoRequest(t *testing.T) {
 	replace(content[:bytes.LastIndex(content, []byte("  - name"))])
 	p.wait("the removed key is refused", func() bool { return p.sent("/predict", goes) == 401 })
 	time.Sleep(50 * time.Millisecond)
-	cancel()
-	load.Wait()
-	if n := strings.Count(p.logged(), "cannot be used"); n != 1 || requests.Load() == 0 {
-		t.Errorf("%d requests; the broken file is logged %d times", requests.Load(), n)
+	requests := stop()
+	if n := strings.Count(p.logged(), "cannot be used"); n != 1 || requests == 0 {
+		t.Errorf("%d requests; the broken file is logged %d times", requests, n)
 	}
 }
 

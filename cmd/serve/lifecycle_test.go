@@ -3,14 +3,13 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -115,26 +114,20 @@ func TestNewVersionReplacesTheOldWithoutFailedRequests(t *testing.T) {
 	dir := newRepository(t)
 	p := start(t, dir).waitReady()
 	coffee := testenv.Image(t, "coffee.jpg")
-	var stop atomic.Bool
-	var clients sync.WaitGroup
-	for range 3 {
-		clients.Go(func() {
-			for !stop.Load() {
-				got, err := p.do("POST", predictPath, map[string][]string{"Content-Type": {"image/jpeg"}}, bytes.NewReader(coffee))
-				if err != nil || got.status != 200 || got.Predictions[0].Top[0].Label != "espresso" {
-					t.Errorf("%v %d %s", err, got.status, got.body)
-				}
-			}
-		})
-	}
+	stop := load(t, 3, func(int) error {
+		got, err := p.do("POST", predictPath, map[string][]string{"Content-Type": {"image/jpeg"}}, bytes.NewReader(coffee))
+		if err == nil && (got.status != 200 || got.Predictions[0].Top[0].Label != "espresso") {
+			err = fmt.Errorf("%d %s", got.status, got.body)
+		}
+		return err
+	})
 	copyModel(t, filepath.Join(dir, model), "2")
 	p.signal(syscall.SIGHUP)
 	p.wait("version 2 answers and version 1 is gone", func() bool {
 		got := p.get("/v1/models/" + model).body
 		return strings.Contains(got, `"version":"2","state":"ready"`) && !strings.Contains(got, `"version":"1"`)
 	})
-	stop.Store(true)
-	clients.Wait()
+	stop()
 	if got := p.post(predictPath, "image/jpeg", coffee); got.Version != "2" {
 		t.Errorf("answered by version %q", got.Version)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -12,8 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +53,7 @@ func TestTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		out, err := exec.Command(curl, "--silent", "--show-error", "--fail", "--cacert", ca.File(dir), "--data-binary", "@"+image,
-			"--header", "Content-Type: image/jpeg", "https://"+p.address+"/v1/models/"+model+"/predict").CombinedOutput()
+			"--header", "Content-Type: image/jpeg", "https://"+p.address+predictPath).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "espresso") {
 			t.Errorf("curl: %v: %s", err, out)
 		}
@@ -125,26 +122,24 @@ func TestCertificateRotationFailsNoRequest(t *testing.T) {
 	p.secure(trust, false)
 	p.waitReady()
 
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var sent atomic.Int64
-	var load sync.WaitGroup
-	for i := range 4 {
+	var clients [4]*http.Client
+	for i := range clients {
 		transport := &http.Transport{TLSClientConfig: trust.Clone(), DisableKeepAlives: i%2 == 0, ForceAttemptHTTP2: i < 2}
-		load.Go(func() {
-			defer transport.CloseIdleConnections()
-			client := &http.Client{Transport: transport, Timeout: time.Minute}
-			for ctx.Err() == nil {
-				response, err := client.Post("https://"+p.address+"/v1/models/"+model+"/predict", "image/jpeg", bytes.NewReader(testenv.Image(t, "coffee.jpg")))
-				if err != nil || response.StatusCode != http.StatusOK {
-					t.Errorf("a request fails: %v", err)
-					return
-				}
-				_ = response.Body.Close()
-				sent.Add(1)
-			}
-		})
+		t.Cleanup(transport.CloseIdleConnections)
+		clients[i] = &http.Client{Transport: transport, Timeout: time.Minute}
 	}
+	coffee := testenv.Image(t, "coffee.jpg")
+	stop := load(t, len(clients), func(i int) error {
+		response, err := clients[i].Post("https://"+p.address+predictPath, "image/jpeg", bytes.NewReader(coffee))
+		if err != nil {
+			return fmt.Errorf("a request fails: %w", err)
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("a request gets %d", response.StatusCode)
+		}
+		return nil
+	})
 	version("broken", true)
 	p.wait("the broken pair is logged", func() bool { return strings.Contains(p.logged(), "cannot be used") })
 	if got := presented(t, p.address, trust); got != "first" {
@@ -155,10 +150,9 @@ func TestCertificateRotationFailsNoRequest(t *testing.T) {
 		version(name, false)
 		p.wait(name+" is in use", func() bool { return presented(t, p.address, trust) == name })
 	}
-	cancel()
-	load.Wait()
-	if n := strings.Count(p.logged(), "cannot be used"); n != 1 || sent.Load() == 0 {
-		t.Errorf("%d requests; the broken pair is logged %d times", sent.Load(), n)
+	requests := stop()
+	if n := strings.Count(p.logged(), "cannot be used"); n != 1 || requests == 0 {
+		t.Errorf("%d requests; the broken pair is logged %d times", requests, n)
 	}
 }
 

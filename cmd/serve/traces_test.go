@@ -19,8 +19,7 @@ func TestRequestsAreTraced(t *testing.T) {
 	p := start(t, newRepository(t), "--traces.endpoint="+receiver.HTTP, "--traces.sample_ratio=0").waitReady()
 	p.good() // not sampled
 	header := http.Header{"Content-Type": {"image/jpeg"}, "Traceparent": {"00-" + traceID + "-" + parent + "-01"}, "X-Request-Id": {"one"}}
-	path := "/v1/models/" + model + "/predict"
-	if got, err := p.do("POST", path, header, bytes.NewReader(testenv.Image(t, "coffee.jpg"))); err != nil || got.status != 200 {
+	if got, err := p.do("POST", predictPath, header, bytes.NewReader(testenv.Image(t, "coffee.jpg"))); err != nil || got.status != 200 {
 		t.Fatal(got, err)
 	}
 	p.signal(syscall.SIGTERM) // sends what waits
@@ -51,20 +50,11 @@ func TestRequestsAreTraced(t *testing.T) {
 		t.Error("the run began before the image was decoded")
 	}
 	for name, want := range map[string]string{"fovea.request_id": "one", "fovea.model": model, "fovea.version": "1"} {
-		if got := attribute(request, name); got != want {
+		if got := otlptest.Attribute(request, name); got != want {
 			t.Errorf("attribute %s is %q, want %q", name, got, want)
 		}
 	}
-	if got := attribute(spans["infer"], "fovea.device"); got != "cpu" {
+	if got := otlptest.Attribute(spans["infer"], "fovea.device"); got != "cpu" {
 		t.Errorf("the run's device is %q", got)
 	}
-}
-
-func attribute(s *trace.Span, key string) string {
-	for _, a := range s.GetAttributes() {
-		if a.GetKey() == key {
-			return a.GetValue().GetStringValue()
-		}
-	}
-	return ""
 }

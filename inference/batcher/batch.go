@@ -108,7 +108,7 @@ func (b *batch) freeRow() int {
 }
 
 func (b *batch) take(i int) {
-	b.rows[i].state, b.rows[i].dirty, b.rows[i].tag = rowPacking, true, nil
+	b.rows[i].state, b.rows[i].dirty = rowPacking, true
 	b.packing++
 }
 

@@ -7,9 +7,6 @@ import (
 	"slices"
 	"unsafe"
 
-	ort "github.com/yalue/onnxruntime_go"
-
-	"fovea/inference/onnx/internal/sigaction"
 	"fovea/postprocess"
 )
 
@@ -38,8 +35,7 @@ type FillTrial func(trial, input, row int, memory []byte)
 type Batch struct {
 	parent    *Session
 	session   *runtimeSession // nil once closed
-	options   *ort.RunOptions // shared by its runs, which are sequential
-	handle    unsafe.Pointer  // of the options
+	options   runOptions
 	rows      int
 	buckets   []bucket // ascending
 	inputs    []tensor
@@ -52,7 +48,7 @@ type Batch struct {
 // bucket is one batch size and its native tensors over the first rows of the memory.
 type bucket struct {
 	size    int
-	hasRun  bool // on CUDA
+	hasRun  bool // with its shapes
 	inputs  []value
 	outputs []value // without a tensor: allocated by ONNX Runtime
 }
@@ -76,14 +72,10 @@ func (s *Session) NewBatch(ctx context.Context, spec BatchSpec) (batch *Batch, e
 		return nil, s.batchError(err)
 	}
 	b := &Batch{parent: s, session: session, rows: sizes[len(sizes)-1]}
-	if b.options, err = ort.NewRunOptions(); err != nil {
+	if b.options, err = newRunOptions(); err != nil {
 		return nil, s.batchError(errors.Join(err, b.Close()))
 	}
-	liveObjects.Add(1)
-	if b.handle, err = handleOf(b.options, "o"); err != nil {
-		return nil, s.batchError(errors.Join(err, b.Close()))
-	}
-	done := terminateWith(ctx, b.options)
+	done := terminateWith(ctx, b.options.RunOptions)
 	if err := done(b.build(sizes, shapes, spec)); err != nil {
 		return nil, s.batchError(errors.Join(err, b.Close()))
 	}
@@ -199,7 +191,7 @@ func (b *Batch) Reshape(input int, shape []int64) error {
 	}
 	old, oldValue := b.inputs[input], b.buckets[0].inputs[input]
 	b.inputs[input], b.buckets[0].inputs[input] = t, v
-	b.buckets[0].hasRun = false // another shape may need other CUDA libraries
+	b.buckets[0].hasRun = false
 	err = oldValue.destroy()
 	if old.block != t.block {
 		err = errors.Join(err, old.block.Free())
@@ -236,24 +228,18 @@ func (b *Batch) run(ctx context.Context, on *runtimeSession, rows int) error {
 	if i < 0 {
 		return fmt.Errorf("run of %d rows: the batch sizes are %v", rows, b.sizes())
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, context.Cause(ctx))
+	if err := b.options.during(ctx, func() error { return b.call(on, &b.buckets[i]) }); err != nil {
+		return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, err)
 	}
-	done := terminateWith(ctx, b.options)
-	err := done(b.call(on, &b.buckets[i]))
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("run %d rows of %s: %w", rows, b.parent.path, err)
+	return nil
 }
 
-// call runs one bucket. The first run of a size on CUDA may load more CUDA libraries, which install signal
-// handlers; later runs skip the check.
-func (b *Batch) call(on *runtimeSession, at *bucket) (err error) {
-	if b.parent.device.Kind != CUDA || at.hasRun {
+// call runs one bucket. Only its first run is one of a new shape.
+func (b *Batch) call(on *runtimeSession, at *bucket) error {
+	if at.hasRun {
 		return b.compute(on, at)
 	}
-	sigaction.Preserve(func() { err = b.compute(on, at) })
+	err := b.parent.preserve(func() error { return b.compute(on, at) })
 	at.hasRun = err == nil
 	return err
 }
@@ -275,11 +261,8 @@ func (b *Batch) Close() error {
 			errs = append(errs, t.block.Free())
 		}
 	}
-	if b.options != nil {
-		errs = append(errs, b.options.Destroy())
-		liveObjects.Add(-1)
-	}
-	b.buckets, b.inputs, b.outputs, b.views, b.session, b.options = nil, nil, nil, nil, nil, nil
+	errs = append(errs, b.options.destroy())
+	b.buckets, b.inputs, b.outputs, b.views, b.session, b.options = nil, nil, nil, nil, nil, runOptions{}
 	b.parent.release()
 	return errors.Join(errs...)
 }

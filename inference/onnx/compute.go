@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"unsafe"
+
+	"fovea/inference/onnx/internal/native"
+	"fovea/inference/onnx/internal/sigaction"
 )
 
 // compute runs a bucket. An output that was preallocated because all trial runs agreed on its shape may still turn out
@@ -34,8 +37,8 @@ func (b *Batch) compute(on *runtimeSession, at *bucket) error {
 func (b *Batch) runOnce(on *runtimeSession, at *bucket) error {
 	b.releaseOutputs()
 	outputs := handles(at.outputs)
-	if err := b.parent.api.Run(on.handle, b.handle, b.parent.names, handles(at.inputs), outputs, on.sequential); err != nil {
-		return b.parent.classify(runError(err))
+	if err := b.parent.run(on, b.options, b.parent.names, handles(at.inputs), outputs); err != nil {
+		return err
 	}
 	var errs []error
 	for i, v := range at.outputs {
@@ -48,6 +51,23 @@ func (b *Batch) runOnce(on *runtimeSession, at *bucket) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// run runs one of the session's ONNX Runtime sessions. The error of a node is a *RunError, and any other on CUDA a *DeviceError.
+func (s *Session) run(on *runtimeSession, o runOptions, names *native.Names, inputs, outputs []unsafe.Pointer) error {
+	if err := s.api.Run(on.handle, o.handle, names, inputs, outputs, on.sequential); err != nil {
+		return s.classify(runError(err))
+	}
+	return nil
+}
+
+// preserve calls run. On CUDA each new shape may load more CUDA libraries, which install signal handlers.
+func (s *Session) preserve(run func() error) (err error) {
+	if s.device.Kind != CUDA {
+		return run()
+	}
+	sigaction.Preserve(func() { err = run() })
+	return err
 }
 
 func handles(values []value) []unsafe.Pointer {
@@ -74,15 +94,24 @@ func (b *Batch) releaseOutputs() {
 
 // adopt points the rows of output i at the memory that ONNX Runtime allocated for it.
 func (b *Batch) adopt(i, rows int) error {
-	shape, p, err := b.parent.api.Tensor(b.allocated[i])
+	shape, data, err := b.outputOf(i, b.allocated[i])
 	if err != nil {
 		return err
+	}
+	return b.setRows(i, rows, shape, data)
+}
+
+// outputOf returns the shape and the memory of output i that ONNX Runtime allocated.
+func (b *Batch) outputOf(i int, from unsafe.Pointer) (shape []int64, data []byte, err error) {
+	shape, p, err := b.parent.api.Tensor(from)
+	if err != nil {
+		return nil, nil, err
 	}
 	elements := int64(1)
 	for _, n := range shape {
 		elements *= n
 	}
-	return b.setRows(i, rows, shape, unsafe.Slice((*byte)(p), int(elements)*b.outputs[i].info.DType.Size()))
+	return shape, unsafe.Slice((*byte)(p), int(elements)*b.outputs[i].info.DType.Size()), nil
 }
 
 // setRows points the rows of output i at data, which has the shape of this run.

@@ -4,23 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"fovea/inference/onnx/internal/native"
-	"fovea/inference/onnx/internal/sigaction"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 )
 
-// feedTypes are the element types of tensors that a feed takes and returns, by their number in ONNXTensorElementDataType.
-var feedTypes = map[repository.DType]int{
-	repository.Float32: 1, repository.Uint8: 2, repository.Int8: 3, repository.Uint16: 4, repository.Int16: 5, repository.Int32: 6,
-	repository.Int64: 7, repository.String: native.StringType, repository.Bool: 9, repository.Float16: 10, repository.Float64: 11,
-	repository.Uint32: 12, repository.Uint64: 13, repository.BFloat16: 16,
-}
+// feedTypes are the element types of tensors that a feed takes and returns: those of batches, and more.
+var feedTypes = func() map[repository.DType]ort.TensorElementDataType {
+	types := maps.Clone(elements)
+	types[repository.Bool] = ort.TensorElementDataTypeBool
+	types[repository.BFloat16] = ort.TensorElementDataTypeBFloat16
+	types[repository.String] = ort.TensorElementDataTypeString
+	return types
+}()
 
 // CanFeed reports whether a feed takes and returns tensors of an element type.
 func CanFeed(dtype repository.DType) bool { return feedTypes[dtype] != 0 }
@@ -45,8 +46,7 @@ func (f *File) Fetched() []Info {
 type Feed struct {
 	parent  *Session
 	session *runtimeSession // nil once closed
-	options *ort.RunOptions
-	handle  unsafe.Pointer   // of the options
+	options runOptions
 	inputs  []unsafe.Pointer // *OrtValue
 	outputs []unsafe.Pointer // of the last run; nil before
 	views   []postprocess.Tensor
@@ -69,11 +69,7 @@ func (s *Session) NewFeed(inputs []postprocess.Tensor) (feed *Feed, err error) {
 			err = errors.Join(fmt.Errorf("run %s: %w", s.path, err), f.Close())
 		}
 	}()
-	if f.options, err = ort.NewRunOptions(); err != nil {
-		return nil, err
-	}
-	liveObjects.Add(1)
-	if f.handle, err = handleOf(f.options, "o"); err != nil {
+	if f.options, err = newRunOptions(); err != nil {
 		return nil, err
 	}
 	for i, in := range inputs {
@@ -103,7 +99,7 @@ func (s *Session) feedTensor(info Info, in postprocess.Tensor) (unsafe.Pointer, 
 	if err != nil {
 		return nil, err
 	}
-	return s.api.NewTensor(feedTypes[in.DType], in.Shape, in.Data)
+	return s.api.NewTensor(int(feedTypes[in.DType]), in.Shape, in.Data)
 }
 
 // countFeed returns the number of elements of a shape, which may have no dimensions or sizes of 0.
@@ -164,33 +160,23 @@ func (f *Feed) RunParallel(ctx context.Context, _ int) error {
 }
 
 func (f *Feed) run(ctx context.Context, on *runtimeSession) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("run %s: %w", f.parent.path, context.Cause(ctx))
-	}
-	f.releaseOutputs()
-	done := terminateWith(ctx, f.options)
-	if err := done(f.call(on)); err != nil {
+	if err := f.options.during(ctx, func() error { return f.call(on) }); err != nil {
 		return fmt.Errorf("run %s: %w", f.parent.path, err)
 	}
 	return f.read()
 }
 
-// call runs the session. On CUDA each new shape may load more CUDA libraries, which install signal handlers.
-func (f *Feed) call(on *runtimeSession) (err error) {
+// call runs the session.
+func (f *Feed) call(on *runtimeSession) error {
+	f.releaseOutputs()
 	outputs := make([]unsafe.Pointer, len(f.parent.feedOutputs))
-	run := func() {
-		err = f.parent.api.Run(on.handle, f.handle, f.parent.feedNames, f.inputs, outputs, on.sequential)
+	err := f.parent.preserve(func() error {
+		return f.parent.run(on, f.options, f.parent.feedNames, f.inputs, outputs)
+	})
+	if err == nil {
+		f.outputs = outputs
 	}
-	if f.parent.device.Kind == CUDA {
-		sigaction.Preserve(run)
-	} else {
-		run()
-	}
-	if err != nil {
-		return f.parent.classify(runError(err))
-	}
-	f.outputs = outputs
-	return nil
+	return err
 }
 
 // read makes the views of the outputs.
@@ -252,12 +238,8 @@ func (f *Feed) Close() error {
 	for _, v := range f.inputs {
 		f.parent.api.Release(v)
 	}
-	var err error
-	if f.options != nil {
-		err = f.options.Destroy()
-		liveObjects.Add(-1)
-	}
-	f.inputs, f.session, f.options = nil, nil, nil
+	err := f.options.destroy()
+	f.inputs, f.session, f.options = nil, nil, runOptions{}
 	f.parent.release()
 	return err
 }

@@ -13,15 +13,6 @@ import (
 	"fovea/postprocess"
 )
 
-// identity is a model of one output that equals its one input.
-func identity(t onnxwriter.Type, dims ...any) *onnxwriter.Model {
-	m := &onnxwriter.Model{}
-	m.Input("x", t, dims...)
-	m.Node("Identity", "y", nil, "x")
-	m.Output("y", t, dims...)
-	return m
-}
-
 // prefixed are strings with their lengths in front.
 func prefixed(list ...string) (data []byte) {
 	for _, s := range list {
@@ -52,7 +43,7 @@ func TestFeedOfEveryType(t *testing.T) {
 		if dtype == repository.String {
 			data = prefixed("a", "", "\x00\xff\x00", "ü", strings.Repeat("long ", 100), "z")
 		}
-		s := load(t, writeModel(t, identity(onnxwriter.Type(number), "n", "m")), Options{FeedsOnly: true})
+		s := load(t, writeModel(t, onnxwriter.Identity(onnxwriter.Type(number), "n", "m")), Options{FeedsOnly: true})
 		f := feedOf(t, s, postprocess.Tensor{DType: dtype, Shape: []int64{2, 3}, Data: data})
 		for range 2 {
 			if err := f.Run(t.Context(), 1); err != nil {
@@ -73,7 +64,7 @@ func TestFeedOfShapes(t *testing.T) {
 		dims []any
 		feed []int64
 	}{{"a scalar", []any{}, nil}, {"one dimension", []any{"n"}, []int64{5}}, {"fixed", []any{1, 2, 3}, []int64{1, 2, 3}}, {"no elements", []any{"n", 4}, []int64{0, 4}}} {
-		s := load(t, writeModel(t, identity(onnxwriter.Float, c.dims...)), Options{FeedsOnly: true})
+		s := load(t, writeModel(t, onnxwriter.Identity(onnxwriter.Float, c.dims...)), Options{FeedsOnly: true})
 		n, err := countFeed(c.feed)
 		if err != nil {
 			t.Fatal(err)
@@ -91,8 +82,8 @@ func TestFeedOfShapes(t *testing.T) {
 
 func TestFeedChecksInputs(t *testing.T) {
 	open(t)
-	floats := load(t, writeModel(t, identity(onnxwriter.Float, "n", 2)), Options{FeedsOnly: true})
-	texts := load(t, writeModel(t, identity(onnxwriter.String, "n")), Options{FeedsOnly: true})
+	floats := load(t, writeModel(t, onnxwriter.Identity(onnxwriter.Float, "n", 2)), Options{FeedsOnly: true})
+	texts := load(t, writeModel(t, onnxwriter.Identity(onnxwriter.String, "n")), Options{FeedsOnly: true})
 	for says, c := range map[string]struct {
 		s  *Session
 		in []postprocess.Tensor
@@ -115,7 +106,7 @@ func TestFeedChecksInputs(t *testing.T) {
 
 func TestFeedNextToBatches(t *testing.T) {
 	open(t)
-	m := identity(onnxwriter.Float, "n", 2)
+	m := onnxwriter.Identity(onnxwriter.Float, "n", 2)
 	m.Floats("two", []float32{2})
 	m.Node("Greater", "more", nil, "x", "two")
 	m.Output("more", onnxwriter.Bool, "n", 2)
@@ -135,7 +126,7 @@ func TestFeedNextToBatches(t *testing.T) {
 
 func TestFeedErrors(t *testing.T) {
 	open(t)
-	m := identity(onnxwriter.Float, "n", "m")
+	m := onnxwriter.Identity(onnxwriter.Float, "n", "m")
 	m.Ints("shape", []int64{7})
 	m.Node("Reshape", "z", nil, "x", "shape")
 	m.Output("z", onnxwriter.Float, 7)
@@ -150,11 +141,11 @@ func TestFeedErrors(t *testing.T) {
 	if err := f.Run(ended, 1); err == nil {
 		t.Error("ran after the end of its context")
 	}
-	only := load(t, writeModel(t, identity(onnxwriter.Bool, "n", 2)), Options{FeedsOnly: true})
+	only := load(t, writeModel(t, onnxwriter.Identity(onnxwriter.Bool, "n", 2)), Options{FeedsOnly: true})
 	if only.Outputs()[0].DType != repository.Bool {
 		t.Errorf("outputs %v", only.Outputs())
 	}
-	if _, err := NewSession(writeModel(t, identity(onnxwriter.Bool, "n", 2)), Options{}); err == nil || !strings.Contains(err.Error(), `input "x" has elements of bool`) {
+	if _, err := NewSession(writeModel(t, onnxwriter.Identity(onnxwriter.Bool, "n", 2)), Options{}); err == nil || !strings.Contains(err.Error(), `input "x" has elements of bool`) {
 		t.Errorf("batches of bool: %v", err)
 	}
 }

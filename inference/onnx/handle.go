@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"unsafe"
@@ -36,6 +37,35 @@ func (s *Session) newRuntimeSession(options *ort.SessionOptions) (*runtimeSessio
 		return nil, err
 	}
 	return &runtimeSession{DynamicAdvancedSession: session, handle: handle}, nil
+}
+
+// runOptions are the options of the runs of a batch or a feed, which are sequential, and their *OrtRunOptions.
+type runOptions struct {
+	*ort.RunOptions
+	handle unsafe.Pointer
+}
+
+// newRunOptions creates options.
+func newRunOptions() (runOptions, error) {
+	options, err := ort.NewRunOptions()
+	if err != nil {
+		return runOptions{}, err
+	}
+	liveObjects.Add(1)
+	o := runOptions{RunOptions: options}
+	if o.handle, err = handleOf(options, "o"); err != nil {
+		return runOptions{}, errors.Join(err, o.destroy())
+	}
+	return o, nil
+}
+
+// destroy frees the options, if there are any.
+func (o runOptions) destroy() error {
+	if o.RunOptions == nil {
+		return nil
+	}
+	liveObjects.Add(-1)
+	return o.Destroy()
 }
 
 // handleOf returns the C pointer in an unexported field of one of the binding's types.

@@ -14,11 +14,7 @@ func (b *Batch) RunRow(ctx context.Context, row int) error {
 	if b.buckets[0].size != 1 {
 		return fmt.Errorf("run of row %d alone: the batch sizes are %v", row, b.sizes())
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("run row %d of %s: %w", row, b.parent.path, context.Cause(ctx))
-	}
-	done := terminateWith(ctx, b.options)
-	if err := done(b.computeRow(row)); err != nil {
+	if err := b.options.during(ctx, func() error { return b.computeRow(row) }); err != nil {
 		return fmt.Errorf("run row %d of %s: %w", row, b.parent.path, err)
 	}
 	return nil
@@ -44,8 +40,8 @@ func (b *Batch) computeRow(row int) (err error) {
 		inputs = append(inputs, v)
 	}
 	outputs := make([]unsafe.Pointer, len(b.outputs))
-	if err := b.parent.api.Run(b.session.handle, b.handle, b.parent.names, handles(inputs), outputs, b.session.sequential); err != nil {
-		return b.parent.classify(runError(err))
+	if err := b.parent.run(b.session, b.options, b.parent.names, handles(inputs), outputs); err != nil {
+		return err
 	}
 	for i, output := range outputs {
 		if copyErr := b.copyOutput(i, row, output); copyErr != nil {
@@ -58,16 +54,11 @@ func (b *Batch) computeRow(row int) (err error) {
 
 // copyOutput copies an output of one row to its place in the batch.
 func (b *Batch) copyOutput(i, row int, from unsafe.Pointer) error {
-	shape, p, err := b.parent.api.Tensor(from)
+	shape, data, err := b.outputOf(i, from)
 	if err != nil {
 		return err
 	}
 	t, view := &b.outputs[i], &b.views[row][i]
-	elements := int64(1)
-	for _, n := range shape {
-		elements *= n
-	}
-	data := unsafe.Slice((*byte)(p), int(elements)*t.info.DType.Size())
 	if !b.layouts[i].unbatched {
 		if len(shape) == 0 || shape[0] != 1 {
 			return fmt.Errorf("its shape is %v for one row", shape)

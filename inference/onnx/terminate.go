@@ -28,6 +28,15 @@ func terminateWith(ctx context.Context, options *ort.RunOptions) (done func(err 
 	}
 }
 
+// during calls run, which runs with the options, and terminates it when ctx ends. The error is that of run, or ctx's cause.
+func (o runOptions) during(ctx context.Context, run func() error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	done := terminateWith(ctx, o.RunOptions)
+	return done(run())
+}
+
 // cancelLoad cancels the creation of a session with options when ctx, which may be nil, ends. ONNX Runtime checks for that
 // between graph optimization passes and between weights, not while it folds constants. The caller must call done before
 // it frees options.

@@ -11,7 +11,6 @@ import (
 	"time"
 	"unsafe"
 
-	"fovea/inference/onnx/internal/sigaction"
 	"fovea/internal/float16"
 	"fovea/internal/repository"
 )
@@ -169,16 +168,11 @@ func (b *Batch) trial(at *bucket, trial int, spec BatchSpec) (shapes [][]int64, 
 		}
 	}
 	outputs := make([]unsafe.Pointer, len(b.parent.outputs))
-	run := func() {
-		err = b.parent.api.Run(b.session.handle, b.handle, b.parent.names, handles(at.inputs), outputs, b.session.sequential)
-	}
-	if b.parent.device.Kind == CUDA {
-		sigaction.Preserve(run)
-	} else {
-		run()
-	}
+	err = b.parent.preserve(func() error {
+		return b.parent.run(b.session, b.options, b.parent.names, handles(at.inputs), outputs)
+	})
 	if err != nil {
-		return nil, b.parent.classify(runError(err))
+		return nil, err
 	}
 	for _, output := range outputs {
 		shape, _, shapeErr := b.parent.api.Tensor(output)

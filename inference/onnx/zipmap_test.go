@@ -1,9 +1,7 @@
 package onnx
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,10 +14,8 @@ import (
 // zipMapFile is a file whose output is the maps of x times (2, 3, 4). External weights lie in a folder next to it.
 func zipMapFile(t *testing.T, external bool) string {
 	t.Helper()
-	weights := make([]byte, 0, 12)
-	for _, v := range []float32{2, 3, 4} {
-		weights = binary.LittleEndian.AppendUint32(weights, math.Float32bits(v))
-	}
+	weights := make([]byte, 12)
+	put(weights, []float32{2, 3, 4})
 	m := &onnxwriter.Model{}
 	m.Input("x", onnxwriter.Float, "n", 1)
 	m.Weights = []onnxwriter.Tensor{{Name: "w", Type: onnxwriter.Float, Dims: []int{1, 3}, Raw: weights}}
@@ -57,25 +53,17 @@ func TestScoresOfMapsAreFetched(t *testing.T) {
 			}) {
 				t.Errorf("outputs %v, want %v", got, want)
 			}
-			b, err := s.NewBatch(t.Context(), BatchSpec{Rows: 2, RowShapes: [][]int64{{1}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer b.Close()
+			b := batchOf(t, s, BatchSpec{Rows: 2, RowShapes: [][]int64{{1}}})
 			for row := range 2 {
-				binary.NativeEndian.PutUint32(b.Input(0, row), math.Float32bits(float32(row+1)))
+				put(b.Input(0, row), []float32{float32(row + 1)})
 			}
 			for _, run := range []func() error{func() error { return b.Run(t.Context(), 2) }, func() error { return b.RunParallel(t.Context(), 2) }} {
 				if err := run(); err != nil {
 					t.Fatal(err)
 				}
-				for row := range 2 {
-					out := b.Outputs(row)[0]
-					for i := range 3 {
-						got := math.Float32frombits(binary.NativeEndian.Uint32(out.Data[4*i:]))
-						if want := float32((row + 1) * (i + 2)); got != want {
-							t.Errorf("row %d, class %d: %v, want %v", row, i, got, want)
-						}
+				for row, want := range [][]float32{{2, 3, 4}, {4, 6, 8}} {
+					if got := floats(b.Outputs(row)[0].Data); !slices.Equal(got, want) {
+						t.Errorf("row %d: %v, want %v", row, got, want)
 					}
 				}
 			}

@@ -178,15 +178,15 @@ func (f *framing) begin(line []byte) {
 	}
 }
 
-// field notes a header about the body. A folded line is refused, as RFC 9112 section 5.2 allows: two readers may see
-// different headers in it.
+// field notes a header about the body. A folded line is refused, as RFC 9112 section 5.2 allows, and a space before the colon,
+// as section 5.1 requires: two readers may see different headers in them.
 func (f *framing) field(line []byte) {
-	if line[0] == ' ' || line[0] == '\t' {
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	if !bytes.Equal(name, bytes.TrimSpace(name)) {
 		f.coded, f.lengths = true, 1 // refused at the end of the headers
 		return
 	}
-	name, value, _ := bytes.Cut(line, []byte(":"))
-	switch string(bytes.ToLower(bytes.TrimSpace(name))) {
+	switch string(bytes.ToLower(name)) {
 	case "transfer-encoding":
 		f.coded = true
 	case "content-length":

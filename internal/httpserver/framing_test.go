@@ -160,7 +160,7 @@ func TestScan(t *testing.T) {
 func FuzzFraming(f *testing.F) {
 	for _, seed := range []string{
 		line + length + "\r\nhello" + second, line + chunked + "\r\n" + chunks + second, second + second, line + length + chunked + "\r\n" + chunks,
-		line + chunked + "\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n" + second, "POST / HTTP/1.0\n" + chunked + "\n0\r\n\r\n", line + "X: y\r\n z\r\n\r\n",
+		line + chunked + "\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n" + second, "POST / HTTP/1.0\n" + chunked + "\n0\r\n\r\n", line + "X: y\r\n z\r\n\r\n", line + "Transfer-Encoding :*\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -78,6 +78,15 @@ type Value struct {
 	sequence message // its TypeProto if it is no tensor
 }
 
+// Identity is a model whose output y equals its input x.
+func Identity(t Type, dims ...any) *Model {
+	m := &Model{}
+	m.Input("x", t, dims...)
+	m.Node("Identity", "y", nil, "x")
+	m.Output("y", t, dims...)
+	return m
+}
+
 // Input adds an input.
 func (m *Model) Input(name string, t Type, dims ...any) {
 	m.Inputs = append(m.Inputs, Value{Name: name, Type: t, Dims: dims})

@@ -86,7 +86,7 @@ func checkRequest(t *testing.T, s *trace.Span) {
 	for key, want := range map[string]string{
 		"http.request.method": "POST", "url.path": "/v1/models/a/predict", "http.route": "/v1/models/:model/predict", "error.type": "queue_full", "model": "a",
 	} {
-		if got := attributesIn(s)[key]; got != want {
+		if got := otlptest.Attribute(s, key); got != want {
 			t.Errorf("attribute %s is %q, want %q", key, got, want)
 		}
 	}
@@ -101,14 +101,6 @@ func checkInfer(t *testing.T, s, parent *trace.Span, began time.Time) {
 	if s.GetStartTimeUnixNano() != uint64(began.UnixNano()) || s.GetEndTimeUnixNano()-s.GetStartTimeUnixNano() != uint64(time.Millisecond) {
 		t.Errorf("stage from %d to %d", s.GetStartTimeUnixNano(), s.GetEndTimeUnixNano())
 	}
-}
-
-func attributesIn(s *trace.Span) map[string]string {
-	m := map[string]string{}
-	for _, a := range s.GetAttributes() {
-		m[a.GetKey()] = a.GetValue().GetStringValue()
-	}
-	return m
 }
 
 func TestTraceparentAndRatioDecideWhatIsTraced(t *testing.T) {

@@ -60,18 +60,10 @@ func models() map[string]struct {
 		"simple": {"task: none", simple},
 		"colors": {"task: classification\nlabels: labels.txt\noutput: {decode: softmax}\nbatching: {queue: 40}", colors},
 		"boxes":  {"task: detection\noutput: {decode: rows, max_boxes: 5}", boxes},
-		"text":   {"task: none", identity(onnxwriter.String, "n", 1)},
-		"half":   {"task: none", identity(onnxwriter.Float16, 1, 2)},
-		"open":   {"task: none", identity(onnxwriter.Float, 2, "k")},
+		"text":   {"task: none", onnxwriter.Identity(onnxwriter.String, "n", 1)},
+		"half":   {"task: none", onnxwriter.Identity(onnxwriter.Float16, 1, 2)},
+		"open":   {"task: none", onnxwriter.Identity(onnxwriter.Float, 2, "k")},
 	}
-}
-
-func identity(t onnxwriter.Type, dims ...any) *onnxwriter.Model {
-	m := &onnxwriter.Model{}
-	m.Input("x", t, dims...)
-	m.Node("Identity", "y", nil, "x")
-	m.Output("y", t, dims...)
-	return m
 }
 
 var testLimits = Limits{Timeout: 10 * time.Second, Rows: 32, BodySize: 64 << 20, ImageSize: 1 << 20, Control: true}

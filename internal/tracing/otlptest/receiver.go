@@ -88,6 +88,16 @@ func (r *Receiver) Wait(t testing.TB, n int) []*trace.Span {
 	}
 }
 
+// Attribute is the text of an attribute of a span; empty without the attribute.
+func Attribute(s *trace.Span, key string) string {
+	for _, a := range s.GetAttributes() {
+		if a.GetKey() == key {
+			return a.GetValue().GetStringValue()
+		}
+	}
+	return ""
+}
+
 // Export implements the gRPC service.
 func (r *Receiver) Export(ctx context.Context, in *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	header := http.Header{}

@@ -1,40 +1,12 @@
 package native
 
 /*
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "api.h"
 #include "place.h"
 
-// Indices into OrtApi, with the functions' signatures in onnxruntime_c_api.h. A status is NULL without an error.
-enum {
-	fovea_get_error_message = 2,
-	fovea_run_session = 9,
-	fovea_get_tensor_mutable_data = 51,
-	fovea_get_dimensions_count = 61,
-	fovea_get_dimensions = 62,
-	fovea_get_tensor_type_and_shape = 65,
-	fovea_release_status = 93,
-	fovea_release_value = 96,
-	fovea_release_tensor_type_and_shape_info = 99,
-};
-
 typedef void *(*fovea_run_f)(void *, const void *, const char *const *, const void *const *, size_t, const char *const *, size_t, void **);
-typedef void *(*fovea_get_pointer_f)(void *, void **);
 typedef void *(*fovea_get_size_f)(void *, size_t *);
 typedef void *(*fovea_get_numbers_f)(void *, int64_t *, size_t);
-typedef void (*fovea_release_f)(void *);
-
-// fovea_message returns a copy of a status's message, which the caller frees, and releases the status; NULL without an error.
-static char *fovea_message(void *const *api, void *status) {
-	if (status == NULL)
-		return NULL;
-	char *copy = strdup(((const char *(*)(const void *))api[fovea_get_error_message])(status));
-	((fovea_release_f)api[fovea_release_status])(status);
-	return copy;
-}
 
 static char *fovea_run(void *const *api, void *session, const void *options, const char *const *in_names, const void *const *in,
                        size_t ins, const char *const *out_names, size_t outs, void **out, bool hold) {
@@ -60,8 +32,6 @@ static char *fovea_tensor(void *const *api, void *value, void **data, int64_t *d
 	*rank = n;
 	return fovea_message(api, status);
 }
-
-static void fovea_release_value_of(void *const *api, void *value) { ((fovea_release_f)api[fovea_release_value])(value); }
 */
 import "C"
 

@@ -1,56 +1,35 @@
 package native
 
 /*
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "api.h"
 
-// Indices into OrtApi, with the functions' signatures in onnxruntime_c_api.h. A status is NULL without an error.
-enum {
-	fovea_t_get_error_message = 2,
-	fovea_t_create_tensor = 48,
-	fovea_t_get_mutable_data = 51,
-	fovea_t_string_bytes = 53,
-	fovea_t_string_content = 54,
-	fovea_t_default_allocator = 78,
-	fovea_t_release_status = 93,
-	fovea_t_release_value = 96,
-	fovea_t_string_buffer = 252,
-};
-
-static char *fovea_t_message(void *const *api, void *status) {
-	if (status == NULL)
-		return NULL;
-	char *copy = strdup(((const char *(*)(const void *))api[fovea_t_get_error_message])(status));
-	((void (*)(void *))api[fovea_t_release_status])(status);
-	return copy;
-}
+// ONNXTensorElementDataType's number of strings.
+enum { fovea_string = 8 };
 
 // fovea_new_tensor creates a tensor in memory of ONNX Runtime's own. data gets its address, NULL for strings.
-static char *fovea_new_tensor(void *const *api, const int64_t *shape, size_t rank, int type, int strings, void **value, void **data) {
+static char *fovea_new_tensor(void *const *api, const int64_t *shape, size_t rank, int type, void **value, void **data) {
 	void *allocator = NULL;
-	void *status = ((void *(*)(void **))api[fovea_t_default_allocator])(&allocator);
+	void *status = ((void *(*)(void **))api[fovea_get_default_allocator])(&allocator);
 	if (status == NULL)
-		status = ((void *(*)(void *, const int64_t *, size_t, int, void **))api[fovea_t_create_tensor])(allocator, shape, rank, type, value);
-	if (status == NULL && !strings)
-		status = ((void *(*)(void *, void **))api[fovea_t_get_mutable_data])(*value, data);
+		status = ((void *(*)(void *, const int64_t *, size_t, int, void **))api[fovea_create_tensor])(allocator, shape, rank, type, value);
+	if (status == NULL && type != fovea_string)
+		status = ((fovea_get_pointer_f)api[fovea_get_tensor_mutable_data])(*value, data);
 	if (status != NULL && *value != NULL) {
-		((void (*)(void *))api[fovea_t_release_value])(*value);
+		fovea_release_value_of(api, *value);
 		*value = NULL;
 	}
-	return fovea_t_message(api, status);
+	return fovea_message(api, status);
 }
 
 // fovea_set_strings sets all elements of a tensor of strings. Each has four bytes of length in front.
 static char *fovea_set_strings(void *const *api, void *value, const unsigned char *data, size_t count) {
-	void *(*buffer)(void *, size_t, size_t, char **) = (void *(*)(void *, size_t, size_t, char **))api[fovea_t_string_buffer];
+	void *(*buffer)(void *, size_t, size_t, char **) = (void *(*)(void *, size_t, size_t, char **))api[fovea_get_string_buffer];
 	for (size_t i = 0; i < count; i++) {
 		const size_t n = (size_t)data[0] | (size_t)data[1] << 8 | (size_t)data[2] << 16 | (size_t)data[3] << 24;
 		char *to = NULL;
 		void *status = buffer(value, i, n, &to);
 		if (status != NULL)
-			return fovea_t_message(api, status);
+			return fovea_message(api, status);
 		memcpy(to, data + 4, n);
 		data += 4 + n;
 	}
@@ -58,12 +37,12 @@ static char *fovea_set_strings(void *const *api, void *value, const unsigned cha
 }
 
 static char *fovea_string_bytes(void *const *api, void *value, size_t *bytes) {
-	return fovea_t_message(api, ((void *(*)(const void *, size_t *))api[fovea_t_string_bytes])(value, bytes));
+	return fovea_message(api, ((void *(*)(const void *, size_t *))api[fovea_get_string_bytes])(value, bytes));
 }
 
 static char *fovea_string_content(void *const *api, void *value, void *to, size_t bytes, size_t *offsets, size_t count) {
-	return fovea_t_message(api,
-	                       ((void *(*)(const void *, void *, size_t, size_t *, size_t))api[fovea_t_string_content])(value, to, bytes, offsets, count));
+	return fovea_message(api,
+	                     ((void *(*)(const void *, void *, size_t, size_t *, size_t))api[fovea_get_string_content])(value, to, bytes, offsets, count));
 }
 */
 import "C"
@@ -74,28 +53,21 @@ import (
 	"unsafe"
 )
 
-// StringType is ONNXTensorElementDataType's number of strings.
-const StringType = 8
-
 // NewTensor creates a tensor of a type, which is a number of ONNXTensorElementDataType, with a copy of its elements, in memory
 // of ONNX Runtime's own. Data has as many bytes as the shape takes; a string has its length in four bytes in front, the lowest
 // first. Release frees it.
 func (a API) NewTensor(elementType int, shape []int64, data []byte) (unsafe.Pointer, error) {
 	var value, memory unsafe.Pointer
-	strings := C.int(0)
-	if elementType == StringType {
-		strings = 1
-	}
 	dims := append([]int64{}, shape...)
 	dims = append(dims, 0) // so that there is an address
-	if err := text(C.fovea_new_tensor(a.table, (*C.int64_t)(&dims[0]), C.size_t(len(shape)), C.int(elementType), strings, &value, &memory)); err != nil {
+	if err := text(C.fovea_new_tensor(a.table, (*C.int64_t)(&dims[0]), C.size_t(len(shape)), C.int(elementType), &value, &memory)); err != nil {
 		return nil, err
 	}
 	values.Add(1)
 	if len(data) == 0 {
 		return value, nil
 	}
-	if strings == 0 {
+	if elementType != C.fovea_string {
 		copy(unsafe.Slice((*byte)(memory), len(data)), data)
 		return value, nil
 	}
