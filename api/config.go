@@ -1,11 +1,11 @@
 package api
 
 import (
-	"runtime"
 	"time"
 
 	"fovea/internal/access"
 	"fovea/internal/config"
+	"fovea/internal/cores"
 	"fovea/internal/cors"
 	"fovea/internal/tlsfiles"
 )
@@ -64,5 +64,5 @@ func (c Config) readAhead() int64 {
 	if c.ReadAhead > 0 {
 		return int64(c.ReadAhead)
 	}
-	return int64(runtime.GOMAXPROCS(0)) * 16 << 20 // a core decodes one while the next ones, even the largest, come in
+	return int64(cores.Count()) * 16 << 20 // a core decodes one while the next ones, even the largest, come in
 }

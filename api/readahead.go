@@ -2,10 +2,11 @@ package api
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
+
+	"fovea/internal/cores"
 )
 
 const (
@@ -33,7 +34,7 @@ type readAhead struct {
 }
 
 func newReadAhead(limit int64) *readAhead {
-	return &readAhead{limit: limit, readPermits: readPermitsPerCore * runtime.GOMAXPROCS(0)}
+	return &readAhead{limit: limit, readPermits: readPermitsPerCore * cores.Count()}
 }
 
 // reserve starts to count a body. The reservation must be released.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +12,7 @@ import (
 
 	"fovea/inference"
 	"fovea/internal/apierror"
+	"fovea/internal/cores"
 )
 
 // undecoded changes a server to a read-ahead of 100 bytes, and its engine to one that decodes images that begin with "first"
@@ -87,7 +87,7 @@ func TestStalledBodiesDoNotBlockOthers(t *testing.T) {
 	configure, _, _ := undecoded(func(c *Config) { c.MinBodyRate, c.BodyTimeout = 0, time.Hour })
 	s := open(t, configure)
 	stalledBody := begin + fmt.Sprintf("Content-Length: %d\r\n\r\n", firstBlock+10) + large(t)
-	slow := make([]net.Conn, 3*readPermitsPerCore*runtime.GOMAXPROCS(0))
+	slow := make([]net.Conn, 3*readPermitsPerCore*cores.Count())
 	for i := range slow {
 		slow[i] = s.dial(stalledBody)
 	}
@@ -172,7 +172,7 @@ func TestReservationsAreReleased(t *testing.T) {
 			r := s.server.readAhead
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if r.held != 0 || r.readPermits != readPermitsPerCore*runtime.GOMAXPROCS(0) || len(r.waiting) != 0 {
+			if r.held != 0 || r.readPermits != readPermitsPerCore*cores.Count() || len(r.waiting) != 0 {
 				t.Errorf("%d bytes are held, %d read permits are free, %d wait", r.held, r.readPermits, len(r.waiting))
 			}
 		})

@@ -2,13 +2,13 @@ package inference
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"fovea/inference/onnx"
 	"fovea/internal/config"
+	"fovea/internal/cores"
 	"fovea/internal/repository"
 )
 
@@ -106,7 +106,7 @@ func (c Config) workers() int {
 	if c.Workers > 0 {
 		return c.Workers
 	}
-	return runtime.GOMAXPROCS(0) + 1
+	return cores.Count() + 1
 }
 
 func (c CUDAConfig) options() onnx.CUDAOptions {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 
 	"fovea/inference/batcher"
 	"fovea/inference/onnx"
+	"fovea/internal/cores"
 	"fovea/internal/panics"
 	"fovea/internal/repository"
 	"fovea/postprocess"
@@ -255,7 +255,7 @@ func (v *version) groupSpecs() ([]groupSpec, error) {
 		}
 		instances := 1
 		if device.Kind == onnx.CPU {
-			instances = runtime.GOMAXPROCS(0)
+			instances = cores.Count()
 		}
 		list = append(list, groupSpec{device, cmp.Or(g.Count, v.shared.cfg.Instances, instances)})
 	}

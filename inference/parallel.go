@@ -2,10 +2,10 @@ package inference
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"fovea/inference/onnx"
+	"fovea/internal/cores"
 )
 
 // maxParallelWeights is the size of the largest model whose weights are kept in memory twice by default, in bytes.
@@ -64,5 +64,5 @@ func (c Config) parallelThreads(size int64) int {
 	case size > maxParallelWeights:
 		return c.Threads
 	}
-	return min(c.workers(), runtime.GOMAXPROCS(0))
+	return min(c.workers(), cores.Count())
 }

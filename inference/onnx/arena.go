@@ -10,34 +10,14 @@ import (
 )
 
 // An arena is the allocator from which ONNX Runtime takes the intermediate tensors of runs. It keeps the most memory that
-// its runs ever needed. All CPU sessions share one; each CUDA session has its own, on its device. The C heap, which glibc
-// divides into arenas as well, is configured in internal/native.
+// its runs ever needed. CPU sessions share as many as there are runs at once (internal/native); each CUDA session has its
+// own, on its device. The C heap, which glibc divides into arenas as well, is configured in internal/native.
 
-// Both strategies make an arena grow by the requested size instead of by powers of two, with which a CUDA arena would reach
-// its limit early.
-const (
-	cpuArenaStrategy  = 1                  // OrtArenaCfg's arena_extend_strategy
-	cudaArenaStrategy = "kSameAsRequested" // the CUDA provider's
-)
+// cudaArenaStrategy makes a CUDA arena grow by the requested size. By powers of two it would reach its limit early.
+const cudaArenaStrategy = "kSameAsRequested"
 
-// createSharedArena creates the arena of all CPU sessions. Sessions that take turns, such as a model's two, would otherwise
-// each keep their peak.
-func createSharedArena() error {
-	memory, err := ort.GetMemoryInfo()
-	if err != nil {
-		return err
-	}
-	arena, err := ort.NewArenaCfg(0, cpuArenaStrategy, -1, -1)
-	if err != nil {
-		return err
-	}
-	defer arena.Destroy()
-	return ort.CreateAndRegisterAllocator(memory, arena)
-}
-
-// useSharedArena makes a CPU session use the shared arena. Weights stay outside it: those of an unloaded model would leave
-// holes.
-func useSharedArena(options *ort.SessionOptions) error {
+// useArenas makes a CPU session use the arenas. Weights stay outside them: those of an unloaded model would leave holes.
+func useArenas(options *ort.SessionOptions) error {
 	return errors.Join(
 		options.AddSessionConfigEntry("session.use_env_allocators", "1"),
 		options.AddSessionConfigEntry("session.use_device_allocator_for_initializers", "1"),

@@ -4,7 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -68,23 +70,30 @@ func bind(b *testing.B, s *Session, batch *Batch) *ort.IoBinding {
 	return binding
 }
 
-// BenchmarkTwoInstances computes on two goroutines, over one session or one each.
+// BenchmarkTwoInstances computes on two goroutines, over one session or one each, and on one goroutine. The CPU time of a row
+// should be the same for all.
 func BenchmarkTwoInstances(b *testing.B) {
 	open(b)
 	path := benchModel(b)
-	for name, shared := range map[string]bool{"one session": true, "two sessions": false} {
-		b.Run(name, func(b *testing.B) {
-			first := load(b, path, Options{})
-			second := first
-			if !shared {
-				second = load(b, path, Options{})
+	for _, test := range []struct {
+		name                string
+		sessions, instances int
+	}{{"one instance", 1, 1}, {"one session", 1, 2}, {"two sessions", 2, 2}} {
+		b.Run(test.name, func(b *testing.B) {
+			sessions := []*Session{load(b, path, Options{})}
+			for range test.sessions - 1 {
+				sessions = append(sessions, load(b, path, Options{}))
 			}
-			batches := []*Batch{filled(b, first), filled(b, second)}
+			var batches []*Batch
+			for i := range test.instances {
+				batches = append(batches, filled(b, sessions[i%len(sessions)]))
+			}
+			before := cpuTime(b)
 			b.ResetTimer()
 			var group sync.WaitGroup
 			for i, batch := range batches {
 				group.Go(func() {
-					for range (b.N + i) / 2 {
+					for range (b.N + i) / len(batches) {
 						if err := batch.Run(b.Context(), 1); err != nil {
 							b.Error(err)
 							return
@@ -94,6 +103,17 @@ func BenchmarkTwoInstances(b *testing.B) {
 			}
 			group.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric((cpuTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/row")
 		})
 	}
+}
+
+// cpuTime is the user and system time of this process.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

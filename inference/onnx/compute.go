@@ -55,7 +55,7 @@ func (b *Batch) runOnce(on *runtimeSession, at *bucket) error {
 
 // run runs one of the session's ONNX Runtime sessions. The error of a node is a *RunError, and any other on CUDA a *DeviceError.
 func (s *Session) run(on *runtimeSession, o runOptions, names *native.Names, inputs, outputs []unsafe.Pointer) error {
-	if err := s.api.Run(on.handle, o.handle, names, inputs, outputs); err != nil {
+	if err := s.api.Run(on.handle, o.handle, names, inputs, outputs, on.sequential); err != nil {
 		return s.classify(runError(err))
 	}
 	return nil

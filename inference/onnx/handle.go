@@ -15,7 +15,8 @@ import (
 // runtimeSession is a session of the binding and its *OrtSession.
 type runtimeSession struct {
 	*ort.DynamicAdvancedSession
-	handle unsafe.Pointer
+	handle     unsafe.Pointer
+	sequential bool // its runs compute on the caller's thread alone
 }
 
 // newRuntimeSession creates a session.
@@ -35,7 +36,7 @@ func (s *Session) newRuntimeSession(options *ort.SessionOptions) (*runtimeSessio
 		_ = session.Destroy() // always nil
 		return nil, err
 	}
-	return &runtimeSession{session, handle}, nil
+	return &runtimeSession{DynamicAdvancedSession: session, handle: handle}, nil
 }
 
 // runOptions are the options of the runs of a batch or a feed, which are sequential, and their *OrtRunOptions.

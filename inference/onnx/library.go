@@ -71,7 +71,7 @@ func Open(libraryPath string) error {
 	if err != nil {
 		return err
 	}
-	if err := startRuntime(path); err != nil {
+	if err := startRuntime(path, lib); err != nil {
 		return fmt.Errorf("start ONNX Runtime %s at %s: %w", version, path, err)
 	}
 	library.path, library.version, library.native, library.opened = path, version, lib, 1
@@ -108,12 +108,16 @@ func Version() string {
 }
 
 // startRuntime initializes ONNX Runtime without its own log on standard error: every error is also returned.
-func startRuntime(path string) error {
+func startRuntime(path string, lib *native.Library) error {
 	ort.SetSharedLibraryPath(path)
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return err
 	}
-	if err := errors.Join(ort.DisableTelemetry(), createSharedArena()); err != nil {
+	api, err := lib.API()
+	if err == nil {
+		err = errors.Join(ort.DisableTelemetry(), api.UseArenas())
+	}
+	if err != nil {
 		return errors.Join(err, ort.DestroyEnvironment())
 	}
 	return nil

@@ -133,7 +133,7 @@ func (s *Session) choose(file *File, o Options) (err error) {
 // start creates the ONNX Runtime session.
 func (s *Session) start(o Options) (err error) {
 	if s.device.Kind != CUDA {
-		s.session, err = s.create(o, useSharedArena)
+		s.session, err = s.create(o, useArenas)
 		return err
 	}
 	sigaction.Preserve(func() { s.session, err = s.createCUDA(o) })
@@ -175,7 +175,7 @@ func (s *Session) EnableParallel(ctx context.Context, threads int) error {
 // when the run ends.
 func spinDuringRuns(options *ort.SessionOptions) error {
 	return errors.Join(
-		useSharedArena(options),
+		useArenas(options),
 		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1"),
 		options.AddSessionConfigEntry("session.force_spinning_stop", "1"),
 	)
@@ -203,7 +203,11 @@ func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ru
 		return nil, context.Cause(o.Load)
 	}
 	defer cancelLoad(o.Load, options)()
-	return s.newRuntimeSession(options)
+	session, err := s.newRuntimeSession(options)
+	if err == nil {
+		session.sequential = s.device.Kind == CPU && o.Threads <= 1
+	}
+	return session, err
 }
 
 // configure sets the options that all sessions share. Spinning threads would take cores from decoding. Memory patterns
@@ -253,6 +257,7 @@ func (s *Session) Close() error {
 	s.feedNames.Free()
 	s.session = nil
 	liveObjects.Add(-1)
+	native.TrimArenas()
 	native.Trim()
 	return err
 }

@@ -2,14 +2,18 @@ package native
 
 /*
 #include "api.h"
+#include "place.h"
 
 typedef void *(*fovea_run_f)(void *, const void *, const char *const *, const void *const *, size_t, const char *const *, size_t, void **);
 typedef void *(*fovea_get_size_f)(void *, size_t *);
 typedef void *(*fovea_get_numbers_f)(void *, int64_t *, size_t);
 
 static char *fovea_run(void *const *api, void *session, const void *options, const char *const *in_names, const void *const *in,
-                       size_t ins, const char *const *out_names, size_t outs, void **out) {
-	return fovea_message(api, ((fovea_run_f)api[fovea_run_session])(session, options, in_names, in, ins, out_names, outs, out));
+                       size_t ins, const char *const *out_names, size_t outs, void **out, bool hold) {
+	const fovea_place place = fovea_place_enter(hold);
+	void *status = ((fovea_run_f)api[fovea_run_session])(session, options, in_names, in, ins, out_names, outs, out);
+	fovea_place_leave(&place);
+	return fovea_message(api, status);
 }
 
 // fovea_tensor finds the data (unless data is NULL) and the dimensions of a tensor, of which there may be at most *rank.
@@ -82,8 +86,9 @@ func (n *Names) Free() {
 }
 
 // Run runs an *OrtSession with *OrtRunOptions on as many *OrtValue as there are names. An output that is nil is allocated by ONNX
-// Runtime; the caller releases it. After an error, such outputs are nil.
-func (a API) Run(session, options unsafe.Pointer, names *Names, inputs, outputs []unsafe.Pointer) error {
+// Runtime; the caller releases it. After an error, such outputs are nil. A run that computes on this thread alone should hold a
+// core: no other that does shares it.
+func (a API) Run(session, options unsafe.Pointer, names *Names, inputs, outputs []unsafe.Pointer, holdCore bool) error {
 	if len(inputs) != len(names.in) || len(outputs) != len(names.out) || len(inputs) == 0 || len(outputs) == 0 {
 		return fmt.Errorf("%d inputs and %d outputs for a model of %d and %d", len(inputs), len(outputs), len(names.in), len(names.out))
 	}
@@ -92,7 +97,7 @@ func (a API) Run(session, options unsafe.Pointer, names *Names, inputs, outputs 
 		empty[i] = output == nil
 	}
 	message := C.fovea_run(a.table, session, options, &names.in[0], &inputs[0], C.size_t(len(inputs)),
-		&names.out[0], C.size_t(len(outputs)), &outputs[0])
+		&names.out[0], C.size_t(len(outputs)), &outputs[0], C.bool(holdCore))
 	for i := range outputs {
 		if empty[i] && outputs[i] != nil {
 			values.Add(1)
@@ -137,6 +142,9 @@ func (a API) Release(value unsafe.Pointer) {
 	C.fovea_release_value_of(a.table, value)
 	values.Add(-1)
 }
+
+// statusError returns an *OrtStatus as an error and releases it.
+func (a API) statusError(status unsafe.Pointer) error { return text(C.fovea_message(a.table, status)) }
 
 // text returns a message as an error and frees it.
 func text(message *C.char) error {
