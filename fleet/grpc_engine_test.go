@@ -85,7 +85,7 @@ func (b *harness) stream() (end func() (int, error)) {
 					result <- err
 					return
 				}
-				if _, err := stream.Recv(); err != io.EOF {
+				if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 					result <- fmt.Errorf("the end of the stream: %w", err)
 					return
 				}

@@ -165,7 +165,7 @@ func TestReflectionIsForwarded(t *testing.T) {
 		}
 	}
 	_ = stream.CloseSend()
-	if _, err := stream.Recv(); err != io.EOF {
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 }
@@ -255,7 +255,7 @@ func TestCanceledCalls(t *testing.T) {
 			t.Error(err)
 		}
 		cancel()
-		wait(t, "the replica's call ends", over)
+		_ = wait(t, "the replica's call ends", over)
 	}
 	until(t, "the end of the calls", func() bool { return f.inFlight.Load() == 0 })
 	if s := f.balancer.Status()[0]; s.Bad != 0 || s.State != Ready || s.InFlight != 0 {
@@ -263,7 +263,7 @@ func TestCanceledCalls(t *testing.T) {
 	}
 }
 
-// rawCall is a replica of HTTP/2 that answers each stream as told.
+// rawCall is a replica of HTTP/2 that answers each stream with given frames.
 func rawCalls(t *testing.T, id string, serve func(c net.Conn, r *bufio.Reader)) Replica {
 	t.Helper()
 	r := raw(t, id, serve)
@@ -304,7 +304,7 @@ func TestRetryOfCalls(t *testing.T) {
 	fails := func(code codes.Code) func(*testing.T) Replica {
 		return func(t *testing.T) Replica {
 			return startReplica(t, "first", func(context.Context, *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-				return nil, status.Error(code, "as told")
+				return nil, status.Error(code, "for a test")
 			}).Replica
 		}
 	}
