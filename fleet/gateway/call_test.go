@@ -367,7 +367,12 @@ func TestRetryOfCalls(t *testing.T) {
 					return answerTo(id, m), nil
 				}).Replica)
 			}
-			f := startCalls(t, func(c *Config) { c.ResponseTimeout, c.ReplayMemory = 500*time.Millisecond, 8<<20 }, replicas...)
+			f := startCalls(t, func(cfg *Config) {
+				cfg.ReplayMemory = 8 << 20
+				if c.reason == "timeout" {
+					cfg.ResponseTimeout = time.Second
+				}
+			}, replicas...)
 			f.retrier.spareTimeout = 50 * time.Millisecond
 			ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 			defer cancel()
