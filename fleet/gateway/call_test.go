@@ -87,7 +87,7 @@ func TestStatusIsPassedOn(t *testing.T) {
 
 func TestLargeAndCompressedMessages(t *testing.T) {
 	f := startCalls(t, nil, replicasOf(startReplica(t, "a", nil))...)
-	for _, size := range []int{0, 1, firstBytes - prefixSize, firstBytes, 4 << 10, 100 << 10, 20 << 20} {
+	for _, size := range []int{0, 1, firstBytes - prefixSize, firstBytes, 4 << 10, 100 << 10, 5 << 20} {
 		for _, options := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
 			sent := inference("x", size)
 			for i := range sent.RawInputContents[0] {

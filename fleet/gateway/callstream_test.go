@@ -317,7 +317,7 @@ func TestShutdownEndsStreams(t *testing.T) {
 
 // A client that does not read its answers holds the replica back: the gateway takes what it buffers for a connection, and no more.
 func TestSlowReaderOfAStream(t *testing.T) {
-	const size, messages, most = 100 << 10, 60, 2*streamMessages
+	const size, messages, most = 100 << 10, 60, 2 * streamMessages
 	a := startReplica(t, "a", nil)
 	f := startCalls(t, nil, a.Replica)
 	stream := f.open(t)
