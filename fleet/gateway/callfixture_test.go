@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fovea/api/v2grpc/pb"
+	"fovea/internal/admission"
 	"fovea/internal/httpserver"
 )
 
@@ -219,4 +221,18 @@ func replicasOf(list ...*callReplica) (replicas []Replica) {
 		replicas = append(replicas, r.Replica)
 	}
 	return replicas
+}
+
+// admissionFor admits a number of requests.
+func admissionFor(c Config, requests int64) *admission.Controller {
+	limits := c.admissionLimits()
+	limits.Requests = requests
+	return admission.New(limits)
+}
+
+func rewrite(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
