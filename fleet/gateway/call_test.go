@@ -235,27 +235,34 @@ func postCall(t *testing.T, address, path string, header http.Header) http.Heade
 func TestCanceledCalls(t *testing.T) {
 	over := make(chan error, 1)
 	a := startReplica(t, "a", nil)
-	a.answer = func(ctx context.Context, _ *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
+	a.answer = func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
 		err := a.hold(ctx, nil)
-		over <- err
+		if m.GetId() == "cancel" {
+			over <- err
+		}
 		return nil, err
 	}
 	f := startCalls(t, nil, a.Replica)
 	for range failureThreshold {
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(50*time.Millisecond, cancel)
-		if _, err := f.infer(ctx, "1"); status.Code(err) != codes.Canceled {
+		before, ended := a.hits.Load(), make(chan error)
+		go func() {
+			_, err := f.infer(ctx, "cancel")
+			ended <- err
+		}()
+		until(t, "the replica has the call", func() bool { return a.hits.Load() > before })
+		cancel()
+		if err := wait(t, "the call ends", ended); status.Code(err) != codes.Canceled {
 			t.Error(err)
 		}
 		if err := wait(t, "the replica's call ends", over); !errors.Is(err, context.Canceled) {
 			t.Errorf("it ended with %v", err)
 		}
 		ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if _, err := f.infer(ctx, "1"); status.Code(err) != codes.DeadlineExceeded {
+		if _, err := f.infer(ctx, "deadline"); status.Code(err) != codes.DeadlineExceeded {
 			t.Error(err)
 		}
 		cancel()
-		_ = wait(t, "the replica's call ends", over)
 	}
 	until(t, "the end of the calls", func() bool { return f.inFlight.Load() == 0 })
 	if s := f.balancer.Status()[0]; s.Bad != 0 || s.State != Ready || s.InFlight != 0 {
