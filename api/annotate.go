@@ -62,7 +62,7 @@ func (s *Server) annotated(c *gin.Context, rc *requestContext, r inference.Reque
 
 // draw encodes the image with its prediction.
 func (s *Server) draw(ctx context.Context, in *submission, response *inference.Response) (data []byte, err error) {
-	err = s.engine.Picture(ctx, in.images[0], maxDrawn, func(img *image.RGBA, scale float64) error {
+	err = s.engine.Decode(ctx, in.images[0], maxDrawn, func(img *image.RGBA, scale float64) error {
 		drawn, err := annotate.Prediction(img, scale, response.Prediction)
 		if err != nil {
 			return err

@@ -89,8 +89,8 @@ func (e *engine) Predict(ctx context.Context, r inference.Request) (*inference.R
 	return echo(ctx, r)
 }
 
-// Picture is a gray image.
-func (e *engine) Picture(_ context.Context, _ []byte, _ int, use func(img *image.RGBA, scale float64) error) error {
+// Decode is a gray image.
+func (e *engine) Decode(_ context.Context, _ []byte, _ int, use func(img *image.RGBA, scale float64) error) error {
 	return use(image.NewRGBA(image.Rect(0, 0, 20, 10)), 1)
 }
 

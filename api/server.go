@@ -26,8 +26,8 @@ import (
 type Engine interface {
 	// Predict makes a prediction for one image. It keeps no reference to its bytes after it has returned.
 	Predict(context.Context, inference.Request) (*inference.Response, error)
-	// Picture decodes an image to draw on it.
-	Picture(ctx context.Context, data []byte, maxSide int, use func(img *image.RGBA, scale float64) error) error
+	// Decode decodes an image to draw on it.
+	Decode(ctx context.Context, data []byte, maxSide int, use func(img *image.RGBA, scale float64) error) error
 	Models() []inference.Status
 	Default() string // of several models: "" if none is configured as the default
 }

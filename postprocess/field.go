@@ -106,7 +106,7 @@ func (s *fieldScratch) addColumn(g *field, r region, position uint32, threshold 
 		inside = to
 		at := position + uint32(y)
 		if n := len(s.turns); n > 0 && s.turns[n-1] == at {
-			s.turns = s.turns[:n-1] // goes on from the end of the last column
+			s.turns = s.turns[:n-1] // continues from the end of the last column
 			return
 		}
 		s.turns = append(s.turns, at)

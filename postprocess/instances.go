@@ -155,7 +155,7 @@ func (to *detection) over(l *layers, r region) field {
 	return g
 }
 
-// own returns the mask that an object has of its own.
+// own returns the mask that an output has for an object.
 func (x *instances) own(to *detection, l *layers, box int, b Box) ([]uint32, error) {
 	plane := l.lines * l.columns
 	rows := to.objects

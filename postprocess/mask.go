@@ -32,7 +32,7 @@ func (m *Mask) Each(do func(x, top, bottom int)) {
 	at := 0
 	for i, run := range m.Runs {
 		end := at + int(run)
-		for i%2 == 1 && at < end { // a run may go on in the next column
+		for i%2 == 1 && at < end { // a run may continue in the next column
 			x, top := at/m.Height, at%m.Height
 			n := min(end-at, m.Height-top)
 			do(x, top, top+n)

@@ -14,7 +14,7 @@ type Keypoint struct {
 	Y    float64 `json:"y"`
 	// Visibility is the model's number for whether the point is seen, usually a probability; nil if it has none.
 	Visibility *float64 `json:"visibility,omitempty"`
-	// Score is that of the point, where it is an output of its own; usually a logit.
+	// Score is that of the point, where a separate output has it; usually a logit.
 	Score *float64 `json:"score,omitempty"`
 }
 

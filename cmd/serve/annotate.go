@@ -17,7 +17,7 @@ const maxDrawn = 8192
 
 // annotateFile writes an image with a prediction to a PNG file.
 func annotateFile(ctx context.Context, engine *inference.Engine, data []byte, p postprocess.Prediction, path string) error {
-	return engine.Picture(ctx, data, maxDrawn, func(img *image.RGBA, scale float64) error {
+	return engine.Decode(ctx, data, maxDrawn, func(img *image.RGBA, scale float64) error {
 		drawn, err := annotate.Prediction(img, scale, p)
 		if err != nil {
 			return err

@@ -10,10 +10,10 @@ import (
 	"fovea/preprocess/header"
 )
 
-// Picture decodes an image to draw on it, orientation-corrected and without alpha, and passes it to use, with what its size was multiplied
+// Decode decodes an image to draw on it, orientation-corrected and without alpha, and passes it to use, with what its size was multiplied
 // by: 1 unless a side is longer than maxSide. Decoding and use hold a worker, as decoding for a model does, so that as many images are in memory.
 // The error is use's, or an *apierror.Error.
-func (e *Engine) Picture(ctx context.Context, data []byte, maxSide int, use func(img *image.RGBA, scale float64) error) error {
+func (e *Engine) Decode(ctx context.Context, data []byte, maxSide int, use func(img *image.RGBA, scale float64) error) error {
 	info, err := header.Read(data, e.limits)
 	if err != nil {
 		return apierror.From(err)
@@ -26,14 +26,14 @@ func (e *Engine) Picture(ctx context.Context, data []byte, maxSide int, use func
 	if err := work.acquire(ctx); err != nil {
 		return apierror.From(err)
 	}
-	img, scale, err := picture(ctx, data, info, maxSide)
+	img, scale, err := decodeRGB(ctx, data, info, maxSide)
 	if err != nil {
 		return apierror.From(err)
 	}
 	return use(img, scale)
 }
 
-func picture(ctx context.Context, data []byte, info header.Info, maxSide int) (img *image.RGBA, scale float64, err error) {
+func decodeRGB(ctx context.Context, data []byte, info header.Info, maxSide int) (img *image.RGBA, scale float64, err error) {
 	w, h := info.OrientedSize()
 	scale = min(1, float64(maxSide)/float64(max(w, h)))
 	w, h = max(1, int(float64(w)*scale)), max(1, int(float64(h)*scale))
