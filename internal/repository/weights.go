@@ -188,7 +188,7 @@ func below(path, folder string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// Fingerprint changes when a version must be reloaded: with the definition and its labels, and with the resolved path, size and
+// Fingerprint changes when a version must be reloaded: with the definition but for its versions, with its labels, and with the resolved path, size and
 // time of the self-test's image and of all files next to model.onnx; if the definition is inferred, also of those in the model's
 // folder. Of the folder of an added ONNX file only external data and files that may describe the model count. The error includes
 // that model.onnx cannot be opened now.
@@ -211,7 +211,9 @@ func (e *Entry) Fingerprint(v Version) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%+v", e.Definition)
+	definition := e.Definition
+	definition.Versions = Versions{} // which versions are served changes none of them
+	fmt.Fprintf(&b, "%+v", definition)
 	if e.Inferred != nil {
 		fmt.Fprintf(&b, " %s %+v", e.Inferred.Exporter, e.Inferred.Origins)
 	}
