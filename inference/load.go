@@ -29,12 +29,17 @@ const (
 // model.
 const stopTimeout = 2 * time.Second
 
-// load tries to load one version and updates what its model serves. A load fails when it takes longer than
+// load tries to load one version, judges it by its gate, and updates what its model serves. A load fails when it takes longer than
 // inference.load_timeout or the engine is closed. If it cannot be stopped, it continues in the background, frees what it made
 // when it returns, and delays nothing else.
 func (e *Engine) load(m *model, v *version) {
 	defer close(v.loadReturned)
+	defer v.cancelLoad(nil)
+	e.loadBase(m, v)
 	state, err := Ready, e.loadInTime(m, v)
+	if err == nil {
+		err = e.passGate(m, v)
+	}
 	if err != nil {
 		state = Failed
 		e.markDeviceLost(err)
@@ -56,7 +61,6 @@ func (e *Engine) loadInTime(m *model, v *version) error {
 	go func() {
 		result <- v.load(ctx)
 		cancel()
-		v.cancelLoad(nil)
 		e.computing.Add(-1)
 		close(v.loadStopped)
 		if givenUp.Load() { // then nothing is left of it now
