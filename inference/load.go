@@ -153,7 +153,7 @@ func (v *version) open(ctx context.Context, specs []groupSpec) error {
 			return context.Cause(ctx)
 		}
 		s, err := onnx.NewSession(v.weights.Path, onnx.Options{Device: p.device, Threads: v.shared.cfg.Threads,
-			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.batchOutputs(),
+			SaturatingInt8: v.shared.cfg.SaturatingInt8, ReducedInt8: v.weights.Reduced, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.batchOutputs(),
 			FeedsOnly: v.definition.Task == repository.NoTask && !v.canBatch(), File: v.file, Load: ctx})
 		if err != nil {
 			return err
@@ -183,7 +183,7 @@ func (v *version) batchOutputs() []string {
 func (v *version) checkInt8() {
 	weights := v.weights
 	onCPU := func(s *onnx.Session) bool { return s.Device().Kind == onnx.CPU || s.PartlyCPU() }
-	if !weights.Quantized || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
+	if !weights.Quantized || weights.Reduced || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
 		return
 	}
 	log := v.shared.log.With("model", v.model, "version", v.name)

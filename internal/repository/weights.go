@@ -24,6 +24,8 @@ type Weights struct {
 	// SaturatesAlways reports that it does so with operators that ONNX Runtime 1.30 cannot make exact on processors whose
 	// sums saturate: QLinearMatMul of opset 21 and later.
 	SaturatesAlways bool
+	// Reduced reports that its int8 weights have 7 bits and its activations are uint8, so that no sum of two products saturates.
+	Reduced bool
 }
 
 // Weights checks a version's model.onnx before ONNX Runtime opens it. If it is another kind of file or incomplete, the error says
@@ -52,7 +54,7 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 		return Weights{}, err
 	}
 	w = Weights{Path: path, Size: info.Size(), Quantized: file.quantized,
-		SaturatesAlways: file.quantized && file.matMul && file.onnxOpset >= 21}
+		SaturatesAlways: file.quantized && file.matMul && file.onnxOpset >= 21, Reduced: file.quantized && !file.wideInt8}
 	if len(file.external) > 0 {
 		err = t.external(&w, v.name, file.external)
 	}
