@@ -43,7 +43,8 @@ func newEngine() *engine {
 	return &engine{statuses: []inference.Status{
 		{Name: "cats", Version: "1", State: inference.Ready, Default: true, Task: repository.Classification,
 			Labels: []string{"tabby", "siamese"}, Device: "cpu", Inputs: info, Outputs: info, MaxBatch: 1, MaxQueue: 256},
-		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed"},
+		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed",
+			Gate: &inference.GateResult{Images: 240, Against: "1", Accuracy: new(0.5), ServedAccuracy: new(1.0), Reason: inference.RefusedMaxDrop}},
 		{Name: "boxes", Version: "3", State: inference.Ready, Task: repository.Detection, Device: "cpu",
 			Warnings: []string{"output.box_format: may be another"},
 			Inferred: &repository.Inferred{Exporter: "Ultralytics", Origins: []repository.Origin{

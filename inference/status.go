@@ -31,9 +31,10 @@ type Status struct {
 	PartlyCPU bool
 	// SaturatingInt8: int8 sums may saturate at 16 bits; see Config.SaturatingInt8.
 	SaturatingInt8 bool
-	Warnings       []string // what may be wrong with the definition, from trial runs at load
-	MaxBatch       int      // rows of a batch; 0 until it is ready
-	Queue          int      // images accepted and not yet answered
+	Warnings       []string    // what may be wrong with the definition, from trial runs at load
+	MaxBatch       int         // rows of a batch; 0 until it is ready
+	Gate           *GateResult // how it did on the images of its gate; nil: it was not judged
+	Queue          int         // images accepted and not yet answered
 	MaxQueue       int
 }
 
@@ -79,6 +80,7 @@ func (v *version) status(s Status) Status {
 	s.Task, s.Labels, s.Inferred = v.entry.Definition.Task, v.entry.Definition.Labels, v.entry.Inferred
 	s.Undefined = v.entry.Undefined != nil
 	s.Input = v.entry.Definition.Input
+	s.Gate = v.gateStatus(err)
 	if err != nil {
 		s.Error = err.Error()
 	}

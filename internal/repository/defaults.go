@@ -40,6 +40,7 @@ func (d *Definition) fill(given func(key string) bool) {
 	fillValue(&d.Batching.Queue, 256, given("batching.queue"))
 	fillValue(&d.Warmup, 1, given("warmup"))
 	fillValue(&d.Source.Version, 1, given("source.version"))
+	d.Versions.Gate.fill(given)
 	d.Instances = slices.Clone(d.Instances)
 	for i := range d.Instances {
 		fillValue(&d.Instances[i].Device, "auto", given(config.Index("instances", i)+".device"))

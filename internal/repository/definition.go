@@ -6,9 +6,6 @@ package repository
 
 import (
 	"cmp"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -120,7 +117,7 @@ type Definition struct {
 	Instances   []Group  `yaml:"instances"` // empty: one group on the server's device
 	Warmup      int      `yaml:"warmup"`    // runs of every bucket before ready; default 1
 	SelfTest    SelfTest `yaml:"self_test"`
-	Versions    Versions `yaml:"versions"` // latest (default), all, or a list of numbers
+	Versions    Versions `yaml:"versions"` // latest (default), all, a list of numbers, or a gate
 	Source      Source   `yaml:"source"`
 }
 
@@ -294,30 +291,4 @@ type SourceFile struct {
 	URL    string `yaml:"url"`  // as Source.URL
 	SHA256 string `yaml:"sha256"`
 	Size   int64  `yaml:"size"`
-}
-
-// Versions selects the versions that are served.
-type Versions struct {
-	All     bool
-	Numbers []int // empty and not All: the latest
-}
-
-// UnmarshalText reads latest, all, or numbers separated by commas.
-func (v *Versions) UnmarshalText(text []byte) error {
-	*v = Versions{}
-	switch string(text) {
-	case "latest":
-		return nil
-	case "all":
-		v.All = true
-		return nil
-	}
-	for part := range strings.SplitSeq(string(text), ",") {
-		n, err := strconv.Atoi(part)
-		if err != nil {
-			return fmt.Errorf("%q is not latest, all, or a list of version numbers", text)
-		}
-		v.Numbers = append(v.Numbers, n)
-	}
-	return nil
 }

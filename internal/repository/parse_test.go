@@ -259,6 +259,8 @@ func FuzzDefinition(f *testing.F) {
 	}
 	f.Add([]byte("task: [[[[{a: &b *b}]]]]\n? [x]\n: 1\n"))
 	f.Add([]byte("input: {mean: [.nan, .inf, 1e999], fill: ~}\nversions: {a: b}\n--- !!x\n"))
+	f.Add([]byte(good + "versions: {gate: {images: /a, min_accuracy: 0.9, max_drop: 0, min_agreement: 1, limit: 200, timeout: 1h}}"))
+	f.Add([]byte("task: detection\noutput: {decode: yolox}\nversions: {gate: {images: ., min_agreement: 1e-3}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 4096 {
 			return

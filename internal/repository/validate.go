@@ -68,6 +68,7 @@ func (d *Definition) check() config.Errors {
 	config.Range(&errs, "warmup", d.Warmup, 0, 100)
 	d.checkSelfTest(&errs)
 	d.Versions.check(&errs)
+	d.checkGate(&errs)
 	d.Source.check(&errs)
 	return errs
 }
@@ -296,17 +297,5 @@ func (d *Definition) checkSelfTest(errs *config.Errors) {
 	}
 	if t.Label != "" && len(d.Labels) > 0 && !slices.Contains(d.Labels, t.Label) {
 		errs.Add("self_test.label", "%q is not in %s", t.Label, d.LabelsFile)
-	}
-}
-
-func (v Versions) check(errs *config.Errors) {
-	for i, n := range v.Numbers {
-		config.Range(errs, config.Index("versions", i), n, 1, MaxVersion)
-		if slices.Index(v.Numbers, n) < i {
-			errs.Add(config.Index("versions", i), "%d is listed twice", n)
-		}
-	}
-	if v.All && len(v.Numbers) > 0 {
-		errs.Add("versions", "all and a list of numbers exclude each other")
 	}
 }
