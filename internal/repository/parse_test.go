@@ -107,7 +107,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"no document":                       {"", "m.yaml: is empty"},
 		"a file that is text":               {"hello", "want keys and values"},
 		"an invalid file":                   {"task: [", "m.yaml:1: invalid YAML"},
-		"brackets without end":              {strings.Repeat("[", 100), "more than 32 brackets"},
+		"brackets without end":              {strings.Repeat("[", 100), "more than 32 levels"},
 		"a file too large":                  {strings.Repeat("#", config.MaxFile+1), "the limit is 65536"},
 		"a control character":               {classify + `labels: "a\nb"`, "labels: contains the control character U+000A"},
 		"no task":                           {"output: {decode: softmax}", "task: is required: one of classification, detection"},
