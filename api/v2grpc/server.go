@@ -8,14 +8,11 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/encoding/gzip" // a compressor
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
@@ -26,6 +23,7 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	"fovea/internal/grpcstatus"
 	"fovea/internal/httpserver"
 	"fovea/internal/panics"
 	"fovea/internal/tracing"
@@ -131,12 +129,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // deny ends a call that the guard has refused. Its messages are not read.
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, client *access.Client, err *apierror.Error) {
 	s.Guard.Count(client, err.Code.Status())
-	s.Log.Debug("request", "method", "gRPC", "route", r.URL.Path, "status", codeOf(err.Code).String(), "client", client.Address.String(), "error", err.Message)
-	h := w.Header()
-	h.Set("Content-Type", "application/grpc")
-	h.Set("Grpc-Status", strconv.Itoa(int(codeOf(err.Code))))
-	h.Set("Grpc-Message", strings.ReplaceAll(url.QueryEscape(err.Message), "+", "%20"))
-	w.WriteHeader(http.StatusOK)
+	s.Log.Debug("request", "method", "gRPC", "route", r.URL.Path, "status", grpcstatus.Of(err.Code).String(), "client", client.Address.String(), "error", err.Message)
+	grpcstatus.Refuse(w, err)
 }
 
 // isInference reports whether a method is ModelInfer or ModelStreamInfer.
@@ -250,35 +244,7 @@ func (s *Server) status(ctx context.Context, err error) error {
 	if e.Cause != nil && e.Code.Status() >= http.StatusInternalServerError {
 		panics.LogError(s.Log.With("request_id", requestID(ctx), "code", string(e.Code)), "request failed", e)
 	}
-	return status.Error(codeOf(e.Code), e.Message)
-}
-
-// codeOf is the status of gRPC for a code.
-func codeOf(code apierror.Code) codes.Code {
-	switch code {
-	case apierror.BodyTooLarge, apierror.QueueFull, apierror.BodyDisplaced:
-		return codes.ResourceExhausted
-	case apierror.DeadlineExceeded, apierror.BodyTimeout:
-		return codes.DeadlineExceeded
-	case apierror.Canceled:
-		return codes.Canceled
-	}
-	switch code.Status() {
-	case http.StatusUnauthorized:
-		return codes.Unauthenticated
-	case http.StatusForbidden:
-		return codes.PermissionDenied
-	case http.StatusNotFound:
-		return codes.NotFound
-	case http.StatusTooManyRequests:
-		return codes.ResourceExhausted
-	case http.StatusServiceUnavailable:
-		return codes.Unavailable
-	}
-	if code.Status() < http.StatusInternalServerError {
-		return codes.InvalidArgument
-	}
-	return codes.Internal
+	return status.Error(grpcstatus.Of(e.Code), e.Message)
 }
 
 // log logs a call.

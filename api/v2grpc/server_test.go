@@ -32,6 +32,7 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	"fovea/internal/grpcstatus"
 	"fovea/internal/onnxwriter"
 	"fovea/internal/repository"
 	"fovea/internal/testenv"
@@ -474,7 +475,7 @@ func TestCodes(t *testing.T) {
 		apierror.PermissionDenied: codes.PermissionDenied, apierror.QueueFull: codes.ResourceExhausted, apierror.BodyTooLarge: codes.ResourceExhausted, apierror.NotReady: codes.Unavailable,
 		apierror.Draining: codes.Unavailable, apierror.DeviceLost: codes.Unavailable, apierror.DeadlineExceeded: codes.DeadlineExceeded, apierror.Canceled: codes.Canceled,
 		apierror.Internal: codes.Internal} {
-		if got := codeOf(code); got != want {
+		if got := grpcstatus.Of(code); got != want {
 			t.Errorf("%s: %s, want %s", code, got, want)
 		}
 	}
