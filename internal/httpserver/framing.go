@@ -31,7 +31,9 @@ type framedConn struct {
 	net.Conn
 	framing framing
 	refused bool
-	rest    []byte // once refused: what is still to be read, in place of the connection
+	rest    []byte       // once refused: what is still to be read, in place of the connection
+	frames  *frameReader // nil: not HTTP/2, or with TLS
+	read    int          // bytes, until they are as many as the preface of HTTP/2
 }
 
 // Read implements io.Reader.
@@ -43,6 +45,9 @@ func (c *framedConn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if c.frames != nil {
+		return c.frames.Read(p)
+	}
 	n, err := c.Conn.Read(p)
 	if good, ambiguous := c.framing.scan(p[:n]); ambiguous != nil {
 		c.refused, c.rest = true, []byte(invalidHeader)
@@ -50,6 +55,11 @@ func (c *framedConn) Read(p []byte) (int, error) {
 			return c.Read(p)
 		}
 		return good, nil
+	}
+	if c.read < prefaceSize {
+		if c.read += n; c.read == prefaceSize && c.framing.at == opaque {
+			c.frames = newFrameReader(c.Conn)
+		}
 	}
 	return n, err
 }
