@@ -8,8 +8,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -60,6 +58,7 @@ type Server struct {
 	maxMessage   int64
 	writeTimeout time.Duration
 	grpc         *grpc.Server
+	service      *service
 	http         *http.Server
 
 	mu       sync.Mutex
@@ -73,8 +72,8 @@ func New(cfg Config, parts Parts) *Server {
 		open: map[*messages]bool{}, draining: make(chan struct{})}
 	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(int(cfg.MaxMessageBytes)), grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.streaming))
-	service := &service{server: s}
-	pb.RegisterGRPCInferenceServiceServer(s.grpc, service)
+	s.service = &service{server: s}
+	pb.RegisterGRPCInferenceServiceServer(s.grpc, s.service)
 	healthpb.RegisterHealthServer(s.grpc, &healthService{server: s})
 	reflection.Register(s.grpc)
 	s.http = httpserver.New(s, 0, 0, parts.Log)
@@ -125,18 +124,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(m.ctx)
 	r.Body = m
-	s.grpc.ServeHTTP(&timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, once: r.URL.Path == pb.GRPCInferenceService_ModelInfer_FullMethodName, flushed: m.flushed}, r)
+	writer := &timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, once: r.URL.Path == pb.GRPCInferenceService_ModelInfer_FullMethodName, flushed: m.flushed}
+	if isPlainInfer(r) {
+		s.serveInfer(writer, r, m)
+		return
+	}
+	s.grpc.ServeHTTP(writer, r)
 }
 
 // deny ends a call that the guard has refused. Its messages are not read.
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, client *access.Client, err *apierror.Error) {
 	s.Guard.Count(client, err.Code.Status())
 	s.Log.Debug("request", "method", "gRPC", "route", r.URL.Path, "status", codeOf(err.Code).String(), "client", client.Address.String(), "error", err.Message)
-	h := w.Header()
-	h.Set("Content-Type", "application/grpc")
-	h.Set("Grpc-Status", strconv.Itoa(int(codeOf(err.Code))))
-	h.Set("Grpc-Message", strings.ReplaceAll(url.QueryEscape(err.Message), "+", "%20"))
-	w.WriteHeader(http.StatusOK)
+	writeStatus(w, status.New(codeOf(err.Code), err.Message))
 }
 
 // isInference reports whether a method is ModelInfer or ModelStreamInfer.
