@@ -21,6 +21,7 @@ import (
 
 	"fovea/api/v2grpc/pb"
 	"fovea/internal/apierror"
+	"fovea/internal/httpserver"
 )
 
 // rawInputs is the number of the field raw_input_contents of a ModelInferRequest.
@@ -79,6 +80,7 @@ func (s *Server) serveInfer(w http.ResponseWriter, r *http.Request, m *messages)
 	h := w.Header()
 	h.Set("Content-Type", r.Header.Get("Content-Type"))
 	h["Content-Length"] = nil // gRPC has none
+	httpserver.Together(r)
 	w.WriteHeader(http.StatusOK)
 	if _, err := w.Write(message); err == nil {
 		h.Set(http.TrailerPrefix+"Grpc-Status", "0")

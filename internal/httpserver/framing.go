@@ -33,6 +33,7 @@ type framedConn struct {
 	refused bool
 	rest    []byte       // once refused: what is still to be read, in place of the connection
 	frames  *frameReader // nil: not HTTP/2, or with TLS
+	writer  *frameWriter // nil: not HTTP/2
 	read    int          // bytes, until they are as many as the preface of HTTP/2
 }
 
@@ -58,10 +59,18 @@ func (c *framedConn) Read(p []byte) (int, error) {
 	}
 	if c.read < prefaceSize {
 		if c.read += n; c.read == prefaceSize && c.framing.at == opaque {
-			c.frames = newFrameReader(c.Conn)
+			c.frames, c.writer = newFrameReader(c.Conn), newFrameWriter(c.Conn)
 		}
 	}
 	return n, err
+}
+
+// Write implements io.Writer.
+func (c *framedConn) Write(p []byte) (int, error) {
+	if c.writer != nil {
+		return c.writer.Write(p)
+	}
+	return c.Conn.Write(p)
 }
 
 // CloseWrite lets net/http end a response while the client still sends; without it the response could be lost.
