@@ -190,7 +190,7 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 	monitor.Loaded()
 	server := New(cfg, openGuard(t, cfg, logger), e, monitor, NewMetrics(Build{Version: "test"}), logger)
 	server.EnableV2(v2.New(cmp.Or[v2.Engine](e.tensors, noTensors{e}), v2.Limits{Timeout: cfg.Timeout, Rows: cfg.MaxImages, BodySize: int64(cfg.MaxBodyBytes),
-		ImageSize: int64(cfg.MaxImageBytes), Control: true}, "test"))
+		ImageSize: int64(cfg.MaxImageBytes), Control: true}, "fovea", "test"))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	transport := &http.Transport{DialContext: dial, ExpectContinueTimeout: 5 * time.Second}
