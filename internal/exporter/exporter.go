@@ -29,6 +29,7 @@ var described = []recognizer{
 	{"fovea", "Fovea", fovea},
 	{"ultralytics", "Ultralytics", ultralytics},
 	{"yolov5", "YOLOv5", yolov5},
+	{"openvino", "OpenVINO's Model API", modelAPI},
 	{"timm", "timm", timm},
 	{"huggingface", "Hugging Face", huggingFace},
 	{"paddledetection", "PaddleDetection", paddleDetection},
@@ -37,6 +38,7 @@ var described = []recognizer{
 
 // byShape are those of models that only the names and shapes of their tensors tell. Triton's config.pbtxt precedes them.
 var byShape = []recognizer{
+	{"customvision", "Custom Vision", customVision},
 	{"tfod", "TensorFlow Object Detection API", tensorFlowDetection},
 	{"mmdeploy", "MMDeploy", mmdeploy},
 	{"efficientnms", "TensorRT's EfficientNMS", efficientNMS},
@@ -75,6 +77,7 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 		if b.tritonWidth > 0 {
 			b.fixedSize(b.tritonWidth, b.tritonHeight, tritonFile)
 		}
+		b.pixelMetadata()
 		if !b.recognizedBy(byShape) {
 			return nil, b.unrecognized()
 		}
