@@ -104,8 +104,12 @@ func checkClasses(def *repository.Definition, output string, classes int64) erro
 	case classes <= first:
 		return fmt.Errorf("output.class_first: model.yaml says %d, but output %q of model.onnx has %d classes", first, output, classes)
 	case labels > 0 && classes-first != labels:
-		return fmt.Errorf("labels: %s has %d labels, but output %q of model.onnx has %d classes%s",
-			def.LabelsFile, labels, output, classes-first, labelsHint(def, classes-labels))
+		left := ""
+		if first > 0 {
+			left = fmt.Sprintf(", of which output.class_first: %d leaves %d", first, classes-first)
+		}
+		return fmt.Errorf("labels: %s has %d labels, but output %q of model.onnx has %d classes%s%s",
+			def.LabelsFile, labels, output, classes, left, labelsHint(def, classes-labels))
 	}
 	return nil
 }

@@ -17,7 +17,6 @@ type yolox struct {
 	boxDecoder
 	grid  source
 	width int // numbers per row
-	cells int // rows, if the definition does not leave the size open; otherwise 0
 }
 
 // cellsOf returns the rows of an input of w×h pixels.
@@ -41,10 +40,10 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	def.Output.BoxSpace = repository.SpaceInput
 	y := &yolox{grid: grid, width: repository.YOLOXHead + def.Output.ClassFirst + len(def.Labels)}
 	if !def.Input.Dynamic() {
-		y.cells = cellsOf(def.Output.Strides, def.Input.Width, def.Input.Height)
-		if rows[0] >= 0 && rows[0] != int64(y.cells) {
+		cells := cellsOf(def.Output.Strides, def.Input.Width, def.Input.Height)
+		if rows[0] >= 0 && rows[0] != int64(cells) {
 			return nil, fmt.Errorf("output.strides: %v over an input of %d×%d give %d cells, output %q of model.onnx has %d",
-				def.Output.Strides, def.Input.Width, def.Input.Height, y.cells, grid.name, rows[0])
+				def.Output.Strides, def.Input.Width, def.Input.Height, cells, grid.name, rows[0])
 		}
 	}
 	switch {

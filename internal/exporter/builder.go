@@ -77,8 +77,11 @@ func (b *builder) infer(key string, v any, from string, assumed bool) {
 	}
 }
 
-// ask records what has to be said, unless it is by the end.
+// ask records what has to be said, once, unless it is by the end.
 func (b *builder) ask(key, reason string, candidates ...string) {
+	if slices.ContainsFunc(b.questions, func(q repository.Question) bool { return q.Key == key }) {
+		return
+	}
 	b.questions = append(b.questions, repository.Question{Key: key, Reason: reason, Candidates: candidates})
 }
 

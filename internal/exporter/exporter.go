@@ -29,6 +29,7 @@ var described = []recognizer{
 	{"fovea", "Fovea", fovea},
 	{"ultralytics", "Ultralytics", ultralytics},
 	{"yolov5", "YOLOv5", yolov5},
+	{"openvino", "OpenVINO's Model API", modelAPI},
 	{"timm", "timm", timm},
 	{"huggingface", "Hugging Face", huggingFace},
 	{"paddledetection", "PaddleDetection", paddleDetection},
@@ -40,6 +41,7 @@ var byShape = []recognizer{
 	{"task", "", saidTask},
 	{"anomalib", "anomalib", anomalib},
 	{"yunet", "YuNet", yunet},
+	{"customvision", "Custom Vision", customVision},
 	{"tfod", "TensorFlow Object Detection API", tensorFlowDetection},
 	{"mmdeploy", "MMDeploy", mmdeploy},
 	{"efficientnms", "TensorRT's EfficientNMS", efficientNMS},
@@ -81,6 +83,7 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 		if b.tritonWidth > 0 {
 			b.fixedSize(b.tritonWidth, b.tritonHeight, tritonFile)
 		}
+		b.pixelMetadata()
 		if !b.recognizedBy(byShape) {
 			return nil, b.unrecognized()
 		}
