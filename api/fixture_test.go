@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"image"
 	"io"
 	"log/slog"
 	"net"
@@ -87,6 +88,11 @@ func (e *engine) Predict(ctx context.Context, r inference.Request) (*inference.R
 		return e.predict(ctx, r)
 	}
 	return echo(ctx, r)
+}
+
+// Decode is a gray image.
+func (e *engine) Decode(_ context.Context, _ []byte, _ int, use func(img *image.RGBA, scale float64) error) error {
+	return use(image.NewRGBA(image.Rect(0, 0, 20, 10)), 1)
 }
 
 func echo(_ context.Context, r inference.Request) (*inference.Response, error) {

@@ -55,7 +55,7 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	case len(def.Labels) == 0:
 		return nil, fmt.Errorf("labels: is required, since model.onnx leaves the number of classes of %q open", grid.name)
 	}
-	y.boxDecoder, err = newBoxDecoder(def, y.width-repository.YOLOXHead-def.Output.ClassFirst)
+	y.boxDecoder, err = newBoxDecoder(def, y.width-repository.YOLOXHead-def.Output.ClassFirst, nil)
 	return y, err
 }
 
@@ -70,7 +70,7 @@ func (y *yolox) size(transform geometry.Transform) (w, h int) {
 // Decode returns the boxes whose score reaches the threshold. Every objectness must be a probability; the other numbers of a
 // cell are only checked if its objectness reaches the threshold.
 func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	return y.decode(transform, &p, func(to *detection) error {
+	return y.decode(outputs, transform, &p, func(to *detection) error {
 		values, t, err := to.read(&y.grid, outputs)
 		if err != nil {
 			return err

@@ -36,6 +36,7 @@ func (b *builder) outputEnding(name string) *repository.TensorInfo {
 
 // sayFinished sets the decoder of finished boxes.
 func (b *builder) sayFinished(f finished, from string) {
+	b.extras()
 	b.detection(from)
 	b.say("output.decode", repository.DecodeBoxes, from)
 	b.say("output.boxes", f.boxes.Name, from)
@@ -159,10 +160,6 @@ func torchvisionDetection(b *builder) bool {
 	outputs := b.boxesByShape()
 	if outputs.boxes == nil || outputs.scores == nil || outputs.classes == nil || len(outputs.boxes.Shape) != 2 || len(b.graph.Inputs) != 1 {
 		return false
-	}
-	if points := slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 3 && t.Shape[2] == 3 }); points {
-		b.unsupported("keypoints")
-		return true
 	}
 	if _, shift, _ := b.stem(); shift >= leastMean {
 		b.detectron2(outputs)

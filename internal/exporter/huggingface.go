@@ -50,6 +50,9 @@ func huggingFace(b *builder) bool {
 	if labels, ok := labelList(config["id2label"]); ok {
 		b.takeLabels(labels, "config.json id2label")
 	}
+	if b.transformersDense(config) {
+		return true
+	}
 	logits := b.outputNamed("logits", "pred_logits")
 	boxes := b.outputNamed("pred_boxes", "boxes")
 	switch {

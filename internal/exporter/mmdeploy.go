@@ -18,6 +18,7 @@ func mmdeploy(b *builder) bool {
 		return false
 	}
 	const from = "outputs of MMDeploy"
+	b.extras()
 	b.detection(from)
 	b.say("output.decode", repository.DecodeRows, from)
 	b.say("output.name", dets.Name, from)

@@ -110,7 +110,7 @@ const (
 type Definition struct {
 	Name        string   `yaml:"name"` // the folder's name; optional
 	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`   // classification, detection, none
+	Task        Task     `yaml:"task"`   // see Tasks
 	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
 	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input    `yaml:"input"`

@@ -111,7 +111,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"a file too large":                  {strings.Repeat("#", config.MaxFile+1), "the limit is 65536"},
 		"a control character":               {classify + `labels: "a\nb"`, "labels: contains the control character U+000A"},
 		"no task":                           {"output: {decode: softmax}", "task: is required: one of classification, detection"},
-		"a task that is not known":          {"task: depth", `task: "depth" is not one of`},
+		"a task that is not known":          {"task: sound", `task: "sound" is not one of`},
 		"no decode":                         {"task: detection", "output.decode: is required: one of yolo, yolov5, yolov5_raw, yolox, rows, detr, boxes"},
 		"a decode of another task":          {"task: detection\noutput: {decode: softmax}", `m.yaml:2: output.decode: "softmax" is not one of`},
 		"a name with a path":                {classify + "name: ../x\n", `name: "../x" is not a valid model name`},

@@ -55,7 +55,7 @@ func (d *Definition) check() config.Errors {
 	if d.Name != "" && !ValidName(d.Name) {
 		errs.Add("name", "%q is not a valid model name: at most 128 letters, digits and . _ -", d.Name)
 	}
-	errs.OneOf("task", string(d.Task), string(Classification), string(Detection), string(NoTask))
+	errs.OneOf("task", string(d.Task), taskNames()...)
 	localFile(&errs, "labels", d.LabelsFile)
 	if d.Task == NoTask {
 		d.checkNoTask(&errs)
