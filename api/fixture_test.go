@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"image"
 	"io"
 	"log/slog"
 	"net"
@@ -43,7 +44,8 @@ func newEngine() *engine {
 	return &engine{statuses: []inference.Status{
 		{Name: "cats", Version: "1", State: inference.Ready, Default: true, Task: repository.Classification,
 			Labels: []string{"tabby", "siamese"}, Device: "cpu", Inputs: info, Outputs: info, MaxBatch: 1, MaxQueue: 256},
-		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed"},
+		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed",
+			Gate: &inference.GateResult{Images: 240, Against: "1", Accuracy: new(0.5), ServedAccuracy: new(1.0), Reason: inference.RefusedMaxDrop}},
 		{Name: "boxes", Version: "3", State: inference.Ready, Task: repository.Detection, Device: "cpu",
 			Warnings: []string{"output.box_format: may be another"},
 			Inferred: &repository.Inferred{Exporter: "Ultralytics", Origins: []repository.Origin{
@@ -86,6 +88,11 @@ func (e *engine) Predict(ctx context.Context, r inference.Request) (*inference.R
 		return e.predict(ctx, r)
 	}
 	return echo(ctx, r)
+}
+
+// Decode is a gray image.
+func (e *engine) Decode(_ context.Context, _ []byte, _ int, use func(img *image.RGBA, scale float64) error) error {
+	return use(image.NewRGBA(image.Rect(0, 0, 20, 10)), 1)
 }
 
 func echo(_ context.Context, r inference.Request) (*inference.Response, error) {
@@ -189,7 +196,7 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 	monitor.Loaded()
 	server := New(cfg, openGuard(t, cfg, logger), e, monitor, NewMetrics(Build{Version: "test"}), logger)
 	server.EnableV2(v2.New(cmp.Or[v2.Engine](e.tensors, noTensors{e}), v2.Limits{Timeout: cfg.Timeout, Rows: cfg.MaxImages, BodySize: int64(cfg.MaxBodyBytes),
-		ImageSize: int64(cfg.MaxImageBytes), Control: true}, "test"))
+		ImageSize: int64(cfg.MaxImageBytes), Control: true}, "fovea", "test"))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	transport := &http.Transport{DialContext: dial, ExpectContinueTimeout: 5 * time.Second}

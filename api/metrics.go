@@ -141,21 +141,28 @@ var (
 	readyDesc      = prometheus.NewDesc("fovea_model_ready", "1 if the version is ready, else 0.", []string{"model", "version", "device"}, nil)
 	unreadableDesc = prometheus.NewDesc("fovea_model_unreadable",
 		"1 if the model cannot be read from the repository now, else 0. Loaded versions are still served.", []string{"model"}, nil)
+	refusedDesc = prometheus.NewDesc("fovea_gate_refused",
+		"1 if the version is not served because it did not pass versions.gate, with the reason; 0 if it passed.", []string{"model", "version", "reason"}, nil)
+	measureDesc = prometheus.NewDesc("fovea_gate_measure",
+		"What versions.gate measured on held-out images: accuracy, served_accuracy, agreement (0 to 1), images.", []string{"model", "version", "measure"}, nil)
 )
 
-// modelStates collects fovea_model_ready and fovea_model_unreadable from the engine, so that unloaded versions disappear.
+// modelStates collects fovea_model_ready, fovea_model_unreadable and those of gates from the engine, so that unloaded versions disappear.
 type modelStates struct{ engine Engine }
 
 // Describe implements prometheus.Collector.
 func (modelStates) Describe(c chan<- *prometheus.Desc) {
 	c <- readyDesc
 	c <- unreadableDesc
+	c <- refusedDesc
+	c <- measureDesc
 }
 
 // Collect implements prometheus.Collector.
 func (s modelStates) Collect(c chan<- prometheus.Metric) {
 	ready := map[[3]string]float64{} // a version that is being replaced is in the list twice
 	unreadable := map[string]float64{}
+	gates := map[[2]string]*inference.GateResult{}
 	for _, m := range s.engine.Models() {
 		unreadable[m.Name] = 0
 		if m.Unreadable != "" {
@@ -166,11 +173,30 @@ func (s modelStates) Collect(c chan<- prometheus.Metric) {
 		if m.State == inference.Ready {
 			ready[key] = 1
 		}
+		if m.Gate != nil {
+			gates[[2]string{m.Name, m.Version}] = m.Gate
+		}
 	}
 	for key, value := range ready {
 		c <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, value, key[:]...)
 	}
 	for model, value := range unreadable {
 		c <- prometheus.MustNewConstMetric(unreadableDesc, prometheus.GaugeValue, value, model)
+	}
+	collectGates(c, gates)
+}
+
+// collectGates collects the results of gates, by model and version.
+func collectGates(c chan<- prometheus.Metric, gates map[[2]string]*inference.GateResult) {
+	for key, r := range gates {
+		refused := 0.0
+		if r.Reason != "" {
+			refused = 1
+		}
+		c <- prometheus.MustNewConstMetric(refusedDesc, prometheus.GaugeValue, refused, key[0], key[1], r.Reason)
+		c <- prometheus.MustNewConstMetric(measureDesc, prometheus.GaugeValue, float64(r.Images), key[0], key[1], "images")
+		for measure, value := range r.Measures() {
+			c <- prometheus.MustNewConstMetric(measureDesc, prometheus.GaugeValue, value, key[0], key[1], measure)
+		}
 	}
 }

@@ -55,6 +55,18 @@ type versionInfo struct {
 	MaxBatch   int          `json:"max_batch"`
 	QueueDepth int          `json:"queue_depth"`
 	QueueLimit int          `json:"queue_limit"`
+	Gate       *gateInfo    `json:"gate,omitempty"` // how it did on held-out images, with versions.gate
+}
+
+// gateInfo is how a version did on the images of its gate.
+type gateInfo struct {
+	Passed         bool     `json:"passed"`
+	Reason         string   `json:"reason,omitempty"`  // why it did not pass
+	Images         int      `json:"images"`            // that were compared
+	Against        string   `json:"against,omitempty"` // the version that was served
+	Accuracy       *float64 `json:"accuracy,omitempty"`
+	ServedAccuracy *float64 `json:"served_accuracy,omitempty"`
+	Agreement      *float64 `json:"agreement,omitempty"`
 }
 
 // imageInfo describes the input that an image is transformed to.
@@ -141,8 +153,15 @@ func describeVersion(v inference.Status) versionInfo {
 		Version: v.Version, State: v.State.String(), Error: v.Error, Device: v.Device, PartlyCPU: v.PartlyCPU, Warnings: v.Warnings,
 		Image:  imageInfo{v.Input.Width, v.Input.Height, v.Input.Resize, v.Input.Color, v.Input.Layout, v.Input.DType},
 		Inputs: describeTensors(v.Inputs), Outputs: describeTensors(v.Outputs),
-		MaxBatch: v.MaxBatch, QueueDepth: v.Queue, QueueLimit: v.MaxQueue,
+		MaxBatch: v.MaxBatch, QueueDepth: v.Queue, QueueLimit: v.MaxQueue, Gate: describeGate(v.Gate),
 	}
+}
+
+func describeGate(r *inference.GateResult) *gateInfo {
+	if r == nil {
+		return nil
+	}
+	return &gateInfo{r.Reason == "", r.Reason, r.Images, r.Against, r.Accuracy, r.ServedAccuracy, r.Agreement}
 }
 
 func describeTensors(tensors []repository.TensorInfo) []tensorInfo {

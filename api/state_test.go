@@ -92,7 +92,8 @@ func TestModels(t *testing.T) {
 		t.Errorf("the list: %d %s", got.Status, got.Body)
 	}
 	got = s.get("/v1/models/cats")
-	for _, part := range []string{`"required":false,"state":"ready","task"`, `"labels":["tabby","siamese"]`, `"state":"ready"`, `{"version":"2","state":"failed","error":"self-test failed"`, `"shape":[-1,3,224,224]`} {
+	for _, part := range []string{`"required":false,"state":"ready","task"`, `"labels":["tabby","siamese"]`, `"state":"ready"`, `{"version":"2","state":"failed","error":"self-test failed"`, `"shape":[-1,3,224,224]`,
+		`"gate":{"passed":false,"reason":"max_drop","images":240,"against":"1","accuracy":0.5,"served_accuracy":1}`} {
 		if !strings.Contains(string(got.Body), part) {
 			t.Errorf("the model lacks %s: %s", part, got.Body)
 		}
@@ -195,7 +196,7 @@ func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 var documented = []string{
 	"fovea_requests_total", "fovea_request_duration_seconds", "fovea_stage_duration_seconds", "fovea_batch_size", "fovea_queue_depth",
 	"fovea_rejected_total", "fovea_images_total", "fovea_model_ready", "fovea_model_unreadable", "fovea_build_info", "fovea_requests_in_flight",
-	"fovea_body_bytes_in_flight", "fovea_access_refused_total",
+	"fovea_body_bytes_in_flight", "fovea_access_refused_total", "fovea_gate_refused", "fovea_gate_measure",
 }
 
 func TestMetrics(t *testing.T) {
@@ -228,6 +229,9 @@ func TestMetrics(t *testing.T) {
 		`fovea_model_ready{device="cpu",model="cats",version="1"} 1`,
 		`fovea_model_ready{device="",model="cats",version="2"} 0`,
 		`fovea_model_unreadable{model="cats"} 0`,
+		`fovea_gate_refused{model="cats",reason="max_drop",version="2"} 1`,
+		`fovea_gate_measure{measure="accuracy",model="cats",version="2"} 0.5`,
+		`fovea_gate_measure{measure="images",model="cats",version="2"} 240`,
 		`fovea_build_info{go_version="",revision="",version="test"} 1`,
 		"go_goroutines ", "process_resident_memory_bytes ", "go_build_info{",
 	} {

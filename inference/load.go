@@ -29,12 +29,17 @@ const (
 // model.
 const stopTimeout = 2 * time.Second
 
-// load tries to load one version and updates what its model serves. A load fails when it takes longer than
+// load tries to load one version, judges it by its gate, and updates what its model serves. A load fails when it takes longer than
 // inference.load_timeout or the engine is closed. If it cannot be stopped, it continues in the background, frees what it made
 // when it returns, and delays nothing else.
 func (e *Engine) load(m *model, v *version) {
 	defer close(v.loadReturned)
+	defer v.cancelLoad(nil)
+	e.loadBase(m, v)
 	state, err := Ready, e.loadInTime(m, v)
+	if err == nil {
+		err = e.passGate(m, v)
+	}
 	if err != nil {
 		state = Failed
 		e.markDeviceLost(err)
@@ -56,7 +61,6 @@ func (e *Engine) loadInTime(m *model, v *version) error {
 	go func() {
 		result <- v.load(ctx)
 		cancel()
-		v.cancelLoad(nil)
 		e.computing.Add(-1)
 		close(v.loadStopped)
 		if givenUp.Load() { // then nothing is left of it now
@@ -149,7 +153,7 @@ func (v *version) open(ctx context.Context, specs []groupSpec) error {
 			return context.Cause(ctx)
 		}
 		s, err := onnx.NewSession(v.weights.Path, onnx.Options{Device: p.device, Threads: v.shared.cfg.Threads,
-			SaturatingInt8: v.shared.cfg.SaturatingInt8, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.batchOutputs(),
+			SaturatingInt8: v.shared.cfg.SaturatingInt8, ReducedInt8: v.weights.Reduced, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.batchOutputs(),
 			FeedsOnly: v.definition.Task == repository.NoTask && !v.canBatch(), File: v.file, Load: ctx})
 		if err != nil {
 			return err
@@ -179,7 +183,7 @@ func (v *version) batchOutputs() []string {
 func (v *version) checkInt8() {
 	weights := v.weights
 	onCPU := func(s *onnx.Session) bool { return s.Device().Kind == onnx.CPU || s.PartlyCPU() }
-	if !weights.Quantized || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
+	if !weights.Quantized || weights.Reduced || !onnx.Int8Saturates() || !slices.ContainsFunc(v.sessions, onCPU) {
 		return
 	}
 	log := v.shared.log.With("model", v.model, "version", v.name)

@@ -23,6 +23,7 @@ const (
 type wantedVersion struct {
 	repository.Version
 	fingerprint string // see repository.Entry.Fingerprint
+	gate        string // see repository.Entry.GateIdentity
 }
 
 func byNumber(a, b *version) int { return a.Number - b.Number }
@@ -67,38 +68,11 @@ func (e *Engine) StartSync(ctx context.Context) error {
 	return syncError(slices.DeleteFunc(e.failures(ctx), func(f *LoadError) bool { return f.Version != 0 }))
 }
 
-// Await waits until no model, or no required one, is loading, or until ctx ends. The error is a *SyncError, in which
-// an unfinished load counts as a failure.
-func (e *Engine) Await(ctx context.Context, required bool) error {
-	for _, v := range e.loadingVersions(required) {
-		select {
-		case <-v.loadReturned:
-		case <-ctx.Done():
-		}
-	}
-	return syncError(e.failures(ctx))
-}
-
 func syncError(failures []*LoadError) error {
 	if len(failures) == 0 {
 		return nil
 	}
 	return &SyncError{failures}
-}
-
-// loadingVersions are the versions that may still be loading. It does not use the state, since a version becomes ready a
-// moment before it is served.
-func (e *Engine) loadingVersions(required bool) (list []*version) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	for name, m := range e.models {
-		for _, v := range m.versions {
-			if !required || e.cfg.required(name) {
-				list = append(list, v)
-			}
-		}
-	}
-	return list
 }
 
 // read reads the models to serve: those in the configuration, or all in the repository that have weights or errors. The
@@ -252,7 +226,7 @@ func (e *Engine) fingerprints(entry *repository.Entry, all []repository.Version)
 			}
 		}
 		if err == nil {
-			list = append(list, wantedVersion{v, fingerprint})
+			list = append(list, wantedVersion{v, fingerprint, entry.GateIdentity()})
 		}
 	}
 	return list, errors.Join(errs...)
@@ -273,7 +247,7 @@ func (m *model) attempted(w wantedVersion) bool {
 	if i < 0 {
 		return false
 	}
-	if m.versions[i].mayRetry() {
+	if m.versions[i].mayRetry(w) {
 		m.versions = slices.Delete(m.versions, i, i+1)
 		return false
 	}
@@ -285,11 +259,18 @@ func (v *version) matches(w wantedVersion) bool {
 	return v.Number == w.Number && v.fingerprint == w.fingerprint
 }
 
-// mayRetry reports whether the version failed, its load no longer computes, and it was long enough ago.
-func (v *version) mayRetry() bool {
+// mayRetry reports whether the version failed, its load no longer computes, and its gate has changed or it was long enough ago. A
+// version that was refused is the same until its files or the gate change.
+func (v *version) mayRetry(w wantedVersion) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.state == Failed && v.stopped() && !time.Now().Before(v.retry)
+	switch {
+	case v.state != Failed || !v.stopped():
+		return false
+	case v.gate != w.gate:
+		return true
+	}
+	return v.gateResult == nil && !time.Now().Before(v.retry)
 }
 
 // updateServed decides what is served: every wanted version that is ready, and the versions served before for as long as a
@@ -304,7 +285,7 @@ func (e *Engine) updateServed(m *model) {
 			e.unload(m, v)
 		case state == Ready:
 			served = append(served, v)
-		case state == Loading && !isWanted && m.unreadable == nil:
+		case state == Loading && !isWanted && m.unreadable == nil && !(v.base && len(m.wanted) > 0):
 			v.cancelLoad(errUnlisted)
 		case state == Failed && !isWanted && v.stopped(): // an old failure
 			continue
@@ -357,38 +338,4 @@ func (e *Engine) removeEmpty(m *model) {
 	if len(m.versions) == 0 && !slices.Contains(e.order, m.name) && e.models[m.name] == m {
 		delete(e.models, m.name)
 	}
-}
-
-// failures lists the errors of the listed models.
-func (e *Engine) failures(ctx context.Context) (failures []*LoadError) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	loading := errors.New("still loading")
-	if err := ctx.Err(); err != nil {
-		loading = fmt.Errorf("still loading: %w", err)
-	}
-	if e.repoErr != nil {
-		failures = append(failures, &LoadError{Err: e.repoErr})
-	}
-	for _, name := range e.order {
-		m := e.models[name]
-		add := func(version int, err error) {
-			if err != nil {
-				failures = append(failures, &LoadError{name, version, e.cfg.required(name), err})
-			}
-		}
-		add(0, m.err)
-		add(0, m.unreadable)
-		for _, v := range m.versions {
-			state, err := v.current()
-			if state == Loading {
-				err = loading
-			}
-			add(v.Number, err)
-		}
-	}
-	for _, err := range e.misplaced {
-		failures = append(failures, &LoadError{Err: err})
-	}
-	return failures
 }

@@ -369,14 +369,14 @@ func TestNotReadyBeforeTheRepositoryIsRead(t *testing.T) {
 func TestFailedVersionIsRetriedInProportionToItsLoad(t *testing.T) {
 	for took, wait := range map[time.Duration]time.Duration{time.Second: minRetry, 5 * time.Minute: 50 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			w := wantedVersion{repository.Version{Number: 1}, "files"}
+			w := wantedVersion{repository.Version{Number: 1}, "files", ""}
 			v := newVersion(t.Context(), &shared{log: slog.New(slog.DiscardHandler)}, &repository.Entry{}, w)
 			m := &model{versions: []*version{v}}
 			time.Sleep(took)
 			v.setState(Failed, errors.New("failed"))
 			close(v.loadStopped)
 			time.Sleep(wait - 1)
-			if m.attempted(wantedVersion{w.Version, "other files"}) {
+			if m.attempted(wantedVersion{w.Version, "other files", ""}) {
 				t.Error("not retried with other files")
 			}
 			if !m.attempted(w) {

@@ -309,7 +309,7 @@ func TestUndefinedModelTakesTensors(t *testing.T) {
 	if _, err := e.Predict(t.Context(), Request{Image: plain(t, red, 8, 8)}); !strings.Contains(err.Error(), "cannot be inferred") {
 		t.Error(err)
 	}
-	if _, err := e.Variant("m", func(*repository.Definition) {}); err == nil || !strings.Contains(err.Error(), "has no task") || !s.Undefined {
+	if _, err := e.Variant("m", "", func(*repository.Definition) {}); err == nil || !strings.Contains(err.Error(), "has no task") || !s.Undefined {
 		t.Errorf("a variant: %v, undefined %t", err, s.Undefined)
 	}
 	failed := errors.New("no image among the inputs")

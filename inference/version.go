@@ -63,11 +63,15 @@ type version struct {
 	loadCtx    context.Context // its end stops the load
 	cancelLoad context.CancelCauseFunc
 
-	mu      sync.Mutex
-	state   State
-	err     error
-	changed time.Time
-	retry   time.Time // when a version that failed may be retried
+	base         bool          // it is not wanted, and served until a wanted one has passed the gate
+	baseReturned chan struct{} // closed when a base is served or none can be
+
+	mu         sync.Mutex
+	state      State
+	err        error
+	changed    time.Time
+	retry      time.Time   // when a version that failed may be retried
+	gateResult *GateResult // nil: it was not judged
 
 	file         *onnx.File            // what the ONNX file declares
 	definition   repository.Definition // resolved against the ONNX file
@@ -82,6 +86,7 @@ type version struct {
 	weights      repository.Weights // the files and what they hold
 	decoder      postprocess.Decoder
 	warnings     []string  // what may be wrong with the definition
+	doubts       []string  // of warnings; see postprocess.Findings
 	logDiscarded sync.Once // of the first discarded boxes
 	logAlone     sync.Once // of the first batch whose images ran one by one
 	sessions     []*onnx.Session
@@ -97,7 +102,7 @@ type version struct {
 func newVersion(ctx context.Context, sh *shared, entry *repository.Entry, w wantedVersion) *version {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &version{wantedVersion: w, loadCtx: ctx, cancelLoad: cancel, shared: sh, model: entry.Definition.Name, name: strconv.Itoa(w.Number), entry: entry,
-		definition: entry.Definition, loadReturned: make(chan struct{}), loadStopped: make(chan struct{}), changed: time.Now()}
+		definition: entry.Definition, loadReturned: make(chan struct{}), loadStopped: make(chan struct{}), baseReturned: make(chan struct{}), changed: time.Now()}
 }
 
 // setState changes the state and returns how long the last one lasted.
@@ -119,6 +124,8 @@ func (v *version) logLoad(duration time.Duration, err error) {
 			"assumptions", len(v.entry.Inferred.Assumptions()))
 	case err == nil:
 		log.Info("model loaded", "device", v.device)
+	case isRefused(err):
+		v.logRefused(log, err)
 	case errors.Is(err, errClosed), errors.Is(err, errUnlisted):
 		log.Info("model load stopped", "reason", err)
 	default:

@@ -120,3 +120,30 @@ func (w *workers) idle(images int) bool {
 	defer w.mu.Unlock()
 	return w.images <= images && w.concurrency < maxConcurrency
 }
+
+// sparePoll is how often spare looks.
+const sparePoll = 5 * time.Millisecond
+
+// spare waits until one more image makes no other wait, as a core is idle, but for patience at most, so that a server that is never
+// idle cannot stop what waits. The error is ctx's cause.
+func (w *workers) spare(ctx context.Context, patience time.Duration) error {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for !w.hasSpare() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-limit.C:
+			return nil
+		case <-time.After(sparePoll):
+		}
+	}
+	return nil
+}
+
+// hasSpare reports whether fewer images are in the server than cores, of which there is one less than workers.
+func (w *workers) hasSpare() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return int64(w.images) < max(1, w.all-1)
+}

@@ -58,6 +58,7 @@ type Server struct {
 	maxMessage   int64
 	writeTimeout time.Duration
 	grpc         *grpc.Server
+	service      *service
 	http         *http.Server
 
 	mu       sync.Mutex
@@ -71,8 +72,8 @@ func New(cfg Config, parts Parts) *Server {
 		open: map[*messages]bool{}, draining: make(chan struct{})}
 	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(int(cfg.MaxMessageBytes)), grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.streaming))
-	service := &service{server: s}
-	pb.RegisterGRPCInferenceServiceServer(s.grpc, service)
+	s.service = &service{server: s}
+	pb.RegisterGRPCInferenceServiceServer(s.grpc, s.service)
 	healthpb.RegisterHealthServer(s.grpc, &healthService{server: s})
 	reflection.Register(s.grpc)
 	s.http = httpserver.New(s, 0, 0, parts.Log)
@@ -123,7 +124,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(m.ctx)
 	r.Body = m
-	s.grpc.ServeHTTP(&timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, once: r.URL.Path == pb.GRPCInferenceService_ModelInfer_FullMethodName, flushed: m.flushed}, r)
+	writer := &timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, once: r.URL.Path == pb.GRPCInferenceService_ModelInfer_FullMethodName, flushed: m.flushed}
+	if isPlainInfer(r) {
+		s.serveInfer(writer, r, m)
+		return
+	}
+	s.grpc.ServeHTTP(writer, r)
 }
 
 // deny ends a call that the guard has refused. Its messages are not read.

@@ -27,6 +27,7 @@ func modelsCommand() *cobra.Command {
 		checkCommand(),
 		addCommand(),
 		verifyCommand(),
+		optimizeCommand(),
 	)
 	return c
 }

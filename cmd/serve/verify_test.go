@@ -187,7 +187,8 @@ func (f *verifyFixture) predict(t *testing.T) string {
 // verify runs the command and returns its report.
 func (f *verifyFixture) verify(t *testing.T, expect string, change func(*verifyOptions)) (*verify.Report, error) {
 	t.Helper()
-	o := verifyOptions{images: f.images, expect: expect, tolerance: verify.Tolerance{IoU: 0.5, Score: 0.1}, agreement: 0.95, try: 12, json: true}
+	o := verifyDefaults()
+	o.images, o.expect, o.json = f.images, expect, true
 	change(&o)
 	var out bytes.Buffer
 	err := verifyModel(t.Context(), f.cfg, "model", o, &out)
@@ -202,13 +203,14 @@ func (f *verifyFixture) verify(t *testing.T, expect string, change func(*verifyO
 func TestVerifyTakesNamesAndPaths(t *testing.T) {
 	f := newVerifyFixture(t, randomClassifier())
 	f.define(t, rightClassifier.yaml())
-	o := verifyOptions{images: f.images, expect: f.predict(t), tolerance: verify.Tolerance{IoU: 0.5, Score: 0.1}, agreement: 0.95, try: 12}
+	o := verifyDefaults()
+	o.images, o.expect = f.images, f.predict(t)
 	for name, says := range map[string]string{
 		"model": "", filepath.Join(f.cfg.Repository.Dir, "model"): "", "other": "there is no model other: ", "/none/model.onnx": "no such file",
 	} {
 		var out bytes.Buffer
 		err := verifyModel(t.Context(), f.cfg, name, o, &out)
-		if says == "" && (err != nil || !strings.Contains(out.String(), "model: 6 images compared")) || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+		if says == "" && (err != nil || !strings.Contains(out.String(), "model version 1: 6 images compared")) || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
 			t.Errorf("%s: %v\n%s", name, err, out.String())
 		}
 	}

@@ -20,6 +20,7 @@ type Options struct {
 	Device         Device      // from Pick; the zero Device is the CPU
 	Threads        int         // intra-op threads on the CPU; 0 means 1. They do not spin
 	SaturatingInt8 bool        // allow sums of int8 products to saturate at 16 bits on the CPU (see Int8Saturates)
+	ReducedInt8    bool        // int8 weights have 7 bits, whose sums cannot saturate
 	CUDA           CUDAOptions // for a CUDA device
 	Outputs        []string    // outputs that batches fetch; nil: all. Others may have any type
 	FeedsOnly      bool        // inputs and outputs may have any type of tensors, and there are no batches, only feeds
@@ -107,7 +108,7 @@ func (s *Session) load(o Options) (err error) {
 			return err
 		}
 	}
-	s.exact = !o.SaturatingInt8 && Int8Saturates()
+	s.exact = !o.SaturatingInt8 && !o.ReducedInt8 && Int8Saturates()
 	if err = s.start(o); err != nil && s.exact && strings.Contains(err.Error(), "Failed to find kernel") {
 		s.exact, s.inexact = false, true // see exactInt8
 		if s.start(o) == nil {

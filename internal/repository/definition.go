@@ -6,9 +6,6 @@ package repository
 
 import (
 	"cmp"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -23,7 +20,8 @@ const (
 )
 
 // The values of Extra.Value: the size of the orientation-corrected image, or of the input, in pixels, as width and height or
-// as height and width; or the input's size divided by the image's, as in PaddleDetection's scale_factor (height first).
+// as height and width; the input's size divided by the image's, as in PaddleDetection's scale_factor (height first); or a mask, which
+// is 1 where the image is and 0 where the input is padded, as in DETR of transformers.
 const (
 	OriginalSizeWH = "original_size_wh"
 	OriginalSizeHW = "original_size_hw"
@@ -31,6 +29,7 @@ const (
 	InputSizeHW    = "input_size_hw"
 	ScaleFactorWH  = "scale_factor_wh"
 	ScaleFactorHW  = "scale_factor_hw"
+	PixelMask      = "pixel_mask"
 )
 
 // The values of Input.Color: the order of the channels, with alpha as the fourth, or one channel of brightness.
@@ -111,7 +110,7 @@ const (
 type Definition struct {
 	Name        string   `yaml:"name"` // the folder's name; optional
 	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`   // classification, detection, none
+	Task        Task     `yaml:"task"`   // see Tasks
 	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
 	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input    `yaml:"input"`
@@ -120,7 +119,7 @@ type Definition struct {
 	Instances   []Group  `yaml:"instances"` // empty: one group on the server's device
 	Warmup      int      `yaml:"warmup"`    // runs of every bucket before ready; default 1
 	SelfTest    SelfTest `yaml:"self_test"`
-	Versions    Versions `yaml:"versions"` // latest (default), all, or a list of numbers
+	Versions    Versions `yaml:"versions"` // latest (default), all, a list of numbers, or a gate
 	Source      Source   `yaml:"source"`
 }
 
@@ -131,10 +130,10 @@ type Resize string
 // aspect ratio, and Cover scales the image to cover Width×Height. Letterbox scales it to fit within Width×Height; with
 // Input.Stride it is padded only up to the next multiple of it. Stretch, Cover and Letterbox resize to ResizeWidth×ResizeHeight
 // instead, if given. What is then larger than Width×Height is cropped from the center, what is smaller is padded. CropFirst crops
-// the image from its center to the aspect ratio of Width×Height, and then resizes to that; the filters of Pillow and PyTorch see
-// the pixels next to the crop at its edges. Fit scales the shorter side to
-// Input.ShortestEdge, or less where the longer one would exceed Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as
-// PaddleOCR does with lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
+// the image from its center to the aspect ratio of Width×Height, and then resizes to that; with ResizeWidth×ResizeHeight it crops to as
+// much as Width×Height is of that. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would exceed
+// Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as PaddleOCR does with
+// lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
 // input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
@@ -195,7 +194,7 @@ type Input struct {
 	Width         int       `yaml:"width"`         // pixels; optional if fixed in the ONNX file
 	Height        int       `yaml:"height"`        // pixels; optional if fixed in the ONNX file
 	Resize        Resize    `yaml:"resize"`        // default stretch
-	ResizeWidth   int       `yaml:"resize_width"`  // stretch, cover, letterbox: resized to this before the crop; default width
+	ResizeWidth   int       `yaml:"resize_width"`  // stretch, cover, crop, letterbox: resized to this before the crop; default width
 	ResizeHeight  int       `yaml:"resize_height"` // the same, with resize_width
 	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor, truncate
 	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels
@@ -244,7 +243,8 @@ func (in Input) Dynamic() bool {
 	return in.Resize == NoResize || in.Resize == Fit || in.Resize == Letterbox && in.Stride > 0
 }
 
-// Extra is an input other than the image, with two elements per row: the size that Value names.
+// Extra is an input other than the image: with two elements per row, which are the numbers that Value names, or with the height and
+// width of a mask.
 type Extra struct {
 	Name  string `yaml:"name"`
 	Value string `yaml:"value"`
@@ -294,30 +294,4 @@ type SourceFile struct {
 	URL    string `yaml:"url"`  // as Source.URL
 	SHA256 string `yaml:"sha256"`
 	Size   int64  `yaml:"size"`
-}
-
-// Versions selects the versions that are served.
-type Versions struct {
-	All     bool
-	Numbers []int // empty and not All: the latest
-}
-
-// UnmarshalText reads latest, all, or numbers separated by commas.
-func (v *Versions) UnmarshalText(text []byte) error {
-	*v = Versions{}
-	switch string(text) {
-	case "latest":
-		return nil
-	case "all":
-		v.All = true
-		return nil
-	}
-	for part := range strings.SplitSeq(string(text), ",") {
-		n, err := strconv.Atoi(part)
-		if err != nil {
-			return fmt.Errorf("%q is not latest, all, or a list of version numbers", text)
-		}
-		v.Numbers = append(v.Numbers, n)
-	}
-	return nil
 }

@@ -30,6 +30,7 @@ type onnxFile struct {
 	foreign     bool // has top-level fields that ONNX does not have
 	integerOps  bool
 	int8Weights bool
+	wideInt8    bool // has int8 weights beyond 7 bits, or ones of unknown values
 }
 
 // The errors of parsing an ONNX file.
@@ -98,8 +99,10 @@ var integerOps = map[string]bool{"QLinearConv": true, "QLinearMatMul": true, "Ma
 type parser struct {
 	cursor
 	onnxFile
-	opset  opset  // the one being parsed
-	tensor tensor // the one being parsed
+	opset  opset    // the one being parsed
+	tensor tensor   // the one being parsed
+	node   nodeHead // the one being parsed
+	zeros  zeroPoints
 
 	structure *structure // nil: only the rest is needed
 }
@@ -116,6 +119,8 @@ type tensor struct {
 	offset, length int64
 	isExternal     bool
 	key            string // of the last entry of external_data; it precedes the value
+	label          string // its name, with one dimension at most
+	at, end        int64  // of raw_data in the file; 0: none
 
 	name string // with a structure
 	raw  []byte // with a structure: the values of a small tensor
@@ -155,6 +160,7 @@ func (p *parser) parse() error {
 		}
 	}
 	p.quantized = p.integerOps && p.int8Weights
+	p.wideInt8 = p.wideInt8 || p.matMul || p.zeros.mayBeInt8()
 	if !p.graph || !p.operatorSet {
 		return p.judge(&truncatedError{}, known, size)
 	}
@@ -207,6 +213,9 @@ func (p *parser) parseMessage(kind message, end int64, depth int) error {
 		p.tensor = tensor{}
 	case opsetMessage:
 		p.opset = opset{}
+	case nodeMessage:
+		defer func(outer nodeHead) { p.node = outer }(p.node) // a node of a loop's body is inside another
+		p.node = nodeHead{}
 	}
 	if p.structure != nil {
 		p.structure.begin(kind)
@@ -228,6 +237,8 @@ func (p *parser) parseMessage(kind message, end int64, depth int) error {
 	switch {
 	case kind == tensorMessage:
 		return p.addTensor()
+	case kind == nodeMessage:
+		p.zeros.addNode(p.node)
 	case kind == opsetMessage && (p.opset.domain == "" || p.opset.domain == "ai.onnx"):
 		p.onnxOpset = p.opset.version
 	}
@@ -242,8 +253,13 @@ func (p *parser) parseValue(in message, number uint64, end int64) (err error) {
 	}
 	var text string
 	switch (field{in, number}) {
+	case field{nodeMessage, 1}: // input
+		if p.node.inputs++; p.node.inputs == 3 {
+			p.node.third, err = p.text(end)
+		}
 	case field{nodeMessage, 4}: // op_type
 		text, err = p.text(end)
+		p.node.op = text
 		p.integerOps = p.integerOps || integerOps[text]
 		p.matMul = p.matMul || text == "QLinearMatMul"
 	case field{opsetMessage, 1}:
@@ -256,6 +272,12 @@ func (p *parser) parseValue(in message, number uint64, end int64) (err error) {
 		p.tensor.dims += n
 	case field{tensorMessage, 2}: // data_type
 		p.tensor.element = p.value
+	case field{tensorMessage, 8}: // name
+		if p.tensor.dims <= 1 {
+			p.tensor.label, err = p.text(end)
+		}
+	case field{tensorMessage, 9}: // raw_data
+		p.tensor.at, p.tensor.end = p.at, end
 	case field{tensorMessage, 14}: // data_location
 		p.tensor.isExternal = p.value == 1
 	case field{externalMessage, 1}:
@@ -281,9 +303,16 @@ func (t *tensor) setExternal(value string) {
 
 // addTensor records what matters of a parsed tensor.
 func (p *parser) addTensor() error {
-	const int8Element = 3
 	t := &p.tensor
-	p.int8Weights = p.int8Weights || t.element == int8Element && t.dims > 1
+	if t.element == int8Element && t.dims > 1 {
+		p.int8Weights = true
+		wide, err := p.isWide(t)
+		if err != nil {
+			return err
+		}
+		p.wideInt8 = p.wideInt8 || wide
+	}
+	p.zeros.addTensor(t)
 	if !t.isExternal {
 		return nil
 	}

@@ -107,11 +107,11 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"no document":                       {"", "m.yaml: is empty"},
 		"a file that is text":               {"hello", "want keys and values"},
 		"an invalid file":                   {"task: [", "m.yaml:1: invalid YAML"},
-		"brackets without end":              {strings.Repeat("[", 100), "more than 32 brackets"},
+		"brackets without end":              {strings.Repeat("[", 100), "more than 32 levels"},
 		"a file too large":                  {strings.Repeat("#", config.MaxFile+1), "the limit is 65536"},
 		"a control character":               {classify + `labels: "a\nb"`, "labels: contains the control character U+000A"},
 		"no task":                           {"output: {decode: softmax}", "task: is required: one of classification, detection"},
-		"a task that is not known":          {"task: depth", `task: "depth" is not one of`},
+		"a task that is not known":          {"task: sound", `task: "sound" is not one of`},
 		"no decode":                         {"task: detection", "output.decode: is required: one of yolo, yolov5, yolov5_raw, yolox, rows, detr, boxes"},
 		"a decode of another task":          {"task: detection\noutput: {decode: softmax}", `m.yaml:2: output.decode: "softmax" is not one of`},
 		"a name with a path":                {classify + "name: ../x\n", `name: "../x" is not a valid model name`},
@@ -122,11 +122,12 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"a fill that no crop needs":         {classify + "input: {resize: shortest_edge, shortest_edge: 9, width: 9, height: 9, fill: 3}\n", "input.fill: only applies with"},
 		"a fill of a resize to the input":   {classify + "input: {resize_width: 9, resize_height: 9, width: 9, height: 9, fill: 3}\n", "input.fill: only applies with"},
 		"half a size to resize to":          {classify + "input: {resize_width: 9}\n", "input.resize_height: 0 is out of range (1–8192)"},
-		"a size to resize to, and an edge":  {classify + "input: {resize: shortest_edge, shortest_edge: 9, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with resize: stretch, cover, or letterbox without a stride"},
+		"a size to resize to, and an edge":  {classify + "input: {resize: shortest_edge, shortest_edge: 9, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with resize: stretch, cover, crop, or letterbox without a stride"},
 		"a size to resize to, and a stride": {classify + "input: {resize: letterbox, stride: 32, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with"},
 		"a multiple without fit":            {classify + "input: {multiple: 16}\n", "input.multiple: only applies with resize: fit"},
 		"a negative multiple":               {classify + "input: {resize: fit, shortest_edge: 9, multiple: -1}\n", "input.multiple: -1 is out of range"},
-		"an offset without a crop":          {classify + "input: {crop_offset: floor}\n", "input.crop_offset: only applies with resize: shortest_edge or cover, or resize_width"},
+		"a crop of more than all":           {classify + "input: {resize: crop, width: 9, height: 9, resize_width: 8, resize_height: 9}\n", "input.resize_width: 8 is out of range (9–8192)"},
+		"an offset without a crop":          {classify + "input: {crop_offset: floor}\n", "input.crop_offset: only applies with resize: shortest_edge, cover or crop, or resize_width"},
 		"an offset that is not known":       {classify + "input: {resize: cover, crop_offset: ceil}\n", `input.crop_offset: "ceil" is not one of round, floor, truncate`},
 		"an inverse without a letterbox":    {classify + "input: {resize: cover, inverse: gain}\n", "input.inverse: only applies with resize: letterbox or fit"},
 		"an inverse that is not known":      {classify + "input: {resize: letterbox, inverse: ratio}\n", `input.inverse: "ratio" is not one of exact, gain, gain_rounded, gain_unrounded`},
@@ -259,6 +260,8 @@ func FuzzDefinition(f *testing.F) {
 	}
 	f.Add([]byte("task: [[[[{a: &b *b}]]]]\n? [x]\n: 1\n"))
 	f.Add([]byte("input: {mean: [.nan, .inf, 1e999], fill: ~}\nversions: {a: b}\n--- !!x\n"))
+	f.Add([]byte(good + "versions: {gate: {images: /a, min_accuracy: 0.9, max_drop: 0, min_agreement: 1, limit: 200, timeout: 1h}}"))
+	f.Add([]byte("task: detection\noutput: {decode: yolox}\nversions: {gate: {images: ., min_agreement: 1e-3}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 4096 {
 			return

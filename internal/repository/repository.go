@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"fovea/internal/config"
 )
 
 // ErrNotFound is the error of a model that the repository does not have.
@@ -24,11 +22,12 @@ var ErrNotFound = errors.New("no such model")
 // places. Every call reads the current files; what was inferred is kept until they change. The identity of folders that were
 // not empty is remembered, so that an unmounted disk is not mistaken for an empty folder.
 type Repository struct {
-	dir   string // empty: only models that were added
-	files Files
-	infer InferFunc // nil: every model has a model.yaml
-	added []place
-	seen  sync.Map // the fs.FileInfo of folders that were not empty, by path
+	dir    string // empty: only models that were added
+	files  Files
+	infer  InferFunc // nil: every model has a model.yaml
+	added  []place
+	chosen map[string][]int // versions that are served instead of those that definitions select, by model
+	seen   sync.Map         // the fs.FileInfo of folders that were not empty, by path
 
 	mu    sync.Mutex
 	known map[string]known // by the model's name
@@ -208,6 +207,9 @@ func (r *Repository) LoadAny(name string) (*Entry, error) {
 	if err := r.watch(t, entry); err != nil {
 		return nil, err
 	}
+	if numbers, ok := r.chosen[name]; ok {
+		entry.Definition.Versions = Versions{Numbers: numbers}
+	}
 	if err := entry.checkVersions(); err != nil {
 		return nil, err
 	}
@@ -320,41 +322,6 @@ func versionNumber(name string) int {
 }
 
 func byNumber(a, b Version) int { return a.Number - b.Number }
-
-// Serve returns the versions that the definition selects, ascending: the latest, all, or those listed. Versions that cannot be
-// read now are ignored unless isServed reports that they are served already.
-func (e *Entry) Serve(isServed func(number int) bool) []Version {
-	candidates := slices.Clone(e.Versions)
-	for _, v := range e.Unreadable {
-		if isServed != nil && isServed(v.Number) {
-			candidates = append(candidates, v)
-		}
-	}
-	slices.SortFunc(candidates, byNumber)
-	policy := e.Definition.Versions
-	switch {
-	case policy.All || len(candidates) == 0:
-		return candidates
-	case len(policy.Numbers) == 0:
-		return candidates[len(candidates)-1:]
-	}
-	return slices.DeleteFunc(candidates, func(v Version) bool { return !slices.Contains(policy.Numbers, v.Number) })
-}
-
-// checkVersions reports listed versions that are not there, once any is.
-func (e *Entry) checkVersions() error {
-	if len(e.Versions) == 0 {
-		return nil
-	}
-	var errs config.Errors
-	for i, n := range e.Definition.Versions.Numbers {
-		if !slices.ContainsFunc(slices.Concat(e.Versions, e.Unreadable), func(v Version) bool { return v.Number == n }) {
-			errs.Add(config.Index("versions", i), "%s does not exist", filepath.Join(strconv.Itoa(n), weightsFile))
-			errs[len(errs)-1].Position.File = filepath.Join(e.Dir, definitionFile)
-		}
-	}
-	return errs.Err()
-}
 
 // isFile reports whether a folder of the repository has a regular file of that name, or a link to one or to itself. The error
 // wraps ErrUnreadable if that is unknown.

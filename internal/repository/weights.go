@@ -24,6 +24,8 @@ type Weights struct {
 	// SaturatesAlways reports that it does so with operators that ONNX Runtime 1.30 cannot make exact on processors whose
 	// sums saturate: QLinearMatMul of opset 21 and later.
 	SaturatesAlways bool
+	// Reduced reports that its int8 weights have 7 bits and its activations are uint8, so that no sum of two products saturates.
+	Reduced bool
 }
 
 // Weights checks a version's model.onnx before ONNX Runtime opens it. If it is another kind of file or incomplete, the error says
@@ -52,7 +54,7 @@ func (e *Entry) Weights(v Version) (w Weights, err error) {
 		return Weights{}, err
 	}
 	w = Weights{Path: path, Size: info.Size(), Quantized: file.quantized,
-		SaturatesAlways: file.quantized && file.matMul && file.onnxOpset >= 21}
+		SaturatesAlways: file.quantized && file.matMul && file.onnxOpset >= 21, Reduced: file.quantized && !file.wideInt8}
 	if len(file.external) > 0 {
 		err = t.external(&w, v.name, file.external)
 	}
@@ -188,7 +190,7 @@ func below(path, folder string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// Fingerprint changes when a version must be reloaded: with the definition and its labels, and with the resolved path, size and
+// Fingerprint changes when a version must be reloaded: with the definition but for its versions, with its labels, and with the resolved path, size and
 // time of the self-test's image and of all files next to model.onnx; if the definition is inferred, also of those in the model's
 // folder. Of the folder of an added ONNX file only external data and files that may describe the model count. The error includes
 // that model.onnx cannot be opened now.
@@ -211,7 +213,9 @@ func (e *Entry) Fingerprint(v Version) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%+v", e.Definition)
+	definition := e.Definition
+	definition.Versions = Versions{} // which versions are served changes none of them
+	fmt.Fprintf(&b, "%+v", definition)
 	if e.Inferred != nil {
 		fmt.Fprintf(&b, " %s %+v", e.Inferred.Exporter, e.Inferred.Origins)
 	}

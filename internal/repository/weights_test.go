@@ -290,6 +290,7 @@ func FuzzInspect(f *testing.F) {
 	f.Add(addModel(nil))
 	f.Add(addModel(kept("w.data", 0, 12)))
 	f.Add(fullModel())
+	f.Add(quantizedModel(nil))
 	f.Add([]byte(zipOf("a/data.pkl")))
 	f.Add([]byte("version https://git-lfs.github.com/spec/v1\nsize 1\n"))
 	f.Add([]byte("\x08\x01\x12\x02\x0a\x00"))

@@ -25,6 +25,7 @@ type ImageResult struct {
 	Error      string  `json:"error,omitempty"` // why there is no prediction
 
 	iou, difference float64 // sums over pairs
+	worst           float64 // the largest difference of scores of a pair
 	scored, pairs   int     // pairs whose expected object has a score; all pairs
 	top1, top5      bool
 }
@@ -47,19 +48,20 @@ type Result struct {
 	// Similarity is the mean over the boxes of both sides of IoU·(1−|difference of scores|) with the partner, 0 without one. With
 	// classification, it is the mean over images of 1 − Σ|difference|/Σ expected scores, or, without scores, of one over the rank
 	// of the expected class. It tells small differences from none.
-	Similarity float64       `json:"similarity"`
-	Compared   int           `json:"compared"` // images
-	Matched    int           `json:"matched"`
-	Missing    int           `json:"missing"`
-	Extra      int           `json:"extra"`
-	Failed     int           `json:"failed"` // images without a prediction
-	Detection  bool          `json:"-"`
-	Top1       float64       `json:"top1,omitempty"`
-	Top5       float64       `json:"top5,omitempty"`
-	MeanIoU    float64       `json:"mean_iou,omitempty"`    // of pairs
-	Difference float64       `json:"mean_score_difference"` // of pairs, absolute
-	NoScores   bool          `json:"expected_no_scores"`    // nothing expected has a score
-	Images     []ImageResult `json:"images,omitempty"`      // in the order of the images
+	Similarity    float64       `json:"similarity"`
+	Compared      int           `json:"compared"` // images
+	Matched       int           `json:"matched"`
+	Missing       int           `json:"missing"`
+	Extra         int           `json:"extra"`
+	Failed        int           `json:"failed"` // images without a prediction
+	Detection     bool          `json:"-"`
+	Top1          float64       `json:"top1,omitempty"`
+	Top5          float64       `json:"top5,omitempty"`
+	MeanIoU       float64       `json:"mean_iou,omitempty"`    // of pairs
+	Difference    float64       `json:"mean_score_difference"` // of pairs, absolute
+	MaxDifference float64       `json:"max_score_difference"`  // the largest of pairs
+	NoScores      bool          `json:"expected_no_scores"`    // nothing expected has a score
+	Images        []ImageResult `json:"images,omitempty"`      // in the order of the images
 }
 
 // comparer compares predictions of a definition.
@@ -162,7 +164,7 @@ func (c *comparer) compareClasses(image string, want, got *Answer) ImageResult {
 	difference := 0.0
 	if scored && rank >= 0 {
 		difference = math.Abs(got.Classes[rank].Score - best.Score)
-		r.difference, r.scored = difference, 1
+		r.difference, r.worst, r.scored = difference, difference, 1
 	}
 	if r.top1 && difference <= c.tolerance.Score {
 		r.Matched = 1
@@ -197,6 +199,7 @@ func (c *comparer) compareBoxes(image string, want, got *Answer) ImageResult {
 		if wants[p.want].Score == wants[p.want].Score {
 			r.scored++
 			r.difference += difference
+			r.worst = max(r.worst, difference)
 		}
 		if p.iou >= c.tolerance.IoU && difference <= c.tolerance.Score {
 			r.Matched++
@@ -299,6 +302,7 @@ func (c *comparer) total(images []ImageResult) *Result {
 		}
 		similarity, weight = similarity+boxes*r.Similarity, weight+boxes
 		iou, difference, pairs, scored = iou+r.iou, difference+r.difference, pairs+r.pairs, scored+r.scored
+		t.MaxDifference = max(t.MaxDifference, r.worst)
 		if r.Error != "" {
 			t.Failed++
 		}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"fovea/internal/repository"
 )
 
 // Limits of what is read.
@@ -209,9 +211,6 @@ func readFile(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// imageExtensions are those of the formats that the server decodes.
-var imageExtensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-
 // Images lists the image files in a folder and its folders, sorted, relative to it.
 func Images(dir string) (list []string, err error) {
 	err = filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
@@ -224,7 +223,7 @@ func Images(dir string) (list []string, err error) {
 			}
 			return nil
 		}
-		if !entry.IsDir() && slices.Contains(imageExtensions, strings.ToLower(path.Ext(file))) {
+		if !entry.IsDir() && repository.IsImage(file) {
 			relative, err := filepath.Rel(dir, file)
 			if err != nil {
 				return err

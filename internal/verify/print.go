@@ -32,16 +32,32 @@ func (r *Report) Print(out io.Writer, model string, t Tolerance) {
 	if r.Detection {
 		fmt.Fprintf(out, "  agreement   %.4f: %d boxes have a partner (IoU ≥ %g, %s), %d expected ones are missing, %d are too many\n",
 			r.Agreement, r.Matched, t.IoU, tolerance, r.Missing, r.Extra)
-		fmt.Fprintf(out, "  pairs       mean IoU %.4f, mean difference of scores %.4f\n", r.MeanIoU, r.Difference)
+		fmt.Fprintf(out, "  pairs       mean IoU %.4f, difference of scores %.4f on average, %.4f at most\n", r.MeanIoU, r.Difference, r.MaxDifference)
 	} else {
 		fmt.Fprintf(out, "  agreement   %.4f of the images: same best class, %s\n", r.Agreement, tolerance)
-		fmt.Fprintf(out, "  best class  %.4f agree, %.4f are among the first five; mean difference of scores %.4f\n", r.Top1, r.Top5, r.Difference)
+		fmt.Fprintf(out, "  best class  %.4f agree, %.4f are among the first five; difference of scores %.4f on average, %.4f at most\n", r.Top1, r.Top5, r.Difference, r.MaxDifference)
 	}
 	fmt.Fprintf(out, "  similarity  %.4f\n", r.Similarity)
+	r.printAccuracy(out)
 	r.printWorst(out)
 	if len(r.Alternatives) > 0 {
 		r.printAlternatives(out)
 	}
+}
+
+func (r *Report) printAccuracy(out io.Writer) {
+	a := r.Accuracy
+	if a == nil {
+		return
+	}
+	fmt.Fprintf(out, "  accuracy    %.4f of %d images have the class of their folder", a.Accuracy, a.Images)
+	if a.Against != nil {
+		fmt.Fprintf(out, "; %s: %.4f, a drop of %.4f", r.Format, *a.Against, *a.Drop)
+	}
+	if a.Unnamed > 0 {
+		fmt.Fprintf(out, "; the folders of %d more are no label", a.Unnamed)
+	}
+	fmt.Fprintln(out)
 }
 
 func (r *Report) printWorst(out io.Writer) {
@@ -77,7 +93,7 @@ func (r *Report) printAlternatives(out io.Writer) {
 	}
 	_ = w.Flush()
 	if r.Likely == nil {
-		fmt.Fprintln(out, "\nNo alternative explains the differences. Is the file of --expect from the same weights and images?")
+		fmt.Fprintln(out, "\nNo alternative explains the differences. Are both from the same weights and images?")
 		return
 	}
 	keys := []string{}

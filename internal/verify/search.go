@@ -45,6 +45,7 @@ type Report struct {
 	Numbering string `json:"numbering,omitempty"` // how category ids were read, where that is an assumption
 	Unlisted  int    `json:"unlisted"`            // images of which nothing is expected; they are not compared
 	Result
+	Accuracy     *Accuracy     `json:"accuracy,omitempty"`     // nil if no folder of images is a class
 	Tried        int           `json:"tried"`                  // images that alternatives were tried with
 	Alternatives []Alternative `json:"alternatives,omitempty"` // the definition as it is, and changes, the most similar first
 	Likely       *Alternative  `json:"likely,omitempty"`       // the change that explains the differences
@@ -73,6 +74,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	o.Expected, r.Numbering = o.number(images, answers)
 	r.Result = *o.total(o.Definition, images, answers)
+	if !detection {
+		r.Accuracy = NewFolders(o.Definition.Labels).measure(images, answers, o.Expected)
+	}
 	if r.Matched+r.Missing+r.Extra == 0 {
 		return nil, fmt.Errorf("nothing to compare: neither %s nor the model has an object in any of %d images", o.Expected.Format, r.Compared)
 	}
