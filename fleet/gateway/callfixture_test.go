@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fovea/api/v2grpc/pb"
+	"fovea/internal/admission"
 	"fovea/internal/httpserver"
 )
 
@@ -34,7 +36,12 @@ type callFixture struct {
 
 func startCalls(t testing.TB, change func(*Config), replicas ...Replica) *callFixture {
 	t.Helper()
-	return serveCalls(t, start(t, change, replicas...))
+	return serveCalls(t, start(t, func(c *Config) {
+		c.DialTimeout, c.UnresponsiveAfter = testTimeout, testTimeout // not reached on a busy machine
+		if change != nil {
+			change(c)
+		}
+	}, replicas...))
 }
 
 func serveCalls(t testing.TB, f *fixture) *callFixture {
@@ -214,4 +221,18 @@ func replicasOf(list ...*callReplica) (replicas []Replica) {
 		replicas = append(replicas, r.Replica)
 	}
 	return replicas
+}
+
+// admissionFor admits a number of requests.
+func admissionFor(c Config, requests int64) *admission.Controller {
+	limits := c.admissionLimits()
+	limits.Requests = requests
+	return admission.New(limits)
+}
+
+func rewrite(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -91,7 +91,7 @@ func newMessages(g *Gateway, w http.ResponseWriter, r *http.Request, rc *request
 // follows. The error is errHalted or the call's.
 func (m *messages) await() (bool, error) {
 	if len(m.head) == 0 {
-		if err := m.begin(); err == io.EOF {
+		if err := m.begin(); errors.Is(err, io.EOF) {
 			return false, nil
 		} else if err != nil {
 			return false, err

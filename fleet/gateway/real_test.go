@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -119,7 +120,7 @@ func startReal(t *testing.T, program, models, id string) *realReplica {
 	return r
 }
 
-// row is a request with numbers of its own.
+// row is a request with distinct numbers.
 func row(model string, n int) *pb.ModelInferRequest {
 	return &pb.ModelInferRequest{ModelName: model, Id: itoa(n), Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "x", Datatype: "FP32", Shape: []int64{1, 4}}},
 		RawInputContents: [][]byte{binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(n)), uint64(n))}}
@@ -228,7 +229,7 @@ func TestRealReplicasUnderLoad(t *testing.T) {
 	endCalls()
 	for _, stream := range streams {
 		_ = stream.CloseSend()
-		if _, err := stream.Recv(); err != io.EOF {
+		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 			t.Errorf("the end of a stream: %v", err)
 		}
 	}
