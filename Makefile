@@ -30,7 +30,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers test-clients race fuzz proto bench bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers test-clients race fuzz proto bench bench-v2 bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,6 +68,9 @@ proto: setup #+ generate api/v2grpc/pb from inference.proto
 
 bench: build ## measure the server against a plain loop over the same sessions
 	go run ./tools/bench ratio $(ARGS)
+
+bench-v2: build #+ measure the Open Inference Protocol against a plain loop over the same tensors (needs make models)
+	go run ./tools/bench v2 $(ARGS)
 
 bench-counters: build #+ context switches, CPU time and more per image, one process against pinned ones (ARGS="-rounds 11")
 	go run ./tools/bench counters $(ARGS)

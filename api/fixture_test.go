@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"image"
 	"io"
 	"log/slog"
 	"net"
@@ -87,6 +88,11 @@ func (e *engine) Predict(ctx context.Context, r inference.Request) (*inference.R
 		return e.predict(ctx, r)
 	}
 	return echo(ctx, r)
+}
+
+// Decode is a gray image.
+func (e *engine) Decode(_ context.Context, _ []byte, _ int, use func(img *image.RGBA, scale float64) error) error {
+	return use(image.NewRGBA(image.Rect(0, 0, 20, 10)), 1)
 }
 
 func echo(_ context.Context, r inference.Request) (*inference.Response, error) {
@@ -190,7 +196,7 @@ func openOn(t *testing.T, listener net.Listener, dial dialFunc, change ...func(*
 	monitor.Loaded()
 	server := New(cfg, openGuard(t, cfg, logger), e, monitor, NewMetrics(Build{Version: "test"}), logger)
 	server.EnableV2(v2.New(cmp.Or[v2.Engine](e.tensors, noTensors{e}), v2.Limits{Timeout: cfg.Timeout, Rows: cfg.MaxImages, BodySize: int64(cfg.MaxBodyBytes),
-		ImageSize: int64(cfg.MaxImageBytes), Control: true}, "test"))
+		ImageSize: int64(cfg.MaxImageBytes), Control: true}, "fovea", "test"))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	transport := &http.Transport{DialContext: dial, ExpectContinueTimeout: 5 * time.Second}

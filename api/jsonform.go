@@ -86,6 +86,14 @@ func (r *jsonReader) parameters() error {
 		fields[name] = func() error { return r.in.params.set(name, r.number()) }
 	}
 	fields[classesParameter] = r.classes
+	for _, name := range []string{encodingParameter, annotateParameter} {
+		fields[name] = func() error {
+			if r.next() != '"' {
+				return apierror.New(apierror.InvalidParameter, "%s is not a string", name)
+			}
+			return r.in.params.set(name, string(r.text()))
+		}
+	}
 	return r.object("parameters", fields)
 }
 

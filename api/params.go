@@ -15,12 +15,13 @@ import (
 
 // params are the parameters of a request, from its query and its body. None may be given twice, except for lists.
 type params struct {
-	values postprocess.Params
-	given  []string
+	values   postprocess.Params
+	annotate string // png, jpeg; empty: the response is JSON
+	given    []string
 }
 
-// setters set a parameter from text: a number as in JSON, or an element of a list.
-var setters = map[string]func(*postprocess.Params, string) *apierror.Error{
+// setters set a parameter from text: a number as in JSON, an element of a list, or a word.
+var setters = map[string]func(*params, string) *apierror.Error{
 	"top_k": numeric("top_k", func(p *postprocess.Params, v float64) *apierror.Error {
 		return whole("top_k", v, repository.MaxTopK, &p.TopK)
 	}),
@@ -35,7 +36,8 @@ var setters = map[string]func(*postprocess.Params, string) *apierror.Error{
 	"max_boxes": numeric("max_boxes", func(p *postprocess.Params, v float64) *apierror.Error {
 		return whole("max_boxes", v, postprocess.MaxBoxes, &p.MaxBoxes)
 	}),
-	classesParameter: func(p *postprocess.Params, text string) *apierror.Error {
+	classesParameter: func(all *params, text string) *apierror.Error {
+		p := &all.values
 		switch {
 		case text == "":
 			return apierror.New(apierror.InvalidParameter, "classes is empty; give labels or numbers of classes")
@@ -45,10 +47,22 @@ var setters = map[string]func(*postprocess.Params, string) *apierror.Error{
 		p.Classes = append(p.Classes, text)
 		return nil
 	},
+	encodingParameter: func(p *params, text string) *apierror.Error {
+		p.values.Encoding = text
+		return word(encodingParameter, text, postprocess.Encodings()...)
+	},
+	annotateParameter: func(p *params, text string) *apierror.Error {
+		p.annotate = text
+		return word(annotateParameter, text, annotatePNG, annotateJPEG)
+	},
 }
 
-// classesParameter is the parameter that is a list.
-const classesParameter = "classes"
+// classesParameter is the parameter that is a list, and the others are words.
+const (
+	classesParameter  = "classes"
+	encodingParameter = "encoding"
+	annotateParameter = "annotate"
+)
 
 const (
 	maxClasses     = 1000 // values of classes
@@ -56,13 +70,13 @@ const (
 )
 
 // numeric makes a setter of a number.
-func numeric(name string, set func(*postprocess.Params, float64) *apierror.Error) func(*postprocess.Params, string) *apierror.Error {
-	return func(p *postprocess.Params, text string) *apierror.Error {
+func numeric(name string, set func(*postprocess.Params, float64) *apierror.Error) func(*params, string) *apierror.Error {
+	return func(p *params, text string) *apierror.Error {
 		v, err := number(text)
 		if err != nil {
 			return apierror.New(apierror.InvalidParameter, "%s is not a number: %s", name, apierror.Quote(text))
 		}
-		return set(p, v)
+		return set(&p.values, v)
 	}
 }
 
@@ -81,6 +95,14 @@ func unit(name string, v float64) *apierror.Error {
 	return apierror.New(apierror.InvalidParameter, "%s must be a number from 0 to 1", name)
 }
 
+// word checks a word.
+func word(name, text string, allowed ...string) *apierror.Error {
+	if slices.Contains(allowed, text) {
+		return nil
+	}
+	return apierror.New(apierror.InvalidParameter, "%s is %s; allowed: %s", name, apierror.Quote(text), strings.Join(allowed, ", "))
+}
+
 func parameterNames() string { return names(setters) }
 
 func names[V any](m map[string]V) string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }
@@ -94,7 +116,7 @@ func (p *params) set(name, text string) error {
 	if name != classesParameter && slices.Contains(p.given, name) {
 		return apierror.New(apierror.InvalidParameter, "parameter %s is given twice", name)
 	}
-	if err := setter(&p.values, text); err != nil {
+	if err := setter(p, text); err != nil {
 		return err
 	}
 	p.given = append(p.given, name)

@@ -42,6 +42,10 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 	}
 	defer body.close() // also after a panic
 	r := inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: body.waited}
+	if in.params.annotate != "" {
+		s.annotated(c, rc, r, in, body)
+		return
+	}
 	results := s.predictImages(c.Request.Context(), rc, r, in, body)
 	body.close() // before the response: a client that reads it slowly should not count as a request in flight
 	s.respond(c, rc, results)

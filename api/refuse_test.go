@@ -67,7 +67,7 @@ func TestBadRequests(t *testing.T) {
 		"an unknown route":                      {"/v3/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
 		"a slash too many":                      {path + "/", image("pixels"), 404, apierror.NotFound, "no route"},
 
-		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, apierror.InvalidParameter, `"topk"; allowed: classes, iou_threshold, max_boxes, score_threshold, top_k`},
+		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, apierror.InvalidParameter, `"topk"; allowed: annotate, classes, encoding, iou_threshold, max_boxes, score_threshold, top_k`},
 		"a parameter given twice":    {path + "?top_k=3&top_k=3", image("pixels"), 400, apierror.InvalidParameter, "top_k is given twice"},
 		"top_k 0":                    {path + "?top_k=0", image("pixels"), 400, apierror.InvalidParameter, "from 1 to 1000"},
 		"top_k 1001":                 {path + "?top_k=1001", image("pixels"), 400, apierror.InvalidParameter, "from 1 to 1000"},
@@ -82,7 +82,7 @@ func TestBadRequests(t *testing.T) {
 		"1001 classes":               {path + "?" + strings.Repeat("classes=1&", 1001), image("pixels"), 400, apierror.InvalidParameter, "1000 values of 4096 bytes"},
 		"max_boxes 0":                {path + "?max_boxes=0", image("pixels"), 400, apierror.InvalidParameter, "max_boxes must be a whole number from 1 to 1000"},
 		"max_boxes 1001":             {path + "?max_boxes=1001", image("pixels"), 400, apierror.InvalidParameter, "from 1 to 1000"},
-		"a query that isn't one":     {path + "?top_k=%zz", image("pixels"), 400, apierror.InvalidParameter, "allowed: classes"},
+		"a query that isn't one":     {path + "?top_k=%zz", image("pixels"), 400, apierror.InvalidParameter, "allowed: annotate, classes"},
 
 		"JSON that is empty":             {path, json(""), 400, apierror.Malformed, "unexpected end of JSON input"},
 		"JSON that is truncated":         {path, json(`{"images":[{"b64":"b25`), 400, apierror.Malformed, "unexpected end of JSON input"},
@@ -103,7 +103,7 @@ func TestBadRequests(t *testing.T) {
 		"an unknown field of an image":   {path, json(`{"images":[{"url":"http://x"}]}`), 400, apierror.Malformed, `"url" in images[]; allowed: b64`},
 		"a field in capitals":            {path, json(`{"IMAGES":[]}`), 400, apierror.Malformed, "unknown field"},
 		"a field given twice":            {path, json(`{"images":[],"images":[]}`), 400, apierror.Malformed, "duplicate"},
-		"an unknown parameter in JSON":   {path, json(images(`{"topk":3}`, "one")), 400, apierror.Malformed, `"topk" in parameters; allowed: classes, iou_threshold, max_boxes, score_threshold, top_k`},
+		"an unknown parameter in JSON":   {path, json(images(`{"topk":3}`, "one")), 400, apierror.Malformed, `"topk" in parameters; allowed: annotate, classes, encoding, iou_threshold, max_boxes, score_threshold, top_k`},
 		"a parameter that is a string":   {path, json(images(`{"top_k":"3"}`, "one")), 400, apierror.InvalidParameter, "top_k is not a number"},
 		"a parameter that is an object":  {path, json(images(`{"top_k":{"a":1}}`, "one")), 400, apierror.InvalidParameter, "top_k is not a number"},
 		"a parameter that is true":       {path, json(images(`{"top_k":true}`, "one")), 400, apierror.InvalidParameter, "top_k is not a number"},

@@ -45,6 +45,7 @@ func (s *Server) routes() *gin.Engine {
 	for _, path := range []string{"/predict", "/v1/models/:model/predict", "/v1/models/:model/versions/:version/predict"} {
 		r.POST(path, s.route(s.predict))
 	}
+	r.POST("/v1/models/:model/compare", s.route(s.compare))
 	for path, show := range map[string]func(*gin.Context, *requestContext){
 		"/v1/models": s.listModels, "/v1/models/:model": s.showModel, "/health": s.showHealth, "/ready": s.showReady,
 		"/openapi.json": showDocument(documentFor(s.cfg)), "/metrics": s.showMetrics(),

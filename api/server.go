@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"image"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,6 +26,8 @@ import (
 type Engine interface {
 	// Predict makes a prediction for one image. It keeps no reference to its bytes after it has returned.
 	Predict(context.Context, inference.Request) (*inference.Response, error)
+	// Decode decodes an image to draw on it.
+	Decode(ctx context.Context, data []byte, maxSide int, use func(img *image.RGBA, scale float64) error) error
 	Models() []inference.Status
 	Default() string // of several models: "" if none is configured as the default
 }

@@ -107,3 +107,10 @@ func (s *Server) checkImageCount(in *submission) error {
 	}
 	return apierror.New(apierror.Malformed, "the request has more than %d images, which is the limit", s.cfg.MaxImages)
 }
+
+// discard frees the images of a request that is refused before the engine gets them.
+func (in *submission) discard(b *body) {
+	for i := range in.images {
+		in.decoded(i, b)
+	}
+}

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -180,21 +181,43 @@ func TestHostPortIsTheLoopbackOne(t *testing.T) {
 				"Id": "x", "State": map[string]any{"Status": "running"}, "Config": map[string]any{}, "HostConfig": map[string]any{},
 				"NetworkSettings": map[string]any{"Ports": map[string]any{"8000/tcp": []map[string]string{
 					{"HostIp": "127.0.0.1", "HostPort": "40001"}, {"HostIp": "::", "HostPort": "40002"},
-				}}},
+				}, "8001/tcp": []map[string]string{{"HostIp": "127.0.0.1", "HostPort": "40003"}, {"HostIp": "::", "HostPort": "40004"}}}},
 			})
 		},
 		"GET /{v}/containers/json": func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, []map[string]any{{"Id": "x", "State": "running", "Ports": []map[string]any{
-				{"IP": "127.0.0.1", "PublicPort": 40001}, {"IP": "::", "PublicPort": 40002},
+				{"IP": "127.0.0.1", "PrivatePort": 8000, "PublicPort": 40001}, {"IP": "::", "PrivatePort": 8000, "PublicPort": 40002},
+				{"IP": "127.0.0.1", "PrivatePort": 8001, "PublicPort": 40003}, {"IP": "::", "PrivatePort": 8001, "PublicPort": 40004},
 			}}})
 		},
 	}}.open(t)
 	status, err := c.Inspect(context.Background(), "x")
-	if err != nil || status.HostPort != 40001 {
-		t.Errorf("inspected: port %d, %v", status.HostPort, err)
+	if err != nil || status.HostPort != 40001 || status.GRPCPort != 40003 {
+		t.Errorf("inspected: ports %d and %d, %v", status.HostPort, status.GRPCPort, err)
 	}
 	list, err := c.List(context.Background(), nil)
-	if err != nil || len(list) != 1 || list[0].HostPort != 40001 {
+	if err != nil || len(list) != 1 || list[0].HostPort != 40001 || list[0].GRPCPort != 40003 {
 		t.Errorf("listed: %+v, %v", list, err)
+	}
+}
+
+// A container has its port for gRPC on loopback only, and only if it is wanted; a specification without it has the hash that it had before.
+func TestPortForGRPC(t *testing.T) {
+	s := Defaults()
+	for _, wanted := range []bool{false, true} {
+		s.GRPC = wanted
+		ports, exposed := s.published(), s.exposed()
+		if bindings, ok := ports["8001/tcp"]; ok != wanted || len(ports) != len(exposed) || ok && (len(bindings) != 1 || bindings[0].HostIP != "127.0.0.1" || bindings[0].HostPort != "") {
+			t.Errorf("wanted %v: published %v, exposed %v", wanted, ports, exposed)
+		}
+		if bindings := ports["8000/tcp"]; len(bindings) != 1 || bindings[0].HostIP != "127.0.0.1" {
+			t.Errorf("wanted %v: published %v", wanted, ports)
+		}
+	}
+	if with, without := s.Hash(), Defaults().Hash(); with == without {
+		t.Error("the port makes no other container")
+	}
+	if encoded, err := json.Marshal(Defaults()); err != nil || bytes.Contains(encoded, []byte("GRPC")) {
+		t.Errorf("%s, %v", encoded, err)
 	}
 }

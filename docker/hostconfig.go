@@ -29,7 +29,7 @@ func (s Spec) config(imageID string, requests []container.DeviceRequest) *contai
 	return &container.Config{
 		Image: imageID, Cmd: s.Args, Env: env,
 		User:         fmt.Sprintf("%d:%d", s.UID, s.GID),
-		ExposedPorts: nat.PortSet{s.port(): {}},
+		ExposedPorts: s.exposed(),
 		Labels:       labels,
 		StopSignal:   "SIGTERM", StopTimeout: &grace,
 		// The supervisor probes over HTTP; the engine's health check would start processes in the container.
@@ -49,19 +49,40 @@ func nvidiaVisibleDevices(requests []container.DeviceRequest) string {
 
 func (s Spec) port() nat.Port { return nat.Port(strconv.Itoa(s.ContainerPort) + "/tcp") }
 
-// hostConfig holds the hardening. What it leaves to the engine's defaults, violations checks.
-func (s Spec) hostConfig(requests []container.DeviceRequest) *container.HostConfig {
+// grpcPort is GRPCPort as the engine has it.
+var grpcPort = nat.Port(strconv.Itoa(GRPCPort) + "/tcp")
+
+// exposed lists the ports in the container.
+func (s Spec) exposed() nat.PortSet {
+	ports := nat.PortSet{s.port(): {}}
+	if s.GRPC {
+		ports[grpcPort] = struct{}{}
+	}
+	return ports
+}
+
+// published maps the ports in the container to those of the host.
+func (s Spec) published() nat.PortMap {
 	hostPort := "" // chosen by the engine
 	if s.HostPort != 0 {
 		hostPort = strconv.Itoa(s.HostPort)
 	}
+	ports := nat.PortMap{s.port(): {{HostIP: loopback, HostPort: hostPort}}}
+	if s.GRPC {
+		ports[grpcPort] = []nat.PortBinding{{HostIP: loopback}}
+	}
+	return ports
+}
+
+// hostConfig holds the hardening. What it leaves to the engine's defaults, violations checks.
+func (s Spec) hostConfig(requests []container.DeviceRequest) *container.HostConfig {
 	return &container.HostConfig{
 		ReadonlyRootfs: true,
 		CapDrop:        []string{allCapabilities},
 		SecurityOpt:    []string{noNewPrivileges},
 		IpcMode:        container.IPCModePrivate,
 		NetworkMode:    container.NetworkMode(s.Network),
-		PortBindings:   nat.PortMap{s.port(): {{HostIP: loopback, HostPort: hostPort}}},
+		PortBindings:   s.published(),
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		LogConfig: container.LogConfig{Type: s.LogDriver, Config: map[string]string{
 			"max-size": strconv.FormatInt(s.LogMaxSize, 10), "max-file": strconv.Itoa(s.LogMaxFiles),

@@ -17,6 +17,9 @@ const (
 	LabelImage      = "fovea.image"      // the image as named in the specification
 )
 
+// GRPCPort is the port for gRPC in a container that has one.
+const GRPCPort = 8001
+
 // Paths in the container.
 const (
 	ModelsPath  = "/models"
@@ -50,6 +53,7 @@ type Spec struct {
 	ModelsDir     string // of the host, mounted read-only at /models; empty: the image's models
 	HostPort      int    // on 127.0.0.1; 0: chosen by the engine
 	ContainerPort int
+	GRPC          bool   `json:",omitempty"` // publish GRPCPort as well, on 127.0.0.1 at a port that the engine chooses
 	Network       string // a bridge of the owner's; see EnsureNetwork
 
 	LogDriver   string // json-file or local

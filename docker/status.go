@@ -32,6 +32,7 @@ type Summary struct {
 	State    State
 	Labels   map[string]string
 	HostPort int        // on 127.0.0.1; 0 unless it runs
+	GRPCPort int        // of the host, on 127.0.0.1, for gRPC; 0 unless it runs and has one
 	Address  netip.Addr // on its network; invalid unless it runs
 	Gateway  netip.Addr // the host's address on that network
 }
@@ -75,15 +76,25 @@ func status(response container.InspectResponse) Status {
 	if response.NetworkSettings == nil {
 		return s
 	}
-	for _, bindings := range response.NetworkSettings.Ports {
+	for port, bindings := range response.NetworkSettings.Ports {
 		for _, binding := range bindings {
 			if binding.HostIP == loopback {
-				s.HostPort, _ = strconv.Atoi(binding.HostPort) // from the engine, so it is a number
+				host, _ := strconv.Atoi(binding.HostPort) // from the engine, so it is a number
+				s.publish(port.Int(), host)
 			}
 		}
 	}
 	s.Address, s.Gateway = addresses(response.NetworkSettings.Networks)
 	return s
+}
+
+// publish notes the port of the host for a port in the container.
+func (s *Summary) publish(port, host int) {
+	if port == GRPCPort {
+		s.GRPCPort = host
+	} else {
+		s.HostPort = host
+	}
 }
 
 // addresses returns a container's address on its only network, and the host's there.
@@ -119,7 +130,7 @@ func (c *Client) List(ctx context.Context, labels map[string]string) ([]Summary,
 		}
 		for _, port := range found.Ports {
 			if port.IP == loopback {
-				s.HostPort = int(port.PublicPort)
+				s.publish(int(port.PrivatePort), int(port.PublicPort))
 			}
 		}
 		list = append(list, s)

@@ -98,6 +98,9 @@ func (s Spec) checkLimits(errs *config.Errors) {
 	size("shm_size", s.ShmSize, mebibyte, largest)
 	config.Range(errs, "host_port", s.HostPort, 0, math.MaxUint16)
 	config.Range(errs, "container_port", s.ContainerPort, 1, math.MaxUint16)
+	if s.ContainerPort == GRPCPort {
+		errs.Add("container_port", "%d is the port for gRPC", GRPCPort)
+	}
 	errs.OneOf("log_driver", s.LogDriver, "json-file", "local")
 	size("log_max_size", s.LogMaxSize, 64<<10, tebibyte)
 	config.Range(errs, "log_max_files", s.LogMaxFiles, 1, 1000)

@@ -65,6 +65,7 @@ type (
 		seq       replicaSeq
 		container string
 		url       string
+		grpc      string // its address for gRPC; empty: none
 		err       error
 		cause     endCause // what err means for the replica
 	}
@@ -151,4 +152,5 @@ type container struct {
 	oom        bool
 	reason     string // why the Docker engine could not start it
 	url        string
+	grpc       string // its address for gRPC; empty: none
 }

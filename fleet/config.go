@@ -92,8 +92,14 @@ type GPUWatch struct {
 
 // GatewayConfig is where the gateway listens, and its own configuration.
 type GatewayConfig struct {
-	Address        string `yaml:"address"`
+	Address        string     `yaml:"address"`
+	GRPC           GRPCConfig `yaml:"grpc"`
 	gateway.Config `yaml:",inline"`
+}
+
+// GRPCConfig is where the gateway listens for gRPC. TLS, keys and limits are those of HTTP.
+type GRPCConfig struct {
+	Address string `yaml:"address"` // host:port; empty: off. Then the replicas have no port for it either
 }
 
 // Engine configures the connection to the Docker engine.
@@ -223,6 +229,7 @@ func (c Config) Check(errs *config.Errors) {
 		errs.Add("state", "is required")
 	}
 	c.checkReplicasAreOpen(errs)
+	c.checkReplicasGRPC(errs)
 	c.checkContainer(errs)
 }
 
@@ -241,6 +248,24 @@ func (c Config) checkReplicasAreOpen(errs *config.Errors) {
 			if strings.HasPrefix(arg, "--"+key+"=") || arg == "--"+key {
 				errs.Add(config.Index("args", i), "%s is not for replicas, which only the supervisor reaches; set %s", arg, instead)
 			}
+		}
+	}
+}
+
+// grpcKey is the server's key for its address for gRPC, which is set for replicas if the gateway has one.
+const grpcKey = "grpc.address"
+
+// checkReplicasGRPC reports another address for gRPC of the replicas than the gateway's.
+func (c Config) checkReplicasGRPC(errs *config.Errors) {
+	if c.Gateway.GRPC.Address == "" {
+		return
+	}
+	if _, set := c.Env[config.Variable(grpcKey)]; set {
+		errs.Add("env."+config.Variable(grpcKey), "is set for the replicas, since gateway.grpc.address is set")
+	}
+	for i, arg := range c.Args {
+		if strings.HasPrefix(arg, "--"+grpcKey+"=") || arg == "--"+grpcKey {
+			errs.Add(config.Index("args", i), "%s is set for the replicas, since gateway.grpc.address is set", arg)
 		}
 	}
 }
@@ -286,6 +311,12 @@ func parseUser(text string) (uid, gid int, err error) {
 func (c GatewayConfig) Check(errs *config.Errors) {
 	if _, port, err := net.SplitHostPort(c.Address); err != nil || port == "" {
 		errs.Add("address", "%q is not host:port", c.Address)
+	}
+	if c.GRPC.Address != "" {
+		errs.Address("grpc.address", c.GRPC.Address)
+		if c.GRPC.Address == c.Address && !strings.HasSuffix(c.Address, ":0") {
+			errs.Add("grpc.address", "is also gateway.address")
+		}
 	}
 }
 

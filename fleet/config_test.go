@@ -53,6 +53,11 @@ args: [--http.rate.limit=5]
 env: {FOVEA_HTTP_TLS_CERTIFICATE: /tls.crt, FOVEA_HTTP_KEYS: /keys.yaml}`, []string{
 			"args[0]: --http.rate.limit=5 is not for replicas, which only the supervisor reaches; set gateway.rate.limit",
 			"env.FOVEA_HTTP_TLS_CERTIFICATE: is not for replicas", "env.FOVEA_HTTP_KEYS: is not for replicas, which only the supervisor reaches; set gateway.keys"}},
+		"gRPC":                          {"gateway: {grpc: {address: \"127.0.0.1:8001\"}}", nil},
+		"gRPC at the address of HTTP":   {"gateway: {address: \"127.0.0.1:1\", grpc: {address: \"127.0.0.1:1\"}}", []string{"gateway.grpc.address: is also gateway.address"}},
+		"gRPC at no address":            {"gateway: {grpc: {address: x}}", []string{"gateway.grpc.address: "}},
+		"gRPC of replicas, set twice":   {"gateway: {grpc: {address: \"127.0.0.1:1\"}}\nargs: [--grpc.address=:1]\nenv: {FOVEA_GRPC_ADDRESS: \":1\"}", []string{"args[0]: --grpc.address=:1 is set for the replicas", "env.FOVEA_GRPC_ADDRESS: is set for the replicas"}},
+		"gRPC of replicas alone":        {"env: {FOVEA_GRPC_ADDRESS: \"127.0.0.1:1\"}", nil},
 		"a certificate without its key": {"gateway: {tls: {certificate: tls.crt}, trusted_proxies: [host]}", []string{"gateway.tls.key: is required with certificate", "gateway.trusted_proxies[0]"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -60,7 +60,9 @@ func (c containerActions) create(ctx context.Context, a create) created {
 		o.err, o.cause = err, endEngineError
 		return o
 	}
-	if o.url = inspected(status).url; o.url == "" && status.State == docker.Running {
+	found := inspected(status)
+	o.url, o.grpc = found.url, found.grpc
+	if o.url == "" && status.State == docker.Running {
 		o.err, o.cause = errors.New("the Docker engine did not publish the container's port"), endFailure
 	}
 	return o
@@ -155,8 +157,16 @@ func describe(s docker.Summary) container {
 	return container{
 		id: s.ID, name: s.Name, placement: s.Labels[docker.LabelReplica], generation: generation, hash: s.Labels[docker.LabelHash],
 		running: s.State == docker.Running || s.State == docker.Paused, paused: s.State == docker.Paused,
-		url: address(s.HostPort, s.Address, s.Gateway),
+		url: httpURL(address(s.HostPort, serverPort, s.Address, s.Gateway)), grpc: address(s.GRPCPort, docker.GRPCPort, s.Address, s.Gateway),
 	}
+}
+
+// httpURL is the URL of a server at an address; "" for none.
+func httpURL(address string) string {
+	if address == "" {
+		return ""
+	}
+	return "http://" + address
 }
 
 func inspected(s docker.Status) container {
@@ -165,17 +175,17 @@ func inspected(s docker.Status) container {
 	return c
 }
 
-// address returns the URL of a container's server: the container's own address if the Docker engine's bridge is on this host,
+// address returns the address of a port of a container's server: the container's own address if the Docker engine's bridge is on this host,
 // otherwise, as with a rootless engine, the published port. The proxy of published ports is a process of the Docker engine
 // and ends with it, even with live-restore.
-func address(port int, own, gateway netip.Addr) string {
+func address(published int, port uint16, own, gateway netip.Addr) string {
 	switch {
-	case port == 0:
+	case published == 0:
 		return ""
 	case bridged(own, gateway):
-		return "http://" + netip.AddrPortFrom(own, serverPort).String()
+		return netip.AddrPortFrom(own, port).String()
 	}
-	return fmt.Sprintf("http://127.0.0.1:%d", port)
+	return fmt.Sprintf("127.0.0.1:%d", published)
 }
 
 // serverPort is the server's port inside the container.

@@ -93,7 +93,7 @@ func (s *Supervisor) ask(r *http.Request, command func() error) (Status, error) 
 // status must be called in the loop.
 func (s *Supervisor) status() Status {
 	status := s.machine.status()
-	status.Gateway = s.address
+	status.Gateway, status.GRPC = s.address, s.grpcAddress
 	for i := range status.Replicas {
 		status.Replicas[i].InFlight = s.gateway.Balancer().InFlight(status.Replicas[i].Name)
 	}

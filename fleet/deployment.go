@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"fovea/docker"
+	"fovea/internal/config"
 )
 
 // Deployment is what replicas of one generation are made from.
@@ -43,6 +44,10 @@ func NewDeployment(c Config, image docker.Image) (Deployment, error) {
 	}
 	if _, set := c.Env[deviceVariable]; !set && !c.GPUs.None() {
 		s.Env = append(s.Env, deviceVariable+"=cuda")
+	}
+	if c.Gateway.GRPC.Address != "" {
+		s.GRPC = true
+		s.Env = append(s.Env, fmt.Sprintf("%s=0.0.0.0:%d", config.Variable(grpcKey), docker.GRPCPort))
 	}
 	s.UID, s.GID, s.Network, s.StopGrace = uid, gid, c.network(), c.StopTimeout
 	s.Memory, s.CPUs, s.Pids, s.NoFile = int64(c.Limits.Memory), c.Limits.CPUs, c.Limits.Pids, c.Limits.NoFile

@@ -53,3 +53,17 @@ func TestReplicaWithAGPUDoesNotFallBackToTheCPU(t *testing.T) {
 		}
 	}
 }
+
+func TestReplicasHaveGRPCIfTheGatewayHas(t *testing.T) {
+	for _, address := range []string{"", "127.0.0.1:8001"} {
+		c := Defaults()
+		c.Gateway.GRPC.Address = address
+		d, err := NewDeployment(c, docker.Image{ID: "sha256:x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if set := slices.Contains(d.Spec.Env, "FOVEA_GRPC_ADDRESS=0.0.0.0:8001"); set != (address != "") || d.Spec.GRPC != set {
+			t.Errorf("%q: %v, port %v", address, d.Spec.Env, d.Spec.GRPC)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
+	"fovea/api/v2grpc/pb"
 	"fovea/docker"
+	"fovea/internal/httpserver"
 )
 
 // fakeEngine is an engine whose containers are servers in the test's process. Tests with the build tag engine use a
@@ -36,6 +41,7 @@ type engineContainer struct {
 	spec   docker.Spec
 	status docker.Status
 	server *httptest.Server
+	calls  *http.Server // for gRPC; nil: none
 }
 
 func newFakeEngine() *fakeEngine {
@@ -98,9 +104,35 @@ func (e *fakeEngine) Start(_ context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	b.status.HostPort, err = strconv.Atoi(port)
+	if b.status.HostPort, err = strconv.Atoi(port); err != nil {
+		return err
+	}
 	b.status.State = docker.Running
-	return err
+	if !b.spec.GRPC {
+		return nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	tcp, _ := l.Addr().(*net.TCPAddr) // what it is
+	b.status.GRPCPort = tcp.Port
+	calls := grpc.NewServer()
+	pb.RegisterGRPCInferenceServiceServer(calls, &fakeService{id: id})
+	b.calls = httpserver.New(calls, 0, 0, slog.New(slog.DiscardHandler))
+	go func() { _ = httpserver.Serve(b.calls, l) }()
+	return nil
+}
+
+// fakeService answers the calls of a container.
+type fakeService struct {
+	pb.UnimplementedGRPCInferenceServiceServer
+
+	id string
+}
+
+func (s *fakeService) ServerMetadata(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
+	return &pb.ServerMetadataResponse{Name: s.id}, nil
 }
 
 // kill ends a container immediately.
@@ -111,7 +143,10 @@ func (e *fakeEngine) kill(name string) {
 		if b.spec.Name == name && b.server != nil {
 			b.server.CloseClientConnections()
 			b.server.Close()
-			b.server, b.status.State, b.status.ExitCode, b.status.HostPort = nil, docker.Exited, 137, 0
+			if b.calls != nil {
+				_ = b.calls.Close()
+			}
+			b.server, b.status.State, b.status.ExitCode, b.status.HostPort, b.status.GRPCPort = nil, docker.Exited, 137, 0, 0
 			e.events <- docker.Event{ID: id, Action: "die"}
 		}
 	}

@@ -201,7 +201,7 @@ func (m *machine) generations(d *Deployment, containers []container) (own, other
 
 func (s *placementState) adopt(c container) {
 	r := s.newReplica(Starting, c.generation)
-	r.name, r.container, r.url, r.createdAt = c.name, c.id, c.url, s.m.now
+	r.name, r.container, r.url, r.grpc, r.createdAt = c.name, c.id, c.url, c.grpc, s.m.now
 	for _, d := range []*Deployment{s.m.active, s.m.target} {
 		if d != nil && d.Generation == c.generation && d.hash(s.m.cfg.Name, s.Placement) == c.hash {
 			r.deployment = d

@@ -176,7 +176,7 @@ func TestAddressOfAReplica(t *testing.T) {
 		"gateway on another host":   {4711, here, elsewhere, "http://127.0.0.1:4711"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := address(c.port, c.own, c.gateway); got != c.want {
+			if got := httpURL(address(c.port, serverPort, c.own, c.gateway)); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})

@@ -32,6 +32,7 @@ type replica struct {
 	name       string // container name
 	container  string // container ID, once known
 	url        string
+	grpc       string // its address for gRPC; empty: none
 
 	state     State
 	since     time.Duration
@@ -180,7 +181,7 @@ func (r *replica) created(o created) {
 		return
 	}
 	r.op = opNone
-	r.container, r.url, r.createdAt = o.container, o.url, r.now()
+	r.container, r.url, r.grpc, r.createdAt = o.container, o.url, o.grpc, r.now()
 	switch {
 	case r.cause != notEnding:
 		r.remove()

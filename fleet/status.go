@@ -7,7 +7,8 @@ import (
 // Status is a snapshot of the fleet.
 type Status struct {
 	Name       string          `json:"name"`
-	Gateway    string          `json:"gateway"` // its address
+	Gateway    string          `json:"gateway"`        // its address
+	GRPC       string          `json:"grpc,omitempty"` // its address for gRPC
 	Image      string          `json:"image"`
 	Version    string          `json:"version"`
 	Generation int             `json:"generation"`
@@ -43,6 +44,7 @@ type ReplicaStatus struct {
 	Version    string        `json:"version,omitempty"`
 	Container  string        `json:"container,omitempty"`
 	URL        string        `json:"url,omitempty"`
+	GRPC       string        `json:"grpc,omitempty"` // its address for gRPC
 	Reason     string        `json:"reason,omitempty"`
 	Log        []string      `json:"log,omitempty"` // last lines of a failed replica
 	RetryIn    time.Duration `json:"retry_in_ns,omitempty"`
@@ -135,7 +137,7 @@ func (s *placementState) status() ReplicaStatus {
 func (r *replica) status() ReplicaStatus {
 	s := ReplicaStatus{
 		Name: r.id, Device: r.placement.Device, GPU: r.placement.GPU, State: r.state, Since: r.now() - r.since, Generation: r.generation, Container: r.name,
-		URL: r.url, Reason: r.reason,
+		URL: r.url, GRPC: r.grpc, Reason: r.reason,
 	}
 	if r.deployment != nil {
 		s.Version = r.deployment.Version

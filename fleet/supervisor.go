@@ -37,6 +37,7 @@ type Dependencies struct {
 	Engine   ContainerEngine
 	GPUs     GPUs            // nil for a fleet on the CPU
 	Listener net.Listener    // of the gateway; nil: listen on gateway.address
+	GRPC     net.Listener    // of the gateway for gRPC; nil: listen on gateway.grpc.address. It requires that key
 	Tracer   *tracing.Tracer // of the gateway; nil: no traces
 	Reload   func() (Config, error)
 	Log      *slog.Logger
@@ -55,6 +56,8 @@ type Supervisor struct {
 	unlock     []func()
 	start      time.Time
 	address    string // of the gateway
+
+	grpcAddress string // of the gateway; empty: no gRPC
 
 	inbox    chan observation
 	commands chan func()
@@ -167,15 +170,12 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener := s.deps.Listener
-	if listener == nil {
-		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Gateway.Address); err != nil {
-			return errors.Join(fmt.Errorf("gateway.address: %w", err), control.Close())
-		}
+	listeners, err := s.listen(ctx)
+	if err != nil {
+		return errors.Join(err, control.Close())
 	}
-	s.address = listener.Addr().String()
 	working, stop := context.WithCancel(ctx)
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	api := s.controlServer(working)
 	s.work.Go(func() { ended <- httpserver.Serve(api, control) })
 	s.work.Go(func() { s.watchEngine(working) })
@@ -183,14 +183,23 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.work.Go(func() { s.watchGPUs(working) })
 		s.work.Go(func() { s.pollGPUs(working) })
 	}
-	if risk := access.Risk(s.address, s.cfg.Gateway.Access, s.cfg.Gateway.TLS); risk != "" {
-		s.log.Warn(risk, "address", s.address)
+	for _, address := range []string{s.address, s.grpcAddress} {
+		if risk := access.Risk(address, s.cfg.Gateway.Access, s.cfg.Gateway.TLS); risk != "" {
+			s.log.Warn(risk, "address", address)
+		}
 	}
-	s.log.Info("supervisor ready", "gateway", s.address, "socket", s.cfg.Socket, "replicas", len(s.machine.placements))
-	s.startServing = func() { s.work.Go(func() { ended <- s.gateway.Serve(listener) }) }
+	s.log.Info("supervisor ready", "gateway", s.address, "grpc", s.grpcAddress, "socket", s.cfg.Socket, "replicas", len(s.machine.placements))
+	s.startServing = func() {
+		s.work.Go(func() { ended <- s.gateway.Serve(listeners[0]) })
+		for _, l := range listeners[1:] {
+			s.work.Go(func() { ended <- s.gateway.ServeGRPC(l) })
+		}
+	}
 	err = s.loop(working, ended)
 	if s.startServing != nil {
-		err = errors.Join(err, listener.Close())
+		for _, l := range listeners {
+			err = errors.Join(err, l.Close())
+		}
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingLimit)
 	defer cancel()
@@ -199,6 +208,36 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	endControl(api)
 	s.work.Wait()
 	return errors.Join(err, s.saveFinal())
+}
+
+// listen returns the gateway's listeners: for HTTP, and if it is configured, for gRPC.
+func (s *Supervisor) listen(ctx context.Context) (listeners []net.Listener, err error) {
+	add := func(key, address string, given net.Listener) string {
+		if given == nil && err == nil {
+			if given, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address); err != nil {
+				err = fmt.Errorf("%s: %w", key, err)
+			}
+		}
+		if given == nil {
+			return ""
+		}
+		listeners = append(listeners, given)
+		return given.Addr().String()
+	}
+	s.address = add("gateway.address", s.cfg.Gateway.Address, s.deps.Listener)
+	switch address := s.cfg.Gateway.GRPC.Address; {
+	case address != "":
+		s.grpcAddress = add("gateway.grpc.address", address, s.deps.GRPC)
+	case s.deps.GRPC != nil:
+		err = errors.Join(err, errors.New("gateway.grpc.address: is required with a socket for gRPC"), s.deps.GRPC.Close())
+	}
+	if err == nil {
+		return listeners, nil
+	}
+	for _, l := range listeners {
+		err = errors.Join(err, l.Close())
+	}
+	return nil, err
 }
 
 // loop feeds the state machine and performs its actions.
@@ -257,7 +296,7 @@ func (s *Supervisor) step(ctx context.Context, seen []observation) {
 func (s *Supervisor) updateGateway() {
 	list := []gateway.Replica{}
 	for _, r := range s.machine.serving() {
-		list = append(list, gateway.Replica{ID: r.id, URL: r.url})
+		list = append(list, gateway.Replica{ID: r.id, URL: r.url, GRPC: r.grpc})
 	}
 	if slices.Equal(list, s.serving) {
 		return

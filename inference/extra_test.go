@@ -1,7 +1,10 @@
 package inference
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
+	"image"
 	"math"
 	"strings"
 	"sync"
@@ -34,6 +37,44 @@ func TestExtraInputsHoldTheSize(t *testing.T) {
 	}
 	if _, err := newExtra(1, repository.TensorInfo{Name: "size", DType: repository.Float16}, []repository.Extra{{Name: "size"}}); err == nil {
 		t.Error("a size in float16 was accepted")
+	}
+}
+
+// TestPixelMaskIsOneWhereTheImageIs has masks of the input's size, whether the file fixes it or not, and of another size.
+func TestPixelMaskIsOneWhereTheImageIs(t *testing.T) {
+	padded := geometry.Transform{Width: 60, Height: 30, InputW: 6, InputH: 4, ScaleX: 0.1, ScaleY: 0.1, OffsetY: 1}
+	whole := geometry.Transform{Width: 60, Height: 40, InputW: 6, InputH: 4, ScaleX: 0.1, ScaleY: 0.1}
+	for what, c := range map[string]struct {
+		shape     []int64
+		transform geometry.Transform
+		want      string
+	}{
+		"a padded image, open":         {[]int64{-1, -1, -1}, padded, "000000 111111 111111 111111"},
+		"a padded image, fixed":        {[]int64{1, 4, 6}, padded, "000000 111111 111111 111111"},
+		"an image that fills it":       {[]int64{-1, 4, 6}, whole, "111111 111111 111111 111111"},
+		"a smaller mask":               {[]int64{-1, 2, 3}, padded, "111 111"},
+		"a larger mask":                {[]int64{-1, 8, 2}, padded, "00 00 11 11 11 11 11 11"},
+		"an image at the left and top": {[]int64{-1, -1, 3}, geometry.Transform{Width: 3, Height: 3, InputW: 6, InputH: 4, ScaleX: 1, ScaleY: 1}, "100 100 100 000"},
+	} {
+		for _, dtype := range []repository.DType{repository.Int64, repository.Int32, repository.Float32} {
+			x, err := newExtra(1, repository.TensorInfo{Name: "m", DType: dtype, Shape: c.shape}, []repository.Extra{{Name: "m", Value: repository.PixelMask}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shape := x.shape(image.Pt(c.transform.InputW, c.transform.InputH))
+			row := bytes.Repeat([]byte{0xA5}, int(shape[0]*shape[1])*dtype.Size())
+			x.write(row, c.transform)
+			var got strings.Builder
+			for i := range shape[0] * shape[1] {
+				if i > 0 && i%shape[1] == 0 {
+					got.WriteByte(' ')
+				}
+				fmt.Fprint(&got, number(dtype, row[int(i)*dtype.Size():]))
+			}
+			if got.String() != c.want {
+				t.Errorf("%s as %s: %s, want %s", what, dtype, &got, c.want)
+			}
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ func (v *version) inputShapes(size image.Point) [][]int64 {
 	shapes := make([][]int64, len(v.inputs))
 	shapes[v.image] = imageShape(v.definition.Input, len(v.inputs[v.image].Shape), size)
 	for _, x := range v.extras {
-		shapes[x.input] = []int64{2}
+		shapes[x.input] = x.shape(size)
 	}
 	return shapes
 }
@@ -40,10 +40,18 @@ type reshaper interface {
 	Reshape(input int, shape []int64) error
 }
 
-// reshape makes room for an image input of size pixels. It does nothing where the definition fixes the size.
+// reshape makes room for an image input of size pixels, and a mask of these. It does nothing where the definition fixes the size.
 func (v *version) reshape(r reshaper, size image.Point) error {
 	if !v.definition.Input.Dynamic() {
 		return nil
+	}
+	for _, x := range v.extras {
+		if !x.isOpen() {
+			continue
+		}
+		if err := r.Reshape(x.input, x.shape(size)); err != nil {
+			return err
+		}
 	}
 	return r.Reshape(v.image, imageShape(v.definition.Input, len(v.inputs[v.image].Shape), size))
 }

@@ -217,11 +217,11 @@ func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Han
 // observe reports the stages of an answered image and its discarded boxes.
 func (v *version) observe(r *Response) {
 	obs := v.shared.obs
-	if d, ok := r.Prediction.(*postprocess.Detected); ok && d.Discarded > 0 {
-		obs.Discarded(v.model, v.name, d.Discarded)
+	if d, ok := r.Prediction.(postprocess.Objects); ok && d.Discards() > 0 {
+		obs.Discarded(v.model, v.name, d.Discards())
 		v.logDiscarded.Do(func() {
 			v.shared.log.Warn("boxes far outside the image are discarded; the definition may be wrong", "model", v.model,
-				"version", v.name, "boxes", d.Discarded)
+				"version", v.name, "boxes", d.Discards())
 		})
 	}
 	obs.Stage(v.model, v.name, StageDecode, r.Timing.Decode)

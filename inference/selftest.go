@@ -86,9 +86,9 @@ func (v *version) checkExpected(p postprocess.Prediction) error {
 		if len(p.Top) > 0 {
 			label, score = p.Top[0].Label, p.Top[0].Score
 		}
-	case *postprocess.Detected:
-		for _, box := range p.Boxes {
-			if box.Label == want.Label {
+	case postprocess.Objects:
+		for i := range p.Len() {
+			if box := p.Box(i); box.Label == want.Label {
 				label, score = box.Label, max(score, box.Score)
 			}
 		}

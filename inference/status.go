@@ -32,6 +32,7 @@ type Status struct {
 	// SaturatingInt8: int8 sums may saturate at 16 bits; see Config.SaturatingInt8.
 	SaturatingInt8 bool
 	Warnings       []string    // what may be wrong with the definition, from trial runs at load
+	Doubts         []string    // those of Warnings whose only reason is that scores hardly depended on the image
 	MaxBatch       int         // rows of a batch; 0 until it is ready
 	Gate           *GateResult // how it did on the images of its gate; nil: it was not judged
 	Queue          int         // images accepted and not yet answered
@@ -86,7 +87,7 @@ func (v *version) status(s Status) Status {
 	}
 	if state == Ready { // see version: before, load may be writing these
 		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
-		s.Device, s.PartlyCPU, s.SaturatingInt8, s.Warnings = v.device, v.partlyCPU, v.saturating, v.warnings
+		s.Device, s.PartlyCPU, s.SaturatingInt8, s.Warnings, s.Doubts = v.device, v.partlyCPU, v.saturating, v.warnings, v.doubts
 		s.MaxBatch = slices.Max(v.groups[0].Buckets())
 		s.Queue, s.MaxQueue = v.queue.len(), v.queue.bound
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"fovea/inference/batcher"
@@ -110,7 +109,10 @@ func (v *version) checkDefinition(ctx context.Context, g *batcher.Group) error {
 		}
 	}
 	findings := check.Findings()
-	v.warnings = append(v.warnings, slices.DeleteFunc(findings.Warnings, v.entry.Inferred.Doubts)...)
+	v.warnings = append(v.warnings, findings.Warnings...)
+	if !v.entry.Inferred.Knows("input.scale") {
+		v.doubts, v.warnings = findings.Doubts, append(v.warnings, findings.Doubts...)
+	}
 	for _, warning := range v.warnings {
 		v.shared.log.Warn("the definition may be wrong", "model", v.model, "version", v.name, "warning", warning)
 	}

@@ -86,6 +86,7 @@ type version struct {
 	weights      repository.Weights // the files and what they hold
 	decoder      postprocess.Decoder
 	warnings     []string  // what may be wrong with the definition
+	doubts       []string  // of warnings; see postprocess.Findings
 	logDiscarded sync.Once // of the first discarded boxes
 	logAlone     sync.Once // of the first batch whose images ran one by one
 	sessions     []*onnx.Session

@@ -12,11 +12,12 @@ type boxDecoder struct {
 	def     repository.Definition
 	classes int // labeled ones in the outputs; 0: unknown
 	limits  limits
+	extra   extra // what the objects of the task have besides boxes; nil: nothing
 }
 
-func newBoxDecoder(def repository.Definition, classes int) (boxDecoder, error) {
+func newBoxDecoder(def repository.Definition, classes int, x extra) (boxDecoder, error) {
 	l, err := newLimits(&def, classes)
-	return boxDecoder{def, classes, l}, err
+	return boxDecoder{def, classes, l, x}, err
 }
 
 // detection collects the boxes of one image.
@@ -27,10 +28,17 @@ type detection struct {
 	width, height float64            // of the box space, in pixels of the input
 	transform     geometry.Transform // from the box space to the image
 	output        string             // with the boxes, for errors
+
+	// With an extra only:
+	index   int // of the next candidate's row
+	objects int // rows of the outputs of boxes or detr
+	tail    tail
+	input   geometry.Transform // from the input to the image
+	params  *Params
 }
 
 // decode selects from the candidates that read adds.
-func (d *boxDecoder) decode(transform geometry.Transform, p *Params, read func(*detection) error) (Prediction, error) {
+func (d *boxDecoder) decode(outputs []Tensor, transform geometry.Transform, p *Params, read func(*detection) error) (Prediction, error) {
 	l, err := p.detection(d.limits, d.def.Labels, d.classes)
 	if err != nil {
 		return nil, err
@@ -49,8 +57,16 @@ func (d *boxDecoder) decode(transform geometry.Transform, p *Params, read func(*
 		w, h := transform.Width, transform.Height
 		to.transform = geometry.Transform{Width: w, Height: h, InputW: w, InputH: h, ScaleX: 1, ScaleY: 1}
 	}
+	if d.extra != nil {
+		to.input, to.params = transform, p
+	} else if _, err := p.encoding(); err != nil {
+		return nil, err
+	}
 	if err := read(&to); err != nil {
 		return nil, err
+	}
+	if d.extra != nil {
+		return d.extra.finish(&to, outputs)
 	}
 	return s.detected(&to.limits, d.def.Labels, to.transform), nil
 }
@@ -80,6 +96,9 @@ func (to *detection) addBox(class int, score float32, box rect) error {
 		return notFinite(to.output)
 	}
 	to.scratch.add(candidate{box, class}, score)
+	if to.decoder.extra != nil {
+		to.origins = append(to.origins, int32(to.index))
+	}
 	return nil
 }
 

@@ -17,7 +17,7 @@ type boxes struct {
 	perBox                 int // scores per box; 1: [n]
 }
 
-func newBoxes(def repository.Definition, outputs []Tensor) (Decoder, error) {
+func newBoxes(def repository.Definition, outputs []Tensor, x extra) (Decoder, error) {
 	o := def.Output
 	b := &boxes{boxDecoder: boxDecoder{def: def}, hasClasses: o.Classes != ""}
 	var errs [3]error
@@ -39,7 +39,7 @@ func newBoxes(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		number = b.perBox - o.ClassFirst
 	}
 	var err error
-	b.boxDecoder, err = newBoxDecoder(def, number)
+	b.boxDecoder, err = newBoxDecoder(def, number, x)
 	return b, err
 }
 
@@ -103,12 +103,12 @@ func differ(a, b int64) bool { return a >= 0 && b >= 0 && a != b }
 // Decode returns the boxes whose score reaches the threshold. Other boxes are not checked, but every score must be a
 // probability.
 func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	return b.decode(transform, &p, func(to *detection) error {
+	return b.decode(outputs, transform, &p, func(to *detection) error {
 		rows, scores, classes, err := b.read(to.scratch, outputs)
 		if err != nil {
 			return err
 		}
-		to.output = b.boxes.name
+		to.output, to.objects = b.boxes.name, len(rows)/4
 		q := newScoring(b.scores.name, false, to.score)
 		background := b.background()
 		for i := 0; len(scores) > 0; i++ {
@@ -116,6 +116,7 @@ func (b *boxes) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 				scores = scores[1:]
 				continue
 			}
+			to.index = i
 			if err := b.add(to, &q, rows[4*i:4*i+4], scores[background:b.perBox], classes, i); err != nil {
 				return err
 			}

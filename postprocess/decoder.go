@@ -14,21 +14,28 @@ import (
 // where open) and number of classes of the model's outputs, and does not read their data. The error joins all mismatches,
 // each with both sides.
 func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
+	x, err := newExtra(&def, outputs)
+	if err != nil {
+		return nil, err
+	}
 	switch def.Output.Decode {
 	case repository.DecodeSoftmax, repository.DecodeProbabilities, repository.DecodeSigmoid:
 		return newClassifier(def, outputs)
 	case repository.DecodeYOLO, repository.DecodeYOLOv5:
-		return newYOLO(def, outputs)
+		return newYOLO(def, outputs, x)
 	case repository.DecodeYOLOX:
 		return newYOLOX(def, outputs)
 	case repository.DecodeYOLOv5Raw:
 		return newYOLOv5Raw(def, outputs)
 	case repository.DecodeRows:
-		return newRows(def, outputs)
+		return newRows(def, outputs, x)
 	case repository.DecodeDETR:
-		return newDETR(def, outputs)
+		return newDETR(def, outputs, x)
 	case repository.DecodeBoxes:
-		return newBoxes(def, outputs)
+		return newBoxes(def, outputs, x)
+	}
+	if open, ok := taskDecoders[def.Output.Decode]; ok {
+		return open(def, outputs)
 	}
 	return nil, fmt.Errorf("output.decode: unknown decoder %q", def.Output.Decode)
 }
@@ -97,8 +104,12 @@ func checkClasses(def *repository.Definition, output string, classes int64) erro
 	case classes <= first:
 		return fmt.Errorf("output.class_first: model.yaml says %d, but output %q of model.onnx has %d classes", first, output, classes)
 	case labels > 0 && classes-first != labels:
-		return fmt.Errorf("labels: %s has %d labels, but output %q of model.onnx has %d classes%s",
-			def.LabelsFile, labels, output, classes-first, labelsHint(def, classes-labels))
+		left := ""
+		if first > 0 {
+			left = fmt.Sprintf(", of which output.class_first: %d leaves %d", first, classes-first)
+		}
+		return fmt.Errorf("labels: %s has %d labels, but output %q of model.onnx has %d classes%s%s",
+			def.LabelsFile, labels, output, classes, left, labelsHint(def, classes-labels))
 	}
 	return nil
 }
@@ -133,9 +144,14 @@ type scratch struct {
 	rows, columns []float32 // of trial runs
 	ranking       ranking
 	candidates    []candidate
+	origins       []int32 // of the candidates: their rows in the outputs; with an extra only
+	picked        []int32 // the candidates that became boxes
 	kept          kept
 	tops          tops
 	row           []float32
+	grid          fieldScratch
+	factors       []float32
+	pixels        []byte
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

@@ -20,7 +20,7 @@ type detr struct {
 	softmax       bool
 }
 
-func newDETR(def repository.Definition, outputs []Tensor) (Decoder, error) {
+func newDETR(def repository.Definition, outputs []Tensor, x extra) (Decoder, error) {
 	o := &def.Output
 	d := &detr{softmax: o.Activation == repository.ActivationSoftmax}
 	var errs [2]error
@@ -46,7 +46,7 @@ func newDETR(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		return nil, err
 	}
 	var err error
-	d.boxDecoder, err = newBoxDecoder(def, d.objects()-o.ClassFirst)
+	d.boxDecoder, err = newBoxDecoder(def, d.objects()-o.ClassFirst, x)
 	return d, err
 }
 
@@ -60,12 +60,12 @@ func (d *detr) objects() int {
 
 // Decode returns the boxes whose score reaches the threshold. Other boxes are not checked, but no logit may be NaN.
 func (d *detr) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	return d.decode(transform, &p, func(to *detection) error {
+	return d.decode(outputs, transform, &p, func(to *detection) error {
 		box, logits, err := d.read(to.scratch, outputs)
 		if err != nil {
 			return err
 		}
-		to.output = d.boxes.name
+		to.output, to.objects = d.boxes.name, len(box)/4
 		q := newScoring(d.logits.name, true, to.score)
 		for ; len(logits) > 0; box, logits = box[4:], logits[d.width:] {
 			if d.softmax {
@@ -76,6 +76,7 @@ func (d *detr) Decode(outputs []Tensor, transform geometry.Transform, p Params) 
 			if err != nil {
 				return err
 			}
+			to.index++
 		}
 		return nil
 	})

@@ -42,6 +42,7 @@ func TestNewChecksTheOutputs(t *testing.T) {
 		"a background class":          {background, []Tensor{f32("y", 11)}, ""},
 		"a background class too many": {background, []Tensor{f32("y", 1)}, `output.class_first: model.yaml says 1, but output "y" of model.onnx has 1 classes`},
 		"another number of classes":   {ten, []Tensor{f32("y", 12)}, `labels: labels.txt has 10 labels, but output "y" of model.onnx has 12 classes`},
+		"as many classes as labels":   {background, []Tensor{f32("y", 10)}, `labels: labels.txt has 10 labels, but output "y" of model.onnx has 10 classes, of which output.class_first: 1 leaves 9; if none is background, set output.class_first: 0`},
 		"a map for scores":            {ten, []Tensor{f32("y", 10, 7, 7)}, `rows of "y" in model.onnx have the shape [10 7 7]`},
 		"whole numbers for scores":    {ten, []Tensor{i64("y", 10)}, `output.name: "y" has the dtype int64 in model.onnx; want one of [float32 float16 float64]`},
 		"an output that is none":      {named, []Tensor{f32("y", 10)}, `output.name: model.yaml says "z", model.onnx has the outputs "y"`},

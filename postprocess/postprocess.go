@@ -27,12 +27,13 @@ type Params struct {
 	Classes  []string // detection: labels or numbers; boxes of other classes neither appear nor suppress
 	MaxBoxes int      // detection: 1–MaxBoxes
 	All      bool     // classification: also Classified.Scores
+	Encoding string   // of masks, maps, vectors and images: one of Encodings; empty: the default of the task
 }
 
 // MaxBoxes is how many boxes a request may ask for.
 const MaxBoxes = 1000
 
-// Prediction is the result for one image: *Classified or *Detected.
+// Prediction is the result for one image: *Classified, *Detected, or that of another task (task.go).
 type Prediction interface{ prediction() }
 
 // Class is one class of a prediction.
@@ -84,6 +85,9 @@ func (p *Params) classification(o *repository.Output, classes int) (topK int, er
 	if p.Score != nil || p.IoU != nil || len(p.Classes) > 0 || p.MaxBoxes != 0 {
 		return 0, apierror.New(apierror.InvalidParameter,
 			"score_threshold, iou_threshold, classes and max_boxes are for detection; this model classifies and takes top_k")
+	}
+	if _, err := p.encoding(); err != nil {
+		return 0, err
 	}
 	limit := min(repository.MaxTopK, classes)
 	if p.TopK == 0 {

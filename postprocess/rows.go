@@ -17,9 +17,10 @@ type rows struct {
 	hasNumbers        bool // classes are a separate output
 	box               [4]int
 	score, class, row int // columns; -1: none
+	width             int // columns that are named, and what follows them
 }
 
-func newRows(def repository.Definition, outputs []Tensor) (Decoder, error) {
+func newRows(def repository.Definition, outputs []Tensor, x extra) (Decoder, error) {
 	o := &def.Output
 	table, full, err := pick(outputs, "output.name", o.Name, floatTypes...)
 	if err != nil {
@@ -29,11 +30,12 @@ func newRows(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	if len(shape) == 1 { // the only row was taken for the batch dimension
 		shape = []int64{-1, shape[0]}
 	}
-	if len(shape) != 2 || shape[1] != int64(len(o.Columns)) && shape[1] >= 0 {
-		return nil, fmt.Errorf("output.columns: names %d columns, but rows of %q in model.onnx have the shape %v; want [n,%[1]d]",
-			len(o.Columns), table.name, full)
+	width := len(o.Columns) + tailOf(x)
+	if len(shape) != 2 || shape[1] != int64(width) && shape[1] >= 0 {
+		return nil, fmt.Errorf("output.columns: names %d columns, but rows of %q in model.onnx have the shape %v; want [n,%d]",
+			len(o.Columns), table.name, full, width)
 	}
-	r := &rows{table: table, hasNumbers: o.Classes != "",
+	r := &rows{table: table, width: width, hasNumbers: o.Classes != "",
 		score: o.Column(repository.ColumnScore), class: o.Column(repository.ColumnClass), row: o.Column(repository.ColumnBatch)}
 	def.Output.BoxFormat = o.RowFormat()
 	for i, name := range repository.BoxColumns(def.Output.BoxFormat) {
@@ -46,7 +48,7 @@ func newRows(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	if r.class < 0 && !r.hasNumbers {
 		classes = 1
 	}
-	r.boxDecoder, err = newBoxDecoder(def, classes)
+	r.boxDecoder, err = newBoxDecoder(def, classes, x)
 	return r, err
 }
 
@@ -71,16 +73,18 @@ func (r *rows) readClasses(def *repository.Definition, outputs []Tensor, n int64
 // Decode returns the boxes whose score reaches the threshold. Other rows are not checked, but every score must be a
 // probability or negative.
 func (r *rows) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	return r.decode(transform, &p, func(to *detection) error {
+	return r.decode(outputs, transform, &p, func(to *detection) error {
 		values, t, err := to.read(&r.table, outputs)
 		if err != nil {
 			return err
 		}
-		width := len(r.def.Output.Columns)
+		width := r.width
 		n := len(values) / width
 		if len(values) != n*width || len(t.Shape) > 0 && len(values) > 0 && t.Shape[len(t.Shape)-1] != int64(width) {
 			return unusable(fmt.Errorf("output %q has the shape %v, which does not fit %d columns", t.Name, t.Shape, width))
 		}
+		to.tail = tail{values, len(r.def.Output.Columns), width, 1}
+		to.objects = n
 		var numbers *Tensor
 		if r.hasNumbers {
 			if numbers, err = r.numbers.read(outputs); err != nil {
@@ -91,6 +95,7 @@ func (r *rows) Decode(outputs []Tensor, transform geometry.Transform, p Params) 
 			}
 		}
 		for i := range n {
+			to.index = i
 			if err := r.add(to, values[i*width:(i+1)*width], numbers, i); err != nil {
 				return err
 			}

@@ -59,6 +59,7 @@ func (s *scratch) detected(l *limits, labels []string, transform geometry.Transf
 			continue
 		}
 		out.Boxes = append(out.Boxes, Box{c.class, label(labels, c.class), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
+		s.picked = append(s.picked, r.index)
 	}
 	return out
 }
@@ -136,6 +137,7 @@ func (r rect) farOutside(bounds rect) bool {
 // reset empties the lists for the next row.
 func (s *scratch) reset() {
 	s.ranking, s.candidates = s.ranking[:0], s.candidates[:0]
+	s.origins, s.picked = s.origins[:0], s.picked[:0]
 }
 
 // checkTransform rejects a transform that would map boxes to values that are not finite.

@@ -10,10 +10,18 @@ import (
 type Findings struct {
 	Errors   []error  // the definition is certainly wrong, and nearly every prediction would be
 	Warnings []string // the definition may be wrong
+	// Doubts are warnings whose only reason is that scores hardly depended on the image. So it is with untrained models, too: a scale
+	// that is known to be right is not in doubt.
+	Doubts []string
 }
 
 func (f *Findings) fail(format string, args ...any) {
 	f.Errors = append(f.Errors, fmt.Errorf(format, args...))
+}
+
+// doubt adds a warning whose only reason is that scores hardly depended on the image.
+func (f *Findings) doubt(format string, args ...any) {
+	f.Doubts = append(f.Doubts, fmt.Sprintf(format, args...))
 }
 
 func (f *Findings) warn(format string, args ...any) {

@@ -99,10 +99,10 @@ func (e *inputCheck) findings(f *Findings) {
 		f.warn("input.scale: %s, and in %d of %d trial runs the model was sure of an object in a quarter of its cells; %s",
 			described, e.sure, len(e.rows), try)
 	case (e.dense || e.cells) && len(e.rows) > 2 && between > 0 && between < insensible*within && !saturated:
-		f.warn("input.scale: %s, and %s in trial runs; %s", described, repository.HardlyDepended, try)
+		f.doubt("input.scale: %s, and scores hardly depended on the image in trial runs; %s", described, try)
 	case e.findsNothing() && (width >= pixelRange || e.best.low >= alike*e.black):
-		f.warn("input.scale: %s, and %s in trial runs: the best were from %.3g to %.3g, that of a black image being %.3g, so that "+
-			"nothing was found in any; %s", described, repository.HardlyDepended, e.best.low, e.best.high, e.black, try)
+		f.doubt("input.scale: %s, and scores hardly depended on the image in trial runs: the best were from %.3g to %.3g, that of a black image "+
+			"being %.3g, so that nothing was found in any; %s", described, e.best.low, e.best.high, e.black, try)
 	}
 	e.order(f)
 }

@@ -52,6 +52,30 @@ func TestNothingFoundInAnyImageIsAWarning(t *testing.T) {
 	}
 }
 
+// TestDoubtsAreNotWarnings: they can be left out where the scale is known, which the other warnings cannot.
+func TestDoubtsAreNotWarnings(t *testing.T) {
+	for what, c := range map[string]struct {
+		scale float64
+		want  [2]int // warnings and doubts
+	}{
+		"scores that do not depend on the image": {1.0 / 255, [2]int{0, 1}},
+		"a scale that nobody uses":               {255, [2]int{1, 0}},
+	} {
+		d := classes(repository.DecodeSoftmax)
+		d.Input.Scale = c.scale
+		d = d.WithDefaults()
+		e := NewTrialCheck(newDecoder(t, d, []Tensor{tensor("y", []int64{20}, make([]float32, 20)...)}))
+		random := rand.New(rand.NewPCG(1, 2))
+		base := each(make([]float32, 20), func(float64) float64 { return random.NormFloat64() })
+		for range trialRows {
+			e.Add([]Tensor{tensor("y", []int64{20}, each(base, func(v float64) float64 { return v + 1e-3*random.NormFloat64() })...)}, square, Everywhere)
+		}
+		if f := e.Findings(); len(f.Errors) > 0 || [2]int{len(f.Warnings), len(f.Doubts)} != c.want {
+			t.Errorf("%s: %+v", what, f)
+		}
+	}
+}
+
 // TestClassesBeforeTheFirstAreCounted: boxes of class 0 that do not reach the threshold, among those of classes 1 to 4.
 func TestClassesBeforeTheFirstAreCounted(t *testing.T) {
 	for name, c := range map[string]struct {

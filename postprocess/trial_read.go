@@ -25,7 +25,7 @@ func (y *yolox) trialCheck() TrialCheck {
 		&boxScoresCheck{def: &y.def, key: "output.name", output: y.grid.name, all: true}, &gridCheck{y: y}, &inputCheck{in: &y.def.Input, dense: true}, &sameCheck{output: y.grid.name}},
 		read: func(s *scratch, outputs []Tensor) (trialRow, error) {
 			values, _, err := y.grid.floatsOf(&s.floats, outputs)
-			if err == nil && (y.cells > 0 && len(values) != y.cells*y.width || len(values)%y.width != 0) {
+			if err == nil && len(values)%y.width != 0 {
 				err = unusable(fmt.Errorf("%d values", len(values)))
 			}
 			row := trialRow{grid: values, perBox: y.width - repository.YOLOXHead - y.def.Output.ClassFirst}
@@ -58,7 +58,7 @@ func (y *yolo) trialRow(s *scratch, outputs []Tensor) (trialRow, error) {
 		return trialRow{}, unusable(fmt.Errorf("%d values: %w", len(values), err))
 	}
 	first := y.head + y.def.Output.ClassFirst
-	row := trialRow{perBox: y.width - first, boxes: s.rows[:0], scores: s.more[:0], objectness: s.columns[:0]}
+	row := trialRow{perBox: y.end - first, boxes: s.rows[:0], scores: s.more[:0], objectness: s.columns[:0]}
 	at := func(box, number int) float32 {
 		if y.turned {
 			return values[number*n+box]
@@ -70,7 +70,7 @@ func (y *yolo) trialRow(s *scratch, outputs []Tensor) (trialRow, error) {
 		if y.head > 4 {
 			row.objectness = append(row.objectness, at(box, 4))
 		}
-		for number := first; number < y.width; number++ {
+		for number := first; number < y.end; number++ {
 			row.scores = append(row.scores, at(box, number))
 		}
 	}
@@ -139,7 +139,7 @@ func (r *rows) rawOrder() (format string, order [4]int) {
 
 func (r *rows) trialRow(s *scratch, outputs []Tensor, order [4]int) (trialRow, error) {
 	values, _, err := r.table.floatsOf(&s.floats, outputs)
-	width := len(r.def.Output.Columns)
+	width := r.width
 	n := len(values) / width
 	if err != nil || len(values) != n*width {
 		return trialRow{}, unusable(fmt.Errorf("%d values: %w", len(values), err))

@@ -25,9 +25,9 @@ func found(t *testing.T, d repository.Definition, transform geometry.Transform, 
 	f := e.Findings()
 	switch {
 	case len(f.Errors) > 0:
-		return "wrong", fmt.Sprint(f.Errors, f.Warnings)
-	case len(f.Warnings) > 0:
-		return "doubtful", fmt.Sprint(f.Warnings)
+		return "wrong", fmt.Sprint(f.Errors, f.Warnings, f.Doubts)
+	case len(f.Warnings)+len(f.Doubts) > 0:
+		return "doubtful", fmt.Sprint(f.Warnings, f.Doubts)
 	}
 	return "", ""
 }

@@ -15,12 +15,13 @@ type yolo struct {
 	table   source
 	width   int // numbers of a box
 	head    int // of these, before the class scores
+	end     int // of these, before what follows the class scores
 	turned  bool
 	logits  bool
 	several bool // a box for every class
 }
 
-func newYOLO(def repository.Definition, outputs []Tensor) (Decoder, error) {
+func newYOLO(def repository.Definition, outputs []Tensor, x extra) (Decoder, error) {
 	table, full, err := pick(outputs, "output.name", def.Output.Name, floatTypes...)
 	if err != nil {
 		return nil, err
@@ -30,22 +31,27 @@ func newYOLO(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	if def.Output.Decode == repository.DecodeYOLOv5 {
 		y.head, want = repository.YOLOXHead, "[n, 5 + classes]"
 	}
+	after := tailOf(x)
+	if after > 0 {
+		want = fmt.Sprintf("[4 + classes + %[1]d, n] or [n, 4 + classes + %[1]d]", after)
+	}
 	shape := repository.Squeeze(full, 2)
 	if len(shape) == 2 {
-		y.turned = y.head == 4 && isTurned(shape, labeledWidth(&def, y.head))
+		y.turned = y.head == 4 && isTurned(shape, labeledWidth(&def, y.head+after))
 		if y.turned {
 			shape = []int64{shape[1], shape[0]}
 		}
 	}
-	if len(shape) != 2 || shape[1] <= int64(y.head) {
+	if len(shape) != 2 || shape[1] <= int64(y.head+after) {
 		return nil, fmt.Errorf("output.name: rows of %q in model.onnx have the shape %v; want %s", table.name, full, want)
 	}
 	y.width = int(shape[1])
-	classes := y.width - y.head
+	y.end = y.width - after
+	classes := y.end - y.head
 	if err := checkClasses(&def, table.name, int64(classes)); err != nil {
 		return nil, err
 	}
-	y.boxDecoder, err = newBoxDecoder(def, classes-def.Output.ClassFirst)
+	y.boxDecoder, err = newBoxDecoder(def, classes-def.Output.ClassFirst, x)
 	return y, err
 }
 
@@ -70,7 +76,7 @@ func isTurned(shape []int64, labeled int64) bool {
 // Decode returns the boxes whose score reaches the threshold. Every score must be a probability; boxes, and in YOLOv5 the
 // scores of classes, are only checked where the score, or the objectness, reaches the threshold.
 func (y *yolo) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	return y.decode(transform, &p, func(to *detection) error {
+	return y.decode(outputs, transform, &p, func(to *detection) error {
 		values, t, err := to.read(&y.table, outputs)
 		if err != nil {
 			return err
@@ -80,6 +86,10 @@ func (y *yolo) Decode(outputs []Tensor, transform geometry.Transform, p Params) 
 			return unusable(fmt.Errorf("output %q has the shape %v, which does not fit boxes of %d numbers", t.Name, t.Shape, y.width))
 		}
 		scores := newScoring(t.Name, y.logits, to.score)
+		to.tail = tail{values, y.end, y.width, 1}
+		if y.turned {
+			to.tail = tail{values, y.end, 1, n}
+		}
 		switch {
 		case y.turned:
 			return y.columns(to, values, n, scores)
@@ -104,7 +114,7 @@ func (y *yolo) fits(shape []int64) bool {
 func (y *yolo) columns(to *detection, values []float32, n int, q scoring) error {
 	first := y.head + y.def.Output.ClassFirst
 	best := to.bestOfColumns(n)
-	for class := range y.width - first {
+	for class := range y.end - first {
 		at := (first + class) * n
 		if err := best.add(values[at:at+n], int32(class), &q); err != nil {
 			return err
@@ -114,13 +124,14 @@ func (y *yolo) columns(to *detection, values []float32, n int, q scoring) error 
 		if top.class < 0 {
 			continue
 		}
+		to.index = i
 		if !y.several {
 			if err := to.add(int(top.class), top.score, values[i], values[n+i], values[2*n+i], values[3*n+i]); err != nil {
 				return err
 			}
 			continue
 		}
-		for class := range y.width - first {
+		for class := range y.end - first {
 			score, _ := q.probability(values[(first+class)*n+i]) // checked above
 			if err := to.add(class, score, values[i], values[n+i], values[2*n+i], values[3*n+i]); err != nil {
 				return err
@@ -171,6 +182,7 @@ func (y *yolo) rows(to *detection, values []float32, q scoring) error {
 		if err := y.row(to, values[:y.width], 1, &q); err != nil {
 			return err
 		}
+		to.index++
 	}
 	return nil
 }
@@ -199,7 +211,7 @@ func (y *yolo) rowsWithObjectness(to *detection, values []float32, q scoring) er
 
 // row adds the box of a row for its best class, or for several.
 func (y *yolo) row(to *detection, row []float32, factor float32, q *scoring) error {
-	scores := row[y.head+y.def.Output.ClassFirst:]
+	scores := row[y.head+y.def.Output.ClassFirst : y.end]
 	class, best, err := q.best(scores)
 	if err != nil || class < 0 {
 		return err

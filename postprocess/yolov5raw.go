@@ -46,7 +46,7 @@ func newYOLOv5Raw(def repository.Definition, outputs []Tensor) (Decoder, error) 
 		return nil, err
 	}
 	var err error
-	y.boxDecoder, err = newBoxDecoder(def, classes-o.ClassFirst)
+	y.boxDecoder, err = newBoxDecoder(def, classes-o.ClassFirst, nil)
 	return y, err
 }
 
@@ -81,7 +81,7 @@ func (y *yolov5Raw) addGrid(def *repository.Definition, g yoloGrid, key, name st
 // Decode returns the boxes whose score reaches the threshold. Every objectness must be a number; the other numbers of a box
 // are only checked if its objectness reaches the threshold.
 func (y *yolov5Raw) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	return y.decode(transform, &p, func(to *detection) error {
+	return y.decode(outputs, transform, &p, func(to *detection) error {
 		for i := range y.grids {
 			if err := y.grid(to, &y.grids[i], outputs); err != nil {
 				return err

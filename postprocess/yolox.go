@@ -17,7 +17,6 @@ type yolox struct {
 	boxDecoder
 	grid  source
 	width int // numbers per row
-	cells int // rows, if the definition does not leave the size open; otherwise 0
 }
 
 // cellsOf returns the rows of an input of w×h pixels.
@@ -41,10 +40,10 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	def.Output.BoxSpace = repository.SpaceInput
 	y := &yolox{grid: grid, width: repository.YOLOXHead + def.Output.ClassFirst + len(def.Labels)}
 	if !def.Input.Dynamic() {
-		y.cells = cellsOf(def.Output.Strides, def.Input.Width, def.Input.Height)
-		if rows[0] >= 0 && rows[0] != int64(y.cells) {
+		cells := cellsOf(def.Output.Strides, def.Input.Width, def.Input.Height)
+		if rows[0] >= 0 && rows[0] != int64(cells) {
 			return nil, fmt.Errorf("output.strides: %v over an input of %d×%d give %d cells, output %q of model.onnx has %d",
-				def.Output.Strides, def.Input.Width, def.Input.Height, y.cells, grid.name, rows[0])
+				def.Output.Strides, def.Input.Width, def.Input.Height, cells, grid.name, rows[0])
 		}
 	}
 	switch {
@@ -56,7 +55,7 @@ func newYOLOX(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	case len(def.Labels) == 0:
 		return nil, fmt.Errorf("labels: is required, since model.onnx leaves the number of classes of %q open", grid.name)
 	}
-	y.boxDecoder, err = newBoxDecoder(def, y.width-repository.YOLOXHead-def.Output.ClassFirst)
+	y.boxDecoder, err = newBoxDecoder(def, y.width-repository.YOLOXHead-def.Output.ClassFirst, nil)
 	return y, err
 }
 
@@ -71,7 +70,7 @@ func (y *yolox) size(transform geometry.Transform) (w, h int) {
 // Decode returns the boxes whose score reaches the threshold. Every objectness must be a probability; the other numbers of a
 // cell are only checked if its objectness reaches the threshold.
 func (y *yolox) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
-	return y.decode(transform, &p, func(to *detection) error {
+	return y.decode(outputs, transform, &p, func(to *detection) error {
 		values, t, err := to.read(&y.grid, outputs)
 		if err != nil {
 			return err

@@ -6,18 +6,19 @@ import (
 	"gocv.io/x/gocv"
 
 	"fovea/internal/repository"
+	"fovea/preprocess/bmp"
 	"fovea/preprocess/header"
 	"fovea/preprocess/png"
 	"fovea/preprocess/webp"
 )
 
-// opaque is the alpha of an image without transparency, and of a BMP, whose alpha is not decoded.
+// opaque is the alpha of an image without transparency.
 const opaque = 255
 
-// decodeAlpha decodes the alpha of a PNG or WebP for an input of four channels. It repeats each value three times, so that alpha
+// decodeAlpha decodes the alpha of a PNG, BMP or WebP for an input of four channels. It repeats each value three times, so that alpha
 // is resized by the same code as colors.
 func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info, p *Plan) error {
-	hasAlpha := info.Format == header.PNG || info.Format == header.WebP && (info.Channels == 4 || header.AlphaChunk(data, info) != nil)
+	hasAlpha := info.Format == header.PNG || info.Format == header.BMP || info.Format == header.WebP && (info.Channels == 4 || header.AlphaChunk(data, info) != nil)
 	if p.input.Channels() != 4 || !hasAlpha {
 		return nil
 	}
@@ -28,9 +29,12 @@ func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info
 		return err
 	}
 	var opaque bool
-	if info.Format == header.WebP {
+	switch info.Format {
+	case header.WebP:
 		err = webp.DecodeAlpha(ctx, header.Chunk(data, info), header.AlphaChunk(data, info), pixels, w, h)
-	} else {
+	case header.BMP:
+		opaque, err = bmp.DecodeAlpha(ctx, data, pixels, w, h)
+	default:
 		opaque, err = png.DecodeAlpha(ctx, data, pixels, w, h)
 	}
 	if opaque || err != nil {

@@ -53,7 +53,7 @@ func (p *Plan) resampling(img *Image, w, h int) resampling {
 	g := geometry.Resample(&p.input, img.size)
 	r := resampling{
 		scaler: p.scaler, stored: image.Pt(w, h), orientation: img.orientation,
-		source: storedBox(g.Source, w, h, img.orientation), size: g.Size,
+		source: storedBox(g.Source, w, h, img.orientation), size: g.Size, alone: p.input.Resize == repository.CropFirst,
 	}
 	if img.orientation >= 5 {
 		r.size = image.Pt(g.Size.Y, g.Size.X)

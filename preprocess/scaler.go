@@ -53,6 +53,7 @@ type resampling struct {
 	source      geometry.Box
 	size        image.Point
 	crop        image.Rectangle
+	alone       bool // only the source counts, as if the image had no other pixels
 }
 
 // unchanged reports whether nothing is resized.
@@ -101,8 +102,12 @@ func (s filterScaler) resize(src native, r resampling) (native, error) {
 
 func region(r resampling) resample.Region {
 	transposed, x, y := axes(r.orientation)
+	var bounds image.Rectangle
+	if r.alone {
+		bounds = r.source.Pixels()
+	}
 	return resample.Region{
-		Width: r.stored.X, Height: r.stored.Y, Source: r.source, Size: r.size, Crop: r.crop,
+		Width: r.stored.X, Height: r.stored.Y, Bounds: bounds, Source: r.source, Size: r.size, Crop: r.crop,
 		Transposed: transposed, FlippedX: x, FlippedY: y,
 	}
 }

@@ -13,15 +13,13 @@ func parse(m *pb.ModelInferRequest) (*v2.Request, error) {
 		r.Parameters[name] = value(p)
 	}
 	raw := m.GetRawInputContents()
-	if n := len(m.GetInputs()); len(raw) > 0 && len(raw) != n {
-		return nil, apierror.New(apierror.Malformed, "the request has %d raw_input_contents for %d inputs; allowed: none, or one for each", len(raw), n)
+	if err := checkContents(m); err != nil {
+		return nil, err
 	}
 	for i, t := range m.GetInputs() {
 		in := v2.Input{Name: t.GetName(), Datatype: t.GetDatatype(), Shape: t.GetShape()}
 		typed := contents{t.GetContents()}
 		switch {
-		case len(raw) > 0 && !typed.isEmpty():
-			return nil, apierror.New(apierror.Malformed, "contents field must not be specified when using raw_input_contents for '%s'", in.Name)
 		case len(raw) > 0:
 			in.Data = v2.Raw(raw[i])
 		case typed.isEmpty():
@@ -46,6 +44,23 @@ func parse(m *pb.ModelInferRequest) (*v2.Request, error) {
 		r.Outputs = append(r.Outputs, out)
 	}
 	return r, nil
+}
+
+// checkContents checks that each input has raw contents, or none has.
+func checkContents(m *pb.ModelInferRequest) error {
+	raw := len(m.GetRawInputContents())
+	if raw == 0 {
+		return nil
+	}
+	for _, t := range m.GetInputs() {
+		if !(contents{t.GetContents()}).isEmpty() { // in the words of Triton, which its clients look for
+			return apierror.New(apierror.Malformed, "contents field must not be specified when using raw_input_contents for '%s' for model '%s'", v2.Shortened(t.GetName()), v2.Shortened(m.GetModelName()))
+		}
+	}
+	if n := len(m.GetInputs()); raw != n {
+		return apierror.New(apierror.Malformed, "the request has %d raw_input_contents for %d inputs; allowed: none, or one for each", raw, n)
+	}
+	return nil
 }
 
 // value is the value of a parameter; nil if it has none.

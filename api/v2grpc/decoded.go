@@ -45,13 +45,32 @@ func (m *messages) take(data []byte, admitted *admission.Body) error {
 		}
 	}
 	if m.input != nil {
-		if err := admitted.Grow(decodedSize(data, m.input)); err != nil {
+		if err := admitted.Grow(decodedSize(data, m.input) + m.unshared(data)); err != nil {
 			return err
 		}
 	}
 	m.add(admitted)
 	m.payload = data
 	return nil
+}
+
+// unshared is how much more memory a message takes when its raw contents are not copied: less, unless there is almost nothing else.
+func (m *messages) unshared(data []byte) int64 {
+	if !m.shares {
+		return 0
+	}
+	raw, rest := int64(0), int64(0)
+	_ = eachField(data, func(number protowire.Number, value, field []byte) { // decode returns the error
+		if number == rawInputs && value != nil {
+			raw += int64(len(value))
+			return
+		}
+		rest += int64(len(field))
+	})
+	if raw == 0 {
+		return 0
+	}
+	return rest - raw
 }
 
 // inflate decompresses a message. What it takes is admitted before it is there.

@@ -38,6 +38,7 @@ type messages struct {
 	input  protoreflect.MessageDescriptor // of the messages; nil: unknown
 	coding string                         // of compressed messages
 	slots  chan struct{}                  // of a stream of requests for inference: taken by messages that are worked on
+	shares bool                           // the decoded message refers to the memory of the one that was received
 
 	prefix  []byte // to be returned by Read, before payload
 	payload []byte
@@ -77,11 +78,18 @@ func (m *messages) Read(p []byte) (int, error) {
 	m.prefix = m.prefix[n:]
 	more := copy(p[n:], m.payload)
 	m.payload = m.payload[more:]
-	if len(m.payload) == 0 && m.buffer != nil {
-		buffers.Put(m.buffer)
-		m.buffer = nil
+	if len(m.payload) == 0 {
+		m.free()
 	}
 	return n + more, nil
+}
+
+// free ends the use of the message that was read. Further calls do nothing.
+func (m *messages) free() {
+	if m.buffer != nil {
+		buffers.Put(m.buffer)
+		m.buffer, m.payload = nil, nil
+	}
 }
 
 // Close implements io.Closer.
@@ -152,8 +160,7 @@ func (m *messages) read(length int64) error {
 		}
 	}
 	admitted.Release()
-	buffers.Put(m.buffer)
-	m.buffer = nil
+	m.free()
 	m.refuse(m.failure(err, int64(len(data))))
 	if _, ok := errors.AsType[*admission.FullError](err); ok {
 		return m.discard(length - int64(len(data)))
@@ -196,6 +203,13 @@ func (m *messages) refuse(err error) {
 	m.errs[m.count] = err
 	m.count++
 	m.prefix, m.payload = make([]byte, prefixSize), nil
+}
+
+// fail notes the error of message i.
+func (m *messages) fail(i int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.errs[i] = err
 }
 
 // failure is the API error of a message that was not read.

@@ -8,14 +8,11 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/encoding/gzip" // a compressor
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
@@ -26,6 +23,7 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	"fovea/internal/grpcstatus"
 	"fovea/internal/httpserver"
 	"fovea/internal/panics"
 	"fovea/internal/tracing"
@@ -60,6 +58,7 @@ type Server struct {
 	maxMessage   int64
 	writeTimeout time.Duration
 	grpc         *grpc.Server
+	service      *service
 	http         *http.Server
 
 	mu       sync.Mutex
@@ -73,8 +72,8 @@ func New(cfg Config, parts Parts) *Server {
 		open: map[*messages]bool{}, draining: make(chan struct{})}
 	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(int(cfg.MaxMessageBytes)), grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.streaming))
-	service := &service{server: s}
-	pb.RegisterGRPCInferenceServiceServer(s.grpc, service)
+	s.service = &service{server: s}
+	pb.RegisterGRPCInferenceServiceServer(s.grpc, s.service)
 	healthpb.RegisterHealthServer(s.grpc, &healthService{server: s})
 	reflection.Register(s.grpc)
 	s.http = httpserver.New(s, 0, 0, parts.Log)
@@ -125,18 +124,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(m.ctx)
 	r.Body = m
-	s.grpc.ServeHTTP(&timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, once: r.URL.Path == pb.GRPCInferenceService_ModelInfer_FullMethodName, flushed: m.flushed}, r)
+	writer := &timedWriter{ResponseWriter: w, conn: m.conn, limit: s.writeTimeout, once: r.URL.Path == pb.GRPCInferenceService_ModelInfer_FullMethodName, flushed: m.flushed}
+	if isPlainInfer(r) {
+		s.serveInfer(writer, r, m)
+		return
+	}
+	s.grpc.ServeHTTP(writer, r)
 }
 
 // deny ends a call that the guard has refused. Its messages are not read.
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, client *access.Client, err *apierror.Error) {
 	s.Guard.Count(client, err.Code.Status())
-	s.Log.Debug("request", "method", "gRPC", "route", r.URL.Path, "status", codeOf(err.Code).String(), "client", client.Address.String(), "error", err.Message)
-	h := w.Header()
-	h.Set("Content-Type", "application/grpc")
-	h.Set("Grpc-Status", strconv.Itoa(int(codeOf(err.Code))))
-	h.Set("Grpc-Message", strings.ReplaceAll(url.QueryEscape(err.Message), "+", "%20"))
-	w.WriteHeader(http.StatusOK)
+	s.Log.Debug("request", "method", "gRPC", "route", r.URL.Path, "status", grpcstatus.Of(err.Code).String(), "client", client.Address.String(), "error", err.Message)
+	grpcstatus.Refuse(w, err)
 }
 
 // isInference reports whether a method is ModelInfer or ModelStreamInfer.
@@ -250,35 +250,7 @@ func (s *Server) status(ctx context.Context, err error) error {
 	if e.Cause != nil && e.Code.Status() >= http.StatusInternalServerError {
 		panics.LogError(s.Log.With("request_id", requestID(ctx), "code", string(e.Code)), "request failed", e)
 	}
-	return status.Error(codeOf(e.Code), e.Message)
-}
-
-// codeOf is the status of gRPC for a code.
-func codeOf(code apierror.Code) codes.Code {
-	switch code {
-	case apierror.BodyTooLarge, apierror.QueueFull, apierror.BodyDisplaced:
-		return codes.ResourceExhausted
-	case apierror.DeadlineExceeded, apierror.BodyTimeout:
-		return codes.DeadlineExceeded
-	case apierror.Canceled:
-		return codes.Canceled
-	}
-	switch code.Status() {
-	case http.StatusUnauthorized:
-		return codes.Unauthenticated
-	case http.StatusForbidden:
-		return codes.PermissionDenied
-	case http.StatusNotFound:
-		return codes.NotFound
-	case http.StatusTooManyRequests:
-		return codes.ResourceExhausted
-	case http.StatusServiceUnavailable:
-		return codes.Unavailable
-	}
-	if code.Status() < http.StatusInternalServerError {
-		return codes.InvalidArgument
-	}
-	return codes.Internal
+	return status.Error(grpcstatus.Of(e.Code), e.Message)
 }
 
 // log logs a call.

@@ -32,6 +32,7 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	"fovea/internal/grpcstatus"
 	"fovea/internal/onnxwriter"
 	"fovea/internal/repository"
 	"fovea/internal/testenv"
@@ -120,7 +121,7 @@ func openWith(t *testing.T, limits admission.Limits, cfg Config, keys string, ch
 		t.Fatal(err)
 	}
 	s := &testServer{counts: &counts{}, admission: admission.New(limits)}
-	parts := Parts{Core: v2.New(engine, v2.Limits{Timeout: 10 * time.Second, Rows: 64, BodySize: 64 << 20, ImageSize: 1 << 20, Control: true}, "test"), Guard: guard,
+	parts := Parts{Core: v2.New(engine, v2.Limits{Timeout: 10 * time.Second, Rows: 64, BodySize: 64 << 20, ImageSize: 1 << 20, Control: true}, "fovea", "test"), Guard: guard,
 		Health: monitor, Admission: s.admission, Observer: s.counts, BodyTimeout: 5 * time.Second, Log: log}
 	change(&parts)
 	s.Server = New(cfg, parts)
@@ -474,7 +475,7 @@ func TestCodes(t *testing.T) {
 		apierror.PermissionDenied: codes.PermissionDenied, apierror.QueueFull: codes.ResourceExhausted, apierror.BodyTooLarge: codes.ResourceExhausted, apierror.NotReady: codes.Unavailable,
 		apierror.Draining: codes.Unavailable, apierror.DeviceLost: codes.Unavailable, apierror.DeadlineExceeded: codes.DeadlineExceeded, apierror.Canceled: codes.Canceled,
 		apierror.Internal: codes.Internal} {
-		if got := codeOf(code); got != want {
+		if got := grpcstatus.Of(code); got != want {
 			t.Errorf("%s: %s, want %s", code, got, want)
 		}
 	}

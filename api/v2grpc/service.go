@@ -115,6 +115,9 @@ func (s *service) infer(ctx context.Context, m *pb.ModelInferRequest, i int) (*p
 	if err == nil {
 		r.Client, r.ClientShare = own.client.ID, s.server.ClientShare
 		r.Grow = func(n int64) error { return own.grow(i, n) }
+		if own.shares {
+			r.Decoded = own.free
+		}
 		answer, err = s.server.Core.Infer(ctx, r)
 	}
 	if err != nil {

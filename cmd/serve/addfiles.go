@@ -164,7 +164,9 @@ func (a *addition) check(ctx context.Context, inferred *repository.Inferred) err
 	err := withModels(ctx, a.cfg, openRepository(filepath.Join(a.stage, "models")), models, func(engine *inference.Engine, failed error) error {
 		if failed == nil {
 			for _, m := range engine.Models() {
-				m.Warnings = slices.DeleteFunc(m.Warnings, inferred.Doubts) // the stage has a model.yaml
+				if inferred.Knows("input.scale") { // the stage has a model.yaml, which does not say so
+					m.Warnings = slices.DeleteFunc(m.Warnings, func(w string) bool { return slices.Contains(m.Doubts, w) })
+				}
 				printModel(a.out, m)
 			}
 		}

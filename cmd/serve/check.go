@@ -17,7 +17,6 @@ import (
 	"fovea/inference"
 	"fovea/internal/repository"
 	"fovea/postprocess"
-	"fovea/preprocess/header"
 
 	"github.com/spf13/cobra"
 )
@@ -126,7 +125,7 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 			loadErr = errors.Join(loadErr, encoder.Encode(results))
 		}
 		if o.annotate != "" && len(results) > 0 && results[len(results)-1].Prediction != nil {
-			loadErr = errors.Join(loadErr, annotateFile(ctx, data, header.Limits{MaxPixels: cfg.Inference.MaxPixels}, results[len(results)-1].Prediction, o.annotate))
+			loadErr = errors.Join(loadErr, annotateFile(ctx, engine, data, results[len(results)-1].Prediction, o.annotate))
 		}
 		return loadErr
 	})
@@ -197,15 +196,19 @@ func printPrediction(out io.Writer, p postprocess.Prediction) {
 		for _, c := range p.Top[:min(len(p.Top), maxPrinted)] {
 			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s\n", c.Score, label(c.Label, c.Class))
 		}
-	case *postprocess.Detected:
-		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %s\n", p.Width, p.Height, counted(len(p.Boxes), "box", "boxes"))
-		for i, b := range p.Boxes {
+	case postprocess.Objects:
+		width, height := p.Size()
+		_, _ = fmt.Fprintf(out, "  image    %d × %d pixels, %s\n", width, height, counted(p.Len(), "box", "boxes"))
+		for i := range p.Len() {
 			if i == maxPrinted {
-				_, _ = fmt.Fprintf(out, "  sees     … and %d more; --json prints all\n", len(p.Boxes)-i)
+				_, _ = fmt.Fprintf(out, "  sees     … and %d more; --json prints all\n", p.Len()-i)
 				break
 			}
+			b := p.Box(i)
 			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s  x %.0f to %.0f, y %.0f to %.0f\n", b.Score, label(b.Label, b.Class), b.X1, b.X2, b.Y1, b.Y2)
 		}
+	default:
+		printMap(out, p)
 	}
 }
 

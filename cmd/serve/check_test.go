@@ -15,7 +15,6 @@ import (
 
 	"fovea/internal/onnxwriter"
 	"fovea/postprocess"
-	"fovea/preprocess/header"
 )
 
 // detector is an ONNX file as Ultralytics' exporter writes them, for images of 64×64 pixels: [1,6,84] with the box in the middle of
@@ -186,13 +185,6 @@ func TestAnnotatedImages(t *testing.T) {
 				t.Errorf("%d pixels of the corner are drawn on; want labels", drawn)
 			}
 		})
-	}
-}
-
-func TestAnnotatingAnImageLargerThanAllowedToDrawOn(t *testing.T) {
-	img, scale, err := decoded(t.Context(), solid(t, 2*maxDrawn, 10, red), header.Limits{})
-	if err != nil || scale != 0.5 || img.Rect.Size() != image.Pt(maxDrawn, 5) {
-		t.Errorf("%v, scale %v, %v", img, scale, err)
 	}
 }
 

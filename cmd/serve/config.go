@@ -31,7 +31,15 @@ type Config struct {
 
 // V2Config is section v2.
 type V2Config struct {
-	Control bool `yaml:"control" help:"allow requests of the Open Inference Protocol to load and unload models"`
+	ServerName string `yaml:"server_name" help:"name in the server's metadata; some clients expect that of Triton, which is triton"`
+	Control    bool   `yaml:"control" help:"allow requests of the Open Inference Protocol to load and unload models"`
+}
+
+// Check implements config.Checker.
+func (c V2Config) Check(errs *config.Errors) {
+	if c.ServerName == "" {
+		errs.Add("server_name", "is required")
+	}
 }
 
 // limitsV2 are the limits of requests of the Open Inference Protocol.
@@ -77,6 +85,7 @@ func (c ShutdownConfig) Check(errs *config.Errors) {
 func defaults() Config {
 	return Config{
 		HTTP:       api.Defaults(),
+		V2:         V2Config{ServerName: "fovea"},
 		GRPC:       v2grpc.Defaults(),
 		Inference:  inference.Defaults(),
 		Repository: RepositoryConfig{Dir: "models"},

@@ -119,7 +119,7 @@ func (s *service) open(ctx context.Context) (err error) {
 	s.monitor = health.New(engine, s.log, s.gpus.checks(engine.Device(), engine.HealthCheck)...)
 	s.server = api.New(s.cfg.HTTP, s.protection.Guard, engine, s.monitor, metrics, s.log)
 	s.server.Trace(s.tracer)
-	core := v2.New(engine, s.cfg.limitsV2(), build().Version)
+	core := v2.New(engine, s.cfg.limitsV2(), s.cfg.V2.ServerName, build().Version)
 	s.server.EnableV2(core)
 	if s.cfg.GRPC.Address != "" {
 		s.grpc = v2grpc.New(s.cfg.GRPC, v2grpc.Parts{Core: core, Guard: s.protection.Guard, Tracer: s.tracer, ClientShare: s.cfg.HTTP.ClientShare, Health: s.monitor, Admission: s.server.Admission(), Observer: metrics,

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -54,8 +55,11 @@ func doctor(ctx context.Context, cfg fleet.Config, w io.Writer) error {
 	spec.GPU.UUIDs = uuids
 	timeouts := docker.Timeouts{Call: cfg.Engine.Timeout}
 	checks = append(checks, docker.Doctor(ctx, cfg.Engine.Host, spec, driver.Version, docker.WithTimeouts(timeouts))...)
-	checks = append(checks, gatewayCheck(ctx, cfg), folderCheck("state folder", cfg.State),
-		folderCheck("socket folder", filepath.Dir(cfg.Socket)))
+	checks = append(checks, gatewayCheck(ctx, cfg, "gateway.address", cfg.Gateway.Address))
+	if address := cfg.Gateway.GRPC.Address; address != "" {
+		checks = append(checks, gatewayCheck(ctx, cfg, "gateway.grpc.address", address))
+	}
+	checks = append(checks, folderCheck("state folder", cfg.State), folderCheck("socket folder", filepath.Dir(cfg.Socket)))
 	if !cfg.GPUs.None() {
 		checks = append(checks, cudaCheck(ctx, cfg, driver))
 	}
@@ -157,17 +161,17 @@ func folderCheck(name, path string) docker.Check {
 	return docker.Check{Name: name, OK: true, Found: path + " is writable"}
 }
 
-// gatewayCheck checks that the gateway's address is free, or in use by the running supervisor.
-func gatewayCheck(ctx context.Context, cfg fleet.Config) docker.Check {
-	const name = "gateway address"
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Gateway.Address)
+// gatewayCheck checks that an address of the gateway is free, or in use by the running supervisor.
+func gatewayCheck(ctx context.Context, cfg fleet.Config, key, address string) docker.Check {
+	name := strings.ReplaceAll(key, ".", " ")
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err == nil {
-		return docker.Check{Name: name, OK: listener.Close() == nil, Found: cfg.Gateway.Address + " is free"}
+		return docker.Check{Name: name, OK: listener.Close() == nil, Found: address + " is free"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if s, asked := fleet.NewClient(cfg.Socket).Status(ctx); asked == nil && s.Name == cfg.Name {
-		return docker.Check{Name: name, OK: true, Found: cfg.Gateway.Address + " is in use by the running supervisor"}
+		return docker.Check{Name: name, OK: true, Found: address + " is in use by the running supervisor"}
 	}
-	return failed(name, err, "stop what listens there, or change gateway.address")
+	return failed(name, err, "stop what listens there, or change "+key)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"fovea/docker"
@@ -49,7 +50,7 @@ func supervise(ctx context.Context, cfg fleet.Config, reload func() (fleet.Confi
 	}
 	defer engine.Close()
 	deps := fleet.Dependencies{Engine: engine, Reload: reload, Log: log}
-	if deps.Listener, err = inherited(); err != nil {
+	if deps.Listener, deps.GRPC, err = inherited(); err != nil {
 		return err
 	}
 	if deps.Tracer, err = tracing.New(ctx, cfg.Traces, "fovea-gateway", version, log); err != nil {
@@ -97,16 +98,36 @@ func openEngine(ctx context.Context, cfg fleet.Config, log *slog.Logger) (*docke
 	}
 }
 
-// inherited returns the gateway's listener if systemd passes one, otherwise nil. systemd keeps it open while the
+// grpcSocket is the name of the socket for gRPC (FileDescriptorName= in systemd.socket(5)). Any other is the gateway's for HTTP.
+const grpcSocket = "gateway-grpc"
+
+// inherited returns the gateway's listeners that systemd passes, for HTTP and for gRPC; nil: none. systemd keeps them open while the
 // supervisor restarts, so that clients wait and are not refused. See sd_listen_fds(3).
-func inherited() (net.Listener, error) {
+func inherited() (http, grpc net.Listener, err error) {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	if n := os.Getenv("LISTEN_FDS"); n != "1" {
-		return nil, fmt.Errorf("LISTEN_FDS: got %s sockets, want 1: the gateway's", n)
+	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	for i := range n {
+		listener, err := inheritedSocket(firstInherited + uintptr(i))
+		if err != nil {
+			return nil, nil, err
+		}
+		kind := &http
+		if i < len(names) && names[i] == grpcSocket {
+			kind = &grpc
+		}
+		if *kind != nil {
+			return nil, nil, fmt.Errorf("LISTEN_FDS: got %d sockets named %s, want at most one for HTTP and one named %s", n, strings.Join(names, ", "), grpcSocket)
+		}
+		*kind = listener
 	}
-	file := os.NewFile(firstInherited, "gateway")
+	return http, grpc, nil
+}
+
+func inheritedSocket(fd uintptr) (net.Listener, error) {
+	file := os.NewFile(fd, "gateway")
 	defer file.Close()
 	listener, err := net.FileListener(file)
 	if err != nil {

@@ -62,8 +62,11 @@ func show(w io.Writer, s fleet.Status, asJSON, watch bool) error {
 
 // table prints the status as text.
 func table(w io.Writer, s fleet.Status) error {
-	fmt.Fprintf(w, "%s: %d of %d ready at %s, image %s %s, generation %d\n", s.Name, s.Ready, s.Wanted, s.Gateway, s.Image,
-		s.Version, s.Generation)
+	at := s.Gateway
+	if s.GRPC != "" {
+		at += " (gRPC " + s.GRPC + ")"
+	}
+	fmt.Fprintf(w, "%s: %d of %d ready at %s, image %s %s, generation %d\n", s.Name, s.Ready, s.Wanted, at, s.Image, s.Version, s.Generation)
 	if r := s.Rollout; r != nil && r.Failed != "" {
 		fmt.Fprintf(w, "rollout of %s failed: %s\n", r.Image, r.Failed)
 		logLines(w, r.Log)

@@ -24,13 +24,18 @@ func (c Config) admissionLimits() admission.Limits {
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, rc *requestContext) error {
 	admitted, err := g.admission.Admit(rc.client.ID, r.Body, r.ContentLength, g.cfg.BodyTimeout, http.NewResponseController(w), httpserver.Unread(r))
 	if full, ok := errors.AsType[*admission.FullError](err); ok {
-		return apierror.New(apierror.GatewayBusy, "the limit of %d requests in flight is reached", full.Limit)
+		return busy(full)
 	}
 	if err != nil {
 		return err
 	}
 	rc.admitted = admitted
 	return nil
+}
+
+// busy is the error for a request that the gateway has no room for.
+func busy(full *admission.FullError) error {
+	return apierror.New(apierror.GatewayBusy, "the limit of %d requests in flight is reached", full.Limit)
 }
 
 // forProxy returns the request for the proxy, whose body is read through its admission. The client's own request keeps its body,
@@ -67,7 +72,10 @@ type admittedBody struct {
 func bodyError(cause error, gone bool) *apierror.Error {
 	slow, isSlow := errors.AsType[*admission.SlowError](cause)
 	op, isNet := errors.AsType[net.Error](cause)
+	known, isKnown := errors.AsType[*apierror.Error](cause)
 	switch {
+	case isKnown:
+		return known
 	case errors.Is(cause, admission.ErrDisplaced):
 		return apierror.Wrap(apierror.BodyDisplaced, cause, "the gateway is busy, and this body arrived the slowest")
 	case isSlow:

@@ -22,6 +22,9 @@ type attempt struct {
 	conn     atomic.Pointer[connUse] // nil: no connection yet
 	waiting  atomic.Int64            // since when the backend owes activity, on the balancer's clock; 0: it does not
 	answered atomic.Bool             // the response has begun
+	messages *messages               // of a call of gRPC; nil: HTTP
+	sent     atomic.Bool             // of a call: its headers were written
+	wrote    atomic.Bool             // of a call: all of it was read to be written
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 }
@@ -50,6 +53,13 @@ func (a *attempt) wait() {
 	}
 }
 
+// wroteHeaders notes that the headers of a call were written, unless that failed.
+func (a *attempt) wroteHeaders() {
+	if use := a.conn.Load(); use != nil {
+		a.sent.Store(!use.conn.failed.Load())
+	}
+}
+
 func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 	if info.Err == nil {
 		a.wait()
@@ -65,6 +75,9 @@ func (a *attempt) gotFirstByte() {
 // unsent reports whether no byte of the request was written, so that the backend cannot know of it.
 func (a *attempt) unsent() bool {
 	use := a.conn.Load()
+	if a.messages != nil {
+		return !a.sent.Load()
+	}
 	return use == nil || use.conn.written.Load() == use.before
 }
 
@@ -92,18 +105,20 @@ func (a *attempt) outcome(res *http.Response, err error) reason {
 }
 
 // send sends the request and waits for the response's headers.
-func (a *attempt) send(t *http.Transport, req *http.Request) (*http.Response, error) {
+func (a *attempt) send(t http.RoundTripper, req *http.Request) (*http.Response, error) {
 	a.ctx, a.cancel = context.WithCancelCause(req.Context())
 	a.balancer.track(a)
-	out := req.WithContext(httptrace.WithClientTrace(a.ctx, &httptrace.ClientTrace{
-		GotConn: a.gotConn, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstByte,
-	}))
+	trace := &httptrace.ClientTrace{GotConn: a.gotConn, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstByte}
+	if a.messages != nil {
+		trace = &httptrace.ClientTrace{WroteHeaders: a.wroteHeaders}
+	}
+	out := req.WithContext(httptrace.WithClientTrace(a.ctx, trace))
 	u := *req.URL
 	u.Scheme, u.Host = a.backend.url.Scheme, a.backend.url.Host
 	out.URL = &u
 	out.Trailer = nil // of the request; a proxy may drop them, and no route reads any
 	if a.body != nil {
-		out.Body = &stream{body: a.body}
+		out.Body = a.reader(&stream{body: a.body})
 	}
 	res, err := t.RoundTrip(out)
 	a.balancer.untrack(a)

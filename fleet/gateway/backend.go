@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -10,8 +12,9 @@ import (
 
 // Replica is the address of a replica.
 type Replica struct {
-	ID  string // in logs and metrics
-	URL string // http://host:port
+	ID   string // in logs and metrics
+	URL  string // http://host:port
+	GRPC string // host:port for gRPC; empty: none
 }
 
 // State is a backend's state, as in metrics and responses.
@@ -37,10 +40,17 @@ type Status struct {
 	Good, Bad int64 `json:"-"`
 }
 
-// backend is a replica in the load balancer, whose lock guards all fields except id and url, which never change.
+// takes reports whether the replica gets requests.
+func (s Status) takes() bool { return s.State != Draining && s.State != Removed }
+
+// backend is a replica in the load balancer, whose lock guards all fields except those that never change: id, url, grpc and
+// leaving.
 type backend struct {
 	id       string
 	url      *url.URL
+	grpc     string
+	leaving  context.Context // ends when it leaves rotation
+	leave    context.CancelFunc
 	inFlight int
 	draining bool
 	removed  bool
@@ -55,6 +65,8 @@ type backend struct {
 	good         int64
 	bad          int64
 	failures     int // since the last success
+
+	calls callConns
 }
 
 func newBackend(r Replica) (*backend, error) {
@@ -69,12 +81,21 @@ func newBackend(r Replica) (*backend, error) {
 	if u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || !plain {
 		return nil, fmt.Errorf("replica %q: %q is not http://host:port", r.ID, r.URL)
 	}
-	return &backend{id: r.ID, url: u, attempts: map[*attempt]bool{}}, nil
+	if r.GRPC != "" {
+		if _, port, err := net.SplitHostPort(r.GRPC); err != nil || port == "" {
+			return nil, fmt.Errorf("replica %q: %q is not host:port", r.ID, r.GRPC)
+		}
+	}
+	b := &backend{id: r.ID, url: u, grpc: r.GRPC, attempts: map[*attempt]bool{}}
+	b.leaving, b.leave = context.WithCancel(context.Background())
+	return b, nil
 }
 
 func (b *backend) sameID(o *backend) bool { return b.id == o.id }
 
-func (b *backend) same(o *backend) bool { return b.id == o.id && b.url.Host == o.url.Host }
+func (b *backend) same(o *backend) bool {
+	return b.id == o.id && b.url.Host == o.url.Host && b.grpc == o.grpc
+}
 
 // active notes activity: the start of a response, or a probe that was answered.
 func (b *backend) active(now time.Duration) { b.lastActive.Store(int64(now)) }

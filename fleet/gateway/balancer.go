@@ -70,10 +70,12 @@ func (lb *Balancer) Set(replicas []Replica) error {
 			continue
 		}
 		b.removed = true
+		b.leave()
 		if b.inFlight > 0 {
 			lb.removed = append(lb.removed, b)
 		} else {
 			idle = append(idle, b.id)
+			b.calls.close()
 		}
 	}
 	lb.listed = wanted
@@ -91,6 +93,7 @@ func (lb *Balancer) Drain(ctx context.Context, id string) error {
 	for _, b := range lb.listed {
 		if b.id == id {
 			b.draining = true
+			b.leave()
 		}
 	}
 	lb.mu.Unlock()
@@ -181,6 +184,27 @@ func (lb *Balancer) acquire(tried ...*backend) *backend {
 	return best
 }
 
+// withoutGRPC lists the backends in rotation that take no calls of gRPC.
+func (lb *Balancer) withoutGRPC() (list []*backend) {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	for _, b := range lb.listed {
+		if b.grpc == "" {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// closeCalls closes the idle connections for calls.
+func (lb *Balancer) closeCalls() {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	for _, b := range lb.all() {
+		b.calls.close()
+	}
+}
+
 // acquireSpare is acquire where at least two untried backends are healthy, so that losing one leaves another. none reports that
 // no untried backend is healthy.
 func (lb *Balancer) acquireSpare(tried ...*backend) (b *backend, none bool) {
@@ -224,6 +248,7 @@ func (lb *Balancer) release(b *backend) {
 	}
 	lb.mu.Unlock()
 	if gone {
+		b.calls.close()
 		lb.onGone(b.id)
 	}
 }

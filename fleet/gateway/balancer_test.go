@@ -14,7 +14,7 @@ import (
 func at(ids ...string) []Replica {
 	list := make([]Replica, len(ids))
 	for i, id := range ids {
-		list[i] = Replica{id, "http://127.0.0.1:8000"}
+		list[i] = Replica{ID: id, URL: "http://127.0.0.1:8000"}
 	}
 	return list
 }
@@ -62,7 +62,7 @@ func TestBalancer(t *testing.T) {
 		}
 	}
 	moveA := func(t *testing.T, p *Balancer, _ *time.Time) {
-		setReplicas(t, p, append([]Replica{{"a", "http://127.0.0.1:8001"}}, at("b", "c")...)...)
+		setReplicas(t, p, append([]Replica{{ID: "a", URL: "http://127.0.0.1:8001"}}, at("b", "c")...)...)
 	}
 	refused := func(_ *testing.T, p *Balancer, _ *time.Time) {
 		m := p.acquire()
@@ -100,8 +100,9 @@ func TestBalancer(t *testing.T) {
 func TestBadReplicasChangeNothing(t *testing.T) {
 	p, _, _ := newTestBalancer(t, "a")
 	bad := []Replica{
-		{"", "http://h:1"}, {"https", "https://h:1"}, {"no port", "http://h"}, {"path", "http://h:1/v1"},
-		{"user", "http://u@h:1"}, {"query", "http://h:1?x"}, {"garbage", "%"}, {"good", "http://h:1"}, {"good", "http://h:2"},
+		{ID: "", URL: "http://h:1"}, {ID: "https", URL: "https://h:1"}, {ID: "no port", URL: "http://h"}, {ID: "path", URL: "http://h:1/v1"},
+		{ID: "user", URL: "http://u@h:1"}, {ID: "query", URL: "http://h:1?x"}, {ID: "garbage", URL: "%"}, {ID: "good", URL: "http://h:1"}, {ID: "good", URL: "http://h:2"},
+		{ID: "gRPC without a port", URL: "http://h:1", GRPC: "h"},
 	}
 	err := p.Set(bad)
 	if err == nil {
@@ -150,7 +151,7 @@ func TestDrainWaits(t *testing.T) {
 		t.Error("a drain that timed out let requests in")
 	}
 	// Its address changes meanwhile: requests in flight at the old one count, too.
-	setReplicas(t, p, Replica{"a", "http://127.0.0.1:8001"})
+	setReplicas(t, p, Replica{ID: "a", URL: "http://127.0.0.1:8001"})
 	third := p.acquire()
 	done := make(chan error, 2)
 	for range cap(done) {

@@ -140,7 +140,7 @@ func BenchmarkReal(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	cost(b, Replica{"real", url}, string(img))
+	cost(b, Replica{ID: "real", URL: url}, string(img))
 }
 
 // turns is how often each side is measured; figures are medians over pairs of neighboring turns.

@@ -20,6 +20,7 @@ type conn struct {
 	raw     syscall.RawConn
 	written atomic.Int64 // bytes
 	check   atomic.Bool  // test whether the replica closed it before the next write
+	failed  atomic.Bool  // a write has failed
 	writer  atomic.Pointer[attempt]
 }
 
@@ -57,6 +58,9 @@ func (c *conn) Write(p []byte) (int, error) {
 		a.waiting.Store(0)
 	}
 	c.written.Add(int64(n))
+	if err != nil {
+		c.failed.Store(true)
+	}
 	return n, err
 }
 
@@ -67,16 +71,26 @@ func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{c}, src, buf)
 }
 
-// open reports whether the connection is idle as it must be before a request: neither closed nor with unread data. It consumes
-// nothing.
+// open reports whether the connection is idle as it must be before a request of HTTP/1: neither closed nor with unread data. It
+// consumes nothing.
 func (c *conn) open() bool {
-	open := false
-	err := c.raw.Control(func(fd uintptr) {
+	_, err := c.peek()
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+}
+
+// ended reports whether the replica has closed the connection, and all that it had sent was read.
+func (c *conn) ended() bool {
+	n, err := c.peek()
+	return n == 0 && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)
+}
+
+// peek returns how many bytes can be read, at most one; none without an error: the end.
+func (c *conn) peek() (n int, err error) {
+	failed := c.raw.Control(func(fd uintptr) {
 		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		open = errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+		n, _, err = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
-	return err == nil && open
+	return max(n, 0), errors.Join(failed, err)
 }
 
 const bufferSize = 64 << 10

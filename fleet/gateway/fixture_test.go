@@ -164,7 +164,7 @@ func server(t testing.TB, id string, handle http.HandlerFunc) Replica {
 	t.Helper()
 	s := httptest.NewServer(handle)
 	t.Cleanup(s.Close)
-	return Replica{id, s.URL}
+	return Replica{ID: id, URL: s.URL}
 }
 
 // echo responds with the request's body, and counts requests.
@@ -216,7 +216,7 @@ func raw(t testing.TB, id string, serve func(c net.Conn, r *bufio.Reader)) Repli
 		mu.Unlock()
 		wg.Wait()
 	})
-	return Replica{id, "http://" + l.Addr().String()}
+	return Replica{ID: id, URL: "http://" + l.Addr().String()}
 }
 
 // goneReplica refuses connections. Its port stays bound, so that no other process can listen there.
@@ -238,7 +238,7 @@ func goneReplica(t testing.TB, id string) Replica {
 	if !ok {
 		t.Fatalf("bound to %T", addr)
 	}
-	return Replica{id, "http://127.0.0.1:" + itoa(bound.Port)}
+	return Replica{ID: id, URL: "http://127.0.0.1:" + itoa(bound.Port)}
 }
 
 // stopClock makes cooldowns last for the rest of the test.

@@ -35,6 +35,8 @@ type Gateway struct {
 	admission      *admission.Controller
 	inFlight       atomic.Int64 // including those whose response is being read, which hold no admission
 	draining       atomic.Bool
+	drained        context.Context // ends when the gateway begins to drain
+	drain          context.CancelFunc
 	conns          connTracker
 	routes         map[string]http.Handler
 	proxy          http.Handler
@@ -43,6 +45,7 @@ type Gateway struct {
 	retrier        *retrier
 	upstream       *http.Transport
 	http           *http.Server
+	calls          *callServer
 	probes         *http.Transport
 	watchOnce      sync.Once
 	watchCtx       context.Context // ends with Shutdown
@@ -61,11 +64,13 @@ func New(cfg Config, log *slog.Logger) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, protection: protection, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
 		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg)}
 	g.watchCtx, g.stopWatch = context.WithCancel(context.Background())
+	g.drained, g.drain = context.WithCancel(context.Background())
 	g.admission = admission.New(cfg.admissionLimits())
 	g.balancer = newBalancer(time.Now, func(id string) { m.retire(id, g.balancer.known) })
 	m.registry.MustRegister(backendCollector{g.balancer})
+	g.calls = g.newCallServer()
 	g.retrier = &retrier{
-		transport: g.upstream, balancer: g.balancer, metrics: m, poison: g.poison, memory: &budget{limit: int64(cfg.ReplayMemory)},
+		transport: g.upstream, calls: g.calls.upstream, balancer: g.balancer, metrics: m, poison: g.poison, memory: &budget{limit: int64(cfg.ReplayMemory)},
 		lossRetry: make(chan struct{}, 1), spareTimeout: spareTimeout,
 	}
 	g.proxy = g.reverseProxy(g.retrier)
@@ -97,17 +102,7 @@ func (g *Gateway) Balancer() *Balancer { return g.balancer }
 func (g *Gateway) Trace(t *tracing.Tracer) { g.tracer = t }
 
 // Serve serves on the listener until Shutdown, and closes it. It returns nil after Shutdown.
-func (g *Gateway) Serve(l net.Listener) error {
-	if !g.conns.listen(l) {
-		return l.Close()
-	}
-	defer g.conns.serving.Done()
-	g.watchOnce.Do(g.startWatching)
-	if err := httpserver.Serve(g.http, g.protection.Listener(l)); err != nil && !g.conns.isClosed() {
-		return err
-	}
-	return nil
-}
+func (g *Gateway) Serve(l net.Listener) error { return g.serve(l, g.http, &g.conns) }
 
 // startWatching watches what changes while the gateway runs, until Shutdown.
 func (g *Gateway) startWatching() {
@@ -116,21 +111,36 @@ func (g *Gateway) startWatching() {
 }
 
 // Drain turns /ready to 503, so that a load balancer in front sends requests elsewhere, and closes each connection with its
-// next response. Requests are still taken.
-func (g *Gateway) Drain() { g.draining.Store(true) }
+// next response. Requests are still taken. Streams of gRPC end once the messages that were received are answered.
+func (g *Gateway) Drain() {
+	g.draining.Store(true)
+	g.drain()
+}
 
 // Shutdown drains the gateway, closes its listeners and waits for the requests in flight as long as ctx allows, then cuts off
 // the others. Connections to replicas are closed.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.Drain()
-	g.conns.drain(ctx)
+	defer g.balancer.closeCalls()
 	defer g.upstream.CloseIdleConnections()
 	defer g.watching.Wait()
 	defer g.stopWatch()
-	if err := g.http.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener is closed already
+	var both sync.WaitGroup
+	both.Go(func() { g.calls.conns.drain(ctx) })
+	g.conns.drain(ctx)
+	both.Wait()
+	if err := errors.Join(shutdown(ctx, g.http), shutdown(ctx, g.calls.http)); err != nil {
 		n := g.inFlight.Load()
-		_ = g.http.Close()
+		_, _ = g.http.Close(), g.calls.http.Close()
 		return fmt.Errorf("%d requests cut off: %w", n, err)
+	}
+	return nil
+}
+
+// shutdown shuts a server down whose connections are drained.
+func shutdown(ctx context.Context, s *http.Server) error {
+	if err := s.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener is closed already
+		return err
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type requestContext struct {
 	client    *access.Client
 	backend   *backend   // acquired; nil: none
 	body      *body      // nil: none
+	messages  *messages  // of a call of gRPC; nil: HTTP
 	tried     []*backend // before backend
 	retried   bool
 	resent    bool // an earlier backend may have run it
@@ -31,6 +32,8 @@ type requestContext struct {
 	counted   bool // the backend's failure is recorded
 	predict   bool // a POST, whose outcome counts for or against the backend
 	http2     bool // on the client's side
+	tallied   bool // the messages of a stream were counted for its key, instead of itself
+	judged    bool // its outcome is recorded, or says nothing about the backend
 	denied    bool // refused for its rate or key: logged at debug level, since a client can send any number
 	admitted  *admission.Body
 	span      *tracing.Span
@@ -47,6 +50,17 @@ func requestContextOf(ctx context.Context) *requestContext {
 		panic("gateway: request without its context") // the handler is the only way in
 	}
 	return rc
+}
+
+// sums are the hashes of the bodies, or messages, that the backend may be working on: those that it has whole.
+func (rc *requestContext) sums() []uint64 {
+	switch {
+	case rc.messages != nil:
+		return rc.messages.sums()
+	case rc.body != nil && rc.body.complete.Load():
+		return []uint64{rc.body.sum.Load()}
+	}
+	return nil
 }
 
 // clientFailed reports whether the client or its body rules out another attempt.
@@ -136,17 +150,24 @@ func (g *Gateway) finish(r *http.Request, w *responseWriter, rc *requestContext)
 	if rc.status == 0 {
 		rc.status = w.status
 	}
+	g.conclude(r, rc, slog.String("method", r.Method), w.bytes)
+}
+
+// conclude is the end of every request and call.
+func (g *Gateway) conclude(r *http.Request, rc *requestContext, method slog.Attr, bytes int64) {
 	replica := "none"
 	if rc.backend != nil {
 		replica = rc.backend.id
 	}
 	duration := time.Since(rc.start)
-	g.protection.Guard.Count(rc.client, rc.status)
+	if !rc.tallied {
+		g.protection.Guard.Count(rc.client, rc.status)
+	}
 	g.recordOutcome(rc)
 	rc.endSpan(replica)
 	g.metrics.requests.WithLabelValues(replica, strconv.Itoa(rc.status)).Inc()
 	g.metrics.duration.WithLabelValues(replica).Observe(duration.Seconds())
-	g.logRequest(r, w, rc, replica, duration)
+	g.logRequest(r, rc, method, bytes, replica, duration)
 	if rc.backend != nil {
 		g.balancer.release(rc.backend)
 	}
@@ -164,7 +185,7 @@ func (rc *requestContext) endSpan(replica string) {
 // recordOutcome counts a prediction's outcome for or against its backend. Errors of the gateway were counted when they occurred.
 func (g *Gateway) recordOutcome(rc *requestContext) {
 	switch {
-	case rc.backend == nil || !rc.predict || rc.err != nil && rc.err.Code != apierror.ResponseCut:
+	case rc.backend == nil || !rc.predict || rc.judged || rc.err != nil && rc.err.Code != apierror.ResponseCut:
 	case rc.status >= http.StatusOK && rc.status < http.StatusMultipleChoices:
 		g.balancer.record(rc.backend, true)
 	case rc.status == http.StatusInternalServerError || rc.status == http.StatusBadGateway || rc.status == http.StatusGatewayTimeout:
@@ -185,7 +206,7 @@ func (g *Gateway) explainAbort(r *http.Request, w *responseWriter, rc *requestCo
 	}
 }
 
-func (g *Gateway) logRequest(r *http.Request, w *responseWriter, rc *requestContext, replica string, duration time.Duration) {
+func (g *Gateway) logRequest(r *http.Request, rc *requestContext, method slog.Attr, bytes int64, replica string, duration time.Duration) {
 	level := slog.LevelInfo
 	if rc.denied {
 		level = slog.LevelDebug
@@ -199,13 +220,13 @@ func (g *Gateway) logRequest(r *http.Request, w *responseWriter, rc *requestCont
 	attrs := make([]slog.Attr, 0, 13)
 	attrs = append(attrs,
 		slog.String("request_id", rc.id),
-		slog.String("method", r.Method),
+		method,
 		slog.String("path", r.URL.Path),
 		slog.Int("status", rc.status),
 		slog.Duration("duration", duration),
 		slog.String("client", rc.client.Address.String()),
 		slog.String("replica", replica),
-		slog.Int64("bytes_out", w.bytes),
+		slog.Int64("bytes_out", bytes),
 	)
 	if key := rc.client.Key(); key != "" {
 		attrs = append(attrs, slog.String("key", key))

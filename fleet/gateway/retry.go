@@ -35,12 +35,17 @@ const (
 	spareInterval = 20 * time.Millisecond
 )
 
-// errTotal ends a request that takes longer than the gateway allows.
-var errTotal = errors.New("the request took longer than the gateway allows")
+var (
+	// errTotal ends a request that takes longer than the gateway allows.
+	errTotal = errors.New("the request took longer than the gateway allows")
+	// errDeadline ends a call of gRPC at the client's deadline.
+	errDeadline = errors.New("the deadline of the call has passed")
+)
 
 // retrier is the http.RoundTripper that chooses a backend, and another when the first does not respond.
 type retrier struct {
 	transport    *http.Transport
+	calls        *http.Transport // for gRPC
 	balancer     *Balancer
 	metrics      *metrics
 	poison       *poisonTable
@@ -52,20 +57,21 @@ type retrier struct {
 // RoundTrip implements http.RoundTripper. The request's context holds its requestContext. Errors are *apierror.Error.
 func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	rc := requestContextOf(req.Context())
-	if req.Body != nil {
+	if req.Body != nil && rc.messages == nil {
 		rc.body = newBody(req.Body, req.ContentLength, t.poison, t.memory)
 	}
-	if rc.backend = t.balancer.acquire(); rc.backend == nil {
+	if rc.backend = t.balancer.acquire(t.passed(rc)...); rc.backend == nil {
 		return nil, apierror.New(apierror.NotReady, "no replica is ready")
 	}
 	defer func() {
 		if rc.lossRetry {
 			<-t.lossRetry // the next request may be retried after a loss
+			rc.lossRetry = false
 		}
 	}()
 	for {
 		try := &attempt{balancer: t.balancer, backend: rc.backend, body: rc.body, last: rc.resent || !repeatable(req.Method)}
-		res, err := try.send(t.transport, req)
+		res, err := try.send(t.sender(try, rc), req)
 		why := try.outcome(res, err)
 		if why == "" || !t.retry(req, rc, why) {
 			return t.finish(req.Context(), rc, res, why, err)
@@ -77,6 +83,23 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
+// sender sends an attempt.
+func (t *retrier) sender(a *attempt, rc *requestContext) http.RoundTripper {
+	if rc.messages == nil {
+		return t.transport
+	}
+	a.messages = rc.messages
+	return &callSender{t.calls, a}
+}
+
+// passed lists the backends that a request cannot be sent to, or not again.
+func (t *retrier) passed(rc *requestContext) []*backend {
+	if rc.messages == nil {
+		return rc.tried
+	}
+	return append(t.balancer.withoutGRPC(), rc.tried...)
+}
+
 // finish ends a request with the result of its last attempt.
 func (t *retrier) finish(ctx context.Context, rc *requestContext, res *http.Response, why reason, err error) (*http.Response, error) {
 	if err != nil {
@@ -84,8 +107,10 @@ func (t *retrier) finish(ctx context.Context, rc *requestContext, res *http.Resp
 	}
 	if rc.body != nil {
 		rc.body.dropReplay()
-		if t.poison != nil && rc.body.complete.Load() && examined(res.StatusCode) {
-			t.poison.clear(rc.body.sum.Load())
+		if t.poison != nil && res != nil && (rc.messages == nil || res.StatusCode != http.StatusOK) && examined(res.StatusCode) {
+			for _, sum := range rc.sums() {
+				t.poison.clear(sum)
+			}
 		}
 	}
 	if why != "" {
@@ -135,12 +160,13 @@ func repeatable(method string) bool {
 // nextBackend acquires the backend for the next attempt; nil if there is none.
 func (t *retrier) nextBackend(ctx context.Context, rc *requestContext, why reason) *backend {
 	rc.tried = append(rc.tried, rc.backend)
-	if why != lost || rc.body == nil || !rc.body.complete.Load() {
-		return t.balancer.acquire(rc.tried...)
+	sums := rc.sums()
+	if why != lost || len(sums) == 0 {
+		return t.balancer.acquire(t.passed(rc)...)
 	}
 	t.countFailure(rc, why)
 	rc.counted = true
-	if t.poison != nil && t.poison.rejects(rc.body.sum.Load()) {
+	if t.poison != nil && slices.ContainsFunc(sums, t.poison.rejects) {
 		return nil
 	}
 	return t.spareAfterLoss(ctx, rc)
@@ -152,7 +178,7 @@ func (t *retrier) nextBackend(ctx context.Context, rc *requestContext, why reaso
 func (t *retrier) spareAfterLoss(ctx context.Context, rc *requestContext) *backend {
 	ctx, cancel := context.WithTimeout(ctx, t.spareTimeout)
 	defer cancel()
-	if b, none := t.balancer.acquireSpare(rc.tried...); b != nil {
+	if b, none := t.balancer.acquireSpare(t.passed(rc)...); b != nil {
 		t.balancer.release(b)
 	} else if none {
 		return nil
@@ -166,7 +192,7 @@ func (t *retrier) spareAfterLoss(ctx context.Context, rc *requestContext) *backe
 	ticker := time.NewTicker(spareInterval)
 	defer ticker.Stop()
 	for {
-		if b, _ := t.balancer.acquireSpare(rc.tried...); b != nil {
+		if b, _ := t.balancer.acquireSpare(t.passed(rc)...); b != nil {
 			return b
 		}
 		select {
@@ -187,8 +213,10 @@ func (t *retrier) countFailure(rc *requestContext, why reason) {
 	if rc.predict && (why == lost || why == unresponsive || why == timedOut) {
 		t.balancer.record(rc.backend, false)
 	}
-	if (why == lost || why == unresponsive) && rc.body != nil && t.poison != nil && rc.body.complete.Load() {
-		t.poison.recordLoss(rc.body.sum.Load(), rc.resent)
+	if (why == lost || why == unresponsive) && t.poison != nil {
+		for _, sum := range rc.sums() {
+			t.poison.recordLoss(sum, rc.resent)
+		}
 	}
 	t.metrics.upstream[why].Inc()
 }
@@ -220,13 +248,16 @@ func clientError(ctx context.Context, rc *requestContext, err error) *apierror.E
 	if rc.body != nil && rc.body.poisoned.Load() {
 		return apierror.New(apierror.PoisonRequest, "several replicas failed while processing this body; it is refused temporarily")
 	}
-	gone := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTotal)
+	ended := context.Cause(ctx)
+	gone := ctx.Err() != nil && !errors.Is(ended, errTotal) && !errors.Is(ended, errDeadline)
 	cause := rc.body.readError(gone)
 	switch {
 	case cause != nil:
 		return bodyError(cause, gone)
 	case gone:
 		return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
+	case errors.Is(ended, errDeadline):
+		return apierror.Wrap(apierror.DeadlineExceeded, err, "the deadline of the call has passed")
 	}
 	return nil
 }

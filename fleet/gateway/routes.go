@@ -36,7 +36,7 @@ func (g *Gateway) health(w http.ResponseWriter, _ *http.Request) {
 // ready reports whether a replica can take requests.
 func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
 	res := report{"ready", []string{}, g.balancer.Status()}
-	if !slices.ContainsFunc(res.Replicas, func(s Status) bool { return s.State != Draining && s.State != Removed }) {
+	if !slices.ContainsFunc(res.Replicas, Status.takes) {
 		res.Status = "unready"
 		res.Reasons = append(res.Reasons, fmt.Sprintf("no replica is ready; %d are known", len(res.Replicas)))
 	}

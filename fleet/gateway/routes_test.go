@@ -169,7 +169,7 @@ func TestMetricsOfGoneReplicas(t *testing.T) {
 	p := newBalancer(time.Now, nil)
 	p.onGone = func(id string) { m.retire(id, p.known) }
 	for i := range 3 * maxRetired {
-		r := Replica{itoa(i), "http://h:1"}
+		r := Replica{ID: itoa(i), URL: "http://h:1"}
 		setReplicas(t, p, r)
 		m.requests.WithLabelValues(r.ID, "200").Inc()
 		m.duration.WithLabelValues(r.ID).Observe(1)

@@ -61,7 +61,7 @@ func freezable(t *testing.T, id string) *frozen {
 		z.served.Add(1)
 		_, _ = w.Write(body)
 	}))
-	z.Replica = Replica{id, s.URL}
+	z.Replica = Replica{ID: id, URL: s.URL}
 	t.Cleanup(func() { z.thaw(); s.Close() })
 	return z
 }

@@ -119,6 +119,10 @@ func (g *Guard) Enter(route Route, from Caller) (c *Client, leave func(), err er
 		return c, nothing, nil
 	}
 	if g.keys == nil {
+		c.gated = from.gated()
+		if err := g.authorizeModel(c, route); err != nil {
+			return c, nothing, err
+		}
 		if wait := g.rates.Take(address, g.now()); wait > 0 {
 			g.metrics.denied(byRate)
 			return c, nothing, rateLimited(wait, "this client address", g.cfg.Rate.Limit)
@@ -200,6 +204,11 @@ func (g *Guard) authorize(c *Client, route Route) error {
 		g.metrics.denied(byScope)
 		return apierror.New(apierror.PermissionDenied, "key %s does not have scope %s, which this request needs", c.key.Name, route.Scope)
 	}
+	return g.authorizeModel(c, route)
+}
+
+// authorizeModel checks the model that a request names.
+func (g *Guard) authorizeModel(c *Client, route Route) error {
 	var err error
 	switch {
 	case route.Model != "":

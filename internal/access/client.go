@@ -3,6 +3,7 @@ package access
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -17,11 +18,16 @@ type Caller struct {
 	Authorization []string // Authorization
 	APIKey        []string // X-API-Key
 	Forwarded     []string // X-Forwarded-For
+	Models        []string // X-Fovea-Models
 }
+
+// ModelsHeader has the models that a client may use, as a gateway says that has checked its key and cannot see which models the client's
+// messages name. A server without keys of its own keeps to it. It can only restrict a client, so that it need not be trusted.
+const ModelsHeader = "X-Fovea-Models"
 
 // CallerOf returns the sender of an HTTP request.
 func CallerOf(r *http.Request) Caller {
-	return Caller{r.RemoteAddr, r.Header["Authorization"], r.Header["X-Api-Key"], r.Header["X-Forwarded-For"]}
+	return Caller{r.RemoteAddr, r.Header["Authorization"], r.Header["X-Api-Key"], r.Header["X-Forwarded-For"], r.Header[ModelsHeader]}
 }
 
 // maxHops bounds how many addresses of X-Forwarded-For are looked at.
@@ -111,6 +117,48 @@ type Client struct {
 	Address netip.Addr // its own, also behind trusted proxies
 	ID      string     // what shares of the server are counted by: the key, or the address
 	key     *apikey.Key
+	gated   *apikey.Key // in place of key for the models that a gateway says; nil: it says none
+}
+
+// gated has the models that a gateway says; nil: it says none.
+func (c Caller) gated() *apikey.Key {
+	if len(c.Models) == 0 {
+		return nil
+	}
+	k := &apikey.Key{}
+	for name := range strings.SplitSeq(strings.Join(c.Models, ","), ",") {
+		if model, err := url.QueryUnescape(name); err == nil {
+			name = model
+		}
+		k.Models = append(k.Models, name)
+	}
+	return k
+}
+
+// Restrict sets the models that the client may use in the headers of a request that is passed on, or removes the header.
+func (c *Client) Restrict(h http.Header) {
+	_, k := c.limited()
+	if k == nil {
+		delete(h, ModelsHeader)
+		return
+	}
+	names := make([]string, len(k.Models))
+	for i, name := range k.Models {
+		names[i] = url.QueryEscape(name)
+	}
+	h[ModelsHeader] = []string{strings.Join(names, ",")}
+}
+
+// limited returns what says which models the client may use, and its name in errors; nil: it may use all.
+func (c *Client) limited() (name string, k *apikey.Key) {
+	switch {
+	case c == nil:
+	case c.key == nil:
+		return "the API key", c.gated
+	case len(c.key.Models) > 0:
+		return "key " + c.key.Name, c.key
+	}
+	return "", nil
 }
 
 // Key is the name of the client's key, "" without one.
@@ -123,23 +171,25 @@ func (c *Client) Key() string {
 
 // MayUse returns an error unless the client may use a model. Who may use a model may use its image view.
 func (c *Client) MayUse(model string) error {
-	if c == nil || c.key == nil || c.key.MayUse(strings.TrimSuffix(model, repository.ViewSuffix)) || c.key.MayUse(model) {
+	name, k := c.limited()
+	if k == nil || k.MayUse(strings.TrimSuffix(model, repository.ViewSuffix)) || k.MayUse(model) {
 		return nil
 	}
-	return apierror.New(apierror.PermissionDenied, "key %s may not use model %s; it may use %s", c.key.Name, apierror.Quote(model), strings.Join(c.key.Models, ", "))
+	return apierror.New(apierror.PermissionDenied, "%s may not use model %s; it may use %s", name, apierror.Quote(model), strings.Join(k.Models, ", "))
 }
 
 // mayUseAll returns an error unless the client may use all models.
 func (c *Client) mayUseAll() error {
-	if c == nil || c.key == nil || len(c.key.Models) == 0 {
+	name, k := c.limited()
+	if k == nil {
 		return nil
 	}
-	return apierror.New(apierror.PermissionDenied, "key %s may only use %s; name one of them in the path, as in /v1/models/%s/predict", c.key.Name, strings.Join(c.key.Models, ", "), c.key.Models[0])
+	return apierror.New(apierror.PermissionDenied, "%s may only use %s; name one of them in the path, as in /v1/models/%s/predict", name, strings.Join(k.Models, ", "), k.Models[0])
 }
 
 // Usable returns those of the models that the client may use, in their order.
 func (c *Client) Usable(models []string) []string {
-	if c == nil || c.key == nil || len(c.key.Models) == 0 {
+	if _, k := c.limited(); k == nil {
 		return models
 	}
 	return slices.DeleteFunc(slices.Clone(models), func(m string) bool { return c.MayUse(m) != nil })

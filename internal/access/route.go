@@ -28,6 +28,7 @@ var patterns = []pattern{
 	{http.MethodPost, "/predict", Route{Scope: apikey.Predict}},
 	{http.MethodPost, "/v1/models/{model}/predict", Route{Scope: apikey.Predict}},
 	{http.MethodPost, "/v1/models/{model}/versions/{}/predict", Route{Scope: apikey.Predict}},
+	{http.MethodPost, "/v1/models/{model}/compare", Route{Scope: apikey.Predict}},
 	{http.MethodPost, "/v2/models/{model}/infer", Route{Scope: apikey.Predict}},
 	{http.MethodPost, "/v2/models/{model}/versions/{}/infer", Route{Scope: apikey.Predict}},
 

@@ -9,6 +9,8 @@ import (
 	"image/draw"
 	"math"
 
+	"fovea/internal/palette"
+
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/opentype"
@@ -46,12 +48,9 @@ func Boxes(img image.Image, boxes []Box) (*image.RGBA, error) {
 		return nil, err
 	}
 	for i := len(boxes) - 1; i >= 0; i-- {
-		c.outline(c.rect(boxes[i]), colorOf(boxes[i].Class))
+		c.outline(c.rect(boxes[i]), palette.Color(boxes[i].Class))
 	}
-	for i := len(boxes) - 1; i >= 0; i-- {
-		r := c.rect(boxes[i])
-		c.tag(image.Pt(r.Min.X, r.Min.Y-c.height), boxes[i].Label)
-	}
+	c.tags(boxes)
 	return c.img, c.face.Close()
 }
 
@@ -154,7 +153,7 @@ func (c *canvas) tag(at image.Point, l Label) {
 	width := font.MeasureString(c.face, text).Ceil() + 2*c.margin
 	at.X = max(0, min(at.X, c.img.Rect.Dx()-width))
 	at.Y = max(0, min(at.Y, c.img.Rect.Dy()-c.height))
-	in := colorOf(l.Class)
+	in := palette.Color(l.Class)
 	draw.Draw(c.img, image.Rect(at.X, at.Y, at.X+width, at.Y+c.height).Intersect(c.img.Rect), image.NewUniform(in), image.Point{}, draw.Src)
 	drawer := font.Drawer{Dst: c.img, Src: image.NewUniform(contrast(in)), Face: c.face,
 		Dot: fixed.P(at.X+c.margin, at.Y+c.margin+c.ascent)}
@@ -174,16 +173,6 @@ func (c *canvas) text(l Label) string {
 		}
 	}
 	return l.Text
-}
-
-// colorOf returns a color for a class. The hues of classes that follow each other are far apart: steps of the golden ratio.
-func colorOf(class int) color.RGBA {
-	_, hue := math.Modf(float64(class) * (math.Sqrt(5) - 1) / 2)
-	channel := func(offset float64) uint8 { // saturated, of full value
-		_, h := math.Modf(hue + offset)
-		return uint8(255 * max(0, min(1, math.Abs(6*h-3)-1)))
-	}
-	return color.RGBA{channel(0), channel(2.0 / 3), channel(1.0 / 3), 255}
 }
 
 // contrast returns black or white, whichever is easier to read on a color: by its luma of ITU-R BT.601.

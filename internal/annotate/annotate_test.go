@@ -7,6 +7,8 @@ import (
 	"image/draw"
 	"math"
 	"testing"
+
+	"fovea/internal/palette"
 )
 
 func gray(w, h int) *image.RGBA {
@@ -33,7 +35,7 @@ func TestBoxesAreDrawnWhereTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := colorOf(7)
+	want := palette.Color(7)
 	for _, p := range []image.Point{{300, 600}, {303, 600}, {699, 600}, {500, 800}, {500, 400}} {
 		if got.RGBAAt(p.X, p.Y) != want {
 			t.Errorf("%v is %v, not the border %v", p, got.RGBAAt(p.X, p.Y), want)
@@ -82,7 +84,7 @@ func TestLabelsStayInTheImage(t *testing.T) {
 			full := 0 // pixels of the text's background
 			for y := range 960 {
 				for x := range 1280 {
-					if img.RGBAAt(x, y) == colorOf(3) {
+					if img.RGBAAt(x, y) == palette.Color(3) {
 						full++
 					}
 				}
@@ -129,12 +131,12 @@ func TestClasses(t *testing.T) {
 func TestColorsDiffer(t *testing.T) {
 	for class := range 80 {
 		for other := range class {
-			if colorOf(class) == colorOf(other) {
+			if palette.Color(class) == palette.Color(other) {
 				t.Errorf("classes %d and %d have the same color", class, other)
 			}
 		}
 	}
-	if contrast(colorOf(0)) != color.White || contrast(color.RGBA{255, 255, 0, 255}) != color.Black {
+	if contrast(palette.Color(0)) != color.White || contrast(color.RGBA{255, 255, 0, 255}) != color.Black {
 		t.Error("text does not stand out")
 	}
 }

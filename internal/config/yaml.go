@@ -12,15 +12,16 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
-// Bounds on a file. The parser's time grows with the square of the depth of open brackets.
+// Bounds on a file. The parser's time grows with the square of the depth.
 const (
-	MaxFile     = 64 << 10
-	maxBrackets = 32
-	maxText     = 4096 // bytes of one value in a strict file
+	MaxFile    = 64 << 10
+	maxNesting = 32
+	maxText    = 4096 // bytes of one value in a strict file
 )
 
 // Report is the result of reading: what is wrong, and where each key was given.
@@ -41,11 +42,16 @@ func ParseStrict(data []byte, file string, into any) *Report { return parse(data
 // parse walks the syntax tree itself: the library's decoder ends at the first error and turns text into numbers.
 func parse(data []byte, file string, into any, strict bool) *Report {
 	r := &Report{at: map[string]Position{"": {File: file}}, file: file, strict: strict}
-	if message := tooMuch(data); message != "" {
-		r.add("", "%s", message)
+	if len(data) > MaxFile {
+		r.add("", "has %d bytes; the limit is %d", len(data), MaxFile)
 		return r
 	}
-	tree, err := parser.ParseBytes(data, 0)
+	tokens := lexer.Tokenize(string(data))
+	if nested(tokens) {
+		r.add("", "more than %d levels are open at once", maxNesting)
+		return r
+	}
+	tree, err := parser.Parse(tokens, 0)
 	if err != nil {
 		r.syntaxError(err)
 		return r
@@ -65,23 +71,29 @@ func parse(data []byte, file string, into any, strict bool) *Report {
 	return r
 }
 
-func tooMuch(data []byte) string {
-	if len(data) > MaxFile {
-		return fmt.Sprintf("has %d bytes; the limit is %d", len(data), MaxFile)
-	}
-	open := 0
-	for _, c := range data {
-		switch c {
-		case '[', '{':
+// nested reports whether too many levels are open at once. Only brackets and what begins on one line without a comma in
+// between can nest deeply: every other level takes a line with more indentation. Characters within quotes and comments do not count.
+func nested(tokens token.Tokens) bool {
+	open, line, begun := 0, 0, 0
+	for _, t := range tokens {
+		if t.Position.Line != line {
+			line, begun = t.Position.Line, 0
+		}
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
 			open++
-		case ']', '}':
+		case token.SequenceEndType, token.MappingEndType:
 			open--
+		case token.CollectEntryType: // a comma
+			begun = 0
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType, token.AnchorType, token.AliasType, token.TagType:
+			begun++
 		}
-		if open > maxBrackets {
-			return fmt.Sprintf("more than %d brackets are open at once", maxBrackets)
+		if open > maxNesting || begun > maxNesting {
+			return true
 		}
 	}
-	return ""
+	return false
 }
 
 func (r *Report) syntaxError(err error) {

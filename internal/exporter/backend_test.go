@@ -52,7 +52,7 @@ func preprocessingLayouts() []layout {
 		{what: "a box, which tensors do not have", model: model(), files: files("5.0.0", `{"image_processor_type": "ViTImageProcessor", "resample": 4}`), want: "input.interpolation: pillow_box"},
 		{what: "MobileViT, whose crop is larger than the edge", model: model(), files: files("4.30.0", `{"image_processor_type": "MobileViTImageProcessor", "size": {"shortest_edge": 224}, "crop_size": {"height": 256, "width": 256}}`),
 			want: "input.resize: shortest_edge; input.shortest_edge: 224; input.width: 256; input.crop_offset: floor"},
-		{what: "Perceiver, which crops before it resizes", model: model(), files: files("4.30.0", `{"image_processor_type": "PerceiverImageProcessor"}`), want: "input.resize: shortest_edge?; input.shortest_edge: 256?; input.width: 224"},
+		{what: "Perceiver, which crops before it resizes", model: model(), files: files("4.30.0", `{"image_processor_type": "PerceiverImageProcessor"}`), want: "input.resize: crop; input.resize_width: 256; input.resize_height: 256; input.crop_offset: floor; input.width: 224"},
 		{what: "a file of another size than the processor's stretch", model: modelOf(in("x", float, "b", 3, 384, 384), out("logits", float, "b", 3)), files: files("5.2.0", `{"image_processor_type": "DeiTImageProcessor", `+deit),
 			want: "input.resize: stretch?; input.resize_width: ; input.crop_offset: "},
 		{what: "a file of another size than the processor's crop", model: modelOf(in("x", float, "b", 3, 448, 448), out("logits", float, "b", 3)),

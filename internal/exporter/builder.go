@@ -58,7 +58,8 @@ var order = []string{"description", "task", "labels", "input.name", "input.width
 	"input.inverse", "input.fill", "input.interpolation", "input.decode", "input.color",
 	"input.scale", "input.mean", "input.std", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
 	"output.top_k", "output.multi_label", "output.strides", "output.anchors", "output.columns", "output.boxes", "output.scores",
-	"output.classes", "output.activation", "output.box_format", "output.box_space", "output.class_first", "output.score_threshold",
+	"output.classes", "output.masks", "output.mask_space", "output.mask_activation", "output.mask_threshold", "output.keypoints",
+	"output.keypoint_values", "output.points", "output.point_scores", "output.skeleton", "output.map_layout", "output.normalize", "output.range", "output.activation", "output.box_format", "output.box_space", "output.class_first", "output.score_threshold",
 	"output.class_thresholds", "output.iou_threshold", "output.nms", "output.class_agnostic", "output.max_candidates", "output.max_boxes",
 	"batching.max_size", "batching.max_delay", "batching.queue", "instances", "warmup", "self_test.image", "self_test.label",
 	"self_test.min_score", "versions"}
@@ -76,8 +77,11 @@ func (b *builder) infer(key string, v any, from string, assumed bool) {
 	}
 }
 
-// ask records what has to be said, unless it is by the end.
+// ask records what has to be said, once, unless it is by the end.
 func (b *builder) ask(key, reason string, candidates ...string) {
+	if slices.ContainsFunc(b.questions, func(q repository.Question) bool { return q.Key == key }) {
+		return
+	}
 	b.questions = append(b.questions, repository.Question{Key: key, Reason: reason, Candidates: candidates})
 }
 
@@ -88,7 +92,7 @@ func (b *builder) fail(format string, args ...any) {
 
 // unsupported records that a model is known and its task is not supported.
 func (b *builder) unsupported(task string) {
-	b.fail("the model's task is %s; supported are classification and detection", task)
+	b.fail("the model's task is %s; supported are %s", task, supported())
 }
 
 // text formats a value as YAML.

@@ -25,6 +25,7 @@ func rfdetr(b *builder) bool {
 		return false
 	}
 	const from = "outputs of RF-DETR"
+	b.extras()
 	b.detection(from)
 	b.say("output.decode", repository.DecodeDETR, from)
 	b.say("output.boxes", dets.Name, from)

@@ -29,6 +29,7 @@ var described = []recognizer{
 	{"fovea", "Fovea", fovea},
 	{"ultralytics", "Ultralytics", ultralytics},
 	{"yolov5", "YOLOv5", yolov5},
+	{"openvino", "OpenVINO's Model API", modelAPI},
 	{"timm", "timm", timm},
 	{"huggingface", "Hugging Face", huggingFace},
 	{"paddledetection", "PaddleDetection", paddleDetection},
@@ -37,6 +38,10 @@ var described = []recognizer{
 
 // byShape are those of models that only the names and shapes of their tensors tell. Triton's config.pbtxt precedes them.
 var byShape = []recognizer{
+	{"task", "", saidTask},
+	{"anomalib", "anomalib", anomalib},
+	{"yunet", "YuNet", yunet},
+	{"customvision", "Custom Vision", customVision},
 	{"tfod", "TensorFlow Object Detection API", tensorFlowDetection},
 	{"mmdeploy", "MMDeploy", mmdeploy},
 	{"efficientnms", "TensorRT's EfficientNMS", efficientNMS},
@@ -47,9 +52,12 @@ var byShape = []recognizer{
 	{"ssd", "SSD", ssd},
 	{"torchvision", "torchvision", torchvisionDetection},
 	{"yolov7", "YOLOv7 with NMS", yolov7},
+	{"yoloseg", "YOLO", yoloInstances},
 	{"yolo", "YOLO", yoloByShape},
 	{"boxes", "a detector with finished boxes", finishedBoxes},
+	{"embedding", "a model of vectors", embeddingByShape},
 	{"classifier", "a classifier", classifier},
+	{"segmentation", "a model of semantic segmentation", semanticByShape},
 }
 
 // Infer is the repository.InferFunc. Besides keys of model.yaml, set takes the shorthands of settings.go.
@@ -65,7 +73,7 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 		return nil, err
 	}
 	if task := b.otherTask(); task != "" {
-		return nil, fmt.Errorf("the model's task is %s; supported are classification and detection", task)
+		return nil, fmt.Errorf("the model's task is %s; supported are %s", task, supported())
 	}
 	if op := b.foreignOperator(); op != "" {
 		return nil, fmt.Errorf("model.onnx has the operator %s of TensorRT, which ONNX Runtime does not have: export the model without "+
@@ -75,6 +83,7 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 		if b.tritonWidth > 0 {
 			b.fixedSize(b.tritonWidth, b.tritonHeight, tritonFile)
 		}
+		b.pixelMetadata()
 		if !b.recognizedBy(byShape) {
 			return nil, b.unrecognized()
 		}
@@ -106,10 +115,7 @@ func names() []string {
 
 // unrecognized is the error of a model that no recognizer knows.
 func (b *builder) unrecognized() error {
-	hint := "write a model.yaml"
-	if slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }) {
-		hint = "an output of four dimensions may be a mask or a map, and such tasks are not supported; " + hint
-	}
+	const hint = "say task=TASK, or write a model.yaml"
 	if b.wanted != "" {
 		return fmt.Errorf("the outputs are not those of exporter=%s: %s; %s", b.wanted, describeAll(b.graph.Outputs), hint)
 	}

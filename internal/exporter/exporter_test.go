@@ -111,7 +111,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), edgeLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), openVINOLayouts(), edgeLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {
@@ -140,7 +140,7 @@ func transformerLayouts() []layout {
 		{what: "several labels an image", model: modelOf(fixed, classes), files: map[string]string{"config.json": `{"model_type": "vit", "problem_type": "multi_label_classification", ` + labels + `}`, "preprocessor_config.json": `{"size": {"height": 320, "width": 320}}`},
 			want: "output.decode: sigmoid; output.multi_label: true"},
 		{what: "no processor's configuration", model: modelOf(fixed, classes), files: map[string]string{"config.json": `{"model_type": "vit", ` + labels + `}`}, err: "normalization"},
-		{what: "a segmenting SegFormer", model: modelOf(open, out("logits", float, "b", 3, "h", "w")), files: map[string]string{"config.json": `{"model_type": "segformer", ` + labels + `}`}, err: "segformer"},
+		{what: "a segmenting SegFormer", model: modelOf(open, out("logits", float, "b", 3, "h", "w")), files: map[string]string{"config.json": `{"model_type": "segformer", ` + labels + `}`}, set: map[string]string{"size": "512", "normalization": "imagenet"}, want: "task: semantic_segmentation; output.decode: logits_map"},
 		{what: "a YOLO on the hub", model: modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 7, 2100)), files: map[string]string{"config.json": `{"model_type": "yolov8", ` + labels + `}`}, want: "output.decode: yolo; labels: labels.txt; input.resize: letterbox?"},
 		{what: "a YOLO on the hub with other labels", model: modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 9, 2100)), files: map[string]string{"config.json": `{"model_type": "yolov8", ` + labels + `}`}, err: "has 5 classes, but there are 3 labels (config.json id2label)"},
 		{what: "more classes than labels", model: modelOf(fixed, out("logits", float, "b", 9)), files: vit(`{"size": 320, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}`), err: "9 classes"},
@@ -242,13 +242,25 @@ func classifierLayouts() []layout {
 	}
 }
 
+// yunetOutputs adds the outputs of YuNet.
+func yunetOutputs(m *onnxwriter.Model) {
+	for _, kind := range []struct {
+		name    string
+		numbers int
+	}{{"cls", 1}, {"obj", 1}, {"bbox", 4}, {"kps", 10}} {
+		for _, stride := range []string{"8", "16", "32"} {
+			m.Output(kind.name+"_"+stride, float, 1, "n", kind.numbers)
+		}
+	}
+}
+
 func refusedLayouts() []layout {
 	fixed := in("input", float, 1, 3, 224, 224)
 	return []layout{
-		{what: "YuNet", model: modelOf(fixed, out("cls_8", float, 1, "n", 1), out("obj_8", float, 1, "n", 1), out("bbox_8", float, 1, "n", 4), out("kps_8", float, 1, "n", 10)), err: "face detection"},
-		{what: "an embedding", model: modelOf(fixed, op("ReduceL2", "n", "x"), op("Div", "y", "x", "n"), out("y", float, 1, 64)), err: "embedding"},
+		{what: "YuNet", model: modelOf(fixed, yunetOutputs), want: "task: pose; output.decode: yunet; input.color: bgr; input.resize: letterbox?; output.iou_threshold: 0.3?"},
+		{what: "an embedding", model: modelOf(fixed, op("ReduceL2", "n", "x"), op("Div", "y", "x", "n"), out("y", float, 1, 64)), set: map[string]string{"normalization": "imagenet"}, want: "task: embedding; output.decode: vector; input.resize: stretch?"},
 		{what: "a ZipMap of an input", model: modelOf(fixed, op("ml.ZipMap", "m", "input"), func(m *onnxwriter.Model) { m.MapsOutput("m", onnxwriter.Int64) }), err: "options={id(model): {'zipmap': False}}"},
-		{what: "a mask", model: modelOf(fixed, out("y", float, 1, 5, 224, 224)), err: "mask"},
+		{what: "a mask", model: modelOf(fixed, out("y", float, 1, 5, 224, 224)), set: map[string]string{"labels": "a,b,c,d,e"}, want: "task: semantic_segmentation; output.decode: logits_map"},
 		{what: "text", model: modelOf(fixed, op("Softmax", "y", "x"), out("y", float, 1, 40, 6625)), err: "text recognition"},
 		{what: "no image", model: modelOf(in("ids", whole, 1, 128), out("y", float, 1, 5)), err: "none of the inputs is an image"},
 		{what: "a setting that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"hue": "x"}, err: "is no key of model.yaml"},

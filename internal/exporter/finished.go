@@ -36,6 +36,7 @@ func (b *builder) outputEnding(name string) *repository.TensorInfo {
 
 // sayFinished sets the decoder of finished boxes.
 func (b *builder) sayFinished(f finished, from string) {
+	b.extras()
 	b.detection(from)
 	b.say("output.decode", repository.DecodeBoxes, from)
 	b.say("output.boxes", f.boxes.Name, from)
@@ -66,7 +67,7 @@ func (b *builder) fromOne(from string) {
 func tensorFlowDetection(b *builder) bool {
 	outputs, ok := b.finishedNamed("detection_boxes", "detection_scores", "detection_classes")
 	if !ok {
-		return false
+		return b.tfLite()
 	}
 	const from = "outputs of TensorFlow's Object Detection API"
 	b.sayFinished(outputs, from)
@@ -77,6 +78,30 @@ func tensorFlowDetection(b *builder) bool {
 		b.say("input.interpolation", repository.OpenCVLinear, from)
 		b.color(from)
 	})
+	return true
+}
+
+// tfLite recognizes the outputs of the operator TFLite_Detection_PostProcess, as export_tflite_ssd_graph.py adds it: boxes have y first,
+// from 0 to 1, and classes count from 0. The input is that of the network.
+func (b *builder) tfLite() bool {
+	const name = "TFLite_Detection_PostProcess"
+	f := finished{b.outputNamed(name), b.outputNamed(name + ":2"), b.outputNamed(name + ":1")}
+	if f.boxes == nil || f.scores == nil || f.classes == nil {
+		return false
+	}
+	const from = "outputs of " + name
+	b.sayFinished(f, from)
+	b.boxesOf(repository.BoxYXYX, repository.SpaceUnit, from)
+	b.fixedSize(0, 0, "")
+	b.assumed(func() {
+		b.stretch(repository.OpenCVLinear, from)
+		b.color(from)
+	})
+	if strings.HasPrefix(b.image.Name, "normalized_input_image_tensor") {
+		n := normalizations["inception"]
+		b.sayNormalization(n.scale, n.mean, n.std, "name of the input "+b.image.Name)
+	}
+	b.askNormalization("model.onnx does not say what its input ranges over", "inception", "unit", "none")
 	return true
 }
 
@@ -136,8 +161,8 @@ func torchvisionDetection(b *builder) bool {
 	if outputs.boxes == nil || outputs.scores == nil || outputs.classes == nil || len(outputs.boxes.Shape) != 2 || len(b.graph.Inputs) != 1 {
 		return false
 	}
-	if points := slices.ContainsFunc(b.graph.Outputs, func(t repository.TensorInfo) bool { return len(t.Shape) == 3 && t.Shape[2] == 3 }); points {
-		b.unsupported("keypoints")
+	if _, shift, _ := b.stem(); shift >= leastMean {
+		b.detectron2(outputs)
 		return true
 	}
 	const from = "outputs of torchvision's detectors"
@@ -156,6 +181,26 @@ func torchvisionDetection(b *builder) bool {
 		b.askNormalization("model.onnx does not normalize its input, as torchvision's detectors do", "unit", "imagenet", "caffe", "none")
 	}
 	return true
+}
+
+// detectron2 sets the decoder and the preprocessing of Detectron2's exports by tracing (tools/deploy/export_model.py), whose outputs have
+// the shapes of torchvision's: classes count from 0, and images are resized before, as DefaultPredictor does.
+func (b *builder) detectron2(outputs finished) {
+	const from, usual = "a mean of values from 0 to 255 and outputs of the shapes of Detectron2's", "Detectron2's DefaultPredictor"
+	b.exporter = "Detectron2"
+	b.sayFinished(outputs, from)
+	b.boxesOf(repository.BoxXYXY, repository.SpaceInput, from)
+	b.normalizedInside()
+	b.assumed(func() {
+		if b.staysOpen() {
+			b.say("input.resize", string(repository.Fit), usual)
+			b.say("input.shortest_edge", 800, usual)
+			b.say("input.longest_edge", 1333, usual)
+			b.say("input.rounding", repository.RoundHalfUp, usual)
+		}
+		b.stretch(repository.PillowBilinear, usual)
+		b.say("input.color", repository.ColorBGR, usual)
+	})
 }
 
 // boxesByShape finds outputs of boxes [n,4], scores [n] and classes [n], the latter of an integer type or by name.
@@ -184,9 +229,43 @@ func finishedBoxes(b *builder) bool {
 	if outputs.boxes == nil || outputs.scores == nil || len(outputs.scores.Shape) != len(outputs.boxes.Shape)-1 {
 		return false
 	}
+	if numbers := b.likeScores(*outputs.scores); outputs.classes == nil && len(numbers) > 1 {
+		b.detection("shape of " + describe(*outputs.boxes))
+		b.say("output.decode", repository.DecodeBoxes, "shape of "+describe(*outputs.boxes))
+		b.say("output.boxes", outputs.boxes.Name, "shape of "+describe(*outputs.boxes))
+		b.tellScores(numbers)
+		b.ask("output.box_format", "the order of the numbers of a box is not in the file", repository.BoxXYXY, repository.BoxYXYX)
+		b.finalBoxes()
+		b.unknownBoxes()
+		return true
+	}
 	b.sayFinished(outputs, shapesOf(outputs))
 	b.unknownBoxes()
 	return true
+}
+
+// tellScores asks which of several outputs are the scores of the boxes. Of two, the other one then is their classes.
+func (b *builder) tellScores(numbers []string) {
+	said := strings.Trim(b.settings["output.scores"], `"`)
+	others := slices.DeleteFunc(slices.Clone(numbers), func(name string) bool { return name == said })
+	switch {
+	case said == "":
+		b.ask("output.scores", "several outputs may be the scores of the boxes", numbers...)
+	case len(others) == 1:
+		b.say("output.classes", others[0], "the other output of the shape of the scores")
+	default:
+		b.ask("output.classes", "several outputs may be the classes of the boxes", others...)
+	}
+}
+
+// likeScores lists the outputs of real numbers that have the shape of the scores.
+func (b *builder) likeScores(scores repository.TensorInfo) (list []string) {
+	for _, t := range b.graph.Outputs {
+		if slices.Contains(repository.ScoreTypes(), t.DType) && slices.Equal(t.Shape, scores.Shape) {
+			list = append(list, t.Name)
+		}
+	}
+	return list
 }
 
 // shapesOf says which outputs have the shapes of boxes and scores.

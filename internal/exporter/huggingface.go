@@ -50,6 +50,9 @@ func huggingFace(b *builder) bool {
 	if labels, ok := labelList(config["id2label"]); ok {
 		b.takeLabels(labels, "config.json id2label")
 	}
+	if b.transformersDense(config) {
+		return true
+	}
 	logits := b.outputNamed("logits", "pred_logits")
 	boxes := b.outputNamed("pred_boxes", "boxes")
 	switch {
@@ -109,6 +112,9 @@ func (b *builder) transformersDetector(kind string, logits, boxes repository.Ten
 	b.say("output.boxes", boxes.Name, "name")
 	b.say("output.scores", logits.Name, "name")
 	b.queryActivation(kind, logits)
+	if b.inputNamed("pixel_mask") {
+		b.say("input.extra", []repository.Extra{{Name: "pixel_mask", Value: repository.PixelMask}}, "input pixel_mask")
+	}
 	queries := logits.Shape[1]
 	if queries < 1 {
 		queries = boxes.Shape[1]
@@ -126,6 +132,7 @@ func (b *builder) transformersDetector(kind string, logits, boxes repository.Ten
 // queryActivation sets whether the classes of a query exclude each other, the last being no object, as in DETR, or not, as in its
 // successors. Where no model_type says so, the number of labels does.
 func (b *builder) queryActivation(kind string, logits repository.TensorInfo) {
+	b.findLabels()
 	classes, n := logits.Shape[2], int64(len(b.labels))
 	said := b.settings["output.activation"]
 	softmax := said == repository.ActivationSoftmax || said == "" && (slices.Contains(transformersSoftmax, kind) || kind == "" && n > 0 && classes == n+1)

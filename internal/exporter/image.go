@@ -22,6 +22,10 @@ func (b *builder) findImage() error {
 			fits = append(fits, t)
 		}
 	}
+	isBatch := func(t repository.TensorInfo) bool { return len(t.Shape) == 4 }
+	if slices.ContainsFunc(fits, isBatch) { // others of three dimensions may be masks
+		fits = slices.DeleteFunc(fits, func(t repository.TensorInfo) bool { return !isBatch(t) })
+	}
 	if len(fits) != 1 {
 		if len(fits) > 1 {
 			return &repository.UnknownError{Questions: []repository.Question{{Key: "input.name", Reason: "several inputs may be the image", Candidates: tensorNames(fits)}}}
@@ -169,6 +173,9 @@ func (b *builder) stem() (factor, shift float64, ops []string) {
 	return factor, shift, ops
 }
 
+// leastMean is the least mean of values from 0 to 255 that a graph subtracts: the usual ones are 104 to 128.
+const leastMean = 50
+
 // normalizedInside sets the scale of a model whose graph normalizes its input, and reports whether it does. The mean that is
 // subtracted, about 0.5 or 125, tells whether the graph starts from values of 0 to 1 or of 0 to 255. So does the factor, if there
 // is no mean: networks take values that span 1 (0 to 1), 2 (-1 to 1) or about 4.5 (with ImageNet's deviations).
@@ -180,7 +187,7 @@ func (b *builder) normalizedInside() bool {
 	from := "model.onnx normalizes its input: " + strings.Join(ops, ", ")
 	usual := func(span float64) bool { return span >= 0.4 && span <= 12 }
 	switch {
-	case shift >= 50 && shift <= 255, shift == 0 && usual(255*factor):
+	case shift >= leastMean && shift <= 255, shift == 0 && usual(255*factor):
 		b.say("input.scale", 1.0, from+" of values from 0 to 255")
 	case shift >= 0.2 && shift <= 1, shift == 0 && usual(factor) && factor != 1:
 		b.say("input.scale", 1.0/255, from+" of values from 0 to 1")
@@ -190,9 +197,9 @@ func (b *builder) normalizedInside() bool {
 	return true
 }
 
-// sayNormalization sets scale, mean and std: 255 times those of a normalization of values from 0 to 1.
+// sayNormalization sets scale, mean and std, unless there is a scale, which they would not fit.
 func (b *builder) sayNormalization(scale float64, mean, std []float64, from string) {
-	if b.image.DType == repository.Uint8 {
+	if b.image.DType == repository.Uint8 || b.values["input.scale"].text != "" {
 		return
 	}
 	b.say("input.scale", scale, from)
@@ -230,9 +237,9 @@ func (b *builder) assumeImageNet(why string) {
 	b.assumed(func() { b.sayNormalization(n.scale, n.mean, n.std, why) })
 }
 
-// askNormalization asks for the normalization, unless the input takes pixels as they are or the graph normalizes them.
+// askNormalization asks for the normalization, unless it is known or the input takes pixels as they are.
 func (b *builder) askNormalization(reason string, candidates ...string) {
-	if b.image.DType == repository.Uint8 || b.settings["normalization"] != "" || b.settings["input.scale"] != "" || b.settings["input.mean"] != "" {
+	if b.image.DType == repository.Uint8 || b.settings["normalization"] != "" || b.settings["input.scale"] != "" || b.settings["input.mean"] != "" || b.values["input.scale"].text != "" {
 		return
 	}
 	b.questions = append(b.questions, repository.Question{Key: "normalization", Reason: reason, Candidates: candidates})

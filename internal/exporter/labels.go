@@ -136,6 +136,7 @@ func (b *builder) fitLabels(classes int64, output string) {
 // fitLabelsOrBackground is fitLabels for outputs that may have a background, 0, before the classes with labels. usual says why
 // outputs of the exporter do; without it, it is asked for.
 func (b *builder) fitLabelsOrBackground(classes int64, output, usual string) {
+	b.findLabels()
 	n := int64(len(b.labels))
 	switch fits := b.labelsFit(classes); {
 	case fits:

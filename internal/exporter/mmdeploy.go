@@ -18,6 +18,7 @@ func mmdeploy(b *builder) bool {
 		return false
 	}
 	const from = "outputs of MMDeploy"
+	b.extras()
 	b.detection(from)
 	b.say("output.decode", repository.DecodeRows, from)
 	b.say("output.name", dets.Name, from)
@@ -41,6 +42,8 @@ func (b *builder) mmdetPipeline() {
 		switch step.kind() {
 		case "Resize":
 			b.mmdetResize(step)
+		case "LetterResize":
+			b.mmyoloResize(step, steps)
 		case "Normalize":
 			b.mmdetNormalize(step)
 		}
@@ -125,7 +128,7 @@ type transform map[string]any
 
 func (t transform) kind() string {
 	kind, _ := t["type"].(string)
-	return strings.TrimPrefix(kind, "mmdet.")
+	return kind[strings.LastIndexByte(kind, '.')+1:] // mmdet.Resize, mmyolo.LetterResize
 }
 
 // padding is the color of Pad: a number, or that of images in a dict.
@@ -179,6 +182,22 @@ func (b *builder) mmdetResize(step transform) {
 	}
 	if step["keep_ratio"] == false {
 		b.say("input.resize", string(repository.Stretch), "pipeline.json Resize")
+	}
+}
+
+// mmyoloResize sets MMYOLO's LetterResize after its YOLOv5KeepRatioResize, which rounds down and averages by area
+// (mmyolo/datasets/transforms/transforms.py).
+func (b *builder) mmyoloResize(step transform, steps []transform) {
+	const from = "pipeline.json LetterResize"
+	if size := step.size(); len(size) == 2 {
+		b.fixedSize(size[0], size[1], from)
+	}
+	b.say("input.resize", string(repository.Letterbox), from)
+	b.say("input.place", "center", from)
+	b.say("input.rounding", repository.RoundFloor, from)
+	b.say("input.fill", []float64{step.padding()}, from)
+	if slices.ContainsFunc(steps, func(t transform) bool { return t.kind() == "YOLOv5KeepRatioResize" }) {
+		b.say("input.interpolation", repository.OpenCVArea, "pipeline.json YOLOv5KeepRatioResize")
 	}
 }
 

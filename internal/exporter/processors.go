@@ -122,6 +122,12 @@ func (p processor) is(key string, without bool) bool {
 	return v
 }
 
+// isNull reports whether a key is there and says that there is no value.
+func (p processor) isNull(key string) bool {
+	v, given := p.dict[key]
+	return given && v == nil
+}
+
 func (p processor) number(key string, without float64) float64 {
 	if v, ok := p.dict[key].(float64); ok {
 		return v
@@ -184,8 +190,13 @@ func (p processor) cropSize() (height, width int64) {
 	return height, width
 }
 
-// cropRatio is crop_pct.
-func (p processor) cropRatio() float64 { return p.number("crop_pct", p.ratio) }
+// cropRatio is crop_pct, or the default where it is no ratio.
+func (p processor) cropRatio() float64 {
+	if ratio := p.number("crop_pct", p.ratio); ratio > 0 {
+		return ratio
+	}
+	return p.ratio
+}
 
 // normalization returns scale, mean and std of (v·scale − mean) / std.
 func (p processor) normalization() normalization {
@@ -259,8 +270,7 @@ func (b *builder) processorSize(p processor) {
 	case t.shortest > 0:
 		b.shortestWithoutCrop(p, t, from)
 	case p.kind == "Perceiver" && cropHeight > 0 && t.height > 0: // PerceiverImageProcessor.center_crop
-		b.fixedSize(t.width, t.height, from)
-		b.assumed(func() { b.shortestEdge(cropHeight, p.file+" crops before it resizes") })
+		b.cropsFirst(p, t, cropWidth, cropHeight)
 	case t.height > 0 && t.width > 0 && cropHeight > 0 && cropWidth > 0:
 		b.cropFromCenter(p, 0, t, cropWidth, cropHeight)
 	case t.height > 0 && t.width > 0:
@@ -272,12 +282,30 @@ func (b *builder) processorSize(p processor) {
 	}
 }
 
+// cropsFirst crops a square from the center, size ÷ crop_size of the image's shorter side, and resizes it to size.
+func (b *builder) cropsFirst(p processor, t target, cropWidth, cropHeight int64) {
+	b.fixedSize(t.width, t.height, p.origin("size"))
+	width, height := b.size()
+	if t.width != t.height || cropWidth != cropHeight || cropWidth < t.width || width < 1 || width != height {
+		b.assumed(func() { b.shortestEdge(cropHeight, p.file+" crops before it resizes") })
+		return
+	}
+	from := p.origin("crop_size")
+	b.infer("input.resize", string(repository.CropFirst), from, width != t.width)
+	if cropWidth > t.width {
+		b.infer("input.resize_width", cropWidth*width/t.width, from, width != t.width)
+		b.infer("input.resize_height", cropWidth*width/t.width, from, width != t.width)
+	}
+	of := p.backend()
+	b.infer("input.crop_offset", of.cropOffset, "center_crop; "+of.from, of.assumed)
+}
+
 // edge is the shorter side before the crop.
 func (p processor) edge(shortest int64) int64 {
 	switch {
 	case p.kind == "Levit": // LevitImageProcessor.resize
 		return int64(256.0 / 224 * float64(shortest))
-	case p.kind == "PoolFormer" && p.cropRatio() > 0:
+	case p.kind == "PoolFormer" && !p.isNull("crop_pct"): // PoolFormerImageProcessor.resize
 		return int64(float64(shortest) / p.cropRatio())
 	}
 	return shortest

@@ -133,7 +133,8 @@ func CheckSettings(set map[string]string) error {
 
 // invalidSettings lists settings that are invalid whatever the task is, if that is not set.
 func (b *builder) invalidSettings() error {
-	tasks := []string{string(repository.Classification), string(repository.Detection)}
+	tasks := strings.Split(supported(), ", ")
+	tasks = slices.DeleteFunc(tasks, func(task string) bool { return task == string(repository.Anomaly) }) // whose scores have any range
 	if task := b.settings["task"]; task != "" {
 		tasks = []string{task}
 	}
@@ -191,7 +192,7 @@ func (b *builder) setting(key, text string) error {
 		if strings.HasSuffix(text, "label_classification") {
 			b.settings["output.multi_label"], text = "true", string(repository.Classification)
 		}
-	case "input.mean", "input.std", "input.fill", "output.columns", "output.strides", "output.anchors":
+	case "input.mean", "input.std", "input.fill", "output.columns", "output.strides", "output.anchors", "output.keypoints", "output.range":
 		if !strings.HasPrefix(text, "[") {
 			text = "[" + text + "]"
 		} else if strings.HasPrefix(text, "[[") { // anchors by stride
@@ -201,11 +202,11 @@ func (b *builder) setting(key, text string) error {
 		if text == repository.DecodeExact || text == repository.DecodeFast {
 			return fmt.Errorf("is a value of input.decode, how images are decoded: --set input.decode=%s", text)
 		}
-		decoders := slices.Concat(repository.Decoders(repository.Classification), repository.Decoders(repository.Detection))
+		decoders := allDecoders()
 		if !slices.Contains(decoders, text) {
 			return fmt.Errorf("is not one of %s", strings.Join(decoders, ", "))
 		}
-	case "output.name", "output.boxes", "output.scores", "output.classes", "input.name", "description", "self_test.image", "self_test.label":
+	case "output.name", "output.boxes", "output.scores", "output.classes", "output.masks", "output.points", "output.point_scores", "input.name", "description", "self_test.image", "self_test.label":
 		text = quoted(text)
 	default:
 		if !slices.Contains(order, key) {

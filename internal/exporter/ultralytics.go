@@ -28,6 +28,12 @@ func ultralytics(b *builder) bool {
 	case "classify":
 		b.say("task", string(repository.Classification), "metadata task")
 		b.ultralyticsClassify()
+	case "segment":
+		b.ultralyticsObjects(repository.InstanceSegmentation)
+	case "pose":
+		b.ultralyticsObjects(repository.Pose)
+	case "obb":
+		b.ultralyticsObjects(repository.OrientedDetection)
 	default:
 		b.unsupported(strconv.Quote(task))
 	}

@@ -8,28 +8,17 @@ import (
 	"fovea/internal/repository"
 )
 
-// otherTask names the task of a model that is neither a classifier nor a detector, by what its outputs look like; empty if they
+// otherTask names the task of a model that is not supported, by what its outputs look like; empty if they
 // look like no known task.
 func (b *builder) otherTask() string {
-	named := func(names ...string) bool {
-		return !slices.ContainsFunc(names, func(name string) bool { return b.outputNamed(name) == nil })
-	}
 	outs := b.graph.Outputs
 	switch {
 	case b.settings["task"] != "":
 		return ""
-	case named("cls_8", "obj_8", "bbox_8", "kps_8"):
-		return "face detection (the outputs are YuNet's)"
-	case slices.ContainsFunc(outs, isMask):
-		return "instance segmentation (an output is called a mask)"
-	case named("anomaly_map"):
-		return "anomaly detection (the outputs are anomalib's)"
 	case b.graph.Ops["ZipMap"] > 0 && !slices.ContainsFunc(outs, isScores):
 		return "unclear, since ZipMap turns the scores into maps: export without it (in skl2onnx: convert_sklearn(…, options={id(model): {'zipmap': False}})), or, as for Custom Vision's exports, have the graph's output be the input of the ZipMap node"
 	case len(outs) == 1 && len(outs[0].Shape) == 3 && b.graph.OutputOps[outs[0].Name] == "Softmax":
 		return "text recognition (probabilities along the image)"
-	case len(outs) == 1 && b.isVector(outs[0]):
-		return "embedding (the output is a vector that is not a list of scores); if it is a classifier, say task=classification"
 	}
 	return ""
 }
@@ -53,4 +42,27 @@ func (b *builder) foreignOperator() string {
 		}
 	}
 	return ""
+}
+
+// supported lists the tasks that can be inferred.
+func supported() string {
+	var names []string
+	for _, task := range repository.Tasks() {
+		if task != repository.NoTask {
+			names = append(names, string(task))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// allDecoders lists the decoders of all tasks.
+func allDecoders() (list []string) {
+	for _, task := range repository.Tasks() {
+		for _, decode := range repository.Decoders(task) {
+			if !slices.Contains(list, decode) {
+				list = append(list, decode)
+			}
+		}
+	}
+	return list
 }

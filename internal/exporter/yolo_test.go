@@ -66,9 +66,9 @@ func ultralyticsLayouts() []layout {
 		{what: "YOLOv8-cls", model: modelOf(in("images", float, 1, 3, 224, 224), op("Softmax", "output0", "x"), out("output0", float, 1, 3), meta(ultralyticsOf("classify")...)),
 			want: "task: classification; input.resize: shortest_edge; input.shortest_edge: 224; input.interpolation: pillow_bilinear; output.decode: probabilities"},
 		{what: "names as JSON", model: modelOf(image, out("output0", float, 1, 6, 1680), meta("task", "detect", "names", `["x", "y"]`)), want: "output.decode: yolo; labels: labels.txt"},
-		{what: "a segmenting model", model: modelOf(image, out("output0", float, 1, 39, 1680), out("output1", float, 1, 32, 80, 64), meta(ultralyticsOf("segment")...)), err: `"segment"`},
-		{what: "a model of poses", model: modelOf(image, out("output0", float, 1, 56, 1680), meta(ultralyticsOf("pose", "kpt_shape", "[17, 3]")...)), err: `"pose"`},
-		{what: "oriented boxes", model: modelOf(image, out("output0", float, 1, 8, 1680), meta(ultralyticsOf("obb")...)), err: `"obb"`},
+		{what: "a segmenting model", model: modelOf(image, out("output0", float, 1, 39, 1680), out("output1", float, 1, 32, 80, 64), meta(ultralyticsOf("segment")...)), want: "task: instance_segmentation; output.decode: yolo; output.name: output0; output.masks: output1; output.iou_threshold: 0.7"},
+		{what: "a model of poses", model: modelOf(image, out("output0", float, 1, 56, 1680), meta(ultralyticsOf("pose", "kpt_shape", "[17, 3]", "names", "{0: 'person'}")...)), want: "task: pose; output.decode: yolo; output.keypoint_values: 3; output.keypoints: [nose, left_eye, right_eye, left_ear, right_ear, left_shoulder, right_shoulder, left_elbow, right_elbow, left_wrist, right_wrist, left_hip, right_hip, left_knee, right_knee, left_ankle, right_ankle]?"},
+		{what: "oriented boxes", model: modelOf(image, out("output0", float, 1, 8, 1680), meta(ultralyticsOf("obb")...)), want: "task: oriented_detection; output.decode: yolo; output.score_threshold: 0.25; output.iou_threshold: 0.7"},
 		{what: "YOLOv5's export.py", model: modelOf(in("images", float, 1, 3, 640, 640), out("output0", float, 1, 25200, 8), meta("names", "{0: 'a', 1: 'b', 2: 'c'}", "stride", "32")),
 			want: "output.decode: yolov5; output.iou_threshold: 0.45; input.resize: letterbox"},
 	}

@@ -31,7 +31,10 @@ type framedConn struct {
 	net.Conn
 	framing framing
 	refused bool
-	rest    []byte // once refused: what is still to be read, in place of the connection
+	rest    []byte       // once refused: what is still to be read, in place of the connection
+	frames  *frameReader // nil: not HTTP/2, or with TLS
+	writer  *frameWriter // nil: not HTTP/2
+	read    int          // bytes, until they are as many as the preface of HTTP/2
 }
 
 // Read implements io.Reader.
@@ -43,6 +46,9 @@ func (c *framedConn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if c.frames != nil {
+		return c.frames.Read(p)
+	}
 	n, err := c.Conn.Read(p)
 	if good, ambiguous := c.framing.scan(p[:n]); ambiguous != nil {
 		c.refused, c.rest = true, []byte(invalidHeader)
@@ -51,7 +57,20 @@ func (c *framedConn) Read(p []byte) (int, error) {
 		}
 		return good, nil
 	}
+	if c.read < prefaceSize {
+		if c.read += n; c.read == prefaceSize && c.framing.at == opaque {
+			c.frames, c.writer = newFrameReader(c.Conn), newFrameWriter(c.Conn)
+		}
+	}
 	return n, err
+}
+
+// Write implements io.Writer.
+func (c *framedConn) Write(p []byte) (int, error) {
+	if c.writer != nil {
+		return c.writer.Write(p)
+	}
+	return c.Conn.Write(p)
 }
 
 // CloseWrite lets net/http end a response while the client still sends; without it the response could be lost.

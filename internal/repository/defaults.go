@@ -54,24 +54,30 @@ func (in *Input) fill(given func(key string) bool) {
 	fillValue(&in.Scale, 1, given("input.scale"))
 	fillList(&in.Mean, []float64{0}, given("input.mean"))
 	fillList(&in.Std, []float64{1}, given("input.std"))
-	rounding := RoundFloor
 	if in.Resize == FitHeight {
 		fillList(&in.Fill, []float64{0}, given("input.fill"))
-		rounding = RoundCeil // as in PaddleOCR's resize_norm_img
 	}
 	if in.Resize == Letterbox {
 		fillValue(&in.Place, "center", given("input.place"))
 		fillList(&in.Fill, []float64{0}, given("input.fill"))
-		if in.Place == "center" {
-			rounding = RoundNearest // as in Ultralytics' LetterBox; YOLOX's preproc, which places top_left, rounds down
-		}
-	}
-	if in.Resize == Cover {
-		rounding = RoundNearest // as in timm's ResizeKeepRatio
 	}
 	if in.derivesSide() {
-		fillValue(&in.Rounding, rounding, given("input.rounding"))
+		fillValue(&in.Rounding, in.SideRounding(), given("input.rounding"))
 	}
+}
+
+// SideRounding returns how a side that the resize derives from the other one is rounded: as Rounding says or, where it is empty, by
+// default.
+func (in *Input) SideRounding() string {
+	switch {
+	case in.Rounding != "":
+		return in.Rounding
+	case in.Resize == FitHeight:
+		return RoundCeil // as in PaddleOCR's resize_norm_img
+	case in.Resize == Cover, in.Resize == Letterbox && in.Place != "top_left":
+		return RoundNearest // as in timm's ResizeKeepRatio and in Ultralytics' LetterBox; YOLOX's preproc, which places top_left, rounds down
+	}
+	return RoundFloor
 }
 
 func fillValue[T comparable](v *T, to T, given bool) {

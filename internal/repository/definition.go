@@ -20,7 +20,8 @@ const (
 )
 
 // The values of Extra.Value: the size of the orientation-corrected image, or of the input, in pixels, as width and height or
-// as height and width; or the input's size divided by the image's, as in PaddleDetection's scale_factor (height first).
+// as height and width; the input's size divided by the image's, as in PaddleDetection's scale_factor (height first); or a mask, which
+// is 1 where the image is and 0 where the input is padded, as in DETR of transformers.
 const (
 	OriginalSizeWH = "original_size_wh"
 	OriginalSizeHW = "original_size_hw"
@@ -28,6 +29,7 @@ const (
 	InputSizeHW    = "input_size_hw"
 	ScaleFactorWH  = "scale_factor_wh"
 	ScaleFactorHW  = "scale_factor_hw"
+	PixelMask      = "pixel_mask"
 )
 
 // The values of Input.Color: the order of the channels, with alpha as the fourth, or one channel of brightness.
@@ -108,7 +110,7 @@ const (
 type Definition struct {
 	Name        string   `yaml:"name"` // the folder's name; optional
 	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`   // classification, detection, none
+	Task        Task     `yaml:"task"`   // see Tasks
 	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
 	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input    `yaml:"input"`
@@ -128,10 +130,10 @@ type Resize string
 // aspect ratio, and Cover scales the image to cover Width×Height. Letterbox scales it to fit within Width×Height; with
 // Input.Stride it is padded only up to the next multiple of it. Stretch, Cover and Letterbox resize to ResizeWidth×ResizeHeight
 // instead, if given. What is then larger than Width×Height is cropped from the center, what is smaller is padded. CropFirst crops
-// the image from its center to the aspect ratio of Width×Height, and then resizes to that; the filters of Pillow and PyTorch see
-// the pixels next to the crop at its edges. Fit scales the shorter side to
-// Input.ShortestEdge, or less where the longer one would exceed Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as
-// PaddleOCR does with lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
+// the image from its center to the aspect ratio of Width×Height, and then resizes to that; with ResizeWidth×ResizeHeight it crops to as
+// much as Width×Height is of that. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would exceed
+// Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as PaddleOCR does with
+// lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
 // input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
@@ -192,7 +194,7 @@ type Input struct {
 	Width         int       `yaml:"width"`         // pixels; optional if fixed in the ONNX file
 	Height        int       `yaml:"height"`        // pixels; optional if fixed in the ONNX file
 	Resize        Resize    `yaml:"resize"`        // default stretch
-	ResizeWidth   int       `yaml:"resize_width"`  // stretch, cover, letterbox: resized to this before the crop; default width
+	ResizeWidth   int       `yaml:"resize_width"`  // stretch, cover, crop, letterbox: resized to this before the crop; default width
 	ResizeHeight  int       `yaml:"resize_height"` // the same, with resize_width
 	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor, truncate
 	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels
@@ -241,7 +243,8 @@ func (in Input) Dynamic() bool {
 	return in.Resize == NoResize || in.Resize == Fit || in.Resize == Letterbox && in.Stride > 0
 }
 
-// Extra is an input other than the image, with two elements per row: the size that Value names.
+// Extra is an input other than the image: with two elements per row, which are the numbers that Value names, or with the height and
+// width of a mask.
 type Extra struct {
 	Name  string `yaml:"name"`
 	Value string `yaml:"value"`

@@ -33,14 +33,10 @@ func (i *Inferred) Assumptions() (list []Origin) {
 	return list
 }
 
-// HardlyDepended is what warnings say whose only reason is that scores hardly depend on the image.
-const HardlyDepended = "scores hardly depended on the image"
-
-// Doubts reports whether a warning, which begins with its key, doubts a scale that the exporter is known to use only because scores
-// hardly depend on the image, as those of untrained models. It is false for a nil Inferred.
-func (i *Inferred) Doubts(warning string) bool {
-	key, _, _ := strings.Cut(warning, ":")
-	return i != nil && key == "input.scale" && strings.Contains(warning, HardlyDepended) && slices.ContainsFunc(i.Origins, func(o Origin) bool {
+// Knows reports whether a key has a value that the exporter is known to use, rather than one that is assumed or set. It is false for a nil
+// Inferred.
+func (i *Inferred) Knows(key string) bool {
+	return i != nil && slices.ContainsFunc(i.Origins, func(o Origin) bool {
 		return o.Key == key && !o.Assumed && o.From != OriginSet
 	})
 }

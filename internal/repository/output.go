@@ -75,9 +75,9 @@ func BoxColumns(format string) [4]string { return boxColumns[format] }
 // Output is how the model's outputs become predictions. Outputs that it does not name are not fetched and may have any type.
 // Those it names are tensors of float32, float16 or float64; boxes and classes may be integers, too.
 type Output struct {
-	Decode string   `yaml:"decode"` // classification: softmax, probabilities, sigmoid; detection: yolo, yolov5, yolov5_raw, yolox, rows, detr, boxes
-	Name   string   `yaml:"name"`   // the one output read by all but yolov5_raw, detr and boxes; optional if only one matches
-	Names  []string `yaml:"names"`  // yolov5_raw: one output per stride
+	Decode string   `yaml:"decode"` // see Decoders
+	Name   string   `yaml:"name"`   // the one output read by all but yolov5_raw, yunet, detr and boxes; optional if only one matches
+	Names  []string `yaml:"names"`  // yolov5_raw: one output per stride; yunet: cls, obj, bbox and kps, each of all strides
 	TopK   int      `yaml:"top_k"`  // classification; default 5, at most the number of classes
 
 	// MultiLabel: classes are independent. In classification probabilities need not add up to 1; in detection each class of
@@ -89,7 +89,7 @@ type Output struct {
 	Columns []string  `yaml:"columns"` // rows: what the columns hold; default x1 y1 x2 y2 score class
 
 	Boxes      string `yaml:"boxes"`       // boxes, detr: name of the output of boxes [n,4]
-	Scores     string `yaml:"scores"`      // boxes: name of the output of scores [n] or [n,classes]; detr: of class logits [n,classes]
+	Scores     string `yaml:"scores"`      // boxes: name of the output of scores [n] or [n,classes]; detr: of class logits [n,classes]; map of anomalies: of the score of the image
 	Classes    string `yaml:"classes"`     // boxes, rows: name of the output of class numbers [n]; omitted with [n,classes] or a class column
 	Activation string `yaml:"activation"`  // detr: sigmoid (default), softmax; yolo, yolov5, yolov5_raw: none, sigmoid (default of yolov5_raw)
 	BoxFormat  string `yaml:"box_format"`  // boxes: xyxy (default), yxyx, cxcywh, xywh; yolo, yolov5, detr: default cxcywh
@@ -103,6 +103,10 @@ type Output struct {
 	ClassAgnostic   bool             `yaml:"class_agnostic"` // detection: boxes of different classes suppress each other, too
 	MaxCandidates   int              `yaml:"max_candidates"` // detection: boxes that enter suppression, best first; default DefaultMaxCandidates
 	MaxBoxes        int              `yaml:"max_boxes"`      // detection; default 100
+
+	Mask  MaskOutput  `yaml:",inline"` // instance_segmentation
+	Point PointOutput `yaml:",inline"` // pose
+	Dense DenseOutput `yaml:",inline"` // semantic_segmentation, embedding, image
 }
 
 // ClassThreshold is the score threshold of one class.
@@ -119,7 +123,7 @@ func (o *Output) Suppresses() bool { return o.NMS == NMSGreedy || o.NMS == NMSFa
 
 // isYOLO reports whether a decoder has a grid of boxes that needs suppression.
 func isYOLO(decode string) bool {
-	return slices.Contains([]string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX}, decode)
+	return slices.Contains([]string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX, DecodeYuNet}, decode)
 }
 
 // YOLOv5Anchors returns those of YOLOv5 (models/yolov5s.yaml), for strides 8, 16 and 32.
@@ -131,11 +135,12 @@ func (o *Output) fill(task Task, given func(key string) bool) {
 	switch task {
 	case Classification:
 		fillValue(&o.TopK, 5, given("output.top_k"))
-	case Detection:
+	case Detection, OrientedDetection, InstanceSegmentation, Pose:
 		fillValue(&o.Score, 0.3, given("output.score_threshold"))
 		fillValue(&o.MaxBoxes, 100, given("output.max_boxes"))
-		o.fillSuppression(given)
+		o.fillSuppression(task, given)
 	}
+	o.fillTask(task, given)
 	switch o.Decode {
 	case DecodeYOLOX:
 		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
@@ -161,10 +166,13 @@ func (o *Output) fill(task Task, given func(key string) bool) {
 	}
 }
 
-func (o *Output) fillSuppression(given func(key string) bool) {
+func (o *Output) fillSuppression(task Task, given func(key string) bool) {
 	nms := NMSNone
 	if isYOLO(o.Decode) || o.IoU > 0 {
 		nms = NMSGreedy
+		if task == OrientedDetection {
+			nms = NMSFast // as nms_rotated in Ultralytics
+		}
 	}
 	fillValue(&o.NMS, nms, given("output.nms"))
 	if o.Suppresses() {
@@ -179,16 +187,17 @@ func (d *Definition) checkOutput(errs *config.Errors) {
 	if allowed := Decoders(d.Task); allowed != nil {
 		errs.OneOf("output.decode", o.Decode, allowed...)
 	}
-	switch d.Task {
-	case Classification:
+	if d.Task == Classification {
 		config.Range(errs, "output.top_k", o.TopK, 1, MaxTopK)
-	case Detection:
+	} else {
 		onlyWith(errs, "output.top_k", o.TopK != 0, "task: classification")
+	}
+	if d.Task.FindsObjects() {
 		o.checkSuppression(errs)
+	} else {
+		o.checkNotDetection(d.Task, errs)
 	}
-	if d.Task != Detection {
-		o.checkNotDetection(errs)
-	}
+	d.checkTask(errs)
 	d.checkClassThresholds(errs)
 	d.checkStrides(errs)
 	o.checkAnchors(errs)
@@ -206,18 +215,19 @@ func Decoders(task Task) []string {
 	case Detection:
 		return []string{DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw, DecodeYOLOX, DecodeRows, DecodeDETR, DecodeBoxes}
 	}
-	return nil
+	return taskDecoders(task)
 }
 
-// checkNotDetection reports keys that only detectors have.
-func (o *Output) checkNotDetection(errs *config.Errors) {
+// checkNotDetection reports keys that only tasks with objects have; anomalies have a threshold, too.
+func (o *Output) checkNotDetection(task Task, errs *config.Errors) {
 	for _, only := range []struct {
 		key   string
 		given bool
-	}{{"score_threshold", o.Score != 0}, {"class_thresholds", len(o.ClassThresholds) > 0}, {"iou_threshold", o.IoU != 0}, {"nms", o.NMS != ""},
+	}{{"score_threshold", o.Score != 0 && task != Anomaly}, {"class_thresholds", len(o.ClassThresholds) > 0}, {"iou_threshold", o.IoU != 0}, {"nms", o.NMS != ""},
 		{"class_agnostic", o.ClassAgnostic}, {"max_candidates", o.MaxCandidates != 0}, {"max_boxes", o.MaxBoxes != 0}} {
-		onlyWith(errs, "output."+only.key, only.given, "task: detection")
+		onlyWith(errs, "output."+only.key, only.given, "task: detection, oriented_detection, instance_segmentation or pose")
 	}
+	config.Range(errs, "output.score_threshold", o.Score, 0, maxFactor)
 }
 
 func (o *Output) checkSuppression(errs *config.Errors) {
@@ -257,8 +267,8 @@ func (d *Definition) checkClassThresholds(errs *config.Errors) {
 
 func (d *Definition) checkStrides(errs *config.Errors) {
 	strides := d.Output.Strides
-	if d.Output.Decode != DecodeYOLOX && d.Output.Decode != DecodeYOLOv5Raw {
-		onlyWith(errs, "output.strides", len(strides) > 0, "decode: yolox or yolov5_raw")
+	if !slices.Contains([]string{DecodeYOLOX, DecodeYOLOv5Raw, DecodeYuNet}, d.Output.Decode) {
+		onlyWith(errs, "output.strides", len(strides) > 0, "decode: yolox, yolov5_raw or yunet")
 		return
 	}
 	if len(strides) == 0 || len(strides) > maxStrides {
@@ -276,7 +286,7 @@ func (d *Definition) checkStrides(errs *config.Errors) {
 func (o *Output) checkAnchors(errs *config.Errors) {
 	if o.Decode != DecodeYOLOv5Raw {
 		onlyWith(errs, "output.anchors", len(o.Anchors) > 0, "decode: yolov5_raw")
-		onlyWith(errs, "output.names", len(o.Names) > 0, "decode: yolov5_raw")
+		o.checkYuNetNames(errs)
 		return
 	}
 	if n := len(o.Strides); n > 0 && (len(o.Anchors) == 0 || len(o.Anchors)%(2*n) != 0) {
@@ -296,12 +306,12 @@ func (o *Output) checkNames(errs *config.Errors) {
 	switch {
 	case several && o.Name != "":
 		notApplicable(errs, "output.name", "does not apply with decode: %s; use boxes and scores", o.Decode)
-	case o.Decode == DecodeYOLOv5Raw && o.Name != "":
-		notApplicable(errs, "output.name", "does not apply with decode: yolov5_raw; use names")
+	case (o.Decode == DecodeYOLOv5Raw || o.Decode == DecodeYuNet) && o.Name != "":
+		notApplicable(errs, "output.name", "does not apply with decode: %s; use names", o.Decode)
 	}
 	if !several {
 		onlyWith(errs, "output.boxes", o.Boxes != "", "decode: boxes or detr")
-		onlyWith(errs, "output.scores", o.Scores != "", "decode: boxes or detr")
+		onlyWith(errs, "output.scores", o.Scores != "" && o.Decode != DecodeMap, "decode: boxes, detr or map")
 	} else {
 		if o.Boxes == "" {
 			errs.Add("output.boxes", "is required: the name of the output with the boxes")

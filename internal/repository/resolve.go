@@ -72,7 +72,7 @@ func FormatShape(dims []int64) string {
 // Outputs lists the outputs that the decoder of a resolved definition reads, in no order.
 func (d *Definition) Outputs() []string {
 	o := &d.Output
-	return slices.DeleteFunc(append([]string{o.Name, o.Boxes, o.Scores, o.Classes}, o.Names...), func(name string) bool { return name == "" })
+	return slices.DeleteFunc(append([]string{o.Name, o.Boxes, o.Scores, o.Classes, o.Mask.Masks, o.Point.Points, o.Point.Scores}, o.Names...), func(name string) bool { return name == "" })
 }
 
 // resolveOutputs finds the outputs that the decoder reads: the named ones, or the only one that matches.
@@ -82,19 +82,18 @@ func (d *Definition) resolveOutputs(outputs []TensorInfo, errs *config.Errors) {
 	case o.Decode == DecodeYOLOv5Raw && len(o.Names) == 0:
 		o.Names = d.grids(outputs, errs)
 		return
-	case !slices.Contains([]string{DecodeBoxes, DecodeDETR, DecodeYOLOv5Raw}, o.Decode) && o.Name == "":
+	case o.Decode == DecodeYuNet && len(o.Names) == 0:
+		o.Names = d.yunetOutputs(outputs, errs)
+	case !slices.Contains([]string{DecodeBoxes, DecodeDETR, DecodeYOLOv5Raw, DecodeYuNet}, o.Decode) && o.Name == "":
 		o.Name = d.onlyOutput(outputs, errs)
 	}
-	type output struct {
-		key, name string
-		allowed   []DType
-	}
-	read := []output{
-		{"output.name", o.Name, ScoreTypes()}, {"output.boxes", o.Boxes, NumberTypes()},
+	read := []namedOutput{
+		{"output.name", o.Name, o.nameTypes()}, {"output.boxes", o.Boxes, NumberTypes()},
 		{"output.scores", o.Scores, ScoreTypes()}, {"output.classes", o.Classes, NumberTypes()},
 	}
+	read = append(read, o.taskOutputs()...)
 	for i, name := range o.Names {
-		read = append(read, output{config.Index("output.names", i), name, ScoreTypes()})
+		read = append(read, namedOutput{config.Index("output.names", i), name, ScoreTypes()})
 	}
 	for _, named := range read {
 		at := find(outputs, named.name)
@@ -143,8 +142,8 @@ func (d *Definition) grids(outputs []TensorInfo, errs *config.Errors) []string {
 // onlyOutput returns the only output of a file, or the only one whose type and shape the decoder can read.
 func (d *Definition) onlyOutput(outputs []TensorInfo, errs *config.Errors) string {
 	if len(outputs) == 1 {
-		if one := outputs[0]; !slices.Contains(ScoreTypes(), one.DType) {
-			errs.Add("output.name", "model.onnx gives its only output, %q, the type %s; allowed: %v%s", one.Name, one.DType, ScoreTypes(), withoutZipMap(one.DType))
+		if one := outputs[0]; !slices.Contains(d.Output.nameTypes(), one.DType) {
+			errs.Add("output.name", "model.onnx gives its only output, %q, the type %s; allowed: %v%s", one.Name, one.DType, d.Output.nameTypes(), withoutZipMap(one.DType))
 		}
 		return outputs[0].Name
 	}
@@ -161,31 +160,31 @@ func (d *Definition) onlyOutput(outputs []TensorInfo, errs *config.Errors) strin
 	return ""
 }
 
-// matches reports whether softmax, probabilities or yolox can read an output, by its declared type and shape.
+// matches reports whether a decoder of one output can read it, by its declared type and shape.
 func (d *Definition) matches(t TensorInfo) bool {
-	if !slices.Contains(ScoreTypes(), t.DType) {
+	if !slices.Contains(d.Output.nameTypes(), t.DType) || t.Name == d.Output.Mask.Masks {
 		return false
 	}
 	if len(t.Shape) == 0 {
 		return true // unknown
 	}
 	o := &d.Output
-	rank := 2
-	if d.Task == Classification {
-		rank = 1
-	}
+	rank := d.rank()
 	row := Squeeze(t.Shape[1:], rank)
 	if o.Decode == DecodeRows && len(t.Shape) == 2 { // [n,6] or [n,7], without a batch dimension
 		row = t.Shape
 	}
-	if len(row) != rank {
-		return false
+	if len(row) != rank || isDense(o.Decode) {
+		return len(row) == rank
 	}
+	extra := d.Task != Classification && d.Task != Detection // after the classes there is more
 	head := map[string]int64{DecodeYOLO: 4, DecodeYOLOv5: YOLOXHead, DecodeYOLOX: YOLOXHead}[o.Decode] + int64(o.ClassFirst)
 	fits := func(width int64) bool {
 		switch {
 		case o.Decode == DecodeRows:
-			return width < 0 || width == int64(len(o.Columns))
+			return width < 0 || width == int64(len(o.Columns)) || extra && width > int64(len(o.Columns))
+		case extra:
+			return width < 0 || width > head
 		case len(d.Labels) > 0:
 			return width < 0 || width == head+int64(len(d.Labels))
 		}

@@ -145,7 +145,7 @@ func TestResolveNamesBothSides(t *testing.T) {
 		"no inputs":                          {classifier, nil, onlyY, "input.name: model.onnx has the inputs (none)"},
 		"an input nothing feeds":             {classifier + "input: {name: x}", []TensorInfo{chw, sizes}, onlyY, `input.extra: model.onnx has an input "size" that model.yaml does not feed`},
 		"an extra that is none":              {classifier + "input: {extra: [{name: q, value: input_size_wh}]}", onlyCHW, onlyY, `input.extra[0].name: model.yaml says "q"`},
-		"an extra of another shape":          {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", Int64, []int64{1, 4}}}, onlyY, `input.extra[0]: model.onnx gives "e" the shape [1,4]; allowed: [N,2] and [2]`},
+		"an extra of another shape":          {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", Int64, []int64{1, 4}}}, onlyY, `input.extra[0]: model.onnx gives "e" the shape [1,4]; allowed with input_size_wh: [N,2] and [2]`},
 		"an extra of another dtype":          {classifier + "input: {extra: [{name: e, value: input_size_wh}]}", []TensorInfo{chw, {"e", "bool", []int64{1, 2}}}, onlyY, `input.extra[0]: model.onnx gives "e" the dtype bool`},
 		"a batch the file does not do":       {classifier + "batching: {max_size: 8}", []TensorInfo{{"x", Float32, []int64{1, 3, 8, 8}}}, onlyY, "batching.max_size: model.yaml says 8, model.onnx fixes the batch at 1"},
 		"an output that is none":             {"task: classification\noutput: {decode: softmax, name: z}", onlyCHW, onlyY, `output.name: model.yaml says "z", model.onnx has the outputs "y"`},
@@ -253,7 +253,11 @@ func TestResolveExtras(t *testing.T) {
 		"a size without a batch dimension":  {InputSizeHW, TensorInfo{"e", Int32, []int64{2}}, 1, ""},
 		"an open one":                       {InputSizeHW, TensorInfo{"e", Int64, []int64{-1, -1}}, 0, ""},
 		"a scale factor of integers":        {ScaleFactorWH, TensorInfo{"e", Int64, []int64{-1, 2}}, 0, "the dtype int64; allowed with scale_factor_wh: float32"},
-		"three dimensions":                  {InputSizeHW, TensorInfo{"e", Int64, []int64{1, 1, 2}}, 0, "the shape [1,1,2]; allowed: [N,2] and [2]"},
+		"three dimensions":                  {InputSizeHW, TensorInfo{"e", Int64, []int64{1, 1, 2}}, 0, "the shape [1,1,2]; allowed with input_size_hw: [N,2] and [2]"},
+		"a mask":                            {PixelMask, TensorInfo{"e", Int64, []int64{-1, 8, 8}}, 0, ""},
+		"an open mask for a batch of one":   {PixelMask, TensorInfo{"e", Float32, []int64{1, -1, -1}}, 1, ""},
+		"a mask without a batch dimension":  {PixelMask, TensorInfo{"e", Int64, []int64{8, 8}}, 0, "the shape [8,8]; allowed with pixel_mask: [N,height,width]"},
+		"a mask of truth values":            {PixelMask, TensorInfo{"e", Bool, []int64{-1, 8, 8}}, 0, "the dtype bool; allowed with pixel_mask: int64, int32, float32"},
 		"four numbers without a batch":      {InputSizeHW, TensorInfo{"e", Int64, []int64{4}}, 0, "the shape [4]; allowed"},
 	} {
 		d := definition(t, classifier)

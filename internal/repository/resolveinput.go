@@ -231,8 +231,8 @@ func (d *Definition) resolveExtra(inputs []TensorInfo, errs *config.Errors) {
 			continue
 		}
 		in := inputs[at]
-		if last := len(in.Shape) - 1; last < 0 || last > 1 || in.Shape[last] != 2 && in.Shape[last] != -1 {
-			errs.Add(key, "model.onnx gives %q the shape %s; allowed: [N,2] and [2]", in.Name, FormatShape(in.Shape))
+		if allowed := extra.misshaped(in.Shape); allowed != "" {
+			errs.Add(key, "model.onnx gives %q the shape %s; allowed with %s: %s", in.Name, FormatShape(in.Shape), extra.Value, allowed)
 		}
 		if !slices.Contains(extra.types(), in.DType) {
 			errs.Add(key, "model.onnx gives %q the dtype %s; allowed with %s: %s", in.Name, in.DType, extra.Value,
@@ -244,6 +244,18 @@ func (d *Definition) resolveExtra(inputs []TensorInfo, errs *config.Errors) {
 			errs.Add("input.extra", "model.onnx has an input %q that model.yaml does not feed", in.Name)
 		}
 	}
+}
+
+// misshaped returns the shapes that an input with the value may have, if it has another one.
+func (e Extra) misshaped(shape []int64) (allowed string) {
+	last := len(shape) - 1
+	switch {
+	case e.Value == PixelMask && last != 2:
+		return "[N,height,width]"
+	case e.Value != PixelMask && (last < 0 || last > 1 || shape[last] != 2 && shape[last] != -1):
+		return "[N,2] and [2]"
+	}
+	return ""
 }
 
 // types are the element types of an input that holds the value.

@@ -8,7 +8,7 @@ var labelFiles = []string{"labels.txt", "classes.txt", "label.txt", "names.txt",
 
 // describingFiles are what exporters and hubs write next to a model besides labels.
 var describingFiles = []string{"config.json", "preprocessor_config.json", "processor_config.json", "config.pbtxt", "infer_cfg.yml",
-	"inference.yml", "deploy.json", "pipeline.json", "detail.json"}
+	"inference.yml", "pipeline.json"}
 
 // LabelFiles lists the usual names of files with the labels of a model: one per line (.txt, .names), a label map of TensorFlow's Object
 // Detection API (.pbtxt), a list or dict (.json), or the key names of a dataset of YOLO (.yaml).

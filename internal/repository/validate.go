@@ -55,7 +55,7 @@ func (d *Definition) check() config.Errors {
 	if d.Name != "" && !ValidName(d.Name) {
 		errs.Add("name", "%q is not a valid model name: at most 128 letters, digits and . _ -", d.Name)
 	}
-	errs.OneOf("task", string(d.Task), string(Classification), string(Detection), string(NoTask))
+	errs.OneOf("task", string(d.Task), taskNames()...)
 	localFile(&errs, "labels", d.LabelsFile)
 	if d.Task == NoTask {
 		d.checkNoTask(&errs)
@@ -156,15 +156,18 @@ func (in *Input) checkCrop(errs *config.Errors) {
 	resizes := in.ResizeWidth != 0 || in.ResizeHeight != 0
 	switch {
 	case !resizes:
-	case in.Dynamic() || in.Resize != Stretch && in.Resize != Cover && in.Resize != Letterbox:
-		onlyWith(errs, "input.resize_width", true, "resize: stretch, cover, or letterbox without a stride")
+	case in.Dynamic() || in.Resize != Stretch && in.Resize != Cover && in.Resize != CropFirst && in.Resize != Letterbox:
+		onlyWith(errs, "input.resize_width", true, "resize: stretch, cover, crop, or letterbox without a stride")
+	case in.Resize == CropFirst:
+		config.Range(errs, "input.resize_width", in.ResizeWidth, max(1, in.Width), maxSide)
+		config.Range(errs, "input.resize_height", in.ResizeHeight, max(1, in.Height), maxSide)
 	default:
 		config.Range(errs, "input.resize_width", in.ResizeWidth, 1, maxSide)
 		config.Range(errs, "input.resize_height", in.ResizeHeight, 1, maxSide)
 	}
 	optional(errs, "input.crop_offset", in.CropOffset, CropRound, CropFloor, CropTruncate)
-	onlyWith(errs, "input.crop_offset", in.CropOffset != "" && !resizes && in.Resize != ShortestEdge && in.Resize != Cover,
-		"resize: shortest_edge or cover, or resize_width")
+	onlyWith(errs, "input.crop_offset", in.CropOffset != "" && !resizes && in.Resize != ShortestEdge && in.Resize != Cover && in.Resize != CropFirst,
+		"resize: shortest_edge, cover or crop, or resize_width")
 	optional(errs, "input.inverse", in.Inverse, InverseExact, InverseGain, InverseGainRounded, InverseGainUnrounded)
 	onlyWith(errs, "input.inverse", in.Inverse != "" && in.Resize != Letterbox && in.Resize != Fit, "resize: letterbox or fit")
 }
@@ -254,7 +257,7 @@ func (in *Input) checkExtra(errs *config.Errors) {
 			errs.Add(key+".name", "%q already names another input", e.Name)
 		}
 		errs.OneOf(key+".value", e.Value, OriginalSizeWH, OriginalSizeHW, InputSizeWH, InputSizeHW,
-			ScaleFactorWH, ScaleFactorHW)
+			ScaleFactorWH, ScaleFactorHW, PixelMask)
 	}
 }
 

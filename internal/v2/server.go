@@ -34,12 +34,13 @@ type Limits struct {
 type Server struct {
 	engine  Engine
 	limits  Limits
+	name    string
 	version string
 }
 
-// New returns a server. version is that of the program.
-func New(engine Engine, limits Limits, version string) *Server {
-	return &Server{engine, limits, version}
+// New returns a server, with the name and version that its metadata has.
+func New(engine Engine, limits Limits, name, version string) *Server {
+	return &Server{engine, limits, name, version}
 }
 
 // ServerMetadata describes the server.
@@ -51,7 +52,7 @@ type ServerMetadata struct {
 
 // ServerMetadata describes the server.
 func (s *Server) ServerMetadata() ServerMetadata {
-	return ServerMetadata{"fovea", s.version, []string{"binary_tensor_data", "classification", "model_configuration", "model_repository", "parameters", "statistics"}}
+	return ServerMetadata{s.name, s.version, []string{"binary_tensor_data", "classification", "model_configuration", "model_repository", "parameters", "statistics"}}
 }
 
 // opened is a version of a model, or of an image view, that a request uses.

@@ -97,7 +97,7 @@ func newServer(t testing.TB, limits Limits) (*Server, *inference.Engine) {
 	if err := e.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return New(e, limits, "1.2.3"), e
+	return New(e, limits, "fovea", "1.2.3"), e
 }
 
 func TestMain(m *testing.M) {
@@ -332,7 +332,7 @@ func TestInferErrors(t *testing.T) {
 	}
 	late := testLimits
 	late.Timeout = time.Nanosecond
-	slow := New(s.engine, late, "")
+	slow := New(s.engine, late, "fovea", "")
 	if _, err := slow.Infer(t.Context(), &Request{Model: "colors", Inputs: ok}); apierror.From(err).Code != apierror.DeadlineExceeded || !strings.Contains(err.Error(), "within 1ns") {
 		t.Errorf("late: %v", err)
 	}
@@ -340,7 +340,7 @@ func TestInferErrors(t *testing.T) {
 
 func TestLoadAndUnload(t *testing.T) {
 	s, e := newServer(t, testLimits)
-	refused := New(e, Limits{}, "")
+	refused := New(e, Limits{}, "", "")
 	for _, err := range []error{refused.Load(t.Context(), "simple"), refused.Unload("simple")} {
 		if apierror.From(err).Code != apierror.PermissionDenied {
 			t.Errorf("not allowed: %v", err)

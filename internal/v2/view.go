@@ -30,7 +30,7 @@ func viewOf(info *inference.Info) *view {
 	case repository.Detection:
 		return detectorView(int64(info.Definition.Output.MaxBoxes))
 	}
-	return nil
+	return taskView(info)
 }
 
 // classesOf is the number of classes of a classifier; -1 if the ONNX file leaves it open and there are no labels.

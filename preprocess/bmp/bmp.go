@@ -17,21 +17,49 @@ const checkInterval = 1 << 17
 // skips have the first color of its palette, as in OpenCV. Decoding returns ctx's error within a few milliseconds after ctx
 // ends.
 func Decode(ctx context.Context, data, pixels []byte, width, height int) error {
-	file, err := header.ParseBMP(data)
+	d, err := newDecoder(ctx, data, pixels, width, height)
 	if err != nil {
 		return err
 	}
-	if file.Width != width || file.Height != height || len(pixels) != 3*width*height {
-		return fmt.Errorf("cannot decode a BMP of %d×%d pixels to %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
-	}
-	d := decoder{ctx: ctx, BMPFile: &file, pixels: pixels}
-	for i, c := range file.Palette {
+	for i, c := range d.Palette {
 		d.colors[i] = uint32(c[0]) | uint32(c[1])<<8 | uint32(c[2])<<16
 	}
-	if file.RunLength {
-		return d.runs(file.Rows)
+	if d.RunLength {
+		return d.runs(d.Rows)
 	}
 	return d.rows()
+}
+
+// DecodeAlpha decodes the alpha of such a BMP, three times for each pixel. It reports whether there is none, and then writes nothing.
+// As in Pillow only a mask makes the fourth byte of a pixel its alpha.
+func DecodeAlpha(ctx context.Context, data, pixels []byte, width, height int) (opaque bool, err error) {
+	d, err := newDecoder(ctx, data, pixels, width, height)
+	if err != nil || !d.Alpha {
+		return err == nil, err
+	}
+	for y := range d.Height {
+		if err := d.tick(d.Width); err != nil {
+			return false, err
+		}
+		from, to := d.Rows[4*y*d.Width:], d.row(y)
+		for x := range d.Width {
+			alpha := from[4*x+3]
+			to[3*x], to[3*x+1], to[3*x+2] = alpha, alpha, alpha
+		}
+	}
+	return false, nil
+}
+
+// newDecoder parses a file, whose pixels must fit.
+func newDecoder(ctx context.Context, data, pixels []byte, width, height int) (*decoder, error) {
+	file, err := header.ParseBMP(data)
+	if err != nil {
+		return nil, err
+	}
+	if file.Width != width || file.Height != height || len(pixels) != 3*width*height {
+		return nil, fmt.Errorf("cannot decode a BMP of %d×%d pixels to %d×%d pixels in %d bytes", file.Width, file.Height, width, height, len(pixels))
+	}
+	return &decoder{ctx: ctx, BMPFile: &file, pixels: pixels}, nil
 }
 
 type decoder struct {

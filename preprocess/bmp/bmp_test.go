@@ -186,3 +186,51 @@ func TestOnlyThePaddingOfTheLastRowMayBeMissing(t *testing.T) {
 		}
 	}
 }
+
+// masked is a BMP of 32 bits with a header of size bytes and masks.
+func masked(width, height, size int, masks []uint32, body []byte) []byte {
+	le := binary.LittleEndian
+	out := le.AppendUint32(append([]byte("BM"), make([]byte, 8)...), uint32(14+max(size, 40+4*len(masks))))
+	out = le.AppendUint32(le.AppendUint32(le.AppendUint32(out, uint32(size)), uint32(width)), uint32(height))
+	out = le.AppendUint32(le.AppendUint16(le.AppendUint16(out, 1), 32), 3)
+	out = append(out, make([]byte, 20)...)
+	for _, mask := range masks {
+		out = le.AppendUint32(out, mask)
+	}
+	return append(append(out, make([]byte, max(0, 14+size-len(out)))...), body...)
+}
+
+// TestAlpha has two pixels, one above the other, whose fourth bytes are 7 and 9.
+func TestAlpha(t *testing.T) {
+	body, colors := []byte{1, 2, 3, 7, 4, 5, 6, 9}, []uint32{0xFF0000, 0xFF00, 0xFF}
+	alpha := append(colors, 0xFF000000)
+	upsideDown := masked(1, 2, 108, alpha, body)
+	binary.LittleEndian.PutUint32(upsideDown[22:], 1<<32-2)
+	for what, c := range map[string]struct {
+		data []byte
+		want []byte // nil: there is none
+	}{
+		"a mask":                          {masked(1, 2, 56, alpha, body), []byte{9, 9, 9, 7, 7, 7}},
+		"a mask of a longer header":       {masked(1, 2, 124, alpha, body), []byte{9, 9, 9, 7, 7, 7}},
+		"rows from the top":               {upsideDown, []byte{7, 7, 7, 9, 9, 9}},
+		"a mask that is 0":                {masked(1, 2, 56, append(colors, 0), body), nil},
+		"a header without a mask":         {masked(1, 2, 52, colors, body), nil},
+		"masks that follow a header":      {masked(1, 2, 40, colors, body), nil},
+		"32 bits without masks":           {file(1, 2, 32, 0, body), nil},
+		"24 bits":                         {file(1, 2, 24, 0, body), nil},
+		"what looks like a mask after it": {masked(1, 2, 40, alpha, body), nil},
+	} {
+		pixels := bytes.Repeat([]byte{0xA5}, 6)
+		opaque, err := DecodeAlpha(t.Context(), c.data, pixels, 1, 2)
+		if err != nil || opaque != (c.want == nil) || c.want != nil && !bytes.Equal(pixels, c.want) {
+			t.Errorf("%s: %v, %v, %v; want %v", what, pixels, opaque, err, c.want)
+		}
+	}
+	if opaque, err := DecodeAlpha(t.Context(), body, make([]byte, 6), 1, 2); err == nil || opaque {
+		t.Errorf("no BMP: %v, %v", opaque, err)
+	}
+	large := masked(1000, 2000, 56, alpha, make([]byte, 4*1000*2000))
+	if _, err := DecodeAlpha(&lasting{t.Context(), 3}, large, make([]byte, 3*1000*2000), 1000, 2000); !errors.Is(err, context.Canceled) {
+		t.Errorf("the end of the context: %v", err)
+	}
+}

@@ -33,3 +33,29 @@ func TestCropFirstTakesTheCenterOfTheInputsAspectRatio(t *testing.T) {
 		}
 	}
 }
+
+// TestCropFirstMayTakeLess has numbers of PerceiverImageProcessor.center_crop: int(224 / 256 · the shorter side), from the center.
+func TestCropFirstMayTakeLess(t *testing.T) {
+	perceiver := repository.Input{Width: 224, Height: 224, Resize: repository.CropFirst, ResizeWidth: 256, ResizeHeight: 256}
+	for _, c := range []struct {
+		what          string
+		offset        string
+		width, height int
+		want          Box
+	}{
+		{"a wide image", "", 97, 64, Box{20, 4, 76, 60}},
+		{"a high image", "", 64, 97, Box{4, 20, 60, 76}},
+		{"a side of which the crop is no whole number", "", 65, 65, Box{4, 4, 60, 60}},
+		{"half an odd number, down", repository.CropFloor, 99, 64, Box{21, 4, 77, 60}},
+		{"half an odd number, to even", repository.CropRound, 99, 64, Box{22, 4, 78, 60}},
+		{"half an odd number, truncated", repository.CropTruncate, 99, 64, Box{21, 4, 77, 60}},
+		{"a pixel", "", 1, 1, Box{0, 0, 1, 1}},
+	} {
+		in := perceiver
+		in.CropOffset = c.offset
+		r := Resample(&in, Image{Width: c.width, Height: c.height, Shrink: 1})
+		if r.Source != c.want || r.Size.X != 224 || r.Size.Y != 224 || r.Input.X != 224 {
+			t.Errorf("%s: %+v of size %v, want %+v", c.what, r.Source, r.Size, c.want)
+		}
+	}
+}

@@ -104,12 +104,18 @@ func Resample(in *repository.Input, img Image) Resampling {
 	return r
 }
 
-// central returns the largest box of the input's aspect ratio in the center of an image, in whole pixels of the image, as in YOLOv5's
-// CenterCrop (utils/augmentations.py) and Keras' smart_resize.
+// central returns the box in the center of an image that CropFirst crops, in whole pixels: the largest with the aspect ratio of
+// Input.ResizeSize, or the part of it that the input is of that. Without ResizeWidth it is that of YOLOv5's CenterCrop
+// (utils/augmentations.py) and Keras' smart_resize, and with it, if it is square, of transformers' PerceiverImageProcessor.center_crop.
 func central(in *repository.Input, img Image) Box {
-	width := max(1, min(img.Width, img.Height*in.Width/in.Height))
-	height := max(1, min(img.Height, img.Width*in.Height/in.Width))
+	w, h := in.ResizeSize()
+	part := func(side, input, whole int) int { return max(1, int(float64(input)/float64(whole)*float64(side))) }
+	width := part(min(img.Width, img.Height*w/h), in.Width, w)
+	height := part(min(img.Height, img.Width*h/w), in.Height, h)
 	left, top := (img.Width-width)/2, (img.Height-height)/2
+	if in.CropOffset != "" {
+		left, top = centered(in, img.Width-width), centered(in, img.Height-height)
+	}
 	if img.FlippedX {
 		left = img.Width - width - left
 	}

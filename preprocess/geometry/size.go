@@ -22,6 +22,8 @@ func TargetSize(in *repository.Input, width, height int) image.Point {
 		return image.Pt(clamp(rounded(in, float64(in.Height)*float64(width)/float64(height)), in.Width), in.Height)
 	case repository.NoResize:
 		return limited(in, image.Pt(width, height))
+	case repository.CropFirst:
+		return image.Pt(in.Width, in.Height)
 	}
 	return image.Pt(in.ResizeSize())
 }
@@ -118,15 +120,7 @@ func limited(in *repository.Input, size image.Point) image.Point {
 
 // rounded rounds a side as the definition says.
 func rounded(in *repository.Input, side float64) int {
-	rounding := in.Rounding
-	switch { // the defaults
-	case rounding != "":
-	case in.Resize == repository.FitHeight:
-		rounding = repository.RoundCeil
-	case in.Resize == repository.Cover, in.Resize == repository.Letterbox && !isTopLeft(in):
-		rounding = repository.RoundNearest
-	}
-	switch rounding {
+	switch in.SideRounding() {
 	case repository.RoundNearest:
 		return int(math.RoundToEven(side))
 	case repository.RoundHalfUp:

@@ -23,6 +23,12 @@ var (
 	bmp888 = [3]uint32{0xFF0000, 0x00FF00, 0x0000FF}
 )
 
+// bmpAlpha is the mask of alpha in 32 bits. A header that is shorter than bmpAlphaHeader bytes has none.
+const (
+	bmpAlpha       = 0xFF000000
+	bmpAlphaHeader = 56
+)
+
 // The supported bits per pixel by compression, and the supported masks by bits per pixel.
 var (
 	bmpBits  = map[uint32][]int{bmpPlain: {1, 4, 8, 16, 24, 32}, bmpRLE8: {8}, bmpRLE4: {4}, bmpBitfields: {16, 32}}
@@ -35,6 +41,7 @@ type BMPFile struct {
 	Bits          int          // per pixel: 1, 4, 8, 16, 24 or 32
 	RunLength     bool         // run-length coded, with 4 or 8 bits
 	Green6        bool         // 16-bit pixels have six bits of green, not five
+	Alpha         bool         // the fourth byte of 32-bit pixels is their alpha
 	TopDown       bool         // the first row is the topmost
 	Palette       [256][3]byte // blue, green and red; missing entries are black
 	Rows          []byte       // the file from its first row on; the last row may lack its padding
@@ -134,6 +141,7 @@ func (bmp *BMPFile) header(b []byte, size uint32) {
 	if bmp.compression == bmpBitfields && len(b) >= 40+12 {
 		bmp.masks = [3]uint32{order.Uint32(b[40:]), order.Uint32(b[44:]), order.Uint32(b[48:])}
 		bmp.Green6 = bmp.masks == bmp565
+		bmp.Alpha = bmp.Bits == 32 && size >= bmpAlphaHeader && order.Uint32(b[52:]) == bmpAlpha
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 // edges may lie within pixels. All are in the coordinates of the stored image, which is the orientation-corrected one
 // transposed and then flipped.
 type Region struct {
-	Width, Height      int // of the image, pixels
+	Width, Height      int             // of the image, pixels
+	Bounds             image.Rectangle // of the pixels that count, as if the image had no others; empty: all
 	Source             geometry.Box
 	Size               image.Point
 	Crop               image.Rectangle
@@ -29,18 +30,33 @@ type Region struct {
 	FlippedX, FlippedY bool
 }
 
+// bounds returns the rectangle of the pixels that count.
+func (r Region) bounds() image.Rectangle {
+	if r.Bounds.Empty() {
+		return image.Rect(0, 0, r.Width, r.Height)
+	}
+	return r.Bounds
+}
+
 func (r Region) x() side {
-	return side{r.Width, r.Source.MinX, r.Source.MaxX, r.Size.X, r.Crop.Min.X, r.Crop.Max.X}
+	b := r.bounds()
+	from := float64(b.Min.X)
+	return side{b.Dx(), r.Source.MinX - from, r.Source.MaxX - from, r.Size.X, r.Crop.Min.X, r.Crop.Max.X}
 }
 
 func (r Region) y() side {
-	return side{r.Height, r.Source.MinY, r.Source.MaxY, r.Size.Y, r.Crop.Min.Y, r.Crop.Max.Y}
+	b := r.bounds()
+	from := float64(b.Min.Y)
+	return side{b.Dy(), r.Source.MinY - from, r.Source.MaxY - from, r.Size.Y, r.Crop.Min.Y, r.Crop.Max.Y}
 }
 
 func (r Region) check() error {
-	whole := image.Rect(0, 0, r.Width, r.Height)
-	if source := r.Source.Pixels(); source.Empty() || !source.In(whole) || r.Source.Dx() <= 0 || r.Source.Dy() <= 0 {
-		return fmt.Errorf("the source %v is not within the image of %d×%d pixels", r.Source, r.Width, r.Height)
+	bounds := r.bounds()
+	if !bounds.In(image.Rect(0, 0, r.Width, r.Height)) {
+		return fmt.Errorf("the bounds %v are not within the image of %d×%d pixels", bounds, r.Width, r.Height)
+	}
+	if source := r.Source.Pixels(); source.Empty() || !source.In(bounds) || r.Source.Dx() <= 0 || r.Source.Dy() <= 0 {
+		return fmt.Errorf("the source %v is not within %v", r.Source, bounds)
 	}
 	if r.Crop.Empty() || !r.Crop.In(image.Rectangle{Max: r.Size}) {
 		return fmt.Errorf("%v is not within %v", r.Crop, r.Size)
@@ -52,7 +68,7 @@ func (r Region) check() error {
 func (f *Filter) Reads(r Region) image.Rectangle {
 	minX, maxX := f.reach(r.x(), r.FlippedX)
 	minY, maxY := f.reach(r.y(), r.FlippedY)
-	return image.Rect(minX, minY, maxX, maxY)
+	return image.Rect(minX, minY, maxX, maxY).Add(r.bounds().Min)
 }
 
 // Resize resamples pixels, three uint8 each, rows from the top without gaps, and writes the crop to out in the same layout. The
@@ -71,8 +87,9 @@ func (f *Filter) resize(pixels []byte, r Region, out []byte, simd bool) error {
 	}
 	columnsFirst := f.columnsFirst(r) != r.Transposed
 	x, y := f.axis(r.x(), r.FlippedX), f.axis(r.y(), r.FlippedY)
-	stride := C.size_t(3 * r.Width)
-	if C.fovea_resample((*C.uchar)(&pixels[0]), stride, stride, x.native(), y.native(), flag(columnsFirst), flag(simd), (*C.uchar)(&out[0])) != 0 {
+	from := r.bounds().Min
+	first := &pixels[3*(from.Y*r.Width+from.X)]
+	if C.fovea_resample((*C.uchar)(first), C.size_t(3*r.Width), C.size_t(3*(r.Width-from.X)), x.native(), y.native(), flag(columnsFirst), flag(simd), (*C.uchar)(&out[0])) != 0 {
 		return errors.New("out of memory")
 	}
 	return nil
@@ -82,7 +99,7 @@ func (f *Filter) resize(pixels []byte, r Region, out []byte, simd bool) error {
 // begins with the height if it shrinks by more than twice as many pixels as the width (ImagingResampleInner). The order matters
 // because what the first pass computes is rounded, and cut off at 0 and 255.
 func (f *Filter) columnsFirst(r Region) bool {
-	less := image.Pt(r.Width, r.Height).Sub(r.Size)
+	less := r.bounds().Size().Sub(r.Size)
 	if r.Transposed {
 		less.X, less.Y = less.Y, less.X
 	}

@@ -27,6 +27,8 @@ func TestRegionsThatAreRefused(t *testing.T) {
 		"nothing wanted":                {func(r *Region) { r.Crop = image.Rectangle{} }, 144, 0},
 		"a crop outside the result":     {func(r *Region) { r.Crop = image.Rect(1, 0, 5, 3) }, 144, 36},
 		"memory of another size":        {func(*Region) {}, 144, 35},
+		"bounds outside the image":      {func(r *Region) { r.Bounds = image.Rect(0, 0, 9, 6) }, 144, 36},
+		"a source outside the bounds":   {func(r *Region) { r.Bounds = image.Rect(0, 0, 7, 6) }, 144, 36},
 	}
 	for name, tt := range tests {
 		r := valid
@@ -104,6 +106,33 @@ func TestACropIsPartOfTheWhole(t *testing.T) {
 			}
 			if !bytes.Equal(resized(t, f, pixels, r, true), want) {
 				t.Fatalf("%s: %+v is not a part of the whole", name, r)
+			}
+		}
+	}
+}
+
+// TestBoundsHideOtherPixels compares with an image of the pixels within the bounds.
+func TestBoundsHideOtherPixels(t *testing.T) {
+	random := random{rand.New(rand.NewPCG(7, 8))}
+	for name, f := range filters {
+		for range 200 {
+			part := random.region()
+			left, top, right, bottom := random.IntN(20), random.IntN(20), random.IntN(20), random.IntN(20)
+			r := part
+			r.Width, r.Height = left+part.Width+right, top+part.Height+bottom
+			r.Bounds = image.Rect(left, top, left+part.Width, top+part.Height)
+			r.Source.MinX, r.Source.MaxX = r.Source.MinX+float64(left), r.Source.MaxX+float64(left)
+			r.Source.MinY, r.Source.MaxY = r.Source.MinY+float64(top), r.Source.MaxY+float64(top)
+			pixels := random.pixels(3 * r.Width * r.Height)
+			var within []byte
+			for y := top; y < top+part.Height; y++ {
+				within = append(within, pixels[3*(y*r.Width+left):3*(y*r.Width+left+part.Width)]...)
+			}
+			if !bytes.Equal(resized(t, f, pixels, r, true), resized(t, f, within, part, true)) {
+				t.Fatalf("%s: %+v differs", name, r)
+			}
+			if got, want := f.Reads(r), f.Reads(part).Add(r.Bounds.Min); got != want {
+				t.Fatalf("%s: %+v reads %v, want %v", name, r, got, want)
 			}
 		}
 	}

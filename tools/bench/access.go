@@ -25,6 +25,12 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
+// What keys and TLS may cost, and how much longer the p99 of an ordinary client may be next to others.
+const (
+	maxCost  = 1.03
+	maxDelay = 1.2
+)
+
 // accessOptions are the flags of the verb access.
 type accessOptions struct {
 	Rate  float64 // of the ordinary client, in requests per second
@@ -108,7 +114,7 @@ func attack(rate vegeta.Rate, n int, d time.Duration, t vegeta.Targeter) vegeta.
 	return metricsOf(a.Attack(t, rate, d, ""))
 }
 
-// accessCost alternates between servers and compares the medians of their CPU times per request.
+// accessCost alternates between servers and compares their CPU times per request, round by round.
 func accessCost(ctx context.Context, o options, k accessKeys, images [][]byte, out io.Writer) error {
 	servers := []struct {
 		name  string
@@ -129,7 +135,10 @@ func accessCost(ctx context.Context, o options, k accessKeys, images [][]byte, o
 		}
 	}
 	for _, s := range servers {
-		fmt.Fprintf(out, "%-13s %7.3f ms of CPU per request, %5.3f of plain\n", s.name, median(costs[s.name]), median(costs[s.name])/median(costs["plain"]))
+		fmt.Fprintf(out, "%-13s %s ms of CPU time per request\n", s.name, spread(costs[s.name]))
+	}
+	for _, s := range servers[1:] {
+		judge(out, s.name+" / plain, CPU time per request", quotients(costs[s.name], costs["plain"]), maxCost)
 	}
 	return nil
 }
@@ -197,7 +206,10 @@ func accessNeighbors(ctx context.Context, o options, k accessKeys, images [][]by
 		}
 	}
 	for _, n := range neighbors {
-		fmt.Fprintf(out, "%-26s p50 %7.2f ms, p99 %7.2f ms, %5.2f of alone\n", n.name, median(p50[n.name]), median(p99[n.name]), median(p99[n.name])/median(p99["alone"]))
+		fmt.Fprintf(out, "%-26s p50 %s ms, p99 %s ms\n", n.name, spread(p50[n.name]), spread(p99[n.name]))
+	}
+	for _, n := range neighbors[1:] {
+		judge(out, n.name+" / alone, p99", quotients(p99[n.name], p99["alone"]), maxDelay)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,7 @@ import (
 
 // baseline is what the server is compared with: one goroutine per core takes the images in turn, decodes, packs and runs
 // each, and decodes its outputs, with nothing else in the process. It prints a rate as JSON.
-func baseline(ctx context.Context, o options, out io.Writer) (err error) {
+func baseline(ctx context.Context, o options, out io.Writer) error {
 	images, err := images(o.Images)
 	if err != nil {
 		return err
@@ -29,11 +30,29 @@ func baseline(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.close()) }()
-	if _, err := l.run(ctx, 2*time.Second); err != nil { // warm-up
+	return l.report(ctx, o.Duration, l.answer, out)
+}
+
+// tensorLoop is what `bench v2` compares the server with: one goroutine per core copies the tensors in turn to a batch, runs it and
+// copies its outputs. It prints a rate as JSON.
+func tensorLoop(ctx context.Context, o options, out io.Writer) error {
+	l, err := newLoop(o, nil)
+	if err != nil {
 		return err
 	}
-	r, err := l.run(ctx, o.Duration)
+	for i := range v2Tensors {
+		l.images = append(l.images, noise(uint64(i), len(l.workers[0].Input(0, 0))))
+	}
+	return l.report(ctx, o.Duration, runTensor, out)
+}
+
+// report warms the loop up, runs it for d, prints the rate and closes the loop.
+func (l *loop) report(ctx context.Context, d time.Duration, answer func(*onnx.Batch, []byte) error, out io.Writer) (err error) {
+	defer func() { err = errors.Join(err, l.close()) }()
+	if _, err := l.run(ctx, min(d, 2*time.Second), answer); err != nil { // warm-up
+		return err
+	}
+	r, err := l.run(ctx, d, answer)
 	if err != nil {
 		return err
 	}
@@ -42,7 +61,7 @@ func baseline(ctx context.Context, o options, out io.Writer) (err error) {
 
 // loop is a loaded model and the images to run.
 type loop struct {
-	images  [][]byte
+	images  [][]byte // or tensors
 	plan    *preprocess.Plan
 	decoder postprocess.Decoder
 	session *onnx.Session
@@ -87,8 +106,8 @@ func newLoop(o options, images [][]byte) (l *loop, err error) {
 	return l, err
 }
 
-// run processes images for d and returns the rate.
-func (l *loop) run(ctx context.Context, d time.Duration) (rate, error) {
+// run answers images for d and returns the rate.
+func (l *loop) run(ctx context.Context, d time.Duration, answer func(*onnx.Batch, []byte) error) (rate, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	var done atomic.Int64
@@ -99,7 +118,7 @@ func (l *loop) run(ctx context.Context, d time.Duration) (rate, error) {
 		wg.Go(func() {
 			for ctx.Err() == nil && failures[i] == nil {
 				n := done.Add(1)
-				failures[i] = l.answer(batch, l.images[int(n)%len(l.images)])
+				failures[i] = answer(batch, l.images[int(n)%len(l.images)])
 			}
 		})
 	}
@@ -131,6 +150,19 @@ func (l *loop) answer(batch *onnx.Batch, image []byte) error {
 	}
 	_, err = l.decoder.Decode(batch.Outputs(0), fit, postprocess.Params{})
 	return err
+}
+
+func runTensor(batch *onnx.Batch, tensor []byte) error {
+	copy(batch.Input(0, 0), tensor)
+	if err := batch.Run(context.Background(), 1); err != nil {
+		return err
+	}
+	for _, t := range batch.Outputs(0) {
+		if len(bytes.Clone(t.Data)) == 0 {
+			return errors.New("an empty output")
+		}
+	}
+	return nil
 }
 
 func (l *loop) close() error {

@@ -61,7 +61,7 @@ var verbs = map[string]func(context.Context, options, io.Writer) error{
 	"ratio": ratio, "baseline": baseline, "soak": soak,
 	"gpu": gpuBench, "gpu-group": gpuGroupBench,
 	"slow-clients": slowClientsBench, "slow-clients-gateway": slowClientsGateway,
-	"access": accessBench,
+	"access": accessBench, "v2": v2Bench, "v2-loop": tensorLoop,
 }
 
 // comparisons are the verbs with separate flags.
@@ -74,14 +74,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return comparisons[args[0]](ctx, args[1:], out)
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|baseline|soak|slow-clients|access|corpus|counters|guard|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|baseline|soak|slow-clients|access|v2|corpus|counters|guard|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
 	flags.StringVar(&o.Serve, "serve", "bin/serve", "the server's binary")
 	flags.StringVar(&o.ServeLog, "serve-log", "", "file for the server's log")
 	flags.StringVar(&o.Models, "models", "models", "models folder")
-	flags.StringVar(&o.Model, "model", "efficientnet-lite0", "model to use")
+	model := "efficientnet-lite0"
+	if args[0] == "v2" {
+		model = "mobilenetv2-12-int8"
+	}
+	flags.StringVar(&o.Model, "model", model, "model to use")
 	flags.StringVar(&o.Images, "images", "testdata/images", "folder of images")
 	flags.IntVar(&o.Connections, "connections", 16, "requests in flight")
 	flags.DurationVar(&o.Duration, "duration", 10*time.Second, "length of one measurement")

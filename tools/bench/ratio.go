@@ -41,7 +41,7 @@ func ratio(ctx context.Context, o options, out io.Writer) error {
 	var served rate
 	fmt.Fprintf(out, "%-6s %-8s %12s %16s %14s\n", "round", "side", "images/s", "CPU ms/image", "allocations")
 	for round := range o.Rounds {
-		loop, err := baselineProcess(ctx, o)
+		loop, err := loopProcess(ctx, "baseline", o)
 		if err != nil {
 			return err
 		}
@@ -105,20 +105,20 @@ func (s *server) rate(load func() (uint64, float64, error)) (rate, error) {
 	return rate{PerSecond: perSecond, CPU: time.Duration(float64(after.CPU-before.CPU) / n), Mallocs: (mallocsAfter - mallocs) / n}, err
 }
 
-// baselineProcess runs the baseline in a separate process, so that neither side's memory or garbage collector affects the
-// other.
-func baselineProcess(ctx context.Context, o options) (rate, error) {
+// loopProcess runs a verb that is a loop, such as the baseline, in a separate process, so that neither side's memory or garbage
+// collector affects the other.
+func loopProcess(ctx context.Context, verb string, o options) (rate, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return rate{}, err
 	}
-	cmd := exec.CommandContext(ctx, self, "baseline", "-models", o.Models, "-model", o.Model, "-images", o.Images,
+	cmd := exec.CommandContext(ctx, self, verb, "-models", o.Models, "-model", o.Model, "-images", o.Images,
 		"-duration", o.Duration.String(), "-connections", strconv.Itoa(o.Connections),
 		"-saturating-int8="+strconv.FormatBool(o.Saturating))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
-		return rate{}, fmt.Errorf("baseline: %w", err)
+		return rate{}, fmt.Errorf("%s: %w", verb, err)
 	}
 	var r rate
 	return r, json.Unmarshal(text, &r)

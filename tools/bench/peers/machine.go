@@ -66,7 +66,7 @@ func firstValue(path, key, separator string) string {
 }
 
 const askVersions = `import importlib.metadata as m, json, platform
-names = "fastapi uvicorn litserve bentoml mosec onnxruntime opencv-python-headless numpy".split()
+names = "fastapi uvicorn litserve bentoml mosec onnxruntime opencv-python-headless pillow numpy".split()
 print(json.dumps({"python": platform.python_version(), **{n: m.version(n) for n in names}}))`
 
 // versions returns the installed versions in the peers' Python environment.

@@ -1,0 +1,203 @@
+package postprocess
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"image"
+	"math"
+	"slices"
+
+	"fovea/internal/repository"
+	"fovea/preprocess/geometry"
+)
+
+// Map is a number at each point of a grid over an image, line by line.
+type Map struct {
+	Width, Height int
+	Values        []float32
+	// Encoding is EncodingPNG (also empty) or EncodingRaw.
+	Encoding string
+}
+
+// Range returns the lowest and the highest number.
+func (m *Map) Range() (low, high float64) {
+	return float64(slices.Min(m.Values)), float64(slices.Max(m.Values))
+}
+
+func (m *Map) gray16() (img *image.Gray16, scale, offset float64) {
+	low, high := m.Range()
+	img = image.NewGray16(image.Rect(0, 0, m.Width, m.Height))
+	if scale = (high - low) / math.MaxUint16; scale == 0 {
+		return img, 0, low
+	}
+	for i, v := range m.Values {
+		binary.BigEndian.PutUint16(img.Pix[2*i:], uint16(math.Round((float64(v)-low)/scale)))
+	}
+	return img, scale, low
+}
+
+// PNG returns the map as an image of 16 bits: a number is offset + scale × the value of its pixel.
+func (m *Map) PNG() (data []byte, scale, offset float64) {
+	img, scale, offset := m.gray16()
+	return encodePNG(img), scale, offset
+}
+
+// MarshalJSON writes {"width":…,"height":…,"scale":…,"offset":…,"png":"…"}, or {"width":…,"height":…,"raw":"…"} with float32, the lowest
+// byte first; both in base64.
+func (m *Map) MarshalJSON() ([]byte, error) {
+	if m.Encoding == EncodingRaw {
+		return json.Marshal(struct {
+			Width  int    `json:"width"`
+			Height int    `json:"height"`
+			Raw    []byte `json:"raw"`
+		}{m.Width, m.Height, littleEndian(m.Values)})
+	}
+	data, scale, offset := m.PNG()
+	return json.Marshal(struct {
+		Width  int     `json:"width"`
+		Height int     `json:"height"`
+		Scale  float64 `json:"scale"`
+		Offset float64 `json:"offset"`
+		PNG    []byte  `json:"png"`
+	}{m.Width, m.Height, scale, offset, data})
+}
+
+func littleEndian(values []float32) []byte {
+	data := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	return data
+}
+
+// DepthMap holds the depth, or the inverse depth, of an image, in the model's unit.
+type DepthMap struct {
+	Depth  *Map    `json:"depth"` // over the whole image
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+	Width  int     `json:"width"` // of the image
+	Height int     `json:"height"`
+}
+
+func (*DepthMap) prediction() {}
+
+// AnomalyMap holds how unusual an image is, and each part of it.
+type AnomalyMap struct {
+	Score     float64 `json:"score"`
+	Anomalous bool    `json:"anomalous"` // the score reaches the definition's threshold
+	Map       *Map    `json:"map"`       // over the whole image
+	Width     int     `json:"width"`     // of the image
+	Height    int     `json:"height"`
+}
+
+func (*AnomalyMap) prediction() {}
+
+// dense decodes a number at each point of a grid over the input, [h,w].
+type dense struct {
+	def      repository.Definition
+	output   source
+	score    source // of the image
+	hasScore bool
+}
+
+func newDense(def repository.Definition, outputs []Tensor) (Decoder, error) {
+	d := &dense{def: def, hasScore: def.Output.Scores != ""}
+	var full []int64
+	var err error
+	if d.output, full, err = pick(outputs, "output.name", def.Output.Name, floatTypes...); err != nil {
+		return nil, err
+	}
+	if shape := repository.Squeeze(full, 2); len(shape) != 2 {
+		return nil, fmt.Errorf("output.name: rows of %q in model.onnx have the shape %v; want [h,w]", d.output.name, full)
+	}
+	if d.hasScore {
+		if d.score, full, err = pick(outputs, "output.scores", def.Output.Scores, floatTypes...); err == nil && len(repository.Squeeze(full, 0)) != 0 {
+			err = fmt.Errorf("output.scores: rows of %q in model.onnx have the shape %v; want one number", d.score.name, full)
+		}
+	}
+	return d, err
+}
+
+func (d *dense) trialCheck() TrialCheck { return sameOnly(d.output) }
+
+// Decode returns the map.
+func (d *dense) Decode(outputs []Tensor, transform geometry.Transform, p Params) (Prediction, error) {
+	score := p.Score
+	if d.def.Task == repository.Anomaly {
+		p.Score = nil // any number may be its threshold
+	}
+	encoding, err := p.withoutObjects(EncodingPNG, EncodingRaw)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTransform(transform); err != nil {
+		return nil, err
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	values, t, err := d.output.floatsOf(&s.floats, outputs)
+	if err != nil {
+		return nil, err
+	}
+	shape := repository.Squeeze(t.Shape, 2)
+	if len(shape) != 2 || len(values) == 0 {
+		return nil, unusable(fmt.Errorf("output %q has the shape %v", t.Name, t.Shape))
+	}
+	if !allFinite(values) {
+		return nil, notFinite(t.Name)
+	}
+	m := overImage(values, int(shape[1]), int(shape[0]), transform)
+	m.Encoding = encoding
+	low, high := m.Range()
+	if d.def.Task == repository.Depth {
+		return &DepthMap{m, low, high, transform.Width, transform.Height}, nil
+	}
+	if d.hasScore {
+		values, t, err := d.score.floatsOf(&s.more, outputs)
+		if err != nil {
+			return nil, err
+		}
+		if len(values) != 1 || !allFinite(values) {
+			return nil, unusable(fmt.Errorf("output %q is not one finite number", t.Name))
+		}
+		high = float64(values[0])
+	}
+	threshold := d.def.Output.Score
+	if score != nil {
+		threshold = *score
+	}
+	return &AnomalyMap{high, high >= threshold, m, transform.Width, transform.Height}, nil
+}
+
+// overImage returns what of a map over the input lies over the image, at about the map's own resolution. A pixel of the image that the
+// input lacks, because of a crop, has the number at the border.
+func overImage(values []float32, columns, lines int, t geometry.Transform) *Map {
+	size := func(side int, scale float64, n, input int) int {
+		visible := math.Round(float64(side) * scale * float64(n) / float64(input))
+		return int(max(1, min(visible, float64(n))))
+	}
+	m := &Map{Width: size(t.Width, t.ScaleX, columns, t.InputW), Height: size(t.Height, t.ScaleY, lines, t.InputH)}
+	perX, perY := float64(t.Width)/float64(m.Width), float64(t.Height)/float64(m.Height)
+	g := field{values: values, width: columns, height: lines, x: axisOf(t.ScaleX*perX, t.OffsetX, columns, t.InputW), y: axisOf(t.ScaleY*perY, t.OffsetY, lines, t.InputH)}
+	m.Values = make([]float32, m.Width*m.Height)
+	column := make([]float32, lines)
+	for x := range m.Width {
+		g.column(x, column)
+		for y := range m.Height {
+			at := g.y.at(y)
+			floor := math.Floor(at)
+			a, b := column[clampTo(int(floor), lines)], column[clampTo(int(floor)+1, lines)]
+			m.Values[y*m.Width+x] = a + float32(at-floor)*(b-a)
+		}
+	}
+	return m
+}
+
+// sameOnly is the check of decoders that take any numbers.
+func sameOnly(output source) TrialCheck {
+	return &trialCheck{aspects: []aspect{&sameCheck{output: output.name}}, read: func(s *scratch, outputs []Tensor) (trialRow, error) {
+		values, _, err := output.floatsOf(&s.floats, outputs)
+		return trialRow{scores: values, perBox: max(1, len(values))}, err
+	}}
+}

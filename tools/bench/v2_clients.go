@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+
+	"fovea/api/v2grpc/pb"
+)
+
+// v2Tensors is how many different tensors are sent in turn: more than the caches of a core hold.
+const v2Tensors = 8
+
+// v2Tensor is the input of a model, as GET /v2/models/M describes it.
+type v2Tensor struct {
+	Name     string  `json:"name"`
+	Datatype string  `json:"datatype"`
+	Shape    []int64 `json:"shape"`
+}
+
+// v2Input asks the server for the model's only input, of which a request has one row.
+func v2Input(ctx context.Context, base, model string) (v2Tensor, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v2/models/"+model, nil)
+	if err != nil {
+		return v2Tensor{}, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return v2Tensor{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var metadata struct {
+		Inputs []v2Tensor `json:"inputs"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&metadata); err != nil {
+		return v2Tensor{}, err
+	}
+	if len(metadata.Inputs) != 1 || metadata.Inputs[0].Datatype != "FP32" || len(metadata.Inputs[0].Shape) == 0 {
+		return v2Tensor{}, fmt.Errorf("the inputs of %s are %v; one of FP32 is needed", model, metadata.Inputs)
+	}
+	in := metadata.Inputs[0]
+	in.Shape[0] = 1
+	for _, n := range in.Shape {
+		if n < 1 {
+			return v2Tensor{}, fmt.Errorf("the input of %s has the open shape %v", model, in.Shape)
+		}
+	}
+	return in, nil
+}
+
+// noise is n bytes of FP32 from -2 to 2.
+func noise(seed uint64, n int) []byte {
+	random := rand.New(rand.NewPCG(seed, 0))
+	data := make([]byte, 0, n)
+	for len(data) < n {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(4*random.Float32()-2))
+	}
+	return data
+}
+
+// v2Ways connects the clients.
+func v2Ways(ctx context.Context, o options, s *server, address string, images [][]byte) (ways []v2Way, closeClients func(), err error) {
+	in, err := v2Input(ctx, s.base, o.Model)
+	if err != nil {
+		return nil, nil, err
+	}
+	size := 4
+	for _, n := range in.Shape {
+		size *= int(n)
+	}
+	image := v2Tensor{Name: "image", Datatype: "BYTES", Shape: []int64{1, 1}}
+	var rawBodies, imageBodies [][]byte
+	for i := range v2Tensors {
+		rawBodies = append(rawBodies, noise(uint64(i), size))
+	}
+	for _, data := range images {
+		imageBodies = append(imageBodies, append(binary.LittleEndian.AppendUint32(nil, uint32(len(data))), data...))
+	}
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithWriteBufferSize(1<<20))
+	if err != nil {
+		return nil, nil, err
+	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections, WriteBufferSize: 1 << 20}}
+	http1 := func(name string, target vegeta.Targeter) v2Way {
+		return v2Way{name, func(d time.Duration) (rate, error) {
+			return s.rate(func() (uint64, float64, error) { return closedWith(client, o.Connections, d, target) })
+		}}
+	}
+	calls := func(name string, messages [][]byte) v2Way {
+		return v2Way{name, func(d time.Duration) (rate, error) {
+			return s.rate(func() (uint64, float64, error) { return v2Calls(ctx, conn, o.Connections, d, messages) })
+		}}
+	}
+	view := o.Model + ".image"
+	ways = []v2Way{
+		{inLoop, func(d time.Duration) (rate, error) {
+			o.Duration = d
+			return loopProcess(ctx, "v2-loop", o)
+		}},
+		http1(rawHTTP, v2Bodies(s.base, o.Model, in, rawBodies)),
+		calls(rawGRPC, v2Messages(o.Model, in, rawBodies)),
+		http1(imageV1, targets(s.base+o.route(), images)),
+		http1(imageHTTP, v2Bodies(s.base, view, image, imageBodies)),
+		calls(imageGRPC, v2Messages(view, image, imageBodies)),
+	}
+	return ways, func() {
+		client.CloseIdleConnections()
+		_ = conn.Close()
+	}, nil
+}
+
+// v2Bodies sends requests with one binary tensor each in turn, and asks for binary outputs.
+func v2Bodies(base, model string, in v2Tensor, data [][]byte) vegeta.Targeter {
+	var next atomic.Uint64
+	shape, _ := json.Marshal(in.Shape) // numbers
+	header := http.Header{"Content-Type": {"application/octet-stream"}}
+	bodies := make([][]byte, len(data))
+	headers := make([]http.Header, len(data))
+	for i, tensor := range data {
+		text := fmt.Sprintf(`{"inputs":[{"name":%q,"datatype":%q,"shape":%s,"parameters":{"binary_data_size":%d}}],"parameters":{"binary_data_output":true}}`,
+			in.Name, in.Datatype, shape, len(tensor))
+		bodies[i], headers[i] = append([]byte(text), tensor...), header.Clone()
+		headers[i].Set("Inference-Header-Content-Length", strconv.Itoa(len(text)))
+	}
+	return func(t *vegeta.Target) error {
+		i := next.Add(1) % uint64(len(bodies))
+		*t = vegeta.Target{Method: http.MethodPost, URL: base + "/v2/models/" + model + "/infer", Body: bodies[i], Header: headers[i]}
+		return nil
+	}
+}
+
+// v2Messages are encoded requests with one tensor each.
+func v2Messages(model string, in v2Tensor, data [][]byte) [][]byte {
+	messages := make([][]byte, len(data))
+	for i, tensor := range data {
+		m := &pb.ModelInferRequest{ModelName: model, Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: in.Name, Datatype: in.Datatype, Shape: in.Shape}}, RawInputContents: [][]byte{tensor}}
+		messages[i], _ = proto.Marshal(m) // its strings are those of a server's JSON
+	}
+	return messages
+}
+
+// closedWith keeps n requests in flight for d (closed loop), and returns how many there were, and how many per second. It fails if a
+// request fails.
+func closedWith(client *http.Client, n int, d time.Duration, t vegeta.Targeter) (uint64, float64, error) {
+	a := vegeta.NewAttacker(vegeta.Client(client), vegeta.Workers(uint64(n)), vegeta.MaxWorkers(uint64(n)))
+	m, err := collect(a.Attack(t, vegeta.Rate{}, d, ""))
+	return m.Requests, m.Throughput, err
+}
+
+// encoded is a codec of messages that are encoded already.
+type encoded struct{}
+
+// Marshal implements encoding.Codec.
+func (encoded) Marshal(message any) ([]byte, error) { return message.([]byte), nil }
+
+// Unmarshal implements encoding.Codec.
+func (encoded) Unmarshal(data []byte, message any) error {
+	*message.(*[]byte) = bytes.Clone(data)
+	return nil
+}
+
+// Name implements encoding.Codec.
+func (encoded) Name() string { return "proto" }
+
+// v2Calls keeps n calls in flight for d, on one connection, and returns how many there were, and how many per second.
+func v2Calls(ctx context.Context, conn *grpc.ClientConn, n int, d time.Duration, messages [][]byte) (uint64, float64, error) {
+	var next atomic.Uint64
+	var wg sync.WaitGroup
+	failures := make([]error, n)
+	start := time.Now()
+	for i := range failures {
+		wg.Go(func() {
+			for time.Since(start) < d && failures[i] == nil && ctx.Err() == nil {
+				message, answer := messages[next.Add(1)%uint64(len(messages))], []byte(nil)
+				failures[i] = conn.Invoke(ctx, pb.GRPCInferenceService_ModelInfer_FullMethodName, message, &answer, grpc.ForceCodec(encoded{}))
+				if failures[i] == nil && len(answer) == 0 {
+					failures[i] = errors.New("an empty response")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return next.Load(), float64(next.Load()) / time.Since(start).Seconds(), errors.Join(failures...)
+}
