@@ -23,7 +23,7 @@ def test_the_commands_without_docker(tmp_path):
     os.symlink(os.environ.get("FOVEA_SERVE", ROOT / "bin" / "serve"), tmp_path / "bin" / "serve")
     commands = commands.replace("make build\n", "")  # done, with the caches of this checkout
     done = subprocess.run(["bash", "-exc", commands], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=240, check=False, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
+                          timeout=900, check=False, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
     print(done.stdout)
     assert done.returncode == 0, done.stdout
     assert re.search(r"agreement +(1\.0000|0\.99)", done.stdout)

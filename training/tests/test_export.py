@@ -30,9 +30,9 @@ class Trained:
 
     def __init__(self, base, clothes):
         self.images, self.out, self.repository = base / "images", base / "runs", base / "models"
-        clothes(self.images, 125)
+        clothes(self.images, 50)
         self.arguments = settings(self.images, self.out, model__name="efficientnet_lite0", data__size=96, data__resize=110, data__workers=2,
-                                  data__held_out=0.2, train__batch=32, log__every=10, export__repository=self.repository,
+                                  data__held_out=0.5, train__batch=32, train__epochs=4, train__head_epochs=3, log__every=1, export__repository=self.repository,
                                   export__name="clothes", export__held_out=base / "held-out")
         self.held_out, self.alive = base / "held-out", base / "alive"
         self.output = self.run()
