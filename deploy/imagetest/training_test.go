@@ -198,14 +198,14 @@ func TestComposeTrainSettings(t *testing.T) {
 			Env         []string
 		}
 		HostConfig struct {
-			ReadonlyRootfs, Privileged  bool
-			CapDrop, SecurityOpt        []string
-			PidsLimit, Memory, ShmSize  int64
-			MemorySwap                  int64
-			Tmpfs                       map[string]string
-			RestartPolicy               struct{ Name string }
-			PortBindings                map[string][]struct{ HostIP string }
-			DeviceRequests              []struct{ DeviceIDs []string }
+			ReadonlyRootfs, Privileged bool
+			CapDrop, SecurityOpt       []string
+			PidsLimit, Memory, ShmSize int64
+			MemorySwap                 int64
+			Tmpfs                      map[string]string
+			RestartPolicy              struct{ Name string }
+			PortBindings               map[string][]struct{ HostIP string }
+			DeviceRequests             []struct{ DeviceIDs []string }
 		}
 		Mounts []struct {
 			Destination string
@@ -230,8 +230,8 @@ func TestComposeTrainSettings(t *testing.T) {
 		for what, holds := range map[string]bool{
 			"the root file system is read-only": h.ReadonlyRootfs && !h.Privileged, "all capabilities are dropped": slices.Equal(h.CapDrop, []string{"ALL"}),
 			"no new privileges": slices.Contains(h.SecurityOpt, "no-new-privileges:true"), "processes are limited": h.PidsLimit > 0,
-			"memory is limited, without swap": h.Memory > 0 && h.Memory == h.MemorySwap,
-			"/tmp is bounded and runs nothing": strings.Contains(h.Tmpfs["/tmp"], "noexec,nosuid,nodev,size="),
+			"memory is limited, without swap":       h.Memory > 0 && h.Memory == h.MemorySwap,
+			"/tmp is bounded and runs nothing":      strings.Contains(h.Tmpfs["/tmp"], "noexec,nosuid,nodev,size="),
 			"no key without one in the environment": !slices.ContainsFunc(got.Config.Env, func(v string) bool { return strings.HasPrefix(v, "WANDB_API_KEY") }),
 		} {
 			if !holds {

@@ -4,7 +4,7 @@ import os
 import pathlib
 import time
 
-FILE = pathlib.Path(os.environ.get("FOVEA_TRAINING_ALIVE", "/tmp/training_alive"))
+FILE = pathlib.Path(os.environ.get("TRAIN_ALIVE", "/tmp/training_alive"))
 LIMIT = 300  # seconds without progress
 
 

@@ -165,7 +165,7 @@ def copy_held_out(images, folder):
 
 def revision():
     """Returns the git revision of this program: that of the image, or of the checkout that it runs from."""
-    if fixed := os.environ.get("FOVEA_REVISION"):
+    if fixed := os.environ.get("TRAIN_REVISION"):
         return fixed
     try:
         done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=pathlib.Path(__file__).parent,

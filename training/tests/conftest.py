@@ -21,9 +21,9 @@ DEADLINE = 900  # seconds for a process on a busy machine
 @pytest.fixture(scope="session")
 def clothes():
     """Returns a function that writes images of ten classes to a folder. scripts/training test installs the data set."""
-    source = os.environ.get("FOVEA_FASHION_MNIST")
+    source = os.environ.get("FOVEA_TEST_FASHION_MNIST")
     if not source:
-        pytest.fail("FOVEA_FASHION_MNIST is not set; run the tests with scripts/training test")
+        pytest.fail("FOVEA_TEST_FASHION_MNIST is not set; run the tests with scripts/training test")
     return lambda folder, count, first=0: fashion.write(source, folder, count, first)
 
 
@@ -63,7 +63,7 @@ def start(tmp_path):
     processes = []
 
     def begin(*arguments, **options):
-        options = {"FOVEA_TRAINING_ALIVE": tmp_path / "alive", **options}
+        options = {"TRAIN_ALIVE": tmp_path / "alive", **options}
         processes.append(Process(*arguments, **options))
         return processes[-1]
 
@@ -71,6 +71,13 @@ def start(tmp_path):
     for p in processes:
         p.process.kill()
         p.end()
+
+
+@pytest.fixture(scope="session")
+def trained(clothes, tmp_path_factory):
+    from serving import Trained
+
+    return Trained(tmp_path_factory.mktemp("trained"), clothes)
 
 
 def namespace(script):

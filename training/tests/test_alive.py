@@ -11,7 +11,7 @@ from conftest import HERE, settings
 
 def check(file):
     done = subprocess.run([sys.executable, "-m", "fovea_training", "alive"], capture_output=True, text=True, check=False, timeout=60,
-                          env={**os.environ, "PYTHONPATH": str(HERE.parent), "FOVEA_TRAINING_ALIVE": str(file)})
+                          env={**os.environ, "PYTHONPATH": str(HERE.parent), "TRAIN_ALIVE": str(file)})
     return done.returncode, done.stdout
 
 

@@ -20,7 +20,7 @@ def test_the_commands_without_docker(tmp_path):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "bin").mkdir()
-    os.symlink(os.environ.get("FOVEA_SERVE", ROOT / "bin" / "serve"), tmp_path / "bin" / "serve")
+    os.symlink(os.environ.get("FOVEA_TEST_SERVE", ROOT / "bin" / "serve"), tmp_path / "bin" / "serve")
     commands = commands.replace("make build\n", "")  # done, with the caches of this checkout
     done = subprocess.run(["bash", "-exc", commands], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           timeout=900, check=False, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})

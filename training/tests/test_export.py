@@ -5,57 +5,17 @@ import json
 import os
 import re
 import shutil
-import socket
-import subprocess
 import threading
-import time
-import urllib.error
-import urllib.request
 
 import numpy
-import onnx
 import onnxruntime
 import pytest
 import torch
 import yaml
-from conftest import DEADLINE, ROOT, Process, folder_of, settings
+from conftest import DEADLINE, Process, folder_of, settings
+from serving import Server, serve
 
 from fovea_training import TrainingError, config, export
-
-SERVE = os.environ.get("FOVEA_SERVE", str(ROOT / "bin" / "serve"))
-
-
-class Trained:
-    """A training of EfficientNet-Lite0, first the head and then everything, on ten classes, exported as the model clothes."""
-
-    def __init__(self, base, clothes):
-        self.images, self.out, self.repository = base / "images", base / "runs", base / "models"
-        clothes(self.images, 50)
-        self.arguments = settings(self.images, self.out, model__name="efficientnet_lite0", data__size=96, data__resize=110, data__workers=2,
-                                  data__held_out=0.5, train__batch=32, train__epochs=4, train__head_epochs=3, log__every=1, export__repository=self.repository,
-                                  export__name="clothes", export__held_out=base / "held-out")
-        self.held_out, self.alive = base / "held-out", base / "alive"
-        self.output = self.run()
-
-    def run(self, *arguments):
-        status, output = Process(*arguments, *self.arguments, FOVEA_TRAINING_ALIVE=self.alive, FOVEA_REVISION="1234abcd").end()
-        assert status == 0, output
-        return output
-
-    def version(self, number):
-        return self.repository / "clothes" / str(number)
-
-    def metadata(self, number=1):
-        return {p.key: p.value for p in onnx.load(self.version(number) / "model.onnx").metadata_props}
-
-
-@pytest.fixture(scope="session")
-def trained(clothes, tmp_path_factory):
-    return Trained(tmp_path_factory.mktemp("trained"), clothes)
-
-
-def serve(*arguments):
-    return subprocess.run([SERVE, *map(str, arguments)], capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 
 def test_the_file_has_all_that_is_known_of_the_model(trained):
@@ -96,9 +56,9 @@ def test_a_finished_training_is_exported_once_unless_wanted_again(trained, tmp_p
     assert "complete and exported" in output
     assert [e.name for e in (trained.repository / "clothes").iterdir()] == ["1"]
     copy = tmp_path / "models"
-    status, output = Process("export", *trained.arguments, f"export.repository={copy}", FOVEA_TRAINING_ALIVE=trained.alive).end()
+    status, output = Process("export", *trained.arguments, f"export.repository={copy}", TRAIN_ALIVE=trained.alive).end()
     assert status == 0 and (copy / "clothes" / "1" / "model.onnx").exists(), output
-    status, output = Process("export", *trained.arguments, f"export.repository={copy}", FOVEA_TRAINING_ALIVE=trained.alive).end()
+    status, output = Process("export", *trained.arguments, f"export.repository={copy}", TRAIN_ALIVE=trained.alive).end()
     assert status == 0 and (copy / "clothes" / "2" / "model.onnx").exists(), output
     assert sorted(e.name for e in copy.iterdir()) == ["clothes"] and sorted(e.name for e in (copy / "clothes").iterdir()) == ["1", "2"]
 
@@ -107,7 +67,7 @@ def test_the_server_needs_no_definition(trained):
     done = serve("models", "check", "clothes", "--repository.dir", trained.repository)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (trained.repository / "clothes" / "model.yaml").exists()
-    assert "metadata fovea.definition" in done.stdout and "assumed" not in done.stdout, done.stdout
+    assert "inferred from Fovea" in done.stdout and "assum" not in done.stdout, done.stdout
 
 
 def test_the_server_answers_as_the_training_did(trained):
@@ -190,41 +150,6 @@ def test_a_network_that_onnx_cannot_express_is_refused(clothes, tmp_path, start)
     assert not list(repository.rglob("model.onnx"))
 
 
-# ---- a running server ----
-
-
-class Server:
-    def __init__(self, repository, *arguments):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{s.getsockname()[1]}"
-        self.process = subprocess.Popen([SERVE, "--http.address", self.url[7:], "--repository.dir", repository,
-                                         "--repository.poll", "500ms", *arguments], stderr=subprocess.PIPE, text=True)
-        self.log = []
-        threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True).start()
-        self.wait(lambda: self.get("/ready")[0] == 200)
-
-    def get(self, path, data=None):
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "image/png"} if data else {})
-        try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
-                return reply.status, reply.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-        except OSError as error:
-            return 0, str(error).encode()
-
-    def wait(self, holds):
-        end = time.monotonic() + 60
-        while not holds():
-            assert self.process.poll() is None and time.monotonic() < end, "".join(self.log)
-            time.sleep(0.1)
-
-    def stop(self):
-        self.process.terminate()
-        assert self.process.wait(60) == 0
-
-
 def test_a_running_server_takes_over_a_new_version_without_a_failed_request(trained, tmp_path):
     repository = tmp_path / "models"
     shutil.copytree(trained.repository, repository)
@@ -245,7 +170,7 @@ def test_a_running_server_takes_over_a_new_version_without_a_failed_request(trai
             try:
                 server.wait(lambda: len(answers) > 50)
                 status, output = Process("export", *trained.arguments, f"export.repository={repository}",
-                                         FOVEA_TRAINING_ALIVE=trained.alive).end()
+                                         TRAIN_ALIVE=trained.alive).end()
                 assert status == 0, output
                 server.wait(lambda: (200, "2") in answers[-20:])
                 more = len(answers) + 50

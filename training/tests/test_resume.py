@@ -33,7 +33,7 @@ def undisturbed(images, tmp_path_factory):
     from conftest import Process
 
     out = tmp_path_factory.mktemp("undisturbed")
-    status, output = Process(*lite0(images, out), FOVEA_TRAINING_ALIVE=out / "alive").end()
+    status, output = Process(*lite0(images, out), TRAIN_ALIVE=out / "alive").end()
     assert status == 0, output
     (out / "alive").unlink()
     return folder_of(out)
