@@ -19,7 +19,7 @@ const chartSchema = "../../deploy/helm/fovea/values.schema.json"
 
 // ofTheChart are the keys and sections that the chart sets itself, from values of its own.
 var ofTheChart = []string{"http.address", "http.keys", "http.tls", "grpc.address", "inference.device", "inference.library",
-	"repository.dir", "repository.definitions", "repository.poll", "shutdown"}
+	"repository.dir", "repository.poll", "shutdown"}
 
 // jsonObject is an object of a JSON schema.
 type jsonObject = map[string]any

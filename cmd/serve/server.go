@@ -15,6 +15,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/access"
+	"fovea/internal/cgroup"
 	"fovea/internal/cores"
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
@@ -65,6 +66,7 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 	s := &service{cfg: cfg, repo: repo, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), servedGRPC: make(chan error, 1), synced: make(chan error, 1),
 		started: make(chan error, 1)}
 	cores.AddProcessor()
+	cgroup.LimitGo()
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
 	if err := s.open(ctx); err != nil {

@@ -101,9 +101,6 @@ httpGet: {path: {{ .path }}, port: http{{ if .root.Values.tls.secretName }}, sch
 {{- /* The environment of the server and of the init container. */ -}}
 {{- define "fovea.env" -}}
 - {name: FOVEA_REPOSITORY_DIR, value: /models}
-{{- if .Values.models.definitions }}
-- {name: FOVEA_REPOSITORY_DEFINITIONS, value: /etc/fovea/definitions}
-{{- end }}
 {{- include "fovea.settings" (dict "prefix" "FOVEA" "values" .Values.config) }}
 {{- end -}}
 
@@ -119,6 +116,9 @@ httpGet: {path: {{ .path }}, port: http{{ if .root.Values.tls.secretName }}, sch
 {{- define "fovea.check" -}}
 {{- $v := .Values -}}
 {{- $errors := list -}}
+{{- if and $v.models.definitions (eq $v.models.from "image") -}}
+{{- $errors = append $errors "models.definitions are for weights from a claim, a pull or an image volume, not for models.from: image" -}}
+{{- end -}}
 {{- if and $v.networkPolicy.enabled (eq $v.models.from "pull") (not $v.networkPolicy.egress) -}}
 {{- $errors = append $errors "networkPolicy.egress must allow the models' sources with models.from: pull, or networkPolicy.enabled be false" -}}
 {{- end -}}
