@@ -92,4 +92,3 @@ func objects(t *testing.T, text string) (list []object) {
 		}
 	}
 }
-

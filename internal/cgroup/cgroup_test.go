@@ -15,7 +15,7 @@ const (
 	hybrid      = v1Mounts + "29 23 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
 )
 
-func TestLimit(t *testing.T) {
+func TestMemoryLimit(t *testing.T) {
 	for name, test := range map[string]struct {
 		groups, mounts string
 		limits         map[string]string
@@ -45,13 +45,42 @@ func TestLimit(t *testing.T) {
 			for file, text := range test.limits {
 				root[file] = &fstest.MapFile{Data: []byte(text)}
 			}
-			if got := limit(root); got != test.want {
-				t.Errorf("%d; want %d", got, test.want)
+			if got := limit(root, "memory", memory); got != float64(test.want) {
+				t.Errorf("%.0f; want %d", got, test.want)
 			}
 		})
 	}
-	if got := limit(fstest.MapFS{}); got != 0 {
-		t.Errorf("%d without /proc", got)
+	if got := limit(fstest.MapFS{}, "memory", memory); got != 0 {
+		t.Errorf("%.0f without /proc", got)
+	}
+}
+
+func TestCPULimit(t *testing.T) {
+	const v1Mount = "24 23 0:21 / /sys/fs/cgroup/cpu,cpuacct rw shared:7 - cgroup cgroup rw,cpu,cpuacct\n"
+	v1 := func(quota string) map[string]string {
+		return map[string]string{"sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": quota, "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"}
+	}
+	for name, test := range map[string]struct {
+		groups, mounts string
+		files          map[string]string
+		want           float64
+	}{
+		"version 2, half a core":        {"0::/\n", v2Mount, map[string]string{"sys/fs/cgroup/cpu.max": "50000 100000\n"}, 0.5},
+		"version 2, none":               {"0::/\n", v2Mount, map[string]string{"sys/fs/cgroup/cpu.max": "max 100000\n"}, 0},
+		"version 2, lower above":        {"0::/pod/c\n", v2Mount, map[string]string{"sys/fs/cgroup/pod/c/cpu.max": "400000 100000\n", "sys/fs/cgroup/pod/cpu.max": "30000 10000\n"}, 3},
+		"version 2, malformed":          {"0::/\n", v2Mount, map[string]string{"sys/fs/cgroup/cpu.max": "1\n"}, 0},
+		"version 1, two cores":          {"4:cpu,cpuacct:/a\n", v1Mount, v1("200000\n"), 2},
+		"version 1, none":               {"4:cpu,cpuacct:/a\n", v1Mount, v1("-1\n"), 0},
+		"version 1, without its period": {"4:cpu,cpuacct:/a\n", v1Mount, map[string]string{"sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "1000"}, 0},
+		"cpuset is not cpu":             {"4:cpuset:/a\n", v1Mount, v1("200000\n"), 0},
+	} {
+		root := fstest.MapFS{"proc/self/cgroup": {Data: []byte(test.groups)}, "proc/self/mountinfo": {Data: []byte(test.mounts)}}
+		for file, text := range test.files {
+			root[file] = &fstest.MapFile{Data: []byte(text)}
+		}
+		if got := limit(root, "cpu", cpu); got != test.want {
+			t.Errorf("%s: %v; want %v", name, got, test.want)
+		}
 	}
 }
 
@@ -77,11 +106,14 @@ func TestLimitGo(t *testing.T) {
 
 func FuzzLimit(f *testing.F) {
 	f.Add("0::/a\n5:memory:/b\n", v2Mount+v1Container, "12\n")
+	f.Add("0::/a\n", v2Mount, "1 2\n")
 	f.Fuzz(func(t *testing.T, groups, mounts, text string) {
 		root := fstest.MapFS{"proc/self/cgroup": {Data: []byte(groups)}, "proc/self/mountinfo": {Data: []byte(mounts)},
-			"sys/fs/cgroup/memory.max": {Data: []byte(text)}}
-		if got := limit(root); got < 0 || got >= unlimited {
-			t.Errorf("limit %d", got)
+			"sys/fs/cgroup/memory.max": {Data: []byte(text)}, "sys/fs/cgroup/cpu.max": {Data: []byte(text)}}
+		for _, got := range []float64{limit(root, "memory", memory), limit(root, "cpu", cpu)} {
+			if !(got >= 0 && got < none) {
+				t.Errorf("limit %v", got)
+			}
 		}
 	})
 }
