@@ -149,3 +149,4 @@ env: #+ print the environment of Go commands, for a shell: eval "$$(make -s env)
 
 -include deploy/image.mk # images and their tests
 -include deploy/engine.mk # engine-test
+-include deploy/chart.mk # chart-test, cluster-test
