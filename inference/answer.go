@@ -16,9 +16,10 @@ func AnswerOf(p postprocess.Prediction) *verify.Answer {
 		for _, c := range p.Top {
 			a.Classes = append(a.Classes, class(c.Class, c.Label, c.Score))
 		}
-	case *postprocess.Detected:
-		a.Width, a.Height = p.Width, p.Height
-		for _, b := range p.Boxes {
+	case postprocess.Objects:
+		a.Width, a.Height = p.Size()
+		for i := range p.Len() {
+			b := p.Box(i)
 			a.Boxes = append(a.Boxes, verify.Box{Class: class(b.Class, b.Label, b.Score), X1: b.X1, Y1: b.Y1, X2: b.X2, Y2: b.Y2})
 		}
 	}

@@ -58,7 +58,7 @@ func (o *optimization) predictions(ctx context.Context, engine *inference.Engine
 		return nil, err
 	}
 	defer end()
-	return verify.Predicted(ctx, o.source.String(), o.definition.Task == repository.Detection, o.held, predict, runtime.GOMAXPROCS(0))
+	return verify.Predicted(ctx, o.source.String(), o.definition.Task.FindsObjects(), o.held, predict, runtime.GOMAXPROCS(0))
 }
 
 // tryAll compares candidates with the original, and measures the best that holds. It returns nil if none is kept.
@@ -172,6 +172,7 @@ func (o *optimization) try(ctx context.Context, engine *inference.Engine, staged
 	v.Top1, v.Agreement, v.Images, v.Accuracy, v.similarity = report.Top1, report.Agreement, report.Compared, report.Accuracy, report.Similarity
 	v.Difference, v.MaxDifference = report.Difference, report.MaxDifference
 	v.Reason = o.holds(report)
+	o.say("%s: %s", v.Method, v)
 	return nil
 }
 
@@ -205,4 +206,19 @@ func (f *findings) print(out io.Writer) {
 			float64(v.Bytes)/1e6, note)
 	}
 	_ = w.Flush()
+}
+
+// String says how the variant compares with the original.
+func (v *variant) String() string {
+	text := fmt.Sprintf("agreement %.4f", v.Agreement)
+	if v.Top1 > 0 {
+		text = fmt.Sprintf("%.4f have the same best class", v.Top1)
+	}
+	if v.Accuracy != nil {
+		text += fmt.Sprintf(", accuracy %.4f, a drop of %.4f", v.Accuracy.Accuracy, *v.Accuracy.Drop)
+	}
+	if v.Reason != "" {
+		text += "; " + v.Reason
+	}
+	return text
 }

@@ -152,6 +152,8 @@ func (o *verifyOptions) run(ctx context.Context, engine *inference.Engine, chose
 	}
 	limit := o.limit
 	switch {
+	case !definition.Task.IsCompared():
+		err = fmt.Errorf("the task of %s is %s; predictions are compared by classes or boxes, which it has none of", chosen[0], definition.Task)
 	case len(chosen) > 1:
 		images, limit = verify.Spread(images, limit), 0
 		expected, err = o.predicted(ctx, engine, chosen[1], images)
@@ -194,7 +196,7 @@ func (o *verifyOptions) predicted(ctx context.Context, engine *inference.Engine,
 		return nil, err
 	}
 	defer end()
-	return verify.Predicted(ctx, v.String(), definition.Task == repository.Detection, images, predict, runtime.GOMAXPROCS(0))
+	return verify.Predicted(ctx, v.String(), definition.Task.FindsObjects(), images, predict, runtime.GOMAXPROCS(0))
 }
 
 // judge is an error that lists the limits that do not hold.

@@ -62,7 +62,7 @@ func (d *Definition) checkGate(errs *config.Errors) {
 		return
 	}
 	const key = "versions.gate"
-	onlyWith(errs, key, d.Task == NoTask, "a task other than none")
+	onlyWith(errs, key, !d.Task.IsCompared(), "a task with classes or boxes")
 	if g.Images == "" {
 		errs.Add(key+".images", "is required: a folder with a folder of images per class")
 	} else if !filepath.IsAbs(g.Images) && !filepath.IsLocal(g.Images) {

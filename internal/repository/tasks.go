@@ -302,6 +302,9 @@ func (d *Definition) yunetOutputs(outputs []TensorInfo, errs *config.Errors) (na
 	return names
 }
 
+// IsCompared reports whether predictions of a task can be compared with others: by classes or boxes. Masks, points and angles are not.
+func (t Task) IsCompared() bool { return t == Classification || t.FindsObjects() }
+
 func taskNames() []string {
 	names := make([]string, len(Tasks()))
 	for i, task := range Tasks() {
