@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -178,7 +179,7 @@ func (r *callReplica) ModelStreamInfer(stream grpc.BidiStreamingServer[pb.ModelI
 	r.streams.Add(1)
 	for {
 		m, err := stream.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

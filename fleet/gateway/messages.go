@@ -155,7 +155,7 @@ func (m *messages) fill(p []byte) (int, error) {
 	switch {
 	case m.left == 0, n > 0 && err == nil:
 		return n, nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
@@ -188,7 +188,7 @@ func (m *messages) begin() error {
 	if m.prefix == nil {
 		data, err := m.nextPrefix()
 		if err != nil {
-			m.ended = err == io.EOF
+			m.ended = errors.Is(err, io.EOF)
 			return err
 		}
 		m.prefix = data

@@ -39,13 +39,30 @@ type realReplica struct {
 	exited chan struct{}
 }
 
+// buildServer builds the real server once, in a folder that TestMain removes.
+var buildServer = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "gateway")
+	if err != nil {
+		return "", err
+	}
+	builtIn = dir
+	program := filepath.Join(dir, "serve")
+	if out, err := exec.Command("go", "build", "-o", program, "fovea/cmd/serve").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// builtIn is the folder of the server, if it was built.
+var builtIn string
+
 // realReplicas starts processes that serve models a and b, whose output is their input.
 func realReplicas(t *testing.T, n int) []*realReplica {
 	t.Helper()
 	dir := t.TempDir()
-	program := filepath.Join(dir, "serve")
-	if out, err := exec.Command("go", "build", "-o", program, "fovea/cmd/serve").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	program, err := buildServer()
+	if err != nil {
+		t.Fatal(err)
 	}
 	file := onnxwriter.Identity(onnxwriter.Float, "n", 4).Bytes()
 	for _, model := range []string{"a", "b"} {

@@ -24,10 +24,6 @@ const (
 	streamWindow     = 1 << 20
 	connectionWindow = 2 << 20
 	maxStreams       = 250
-
-	// maxFrame bounds a frame that a client sends, in bytes. A connection keeps a buffer of its largest one, and a client that is net/http
-	// reads bodies into a buffer of this size.
-	maxFrame = 64 << 10
 )
 
 // New returns a server for HTTP/1 and HTTP/2, without TLS by prior knowledge; see TLS. read bounds the time to read a request with
@@ -48,7 +44,6 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 		Protocols:                    protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
-			MaxReadFrameSize:              maxFrame,
 			MaxReceiveBufferPerStream:     streamWindow,
 			MaxReceiveBufferPerConnection: connectionWindow,
 			WriteByteTimeout:              idleTimeout,
