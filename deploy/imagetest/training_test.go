@@ -249,9 +249,15 @@ func TestComposeTrainSettings(t *testing.T) {
 			}
 		}
 	}
-	config := docker(t, append(p.args, "config", "train-gpu")...)
-	if !regexp.MustCompile(`capabilities:\s+- gpu\s+driver: nvidia\s+device_ids:\s+- "0"`).MatchString(config) {
-		t.Errorf("train-gpu reserves no GPU: %s", config)
+	// The GPUs, with the image for the CPU in the place of the one for CUDA, which has 6 GB.
+	docker(t, "tag", "fovea-train:imagetest-cpu", "fovea-train:imagetest")
+	t.Cleanup(func() { docker(t, "rmi", "fovea-train:imagetest") })
+	gpu := compose(t, map[string]string{"TRAIN_DATA": t.TempDir(), "SERVE_GPUS": uuid(3)}, "train-gpu")
+	docker(t, append(gpu.args, "create", "--no-build", "train-gpu")...)
+	var got settings
+	inspect(t, docker(t, append(gpu.args, "ps", "--all", "--quiet", "train-gpu")...), &got)
+	if d := got.HostConfig.DeviceRequests; len(d) != 1 || !slices.Equal(d[0].DeviceIDs, []string{uuid(3)}) || got.HostConfig.ShmSize != 8<<30 {
+		t.Errorf("train-gpu asks for %v, with %d bytes of shared memory", d, got.HostConfig.ShmSize)
 	}
 	missing := compose(t, map[string]string{"TRAIN_DATA": filepath.Join(t.TempDir(), "absent")}, "train")
 	if _, err := tryDocker(t, append(missing.args, "up", "--no-build", "train")...); err == nil || !strings.Contains(err.Error(), "absent") {

@@ -37,7 +37,9 @@ def main(arguments):
     except TrainingError as error:
         print(f"configuration: {error}", file=sys.stderr)
         return 2
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic sums on CUDA, before it starts
+    # Before torch starts: deterministic sums on CUDA; and threads that wait for each other sleep, so that a busy machine computes.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return run(command, config, stop.Stop())
     except stop.Stopped as stopped:

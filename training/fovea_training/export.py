@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import warnings
 
 import numpy
 import onnx
@@ -89,7 +90,9 @@ def check_definition(file, definition, classes):
 def to_onnx(model, config):
     """Returns the network as ONNX with an open batch: image float32 [N, 3, size, size] to logits [N, classes]."""
     size, buffer = config.data.size, io.BytesIO()
-    torch.onnx.export(model.cpu().eval(), (torch.zeros(2, 3, size, size),), buffer, input_names=["image"], output_names=["logits"],
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is not folded in the file, and is when it is loaded
+        torch.onnx.export(model.cpu().eval(), (torch.zeros(2, 3, size, size),), buffer, input_names=["image"], output_names=["logits"],
                       dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}}, opset_version=OPSET, dynamo=False)
     return buffer.getvalue()
 

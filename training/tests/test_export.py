@@ -3,19 +3,22 @@
 import concurrent.futures
 import json
 import os
+import random
 import re
 import shutil
 import threading
+import types
 
 import numpy
 import onnxruntime
 import pytest
 import torch
 import yaml
-from conftest import DEADLINE, Process, folder_of, settings
+from conftest import DEADLINE, ROOT, Process, folder_of, settings
+from PIL import Image
 from serving import Server, serve
 
-from fovea_training import TrainingError, config, export
+from fovea_training import TrainingError, config, data, export, model
 
 
 def test_the_file_has_all_that_is_known_of_the_model(trained):
@@ -33,8 +36,6 @@ def test_the_file_has_all_that_is_known_of_the_model(trained):
 def test_the_batch_is_open_and_the_network_is_the_trained_one(trained):
     session = onnxruntime.InferenceSession(trained.version(1) / "model.onnx", providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == ["N", 3, 96, 96] and session.get_outputs()[0].shape == ["N", 10]
-    from fovea_training import model
-
     network = model.EfficientNetLite0(10, 96).eval()
     network.load_state_dict(torch.load(folder_of(trained.out) / "best.pt", weights_only=True)["model"])
     for rows in (1, 3):
@@ -78,6 +79,31 @@ def test_the_server_answers_as_the_training_did(trained):
     assert report["compared"] == 250 and report["failed"] == 0
     assert report["top1"] >= 0.99 and report["mean_score_difference"] <= 0.01, report
     print("top-1 agreement", report["top1"], "mean score difference", report["mean_score_difference"])
+
+
+def test_photographs_that_shrink_get_the_same_scores(trained, tmp_path):
+    rng, samples = random.Random(1), []
+    for photo in sorted((ROOT / "testdata" / "images").glob("*.jpg")):
+        with Image.open(photo) as whole:
+            for i in range(12):  # parts of many sizes and shapes
+                w, h = (rng.randint(min(140, side), side) for side in whole.size)
+                x, y = rng.randint(0, whole.width - w), rng.randint(0, whole.height - h)
+                name = f"{photo.stem}-{i}.jpg"
+                whole.convert("RGB").crop((x, y, x + w, y + h)).save(tmp_path / name, quality=rng.choice([75, 90, 98]))
+                samples.append(data.Sample(str(tmp_path), name, 0, ""))
+    network = model.EfficientNetLite0(10, 96).eval()
+    network.load_state_dict(torch.load(folder_of(trained.out) / "best.pt", weights_only=True)["model"])
+    training = types.SimpleNamespace(config=config.load(None, trained.arguments), model=network,
+                                     images=data.Images(sorted(os.listdir(trained.images)), [], samples, {}))
+    answers, _ = export.predict(training, (trained.version(1) / "model.onnx").read_bytes())
+    (tmp_path / "expected.json").write_text(json.dumps(answers))
+    done = serve("models", "verify", "clothes", "--repository.dir", trained.repository, "--images", tmp_path,
+                 "--expect", tmp_path / "expected.json", "--json", "--min-agreement", "0.99")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["compared"] == len(samples) >= 36 and report["failed"] == 0
+    assert report["top1"] >= 0.99 and report["mean_score_difference"] <= 0.01, report
+    print(len(samples), "photographs: top-1 agreement", report["top1"], "mean score difference", report["mean_score_difference"])
 
 
 def definition(**changes):
