@@ -7,7 +7,6 @@ import (
 	"flag"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -41,19 +40,6 @@ func conforms(t *testing.T, text string) error {
 		return errors.New(out + errs)
 	}
 	return nil
-}
-
-// sets lists the files of values.
-func sets(t *testing.T) (names []string) {
-	t.Helper()
-	files, err := filepath.Glob("testdata/values/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no values: %v", err)
-	}
-	for _, file := range files {
-		names = append(names, strings.TrimSuffix(filepath.Base(file), ".yaml"))
-	}
-	return names
 }
 
 // TestValuesMakeValidObjects: what every file of values makes is what the API server takes, restricted, and without lint.
