@@ -48,6 +48,7 @@ func nvml(t *testing.T, node string, lost int) {
 func TestGPUs(t *testing.T) {
 	const release, gpus = "gpu", 4
 	prepare(t)
+	helmRun(t, "uninstall", "--ignore-not-found", "--wait", release)
 	nvml(t, "node-1", -1)
 	install(t, release, onGPUs(gpus)...)
 	rolledOut(t, release, 5*time.Minute)

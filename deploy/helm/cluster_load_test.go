@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -118,7 +119,8 @@ func (l *load) predict(client *http.Client) string {
 	case err != nil:
 		return err.Error()
 	case response.StatusCode != http.StatusOK:
-		return fmt.Sprintf("%d %.200s", response.StatusCode, text)
+		what, _, _ := strings.Cut(string(text), `,"request_id"`)
+		return fmt.Sprintf("%d %.200s", response.StatusCode, what)
 	}
 	return ""
 }

@@ -14,6 +14,7 @@ import (
 func TestAutoscaling(t *testing.T) {
 	const release, bound = "scaled", 2 * time.Second
 	prepare(t)
+	helmRun(t, "uninstall", "--ignore-not-found", "--wait", release)
 	install(t, release, "--set=image.tag=cluster", atNodePort(scaledPort),
 		"--set=resources.limits.cpu=200m", "--set=autoscaling.enabled=true,autoscaling.minReplicas=1,autoscaling.maxReplicas=6,autoscaling.queueDepth=1",
 		"--set=autoscaling.scaleDown.stabilizationSeconds=15,autoscaling.scaleDown.percent=50,autoscaling.scaleDown.periodSeconds=15")
