@@ -27,15 +27,19 @@ const (
 // TestEvents sends a steady load while what happens in a cluster happens. The events share one release, in this order.
 func TestEvents(t *testing.T) {
 	prepare(t)
+	helmRun(t, "uninstall", "--ignore-not-found", "--wait", mainRelease)
+	if err := os.RemoveAll(filepath.Join(models, "classifier/2")); err != nil {
+		t.Fatal(err)
+	}
 	ca := testenv.NewCA(t)
 	serial, key, secret := secrets(t, ca, nil)
-	secured := []string{fmt.Sprintf("--set=replicas=%d,service.type=NodePort,service.nodePort=%d", replicas, nodePort),
+	secured := []string{fmt.Sprintf("--set=replicas=%d", replicas), atNodePort(eventsPort),
 		"--set=tls.secretName=fovea-tls,keys.secretName=fovea-keys", "--set=image.tag=cluster"}
 	begin := time.Now()
 	install(t, mainRelease, secured...)
 	rolledOut(t, mainRelease, 5*time.Minute)
 	t.Logf("FIGURE installation of %d replicas: ready after %s", replicas, time.Since(begin).Round(time.Second))
-	url := address("https")
+	url := address("https", eventsPort)
 	eventually(t, "the NodePort answers", time.Minute, func() bool { return certificateOf(t) == serial })
 
 	t.Run("rolling update and back", func(t *testing.T) {
@@ -48,10 +52,9 @@ func TestEvents(t *testing.T) {
 	})
 	t.Run("certificate and keys rotated", func(t *testing.T) {
 		l := steady(t, url, secret, rate)
-		before := pods(t, mainRelease)
 		fresh, _, next := secrets(t, ca, &key)
 		took := eventually(t, "all pods have the new certificate and keys", 4*time.Minute, func() bool {
-			for _, p := range before {
+			for _, p := range readyPods(t, mainRelease) {
 				if certificateAt(t, p) != fresh || statusAt(t, p, next) == http.StatusUnauthorized {
 					return false
 				}
@@ -160,7 +163,7 @@ func bad(t *testing.T, url, secret string, secured []string) {
 	for name, test := range map[string]struct{ set, reason string }{
 		"image":                      {"image.tag=missing", "ErrImageNeverPull"},
 		"model":                      {"config.inference.models={missing:required}", "no such model"},
-		"setting the server refuses": {"config.http.body_budget=1", "body_budget"},
+		"setting the server refuses": {"config.http.body_budget=1", "FOVEA_HTTP_BODY_BUDGET: 1 is less"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			install(t, mainRelease, append(secured, "--set="+test.set)...)
@@ -173,25 +176,18 @@ func bad(t *testing.T, url, secret string, secured []string) {
 		})
 	}
 	t.Run("value", func(t *testing.T) {
-		err := helmTry(t, append(append([]string{"upgrade", mainRelease, "fovea"}, common...), "--set=config.http.adress=x")...)
-		if err == nil || !strings.Contains(err.Error(), "adress") {
+		err := helmTry(t, append(append([]string{"upgrade", mainRelease, "fovea"}, common...), "--set=config.http.adres=x")...)
+		if err == nil || !strings.Contains(err.Error(), "adres") {
 			t.Errorf("%v", err)
 		}
 	})
 	l.none("bad image, model and values")
 }
 
-// reasons is what kubectl describe says about the pods, and the last words of those that ended.
+// reasons is what kubectl describe says about the pods.
 func reasons(t *testing.T) string {
 	t.Helper()
-	text := kubectl(t, "describe", "pods", "-l", "app.kubernetes.io/instance="+mainRelease)
-	for _, p := range pods(t, mainRelease) {
-		if !p.ready() {
-			last, _ := kubectlTry(t, "", "logs", p.Metadata.Name, "--tail=20")
-			text += last
-		}
-	}
-	return text
+	return kubectl(t, "describe", "pods", "-l", "app.kubernetes.io/instance="+mainRelease)
 }
 
 // kit runs a program of the cluster kit.
@@ -217,12 +213,12 @@ func onNode(t *testing.T, node string, command ...string) {
 }
 
 // certificateOf is the serial number of the certificate at the NodePort; empty without one.
-func certificateOf(t *testing.T) string { return serialAt(t, fmt.Sprintf("127.0.0.1:%d", nodePort)) }
+func certificateOf(t *testing.T) string { return serialAt(t, fmt.Sprintf("127.0.0.1:%d", eventsPort)) }
 
 func serialAt(t *testing.T, at string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", at) //nolint:gosec // the test's own
+	connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", at)
 	if err != nil {
 		return ""
 	}

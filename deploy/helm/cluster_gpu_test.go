@@ -17,8 +17,8 @@ func state(node string) string { return filepath.Join("/var/lib/cluster", node) 
 
 // onGPUs are the values of a release on simulated GPUs, with the CUDA image and a simulated CUDA.
 func onGPUs(n int) []string {
-	return []string{fmt.Sprintf("--set=replicas=%d,gpu.enabled=true,image.tag=cuda-sim,service.type=NodePort,service.nodePort=%d", n, nodePort),
-		"--set=shutdown.delaySeconds=5"}
+	return []string{fmt.Sprintf("--set=replicas=%d,gpu.enabled=true,image.tag=cuda-sim,shutdown.delaySeconds=5", n), atNodePort(gpuPort),
+		"--set=nodeSelector.kubernetes\\.io/hostname=node-1"}
 }
 
 // nvml writes what the simulated NVML of a node says about its four GPUs.
@@ -39,24 +39,23 @@ func nvml(t *testing.T, node string, lost int) {
 		}
 	}
 	// Rewritten in place: the file is mounted into the containers.
-	if err := os.WriteFile(filepath.Join(state(node), "nvml.txt"), []byte(text), 0o644); err != nil { //nolint:gosec // the pods' user reads it
+	if err := os.WriteFile(filepath.Join(state(node), "nvml.txt"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestGPUs: a rollout with all GPUs taken, and a GPU that falls sick. Node 2 is not used.
+// TestGPUs: a rollout with all GPUs taken, and a GPU that falls sick. All is on node-1, which has four GPUs.
 func TestGPUs(t *testing.T) {
 	const release, gpus = "gpu", 4
 	prepare(t)
-	kubectl(t, "cordon", "node-2")
-	defer kubectl(t, "uncordon", "node-2")
+	helmRun(t, "uninstall", "--ignore-not-found", "--wait", release)
 	nvml(t, "node-1", -1)
 	install(t, release, onGPUs(gpus)...)
 	rolledOut(t, release, 5*time.Minute)
-	answers(t, address("http"))
+	answers(t, address("http", gpuPort))
 
 	t.Run("rollout with all GPUs taken", func(t *testing.T) {
-		l := steady(t, address("http"), "", rate)
+		l := steady(t, address("http", gpuPort), "", rate)
 		begin := time.Now()
 		install(t, release, append(onGPUs(gpus), "--set=config.http.max_images=32")...)
 		fewest := gpus
@@ -86,7 +85,7 @@ func TestGPUs(t *testing.T) {
 		eventually(t, "three pods", time.Minute, func() bool { return len(pods(t, release)) == gpus-1 })
 		before := readyPods(t, release)
 		victim, gpu := ownerOf(t, before)
-		l := steady(t, address("http"), "", rate)
+		l := steady(t, address("http", gpuPort), "", rate)
 		sick(t, "node-1", gpu)
 		begin := time.Now()
 		nvml(t, "node-1", gpu)

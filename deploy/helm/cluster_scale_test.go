@@ -14,19 +14,20 @@ import (
 func TestAutoscaling(t *testing.T) {
 	const release, bound = "scaled", 2 * time.Second
 	prepare(t)
-	install(t, release, fmt.Sprintf("--set=image.tag=cluster,service.type=NodePort,service.nodePort=%d", nodePort),
+	helmRun(t, "uninstall", "--ignore-not-found", "--wait", release)
+	install(t, release, "--set=image.tag=cluster", atNodePort(scaledPort),
 		"--set=resources.limits.cpu=200m", "--set=autoscaling.enabled=true,autoscaling.minReplicas=1,autoscaling.maxReplicas=6,autoscaling.queueDepth=1",
 		"--set=autoscaling.scaleDown.stabilizationSeconds=15,autoscaling.scaleDown.percent=50,autoscaling.scaleDown.periodSeconds=15")
 	rolledOut(t, release, 3*time.Minute)
-	answers(t, address("http"))
+	answers(t, address("http", scaledPort))
 	base := capacity(t) / 2
-	quiet := steady(t, address("http"), "", base)
+	quiet := steady(t, address("http", scaledPort), "", base)
 	time.Sleep(30 * time.Second)
 	quiet.none("load before the step")
 	if n := len(readyPods(t, release)); n != 1 {
 		t.Errorf("%d pods for a load below one's capacity", n)
 	}
-	l := steady(t, address("http"), "", 4*base)
+	l := steady(t, address("http", scaledPort), "", 4*base)
 	added := eventually(t, "a pod is added", time.Minute, func() bool { return len(pods(t, release)) > 1 })
 	back := eventually(t, "p99 is back under its bound", 4*time.Minute, func() bool {
 		l.window()
@@ -35,7 +36,7 @@ func TestAutoscaling(t *testing.T) {
 	})
 	most := len(readyPods(t, release))
 	l.none("load × 4")
-	l = steady(t, address("http"), "", base)
+	l = steady(t, address("http", scaledPort), "", base)
 	down := eventually(t, "pods are removed", 5*time.Minute, func() bool { return len(pods(t, release)) < most })
 	l.none("on the way down")
 	t.Logf("FIGURE load × 4 (%.1f to %.1f per second): a pod added after %s, p99 under %s after %s with %d pods, fewer after %s", base, 4*base,
@@ -46,7 +47,7 @@ func TestAutoscaling(t *testing.T) {
 // capacity is how many requests per second one client gets answered one after another.
 func capacity(t *testing.T) float64 {
 	t.Helper()
-	l := client(t, address("http"), "")
+	l := client(t, address("http", scaledPort), "")
 	begin, n := time.Now(), 0
 	for ; time.Since(begin) < 5*time.Second; n++ {
 		if failure := l.predict(l.kept); failure != "" {

@@ -19,9 +19,13 @@ import (
 	"fovea/internal/testenv"
 )
 
+const space = "fovea-test"
+
+// The NodePorts of the tests' releases.
 const (
-	space    = "fovea-test"
-	nodePort = 18580
+	eventsPort = 18580 + iota
+	scaledPort
+	gpuPort
 )
 
 // models is a folder of this machine that the nodes share, behind a PersistentVolume.
@@ -154,7 +158,9 @@ func install(t *testing.T, release string, args ...string) {
 // prepare makes the name space, restricted, and the volume with one model of one version.
 func prepare(t *testing.T) {
 	t.Helper()
-	writeModel(t, "1")
+	if _, err := os.Stat(filepath.Join(models, "classifier/1/model.onnx")); err != nil {
+		writeModel(t, "1")
+	}
 	apply(t, `
 apiVersion: v1
 kind: Namespace
@@ -202,7 +208,7 @@ func writeModel(t *testing.T, version string) {
 	}
 	for name, data := range map[string][]byte{"model.yaml": []byte(text), "labels.txt": labels, version + "/model.onnx": weights} {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path+".new", data, 0o644); err != nil { //nolint:gosec // the pods' user reads it
+		if err := os.WriteFile(path+".new", data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(path+".new", path); err != nil {
@@ -235,8 +241,13 @@ func secrets(t *testing.T, ca *testenv.CA, before *apikey.Key) (serial string, k
 	return pair.Leaf.SerialNumber.String(), key, secret
 }
 
-// address is that of the release's NodePort.
-func address(scheme string) string { return fmt.Sprintf("%s://127.0.0.1:%d", scheme, nodePort) }
+// address is that of a NodePort.
+func address(scheme string, port int) string { return fmt.Sprintf("%s://127.0.0.1:%d", scheme, port) }
+
+// atNodePort are the values of a Service with a NodePort.
+func atNodePort(port int) string {
+	return fmt.Sprintf("--set=service.type=NodePort,service.nodePort=%d", port)
+}
 
 // answers waits until the NodePort answers: kube-proxy learns of a new Service after a few seconds.
 func answers(t *testing.T, url string) {

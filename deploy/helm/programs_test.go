@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -90,5 +91,50 @@ func objects(t *testing.T, text string) (list []object) {
 		if len(o) > 0 {
 			list = append(list, o)
 		}
+	}
+}
+
+// sets lists the files of values.
+func sets(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/values/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no values: %v", err)
+	}
+	for _, file := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(file), ".yaml"))
+	}
+	return names
+}
+
+// TestServerTakesTheObjects: where a cluster of the kit is up, the API server itself checks what kubeconform checks elsewhere, and
+// KServe's objects.
+func TestServerTakesTheObjects(t *testing.T) {
+	if os.Getenv("FOVEA_TEST_CLUSTER") == "" {
+		t.Skip("no cluster: kubeconform has checked the objects")
+	}
+	take := func(name, text string) {
+		t.Helper()
+		if out, errs, err := run(t, []byte(text), "kubectl", "--namespace=default", "apply", "--dry-run=server", "--validate=strict", "-f", "-"); err != nil || strings.Contains(errs, "Warning") {
+			t.Errorf("%s: %v: %s%s", name, err, out, errs)
+		}
+	}
+	for _, name := range sets(t) {
+		text, err := helmTemplate(t, "--values=testdata/values/"+name+".yaml", "--namespace=default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		take(name, text)
+	}
+	files, err := filepath.Glob("../k*/*.yaml")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		take(file, string(text))
 	}
 }

@@ -1,6 +1,6 @@
 // Command kubeschemas writes JSON schemas for kubeconform from Kubernetes' OpenAPI documents and from CustomResourceDefinitions:
 //
-//	kubeschemas OUT FILE_OR_FOLDER…
+//	kubeschemas OUT FOLDER…
 //
 // Each kind is OUT/GROUP/KIND_VERSION.json, for the core OUT/v1/KIND_v1.json; keys that a kind does not have are refused, as by
 // kubectl apply --validate=strict.
@@ -25,7 +25,7 @@ type object = map[string]any
 
 func main() {
 	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: kubeschemas OUT FILE_OR_FOLDER…")
+		fmt.Fprintln(os.Stderr, "usage: kubeschemas OUT FOLDER…")
 		os.Exit(2)
 	}
 	for _, from := range os.Args[2:] {
@@ -36,13 +36,14 @@ func main() {
 	}
 }
 
-// convert converts the files of a folder and those below it, or one file.
+// convert converts the files of a folder and those below it.
 func convert(out, from string) error {
-	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+	files := os.DirFS(from)
+	return fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		data, err := os.ReadFile(path)
+		data, err := fs.ReadFile(files, path)
 		if err != nil {
 			return err
 		}
@@ -53,7 +54,7 @@ func convert(out, from string) error {
 			err = definitions(out, data)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", filepath.Join(from, path), err)
 		}
 		return nil
 	})
