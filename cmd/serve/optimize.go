@@ -180,8 +180,8 @@ func (o *optimization) prepare() error {
 		return err
 	}
 	o.source = chosen[0]
-	if o.source.entry.Definition.Task == repository.NoTask {
-		return fmt.Errorf("model %s has no task, so that there are no predictions to compare", o.source.model)
+	if task := o.source.entry.Definition.Task; !task.Comparable() {
+		return fmt.Errorf("the task of model %s is %s, of which predictions are not compared: only classes and boxes are", o.source.model, task)
 	}
 	weights, err := o.source.entry.Weights(o.source.found())
 	if err != nil {

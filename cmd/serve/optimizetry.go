@@ -58,7 +58,7 @@ func (o *optimization) predictions(ctx context.Context, engine *inference.Engine
 		return nil, err
 	}
 	defer end()
-	return verify.Predicted(ctx, o.source.String(), o.definition.Task == repository.Detection, o.held, predict, runtime.GOMAXPROCS(0))
+	return verify.Predicted(ctx, o.source.String(), o.definition.Task.FindsObjects(), o.held, predict, runtime.GOMAXPROCS(0))
 }
 
 // tryAll compares candidates with the original, and measures the best that holds. It returns nil if none is kept.

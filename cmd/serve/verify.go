@@ -194,7 +194,7 @@ func (o *verifyOptions) predicted(ctx context.Context, engine *inference.Engine,
 		return nil, err
 	}
 	defer end()
-	return verify.Predicted(ctx, v.String(), definition.Task == repository.Detection, images, predict, runtime.GOMAXPROCS(0))
+	return verify.Predicted(ctx, v.String(), definition.Task.FindsObjects(), images, predict, runtime.GOMAXPROCS(0))
 }
 
 // judge is an error that lists the limits that do not hold.
@@ -237,6 +237,9 @@ func definitionOf(engine *inference.Engine, v chosenVersion) (repository.Definit
 		return repository.Definition{}, err
 	}
 	defer loaded.Close()
+	if task := loaded.Definition().Task; !task.Comparable() {
+		return repository.Definition{}, fmt.Errorf("the task of %s is %s, of which predictions are not compared: only classes and boxes are", v, task)
+	}
 	return loaded.Definition(), nil
 }
 

@@ -30,6 +30,9 @@ func (t Task) FindsObjects() bool {
 	return slices.Contains([]Task{Detection, OrientedDetection, InstanceSegmentation, Pose}, t)
 }
 
+// Comparable reports whether predictions of a task are compared between versions: classes, and boxes.
+func (t Task) Comparable() bool { return t == Classification || t.FindsObjects() }
+
 // The values of Output.Decode of tasks besides classification and detection.
 const (
 	DecodeYuNet     = "yunet"      // YuNet: classes, objectness, boxes and points of each stride

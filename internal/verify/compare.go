@@ -124,7 +124,7 @@ func (c *comparer) same(want, got Class) bool {
 
 // compare compares one image.
 func (c *comparer) compare(image string, want, got *Answer) ImageResult {
-	if c.def.Task == repository.Detection {
+	if c.def.Task.FindsObjects() {
 		return c.compareBoxes(image, want, got)
 	}
 	return c.compareClasses(image, want, got)
@@ -291,13 +291,13 @@ func overlap(a, b Box) float64 {
 
 // total sums up the results of images.
 func (c *comparer) total(images []ImageResult) *Result {
-	t := &Result{Compared: len(images), NoScores: !c.scores, Images: images, Detection: c.def.Task == repository.Detection}
+	t := &Result{Compared: len(images), NoScores: !c.scores, Images: images, Detection: c.def.Task.FindsObjects()}
 	var similarity, weight, iou, difference float64
 	var pairs, scored, top1, top5 int
 	for _, r := range images {
 		t.Matched, t.Missing, t.Extra = t.Matched+r.Matched, t.Missing+r.Missing, t.Extra+r.Extra
 		boxes := 1.0
-		if c.def.Task == repository.Detection {
+		if c.def.Task.FindsObjects() {
 			boxes = float64(2*r.Matched + r.Missing + r.Extra)
 		}
 		similarity, weight = similarity+boxes*r.Similarity, weight+boxes

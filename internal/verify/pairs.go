@@ -11,7 +11,7 @@ type Pair struct {
 // Compare compares the predictions of pairs. An image that only one version predicts does not agree; one that neither does is left
 // out.
 func Compare(d repository.Definition, t Tolerance, pairs []Pair) *Result {
-	e := &Expected{Detection: d.Task == repository.Detection}
+	e := &Expected{Detection: d.Task.FindsObjects()}
 	for _, p := range pairs {
 		if p.Want != nil {
 			*e.answer(p.Image) = *p.Want

@@ -54,7 +54,7 @@ type Report struct {
 
 // Run compares predictions with what is expected and, if they disagree, tries alternatives.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	detection := o.Definition.Task == repository.Detection
+	detection := o.Definition.Task.FindsObjects()
 	if e := o.Expected; e.Format != "" && e.Detection != detection {
 		return nil, fmt.Errorf("%s has %s, but the model's task is %s", e.Format, map[bool]string{true: "boxes", false: "classes"}[e.Detection], o.Definition.Task)
 	}
