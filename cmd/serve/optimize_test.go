@@ -59,14 +59,14 @@ func convolutional(width int, noise float32) []byte {
 	m.Input("image", onnxwriter.Float, "n", 3, 32, 32)
 	first := values(width*3*3*3, 0.05*noise)
 	for c := range 3 {
-		first[27*c+9*c+4] += 1 // the center of channel c
+		first[27*c+9*c+4]++ // the center of channel c
 	}
 	m.Floats("first", first, width, 3, 3, 3)
 	m.Node("Conv", "a", onnxwriter.Attributes{"pads": []int{1, 1, 1, 1}}, "image", "first")
 	m.Node("Relu", "b", nil, "a")
 	second := values(width*width*3*3, 0.01*noise)
 	for c := range 3 {
-		second[width*9*c+9*c+4] += 1
+		second[width*9*c+9*c+4]++
 	}
 	m.Floats("second", second, width, width, 3, 3)
 	m.Node("Conv", "c", onnxwriter.Attributes{"pads": []int{1, 1, 1, 1}}, "b", "second")
@@ -162,7 +162,7 @@ func TestOptimizeWithTheQuantizer(t *testing.T) {
 func script(t *testing.T, lines string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "python")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n[ \"$1\" = -c ] && exit 0\n"+lines), 0o755); err != nil { //nolint:gosec // it is executed
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n[ \"$1\" = -c ] && exit 0\n"+lines), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -87,7 +87,7 @@ func (o *optimization) copySource() error {
 
 // copyTree copies the files of a folder whose names in it are wanted. Links become what they lead to.
 func copyTree(from, to string, wanted func(name string) bool) error {
-	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+	return filepath.WalkDir(from, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -196,8 +196,8 @@ func npy(t inference.Tensor) ([]byte, error) {
 		shape += strconv.FormatInt(n, 10) + ","
 	}
 	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", dtype, shape)
-	const fixed = 10                                                                           // magic, version and length
-	header += strings.Repeat(" ", 63-(fixed+len(header))%64) + "\n"                            // the data begins at a multiple of 64
-	file := binary.LittleEndian.AppendUint16([]byte("\x93NUMPY\x01\x00"), uint16(len(header))) //nolint:gosec // shapes have a few dimensions
+	const fixed = 10                                                // magic, version and length
+	header += strings.Repeat(" ", 63-(fixed+len(header))%64) + "\n" // the data begins at a multiple of 64
+	file := binary.LittleEndian.AppendUint16([]byte("\x93NUMPY\x01\x00"), uint16(len(header)))
 	return append(append(file, header...), t.Data...), nil
 }

@@ -38,6 +38,12 @@ func TestGateHasDefaultsAndLimits(t *testing.T) {
 			t.Errorf("%s: %v; want %q", text, err, want)
 		}
 	}
+	for _, task := range []string{"task: none", "task: embedding\noutput: {decode: vector}"} {
+		_, err := parseFile([]byte(task+"\nversions: {gate: {images: a, min_agreement: 0.9}}"), "model.yaml")
+		if err == nil || !strings.Contains(err.Error(), "versions.gate: only applies with task: classification, or one that finds objects") {
+			t.Errorf("%s: %v", task, err)
+		}
+	}
 	detection := "task: detection\noutput: {decode: yolox}\nversions: {gate: {images: a, %}}"
 	for keys, want := range map[string]string{"max_drop: 0": "versions.gate.max_drop: only applies with task: classification", "min_agreement: 0.9": ""} {
 		_, err := parseFile([]byte(strings.Replace(detection, "%", keys, 1)), "model.yaml")

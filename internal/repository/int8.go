@@ -22,7 +22,7 @@ func (p *parser) isWide(t *tensor) (bool, error) {
 			return false, errors.Join(err, &truncatedError{at + int64(len(chunk))})
 		}
 		for _, b := range chunk {
-			if v := int8(b); v > maxReduced || v < -maxReduced { //nolint:gosec // a byte of int8
+			if v := int8(b); v > maxReduced || v < -maxReduced {
 				return true, nil
 			}
 		}

@@ -56,11 +56,11 @@ func (f *Folders) Right(class Class, a *Answer) bool {
 	if a == nil || len(a.Classes) == 0 {
 		return false
 	}
-	if best := a.Classes[0]; class.Label != "" {
+	best := a.Classes[0]
+	if class.Label != "" {
 		return plainName(best.Label) == plainName(class.Label)
-	} else {
-		return best.Number == class.Number
 	}
+	return best.Number == class.Number
 }
 
 // Accuracy is the share of images whose best class is that of their folder. An image without a prediction is wrong.

@@ -18,6 +18,7 @@ import sys
 
 import numpy
 import onnx
+import onnxruntime
 
 # Operators with weights, between which activations are quantized.
 COMPUTE = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
@@ -99,11 +100,17 @@ def ends(model):
 
 
 def prepare(source, work):
-    """Folds constants and infers shapes, and gives every node a name. Returns the path of the result."""
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    """Folds constants and batch normalizations, infers shapes, and gives every node a name. Returns the path of the result.
 
+    onnxruntime's quant_pre_process would do the same, but without its symbolic shapes it drops what it has folded.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(work / "folded.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
     path = work / "prepared.onnx"
-    quant_pre_process(str(source), str(path), skip_symbolic_shape=True)
+    onnx.shape_inference.infer_shapes_path(work / "folded.onnx", path)
     model = onnx.load(path)
     for i, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{i}"
