@@ -280,11 +280,12 @@ func (c *ClassMap) addMasks(pixels []byte) error {
 			}
 		}
 	}
-	if last >= 0 && last < maxMapClasses {
-		turns[last] = append(turns[last], uint32(w*h))
-	}
 	for i := range c.Classes {
-		c.Classes[i].Mask = &Mask{Width: w, Height: h, Runs: runsOf(turns[c.Classes[i].Class], w*h)}
+		class := c.Classes[i].Class
+		if class == last { // up to the end
+			turns[class] = append(turns[class], uint32(w*h))
+		}
+		c.Classes[i].Mask = &Mask{Width: w, Height: h, Runs: runsOf(turns[class], w*h)}
 	}
 	return nil
 }
